@@ -1,0 +1,26 @@
+/**
+ * Builds `dist` for the packed package: Node does not strip types below node_modules. `dist/package.json` gives the
+ * built files the same public faces by the same names.
+ */
+import { spawnSync } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "..");
+rmSync(join(root, "dist"), { recursive: true, force: true });
+const tsc = spawnSync(
+  process.execPath,
+  [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.build.json"],
+  {
+    cwd: root,
+    stdio: "inherit",
+  },
+);
+if (tsc.status !== 0) process.exit(tsc.status ?? 1);
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { imports: Record<string, string> };
+const imports = Object.fromEntries(
+  Object.entries(manifest.imports)
+    .filter(([, path]) => !path.startsWith("./test/"))
+    .map(([name, path]) => [name, path.replace(/\.ts$/, ".js")]),
+);
+writeFileSync(join(root, "dist", "package.json"), `${JSON.stringify({ type: "module", imports }, null, 2)}\n`);

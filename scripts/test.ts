@@ -1,0 +1,73 @@
+/**
+ * `npm test`: sees that the machine has what the tests need, runs them all, and ends with one line that counts.
+ * What is missing is installed when it may be; else this says exactly what to install, and fails.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** Programs that tests start for real, and the Debian packages that bring them. */
+const NEEDED = [
+  { program: "etcd", debianPackage: "etcd-server" },
+  { program: "dig", debianPackage: "bind9-dnsutils" },
+];
+
+function has(program: string): boolean {
+  return spawnSync(program, ["--version"], { stdio: "ignore" }).error === undefined;
+}
+
+function provide(): void {
+  const missing = NEEDED.filter(({ program }) => !has(program)).map(({ debianPackage }) => debianPackage);
+  if (missing.length === 0) return;
+  const mayInstall = process.getuid?.() === 0 && has("apt-get");
+  if (mayInstall) {
+    console.log(`installing for the tests: ${missing.join(", ")}`);
+    // A package that starts a service by itself would keep a port that tests need; policy 101 forbids it for this call.
+    const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
+    spawnSync("apt-get", ["update", "-qq"], { stdio: "inherit", env: environment });
+    spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...missing], {
+      stdio: ["ignore", "ignore", "inherit"],
+      env: environment,
+    });
+  }
+  const still = NEEDED.filter(({ program }) => !has(program));
+  if (still.length === 0) return;
+  const names = still.map(({ debianPackage }) => debianPackage).join(" ");
+  console.error(
+    `The tests start ${still.map(({ program }) => program).join(", ")} for real. Install it: apt-get install ${names}`,
+  );
+  process.exit(1);
+}
+
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+  readonly numFailedTestSuites: number;
+}
+
+provide();
+const folder = mkdtempSync(join(tmpdir(), "posthouse-report-"));
+const output = join(folder, "report.json");
+const vitest = join(import.meta.dirname, "..", "node_modules", "vitest", "vitest.mjs");
+const run = spawnSync(
+  process.execPath,
+  [vitest, "run", "--reporter=default", "--reporter=json", `--outputFile.json=${output}`, ...process.argv.slice(2)],
+  { stdio: "inherit" },
+);
+let report: Report | undefined;
+try {
+  report = JSON.parse(readFileSync(output, "utf8")) as Report;
+} catch {
+  console.error("The tests ended without a report.");
+}
+rmSync(folder, { recursive: true, force: true });
+const skipped = (report?.numPendingTests ?? 0) + (report?.numTodoTests ?? 0);
+if (skipped > 0)
+  console.error(`${skipped} tests were skipped; a skipped test proves nothing, so this counts as failed.`);
+const failed = (report?.numFailedTests ?? 0) + skipped + (report && report.numPassedTests > 0 ? 0 : 1);
+const good = run.status === 0 && failed === 0;
+console.log(`\n${report?.numPassedTests ?? 0} passed, ${good ? 0 : Math.max(1, failed)} failed`);
+process.exit(good ? 0 : 1);
