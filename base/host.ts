@@ -1,0 +1,44 @@
+/**
+ * What the world hands to whatever runs: time, chance, a log, metrics and spans. Types only.
+ * Because all of it is an argument, a cluster's bad week replays from a seed.
+ */
+import type { Metrics } from "./metrics.ts";
+import type { Tracer } from "./trace.ts";
+
+/** Ends a timer before it fires. Calling it twice, or after it fired, does nothing. */
+export type CancelTimer = () => void;
+
+export interface Clock {
+  /** Milliseconds since 1970, for people and for tokens. May jump either way. */
+  now(): number;
+  /** Milliseconds since some fixed moment, for durations. Never goes back. */
+  monotonic(): number;
+  /** Calls back once, `ms` milliseconds from now. A timer does not keep the process alive. */
+  after(ms: number, callback: () => void): CancelTimer;
+  /** Resolves after `ms` milliseconds; rejects with the signal's reason as soon as it aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface Random {
+  /** A number in [0, 1). */
+  float(): number;
+  /** Unpredictable bytes, fit for secrets in the real host. */
+  bytes(length: number): Uint8Array;
+}
+
+/** A structured log: fields first, then a sentence. pino satisfies it. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+  child(fields: object): Log;
+}
+
+export interface Host {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly tracer: Tracer;
+}

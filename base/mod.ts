@@ -1,0 +1,8 @@
+/** Words everyone uses. Imports nothing of ours. */
+export * from "./errors.ts";
+export type * from "./host.ts";
+export * from "./json.ts";
+export * from "./metrics.ts";
+export * from "./random.ts";
+export * from "./tasks.ts";
+export * from "./trace.ts";

@@ -1,0 +1,146 @@
+/**
+ * Defaults, under a file, under the environment, under flags: one frozen object, checked, that knows where each value
+ * came from, and a copy without secrets for people and logs.
+ */
+import { Ajv } from "ajv";
+import { parseDocument } from "yaml";
+import { defineErrors } from "#base";
+import { envOf, flagOf, type SettingName, Settings, spellings } from "./schema.ts";
+
+export type SettingSource = "default" | "file" | "environment" | "flag";
+
+export interface LoadedSettings {
+  readonly values: Readonly<Settings>;
+  readonly sources: Readonly<Record<SettingName, SettingSource>>;
+  /** As `values`, with secrets masked. */
+  readonly shown: Readonly<Record<string, unknown>>;
+}
+
+export const SettingsErrors = defineErrors("SETTINGS", {
+  INVALID: { status: 400, title: "Setting not valid" },
+  UNKNOWN: { status: 400, title: "Setting not known" },
+  FILE_UNREADABLE: { status: 400, title: "Settings file not readable" },
+});
+
+interface Row {
+  readonly type?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  /** The words to choose from. */
+  readonly anyOf?: readonly { readonly const: string }[];
+  readonly default?: unknown;
+  readonly secret?: boolean;
+  readonly env?: string;
+  readonly description: string;
+}
+
+const rows = Settings.properties as unknown as Record<SettingName, Row>;
+export const settingNames = Object.keys(rows) as SettingName[];
+export const settingRow = (name: SettingName): Row => rows[name];
+
+export interface SettingInputs {
+  /** Text of the settings file (YAML or JSON) and its name for errors. */
+  readonly file?: { readonly path: string; readonly text: string } | undefined;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** By setting name; text as typed, or a list for repeated flags. */
+  readonly flags: Readonly<Partial<Record<SettingName, string | readonly string[]>>>;
+}
+
+/** @throws SETTINGS_INVALID, SETTINGS_UNKNOWN, SETTINGS_FILE_UNREADABLE; each names the setting and where it was set */
+export function loadSettings({ file, environment, flags }: SettingInputs): LoadedSettings {
+  const values: Record<string, unknown> = {};
+  const sources: Record<string, SettingSource> = {};
+  const wheres: Record<string, string> = {};
+  const set = (name: SettingName, value: unknown, source: SettingSource, where: string) => {
+    values[name] = value;
+    sources[name] = source;
+    wheres[name] = where;
+  };
+  for (const name of settingNames) {
+    if (rows[name].default !== undefined) set(name, structuredClone(rows[name].default), "default", "its default");
+  }
+  if (file) {
+    for (const [name, value] of Object.entries(parseFile(file))) {
+      if (!(name in rows)) throw unknown(`"${name}" in ${file.path}`, name);
+      set(name as SettingName, value, "file", file.path);
+    }
+  }
+  for (const name of settingNames) {
+    const alias = rows[name].env;
+    const key = environment[envOf(name)] === undefined && alias !== undefined ? alias : envOf(name);
+    const text = environment[key];
+    if (text !== undefined && text !== "") set(name, read(rows[name], text), "environment", key);
+  }
+  const own = new Set(settingNames.map(envOf));
+  for (const key of Object.keys(environment)) {
+    if (key.startsWith("POSTHOUSE_") && !own.has(key) && !NOT_SETTINGS.has(key)) throw unknown(key, key);
+  }
+  for (const name of settingNames) {
+    const flag = flags[name];
+    if (flag !== undefined) set(name, read(rows[name], flag), "flag", flagOf(name));
+  }
+  check(values, wheres);
+  const shown = Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, rows[name as SettingName].secret ? "***" : value]),
+  );
+  return Object.freeze({
+    values: Object.freeze(values) as unknown as Settings,
+    sources: Object.freeze(sources) as Record<SettingName, SettingSource>,
+    shown: Object.freeze(shown),
+  });
+}
+
+/** Variables with our prefix that are not settings. */
+const NOT_SETTINGS = new Set(["POSTHOUSE_SETTINGS"]);
+
+function parseFile({ path, text }: { path: string; text: string }): Record<string, unknown> {
+  const document = parseDocument(text, { prettyErrors: true });
+  const [error] = document.errors;
+  if (error) throw SettingsErrors.FILE_UNREADABLE(`${path}: ${error.message}`);
+  const content: unknown = document.toJS({ maxAliasCount: 100 });
+  if (content === null) return {};
+  if (typeof content !== "object" || Array.isArray(content)) {
+    throw SettingsErrors.FILE_UNREADABLE(`${path} must hold settings by name, such as "port: 8500".`);
+  }
+  return content as Record<string, unknown>;
+}
+
+/** Text as typed, to what the row wants; text that does not fit is left for the check to name. */
+function read(row: Row, input: string | readonly string[]): unknown {
+  if (row.type === "array") {
+    return (typeof input === "string" ? [input] : input).flatMap((part) => part.split(",")).map((part) => part.trim());
+  }
+  const text = typeof input === "string" ? input : (input.at(-1) ?? "");
+  if (row.type === "integer" || row.type === "number") return text.trim() === "" ? text : numberOf(text);
+  if (row.type === "boolean") return text === "true" ? true : text === "false" ? false : text;
+  return text;
+}
+
+function numberOf(text: string): number | string {
+  const number = Number(text);
+  return Number.isNaN(number) ? text : number;
+}
+
+const validate = new Ajv({ strict: false, allErrors: false }).compile(Settings);
+
+function check(values: Record<string, unknown>, wheres: Record<string, string>): void {
+  if (validate(values)) return;
+  const [error] = validate.errors ?? [];
+  const name = (error?.instancePath ?? "").split("/")[1] as SettingName;
+  const value = rows[name]?.secret ? "***" : JSON.stringify(values[name]);
+  const choices = rows[name]?.anyOf?.map((option) => option.const);
+  const must = choices ? `must be one of ${choices.join(", ")}` : (error?.message ?? "is not valid");
+  throw SettingsErrors.INVALID(
+    `${name} ${must}, but ${wheres[name] ?? "its source"} says ${value}. Set it by ${spellings(name)}.`,
+    { extra: { field: `/${name}` } },
+  );
+}
+
+function unknown(what: string, name: string) {
+  const close = settingNames.find(
+    (known) => known.toLowerCase() === name.toLowerCase().replaceAll(/posthouse_|[_-]/g, ""),
+  );
+  return SettingsErrors.UNKNOWN(
+    `${what} is no setting of posthouse${close ? `; did you mean ${close} (${spellings(close)})?` : ". `posthouse up --help` lists them all."}`,
+  );
+}

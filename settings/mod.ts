@@ -1,0 +1,3 @@
+/** How this process is configured. ("config" is what the config server serves.) */
+export * from "./load.ts";
+export * from "./schema.ts";

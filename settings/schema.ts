@@ -1,0 +1,189 @@
+/**
+ * Every setting once: its type, default, unit, bounds and sentence. Flag, environment variable, file key, check and
+ * reference page all follow from its row.
+ */
+import { Type, type Static } from "typebox";
+
+/** One of some words. */
+const oneOf = <Word extends string>(words: readonly Word[], options: Record<string, unknown> = {}) =>
+  Type.Unsafe<Word>(
+    Type.Union(
+      words.map((word) => Type.Literal(word)),
+      options,
+    ),
+  );
+const port = (description: string, value: number) =>
+  Type.Integer({ default: value, minimum: 0, maximum: 65_535, description: `${description} 0 takes a free one.` });
+const address = (description: string) =>
+  Type.String({ default: "127.0.0.1", minLength: 1, maxLength: 253, description });
+
+export const ROLE_NAMES = ["registry", "config-server", "gateway", "agent"] as const;
+export type RoleName = (typeof ROLE_NAMES)[number];
+
+export const Settings = Type.Object(
+  {
+    roles: Type.Array(oneOf(ROLE_NAMES), {
+      default: [...ROLE_NAMES],
+      minItems: 1,
+      uniqueItems: true,
+      description: "What this process is. registry and config-server go together and bring the control API.",
+    }),
+    data: Type.String({
+      default: "./data",
+      minLength: 1,
+      description: "Folder of everything that must outlive the process.",
+    }),
+    host: address("Address that the control API listens on."),
+    port: port("Port of the control API.", 8500),
+    store: oneOf(["lmdb", "etcd", "memory"], {
+      default: "lmdb",
+      description: "Where state lives: in this process's data folder, in an etcd cluster, or nowhere (for trials).",
+    }),
+    etcdUrls: Type.Array(Type.String({ pattern: "^https?://" }), {
+      default: ["http://127.0.0.1:2379"],
+      minItems: 1,
+      description: "Members of the etcd cluster.",
+    }),
+    etcdUsername: Type.Optional(Type.String({ description: "User at etcd, when it asks for one." })),
+    etcdPassword: Type.Optional(Type.String({ secret: true, description: "Password at etcd." })),
+    storeStartSeconds: Type.Number({
+      default: 10,
+      minimum: 0.1,
+      maximum: 600,
+      description: "How long a start waits for the store to answer before it gives up.",
+    }),
+    controlUrls: Type.Array(Type.String({ pattern: "^https?://" }), {
+      default: ["http://127.0.0.1:8500"],
+      minItems: 1,
+      description: "Control APIs that a gateway or agent in a process of its own follows.",
+    }),
+    token: Type.Optional(
+      Type.String({ secret: true, description: "Token that a gateway or agent in a process of its own shows there." }),
+    ),
+    operationsPort: port("Port of /livez, /readyz and /metrics in a gateway's process without the control API.", 8502),
+    gatewayHost: address("Address that the gateway listens on."),
+    gatewayPort: port("Port of the gateway for HTTP.", 8080),
+    gatewayTlsPort: port("Port of the gateway for HTTPS.", 8443),
+    gatewayCertFile: Type.Optional(
+      Type.String({ description: "PEM certificate chain for HTTPS; absent: one of the CA made at the first start." }),
+    ),
+    gatewayKeyFile: Type.Optional(Type.String({ description: "PEM key of that certificate." })),
+    gatewayNamespace: Type.String({
+      default: "default",
+      pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+      description: "Namespace whose app `gateway`, profile `default`, holds the routes.",
+    }),
+    gatewayDrainSeconds: Type.Number({
+      default: 10,
+      minimum: 0,
+      maximum: 3600,
+      description: "How long a stopping gateway lets requests finish.",
+    }),
+    agentHost: address("Address that the agent's local API listens on."),
+    agentPort: port("Port of the agent's local API.", 8501),
+    agentToken: Type.Optional(
+      Type.String({
+        secret: true,
+        minLength: 16,
+        description: "Token that the local API asks for; needed beyond loopback.",
+      }),
+    ),
+    agentName: Type.Optional(
+      Type.String({
+        pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description: "Name of this host among agents; absent: its host name.",
+      }),
+    ),
+    agentAddress: Type.String({
+      default: "127.0.0.1",
+      minLength: 1,
+      description: "Address under which this host's services are registered, unless they say their own.",
+    }),
+    agentServices: Type.Optional(
+      Type.String({ description: "Folder of service definition files; absent: `agent/services` in the data folder." }),
+    ),
+    agentSessionSeconds: Type.Integer({
+      default: 30,
+      minimum: 2,
+      maximum: 86_400,
+      description: "Silence after which an agent's services leave the registry.",
+    }),
+    dns: oneOf(["on", "off"], {
+      default: "on",
+      description: "Whether a process with the control API or an agent answers DNS.",
+    }),
+    dnsHost: address("Address that DNS is answered on, over UDP and TCP. It asks for no token."),
+    dnsPort: port("Port of DNS, for UDP and TCP.", 8600),
+    dnsZone: Type.String({
+      default: "posthouse.",
+      maxLength: 128,
+      pattern: "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.?$",
+      description: "Zone that services have names in.",
+    }),
+    dnsNamespace: Type.String({
+      default: "default",
+      pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+      description: "Namespace whose services have short names; the only one that an agent alone answers for.",
+    }),
+    dnsNear: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 64,
+        description: "Zone of instances that answers name first, such as this machine's. Absent: all are equal.",
+      }),
+    ),
+    dnsTtlSeconds: Type.Integer({
+      default: 1,
+      minimum: 0,
+      maximum: 3600,
+      description: "How long a DNS answer may be kept by whoever asked; a change is not seen for so long.",
+    }),
+    dnsForwarders: Type.Array(Type.String({ minLength: 1, maxLength: 64 }), {
+      default: [],
+      maxItems: 3,
+      description:
+        "DNS servers asked for names outside the zone, as IP or IP:PORT, one after the other. None: those are refused.",
+    }),
+    dnsQueriesPerSecond: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1_000_000,
+        description:
+          "DNS queries that a client (an IPv4 address, an IPv6 /64) may ask; 0: any number. Absent: 1000, on this machine any.",
+      }),
+    ),
+    logLevel: oneOf(["debug", "info", "warn", "error"], {
+      default: "info",
+      description: "Least severe line that is logged, as JSON on standard error.",
+    }),
+    otlpUrl: Type.Optional(
+      Type.String({
+        pattern: "^https?://",
+        env: "OTEL_EXPORTER_OTLP_ENDPOINT",
+        description: "OTLP/HTTP endpoint that spans are exported to, such as http://127.0.0.1:4318. Absent: none are.",
+      }),
+    ),
+    traceSampleRatio: Type.Number({
+      default: 0.01,
+      minimum: 0,
+      maximum: 1,
+      description: "Share of traces begun here that are recorded; a caller's own decision is kept.",
+    }),
+  },
+  { additionalProperties: false },
+);
+export type Settings = Static<typeof Settings>;
+export type SettingName = keyof Settings;
+
+/** How a setting is spelled on the command line and in the environment. */
+export function flagOf(name: SettingName): string {
+  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+export function envOf(name: SettingName): string {
+  return `POSTHOUSE_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}
+
+/** All three spellings, for errors that must say what to change. */
+export function spellings(name: SettingName): string {
+  return `${flagOf(name)}, ${envOf(name)}, or "${name}" in the settings file`;
+}
