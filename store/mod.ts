@@ -1,0 +1,28 @@
+/** The single seam for state: the contract, the engines behind it, and how to read and write through it. */
+import type { Host } from "#base";
+import type { EtcdStoreOptions } from "./etcd/engine.ts";
+import type { LmdbStoreOptions } from "./lmdb/engine.ts";
+import type { MemoryStoreOptions } from "./memory/engine.ts";
+import type { Store } from "./types.ts";
+
+export * from "./types.ts";
+export { commit, COMMIT_TRIES, type Committed, type CommitOptions, type Known, type Plan } from "./commit.ts";
+export { openMemoryStore, type MemoryStoreOptions } from "./memory/engine.ts";
+export { View, type ViewOptions } from "./view.ts";
+export type { EtcdStoreOptions } from "./etcd/engine.ts";
+export type { LmdbStoreOptions } from "./lmdb/engine.ts";
+
+export type StoreOptions =
+  | ({ readonly engine: "memory" } & MemoryStoreOptions)
+  | ({ readonly engine: "lmdb" } & LmdbStoreOptions)
+  | ({ readonly engine: "etcd" } & EtcdStoreOptions);
+
+/**
+ * Opens the chosen engine and loads no other: a gateway on etcd needs no native addon.
+ * @throws STORE_LOCKED, STORE_CORRUPT, STORE_FULL, STORE_UNAVAILABLE
+ */
+export async function openStore(host: Host, options: StoreOptions): Promise<Store> {
+  if (options.engine === "memory") return (await import("./memory/engine.ts")).openMemoryStore(host, options);
+  if (options.engine === "lmdb") return (await import("./lmdb/engine.ts")).openLmdbStore(host, options);
+  return (await import("./etcd/engine.ts")).openEtcdStore(host, options);
+}
