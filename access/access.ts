@@ -1,0 +1,156 @@
+/**
+ * Who may call the control API. Tokens are long and random, so a plain SHA-256 of them is kept: nothing to guess, and
+ * cheap to check. They are followed by a view, so a revoked one is refused everywhere within milliseconds.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { decodeJson, encodeJson, randomId, type Host } from "#base";
+import { HttpErrors, type Principal } from "#http";
+import { commit, type Entry, type Store, View } from "#store";
+import { AccessErrors, type IssuedToken, type TokenRequest, type TokenSummary } from "./api.ts";
+
+const PREFIX = "/access/";
+const TOKENS = `${PREFIX}tokens/`;
+/** Written with the first operator token, so that only one is ever made by itself. */
+const BOOTSTRAPPED = `${PREFIX}bootstrapped`;
+/** Random bytes of an id and of a secret. */
+const ID_BYTES = 8;
+const SECRET_BYTES = 32;
+const FORM = /^ph_([0-9a-f]{16})_([0-9a-f]{64})$/;
+
+interface TokenRecord {
+  readonly name: string;
+  readonly role: Principal["role"];
+  readonly sha256: string;
+  readonly createdAtMs: number;
+  readonly expiresAtMs?: number;
+}
+
+const hash = (secret: string) => createHash("sha256").update(secret).digest();
+
+export class Access {
+  readonly #host: Host;
+  readonly #store: Store;
+  readonly #view: View;
+  readonly #tokens = new Map<string, TokenRecord>();
+  readonly #internal = new Map<string, Principal>();
+
+  constructor(host: Host, store: Store) {
+    this.#host = host;
+    this.#store = store;
+    const put = ({ key, value }: Entry) => {
+      if (key.startsWith(TOKENS)) this.#tokens.set(key.slice(TOKENS.length), decodeJson(value));
+    };
+    this.#view = new View(host, store, {
+      name: "access",
+      prefix: PREFIX,
+      reset: (entries) => {
+        this.#tokens.clear();
+        for (const entry of entries) put(entry);
+      },
+      apply: ({ events }) => {
+        for (const event of events) {
+          if (event.type === "put") put(event.entry);
+          else this.#tokens.delete(event.key.slice(TOKENS.length));
+        }
+      },
+    });
+  }
+
+  get revision(): number {
+    return this.#view.revision;
+  }
+
+  /** Follows the store. Give it to a TaskGroup. */
+  run(signal: AbortSignal): Promise<void> {
+    return this.#view.run(signal);
+  }
+
+  waitFor(revision: number, signal: AbortSignal): Promise<void> {
+    return this.#view.waitFor(revision, signal);
+  }
+
+  /** A token for a role in this very process; it is not kept anywhere and ends with the process. */
+  internalToken(principal: Principal): string {
+    const token = `phi_${randomId(this.#host.random, SECRET_BYTES)}`;
+    this.#internal.set(token, principal);
+    return token;
+  }
+
+  /** The operator's token of the first run, this once; undefined ever after. */
+  async bootstrap(): Promise<IssuedToken | undefined> {
+    const { id, token, record } = this.#make({ name: "operator", role: "operator" });
+    const { result } = await commit(this.#store, [{ key: BOOTSTRAPPED }], (known) => {
+      if (known.has(BOOTSTRAPPED)) return { writes: [], result: false };
+      return {
+        writes: [
+          { type: "put", key: BOOTSTRAPPED, value: encodeJson({ token: id }) },
+          { type: "put", key: `${TOKENS}${id}`, value: encodeJson(record) },
+        ],
+        result: true,
+      };
+    });
+    return result ? { ...summaryOf(id, record), token } : undefined;
+  }
+
+  async issue(request: TokenRequest): Promise<IssuedToken> {
+    const { id, token, record } = this.#make(request);
+    await this.#store.txn({ then: [{ type: "put", key: `${TOKENS}${id}`, value: encodeJson(record) }] });
+    return { ...summaryOf(id, record), token };
+  }
+
+  /** @throws ACCESS_TOKEN_NOT_FOUND */
+  async revoke(id: string): Promise<void> {
+    const key = `${TOKENS}${id}`;
+    await commit(this.#store, [{ key }], (known) => {
+      if (!known.has(key)) throw AccessErrors.TOKEN_NOT_FOUND(`No token has the id "${id}".`);
+      return { writes: [{ type: "delete", key }], result: undefined };
+    });
+  }
+
+  /** All tokens, without what would let one use them. */
+  list(): TokenSummary[] {
+    return [...this.#tokens].map(([id, record]) => summaryOf(id, record)).sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** @throws HTTP_TOKEN_INVALID, HTTP_TOKEN_EXPIRED, HTTP_UNAVAILABLE while the tokens are still being read */
+  async authenticate(token: string): Promise<Principal> {
+    const internal = this.#internal.get(token);
+    if (internal) return internal;
+    if (this.#view.revision === 0) throw HttpErrors.UNAVAILABLE("Tokens are still being read; try again shortly.");
+    const [, id = "", secret = ""] = FORM.exec(token) ?? [];
+    const record = this.#tokens.get(id);
+    if (!record || !timingSafeEqual(hash(secret), Buffer.from(record.sha256, "hex"))) {
+      throw HttpErrors.TOKEN_INVALID("The token is not known here: mistyped, revoked, or of another installation.");
+    }
+    if (record.expiresAtMs !== undefined && this.#host.clock.now() >= record.expiresAtMs) {
+      throw HttpErrors.TOKEN_EXPIRED(
+        `The token of "${record.name}" expired at ${new Date(record.expiresAtMs).toISOString()}. Ask an operator for another.`,
+      );
+    }
+    return { name: record.name, role: record.role };
+  }
+
+  #make({ name, role, ttlSeconds }: TokenRequest): { id: string; token: string; record: TokenRecord } {
+    const id = randomId(this.#host.random, ID_BYTES);
+    const secret = randomId(this.#host.random, SECRET_BYTES);
+    const createdAtMs = this.#host.clock.now();
+    const record: TokenRecord = {
+      name,
+      role,
+      sha256: hash(secret).toString("hex"),
+      createdAtMs,
+      ...(ttlSeconds === undefined ? {} : { expiresAtMs: createdAtMs + ttlSeconds * 1000 }),
+    };
+    return { id, token: `ph_${id}_${secret}`, record };
+  }
+}
+
+function summaryOf(id: string, { name, role, createdAtMs, expiresAtMs }: TokenRecord): TokenSummary {
+  return {
+    id,
+    name,
+    role,
+    createdAt: new Date(createdAtMs).toISOString(),
+    ...(expiresAtMs === undefined ? {} : { expiresAt: new Date(expiresAtMs).toISOString() }),
+  };
+}

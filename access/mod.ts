@@ -1,0 +1,4 @@
+/** Who may call the control API: tokens, issued, listed, revoked and checked. */
+export { Access } from "./access.ts";
+export * from "./api.ts";
+export { accessPlugin } from "./plugin.ts";

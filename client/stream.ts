@@ -1,0 +1,88 @@
+/**
+ * Reads a watch for as long as its signal lives: survives cuts, resumes by revision, and starts over when told to.
+ * A reader sees `reset` before any snapshot that replaces what it knew, so it never mixes two worlds.
+ */
+import { fullJitter, messageOf, type Host } from "#base";
+import { FrameDecoder, type Frame } from "#http/frames";
+import { errorFromProblem } from "./errors.ts";
+import type { Transport } from "./transport.ts";
+
+/** Back-off between tries: quick at first, since a restart takes a second; then gentle. Milliseconds. */
+const RETRY = { baseMs: 50, capMs: 5_000 };
+/** Silence after which a stream counts as dead. Servers send heartbeats every 10 s. Milliseconds. */
+export const STREAM_SILENCE_MS_MAX = 25_000;
+
+export interface WatchOptions {
+  readonly transport: Transport;
+  readonly path: string;
+  readonly headers: () => Record<string, string>;
+  readonly signal: AbortSignal;
+  /** Resume after this revision, when what was known up to there is still at hand. */
+  readonly after?: number | undefined;
+  /** Told when the stream is cut and when it stands again. */
+  readonly onState?: ((state: "connected" | "disconnected", error?: unknown) => void) | undefined;
+}
+
+/** Frames for as long as the signal lives; then it returns. Only `heartbeat`s are kept back from nobody. */
+export async function* watchFrames<Data>(host: Host, options: WatchOptions): AsyncGenerator<Frame<Data>> {
+  const { signal } = options;
+  let last = options.after;
+  // A snapshot under way is not a place to resume from; only a synced state is.
+  let whole = options.after !== undefined;
+  let attempt = 0;
+  while (!signal.aborted) {
+    try {
+      for await (const frame of readOnce<Data>(host, options, whole ? last : undefined)) {
+        attempt = 0;
+        if (frame.event === "reset") whole = false;
+        else if (frame.event === "synced") whole = true;
+        last = frame.revision;
+        yield frame;
+      }
+      options.onState?.("disconnected");
+    } catch (error) {
+      if (signal.aborted) return;
+      options.onState?.("disconnected", error);
+      host.log.debug({ path: options.path, err: error }, `watch cut: ${messageOf(error)}`);
+    }
+    if (signal.aborted) return;
+    try {
+      await host.clock.sleep(fullJitter(host.random, attempt++, RETRY), signal);
+    } catch {
+      return;
+    }
+  }
+}
+
+async function* readOnce<Data>(host: Host, options: WatchOptions, after?: number): AsyncGenerator<Frame<Data>> {
+  const cut = new AbortController();
+  const signal = AbortSignal.any([options.signal, cut.signal]);
+  let cancel = () => {};
+  const alive = () => {
+    cancel();
+    cancel = host.clock.after(STREAM_SILENCE_MS_MAX, () => cut.abort(new Error("the stream fell silent")));
+  };
+  try {
+    alive();
+    const answer = await options.transport.request({
+      method: "GET",
+      path: options.path,
+      headers: {
+        ...options.headers(),
+        accept: "text/event-stream",
+        ...(after === undefined ? {} : { "last-event-id": String(after) }),
+      },
+      signal,
+    });
+    if (answer.status !== 200) throw errorFromProblem(answer.status, await answer.text());
+    options.onState?.("connected");
+    const decoder = new FrameDecoder();
+    for await (const chunk of answer.stream()) {
+      alive();
+      yield* decoder.push<Data>(chunk);
+    }
+  } finally {
+    cancel();
+    cut.abort();
+  }
+}

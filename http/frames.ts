@@ -1,0 +1,71 @@
+/**
+ * The frames of a watch, to bytes and back. Server-Sent Events, with `id:` the revision, so that any client's own
+ * `Last-Event-ID` resumes it. Pure, and shared with the client.
+ * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
+ */
+
+/**
+ * `snapshot`: part of the whole state as of the revision · `synced`: the snapshot is complete · `delta`: what changed ·
+ * `reset`: forget all, a snapshot follows · `heartbeat`: nothing new, all up to the revision was sent.
+ */
+export const FRAME_EVENTS = ["snapshot", "synced", "delta", "reset", "heartbeat"] as const;
+export type FrameEvent = (typeof FRAME_EVENTS)[number];
+
+export interface Frame<Data = unknown> {
+  readonly event: FrameEvent;
+  readonly revision: number;
+  /** Absent for synced, reset and heartbeat. */
+  readonly data?: Data;
+}
+
+/** Longest frame a reader accepts, in characters: a catalog page of a thousand instances, many times over. */
+export const FRAME_CHARS_MAX = 16 * 1024 * 1024;
+
+export function encodeFrame(frame: Frame): Uint8Array {
+  const data = frame.data === undefined ? "" : JSON.stringify(frame.data);
+  return new TextEncoder().encode(`event: ${frame.event}\nid: ${frame.revision}\ndata: ${data}\n\n`);
+}
+
+/** Cuts a byte stream into frames, however the bytes were split on the way. */
+export class FrameDecoder {
+  readonly #decoder = new TextDecoder();
+  #rest = "";
+
+  /** @throws Error when a frame is malformed, unknown or longer than FRAME_CHARS_MAX; the stream is then useless. */
+  push<Data>(chunk: Uint8Array): Frame<Data>[] {
+    this.#rest += this.#decoder.decode(chunk, { stream: true });
+    const frames: Frame<Data>[] = [];
+    for (let end = this.#rest.indexOf("\n\n"); end >= 0; end = this.#rest.indexOf("\n\n")) {
+      const block = this.#rest.slice(0, end);
+      this.#rest = this.#rest.slice(end + 2);
+      const frame = parseBlock<Data>(block);
+      if (frame) frames.push(frame);
+    }
+    if (this.#rest.length > FRAME_CHARS_MAX) throw new Error(`a frame is longer than ${FRAME_CHARS_MAX} characters`);
+    return frames;
+  }
+}
+
+function parseBlock<Data>(block: string): Frame<Data> | undefined {
+  let event = "";
+  let id = "";
+  let data = "";
+  for (const line of block.split("\n")) {
+    const colon = line.indexOf(":");
+    if (colon === 0) continue; // A comment keeps the connection open.
+    const name = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
+    if (name === "event") event = value;
+    else if (name === "id") id = value;
+    else if (name === "data") data += data === "" ? value : `\n${value}`;
+  }
+  if (event === "" && data === "") return undefined;
+  if (!FRAME_EVENTS.includes(event as FrameEvent)) throw new Error(`unknown frame "${event}"`);
+  const revision = Number(id);
+  if (id === "" || !Number.isSafeInteger(revision)) throw new Error(`frame without a revision: "${id}"`);
+  return {
+    event: event as FrameEvent,
+    revision,
+    ...(data === "" ? {} : { data: JSON.parse(data) as Data }),
+  };
+}

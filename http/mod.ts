@@ -1,0 +1,9 @@
+/** The HTTP kit: a server with our limits, problems for errors, who may call, watches, and what operators ask. */
+export * from "./auth.ts";
+export * from "./frames.ts";
+export * from "./loopback.ts";
+export * from "./openapi.ts";
+export * from "./operations.ts";
+export * from "./problem.ts";
+export * from "./server.ts";
+export * from "./stream.ts";

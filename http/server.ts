@@ -1,0 +1,150 @@
+/**
+ * A Fastify instance with our limits: strict bodies, problems for errors, a span and a metric for every request, and a
+ * log line with the trace id. Roles register their routes on it.
+ */
+import { randomUUID } from "node:crypto";
+import Fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import { Ajv, type Options as AjvOptions } from "ajv";
+import addFormats from "ajv-formats";
+import {
+  formatTraceparent,
+  LATENCY_BUCKETS_SECONDS,
+  parseTraceparent,
+  type Host,
+  type Span,
+  type SpanContext,
+} from "#base";
+import { HttpErrors, sendProblem } from "./problem.ts";
+
+/** Largest request body in bytes: a release of 1 MiB, escaped as JSON. */
+export const BODY_BYTES_MAX = 2 * 1024 * 1024;
+/** Longest time for a whole request to arrive, and for its head; slower clients are cut. Milliseconds. */
+export const REQUEST_MS_MAX = 30_000;
+export const HEADERS_MS_MAX = 10_000;
+/** Idle time on a kept-alive connection; above the minute that load balancers in front use. Milliseconds. */
+export const KEEP_ALIVE_MS = 65_000;
+
+declare module "fastify" {
+  interface FastifyRequest {
+    span: Span | null;
+  }
+}
+
+export interface HttpServerOptions {
+  /** Names the server in metrics, spans and logs: `api`, `agent`. */
+  readonly name: string;
+  readonly bodyBytesMax?: number;
+}
+
+/** Plugins take this, so that schemas type their handlers. */
+export type TypedApp = ReturnType<typeof typed>;
+const typed = (app: FastifyInstance) => app.withTypeProvider<TypeBoxTypeProvider>();
+
+export function createHttpServer(host: Host, options: HttpServerOptions): FastifyInstance {
+  const log = host.log.child({ server: options.name });
+  const app = Fastify({
+    logger: false,
+    bodyLimit: options.bodyBytesMax ?? BODY_BYTES_MAX,
+    requestTimeout: REQUEST_MS_MAX,
+    handlerTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    http: { headersTimeout: HEADERS_MS_MAX, connectionsCheckingInterval: 5_000, maxHeaderSize: 16 * 1024 },
+    forceCloseConnections: "idle",
+    routerOptions: { ignoreTrailingSlash: false, maxParamLength: 256 },
+    genReqId: () => randomUUID(),
+    clientErrorHandler: (error, socket) => {
+      // Not HTTP at all, or too slow: say so in one line and close. There is no request to answer as a problem.
+      if (error.code === "ECONNRESET" || !socket.writable) {
+        socket.destroy();
+        return;
+      }
+      const code = error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : error.code === "HPE_HEADER_OVERFLOW" ? 431 : 400;
+      const row =
+        code === 408 ? HttpErrors.TIMEOUT : code === 431 ? HttpErrors.HEADERS_TOO_LARGE : HttpErrors.MALFORMED;
+      const body = JSON.stringify({ title: row.title, status: code, code: row.code });
+      socket.end(
+        `HTTP/1.1 ${code} ${row.title}\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+      );
+    },
+  });
+  strictValidation(app);
+  // Types of replies come from the schemas; the text is plain JSON, so nothing is silently left out.
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  app.setErrorHandler((error, request, reply) => sendProblem(log, request, reply, error));
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(log, request, reply, HttpErrors.NOT_FOUND(`Nothing is at ${request.method} ${request.url}.`)),
+  );
+  observe(host, app, options.name);
+  return app;
+}
+
+/** Bodies are taken as they are: no unknown field, no type bent. Queries and paths are text, so there numbers are read. */
+function strictValidation(app: FastifyInstance): void {
+  const base: AjvOptions = {
+    useDefaults: true,
+    removeAdditional: false,
+    allErrors: false,
+    strict: false,
+    discriminator: true,
+  };
+  const make = (options: AjvOptions) => addFormats.default(new Ajv(options));
+  const body = make({ ...base, coerceTypes: false });
+  const text = make({ ...base, coerceTypes: "array" });
+  app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === "body" ? body : text).compile(schema as object));
+}
+
+/** The context of the request's span, for logs and for calls made on its behalf. */
+export function spanContextOf(request: FastifyRequest): SpanContext | undefined {
+  return request.span?.context;
+}
+
+function observe(host: Host, app: FastifyInstance, server: string): void {
+  const requests = host.metrics.counter({
+    name: "posthouse_http_requests_total",
+    help: "Requests answered, by server, route template, method and status.",
+    labelNames: ["server", "route", "method", "status"],
+  });
+  const seconds = host.metrics.histogram({
+    name: "posthouse_http_request_duration_seconds",
+    help: "Time from the head of a request to the end of its answer; watches are left out.",
+    labelNames: ["server", "route", "method"],
+    buckets: LATENCY_BUCKETS_SECONDS,
+  });
+  const log = host.log.child({ server });
+  app.decorateRequest("span", null);
+  app.addHook("onRequest", async (request, reply) => {
+    const parent = parseTraceparent(one(request.headers["traceparent"]), one(request.headers["tracestate"]));
+    const route = request.routeOptions.url ?? "none";
+    request.span = host.tracer.start(`${request.method} ${route}`, { kind: "server", parent });
+    request.span.set("http.request.method", request.method);
+    request.span.set("http.route", route);
+    void reply.header("traceresponse", formatTraceparent(request.span.context));
+  });
+  const finished = (request: FastifyRequest, status: number, elapsedMs: number) => {
+    const route = request.routeOptions.url ?? "none";
+    const method = request.is404 ? "any" : request.method;
+    requests.labels(server, route, method, String(status)).inc();
+    seconds.labels(server, route, method).observe(elapsedMs / 1000);
+    const { span } = request;
+    span?.set("http.response.status_code", status);
+    if (status >= 500) span?.fail(`status ${status}`);
+    span?.end();
+    log.debug(
+      {
+        traceId: span?.context.traceId,
+        spanId: span?.context.spanId,
+        method: request.method,
+        route,
+        status,
+        elapsedMs,
+      },
+      "request",
+    );
+  };
+  app.addHook("onResponse", async (request, reply) => finished(request, reply.statusCode, reply.elapsedTime));
+}
+
+function one(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
+}

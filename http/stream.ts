@@ -1,0 +1,341 @@
+/**
+ * A watch over HTTP. A hub encodes each change once and writes the same bytes to every subscriber of its topic; a
+ * subscriber that does not read is dropped, and resumes where it was. Writers never wait for readers.
+ */
+import type { ServerResponse } from "node:http";
+import type { FastifyReply } from "fastify";
+import type { CounterChild, GaugeChild, Host } from "#base";
+import { encodeFrame } from "./frames.ts";
+import { HttpErrors } from "./problem.ts";
+
+/** Frames kept for resuming, and their bytes: minutes of a busy catalog, and a bound on memory. */
+export const RING_FRAMES_MAX = 65_536;
+export const RING_BYTES_MAX = 32 * 1024 * 1024;
+/** Bytes that may wait on one subscriber's socket before it is dropped: some seconds of a slow link. */
+export const BACKLOG_BYTES_MAX = 1024 * 1024;
+/** Milliseconds between heartbeats; half of what the client takes for silence, with room for a pause. */
+export const HEARTBEAT_MS = 10_000;
+/** Milliseconds that a reader of a snapshot may take none of it before it is dropped. */
+const SNAPSHOT_STALL_MS_MAX = 30_000;
+/** Times that a snapshot is sent anew because the ring passed it meanwhile, before the subscriber is dropped. */
+const SNAPSHOT_TRIES_MAX = 3;
+
+export interface Delta {
+  /** Whoever subscribes to any of these hears of it. */
+  readonly topics: readonly string[];
+  readonly data: unknown;
+}
+
+export interface Subscription {
+  readonly topics: readonly string[];
+  /** Last-Event-ID: all up to there is known. */
+  readonly after: number | undefined;
+  /** The state now, in pieces, each the data of one snapshot frame. Taken at once, sent at the reader's pace. */
+  readonly snapshot: () => Iterable<unknown>;
+  /**
+   * Instead of the ring: what changed since a revision, for topics whose deltas are whole documents. Empty: nothing.
+   * The ring then need not have seen the topic.
+   */
+  readonly since?: (revision: number) => Iterable<unknown>;
+  /** Told once, when the subscriber has gone. */
+  readonly onEnd?: () => void;
+}
+
+interface RingFrame {
+  readonly revision: number;
+  readonly topics: readonly string[];
+  readonly bytes: Uint8Array;
+}
+
+class Subscriber {
+  /** Up to where this reader was sent everything. */
+  cursor = 0;
+  live = false;
+  readonly subscription: Subscription;
+  readonly raw: ServerResponse;
+
+  constructor(subscription: Subscription, raw: ServerResponse) {
+    this.subscription = subscription;
+    this.raw = raw;
+  }
+}
+
+/** One kind of watch, such as the catalog. Revisions only grow. */
+export class WatchHub implements AsyncDisposable {
+  readonly #ring: RingFrame[] = [];
+  #ringBytes = 0;
+  /** A reader that knows all up to here can be resumed from the ring. */
+  #floor: number | undefined;
+  #revision = 0;
+  readonly #byTopic = new Map<string, Set<Subscriber>>();
+  readonly #all = new Set<Subscriber>();
+  #cancelHeartbeat = () => {};
+  readonly #host: Host;
+  readonly #subscribers: GaugeChild;
+  readonly #dropped: CounterChild;
+  readonly #waiters = new Map<string, Set<() => void>>();
+  #closed = false;
+
+  constructor(host: Host, name: string) {
+    this.#host = host;
+    this.#subscribers = host.metrics
+      .gauge({ name: "posthouse_watch_subscribers", help: "Open watches, by kind.", labelNames: ["watch"] })
+      .labels(name);
+    this.#dropped = host.metrics
+      .counter({
+        name: "posthouse_watch_dropped_total",
+        help: "Watches dropped because their reader was too slow, by kind.",
+        labelNames: ["watch"],
+      })
+      .labels(name);
+    this.#beat();
+  }
+
+  /** All up to here was published. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Topics somebody is subscribed to or waits for. */
+  *topics(): Iterable<string> {
+    yield* this.#byTopic.keys();
+    for (const topic of this.#waiters.keys()) if (!this.#byTopic.has(topic)) yield topic;
+  }
+
+  /** Forgets the ring: the state was listed anew at this revision, and what lay between is not known. */
+  reset(revision: number): void {
+    this.#ring.length = 0;
+    this.#ringBytes = 0;
+    this.#floor = revision;
+    this.#revision = revision;
+    for (const subscriber of this.#all) if (subscriber.live) void this.#start(subscriber, true);
+    for (const topic of this.#waiters.keys()) this.#wakeWaiters(topic);
+  }
+
+  /** Publishes one whole revision; without deltas it only says that nothing concerned this hub. */
+  publish(revision: number, deltas: readonly Delta[]): void {
+    this.#floor ??= revision - 1;
+    this.#revision = revision;
+    // Several frames of one revision carry the revision before it, and a heartbeat closes them: a reader cut between
+    // two of them resumes before the first, and hears of none of them by half.
+    const stamp = deltas.length > 1 ? revision - 1 : revision;
+    const touched = new Set<Subscriber>();
+    for (const delta of deltas) {
+      const frame = {
+        revision,
+        topics: delta.topics,
+        bytes: encodeFrame({ event: "delta", revision: stamp, data: delta.data }),
+      };
+      this.#ring.push(frame);
+      this.#ringBytes += frame.bytes.length;
+      for (const topic of delta.topics) {
+        for (const subscriber of this.#byTopic.get(topic) ?? []) {
+          if (!subscriber.live) continue;
+          touched.add(subscriber);
+          this.#write(subscriber, frame.bytes);
+        }
+        this.#wakeWaiters(topic);
+      }
+    }
+    if (deltas.length > 1) {
+      const close = encodeFrame({ event: "heartbeat", revision });
+      for (const subscriber of touched) this.#write(subscriber, close);
+    }
+    for (const subscriber of touched) subscriber.cursor = revision;
+    this.#trim();
+  }
+
+  /** Resolves true at the next publication on the topic, false when `ms` passed or the signal aborted first. */
+  next(topic: string, ms: number, signal: AbortSignal): Promise<boolean> {
+    return new Promise((resolve) => {
+      const waiters = this.#waiters.get(topic) ?? new Set();
+      this.#waiters.set(topic, waiters);
+      const done = (news: boolean) => {
+        cancel();
+        signal.removeEventListener("abort", stop);
+        waiters.delete(wake);
+        if (waiters.size === 0) this.#waiters.delete(topic);
+        resolve(news);
+      };
+      const wake = () => done(true);
+      const stop = () => done(false);
+      const cancel = this.#host.clock.after(ms, stop);
+      waiters.add(wake);
+      if (signal.aborted || this.#closed) stop();
+      else signal.addEventListener("abort", stop, { once: true });
+    });
+  }
+
+  /** Takes the reply over and streams until the reader goes or the hub closes. */
+  attach(reply: FastifyReply, subscription: Subscription): void {
+    if (this.#closed) throw HttpErrors.UNAVAILABLE("The server is stopping; try again shortly.");
+    reply.hijack();
+    const { raw } = reply;
+    // Headers set by hooks (the trace) go out with ours; hijacked replies do not send them by themselves.
+    for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) raw.setHeader(name, value);
+    raw.writeHead(200, {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-store",
+      "x-accel-buffering": "no",
+    });
+    raw.flushHeaders();
+    const subscriber = new Subscriber(subscription, raw);
+    this.#all.add(subscriber);
+    for (const topic of subscription.topics) {
+      const set = this.#byTopic.get(topic) ?? new Set();
+      this.#byTopic.set(topic, set.add(subscriber));
+    }
+    this.#subscribers.set(this.#all.size);
+    raw.on("close", () => this.#forget(subscriber));
+    raw.on("error", () => this.#forget(subscriber));
+    void this.#start(subscriber, false);
+  }
+
+  /** Ends every stream in good order; readers reconnect elsewhere. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    this.#cancelHeartbeat();
+    for (const subscriber of this.#all) {
+      this.#forget(subscriber);
+      subscriber.raw.end();
+    }
+    for (const topic of this.#waiters.keys()) this.#wakeWaiters(topic);
+  }
+
+  /** Brings a subscriber up to date, from where it says it is or from nothing, and then makes it live. */
+  async #start(subscriber: Subscriber, again: boolean): Promise<void> {
+    subscriber.live = false;
+    const { after, since } = subscriber.subscription;
+    if (!again && after !== undefined && after <= this.#revision) {
+      if (since) {
+        for (const data of since(after))
+          this.#write(subscriber, encodeFrame({ event: "delta", revision: this.#revision, data }));
+        return this.#goLive(subscriber);
+      }
+      if (this.#floor !== undefined && after >= this.#floor) {
+        subscriber.cursor = after;
+        if (this.#replay(subscriber)) return this.#goLive(subscriber);
+      }
+    }
+    if (again || after !== undefined)
+      this.#write(subscriber, encodeFrame({ event: "reset", revision: this.#revision }));
+    for (let attempt = 0; attempt < SNAPSHOT_TRIES_MAX; attempt++) {
+      const revision = this.#revision;
+      if (attempt > 0) this.#write(subscriber, encodeFrame({ event: "reset", revision }));
+      const pieces = [...subscriber.subscription.snapshot()];
+      for (const data of pieces) {
+        if (!this.#all.has(subscriber)) return;
+        const room = subscriber.raw.write(encodeFrame({ event: "snapshot", revision, data }));
+        if (!room && !(await this.#drained(subscriber.raw))) return this.#drop(subscriber);
+      }
+      if (!this.#all.has(subscriber)) return;
+      this.#write(subscriber, encodeFrame({ event: "synced", revision }));
+      subscriber.cursor = revision;
+      if (this.#floor === undefined || revision >= this.#floor) {
+        if (this.#replay(subscriber)) return this.#goLive(subscriber);
+      }
+    }
+    this.#drop(subscriber);
+  }
+
+  /** Sends from the ring what came after the cursor. False when the subscriber has gone. */
+  #replay(subscriber: Subscriber): boolean {
+    const topics = new Set(subscriber.subscription.topics);
+    const first = lowerBound(this.#ring, subscriber.cursor);
+    for (let i = first; i < this.#ring.length; i++) {
+      const frame = this.#ring[i] as RingFrame;
+      if (frame.topics.some((topic) => topics.has(topic))) this.#write(subscriber, frame.bytes);
+    }
+    return this.#all.has(subscriber);
+  }
+
+  /** Whether the reader took what waited, within its time. */
+  #drained(raw: ServerResponse): Promise<boolean> {
+    return new Promise((resolve) => {
+      const done = (taken: boolean) => {
+        cancel();
+        raw.off("drain", drain);
+        raw.off("close", drain);
+        resolve(taken);
+      };
+      const drain = () => done(true);
+      const cancel = this.#host.clock.after(SNAPSHOT_STALL_MS_MAX, () => done(false));
+      raw.on("drain", drain);
+      raw.on("close", drain);
+    });
+  }
+
+  #goLive(subscriber: Subscriber): void {
+    if (!this.#all.has(subscriber)) return;
+    subscriber.live = true;
+    subscriber.cursor = this.#revision;
+    this.#write(subscriber, encodeFrame({ event: "heartbeat", revision: this.#revision }));
+  }
+
+  #write(subscriber: Subscriber, bytes: Uint8Array): void {
+    if (!this.#all.has(subscriber)) return;
+    subscriber.raw.write(bytes);
+    if (subscriber.raw.writableLength > BACKLOG_BYTES_MAX) this.#drop(subscriber);
+  }
+
+  #drop(subscriber: Subscriber): void {
+    this.#dropped.inc();
+    this.#forget(subscriber);
+    subscriber.raw.destroy();
+  }
+
+  #forget(subscriber: Subscriber): void {
+    if (!this.#all.delete(subscriber)) return;
+    for (const topic of subscriber.subscription.topics) {
+      const set = this.#byTopic.get(topic);
+      set?.delete(subscriber);
+      if (set?.size === 0) this.#byTopic.delete(topic);
+    }
+    this.#subscribers.set(this.#all.size);
+    subscriber.subscription.onEnd?.();
+  }
+
+  #wakeWaiters(topic: string): void {
+    for (const wake of this.#waiters.get(topic) ?? []) wake();
+  }
+
+  #trim(): void {
+    let cut = 0;
+    while (this.#ring.length - cut > RING_FRAMES_MAX || this.#ringBytes > RING_BYTES_MAX) {
+      const frame = this.#ring[cut++] as RingFrame;
+      this.#ringBytes -= frame.bytes.length;
+      this.#floor = frame.revision;
+    }
+    // Half of one revision is no place to resume from, so its remaining frames go with it.
+    while (cut > 0 && this.#ring[cut]?.revision === this.#floor)
+      this.#ringBytes -= (this.#ring[cut++] as RingFrame).bytes.length;
+    if (cut > 0) this.#ring.splice(0, cut);
+  }
+
+  #beat(): void {
+    this.#cancelHeartbeat = this.#host.clock.after(HEARTBEAT_MS, () => {
+      const bytes = encodeFrame({ event: "heartbeat", revision: this.#revision });
+      for (const subscriber of this.#all) if (subscriber.live) this.#write(subscriber, bytes);
+      this.#beat();
+    });
+  }
+}
+
+/** Index of the first frame after a revision. */
+function lowerBound(ring: readonly RingFrame[], revision: number): number {
+  let low = 0;
+  let high = ring.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ring[middle] as RingFrame).revision <= revision) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The revision that a reader asks to resume after, or undefined; nonsense counts as absent. */
+export function lastEventId(headers: Record<string, string | string[] | undefined>): number | undefined {
+  const value = headers["last-event-id"];
+  if (typeof value !== "string" || !/^\d{1,15}$/.test(value)) return undefined;
+  return Number(value);
+}
