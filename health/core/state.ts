@@ -1,0 +1,80 @@
+/**
+ * Judges one health check: a run of bad probes makes it critical, a run of good ones makes it passing.
+ * Pure. Time comes in as an argument, so a day of flapping is tested in a millisecond.
+ *
+ * Thresholds damp changes, so they apply to changes only: from `unknown` the first result decides at once, and a new
+ * instance takes traffic after one good probe whatever its `rise`.
+ */
+
+/** `unknown`: never judged yet. `warning`: alive and in rotation, but asking for less or for a look. */
+export type HealthStatus = "passing" | "warning" | "critical" | "unknown";
+/** What one probe, or one report, found. */
+export type HealthResult = Exclude<HealthStatus, "unknown">;
+
+export interface Thresholds {
+  /** Results in a row that are better than the status before the status gets better; 1 or more. */
+  readonly rise: number;
+  /** Results in a row that are worse than the status before the status gets worse; 1 or more. */
+  readonly fall: number;
+}
+
+/** As the registry's contract has them when a check does not say. */
+export const DEFAULT_THRESHOLDS: Thresholds = { rise: 1, fall: 3 };
+
+/** How many of the latest results in a row were … */
+interface Runs {
+  readonly passing: number;
+  /** … passing or warning. */
+  readonly alive: number;
+  /** … warning or critical. */
+  readonly troubled: number;
+  readonly critical: number;
+}
+
+export interface Health {
+  readonly status: HealthStatus;
+  /** When it took this status, in milliseconds since 1970. */
+  readonly sinceMs: number;
+  readonly runs: Runs;
+}
+
+const NO_RUNS: Runs = { passing: 0, alive: 0, troubled: 0, critical: 0 };
+
+/** Health before the first result; or, after a restart, the status it is known to have had, so that nothing flaps. */
+export function startHealth(nowMs: number, status: HealthStatus = "unknown"): Health {
+  return { status, sinceMs: nowMs, runs: NO_RUNS };
+}
+
+/**
+ * Health after one more result. `fall` results in a row worse than the status make it worse, but never worse than the
+ * mildest of them; `rise` results in a row better than the status make it better, never better than the worst of them.
+ */
+export function observe(health: Health, result: HealthResult, nowMs: number, thresholds: Thresholds): Health {
+  const runs: Runs = {
+    passing: result === "passing" ? health.runs.passing + 1 : 0,
+    alive: result === "critical" ? 0 : health.runs.alive + 1,
+    troubled: result === "passing" ? 0 : health.runs.troubled + 1,
+    critical: result === "critical" ? health.runs.critical + 1 : 0,
+  };
+  const status = health.status === "unknown" ? result : next(health.status, runs, thresholds);
+  return { status, sinceMs: status === health.status ? health.sinceMs : nowMs, runs };
+}
+
+function next(status: HealthResult, runs: Runs, { rise, fall }: Thresholds): HealthResult {
+  if (runs.critical >= fall) return "critical";
+  if (status === "passing") return runs.troubled >= fall ? "warning" : "passing";
+  if (runs.passing >= rise) return "passing";
+  return status === "critical" && runs.alive < rise ? "critical" : "warning";
+}
+
+const BADNESS: Readonly<Record<HealthStatus, number>> = { passing: 0, warning: 1, unknown: 2, critical: 3 };
+
+/**
+ * The status of an instance by those of its checks: the worst of them, where `unknown` is worse than `warning`, since a
+ * check that never passed vouches for nothing. Without checks an instance is passing: being registered is its word.
+ */
+export function worstOf(statuses: Iterable<HealthStatus>): HealthStatus {
+  let worst: HealthStatus = "passing";
+  for (const status of statuses) if (BADNESS[status] > BADNESS[worst]) worst = status;
+  return worst;
+}

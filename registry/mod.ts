@@ -1,0 +1,5 @@
+/** The registry: who is where, and is it well. */
+export * from "./api.ts";
+export { registryPlugin } from "./plugin.ts";
+export { Prober } from "./prober.ts";
+export { Registry } from "./registry.ts";
