@@ -1,0 +1,150 @@
+/**
+ * The config server's wire contract: shapes, limits and CONFIG_ codes. Pure, importable by every room.
+ *
+ * A set is named by namespace (environment), app and profile; it is changed only by a release, which is immutable and
+ * numbered from 1. An instance of `app` with `profile` is told its effective config: the live release of profile
+ * `default`, overlaid key by key by the live release of its own profile.
+ */
+import { Type, type Static } from "typebox";
+import { defineErrors } from "#base";
+
+/** Characters of one value. A config is text that people read; the store takes 1 MiB for the whole release. */
+export const VALUE_CHARS_MAX = 512 * 1024;
+/** Keys of one release. */
+export const KEYS_PER_RELEASE_MAX = 1000;
+/** Bytes of one release as stored: one value of the store. */
+export const RELEASE_BYTES_MAX = 1024 * 1024;
+
+const NAME = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+export const Name = Type.String({ pattern: NAME, description: "a-z, 0-9 and -, at most 63." });
+export const Key = Type.String({
+  pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+  description: "Letters, digits, dot, underscore and dash; at most 128. Often a file name.",
+});
+export const Format = Type.Union(
+  [Type.Literal("yaml"), Type.Literal("json"), Type.Literal("toml"), Type.Literal("properties"), Type.Literal("text")],
+  { description: "The syntax that a release checks before it stands." },
+);
+export type Format = Static<typeof Format>;
+
+export const SetName = Type.Object({ namespace: Name, app: Name, profile: Name });
+export type SetName = Static<typeof SetName>;
+
+export const Item = Type.Object(
+  { format: Format, value: Type.String({ maxLength: VALUE_CHARS_MAX }) },
+  { additionalProperties: false },
+);
+export type Item = Static<typeof Item>;
+
+export const Items = Type.Record(Key, Item, {
+  maxProperties: KEYS_PER_RELEASE_MAX,
+  additionalProperties: false,
+});
+export type Items = Static<typeof Items>;
+
+export const Publish = Type.Object(
+  {
+    items: Items,
+    reason: Type.Optional(Type.String({ maxLength: 1024, default: "", description: "Why, for the history." })),
+    expectedVersion: Type.Optional(
+      Type.Integer({ minimum: 0, description: "Refuse unless this is the live version; 0: nothing released yet." }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type Publish = Static<typeof Publish>;
+
+/** What a file name says of its content; anything else is text. */
+const FORMAT_BY_EXTENSION: Readonly<Record<string, Format>> = {
+  yaml: "yaml",
+  yml: "yaml",
+  json: "json",
+  toml: "toml",
+  properties: "properties",
+};
+export function formatOf(key: string): Format {
+  return FORMAT_BY_EXTENSION[key.slice(key.lastIndexOf(".") + 1).toLowerCase()] ?? "text";
+}
+
+export const Rollback = Type.Object(
+  {
+    toVersion: Type.Integer({ minimum: 1 }),
+    reason: Type.Optional(Type.String({ maxLength: 1024, default: "" })),
+    expectedVersion: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  { additionalProperties: false },
+);
+export type Rollback = Static<typeof Rollback>;
+
+/** A release without its content. */
+export const ReleaseSummary = Type.Object({
+  namespace: Type.String(),
+  app: Type.String(),
+  profile: Type.String(),
+  version: Type.Integer({ description: "From 1, without gaps, per set." }),
+  hash: Type.String({ description: "SHA-256 of the canonical content, in hex." }),
+  author: Type.String({ description: "The principal that published it." }),
+  reason: Type.String(),
+  createdAt: Type.String({ format: "date-time" }),
+  rollbackOf: Type.Optional(Type.Integer({ description: "The version whose content this is." })),
+});
+export type ReleaseSummary = Static<typeof ReleaseSummary>;
+
+export const Release = Type.Object({ ...ReleaseSummary.properties, items: Items });
+export type Release = Static<typeof Release>;
+
+export const Published = Type.Object({ ...ReleaseSummary.properties, revision: Type.Integer() });
+export type Published = Static<typeof Published>;
+
+export const ReleaseList = Type.Object({
+  releases: Type.Array(ReleaseSummary, { description: "Newest first." }),
+  before: Type.Optional(Type.Integer({ description: "Ask for the next page with it." })),
+});
+export type ReleaseList = Static<typeof ReleaseList>;
+
+export const SetSummary = Type.Object({
+  namespace: Type.String(),
+  app: Type.String(),
+  profile: Type.String(),
+  version: Type.Integer(),
+  hash: Type.String(),
+});
+export type SetSummary = Static<typeof SetSummary>;
+export const SetList = Type.Object({ revision: Type.Integer(), sets: Type.Array(SetSummary) });
+
+export const EffectiveItem = Type.Object({
+  format: Format,
+  value: Type.String(),
+  origin: Type.Object({ profile: Type.String(), version: Type.Integer() }, { description: "Which release it is of." }),
+});
+
+/** What one instance is told. Also the data of a snapshot and of a delta frame: always whole, never a mix. */
+export const EffectiveConfig = Type.Object({
+  namespace: Type.String(),
+  app: Type.String(),
+  profile: Type.String(),
+  releaseKey: Type.String({ description: "Names this very content: equal key, equal content. Also the ETag." }),
+  revision: Type.Integer({ description: "Store revision of the last release in it; 0 when nothing is released." }),
+  items: Type.Record(Type.String(), EffectiveItem),
+});
+export type EffectiveConfig = Static<typeof EffectiveConfig>;
+
+export const ConfigErrors = defineErrors("CONFIG", {
+  SET_NOT_FOUND: { status: 404, title: "Nothing released" },
+  KEY_NOT_FOUND: { status: 404, title: "Key not found" },
+  RELEASE_NOT_FOUND: { status: 404, title: "Release not found" },
+  VERSION_CONFLICT: { status: 409, title: "Another release came first" },
+  VALUE_INVALID: { status: 422, title: "Value not valid" },
+  RELEASE_TOO_LARGE: { status: 413, title: "Release too large" },
+});
+
+/** A semantic check of one app's releases, handed in by whoever will read them. Returns what is wrong, and where. */
+export interface ReleaseProblem {
+  readonly key: string;
+  /** JSON pointer into the value. */
+  readonly pointer: string;
+  readonly message: string;
+  readonly line?: number;
+  readonly column?: number;
+}
+export type ReleaseCheck = (name: SetName, items: Items) => readonly ReleaseProblem[];

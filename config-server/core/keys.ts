@@ -1,0 +1,30 @@
+/** Where releases lie in the store: immutable contents by number, and one pointer per set to the live one. */
+import type { SetName } from "../api.ts";
+
+export const CONFIG_PREFIX = "/config/";
+/** The pointers alone; whoever follows the live config watches these. */
+export const LIVE_PREFIX = `${CONFIG_PREFIX}live/`;
+
+export function setId({ namespace, app, profile }: SetName): string {
+  return `${namespace}/${app}/${profile}`;
+}
+
+export function liveKey(name: SetName): string {
+  return `${LIVE_PREFIX}${setId(name)}`;
+}
+
+export function releasesPrefix(name: SetName): string {
+  return `${CONFIG_PREFIX}releases/${setId(name)}/`;
+}
+
+/** Versions are padded, so that the order of keys is the order of releases. */
+export function releaseKey(name: SetName, version: number): string {
+  return `${releasesPrefix(name)}${String(version).padStart(12, "0")}`;
+}
+
+/** The set a live pointer belongs to; undefined for keys of a later version. */
+export function parseLiveKey(key: string): SetName | undefined {
+  if (!key.startsWith(LIVE_PREFIX)) return undefined;
+  const [namespace, app, profile, ...rest] = key.slice(LIVE_PREFIX.length).split("/");
+  return namespace && app && profile && rest.length === 0 ? { namespace, app, profile } : undefined;
+}

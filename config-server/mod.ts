@@ -1,0 +1,4 @@
+/** The config server: what services are told, release by release. */
+export * from "./api.ts";
+export { ConfigServer } from "./config-server.ts";
+export { configPlugin } from "./plugin.ts";

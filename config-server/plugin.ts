@@ -1,0 +1,251 @@
+/** The config server's routes. Translates, decides nothing. */
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { FastifyInstance } from "fastify";
+import { Type } from "typebox";
+import { HttpErrors, lastEventId, principalOf } from "#http";
+import {
+  ConfigErrors,
+  EffectiveConfig,
+  formatOf,
+  Item,
+  Key,
+  Name,
+  Publish,
+  Published,
+  Release,
+  ReleaseList,
+  Rollback,
+  SetList,
+  SetName,
+} from "./api.ts";
+import { type ConfigServer, HISTORY_PAGE_MAX, nothingReleased } from "./config-server.ts";
+import { setId } from "./core/keys.ts";
+
+/** Seconds that a long poll may be held; below the minute that proxies allow. */
+export const WAIT_SECONDS_MAX = 50;
+const VERSION = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+
+export function configPlugin(untyped: FastifyInstance, config: ConfigServer): void {
+  const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
+  const read = { action: "config:read" } as const;
+  const publish = { action: "config:publish" } as const;
+  const tags = ["config"];
+
+  app.get(
+    "/v1/config",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "Sets that have a live release",
+        querystring: Type.Object({ namespace: Type.Optional(Name) }, { additionalProperties: false }),
+        response: { 200: SetList },
+      },
+    },
+    ({ query }) => ({ revision: revisionOf(config), sets: config.sets(query.namespace) }),
+  );
+
+  app.get(
+    "/v1/config/:namespace/:app/:profile",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "The effective config; with If-None-Match and wait, a long poll that answers 304 when nothing came",
+        params: SetName,
+        querystring: Type.Object(
+          {
+            wait: Type.Optional(
+              Type.Number({
+                minimum: 0,
+                maximum: WAIT_SECONDS_MAX,
+                description: "Seconds to wait for another content.",
+              }),
+            ),
+          },
+          { additionalProperties: false },
+        ),
+        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: 128 })) }),
+        response: { 200: EffectiveConfig, 304: Type.Null() },
+      },
+    },
+    async ({ params, query: { wait = 0 }, headers }, reply) => {
+      revisionOf(config);
+      const gone = new AbortController();
+      reply.raw.on("close", () => gone.abort());
+      const etag = headers["if-none-match"];
+      const known = etag?.replace(/^W\//, "").replaceAll('"', "");
+      const waitMs = known === undefined ? 0 : wait * 1000;
+      const effective = await config.effectiveOtherThan(params, { known, waitMs, signal: gone.signal });
+      if (!effective) return reply.code(304).header("etag", etag).send(null);
+      if (effective.revision === 0) throw nothingReleased(params);
+      return reply.header("etag", `"${effective.releaseKey}"`).header("cache-control", "no-cache").send(effective);
+    },
+  );
+
+  app.post(
+    "/v1/config/:namespace/:app/:profile/releases",
+    {
+      config: publish,
+      schema: { tags, summary: "Publish a release", params: SetName, body: Publish, response: { 201: Published } },
+    },
+    async (request, reply) => {
+      const author = principalOf(request).name;
+      return reply.code(201).send(await config.publish(request.params, request.body, author));
+    },
+  );
+
+  app.post(
+    "/v1/config/:namespace/:app/:profile/rollback",
+    {
+      config: publish,
+      schema: {
+        tags,
+        summary: "Publish the content of an earlier release again, as a new one",
+        params: SetName,
+        body: Rollback,
+        response: { 201: Published },
+      },
+    },
+    async (request, reply) => {
+      const author = principalOf(request).name;
+      return reply.code(201).send(await config.rollback(request.params, request.body, author));
+    },
+  );
+
+  app.get(
+    "/v1/config/:namespace/:app/:profile/releases",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "History, newest first",
+        params: SetName,
+        querystring: Type.Object(
+          {
+            before: Type.Optional(VERSION),
+            limit: Type.Optional(Type.Integer({ minimum: 1, maximum: HISTORY_PAGE_MAX, default: 20 })),
+          },
+          { additionalProperties: false },
+        ),
+        response: { 200: ReleaseList },
+      },
+    },
+    ({ params, query }) => config.history(params, { before: query.before, limit: query.limit ?? 20 }),
+  );
+
+  app.get(
+    "/v1/config/:namespace/:app/:profile/releases/:version",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "One release, with its content",
+        params: Type.Object({ ...SetName.properties, version: VERSION }),
+        response: { 200: Release },
+      },
+    },
+    ({ params: { version, ...name } }) => config.release(name, version),
+  );
+
+  const KeyParams = Type.Object({ ...SetName.properties, key: Key });
+  const Why = Type.Object({ reason: Publish.properties.reason }, { additionalProperties: false });
+
+  app.get(
+    "/v1/config/:namespace/:app/:profile/keys/:key",
+    {
+      config: read,
+      schema: { tags, summary: "One effective value, as it is", params: KeyParams, produces: ["text/plain"] },
+    },
+    ({ params: { key, ...name } }, reply) => {
+      revisionOf(config);
+      const effective = config.effective(name);
+      const item = effective.items[key];
+      if (!item) throw ConfigErrors.KEY_NOT_FOUND(`No release for "${setId(name)}" has the key "${key}".`);
+      void reply.header("x-posthouse-origin", `${item.origin.profile}@${item.origin.version}`);
+      return reply
+        .serializer((text: string) => text)
+        .type("text/plain; charset=utf-8")
+        .send(item.value);
+    },
+  );
+
+  app.delete(
+    "/v1/config/:namespace/:app/:profile/keys/:key",
+    {
+      config: publish,
+      schema: {
+        tags,
+        summary: "Publish a release without a key",
+        params: KeyParams,
+        querystring: Why,
+        response: { 201: Published },
+      },
+    },
+    async (request, reply) => {
+      const { key, ...name } = request.params;
+      const author = principalOf(request).name;
+      const done = await config.change(name, { key, item: undefined, reason: request.query.reason }, author);
+      return reply.code(201).send(done);
+    },
+  );
+
+  void untyped.register(async (scope) => {
+    // The body is the value, whatever its type says.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser("*", { parseAs: "string" }, (_request, body, done) => done(null, body));
+    scope.withTypeProvider<TypeBoxTypeProvider>().put(
+      "/v1/config/:namespace/:app/:profile/keys/:key",
+      {
+        config: publish,
+        schema: {
+          tags,
+          summary: "Publish a release that differs in one key; the body is the value, the key's ending its format",
+          params: KeyParams,
+          querystring: Why,
+          body: Item.properties.value,
+          response: { 201: Published },
+        },
+      },
+      async (request, reply) => {
+        const { key, ...name } = request.params;
+        const item = { format: formatOf(key), value: request.body };
+        const author = principalOf(request).name;
+        return reply.code(201).send(await config.change(name, { key, item, reason: request.query.reason }, author));
+      },
+    );
+  });
+
+  app.get(
+    "/v1/watch/config",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "The effective config as Server-Sent Events; each frame is the whole of it",
+        querystring: SetName,
+        produces: ["text/event-stream"],
+      },
+    },
+    (request, reply) => {
+      revisionOf(config);
+      const name = request.query;
+      config.hub.attach(reply, {
+        topics: [setId(name)],
+        after: lastEventId(request.headers),
+        snapshot: () => [config.effective(name)],
+        since: (revision) => {
+          const effective = config.effective(name);
+          return effective.revision > revision ? [effective] : [];
+        },
+      });
+    },
+  );
+}
+
+/** @throws HTTP_UNAVAILABLE before the first listing: an empty config must never be a server that is not ready */
+function revisionOf(config: ConfigServer): number {
+  const { revision } = config;
+  if (revision === 0) throw HttpErrors.UNAVAILABLE("The config is still being read; try again shortly.");
+  return revision;
+}
