@@ -1,0 +1,113 @@
+/**
+ * What a decision may see of a request, whatever lane it came by. Headers stay as they came until a policy asks.
+ * `readHead` is the strict gate before it: one host, one meaning, or a refusal.
+ */
+import { canonicalTarget } from "./path.ts";
+import type { GatewayErrorName } from "../api.ts";
+
+export interface RequestHead {
+  /** Upper case, as on the wire. */
+  readonly method: string;
+  /** Host in lower case without the port; IPv6 in brackets. */
+  readonly host: string;
+  /** Host and port as asked for, in lower case. */
+  readonly authority: string;
+  readonly scheme: "http" | "https";
+  /** Canonical. */
+  readonly path: string;
+  /** With its question mark, or empty; untouched. */
+  readonly query: string;
+  /** Address of the connection's other end. */
+  readonly peer: string;
+  /** Every value of a header, in order; the name in lower case. */
+  header(name: string): readonly string[];
+}
+
+/** A head as a lane parsed it. */
+export interface RawHead {
+  readonly method: string;
+  /** As in the request line. */
+  readonly target: string;
+  /** `1.1`, `1.0`. */
+  readonly version: string;
+  readonly scheme: "http" | "https";
+  readonly peer: string;
+  /** Name, value, name, value, as they came. */
+  readonly rawHeaders: readonly string[];
+}
+
+export interface BadHead {
+  readonly error: GatewayErrorName;
+  readonly detail: string;
+}
+
+/** Fields of one request. Browsers send some 20; Node's own limit would drop the rest in silence. */
+export const HEADER_FIELDS_MAX = 200;
+
+/** All values of one header among name, value, name, value. */
+export function headerValues(rawHeaders: readonly string[], name: string): string[] {
+  const values: string[] = [];
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const candidate = rawHeaders[i] as string;
+    if (candidate.length === name.length && candidate.toLowerCase() === name) values.push(rawHeaders[i + 1] as string);
+  }
+  return values;
+}
+
+/** The head, or why it is refused. Never throws. */
+export function readHead(raw: RawHead): RequestHead | BadHead {
+  const { rawHeaders } = raw;
+  if (rawHeaders.length > HEADER_FIELDS_MAX * 2) {
+    return { error: "HEADERS_TOO_LARGE", detail: `More than ${HEADER_FIELDS_MAX} header fields.` };
+  }
+  const hosts = headerValues(rawHeaders, "host");
+  if (hosts.length !== 1)
+    return { error: "HOST_INVALID", detail: `${hosts.length} Host headers; exactly one is needed.` };
+  const authority = parseAuthority(hosts[0] as string);
+  if (!authority) return { error: "HOST_INVALID", detail: "The Host header is not a host with an optional port." };
+  if (raw.version === "1.0" && headerValues(rawHeaders, "transfer-encoding").length > 0) {
+    return { error: "REQUEST_INVALID", detail: "HTTP/1.0 has no Transfer-Encoding." };
+  }
+  let target = raw.target;
+  const absolute = /^https?:\/\/([^/?#]*)/i.exec(target);
+  if (absolute) {
+    const named = parseAuthority(absolute[1] as string);
+    if (named?.authority !== authority.authority) {
+      return { error: "HOST_INVALID", detail: "The target names another host than the Host header." };
+    }
+    target = target.slice(absolute[0].length);
+    if (!target.startsWith("/")) target = `/${target}`;
+  }
+  const canonical = canonicalTarget(target);
+  if (!canonical.ok) return { error: "PATH_INVALID", detail: canonical.reason };
+  return {
+    method: raw.method,
+    host: authority.host,
+    authority: authority.authority,
+    scheme: raw.scheme,
+    path: canonical.path,
+    query: canonical.query,
+    peer: raw.peer,
+    header: (name) => headerValues(rawHeaders, name),
+  };
+}
+
+export function isBadHead(head: RequestHead | BadHead): head is BadHead {
+  return "error" in head;
+}
+
+const HOST_NAME = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/;
+const IPV6 = /^\[[0-9a-f:.]{2,45}\]$/;
+
+/** Host and port without userinfo, path or spaces; undefined when it is anything else. */
+export function parseAuthority(text: string): { host: string; authority: string } | undefined {
+  const lower = text.toLowerCase();
+  if (lower.length > 261) return undefined;
+  const match = /^(\[[^\]]*\]|[^:[\]]*)(?::(\d{1,5}))?$/.exec(lower);
+  if (!match) return undefined;
+  const host = match[1] as string;
+  if (!(host.startsWith("[") ? IPV6.test(host) : HOST_NAME.test(host))) return undefined;
+  if (match[2] !== undefined && Number(match[2]) > 65_535) return undefined;
+  // A trailing dot names the same host, and must not slip past a route's host.
+  return { host: host.endsWith(".") ? host.slice(0, -1) : host, authority: lower };
+}

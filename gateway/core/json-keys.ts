@@ -1,0 +1,44 @@
+/**
+ * Finds a member that an object of a JSON text names twice. Parsers keep the last in silence, so two readers of one
+ * token could see two subjects; such a token is nobody's.
+ */
+
+/** Nesting looked at; deeper is treated as a double, for no honest token is. */
+const DEPTH_MAX = 32;
+
+/** `text` is known to be JSON. */
+export function hasDoubleMember(text: string): boolean {
+  // One set of names for each open object, undefined for each open list.
+  const open: (Set<string> | undefined)[] = [];
+  let nameFollows = false;
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i];
+    if (char === "{" || char === "[") {
+      if (open.length === DEPTH_MAX) return true;
+      open.push(char === "{" ? new Set() : undefined);
+      nameFollows = char === "{";
+    } else if (char === "}" || char === "]") {
+      open.pop();
+      nameFollows = false;
+    } else if (char === ",") {
+      nameFollows = open.at(-1) !== undefined;
+    } else if (char === '"') {
+      const end = endOfString(text, i);
+      if (nameFollows) {
+        const name = JSON.parse(text.slice(i, end + 1)) as string;
+        const names = open.at(-1);
+        if (names?.has(name)) return true;
+        names?.add(name);
+        nameFollows = false;
+      }
+      i = end;
+    }
+  }
+  return false;
+}
+
+function endOfString(text: string, start: number): number {
+  let end = start + 1;
+  while (end < text.length && text[end] !== '"') end += text[end] === "\\" ? 2 : 1;
+  return end;
+}

@@ -1,0 +1,79 @@
+/**
+ * The generic cell rate algorithm: one moment per key says when the next request is on time. No windows, so no double
+ * burst at their edges, and two numbers less per key than a token bucket.
+ * @see https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm (virtual scheduling)
+ */
+import ipaddr from "ipaddr.js";
+
+/** Keys remembered. Beyond, the longest unseen are forgotten; by then almost all of them are back at a full allowance. */
+export const LIMITED_KEYS_MAX = 100_000;
+
+export interface RatePolicy {
+  readonly requests: number;
+  readonly perMs: number;
+  /** Requests at once after silence. */
+  readonly burst: number;
+}
+
+export interface RateVerdict {
+  readonly allowed: boolean;
+  /** Requests left at this moment. */
+  readonly remaining: number;
+  /** Milliseconds until the allowance is full again. */
+  readonly resetMs: number;
+  /** Milliseconds until one more is allowed; 0 when one is now. */
+  readonly retryMs: number;
+}
+
+/** Holds the moments. It is state, but without a clock: time comes in, and may be anything that does not go back. */
+export class RateLimiter {
+  readonly #arrivals = new Map<string, number>();
+  readonly #keysMax: number;
+
+  constructor(keysMax = LIMITED_KEYS_MAX) {
+    this.#keysMax = keysMax;
+  }
+
+  get keys(): number {
+    return this.#arrivals.size;
+  }
+
+  /** Counts one request of a key, when it is allowed; a refused one costs nothing. */
+  take(key: string, policy: RatePolicy, nowMs: number): RateVerdict {
+    const spacing = policy.perMs / policy.requests;
+    const full = spacing * policy.burst;
+    const known = this.#arrivals.get(key) ?? nowMs;
+    const next = Math.max(known, nowMs) + spacing;
+    // A hair's breadth of tolerance: the sum of many spacings is not exact in floating point.
+    const early = next - full - nowMs;
+    if (early > spacing * 1e-6) {
+      return { allowed: false, remaining: 0, resetMs: Math.max(known, nowMs) - nowMs, retryMs: early };
+    }
+    this.#arrivals.delete(key);
+    this.#arrivals.set(key, next);
+    if (this.#arrivals.size > this.#keysMax) this.#forgetOldest();
+    const remaining = Math.max(0, Math.floor((full - (next - nowMs)) / spacing + 1e-6));
+    return {
+      allowed: true,
+      remaining,
+      resetMs: next - nowMs,
+      retryMs: remaining > 0 ? 0 : Math.max(0, next + spacing - full - nowMs),
+    };
+  }
+
+  #forgetOldest(): void {
+    const oldest = this.#arrivals.keys().next();
+    if (!oldest.done) this.#arrivals.delete(oldest.value);
+  }
+}
+
+/** Who shares an allowance by address: an IPv4 address, or an IPv6 /64, since a single host has a whole one. */
+export function addressGroup(peer: string): string {
+  if (!ipaddr.isValid(peer)) return peer;
+  const address = ipaddr.process(peer);
+  if (address.kind() === "ipv4") return address.toString();
+  return `${(address as ipaddr.IPv6).parts
+    .slice(0, 4)
+    .map((part) => part.toString(16))
+    .join(":")}::/64`;
+}

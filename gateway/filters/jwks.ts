@@ -1,0 +1,149 @@
+/**
+ * The key set of one provider, fetched from its URL and kept. An outage of the provider must not become one of ours:
+ * keys are renewed at half their age, by one fetch at a time, and the old ones stay good for a day while that fails.
+ */
+import {
+  createLocalJWKSet,
+  errors,
+  type JSONWebKeySet,
+  type JWSHeaderParameters,
+  type FlattenedJWSInput,
+  type CryptoKey,
+} from "jose";
+import { Agent, request } from "undici";
+import { canonicalJson, messageOf, type Host } from "#base";
+import type { JwtProvider } from "../api.ts";
+
+/** Milliseconds that keys are taken as current. Renewal begins at half of it. */
+export const KEYS_AGE_MS = 600_000;
+/** Milliseconds that keys are used at most when they cannot be renewed. */
+export const KEYS_STALE_MS = 86_400_000;
+/** Milliseconds between two fetches, jittered by a fifth: tokens with invented key ids must not become fetches. */
+export const KEYS_COOLDOWN_MS = 30_000;
+/** Milliseconds between two fetches while there are no keys at all. */
+export const KEYS_FIRST_COOLDOWN_MS = 1_000;
+const FETCH_TIMEOUT_MS = 5_000;
+/** Bytes of a key set. Large ones have some 20 keys of 2 KB. */
+const KEY_SET_BYTES_MAX = 256 * 1024;
+
+type Resolve = (header: JWSHeaderParameters, token: FlattenedJWSInput) => Promise<CryptoKey>;
+
+export class KeySet implements AsyncDisposable {
+  readonly #host: Host;
+  readonly #provider: JwtProvider;
+  readonly #agent: Agent;
+  readonly #abort = new AbortController();
+  readonly #onChange: () => void;
+  #resolve: Resolve | undefined;
+  #content = "";
+  #fetchedMs = -Infinity;
+  #nextTryMs = -Infinity;
+  #fetching: Promise<void> | undefined;
+
+  /** `onChange`: the keys are others than before, so verdicts made with the old ones no longer hold. */
+  constructor(host: Host, provider: JwtProvider, onChange: () => void) {
+    this.#host = host;
+    this.#provider = provider;
+    this.#onChange = onChange;
+    this.#agent = new Agent({
+      connect: {
+        timeout: FETCH_TIMEOUT_MS,
+        rejectUnauthorized: true,
+        allowH2: false,
+        ...(provider.jwks.ca === undefined ? {} : { ca: provider.jwks.ca }),
+      },
+      allowH2: false,
+      headersTimeout: FETCH_TIMEOUT_MS,
+      bodyTimeout: FETCH_TIMEOUT_MS,
+      connections: 1,
+    });
+  }
+
+  /** False until keys were fetched, and again when they are older than a day. */
+  get available(): boolean {
+    return this.#resolve !== undefined && this.#age() < KEYS_STALE_MS;
+  }
+
+  #age(): number {
+    return this.#host.clock.monotonic() - this.#fetchedMs;
+  }
+
+  /** Waits for the first keys; renews old ones behind the caller's back. */
+  async ensure(): Promise<void> {
+    if (!this.available) await this.#refresh(KEYS_FIRST_COOLDOWN_MS);
+    else if (this.#age() > KEYS_AGE_MS / 2) void this.#refresh(KEYS_COOLDOWN_MS);
+  }
+
+  /** The key of a token. An unknown key id leads to one more fetch, when the last is long enough ago. */
+  readonly key: Resolve = async (header, token) => {
+    const resolve = this.#resolve;
+    if (!resolve) throw new errors.JWKSNoMatchingKey();
+    try {
+      return await resolve(header, token);
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+      const before = this.#content;
+      await this.#refresh(KEYS_COOLDOWN_MS);
+      if (this.#content === before || !this.#resolve) throw error;
+      return this.#resolve(header, token);
+    }
+  };
+
+  /** One fetch at a time, and none within the cooldown. Never throws. */
+  #refresh(cooldownMs: number): Promise<void> {
+    if (this.#fetching) return this.#fetching;
+    const now = this.#host.clock.monotonic();
+    if (now < this.#nextTryMs || this.#abort.signal.aborted) return Promise.resolve();
+    this.#nextTryMs = now + cooldownMs * (0.9 + this.#host.random.float() * 0.2);
+    this.#fetching = this.#fetch().finally(() => (this.#fetching = undefined));
+    return this.#fetching;
+  }
+
+  async #fetch(): Promise<void> {
+    const { url } = this.#provider.jwks;
+    try {
+      const keys = await this.#load(url);
+      // An unknown kind of key is no reason to refuse the others; jose skips it.
+      const resolve = createLocalJWKSet(keys);
+      const content = canonicalJson(keys);
+      const changed = content !== this.#content;
+      this.#resolve = resolve;
+      this.#content = content;
+      this.#fetchedMs = this.#host.clock.monotonic();
+      if (changed) this.#onChange();
+      this.#host.log.debug({ provider: this.#provider.name, keys: keys.keys.length, changed }, "token keys fetched");
+    } catch (error) {
+      if (this.#abort.signal.aborted) return;
+      this.#host.log.warn(
+        { provider: this.#provider.name, url, usable: this.available, reason: messageOf(error) },
+        `token keys could not be fetched: ${messageOf(error)}`,
+      );
+    }
+  }
+
+  async #load(url: string): Promise<JSONWebKeySet> {
+    const { statusCode, body } = await request(url, {
+      dispatcher: this.#agent,
+      headers: { accept: "application/jwk-set+json, application/json" },
+      signal: AbortSignal.any([this.#abort.signal, AbortSignal.timeout(FETCH_TIMEOUT_MS)]),
+    });
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of body) {
+      bytes += (chunk as Buffer).length;
+      // Leaving the loop destroys the body.
+      if (bytes > KEY_SET_BYTES_MAX) throw new Error(`the key set is larger than ${KEY_SET_BYTES_MAX} bytes`);
+      chunks.push(chunk as Buffer);
+    }
+    if (statusCode !== 200) throw new Error(`status ${statusCode}`);
+    const set = JSON.parse(Buffer.concat(chunks).toString("utf8")) as JSONWebKeySet;
+    if (!Array.isArray(set?.keys) || set.keys.length === 0) throw new Error("the answer is no key set with keys in it");
+    return set;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort(new Error("stopping"));
+    await this.#fetching;
+    await this.#agent.destroy();
+  }
+}

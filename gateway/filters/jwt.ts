@@ -1,0 +1,133 @@
+/**
+ * Checks bearer tokens with jose, and closes what jose leaves open by default: tokens without `exp`, times that are not
+ * finite or lie in the future, members named twice, tokens meant for something else (`typ`). Asymmetric algorithms from
+ * the provider's list only.
+ */
+import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from "jose";
+import { canonicalJson, messageOf, type Host } from "#base";
+import { GATEWAY_DEFAULTS, TOKEN_BYTES_MAX, type JwtProvider } from "../api.ts";
+import type { Claims } from "../core/claims.ts";
+import { hasDoubleMember } from "../core/json-keys.ts";
+import type { TokenRefusal, VerifiedTokens } from "../core/pipeline.ts";
+import { KeySet } from "./jwks.ts";
+import { TokenCache } from "./token-cache.ts";
+
+/** `typ` of an access token. A DPoP proof or a logout token is signed by the same keys, and is none. @see RFC 9068 */
+const TYPES = new Set(["jwt", "at+jwt", "application/jwt", "application/at+jwt"]);
+
+export type TokenVerdict =
+  | { readonly claims: Claims; readonly error?: undefined }
+  | { readonly claims?: undefined; readonly error: TokenRefusal };
+
+/** All providers of the table in force. A provider that stays as it was keeps its keys and its verdicts. */
+export class TokenVerifier implements VerifiedTokens, AsyncDisposable {
+  readonly #host: Host;
+  #providers = new Map<string, ProviderVerifier>();
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  /** Takes the providers of the next table. Those that are gone are closed in time. */
+  use(providers: Iterable<JwtProvider>): void {
+    const next = new Map<string, ProviderVerifier>();
+    for (const provider of providers) {
+      const known = this.#providers.get(provider.name);
+      const same = known && canonicalJson(known.provider) === canonicalJson(provider);
+      next.set(provider.name, same ? known : new ProviderVerifier(this.#host, provider));
+    }
+    const before = this.#providers;
+    this.#providers = next;
+    for (const [name, verifier] of before) {
+      if (next.get(name) !== verifier) void verifier[Symbol.asyncDispose]();
+    }
+  }
+
+  get(provider: string, token: string, wallMs: number): Claims | undefined {
+    return this.#providers.get(provider)?.cache.get(token, wallMs);
+  }
+
+  /** Never throws: what is wrong with a token is an answer. */
+  async verify(provider: string, token: string): Promise<TokenVerdict> {
+    return (await this.#providers.get(provider)?.verify(token)) ?? { error: "KEYS_UNAVAILABLE" };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#providers.values()].map((verifier) => verifier[Symbol.asyncDispose]()));
+  }
+}
+
+class ProviderVerifier implements AsyncDisposable {
+  readonly provider: JwtProvider;
+  readonly cache = new TokenCache();
+  readonly #host: Host;
+  readonly #keys: KeySet;
+  /** Checks under way, so that a burst with one new token is one check. */
+  readonly #pending = new Map<string, Promise<TokenVerdict>>();
+
+  constructor(host: Host, provider: JwtProvider) {
+    this.#host = host;
+    this.provider = provider;
+    this.#keys = new KeySet(host, provider, () => this.cache.clear());
+  }
+
+  verify(token: string): Promise<TokenVerdict> {
+    const pending = this.#pending.get(token);
+    if (pending) return pending;
+    const check = this.#verify(token).finally(() => this.#pending.delete(token));
+    this.#pending.set(token, check);
+    return check;
+  }
+
+  async #verify(token: string): Promise<TokenVerdict> {
+    if (token.length > TOKEN_BYTES_MAX || !plausible(token)) return { error: "TOKEN_INVALID" };
+    await this.#keys.ensure();
+    if (!this.#keys.available) return { error: "KEYS_UNAVAILABLE" };
+    const { provider } = this;
+    const nowMs = this.#host.clock.now();
+    const toleranceSeconds = provider.clockToleranceSeconds ?? GATEWAY_DEFAULTS.clockToleranceSeconds;
+    try {
+      const { payload } = await jwtVerify(token, this.#keys.key, {
+        algorithms: [...provider.algorithms],
+        issuer: provider.issuer,
+        audience: [...provider.audience],
+        requiredClaims: ["exp", "iat", "sub"],
+        clockTolerance: toleranceSeconds,
+        currentDate: new Date(nowMs),
+        ...(provider.maxTokenAgeSeconds === undefined ? {} : { maxTokenAge: provider.maxTokenAgeSeconds }),
+      });
+      if (!timesAreSane(payload, nowMs / 1000 + toleranceSeconds)) return { error: "TOKEN_INVALID" };
+      this.cache.set(token, payload, (payload.exp as number) * 1000 + toleranceSeconds * 1000, nowMs);
+      return { claims: payload };
+    } catch (error) {
+      // The reason is for the operator's log at its finest; the caller learns only that it is expired, or not valid.
+      this.#host.log.debug({ provider: provider.name, reason: messageOf(error) }, "token refused");
+      return { error: error instanceof errors.JWTExpired ? "TOKEN_EXPIRED" : "TOKEN_INVALID" };
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#keys[Symbol.asyncDispose]();
+  }
+}
+
+/** What can be judged before any key is touched. */
+function plausible(token: string): boolean {
+  try {
+    const { typ, b64, crit } = decodeProtectedHeader(token);
+    if (typ !== undefined && (typeof typ !== "string" || !TYPES.has(typ.toLowerCase()))) return false;
+    if (b64 !== undefined || crit !== undefined) return false;
+    const [header = "", payload = ""] = token.split(".");
+    const texts = [header, payload].map((part) => Buffer.from(part, "base64url").toString("utf8"));
+    return texts.every((text) => JSON.parse(text) !== null && !hasDoubleMember(text));
+  } catch {
+    return false;
+  }
+}
+
+/** `1e400` is JSON, and infinity; a token issued tomorrow was not issued. */
+function timesAreSane(payload: JWTPayload, latestSeconds: number): boolean {
+  const { exp, iat, nbf, sub } = payload;
+  const finite = [exp, iat, nbf ?? 0].every((time) => Number.isSafeInteger(Math.trunc(time as number)));
+  return finite && typeof sub === "string" && sub !== "" && (iat as number) <= latestSeconds;
+}

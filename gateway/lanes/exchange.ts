@@ -1,0 +1,108 @@
+/**
+ * One request and its answer, from the first line to the last byte: what was decided, what went wrong, and the span,
+ * the counts and the log line that say so afterwards. Whatever lane carries it.
+ */
+import { parseTraceparent, type Host, type Span } from "#base";
+import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
+import { isBadHead, type BadHead, type RequestHead } from "../core/head.ts";
+import type { Forward, GatewaySnapshot, Refuse } from "../core/pipeline.ts";
+import { NO_ROUTE, type GatewayMetrics } from "./telemetry.ts";
+
+/** Why an exchange was cut from our side. */
+export type CutReason = "client" | "total";
+
+/** Beside the exchange itself nothing outlives the request; the snapshot it began with is the one it ends with. */
+export class Exchange {
+  readonly head: RequestHead | BadHead;
+  readonly method: string;
+  readonly rawHeaders: readonly string[];
+  readonly snapshot: GatewaySnapshot;
+  readonly span: Span;
+  /** Aborts what is under way at the upstream. */
+  readonly abort = new AbortController();
+  forward: Forward | undefined;
+  /** Set when the gateway itself answers. */
+  refusal: Refuse | undefined;
+  flag: GatewayFlag | undefined;
+  cut: CutReason | undefined;
+  /** The client waits for leave to send its body. */
+  expectsContinue = false;
+  /** Ends with the exchange. */
+  readonly #endings: (() => void)[] = [];
+  readonly #host: Host;
+  readonly #metrics: GatewayMetrics;
+  readonly #startedMs: number;
+  #finished = false;
+
+  constructor(
+    host: Host,
+    metrics: GatewayMetrics,
+    given: { head: RequestHead | BadHead; method: string; rawHeaders: readonly string[]; snapshot: GatewaySnapshot },
+  ) {
+    this.#host = host;
+    this.#metrics = metrics;
+    this.head = given.head;
+    this.method = given.method;
+    this.rawHeaders = given.rawHeaders;
+    this.snapshot = given.snapshot;
+    this.#startedMs = host.clock.monotonic();
+    const parent = isBadHead(given.head)
+      ? undefined
+      : parseTraceparent(given.head.header("traceparent")[0], given.head.header("tracestate").join(",") || undefined);
+    this.span = host.tracer.start(given.method, { kind: "server", parent });
+    metrics.inFlight.inc();
+  }
+
+  /** Path for logs and problems: the canonical one, or nothing when there is none. */
+  get path(): string {
+    return isBadHead(this.head) ? "" : this.head.path;
+  }
+
+  get route(): string {
+    return this.forward?.route.name ?? this.refusal?.route?.name ?? NO_ROUTE;
+  }
+
+  atEnd(ending: () => void): void {
+    this.#endings.push(ending);
+  }
+
+  cutBy(reason: CutReason): void {
+    this.cut ??= reason;
+    this.abort.abort(new Error(reason));
+  }
+
+  /** `complete`: the client has the whole answer. Counts, ends the span and logs, once. */
+  finish(status: number, complete: boolean): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    for (const ending of this.#endings) ending();
+    if (!complete) this.flag ??= GATEWAY_FLAGS.CLIENT_CLOSED;
+    // Without any answer sent there is no status but the one that says so.
+    const shown = !complete && this.flag === GATEWAY_FLAGS.CLIENT_CLOSED ? GatewayErrors.CLIENT_CLOSED.status : status;
+    const { route, span } = this;
+    const seconds = (this.#host.clock.monotonic() - this.#startedMs) / 1000;
+    this.#metrics.inFlight.dec();
+    this.#metrics.request(route, this.method, shown, seconds);
+    if (this.flag) this.#metrics.refusal(this.flag);
+    if (span.recording) {
+      span.set("http.request.method", this.method);
+      span.set("http.route", route);
+      span.set("url.path", this.path);
+      span.set("http.response.status_code", shown);
+      if (this.flag) span.set("posthouse.flag", this.flag);
+    }
+    if (shown >= 500) span.fail(this.refusal?.code ?? `status ${shown}`);
+    span.end();
+    const fields = {
+      traceId: span.context.traceId,
+      method: this.method,
+      route,
+      path: this.path,
+      status: shown,
+      ...(this.flag ? { flag: this.flag } : {}),
+      durationMs: Math.round(seconds * 1e6) / 1e3,
+    };
+    if (shown >= 500) this.#host.log.info(fields, "request failed");
+    else this.#host.log.debug(fields, "request");
+  }
+}

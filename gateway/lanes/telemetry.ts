@@ -1,0 +1,107 @@
+/**
+ * What the gateway counts. Labels are bounded: routes by the config, methods and flags by a list. A child is looked up
+ * once per route, method and status, and kept; those of routes that are gone are forgotten.
+ */
+import { LATENCY_BUCKETS_SECONDS, type CounterChild, type HistogramChild, type Host, type Metrics } from "#base";
+import { GATEWAY_FLAGS, type GatewayFlag } from "../api.ts";
+
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+/** Label of requests that no route took; core/check.ts keeps routes from being called so. */
+export const NO_ROUTE = "none";
+
+interface RouteChildren {
+  readonly requests: Map<string, { labels: [string, string, string]; child: CounterChild }>;
+  readonly durations: Map<string, { labels: [string, string, string]; child: HistogramChild }>;
+}
+
+export class GatewayMetrics {
+  readonly #requests: ReturnType<Metrics["counter"]>;
+  readonly #durations: ReturnType<Metrics["histogram"]>;
+  readonly #retries: ReturnType<Metrics["counter"]>;
+  readonly #refusals: Map<GatewayFlag, CounterChild>;
+  readonly #configs: ReturnType<Metrics["counter"]>;
+  readonly #routes = new Map<string, RouteChildren>();
+  readonly inFlight: { inc(): void; dec(): void };
+
+  constructor({ metrics }: Host) {
+    this.#requests = metrics.counter({
+      name: "posthouse_gateway_requests_total",
+      help: "Requests answered, by route, method and status.",
+      labelNames: ["route", "method", "status"],
+    });
+    this.#durations = metrics.histogram({
+      name: "posthouse_gateway_request_duration_seconds",
+      help: "From a request's head to the last byte of its answer.",
+      labelNames: ["route", "method", "status_class"],
+      buckets: LATENCY_BUCKETS_SECONDS,
+    });
+    this.#retries = metrics.counter({
+      name: "posthouse_gateway_upstream_retries_total",
+      help: "Further tries: fresh connection, moved after a failed connection, again after a reset.",
+      labelNames: ["kind"],
+    });
+    const refusals = metrics.counter({
+      name: "posthouse_gateway_refusals_total",
+      help: "Answers that the gateway itself gave or had to cut, by flag.",
+      labelNames: ["flag"],
+    });
+    this.#refusals = new Map([...new Set(Object.values(GATEWAY_FLAGS))].map((flag) => [flag, refusals.labels(flag)]));
+    this.#configs = metrics.counter({
+      name: "posthouse_gateway_configs_total",
+      help: "Configs received, by whether they were put in force.",
+      labelNames: ["result"],
+    });
+    this.inFlight = metrics
+      .gauge({ name: "posthouse_gateway_requests_in_flight", help: "Requests being served." })
+      .labels();
+  }
+
+  request(route: string, method: string, status: number, seconds: number): void {
+    const children = this.#of(route);
+    const label = METHODS.has(method) ? method : "other";
+    const code = String(status);
+    const key = `${label} ${code}`;
+    let counted = children.requests.get(key);
+    if (!counted) {
+      const labels: [string, string, string] = [route, label, code];
+      children.requests.set(key, (counted = { labels, child: this.#requests.labels(...labels) }));
+    }
+    counted.child.inc();
+    const statusClass = `${code[0]}xx`;
+    const durationKey = `${label} ${statusClass}`;
+    let timed = children.durations.get(durationKey);
+    if (!timed) {
+      const labels: [string, string, string] = [route, label, statusClass];
+      children.durations.set(durationKey, (timed = { labels, child: this.#durations.labels(...labels) }));
+    }
+    timed.child.observe(seconds);
+  }
+
+  refusal(flag: GatewayFlag): void {
+    this.#refusals.get(flag)?.inc();
+  }
+
+  retry(kind: string): void {
+    this.#retries.labels(kind).inc();
+  }
+
+  config(result: "applied" | "refused"): void {
+    this.#configs.labels(result).inc();
+  }
+
+  /** Forgets the routes that are no longer there. */
+  retain(routes: ReadonlySet<string>): void {
+    for (const [route, children] of this.#routes) {
+      if (routes.has(route) || route === NO_ROUTE) continue;
+      for (const { labels } of children.requests.values()) this.#requests.remove(...labels);
+      for (const { labels } of children.durations.values()) this.#durations.remove(...labels);
+      this.#routes.delete(route);
+    }
+  }
+
+  #of(route: string): RouteChildren {
+    let children = this.#routes.get(route);
+    if (!children) this.#routes.set(route, (children = { requests: new Map(), durations: new Map() }));
+    return children;
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * A released text becomes a gateway config, or a list of what is wrong with it by line and column. The config server
+ * asks before a release stands, the gateway asks again before it lives by one.
+ */
+import { isNode, LineCounter, parseDocument, type Document } from "yaml";
+import type { ReleaseCheck, ReleaseProblem } from "#config-server/api";
+import { GATEWAY_APP, GATEWAY_KEY, type GatewayConfig } from "./api.ts";
+import { checkGatewayConfig } from "./core/check.ts";
+
+/** Aliases followed in one document: a few lines of YAML can name a billion nodes. */
+const ALIASES_MAX = 50;
+
+export interface Located {
+  readonly pointer: string;
+  readonly message: string;
+  /** From 1. */
+  readonly line?: number;
+  readonly column?: number;
+}
+
+export type ParsedConfig =
+  | { readonly config: GatewayConfig; readonly problems: readonly [] }
+  | { readonly config?: undefined; readonly problems: readonly Located[] };
+
+/** Reads YAML 1.2, of which JSON is a part. */
+export function parseGatewayConfig(text: string): ParsedConfig {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, schema: "core" });
+  const place = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return { line, column: col };
+  };
+  if (document.errors.length > 0) {
+    return {
+      problems: document.errors.map((error) => ({ pointer: "", message: error.message, ...place(error.pos[0]) })),
+    };
+  }
+  let tree: unknown;
+  try {
+    tree = document.toJS({ maxAliasCount: ALIASES_MAX });
+  } catch {
+    return { problems: [{ pointer: "", message: `More than ${ALIASES_MAX} aliases, or one without an anchor.` }] };
+  }
+  const checked = checkGatewayConfig(tree);
+  if (checked.config) return checked;
+  return {
+    problems: checked.problems.map((problem) => {
+      const offset = offsetOf(document, problem.pointer);
+      return { ...problem, ...(offset === undefined ? {} : place(offset)) };
+    }),
+  };
+}
+
+/** Where a pointer stands in the text: the node itself, or the nearest one around it. */
+function offsetOf(document: Document, pointer: string): number | undefined {
+  const path = pointer
+    .split("/")
+    .slice(1)
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))
+    .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+  for (let length = path.length; length >= 0; length--) {
+    const at = path.slice(0, length);
+    const node: unknown = length === 0 ? document.contents : document.getIn(at, true);
+    if (isNode(node) && node.range) return node.range[0];
+  }
+  return undefined;
+}
+
+/** For the config server: refuses a release of the gateway's app whose routes no gateway would take. */
+export const gatewayReleaseCheck: ReleaseCheck = (name, items) => {
+  if (name.app !== GATEWAY_APP) return [];
+  const item = items[GATEWAY_KEY];
+  if (!item) return [];
+  if (item.format !== "yaml" && item.format !== "json") {
+    return [{ key: GATEWAY_KEY, pointer: "", message: `The format is yaml or json, not ${item.format}.` }];
+  }
+  return parseGatewayConfig(item.value).problems.map((problem): ReleaseProblem => ({ key: GATEWAY_KEY, ...problem }));
+};

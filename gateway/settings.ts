@@ -1,0 +1,78 @@
+/** What a gateway is given by the composition root: where it listens, its limits, and the client it learns by. */
+import type { Client } from "#client";
+import type { ConfigProblem } from "./api.ts";
+
+export interface TlsIdentity {
+  /** PEM. */
+  readonly key: string;
+  /** PEM, the leaf first. */
+  readonly cert: string;
+}
+
+/** Arrives checked, complete and frozen. `GATEWAY_SETTINGS` has the defaults of what nobody usually sets. */
+export interface GatewaySettings {
+  /** Of the gateway's own config set, and of services whose cluster names none. */
+  readonly namespace: string;
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly tlsPort: number;
+  /** Without it there is no HTTPS listener. */
+  readonly tls: TlsIdentity | undefined;
+  /** Where the last good config and endpoints are kept, for a start without the control plane. */
+  readonly dataFile: string | undefined;
+  /** Milliseconds that requests in flight may take to end when the gateway stops. */
+  readonly drainMs: number;
+  /** Milliseconds for a whole request to arrive, body included. */
+  readonly requestMs: number;
+  /** Milliseconds for a request's head to arrive. */
+  readonly headersMs: number;
+  /** Milliseconds that a client's idle connection is kept. */
+  readonly keepAliveMs: number;
+  /** Bytes of a request's head. */
+  readonly headerBytesMax: number;
+}
+
+export const GATEWAY_SETTINGS = {
+  drainMs: 10_000,
+  requestMs: 60_000,
+  headersMs: 10_000,
+  keepAliveMs: 65_000,
+  headerBytesMax: 16 * 1024,
+} as const;
+
+/** As much of the client as a gateway uses. */
+export interface GatewayClient {
+  readonly registry: Pick<Client["registry"], "watch">;
+  readonly config: Pick<Client["config"], "watch">;
+}
+
+export interface GatewayPorts {
+  readonly httpPort: number;
+  readonly httpsPort?: number;
+}
+
+export interface GatewayStatus {
+  readonly ready: boolean;
+  /** Where what it lives by came from. `file`: the control plane has not been heard since the start. */
+  readonly source: "none" | "file" | "control-plane";
+  /** Names the config in force; equal key, equal content. */
+  readonly releaseKey: string | undefined;
+  readonly routes: number;
+  /** Per cluster, the endpoints that get requests. */
+  readonly clusters: readonly { readonly name: string; readonly service: string; readonly endpoints: number }[];
+  /** Of a newer config that was refused; the one in force goes on. */
+  readonly problems: readonly ConfigProblem[];
+  readonly connected: { readonly config: boolean; readonly registry: boolean };
+  readonly inFlight: number;
+}
+
+export interface Gateway extends AsyncDisposable {
+  /** Opens the listeners. @throws the system's own error, such as EADDRINUSE, with its `port`; nothing is left open. */
+  listen(): Promise<GatewayPorts>;
+  /** Resolves when the first whole config and its endpoints are in force; rejects with the signal's reason. */
+  ready(signal: AbortSignal): Promise<void>;
+  status(): GatewayStatus;
+  /** Serves new connections with another certificate; those that stand go on. */
+  setTls(identity: TlsIdentity): void;
+}

@@ -1,0 +1,112 @@
+/**
+ * The gateway's config from the config server, by push: read, checked and told on when it is good. A bad one is told
+ * as such and changes nothing; the one in force goes on.
+ */
+import { readFile } from "node:fs/promises";
+import type { EffectiveConfig } from "#config-server/api";
+import { messageOf, TaskGroup, type Host } from "#base";
+import { GATEWAY_APP, GATEWAY_KEY, GATEWAY_PROFILE, type ConfigProblem, type GatewayConfig } from "../api.ts";
+import { parseGatewayConfig } from "../release.ts";
+import type { GatewayClient } from "../settings.ts";
+
+export interface ConfigListener {
+  /** A config without a flaw, its files read. `text` is what it came from. */
+  apply(config: GatewayConfig, release: { readonly key: string; readonly text: string }): void;
+  refused(problems: readonly ConfigProblem[], release: { readonly key: string }): void;
+}
+
+export class ConfigSource implements AsyncDisposable {
+  readonly #host: Host;
+  readonly #client: GatewayClient["config"];
+  readonly #namespace: string;
+  readonly #listener: ConfigListener;
+  readonly #tasks: TaskGroup;
+  #connected = false;
+
+  constructor(host: Host, client: GatewayClient["config"], namespace: string, listener: ConfigListener) {
+    this.#host = host;
+    this.#client = client;
+    this.#namespace = namespace;
+    this.#listener = listener;
+    this.#tasks = new TaskGroup(host.log);
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  start(): void {
+    this.#tasks.run("gateway watches its config", (signal) => this.#watch(signal));
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const frames = this.#client.watch(
+      { namespace: this.#namespace, app: GATEWAY_APP, profile: GATEWAY_PROFILE },
+      {
+        signal,
+        onState: (state) => {
+          this.#connected = state === "connected";
+          this.#host.log.info({ state }, `config watch ${state}`);
+        },
+      },
+    );
+    let last: string | undefined;
+    for await (const frame of frames) {
+      const config = frame.event === "snapshot" || frame.event === "delta" ? frame.data : undefined;
+      // After a cut the same content comes again; there is nothing to build anew.
+      if (!config || config.releaseKey === last) continue;
+      last = config.releaseKey;
+      const text = textOf(config);
+      const read = await readConfig(text);
+      if (read.config) this.#listener.apply(read.config, { key: config.releaseKey, text });
+      else this.#listener.refused(read.problems, { key: config.releaseKey });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#tasks[Symbol.asyncDispose]();
+  }
+}
+
+/** Nothing released yet is a gateway without routes. */
+function textOf(config: EffectiveConfig): string {
+  return config.items[GATEWAY_KEY]?.value ?? "";
+}
+
+export type ReadConfig =
+  | { readonly config: GatewayConfig; readonly problems?: undefined }
+  | { readonly config?: undefined; readonly problems: readonly ConfigProblem[] };
+
+/** Reads and checks a config text, and the files it names. */
+export async function readConfig(text: string): Promise<ReadConfig> {
+  const parsed = parseGatewayConfig(text);
+  return parsed.config ? readFiles(parsed.config) : { problems: parsed.problems };
+}
+
+/** Puts the content of `caFile`s in place of their names, so that what follows needs no disk. */
+async function readFiles(config: GatewayConfig): Promise<ReadConfig> {
+  const problems: ConfigProblem[] = [];
+  const read = async (path: string, pointer: string): Promise<string> => {
+    try {
+      return await readFile(path, "utf8");
+    } catch (error) {
+      problems.push({ pointer, message: `The file cannot be read here: ${messageOf(error)}.` });
+      return "";
+    }
+  };
+  const jwt = await Promise.all(
+    (config.jwt ?? []).map(async (provider, index) => {
+      const { caFile, ...jwks } = provider.jwks;
+      if (caFile === undefined) return provider;
+      return { ...provider, jwks: { ...jwks, ca: await read(caFile, `/jwt/${index}/jwks/caFile`) } };
+    }),
+  );
+  const clusters = await Promise.all(
+    (config.clusters ?? []).map(async (cluster, index) => {
+      if (cluster.tls?.caFile === undefined) return cluster;
+      const { caFile, ...tls } = cluster.tls;
+      return { ...cluster, tls: { ...tls, ca: await read(caFile, `/clusters/${index}/tls/caFile`) } };
+    }),
+  );
+  return problems.length > 0 ? { problems } : { config: { ...config, jwt, clusters } };
+}

@@ -1,0 +1,89 @@
+/**
+ * The last good config and endpoints, in one file, so that a gateway starts and serves while the control plane is away.
+ * Written to a temporary file, flushed, renamed: whoever reads it reads one whole state.
+ */
+import { readFile } from "node:fs/promises";
+import { messageOf, type Host } from "#base";
+import { replaceFile } from "#base/files";
+import type { CatalogInstance } from "../core/endpoints.ts";
+
+/** Milliseconds between two writes. Health flips come in bursts, and a state seconds old serves a restart as well. */
+const WRITE_PAUSE_MS = 500;
+const FORMAT = 1;
+/** It names services and their addresses: for the owner alone. */
+const FILE_MODE = 0o600;
+
+export interface LastGood {
+  readonly releaseKey: string;
+  /** The released text. */
+  readonly config: string;
+  /** Instances by namespace. */
+  readonly instances: Readonly<Record<string, readonly CatalogInstance[]>>;
+}
+
+/** The state on disk; undefined when there is none, or none that can be read, which the log then says. */
+export async function readLastGood(host: Host, path: string): Promise<LastGood | undefined> {
+  try {
+    const state = JSON.parse(await readFile(path, "utf8")) as LastGood & { format: number };
+    if (state.format !== FORMAT) throw new Error(`format ${state.format} is not known here`);
+    if (typeof state.config !== "string" || typeof state.instances !== "object") throw new Error("members are missing");
+    return state;
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ENOENT") {
+      host.log.warn(
+        { path, reason: messageOf(error) },
+        "the gateway's last good state cannot be read; starting without",
+      );
+    }
+    return undefined;
+  }
+}
+
+/** Writes the newest state, now and then, off the request path. */
+export class LastGoodFile implements AsyncDisposable {
+  readonly #host: Host;
+  readonly #path: string;
+  readonly #state: () => LastGood | undefined;
+  #cancel: (() => void) | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(host: Host, path: string, state: () => LastGood | undefined) {
+    this.#host = host;
+    this.#path = path;
+    this.#state = state;
+  }
+
+  /** The state changed; it will be on disk soon. */
+  touch(): void {
+    if (this.#closed) return;
+    this.#cancel ??= this.#host.clock.after(WRITE_PAUSE_MS, () => this.#write());
+  }
+
+  #write(): void {
+    this.#cancel = undefined;
+    this.#writing = this.#replace(this.#writing);
+  }
+
+  async #replace(before: Promise<void>): Promise<void> {
+    await before;
+    const state = this.#state();
+    if (!state) return;
+    try {
+      await replaceFile(this.#path, JSON.stringify({ format: FORMAT, ...state }), FILE_MODE);
+    } catch (error) {
+      // A full disk costs the next start its head start, not this process its life.
+      this.#host.log.warn({ path: this.#path, reason: messageOf(error) }, "the last good state could not be written");
+    }
+  }
+
+  /** Writes what is still to be written. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    if (this.#cancel) {
+      this.#cancel();
+      this.#write();
+    }
+    await this.#writing;
+  }
+}

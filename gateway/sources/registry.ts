@@ -1,0 +1,147 @@
+/**
+ * Endpoints from the registry, by push: one watch per namespace that the routes use. A snapshot is built aside and
+ * swapped in when it is whole, so nobody ever sees an empty list in between; while the registry is away, what was last
+ * known goes on.
+ */
+import type { ServiceDelta } from "#registry/api";
+import { TaskGroup, type Host } from "#base";
+import type { CatalogInstance } from "../core/endpoints.ts";
+import type { GatewayClient } from "../settings.ts";
+
+/** Instances by id. */
+type Service = ReadonlyMap<string, CatalogInstance>;
+/** Services by name. */
+export type NamespaceCatalog = ReadonlyMap<string, Service>;
+
+interface Watched {
+  catalog: NamespaceCatalog;
+  /** Whether it is whole, from the registry or from the last good state on disk. */
+  known: boolean;
+  connected: boolean;
+  readonly abort: AbortController;
+}
+
+export class RegistrySource implements AsyncDisposable {
+  readonly #host: Host;
+  readonly #client: GatewayClient["registry"];
+  readonly #onChange: (namespace: string, services: ReadonlySet<string> | "all") => void;
+  readonly #tasks: TaskGroup;
+  readonly #watched = new Map<string, Watched>();
+
+  /** `onChange`: the instances of these services are others now, or all may be. */
+  constructor(
+    host: Host,
+    client: GatewayClient["registry"],
+    onChange: (namespace: string, services: ReadonlySet<string> | "all") => void,
+  ) {
+    this.#host = host;
+    this.#client = client;
+    this.#onChange = onChange;
+    this.#tasks = new TaskGroup(host.log);
+  }
+
+  get connected(): boolean {
+    return this.#watched.size > 0 && [...this.#watched.values()].every(({ connected }) => connected);
+  }
+
+  /** Watches these namespaces and no others. */
+  use(namespaces: ReadonlySet<string>): void {
+    for (const [namespace, watched] of this.#watched) {
+      if (namespaces.has(namespace)) continue;
+      watched.abort.abort(new Error("not used by any route"));
+      this.#watched.delete(namespace);
+    }
+    for (const namespace of namespaces) if (!this.#watched.has(namespace)) this.#start(namespace);
+  }
+
+  /** Whether all of what is watched is known whole. */
+  get complete(): boolean {
+    return [...this.#watched.values()].every(({ known }) => known);
+  }
+
+  instances(namespace: string, service: string): Iterable<CatalogInstance> {
+    return this.#watched.get(namespace)?.catalog.get(service)?.values() ?? [];
+  }
+
+  instance(namespace: string, service: string, id: string): CatalogInstance | undefined {
+    return this.#watched.get(namespace)?.catalog.get(service)?.get(id);
+  }
+
+  /** Puts the last good state in place until the registry is heard. */
+  restore(namespace: string, instances: readonly CatalogInstance[]): void {
+    const watched = this.#watched.get(namespace);
+    if (!watched || watched.known) return;
+    const catalog = new Map<string, Map<string, CatalogInstance>>();
+    for (const instance of instances) serviceOf(catalog, instance.service).set(instance.id, instance);
+    watched.catalog = catalog;
+    watched.known = true;
+    this.#onChange(namespace, "all");
+  }
+
+  #start(namespace: string): void {
+    const watched: Watched = { catalog: new Map(), known: false, connected: false, abort: new AbortController() };
+    this.#watched.set(namespace, watched);
+    this.#tasks.run(`gateway watches namespace ${namespace}`, (signal) =>
+      this.#watch(namespace, watched, AbortSignal.any([signal, watched.abort.signal])),
+    );
+  }
+
+  async #watch(namespace: string, watched: Watched, signal: AbortSignal): Promise<void> {
+    const frames = this.#client.watch(
+      { namespace },
+      {
+        signal,
+        onState: (state) => {
+          watched.connected = state === "connected";
+          this.#host.log.info({ namespace, state }, `registry watch ${state}`);
+        },
+      },
+    );
+    // Until the first `synced` all is snapshot, whether or not a reset came before.
+    let building: Map<string, Map<string, CatalogInstance>> | undefined = new Map();
+    for await (const frame of frames) {
+      if (frame.event === "reset") {
+        building = new Map();
+      } else if (frame.event === "snapshot" && frame.data) {
+        building ??= new Map();
+        merge(serviceOf(building, frame.data.service), frame.data);
+      } else if (frame.event === "synced" && building) {
+        watched.catalog = building;
+        watched.known = true;
+        building = undefined;
+        this.#onChange(namespace, "all");
+      } else if (frame.event === "delta" && frame.data) {
+        if (building) {
+          merge(serviceOf(building, frame.data.service), frame.data);
+        } else {
+          watched.catalog = applyDelta(watched.catalog, frame.data);
+          this.#onChange(namespace, new Set([frame.data.service]));
+        }
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#tasks[Symbol.asyncDispose]();
+  }
+}
+
+function serviceOf(catalog: Map<string, Map<string, CatalogInstance>>, service: string): Map<string, CatalogInstance> {
+  let instances = catalog.get(service);
+  if (!instances) catalog.set(service, (instances = new Map()));
+  return instances;
+}
+
+function merge(instances: Map<string, CatalogInstance>, delta: ServiceDelta): void {
+  for (const id of delta.removed) instances.delete(id);
+  for (const instance of delta.instances) instances.set(instance.id, instance);
+}
+
+function applyDelta(catalog: NamespaceCatalog, delta: ServiceDelta): NamespaceCatalog {
+  const next = new Map(catalog);
+  const instances = new Map(catalog.get(delta.service));
+  merge(instances, delta);
+  if (instances.size === 0) next.delete(delta.service);
+  else next.set(delta.service, instances);
+  return next;
+}
