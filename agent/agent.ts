@@ -1,0 +1,389 @@
+/**
+ * What this host runs and wants, in one place: definition files and the local API come in, the parts that sync, probe,
+ * follow and write go to work. Whatever the server does, this keeps going on what is known.
+ */
+import { canonicalJson, type AppError, type Host } from "#base";
+import type { HealthStatus } from "#health";
+import { join } from "node:path";
+import {
+  AgentErrors,
+  FILES_PER_AGENT_MAX,
+  SERVICES_PER_AGENT_MAX,
+  type AgentStatus,
+  type ClaimName,
+  type EffectiveConfig,
+  type FileRequest,
+  type LocalFile,
+  type LocalHealth,
+  type LocalRegistration,
+  type LocalService,
+  type Resolved,
+  type ServiceRequest,
+} from "./api.ts";
+import {
+  catalogCache,
+  configCache,
+  isHealthy,
+  type ConfigName,
+  type ControlPlane,
+  type ServiceName,
+} from "./caches.ts";
+import { LocalChecks, type LocalVerdict } from "./checks.ts";
+import { keyOf, markOf } from "./core/local-state.ts";
+import { inSync } from "./core/sync.ts";
+import { DEFAULT_NAMESPACE, serviceOf, type DefinedFile, type Definitions } from "./definitions.ts";
+import { FileSink } from "./file-sink.ts";
+import { FileKeeper, type WantedFile } from "./files.ts";
+import type { AgentSettings } from "./settings.ts";
+import { SnapshotKeeper, type Snapshot } from "./snapshot.ts";
+import { Syncer } from "./syncer.ts";
+import type { Known } from "./watch-cache.ts";
+
+const DEFAULT_PROFILE = "default";
+
+interface Held {
+  readonly name: ClaimName;
+  readonly source: LocalService["source"];
+  /** As it was said; what the server was told may have been drained since. */
+  readonly stated: LocalRegistration;
+}
+
+/** Held services by id, which is unique on this host. */
+export class LocalAgent implements AsyncDisposable {
+  readonly #host: Host;
+  readonly #settings: AgentSettings;
+  readonly #stack = new AsyncDisposableStack();
+  readonly #held = new Map<string, Held>();
+  readonly #apiFiles = new Map<string, FileRequest>();
+  #definedFiles: readonly DefinedFile[] = [];
+  readonly #configs;
+  readonly #catalogs;
+  readonly #sink: FileSink;
+  readonly #files: FileKeeper;
+  readonly #keeper: SnapshotKeeper;
+  readonly #syncer: Syncer;
+  readonly #checks: LocalChecks;
+  /** Of an earlier run; used up by the start. */
+  #snapshot: Snapshot | undefined;
+  /** Why the definition files of the latest reload were not taken. */
+  #definitionProblem: AppError | undefined;
+  #wasReady: boolean;
+  readonly #readyWaiters = new Set<() => void>();
+
+  constructor(host: Host, options: { client: ControlPlane; settings: AgentSettings; snapshot: Snapshot | undefined }) {
+    const { client, settings, snapshot } = options;
+    this.#host = host;
+    this.#settings = settings;
+    this.#snapshot = snapshot;
+    this.#wasReady = snapshot !== undefined;
+    // Made in this order because disposed in reverse: the last snapshot is taken when all is still known, and after the
+    // session was closed.
+    this.#configs = this.#stack.use(
+      configCache(host, client, (name) => {
+        this.#files.changed(name);
+        this.#keeper.touch();
+      }),
+    );
+    this.#catalogs = this.#stack.use(catalogCache(host, client, () => this.#keeper.touch()));
+    this.#sink = new FileSink(host);
+    this.#files = this.#stack.use(new FileKeeper(host, this.#sink, (wanted) => this.#configs.peek(wanted)?.value));
+    this.#keeper = this.#stack.use(
+      new SnapshotKeeper(host, this.#sink, { dataDir: settings.dataDir, take: () => this.#take() }),
+    );
+    this.#syncer = new Syncer(host, client, {
+      limits: { sessionTtlMs: settings.sessionTtlSeconds * 1000, fullSyncMs: settings.fullSyncSeconds * 1000 },
+      session: snapshot?.session,
+      onChange: () => this.#changed(),
+    });
+    if (settings.leaveOnStop) this.#stack.defer(() => this.#syncer.leave());
+    this.#stack.use(this.#syncer);
+    this.#checks = this.#stack.use(
+      new LocalChecks(host, (key, check, { status, output }) =>
+        this.#syncer.dispatch({ type: "verdict", key, check, status, output }),
+      ),
+    );
+  }
+
+  /** Takes up what was known and what is defined, and sets everything going. */
+  start(definitions: Definitions): void {
+    const snapshot = this.#snapshot;
+    for (const { name, request } of snapshot?.files ?? []) this.#apiFiles.set(name, request);
+    for (const { value, heardAtMs = snapshot?.savedAtMs ?? 0 } of snapshot?.configs ?? []) {
+      const { namespace, app, profile } = value;
+      this.#configs.follow({ namespace, app, profile }, { pinned: false, seed: { value, heardAtMs } });
+    }
+    for (const { value, heardAtMs = snapshot?.savedAtMs ?? 0 } of snapshot?.catalogs ?? []) {
+      const { namespace, service } = value;
+      this.#catalogs.follow({ namespace, service }, { pinned: false, seed: { value, heardAtMs } });
+    }
+    // What was told before the restart is taken back, unless it is claimed again below.
+    for (const { name } of snapshot?.told ?? []) {
+      this.#syncer.dispatch({ type: "leftover", name });
+    }
+    for (const { name, registration } of snapshot?.services ?? []) this.#hold(name, registration, "api");
+    this.define(definitions);
+    this.#snapshot = undefined;
+    this.#keeper.start();
+    this.#syncer.start();
+  }
+
+  /** Takes a new set of definitions: what changed is told, what is gone is taken back. */
+  define({ services, files }: Definitions): void {
+    const defined = new Map(services.map((service) => [service.name.id, service]));
+    for (const [id, { source }] of this.#held) if (source === "file" && !defined.has(id)) this.#release(id);
+    for (const { name, registration } of services) {
+      const known = this.#held.get(name.id);
+      const same =
+        known?.source === "file" &&
+        keyOf(known.name) === keyOf(name) &&
+        canonicalJson(known.stated) === canonicalJson(registration);
+      if (!same) this.#hold(name, registration, "file");
+    }
+    this.#definedFiles = files;
+    this.#definitionProblem = undefined;
+    this.#setFiles();
+  }
+
+  /** Notes that new definitions were not taken; the old ones stay. */
+  refuseDefinitions(error: AppError): void {
+    if (this.#definitionProblem?.message !== error.message) {
+      this.#host.log.error({ err: error }, `definitions not taken, the old ones stay: ${error.message}`);
+    }
+    this.#definitionProblem = error;
+  }
+
+  /** @throws AGENT_SERVICE_DEFINED, AGENT_SERVICES_FULL, AGENT_CHECK_INVALID */
+  register(id: string, request: ServiceRequest): void {
+    const known = this.#held.get(id);
+    if (known?.source === "file") throw definedInFile(id);
+    if (!known && this.#held.size >= SERVICES_PER_AGENT_MAX) {
+      throw AgentErrors.SERVICES_FULL(`This host has ${SERVICES_PER_AGENT_MAX} services, the most there may be.`);
+    }
+    const ids = (request.checks ?? []).map((check) => check.id);
+    const twice = ids.find((check, i) => ids.indexOf(check) !== i);
+    if (twice !== undefined) {
+      throw AgentErrors.CHECK_INVALID(`Two checks have the id "${twice}"; each needs its own.`, {
+        extra: { field: "/checks" },
+      });
+    }
+    const { name, registration } = serviceOf({ ...request, id }, this.#settings);
+    this.#hold(name, registration, "api");
+  }
+
+  /** @throws AGENT_SERVICE_NOT_FOUND, AGENT_SERVICE_DEFINED */
+  deregister(id: string): void {
+    if (this.#find(id).source === "file") throw definedInFile(id);
+    this.#release(id);
+  }
+
+  /** @throws AGENT_SERVICE_NOT_FOUND */
+  drain(id: string, draining: boolean): void {
+    const { name, stated } = this.#find(id);
+    const current = this.#syncer.state.claims.get(keyOf(name))?.registration ?? stated;
+    this.#syncer.dispatch({ type: "claim", name, registration: { ...current, draining } });
+  }
+
+  /** @throws AGENT_SERVICE_NOT_FOUND, AGENT_CHECK_NOT_FOUND, AGENT_CHECK_NOT_TTL */
+  report(id: string, check: string, verdict: LocalVerdict): void {
+    this.#checks.report(keyOf(this.#find(id).name), check, verdict);
+  }
+
+  services(): LocalService[] {
+    return [...this.#held.values()].map(({ name, source, stated }) => {
+      const claim = this.#syncer.state.claims.get(keyOf(name));
+      return {
+        ...name,
+        source,
+        sync: claim ? markOf(claim) : "changed",
+        ...(claim?.error === undefined ? {} : { error: claim.error }),
+        registration: claim?.registration ?? stated,
+      };
+    });
+  }
+
+  health(): LocalHealth["services"] {
+    return [...this.#held.values()].map(({ name }) => {
+      const key = keyOf(name);
+      return { ...name, status: this.#checks.status(key), checks: this.#checks.view(key) };
+    });
+  }
+
+  /** @throws AGENT_NOT_KNOWN_YET */
+  config(name: ConfigName): Promise<Known<EffectiveConfig>> {
+    return this.#configs.get(name);
+  }
+
+  /** @throws AGENT_NOT_KNOWN_YET */
+  async resolve(name: ServiceName, healthy: boolean | undefined): Promise<Known<Resolved>> {
+    const known = await this.#catalogs.get(name);
+    if (healthy === undefined) return known;
+    const instances = known.value.instances.filter((instance) => isHealthy(instance) === healthy);
+    return { ...known, value: { ...known.value, instances } };
+  }
+
+  /** Keeps a config value in a file of the agent's own folder, and returns its path. @throws AGENT_FILES_FULL */
+  keepFile(name: string, request: FileRequest): string {
+    if (!this.#apiFiles.has(name) && this.#apiFiles.size + this.#definedFiles.length >= FILES_PER_AGENT_MAX) {
+      throw AgentErrors.FILES_FULL(`This host keeps ${FILES_PER_AGENT_MAX} files, the most there may be.`);
+    }
+    this.#apiFiles.set(name, request);
+    this.#setFiles();
+    this.#keeper.touch();
+    return join(this.#settings.filesDir, name);
+  }
+
+  /** Keeps it no more, and removes it. @throws AGENT_FILE_NOT_FOUND */
+  async dropFile(name: string): Promise<void> {
+    if (!this.#apiFiles.delete(name)) {
+      throw AgentErrors.FILE_NOT_FOUND(
+        `The local API keeps no file "${name}". A definition file's entry is removed there.`,
+      );
+    }
+    this.#setFiles();
+    this.#keeper.touch();
+    await this.#sink.remove(join(this.#settings.filesDir, name));
+  }
+
+  files(): LocalFile[] {
+    return this.#files.list();
+  }
+
+  status(): AgentStatus {
+    const { state } = this.#syncer;
+    const files = this.#files.list();
+    const problems: AgentStatus["problems"] = [];
+    const report = (row: { code: string }, detail: string) => problems.push({ code: row.code, detail });
+    if (this.#definitionProblem) report(this.#definitionProblem, this.#definitionProblem.message);
+    if (state.connected === false)
+      report(AgentErrors.SERVER_AWAY, "The control plane is away; what is known is served.");
+    if (state.refusal !== undefined) {
+      report(AgentErrors.SESSION_REFUSED, `The control plane gives this agent no session: ${state.refusal}`);
+    }
+    if (this.#keeper.problem !== undefined) report(AgentErrors.SNAPSHOT_NOT_KEPT, this.#keeper.problem);
+    for (const { error } of files) if (error !== undefined) report(AgentErrors.FILE_NOT_WRITTEN, error);
+    for (const { name, error } of state.claims.values()) {
+      if (error !== undefined) report(AgentErrors.SERVICE_REFUSED, `The server refuses "${name.id}": ${error}`);
+    }
+    return {
+      node: this.#settings.node,
+      connected: state.connected === true,
+      session: state.session === undefined ? "none" : "open",
+      inSync: inSync(state),
+      services: this.#held.size,
+      files: files.length,
+      filesFailed: files.filter((file) => file.state === "failed").length,
+      problems,
+    };
+  }
+
+  /** What is not ready, in words. Once ready, it stays so: what is known is served whatever becomes of the server. */
+  notReady(): string[] {
+    const { state } = this.#syncer;
+    this.#wasReady ||=
+      state.session !== undefined &&
+      [...state.claims.values()].every((claim) => markOf(claim) === "inSync" || claim.error !== undefined);
+    return this.#wasReady
+      ? []
+      : ["the control plane has not taken this host's services yet, and none are kept from before"];
+  }
+
+  async ready(signal: AbortSignal): Promise<void> {
+    while (this.notReady().length > 0) {
+      signal.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          this.#readyWaiters.delete(done);
+          signal.removeEventListener("abort", done);
+          resolve();
+        };
+        this.#readyWaiters.add(done);
+        signal.addEventListener("abort", done, { once: true });
+      });
+    }
+  }
+
+  #changed(): void {
+    this.#keeper.touch();
+    if (this.#readyWaiters.size > 0 && this.notReady().length === 0) for (const wake of this.#readyWaiters) wake();
+  }
+
+  #find(id: string): Held {
+    const held = this.#held.get(id);
+    if (held) return held;
+    throw AgentErrors.SERVICE_NOT_FOUND(
+      `This host has no service with the id "${id}". GET /v1/agent/services lists them.`,
+    );
+  }
+
+  #hold(name: ClaimName, stated: LocalRegistration, source: Held["source"]): void {
+    const known = this.#held.get(name.id);
+    if (known && keyOf(known.name) !== keyOf(name)) this.#release(name.id);
+    const key = keyOf(name);
+    this.#held.set(name.id, { name, source, stated });
+    const registration =
+      this.#stillDrained(key) && stated.draining === undefined ? { ...stated, draining: true } : stated;
+    this.#syncer.dispatch({ type: "claim", name, registration });
+    const initial = new Map<string, HealthStatus>();
+    for (const { service, check, status } of this.#snapshot?.verdicts ?? []) {
+      if (service !== key || status === "unknown") continue;
+      initial.set(check, status);
+      this.#syncer.dispatch({ type: "verdict", key, check, status, output: "" });
+    }
+    this.#checks.set(key, registration, initial);
+  }
+
+  /** A definition that does not speak of draining leaves it as it is, also over a restart. */
+  #stillDrained(key: string): boolean {
+    const claim = this.#syncer.state.claims.get(key);
+    if (claim?.wanted) return claim.registration.draining ?? false;
+    return this.#snapshot?.told.some(({ name, draining }) => draining && keyOf(name) === key) ?? false;
+  }
+
+  #release(id: string): void {
+    const { name } = this.#find(id);
+    this.#held.delete(id);
+    this.#checks.delete(keyOf(name));
+    this.#syncer.dispatch({ type: "withdraw", key: keyOf(name) });
+  }
+
+  #setFiles(): void {
+    const wanted: WantedFile[] = this.#definedFiles.map((file) => ({ ...file, source: "file" }));
+    for (const [name, { namespace = DEFAULT_NAMESPACE, app, profile = DEFAULT_PROFILE, key }] of this.#apiFiles) {
+      const path = join(this.#settings.filesDir, name);
+      wanted.push({ path, namespace, app, profile, key, mode: undefined, source: "api" });
+    }
+    const names = new Map(
+      wanted.map(({ namespace, app, profile }) => [`${namespace}/${app}/${profile}`, { namespace, app, profile }]),
+    );
+    this.#configs.pin([...names.values()]);
+    this.#files.set(wanted);
+  }
+
+  #take(): Omit<Snapshot, "savedAtMs"> {
+    const { session, claims } = this.#syncer.state;
+    const services = [...this.#held.values()].filter(({ source }) => source === "api");
+    return {
+      format: 1,
+      ...(session === undefined ? {} : { session }),
+      told: [...claims.values()].map(({ name, registration }) => ({ name, draining: registration.draining ?? false })),
+      services: services.map(({ name, stated }) => ({ name, registration: stated })),
+      verdicts: [...claims].flatMap(([service, { verdicts }]) =>
+        [...verdicts].map(([check, { status }]) => ({ service, check, status })),
+      ),
+      files: [...this.#apiFiles].map(([name, request]) => ({ name, request })),
+      configs: [...this.#configs.all()],
+      catalogs: [...this.#catalogs.all()],
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const wake of this.#readyWaiters) wake();
+    await this.#stack.disposeAsync();
+  }
+}
+
+function definedInFile(id: string): AppError {
+  return AgentErrors.SERVICE_DEFINED(
+    `"${id}" is held by a definition file. Change it there; the agent reads it again by itself.`,
+  );
+}

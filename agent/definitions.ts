@@ -1,0 +1,257 @@
+/**
+ * Reads the folder of definition files: what this host runs, and which config values it wants in which files. All of
+ * them are good or none is taken; an error names file, line, field and the way out.
+ */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import type { TSchema } from "typebox";
+import { Errors, Pointer } from "typebox/value";
+import { LineCounter, parseDocument, type Document } from "yaml";
+import { messageOf } from "#base";
+import {
+  AgentErrors,
+  DEFINITION_BYTES_MAX,
+  DEFINITION_FILES_MAX,
+  DefinitionFile,
+  FILES_PER_AGENT_MAX,
+  HttpCheck,
+  SERVICES_PER_AGENT_MAX,
+  TtlCheck,
+  type ClaimName,
+  type FileDefinition,
+  type LocalRegistration,
+  type ServiceDefinition,
+} from "./api.ts";
+
+export interface DefinedService {
+  readonly name: ClaimName;
+  readonly registration: LocalRegistration;
+}
+
+export interface DefinedFile {
+  readonly path: string;
+  readonly namespace: string;
+  readonly app: string;
+  readonly profile: string;
+  readonly key: string;
+  /** For a new file. */
+  readonly mode: number | undefined;
+}
+
+export interface Definitions {
+  readonly services: readonly DefinedService[];
+  readonly files: readonly DefinedFile[];
+}
+
+export interface DefinitionDefaults {
+  readonly node: string;
+  readonly address: string;
+}
+
+export const DEFAULT_NAMESPACE = "default";
+const DEFAULT_PROFILE = "default";
+const EXTENSIONS = /\.(yaml|yml|json)$/;
+
+/** Names and times of the definition files: equal text, nothing to read again. A missing folder is an empty one. */
+export async function fingerprint(folder: string): Promise<string> {
+  const marks = (await listFiles(folder)).map(async (path) => {
+    const found = await stat(path).catch(() => undefined);
+    return `${path} ${found?.mtimeMs} ${found?.size} ${found?.ino}`;
+  });
+  return (await Promise.all(marks)).join("\n");
+}
+
+/** @throws AGENT_DEFINITION_INVALID */
+export async function readDefinitions(folder: string, defaults: DefinitionDefaults): Promise<Definitions> {
+  const paths = await listFiles(folder);
+  if (paths.length > DEFINITION_FILES_MAX) {
+    throw AgentErrors.DEFINITION_INVALID(
+      `${folder} holds ${paths.length} definition files; ${DEFINITION_FILES_MAX} is the most.`,
+    );
+  }
+  const services = new Map<string, DefinedService>();
+  const files = new Map<string, DefinedFile>();
+  for (const path of paths) {
+    const source = await readSource(path);
+    for (const [field, service] of source.services) {
+      const defined = serviceOf(service, defaults);
+      const { id } = defined.name;
+      if (services.has(id)) {
+        throw source.invalid(field, `id "${id}" is taken by another service of this host; give it an id of its own`);
+      }
+      checkIds(source, field, service);
+      services.set(id, defined);
+    }
+    for (const [field, file] of source.files) {
+      const defined = fileOf(file, folder);
+      if (files.has(defined.path)) {
+        throw source.invalid(`${field}/path`, `${defined.path} is written from another entry already; remove one`);
+      }
+      files.set(defined.path, defined);
+    }
+  }
+  if (services.size > SERVICES_PER_AGENT_MAX || files.size > FILES_PER_AGENT_MAX) {
+    throw AgentErrors.DEFINITION_INVALID(
+      `${folder} defines ${services.size} services and ${files.size} files; ${SERVICES_PER_AGENT_MAX} and ${FILES_PER_AGENT_MAX} are the most.`,
+    );
+  }
+  return { services: [...services.values()], files: [...files.values()] };
+}
+
+async function listFiles(folder: string): Promise<string[]> {
+  let names: string[];
+  try {
+    names = await readdir(folder);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw AgentErrors.DEFINITION_INVALID(`The folder of definition files cannot be read: ${messageOf(cause)}.`, {
+      cause,
+    });
+  }
+  // A dot file is an editor's, or a write under way.
+  return names
+    .filter((name) => EXTENSIONS.test(name) && !name.startsWith("."))
+    .sort()
+    .map((name) => join(folder, name));
+}
+
+/** One file, parsed and checked, with each entry's field (a JSON pointer) for errors. */
+interface Source {
+  readonly services: readonly (readonly [field: string, ServiceDefinition])[];
+  readonly files: readonly (readonly [field: string, FileDefinition])[];
+  invalid(field: string, message: string): Error;
+}
+
+async function readSource(path: string): Promise<Source> {
+  const text = await readFileText(path);
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const [syntax] = document.errors;
+  if (syntax) {
+    const { line, col } = lines.linePos(syntax.pos[0]);
+    throw AgentErrors.DEFINITION_INVALID(`${path}:${line}:${col}: ${syntax.message}.`, { extra: { path, line } });
+  }
+  const invalid = (field: string, message: string) => {
+    const line = lineOf(document, lines, field);
+    return AgentErrors.DEFINITION_INVALID(`${path}:${line}: ${field === "" ? "the file" : field}: ${message}.`, {
+      extra: { path, line, field },
+    });
+  };
+  const content = contentOf(document, path);
+  const problem = firstProblem(content);
+  if (problem) throw invalid(problem.field, problem.message);
+  const { service, services = [], file, files = [] } = content as DefinitionFile;
+  return {
+    services: [
+      ...(service ? [["/service", service] as const] : []),
+      ...services.map((one, i) => [`/services/${i}`, one] as const),
+    ],
+    files: [...(file ? [["/file", file] as const] : []), ...files.map((one, i) => [`/files/${i}`, one] as const)],
+    invalid,
+  };
+}
+
+async function readFileText(path: string): Promise<string> {
+  try {
+    const { size } = await stat(path);
+    if (size > DEFINITION_BYTES_MAX) throw new Error(`it has ${size} bytes, ${DEFINITION_BYTES_MAX} is the most`);
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw AgentErrors.DEFINITION_INVALID(`${path} cannot be read: ${messageOf(cause)}.`, { cause, extra: { path } });
+  }
+}
+
+function contentOf(document: Document, path: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 }) ?? {};
+  } catch (cause) {
+    throw AgentErrors.DEFINITION_INVALID(`${path}: ${messageOf(cause)}.`, { cause, extra: { path } });
+  }
+}
+
+interface Problem {
+  readonly field: string;
+  readonly message: string;
+}
+
+function firstProblem(content: unknown): Problem | undefined {
+  const found = problemOf(DefinitionFile, content, "");
+  const check = found && /^(.*\/checks\/\d+)(\/|$)/.exec(found.field)?.[1];
+  if (check === undefined) return found;
+  // A check is one of several shapes; its type says which one it was meant to be.
+  const value: unknown = Pointer.Get(content, check);
+  const type = (value as { type?: unknown } | null)?.type;
+  if (type === "ttl") return problemOf(TtlCheck, value, check);
+  if (type === "http") return problemOf(HttpCheck, value, check);
+  return { field: `${check}/type`, message: 'must be "http" or "ttl"' };
+}
+
+function problemOf(schema: TSchema, value: unknown, at: string): Problem | undefined {
+  // "boolean" says the same as "additionalProperties", in fewer words.
+  const error = Errors(schema, value).find(({ keyword }) => keyword !== "boolean");
+  if (!error) return undefined;
+  const field = at + error.instancePath;
+  const params = error.params as Record<string, unknown>;
+  const [extra] = (params["additionalProperties"] as string[] | undefined) ?? [];
+  const [missing] = (params["requiredProperties"] as string[] | undefined) ?? [];
+  if (extra !== undefined) {
+    return { field: `${field}/${extra}`, message: `"${extra}" is not a known field; remove it or mend its name` };
+  }
+  if (missing !== undefined) return { field: `${field}/${missing}`, message: `"${missing}" is missing; add it` };
+  const shown = JSON.stringify(Pointer.Get(value, error.instancePath))?.slice(0, 80);
+  return { field, message: `${error.message}${shown === undefined ? "" : `, not ${shown}`}` };
+}
+
+function lineOf(document: Document, lines: LineCounter, field: string): number {
+  const keys = field
+    .split("/")
+    .slice(1)
+    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+  // What is missing has no place, so its parent's is named.
+  for (; keys.length > 0; keys.pop()) {
+    const node = document.getIn(keys, true) as { range?: [number, number, number] | null } | undefined;
+    if (node?.range) return lines.linePos(node.range[0]).line;
+  }
+  return 1;
+}
+
+function checkIds(source: Source, field: string, { checks = [] }: ServiceDefinition): void {
+  const seen = new Set<string>();
+  for (const [i, { id }] of checks.entries()) {
+    if (seen.has(id)) throw source.invalid(`${field}/checks/${i}/id`, `another check has the id "${id}", too`);
+    seen.add(id);
+  }
+}
+
+/** A host name may be longer than an id has room for beside a name and a port, and may hold what an id may not. */
+function idPart(node: string): string {
+  return (
+    node
+      .replaceAll(/[^A-Za-z0-9._-]/g, "-")
+      .replace(/^[^A-Za-z0-9]+/, "")
+      .slice(0, 58) || "host"
+  );
+}
+
+/** A service as it will be claimed, with the defaults of this host. */
+export function serviceOf(definition: ServiceDefinition, { node, address }: DefinitionDefaults): DefinedService {
+  const {
+    name,
+    namespace = DEFAULT_NAMESPACE,
+    id = `${idPart(node)}-${name}-${definition.port}`,
+    ...rest
+  } = definition;
+  return { name: { namespace, service: name, id }, registration: { address, ...rest } };
+}
+
+function fileOf(definition: FileDefinition, folder: string): DefinedFile {
+  const { namespace = DEFAULT_NAMESPACE, app, profile = DEFAULT_PROFILE, key, path, mode } = definition;
+  return {
+    path: resolve(folder, path),
+    namespace,
+    app,
+    profile,
+    key,
+    mode: mode === undefined ? undefined : Number.parseInt(mode, 8),
+  };
+}

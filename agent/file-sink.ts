@@ -1,0 +1,173 @@
+/**
+ * Writes a file so that a reader sees the old content or the new, never a part: a temporary file in the same folder,
+ * flushed, renamed over the old one, and the folder flushed, so that it also survives a loss of power.
+ */
+import { constants } from "node:fs";
+import { lstat, open, readdir, readFile, realpath, rename, rm, stat, unlink, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { messageOf, randomId, type CounterChild, type Family, type Host } from "#base";
+import { AgentErrors } from "./api.ts";
+
+/** Mode of a new file: the owner writes, the group reads; a config may hold secrets. */
+export const NEW_FILE_MODE = 0o640;
+/** Bytes of an existing file that are read to see whether it is current; a config value is far smaller. */
+const COMPARED_BYTES_MAX = 4 * 1024 * 1024;
+
+const TEMP_SUFFIX = ".posthouse-tmp";
+
+export interface WriteOptions {
+  /** For a new file; an existing one keeps its own. */
+  readonly mode?: number | undefined;
+  /** Whether a symbolic link is written through, or replaced. */
+  readonly followLinks: boolean;
+}
+
+export class FileSink {
+  readonly #host: Host;
+  readonly #writes: Family<CounterChild>;
+  /** The write under way for a path; the next one waits, so that the last one asked for is the one that stays. */
+  readonly #chains = new Map<string, Promise<void>>();
+  readonly #swept = new Set<string>();
+
+  constructor(host: Host) {
+    this.#host = host;
+    this.#writes = host.metrics.counter({
+      name: "posthouse_agent_file_writes_total",
+      help: "Files written atomically, by how it ended.",
+      labelNames: ["result"],
+    });
+  }
+
+  /**
+   * Replaces the content of a file, or makes it. On failure the old content stands and no temporary file is left.
+   * @throws AGENT_FILE_NOT_WRITTEN, which names the path, the reason and the way out
+   */
+  write(path: string, content: string, options: WriteOptions): Promise<void> {
+    return this.#enqueue(path, () => this.#write(path, content, options));
+  }
+
+  /** Removes a file, after the writes asked for before. A missing one is no error. */
+  remove(path: string): Promise<void> {
+    return this.#enqueue(path, () => rm(path, { force: true }));
+  }
+
+  #enqueue(path: string, run: () => Promise<void>): Promise<void> {
+    const before = this.#chains.get(path) ?? Promise.resolve();
+    const job = before.then(run);
+    const settled = job
+      .catch(() => {})
+      .finally(() => {
+        if (this.#chains.get(path) === settled) this.#chains.delete(path);
+      });
+    this.#chains.set(path, settled);
+    return job;
+  }
+
+  async #write(path: string, content: string, options: WriteOptions): Promise<void> {
+    try {
+      const target = options.followLinks ? await throughLinks(path) : path;
+      await this.#sweep(target);
+      await replace(target, content, options, randomId(this.#host.random, 8));
+      this.#writes.labels("ok").inc();
+    } catch (error) {
+      this.#writes.labels("failed").inc();
+      throw AgentErrors.FILE_NOT_WRITTEN(`${path} was not written: ${wayOut(error)} What it held before stands.`, {
+        cause: error,
+        extra: { path },
+      });
+    }
+  }
+
+  /** Removes what an agent killed in the middle of a write left beside this file. */
+  async #sweep(target: string): Promise<void> {
+    if (this.#swept.has(target)) return;
+    const folder = dirname(target);
+    const prefix = `.${basename(target)}.`;
+    for (const name of await readdir(folder)) {
+      if (name.startsWith(prefix) && name.endsWith(TEMP_SUFFIX)) await unlink(join(folder, name)).catch(() => {});
+    }
+    this.#swept.add(target);
+  }
+}
+
+/** The text of a file; undefined when there is none, or nothing we could have written. */
+export async function readText(path: string): Promise<string | undefined> {
+  try {
+    const { size } = await stat(path);
+    if (size > COMPARED_BYTES_MAX) return undefined;
+    return await readFile(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+async function throughLinks(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return path;
+    throw error;
+  }
+}
+
+async function replace(target: string, content: string, options: WriteOptions, unique: string): Promise<void> {
+  const existing = await lstat(target).catch((error: unknown) => {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  });
+  if (existing && !existing.isFile() && !existing.isSymbolicLink()) {
+    throw Object.assign(new Error("it is no regular file"), { code: "EISDIR" });
+  }
+  const kept = existing?.isFile() ? existing.mode & 0o7777 : undefined;
+  const temp = join(dirname(target), `.${basename(target)}.${unique}${TEMP_SUFFIX}`);
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  try {
+    await using file = await open(temp, flags, 0o600);
+    await file.writeFile(content, "utf8");
+    if (existing?.isFile()) await keepOwner(file, existing);
+    await file.chmod(kept ?? options.mode ?? NEW_FILE_MODE);
+    await file.sync();
+  } catch (error) {
+    await unlink(temp).catch(() => {});
+    throw error;
+  }
+  try {
+    await rename(temp, target);
+  } catch (error) {
+    await unlink(temp).catch(() => {});
+    throw error;
+  }
+  await syncFolder(dirname(target));
+}
+
+/** Only root may give a file away; anyone else writes files of its own. */
+async function keepOwner(file: FileHandle, { uid, gid }: { uid: number; gid: number }): Promise<void> {
+  const made = await file.stat();
+  if (made.uid !== uid || made.gid !== gid) await file.chown(uid, gid).catch(() => {});
+}
+
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  await folder.sync();
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? "";
+}
+
+const WAYS_OUT: Readonly<Record<string, string>> = {
+  ENOSPC: "the disk is full (ENOSPC); free some space.",
+  EFBIG: "the file grows too large (EFBIG); lift the limit on file sizes.",
+  EDQUOT: "the disk quota is used up (EDQUOT); free some space.",
+  EROFS: "the file system is read-only (EROFS); mount it for writing, or name another path.",
+  ENOENT: "its folder does not exist (ENOENT); create it.",
+  ENOTDIR: "a part of its path is no folder (ENOTDIR); mend the path.",
+  EACCES: "the agent may not write there (EACCES); give it the right, or name another path.",
+  EPERM: "the agent may not write there (EPERM); give it the right, or name another path.",
+  EISDIR: "it is a folder or a device, not a file (EISDIR); name a file.",
+  ENAMETOOLONG: "its name is too long (ENAMETOOLONG); name a shorter one.",
+};
+
+function wayOut(error: unknown): string {
+  return WAYS_OUT[codeOf(error)] ?? `${messageOf(error)}.`;
+}

@@ -1,0 +1,5 @@
+/** The agent: the hand of the control plane on each host. */
+export * from "./api.ts";
+export { createAgent, type RunningAgent } from "./create.ts";
+export * from "./settings.ts";
+export type { ControlPlane } from "./caches.ts";

@@ -1,0 +1,159 @@
+/** The local API's routes. Translates, decides nothing. */
+import type { FastifyInstance, FastifyReply } from "fastify";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import { Type } from "typebox";
+import {
+  AgentStatus,
+  Draining,
+  EffectiveConfig,
+  FileName,
+  FileRequest,
+  Id,
+  LocalFiles,
+  LocalHealth,
+  LocalServices,
+  Name,
+  Namespace,
+  Report,
+  Resolved,
+  ServiceRequest,
+} from "./api.ts";
+import { DEFAULT_NAMESPACE } from "./definitions.ts";
+import type { LocalAgent } from "./agent.ts";
+
+const ServiceParams = Type.Object({ id: Id });
+const FileParams = Type.Object({ name: FileName });
+
+export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
+  const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
+  const config = { action: "open" } as const;
+  const tags = ["agent"];
+
+  app.put(
+    "/v1/agent/services/:id",
+    {
+      config,
+      schema: { tags, summary: "Register a service of this host", params: ServiceParams, body: ServiceRequest },
+    },
+    async ({ params, body }, reply) => {
+      agent.register(params.id, body);
+      return reply.code(204).send();
+    },
+  );
+  app.delete(
+    "/v1/agent/services/:id",
+    { config, schema: { tags, summary: "Deregister a service of this host", params: ServiceParams } },
+    async ({ params }, reply) => {
+      agent.deregister(params.id);
+      return reply.code(204).send();
+    },
+  );
+  app.put(
+    "/v1/agent/services/:id/draining",
+    { config, schema: { tags, summary: "Take out of rotation, or back", params: ServiceParams, body: Draining } },
+    async ({ params, body }, reply) => {
+      agent.drain(params.id, body.draining);
+      return reply.code(204).send();
+    },
+  );
+  app.put(
+    "/v1/agent/services/:id/checks/:check",
+    {
+      config,
+      schema: { tags, summary: "Report a TTL check", params: Type.Object({ id: Id, check: Id }), body: Report },
+    },
+    async ({ params, body: { status, output = "" } }, reply) => {
+      agent.report(params.id, params.check, { status, output });
+      return reply.code(204).send();
+    },
+  );
+  app.get(
+    "/v1/agent/services",
+    {
+      config,
+      schema: { tags, summary: "What this host claims, and how far it is in sync", response: { 200: LocalServices } },
+    },
+    () => ({ services: agent.services() }),
+  );
+  app.get(
+    "/v1/agent/health",
+    { config, schema: { tags, summary: "Every check, with its last output", response: { 200: LocalHealth } } },
+    () => ({ services: agent.health() }),
+  );
+
+  app.get(
+    "/v1/agent/config/:namespace/:app/:profile",
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Effective config, from here: also while the server is away",
+        params: Type.Object({ namespace: Name, app: Name, profile: Name }),
+        response: { 200: EffectiveConfig },
+      },
+    },
+    async ({ params }, reply) => sendKnown(reply, await agent.config(params)),
+  );
+  app.get(
+    "/v1/agent/resolve/:service",
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Instances of a service, from here: also while the server is away",
+        params: Type.Object({ service: Name }),
+        querystring: Type.Object(
+          {
+            namespace: Type.Optional(Namespace),
+            healthy: Type.Optional(
+              Type.Boolean({ description: "Only those to send requests to, or only the others." }),
+            ),
+          },
+          { additionalProperties: false },
+        ),
+        response: { 200: Resolved },
+      },
+    },
+    async ({ params, query: { namespace = DEFAULT_NAMESPACE, healthy } }, reply) =>
+      sendKnown(reply, await agent.resolve({ namespace, service: params.service }, healthy)),
+  );
+
+  app.put(
+    "/v1/agent/files/:name",
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Keep a config value in a file of the agent's folder",
+        params: FileParams,
+        body: FileRequest,
+      },
+    },
+    async ({ params, body }, reply) => reply.code(200).send({ path: agent.keepFile(params.name, body) }),
+  );
+  app.delete(
+    "/v1/agent/files/:name",
+    { config, schema: { tags, summary: "Stop keeping a file, and remove it", params: FileParams } },
+    async ({ params }, reply) => {
+      await agent.dropFile(params.name);
+      return reply.code(204).send();
+    },
+  );
+  app.get(
+    "/v1/agent/files",
+    { config, schema: { tags, summary: "Files kept, and how each one stands", response: { 200: LocalFiles } } },
+    () => ({ files: agent.files() }),
+  );
+  app.get(
+    "/v1/agent/status",
+    { config, schema: { tags, summary: "How the agent is", response: { 200: AgentStatus } } },
+    () => agent.status(),
+  );
+}
+
+/** What is served from here says how old it is, and whether the server is away. */
+function sendKnown<Value>(reply: FastifyReply, known: { value: Value; stale: boolean; ageSeconds: number }): Value {
+  void reply.header("age", String(known.ageSeconds));
+  if (known.stale) void reply.header("x-posthouse-stale", "true");
+  return known.value;
+}

@@ -1,0 +1,35 @@
+/** What an agent must be told: complete and frozen, with the defaults filled in by whoever starts it. */
+export interface AgentSettings {
+  /** Name of this host; part of the ids of services that do not say their own. */
+  readonly node: string;
+  /** Address that services are reached at when they do not say: 127.0.0.1 for all on one host. */
+  readonly address: string;
+  /** Where the local API listens; port 0 takes a free one. */
+  readonly host: string;
+  readonly port: number;
+  /** Asked for by the local API; needed when it listens beyond loopback. */
+  readonly token: string | undefined;
+  /** Folder of the snapshot. */
+  readonly dataDir: string;
+  /** Folder of the files that the local API may ask for. */
+  readonly filesDir: string;
+  /** Folder of definition files; undefined: none. */
+  readonly servicesDir: string | undefined;
+  /** Silence after which this host's services leave the registry. */
+  readonly sessionTtlSeconds: number;
+  /** Between two looks at all that the server has of this host. */
+  readonly fullSyncSeconds: number;
+  /** Whether a clean stop takes the services out at once; otherwise they stay until the session lapses. */
+  readonly leaveOnStop: boolean;
+}
+
+export const AGENT_DEFAULTS = Object.freeze({
+  address: "127.0.0.1",
+  host: "127.0.0.1",
+  port: 8501,
+  token: undefined,
+  servicesDir: undefined,
+  sessionTtlSeconds: 30,
+  fullSyncSeconds: 60,
+  leaveOnStop: true,
+});

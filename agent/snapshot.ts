@@ -1,0 +1,146 @@
+/**
+ * What the agent keeps across restarts, in one file: its session, what was registered through the local API, the last
+ * configs and catalogs, the verdicts. With it the agent starts and serves while the server is down, and goes on with its
+ * session after a kill.
+ */
+import { mkdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { Type, type Static } from "typebox";
+import { Check as matches } from "typebox/value";
+import { fullJitter, messageOf, TaskGroup, Trigger, type Host } from "#base";
+import { CheckStatus } from "#registry/api";
+import { AgentErrors, EffectiveConfig, FileName, FileRequest, LocalRegistration, Resolved } from "./api.ts";
+import { readText, type FileSink } from "./file-sink.ts";
+
+/** Milliseconds over which changes are gathered into one write. */
+const GATHER_MS = 250;
+/** Milliseconds after which it is written again though nothing changed, so that it says how old the rest is. */
+const REFRESH_MS = 60_000;
+/** Back-off after a failed write. Milliseconds. */
+const RETRY = { baseMs: 1_000, capMs: 60_000 };
+/** Only its owner may read it: it holds a session and configs. */
+const SNAPSHOT_MODE = 0o600;
+
+const ClaimName = Type.Object({ namespace: Type.String(), service: Type.String(), id: Type.String() });
+const heardAtMs = Type.Optional(Type.Number({ description: "Absent: as of savedAtMs." }));
+
+export const Snapshot = Type.Object({
+  format: Type.Literal(1),
+  savedAtMs: Type.Number(),
+  session: Type.Optional(Type.String()),
+  /** Everything told to the server, so that what is defined no more is taken back. */
+  told: Type.Array(Type.Object({ name: ClaimName, draining: Type.Boolean() })),
+  services: Type.Array(Type.Object({ name: ClaimName, registration: LocalRegistration })),
+  verdicts: Type.Array(Type.Object({ service: Type.String(), check: Type.String(), status: CheckStatus })),
+  files: Type.Array(Type.Object({ name: FileName, request: FileRequest })),
+  configs: Type.Array(Type.Object({ value: EffectiveConfig, heardAtMs })),
+  catalogs: Type.Array(Type.Object({ value: Resolved, heardAtMs })),
+});
+export type Snapshot = Static<typeof Snapshot>;
+
+export function snapshotPath(dataDir: string): string {
+  return join(dataDir, "agent.json");
+}
+
+/** @throws AGENT_FOLDER_UNUSABLE */
+export async function makeFolder(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode });
+  } catch (cause) {
+    throw AgentErrors.FOLDER_UNUSABLE(`The folder ${path} cannot be made: ${messageOf(cause)}. Name another one.`, {
+      cause,
+    });
+  }
+}
+
+/** The snapshot of an earlier run. One that cannot be read is set aside as `agent.json.corrupt`, not overwritten. */
+export async function loadSnapshot(host: Host, dataDir: string): Promise<Snapshot | undefined> {
+  const path = snapshotPath(dataDir);
+  const text = await readText(path);
+  if (text === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    if (matches(Snapshot, value)) return value;
+  } catch {
+    // Not JSON: the same as JSON of another shape.
+  }
+  await rename(path, `${path}.corrupt`).catch((error: unknown) => {
+    host.log.warn({ path, err: error }, `the corrupt snapshot could not be set aside: ${messageOf(error)}`);
+  });
+  host.log.warn(
+    { path },
+    `the snapshot is corrupt; it is set aside as ${path}.corrupt and the agent starts without it`,
+  );
+  return undefined;
+}
+
+export class SnapshotKeeper implements AsyncDisposable {
+  readonly #host: Host;
+  readonly #sink: FileSink;
+  readonly #path: string;
+  readonly #take: () => Omit<Snapshot, "savedAtMs">;
+  readonly #tasks: TaskGroup;
+  readonly #trigger = new Trigger();
+  #written = "";
+  #writtenAt = Number.NEGATIVE_INFINITY;
+  #attempt = 0;
+  /** Why the latest write failed; undefined when it did not. */
+  problem: string | undefined;
+
+  constructor(host: Host, sink: FileSink, options: { dataDir: string; take: () => Omit<Snapshot, "savedAtMs"> }) {
+    this.#host = host;
+    this.#sink = sink;
+    this.#path = snapshotPath(options.dataDir);
+    this.#take = options.take;
+    this.#tasks = new TaskGroup(host.log);
+  }
+
+  start(): void {
+    this.#tasks.run("snapshot", (signal) => this.#run(signal));
+  }
+
+  /** Says that something worth keeping may have changed. */
+  touch(): void {
+    this.#trigger.fire();
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const cancel = this.#host.clock.after(REFRESH_MS, () => this.#trigger.fire());
+      await this.#trigger.wait(signal);
+      cancel();
+      if (signal.aborted) return;
+      const pauseMs = this.#attempt === 0 ? GATHER_MS : GATHER_MS + fullJitter(this.#host.random, this.#attempt, RETRY);
+      await this.#host.clock.sleep(pauseMs, signal).catch(() => {});
+      if (!signal.aborted) await this.save();
+    }
+  }
+
+  /** Writes it now, when there is anything new to write. Never rejects. */
+  async save(): Promise<void> {
+    const content = this.#take();
+    const text = JSON.stringify(content);
+    const now = this.#host.clock.monotonic();
+    if (text === this.#written && now - this.#writtenAt < REFRESH_MS) return;
+    try {
+      const whole = JSON.stringify({ ...content, savedAtMs: this.#host.clock.now() });
+      await this.#sink.write(this.#path, whole, { mode: SNAPSHOT_MODE, followLinks: false });
+      this.#written = text;
+      this.#writtenAt = now;
+      this.#attempt = 0;
+      this.problem = undefined;
+    } catch (error) {
+      this.#attempt++;
+      const message = `The snapshot was not kept, so a restart knows an older state: ${messageOf(error)}`;
+      if (this.problem === undefined) this.#host.log.error({ err: error }, message);
+      this.problem = message;
+      this.#trigger.fire();
+    }
+  }
+
+  /** Stops, and writes once more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#tasks[Symbol.asyncDispose]();
+    await this.save();
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * The latest of what the server says about many things, each followed by a watch of its own. While the server is away
+ * the last known stays, and says how old it is.
+ */
+import { messageOf, TaskGroup, type Host } from "#base";
+import type { Frame } from "#http/frames";
+import { AgentErrors } from "./api.ts";
+
+/** Things followed on demand; the one asked for least recently goes first. A watch is a stream at the server. */
+export const ON_DEMAND_MAX = 128;
+/** Milliseconds that a first question waits for the server's first answer. */
+export const FIRST_ANSWER_MS_MAX = 3_000;
+
+/** How frames become a value. `snapshot` frames are gathered until `synced`; then `delta` frames change it. */
+export interface Fold<Value, Data> {
+  gather(gathered: Value | undefined, data: Data): Value;
+  apply(value: Value | undefined, data: Data): Value;
+  /** What a snapshot without a piece means, when it means anything. */
+  readonly empty: Value | undefined;
+}
+
+export interface WatchCacheOptions<Name, Value, Data> {
+  readonly what: string;
+  readonly keyOf: (name: Name) => string;
+  readonly fold: Fold<Value, Data>;
+  readonly watch: (
+    name: Name,
+    options: { signal: AbortSignal; onState: (state: "connected" | "disconnected", error?: unknown) => void },
+  ) => AsyncIterable<Frame<Data>>;
+  /** Called when a value changed. */
+  readonly onChange: (name: Name) => void;
+}
+
+export interface Known<Value> {
+  readonly value: Value;
+  /** True while the server is away, or has not been heard since this value was read from the snapshot. */
+  readonly stale: boolean;
+  /** Whole seconds since the server last said that this is so. */
+  readonly ageSeconds: number;
+}
+
+interface Entry<Name, Value> {
+  readonly name: Name;
+  readonly pinned: boolean;
+  readonly stop: AbortController;
+  value: Value | undefined;
+  connected: boolean;
+  /** Wall clock, since it outlives the process. */
+  heardAtMs: number;
+  error: string | undefined;
+  readonly waiting: Set<() => void>;
+}
+
+export class WatchCache<Name, Value, Data> implements AsyncDisposable {
+  readonly #host: Host;
+  readonly #options: WatchCacheOptions<Name, Value, Data>;
+  readonly #tasks: TaskGroup;
+  /** In order of use, the least recently used first. */
+  readonly #entries = new Map<string, Entry<Name, Value>>();
+
+  constructor(host: Host, options: WatchCacheOptions<Name, Value, Data>) {
+    this.#host = host;
+    this.#options = options;
+    this.#tasks = new TaskGroup(host.log);
+  }
+
+  /** Follows something from now on. `seed` is what was known before a restart. Pinned: never given up for another. */
+  follow(name: Name, options: { pinned: boolean; seed?: { value: Value; heardAtMs: number } }): void {
+    const key = this.#options.keyOf(name);
+    const known = this.#entries.get(key);
+    if (known && (known.pinned || !options.pinned)) return;
+    known?.stop.abort(new Error("followed anew"));
+    this.#makeRoom();
+    const entry: Entry<Name, Value> = {
+      name,
+      pinned: options.pinned,
+      stop: new AbortController(),
+      value: known?.value ?? options.seed?.value,
+      connected: false,
+      heardAtMs: known?.heardAtMs ?? options.seed?.heardAtMs ?? 0,
+      error: undefined,
+      waiting: known?.waiting ?? new Set(),
+    };
+    this.#entries.set(key, entry);
+    this.#tasks.run(`watch ${this.#options.what}`, (signal) => this.#run(entry, signal));
+  }
+
+  /** Sets what is followed for good. What was, and is not any more, is given up. */
+  pin(names: readonly Name[]): void {
+    const wanted = new Set(names.map((name) => this.#options.keyOf(name)));
+    for (const [key, { pinned }] of this.#entries) if (pinned && !wanted.has(key)) this.#drop(key);
+    for (const name of names) this.follow(name, { pinned: true });
+  }
+
+  /** What is known now, without waiting. */
+  peek(name: Name): Known<Value> | undefined {
+    const entry = this.#entries.get(this.#options.keyOf(name));
+    return entry?.value === undefined ? undefined : this.#known(entry, entry.value);
+  }
+
+  /**
+   * What is known; follows it on demand, and then waits for a first answer.
+   * @throws AGENT_NOT_KNOWN_YET when none came in FIRST_ANSWER_MS_MAX
+   */
+  async get(name: Name): Promise<Known<Value>> {
+    const key = this.#options.keyOf(name);
+    this.follow(name, { pinned: false });
+    const entry = this.#entries.get(key);
+    if (!entry) throw AgentErrors.NOT_KNOWN_YET(`The agent is stopping.`);
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    if (entry.value === undefined) await this.#firstAnswer(entry);
+    const current = this.#entries.get(key);
+    if (current?.value !== undefined) return this.#known(current, current.value);
+    const why = current?.error === undefined ? "" : ` The server said: ${current.error}`;
+    throw AgentErrors.NOT_KNOWN_YET(
+      `Nothing was heard about ${this.#options.what} ${key} within ${FIRST_ANSWER_MS_MAX} ms.${why} Try again when the control plane answers.`,
+    );
+  }
+
+  /** Everything known, to keep in the snapshot; with the time it was last heard, unless that is now. */
+  *all(): Iterable<{ value: Value; heardAtMs?: number }> {
+    for (const { value, heardAtMs, connected } of this.#entries.values()) {
+      if (value !== undefined) yield connected ? { value } : { value, heardAtMs };
+    }
+  }
+
+  #known(entry: Entry<Name, Value>, value: Value): Known<Value> {
+    const ageMs = entry.connected ? 0 : Math.max(0, this.#host.clock.now() - entry.heardAtMs);
+    return { value, stale: !entry.connected, ageSeconds: Math.floor(ageMs / 1000) };
+  }
+
+  #firstAnswer(entry: Entry<Name, Value>): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        cancel();
+        entry.waiting.delete(done);
+        resolve();
+      };
+      const cancel = this.#host.clock.after(FIRST_ANSWER_MS_MAX, done);
+      entry.waiting.add(done);
+    });
+  }
+
+  #makeRoom(): void {
+    let onDemand = 0;
+    for (const { pinned } of this.#entries.values()) if (!pinned) onDemand++;
+    if (onDemand < ON_DEMAND_MAX) return;
+    for (const [key, { pinned }] of this.#entries) if (!pinned) return this.#drop(key);
+  }
+
+  #drop(key: string): void {
+    const entry = this.#entries.get(key);
+    this.#entries.delete(key);
+    entry?.stop.abort(new Error("no longer followed"));
+    for (const wake of entry?.waiting ?? []) wake();
+  }
+
+  async #run(entry: Entry<Name, Value>, groupSignal: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([groupSignal, entry.stop.signal]);
+    const { fold, watch, onChange } = this.#options;
+    let gathered: Value | undefined;
+    // A resumed watch goes on from what is known; any other replaces it.
+    let replacing = true;
+    const onState = (state: "connected" | "disconnected", error?: unknown) => {
+      // Connected alone proves nothing about the value; the first whole state does.
+      if (state === "connected") return;
+      if (entry.connected) entry.heardAtMs = this.#host.clock.now();
+      entry.connected = false;
+      if (error !== undefined) entry.error = messageOf(error);
+    };
+    for await (const frame of watch(entry.name, { signal, onState })) {
+      if (frame.event === "reset") {
+        gathered = undefined;
+        replacing = true;
+      } else if (frame.event === "snapshot") gathered = fold.gather(gathered, frame.data as Data);
+      else if (frame.event === "delta") entry.value = fold.apply(entry.value, frame.data as Data);
+      else if (frame.event === "synced") {
+        if (replacing) entry.value = gathered ?? fold.empty;
+        gathered = undefined;
+        replacing = false;
+      }
+      if (frame.event === "reset" || frame.event === "snapshot") continue;
+      entry.connected = entry.value !== undefined;
+      entry.error = undefined;
+      if (frame.event === "heartbeat") continue;
+      onChange(entry.name);
+      for (const wake of entry.waiting) wake();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { waiting } of this.#entries.values()) for (const wake of waiting) wake();
+    await this.#tasks[Symbol.asyncDispose]();
+    this.#entries.clear();
+  }
+}

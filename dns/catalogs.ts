@@ -1,0 +1,103 @@
+/**
+ * Readers of the catalog for DNS: over the registry of this process, or over a watch of a namespace elsewhere. The latter
+ * keeps what it knows while the server is away, and is then as old as the outage.
+ */
+import type { Host } from "#base";
+import type { Client } from "#client";
+import type { Instance, ServiceDelta } from "#registry/api";
+import type { DnsCatalog } from "./core/directory.ts";
+
+/** What DNS needs of the registry; structural, so that neither room knows the other. */
+export interface RegistryReader {
+  readonly revision: number;
+  readonly catalog: {
+    instances(namespace: string, service: string): readonly Instance[];
+    services(): readonly { namespace: string; service: string }[];
+  };
+  onChange(listener: (deltas: readonly ServiceDelta[]) => void): () => void;
+}
+
+export function registryCatalog(registry: RegistryReader): DnsCatalog {
+  return {
+    ready: () => registry.revision > 0,
+    knows: () => true,
+    revision: () => registry.revision,
+    instances: (namespace, service) => registry.catalog.instances(namespace, service),
+    services: () => registry.catalog.services(),
+    onChange: (listener) => registry.onChange(listener),
+  };
+}
+
+/** One namespace, followed by a watch. */
+export class WatchedCatalog implements DnsCatalog {
+  readonly #host: Host;
+  readonly #client: Pick<Client, "registry">;
+  readonly #namespace: string;
+  #services = new Map<string, Map<string, Instance>>();
+  #ready = false;
+  #revision = 0;
+  readonly #listeners = new Set<(services: readonly { namespace: string; service: string }[]) => void>();
+
+  constructor(host: Host, client: Pick<Client, "registry">, namespace: string) {
+    this.#host = host;
+    this.#client = client;
+    this.#namespace = namespace;
+  }
+
+  ready(): boolean {
+    return this.#ready;
+  }
+  knows(namespace: string): boolean {
+    return namespace === this.#namespace;
+  }
+  revision(): number {
+    return this.#revision;
+  }
+  instances(namespace: string, service: string): readonly Instance[] {
+    return this.knows(namespace) ? [...(this.#services.get(service)?.values() ?? [])] : [];
+  }
+  services(): { namespace: string; service: string }[] {
+    return [...this.#services.keys()].map((service) => ({ namespace: this.#namespace, service }));
+  }
+  onChange(listener: (services: readonly { namespace: string; service: string }[]) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Follows the server for as long as the signal lives. Give it to a TaskGroup. */
+  async run(signal: AbortSignal): Promise<void> {
+    const age = this.#host.metrics.gauge({
+      name: "posthouse_dns_catalog_connected",
+      help: "1 while the catalog that DNS answers from is followed, 0 while the server is away.",
+    });
+    const onState = (state: "connected" | "disconnected") => age.labels().set(state === "connected" ? 1 : 0);
+    let gathered: Map<string, Map<string, Instance>> | undefined;
+    for await (const frame of this.#client.registry.watch({ namespace: this.#namespace }, { signal, onState })) {
+      this.#revision = Math.max(this.#revision, frame.revision);
+      if (frame.event === "reset") gathered = new Map();
+      else if (frame.event === "snapshot") take((gathered ??= new Map()), frame.data as ServiceDelta);
+      else if (frame.event === "delta") {
+        take(this.#services, frame.data as ServiceDelta);
+        this.#tell([frame.data as ServiceDelta]);
+      } else if (frame.event === "synced") {
+        // What was known is served until the new state is whole.
+        if (gathered || !this.#ready) this.#services = gathered ?? new Map();
+        gathered = undefined;
+        this.#ready = true;
+        this.#tell([]);
+      }
+    }
+  }
+
+  #tell(services: readonly { namespace: string; service: string }[]): void {
+    for (const listener of this.#listeners) listener(services);
+  }
+}
+
+function take(services: Map<string, Map<string, Instance>>, delta: ServiceDelta): void {
+  const known = services.get(delta.service) ?? new Map<string, Instance>();
+  for (const id of delta.removed) known.delete(id);
+  for (const instance of delta.instances) known.set(instance.id, instance);
+  if (known.size === 0) services.delete(delta.service);
+  else services.set(delta.service, known);
+}

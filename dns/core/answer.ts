@@ -1,0 +1,252 @@
+/**
+ * What is answered to a question: (question, directory) → sections. Names and health decide here; bytes, order and size
+ * come later. A name that is there without records of the type asked is NODATA, one that is not there NXDOMAIN, and both
+ * carry the SOA record (RFC 2308); a name on the way to others is there (RFC 8020).
+ */
+import type { Directory, DnsInstance, ServiceView } from "./directory.ts";
+import { Rcode, Type } from "./message.ts";
+import { canonicalAddress, instanceLabel, parseName, parseReverse, type Asked } from "./names.ts";
+import type { Weighted } from "./order.ts";
+
+/** What the zone is, as the settings say. */
+export interface Zone {
+  /** Its labels from left to right: `["posthouse"]`. */
+  readonly labels: readonly string[];
+  /** Whose services have short names. */
+  readonly namespace: string;
+  /** Zone whose instances come first; undefined: all are equal. */
+  readonly near: string | undefined;
+  /** Of the name server, for its A and AAAA records. */
+  readonly addresses: readonly string[];
+  /** Seconds that any answer, the negative ones too, may be kept by others. */
+  readonly ttlSeconds: number;
+}
+
+/** A record without its owner, class and time to live, in the shape of the packet library. */
+export type RecordData =
+  | { readonly type: "A" | "AAAA" | "NS" | "CNAME" | "PTR"; readonly data: string }
+  | {
+      readonly type: "SRV";
+      readonly data: {
+        readonly priority: number;
+        readonly weight: number;
+        readonly port: number;
+        readonly target: string;
+      };
+    }
+  | { readonly type: "TXT"; readonly data: readonly string[] }
+  | { readonly type: "HINFO"; readonly data: { readonly cpu: string; readonly os: string } };
+
+/** A record that stands for one instance, and the addresses of what it names. */
+export interface Candidate extends Weighted {
+  readonly record: RecordData;
+  readonly glue?: { readonly owner: string; readonly record: RecordData };
+}
+
+export interface Answer {
+  readonly rcode: Rcode;
+  readonly authoritative: boolean;
+  /** In order of priority; which of them, and in what order, is drawn for each answer. */
+  readonly candidates: readonly Candidate[];
+  readonly additionals: readonly { readonly owner: string; readonly record: RecordData }[];
+  /** The SOA record of the zone, as the answer or beside the lack of one; of a reverse name, at that name itself. */
+  readonly soa:
+    | { readonly section: "answer" | "authority"; readonly owner: "zone" | "question"; readonly serial: number }
+    | undefined;
+  /** The answer holds until this service changes; undefined: it may rest on anything. */
+  readonly service: { readonly namespace: string; readonly service: string } | undefined;
+}
+
+export interface Question {
+  readonly labels: readonly string[];
+  readonly type: number;
+}
+
+const EMPTY = { candidates: [], additionals: [], soa: undefined, service: undefined } as const;
+const REFUSED: Answer = { ...EMPTY, rcode: Rcode.REFUSED, authoritative: false };
+/** Nothing was read yet, so nothing true can be said. */
+const NOT_READY: Answer = { ...EMPTY, rcode: Rcode.SERVFAIL, authoritative: false };
+
+/** RFC 8482: whoever asks for everything is told that this is not given. */
+const MINIMAL_ANY: RecordData = { type: "HINFO", data: { cpu: "RFC8482", os: "" } };
+
+/** Undefined: the name is none of ours. */
+export function answer(
+  question: Question,
+  context: { directory: Directory; zone: Zone; ready: boolean; knows: (namespace: string) => boolean; serial: number },
+): Answer | undefined {
+  const { labels, type } = question;
+  const { directory, zone, ready, serial } = context;
+  const reverse = parseReverse(labels);
+  if (reverse !== undefined)
+    return ready ? answerReverse(directory.byAddress(reverse), { type, zone, serial }) : undefined;
+  const own = labels.length - zone.labels.length;
+  if (own < 0 || !zone.labels.every((label, i) => labels[own + i] === label)) return undefined;
+  if (type === Type.AXFR || type === Type.IXFR) return REFUSED;
+  const soa = { section: "authority", owner: "zone", serial } as const;
+  const asked = parseName(labels.slice(0, own), zone.namespace);
+  if (asked.kind === "apex") return answerApex(type, zone, serial);
+  const records = (candidates: readonly Candidate[], service?: Answer["service"]): Answer => ({
+    ...EMPTY,
+    rcode: Rcode.NOERROR,
+    authoritative: true,
+    candidates,
+    service,
+    soa: candidates.length === 0 ? soa : undefined,
+  });
+  const nothing: Answer = { ...EMPTY, rcode: Rcode.NXDOMAIN, authoritative: true, soa };
+  if (asked.kind === "name server") return records(ofType(type, zone.addresses.flatMap(addressRecord)).map(plain));
+  if (asked.kind === "nowhere") return nothing;
+  if (asked.namespace !== undefined && !context.knows(asked.namespace)) return REFUSED;
+  if (!ready) return NOT_READY;
+  if (asked.kind === "between") return isThere(asked, directory) ? records(ofType(type, []).map(plain)) : nothing;
+  const view = directory.service(asked.namespace, asked.service);
+  if (!view) return nothing;
+  const service = { namespace: asked.namespace, service: asked.service };
+  if (asked.kind === "instance") {
+    const instance = view.labelled(asked.label);
+    return instance ? records(answerInstance(type, instance, zone), service) : nothing;
+  }
+  const named = instancesOf(view, asked);
+  return named.length === 0 ? nothing : records(answerService(type, named, { zone, srv: asked.srv }), service);
+}
+
+function answerApex(type: number, { labels, addresses }: Zone, serial: number): Answer {
+  const base = { ...EMPTY, rcode: Rcode.NOERROR, authoritative: true };
+  const server = nameServer(labels);
+  if (type === Type.SOA) return { ...base, soa: { section: "answer", owner: "zone", serial } };
+  if (type === Type.NS) {
+    const glue = addresses.flatMap(addressRecord).map((record) => ({ owner: server, record }));
+    return { ...base, candidates: [plain({ type: "NS", data: server })], additionals: glue };
+  }
+  if (type === Type.ANY) return { ...base, candidates: [plain(MINIMAL_ANY)] };
+  return { ...base, soa: { section: "authority", owner: "zone", serial } };
+}
+
+/** Names are told back only for addresses that instances have; the tree of addresses as a whole is not ours. */
+function answerReverse(
+  instances: readonly DnsInstance[],
+  { type, zone, serial }: { type: number; zone: Zone; serial: number },
+): Answer | undefined {
+  if (instances.length === 0) return undefined;
+  const names = instances.map((instance): RecordData => ({ type: "PTR", data: instanceName(instance, zone) }));
+  const candidates = (type === Type.PTR ? names : ofType(type, [])).map(plain);
+  const soa = candidates.length === 0 ? ({ section: "authority", owner: "question", serial } as const) : undefined;
+  return { ...EMPTY, rcode: Rcode.NOERROR, authoritative: true, candidates, soa };
+}
+
+function isThere(asked: Extract<Asked, { kind: "between" }>, directory: Directory): boolean {
+  const { namespace, service, locality, protocol } = asked;
+  if (namespace === undefined) return true;
+  if (service !== undefined) return directory.service(namespace, service) !== undefined;
+  if (protocol !== undefined) return directory.hasProtocol(namespace, protocol, locality);
+  return locality === undefined ? directory.hasNamespace(namespace) : directory.hasZone(namespace, locality);
+}
+
+function instancesOf(view: ServiceView, asked: Extract<Asked, { kind: "service" }>): readonly DnsInstance[] {
+  const { tag, locality, srv } = asked;
+  const near = locality === undefined ? view.all : view.inZone(locality);
+  if (tag === undefined || (srv && tag === "tcp")) return near;
+  const tagged = new Set(view.tagged(tag));
+  return near.filter((instance) => tagged.has(instance) || (srv && instance.protocol === tag));
+}
+
+/**
+ * Whom to send requests to: passing or warning, not draining, with a weight. When there is none, those that were never
+ * judged, since nothing speaks against them yet. Critical ones are never named.
+ */
+export function usable(instances: readonly DnsInstance[]): readonly DnsInstance[] {
+  const open = instances.filter(({ draining, weight }) => !draining && weight > 0);
+  const well = open.filter(({ status }) => status === "passing" || status === "warning");
+  return well.length > 0 ? well : open.filter(({ status }) => status === "unknown");
+}
+
+function answerService(
+  type: number,
+  instances: readonly DnsInstance[],
+  { zone, srv }: { zone: Zone; srv: boolean },
+): Candidate[] {
+  if (type === Type.ANY) return [plain(MINIMAL_ANY)];
+  const rank = (instance: DnsInstance) => (zone.near === undefined || instance.zone === zone.near ? 1 : 2);
+  const inOrder = (candidates: Candidate[]) => candidates.sort((a, b) => a.priority - b.priority);
+  if (type === Type.SRV) {
+    return inOrder(
+      usable(instances).map((instance) => ({ ...srvOf(instance, zone, rank(instance)), weight: instance.weight })),
+    );
+  }
+  if (srv) return [];
+  if (type === Type.TXT) {
+    const text = (instance: DnsInstance): Candidate => ({
+      record: textOf(instance),
+      weight: instance.weight,
+      priority: rank(instance),
+    });
+    return inOrder(usable(instances).map(text));
+  }
+  if (type !== Type.A && type !== Type.AAAA) return [];
+  // One record per address, however many instances share it: they share its weight too.
+  const found = new Map<string, Candidate>();
+  for (const instance of usable(instances)) {
+    for (const record of ofType(type, addressRecord(instance.address))) {
+      const key = JSON.stringify(record.data);
+      const known = found.get(key);
+      const priority = Math.min(known?.priority ?? 2, rank(instance));
+      found.set(key, { record, weight: (known?.weight ?? 0) + instance.weight, priority });
+    }
+  }
+  return inOrder([...found.values()]);
+}
+
+/** An instance is told of by its name whatever its health: whoever asks for it means this one. */
+function answerInstance(type: number, instance: DnsInstance, zone: Zone): Candidate[] {
+  const addresses = addressRecord(instance.address);
+  if (type === Type.ANY) return [plain(MINIMAL_ANY)];
+  if (addresses.length === 0) return [plain({ type: "CNAME", data: instance.address })];
+  const { record, glue } = srvOf(instance, zone, 1);
+  const found = ofType(type, [...addresses, record, textOf(instance)]).map(plain);
+  return glue && type === Type.SRV ? found.map((one) => ({ ...one, glue })) : found;
+}
+
+function srvOf(instance: DnsInstance, zone: Zone, priority: number): Candidate {
+  const [address] = addressRecord(instance.address);
+  // A target must not be an alias, so a host name is named itself.
+  const target = address ? instanceName(instance, zone) : instance.address;
+  const { port, weight } = instance;
+  return {
+    record: { type: "SRV", data: { priority, weight, port, target } },
+    priority,
+    weight,
+    ...(address ? { glue: { owner: target, record: address } } : {}),
+  };
+}
+
+/** Bytes of one string of a TXT record. RFC 1035 §3.3. */
+const TEXT_BYTES_MAX = 255;
+
+/** The id and then the metadata as `key=value`; a pair too long for one string is left out rather than cut. */
+function textOf({ id, metadata }: DnsInstance): RecordData {
+  const pairs = Object.entries(metadata).map(([key, value]) => `${key}=${value}`);
+  return { type: "TXT", data: [`id=${id}`, ...pairs.filter((pair) => Buffer.byteLength(pair) <= TEXT_BYTES_MAX)] };
+}
+
+function instanceName({ namespace, service, id }: DnsInstance, zone: Zone): string {
+  const scope = namespace === zone.namespace ? [] : [namespace, "ns"];
+  return [instanceLabel(id), service, "instance", ...scope, ...zone.labels].join(".");
+}
+
+export function nameServer(zone: readonly string[]): string {
+  return ["ns", ...zone].join(".");
+}
+
+function addressRecord(text: string): RecordData[] {
+  const found = canonicalAddress(text);
+  return found ? [{ type: found.type, data: found.address }] : [];
+}
+
+function ofType(type: number, records: readonly RecordData[]): readonly RecordData[] {
+  return type === Type.ANY ? [MINIMAL_ANY] : records.filter((record) => Type[record.type] === type);
+}
+
+function plain(record: RecordData): Candidate {
+  return { record, weight: 1, priority: 1 };
+}

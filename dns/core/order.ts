@@ -1,0 +1,69 @@
+/**
+ * In which order instances are named: drawn by weight without putting back, so that whoever takes the first sends each
+ * instance its share. Those of the own zone come before all others.
+ */
+import type { Random } from "#base";
+
+export interface Weighted {
+  /** Above 0. */
+  readonly weight: number;
+  /** The SRV priority; lower ones come first. */
+  readonly priority: number;
+}
+
+/** Tries per item wanted before the draw from a large group gives up on meeting new ones by chance. */
+const TRIES_PER_ITEM = 4;
+
+/** At most `count` of them. `items` are in order of priority. */
+export function draw<Item extends Weighted>(random: Random, items: readonly Item[], count: number): Item[] {
+  const drawn: Item[] = [];
+  for (let start = 0; start < items.length && drawn.length < count;) {
+    const { priority } = items[start] as Item;
+    let end = start + 1;
+    while (end < items.length && items[end]?.priority === priority) end++;
+    const group = start === 0 && end === items.length ? items : items.slice(start, end);
+    drawn.push(...drawGroup(random, group, count - drawn.length));
+    start = end;
+  }
+  return drawn;
+}
+
+function drawGroup<Item extends Weighted>(random: Random, items: readonly Item[], count: number): Item[] {
+  if (items.length === 1) return [...items];
+  // For a few of many, sorting all would cost more than drawing again what was drawn before.
+  return items.length > 4 * count ? drawFew(random, items, count) : drawAll(random, items).slice(0, count);
+}
+
+/** @see Efraimidis and Spirakis, Weighted random sampling with a reservoir (2006) */
+function drawAll<Item extends Weighted>(random: Random, items: readonly Item[]): Item[] {
+  return items
+    .map((item) => ({ item, key: -Math.log(1 - random.float()) / item.weight }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ item }) => item);
+}
+
+function drawFew<Item extends Weighted>(random: Random, items: readonly Item[], count: number): Item[] {
+  const ends = new Float64Array(items.length);
+  let total = 0;
+  for (const [i, { weight }] of items.entries()) ends[i] = total += weight;
+  const drawn = new Set<Item>();
+  for (let tries = count * TRIES_PER_ITEM; tries > 0 && drawn.size < count; tries--) {
+    drawn.add(items[above(ends, random.float() * total)] as Item);
+  }
+  // A few heavy ones came up again and again; the rest follow in turn.
+  const start = Math.floor(random.float() * items.length);
+  for (let i = 0; drawn.size < count; i++) drawn.add(items[(start + i) % items.length] as Item);
+  return [...drawn];
+}
+
+/** The first place whose sum is above the value. */
+function above(ends: Float64Array, value: number): number {
+  let low = 0;
+  let high = ends.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ends[middle] as number) > value) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}

@@ -1,0 +1,5 @@
+/** Discovery by DNS: the server, and the readers that it answers from. */
+export { registryCatalog, WatchedCatalog } from "./catalogs.ts";
+export type { DnsCatalog, DnsInstance } from "./core/directory.ts";
+export { parseUpstream, type Upstream } from "./forwarder.ts";
+export { startDns, type DnsOptions, type RunningDns } from "./server.ts";
