@@ -1,0 +1,96 @@
+#!/usr/bin/env node
+/** The program: parses, dispatches, and ends with an exit code that scripts can branch on. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError, Option } from "commander";
+import { AppError, messageOf } from "#base";
+import {
+  envOf,
+  flagOf,
+  type LoadedSettings,
+  loadSettings,
+  type SettingName,
+  settingNames,
+  settingRow,
+  SettingsErrors,
+} from "#settings";
+
+/** 0 done · 1 failed · 2 wrong usage or settings. */
+const EXIT = { done: 0, failed: 1, usage: 2 } as const;
+
+function program(): Command {
+  const root = new Command("posthouse")
+    .description("A microservice control plane: registry, config server, gateway and agent.")
+    .exitOverride()
+    .showSuggestionAfterError();
+  const up = withSettings(root.command("up"))
+    .description("Run posthouse: all roles in one process, unless --roles names some")
+    .option("--demo", "also run three small services, registered through the agent")
+    .action(async (options: Record<string, unknown>) => {
+      const { serve } = await import("./serve.ts");
+      process.exitCode = await serve(read(options), { demo: options["demo"] === true });
+    });
+  up.addHelpText("after", `\nEvery setting is also an environment variable, such as ${envOf("port")}.`);
+  withSettings(root.command("operator-token"))
+    .description("Issue a new operator token, straight into the data folder; for when the first was lost")
+    .action(async (options: Record<string, unknown>) => {
+      const { issueOperatorToken } = await import("./operator-token.ts");
+      await issueOperatorToken(read(options));
+    });
+  root
+    .command("version")
+    .description("Print the version")
+    .action(async () => {
+      const { VERSION } = await import("#server");
+      process.stdout.write(`${VERSION}\n`);
+    });
+  return root;
+}
+
+function withSettings(command: Command): Command {
+  command.addOption(new Option("--settings <file>", "settings file, YAML or JSON").env("POSTHOUSE_SETTINGS"));
+  for (const name of settingNames) {
+    const row = settingRow(name);
+    const given = row.default === undefined ? "" : ` (default ${JSON.stringify(row.default)})`;
+    const many = row.type === "array" ? "..." : "";
+    command.addOption(new Option(`${flagOf(name)} <value${many}>`, `${row.description}${given}`));
+  }
+  return command;
+}
+
+function read(options: Record<string, unknown>): LoadedSettings {
+  const path = options["settings"] as string | undefined;
+  const flags: Partial<Record<SettingName, string | string[]>> = {};
+  for (const name of settingNames) {
+    if (options[name] !== undefined) flags[name] = options[name] as string | string[];
+  }
+  return loadSettings({ file: path === undefined ? undefined : readFile(path), environment: process.env, flags });
+}
+
+function readFile(path: string): { path: string; text: string } {
+  try {
+    return { path, text: readFileSync(path, "utf8") };
+  } catch (cause) {
+    throw SettingsErrors.FILE_UNREADABLE(
+      `${path} cannot be read: ${messageOf(cause)} (--settings, POSTHOUSE_SETTINGS).`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+try {
+  await program().parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
+  } else if (error instanceof AppError) {
+    process.stderr.write(`posthouse: ${error.code}: ${error.message}\n`);
+    process.exitCode = error.status === 400 ? EXIT.usage : EXIT.failed;
+  } else {
+    process.stderr.write(`posthouse: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.exitCode = EXIT.failed;
+  }
+  // What a failed start left behind must not keep a dead program alive.
+  process.exit();
+}

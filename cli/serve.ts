@@ -1,0 +1,72 @@
+/** Runs a server until it is told to stop: says where everything is, and stops in good order. */
+import type { AppError } from "#base";
+import { systemHost } from "#base/system";
+import { createServer, type Server, VERSION } from "#server";
+import type { LoadedSettings } from "#settings";
+
+/** Milliseconds a stop may take beyond the gateway's drain before the process ends anyway. */
+const STOP_MS_MAX = 15_000;
+
+/**
+ * The exit code: 0 after a stop in good order, 1 when the server failed.
+ * @throws AppError when it does not start
+ */
+export async function serve(settings: LoadedSettings, options: { demo: boolean }): Promise<number> {
+  const { values } = settings;
+  const host = systemHost({ logLevel: values.logLevel });
+  const stop = stopRequested();
+  host.log.info({ version: VERSION, node: process.version, settings: settings.shown }, "starting");
+  let failure: AppError | undefined;
+  {
+    await using stack = new AsyncDisposableStack();
+    const server = stack.use(await createServer(host, values));
+    announce(server, values.data);
+    if (options.demo) {
+      const { startDemo } = await import("#demo");
+      stack.use(await startDemo(host, server));
+    }
+    failure = (await Promise.race([stop, server.failed])) ?? undefined;
+    if (failure) process.stderr.write(`posthouse: ${failure.code}: ${failure.message}\n`);
+    say("stopping; a second Ctrl-C ends at once");
+    setTimeout(() => process.exit(1), values.gatewayDrainSeconds * 1000 + STOP_MS_MAX).unref();
+  }
+  say("stopped");
+  return failure ? 1 : 0;
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** In one write, so that whoever reads a part of it through a pipe has all of it. */
+function announce({ addresses, firstToken }: Server, data: string): void {
+  const rows: [string, string | undefined][] = [
+    ["control API", addresses.controlApi],
+    ["gateway", addresses.gateway],
+    ["gateway, TLS", addresses.gatewayTls],
+    ["agent", addresses.agent],
+    ["DNS", addresses.dns],
+    ["operations", addresses.operations],
+    ["data", data],
+  ];
+  const lines = [`posthouse ${VERSION} is up`];
+  for (const [name, value] of rows) if (value !== undefined) lines.push(`  ${name.padEnd(14)}${value}`);
+  if (firstToken !== undefined) {
+    lines.push("", "  operator token, shown this once and stored as a hash:", `  ${firstToken}`);
+  }
+  say([...lines, ""].join("\n"));
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+function stopRequested(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const ask = () => {
+      if (asked) process.exit(130);
+      asked = true;
+      resolve();
+    };
+    process.on("SIGINT", ask);
+    process.on("SIGTERM", ask);
+  });
+}

@@ -1,0 +1,43 @@
+/**
+ * A real OpenID provider on loopback for trying things out: gives out JWT access tokens for the client credentials
+ * `demo` and `demo-secret`. Its keys are made when it starts and end with it.
+ */
+import { parseArgs } from "node:util";
+import { exportJWK, generateKeyPair } from "jose";
+import { Provider } from "oidc-provider";
+
+/** What tokens are for: the audience that a gateway asks for. */
+const RESOURCE = "urn:posthouse:orders";
+
+const { values } = parseArgs({ options: { port: { type: "string", default: "4000" } } });
+const { privateKey } = await generateKeyPair("ES256", { extractable: true });
+const issuer = `http://127.0.0.1:${values.port}`;
+const provider = new Provider(issuer, {
+  clients: [
+    {
+      client_id: "demo",
+      client_secret: "demo-secret",
+      grant_types: ["client_credentials"],
+      redirect_uris: [],
+      response_types: [],
+      id_token_signed_response_alg: "ES256",
+    },
+  ],
+  jwks: { keys: [{ ...(await exportJWK(privateKey)), kid: "demo-1", alg: "ES256", use: "sig" }] },
+  features: {
+    clientCredentials: { enabled: true },
+    devInteractions: { enabled: false },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => RESOURCE,
+      getResourceServerInfo: () => ({
+        audience: RESOURCE,
+        scope: "orders:read orders:write",
+        accessTokenFormat: "jwt",
+        accessTokenTTL: 300,
+        jwt: { sign: { alg: "ES256" } },
+      }),
+    },
+  },
+});
+provider.listen(Number(values.port), "127.0.0.1", () => process.stdout.write(`identity provider on ${values.port}\n`));

@@ -1,0 +1,10 @@
+/** What can keep a server from starting or running, in codes; each detail names the setting and the way out. */
+import { defineErrors } from "#base";
+
+export const ServerErrors = defineErrors("SERVER", {
+  PORT_IN_USE: { status: 500, title: "Port in use" },
+  ADDRESS_UNAVAILABLE: { status: 500, title: "Address not available" },
+  SETTINGS_CONFLICT: { status: 400, title: "Settings do not go together" },
+  START_TIMEOUT: { status: 503, title: "Not ready in time" },
+  STORE_FAILED: { status: 500, title: "The store failed" },
+});

@@ -1,0 +1,158 @@
+/**
+ * The gateway's certificate when none is given: of a certificate authority made at the first start and kept in the data
+ * folder. A certificate close to its end, or for other names, is replaced at the next start.
+ */
+import { webcrypto, X509Certificate as NodeCertificate } from "node:crypto";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { defineErrors, messageOf, type Host } from "#base";
+import { replaceFile } from "#base/files";
+
+/** Days that the authority and a certificate of it hold. Clients refuse server certificates of over 398 days. */
+const AUTHORITY_DAYS = 3650;
+const CERTIFICATE_DAYS = 365;
+/** Days before its end at which a certificate is replaced. */
+const RENEW_DAYS = 30;
+const DAY_MS = 86_400_000;
+
+export const TlsErrors = defineErrors("TLS", {
+  UNREADABLE: { status: 500, title: "Certificate not readable" },
+});
+
+export interface TlsMaterial {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Reads a certificate that the operator brought. @throws TLS_UNREADABLE naming the file */
+export async function readTls(certFile: string, keyFile: string): Promise<TlsMaterial> {
+  const read = async (path: string) => {
+    try {
+      return await readFile(path, "utf8");
+    } catch (cause) {
+      throw TlsErrors.UNREADABLE(`${path} (gatewayCertFile, gatewayKeyFile) cannot be read: ${messageOf(cause)}`, {
+        cause,
+      });
+    }
+  };
+  return { cert: await read(certFile), key: await read(keyFile) };
+}
+
+/** A certificate for these names, of the authority in `folder`; both are made when they are not there. */
+export async function ownTls(host: Host, folder: string, names: readonly string[]): Promise<TlsMaterial> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const paths = {
+    caCert: join(folder, "ca.pem"),
+    caKey: join(folder, "ca-key.pem"),
+    cert: join(folder, "gateway.pem"),
+    key: join(folder, "gateway-key.pem"),
+  };
+  const [caCert, caKey, cert, key] = await Promise.all(Object.values(paths).map(readOrNothing));
+  const nowMs = host.clock.now();
+  if (caCert && caKey && cert && key && holds(cert, caCert, names, nowMs)) return { cert: cert + caCert, key };
+  const authority = caCert && caKey ? { cert: caCert, key: caKey } : await makeAuthority(host, nowMs);
+  const leaf = await makeCertificate(host, authority, names, nowMs);
+  await replaceFile(paths.caKey, authority.key, 0o600);
+  await replaceFile(paths.caCert, authority.cert, 0o644);
+  await replaceFile(paths.key, leaf.key, 0o600);
+  await replaceFile(paths.cert, leaf.cert, 0o644);
+  host.log.info({ folder, names }, "a certificate for the gateway was made");
+  return { cert: leaf.cert + authority.cert, key: leaf.key };
+}
+
+function holds(cert: string, caCert: string, names: readonly string[], nowMs: number): boolean {
+  try {
+    const certificate = new NodeCertificate(cert);
+    return (
+      certificate.validToDate.getTime() - nowMs > RENEW_DAYS * DAY_MS &&
+      certificate.verify(new NodeCertificate(caCert).publicKey) &&
+      names.every((name) => (isIp(name) ? certificate.checkIP(name) : certificate.checkHost(name)) !== undefined)
+    );
+  } catch {
+    return false;
+  }
+}
+
+const isIp = (name: string) => /^[\d.]+$/.test(name) || name.includes(":");
+const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+
+/** The X.509 library is loaded only when there is something to make: most starts find everything. */
+async function library() {
+  await import("reflect-metadata");
+  const x509 = await import("@peculiar/x509");
+  x509.cryptoProvider.set(webcrypto);
+  return x509;
+}
+
+async function makeAuthority(host: Host, nowMs: number): Promise<TlsMaterial> {
+  const x509 = await library();
+  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+  const cert = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: serial(host),
+    name: "CN=posthouse CA",
+    notBefore: new Date(nowMs - DAY_MS),
+    notAfter: new Date(nowMs + AUTHORITY_DAYS * DAY_MS),
+    signingAlgorithm: ALGORITHM,
+    keys,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return { cert: `${cert.toString("pem")}\n`, key: await exportKey(keys.privateKey) };
+}
+
+async function makeCertificate(
+  host: Host,
+  authority: TlsMaterial,
+  names: readonly string[],
+  nowMs: number,
+): Promise<TlsMaterial> {
+  const x509 = await library();
+  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+  const issuer = new x509.X509Certificate(authority.cert);
+  const der = Buffer.from(authority.key.replaceAll(/-----[A-Z ]+-----|\s/g, ""), "base64");
+  const signingKey = await webcrypto.subtle.importKey("pkcs8", der, ALGORITHM, false, ["sign"]);
+  const cert = await x509.X509CertificateGenerator.create({
+    serialNumber: serial(host),
+    subject: "CN=posthouse gateway",
+    issuer: issuer.subject,
+    notBefore: new Date(nowMs - DAY_MS),
+    notAfter: new Date(nowMs + CERTIFICATE_DAYS * DAY_MS),
+    signingAlgorithm: ALGORITHM,
+    publicKey: keys.publicKey,
+    signingKey,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension(names.map((value) => ({ type: isIp(value) ? "ip" : "dns", value }))),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return { cert: `${cert.toString("pem")}\n`, key: await exportKey(keys.privateKey) };
+}
+
+function serial(host: Host): string {
+  // Positive, and without a leading zero byte.
+  const bytes = host.random.bytes(16);
+  bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
+  return Buffer.from(bytes).toString("hex");
+}
+
+async function exportKey(key: CryptoKey): Promise<string> {
+  const der = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", key));
+  const lines = der.toString("base64").match(/.{1,64}/g) ?? [];
+  return `-----BEGIN PRIVATE KEY-----\n${lines.join("\n")}\n-----END PRIVATE KEY-----\n`;
+}
+
+async function readOrNothing(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw TlsErrors.UNREADABLE(`${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}

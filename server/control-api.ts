@@ -1,0 +1,146 @@
+/**
+ * The control API: registry, config server and access on one Fastify instance over one store. Watches end before the
+ * listener closes, or closing would wait for them for ever.
+ */
+import type { FastifyInstance } from "fastify";
+import { Access, accessPlugin, type IssuedToken } from "#access";
+import { AppError, messageOf, TaskGroup, type Host } from "#base";
+import { ConfigServer, configPlugin, type ReleaseCheck } from "#config-server";
+import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
+import { Prober, Registry, registryPlugin } from "#registry";
+import type { Store } from "#store";
+import { ServerErrors } from "./api.ts";
+import { VERSION } from "./version.ts";
+
+export interface ControlApiOptions {
+  readonly store: Store;
+  /** What the readers of a config ask of its releases. */
+  readonly releaseChecks: readonly ReleaseCheck[];
+  /** Whether anybody beyond this machine may reach it: /metrics then needs a token, too. */
+  readonly exposed: boolean;
+  /** Milliseconds that the first reading of the store may take. */
+  readonly startMs: number;
+  /** What else of this process is not ready, in words. */
+  readonly notReady: () => readonly string[];
+}
+
+export interface ControlApi extends AsyncDisposable {
+  readonly app: FastifyInstance;
+  readonly access: Access;
+  readonly registry: Registry;
+  /** The operator's token, when this was the very first start. */
+  readonly firstToken: IssuedToken | undefined;
+}
+
+/** Ready to be listened with, or injected into: everything is read, tokens are checked. @throws SERVER_START_TIMEOUT */
+export async function createControlApi(host: Host, options: ControlApiOptions): Promise<ControlApi> {
+  const { store } = options;
+  await using stack = new AsyncDisposableStack();
+  const access = new Access(host, store);
+  const registry = new Registry(host, store);
+  const config = new ConfigServer(host, store, options.releaseChecks);
+  const prober = new Prober(host, store, registry);
+
+  const app = stack.adopt(await routes(host, { access, registry, config }, options), (app) => app.close());
+  stack.use(registry.hub);
+  stack.use(config.hub);
+  const tasks = stack.use(new TaskGroup(host.log));
+  const firstToken = await within(options.startMs, async (signal) => {
+    const issued = await access.bootstrap();
+    tasks.run("access", (signal) => access.run(signal));
+    tasks.run("registry", (signal) => registry.run(signal));
+    tasks.run("config", (signal) => config.run(signal));
+    // Anything listed is enough: the listing is as new as the store is.
+    await Promise.all([access, registry, config].map((part) => part.waitFor(1, signal)));
+    return issued;
+  });
+  tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
+  tasks.run("prober", (signal) => prober.run(signal));
+  const owned = stack.move();
+  return { app, access, registry, firstToken, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Milliseconds between compactions: whoever was away for less resumes its watch, others list anew. */
+const COMPACT_MS = 300_000;
+
+/** Forgets what was long replaced, one interval behind, so that the store does not grow with the number of changes. */
+async function compactRegularly(host: Host, store: Store, signal: AbortSignal): Promise<void> {
+  const size = host.metrics.gauge({ name: "posthouse_store_bytes", help: "Size of the store, where it is known." });
+  const revision = host.metrics.gauge({ name: "posthouse_store_revision", help: "The store's revision." });
+  let through = 0;
+  while (!signal.aborted) {
+    try {
+      const status = await store.status();
+      revision.labels().set(status.revision);
+      if (status.sizeBytes !== undefined) size.labels().set(status.sizeBytes);
+      if (through > status.compactedRevision) await store.compact(through);
+      through = status.revision;
+    } catch (error) {
+      // Another member may have been first, or the store is away; the next round is soon enough.
+      if (!(error instanceof AppError)) throw error;
+      host.log.debug({ code: error.code }, `not compacted: ${error.message}`);
+    }
+    await host.clock.sleep(COMPACT_MS, signal).catch(() => {});
+  }
+}
+
+async function routes(
+  host: Host,
+  { access, registry, config }: { access: Access; registry: Registry; config: ConfigServer },
+  options: ControlApiOptions,
+): Promise<FastifyInstance> {
+  const app = createHttpServer(host, { name: "api" });
+  requireAuth(app, (token) => access.authenticate(token));
+  await registerOpenApi(app, "/v1/openapi.json", {
+    title: "posthouse control API",
+    version: VERSION,
+    description: "Registry, config server and access. Errors are RFC 9457 problems with a stable `code`.",
+  });
+  registerOperations(app, host, {
+    guardMetrics: options.exposed,
+    notReady: () => [
+      ...(registry.connected ? [] : ["registry: the store does not answer; what is served may be old"]),
+      ...(config.connected ? [] : ["config server: the store does not answer; what is served may be old"]),
+      ...options.notReady(),
+    ],
+  });
+  registryPlugin(app, registry);
+  configPlugin(app, config);
+  accessPlugin(app, access);
+  app.addHook("preClose", async () => {
+    await Promise.all([registry.hub[Symbol.asyncDispose](), config.hub[Symbol.asyncDispose]()]);
+  });
+  await app.ready();
+  return app;
+}
+
+async function within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const signal = AbortSignal.timeout(ms);
+  const late = new Promise<never>((_resolve, reject) => {
+    signal.addEventListener("abort", () =>
+      reject(
+        ServerErrors.START_TIMEOUT(
+          `The store did not answer within ${ms / 1000} s. Is it running, and reachable from here? (settings store, etcdUrls, storeStartSeconds)`,
+        ),
+      ),
+    );
+  });
+  return Promise.race([work(signal), late]);
+}
+
+/** The system's refusal to listen, in words that name the setting. */
+export function listenError(error: unknown, address: string, setting: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "EADDRINUSE") {
+    return ServerErrors.PORT_IN_USE(
+      `${address} is in use by another program. Stop that one, or choose another port: ${setting}.`,
+      { cause: error },
+    );
+  }
+  if (code === "EADDRNOTAVAIL" || code === "EACCES" || code === "ENOTFOUND") {
+    return ServerErrors.ADDRESS_UNAVAILABLE(`${address} cannot be listened on (${messageOf(error)}): ${setting}.`, {
+      cause: error,
+    });
+  }
+  return error;
+}

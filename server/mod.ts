@@ -1,0 +1,76 @@
+/**
+ * The composition root: the only place where everything meets. Each opener hands its resource to one stack, so a failed
+ * start unwinds itself and a stop is the start in reverse.
+ */
+import { Access } from "#access";
+import type { AppError, Host } from "#base";
+import type { Settings } from "#settings";
+import { openStore } from "#store";
+import { reasons, ROLES, storeOptions, type Addresses, type Parts } from "./roles.ts";
+
+export * from "./api.ts";
+export { TlsErrors } from "./certificates.ts";
+export type { Addresses } from "./roles.ts";
+export { VERSION } from "./version.ts";
+
+export interface Server extends AsyncDisposable {
+  readonly addresses: Readonly<Addresses>;
+  /** The operator's token, at the very first start only. */
+  readonly firstToken: string | undefined;
+  /** An operator's token that only this process knows and that ends with it; without the control API there is none. */
+  readonly ownToken: string | undefined;
+  /** What is not ready yet, in words; empty when all is. */
+  notReady(): string[];
+  /** Resolves when the server can no longer do its work, such as a store whose disk is full. The process should end. */
+  readonly failed: Promise<AppError>;
+}
+
+/** @throws AppError with a code and a detail that names the setting and the way out; nothing is then left open */
+export async function createServer(host: Host, settings: Settings): Promise<Server> {
+  await using stack = new AsyncDisposableStack();
+  const failed = Promise.withResolvers<AppError>();
+  const parts: Parts = {
+    host: await withTelemetry(host, settings, stack),
+    settings,
+    stack,
+    fail: failed.resolve,
+    notReady: [],
+    addresses: {},
+    control: undefined,
+  };
+  for (const role of ROLES) if (role.wanted(settings)) await role.start(parts);
+  let stopping = false;
+  // Handed over last, so done first: before anything closes, say that no more work should come.
+  parts.notReady.push(() => (stopping ? "stopping" : undefined));
+  stack.defer(() => void (stopping = true));
+  const owned = stack.move();
+  return {
+    addresses: parts.addresses,
+    firstToken: parts.control?.firstToken?.token,
+    ownToken: parts.control?.access.internalToken({ name: "this process", role: "operator" }),
+    notReady: () => reasons(parts),
+    failed: failed.promise,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** An operator's token made without a server, for an operator who lost theirs. @throws STORE_LOCKED while one runs */
+export async function issueOfflineToken(host: Host, settings: Settings): Promise<string> {
+  await using store = await openStore(host, storeOptions({ settings, fail: () => {} }));
+  const { token } = await new Access(host, store).issue({ name: "operator", role: "operator" });
+  return token;
+}
+
+/** Started first and so stopped last; without an endpoint it is not even loaded. */
+async function withTelemetry(host: Host, settings: Settings, stack: AsyncDisposableStack): Promise<Host> {
+  if (settings.otlpUrl === undefined) return host;
+  const { startTelemetry } = await import("./telemetry.ts");
+  const { tracer } = stack.use(
+    startTelemetry(host.log, {
+      otlpUrl: settings.otlpUrl,
+      sampleRatio: settings.traceSampleRatio,
+      serviceName: "posthouse",
+    }),
+  );
+  return { ...host, tracer };
+}

@@ -1,0 +1,294 @@
+/**
+ * What each role needs and how it starts, in the order of starting. Standalone is all of them. A process that has the
+ * control API gives its gateway and agent a way straight into it; one that has not gives them the network. A role that
+ * is not wanted is not even loaded.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { AppError, messageOf, TaskGroup, type Host } from "#base";
+import { Client, fetchTransport, injectTransport } from "#client";
+import { gatewayReleaseCheck } from "#gateway/release";
+import { createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
+import { type RoleName, type Settings, spellings } from "#settings";
+import { openStore, type StoreOptions } from "#store";
+import { ServerErrors } from "./api.ts";
+import { ownTls, readTls } from "./certificates.ts";
+import { type ControlApi, createControlApi, listenError } from "./control-api.ts";
+
+/** Where everything is, for people and for tests. */
+export interface Addresses {
+  controlApi?: string;
+  gateway?: string;
+  gatewayTls?: string;
+  agent?: string;
+  /** `127.0.0.1:8600`, for UDP and TCP. */
+  dns?: string;
+  operations?: string;
+}
+
+/** What the roles of one process share while they start. */
+export interface Parts {
+  readonly host: Host;
+  readonly settings: Settings;
+  /** Owns whatever was opened; a stop is the start in reverse. */
+  readonly stack: AsyncDisposableStack;
+  readonly fail: (error: AppError) => void;
+  /** What is not ready, by part. */
+  readonly notReady: (() => string | undefined)[];
+  readonly addresses: Addresses;
+  control: ControlApi | undefined;
+}
+
+interface RoleRow {
+  readonly name: string;
+  readonly wanted: (settings: Settings) => boolean;
+  readonly start: (parts: Parts) => Promise<void>;
+}
+
+const has = (settings: Settings, role: RoleName) => settings.roles.includes(role);
+
+export const ROLES: readonly RoleRow[] = [
+  {
+    name: "control API",
+    wanted: (settings) => has(settings, "registry") || has(settings, "config-server"),
+    start: startControlApi,
+  },
+  { name: "gateway", wanted: (settings) => has(settings, "gateway"), start: startGateway },
+  {
+    name: "operations",
+    wanted: (settings) => has(settings, "gateway") && !has(settings, "registry"),
+    start: startOperations,
+  },
+  { name: "agent", wanted: (settings) => has(settings, "agent"), start: startAgent },
+  {
+    name: "DNS",
+    wanted: (settings) => settings.dns === "on" && (has(settings, "registry") || has(settings, "agent")),
+    start: startDnsServer,
+  },
+];
+
+async function startControlApi(parts: Parts): Promise<void> {
+  const { host, settings, stack } = parts;
+  if (!has(settings, "registry") || !has(settings, "config-server")) {
+    throw ServerErrors.SETTINGS_CONFLICT(
+      `registry and config-server share one control API and start together; name both or neither in ${spellings("roles")}.`,
+    );
+  }
+  const store = stack.use(await openStore(host, storeOptions(parts)));
+  const control = stack.use(
+    await createControlApi(host, {
+      store,
+      releaseChecks: [gatewayReleaseCheck],
+      exposed: !isLoopback(settings.host),
+      startMs: settings.storeStartSeconds * 1000,
+      notReady: () => reasons(parts),
+    }),
+  );
+  parts.control = control;
+  const address = `${settings.host}:${settings.port}`;
+  try {
+    parts.addresses.controlApi = await control.app.listen({ host: settings.host, port: settings.port });
+  } catch (error) {
+    throw listenError(error, address, spellings("port"));
+  }
+}
+
+/** How the settings' store is opened; `fail` hears of a store that can no longer go on. */
+export function storeOptions({ settings, fail }: Pick<Parts, "settings" | "fail">): StoreOptions {
+  if (settings.store === "memory") return { engine: "memory" };
+  if (settings.store === "etcd") {
+    return {
+      engine: "etcd",
+      endpoints: settings.etcdUrls,
+      ...(settings.etcdUsername === undefined
+        ? {}
+        : { username: settings.etcdUsername, password: settings.etcdPassword ?? "" }),
+    };
+  }
+  return {
+    engine: "lmdb",
+    folder: join(settings.data, "store"),
+    onFatal: (error) =>
+      fail(
+        error instanceof AppError
+          ? error
+          : ServerErrors.STORE_FAILED(`The store in ${settings.data} failed: ${messageOf(error)}.`, { cause: error }),
+      ),
+  };
+}
+
+/** A client of the control plane for a role of this process. */
+function clientFor(parts: Parts, name: string, role: Role): Client {
+  const { host, settings, control, stack } = parts;
+  if (control) {
+    const token = control.access.internalToken({ name, role });
+    return new Client(host, { transport: injectTransport(control.app), token });
+  }
+  if (settings.token === undefined) {
+    throw ServerErrors.SETTINGS_CONFLICT(
+      `A ${name} in a process of its own needs a token for ${settings.controlUrls.join(", ")}: ${spellings("token")}.`,
+    );
+  }
+  const transport = stack.use(fetchTransport({ urls: settings.controlUrls }));
+  return new Client(host, { transport, token: settings.token });
+}
+
+async function startGateway(parts: Parts): Promise<void> {
+  const { createGateway, GATEWAY_SETTINGS } = await import("#gateway");
+  const { host, settings, stack } = parts;
+  const folder = join(settings.data, "gateway");
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const names = [
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    hostname(),
+    ...(isLoopback(settings.gatewayHost) ? [] : [settings.gatewayHost]),
+  ];
+  const tls =
+    settings.gatewayCertFile !== undefined && settings.gatewayKeyFile !== undefined
+      ? await readTls(settings.gatewayCertFile, settings.gatewayKeyFile)
+      : await ownTls(host, join(settings.data, "tls"), [...new Set(names)]);
+  const gateway = stack.use(
+    createGateway(host, {
+      client: clientFor(parts, "gateway", "reader"),
+      settings: {
+        ...GATEWAY_SETTINGS,
+        namespace: settings.gatewayNamespace,
+        host: settings.gatewayHost,
+        port: settings.gatewayPort,
+        tlsPort: settings.gatewayTlsPort,
+        tls,
+        dataFile: join(folder, "snapshot.json"),
+        drainMs: settings.gatewayDrainSeconds * 1000,
+      },
+    }),
+  );
+  parts.notReady.push(() => (gateway.status().ready ? undefined : "gateway: no routes and endpoints were read yet"));
+  try {
+    const { httpPort, httpsPort } = await gateway.listen();
+    parts.addresses.gateway = `http://${settings.gatewayHost}:${httpPort}`;
+    if (httpsPort !== undefined) parts.addresses.gatewayTls = `https://${settings.gatewayHost}:${httpsPort}`;
+  } catch (error) {
+    const { port } = error as { port?: number };
+    const setting = port === settings.gatewayTlsPort ? "gatewayTlsPort" : "gatewayPort";
+    throw listenError(error, `${settings.gatewayHost}:${port ?? settings.gatewayPort}`, spellings(setting));
+  }
+}
+
+/** What operators ask of a gateway that has no control API beside it. */
+async function startOperations(parts: Parts): Promise<void> {
+  const { host, settings, stack, addresses } = parts;
+  const app = stack.adopt(createHttpServer(host, { name: "operations" }), (app) => app.close());
+  requireAuth(app, async (token) => {
+    if (!sameSecret(token, settings.token)) throw HttpErrors.TOKEN_INVALID("It is the token of the setting `token`.");
+    return { name: "operations", role: "reader" };
+  });
+  registerOperations(app, host, { guardMetrics: !isLoopback(settings.host), notReady: () => reasons(parts) });
+  try {
+    addresses.operations = await app.listen({ host: settings.host, port: settings.operationsPort });
+  } catch (error) {
+    throw listenError(error, `${settings.host}:${settings.operationsPort}`, spellings("operationsPort"));
+  }
+}
+
+/** What is not ready yet, in words. */
+export function reasons(parts: Pick<Parts, "notReady">): string[] {
+  return parts.notReady.flatMap((reason) => reason() ?? []);
+}
+
+/** Compares in equal time whatever the texts are. */
+function sameSecret(a: string, b: string | undefined): boolean {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  return b !== undefined && timingSafeEqual(digest(a), digest(b));
+}
+
+async function startAgent(parts: Parts): Promise<void> {
+  const { AGENT_DEFAULTS, createAgent } = await import("#agent");
+  const { host, settings, stack } = parts;
+  if (!isLoopback(settings.agentHost) && settings.agentToken === undefined) {
+    throw ServerErrors.SETTINGS_CONFLICT(
+      `The agent's local API would listen on ${settings.agentHost}, beyond this machine, so it needs a token: ${spellings("agentToken")}.`,
+    );
+  }
+  const dataDir = join(settings.data, "agent");
+  const servicesDir = settings.agentServices ?? join(dataDir, "services");
+  await mkdir(servicesDir, { recursive: true, mode: 0o700 });
+  const agent = stack.use(
+    await createAgent(host, {
+      client: clientFor(parts, "agent", "agent"),
+      settings: {
+        ...AGENT_DEFAULTS,
+        node: settings.agentName ?? hostname(),
+        address: settings.agentAddress,
+        host: settings.agentHost,
+        port: settings.agentPort,
+        token: settings.agentToken,
+        dataDir,
+        filesDir: join(dataDir, "files"),
+        servicesDir,
+        sessionTtlSeconds: settings.agentSessionSeconds,
+      },
+    }),
+  );
+  try {
+    const { port } = await agent.listen();
+    parts.addresses.agent = `http://${settings.agentHost}:${port}`;
+  } catch (error) {
+    const reason = error instanceof AppError ? error.cause : error;
+    throw listenError(reason, `${settings.agentHost}:${settings.agentPort}`, spellings("agentPort"));
+  }
+}
+
+/** Queries per second of a client beyond this machine when nobody said how many: far more than hosts with caches ask. */
+const DNS_QUERIES_PER_SECOND = 1_000;
+
+/** Over the registry when it is in this process, else over a watch of one namespace. */
+async function startDnsServer(parts: Parts): Promise<void> {
+  const { parseUpstream, registryCatalog, startDns, WatchedCatalog } = await import("#dns");
+  const { host, settings, stack, control } = parts;
+  const forwarders = settings.dnsForwarders.map((text) => {
+    const upstream = parseUpstream(text);
+    if (!upstream) {
+      throw ServerErrors.SETTINGS_CONFLICT(
+        `"${text}" is no IP address with or without a port, such as 10.0.0.2 or [fd00::2]:5353: ${spellings("dnsForwarders")}.`,
+      );
+    }
+    if (upstream.address === settings.dnsHost && upstream.port === settings.dnsPort) {
+      throw ServerErrors.SETTINGS_CONFLICT(`DNS would forward to itself (${text}): ${spellings("dnsForwarders")}.`);
+    }
+    return upstream;
+  });
+  let catalog;
+  if (control) catalog = registryCatalog(control.registry);
+  else {
+    const watched = new WatchedCatalog(host, clientFor(parts, "DNS reader", "reader"), settings.dnsNamespace);
+    stack.use(new TaskGroup(host.log)).run("DNS catalog", (signal) => watched.run(signal));
+    catalog = watched;
+  }
+  try {
+    const { port } = stack.use(
+      await startDns(host, catalog, {
+        host: settings.dnsHost,
+        port: settings.dnsPort,
+        zone: {
+          labels: settings.dnsZone.replace(/\.$/, "").split("."),
+          namespace: settings.dnsNamespace,
+          near: settings.dnsNear,
+          ttlSeconds: settings.dnsTtlSeconds,
+        },
+        forwarders,
+        limit: {
+          perSecond: settings.dnsQueriesPerSecond ?? DNS_QUERIES_PER_SECOND,
+          loopback: settings.dnsQueriesPerSecond !== undefined,
+        },
+      }),
+    );
+    const name = settings.dnsHost.includes(":") ? `[${settings.dnsHost}]` : settings.dnsHost;
+    parts.addresses.dns = `${name}:${port}`;
+  } catch (error) {
+    throw listenError(error, `${settings.dnsHost}:${settings.dnsPort}`, spellings("dnsPort"));
+  }
+}

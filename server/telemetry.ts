@@ -1,0 +1,97 @@
+/**
+ * Spans that are recorded and exported over OTLP/HTTP, when an endpoint is set. Started first and stopped last, so that
+ * the last request of a stopping process is told, too. Without an endpoint nothing of this is even loaded.
+ */
+import { type Span as OtelSpan, SpanKind, SpanStatusCode, TraceFlags, context, trace } from "@opentelemetry/api";
+import { createTraceState, INVALID_SPAN_CONTEXT } from "@opentelemetry/api";
+import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
+import { NodeSDK } from "@opentelemetry/sdk-node";
+import { BatchSpanProcessor, ParentBasedSampler, TraceIdRatioBasedSampler } from "@opentelemetry/sdk-trace";
+import { messageOf, type Log, type Span, type SpanContext, type Tracer } from "#base";
+
+/** Milliseconds that finished spans wait for company before they are sent. */
+const EXPORT_DELAY_MS = 1_000;
+/** Milliseconds one export may take, and a stop may wait for the last one. */
+const EXPORT_TIMEOUT_MS = 3_000;
+/** Spans waiting to be sent; more are dropped, since a slow collector must not cost memory. */
+const SPANS_WAITING_MAX = 8_192;
+
+export interface TelemetryOptions {
+  /** Base URL of the collector; spans go to `/v1/traces` below it. */
+  readonly otlpUrl: string;
+  /** Share of traces begun here that are recorded. */
+  readonly sampleRatio: number;
+  readonly serviceName: string;
+}
+
+export interface Telemetry extends AsyncDisposable {
+  readonly tracer: Tracer;
+}
+
+const KINDS = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: SpanKind.INTERNAL };
+
+export function startTelemetry(log: Log, { otlpUrl, sampleRatio, serviceName }: TelemetryOptions): Telemetry {
+  const exporter = new OTLPTraceExporter({
+    url: new URL("v1/traces", otlpUrl.endsWith("/") ? otlpUrl : `${otlpUrl}/`).href,
+    timeoutMillis: EXPORT_TIMEOUT_MS,
+  });
+  const sdk = new NodeSDK({
+    serviceName,
+    autoDetectResources: false,
+    instrumentations: [],
+    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(sampleRatio) }),
+    spanProcessors: [
+      new BatchSpanProcessor({
+        exporter,
+        scheduledDelayMillis: EXPORT_DELAY_MS,
+        exportTimeoutMillis: EXPORT_TIMEOUT_MS,
+        maxQueueSize: SPANS_WAITING_MAX,
+      }),
+    ],
+  });
+  sdk.start();
+  const tracer = trace.getTracer("posthouse");
+  return {
+    tracer: {
+      start(name, { kind, parent }) {
+        const span = tracer.startSpan(name, { kind: KINDS[kind] }, parentContext(parent));
+        return wrap(span, parent);
+      },
+    },
+    async [Symbol.asyncDispose]() {
+      try {
+        await sdk.shutdown();
+      } catch (error) {
+        log.warn({ err: error }, `the last spans could not be exported: ${messageOf(error)}`);
+      }
+    },
+  };
+}
+
+function parentContext(parent: SpanContext | undefined) {
+  if (!parent) return context.active();
+  return trace.setSpanContext(context.active(), {
+    traceId: parent.traceId,
+    spanId: parent.spanId,
+    traceFlags: parent.sampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
+    isRemote: true,
+    ...(parent.state ? { traceState: createTraceState(parent.state) } : {}),
+  });
+}
+
+function wrap(span: OtelSpan, parent: SpanContext | undefined): Span {
+  const own = span.spanContext();
+  const state = own.traceState?.serialize() ?? parent?.state;
+  return {
+    context: {
+      traceId: own.traceId === INVALID_SPAN_CONTEXT.traceId && parent ? parent.traceId : own.traceId,
+      spanId: own.spanId,
+      sampled: (own.traceFlags & TraceFlags.SAMPLED) !== 0,
+      ...(state ? { state } : {}),
+    },
+    recording: span.isRecording(),
+    set: (name, value) => void span.setAttribute(name, value),
+    fail: (message) => void span.setStatus({ code: SpanStatusCode.ERROR, message }),
+    end: () => span.end(),
+  };
+}

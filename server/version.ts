@@ -1,0 +1,16 @@
+/** The version of this package, read from its manifest: the nearest package.json above this file that names it. */
+import { readFileSync } from "node:fs";
+
+function read(): string {
+  for (const path of ["../package.json", "../../package.json"]) {
+    try {
+      const manifest = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")) as Record<string, string>;
+      if (manifest["name"] === "posthouse" && manifest["version"]) return manifest["version"];
+    } catch {
+      // Not here: built, the manifest lies one folder further up.
+    }
+  }
+  return "0.0.0";
+}
+
+export const VERSION = read();
