@@ -1,0 +1,44 @@
+/**
+ * `npm run bench [-- NAME …]`: runs the benchmarks named, or all, and writes what came out to bench/results. Run it on a
+ * quiet machine; every figure comes with its smallest and largest, so that noise shows.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { VERSION } from "#server";
+import { machine } from "./kit.ts";
+
+const BENCHES: Record<string, () => Promise<object>> = {
+  start: async () => (await import("./start.ts")).benchStart(),
+  store: async () => (await import("./store.ts")).benchStore(),
+  propagation: async () => (await import("./propagation.ts")).benchPropagation(),
+  dns: async () => (await import("./dns.ts")).benchDns(),
+  proxy: async () => (await import("./proxy.ts")).benchProxy(),
+};
+
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !(name in BENCHES));
+if (unknown.length > 0) {
+  console.error(`No benchmark is called ${unknown.join(", ")}; there are ${Object.keys(BENCHES).join(", ")}.`);
+  process.exit(2);
+}
+const folder = join(import.meta.dirname, "results");
+await mkdir(folder, { recursive: true });
+const file = join(folder, `${VERSION}.json`);
+let known: Record<string, object> = {};
+try {
+  known = JSON.parse(await readFile(file, "utf8")) as Record<string, object>;
+} catch {
+  // The first results of this version.
+}
+const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], {
+  cwd: import.meta.dirname,
+  encoding: "utf8",
+}).trim();
+for (const name of asked.length > 0 ? asked : Object.keys(BENCHES)) {
+  const result = await BENCHES[name]?.();
+  console.log(`${name}: ${JSON.stringify(result, null, 2)}`);
+  known[name] = { commit, machine: machine(), ...result };
+}
+await writeFile(file, `${JSON.stringify(known, null, 2)}\n`);
+process.exit(0);

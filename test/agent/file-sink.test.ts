@@ -1,0 +1,118 @@
+/** Files written whole or not at all, on a real file system. */
+import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import { FileSink } from "../../agent/file-sink.ts";
+import { tempFolder, testHost } from "#test/kit";
+
+const run = promisify(execFile);
+const PLAIN = { followLinks: true };
+
+test("a new file has the mode asked for, or one that only owner and group read", async () => {
+  await using folder = await tempFolder();
+  const sink = new FileSink(testHost());
+  await sink.write(join(folder.path, "a"), "one", { mode: 0o604, followLinks: true });
+  await sink.write(join(folder.path, "b"), "two", PLAIN);
+  expect((await stat(join(folder.path, "a"))).mode & 0o777).toBe(0o604);
+  expect((await stat(join(folder.path, "b"))).mode & 0o777).toBe(0o640);
+});
+
+test("an existing file keeps its mode", async () => {
+  await using folder = await tempFolder();
+  const path = join(folder.path, "app.yaml");
+  await writeFile(path, "old");
+  await chmod(path, 0o600);
+  await new FileSink(testHost()).write(path, "new", { mode: 0o644, followLinks: true });
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+  expect(await readFile(path, "utf8")).toBe("new");
+});
+
+test("a reader never sees a part: the name always points at one whole content", async () => {
+  await using folder = await tempFolder();
+  const path = join(folder.path, "app.yaml");
+  const sink = new FileSink(testHost());
+  const contents = ["a", "b"].map((letter) => letter.repeat(200_000));
+  await sink.write(path, contents[0] as string, PLAIN);
+  const writes = Array.from({ length: 40 }, (_, i) => sink.write(path, contents[i % 2] as string, PLAIN));
+  for (let i = 0; i < 200; i++) expect(contents).toContain(await readFile(path, "utf8"));
+  await Promise.all(writes);
+});
+
+test("of writes asked for at once the last one stays, and no temporary file", async () => {
+  await using folder = await tempFolder();
+  const path = join(folder.path, "app.yaml");
+  const sink = new FileSink(testHost());
+  await Promise.all(Array.from({ length: 20 }, (_, i) => sink.write(path, `version ${i}`, PLAIN)));
+  expect(await readFile(path, "utf8")).toBe("version 19");
+  expect(await readdir(folder.path)).toEqual(["app.yaml"]);
+});
+
+test("a missing folder is an error that names the path and the way out", async () => {
+  await using folder = await tempFolder();
+  const path = join(folder.path, "nowhere", "app.yaml");
+  await expect(new FileSink(testHost()).write(path, "x", PLAIN)).rejects.toMatchObject({
+    code: "AGENT_FILE_NOT_WRITTEN",
+    message: expect.stringContaining(`${path} was not written: its folder does not exist (ENOENT); create it.`),
+  });
+});
+
+test("a disk with no more room leaves the old content, no temporary file, and says so", async () => {
+  await using folder = await tempFolder();
+  const path = join(folder.path, "app.yaml");
+  await writeFile(path, "old");
+  // A process that may write no more than 16 KiB to a file stands for a disk that fills up in the middle of a write.
+  const script = `
+    import { FileSink } from ${JSON.stringify(join(import.meta.dirname, "../../agent/file-sink.ts"))};
+    import { testHost } from ${JSON.stringify(join(import.meta.dirname, "../kit/mod.ts"))};
+    const error = await new FileSink(testHost()).write(process.argv[1], "x".repeat(100_000), { followLinks: true })
+      .catch((error) => error);
+    console.log(error.code + " " + error.message);`;
+  const command = `ulimit -f 16; exec "$0" --input-type=module -e "$1" "$2"`;
+  const { stdout } = await run("bash", ["-c", command, process.execPath, script, path]);
+  expect(stdout).toMatch(/^AGENT_FILE_NOT_WRITTEN .*app\.yaml was not written: .*What it held before stands\./);
+  expect(await readFile(path, "utf8")).toBe("old");
+  expect(await readdir(folder.path)).toEqual(["app.yaml"]);
+});
+
+test("a folder in the place of the file is not replaced", async () => {
+  await using folder = await tempFolder();
+  const path = join(folder.path, "app");
+  await mkdir(path);
+  await expect(new FileSink(testHost()).write(path, "x", PLAIN)).rejects.toThrow(/not a file/);
+  expect(await readdir(folder.path)).toEqual(["app"]);
+});
+
+test("what a killed agent left of a write is removed, other files are not", async () => {
+  await using folder = await tempFolder();
+  for (const name of [".app.yaml.0011223344556677.posthouse-tmp", ".other.posthouse-tmp", "app.yaml.bak"]) {
+    await writeFile(join(folder.path, name), "part");
+  }
+  await new FileSink(testHost()).write(join(folder.path, "app.yaml"), "whole", PLAIN);
+  expect((await readdir(folder.path)).sort()).toEqual([".other.posthouse-tmp", "app.yaml", "app.yaml.bak"]);
+});
+
+test("a symbolic link is written through when its owner made it, and replaced in the agent's own folder", async () => {
+  await using folder = await tempFolder();
+  const [target, link] = [join(folder.path, "target"), join(folder.path, "link")];
+  await writeFile(target, "old");
+  await symlink(target, link);
+  const sink = new FileSink(testHost());
+  await sink.write(link, "through", { followLinks: true });
+  expect(await readFile(target, "utf8")).toBe("through");
+  await sink.write(link, "replaced", { followLinks: false });
+  expect(await readFile(target, "utf8")).toBe("through");
+  expect(await readFile(link, "utf8")).toBe("replaced");
+});
+
+test("writes are counted by how they ended", async () => {
+  await using folder = await tempFolder();
+  const host = testHost();
+  const sink = new FileSink(host);
+  await sink.write(join(folder.path, "a"), "x", PLAIN);
+  await sink.write(join(folder.path, "no", "a"), "x", PLAIN).catch(() => {});
+  const { text } = await host.metrics.expose();
+  expect(text).toContain('posthouse_agent_file_writes_total{result="ok"} 1');
+  expect(text).toContain('posthouse_agent_file_writes_total{result="failed"} 1');
+});

@@ -1,0 +1,232 @@
+/** The local API: what it takes, what it refuses, and who may use it. */
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { createAgent } from "#agent";
+import { eventually, tempFolder, testHost } from "#test/kit";
+import { settingsIn, startAgent } from "./agent-kit.ts";
+import { FakeControlPlane } from "./fake-control-plane.ts";
+
+const WEB = { name: "web", port: 80 };
+const WEB_CONFIG = { namespace: "default", app: "web", profile: "default" };
+
+test("a service comes by PUT, is drained and goes by DELETE", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  await using agent = await startAgent(plane, folder.path);
+  expect((await agent.call("PUT", "/v1/agent/services/one", { ...WEB, tags: ["v1"] })).status).toBe(204);
+  await eventually("it is there", () => plane.instance("one")?.tags[0] === "v1");
+  expect((await agent.call("PUT", "/v1/agent/services/one/draining", { draining: true })).status).toBe(204);
+  await eventually("it drains", () => plane.instance("one")?.draining);
+  expect((await agent.call("PUT", "/v1/agent/services/one", { ...WEB, name: "api" })).status).toBe(204);
+  await eventually("it moved to another service", () => plane.instance("one")?.service === "api");
+  expect(plane.ids()).toEqual(["one"]);
+  expect((await agent.call("DELETE", "/v1/agent/services/one")).status).toBe(204);
+  await eventually("it is gone", () => plane.ids().length === 0);
+  expect(await agent.call("DELETE", "/v1/agent/services/one")).toMatchObject({
+    status: 404,
+    body: { code: "AGENT_SERVICE_NOT_FOUND" },
+  });
+});
+
+test("a TTL check is critical until reported, passes while reported, and is critical again when silent", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  await using agent = await startAgent(plane, folder.path);
+  const checks = [
+    { id: "beat", type: "ttl", ttlSeconds: 1 },
+    { id: "up", type: "http", path: "/" },
+  ];
+  await agent.call("PUT", "/v1/agent/services/one", { ...WEB, checks });
+  const status = async () => {
+    const { body } = await agent.call<{ services: { checks: { status: string; output: string }[] }[] }>(
+      "GET",
+      "/v1/agent/health",
+    );
+    return body.services[0]?.checks[0];
+  };
+  expect(await status()).toMatchObject({ status: "critical", output: "not reported yet" });
+  const report = { status: "passing", output: "all well" };
+  expect((await agent.call("PUT", "/v1/agent/services/one/checks/beat", report)).status).toBe(204);
+  expect(await status()).toMatchObject({ status: "passing", output: "all well" });
+  await eventually("the server knows", () => plane.instance("one")?.checks[0]?.status === "passing");
+  await eventually("it fell silent", () => plane.instance("one")?.checks[0]?.status === "critical");
+  expect(await status()).toMatchObject({ output: "not reported for 1 s" });
+  const wrong = await agent.call("PUT", "/v1/agent/services/one/checks/up", report);
+  expect(wrong).toMatchObject({ status: 409, body: { code: "AGENT_CHECK_NOT_TTL" } });
+  const missing = await agent.call("PUT", "/v1/agent/services/one/checks/nope", report);
+  expect(missing).toMatchObject({ status: 404, body: { code: "AGENT_CHECK_NOT_FOUND" } });
+});
+
+test.for([
+  [{ name: "web" }, 400, "/port"],
+  [{ ...WEB, session: "mine" }, 400, "/session"],
+  [{ ...WEB, probedBy: "server" }, 400, "/probedBy"],
+  [{ ...WEB, port: "80" }, 400, "/port"],
+  [{ ...WEB, name: "Web!" }, 400, "/name"],
+  ["{ not json", 400, undefined],
+] as const)("PUT of %j is refused with status %i and its field", async ([body, status, field]) => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  await using agent = await startAgent(plane, folder.path);
+  const answer = await agent.call("PUT", "/v1/agent/services/one", body);
+  expect(answer).toMatchObject({
+    status,
+    headers: { "content-type": expect.stringContaining("application/problem+json") },
+  });
+  expect(answer.body["field"]).toBe(field);
+  expect((await agent.call("GET", "/v1/agent/services")).body).toEqual({ services: [] });
+});
+
+test("two checks of one id are refused, and so is a service that a definition file holds", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  const { servicesDir = "" } = await settingsIn(folder.path);
+  await writeFile(join(servicesDir, "web.yaml"), "service: { name: web, port: 80, id: one }");
+  await using agent = await startAgent(plane, folder.path);
+  const checks = [
+    { id: "a", type: "ttl", ttlSeconds: 1 },
+    { id: "a", type: "http", path: "/" },
+  ];
+  const twice = await agent.call("PUT", "/v1/agent/services/two", { ...WEB, checks });
+  expect(twice).toMatchObject({ status: 400, body: { code: "AGENT_CHECK_INVALID" } });
+  for (const method of ["PUT", "DELETE"]) {
+    const answer = await agent.call(method, "/v1/agent/services/one", method === "PUT" ? WEB : undefined);
+    expect(answer).toMatchObject({ status: 409, body: { code: "AGENT_SERVICE_DEFINED" } });
+  }
+});
+
+test("a body that is not JSON is refused: a web page may send text anywhere, but not JSON", async () => {
+  await using folder = await tempFolder();
+  await using agent = await startAgent(new FakeControlPlane(), folder.path);
+  for (const type of ["text/plain", "application/x-www-form-urlencoded"]) {
+    const text = JSON.stringify(WEB);
+    const answer = await agent.call("PUT", "/v1/agent/services/one", text, { "content-type": type });
+    expect(answer).toMatchObject({ status: 415, body: { code: "HTTP_MEDIA_TYPE" } });
+  }
+  expect((await agent.call("GET", "/v1/agent/services")).body).toEqual({ services: [] });
+});
+
+test("a Host that is not this host is refused, whatever it asks for", async () => {
+  await using folder = await tempFolder();
+  await using agent = await startAgent(new FakeControlPlane(), folder.path);
+  for (const host of [
+    "evil.example",
+    "evil.example:8501",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "[::2]",
+  ]) {
+    const answer = await agent.call("GET", "/v1/agent/services", undefined, { host });
+    expect(answer).toMatchObject({ status: 403, body: { code: "AGENT_HOST_REFUSED" } });
+  }
+  for (const host of ["localhost", "LOCALHOST:8501", "127.0.0.1:1", "[::1]:8501"]) {
+    expect((await agent.call("GET", "/v1/agent/services", undefined, { host })).status).toBe(200);
+  }
+});
+
+test("beyond loopback the agent does not listen without a token", async () => {
+  await using folder = await tempFolder();
+  const settings = await settingsIn(folder.path, { host: "0.0.0.0" });
+  const starting = createAgent(testHost(), { client: new FakeControlPlane().client(), settings });
+  await expect(starting).rejects.toMatchObject({ code: "AGENT_TOKEN_REQUIRED" });
+});
+
+test("with a token set it is asked for everywhere but by the probes of an orchestrator", async () => {
+  await using folder = await tempFolder();
+  await using agent = await startAgent(new FakeControlPlane(), folder.path, { host: "0.0.0.0", token: "s3cret" });
+  for (const headers of [{}, { authorization: "Bearer wrong" }, { authorization: "s3cret" }]) {
+    for (const path of ["/v1/agent/services", "/metrics", "/v1/nowhere"]) {
+      const answer = await agent.call("GET", path, undefined, headers);
+      expect(answer).toMatchObject({ status: 401, body: { code: "AGENT_TOKEN_INVALID" } });
+    }
+  }
+  const headers = { authorization: "Bearer s3cret", host: "agent.internal" };
+  expect((await agent.call("GET", "/v1/agent/services", undefined, headers)).status).toBe(200);
+  expect((await agent.call("GET", "/livez")).status).toBe(200);
+});
+
+test("a port in use is a start-up error that names it", async () => {
+  await using folder = await tempFolder();
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+  try {
+    const { port } = taken.address() as AddressInfo;
+    await expect(startAgent(new FakeControlPlane(), folder.path, { port })).rejects.toMatchObject({
+      code: "AGENT_NOT_LISTENING",
+      message: expect.stringContaining(`127.0.0.1:${port}`),
+    });
+  } finally {
+    await new Promise((resolve) => taken.close(resolve));
+  }
+});
+
+test("a file asked for here stays in the agent's folder, is kept up to date, and goes when dropped", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  plane.release(WEB_CONFIG, { "app.yaml": "one" });
+  await using agent = await startAgent(plane, folder.path);
+  const body = { app: "web", key: "app.yaml" };
+  for (const name of ["..%2Fout.yaml", "..", ".hidden", "a%2Fb", "%00"]) {
+    expect((await agent.call("PUT", `/v1/agent/files/${name}`, body)).status).toBeGreaterThanOrEqual(400);
+  }
+  expect((await agent.call("PUT", "/v1/agent/files/app.yaml", { ...body, path: "/etc/passwd" })).status).toBe(400);
+  const path = join(folder.path, "files", "app.yaml");
+  expect(await agent.call("PUT", "/v1/agent/files/app.yaml", body)).toMatchObject({ status: 200, body: { path } });
+  await eventually("it is written", async () => (await readFile(path, "utf8")) === "one");
+  plane.release(WEB_CONFIG, { "app.yaml": "two" });
+  await eventually("it follows", async () => (await readFile(path, "utf8")) === "two");
+  expect((await agent.call("GET", "/v1/agent/files")).body).toMatchObject({
+    files: [{ path, source: "api", state: "current", key: "app.yaml" }],
+  });
+  expect((await agent.call("DELETE", "/v1/agent/files/app.yaml")).status).toBe(204);
+  expect(await readdir(join(folder.path, "files"))).toEqual([]);
+  expect((await agent.call("DELETE", "/v1/agent/files/app.yaml")).body).toMatchObject({ code: "AGENT_FILE_NOT_FOUND" });
+});
+
+test("a config that was never heard of is a 503 that says so while the server is away", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  plane.setUp(false);
+  await using agent = await startAgent(plane, folder.path);
+  const answer = await agent.call("GET", "/v1/agent/config/default/web/default");
+  expect(answer).toMatchObject({ status: 503, body: { code: "AGENT_NOT_KNOWN_YET" } });
+  expect((await agent.call("GET", "/readyz")).status).toBe(503);
+});
+
+test("resolving follows the catalog, and can be narrowed to what takes requests", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  await using agent = await startAgent(plane, folder.path);
+  const ids = async (query = "") => {
+    const { body } = await agent.call<{ instances: { id: string }[] }>("GET", `/v1/agent/resolve/web${query}`);
+    return body.instances.map(({ id }) => id).sort();
+  };
+  expect(await ids()).toEqual([]);
+  const name = { namespace: "default", service: "web" };
+  plane.put({ ...name, id: "a" }, { address: "10.0.0.1", port: 80 });
+  plane.put({ ...name, id: "b" }, { address: "10.0.0.2", port: 80, draining: true });
+  await eventually("both are known", async () => (await ids()).length === 2);
+  expect(await ids("?healthy=true")).toEqual(["a"]);
+  expect(await ids("?healthy=false")).toEqual(["b"]);
+  expect((await agent.call("GET", "/v1/agent/resolve/web?helthy=true")).status).toBe(400);
+});
+
+test("the metrics say how many services, checks and files there are, and whether the server answers", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  await using agent = await startAgent(plane, folder.path);
+  await agent.call("PUT", "/v1/agent/services/one", { ...WEB, checks: [{ id: "a", type: "ttl", ttlSeconds: 60 }] });
+  await eventually("it is there", () => agent.running.status().inSync);
+  const { body } = await agent.call<string>("GET", "/metrics");
+  for (const line of [
+    'posthouse_agent_services{state="inSync"} 1',
+    'posthouse_agent_services{state="changed"} 0',
+    'posthouse_agent_checks{status="critical"} 1',
+    "posthouse_agent_connected 1",
+    'posthouse_agent_sync_total{result="ok"}',
+  ]) {
+    expect(body).toContain(line);
+  }
+});

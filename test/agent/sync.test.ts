@@ -1,0 +1,387 @@
+/** Anti-entropy: by example, and by a property over any order of cuts, errors and edits. */
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import type { HealthResult } from "#health";
+import type { Instance } from "#registry/api";
+import type { LocalRegistration } from "../../agent/api.ts";
+import { keyOf, markOf } from "../../agent/core/local-state.ts";
+import {
+  begin,
+  decide,
+  inSync,
+  startSync,
+  step,
+  type Effect,
+  type SyncEvent,
+  type SyncState,
+} from "../../agent/core/sync.ts";
+
+const LIMITS = { sessionTtlMs: 30_000, fullSyncMs: 60_000 };
+const NAME = { namespace: "default", service: "web", id: "web-1" };
+const KEY = keyOf(NAME);
+const REGISTRATION: LocalRegistration = {
+  address: "127.0.0.1",
+  port: 80,
+  checks: [{ id: "up", type: "http" }],
+};
+
+/** The server as far as anti-entropy sees it. */
+class Server {
+  readonly sessions = new Set<string>();
+  readonly instances = new Map<string, Instance>();
+  #ids = 0;
+  #revision = 0;
+
+  answer(effect: Effect, registrationOf: (effect: Effect & { type: "register" }) => LocalRegistration): SyncEvent {
+    const missing = (): SyncEvent => ({ type: "failed", effect, failure: "missing", detail: "not there" });
+    switch (effect.type) {
+      case "openSession": {
+        const session = `s${++this.#ids}`;
+        this.sessions.add(session);
+        return { type: "done", effect, session };
+      }
+      case "heartbeat":
+        return this.sessions.has(effect.session) ? { type: "done", effect } : this.#lost(effect);
+      case "register": {
+        if (!this.sessions.has(effect.session)) return this.#lost(effect);
+        this.put(effect.key, effect.name, registrationOf(effect), effect.session);
+        return { type: "done", effect };
+      }
+      case "deregister":
+        return this.instances.delete(effect.key) ? { type: "done", effect } : missing();
+      case "report": {
+        const found = this.instances.get(effect.key);
+        const check = found?.checks.find(({ id }) => id === effect.check);
+        if (!check) return missing();
+        check.status = effect.status;
+        return { type: "done", effect };
+      }
+      case "inspect": {
+        const instances = [...this.instances.values()].filter(({ service }) => service === effect.service);
+        return { type: "done", effect, instances: structuredClone(instances) };
+      }
+      default:
+        return missing();
+    }
+  }
+
+  put(key: string, name: typeof NAME, registration: LocalRegistration, session: string): void {
+    const { address, port, draining = false, checks = [], tags = [] } = registration;
+    const known = this.instances.get(key);
+    this.instances.set(key, {
+      ...name,
+      address,
+      port,
+      protocol: "http",
+      tags: [...tags],
+      metadata: {},
+      weight: 100,
+      draining,
+      status: "passing",
+      checks: checks.map(({ id, type }) => ({
+        id,
+        type,
+        status: known?.checks.find((check) => check.id === id)?.status ?? "unknown",
+      })),
+      session,
+      createRevision: 1,
+      modRevision: ++this.#revision,
+    });
+  }
+
+  lapse(): void {
+    for (const [key, { session }] of this.instances) if (this.sessions.has(session ?? "")) this.instances.delete(key);
+    this.sessions.clear();
+  }
+
+  #lost(effect: Effect): SyncEvent {
+    return { type: "failed", effect, failure: "session", detail: "lapsed" };
+  }
+}
+
+/** Plays both ends with all calls answered, until nothing is left to do now. */
+function settle(state: SyncState, server: Server, nowMs: number): SyncState {
+  for (let round = 0; round < 1000; round++) {
+    const decided = decide(state, nowMs);
+    state = decided.state;
+    if (decided.effects.length === 0) return state;
+    for (const effect of decided.effects) {
+      state = begin(state, effect);
+      state = step(
+        state,
+        server.answer(effect, ({ registration }) => registration),
+        { nowMs, chance: 0.5 },
+      );
+    }
+  }
+  throw new Error("it never settles");
+}
+
+function claimed(nowMs = 0, registration = REGISTRATION): { state: SyncState; server: Server } {
+  const server = new Server();
+  let state = startSync(LIMITS, nowMs);
+  state = step(state, { type: "claim", name: NAME, registration }, { nowMs, chance: 0.5 });
+  return { state: settle(state, server, nowMs), server };
+}
+
+const at = (nowMs: number) => ({ nowMs, chance: 0.5 });
+
+test("a claim is registered under a session, and its verdict follows", () => {
+  const { state, server } = claimed();
+  expect(inSync(state)).toBe(true);
+  const judged = step(state, { type: "verdict", key: KEY, check: "up", status: "passing", output: "" }, at(1));
+  expect(inSync(judged)).toBe(false);
+  expect(inSync(settle(judged, server, 1))).toBe(true);
+  expect(server.instances.get(KEY)?.checks[0]?.status).toBe("passing");
+});
+
+test("nothing is sent while nothing changes and nothing is due", () => {
+  const { state } = claimed();
+  const { effects, wakeAtMs } = decide(state, 1_000);
+  expect(effects).toEqual([]);
+  expect(wakeAtMs).toBe(10_000);
+});
+
+test("a session is renewed after a third of its time", () => {
+  const { state } = claimed();
+  expect(decide(state, 10_001).effects.map(({ type }) => type)).toEqual(["heartbeat"]);
+});
+
+test("a lapsed session has everything registered again, with its verdicts", () => {
+  const { state, server } = claimed();
+  const judged = settle(
+    step(state, { type: "verdict", key: KEY, check: "up", status: "warning", output: "" }, at(1)),
+    server,
+    1,
+  );
+  server.lapse();
+  const after = settle(judged, server, 20_000);
+  expect(inSync(after)).toBe(true);
+  expect(server.instances.get(KEY)).toMatchObject({ session: after.session, checks: [{ status: "warning" }] });
+});
+
+test("a full sync restores what somebody altered, removed or left over", () => {
+  const { state, server } = claimed();
+  const session = state.session ?? "";
+  server.put(KEY, NAME, { ...REGISTRATION, port: 81 }, session);
+  const stray = { ...NAME, id: "stray" };
+  server.put(keyOf(stray), stray, REGISTRATION, session);
+  const altered = settle(state, server, 70_000);
+  expect([...server.instances.values()].map(({ id, port }) => [id, port])).toEqual([["web-1", 80]]);
+  server.instances.clear();
+  settle(altered, server, 140_000);
+  expect(server.instances.get(KEY)?.port).toBe(80);
+});
+
+test("a verdict that is another one at the server is told again", () => {
+  const { state, server } = claimed();
+  const event = { type: "verdict", key: KEY, check: "up", status: "passing", output: "" } as const;
+  const judged = settle(step(state, event, at(1)), server, 1);
+  const [check] = server.instances.get(KEY)?.checks ?? [];
+  if (check) check.status = "critical";
+  settle(judged, server, 70_000);
+  expect(server.instances.get(KEY)?.checks[0]?.status).toBe("passing");
+});
+
+test("an instance that another agent holds in the same service is left alone", () => {
+  const { state, server } = claimed();
+  const other = { ...NAME, id: "theirs" };
+  server.put(keyOf(other), other, REGISTRATION, "their-session");
+  settle(state, server, 70_000);
+  expect(server.instances.has(keyOf(other))).toBe(true);
+});
+
+test("an instance drained at the server stays drained: the host takes it over", () => {
+  const { state, server } = claimed();
+  const session = state.session ?? "";
+  server.put(KEY, NAME, { ...REGISTRATION, draining: true }, session);
+  const after = settle(state, server, 70_000);
+  expect(after.claims.get(KEY)?.registration.draining).toBe(true);
+  expect(server.instances.get(KEY)?.draining).toBe(true);
+});
+
+test("an answer from before an edit does not undo the edit", () => {
+  const { state, server } = claimed();
+  const due = decide(state, 70_000);
+  const inspect = due.effects.find(({ type }) => type === "inspect") as Effect;
+  const stale = server.answer(inspect, () => REGISTRATION);
+  let next = begin(due.state, inspect);
+  const drained = { ...REGISTRATION, draining: true };
+  next = step(next, { type: "claim", name: NAME, registration: drained }, at(70_000));
+  const register = decide(next, 70_000).effects.find(({ type }) => type === "register") as Effect;
+  next = begin(next, register);
+  next = step(
+    next,
+    server.answer(register, () => drained),
+    at(70_000),
+  );
+  next = step(next, stale, at(70_000));
+  expect(next.claims.get(KEY)?.registration.draining).toBe(true);
+});
+
+test("the answer to an older registration does not pass for a newer one", () => {
+  const server = new Server();
+  let state = settle(startSync(LIMITS, 0), server, 0);
+  state = step(state, { type: "claim", name: NAME, registration: REGISTRATION }, at(0));
+  const [first] = decide(state, 0).effects;
+  state = begin(state, first as Effect);
+  state = step(state, { type: "claim", name: NAME, registration: { ...REGISTRATION, port: 81 } }, at(0));
+  expect(decide(state, 0).effects).toEqual([]);
+  state = step(state, { type: "done", effect: first as Effect }, at(0));
+  const claim = state.claims.get(KEY);
+  expect(claim && markOf(claim)).toBe("changed");
+});
+
+test("while the server is away one call at a time feels the way, ever less often", () => {
+  let state = startSync(LIMITS, 0, "s1");
+  for (let i = 0; i < 50; i++) {
+    const name = { ...NAME, id: `web-${i}` };
+    state = step(state, { type: "claim", name, registration: REGISTRATION }, at(0));
+  }
+  const waits: number[] = [];
+  let nowMs = 0;
+  for (let i = 0; i < 8; i++) {
+    const { effects } = decide(state, nowMs);
+    if (i > 0) expect(effects).toHaveLength(1);
+    for (const effect of effects) state = begin(state, effect);
+    for (const effect of effects) {
+      state = step(state, { type: "failed", effect, failure: "away", detail: "refused" }, at(nowMs));
+    }
+    const { effects: none, wakeAtMs } = decide(state, nowMs);
+    expect(none).toEqual([]);
+    waits.push(wakeAtMs - nowMs);
+    nowMs = wakeAtMs;
+  }
+  expect(Math.max(...waits)).toBeLessThanOrEqual(5_000);
+  expect(waits.at(-1)).toBeGreaterThanOrEqual(2_500);
+});
+
+test("a session refused is tried ever less often and says why, until it is granted", () => {
+  let state = startSync(LIMITS, 0);
+  const [open] = decide(state, 0).effects as [Effect];
+  state = step(begin(state, open), { type: "failed", effect: open, failure: "refused", detail: "no right" }, at(0));
+  expect(state).toMatchObject({ refusal: "no right", connected: true });
+  expect(decide(state, 0)).toMatchObject({ effects: [], wakeAtMs: 750 });
+  expect(settle(state, new Server(), 750)).toMatchObject({ refusal: undefined, session: "s1" });
+});
+
+test("one refused service holds up no other, and says why", () => {
+  const { state } = claimed();
+  let next = step(state, { type: "claim", name: NAME, registration: { ...REGISTRATION, port: 81 } }, at(1));
+  next = step(next, { type: "claim", name: { ...NAME, id: "web-2" }, registration: REGISTRATION }, at(1));
+  const [first, second] = decide(next, 1).effects;
+  next = begin(begin(next, first as Effect), second as Effect);
+  next = step(next, { type: "failed", effect: first as Effect, failure: "refused", detail: "full" }, at(1));
+  next = step(next, { type: "done", effect: second as Effect }, at(1));
+  expect(next.claims.get(KEY)).toMatchObject({ error: "full", attempt: 1 });
+  expect(decide(next, 1).effects).toEqual([]);
+  expect(decide(next, 2_000).effects.map(({ key }) => key)).toEqual([KEY]);
+});
+
+test("a TTL check that passes is renewed at the server before its time is up; one that fails is not", () => {
+  const ttl: LocalRegistration = { address: "127.0.0.1", port: 80, checks: [{ id: "up", type: "ttl", ttlSeconds: 4 }] };
+  const { state, server } = claimed(0, ttl);
+  const passing = settle(
+    step(state, { type: "verdict", key: KEY, check: "up", status: "passing", output: "" }, at(0)),
+    server,
+    0,
+  );
+  expect(decide(passing, 1_000)).toMatchObject({ effects: [], wakeAtMs: 2_000 });
+  expect(decide(passing, 2_000).effects).toMatchObject([{ type: "report", status: "passing" }]);
+  const critical = settle(
+    step(passing, { type: "verdict", key: KEY, check: "up", status: "critical", output: "" }, at(2_000)),
+    server,
+    2_000,
+  );
+  expect(decide(critical, 9_000).effects).toEqual([]);
+});
+
+/** One thing that may happen. */
+const ids = fc.constantFrom("a", "b", "c");
+const action = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant("claim" as const), id: ids, port: fc.integer({ min: 1, max: 3 }) }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("withdraw" as const), id: ids }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("verdict" as const),
+      id: ids,
+      status: fc.constantFrom<HealthResult>("passing", "warning", "critical"),
+    }),
+  },
+  { weight: 8, arbitrary: fc.record({ do: fc.constant("send" as const) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant("answer" as const),
+      which: fc.nat(20),
+      how: fc.constantFrom("ok", "ok", "ok", "ok", "ok", "lost answer", "lost request", "refused"),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 40_000 }) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("lapse" as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("alter" as const), id: ids }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), id: ids }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("misjudge" as const), id: ids }) },
+);
+
+test("whatever was cut, lost, refused or edited, after a quiet spell the server holds exactly what the host claims", () => {
+  fc.assert(
+    fc.property(fc.array(action, { minLength: 60, maxLength: 240 }), (actions) => {
+      const server = new Server();
+      let nowMs = 0;
+      let state = startSync(LIMITS, nowMs);
+      const underWay: Effect[] = [];
+      const name = (id: string) => ({ ...NAME, id });
+      const registered = (effect: Effect & { type: "register" }) => effect.registration;
+      for (const one of actions) {
+        const moment = { nowMs, chance: 0.5 };
+        if (one.do === "claim") {
+          const registration = { ...REGISTRATION, port: one.port };
+          state = step(state, { type: "claim", name: name(one.id), registration }, moment);
+        } else if (one.do === "withdraw") state = step(state, { type: "withdraw", key: keyOf(name(one.id)) }, moment);
+        else if (one.do === "verdict") {
+          const { status } = one;
+          state = step(state, { type: "verdict", key: keyOf(name(one.id)), check: "up", status, output: "" }, moment);
+        } else if (one.do === "wait") nowMs += one.ms;
+        else if (one.do === "lapse") server.lapse();
+        else if (one.do === "alter") {
+          const found = server.instances.get(keyOf(name(one.id)));
+          if (found) server.put(keyOf(name(one.id)), name(one.id), { ...REGISTRATION, port: 99 }, found.session ?? "");
+        } else if (one.do === "remove") server.instances.delete(keyOf(name(one.id)));
+        else if (one.do === "misjudge") {
+          for (const check of server.instances.get(keyOf(name(one.id)))?.checks ?? []) check.status = "critical";
+        } else if (one.do === "send") {
+          const decided = decide(state, nowMs);
+          state = decided.state;
+          for (const effect of decided.effects) {
+            state = begin(state, effect);
+            underWay.push(effect);
+          }
+        } else if (underWay.length > 0) {
+          const [effect] = underWay.splice(one.which % underWay.length, 1) as [Effect];
+          const failed = (failure: "away" | "refused"): SyncEvent => ({ type: "failed", effect, failure, detail: "" });
+          const answer = one.how === "ok" || one.how === "lost answer" ? server.answer(effect, registered) : undefined;
+          if (one.how === "ok") state = step(state, answer as SyncEvent, moment);
+          else state = step(state, failed(one.how === "refused" ? "refused" : "away"), moment);
+        }
+      }
+      // The quiet spell: what is under way gets its answer, then time passes over two full syncs.
+      for (const effect of underWay) state = step(state, server.answer(effect, registered), at(nowMs));
+      for (let i = 0; i < 30; i++) state = settle(state, server, (nowMs += 10_000));
+      const held = [...server.instances.values()].filter(({ session }) => session === state.session);
+      const seen = held.map(({ id, port, checks }) => `${id} ${port} ${checks[0]?.status}`);
+      // A check that was never judged here has whatever status it has there.
+      const said = [...state.claims.values()].map(({ name, registration, verdicts }) => {
+        const there = server.instances.get(keyOf(name))?.checks[0]?.status;
+        return `${name.id} ${registration.port} ${verdicts.get("up")?.status ?? there}`;
+      });
+      expect(new Set(seen)).toEqual(new Set(said));
+      expect(inSync(state)).toBe(true);
+    }),
+    { numRuns: 500 },
+  );
+});

@@ -1,0 +1,185 @@
+/** Which names are there, what they say, and what they say when there is nothing. */
+import { expect, test } from "vitest";
+import { ask, instance, testCatalog, testDns } from "./kit.ts";
+
+const CATALOG = () =>
+  testCatalog(
+    instance("one", { tags: ["V2", "blue"], zone: "EU-1", metadata: { version: "2" } }),
+    instance("Two.B", { address: "fd00::2", zone: "eu-2" }),
+    instance("far", { service: "cloud", address: "cloud.example.com", port: 443, protocol: "https" }),
+    instance("sick", { service: "broken", status: "critical", address: "10.0.0.9", tags: ["v9"] }),
+    instance("other", { namespace: "staging", service: "billing", address: "10.1.0.1" }),
+  );
+
+test.each([
+  // There, with records.
+  ["orders.service.posthouse", "A", "NOERROR", 1],
+  ["orders.service.posthouse", "AAAA", "NOERROR", 1],
+  ["v2.orders.service.posthouse", "A", "NOERROR", 1],
+  ["orders.service.eu-1.zone.posthouse", "A", "NOERROR", 1],
+  ["blue.orders.service.eu-1.zone.posthouse", "SRV", "NOERROR", 1],
+  ["_orders._tcp.service.posthouse", "SRV", "NOERROR", 2],
+  ["_orders._http.service.posthouse", "SRV", "NOERROR", 2],
+  ["_orders._blue.service.posthouse", "SRV", "NOERROR", 1],
+  ["billing.service.staging.ns.posthouse", "A", "NOERROR", 1],
+  ["orders.service.default.ns.posthouse", "A", "NOERROR", 1],
+  ["one.orders.instance.posthouse", "A", "NOERROR", 1],
+  ["one.orders.instance.posthouse", "SRV", "NOERROR", 1],
+  ["other.billing.instance.staging.ns.posthouse", "A", "NOERROR", 1],
+  ["sick.broken.instance.posthouse", "A", "NOERROR", 1],
+  ["far.cloud.instance.posthouse", "A", "NOERROR", 1],
+  ["cloud.service.posthouse", "SRV", "NOERROR", 1],
+  ["ns.posthouse", "A", "NOERROR", 1],
+  // There, without such records.
+  ["orders.service.posthouse", "MX", "NOERROR", 0],
+  ["v2.orders.service.posthouse", "AAAA", "NOERROR", 0],
+  ["_orders._tcp.service.posthouse", "A", "NOERROR", 0],
+  ["cloud.service.posthouse", "A", "NOERROR", 0],
+  ["broken.service.posthouse", "A", "NOERROR", 0],
+  ["v9.broken.service.posthouse", "SRV", "NOERROR", 0],
+  ["posthouse", "A", "NOERROR", 0],
+  ["one.orders.instance.posthouse", "AAAA", "NOERROR", 0],
+  // On the way to others.
+  ["service.posthouse", "A", "NOERROR", 0],
+  ["instance.posthouse", "A", "NOERROR", 0],
+  ["zone.posthouse", "A", "NOERROR", 0],
+  ["eu-1.zone.posthouse", "A", "NOERROR", 0],
+  ["service.eu-1.zone.posthouse", "A", "NOERROR", 0],
+  ["orders.instance.posthouse", "A", "NOERROR", 0],
+  ["_tcp.service.posthouse", "SRV", "NOERROR", 0],
+  ["_blue.service.posthouse", "SRV", "NOERROR", 0],
+  ["staging.ns.posthouse", "A", "NOERROR", 0],
+  ["service.staging.ns.posthouse", "A", "NOERROR", 0],
+  // Not there.
+  ["nobody.service.posthouse", "A", "NXDOMAIN", 0],
+  ["red.orders.service.posthouse", "A", "NXDOMAIN", 0],
+  ["a.v2.orders.service.posthouse", "A", "NXDOMAIN", 0],
+  ["orders.service.eu-9.zone.posthouse", "A", "NXDOMAIN", 0],
+  ["billing.service.posthouse", "A", "NXDOMAIN", 0],
+  ["three.orders.instance.posthouse", "A", "NXDOMAIN", 0],
+  ["x.one.orders.instance.posthouse", "A", "NXDOMAIN", 0],
+  ["_orders._red.service.posthouse", "SRV", "NXDOMAIN", 0],
+  ["_red.service.posthouse", "SRV", "NXDOMAIN", 0],
+  ["eu-9.zone.posthouse", "A", "NXDOMAIN", 0],
+  ["nowhere.ns.posthouse", "A", "NXDOMAIN", 0],
+  ["orders.posthouse", "A", "NXDOMAIN", 0],
+  ["eu-1.orders.instance.eu-1.zone.posthouse", "A", "NXDOMAIN", 0],
+  // None of ours.
+  ["example.com", "A", "REFUSED", 0],
+  ["notposthouse", "A", "REFUSED", 0],
+  ["9.9.9.9.in-addr.arpa", "PTR", "REFUSED", 0],
+  ["orders.service.elsewhere.ns.posthouse", "A", "REFUSED", 0],
+  ["posthouse", "AXFR", "REFUSED", 0],
+] as const)("%s %s: %s, %i records", async (name, type, rcode, count) => {
+  await using dns = await testDns(CATALOG());
+  const found = await ask(dns.port, name, type);
+  expect([found.rcode, found.packet.answers?.length]).toEqual([rcode, count]);
+  const ours = rcode !== "REFUSED";
+  expect([found.packet.flag_aa, found.packet.flag_ra, found.packet.flag_rd]).toEqual([ours, false, true]);
+  // What is not there says for how long that holds.
+  const soa = (found.packet.authorities ?? []).map(({ name, type }) => `${name} ${type}`);
+  expect(soa).toEqual(ours && count === 0 ? ["posthouse SOA"] : []);
+});
+
+test("records say what the instances are", async () => {
+  await using dns = await testDns(CATALOG());
+  expect((await ask(dns.port, "orders.service.posthouse", "AAAA")).data).toEqual(["fd00::2"]);
+  expect((await ask(dns.port, "cloud.service.posthouse", "SRV")).data).toEqual([
+    { priority: 1, weight: 100, port: 443, target: "cloud.example.com" },
+  ]);
+  const [srv] = (await ask(dns.port, "orders.service.eu-2.zone.posthouse", "SRV")).data as { target: string }[];
+  // An id that is no label is made one, and that name leads back to it.
+  expect(srv?.target).toMatch(/^two-b--[0-9a-z]{11}\.orders\.instance\.posthouse$/);
+  const back = await ask(dns.port, srv?.target ?? "", "AAAA");
+  expect([back.rcode, back.data]).toEqual(["NOERROR", ["fd00::2"]]);
+  const text = await ask(dns.port, "one.orders.instance.posthouse", "TXT");
+  expect((text.data[0] as Buffer[]).map(String)).toEqual(["id=one", "version=2"]);
+  const any = await ask(dns.port, "orders.service.posthouse", "ANY");
+  expect(any.data).toEqual([{ cpu: "RFC8482", os: "" }]);
+});
+
+test("two ids never share a name", async () => {
+  const ids = ["a.b", "a_b", "A-b", "a-b", "a--b", "A.B"];
+  const catalog = testCatalog(...ids.map((id, i) => instance(id, { port: 4000 + i })));
+  await using dns = await testDns(catalog);
+  const srv = (await ask(dns.port, "orders.service.posthouse", "SRV", {})).data as { target: string; port: number }[];
+  expect(new Set(srv.map(({ target }) => target)).size).toBe(ids.length);
+  for (const { target, port } of srv) {
+    expect((await ask(dns.port, target, "SRV")).data).toMatchObject([{ port, target }]);
+  }
+});
+
+test("critical, draining and idle instances are not named; those never judged only when there is no other", async () => {
+  const catalog = testCatalog(
+    instance("good", { address: "10.0.0.1" }),
+    instance("slow", { address: "10.0.0.2", status: "warning" }),
+    instance("bad", { address: "10.0.0.3", status: "critical" }),
+    instance("leaving", { address: "10.0.0.4", draining: true }),
+    instance("new", { address: "10.0.0.5", status: "unknown" }),
+    instance("idle", { address: "10.0.0.6", weight: 0 }),
+  );
+  await using dns = await testDns(catalog);
+  const named = async () => (await ask(dns.port, "orders.service.posthouse")).data.map(String).toSorted();
+  expect(await named()).toEqual(["10.0.0.1", "10.0.0.2"]);
+  catalog.put(instance("good", { address: "10.0.0.1", status: "critical" }));
+  expect(await named()).toEqual(["10.0.0.2"]);
+  catalog.put(instance("slow", { address: "10.0.0.2", draining: true }));
+  expect(await named()).toEqual(["10.0.0.5"]);
+  catalog.put(instance("new", { address: "10.0.0.5", status: "critical" }));
+  expect(await named()).toEqual([]);
+  catalog.put(instance("good", { address: "10.0.0.1" }));
+  expect(await named()).toEqual(["10.0.0.1"]);
+  for (const id of ["good", "slow", "bad", "leaving", "new", "idle"]) catalog.remove(id);
+  expect((await ask(dns.port, "orders.service.posthouse")).rcode).toBe("NXDOMAIN");
+});
+
+test("names that span services follow changes, too", async () => {
+  const catalog = testCatalog(instance("one", { zone: "eu-1" }));
+  await using dns = await testDns(catalog);
+  const rcodes = async () =>
+    Promise.all(
+      ["1.0.0.10.in-addr.arpa", "eu-1.zone.posthouse"].map(async (name) => (await ask(dns.port, name, "PTR")).rcode),
+    );
+  expect(await rcodes()).toEqual(["NOERROR", "NOERROR"]);
+  catalog.put(instance("one", { zone: "eu-2", address: "10.0.0.2" }));
+  expect(await rcodes()).toEqual(["REFUSED", "NXDOMAIN"]);
+  catalog.put(instance("b", { service: "billing", zone: "eu-1" }));
+  expect(await rcodes()).toEqual(["NOERROR", "NOERROR"]);
+});
+
+test("before the catalog was read nothing is said to be missing", async () => {
+  const catalog = testCatalog();
+  catalog.isReady = false;
+  await using dns = await testDns(catalog);
+  expect((await ask(dns.port, "orders.service.posthouse")).rcode).toBe("SERVFAIL");
+  catalog.isReady = true;
+  catalog.put(instance("one"));
+  expect((await ask(dns.port, "orders.service.posthouse")).rcode).toBe("NOERROR");
+});
+
+test("the first is drawn by weight, also from answers kept ready; a zone that is near comes first (seed 7)", async () => {
+  const catalog = testCatalog(
+    instance("a", { address: "10.0.0.1", weight: 100, zone: "eu-1" }),
+    instance("b", { address: "10.0.0.2", weight: 200, zone: "eu-1" }),
+    instance("c", { address: "10.0.0.3", weight: 700, zone: "eu-2" }),
+  );
+  const firsts = async (port: number) => {
+    const counts = new Map<unknown, number>();
+    for (let i = 0; i < 4_000; i++) {
+      const { data } = await ask(port, "orders.service.posthouse");
+      expect(data).toHaveLength(3);
+      counts.set(data[0], (counts.get(data[0]) ?? 0) + 1 / 4_000);
+    }
+    return ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map((address) => counts.get(address) ?? 0);
+  };
+  await using dns = await testDns(catalog, { seed: 7 });
+  const [a = 0, b = 0, c = 0] = await firsts(dns.port);
+  // 4,000 answers are some 300 draws: 0.1 here may be 0.05 to 0.15.
+  expect([Math.abs(a - 0.1), Math.abs(b - 0.2), Math.abs(c - 0.7)].every((off) => off < 0.06)).toBe(true);
+  await using near = await testDns(catalog, { seed: 7, zone: { near: "eu-1" } });
+  const [nearA = 0, nearB = 0, far = 0] = await firsts(near.port);
+  expect([far, Math.abs(nearA - 1 / 3) < 0.1, Math.abs(nearB - 2 / 3) < 0.1]).toEqual([0, true, true]);
+  const srv = (await ask(near.port, "orders.service.posthouse", "SRV")).data as { priority: number; weight: number }[];
+  expect(srv.map(({ priority }) => priority)).toEqual([1, 1, 2]);
+  expect(srv[2]?.weight).toBe(700);
+});

@@ -1,0 +1,76 @@
+/** The README's story, pasted line by line into a shell as a newcomer would, on real processes. */
+import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { eventually, freePort, projectRoot, startPosthouse, tempFolder } from "#test/kit";
+
+/** The story's blocks, in order. */
+async function blocks(file: string): Promise<string[]> {
+  const text = await readFile(join(projectRoot, file), "utf8");
+  return [...text.matchAll(/<!-- story -->\n```sh\n([\s\S]*?)```/g)].map((match) => match[1] as string);
+}
+
+test("both READMEs tell the same story", async () => {
+  expect(await blocks("README.zh-CN.md")).toEqual(await blocks("README.md"));
+});
+
+test("the README's story comes true, line by line", { timeout: 120_000 }, async () => {
+  await using data = await tempFolder();
+  await using posthouse = await startPosthouse({ data: data.path });
+  const ports: Record<string, string> = {
+    "8500": new URL(posthouse.api).port,
+    "8501": new URL(posthouse.agent).port,
+    "8080": new URL(posthouse.gateway).port,
+    "4000": String(await freePort()),
+    "4001": String(await freePort()),
+    "4002": String(await freePort()),
+  };
+  // Only what must differ from machine to machine is replaced: ports, the data folder and the token.
+  const here = (line: string) =>
+    line
+      .replaceAll(/\b(8500|8501|8080|400[012])\b/g, (port) => ports[port] ?? port)
+      .replaceAll("./data/", `${data.path}/`)
+      .replace("TOKEN=ph_…", `TOKEN=${posthouse.token}`);
+
+  await using shell = openShell();
+  const answers: string[] = [];
+  for (const block of await blocks("README.md")) answers.push(await shell.paste(here(block)));
+  const [, registered = "", config = "", routed = "", killed = ""] = answers;
+
+  expect(registered).toMatch(/"service":"orders","instances":2,"passing":2/);
+  expect(config).toMatch(/"version":1/);
+  expect(config).toMatch(/greeting: hello$/);
+  expect(routed).toContain("GATEWAY_TOKEN_MISSING");
+  expect(routed).toMatch(/"service":"orders","pid":\d+,"path":"\/orders\/1"/);
+  expect(killed).toMatch(/^(200 ){8}/m);
+  expect(killed).toMatch(/"instances":2,"passing":1,"warning":0,"critical":1/);
+});
+
+interface Shell extends AsyncDisposable {
+  /** Types a block, and gives back what it printed on standard output. */
+  paste(block: string): Promise<string>;
+}
+
+/** A shell in a process group of its own, so that all that was started in it ends with it. */
+function openShell(): Shell {
+  const child = spawn("bash", ["--norc"], { cwd: projectRoot, detached: true, stdio: ["pipe", "pipe", "pipe"] });
+  const exited = new Promise((resolve) => child.on("exit", resolve));
+  let output = "";
+  child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.resume();
+  let pasted = 0;
+  return {
+    async paste(block) {
+      output = "";
+      const end = `end-of-block-${pasted++}`;
+      child.stdin.write(`${block}\nsleep 0.5; echo; echo ${end}\n`);
+      await eventually(`the block is done: ${block}`, () => output.includes(end), 60_000);
+      return output.slice(0, output.indexOf(end)).trim();
+    },
+    async [Symbol.asyncDispose]() {
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+      await exited;
+    },
+  };
+}

@@ -1,0 +1,94 @@
+/** One trace id from the client through the gateway to the service, and out to a collector over OTLP/HTTP. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { expect, test } from "vitest";
+import { call, eventually, startPosthouse, startService, tempFolder } from "#test/kit";
+
+interface ExportedSpan {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId?: string;
+  readonly name: string;
+  readonly kind: number;
+}
+
+interface Collector extends AsyncDisposable {
+  readonly url: string;
+  readonly spans: ExportedSpan[];
+}
+
+/** Receives what an OpenTelemetry exporter sends as JSON. */
+async function collector(): Promise<Collector> {
+  const spans: ExportedSpan[] = [];
+  const server = createServer((incoming, response) => {
+    const chunks: Buffer[] = [];
+    incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+    incoming.on("end", () => {
+      const body = JSON.parse(Buffer.concat(chunks).toString()) as {
+        resourceSpans: { scopeSpans: { spans: ExportedSpan[] }[] }[];
+      };
+      for (const resource of body.resourceSpans) for (const scope of resource.scopeSpans) spans.push(...scope.spans);
+      response.writeHead(200, { "content-type": "application/json" }).end("{}");
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    spans,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+test("client, gateway, upstream call and service share one trace id, parent by parent", async () => {
+  await using otlp = await collector();
+  await using data = await tempFolder();
+  await using posthouse = await startPosthouse({
+    data: data.path,
+    args: ["--otlp-url", otlp.url, "--log-level", "debug"],
+  });
+  await using service = await startService("orders");
+  const { token, api, gateway } = posthouse;
+  const registration = { address: "127.0.0.1", port: service.port };
+  await call(`${api}/v1/services/orders/instances/one`, { method: "PUT", token, body: registration });
+  const routes = { routes: [{ name: "orders", match: { path: { prefix: "/" } }, service: "orders" }] };
+  const items = { "gateway.yaml": { format: "yaml", value: JSON.stringify(routes) } };
+  await call(`${api}/v1/config/default/gateway/default/releases`, { method: "POST", token, body: { items } });
+  await eventually("the route", async () => (await call(`${gateway}/warm`)).status === 200);
+
+  const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+  const clientSpan = "00f067aa0ba902b7";
+  const headers = { traceparent: `00-${traceId}-${clientSpan}-01`, tracestate: "vendor=1" };
+  const { json } = await call(`${gateway}/traced`, { headers });
+  const spans = await eventually("both spans were exported", () => {
+    const mine = otlp.spans.filter((span) => span.traceId === traceId);
+    return mine.length >= 2 ? mine : undefined;
+  });
+  const server = spans.find((span) => span.parentSpanId === clientSpan);
+  const client = spans.find((span) => span.parentSpanId === server?.spanId);
+  expect(server).toMatchObject({ kind: 2 });
+  expect(client).toMatchObject({ kind: 3 });
+  expect(json["traceparent"]).toBe(`00-${traceId}-${client?.spanId}-01`);
+
+  // A call of the control API is a trace of its own, in the log under the same id.
+  const apiTrace = "0af7651916cd43dd8448eb211c80319c";
+  await call(`${api}/v1/services`, { token, headers: { traceparent: `00-${apiTrace}-${clientSpan}-01` } });
+  await eventually("the API's span", () => otlp.spans.some((span) => span.traceId === apiTrace));
+  expect(posthouse.errors()).toContain(`"traceId":"${apiTrace}"`);
+});
+
+test("what the caller did not sample is not exported, but its trace goes on", async () => {
+  await using otlp = await collector();
+  await using data = await tempFolder();
+  await using posthouse = await startPosthouse({ data: data.path, args: ["--otlp-url", otlp.url] });
+  const traceId = "11111111111111111111111111111111";
+  const { headers } = await call(`${posthouse.api}/livez`, {
+    headers: { traceparent: `00-${traceId}-2222222222222222-00` },
+  });
+  expect(headers.get("traceresponse")).toMatch(new RegExp(`^00-${traceId}-[0-9a-f]{16}-00$`));
+  await posthouse.stop();
+  expect(otlp.spans.filter((span) => span.traceId === traceId)).toEqual([]);
+});

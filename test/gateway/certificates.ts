@@ -1,0 +1,52 @@
+/** Certificates for tests: an authority made on the spot, and what it signs. */
+import { webcrypto } from "node:crypto";
+import "reflect-metadata";
+import * as x509 from "@peculiar/x509";
+
+const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+x509.cryptoProvider.set(webcrypto as never);
+
+export interface Authority {
+  readonly pem: string;
+  /** A server's certificate for these names or addresses. */
+  issue(names: readonly string[]): Promise<{ key: string; cert: string }>;
+}
+
+export async function authority(): Promise<Authority> {
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const day = 86_400_000;
+  const times = { notBefore: new Date(Date.now() - day), notAfter: new Date(Date.now() + day) };
+  const root = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: "01",
+    name: "CN=test authority",
+    ...times,
+    keys: keys as never,
+    signingAlgorithm: algorithm,
+    extensions: [new x509.BasicConstraintsExtension(true, 1, true)],
+  });
+  return {
+    pem: root.toString("pem"),
+    async issue(names) {
+      const own = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+      const certificate = await x509.X509CertificateGenerator.create({
+        serialNumber: "02",
+        subject: "CN=test service",
+        issuer: root.subject,
+        ...times,
+        publicKey: own.publicKey as never,
+        signingKey: keys.privateKey,
+        signingAlgorithm: algorithm,
+        extensions: [
+          new x509.SubjectAlternativeNameExtension(
+            names.map((value) => ({ type: /^[\d.]+$/.test(value) ? ("ip" as const) : ("dns" as const), value })),
+          ),
+        ],
+      });
+      const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", own.privateKey)).toString("base64");
+      return {
+        key: `-----BEGIN PRIVATE KEY-----\n${pkcs8.replaceAll(/.{64}/g, "$&\n")}\n-----END PRIVATE KEY-----\n`,
+        cert: certificate.toString("pem"),
+      };
+    },
+  };
+}

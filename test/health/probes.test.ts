@@ -1,0 +1,229 @@
+/** One probe against real sockets: good, slow, hostile and absent targets. */
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer as createHttpServer, type RequestListener } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import { connect, createServer as createTcpServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { PROBE_OUTPUT_CHARS_MAX, probeHttp, type HttpProbe } from "#health";
+import { eventually, tempFolder, testHost } from "#test/kit";
+
+interface Target extends AsyncDisposable {
+  readonly port: number;
+  readonly sockets: Set<Socket>;
+  readonly connections: () => number;
+}
+
+async function listen(server: Server): Promise<Target> {
+  const sockets = new Set<Socket>();
+  let connections = 0;
+  server.on("connection", (socket: Socket) => {
+    connections++;
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket)).on("error", () => {});
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    sockets,
+    connections: () => connections,
+    [Symbol.asyncDispose]: () =>
+      new Promise((resolve) => {
+        for (const socket of sockets) socket.destroy();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+const httpTarget = (listener: RequestListener) => listen(createHttpServer(listener));
+const tcpTarget = (onSocket: (socket: Socket) => void) =>
+  listen(
+    createTcpServer((socket) => {
+      socket.resume();
+      onSocket(socket);
+    }),
+  );
+
+function probe(port: number, options: Partial<HttpProbe> & { path?: string } = {}) {
+  const { path = "/health", ...rest } = options;
+  const definition: HttpProbe = { url: `http://127.0.0.1:${port}${path}`, method: "GET", timeoutMs: 2_000, ...rest };
+  return probeHttp(testHost(), definition, { signal: new AbortController().signal });
+}
+
+test.for([
+  [200, "passing"],
+  [204, "passing"],
+  [301, "critical"],
+  [404, "critical"],
+  [429, "warning"],
+  [500, "critical"],
+  [503, "critical"],
+] as const)("status %i is %s", async ([status, result]) => {
+  await using target = await httpTarget((_request, response) => void response.writeHead(status).end());
+  const found = await probe(target.port);
+  expect(found.result).toBe(result);
+  expect(found.output).toContain(String(status));
+});
+
+test("a probe sends its method, path and query, and its output keeps the query to itself", async () => {
+  let seen = "";
+  await using target = await httpTarget((request, response) => {
+    seen = `${request.method} ${request.url}`;
+    response.writeHead(500).end();
+  });
+  const found = await probe(target.port, { method: "HEAD", path: "/live?token=secret" });
+  expect(seen).toBe("HEAD /live?token=secret");
+  expect(found.output).toBe(`HEAD http://127.0.0.1:${target.port}/live: 500 Internal Server Error`);
+});
+
+test("a redirect is not followed, and the output says where it led", async () => {
+  let requests = 0;
+  await using target = await httpTarget((_request, response) => {
+    requests++;
+    response.writeHead(302, { location: "/elsewhere" }).end();
+  });
+  const found = await probe(target.port);
+  expect(found).toMatchObject({ result: "critical" });
+  expect(found.output).toContain("/elsewhere");
+  expect(requests).toBe(1);
+});
+
+test("each probe opens a connection of its own and leaves none open", async () => {
+  await using target = await httpTarget((_request, response) => void response.end("ok"));
+  for (let i = 0; i < 3; i++) expect((await probe(target.port)).result).toBe("passing");
+  expect(target.connections()).toBe(3);
+  await eventually("no connection is left", () => target.sockets.size === 0);
+});
+
+test("a target that accepts and then says nothing is critical at the deadline, and is let go", async () => {
+  await using target = await tcpTarget(() => {});
+  const found = await probe(target.port, { timeoutMs: 100 });
+  expect(found.result).toBe("critical");
+  expect(found.output).toContain("within 100 ms");
+  await eventually("no connection is left", () => target.sockets.size === 0);
+});
+
+test("a target whose body stalls after a good head is critical: a client would hang, too", async () => {
+  await using target = await httpTarget((_request, response) => void response.writeHead(200).write("almost"));
+  expect((await probe(target.port, { timeoutMs: 100 })).result).toBe("critical");
+  await eventually("no connection is left", () => target.sockets.size === 0);
+});
+
+test("a target that swallows packets is given up at the deadline, and its socket with it", async () => {
+  // A stopped process with a full backlog: the kernel drops what would open another connection.
+  const script = `const s = require("node:net").createServer(); s.listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => console.log(s.address().port));`;
+  const child = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+  const fillers: Socket[] = [];
+  try {
+    const [line] = (await once(child.stdout, "data")) as [Buffer];
+    child.kill("SIGSTOP");
+    const connecting = await eventually("the backlog is full", async () => {
+      const filler = connect(Number(line), "127.0.0.1").on("error", () => {});
+      fillers.push(filler);
+      return !(await Promise.race([once(filler, "connect").then(() => true), setTimeout(100, false)]));
+    });
+    expect(connecting).toBe(true);
+    for (const filler of fillers) filler.destroy();
+    const found = await probe(Number(line), { timeoutMs: 200 });
+    expect(found.result).toBe("critical");
+    expect(found.output).toContain("within 200 ms");
+    await eventually(
+      "no connection is being opened",
+      () => !process.getActiveResourcesInfo().some((name) => name.startsWith("TCP")),
+    );
+  } finally {
+    for (const filler of fillers) filler.destroy();
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+});
+
+test("an answer without end costs a few kilobytes", async () => {
+  let sent = 0;
+  await using target = await httpTarget((_request, response) => {
+    const chunk = Buffer.alloc(64 * 1024, "x");
+    const write = () => {
+      while (!response.destroyed && response.write(chunk)) sent += chunk.length;
+    };
+    response.on("drain", write);
+    write();
+  });
+  const found = await probe(target.port);
+  expect(found.result).toBe("passing");
+  await eventually("no connection is left", () => target.sockets.size === 0);
+  expect(sent).toBeLessThan(16 * 1024 * 1024);
+});
+
+test("garbage instead of HTTP is critical, and its output is one short printable line", async () => {
+  await using target = await tcpTarget((socket) => void socket.write("\u0000\u001b[31mnot http\r\n\r\n".repeat(1000)));
+  const found = await probe(target.port);
+  expect(found.result).toBe("critical");
+  expect(found.output).not.toMatch(/\p{Cc}/u);
+});
+
+test("what a failing target says is kept as one short line", async () => {
+  await using target = await httpTarget(
+    (_request, response) => void response.writeHead(503).end(`database\n\u001b[31mdown ${"x".repeat(9000)}`),
+  );
+  const found = await probe(target.port);
+  expect(found.output).toContain("503 Service Unavailable database [31mdown xxx");
+  expect(found.output.length).toBeLessThanOrEqual(PROBE_OUTPUT_CHARS_MAX);
+});
+
+test("headers without end are refused, not collected", async () => {
+  await using target = await tcpTarget((socket) => {
+    socket.write("HTTP/1.1 200 OK\r\n");
+    const flood = () => {
+      while (!socket.destroyed && socket.write(`x: ${"y".repeat(1000)}\r\n`));
+    };
+    socket.on("drain", flood);
+    flood();
+  });
+  expect((await probe(target.port)).result).toBe("critical");
+});
+
+test("a closed port is critical and says so", async () => {
+  const { port } = await (async () => {
+    await using target = await tcpTarget(() => {});
+    return { port: target.port };
+  })();
+  const found = await probe(port);
+  expect(found.result).toBe("critical");
+  expect(found.output).toContain("ECONNREFUSED");
+});
+
+test("a probe that is cut says nothing about its target", async () => {
+  await using target = await tcpTarget(() => {});
+  const cut = new AbortController();
+  const definition: HttpProbe = { url: `http://127.0.0.1:${target.port}/`, method: "GET", timeoutMs: 5_000 };
+  const found = probeHttp(testHost(), definition, { signal: cut.signal });
+  await eventually("the probe is connected", () => target.sockets.size === 1);
+  cut.abort(new Error("stopping"));
+  expect((await found).result).toBeUndefined();
+});
+
+test("a certificate that does not verify is critical; with its authority trusted it passes", async () => {
+  await using folder = await tempFolder();
+  const [key, cert] = [join(folder.path, "key.pem"), join(folder.path, "cert.pem")];
+  execFileSync(
+    "openssl",
+    (
+      `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost ` +
+      `-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout ${key} -out ${cert}`
+    ).split(" "),
+    { stdio: "ignore" },
+  );
+  const pem = await readFile(cert, "utf8");
+  await using target = await listen(
+    createHttpsServer({ key: await readFile(key), cert: pem }, (_request, response) => void response.end("ok")),
+  );
+  const definition: HttpProbe = { url: `https://127.0.0.1:${target.port}/`, method: "GET", timeoutMs: 2_000 };
+  const { signal } = new AbortController();
+  const untrusted = await probeHttp(testHost(), definition, { signal });
+  expect(untrusted.result).toBe("critical");
+  expect(untrusted.output).toMatch(/self-signed certificate/);
+  expect(await probeHttp(testHost(), definition, { signal, ca: pem })).toMatchObject({ result: "passing" });
+});

@@ -1,0 +1,65 @@
+/** A control API in this process over a store of its own, and a client that goes straight into it. */
+import type { FastifyInstance } from "fastify";
+import type { Host } from "#base";
+import { Client, injectTransport } from "#client";
+import type { ReleaseCheck } from "#config-server";
+import { createControlApi } from "#server/control-api";
+import { openMemoryStore, type Store } from "#store";
+import { testHost } from "./host.ts";
+
+export interface TestControl extends AsyncDisposable {
+  readonly host: Host;
+  readonly store: Store;
+  readonly app: FastifyInstance;
+  readonly client: Client;
+  /** The operator's token. */
+  readonly token: string;
+  /** A request as the operator, or with the headers given. */
+  call(
+    method: string,
+    url: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<{ status: number; json: Record<string, unknown>; headers: Record<string, unknown> }>;
+}
+
+export async function withControl(
+  options: { host?: Host; store?: Store; releaseChecks?: readonly ReleaseCheck[] } = {},
+): Promise<TestControl> {
+  await using stack = new AsyncDisposableStack();
+  const host = options.host ?? testHost();
+  const store = options.store ?? stack.use(openMemoryStore(host));
+  const control = stack.use(
+    await createControlApi(host, {
+      store,
+      releaseChecks: options.releaseChecks ?? [],
+      exposed: false,
+      startMs: 5_000,
+      notReady: () => [],
+    }),
+  );
+  const token = control.firstToken?.token ?? control.access.internalToken({ name: "operator", role: "operator" });
+  const owned = stack.move();
+  return {
+    host,
+    store,
+    app: control.app,
+    token,
+    client: new Client(host, { transport: injectTransport(control.app), token }),
+    async call(method, url, body, headers = { authorization: `Bearer ${token}` }) {
+      const answer = await control.app.inject({
+        method: method as "GET",
+        url,
+        headers: { ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+        ...(body === undefined ? {} : { payload: typeof body === "string" ? body : JSON.stringify(body) }),
+      });
+      const text = answer.payload;
+      return {
+        status: answer.statusCode,
+        json: text.startsWith("{") ? (JSON.parse(text) as Record<string, unknown>) : {},
+        headers: answer.headers,
+      };
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

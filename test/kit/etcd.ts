@@ -1,0 +1,116 @@
+/** A real etcd for a test: one member on free loopback ports over a temporary folder, to be killed and frozen at will. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { readdir, readFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { eventually, tempFolder } from "./temp.ts";
+
+export interface TestEtcd extends AsyncDisposable {
+  /** `http://127.0.0.1:port`. */
+  readonly endpoint: string;
+  /** Ends it at once, as a power cut would, and waits until it is gone. */
+  kill(): Promise<void>;
+  /** Starts it again on the same ports and the same data, and waits until it answers. */
+  restart(): Promise<void>;
+  /** Stops its clock, and waits until it stands: links stay open and nothing answers. */
+  freeze(): Promise<void>;
+  thaw(): void;
+}
+
+/** The letter by which the kernel names what a thread does; T is stopped. */
+async function stateOf(pid: number, task: string): Promise<string | undefined> {
+  return /^State:\s+(\w)/m.exec(await readFile(`/proc/${pid}/task/${task}/status`, "utf8"))?.[1];
+}
+
+/** Starts etcd and waits until it answers. @throws Error when there is no etcd on this machine: the suite never skips */
+export async function withEtcd(): Promise<TestEtcd> {
+  const folder = await tempFolder();
+  const [clientPort, peerPort] = await freePorts();
+  const endpoint = `http://127.0.0.1:${clientPort}`;
+  const peer = `http://127.0.0.1:${peerPort}`;
+  const args = [
+    ["--name", "test"],
+    ["--data-dir", folder.path],
+    ["--listen-client-urls", endpoint],
+    ["--advertise-client-urls", endpoint],
+    ["--listen-peer-urls", peer],
+    ["--initial-advertise-peer-urls", peer],
+    ["--initial-cluster", `test=${peer}`],
+    // A killed process loses nothing that the kernel has; only a machine would.
+    ["--unsafe-no-fsync"],
+    ["--log-level", "error"],
+  ].flat();
+
+  let child: ChildProcess | undefined;
+  let disposed = false;
+  const killNow = (): void => void child?.kill("SIGKILL");
+  process.once("exit", killNow);
+
+  const etcd: TestEtcd = {
+    endpoint,
+    async kill() {
+      const dying = child;
+      child = undefined;
+      if (!dying || dying.exitCode !== null || dying.signalCode !== null) return;
+      const gone = once(dying, "exit");
+      dying.kill("SIGKILL");
+      await gone;
+    },
+    async restart() {
+      await etcd.kill();
+      if (disposed) throw new Error("this etcd was disposed of");
+      child = spawn("etcd", args, { stdio: "ignore" });
+      let failure: Error | undefined;
+      child.once("error", (error) => {
+        failure = new Error("there is no etcd on this machine: apt-get install etcd-server", { cause: error });
+      });
+      child.once("exit", (code) => {
+        failure ??= new Error(`etcd ended with code ${code}`);
+      });
+      const started = child;
+      const answer = await eventually("etcd answers", async () => {
+        if (failure && started === child) return failure;
+        const response = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(1000) });
+        return ((await response.json()) as { health?: string }).health === "true";
+      });
+      if (answer instanceof Error) throw answer;
+    },
+    async freeze() {
+      const pid = child?.pid;
+      if (pid === undefined) return;
+      process.kill(pid, "SIGSTOP");
+      // The signal is on its way when kill returns; a busy machine lets it serve one more request.
+      await eventually("etcd stands still", async () => {
+        const states = await Promise.all((await readdir(`/proc/${pid}/task`)).map((task) => stateOf(pid, task)));
+        return states.every((state) => state === "T");
+      });
+    },
+    thaw: () => void child?.kill("SIGCONT"),
+    async [Symbol.asyncDispose]() {
+      disposed = true;
+      process.off("exit", killNow);
+      await etcd.kill();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+  try {
+    await etcd.restart();
+  } catch (error) {
+    await etcd[Symbol.asyncDispose]();
+    throw error;
+  }
+  return etcd;
+}
+
+async function freePorts(): Promise<[number, number]> {
+  const servers = [createServer(), createServer()];
+  const ports = await Promise.all(
+    servers.map(async (server) => {
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return (server.address() as AddressInfo).port;
+    }),
+  );
+  await Promise.all(servers.map((server) => once(server.close(), "close")));
+  return ports as [number, number];
+}

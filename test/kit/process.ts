@@ -1,0 +1,182 @@
+/** Real processes: posthouse itself, services, and whatever else a test starts; all of them end with the test. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { eventually } from "./temp.ts";
+
+export const projectRoot = join(import.meta.dirname, "..", "..");
+
+export interface Program extends AsyncDisposable {
+  readonly child: ChildProcess;
+  /** All that it printed so far, output and errors apart. */
+  readonly output: () => string;
+  readonly errors: () => string;
+  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  kill(signal?: NodeJS.Signals): void;
+}
+
+export interface ProgramOptions {
+  readonly environment?: Record<string, string>;
+  readonly cwd?: string;
+}
+
+/** Starts a TypeScript program of the project on this very Node. */
+export function startProgram(file: string, args: readonly string[], options: ProgramOptions = {}): Program {
+  return startCommand(process.execPath, [join(projectRoot, file), ...args], options);
+}
+
+export function startCommand(command: string, args: readonly string[], options: ProgramOptions = {}): Program {
+  const child = spawn(command, args, {
+    cwd: options.cwd ?? projectRoot,
+    env: { ...cleanEnvironment(), ...options.environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  let errors = "";
+  child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));
+  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
+    child.on("exit", (code, signal) => resolve({ code, signal }));
+    child.on("error", () => resolve({ code: -1, signal: null }));
+  });
+  return {
+    child,
+    output: () => output,
+    errors: () => errors,
+    exited,
+    kill: (signal = "SIGKILL") => void child.kill(signal),
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+      await exited;
+    },
+  };
+}
+
+/** Without settings of whoever runs the tests. */
+function cleanEnvironment(): Record<string, string> {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("POSTHOUSE_") && !name.startsWith("OTEL_") && !name.startsWith("VITEST"),
+  );
+  return Object.fromEntries(kept) as Record<string, string>;
+}
+
+export interface PosthouseOptions extends ProgramOptions {
+  readonly data: string;
+  readonly args?: readonly string[];
+  readonly startMs?: number;
+}
+
+export interface Posthouse extends Program {
+  readonly api: string;
+  readonly gateway: string;
+  readonly gatewayTls: string;
+  readonly agent: string;
+  /** `127.0.0.1:PORT`. */
+  readonly dns: string;
+  /** Printed at the first start only. */
+  readonly token: string | undefined;
+  /** Milliseconds from the start of the process until it said that it was up. */
+  readonly upMs: number;
+  /** Asks it to stop, and waits until it has. */
+  stop(): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+}
+
+/** A posthouse on free ports, up and announced. */
+export async function startPosthouse({
+  data,
+  args = [],
+  startMs = 20_000,
+  ...rest
+}: PosthouseOptions): Promise<Posthouse> {
+  const ports = [
+    "--operations-port",
+    "0",
+    "--port",
+    "0",
+    "--gateway-port",
+    "0",
+    "--gateway-tls-port",
+    "0",
+    "--agent-port",
+    "0",
+    "--dns-port",
+    "0",
+  ];
+  const given = new Set(args);
+  const free = ports.filter((flag, index) => !given.has(index % 2 === 0 ? flag : (ports[index - 1] as string)));
+  const begun = performance.now();
+  const program = startProgram("cli/main.ts", ["up", "--data", data, "--log-level", "warn", ...free, ...args], rest);
+  const address = (name: string) => new RegExp(`^  ${name} +(\\S+)$`, "m").exec(program.output())?.[1] ?? "";
+  const up = () => /is up[\s\S]*\n\n/.test(program.output());
+  await Promise.race([eventually("posthouse is up", up, startMs).catch(() => {}), program.exited]);
+  if (!up() || program.child.exitCode !== null) {
+    await program[Symbol.asyncDispose]();
+    throw new Error(`posthouse did not start: ${program.errors()}${program.output()}`);
+  }
+  return {
+    ...program,
+    api: address("control API"),
+    gateway: address("gateway"),
+    gatewayTls: address("gateway, TLS"),
+    agent: address("agent"),
+    dns: address("DNS"),
+    token: /^ {2}(ph_\S+)$/m.exec(program.output())?.[1],
+    upMs: performance.now() - begun,
+    async stop() {
+      program.kill("SIGINT");
+      return program.exited;
+    },
+  };
+}
+
+export interface Service extends Program {
+  readonly port: number;
+}
+
+/** The demo's service as a process of its own. */
+export async function startService(name: string, port = 0): Promise<Service> {
+  const program = startProgram("demo/service.ts", ["--name", name, "--port", String(port)]);
+  const line = await eventually("the service listens", () => /on (\d+)\n/.exec(program.output())?.[1]);
+  return { ...program, port: Number(line) };
+}
+
+/** A port that was free a moment ago, for programs that must be told one. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly json: Record<string, unknown>;
+  readonly headers: Headers;
+}
+
+/** One call, whatever comes back. */
+export async function call(
+  url: string,
+  options: { method?: string; token?: string | undefined; body?: unknown; headers?: Record<string, string> } = {},
+): Promise<Answer> {
+  const answer = await fetch(url, {
+    method: options.method ?? "GET",
+    headers: {
+      ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+      ...(options.body === undefined ? {} : { "content-type": "application/json" }),
+      ...options.headers,
+    },
+    ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+    signal: AbortSignal.timeout(15_000),
+  });
+  const text = await answer.text();
+  return {
+    status: answer.status,
+    text,
+    json: text.startsWith("{") ? (JSON.parse(text) as Record<string, unknown>) : {},
+    headers: answer.headers,
+  };
+}

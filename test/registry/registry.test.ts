@@ -1,0 +1,216 @@
+/** The registry through its API, over a real store: registering, judging, sessions, conditions and watches. */
+import { expect, test } from "vitest";
+import { ManualClock, eventually, testHost, withControl } from "#test/kit";
+
+const NAME = { namespace: "default", service: "orders", id: "orders-1" };
+const PATH = "/v1/services/orders/instances/orders-1";
+const HERE = { address: "127.0.0.1", port: 4001 };
+
+test("a registration is read back with its defaults at the revision that it returned", async () => {
+  await using control = await withControl();
+  const { revision, created } = await control.client.registry.register(NAME, HERE);
+  expect(created).toBe(true);
+  const { instances } = await control.client.registry.instances(NAME, { revision });
+  expect(instances).toMatchObject([{ ...NAME, ...HERE, weight: 100, status: "passing", draining: false, tags: [] }]);
+});
+
+test("registering the same again writes nothing and wakes nobody", async () => {
+  await using control = await withControl();
+  const first = await control.client.registry.register(NAME, HERE);
+  const second = await control.client.registry.register(NAME, HERE);
+  expect(second).toEqual({ revision: first.revision, created: false });
+});
+
+test("an unknown field is refused by name and nothing is registered", async () => {
+  await using control = await withControl();
+  const { status, json } = await control.call("PUT", PATH, { ...HERE, wieght: 3 });
+  expect(status).toBe(400);
+  expect(json).toMatchObject({ code: "HTTP_INVALID", field: "/wieght" });
+  await expect(control.client.registry.instances(NAME)).rejects.toMatchObject({ code: "REGISTRY_SERVICE_NOT_FOUND" });
+});
+
+test.each([
+  ["a port as text", { address: "127.0.0.1", port: "4001" }, "/port"],
+  ["a port out of range", { address: "127.0.0.1", port: 70_000 }, "/port"],
+  ["no address", { port: 4001 }, "/address"],
+  ["an address with a slash", { address: "a/b", port: 4001 }, "/address"],
+  ["an unknown field of an HTTP check", { ...HERE, checks: [{ id: "x", type: "http", pth: "/" }] }, "/checks/0/pth"],
+  ["a check of an unknown type", { ...HERE, checks: [{ id: "x", type: "smell" }] }, "/checks/0"],
+  ["a check without a type", { ...HERE, checks: [{ id: "x" }] }, "/checks/0"],
+])("%s is refused with the field's name", async (_what, body, field) => {
+  await using control = await withControl();
+  const { status, json } = await control.call("PUT", PATH, body);
+  expect(status).toBe(400);
+  expect(json["field"]).toContain(field);
+  expect(json["detail"]).toContain(field);
+});
+
+test("a body that is not JSON is a problem, and the server lives on", async () => {
+  await using control = await withControl();
+  const { status, json, headers } = await control.call("PUT", PATH, "{oops");
+  expect([status, json["code"]]).toEqual([400, "HTTP_MALFORMED"]);
+  expect(headers["content-type"]).toContain("application/problem+json");
+  expect((await control.call("GET", "/livez")).status).toBe(200);
+});
+
+test("a body above the limit is refused as too large", async () => {
+  await using control = await withControl();
+  const { status, json } = await control.call("PUT", PATH, { ...HERE, zone: "z".repeat(3_000_000) });
+  expect([status, json["code"]]).toEqual([413, "HTTP_BODY_TOO_LARGE"]);
+});
+
+test("two checks with one id are refused", async () => {
+  await using control = await withControl();
+  const check = { id: "same", type: "ttl", ttlSeconds: 5 };
+  const { status, json } = await control.call("PUT", PATH, { ...HERE, checks: [check, check] });
+  expect([status, json["code"]]).toEqual([400, "REGISTRY_CHECK_INVALID"]);
+});
+
+test("a write on a condition that no longer holds is refused with the revision that stands", async () => {
+  await using control = await withControl();
+  await control.client.registry.register(NAME, HERE);
+  const [instance] = (await control.client.registry.instances(NAME)).instances;
+  const wrong = control.client.registry.register(NAME, { ...HERE, weight: 1 }, { ifRevision: 1 });
+  await expect(wrong).rejects.toMatchObject({
+    code: "REGISTRY_REVISION_MISMATCH",
+    status: 412,
+    extra: { revision: instance?.modRevision },
+  });
+  await expect(control.client.registry.register(NAME, HERE, { ifRevision: 0 })).rejects.toMatchObject({ status: 412 });
+  const right = await control.client.registry.register(
+    NAME,
+    { ...HERE, weight: 1 },
+    { ifRevision: instance?.modRevision ?? 0 },
+  );
+  expect(right.created).toBe(false);
+});
+
+test("of ten writers on one condition exactly one succeeds", async () => {
+  await using control = await withControl();
+  const tries = await Promise.allSettled(
+    Array.from({ length: 10 }, (_, port) =>
+      control.client.registry.register(NAME, { ...HERE, port: 4000 + port }, { ifRevision: 0 }),
+    ),
+  );
+  expect(tries.filter((result) => result.status === "fulfilled")).toHaveLength(1);
+});
+
+test("deregistering removes the instance and its verdicts, and a second time is not found", async () => {
+  await using control = await withControl();
+  await control.client.registry.register(NAME, { ...HERE, checks: [{ id: "alive", type: "ttl", ttlSeconds: 60 }] });
+  await control.client.registry.report(NAME, "alive", { status: "passing" });
+  await control.client.registry.deregister(NAME);
+  const left = await control.store.range({ prefix: "/registry/" });
+  expect(left.entries).toEqual([]);
+  await expect(control.client.registry.deregister(NAME)).rejects.toMatchObject({ code: "REGISTRY_INSTANCE_NOT_FOUND" });
+});
+
+test("a TTL check is critical until reported, passing while renewed, and critical again when silent", async () => {
+  const clock = new ManualClock();
+  await using control = await withControl({ host: testHost({ clock }) });
+  await control.client.registry.register(NAME, { ...HERE, checks: [{ id: "alive", type: "ttl", ttlSeconds: 10 }] });
+  const status = async (revision?: number) =>
+    (await control.client.registry.instances(NAME, revision === undefined ? {} : { revision })).instances[0]?.status;
+  expect(await status()).toBe("critical");
+  const { revision } = await control.client.registry.report(NAME, "alive", { status: "passing" });
+  expect(await status(revision)).toBe("passing");
+  await clock.advance(9_000);
+  const again = await control.client.registry.report(NAME, "alive", { status: "passing" });
+  expect(again.revision).toBe(revision);
+  await clock.advance(9_000);
+  expect(await status()).toBe("passing");
+  await clock.advance(2_000);
+  await eventually("the check lapsed", async () => (await status()) === "critical");
+});
+
+test("instances of a session leave in one revision when it lapses, and never early", async () => {
+  const clock = new ManualClock();
+  await using control = await withControl({ host: testHost({ clock }) });
+  const session = await control.client.registry.openSession(10);
+  for (const id of ["a", "b", "c"]) {
+    await control.client.registry.register({ ...NAME, id }, { ...HERE, session: session.id });
+  }
+  const before = (await control.store.status()).revision;
+  await clock.advance(8_000);
+  await control.client.registry.heartbeat(session.id);
+  expect((await control.store.status()).revision).toBe(before);
+  await clock.advance(9_000);
+  expect((await control.client.registry.instances(NAME)).instances).toHaveLength(3);
+  await clock.advance(2_000);
+  await eventually("all three left", async () => (await control.store.range({ prefix: "/registry/" })).count === 0);
+  const signal = AbortSignal.timeout(5_000);
+  for await (const { events } of control.store.watch({ prefix: "/registry/", after: before, signal })) {
+    if (events.length === 0) continue;
+    expect(events.map((event) => event.type)).toEqual(["delete", "delete", "delete"]);
+    break;
+  }
+  await expect(control.client.registry.heartbeat(session.id)).rejects.toMatchObject({
+    code: "REGISTRY_SESSION_NOT_FOUND",
+  });
+  await expect(control.client.registry.register(NAME, { ...HERE, session: session.id })).rejects.toMatchObject({
+    code: "REGISTRY_SESSION_NOT_FOUND",
+  });
+});
+
+test("draining takes an instance out of the healthy ones without touching its health", async () => {
+  await using control = await withControl();
+  await control.client.registry.register(NAME, HERE);
+  const { revision } = await control.client.registry.drain(NAME, true);
+  const all = await control.client.registry.instances(NAME, { revision });
+  expect(all.instances).toMatchObject([{ status: "passing", draining: true }]);
+  expect((await control.client.registry.instances(NAME, { healthy: true })).instances).toEqual([]);
+});
+
+test("a watch gives the state, then each change once and in order", async () => {
+  await using control = await withControl();
+  await control.client.registry.register(NAME, HERE);
+  const stop = new AbortController();
+  const seen: string[] = [];
+  const read = (async () => {
+    for await (const frame of control.client.registry.watch({ namespace: "default" }, { signal: stop.signal })) {
+      const { data } = frame;
+      if (data)
+        seen.push(
+          `${frame.event} ${data.instances.map(({ id, port }) => `${id}:${port}`).join()} -${data.removed.join()}`,
+        );
+      if (frame.event === "synced") seen.push("synced");
+    }
+  })();
+  await eventually("synced", () => seen.includes("synced"));
+  for (let port = 5001; port <= 5020; port++) await control.client.registry.register(NAME, { ...HERE, port });
+  await control.client.registry.deregister(NAME);
+  await eventually("the removal", () => seen.at(-1) === "delta  -orders-1");
+  stop.abort();
+  await read;
+  expect(seen).toEqual([
+    "snapshot orders-1:4001 -",
+    "synced",
+    ...Array.from({ length: 20 }, (_, i) => `delta orders-1:${5001 + i} -`),
+    "delta  -orders-1",
+  ]);
+});
+
+test("a watch of one service is not woken by another", async () => {
+  await using control = await withControl();
+  const stop = new AbortController();
+  const services = new Set<string>();
+  let heard = 0;
+  const read = (async () => {
+    const frames = control.client.registry.watch(
+      { namespace: "default", services: ["orders"] },
+      { signal: stop.signal },
+    );
+    for await (const frame of frames) {
+      if (frame.data) services.add(frame.data.service);
+      if (frame.event === "delta") heard++;
+    }
+  })();
+  await eventually("the snapshot", () => services.size === 1);
+  for (let i = 0; i < 50; i++) await control.client.registry.register({ ...NAME, service: "users", id: `u${i}` }, HERE);
+  await control.client.registry.register(NAME, HERE);
+  await eventually("its own change", () => heard > 0);
+  stop.abort();
+  await read;
+  expect([...services]).toEqual(["orders"]);
+  expect(heard).toBe(1);
+});

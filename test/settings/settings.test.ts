@@ -1,0 +1,68 @@
+/** Settings: who overrides whom, and what a mistake hears. */
+import { expect, test } from "vitest";
+import { loadSettings } from "#settings";
+
+const load = (inputs: Partial<Parameters<typeof loadSettings>[0]>) =>
+  loadSettings({ environment: {}, flags: {}, ...inputs });
+
+test("a flag beats the environment, that beats the file, that beats the default", () => {
+  const { values, sources } = load({
+    file: { path: "posthouse.yaml", text: "port: 1\ngatewayPort: 1\nagentPort: 1\n" },
+    environment: { POSTHOUSE_PORT: "2", POSTHOUSE_GATEWAY_PORT: "2" },
+    flags: { port: "3" },
+  });
+  expect([values.port, values.gatewayPort, values.agentPort, values.gatewayTlsPort]).toEqual([3, 2, 1, 8443]);
+  expect([sources.port, sources.gatewayPort, sources.agentPort, sources.gatewayTlsPort]).toEqual([
+    "flag",
+    "environment",
+    "file",
+    "default",
+  ]);
+});
+
+test("lists are read from commas and from repeated flags", () => {
+  expect(load({ environment: { POSTHOUSE_ROLES: "gateway, agent" } }).values.roles).toEqual(["gateway", "agent"]);
+  expect(load({ flags: { roles: ["gateway", "agent"] } }).values.roles).toEqual(["gateway", "agent"]);
+});
+
+test("the usual OpenTelemetry variable sets the endpoint, and ours beats it", () => {
+  const OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:4318";
+  expect(load({ environment: { OTEL_EXPORTER_OTLP_ENDPOINT } }).values.otlpUrl).toBe(OTEL_EXPORTER_OTLP_ENDPOINT);
+  const POSTHOUSE_OTLP_URL = "http://127.0.0.1:9";
+  expect(load({ environment: { OTEL_EXPORTER_OTLP_ENDPOINT, POSTHOUSE_OTLP_URL } }).values.otlpUrl).toBe(
+    POSTHOUSE_OTLP_URL,
+  );
+});
+
+test.each([
+  ["a port that is no number", { flags: { port: "eighty" } }, "SETTINGS_INVALID", ["port", "--port", "eighty"]],
+  [
+    "a port out of range",
+    { environment: { POSTHOUSE_PORT: "99999" } },
+    "SETTINGS_INVALID",
+    ["POSTHOUSE_PORT", "65535"],
+  ],
+  ["an empty port", { flags: { port: " " } }, "SETTINGS_INVALID", ["--port"]],
+  ["an unknown engine", { flags: { store: "redis" } }, "SETTINGS_INVALID", ["store", "lmdb, etcd, memory"]],
+  ["an unknown role", { flags: { roles: ["king"] } }, "SETTINGS_INVALID", ["roles"]],
+  ["a mistyped variable", { environment: { POSTHOUSE_PROT: "1" } }, "SETTINGS_UNKNOWN", ["POSTHOUSE_PROT"]],
+  ["another spelling", { environment: { POSTHOUSE_GATEWAYPORT: "1" } }, "SETTINGS_UNKNOWN", ["POSTHOUSE_GATEWAY_PORT"]],
+  ["an unknown name in the file", { file: { path: "p.yaml", text: "prt: 1" } }, "SETTINGS_UNKNOWN", ["prt", "p.yaml"]],
+  ["a file that is no YAML", { file: { path: "p.yaml", text: "a: [" } }, "SETTINGS_FILE_UNREADABLE", ["p.yaml"]],
+  ["a file that is a list", { file: { path: "p.yaml", text: "- a" } }, "SETTINGS_FILE_UNREADABLE", ["p.yaml"]],
+])("%s is refused, naming what to mend", (_what, inputs, code, words) => {
+  let error: unknown;
+  try {
+    load(inputs);
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(error).toMatchObject({ code });
+  for (const word of words) expect((error as Error).message).toContain(word);
+});
+
+test("secrets are masked in what is shown, also when they are wrong", () => {
+  const { shown } = load({ flags: { token: "very-secret" } });
+  expect(JSON.stringify(shown)).not.toContain("very-secret");
+  expect(() => load({ flags: { agentToken: "short" } })).toThrow(/^(?!.*short).*agentToken/);
+});

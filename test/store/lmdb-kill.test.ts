@@ -1,0 +1,66 @@
+/**
+ * Fifty times over one data folder: writers in a process of their own, killed without warning after a random while. What
+ * they were told is durable must be there, and the store must open.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { expect, test } from "vitest";
+import { randomInt, seededRandom } from "#base";
+import { openStore } from "#store";
+import { tempFolder, testHost } from "#test/kit";
+
+const ROUNDS = 50;
+const SEED = 4711;
+const writer = new URL("kill-writer.ts", import.meta.url).pathname;
+
+test(`${ROUNDS} kills lose no acknowledged write, turn no revision back and corrupt nothing (seed ${SEED})`, async () => {
+  await using folder = await tempFolder();
+  const random = seededRandom(SEED);
+  /** The last acknowledged counter and revision of each writer. */
+  const acknowledged = new Map<string, { counter: number; revision: number }>();
+  let lastRevision = 0;
+  let acks = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    const child = spawn(process.execPath, [writer, folder.path], { stdio: ["ignore", "pipe", "inherit"] });
+    let printed = "";
+    const started = Promise.withResolvers<void>();
+    child.stdout.on("data", (chunk: Buffer) => {
+      printed += chunk.toString();
+      if (printed.includes("\n")) started.resolve();
+    });
+    child.once("exit", () => started.resolve());
+    await started.promise;
+    await new Promise((resolve) => setTimeout(resolve, randomInt(random, 120)));
+    const closed = once(child, "close");
+    child.kill("SIGKILL");
+    await closed;
+    // The last line may be torn: it was not told whole.
+    for (const line of printed.slice(0, printed.lastIndexOf("\n")).split("\n")) {
+      const [word, key = "", revision, counter] = line.split(" ");
+      if (word === "open") {
+        expect(Number(key), `round ${round}: the revision went back`).toBeGreaterThanOrEqual(lastRevision);
+      } else {
+        expect(word, line).toBe("ack");
+        acknowledged.set(key, { counter: Number(counter), revision: Number(revision) });
+        lastRevision = Math.max(lastRevision, Number(revision));
+        acks++;
+      }
+    }
+    if (round % 5 < 4) continue;
+    await using store = await openStore(testHost(), { engine: "lmdb", folder: folder.path });
+    const { revision, entries } = await store.range({ prefix: "w" });
+    expect(revision).toBeGreaterThanOrEqual(lastRevision);
+    const found = new Map(entries.map((entry) => [entry.key, entry]));
+    for (const [key, told] of acknowledged) {
+      const entry = found.get(key);
+      const counter = Number(Buffer.from(entry?.value ?? []).toString());
+      expect(counter, `round ${round}: ${key}`).toBeGreaterThanOrEqual(told.counter);
+      // The counter is the number of puts: none was lost and none was done twice.
+      expect(entry?.version).toBe(counter);
+      // The other half of the same transaction.
+      const half = found.get(`${key}/log/${counter % 50}`);
+      expect(half?.modRevision).toBe(entry?.modRevision);
+    }
+  }
+  expect(acks).toBeGreaterThan(ROUNDS * 10);
+}, 90_000);

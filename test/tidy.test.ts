@@ -1,0 +1,70 @@
+/** What every file must be: opened by what it is for, free of leftovers, and in step with the generated pages. */
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { pages } from "../scripts/generate.ts";
+
+const root = join(import.meta.dirname, "..");
+const listed = spawnSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
+  cwd: root,
+  encoding: "utf8",
+});
+const files = listed.stdout.split("\n").filter((path) => path !== "" && !path.startsWith("docs/reference/"));
+const code = files.filter((path) => path.endsWith(".ts"));
+const byText = (a: string, b: string) => (a < b ? -1 : 1);
+const read = (path: string) => readFileSync(join(root, path), "utf8");
+
+test("there are files to look at", () => {
+  expect(code.length).toBeGreaterThan(50);
+});
+
+test("each source file opens by saying what it is for", () => {
+  const silent = code.filter((path) => !/^(#!.*\n)?\/\*\*\s*(\n \* )?\S/.test(read(path)));
+  expect(silent).toEqual([]);
+});
+
+test("no line of code or prose is wider than a page", () => {
+  const wide = code.flatMap((path) =>
+    read(path)
+      .split("\n")
+      .flatMap((line, index) => (line.length > 140 && !/https?:|`/.test(line) ? [`${path}:${index + 1}`] : [])),
+  );
+  expect(wide).toEqual([]);
+});
+
+test("nothing is left over: no reminders, no skipped tests, no silenced checks", () => {
+  // Spelt so that this file does not find itself.
+  const words = ["TOD.", "FIXM.", "XX[X]", "HAC."].join("|").replaceAll(".", "[EKO]");
+  const leftovers = new RegExp(
+    `\\b(${words})\\b|\\b(test|it|describe)\\.(skip|only|todo)\\b|@ts-(ignore|nocheck|expect-error)|(ox|es)lint-disable`,
+  );
+  const found = files
+    .filter((path) => /\.(ts|md|json|ya?ml|sh)$/.test(path) && path !== "package-lock.json")
+    .flatMap((path) => {
+      const index = read(path)
+        .split("\n")
+        .findIndex((line) => leftovers.test(line));
+      return index < 0 ? [] : [`${path}:${index + 1}`];
+    })
+    .filter((place) => !place.startsWith("test/tidy.test.ts"));
+  expect(found).toEqual([]);
+});
+
+test("the generated pages say what the code says", async () => {
+  for (const [name, text] of Object.entries(await pages())) {
+    expect(read(join("docs/reference", name)), `${name}: run npm run generate`).toBe(text);
+  }
+});
+
+test("every dependency has its line in docs/dependencies.md, and no line speaks of one that is gone", () => {
+  const manifest = JSON.parse(read("package.json")) as Record<
+    "dependencies" | "devDependencies",
+    Record<string, string>
+  >;
+  const names = Object.keys({ ...manifest.dependencies, ...manifest.devDependencies }).toSorted(byText);
+  const lines = [...read("docs/dependencies.md").matchAll(/^\| `([^`]+)` \|/gm)]
+    .map((match) => match[1] ?? "")
+    .toSorted(byText);
+  expect(lines).toEqual(names);
+});
