@@ -6,7 +6,7 @@ import { fullJitter, messageOf, Trigger, type Host } from "#base";
 import { ProbeRunner, type ProbeDefinition } from "#health";
 import { RegistryErrors } from "./api.ts";
 import { verdictKey, type InstanceName } from "./core/keys.ts";
-import type { StoredCheck } from "./core/record.ts";
+import type { StoredCheck } from "./core/stored-check.ts";
 import type { Registry } from "./registry.ts";
 import { StoreErrors, type Store } from "#store";
 

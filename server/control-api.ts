@@ -7,7 +7,7 @@ import { Access, accessPlugin, type IssuedToken } from "#access";
 import { AppError, messageOf, TaskGroup, type Host } from "#base";
 import { ConfigServer, configPlugin, type ReleaseCheck } from "#config-server";
 import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
-import { Prober, Registry, registryPlugin } from "#registry";
+import { Members, Prober, Registry, registryPlugin } from "#registry";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";
 import { VERSION } from "./version.ts";
@@ -39,6 +39,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const access = new Access(host, store);
   const registry = new Registry(host, store);
   const config = new ConfigServer(host, store, options.releaseChecks);
+  const members = new Members(host, store);
   const prober = new Prober(host, store, registry);
 
   const app = stack.adopt(await routes(host, { access, registry, config }, options), (app) => app.close());
@@ -55,6 +56,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
     return issued;
   });
   tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
+  tasks.run("members", (signal) => members.run(signal));
   tasks.run("prober", (signal) => prober.run(signal));
   const owned = stack.move();
   return { app, access, registry, firstToken, [Symbol.asyncDispose]: () => owned.disposeAsync() };

@@ -6,7 +6,8 @@ import { decodeJson } from "#base";
 import { worstOf } from "#health/core";
 import type { CheckView, Instance, ServiceDelta, ServiceSummary } from "../api.ts";
 import { parseKey, type InstanceName } from "./keys.ts";
-import type { InstanceRecord, StoredCheck, VerdictRecord } from "./record.ts";
+import type { InstanceRecord, VerdictRecord } from "./record.ts";
+import type { StoredCheck } from "./stored-check.ts";
 
 /** An entry of the store, as much of it as the catalog needs. */
 export interface CatalogEntry {

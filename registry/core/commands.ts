@@ -6,7 +6,8 @@ import { canonicalJson, decodeJson, encodeJson } from "#base";
 import { RegistryErrors, type Registration, type Report } from "../api.ts";
 import type { CatalogEntry } from "./catalog.ts";
 import { instanceKey, verdictKey, verdictsPrefix, type InstanceName } from "./keys.ts";
-import { recordOf, type InstanceRecord, type StoredCheck, type VerdictRecord } from "./record.ts";
+import { recordOf, type InstanceRecord, type VerdictRecord } from "./record.ts";
+import type { StoredCheck } from "./stored-check.ts";
 
 export type Known = ReadonlyMap<string, CatalogEntry>;
 

@@ -1,9 +1,6 @@
 /** What the store keeps of an instance and of a verdict: every default filled in, nothing that can be derived. */
-import type { Check, CheckStatus, HttpCheck, Registration } from "../api.ts";
-
-export type StoredCheck =
-  | { readonly id: string; readonly type: "ttl"; readonly ttlSeconds: number }
-  | (Required<Omit<HttpCheck, "path">> & { readonly type: "http" });
+import type { CheckStatus, Registration } from "../api.ts";
+import { storedCheck, type StoredCheck } from "./stored-check.ts";
 
 export interface InstanceRecord {
   readonly address: string;
@@ -41,20 +38,4 @@ export function recordOf(registration: Registration): InstanceRecord {
     probedBy,
     checks: checks.map((check) => storedCheck(check, `${protocol}://${host}:${port}`)),
   };
-}
-
-function storedCheck(check: Check, origin: string): StoredCheck {
-  if (check.type === "ttl") return { id: check.id, type: "ttl", ttlSeconds: check.ttlSeconds };
-  const {
-    id,
-    type,
-    url,
-    path = "/",
-    method = "GET",
-    intervalSeconds = 10,
-    timeoutSeconds = 5,
-    rise = 1,
-    fall = 3,
-  } = check;
-  return { id, type, url: url ?? `${origin}${path}`, method, intervalSeconds, timeoutSeconds, rise, fall };
 }
