@@ -1,5 +1,5 @@
 /** What the store keeps of a check: every default filled in, and its target spelled out. */
-import type { Check, HttpCheck } from "../checks.ts";
+import type { Check, HttpCheck } from "../api.ts";
 
 export type StoredCheck =
   | { readonly id: string; readonly type: "ttl"; readonly ttlSeconds: number }

@@ -197,7 +197,7 @@ test("what is said at the start comes in one piece, token and all", async () => 
     ...free.flatMap((name) => [`--${name}`, "0"]),
   ]);
   const chunks: string[] = [];
-  program.child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk.toString()));
+  program.child.stdout?.on("data", (chunk: Buffer) => chunks.push(chunk.toString()));
   const said = await eventually("posthouse is up", () => chunks.find((chunk) => chunk.includes(" is up")));
   expect(said).toMatch(/ is up\n[^]*control API[^]*\n {2}ph_\S+\n\n$/);
 });
