@@ -2,7 +2,8 @@
  * What this host runs and wants, in one place: definition files and the local API come in, the parts that sync, probe,
  * follow and write go to work. Whatever the server does, this keeps going on what is known.
  */
-import { canonicalJson, type AppError, type Host } from "#base";
+import { canonicalJson, deadline, type AppError, type Host } from "#base";
+import { isHealthy, type Drain, type Lifecycle } from "#registry/api";
 import type { HealthStatus } from "#health";
 import { join } from "node:path";
 import {
@@ -20,16 +21,9 @@ import {
   type Resolved,
   type ServiceRequest,
 } from "./api.ts";
-import {
-  catalogCache,
-  configCache,
-  isHealthy,
-  type ConfigName,
-  type ControlPlane,
-  type ServiceName,
-} from "./caches.ts";
+import { catalogCache, configCache, type ConfigName, type ControlPlane, type ServiceName } from "./caches.ts";
 import { LocalChecks, type LocalVerdict } from "./checks.ts";
-import { keyOf, markOf } from "./core/local-state.ts";
+import { keyOf, markOf, takenBack } from "./core/local-state.ts";
 import { inSync } from "./core/sync.ts";
 import { DEFAULT_NAMESPACE, serviceOf, type DefinedFile, type Definitions } from "./definitions.ts";
 import { FileSink } from "./file-sink.ts";
@@ -40,12 +34,17 @@ import { Syncer } from "./syncer.ts";
 import type { Known } from "./watch-cache.ts";
 
 const DEFAULT_PROFILE = "default";
+/** Seconds that one question after a drain is held at the server, and milliseconds between two that were not. */
+const DRAIN_WAIT_SECONDS = 10;
+const DRAIN_LOOK_MS = 100;
 
 interface Held {
   readonly name: ClaimName;
   readonly source: LocalService["source"];
   /** As it was said; what the server was told may have been drained since. */
   readonly stated: LocalRegistration;
+  /** Which claim on it this is: a new one each time it is said anew. */
+  readonly incarnation: number;
 }
 
 /** Held services by id, which is unique on this host. */
@@ -54,6 +53,8 @@ export class LocalAgent implements AsyncDisposable {
   readonly #settings: AgentSettings;
   readonly #stack = new AsyncDisposableStack();
   readonly #held = new Map<string, Held>();
+  readonly #client: ControlPlane;
+  #lastIncarnation = 0;
   readonly #apiFiles = new Map<string, FileRequest>();
   #definedFiles: readonly DefinedFile[] = [];
   readonly #configs;
@@ -73,6 +74,7 @@ export class LocalAgent implements AsyncDisposable {
   constructor(host: Host, options: { client: ControlPlane; settings: AgentSettings; snapshot: Snapshot | undefined }) {
     const { client, settings, snapshot } = options;
     this.#host = host;
+    this.#client = client;
     this.#settings = settings;
     this.#snapshot = snapshot;
     this.#wasReady = snapshot !== undefined;
@@ -91,6 +93,7 @@ export class LocalAgent implements AsyncDisposable {
       new SnapshotKeeper(host, this.#sink, { dataDir: settings.dataDir, take: () => this.#take() }),
     );
     this.#syncer = new Syncer(host, client, {
+      owner: settings.node,
       limits: { sessionTtlMs: settings.sessionTtlSeconds * 1000, fullSyncMs: settings.fullSyncSeconds * 1000 },
       session: snapshot?.session,
       onChange: () => this.#changed(),
@@ -120,7 +123,9 @@ export class LocalAgent implements AsyncDisposable {
     for (const { name } of snapshot?.told ?? []) {
       this.#syncer.dispatch({ type: "leftover", name });
     }
-    for (const { name, registration } of snapshot?.services ?? []) this.#hold(name, registration, "api");
+    for (const { name, registration, incarnation } of snapshot?.services ?? []) {
+      this.#hold({ name, stated: registration, source: "api", incarnation });
+    }
     this.define(definitions);
     this.#snapshot = undefined;
     this.#keeper.start();
@@ -137,7 +142,7 @@ export class LocalAgent implements AsyncDisposable {
         known?.source === "file" &&
         keyOf(known.name) === keyOf(name) &&
         canonicalJson(known.stated) === canonicalJson(registration);
-      if (!same) this.#hold(name, registration, "file");
+      if (!same) this.#hold({ name, stated: registration, source: "file", incarnation: this.#nextIncarnation() });
     }
     this.#definedFiles = files;
     this.#definitionProblem = undefined;
@@ -167,7 +172,12 @@ export class LocalAgent implements AsyncDisposable {
       });
     }
     const { name, registration } = serviceOf({ ...request, id }, this.#settings);
-    this.#hold(name, registration, "api");
+    const current = this.#syncer.state.claims.get(keyOf(name));
+    const same =
+      known && keyOf(known.name) === keyOf(name) && canonicalJson(known.stated) === canonicalJson(registration);
+    // Saying the same again is no new claim, unless it was taken back elsewhere meanwhile.
+    const incarnation = same && current && !takenBack(current) ? known.incarnation : this.#nextIncarnation();
+    this.#hold({ name, stated: registration, source: "api", incarnation });
   }
 
   /** @throws AGENT_SERVICE_NOT_FOUND, AGENT_SERVICE_DEFINED */
@@ -177,10 +187,41 @@ export class LocalAgent implements AsyncDisposable {
   }
 
   /** @throws AGENT_SERVICE_NOT_FOUND */
-  drain(id: string, draining: boolean): void {
-    const { name, stated } = this.#find(id);
+  setLifecycle(id: string, lifecycle: Lifecycle): void {
+    const { name, stated, incarnation } = this.#find(id);
     const current = this.#syncer.state.claims.get(keyOf(name))?.registration ?? stated;
-    this.#syncer.dispatch({ type: "claim", name, registration: { ...current, draining } });
+    this.#syncer.dispatch({ type: "claim", name, registration: { ...current, lifecycle }, incarnation });
+  }
+
+  /**
+   * Drains a service, waits until every subscriber of the registry has seen it or so long, and deregisters it. While the
+   * control plane is away that takes all of the time: nobody can be told.
+   * @throws AGENT_SERVICE_NOT_FOUND, AGENT_SERVICE_DEFINED
+   */
+  async drainAndDeregister(
+    id: string,
+    drainMs: number,
+    signal: AbortSignal,
+  ): Promise<Pick<Drain, "seen" | "waitingFor">> {
+    const { name, source } = this.#find(id);
+    if (source === "file") throw definedInFile(id);
+    this.setLifecycle(id, "draining");
+    using late = deadline(this.#host.clock, drainMs);
+    const ended = AbortSignal.any([signal, late.signal]);
+    let status: Pick<Drain, "seen" | "waitingFor"> = { seen: false, waitingFor: ["the control plane"] };
+    while (!ended.aborted && !status.seen) {
+      status = await this.#drainStatus(name, ended).catch(() => status);
+      if (!status.seen) await this.#host.clock.sleep(DRAIN_LOOK_MS, ended).catch(() => {});
+    }
+    if (this.#held.get(id)?.name === name) this.#release(id);
+    return status;
+  }
+
+  async #drainStatus(name: ClaimName, signal: AbortSignal): Promise<Pick<Drain, "seen" | "waitingFor">> {
+    const claim = this.#syncer.state.claims.get(keyOf(name));
+    if (!claim || markOf(claim) !== "inSync") return { seen: false, waitingFor: ["the control plane"] };
+    const { lifecycle, seen, waitingFor } = await this.#client.registry.drain(name, DRAIN_WAIT_SECONDS, { signal });
+    return { seen: seen && lifecycle !== "serving", waitingFor };
   }
 
   /** @throws AGENT_SERVICE_NOT_FOUND, AGENT_CHECK_NOT_FOUND, AGENT_CHECK_NOT_TTL */
@@ -315,14 +356,21 @@ export class LocalAgent implements AsyncDisposable {
     );
   }
 
-  #hold(name: ClaimName, stated: LocalRegistration, source: Held["source"]): void {
+  /** Milliseconds since 1970, so that it also grows over restarts; and more than the one before. */
+  #nextIncarnation(): number {
+    this.#lastIncarnation = Math.max(this.#host.clock.now(), this.#lastIncarnation + 1);
+    return this.#lastIncarnation;
+  }
+
+  #hold(held: Held): void {
+    const { name, stated, incarnation } = held;
     const known = this.#held.get(name.id);
     if (known && keyOf(known.name) !== keyOf(name)) this.#release(name.id);
     const key = keyOf(name);
-    this.#held.set(name.id, { name, source, stated });
-    const registration =
-      this.#stillDrained(key) && stated.draining === undefined ? { ...stated, draining: true } : stated;
-    this.#syncer.dispatch({ type: "claim", name, registration });
+    this.#held.set(name.id, held);
+    const lifecycle = stated.lifecycle ?? this.#lifecycleSoFar(key);
+    const registration = { ...stated, ...(lifecycle === undefined ? {} : { lifecycle }) };
+    this.#syncer.dispatch({ type: "claim", name, registration, incarnation });
     const initial = new Map<string, HealthStatus>();
     for (const { service, check, status } of this.#snapshot?.verdicts ?? []) {
       if (service !== key || status === "unknown") continue;
@@ -332,11 +380,12 @@ export class LocalAgent implements AsyncDisposable {
     this.#checks.set(key, registration, initial);
   }
 
-  /** A definition that does not speak of draining leaves it as it is, also over a restart. */
-  #stillDrained(key: string): boolean {
+  /** A definition that does not speak of the lifecycle leaves it as it is, also over a restart. */
+  #lifecycleSoFar(key: string): Lifecycle | undefined {
     const claim = this.#syncer.state.claims.get(key);
-    if (claim?.wanted) return claim.registration.draining ?? false;
-    return this.#snapshot?.told.some(({ name, draining }) => draining && keyOf(name) === key) ?? false;
+    if (claim?.wanted) return claim.registration.lifecycle;
+    const told = this.#snapshot?.told.find(({ name }) => keyOf(name) === key)?.lifecycle;
+    return told === "serving" ? undefined : told;
   }
 
   #release(id: string): void {
@@ -365,8 +414,11 @@ export class LocalAgent implements AsyncDisposable {
     return {
       format: 1,
       ...(session === undefined ? {} : { session }),
-      told: [...claims.values()].map(({ name, registration }) => ({ name, draining: registration.draining ?? false })),
-      services: services.map(({ name, stated }) => ({ name, registration: stated })),
+      told: [...claims.values()].map(({ name, registration }) => ({
+        name,
+        lifecycle: registration.lifecycle ?? "serving",
+      })),
+      services: services.map(({ name, stated, incarnation }) => ({ name, registration: stated, incarnation })),
       verdicts: [...claims].flatMap(([service, { verdicts }]) =>
         [...verdicts].map(([check, { status }]) => ({ service, check, status })),
       ),

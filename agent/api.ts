@@ -7,7 +7,6 @@ import { defineErrors } from "#base";
 import {
   Check,
   CheckStatus,
-  Draining,
   HttpCheck,
   Id,
   Instance,
@@ -19,7 +18,7 @@ import {
 } from "#registry/api";
 import { EffectiveConfig, Key } from "#config-server/api";
 
-export { Check, Draining, EffectiveConfig, HttpCheck, Id, Instance, Name, Namespace, Report, TtlCheck };
+export { Check, EffectiveConfig, HttpCheck, Id, Instance, Name, Namespace, Report, TtlCheck };
 
 /** Services that one agent holds: each is a key, its checks, and a claim compared in every full sync. */
 export const SERVICES_PER_AGENT_MAX = 1_000;
@@ -30,9 +29,16 @@ export const DEFINITION_BYTES_MAX = 1024 * 1024;
 /** Definition files in the folder. */
 export const DEFINITION_FILES_MAX = 1_000;
 
-const { session: _session, probedBy: _probedBy, address, ...facts } = RegistryRegistration.properties;
+const {
+  session: _session,
+  probedBy: _probedBy,
+  owner: _owner,
+  incarnation: _incarnation,
+  address,
+  ...facts
+} = RegistryRegistration.properties;
 
-/** What a caller says about a service on this host: the session and who probes are the agent's to say. */
+/** What a caller says about a service on this host: the session, the owner and who probes are the agent's to say. */
 export const LocalRegistration = Type.Object({ address, ...facts }, { additionalProperties: false });
 export type LocalRegistration = Static<typeof LocalRegistration>;
 
@@ -174,6 +180,8 @@ export const Resolved = Type.Object({
   namespace: Type.String(),
   service: Type.String(),
   instances: Type.Array(Instance),
+  panic: Type.Boolean({ description: "Fewer of the serving instances are healthy than the service's policy asks." }),
+  reason: Type.Optional(Type.String({ description: "Of the panic, for people." })),
 });
 export type Resolved = Static<typeof Resolved>;
 

@@ -2,7 +2,7 @@
 import type { Host } from "#base";
 import type { Client } from "#client";
 import type { ServiceDelta } from "#registry/api";
-import type { EffectiveConfig, Instance, Resolved } from "./api.ts";
+import type { EffectiveConfig, Resolved } from "./api.ts";
 import { WatchCache } from "./watch-cache.ts";
 
 /** What the agent needs of the control plane's client. */
@@ -43,14 +43,11 @@ export function catalogCache(host: Host, client: ControlPlane, onChange: () => v
   });
 }
 
-function withDelta(known: Resolved | undefined, { namespace, service, instances, removed }: ServiceDelta): Resolved {
+function withDelta(known: Resolved | undefined, delta: ServiceDelta): Resolved {
+  const { namespace, service, instances, removed, panic, reason } = delta;
   const byId = new Map((known?.instances ?? []).map((instance) => [instance.id, instance]));
   for (const id of removed) byId.delete(id);
   for (const instance of instances) byId.set(instance.id, instance);
-  return { namespace, service, instances: [...byId.values()] };
-}
-
-/** Whether requests may be sent to it: alive and not on its way out. */
-export function isHealthy({ status, draining }: Instance): boolean {
-  return !draining && (status === "passing" || status === "warning");
+  const list = [...byId.values()];
+  return { namespace, service, instances: list, panic, ...(reason === undefined ? {} : { reason }) };
 }

@@ -4,7 +4,6 @@ import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
 import {
   AgentStatus,
-  Draining,
   EffectiveConfig,
   FileName,
   FileRequest,
@@ -18,6 +17,7 @@ import {
   Resolved,
   ServiceRequest,
 } from "./api.ts";
+import { Drain, DRAIN_SECONDS_MAX, LifecycleRequest } from "#registry/api";
 import { DEFAULT_NAMESPACE } from "./definitions.ts";
 import type { LocalAgent } from "./agent.ts";
 
@@ -42,17 +42,50 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
   );
   app.delete(
     "/v1/agent/services/:id",
-    { config, schema: { tags, summary: "Deregister a service of this host", params: ServiceParams } },
-    async ({ params }, reply) => {
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Deregister a service of this host, at once or after a drain",
+        params: ServiceParams,
+        querystring: Type.Object(
+          {
+            drain: Type.Optional(
+              Type.Integer({
+                minimum: 0,
+                maximum: DRAIN_SECONDS_MAX,
+                description: "Drain first, until every subscriber has seen it or so many seconds.",
+              }),
+            ),
+          },
+          { additionalProperties: false },
+        ),
+        response: { 200: Type.Pick(Drain, ["seen", "waitingFor"]), 204: Type.Null() },
+      },
+    },
+    async ({ params, query: { drain = 0 } }, reply) => {
+      if (drain > 0) {
+        const gone = new AbortController();
+        reply.raw.on("close", () => gone.abort(new Error("the caller has gone")));
+        return agent.drainAndDeregister(params.id, drain * 1000, gone.signal);
+      }
       agent.deregister(params.id);
-      return reply.code(204).send();
+      return reply.code(204).send(null);
     },
   );
   app.put(
-    "/v1/agent/services/:id/draining",
-    { config, schema: { tags, summary: "Take out of rotation, or back", params: ServiceParams, body: Draining } },
+    "/v1/agent/services/:id/lifecycle",
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Say where a service stands in its life: take it out of rotation, or back",
+        params: ServiceParams,
+        body: Type.Pick(LifecycleRequest, ["lifecycle"], { additionalProperties: false }),
+      },
+    },
     async ({ params, body }, reply) => {
-      agent.drain(params.id, body.draining);
+      agent.setLifecycle(params.id, body.lifecycle);
       return reply.code(204).send();
     },
   );

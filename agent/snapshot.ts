@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { Type, type Static } from "typebox";
 import { Check as matches } from "typebox/value";
 import { fullJitter, messageOf, TaskGroup, Trigger, type Host } from "#base";
-import { CheckStatus } from "#registry/api";
+import { CheckStatus, Lifecycle } from "#registry/api";
 import { AgentErrors, EffectiveConfig, FileName, FileRequest, LocalRegistration, Resolved } from "./api.ts";
 import { readText, type FileSink } from "./file-sink.ts";
 
@@ -29,8 +29,10 @@ export const Snapshot = Type.Object({
   savedAtMs: Type.Number(),
   session: Type.Optional(Type.String()),
   /** Everything told to the server, so that what is defined no more is taken back. */
-  told: Type.Array(Type.Object({ name: ClaimName, draining: Type.Boolean() })),
-  services: Type.Array(Type.Object({ name: ClaimName, registration: LocalRegistration })),
+  told: Type.Array(Type.Object({ name: ClaimName, lifecycle: Lifecycle })),
+  services: Type.Array(
+    Type.Object({ name: ClaimName, registration: LocalRegistration, incarnation: Type.Integer({ minimum: 0 }) }),
+  ),
   verdicts: Type.Array(Type.Object({ service: Type.String(), check: Type.String(), status: CheckStatus })),
   files: Type.Array(Type.Object({ name: FileName, request: FileRequest })),
   configs: Type.Array(Type.Object({ value: EffectiveConfig, heardAtMs })),

@@ -36,6 +36,7 @@ type Told = Pick<SyncEvent & { type: "done" }, "session" | "instances">;
 export class Syncer implements AsyncDisposable {
   readonly #host: Host;
   readonly #client: ControlPlane;
+  readonly #owner: string;
   readonly #onChange: () => void;
   readonly #tasks: TaskGroup;
   readonly #trigger = new Trigger();
@@ -43,14 +44,15 @@ export class Syncer implements AsyncDisposable {
   readonly #connected: GaugeChild;
   #state: SyncState;
 
-  /** `onChange` is called after every step that changed the state. */
+  /** `owner`: the name under which it registers. `onChange` is called after every step that changed the state. */
   constructor(
     host: Host,
     client: ControlPlane,
-    options: { limits: SyncLimits; session: string | undefined; onChange: () => void },
+    options: { owner: string; limits: SyncLimits; session: string | undefined; onChange: () => void },
   ) {
     this.#host = host;
     this.#client = client;
+    this.#owner = options.owner;
     this.#onChange = options.onChange;
     this.#tasks = new TaskGroup(host.log);
     this.#state = startSync(options.limits, host.clock.monotonic(), options.session);
@@ -123,7 +125,9 @@ export class Syncer implements AsyncDisposable {
       this.#results.labels(failure).inc();
       const level = failure === "refused" ? "warn" : "debug";
       this.#host.log[level]({ effect: effect.type, key: effect.key, err: error }, messageOf(error));
-      this.dispatch({ type: "failed", effect, failure, detail: messageOf(error) });
+      const incarnation = error instanceof AppError ? error.extra["incarnation"] : undefined;
+      const theirs = typeof incarnation === "number" ? { incarnation } : {};
+      this.dispatch({ type: "failed", effect, failure, detail: messageOf(error), ...theirs });
     }
   }
 
@@ -140,7 +144,13 @@ export class Syncer implements AsyncDisposable {
       case "register":
         await registry.register(
           effect.name,
-          { ...effect.registration, probedBy: "agent", session: effect.session },
+          {
+            ...effect.registration,
+            probedBy: "agent",
+            owner: this.#owner,
+            incarnation: effect.incarnation,
+            session: effect.session,
+          },
           { signal },
         );
         return {};
@@ -148,7 +158,7 @@ export class Syncer implements AsyncDisposable {
         await registry.report(effect.name, effect.check, { status: effect.status, output: effect.output }, { signal });
         return {};
       case "deregister":
-        await registry.deregister(effect.name, { signal });
+        await registry.deregister(effect.name, { owner: this.#owner, signal });
         return {};
       case "inspect":
         return { instances: (await registry.instances(effect, { signal })).instances };
@@ -199,6 +209,7 @@ const MISSING: ReadonlySet<string> = new Set([
 export function failureOf(error: unknown): Failure {
   if (!(error instanceof AppError)) return "away";
   if (error.code === RegistryErrors.SESSION_NOT_FOUND.code) return "session";
+  if (error.code === RegistryErrors.CLAIM_OUTDATED.code) return "outdated";
   if (MISSING.has(error.code)) return "missing";
   return error.status >= 500 || error.status === 408 || error.status === 429 ? "away" : "refused";
 }

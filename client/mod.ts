@@ -1,10 +1,26 @@
 /** The typed client of the control API. Gateway, agent and program see the control plane through it only. */
-import { deadline, type Host } from "#base";
+import { deadline, messageOf, type Host } from "#base";
 import type { Frame } from "#http/frames";
 import type { EffectiveConfig, Published, Publish, ReleaseList, Release, Rollback, SetName } from "#config-server/api";
-import type { InstanceList, Registered, Registration, Report, ServiceDelta, ServiceList, Session } from "#registry/api";
+import type {
+  Batch,
+  BatchRegistered,
+  Deregistered,
+  Drain,
+  InstanceList,
+  LifecycleRequest,
+  Registered,
+  Registration,
+  Report,
+  ServiceDelta,
+  ServiceList,
+  ServicePolicy,
+  ServiceView,
+  Session,
+  Watcher,
+} from "#registry/api";
 import { errorFromProblem } from "./errors.ts";
-import { watchFrames, type WatchOptions } from "./stream.ts";
+import { watchFrames, type Acknowledgement, type WatchOptions } from "./stream.ts";
 import type { Transport, TransportRequest } from "./transport.ts";
 
 export * from "./errors.ts";
@@ -34,6 +50,21 @@ export interface ClientOptions {
   readonly transport: Transport;
   /** Bearer token; a function is asked at each call, so that a token may be renewed. */
   readonly token?: string | (() => string | undefined) | undefined;
+  /**
+   * A name of its own for who holds this client. Its watches of the catalog then acknowledge what they have taken over,
+   * and a drain waits for them.
+   */
+  readonly subscriber?: string | undefined;
+}
+
+/** What discovery is asked for; see `GET /v1/services/{service}/instances`. */
+export interface DiscoveryQuery {
+  readonly healthy?: boolean;
+  readonly filter?: string;
+  readonly subset?: string;
+  readonly near?: string;
+  readonly failover?: boolean;
+  readonly revision?: number;
 }
 
 const enc = encodeURIComponent;
@@ -52,11 +83,33 @@ export class Client {
     /** Registers or replaces an instance. `ifRevision`: only when its modRevision is this (0: not there yet). */
     register: (name: InstanceName, body: Registration, options: CallOptions & { ifRevision?: number } = {}) =>
       this.#call<Registered>("PUT", instancePath(name), body, options, ifMatch(options.ifRevision)),
-    deregister: (name: InstanceName, options: CallOptions = {}) =>
-      this.#call<{ revision: number }>("DELETE", instancePath(name), undefined, options),
-    /** Takes an instance out of rotation, or back, without touching its health. */
-    drain: (name: InstanceName, draining: boolean, options: CallOptions = {}) =>
-      this.#call<{ revision: number }>("PUT", instancePath(name, "/draining"), { draining }, options),
+    /** All in one revision, or none. */
+    registerBatch: (namespace: string, body: Batch, options: CallOptions = {}) =>
+      this.#call<BatchRegistered>("POST", `/v1/batches?namespace=${enc(namespace)}`, body, options),
+    /**
+     * `owner`: it is deregistered by its owner, and not by somebody else for good. `drainSeconds`: drains first, until
+     * every subscriber has seen it or so long.
+     */
+    deregister: (
+      name: InstanceName,
+      { owner, drainSeconds, ...options }: CallOptions & { owner?: string | undefined; drainSeconds?: number } = {},
+    ) => {
+      const query = new URLSearchParams();
+      if (owner !== undefined) query.set("owner", owner);
+      if (drainSeconds !== undefined) query.set("drain", String(drainSeconds));
+      const timeoutMs = CALL_TIMEOUT_MS + (drainSeconds ?? 0) * 1000;
+      const path = `${instancePath(name)}&${query.toString()}`;
+      return this.#call<Deregistered>("DELETE", path, undefined, { ...options, timeoutMs });
+    },
+    /** Says where an instance stands in its life, without touching its health. */
+    setLifecycle: (name: InstanceName, body: LifecycleRequest, options: CallOptions = {}) =>
+      this.#call<{ revision: number }>("PUT", instancePath(name, "/lifecycle"), body, options),
+    /** How far the news of a drain has come; answers when everyone has seen it, or after so long. */
+    drain: (name: InstanceName, waitSeconds: number, options: CallOptions = {}) =>
+      this.#call<Drain>("GET", `${instancePath(name, "/drain")}&wait=${waitSeconds}`, undefined, {
+        ...options,
+        timeoutMs: CALL_TIMEOUT_MS + waitSeconds * 1000,
+      }),
     /** Reports the verdict on one check. */
     report: (name: InstanceName, check: string, body: Report, options: CallOptions = {}) =>
       this.#call<{ revision: number }>("PUT", instancePath(name, `/checks/${enc(check)}`), body, options),
@@ -69,20 +122,21 @@ export class Client {
       this.#call<void>("DELETE", `/v1/sessions/${enc(session)}`, undefined, options),
     services: (namespace: string, options: CallOptions = {}) =>
       this.#call<ServiceList>("GET", `/v1/services?namespace=${enc(namespace)}`, undefined, options),
-    instances: (
-      service: { namespace: string; service: string },
-      options: CallOptions & { healthy?: boolean; revision?: number } = {},
-    ) => {
-      const query = new URLSearchParams({ namespace: service.namespace });
-      if (options.healthy !== undefined) query.set("healthy", String(options.healthy));
-      if (options.revision !== undefined) query.set("revision", String(options.revision));
-      return this.#call<InstanceList>(
-        "GET",
-        `/v1/services/${enc(service.service)}/instances?${query.toString()}`,
-        undefined,
-        options,
-      );
+    service: (service: { namespace: string; service: string }, options: CallOptions = {}) =>
+      this.#call<ServiceView>("GET", servicePath(service), undefined, options),
+    setPolicy: (service: { namespace: string; service: string }, body: ServicePolicy, options: CallOptions = {}) =>
+      this.#call<{ revision: number }>("PUT", servicePath(service, "/policy"), body, options),
+    instances: (service: { namespace: string; service: string }, options: CallOptions & DiscoveryQuery = {}) => {
+      const query = new URLSearchParams();
+      for (const name of ["healthy", "filter", "subset", "near", "failover", "revision"] as const) {
+        const value = options[name];
+        if (value !== undefined) query.set(name, String(value));
+      }
+      const path = `${servicePath(service, "/instances")}&${query.toString()}`;
+      return this.#call<InstanceList>("GET", path, undefined, options);
     },
+    watchers: (namespace: string, options: CallOptions = {}) =>
+      this.#call<{ watchers: Watcher[] }>("GET", `/v1/watches?namespace=${enc(namespace)}`, undefined, options),
     /**
      * The catalog of a namespace, or of the services named, as frames: snapshot frames (one service each), synced, then
      * deltas. Never ends by itself.
@@ -90,7 +144,10 @@ export class Client {
     watch: (query: { namespace: string; services?: readonly string[] }, options: StreamOptions) => {
       const search = new URLSearchParams({ namespace: query.namespace });
       for (const service of query.services ?? []) search.append("service", service);
-      return this.#watch<ServiceDelta>(`/v1/watch/services?${search.toString()}`, options);
+      const { subscriber } = this.#options;
+      if (subscriber !== undefined) search.set("subscriber", subscriber);
+      const path = `/v1/watch/services?${search.toString()}`;
+      return this.#watch<ServiceDelta>(path, options, subscriber === undefined ? undefined : this.#acknowledgement());
     },
   };
 
@@ -114,6 +171,31 @@ export class Client {
       this.#watch<EffectiveConfig>(`/v1/watch/config?${new URLSearchParams({ ...name }).toString()}`, options),
   };
 
+  /** Sends one at a time, and then the latest: what lies between is covered by it. */
+  #acknowledgement(): Acknowledgement {
+    let next: { watch: string; revision: number } | undefined;
+    let sending = false;
+    const send = async () => {
+      sending = true;
+      while (next) {
+        const { watch, revision } = next;
+        next = undefined;
+        await this.#call<void>("PUT", `/v1/watches/${enc(watch)}/seen`, { revision }, {}).catch((error: unknown) => {
+          // The server that waits for it goes on without us after a while, and says for whom it waited.
+          this.#host.log.debug({ err: error, revision }, `not acknowledged: ${messageOf(error)}`);
+        });
+      }
+      sending = false;
+    };
+    return {
+      isWaitedFor: ({ data }) => (data as ServiceDelta | undefined)?.instances.some(isDraining) ?? false,
+      send: (watch, revision) => {
+        next = { watch, revision };
+        if (!sending) void send();
+      },
+    };
+  }
+
   #headers(): Record<string, string> {
     const { token } = this.#options;
     const value = typeof token === "function" ? token() : token;
@@ -124,10 +206,10 @@ export class Client {
     method: TransportRequest["method"],
     path: string,
     body: unknown,
-    options: CallOptions,
+    options: CallOptions & { timeoutMs?: number },
     headers: Record<string, string> = {},
   ): Promise<T> {
-    using late = deadline(this.#host.clock, CALL_TIMEOUT_MS);
+    using late = deadline(this.#host.clock, options.timeoutMs ?? CALL_TIMEOUT_MS);
     const answer = await this.#options.transport.request({
       method,
       path,
@@ -140,7 +222,7 @@ export class Client {
     return (text === "" ? undefined : JSON.parse(text)) as T;
   }
 
-  #watch<Data>(path: string, options: StreamOptions): AsyncGenerator<Frame<Data>> {
+  #watch<Data>(path: string, options: StreamOptions, acknowledgement?: Acknowledgement): AsyncGenerator<Frame<Data>> {
     return watchFrames<Data>(this.#host, {
       transport: this.#options.transport,
       path,
@@ -148,8 +230,17 @@ export class Client {
       signal: options.signal,
       after: options.after,
       onState: options.onState,
+      acknowledgement,
     });
   }
+}
+
+function isDraining({ lifecycle }: { lifecycle: string }): boolean {
+  return lifecycle === "draining";
+}
+
+function servicePath({ namespace, service }: { namespace: string; service: string }, rest = ""): string {
+  return `/v1/services/${enc(service)}${rest}?namespace=${enc(namespace)}`;
 }
 
 function instancePath(name: InstanceName, rest = ""): string {

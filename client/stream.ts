@@ -3,7 +3,7 @@
  * A reader sees `reset` before any snapshot that replaces what it knew, so it never mixes two worlds.
  */
 import { fullJitter, messageOf, type Host } from "#base";
-import { FrameDecoder, type Frame } from "#http/frames";
+import { FrameDecoder, WATCH_ID_HEADER, type Frame } from "#http/frames";
 import { errorFromProblem } from "./errors.ts";
 import type { Transport } from "./transport.ts";
 
@@ -21,23 +21,46 @@ export interface WatchOptions {
   readonly after?: number | undefined;
   /** Told when the stream is cut and when it stands again. */
   readonly onState?: ((state: "connected" | "disconnected", error?: unknown) => void) | undefined;
+  readonly acknowledgement?: Acknowledgement | undefined;
+}
+
+/**
+ * Tells the server how far its reader has come: whenever the stream stands anew, and after a frame that somebody waits
+ * for. A frame counts as taken over when the reader asks for the next one.
+ */
+export interface Acknowledgement {
+  readonly isWaitedFor: (frame: Frame) => boolean;
+  /** Must not throw. `watch`: the stream's id at the server. */
+  readonly send: (watch: string, revision: number) => void;
 }
 
 /** Frames for as long as the signal lives; then it returns. Only `heartbeat`s are kept back from nobody. */
 export async function* watchFrames<Data>(host: Host, options: WatchOptions): AsyncGenerator<Frame<Data>> {
-  const { signal } = options;
+  const { signal, acknowledgement } = options;
   let last = options.after;
   // A snapshot under way is not a place to resume from; only a synced state is.
   let whole = options.after !== undefined;
   let attempt = 0;
+  let watch: string | undefined;
+  let owed = false;
+  const opened = (id: string | undefined) => {
+    watch = id;
+    owed = true;
+  };
   while (!signal.aborted) {
     try {
-      for await (const frame of readOnce<Data>(host, options, whole ? last : undefined)) {
+      for await (const frame of readOnce<Data>(host, options, { after: whole ? last : undefined, opened })) {
         attempt = 0;
         if (frame.event === "reset") whole = false;
         else if (frame.event === "synced") whole = true;
         last = frame.revision;
         yield frame;
+        if (!acknowledgement || watch === undefined) continue;
+        owed ||= acknowledgement.isWaitedFor(frame);
+        if (!owed || !whole) continue;
+        acknowledgement.send(watch, frame.revision);
+        // The frames of one revision are stamped with the one before, and a heartbeat closes them.
+        if (frame.event === "heartbeat") owed = false;
       }
       options.onState?.("disconnected");
     } catch (error) {
@@ -54,7 +77,11 @@ export async function* watchFrames<Data>(host: Host, options: WatchOptions): Asy
   }
 }
 
-async function* readOnce<Data>(host: Host, options: WatchOptions, after?: number): AsyncGenerator<Frame<Data>> {
+async function* readOnce<Data>(
+  host: Host,
+  options: WatchOptions,
+  { after, opened }: { after: number | undefined; opened: (watch: string | undefined) => void },
+): AsyncGenerator<Frame<Data>> {
   const cut = new AbortController();
   const signal = AbortSignal.any([options.signal, cut.signal]);
   let cancel = () => {};
@@ -75,6 +102,7 @@ async function* readOnce<Data>(host: Host, options: WatchOptions, after?: number
       signal,
     });
     if (answer.status !== 200) throw errorFromProblem(answer.status, await answer.text());
+    opened(answer.header(WATCH_ID_HEADER));
     options.onState?.("connected");
     const decoder = new FrameDecoder();
     for await (const chunk of answer.stream()) {

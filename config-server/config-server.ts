@@ -198,7 +198,7 @@ export class ConfigServer {
       const leftMs = deadlineMs - clock.monotonic();
       // The waiter stands before the look, so news between the two is not missed.
       const look = new AbortController();
-      const next = this.hub.next(setId(name), Math.max(0, leftMs), AbortSignal.any([signal, look.signal]));
+      const next = this.hub.next([setId(name)], Math.max(0, leftMs), AbortSignal.any([signal, look.signal]));
       const effective = this.effective(name);
       if (effective.releaseKey !== known) {
         look.abort();

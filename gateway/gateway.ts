@@ -299,8 +299,8 @@ function slim({
   port,
   protocol,
   weight,
-  draining,
+  lifecycle,
   status,
 }: LastGood["instances"][string][number]) {
-  return { namespace, service, id, address, port, protocol, weight, draining, status };
+  return { namespace, service, id, address, port, protocol, weight, lifecycle, status };
 }

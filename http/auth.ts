@@ -10,6 +10,9 @@ export const ACTIONS = [
   "registry:write",
   "config:read",
   "config:publish",
+  "locks:read",
+  "locks:write",
+  "locks:break",
   "access:manage",
   "operations:read",
 ] as const;
@@ -21,8 +24,8 @@ export type Role = (typeof ROLES)[number];
 /** What each role may do. An agent lives on a service's host, so it registers and reads but never publishes. */
 const ALLOWED: Record<Role, readonly Action[]> = {
   operator: ACTIONS,
-  agent: ["registry:read", "registry:write", "config:read"],
-  reader: ["registry:read", "config:read", "operations:read"],
+  agent: ["registry:read", "registry:write", "config:read", "locks:read", "locks:write"],
+  reader: ["registry:read", "config:read", "locks:read", "operations:read"],
 };
 
 export interface Principal {

@@ -18,6 +18,9 @@ export interface Frame<Data = unknown> {
   readonly data?: Data;
 }
 
+/** Of the answer to a watch: its id, by which the reader acknowledges what it has taken over. */
+export const WATCH_ID_HEADER = "x-posthouse-watch";
+
 /** Longest frame a reader accepts, in characters: a catalog page of a thousand instances, many times over. */
 export const FRAME_CHARS_MAX = 16 * 1024 * 1024;
 

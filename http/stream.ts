@@ -4,8 +4,8 @@
  */
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
-import type { CounterChild, GaugeChild, Host } from "#base";
-import { encodeFrame } from "./frames.ts";
+import { randomId, type CounterChild, type GaugeChild, type Host } from "#base";
+import { encodeFrame, WATCH_ID_HEADER } from "./frames.ts";
 import { HttpErrors } from "./problem.ts";
 
 /** Frames kept for resuming, and their bytes: minutes of a busy catalog, and a bound on memory. */
@@ -19,6 +19,10 @@ export const HEARTBEAT_MS = 10_000;
 const SNAPSHOT_STALL_MS_MAX = 30_000;
 /** Times that a snapshot is sent anew because the ring passed it meanwhile, before the subscriber is dropped. */
 const SNAPSHOT_TRIES_MAX = 3;
+
+/** Milliseconds that a subscriber which acknowledges is still waited for once its stream was cut: it is coming back. */
+export const SUBSCRIBER_GRACE_MS = 10_000;
+const WATCH_ID_BYTES = 8;
 
 export interface Delta {
   /** Whoever subscribes to any of these hears of it. */
@@ -39,6 +43,21 @@ export interface Subscription {
   readonly since?: (revision: number) => Iterable<unknown>;
   /** Told once, when the subscriber has gone. */
   readonly onEnd?: () => void;
+  /** The reader's own name, when it acknowledges what it has taken over. */
+  readonly subscriber?: string | undefined;
+  /** Whose token it came with. */
+  readonly principal?: string;
+}
+
+/** One open watch, for operators. Revisions are those of the hub; `seenRevision` is 0 before an acknowledgement. */
+export interface WatcherInfo {
+  readonly id: string;
+  readonly subscriber?: string;
+  readonly principal: string;
+  readonly topics: readonly string[];
+  readonly since: string;
+  readonly sentRevision: number;
+  readonly seenRevision: number;
 }
 
 interface RingFrame {
@@ -51,13 +70,27 @@ class Subscriber {
   /** Up to where this reader was sent everything. */
   cursor = 0;
   live = false;
+  /** Up to where it said that it has taken everything over. */
+  seen = 0;
+  readonly id: string;
+  readonly sinceMs: number;
   readonly subscription: Subscription;
   readonly raw: ServerResponse;
 
-  constructor(subscription: Subscription, raw: ServerResponse) {
+  constructor(id: string, sinceMs: number, subscription: Subscription, raw: ServerResponse) {
+    this.id = id;
+    this.sinceMs = sinceMs;
     this.subscription = subscription;
     this.raw = raw;
   }
+}
+
+/** One that acknowledges and was cut off: what it goes by meanwhile, it has from before. */
+interface Departed {
+  readonly subscriber: string;
+  readonly topics: readonly string[];
+  readonly seen: number;
+  readonly cancel: () => void;
 }
 
 /** One kind of watch, such as the catalog. Revisions only grow. */
@@ -68,7 +101,11 @@ export class WatchHub implements AsyncDisposable {
   #floor: number | undefined;
   #revision = 0;
   readonly #byTopic = new Map<string, Set<Subscriber>>();
-  readonly #all = new Set<Subscriber>();
+  /** By id. */
+  readonly #all = new Map<string, Subscriber>();
+  /** By name and topics. */
+  readonly #departed = new Map<string, Departed>();
+  readonly #seenListeners = new Set<() => void>();
   #cancelHeartbeat = () => {};
   readonly #host: Host;
   readonly #subscribers: GaugeChild;
@@ -108,7 +145,7 @@ export class WatchHub implements AsyncDisposable {
     this.#ringBytes = 0;
     this.#floor = revision;
     this.#revision = revision;
-    for (const subscriber of this.#all) if (subscriber.live) void this.#start(subscriber, true);
+    for (const subscriber of this.#all.values()) if (subscriber.live) void this.#start(subscriber, true);
     for (const topic of this.#waiters.keys()) this.#wakeWaiters(topic);
   }
 
@@ -145,25 +182,77 @@ export class WatchHub implements AsyncDisposable {
     this.#trim();
   }
 
-  /** Resolves true at the next publication on the topic, false when `ms` passed or the signal aborted first. */
-  next(topic: string, ms: number, signal: AbortSignal): Promise<boolean> {
+  /** Resolves true at the next publication on any of the topics, false when `ms` passed or the signal aborted first. */
+  next(topics: readonly string[], ms: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
-      const waiters = this.#waiters.get(topic) ?? new Set();
-      this.#waiters.set(topic, waiters);
       const done = (news: boolean) => {
         cancel();
         signal.removeEventListener("abort", stop);
-        waiters.delete(wake);
-        if (waiters.size === 0) this.#waiters.delete(topic);
+        for (const topic of topics) {
+          const waiters = this.#waiters.get(topic);
+          waiters?.delete(wake);
+          if (waiters?.size === 0) this.#waiters.delete(topic);
+        }
         resolve(news);
       };
       const wake = () => done(true);
       const stop = () => done(false);
       const cancel = this.#host.clock.after(ms, stop);
-      waiters.add(wake);
+      for (const topic of topics) {
+        const waiters = this.#waiters.get(topic) ?? new Set();
+        this.#waiters.set(topic, waiters.add(wake));
+      }
       if (signal.aborted || this.#closed) stop();
       else signal.addEventListener("abort", stop, { once: true });
     });
+  }
+
+  /** Notes that a watch has taken over everything up to a revision; false when there is no such watch here. */
+  acknowledge(id: string, revision: number): boolean {
+    const subscriber = this.#all.get(id);
+    if (!subscriber) return false;
+    if (revision > subscriber.seen) {
+      subscriber.seen = revision;
+      this.#tellSeen();
+    }
+    return true;
+  }
+
+  /** Names of those that acknowledge, are or were just now subscribed to any of the topics, and have not come so far. */
+  unseen(topics: readonly string[], revision: number): string[] {
+    const names = new Set<string>();
+    for (const topic of topics) {
+      for (const { subscription, seen } of this.#byTopic.get(topic) ?? []) {
+        if (subscription.subscriber !== undefined && seen < revision) names.add(subscription.subscriber);
+      }
+    }
+    for (const { subscriber, topics: theirs, seen } of this.#departed.values()) {
+      if (seen < revision && theirs.some((topic) => topics.includes(topic))) names.add(subscriber);
+    }
+    return [...names].sort();
+  }
+
+  /** Called when `unseen` may have become less. */
+  onSeen(listener: () => void): () => void {
+    this.#seenListeners.add(listener);
+    return () => void this.#seenListeners.delete(listener);
+  }
+
+  /** Open watches on any of the topics, or all of them. */
+  *watchers(topics?: readonly string[]): Iterable<WatcherInfo> {
+    for (const { id, subscription, sinceMs, cursor, live, seen } of this.#all.values()) {
+      if (topics && !subscription.topics.some((topic) => topics.includes(topic))) continue;
+      yield {
+        id,
+        ...(subscription.subscriber === undefined ? {} : { subscriber: subscription.subscriber }),
+        principal: subscription.principal ?? "",
+        topics: subscription.topics,
+        since: new Date(sinceMs).toISOString(),
+        // A live reader was sent all there is on its topics, also where nothing of it concerned them.
+        sentRevision: live ? this.#revision : cursor,
+        seenRevision: seen,
+      };
+    }
   }
 
   /** Takes the reply over and streams until the reader goes or the hub closes. */
@@ -173,14 +262,17 @@ export class WatchHub implements AsyncDisposable {
     const { raw } = reply;
     // Headers set by hooks (the trace) go out with ours; hijacked replies do not send them by themselves.
     for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) raw.setHeader(name, value);
+    const id = randomId(this.#host.random, WATCH_ID_BYTES);
     raw.writeHead(200, {
+      [WATCH_ID_HEADER]: id,
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-store",
       "x-accel-buffering": "no",
     });
     raw.flushHeaders();
-    const subscriber = new Subscriber(subscription, raw);
-    this.#all.add(subscriber);
+    const subscriber = new Subscriber(id, this.#host.clock.now(), subscription, raw);
+    this.#all.set(id, subscriber);
+    this.#back(subscription);
     for (const topic of subscription.topics) {
       const set = this.#byTopic.get(topic) ?? new Set();
       this.#byTopic.set(topic, set.add(subscriber));
@@ -195,7 +287,9 @@ export class WatchHub implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#cancelHeartbeat();
-    for (const subscriber of this.#all) {
+    for (const { cancel } of this.#departed.values()) cancel();
+    this.#departed.clear();
+    for (const subscriber of this.#all.values()) {
       this.#forget(subscriber);
       subscriber.raw.end();
     }
@@ -224,11 +318,11 @@ export class WatchHub implements AsyncDisposable {
       if (attempt > 0) this.#write(subscriber, encodeFrame({ event: "reset", revision }));
       const pieces = [...subscriber.subscription.snapshot()];
       for (const data of pieces) {
-        if (!this.#all.has(subscriber)) return;
+        if (!this.#all.has(subscriber.id)) return;
         const room = subscriber.raw.write(encodeFrame({ event: "snapshot", revision, data }));
         if (!room && !(await this.#drained(subscriber.raw))) return this.#drop(subscriber);
       }
-      if (!this.#all.has(subscriber)) return;
+      if (!this.#all.has(subscriber.id)) return;
       this.#write(subscriber, encodeFrame({ event: "synced", revision }));
       subscriber.cursor = revision;
       if (this.#floor === undefined || revision >= this.#floor) {
@@ -246,7 +340,7 @@ export class WatchHub implements AsyncDisposable {
       const frame = this.#ring[i] as RingFrame;
       if (frame.topics.some((topic) => topics.has(topic))) this.#write(subscriber, frame.bytes);
     }
-    return this.#all.has(subscriber);
+    return this.#all.has(subscriber.id);
   }
 
   /** Whether the reader took what waited, within its time. */
@@ -266,14 +360,14 @@ export class WatchHub implements AsyncDisposable {
   }
 
   #goLive(subscriber: Subscriber): void {
-    if (!this.#all.has(subscriber)) return;
+    if (!this.#all.has(subscriber.id)) return;
     subscriber.live = true;
     subscriber.cursor = this.#revision;
     this.#write(subscriber, encodeFrame({ event: "heartbeat", revision: this.#revision }));
   }
 
   #write(subscriber: Subscriber, bytes: Uint8Array): void {
-    if (!this.#all.has(subscriber)) return;
+    if (!this.#all.has(subscriber.id)) return;
     subscriber.raw.write(bytes);
     if (subscriber.raw.writableLength > BACKLOG_BYTES_MAX) this.#drop(subscriber);
   }
@@ -285,7 +379,8 @@ export class WatchHub implements AsyncDisposable {
   }
 
   #forget(subscriber: Subscriber): void {
-    if (!this.#all.delete(subscriber)) return;
+    if (!this.#all.delete(subscriber.id)) return;
+    this.#gone(subscriber);
     for (const topic of subscriber.subscription.topics) {
       const set = this.#byTopic.get(topic);
       set?.delete(subscriber);
@@ -293,6 +388,28 @@ export class WatchHub implements AsyncDisposable {
     }
     this.#subscribers.set(this.#all.size);
     subscriber.subscription.onEnd?.();
+  }
+
+  #gone({ subscription: { subscriber, topics }, seen }: Subscriber): void {
+    if (subscriber === undefined || this.#closed) return;
+    const key = `${subscriber} ${topics.join(" ")}`;
+    this.#departed.get(key)?.cancel();
+    const cancel = this.#host.clock.after(SUBSCRIBER_GRACE_MS, () => {
+      this.#departed.delete(key);
+      this.#tellSeen();
+    });
+    this.#departed.set(key, { subscriber, topics, seen, cancel });
+  }
+
+  #back({ subscriber, topics }: Subscription): void {
+    if (subscriber === undefined) return;
+    const key = `${subscriber} ${topics.join(" ")}`;
+    this.#departed.get(key)?.cancel();
+    this.#departed.delete(key);
+  }
+
+  #tellSeen(): void {
+    for (const listener of this.#seenListeners) listener();
   }
 
   #wakeWaiters(topic: string): void {
@@ -315,7 +432,7 @@ export class WatchHub implements AsyncDisposable {
   #beat(): void {
     this.#cancelHeartbeat = this.#host.clock.after(HEARTBEAT_MS, () => {
       const bytes = encodeFrame({ event: "heartbeat", revision: this.#revision });
-      for (const subscriber of this.#all) if (subscriber.live) this.#write(subscriber, bytes);
+      for (const subscriber of this.#all.values()) if (subscriber.live) this.#write(subscriber, bytes);
       this.#beat();
     });
   }

@@ -1,5 +1,6 @@
 /** The registry: who is where, and is it well. */
 export * from "./api.ts";
+export { Drains } from "./drains.ts";
 export { Members } from "./members.ts";
 export { registryPlugin } from "./plugin.ts";
 export { Prober } from "./prober.ts";

@@ -1,29 +1,49 @@
 /** The registry's routes. Translates, decides nothing. */
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyReply } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
 import { worstOf } from "#health/core";
 import { HttpErrors, lastEventId } from "#http";
 import {
+  Batch,
+  BatchRegistered,
   Changed,
   CheckStatus,
-  Draining,
+  Deregistered,
+  Drain,
+  DRAIN_SECONDS,
+  DRAIN_SECONDS_MAX,
+  Filter,
   Health,
   Id,
   Instance,
   InstanceList,
+  LifecycleRequest,
   Name,
   Namespace,
   Registered,
   RegistryErrors,
   Registration,
   Report,
+  Seen,
   ServiceList,
+  ServicePolicy,
+  ServiceView,
   Session,
   SessionRequest,
+  WatcherList,
 } from "./api.ts";
+import { parseFilter, type Predicate } from "./core/selector.ts";
+import type { Drains } from "./drains.ts";
 import { namespaceTopic, type Registry, serviceTopic } from "./registry.ts";
 
+/** Seconds that a long poll may be held: within the patience of the proxies in between. */
+const WAIT_SECONDS_MAX = 60;
+const Wait = Type.Integer({
+  minimum: 0,
+  maximum: WAIT_SECONDS_MAX,
+  description: "Seconds to wait for another answer.",
+});
 /** Services that one watch may name; more watch the namespace. */
 const SERVICES_PER_WATCH_MAX = 256;
 
@@ -36,7 +56,7 @@ const Conditions = Type.Object({
 const SessionParams = Type.Object({ session: Type.String({ minLength: 1, maxLength: 128 }) });
 const DEFAULT_NAMESPACE = "default";
 
-export function registryPlugin(untyped: FastifyInstance, registry: Registry): void {
+export function registryPlugin(untyped: FastifyInstance, registry: Registry, drains: Drains): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
   const read = { action: "registry:read" } as const;
   const write = { action: "registry:write" } as const;
@@ -57,12 +77,87 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry): vo
   );
 
   app.get(
+    "/v1/services/:service",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "One service: its counts, whether it is in panic, and its policy",
+        params: Type.Object({ service: Name }),
+        querystring: InNamespace,
+        response: { 200: ServiceView },
+      },
+    },
+    ({ params: { service }, query: { namespace = DEFAULT_NAMESPACE } }) => {
+      revisionOf(registry);
+      const { catalog } = registry;
+      if (catalog.size(namespace, service) === 0 && !catalog.hasPolicy(namespace, service)) {
+        throw unknownService(namespace, service);
+      }
+      const policy = catalog.policy(namespace, service);
+      return { ...catalog.summary(namespace, service), ...catalog.panic(namespace, service), policy };
+    },
+  );
+
+  app.put(
+    "/v1/services/:service/policy",
+    {
+      config: write,
+      schema: {
+        tags,
+        summary: "Set what holds for a service as a whole: default checks, panic threshold, fallback, subsets, hints",
+        params: Type.Object({ service: Name }),
+        querystring: InNamespace,
+        body: ServicePolicy,
+        response: { 200: Changed },
+      },
+    },
+    ({ params: { service }, query: { namespace = DEFAULT_NAMESPACE }, body }) =>
+      registry.setPolicy({ namespace, service }, body),
+  );
+
+  app.delete(
+    "/v1/services/:service/policy",
+    {
+      config: write,
+      schema: {
+        tags,
+        summary: "Go back to the defaults for a service",
+        params: Type.Object({ service: Name }),
+        querystring: InNamespace,
+        response: { 200: Changed },
+      },
+    },
+    ({ params: { service }, query: { namespace = DEFAULT_NAMESPACE } }) => {
+      if (!registry.catalog.hasPolicy(namespace, service)) {
+        throw RegistryErrors.POLICY_NOT_FOUND(`Service "${service}" of namespace "${namespace}" has no policy.`);
+      }
+      return registry.setPolicy({ namespace, service }, undefined);
+    },
+  );
+
+  app.post(
+    "/v1/batches",
+    {
+      config: write,
+      schema: {
+        tags,
+        summary: "Register several instances in one revision, or none of them",
+        querystring: InNamespace,
+        body: Batch,
+        response: { 200: BatchRegistered },
+      },
+    },
+    ({ query: { namespace = DEFAULT_NAMESPACE }, body }) => registry.registerBatch(namespace, body),
+  );
+
+  app.get(
     "/v1/services/:service/instances",
     {
       config: read,
       schema: {
         tags,
-        summary: "Instances of a service",
+        summary: "Discover: instances of a service; with If-None-Match and wait, a long poll that answers 304",
         params: Type.Object({ service: Name }),
         querystring: Type.Object(
           {
@@ -72,32 +167,55 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry): vo
             ),
             status: Type.Optional(CheckStatus),
             tag: Type.Optional(Type.Array(Type.String(), { description: "Has all of these tags." })),
+            filter: Type.Optional(Filter),
+            subset: Type.Optional(Type.Unsafe<string>({ ...Name, description: "Of the service's policy." })),
+            near: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: "This zone's come first." })),
+            failover: Type.Optional(
+              Type.Boolean({
+                description:
+                  "Answer with the first that is not in panic: this zone, all zones, the service's fallback. `from` says which.",
+              }),
+            ),
             revision: Type.Optional(Type.Integer({ minimum: 0, description: "Wait until this revision is seen." })),
+            wait: Type.Optional(Wait),
           },
           { additionalProperties: false },
         ),
-        response: { 200: InstanceList },
+        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: 256 })) }),
+        response: { 200: InstanceList, 304: Type.Null() },
       },
     },
     async (request, reply) => {
-      const { namespace = DEFAULT_NAMESPACE, healthy, status, tag = [], revision } = request.query;
-      if (revision !== undefined) await registry.waitFor(revision);
-      const instances = registry.catalog
-        .instances(namespace, request.params.service)
-        .filter(
-          (instance) =>
-            (healthy === undefined || isHealthy(instance) === healthy) &&
-            (status === undefined || instance.status === status) &&
-            tag.every((wanted) => instance.tags.includes(wanted)),
-        );
-      if (instances.length === 0 && registry.catalog.size(namespace, request.params.service) === 0) {
-        throw RegistryErrors.SERVICE_NOT_FOUND(
-          `Nobody has registered service "${request.params.service}" in namespace "${namespace}".`,
-        );
+      const { service } = request.params;
+      const { namespace = DEFAULT_NAMESPACE, revision, wait = 0, healthy, near, failover = false } = request.query;
+      const signal = whileConnected(reply);
+      if (revision !== undefined) await registry.waitFor(revision, signal);
+      revisionOf(registry);
+      const matches = matchesOf(registry, { namespace, service }, request.query);
+      const sent = request.headers["if-none-match"];
+      const etag = sent?.replace(/^W\//, "").replaceAll('"', "");
+      const absent = registry.catalog.size(namespace, service) === 0;
+      const found = await registry.discover(
+        { namespace, service, matches, healthy, near, failover },
+        // Nobody there yet: a reader that may wait is answered when somebody comes.
+        { etag: etag ?? (absent && wait > 0 ? "0" : undefined), waitMs: wait * 1000, signal },
+      );
+      if (!found && etag !== undefined) return reply.code(304).header("etag", sent).send(null);
+      if (!found || (found.instances.length === 0 && registry.catalog.size(namespace, service) === 0)) {
+        throw unknownService(namespace, service);
       }
-      const seen = revisionOf(registry);
-      void reply.header("x-posthouse-revision", String(seen));
-      return { revision: seen, instances };
+      const { instances, panic, reason, from } = found;
+      return reply
+        .header("etag", `W/"${found.etag}"`)
+        .header("cache-control", "no-cache")
+        .header("x-posthouse-revision", String(found.revision))
+        .send({
+          revision: found.revision,
+          instances: [...instances],
+          panic,
+          ...(reason === undefined ? {} : { reason }),
+          ...(from === undefined ? {} : { from }),
+        });
     },
   );
 
@@ -148,32 +266,70 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry): vo
       config: write,
       schema: {
         tags,
-        summary: "Deregister an instance",
+        summary: "Deregister an instance, at once or after a drain",
         params: InstanceParams,
-        querystring: InNamespace,
+        querystring: Type.Object(
+          {
+            ...InNamespace.properties,
+            owner: Type.Optional(
+              Type.String({ minLength: 1, maxLength: 128, description: "Its own owner takes it back." }),
+            ),
+            drain: Type.Optional(
+              Type.Integer({
+                minimum: 0,
+                maximum: DRAIN_SECONDS_MAX,
+                description: "Drain first, until every subscriber has seen it or so many seconds.",
+              }),
+            ),
+          },
+          { additionalProperties: false },
+        ),
         headers: Conditions,
-        response: { 200: Changed },
+        response: { 200: Deregistered },
       },
     },
-    ({ params, query: { namespace = DEFAULT_NAMESPACE }, headers }) =>
-      registry.deregister({ ...params, namespace }, condition(headers)),
+    ({ params, query: { namespace = DEFAULT_NAMESPACE, owner, drain = 0 }, headers }, reply) => {
+      const name = { ...params, namespace };
+      const ifRevision = condition(headers);
+      if (drain === 0) return registry.deregister(name, { ifRevision, owner });
+      return drains.deregister(name, { ifRevision, owner, drainMs: drain * 1000, signal: whileConnected(reply) });
+    },
   );
 
   app.put(
-    "/v1/services/:service/instances/:id/draining",
+    "/v1/services/:service/instances/:id/lifecycle",
     {
       config: write,
       schema: {
         tags,
-        summary: "Take an instance out of rotation, or back",
+        summary: "Say where an instance stands in its life: take it out of rotation, or back",
         params: InstanceParams,
         querystring: InNamespace,
-        body: Draining,
+        body: LifecycleRequest,
         response: { 200: Changed },
       },
     },
-    ({ params, query: { namespace = DEFAULT_NAMESPACE }, body }) =>
-      registry.drain({ ...params, namespace }, body.draining),
+    ({ params, query: { namespace = DEFAULT_NAMESPACE }, body: { lifecycle, deadlineSeconds = DRAIN_SECONDS } }) =>
+      registry.setLifecycle({ ...params, namespace }, lifecycle, deadlineSeconds * 1000),
+  );
+
+  app.get(
+    "/v1/services/:service/instances/:id/drain",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "How far the news of a drain has come; waits for it",
+        params: InstanceParams,
+        querystring: Type.Object(
+          { ...InNamespace.properties, wait: Type.Optional(Wait) },
+          { additionalProperties: false },
+        ),
+        response: { 200: Drain },
+      },
+    },
+    ({ params, query: { namespace = DEFAULT_NAMESPACE, wait = 0 } }, reply) =>
+      drains.wait({ ...params, namespace }, wait * 1000, whileConnected(reply)),
   );
 
   app.get(
@@ -272,6 +428,12 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry): vo
             service: Type.Optional(
               Type.Array(Name, { maxItems: SERVICES_PER_WATCH_MAX, description: "Only these; absent: all." }),
             ),
+            subscriber: Type.Optional(
+              Type.Unsafe<string>({
+                ...Id,
+                description: "The reader's own name; it then acknowledges, and drains wait for it.",
+              }),
+            ),
           },
           { additionalProperties: false },
         ),
@@ -279,20 +441,87 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry): vo
       },
     },
     (request, reply) => {
-      const { namespace = DEFAULT_NAMESPACE, service } = request.query;
+      const { namespace = DEFAULT_NAMESPACE, service, subscriber } = request.query;
       revisionOf(registry);
       registry.hub.attach(reply, {
+        subscriber,
+        principal: request.principal?.name ?? "",
         topics: service ? service.map((name) => serviceTopic(namespace, name)) : [namespaceTopic(namespace)],
         after: lastEventId(request.headers),
         snapshot: () => registry.snapshot(namespace, service),
       });
     },
   );
+
+  app.get(
+    "/v1/watches",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "Who watches what at this server, sent and acknowledged up to which revision",
+        querystring: Type.Object(
+          { ...InNamespace.properties, service: Type.Optional(Name) },
+          { additionalProperties: false },
+        ),
+        response: { 200: WatcherList },
+      },
+    },
+    ({ query: { namespace = DEFAULT_NAMESPACE, service } }) => {
+      const all = namespaceTopic(namespace);
+      const watchers = [...registry.hub.watchers(service ? [serviceTopic(namespace, service), all] : undefined)];
+      const ofNamespace = watchers.filter(({ topics }) => topics.some((topic) => topic.startsWith(`${namespace}/`)));
+      return { watchers: ofNamespace.map((watcher) => ({ ...watcher, topics: [...watcher.topics] })) };
+    },
+  );
+
+  app.put(
+    "/v1/watches/:watch/seen",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "Acknowledge: everything up to a revision has been taken over",
+        params: Type.Object({ watch: Type.String({ pattern: "^[0-9a-f]{16}$", description: "x-posthouse-watch." }) }),
+        body: Seen,
+        response: { 204: Type.Null() },
+      },
+    },
+    async ({ params: { watch }, body: { revision } }, reply) => {
+      if (!registry.hub.acknowledge(watch, revision)) {
+        throw RegistryErrors.WATCH_NOT_FOUND(
+          `This server has no open watch "${watch}". Acknowledge at the server that the watch is open at.`,
+        );
+      }
+      return reply.code(204).send(null);
+    },
+  );
 }
 
-/** Whether consumers should send it requests. */
-function isHealthy(instance: Instance): boolean {
-  return (instance.status === "passing" || instance.status === "warning") && !instance.draining;
+/** Aborts when the caller is gone, so that nothing is waited for in vain. */
+function whileConnected({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  raw.on("close", () => gone.abort(new Error("the caller has gone")));
+  return gone.signal;
+}
+
+function unknownService(namespace: string, service: string) {
+  return RegistryErrors.SERVICE_NOT_FOUND(`Nobody has registered service "${service}" in namespace "${namespace}".`);
+}
+
+/** @throws REGISTRY_FILTER_INVALID, REGISTRY_SUBSET_NOT_FOUND */
+function matchesOf(
+  registry: Registry,
+  name: { namespace: string; service: string },
+  query: { status?: CheckStatus; tag?: string[]; filter?: string; subset?: string },
+): Predicate[] {
+  const { status, tag = [], filter, subset } = query;
+  const matches: Predicate[] = [];
+  if (status !== undefined) matches.push((instance) => instance.status === status);
+  if (tag.length > 0) matches.push(({ tags }) => tag.every((wanted) => tags.includes(wanted)));
+  if (filter !== undefined) matches.push(parseFilter(filter));
+  if (subset !== undefined) matches.push(registry.subset(name, subset));
+  return matches;
 }
 
 /** The catalog's revision. @throws HTTP_UNAVAILABLE before the first listing: half a catalog is worse than none. */

@@ -8,19 +8,50 @@ import { commit, type Store, StoreErrors, View } from "#store";
 import {
   INSTANCES_PER_SERVICE_MAX,
   RegistryErrors,
+  type Batch,
+  type BatchRegistered,
   type CheckView,
+  type Lifecycle,
   type Registered,
   type Registration,
   type Report,
   type ServiceDelta,
+  type ServicePolicy,
   type Session,
 } from "./api.ts";
 import { Catalog } from "./core/catalog.ts";
-import { deregisterInstance, notFound, registerInstance, reportVerdict, setDraining } from "./core/commands.ts";
-import { instanceKey, REGISTRY_PREFIX, verdictKey, verdictsPrefix, type InstanceName } from "./core/keys.ts";
+import {
+  deregisterInstance,
+  notFound,
+  readsToRegister,
+  registerBatch,
+  registerInstance,
+  reportVerdict,
+  setLifecycle,
+  setPolicy,
+} from "./core/commands.ts";
+import { discover, type Discovered, type DiscoveryRequest } from "./core/discovery.ts";
+import {
+  instanceKey,
+  policyKey,
+  REGISTRY_PREFIX,
+  tombstoneKey,
+  verdictKey,
+  verdictsPrefix,
+  type InstanceName,
+  type ServiceName,
+} from "./core/keys.ts";
+import { parseFilter, type Predicate } from "./core/selector.ts";
+import { SharedLease } from "./shared-lease.ts";
 
 /** Milliseconds that a reader waits for the revision it asked for before it is told that we lag. */
 const REVISION_WAIT_MS_MAX = 5_000;
+
+/**
+ * Seconds for which a deregistered claim is kept out. By whoever else: a day, so that a host which was cut off does not
+ * bring it back. By its owner: what was still under way then has long arrived.
+ */
+const TOMBSTONE_SECONDS = { byOwner: 600, byOthers: 86_400 };
 
 /** The topic of one service, and the one of a whole namespace. */
 export function serviceTopic(namespace: string, service: string): string {
@@ -36,6 +67,7 @@ export class Registry {
   readonly #host: Host;
   readonly #store: Store;
   readonly #view: View;
+  readonly #tombstones: { readonly byOwner: SharedLease; readonly byOthers: SharedLease };
   /** What the last probe or report said, for people. Kept here only: text does not belong in replicated state. */
   readonly #outputs = new Map<string, string>();
   readonly #listeners = new Set<(deltas: readonly ServiceDelta[]) => void>();
@@ -44,6 +76,10 @@ export class Registry {
     this.#host = host;
     this.#store = store;
     this.hub = new WatchHub(host, "services");
+    this.#tombstones = {
+      byOwner: new SharedLease(host, store, TOMBSTONE_SECONDS.byOwner),
+      byOthers: new SharedLease(host, store, TOMBSTONE_SECONDS.byOthers),
+    };
     const flips = host.metrics.counter({
       name: "posthouse_registry_changes_total",
       help: "Revisions that changed the catalog.",
@@ -52,12 +88,12 @@ export class Registry {
       name: "registry",
       prefix: REGISTRY_PREFIX,
       reset: (entries, revision) => {
-        this.catalog.reset(entries);
+        this.catalog.reset(entries, revision);
         this.hub.reset(revision);
         this.#tell([]);
       },
       apply: ({ events, revision }) => {
-        const deltas = this.catalog.apply(events);
+        const deltas = this.catalog.apply(events, revision);
         this.hub.publish(
           revision,
           deltas.map((data) => ({
@@ -112,30 +148,114 @@ export class Registry {
     }
   }
 
-  /** @throws REGISTRY_REVISION_MISMATCH, REGISTRY_SESSION_NOT_FOUND, REGISTRY_SERVICE_FULL, REGISTRY_CHECK_INVALID */
+  /**
+   * @throws REGISTRY_REVISION_MISMATCH, REGISTRY_SESSION_NOT_FOUND, REGISTRY_SERVICE_FULL, REGISTRY_CHECK_INVALID,
+   * REGISTRY_REGISTRATION_INVALID, REGISTRY_OWNED_BY_ANOTHER, REGISTRY_CLAIM_OUTDATED
+   */
   async register(name: InstanceName, registration: Registration, ifRevision?: number): Promise<Registered> {
-    const { namespace, service } = name;
-    if (this.catalog.size(namespace, service) >= INSTANCES_PER_SERVICE_MAX && !this.catalog.instance(name)) {
-      throw RegistryErrors.SERVICE_FULL(
-        `Service "${service}" has ${INSTANCES_PER_SERVICE_MAX} instances, the most there may be. Deregister some first.`,
-      );
-    }
-    const { result, revision } = await this.#commit(name, registration.session, (known) =>
-      registerInstance(known, { name, registration, ifRevision }),
+    this.#checkRoom([name]);
+    const { result, revision } = await this.#mapLease(registration.session, () =>
+      commit(this.#store, readsToRegister(name), (known) =>
+        registerInstance(known, { name, registration, ifRevision, nowMs: this.#host.clock.now() }),
+      ),
     );
     return { revision, created: result.created };
   }
 
-  /** @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_REVISION_MISMATCH */
-  async deregister(name: InstanceName, ifRevision?: number): Promise<{ revision: number }> {
-    const { revision } = await this.#commit(name, undefined, (known) => deregisterInstance(known, name, ifRevision));
+  /** All in one revision, or none. @throws what `register` throws */
+  async registerBatch(namespace: string, { instances }: Batch): Promise<BatchRegistered> {
+    const batch = instances.map(({ service, id, registration }) => ({
+      name: { namespace, service, id },
+      registration,
+      ifRevision: undefined,
+      nowMs: this.#host.clock.now(),
+    }));
+    this.#checkRoom(batch.map(({ name }) => name));
+    const reads = new Map(
+      batch.flatMap(({ name }) => readsToRegister(name)).map((read) => ["key" in read ? read.key : read.prefix, read]),
+    );
+    const sessions = [...new Set(batch.map(({ registration }) => registration.session))];
+    const { result, revision } = await this.#mapLease(sessions.length === 1 ? sessions[0] : undefined, () =>
+      commit(this.#store, [...reads.values()], (known) => registerBatch(known, batch)),
+    );
+    return { revision, created: result.created };
+  }
+
+  /**
+   * `owner`: who says so, when it is the instance's own. What was claimed with an incarnation leaves a tombstone.
+   * @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_REVISION_MISMATCH
+   */
+  async deregister(
+    name: InstanceName,
+    { ifRevision, owner }: { ifRevision?: number | undefined; owner?: string | undefined } = {},
+  ): Promise<{ revision: number }> {
+    const byOwner = owner !== undefined && owner === this.catalog.record(name)?.owner;
+    const tombstones = byOwner ? this.#tombstones.byOwner : this.#tombstones.byOthers;
+    const reads = [{ key: instanceKey(name) }, { key: tombstoneKey(name) }];
+    const { revision } = await tombstones.use((tombstoneLease) =>
+      commit(this.#store, reads, (known) => deregisterInstance(known, { name, ifRevision, tombstoneLease })),
+    );
     return { revision };
   }
 
-  /** @throws REGISTRY_INSTANCE_NOT_FOUND */
-  async drain(name: InstanceName, draining: boolean): Promise<{ revision: number }> {
-    const { revision } = await this.#commit(name, undefined, (known) => setDraining(known, name, draining));
+  /** `drainMs`: how long a drain may take from now. @throws REGISTRY_INSTANCE_NOT_FOUND */
+  async setLifecycle(name: InstanceName, lifecycle: Lifecycle, drainMs: number): Promise<{ revision: number }> {
+    const drainUntilMs = this.#host.clock.now() + drainMs;
+    const { revision } = await this.#mapLease(undefined, () =>
+      commit(this.#store, [{ key: instanceKey(name) }], (known) =>
+        setLifecycle(known, { name, lifecycle, drainUntilMs }),
+      ),
+    );
     return { revision };
+  }
+
+  /** Calls a drain over whose deadline has passed, unless somebody ended it meanwhile. */
+  async endDrain(name: InstanceName): Promise<void> {
+    const nowMs = this.#host.clock.now();
+    await commit(this.#store, [{ key: instanceKey(name) }], (known) =>
+      setLifecycle(known, { name, lifecycle: "stopped", drainUntilMs: nowMs, ifOverAtMs: nowMs }),
+    );
+  }
+
+  /** @throws REGISTRY_FILTER_INVALID, REGISTRY_CHECK_INVALID */
+  async setPolicy(name: ServiceName, policy: ServicePolicy | undefined): Promise<{ revision: number }> {
+    for (const [subset, filter] of Object.entries(policy?.subsets ?? {})) parseFilter(filter, `/subsets/${subset}`);
+    const key = policyKey(name);
+    const { revision } = await commit(this.#store, [{ key }], (known) => setPolicy(known, key, policy));
+    return { revision };
+  }
+
+  /** The filter of a subset of a service. @throws REGISTRY_SUBSET_NOT_FOUND */
+  subset({ namespace, service }: ServiceName, name: string): Predicate {
+    const { subsets = {} } = this.catalog.policy(namespace, service);
+    const filter = Object.hasOwn(subsets, name) ? subsets[name] : undefined;
+    if (filter !== undefined) return parseFilter(filter);
+    const known = Object.keys(subsets).join(", ") || "none";
+    throw RegistryErrors.SUBSET_NOT_FOUND(
+      `Service "${service}" has no subset "${name}"; it has ${known}. They are a part of its policy.`,
+    );
+  }
+
+  /**
+   * Answers a reader that knows the answer by `etag` only when there is another one, for `waitMs` at most; then with
+   * nothing. The tag says of each service that was looked at when it last changed, so news of others wake nobody.
+   */
+  async discover(
+    request: DiscoveryRequest,
+    { etag, waitMs, signal }: { etag: string | undefined; waitMs: number; signal: AbortSignal },
+  ): Promise<(Discovered & { readonly etag: string; readonly revision: number }) | undefined> {
+    const { clock } = this.#host;
+    const untilMs = clock.monotonic() + waitMs;
+    for (;;) {
+      const found = discover(this.catalog, request);
+      const current = found.looked
+        .map(({ namespace, service }) => this.catalog.serviceRevision(namespace, service))
+        .join("-");
+      if (current !== etag) return { ...found, etag: current, revision: this.revision };
+      const topics = found.looked.map(({ namespace, service }) => serviceTopic(namespace, service));
+      const leftMs = untilMs - clock.monotonic();
+      if (leftMs <= 0 || !(await this.hub.next(topics, leftMs, signal))) return undefined;
+    }
   }
 
   /**
@@ -197,13 +317,19 @@ export class Registry {
   *snapshot(namespace: string, services: readonly string[] | undefined): Iterable<ServiceDelta> {
     const names = services ?? this.catalog.services(namespace).map(({ service }) => service);
     for (const service of names) {
-      yield { namespace, service, instances: this.catalog.instances(namespace, service), removed: [] };
+      const instances = this.catalog.instances(namespace, service);
+      yield { namespace, service, instances, removed: [], ...this.catalog.panic(namespace, service) };
     }
   }
 
-  #commit<Result>(name: InstanceName, session: string | undefined, plan: Parameters<typeof commit<Result>>[2]) {
-    const keys = [{ key: instanceKey(name) }, { prefix: verdictsPrefix(name) }];
-    return this.#mapLease(session, () => commit(this.#store, keys, plan));
+  #checkRoom(names: readonly InstanceName[]): void {
+    for (const name of names) {
+      const { namespace, service } = name;
+      if (this.catalog.size(namespace, service) < INSTANCES_PER_SERVICE_MAX || this.catalog.record(name)) continue;
+      throw RegistryErrors.SERVICE_FULL(
+        `Service "${service}" has ${INSTANCES_PER_SERVICE_MAX} instances, the most there may be. Deregister some first.`,
+      );
+    }
   }
 
   /** A lease that is gone is, to a caller, a session that is gone. */

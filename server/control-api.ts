@@ -7,7 +7,7 @@ import { Access, accessPlugin, type IssuedToken } from "#access";
 import { AppError, messageOf, TaskGroup, type Host } from "#base";
 import { ConfigServer, configPlugin, type ReleaseCheck } from "#config-server";
 import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
-import { Members, Prober, Registry, registryPlugin } from "#registry";
+import { Drains, Members, Prober, Registry, registryPlugin } from "#registry";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";
 import { VERSION } from "./version.ts";
@@ -40,9 +40,10 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const registry = new Registry(host, store);
   const config = new ConfigServer(host, store, options.releaseChecks);
   const members = new Members(host, store);
+  const drains = new Drains(host, store, registry, members);
   const prober = new Prober(host, store, registry);
 
-  const app = stack.adopt(await routes(host, { access, registry, config }, options), (app) => app.close());
+  const app = stack.adopt(await routes(host, { access, registry, drains, config }, options), (app) => app.close());
   stack.use(registry.hub);
   stack.use(config.hub);
   const tasks = stack.use(new TaskGroup(host.log));
@@ -57,6 +58,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   });
   tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
   tasks.run("members", (signal) => members.run(signal));
+  tasks.run("drains", (signal) => drains.run(signal));
   tasks.run("prober", (signal) => prober.run(signal));
   const owned = stack.move();
   return { app, access, registry, firstToken, [Symbol.asyncDispose]: () => owned.disposeAsync() };
@@ -88,7 +90,7 @@ async function compactRegularly(host: Host, store: Store, signal: AbortSignal): 
 
 async function routes(
   host: Host,
-  { access, registry, config }: { access: Access; registry: Registry; config: ConfigServer },
+  { access, registry, drains, config }: { access: Access; registry: Registry; drains: Drains; config: ConfigServer },
   options: ControlApiOptions,
 ): Promise<FastifyInstance> {
   const app = createHttpServer(host, { name: "api" });
@@ -106,7 +108,7 @@ async function routes(
       ...options.notReady(),
     ],
   });
-  registryPlugin(app, registry);
+  registryPlugin(app, registry, drains);
   configPlugin(app, config);
   accessPlugin(app, access);
   app.addHook("preClose", async () => {

@@ -7,7 +7,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { AppError, messageOf, TaskGroup, type Host } from "#base";
+import { AppError, messageOf, randomId, TaskGroup, type Host } from "#base";
 import { Client, fetchTransport, injectTransport } from "#client";
 import { gatewayReleaseCheck } from "#gateway/release";
 import { createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
@@ -119,12 +119,16 @@ export function storeOptions({ settings, fail }: Pick<Parts, "settings" | "fail"
   };
 }
 
+/** Tells two gateways, or two starts of one, from each other. */
+const SUBSCRIBER_ID_BYTES = 4;
+
 /** A client of the control plane for a role of this process. */
 function clientFor(parts: Parts, name: string, role: Role): Client {
   const { host, settings, control, stack } = parts;
+  const subscriber = `${name.replace(" ", "-")}-${randomId(host.random, SUBSCRIBER_ID_BYTES)}`;
   if (control) {
     const token = control.access.internalToken({ name, role });
-    return new Client(host, { transport: injectTransport(control.app), token });
+    return new Client(host, { transport: injectTransport(control.app), token, subscriber });
   }
   if (settings.token === undefined) {
     throw ServerErrors.SETTINGS_CONFLICT(
@@ -132,7 +136,7 @@ function clientFor(parts: Parts, name: string, role: Role): Client {
     );
   }
   const transport = stack.use(fetchTransport({ urls: settings.controlUrls }));
-  return new Client(host, { transport, token: settings.token });
+  return new Client(host, { transport, token: settings.token, subscriber });
 }
 
 async function startGateway(parts: Parts): Promise<void> {

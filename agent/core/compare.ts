@@ -6,10 +6,10 @@ import { canonicalJson } from "#base";
 import type { Instance, LocalRegistration } from "../api.ts";
 import { unsynced, type ClaimState } from "./local-state.ts";
 
-/** Takes over whether the instance is draining at the server, when all we have to say had been said. */
+/** Takes over where the instance stands in its life at the server, when all we have to say had been said. */
 export function drainedElsewhere(claim: ClaimState, instance: Instance | undefined): ClaimState {
-  if (!instance || instance.draining === (claim.registration.draining ?? false)) return claim;
-  return { ...claim, registration: { ...claim.registration, draining: instance.draining } };
+  if (!instance || instance.lifecycle === (claim.registration.lifecycle ?? "serving")) return claim;
+  return { ...claim, registration: { ...claim.registration, lifecycle: instance.lifecycle } };
 }
 
 /** The claim as it is, or marked to be told again where the server has something else. */
@@ -27,13 +27,13 @@ export function compare(claim: ClaimState, instance: Instance | undefined, sessi
 }
 
 function sameFacts(ours: LocalRegistration, theirs: Instance): boolean {
-  const { address, port, protocol = "http", tags = [], metadata = {}, weight = 100, zone, checks = [] } = ours;
-  const mine = { address, port, protocol, tags, metadata, weight, zone, checks: checks.map(kindOf) };
-  const { address: at, port: on, protocol: by, tags: t, metadata: m, weight: w, zone: z } = theirs;
-  const seen = { address: at, port: on, protocol: by, tags: t, metadata: m, weight: w, zone: z };
-  return canonicalJson(mine) === canonicalJson({ ...seen, checks: theirs.checks.map(kindOf) });
+  return canonicalJson(factsOf(ours)) === canonicalJson(factsOf(theirs));
 }
 
-function kindOf({ id, type }: { id: string; type: string }): { id: string; type: string } {
-  return { id, type };
+function factsOf(said: LocalRegistration | Instance) {
+  const { address, port, protocol = "http", ports = [], tags = [], metadata = {}, weight = 100 } = said;
+  const { version, zone, checks = [] } = said;
+  const named = ports.map(({ name, port, protocol = "http" }) => ({ name, port, protocol }));
+  const kinds = checks.map(({ id, type }) => ({ id, type }));
+  return { address, port, protocol, ports: named, tags, metadata, weight, version, zone, checks: kinds };
 }

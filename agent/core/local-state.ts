@@ -18,6 +18,10 @@ export interface VerdictState {
 export interface ClaimState {
   readonly name: ClaimName;
   readonly registration: LocalRegistration;
+  /** Which claim of ours on it this is; grows with each new one. */
+  readonly incarnation: number;
+  /** Not yet taken by the server; a refusal as outdated then only means that our clock went back. */
+  readonly fresh: boolean;
   /** False: to be removed at the server, then forgotten. */
   readonly wanted: boolean;
   readonly version: number;
@@ -42,6 +46,11 @@ export function markOf(claim: ClaimState): SyncMark {
   return !claim.wanted ? "deleted" : claim.version === claim.syncedVersion ? "inSync" : "changed";
 }
 
+/** Whether somebody deregistered it at the server after the server had taken it: it is not told again. */
+export function takenBack({ notBeforeMs }: ClaimState): boolean {
+  return notBeforeMs === Number.POSITIVE_INFINITY;
+}
+
 /** Whether the server has this claim and all its verdicts. */
 export function settled(claim: ClaimState): boolean {
   if (markOf(claim) !== "inSync") return false;
@@ -60,9 +69,14 @@ export function without(claims: Claims, key: string): Claims {
 }
 
 /** Claims a service, or what it is now. Saying the same again changes nothing. */
-export function claim(claims: Claims, name: ClaimName, registration: LocalRegistration): Claims {
+export function claim(
+  claims: Claims,
+  name: ClaimName,
+  { registration, incarnation }: { registration: LocalRegistration; incarnation: number },
+): Claims {
   const known = claims.get(keyOf(name));
-  if (known?.wanted && canonicalJson(known.registration) === canonicalJson(registration)) return claims;
+  const anew = known?.incarnation !== incarnation;
+  if (known?.wanted && !anew && canonicalJson(known.registration) === canonicalJson(registration)) return claims;
   const checks = new Set((registration.checks ?? []).map(({ id }) => id));
   // The server forgets the verdict on a check whose target moved, so verdicts are told again; the same one costs nothing.
   const verdicts = [...(known?.verdicts ?? [])]
@@ -71,6 +85,8 @@ export function claim(claims: Claims, name: ClaimName, registration: LocalRegist
   return withClaim(claims, {
     name,
     registration,
+    incarnation,
+    fresh: anew || known.fresh,
     wanted: true,
     version: (known?.version ?? 0) + 1,
     syncedVersion: known?.wanted ? known.syncedVersion : 0,

@@ -63,6 +63,7 @@ export type Effect =
       readonly key: string;
       readonly name: ClaimName;
       readonly registration: LocalRegistration;
+      readonly incarnation: number;
       readonly session: string;
       readonly version: number;
     }
@@ -85,11 +86,16 @@ export type Effect =
       readonly asOf: ReadonlyMap<string, number>;
     };
 
-/** Why a call failed: no answer · the session is gone · the instance or check is not there · a refusal. */
-export type Failure = "away" | "session" | "missing" | "refused";
+/** Why a call failed: no answer · the session is gone · the instance or check is not there · taken back · a refusal. */
+export type Failure = "away" | "session" | "missing" | "outdated" | "refused";
 
 export type SyncEvent =
-  | { readonly type: "claim"; readonly name: ClaimName; readonly registration: LocalRegistration }
+  | {
+      readonly type: "claim";
+      readonly name: ClaimName;
+      readonly registration: LocalRegistration;
+      readonly incarnation: number;
+    }
   | { readonly type: "withdraw"; readonly key: string }
   /** Known to be at the server, from before a restart, and not claimed (yet). */
   | { readonly type: "leftover"; readonly name: ClaimName }
@@ -109,7 +115,13 @@ export type SyncEvent =
       /** Of inspect. */
       readonly instances?: readonly Instance[];
     }
-  | { readonly type: "failed"; readonly effect: Effect; readonly failure: Failure; readonly detail: string };
+  | {
+      readonly type: "failed";
+      readonly effect: Effect;
+      readonly failure: Failure;
+      readonly detail: string;
+      readonly incarnation?: number;
+    };
 
 export interface Moment {
   readonly nowMs: number;
@@ -140,7 +152,7 @@ export function begin(state: SyncState, effect: Effect): SyncState {
 export function step(state: SyncState, event: SyncEvent, moment: Moment): SyncState {
   switch (event.type) {
     case "claim":
-      return { ...state, claims: claim(state.claims, event.name, event.registration) };
+      return { ...state, claims: claim(state.claims, event.name, event) };
     case "withdraw":
       return { ...state, claims: withdraw(state.claims, event.key) };
     case "leftover":
@@ -203,10 +215,12 @@ function offerFor(
   session: string,
   offer: (atMs: number, effect: Effect) => void,
 ): void {
-  const { name, registration, version, notBeforeMs } = claim;
+  const { name, registration, incarnation, version, notBeforeMs } = claim;
   const mark = markOf(claim);
   if (mark === "deleted") return offer(notBeforeMs, { type: "deregister", key, name });
-  if (mark === "changed") return offer(notBeforeMs, { type: "register", key, name, registration, session, version });
+  if (mark === "changed") {
+    return offer(notBeforeMs, { type: "register", key, name, registration, incarnation, session, version });
+  }
   for (const [check, verdict] of claim.verdicts) {
     const effect: Effect = { type: "report", key, name, check, ...pick(verdict) };
     if (verdict.version !== verdict.reportedVersion) offer(notBeforeMs, effect);
@@ -281,7 +295,7 @@ function done(state: SyncState, event: SyncEvent & { type: "done" }, { nowMs, ch
       // Taken under a session that is no longer ours, it is gone or about to be.
       if (!claim || effect.session !== state.session) return state;
       const syncedVersion = claim.wanted ? effect.version : claim.syncedVersion;
-      return { ...state, claims: withClaim(state.claims, { ...calm(claim), syncedVersion }) };
+      return { ...state, claims: withClaim(state.claims, { ...calm(claim), fresh: false, syncedVersion }) };
     }
     case "report": {
       const claim = state.claims.get(effect.key);
@@ -323,6 +337,7 @@ function failed(state: SyncState, event: SyncEvent & { type: "failed" }, { nowMs
     return claim ? { ...heard, claims: withClaim(heard.claims, unsynced(claim)) } : heard;
   }
   if (failure === "missing" && effect.type === "inspect") return inspected(heard, effect, [], { nowMs, chance });
+  if (claim && failure === "outdated") return { ...heard, claims: withClaim(heard.claims, outdated(claim, event)) };
   if (claim) {
     const notBeforeMs = nowMs + backOff(REFUSED, claim.attempt, chance);
     const refused = { ...claim, attempt: claim.attempt + 1, notBeforeMs, error: event.detail };
@@ -336,6 +351,15 @@ function failed(state: SyncState, event: SyncEvent & { type: "failed" }, { nowMs
     notBeforeMs: nowMs + backOff(REFUSED, state.attempt, chance),
     refusal: event.detail,
   };
+}
+
+/**
+ * A claim that the server had taken was deregistered there: it stays away until it is made anew. One that it has never
+ * taken is as new as can be, whatever our clock said, so it is made newer.
+ */
+function outdated(claim: ClaimState, { detail, incarnation = 0 }: SyncEvent & { type: "failed" }): ClaimState {
+  if (claim.fresh) return { ...claim, incarnation: Math.max(claim.incarnation, incarnation) + 1 };
+  return { ...claim, notBeforeMs: Number.POSITIVE_INFINITY, error: detail };
 }
 
 function drop(toInspect: ReadonlySet<string>, { namespace, service }: Effect & { type: "inspect" }): Set<string> {
@@ -377,6 +401,8 @@ export function tombstone(name: ClaimName): ClaimState {
   return {
     name,
     registration: { address: "127.0.0.1", port: 1 },
+    incarnation: 0,
+    fresh: false,
     wanted: false,
     version: 1,
     syncedVersion: 0,

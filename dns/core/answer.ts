@@ -152,11 +152,11 @@ function instancesOf(view: ServiceView, asked: Extract<Asked, { kind: "service" 
 }
 
 /**
- * Whom to send requests to: passing or warning, not draining, with a weight. When there is none, those that were never
+ * Whom to send requests to: passing or warning, serving, with a weight. When there is none, those that were never
  * judged, since nothing speaks against them yet. Critical ones are never named.
  */
 export function usable(instances: readonly DnsInstance[]): readonly DnsInstance[] {
-  const open = instances.filter(({ draining, weight }) => !draining && weight > 0);
+  const open = instances.filter(({ lifecycle, weight }) => lifecycle === "serving" && weight > 0);
   const well = open.filter(({ status }) => status === "passing" || status === "warning");
   return well.length > 0 ? well : open.filter(({ status }) => status === "unknown");
 }

@@ -16,7 +16,7 @@ export interface DnsInstance {
   readonly metadata: Readonly<Record<string, string>>;
   readonly weight: number;
   readonly zone?: string;
-  readonly draining: boolean;
+  readonly lifecycle: string;
   readonly status: "passing" | "warning" | "critical" | "unknown";
 }
 

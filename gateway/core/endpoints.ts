@@ -13,9 +13,9 @@ export interface CatalogInstance {
   readonly id: string;
   readonly address: string;
   readonly port: number;
-  readonly protocol: "http" | "https";
+  readonly protocol: string;
   readonly weight: number;
-  readonly draining: boolean;
+  readonly lifecycle: "starting" | "serving" | "draining" | "stopped";
   readonly status: "passing" | "warning" | "critical" | "unknown";
 }
 
@@ -67,11 +67,15 @@ export interface EndpointSet {
 
 export const NO_ENDPOINTS: EndpointSet = { endpoints: [] };
 
+/** What a gateway speaks to instances. */
+const PROTOCOLS: ReadonlySet<string> = new Set(["http", "https"]);
+
 /** Whether new requests may go there. A weight of 0 keeps an instance known but idle. */
 export function usable(instance: CatalogInstance): boolean {
   return (
     (instance.status === "passing" || instance.status === "warning") &&
-    !instance.draining &&
+    instance.lifecycle === "serving" &&
+    PROTOCOLS.has(instance.protocol) &&
     instance.weight > 0 &&
     !forbidden(instance.address)
   );

@@ -4,8 +4,17 @@
  */
 import { decodeJson } from "#base";
 import { worstOf } from "#health/core";
-import type { CheckView, Instance, ServiceDelta, ServiceSummary } from "../api.ts";
-import { parseKey, type InstanceName } from "./keys.ts";
+import {
+  isHealthy,
+  type CheckView,
+  type Instance,
+  type Panic,
+  type ServiceDelta,
+  type ServicePolicy,
+  type ServiceSummary,
+} from "../api.ts";
+import { judgePanic, NO_PANIC } from "./discovery.ts";
+import { parseKey, type InstanceName, type ServiceName } from "./keys.ts";
 import type { InstanceRecord, VerdictRecord } from "./record.ts";
 import type { StoredCheck } from "./stored-check.ts";
 
@@ -30,49 +39,80 @@ interface Slot {
   readonly verdicts: Map<string, VerdictRecord>;
   /** The instance as everyone sees it; made when first asked for after a change. */
   view: Instance | undefined;
+  /** How it is counted in its service. */
+  serving: boolean;
+  healthy: boolean;
 }
 
-interface Service {
-  readonly namespace: string;
-  readonly service: string;
+interface Service extends ServiceName {
   readonly slots: Map<string, Slot>;
+  policy: ServicePolicy | undefined;
+  /** Of the latest change of anything of this service: what it is now, it was at this revision. */
+  revision: number;
+  serving: number;
+  healthy: number;
 }
+
+const NO_POLICY: ServicePolicy = {};
 
 export class Catalog {
   readonly #services = new Map<string, Service>();
 
   /** Applies one whole revision, and says which instances are different now, service by service. */
-  apply(events: readonly CatalogEvent[]): ServiceDelta[] {
-    const touched = new Map<string, { service: Service; ids: Set<string> }>();
-    for (const event of events) {
-      const name = this.#applyOne(event);
-      if (!name) continue;
-      const key = `${name.namespace}/${name.service}`;
-      const service = this.#services.get(key) as Service;
-      const entry = touched.get(key) ?? { service, ids: new Set() };
-      entry.ids.add(name.id);
-      touched.set(key, entry);
-    }
+  apply(events: readonly CatalogEvent[], revision: number): ServiceDelta[] {
     const deltas: ServiceDelta[] = [];
-    for (const [key, { service, ids }] of touched) {
+    for (const [service, ids] of this.#change(events, revision)) {
       const instances: Instance[] = [];
       const removed: string[] = [];
       for (const id of ids) {
         const slot = service.slots.get(id);
         if (slot?.record) instances.push(viewOf(service, id, slot));
         else removed.push(id);
-        if (slot && !slot.record && slot.verdicts.size === 0) service.slots.delete(id);
       }
-      if (service.slots.size === 0) this.#services.delete(key);
-      deltas.push({ namespace: service.namespace, service: service.service, instances, removed });
+      const { namespace, service: name } = service;
+      deltas.push({ namespace, service: name, instances, removed, ...panicOf(service) });
     }
     return deltas;
   }
 
-  /** Forgets all and starts from these entries. */
-  reset(entries: readonly CatalogEntry[]): void {
+  /**
+   * Forgets all and starts from these entries. What changed meanwhile is not known, so every service counts as changed:
+   * it is, at this revision, what it is now.
+   */
+  reset(entries: readonly CatalogEntry[], revision: number): void {
     this.#services.clear();
-    this.apply(entries.map((entry) => ({ type: "put", entry })));
+    this.#change(
+      entries.map((entry) => ({ type: "put", entry })),
+      revision,
+    );
+  }
+
+  /** The services that the events touch, each with the instances that do. */
+  #change(events: readonly CatalogEvent[], revision: number): Map<Service, Set<string>> {
+    const touched = new Map<Service, Set<string>>();
+    for (const event of events) {
+      const key = parseKey(event.type === "put" ? event.entry.key : event.key);
+      if (!key) continue;
+      const service = this.#service(key.name);
+      let ids = touched.get(service);
+      if (!ids) touched.set(service, (ids = new Set()));
+      if (key.kind === "policy") {
+        service.policy = event.type === "put" ? decodeJson(event.entry.value) : undefined;
+        continue;
+      }
+      const slot = slotOf(service, key.name.id);
+      slot.view = undefined;
+      if (key.kind === "instance") setRecord(slot, event);
+      else if (event.type === "put") slot.verdicts.set(key.check, decodeJson(event.entry.value));
+      else slot.verdicts.delete(key.check);
+      ids.add(key.name.id);
+    }
+    for (const [service, ids] of touched) {
+      service.revision = revision;
+      for (const id of ids) recount(service, id);
+      if (service.slots.size === 0 && !service.policy) this.#services.delete(nameOf(service));
+    }
+    return touched;
   }
 
   /** Instances of a service in order of id; none when nobody knows it. */
@@ -99,8 +139,30 @@ export class Catalog {
     return this.#services.get(`${namespace}/${service}`)?.slots.size ?? 0;
   }
 
-  /** All services of a namespace, or of all, in order of name. */
-  services(namespace?: string): { namespace: string; service: string }[] {
+  /** What the service as a whole asks for; empty when nobody said. */
+  policy(namespace: string, service: string): ServicePolicy {
+    return this.#services.get(`${namespace}/${service}`)?.policy ?? NO_POLICY;
+  }
+
+  hasPolicy(namespace: string, service: string): boolean {
+    return this.#services.get(`${namespace}/${service}`)?.policy !== undefined;
+  }
+
+  panic(namespace: string, service: string): Panic {
+    const found = this.#services.get(`${namespace}/${service}`);
+    return found ? panicOf(found) : NO_PANIC;
+  }
+
+  /**
+   * The revision at which the service became what it is now; 0 when nobody knows it. Two members that have one say the
+   * same of it, so it may stand in an ETag.
+   */
+  serviceRevision(namespace: string, service: string): number {
+    return this.#services.get(`${namespace}/${service}`)?.revision ?? 0;
+  }
+
+  /** All services of a namespace, or of all, in order of name; also those of which only a policy is known. */
+  services(namespace?: string): ServiceName[] {
     return [...this.#services.values()]
       .filter((service) => namespace === undefined || service.namespace === namespace)
       .map(({ namespace, service }) => ({ namespace, service }))
@@ -111,7 +173,7 @@ export class Catalog {
     const counts = { passing: 0, warning: 0, critical: 0, unknown: 0 };
     const instances = this.instances(namespace, service);
     for (const instance of instances) counts[instance.status]++;
-    const draining = instances.filter((instance) => instance.draining).length;
+    const draining = instances.filter(({ lifecycle }) => lifecycle === "draining").length;
     return { namespace, service, instances: instances.length, ...counts, draining };
   }
 
@@ -133,58 +195,86 @@ export class Catalog {
     }
   }
 
-  #applyOne(event: CatalogEvent): InstanceName | undefined {
-    const key = parseKey(event.type === "put" ? event.entry.key : event.key);
-    if (!key) return undefined;
-    const slot = this.#slot(key.name);
-    slot.view = undefined;
-    if (key.kind === "verdict") {
-      if (event.type === "put") slot.verdicts.set(key.check, decodeJson(event.entry.value));
-      else slot.verdicts.delete(key.check);
-    } else if (event.type === "put") {
-      slot.record = decodeJson(event.entry.value);
-      slot.session = event.entry.lease;
-      slot.createRevision = event.entry.createRevision;
-      slot.modRevision = event.entry.modRevision;
-    } else {
-      slot.record = undefined;
+  #service({ namespace, service }: ServiceName): Service {
+    const name = nameOf({ namespace, service });
+    let found = this.#services.get(name);
+    if (!found) {
+      found = { namespace, service, slots: new Map(), policy: undefined, revision: 0, serving: 0, healthy: 0 };
+      this.#services.set(name, found);
     }
-    return key.name;
+    return found;
   }
+}
 
-  #slot({ namespace, service, id }: InstanceName): Slot {
-    const key = `${namespace}/${service}`;
-    let found = this.#services.get(key);
-    if (!found) this.#services.set(key, (found = { namespace, service, slots: new Map() }));
-    let slot = found.slots.get(id);
-    if (!slot) {
-      slot = {
-        record: undefined,
-        session: undefined,
-        createRevision: 0,
-        modRevision: 0,
-        verdicts: new Map(),
-        view: undefined,
-      };
-      found.slots.set(id, slot);
-    }
-    return slot;
+function nameOf({ namespace, service }: ServiceName): string {
+  return `${namespace}/${service}`;
+}
+
+function slotOf({ slots }: Service, id: string): Slot {
+  let slot = slots.get(id);
+  if (!slot) {
+    slot = {
+      record: undefined,
+      session: undefined,
+      createRevision: 0,
+      modRevision: 0,
+      verdicts: new Map(),
+      view: undefined,
+      serving: false,
+      healthy: false,
+    };
+    slots.set(id, slot);
   }
+  return slot;
+}
+
+function setRecord(slot: Slot, event: CatalogEvent): void {
+  if (event.type === "delete") {
+    slot.record = undefined;
+    return;
+  }
+  slot.record = decodeJson(event.entry.value);
+  slot.session = event.entry.lease;
+  slot.createRevision = event.entry.createRevision;
+  slot.modRevision = event.entry.modRevision;
+}
+
+/** Counts one instance anew, and forgets what nothing is left of. */
+function recount(service: Service, id: string): void {
+  const slot = service.slots.get(id);
+  if (!slot) return;
+  const serving = slot.record?.lifecycle === "serving";
+  const healthy =
+    slot.record !== undefined && isHealthy({ status: statusOf(slot.record, slot), lifecycle: slot.record.lifecycle });
+  service.serving += Number(serving) - Number(slot.serving);
+  service.healthy += Number(healthy) - Number(slot.healthy);
+  slot.serving = serving;
+  slot.healthy = healthy;
+  if (!slot.record && slot.verdicts.size === 0) service.slots.delete(id);
+}
+
+function panicOf({ serving, healthy, policy = NO_POLICY }: Service): Panic {
+  return judgePanic({ serving, healthy }, policy);
+}
+
+function statusOf({ checks }: InstanceRecord, { verdicts }: Slot): Instance["status"] {
+  return worstOf(checks.map((check) => statusBy(check, verdicts.get(check.id))));
 }
 
 function viewOf({ namespace, service }: Service, id: string, slot: Slot): Instance {
   if (slot.view) return slot.view;
   const record = slot.record as InstanceRecord;
-  const checks = record.checks.map((check) => checkView(check, slot.verdicts.get(check.id)));
-  const { probedBy: _probedBy, checks: _checks, ...facts } = record;
+  const { probedBy: _probedBy, checks, drainUntilMs, ...facts } = record;
   slot.view = {
     namespace,
     service,
     id,
     ...facts,
     tags: [...record.tags],
-    status: worstOf(checks.map((check) => check.status)),
-    checks,
+    ports: [...record.ports],
+    ...(drainUntilMs === undefined ? {} : { drainUntil: new Date(drainUntilMs).toISOString() }),
+    status: statusOf(record, slot),
+    checks: checks.map((check) => checkView(check, slot.verdicts.get(check.id))),
     ...(slot.session === undefined ? {} : { session: slot.session }),
     createRevision: slot.createRevision,
     modRevision: slot.modRevision,
@@ -192,9 +282,13 @@ function viewOf({ namespace, service }: Service, id: string, slot: Slot): Instan
   return slot.view;
 }
 
-/** A TTL check without a verdict has lapsed or was never reported: critical. A probe without one never ran: unknown. */
 function checkView(check: StoredCheck, verdict: VerdictRecord | undefined): CheckView {
   const { id, type } = check;
-  if (!verdict) return { id, type, status: type === "ttl" ? "critical" : "unknown" };
-  return { id, type, status: verdict.status, since: new Date(verdict.sinceMs).toISOString() };
+  const status = statusBy(check, verdict);
+  return { id, type, status, ...(verdict ? { since: new Date(verdict.sinceMs).toISOString() } : {}) };
+}
+
+/** A TTL check without a verdict has lapsed or was never reported: critical. A probe without one never ran: unknown. */
+function statusBy({ type }: StoredCheck, verdict: VerdictRecord | undefined): CheckView["status"] {
+  return verdict?.status ?? (type === "ttl" ? "critical" : "unknown");
 }

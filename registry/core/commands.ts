@@ -3,11 +3,19 @@
  * out. Nothing is written when nothing would change, so repeating a command costs no revision and wakes nobody.
  */
 import { canonicalJson, decodeJson, encodeJson } from "#base";
-import { RegistryErrors, type Registration, type Report } from "../api.ts";
+import {
+  DRAIN_SECONDS_MAX,
+  RegistryErrors,
+  type Check,
+  type Lifecycle,
+  type Registration,
+  type Report,
+  type ServicePolicy,
+} from "../api.ts";
 import type { CatalogEntry } from "./catalog.ts";
-import { instanceKey, verdictKey, verdictsPrefix, type InstanceName } from "./keys.ts";
-import { recordOf, type InstanceRecord, type VerdictRecord } from "./record.ts";
-import type { StoredCheck } from "./stored-check.ts";
+import { instanceKey, policyKey, tombstoneKey, verdictKey, verdictsPrefix, type InstanceName } from "./keys.ts";
+import { recordOf, type InstanceRecord, type TombstoneRecord, type VerdictRecord } from "./record.ts";
+import { refuseUnfit, type StoredCheck } from "./stored-check.ts";
 
 export type Known = ReadonlyMap<string, CatalogEntry>;
 
@@ -26,58 +34,129 @@ export interface Register {
   readonly registration: Registration;
   /** The caller's condition: the modRevision it knows, 0 for "not there yet". */
   readonly ifRevision: number | undefined;
+  readonly nowMs: number;
 }
 
-/** @throws REGISTRY_REVISION_MISMATCH, REGISTRY_CHECK_INVALID */
+/**
+ * @throws REGISTRY_REVISION_MISMATCH, REGISTRY_CHECK_INVALID, REGISTRY_REGISTRATION_INVALID, REGISTRY_OWNED_BY_ANOTHER,
+ * REGISTRY_CLAIM_OUTDATED
+ */
 export function registerInstance(
   known: Known,
-  { name, registration, ifRevision }: Register,
+  { name, registration, ifRevision, nowMs }: Register,
 ): Plan<{ created: boolean }> {
   const key = instanceKey(name);
   const current = known.get(key);
+  const previous = current && decodeJson<InstanceRecord>(current.value);
   checkRevision(name, current, ifRevision);
-  const record = recordOf(registration);
+  checkPorts(registration);
+  checkClaim(name, registration, previous);
+  refuseUnfit(registration.checks ?? defaultChecks(known, name) ?? [], registration.probedBy ?? "server");
+  const grave = checkTombstone(known, name, registration);
+  const record = withDeadline(recordOf(registration, defaultChecks(known, name)), previous, nowMs);
   checkChecks(record.checks);
   const { session } = registration;
   const writes: Write[] = [];
-  const same =
-    current && current.lease === session && canonicalJson(decodeJson(current.value)) === canonicalJson(record);
+  const same = current && current.lease === session && canonicalJson(previous) === canonicalJson(record);
   if (!same) writes.push(put(key, record, session));
+  if (grave) writes.push({ type: "delete", key: grave });
   // Verdicts outlive a new registration of the same check, but not the check, and move to the new session with it.
-  const previous = current && decodeJson<InstanceRecord>(current.value);
   for (const check of previous?.checks ?? []) {
     const verdict = known.get(verdictKey(name, check.id));
     if (!verdict) continue;
     const kept = record.checks.find((next) => canonicalJson(next) === canonicalJson(check));
     if (!kept) writes.push({ type: "delete", key: verdict.key });
-    else if (check.type === "http" && verdict.lease !== session) {
+    else if (check.type !== "ttl" && verdict.lease !== session) {
       writes.push(put(verdict.key, decodeJson<VerdictRecord>(verdict.value), session));
     }
   }
   return { writes, result: { created: !current } };
 }
 
+/**
+ * All of them in one revision, or none.
+ * @throws what `registerInstance` throws, naming the place in the batch
+ */
+export function registerBatch(known: Known, batch: readonly Register[]): Plan<{ created: number }> {
+  const writes: Write[] = [];
+  const seen = new Set<string>();
+  let created = 0;
+  for (const [index, register] of batch.entries()) {
+    const key = instanceKey(register.name);
+    if (seen.has(key)) {
+      const { service, id } = register.name;
+      throw RegistryErrors.REGISTRATION_INVALID(`Instance "${id}" of service "${service}" is in the batch twice.`, {
+        extra: { field: `/instances/${index}` },
+      });
+    }
+    seen.add(key);
+    const plan = registerInstance(known, register);
+    writes.push(...plan.writes);
+    if (plan.result.created) created++;
+  }
+  return { writes, result: { created } };
+}
+
+/** What is read before an instance is registered. */
+export function readsToRegister(name: InstanceName): ({ key: string } | { prefix: string })[] {
+  return [
+    { key: instanceKey(name) },
+    { key: tombstoneKey(name) },
+    { key: policyKey(name) },
+    { prefix: verdictsPrefix(name) },
+  ];
+}
+
+/** Of a deregistration: who asks, and the lease that its tombstone lives by. */
+export interface Deregister {
+  readonly name: InstanceName;
+  readonly ifRevision: number | undefined;
+  /** For how long late repetitions of the claim are kept out. */
+  readonly tombstoneLease: string;
+}
+
 /** @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_REVISION_MISMATCH */
-export function deregisterInstance(known: Known, name: InstanceName, ifRevision: number | undefined): Plan<void> {
+export function deregisterInstance(known: Known, { name, ifRevision, tombstoneLease }: Deregister): Plan<void> {
   const current = known.get(instanceKey(name));
   if (!current) throw notFound(name);
   checkRevision(name, current, ifRevision);
-  return {
-    writes: [
-      { type: "delete", key: current.key },
-      { type: "delete", prefix: verdictsPrefix(name) },
-    ],
-    result: undefined,
-  };
+  const { owner, incarnation } = decodeJson<InstanceRecord>(current.value);
+  const writes: Write[] = [
+    { type: "delete", key: current.key },
+    { type: "delete", prefix: verdictsPrefix(name) },
+  ];
+  if (owner !== undefined && incarnation !== undefined) {
+    const record: TombstoneRecord = { owner, incarnation };
+    writes.push(put(tombstoneKey(name), record, tombstoneLease));
+  }
+  return { writes, result: undefined };
+}
+
+export interface SetLifecycle {
+  readonly name: InstanceName;
+  readonly lifecycle: Lifecycle;
+  /** Milliseconds since 1970 at which a drain is over. */
+  readonly drainUntilMs: number;
+  /** Only if it is draining with a deadline that is over by now: nobody ended it meanwhile. */
+  readonly ifOverAtMs?: number;
 }
 
 /** @throws REGISTRY_INSTANCE_NOT_FOUND */
-export function setDraining(known: Known, name: InstanceName, draining: boolean): Plan<void> {
+export function setLifecycle(known: Known, { name, lifecycle, drainUntilMs, ifOverAtMs }: SetLifecycle): Plan<void> {
   const current = known.get(instanceKey(name));
   if (!current) throw notFound(name);
-  const record = decodeJson<InstanceRecord>(current.value);
-  if (record.draining === draining) return { writes: [], result: undefined };
-  return { writes: [put(current.key, { ...record, draining }, current.lease)], result: undefined };
+  const { drainUntilMs: before, ...record } = decodeJson<InstanceRecord>(current.value);
+  const over = before !== undefined && ifOverAtMs !== undefined && before <= ifOverAtMs;
+  if (record.lifecycle === lifecycle || (ifOverAtMs !== undefined && !over)) return { writes: [], result: undefined };
+  const next: InstanceRecord = { ...record, lifecycle, ...(lifecycle === "draining" ? { drainUntilMs } : {}) };
+  return { writes: [put(current.key, next, current.lease)], result: undefined };
+}
+
+export function setPolicy(known: Known, key: string, policy: ServicePolicy | undefined): Plan<void> {
+  const current = known.get(key);
+  if (policy === undefined) return { writes: current ? [{ type: "delete", key }] : [], result: undefined };
+  const same = current && canonicalJson(decodeJson(current.value)) === canonicalJson(policy);
+  return { writes: same ? [] : [put(key, policy, undefined)], result: undefined };
 }
 
 export interface Verdict {
@@ -107,7 +186,7 @@ export function reportVerdict(
   const key = verdictKey(name, id);
   const current = known.get(key);
   const unchanged = current && decodeJson<VerdictRecord>(current.value).status === status;
-  if (check.type === "http") {
+  if (check.type !== "ttl") {
     if (unchanged && current.lease === instance.lease) return { writes: [], result: undefined };
     return { writes: [put(key, verdict(status, nowMs), instance.lease)], result: undefined };
   }
@@ -135,6 +214,63 @@ function checkChecks(checks: readonly StoredCheck[]): void {
       });
     }
     seen.add(id);
+  }
+}
+
+/** An id belongs to whoever claimed it, until it is deregistered or its session ends. */
+function checkClaim(
+  { id, service }: InstanceName,
+  { owner, incarnation }: Registration,
+  current?: InstanceRecord,
+): void {
+  if (owner === undefined || current?.owner === undefined) return;
+  if (current.owner !== owner) {
+    throw RegistryErrors.OWNED_BY_ANOTHER(
+      `Instance "${id}" of service "${service}" is registered by "${current.owner}", not by "${owner}". Use another id, or deregister that one first.`,
+      { extra: { field: "/owner", owner: current.owner } },
+    );
+  }
+  if (incarnation === undefined || current.incarnation === undefined || incarnation >= current.incarnation) return;
+  throw RegistryErrors.CLAIM_OUTDATED(
+    `"${owner}" claimed instance "${id}" of service "${service}" with incarnation ${current.incarnation} after ${incarnation}. This one came late; claim it with a newer one.`,
+    { extra: { field: "/incarnation", incarnation: current.incarnation } },
+  );
+}
+
+/** The key of a tombstone that this claim may remove; none when there is none. */
+function checkTombstone(known: Known, name: InstanceName, { owner, incarnation }: Registration): string | undefined {
+  const entry = known.get(tombstoneKey(name));
+  if (!entry) return undefined;
+  const grave = decodeJson<TombstoneRecord>(entry.value);
+  if (owner === grave.owner && incarnation !== undefined && incarnation <= grave.incarnation) {
+    throw RegistryErrors.CLAIM_OUTDATED(
+      `Instance "${name.id}" of service "${name.service}" was deregistered after "${owner}" claimed it with incarnation ${incarnation}. To bring it back claim it anew, with one above ${grave.incarnation}.`,
+      { extra: { field: "/incarnation", incarnation: grave.incarnation } },
+    );
+  }
+  return entry.key;
+}
+
+function defaultChecks(known: Known, name: InstanceName): readonly Check[] | undefined {
+  const entry = known.get(policyKey(name));
+  return entry && decodeJson<ServicePolicy>(entry.value).checks;
+}
+
+/** A drain that is registered, and not asked for with a deadline, takes as long as any may; repeating it moves nothing. */
+function withDeadline(record: InstanceRecord, previous: InstanceRecord | undefined, nowMs: number): InstanceRecord {
+  if (record.lifecycle !== "draining") return record;
+  return { ...record, drainUntilMs: previous?.drainUntilMs ?? nowMs + DRAIN_SECONDS_MAX * 1000 };
+}
+
+function checkPorts({ ports = [] }: Registration): void {
+  const seen = new Set<string>();
+  for (const [index, { name }] of ports.entries()) {
+    if (seen.has(name)) {
+      throw RegistryErrors.REGISTRATION_INVALID(`Two ports have the name "${name}"; each needs its own.`, {
+        extra: { field: `/ports/${index}/name` },
+      });
+    }
+    seen.add(name);
   }
 }
 

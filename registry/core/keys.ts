@@ -5,6 +5,9 @@
 export const REGISTRY_PREFIX = "/registry/";
 const INSTANCES = `${REGISTRY_PREFIX}instances/`;
 const VERDICTS = `${REGISTRY_PREFIX}verdicts/`;
+const POLICIES = `${REGISTRY_PREFIX}policies/`;
+/** Apart from the catalog: only who registers looks there. */
+const TOMBSTONES = "/tombstones/";
 
 export interface InstanceName {
   readonly namespace: string;
@@ -25,14 +28,31 @@ export function verdictKey(name: InstanceName, check: string): string {
   return `${verdictsPrefix(name)}${check}`;
 }
 
+export interface ServiceName {
+  readonly namespace: string;
+  readonly service: string;
+}
+
+export function policyKey({ namespace, service }: ServiceName): string {
+  return `${POLICIES}${namespace}/${service}`;
+}
+
+/** Says which claim on an instance was deregistered last. */
+export function tombstoneKey({ namespace, service, id }: InstanceName): string {
+  return `${TOMBSTONES}${namespace}/${service}/${id}`;
+}
+
 export type RegistryKey =
+  | { readonly kind: "policy"; readonly name: ServiceName }
   | { readonly kind: "instance"; readonly name: InstanceName }
   | { readonly kind: "verdict"; readonly name: InstanceName; readonly check: string };
 
 /** What a key is about; undefined for keys of a later version, which an older reader must not trip over. */
 export function parseKey(key: string): RegistryKey | undefined {
   const [, , kind, namespace, service, id, check, ...rest] = key.split("/");
-  if (!namespace || !service || !id || rest.length > 0) return undefined;
+  if (!namespace || !service || rest.length > 0) return undefined;
+  if (kind === "policies" && id === undefined) return { kind: "policy", name: { namespace, service } };
+  if (!id) return undefined;
   const name = { namespace, service, id };
   if (kind === "instances" && check === undefined) return { kind: "instance", name };
   if (kind === "verdicts" && check) return { kind: "verdict", name, check };

@@ -285,16 +285,16 @@ test("an instance drained at the server stays drained, also over a restart of th
   {
     await using agent = await startAgent(plane, folder.path, { leaveOnStop: false });
     await eventually("it is there", () => agent.running.status().inSync && plane.instance("one"));
-    plane.drain("one", true);
+    plane.setLifecycle("one", "draining");
     await eventually("the agent took it over", async () => {
-      const { body } = await agent.call<{ services: { registration: { draining?: boolean } }[] }>(
+      const { body } = await agent.call<{ services: { registration: { lifecycle?: string } }[] }>(
         "GET",
         "/v1/agent/services",
       );
-      return body.services[0]?.registration.draining;
+      return body.services[0]?.registration.lifecycle === "draining";
     });
   }
   await using agent = await startAgent(plane, folder.path);
   await eventually("it is in sync", () => agent.running.status().inSync);
-  expect(plane.instance("one")?.draining).toBe(true);
+  expect(plane.instance("one")?.lifecycle).toBe("draining");
 });

@@ -7,7 +7,7 @@ import type { AppError } from "#base";
 import type { ControlPlane } from "#agent";
 import { ClientErrors, type CallOptions, type InstanceName, type StreamOptions } from "#client";
 import type { Frame } from "#http/frames";
-import { RegistryErrors, type Instance, type Registration, type Report, type ServiceDelta } from "#registry/api";
+import { RegistryErrors, type Instance, type Lifecycle, type Registration, type Report, type ServiceDelta } from "#registry/api";
 import type { EffectiveConfig } from "#config-server/api";
 
 interface Stored {
@@ -73,10 +73,10 @@ export class FakeControlPlane {
     this.#changed();
   }
 
-  drain(id: string, draining: boolean): void {
+  setLifecycle(id: string, lifecycle: Lifecycle): void {
     for (const stored of this.stored.values()) {
       if (stored.name.id !== id) continue;
-      stored.registration = { ...stored.registration, draining };
+      stored.registration = { ...stored.registration, lifecycle };
       stored.modRevision = ++this.revision;
     }
     this.#changed();
@@ -142,7 +142,7 @@ export class FakeControlPlane {
       watch: ({ namespace, services = [] }: { namespace: string; services?: readonly string[] }, o: StreamOptions) =>
         this.#watch<ServiceDelta>(o, () => {
           const [service = ""] = services;
-          return { namespace, service, instances: this.#instances(namespace, service), removed: [] };
+          return { namespace, service, instances: this.#instances(namespace, service), removed: [], panic: false };
         }),
     };
     const config = {
@@ -184,7 +184,8 @@ export class FakeControlPlane {
       metadata,
       weight,
       ...(zone === undefined ? {} : { zone }),
-      draining: registration.draining ?? false,
+      ports: [],
+      lifecycle: registration.lifecycle ?? "serving",
       status,
       checks,
       ...(session === undefined ? {} : { session }),

@@ -17,8 +17,8 @@ test("a service comes by PUT, is drained and goes by DELETE", async () => {
   await using agent = await startAgent(plane, folder.path);
   expect((await agent.call("PUT", "/v1/agent/services/one", { ...WEB, tags: ["v1"] })).status).toBe(204);
   await eventually("it is there", () => plane.instance("one")?.tags[0] === "v1");
-  expect((await agent.call("PUT", "/v1/agent/services/one/draining", { draining: true })).status).toBe(204);
-  await eventually("it drains", () => plane.instance("one")?.draining);
+  expect((await agent.call("PUT", "/v1/agent/services/one/lifecycle", { lifecycle: "draining" })).status).toBe(204);
+  await eventually("it drains", () => plane.instance("one")?.lifecycle === "draining");
   expect((await agent.call("PUT", "/v1/agent/services/one", { ...WEB, name: "api" })).status).toBe(204);
   await eventually("it moved to another service", () => plane.instance("one")?.service === "api");
   expect(plane.ids()).toEqual(["one"]);
@@ -206,7 +206,7 @@ test("resolving follows the catalog, and can be narrowed to what takes requests"
   expect(await ids()).toEqual([]);
   const name = { namespace: "default", service: "web" };
   plane.put({ ...name, id: "a" }, { address: "10.0.0.1", port: 80 });
-  plane.put({ ...name, id: "b" }, { address: "10.0.0.2", port: 80, draining: true });
+  plane.put({ ...name, id: "b" }, { address: "10.0.0.2", port: 80, lifecycle: "draining" });
   await eventually("both are known", async () => (await ids()).length === 2);
   expect(await ids("?healthy=true")).toEqual(["a"]);
   expect(await ids("?healthy=false")).toEqual(["b"]);

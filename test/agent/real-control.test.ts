@@ -54,11 +54,14 @@ test("a service registered at the agent is seen at the server with its health, a
       const { body } = await get("resolve/web?healthy=false");
       return (body["instances"] as unknown[]).length === 1;
     });
-    await control.client.registry.drain({ namespace: "default", service: "web", id: "one" }, true);
-    await eventually("draining is taken over", async () =>
-      JSON.stringify((await get("services")).body).includes('"draining":true'),
+    await control.client.registry.setLifecycle(
+      { namespace: "default", service: "web", id: "one" },
+      { lifecycle: "draining" },
     );
-    expect((await first())?.draining).toBe(true);
+    await eventually("draining is taken over", async () =>
+      JSON.stringify((await get("services")).body).includes('"lifecycle":"draining"'),
+    );
+    expect((await first())?.lifecycle).toBe("draining");
     await agent[Symbol.asyncDispose]();
     expect(await first()).toBeUndefined();
   }

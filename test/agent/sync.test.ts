@@ -66,7 +66,7 @@ class Server {
   }
 
   put(key: string, name: typeof NAME, registration: LocalRegistration, session: string): void {
-    const { address, port, draining = false, checks = [], tags = [] } = registration;
+    const { address, port, lifecycle = "serving", checks = [], tags = [] } = registration;
     const known = this.instances.get(key);
     this.instances.set(key, {
       ...name,
@@ -76,7 +76,8 @@ class Server {
       tags: [...tags],
       metadata: {},
       weight: 100,
-      draining,
+      lifecycle,
+      ports: [],
       status: "passing",
       checks: checks.map(({ id, type }) => ({
         id,
@@ -120,7 +121,7 @@ function settle(state: SyncState, server: Server, nowMs: number): SyncState {
 function claimed(nowMs = 0, registration = REGISTRATION): { state: SyncState; server: Server } {
   const server = new Server();
   let state = startSync(LIMITS, nowMs);
-  state = step(state, { type: "claim", name: NAME, registration }, { nowMs, chance: 0.5 });
+  state = step(state, { type: "claim", name: NAME, registration, incarnation: 1 }, { nowMs, chance: 0.5 });
   return { state: settle(state, server, nowMs), server };
 }
 
@@ -194,10 +195,10 @@ test("an instance that another agent holds in the same service is left alone", (
 test("an instance drained at the server stays drained: the host takes it over", () => {
   const { state, server } = claimed();
   const session = state.session ?? "";
-  server.put(KEY, NAME, { ...REGISTRATION, draining: true }, session);
+  server.put(KEY, NAME, { ...REGISTRATION, lifecycle: "draining" as const }, session);
   const after = settle(state, server, 70_000);
-  expect(after.claims.get(KEY)?.registration.draining).toBe(true);
-  expect(server.instances.get(KEY)?.draining).toBe(true);
+  expect(after.claims.get(KEY)?.registration.lifecycle).toBe("draining");
+  expect(server.instances.get(KEY)?.lifecycle).toBe("draining");
 });
 
 test("an answer from before an edit does not undo the edit", () => {
@@ -206,8 +207,8 @@ test("an answer from before an edit does not undo the edit", () => {
   const inspect = due.effects.find(({ type }) => type === "inspect") as Effect;
   const stale = server.answer(inspect, () => REGISTRATION);
   let next = begin(due.state, inspect);
-  const drained = { ...REGISTRATION, draining: true };
-  next = step(next, { type: "claim", name: NAME, registration: drained }, at(70_000));
+  const drained = { ...REGISTRATION, lifecycle: "draining" as const };
+  next = step(next, { type: "claim", name: NAME, registration: drained, incarnation: 1 }, at(70_000));
   const register = decide(next, 70_000).effects.find(({ type }) => type === "register") as Effect;
   next = begin(next, register);
   next = step(
@@ -216,16 +217,20 @@ test("an answer from before an edit does not undo the edit", () => {
     at(70_000),
   );
   next = step(next, stale, at(70_000));
-  expect(next.claims.get(KEY)?.registration.draining).toBe(true);
+  expect(next.claims.get(KEY)?.registration.lifecycle).toBe("draining");
 });
 
 test("the answer to an older registration does not pass for a newer one", () => {
   const server = new Server();
   let state = settle(startSync(LIMITS, 0), server, 0);
-  state = step(state, { type: "claim", name: NAME, registration: REGISTRATION }, at(0));
+  state = step(state, { type: "claim", name: NAME, registration: REGISTRATION, incarnation: 1 }, at(0));
   const [first] = decide(state, 0).effects;
   state = begin(state, first as Effect);
-  state = step(state, { type: "claim", name: NAME, registration: { ...REGISTRATION, port: 81 } }, at(0));
+  state = step(
+    state,
+    { type: "claim", name: NAME, registration: { ...REGISTRATION, port: 81 }, incarnation: 1 },
+    at(0),
+  );
   expect(decide(state, 0).effects).toEqual([]);
   state = step(state, { type: "done", effect: first as Effect }, at(0));
   const claim = state.claims.get(KEY);
@@ -236,7 +241,7 @@ test("while the server is away one call at a time feels the way, ever less often
   let state = startSync(LIMITS, 0, "s1");
   for (let i = 0; i < 50; i++) {
     const name = { ...NAME, id: `web-${i}` };
-    state = step(state, { type: "claim", name, registration: REGISTRATION }, at(0));
+    state = step(state, { type: "claim", name, registration: REGISTRATION, incarnation: 1 }, at(0));
   }
   const waits: number[] = [];
   let nowMs = 0;
@@ -267,8 +272,16 @@ test("a session refused is tried ever less often and says why, until it is grant
 
 test("one refused service holds up no other, and says why", () => {
   const { state } = claimed();
-  let next = step(state, { type: "claim", name: NAME, registration: { ...REGISTRATION, port: 81 } }, at(1));
-  next = step(next, { type: "claim", name: { ...NAME, id: "web-2" }, registration: REGISTRATION }, at(1));
+  let next = step(
+    state,
+    { type: "claim", name: NAME, registration: { ...REGISTRATION, port: 81 }, incarnation: 1 },
+    at(1),
+  );
+  next = step(
+    next,
+    { type: "claim", name: { ...NAME, id: "web-2" }, registration: REGISTRATION, incarnation: 1 },
+    at(1),
+  );
   const [first, second] = decide(next, 1).effects;
   next = begin(begin(next, first as Effect), second as Effect);
   next = step(next, { type: "failed", effect: first as Effect, failure: "refused", detail: "full" }, at(1));
@@ -341,7 +354,7 @@ test("whatever was cut, lost, refused or edited, after a quiet spell the server 
         const moment = { nowMs, chance: 0.5 };
         if (one.do === "claim") {
           const registration = { ...REGISTRATION, port: one.port };
-          state = step(state, { type: "claim", name: name(one.id), registration }, moment);
+          state = step(state, { type: "claim", name: name(one.id), registration, incarnation: 1 }, moment);
         } else if (one.do === "withdraw") state = step(state, { type: "withdraw", key: keyOf(name(one.id)) }, moment);
         else if (one.do === "verdict") {
           const { status } = one;

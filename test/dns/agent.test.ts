@@ -29,7 +29,7 @@ test("a flip of health is in the next answer, within milliseconds", async () => 
     await reaches(control.client.registry.report(name, "ttl", { status: "critical" }), "10.0.0.2");
   }
   expect(took.toSorted((a, b) => a - b)[20]).toBeLessThan(50);
-  await reaches(control.client.registry.drain({ ...name, id: "two" }, true), "");
+  await reaches(control.client.registry.setLifecycle({ ...name, id: "two" }, { lifecycle: "draining" }), "");
   await reaches(control.client.registry.deregister({ ...name, id: "two" }), "");
   await reaches(control.client.registry.deregister(name), "");
   expect((await ask(dns.port, "orders.service.posthouse")).rcode).toBe("NXDOMAIN");

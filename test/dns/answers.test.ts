@@ -114,7 +114,7 @@ test("critical, draining and idle instances are not named; those never judged on
     instance("good", { address: "10.0.0.1" }),
     instance("slow", { address: "10.0.0.2", status: "warning" }),
     instance("bad", { address: "10.0.0.3", status: "critical" }),
-    instance("leaving", { address: "10.0.0.4", draining: true }),
+    instance("leaving", { address: "10.0.0.4", lifecycle: "draining" }),
     instance("new", { address: "10.0.0.5", status: "unknown" }),
     instance("idle", { address: "10.0.0.6", weight: 0 }),
   );
@@ -123,7 +123,7 @@ test("critical, draining and idle instances are not named; those never judged on
   expect(await named()).toEqual(["10.0.0.1", "10.0.0.2"]);
   catalog.put(instance("good", { address: "10.0.0.1", status: "critical" }));
   expect(await named()).toEqual(["10.0.0.2"]);
-  catalog.put(instance("slow", { address: "10.0.0.2", draining: true }));
+  catalog.put(instance("slow", { address: "10.0.0.2", lifecycle: "draining" }));
   expect(await named()).toEqual(["10.0.0.5"]);
   catalog.put(instance("new", { address: "10.0.0.5", status: "critical" }));
   expect(await named()).toEqual([]);

@@ -17,7 +17,7 @@ export function instance(id: string, facts: Partial<DnsInstance> = {}): DnsInsta
     tags: [],
     metadata: {},
     weight: 100,
-    draining: false,
+    lifecycle: "serving",
     status: "passing",
     ...facts,
   };

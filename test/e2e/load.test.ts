@@ -62,13 +62,13 @@ test("no request fails while instances are drained, stopped and replaced", { tim
         const id = rounds % services.length;
         const old = services[id];
         if (!old) throw new Error("no such service");
-        await call(`${instance(id)}/draining`, { method: "PUT", token, body: { draining: true } });
+        await call(`${instance(id)}/lifecycle`, { method: "PUT", token, body: { lifecycle: "draining" } });
         await new Promise((resolve) => setTimeout(resolve, 100));
         old.kill("SIGTERM");
         await old.exited;
         const next = stack.use(await startService("orders"));
         services[id] = next;
-        const body = { address: "127.0.0.1", port: next.port, draining: false };
+        const body = { address: "127.0.0.1", port: next.port, lifecycle: "serving" };
         expect((await call(instance(id), { method: "PUT", token, body })).status).toBe(200);
         rounds++;
       }

@@ -46,10 +46,11 @@ export function instance(port: number, over: Partial<Instance> = {}): Instance {
     address: "127.0.0.1",
     port,
     protocol: "http",
+    ports: [],
     tags: [],
     metadata: {},
     weight: 100,
-    draining: false,
+    lifecycle: "serving",
     status: "passing",
     checks: [],
     createRevision: 1,
@@ -118,12 +119,12 @@ export class FakeControlPlane implements GatewayClient {
   }
 
   remove(service: string, id: string): void {
-    this.catalog.send("delta", { namespace: "default", service, instances: [], removed: [id] });
+    this.catalog.send("delta", { namespace: "default", service, instances: [], panic: false, removed: [id] });
   }
 }
 
 function delta(service: string, instances: readonly Instance[]): ServiceDelta {
-  return { namespace: "default", service, instances, removed: [] };
+  return { namespace: "default", service, instances, panic: false, removed: [] };
 }
 
 export interface Running extends AsyncDisposable {

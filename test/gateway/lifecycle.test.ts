@@ -32,7 +32,7 @@ test("10,000 requests see no failure while endpoints drain, die and come back an
   const unrest = async () => {
     for (let i = 0; work.left > 0; i++) {
       const { port } = services[i % services.length] as (typeof services)[number];
-      running.plane.change(instance(port, { draining: true }));
+      running.plane.change(instance(port, { lifecycle: "draining" }));
       running.plane.release(oneRoute({ timeouts: { headersMs: 5_000 + i } }));
       await new Promise((resolve) => setTimeout(resolve, 10));
       running.plane.remove("orders", `i-${port}`);
@@ -123,6 +123,7 @@ test("not ready before both the routes and the endpoints are whole", async () =>
     service: "orders",
     instances: [instance(service.port)],
     removed: [],
+    panic: false,
   });
   await expect(gateway.ready(AbortSignal.timeout(30))).rejects.toThrow();
   expect(gateway.status().ready).toBe(false);
@@ -146,6 +147,7 @@ test("a reset never shows an empty list: the old endpoints serve until the new o
     service: "orders",
     instances: [instance(next.port)],
     removed: [],
+    panic: false,
   });
   await new Promise((resolve) => setTimeout(resolve, 30));
   expect(await text()).toBe("old");
@@ -171,6 +173,7 @@ test("a route to a namespace not watched before is in force only with its endpoi
     service: "orders",
     instances: [elsewhere],
     removed: [],
+    panic: false,
   });
   running.plane.otherCatalog.send("synced");
   await eventually("it is in force", () => running.gateway.status().releaseKey === "release-2");

@@ -176,7 +176,7 @@ test("a closing hub ends its streams and its waiters", async () => {
   await using watch = await rig();
   const reader = watch.read();
   await eventually("live", () => reader.frames.length > 0);
-  const waiter = watch.hub.next("a", 60_000, new AbortController().signal);
+  const waiter = watch.hub.next(["a"], 60_000, new AbortController().signal);
   await watch.hub[Symbol.asyncDispose]();
   expect(await waiter).toBe(true);
   await eventually("the end", () => reader.closed);

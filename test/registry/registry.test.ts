@@ -11,7 +11,9 @@ test("a registration is read back with its defaults at the revision that it retu
   const { revision, created } = await control.client.registry.register(NAME, HERE);
   expect(created).toBe(true);
   const { instances } = await control.client.registry.instances(NAME, { revision });
-  expect(instances).toMatchObject([{ ...NAME, ...HERE, weight: 100, status: "passing", draining: false, tags: [] }]);
+  expect(instances).toMatchObject([
+    { ...NAME, ...HERE, weight: 100, status: "passing", lifecycle: "serving", tags: [] },
+  ]);
 });
 
 test("registering the same again writes nothing and wakes nobody", async () => {
@@ -155,9 +157,9 @@ test("instances of a session leave in one revision when it lapses, and never ear
 test("draining takes an instance out of the healthy ones without touching its health", async () => {
   await using control = await withControl();
   await control.client.registry.register(NAME, HERE);
-  const { revision } = await control.client.registry.drain(NAME, true);
+  const { revision } = await control.client.registry.setLifecycle(NAME, { lifecycle: "draining" });
   const all = await control.client.registry.instances(NAME, { revision });
-  expect(all.instances).toMatchObject([{ status: "passing", draining: true }]);
+  expect(all.instances).toMatchObject([{ status: "passing", lifecycle: "draining" }]);
   expect((await control.client.registry.instances(NAME, { healthy: true })).instances).toEqual([]);
 });
 

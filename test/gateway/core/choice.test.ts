@@ -100,7 +100,7 @@ test("only well, willing and weighted instances become endpoints, and those that
     instance(2, { status: "warning" }),
     instance(3, { status: "critical" }),
     instance(4, { status: "unknown" }),
-    instance(5, { draining: true }),
+    instance(5, { lifecycle: "draining" }),
     instance(6, { weight: 0 }),
     instance(7, { address: "169.254.169.254" }),
     instance(8, { address: "::1" }),

@@ -1,0 +1,130 @@
+/** Filter expressions: what they say, and how a mistake in one is told. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { AppError } from "#base";
+import type { Instance } from "#registry/api";
+import { FILTER_DEPTH_MAX, parseFilter } from "../../registry/core/selector.ts";
+
+const INSTANCE: Instance = {
+  namespace: "default",
+  service: "orders",
+  id: "orders-1",
+  address: "10.0.0.1",
+  port: 8080,
+  protocol: "http",
+  ports: [{ name: "admin", port: 9090, protocol: "http" }],
+  tags: ["v2", "gold"],
+  metadata: { tier: "gold", "build.id": "7", quote: 'say "hi"' },
+  weight: 100,
+  version: "2.3.1",
+  zone: "eu-1",
+  lifecycle: "serving",
+  status: "passing",
+  checks: [],
+  createRevision: 1,
+  modRevision: 1,
+};
+
+test.each([
+  [`"v2" in tags`, true],
+  [`v2 in tags`, true],
+  [`"v3" in tags`, false],
+  [`admin in ports`, true],
+  [`zone == "eu-1"`, true],
+  [`zone != eu-1`, false],
+  [`version startswith "2."`, true],
+  [`metadata.tier == gold and metadata.build.id == "7"`, true],
+  [`metadata.quote == "say \\"hi\\""`, true],
+  [`metadata.absent == ""`, true],
+  [`metadata.absent is empty`, true],
+  [`metadata is not empty`, true],
+  [`tags is empty`, false],
+  [`owner is empty`, true],
+  [`port == 8080 and status == passing and lifecycle == serving`, true],
+  [`zone == us or zone == eu-1`, true],
+  [`zone == us and zone == eu-1 or v2 in tags`, true],
+  [`zone == us and (zone == eu-1 or v2 in tags)`, false],
+  [`not zone == us`, true],
+  [`not (v2 in tags or v3 in tags)`, false],
+  [`not not v2 in tags`, true],
+  [`  "v2"   in\ttags  `, true],
+])("%s", (filter, expected) => {
+  expect(parseFilter(filter)(INSTANCE)).toBe(expected);
+});
+
+test.each([
+  ["", 1, "it ends there"],
+  ["   ", 4, "it ends there"],
+  ["zone", 5, '"=="'],
+  ["zone ==", 8, "a value is wanted"],
+  ["zone == eu and", 15, "it ends there"],
+  ["(zone == eu", 12, '")" is wanted'],
+  ["zone == eu)", 11, '"and", "or" or the end'],
+  ["colour == red", 1, '"colour" is no field'],
+  ["red in colours", 8, '"colours" is no list'],
+  ["zone is empti", 9, '"empty" is wanted'],
+  ['zone == "eu', 9, "is wanted"],
+  ["zone = eu", 6, "is wanted"],
+  ['"a" == zone', 5, '"in" is wanted'],
+  ["__proto__ == x", 1, "is no field"],
+  ["constructor in toString", 16, "is no list"],
+  ["zone == eu; drop", 11, "is wanted"],
+])("%j is refused at character %i", (filter, character, detail) => {
+  try {
+    parseFilter(filter);
+    expect.unreachable();
+  } catch (error) {
+    expect(error).toMatchObject({ code: "REGISTRY_FILTER_INVALID", extra: { field: "/filter", character } });
+    expect((error as Error).message).toContain(detail);
+  }
+});
+
+test("depth has an end, and a filter that is merely long is fine", () => {
+  const nested = (depth: number) => `${"(".repeat(depth)}zone == eu-1${")".repeat(depth)}`;
+  expect(parseFilter(nested(FILTER_DEPTH_MAX - 1))(INSTANCE)).toBe(true);
+  expect(() => parseFilter(nested(FILTER_DEPTH_MAX))).toThrow("levels");
+  expect(() => parseFilter("not ".repeat(10_000))).toThrow("levels");
+  expect(parseFilter(Array.from({ length: 500 }, () => "zone == us").join(" or "))(INSTANCE)).toBe(false);
+});
+
+test("whatever is written, it is a filter or a clear refusal, and never anything else", () => {
+  const word = fc.constantFrom(
+    "zone",
+    "tags",
+    "in",
+    "is",
+    "not",
+    "and",
+    "or",
+    "empty",
+    "(",
+    ")",
+    "==",
+    '"',
+    "\\",
+    "x.",
+  );
+  const text = fc.oneof(
+    fc.string({ maxLength: 60 }),
+    fc.array(word, { maxLength: 20 }).map((words) => words.join(" ")),
+  );
+  fc.assert(
+    fc.property(text, (filter) => {
+      try {
+        expect(typeof parseFilter(filter)(INSTANCE)).toBe("boolean");
+      } catch (error) {
+        expect(error instanceof AppError && error.code).toBe("REGISTRY_FILTER_INVALID");
+      }
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test("any text in quotes equals itself", () => {
+  fc.assert(
+    fc.property(fc.string({ minLength: 1, maxLength: 40 }), (value) => {
+      const quoted = value.replaceAll(/["\\]/g, String.raw`\$&`);
+      expect(parseFilter(`metadata.k == "${quoted}"`)({ ...INSTANCE, metadata: { k: value } })).toBe(true);
+    }),
+  );
+});
