@@ -13,6 +13,7 @@ import { ClientErrors } from "#client";
 import { ConfigErrors } from "#config-server/api";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName, GatewayConfig } from "#gateway/api";
 import { HttpErrors } from "#http";
+import { LocksErrors } from "#locks/api";
 import { RegistryErrors } from "#registry/api";
 import { createServer, ServerErrors, TlsErrors } from "#server";
 import { envOf, flagOf, loadSettings, settingNames, settingRow, SettingsErrors } from "#settings";
@@ -25,6 +26,7 @@ const TABLES: readonly [area: string, table: ErrorTable<Record<string, ErrorRow>
   ["Config server", ConfigErrors],
   ["Gateway", GatewayErrors],
   ["HTTP", HttpErrors],
+  ["Locks", LocksErrors],
   ["Registry", RegistryErrors],
   ["Server", ServerErrors],
   ["Settings", SettingsErrors],

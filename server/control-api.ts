@@ -1,5 +1,5 @@
 /**
- * The control API: registry, config server and access on one Fastify instance over one store. Watches end before the
+ * The control API: registry, config server, locks and access on one Fastify instance over one store. Watches end before the
  * listener closes, or closing would wait for them for ever.
  */
 import type { FastifyInstance } from "fastify";
@@ -7,6 +7,7 @@ import { Access, accessPlugin, type IssuedToken } from "#access";
 import { AppError, messageOf, TaskGroup, type Host } from "#base";
 import { ConfigServer, configPlugin, type ReleaseCheck } from "#config-server";
 import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
+import { Locks, locksPlugin } from "#locks";
 import { Drains, Members, Prober, Registry, registryPlugin } from "#registry";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";
@@ -39,21 +40,26 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const access = new Access(host, store);
   const registry = new Registry(host, store);
   const config = new ConfigServer(host, store, options.releaseChecks);
+  const locks = new Locks(host, store);
   const members = new Members(host, store);
   const drains = new Drains(host, store, registry, members);
   const prober = new Prober(host, store, registry);
 
-  const app = stack.adopt(await routes(host, { access, registry, drains, config }, options), (app) => app.close());
+  const app = stack.adopt(await routes(host, { access, registry, drains, locks, config }, options), (app) =>
+    app.close(),
+  );
   stack.use(registry.hub);
   stack.use(config.hub);
+  stack.use(locks);
   const tasks = stack.use(new TaskGroup(host.log));
   const firstToken = await within(options.startMs, async (signal) => {
     const issued = await access.bootstrap();
     tasks.run("access", (signal) => access.run(signal));
     tasks.run("registry", (signal) => registry.run(signal));
     tasks.run("config", (signal) => config.run(signal));
+    tasks.run("locks", (signal) => locks.run(signal));
     // Anything listed is enough: the listing is as new as the store is.
-    await Promise.all([access, registry, config].map((part) => part.waitFor(1, signal)));
+    await Promise.all([access, registry, config, locks].map((part) => part.waitFor(1, signal)));
     return issued;
   });
   tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
@@ -88,9 +94,17 @@ async function compactRegularly(host: Host, store: Store, signal: AbortSignal): 
   }
 }
 
+interface Services {
+  readonly access: Access;
+  readonly registry: Registry;
+  readonly drains: Drains;
+  readonly locks: Locks;
+  readonly config: ConfigServer;
+}
+
 async function routes(
   host: Host,
-  { access, registry, drains, config }: { access: Access; registry: Registry; drains: Drains; config: ConfigServer },
+  { access, registry, drains, locks, config }: Services,
   options: ControlApiOptions,
 ): Promise<FastifyInstance> {
   const app = createHttpServer(host, { name: "api" });
@@ -98,21 +112,23 @@ async function routes(
   await registerOpenApi(app, "/v1/openapi.json", {
     title: "posthouse control API",
     version: VERSION,
-    description: "Registry, config server and access. Errors are RFC 9457 problems with a stable `code`.",
+    description: "Registry, config server, locks and access. Errors are RFC 9457 problems with a stable `code`.",
   });
   registerOperations(app, host, {
     guardMetrics: options.exposed,
     notReady: () => [
       ...(registry.connected ? [] : ["registry: the store does not answer; what is served may be old"]),
       ...(config.connected ? [] : ["config server: the store does not answer; what is served may be old"]),
+      ...(locks.connected ? [] : ["locks: the store does not answer; what is served may be old"]),
       ...options.notReady(),
     ],
   });
   registryPlugin(app, registry, drains);
   configPlugin(app, config);
+  locksPlugin(app, locks);
   accessPlugin(app, access);
   app.addHook("preClose", async () => {
-    await Promise.all([registry.hub[Symbol.asyncDispose](), config.hub[Symbol.asyncDispose]()]);
+    await Promise.all([registry.hub, config.hub, locks].map((part) => part[Symbol.asyncDispose]()));
   });
   await app.ready();
   return app;
