@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { AppError, messageOf } from "#base";
+import { DRAIN_SECONDS, DRAIN_SECONDS_MAX } from "#registry/api";
 import {
   envOf,
   flagOf,
@@ -13,6 +14,7 @@ import {
   settingRow,
   SettingsErrors,
 } from "#settings";
+import { CONTROL_SETTINGS } from "./control-client.ts";
 
 /** 0 done · 1 failed · 2 wrong usage or settings. */
 const EXIT = { done: 0, failed: 1, usage: 2 } as const;
@@ -36,6 +38,15 @@ function program(): Command {
       const { issueOperatorToken } = await import("./operator-token.ts");
       await issueOperatorToken(read(options));
     });
+  withSettings(root.command("deregister <service> <id>"), CONTROL_SETTINGS)
+    .description("Deregister an instance; with --drain once everyone who sends it requests has seen that it goes")
+    .option("--namespace <name>", "namespace of the service", "default")
+    .option("--drain [seconds]", `drain first, for so long at the most (default ${DRAIN_SECONDS})`)
+    .action(async (service: string, id: string, options: Record<string, unknown>) => {
+      const { deregister } = await import("./deregister.ts");
+      const namespace = String(options["namespace"]);
+      await deregister(read(options), { namespace, service, id, drainSeconds: drainSeconds(options["drain"]) });
+    });
   root
     .command("version")
     .description("Print the version")
@@ -46,9 +57,17 @@ function program(): Command {
   return root;
 }
 
-function withSettings(command: Command): Command {
+/** `--drain` alone is true. */
+function drainSeconds(given: unknown): number | undefined {
+  if (given === undefined) return undefined;
+  const seconds = given === true ? DRAIN_SECONDS : Number(given);
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= DRAIN_SECONDS_MAX) return seconds;
+  throw SettingsErrors.INVALID(`--drain ${String(given)}: it takes whole seconds from 1 to ${DRAIN_SECONDS_MAX}.`);
+}
+
+function withSettings(command: Command, names: readonly SettingName[] = settingNames): Command {
   command.addOption(new Option("--settings <file>", "settings file, YAML or JSON").env("POSTHOUSE_SETTINGS"));
-  for (const name of settingNames) {
+  for (const name of names) {
     const row = settingRow(name);
     const given = row.default === undefined ? "" : ` (default ${JSON.stringify(row.default)})`;
     const many = row.type === "array" ? "..." : "";

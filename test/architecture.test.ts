@@ -13,6 +13,7 @@ const FOLDERS = [
   "client",
   "access",
   "registry",
+  "locks",
   "config-server",
   "gateway",
   "agent",
@@ -29,9 +30,10 @@ const MAY: Record<string, readonly string[]> = {
   settings: ["#base"],
   health: ["#base"],
   http: ["#base"],
-  client: ["#base", "#http/frames", "#registry/api", "#config-server/api"],
+  client: ["#base", "#http/frames", "#registry/api", "#locks/api", "#config-server/api"],
   access: ["#base", "#http", "#store"],
   registry: ["#base", "#store", "#health", "#health/core", "#http"],
+  locks: ["#base", "#store", "#http"],
   "config-server": ["#base", "#store", "#http"],
   gateway: [
     "#base",
@@ -64,6 +66,7 @@ const MAY: Record<string, readonly string[]> = {
     "#client",
     "#access",
     "#registry",
+    "#locks",
     "#config-server",
     "#gateway",
     "#gateway/release",
@@ -71,11 +74,11 @@ const MAY: Record<string, readonly string[]> = {
     "#dns",
   ],
   demo: ["#base", "#client", "#config-server/api", "#server"],
-  cli: ["#base", "#base/system", "#server", "#client", "#settings", "#demo"],
+  cli: ["#base", "#base/system", "#server", "#client", "#registry/api", "#settings", "#demo"],
 };
 
 /** Parts of a contract that is too long for one file; its `api.ts` exports them again. */
-const CONTRACT_PARTS = new Set(["registry/checks.ts"]);
+const CONTRACT_PARTS = new Set(["registry/checks.ts", "registry/policy.ts", "registry/resolve-check.ts"]);
 /** An `api.ts` is a contract: shapes and codes, and nothing else; it may be built on another contract. */
 const API_MAY = new Set(["#base", "typebox", "#registry/api", "#config-server/api"]);
 /** What a core may import beside its own folder, its `../api.ts` and these. */
