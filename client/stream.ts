@@ -40,6 +40,8 @@ export async function* watchFrames<Data>(host: Host, options: WatchOptions): Asy
   let last = options.after;
   // A snapshot under way is not a place to resume from; only a synced state is.
   let whole = options.after !== undefined;
+  // Cut in the middle of a snapshot: the next answer, which knows nothing of it, begins anew.
+  let partial = false;
   let attempt = 0;
   let watch: string | undefined;
   let owed = false;
@@ -51,6 +53,8 @@ export async function* watchFrames<Data>(host: Host, options: WatchOptions): Asy
     try {
       for await (const frame of readOnce<Data>(host, options, { after: whole ? last : undefined, opened })) {
         attempt = 0;
+        if (partial && frame.event !== "reset") yield { event: "reset", revision: frame.revision };
+        partial = false;
         if (frame.event === "reset") whole = false;
         else if (frame.event === "synced") whole = true;
         last = frame.revision;
@@ -69,6 +73,7 @@ export async function* watchFrames<Data>(host: Host, options: WatchOptions): Asy
       host.log.debug({ path: options.path, err: error }, `watch cut: ${messageOf(error)}`);
     }
     if (signal.aborted) return;
+    partial ||= !whole && last !== undefined;
     try {
       await host.clock.sleep(fullJitter(host.random, attempt++, RETRY), signal);
     } catch {
