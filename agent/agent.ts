@@ -8,12 +8,14 @@ import type { HealthStatus } from "#health";
 import { join } from "node:path";
 import {
   AgentErrors,
+  checkProblem,
   FILES_PER_AGENT_MAX,
   SERVICES_PER_AGENT_MAX,
   type AgentStatus,
   type ClaimName,
   type EffectiveConfig,
   type FileRequest,
+  type HealthHistory,
   type LocalFile,
   type LocalHealth,
   type LocalRegistration,
@@ -101,9 +103,15 @@ export class LocalAgent implements AsyncDisposable {
     if (settings.leaveOnStop) this.#stack.defer(() => this.#syncer.leave());
     this.#stack.use(this.#syncer);
     this.#checks = this.#stack.use(
-      new LocalChecks(host, (key, check, { status, output }) =>
-        this.#syncer.dispatch({ type: "verdict", key, check, status, output }),
-      ),
+      new LocalChecks(host, {
+        onVerdict: (key, check, { status, output }) =>
+          this.#syncer.dispatch({ type: "verdict", key, check, status, output }),
+        execAllow: settings.execAllow,
+        instances: (name) => {
+          this.#catalogs.follow(name, { pinned: false });
+          return this.#catalogs.peek(name)?.value.instances;
+        },
+      }),
     );
   }
 
@@ -123,8 +131,8 @@ export class LocalAgent implements AsyncDisposable {
     for (const { name } of snapshot?.told ?? []) {
       this.#syncer.dispatch({ type: "leftover", name });
     }
-    for (const { name, registration, incarnation } of snapshot?.services ?? []) {
-      this.#hold({ name, stated: registration, source: "api", incarnation });
+    for (const { name, registration, incarnation, taken } of snapshot?.services ?? []) {
+      this.#hold({ name, stated: registration, source: "api", incarnation }, taken);
     }
     this.define(definitions);
     this.#snapshot = undefined;
@@ -170,6 +178,12 @@ export class LocalAgent implements AsyncDisposable {
       throw AgentErrors.CHECK_INVALID(`Two checks have the id "${twice}"; each needs its own.`, {
         extra: { field: "/checks" },
       });
+    }
+    for (const [i, check] of (request.checks ?? []).entries()) {
+      const problem = checkProblem(check, "agent");
+      if (!problem) continue;
+      const field = `/checks/${i}${problem.field}`;
+      throw AgentErrors.CHECK_INVALID(`${field}: ${problem.message}.`, { extra: { field } });
     }
     const { name, registration } = serviceOf({ ...request, id }, this.#settings);
     const current = this.#syncer.state.claims.get(keyOf(name));
@@ -247,6 +261,11 @@ export class LocalAgent implements AsyncDisposable {
       const key = keyOf(name);
       return { ...name, status: this.#checks.status(key), checks: this.#checks.view(key) };
     });
+  }
+
+  /** @throws AGENT_SERVICE_NOT_FOUND */
+  healthHistory(id: string): HealthHistory {
+    return this.#checks.history(keyOf(this.#find(id).name));
   }
 
   /** @throws AGENT_NOT_KNOWN_YET */
@@ -362,7 +381,7 @@ export class LocalAgent implements AsyncDisposable {
     return this.#lastIncarnation;
   }
 
-  #hold(held: Held): void {
+  #hold(held: Held, taken = false): void {
     const { name, stated, incarnation } = held;
     const known = this.#held.get(name.id);
     if (known && keyOf(known.name) !== keyOf(name)) this.#release(name.id);
@@ -370,7 +389,7 @@ export class LocalAgent implements AsyncDisposable {
     this.#held.set(name.id, held);
     const lifecycle = stated.lifecycle ?? this.#lifecycleSoFar(key);
     const registration = { ...stated, ...(lifecycle === undefined ? {} : { lifecycle }) };
-    this.#syncer.dispatch({ type: "claim", name, registration, incarnation });
+    this.#syncer.dispatch({ type: "claim", name, registration, incarnation, taken });
     const initial = new Map<string, HealthStatus>();
     for (const { service, check, status } of this.#snapshot?.verdicts ?? []) {
       if (service !== key || status === "unknown") continue;
@@ -418,7 +437,10 @@ export class LocalAgent implements AsyncDisposable {
         name,
         lifecycle: registration.lifecycle ?? "serving",
       })),
-      services: services.map(({ name, stated, incarnation }) => ({ name, registration: stated, incarnation })),
+      services: services.map(({ name, stated, incarnation }) => {
+        const taken = claims.get(keyOf(name))?.fresh === false;
+        return { name, registration: stated, incarnation, taken };
+      }),
       verdicts: [...claims].flatMap(([service, { verdicts }]) =>
         [...verdicts].map(([check, { status }]) => ({ service, check, status })),
       ),

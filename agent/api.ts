@@ -7,18 +7,33 @@ import { defineErrors } from "#base";
 import {
   Check,
   CheckStatus,
-  HttpCheck,
+  CheckView,
+  CHECK_KINDS,
+  checkProblem,
+  HealthHistory,
   Id,
   Instance,
   Name,
   Namespace,
   Registration as RegistryRegistration,
   Report,
-  TtlCheck,
+  resolveCheck,
 } from "#registry/api";
 import { EffectiveConfig, Key } from "#config-server/api";
 
-export { Check, EffectiveConfig, HttpCheck, Id, Instance, Name, Namespace, Report, TtlCheck };
+export {
+  Check,
+  CHECK_KINDS,
+  checkProblem,
+  EffectiveConfig,
+  HealthHistory,
+  Id,
+  Instance,
+  Name,
+  Namespace,
+  Report,
+  resolveCheck,
+};
 
 /** Services that one agent holds: each is a key, its checks, and a claim compared in every full sync. */
 export const SERVICES_PER_AGENT_MAX = 1_000;
@@ -103,7 +118,7 @@ export interface ClaimName {
 
 export const LocalCheck = Type.Object({
   id: Type.String(),
-  type: Type.Union([Type.Literal("ttl"), Type.Literal("http")]),
+  type: CheckView.properties.type,
   status: CheckStatus,
   since: Type.String({ format: "date-time" }),
   output: Type.String(),

@@ -1,28 +1,31 @@
 /**
- * The checks of this host's services: HTTP checks are probed here, TTL checks wait for reports and turn critical when
- * none comes in time. Only a change of verdict is told on.
+ * The checks of this host's services: most are probed here, TTL checks wait for reports and turn critical when none
+ * comes in time, aliases follow what this host knows. Only a change of verdict is told on.
  */
 import { type CancelTimer, type Host } from "#base";
-import { DEFAULT_THRESHOLDS, ProbeRunner, worstOf, type HealthResult, type HealthStatus } from "#health";
 import {
-  AgentErrors,
-  type Check,
-  type HttpCheck,
-  type LocalCheck,
-  type LocalRegistration,
-  type TtlCheck,
-} from "./api.ts";
-import type { Static } from "typebox";
-
-const DEFAULT_INTERVAL_SECONDS = 10;
-const DEFAULT_TIMEOUT_SECONDS = 5;
+  createProbe,
+  definitionOf,
+  HealthHistory,
+  notMade,
+  ProbeRunner,
+  reachOutside,
+  bestOf,
+  worstOf,
+  type AliasTarget,
+  type HealthResult,
+  type HealthStatus,
+  type HistoryView,
+  type ProbeResult,
+} from "#health";
+import { AgentErrors, resolveCheck, type Check, type Instance, type LocalCheck, type LocalRegistration } from "./api.ts";
 
 export interface LocalVerdict {
   readonly status: HealthResult;
   readonly output: string;
 }
 
-type Ttl = Static<typeof TtlCheck>;
+type Ttl = Extract<Check, { type: "ttl" }>;
 
 interface TtlState {
   readonly check: Ttl;
@@ -32,21 +35,43 @@ interface TtlState {
   cancel: CancelTimer;
 }
 
+export interface LocalChecksOptions {
+  /** Told when the verdict on a check changes; `service` is the key of a claim. */
+  readonly onVerdict: (service: string, check: string, verdict: LocalVerdict) => void;
+  /** Absolute paths of programs that checks may run. */
+  readonly execAllow: readonly string[];
+  /** The instances of a service as the control plane said last, for aliases; undefined: nothing heard yet. */
+  readonly instances: (name: { namespace: string; service: string }) => readonly Instance[] | undefined;
+}
+
 export class LocalChecks implements AsyncDisposable {
   readonly #host: Host;
-  readonly #onVerdict: (service: string, check: string, verdict: LocalVerdict) => void;
+  readonly #options: LocalChecksOptions;
+  readonly #history: HealthHistory;
+  /** Aliases by the service that they follow: `namespace/service`. */
+  readonly #aliases = new Map<string, string>();
   readonly #runner: ProbeRunner;
   readonly #services = new Map<string, readonly Check[]>();
   readonly #ttls = new Map<string, TtlState>();
 
-  /** `service` is the key of a claim. */
-  constructor(host: Host, onVerdict: (service: string, check: string, verdict: LocalVerdict) => void) {
+  constructor(host: Host, options: LocalChecksOptions) {
     this.#host = host;
-    this.#onVerdict = onVerdict;
+    this.#options = options;
+    this.#history = new HealthHistory(host.clock);
     this.#runner = new ProbeRunner(host, {
+      probe: createProbe(host, {
+        // Who may write definitions or reach the local API is of this host already.
+        reach: reachOutside([]),
+        execAllow: new Set(options.execAllow),
+        alias: (target, key) => this.#alias(target, key),
+      }),
       onVerdict: (key, { status, output }) => {
         const [service, check] = splitKey(key);
-        if (status !== "unknown") onVerdict(service, check, { status, output });
+        if (status !== "unknown") this.#tell(service, check, { status, output });
+      },
+      onProbe: (key, result, output) => {
+        const [service, check] = splitKey(key);
+        this.#history.said(service, check, result, output);
       },
     });
     host.metrics.gauge({
@@ -72,13 +97,19 @@ export class LocalChecks implements AsyncDisposable {
     for (const check of checks) {
       const key = joinKey(service, check.id);
       if (check.type === "ttl") this.#setTtl(key, check, initial.get(check.id));
-      else this.#setHttp(key, check, registration, initial.get(check.id));
+      else this.#setProbed(key, { service, check, registration, initial: initial.get(check.id) });
     }
   }
 
   delete(service: string): void {
     for (const { id } of this.#services.get(service) ?? []) this.#remove(joinKey(service, id));
     this.#services.delete(service);
+    this.#history.forget(service);
+  }
+
+  /** What was seen of a service's health within a day. */
+  history(service: string): HistoryView {
+    return this.#history.view(service);
   }
 
   /**
@@ -143,38 +174,68 @@ export class LocalChecks implements AsyncDisposable {
     const first = state.output === "not reported yet";
     state.status = status;
     state.output = output;
+    this.#history.said(...splitKey(key), status, output);
     if (!changed && !first) return;
     if (changed) state.sinceMs = this.#host.clock.now();
     const [service, check] = splitKey(key);
-    this.#onVerdict(service, check, { status, output });
+    this.#tell(service, check, { status, output });
   }
 
-  #setHttp(
+  #tell(service: string, check: string, verdict: LocalVerdict): void {
+    this.#history.is(service, check, verdict.status);
+    this.#options.onVerdict(service, check, verdict);
+    const followed = service.slice(0, service.lastIndexOf("/"));
+    for (const [key, follows] of this.#aliases) if (follows === followed) this.#runner.poke(key);
+  }
+
+  #setProbed(
     key: string,
-    check: HttpCheck,
-    { protocol = "http", address, port }: LocalRegistration,
-    initial: HealthStatus | undefined,
+    {
+      service,
+      check,
+      registration: { protocol = "http", address, port },
+      initial,
+    }: { service: string; check: Check; registration: LocalRegistration; initial: HealthStatus | undefined },
   ): void {
-    const origin = `${protocol}://${address.includes(":") ? `[${address}]` : address}:${port}`;
-    const { url, path = "/", method = "GET" } = check;
-    const { intervalSeconds = DEFAULT_INTERVAL_SECONDS, timeoutSeconds = DEFAULT_TIMEOUT_SECONDS } = check;
-    const { rise = DEFAULT_THRESHOLDS.rise, fall = DEFAULT_THRESHOLDS.fall } = check;
-    this.#runner.set(
-      key,
-      {
-        url: url ?? `${origin}${path}`,
-        method,
-        intervalMs: intervalSeconds * 1000,
-        timeoutMs: timeoutSeconds * 1000,
-        rise,
-        fall,
-      },
-      initial === undefined ? {} : { initial },
-    );
+    const tls = protocol === "https" || protocol === "grpcs" || protocol === "tls";
+    const resolved = resolveCheck(check, { host: address, port, tls });
+    if (resolved.type === "ttl") return;
+    if (resolved.type === "alias") {
+      this.#aliases.set(key, `${resolved.namespace ?? service.split("/", 1)[0]}/${resolved.service}`);
+    } else this.#aliases.delete(key);
+    if ("tls" in resolved && resolved.tls?.skipVerify && this.#runner.last(key) === undefined) {
+      this.#host.log.warn({ check: key }, "this check takes any certificate (tls.skipVerify)");
+    }
+    this.#runner.set(key, definitionOf(resolved), initial === undefined ? {} : { initial });
+  }
+
+  /** Of this host's own instances it is known here; of others, from what the control plane said. */
+  #alias({ namespace, service, instance }: AliasTarget, key: string): ProbeResult {
+    const [self] = splitKey(key);
+    const name = { namespace: namespace ?? self.split("/", 1)[0] ?? "", service };
+    const prefix = `${name.namespace}/${service}/`;
+    const statuses = new Map<string, HealthStatus>();
+    const known = this.#options.instances(name);
+    for (const { id, status, lifecycle } of known ?? []) {
+      if (instance !== undefined ? id === instance : lifecycle === "serving") statuses.set(prefix + id, status);
+    }
+    for (const local of this.#services.keys()) {
+      if (instance === undefined ? local.startsWith(prefix) : local === prefix + instance) {
+        statuses.set(local, this.status(local));
+      }
+    }
+    statuses.delete(self);
+    const text = instance === undefined ? `service ${prefix.slice(0, -1)}` : `instance ${prefix}${instance}`;
+    if (statuses.size === 0) {
+      return known ? { result: "critical", output: `${text} is not there` } : notMade(`nothing was heard of ${text} yet`);
+    }
+    const best = bestOf(statuses.values());
+    return best === "unknown" ? notMade(`${text} was not judged yet`) : { result: best, output: `${text} is ${best}` };
   }
 
   #remove(key: string): void {
     this.#runner.delete(key);
+    this.#aliases.delete(key);
     this.#ttls.get(key)?.cancel();
     this.#ttls.delete(key);
   }

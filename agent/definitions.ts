@@ -10,13 +10,13 @@ import { LineCounter, parseDocument, type Document } from "yaml";
 import { messageOf } from "#base";
 import {
   AgentErrors,
+  CHECK_KINDS,
+  checkProblem,
   DEFINITION_BYTES_MAX,
   DEFINITION_FILES_MAX,
   DefinitionFile,
   FILES_PER_AGENT_MAX,
-  HttpCheck,
   SERVICES_PER_AGENT_MAX,
-  TtlCheck,
   type ClaimName,
   type FileDefinition,
   type LocalRegistration,
@@ -181,9 +181,9 @@ function firstProblem(content: unknown): Problem | undefined {
   // A check is one of several shapes; its type says which one it was meant to be.
   const value: unknown = Pointer.Get(content, check);
   const type = (value as { type?: unknown } | null)?.type;
-  if (type === "ttl") return problemOf(TtlCheck, value, check);
-  if (type === "http") return problemOf(HttpCheck, value, check);
-  return { field: `${check}/type`, message: 'must be "http" or "ttl"' };
+  const kind = Object.entries(CHECK_KINDS).find(([name]) => name === type);
+  if (kind) return problemOf(kind[1], value, check);
+  return { field: `${check}/type`, message: `must be one of ${Object.keys(CHECK_KINDS).join(", ")}` };
 }
 
 function problemOf(schema: TSchema, value: unknown, at: string): Problem | undefined {
@@ -217,9 +217,12 @@ function lineOf(document: Document, lines: LineCounter, field: string): number {
 
 function checkIds(source: Source, field: string, { checks = [] }: ServiceDefinition): void {
   const seen = new Set<string>();
-  for (const [i, { id }] of checks.entries()) {
+  for (const [i, check] of checks.entries()) {
+    const { id } = check;
     if (seen.has(id)) throw source.invalid(`${field}/checks/${i}/id`, `another check has the id "${id}", too`);
     seen.add(id);
+    const problem = checkProblem(check, "agent");
+    if (problem) throw source.invalid(`${field}/checks/${i}${problem.field}`, problem.message);
   }
 }
 

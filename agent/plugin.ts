@@ -7,6 +7,7 @@ import {
   EffectiveConfig,
   FileName,
   FileRequest,
+  HealthHistory,
   Id,
   LocalFiles,
   LocalHealth,
@@ -112,6 +113,19 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
     "/v1/agent/health",
     { config, schema: { tags, summary: "Every check, with its last output", response: { 200: LocalHealth } } },
     () => ({ services: agent.health() }),
+  );
+  app.get(
+    "/v1/agent/services/:id/health/history",
+    {
+      config,
+      schema: {
+        tags,
+        summary: "What was seen of a service's health within a day",
+        params: ServiceParams,
+        response: { 200: HealthHistory },
+      },
+    },
+    ({ params }) => agent.healthHistory(params.id),
   );
 
   app.get(

@@ -19,6 +19,8 @@ export interface AgentSettings {
   readonly sessionTtlSeconds: number;
   /** Between two looks at all that the server has of this host. */
   readonly fullSyncSeconds: number;
+  /** Absolute paths of programs that checks of type exec may run. */
+  readonly execAllow: readonly string[];
   /** Whether a clean stop takes the services out at once; otherwise they stay until the session lapses. */
   readonly leaveOnStop: boolean;
 }
@@ -31,5 +33,6 @@ export const AGENT_DEFAULTS = Object.freeze({
   servicesDir: undefined,
   sessionTtlSeconds: 30,
   fullSyncSeconds: 60,
+  execAllow: Object.freeze([]) as readonly string[],
   leaveOnStop: true,
 });

@@ -31,7 +31,12 @@ export const Snapshot = Type.Object({
   /** Everything told to the server, so that what is defined no more is taken back. */
   told: Type.Array(Type.Object({ name: ClaimName, lifecycle: Lifecycle })),
   services: Type.Array(
-    Type.Object({ name: ClaimName, registration: LocalRegistration, incarnation: Type.Integer({ minimum: 0 }) }),
+    Type.Object({
+      name: ClaimName,
+      registration: LocalRegistration,
+      incarnation: Type.Integer({ minimum: 0 }),
+      taken: Type.Boolean({ description: "The server had this claim; refused, it was deregistered there." }),
+    }),
   ),
   verdicts: Type.Array(Type.Object({ service: Type.String(), check: Type.String(), status: CheckStatus })),
   files: Type.Array(Type.Object({ name: FileName, request: FileRequest })),

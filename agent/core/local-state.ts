@@ -72,7 +72,11 @@ export function without(claims: Claims, key: string): Claims {
 export function claim(
   claims: Claims,
   name: ClaimName,
-  { registration, incarnation }: { registration: LocalRegistration; incarnation: number },
+  {
+    registration,
+    incarnation,
+    taken = false,
+  }: { registration: LocalRegistration; incarnation: number; taken?: boolean },
 ): Claims {
   const known = claims.get(keyOf(name));
   const anew = known?.incarnation !== incarnation;
@@ -86,7 +90,7 @@ export function claim(
     name,
     registration,
     incarnation,
-    fresh: anew || known.fresh,
+    fresh: anew ? !taken : known.fresh,
     wanted: true,
     version: (known?.version ?? 0) + 1,
     syncedVersion: known?.wanted ? known.syncedVersion : 0,

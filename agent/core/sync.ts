@@ -95,6 +95,8 @@ export type SyncEvent =
       readonly name: ClaimName;
       readonly registration: LocalRegistration;
       readonly incarnation: number;
+      /** The server had this very claim before a restart. */
+      readonly taken?: boolean;
     }
   | { readonly type: "withdraw"; readonly key: string }
   /** Known to be at the server, from before a restart, and not claimed (yet). */
