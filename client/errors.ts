@@ -4,6 +4,7 @@ import { AppError, defineErrors } from "#base";
 export const ClientErrors = defineErrors("CLIENT", {
   UNREACHABLE: { status: 503, title: "Control plane unreachable" },
   BAD_ANSWER: { status: 502, title: "Answer not understood" },
+  LOCK_LOST: { status: 409, title: "Lock lost" },
 });
 
 /** An RFC 9457 problem, back to the error that it was. */

@@ -19,11 +19,24 @@ import type {
   Session,
   Watcher,
 } from "#registry/api";
+import type {
+  Lock,
+  LockAnswer,
+  LockBreak,
+  LockList,
+  LockRef,
+  LockReleased,
+  LockRequest,
+  LockState,
+  LockWasBroken,
+} from "#locks/api";
 import { errorFromProblem } from "./errors.ts";
+import { holdLock, type HeldLock, type LockOptions } from "./lock.ts";
 import { watchFrames, type Acknowledgement, type WatchOptions } from "./stream.ts";
 import type { Transport, TransportRequest } from "./transport.ts";
 
 export * from "./errors.ts";
+export { LOCK_SESSION_SECONDS, type HeldLock, type LockOptions } from "./lock.ts";
 export { STREAM_SILENCE_MS_MAX } from "./stream.ts";
 export * from "./transport.ts";
 
@@ -151,6 +164,42 @@ export class Client {
     },
   };
 
+  readonly locks = {
+    /** Asks for a lock, or waits `waitSeconds` for it. Asking again keeps the place, and the token when it is held. */
+    acquire: (lock: LockRef, body: LockRequest, options: CallOptions = {}) =>
+      this.#call<LockAnswer>("PUT", lockPath(lock), body, {
+        ...options,
+        timeoutMs: CALL_TIMEOUT_MS + (body.waitSeconds ?? 0) * 1000,
+      }),
+    /** Lets go, or leaves the queue. @throws LOCKS_NOT_HELD */
+    release: (lock: LockRef, session: string, options: CallOptions = {}) =>
+      this.#call<LockReleased>("DELETE", `${lockPath(lock)}&session=${enc(session)}`, undefined, options),
+    get: (lock: LockRef, options: CallOptions & { revision?: number } = {}) => {
+      const at = options.revision === undefined ? "" : `&revision=${options.revision}`;
+      return this.#call<Lock>("GET", `${lockPath(lock)}${at}`, undefined, options);
+    },
+    list: (
+      query: { namespace: string; prefix?: string; after?: string; limit?: number },
+      options: CallOptions = {},
+    ) => {
+      const search = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
+      return this.#call<LockList>("GET", `/v1/locks?${search.toString()}`, undefined, options);
+    },
+    /** Takes a lock from its holder, for operators. */
+    break: (lock: LockRef, body: LockBreak, options: CallOptions = {}) =>
+      this.#call<LockWasBroken>("POST", lockPath(lock, "/break"), body, options),
+    /** Who holds a lock, as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself. */
+    watch: (lock: LockRef, options: StreamOptions) => this.#watch<LockState>(lockPath(lock, "/watch"), options),
+  };
+
+  /**
+   * Waits for a lock and keeps it, under a session of its own, until it is released or lost; `signal` of what it returns
+   * says when it is lost. Who campaigns for leadership calls the same.
+   */
+  lock(lock: LockRef, options: LockOptions = {}): Promise<HeldLock> {
+    return holdLock(this.#host, this, lock, options);
+  }
+
   readonly config = {
     publish: (name: SetName, body: Publish, options: CallOptions = {}) =>
       this.#call<Published>("POST", `${setPath(name)}/releases`, body, options),
@@ -245,6 +294,10 @@ function servicePath({ namespace, service }: { namespace: string; service: strin
 
 function instancePath(name: InstanceName, rest = ""): string {
   return `/v1/services/${enc(name.service)}/instances/${enc(name.id)}${rest}?namespace=${enc(name.namespace)}`;
+}
+
+function lockPath({ namespace, name }: LockRef, rest = ""): string {
+  return `/v1/locks/${enc(name)}${rest}?namespace=${enc(namespace)}`;
 }
 
 function setPath(name: SetName): string {

@@ -78,7 +78,7 @@ function linked(signal: AbortSignal): AbortController {
   return abort;
 }
 
-/** undici notices an abort only once a request has its connection; one that still waits for it would ignore it. */
+/** undici notices an abort only once a request has its connection, and an injected one only once its answer has begun. */
 async function orAborted<T>(asked: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const reject = () => aborted.reject(signal.reason as Error);
@@ -172,7 +172,7 @@ export function injectTransport(app: Injectable): Transport {
     async request({ method, path, headers, body, signal }) {
       const abort = linked(signal);
       try {
-        const answer = await app.inject({
+        const asked = app.inject({
           method,
           url: path,
           headers: { ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
@@ -180,6 +180,7 @@ export function injectTransport(app: Injectable): Transport {
           payloadAsStream: true,
           signal: abort.signal,
         });
+        const answer = await orAborted(asked, abort.signal);
         return respond(answer.statusCode, answer.headers, answer.stream(), abort);
       } catch (error) {
         if (signal.aborted) throw signal.reason;

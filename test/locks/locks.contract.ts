@@ -80,17 +80,17 @@ export function locksContract(name: string, prepare: () => Promise<LocksUnderTes
       tokens.push((await take(plane.one, a)).token ?? 0);
       const members = [plane.two, plane.one, plane.two];
       const waits: Promise<void>[] = [];
+      const pass = async (member: Member, session: string) => {
+        const { acquired, token } = await take(member, session, { waitSeconds: WAIT_SECONDS });
+        expect(acquired).toBe(true);
+        order.push(session);
+        tokens.push(token ?? 0);
+        // On the other member, which need not have seen yet that this one holds it.
+        await (member === plane.one ? plane.two : plane.one).locks.release(LEADER, session);
+      };
       for (const [index, session] of rest.entries()) {
         const member = members[index] as Member;
-        waits.push(
-          take(member, session, { waitSeconds: WAIT_SECONDS }).then(async ({ acquired, token }) => {
-            expect(acquired).toBe(true);
-            order.push(session);
-            tokens.push(token ?? 0);
-            // On the other member, which need not have seen yet that this one holds it.
-            await (member === plane.one ? plane.two : plane.one).locks.release(LEADER, session);
-          }),
-        );
+        waits.push(pass(member, session));
         await queued(plane.one, index + 1);
       }
       await plane.one.locks.release(LEADER, a);

@@ -1,0 +1,223 @@
+/**
+ * A lock for as long as it is needed: opens a session, keeps it alive, waits for the lock's turn, and says by a signal
+ * when the lock is lost. Leader election is the same call: who holds the lock leads, and its value says where.
+ *
+ * The signal errs on the safe side: it aborts when the session could have lapsed by our own clock, which counts from
+ * before the last heartbeat that was answered. A process that was paused hears of it only when it goes on, so a resource
+ * that must not see two holders compares the token.
+ */
+import { AppError, deadline, fullJitter, messageOf, TaskGroup, type Host } from "#base";
+import { LocksErrors, type LockRef } from "#locks/api";
+import { RegistryErrors } from "#registry/api";
+import { ClientErrors } from "./errors.ts";
+import type { Client } from "./mod.ts";
+
+/** Seconds of silence that end the session when nobody says: a lost holder is noticed soon, a pause is survived. */
+export const LOCK_SESSION_SECONDS = 15;
+/** Heartbeats per time to live. */
+const HEARTBEATS = 3;
+/** Seconds of one long poll for the lock's turn; below what proxies allow. */
+const POLL_SECONDS = 25;
+const RETRY = { baseMs: 100, capMs: 3_000 };
+
+export interface LockOptions {
+  /** For people and for those that follow an election, such as the leader's address. */
+  readonly value?: string;
+  /** See `PUT /v1/locks/{name}`. */
+  readonly lockDelaySeconds?: number;
+  /** Silence after which the lock is lost; then its delay runs, and then the next one has it. */
+  readonly sessionSeconds?: number;
+  /** Ends the waiting, and leaves the queue. What is held already stays held. */
+  readonly signal?: AbortSignal;
+}
+
+export interface HeldLock extends AsyncDisposable {
+  readonly ref: LockRef;
+  readonly session: string;
+  /** Larger than that of every earlier holder: show it to the resource, and let it refuse lower ones. */
+  readonly token: number;
+  /** Aborts when the lock is lost: its session ended or may have, or an operator broke it. Stop then, at once. */
+  readonly signal: AbortSignal;
+  /** Says another value without letting go. */
+  setValue(value: string): Promise<void>;
+  /** Lets go; the next in the queue has it at once. Once lost, or a second time, it only ends the session. */
+  release(): Promise<void>;
+}
+
+/** Resolves when the lock is held. @throws the signal's reason, or what the server refuses such as HTTP_INVALID */
+export async function holdLock(host: Host, client: Client, ref: LockRef, options: LockOptions): Promise<HeldLock> {
+  const signal = options.signal ?? new AbortController().signal;
+  let attempt = 0;
+  for (;;) {
+    signal.throwIfAborted();
+    let session: LiveSession | undefined;
+    try {
+      session = await LiveSession.open(host, client, options.sessionSeconds ?? LOCK_SESSION_SECONDS);
+      const token = await waitTurn(client, { ref, session, options, signal });
+      return hold(client, { ref, session, token });
+    } catch (error) {
+      await session?.[Symbol.asyncDispose]();
+      signal.throwIfAborted();
+      if (!isPassing(error)) throw error;
+      host.log.warn({ ...ref, err: error }, `asking for the lock anew: ${messageOf(error)}`);
+      await host.clock.sleep(fullJitter(host.random, attempt++, RETRY), signal).catch(() => {});
+    }
+  }
+}
+
+/** Whether asking again may help: nobody answered, the server is not ready, or the session lapsed on the way. */
+function isPassing(error: unknown): boolean {
+  if (!(error instanceof AppError)) return false;
+  return error.status >= 500 || isGone(error) || ClientErrors.LOCK_LOST.is(error);
+}
+
+function isGone(error: unknown): boolean {
+  return LocksErrors.SESSION_NOT_FOUND.is(error) || RegistryErrors.SESSION_NOT_FOUND.is(error);
+}
+
+interface Turn {
+  readonly ref: LockRef;
+  readonly session: LiveSession;
+  readonly options: LockOptions;
+  readonly signal: AbortSignal;
+}
+
+/** The token, once it is our turn. The place in the queue is kept while a server is away, for as long as the session is. */
+async function waitTurn(client: Client, { ref, session, options, signal }: Turn): Promise<number> {
+  const { value, lockDelaySeconds } = options;
+  const request = {
+    session: session.id,
+    waitSeconds: POLL_SECONDS,
+    ...(value === undefined ? {} : { value }),
+    ...(lockDelaySeconds === undefined ? {} : { lockDelaySeconds }),
+  };
+  const either = AbortSignal.any([signal, session.lost]);
+  let failures = 0;
+  for (;;) {
+    either.throwIfAborted();
+    try {
+      const { token } = await client.locks.acquire(ref, request, { signal: either });
+      if (token !== undefined) return token;
+      failures = 0;
+    } catch (error) {
+      either.throwIfAborted();
+      if (isGone(error) || !isPassing(error)) throw error;
+      await session.host.clock.sleep(fullJitter(session.host.random, failures++, RETRY), either).catch(() => {});
+    }
+  }
+}
+
+function hold(
+  client: Client,
+  { ref, session, token }: { ref: LockRef; session: LiveSession; token: number },
+): HeldLock {
+  const done = new AbortController();
+  session.tasks.run("lock watch", async (stopping) => {
+    const signal = AbortSignal.any([stopping, done.signal]);
+    for await (const { data, revision } of client.locks.watch(ref, { signal })) {
+      // A member that is behind may still speak of those before us.
+      if (!data || revision < token || data.holder?.token === token || signal.aborted) continue;
+      session.lose(`Lock "${ref.name}" was taken from us.`);
+    }
+  });
+  let released: Promise<void> | undefined;
+  const release = async () => {
+    done.abort();
+    try {
+      if (!session.lost.aborted) await client.locks.release(ref, session.id);
+    } catch (error) {
+      if (!LocksErrors.NOT_HELD.is(error)) throw error;
+    } finally {
+      await session[Symbol.asyncDispose]();
+    }
+  };
+  return {
+    ref,
+    session: session.id,
+    token,
+    signal: session.lost,
+    async setValue(value) {
+      session.lost.throwIfAborted();
+      const answer = await client.locks.acquire(ref, { session: session.id, value });
+      if (answer.token !== token) session.lose(`Lock "${ref.name}" was taken from us.`);
+      session.lost.throwIfAborted();
+    },
+    release: () => (released ??= release()),
+    [Symbol.asyncDispose]: () => (released ??= release()),
+  };
+}
+
+/** A session that is kept alive, and says when it may no longer be. */
+class LiveSession implements AsyncDisposable {
+  readonly host: Host;
+  readonly id: string;
+  readonly tasks: TaskGroup;
+  readonly #client: Client;
+  readonly #ttlMs: number;
+  readonly #lost = new AbortController();
+  #cancel = () => {};
+
+  private constructor(host: Host, client: Client, { id, ttlMs }: { id: string; ttlMs: number }) {
+    this.host = host;
+    this.id = id;
+    this.tasks = new TaskGroup(host.log, (error) =>
+      this.lose(`The lock is no longer looked after: ${messageOf(error)}`),
+    );
+    this.#client = client;
+    this.#ttlMs = ttlMs;
+  }
+
+  static async open(host: Host, client: Client, ttlSeconds: number): Promise<LiveSession> {
+    const beganMs = host.clock.monotonic();
+    const { id } = await client.registry.openSession(ttlSeconds);
+    const session = new LiveSession(host, client, { id, ttlMs: ttlSeconds * 1000 });
+    session.#alive(beganMs);
+    session.tasks.run("lock session", (signal) => session.#beat(signal));
+    return session;
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  lose(why: string): void {
+    this.#lost.abort(ClientErrors.LOCK_LOST(why));
+  }
+
+  /** Stops the heartbeats and ends the session; when no server answers, it ends by itself. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#cancel();
+    await this.tasks[Symbol.asyncDispose]();
+    using late = deadline(this.host.clock, this.#ttlMs);
+    await this.#client.registry.closeSession(this.id, { signal: late.signal }).catch(() => {});
+  }
+
+  /** Heard of at a moment before which we asked: the store counts from a later one. */
+  #alive(beganMs: number): void {
+    this.#cancel();
+    const leftMs = this.#ttlMs - (this.host.clock.monotonic() - beganMs);
+    const why = `No heartbeat of session "${this.id}" was answered for ${this.#ttlMs / 1000} s; it may have lapsed.`;
+    if (leftMs <= 0) this.lose(why);
+    else this.#cancel = this.host.clock.after(leftMs, () => this.lose(why));
+  }
+
+  async #beat(signal: AbortSignal): Promise<void> {
+    const periodMs = this.#ttlMs / HEARTBEATS;
+    let failures = 0;
+    for (;;) {
+      const pauseMs = failures === 0 ? periodMs : Math.min(periodMs, fullJitter(this.host.random, failures, RETRY));
+      await this.host.clock.sleep(pauseMs, signal).catch(() => {});
+      if (signal.aborted || this.lost.aborted) return;
+      const beganMs = this.host.clock.monotonic();
+      using late = deadline(this.host.clock, periodMs);
+      try {
+        await this.#client.registry.heartbeat(this.id, { signal: AbortSignal.any([signal, late.signal]) });
+        failures = 0;
+        this.#alive(beganMs);
+      } catch (error) {
+        failures++;
+        if (isGone(error)) return this.lose(messageOf(error));
+      }
+    }
+  }
+}
