@@ -1,4 +1,11 @@
 /** How health is judged, once, for registry and agent. */
+export * from "./core/damping.ts";
+export { patternMatches, statusExpected } from "./core/match.ts";
+export * from "./core/schedule.ts";
 export * from "./core/state.ts";
+export * from "./core/targets.ts";
+export * from "./history.ts";
 export * from "./probes.ts";
+export { HealthErrors, LINK_LOCAL_NETWORKS, reachOutside, type Reach } from "./reach.ts";
+export { notMade, PROBE_BODY_BYTES_MAX, PROBE_OUTPUT_CHARS_MAX, type ProbeResult } from "./result.ts";
 export * from "./runner.ts";

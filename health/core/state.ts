@@ -78,3 +78,10 @@ export function worstOf(statuses: Iterable<HealthStatus>): HealthStatus {
   for (const status of statuses) if (BADNESS[status] > BADNESS[worst]) worst = status;
   return worst;
 }
+
+/** The status of a service that any one of its instances can speak for: the best of theirs. Of none, critical. */
+export function bestOf(statuses: Iterable<HealthStatus>): HealthStatus {
+  let best: HealthStatus = "critical";
+  for (const status of statuses) if (BADNESS[status] < BADNESS[best]) best = status;
+  return best;
+}

@@ -8,7 +8,15 @@ import { connect, createServer as createTcpServer, type AddressInfo, type Server
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { PROBE_OUTPUT_CHARS_MAX, probeHttp, type HttpProbe } from "#health";
+import {
+  createProbe,
+  notMade,
+  PROBE_OUTPUT_CHARS_MAX,
+  reachOutside,
+  type HttpTarget,
+  type ProbeResult,
+  type Target as ProbeTarget,
+} from "#health";
 import { eventually, tempFolder, testHost } from "#test/kit";
 
 interface Target extends AsyncDisposable {
@@ -47,10 +55,28 @@ const tcpTarget = (onSocket: (socket: Socket) => void) =>
     }),
   );
 
-function probe(port: number, options: Partial<HttpProbe> & { path?: string } = {}) {
-  const { path = "/health", ...rest } = options;
-  const definition: HttpProbe = { url: `http://127.0.0.1:${port}${path}`, method: "GET", timeoutMs: 2_000, ...rest };
-  return probeHttp(testHost(), definition, { signal: new AbortController().signal });
+interface Options {
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+  readonly refuse?: readonly string[];
+}
+
+function ask(target: ProbeTarget, { timeoutMs = 2_000, signal, refuse = [] }: Options = {}): Promise<ProbeResult> {
+  const tools = { reach: reachOutside(refuse), execAllow: undefined, alias: () => notMade("nobody") };
+  return createProbe(
+    testHost(),
+    tools,
+  )({
+    key: "check",
+    definition: { target, timeoutMs },
+    signal: signal ?? new AbortController().signal,
+    memory: {},
+  });
+}
+
+function probe(port: number, options: Partial<HttpTarget> & Options & { path?: string } = {}) {
+  const { path = "/health", timeoutMs = 2_000, ...rest } = options;
+  return ask({ type: "http", url: `http://127.0.0.1:${port}${path}`, method: "GET", ...rest }, { timeoutMs });
 }
 
 test.for([
@@ -198,8 +224,8 @@ test("a closed port is critical and says so", async () => {
 test("a probe that is cut says nothing about its target", async () => {
   await using target = await tcpTarget(() => {});
   const cut = new AbortController();
-  const definition: HttpProbe = { url: `http://127.0.0.1:${target.port}/`, method: "GET", timeoutMs: 5_000 };
-  const found = probeHttp(testHost(), definition, { signal: cut.signal });
+  const url = `http://127.0.0.1:${target.port}/`;
+  const found = ask({ type: "http", url, method: "GET" }, { timeoutMs: 5_000, signal: cut.signal });
   await eventually("the probe is connected", () => target.sockets.size === 1);
   cut.abort(new Error("stopping"));
   expect((await found).result).toBeUndefined();
@@ -220,10 +246,56 @@ test("a certificate that does not verify is critical; with its authority trusted
   await using target = await listen(
     createHttpsServer({ key: await readFile(key), cert: pem }, (_request, response) => void response.end("ok")),
   );
-  const definition: HttpProbe = { url: `https://127.0.0.1:${target.port}/`, method: "GET", timeoutMs: 2_000 };
-  const { signal } = new AbortController();
-  const untrusted = await probeHttp(testHost(), definition, { signal });
+  const https: HttpTarget = { type: "http", url: `https://127.0.0.1:${target.port}/`, method: "GET" };
+  const untrusted = await ask(https);
   expect(untrusted.result).toBe("critical");
   expect(untrusted.output).toMatch(/self-signed certificate/);
-  expect(await probeHttp(testHost(), definition, { signal, ca: pem })).toMatchObject({ result: "passing" });
+  expect(await ask({ ...https, tls: { ca: pem } })).toMatchObject({ result: "passing" });
+  expect(await ask({ ...https, tls: { skipVerify: true } })).toMatchObject({ result: "passing" });
+  const named: HttpTarget = { ...https, tls: { ca: pem, serverName: "elsewhere" } };
+  expect((await ask(named)).output).toMatch(/does not match certificate/);
+  expect(await ask({ ...named, tls: { ca: pem, serverName: "localhost" } })).toMatchObject({ result: "passing" });
+});
+
+test("statuses are those that were asked for, and nothing else passes", async () => {
+  await using target = await httpTarget((_request, response) => void response.writeHead(404).end());
+  expect((await probe(target.port, { expectStatus: [200, "400-404"] })).result).toBe("passing");
+  expect((await probe(target.port, { expectStatus: ["200-299"] })).result).toBe("critical");
+});
+
+test("a request carries its method, headers and body, and the answer's body is looked at", async () => {
+  await using target = await httpTarget((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.on("end", () =>
+      response.end(
+        `${request.method} ${String(request.headers["x-key"])} ${request.headers.host} ${Buffer.concat(chunks).toString()}`,
+      ),
+    );
+  });
+  const asked = { method: "POST", headers: { "X-Key": "k", Host: "orders.example" }, body: "ping" };
+  const found = (more: Partial<HttpTarget>) => probe(target.port, { ...asked, ...more }).then(({ result }) => result);
+  expect(await found({ bodyContains: "POST k orders.example ping" })).toBe("passing");
+  expect(await found({ bodyContains: "pong" })).toBe("critical");
+  expect(await found({ bodyPattern: "POST * ping" })).toBe("passing");
+  expect(await found({ bodyPattern: "POST" })).toBe("critical");
+});
+
+test("a network that is not to be probed is refused, by address and by name, and nothing is connected", async () => {
+  await using target = await httpTarget((_request, response) => void response.end("secret"));
+  const refuse = ["127.0.0.0/8", "::1/128"];
+  for (const host of ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"]) {
+    const found = await ask({ type: "http", url: `http://${host}:${target.port}/`, method: "GET" }, { refuse });
+    expect(found.result, host).toBe("critical");
+    expect(found.output).toContain("probeRefuse");
+  }
+  const bare = { host: "localhost", port: target.port };
+  for (const kind of [
+    { type: "tcp", ...bare },
+    { type: "udp", send: "x", ...bare },
+    { type: "grpc", service: "", watch: false, ...bare },
+  ] as const) {
+    expect((await ask(kind, { refuse })).output, kind.type).toContain("probeRefuse");
+  }
+  expect(target.connections()).toBe(0);
 });

@@ -1,0 +1,66 @@
+/**
+ * Holds a check critical while it flaps: each turn to critical adds to a penalty that fades by half in a fixed time;
+ * above one bound the check is held, below another it is let go. Downwards only: damping never keeps anything passing.
+ * Pure; time comes in as an argument. The rule is that of RFC 2439, counted in turns.
+ * @see RFC 2439, section 4.8.2 (figure of merit, cutoff, reuse, ceiling)
+ */
+export interface DampingOptions {
+  /** Seconds in which the penalty fades by half. */
+  readonly halfLifeSeconds: number;
+  /** Turns: with a penalty above this the check is held critical. */
+  readonly suppress: number;
+  /** Turns: with a penalty below this it is let go; less than `suppress`. */
+  readonly reuse: number;
+  /** Seconds after its latest turn for which it is held at most. */
+  readonly holdSecondsMax: number;
+}
+
+/**
+ * Four turns in a short while hold a check for four minutes. A check that turns critical once a minute for ever stays
+ * just below; a rolling restart, or three failed starts in a row, are not flapping.
+ */
+export const DEFAULT_DAMPING: DampingOptions = { halfLifeSeconds: 120, suppress: 3.5, reuse: 1, holdSecondsMax: 600 };
+
+export interface Damping {
+  /** In turns, as of `atMs`. */
+  readonly penalty: number;
+  /** Monotonic milliseconds of the latest change. */
+  readonly atMs: number;
+  /** Whether the check is held critical. */
+  readonly held: boolean;
+  /** Turns to critical since it was last at rest. */
+  readonly turns: number;
+}
+
+/** A check below this penalty is at rest: its earlier turns are forgotten. */
+const REST = 0.1;
+
+export function startDamping(nowMs: number): Damping {
+  return { penalty: 0, atMs: nowMs, held: false, turns: 0 };
+}
+
+/** After the check turned critical. Never above what fades to `reuse` within the longest hold. */
+export function addTurn(damping: Damping, nowMs: number, options: DampingOptions): Damping {
+  const faded = fade(damping, nowMs, options);
+  const penalty = Math.min(faded.penalty + 1, ceiling(options));
+  return { penalty, atMs: nowMs, held: faded.held || penalty > options.suppress, turns: faded.turns + 1 };
+}
+
+/** After some time without a turn. */
+export function fade(damping: Damping, nowMs: number, options: DampingOptions): Damping {
+  const seconds = Math.max(0, nowMs - damping.atMs) / 1000;
+  if (damping.penalty === 0) return { ...damping, atMs: nowMs };
+  const penalty = damping.penalty * 0.5 ** (seconds / options.halfLifeSeconds);
+  const held = damping.held && penalty >= options.reuse;
+  const rest = penalty < REST && !held;
+  return { penalty: rest ? 0 : penalty, atMs: nowMs, held, turns: rest ? 0 : damping.turns };
+}
+
+/** Seconds until a check that turns no more is let go; 0 when it is not held. */
+export function heldForSeconds({ penalty, held }: Damping, { reuse, halfLifeSeconds }: DampingOptions): number {
+  return held ? Math.max(0, halfLifeSeconds * Math.log2(penalty / reuse)) : 0;
+}
+
+function ceiling({ reuse, holdSecondsMax, halfLifeSeconds }: DampingOptions): number {
+  return reuse * 2 ** (holdSecondsMax / halfLifeSeconds);
+}
