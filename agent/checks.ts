@@ -18,7 +18,14 @@ import {
   type HistoryView,
   type ProbeResult,
 } from "#health";
-import { AgentErrors, resolveCheck, type Check, type Instance, type LocalCheck, type LocalRegistration } from "./api.ts";
+import {
+  AgentErrors,
+  resolveCheck,
+  type Check,
+  type Instance,
+  type LocalCheck,
+  type LocalRegistration,
+} from "./api.ts";
 
 export interface LocalVerdict {
   readonly status: HealthResult;
@@ -227,7 +234,9 @@ export class LocalChecks implements AsyncDisposable {
     statuses.delete(self);
     const text = instance === undefined ? `service ${prefix.slice(0, -1)}` : `instance ${prefix}${instance}`;
     if (statuses.size === 0) {
-      return known ? { result: "critical", output: `${text} is not there` } : notMade(`nothing was heard of ${text} yet`);
+      return known
+        ? { result: "critical", output: `${text} is not there` }
+        : notMade(`nothing was heard of ${text} yet`);
     }
     const best = bestOf(statuses.values());
     return best === "unknown" ? notMade(`${text} was not judged yet`) : { result: best, output: `${text} is ${best}` };

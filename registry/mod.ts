@@ -4,4 +4,5 @@ export { Drains } from "./drains.ts";
 export { Members } from "./members.ts";
 export { registryPlugin } from "./plugin.ts";
 export { Prober } from "./prober.ts";
+export { Reaper } from "./reaper.ts";
 export { Registry } from "./registry.ts";

@@ -15,6 +15,7 @@ import {
   DRAIN_SECONDS_MAX,
   Filter,
   Health,
+  HealthHistory,
   Id,
   Instance,
   InstanceList,
@@ -348,6 +349,21 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
       const checks = registry.health({ ...params, namespace });
       return { status: worstOf(checks.map((check) => check.status)), checks };
     },
+  );
+
+  app.get(
+    "/v1/services/:service/instances/:id/health/history",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "What this member saw of an instance's health within a day",
+        params: InstanceParams,
+        querystring: InNamespace,
+        response: { 200: HealthHistory },
+      },
+    },
+    ({ params, query: { namespace = DEFAULT_NAMESPACE } }) => registry.healthHistory({ ...params, namespace }),
   );
 
   app.put(

@@ -1,146 +1,231 @@
 /**
- * Probes the instances that no agent watches over. In a cluster exactly one member probes: the one that holds a key by a
- * lease; when it goes, the lease lapses and another takes over. Verdicts are written only when they change.
+ * Probes the instances that no agent watches over. Each check is probed by exactly one member of the control plane, by
+ * rendezvous hashing; when a member goes, its share is taken over. It follows what changes and never walks the catalog
+ * for one flip. Verdicts are written only when they change.
  */
-import { fullJitter, messageOf, Trigger, type Host } from "#base";
-import { ProbeRunner, type ProbeDefinition } from "#health";
-import { RegistryErrors } from "./api.ts";
-import { verdictKey, type InstanceName } from "./core/keys.ts";
-import type { StoredCheck } from "./core/stored-check.ts";
+import type { Host } from "#base";
+import { bestOf } from "#health/core";
+import {
+  createProbe,
+  definitionOf,
+  notMade,
+  ProbeRunner,
+  reachOutside,
+  type AliasTarget,
+  type ProbeResult,
+  type Reach,
+} from "#health";
+import { RegistryErrors, type Instance, type ServiceDelta } from "./api.ts";
+import { instanceKey, verdictKey, type InstanceName } from "./core/keys.ts";
+import { ownership } from "./core/ownership.ts";
+import type { ProbedCheck } from "./core/stored-check.ts";
+import type { Members } from "./members.ts";
 import type { Registry } from "./registry.ts";
-import { StoreErrors, type Store } from "#store";
+import { VerdictWriter } from "./verdict-writer.ts";
 
-/** Whoever holds this key probes. */
-const HOLDER_KEY = "/cluster/prober";
-/** Seconds of silence after which another member may probe: a few missed renewals. */
-const HOLDER_TTL_SECONDS = 10;
-/** Renewals per time to live. */
-const RENEWALS = 3;
-/** Milliseconds between looks at verdicts that could not be written, and at a key that another member holds. */
-const RECONCILE_MS = 1_000;
-/** Milliseconds between two looks at the whole catalog, however busy it is. */
-const FOLLOW_MS = 50;
-const RETRY = { baseMs: 200, capMs: 5_000 };
+/** Milliseconds between looks at whether this member may count itself in still. */
+const CURRENT_MS = 1_000;
 
 interface Probed {
   readonly name: InstanceName;
   readonly check: string;
+  /** The service that an alias follows. */
+  readonly follows: string | undefined;
+}
+
+export interface ProberOptions {
+  /** Networks that this server does not probe, such as 169.254.0.0/16. */
+  readonly refuseNetworks: readonly string[];
 }
 
 export class Prober {
   readonly #host: Host;
-  readonly #store: Store;
   readonly #registry: Registry;
+  readonly #members: Members;
+  readonly #reach: Reach;
+  /** The checks of this member, by the key of their verdict. */
+  readonly #probed = new Map<string, Probed>();
+  /** The same by instance. */
+  readonly #ofInstance = new Map<string, Set<string>>();
+  /** Aliases by the service that they follow. */
+  readonly #aliases = new Map<string, Set<string>>();
+  #runner: ProbeRunner | undefined;
+  #writer: VerdictWriter | undefined;
+  #owns: (key: string) => boolean = () => false;
 
-  constructor(host: Host, store: Store, registry: Registry) {
+  constructor(host: Host, registry: Registry, members: Members, { refuseNetworks }: ProberOptions) {
     this.#host = host;
-    this.#store = store;
     this.#registry = registry;
+    this.#members = members;
+    this.#reach = reachOutside(refuseNetworks);
+    host.metrics.gauge({
+      name: "posthouse_registry_probed_checks",
+      help: "Checks that this member of the control plane probes.",
+      collect: (gauge) => gauge.labels().set(this.#probed.size),
+    });
   }
 
-  /** Campaigns, and probes while it holds the key, until the signal aborts. */
+  /** Keys of the verdicts that this member is to find. */
+  keys(): string[] {
+    return [...this.#probed.keys()];
+  }
+
+  /** Probes what this member owns, until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    let attempt = 0;
-    while (!signal.aborted) {
-      try {
-        const lease = await this.#acquire();
-        if (lease !== undefined) {
-          attempt = 0;
-          await this.#hold(lease, signal);
-        }
-      } catch (error) {
-        if (signal.aborted) return;
-        this.#host.log.warn({ err: error }, `probing interrupted: ${messageOf(error)}`);
-        attempt++;
-      }
-      const pause = RECONCILE_MS + fullJitter(this.#host.random, attempt, RETRY);
-      await this.#host.clock.sleep(pause, signal).catch(() => {});
-    }
-  }
-
-  /** The lease that the key now lives by; undefined when another member holds it. */
-  async #acquire(): Promise<string | undefined> {
-    const held = await this.#store.range({ key: HOLDER_KEY });
-    if (held.entries.length > 0) return undefined;
-    const lease = await this.#store.grant(HOLDER_TTL_SECONDS);
-    const { succeeded } = await this.#store.txn({
-      when: [{ key: HOLDER_KEY, target: "modRevision", is: "equal", value: 0 }],
-      then: [{ type: "put", key: HOLDER_KEY, value: new Uint8Array(), lease: lease.id }],
-    });
-    if (succeeded) return lease.id;
-    await this.#store.revoke(lease.id);
-    return undefined;
-  }
-
-  async #hold(lease: string, signal: AbortSignal): Promise<void> {
-    const wake = new Trigger();
-    const stop = this.#registry.onChange(() => wake.fire());
-    const probed = new Map<string, Probed>();
+    await using writer = new VerdictWriter(this.#host, (key) => this.#write(key));
     await using runner = new ProbeRunner(this.#host, {
-      onVerdict: (key) => void this.#write(runner, key, probed.get(key)),
+      probe: createProbe(this.#host, {
+        reach: this.#reach,
+        execAllow: undefined,
+        alias: (target, key) => this.#alias(target, key),
+      }),
+      onVerdict: (key) => writer.want(key),
+      onProbe: (key, result, output) => {
+        const probed = this.#probed.get(key);
+        if (probed) this.#registry.history.said(instanceKey(probed.name), probed.check, result, output);
+      },
     });
-    let renewedMs = this.#host.clock.monotonic();
-    try {
-      while (!signal.aborted) {
-        this.#follow(runner, probed);
-        await this.#host.clock.sleep(FOLLOW_MS, signal).catch(() => {});
-        const cancel = this.#host.clock.after(RECONCILE_MS, () => wake.fire());
-        await wake.wait(signal);
-        cancel();
-        const nowMs = this.#host.clock.monotonic();
-        if (nowMs - renewedMs >= (HOLDER_TTL_SECONDS * 1000) / RENEWALS) {
-          await this.#store.keepAlive(lease);
-          renewedMs = nowMs;
-        }
-      }
-      await this.#store.revoke(lease).catch((error: unknown) => {
-        if (!StoreErrors.LEASE_NOT_FOUND.is(error)) throw error;
-      });
-    } finally {
-      stop();
+    this.#runner = runner;
+    this.#writer = writer;
+    using stops = new DisposableStack();
+    stops.defer(this.#registry.onChange((deltas) => (deltas.length === 0 ? this.#all() : this.#some(deltas))));
+    stops.defer(this.#members.onChange(() => this.#all()));
+    this.#all();
+    let counted = this.#members.current;
+    while (!signal.aborted) {
+      await this.#host.clock.sleep(CURRENT_MS, signal).catch(() => {});
+      // Nobody tells a member that was cut off: it finds out by its own clock, and leaves its share to the others.
+      if (this.#members.current !== counted) this.#all();
+      counted = this.#members.current;
     }
   }
 
-  /** Makes the runner probe what the catalog says, and writes what earlier could not be written. */
-  #follow(runner: ProbeRunner, probed: Map<string, Probed>): void {
+  /** Who the members are may have changed, or anything in the catalog. */
+  #all(): void {
+    this.#owns = this.#members.current ? ownership(this.#members.list(), this.#members.id) : () => false;
     const wanted = new Set<string>();
     for (const { name, check, verdict } of this.#registry.catalog.probed()) {
       const key = verdictKey(name, check.id);
+      if (!this.#owns(key)) continue;
       wanted.add(key);
-      probed.set(key, { name, check: check.id });
-      runner.set(key, definitionOf(check), verdict ? { initial: verdict.status } : {});
-      const last = runner.last(key);
-      if (last && last.status !== "unknown" && last.output !== "" && last.status !== verdict?.status) {
-        void this.#write(runner, key, probed.get(key));
-      }
+      this.#set(key, name, check, verdict?.status);
     }
-    for (const key of runner.keys()) {
-      if (wanted.has(key)) continue;
-      runner.delete(key);
-      probed.delete(key);
+    for (const key of this.#probed.keys()) if (!wanted.has(key)) this.#drop(key);
+  }
+
+  #some(deltas: readonly ServiceDelta[]): void {
+    for (const { namespace, service, instances, removed } of deltas) {
+      for (const id of removed) this.#dropInstance({ namespace, service, id });
+      for (const instance of instances) this.#follow(instance);
+      for (const key of this.#aliases.get(`${namespace}/${service}`) ?? []) this.#runner?.poke(key);
     }
   }
 
-  async #write(runner: ProbeRunner, key: string, probed: Probed | undefined): Promise<void> {
-    const last = runner.last(key);
-    if (!probed || !last || last.status === "unknown") return;
-    try {
-      await this.#registry.report(probed.name, probed.check, { status: last.status, output: last.output });
-    } catch (error) {
-      // Gone meanwhile: its probe goes with the next look at the catalog.
-      if (RegistryErrors.INSTANCE_NOT_FOUND.is(error) || RegistryErrors.CHECK_NOT_FOUND.is(error)) return;
-      this.#host.log.warn({ check: key, err: error }, `a verdict could not be written yet: ${messageOf(error)}`);
+  #follow({ namespace, service, id, checks }: Instance): void {
+    const name = { namespace, service, id };
+    const record = this.#registry.catalog.record(name);
+    if (record?.probedBy !== "server") return this.#dropInstance(name);
+    const wanted = new Set<string>();
+    for (const check of record.checks) {
+      const key = verdictKey(name, check.id);
+      if (check.type === "ttl" || !this.#owns(key)) continue;
+      wanted.add(key);
+      const status = checks.find(({ id }) => id === check.id)?.status;
+      this.#set(key, name, check, status === "unknown" ? undefined : status);
     }
+    for (const key of this.#ofInstance.get(instanceKey(name)) ?? []) if (!wanted.has(key)) this.#drop(key);
+  }
+
+  #set(key: string, name: InstanceName, check: ProbedCheck, written: Instance["status"] | undefined): void {
+    const known = this.#probed.get(key);
+    const follows = check.type === "alias" ? `${check.namespace ?? name.namespace}/${check.service}` : undefined;
+    if (known?.follows !== follows) this.#unfollow(key, known);
+    if (!known && "tls" in check && check.tls?.skipVerify) {
+      this.#host.log.warn({ check: key }, "this check takes any certificate (tls.skipVerify)");
+    }
+    this.#probed.set(key, { name, check: check.id, follows });
+    add(this.#ofInstance, instanceKey(name), key);
+    if (follows !== undefined) add(this.#aliases, follows, key);
+    this.#runner?.set(key, definitionOf(check), written === undefined ? {} : { initial: written });
+    const last = this.#runner?.last(key);
+    if (last && last.status !== "unknown" && last.status !== written && this.#runner?.judged(key)) {
+      this.#writer?.contest(key);
+    }
+  }
+
+  #dropInstance(name: InstanceName): void {
+    for (const key of this.#ofInstance.get(instanceKey(name)) ?? []) this.#drop(key);
+  }
+
+  #drop(key: string): void {
+    const known = this.#probed.get(key);
+    if (!known) return;
+    this.#unfollow(key, known);
+    remove(this.#ofInstance, instanceKey(known.name), key);
+    this.#probed.delete(key);
+    this.#runner?.delete(key);
+    this.#writer?.drop(key);
+  }
+
+  #unfollow(key: string, known: Probed | undefined): void {
+    if (known?.follows !== undefined) remove(this.#aliases, known.follows, key);
+  }
+
+  async #write(key: string): Promise<void> {
+    const probed = this.#probed.get(key);
+    const last = this.#runner?.last(key);
+    // A member that was cut off leaves the word to the new owner; back again, it compares and writes what differs.
+    if (!probed || !last || last.status === "unknown" || !this.#members.current) return;
+    try {
+      await this.#registry.report(probed.name, probed.check, { status: last.status });
+    } catch (error) {
+      // Gone meanwhile: its probe goes with the news of it.
+      if (!RegistryErrors.INSTANCE_NOT_FOUND.is(error) && !RegistryErrors.CHECK_NOT_FOUND.is(error)) throw error;
+    }
+  }
+
+  /**
+   * An instance's status, or that of the best serving instance of a service, as written last: aliases of each other see
+   * what was, and none waits for another.
+   */
+  #alias(target: AliasTarget, key: string): ProbeResult {
+    const self = this.#probed.get(key)?.name;
+    if (!self) return notMade("the check is gone");
+    const { namespace = self.namespace, service, instance: id } = target;
+    const { catalog } = this.#registry;
+    if (id !== undefined) {
+      const instance = catalog.instance({ namespace, service, id });
+      const name = `instance ${id} of ${namespace}/${service}`;
+      return aliased(name, instance ? [instance.status] : []);
+    }
+    const others = catalog
+      .instances(namespace, service)
+      .filter(
+        ({ lifecycle, id }) => lifecycle === "serving" && instanceKey({ namespace, service, id }) !== instanceKey(self),
+      );
+    return aliased(
+      `service ${namespace}/${service}`,
+      others.map(({ status }) => status),
+    );
   }
 }
 
-function definitionOf(check: StoredCheck & { type: "http" }): ProbeDefinition {
-  return {
-    url: check.url,
-    method: check.method,
-    intervalMs: check.intervalSeconds * 1000,
-    timeoutMs: check.timeoutSeconds * 1000,
-    rise: check.rise,
-    fall: check.fall,
-  };
+/** The best of some statuses; nothing can be said while that is unknown, and nobody there is as bad as can be. */
+function aliased(name: string, statuses: readonly Instance["status"][]): ProbeResult {
+  if (statuses.length === 0) return { result: "critical", output: `${name} is not there` };
+  const best = bestOf(statuses);
+  if (best === "unknown") return notMade(`${name} was not judged yet`);
+  return { result: best, output: `${name} is ${best}` };
+}
+
+function add(index: Map<string, Set<string>>, at: string, key: string): void {
+  const found = index.get(at);
+  if (found) found.add(key);
+  else index.set(at, new Set([key]));
+}
+
+function remove(index: Map<string, Set<string>>, at: string, key: string): void {
+  const found = index.get(at);
+  found?.delete(key);
+  if (found?.size === 0) index.delete(at);
 }

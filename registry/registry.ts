@@ -3,6 +3,7 @@
  * news back, and every watcher of the catalog hears it from there and from nowhere else.
  */
 import { deadline, type Host } from "#base";
+import { HealthHistory, type HistoryView } from "#health";
 import { WatchHub } from "#http";
 import { commit, type Store, StoreErrors, View } from "#store";
 import {
@@ -30,6 +31,7 @@ import {
   setLifecycle,
   setPolicy,
 } from "./core/commands.ts";
+import { evictInstance } from "./core/eviction.ts";
 import { discover, type Discovered, type DiscoveryRequest } from "./core/discovery.ts";
 import {
   instanceKey,
@@ -37,7 +39,6 @@ import {
   REGISTRY_PREFIX,
   tombstoneKey,
   verdictKey,
-  verdictsPrefix,
   type InstanceName,
   type ServiceName,
 } from "./core/keys.ts";
@@ -68,14 +69,15 @@ export class Registry {
   readonly #store: Store;
   readonly #view: View;
   readonly #tombstones: { readonly byOwner: SharedLease; readonly byOthers: SharedLease };
-  /** What the last probe or report said, for people. Kept here only: text does not belong in replicated state. */
-  readonly #outputs = new Map<string, string>();
+  /** What this member saw and heard of health, for people. Kept here only: text does not belong in replicated state. */
+  readonly history: HealthHistory;
   readonly #listeners = new Set<(deltas: readonly ServiceDelta[]) => void>();
 
   constructor(host: Host, store: Store) {
     this.#host = host;
     this.#store = store;
     this.hub = new WatchHub(host, "services");
+    this.history = new HealthHistory(host.clock);
     this.#tombstones = {
       byOwner: new SharedLease(host, store, TOMBSTONE_SECONDS.byOwner),
       byOthers: new SharedLease(host, store, TOMBSTONE_SECONDS.byOthers),
@@ -103,7 +105,7 @@ export class Registry {
         );
         if (deltas.length === 0) return;
         flips.labels().inc();
-        this.#forgetOutputs(deltas);
+        this.#remember(deltas);
         this.#tell(deltas);
       },
     });
@@ -198,6 +200,20 @@ export class Registry {
     return { revision };
   }
 
+  /**
+   * Deregisters an instance if this check of it is critical still; whether it did.
+   * @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_CHECK_NOT_FOUND
+   */
+  async evict(name: InstanceName, check: string): Promise<boolean> {
+    const reads = [{ key: instanceKey(name) }, { key: tombstoneKey(name) }, { key: verdictKey(name, check) }];
+    const { result } = await this.#tombstones.byOthers.use((tombstoneLease) =>
+      commit(this.#store, reads, (known) =>
+        evictInstance(known, { name, check, ifRevision: undefined, tombstoneLease }),
+      ),
+    );
+    return result;
+  }
+
   /** `drainMs`: how long a drain may take from now. @throws REGISTRY_INSTANCE_NOT_FOUND */
   async setLifecycle(name: InstanceName, lifecycle: Lifecycle, drainMs: number): Promise<{ revision: number }> {
     const drainUntilMs = this.#host.clock.now() + drainMs;
@@ -285,7 +301,7 @@ export class Registry {
       const lease = await this.#store.grant(done.result.grantSeconds);
       done = await attempt(lease.id);
     }
-    if (output !== undefined) this.#outputs.set(verdictKey(name, check), output);
+    if (output !== undefined) this.history.said(instanceKey(name), check, status, output);
     return { revision: done.revision };
   }
 
@@ -294,9 +310,15 @@ export class Registry {
     const instance = this.catalog.instance(name);
     if (!instance) throw notFound(name);
     return instance.checks.map((check) => {
-      const output = this.#outputs.get(verdictKey(name, check.id));
+      const output = this.history.last(instanceKey(name), check.id)?.output;
       return output === undefined ? check : { ...check, output };
     });
+  }
+
+  /** What this member saw of an instance's health within a day. @throws REGISTRY_INSTANCE_NOT_FOUND */
+  healthHistory(name: InstanceName): HistoryView {
+    if (!this.catalog.instance(name)) throw notFound(name);
+    return this.history.view(instanceKey(name));
   }
 
   async openSession(ttlSeconds: number): Promise<Session> {
@@ -349,11 +371,11 @@ export class Registry {
     for (const listener of this.#listeners) listener(deltas);
   }
 
-  #forgetOutputs(deltas: readonly ServiceDelta[]): void {
-    for (const { namespace, service, removed } of deltas) {
-      for (const id of removed) {
-        const prefix = verdictsPrefix({ namespace, service, id });
-        for (const key of this.#outputs.keys()) if (key.startsWith(prefix)) this.#outputs.delete(key);
+  #remember(deltas: readonly ServiceDelta[]): void {
+    for (const { instances } of deltas) {
+      for (const instance of instances) {
+        const key = instanceKey(instance);
+        for (const { id, status } of instance.checks) this.history.is(key, id, status);
       }
     }
   }

@@ -12,6 +12,7 @@ import { systemHost } from "#base/system";
 import { ClientErrors } from "#client";
 import { ConfigErrors } from "#config-server/api";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName, GatewayConfig } from "#gateway/api";
+import { HealthErrors } from "#health";
 import { HttpErrors } from "#http";
 import { LocksErrors } from "#locks/api";
 import { RegistryErrors } from "#registry/api";
@@ -25,6 +26,7 @@ const TABLES: readonly [area: string, table: ErrorTable<Record<string, ErrorRow>
   ["Client", ClientErrors],
   ["Config server", ConfigErrors],
   ["Gateway", GatewayErrors],
+  ["Health", HealthErrors],
   ["HTTP", HttpErrors],
   ["Locks", LocksErrors],
   ["Registry", RegistryErrors],

@@ -8,7 +8,7 @@ import { AppError, messageOf, TaskGroup, type Host } from "#base";
 import { ConfigServer, configPlugin, type ReleaseCheck } from "#config-server";
 import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
-import { Drains, Members, Prober, Registry, registryPlugin } from "#registry";
+import { Drains, Members, Prober, Reaper, Registry, registryPlugin } from "#registry";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";
 import { VERSION } from "./version.ts";
@@ -21,6 +21,8 @@ export interface ControlApiOptions {
   readonly exposed: boolean;
   /** Milliseconds that the first reading of the store may take. */
   readonly startMs: number;
+  /** Networks that servers do not probe; absent: any may be. */
+  readonly probeRefuse?: readonly string[];
   /** What else of this process is not ready, in words. */
   readonly notReady: () => readonly string[];
 }
@@ -43,7 +45,9 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const locks = new Locks(host, store);
   const members = new Members(host, store);
   const drains = new Drains(host, store, registry, members);
-  const prober = new Prober(host, store, registry);
+  const { probeRefuse: refuseNetworks = [] } = options;
+  const prober = new Prober(host, registry, members, { refuseNetworks });
+  const reaper = new Reaper(host, registry, members);
 
   const app = stack.adopt(await routes(host, { access, registry, drains, locks, config }, options), (app) =>
     app.close(),
@@ -66,6 +70,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   tasks.run("members", (signal) => members.run(signal));
   tasks.run("drains", (signal) => drains.run(signal));
   tasks.run("prober", (signal) => prober.run(signal));
+  tasks.run("reaper", (signal) => reaper.run(signal));
   const owned = stack.move();
   return { app, access, registry, firstToken, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

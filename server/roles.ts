@@ -83,6 +83,7 @@ async function startControlApi(parts: Parts): Promise<void> {
       releaseChecks: [gatewayReleaseCheck],
       exposed: !isLoopback(settings.host),
       startMs: settings.storeStartSeconds * 1000,
+      probeRefuse: settings.probeRefuse,
       notReady: () => reasons(parts),
     }),
   );
@@ -234,6 +235,7 @@ async function startAgent(parts: Parts): Promise<void> {
         filesDir: join(dataDir, "files"),
         servicesDir,
         sessionTtlSeconds: settings.agentSessionSeconds,
+        execAllow: settings.agentExecAllow,
       },
     }),
   );

@@ -52,6 +52,12 @@ export const Settings = Type.Object(
       maximum: 600,
       description: "How long a start waits for the store to answer before it gives up.",
     }),
+    probeRefuse: Type.Array(Type.String({ minLength: 1, maxLength: 64 }), {
+      default: ["169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "64:ff9b::a9fe:0/112"],
+      maxItems: 256,
+      description:
+        "Networks that servers do not probe, whoever registers what. The default is link-local: a cloud's metadata.",
+    }),
     controlUrls: Type.Array(Type.String({ pattern: "^https?://" }), {
       default: ["http://127.0.0.1:8500"],
       minItems: 1,
@@ -102,6 +108,11 @@ export const Settings = Type.Object(
     agentServices: Type.Optional(
       Type.String({ description: "Folder of service definition files; absent: `agent/services` in the data folder." }),
     ),
+    agentExecAllow: Type.Array(Type.String({ pattern: "^/", maxLength: 4096 }), {
+      default: [],
+      maxItems: 256,
+      description: "Absolute paths of programs that checks of type exec may run on this host. None: there are none.",
+    }),
     agentSessionSeconds: Type.Integer({
       default: 30,
       minimum: 2,

@@ -16,7 +16,7 @@ import {
 import { judgePanic, NO_PANIC } from "./discovery.ts";
 import { parseKey, type InstanceName, type ServiceName } from "./keys.ts";
 import type { InstanceRecord, VerdictRecord } from "./record.ts";
-import type { StoredCheck } from "./stored-check.ts";
+import type { ProbedCheck, StoredCheck } from "./stored-check.ts";
 
 /** An entry of the store, as much of it as the catalog needs. */
 export interface CatalogEntry {
@@ -177,17 +177,17 @@ export class Catalog {
     return { namespace, service, instances: instances.length, ...counts, draining };
   }
 
-  /** Every instance that the servers probe, with its HTTP checks and their verdicts. */
+  /** Every check that the servers are to probe, with its verdict. */
   *probed(): Iterable<{
     name: InstanceName;
-    check: StoredCheck & { type: "http" };
+    check: ProbedCheck;
     verdict: VerdictRecord | undefined;
   }> {
     for (const { namespace, service, slots } of this.#services.values()) {
       for (const [id, slot] of slots) {
         if (slot.record?.probedBy !== "server") continue;
         for (const check of slot.record.checks) {
-          if (check.type === "http") {
+          if (check.type !== "ttl") {
             yield { name: { namespace, service, id }, check, verdict: slot.verdicts.get(check.id) };
           }
         }

@@ -1,23 +1,29 @@
-/** What the store keeps of a check: every default filled in, and its target spelled out. */
-import type { Check, HttpCheck } from "../api.ts";
+/** What the store keeps of a check: every default filled in, and its target spelled out. And which checks it refuses. */
+import {
+  RegistryErrors,
+  checkProblem,
+  resolveCheck,
+  type Check,
+  type ResolvedCheck,
+  type ResolvedProbe,
+} from "../api.ts";
 
-export type StoredCheck =
-  | { readonly id: string; readonly type: "ttl"; readonly ttlSeconds: number }
-  | (Required<Omit<HttpCheck, "path">> & { readonly type: "http" });
+export type StoredCheck = ResolvedCheck;
+/** One that somebody must make; a TTL check waits for reports. */
+export type ProbedCheck = ResolvedProbe;
 
 /** A check as it is stored; `origin` is where its instance answers, such as `http://10.0.0.7:8080`. */
 export function storedCheck(check: Check, origin: string): StoredCheck {
-  if (check.type === "ttl") return { id: check.id, type: "ttl", ttlSeconds: check.ttlSeconds };
-  const {
-    id,
-    type,
-    url,
-    path = "/",
-    method = "GET",
-    intervalSeconds = 10,
-    timeoutSeconds = 5,
-    rise = 1,
-    fall = 3,
-  } = check;
-  return { id, type, url: url ?? `${origin}${path}`, method, intervalSeconds, timeoutSeconds, rise, fall };
+  const [, scheme, host = "", port] = /^(https?):\/\/\[?(.*?)\]?:(\d+)$/.exec(origin) ?? [];
+  return resolveCheck(check, { host, port: Number(port), tls: scheme === "https" });
+}
+
+/** @throws REGISTRY_CHECK_INVALID naming the field and the way out */
+export function refuseUnfit(checks: readonly Check[], probedBy: "server" | "agent"): void {
+  for (const [index, check] of checks.entries()) {
+    const problem = checkProblem(check, probedBy);
+    if (!problem) continue;
+    const field = `/checks/${index}${problem.field}`;
+    throw RegistryErrors.CHECK_INVALID(`${field} of check "${check.id}": ${problem.message}.`, { extra: { field } });
+  }
 }

@@ -74,8 +74,8 @@ test.for([
     `web.yaml:5: /services/0/checks/0/every: "every" is not a known field; remove it or mend its name.`,
   ],
   [
-    "services:\n  - name: web\n    port: 80\n    checks:\n      - id: up\n        type: tcp\n",
-    `web.yaml:6: /services/0/checks/0/type: must be "http" or "ttl".`,
+    "services:\n  - name: web\n    port: 80\n    checks:\n      - id: up\n        type: smell\n",
+    `web.yaml:6: /services/0/checks/0/type: must be one of ttl, http, tcp, udp, grpc, exec, process, alias.`,
   ],
   [
     "services:\n  - name: web\n    port: 80\n    checks:\n      - { id: up, type: ttl, ttlSeconds: 0 }\n",

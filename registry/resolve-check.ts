@@ -1,0 +1,190 @@
+/**
+ * A check with every default filled in and its target spelled out, and what is wrong with one beyond its shape. Part of
+ * the contract: server and agent must take, and judge, the same check alike.
+ */
+import type { Static } from "typebox";
+import {
+  AGENT_ONLY_CHECKS,
+  type AliasCheck,
+  type Check,
+  type Damping,
+  type ExecCheck,
+  type GrpcCheck,
+  type HttpCheck,
+  type ProcessCheck,
+  type TcpCheck,
+  type Tls,
+  type UdpCheck,
+} from "./checks.ts";
+
+export interface ResolvedJudging {
+  readonly intervalSeconds: number;
+  readonly timeoutSeconds: number;
+  readonly initialDelaySeconds: number;
+  readonly rise: number;
+  readonly fall: number;
+  readonly warnAfterMs?: number;
+  readonly damping: Required<Static<typeof Damping>> | false;
+  readonly deregisterAfterSeconds?: number;
+}
+
+type Judged<Kind> = Omit<Kind, keyof ResolvedJudging> & ResolvedJudging;
+type Placed<Kind> = Omit<Kind, "host" | "port" | "tls"> & {
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: Tls;
+};
+type Http = Omit<HttpCheck, "path" | "url" | "method"> & { readonly url: string; readonly method: string };
+type Grpc = Placed<Static<typeof GrpcCheck>> & { readonly service: string; readonly watch: boolean };
+type Exec = Static<typeof ExecCheck> & { readonly args: readonly string[] };
+
+export type ResolvedTtl = {
+  readonly id: string;
+  readonly type: "ttl";
+  readonly ttlSeconds: number;
+  readonly deregisterAfterSeconds?: number;
+};
+export type ResolvedProbe =
+  | Judged<Http>
+  | Judged<Placed<Static<typeof TcpCheck>>>
+  | Judged<Omit<Placed<Static<typeof UdpCheck>>, "tls">>
+  | Judged<Grpc>
+  | Judged<Exec>
+  | Judged<Static<typeof ProcessCheck>>
+  | Judged<Static<typeof AliasCheck>>;
+export type ResolvedCheck = ResolvedTtl | ResolvedProbe;
+
+/** Where an instance answers, for checks that do not say. */
+export interface Place {
+  readonly host: string;
+  readonly port: number;
+  /** Whether its protocol is spoken over TLS. */
+  readonly tls: boolean;
+}
+
+/** Seconds between looks at an alias that nobody told of a change. It turns at once: what it follows was damped already. */
+const ALIAS_JUDGING = {
+  intervalSeconds: 5,
+  timeoutSeconds: 5,
+  initialDelaySeconds: 0,
+  rise: 1,
+  fall: 1,
+  damping: false,
+} as const;
+
+export function resolveCheck(check: Check, place: Place): ResolvedCheck {
+  switch (check.type) {
+    case "ttl":
+      return { ...check };
+    case "alias":
+      return { ...check, ...ALIAS_JUDGING };
+    case "http": {
+      const { path = "/", url = `${place.tls ? "https" : "http"}://${bracketed(place.host)}:${place.port}${path}` } =
+        check;
+      const { path: _path, ...rest } = check;
+      return judged({ ...rest, url, method: check.method ?? "GET" });
+    }
+    case "tcp":
+      return judged({ ...without(check), ...placed(check, place), ...tlsOf(check.tls, place) });
+    case "udp":
+      return judged({ ...check, ...placed(check, place) });
+    case "grpc": {
+      const { service = "", watch = false } = check;
+      return judged({ ...without(check), ...placed(check, place), ...tlsOf(check.tls, place), service, watch });
+    }
+    case "exec":
+      return judged({ ...check, args: check.args ?? [] });
+    case "process":
+    default:
+      return judged(check);
+  }
+}
+
+type StatedJudging = Partial<Omit<ResolvedJudging, "damping">> & { readonly damping?: Static<typeof Damping> | false };
+
+function judged<Kind extends StatedJudging>(check: Kind): Omit<Kind, keyof ResolvedJudging> & ResolvedJudging {
+  const { damping = {} } = check;
+  return {
+    ...check,
+    intervalSeconds: check.intervalSeconds ?? 10,
+    timeoutSeconds: check.timeoutSeconds ?? 5,
+    initialDelaySeconds: check.initialDelaySeconds ?? 0,
+    rise: check.rise ?? 1,
+    fall: check.fall ?? 3,
+    damping: damping !== false && { halfLifeSeconds: 120, suppress: 3.5, reuse: 1, holdSecondsMax: 600, ...damping },
+  };
+}
+
+function placed({ host, port }: { host?: string; port?: number }, place: Place): { host: string; port: number } {
+  return { host: host ?? place.host, port: port ?? place.port };
+}
+
+function without<Kind extends { tls?: unknown }>({ tls: _tls, ...rest }: Kind): Omit<Kind, "tls"> {
+  return rest;
+}
+
+function tlsOf(stated: Tls | boolean | undefined, place: Place): { tls?: Tls } {
+  if (typeof stated === "object") return { tls: stated };
+  return (stated ?? place.tls) ? { tls: {} } : {};
+}
+
+function bracketed(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+/** Headers that are about the connection, which is the probe's own. */
+const OWN_HEADERS = new Set([
+  "connection",
+  "content-length",
+  "expect",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+export interface CheckProblem {
+  /** A JSON pointer into the check. */
+  readonly field: string;
+  /** What is wrong, and the way out. */
+  readonly message: string;
+}
+
+/** What is wrong with a check whose shape is right; undefined when nothing is. */
+export function checkProblem(check: Check, probedBy: "server" | "agent"): CheckProblem | undefined {
+  if (probedBy === "server" && AGENT_ONLY_CHECKS.has(check.type)) {
+    return {
+      field: "/type",
+      message: `a check of type "${check.type}" runs on the instance's own host; register it through the agent there, or use a check that a server can make`,
+    };
+  }
+  if ("damping" in check && check.damping && (check.damping.reuse ?? 1) >= (check.damping.suppress ?? 3.5)) {
+    return { field: "/damping/reuse", message: "must be below suppress, or what is held is let go at once" };
+  }
+  if (check.type === "process" && (check.pid === undefined) === (check.pidFile === undefined)) {
+    return { field: "/pid", message: "a process is named by either pid or pidFile; state one of them" };
+  }
+  return check.type === "http" ? httpProblem(check) : undefined;
+}
+
+function httpProblem(check: HttpCheck): CheckProblem | undefined {
+  if (check.url !== undefined && check.path !== undefined) {
+    return { field: "/path", message: "url says it all; state either url or path" };
+  }
+  const body = check.bodyContains === undefined ? "bodyPattern" : "bodyContains";
+  if (check.method === "HEAD" && check[body] !== undefined) {
+    return { field: `/${body}`, message: "an answer to HEAD has no body; use GET" };
+  }
+  for (const [index, one] of (check.expectStatus ?? []).entries()) {
+    const [low = 0, high = low] = String(one).split("-").map(Number);
+    if (low > high)
+      return { field: `/expectStatus/${index}`, message: `${one} holds no status; put the lower one first` };
+  }
+  const own = Object.keys(check.headers ?? {}).find((name) => OWN_HEADERS.has(name.toLowerCase()));
+  if (own !== undefined) {
+    return { field: `/headers/${own}`, message: "the connection is the probe's own; leave this header out" };
+  }
+  return undefined;
+}
