@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The program: parses, dispatches, and ends with an exit code that scripts can branch on. */
 import { readFileSync } from "node:fs";
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { AppError, messageOf } from "#base";
 import { DRAIN_SECONDS, DRAIN_SECONDS_MAX } from "#registry/api";
 import {
@@ -16,7 +16,7 @@ import {
 } from "#settings";
 import { CONTROL_SETTINGS } from "./control-client.ts";
 
-/** 0 done · 1 failed · 2 wrong usage or settings. */
+/** 0 done · 1 failed · 2 wrong usage or settings; `lock` ends with the code of its command. */
 const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
 function program(): Command {
@@ -47,6 +47,7 @@ function program(): Command {
       const namespace = String(options["namespace"]);
       await deregister(read(options), { namespace, service, id, drainSeconds: drainSeconds(options["drain"]) });
     });
+  lockCommand(root);
   root
     .command("version")
     .description("Print the version")
@@ -63,6 +64,43 @@ function drainSeconds(given: unknown): number | undefined {
   const seconds = given === true ? DRAIN_SECONDS : Number(given);
   if (Number.isInteger(seconds) && seconds >= 1 && seconds <= DRAIN_SECONDS_MAX) return seconds;
   throw SettingsErrors.INVALID(`--drain ${String(given)}: it takes whole seconds from 1 to ${DRAIN_SECONDS_MAX}.`);
+}
+
+function lockCommand(root: Command): void {
+  const seconds = (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= 0)) throw new InvalidArgumentError("It is a number of seconds.");
+    return value;
+  };
+  withSettings(root.command("lock"), CONTROL_SETTINGS)
+    .description(
+      "Run a command while holding a lock; it knows LOCK_NAME and LOCK_TOKEN, and ends when the lock is lost",
+    )
+    .argument("<name>", "such as orders/leader")
+    .argument("<command...>", "the command and its arguments, after --")
+    .option("--namespace <name>", "namespace of the lock", "default")
+    .option("--value <text>", "who we are, for those that look at the lock")
+    .option("--wait-seconds <seconds>", "give up after so long, with exit code 75 (default: wait for ever)", seconds)
+    .option("--delay-seconds <seconds>", "rest of the lock should we vanish (default 15)", seconds)
+    .option("--session-seconds <seconds>", "silence after which we count as vanished", seconds, 15)
+    .option("--grace-seconds <seconds>", "from SIGTERM to SIGKILL once the lock is lost", seconds, 5)
+    .addHelpText("after", "\nThe exit code is the command's; 75 when the lock was not acquired in time, or lost.")
+    .action(async (name: string, command: [string, ...string[]], options: Record<string, unknown>) => {
+      const { runWithLock } = await import("./lock.ts");
+      const given = options as Partial<Record<string, number>> & { namespace: string; value?: string };
+      process.exitCode = await runWithLock(read(options), {
+        name,
+        namespace: given.namespace,
+        command,
+        options: {
+          sessionSeconds: given["sessionSeconds"] as number,
+          ...(given.value === undefined ? {} : { value: given.value }),
+          ...(given["delaySeconds"] === undefined ? {} : { lockDelaySeconds: given["delaySeconds"] }),
+        },
+        waitSeconds: given["waitSeconds"],
+        graceSeconds: given["graceSeconds"] as number,
+      });
+    });
 }
 
 function withSettings(command: Command, names: readonly SettingName[] = settingNames): Command {

@@ -40,7 +40,11 @@ export interface HeldLock extends AsyncDisposable {
   readonly signal: AbortSignal;
   /** Says another value without letting go. */
   setValue(value: string): Promise<void>;
-  /** Lets go; the next in the queue has it at once. Once lost, or a second time, it only ends the session. */
+  /**
+   * Lets go; the next in the queue has it at once. Once lost it only ends the session. Disposing does the same, and only
+   * logs when no server answers: the session then ends by itself.
+   * @throws CLIENT_UNREACHABLE
+   */
   release(): Promise<void>;
 }
 
@@ -121,7 +125,8 @@ function hold(
     }
   });
   let released: Promise<void> | undefined;
-  const release = async () => {
+  const release = () => (released ??= letGo());
+  const letGo = async () => {
     done.abort();
     try {
       if (!session.lost.aborted) await client.locks.release(ref, session.id);
@@ -142,8 +147,11 @@ function hold(
       if (answer.token !== token) session.lose(`Lock "${ref.name}" was taken from us.`);
       session.lost.throwIfAborted();
     },
-    release: () => (released ??= release()),
-    [Symbol.asyncDispose]: () => (released ??= release()),
+    release,
+    [Symbol.asyncDispose]: () =>
+      release().catch((error: unknown) => {
+        session.host.log.warn({ ...ref, err: error }, `lock not released, it lapses: ${messageOf(error)}`);
+      }),
   };
 }
 

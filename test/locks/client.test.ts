@@ -78,6 +78,13 @@ test("a holder whom no server answers counts its lock as lost by itself, as the 
   cut = true;
   await aborted(lock.signal);
   await eventually("the store's turn", async () => (await token()) === undefined);
+  // Letting go of what is lost asks nobody, and disposing throws nothing.
+  await lock.release();
+  cut = false;
+  const again = await client.lock(LEADER, { sessionSeconds: 2, lockDelaySeconds: 0 });
+  cut = true;
+  await again[Symbol.asyncDispose]();
+  await expect(again.release()).rejects.toMatchObject({ code: "CLIENT_UNREACHABLE" });
   cut = false;
 });
 
