@@ -1,11 +1,16 @@
 /**
- * Probes by grpc.health.v1. Its two messages are a string and a number, so they are written and read here, and no
- * descriptor is loaded; neither is gRPC itself, before the first such check.
+ * Probes by grpc.health.v1, over HTTP/2 as Node has it. The two messages of the protocol are a string and a number, so
+ * they are written and read here; and a connection of our own can be cut at the deadline, whatever the target does,
+ * where a gRPC channel goes on connecting after it was closed.
  * @see https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+ * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
  */
-import { isIP } from "node:net";
-import type { Client, ClientOptions } from "@grpc/grpc-js";
+import { once } from "node:events";
+import { connect as connectHttp2, type ClientHttp2Session, type IncomingHttpHeaders } from "node:http2";
+import type { Socket } from "node:net";
+import type { Clock } from "#base";
 import type { GrpcTarget } from "./core/targets.ts";
+import { addressOf, openSocket } from "./probe-socket.ts";
 import type { Reach } from "./reach.ts";
 import { critical, failed, passing, PROBE_BODY_BYTES_MAX, type ProbeContext, type ProbeResult } from "./result.ts";
 
@@ -16,102 +21,153 @@ const STATES = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
 /** The field `service`, a string, of HealthCheckRequest; and `status`, a number, of HealthCheckResponse. */
 const SERVICE_TAG = 0x0a;
 const STATUS_TAG = 0x08;
+/** Bytes before each message: whether it is compressed, and its length. */
+const PREFIX_BYTES = 5;
+/** Milliseconds between two pings of a watch; one that was not answered by the next means that nobody is there. */
+const WATCH_PING_MS = 20_000;
 
-/** `HealthCheckRequest`; a service's name has less than 128 × 128 bytes. */
-export function encodeRequest(service: string): Buffer {
-  const bytes = Buffer.from(service, "utf8");
-  if (bytes.length === 0) return bytes;
-  const length = bytes.length < 128 ? [bytes.length] : [(bytes.length & 127) | 128, bytes.length >> 7];
-  return Buffer.concat([Buffer.from([SERVICE_TAG, ...length]), bytes]);
+/** `HealthCheckRequest` with its prefix; a service's name has less than 128 × 128 bytes. */
+function requestOf(service: string): Buffer {
+  const name = Buffer.from(service, "utf8");
+  const length = name.length < 128 ? [name.length] : [(name.length & 127) | 128, name.length >> 7];
+  const message = name.length === 0 ? name : Buffer.concat([Buffer.from([SERVICE_TAG, ...length]), name]);
+  const prefix = Buffer.alloc(PREFIX_BYTES);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
 }
 
 /** The status of a `HealthCheckResponse`. Zero is not sent, so an empty message is UNKNOWN. */
-export function decodeStatus(bytes: Buffer): number {
-  if (bytes.length === 0) return 0;
-  if (bytes[0] !== STATUS_TAG || bytes[1] === undefined) throw new Error("the answer is no HealthCheckResponse");
-  return bytes[1];
+function statusOf(message: Buffer): number {
+  if (message.length === 0) return 0;
+  if (message[0] !== STATUS_TAG || message[1] === undefined) throw new Error("the answer is no HealthCheckResponse");
+  return message[1];
 }
 
 /** Asks once with Check. */
 export async function probeGrpc(target: GrpcTarget, context: ProbeContext, reach: Reach): Promise<ProbeResult> {
   const name = nameOf(target);
-  let client: Client | undefined;
   try {
-    client = await open(target, reach);
-    context.signal.throwIfAborted();
-    return judge(name, await check(client, target, context.signal));
+    let heard: number | undefined;
+    await call(CHECK, { target, context, reach, onStatus: (status) => (heard = status), alive: () => () => {} });
+    if (heard === undefined) throw new Error("it answered nothing");
+    return judge(name, heard);
   } catch (error) {
-    return failed(name, plain(error), context);
-  } finally {
-    client?.close();
+    return failed(name, error, context);
   }
 }
 
-/**
- * Keeps a Watch open. Each state is told as it comes; the promise resolves with what ended it, or with what kept the
- * first state from coming in time.
- */
+/** Keeps a Watch open. Each state is told as it comes; the promise resolves with what ended it. */
 export async function watchGrpc(
   target: GrpcTarget,
   context: ProbeContext & { readonly told: (result: ProbeResult) => void },
-  reach: Reach,
+  { reach, clock }: { reach: Reach; clock: Clock },
 ): Promise<ProbeResult> {
   const name = nameOf(target);
-  let client: Client | undefined;
+  const onStatus = (status: number) => context.told(judge(name, status));
   try {
-    client = await open(target, reach);
-    context.signal.throwIfAborted();
-    const call = client.makeServerStreamRequest(WATCH, identity, decodeStatus, encodeRequest(target.service));
-    const cut = () => call.cancel();
-    context.signal.addEventListener("abort", cut, { once: true });
-    await new Promise<void>((resolve, reject) => {
-      call.on("data", (status: number) => context.told(judge(name, status)));
-      call.on("error", reject);
-      call.on("end", resolve);
-    });
-    context.signal.removeEventListener("abort", cut);
+    await call(WATCH, { target, context, reach, onStatus, alive: (session, dead) => pinged(session, dead, clock) });
     return critical(`${name}: the watch ended`);
   } catch (error) {
-    return failed(name, plain(error), context);
-  } finally {
-    client?.close();
+    return failed(name, error, context);
   }
 }
 
-function check(client: Client, { service }: GrpcTarget, signal: AbortSignal): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const call = client.makeUnaryRequest(CHECK, identity, decodeStatus, encodeRequest(service), (error, status) => {
-      signal.removeEventListener("abort", cut);
-      if (error) reject(error);
-      else resolve(status ?? 0);
-    });
-    const cut = () => call.cancel();
-    signal.addEventListener("abort", cut, { once: true });
-  });
+/** Notices that nobody is there any more; the function returned ends that. */
+function pinged(session: ClientHttp2Session, dead: (error: Error) => void, clock: Clock): () => void {
+  let cancel = () => {};
+  const ping = () => {
+    let answered = false;
+    session.ping((error) => (answered = error === null));
+    cancel = clock.after(WATCH_PING_MS, () => (answered ? ping() : dead(new Error("it answers no ping"))));
+  };
+  ping();
+  return () => cancel();
 }
 
-const identity = (bytes: Buffer) => bytes;
+interface Call {
+  readonly target: GrpcTarget;
+  readonly context: ProbeContext;
+  readonly reach: Reach;
+  readonly onStatus: (status: number) => void;
+  readonly alive: (session: ClientHttp2Session, dead: (error: Error) => void) => () => void;
+}
 
-async function open({ host, port, tls }: GrpcTarget, reach: Reach): Promise<Client> {
-  reach.check(host);
-  // Resolved here, so that the address connected to is the one that was judged.
-  const { address, family } = await reach.resolve(host);
-  const { Client, ChannelCredentials } = await import("@grpc/grpc-js");
-  const serverName = tls?.serverName ?? (isIP(host) === 0 ? host : undefined);
-  const options: ClientOptions = {
-    "grpc.default_authority": host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
-    "grpc.use_local_subchannel_pool": 1,
-    "grpc.enable_http_proxy": 0,
-    "grpc.enable_retries": 0,
-    "grpc.max_receive_message_length": PROBE_BODY_BYTES_MAX,
-    ...(tls && serverName !== undefined ? { "grpc.ssl_target_name_override": serverName } : {}),
-  };
-  const credentials = tls
-    ? ChannelCredentials.createSsl(tls.ca === undefined ? null : Buffer.from(tls.ca), null, null, {
-        rejectUnauthorized: tls.skipVerify !== true,
-      })
-    : ChannelCredentials.createInsecure();
-  return new Client(family === 6 ? `ipv6:[${address}]:${port}` : `ipv4:${address}:${port}`, credentials, options);
+/** One call on a connection of its own. Resolves when it ends well. */
+async function call(path: string, { target, context: { signal }, reach, onStatus, alive }: Call): Promise<void> {
+  let socket: Socket | undefined;
+  let session: ClientHttp2Session | undefined;
+  let rest = () => {};
+  try {
+    reach.check(target.host);
+    signal.throwIfAborted();
+    const open = openSocket(target, reach, ["h2"]);
+    socket = open;
+    const cut = () => open.destroy(signal.reason as Error);
+    signal.addEventListener("abort", cut, { once: true });
+    open.once("close", () => signal.removeEventListener("abort", cut));
+    await once(open, target.tls ? "secureConnect" : "connect");
+    const { port, tls, host } = target;
+    const authority = `${target.tls ? "https" : "http"}://${addressOf({ host: tls?.serverName ?? host, port })}`;
+    const speaking = connectHttp2(authority, { createConnection: () => open, maxSessionMemory: 1 });
+    session = speaking;
+    await new Promise<void>((resolve, reject) => {
+      speaking.on("error", reject);
+      speaking.on("close", () => reject((signal.reason as Error | undefined) ?? new Error("it closed the connection")));
+      rest = alive(speaking, reject);
+      const stream = speaking.request({
+        ":method": "POST",
+        ":path": path,
+        "content-type": "application/grpc",
+        te: "trailers",
+        "user-agent": "posthouse-probe",
+      });
+      let ended: IncomingHttpHeaders = {};
+      let bytes = Buffer.alloc(0);
+      stream.on("error", reject);
+      stream.on("response", (headers) => {
+        if (headers[":status"] !== 200) reject(new Error(`it answered HTTP ${headers[":status"]}`));
+        ended = headers;
+      });
+      stream.on("trailers", (trailers) => (ended = trailers));
+      stream.on("data", (chunk: Buffer) => {
+        bytes = Buffer.concat([bytes, chunk]);
+        try {
+          bytes = Buffer.from(eachMessage(bytes, (message) => onStatus(statusOf(message))));
+        } catch (error) {
+          reject(error as Error);
+        }
+      });
+      stream.on("end", () => {
+        if (ended["grpc-status"] === "0") resolve();
+        else reject(new Error(reasonOf(ended)));
+      });
+      stream.end(requestOf(target.service));
+    });
+  } finally {
+    rest();
+    session?.on("error", () => {}).destroy();
+    socket?.on("error", () => {}).destroy();
+  }
+}
+
+/** Hands over the whole messages, and returns what is left. */
+function eachMessage(bytes: Buffer, handle: (message: Buffer) => void): Buffer {
+  let rest = bytes;
+  while (rest.length >= PREFIX_BYTES) {
+    const length = rest.readUInt32BE(1);
+    if (length > PROBE_BODY_BYTES_MAX || rest[0] !== 0) throw new Error("the answer is no HealthCheckResponse");
+    if (rest.length < PREFIX_BYTES + length) break;
+    handle(rest.subarray(PREFIX_BYTES, PREFIX_BYTES + length));
+    rest = rest.subarray(PREFIX_BYTES + length);
+  }
+  return rest;
+}
+
+function reasonOf({ "grpc-status": status, "grpc-message": message }: IncomingHttpHeaders): string {
+  // Percent-encoded; spaces are all that a reader would miss.
+  const text = typeof message === "string" ? message.replaceAll("%20", " ") : "";
+  if (text !== "") return `gRPC status ${String(status)}: ${text}`;
+  return status === undefined ? "it ended without a gRPC status" : `gRPC status ${String(status)}`;
 }
 
 function judge(name: string, status: number): ProbeResult {
@@ -119,13 +175,6 @@ function judge(name: string, status: number): ProbeResult {
   return status === SERVING ? passing(state) : critical(state);
 }
 
-function nameOf({ host, port, service }: GrpcTarget): string {
-  const at = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-  return `grpc ${at}${service === "" ? "" : ` ${service}`}`;
-}
-
-/** Without the code, a number that reads as no code of the system. */
-function plain(error: unknown): unknown {
-  const { details, message } = error as { details?: string; message?: string };
-  return new Error(details === undefined || details === "" ? message : details, { cause: error });
+function nameOf(target: GrpcTarget): string {
+  return `grpc ${addressOf(target)}${target.service === "" ? "" : ` ${target.service}`}`;
 }

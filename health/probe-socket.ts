@@ -15,12 +15,12 @@ import { critical, failed, passing, PROBE_BODY_BYTES_MAX, type ProbeContext, typ
 export const UDP_QUIET_MS = 500;
 
 export async function probeTcp(target: TcpTarget, context: ProbeContext, reach: Reach): Promise<ProbeResult> {
-  const name = `tcp ${at(target)}`;
+  const name = `tcp ${addressOf(target)}`;
   let socket: Socket | undefined;
   try {
     reach.check(target.host);
     context.signal.throwIfAborted();
-    socket = open(target, reach);
+    socket = openSocket(target, reach);
     const cut = () => socket?.destroy(context.signal.reason as Error);
     context.signal.addEventListener("abort", cut, { once: true });
     socket.once("close", () => context.signal.removeEventListener("abort", cut));
@@ -35,7 +35,12 @@ export async function probeTcp(target: TcpTarget, context: ProbeContext, reach: 
   }
 }
 
-function open({ host, port, tls }: TcpTarget, { lookup }: Reach): Socket {
+/** A connection, with or without TLS, under way. `protocols` are offered by ALPN. */
+export function openSocket(
+  { host, port, tls }: Pick<TcpTarget, "host" | "port" | "tls">,
+  { lookup }: Reach,
+  protocols?: string[],
+): Socket {
   if (!tls) return connect({ host, port, lookup });
   const serverName = tls.serverName ?? (isIP(host) === 0 ? host : undefined);
   return connectTls({
@@ -45,6 +50,7 @@ function open({ host, port, tls }: TcpTarget, { lookup }: Reach): Socket {
     rejectUnauthorized: tls.skipVerify !== true,
     ...(tls.ca === undefined ? {} : { ca: tls.ca }),
     ...(serverName === undefined ? {} : { servername: serverName }),
+    ...(protocols === undefined ? {} : { ALPNProtocols: protocols }),
   });
 }
 
@@ -73,7 +79,7 @@ export async function probeUdp(
   reach: Reach,
   clock: Clock,
 ): Promise<ProbeResult> {
-  const name = `udp ${at(target)}`;
+  const name = `udp ${addressOf(target)}`;
   const stop = new AbortController();
   const signal = AbortSignal.any([context.signal, stop.signal]);
   try {
@@ -112,6 +118,6 @@ export async function probeUdp(
   }
 }
 
-function at({ host, port }: { host: string; port: number }): string {
+export function addressOf({ host, port }: { host: string; port: number }): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -73,7 +73,7 @@ function make(
           told(found);
         },
       };
-      return watchGrpc(target, watching, reach);
+      return watchGrpc(target, watching, { reach, clock: host.clock });
     }
     case "exec":
       return execAllow ? probeExec(target, context, execAllow) : agentOnly(target.type);
