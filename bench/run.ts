@@ -12,6 +12,7 @@ const BENCHES: Record<string, () => Promise<object>> = {
   start: async () => (await import("./start.ts")).benchStart(),
   store: async () => (await import("./store.ts")).benchStore(),
   propagation: async () => (await import("./propagation.ts")).benchPropagation(),
+  registry: async () => (await import("./registry.ts")).benchRegistry(),
   dns: async () => (await import("./dns.ts")).benchDns(),
   proxy: async () => (await import("./proxy.ts")).benchProxy(),
 };

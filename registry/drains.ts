@@ -158,7 +158,7 @@ export class Drains {
   }
 
   #untrack(name: InstanceName): void {
-    if (!this.#tracked.delete(pathOf(name))) return;
+    if (this.#tracked.size === 0 || !this.#tracked.delete(pathOf(name))) return;
     this.#changed();
   }
 

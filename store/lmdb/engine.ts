@@ -100,6 +100,8 @@ class LmdbStore implements Store {
   #forgotten: Change[] = [];
   #flushing: Promise<void> | undefined;
   /** Reads that go over several turns, and whose records must stay meanwhile. */
+  /** The listing that the latest range began or went on with, while there is more of it. */
+  #listing: { readonly prefix: string; readonly revision: Revision; readonly found: readonly Held[] } | undefined;
   #longReads = 0;
   #failure: Error | undefined;
   #disposed = false;
@@ -127,9 +129,11 @@ class LmdbStore implements Store {
     const { revision = this.#durable, limit = Infinity, keysOnly = false } = request;
     if (revision > this.#durable) throw futureRevision(revision, this.#durable);
     if (revision < this.#compacted) throw compacted(revision, this.#compacted);
-    const found = this.#keys.select(request, revision);
-    const answer = { revision: this.#durable, more: found.length > limit, count: found.length };
-    const kept = found.slice(0, limit);
+    const { found, from } = this.#select(request, revision);
+    const count = found.length - from;
+    const answer = { revision: this.#durable, more: count > limit, count };
+    const kept = found.slice(from, from + limit);
+    this.#listing = answer.more && "prefix" in request ? { prefix: request.prefix, revision, found } : undefined;
     if (keysOnly || kept.length <= READ_CHUNK) return { ...answer, entries: this.#entries(kept, keysOnly) };
     const entries: Entry[] = [];
     this.#longReads++;
@@ -144,6 +148,21 @@ class LmdbStore implements Store {
       this.#flush();
     }
     return { ...answer, entries };
+  }
+
+  /** What a range is about, and from where; the next page of a listing goes on in what its first page found. */
+  #select(request: RangeRequest, revision: Revision): { found: readonly Held[]; from: number } {
+    const { after } = request;
+    const listing = this.#listing;
+    if (
+      after !== undefined &&
+      "prefix" in request &&
+      listing?.prefix === request.prefix &&
+      listing.revision === revision
+    ) {
+      return { found: listing.found, from: firstAfter(listing.found, after) };
+    }
+    return { found: this.#keys.select(request, revision), from: 0 };
   }
 
   async txn(request: TxnRequest): Promise<TxnResult> {
@@ -429,6 +448,18 @@ function entryOf(change: Change, value: Uint8Array): Entry {
 function eventOf(change: Change, value: Uint8Array): StoreEvent {
   if (change.version === 0) return { type: "delete", key: change.key, modRevision: change.modRevision };
   return { type: "put", entry: entryOf(change, value) };
+}
+
+/** The index of the first change after a key, in changes that are in order of key. */
+function firstAfter(changes: readonly Change[], key: string): number {
+  let low = 0;
+  let high = changes.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((changes[middle] as Change).key <= key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function nextTurn(): Promise<void> {

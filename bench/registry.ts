@@ -1,0 +1,276 @@
+/**
+ * The registry at size: 100,000 instances of 2,000 services, 10,000 subscribers, 10,000 agents that only say that they
+ * live. The server has one core to itself, what asks of it the other.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Agent, request } from "undici";
+import { BATCH_MAX } from "#registry/api";
+import { cpuMicrosOfTree, need, percentiles, residentMiB, round, type Running, startPinned } from "./kit.ts";
+
+const SERVICES = 2_000;
+const INSTANCES_PER_SERVICE = 50;
+const INSTANCES = SERVICES * INSTANCES_PER_SERVICE;
+const SUBSCRIBERS = 10_000;
+const AGENTS = 10_000;
+const SESSION_SECONDS = 30;
+/** What the agent does: three renewals in a session's time. */
+const HEARTBEATS_PER_SECOND = AGENTS / (SESSION_SECONDS / 3);
+const CHANGES_PER_SECOND = 200;
+const MEASURE_SECONDS = 20;
+const WRITERS = 16;
+const CORE = { server: 0, load: 1 };
+/** Milliseconds for what is under way to settle before memory or processor time is read. */
+const SETTLE_MS = 2_000;
+
+const serviceName = (index: number) => `service-${index}`;
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+interface Server extends AsyncDisposable {
+  readonly running: Running;
+  readonly url: string;
+  readonly token: string;
+  call(method: "GET" | "PUT" | "POST", path: string, body?: unknown): Promise<{ status: number; text: string }>;
+}
+
+async function startServer(folder: string, token?: string): Promise<Server> {
+  const args = ["cli/main.ts", "up", "--data", folder, "--roles", "registry", "config-server", "--dns", "off"];
+  const running = await startPinned(CORE.server, process.execPath, [...args, "--port", "0"], /is up[^]*\n\n/);
+  const url = /^ {2}control API +(\S+)$/m.exec(running.output())?.[1] as string;
+  const bearer = token ?? (/^ {2}(ph_\S+)$/m.exec(running.output())?.[1] as string);
+  const dispatcher = new Agent({ connections: 64, pipelining: 1 });
+  return {
+    running,
+    url,
+    token: bearer,
+    async call(method, path, body) {
+      const answer = await request(`${url}${path}`, {
+        method,
+        dispatcher,
+        headers: {
+          authorization: `Bearer ${bearer}`,
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const text = await answer.body.text();
+      if (answer.statusCode >= 400) throw new Error(`${method} ${path}: ${answer.statusCode} ${text}`);
+      return { status: answer.statusCode, text };
+    },
+    async [Symbol.asyncDispose]() {
+      await dispatcher.destroy();
+      await running[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Runs `work` on the numbers below `count`, so many at a time. */
+async function each(count: number, atOnce: number, work: (index: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < count) await work(next++);
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}
+
+function registration(service: number, index: number, changed = 0) {
+  return {
+    address: `10.${service >> 8}.${service & 255}.${index + 1}`,
+    port: 8080,
+    tags: ["v1"],
+    zone: index % 2 === 0 ? "eu-1" : "eu-2",
+    metadata: { build: String(changed) },
+  };
+}
+
+/** All instances, in batches, durable each. */
+async function fill({ call }: Server): Promise<object> {
+  const began = performance.now();
+  await each(Math.ceil(INSTANCES / BATCH_MAX), WRITERS, async (batch) => {
+    const first = batch * BATCH_MAX;
+    const numbers = Array.from({ length: Math.min(BATCH_MAX, INSTANCES - first) }, (_, i) => first + i);
+    const instances = numbers.map((number) => {
+      const service = Math.floor(number / INSTANCES_PER_SERVICE);
+      const index = number % INSTANCES_PER_SERVICE;
+      return { service: serviceName(service), id: `i-${number}`, registration: registration(service, index) };
+    });
+    await call("POST", "/v1/batches", { instances });
+  });
+  const seconds = (performance.now() - began) / 1000;
+  return {
+    "durable registrations per second": round(INSTANCES / seconds),
+    "in batches of": BATCH_MAX,
+    writers: WRITERS,
+  };
+}
+
+/** A subscriber as cheap as can be: its socket, and what it was told. */
+class Subscriber {
+  deltas = 0;
+  /** Of the latest delta with a build in it. */
+  onDelta: (build: number) => void = () => {};
+  readonly #socket: Socket;
+  #rest = "";
+
+  constructor({ url, token }: Server, service: string) {
+    const { hostname, port, host } = new URL(url);
+    this.#socket = connect(Number(port), hostname);
+    this.#socket.write(
+      `GET /v1/watch/services?service=${service} HTTP/1.1\r\nhost: ${host}\r\nauthorization: Bearer ${token}\r\naccept: text/event-stream\r\n\r\n`,
+    );
+  }
+
+  /** Resolves once it is synced. */
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#socket.on("error", reject);
+      this.#socket.on("data", (chunk: Buffer) => {
+        const text = this.#rest + chunk.toString("latin1");
+        const end = text.lastIndexOf("\n\n");
+        if (end < 0) return void (this.#rest = text);
+        this.#rest = text.slice(end + 2);
+        for (const frame of text.slice(0, end).split("\n\n")) {
+          if (frame.includes("event: synced")) resolve();
+          if (!frame.includes("event: delta")) continue;
+          this.deltas++;
+          this.onDelta(Number(/"build":"(\d+)"/.exec(frame)?.[1]));
+        }
+      });
+    });
+  }
+
+  end(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** Changes at an even rate, each timed from its request to each of its subscribers. */
+async function follow(server: Server, subscribers: readonly Subscriber[]): Promise<object> {
+  const perService = SUBSCRIBERS / SERVICES;
+  const sentMs = new Map<number, number>();
+  const delays: number[] = [];
+  for (const subscriber of subscribers) {
+    subscriber.deltas = 0;
+    subscriber.onDelta = (build) => {
+      const sent = sentMs.get(build);
+      if (sent !== undefined) delays.push(performance.now() - sent);
+    };
+  }
+  const changes = CHANGES_PER_SECOND * MEASURE_SECONDS;
+  const before = cpuMicrosOfTree(server.running.pid);
+  const began = performance.now();
+  const calls: Promise<unknown>[] = [];
+  for (let change = 1; change <= changes; change++) {
+    const due = began + (change * 1000) / CHANGES_PER_SECOND;
+    const wait = due - performance.now();
+    if (wait > 0) await sleep(wait);
+    const service = (change * 7919) % SERVICES;
+    const index = change % INSTANCES_PER_SERVICE;
+    sentMs.set(change, performance.now());
+    const path = `/v1/services/${serviceName(service)}/instances/i-${service * INSTANCES_PER_SERVICE + index}`;
+    calls.push(server.call("PUT", path, registration(service, index, change)));
+  }
+  await Promise.all(calls);
+  const cpu = cpuMicrosOfTree(server.running.pid) - before;
+  const seconds = (performance.now() - began) / 1000;
+  await sleep(SETTLE_MS);
+  const told = subscribers.reduce((sum, { deltas }) => sum + deltas, 0);
+  return {
+    "changes per second": round(changes / seconds),
+    "change → subscriber, ms": percentiles(delays),
+    "deltas told": told,
+    "deltas due (own watchers only)": changes * perService,
+    "CPU of the server, share of its core": round(cpu / 1e6 / seconds),
+  };
+}
+
+/** Sessions that are renewed, as agents do it, on kept connections. */
+async function heartbeats(server: Server): Promise<object> {
+  const sessions: string[] = [];
+  await each(AGENTS, WRITERS, async () => {
+    const { text } = await server.call("POST", "/v1/sessions", { ttlSeconds: SESSION_SECONDS });
+    sessions.push((JSON.parse(text) as { id: string }).id);
+  });
+  let sent = 0;
+  const calls: Promise<unknown>[] = [];
+  const beat = () => {
+    const session = sessions[sent++ % AGENTS] as string;
+    calls.push(server.call("PUT", `/v1/sessions/${session}/heartbeat`));
+  };
+  const before = cpuMicrosOfTree(server.running.pid);
+  const began = performance.now();
+  while (performance.now() - began < MEASURE_SECONDS * 1000) {
+    const due = ((performance.now() - began) / 1000) * HEARTBEATS_PER_SECOND;
+    while (sent < due) beat();
+    await sleep(5);
+  }
+  await Promise.all(calls);
+  const seconds = (performance.now() - began) / 1000;
+  const cpu = cpuMicrosOfTree(server.running.pid) - before;
+  return {
+    agents: AGENTS,
+    "heartbeats per second": round(sent / seconds),
+    "CPU of the server, share of its core": round(cpu / 1e6 / seconds),
+    "CPU µs per heartbeat": round(cpu / sent),
+  };
+}
+
+/** Processor share of a server that nobody asks anything of. */
+async function idle({ running }: Server): Promise<number> {
+  const before = cpuMicrosOfTree(running.pid);
+  await sleep(MEASURE_SECONDS * 500);
+  return round((cpuMicrosOfTree(running.pid) - before) / 1e6 / (MEASURE_SECONDS / 2));
+}
+
+async function ready({ call }: Server): Promise<void> {
+  for (;;) {
+    const up = await call("GET", "/readyz").catch(() => undefined);
+    if (up?.status === 200) return;
+    await sleep(10);
+  }
+}
+
+export async function benchRegistry(): Promise<object> {
+  need("taskset");
+  const folder = await mkdtemp(join(tmpdir(), "posthouse-bench-"));
+  try {
+    let token: string;
+    const results: Record<string, unknown> = { instances: INSTANCES, services: SERVICES };
+    {
+      await using server = await startServer(folder);
+      ({ token } = server);
+      const emptyMiB = residentMiB(server.running.pid);
+      results["batched registrations"] = await fill(server);
+      await sleep(SETTLE_MS);
+      results["resident after filling, MiB (before)"] = `${residentMiB(server.running.pid)} (${emptyMiB})`;
+    }
+    const began = performance.now();
+    await using server = await startServer(folder, token);
+    await ready(server);
+    results["cold start until ready, s"] = round((performance.now() - began) / 1000);
+    await sleep(SETTLE_MS);
+    const filledMiB = residentMiB(server.running.pid);
+    results["resident after the start, MiB"] = filledMiB;
+    results["idle, share of its core"] = await idle(server);
+    results["heartbeats"] = await heartbeats(server);
+    const beforeMiB = residentMiB(server.running.pid);
+    const subscribers: Subscriber[] = [];
+    await each(SUBSCRIBERS, 64, async (index) => {
+      const subscriber = new Subscriber(server, serviceName(index % SERVICES));
+      subscribers.push(subscriber);
+      await subscriber.start();
+    });
+    await sleep(SETTLE_MS);
+    const subscribedMiB = residentMiB(server.running.pid);
+    results["subscribers"] = SUBSCRIBERS;
+    results["resident per subscriber, KiB"] = round(((subscribedMiB - beforeMiB) * 1024) / SUBSCRIBERS);
+    results["following changes"] = await follow(server, subscribers);
+    for (const subscriber of subscribers) subscriber.end();
+    results["resident at the end, MiB"] = residentMiB(server.running.pid);
+    return results;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
