@@ -44,6 +44,11 @@ export interface SyncState {
   readonly busy: ReadonlySet<string>;
   readonly heartbeatAtMs: number;
   readonly fullSyncAtMs: number;
+  /**
+   * Services in which something was registered under this session: a registration may arrive after its claim was taken
+   * back, so they are looked at for as long as the session stands.
+   */
+  readonly served: ReadonlySet<string>;
   /** Services whose instances are still to be looked at in this full sync. */
   readonly toInspect: ReadonlySet<string>;
   /** Calls without an answer in a row, and when the next may be tried. */
@@ -139,6 +144,7 @@ export function startSync(limits: SyncLimits, nowMs: number, session?: string): 
     busy: new Set(),
     heartbeatAtMs: nowMs,
     fullSyncAtMs: nowMs,
+    served: new Set(),
     toInspect: new Set(),
     attempt: 0,
     notBeforeMs: 0,
@@ -148,7 +154,9 @@ export function startSync(limits: SyncLimits, nowMs: number, session?: string): 
 }
 
 export function begin(state: SyncState, effect: Effect): SyncState {
-  return { ...state, busy: new Set(state.busy).add(effect.key) };
+  const busy = new Set(state.busy).add(effect.key);
+  if (effect.type !== "register") return { ...state, busy };
+  return { ...state, busy, served: new Set(state.served).add(serviceOf(effect.name)) };
 }
 
 export function step(state: SyncState, event: SyncEvent, moment: Moment): SyncState {
@@ -240,11 +248,19 @@ function pick({ status, output, version }: { status: HealthResult; output: strin
   return { status, output, version };
 }
 
-/** A full sync looks at every service claimed here; the next one is due a period later, from whenever this began. */
+/** A full sync looks at every service claimed or served here; the next is due a period later, from whenever this began. */
 function dueInspections(state: SyncState, nowMs: number): SyncState {
   if (state.fullSyncAtMs > nowMs || state.toInspect.size > 0) return state;
-  const services = [...state.claims.values()].map(({ name }) => `${name.namespace}/${name.service}`);
-  return { ...state, toInspect: new Set(services), fullSyncAtMs: nowMs + state.limits.fullSyncMs };
+  const services = [...state.claims.values()].map(({ name }) => serviceOf(name));
+  return {
+    ...state,
+    toInspect: new Set([...services, ...state.served]),
+    fullSyncAtMs: nowMs + state.limits.fullSyncMs,
+  };
+}
+
+function serviceOf({ namespace, service }: ClaimName): string {
+  return `${namespace}/${service}`;
 }
 
 function versions({ claims, busy }: SyncState): Map<string, number> {
@@ -282,6 +298,7 @@ function done(state: SyncState, event: SyncEvent & { type: "done" }, { nowMs, ch
         session: event.session,
         heartbeatAtMs,
         claims: forgetServer(state.claims),
+        served: new Set(),
         refusal: undefined,
       };
     case "heartbeat":
@@ -297,7 +314,9 @@ function done(state: SyncState, event: SyncEvent & { type: "done" }, { nowMs, ch
       // Taken under a session that is no longer ours, it is gone or about to be.
       if (!claim || effect.session !== state.session) return state;
       const syncedVersion = claim.wanted ? effect.version : claim.syncedVersion;
-      return { ...state, claims: withClaim(state.claims, { ...calm(claim), fresh: false, syncedVersion }) };
+      // The server took the claim that was sent, which may not be the one made since.
+      const fresh = claim.fresh && effect.incarnation !== claim.incarnation;
+      return { ...state, claims: withClaim(state.claims, { ...calm(claim), fresh, syncedVersion }) };
     }
     case "report": {
       const claim = state.claims.get(effect.key);

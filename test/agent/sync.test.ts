@@ -174,6 +174,29 @@ test("a full sync restores what somebody altered, removed or left over", () => {
   expect(server.instances.get(KEY)?.port).toBe(80);
 });
 
+test("a registration that arrives after its claim was taken back is found, though nothing else is claimed there", () => {
+  const { state, server } = claimed();
+  const withdrawn = settle(step(state, { type: "withdraw", key: KEY }, at(1)), server, 1);
+  server.put(KEY, NAME, REGISTRATION, state.session ?? "");
+  settle(withdrawn, server, 70_000);
+  expect([...server.instances.keys()]).toEqual([]);
+});
+
+test("the server's yes to a claim is not its yes to the one made since, whatever our clock says", () => {
+  const { state } = claimed();
+  let next = step(state, { type: "claim", name: NAME, registration: REGISTRATION, incarnation: 9 }, at(1));
+  const [sent] = decide(next, 1).effects;
+  next = begin(next, sent as Effect);
+  next = step(next, { type: "claim", name: NAME, registration: REGISTRATION, incarnation: 4 }, at(2));
+  next = step(next, { type: "done", effect: sent as Effect }, at(3));
+  const [again] = decide(next, 3).effects;
+  expect(again).toMatchObject({ type: "register", incarnation: 4 });
+  next = begin(next, again as Effect);
+  const refusal = { failure: "outdated", detail: "9 is newer", incarnation: 9 } as const;
+  next = step(next, { type: "failed", effect: again as Effect, ...refusal }, at(4));
+  expect(decide(next, 4).effects).toMatchObject([{ type: "register", incarnation: 10 }]);
+});
+
 test("a verdict that is another one at the server is told again", () => {
   const { state, server } = claimed();
   const event = { type: "verdict", key: KEY, check: "up", status: "passing", output: "" } as const;
