@@ -93,6 +93,7 @@ export const ClusterConfig = Type.Object(
     name: ItemName,
     service: ServiceName,
     namespace: Type.Optional(ServiceName),
+    port: Type.Optional({ ...ServiceName, description: "Name of the instances' port to use; absent: their main one." }),
     tls: Type.Optional(
       Type.Object(
         {

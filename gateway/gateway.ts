@@ -298,9 +298,10 @@ function slim({
   address,
   port,
   protocol,
+  ports,
   weight,
   lifecycle,
   status,
 }: LastGood["instances"][string][number]) {
-  return { namespace, service, id, address, port, protocol, weight, lifecycle, status };
+  return { namespace, service, id, address, port, protocol, ports, weight, lifecycle, status };
 }

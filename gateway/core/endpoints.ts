@@ -14,6 +14,7 @@ export interface CatalogInstance {
   readonly address: string;
   readonly port: number;
   readonly protocol: string;
+  readonly ports: readonly { readonly name: string; readonly port: number; readonly protocol: string }[];
   readonly weight: number;
   readonly lifecycle: "starting" | "serving" | "draining" | "stopped";
   readonly status: "passing" | "warning" | "critical" | "unknown";
@@ -67,15 +68,11 @@ export interface EndpointSet {
 
 export const NO_ENDPOINTS: EndpointSet = { endpoints: [] };
 
-/** What a gateway speaks to instances. */
-const PROTOCOLS: ReadonlySet<string> = new Set(["http", "https"]);
-
 /** Whether new requests may go there. A weight of 0 keeps an instance known but idle. */
 export function usable(instance: CatalogInstance): boolean {
   return (
     (instance.status === "passing" || instance.status === "warning") &&
     instance.lifecycle === "serving" &&
-    PROTOCOLS.has(instance.protocol) &&
     instance.weight > 0 &&
     !forbidden(instance.address)
   );
@@ -92,12 +89,29 @@ export function forbidden(address: string): boolean {
   return range === "linkLocal" || range === "multicast" || range === "unspecified" || range === "broadcast";
 }
 
-export function endpointKey(cluster: CompiledCluster, instance: CatalogInstance): string {
-  return `${cluster.connectionKey}|${instance.protocol}://${authorityOf(instance)}`;
+/** What a gateway speaks to instances. */
+const PROTOCOLS: ReadonlySet<string> = new Set(["http", "https"]);
+
+/** Where an instance is spoken to for a cluster; undefined when it has no such port, or speaks there what we do not. */
+interface Target {
+  readonly key: string;
+  readonly origin: string;
+  readonly authority: string;
 }
 
-function authorityOf({ address, port }: CatalogInstance): string {
-  return `${address.includes(":") && !address.startsWith("[") ? `[${address}]` : address}:${port}`;
+function targetOf(cluster: CompiledCluster, instance: CatalogInstance): Target | undefined {
+  const { address } = instance;
+  const at = cluster.port === undefined ? instance : instance.ports.find(({ name }) => name === cluster.port);
+  if (!at || !PROTOCOLS.has(at.protocol)) return undefined;
+  const host = address.includes(":") && !address.startsWith("[") ? `[${address}]` : address;
+  const authority = `${host}:${at.port}`;
+  const origin = `${at.protocol}://${authority}`;
+  return { key: `${cluster.connectionKey}|${origin}`, origin, authority };
+}
+
+/** Names the connections to an instance; undefined when there can be none. */
+export function endpointKey(cluster: CompiledCluster, instance: CatalogInstance): string | undefined {
+  return targetOf(cluster, instance)?.key;
 }
 
 /** The next set of a cluster. Endpoints that stay keep their load; two instances at one address are one endpoint. */
@@ -109,16 +123,13 @@ export function nextEndpoints(
   const loads = new Map(previous.endpoints.map((endpoint) => [endpoint.key, endpoint.load]));
   const next = new Map<string, Endpoint>();
   for (const instance of instances) {
-    if (!usable(instance)) continue;
-    const key = endpointKey(cluster, instance);
-    const authority = authorityOf(instance);
-    next.set(key, {
+    const target = usable(instance) ? targetOf(cluster, instance) : undefined;
+    if (!target) continue;
+    next.set(target.key, {
       id: instance.id,
-      key,
-      origin: `${instance.protocol}://${authority}`,
-      authority,
+      ...target,
       weight: instance.weight,
-      load: loads.get(key) ?? newLoad(),
+      load: loads.get(target.key) ?? newLoad(),
       cluster,
     });
   }

@@ -20,6 +20,8 @@ export interface CompiledCluster {
   readonly key: string;
   readonly namespace: string;
   readonly service: string;
+  /** Name of the instances' port; undefined: their main one. */
+  readonly port: string | undefined;
   readonly tls: ClusterTls;
   readonly connectMs: number;
   readonly headersMs: number;
@@ -79,6 +81,7 @@ export function compileTable(config: GatewayConfig, options: { namespace: string
     const compiled = compileCluster(`cluster:${cluster.name}`, {
       namespace: cluster.namespace ?? options.namespace,
       service: cluster.service,
+      port: cluster.port,
       tls: cluster.tls ?? {},
       timeouts: cluster.timeouts ?? {},
       inFlightMax: cluster.inFlightMax,
@@ -92,6 +95,7 @@ export function compileTable(config: GatewayConfig, options: { namespace: string
       cluster = compileCluster(key, {
         namespace: options.namespace,
         service: route.service as string,
+        port: undefined,
         tls: {},
         timeouts: {},
         inFlightMax: undefined,
@@ -121,6 +125,7 @@ function compileCluster(
   given: {
     namespace: string;
     service: string;
+    port: string | undefined;
     tls: ClusterTls;
     timeouts: { connectMs?: number; headersMs?: number; idleMs?: number };
     inFlightMax: number | undefined;
@@ -132,6 +137,7 @@ function compileCluster(
     key,
     namespace: given.namespace,
     service: given.service,
+    port: given.port,
     tls: given.tls,
     connectMs,
     headersMs,

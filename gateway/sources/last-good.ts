@@ -9,7 +9,7 @@ import type { CatalogInstance } from "../core/endpoints.ts";
 
 /** Milliseconds between two writes. Health flips come in bursts, and a state seconds old serves a restart as well. */
 const WRITE_PAUSE_MS = 500;
-const FORMAT = 1;
+const FORMAT = 2;
 /** It names services and their addresses: for the owner alone. */
 const FILE_MODE = 0o600;
 

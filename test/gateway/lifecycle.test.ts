@@ -189,7 +189,7 @@ test("the last good state starts a gateway while the control plane is away", asy
     expect((await fetch(running.url)).status).toBe(200);
   }
   expect(await readdir(folder.path)).toEqual(["gateway.json"]);
-  expect(JSON.parse(await readFile(dataFile, "utf8"))).toMatchObject({ format: 1, releaseKey: "release-1" });
+  expect(JSON.parse(await readFile(dataFile, "utf8"))).toMatchObject({ format: 2, releaseKey: "release-1" });
   const silent = new FakeControlPlane();
   await using gateway = createGateway(testHost(), { client: silent, settings: { ...baseSettings, dataFile } });
   await gateway.ready(AbortSignal.timeout(2_000));

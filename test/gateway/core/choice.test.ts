@@ -119,6 +119,19 @@ test("only well, willing and weighted instances become endpoints, and those that
   expect(usable(instance(1))).toBe(true);
 });
 
+test("a cluster may go to a port by name; who has none, or speaks something else there, is no endpoint", () => {
+  const ports = [
+    { name: "admin", port: 9000, protocol: "https" as const },
+    { name: "rpc", port: 9001, protocol: "grpc" as const },
+  ];
+  const instances = [instance(1, { ports }), instance(2), instance(3, { protocol: "tcp" })];
+  const origins = (port: string | undefined) =>
+    nextEndpoints(NO_ENDPOINTS, { ...cluster, port }, instances).endpoints.map(({ origin }) => origin);
+  expect(origins(undefined)).toEqual(["http://127.0.0.1:1", "http://127.0.0.1:2"]);
+  expect(origins("admin")).toEqual(["https://127.0.0.1:9000"]);
+  expect(origins("rpc")).toEqual([]);
+});
+
 test.for(["169.254.169.254", "::ffff:169.254.169.254", "[fe80::1]", "224.0.0.1", "0.0.0.0", "::"])(
   "%s is nobody's endpoint",
   (address) => {
