@@ -164,8 +164,7 @@ export class Book {
     this.#waiting -= lock.queue.size;
     if (!entry) lock.queue.delete(session);
     else {
-      // Who leaves and comes back stands at the end; who only says something else keeps its place.
-      if (lock.queue.get(session)?.createRevision !== entry.createRevision) lock.queue.delete(session);
+      // Who says something else keeps its place; who left, which was told before, and comes back stands at the end.
       lock.queue.set(session, {
         ...decodeJson<WaiterRecord>(entry.value),
         session,
