@@ -112,7 +112,7 @@ async function call(path: string, { target, context: { signal }, reach, onStatus
     session = speaking;
     await new Promise<void>((resolve, reject) => {
       speaking.on("error", reject);
-      speaking.on("close", () => reject((signal.reason as Error | undefined) ?? new Error("it closed the connection")));
+      speaking.on("close", () => reject(signal.reason ?? new Error("it closed the connection")));
       rest = alive(speaking, reject);
       const stream = speaking.request({
         ":method": "POST",
@@ -134,7 +134,7 @@ async function call(path: string, { target, context: { signal }, reach, onStatus
         try {
           bytes = Buffer.from(eachMessage(bytes, (message) => onStatus(statusOf(message))));
         } catch (error) {
-          reject(error as Error);
+          reject(error);
         }
       });
       stream.on("end", () => {
