@@ -51,7 +51,7 @@ const Value = Type.String({
 });
 const Token = Type.Integer({
   description:
-    "Fencing token: the store's revision at which the lock was acquired, larger than that of every earlier acquisition. A resource remembers the largest it was shown and refuses lower ones.",
+    "Fencing token: the revision of its acquisition, larger than all before. A resource refuses those below the largest it was shown.",
 });
 const Since = Type.String({ format: "date-time" });
 const Delay = Type.Integer({ description: "Seconds that the lock rests should this holder lapse." });
@@ -98,7 +98,7 @@ const state = {
     Type.String({
       format: "date-time",
       description:
-        "The holder went without a release, and nobody acquires the lock before. As this member counts it; another may have seen it earlier.",
+        "The holder went without a release; nobody acquires it before. As this member counts: another may have seen it earlier.",
     }),
   ),
 };

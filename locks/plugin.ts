@@ -109,7 +109,7 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
         tags,
         summary: "A lock; with If-None-Match and wait, a long poll that answers 304 when nothing came",
         description:
-          "The weak ETag names holder, value and delay. The queue does not change it, so those that follow a leader sleep while others queue.",
+          "The weak ETag names holder, value and delay, not the queue: those that follow a leader sleep while others queue.",
         params: LockParams,
         querystring: Type.Object(
           {

@@ -167,7 +167,7 @@ async function take(world: World, step: Step): Promise<void> {
   else expect([world.lock.holder?.session, world.lock.mark?.modRevision]).toEqual([session, result]);
 }
 
-test("whatever is done in whatever order by members that are behind, locks are exclusive, first come first served, and tokens grow", async () => {
+test("whatever members do that are behind, a lock has one holder, first come is first served, and tokens grow", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 80, size: "max" }), async (steps) => {
       await using world = new World();
