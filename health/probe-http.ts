@@ -23,7 +23,8 @@ import {
  * redirect, which is not followed, a certificate that does not verify, and a body that is not as expected.
  */
 export async function probeHttp(target: HttpTarget, context: ProbeContext, reach: Reach): Promise<ProbeResult> {
-  const url = new URL(target.url);
+  const url = URL.parse(target.url);
+  if (!url) return critical(`${target.method}: the address makes no URL: ${target.url}`);
   // Query and credentials stay out of what is logged and shown.
   const name = `${target.method} ${url.origin}${url.pathname}`;
   let client: Client | undefined;

@@ -43,7 +43,12 @@ export function reachOutside(networks: readonly string[]): Reach {
   }
   const refusal = (host: string): AppError =>
     HealthErrors.TARGET_REFUSED(`${host} is in a network that is not probed (setting probeRefuse)`);
-  const bad = (address: string) => isIP(address) !== 0 && refused.check(address, isIP(address) === 4 ? "ipv4" : "ipv6");
+  const bad = (text: string) => {
+    // Without its zone, an address of a link is judged like any other.
+    const [address = ""] = text.split("%");
+    const family = isIP(address);
+    return family !== 0 && refused.check(address, family === 4 ? "ipv4" : "ipv6");
+  };
   const lookup: LookupFunction = (host, options, callback) => {
     systemLookup(host, { ...options, all: true }, (error, found) => {
       if (error) return callback(error, "");

@@ -28,7 +28,7 @@ const CURRENT_MS = 1_000;
 
 interface Probed {
   readonly name: InstanceName;
-  readonly check: string;
+  readonly check: ProbedCheck;
   /** The service that an alias follows. */
   readonly follows: string | undefined;
 }
@@ -52,6 +52,8 @@ export class Prober {
   #runner: ProbeRunner | undefined;
   #writer: VerdictWriter | undefined;
   #owns: (key: string) => boolean = () => false;
+  /** Whether this member counted itself in when it last looked at everything. */
+  #counted = false;
 
   constructor(host: Host, registry: Registry, members: Members, { refuseNetworks }: ProberOptions) {
     this.#host = host;
@@ -82,7 +84,7 @@ export class Prober {
       onVerdict: (key) => writer.want(key),
       onProbe: (key, result, output) => {
         const probed = this.#probed.get(key);
-        if (probed) this.#registry.history.said(instanceKey(probed.name), probed.check, result, output);
+        if (probed) this.#registry.history.said(instanceKey(probed.name), probed.check.id, result, output);
       },
     });
     this.#runner = runner;
@@ -91,18 +93,17 @@ export class Prober {
     stops.defer(this.#registry.onChange((deltas) => (deltas.length === 0 ? this.#all() : this.#some(deltas))));
     stops.defer(this.#members.onChange(() => this.#all()));
     this.#all();
-    let counted = this.#members.current;
     while (!signal.aborted) {
       await this.#host.clock.sleep(CURRENT_MS, signal).catch(() => {});
       // Nobody tells a member that was cut off: it finds out by its own clock, and leaves its share to the others.
-      if (this.#members.current !== counted) this.#all();
-      counted = this.#members.current;
+      if (this.#members.current !== this.#counted) this.#all();
     }
   }
 
   /** Who the members are may have changed, or anything in the catalog. */
   #all(): void {
-    this.#owns = this.#members.current ? ownership(this.#members.list(), this.#members.id) : () => false;
+    this.#counted = this.#members.current;
+    this.#owns = this.#counted ? ownership(this.#members.list(), this.#members.id) : () => false;
     const wanted = new Set<string>();
     for (const { name, check, verdict } of this.#registry.catalog.probed()) {
       const key = verdictKey(name, check.id);
@@ -138,15 +139,22 @@ export class Prober {
 
   #set(key: string, name: InstanceName, check: ProbedCheck, written: Instance["status"] | undefined): void {
     const known = this.#probed.get(key);
+    // The very same, as most are whenever members change.
+    if (known?.check === check) return this.#compare(key, written);
     const follows = check.type === "alias" ? `${check.namespace ?? name.namespace}/${check.service}` : undefined;
     if (known?.follows !== follows) this.#unfollow(key, known);
     if (!known && "tls" in check && check.tls?.skipVerify) {
       this.#host.log.warn({ check: key }, "this check takes any certificate (tls.skipVerify)");
     }
-    this.#probed.set(key, { name, check: check.id, follows });
+    this.#probed.set(key, { name, check, follows });
     add(this.#ofInstance, instanceKey(name), key);
     if (follows !== undefined) add(this.#aliases, follows, key);
     this.#runner?.set(key, definitionOf(check), written === undefined ? {} : { initial: written });
+    this.#compare(key, written);
+  }
+
+  /** What stands in the store is to be what was found here. */
+  #compare(key: string, written: Instance["status"] | undefined): void {
     const last = this.#runner?.last(key);
     if (last && last.status !== "unknown" && last.status !== written && this.#runner?.judged(key)) {
       this.#writer?.contest(key);
@@ -177,7 +185,7 @@ export class Prober {
     // A member that was cut off leaves the word to the new owner; back again, it compares and writes what differs.
     if (!probed || !last || last.status === "unknown" || !this.#members.current) return;
     try {
-      await this.#registry.report(probed.name, probed.check, { status: last.status });
+      await this.#registry.report(probed.name, probed.check.id, { status: last.status });
     } catch (error) {
       // Gone meanwhile: its probe goes with the news of it.
       if (!RegistryErrors.INSTANCE_NOT_FOUND.is(error) && !RegistryErrors.CHECK_NOT_FOUND.is(error)) throw error;

@@ -224,3 +224,36 @@ test("one flip among many instances does not walk the catalog", async () => {
   await eventually("it is critical", () => statusOf(one, "flips") === "critical");
   expect(walks).toBe(0);
 });
+
+test("a member that cannot renew its lease stops probing, and goes on when it can again", async () => {
+  let cut = false;
+  let skippedMs = 0;
+  const real = testHost();
+  const host = { ...real, clock: { ...real.clock, monotonic: () => real.clock.monotonic() + skippedMs } };
+  await using memory = openMemoryStore(real);
+  const store = new Proxy(memory, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property, target);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]): unknown => {
+        if (cut && (property === "keepAlive" || property === "grant"))
+          return Promise.reject(StoreErrors.UNAVAILABLE("cut"));
+        return (value as (...args: unknown[]) => unknown).apply(target, args);
+      };
+    },
+  });
+  await using web = await target();
+  await using one = await member(host, store);
+  await one.registry.register(nameOf("a"), { address: "127.0.0.1", port: web.port, checks: [http] });
+  await eventually("it passes", () => statusOf(one, "a") === "passing");
+  cut = true;
+  skippedMs = 11_000;
+  await eventually("it probes nothing", () => one.prober.keys().length === 0);
+  web.status = 500;
+  const { probes } = web;
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(web.probes).toBeLessThanOrEqual(probes + 1);
+  expect(statusOf(one, "a")).toBe("passing");
+  cut = false;
+  await eventually("it probes again", () => statusOf(one, "a") === "critical");
+});
