@@ -15,6 +15,8 @@ export const RING_BYTES_MAX = 32 * 1024 * 1024;
 export const BACKLOG_BYTES_MAX = 1024 * 1024;
 /** Milliseconds between heartbeats; half of what the client takes for silence, with room for a pause. */
 export const HEARTBEAT_MS = 10_000;
+/** Parts of the subscribers that get theirs one after the other: ten thousand writes at once would hold up all news. */
+const HEARTBEAT_PARTS = 20;
 /** Milliseconds that a reader of a snapshot may take none of it before it is dropped. */
 const SNAPSHOT_STALL_MS_MAX = 30_000;
 /** Times that a snapshot is sent anew because the ring passed it meanwhile, before the subscriber is dropped. */
@@ -72,13 +74,16 @@ class Subscriber {
   live = false;
   /** Up to where it said that it has taken everything over. */
   seen = 0;
+  /** The part of the subscribers that it gets its heartbeats with. */
+  readonly part: number;
   readonly id: string;
   readonly sinceMs: number;
   readonly subscription: Subscription;
   readonly raw: ServerResponse;
 
-  constructor(id: string, sinceMs: number, subscription: Subscription, raw: ServerResponse) {
+  constructor(id: string, part: number, sinceMs: number, subscription: Subscription, raw: ServerResponse) {
     this.id = id;
+    this.part = part;
     this.sinceMs = sinceMs;
     this.subscription = subscription;
     this.raw = raw;
@@ -103,6 +108,8 @@ export class WatchHub implements AsyncDisposable {
   readonly #byTopic = new Map<string, Set<Subscriber>>();
   /** By id. */
   readonly #all = new Map<string, Subscriber>();
+  readonly #parts = Array.from({ length: HEARTBEAT_PARTS }, () => new Set<Subscriber>());
+  #attached = 0;
   /** By name and topics. */
   readonly #departed = new Map<string, Departed>();
   readonly #seenListeners = new Set<() => void>();
@@ -270,8 +277,10 @@ export class WatchHub implements AsyncDisposable {
       "x-accel-buffering": "no",
     });
     raw.flushHeaders();
-    const subscriber = new Subscriber(id, this.#host.clock.now(), subscription, raw);
+    const part = this.#attached++ % HEARTBEAT_PARTS;
+    const subscriber = new Subscriber(id, part, this.#host.clock.now(), subscription, raw);
     this.#all.set(id, subscriber);
+    this.#parts[part]?.add(subscriber);
     this.#back(subscription);
     for (const topic of subscription.topics) {
       const set = this.#byTopic.get(topic) ?? new Set();
@@ -380,6 +389,7 @@ export class WatchHub implements AsyncDisposable {
 
   #forget(subscriber: Subscriber): void {
     if (!this.#all.delete(subscriber.id)) return;
+    this.#parts[subscriber.part]?.delete(subscriber);
     this.#gone(subscriber);
     for (const topic of subscriber.subscription.topics) {
       const set = this.#byTopic.get(topic);
@@ -429,11 +439,14 @@ export class WatchHub implements AsyncDisposable {
     if (cut > 0) this.#ring.splice(0, cut);
   }
 
-  #beat(): void {
-    this.#cancelHeartbeat = this.#host.clock.after(HEARTBEAT_MS, () => {
-      const bytes = encodeFrame({ event: "heartbeat", revision: this.#revision });
-      for (const subscriber of this.#all.values()) if (subscriber.live) this.#write(subscriber, bytes);
-      this.#beat();
+  #beat(part = 0): void {
+    this.#cancelHeartbeat = this.#host.clock.after(HEARTBEAT_MS / HEARTBEAT_PARTS, () => {
+      const subscribers = this.#parts[part] as Set<Subscriber>;
+      if (subscribers.size > 0) {
+        const bytes = encodeFrame({ event: "heartbeat", revision: this.#revision });
+        for (const subscriber of subscribers) if (subscriber.live) this.#write(subscriber, bytes);
+      }
+      this.#beat((part + 1) % HEARTBEAT_PARTS);
     });
   }
 }
