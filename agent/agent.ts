@@ -227,6 +227,8 @@ export class LocalAgent implements AsyncDisposable {
       status = await this.#drainStatus(name, ended).catch(() => status);
       if (!status.seen) await this.#host.clock.sleep(DRAIN_LOOK_MS, ended).catch(() => {});
     }
+    // Who asked has gone, and may have thought better of it: it drains on.
+    signal.throwIfAborted();
     if (this.#held.get(id)?.name === name) this.#release(id);
     return status;
   }

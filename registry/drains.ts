@@ -122,6 +122,8 @@ export class Drains {
     const { revision } = await this.#registry.setLifecycle(name, "draining", drainMs);
     await this.#registry.waitFor(revision, signal);
     const { seen, waitingFor } = await this.wait(name, drainMs, signal);
+    // Who asked has gone, and may have thought better of it: it drains on, up to its deadline.
+    signal.throwIfAborted();
     const done = await this.#registry.deregister(name, { owner });
     return { revision: done.revision, seen, waitingFor };
   }

@@ -517,7 +517,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
 /** Aborts when the caller is gone, so that nothing is waited for in vain. */
 function whileConnected({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController();
-  raw.on("close", () => gone.abort(new Error("the caller has gone")));
+  raw.on("close", () => gone.abort(HttpErrors.UNAVAILABLE("The caller has gone.")));
   return gone.signal;
 }
 

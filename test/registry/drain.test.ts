@@ -164,6 +164,24 @@ test("a drain that is forgotten ends as stopped at its deadline", async () => {
   });
 });
 
+test("when whoever asked goes away the instance drains on, and is not deregistered", async () => {
+  await using control = await withControl();
+  const { registry } = control.client;
+  await registry.register(NAME, HERE);
+  await using stuck = subscribe(control, "stuck");
+  await eventually("it is synced", () => synced(stuck));
+  const { promise } = Promise.withResolvers<void>();
+  stuck.stall = promise;
+  const abort = new AbortController();
+  const asked = registry.deregister(NAME, { drainSeconds: 60, signal: abort.signal });
+  await eventually("it drains", async () => (await registry.drain(NAME, 0)).lifecycle === "draining");
+  abort.abort(new Error("gone"));
+  await expect(asked).rejects.toThrow("gone");
+  await stuck[Symbol.asyncDispose]();
+  await sleep(50);
+  expect((await registry.instances(NAME)).instances).toMatchObject([{ lifecycle: "draining" }]);
+});
+
 test("an acknowledgement for a watch that is not here is refused by name", async () => {
   await using control = await withControl();
   const { status, json } = await control.call("PUT", "/v1/watches/0123456789abcdef/seen", { revision: 1 });
