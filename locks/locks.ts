@@ -160,18 +160,22 @@ export class Locks implements AsyncDisposable {
     const asked = () => ask(this.book.lock(ref), { session, value, lockDelaySeconds, nowMs: this.#host.clock.now() });
     const done = await this.#commit(ref, session, asked);
     await this.waitFor(done.wrote);
-    while (this.book.lock(ref).queue.has(session)) {
-      // First, and nobody has it: take it now.
-      if (headOf(this.book.lock(ref))?.session === session && this.#mayGive(ref)) {
-        await this.#giveAway(ref);
-        continue;
-      }
+    for (let tried = false; this.book.lock(ref).queue.has(session);) {
+      const lock = this.book.lock(ref);
       const leftMs = untilMs - this.#host.clock.monotonic();
-      if (leftMs <= 0 || signal?.aborted === true || this.#closed) break;
-      const turn = this.#sleep(this.#turns, turnId(ref, session), { ms: leftMs, signal });
-      // Its next one waits here now, so we are who gives it away once its time has come.
-      if (due(this.book.lock(ref)) !== "no") this.#follow(this.book.lock(ref));
-      await turn;
+      // First, and nobody has it: take it now, also for a caller who would not wait.
+      const mine = headOf(lock)?.session === session && this.#mayGive(ref);
+      if ((leftMs <= 0 && (tried || !mine)) || signal?.aborted === true || this.#closed) break;
+      const over = new AbortController();
+      const turn = this.#sleep(this.#turns, turnId(ref, session), {
+        ms: mine ? Math.max(leftMs, VIEW_WAIT_MS_MAX) : leftMs,
+        signal: signal ? AbortSignal.any([signal, over.signal]) : over.signal,
+      });
+      tried ||= mine;
+      // The next one waits here now, so we are who gives it away once its time has come.
+      if (!mine && due(lock) !== "no") this.#follow(lock);
+      await (mine ? Promise.race([this.#giveAway(ref), turn]) : turn);
+      over.abort();
     }
     return this.#answer(ref, session);
   }
