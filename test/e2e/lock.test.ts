@@ -2,12 +2,15 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { Client, fetchTransport } from "#client";
 import {
   call,
   eventually,
   startPosthouse,
   startProgram,
   tempFolder,
+  testHost,
+  withEtcd,
   type Posthouse,
   type Program,
   type TempFolder,
@@ -173,4 +176,45 @@ test("wrong usage, a missing token and a missing command say what to do", async 
   expect(malformed.errors()).toContain("HTTP_INVALID");
   await using absent = run(["name", "--", "there-is-no-such-command"], posthouse.token);
   expect((await absent.exited).code).toBe(127);
+});
+
+test("over etcd, one who waits on a server that is killed keeps its place, and has its turn on another", async () => {
+  await using data = await tempFolder();
+  await using etcd = await withEtcd();
+  const args = [
+    "--roles",
+    "registry",
+    "config-server",
+    "--dns",
+    "off",
+    "--store",
+    "etcd",
+    "--etcd-urls",
+    etcd.endpoint,
+  ];
+  await using one = await startPosthouse({ data: join(data.path, "one"), args });
+  await using two = await startPosthouse({ data: join(data.path, "two"), args });
+  const { token } = one;
+  const ref = { namespace: "default", name: "orders/leader" };
+  await using near = fetchTransport({ urls: [one.api] });
+  await using far = fetchTransport({ urls: [two.api, one.api] });
+  const first = await new Client(testHost({ seed: 1 }), { transport: near, token }).lock(ref);
+  const client = new Client(testHost({ seed: 2 }), { transport: far, token });
+  const second = client.lock(ref);
+  const waiters = async () => (await client.locks.get(ref)).waiters.map(({ session }) => session);
+  const [session] = await eventually("it waits", async () =>
+    (await waiters()).length === 1 ? await waiters() : undefined,
+  );
+  const third = new Client(testHost({ seed: 3 }), { transport: near, token }).lock(ref);
+  await eventually("the third waits behind", async () => (await waiters()).length === 2);
+  two.kill("SIGKILL");
+  await two.exited;
+  await first.release();
+  const held = await second;
+  expect([held.session, held.signal.aborted]).toEqual([session, false]);
+  expect(held.token).toBeGreaterThan(first.token);
+  await held.release();
+  const last = await third;
+  expect(last.token).toBeGreaterThan(held.token);
+  await last.release();
 });
