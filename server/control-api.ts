@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance } from "fastify";
 import { Access, accessPlugin, type IssuedToken } from "#access";
-import { AppError, messageOf, TaskGroup, type Host } from "#base";
+import { AppError, deadline, messageOf, TaskGroup, type Host } from "#base";
 import { ConfigServer, configPlugin, type ReleaseCheck } from "#config-server";
 import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
@@ -56,7 +56,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   stack.use(config.hub);
   stack.use(locks);
   const tasks = stack.use(new TaskGroup(host.log));
-  const firstToken = await within(options.startMs, async (signal) => {
+  const firstToken = await within(host, options.startMs, async (signal) => {
     const issued = await access.bootstrap();
     tasks.run("access", (signal) => access.run(signal));
     tasks.run("registry", (signal) => registry.run(signal));
@@ -139,8 +139,9 @@ async function routes(
   return app;
 }
 
-async function within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const signal = AbortSignal.timeout(ms);
+async function within<T>(host: Host, ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  using end = deadline(host.clock, ms);
+  const { signal } = end;
   const late = new Promise<never>((_resolve, reject) => {
     signal.addEventListener("abort", () =>
       reject(
@@ -150,7 +151,7 @@ async function within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>):
       ),
     );
   });
-  return Promise.race([work(signal), late]);
+  return await Promise.race([work(signal), late]);
 }
 
 /** The system's refusal to listen, in words that name the setting. */

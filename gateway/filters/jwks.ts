@@ -11,7 +11,7 @@ import {
   type CryptoKey,
 } from "jose";
 import { Agent, request } from "undici";
-import { canonicalJson, messageOf, type Host } from "#base";
+import { canonicalJson, deadline, messageOf, type Host } from "#base";
 import type { JwtProvider } from "../api.ts";
 
 /** Milliseconds that keys are taken as current. Renewal begins at half of it. */
@@ -122,10 +122,11 @@ export class KeySet implements AsyncDisposable {
   }
 
   async #load(url: string): Promise<JSONWebKeySet> {
+    using late = deadline(this.#host.clock, FETCH_TIMEOUT_MS);
     const { statusCode, body } = await request(url, {
       dispatcher: this.#agent,
       headers: { accept: "application/jwk-set+json, application/json" },
-      signal: AbortSignal.any([this.#abort.signal, AbortSignal.timeout(FETCH_TIMEOUT_MS)]),
+      signal: AbortSignal.any([this.#abort.signal, late.signal]),
     });
     const chunks: Buffer[] = [];
     let bytes = 0;
