@@ -190,7 +190,7 @@ export class LocalAgent implements AsyncDisposable {
     const same =
       known && keyOf(known.name) === keyOf(name) && canonicalJson(known.stated) === canonicalJson(registration);
     // Saying the same again is no new claim, unless it was taken back elsewhere meanwhile.
-    const incarnation = same && current && !takenBack(current) ? known.incarnation : this.#nextIncarnation();
+    const incarnation = same && current && !takenBack(current) ? current.incarnation : this.#nextIncarnation();
     this.#hold({ name, stated: registration, source: "api", incarnation });
   }
 
@@ -203,8 +203,9 @@ export class LocalAgent implements AsyncDisposable {
   /** @throws AGENT_SERVICE_NOT_FOUND */
   setLifecycle(id: string, lifecycle: Lifecycle): void {
     const { name, stated, incarnation } = this.#find(id);
-    const current = this.#syncer.state.claims.get(keyOf(name))?.registration ?? stated;
-    this.#syncer.dispatch({ type: "claim", name, registration: { ...current, lifecycle }, incarnation });
+    const current = this.#syncer.state.claims.get(keyOf(name)) ?? { registration: stated, incarnation };
+    const registration = { ...current.registration, lifecycle };
+    this.#syncer.dispatch({ type: "claim", name, registration, incarnation: current.incarnation });
   }
 
   /**
@@ -440,8 +441,8 @@ export class LocalAgent implements AsyncDisposable {
         lifecycle: registration.lifecycle ?? "serving",
       })),
       services: services.map(({ name, stated, incarnation }) => {
-        const taken = claims.get(keyOf(name))?.fresh === false;
-        return { name, registration: stated, incarnation, taken };
+        const claim = claims.get(keyOf(name)) ?? { incarnation, fresh: true };
+        return { name, registration: stated, incarnation: claim.incarnation, taken: !claim.fresh };
       }),
       verdicts: [...claims].flatMap(([service, { verdicts }]) =>
         [...verdicts].map(([check, { status }]) => ({ service, check, status })),

@@ -125,8 +125,8 @@ export class Syncer implements AsyncDisposable {
       this.#results.labels(failure).inc();
       const level = failure === "refused" ? "warn" : "debug";
       this.#host.log[level]({ effect: effect.type, key: effect.key, err: error }, messageOf(error));
-      const incarnation = error instanceof AppError ? error.extra["incarnation"] : undefined;
-      const theirs = typeof incarnation === "number" ? { incarnation } : {};
+      const { incarnation, evicted } = error instanceof AppError ? error.extra : {};
+      const theirs = typeof incarnation === "number" ? { incarnation, evicted: evicted === true } : {};
       this.dispatch({ type: "failed", effect, failure, detail: messageOf(error), ...theirs });
     }
   }

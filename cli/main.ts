@@ -45,7 +45,12 @@ function program(): Command {
     .action(async (service: string, id: string, options: Record<string, unknown>) => {
       const { deregister } = await import("./deregister.ts");
       const namespace = String(options["namespace"]);
-      await deregister(read(options), { namespace, service, id, drainSeconds: drainSeconds(options["drain"]) });
+      await deregister(read(options), {
+        namespace,
+        service,
+        id,
+        drainSeconds: drainSeconds(options["drain"] as string | boolean | undefined),
+      });
     });
   lockCommand(root);
   root
@@ -59,11 +64,11 @@ function program(): Command {
 }
 
 /** `--drain` alone is true. */
-function drainSeconds(given: unknown): number | undefined {
-  if (given === undefined) return undefined;
+function drainSeconds(given: string | boolean | undefined): number | undefined {
+  if (given === undefined || given === false) return undefined;
   const seconds = given === true ? DRAIN_SECONDS : Number(given);
   if (Number.isInteger(seconds) && seconds >= 1 && seconds <= DRAIN_SECONDS_MAX) return seconds;
-  throw SettingsErrors.INVALID(`--drain ${String(given)}: it takes whole seconds from 1 to ${DRAIN_SECONDS_MAX}.`);
+  throw SettingsErrors.INVALID(`--drain ${given}: it takes whole seconds from 1 to ${DRAIN_SECONDS_MAX}.`);
 }
 
 function lockCommand(root: Command): void {

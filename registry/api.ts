@@ -48,7 +48,7 @@ export const Lifecycle = Type.Union(
   {
     default: "serving",
     description:
-      "starting: not ready yet · serving: takes requests · draining: finishes what it has, gets nothing new · stopped: done, about to be removed.",
+      "starting: not ready yet · serving: takes requests · draining: finishes what it has, gets nothing new · stopped: done.",
   },
 );
 export type Lifecycle = Static<typeof Lifecycle>;
@@ -91,7 +91,7 @@ export const Registration = Type.Object(
         minimum: 0,
         maximum: Number.MAX_SAFE_INTEGER,
         description:
-          "Of the owner's claim; grows with each new one. A claim no newer than one that was deregistered is refused, so a late repetition brings nothing back.",
+          "Of the owner's claim; grows with each new one. One no newer than what was deregistered is refused: no ghosts.",
       }),
     ),
     checks: Type.Optional(

@@ -208,7 +208,7 @@ export class Registry {
     const reads = [{ key: instanceKey(name) }, { key: tombstoneKey(name) }, { key: verdictKey(name, check) }];
     const { result } = await this.#tombstones.byOthers.use((tombstoneLease) =>
       commit(this.#store, reads, (known) =>
-        evictInstance(known, { name, check, ifRevision: undefined, tombstoneLease }),
+        evictInstance(known, { name, check, ifRevision: undefined, tombstoneLease, evicted: true }),
       ),
     );
     return result;

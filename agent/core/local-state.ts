@@ -22,6 +22,8 @@ export interface ClaimState {
   readonly incarnation: number;
   /** Not yet taken by the server; a refusal as outdated then only means that our clock went back. */
   readonly fresh: boolean;
+  /** Taken back by the servers, for being critical too long: it is claimed anew when it is well. */
+  readonly evicted: boolean;
   /** False: to be removed at the server, then forgotten. */
   readonly wanted: boolean;
   readonly version: number;
@@ -91,6 +93,7 @@ export function claim(
     registration,
     incarnation,
     fresh: anew ? !taken : known.fresh,
+    evicted: false,
     wanted: true,
     version: (known?.version ?? 0) + 1,
     syncedVersion: known?.wanted ? known.syncedVersion : 0,
@@ -132,7 +135,12 @@ export function judge(claims: Claims, key: string, check: string, status: Health
           reportedVersion: before?.reportedVersion ?? 0,
           reportedAtMs: before?.reportedAtMs ?? 0,
         };
-  return withClaim(claims, { ...known, verdicts: new Map(known.verdicts).set(check, verdict) });
+  const verdicts = new Map(known.verdicts).set(check, verdict);
+  const well = known.registration.checks.every(({ id }) => (verdicts.get(id)?.status ?? "critical") !== "critical");
+  if (!known.evicted || !well) return withClaim(claims, { ...known, verdicts });
+  const { incarnation } = known;
+  const anew = { incarnation: incarnation + 1, fresh: true, evicted: false, notBeforeMs: 0, error: undefined };
+  return withClaim(claims, unsynced({ ...known, ...anew, verdicts }));
 }
 
 /** Everything must be told again: the session is gone, and with it all that lived by it. What was to go is gone, too. */

@@ -128,6 +128,7 @@ export type SyncEvent =
       readonly failure: Failure;
       readonly detail: string;
       readonly incarnation?: number;
+      readonly evicted?: boolean;
     };
 
 export interface Moment {
@@ -378,9 +379,12 @@ function failed(state: SyncState, event: SyncEvent & { type: "failed" }, { nowMs
  * A claim that the server had taken was deregistered there: it stays away until it is made anew. One that it has never
  * taken is as new as can be, whatever our clock said, so it is made newer.
  */
-function outdated(claim: ClaimState, { detail, incarnation = 0 }: SyncEvent & { type: "failed" }): ClaimState {
+function outdated(
+  claim: ClaimState,
+  { detail, incarnation = 0, evicted = false }: SyncEvent & { type: "failed" },
+): ClaimState {
   if (claim.fresh) return { ...claim, incarnation: Math.max(claim.incarnation, incarnation) + 1 };
-  return { ...claim, notBeforeMs: Number.POSITIVE_INFINITY, error: detail };
+  return { ...claim, evicted, notBeforeMs: Number.POSITIVE_INFINITY, error: detail };
 }
 
 function drop(toInspect: ReadonlySet<string>, { namespace, service }: Effect & { type: "inspect" }): Set<string> {
@@ -424,6 +428,7 @@ export function tombstone(name: ClaimName): ClaimState {
     registration: { address: "127.0.0.1", port: 1 },
     incarnation: 0,
     fresh: false,
+    evicted: false,
     wanted: false,
     version: 1,
     syncedVersion: 0,

@@ -113,10 +113,15 @@ export interface Deregister {
   readonly ifRevision: number | undefined;
   /** For how long late repetitions of the claim are kept out. */
   readonly tombstoneLease: string;
+  /** By the servers, and not because somebody said so. */
+  readonly evicted?: true;
 }
 
 /** @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_REVISION_MISMATCH */
-export function deregisterInstance(known: Known, { name, ifRevision, tombstoneLease }: Deregister): Plan<void> {
+export function deregisterInstance(
+  known: Known,
+  { name, ifRevision, tombstoneLease, evicted }: Deregister,
+): Plan<void> {
   const current = known.get(instanceKey(name));
   if (!current) throw notFound(name);
   checkRevision(name, current, ifRevision);
@@ -126,7 +131,7 @@ export function deregisterInstance(known: Known, { name, ifRevision, tombstoneLe
     { type: "delete", prefix: verdictsPrefix(name) },
   ];
   if (owner !== undefined && incarnation !== undefined) {
-    const record: TombstoneRecord = { owner, incarnation };
+    const record: TombstoneRecord = { owner, incarnation, ...(evicted ? { evicted } : {}) };
     writes.push(put(tombstoneKey(name), record, tombstoneLease));
   }
   return { writes, result: undefined };
@@ -245,7 +250,13 @@ function checkTombstone(known: Known, name: InstanceName, { owner, incarnation }
   if (owner === grave.owner && incarnation !== undefined && incarnation <= grave.incarnation) {
     throw RegistryErrors.CLAIM_OUTDATED(
       `Instance "${name.id}" of service "${name.service}" was deregistered after "${owner}" claimed it with incarnation ${incarnation}. To bring it back claim it anew, with one above ${grave.incarnation}.`,
-      { extra: { field: "/incarnation", incarnation: grave.incarnation } },
+      {
+        extra: {
+          field: "/incarnation",
+          incarnation: grave.incarnation,
+          ...(grave.evicted ? { evicted: grave.evicted } : {}),
+        },
+      },
     );
   }
   return entry.key;

@@ -31,6 +31,8 @@ export interface VerdictRecord {
 export interface TombstoneRecord {
   readonly owner: string;
   readonly incarnation: number;
+  /** The servers removed it because it was critical for too long; its owner may claim it anew once it is well. */
+  readonly evicted?: true;
 }
 
 /** A registration as it is stored; `checks` are the service's own, for an instance that states none. */

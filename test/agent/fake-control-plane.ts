@@ -7,7 +7,14 @@ import type { AppError } from "#base";
 import type { ControlPlane } from "#agent";
 import { ClientErrors, type CallOptions, type InstanceName, type StreamOptions } from "#client";
 import type { Frame } from "#http/frames";
-import { RegistryErrors, type Instance, type Lifecycle, type Registration, type Report, type ServiceDelta } from "#registry/api";
+import {
+  RegistryErrors,
+  type Instance,
+  type Lifecycle,
+  type Registration,
+  type Report,
+  type ServiceDelta,
+} from "#registry/api";
 import type { EffectiveConfig } from "#config-server/api";
 
 interface Stored {

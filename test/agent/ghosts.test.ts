@@ -49,6 +49,27 @@ test("an instance deregistered at the server is not brought back by its agent, n
   await eventually("claimed anew it is there again", () => there(control));
 });
 
+test(
+  "an instance that the servers removed for being sick too long is claimed anew once it is well",
+  { timeout: 60_000 },
+  async () => {
+    await using folder = await tempFolder();
+    await using control = await withControl();
+    await using agent = await agentOn(control, folder.path);
+    const checks = [{ id: "beat", type: "ttl", ttlSeconds: 60, deregisterAfterSeconds: 10 }];
+    const report = (status: string) => agent.call("PUT", "services/one/checks/beat", { status });
+    await agent.call("PUT", "services/one", { name: "web", port: 80, checks });
+    await report("passing");
+    await eventually("it is there", () => there(control));
+    await report("critical");
+    await eventually("it is removed", async () => !(await there(control)), 40_000);
+    await new Promise((resolve) => setTimeout(resolve, 2 * FULL_SYNC_MS));
+    expect(await there(control), "sick as it is, it stays away").toBe(false);
+    await report("passing");
+    await eventually("it is back", () => there(control));
+  },
+);
+
 test("a claim whose clock went back is taken all the same", async () => {
   await using folder = await tempFolder();
   await using control = await withControl();

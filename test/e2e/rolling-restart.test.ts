@@ -15,9 +15,9 @@ function load(urls: readonly string[]) {
   const failures: string[] = [];
   const servedBy = new Set<number>();
   let sent = 0;
-  let going = true;
+  const stopped = new AbortController();
   const worker = async () => {
-    while (going) {
+    while (!stopped.signal.aborted) {
       const url = urls[sent++ % urls.length] as string;
       try {
         // Posts are never sent twice, so nothing here is healed by a retry.
@@ -35,7 +35,7 @@ function load(urls: readonly string[]) {
     sent: () => sent,
     servedBy,
     async stop() {
-      going = false;
+      stopped.abort();
       await Promise.all(workers);
       await agent.destroy();
       return failures;

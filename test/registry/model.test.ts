@@ -144,7 +144,7 @@ test("a tombstone does not last for ever", async () => {
   await expect(registry.register(NAME, { ...HERE, owner: "node-1", incarnation: 5 })).rejects.toMatchObject({
     code: "REGISTRY_CLAIM_OUTDATED",
   });
-  clock.advance(600_000 * 1.25 + 60_000);
+  await clock.advance(600_000 * 1.25 + 60_000);
   await eventually("it is forgotten", async () =>
     registry.register(NAME, { ...HERE, owner: "node-1", incarnation: 5 }).then(
       () => true,

@@ -1,5 +1,5 @@
 /** Filter expressions: what they say, and how a mistake in one is told. */
-import fc from "fast-check";
+import { array, assert, constantFrom, oneof, property, string } from "fast-check";
 import { expect, test } from "vitest";
 import { AppError } from "#base";
 import type { Instance } from "#registry/api";
@@ -88,28 +88,13 @@ test("depth has an end, and a filter that is merely long is fine", () => {
 });
 
 test("whatever is written, it is a filter or a clear refusal, and never anything else", () => {
-  const word = fc.constantFrom(
-    "zone",
-    "tags",
-    "in",
-    "is",
-    "not",
-    "and",
-    "or",
-    "empty",
-    "(",
-    ")",
-    "==",
-    '"',
-    "\\",
-    "x.",
+  const word = constantFrom("zone", "tags", "in", "is", "not", "and", "or", "empty", "(", ")", "==", '"', "\\", "x.");
+  const text = oneof(
+    string({ maxLength: 60 }),
+    array(word, { maxLength: 20 }).map((words) => words.join(" ")),
   );
-  const text = fc.oneof(
-    fc.string({ maxLength: 60 }),
-    fc.array(word, { maxLength: 20 }).map((words) => words.join(" ")),
-  );
-  fc.assert(
-    fc.property(text, (filter) => {
+  assert(
+    property(text, (filter) => {
       try {
         expect(typeof parseFilter(filter)(INSTANCE)).toBe("boolean");
       } catch (error) {
@@ -121,8 +106,8 @@ test("whatever is written, it is a filter or a clear refusal, and never anything
 });
 
 test("any text in quotes equals itself", () => {
-  fc.assert(
-    fc.property(fc.string({ minLength: 1, maxLength: 40 }), (value) => {
+  assert(
+    property(string({ minLength: 1, maxLength: 40 }), (value) => {
       const quoted = value.replaceAll(/["\\]/g, String.raw`\$&`);
       expect(parseFilter(`metadata.k == "${quoted}"`)({ ...INSTANCE, metadata: { k: value } })).toBe(true);
     }),
