@@ -261,22 +261,28 @@ function writesAreRead(history: History, truth: Truth): string[] {
   return found;
 }
 
+/**
+ * What the server had taken and let go of does not come back. A newer claim that was still on its way meanwhile may, until
+ * its agent looks at all that it has there; what is left after that is a claim that nobody makes.
+ */
 function noGhosts(history: History): string[] {
   const found: string[] = [];
   for (const { name, stamp, atMs } of history.withdrawn) {
-    let gone = false;
+    let taken = 0;
+    let buried: number | undefined;
     for (const { revision, atMs: thenMs, events } of history.revisions) {
-      if (thenMs < atMs) continue;
-      // A lapse says nothing of this claim; a registration of it may still be on its way.
-      const written = history.written.has(revision);
       for (const event of events) {
         const key = event.type === "put" ? event.entry.key : event.key;
         if (instanceOf(key) !== name) continue;
-        if (event.type === "delete") gone ||= written;
-        else if (gone) {
-          const { metadata } = decodeJson<{ metadata?: Record<string, string> }>(event.entry.value);
-          if (Number(metadata?.["stamp"]) <= stamp) found.push(`${name} came back at ${thenMs}, taken back at ${atMs}`);
+        if (event.type === "delete") {
+          // A lapse says nothing of this claim; a registration of it may still be on its way.
+          if (thenMs >= atMs && history.written.has(revision)) buried = Math.min(taken, stamp);
+          continue;
         }
+        const { metadata } = decodeJson<{ metadata?: Record<string, string> }>(event.entry.value);
+        taken = Number(metadata?.["stamp"]);
+        if (buried !== undefined && taken <= buried)
+          found.push(`${name} came back at ${thenMs}, taken back at ${atMs}`);
       }
     }
   }

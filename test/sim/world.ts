@@ -30,12 +30,12 @@ export const PROFILES = ["default", "eu"] as const;
 export const FILE_KEY = "shop.txt";
 
 /** How long chance rules, and how long it is calm before all must agree. Virtual milliseconds. */
-const FAULTS_MS = 40_000;
-const CALM_MS = 60_000;
+const FAULTS_MS = 30_000;
+const CALM_MS = 50_000;
 /** Longest that the start of a world may take. Virtual milliseconds. */
 const START_MS = 60_000;
 /** Between two things done on purpose. Virtual milliseconds. */
-const ACTION_MS_MAX = 900;
+const ACTION_MS_MAX = 700;
 const SESSION_TTL_SECONDS = 8;
 
 export interface Outcome {
