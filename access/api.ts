@@ -5,9 +5,12 @@ import { defineErrors } from "#base";
 /** Longest life of a token that ends by itself: ten years, in seconds. */
 export const TOKEN_TTL_SECONDS_MAX = 315_360_000;
 
-export const Role = Type.Union([Type.Literal("operator"), Type.Literal("agent"), Type.Literal("reader")], {
-  description: "operator: all · agent: register and read · reader: read.",
-});
+export const Role = Type.Union(
+  [Type.Literal("operator"), Type.Literal("editor"), Type.Literal("agent"), Type.Literal("reader")],
+  {
+    description: "operator: all · agent: register and read · reader: read.",
+  },
+);
 
 export const TokenRequest = Type.Object(
   {

@@ -7,40 +7,13 @@
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
+import { Format, Items, type SetName } from "./items.ts";
 
-/** Characters of one value. A config is text that people read; the store takes 1 MiB for the whole release. */
-export const VALUE_CHARS_MAX = 512 * 1024;
-/** Keys of one release. */
-export const KEYS_PER_RELEASE_MAX = 1000;
+export * from "./changes.ts";
+export * from "./items.ts";
+
 /** Bytes of one release as stored: one value of the store. */
 export const RELEASE_BYTES_MAX = 1024 * 1024;
-
-const NAME = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
-export const Name = Type.String({ pattern: NAME, description: "a-z, 0-9 and -, at most 63." });
-export const Key = Type.String({
-  pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
-  description: "Letters, digits, dot, underscore and dash; at most 128. Often a file name.",
-});
-export const Format = Type.Union(
-  [Type.Literal("yaml"), Type.Literal("json"), Type.Literal("toml"), Type.Literal("properties"), Type.Literal("text")],
-  { description: "The syntax that a release checks before it stands." },
-);
-export type Format = Static<typeof Format>;
-
-export const SetName = Type.Object({ namespace: Name, app: Name, profile: Name });
-export type SetName = Static<typeof SetName>;
-
-export const Item = Type.Object(
-  { format: Format, value: Type.String({ maxLength: VALUE_CHARS_MAX }) },
-  { additionalProperties: false },
-);
-export type Item = Static<typeof Item>;
-
-export const Items = Type.Record(Key, Item, {
-  maxProperties: KEYS_PER_RELEASE_MAX,
-  additionalProperties: false,
-});
-export type Items = Static<typeof Items>;
 
 export const Publish = Type.Object(
   {
@@ -48,6 +21,9 @@ export const Publish = Type.Object(
     reason: Type.Optional(Type.String({ maxLength: 1024, default: "", description: "Why, for the history." })),
     expectedVersion: Type.Optional(
       Type.Integer({ minimum: 0, description: "Refuse unless this is the live version; 0: nothing released yet." }),
+    ),
+    emergency: Type.Optional(
+      Type.Literal(true, { description: "Past a review that is required: wants a reason, and is marked for ever." }),
     ),
   },
   { additionalProperties: false },
@@ -71,6 +47,7 @@ export const Rollback = Type.Object(
     toVersion: Type.Integer({ minimum: 1 }),
     reason: Type.Optional(Type.String({ maxLength: 1024, default: "" })),
     expectedVersion: Type.Optional(Type.Integer({ minimum: 1 })),
+    emergency: Type.Optional(Type.Literal(true)),
   },
   { additionalProperties: false },
 );
@@ -87,6 +64,10 @@ export const ReleaseSummary = Type.Object({
   reason: Type.String(),
   createdAt: Type.String({ format: "date-time" }),
   rollbackOf: Type.Optional(Type.Integer({ description: "The version whose content this is." })),
+  proposal: Type.Optional(Type.String({ description: "The proposal that it was published from." })),
+  approvedBy: Type.Optional(Type.Array(Type.String(), { description: "Who approved that." })),
+  promotedFrom: Type.Optional(Type.String({ description: "NAMESPACE/APP/PROFILE@VERSION whose content this is." })),
+  emergency: Type.Optional(Type.Literal(true, { description: "Published past a required review." })),
 });
 export type ReleaseSummary = Static<typeof ReleaseSummary>;
 
@@ -134,6 +115,16 @@ export const ConfigErrors = defineErrors("CONFIG", {
   KEY_NOT_FOUND: { status: 404, title: "Key not found" },
   RELEASE_NOT_FOUND: { status: 404, title: "Release not found" },
   VERSION_CONFLICT: { status: 409, title: "Another release came first" },
+  DRAFT_NOT_FOUND: { status: 404, title: "Draft not found" },
+  DRAFT_INVALID: { status: 400, title: "Draft not valid" },
+  DRAFTS_FULL: { status: 409, title: "Too many drafts or proposals" },
+  PROPOSAL_NOT_FOUND: { status: 404, title: "Proposal not found" },
+  PROPOSAL_CLOSED: { status: 409, title: "Proposal is not open" },
+  PROPOSAL_OUTDATED: { status: 409, title: "Others released what the proposal changes" },
+  NOTHING_TO_PROPOSE: { status: 409, title: "No drafts to propose" },
+  REVIEW_OWN: { status: 403, title: "Own proposals are reviewed by others" },
+  REVIEW_REQUIRED: { status: 403, title: "Review required" },
+  EMERGENCY_REASON: { status: 400, title: "An emergency wants a reason" },
   VALUE_INVALID: { status: 422, title: "Value not valid" },
   RELEASE_TOO_LARGE: { status: 413, title: "Release too large" },
 });

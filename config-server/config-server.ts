@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { decodeJson, type Host } from "#base";
 import { WatchHub } from "#http";
-import { commit, type Entry, type Revision, type Store, View } from "#store";
+import { commit, type Entry, type KeyOrPrefix, type Known, type Revision, type Store, View } from "#store";
 import {
   ConfigErrors,
   type EffectiveConfig,
@@ -17,12 +17,14 @@ import {
   type ReleaseCheck,
   type ReleaseList,
   type Rollback,
+  type SearchResult,
   type SetName,
   type SetSummary,
 } from "./api.ts";
+import { requireReview, rulesOf } from "./core/change.ts";
 import { checkSyntax } from "./core/format.ts";
-import { LIVE_PREFIX, liveKey, parseLiveKey, releaseKey, releasesPrefix, setId } from "./core/keys.ts";
-import { contentText, publishRelease, type LiveRecord } from "./core/release.ts";
+import { LIVE_PREFIX, liveKey, parseLiveKey, releaseKey, releasesPrefix, rulesKey, setId } from "./core/keys.ts";
+import { contentText, publishRelease, type LiveRecord, type ReleaseWrite } from "./core/release.ts";
 import { BASE_PROFILE, layersOf, resolve, type LiveRelease } from "./core/resolve.ts";
 
 /** Releases of one page of the history. */
@@ -31,6 +33,29 @@ export const HISTORY_PAGE_MAX = 100;
 const CHANGE_TRIES_MAX = 5;
 
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+
+/** Characters of a line that a search shows. */
+const HIT_CHARS_MAX = 240;
+
+type SearchHit = SearchResult["hits"][number];
+
+/** What a release is made of, and where it comes from. */
+export interface ReleaseChange {
+  readonly items: Items;
+  readonly reason: string;
+  readonly expectedVersion: number | undefined;
+  readonly author: string;
+  readonly rollbackOf?: number | undefined;
+  readonly promotedFrom?: string | undefined;
+  readonly proposal?: string | undefined;
+  readonly approvedBy?: readonly string[] | undefined;
+  readonly emergency?: boolean | undefined;
+  /** Written in the same revision; guarded by what is read for it. */
+  readonly also?: {
+    readonly reads: readonly KeyOrPrefix[];
+    readonly writes: (known: Known, release: Release) => readonly ReleaseWrite[];
+  };
+}
 
 export class ConfigServer {
   readonly hub: WatchHub;
@@ -99,8 +124,9 @@ export class ConfigServer {
   }
 
   /** @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE */
-  publish(name: SetName, { items, reason = "", expectedVersion }: Publish, author: string): Promise<Published> {
-    return this.#release(name, { items, reason, expectedVersion, author, rollbackOf: undefined });
+  publish(name: SetName, publish: Publish, author: string): Promise<Published> {
+    const { items, reason = "", expectedVersion, emergency } = publish;
+    return this.release(name, { items, reason, expectedVersion, author, emergency });
   }
 
   /**
@@ -113,8 +139,8 @@ export class ConfigServer {
     author: string,
   ): Promise<Published> {
     for (let attempt = 1; ; attempt++) {
-      const version = await this.#liveVersion(name);
-      const { [key]: before, ...others } = version === 0 ? {} : (await this.release(name, version)).items;
+      const version = await this.liveVersion(name);
+      const { [key]: before, ...others } = version === 0 ? {} : (await this.read(name, version)).items;
       if (!item && !before) throw ConfigErrors.KEY_NOT_FOUND(`"${setId(name)}" has no key "${key}".`);
       const items = item ? { ...others, [key]: item } : others;
       try {
@@ -127,19 +153,24 @@ export class ConfigServer {
   }
 
   /** Old content as a new release. @throws CONFIG_RELEASE_NOT_FOUND, and as `publish` */
-  async rollback(name: SetName, { toVersion, reason, expectedVersion }: Rollback, author: string): Promise<Published> {
-    const { items } = await this.release(name, toVersion);
-    return this.#release(name, {
+  async rollback(
+    name: SetName,
+    { toVersion, reason, expectedVersion, emergency }: Rollback,
+    author: string,
+  ): Promise<Published> {
+    const { items } = await this.read(name, toVersion);
+    return this.release(name, {
       items,
       reason: reason === undefined || reason === "" ? `rollback to ${toVersion}` : reason,
       expectedVersion,
       author,
+      emergency,
       rollbackOf: toVersion,
     });
   }
 
   /** @throws CONFIG_RELEASE_NOT_FOUND */
-  async release(name: SetName, version: number): Promise<Release> {
+  async read(name: SetName, version: number): Promise<Release> {
     const { entries } = await this.#store.range({ key: releaseKey(name, version) });
     const [entry] = entries;
     if (!entry) throw ConfigErrors.RELEASE_NOT_FOUND(`"${setId(name)}" has no release ${version}.`);
@@ -148,7 +179,7 @@ export class ConfigServer {
 
   /** A page of the history, newest first: releases below `before`. @throws CONFIG_SET_NOT_FOUND */
   async history(name: SetName, { before, limit }: { before: number | undefined; limit: number }): Promise<ReleaseList> {
-    const version = await this.#liveVersion(name);
+    const version = await this.liveVersion(name);
     if (version === 0) throw nothingReleased(name);
     const newest = Math.min(version, (before ?? Infinity) - 1);
     const oldest = Math.max(1, newest - limit + 1);
@@ -165,6 +196,24 @@ export class ConfigServer {
       })
       .toReversed();
     return { releases, ...(oldest > 1 ? { before: oldest } : {}) };
+  }
+
+  /** Lines and keys of live releases that hold a text, in order, up to so many. */
+  search(text: string, namespace: string | undefined, limit: number): { hits: SearchHit[]; more: boolean } {
+    const hits: SearchHit[] = [];
+    const names = this.sets(namespace);
+    for (const { version, hash: _hash, ...name } of names) {
+      const items = this.#live.get(setId(name))?.release.items ?? {};
+      for (const [key, { value }] of Object.entries(items).sort(([a], [b]) => (a < b ? -1 : 1))) {
+        if (key.includes(text)) hits.push({ ...name, version, key, line: 0, text: key });
+        for (const [index, line] of value.includes(text) ? value.split("\n").entries() : []) {
+          if (line.includes(text))
+            hits.push({ ...name, version, key, line: index + 1, text: line.slice(0, HIT_CHARS_MAX) });
+          if (hits.length > limit) return { hits: hits.slice(0, limit), more: true };
+        }
+      }
+    }
+    return { hits, more: false };
   }
 
   /** Live sets of a namespace, or of all, in order of name. */
@@ -209,30 +258,36 @@ export class ConfigServer {
   }
 
   /** 0 when nothing is released. Asked of the store, since this member's view may lag behind a release of another. */
-  async #liveVersion(name: SetName): Promise<number> {
+  async liveVersion(name: SetName): Promise<number> {
     const { entries } = await this.#store.range({ key: liveKey(name) });
     return entries[0] ? decodeJson<LiveRecord>(entries[0].value).version : 0;
   }
 
-  async #release(
-    name: SetName,
-    change: {
-      items: Items;
-      reason: string;
-      expectedVersion: number | undefined;
-      author: string;
-      rollbackOf: number | undefined;
-    },
-  ): Promise<Published> {
+  /**
+   * One release, with what must be written with it in the same revision. The rules of the environment are read with the
+   * rest, so a review that becomes required meanwhile is required.
+   * @throws CONFIG_VALUE_INVALID, CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE, CONFIG_REVIEW_REQUIRED
+   */
+  async release(name: SetName, change: ReleaseChange): Promise<Published> {
     try {
-      this.#check(name, change.items);
+      this.check(name, change.items);
       const hash = sha256(contentText(change.items));
-      const { result, revision } = await commit(this.#store, [{ key: liveKey(name) }], (known) =>
-        publishRelease(known.get(liveKey(name)), { name, ...change, nowMs: this.#host.clock.now() }, hash),
-      );
+      const rules = rulesKey(name.namespace);
+      const reads = [{ key: liveKey(name) }, { key: rules }, ...(change.also?.reads ?? [])];
+      const { result, revision } = await commit(this.#store, reads, (known) => {
+        const { approvedBy = [], emergency = false, reason } = change;
+        requireReview(rulesOf(known.get(rules)), { namespace: name.namespace, approvedBy, emergency, reason });
+        const nowMs = this.#host.clock.now();
+        const plan = publishRelease(known.get(liveKey(name)), { name, ...change, nowMs }, hash);
+        return { ...plan, writes: [...plan.writes, ...(change.also?.writes(known, plan.result) ?? [])] };
+      });
       this.#releases.labels("released").inc();
       const { items: _items, ...summary } = result;
-      this.#host.log.info({ ...summary, revision }, "config released");
+      const level = summary.emergency ? "warn" : "info";
+      this.#host.log[level](
+        { ...summary, revision },
+        summary.emergency ? "config released past a review" : "config released",
+      );
       return { ...summary, revision };
     } catch (error) {
       this.#releases.labels("refused").inc();
@@ -240,7 +295,8 @@ export class ConfigServer {
     }
   }
 
-  #check(name: SetName, items: Items): void {
+  /** Syntax, then meaning. @throws CONFIG_VALUE_INVALID (`extra.problems`) */
+  check(name: SetName, items: Items): void {
     const syntax = checkSyntax(items);
     const problems = syntax.length > 0 ? syntax : this.#checks.flatMap((check) => check(name, items));
     const [first] = problems;
@@ -260,7 +316,7 @@ export class ConfigServer {
     const name = parseLiveKey(entry.key);
     if (!name) return undefined;
     const { version } = decodeJson<LiveRecord>(entry.value);
-    return { name, release: await this.release(name, version), revision: entry.modRevision };
+    return { name, release: await this.read(name, version), revision: entry.modRevision };
   }
 
   /** One delta per effective config that somebody follows and that stands on a changed release. */

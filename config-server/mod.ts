@@ -2,3 +2,5 @@
 export * from "./api.ts";
 export { ConfigServer } from "./config-server.ts";
 export { configPlugin } from "./plugin.ts";
+export { Proposals } from "./proposals.ts";
+export { proposalsPlugin } from "./proposals-plugin.ts";

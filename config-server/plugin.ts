@@ -145,7 +145,7 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer): vo
         response: { 200: Release },
       },
     },
-    ({ params: { version, ...name } }) => config.release(name, version),
+    ({ params: { version, ...name } }) => config.read(name, version),
   );
 
   const KeyParams = Type.Object({ ...SetName.properties, key: Key });

@@ -9,7 +9,10 @@ export const ACTIONS = [
   "registry:read",
   "registry:write",
   "config:read",
+  "config:draft",
+  "config:review",
   "config:publish",
+  "config:rules",
   "locks:read",
   "locks:write",
   "locks:break",
@@ -18,13 +21,17 @@ export const ACTIONS = [
 ] as const;
 export type Action = (typeof ACTIONS)[number];
 
-export const ROLES = ["operator", "agent", "reader"] as const;
+export const ROLES = ["operator", "editor", "agent", "reader"] as const;
 export type Role = (typeof ROLES)[number];
 
-/** What each role may do. An agent lives on a service's host, so it registers and reads but never publishes. */
+/**
+ * What each role may do. An agent lives on a service's host, so it registers and reads but never publishes. An editor
+ * drafts, proposes and reviews; an operator publishes.
+ */
 const ALLOWED: Record<Role, readonly Action[]> = {
   operator: ACTIONS,
   agent: ["registry:read", "registry:write", "config:read", "locks:read", "locks:write"],
+  editor: ["registry:read", "config:read", "config:draft", "config:review", "locks:read"],
   reader: ["registry:read", "config:read", "locks:read", "operations:read"],
 };
 

@@ -5,7 +5,7 @@
 import type { FastifyInstance } from "fastify";
 import { Access, accessPlugin, type IssuedToken } from "#access";
 import { AppError, deadline, messageOf, TaskGroup, type Host } from "#base";
-import { ConfigServer, configPlugin, type ReleaseCheck } from "#config-server";
+import { ConfigServer, configPlugin, Proposals, proposalsPlugin, type ReleaseCheck } from "#config-server";
 import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
 import { Drains, Members, Prober, Reaper, Registry, registryPlugin } from "#registry";
@@ -49,7 +49,8 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const prober = new Prober(host, registry, members, { refuseNetworks });
   const reaper = new Reaper(host, registry, members);
 
-  const app = stack.adopt(await routes(host, { access, registry, drains, locks, config }, options), (app) =>
+  const proposals = new Proposals(host, store, config);
+  const app = stack.adopt(await routes(host, { access, registry, drains, locks, config, proposals }, options), (app) =>
     app.close(),
   );
   stack.use(registry.hub);
@@ -105,11 +106,12 @@ interface Services {
   readonly drains: Drains;
   readonly locks: Locks;
   readonly config: ConfigServer;
+  readonly proposals: Proposals;
 }
 
 async function routes(
   host: Host,
-  { access, registry, drains, locks, config }: Services,
+  { access, registry, drains, locks, config, proposals }: Services,
   options: ControlApiOptions,
 ): Promise<FastifyInstance> {
   const app = createHttpServer(host, { name: "api" });
@@ -130,6 +132,7 @@ async function routes(
   });
   registryPlugin(app, registry, drains);
   configPlugin(app, config);
+  proposalsPlugin(app, config, proposals);
   locksPlugin(app, locks);
   accessPlugin(app, access);
   app.addHook("preClose", async () => {

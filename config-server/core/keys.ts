@@ -22,6 +22,33 @@ export function releaseKey(name: SetName, version: number): string {
   return `${releasesPrefix(name)}${String(version).padStart(12, "0")}`;
 }
 
+/** Drafts of one set, of all authors. */
+export function draftsPrefix(name: SetName): string {
+  return `${CONFIG_PREFIX}drafts/${setId(name)}/`;
+}
+
+/** Drafts of one author. Names of principals may hold anything. */
+export function authorDraftsPrefix(name: SetName, author: string): string {
+  return `${draftsPrefix(name)}${encodeURIComponent(author)}/`;
+}
+
+export function draftKey(name: SetName, author: string, key: string): string {
+  return `${authorDraftsPrefix(name, author)}${key}`;
+}
+
+export function proposalsPrefix(name: SetName): string {
+  return `${CONFIG_PREFIX}proposals/${setId(name)}/`;
+}
+
+export function proposalKey(name: SetName, id: string): string {
+  return `${proposalsPrefix(name)}${id}`;
+}
+
+/** What holds for the releases of an environment. */
+export function rulesKey(namespace: string): string {
+  return `${CONFIG_PREFIX}rules/${namespace}`;
+}
+
 /** The set a live pointer belongs to; undefined for keys of a later version. */
 export function parseLiveKey(key: string): SetName | undefined {
   if (!key.startsWith(LIVE_PREFIX)) return undefined;

@@ -24,11 +24,17 @@ export interface PublishCommand {
   readonly reason: string;
   readonly nowMs: number;
   readonly expectedVersion: number | undefined;
-  readonly rollbackOf: number | undefined;
+  readonly rollbackOf?: number | undefined;
+  readonly promotedFrom?: string | undefined;
+  readonly proposal?: string | undefined;
+  readonly approvedBy?: readonly string[] | undefined;
+  readonly emergency?: boolean | undefined;
 }
 
+export type ReleaseWrite = { readonly type: "put"; readonly key: string; readonly value: Uint8Array };
+
 export interface ReleasePlan {
-  readonly writes: readonly { readonly type: "put"; readonly key: string; readonly value: Uint8Array }[];
+  readonly writes: readonly ReleaseWrite[];
   readonly result: Release;
 }
 
@@ -39,7 +45,8 @@ export function contentText(items: Items): string {
 
 /** @throws CONFIG_VERSION_CONFLICT (`extra.version` is the live one), CONFIG_RELEASE_TOO_LARGE */
 export function publishRelease(live: KnownEntry | undefined, command: PublishCommand, hash: string): ReleasePlan {
-  const { name, items, author, reason, nowMs, expectedVersion, rollbackOf } = command;
+  const { name, items, author, reason, nowMs, expectedVersion } = command;
+  const { rollbackOf, promotedFrom, proposal, approvedBy = [], emergency = false } = command;
   const current = live ? decodeJson<LiveRecord>(live.value).version : 0;
   if (expectedVersion !== undefined && expectedVersion !== current) {
     throw ConfigErrors.VERSION_CONFLICT(
@@ -56,6 +63,10 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
     reason,
     createdAt: new Date(nowMs).toISOString(),
     ...(rollbackOf === undefined ? {} : { rollbackOf }),
+    ...(promotedFrom === undefined ? {} : { promotedFrom }),
+    ...(proposal === undefined ? {} : { proposal }),
+    ...(approvedBy.length === 0 ? {} : { approvedBy: [...approvedBy] }),
+    ...(emergency ? { emergency } : {}),
     items,
   };
   const value = encodeJson(release);

@@ -1,0 +1,139 @@
+/**
+ * The part of the config server's wire contract that is about a change before it is released: drafts of one author, a
+ * proposal that others review, what differs between two states, and the rules of an environment.
+ */
+import { Type, type Static } from "typebox";
+import { Format, Item, Key, Name, VALUE_CHARS_MAX } from "./items.ts";
+
+/** Reviews of one proposal; more voices than that are a meeting. */
+export const REVIEWS_MAX = 32;
+/** Drafts of one author in one set, and so keys of one proposal. */
+export const DRAFTS_MAX = 100;
+/** Proposals of one set that are open at a time. */
+export const OPEN_PROPOSALS_MAX = 100;
+/** Hits of one search. */
+export const SEARCH_HITS_MAX = 200;
+
+const Reason = Type.String({ maxLength: 1024, description: "Why, for the history." });
+
+export const DraftRequest = Type.Object(
+  {
+    format: Type.Optional(Format),
+    value: Type.Optional(Type.String({ maxLength: VALUE_CHARS_MAX })),
+    remove: Type.Optional(Type.Literal(true, { description: "Instead of a value: the key is to go." })),
+  },
+  { additionalProperties: false },
+);
+export type DraftRequest = Static<typeof DraftRequest>;
+
+export const Draft = Type.Object({
+  key: Key,
+  author: Type.String(),
+  baseVersion: Type.Integer({ description: "The live version when it was first drafted; 0: nothing was released." }),
+  updatedAt: Type.String({ format: "date-time" }),
+  item: Type.Union([Item, Type.Null()], { description: "null: the key is to go." }),
+});
+export type Draft = Static<typeof Draft>;
+export const DraftList = Type.Object({ drafts: Type.Array(Draft) });
+
+export const ProposalRequest = Type.Object(
+  {
+    reason: Type.Optional(Reason),
+    keys: Type.Optional(
+      Type.Array(Key, { minItems: 1, maxItems: DRAFTS_MAX, description: "Of the caller's drafts; absent: all." }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type ProposalRequest = Static<typeof ProposalRequest>;
+
+export const Review = Type.Object({
+  reviewer: Type.String(),
+  verdict: Type.Union([Type.Literal("approve"), Type.Literal("reject")]),
+  comment: Type.String(),
+  at: Type.String({ format: "date-time" }),
+});
+export const ReviewRequest = Type.Object(
+  { verdict: Review.properties.verdict, comment: Type.Optional(Type.String({ maxLength: 4096 })) },
+  { additionalProperties: false },
+);
+export type ReviewRequest = Static<typeof ReviewRequest>;
+
+export const Proposal = Type.Object({
+  namespace: Name,
+  app: Name,
+  profile: Name,
+  id: Type.String(),
+  author: Type.String(),
+  reason: Type.String(),
+  createdAt: Type.String({ format: "date-time" }),
+  baseVersion: Type.Integer(),
+  state: Type.Union(
+    [Type.Literal("open"), Type.Literal("rejected"), Type.Literal("withdrawn"), Type.Literal("published")],
+    { description: "An open one may be reviewed and published; the others are history." },
+  ),
+  changes: Type.Record(Key, Type.Union([Item, Type.Null()]), { description: "By key; null: the key goes." }),
+  reviews: Type.Array(Review),
+  version: Type.Optional(Type.Integer({ description: "The release that it became." })),
+  promotedFrom: Type.Optional(Type.String({ description: "Of a promotion: NAMESPACE/APP/PROFILE@VERSION." })),
+});
+export type Proposal = Static<typeof Proposal>;
+export const ProposalList = Type.Object({ proposals: Type.Array(Proposal) });
+
+export const Rules = Type.Object(
+  {
+    review: Type.Union([Type.Literal("optional"), Type.Literal("required")], {
+      default: "optional",
+      description:
+        "required: a release is published from a proposal that somebody else than its author has approved, or as an emergency.",
+    }),
+  },
+  { additionalProperties: false },
+);
+export type Rules = Static<typeof Rules>;
+
+export const Difference = Type.Object({
+  key: Key,
+  kind: Type.Union([Type.Literal("added"), Type.Literal("removed"), Type.Literal("changed")]),
+  before: Type.Optional(Item),
+  after: Type.Optional(Item),
+  lines: Type.Optional(
+    Type.Array(Type.String(), { description: 'Of a change: each line with "+", "-" or " " in front of it.' }),
+  ),
+});
+export type Difference = Static<typeof Difference>;
+export const DiffResult = Type.Object({
+  from: Type.String({ description: "NAMESPACE/APP/PROFILE@STATE" }),
+  to: Type.String(),
+  differences: Type.Array(Difference),
+});
+export type DiffResult = Static<typeof DiffResult>;
+
+export const PromoteRequest = Type.Object(
+  {
+    toNamespace: Name,
+    version: Type.Optional(Type.Integer({ minimum: 1, description: "Absent: the live one." })),
+    keys: Type.Optional(
+      Type.Array(Key, { minItems: 1, maxItems: 1000, description: "Only these; absent: the whole set." }),
+    ),
+    reason: Type.Optional(Reason),
+  },
+  { additionalProperties: false },
+);
+export type PromoteRequest = Static<typeof PromoteRequest>;
+
+export const SearchResult = Type.Object({
+  hits: Type.Array(
+    Type.Object({
+      namespace: Type.String(),
+      app: Type.String(),
+      profile: Type.String(),
+      version: Type.Integer(),
+      key: Type.String(),
+      line: Type.Integer({ description: "From 1; 0 when the key's name was hit." }),
+      text: Type.String(),
+    }),
+  ),
+  more: Type.Boolean(),
+});
+export type SearchResult = Static<typeof SearchResult>;

@@ -1,0 +1,138 @@
+/**
+ * A change on its way to a release: drafted by its author, proposed, reviewed by others, merged onto what is live. Pure:
+ * records and commands become records, writes or errors.
+ */
+import { canonicalJson, decodeJson } from "#base";
+import {
+  ConfigErrors,
+  formatOf,
+  REVIEWS_MAX,
+  type Draft,
+  type DraftRequest,
+  type Item,
+  type Items,
+  type Proposal,
+  type ReviewRequest,
+  type Rules,
+} from "../api.ts";
+
+import type { KnownEntry } from "./release.ts";
+
+export const DEFAULT_RULES: Rules = { review: "optional" };
+
+export function rulesOf(entry: KnownEntry | undefined): Rules {
+  return entry ? decodeJson<Rules>(entry.value) : DEFAULT_RULES;
+}
+
+/** @throws CONFIG_DRAFT_INVALID */
+export function draftedItem(key: string, { format, value, remove }: DraftRequest): Item | null {
+  if (remove && value === undefined && format === undefined) return null;
+  if (remove || value === undefined) {
+    throw ConfigErrors.DRAFT_INVALID(`Give either a value for "${key}", or "remove": true and nothing else.`, {
+      extra: { field: remove ? "/remove" : "/value" },
+    });
+  }
+  return { format: format ?? formatOf(key), value };
+}
+
+/** A draft keeps the version that it was begun on, so that what others released since is noticed. */
+export function draft(
+  previous: Draft | undefined,
+  given: { key: string; author: string; item: Item | null; liveVersion: number; nowMs: number },
+): Draft {
+  const { key, author, item, liveVersion, nowMs } = given;
+  const baseVersion = previous?.baseVersion ?? liveVersion;
+  return { key, author, baseVersion, updatedAt: new Date(nowMs).toISOString(), item };
+}
+
+/**
+ * A proposal with one more review. Nobody reviews their own; the last word of each reviewer counts.
+ * @throws CONFIG_PROPOSAL_CLOSED, CONFIG_REVIEW_OWN, CONFIG_DRAFTS_FULL
+ */
+export function review(
+  proposal: Proposal,
+  { reviewer, verdict, comment = "", nowMs }: ReviewRequest & { reviewer: string; nowMs: number },
+): Proposal {
+  requireOpen(proposal);
+  if (reviewer === proposal.author) {
+    throw ConfigErrors.REVIEW_OWN(`"${reviewer}" made proposal ${proposal.id}; somebody else reviews it.`);
+  }
+  const others = proposal.reviews.filter((known) => known.reviewer !== reviewer);
+  if (others.length >= REVIEWS_MAX) {
+    throw ConfigErrors.DRAFTS_FULL(`Proposal ${proposal.id} has ${REVIEWS_MAX} reviews, the most there may be.`);
+  }
+  const reviews = [...others, { reviewer, verdict, comment, at: new Date(nowMs).toISOString() }];
+  return { ...proposal, reviews, state: verdict === "reject" ? "rejected" : "open" };
+}
+
+export function approversOf({ reviews, author }: Proposal): string[] {
+  return reviews.filter(({ verdict, reviewer }) => verdict === "approve" && reviewer !== author).map((r) => r.reviewer);
+}
+
+/** @throws CONFIG_PROPOSAL_CLOSED */
+export function requireOpen({ id, state }: Proposal): void {
+  if (state === "open") return;
+  throw ConfigErrors.PROPOSAL_CLOSED(`Proposal ${id} is ${state}. Draft the change again and propose it anew.`, {
+    extra: { state },
+  });
+}
+
+/**
+ * The live items with a proposal's changes. A key that others changed since the proposal was begun is a conflict, unless
+ * they made it just what the proposal makes it.
+ * @throws CONFIG_PROPOSAL_OUTDATED (`extra.keys`)
+ */
+export function merge({ id, changes, baseVersion }: Proposal, base: Items, live: Items): Items {
+  const merged: Record<string, Item> = { ...live };
+  const conflicts: string[] = [];
+  for (const [key, item] of Object.entries(changes)) {
+    const [was, is] = [own(base, key), own(live, key)];
+    if (!same(was, is) && !same(is, item)) conflicts.push(key);
+    if (item) merged[key] = item;
+    else delete merged[key];
+  }
+  if (conflicts.length === 0) return merged;
+  throw ConfigErrors.PROPOSAL_OUTDATED(
+    `Since version ${baseVersion}, on which proposal ${id} stands, others released ${conflicts.join(", ")}. Look at the difference, and draft it anew.`,
+    { extra: { keys: conflicts } },
+  );
+}
+
+function own(items: Items, key: string): Item | undefined {
+  return Object.hasOwn(items, key) ? items[key] : undefined;
+}
+
+function same(a: Item | null | undefined, b: Item | null | undefined): boolean {
+  return canonicalJson(a ?? null) === canonicalJson(b ?? null);
+}
+
+/**
+ * Whether a release may stand that comes without an approved proposal.
+ * @throws CONFIG_REVIEW_REQUIRED, CONFIG_EMERGENCY_REASON
+ */
+export function requireReview(
+  rules: Rules,
+  {
+    namespace,
+    approvedBy,
+    emergency,
+    reason,
+  }: {
+    namespace: string;
+    approvedBy: readonly string[];
+    emergency: boolean;
+    reason: string;
+  },
+): void {
+  if (rules.review === "optional" || approvedBy.length > 0) return;
+  if (!emergency) {
+    throw ConfigErrors.REVIEW_REQUIRED(
+      `Releases in "${namespace}" are published from a proposal that somebody else has approved. Draft the change, propose it, and have it reviewed; in an emergency say so, with a reason.`,
+    );
+  }
+  if (reason.trim() === "") {
+    throw ConfigErrors.EMERGENCY_REASON("Say why it cannot wait for a review: it is kept with the release.", {
+      extra: { field: "/reason" },
+    });
+  }
+}

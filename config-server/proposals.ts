@@ -1,0 +1,343 @@
+/**
+ * The life of a change before it is released: drafts, proposals, reviews, and what differs. Read from the store each
+ * time: people look at these, not every instance.
+ */
+import { decodeJson, encodeJson, randomId, type Host } from "#base";
+import { commit, type Store } from "#store";
+import {
+  ConfigErrors,
+  DRAFTS_MAX,
+  OPEN_PROPOSALS_MAX,
+  RELEASE_BYTES_MAX,
+  type DiffResult,
+  type Draft,
+  type DraftRequest,
+  type Items,
+  type PromoteRequest,
+  type Proposal,
+  type ProposalRequest,
+  type Published,
+  type ReviewRequest,
+  type Rules,
+  type SetName,
+} from "./api.ts";
+import { nothingReleased, type ConfigServer } from "./config-server.ts";
+import { approversOf, draft, draftedItem, merge, requireOpen, review, rulesOf } from "./core/change.ts";
+import { diffItems } from "./core/diff.ts";
+import {
+  authorDraftsPrefix,
+  draftKey,
+  draftsPrefix,
+  proposalKey,
+  proposalsPrefix,
+  rulesKey,
+  setId,
+} from "./core/keys.ts";
+
+const ID_BYTES = 6;
+/** Times that a proposal is merged anew because somebody released meanwhile. */
+const PUBLISH_TRIES_MAX = 5;
+
+/** A state of a set to compare: a version, what is live, or what is live with one author's drafts. */
+export type SetState = { readonly version: number } | "live" | { readonly drafts: string };
+
+export class Proposals {
+  readonly #host: Host;
+  readonly #store: Store;
+  readonly #config: ConfigServer;
+
+  constructor(host: Host, store: Store, config: ConfigServer) {
+    this.#host = host;
+    this.#store = store;
+    this.#config = config;
+  }
+
+  /** @throws CONFIG_DRAFT_INVALID, CONFIG_DRAFTS_FULL */
+  async saveDraft(name: SetName, key: string, request: DraftRequest, author: string): Promise<Draft> {
+    const item = draftedItem(key, request);
+    const liveVersion = await this.#config.liveVersion(name);
+    const at = draftKey(name, author, key);
+    const prefix = authorDraftsPrefix(name, author);
+    const { result } = await commit(this.#store, [{ prefix }, { key: at }], (known) => {
+      const previous = known.get(at);
+      if (!previous && known.size >= DRAFTS_MAX) {
+        throw ConfigErrors.DRAFTS_FULL(
+          `"${author}" has ${DRAFTS_MAX} drafts of "${setId(name)}", the most there may be. Propose or discard some.`,
+        );
+      }
+      const nowMs = this.#host.clock.now();
+      const result = draft(previous && decodeJson<Draft>(previous.value), { key, author, item, liveVersion, nowMs });
+      return { writes: [{ type: "put", key: at, value: encodeJson(result) }], result };
+    });
+    return result;
+  }
+
+  /** @throws CONFIG_DRAFT_NOT_FOUND */
+  async discardDraft(name: SetName, key: string, author: string): Promise<void> {
+    const at = draftKey(name, author, key);
+    await commit(this.#store, [{ key: at }], (known) => {
+      if (!known.has(at)) throw ConfigErrors.DRAFT_NOT_FOUND(`"${author}" has no draft of "${key}".`);
+      return { writes: [{ type: "delete", key: at }], result: undefined };
+    });
+  }
+
+  /** Of one author, or of all. */
+  async drafts(name: SetName, author?: string): Promise<Draft[]> {
+    const prefix = author === undefined ? draftsPrefix(name) : authorDraftsPrefix(name, author);
+    const { entries } = await this.#store.range({ prefix });
+    return entries.map(({ value }) => decodeJson<Draft>(value));
+  }
+
+  /**
+   * Makes a proposal of the author's drafts, which are then gone. What it would release is checked as a release is.
+   * @throws CONFIG_NOTHING_TO_PROPOSE, CONFIG_DRAFT_NOT_FOUND, CONFIG_PROPOSAL_OUTDATED, CONFIG_VALUE_INVALID
+   */
+  async propose(name: SetName, { reason = "", keys }: ProposalRequest, author: string): Promise<Proposal> {
+    const drafts = await this.drafts(name, author);
+    const wanted = keys ?? drafts.map(({ key }) => key);
+    if (wanted.length === 0) {
+      throw ConfigErrors.NOTHING_TO_PROPOSE(`"${author}" has no drafts of "${setId(name)}". Draft a change first.`);
+    }
+    const chosen = wanted.map((key) => {
+      const found = drafts.find((draft) => draft.key === key);
+      if (!found) throw ConfigErrors.DRAFT_NOT_FOUND(`"${author}" has no draft of "${key}".`);
+      return found;
+    });
+    const proposal = this.#begin(name, {
+      author,
+      reason,
+      changes: Object.fromEntries(chosen.map(({ key, item }) => [key, item])),
+      // The oldest: what was released since any of the drafts was begun is looked at.
+      baseVersion: Math.min(...chosen.map(({ baseVersion }) => baseVersion)),
+    });
+    const reads = chosen.map(({ key }) => ({ key: draftKey(name, author, key) }));
+    await this.#open(name, proposal, reads);
+    return proposal;
+  }
+
+  /** @throws CONFIG_PROPOSAL_NOT_FOUND */
+  async proposal(name: SetName, id: string): Promise<Proposal> {
+    const { entries } = await this.#store.range({ key: proposalKey(name, id) });
+    if (!entries[0]) throw unknownProposal(name, id);
+    return decodeJson<Proposal>(entries[0].value);
+  }
+
+  /** Newest first. */
+  async proposals(name: SetName): Promise<Proposal[]> {
+    const { entries } = await this.#store.range({ prefix: proposalsPrefix(name) });
+    return entries
+      .toSorted((a, b) => b.createRevision - a.createRevision)
+      .map(({ value }) => decodeJson<Proposal>(value));
+  }
+
+  /** @throws CONFIG_PROPOSAL_NOT_FOUND, CONFIG_PROPOSAL_CLOSED, CONFIG_REVIEW_OWN */
+  review(name: SetName, id: string, request: ReviewRequest, reviewer: string): Promise<Proposal> {
+    const nowMs = this.#host.clock.now();
+    return this.#update(name, id, (proposal) => review(proposal, { ...request, reviewer, nowMs }));
+  }
+
+  /** Its author takes it back. @throws CONFIG_PROPOSAL_NOT_FOUND, CONFIG_PROPOSAL_CLOSED */
+  withdraw(name: SetName, id: string, author: string): Promise<Proposal> {
+    return this.#update(name, id, (proposal) => {
+      requireOpen(proposal);
+      if (proposal.author !== author) {
+        throw ConfigErrors.PROPOSAL_CLOSED(
+          `Proposal ${id} is "${proposal.author}"'s; only its author takes it back. Others review it.`,
+        );
+      }
+      return { ...proposal, state: "withdrawn" };
+    });
+  }
+
+  /**
+   * Releases a proposal, merged onto what is live now; release and proposal change in one revision.
+   * @throws CONFIG_PROPOSAL_NOT_FOUND, CONFIG_PROPOSAL_CLOSED, CONFIG_PROPOSAL_OUTDATED, CONFIG_REVIEW_REQUIRED, and as
+   * a release
+   */
+  async publish(name: SetName, id: string, publisher: string, emergency: boolean): Promise<Published> {
+    for (let attempt = 1; ; attempt++) {
+      const proposal = await this.proposal(name, id);
+      requireOpen(proposal);
+      const { version, items } = await this.#merged(name, proposal);
+      const key = proposalKey(name, id);
+      try {
+        return await this.#config.release(name, {
+          items,
+          reason: proposal.reason,
+          expectedVersion: version,
+          author: publisher,
+          proposal: id,
+          approvedBy: approversOf(proposal),
+          promotedFrom: proposal.promotedFrom,
+          emergency,
+          also: {
+            reads: [{ key }],
+            writes: (known, release) => {
+              const current = known.get(key);
+              if (!current) throw unknownProposal(name, id);
+              const now = decodeJson<Proposal>(current.value);
+              requireOpen(now);
+              const published: Proposal = { ...now, state: "published", version: release.version };
+              return [{ type: "put", key, value: encodeJson(published) }];
+            },
+          },
+        });
+      } catch (error) {
+        if (!ConfigErrors.VERSION_CONFLICT.is(error) || attempt === PUBLISH_TRIES_MAX) throw error;
+      }
+    }
+  }
+
+  /**
+   * Takes a release, or some of its keys, to the same set of another environment: as a release there, or as a proposal
+   * where its rules want a review.
+   * @throws CONFIG_SET_NOT_FOUND, CONFIG_RELEASE_NOT_FOUND, CONFIG_KEY_NOT_FOUND, and as a release
+   */
+  async promote(
+    name: SetName,
+    { toNamespace, version, keys, reason = "" }: PromoteRequest,
+    author: string,
+  ): Promise<{ published: Published } | { proposal: Proposal }> {
+    const from = version ?? (await this.#config.liveVersion(name));
+    if (from === 0) throw nothingReleased(name);
+    const { items } = await this.#config.read(name, from);
+    const target = { ...name, namespace: toNamespace };
+    const live = await this.#liveItems(target);
+    const changes: Proposal["changes"] = {};
+    for (const key of keys ?? [...new Set([...Object.keys(items), ...Object.keys(live.items)])]) {
+      const item = Object.hasOwn(items, key) ? items[key] : undefined;
+      if (keys && !item) throw ConfigErrors.KEY_NOT_FOUND(`Release ${from} of "${setId(name)}" has no key "${key}".`);
+      changes[key] = item ?? null;
+    }
+    const promotedFrom = `${setId(name)}@${from}`;
+    if ((await this.rules(toNamespace)).review === "required") {
+      const proposal = { ...this.#begin(target, { author, reason, changes, baseVersion: live.version }), promotedFrom };
+      await this.#open(target, proposal, []);
+      return { proposal };
+    }
+    const merged: Items = { ...live.items };
+    for (const [key, item] of Object.entries(changes)) {
+      if (item) merged[key] = item;
+      else delete merged[key];
+    }
+    const published = await this.#config.release(target, {
+      items: merged,
+      reason,
+      expectedVersion: live.version,
+      author,
+      promotedFrom,
+    });
+    return { published };
+  }
+
+  /** @throws CONFIG_RELEASE_NOT_FOUND */
+  async diff(
+    from: { readonly name: SetName; readonly state: SetState },
+    to: { readonly name: SetName; readonly state: SetState },
+  ): Promise<DiffResult> {
+    const [before, after] = await Promise.all([this.#itemsAt(from.name, from.state), this.#itemsAt(to.name, to.state)]);
+    return { from: labelOf(from), to: labelOf(to), differences: diffItems(before, after) };
+  }
+
+  async rules(namespace: string): Promise<Rules> {
+    const { entries } = await this.#store.range({ key: rulesKey(namespace) });
+    return rulesOf(entries[0]);
+  }
+
+  async setRules(namespace: string, rules: Rules, by: string): Promise<void> {
+    await this.#store.txn({ then: [{ type: "put", key: rulesKey(namespace), value: encodeJson(rules) }] });
+    this.#host.log.warn({ namespace, ...rules, by }, "the rules of an environment were changed");
+  }
+
+  #begin(name: SetName, given: Pick<Proposal, "author" | "reason" | "changes" | "baseVersion">): Proposal {
+    return {
+      ...name,
+      id: randomId(this.#host.random, ID_BYTES),
+      createdAt: new Date(this.#host.clock.now()).toISOString(),
+      state: "open",
+      reviews: [],
+      ...given,
+    };
+  }
+
+  /** Checks a proposal as its release would be, and writes it; the drafts that it was made of go with that. */
+  async #open(name: SetName, proposal: Proposal, drafts: readonly { key: string }[]): Promise<void> {
+    const { items } = await this.#merged(name, proposal);
+    this.#config.check(name, items);
+    const value = encodeJson(proposal);
+    if (value.length > RELEASE_BYTES_MAX) {
+      throw ConfigErrors.RELEASE_TOO_LARGE(
+        `The proposal is ${value.length} bytes; at most ${RELEASE_BYTES_MAX}. Propose fewer keys at a time.`,
+      );
+    }
+    const open = (await this.proposals(name)).filter(({ state }) => state === "open");
+    if (open.length >= OPEN_PROPOSALS_MAX) {
+      throw ConfigErrors.DRAFTS_FULL(
+        `"${setId(name)}" has ${OPEN_PROPOSALS_MAX} open proposals, the most there may be. Publish or withdraw some.`,
+      );
+    }
+    await commit(this.#store, drafts, (known) => {
+      for (const { key } of drafts) {
+        if (!known.has(key))
+          throw ConfigErrors.DRAFT_NOT_FOUND("A draft was discarded meanwhile. Look at the rest again.");
+      }
+      return {
+        writes: [
+          { type: "put", key: proposalKey(name, proposal.id), value },
+          ...drafts.map(({ key }) => ({ type: "delete" as const, key })),
+        ],
+        result: undefined,
+      };
+    });
+  }
+
+  async #update(name: SetName, id: string, change: (proposal: Proposal) => Proposal): Promise<Proposal> {
+    const key = proposalKey(name, id);
+    const { result } = await commit(this.#store, [{ key }], (known) => {
+      const current = known.get(key);
+      if (!current) throw unknownProposal(name, id);
+      const next = change(decodeJson<Proposal>(current.value));
+      return { writes: [{ type: "put", key, value: encodeJson(next) }], result: next };
+    });
+    return result;
+  }
+
+  /** What a proposal would release, and the version that it stands on now. @throws CONFIG_PROPOSAL_OUTDATED */
+  async #merged(name: SetName, proposal: Proposal): Promise<{ version: number; items: Items }> {
+    const live = await this.#liveItems(name);
+    const { baseVersion } = proposal;
+    const base =
+      baseVersion === live.version
+        ? live.items
+        : baseVersion === 0
+          ? {}
+          : (await this.#config.read(name, baseVersion)).items;
+    return { version: live.version, items: merge(proposal, base, live.items) };
+  }
+
+  async #liveItems(name: SetName): Promise<{ version: number; items: Items }> {
+    const version = await this.#config.liveVersion(name);
+    return { version, items: version === 0 ? {} : (await this.#config.read(name, version)).items };
+  }
+
+  async #itemsAt(name: SetName, state: SetState): Promise<Items> {
+    if (typeof state === "object" && "version" in state) return (await this.#config.read(name, state.version)).items;
+    const { items } = await this.#liveItems(name);
+    if (state === "live") return items;
+    const drafted: Items = { ...items };
+    for (const { key, item } of await this.drafts(name, state.drafts)) {
+      if (item) drafted[key] = item;
+      else delete drafted[key];
+    }
+    return drafted;
+  }
+}
+
+function labelOf({ name, state }: { name: SetName; state: SetState }): string {
+  const at = state === "live" ? state : "version" in state ? String(state.version) : `drafts of ${state.drafts}`;
+  return `${setId(name)}@${at}`;
+}
+
+function unknownProposal(name: SetName, id: string) {
+  return ConfigErrors.PROPOSAL_NOT_FOUND(`"${setId(name)}" has no proposal "${id}".`);
+}
