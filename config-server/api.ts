@@ -126,6 +126,7 @@ export const ConfigErrors = defineErrors("CONFIG", {
   REVIEW_REQUIRED: { status: 403, title: "Review required" },
   EMERGENCY_REASON: { status: 400, title: "An emergency wants a reason" },
   VALUE_INVALID: { status: 422, title: "Value not valid" },
+  SCHEMA_TIMEOUT: { status: 422, title: "Schema takes too long" },
   RELEASE_TOO_LARGE: { status: 413, title: "Release too large" },
 });
 

@@ -16,6 +16,7 @@ import {
   type Release,
   type ReleaseCheck,
   type ReleaseList,
+  type ReleaseProblem,
   type Rollback,
   type SearchResult,
   type SetName,
@@ -25,6 +26,8 @@ import { requireReview, rulesOf } from "./core/change.ts";
 import { checkSyntax } from "./core/format.ts";
 import { LIVE_PREFIX, liveKey, parseLiveKey, releaseKey, releasesPrefix, rulesKey, setId } from "./core/keys.ts";
 import { contentText, publishRelease, type LiveRecord, type ReleaseWrite } from "./core/release.ts";
+import { SCHEMA_SUFFIX, type SchemaTask } from "./schema.ts";
+import { checkSchemas } from "./schema-check.ts";
 import { BASE_PROFILE, layersOf, resolve, type LiveRelease } from "./core/resolve.ts";
 
 /** Releases of one page of the history. */
@@ -270,7 +273,7 @@ export class ConfigServer {
    */
   async release(name: SetName, change: ReleaseChange): Promise<Published> {
     try {
-      this.check(name, change.items);
+      await this.check(name, change.items);
       const hash = sha256(contentText(change.items));
       const rules = rulesKey(name.namespace);
       const reads = [{ key: liveKey(name) }, { key: rules }, ...(change.also?.reads ?? [])];
@@ -295,10 +298,11 @@ export class ConfigServer {
     }
   }
 
-  /** Syntax, then meaning. @throws CONFIG_VALUE_INVALID (`extra.problems`) */
-  check(name: SetName, items: Items): void {
-    const syntax = checkSyntax(items);
-    const problems = syntax.length > 0 ? syntax : this.#checks.flatMap((check) => check(name, items));
+  /** Syntax, then schemas, then meaning. @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_SCHEMA_TIMEOUT */
+  async check(name: SetName, items: Items): Promise<void> {
+    let problems: readonly ReleaseProblem[] = checkSyntax(items);
+    if (problems.length === 0) problems = await checkSchemas(this.#host, this.#schemaTasks(name, items));
+    if (problems.length === 0) problems = this.#checks.flatMap((check) => check(name, items));
     const [first] = problems;
     if (!first) return;
     const at =
@@ -309,6 +313,29 @@ export class ConfigServer {
       `Key "${first.key}"${at}${first.pointer === "" ? "" : ` at ${first.pointer}`}: ${first.message.replace(/\.$/, "")}. Nothing was released.`,
       { extra: { field: `/items/${first.key}`, problems } },
     );
+  }
+
+  /**
+   * Values and the schemas that they must keep. A schema stands in the base profile and holds in every profile, so a new
+   * one is held against what is live in the others, too.
+   */
+  #schemaTasks(name: SetName, items: Items): SchemaTask[] {
+    const isBase = name.profile === BASE_PROFILE;
+    const base = isBase ? items : this.#live.get(setId({ ...name, profile: BASE_PROFILE }))?.release.items;
+    const schemas = Object.entries(base ?? {}).filter(([key]) => key.endsWith(SCHEMA_SUFFIX));
+    if (schemas.length === 0) return [];
+    const sets: { items: Items; where: string }[] = [{ items, where: "" }];
+    for (const { name: other, release } of isBase ? this.#live.values() : []) {
+      if (other.namespace !== name.namespace || other.app !== name.app || other.profile === BASE_PROFILE) continue;
+      sets.push({ items: release.items, where: `live in profile "${other.profile}": ` });
+    }
+    return schemas.flatMap(([schemaKey, schema]) => {
+      const key = schemaKey.slice(0, -SCHEMA_SUFFIX.length);
+      return sets.flatMap(({ items, where }) => {
+        const item = Object.hasOwn(items, key) ? items[key] : undefined;
+        return item ? [{ key, item, schema: schema.value, where }] : [];
+      });
+    });
   }
 
   /** The release that a live pointer names. */

@@ -263,7 +263,7 @@ export class Proposals {
   /** Checks a proposal as its release would be, and writes it; the drafts that it was made of go with that. */
   async #open(name: SetName, proposal: Proposal, drafts: readonly { key: string }[]): Promise<void> {
     const { items } = await this.#merged(name, proposal);
-    this.#config.check(name, items);
+    await this.#config.check(name, items);
     const value = encodeJson(proposal);
     if (value.length > RELEASE_BYTES_MAX) {
       throw ConfigErrors.RELEASE_TOO_LARGE(

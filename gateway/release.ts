@@ -2,7 +2,8 @@
  * A released text becomes a gateway config, or a list of what is wrong with it by line and column. The config server
  * asks before a release stands, the gateway asks again before it lives by one.
  */
-import { isNode, LineCounter, parseDocument, type Document } from "yaml";
+import { LineCounter, parseDocument } from "yaml";
+import { offsetOf } from "#base/yaml";
 import type { ReleaseCheck, ReleaseProblem } from "#config-server/api";
 import { GATEWAY_APP, GATEWAY_KEY, type GatewayConfig } from "./api.ts";
 import { checkGatewayConfig } from "./core/check.ts";
@@ -49,21 +50,6 @@ export function parseGatewayConfig(text: string): ParsedConfig {
       return { ...problem, ...(offset === undefined ? {} : place(offset)) };
     }),
   };
-}
-
-/** Where a pointer stands in the text: the node itself, or the nearest one around it. */
-function offsetOf(document: Document, pointer: string): number | undefined {
-  const path = pointer
-    .split("/")
-    .slice(1)
-    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"))
-    .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
-  for (let length = path.length; length >= 0; length--) {
-    const at = path.slice(0, length);
-    const node: unknown = length === 0 ? document.contents : document.getIn(at, true);
-    if (isNode(node) && node.range) return node.range[0];
-  }
-  return undefined;
 }
 
 /** For the config server: refuses a release of the gateway's app whose routes no gateway would take. */

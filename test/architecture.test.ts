@@ -34,10 +34,11 @@ const MAY: Record<string, readonly string[]> = {
   access: ["#base", "#http", "#store"],
   registry: ["#base", "#store", "#health", "#health/core", "#http"],
   locks: ["#base", "#store", "#http"],
-  "config-server": ["#base", "#store", "#http"],
+  "config-server": ["#base", "#base/yaml", "#store", "#http"],
   gateway: [
     "#base",
     "#base/files",
+    "#base/yaml",
     "#health",
     "#health/core",
     "#http",

@@ -1,0 +1,5 @@
+/** Validates in a thread of its own: a schema may hold a pattern that takes for ever, and then the thread is ended. */
+import { parentPort, workerData } from "node:worker_threads";
+import { validateBySchema, type SchemaTask } from "./schema.ts";
+
+parentPort?.postMessage(validateBySchema(workerData as readonly SchemaTask[]));
