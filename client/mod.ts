@@ -1,7 +1,17 @@
 /** The typed client of the control API. Gateway, agent and program see the control plane through it only. */
 import { deadline, messageOf, type Host } from "#base";
 import type { Frame } from "#http/frames";
-import type { EffectiveConfig, Published, Publish, ReleaseList, Release, Rollback, SetName } from "#config-server/api";
+import type {
+  Acknowledge,
+  AcknowledgementList,
+  EffectiveConfig,
+  Published,
+  Publish,
+  ReleaseList,
+  Release,
+  Rollback,
+  SetName,
+} from "#config-server/api";
 import type {
   Batch,
   BatchRegistered,
@@ -215,6 +225,11 @@ export class Client {
       this.#call<Release>("GET", `${setPath(name)}/releases/${version}`, undefined, options),
     effective: (name: SetName, options: CallOptions = {}) =>
       this.#call<EffectiveConfig>("GET", setPath(name), undefined, options),
+    /** Says that a release has been applied, or why it could not be. */
+    acknowledge: (name: SetName, subscriber: string, body: Acknowledge, options: CallOptions = {}) =>
+      this.#call<void>("PUT", `${setPath(name)}/acknowledgements/${enc(subscriber)}`, body, options),
+    acknowledgements: (name: SetName, options: CallOptions = {}) =>
+      this.#call<AcknowledgementList>("GET", `${setPath(name)}/acknowledgements`, undefined, options),
     /** The effective config as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself. */
     watch: (name: SetName, options: StreamOptions) =>
       this.#watch<EffectiveConfig>(`/v1/watch/config?${new URLSearchParams({ ...name }).toString()}`, options),

@@ -115,6 +115,7 @@ export const ConfigErrors = defineErrors("CONFIG", {
   KEY_NOT_FOUND: { status: 404, title: "Key not found" },
   RELEASE_NOT_FOUND: { status: 404, title: "Release not found" },
   VERSION_CONFLICT: { status: 409, title: "Another release came first" },
+  SESSION_NOT_FOUND: { status: 404, title: "Session not found" },
   DRAFT_NOT_FOUND: { status: 404, title: "Draft not found" },
   DRAFT_INVALID: { status: 400, title: "Draft not valid" },
   DRAFTS_FULL: { status: 409, title: "Too many drafts or proposals" },

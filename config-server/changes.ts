@@ -122,6 +122,45 @@ export const PromoteRequest = Type.Object(
 );
 export type PromoteRequest = Static<typeof PromoteRequest>;
 
+const Subscriber = Type.String({
+  pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+  description: "Letters, digits, dot, underscore and dash; at most 128.",
+});
+const Outcome = Type.Union([Type.Literal("applied"), Type.Literal("failed")]);
+const ApplyError = Type.String({ maxLength: 1024, description: "Why it could not be applied." });
+
+/** What a subscriber says of the release that it was told. */
+export const Acknowledge = Type.Object(
+  {
+    releaseKey: Type.String({ minLength: 1, maxLength: 128 }),
+    outcome: Outcome,
+    error: Type.Optional(ApplyError),
+    session: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 128, description: "Forgotten with this session; absent: after an hour." }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type Acknowledge = Static<typeof Acknowledge>;
+export const AcknowledgeParams = Type.Object({ namespace: Name, app: Name, profile: Name, subscriber: Subscriber });
+
+export const Acknowledgement = Type.Object({
+  subscriber: Subscriber,
+  releaseKey: Type.String(),
+  outcome: Outcome,
+  error: Type.Optional(ApplyError),
+  at: Type.String({ format: "date-time" }),
+});
+export type Acknowledgement = Static<typeof Acknowledgement>;
+export const AcknowledgementList = Type.Object({
+  releaseKey: Type.String({ description: "What is live." }),
+  applied: Type.Integer({ description: "Subscribers that run it." }),
+  failed: Type.Integer({ description: "Subscribers that could not take it." }),
+  behind: Type.Integer({ description: "Subscribers that said something of another one only." }),
+  subscribers: Type.Array(Acknowledgement),
+});
+export type AcknowledgementList = Static<typeof AcknowledgementList>;
+
 export const SearchResult = Type.Object({
   hits: Type.Array(
     Type.Object({

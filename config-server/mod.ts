@@ -1,4 +1,5 @@
 /** The config server: what services are told, release by release. */
+export { Acknowledgements } from "./acknowledgements.ts";
 export * from "./api.ts";
 export { ConfigServer } from "./config-server.ts";
 export { configPlugin } from "./plugin.ts";

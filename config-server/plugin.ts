@@ -3,7 +3,11 @@ import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
 import { HttpErrors, lastEventId, principalOf } from "#http";
+import type { Acknowledgements } from "./acknowledgements.ts";
 import {
+  Acknowledge,
+  AcknowledgementList,
+  AcknowledgeParams,
   ConfigErrors,
   EffectiveConfig,
   formatOf,
@@ -25,7 +29,7 @@ import { setId } from "./core/keys.ts";
 export const WAIT_SECONDS_MAX = 50;
 const VERSION = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 
-export function configPlugin(untyped: FastifyInstance, config: ConfigServer): void {
+export function configPlugin(untyped: FastifyInstance, config: ConfigServer, acknowledgements: Acknowledgements): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
   const read = { action: "config:read" } as const;
   const publish = { action: "config:publish" } as const;
@@ -81,6 +85,38 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer): vo
       if (effective.revision === 0) throw nothingReleased(params);
       return reply.header("etag", `"${effective.releaseKey}"`).header("cache-control", "no-cache").send(effective);
     },
+  );
+
+  app.put(
+    "/v1/config/:namespace/:app/:profile/acknowledgements/:subscriber",
+    {
+      config: { action: "config:acknowledge" },
+      schema: {
+        tags,
+        summary: "Say that a release has been applied, or why it could not be",
+        params: AcknowledgeParams,
+        body: Acknowledge,
+        response: { 204: Type.Null() },
+      },
+    },
+    async ({ params: { subscriber, ...name }, body }, reply) => {
+      await acknowledgements.record(name, subscriber, body);
+      return reply.code(204).send(null);
+    },
+  );
+
+  app.get(
+    "/v1/config/:namespace/:app/:profile/acknowledgements",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "Which subscriber runs which release",
+        params: SetName,
+        response: { 200: AcknowledgementList },
+      },
+    },
+    ({ params }) => acknowledgements.list(params),
   );
 
   app.post(

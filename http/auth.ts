@@ -9,6 +9,7 @@ export const ACTIONS = [
   "registry:read",
   "registry:write",
   "config:read",
+  "config:acknowledge",
   "config:draft",
   "config:review",
   "config:publish",
@@ -30,9 +31,9 @@ export type Role = (typeof ROLES)[number];
  */
 const ALLOWED: Record<Role, readonly Action[]> = {
   operator: ACTIONS,
-  agent: ["registry:read", "registry:write", "config:read", "locks:read", "locks:write"],
+  agent: ["registry:read", "registry:write", "config:read", "config:acknowledge", "locks:read", "locks:write"],
   editor: ["registry:read", "config:read", "config:draft", "config:review", "locks:read"],
-  reader: ["registry:read", "config:read", "locks:read", "operations:read"],
+  reader: ["registry:read", "config:read", "config:acknowledge", "locks:read", "operations:read"],
 };
 
 export interface Principal {

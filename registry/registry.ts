@@ -5,7 +5,7 @@
 import { deadline, type Host } from "#base";
 import { HealthHistory, type HistoryView } from "#health";
 import { WatchHub } from "#http";
-import { commit, type Store, StoreErrors, View } from "#store";
+import { commit, SharedLease, type Store, StoreErrors, View } from "#store";
 import {
   INSTANCES_PER_SERVICE_MAX,
   RegistryErrors,
@@ -43,7 +43,6 @@ import {
   type ServiceName,
 } from "./core/keys.ts";
 import { parseFilter, type Predicate } from "./core/selector.ts";
-import { SharedLease } from "./shared-lease.ts";
 
 /** Milliseconds that a reader waits for the revision it asked for before it is told that we lag. */
 const REVISION_WAIT_MS_MAX = 5_000;

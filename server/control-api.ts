@@ -5,7 +5,14 @@
 import type { FastifyInstance } from "fastify";
 import { Access, accessPlugin, type IssuedToken } from "#access";
 import { AppError, deadline, messageOf, TaskGroup, type Host } from "#base";
-import { ConfigServer, configPlugin, Proposals, proposalsPlugin, type ReleaseCheck } from "#config-server";
+import {
+  Acknowledgements,
+  ConfigServer,
+  configPlugin,
+  Proposals,
+  proposalsPlugin,
+  type ReleaseCheck,
+} from "#config-server";
 import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
 import { Drains, Members, Prober, Reaper, Registry, registryPlugin } from "#registry";
@@ -50,8 +57,10 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const reaper = new Reaper(host, registry, members);
 
   const proposals = new Proposals(host, store, config);
-  const app = stack.adopt(await routes(host, { access, registry, drains, locks, config, proposals }, options), (app) =>
-    app.close(),
+  const acknowledgements = new Acknowledgements(host, store, config);
+  const app = stack.adopt(
+    await routes(host, { access, registry, drains, locks, config, proposals, acknowledgements }, options),
+    (app) => app.close(),
   );
   stack.use(registry.hub);
   stack.use(config.hub);
@@ -68,6 +77,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
     return issued;
   });
   tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
+  tasks.run("acknowledgements", (signal) => acknowledgements.run(signal));
   tasks.run("members", (signal) => members.run(signal));
   tasks.run("drains", (signal) => drains.run(signal));
   tasks.run("prober", (signal) => prober.run(signal));
@@ -107,11 +117,12 @@ interface Services {
   readonly locks: Locks;
   readonly config: ConfigServer;
   readonly proposals: Proposals;
+  readonly acknowledgements: Acknowledgements;
 }
 
 async function routes(
   host: Host,
-  { access, registry, drains, locks, config, proposals }: Services,
+  { access, registry, drains, locks, config, proposals, acknowledgements }: Services,
   options: ControlApiOptions,
 ): Promise<FastifyInstance> {
   const app = createHttpServer(host, { name: "api" });
@@ -131,7 +142,7 @@ async function routes(
     ],
   });
   registryPlugin(app, registry, drains);
-  configPlugin(app, config);
+  configPlugin(app, config, acknowledgements);
   proposalsPlugin(app, config, proposals);
   locksPlugin(app, locks);
   accessPlugin(app, access);

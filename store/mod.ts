@@ -8,6 +8,7 @@ import type { Store } from "./types.ts";
 export * from "./types.ts";
 export { commit, COMMIT_TRIES, type Committed, type CommitOptions, type Known, type Plan } from "./commit.ts";
 export { openMemoryStore, type MemoryStoreOptions } from "./memory/engine.ts";
+export { SharedLease } from "./shared-lease.ts";
 export { View, type ViewOptions } from "./view.ts";
 export type { EtcdStoreOptions } from "./etcd/engine.ts";
 export type { LmdbStoreOptions } from "./lmdb/engine.ts";

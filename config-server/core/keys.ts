@@ -44,6 +44,13 @@ export function proposalKey(name: SetName, id: string): string {
   return `${proposalsPrefix(name)}${id}`;
 }
 
+/** Who runs which release. */
+export const ACKNOWLEDGEMENTS_PREFIX = `${CONFIG_PREFIX}acknowledgements/`;
+
+export function acknowledgementKey(name: SetName, subscriber: string): string {
+  return `${ACKNOWLEDGEMENTS_PREFIX}${setId(name)}/${subscriber}`;
+}
+
 /** What holds for the releases of an environment. */
 export function rulesKey(namespace: string): string {
   return `${CONFIG_PREFIX}rules/${namespace}`;

@@ -3,7 +3,7 @@
  * that a thousand tombstones an hour cost one grant and not a thousand.
  */
 import type { Host } from "#base";
-import { StoreErrors, type Store } from "#store";
+import { StoreErrors, type Store } from "./types.ts";
 
 /** Share of the time to live after which new keys get a new lease; the lease is granted for that much longer. */
 const RENEW_SHARE = 1 / 4;
