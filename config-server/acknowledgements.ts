@@ -113,7 +113,7 @@ export class Acknowledgements {
 
   #enqueue(one: Omit<Waiting, "done">): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#waiting.push({ ...one, done: (error) => (error === undefined ? resolve() : reject(error as Error)) });
+    this.#waiting.push({ ...one, done: (error) => (error === undefined ? resolve() : reject(error)) });
     if (!this.#gathering) {
       this.#gathering = true;
       this.#host.clock.after(GATHER_MS, () => {
@@ -133,21 +133,22 @@ export class Acknowledgements {
     for (let at = 0; at < all.length; at += TXN_OPS_MAX) {
       const batch = all.slice(at, at + TXN_OPS_MAX);
       const stale = superseded.filter(({ key }) => batch.some((one) => one.key === key));
-      void this.#write(batch).then(() => stale.forEach(({ done }) => done()));
+      void this.#write(batch, stale);
     }
   }
 
   /** One lease that is gone fails the whole transaction, so its acknowledgements are then written one by one. */
-  async #write(batch: readonly Waiting[]): Promise<void> {
+  async #write(batch: readonly Waiting[], superseded: readonly Waiting[] = []): Promise<void> {
     try {
       await this.#store.txn({ then: batch.map(({ key, value, lease }) => ({ type: "put", key, value, lease })) });
-      for (const { done } of batch) done();
+      for (const { done } of [...batch, ...superseded]) done();
     } catch (error) {
       if (batch.length === 1 || !StoreErrors.LEASE_NOT_FOUND.is(error)) {
-        for (const { done } of batch) done(error);
+        for (const { done } of [...batch, ...superseded]) done(error);
         return;
       }
-      await Promise.all(batch.map((one) => this.#write([one])));
+      const of = (one: Waiting) => superseded.filter(({ key }) => key === one.key);
+      await Promise.all(batch.map((one) => this.#write([one], of(one))));
     }
   }
 }

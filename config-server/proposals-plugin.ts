@@ -269,10 +269,7 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
         response: { 200: Rules },
       },
     },
-    async (request) => {
-      await proposals.setRules(request.params.namespace, request.body, principalOf(request).name);
-      return request.body;
-    },
+    (request) => proposals.setRules(request.params.namespace, request.body, principalOf(request).name),
   );
 }
 

@@ -244,9 +244,10 @@ export class Proposals {
     return rulesOf(entries[0]);
   }
 
-  async setRules(namespace: string, rules: Rules, by: string): Promise<void> {
+  async setRules(namespace: string, rules: Rules, by: string): Promise<Rules> {
     await this.#store.txn({ then: [{ type: "put", key: rulesKey(namespace), value: encodeJson(rules) }] });
     this.#host.log.warn({ namespace, ...rules, by }, "the rules of an environment were changed");
+    return rules;
   }
 
   #begin(name: SetName, given: Pick<Proposal, "author" | "reason" | "changes" | "baseVersion">): Proposal {

@@ -1,19 +1,19 @@
 /** Asks the validating thread, and ends it when it takes too long. */
 import { Worker } from "node:worker_threads";
 import type { Host } from "#base";
-import { ConfigErrors, type ReleaseProblem } from "./api.ts";
+import { ConfigErrors } from "./api.ts";
 import type { SchemaTask } from "./schema.ts";
-import type {} from "./schema-worker.ts";
+import type { SchemaAnswer } from "./schema-worker.ts";
 
 /** Milliseconds for all schemas of one release: thousands of values, or one bad pattern. */
 const SCHEMA_MS_MAX = 5_000;
 const WORKER = new URL(`./schema-worker${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
 
 /** @throws CONFIG_SCHEMA_TIMEOUT */
-export async function checkSchemas(host: Host, tasks: readonly SchemaTask[]): Promise<ReleaseProblem[]> {
+export async function checkSchemas(host: Host, tasks: readonly SchemaTask[]): Promise<SchemaAnswer> {
   if (tasks.length === 0) return [];
   const worker = new Worker(WORKER, { workerData: tasks });
-  const { promise, resolve, reject } = Promise.withResolvers<ReleaseProblem[]>();
+  const { promise, resolve, reject } = Promise.withResolvers<SchemaAnswer>();
   worker.once("message", resolve);
   worker.once("error", reject);
   const cancel = host.clock.after(SCHEMA_MS_MAX, () =>

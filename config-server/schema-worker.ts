@@ -2,4 +2,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { validateBySchema, type SchemaTask } from "./schema.ts";
 
-parentPort?.postMessage(validateBySchema(workerData as readonly SchemaTask[]));
+export type SchemaAnswer = ReturnType<typeof validateBySchema>;
+
+parentPort?.postMessage(validateBySchema(workerData as readonly SchemaTask[]) satisfies SchemaAnswer, []);

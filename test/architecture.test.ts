@@ -79,7 +79,13 @@ const MAY: Record<string, readonly string[]> = {
 };
 
 /** Parts of a contract that is too long for one file; its `api.ts` exports them again. */
-const CONTRACT_PARTS = new Set(["config-server/changes.ts", "config-server/items.ts", "registry/checks.ts", "registry/policy.ts", "registry/resolve-check.ts"]);
+const CONTRACT_PARTS = new Set([
+  "config-server/changes.ts",
+  "config-server/items.ts",
+  "registry/checks.ts",
+  "registry/policy.ts",
+  "registry/resolve-check.ts",
+]);
 /** An `api.ts` is a contract: shapes and codes, and nothing else; it may be built on another contract. */
 const API_MAY = new Set(["#base", "typebox", "#registry/api", "#config-server/api"]);
 /** What a core may import beside its own folder, its `../api.ts` and these. */
