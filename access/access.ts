@@ -15,6 +15,8 @@ const BOOTSTRAPPED = `${PREFIX}bootstrapped`;
 /** Random bytes of an id and of a secret. */
 const ID_BYTES = 8;
 const SECRET_BYTES = 32;
+/** Tokens remembered as checked: every agent's of a large fleet, in a few MiB. */
+const CHECKED_MAX = 20_000;
 const FORM = /^ph_([0-9a-f]{16})_([0-9a-f]{64})$/;
 
 interface TokenRecord {
@@ -34,6 +36,8 @@ export class Access {
   readonly #view: View;
   readonly #tokens = new Map<string, TokenRecord>();
   readonly #internal = new Map<string, Principal>();
+  /** Tokens that were checked since the last change of any, so that each is hashed once and not per request. */
+  readonly #checked = new Map<string, TokenRecord>();
 
   constructor(host: Host, store: Store) {
     this.#host = host;
@@ -46,9 +50,11 @@ export class Access {
       prefix: PREFIX,
       reset: (entries) => {
         this.#tokens.clear();
+        this.#checked.clear();
         for (const entry of entries) put(entry);
       },
       apply: ({ events }) => {
+        if (events.length > 0) this.#checked.clear();
         for (const event of events) {
           if (event.type === "put") put(event.entry);
           else this.#tokens.delete(event.key.slice(TOKENS.length));
@@ -118,17 +124,25 @@ export class Access {
     const internal = this.#internal.get(token);
     if (internal) return internal;
     if (this.#view.revision === 0) throw HttpErrors.UNAVAILABLE("Tokens are still being read; try again shortly.");
-    const [, id = "", secret = ""] = FORM.exec(token) ?? [];
-    const record = this.#tokens.get(id);
-    if (!record || !timingSafeEqual(hash(secret), Buffer.from(record.sha256, "hex"))) {
-      throw HttpErrors.TOKEN_INVALID("The token is not known here: mistyped, revoked, or of another installation.");
-    }
+    const record = this.#checked.get(token) ?? this.#check(token);
     if (record.expiresAtMs !== undefined && this.#host.clock.now() >= record.expiresAtMs) {
       throw HttpErrors.TOKEN_EXPIRED(
         `The token of "${record.name}" expired at ${new Date(record.expiresAtMs).toISOString()}. Ask an operator for another.`,
       );
     }
     return { name: record.name, role: record.role };
+  }
+
+  /** @throws HTTP_TOKEN_INVALID */
+  #check(token: string): TokenRecord {
+    const [, id = "", secret = ""] = FORM.exec(token) ?? [];
+    const record = this.#tokens.get(id);
+    if (!record || !timingSafeEqual(hash(secret), Buffer.from(record.sha256, "hex"))) {
+      throw HttpErrors.TOKEN_INVALID("The token is not known here: mistyped, revoked, or of another installation.");
+    }
+    if (this.#checked.size >= CHECKED_MAX) this.#checked.clear();
+    this.#checked.set(token, record);
+    return record;
   }
 
   #make({ name, role, ttlSeconds }: TokenRequest): { id: string; token: string; record: TokenRecord } {

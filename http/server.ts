@@ -11,6 +11,8 @@ import {
   formatTraceparent,
   LATENCY_BUCKETS_SECONDS,
   parseTraceparent,
+  type CounterChild,
+  type HistogramChild,
   type Host,
   type Span,
   type SpanContext,
@@ -113,19 +115,36 @@ function observe(host: Host, app: FastifyInstance, server: string): void {
   });
   const log = host.log.child({ server });
   app.decorateRequest("span", null);
-  app.addHook("onRequest", async (request, reply) => {
+  // Routes, methods and statuses are few; finding their counters by labels anew would cost more than counting.
+  const countersOf = new Map<string, { count: CounterChild; time: HistogramChild }>();
+  const counters = (route: string, method: string, status: number) => {
+    const key = `${status} ${method} ${route}`;
+    let found = countersOf.get(key);
+    if (!found) {
+      found = {
+        count: requests.labels(server, route, method, String(status)),
+        time: seconds.labels(server, route, method),
+      };
+      countersOf.set(key, found);
+    }
+    return found;
+  };
+  // Hooks with a callback: an async one costs every request a promise and a turn of the microtasks.
+  app.addHook("onRequest", (request, reply, done) => {
     const parent = parseTraceparent(one(request.headers["traceparent"]), one(request.headers["tracestate"]));
     const route = request.routeOptions.url ?? "none";
     request.span = host.tracer.start(`${request.method} ${route}`, { kind: "server", parent });
     request.span.set("http.request.method", request.method);
     request.span.set("http.route", route);
     void reply.header("traceresponse", formatTraceparent(request.span.context));
+    done();
   });
   const finished = (request: FastifyRequest, status: number, elapsedMs: number) => {
     const route = request.routeOptions.url ?? "none";
     const method = request.is404 ? "any" : request.method;
-    requests.labels(server, route, method, String(status)).inc();
-    seconds.labels(server, route, method).observe(elapsedMs / 1000);
+    const { count, time } = counters(route, method, status);
+    count.inc();
+    time.observe(elapsedMs / 1000);
     const { span } = request;
     span?.set("http.response.status_code", status);
     if (status >= 500) span?.fail(`status ${status}`);
@@ -142,7 +161,10 @@ function observe(host: Host, app: FastifyInstance, server: string): void {
       "request",
     );
   };
-  app.addHook("onResponse", async (request, reply) => finished(request, reply.statusCode, reply.elapsedTime));
+  app.addHook("onResponse", (request, reply, done) => {
+    finished(request, reply.statusCode, reply.elapsedTime);
+    done();
+  });
 }
 
 function one(value: string | string[] | undefined): string | undefined {
