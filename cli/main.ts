@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The program: parses, dispatches, and ends with an exit code that scripts can branch on. */
 import { readFileSync } from "node:fs";
+import { constants } from "node:os";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { AppError, messageOf } from "#base";
 import { DRAIN_SECONDS, DRAIN_SECONDS_MAX } from "#registry/api";
@@ -15,8 +16,10 @@ import {
   SettingsErrors,
 } from "#settings";
 import { CONTROL_SETTINGS } from "./control-client.ts";
+import { parseVariable, type NamedVariable } from "./environment.ts";
+import type { ExecCommand } from "./exec.ts";
 
-/** 0 done · 1 failed · 2 wrong usage or settings; `lock` ends with the code of its command. */
+/** 0 done · 1 failed · 2 wrong usage or settings; `lock` and `exec` end with the code of their command. */
 const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
 function program(): Command {
@@ -53,6 +56,7 @@ function program(): Command {
       });
     });
   lockCommand(root);
+  execCommand(root);
   root
     .command("version")
     .description("Print the version")
@@ -105,6 +109,57 @@ function lockCommand(root: Command): void {
         waitSeconds: given["waitSeconds"],
         graceSeconds: given["graceSeconds"] as number,
       });
+    });
+}
+
+function execCommand(root: Command): void {
+  const seconds = (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= 0 && value <= 86_400)) {
+      throw new InvalidArgumentError("It is a number of seconds, a day at most.");
+    }
+    return value;
+  };
+  const sets = (text: string, before: { app: string; profile: string }[] = []) => {
+    const [, app, profile = "default"] = /^([a-z0-9-]+)(?:\/([a-z0-9-]+))?$/.exec(text) ?? [];
+    if (app === undefined) throw new InvalidArgumentError("It is APP or APP/PROFILE.");
+    return [...before, { app, profile }];
+  };
+  const variables = (text: string, before: NamedVariable[] = []) => {
+    const variable = parseVariable(text);
+    if (!variable) throw new InvalidArgumentError("It is NAME=key or NAME=key#path.to.value.");
+    return [...before, variable];
+  };
+  const signalName = (text: string): string => {
+    const name = text.startsWith("SIG") ? text : `SIG${text}`;
+    if (!Object.hasOwn(constants.signals, name)) throw new InvalidArgumentError("It is a signal, such as HUP.");
+    return name;
+  };
+  withSettings(root.command("exec"), CONTROL_SETTINGS)
+    .description("Run a command with config as its environment: app.yaml {db: {url: x}} is DB_URL=x")
+    .argument("<command...>", "the command and its arguments, after --")
+    .requiredOption("--config <app/profile>", "a config set; again for more, the later over the earlier", sets)
+    .option("--namespace <name>", "namespace of the sets", "default")
+    .option("--prefix <text>", "what every variable begins with", "")
+    .option("--env <name=key#path>", "one variable by hand, such as URL=app.yaml#db.url; again for more", variables, [])
+    .addOption(
+      new Option("--on-change <what>", "when the environment changes")
+        .choices(["restart", "signal", "none"])
+        .default("restart"),
+    )
+    .option("--signal <name>", "what --on-change signal sends", signalName, "SIGHUP")
+    .option("--quiet-seconds <seconds>", "act on a change once nothing has changed for so long", seconds, 0.5)
+    .option("--quiet-seconds-max <seconds>", "and after so long at the most", seconds, 10)
+    .option("--splay-seconds <seconds>", "and then after a random part of this", seconds, 0)
+    .option("--grace-seconds <seconds>", "from SIGTERM to SIGKILL of a restart", seconds, 10)
+    .addHelpText("after", "\nThe exit code is the command's; 128 and the signal's number when a signal ended it.")
+    .action(async (command: [string, ...string[]], options: Record<string, unknown>) => {
+      const { runWithConfig } = await import("./exec.ts");
+      const { config, env, ...given } = options as unknown as Omit<ExecCommand, "command" | "sets" | "variables"> & {
+        config: ExecCommand["sets"];
+        env: ExecCommand["variables"];
+      };
+      process.exitCode = await runWithConfig(read(options), { ...given, sets: config, variables: env, command });
     });
 }
 

@@ -1,0 +1,114 @@
+/**
+ * Effective configs as environment variables. `app.yaml: {db: {url: x}}` is `DB_URL=x`: the path to a value, its parts joined by
+ * `_`, in capitals, anything but letters and digits as `_`. A text or properties key is one variable by its own name. A list is
+ * JSON, null is nothing. The sets come in order, the later over the earlier; what is named by hand stands over all.
+ */
+import { parse as parseToml } from "smol-toml";
+import { parseDocument } from "yaml";
+import { messageOf } from "#base";
+import type { Client } from "#client";
+
+export type EffectiveConfig = Awaited<ReturnType<Client["config"]["effective"]>>;
+
+/** `NAME=key#path`: one variable by hand; without a path it is the whole text of the key. */
+export interface NamedVariable {
+  readonly name: string;
+  readonly key: string;
+  readonly path: readonly string[];
+}
+
+/** Alias expansions in one YAML value; the config server refuses what has more. */
+const YAML_ALIASES_MAX = 100;
+const VARIABLE = /^([A-Za-z_][A-Za-z0-9_]*)=([^#]+?)(?:#(.+))?$/;
+
+/** Undefined when it is not of the form `NAME=key#path`, where a path is `db.url`. */
+export function parseVariable(text: string): NamedVariable | undefined {
+  const [, name, key, path] = VARIABLE.exec(text) ?? [];
+  return name === undefined || key === undefined ? undefined : { name, key, path: path?.split(".") ?? [] };
+}
+
+/**
+ * The variables of some configs, or what is wrong with them: a value that is not what its format says, two keys of one set
+ * that would be one variable, a variable by hand whose key or path is missing.
+ */
+export function environmentOf(
+  configs: readonly Pick<EffectiveConfig, "app" | "profile" | "items">[],
+  { prefix, variables }: { prefix: string; variables: readonly NamedVariable[] },
+): { readonly values: Record<string, string> } | { readonly problem: string } {
+  const values: Record<string, string> = {};
+  try {
+    for (const config of configs) Object.assign(values, ofSet(config, prefix));
+    for (const variable of variables) values[variable.name] = byHand(configs, variable);
+    return { values };
+  } catch (error) {
+    return { problem: messageOf(error) };
+  }
+}
+
+function ofSet({ app, profile, items }: Pick<EffectiveConfig, "app" | "profile" | "items">, prefix: string) {
+  const values: Record<string, string> = {};
+  const origins = new Map<string, string>();
+  const put = (path: readonly string[], value: unknown, origin: string) => {
+    if (isTable(value)) {
+      for (const [part, inner] of Object.entries(value)) put([...path, part], inner, `${origin} ${part}`);
+    } else if (value !== null && value !== undefined) {
+      const name =
+        prefix +
+        path
+          .join("_")
+          .replaceAll(/[^A-Za-z0-9]/g, "_")
+          .toUpperCase();
+      const other = origins.get(name);
+      if (other !== undefined) throw new Error(`${app}/${profile}: "${other}" and "${origin}" are both ${name}`);
+      if (!/^[A-Za-z_]/.test(name)) throw new Error(`${app}/${profile}: "${origin}" is no variable; set a prefix`);
+      origins.set(name, origin);
+      values[name] = textOf(value, name);
+    }
+  };
+  for (const [key, item] of Object.entries(items)) {
+    const tree = treeOf(item, `${app}/${profile} ${key}`);
+    // A structured key that holds no table is one variable, as a text is.
+    if (isTable(tree)) put([], tree, key);
+    else put([key], tree, key);
+  }
+  return values;
+}
+
+function byHand(configs: Parameters<typeof environmentOf>[0], { name, key, path }: NamedVariable): string {
+  const config = configs.findLast(({ items }) => Object.hasOwn(items, key));
+  const item = config?.items[key];
+  if (!item) throw new Error(`${name}: no set has the key "${key}"`);
+  if (path.length === 0) return textOf(item.value, name);
+  let value = treeOf(item, key);
+  for (const part of path) value = isTable(value) && Object.hasOwn(value, part) ? value[part] : undefined;
+  if (value === undefined || value === null) throw new Error(`${name}: "${key}" has nothing at ${path.join(".")}`);
+  return textOf(value, name);
+}
+
+function treeOf({ format, value }: EffectiveConfig["items"][string], place: string): unknown {
+  try {
+    if (format === "yaml") return parseYaml(value);
+    if (format === "json") return JSON.parse(value);
+    if (format === "toml") return parseToml(value);
+    return value;
+  } catch (error) {
+    throw new Error(`${place} is no ${format}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function parseYaml(text: string): unknown {
+  const document = parseDocument(text, { prettyErrors: false });
+  const [first] = document.errors;
+  if (first) throw first;
+  return document.toJS({ maxAliasCount: YAML_ALIASES_MAX });
+}
+
+function isTable(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
+
+function textOf(value: unknown, name: string): string {
+  const text = typeof value === "string" ? value : value instanceof Date ? value.toISOString() : JSON.stringify(value);
+  if (text.includes("\0")) throw new Error(`${name}: a variable may hold no zero byte`);
+  return text;
+}
