@@ -158,7 +158,7 @@ export class Syncer implements AsyncDisposable {
         await registry.report(effect.name, effect.check, { status: effect.status, output: effect.output }, { signal });
         return {};
       case "deregister":
-        await registry.deregister(effect.name, { owner: this.#owner, signal });
+        await registry.deregister(effect.name, { owner: this.#owner, incarnation: effect.incarnation, signal });
         return {};
       case "inspect":
         return { instances: (await registry.instances(effect, { signal })).instances };

@@ -115,10 +115,16 @@ export class Client {
      */
     deregister: (
       name: InstanceName,
-      { owner, drainSeconds, ...options }: CallOptions & { owner?: string | undefined; drainSeconds?: number } = {},
+      {
+        owner,
+        incarnation,
+        drainSeconds,
+        ...options
+      }: CallOptions & { owner?: string | undefined; incarnation?: number; drainSeconds?: number } = {},
     ) => {
       const query = new URLSearchParams();
       if (owner !== undefined) query.set("owner", owner);
+      if (incarnation !== undefined) query.set("incarnation", String(incarnation));
       if (drainSeconds !== undefined) query.set("drain", String(drainSeconds));
       const timeoutMs = CALL_TIMEOUT_MS + (drainSeconds ?? 0) * 1000;
       const path = `${instancePath(name)}&${query.toString()}`;

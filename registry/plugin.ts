@@ -275,6 +275,13 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
             owner: Type.Optional(
               Type.String({ minLength: 1, maxLength: 128, description: "Its own owner takes it back." }),
             ),
+            incarnation: Type.Optional(
+              Type.Integer({
+                minimum: 0,
+                maximum: Number.MAX_SAFE_INTEGER,
+                description: "With owner: the latest claim that it takes back, were it still on its way.",
+              }),
+            ),
             drain: Type.Optional(
               Type.Integer({
                 minimum: 0,
@@ -289,10 +296,10 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
         response: { 200: Deregistered },
       },
     },
-    ({ params, query: { namespace = DEFAULT_NAMESPACE, owner, drain = 0 }, headers }, reply) => {
+    ({ params, query: { namespace = DEFAULT_NAMESPACE, owner, incarnation, drain = 0 }, headers }, reply) => {
       const name = { ...params, namespace };
       const ifRevision = condition(headers);
-      if (drain === 0) return registry.deregister(name, { ifRevision, owner });
+      if (drain === 0) return registry.deregister(name, { ifRevision, owner, incarnation });
       return drains.deregister(name, { ifRevision, owner, drainMs: drain * 1000, signal: whileConnected(reply) });
     },
   );

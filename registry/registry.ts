@@ -61,6 +61,13 @@ export function namespaceTopic(namespace: string): string {
   return `${namespace}/*`;
 }
 
+/** Who deregisters, when it is the instance's own owner, and the latest claim that it takes back with that. */
+export interface DeregisterOptions {
+  readonly ifRevision?: number | undefined;
+  readonly owner?: string | undefined;
+  readonly incarnation?: number | undefined;
+}
+
 export class Registry {
   readonly catalog = new Catalog();
   readonly hub: WatchHub;
@@ -183,19 +190,21 @@ export class Registry {
   }
 
   /**
-   * `owner`: who says so, when it is the instance's own. What was claimed with an incarnation leaves a tombstone.
+   * What was claimed with an incarnation leaves a tombstone.
    * @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_REVISION_MISMATCH
    */
   async deregister(
     name: InstanceName,
-    { ifRevision, owner }: { ifRevision?: number | undefined; owner?: string | undefined } = {},
+    { ifRevision, owner, incarnation }: DeregisterOptions = {},
   ): Promise<{ revision: number }> {
-    const byOwner = owner !== undefined && owner === this.catalog.record(name)?.owner;
+    const byOwner = owner !== undefined && owner === (this.catalog.record(name)?.owner ?? owner);
     const tombstones = byOwner ? this.#tombstones.byOwner : this.#tombstones.byOthers;
+    const claim = owner === undefined || incarnation === undefined ? undefined : { owner, incarnation };
     const reads = [{ key: instanceKey(name) }, { key: tombstoneKey(name) }];
-    const { revision } = await tombstones.use((tombstoneLease) =>
-      commit(this.#store, reads, (known) => deregisterInstance(known, { name, ifRevision, tombstoneLease })),
+    const { revision, result } = await tombstones.use((tombstoneLease) =>
+      commit(this.#store, reads, (known) => deregisterInstance(known, { name, ifRevision, tombstoneLease, claim })),
     );
+    if (result.absent) throw notFound(name);
     return { revision };
   }
 

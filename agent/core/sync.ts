@@ -81,7 +81,7 @@ export type Effect =
       readonly output: string;
       readonly version: number;
     }
-  | { readonly type: "deregister"; readonly key: string; readonly name: ClaimName }
+  | { readonly type: "deregister"; readonly key: string; readonly name: ClaimName; readonly incarnation: number }
   | {
       readonly type: "inspect";
       readonly key: string;
@@ -228,7 +228,7 @@ function offerFor(
 ): void {
   const { name, registration, incarnation, version, notBeforeMs } = claim;
   const mark = markOf(claim);
-  if (mark === "deleted") return offer(notBeforeMs, { type: "deregister", key, name });
+  if (mark === "deleted") return offer(notBeforeMs, { type: "deregister", key, name, incarnation });
   if (mark === "changed") {
     return offer(notBeforeMs, { type: "register", key, name, registration, incarnation, session, version });
   }

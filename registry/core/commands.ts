@@ -115,15 +115,26 @@ export interface Deregister {
   readonly tombstoneLease: string;
   /** By the servers, and not because somebody said so. */
   readonly evicted?: true;
+  /** By its owner, who may have claimed it anew meanwhile: that claim is taken back with the one that stands here. */
+  readonly claim?: TombstoneRecord | undefined;
 }
 
-/** @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_REVISION_MISMATCH */
+/**
+ * `absent`: there was nothing to remove; a claim of its owner's that is still on its way is kept out all the same.
+ * @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_REVISION_MISMATCH
+ */
 export function deregisterInstance(
   known: Known,
-  { name, ifRevision, tombstoneLease, evicted }: Deregister,
-): Plan<void> {
+  { name, ifRevision, tombstoneLease, evicted, claim }: Deregister,
+): Plan<{ absent: boolean }> {
   const current = known.get(instanceKey(name));
-  if (!current) throw notFound(name);
+  if (!current) {
+    if (!claim) throw notFound(name);
+    return {
+      writes: [put(tombstoneKey(name), latest(claim, graveOf(known, name)), tombstoneLease)],
+      result: { absent: true },
+    };
+  }
   checkRevision(name, current, ifRevision);
   const { owner, incarnation } = decodeJson<InstanceRecord>(current.value);
   const writes: Write[] = [
@@ -131,10 +142,10 @@ export function deregisterInstance(
     { type: "delete", prefix: verdictsPrefix(name) },
   ];
   if (owner !== undefined && incarnation !== undefined) {
-    const record: TombstoneRecord = { owner, incarnation, ...(evicted ? { evicted } : {}) };
-    writes.push(put(tombstoneKey(name), record, tombstoneLease));
+    const buried = latest({ owner, incarnation }, claim);
+    writes.push(put(tombstoneKey(name), { ...buried, ...(evicted ? { evicted } : {}) }, tombstoneLease));
   }
-  return { writes, result: undefined };
+  return { writes, result: { absent: false } };
 }
 
 export interface SetLifecycle {
@@ -240,6 +251,17 @@ function checkClaim(
     `"${owner}" claimed instance "${id}" of service "${service}" with incarnation ${current.incarnation} after ${incarnation}. This one came late; claim it with a newer one.`,
     { extra: { field: "/incarnation", incarnation: current.incarnation } },
   );
+}
+
+function graveOf(known: Known, name: InstanceName): TombstoneRecord | undefined {
+  const entry = known.get(tombstoneKey(name));
+  return entry && decodeJson<TombstoneRecord>(entry.value);
+}
+
+/** The claim, or another of the same owner's if that is newer. */
+function latest(claim: TombstoneRecord, other: TombstoneRecord | undefined): TombstoneRecord {
+  const newer = other?.owner === claim.owner && other.incarnation > claim.incarnation;
+  return newer ? { owner: other.owner, incarnation: other.incarnation } : claim;
 }
 
 /** The key of a tombstone that this claim may remove; none when there is none. */

@@ -135,6 +135,20 @@ test.each([
   expect((await registry.register(NAME, HERE)).created, "one who names no owner says so on purpose").toBe(true);
 });
 
+test("a claim that its owner took back while it was on its way does not arrive any more", async () => {
+  await using control = await withControl();
+  const { registry } = control.client;
+  const claim = (incarnation: number) => registry.register(NAME, { ...HERE, owner: "node-1", incarnation });
+  await claim(5);
+  await registry.deregister(NAME, { owner: "node-1", incarnation: 7 });
+  await expect(claim(6)).rejects.toMatchObject({ code: "REGISTRY_CLAIM_OUTDATED" });
+  await expect(registry.deregister(NAME, { owner: "node-1", incarnation: 9 })).rejects.toMatchObject({
+    code: "REGISTRY_INSTANCE_NOT_FOUND",
+  });
+  await expect(claim(8)).rejects.toMatchObject({ code: "REGISTRY_CLAIM_OUTDATED" });
+  expect((await claim(10)).created).toBe(true);
+});
+
 test("a tombstone does not last for ever", async () => {
   const clock = new ManualClock();
   await using control = await withControl({ host: testHost({ clock }) });
