@@ -3,22 +3,14 @@
  * its own: signals are handed on to all of it, and all of it ends before the next one starts.
  */
 import { spawn, type ChildProcess } from "node:child_process";
-import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { canonicalJson, messageOf, Trigger } from "#base";
 import type { Client } from "#client";
 import type { LoadedSettings } from "#settings";
+import { exitBy, exitOf, FORWARDED, say, signalGroup, type Forwarded } from "./child.ts";
 import { withControlClient } from "./control-client.ts";
 import { environmentOf, type EffectiveConfig, type NamedVariable } from "./environment.ts";
 
-/** As shells say it: a command that is not there, or may not be run, and 128 with the number of a signal. */
-const EXIT_NOT_FOUND = 127;
-const EXIT_NOT_EXECUTABLE = 126;
-const EXIT_SIGNAL = 128;
-
-/** Handed on to the command. */
-const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
-type Forwarded = (typeof FORWARDED)[number];
 /** Those that end us while there is no command to hand them to, and keep a command from being started again. */
 const ENDING: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 
@@ -59,7 +51,7 @@ export async function runWithConfig(settings: LoadedSettings, exec: ExecCommand)
       try {
         let values = await follower.first();
         for (;;) {
-          if (asked) return EXIT_SIGNAL + constants.signals[asked];
+          if (asked) return exitBy(asked);
           child = start(exec, values);
           const running = child;
           const exited = exitOf(running, exec.command[0]);
@@ -80,7 +72,7 @@ export async function runWithConfig(settings: LoadedSettings, exec: ExecCommand)
       }
     });
   } catch (error) {
-    if (asked) return EXIT_SIGNAL + constants.signals[asked];
+    if (asked) return exitBy(asked);
     throw error;
   } finally {
     for (const [signal, listener] of listeners) process.off(signal, listener);
@@ -205,28 +197,4 @@ async function end(child: ChildProcess, exited: Promise<number>, graceSeconds: n
   late.abort();
   signalGroup(child, "SIGKILL");
   await exited;
-}
-
-function exitOf(child: ChildProcess, file: string): Promise<number> {
-  return new Promise((resolve) => {
-    child.on("error", (error: NodeJS.ErrnoException) => {
-      say(`${file} cannot be run: ${error.message}`);
-      resolve(error.code === "ENOENT" ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
-    });
-    child.on("exit", (code, signal) => resolve(signal ? EXIT_SIGNAL + constants.signals[signal] : (code ?? 0)));
-  });
-}
-
-function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, signal);
-  } catch (error) {
-    // It has ended by itself.
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
-}
-
-function say(line: string): void {
-  process.stderr.write(`posthouse: ${line}\n`);
 }

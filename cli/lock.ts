@@ -2,23 +2,16 @@
  * Runs a command while holding a lock. The command is a process group of its own: signals are handed on to all of it,
  * and all of it ends when the lock is lost, since a child left behind would still be at work.
  */
-import { spawn, type ChildProcess } from "node:child_process";
-import { constants } from "node:os";
+import { spawn } from "node:child_process";
 import { messageOf } from "#base";
 import type { HeldLock, LockOptions } from "#client";
 import type { LoadedSettings } from "#settings";
+import { exitBy, exitOf, FORWARDED, say, signalGroup, type Forwarded } from "./child.ts";
 import { withControlClient } from "./control-client.ts";
 
 /** Of sysexits.h, EX_TEMPFAIL: not acquired in time, or lost on the way; try again. */
 const EXIT_NOT_HELD = 75;
-/** As shells say it: a command that is not there, or may not be run, and 128 with the number of a signal. */
-const EXIT_NOT_FOUND = 127;
-const EXIT_NOT_EXECUTABLE = 126;
-const EXIT_SIGNAL = 128;
 
-/** Handed on to the command. */
-const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
-type Forwarded = (typeof FORWARDED)[number];
 /** Those that end the waiting while there is no command yet. */
 const ENDING: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 
@@ -51,11 +44,11 @@ export async function runWithLock(settings: LoadedSettings, lock: LockCommand): 
       const ref = { namespace: lock.namespace, name: lock.name };
       await using held = await client.lock(ref, { ...lock.options, signal: giveUp.signal });
       clearTimeout(late);
-      if (asked) return EXIT_SIGNAL + constants.signals[asked];
+      if (asked) return exitBy(asked);
       return await runHeld(held, lock, (forward) => (onSignal = forward));
     });
   } catch (error) {
-    if (asked) return EXIT_SIGNAL + constants.signals[asked];
+    if (asked) return exitBy(asked);
     if (!giveUp.signal.aborted) throw error;
     say(`lock "${lock.name}" was not free within ${waitSeconds} s`);
     return EXIT_NOT_HELD;
@@ -94,28 +87,4 @@ async function runHeld(
     clearTimeout(kill);
     held.signal.removeEventListener("abort", lost);
   }
-}
-
-function exitOf(child: ChildProcess, file: string): Promise<number> {
-  return new Promise((resolve) => {
-    child.on("error", (error: NodeJS.ErrnoException) => {
-      say(`${file} cannot be run: ${error.message}`);
-      resolve(error.code === "ENOENT" ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
-    });
-    child.on("exit", (code, signal) => resolve(signal ? EXIT_SIGNAL + constants.signals[signal] : (code ?? 0)));
-  });
-}
-
-function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, signal);
-  } catch (error) {
-    // It has ended by itself.
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
-}
-
-function say(line: string): void {
-  process.stderr.write(`posthouse: ${line}\n`);
 }
