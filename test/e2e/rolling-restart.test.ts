@@ -20,7 +20,7 @@ function load(urls: readonly string[]) {
     while (!stopped.signal.aborted) {
       const url = urls[sent++ % urls.length] as string;
       try {
-        // Posts are never sent twice, so nothing here is healed by a retry.
+        // A post that an instance may have begun is never sent again, so no retry heals a request that was cut.
         const answer = await request(url, { dispatcher: agent, method: "POST", body: "x" });
         const text = await answer.body.text();
         if (answer.statusCode === 200) servedBy.add((JSON.parse(text) as { pid: number }).pid);
