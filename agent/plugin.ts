@@ -18,7 +18,7 @@ import {
   Resolved,
   ServiceRequest,
 } from "./api.ts";
-import { HttpErrors } from "#http";
+import { whileConnected } from "#http";
 import { Drain, DRAIN_SECONDS_MAX, LifecycleRequest } from "#registry/api";
 import { DEFAULT_NAMESPACE } from "./definitions.ts";
 import type { LocalAgent } from "./agent.ts";
@@ -67,9 +67,7 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
     },
     async ({ params, query: { drain = 0 } }, reply) => {
       if (drain > 0) {
-        const gone = new AbortController();
-        reply.raw.on("close", () => gone.abort(HttpErrors.UNAVAILABLE("The caller has gone.")));
-        return agent.drainAndDeregister(params.id, drain * 1000, gone.signal);
+        return agent.drainAndDeregister(params.id, drain * 1000, whileConnected(reply));
       }
       agent.deregister(params.id);
       return reply.code(204).send(null);

@@ -2,7 +2,7 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { HttpErrors, lastEventId, principalOf } from "#http";
+import { HttpErrors, lastEventId, principalOf, whileConnected } from "#http";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import {
   Acknowledge,
@@ -75,12 +75,11 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
     },
     async ({ params, query: { wait = 0 }, headers }, reply) => {
       revisionOf(config);
-      const gone = new AbortController();
-      reply.raw.on("close", () => gone.abort());
+      const signal = whileConnected(reply);
       const etag = headers["if-none-match"];
       const known = etag?.replace(/^W\//, "").replaceAll('"', "");
       const waitMs = known === undefined ? 0 : wait * 1000;
-      const effective = await config.effectiveOtherThan(params, { known, waitMs, signal: gone.signal });
+      const effective = await config.effectiveOtherThan(params, { known, waitMs, signal });
       if (!effective) return reply.code(304).header("etag", etag).send(null);
       if (effective.revision === 0) throw nothingReleased(params);
       return reply.header("etag", `"${effective.releaseKey}"`).header("cache-control", "no-cache").send(effective);

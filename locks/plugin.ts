@@ -1,8 +1,8 @@
 /** The routes of locks. Translates, decides nothing. */
-import type { FastifyInstance, FastifyReply } from "fastify";
+import type { FastifyInstance } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
-import { HttpErrors, lastEventId, principalOf } from "#http";
+import { HttpErrors, lastEventId, principalOf, whileConnected } from "#http";
 import {
   Lock,
   LOCK_NAME_CHARS_MAX,
@@ -79,7 +79,7 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
     },
     async ({ params, query: { namespace = DEFAULT_NAMESPACE }, body }, reply) => {
       await ready(locks, undefined);
-      return locks.acquire({ ...params, namespace }, body, { signal: goneSignal(reply) });
+      return locks.acquire({ ...params, namespace }, body, { signal: whileConnected(reply) });
     },
   );
 
@@ -133,7 +133,7 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
       await ready(locks, revision);
       const lock = { ...params, namespace };
       const known = /^(?:W\/)?"([^"]*)"$/.exec(headers["if-none-match"] ?? "")?.[1];
-      if (known !== undefined) await locks.otherThan(lock, known, { ms: wait * 1000, signal: goneSignal(reply) });
+      if (known !== undefined) await locks.otherThan(lock, known, { ms: wait * 1000, signal: whileConnected(reply) });
       const tag = locks.tag(lock);
       void reply.header("etag", `W/"${tag}"`).header("cache-control", "no-cache");
       return tag === known ? reply.code(304).send(null) : reply.send(locks.get(lock));
@@ -192,11 +192,4 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
 async function ready(locks: Locks, revision: number | undefined): Promise<void> {
   if (locks.revision === 0) throw HttpErrors.UNAVAILABLE("The locks are still being read; try again shortly.");
   if (revision !== undefined) await locks.waitFor(revision);
-}
-
-/** Aborts when the caller has gone: nobody is left to answer. */
-function goneSignal(reply: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  reply.raw.on("close", () => gone.abort());
-  return gone.signal;
 }
