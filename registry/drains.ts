@@ -9,7 +9,7 @@ import { RegistryErrors, type Drain, type Instance } from "./api.ts";
 import { notFound } from "./core/commands.ts";
 import type { InstanceName } from "./core/keys.ts";
 import type { Members } from "./members.ts";
-import { namespaceTopic, serviceTopic, type Registry } from "./registry.ts";
+import { topicsOf, type Registry } from "./registry.ts";
 
 const PREFIX = "/cluster/drains/";
 /** Milliseconds after which what could not be written is tried again, and deadlines are looked at. */
@@ -129,8 +129,7 @@ export class Drains {
   }
 
   #waitingFor({ name, revision, drain }: Tracked): string[] {
-    const { namespace, service } = name;
-    const own = this.#registry.hub.unseen([serviceTopic(namespace, service), namespaceTopic(namespace)], revision);
+    const own = this.#registry.hub.unseen(topicsOf(name), revision);
     const others = this.#members
       .list()
       .filter((member) => member !== this.#members.id && this.#said.get(keyOf(name, member)) !== drain)
@@ -140,11 +139,9 @@ export class Drains {
 
   #followAll(): void {
     const before = new Set(this.#tracked.keys());
-    for (const { namespace, service } of this.#registry.catalog.services()) {
-      for (const instance of this.#registry.catalog.instances(namespace, service)) {
-        this.#follow(instance);
-        before.delete(pathOf(instance));
-      }
+    for (const instance of this.#registry.catalog.leaving()) {
+      this.#follow(instance);
+      before.delete(pathOf(instance));
     }
     for (const path of before) this.#untrack((this.#tracked.get(path) as Tracked).name);
   }
@@ -213,8 +210,7 @@ export class Drains {
       }
       // A member that is alone tells nobody.
       if (tracked.said || alone || lease === undefined) continue;
-      const topics = [serviceTopic(name.namespace, name.service), namespaceTopic(name.namespace)];
-      if (this.#registry.hub.unseen(topics, revision).length > 0) continue;
+      if (this.#registry.hub.unseen(topicsOf(name), revision).length > 0) continue;
       await this.#store.txn({ then: [{ type: "put", key: keyOf(name, member), value: encodeJson(drain), lease }] });
       tracked.said = true;
     }

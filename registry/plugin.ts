@@ -1,9 +1,9 @@
 /** The registry's routes. Translates, decides nothing. */
-import type { FastifyInstance, FastifyReply } from "fastify";
+import type { FastifyInstance } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
 import { worstOf } from "#health/core";
-import { HttpErrors, lastEventId } from "#http";
+import { HttpErrors, lastEventId, whileConnected } from "#http";
 import {
   Batch,
   BatchRegistered,
@@ -36,7 +36,7 @@ import {
 } from "./api.ts";
 import { parseFilter, type Predicate } from "./core/selector.ts";
 import type { Drains } from "./drains.ts";
-import { namespaceTopic, type Registry, serviceTopic } from "./registry.ts";
+import { namespaceTopic, type Registry, serviceTopic, topicsOf } from "./registry.ts";
 
 /** Seconds that a long poll may be held: within the patience of the proxies in between. */
 const WAIT_SECONDS_MAX = 60;
@@ -491,8 +491,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
       },
     },
     ({ query: { namespace = DEFAULT_NAMESPACE, service } }) => {
-      const all = namespaceTopic(namespace);
-      const watchers = [...registry.hub.watchers(service ? [serviceTopic(namespace, service), all] : undefined)];
+      const watchers = [...registry.hub.watchers(service ? topicsOf({ namespace, service }) : undefined)];
       const ofNamespace = watchers.filter(({ topics }) => topics.some((topic) => topic.startsWith(`${namespace}/`)));
       return { watchers: ofNamespace.map((watcher) => ({ ...watcher, topics: [...watcher.topics] })) };
     },
@@ -519,13 +518,6 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
       return reply.code(204).send(null);
     },
   );
-}
-
-/** Aborts when the caller is gone, so that nothing is waited for in vain. */
-function whileConnected({ raw }: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  raw.on("close", () => gone.abort(HttpErrors.UNAVAILABLE("The caller has gone.")));
-  return gone.signal;
 }
 
 function unknownService(namespace: string, service: string) {

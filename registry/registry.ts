@@ -68,6 +68,11 @@ export interface DeregisterOptions {
   readonly incarnation?: number | undefined;
 }
 
+/** Whoever watches one of these hears of the service. */
+export function topicsOf({ namespace, service }: ServiceName): string[] {
+  return [serviceTopic(namespace, service), namespaceTopic(namespace)];
+}
+
 export class Registry {
   readonly catalog = new Catalog();
   readonly hub: WatchHub;
@@ -104,10 +109,7 @@ export class Registry {
         const deltas = this.catalog.apply(events, revision);
         this.hub.publish(
           revision,
-          deltas.map((data) => ({
-            topics: [serviceTopic(data.namespace, data.service), namespaceTopic(data.namespace)],
-            data,
-          })),
+          deltas.map((data) => ({ topics: topicsOf(data), data })),
         );
         if (deltas.length === 0) return;
         flips.labels().inc();

@@ -130,6 +130,16 @@ export class Catalog {
     return found && slot?.record ? viewOf(found, id, slot) : undefined;
   }
 
+  /** Instances that drain or are stopped; found without making a view of all the others. */
+  *leaving(): Iterable<Instance> {
+    for (const service of this.#services.values()) {
+      for (const [id, slot] of service.slots) {
+        const lifecycle = slot.record?.lifecycle;
+        if (lifecycle === "draining" || lifecycle === "stopped") yield viewOf(service, id, slot);
+      }
+    }
+  }
+
   record({ namespace, service, id }: InstanceName): InstanceRecord | undefined {
     return this.#services.get(`${namespace}/${service}`)?.slots.get(id)?.record;
   }
