@@ -23,6 +23,7 @@ import {
   type SetSummary,
 } from "./api.ts";
 import { requireReview, rulesOf } from "./core/change.ts";
+import { own } from "./core/diff.ts";
 import { checkSyntax } from "./core/format.ts";
 import { LIVE_PREFIX, liveKey, parseLiveKey, releaseKey, releasesPrefix, rulesKey, setId } from "./core/keys.ts";
 import { contentText, publishRelease, type LiveRecord, type ReleaseWrite } from "./core/release.ts";
@@ -332,7 +333,7 @@ export class ConfigServer {
     return schemas.flatMap(([schemaKey, schema]) => {
       const key = schemaKey.slice(0, -SCHEMA_SUFFIX.length);
       return sets.flatMap(({ items, where }) => {
-        const item = Object.hasOwn(items, key) ? items[key] : undefined;
+        const item = own(items, key);
         return item ? [{ key, item, schema: schema.value, where }] : [];
       });
     });

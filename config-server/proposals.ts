@@ -22,8 +22,8 @@ import {
   type SetName,
 } from "./api.ts";
 import { nothingReleased, type ConfigServer } from "./config-server.ts";
-import { approversOf, draft, draftedItem, merge, requireOpen, review, rulesOf } from "./core/change.ts";
-import { diffItems } from "./core/diff.ts";
+import { approversOf, draft, draftedItem, merge, requireOpen, review, rulesOf, withChanges } from "./core/change.ts";
+import { diffItems, own } from "./core/diff.ts";
 import {
   authorDraftsPrefix,
   draftKey,
@@ -205,7 +205,7 @@ export class Proposals {
     const live = await this.#liveItems(target);
     const changes: Proposal["changes"] = {};
     for (const key of keys ?? [...new Set([...Object.keys(items), ...Object.keys(live.items)])]) {
-      const item = Object.hasOwn(items, key) ? items[key] : undefined;
+      const item = own(items, key);
       if (keys && !item) throw ConfigErrors.KEY_NOT_FOUND(`Release ${from} of "${setId(name)}" has no key "${key}".`);
       changes[key] = item ?? null;
     }
@@ -215,13 +215,8 @@ export class Proposals {
       await this.#open(target, proposal, []);
       return { proposal };
     }
-    const merged: Items = { ...live.items };
-    for (const [key, item] of Object.entries(changes)) {
-      if (item) merged[key] = item;
-      else delete merged[key];
-    }
     const published = await this.#config.release(target, {
-      items: merged,
+      items: withChanges(live.items, changes),
       reason,
       expectedVersion: live.version,
       author,
@@ -325,12 +320,8 @@ export class Proposals {
     if (typeof state === "object" && "version" in state) return (await this.#config.read(name, state.version)).items;
     const { items } = await this.#liveItems(name);
     if (state === "live") return items;
-    const drafted: Items = { ...items };
-    for (const { key, item } of await this.drafts(name, state.drafts)) {
-      if (item) drafted[key] = item;
-      else delete drafted[key];
-    }
-    return drafted;
+    const drafts = await this.drafts(name, state.drafts);
+    return withChanges(items, Object.fromEntries(drafts.map(({ key, item }) => [key, item])));
   }
 }
 

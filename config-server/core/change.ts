@@ -16,6 +16,7 @@ import {
   type Rules,
 } from "../api.ts";
 
+import { own } from "./diff.ts";
 import type { KnownEntry } from "./release.ts";
 
 export const DEFAULT_RULES: Rules = { review: "optional" };
@@ -77,29 +78,32 @@ export function requireOpen({ id, state }: Proposal): void {
   });
 }
 
+/** Items with some of them set, and others gone (null). */
+export function withChanges(items: Items, changes: Proposal["changes"]): Items {
+  const changed: Record<string, Item> = { ...items };
+  for (const [key, item] of Object.entries(changes)) {
+    if (item) changed[key] = item;
+    else delete changed[key];
+  }
+  return changed;
+}
+
 /**
  * The live items with a proposal's changes. A key that others changed since the proposal was begun is a conflict, unless
  * they made it just what the proposal makes it.
  * @throws CONFIG_PROPOSAL_OUTDATED (`extra.keys`)
  */
 export function merge({ id, changes, baseVersion }: Proposal, base: Items, live: Items): Items {
-  const merged: Record<string, Item> = { ...live };
   const conflicts: string[] = [];
   for (const [key, item] of Object.entries(changes)) {
     const [was, is] = [own(base, key), own(live, key)];
     if (!same(was, is) && !same(is, item)) conflicts.push(key);
-    if (item) merged[key] = item;
-    else delete merged[key];
   }
-  if (conflicts.length === 0) return merged;
+  if (conflicts.length === 0) return withChanges(live, changes);
   throw ConfigErrors.PROPOSAL_OUTDATED(
     `Since version ${baseVersion}, on which proposal ${id} stands, others released ${conflicts.join(", ")}. Look at the difference, and draft it anew.`,
     { extra: { keys: conflicts } },
   );
-}
-
-function own(items: Items, key: string): Item | undefined {
-  return Object.hasOwn(items, key) ? items[key] : undefined;
 }
 
 function same(a: Item | null | undefined, b: Item | null | undefined): boolean {

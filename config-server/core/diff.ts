@@ -21,7 +21,8 @@ export function diffItems(before: Items, after: Items): Difference[] {
   return differences;
 }
 
-function own(items: Items, key: string): Item | undefined {
+/** A key of a set; not what every object inherits. */
+export function own(items: Items, key: string): Item | undefined {
   return Object.hasOwn(items, key) ? items[key] : undefined;
 }
 
