@@ -4,6 +4,7 @@ import type { Frame } from "#http/frames";
 import type {
   Acknowledge,
   AcknowledgementList,
+  ConfigPatch,
   EffectiveConfig,
   Published,
   Publish,
@@ -40,6 +41,7 @@ import type {
   LockState,
   LockWasBroken,
 } from "#locks/api";
+import { wholeConfigs } from "./config-watch.ts";
 import { errorFromProblem } from "./errors.ts";
 import { holdLock, type HeldLock, type LockOptions } from "./lock.ts";
 import { watchFrames, type Acknowledgement, type WatchOptions } from "./stream.ts";
@@ -237,8 +239,19 @@ export class Client {
     acknowledgements: (name: SetName, options: CallOptions = {}) =>
       this.#call<AcknowledgementList>("GET", `${setPath(name)}/acknowledgements`, undefined, options),
     /** The effective config as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself. */
-    watch: (name: SetName, options: StreamOptions) =>
-      this.#watch<EffectiveConfig>(`/v1/watch/config?${new URLSearchParams({ ...name }).toString()}`, options),
+    watch: (name: SetName, options: StreamOptions) => {
+      const path = `/v1/watch/config?${new URLSearchParams({ ...name, patches: "true" }).toString()}`;
+      const { after, ...afresh } = options;
+      return wholeConfigs(
+        (resume, signal) =>
+          this.#watch<EffectiveConfig | ConfigPatch>(path, {
+            ...afresh,
+            signal,
+            ...(resume && after !== undefined ? { after } : {}),
+          }),
+        options.signal,
+      );
+    },
   };
 
   /** Sends one at a time, and then the latest: what lies between is covered by it. */

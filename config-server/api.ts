@@ -1,9 +1,9 @@
 /**
  * The config server's wire contract: shapes, limits and CONFIG_ codes. Pure, importable by every room.
  *
- * A set is named by namespace (environment), app and profile; it is changed only by a release, which is immutable and
- * numbered from 1. An instance of `app` with `profile` is told its effective config: the live release of profile
- * `default`, overlaid key by key by the live release of its own profile.
+ * A set is named by namespace (environment), app and profile, which may have a label (`prod@blue`); it is changed only by
+ * a release, which is immutable and numbered from 1. An instance of `app` with `profile` is told its effective config: of
+ * each key the latest in the order that core/resolve.ts lists, from shared sets up to its own profile with its label.
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
@@ -11,9 +11,6 @@ import { Format, Items, type SetName } from "./items.ts";
 
 export * from "./changes.ts";
 export * from "./items.ts";
-
-/** Bytes of one release as stored: one value of the store. */
-export const RELEASE_BYTES_MAX = 1024 * 1024;
 
 export const Publish = Type.Object(
   {
@@ -37,6 +34,7 @@ const FORMAT_BY_EXTENSION: Readonly<Record<string, Format>> = {
   json: "json",
   toml: "toml",
   properties: "properties",
+  ...Object.fromEntries(["bin", "jks", "p12", "pfx", "der", "gz", "zip", "png", "ico"].map((name) => [name, "binary"])),
 };
 export function formatOf(key: string): Format {
   return FORMAT_BY_EXTENSION[key.slice(key.lastIndexOf(".") + 1).toLowerCase()] ?? "text";
@@ -96,7 +94,15 @@ export const SetList = Type.Object({ revision: Type.Integer(), sets: Type.Array(
 export const EffectiveItem = Type.Object({
   format: Format,
   value: Type.String(),
-  origin: Type.Object({ profile: Type.String(), version: Type.Integer() }, { description: "Which release it is of." }),
+  origin: Type.Object(
+    {
+      namespace: Type.Optional(Type.String({ description: "Of a shared set; absent: the one asked for." })),
+      app: Type.Optional(Type.String({ description: "Of a shared set; absent: the one asked for." })),
+      profile: Type.String(),
+      version: Type.Integer(),
+    },
+    { description: "Which release it is of." },
+  ),
 });
 
 /** What one instance is told. Also the data of a snapshot and of a delta frame: always whole, never a mix. */
@@ -109,6 +115,17 @@ export const EffectiveConfig = Type.Object({
   items: Type.Record(Type.String(), EffectiveItem),
 });
 export type EffectiveConfig = Static<typeof EffectiveConfig>;
+
+/** The data of a delta frame of a watch that asked for patches, unless the whole was shorter to say. */
+export const ConfigPatch = Type.Object({
+  ...Type.Omit(EffectiveConfig, ["items"]).properties,
+  base: Type.String({
+    description: "The releaseKey that it is laid onto; whoever has another one asks for the whole.",
+  }),
+  changed: EffectiveConfig.properties.items,
+  removed: Type.Array(Type.String()),
+});
+export type ConfigPatch = Static<typeof ConfigPatch>;
 
 export const ConfigErrors = defineErrors("CONFIG", {
   SET_NOT_FOUND: { status: 404, title: "Nothing released" },
@@ -128,6 +145,8 @@ export const ConfigErrors = defineErrors("CONFIG", {
   EMERGENCY_REASON: { status: 400, title: "An emergency wants a reason" },
   VALUE_INVALID: { status: 422, title: "Value not valid" },
   SCHEMA_TIMEOUT: { status: 422, title: "Schema takes too long" },
+  LIMIT_EXCEEDED: { status: 422, title: "Limit of the environment exceeded" },
+  UNRESOLVED: { status: 409, title: "Effective config cannot be made" },
   RELEASE_TOO_LARGE: { status: 413, title: "Release too large" },
 });
 

@@ -3,7 +3,17 @@
  * proposal that others review, what differs between two states, and the rules of an environment.
  */
 import { Type, type Static } from "typebox";
-import { Format, Item, Key, Name, VALUE_CHARS_MAX } from "./items.ts";
+import {
+  Format,
+  Item,
+  Key,
+  KEYS_PER_RELEASE_MAX,
+  Name,
+  Profile,
+  RELEASE_BYTES_MAX,
+  VALUE_BYTES_MAX,
+  VALUE_CHARS_MAX,
+} from "./items.ts";
 
 /** Reviews of one proposal; more voices than that are a meeting. */
 export const REVIEWS_MAX = 32;
@@ -20,6 +30,7 @@ export const DraftRequest = Type.Object(
   {
     format: Type.Optional(Format),
     value: Type.Optional(Type.String({ maxLength: VALUE_CHARS_MAX })),
+    expand: Item.properties.expand,
     remove: Type.Optional(Type.Literal(true, { description: "Instead of a value: the key is to go." })),
   },
   { additionalProperties: false },
@@ -62,7 +73,7 @@ export type ReviewRequest = Static<typeof ReviewRequest>;
 export const Proposal = Type.Object({
   namespace: Name,
   app: Name,
-  profile: Name,
+  profile: Profile,
   id: Type.String(),
   author: Type.String(),
   reason: Type.String(),
@@ -87,6 +98,16 @@ export const Rules = Type.Object(
       description:
         "required: a release is published from a proposal that somebody else than its author has approved, or as an emergency.",
     }),
+    limits: Type.Optional(
+      Type.Object(
+        {
+          keys: Type.Optional(Type.Integer({ minimum: 1, maximum: KEYS_PER_RELEASE_MAX, description: "Of a set." })),
+          valueBytes: Type.Optional(Type.Integer({ minimum: 1, maximum: VALUE_BYTES_MAX })),
+          releaseBytes: Type.Optional(Type.Integer({ minimum: 1, maximum: RELEASE_BYTES_MAX })),
+        },
+        { additionalProperties: false, description: "Of every release of the environment; below those of the server." },
+      ),
+    ),
   },
   { additionalProperties: false },
 );
@@ -142,7 +163,7 @@ export const Acknowledge = Type.Object(
   { additionalProperties: false },
 );
 export type Acknowledge = Static<typeof Acknowledge>;
-export const AcknowledgeParams = Type.Object({ namespace: Name, app: Name, profile: Name, subscriber: Subscriber });
+export const AcknowledgeParams = Type.Object({ namespace: Name, app: Name, profile: Profile, subscriber: Subscriber });
 
 export const Acknowledgement = Type.Object({
   subscriber: Subscriber,

@@ -3,7 +3,7 @@
  * effective config, always whole.
  */
 import { createHash } from "node:crypto";
-import { decodeJson, type Host } from "#base";
+import { deadline, decodeJson, encodeJson, type Host } from "#base";
 import { WatchHub } from "#http";
 import { commit, type Entry, type KeyOrPrefix, type Known, type Revision, type Store, View } from "#store";
 import {
@@ -22,21 +22,27 @@ import {
   type SetName,
   type SetSummary,
 } from "./api.ts";
-import { requireReview, rulesOf } from "./core/change.ts";
+import { Contents } from "./contents.ts";
+import { requireLimits, requireReview, rulesOf } from "./core/change.ts";
 import { own } from "./core/diff.ts";
 import { checkSyntax } from "./core/format.ts";
 import { LIVE_PREFIX, liveKey, parseLiveKey, releaseKey, releasesPrefix, rulesKey, setId } from "./core/keys.ts";
-import { contentText, publishRelease, type LiveRecord, type ReleaseWrite } from "./core/release.ts";
-import { SCHEMA_SUFFIX, type SchemaTask } from "./schema.ts";
+import { LiveConfig, patchOf, type LiveSet } from "./core/live.ts";
+import { contentOf, publishRelease, type LiveRecord, type ReleaseRecord, type ReleaseWrite } from "./core/release.ts";
+import { BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
+import { SCHEMA_SUFFIX, SET_SCHEMA_KEY, type SchemaTask } from "./schema.ts";
 import { checkSchemas } from "./schema-check.ts";
-import { BASE_PROFILE, layersOf, resolve, type LiveRelease } from "./core/resolve.ts";
 
 /** Releases of one page of the history. */
 export const HISTORY_PAGE_MAX = 100;
-/** Times that a change of one key is made anew on top of others' releases. */
+/** Times that a change is made or looked at anew on top of others' releases. */
 const CHANGE_TRIES_MAX = 5;
+/** Milliseconds that this member may take to hear of a release of another one, before a publisher is told to try again. */
+const CATCH_UP_MS_MAX = 5_000;
 
-const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+const sha256 = (content: string | Uint8Array) => createHash("sha256").update(content).digest("hex");
+/** Said at the end of the topic of watches that want what changed only. */
+const PATCHES = "#patches";
 
 /** Characters of a line that a search shows. */
 const HIT_CHARS_MAX = 240;
@@ -67,7 +73,10 @@ export class ConfigServer {
   readonly #store: Store;
   readonly #view: View;
   readonly #checks: readonly ReleaseCheck[];
-  readonly #live = new Map<string, LiveRelease & { readonly name: SetName }>();
+  readonly #contents: Contents;
+  readonly #live = new LiveConfig(sha256);
+  /** The bytes that a config is answered with, made once for all that ask. */
+  readonly #bytes = new WeakMap<EffectiveConfig, Uint8Array>();
   readonly #releases;
 
   /** `checks` look at a release's meaning; each decides by the set's name whether it is meant. */
@@ -75,6 +84,7 @@ export class ConfigServer {
     this.#host = host;
     this.#store = store;
     this.#checks = checks;
+    this.#contents = new Contents(host, store);
     this.hub = new WatchHub(host, "config");
     this.#releases = host.metrics.counter({
       name: "posthouse_config_releases_total",
@@ -85,21 +95,16 @@ export class ConfigServer {
       name: "config",
       prefix: LIVE_PREFIX,
       reset: async (entries, revision) => {
-        const loaded = await Promise.all(entries.map((entry) => this.#load(entry)));
+        const loaded = await this.#load(entries);
         this.#live.clear();
-        for (const release of loaded) if (release) this.#live.set(setId(release.name), release);
+        this.#live.apply(loaded);
         this.hub.reset(revision);
       },
       apply: async ({ events, revision }) => {
-        const changed: SetName[] = [];
-        for (const event of events) {
-          if (event.type !== "put") continue;
-          const release = await this.#load(event.entry);
-          if (!release) continue;
-          this.#live.set(setId(release.name), release);
-          changed.push(release.name);
-        }
-        this.hub.publish(revision, this.#deltas(changed));
+        const loaded = await this.#load(events.flatMap((event) => (event.type === "put" ? [event.entry] : [])));
+        // All of a revision at once, and told in the same breath: nobody sees a part of it.
+        const before = this.#live.apply(loaded);
+        this.hub.publish(revision, loaded.length === 0 ? [] : this.#deltas(before));
       },
     });
     host.metrics.gauge({
@@ -119,8 +124,8 @@ export class ConfigServer {
   }
 
   /** Follows the store. Give it to a TaskGroup. */
-  run(signal: AbortSignal): Promise<void> {
-    return this.#view.run(signal);
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#view.run(signal), this.#contents.run(signal)]);
   }
 
   waitFor(revision: Revision, signal: AbortSignal): Promise<void> {
@@ -175,10 +180,9 @@ export class ConfigServer {
 
   /** @throws CONFIG_RELEASE_NOT_FOUND */
   async read(name: SetName, version: number): Promise<Release> {
-    const { entries } = await this.#store.range({ key: releaseKey(name, version) });
-    const [entry] = entries;
-    if (!entry) throw ConfigErrors.RELEASE_NOT_FOUND(`"${setId(name)}" has no release ${version}.`);
-    return decodeJson<Release>(entry.value);
+    const release = await this.#contents.read(name, version);
+    if (!release) throw ConfigErrors.RELEASE_NOT_FOUND(`"${setId(name)}" has no release ${version}.`);
+    return release;
   }
 
   /** A page of the history, newest first: releases below `before`. @throws CONFIG_SET_NOT_FOUND */
@@ -195,7 +199,8 @@ export class ConfigServer {
     });
     const releases = page.entries
       .map((entry) => {
-        const { items: _items, ...summary } = decodeJson<Release>(entry.value);
+        const record: ReleaseRecord & { items?: Items; parts?: number } = decodeJson(entry.value);
+        const { items: _items, parts: _parts, ...summary } = record;
         return summary;
       })
       .toReversed();
@@ -207,10 +212,10 @@ export class ConfigServer {
     const hits: SearchHit[] = [];
     const names = this.sets(namespace);
     for (const { version, hash: _hash, ...name } of names) {
-      const items = this.#live.get(setId(name))?.release.items ?? {};
-      for (const [key, { value }] of Object.entries(items).sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const items = this.#live.get(name)?.release.items ?? {};
+      for (const [key, { format, value }] of Object.entries(items).sort(([a], [b]) => (a < b ? -1 : 1))) {
         if (key.includes(text)) hits.push({ ...name, version, key, line: 0, text: key });
-        for (const [index, line] of value.includes(text) ? value.split("\n").entries() : []) {
+        for (const [index, line] of format !== "binary" && value.includes(text) ? value.split("\n").entries() : []) {
           if (line.includes(text))
             hits.push({ ...name, version, key, line: index + 1, text: line.slice(0, HIT_CHARS_MAX) });
           if (hits.length > limit) return { hits: hits.slice(0, limit), more: true };
@@ -222,19 +227,35 @@ export class ConfigServer {
 
   /** Live sets of a namespace, or of all, in order of name. */
   sets(namespace?: string): SetSummary[] {
-    return [...this.#live.values()]
+    return [...this.#live.all()]
       .filter(({ name }) => namespace === undefined || name.namespace === namespace)
       .map(({ name, release }) => ({ ...name, version: release.version, hash: release.hash }))
       .sort((a, b) => (setId(a) < setId(b) ? -1 : 1));
   }
 
-  /** What an instance is told now; empty when nothing is released for it. */
+  /**
+   * What an instance is told now; empty when nothing is released for it.
+   * @throws CONFIG_UNRESOLVED (`extra.problems`) when its placeholders cannot be filled in and never could
+   */
   effective(name: SetName): EffectiveConfig {
-    return resolve(
-      name,
-      layersOf(name).map((layer) => this.#live.get(setId(layer))),
-      sha256,
+    const { config, problems } = this.#live.resolved(name);
+    if (problems.length === 0 || this.#live.isLastGood(name)) return config;
+    throw ConfigErrors.UNRESOLVED(
+      `"${setId(name)}" cannot be told: key "${problems[0]?.key}": ${problems[0]?.message}. Release what is missing, or a config without it.`,
+      { extra: { problems } },
     );
+  }
+
+  /** The same as the bytes of its JSON, made once. */
+  effectiveBytes(config: EffectiveConfig): Uint8Array {
+    let bytes = this.#bytes.get(config);
+    if (!bytes) this.#bytes.set(config, (bytes = encodeJson(config)));
+    return bytes;
+  }
+
+  /** What a watch of a config subscribes to; with `patches` it is told what changed only. */
+  topicOf(name: SetName, patches: boolean): string {
+    return `${setId(name)}${patches ? PATCHES : ""}`;
   }
 
   /**
@@ -251,7 +272,11 @@ export class ConfigServer {
       const leftMs = deadlineMs - clock.monotonic();
       // The waiter stands before the look, so news between the two is not missed.
       const look = new AbortController();
-      const next = this.hub.next([setId(name)], Math.max(0, leftMs), AbortSignal.any([signal, look.signal]));
+      const next = this.hub.next(
+        [this.topicOf(name, false)],
+        Math.max(0, leftMs),
+        AbortSignal.any([signal, look.signal]),
+      );
       const effective = this.effective(name);
       if (effective.releaseKey !== known) {
         look.abort();
@@ -269,41 +294,84 @@ export class ConfigServer {
 
   /**
    * One release, with what must be written with it in the same revision. The rules of the environment are read with the
-   * rest, so a review that becomes required meanwhile is required.
+   * rest, so a review that becomes required meanwhile is required; and what the checks rested on must still be live.
    * @throws CONFIG_VALUE_INVALID, CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE, CONFIG_REVIEW_REQUIRED
    */
   async release(name: SetName, change: ReleaseChange): Promise<Published> {
     try {
-      await this.check(name, change.items);
-      const hash = sha256(contentText(change.items));
-      const rules = rulesKey(name.namespace);
-      const reads = [{ key: liveKey(name) }, { key: rules }, ...(change.also?.reads ?? [])];
-      const { result, revision } = await commit(this.#store, reads, (known) => {
-        const { approvedBy = [], emergency = false, reason } = change;
-        requireReview(rulesOf(known.get(rules)), { namespace: name.namespace, approvedBy, emergency, reason });
-        const nowMs = this.#host.clock.now();
-        const plan = publishRelease(known.get(liveKey(name)), { name, ...change, nowMs }, hash);
-        return { ...plan, writes: [...plan.writes, ...(change.also?.writes(known, plan.result) ?? [])] };
-      });
-      this.#releases.labels("released").inc();
-      const { items: _items, ...summary } = result;
-      const level = summary.emergency ? "warn" : "info";
-      this.#host.log[level](
-        { ...summary, revision },
-        summary.emergency ? "config released past a review" : "config released",
-      );
-      return { ...summary, revision };
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await this.#release(name, change);
+        } catch (error) {
+          if (!(error instanceof OthersChanged) || attempt === CHANGE_TRIES_MAX) throw error;
+          // What others released is to be here before the next look.
+          using late = deadline(this.#host.clock, CATCH_UP_MS_MAX);
+          await this.#view.waitFor(error.revision, late.signal);
+        }
+      }
     } catch (error) {
       this.#releases.labels("refused").inc();
       throw error;
     }
   }
 
-  /** Syntax, then schemas, then meaning. @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_SCHEMA_TIMEOUT */
-  async check(name: SetName, items: Items): Promise<void> {
+  async #release(name: SetName, change: ReleaseChange): Promise<Published> {
+    const content = contentOf(change.items, sha256);
+    const restsOn = await this.check(name, change.items);
+    await this.#contents.stage(name, content);
+    const rules = rulesKey(name.namespace);
+    const reads = [
+      { key: liveKey(name) },
+      { key: rules },
+      ...[...restsOn.keys()].map((key) => ({ key })),
+      ...(change.also?.reads ?? []),
+    ];
+    const { result, revision } = await commit(this.#store, reads, (known) => {
+      const { approvedBy = [], emergency = false, reason } = change;
+      for (const [key, version] of restsOn) {
+        const entry = known.get(key);
+        if (entry && decodeJson<LiveRecord>(entry.value).version !== version)
+          throw new OthersChanged(entry.modRevision);
+      }
+      const now = rulesOf(known.get(rules));
+      requireReview(now, { namespace: name.namespace, approvedBy, emergency, reason });
+      requireLimits(now, name.namespace, change.items, content.bytes.length);
+      const nowMs = this.#host.clock.now();
+      const plan = publishRelease(known.get(liveKey(name)), { name, ...change, nowMs }, content);
+      return { ...plan, writes: [...plan.writes, ...(change.also?.writes(known, plan.result) ?? [])] };
+    });
+    this.#releases.labels("released").inc();
+    const { items: _items, ...summary } = result;
+    const level = summary.emergency ? "warn" : "info";
+    this.#host.log[level](
+      { ...summary, revision },
+      summary.emergency ? "config released past a review" : "config released",
+    );
+    return { ...summary, revision };
+  }
+
+  /**
+   * Syntax, then imports and placeholders (also of those that stand on the set), then schemas, then meaning; the last two
+   * of what instances will be told, placeholders filled in. Returns the versions of other sets that this rests on.
+   * @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_SCHEMA_TIMEOUT
+   */
+  async check(name: SetName, items: Items): Promise<ReadonlyMap<string, number>> {
+    const release: Release = { ...name, version: 0, hash: "", author: "", reason: "", createdAt: "", items };
+    const candidate: LiveSet = { name, release, revision: 0 };
     let problems: readonly ReleaseProblem[] = checkSyntax(items);
-    if (problems.length === 0) problems = await checkSchemas(this.#host, this.#schemaTasks(name, items));
-    if (problems.length === 0) problems = this.#checks.flatMap((check) => check(name, items));
+    if (problems.length === 0) problems = importProblems(items);
+    if (problems.length === 0) problems = this.#live.problemsOf(candidate);
+    if (problems.length === 0) problems = await checkSchemas(this.#host, this.#schemaTasks(candidate));
+    if (problems.length === 0) {
+      const told = this.#expanded(candidate);
+      problems = this.#checks.flatMap((check) => check(name, told));
+    }
+    this.#refuse(problems);
+    return this.#live.restsOn(candidate);
+  }
+
+  /** @throws CONFIG_VALUE_INVALID unless there is nothing */
+  #refuse(problems: readonly ReleaseProblem[]): void {
     const [first] = problems;
     if (!first) return;
     const at =
@@ -316,53 +384,96 @@ export class ConfigServer {
     );
   }
 
+  /** Items of a set as instances are told them: where placeholders are, filled in. */
+  #expanded(set: LiveSet, candidate = set): Items {
+    const { items } = set.release;
+    if (!Object.values(items).some(({ expand }) => expand)) return items;
+    const { config } = this.#live.resolvedWith(candidate, set.name);
+    return Object.fromEntries(
+      Object.entries(items).map(([key, item]) => [
+        key,
+        item.expand ? { ...item, value: config.items[key]?.value ?? item.value } : item,
+      ]),
+    );
+  }
+
   /**
    * Values and the schemas that they must keep. A schema stands in the base profile and holds in every profile, so a new
    * one is held against what is live in the others, too.
    */
-  #schemaTasks(name: SetName, items: Items): SchemaTask[] {
+  #schemaTasks(candidate: LiveSet): SchemaTask[] {
+    const { name } = candidate;
     const isBase = name.profile === BASE_PROFILE;
-    const base = isBase ? items : this.#live.get(setId({ ...name, profile: BASE_PROFILE }))?.release.items;
-    const schemas = Object.entries(base ?? {}).filter(([key]) => key.endsWith(SCHEMA_SUFFIX));
+    const base = isBase ? candidate : this.#live.get({ ...name, profile: BASE_PROFILE });
+    const schemas = Object.entries(base?.release.items ?? {}).filter(
+      ([key]) => key.endsWith(SCHEMA_SUFFIX) || key === SET_SCHEMA_KEY,
+    );
     if (schemas.length === 0) return [];
-    const sets: { items: Items; where: string }[] = [{ items, where: "" }];
-    for (const { name: other, release } of isBase ? this.#live.values() : []) {
-      if (other.namespace !== name.namespace || other.app !== name.app || other.profile === BASE_PROFILE) continue;
-      sets.push({ items: release.items, where: `live in profile "${other.profile}": ` });
+    const sets: { items: Items; where: string }[] = [{ items: this.#expanded(candidate), where: "" }];
+    for (const live of isBase ? this.#live.all() : []) {
+      const { namespace, app, profile } = live.name;
+      if (namespace !== name.namespace || app !== name.app || profile === BASE_PROFILE) continue;
+      sets.push({ items: this.#expanded(live, candidate), where: `live in profile "${profile}": ` });
     }
-    return schemas.flatMap(([schemaKey, schema]) => {
+    return schemas.flatMap(([schemaKey, { value: schema }]): SchemaTask[] => {
+      if (schemaKey === SET_SCHEMA_KEY)
+        return sets.map(({ items, where }) => ({ key: schemaKey, items, schema, where }));
       const key = schemaKey.slice(0, -SCHEMA_SUFFIX.length);
       return sets.flatMap(({ items, where }) => {
         const item = own(items, key);
-        return item ? [{ key, item, schema: schema.value, where }] : [];
+        return item ? [{ key, item, schema, where }] : [];
       });
     });
   }
 
-  /** The release that a live pointer names. */
-  async #load(entry: Entry): Promise<(LiveRelease & { readonly name: SetName }) | undefined> {
-    const name = parseLiveKey(entry.key);
-    if (!name) return undefined;
-    const { version } = decodeJson<LiveRecord>(entry.value);
-    return { name, release: await this.read(name, version), revision: entry.modRevision };
+  /** The releases that live pointers name. */
+  async #load(entries: readonly Entry[]): Promise<LiveSet[]> {
+    const loaded = await Promise.all(
+      entries.map(async (entry) => {
+        const name = parseLiveKey(entry.key);
+        if (!name) return [];
+        const { version } = decodeJson<LiveRecord>(entry.value);
+        return [{ name, release: await this.read(name, version), revision: entry.modRevision }];
+      }),
+    );
+    return loaded.flat();
   }
 
-  /** One delta per effective config that somebody follows and that stands on a changed release. */
-  #deltas(changed: readonly SetName[]) {
-    if (changed.length === 0) return [];
+  /** One delta per effective config that somebody follows and that is another one now: the whole, or what changed. */
+  #deltas(before: ReadonlyMap<string, EffectiveConfig>) {
     const deltas = [];
     for (const topic of this.hub.topics()) {
-      const [namespace, app, profile] = topic.split("/") as [string, string, string];
-      const concerned = changed.some(
-        (name) =>
-          name.namespace === namespace &&
-          name.app === app &&
-          (name.profile === profile || name.profile === BASE_PROFILE),
-      );
-      if (concerned) deltas.push({ topics: [topic], data: this.effective({ namespace, app, profile }) });
+      const patches = topic.endsWith(PATCHES);
+      const id = patches ? topic.slice(0, -PATCHES.length) : topic;
+      const was = before.get(id);
+      if (!was && this.#live.keeps(id)) continue;
+      const [namespace, app, profile] = id.split("/") as [string, string, string];
+      const { config, problems } = this.#live.resolved({ namespace, app, profile });
+      if (problems.length > 0) {
+        this.#host.log.error({ set: id, problems }, `what was told of "${id}" stays: ${problems[0]?.message}`);
+        if (!this.#live.isLastGood({ namespace, app, profile })) continue;
+      }
+      if (was?.releaseKey === config.releaseKey) continue;
+      deltas.push({ topics: [topic], data: was && patches ? patchOf(was, config) : config });
     }
     return deltas;
   }
+}
+
+/** What the checks of a release rested on was released anew meanwhile. */
+class OthersChanged extends Error {
+  readonly revision: Revision;
+
+  constructor(revision: Revision) {
+    super("others released what this rests on");
+    this.revision = revision;
+  }
+}
+
+function importProblems(items: Items): ReleaseProblem[] {
+  const item = own(items, IMPORTS_KEY);
+  const problem = item && readImports(item).problem;
+  return problem === undefined ? [] : [{ key: IMPORTS_KEY, pointer: "", message: problem }];
 }
 
 export function nothingReleased(name: SetName) {

@@ -1,28 +1,50 @@
 /** The part of the config server's wire contract that everything else in it is built on: names, keys and values. */
 import { Type, type Static } from "typebox";
 
-/** Characters of one value. A config is text that people read; the store takes 1 MiB for the whole release. */
-export const VALUE_CHARS_MAX = 512 * 1024;
-/** Keys of one release. */
-export const KEYS_PER_RELEASE_MAX = 1000;
+/** Bytes of one value, text or binary: a certificate bundle or a model's vocabulary; what is larger belongs into a file store. */
+export const VALUE_BYTES_MAX = 1024 * 1024;
+/** Characters of one value as it travels: base64 of a binary one. */
+export const VALUE_CHARS_MAX = 4 * Math.ceil(VALUE_BYTES_MAX / 3);
+/** Bytes of all values of one release as JSON: told to ten thousand subscribers in one piece, within a second. */
+export const RELEASE_BYTES_MAX = 8 * 1024 * 1024;
+/** Keys of one release: more than anybody reads, few enough to be told in one piece. */
+export const KEYS_PER_RELEASE_MAX = 10_000;
 
-const NAME = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
-export const Name = Type.String({ pattern: NAME, description: "a-z, 0-9 and -, at most 63." });
+const NAME = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
+export const Name = Type.String({ pattern: `^${NAME}$`, description: "a-z, 0-9 and -, at most 63." });
+/** A variant of a profile, such as a branch or a region, is told over the profile itself: `prod@blue`. */
+export const Profile = Type.String({
+  pattern: `^${NAME}(@${NAME})?$`,
+  description: "A profile, or PROFILE@LABEL: each a-z, 0-9 and -, at most 63.",
+});
 export const Key = Type.String({
   pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
   description: "Letters, digits, dot, underscore and dash; at most 128. Often a file name.",
 });
 export const Format = Type.Union(
-  [Type.Literal("yaml"), Type.Literal("json"), Type.Literal("toml"), Type.Literal("properties"), Type.Literal("text")],
-  { description: "The syntax that a release checks before it stands." },
+  [
+    Type.Literal("yaml"),
+    Type.Literal("json"),
+    Type.Literal("toml"),
+    Type.Literal("properties"),
+    Type.Literal("text"),
+    Type.Literal("binary"),
+  ],
+  { description: "The syntax that a release checks before it stands; the value of a binary one is base64." },
 );
 export type Format = Static<typeof Format>;
 
-export const SetName = Type.Object({ namespace: Name, app: Name, profile: Name });
+export const SetName = Type.Object({ namespace: Name, app: Name, profile: Profile });
 export type SetName = Static<typeof SetName>;
 
 export const Item = Type.Object(
-  { format: Format, value: Type.String({ maxLength: VALUE_CHARS_MAX }) },
+  {
+    format: Format,
+    value: Type.String({ maxLength: VALUE_CHARS_MAX }),
+    expand: Type.Optional(
+      Type.Literal(true, { description: "Placeholders in the value, such as ${db.yaml#host}, are filled in." }),
+    ),
+  },
   { additionalProperties: false },
 );
 export type Item = Static<typeof Item>;

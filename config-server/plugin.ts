@@ -10,23 +10,27 @@ import {
   AcknowledgeParams,
   ConfigErrors,
   EffectiveConfig,
+  Format,
   formatOf,
-  Item,
   Key,
   Name,
   Publish,
   Published,
   Release,
+  RELEASE_BYTES_MAX,
   ReleaseList,
   Rollback,
   SetList,
   SetName,
+  VALUE_BYTES_MAX,
 } from "./api.ts";
 import { type ConfigServer, HISTORY_PAGE_MAX, nothingReleased } from "./config-server.ts";
 import { setId } from "./core/keys.ts";
 
 /** Seconds that a long poll may be held; below the minute that proxies allow. */
 export const WAIT_SECONDS_MAX = 50;
+/** Bytes of the body of a release: 8 MiB of values, escaped as JSON. */
+const PUBLISH_BYTES_MAX = 2 * RELEASE_BYTES_MAX;
 const VERSION = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 
 export function configPlugin(untyped: FastifyInstance, config: ConfigServer, acknowledgements: Acknowledgements): void {
@@ -82,7 +86,10 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
       const effective = await config.effectiveOtherThan(params, { known, waitMs, signal });
       if (!effective) return reply.code(304).header("etag", etag).send(null);
       if (effective.revision === 0) throw nothingReleased(params);
-      return reply.header("etag", `"${effective.releaseKey}"`).header("cache-control", "no-cache").send(effective);
+      void reply.header("etag", `"${effective.releaseKey}"`).header("cache-control", "no-cache");
+      // The same bytes for all that ask; a large config is not written out anew for each.
+      const bytes = config.effectiveBytes(effective);
+      return reply.type("application/json; charset=utf-8").send(bytes as unknown as EffectiveConfig);
     },
   );
 
@@ -122,6 +129,7 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
     "/v1/config/:namespace/:app/:profile/releases",
     {
       config: publish,
+      bodyLimit: PUBLISH_BYTES_MAX,
       schema: { tags, summary: "Publish a release", params: SetName, body: Publish, response: { 201: Published } },
     },
     async (request, reply) => {
@@ -190,7 +198,12 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
     "/v1/config/:namespace/:app/:profile/keys/:key",
     {
       config: read,
-      schema: { tags, summary: "One effective value, as it is", params: KeyParams, produces: ["text/plain"] },
+      schema: {
+        tags,
+        summary: "One effective value, as it is",
+        params: KeyParams,
+        produces: ["text/plain", "application/octet-stream"],
+      },
     },
     ({ params: { key, ...name } }, reply) => {
       revisionOf(config);
@@ -198,6 +211,9 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
       const item = effective.items[key];
       if (!item) throw ConfigErrors.KEY_NOT_FOUND(`No release for "${setId(name)}" has the key "${key}".`);
       void reply.header("x-posthouse-origin", `${item.origin.profile}@${item.origin.version}`);
+      if (item.format === "binary") {
+        return reply.type("application/octet-stream").send(Buffer.from(item.value, "base64"));
+      }
       return reply
         .serializer((text: string) => text)
         .type("text/plain; charset=utf-8")
@@ -228,7 +244,8 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
   void untyped.register(async (scope) => {
     // The body is the value, whatever its type says.
     scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser("*", { parseAs: "string" }, (_request, body, done) => done(null, body));
+    const bodyLimit = VALUE_BYTES_MAX;
+    scope.addContentTypeParser("*", { parseAs: "buffer", bodyLimit }, (_request, body, done) => done(null, body));
     scope.withTypeProvider<TypeBoxTypeProvider>().put(
       "/v1/config/:namespace/:app/:profile/keys/:key",
       {
@@ -237,14 +254,17 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
           tags,
           summary: "Publish a release that differs in one key; the body is the value, the key's ending its format",
           params: KeyParams,
-          querystring: Why,
-          body: Item.properties.value,
+          querystring: Type.Object(
+            { ...Why.properties, format: Type.Optional(Format), expand: Type.Optional(Type.Boolean()) },
+            { additionalProperties: false },
+          ),
           response: { 201: Published },
         },
       },
       async (request, reply) => {
         const { key, ...name } = request.params;
-        const item = { format: formatOf(key), value: request.body };
+        const { format = formatOf(key), expand = false } = request.query;
+        const item = { format, value: valueOf(key, format, request.body), ...(expand ? { expand } : {}) };
         const author = principalOf(request).name;
         return reply.code(201).send(await config.change(name, { key, item, reason: request.query.reason }, author));
       },
@@ -257,16 +277,29 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
       config: read,
       schema: {
         tags,
-        summary: "The effective config as Server-Sent Events; each frame is the whole of it",
-        querystring: SetName,
+        summary:
+          "The effective config as Server-Sent Events; each frame is the whole of it, or what changed where asked for",
+        querystring: Type.Object(
+          {
+            ...SetName.properties,
+            patches: Type.Optional(
+              Type.Boolean({
+                description: "A delta is what changed: `base` a releaseKey, `changed` and `removed` keys.",
+              }),
+            ),
+          },
+          { additionalProperties: false },
+        ),
         produces: ["text/event-stream"],
       },
     },
     (request, reply) => {
       revisionOf(config);
-      const name = request.query;
+      const { patches = false, ...name } = request.query;
+      // What cannot be told is a problem now, and no stream without a beginning.
+      config.effective(name);
       config.hub.attach(reply, {
-        topics: [setId(name)],
+        topics: [config.topicOf(name, patches)],
         after: lastEventId(request.headers),
         snapshot: () => [config.effective(name)],
         since: (revision) => {
@@ -276,6 +309,20 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
       });
     },
   );
+}
+
+/** @throws CONFIG_VALUE_INVALID when bytes that are no UTF-8 are to be text */
+function valueOf(key: string, format: Format, body: unknown): string {
+  const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0);
+  if (format === "binary") return bytes.toString("base64");
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw ConfigErrors.VALUE_INVALID(`The body for key "${key}" is not UTF-8. Send text, or say format=binary.`, {
+      cause,
+      extra: { field: "/body" },
+    });
+  }
 }
 
 /** @throws HTTP_UNAVAILABLE before the first listing: an empty config must never be a server that is not ready */

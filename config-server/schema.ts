@@ -1,23 +1,27 @@
 /**
  * Whether a value keeps its JSON Schema (2020-12), with line and column where not. The schema of key `app.yaml` is the key
- * `app.yaml.schema.json` beside it in profile `default`, so it is reviewed, released and rolled back like anything else.
+ * `app.yaml.schema.json` beside it in profile `default`, so it is reviewed, released and rolled back like anything else;
+ * `schema.json` is that of a whole release, an object of all its values by key.
  */
 import { Ajv2020, type ErrorObject } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
-import { parse as parseToml } from "smol-toml";
 import { LineCounter, parseDocument } from "yaml";
 import { messageOf } from "#base";
 import { offsetOf } from "#base/yaml";
-import type { Item, ReleaseProblem } from "./api.ts";
-import { YAML_ALIASES_MAX } from "./core/format.ts";
+import type { Item, Items, ReleaseProblem } from "./api.ts";
+import { dataOf, readValue } from "./core/value.ts";
 
 export const SCHEMA_SUFFIX = ".schema.json";
+export const SET_SCHEMA_KEY = "schema.json";
 /** Problems told of one value: people mend the first ones first. */
 const PROBLEMS_MAX = 20;
 
 export interface SchemaTask {
+  /** Of the value; of a whole release, of its schema. */
   readonly key: string;
-  readonly item: Item;
+  readonly item?: Item;
+  /** Instead of one value: all of a release. */
+  readonly items?: Items;
   /** Text of the schema. */
   readonly schema: string;
   /** Said in front of each message, such as the profile that the value is live in. */
@@ -33,9 +37,10 @@ export function validateBySchema(tasks: readonly SchemaTask[]): ReleaseProblem[]
     try {
       validate = ajv.compile(JSON.parse(task.schema) as object);
     } catch (error) {
-      return [{ key: `${task.key}${SCHEMA_SUFFIX}`, pointer: "", message: `no usable schema: ${messageOf(error)}` }];
+      const key = task.items ? task.key : `${task.key}${SCHEMA_SUFFIX}`;
+      return [{ key, pointer: "", message: `no usable schema: ${messageOf(error)}` }];
     }
-    const { value, place } = read(task.item);
+    const { value, place } = task.items ? readAll(task.items) : read(task.item as Item);
     if (validate(value)) return [];
     return (validate.errors ?? []).slice(0, PROBLEMS_MAX).map((error) => ({
       key: task.key,
@@ -49,15 +54,19 @@ export function validateBySchema(tasks: readonly SchemaTask[]): ReleaseProblem[]
 type Place = (pointer: string) => { line?: number; column?: number };
 const NOWHERE: Place = () => ({});
 
+/** A release as one object. Schemas are no part of what they describe. */
+function readAll(items: Items): { value: unknown; place: Place } {
+  const values = Object.entries(items).filter(([key]) => !key.endsWith(SCHEMA_SUFFIX) && key !== SET_SCHEMA_KEY);
+  return { value: Object.fromEntries(values.map(([key, item]) => [key, readValue(item)])), place: NOWHERE };
+}
+
 /** A value as data. YAML and JSON are read with their places; properties are one flat object of texts. */
 function read({ format, value }: Item): { value: unknown; place: Place } {
-  if (format === "toml") return { value: parseToml(value), place: NOWHERE };
-  if (format === "properties") return { value: readProperties(value), place: NOWHERE };
-  if (format === "text") return { value, place: NOWHERE };
+  if (format !== "yaml" && format !== "json") return { value: readValue({ format, value }), place: NOWHERE };
   const lines = new LineCounter();
   const document = parseDocument(value, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, schema: "core" });
   return {
-    value: document.toJS({ maxAliasCount: YAML_ALIASES_MAX }) as unknown,
+    value: dataOf(document),
     place: (pointer) => {
       const offset = offsetOf(document, pointer);
       if (offset === undefined) return {};
@@ -65,16 +74,6 @@ function read({ format, value }: Item): { value: unknown; place: Place } {
       return { line, column: col };
     },
   };
-}
-
-/** `key=value`, `key: value` or `key value`, line by line; a backslash at the end goes on in the next. */
-function readProperties(text: string): Record<string, string> {
-  const found: Record<string, string> = Object.create(null) as Record<string, string>;
-  for (const line of text.replaceAll(/\\\r?\n[ \t]*/g, "").split(/\r\n|\n|\r/)) {
-    const match = /^\s*(?![#!])((?:[^\\=:\s]|\\.)+)\s*[=:\s]?\s*(.*)$/.exec(line);
-    if (match?.[1] !== undefined) found[match[1].replaceAll(/\\(.)/g, "$1")] = match[2] ?? "";
-  }
-  return { ...found };
 }
 
 function said({ message = "is not as the schema asks", params, keyword }: ErrorObject): string {

@@ -377,8 +377,9 @@ export class WatchHub implements AsyncDisposable {
 
   #write(subscriber: Subscriber, bytes: Uint8Array): void {
     if (!this.#all.has(subscriber.id)) return;
+    // What waits is judged before more is added: a frame larger than the limit would else drop whoever is told it.
+    if (subscriber.raw.writableLength > BACKLOG_BYTES_MAX) return this.#drop(subscriber);
     subscriber.raw.write(bytes);
-    if (subscriber.raw.writableLength > BACKLOG_BYTES_MAX) this.#drop(subscriber);
   }
 
   #drop(subscriber: Subscriber): void {

@@ -17,6 +17,7 @@ import {
 } from "../api.ts";
 
 import { own } from "./diff.ts";
+import { bytesOf } from "./format.ts";
 import type { KnownEntry } from "./release.ts";
 
 export const DEFAULT_RULES: Rules = { review: "optional" };
@@ -26,14 +27,14 @@ export function rulesOf(entry: KnownEntry | undefined): Rules {
 }
 
 /** @throws CONFIG_DRAFT_INVALID */
-export function draftedItem(key: string, { format, value, remove }: DraftRequest): Item | null {
+export function draftedItem(key: string, { format, value, expand, remove }: DraftRequest): Item | null {
   if (remove && value === undefined && format === undefined) return null;
   if (remove || value === undefined) {
     throw ConfigErrors.DRAFT_INVALID(`Give either a value for "${key}", or "remove": true and nothing else.`, {
       extra: { field: remove ? "/remove" : "/value" },
     });
   }
-  return { format: format ?? formatOf(key), value };
+  return { format: format ?? formatOf(key), value, ...(expand ? { expand } : {}) };
 }
 
 /** A draft keeps the version that it was begun on, so that what others released since is noticed. */
@@ -138,5 +139,25 @@ export function requireReview(
     throw ConfigErrors.EMERGENCY_REASON("Say why it cannot wait for a review: it is kept with the release.", {
       extra: { field: "/reason" },
     });
+  }
+}
+
+/** Whether a release keeps the limits of its environment. @throws CONFIG_LIMIT_EXCEEDED */
+export function requireLimits({ limits = {} }: Rules, namespace: string, items: Items, bytes: number): void {
+  const refuse = (what: string, is: number, limit: number) =>
+    ConfigErrors.LIMIT_EXCEEDED(
+      `${what} ${is}; releases in "${namespace}" may have ${limit}. Make it smaller, or have an operator change the rules.`,
+      { extra: { is, limit } },
+    );
+  const keys = Object.keys(items).length;
+  if (limits.keys !== undefined && keys > limits.keys) throw refuse("Its keys are", keys, limits.keys);
+  if (limits.releaseBytes !== undefined && bytes > limits.releaseBytes) {
+    throw refuse("Its bytes are", bytes, limits.releaseBytes);
+  }
+  for (const [key, item] of limits.valueBytes === undefined ? [] : Object.entries(items)) {
+    const size = bytesOf(item);
+    if (size > (limits.valueBytes as number)) {
+      throw refuse(`The bytes of key "${key}" are`, size, limits.valueBytes as number);
+    }
   }
 }

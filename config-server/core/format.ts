@@ -1,29 +1,48 @@
-/**
- * Whether a value is what its format says, with line and column where not. YAML aliases are bounded, since a few bytes
- * of them can stand for gigabytes.
- */
+/** Whether a value is what its format says, with line and column where not, and of a size that is told. */
 import { type ParseError, parseTree } from "jsonc-parser";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { LineCounter, parseDocument } from "yaml";
-import type { Items, ReleaseProblem } from "../api.ts";
+import { VALUE_BYTES_MAX, type Item, type Items, type ReleaseProblem } from "../api.ts";
+import { YAML_ALIASES_MAX } from "./value.ts";
 
-/** Alias expansions in one YAML value: plenty for anchors of people, nothing for a bomb. */
-export const YAML_ALIASES_MAX = 100;
-
-/** All that is wrong with the syntax of a release, in order of key. */
+/** All that is wrong with the size and the syntax of values, in order of key. */
 export function checkSyntax(items: Items): ReleaseProblem[] {
   const problems: ReleaseProblem[] = [];
-  for (const [key, { format, value }] of Object.entries(items).sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const problem = CHECKS[format](value);
+  for (const [key, item] of Object.entries(items).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const bytes = bytesOf(item);
+    const problem =
+      bytes > VALUE_BYTES_MAX
+        ? { message: `it is ${bytes} bytes, ${VALUE_BYTES_MAX} are the most` }
+        : CHECKS[item.format](item.value);
     if (problem) problems.push({ key, pointer: "", ...problem });
   }
   return problems;
+}
+
+/** Bytes of a value: of a binary one those that its base64 stands for. */
+export function bytesOf({ format, value }: Pick<Item, "format" | "value">): number {
+  // Three bytes at most come of one unit of text, so most values need not be looked through.
+  if (format !== "binary") return value.length * 3 <= VALUE_BYTES_MAX ? value.length : utf8Length(value);
+  return Math.floor((value.length * 3) / 4) - (value.endsWith("==") ? 2 : value.endsWith("=") ? 1 : 0);
+}
+
+function utf8Length(text: string): number {
+  let bytes = 0;
+  for (const letter of text) {
+    const code = letter.codePointAt(0) as number;
+    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x1_0000 ? 3 : 4;
+  }
+  return bytes;
 }
 
 type Found = { message: string; line?: number; column?: number } | undefined;
 
 const CHECKS: Record<Items[string]["format"], (value: string) => Found> = {
   text: () => undefined,
+  binary: (value) =>
+    /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(value)
+      ? undefined
+      : { message: "a binary value is base64 (RFC 4648 §4, with padding, without line breaks)" },
   json(value) {
     try {
       JSON.parse(value);

@@ -22,6 +22,37 @@ export function releaseKey(name: SetName, version: number): string {
   return `${releasesPrefix(name)}${String(version).padStart(12, "0")}`;
 }
 
+/** What a release is made of, where it is too much for one value: named by its hash, so equal content lies there once. */
+export function contentPrefix(name: SetName, hash: string): string {
+  return `${CONFIG_PREFIX}contents/${setId(name)}/${hash}/`;
+}
+
+export function partKey(name: SetName, hash: string, part: number): string {
+  return `${contentPrefix(name, hash)}${String(part).padStart(4, "0")}`;
+}
+
+/** Says that a release is made of a content, which therefore stays. */
+export function contentUsedKey(name: SetName, hash: string): string {
+  return `${CONFIG_PREFIX}used/${setId(name)}/${hash}`;
+}
+
+/** Contents on their way to a release. What stays here is of a publisher that died. */
+export const STAGED_PREFIX = `${CONFIG_PREFIX}staged/`;
+
+export function stagedKey(name: SetName, hash: string): string {
+  return `${STAGED_PREFIX}${setId(name)}/${hash}`;
+}
+
+export function parseStagedKey(key: string): { readonly name: SetName; readonly hash: string } {
+  const [namespace, app, profile, hash] = key.slice(STAGED_PREFIX.length).split("/") as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  return { name: { namespace, app, profile }, hash };
+}
+
 /** Drafts of one set, of all authors. */
 export function draftsPrefix(name: SetName): string {
   return `${CONFIG_PREFIX}drafts/${setId(name)}/`;

@@ -1,10 +1,26 @@
 /**
- * A release: immutable, numbered from 1 without gaps, found by its hash. Publishing writes the content and moves the
- * live pointer in one transaction; a rollback is a new release with old content. Pure: the hash is handed in.
+ * A release: immutable, numbered from 1 without gaps, found by its hash. Publishing writes the release and moves the live
+ * pointer in one transaction; a rollback is a new release with old content. A content that is too much for the record of
+ * a release lies beside it in parts, which are there before the release is. Pure: the hash is handed in.
  */
 import { canonicalJson, decodeJson, encodeJson } from "#base";
-import { ConfigErrors, RELEASE_BYTES_MAX, type Items, type Release, type SetName } from "../api.ts";
-import { liveKey, releaseKey, setId } from "./keys.ts";
+import {
+  ConfigErrors,
+  RELEASE_BYTES_MAX,
+  type Items,
+  type Release,
+  type ReleaseSummary,
+  type SetName,
+} from "../api.ts";
+import { contentUsedKey, liveKey, releaseKey, setId, stagedKey } from "./keys.ts";
+
+/** Bytes of a content that stands in its release: a page of a hundred releases is then read in a moment. */
+export const INLINE_BYTES_MAX = 16 * 1024;
+/** Bytes of one part of a content: a write of it does not hold up others for long. */
+export const PART_BYTES = 512 * 1024;
+
+/** A release as it is stored: with its content, or with the number of parts that this lies in. */
+export type ReleaseRecord = ReleaseSummary & ({ readonly items: Items } | { readonly parts: number });
 
 /** What the live pointer says. */
 export interface LiveRecord {
@@ -31,20 +47,37 @@ export interface PublishCommand {
   readonly emergency?: boolean | undefined;
 }
 
-export type ReleaseWrite = { readonly type: "put"; readonly key: string; readonly value: Uint8Array };
+export type ReleaseWrite =
+  | { readonly type: "put"; readonly key: string; readonly value: Uint8Array }
+  | { readonly type: "delete"; readonly key: string };
 
 export interface ReleasePlan {
   readonly writes: readonly ReleaseWrite[];
   readonly result: Release;
 }
 
-/** Text whose hash names the content: equal items, equal text. */
-export function contentText(items: Items): string {
-  return canonicalJson(items);
+/** The content of a release: its bytes, the name that equal content has, and the parts that it is stored in (0: none). */
+export interface Content {
+  readonly bytes: Uint8Array;
+  readonly hash: string;
+  readonly parts: number;
 }
 
-/** @throws CONFIG_VERSION_CONFLICT (`extra.version` is the live one), CONFIG_RELEASE_TOO_LARGE */
-export function publishRelease(live: KnownEntry | undefined, command: PublishCommand, hash: string): ReleasePlan {
+/** @throws CONFIG_RELEASE_TOO_LARGE */
+export function contentOf(items: Items, hash: (bytes: Uint8Array) => string): Content {
+  const bytes = new TextEncoder().encode(canonicalJson(items));
+  if (bytes.length > RELEASE_BYTES_MAX) {
+    throw ConfigErrors.RELEASE_TOO_LARGE(
+      `The release is ${bytes.length} bytes; at most ${RELEASE_BYTES_MAX}. Split it over apps or profiles.`,
+      { extra: { bytes: bytes.length, bytesMax: RELEASE_BYTES_MAX } },
+    );
+  }
+  const parts = bytes.length <= INLINE_BYTES_MAX ? 0 : Math.ceil(bytes.length / PART_BYTES);
+  return { bytes, hash: hash(bytes), parts };
+}
+
+/** @throws CONFIG_VERSION_CONFLICT (`extra.version` is the live one) */
+export function publishRelease(live: KnownEntry | undefined, command: PublishCommand, content: Content): ReleasePlan {
   const { name, items, author, reason, nowMs, expectedVersion } = command;
   const { rollbackOf, promotedFrom, proposal, approvedBy = [], emergency = false } = command;
   const current = live ? decodeJson<LiveRecord>(live.value).version : 0;
@@ -55,7 +88,8 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
     );
   }
   const version = current + 1;
-  const release: Release = {
+  const { hash, parts } = content;
+  const summary: ReleaseSummary = {
     ...name,
     version,
     hash,
@@ -67,20 +101,17 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
     ...(proposal === undefined ? {} : { proposal }),
     ...(approvedBy.length === 0 ? {} : { approvedBy: [...approvedBy] }),
     ...(emergency ? { emergency } : {}),
-    items,
   };
-  const value = encodeJson(release);
-  if (value.length > RELEASE_BYTES_MAX) {
-    throw ConfigErrors.RELEASE_TOO_LARGE(
-      `The release is ${value.length} bytes; at most ${RELEASE_BYTES_MAX}. Split it over apps or profiles.`,
-      { extra: { bytes: value.length, bytesMax: RELEASE_BYTES_MAX } },
+  const record: ReleaseRecord = { ...summary, ...(parts === 0 ? { items } : { parts }) };
+  const writes: ReleaseWrite[] = [
+    { type: "put", key: releaseKey(name, version), value: encodeJson(record) },
+    { type: "put", key: liveKey(name), value: encodeJson({ version, hash } satisfies LiveRecord) },
+  ];
+  if (parts > 0) {
+    writes.push(
+      { type: "put", key: contentUsedKey(name, hash), value: encodeJson({ version }) },
+      { type: "delete", key: stagedKey(name, hash) },
     );
   }
-  return {
-    writes: [
-      { type: "put", key: releaseKey(name, version), value },
-      { type: "put", key: liveKey(name), value: encodeJson({ version, hash } satisfies LiveRecord) },
-    ],
-    result: release,
-  };
+  return { writes, result: { ...summary, items } };
 }
