@@ -67,24 +67,19 @@ class Expansion {
   readonly #open: string[] = [];
   #chars = 0;
 
-  item(source: Source, key: string, item: Item): string {
+  item(source: Source, key: string, { format, value }: Item): string {
     const scalar = (text: string) => this.#scalar(source, text);
-    switch (item.format) {
-      case "binary":
+    const fill: Record<Item["format"], () => string> = {
+      yaml: () => expandYaml(value, scalar),
+      json: () => expandJson(value, scalar),
+      toml: () => expandToml(value, scalar),
+      properties: () => this.#text(source, value, escapeProperty),
+      text: () => this.#text(source, value, (text) => text),
+      binary: () => {
         throw new ExpandError(`"${key}" is binary and has no placeholders; remove "expand"`);
-      case "yaml":
-        return expandYaml(item.value, scalar);
-      case "json":
-        return expandJson(item.value, scalar);
-      case "toml":
-        return expandToml(item.value, scalar);
-      case "properties":
-        return this.#text(source, item.value, (text) =>
-          text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll("\r", "\\r"),
-        );
-      default:
-        return this.#text(source, item.value, (text) => text);
-    }
+      },
+    };
+    return fill[format]();
   }
 
   /** One string of a structured value. A string that is one placeholder and no more keeps the type of what it names. */
@@ -156,6 +151,10 @@ function textOf(value: unknown, name: string): string {
   if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return String(value);
   if (value instanceof Date) return value.toISOString();
   throw new ExpandError(`\${${name}} is a list or an object, which has no place inside a text; name one value of it`);
+}
+
+function escapeProperty(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll("\r", "\\r");
 }
 
 type Scalar = (text: string) => unknown;

@@ -21,19 +21,11 @@ export function checkSyntax(items: Items): ReleaseProblem[] {
 
 /** Bytes of a value: of a binary one those that its base64 stands for. */
 export function bytesOf({ format, value }: Pick<Item, "format" | "value">): number {
-  // Three bytes at most come of one unit of text, so most values need not be looked through.
-  if (format !== "binary") return value.length * 3 <= VALUE_BYTES_MAX ? value.length : utf8Length(value);
+  if (format !== "binary") return encoder.encode(value).length;
   return Math.floor((value.length * 3) / 4) - (value.endsWith("==") ? 2 : value.endsWith("=") ? 1 : 0);
 }
 
-function utf8Length(text: string): number {
-  let bytes = 0;
-  for (const letter of text) {
-    const code = letter.codePointAt(0) as number;
-    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x1_0000 ? 3 : 4;
-  }
-  return bytes;
-}
+const encoder = new TextEncoder();
 
 type Found = { message: string; line?: number; column?: number } | undefined;
 

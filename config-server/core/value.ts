@@ -9,20 +9,18 @@ import type { Item } from "../api.ts";
 /** Alias expansions in one YAML value: plenty for anchors of people, nothing for a bomb. */
 export const YAML_ALIASES_MAX = 100;
 
+const READERS: Record<Item["format"], (value: string) => unknown> = {
+  yaml: (value) => dataOf(parseYaml(value)),
+  json: (value) => JSON.parse(value) as unknown,
+  toml: parseToml,
+  properties: readProperties,
+  text: (value) => value,
+  binary: (value) => value,
+};
+
 /** @throws Error when the value is not what its format says; releases are checked, so that is a defect of who asks */
 export function readValue({ format, value }: Pick<Item, "format" | "value">): unknown {
-  switch (format) {
-    case "yaml":
-      return dataOf(parseYaml(value));
-    case "json":
-      return JSON.parse(value);
-    case "toml":
-      return parseToml(value);
-    case "properties":
-      return readProperties(value);
-    default:
-      return value;
-  }
+  return READERS[format](value);
 }
 
 /** YAML 1.2. @throws its first error */
