@@ -22,16 +22,15 @@ import {
   type SetName,
   type SetSummary,
 } from "./api.ts";
+import { checkSchemas, checkSyntaxOf } from "./check-thread.ts";
 import { Contents } from "./contents.ts";
 import { requireLimits, requireReview, rulesOf } from "./core/change.ts";
 import { own } from "./core/diff.ts";
-import { checkSyntax } from "./core/format.ts";
 import { LIVE_PREFIX, liveKey, parseLiveKey, releaseKey, releasesPrefix, rulesKey, setId } from "./core/keys.ts";
 import { LiveConfig, patchOf, type LiveSet } from "./core/live.ts";
 import { contentOf, publishRelease, type LiveRecord, type ReleaseRecord, type ReleaseWrite } from "./core/release.ts";
 import { BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
 import { SCHEMA_SUFFIX, SET_SCHEMA_KEY, type SchemaTask } from "./schema.ts";
-import { checkSchemas } from "./schema-check.ts";
 
 /** Releases of one page of the history. */
 export const HISTORY_PAGE_MAX = 100;
@@ -353,12 +352,12 @@ export class ConfigServer {
   /**
    * Syntax, then imports and placeholders (also of those that stand on the set), then schemas, then meaning; the last two
    * of what instances will be told, placeholders filled in. Returns the versions of other sets that this rests on.
-   * @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_SCHEMA_TIMEOUT
+   * @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_CHECK_TIMEOUT
    */
   async check(name: SetName, items: Items): Promise<ReadonlyMap<string, number>> {
     const release: Release = { ...name, version: 0, hash: "", author: "", reason: "", createdAt: "", items };
     const candidate: LiveSet = { name, release, revision: 0 };
-    let problems: readonly ReleaseProblem[] = checkSyntax(items);
+    let problems: readonly ReleaseProblem[] = await checkSyntaxOf(this.#host, items);
     if (problems.length === 0) problems = importProblems(items);
     if (problems.length === 0) problems = this.#live.problemsOf(candidate);
     if (problems.length === 0) problems = await checkSchemas(this.#host, this.#schemaTasks(candidate));

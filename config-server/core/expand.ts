@@ -8,6 +8,11 @@ import { stringify as stringifyToml } from "smol-toml";
 import { VALUE_BYTES_MAX, type Item } from "../api.ts";
 import { parseYaml, readValue, valueAt } from "./value.ts";
 
+/**
+ * Characters of a value with placeholders, or of one that a placeholder points into: it is read when a config is made,
+ * between two requests, and so in milliseconds.
+ */
+export const EXPAND_CHARS_MAX = 64 * 1024;
 /** Placeholders inside placeholders: chains of people are short, those of a mistake endless. */
 export const DEPTH_MAX = 16;
 
@@ -68,6 +73,7 @@ class Expansion {
   #chars = 0;
 
   item(source: Source, key: string, { format, value }: Item): string {
+    requireReadable(key, value);
     const scalar = (text: string) => this.#scalar(source, text);
     const fill: Record<Item["format"], () => string> = {
       yaml: () => expandYaml(value, scalar),
@@ -126,6 +132,7 @@ class Expansion {
 
   #found(source: Source, item: Item, { key, path }: Reference): unknown {
     if (path.length === 0) return this.#counted(item.expand ? this.item(source, key, item) : item.value);
+    requireReadable(key, item.value);
     const value = valueAt(readValue(item), path);
     if (typeof value === "string") return item.expand ? this.#scalar(source, this.#counted(value)) : value;
     return value;
@@ -139,6 +146,13 @@ class Expansion {
     }
     return text;
   }
+}
+
+function requireReadable(key: string, value: string): void {
+  if (value.length <= EXPAND_CHARS_MAX) return;
+  throw new ExpandError(
+    `"${key}" has ${value.length} characters; with placeholders, or pointed into by one, it may have ${EXPAND_CHARS_MAX}`,
+  );
 }
 
 function nameOf({ set, key, path }: Reference): string {

@@ -18,6 +18,25 @@ const READERS: Record<Item["format"], (value: string) => unknown> = {
   binary: (value) => value,
 };
 
+/** Lists and objects inside each other: whoever reads a value may do so by recursion. */
+export const NESTING_MAX = 100;
+
+/** Whether data nests deeper than that, or contains itself. */
+export function nestsTooDeep(data: unknown): boolean {
+  let level: unknown[] = [data];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > NESTING_MAX) return true;
+    // An alias is one object in many places, and is looked at once a level.
+    const next = new Set<unknown>();
+    for (const one of level) {
+      if (typeof one !== "object" || one === null || one instanceof Date) continue;
+      for (const inner of Object.values(one)) if (typeof inner === "object" && inner !== null) next.add(inner);
+    }
+    level = [...next];
+  }
+  return false;
+}
+
 /** @throws Error when the value is not what its format says; releases are checked, so that is a defect of who asks */
 export function readValue({ format, value }: Pick<Item, "format" | "value">): unknown {
   return READERS[format](value);
