@@ -110,6 +110,15 @@ export const EffectiveConfig = Type.Object({
 });
 export type EffectiveConfig = Static<typeof EffectiveConfig>;
 
+/**
+ * Whether a server offers an older state than what is known: one that lost its store, or was set back to a backup. Whoever
+ * knows a newer one keeps it until the server's revision has passed. Versions do not tell: a gradual release that is taken
+ * back goes to a lower one at a higher revision.
+ */
+export function isOlder(known: Pick<EffectiveConfig, "revision">, offered: Pick<EffectiveConfig, "revision">): boolean {
+  return offered.revision < known.revision;
+}
+
 export const ConfigErrors = defineErrors("CONFIG", {
   SET_NOT_FOUND: { status: 404, title: "Nothing released" },
   KEY_NOT_FOUND: { status: 404, title: "Key not found" },

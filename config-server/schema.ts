@@ -4,12 +4,11 @@
  */
 import { Ajv2020, type ErrorObject } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
-import { parse as parseToml } from "smol-toml";
 import { LineCounter, parseDocument } from "yaml";
 import { messageOf } from "#base";
+import { readValue, YAML_ALIASES_MAX } from "#base/formats";
 import { offsetOf } from "#base/yaml";
 import type { Item, ReleaseProblem } from "./api.ts";
-import { YAML_ALIASES_MAX } from "./core/format.ts";
 
 export const SCHEMA_SUFFIX = ".schema.json";
 /** Problems told of one value: people mend the first ones first. */
@@ -49,11 +48,10 @@ export function validateBySchema(tasks: readonly SchemaTask[]): ReleaseProblem[]
 type Place = (pointer: string) => { line?: number; column?: number };
 const NOWHERE: Place = () => ({});
 
-/** A value as data. YAML and JSON are read with their places; properties are one flat object of texts. */
-function read({ format, value }: Item): { value: unknown; place: Place } {
-  if (format === "toml") return { value: parseToml(value), place: NOWHERE };
-  if (format === "properties") return { value: readProperties(value), place: NOWHERE };
-  if (format === "text") return { value, place: NOWHERE };
+/** A value as data. YAML and JSON are read with their places. */
+function read(item: Item): { value: unknown; place: Place } {
+  const { format, value } = item;
+  if (format !== "yaml" && format !== "json") return { value: readValue(item), place: NOWHERE };
   const lines = new LineCounter();
   const document = parseDocument(value, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, schema: "core" });
   return {
@@ -65,16 +63,6 @@ function read({ format, value }: Item): { value: unknown; place: Place } {
       return { line, column: col };
     },
   };
-}
-
-/** `key=value`, `key: value` or `key value`, line by line; a backslash at the end goes on in the next. */
-function readProperties(text: string): Record<string, string> {
-  const found: Record<string, string> = Object.create(null) as Record<string, string>;
-  for (const line of text.replaceAll(/\\\r?\n[ \t]*/g, "").split(/\r\n|\n|\r/)) {
-    const match = /^\s*(?![#!])((?:[^\\=:\s]|\\.)+)\s*[=:\s]?\s*(.*)$/.exec(line);
-    if (match?.[1] !== undefined) found[match[1].replaceAll(/\\(.)/g, "$1")] = match[2] ?? "";
-  }
-  return { ...found };
 }
 
 function said({ message = "is not as the schema asks", params, keyword }: ErrorObject): string {

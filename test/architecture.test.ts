@@ -30,11 +30,20 @@ const MAY: Record<string, readonly string[]> = {
   settings: ["#base"],
   health: ["#base"],
   http: ["#base"],
-  client: ["#base", "#http/frames", "#registry/api", "#locks/api", "#config-server/api"],
+  client: [
+    "#base",
+    "#base/files",
+    "#base/formats",
+    "#base/system",
+    "#http/frames",
+    "#registry/api",
+    "#locks/api",
+    "#config-server/api",
+  ],
   access: ["#base", "#http", "#store"],
   registry: ["#base", "#store", "#health", "#health/core", "#http"],
   locks: ["#base", "#store", "#http"],
-  "config-server": ["#base", "#base/yaml", "#store", "#http"],
+  "config-server": ["#base", "#base/formats", "#base/yaml", "#store", "#http"],
   gateway: [
     "#base",
     "#base/files",
@@ -75,7 +84,7 @@ const MAY: Record<string, readonly string[]> = {
     "#dns",
   ],
   demo: ["#base", "#client", "#config-server/api", "#server"],
-  cli: ["#base", "#base/system", "#server", "#client", "#registry/api", "#settings", "#demo"],
+  cli: ["#base", "#base/formats", "#base/system", "#server", "#client", "#registry/api", "#settings", "#demo"],
 };
 
 /** Parts of a contract that is too long for one file; its `api.ts` exports them again. */
@@ -91,6 +100,7 @@ const API_MAY = new Set(["#base", "typebox", "#registry/api", "#config-server/ap
 /** What a core may import beside its own folder, its `../api.ts` and these. */
 const CORE_MAY = new Set([
   "#base",
+  "#base/formats",
   "#health/core",
   "typebox",
   "typebox/value",

@@ -1,14 +1,9 @@
-/**
- * Whether a value is what its format says, with line and column where not. YAML aliases are bounded, since a few bytes
- * of them can stand for gigabytes.
- */
+/** Whether a value is what its format says, with line and column where not. */
 import { type ParseError, parseTree } from "jsonc-parser";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { LineCounter, parseDocument } from "yaml";
+import { YAML_ALIASES_MAX } from "#base/formats";
 import type { Items, ReleaseProblem } from "../api.ts";
-
-/** Alias expansions in one YAML value: plenty for anchors of people, nothing for a bomb. */
-export const YAML_ALIASES_MAX = 100;
 
 /** All that is wrong with the syntax of a release, in order of key. */
 export function checkSyntax(items: Items): ReleaseProblem[] {
