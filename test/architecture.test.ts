@@ -123,8 +123,15 @@ interface Source {
   readonly runtime: readonly string[];
 }
 
-const aliases = (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { imports: Record<string, string> })
-  .imports;
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  imports: Record<string, string>;
+  exports: Record<string, string | { default: string }>;
+};
+const aliases = manifest.imports;
+/** What others import from the package, before it is built. */
+const faces = Object.values(manifest.exports).flatMap((face) =>
+  typeof face === "string" ? [] : [face.default.replace(/^\.\/dist\/(.*)\.js$/, "$1.ts")],
+);
 
 function load(patterns: readonly string[]): Source[] {
   return patterns
@@ -252,8 +259,8 @@ test("every file is reached from the program, and every public face is used", ()
       if (to !== undefined) walk(to);
     }
   };
-  // The demo's services and its identity provider are programs of their own.
-  for (const entry of ["cli/main.ts", "demo/service.ts", "demo/identity-provider.ts"]) walk(entry);
+  // The demo's services and its identity provider are programs of their own; what the package exports others import.
+  for (const entry of ["cli/main.ts", "demo/service.ts", "demo/identity-provider.ts", ...faces]) walk(entry);
   expect(sources.map(({ path }) => path).filter((path) => !reached.has(path))).toEqual([]);
   const others = load(["test/**/*.ts", "scripts/**/*.ts", "bench/**/*.ts"]);
   const used = new Set([...sources, ...others].flatMap(({ imports }) => imports));
