@@ -16,9 +16,9 @@ export type AnySchema = StandardSchemaV1<unknown, unknown>;
 
 export interface ReadOptions<Schema extends StandardSchemaV1 = AnySchema, Default = never> {
   /** What the value must be; its output is what is returned. Absent: the data as parsed, of type unknown. */
-  readonly schema?: Schema;
+  readonly schema?: Schema | undefined;
   /** Into the data: `"db.url"`, or its parts where a name holds a dot. Of properties it is the name of one. */
-  readonly path?: string | readonly string[];
+  readonly path?: string | readonly string[] | undefined;
   /** Returned as it is when nothing is released, or key or path is absent. Never for a value that is bad. */
   readonly default?: Default;
 }

@@ -18,7 +18,7 @@ export interface FollowOptions extends CallOptions {
    * `auto`: a change counts as applied once the next one is asked for, unless it was said to have failed. `manual`: only
    * by its own `applied` or `failed`.
    */
-  readonly acknowledge?: "auto" | "manual";
+  readonly acknowledge?: "auto" | "manual" | undefined;
 }
 
 export interface Change<Value> extends Delivery {

@@ -13,23 +13,23 @@ export interface ConnectOptions {
   /** `http://host:port` of the control API, or of several members; they are tried in turn. */
   readonly url: string | readonly string[];
   /** Bearer token; a function is asked at each call, so that a token may be renewed. */
-  readonly token?: string | (() => string | undefined);
+  readonly token?: string | (() => string | undefined) | undefined;
   /** The environment. @default "default" */
-  readonly namespace?: string;
+  readonly namespace?: string | undefined;
   readonly app: string;
   /** Its values stand over those of profile `default`. @default "default" */
-  readonly profile?: string;
+  readonly profile?: string | undefined;
   /** Name by which this process acknowledges; of letters, digits, `.`, `_` and `-`. @default host name and process id */
-  readonly instance?: string;
+  readonly instance?: string | undefined;
   /**
    * Where the last config is kept, with mode 0600, for a start while no server answers. Its folder must be there. Absent:
    * such a start fails.
    */
-  readonly lastKnownGoodFile?: string;
+  readonly lastKnownGoodFile?: string | undefined;
   /** Told once of each trouble that no call throws: a bad value in a watch, a server away or older, a file not written. */
-  readonly onProblem?: (problem: AppError) => void;
+  readonly onProblem?: ((problem: AppError) => void) | undefined;
   /** A log like pino's. @default warnings and errors, as JSON on standard error */
-  readonly log?: Log;
+  readonly log?: Log | undefined;
 }
 
 export interface Posthouse extends AsyncDisposable {

@@ -54,7 +54,7 @@ export * from "./transport.ts";
 export const CALL_TIMEOUT_MS = 10_000;
 
 export interface CallOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface InstanceName {

@@ -99,6 +99,25 @@ test("of two watches, one that has not taken a release over holds the word back,
   await Promise.all([waiting, alsoWaiting]);
 });
 
+test("a watch that is still at an older release holds the word on the newer one back", async () => {
+  await using one = await lab();
+  await one.release({ "a.json": '{"n":1}' });
+  const { config } = one.service().posthouse;
+  const slow = config.watch("a.json", { schema: N });
+  const quick = config.watch("a.json", { schema: N });
+  const other = one.service({ instance: "orders-2" }).posthouse.config.watch("a.json");
+  await Promise.all([next(slow), next(quick), next(other)]);
+  await one.release({ "a.json": '{"n":2}' });
+  await Promise.all([next(quick), next(other)]);
+  const waiting = [quick.next(), other.next()];
+  await acknowledged(one, { applied: 1, behind: 0 });
+  await next(slow);
+  waiting.push(slow.next());
+  await acknowledged(one, { applied: 2 });
+  await one.release({ "a.json": '{"n":3}' });
+  await Promise.all(waiting);
+});
+
 test("what is said while the server is away is said when it is back", async () => {
   await using one = await lab();
   await one.release({ "a.json": '{"n":1}' });

@@ -102,7 +102,8 @@ test("a watch ends with its signal, and all end with the client", async () => {
 
 test("whatever is released and however often the wire breaks, no watcher sees parts of two releases or an older one", async () => {
   await using one = await lab();
-  const step = fc.record({ keys: fc.integer({ min: 1, max: 5 }), cut: fc.boolean(), prod: fc.boolean() });
+  const flag = fc.boolean();
+  const step = fc.record({ keys: fc.integer({ min: 1, max: 5 }), cut: flag, prod: flag, seen: flag });
   let round = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async (steps) => {
@@ -123,7 +124,7 @@ test("whatever is released and however often the wire breaks, no watcher sees pa
         }
       })();
       let last = 0;
-      for (const [index, { keys, cut, prod }] of steps.entries()) {
+      for (const [index, { keys, cut, prod, seen: awaited }] of steps.entries()) {
         const stamp = createHash("sha256").update(`${app} ${index}`).digest("hex");
         const prefix = prod ? "prod" : "base";
         const items = Object.fromEntries(
@@ -132,6 +133,7 @@ test("whatever is released and however often the wire breaks, no watcher sees pa
         const name = { ...SET, app, profile: prod ? "prod" : "default" };
         ({ revision: last } = await one.control.client.config.publish(name, { items }));
         if (cut) one.wire.cut("once");
+        if (awaited) await eventually("it is seen", () => seen.at(-1)?.revision === last);
       }
       await eventually("the last is seen", () => seen.at(-1)?.revision === last);
       stop.abort();

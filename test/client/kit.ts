@@ -17,7 +17,7 @@ export const SILENT: Log = {
 
 /** A wire to a port that can be cut: what is open breaks, and what comes is refused. */
 export async function cuttableWire(target: string) {
-  const { hostname, port } = new URL(target);
+  let { hostname, port } = new URL(target);
   const open = new Set<Socket>();
   let cut = false;
   const server = createServer((socket) => {
@@ -47,6 +47,11 @@ export async function cuttableWire(target: string) {
       drop();
     },
     mend: () => void (cut = false),
+    /** From now on it leads elsewhere. */
+    lead(to: string) {
+      ({ hostname, port } = new URL(to));
+      drop();
+    },
     async [Symbol.asyncDispose]() {
       drop();
       await new Promise((resolve) => server.close(resolve));

@@ -1,5 +1,7 @@
 /** A service starts while no server answers, says how old its config is, and loses nothing to a server that knows less. */
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Client, fetchTransport } from "#client";
@@ -146,6 +148,49 @@ test("a server that lost its store takes nothing away, at a restart neither, and
   }
   await eventually("the server's", async () => (await config.get<never>("a.json", { path: "n" })) === 2);
   expect(config.state.state).toBe("live");
+});
+
+test.each(["empty", "older"])("a running service keeps what it knows when its server comes back %s", async (kind) => {
+  await using one = await lab();
+  await using other = await lab();
+  for (let n = 1; n < 10; n++) await one.release({ "a.json": '{"n":0}', at: String(n) });
+  const { revision } = await one.release({ "a.json": '{"n":1}' });
+  if (kind === "older") expect((await other.release({ "a.json": '{"n":7}' })).revision).toBeLessThan(revision);
+  // The token of one is none of the other, so each is asked with its own.
+  let token = one.control.token;
+  const { posthouse, problems } = one.service({ token: () => token });
+  const { config } = posthouse;
+  const watch = config.watch("a.json", { path: "n" });
+  expect((await next(watch)).value).toBe(1);
+  const waiting = next(watch);
+  token = other.control.token;
+  one.wire.lead(other.url);
+  await eventually("told", () => problems.some(({ code }) => code === "CLIENT_CONFIG_OLDER"));
+  expect(config.state).toMatchObject({ state: "stale", revision });
+  expect(await config.get("a.json", { path: "n" })).toBe(1);
+  for (let n = 8, passed = 0; passed <= revision; n++)
+    ({ revision: passed } = await other.release({ "a.json": '{"n":8}', at: String(n) }));
+  expect((await waiting).value).toBe(8);
+  expect(config.state.state).toBe("live");
+});
+
+test("a server that is not ready takes nothing away", async () => {
+  await using one = await lab();
+  await one.release({ "a.json": '{"n":1}' });
+  const notReady = createServer((_request, response) => {
+    response.writeHead(503, { "content-type": "application/problem+json" });
+    response.end('{"code":"HTTP_UNAVAILABLE","title":"Not ready","detail":"The config is still being read."}');
+  });
+  await new Promise<void>((resolve) => notReady.listen(0, "127.0.0.1", resolve));
+  await using _ = { [Symbol.asyncDispose]: async () => void notReady.close() };
+  const { posthouse, problems } = one.service();
+  expect(await posthouse.config.get("a.json")).toEqual({ n: 1 });
+  one.wire.lead(`http://127.0.0.1:${(notReady.address() as AddressInfo).port}`);
+  await eventually("told", () => problems.some(({ code }) => code === "HTTP_UNAVAILABLE"));
+  expect(await posthouse.config.get("a.json")).toEqual({ n: 1 });
+  expect(posthouse.config.state.state).toBe("stale");
+  one.wire.lead(one.url);
+  await eventually("live", () => posthouse.config.state.state === "live");
 });
 
 test("a full check finds what the watch lost, and asks for the whole only then", async () => {
