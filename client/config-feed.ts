@@ -45,11 +45,13 @@ export class ConfigFeed implements AsyncDisposable {
   #started = false;
   /** Also an empty one, of revision 0, once the server has said that nothing is released. */
   #known: EffectiveConfig | undefined;
-  /** Wall clock, since it outlives the process. */
+  /** When a server last said so. Wall clock, since it outlives the process. */
   #heardAtMs = 0;
+  /** The store's revision then. */
+  #revision = 0;
   #connected = false;
-  /** The server said something older than what is known. */
-  #behind = false;
+  /** What the server says instead, and is older. */
+  #held: EffectiveConfig | undefined;
   #problem: AppError | undefined;
   #loaded: Promise<void> | undefined;
 
@@ -110,12 +112,13 @@ export class ConfigFeed implements AsyncDisposable {
       if (!kept || this.#known) return;
       this.#known = kept.config;
       this.#heardAtMs = kept.heardAtMs;
+      this.#revision = kept.revision;
       this.#wake();
     })());
   }
 
   get #live(): boolean {
-    return this.#connected && !this.#behind && this.#known !== undefined;
+    return this.#connected && !this.#held && this.#known !== undefined;
   }
 
   #start(): void {
@@ -147,68 +150,82 @@ export class ConfigFeed implements AsyncDisposable {
       // Connected alone proves nothing about the config; the first whole state does.
       if (state === "disconnected") this.#cut(error);
     };
-    for await (const { event, data } of client.config.watch(name, { signal, onState })) {
+    for await (const { event, data, revision } of client.config.watch(name, { signal, onState })) {
       if (event === "reset") continue;
-      if (data) await this.#offer(data, true);
-      else if (this.#known) this.#confirm(true);
+      // What was held back may be taken once the store has come far enough.
+      const said = data ?? this.#held;
+      if (said) await this.#offer(said, revision, "streamed");
+      else if (this.#known) this.#confirm(revision, "streamed");
     }
   }
 
   async #check(signal: AbortSignal): Promise<void> {
-    const { client, name, file } = this.#options;
+    const { client, name } = this.#options;
     for (;;) {
       const spread = 1 + FULL_CHECK_JITTER * (2 * this.#host.random.float() - 1);
       await this.#host.clock.sleep(FULL_CHECK_MS * spread, signal).catch(() => {});
       if (signal.aborted) return;
       try {
-        const offered = await client.config.effectiveUnless(name, this.#known?.releaseKey ?? "", { signal });
-        if (offered) await this.#offer(offered, false);
-        else this.#confirm(false);
-        // So that after a restart it is known how old it is, though nothing changed.
-        if (this.#known && this.#known.revision > 0 && !this.#behind)
-          file?.save({ config: this.#known, heardAtMs: this.#host.clock.now() });
+        const other = await client.config.effectiveOtherThan(name, this.#known?.releaseKey ?? "", { signal });
+        // The answer does not say how far the store has come, but it has come as far as its last release.
+        if (other) await this.#offer(other, other.revision, "asked");
+        else if (!this.#held) this.#confirm(this.#revision, "asked");
       } catch (error) {
         if (signal.aborted) return;
-        if (ConfigErrors.SET_NOT_FOUND.is(error)) await this.#offer(emptyOf(name), false);
+        if (ConfigErrors.SET_NOT_FOUND.is(error)) await this.#offer(emptyOf(name), 0, "asked");
         else this.#host.log.debug({ ...name, err: error }, `full check of the config failed: ${messageOf(error)}`);
       }
+      // So that after a restart it is known how old it is, though nothing changed.
+      this.#save();
     }
   }
 
-  /** `streamed`: the watch said it, so it stands now and what follows will be heard. */
-  async #offer(offered: EffectiveConfig, streamed: boolean): Promise<void> {
+  async #offer(value: EffectiveConfig, revision: number, how: Heard): Promise<void> {
     // An empty server is one that lost its store as often as one that is new, so the file is asked as well.
-    if (!this.#known && offered.revision === 0) await this.#fallBack();
+    if (!this.#known && value.revision === 0) await this.#fallBack();
     const known = this.#known;
-    const same = known?.releaseKey === offered.releaseKey;
-    if (known && !same && isOlder(known, offered)) return this.#refuse(known, offered, streamed);
-    this.#behind = false;
-    if (!same) this.#known = offered;
-    else if (isOlder(offered, known)) this.#known = { ...known, revision: offered.revision };
-    this.#confirm(streamed);
-    if (!same && offered.revision > 0) this.#options.file?.save({ config: offered, heardAtMs: this.#heardAtMs });
+    const emptied = known && known.revision > 0 && value.revision === 0;
+    if (known && (emptied || isOlder({ value: known, revision: this.#revision }, { value, revision }))) {
+      // Another member than the watch's may have answered a check, and lag: only a watch says how its store goes on.
+      if (how === "streamed") this.#hold(known, value);
+      return;
+    }
+    const same = known?.releaseKey === value.releaseKey;
+    this.#held = undefined;
+    this.#known = same && known.revision > value.revision ? known : value;
+    this.#confirm(same ? Math.max(this.#revision, revision) : revision, how);
+    if (!same) this.#save();
   }
 
-  #confirm(streamed: boolean): void {
-    if (streamed) this.#connected = true;
-    if (this.#behind) return;
+  /** The server says what is known. */
+  #confirm(revision: number, how: Heard): void {
+    if (how === "streamed") this.#connected = true;
     this.#heardAtMs = this.#host.clock.now();
+    this.#revision = revision;
     if (this.#connected) this.#problem = undefined;
     this.#wake();
   }
 
-  #refuse(known: EffectiveConfig, offered: EffectiveConfig, streamed: boolean): void {
+  #hold(known: EffectiveConfig, older: EffectiveConfig): void {
     if (this.#live) this.#heardAtMs = this.#host.clock.now();
-    if (streamed) this.#connected = true;
-    this.#behind = true;
+    this.#connected = true;
+    this.#held = older;
     const { namespace, app, profile } = this.#options.name;
-    const theirs = offered.revision === 0 ? "has nothing released" : `stands at revision ${offered.revision}`;
+    const theirs = older.revision === 0 ? "has nothing released" : `has a release of revision ${older.revision}`;
     this.#say(
       ClientErrors.CONFIG_OLDER(
-        `The server ${theirs} for "${namespace}/${app}/${profile}", and revision ${known.revision} is known here. It is kept until the server has passed it; release it again, or restart this service to take the server's.`,
-        { extra: { known: known.revision, offered: offered.revision } },
+        `The server ${theirs} for "${namespace}/${app}/${profile}", and one of revision ${known.revision} is known here. It is kept until the server's store has passed it; release it anew, or restart this service to take the server's.`,
+        { extra: { known: known.revision, offered: older.revision } },
       ),
     );
+  }
+
+  /** Not an empty one: it says nothing that a start could use. */
+  #save(): void {
+    const config = this.#known;
+    if (!config || config.revision === 0) return;
+    if (this.#live) this.#heardAtMs = this.#host.clock.now();
+    this.#options.file?.save({ config, heardAtMs: this.#heardAtMs, revision: this.#revision });
   }
 
   #cut(error: unknown): void {
@@ -249,11 +266,13 @@ export class ConfigFeed implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#tasks[Symbol.asyncDispose]();
-    if (this.#live && this.#known && this.#known.revision > 0)
-      this.#options.file?.save({ config: this.#known, heardAtMs: this.#host.clock.now() });
+    this.#save();
     await this.#options.file?.[Symbol.asyncDispose]();
   }
 }
+
+/** By the watch: what follows will be heard, too. Or by a full check: it is so at this moment. */
+type Heard = "streamed" | "asked";
 
 /** Whether a server answered, and asking again changes nothing: a bad token, a name that is not valid. */
 function isRefusal(error: unknown): boolean {

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { Check as matches } from "typebox/value";
 import { createMetrics, messageOf, passThroughTracer, type AppError, type Host, type Log } from "#base";
 import { systemClock, systemLog, systemRandom } from "#base/system";
-import { Name, Subscriber } from "#config-server/api";
+import { SetName, Subscriber } from "#config-server/api";
 import { ConfigReader } from "./config.ts";
 import { ClientErrors } from "./errors.ts";
 import { Client } from "./mod.ts";
@@ -58,8 +58,9 @@ export function connect(options: ConnectOptions): Posthouse {
   checkUrls(urls);
   const name = { namespace, app, profile };
   const subscriber = instance ?? defaultInstance();
-  for (const [field, value] of Object.entries({ namespace, app, profile })) {
-    if (!matches(Name, value)) throw invalid(field, `${JSON.stringify(value)} is no name; a-z, 0-9 and -, at most 63`);
+  for (const [field, value] of Object.entries(name)) {
+    if (!matches(SetName.properties[field as keyof SetName], value))
+      throw invalid(field, `${JSON.stringify(value)} is no name; a-z, 0-9 and -, at most 63`);
   }
   if (!matches(Subscriber, subscriber))
     throw invalid(

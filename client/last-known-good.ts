@@ -10,12 +10,13 @@ import { Check as matches } from "typebox/value";
 import { canonicalJson, messageOf, randomId, type AppError, type Host } from "#base";
 import { replaceFile } from "#base/files";
 import { EffectiveConfig, type SetName } from "#config-server/api";
+import { FRAME_CHARS_MAX } from "#http/frames";
 import { ClientErrors } from "./errors.ts";
 
 /** Values may be secrets: for the owner alone. */
 const FILE_MODE = 0o600;
-/** Bytes that are read: two whole releases in JSON, with every character escaped, and room. */
-const FILE_BYTES_MAX = 32 * 1024 * 1024;
+/** Bytes that are read: what a frame may hold, in UTF-8, and room. */
+const FILE_BYTES_MAX = 4 * FRAME_CHARS_MAX;
 const TEMP_SUFFIX = ".posthouse-tmp";
 /** Milliseconds after which a temporary file is nobody's any more; a write takes a fraction of it. */
 const TEMP_ABANDONED_MS = 60_000;
@@ -24,13 +25,16 @@ const Content = Type.Object({
   format: Type.Literal(1),
   hash: Type.String({ description: "SHA-256 of the canonical config, in hex." }),
   heardAtMs: Type.Number({ description: "When the server last said that it is so." }),
+  revision: Type.Integer({ description: "The store's, when it did." }),
   config: EffectiveConfig,
 });
 
 export interface LastKnownGood {
   readonly config: EffectiveConfig;
-  /** Wall clock, milliseconds since 1970. */
+  /** When the server last said that it is so. Wall clock, milliseconds since 1970. */
   readonly heardAtMs: number;
+  /** The store's revision then. */
+  readonly revision: number;
 }
 
 export class LastKnownGoodFile implements AsyncDisposable {
@@ -67,10 +71,10 @@ export class LastKnownGoodFile implements AsyncDisposable {
       return undefined;
     }
     if (!content) return this.#setAside();
-    const { config, heardAtMs } = content;
+    const { config, heardAtMs, revision } = content;
     const { namespace, app, profile } = this.#name;
     if (config.namespace === namespace && config.app === app && config.profile === profile)
-      return { config, heardAtMs };
+      return { config, heardAtMs, revision };
     this.#tell(
       ClientErrors.LAST_KNOWN_GOOD_UNUSABLE(
         `${path} holds the config of "${config.namespace}/${config.app}/${config.profile}", not of "${namespace}/${app}/${profile}". Give each its own file.`,
@@ -91,9 +95,9 @@ export class LastKnownGoodFile implements AsyncDisposable {
   async #write(): Promise<void> {
     await this.#sweep();
     while (this.#next) {
-      const { config, heardAtMs } = this.#next;
+      const known = this.#next;
       this.#next = undefined;
-      const content: Static<typeof Content> = { format: 1, hash: hashOf(config), heardAtMs, config };
+      const content: Static<typeof Content> = { format: 1, hash: hashOf(known.config), ...known };
       const unique = `${randomId(this.#host.random, 8)}${TEMP_SUFFIX}`;
       try {
         await replaceFile(this.#path, JSON.stringify(content), FILE_MODE, unique);

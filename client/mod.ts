@@ -231,8 +231,8 @@ export class Client {
       this.#call<Release>("GET", `${setPath(name)}/releases/${version}`, undefined, options),
     effective: (name: SetName, options: CallOptions = {}) =>
       this.#call<EffectiveConfig>("GET", setPath(name), undefined, options),
-    /** The effective config, unless it still is the one of this releaseKey: then undefined. */
-    effectiveUnless: (name: SetName, releaseKey: string, options: CallOptions = {}) =>
+    /** The effective config when it is another one than `releaseKey` names; else undefined, and little was sent. */
+    effectiveOtherThan: (name: SetName, releaseKey: string, options: CallOptions = {}) =>
       this.#call<EffectiveConfig | undefined>("GET", setPath(name), undefined, options, {
         "if-none-match": `"${releaseKey}"`,
       }),

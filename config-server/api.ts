@@ -110,13 +110,24 @@ export const EffectiveConfig = Type.Object({
 });
 export type EffectiveConfig = Static<typeof EffectiveConfig>;
 
+/** A config, and the store's revision when a server said it. */
+export interface ConfigAt {
+  readonly value: Pick<EffectiveConfig, "releaseKey" | "revision">;
+  readonly revision: number;
+}
+
 /**
- * Whether a server offers an older state than what is known: one that lost its store, or was set back to a backup. Whoever
- * knows a newer one keeps it until the server's revision has passed. Versions do not tell: a gradual release that is taken
- * back goes to a lower one at a higher revision.
+ * Whether a server says something older than what is known: another content, last released at an earlier revision, by a store
+ * that has not come as far. Such a store was lost, set back to a backup, or is a member's that lags; whoever knows the newer
+ * keeps it until the store has passed it. Versions do not tell: who leaves a gradual release goes to a lower one, rightly so,
+ * but at a higher revision.
  */
-export function isOlder(known: Pick<EffectiveConfig, "revision">, offered: Pick<EffectiveConfig, "revision">): boolean {
-  return offered.revision < known.revision;
+export function isOlder(known: ConfigAt, said: ConfigAt): boolean {
+  return (
+    said.value.releaseKey !== known.value.releaseKey &&
+    said.revision < known.revision &&
+    said.value.revision < known.value.revision
+  );
 }
 
 export const ConfigErrors = defineErrors("CONFIG", {

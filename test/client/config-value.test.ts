@@ -1,4 +1,6 @@
 /** What `config.get` gives for each format, path, schema and default, from a real server; and which error otherwise. */
+import { once } from "node:events";
+import { createServer, type AddressInfo, type Socket } from "node:net";
 import { expect, expectTypeOf, test } from "vitest";
 import * as v from "valibot";
 import { z } from "zod";
@@ -102,6 +104,50 @@ test("a bad token is the server's own error, at once", async () => {
   await using one = await lab();
   const { config } = one.service({ token: "ph_wrong" }).posthouse;
   await expect(config.get("db.yaml")).rejects.toMatchObject({ status: 401 });
+});
+
+/** Accepts, and says nothing. */
+async function silentServer() {
+  const open = new Set<Socket>();
+  const server = createServer((socket) => void open.add(socket.on("error", () => {})));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      for (const socket of open) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+test("a call that waits for a server ends with its signal", async () => {
+  await using silent = await silentServer();
+  await using one = service(silent.url);
+  const signal = AbortSignal.timeout(50);
+  await expect(one.posthouse.config.get("db.yaml", { signal })).rejects.toMatchObject({ name: "TimeoutError" });
+});
+
+test("a server that accepts and says nothing is given up after three seconds", async () => {
+  await using silent = await silentServer();
+  await using one = service(silent.url);
+  await expect(one.posthouse.config.get("db.yaml")).rejects.toMatchObject({ code: "CLIENT_CONFIG_UNKNOWN" });
+});
+
+test("a listener of problems that throws changes nothing", async () => {
+  await using one = await lab();
+  await one.release({ "a.json": '"text"' });
+  let told = 0;
+  const onProblem = () => {
+    told++;
+    throw new Error("the listener's own");
+  };
+  const { config } = one.service({ onProblem }).posthouse;
+  const watch = config.watch("a.json", { schema: z.number() });
+  const waiting = watch.next();
+  await eventually("told", () => told === 1);
+  await one.release({ "a.json": "5" });
+  expect((await waiting).value).toMatchObject({ value: 5 });
 });
 
 test("an option that is not valid is named", () => {

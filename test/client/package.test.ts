@@ -3,7 +3,7 @@
  * JavaScript, compiled against by TypeScript, and run as the guide says.
  */
 import { execFile } from "node:child_process";
-import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -25,9 +25,13 @@ beforeAll(async () => {
     await symlink(join(projectRoot, "node_modules", name), join(modules, name));
   };
   await Promise.all([...RUNTIME, ...FOR_TYPES].map(link));
-  await run("npm", ["run", "--silent", "build"], { cwd: projectRoot });
+  // Built elsewhere than in the project, so that whoever builds there at the same time is not disturbed.
+  const source = join(project.path, "source");
+  await run(process.execPath, [join(projectRoot, "scripts/build.ts"), join(source, "dist")], { cwd: projectRoot });
+  for (const name of ["package.json", "README.md", "LICENSE"])
+    await copyFile(join(projectRoot, name), join(source, name));
   const flags = ["--ignore-scripts", "--json", "--offline", "--pack-destination", project.path];
-  const { stdout } = await run("npm", ["pack", ...flags], { cwd: projectRoot, maxBuffer: 64 * 1024 * 1024 });
+  const { stdout } = await run("npm", ["pack", ...flags], { cwd: source, maxBuffer: 64 * 1024 * 1024 });
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
   await mkdir(join(modules, "posthouse"));
   const unpack = ["-xzf", join(project.path, filename), "--strip-components", "1", "-C", join(modules, "posthouse")];
