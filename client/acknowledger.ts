@@ -9,7 +9,7 @@ import type { Client } from "./mod.ts";
 /** Characters of an error that the server takes. */
 const ERROR_CHARS_MAX = 1024;
 /** Milliseconds after which it is said again: the server forgets it after an hour. */
-const REPEAT_MS = 1_800_000;
+export const REPEAT_MS = 1_800_000;
 const RETRY = { baseMs: 200, capMs: 30_000 };
 /** Milliseconds that a process which stops waits to have its last word heard. */
 const FAREWELL_MS_MAX = 1_000;

@@ -1,7 +1,10 @@
 /** What a service says of its releases, as the server lists it: one word per subscriber, put together from its watches. */
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { eventually } from "#test/kit";
+import { Client, fetchTransport } from "#client";
+import { eventually, ManualClock, testHost } from "#test/kit";
+import { REPEAT_MS } from "../../client/acknowledger.ts";
+import { ConfigReader } from "../../client/config.ts";
 import { lab, next, SET, type Lab } from "./kit.ts";
 
 const N = z.object({ n: z.number() });
@@ -129,6 +132,37 @@ test("what is said while the server is away is said when it is back", async () =
   await eventually("stale", () => posthouse.config.state.state === "stale");
   one.wire.mend();
   await acknowledged(one, { applied: 1 });
+});
+
+test("what was said is said again before the server forgets it", async () => {
+  await using one = await lab();
+  await one.release({ "a.json": '{"n":1}' });
+  const host = testHost({ clock: new ManualClock() });
+  await using real = fetchTransport({ urls: [one.url] });
+  const saidAtMs: number[] = [];
+  const transport: typeof real = {
+    request: async (request) => {
+      const answer = await real.request(request);
+      if (request.method === "PUT" && answer.status === 204) saidAtMs.push(host.clock.now());
+      return answer;
+    },
+    [Symbol.asyncDispose]: async () => {},
+  };
+  const client = new Client(host, { transport, token: one.control.token });
+  const options = { client, name: SET, subscriber: "orders-1", lastKnownGoodFile: undefined, tell: () => {} };
+  await using config = new ConfigReader(host, options);
+  (await next(config.watch("a.json", { acknowledge: "manual" }))).applied();
+  await eventually(
+    "said again",
+    async () => {
+      await host.clock.advance(5_000);
+      return saidAtMs.length === 2;
+    },
+    20_000,
+  );
+  const [first = 0, second = 0] = saidAtMs;
+  expect(second - first).toBeGreaterThanOrEqual(REPEAT_MS);
+  expect(second - first).toBeLessThan(3_600_000);
 });
 
 test("the last word before closing is heard", async () => {
