@@ -143,7 +143,7 @@ export const PromoteRequest = Type.Object(
 );
 export type PromoteRequest = Static<typeof PromoteRequest>;
 
-const Subscriber = Type.String({
+export const Subscriber = Type.String({
   pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
   description: "Letters, digits, dot, underscore and dash; at most 128.",
 });

@@ -30,11 +30,20 @@ const MAY: Record<string, readonly string[]> = {
   settings: ["#base"],
   health: ["#base"],
   http: ["#base"],
-  client: ["#base", "#http/frames", "#registry/api", "#locks/api", "#config-server/api"],
+  client: [
+    "#base",
+    "#base/files",
+    "#base/formats",
+    "#base/system",
+    "#http/frames",
+    "#registry/api",
+    "#locks/api",
+    "#config-server/api",
+  ],
   access: ["#base", "#http", "#store"],
   registry: ["#base", "#store", "#health", "#health/core", "#http"],
   locks: ["#base", "#store", "#http"],
-  "config-server": ["#base", "#base/yaml", "#store", "#http"],
+  "config-server": ["#base", "#base/formats", "#base/yaml", "#store", "#http"],
   gateway: [
     "#base",
     "#base/files",
@@ -75,7 +84,7 @@ const MAY: Record<string, readonly string[]> = {
     "#dns",
   ],
   demo: ["#base", "#client", "#config-server/api", "#server"],
-  cli: ["#base", "#base/system", "#server", "#client", "#registry/api", "#settings", "#demo"],
+  cli: ["#base", "#base/formats", "#base/system", "#server", "#client", "#registry/api", "#settings", "#demo"],
 };
 
 /** Parts of a contract that is too long for one file; its `api.ts` exports them again. */
@@ -91,6 +100,7 @@ const API_MAY = new Set(["#base", "typebox", "#registry/api", "#config-server/ap
 /** What a core may import beside its own folder, its `../api.ts` and these. */
 const CORE_MAY = new Set([
   "#base",
+  "#base/formats",
   "#health/core",
   "typebox",
   "typebox/value",
@@ -113,8 +123,15 @@ interface Source {
   readonly runtime: readonly string[];
 }
 
-const aliases = (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { imports: Record<string, string> })
-  .imports;
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  imports: Record<string, string>;
+  exports: Record<string, string | { default: string }>;
+};
+const aliases = manifest.imports;
+/** What others import from the package, before it is built. */
+const faces = Object.values(manifest.exports).flatMap((face) =>
+  typeof face === "string" ? [] : [face.default.replace(/^\.\/dist\/(.*)\.js$/, "$1.ts")],
+);
 
 function load(patterns: readonly string[]): Source[] {
   return patterns
@@ -242,8 +259,8 @@ test("every file is reached from the program, and every public face is used", ()
       if (to !== undefined) walk(to);
     }
   };
-  // The demo's services and its identity provider are programs of their own.
-  for (const entry of ["cli/main.ts", "demo/service.ts", "demo/identity-provider.ts"]) walk(entry);
+  // The demo's services and its identity provider are programs of their own; what the package exports others import.
+  for (const entry of ["cli/main.ts", "demo/service.ts", "demo/identity-provider.ts", ...faces]) walk(entry);
   expect(sources.map(({ path }) => path).filter((path) => !reached.has(path))).toEqual([]);
   const others = load(["test/**/*.ts", "scripts/**/*.ts", "bench/**/*.ts"]);
   const used = new Set([...sources, ...others].flatMap(({ imports }) => imports));
