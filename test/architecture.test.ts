@@ -15,6 +15,7 @@ const FOLDERS = [
   "registry",
   "locks",
   "config-server",
+  "flags",
   "gateway",
   "agent",
   "dns",
@@ -30,14 +31,16 @@ const MAY: Record<string, readonly string[]> = {
   settings: ["#base"],
   health: ["#base"],
   http: ["#base"],
-  client: ["#base", "#http/frames", "#registry/api", "#locks/api", "#config-server/api"],
+  client: ["#base", "#base/system", "#http/frames", "#registry/api", "#locks/api", "#config-server/api", "#flags/core"],
   access: ["#base", "#http", "#store"],
   registry: ["#base", "#store", "#health", "#health/core", "#http"],
   locks: ["#base", "#store", "#http"],
   "config-server": ["#base", "#base/yaml", "#store", "#http"],
+  flags: ["#base", "#base/shape", "#base/yaml", "#config-server/api", "#http"],
   gateway: [
     "#base",
     "#base/files",
+    "#base/shape",
     "#base/yaml",
     "#health",
     "#health/core",
@@ -49,6 +52,7 @@ const MAY: Record<string, readonly string[]> = {
   ],
   agent: [
     "#base",
+    "#flags",
     "#health",
     "#health/core",
     "#http",
@@ -69,6 +73,7 @@ const MAY: Record<string, readonly string[]> = {
     "#registry",
     "#locks",
     "#config-server",
+    "#flags",
     "#gateway",
     "#gateway/release",
     "#agent",
@@ -91,6 +96,9 @@ const API_MAY = new Set(["#base", "typebox", "#registry/api", "#config-server/ap
 /** What a core may import beside its own folder, its `../api.ts` and these. */
 const CORE_MAY = new Set([
   "#base",
+  "#base/shape",
+  "#base/yaml",
+  "#config-server/api",
   "#health/core",
   "typebox",
   "typebox/value",
@@ -100,10 +108,12 @@ const CORE_MAY = new Set([
   "yaml",
   "smol-toml",
   "jsonc-parser",
+  "re2js",
+  "node:crypto",
   "node:assert",
 ]);
 const IMPURE =
-  /\b(Date\.now|Math\.random|setTimeout|setInterval|setImmediate|performance\.now)\b|\bprocess\.|\bfetch\(|\bconsole\./;
+  /\b(Date\.now|Math\.random|random(Bytes|Int|UUID)|setTimeout|setInterval|setImmediate|performance\.now)\b|\bprocess\.|\bfetch\(|\bconsole\./;
 
 interface Source {
   readonly path: string;
