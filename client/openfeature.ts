@@ -206,10 +206,10 @@ export class PosthouseProvider implements Provider {
     this.#refused = undefined;
     this.#known = { releaseKey, revision };
     // A set without flags says of each that it is not found, which is so.
-    this.#set = "set" in flags ? flags.set : new FlagSet(new Map(), { releaseKey });
+    this.#set = "set" in flags ? flags.set : new FlagSet().of({ releaseKey });
     const flagsChanged = this.#set.changedSince(before);
     if (before && flagsChanged.length > 0 && this.#standing !== undefined) {
-      this.events.emit("PROVIDER_CONFIGURATION_CHANGED", { flagsChanged, metadata: { ...this.#set.metadata } });
+      this.events.emit("PROVIDER_CONFIGURATION_CHANGED", { flagsChanged, metadata: { ...this.#set.release } });
     }
   }
 

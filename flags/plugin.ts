@@ -91,12 +91,12 @@ export function flagsPlugin(untyped: FastifyInstance, host: Host, source: FlagSo
       async (request, reply) => {
         const set = await setOf(nameOf(request), reply);
         const context = contextOf(request.body);
-        const etag = etagOf(set.metadata, context);
+        const etag = etagOf(set.release, context);
         void reply.header("etag", etag);
         if (matchesAny(request.headers["if-none-match"], etag)) return reply.code(304).send(null);
         const flags = set.evaluateAll(context);
         for (const one of flags) count(wasEvaluated(one) ? one.reason : one.errorCode);
-        return { flags, metadata: set.metadata };
+        return { flags, metadata: set.release };
       },
     );
   };
@@ -189,8 +189,8 @@ function refusalOf(error: unknown): Refusal {
 }
 
 /** Equal release and equal context, equal answers. */
-function etagOf(metadata: Metadata, context: EvaluationContext): string {
-  return `"${hash("sha256", canonicalJson([metadata, context])).slice(0, 32)}"`;
+function etagOf(release: Metadata, context: EvaluationContext): string {
+  return `"${hash("sha256", canonicalJson([release, context])).slice(0, 32)}"`;
 }
 
 function matchesAny(header: string | undefined, etag: string): boolean {

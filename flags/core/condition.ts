@@ -3,8 +3,10 @@
  * own members count, a value of another type than the operator's never holds, and no pattern backtracks.
  */
 import { RE2JS } from "re2js";
+import { messageOf } from "#base";
 import {
   MATCHED_CHARS_MAX,
+  PATTERNS_MAX,
   OPERATORS,
   type ConditionDefinition,
   type EvaluationContext,
@@ -13,12 +15,15 @@ import {
 import { parseRange, parseVersion } from "./semver.ts";
 
 export type Condition = (context: EvaluationContext) => boolean;
+export type Pattern = (text: string) => boolean;
 /** Hears what is wrong, and where: a JSON pointer into the document. */
 export type Report = (pointer: string, message: string) => void;
 
 export interface Scope {
   /** The segment's condition; reports at `pointer` when there is none, or when it stands on itself. */
   readonly segment: (name: string, pointer: string) => Condition;
+  /** The compiled pattern; reports at `pointer` when it is none, or one too many. */
+  readonly pattern: (text: string, pointer: string) => Pattern;
   readonly report: Report;
 }
 
@@ -53,7 +58,7 @@ export function compileCondition(definition: ConditionDefinition, pointer: strin
   }
   const attributeOf = attributeReader(attribute ?? "");
   const tests = asked.map((operator) =>
-    COMPILE[operator](definition[operator] as never, (message) => scope.report(`${pointer}/${operator}`, message)),
+    COMPILE[operator](definition[operator] as never, { scope, pointer: `${pointer}/${operator}` }),
   );
   return (context) => {
     const value = attributeOf(context);
@@ -81,11 +86,39 @@ function own(holder: unknown, name: string): unknown {
     : undefined;
 }
 
+/** Patterns, each compiled once however often it stands in the set. */
+export class Patterns {
+  readonly #report: Report;
+  readonly #compiled = new Map<string, Pattern>();
+
+  constructor(report: Report) {
+    this.#report = report;
+  }
+
+  compile(text: string, pointer: string): Pattern {
+    const known = this.#compiled.get(text);
+    if (known) return known;
+    if (this.#compiled.size === PATTERNS_MAX) {
+      this.#report(pointer, `More than ${PATTERNS_MAX} different patterns; ask by equals, in, startsWith or endsWith.`);
+      return () => false;
+    }
+    let matches: Pattern = () => false;
+    try {
+      const pattern = RE2JS.compile(text);
+      matches = (value) => pattern.test(value);
+    } catch (error) {
+      this.#report(pointer, `Not a pattern in RE2's syntax: ${messageOf(error)}.`);
+    }
+    this.#compiled.set(text, matches);
+    return matches;
+  }
+}
+
 type Holds = (value: unknown) => boolean;
 type Operand<Name extends Operator> = NonNullable<ConditionDefinition[Name]>;
 
 const COMPILE: {
-  readonly [Name in Operator]: (operand: Operand<Name>, problem: (message: string) => void) => Holds;
+  readonly [Name in Operator]: (operand: Operand<Name>, at: { scope: Scope; pointer: string }) => Holds;
 } = {
   equals: (operand) => (value) => value === operand,
   in: (operand) => {
@@ -96,23 +129,18 @@ const COMPILE: {
   endsWith: (operand) => (value) => typeof value === "string" && value.endsWith(operand),
   contains: (operand) => (value) =>
     Array.isArray(value) ? value.includes(operand) : typeof value === "string" && value.includes(String(operand)),
-  matches: (operand, problem) => {
-    try {
-      const pattern = RE2JS.compile(operand);
-      return (value) => typeof value === "string" && value.length <= MATCHED_CHARS_MAX && pattern.test(value);
-    } catch (error) {
-      problem(`Not a pattern in RE2's syntax: ${error instanceof Error ? error.message : String(error)}.`);
-      return never as Holds;
-    }
+  matches: (operand, { scope, pointer }) => {
+    const matches = scope.pattern(operand, pointer);
+    return (value) => typeof value === "string" && value.length <= MATCHED_CHARS_MAX && matches(value);
   },
   gt: (operand) => (value) => typeof value === "number" && value > operand,
   gte: (operand) => (value) => typeof value === "number" && value >= operand,
   lt: (operand) => (value) => typeof value === "number" && value < operand,
   lte: (operand) => (value) => typeof value === "number" && value <= operand,
-  semver: (operand, problem) => {
+  semver: (operand, { scope, pointer }) => {
     const range = parseRange(operand);
     if (typeof range !== "function") {
-      problem(range.problem);
+      scope.report(pointer, range.problem);
       return never as Holds;
     }
     return (value) => {

@@ -1,5 +1,5 @@
 /**
- * A set of flags, compiled once per release: a question then costs a few comparisons, and for a split one hash. Compiling
+ * A set of flags, compiled once: a question then costs a few comparisons, and for a split one hash. Compiling
  * says all that is wrong with the set, and where, before anyone lives by it.
  */
 import { canonicalJson } from "#base";
@@ -18,7 +18,7 @@ import {
   type Reason,
   type RuleDefinition,
 } from "../api.ts";
-import { attributeReader, compileCondition, type Condition, type Report, type Scope } from "./condition.ts";
+import { attributeReader, compileCondition, Patterns, type Condition, type Report, type Scope } from "./condition.ts";
 import { compileSplit, placeOf } from "./split.ts";
 
 /** Problems told at once. More help nobody. */
@@ -38,11 +38,16 @@ interface Flag {
 export class FlagSet {
   readonly #flags: ReadonlyMap<string, Flag>;
   /** Which release it is of; told with each answer. */
-  readonly metadata: Metadata;
+  readonly release: Metadata;
 
-  constructor(flags: ReadonlyMap<string, Flag>, metadata: Metadata) {
+  constructor(flags: ReadonlyMap<string, Flag> = new Map(), release: Metadata = {}) {
     this.#flags = flags;
-    this.metadata = metadata;
+    this.release = release;
+  }
+
+  /** The same flags, of another release. */
+  of(release: Metadata): FlagSet {
+    return new FlagSet(this.#flags, release);
   }
 
   /** Keys in the order in which they are written. */
@@ -53,12 +58,17 @@ export class FlagSet {
   evaluate(key: string, context: EvaluationContext): Evaluation {
     const flag = this.#flags.get(key);
     if (!flag) return { key, errorCode: "FLAG_NOT_FOUND", errorDetails: `No flag "${key}" is released.` };
-    return flag.evaluate(context);
+    return this.#told(flag.evaluate(context));
+  }
+
+  #told(evaluation: Evaluation): Evaluation {
+    if (!wasEvaluated(evaluation)) return evaluation;
+    return { ...evaluation, metadata: { ...evaluation.metadata, ...this.release } };
   }
 
   /** Every flag, in order. */
   evaluateAll(context: EvaluationContext): Evaluation[] {
-    return [...this.#flags.values()].map((flag) => flag.evaluate(context));
+    return [...this.#flags.values()].map((flag) => this.#told(flag.evaluate(context)));
   }
 
   /** Keys of the flags that came, went, or are defined otherwise than in another set. */
@@ -88,7 +98,7 @@ export type CompiledFlags =
   | { readonly problems: readonly ShapeProblem[] };
 
 /** `tree`: the parsed document. An empty one is a set without flags. */
-export function compileFlags(tree: unknown, metadata: Metadata = {}): CompiledFlags {
+export function compileFlags(tree: unknown): CompiledFlags {
   const value = tree ?? { flags: {} };
   if (depthOf(value) > DEPTH_MAX) {
     return { problems: [{ pointer: "", message: `Nested deeper than ${DEPTH_MAX} levels.` }] };
@@ -101,10 +111,10 @@ export function compileFlags(tree: unknown, metadata: Metadata = {}): CompiledFl
   segments.compileAll();
   const flags = new Map<string, Flag>();
   for (const [key, definition] of Object.entries(document.flags)) {
-    flags.set(key, compileFlag(key, definition, { segments, report, metadata }));
+    flags.set(key, compileFlag(key, definition, { segments, report }));
   }
   if (problems.length > 0) return { problems: problems.slice(0, PROBLEMS_MAX) };
-  return { set: new FlagSet(flags, metadata) };
+  return { set: new FlagSet(flags) };
 }
 
 /** Without recursion, since the depth is what is in doubt. */
@@ -120,11 +130,13 @@ function depthOf(tree: unknown): number {
 class Segments {
   readonly #definitions: NonNullable<FlagsDocument["segments"]>;
   readonly #report: Report;
+  readonly #patterns: Patterns;
   readonly #compiled = new Map<string, { condition: Condition; stands: Set<string> } | "open">();
 
   constructor(definitions: NonNullable<FlagsDocument["segments"]>, report: Report) {
     this.#definitions = definitions;
     this.#report = report;
+    this.#patterns = new Patterns(report);
   }
 
   compileAll(): void {
@@ -135,6 +147,7 @@ class Segments {
   scope(used: Set<string>): Scope {
     return {
       report: this.#report,
+      pattern: (text, pointer) => this.#patterns.compile(text, pointer),
       segment: (name, pointer) => {
         const { condition, stands } = this.#compile(name, pointer);
         for (const one of [name, ...stands]) used.add(one);
@@ -172,17 +185,16 @@ class Segments {
 interface Whole {
   readonly segments: Segments;
   readonly report: Report;
-  readonly metadata: Metadata;
 }
 
 /** What a rule says of a context; undefined when it does not hold. */
 type Rule = (context: EvaluationContext) => Evaluation | undefined;
 
-function compileFlag(key: string, definition: FlagDefinition, { segments, report, metadata }: Whole): Flag {
+function compileFlag(key: string, definition: FlagDefinition, { segments, report }: Whole): Flag {
   const pointer = `/flags/${pointerPart(key)}`;
   const { variants, defaultVariant, rules = [], state = "enabled", salt = key } = definition;
   reportTypes(variants, pointer, report);
-  const about: Metadata = { ...definition.metadata, ...metadata };
+  const about: Metadata = { ...definition.metadata };
   const answers = (reason: Reason, at: string, rule?: RuleDefinition) => {
     const metadata = rule?.name === undefined ? about : { ...about, rule: rule.name };
     return (variant: string): Evaluated => {

@@ -1,6 +1,6 @@
 /** What is wrong with a set of flags is said by line and column, before anyone lives by it. */
 import { expect, test } from "vitest";
-import { FLAGS_MAX } from "#flags/core";
+import { FLAGS_MAX, FlagSets, PATTERNS_MAX, wasEvaluated } from "#flags/core";
 import { flags, problems } from "./kit.ts";
 
 /** A boolean flag with one rule, whose condition begins in line 6, column 15. */
@@ -134,6 +134,28 @@ test("all that is wrong is said at once", () => {
   ]);
 });
 
+test("a set has so many different patterns, each as often as it likes", () => {
+  const set = (count: number) => {
+    const any = Array.from({ length: count }, (_, index) => ({
+      attribute: "a",
+      matches: `^${index % (PATTERNS_MAX + 1)}$`,
+    }));
+    const rules = [
+      { when: { any: any.slice(0, 100) }, variant: "on" },
+      { when: { any: any.slice(100) }, variant: "on" },
+    ];
+    return JSON.stringify({ flags: { f: { variants: { on: true }, defaultVariant: "on", rules } } });
+  };
+  expect(problems(set(PATTERNS_MAX + 1))).toEqual([
+    expect.stringMatching(/any\/0\/matches More than 100 different patterns/),
+  ]);
+  const same = Array.from({ length: 100 }, () => ({ attribute: "a", matches: "^x" }));
+  const rules = Array.from({ length: 5 }, () => ({ when: { any: same }, variant: "on" }));
+  expect(flags(JSON.stringify({ flags: { f: { variants: { on: true }, defaultVariant: "on", rules } } })).keys).toEqual(
+    ["f"],
+  );
+});
+
 test("depth, aliases and sizes have limits, and a text of brackets does not end the process", () => {
   expect(problems("[".repeat(100_000))[0]).toBeDefined();
   expect(problems(`flags: ${"[".repeat(40)}${"]".repeat(40)}`)).toEqual(["1:1  Nested deeper than 32 levels."]);
@@ -146,6 +168,30 @@ test("depth, aliases and sizes have limits, and a text of brackets does not end 
   ]);
   expect(problems(JSON.stringify({ flags: Object.fromEntries(many) }))).toEqual([
     expect.stringMatching(/\/flags Must not have more than 1000/),
+  ]);
+});
+
+test("one text is compiled once, whichever profiles stand on it, and each answer names its own release", () => {
+  const sets = new FlagSets();
+  const value = "flags: { f: { variants: { a: { x: 1 } }, defaultVariant: a } }";
+  const of = (profile: string, version: number) => {
+    const flags = sets.of({
+      namespace: "default",
+      app: "orders",
+      profile,
+      revision: 1,
+      releaseKey: `${profile}-${version}`,
+      items: { "flags.yaml": { format: "yaml", value, origin: { profile: "default", version } } },
+    });
+    if (!("set" in flags)) throw new Error("no set");
+    return flags.set.evaluate("f", {});
+  };
+  const [first, second] = [of("a", 1), of("b", 2)];
+  if (!wasEvaluated(first) || !wasEvaluated(second)) throw new Error("no value");
+  expect(second.value).toBe(first.value);
+  expect([first.metadata, second.metadata]).toEqual([
+    { profile: "default", version: 1, releaseKey: "a-1" },
+    { profile: "default", version: 2, releaseKey: "b-2" },
   ]);
 });
 

@@ -3,9 +3,9 @@ import { readFlags, wasEvaluated, type EvaluationContext, type FlagSet } from "#
 
 /** The set of a text. @throws Error with what is wrong with it */
 export function flags(text: string): FlagSet {
-  const read = readFlags(text, { profile: "default", version: 1, releaseKey: "k" });
+  const read = readFlags(text);
   if (read.problems) throw new Error(JSON.stringify(read.problems));
-  return read.set;
+  return read.set.of({ profile: "default", version: 1, releaseKey: "k" });
 }
 
 /** The set's one flag `f`, a boolean whose one rule has this condition, given as JSON. */
