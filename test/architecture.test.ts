@@ -113,7 +113,7 @@ const CORE_MAY = new Set([
   "node:assert",
 ]);
 const IMPURE =
-  /\b(Date\.now|Math\.random|random(Bytes|Int|UUID)|setTimeout|setInterval|setImmediate|performance\.now)\b|\bprocess\.|\bfetch\(|\bconsole\./;
+  /\b(Date\.now|Math\.random|random(Bytes|Int|UUID)|set(Timeout|Interval|Immediate)|performance\.now)\b|\bprocess\.|\bfetch\(|\bconsole\./;
 
 interface Source {
   readonly path: string;
