@@ -6,12 +6,13 @@
 import { hash } from "node:crypto";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyError, FastifyInstance, FastifyReply } from "fastify";
-import { Type } from "typebox";
+import { Type, type TProperties } from "typebox";
 import { AppError, canonicalJson, type CounterChild, type Host } from "#base";
-import { Name, type EffectiveConfig, type SetName } from "#config-server/api";
+import { Name, SetName, type EffectiveConfig } from "#config-server/api";
 import { HttpErrors, toAppError, type Action } from "#http";
 import {
   BulkEvaluation,
+  DEPTH_MAX,
   Evaluated,
   EvaluationRefused,
   EvaluationRequest,
@@ -19,10 +20,8 @@ import {
   type ErrorCode,
   type EvaluationContext,
 } from "./api.ts";
-import { FlagSets, wasEvaluated, type FlagSet, type Metadata } from "./core/mod.ts";
+import { depthOf, FlagSets, wasEvaluated, type FlagSet, type Metadata } from "./core/mod.ts";
 
-/** Prefix of the base URL that names a set. */
-const BY_PATH = "/v1/flags/:namespace/:app/:profile";
 const DEFAULT_NAMESPACE = "default";
 const DEFAULT_PROFILE = "default";
 
@@ -44,9 +43,8 @@ export function flagsPlugin(untyped: FastifyInstance, host: Host, source: FlagSo
     throw new Refusal("PARSE_ERROR", flags.problem);
   };
 
-  const routes = (untypedScope: FastifyInstance, prefix: string, nameOf: typeof byHeaders | typeof byPath) => {
+  const routes = (untypedScope: FastifyInstance, { prefix, params, headers, nameOf }: Naming) => {
     const scope = untypedScope.withTypeProvider<TypeBoxTypeProvider>();
-    const byName = prefix === "" ? { headers: SetHeaders } : { params: SetParams };
     const common = { config: { action: source.action }, bodyLimit: EVALUATION_BYTES_MAX };
     const refused = { 400: EvaluationRefused, 404: EvaluationRefused };
 
@@ -57,8 +55,8 @@ export function flagsPlugin(untyped: FastifyInstance, host: Host, source: FlagSo
         schema: {
           tags: ["flags"],
           summary: "Evaluate one flag (OFREP)",
-          ...byName,
-          params: Type.Object({ ...(prefix === "" ? {} : SetParams.properties), key: Type.String({ maxLength: 128 }) }),
+          params: Type.Object({ ...params, key: Type.String({ maxLength: 128 }) }),
+          headers: Type.Object(headers),
           body: EvaluationRequest,
           response: { 200: Evaluated, ...refused },
         },
@@ -79,11 +77,8 @@ export function flagsPlugin(untyped: FastifyInstance, host: Host, source: FlagSo
         schema: {
           tags: ["flags"],
           summary: "Evaluate every flag for one context (OFREP); with If-None-Match 304 when no answer is another",
-          ...byName,
-          headers: Type.Object({
-            ...(prefix === "" ? SetHeaders.properties : {}),
-            "if-none-match": Type.Optional(Type.String({ maxLength: 1024 })),
-          }),
+          params: Type.Object(params),
+          headers: Type.Object({ ...headers, "if-none-match": Type.Optional(Type.String({ maxLength: 1024 })) }),
           body: EvaluationRequest,
           response: { 200: BulkEvaluation, 304: Type.Null(), ...refused },
         },
@@ -113,39 +108,55 @@ export function flagsPlugin(untyped: FastifyInstance, host: Host, source: FlagSo
       count(errorCode);
       return reply.code(status).send({ ...(key === undefined ? {} : { key }), errorCode, errorDetails: message });
     });
-    routes(scope, "", byHeaders);
-    routes(scope, BY_PATH, byPath);
+    routes(scope, BY_HEADERS);
+    routes(scope, BY_PATH);
   });
 }
 
-const SetParams = Type.Object({ namespace: Name, app: Name, profile: Name });
-const SetHeaders = Type.Object({
-  "x-posthouse-namespace": Type.Optional(Name),
-  "x-posthouse-app": Type.Optional(Name),
-  "x-posthouse-profile": Type.Optional(Name),
-});
-
-function byPath({ params }: { params: unknown }): SetName {
-  const { namespace, app, profile } = params as SetName;
-  return { namespace, app, profile };
+/** How a request names its set. */
+interface Naming {
+  readonly prefix: string;
+  readonly params: TProperties;
+  readonly headers: TProperties;
+  readonly nameOf: (request: { readonly params: unknown; readonly headers: unknown }) => SetName;
 }
 
-function byHeaders({ headers }: { headers: Readonly<Record<string, unknown>> }): SetName {
-  const {
-    "x-posthouse-namespace": namespace = DEFAULT_NAMESPACE,
-    "x-posthouse-app": app,
-    "x-posthouse-profile": profile = DEFAULT_PROFILE,
-  } = headers as Record<string, string | undefined>;
-  if (app === undefined) {
+const BY_PATH: Naming = {
+  prefix: "/v1/flags/:namespace/:app/:profile",
+  params: SetName.properties,
+  headers: {},
+  nameOf({ params }) {
+    const { namespace, app, profile } = params as SetName;
+    return { namespace, app, profile };
+  },
+};
+
+const BY_HEADERS: Naming = {
+  prefix: "",
+  params: {},
+  headers: {
+    "x-posthouse-namespace": Type.Optional(Name),
+    "x-posthouse-app": Type.Optional(Name),
+    "x-posthouse-profile": Type.Optional(Name),
+  },
+  nameOf({ headers }) {
+    const {
+      "x-posthouse-namespace": namespace = DEFAULT_NAMESPACE,
+      "x-posthouse-app": app,
+      "x-posthouse-profile": profile = DEFAULT_PROFILE,
+    } = headers as Record<string, string | undefined>;
+    if (app !== undefined) return { namespace, app, profile };
     throw new Refusal(
       "GENERAL",
       "Whose flags? Send the header x-posthouse-app, or ask below /v1/flags/NAMESPACE/APP/PROFILE.",
     );
-  }
-  return { namespace, app, profile };
-}
+  },
+};
 
 function contextOf({ context = {} }: { context?: EvaluationContext }): EvaluationContext {
+  if (depthOf(context) > DEPTH_MAX) {
+    throw new Refusal("INVALID_CONTEXT", `The context is nested deeper than ${DEPTH_MAX} levels.`);
+  }
   return context;
 }
 

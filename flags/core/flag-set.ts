@@ -117,8 +117,8 @@ export function compileFlags(tree: unknown): CompiledFlags {
   return { set: new FlagSet(flags) };
 }
 
-/** Without recursion, since the depth is what is in doubt. */
-function depthOf(tree: unknown): number {
+/** Levels of a tree, or one more than DEPTH_MAX. Without recursion, since the depth is what is in doubt. */
+export function depthOf(tree: unknown): number {
   let depth = 0;
   for (let level = [tree]; level.length > 0 && depth <= DEPTH_MAX; depth++) {
     level = level.flatMap((value) => (typeof value === "object" && value !== null ? Object.values(value) : []));

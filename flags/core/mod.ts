@@ -7,7 +7,7 @@ import { FLAGS_KEYS } from "../api.ts";
 import { compileFlags, type FlagSet } from "./flag-set.ts";
 
 export * from "../api.ts";
-export { FlagSet, typeOfValue, wasEvaluated, type Metadata } from "./flag-set.ts";
+export { depthOf, FlagSet, typeOfValue, wasEvaluated, type Metadata } from "./flag-set.ts";
 
 /** Aliases followed in one document: a few lines of YAML can name a billion nodes. */
 const ALIASES_MAX = 100;

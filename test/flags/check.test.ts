@@ -1,6 +1,7 @@
 /** What is wrong with a set of flags is said by line and column, before anyone lives by it. */
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { FLAGS_MAX, FlagSets, PATTERNS_MAX, wasEvaluated } from "#flags/core";
+import { FLAGS_MAX, FlagSets, PATTERNS_MAX, readFlags, wasEvaluated } from "#flags/core";
 import { flags, problems } from "./kit.ts";
 
 /** A boolean flag with one rule, whose condition begins in line 6, column 15. */
@@ -193,6 +194,48 @@ test("one text is compiled once, whichever profiles stand on it, and each answer
     { profile: "default", version: 1, releaseKey: "a-1" },
     { profile: "default", version: 2, releaseKey: "b-2" },
   ]);
+});
+
+const names = fc.constantFrom(
+  "flags",
+  "segments",
+  "f",
+  "variants",
+  "defaultVariant",
+  "rules",
+  "when",
+  "split",
+  "not",
+  "__proto__",
+);
+const { tree } = fc.letrec((tie) => ({
+  tree: fc.oneof(
+    { maxDepth: 4 },
+    fc.jsonValue({ maxDepth: 2 }),
+    fc.array(tie("tree"), { maxLength: 3 }),
+    fc.dictionary(names, tie("tree"), { maxKeys: 4 }),
+  ),
+}));
+
+test("whatever is read is flags or problems, and whatever is asked is answered: nothing throws", () => {
+  const set = flags(`
+flags:
+  f:
+    variants: { on: 1, off: 2 }
+    defaultVariant: off
+    rules:
+      - { when: { any: [{ attribute: a.b, matches: "^x" }, { attribute: a, semver: ^1.0.0 }, { attribute: f, contains: x }] }, variant: on }
+      - { split: { on: 50, off: 50 }, by: variants.f }
+`);
+  fc.assert(
+    fc.property(tree, (value) => {
+      const read = readFlags(JSON.stringify(value));
+      expect(read.problems === undefined || read.problems.length > 0).toBe(true);
+      const evaluation = set.evaluate("f", { a: value, f: value, variants: value });
+      expect(wasEvaluated(evaluation) || evaluation.errorCode === "INVALID_CONTEXT").toBe(true);
+    }),
+    { numRuns: 200 },
+  );
 });
 
 test("JSON is YAML, an empty text is a set without flags, and YAML's on and off are names", () => {
