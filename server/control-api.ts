@@ -13,7 +13,8 @@ import {
   proposalsPlugin,
   type ReleaseCheck,
 } from "#config-server";
-import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
+import { flagsPlugin } from "#flags";
+import { createHttpServer, HttpErrors, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
 import { Drains, Members, Prober, Reaper, Registry, registryPlugin } from "#registry";
 import type { Store } from "#store";
@@ -144,6 +145,13 @@ async function routes(
   registryPlugin(app, registry, drains);
   configPlugin(app, config, acknowledgements);
   proposalsPlugin(app, config, proposals);
+  flagsPlugin(app, host, {
+    action: "config:read",
+    effective: (name) => {
+      if (config.revision === 0) throw HttpErrors.UNAVAILABLE("The config is still being read; try again shortly.");
+      return config.effective(name);
+    },
+  });
   locksPlugin(app, locks);
   accessPlugin(app, access);
   app.addHook("preClose", async () => {

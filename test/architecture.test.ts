@@ -15,6 +15,7 @@ const FOLDERS = [
   "registry",
   "locks",
   "config-server",
+  "flags",
   "gateway",
   "agent",
   "dns",
@@ -39,14 +40,17 @@ const MAY: Record<string, readonly string[]> = {
     "#registry/api",
     "#locks/api",
     "#config-server/api",
+    "#flags/core",
   ],
   access: ["#base", "#http", "#store"],
   registry: ["#base", "#store", "#health", "#health/core", "#http"],
   locks: ["#base", "#store", "#http"],
   "config-server": ["#base", "#base/formats", "#base/yaml", "#store", "#http"],
+  flags: ["#base", "#base/shape", "#base/yaml", "#config-server/api", "#http"],
   gateway: [
     "#base",
     "#base/files",
+    "#base/shape",
     "#base/yaml",
     "#health",
     "#health/core",
@@ -58,6 +62,7 @@ const MAY: Record<string, readonly string[]> = {
   ],
   agent: [
     "#base",
+    "#flags",
     "#health",
     "#health/core",
     "#http",
@@ -78,6 +83,7 @@ const MAY: Record<string, readonly string[]> = {
     "#registry",
     "#locks",
     "#config-server",
+    "#flags",
     "#gateway",
     "#gateway/release",
     "#agent",
@@ -101,6 +107,9 @@ const API_MAY = new Set(["#base", "typebox", "#registry/api", "#config-server/ap
 const CORE_MAY = new Set([
   "#base",
   "#base/formats",
+  "#base/shape",
+  "#base/yaml",
+  "#config-server/api",
   "#health/core",
   "typebox",
   "typebox/value",
@@ -110,10 +119,12 @@ const CORE_MAY = new Set([
   "yaml",
   "smol-toml",
   "jsonc-parser",
+  "re2js",
+  "node:crypto",
   "node:assert",
 ]);
 const IMPURE =
-  /\b(Date\.now|Math\.random|setTimeout|setInterval|setImmediate|performance\.now)\b|\bprocess\.|\bfetch\(|\bconsole\./;
+  /\b(Date\.now|Math\.random|random(Bytes|Int|UUID)|set(Timeout|Interval|Immediate)|performance\.now)\b|\bprocess\.|\bfetch\(|\bconsole\./;
 
 interface Source {
   readonly path: string;
