@@ -8,9 +8,11 @@
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
 import { Format, Items, type SetName } from "./items.ts";
+import { Provenance } from "./transfer-api.ts";
 
 export * from "./changes.ts";
 export * from "./items.ts";
+export * from "./transfer-api.ts";
 
 /** Bytes of one release as stored: one value of the store. */
 export const RELEASE_BYTES_MAX = 1024 * 1024;
@@ -68,6 +70,7 @@ export const ReleaseSummary = Type.Object({
   approvedBy: Type.Optional(Type.Array(Type.String(), { description: "Who approved that." })),
   promotedFrom: Type.Optional(Type.String({ description: "NAMESPACE/APP/PROFILE@VERSION whose content this is." })),
   emergency: Type.Optional(Type.Literal(true, { description: "Published past a required review." })),
+  source: Type.Optional(Provenance),
 });
 export type ReleaseSummary = Static<typeof ReleaseSummary>;
 
@@ -129,6 +132,18 @@ export const ConfigErrors = defineErrors("CONFIG", {
   VALUE_INVALID: { status: 422, title: "Value not valid" },
   SCHEMA_TIMEOUT: { status: 422, title: "Schema takes too long" },
   RELEASE_TOO_LARGE: { status: 413, title: "Release too large" },
+  ZIP_INVALID: { status: 400, title: "Zip not usable" },
+  ZIP_TOO_LARGE: { status: 413, title: "Zip too large" },
+  EXPORT_TOO_LARGE: { status: 413, title: "Export too large" },
+  IMPORT_INVALID: { status: 422, title: "Import not valid" },
+  IMPORT_INCOMPLETE: { status: 409, title: "Import ended half-way" },
+  IMPORT_BUSY: { status: 503, title: "Too many imports at once" },
+  SET_OWNED: { status: 409, title: "Set follows a source" },
+  SOURCE_NOT_FOUND: { status: 404, title: "Source not found" },
+  SOURCE_DETACHED: { status: 409, title: "Source is detached" },
+  SOURCE_UNREADABLE: { status: 422, title: "Source not readable" },
+  SOURCE_UNSTABLE: { status: 409, title: "Source is being written" },
+  SOURCE_INVALID: { status: 422, title: "Source not valid" },
 });
 
 /** A semantic check of one app's releases, handed in by whoever will read them. Returns what is wrong, and where. */

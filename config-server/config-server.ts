@@ -11,6 +11,7 @@ import {
   type EffectiveConfig,
   type Item,
   type Items,
+  type Provenance,
   type Published,
   type Publish,
   type Release,
@@ -25,7 +26,17 @@ import {
 import { requireReview, rulesOf } from "./core/change.ts";
 import { own } from "./core/diff.ts";
 import { checkSyntax } from "./core/format.ts";
-import { LIVE_PREFIX, liveKey, parseLiveKey, releaseKey, releasesPrefix, rulesKey, setId } from "./core/keys.ts";
+import {
+  LIVE_PREFIX,
+  liveKey,
+  ownerKey,
+  parseLiveKey,
+  releaseKey,
+  releasesPrefix,
+  rulesKey,
+  setId,
+} from "./core/keys.ts";
+import { requireOwner } from "./core/owner.ts";
 import { contentText, publishRelease, type LiveRecord, type ReleaseWrite } from "./core/release.ts";
 import { SCHEMA_SUFFIX, type SchemaTask } from "./schema.ts";
 import { checkSchemas } from "./schema-check.ts";
@@ -54,6 +65,7 @@ export interface ReleaseChange {
   readonly proposal?: string | undefined;
   readonly approvedBy?: readonly string[] | undefined;
   readonly emergency?: boolean | undefined;
+  readonly source?: Provenance | undefined;
   /** Written in the same revision; guarded by what is read for it. */
   readonly also?: {
     readonly reads: readonly KeyOrPrefix[];
@@ -270,16 +282,19 @@ export class ConfigServer {
   /**
    * One release, with what must be written with it in the same revision. The rules of the environment are read with the
    * rest, so a review that becomes required meanwhile is required.
-   * @throws CONFIG_VALUE_INVALID, CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE, CONFIG_REVIEW_REQUIRED
+   * @throws CONFIG_VALUE_INVALID, CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE, CONFIG_REVIEW_REQUIRED,
+   *   CONFIG_SET_OWNED
    */
   async release(name: SetName, change: ReleaseChange): Promise<Published> {
     try {
       await this.check(name, change.items);
       const hash = sha256(contentText(change.items));
       const rules = rulesKey(name.namespace);
-      const reads = [{ key: liveKey(name) }, { key: rules }, ...(change.also?.reads ?? [])];
+      const owner = ownerKey(name);
+      const reads = [{ key: liveKey(name) }, { key: rules }, { key: owner }, ...(change.also?.reads ?? [])];
       const { result, revision } = await commit(this.#store, reads, (known) => {
         const { approvedBy = [], emergency = false, reason } = change;
+        requireOwner(known.get(owner), name, change);
         requireReview(rulesOf(known.get(rules)), { namespace: name.namespace, approvedBy, emergency, reason });
         const nowMs = this.#host.clock.now();
         const plan = publishRelease(known.get(liveKey(name)), { name, ...change, nowMs }, hash);

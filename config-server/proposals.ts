@@ -225,6 +225,17 @@ export class Proposals {
     return { published };
   }
 
+  /** A proposal of changes that were not drafted, such as those of an import. Checked as its release will be. */
+  async proposeChanges(
+    name: SetName,
+    given: Pick<Proposal, "changes" | "baseVersion" | "reason">,
+    author: string,
+  ): Promise<Proposal> {
+    const proposal = this.#begin(name, { author, ...given });
+    await this.#open(name, proposal, []);
+    return proposal;
+  }
+
   /** @throws CONFIG_RELEASE_NOT_FOUND */
   async diff(
     from: { readonly name: SetName; readonly state: SetState },

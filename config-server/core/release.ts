@@ -3,7 +3,7 @@
  * live pointer in one transaction; a rollback is a new release with old content. Pure: the hash is handed in.
  */
 import { canonicalJson, decodeJson, encodeJson } from "#base";
-import { ConfigErrors, RELEASE_BYTES_MAX, type Items, type Release, type SetName } from "../api.ts";
+import { ConfigErrors, RELEASE_BYTES_MAX, type Items, type Provenance, type Release, type SetName } from "../api.ts";
 import { liveKey, releaseKey, setId } from "./keys.ts";
 
 /** What the live pointer says. */
@@ -29,6 +29,7 @@ export interface PublishCommand {
   readonly proposal?: string | undefined;
   readonly approvedBy?: readonly string[] | undefined;
   readonly emergency?: boolean | undefined;
+  readonly source?: Provenance | undefined;
 }
 
 export type ReleaseWrite = { readonly type: "put"; readonly key: string; readonly value: Uint8Array };
@@ -46,7 +47,7 @@ export function contentText(items: Items): string {
 /** @throws CONFIG_VERSION_CONFLICT (`extra.version` is the live one), CONFIG_RELEASE_TOO_LARGE */
 export function publishRelease(live: KnownEntry | undefined, command: PublishCommand, hash: string): ReleasePlan {
   const { name, items, author, reason, nowMs, expectedVersion } = command;
-  const { rollbackOf, promotedFrom, proposal, approvedBy = [], emergency = false } = command;
+  const { rollbackOf, promotedFrom, proposal, approvedBy = [], emergency = false, source } = command;
   const current = live ? decodeJson<LiveRecord>(live.value).version : 0;
   if (expectedVersion !== undefined && expectedVersion !== current) {
     throw ConfigErrors.VERSION_CONFLICT(
@@ -67,6 +68,7 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
     ...(proposal === undefined ? {} : { proposal }),
     ...(approvedBy.length === 0 ? {} : { approvedBy: [...approvedBy] }),
     ...(emergency ? { emergency } : {}),
+    ...(source ? { source } : {}),
     items,
   };
   const value = encodeJson(release);
