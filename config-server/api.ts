@@ -95,6 +95,7 @@ export const SetSummary = Type.Object({
 });
 export type SetSummary = Static<typeof SetSummary>;
 export const SetList = Type.Object({ revision: Type.Integer(), sets: Type.Array(SetSummary) });
+export type SetList = Static<typeof SetList>;
 
 export const EffectiveItem = Type.Object({
   format: Format,
