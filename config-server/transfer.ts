@@ -97,7 +97,7 @@ export class Transfer {
     refuse(tree.problems);
     if (tree.sets.length === 0) {
       throw ConfigErrors.IMPORT_INVALID(
-        "The zip has no file of a set. A file is NAMESPACE/APP/PROFILE/KEY, or APP/PROFILE/KEY with a namespace given, or KEY with namespace, app and profile given.",
+        "The zip has no file of a set. A file is NAMESPACE/APP/PROFILE/KEY, or APP/PROFILE/KEY with a namespace given, or KEY with all three.",
       );
     }
     const { plans, problems } = await this.planner.plan(tree.sets, { emergency, reason: reason ?? "import" }, { keep });

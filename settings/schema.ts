@@ -77,7 +77,7 @@ export const Settings = Type.Object(
       default: [],
       maxItems: 64,
       description:
-        "Git branches and folders that config is mirrored from: a list in the settings file, JSON elsewhere; see docs/guides/config-transfer.md.",
+        "Git branches and folders that config is mirrored from (docs/guides/config-transfer.md): a list in the file, JSON elsewhere.",
     }),
     controlUrls: Type.Array(Type.String({ pattern: "^https?://" }), {
       default: ["http://127.0.0.1:8500"],

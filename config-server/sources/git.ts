@@ -16,7 +16,13 @@ export const GIT_FILE_BYTES_MAX = 256 * 1024 * 1024;
 const ANCESTORS_MAX = 2_000;
 const LINK_MODE = "120000";
 
-type Walk = { readonly files: TreeFile[]; readonly problems: FileProblem[] };
+/** What a walk found so far, and what may stop it. */
+interface Walk {
+  readonly files: TreeFile[];
+  readonly problems: FileProblem[];
+  readonly budget: Budget;
+  readonly signal: AbortSignal;
+}
 
 export class GitReader implements SourceReader {
   readonly #settings: SourceSettings;
@@ -29,7 +35,7 @@ export class GitReader implements SourceReader {
     return this.#tip(await this.#gitdir());
   }
 
-  async read(): Promise<Snapshot> {
+  async read(signal: AbortSignal): Promise<Snapshot> {
     const gitdir = await this.#gitdir();
     const oid = await this.#tip(gitdir);
     // Packs that were opened are kept for one reading only: they are replaced, and large.
@@ -38,12 +44,13 @@ export class GitReader implements SourceReader {
     try {
       const { commit } = await readCommit({ ...at, oid });
       const budget = new Budget(this.#settings.name);
-      const found: Walk = { files: [], problems: [] };
+      const found: Pick<Walk, "files" | "problems"> = { files: [], problems: [] };
       const root = await this.#root(at, oid);
-      await this.#walk(at, { oid: root, path: "", depth: 0 }, budget, found);
+      await this.#walk(at, { oid: root, path: "", depth: 0 }, { budget, signal, ...found });
       const { name, email } = commit.author;
       return { commit: oid, author: `${name} <${email}>`, message: commit.message.trim(), ...found };
     } catch (error) {
+      signal.throwIfAborted();
       if (error instanceof AppError) throw error;
       throw unreadable(this.#settings, `commit ${oid} cannot be read: ${guard.refusal() ?? messageOf(error)}`, error);
     }
@@ -72,27 +79,21 @@ export class GitReader implements SourceReader {
     }
   }
 
-  async #walk(
-    at: At,
-    { oid, path, depth }: { oid: string; path: string; depth: number },
-    budget: Budget,
-    { files, problems }: Walk,
-  ): Promise<void> {
+  async #walk(at: At, { oid, path, depth }: { oid: string; path: string; depth: number }, walk: Walk): Promise<void> {
+    const { files, problems, budget, signal } = walk;
     const { tree } = await readTree({ ...at, oid });
     for (const entry of tree) {
       const file = path === "" ? entry.path : `${path}/${entry.path}`;
       if (isBeside(entry.path)) continue;
+      signal.throwIfAborted();
       budget.file();
       if (entry.type === "commit") {
-        problems.push({
-          file,
-          message: "is a submodule; its files are not in this repository. Make it a source of its own",
-        });
+        const message = "is a submodule; its files are not in this repository. Make it a source of its own";
+        problems.push({ file, message });
       } else if (entry.mode === LINK_MODE) {
         problems.push({ file, message: "is a symbolic link; give the file itself" });
       } else if (entry.type === "tree") {
-        if (depth < DEPTH_MAX)
-          await this.#walk(at, { oid: entry.oid, path: file, depth: depth + 1 }, budget, { files, problems });
+        if (depth < DEPTH_MAX) await this.#walk(at, { oid: entry.oid, path: file, depth: depth + 1 }, walk);
       } else {
         const { blob } = await readBlob({ ...at, oid: entry.oid });
         const wrong = budget.bytes(blob.length);

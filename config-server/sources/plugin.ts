@@ -2,7 +2,7 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { principalOf, whileConnected } from "#http";
+import { principalOf } from "#http";
 import { Name, SourceList, SourceStatus, SourceSync } from "../api.ts";
 import type { Sources } from "./sources.ts";
 
@@ -32,7 +32,7 @@ export function sourcesPlugin(untyped: FastifyInstance, sources: Sources): void 
         response: { 200: SourceSync },
       },
     },
-    (request, reply) => sources.sync(request.params.source, whileConnected(reply)),
+    (request) => sources.sync(request.params.source),
   );
 
   app.post(

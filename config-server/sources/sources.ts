@@ -53,6 +53,8 @@ export class Sources {
   readonly #mirrors = new Map<string, Mirror>();
   readonly #rounds;
   readonly #healthy;
+  /** Ends with the process, and not with whoever asked for a look. */
+  #stop = new AbortController().signal;
 
   constructor(host: Host, store: Store, config: ConfigServer, planner: Planner, { sources, member }: SourcesOptions) {
     this.#host = host;
@@ -78,6 +80,7 @@ export class Sources {
 
   /** Mirrors until the signal aborts. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
+    this.#stop = signal;
     await Promise.all([...this.#mirrors.values()].map((mirror) => this.#follow(mirror, signal)));
   }
 
@@ -95,7 +98,7 @@ export class Sources {
    * @throws CONFIG_SOURCE_NOT_FOUND, CONFIG_SOURCE_DETACHED, CONFIG_SOURCE_UNREADABLE, CONFIG_SOURCE_UNSTABLE,
    *   CONFIG_SOURCE_INVALID (`extra.problems`)
    */
-  async sync(name: string, signal: AbortSignal): Promise<SourceSync> {
+  async sync(name: string): Promise<SourceSync> {
     const mirror = this.#mirrors.get(name);
     if (!mirror) {
       const known = (await this.#book.all()).has(name);
@@ -106,7 +109,7 @@ export class Sources {
       );
     }
     requireAttached(await this.#book.read(name), name);
-    return this.#round(mirror, { force: true, signal });
+    return this.#round(mirror, { force: true });
   }
 
   /** Its sets are anybody's from then on, and it is not mirrored until it is attached. @throws CONFIG_SOURCE_NOT_FOUND */
@@ -142,7 +145,7 @@ export class Sources {
       let pauseMs = intervalSeconds * 1000;
       try {
         if (this.#member.lease === undefined) pauseMs = Math.min(pauseMs, JOIN_MS);
-        else if (await this.#book.mirrors(name, this.#member)) await this.#round(mirror, { force: false, signal });
+        else if (await this.#book.mirrors(name, this.#member)) await this.#round(mirror, { force: false });
       } catch (error) {
         if (signal.aborted) return;
         // Told where people look: in the status, the metric and, once, the log. The next look is soon enough.
@@ -153,13 +156,13 @@ export class Sources {
   }
 
   /** One look, after the one that runs. */
-  #round(mirror: Mirror, how: { force: boolean; signal: AbortSignal }): Promise<SourceSync> {
+  #round(mirror: Mirror, how: { force: boolean }): Promise<SourceSync> {
     const round = mirror.last.then(() => this.#look(mirror, how));
     mirror.last = round.catch(() => {});
     return round;
   }
 
-  async #look(mirror: Mirror, { force, signal }: { force: boolean; signal: AbortSignal }): Promise<SourceSync> {
+  async #look(mirror: Mirror, { force }: { force: boolean }): Promise<SourceSync> {
     const { name } = mirror.settings;
     let commit: string | undefined;
     try {
@@ -172,7 +175,7 @@ export class Sources {
       if (!force && done !== undefined && (glance === done || glance === mirror.glance)) {
         return this.#ended(name, { commit: done, sets: [] });
       }
-      const snapshot = await reader.read(signal);
+      const snapshot = await reader.read(this.#stop);
       commit = snapshot.commit;
       if (force || commit !== done) {
         const rewritten = !(await reader.standsOn(commit, record.released?.commit ?? commit));
@@ -199,6 +202,7 @@ export class Sources {
   }
 
   async #failed(name: string, commit: string | undefined, error: unknown): Promise<void> {
+    if (this.#stop.aborted) return;
     this.#rounds.labels(name, "failed").inc();
     this.#healthy.labels(name).set(0);
     // A round that was cut by a detachment is no fault of the source.
@@ -264,6 +268,7 @@ export class Sources {
     refuse(name, snapshot.commit, problems);
     const done: ImportedSet[] = [];
     for (const plan of plans) {
+      this.#stop.throwIfAborted();
       if (plan.isChanged) done.push(await this.#releaseOne(plan, source, reason));
       else {
         if (owners.get(setId(plan.name))?.source !== name) await this.#book.claim(name, plan.name);
