@@ -7,6 +7,7 @@ import { unzipSync, zipSync } from "fflate";
 import { messageOf } from "#base";
 import {
   ConfigErrors,
+  fileBytesMax,
   MANIFEST_NAME,
   TRANSFER_BYTES_MAX,
   TRANSFER_FILE_BYTES_MAX,
@@ -59,7 +60,7 @@ async function collect(
       const { size } = await lstat(join(root, path));
       found.bytes += size;
       const tooMany = Object.keys(found.files).length >= TRANSFER_FILES_MAX;
-      if (size > TRANSFER_FILE_BYTES_MAX || found.bytes > TRANSFER_BYTES_MAX || tooMany) {
+      if (size > fileBytesMax(path) || found.bytes > TRANSFER_BYTES_MAX || tooMany) {
         throw ConfigErrors.ZIP_TOO_LARGE(
           `${join(root, path)} is too much: a file has at most ${TRANSFER_FILE_BYTES_MAX} bytes, an import ${TRANSFER_FILES_MAX} files and ${TRANSFER_BYTES_MAX} bytes. Import by namespace, or by app.`,
         );

@@ -10,6 +10,8 @@ import { Format, Key, Name, VALUE_CHARS_MAX } from "./items.ts";
 export const TRANSFER_FILES_MAX = 20_000;
 /** Bytes of one file: the longest value, in the widest characters. */
 export const TRANSFER_FILE_BYTES_MAX = VALUE_CHARS_MAX * 3;
+/** Bytes of a manifest: as many sets and keys as there may be files, with reasons of a line. */
+export const MANIFEST_BYTES_MAX = 8 * 1024 * 1024;
 /** Bytes of all files together, once inflated: all of an import is held in memory until it is checked. */
 export const TRANSFER_BYTES_MAX = 64 * 1024 * 1024;
 /** Bytes of a zip as uploaded: all of the above, barely compressed. */
@@ -26,6 +28,11 @@ export const TRANSFER_PROBLEMS_MAX = 200;
 /** What an export says of itself, in a file of this name at its root. No key begins like this, so none is mistaken for it. */
 export const MANIFEST_NAME = "_manifest.json";
 export const MANIFEST_FORMAT = "posthouse-config/1";
+
+/** How large a file may be, by its path. */
+export function fileBytesMax(path: string): number {
+  return path === MANIFEST_NAME ? MANIFEST_BYTES_MAX : TRANSFER_FILE_BYTES_MAX;
+}
 
 export const Manifest = Type.Object({
   format: Type.Literal(MANIFEST_FORMAT),

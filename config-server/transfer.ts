@@ -3,11 +3,12 @@
  * invalid; then each changed set is one release, against the version that it was planned on. There is no transaction over
  * all sets: when one fails half-way, those before it stand, and importing again does the rest.
  */
-import { AppError, decodeJson, type Host } from "#base";
+import { AppError, canonicalJson, decodeJson, type Host } from "#base";
 import type { Store } from "#store";
 import {
   ConfigErrors,
   DRAFTS_MAX,
+  MANIFEST_BYTES_MAX,
   MANIFEST_FORMAT,
   MANIFEST_NAME,
   TRANSFER_BYTES_MAX,
@@ -97,7 +98,7 @@ export class Transfer {
     refuse(tree.problems);
     if (tree.sets.length === 0) {
       throw ConfigErrors.IMPORT_INVALID(
-        "The zip has no file of a set. A file is NAMESPACE/APP/PROFILE/KEY, or APP/PROFILE/KEY with a namespace given, or KEY with all three.",
+        "The zip has no file of a set. One is NAMESPACE/APP/PROFILE/KEY, or APP/PROFILE/KEY with a namespace, or KEY with all three.",
       );
     }
     const { plans, problems } = await this.planner.plan(tree.sets, { emergency, reason: reason ?? "import" }, { keep });
@@ -145,8 +146,13 @@ export class Transfer {
   ): Promise<ImportedSet> {
     const { name, items, fromVersion } = plan;
     if (!emergency && (await this.#proposals.rules(name.namespace)).review === "required") {
-      const given = { changes: changesOf(plan), baseVersion: fromVersion, reason };
-      const { id } = await this.#proposals.proposeChanges(name, given, author);
+      const changes = changesOf(plan);
+      // An import that is repeated while its proposals wait for a review proposes nothing twice.
+      const same = (await this.#proposals.proposals(name)).find(
+        (open) => open.state === "open" && canonicalJson(open.changes) === canonicalJson(changes),
+      );
+      const given = { changes, baseVersion: fromVersion, reason };
+      const { id } = same ?? (await this.#proposals.proposeChanges(name, given, author));
       return { ...reported(plan, "proposed"), proposal: id };
     }
     const change = { items, reason, expectedVersion: fromVersion, author };
@@ -182,18 +188,16 @@ export class Transfer {
       const items = Object.entries(release.items);
       files += items.length;
       for (const [, { value }] of items) bytes += Buffer.byteLength(value);
-      if (files > TRANSFER_FILES_MAX || bytes > TRANSFER_BYTES_MAX) {
-        throw ConfigErrors.EXPORT_TOO_LARGE(
-          `The export is more than ${TRANSFER_FILES_MAX} files or ${TRANSFER_BYTES_MAX} bytes, the most that an import takes. Export by namespace, or by app.`,
-        );
-      }
+      requireTakeable(files, bytes);
       sets.push(described(release));
     }
     const manifest: Manifest = { format: MANIFEST_FORMAT, sets };
     const encoder = new TextEncoder();
+    const said = encoder.encode(`${JSON.stringify(manifest, null, 1)}\n`);
+    requireTakeable(files, bytes + said.length, said.length);
     const read = (at: Pinned) => this.#config.read(at.name, at.version);
     async function* contents(): AsyncGenerator<TreeFile> {
-      yield { path: MANIFEST_NAME, bytes: encoder.encode(`${JSON.stringify(manifest, null, 2)}\n`) };
+      yield { path: MANIFEST_NAME, bytes: said };
       for (const at of pinned) {
         const { items } = await read(at);
         for (const key of Object.keys(items).sort()) {
@@ -220,6 +224,14 @@ export class Transfer {
     const counts = Object.fromEntries(Object.entries(outcomes).map(([outcome, sets]) => [outcome, sets.length]));
     this.#host.log.info({ mode: report.mode, author, ...counts }, "config imported");
   }
+}
+
+/** What goes out must go in again. @throws CONFIG_EXPORT_TOO_LARGE */
+function requireTakeable(files: number, bytes: number, manifestBytes = 0): void {
+  if (files <= TRANSFER_FILES_MAX && bytes <= TRANSFER_BYTES_MAX && manifestBytes <= MANIFEST_BYTES_MAX) return;
+  throw ConfigErrors.EXPORT_TOO_LARGE(
+    `The export is more than ${TRANSFER_FILES_MAX} files or ${TRANSFER_BYTES_MAX} bytes, the most that an import takes. Export by namespace, or by app.`,
+  );
 }
 
 function described({ items, ...release }: Release): Manifest["sets"][number] {

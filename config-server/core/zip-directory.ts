@@ -3,13 +3,7 @@
  * inside, no links, no entry inside another. Pure; reads the central directory, which is what counts.
  * @see PKWARE APPNOTE.TXT 4.3, and Fifield, "A better zip bomb" (overlapping entries)
  */
-import {
-  ConfigErrors,
-  TRANSFER_BYTES_MAX,
-  TRANSFER_FILE_BYTES_MAX,
-  TRANSFER_FILES_MAX,
-  ZIP_RATIO_MAX,
-} from "../api.ts";
+import { ConfigErrors, fileBytesMax, TRANSFER_BYTES_MAX, TRANSFER_FILES_MAX, ZIP_RATIO_MAX } from "../api.ts";
 
 export interface ZipEntry {
   readonly name: string;
@@ -96,9 +90,7 @@ function entryAt(view: DataView, zip: Uint8Array, at: number, name: string): Zip
   if ((flags & ENCRYPTED) !== 0) throw invalid(name, "it is encrypted");
   if (method !== 0 && method !== 8)
     throw invalid(name, `it is compressed by method ${method}; only deflate is understood`);
-  if (size > TRANSFER_FILE_BYTES_MAX) {
-    throw tooLarge(name, `it is ${size} bytes; at most ${TRANSFER_FILE_BYTES_MAX}`);
-  }
+  if (size > fileBytesMax(name)) throw tooLarge(name, `it is ${size} bytes; at most ${fileBytesMax(name)}`);
   if (method === 0 && size !== compressed) throw invalid(name, "its two sizes differ though it is not compressed");
   if (local + LOCAL.bytes > zip.length || view.getUint32(local, true) !== LOCAL.signature) {
     throw invalid(name, "it is not where the directory says");

@@ -8,7 +8,7 @@ import { constants } from "node:fs";
 import { open, readdir, realpath, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { AppError, messageOf, type Clock } from "#base";
-import { ConfigErrors, TRANSFER_FILE_BYTES_MAX, type FileProblem } from "../api.ts";
+import { ConfigErrors, fileBytesMax, type FileProblem } from "../api.ts";
 import { isBeside, type TreeFile } from "../core/tree.ts";
 import { Budget, DEPTH_MAX, unreadable, type Snapshot, type SourceReader, type SourceSettings } from "./snapshot.ts";
 
@@ -64,14 +64,14 @@ export class FolderReader implements SourceReader {
     const hash = createHash("sha256");
     for (const { path, real } of listed) {
       budget.file();
-      const bytes = await readBounded(real).catch((error: unknown) => {
+      const bytes = await readBounded(real, fileBytesMax(path)).catch((error: unknown) => {
         if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
         throw unreadable(this.#settings, `"${path}" cannot be read: ${messageOf(error)}`, error);
       });
       if (bytes === undefined) return undefined;
-      const wrong = budget.bytes(bytes.length);
+      const wrong = budget.bytes(path, bytes.length);
       if (wrong === undefined) files.push({ path, bytes });
-      else problems.push({ file: path, message: `is larger than ${TRANSFER_FILE_BYTES_MAX} bytes` });
+      else problems.push({ file: path, message: wrong });
       hash.update(`${path}\0${bytes.length}\0`).update(bytes);
     }
     return { commit: hash.digest("hex"), files, problems };
@@ -135,11 +135,11 @@ function marksOf({ files, problems }: Listing): string {
 }
 
 /** One byte more than may be, at the most; never through a link that was put there since, and never waiting for a pipe. */
-async function readBounded(path: string): Promise<Uint8Array> {
+async function readBounded(path: string, bytesMax: number): Promise<Uint8Array> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const { size } = await file.stat();
-    const bytes = Buffer.alloc(Math.min(size, TRANSFER_FILE_BYTES_MAX) + 1);
+    const bytes = Buffer.alloc(Math.min(size, bytesMax) + 1);
     let length = 0;
     while (length < bytes.length) {
       const { bytesRead } = await file.read(bytes, length, bytes.length - length);

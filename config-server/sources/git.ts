@@ -96,7 +96,7 @@ export class GitReader implements SourceReader {
         if (depth < DEPTH_MAX) await this.#walk(at, { oid: entry.oid, path: file, depth: depth + 1 }, walk);
       } else {
         const { blob } = await readBlob({ ...at, oid: entry.oid });
-        const wrong = budget.bytes(blob.length);
+        const wrong = budget.bytes(file, blob.length);
         if (wrong === undefined) files.push({ path: file, bytes: blob });
         else problems.push({ file, message: wrong });
       }

@@ -1,11 +1,5 @@
 /** What a source holds at one moment, whatever kind it is, and the limits that all kinds keep. */
-import {
-  ConfigErrors,
-  TRANSFER_BYTES_MAX,
-  TRANSFER_FILE_BYTES_MAX,
-  TRANSFER_FILES_MAX,
-  type FileProblem,
-} from "../api.ts";
+import { ConfigErrors, fileBytesMax, TRANSFER_BYTES_MAX, TRANSFER_FILES_MAX, type FileProblem } from "../api.ts";
 import type { TreeFile } from "../core/tree.ts";
 
 export interface SourceSettings {
@@ -66,8 +60,8 @@ export class Budget {
   }
 
   /** What is wrong with a file of this size. @throws CONFIG_SOURCE_INVALID when all together are too much */
-  bytes(size: number): string | undefined {
-    if (size > TRANSFER_FILE_BYTES_MAX) return `is ${size} bytes; at most ${TRANSFER_FILE_BYTES_MAX}`;
+  bytes(path: string, size: number): string | undefined {
+    if (size > fileBytesMax(path)) return `is more than ${fileBytesMax(path)} bytes`;
     this.#bytes += size;
     if (this.#bytes > TRANSFER_BYTES_MAX) throw this.#refused(`holds more than ${TRANSFER_BYTES_MAX} bytes`);
     return undefined;

@@ -1,16 +1,27 @@
 /** Config in and out as zips, over a real store: what comes out goes in again, and what is wrong is refused as a whole. */
+import { randomBytes } from "node:crypto";
 import { unzipSync, zipSync } from "fflate";
 import { expect, test } from "vitest";
 import { collect, releaseTexts, zipOf } from "./transfer-kit.ts";
 import { openMemoryStore, type Store, type TxnRequest } from "#store";
 import { testHost, type TestControl, withControl } from "#test/kit";
-import { DRAFTS_MAX, type ImportQuery } from "#config-server/api";
+import {
+  DRAFTS_MAX,
+  IMPORTS_AT_ONCE_MAX,
+  MANIFEST_FORMAT,
+  MANIFEST_NAME,
+  TRANSFER_FILE_BYTES_MAX,
+  type ImportQuery,
+} from "#config-server/api";
 
 const ORDERS = { namespace: "default", app: "orders", profile: "default" };
 const PROD = { ...ORDERS, profile: "prod" };
 
 const load = (control: TestControl, files: Record<string, string>, query: ImportQuery = {}) =>
   control.client.config.importZip(zipOf(files), { mode: "release", ...query });
+
+/** Text that does not shrink much, so that what is around it is no bomb. */
+const randomText = (length: number) => randomBytes(length).toString("base64");
 
 const valuesOf = async (control: TestControl, set: typeof ORDERS, version: number) => {
   const { items } = await control.client.config.release(set, version);
@@ -215,6 +226,11 @@ test("where a review is required an import proposes, and an emergency that says 
   ]);
   const path = `/v1/config/prod/orders/default/proposals/${String(sets[0]?.proposal)}`;
   expect((await control.call("GET", path)).json).toMatchObject({ state: "open", reason: "moved", author: "operator" });
+  const again = await load(control, files, { reason: "moved" });
+  expect(again.sets[0], "nothing is proposed twice").toMatchObject({
+    outcome: "proposed",
+    proposal: sets[0]?.proposal,
+  });
   await expect(load(control, files, { emergency: true })).rejects.toMatchObject({ code: "CONFIG_EMERGENCY_REASON" });
   const done = await load(control, files, { emergency: true, reason: "the site is down" });
   expect(done.sets.map(({ outcome }) => outcome)).toEqual(["released", "unchanged"]);
@@ -309,6 +325,33 @@ test("a set that somebody released between plan and release is not overwritten",
     { app: "a", outcome: "unchanged" },
     { app: "z", outcome: "released", version: 3 },
   ]);
+});
+
+test("a manifest may be longer than a value", async () => {
+  await using control = await withControl();
+  const set = { ...ORDERS, version: 1, hash: "", author: "ann", reason: "r".repeat(1000), createdAt: "", keys: {} };
+  const sets = Array.from({ length: 2_000 }, (_, i) => ({ ...set, app: `app-${i}` }));
+  const manifest = JSON.stringify({ format: MANIFEST_FORMAT, sets: [...sets, { ...set, reason: "said there" }] });
+  expect(manifest.length).toBeGreaterThan(TRANSFER_FILE_BYTES_MAX);
+  await load(control, { [MANIFEST_NAME]: manifest, "default/orders/default/a.txt": randomText(50_000) });
+  expect(await control.client.config.release(ORDERS, 1)).toMatchObject({ reason: "said there" });
+  const broken = { [MANIFEST_NAME]: '{"format":"posthouse-config/2"}', "default/orders/default/a.txt": "x" };
+  await expect(load(control, broken)).rejects.toMatchObject({
+    code: "CONFIG_IMPORT_INVALID",
+    extra: { problems: [{ file: MANIFEST_NAME }] },
+  });
+});
+
+test("a member reads only so many imports at a time, and is free again afterwards", async () => {
+  await using control = await withControl();
+  const results = await Promise.allSettled(
+    Array.from({ length: 6 }, () => load(control, { "default/a/default/a.txt": "one" }, { mode: "dry-run" })),
+  );
+  const codes = results.flatMap((result) =>
+    result.status === "rejected" ? [(result.reason as { code: string }).code] : [],
+  );
+  expect(codes).toEqual(Array.from({ length: 6 - IMPORTS_AT_ONCE_MAX }, () => "CONFIG_IMPORT_BUSY"));
+  expect((await load(control, { "default/a/default/a.txt": "one" })).sets).toMatchObject([{ outcome: "released" }]);
 });
 
 test("a thousand sets go in and out", async () => {
