@@ -58,6 +58,8 @@ export function isBeside(path: string): boolean {
   return path.split("/").some((part) => part.startsWith(".")) || path.startsWith("__MACOSX/");
 }
 
+const NO_SET = { app: undefined, profile: undefined };
+
 export function readTree(files: readonly TreeFile[], mapping: Mapping): Tree {
   const problems: FileProblem[] = [];
   const manifest = readManifest(files, problems);
@@ -65,9 +67,14 @@ export function readTree(files: readonly TreeFile[], mapping: Mapping): Tree {
   const ignored: string[] = [];
   const namespaces = new Set<string>();
   const only = manifest?.sets.length === 1 ? manifest.sets[0] : undefined;
-  const root = { app: mapping.app ?? only?.app, profile: mapping.profile ?? only?.profile };
-  for (const { path, bytes } of files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
-    if (isBeside(path) || path === MANIFEST_NAME) continue;
+  const ours = files.filter(({ path }) => !isBeside(path) && path !== MANIFEST_NAME);
+  // Beside folders with sets, a file at the root is a README, and not a key of the one set that a manifest names.
+  const flat = ours.every(({ path }) => !path.includes("/"));
+  const root = flat ? { app: mapping.app ?? only?.app, profile: mapping.profile ?? only?.profile } : NO_SET;
+  if (!flat && (mapping.app !== undefined || mapping.profile !== undefined)) {
+    problems.push({ file: "", message: "app and profile are of files without folders, and there are folders" });
+  }
+  for (const { path, bytes } of ours.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
     const parts = path.split("/");
     const key = parts.pop() ?? "";
     const place = placeOf(parts, mapping, { namespace: only?.namespace, ...root });

@@ -156,7 +156,7 @@ test("links, submodules, pointers of LFS and large files are refused by name", a
   await using control = await mirroring(repo.path);
   const { extra } = (await sync(control).catch((error: unknown) => error)) as { extra: { problems: object[] } };
   expect(extra.problems).toMatchObject([
-    { file: "orders/default/large.txt", message: expect.stringContaining("at most") as string },
+    { file: "orders/default/large.txt", message: expect.stringContaining("more than") as string },
     { file: "orders/default/link.txt", message: expect.stringContaining("symbolic link") as string },
     { file: "vendored", message: expect.stringContaining("submodule") as string },
     { file: "orders/default/lfs.bin", message: expect.stringContaining("LFS") as string },
@@ -456,6 +456,38 @@ test("a folder that is being written is not read half, and is when it rests", as
   expect((await live(control)).version).toBe(1);
   await writeFile(join(folder.path, "orders/default/bad.yaml"), "a: [");
   await expect(sync(control)).rejects.toMatchObject({ code: "CONFIG_SOURCE_INVALID" });
+});
+
+test("a source that was taken out of the settings owns its sets until it is detached", async () => {
+  await using folder = await tempFolder();
+  const repo = await repository(folder.path);
+  await repo.commit({ [FILE]: "one" });
+  const host = testHost();
+  await using store = openMemoryStore(host);
+  {
+    await using control = await withControl({ host, store, configSources: [source(folder.path)] });
+    await sync(control);
+  }
+  await using without = await withControl({ host: testHost({ seed: 2 }), store });
+  await expect(releaseTexts(without, ORDERS, { "a.txt": "x" })).rejects.toMatchObject({ code: "CONFIG_SET_OWNED" });
+  expect(await status(without)).toMatchObject({ name: "config", configuredHere: false, sets: 1 });
+  await expect(sync(without)).rejects.toMatchObject({ code: "CONFIG_SOURCE_NOT_FOUND" });
+  await without.client.config.detachSource("config");
+  expect(await releaseTexts(without, ORDERS, { "a.txt": "x" })).toMatchObject({ version: 2 });
+});
+
+test("readers see sources, and only operators act on them", async () => {
+  await using folder = await tempFolder();
+  await using control = await mirroring(folder.path);
+  const asked = async (role: string, method: string, path: string) => {
+    const { json } = await control.call("POST", "/v1/tokens", { name: `${role}-${path.length}`, role });
+    const headers = { authorization: `Bearer ${String(json["token"])}` };
+    return (await control.call(method, `/v1/config-sources${path}`, undefined, headers)).status;
+  };
+  expect(await asked("reader", "GET", "")).toBe(200);
+  expect(await asked("editor", "POST", "/config/sync")).toBe(403);
+  expect(await asked("editor", "POST", "/config/detach")).toBe(403);
+  expect(await asked("agent", "POST", "/config/attach")).toBe(403);
 });
 
 test("a source that nobody configured is not found", async () => {

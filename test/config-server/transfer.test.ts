@@ -111,6 +111,10 @@ test("an export of one set goes in where it came from, or where the query says",
   expect((await control.client.config.importZip(zip, { mode: "release", ...copy })).sets).toMatchObject([
     { ...copy, outcome: "released", added: ["a.txt"] },
   ]);
+  await expect(load(control, { "orders/default/a.txt": "x" }, copy)).rejects.toMatchObject({
+    code: "CONFIG_IMPORT_INVALID",
+    extra: { problems: [{ message: expect.stringContaining("without folders") as string }] },
+  });
 });
 
 test("a dry run is the default, says what would change line by line, and writes nothing", async () => {
