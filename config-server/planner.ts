@@ -2,9 +2,16 @@
  * Many sets at a time, from files to releases: what each would become, whether all of them are valid, and then one release
  * each. Imports and sources both do it so.
  */
-import { AppError, type Host } from "#base";
+import { AppError, encodeJson, type Host } from "#base";
 import type { Store } from "#store";
-import { ConfigErrors, type FileProblem, type Items, type ReleaseProblem, type SetName } from "./api.ts";
+import {
+  ConfigErrors,
+  RELEASE_BYTES_MAX,
+  type FileProblem,
+  type Items,
+  type ReleaseProblem,
+  type SetName,
+} from "./api.ts";
 import type { ConfigServer } from "./config-server.ts";
 import { ownerKey, setId } from "./core/keys.ts";
 import { requireOwner } from "./core/owner.ts";
@@ -13,6 +20,9 @@ import { BASE_PROFILE } from "./core/resolve.ts";
 import type { WantedSet } from "./core/tree.ts";
 import { SCHEMA_SUFFIX, type SchemaTask } from "./schema.ts";
 import { checkSchemas } from "./schema-check.ts";
+
+/** What a release holds beside its items, at most: names, a reason, and a commit with its message. Bytes. */
+const SUMMARY_BYTES = 16 * 1024;
 
 /** Who would write, for sets that follow a source. */
 export interface Writer {
@@ -69,6 +79,11 @@ export class Planner {
   }
 
   async #problemsOf(plan: PlannedSet): Promise<FileProblem[]> {
+    const bytes = encodeJson(plan.items).length + SUMMARY_BYTES;
+    if (bytes > RELEASE_BYTES_MAX) {
+      const message = `would be a release of ${bytes} bytes; at most ${RELEASE_BYTES_MAX}. Split it over apps or profiles`;
+      return [{ file: setId(plan.name), message }];
+    }
     try {
       await this.#config.check(plan.name, plan.items);
       return [];

@@ -64,10 +64,13 @@ export function shown(plans: readonly PlannedSet[]): ImportedSet[] {
   let left = PLAN_LINES_MAX;
   return plans.map((plan) => {
     if (!plan.isChanged) return reported(plan, "unchanged");
+    // Comparing lines takes time, too: past the limit it is not done.
+    if (left === 0) return reported(plan, "planned");
     const differences = diffItems(plan.before, plan.items).map(({ key, kind, lines }) => {
-      if (!lines || lines.length > left) return { key, kind };
-      left -= lines.length;
-      return { key, kind, lines };
+      if (!lines) return { key, kind };
+      const fits = lines.length <= left;
+      left = fits ? left - lines.length : 0;
+      return fits ? { key, kind, lines } : { key, kind };
     });
     return { ...reported(plan, "planned"), differences };
   });

@@ -331,6 +331,27 @@ test("a set that somebody released between plan and release is not overwritten",
   ]);
 });
 
+test("a set that would be too large a release is found before anything is released", async () => {
+  await using control = await withControl();
+  const large = Object.fromEntries(["a", "b", "c"].map((key) => [`default/b/default/${key}.txt`, randomText(300_000)]));
+  await expect(load(control, { "default/a/default/a.txt": "one", ...large })).rejects.toMatchObject({
+    code: "CONFIG_IMPORT_INVALID",
+    extra: { problems: [{ file: "default/b/default", message: expect.stringContaining("Split") as string }] },
+  });
+  expect((await control.client.config.sets(undefined)).sets).toEqual([]);
+});
+
+test("a dry run compares lines up to a limit, and counts the rest", async () => {
+  await using control = await withControl();
+  const lines = (mark: string) =>
+    Array.from({ length: 9_000 }, (_, i) => `${mark} ${i} ${"z".repeat(i % 7)}`).join("\n");
+  for (const app of ["a", "b", "c"]) await releaseTexts(control, { ...ORDERS, app }, { "a.txt": lines("old") });
+  const files = Object.fromEntries(["a", "b", "c"].map((app) => [`default/${app}/default/a.txt`, lines("new")]));
+  const { sets } = await load(control, files, { mode: "dry-run" });
+  expect(sets.map(({ changed }) => changed)).toEqual([["a.txt"], ["a.txt"], ["a.txt"]]);
+  expect(sets.map(({ differences }) => differences?.[0]?.lines?.length)).toEqual([18_000, undefined, undefined]);
+});
+
 test("a manifest may be longer than a value", async () => {
   await using control = await withControl();
   const set = { ...ORDERS, version: 1, hash: "", author: "ann", reason: "r".repeat(1000), createdAt: "", keys: {} };
