@@ -121,7 +121,8 @@ export async function syncSource(settings: LoadedSettings, source: string): Prom
     showReport({ mode: "release", sets, ignored: [] });
     print(`${source} is live at ${commit.slice(0, 12)}`);
   } catch (error) {
-    const { problems = [] } = (error as AppError).extra as { problems?: readonly FileProblem[] };
+    if (!(error instanceof AppError)) throw error;
+    const { problems = [] } = error.extra as { problems?: readonly FileProblem[] };
     for (const problem of problems) showProblem(problem);
     throw error;
   }

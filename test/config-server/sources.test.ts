@@ -7,7 +7,8 @@ import { expect, test } from "vitest";
 import { TRANSFER_FILE_BYTES_MAX, type SetName, type SourceStatus } from "#config-server/api";
 import type { SourceSettings } from "#config-server";
 import { eventually, tempFolder, type TestControl, testHost, withControl } from "#test/kit";
-import { openMemoryStore } from "#store";
+import { openMemoryStore, type Store } from "#store";
+import type { Host } from "#base";
 import { GIT_FILE_BYTES_MAX } from "../../config-server/sources/git.ts";
 import { releaseTexts, repository, writeFiles } from "./transfer-kit.ts";
 
@@ -27,9 +28,23 @@ const source = (path: string, given: Partial<SourceSettings> = {}): SourceSettin
   ...given,
 });
 
-/** A control API that mirrors one source. */
-const mirroring = (path: string, given: Partial<SourceSettings> = {}) =>
-  withControl({ configSources: [source(path, given)] });
+/** A store in which some other member mirrors these sources, so that here only `sync` looks at them. */
+async function mirroredElsewhere(host: Host, ...names: readonly string[]): Promise<Store> {
+  const store = openMemoryStore(host);
+  const value = new TextEncoder().encode('{"member":"another"}');
+  for (const name of names) await store.txn({ then: [{ type: "put", key: `/config/mirrors/${name}`, value }] });
+  return store;
+}
+
+/** A control API with one source, which it looks at when asked. */
+async function mirroring(path: string, given: Partial<SourceSettings> = {}): Promise<TestControl> {
+  const host = testHost();
+  await using stack = new AsyncDisposableStack();
+  const store = stack.use(await mirroredElsewhere(host, "config"));
+  const control = stack.use(await withControl({ host, store, configSources: [source(path, given)] }));
+  const owned = stack.move();
+  return { ...control, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
 
 const sync = (control: TestControl, name = "config") => control.client.config.syncSource(name);
 
@@ -111,9 +126,7 @@ test("without a namespace the first folder is it, and a folder says where the se
   await using folder = await tempFolder();
   const repo = await repository(folder.path);
   await repo.commit({ "deploy/config/prod/orders/eu/a.txt": "x", "src/a/b/c/d/e.ts": "no config" });
-  await using control = await withControl({
-    configSources: [{ ...source(folder.path, { folder: "deploy/config" }), namespace: undefined }],
-  });
+  await using control = await mirroring(folder.path, { folder: "deploy/config", namespace: undefined });
   await sync(control);
   expect((await live(control, { namespace: "prod", app: "orders", profile: "eu" })).values).toEqual({ "a.txt": "x" });
 });
@@ -254,9 +267,10 @@ test("two sources that both want a set do not take it from each other", async ()
   const two = await repository(join(folder.path, "two"));
   await one.commit({ [FILE]: "one" });
   await two.commit({ [FILE]: "one", "shop/default/b.txt": "b" });
-  await using control = await withControl({
-    configSources: [source(one.path, { name: "one" }), source(two.path, { name: "two" })],
-  });
+  const host = testHost();
+  await using store = await mirroredElsewhere(host, "one", "two");
+  const configSources = [source(one.path, { name: "one" }), source(two.path, { name: "two" })];
+  await using control = await withControl({ host, store, configSources });
   await sync(control, "one");
   await expect(sync(control, "two")).rejects.toMatchObject({
     code: "CONFIG_SOURCE_INVALID",
@@ -298,7 +312,7 @@ test("a commit is mirrored in the background, on an interval", async () => {
   await using folder = await tempFolder();
   const repo = await repository(folder.path);
   await repo.commit({ [FILE]: "one" });
-  await using control = await mirroring(folder.path, { intervalSeconds: 1 });
+  await using control = await withControl({ configSources: [source(folder.path, { intervalSeconds: 1 })] });
   await eventually("the first commit is live", async () => (await live(control)).version === 1);
   await repo.commit({ [FILE]: "two" });
   await eventually("the second is", async () => (await live(control)).values["a.txt"] === "two");
@@ -371,7 +385,7 @@ test("two members that mirror at once make one release of a commit", async () =>
   await using folder = await tempFolder();
   const repo = await repository(folder.path);
   const host = testHost();
-  await using store = openMemoryStore(host);
+  await using store = await mirroredElsewhere(host, "config");
   const configSources = [source(folder.path)];
   await using first = await withControl({ host, store, configSources });
   await using second = await withControl({ host: testHost({ seed: 2 }), store, configSources });
@@ -463,7 +477,7 @@ test("a source that was taken out of the settings owns its sets until it is deta
   const repo = await repository(folder.path);
   await repo.commit({ [FILE]: "one" });
   const host = testHost();
-  await using store = openMemoryStore(host);
+  await using store = await mirroredElsewhere(host, "config");
   {
     await using control = await withControl({ host, store, configSources: [source(folder.path)] });
     await sync(control);
