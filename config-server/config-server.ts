@@ -11,6 +11,7 @@ import {
   type EffectiveConfig,
   type Item,
   type Items,
+  type Provenance,
   type Published,
   type Publish,
   type Release,
@@ -26,8 +27,18 @@ import { checkSchemas, checkSyntaxOf } from "./check-thread.ts";
 import { Contents } from "./contents.ts";
 import { requireLimits, requireReview, rulesOf } from "./core/change.ts";
 import { own } from "./core/diff.ts";
-import { LIVE_PREFIX, liveKey, parseLiveKey, releaseKey, releasesPrefix, rulesKey, setId } from "./core/keys.ts";
+import {
+  LIVE_PREFIX,
+  liveKey,
+  ownerKey,
+  parseLiveKey,
+  releaseKey,
+  releasesPrefix,
+  rulesKey,
+  setId,
+} from "./core/keys.ts";
 import { LiveConfig, patchOf, type LiveSet } from "./core/live.ts";
+import { requireOwner } from "./core/owner.ts";
 import { contentOf, publishRelease, type LiveRecord, type ReleaseRecord, type ReleaseWrite } from "./core/release.ts";
 import { BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
 import { SCHEMA_SUFFIX, SET_SCHEMA_KEY, type SchemaTask } from "./schema.ts";
@@ -59,6 +70,7 @@ export interface ReleaseChange {
   readonly proposal?: string | undefined;
   readonly approvedBy?: readonly string[] | undefined;
   readonly emergency?: boolean | undefined;
+  readonly source?: Provenance | undefined;
   /** Written in the same revision; guarded by what is read for it. */
   readonly also?: {
     readonly reads: readonly KeyOrPrefix[];
@@ -294,7 +306,8 @@ export class ConfigServer {
   /**
    * One release, with what must be written with it in the same revision. The rules of the environment are read with the
    * rest, so a review that becomes required meanwhile is required; and what the checks rested on must still be live.
-   * @throws CONFIG_VALUE_INVALID, CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE, CONFIG_REVIEW_REQUIRED
+   * @throws CONFIG_VALUE_INVALID, CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE, CONFIG_REVIEW_REQUIRED,
+   *   CONFIG_SET_OWNED, CONFIG_LIMIT_EXCEEDED
    */
   async release(name: SetName, change: ReleaseChange): Promise<Published> {
     try {
@@ -319,9 +332,11 @@ export class ConfigServer {
     const restsOn = await this.check(name, change.items);
     await this.#contents.stage(name, content);
     const rules = rulesKey(name.namespace);
+    const owner = ownerKey(name);
     const reads = [
       { key: liveKey(name) },
       { key: rules },
+      { key: owner },
       ...[...restsOn.keys()].map((key) => ({ key })),
       ...(change.also?.reads ?? []),
     ];
@@ -332,6 +347,7 @@ export class ConfigServer {
         if (entry && decodeJson<LiveRecord>(entry.value).version !== version)
           throw new OthersChanged(entry.modRevision);
       }
+      requireOwner(known.get(owner), name, change);
       const now = rulesOf(known.get(rules));
       requireReview(now, { namespace: name.namespace, approvedBy, emergency, reason });
       requireLimits(now, name.namespace, change.items, content.bytes.length);
@@ -352,11 +368,12 @@ export class ConfigServer {
   /**
    * Syntax, then imports and placeholders (also of those that stand on the set), then schemas, then meaning; the last two
    * of what instances will be told, placeholders filled in. Returns the versions of other sets that this rests on.
-   * @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_CHECK_TIMEOUT
+   * @throws CONFIG_RELEASE_TOO_LARGE, CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_CHECK_TIMEOUT
    */
   async check(name: SetName, items: Items): Promise<ReadonlyMap<string, number>> {
     const release: Release = { ...name, version: 0, hash: "", author: "", reason: "", createdAt: "", items };
     const candidate: LiveSet = { name, release, revision: 0 };
+    contentOf(items, () => "");
     let problems: readonly ReleaseProblem[] = await checkSyntaxOf(this.#host, items);
     if (problems.length === 0) problems = importProblems(items);
     if (problems.length === 0) problems = this.#live.problemsOf(candidate);

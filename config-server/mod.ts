@@ -5,3 +5,8 @@ export { ConfigServer } from "./config-server.ts";
 export { configPlugin } from "./plugin.ts";
 export { Proposals } from "./proposals.ts";
 export { proposalsPlugin } from "./proposals-plugin.ts";
+export { sourcesPlugin } from "./sources/plugin.ts";
+export type { SourceSettings } from "./sources/snapshot.ts";
+export { Sources } from "./sources/sources.ts";
+export { Transfer } from "./transfer.ts";
+export { transferPlugin } from "./transfer-plugin.ts";

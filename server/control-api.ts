@@ -12,6 +12,11 @@ import {
   Proposals,
   proposalsPlugin,
   type ReleaseCheck,
+  Sources,
+  type SourceSettings,
+  sourcesPlugin,
+  Transfer,
+  transferPlugin,
 } from "#config-server";
 import { flagsPlugin } from "#flags";
 import { createHttpServer, HttpErrors, registerOpenApi, registerOperations, requireAuth } from "#http";
@@ -31,6 +36,8 @@ export interface ControlApiOptions {
   readonly startMs: number;
   /** Networks that servers do not probe; absent: any may be. */
   readonly probeRefuse?: readonly string[];
+  /** Git branches and folders that config is mirrored from; absent: none. */
+  readonly configSources?: readonly SourceSettings[];
   /** What else of this process is not ready, in words. */
   readonly notReady: () => readonly string[];
 }
@@ -59,8 +66,15 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
 
   const proposals = new Proposals(host, store, config);
   const acknowledgements = new Acknowledgements(host, store, config);
+  const transfer = new Transfer(host, store, config, proposals);
+  const { configSources = [] } = options;
+  const sources = new Sources(host, store, config, transfer.planner, { sources: configSources, member: members });
   const app = stack.adopt(
-    await routes(host, { access, registry, drains, locks, config, proposals, acknowledgements }, options),
+    await routes(
+      host,
+      { access, registry, drains, locks, config, proposals, acknowledgements, transfer, sources },
+      options,
+    ),
     (app) => app.close(),
   );
   stack.use(registry.hub);
@@ -79,6 +93,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   });
   tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
   tasks.run("acknowledgements", (signal) => acknowledgements.run(signal));
+  tasks.run("config sources", (signal) => sources.run(signal));
   tasks.run("members", (signal) => members.run(signal));
   tasks.run("drains", (signal) => drains.run(signal));
   tasks.run("prober", (signal) => prober.run(signal));
@@ -119,11 +134,13 @@ interface Services {
   readonly config: ConfigServer;
   readonly proposals: Proposals;
   readonly acknowledgements: Acknowledgements;
+  readonly transfer: Transfer;
+  readonly sources: Sources;
 }
 
 async function routes(
   host: Host,
-  { access, registry, drains, locks, config, proposals, acknowledgements }: Services,
+  { access, registry, drains, locks, config, proposals, acknowledgements, transfer, sources }: Services,
   options: ControlApiOptions,
 ): Promise<FastifyInstance> {
   const app = createHttpServer(host, { name: "api" });
@@ -145,6 +162,8 @@ async function routes(
   registryPlugin(app, registry, drains);
   configPlugin(app, config, acknowledgements);
   proposalsPlugin(app, config, proposals);
+  transferPlugin(app, transfer);
+  sourcesPlugin(app, sources);
   flagsPlugin(app, host, {
     action: "config:read",
     effective: (name) => {

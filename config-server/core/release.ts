@@ -8,6 +8,7 @@ import {
   ConfigErrors,
   RELEASE_BYTES_MAX,
   type Items,
+  type Provenance,
   type Release,
   type ReleaseSummary,
   type SetName,
@@ -45,6 +46,7 @@ export interface PublishCommand {
   readonly proposal?: string | undefined;
   readonly approvedBy?: readonly string[] | undefined;
   readonly emergency?: boolean | undefined;
+  readonly source?: Provenance | undefined;
 }
 
 export type ReleaseWrite =
@@ -79,7 +81,7 @@ export function contentOf(items: Items, hash: (bytes: Uint8Array) => string): Co
 /** @throws CONFIG_VERSION_CONFLICT (`extra.version` is the live one) */
 export function publishRelease(live: KnownEntry | undefined, command: PublishCommand, content: Content): ReleasePlan {
   const { name, items, author, reason, nowMs, expectedVersion } = command;
-  const { rollbackOf, promotedFrom, proposal, approvedBy = [], emergency = false } = command;
+  const { rollbackOf, promotedFrom, proposal, approvedBy = [], emergency = false, source } = command;
   const current = live ? decodeJson<LiveRecord>(live.value).version : 0;
   if (expectedVersion !== undefined && expectedVersion !== current) {
     throw ConfigErrors.VERSION_CONFLICT(
@@ -101,6 +103,7 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
     ...(proposal === undefined ? {} : { proposal }),
     ...(approvedBy.length === 0 ? {} : { approvedBy: [...approvedBy] }),
     ...(emergency ? { emergency } : {}),
+    ...(source ? { source } : {}),
   };
   const record: ReleaseRecord = { ...summary, ...(parts === 0 ? { items } : { parts }) };
   const writes: ReleaseWrite[] = [
