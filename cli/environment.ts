@@ -3,9 +3,8 @@
  * `_`, in capitals, anything but letters and digits as `_`. A text or properties key is one variable by its own name. A list is
  * JSON, null is nothing. The sets come in order, the later over the earlier; what is named by hand stands over all.
  */
-import { parse as parseToml } from "smol-toml";
-import { parseDocument } from "yaml";
 import { messageOf } from "#base";
+import { isTable, treeOf } from "#base/tree";
 import type { Client } from "#client";
 
 export type EffectiveConfig = Awaited<ReturnType<Client["config"]["effective"]>>;
@@ -17,8 +16,6 @@ export interface NamedVariable {
   readonly path: readonly string[];
 }
 
-/** Alias expansions in one YAML value; the config server refuses what has more. */
-const YAML_ALIASES_MAX = 100;
 const VARIABLE = /^([A-Za-z_][A-Za-z0-9_]*)=([^#]+?)(?:#(.+))?$/;
 
 /** Undefined when it is not of the form `NAME=key#path`, where a path is `db.url`. */
@@ -66,7 +63,7 @@ function ofSet({ app, profile, items }: Pick<EffectiveConfig, "app" | "profile" 
     }
   };
   for (const [key, item] of Object.entries(items)) {
-    const tree = treeOf(item, `${app}/${profile} ${key}`);
+    const tree = dataOf(item, `${app}/${profile} ${key}`);
     // A structured key that holds no table is one variable, as a text is.
     if (isTable(tree)) put([], tree, key);
     else put([key], tree, key);
@@ -79,32 +76,19 @@ function byHand(configs: Parameters<typeof environmentOf>[0], { name, key, path 
   const item = config?.items[key];
   if (!item) throw new Error(`${name}: no set has the key "${key}"`);
   if (path.length === 0) return textOf(item.value, name);
-  let value = treeOf(item, key);
+  let value = dataOf(item, key);
   for (const part of path) value = isTable(value) && Object.hasOwn(value, part) ? value[part] : undefined;
   if (value === undefined || value === null) throw new Error(`${name}: "${key}" has nothing at ${path.join(".")}`);
   return textOf(value, name);
 }
 
-function treeOf({ format, value }: EffectiveConfig["items"][string], place: string): unknown {
+/** A properties key is one variable, as a text is: its names are no paths. */
+function dataOf({ format, value }: EffectiveConfig["items"][string], place: string): unknown {
   try {
-    if (format === "yaml") return parseYaml(value);
-    if (format === "json") return JSON.parse(value);
-    if (format === "toml") return parseToml(value);
-    return value;
+    return format === "properties" ? value : treeOf(format, value);
   } catch (error) {
     throw new Error(`${place} is no ${format}: ${messageOf(error)}`, { cause: error });
   }
-}
-
-function parseYaml(text: string): unknown {
-  const document = parseDocument(text, { prettyErrors: false });
-  const [first] = document.errors;
-  if (first) throw first;
-  return document.toJS({ maxAliasCount: YAML_ALIASES_MAX });
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
 function textOf(value: unknown, name: string): string {

@@ -49,6 +49,7 @@ const MAY: Record<string, readonly string[]> = {
   ],
   agent: [
     "#base",
+    "#base/tree",
     "#health",
     "#health/core",
     "#http",
@@ -75,11 +76,12 @@ const MAY: Record<string, readonly string[]> = {
     "#dns",
   ],
   demo: ["#base", "#client", "#config-server/api", "#server"],
-  cli: ["#base", "#base/system", "#server", "#client", "#registry/api", "#settings", "#demo"],
+  cli: ["#base", "#base/system", "#base/tree", "#server", "#client", "#registry/api", "#settings", "#demo"],
 };
 
 /** Parts of a contract that is too long for one file; its `api.ts` exports them again. */
 const CONTRACT_PARTS = new Set([
+  "agent/file-api.ts",
   "config-server/changes.ts",
   "config-server/items.ts",
   "registry/checks.ts",
@@ -91,7 +93,9 @@ const API_MAY = new Set(["#base", "typebox", "#registry/api", "#config-server/ap
 /** What a core may import beside its own folder, its `../api.ts` and these. */
 const CORE_MAY = new Set([
   "#base",
+  "#base/tree",
   "#health/core",
+  "mustache",
   "typebox",
   "typebox/value",
   "find-my-way",
