@@ -3,6 +3,7 @@ import type { Host } from "#base";
 import type { Client } from "#client";
 import type { ServiceDelta } from "#registry/api";
 import type { EffectiveConfig, Resolved } from "./api.ts";
+import { isOlderConfig } from "./core/older.ts";
 import { WatchCache } from "./watch-cache.ts";
 
 /** What the agent needs of the control plane's client. */
@@ -23,13 +24,19 @@ export type ConfigCache = WatchCache<ConfigName, EffectiveConfig, EffectiveConfi
 export type CatalogCache = WatchCache<ServiceName, Resolved, ServiceDelta>;
 
 /** Every frame of a config is the whole of it. */
-export function configCache(host: Host, client: ControlPlane, onChange: (name: ConfigName) => void): ConfigCache {
+export function configCache(
+  host: Host,
+  client: ControlPlane,
+  { onChange, onHeld }: { onChange: (name: ConfigName) => void; onHeld: (name: ConfigName) => void },
+): ConfigCache {
   return new WatchCache<ConfigName, EffectiveConfig, EffectiveConfig>(host, {
     what: "config",
     keyOf: ({ namespace, app, profile }) => `${namespace}/${app}/${profile}`,
     fold: { gather: (_gathered, data) => data, apply: (_value, data) => data, empty: undefined },
     watch: (name, options) => client.config.watch(name, options),
     onChange,
+    onHeld,
+    isOlder: isOlderConfig,
   });
 }
 

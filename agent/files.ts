@@ -1,12 +1,17 @@
 /**
- * Keeps config values in files: whenever a config, the list of files or a file itself changes, what is wanted is held
- * against what is on disk, and only what differs is written. A failed write is shown and tried again.
+ * Keeps files as released: whenever a config, the list of files or a file itself changes, what is wanted is held against what is on
+ * disk, and only what differs is checked, written and reloaded. What fails is shown, told to the config server, and tried again.
  */
-import { messageOf, TaskGroup, type CancelTimer, type Host } from "#base";
-import type { EffectiveConfig, LocalFile } from "./api.ts";
+import { createHash } from "node:crypto";
+import { AppError, canonicalJson, messageOf, TaskGroup, type CancelTimer, type Host } from "#base";
+import type { SetName } from "#config-server/api";
+import { AgentErrors, type EffectiveConfig, type LocalFile, type Reload } from "./api.ts";
 import { planFile } from "./core/plan.ts";
+import { standingOf, type FileStanding, type SetStanding } from "./core/standing.ts";
 import type { DefinedFile } from "./definitions.ts";
+import type { FileChecker } from "./file-check.ts";
 import { readText, type FileSink } from "./file-sink.ts";
+import { groupOf, type Problem, type Reloader } from "./reloader.ts";
 
 /** Milliseconds between looks at files that nothing was heard about: somebody may have changed or removed one. */
 const LOOK_MS = 60_000;
@@ -20,8 +25,13 @@ export interface WantedFile extends DefinedFile {
 interface Entry {
   wanted: WantedFile;
   state: LocalFile["state"];
+  /** Of the config that the file was last found to be, or written, as. */
   releaseKey: string | undefined;
-  error: string | undefined;
+  /** Of each set, what the latest look was made with. */
+  looked: ReadonlyMap<string, string>;
+  /** Of what is on disk; empty when there is nothing, undefined before the first look. */
+  digest: string | undefined;
+  problem: Problem | undefined;
   attempt: number;
   cancelRetry: CancelTimer;
   /** A look is under way; another one is wanted after it. */
@@ -29,17 +39,24 @@ interface Entry {
   again: boolean;
 }
 
+export interface FileKeeperParts {
+  readonly sink: FileSink;
+  readonly check: FileChecker;
+  readonly reloader: Reloader;
+  readonly configOf: (name: SetName) => EffectiveConfig | undefined;
+  /** Some files stand otherwise than before. */
+  readonly onChange: () => void;
+}
+
 export class FileKeeper implements AsyncDisposable {
   readonly #host: Host;
-  readonly #sink: FileSink;
-  readonly #configOf: (wanted: WantedFile) => EffectiveConfig | undefined;
+  readonly #parts: FileKeeperParts;
   readonly #tasks: TaskGroup;
   readonly #entries = new Map<string, Entry>();
 
-  constructor(host: Host, sink: FileSink, configOf: (wanted: WantedFile) => EffectiveConfig | undefined) {
+  constructor(host: Host, parts: FileKeeperParts) {
     this.#host = host;
-    this.#sink = sink;
-    this.#configOf = configOf;
+    this.#parts = parts;
     this.#tasks = new TaskGroup(host.log);
     this.#tasks.run("look at files", async (signal) => {
       while (!signal.aborted) {
@@ -57,13 +74,16 @@ export class FileKeeper implements AsyncDisposable {
       entry.cancelRetry();
       this.#entries.delete(path);
     }
+    this.#parts.reloader.set(files.flatMap(({ reload }) => reload ?? []));
     for (const wanted of files) {
       const known = this.#entries.get(wanted.path);
       const entry: Entry = known ?? {
         wanted,
         state: "waiting",
         releaseKey: undefined,
-        error: undefined,
+        looked: new Map(),
+        digest: undefined,
+        problem: undefined,
         attempt: 0,
         cancelRetry: () => {},
         busy: false,
@@ -76,28 +96,54 @@ export class FileKeeper implements AsyncDisposable {
   }
 
   /** Looks at the files of one config again. */
-  changed(config: { namespace: string; app: string; profile: string }): void {
-    for (const entry of this.#entries.values()) {
-      const { namespace, app, profile } = entry.wanted;
-      if (namespace === config.namespace && app === config.app && profile === config.profile) this.#look(entry);
-    }
+  changed(config: SetName): void {
+    const id = idOf(config);
+    for (const entry of this.#entries.values())
+      if (setsOf(entry.wanted).some((set) => idOf(set) === id)) this.#look(entry);
   }
 
   list(): LocalFile[] {
-    return [...this.#entries.values()].map(({ wanted, state, releaseKey, error }) => {
-      const { path, namespace, app, profile, key, source } = wanted;
+    return [...this.#entries.values()].map((entry) => {
+      const { path, namespace, app, profile, key, template, source } = entry.wanted;
+      const { state, problem } = this.#standing(entry);
       return {
         path,
         namespace,
         app,
         profile,
-        key,
+        ...(key === undefined ? {} : { key }),
+        ...(template === undefined ? {} : { template: template.source.path ?? template.source.key }),
         source,
         state,
-        ...(releaseKey === undefined ? {} : { releaseKey }),
-        ...(error === undefined ? {} : { error }),
+        ...(entry.releaseKey === undefined ? {} : { releaseKey: entry.releaseKey }),
+        ...(problem === undefined ? {} : { code: problem.code, error: problem.message }),
       };
     });
+  }
+
+  /** How far each set that files are made of has come. */
+  standings(): SetStanding[] {
+    const sets = new Map(
+      [...this.#entries.values()].flatMap(({ wanted }) => setsOf(wanted)).map((set) => [idOf(set), set]),
+    );
+    return [...sets].map(([id, name]) => {
+      const files = [...this.#entries.values()]
+        .filter(({ wanted }) => setsOf(wanted).some((set) => idOf(set) === id))
+        .map((entry): FileStanding => {
+          const { state, problem } = this.#standing(entry);
+          const { path, key } = entry.wanted;
+          return { path, key, state, looked: entry.busy ? undefined : entry.looked.get(id), error: problem?.message };
+        });
+      return standingOf(name, this.#parts.configOf(name), files);
+    });
+  }
+
+  /** A file that is as released stands once its group is reloaded. */
+  #standing({ state, problem, wanted: { reload } }: Entry): Pick<Entry, "state" | "problem"> {
+    if (state !== "current" || !reload) return { state, problem };
+    const group = this.#parts.reloader.state(groupOf(reload));
+    if (group.state === "failed") return { state: "failed", problem: group.error };
+    return { state: group.state === "due" ? "reloading" : "current", problem };
   }
 
   #look(entry: Entry): void {
@@ -110,47 +156,100 @@ export class FileKeeper implements AsyncDisposable {
     this.#tasks.run("write file", async (signal) => {
       do {
         entry.again = false;
-        await this.#bringUpToDate(entry);
+        await this.#bringUpToDate(entry, signal);
       } while (entry.again && !signal.aborted);
       entry.busy = false;
+      this.#parts.onChange();
     });
   }
 
-  async #bringUpToDate(entry: Entry): Promise<void> {
+  async #bringUpToDate(entry: Entry, signal: AbortSignal): Promise<void> {
     const { wanted } = entry;
-    const onDisk = await readText(wanted.path);
-    const planned = planFile(wanted, this.#configOf(wanted), onDisk);
-    if (this.#entries.get(wanted.path) !== entry) return;
-    if (planned.state !== "write") {
-      this.#settle(entry, planned.state, planned.state === "current" ? planned.releaseKey : undefined);
-      return;
+    const { path, template, check, reload } = wanted;
+    const source = template?.source.path;
+    const text = source === undefined ? undefined : await readText(source);
+    const onDisk = await readText(path);
+    if (this.#entries.get(path) !== entry || signal.aborted) return;
+    // Taken together, after the last wait: whole releases of one moment.
+    const config = this.#parts.configOf(wanted);
+    const sets = new Map([...(template?.sets ?? [])].map(([name, set]) => [name, this.#parts.configOf(set)]));
+    const looked = new Map(
+      setsOf(wanted).flatMap((set) => {
+        const key = this.#parts.configOf(set)?.releaseKey;
+        return key === undefined ? [] : [[idOf(set), key] as const];
+      }),
+    );
+    const before = entry.digest;
+    entry.digest = digestOf(onDisk ?? "");
+    const planned =
+      source !== undefined && text === undefined
+        ? ({
+            state: "invalid",
+            message: `the template ${source} cannot be read; it must be there, and below 4 MiB`,
+          } as const)
+        : planFile(wanted, { config, sets, template: text }, onDisk);
+    const settle = (state: LocalFile["state"], problem?: Problem) => {
+      entry.looked = looked;
+      entry.state = state;
+      entry.problem = problem;
+    };
+    switch (planned.state) {
+      case "waiting":
+      case "absent":
+        settle(planned.state);
+        entry.attempt = 0;
+        break;
+      case "invalid": {
+        const message = `${path} was not written: ${planned.message}. What it held before stands.`;
+        settle("failed", this.#failed(entry, AgentErrors.TEMPLATE_INVALID(message)));
+        break;
+      }
+      case "current":
+        settle("current");
+        entry.attempt = 0;
+        entry.releaseKey = config?.releaseKey;
+        break;
+      case "write":
+        if (before !== undefined && before !== entry.digest && before === digestOf(planned.value)) {
+          this.#host.log.warn({ path }, "the file was changed or removed by somebody else; it is written again");
+        }
+        try {
+          await this.#parts.sink.write(path, planned.value, {
+            mode: wanted.mode,
+            followLinks: wanted.source === "file",
+            check: check && ((temp) => this.#parts.check(check, path, { temp, signal })),
+          });
+          entry.digest = digestOf(planned.value);
+          settle("current");
+          entry.attempt = 0;
+          entry.releaseKey = config?.releaseKey;
+          this.#host.log.info({ path, releaseKey: entry.releaseKey }, "file written");
+          if (reload) this.#tellReloader(reload, true);
+        } catch (error) {
+          if (!signal.aborted) settle("failed", this.#failed(entry, error));
+        }
     }
-    try {
-      await this.#sink.write(wanted.path, planned.value, {
-        mode: wanted.mode,
-        followLinks: wanted.source === "file",
-      });
-      this.#settle(entry, "current", planned.releaseKey);
-      this.#host.log.info({ path: wanted.path, releaseKey: planned.releaseKey }, "file written");
-    } catch (error) {
-      this.#fail(entry, messageOf(error));
-    }
+    if (reload) this.#tellReloader(reload, false);
   }
 
-  #settle(entry: Entry, state: LocalFile["state"], releaseKey: string | undefined): void {
-    entry.state = state;
-    entry.releaseKey = releaseKey ?? entry.releaseKey;
-    entry.error = undefined;
-    entry.attempt = 0;
+  /** What all files of a group hold, once each of them was looked at with a config. */
+  #tellReloader(reload: Reload, replaced: boolean): void {
+    const group = groupOf(reload);
+    const files = [...this.#entries.values()].filter(({ wanted }) => wanted.reload && groupOf(wanted.reload) === group);
+    const known = files.every(({ digest, state }) => digest !== undefined && state !== "waiting");
+    const held = Object.fromEntries(files.map(({ wanted, digest }) => [wanted.path, digest]));
+    this.#parts.reloader.holds(group, known ? digestOf(canonicalJson(held)) : undefined, replaced);
   }
 
-  #fail(entry: Entry, message: string): void {
-    if (entry.error !== message) this.#host.log.error({ path: entry.wanted.path }, message);
-    entry.state = "failed";
-    entry.error = message;
+  /** Shows what is wrong, and tries again later. */
+  #failed(entry: Entry, error: unknown): Problem {
+    const code = error instanceof AppError ? error.code : AgentErrors.FILE_NOT_WRITTEN.code;
+    const message = messageOf(error);
+    if (entry.problem?.message !== message) this.#host.log.error({ path: entry.wanted.path, code }, message);
     const waitMs = Math.min(RETRY.capMs, RETRY.baseMs * 2 ** Math.min(entry.attempt++, 20));
     const retryMs = waitMs * (0.5 + 0.5 * this.#host.random.float());
     entry.cancelRetry = this.#host.clock.after(retryMs, () => this.#look(entry));
+    return { code, message };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -158,4 +257,17 @@ export class FileKeeper implements AsyncDisposable {
     this.#entries.clear();
     await this.#tasks[Symbol.asyncDispose]();
   }
+}
+
+/** The sets that a file is made of. */
+export function setsOf({ namespace, app, profile, template }: WantedFile): SetName[] {
+  return [{ namespace, app, profile }, ...(template?.sets.values() ?? [])];
+}
+
+function idOf({ namespace, app, profile }: SetName): string {
+  return `${namespace}/${app}/${profile}`;
+}
+
+function digestOf(text: string): string {
+  return createHash("sha256").update(text).digest("base64");
 }

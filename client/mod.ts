@@ -231,6 +231,11 @@ export class Client {
       this.#call<Release>("GET", `${setPath(name)}/releases/${version}`, undefined, options),
     effective: (name: SetName, options: CallOptions = {}) =>
       this.#call<EffectiveConfig>("GET", setPath(name), undefined, options),
+    /** The effective config when it is another one than `releaseKey` names; else undefined, and little was sent. */
+    effectiveOtherThan: (name: SetName, releaseKey: string, options: CallOptions = {}) =>
+      this.#call<EffectiveConfig | undefined>("GET", setPath(name), undefined, options, {
+        "if-none-match": `"${releaseKey}"`,
+      }),
     /** Says that a release has been applied, or why it could not be. */
     acknowledge: (name: SetName, subscriber: string, body: Acknowledge, options: CallOptions = {}) =>
       this.#call<void>("PUT", `${setPath(name)}/acknowledgements/${enc(subscriber)}`, body, options),
