@@ -15,6 +15,11 @@ import { groupOf, type Problem, type Reloader } from "./reloader.ts";
 
 /** Milliseconds between looks at files that nothing was heard about: somebody may have changed or removed one. */
 const LOOK_MS = 60_000;
+/**
+ * Milliseconds after the start in which a file that differs is left to what the server says: a killed agent may have written a
+ * release that its snapshot does not have yet, and an older one must not come in between.
+ */
+const FIRST_WORD_MS = 3_000;
 /** Back-off after a failed write. Milliseconds. */
 const RETRY = { baseMs: 500, capMs: 60_000 };
 
@@ -44,6 +49,8 @@ export interface FileKeeperParts {
   readonly check: FileChecker;
   readonly reloader: Reloader;
   readonly configOf: (name: SetName) => EffectiveConfig | undefined;
+  /** Whether the server has said that it is so, now or since the start. */
+  readonly isHeard: (name: SetName) => boolean;
   /** Some files stand otherwise than before. */
   readonly onChange: () => void;
 }
@@ -52,11 +59,13 @@ export class FileKeeper implements AsyncDisposable {
   readonly #host: Host;
   readonly #parts: FileKeeperParts;
   readonly #tasks: TaskGroup;
+  readonly #startMs: number;
   readonly #entries = new Map<string, Entry>();
 
   constructor(host: Host, parts: FileKeeperParts) {
     this.#host = host;
     this.#parts = parts;
+    this.#startMs = host.clock.monotonic();
     this.#tasks = new TaskGroup(host.log);
     this.#tasks.run("look at files", async (signal) => {
       while (!signal.aborted) {
@@ -210,6 +219,11 @@ export class FileKeeper implements AsyncDisposable {
         entry.releaseKey = config?.releaseKey;
         break;
       case "write":
+        if (onDisk !== undefined && this.#mayBeOld(wanted)) {
+          settle("waiting");
+          entry.cancelRetry = this.#host.clock.after(FIRST_WORD_MS, () => this.#look(entry));
+          break;
+        }
         if (before !== undefined && before !== entry.digest && before === digestOf(planned.value)) {
           this.#host.log.warn({ path }, "the file was changed or removed by somebody else; it is written again");
         }
@@ -230,6 +244,11 @@ export class FileKeeper implements AsyncDisposable {
         }
     }
     if (reload) this.#tellReloader(reload, false);
+  }
+
+  #mayBeOld(wanted: WantedFile): boolean {
+    if (this.#host.clock.monotonic() - this.#startMs >= FIRST_WORD_MS) return false;
+    return !setsOf(wanted).every((set) => this.#parts.isHeard(set));
   }
 
   /** What all files of a group hold, once each of them was looked at with a config. */

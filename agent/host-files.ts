@@ -52,6 +52,7 @@ export class HostFiles implements AsyncDisposable {
         check: fileChecker(host, settings.execAllow),
         reloader: this.#reloader,
         configOf: (name) => configs.peek(name)?.value,
+        isHeard: (name) => configs.peek(name)?.stale === false,
         onChange: () => this.#say(),
       }),
     );

@@ -260,6 +260,7 @@ export class FakeControlPlane {
       };
       this.#wakes.add(done);
       signal.addEventListener("abort", done, { once: true });
+      if (signal.aborted) done();
     });
   }
 
