@@ -62,6 +62,8 @@ const MAY: Record<string, readonly string[]> = {
   server: [
     "#base",
     "#base/files",
+    "#base/yaml",
+    "#config-server/api",
     "#store",
     "#settings",
     "#http",

@@ -34,7 +34,6 @@ test("a template of this host follows its sets and itself, and is a release of e
   const plane = new FakeControlPlane();
   const shared = { ...WEB, app: "shared" };
   plane.release(WEB, { url: "a", check: "a" });
-  await writeFile(join(folder.path, "services", "..", "t.mustache"), "").catch(() => {});
   await define(folder.path, [
     {
       app: "web",
