@@ -27,18 +27,15 @@ import { catalogCache, configCache, type ConfigName, type ControlPlane, type Ser
 import { LocalChecks, type LocalVerdict } from "./checks.ts";
 import { ConfigAudit } from "./config-audit.ts";
 import { keyOf, markOf, takenBack } from "./core/local-state.ts";
-import { inSync } from "./core/sync.ts";
 import { serviceOf, type Definitions } from "./definitions.ts";
 import { FileSink } from "./file-sink.ts";
 import { HostFiles } from "./host-files.ts";
+import { drained } from "./drain.ts";
 import type { AgentSettings } from "./settings.ts";
 import { SnapshotKeeper, type Snapshot } from "./snapshot.ts";
+import { statusOf } from "./status.ts";
 import { Syncer } from "./syncer.ts";
 import type { Known } from "./watch-cache.ts";
-
-/** Seconds that one question after a drain is held at the server, and milliseconds between two that were not. */
-const DRAIN_WAIT_SECONDS = 10;
-const DRAIN_LOOK_MS = 100;
 
 interface Held {
   readonly name: ClaimName;
@@ -201,19 +198,7 @@ export class LocalAgent implements AsyncDisposable {
     if (!known && this.#held.size >= SERVICES_PER_AGENT_MAX) {
       throw AgentErrors.SERVICES_FULL(`This host has ${SERVICES_PER_AGENT_MAX} services, the most there may be.`);
     }
-    const ids = (request.checks ?? []).map((check) => check.id);
-    const twice = ids.find((check, i) => ids.indexOf(check) !== i);
-    if (twice !== undefined) {
-      throw AgentErrors.CHECK_INVALID(`Two checks have the id "${twice}"; each needs its own.`, {
-        extra: { field: "/checks" },
-      });
-    }
-    for (const [i, check] of (request.checks ?? []).entries()) {
-      const problem = checkProblem(check, "agent");
-      if (!problem) continue;
-      const field = `/checks/${i}${problem.field}`;
-      throw AgentErrors.CHECK_INVALID(`${field}: ${problem.message}.`, { extra: { field } });
-    }
+    refuseBadChecks(request);
     const { name, registration } = serviceOf({ ...request, id }, this.#settings);
     const current = this.#syncer.state.claims.get(keyOf(name));
     const same =
@@ -252,22 +237,15 @@ export class LocalAgent implements AsyncDisposable {
     this.setLifecycle(id, "draining");
     using late = deadline(this.#host.clock, drainMs);
     const ended = AbortSignal.any([signal, late.signal]);
-    let status: Pick<Drain, "seen" | "waitingFor"> = { seen: false, waitingFor: ["the control plane"] };
-    while (!ended.aborted && !status.seen) {
-      status = await this.#drainStatus(name, ended).catch(() => status);
-      if (!status.seen) await this.#host.clock.sleep(DRAIN_LOOK_MS, ended).catch(() => {});
-    }
+    const isTold = () => {
+      const claim = this.#syncer.state.claims.get(keyOf(name));
+      return claim !== undefined && markOf(claim) === "inSync";
+    };
+    const status = await drained(this.#host.clock, this.#client.registry, { name, isTold, signal: ended });
     // Who asked has gone, and may have thought better of it: it drains on.
     signal.throwIfAborted();
     if (this.#held.get(id)?.name === name) this.#release(id);
     return status;
-  }
-
-  async #drainStatus(name: ClaimName, signal: AbortSignal): Promise<Pick<Drain, "seen" | "waitingFor">> {
-    const claim = this.#syncer.state.claims.get(keyOf(name));
-    if (!claim || markOf(claim) !== "inSync") return { seen: false, waitingFor: ["the control plane"] };
-    const { lifecycle, seen, waitingFor } = await this.#client.registry.drain(name, DRAIN_WAIT_SECONDS, { signal });
-    return { seen: seen && lifecycle !== "serving", waitingFor };
   }
 
   /** @throws AGENT_SERVICE_NOT_FOUND, AGENT_CHECK_NOT_FOUND, AGENT_CHECK_NOT_TTL */
@@ -353,37 +331,15 @@ export class LocalAgent implements AsyncDisposable {
   }
 
   status(): AgentStatus {
-    const { state } = this.#syncer;
-    const files = this.#files.list();
-    const problems: AgentStatus["problems"] = [];
-    const report = (row: { code: string }, detail: string) => problems.push({ code: row.code, detail });
-    if (this.#definitionProblem) report(this.#definitionProblem, this.#definitionProblem.message);
-    if (state.connected === false)
-      report(AgentErrors.SERVER_AWAY, "The control plane is away; what is known is served.");
-    if (state.refusal !== undefined) {
-      report(AgentErrors.SESSION_REFUSED, `The control plane gives this agent no session: ${state.refusal}`);
-    }
-    if (this.#keeper.problem !== undefined) report(AgentErrors.SNAPSHOT_NOT_KEPT, this.#keeper.problem);
-    for (const { code = "", error } of files) if (error !== undefined) report({ code }, error);
-    for (const { namespace, app, profile } of this.#configs.held()) {
-      report(
-        AgentErrors.CONFIG_OLDER,
-        `The server has an older config of ${namespace}/${app}/${profile} than this host, which keeps its own. Release it anew, or POST /v1/agent/config/${namespace}/${app}/${profile}/accept.`,
-      );
-    }
-    for (const { name, error } of state.claims.values()) {
-      if (error !== undefined) report(AgentErrors.SERVICE_REFUSED, `The server refuses "${name.id}": ${error}`);
-    }
-    return {
+    return statusOf({
       node: this.#settings.node,
-      connected: state.connected === true,
-      session: state.session === undefined ? "none" : "open",
-      inSync: inSync(state),
+      sync: this.#syncer.state,
       services: this.#held.size,
-      files: files.length,
-      filesFailed: files.filter((file) => file.state === "failed").length,
-      problems,
-    };
+      files: this.#files.list(),
+      older: this.#configs.held(),
+      definitionProblem: this.#definitionProblem,
+      snapshotProblem: this.#keeper.problem,
+    });
   }
 
   /** What is not ready, in words. Once ready, it stays so: what is known is served whatever becomes of the server. */
@@ -493,6 +449,23 @@ export class LocalAgent implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const wake of this.#readyWaiters) wake();
     await this.#stack.disposeAsync();
+  }
+}
+
+/** @throws AGENT_CHECK_INVALID */
+function refuseBadChecks({ checks = [] }: ServiceRequest): void {
+  const ids = checks.map((check) => check.id);
+  const twice = ids.find((check, i) => ids.indexOf(check) !== i);
+  if (twice !== undefined) {
+    throw AgentErrors.CHECK_INVALID(`Two checks have the id "${twice}"; each needs its own.`, {
+      extra: { field: "/checks" },
+    });
+  }
+  for (const [i, check] of checks.entries()) {
+    const problem = checkProblem(check, "agent");
+    if (!problem) continue;
+    const field = `/checks/${i}${problem.field}`;
+    throw AgentErrors.CHECK_INVALID(`${field}: ${problem.message}.`, { extra: { field } });
   }
 }
 

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { AppError, canonicalJson, messageOf, TaskGroup, type CancelTimer, type Host } from "#base";
 import type { SetName } from "#config-server/api";
-import { AgentErrors, type EffectiveConfig, type LocalFile, type Reload } from "./api.ts";
+import { AgentErrors, type EffectiveConfig, type LocalFile } from "./api.ts";
 import { planFile } from "./core/plan.ts";
 import { standingOf, type FileStanding, type SetStanding } from "./core/standing.ts";
 import type { DefinedFile } from "./definitions.ts";
@@ -20,6 +20,8 @@ const LOOK_MS = 60_000;
  * release that its snapshot does not have yet, and an older one must not come in between.
  */
 const FIRST_WORD_MS = 3_000;
+/** Begins a topic that is a group; a set's begins with a name. */
+const GROUP = "group ";
 /** Back-off after a failed write. Milliseconds. */
 const RETRY = { baseMs: 500, capMs: 60_000 };
 
@@ -29,6 +31,10 @@ export interface WantedFile extends DefinedFile {
 
 interface Entry {
   wanted: WantedFile;
+  /** The sets it is made of, by id. */
+  sets: ReadonlyMap<string, SetName>;
+  /** The files that are reloaded with it. */
+  group: string | undefined;
   state: LocalFile["state"];
   /** Of the config that the file was last found to be, or written, as. */
   releaseKey: string | undefined;
@@ -51,8 +57,8 @@ export interface FileKeeperParts {
   readonly configOf: (name: SetName) => EffectiveConfig | undefined;
   /** Whether the server has said that it is so, now or since the start. */
   readonly isHeard: (name: SetName) => boolean;
-  /** Some files stand otherwise than before. */
-  readonly onChange: () => void;
+  /** The files of a set stand otherwise than before, and none of them is being looked at. */
+  readonly onSettled: (standing: SetStanding) => void;
 }
 
 export class FileKeeper implements AsyncDisposable {
@@ -61,6 +67,10 @@ export class FileKeeper implements AsyncDisposable {
   readonly #tasks: TaskGroup;
   readonly #startMs: number;
   readonly #entries = new Map<string, Entry>();
+  /** Looks under way, by set and by group: what they change together is told once. */
+  readonly #underWay = new Map<string, number>();
+  /** Groups with a file that was replaced since they were last told of. */
+  readonly #replaced = new Set<string>();
 
   constructor(host: Host, parts: FileKeeperParts) {
     this.#host = host;
@@ -85,20 +95,12 @@ export class FileKeeper implements AsyncDisposable {
     }
     this.#parts.reloader.set(files.flatMap(({ reload }) => reload ?? []));
     for (const wanted of files) {
-      const known = this.#entries.get(wanted.path);
-      const entry: Entry = known ?? {
+      const facts = {
         wanted,
-        state: "waiting",
-        releaseKey: undefined,
-        looked: new Map(),
-        digest: undefined,
-        problem: undefined,
-        attempt: 0,
-        cancelRetry: () => {},
-        busy: false,
-        again: false,
+        sets: new Map(setsOf(wanted).map((set) => [idOf(set), set])),
+        group: wanted.reload && groupOf(wanted.reload),
       };
-      entry.wanted = wanted;
+      const entry = Object.assign(this.#entries.get(wanted.path) ?? unseen(facts), facts);
       this.#entries.set(wanted.path, entry);
       this.#look(entry);
     }
@@ -130,29 +132,29 @@ export class FileKeeper implements AsyncDisposable {
     });
   }
 
-  /** How far each set that files are made of has come. */
-  standings(): SetStanding[] {
-    const sets = new Map(
-      [...this.#entries.values()].flatMap(({ wanted }) => setsOf(wanted)).map((set) => [idOf(set), set]),
-    );
-    return [...sets].map(([id, name]) => {
-      const files = [...this.#entries.values()]
-        .filter(({ wanted }) => setsOf(wanted).some((set) => idOf(set) === id))
-        .map((entry): FileStanding => {
-          const { state, problem } = this.#standing(entry);
-          const { path, key } = entry.wanted;
-          return { path, key, state, looked: entry.busy ? undefined : entry.looked.get(id), error: problem?.message };
-        });
-      return standingOf(name, this.#parts.configOf(name), files);
+  /** Says how every set stands, as after a reload. */
+  tellAll(): void {
+    for (const id of new Set([...this.#entries.values()].flatMap(({ sets }) => [...sets.keys()]))) this.#tellSet(id);
+  }
+
+  #tellSet(id: string): void {
+    const entries = [...this.#entries.values()].filter(({ sets }) => sets.has(id));
+    const name = entries[0]?.sets.get(id);
+    if (!name) return;
+    const files = entries.map((entry): FileStanding => {
+      const { state, problem } = this.#standing(entry);
+      const { path, key } = entry.wanted;
+      return { path, key, state, looked: entry.busy ? undefined : entry.looked.get(id), error: problem?.message };
     });
+    this.#parts.onSettled(standingOf(name, this.#parts.configOf(name), files));
   }
 
   /** A file that is as released stands once its group is reloaded. */
-  #standing({ state, problem, wanted: { reload } }: Entry): Pick<Entry, "state" | "problem"> {
-    if (state !== "current" || !reload) return { state, problem };
-    const group = this.#parts.reloader.state(groupOf(reload));
-    if (group.state === "failed") return { state: "failed", problem: group.error };
-    return { state: group.state === "due" ? "reloading" : "current", problem };
+  #standing({ state, problem, group }: Entry): Pick<Entry, "state" | "problem"> {
+    if (state !== "current" || group === undefined) return { state, problem };
+    const reload = this.#parts.reloader.state(group);
+    if (reload.state === "failed") return { state: "failed", problem: reload.error };
+    return { state: reload.state === "due" ? "reloading" : "current", problem };
   }
 
   #look(entry: Entry): void {
@@ -162,19 +164,30 @@ export class FileKeeper implements AsyncDisposable {
     }
     entry.busy = true;
     entry.cancelRetry();
+    const begun = topicsOf(entry);
+    for (const topic of begun) this.#underWay.set(topic, (this.#underWay.get(topic) ?? 0) + 1);
     this.#tasks.run("write file", async (signal) => {
       do {
         entry.again = false;
         await this.#bringUpToDate(entry, signal);
       } while (entry.again && !signal.aborted);
       entry.busy = false;
-      this.#parts.onChange();
+      for (const topic of begun) this.#underWay.set(topic, (this.#underWay.get(topic) ?? 1) - 1);
+      if (!signal.aborted) this.#tell(new Set([...begun, ...topicsOf(entry)]));
     });
+  }
+
+  /** Groups first, since a file whose reload is due does not stand yet. */
+  #tell(topics: ReadonlySet<string>): void {
+    const idle = [...topics].filter((topic) => (this.#underWay.get(topic) ?? 0) === 0);
+    for (const topic of idle) this.#underWay.delete(topic);
+    for (const topic of idle) if (topic.startsWith(GROUP)) this.#tellReloader(topic.slice(GROUP.length));
+    for (const topic of idle) if (!topic.startsWith(GROUP)) this.#tellSet(topic);
   }
 
   async #bringUpToDate(entry: Entry, signal: AbortSignal): Promise<void> {
     const { wanted } = entry;
-    const { path, template, check, reload } = wanted;
+    const { path, template, check } = wanted;
     const source = template?.source.path;
     const text = source === undefined ? undefined : await readText(source);
     const onDisk = await readText(path);
@@ -183,9 +196,9 @@ export class FileKeeper implements AsyncDisposable {
     const config = this.#parts.configOf(wanted);
     const sets = new Map([...(template?.sets ?? [])].map(([name, set]) => [name, this.#parts.configOf(set)]));
     const looked = new Map(
-      setsOf(wanted).flatMap((set) => {
+      [...entry.sets].flatMap(([id, set]) => {
         const key = this.#parts.configOf(set)?.releaseKey;
-        return key === undefined ? [] : [[idOf(set), key] as const];
+        return key === undefined ? [] : [[id, key] as const];
       }),
     );
     const before = entry.digest;
@@ -219,7 +232,7 @@ export class FileKeeper implements AsyncDisposable {
         entry.releaseKey = config?.releaseKey;
         break;
       case "write":
-        if (onDisk !== undefined && this.#mayBeOld(wanted)) {
+        if (onDisk !== undefined && this.#mayBeOld(entry)) {
           settle("waiting");
           entry.cancelRetry = this.#host.clock.after(FIRST_WORD_MS, () => this.#look(entry));
           break;
@@ -238,26 +251,24 @@ export class FileKeeper implements AsyncDisposable {
           entry.attempt = 0;
           entry.releaseKey = config?.releaseKey;
           this.#host.log.info({ path, releaseKey: entry.releaseKey }, "file written");
-          if (reload) this.#tellReloader(reload, true);
+          if (entry.group !== undefined) this.#replaced.add(entry.group);
         } catch (error) {
           if (!signal.aborted) settle("failed", this.#failed(entry, error));
         }
     }
-    if (reload) this.#tellReloader(reload, false);
   }
 
-  #mayBeOld(wanted: WantedFile): boolean {
+  #mayBeOld({ sets }: Entry): boolean {
     if (this.#host.clock.monotonic() - this.#startMs >= FIRST_WORD_MS) return false;
-    return !setsOf(wanted).every((set) => this.#parts.isHeard(set));
+    return ![...sets.values()].every((set) => this.#parts.isHeard(set));
   }
 
   /** What all files of a group hold, once each of them was looked at with a config. */
-  #tellReloader(reload: Reload, replaced: boolean): void {
-    const group = groupOf(reload);
-    const files = [...this.#entries.values()].filter(({ wanted }) => wanted.reload && groupOf(wanted.reload) === group);
+  #tellReloader(group: string): void {
+    const files = [...this.#entries.values()].filter((entry) => entry.group === group);
     const known = files.every(({ digest, state }) => digest !== undefined && state !== "waiting");
     const held = Object.fromEntries(files.map(({ wanted, digest }) => [wanted.path, digest]));
-    this.#parts.reloader.holds(group, known ? digestOf(canonicalJson(held)) : undefined, replaced);
+    this.#parts.reloader.holds(group, known ? digestOf(canonicalJson(held)) : undefined, this.#replaced.delete(group));
   }
 
   /** Shows what is wrong, and tries again later. */
@@ -276,6 +287,26 @@ export class FileKeeper implements AsyncDisposable {
     this.#entries.clear();
     await this.#tasks[Symbol.asyncDispose]();
   }
+}
+
+function unseen(facts: Pick<Entry, "wanted" | "sets" | "group">): Entry {
+  return {
+    ...facts,
+    state: "waiting",
+    releaseKey: undefined,
+    looked: new Map(),
+    digest: undefined,
+    problem: undefined,
+    attempt: 0,
+    cancelRetry: () => {},
+    busy: false,
+    again: false,
+  };
+}
+
+/** What a look at a file may change. */
+function topicsOf({ sets, group }: Entry): string[] {
+  return [...sets.keys(), ...(group === undefined ? [] : [`${GROUP}${group}`])];
 }
 
 /** The sets that a file is made of. */

@@ -41,7 +41,7 @@ export class HostFiles implements AsyncDisposable {
         execAllow: settings.execAllow,
         loaded: new Map(snapshot?.reloaded),
         onChange: () => {
-          this.#say();
+          this.#keeper.tellAll();
           parts.onChange();
         },
       }),
@@ -53,7 +53,9 @@ export class HostFiles implements AsyncDisposable {
         reloader: this.#reloader,
         configOf: (name) => configs.peek(name)?.value,
         isHeard: (name) => configs.peek(name)?.stale === false,
-        onChange: () => this.#say(),
+        onSettled: ({ name, said }) => {
+          if (said) parts.say(name, said);
+        },
       }),
     );
   }
@@ -121,10 +123,6 @@ export class HostFiles implements AsyncDisposable {
     );
     this.#parts.configs.pin([...names.values()]);
     this.#keeper.set(wanted);
-  }
-
-  #say(): void {
-    for (const { name, said } of this.#keeper.standings()) if (said) this.#parts.say(name, said);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
