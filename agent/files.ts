@@ -109,8 +109,7 @@ export class FileKeeper implements AsyncDisposable {
   /** Looks at the files of one config again. */
   changed(config: SetName): void {
     const id = idOf(config);
-    for (const entry of this.#entries.values())
-      if (setsOf(entry.wanted).some((set) => idOf(set) === id)) this.#look(entry);
+    for (const entry of this.#entries.values()) if (entry.sets.has(id)) this.#look(entry);
   }
 
   list(): LocalFile[] {

@@ -13,6 +13,10 @@ import type { EffectiveConfig, Escape } from "../api.ts";
 
 /** Characters of a rendered file: a section in a section over long lists must end somewhere. At most 3 MiB as UTF-8. */
 export const RENDERED_CHARS_MAX = 1024 * 1024;
+/** Tags and turns of sections for one file: lists in lists may say nothing, and still take for ever. */
+export const STEPS_MAX = 200_000;
+/** Sections in sections, and parts of one name: people write a handful. */
+export const DEPTH_MAX = 64;
 /** Keys that an error names, for whoever looks for the right one. */
 const KEYS_SHOWN = 10;
 
@@ -53,6 +57,8 @@ type Token = ReturnType<typeof mustache.parse>[number];
 class Renderer {
   readonly #input: TemplateInput;
   #length = 0;
+  #steps = 0;
+  #depth = 0;
 
   constructor(input: TemplateInput) {
     this.#input = input;
@@ -65,11 +71,22 @@ class Renderer {
 
   /** `scopes`: innermost first. */
   #all(tokens: readonly Token[], scopes: readonly unknown[]): string {
-    return tokens.map((token) => this.#one(token, scopes)).join("");
+    const offset = tokens[0]?.[2] ?? 0;
+    this.#step(offset);
+    if (++this.#depth > DEPTH_MAX) throw new Flaw(offset, `sections are nested more than ${DEPTH_MAX} deep`);
+    const text = tokens.map((token) => this.#one(token, scopes)).join("");
+    this.#depth--;
+    return text;
+  }
+
+  #step(offset: number): void {
+    if (++this.#steps > STEPS_MAX)
+      throw new Flaw(offset, `the file would take more than ${STEPS_MAX} steps to fill in`);
   }
 
   #one(token: Token, scopes: readonly unknown[]): string {
     const [type, name, offset] = token;
+    if (type !== "text") this.#step(offset);
     switch (type) {
       case "text":
         return this.#counted(name, offset);
@@ -99,7 +116,7 @@ class Renderer {
     const inner = innerOf(token);
     if (Array.isArray(value)) return value.map((one: unknown) => this.#all(inner, [one, ...scopes])).join("");
     if (!value) return "";
-    return this.#all(inner, value === true ? scopes : [value, ...scopes]);
+    return this.#all(inner, [value, ...scopes]);
   }
 
   #variable(name: string, offset: number, scopes: readonly unknown[], escape: Escape): string {
@@ -272,6 +289,7 @@ function lookUp(name: string, offset: number, scopes: readonly unknown[]): Hit |
   const wanted = optional ? name.slice(0, -1) : name;
   if (wanted === ".") return { value: scopes[0] instanceof Root ? scopes[0].own : scopes[0] };
   const parts = wanted.split(".");
+  if (parts.length > DEPTH_MAX) throw new Flaw(offset, `a name has more than ${DEPTH_MAX} parts`);
   for (const scope of scopes) {
     const hit = scope instanceof Root || scope instanceof ConfigSet ? scope.find(parts, offset) : find(scope, parts);
     if (hit) return hit;

@@ -1,6 +1,12 @@
 /** Templates: how names are found, how values are written, and that nothing absent ever becomes nothing. */
 import { expect, test } from "vitest";
-import { renderTemplate, RENDERED_CHARS_MAX, type TemplateInput } from "../../agent/core/template.ts";
+import {
+  DEPTH_MAX,
+  renderTemplate,
+  RENDERED_CHARS_MAX,
+  STEPS_MAX,
+  type TemplateInput,
+} from "../../agent/core/template.ts";
 import { planFile } from "../../agent/core/plan.ts";
 import { treeOf } from "#base/tree";
 import type { EffectiveConfig } from "#config-server/api";
@@ -114,11 +120,22 @@ test("an escape writes whole values that the format reads back as they were", ()
 
 test("a template that would never end is cut, with its line", () => {
   const long = config("web", {
-    "a.json": ["json", JSON.stringify({ l: Array.from({ length: 2_000 }, () => "x".repeat(10)) })],
+    "a.json": ["json", JSON.stringify({ l: Array.from({ length: 200 }, () => "x".repeat(100)) })],
   });
   expect(render("\n{{#l}}{{#l}}{{.}}{{/l}}{{/l}}", { config: long })).toEqual({
     problem: { line: 2, message: expect.stringContaining(String(RENDERED_CHARS_MAX)) },
   });
+});
+
+test("sections that take for ever, or are nested without end, are errors, and quickly", () => {
+  const long = config("web", { "a.json": ["json", JSON.stringify({ l: Array.from({ length: 3_000 }, () => 1) })] });
+  const nested = "{{#l}}{{#l}}{{#l}}{{/l}}{{/l}}{{/l}}";
+  expect(render(nested, { config: long }).problem?.message).toContain(`more than ${STEPS_MAX} steps`);
+  const deep = `${"{{#app}}".repeat(50_000)}x${"{{/app}}".repeat(50_000)}`;
+  expect(render(deep).problem?.message).toContain(`more than ${DEPTH_MAX} deep`);
+  const inverted = `${"{{^none?}}".repeat(50_000)}x${"{{/none?}}".repeat(50_000)}`;
+  expect(render(inverted).problem?.message).toContain(`more than ${DEPTH_MAX} deep`);
+  expect(render(`{{a${".a".repeat(50_000)}}}`).problem?.message).toContain(`more than ${DEPTH_MAX} parts`);
 });
 
 test("a file made of several sets waits until each is released, and names its template when it cannot be made", () => {
