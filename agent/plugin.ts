@@ -34,6 +34,9 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
   const config = { action: "open" } as const;
   const tags = ["agent"];
+  // A stop must not wait for those that wait for news.
+  const closing = new AbortController();
+  app.addHook("preClose", async () => closing.abort(new Error("stopping")));
 
   app.put(
     "/v1/agent/services/:id",
@@ -162,7 +165,11 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
       const found =
         known === undefined
           ? await agent.config(params)
-          : await agent.configOtherThan(params, { known, waitMs: wait * 1000, signal: whileConnected(reply) });
+          : await agent.configOtherThan(params, {
+              known,
+              waitMs: wait * 1000,
+              signal: AbortSignal.any([whileConnected(reply), closing.signal]),
+            });
       if (!found) return reply.code(304).header("etag", etag).send(null);
       void reply.header("etag", `"${found.value.releaseKey}"`).header("cache-control", "no-cache");
       return sendKnown(reply, found);

@@ -1,6 +1,6 @@
 /** Files under faults, with the agent as a real process: killed in the middle of writes, a full disk, a server that is away. */
 import { execFile } from "node:child_process";
-import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
@@ -17,6 +17,8 @@ interface Host extends AsyncDisposable {
   startAgent(): Promise<void>;
   startServer(): Promise<void>;
   stopServer(): Promise<void>;
+  /** While it is stopped: keeps a copy of its store, or puts that back. */
+  copyStore(what: "keep" | "restore"): Promise<void>;
   release(items: Record<string, string>): Promise<number>;
   outcome(): Promise<string>;
 }
@@ -59,6 +61,12 @@ async function hostWith(file: (folder: string) => object, more: readonly string[
     async stopServer() {
       server.kill();
       await server.exited;
+    },
+    async copyStore(what) {
+      const [store, kept] = [join(folder, "server"), join(folder, "kept")];
+      const [from, to] = what === "keep" ? [store, kept] : [kept, store];
+      await rm(to, { recursive: true, force: true });
+      await cp(from, to, { recursive: true });
     },
     async release(items) {
       const released = Object.entries(items).map(([key, value]) => [key, { format: "text", value }] as const);
@@ -183,4 +191,31 @@ test("while the server is away a removed file comes back from what is known, and
   await host.release({ a: "second" });
   await eventually("the next arrives", async () => (await out()) === "second");
   await eventually("and is acknowledged under the new session", async () => (await host.outcome()) === "applied");
+});
+
+test("a server restored from an old copy changes no file, until it has released something newer", async () => {
+  await using host = await hostWith((folder) => ({ app: "web", key: "a", path: join(folder, "out") }));
+  const out = () => readFile(join(host.folder, "out"), "utf8").catch(() => "");
+  const codes = async () => {
+    const { json } = await call(`${host.agent.agent}/v1/agent/status`);
+    return (json["problems"] as { code: string }[]).map(({ code }) => code);
+  };
+  await host.release({ a: "first" });
+  await eventually("it is written", async () => (await out()) === "first");
+  await host.stopServer();
+  await host.copyStore("keep");
+  await host.startServer();
+  for (const value of ["second", "third"]) await host.release({ a: value });
+  await eventually("the newest is written", async () => (await out()) === "third");
+  await host.stopServer();
+  await host.copyStore("restore");
+  await host.startServer();
+  await eventually("it is shown", async () => (await codes()).includes("AGENT_CONFIG_OLDER"), 20_000);
+  expect(await out()).toBe("third");
+  // Until the restored store has come as far as what this host knows, a release of it is not told from an old one.
+  await eventually("what is newer is taken", async () => {
+    await host.release({ a: "fourth" });
+    return (await out()) === "fourth";
+  });
+  await eventually("nothing is wrong any more", async () => (await codes()).length === 0);
 });
