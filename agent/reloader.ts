@@ -80,6 +80,8 @@ export class Reloader implements AsyncDisposable {
       if (wanted.has(key)) continue;
       group.stop.abort(new Error("no longer wanted"));
       this.#groups.delete(key);
+      // Should it come back, nobody knows what was loaded meanwhile.
+      this.#loaded.delete(key);
     }
     for (const [key, reload] of wanted) {
       if (this.#groups.has(key)) continue;

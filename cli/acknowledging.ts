@@ -5,7 +5,7 @@
 import { hostname } from "node:os";
 import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { messageOf, Trigger } from "#base";
+import { AppError, messageOf, Trigger } from "#base";
 import { say } from "./child.ts";
 import type { Acknowledge, ConfigSource } from "./config-source.ts";
 import type { EffectiveConfig } from "./environment.ts";
@@ -79,7 +79,9 @@ export class Acknowledging implements AsyncDisposable {
         if (signal.aborted) return false;
         if (this.#problem !== messageOf(error)) say(`not acknowledged: ${messageOf(error)}`);
         this.#problem = messageOf(error);
-        return false;
+        // What is refused once is refused again; only silence, and what may pass, is worth another try.
+        one.told = isRefusal(error);
+        if (!one.told) return false;
       }
     }
     return true;
@@ -91,4 +93,8 @@ export class Acknowledging implements AsyncDisposable {
     this.#stop.abort(new Error("the command has ended"));
     await this.#done;
   }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof AppError && error.status < 500 && error.status !== 408 && error.status !== 429;
 }

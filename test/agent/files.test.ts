@@ -21,6 +21,14 @@ const read = (folder: string, name: string) => readFile(join(folder, name), "utf
 const lines = async (folder: string, name: string) => (await read(folder, name)).split("\n").filter(Boolean);
 const said = (plane: FakeControlPlane) =>
   plane.acknowledged.map(({ releaseKey, outcome }) => `${releaseKey} ${outcome}`);
+function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch {
+    return true;
+  }
+}
 const states = async (agent: TestAgent) => {
   const { body } = await agent.call<{ files: { state: string; code?: string; error?: string }[] }>(
     "GET",
@@ -132,14 +140,7 @@ test("a check looks at the new file before the old one goes: refused, late or no
   expect((await lines(folder.path, "seen"))[0]).toMatch(/\.out\..*\.posthouse-tmp$/);
   await refused("hang", "no complete answer within 1000 ms");
   const child = Number(await read(folder.path, "child"));
-  await eventually("its group is gone", () => {
-    try {
-      process.kill(child, 0);
-      return false;
-    } catch {
-      return true;
-    }
-  });
+  await eventually("its group is gone", () => isGone(child));
   await refused("flood", "exit 4 xxxx");
   expect(((await states(agent))[0]?.error ?? "").length).toBeLessThan(1_000);
   expect(await readFile(out, "utf8")).toBe("old");
@@ -251,6 +252,23 @@ test("a reload over HTTP that hangs fails at its time, is tried again, and mends
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   }
+});
+
+test("a reload command that hangs is ended with its children at its time, and what is said is that it failed", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  plane.release(WEB, { a: "1" });
+  const hang = script(`sleep 600 & echo $! >> ${folder.path}/children; sleep 600`);
+  const reload = { type: "command", command: hang, timeoutSeconds: 0.3, quietSeconds: 0 };
+  await define(folder.path, [{ app: "web", key: "a", path: "../a", reload }]);
+  await using agent = await startAgent(plane, folder.path, { execAllow: [SH] });
+  await eventually("it is told", () => said(plane).at(-1) === "key-2 failed");
+  expect(plane.acknowledged.at(-1)?.error).toContain("no complete answer within 300 ms");
+  expect(agent.running.status().problems).toMatchObject([{ code: "AGENT_RELOAD_FAILED" }]);
+  expect(await read(folder.path, "a")).toBe("1");
+  const [child = ""] = await lines(folder.path, "children");
+  await eventually("its group is gone", () => isGone(Number(child)));
+  await eventually("it is tried again", async () => (await lines(folder.path, "children")).length > 1);
 });
 
 test("a reload that a kill came before is made after the restart, and one that was made is not made again", async () => {
