@@ -40,6 +40,8 @@ interface Entry {
   releaseKey: string | undefined;
   /** Of each set, what the latest look was made with. */
   looked: ReadonlyMap<string, string>;
+  /** What it is to hold is not known yet, since the server has not been heard. */
+  undecided: boolean;
   /** Of what is on disk; empty when there is nothing, undefined before the first look. */
   digest: string | undefined;
   problem: Problem | undefined;
@@ -209,6 +211,7 @@ export class FileKeeper implements AsyncDisposable {
             message: `the template ${source} cannot be read; it must be there, and below 4 MiB`,
           } as const)
         : planFile(wanted, { config, sets, template: text }, onDisk);
+    entry.undecided = looked.size < entry.sets.size;
     const settle = (state: LocalFile["state"], problem?: Problem) => {
       entry.looked = looked;
       entry.state = state;
@@ -233,6 +236,7 @@ export class FileKeeper implements AsyncDisposable {
       case "write":
         if (onDisk !== undefined && this.#mayBeOld(entry)) {
           settle("waiting");
+          entry.undecided = true;
           entry.cancelRetry = this.#host.clock.after(FIRST_WORD_MS, () => this.#look(entry));
           break;
         }
@@ -262,10 +266,10 @@ export class FileKeeper implements AsyncDisposable {
     return ![...sets.values()].every((set) => this.#parts.isHeard(set));
   }
 
-  /** What all files of a group hold, once each of them was looked at with a config. */
+  /** What all files of a group hold, once it is known of each what it is to hold. */
   #tellReloader(group: string): void {
     const files = [...this.#entries.values()].filter((entry) => entry.group === group);
-    const known = files.every(({ digest, state }) => digest !== undefined && state !== "waiting");
+    const known = files.every(({ digest, undecided }) => digest !== undefined && !undecided);
     const held = Object.fromEntries(files.map(({ wanted, digest }) => [wanted.path, digest]));
     this.#parts.reloader.holds(group, known ? digestOf(canonicalJson(held)) : undefined, this.#replaced.delete(group));
   }
@@ -294,6 +298,7 @@ function unseen(facts: Pick<Entry, "wanted" | "sets" | "group">): Entry {
     state: "waiting",
     releaseKey: undefined,
     looked: new Map(),
+    undecided: true,
     digest: undefined,
     problem: undefined,
     attempt: 0,

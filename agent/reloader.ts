@@ -114,6 +114,8 @@ export class Reloader implements AsyncDisposable {
     if (replaced) group.loaded = undefined;
     if (digest === undefined || digest === group.loaded) return;
     group.version++;
+    // What failed was the reload of what the files held before.
+    group.error = undefined;
     group.lastChangeMs = this.#host.clock.monotonic();
     if (!pending) group.firstChangeMs = group.lastChangeMs;
     group.news.fire();
@@ -154,12 +156,12 @@ export class Reloader implements AsyncDisposable {
         if (group.version === tried) group.loaded = wanted;
         group.firstChangeMs = group.lastChangeMs;
         group.error = undefined;
-        this.#host.log.info({ reload: group.reload }, "reloaded");
+        this.#host.log.info({ reload: group.reload.type }, "reloaded");
         this.#onChange();
         continue;
       }
       const message = `The files are replaced, but their reload failed: ${failure}. It is tried again.`;
-      if (group.error?.message !== message) this.#host.log.error({ reload: group.reload }, message);
+      if (group.error?.message !== message) this.#host.log.error({ reload: group.reload.type }, message);
       group.error = { code: AgentErrors.RELOAD_FAILED.code, message };
       this.#onChange();
       const waitMs = RETRY.baseMs / 2 + fullJitter(this.#host.random, attempt++, RETRY);

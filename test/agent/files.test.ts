@@ -184,6 +184,40 @@ test("files of one reload are reloaded once when it is quiet, also after many re
   expect(said(plane).filter((one) => one === "key-6 applied")).toHaveLength(1);
 });
 
+test("a file that waits for its first release does not keep the others of its group from being reloaded", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  plane.release(WEB, { a: "1" });
+  const reload = { type: "command", command: script(`echo x >> ${folder.path}/reloads`), quietSeconds: 0.1 };
+  await define(folder.path, [
+    { app: "web", key: "a", path: "../a", reload },
+    { app: "later", template: { key: "t" }, path: "../b", reload },
+  ]);
+  await using agent = await startAgent(plane, folder.path, { execAllow: [SH] });
+  await eventually("the first is applied", () => said(plane).join() === "key-2 applied");
+  expect((await states(agent)).map(({ state }) => state)).toEqual(["current", "waiting"]);
+  plane.release({ ...WEB, app: "later" }, { t: "2" });
+  await eventually("the other is, too", () => said(plane).at(-1) === "key-3 applied");
+  expect(await lines(folder.path, "reloads")).toEqual(["x", "x"]);
+});
+
+test("the failed reload of one release says nothing of the next", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  plane.release(WEB, { a: "bad" });
+  const reload = {
+    type: "command",
+    command: script(`! grep -q bad ${folder.path}/a`),
+    quietSeconds: 0.2,
+  };
+  await define(folder.path, [{ app: "web", key: "a", path: "../a", reload }]);
+  await using _agent = await startAgent(plane, folder.path, { execAllow: [SH] });
+  await eventually("it failed", () => said(plane).at(-1) === "key-2 failed");
+  plane.release(WEB, { a: "good" });
+  await eventually("the next is applied", () => said(plane).at(-1) === "key-3 applied");
+  expect(said(plane)).toEqual(["key-2 failed", "key-3 applied"]);
+});
+
 test("what never becomes quiet is reloaded all the same, after the longest wait", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
