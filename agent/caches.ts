@@ -1,6 +1,7 @@
 /** The two things an agent follows at the server: effective configs, and the instances of services. */
 import type { Host } from "#base";
 import type { Client } from "#client";
+import { isOlder } from "#config-server/api";
 import type { ServiceDelta } from "#registry/api";
 import type { EffectiveConfig, Resolved } from "./api.ts";
 import { WatchCache } from "./watch-cache.ts";
@@ -23,13 +24,19 @@ export type ConfigCache = WatchCache<ConfigName, EffectiveConfig, EffectiveConfi
 export type CatalogCache = WatchCache<ServiceName, Resolved, ServiceDelta>;
 
 /** Every frame of a config is the whole of it. */
-export function configCache(host: Host, client: ControlPlane, onChange: (name: ConfigName) => void): ConfigCache {
+export function configCache(
+  host: Host,
+  client: ControlPlane,
+  { onChange, onHeld }: { onChange: (name: ConfigName) => void; onHeld: (name: ConfigName) => void },
+): ConfigCache {
   return new WatchCache<ConfigName, EffectiveConfig, EffectiveConfig>(host, {
     what: "config",
     keyOf: ({ namespace, app, profile }) => `${namespace}/${app}/${profile}`,
     fold: { gather: (_gathered, data) => data, apply: (_value, data) => data, empty: undefined },
     watch: (name, options) => client.config.watch(name, options),
     onChange,
+    onHeld,
+    isOlder,
   });
 }
 

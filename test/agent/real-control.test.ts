@@ -97,3 +97,30 @@ test("a published release arrives in its file and at the local API", async () =>
     });
   }
 });
+
+test("what a file stands for is acknowledged under the agent's session, passed on for others, and gone with the agent", async () => {
+  await using folder = await tempFolder();
+  const { stack, control, agent, put } = await setUp(folder.path);
+  await using _ = stack;
+  const set = { namespace: "default", app: "web", profile: "default" };
+  const { config } = control.client;
+  const said = async () => {
+    const { subscribers } = await config.acknowledgements(set);
+    return subscribers.map(({ subscriber, outcome, error = "" }) => `${subscriber} ${outcome} ${error}`.trim());
+  };
+  await put("files/out", { app: "web", template: { key: "t" } });
+  const text = (value: string) => ({ format: "text" as const, value });
+  await config.publish(set, { items: { t: text("{{a}}"), a: text("1") } });
+  await eventually("it is applied", async () => (await said()).join() === "host-a applied");
+  const { releaseKey } = await config.effective(set);
+  expect(await config.effectiveOtherThan(set, releaseKey)).toBeUndefined();
+  expect(await config.effectiveOtherThan(set, "another")).toMatchObject({ releaseKey });
+  await put("config/default/web/default/acknowledgements/web-1", { releaseKey, outcome: "applied" });
+  await eventually("another is passed on", async () => (await said()).length === 2);
+  await config.publish(set, { items: { t: text("\n{{b}}"), a: text("1") } });
+  await eventually("it is refused", async () => (await said())[0]?.startsWith("host-a failed"));
+  expect((await said())[0]).toContain("t:2: {{b}} names nothing");
+  expect(await readFile(join(folder.path, "files", "out"), "utf8")).toBe("1");
+  await agent[Symbol.asyncDispose]();
+  await eventually("its own went with its session", async () => (await said()).join() === "web-1 applied");
+});
