@@ -1,5 +1,6 @@
 /** An agent at the real control API: both ends mean the same by every call. */
-import { readFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createAgent } from "#agent";
@@ -123,4 +124,31 @@ test("what a file stands for is acknowledged under the agent's session, passed o
   expect(await readFile(join(folder.path, "files", "out"), "utf8")).toBe("1");
   await agent[Symbol.asyncDispose]();
   await eventually("its own went with its session", async () => (await said()).join() === "web-1 applied");
+});
+
+test("a binary value is a file of its bytes, written anew only when they change", async () => {
+  await using folder = await tempFolder();
+  const { stack, control, put, get } = await setUp(folder.path);
+  await using _ = stack.move();
+  const set = { namespace: "default", app: "web", profile: "default" };
+  const publish = (bytes: Buffer) =>
+    control.client.config.publish(set, {
+      items: { "store.jks": { format: "binary", value: bytes.toString("base64") } },
+    });
+  const [first, second] = [randomBytes(70_000), Buffer.from([0xff, 0xfe, 0x00])];
+  await publish(first);
+  const { body } = await put("files/store.jks", { app: "web", key: "store.jks" });
+  const path = (body as { path: string }).path;
+  const onDisk = async () => readFile(path).catch(() => undefined);
+  await eventually("it is written", async () => (await onDisk())?.equals(first));
+  const { ino } = await stat(path);
+  await publish(second);
+  await eventually("it is written anew", async () => (await onDisk())?.equals(second));
+  const { ino: later } = await stat(path);
+  expect(later).not.toBe(ino);
+  await eventually("it stands", async () => {
+    const files = (await get("files")).body["files"] as { state: string }[];
+    return files[0]?.state === "current";
+  });
+  expect((await stat(path)).ino).toBe(later);
 });
