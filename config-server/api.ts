@@ -7,10 +7,11 @@
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
-import { Format, Items, type SetName } from "./items.ts";
+import { Format, Items, MASK, type SetName } from "./items.ts";
 
 export * from "./changes.ts";
 export * from "./items.ts";
+export * from "./secrets-api.ts";
 
 export const Publish = Type.Object(
   {
@@ -94,6 +95,11 @@ export const SetList = Type.Object({ revision: Type.Integer(), sets: Type.Array(
 export const EffectiveItem = Type.Object({
   format: Format,
   value: Type.String(),
+  secret: Type.Optional(
+    Type.Literal(true, {
+      description: `It is a secret, or made of one: only those that run the app are told it, all others ${MASK}.`,
+    }),
+  ),
   origin: Type.Object(
     {
       namespace: Type.Optional(Type.String({ description: "Of a shared set; absent: the one asked for." })),
@@ -148,6 +154,10 @@ export const ConfigErrors = defineErrors("CONFIG", {
   LIMIT_EXCEEDED: { status: 422, title: "Limit of the environment exceeded" },
   UNRESOLVED: { status: 409, title: "Effective config cannot be made" },
   RELEASE_TOO_LARGE: { status: 413, title: "Release too large" },
+  SECRETS_UNCONFIGURED: { status: 409, title: "No key for secrets" },
+  SECRET_KEYS_INVALID: { status: 400, title: "Keys for secrets not usable" },
+  SECRET_MASKED: { status: 422, title: "A mask is no value" },
+  SECRET_UNREADABLE: { status: 503, title: "Secret cannot be decrypted" },
 });
 
 /** A semantic check of one app's releases, handed in by whoever will read them. Returns what is wrong, and where. */

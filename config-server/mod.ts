@@ -1,7 +1,12 @@
 /** The config server: what services are told, release by release. */
 export { Acknowledgements } from "./acknowledgements.ts";
 export * from "./api.ts";
+export { Audit } from "./audit.ts";
 export { ConfigServer } from "./config-server.ts";
+export { keyCommand, keyFile, type KeySource, ownKeyFile } from "./key-sources.ts";
 export { configPlugin } from "./plugin.ts";
 export { Proposals } from "./proposals.ts";
 export { proposalsPlugin } from "./proposals-plugin.ts";
+export { Rewrapper } from "./rewrap.ts";
+export { keyLine, SecretKeys } from "./secret-keys.ts";
+export { secretsPlugin } from "./secrets-plugin.ts";

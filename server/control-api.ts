@@ -7,11 +7,16 @@ import { Access, accessPlugin, type IssuedToken } from "#access";
 import { AppError, deadline, messageOf, TaskGroup, type Host } from "#base";
 import {
   Acknowledgements,
+  Audit,
   ConfigServer,
   configPlugin,
+  type KeySource,
   Proposals,
   proposalsPlugin,
   type ReleaseCheck,
+  Rewrapper,
+  SecretKeys,
+  secretsPlugin,
 } from "#config-server";
 import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
@@ -30,6 +35,8 @@ export interface ControlApiOptions {
   readonly startMs: number;
   /** Networks that servers do not probe; absent: any may be. */
   readonly probeRefuse?: readonly string[];
+  /** Where the keys for secrets of configs come from; absent: no secret can be released. */
+  readonly secretKeys?: KeySource | undefined;
   /** What else of this process is not ready, in words. */
   readonly notReady: () => readonly string[];
 }
@@ -48,7 +55,11 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   await using stack = new AsyncDisposableStack();
   const access = new Access(host, store);
   const registry = new Registry(host, store);
-  const config = new ConfigServer(host, store, options.releaseChecks);
+  const secretKeys = new SecretKeys(host, options.secretKeys);
+  await secretKeys.load();
+  const config = new ConfigServer(host, store, options.releaseChecks, secretKeys);
+  const audit = new Audit(host, store, config);
+  const rewrapper = new Rewrapper(host, store, config);
   const locks = new Locks(host, store);
   const members = new Members(host, store);
   const drains = new Drains(host, store, registry, members);
@@ -59,7 +70,11 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const proposals = new Proposals(host, store, config);
   const acknowledgements = new Acknowledgements(host, store, config);
   const app = stack.adopt(
-    await routes(host, { access, registry, drains, locks, config, proposals, acknowledgements }, options),
+    await routes(
+      host,
+      { access, registry, drains, locks, config, proposals, acknowledgements, audit, rewrapper },
+      options,
+    ),
     (app) => app.close(),
   );
   stack.use(registry.hub);
@@ -78,6 +93,8 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   });
   tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
   tasks.run("acknowledgements", (signal) => acknowledgements.run(signal));
+  tasks.run("keys for secrets", (signal) => secretKeys.run(signal));
+  tasks.run("rewrapping of secrets", (signal) => rewrapper.run(signal));
   tasks.run("members", (signal) => members.run(signal));
   tasks.run("drains", (signal) => drains.run(signal));
   tasks.run("prober", (signal) => prober.run(signal));
@@ -118,11 +135,13 @@ interface Services {
   readonly config: ConfigServer;
   readonly proposals: Proposals;
   readonly acknowledgements: Acknowledgements;
+  readonly audit: Audit;
+  readonly rewrapper: Rewrapper;
 }
 
 async function routes(
   host: Host,
-  { access, registry, drains, locks, config, proposals, acknowledgements }: Services,
+  { access, registry, drains, locks, config, proposals, acknowledgements, audit, rewrapper }: Services,
   options: ControlApiOptions,
 ): Promise<FastifyInstance> {
   const app = createHttpServer(host, { name: "api" });
@@ -140,10 +159,17 @@ async function routes(
       ...(locks.connected ? [] : ["locks: the store does not answer; what is served may be old"]),
       ...options.notReady(),
     ],
+    degraded: () => {
+      const unreadable = config.unreadable().length;
+      return unreadable === 0
+        ? []
+        : [`config server: ${unreadable} live secrets cannot be decrypted; GET /v1/config-secrets says which`];
+    },
   });
   registryPlugin(app, registry, drains);
   configPlugin(app, config, acknowledgements);
   proposalsPlugin(app, config, proposals);
+  secretsPlugin(app, { config, audit, rewrapper });
   locksPlugin(app, locks);
   accessPlugin(app, access);
   app.addHook("preClose", async () => {

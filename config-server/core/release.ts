@@ -4,15 +4,9 @@
  * a release lies beside it in parts, which are there before the release is. Pure: the hash is handed in.
  */
 import { canonicalJson, decodeJson, encodeJson } from "#base";
-import {
-  ConfigErrors,
-  RELEASE_BYTES_MAX,
-  type Items,
-  type Release,
-  type ReleaseSummary,
-  type SetName,
-} from "../api.ts";
+import { ConfigErrors, RELEASE_BYTES_MAX, type ReleaseSummary, type SetName } from "../api.ts";
 import { contentUsedKey, liveKey, releaseKey, setId, stagedKey } from "./keys.ts";
+import { sealedOf, type StoredItems, type StoredRelease } from "./sealed.ts";
 
 /** Bytes of a content that stands in its release: a page of a hundred releases is then read in a moment. */
 export const INLINE_BYTES_MAX = 16 * 1024;
@@ -20,12 +14,14 @@ export const INLINE_BYTES_MAX = 16 * 1024;
 export const PART_BYTES = 512 * 1024;
 
 /** A release as it is stored: with its content, or with the number of parts that this lies in. */
-export type ReleaseRecord = ReleaseSummary & ({ readonly items: Items } | { readonly parts: number });
+export type ReleaseRecord = ReleaseSummary & ({ readonly items: StoredItems } | { readonly parts: number });
 
 /** What the live pointer says. */
 export interface LiveRecord {
   readonly version: number;
   readonly hash: string;
+  /** It has secrets, which a release on top of it may refer to without saying so. */
+  readonly secrets?: true;
 }
 
 export interface KnownEntry {
@@ -35,7 +31,7 @@ export interface KnownEntry {
 
 export interface PublishCommand {
   readonly name: SetName;
-  readonly items: Items;
+  readonly items: StoredItems;
   readonly author: string;
   readonly reason: string;
   readonly nowMs: number;
@@ -53,7 +49,7 @@ export type ReleaseWrite =
 
 export interface ReleasePlan {
   readonly writes: readonly ReleaseWrite[];
-  readonly result: Release;
+  readonly result: StoredRelease;
 }
 
 /** The content of a release: its bytes, the name that equal content has, and the parts that it is stored in (0: none). */
@@ -64,7 +60,7 @@ export interface Content {
 }
 
 /** @throws CONFIG_RELEASE_TOO_LARGE */
-export function contentOf(items: Items, hash: (bytes: Uint8Array) => string): Content {
+export function contentOf(items: StoredItems, hash: (bytes: Uint8Array) => string): Content {
   const bytes = new TextEncoder().encode(canonicalJson(items));
   if (bytes.length > RELEASE_BYTES_MAX) {
     throw ConfigErrors.RELEASE_TOO_LARGE(
@@ -102,10 +98,11 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
     ...(approvedBy.length === 0 ? {} : { approvedBy: [...approvedBy] }),
     ...(emergency ? { emergency } : {}),
   };
+  const pointer: LiveRecord = { version, hash, ...(Object.keys(sealedOf(items)).length > 0 ? { secrets: true } : {}) };
   const record: ReleaseRecord = { ...summary, ...(parts === 0 ? { items } : { parts }) };
   const writes: ReleaseWrite[] = [
     { type: "put", key: releaseKey(name, version), value: encodeJson(record) },
-    { type: "put", key: liveKey(name), value: encodeJson({ version, hash } satisfies LiveRecord) },
+    { type: "put", key: liveKey(name), value: encodeJson(pointer) },
   ];
   if (parts > 0) {
     writes.push(
