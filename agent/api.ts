@@ -19,7 +19,7 @@ import {
   Report,
   resolveCheck,
 } from "#registry/api";
-import { EffectiveConfig, Key } from "#config-server/api";
+import { EffectiveConfig, isMasked, Key } from "#config-server/api";
 
 export {
   Check,
@@ -28,6 +28,7 @@ export {
   EffectiveConfig,
   HealthHistory,
   Id,
+  isMasked,
   Instance,
   Name,
   Namespace,

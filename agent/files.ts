@@ -121,6 +121,13 @@ export class FileKeeper implements AsyncDisposable {
     const onDisk = await readText(wanted.path);
     const planned = planFile(wanted, this.#configOf(wanted), onDisk);
     if (this.#entries.get(wanted.path) !== entry) return;
+    if (planned.state === "masked") {
+      this.#fail(
+        entry,
+        `"${wanted.key}" is a secret, which the agent's token may not read; ${wanted.path} stays. Give the agent a token of the role agent.`,
+      );
+      return;
+    }
     if (planned.state !== "write") {
       this.#settle(entry, planned.state, planned.state === "current" ? planned.releaseKey : undefined);
       return;

@@ -6,7 +6,7 @@
 import { parse as parseToml } from "smol-toml";
 import { parseDocument } from "yaml";
 import { messageOf } from "#base";
-import type { Client } from "#client";
+import { isMasked, type Client } from "#client";
 
 export type EffectiveConfig = Awaited<ReturnType<Client["config"]["effective"]>>;
 
@@ -66,6 +66,7 @@ function ofSet({ app, profile, items }: Pick<EffectiveConfig, "app" | "profile" 
     }
   };
   for (const [key, item] of Object.entries(items)) {
+    requireTold(item, `${app}/${profile} ${key}`);
     const tree = treeOf(item, `${app}/${profile} ${key}`);
     // A structured key that holds no table is one variable, as a text is.
     if (isTable(tree)) put([], tree, key);
@@ -78,6 +79,7 @@ function byHand(configs: Parameters<typeof environmentOf>[0], { name, key, path 
   const config = configs.findLast(({ items }) => Object.hasOwn(items, key));
   const item = config?.items[key];
   if (!item) throw new Error(`${name}: no set has the key "${key}"`);
+  requireTold(item, key);
   if (path.length === 0) return textOf(item.value, name);
   let value = treeOf(item, key);
   for (const part of path) value = isTable(value) && Object.hasOwn(value, part) ? value[part] : undefined;
@@ -85,14 +87,20 @@ function byHand(configs: Parameters<typeof environmentOf>[0], { name, key, path 
   return textOf(value, name);
 }
 
-function treeOf({ format, value }: EffectiveConfig["items"][string], place: string): unknown {
+/** No command is to run with a mask for a password. */
+function requireTold(item: EffectiveConfig["items"][string], place: string): void {
+  if (isMasked(item)) throw new Error(`${place} is a secret, which this token may not read; use one of the role agent`);
+}
+
+function treeOf({ format, value, secret }: EffectiveConfig["items"][string], place: string): unknown {
   try {
     if (format === "yaml") return parseYaml(value);
     if (format === "json") return JSON.parse(value);
     if (format === "toml") return parseToml(value);
     return value;
   } catch (error) {
-    throw new Error(`${place} is no ${format}: ${messageOf(error)}`, { cause: error });
+    // What a parser says quotes the text.
+    throw new Error(`${place} is no ${format}${secret ? "" : `: ${messageOf(error)}`}`, { cause: error });
   }
 }
 

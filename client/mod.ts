@@ -10,6 +10,8 @@ import type {
   Publish,
   ReleaseList,
   Release,
+  Revealed,
+  RevealRequest,
   Rollback,
   SetName,
 } from "#config-server/api";
@@ -47,6 +49,7 @@ import { holdLock, type HeldLock, type LockOptions } from "./lock.ts";
 import { watchFrames, type Acknowledgement, type WatchOptions } from "./stream.ts";
 import type { Transport, TransportRequest } from "./transport.ts";
 
+export { isMasked } from "#config-server/api";
 export * from "./errors.ts";
 export { LOCK_SESSION_SECONDS, type HeldLock, type LockOptions } from "./lock.ts";
 export { STREAM_SILENCE_MS_MAX } from "./stream.ts";
@@ -233,6 +236,9 @@ export class Client {
       this.#call<Release>("GET", `${setPath(name)}/releases/${version}`, undefined, options),
     effective: (name: SetName, options: CallOptions = {}) =>
       this.#call<EffectiveConfig>("GET", setPath(name), undefined, options),
+    /** One secret in the clear, for an operator; it is recorded who asked, and why. */
+    reveal: (name: SetName, body: RevealRequest, options: CallOptions = {}) =>
+      this.#call<Revealed>("POST", `${setPath(name)}/reveal`, body, options),
     /** Says that a release has been applied, or why it could not be. */
     acknowledge: (name: SetName, subscriber: string, body: Acknowledge, options: CallOptions = {}) =>
       this.#call<void>("PUT", `${setPath(name)}/acknowledgements/${enc(subscriber)}`, body, options),

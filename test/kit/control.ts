@@ -2,7 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import type { Host } from "#base";
 import { Client, injectTransport } from "#client";
-import type { ReleaseCheck } from "#config-server";
+import type { KeySource, ReleaseCheck } from "#config-server";
 import { createControlApi } from "#server/control-api";
 import { openMemoryStore, type Store } from "#store";
 import { testHost } from "./host.ts";
@@ -24,7 +24,7 @@ export interface TestControl extends AsyncDisposable {
 }
 
 export async function withControl(
-  options: { host?: Host; store?: Store; releaseChecks?: readonly ReleaseCheck[] } = {},
+  options: { host?: Host; store?: Store; releaseChecks?: readonly ReleaseCheck[]; secretKeys?: KeySource } = {},
 ): Promise<TestControl> {
   await using stack = new AsyncDisposableStack();
   const host = options.host ?? testHost();
@@ -34,6 +34,7 @@ export async function withControl(
       store,
       releaseChecks: options.releaseChecks ?? [],
       exposed: false,
+      secretKeys: options.secretKeys,
       startMs: 5_000,
       notReady: () => [],
     }),
