@@ -7,6 +7,6 @@ export { keyCommand, keyFile, type KeySource, ownKeyFile } from "./key-sources.t
 export { configPlugin } from "./plugin.ts";
 export { Proposals } from "./proposals.ts";
 export { proposalsPlugin } from "./proposals-plugin.ts";
-export { Rewrapper } from "./rewrap.ts";
+export { REWRAP_GRACE_MS, Rewrapper } from "./rewrap.ts";
 export { keyLine, SecretKeys } from "./secret-keys.ts";
 export { secretsPlugin } from "./secrets-plugin.ts";

@@ -14,6 +14,8 @@ import { parseWrapped, type WrappedKey } from "./core/sealed.ts";
 const PAGE = 100;
 /** Milliseconds between two looks for what is still under an old key, such as a release of a member that did not know of the new one. */
 const REWRAP_MS = 600_000;
+/** Milliseconds from hearing of other keys to the first use of them on what is stored: other members hear of them, too. */
+export const REWRAP_GRACE_MS = 60_000;
 
 export class Rewrapper {
   readonly #host: Host;
@@ -57,19 +59,25 @@ export class Rewrapper {
     });
   }
 
-  /** Looks at the start, when there are other keys, and now and then. Give it to a TaskGroup. */
+  /** Looks a while after the start and after there are other keys, and now and then. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
+    await this.#try(() => this.#count());
     while (!signal.aborted) {
-      try {
-        const { rewrapped, failed } = await this.rewrap();
-        if (rewrapped + failed > 0) this.#host.log.info({ rewrapped, failed }, "secrets were wrapped anew");
-      } catch (error) {
-        if (!(error instanceof AppError)) throw error;
-        this.#host.log.debug({ code: error.code }, `secrets were not wrapped anew: ${messageOf(error)}`);
-      }
+      await this.#host.clock.sleep(REWRAP_GRACE_MS, signal).catch(() => {});
+      if (signal.aborted) return;
+      await this.#try(() => this.rewrap());
       const cancel = this.#host.clock.after(REWRAP_MS, () => this.#due.fire());
       await this.#due.wait(signal);
       cancel();
+    }
+  }
+
+  async #try(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      this.#host.log.debug({ code: error.code }, `secrets were not looked through: ${messageOf(error)}`);
     }
   }
 
@@ -117,6 +125,7 @@ export class Rewrapper {
       }
     }
     await this.#count();
+    if (rewrapped + failed > 0) this.#host.log.info({ rewrapped, failed }, "secrets were wrapped anew");
     return { active: active?.id ?? "", rewrapped, failed };
   }
 

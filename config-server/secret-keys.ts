@@ -10,6 +10,8 @@ import type { KeySource } from "./key-sources.ts";
 
 /** Keys at a time: one a month for years. */
 export const SECRET_KEYS_MAX = 64;
+/** Milliseconds between two tries while there is none. */
+const RETRY_MS = 10_000;
 const LINE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([A-Za-z0-9+/]{43}=)$/;
 const ID_BYTES = 4;
 
@@ -96,6 +98,11 @@ export class SecretKeys {
     for (const listener of this.#listeners) listener();
   }
 
+  /** The first time. @throws CONFIG_SECRET_KEYS_INVALID of a source that will not mend by itself */
+  async start(): Promise<void> {
+    await (this.#source?.remote ? this.reload() : this.load());
+  }
+
   /** As `load`, but what is wrong is told to the log, once, and to the status. */
   async reload(): Promise<void> {
     try {
@@ -113,7 +120,8 @@ export class SecretKeys {
   /** Reads them again and again. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
     while (this.#source && !signal.aborted) {
-      await this.#host.clock.sleep(this.#source.reloadMs, signal).catch(() => {});
+      const waitMs = this.#active ? this.#source.reloadMs : Math.min(this.#source.reloadMs, RETRY_MS);
+      await this.#host.clock.sleep(waitMs, signal).catch(() => {});
       if (!signal.aborted) await this.reload();
     }
   }

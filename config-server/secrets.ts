@@ -145,13 +145,11 @@ export class Secrets {
     const wrapping = await this.keys.need(() => this.stand());
     const sealed = toSeal.map(([key, item]) => [key, seal(this.#host.random, wrapping, { name, key }, item)] as const);
     for (let at = 0; at < sealed.length; at += BATCH_MAX) {
-      const puts = sealed
-        .slice(at, at + BATCH_MAX)
-        .map(([, { dataKey, wrapped }]): Put => ({
-          type: "put",
-          key: dataKeyKey(name, dataKey),
-          value: encodeJson(wrapped),
-        }));
+      const puts = sealed.slice(at, at + BATCH_MAX).map(([, { dataKey, wrapped }]): Put => ({
+        type: "put",
+        key: dataKeyKey(name, dataKey),
+        value: encodeJson(wrapped),
+      }));
       const { succeeded } = await this.#store.txn({
         when: puts.map(({ key }) => ({ key, target: "createRevision", is: "equal", value: 0 })),
         then: puts,

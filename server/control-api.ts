@@ -56,7 +56,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const access = new Access(host, store);
   const registry = new Registry(host, store);
   const secretKeys = new SecretKeys(host, options.secretKeys);
-  await secretKeys.load();
+  await secretKeys.start();
   const config = new ConfigServer(host, store, options.releaseChecks, secretKeys);
   const audit = new Audit(host, store, config);
   const rewrapper = new Rewrapper(host, store, config);
