@@ -3,7 +3,7 @@
  * effective config, always whole.
  */
 import { createHash } from "node:crypto";
-import { AppError, deadline, decodeJson, encodeJson, messageOf, Trigger, type Host } from "#base";
+import { deadline, decodeJson, encodeJson, type Host } from "#base";
 import { WatchHub } from "#http";
 import { commit, type Entry, type KeyOrPrefix, type Known, type Revision, type Store, StoreErrors, View } from "#store";
 import {
@@ -22,6 +22,7 @@ import {
   type SetName,
   type SetSummary,
 } from "./api.ts";
+import { parseTopic, Shown, tagOf, topicOf, type Audience } from "./audience.ts";
 import { Contents } from "./contents.ts";
 import { requireLimits, requireReview, rulesOf } from "./core/change.ts";
 import { own } from "./core/diff.ts";
@@ -38,7 +39,8 @@ import {
   type StoredRelease,
   type Unreadable,
 } from "./core/sealed.ts";
-import { checkWithoutSecrets, hasSecrets, maskedConfig, unfitForSecrets } from "./core/secrecy.ts";
+import { checkWithoutSecrets, unfitForSecrets } from "./core/secrecy.ts";
+import { Healing } from "./healing.ts";
 import { SCHEMA_SUFFIX, SET_SCHEMA_KEY, type SchemaTask } from "./schema.ts";
 import { checkSchemas } from "./schema-check.ts";
 import { SecretKeys } from "./secret-keys.ts";
@@ -52,16 +54,6 @@ const CHANGE_TRIES_MAX = 5;
 const CATCH_UP_MS_MAX = 5_000;
 
 const sha256 = (content: string | Uint8Array) => createHash("sha256").update(content).digest("hex");
-/** Said at the end of the topic of watches that want what changed only. */
-const PATCHES = "#patches";
-/** And of those that are shown no secrets: what is written once for all of a topic must not be read by others. */
-const MASKED = "#masked";
-/** Milliseconds between two tries to decrypt what could not be. */
-const HEAL_MS = 5_000;
-
-/** Who is told a config: those that run the app, in the clear; or others, to whom its secrets are masked. */
-export type Audience = "instances" | "others";
-
 /** Characters of a line that a search shows. */
 const HIT_CHARS_MAX = 240;
 
@@ -97,9 +89,8 @@ export class ConfigServer {
   readonly #live = new LiveConfig(sha256);
   /** The bytes that a config is answered with, made once for all that ask. */
   readonly #bytes = new WeakMap<EffectiveConfig, Uint8Array>();
-  /** Configs as others are shown them. */
-  readonly #masked = new WeakMap<EffectiveConfig, EffectiveConfig>();
-  readonly #heal = new Trigger();
+  readonly #shown = new Shown();
+  readonly #healing: Healing;
   /** Of the hub, when secrets could last be read that could not before: whoever resumes from there is told anew. */
   #healedAt = -1;
   readonly #releases;
@@ -114,7 +105,16 @@ export class ConfigServer {
     this.#host = host;
     this.#store = store;
     this.secrets = new Secrets(host, store, keys);
-    keys.onChange(() => this.#heal.fire());
+    this.#healing = new Healing(host, keys, {
+      live: () => this.#live.all(),
+      open: ({ name, release, revision }) => this.#open(name, release.version, revision),
+      take: (sets) => {
+        const told = this.#live.apply(sets);
+        const { revision } = this.hub;
+        this.#healedAt = revision;
+        this.hub.publish(revision, this.#deltas(told));
+      },
+    });
     this.#checks = checks;
     this.#contents = new Contents(host, store);
     this.hub = new WatchHub(host, "config");
@@ -157,7 +157,7 @@ export class ConfigServer {
 
   /** Follows the store. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#view.run(signal), this.#contents.run(signal), this.#healing(signal)]);
+    await Promise.all([this.#view.run(signal), this.#contents.run(signal), this.#healing.run(signal)]);
   }
 
   waitFor(revision: Revision, signal: AbortSignal): Promise<void> {
@@ -282,7 +282,7 @@ export class ConfigServer {
     const { config, problems } = this.#live.resolved(name);
     const lost = problems.find((problem) => problem.unreadable)?.unreadable;
     if (lost) throw unreadable(lost);
-    if (problems.length === 0 || this.#live.isLastGood(name)) return this.#shown(config, audience);
+    if (problems.length === 0 || this.#live.isLastGood(name)) return this.#shown.of(config, audience);
     throw ConfigErrors.UNRESOLVED(
       `"${setId(name)}" cannot be told: key "${problems[0]?.key}": ${problems[0]?.message}. Release what is missing, or a config without it.`,
       { extra: { problems } },
@@ -295,28 +295,11 @@ export class ConfigServer {
     return effective.revision > revision || this.#healedAt >= revision ? [effective] : [];
   }
 
-  #shown(config: EffectiveConfig, audience: Audience): EffectiveConfig {
-    if (audience === "instances") return config;
-    let shown = this.#masked.get(config);
-    if (!shown) this.#masked.set(config, (shown = maskedConfig(config)));
-    return shown;
-  }
-
-  /** Tells contents apart, and what others are shown of one from what instances are told. */
-  tagOf(config: EffectiveConfig, audience: Audience): string {
-    return `${config.releaseKey}${audience === "others" && hasSecrets(config) ? ".masked" : ""}`;
-  }
-
   /** The same as the bytes of its JSON, made once. */
   effectiveBytes(config: EffectiveConfig): Uint8Array {
     let bytes = this.#bytes.get(config);
     if (!bytes) this.#bytes.set(config, (bytes = encodeJson(config)));
     return bytes;
-  }
-
-  /** What a watch of a config subscribes to; with `patches` it is told what changed only. */
-  topicOf(name: SetName, audience: Audience, patches: boolean): string {
-    return `${setId(name)}${audience === "others" ? MASKED : ""}${patches ? PATCHES : ""}`;
   }
 
   /**
@@ -344,12 +327,12 @@ export class ConfigServer {
       // The waiter stands before the look, so news between the two is not missed.
       const look = new AbortController();
       const next = this.hub.next(
-        [this.topicOf(name, audience, false)],
+        [topicOf(name, audience, false)],
         Math.max(0, leftMs),
         AbortSignal.any([signal, look.signal]),
       );
       const effective = this.effective(name, audience);
-      if (this.tagOf(effective, audience) !== known) {
+      if (tagOf(effective, audience) !== known) {
         look.abort();
         return effective;
       }
@@ -542,45 +525,11 @@ export class ConfigServer {
     );
   }
 
-  /** Tries again what could not be decrypted, whenever there are other keys and now and then. */
-  async #healing(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const cancel = this.#host.clock.after(HEAL_MS, () => this.#heal.fire());
-      await this.#heal.wait(signal);
-      cancel();
-      if (signal.aborted) return;
-      try {
-        await this.#openAgain();
-      } catch (error) {
-        if (!(error instanceof AppError)) throw error;
-        this.#host.log.debug({ code: error.code }, `secrets were not tried again: ${messageOf(error)}`);
-      }
-    }
-  }
-
-  async #openAgain(): Promise<void> {
-    const lost = (set: LiveSet) => Object.values(set.release.items).filter((item) => item.unreadable).length;
-    const before = [...this.#live.all()].filter((set) => lost(set) > 0);
-    const opened = await Promise.all(before.map((set) => this.#open(set.name, set.release.version, set.revision)));
-    // What was released meanwhile was opened as it came.
-    const healed = opened.filter(
-      (set, i) => this.#live.get(set.name) === before[i] && lost(set) < lost(before[i] as LiveSet),
-    );
-    if (healed.length === 0) return;
-    this.#host.log.info({ sets: healed.map(({ name }) => setId(name)) }, "secrets can be read again");
-    const told = this.#live.apply(healed);
-    const { revision } = this.hub;
-    this.#healedAt = revision;
-    this.hub.publish(revision, this.#deltas(told));
-  }
-
   /** One delta per effective config that somebody follows and that is another one now: the whole, or what changed. */
   #deltas(before: ReadonlyMap<string, EffectiveConfig>) {
     const deltas = [];
     for (const topic of this.hub.topics()) {
-      const [id = ""] = topic.split("#", 1);
-      const patches = topic.endsWith(PATCHES);
-      const audience = topic.includes(MASKED) ? "others" : "instances";
+      const { id, audience, patches } = parseTopic(topic);
       const was = before.get(id);
       if (!was && this.#live.keeps(id)) continue;
       const [namespace, app, profile] = id.split("/") as [string, string, string];
@@ -590,8 +539,8 @@ export class ConfigServer {
         if (!this.#live.isLastGood({ namespace, app, profile })) continue;
       }
       if (was?.releaseKey === config.releaseKey) continue;
-      const shown = this.#shown(config, audience);
-      deltas.push({ topics: [topic], data: was && patches ? patchOf(this.#shown(was, audience), shown) : shown });
+      const shown = this.#shown.of(config, audience);
+      deltas.push({ topics: [topic], data: was && patches ? patchOf(this.#shown.of(was, audience), shown) : shown });
     }
     return deltas;
   }

@@ -24,7 +24,8 @@ import {
   SetName,
   VALUE_BYTES_MAX,
 } from "./api.ts";
-import { type Audience, type ConfigServer, HISTORY_PAGE_MAX, nothingReleased } from "./config-server.ts";
+import { tagOf, topicOf, type Audience } from "./audience.ts";
+import { type ConfigServer, HISTORY_PAGE_MAX, nothingReleased } from "./config-server.ts";
 import { setId } from "./core/keys.ts";
 import { hasSecrets } from "./core/secrecy.ts";
 
@@ -91,7 +92,7 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
       if (!effective) return reply.code(304).header("etag", etag).send(null);
       if (effective.revision === 0) throw nothingReleased(params);
       void reply
-        .header("etag", `"${config.tagOf(effective, audience)}"`)
+        .header("etag", `"${tagOf(effective, audience)}"`)
         .header("cache-control", tellsSecrets(effective, audience) ? "no-store" : "no-cache");
       // The same bytes for all that ask; a large config is not written out anew for each.
       const bytes = config.effectiveBytes(effective);
@@ -325,7 +326,7 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
       // What cannot be told is a problem now, and no stream without a beginning.
       config.effective(name);
       config.hub.attach(reply, {
-        topics: [config.topicOf(name, audience, patches)],
+        topics: [topicOf(name, audience, patches)],
         after: lastEventId(request.headers),
         snapshot: () => [config.effective(name, audience)],
         since: (revision) => config.effectiveSince(name, audience, revision),

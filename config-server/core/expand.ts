@@ -108,6 +108,7 @@ class Expansion {
         return this.#text(source, item.value, (text) =>
           text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll("\r", "\\r"),
         );
+      case "text":
       default:
         return this.#text(source, item.value, (text) => text);
     }

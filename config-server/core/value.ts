@@ -20,6 +20,8 @@ export function readValue({ format, value }: Pick<Item, "format" | "value">): un
       return parseToml(value);
     case "properties":
       return readProperties(value);
+    case "text":
+    case "binary":
     default:
       return value;
   }

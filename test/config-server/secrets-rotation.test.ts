@@ -32,12 +32,12 @@ test("a key is changed while a reader reads and a publisher releases, and no rea
   const { agent } = await tokensOf(control);
   await publish(control, { password: secret("v0"), token: secret("stays") });
   const before = (await control.call("GET", `${PATH}/releases/1`)).json;
-  let done = false;
+  const stop = new AbortController();
   const bad: unknown[] = [];
   const published = new Set(["v0"]);
   let reads = 0;
   const reading = (async () => {
-    while (!done) {
+    while (!stop.signal.aborted) {
       const { status, json } = await control.call("GET", PATH, undefined, agent);
       const values = status === 200 ? valuesOf(json) : {};
       if (!published.has(values["password"] ?? "") || values["token"] !== "stays") bad.push([status, json]);
@@ -46,7 +46,7 @@ test("a key is changed while a reader reads and a publisher releases, and no rea
     }
   })();
   const publishing = (async () => {
-    for (let i = 1; !done; i++) {
+    for (let i = 1; !stop.signal.aborted; i++) {
       published.add(`v${i}`);
       const items = { password: secret(`v${i}`), token: secret("••••••") };
       const { status, json } = await control.call("POST", `${PATH}/releases`, { items });
@@ -64,7 +64,7 @@ test("a key is changed while a reader reads and a publisher releases, and no rea
   await control.call("POST", "/v1/config-secrets/rewrap");
   const readsBefore = reads;
   await eventually("it goes on without the old key", () => reads > readsBefore + 20);
-  done = true;
+  stop.abort();
   await Promise.all([reading, publishing]);
   expect(bad).toEqual([]);
   expect((await control.call("GET", `${PATH}/releases/1`)).json, "a release never changes").toEqual(before);
