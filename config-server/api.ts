@@ -58,7 +58,7 @@ export const ReleaseSummary = Type.Object({
   app: Type.String(),
   profile: Type.String(),
   version: Type.Integer({ description: "From 1, without gaps, per set." }),
-  hash: Type.String({ description: "SHA-256 of the canonical content, in hex." }),
+  hash: Type.String({ description: "SHA-256 of the canonical content as it is stored, secrets encrypted, in hex." }),
   author: Type.String({ description: "The principal that published it." }),
   reason: Type.String(),
   createdAt: Type.String({ format: "date-time" }),

@@ -26,9 +26,23 @@ export function parseTopic(topic: string): {
   return { id, audience: topic.includes(MASKED) ? "others" : "instances", patches: topic.endsWith(PATCHES) };
 }
 
+const secretive = new WeakMap<EffectiveConfig, boolean>();
+
+/** Looked at once per config: it is asked of each reader's answer. */
+function hasSecretsOnce(config: EffectiveConfig): boolean {
+  let found = secretive.get(config);
+  if (found === undefined) secretive.set(config, (found = hasSecrets(config)));
+  return found;
+}
+
+/** Whether an answer holds secrets in the clear, and so must not be stored on its way. */
+export function tellsSecrets(config: EffectiveConfig, audience: Audience): boolean {
+  return audience === "instances" && hasSecretsOnce(config);
+}
+
 /** Tells contents apart, and what others are shown of one from what instances are told. */
 export function tagOf(config: EffectiveConfig, audience: Audience): string {
-  return `${config.releaseKey}${audience === "others" && hasSecrets(config) ? ".masked" : ""}`;
+  return `${config.releaseKey}${audience === "others" && hasSecretsOnce(config) ? ".masked" : ""}`;
 }
 
 /** Configs as they are shown, each made once. */

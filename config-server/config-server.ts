@@ -32,6 +32,7 @@ import { LiveConfig, patchOf, type LiveSet } from "./core/live.ts";
 import { contentOf, publishRelease, type LiveRecord, type ReleaseRecord, type ReleaseWrite } from "./core/release.ts";
 import { BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
 import {
+  dataKeysOf,
   sealedOf,
   shownItems,
   type OpenItems,
@@ -378,6 +379,7 @@ export class ConfigServer {
     const { open } = taken;
     const restsOn = await this.#check(name, open);
     const items = await taken.seal();
+    const knownDataKeys = new Set(dataKeysOf(live?.sealed ?? {}));
     const content = contentOf(items, sha256);
     await this.#contents.stage(name, content);
     const rules = rulesKey(name.namespace);
@@ -404,7 +406,7 @@ export class ConfigServer {
       requireReview(inForce, { namespace: name.namespace, approvedBy, emergency, reason });
       requireLimits(inForce, name.namespace, open, content.bytes.length);
       const nowMs = this.#host.clock.now();
-      const plan = publishRelease(stands, { name, ...change, items, nowMs }, content);
+      const plan = publishRelease(stands, { name, ...change, items, nowMs, knownDataKeys }, content);
       return { ...plan, writes: [...plan.writes, ...(change.also?.writes(known, plan.result) ?? [])] };
     });
     this.#releases.labels("released").inc();
@@ -520,8 +522,11 @@ export class ConfigServer {
 
   /** Live secrets that cannot be decrypted. */
   unreadable(): (Unreadable & { readonly name: SetName })[] {
-    return [...this.#live.all()].flatMap(({ name, release }) =>
-      Object.values(release.items).flatMap((item) => (item.unreadable ? [{ name, ...item.unreadable }] : [])),
+    return [...this.#live.all()].flatMap(({ name, release, sealed }) =>
+      Object.keys(sealed).flatMap((key) => {
+        const lost = release.items[key]?.unreadable;
+        return lost ? [{ name, ...lost }] : [];
+      }),
     );
   }
 

@@ -4,6 +4,7 @@ export * from "./api.ts";
 export { Audit } from "./audit.ts";
 export { ConfigServer } from "./config-server.ts";
 export { keyCommand, keyFile, type KeySource, ownKeyFile } from "./key-sources.ts";
+export { Orphans } from "./orphans.ts";
 export { configPlugin } from "./plugin.ts";
 export { Proposals } from "./proposals.ts";
 export { proposalsPlugin } from "./proposals-plugin.ts";

@@ -24,10 +24,9 @@ import {
   SetName,
   VALUE_BYTES_MAX,
 } from "./api.ts";
-import { tagOf, topicOf, type Audience } from "./audience.ts";
+import { tagOf, tellsSecrets, topicOf, type Audience } from "./audience.ts";
 import { type ConfigServer, HISTORY_PAGE_MAX, nothingReleased } from "./config-server.ts";
 import { setId } from "./core/keys.ts";
-import { hasSecrets } from "./core/secrecy.ts";
 
 /** Seconds that a long poll may be held; below the minute that proxies allow. */
 export const WAIT_SECONDS_MAX = 50;
@@ -338,10 +337,6 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
 /** Only those that run apps are told their secrets: even an operator's look at one is to be audited. */
 function audienceOf(request: FastifyRequest): Audience {
   return can(principalOf(request), "config:secrets") ? "instances" : "others";
-}
-
-function tellsSecrets(config: EffectiveConfig, audience: Audience): boolean {
-  return audience === "instances" && hasSecrets(config);
 }
 
 /** @throws CONFIG_VALUE_INVALID when bytes that are no UTF-8 are to be text */

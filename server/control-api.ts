@@ -11,6 +11,7 @@ import {
   ConfigServer,
   configPlugin,
   type KeySource,
+  Orphans,
   Proposals,
   proposalsPlugin,
   type ReleaseCheck,
@@ -95,6 +96,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   tasks.run("acknowledgements", (signal) => acknowledgements.run(signal));
   tasks.run("keys for secrets", (signal) => secretKeys.run(signal));
   tasks.run("rewrapping of secrets", (signal) => rewrapper.run(signal));
+  tasks.run("sweeping of data keys", (signal) => new Orphans(host, store).run(signal));
   tasks.run("members", (signal) => members.run(signal));
   tasks.run("drains", (signal) => drains.run(signal));
   tasks.run("prober", (signal) => prober.run(signal));

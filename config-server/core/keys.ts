@@ -89,6 +89,15 @@ export function parseDataKeyKey(key: string): { readonly set: string; readonly d
   return { set: rest.slice(0, end), dataKey: rest.slice(end + 1) };
 }
 
+/** Data keys that came with a release of a set, by its version: those of all releases are needed for ever. */
+export function usedDataKeysPrefix(name: SetName): string {
+  return `${CONFIG_PREFIX}secrets-used/${setId(name)}/`;
+}
+
+export function usedDataKeysKey(name: SetName, version: number): string {
+  return `${usedDataKeysPrefix(name)}${String(version).padStart(12, "0")}`;
+}
+
 /** Who was shown which secret. */
 export const AUDIT_PREFIX = `${CONFIG_PREFIX}audit/`;
 /** Milliseconds since 1970 that no clock reaches: what is left of them orders the latest first. */

@@ -5,8 +5,8 @@
  */
 import { canonicalJson, decodeJson, encodeJson } from "#base";
 import { ConfigErrors, RELEASE_BYTES_MAX, type ReleaseSummary, type SetName } from "../api.ts";
-import { contentUsedKey, liveKey, releaseKey, setId, stagedKey } from "./keys.ts";
-import { sealedOf, type StoredItems, type StoredRelease } from "./sealed.ts";
+import { contentUsedKey, liveKey, releaseKey, setId, stagedKey, usedDataKeysKey } from "./keys.ts";
+import { dataKeysOf, type StoredItems, type StoredRelease } from "./sealed.ts";
 
 /** Bytes of a content that stands in its release: a page of a hundred releases is then read in a moment. */
 export const INLINE_BYTES_MAX = 16 * 1024;
@@ -41,6 +41,8 @@ export interface PublishCommand {
   readonly proposal?: string | undefined;
   readonly approvedBy?: readonly string[] | undefined;
   readonly emergency?: boolean | undefined;
+  /** Data keys that the live release has: they were noted as used before. */
+  readonly knownDataKeys?: ReadonlySet<string>;
 }
 
 export type ReleaseWrite =
@@ -98,12 +100,15 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
     ...(approvedBy.length === 0 ? {} : { approvedBy: [...approvedBy] }),
     ...(emergency ? { emergency } : {}),
   };
-  const pointer: LiveRecord = { version, hash, ...(Object.keys(sealedOf(items)).length > 0 ? { secrets: true } : {}) };
+  const dataKeys = dataKeysOf(items);
+  const pointer: LiveRecord = { version, hash, ...(dataKeys.length > 0 ? { secrets: true } : {}) };
   const record: ReleaseRecord = { ...summary, ...(parts === 0 ? { items } : { parts }) };
   const writes: ReleaseWrite[] = [
     { type: "put", key: releaseKey(name, version), value: encodeJson(record) },
     { type: "put", key: liveKey(name), value: encodeJson(pointer) },
   ];
+  const fresh = dataKeys.filter((id) => !command.knownDataKeys?.has(id));
+  if (fresh.length > 0) writes.push({ type: "put", key: usedDataKeysKey(name, version), value: encodeJson(fresh) });
   if (parts > 0) {
     writes.push(
       { type: "put", key: contentUsedKey(name, hash), value: encodeJson({ version }) },

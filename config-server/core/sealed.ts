@@ -56,6 +56,11 @@ export function sealedOf(items: StoredItems): SealedItems {
   return Object.fromEntries(Object.entries(items).filter((entry): entry is [string, SealedItem] => isSealed(entry[1])));
 }
 
+/** Ids of the data keys that items need. */
+export function dataKeysOf(items: StoredItems): string[] {
+  return Object.values(items).flatMap((item) => (isSealed(item) ? (parseSealed(item.sealed)?.dataKey ?? []) : []));
+}
+
 /** An item as people are shown it. */
 export function shownItem(item: StoredItem): Item {
   if (!isSealed(item)) return item;

@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { REWRAP_GRACE_MS } from "#config-server";
+import { Orphans, REWRAP_GRACE_MS } from "#config-server";
 import {
   call,
   eventually,
@@ -202,4 +202,34 @@ test("an operator's client reveals a secret", async () => {
   await publish(control, { password: secret("v") });
   const revealed = await control.client.config.reveal(SET, { key: "password", reason: "to look" });
   expect(revealed).toEqual({ key: "password", version: 1, format: "text", value: "v" });
+});
+
+test("data keys that nothing needs are swept at the second look, and all others stay", async () => {
+  await using control = await withControl({ secretKeys: heldKeys(K1) });
+  const { agent, editor } = await tokensOf(control);
+  const draft = (name: string, value: string) =>
+    control.call("PUT", `${PATH}/drafts/${name}`, { value, format: "text", secret: true }, editor);
+  await publish(control, { password: secret("1"), token: secret("t") });
+  await publish(control, { password: secret("2"), token: secret("••••••") });
+  await draft("kept", "d");
+  await draft("proposed", "p");
+  const proposal = await control.call("POST", `${PATH}/proposals`, { keys: ["proposed"] }, editor);
+  await draft("gone", "replaced");
+  await draft("gone", "discarded");
+  await control.call("DELETE", `${PATH}/drafts/gone`, undefined, editor);
+  const refused = { items: { password: secret("refused") }, expectedVersion: 1 };
+  expect((await control.call("POST", `${PATH}/releases`, refused)).json["code"]).toBe("CONFIG_VERSION_CONFLICT");
+  const counts: number[] = [];
+  const orphans = new Orphans(control.host, control.store);
+  let seen: ReadonlySet<string> = new Set();
+  for (let look = 0; look < 3; look++) {
+    counts.push((await countsOf(control))["k1"] ?? 0);
+    seen = await orphans.sweep(seen);
+  }
+  expect(counts).toEqual([8, 8, 5]);
+  await control.client.config.rollback(SET, { toVersion: 1 });
+  await control.call("POST", `${PATH}/proposals/${String(proposal.json["id"])}/publish`, {});
+  const told = async () => valuesOf((await control.call("GET", PATH, undefined, agent)).json);
+  await eventually("it is told", async () => (await told())["proposed"] === "p");
+  expect(await told()).toEqual({ password: "1", token: "t", proposed: "p" });
 });
