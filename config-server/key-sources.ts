@@ -3,7 +3,8 @@
  * repeated in an error or a log. A file is refused when others could read it.
  */
 import { spawn } from "node:child_process";
-import { open, type FileHandle } from "node:fs/promises";
+import { constants } from "node:fs";
+import { mkdir, open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { messageOf, type Host } from "#base";
 import { ConfigErrors } from "./api.ts";
@@ -76,6 +77,7 @@ export function ownKeyFile(host: Host, path: string): KeySource {
 /** Undefined when somebody made it meanwhile. */
 async function openNew(path: string): Promise<FileHandle | undefined> {
   try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     return await open(path, "wx", KEY_FILE_MODE);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "EEXIST") return undefined;
@@ -91,7 +93,8 @@ async function readKeyFile(path: string): Promise<string> {
     ConfigErrors.SECRET_KEYS_INVALID(`The key file ${path} ${what} (setting secretKeyFile).`, { cause });
   let file;
   try {
-    file = await open(path, "r");
+    // A pipe that nobody writes to must not hold us up.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     throw invalid(`cannot be read: ${messageOf(cause)}`, cause);
   }

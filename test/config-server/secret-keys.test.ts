@@ -1,4 +1,5 @@
 /** Where keys for secrets come from: real files and programs, good ones, bad ones and slow ones. */
+import { execFileSync } from "node:child_process";
 import { chmod, mkdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -69,6 +70,7 @@ test.each([
 test.each([
   ["is not there", async () => {}, "cannot be read"],
   ["is a folder", (path: string) => mkdir(path, { mode: 0o700 }), "no file"],
+  ["is a pipe", async (path: string) => void execFileSync("mkfifo", ["-m", "600", path]), "no file"],
   ["is huge", (path: string) => writeFile(path, "#".repeat(70_000), { mode: 0o600 }), "65536 at most"],
 ])("a key file that %s is refused", async (_what, make, says) => {
   await using folder = await tempFolder();
