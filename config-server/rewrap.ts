@@ -22,7 +22,7 @@ export class Rewrapper {
   readonly #store: Store;
   readonly #config: ConfigServer;
   readonly #due = new Trigger();
-  #running: Promise<Rewrapped> | undefined;
+  #running: { readonly active: string | undefined; readonly done: Promise<Rewrapped> } | undefined;
   /** Values by the key that they need, as of the last look. */
   #values = new Map<string, number>();
   /** Keys that metrics told of. */
@@ -82,9 +82,15 @@ export class Rewrapper {
   }
 
   /** Wraps all that is not under the active key. Callers of the same moment share one round. */
-  rewrap(): Promise<Rewrapped> {
-    this.#running ??= this.#round().finally(() => (this.#running = undefined));
-    return this.#running;
+  async rewrap(): Promise<Rewrapped> {
+    const { keys } = this.#config.secrets;
+    // A round that began under another key does not do for this one.
+    while (this.#running && this.#running.active !== keys.active?.id) await this.#running.done.catch(() => {});
+    this.#running ??= {
+      active: keys.active?.id,
+      done: this.#round().finally(() => (this.#running = undefined)),
+    };
+    return this.#running.done;
   }
 
   async status(): Promise<SecretsStatus> {
