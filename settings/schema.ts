@@ -71,7 +71,7 @@ export const Settings = Type.Object(
       Type.String({
         minLength: 1,
         description:
-          "File of the keys that secrets of configs are encrypted under, as ID:BASE64 lines, the active one first. Absent: one in the data folder, except with etcd.",
+          "File of the keys for secrets of configs: ID:BASE64 lines, the active one first. Absent: one in the data folder, with etcd none.",
       }),
     ),
     secretKeyCommand: Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), {
