@@ -8,7 +8,8 @@ export const TOKEN_TTL_SECONDS_MAX = 315_360_000;
 export const Role = Type.Union(
   [Type.Literal("operator"), Type.Literal("editor"), Type.Literal("agent"), Type.Literal("reader")],
   {
-    description: "operator: all · editor: draft, propose and review config · agent: register and read · reader: read.",
+    description:
+      "operator: all · editor: draft, propose and review config · agent: register, read, and be told secrets · reader: read.",
   },
 );
 

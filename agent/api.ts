@@ -19,7 +19,7 @@ import {
   Report,
   resolveCheck,
 } from "#registry/api";
-import { EffectiveConfig } from "#config-server/api";
+import { EffectiveConfig, isMasked } from "#config-server/api";
 import { FileDefinition } from "./file-api.ts";
 
 export {
@@ -29,6 +29,7 @@ export {
   EffectiveConfig,
   HealthHistory,
   Id,
+  isMasked,
   Instance,
   Name,
   Namespace,

@@ -228,6 +228,11 @@ export class FileKeeper implements AsyncDisposable {
         settle(planned.state);
         entry.attempt = 0;
         break;
+      case "masked": {
+        const message = `"${wanted.key}" is a secret, which the agent's token may not read; ${path} stays. Give the agent a token of the role agent.`;
+        settle("failed", this.#failed(entry, AgentErrors.FILE_NOT_WRITTEN(message)));
+        break;
+      }
       case "invalid": {
         const message = `${path} was not written: ${planned.message}. What it held before stands.`;
         settle("failed", this.#failed(entry, AgentErrors.TEMPLATE_INVALID(message)));

@@ -5,7 +5,7 @@
  */
 import { messageOf } from "#base";
 import { isTable, readValue } from "#base/formats";
-import type { Client } from "#client";
+import { isMasked, type Client } from "#client";
 
 export type EffectiveConfig = Awaited<ReturnType<Client["config"]["effective"]>>;
 
@@ -63,6 +63,7 @@ function ofSet({ app, profile, items }: Pick<EffectiveConfig, "app" | "profile" 
     }
   };
   for (const [key, item] of Object.entries(items)) {
+    requireTold(item, `${app}/${profile} ${key}`);
     const tree = dataOf(item, `${app}/${profile} ${key}`);
     // A structured key that holds no table is one variable, as a text is.
     if (isTable(tree)) put([], tree, key);
@@ -75,6 +76,7 @@ function byHand(configs: Parameters<typeof environmentOf>[0], { name, key, path 
   const config = configs.findLast(({ items }) => Object.hasOwn(items, key));
   const item = config?.items[key];
   if (!item) throw new Error(`${name}: no set has the key "${key}"`);
+  requireTold(item, key);
   if (path.length === 0) return textOf(item.value, name);
   let value = dataOf(item, key);
   for (const part of path) value = isTable(value) && Object.hasOwn(value, part) ? value[part] : undefined;
@@ -82,13 +84,19 @@ function byHand(configs: Parameters<typeof environmentOf>[0], { name, key, path 
   return textOf(value, name);
 }
 
+/** No command is to run with a mask for a password. */
+function requireTold(item: EffectiveConfig["items"][string], place: string): void {
+  if (isMasked(item)) throw new Error(`${place} is a secret, which this token may not read; use one of the role agent`);
+}
+
 /** A properties key is one variable, as a text is: its names are no paths. A binary one is its base64. */
 function dataOf(item: EffectiveConfig["items"][string], place: string): unknown {
-  const { format, value } = item;
+  const { format, value, secret } = item;
   try {
     return format === "yaml" || format === "json" || format === "toml" ? readValue(item) : value;
   } catch (error) {
-    throw new Error(`${place} is no ${format}: ${messageOf(error)}`, { cause: error });
+    // What a parser says quotes the text.
+    throw new Error(`${place} is no ${format}${secret ? "" : `: ${messageOf(error)}`}`, { cause: error });
   }
 }
 

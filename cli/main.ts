@@ -43,6 +43,15 @@ function program(): Command {
       const { issueOperatorToken } = await import("./operator-token.ts");
       await issueOperatorToken(read(options));
     });
+  root
+    .command("secret-key")
+    .description("Keys that secrets of configs are encrypted under")
+    .command("generate")
+    .description("Print a new key as a line of a key file; put it first to encrypt under it from then on")
+    .action(async () => {
+      const { printSecretKey } = await import("./secret-key.ts");
+      printSecretKey();
+    });
   withSettings(root.command("deregister <service> <id>"), CONTROL_SETTINGS)
     .description("Deregister an instance; with --drain once everyone who sends it requests has seen that it goes")
     .option("--namespace <name>", "namespace of the service", "default")

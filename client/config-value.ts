@@ -6,7 +6,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { messageOf } from "#base";
 import { readValue } from "#base/formats";
-import { ConfigErrors, type EffectiveConfig } from "#config-server/api";
+import { ConfigErrors, isMasked, type EffectiveConfig } from "#config-server/api";
 import { ClientErrors } from "./errors.ts";
 
 /** Issues told in the text of an error; `extra.issues` has all of them. */
@@ -64,7 +64,7 @@ export class ConfigSnapshot {
 
   /**
    * The value of a key.
-   * @throws CONFIG_SET_NOT_FOUND, CONFIG_KEY_NOT_FOUND (`extra.key`, `extra.path`), CLIENT_VALUE_NOT_PARSED,
+   * @throws CONFIG_SET_NOT_FOUND, CONFIG_KEY_NOT_FOUND (`extra.key`, `extra.path`), CLIENT_VALUE_MASKED, CLIENT_VALUE_NOT_PARSED,
    * CLIENT_VALUE_INVALID (`extra.issues`: ValueIssue[])
    */
   async get<Schema extends StandardSchemaV1 = AnySchema, Default = never>(
@@ -74,17 +74,26 @@ export class ConfigSnapshot {
     return this.settle(key, this.find(key, options.path), options);
   }
 
-  /** The data at key and path. @throws CLIENT_VALUE_NOT_PARSED */
+  /** The data at key and path. @throws CLIENT_VALUE_MASKED, CLIENT_VALUE_NOT_PARSED */
   find(key: string, path?: string | readonly string[]): Found {
     const item = this.#item(key);
     if (!item) return { present: false };
+    if (isMasked(item)) {
+      throw ClientErrors.VALUE_MASKED(
+        `${this.#place(key)} is a secret, which this token may not read. Use a token of the role agent.`,
+        { extra: { key } },
+      );
+    }
     let data: unknown;
     try {
       data = readValue(item);
     } catch (cause) {
       throw ClientErrors.VALUE_NOT_PARSED(
-        `${this.#place(key)} is no ${item.format}: ${messageOf(cause)}. Release a value that is.`,
-        { cause, extra: { key } },
+        // What a parser says quotes the text.
+        item.secret
+          ? `${this.#place(key)} is no ${item.format}. Release a value that is.`
+          : `${this.#place(key)} is no ${item.format}: ${messageOf(cause)}. Release a value that is.`,
+        item.secret ? { extra: { key } } : { cause, extra: { key } },
       );
     }
     for (const part of partsOf(path, item.format)) {

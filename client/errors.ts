@@ -9,6 +9,7 @@ export const ClientErrors = defineErrors("CLIENT", {
   OPTION_INVALID: { status: 400, title: "Option not valid" },
   CONFIG_UNKNOWN: { status: 503, title: "Config not known" },
   CONFIG_OLDER: { status: 409, title: "Server knows an older config" },
+  VALUE_MASKED: { status: 403, title: "Secret is masked" },
   VALUE_NOT_PARSED: { status: 422, title: "Value does not parse" },
   VALUE_INVALID: { status: 422, title: "Value does not keep its schema" },
   LAST_KNOWN_GOOD_UNUSABLE: { status: 500, title: "Last-known-good file not usable" },

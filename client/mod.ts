@@ -13,6 +13,8 @@ import type {
   Publish,
   ReleaseList,
   Release,
+  Revealed,
+  RevealRequest,
   Rollback,
   SetList,
   SetName,
@@ -54,6 +56,7 @@ import { holdLock, type HeldLock, type LockOptions } from "./lock.ts";
 import { watchFrames, type Acknowledgement, type WatchOptions } from "./stream.ts";
 import type { RawBody, Transport, TransportRequest } from "./transport.ts";
 
+export { isMasked } from "#config-server/api";
 export * from "./errors.ts";
 export { LOCK_SESSION_SECONDS, type HeldLock, type LockOptions } from "./lock.ts";
 export { STREAM_SILENCE_MS_MAX } from "./stream.ts";
@@ -247,6 +250,9 @@ export class Client {
       this.#call<EffectiveConfig | undefined>("GET", setPath(name), undefined, options, {
         "if-none-match": `"${releaseKey}"`,
       }),
+    /** One secret in the clear, for an operator; it is recorded who asked, and why. */
+    reveal: (name: SetName, body: RevealRequest, options: CallOptions = {}) =>
+      this.#call<Revealed>("POST", `${setPath(name)}/reveal`, body, options),
     /** Says that a release has been applied, or why it could not be. */
     acknowledge: (name: SetName, subscriber: string, body: Acknowledge, options: CallOptions = {}) =>
       this.#call<void>("PUT", `${setPath(name)}/acknowledgements/${enc(subscriber)}`, body, options),

@@ -7,11 +7,12 @@
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
-import { Format, Items, type SetName } from "./items.ts";
+import { Format, Items, MASK, type SetName } from "./items.ts";
 import { Provenance } from "./transfer-api.ts";
 
 export * from "./changes.ts";
 export * from "./items.ts";
+export * from "./secrets-api.ts";
 export * from "./transfer-api.ts";
 
 export const Publish = Type.Object(
@@ -59,7 +60,7 @@ export const ReleaseSummary = Type.Object({
   app: Type.String(),
   profile: Type.String(),
   version: Type.Integer({ description: "From 1, without gaps, per set." }),
-  hash: Type.String({ description: "SHA-256 of the canonical content, in hex." }),
+  hash: Type.String({ description: "SHA-256 of the canonical content as it is stored, secrets encrypted, in hex." }),
   author: Type.String({ description: "The principal that published it." }),
   reason: Type.String(),
   createdAt: Type.String({ format: "date-time" }),
@@ -98,6 +99,11 @@ export type SetList = Static<typeof SetList>;
 export const EffectiveItem = Type.Object({
   format: Format,
   value: Type.String(),
+  secret: Type.Optional(
+    Type.Literal(true, {
+      description: `It is a secret, or made of one: only those that run the app are told it, all others ${MASK}.`,
+    }),
+  ),
   origin: Type.Object(
     {
       namespace: Type.Optional(Type.String({ description: "Of a shared set; absent: the one asked for." })),
@@ -184,6 +190,10 @@ export const ConfigErrors = defineErrors("CONFIG", {
   SOURCE_UNREADABLE: { status: 422, title: "Source not readable" },
   SOURCE_UNSTABLE: { status: 409, title: "Source is being written" },
   SOURCE_INVALID: { status: 422, title: "Source not valid" },
+  SECRETS_UNCONFIGURED: { status: 409, title: "No key for secrets" },
+  SECRET_KEYS_INVALID: { status: 400, title: "Keys for secrets not usable" },
+  SECRET_MASKED: { status: 422, title: "A mask is no value" },
+  SECRET_UNREADABLE: { status: 503, title: "Secret cannot be decrypted" },
 });
 
 /** A semantic check of one app's releases, handed in by whoever will read them. Returns what is wrong, and where. */

@@ -33,6 +33,7 @@ export const DraftRequest = Type.Object(
     format: Type.Optional(Format),
     value: Type.Optional(Type.String({ maxLength: VALUE_CHARS_MAX })),
     expand: Item.properties.expand,
+    secret: Item.properties.secret,
     remove: Type.Optional(Type.Literal(true, { description: "Instead of a value: the key is to go." })),
   },
   { additionalProperties: false },

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { deadline, decodeJson, encodeJson, type Host } from "#base";
 import { WatchHub } from "#http";
-import { commit, type Entry, type KeyOrPrefix, type Known, type Revision, type Store, View } from "#store";
+import { commit, type Entry, type KeyOrPrefix, type Known, type Revision, type Store, StoreErrors, View } from "#store";
 import {
   ConfigErrors,
   type EffectiveConfig,
@@ -23,6 +23,7 @@ import {
   type SetName,
   type SetSummary,
 } from "./api.ts";
+import { parseTopic, Shown, tagOf, topicOf, type Audience } from "./audience.ts";
 import { checkSchemas, checkSyntaxOf } from "./check-thread.ts";
 import { Contents } from "./contents.ts";
 import { requireLimits, requireReview, rulesOf } from "./core/change.ts";
@@ -41,7 +42,20 @@ import { LiveConfig, patchOf, type LiveSet } from "./core/live.ts";
 import { requireOwner } from "./core/owner.ts";
 import { contentOf, publishRelease, type LiveRecord, type ReleaseRecord, type ReleaseWrite } from "./core/release.ts";
 import { BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
+import {
+  dataKeysOf,
+  sealedOf,
+  shownItems,
+  type OpenItems,
+  type StoredItems,
+  type StoredRelease,
+  type Unreadable,
+} from "./core/sealed.ts";
+import { checkWithoutSecrets, unfitForSecrets } from "./core/secrecy.ts";
+import { Healing } from "./healing.ts";
 import { SCHEMA_SUFFIX, SET_SCHEMA_KEY, type SchemaTask } from "./schema.ts";
+import { SecretKeys } from "./secret-keys.ts";
+import { Secrets, unreadable } from "./secrets.ts";
 
 /** Releases of one page of the history. */
 export const HISTORY_PAGE_MAX = 100;
@@ -51,9 +65,6 @@ const CHANGE_TRIES_MAX = 5;
 const CATCH_UP_MS_MAX = 5_000;
 
 const sha256 = (content: string | Uint8Array) => createHash("sha256").update(content).digest("hex");
-/** Said at the end of the topic of watches that want what changed only. */
-const PATCHES = "#patches";
-
 /** Characters of a line that a search shows. */
 const HIT_CHARS_MAX = 240;
 
@@ -61,7 +72,8 @@ type SearchHit = SearchResult["hits"][number];
 
 /** What a release is made of, and where it comes from. */
 export interface ReleaseChange {
-  readonly items: Items;
+  /** As given, masks and all, or as stored in this very set. */
+  readonly items: StoredItems;
   readonly reason: string;
   readonly expectedVersion: number | undefined;
   readonly author: string;
@@ -74,12 +86,13 @@ export interface ReleaseChange {
   /** Written in the same revision; guarded by what is read for it. */
   readonly also?: {
     readonly reads: readonly KeyOrPrefix[];
-    readonly writes: (known: Known, release: Release) => readonly ReleaseWrite[];
+    readonly writes: (known: Known, release: StoredRelease) => readonly ReleaseWrite[];
   };
 }
 
 export class ConfigServer {
   readonly hub: WatchHub;
+  readonly secrets: Secrets;
   readonly #host: Host;
   readonly #store: Store;
   readonly #view: View;
@@ -88,12 +101,32 @@ export class ConfigServer {
   readonly #live = new LiveConfig(sha256);
   /** The bytes that a config is answered with, made once for all that ask. */
   readonly #bytes = new WeakMap<EffectiveConfig, Uint8Array>();
+  readonly #shown = new Shown();
+  readonly #healing: Healing;
+  /** Of the hub, when secrets could last be read that could not before: whoever resumes from there is told anew. */
+  #healedAt = -1;
   readonly #releases;
 
   /** `checks` look at a release's meaning; each decides by the set's name whether it is meant. */
-  constructor(host: Host, store: Store, checks: readonly ReleaseCheck[]) {
+  constructor(
+    host: Host,
+    store: Store,
+    checks: readonly ReleaseCheck[],
+    keys: SecretKeys = new SecretKeys(host, undefined),
+  ) {
     this.#host = host;
     this.#store = store;
+    this.secrets = new Secrets(host, store, keys);
+    this.#healing = new Healing(host, keys, {
+      live: () => this.#live.all(),
+      open: ({ name, release, revision }) => this.#open(name, release.version, revision),
+      take: (sets) => {
+        const told = this.#live.apply(sets);
+        const { revision } = this.hub;
+        this.#healedAt = revision;
+        this.hub.publish(revision, this.#deltas(told));
+      },
+    });
     this.#checks = checks;
     this.#contents = new Contents(host, store);
     this.hub = new WatchHub(host, "config");
@@ -136,7 +169,7 @@ export class ConfigServer {
 
   /** Follows the store. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#view.run(signal), this.#contents.run(signal)]);
+    await Promise.all([this.#view.run(signal), this.#contents.run(signal), this.#healing.run(signal)]);
   }
 
   waitFor(revision: Revision, signal: AbortSignal): Promise<void> {
@@ -160,11 +193,11 @@ export class ConfigServer {
   ): Promise<Published> {
     for (let attempt = 1; ; attempt++) {
       const version = await this.liveVersion(name);
-      const { [key]: before, ...others } = version === 0 ? {} : (await this.read(name, version)).items;
+      const { [key]: before, ...others } = version === 0 ? {} : (await this.stored(name, version)).items;
       if (!item && !before) throw ConfigErrors.KEY_NOT_FOUND(`"${setId(name)}" has no key "${key}".`);
       const items = item ? { ...others, [key]: item } : others;
       try {
-        return await this.publish(name, { items, reason, expectedVersion: version }, author);
+        return await this.release(name, { items, reason, expectedVersion: version, author });
       } catch (error) {
         // Somebody released meanwhile, perhaps another key: ours is changed on top of theirs.
         if (!ConfigErrors.VERSION_CONFLICT.is(error) || attempt === CHANGE_TRIES_MAX) throw error;
@@ -178,7 +211,7 @@ export class ConfigServer {
     { toVersion, reason, expectedVersion, emergency }: Rollback,
     author: string,
   ): Promise<Published> {
-    const { items } = await this.read(name, toVersion);
+    const { items } = await this.stored(name, toVersion);
     return this.release(name, {
       items,
       reason: reason === undefined || reason === "" ? `rollback to ${toVersion}` : reason,
@@ -189,8 +222,14 @@ export class ConfigServer {
     });
   }
 
-  /** @throws CONFIG_RELEASE_NOT_FOUND */
+  /** As people are shown it, its secrets masked. @throws CONFIG_RELEASE_NOT_FOUND */
   async read(name: SetName, version: number): Promise<Release> {
+    const release = await this.stored(name, version);
+    return { ...release, items: shownItems(release.items) };
+  }
+
+  /** As it lies in the store, its secrets encrypted. @throws CONFIG_RELEASE_NOT_FOUND */
+  async stored(name: SetName, version: number): Promise<StoredRelease> {
     const release = await this.#contents.read(name, version);
     if (!release) throw ConfigErrors.RELEASE_NOT_FOUND(`"${setId(name)}" has no release ${version}.`);
     return release;
@@ -210,7 +249,7 @@ export class ConfigServer {
     });
     const releases = page.entries
       .map((entry) => {
-        const record: ReleaseRecord & { items?: Items; parts?: number } = decodeJson(entry.value);
+        const record: ReleaseRecord & { items?: StoredItems; parts?: number } = decodeJson(entry.value);
         const { items: _items, parts: _parts, ...summary } = record;
         return summary;
       })
@@ -218,15 +257,17 @@ export class ConfigServer {
     return { releases, ...(oldest > 1 ? { before: oldest } : {}) };
   }
 
-  /** Lines and keys of live releases that hold a text, in order, up to so many. */
+  /** Lines and keys of live releases that hold a text, in order, up to so many. Secrets are found by their key alone. */
   search(text: string, namespace: string | undefined, limit: number): { hits: SearchHit[]; more: boolean } {
     const hits: SearchHit[] = [];
     const names = this.sets(namespace);
     for (const { version, hash: _hash, ...name } of names) {
       const items = this.#live.get(name)?.release.items ?? {};
-      for (const [key, { format, value }] of Object.entries(items).sort(([a], [b]) => (a < b ? -1 : 1))) {
+      for (const [key, { format, value, secret }] of Object.entries(items).sort(([a], [b]) => (a < b ? -1 : 1))) {
         if (key.includes(text)) hits.push({ ...name, version, key, line: 0, text: key });
-        for (const [index, line] of format !== "binary" && value.includes(text) ? value.split("\n").entries() : []) {
+        for (const [index, line] of !secret && format !== "binary" && value.includes(text)
+          ? value.split("\n").entries()
+          : []) {
           if (line.includes(text))
             hits.push({ ...name, version, key, line: index + 1, text: line.slice(0, HIT_CHARS_MAX) });
           if (hits.length > limit) return { hits: hits.slice(0, limit), more: true };
@@ -246,15 +287,24 @@ export class ConfigServer {
 
   /**
    * What an instance is told now; empty when nothing is released for it.
-   * @throws CONFIG_UNRESOLVED (`extra.problems`) when its placeholders cannot be filled in and never could
+   * @throws CONFIG_UNRESOLVED (`extra.problems`) when its placeholders cannot be filled in and never could,
+   * CONFIG_SECRET_UNREADABLE when a secret in it cannot be decrypted
    */
-  effective(name: SetName): EffectiveConfig {
+  effective(name: SetName, audience: Audience = "others"): EffectiveConfig {
     const { config, problems } = this.#live.resolved(name);
-    if (problems.length === 0 || this.#live.isLastGood(name)) return config;
+    const lost = problems.find((problem) => problem.unreadable)?.unreadable;
+    if (lost) throw unreadable(lost);
+    if (problems.length === 0 || this.#live.isLastGood(name)) return this.#shown.of(config, audience);
     throw ConfigErrors.UNRESOLVED(
       `"${setId(name)}" cannot be told: key "${problems[0]?.key}": ${problems[0]?.message}. Release what is missing, or a config without it.`,
       { extra: { problems } },
     );
+  }
+
+  /** What changed since a revision: nothing, or all of it. */
+  effectiveSince(name: SetName, audience: Audience, revision: Revision): EffectiveConfig[] {
+    const effective = this.effective(name, audience);
+    return effective.revision > revision || this.#healedAt >= revision ? [effective] : [];
   }
 
   /** The same as the bytes of its JSON, made once. */
@@ -264,18 +314,23 @@ export class ConfigServer {
     return bytes;
   }
 
-  /** What a watch of a config subscribes to; with `patches` it is told what changed only. */
-  topicOf(name: SetName, patches: boolean): string {
-    return `${setId(name)}${patches ? PATCHES : ""}`;
-  }
-
   /**
-   * What an instance is told, as soon as it is something else than `known` (a releaseKey); undefined when it still is
+   * What an instance is told, as soon as it is something else than `known` (its tag); undefined when it still is
    * that after `waitMs`, or when the signal aborted.
    */
   async effectiveOtherThan(
     name: SetName,
-    { known, waitMs, signal }: { known: string | undefined; waitMs: number; signal: AbortSignal },
+    {
+      audience,
+      known,
+      waitMs,
+      signal,
+    }: {
+      audience: Audience;
+      known: string | undefined;
+      waitMs: number;
+      signal: AbortSignal;
+    },
   ): Promise<EffectiveConfig | undefined> {
     const { clock } = this.#host;
     const deadlineMs = clock.monotonic() + waitMs;
@@ -284,12 +339,12 @@ export class ConfigServer {
       // The waiter stands before the look, so news between the two is not missed.
       const look = new AbortController();
       const next = this.hub.next(
-        [this.topicOf(name, false)],
+        [topicOf(name, audience, false)],
         Math.max(0, leftMs),
         AbortSignal.any([signal, look.signal]),
       );
-      const effective = this.effective(name);
-      if (effective.releaseKey !== known) {
+      const effective = this.effective(name, audience);
+      if (tagOf(effective, audience) !== known) {
         look.abort();
         return effective;
       }
@@ -315,7 +370,10 @@ export class ConfigServer {
         try {
           return await this.#release(name, change);
         } catch (error) {
-          if (!(error instanceof OthersChanged) || attempt === CHANGE_TRIES_MAX) throw error;
+          if (!(error instanceof OthersChanged)) throw error;
+          if (attempt === CHANGE_TRIES_MAX) {
+            throw StoreErrors.CONTENDED(`Others released during ${attempt} tries. Try again a little later.`);
+          }
           // What others released is to be here before the next look.
           using late = deadline(this.#host.clock, CATCH_UP_MS_MAX);
           await this.#view.waitFor(error.revision, late.signal);
@@ -328,8 +386,13 @@ export class ConfigServer {
   }
 
   async #release(name: SetName, change: ReleaseChange): Promise<Published> {
-    const content = contentOf(change.items, sha256);
-    const restsOn = await this.check(name, change.items);
+    const live = this.#live.get(name);
+    const taken = await this.secrets.take(name, change.items, { standing: live?.sealed ?? {} });
+    const { open } = taken;
+    const restsOn = await this.#check(name, open);
+    const items = await taken.seal();
+    const knownDataKeys = new Set(dataKeysOf(live?.sealed ?? {}));
+    const content = contentOf(items, sha256);
     await this.#contents.stage(name, content);
     const rules = rulesKey(name.namespace);
     const owner = ownerKey(name);
@@ -342,17 +405,23 @@ export class ConfigServer {
     ];
     const { result, revision } = await commit(this.#store, reads, (known) => {
       const { approvedBy = [], emergency = false, reason } = change;
+      const stands = known.get(liveKey(name));
+      const now = stands && decodeJson<LiveRecord>(stands.value);
+      // Masks stand for what was live here, and a secret stays one: of other releases they say something else.
+      const refers = now?.secrets === true || Object.values(items).some(({ secret }) => secret);
+      if (stands && refers && now?.version !== (live?.release.version ?? 0))
+        throw new OthersChanged(stands.modRevision);
       for (const [key, version] of restsOn) {
         const entry = known.get(key);
         if (entry && decodeJson<LiveRecord>(entry.value).version !== version)
           throw new OthersChanged(entry.modRevision);
       }
       requireOwner(known.get(owner), name, change);
-      const now = rulesOf(known.get(rules));
-      requireReview(now, { namespace: name.namespace, approvedBy, emergency, reason });
-      requireLimits(now, name.namespace, change.items, content.bytes.length);
+      const inForce = rulesOf(known.get(rules));
+      requireReview(inForce, { namespace: name.namespace, approvedBy, emergency, reason });
+      requireLimits(inForce, name.namespace, open, content.bytes.length);
       const nowMs = this.#host.clock.now();
-      const plan = publishRelease(known.get(liveKey(name)), { name, ...change, nowMs }, content);
+      const plan = publishRelease(stands, { name, ...change, items, nowMs, knownDataKeys }, content);
       return { ...plan, writes: [...plan.writes, ...(change.also?.writes(known, plan.result) ?? [])] };
     });
     this.#releases.labels("released").inc();
@@ -370,17 +439,23 @@ export class ConfigServer {
    * of what instances will be told, placeholders filled in. Returns the versions of other sets that this rests on.
    * @throws CONFIG_RELEASE_TOO_LARGE, CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_CHECK_TIMEOUT
    */
-  async check(name: SetName, items: Items): Promise<ReadonlyMap<string, number>> {
-    const release: Release = { ...name, version: 0, hash: "", author: "", reason: "", createdAt: "", items };
-    const candidate: LiveSet = { name, release, revision: 0 };
+  async check(name: SetName, items: StoredItems): Promise<ReadonlyMap<string, number>> {
+    const standing = this.#live.get(name)?.sealed ?? {};
+    return this.#check(name, (await this.secrets.take(name, items, { standing, draft: true })).open);
+  }
+
+  async #check(name: SetName, items: OpenItems): Promise<ReadonlyMap<string, number>> {
+    const release = { ...name, version: 0, hash: "", author: "", reason: "", createdAt: "", items };
+    const candidate: LiveSet = { name, release, revision: 0, sealed: {} };
     contentOf(items, () => "");
-    let problems: readonly ReleaseProblem[] = await checkSyntaxOf(this.#host, items);
+    let problems: readonly ReleaseProblem[] = unfitForSecrets(items, isReadHere);
+    if (problems.length === 0) problems = await checkSyntaxOf(this.#host, items);
     if (problems.length === 0) problems = importProblems(items);
     if (problems.length === 0) problems = this.#live.problemsOf(candidate);
     if (problems.length === 0) problems = await checkSchemas(this.#host, this.#schemaTasks(candidate));
     if (problems.length === 0) {
       const told = this.#expanded(candidate);
-      problems = this.#checks.flatMap((check) => check(name, told));
+      problems = this.#checks.flatMap((check) => checkWithoutSecrets(check, name, told));
     }
     this.#refuse(problems);
     return this.#live.restsOn(candidate);
@@ -402,14 +477,16 @@ export class ConfigServer {
 
   /** Items of a set as instances are told them: where placeholders are, filled in. */
   #expanded(set: LiveSet, candidate = set): Items {
-    const { items } = set.release;
+    // Of a secret that cannot be read nothing can be said.
+    const readable = Object.entries(set.release.items).filter(([, item]) => !item.unreadable);
+    const items = Object.fromEntries(readable);
     if (!Object.values(items).some(({ expand }) => expand)) return items;
     const { config } = this.#live.resolvedWith(candidate, set.name);
     return Object.fromEntries(
-      Object.entries(items).map(([key, item]) => [
-        key,
-        item.expand ? { ...item, value: config.items[key]?.value ?? item.value } : item,
-      ]),
+      Object.entries(items).map(([key, item]) => {
+        const told = item.expand ? config.items[key] : undefined;
+        return [key, told ? { ...item, value: told.value, ...(told.secret ? { secret: true } : {}) } : item];
+      }),
     );
   }
 
@@ -421,9 +498,7 @@ export class ConfigServer {
     const { name } = candidate;
     const isBase = name.profile === BASE_PROFILE;
     const base = isBase ? candidate : this.#live.get({ ...name, profile: BASE_PROFILE });
-    const schemas = Object.entries(base?.release.items ?? {}).filter(
-      ([key]) => key.endsWith(SCHEMA_SUFFIX) || key === SET_SCHEMA_KEY,
-    );
+    const schemas = Object.entries(base?.release.items ?? {}).filter(([key]) => isSchema(key));
     if (schemas.length === 0) return [];
     const sets: { items: Items; where: string }[] = [{ items: this.#expanded(candidate), where: "" }];
     for (const live of isBase ? this.#live.all() : []) {
@@ -449,18 +524,33 @@ export class ConfigServer {
         const name = parseLiveKey(entry.key);
         if (!name) return [];
         const { version } = decodeJson<LiveRecord>(entry.value);
-        return [{ name, release: await this.read(name, version), revision: entry.modRevision }];
+        return [await this.#open(name, version, entry.modRevision)];
       }),
     );
     return loaded.flat();
+  }
+
+  async #open(name: SetName, version: number, revision: Revision): Promise<LiveSet> {
+    const release = await this.stored(name, version);
+    const items = await this.secrets.open(name, release.items);
+    return { name, release: { ...release, items }, revision, sealed: sealedOf(release.items) };
+  }
+
+  /** Live secrets that cannot be decrypted. */
+  unreadable(): (Unreadable & { readonly name: SetName })[] {
+    return [...this.#live.all()].flatMap(({ name, release, sealed }) =>
+      Object.keys(sealed).flatMap((key) => {
+        const lost = release.items[key]?.unreadable;
+        return lost ? [{ name, ...lost }] : [];
+      }),
+    );
   }
 
   /** One delta per effective config that somebody follows and that is another one now: the whole, or what changed. */
   #deltas(before: ReadonlyMap<string, EffectiveConfig>) {
     const deltas = [];
     for (const topic of this.hub.topics()) {
-      const patches = topic.endsWith(PATCHES);
-      const id = patches ? topic.slice(0, -PATCHES.length) : topic;
+      const { id, audience, patches } = parseTopic(topic);
       const was = before.get(id);
       if (!was && this.#live.keeps(id)) continue;
       const [namespace, app, profile] = id.split("/") as [string, string, string];
@@ -470,7 +560,8 @@ export class ConfigServer {
         if (!this.#live.isLastGood({ namespace, app, profile })) continue;
       }
       if (was?.releaseKey === config.releaseKey) continue;
-      deltas.push({ topics: [topic], data: was && patches ? patchOf(was, config) : config });
+      const shown = this.#shown.of(config, audience);
+      deltas.push({ topics: [topic], data: was && patches ? patchOf(this.#shown.of(was, audience), shown) : shown });
     }
     return deltas;
   }
@@ -485,6 +576,9 @@ class OthersChanged extends Error {
     this.revision = revision;
   }
 }
+
+const isSchema = (key: string) => key.endsWith(SCHEMA_SUFFIX) || key === SET_SCHEMA_KEY;
+const isReadHere = (key: string) => key === IMPORTS_KEY || isSchema(key);
 
 function importProblems(items: Items): ReleaseProblem[] {
   const item = own(items, IMPORTS_KEY);

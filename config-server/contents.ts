@@ -4,7 +4,7 @@
  */
 import { AppError, decodeJson, messageOf, type Host } from "#base";
 import { type Store, StoreErrors } from "#store";
-import type { Items, Release, SetName } from "./api.ts";
+import type { SetName } from "./api.ts";
 import {
   contentPrefix,
   contentUsedKey,
@@ -16,6 +16,7 @@ import {
   stagedKey,
 } from "./core/keys.ts";
 import { PART_BYTES, type Content, type ReleaseRecord } from "./core/release.ts";
+import type { StoredItems, StoredRelease } from "./core/sealed.ts";
 
 /** Milliseconds between two sweeps. What was staged before the last one and is not used by now is nobody's any more. */
 export const SWEEP_MS = 3_600_000;
@@ -47,7 +48,7 @@ export class Contents {
   }
 
   /** Undefined when there is no such release. */
-  async read(name: SetName, version: number): Promise<Release | undefined> {
+  async read(name: SetName, version: number): Promise<StoredRelease | undefined> {
     const { entries } = await this.#store.range({ key: releaseKey(name, version) });
     if (!entries[0]) return undefined;
     const record = decodeJson<ReleaseRecord>(entries[0].value);
@@ -63,7 +64,7 @@ export class Contents {
         `Release ${version} of "${setId(name)}" has ${values.length} of its ${parts} parts. Restore the store from a backup.`,
       );
     }
-    return { ...summary, items: decodeJson<Items>(Buffer.concat(values)) };
+    return { ...summary, items: decodeJson<StoredItems>(Buffer.concat(values)) };
   }
 
   /** Sweeps regularly. Give it to a TaskGroup. */

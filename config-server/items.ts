@@ -37,10 +37,29 @@ export type Format = Static<typeof Format>;
 export const SetName = Type.Object({ namespace: Name, app: Name, profile: Profile });
 export type SetName = Static<typeof SetName>;
 
+/** What is shown in place of a secret's value. Sent back it means: as it is. */
+export const MASK = "••••••";
+
+/** Whether a value is held back from whoever was told this. */
+export function isMasked({
+  secret,
+  value,
+}: {
+  readonly secret?: boolean | undefined;
+  readonly value: string;
+}): boolean {
+  return secret === true && value === MASK;
+}
+
 export const Item = Type.Object(
   {
     format: Format,
-    value: Type.String({ maxLength: VALUE_CHARS_MAX }),
+    value: Type.String({ maxLength: VALUE_CHARS_MAX, description: `Of a secret that is shown: ${MASK}.` }),
+    secret: Type.Optional(
+      Type.Boolean({
+        description: `Encrypted where it is stored, and shown as ${MASK}, which sent back means "as it is". Absent: what the key is already.`,
+      }),
+    ),
     expand: Type.Optional(
       Type.Literal(true, { description: "Placeholders in the value, such as ${db.yaml#host}, are filled in." }),
     ),

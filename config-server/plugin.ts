@@ -1,8 +1,8 @@
 /** The config server's routes. Translates, decides nothing. */
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { Type } from "typebox";
-import { HttpErrors, lastEventId, principalOf, whileConnected } from "#http";
+import { can, HttpErrors, lastEventId, principalOf, whileConnected } from "#http";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import {
   Acknowledge,
@@ -24,6 +24,7 @@ import {
   SetName,
   VALUE_BYTES_MAX,
 } from "./api.ts";
+import { tagOf, tellsSecrets, topicOf, type Audience } from "./audience.ts";
 import { type ConfigServer, HISTORY_PAGE_MAX, nothingReleased } from "./config-server.ts";
 import { setId } from "./core/keys.ts";
 
@@ -77,16 +78,21 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
         response: { 200: EffectiveConfig, 304: Type.Null() },
       },
     },
-    async ({ params, query: { wait = 0 }, headers }, reply) => {
+    async (request, reply) => {
+      const { params, headers } = request;
+      const { wait = 0 } = request.query;
+      const audience = audienceOf(request);
       revisionOf(config);
       const signal = whileConnected(reply);
       const etag = headers["if-none-match"];
       const known = etag?.replace(/^W\//, "").replaceAll('"', "");
       const waitMs = known === undefined ? 0 : wait * 1000;
-      const effective = await config.effectiveOtherThan(params, { known, waitMs, signal });
+      const effective = await config.effectiveOtherThan(params, { audience, known, waitMs, signal });
       if (!effective) return reply.code(304).header("etag", etag).send(null);
       if (effective.revision === 0) throw nothingReleased(params);
-      void reply.header("etag", `"${effective.releaseKey}"`).header("cache-control", "no-cache");
+      void reply
+        .header("etag", `"${tagOf(effective, audience)}"`)
+        .header("cache-control", tellsSecrets(effective, audience) ? "no-store" : "no-cache");
       // The same bytes for all that ask; a large config is not written out anew for each.
       const bytes = config.effectiveBytes(effective);
       return reply.type("application/json; charset=utf-8").send(bytes as unknown as EffectiveConfig);
@@ -205,12 +211,21 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
         produces: ["text/plain", "application/octet-stream"],
       },
     },
-    ({ params: { key, ...name } }, reply) => {
+    (request, reply) => {
+      const { key, ...name } = request.params;
       revisionOf(config);
-      const effective = config.effective(name);
+      const audience = audienceOf(request);
+      const effective = config.effective(name, audience);
       const item = effective.items[key];
       if (!item) throw ConfigErrors.KEY_NOT_FOUND(`No release for "${setId(name)}" has the key "${key}".`);
       void reply.header("x-posthouse-origin", `${item.origin.profile}@${item.origin.version}`);
+      if (item.secret && audience === "others") {
+        throw HttpErrors.FORBIDDEN(
+          `"${key}" is a secret, which only tokens of the role agent read; an operator may reveal it: POST …/reveal.`,
+          { extra: { action: "config:secrets" } },
+        );
+      }
+      if (item.secret) void reply.header("cache-control", "no-store");
       if (item.format === "binary") {
         return reply.type("application/octet-stream").send(Buffer.from(item.value, "base64"));
       }
@@ -255,7 +270,12 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
           summary: "Publish a release that differs in one key; the body is the value, the key's ending its format",
           params: KeyParams,
           querystring: Type.Object(
-            { ...Why.properties, format: Type.Optional(Format), expand: Type.Optional(Type.Boolean()) },
+            {
+              ...Why.properties,
+              format: Type.Optional(Format),
+              expand: Type.Optional(Type.Boolean()),
+              secret: Type.Optional(Type.Boolean({ description: "Absent: what the key is already." })),
+            },
             { additionalProperties: false },
           ),
           response: { 201: Published },
@@ -263,8 +283,13 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
       },
       async (request, reply) => {
         const { key, ...name } = request.params;
-        const { format = formatOf(key), expand = false } = request.query;
-        const item = { format, value: valueOf(key, format, request.body), ...(expand ? { expand } : {}) };
+        const { format = formatOf(key), expand = false, secret } = request.query;
+        const item = {
+          format,
+          value: valueOf(key, format, request.body),
+          ...(expand ? { expand } : {}),
+          ...(secret === undefined ? {} : { secret }),
+        };
         const author = principalOf(request).name;
         return reply.code(201).send(await config.change(name, { key, item, reason: request.query.reason }, author));
       },
@@ -296,19 +321,22 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
     (request, reply) => {
       revisionOf(config);
       const { patches = false, ...name } = request.query;
+      const audience = audienceOf(request);
       // What cannot be told is a problem now, and no stream without a beginning.
       config.effective(name);
       config.hub.attach(reply, {
-        topics: [config.topicOf(name, patches)],
+        topics: [topicOf(name, audience, patches)],
         after: lastEventId(request.headers),
-        snapshot: () => [config.effective(name)],
-        since: (revision) => {
-          const effective = config.effective(name);
-          return effective.revision > revision ? [effective] : [];
-        },
+        snapshot: () => [config.effective(name, audience)],
+        since: (revision) => config.effectiveSince(name, audience, revision),
       });
     },
   );
+}
+
+/** Only those that run apps are told their secrets: even an operator's look at one is to be audited. */
+function audienceOf(request: FastifyRequest): Audience {
+  return can(principalOf(request), "config:secrets") ? "instances" : "others";
 }
 
 /** @throws CONFIG_VALUE_INVALID when bytes that are no UTF-8 are to be text */

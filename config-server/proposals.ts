@@ -12,7 +12,6 @@ import {
   type DiffResult,
   type Draft,
   type DraftRequest,
-  type Items,
   type PromoteRequest,
   type Proposal,
   type ProposalRequest,
@@ -22,7 +21,22 @@ import {
   type SetName,
 } from "./api.ts";
 import { nothingReleased, type ConfigServer } from "./config-server.ts";
-import { approversOf, draft, draftedItem, merge, requireOpen, review, rulesOf, withChanges } from "./core/change.ts";
+import {
+  approversOf,
+  draft,
+  draftedItem,
+  itemsOf,
+  merge,
+  requireOpen,
+  review,
+  rulesOf,
+  shownDraft,
+  shownProposal,
+  withChanges,
+  type StoredChanges,
+  type StoredDraft,
+  type StoredProposal,
+} from "./core/change.ts";
 import { diffItems, own } from "./core/diff.ts";
 import {
   authorDraftsPrefix,
@@ -33,6 +47,7 @@ import {
   rulesKey,
   setId,
 } from "./core/keys.ts";
+import { isSealed, sealedOf, type SealedItems, type StoredItem, type StoredItems } from "./core/sealed.ts";
 
 const ID_BYTES = 6;
 /** Times that a proposal is merged anew because somebody released meanwhile. */
@@ -52,10 +67,18 @@ export class Proposals {
     this.#config = config;
   }
 
-  /** @throws CONFIG_DRAFT_INVALID, CONFIG_DRAFTS_FULL, CONFIG_RELEASE_TOO_LARGE */
+  /**
+   * A secret is encrypted before it is kept. A mask stands for the author's draft of it, else for what is live.
+   * @throws CONFIG_DRAFT_INVALID, CONFIG_DRAFTS_FULL, CONFIG_RELEASE_TOO_LARGE, CONFIG_SECRET_MASKED,
+   *   CONFIG_SECRETS_UNCONFIGURED
+   */
   async saveDraft(name: SetName, key: string, request: DraftRequest, author: string): Promise<Draft> {
-    const item = draftedItem(key, request);
-    const liveVersion = await this.#config.liveVersion(name);
+    const given = draftedItem(key, request);
+    const live = await this.#liveItems(name);
+    const liveVersion = live.version;
+    const drafts = given ? await this.#drafts(name, author) : [];
+    const standing = { ...live.items, ...itemsOf(Object.fromEntries(drafts.map((one) => [one.key, one.item]))) };
+    const { [key]: item = null } = await this.#kept(name, { [key]: given }, sealedOf(standing));
     const at = draftKey(name, author, key);
     const prefix = authorDraftsPrefix(name, author);
     const { result } = await commit(this.#store, [{ prefix }, { key: at }], (known) => {
@@ -66,10 +89,16 @@ export class Proposals {
         );
       }
       const nowMs = this.#host.clock.now();
-      const result = draft(previous && decodeJson<Draft>(previous.value), { key, author, item, liveVersion, nowMs });
+      const result = draft(previous && decodeJson<StoredDraft>(previous.value), {
+        key,
+        author,
+        item,
+        liveVersion,
+        nowMs,
+      });
       return { writes: [{ type: "put", key: at, value: encoded(result, `The draft of "${key}"`) }], result };
     });
-    return result;
+    return shownDraft(result);
   }
 
   /** @throws CONFIG_DRAFT_NOT_FOUND */
@@ -83,9 +112,13 @@ export class Proposals {
 
   /** Of one author, or of all. */
   async drafts(name: SetName, author?: string): Promise<Draft[]> {
+    return (await this.#drafts(name, author)).map(shownDraft);
+  }
+
+  async #drafts(name: SetName, author?: string): Promise<StoredDraft[]> {
     const prefix = author === undefined ? draftsPrefix(name) : authorDraftsPrefix(name, author);
     const { entries } = await this.#store.range({ prefix });
-    return entries.map(({ value }) => decodeJson<Draft>(value));
+    return entries.map(({ value }) => decodeJson<StoredDraft>(value));
   }
 
   /**
@@ -93,7 +126,7 @@ export class Proposals {
    * @throws CONFIG_NOTHING_TO_PROPOSE, CONFIG_DRAFT_NOT_FOUND, CONFIG_PROPOSAL_OUTDATED, CONFIG_VALUE_INVALID
    */
   async propose(name: SetName, { reason = "", keys }: ProposalRequest, author: string): Promise<Proposal> {
-    const drafts = await this.drafts(name, author);
+    const drafts = await this.#drafts(name, author);
     const wanted = keys ?? drafts.map(({ key }) => key);
     if (wanted.length === 0) {
       throw ConfigErrors.NOTHING_TO_PROPOSE(`"${author}" has no drafts of "${setId(name)}". Draft a change first.`);
@@ -112,14 +145,18 @@ export class Proposals {
     });
     const reads = chosen.map(({ key }) => ({ key: draftKey(name, author, key) }));
     await this.#open(name, proposal, reads);
-    return proposal;
+    return shownProposal(proposal);
   }
 
   /** @throws CONFIG_PROPOSAL_NOT_FOUND */
   async proposal(name: SetName, id: string): Promise<Proposal> {
+    return shownProposal(await this.#proposal(name, id));
+  }
+
+  async #proposal(name: SetName, id: string): Promise<StoredProposal> {
     const { entries } = await this.#store.range({ key: proposalKey(name, id) });
     if (!entries[0]) throw unknownProposal(name, id);
-    return decodeJson<Proposal>(entries[0].value);
+    return decodeJson<StoredProposal>(entries[0].value);
   }
 
   /** Newest first. */
@@ -127,7 +164,7 @@ export class Proposals {
     const { entries } = await this.#store.range({ prefix: proposalsPrefix(name) });
     return entries
       .toSorted((a, b) => b.createRevision - a.createRevision)
-      .map(({ value }) => decodeJson<Proposal>(value));
+      .map(({ value }) => shownProposal(decodeJson<StoredProposal>(value)));
   }
 
   /** @throws CONFIG_PROPOSAL_NOT_FOUND, CONFIG_PROPOSAL_CLOSED, CONFIG_REVIEW_OWN */
@@ -156,7 +193,7 @@ export class Proposals {
    */
   async publish(name: SetName, id: string, publisher: string, emergency: boolean): Promise<Published> {
     for (let attempt = 1; ; attempt++) {
-      const proposal = await this.proposal(name, id);
+      const proposal = await this.#proposal(name, id);
       requireOpen(proposal);
       const { version, items } = await this.#merged(name, proposal);
       const key = proposalKey(name, id);
@@ -175,9 +212,9 @@ export class Proposals {
             writes: (known, release) => {
               const current = known.get(key);
               if (!current) throw unknownProposal(name, id);
-              const now = decodeJson<Proposal>(current.value);
+              const now = decodeJson<StoredProposal>(current.value);
               requireOpen(now);
-              const published: Proposal = { ...now, state: "published", version: release.version };
+              const published: StoredProposal = { ...now, state: "published", version: release.version };
               return [{ type: "put", key, value: encodeJson(published) }];
             },
           },
@@ -190,7 +227,7 @@ export class Proposals {
 
   /**
    * Takes a release, or some of its keys, to the same set of another environment: as a release there, or as a proposal
-   * where its rules want a review.
+   * where its rules want a review. Secrets belong to their environment: the target keeps its own, and must have them.
    * @throws CONFIG_SET_NOT_FOUND, CONFIG_RELEASE_NOT_FOUND, CONFIG_KEY_NOT_FOUND, and as a release
    */
   async promote(
@@ -203,17 +240,20 @@ export class Proposals {
     const { items } = await this.#config.read(name, from);
     const target = { ...name, namespace: toNamespace };
     const live = await this.#liveItems(target);
-    const changes: Proposal["changes"] = {};
+    const changes: Record<string, StoredItem | null> = {};
     for (const key of keys ?? [...new Set([...Object.keys(items), ...Object.keys(live.items)])]) {
       const item = own(items, key);
       if (keys && !item) throw ConfigErrors.KEY_NOT_FOUND(`Release ${from} of "${setId(name)}" has no key "${key}".`);
-      changes[key] = item ?? null;
+      const stands = own(live.items, key);
+      changes[key] = item && stands && isSealed(stands) ? stands : (item ?? null);
     }
     const promotedFrom = `${setId(name)}@${from}`;
     if ((await this.rules(toNamespace)).review === "required") {
-      const proposal = { ...this.#begin(target, { author, reason, changes, baseVersion: live.version }), promotedFrom };
+      const kept = await this.#kept(target, changes, sealedOf(live.items));
+      const begun = this.#begin(target, { author, reason, changes: kept, baseVersion: live.version });
+      const proposal = { ...begun, promotedFrom };
       await this.#open(target, proposal, []);
-      return { proposal };
+      return { proposal: shownProposal(proposal) };
     }
     const published = await this.#config.release(target, {
       items: withChanges(live.items, changes),
@@ -231,9 +271,11 @@ export class Proposals {
     given: Pick<Proposal, "changes" | "baseVersion" | "reason">,
     author: string,
   ): Promise<Proposal> {
-    const proposal = this.#begin(name, { author, ...given });
+    const live = await this.#liveItems(name);
+    const changes = await this.#kept(name, given.changes, sealedOf(live.items));
+    const proposal = this.#begin(name, { author, ...given, changes });
     await this.#open(name, proposal, []);
-    return proposal;
+    return shownProposal(proposal);
   }
 
   /** @throws CONFIG_RELEASE_NOT_FOUND */
@@ -242,7 +284,14 @@ export class Proposals {
     to: { readonly name: SetName; readonly state: SetState },
   ): Promise<DiffResult> {
     const [before, after] = await Promise.all([this.#itemsAt(from.name, from.state), this.#itemsAt(to.name, to.state)]);
-    return { from: labelOf(from), to: labelOf(to), differences: diffItems(before, after) };
+    const sides = [from.state, to.state];
+    const compare = !sides.some((state) => typeof state === "object" && "drafts" in state);
+    const same = await this.#config.secrets.same(
+      { name: from.name, items: before },
+      { name: to.name, items: after },
+      { compare },
+    );
+    return { from: labelOf(from), to: labelOf(to), differences: diffItems(before, after, same) };
   }
 
   async rules(namespace: string): Promise<Rules> {
@@ -256,7 +305,7 @@ export class Proposals {
     return rules;
   }
 
-  #begin(name: SetName, given: Pick<Proposal, "author" | "reason" | "changes" | "baseVersion">): Proposal {
+  #begin(name: SetName, given: Pick<StoredProposal, "author" | "reason" | "changes" | "baseVersion">): StoredProposal {
     return {
       ...name,
       id: randomId(this.#host.random, ID_BYTES),
@@ -267,8 +316,18 @@ export class Proposals {
     };
   }
 
+  /** A change as it is stored: its secrets encrypted, a mask replaced by what it stands for. */
+  async #kept(
+    name: SetName,
+    changes: Readonly<Record<string, StoredItem | null>>,
+    standing: SealedItems,
+  ): Promise<StoredChanges> {
+    const taken = await this.#config.secrets.take(name, itemsOf(changes), { standing, draft: true });
+    return { ...changes, ...(await taken.seal()) };
+  }
+
   /** Checks a proposal as its release would be, and writes it; the drafts that it was made of go with that. */
-  async #open(name: SetName, proposal: Proposal, drafts: readonly { key: string }[]): Promise<void> {
+  async #open(name: SetName, proposal: StoredProposal, drafts: readonly { key: string }[]): Promise<void> {
     const { items } = await this.#merged(name, proposal);
     await this.#config.check(name, items);
     const value = encoded(proposal, "The proposal");
@@ -293,19 +352,19 @@ export class Proposals {
     });
   }
 
-  async #update(name: SetName, id: string, change: (proposal: Proposal) => Proposal): Promise<Proposal> {
+  async #update(name: SetName, id: string, change: (proposal: StoredProposal) => StoredProposal): Promise<Proposal> {
     const key = proposalKey(name, id);
     const { result } = await commit(this.#store, [{ key }], (known) => {
       const current = known.get(key);
       if (!current) throw unknownProposal(name, id);
-      const next = change(decodeJson<Proposal>(current.value));
+      const next = change(decodeJson<StoredProposal>(current.value));
       return { writes: [{ type: "put", key, value: encodeJson(next) }], result: next };
     });
-    return result;
+    return shownProposal(result);
   }
 
   /** What a proposal would release, and the version that it stands on now. @throws CONFIG_PROPOSAL_OUTDATED */
-  async #merged(name: SetName, proposal: Proposal): Promise<{ version: number; items: Items }> {
+  async #merged(name: SetName, proposal: StoredProposal): Promise<{ version: number; items: StoredItems }> {
     const live = await this.#liveItems(name);
     const { baseVersion } = proposal;
     const base =
@@ -313,26 +372,26 @@ export class Proposals {
         ? live.items
         : baseVersion === 0
           ? {}
-          : (await this.#config.read(name, baseVersion)).items;
+          : (await this.#config.stored(name, baseVersion)).items;
     return { version: live.version, items: merge(proposal, base, live.items) };
   }
 
-  async #liveItems(name: SetName): Promise<{ version: number; items: Items }> {
+  async #liveItems(name: SetName): Promise<{ version: number; items: StoredItems }> {
     const version = await this.#config.liveVersion(name);
-    return { version, items: version === 0 ? {} : (await this.#config.read(name, version)).items };
+    return { version, items: version === 0 ? {} : (await this.#config.stored(name, version)).items };
   }
 
-  async #itemsAt(name: SetName, state: SetState): Promise<Items> {
-    if (typeof state === "object" && "version" in state) return (await this.#config.read(name, state.version)).items;
+  async #itemsAt(name: SetName, state: SetState): Promise<StoredItems> {
+    if (typeof state === "object" && "version" in state) return (await this.#config.stored(name, state.version)).items;
     const { items } = await this.#liveItems(name);
     if (state === "live") return items;
-    const drafts = await this.drafts(name, state.drafts);
+    const drafts = await this.#drafts(name, state.drafts);
     return withChanges(items, Object.fromEntries(drafts.map(({ key, item }) => [key, item])));
   }
 }
 
 /** @throws CONFIG_RELEASE_TOO_LARGE */
-function encoded(record: Draft | Proposal, what: string): Uint8Array {
+function encoded(record: StoredDraft | StoredProposal, what: string): Uint8Array {
   const bytes = encodeJson(record);
   if (bytes.length <= PROPOSAL_BYTES_MAX) return bytes;
   throw ConfigErrors.RELEASE_TOO_LARGE(

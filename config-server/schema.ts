@@ -10,6 +10,7 @@ import { messageOf } from "#base";
 import { dataOf, readValue } from "#base/formats";
 import { offsetOf } from "#base/yaml";
 import type { Item, Items, ReleaseProblem } from "./api.ts";
+import { own } from "./core/diff.ts";
 
 export const SCHEMA_SUFFIX = ".schema.json";
 export const SET_SCHEMA_KEY = "schema.json";
@@ -42,12 +43,18 @@ export function validateBySchema(tasks: readonly SchemaTask[]): ReleaseProblem[]
     }
     const { value, place } = task.items ? readAll(task.items) : read(task.item as Item);
     if (validate(value)) return [];
-    return (validate.errors ?? []).slice(0, PROBLEMS_MAX).map((error) => ({
-      key: task.key,
-      pointer: error.instancePath,
-      message: `${task.where}${said(error)}`,
-      ...place(error.instancePath),
-    }));
+    return (validate.errors ?? []).slice(0, PROBLEMS_MAX).map((error) => {
+      const secret = task.item?.secret ? task.key : secretAt(task.items, error.instancePath);
+      return secret === undefined
+        ? {
+            key: task.key,
+            pointer: error.instancePath,
+            message: `${task.where}${said(error)}`,
+            ...place(error.instancePath),
+          }
+        : // Where in a secret it is, and what is there, is a part of it; what the schema asks is not.
+          { key: task.key, pointer: "", message: `${task.where}the secret "${secret}" breaks ${error.schemaPath}` };
+    });
   });
 }
 
@@ -74,6 +81,12 @@ function read({ format, value }: Item): { value: unknown; place: Place } {
       return { line, column: col };
     },
   };
+}
+
+/** The key of a release whose value an error is about, when that is a secret. */
+function secretAt(items: Items | undefined, instancePath: string): string | undefined {
+  const [, key = ""] = instancePath.split("/");
+  return items && own(items, key)?.secret ? key : undefined;
 }
 
 function said({ message = "is not as the schema asks", params, keyword }: ErrorObject): string {

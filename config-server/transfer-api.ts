@@ -50,6 +50,9 @@ export const Manifest = Type.Object({
         description: "The format of each; of a key that is not named, its ending says.",
       }),
       expand: Type.Optional(Type.Array(Key, { description: "Keys whose placeholders are filled in." })),
+      secret: Type.Optional(
+        Type.Array(Key, { description: "Keys that are secrets. A mask in the place of one leaves it as it is." }),
+      ),
     }),
   ),
 });

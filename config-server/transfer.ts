@@ -8,6 +8,7 @@ import type { Store } from "#store";
 import {
   ConfigErrors,
   DRAFTS_MAX,
+  isMasked,
   MANIFEST_BYTES_MAX,
   MANIFEST_FORMAT,
   MANIFEST_NAME,
@@ -240,12 +241,14 @@ function described({ items, ...release }: Release): Manifest["sets"][number] {
   const keys = Object.fromEntries(names.map((key) => [key, (items[key] as Item).format]));
   const expand = names.filter((key) => items[key]?.expand);
   const said = { namespace, app, profile, version, hash, author, reason, createdAt, keys };
-  return expand.length === 0 ? said : { ...said, expand };
+  const secret = names.filter((key) => items[key]?.secret);
+  return { ...said, ...(expand.length === 0 ? {} : { expand }), ...(secret.length === 0 ? {} : { secret }) };
 }
 
 /** What a file of the value holds. */
-function bytesOf({ format, value }: Item): Uint8Array {
-  return format === "binary" ? Buffer.from(value, "base64") : Buffer.from(value, "utf8");
+function bytesOf(item: Item): Uint8Array {
+  const { format, value } = item;
+  return format === "binary" && !isMasked(item) ? Buffer.from(value, "base64") : Buffer.from(value, "utf8");
 }
 
 function changesOf({ added, changed, removed, items }: PlannedSet): Proposal["changes"] {

@@ -14,6 +14,10 @@ export const ACTIONS = [
   "config:review",
   "config:publish",
   "config:rules",
+  "config:secrets",
+  "config:reveal",
+  "config:keys",
+  "config:audit",
   "locks:read",
   "locks:write",
   "locks:break",
@@ -27,11 +31,20 @@ export type Role = (typeof ROLES)[number];
 
 /**
  * What each role may do. An agent lives on a service's host, so it registers and reads but never publishes. An editor
- * drafts, proposes and reviews; an operator publishes.
+ * drafts, proposes and reviews; an operator publishes. Secrets of configs are told to agents alone, for the services; an
+ * operator reveals one at a time, which is audited.
  */
 const ALLOWED: Record<Role, readonly Action[]> = {
-  operator: ACTIONS,
-  agent: ["registry:read", "registry:write", "config:read", "config:acknowledge", "locks:read", "locks:write"],
+  operator: ACTIONS.filter((action) => action !== "config:secrets"),
+  agent: [
+    "registry:read",
+    "registry:write",
+    "config:read",
+    "config:secrets",
+    "config:acknowledge",
+    "locks:read",
+    "locks:write",
+  ],
   editor: ["registry:read", "config:read", "config:draft", "config:review", "locks:read"],
   reader: ["registry:read", "config:read", "config:acknowledge", "locks:read", "operations:read"],
 };

@@ -7,11 +7,16 @@ import { HttpErrors } from "./problem.ts";
 export interface OperationsOptions {
   /** What is not ready yet, in words; empty when all is. */
   readonly notReady: () => readonly string[];
+  /** What cannot be done while the rest can, in words: no reason to send requests elsewhere. */
+  readonly degraded?: () => readonly string[];
   /** Whether /metrics needs a token: when the server listens beyond loopback. */
   readonly guardMetrics: boolean;
 }
 
-const Ready = Type.Object({ status: Type.Literal("ready") });
+const Ready = Type.Object({
+  status: Type.Literal("ready"),
+  degraded: Type.Optional(Type.Array(Type.String(), { description: "What it cannot do, while it does all else." })),
+});
 const Live = Type.Object({ status: Type.Literal("live") });
 
 export function registerOperations(app: FastifyInstance, host: Host, options: OperationsOptions): void {
@@ -32,7 +37,8 @@ export function registerOperations(app: FastifyInstance, host: Host, options: Op
     () => {
       const missing = options.notReady();
       if (missing.length > 0) throw HttpErrors.UNAVAILABLE(`Not ready: ${missing.join("; ")}.`);
-      return { status: "ready" };
+      const degraded = options.degraded?.() ?? [];
+      return { status: "ready" as const, ...(degraded.length === 0 ? {} : { degraded: [...degraded] }) };
     },
   );
   app.get(

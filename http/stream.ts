@@ -4,7 +4,7 @@
  */
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
-import { randomId, type CounterChild, type GaugeChild, type Host } from "#base";
+import { AppError, randomId, type CounterChild, type GaugeChild, type Host } from "#base";
 import { encodeFrame, WATCH_ID_HEADER } from "./frames.ts";
 import { HttpErrors } from "./problem.ts";
 
@@ -154,7 +154,7 @@ export class WatchHub implements AsyncDisposable {
     this.#ringBytes = 0;
     this.#floor = revision;
     this.#revision = revision;
-    for (const subscriber of this.#all.values()) if (subscriber.live) void this.#start(subscriber, true);
+    for (const subscriber of this.#all.values()) if (subscriber.live) this.#begin(subscriber, true);
     for (const topic of this.#waiters.keys()) this.#wakeWaiters(topic);
   }
 
@@ -291,7 +291,7 @@ export class WatchHub implements AsyncDisposable {
     this.#subscribers.set(this.#all.size);
     raw.on("close", () => this.#forget(subscriber));
     raw.on("error", () => this.#forget(subscriber));
-    void this.#start(subscriber, false);
+    this.#begin(subscriber, false);
   }
 
   /** Ends every stream in good order; readers reconnect elsewhere. */
@@ -305,6 +305,16 @@ export class WatchHub implements AsyncDisposable {
       subscriber.raw.end();
     }
     for (const topic of this.#waiters.keys()) this.#wakeWaiters(topic);
+  }
+
+  /** What cannot be told just now ends the stream: the reader comes again, and is then told why. */
+  #begin(subscriber: Subscriber, again: boolean): void {
+    this.#start(subscriber, again).catch((error: unknown) => {
+      this.#forget(subscriber);
+      subscriber.raw.destroy();
+      if (!(error instanceof AppError)) throw error;
+      this.#host.log.debug({ code: error.code }, `a watch cannot go on: ${error.message}`);
+    });
   }
 
   /** Brings a subscriber up to date, from where it says it is or from nothing, and then makes it live. */

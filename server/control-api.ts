@@ -7,11 +7,17 @@ import { Access, accessPlugin, type IssuedToken } from "#access";
 import { AppError, deadline, messageOf, TaskGroup, type Host } from "#base";
 import {
   Acknowledgements,
+  Audit,
   ConfigServer,
   configPlugin,
+  type KeySource,
+  Orphans,
   Proposals,
   proposalsPlugin,
   type ReleaseCheck,
+  Rewrapper,
+  SecretKeys,
+  secretsPlugin,
   Sources,
   type SourceSettings,
   sourcesPlugin,
@@ -38,6 +44,8 @@ export interface ControlApiOptions {
   readonly probeRefuse?: readonly string[];
   /** Git branches and folders that config is mirrored from; absent: none. */
   readonly configSources?: readonly SourceSettings[];
+  /** Where the keys for secrets of configs come from; absent: no secret can be released. */
+  readonly secretKeys?: KeySource | undefined;
   /** What else of this process is not ready, in words. */
   readonly notReady: () => readonly string[];
 }
@@ -56,7 +64,11 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   await using stack = new AsyncDisposableStack();
   const access = new Access(host, store);
   const registry = new Registry(named(host, "registry"), store);
-  const config = new ConfigServer(named(host, "config-server"), store, options.releaseChecks);
+  const secretKeys = new SecretKeys(host, options.secretKeys);
+  await secretKeys.start();
+  const config = new ConfigServer(named(host, "config-server"), store, options.releaseChecks, secretKeys);
+  const audit = new Audit(host, store, config);
+  const rewrapper = new Rewrapper(host, store, config);
   const locks = new Locks(host, store);
   const members = new Members(host, store);
   const drains = new Drains(host, store, registry, members);
@@ -72,7 +84,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const app = stack.adopt(
     await routes(
       host,
-      { access, registry, drains, locks, config, proposals, acknowledgements, transfer, sources },
+      { access, registry, drains, locks, config, proposals, acknowledgements, transfer, sources, audit, rewrapper },
       options,
     ),
     (app) => app.close(),
@@ -94,6 +106,9 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
   tasks.run("acknowledgements", (signal) => acknowledgements.run(signal));
   tasks.run("config sources", (signal) => sources.run(signal));
+  tasks.run("keys for secrets", (signal) => secretKeys.run(signal));
+  tasks.run("rewrapping of secrets", (signal) => rewrapper.run(signal));
+  tasks.run("sweeping of data keys", (signal) => new Orphans(host, store).run(signal));
   tasks.run("members", (signal) => members.run(signal));
   tasks.run("drains", (signal) => drains.run(signal));
   tasks.run("prober", (signal) => prober.run(signal));
@@ -141,11 +156,25 @@ interface Services {
   readonly acknowledgements: Acknowledgements;
   readonly transfer: Transfer;
   readonly sources: Sources;
+  readonly audit: Audit;
+  readonly rewrapper: Rewrapper;
 }
 
 async function routes(
   host: Host,
-  { access, registry, drains, locks, config, proposals, acknowledgements, transfer, sources }: Services,
+  {
+    access,
+    registry,
+    drains,
+    locks,
+    config,
+    proposals,
+    acknowledgements,
+    transfer,
+    sources,
+    audit,
+    rewrapper,
+  }: Services,
   options: ControlApiOptions,
 ): Promise<FastifyInstance> {
   const app = createHttpServer(host, { name: "api" });
@@ -163,6 +192,12 @@ async function routes(
       ...(locks.connected ? [] : ["locks: the store does not answer; what is served may be old"]),
       ...options.notReady(),
     ],
+    degraded: () => {
+      const unreadable = config.unreadable().length;
+      return unreadable === 0
+        ? []
+        : [`config server: ${unreadable} live secrets cannot be decrypted; GET /v1/config-secrets says which`];
+    },
   });
   registryPlugin(app, registry, drains);
   configPlugin(app, config, acknowledgements);
@@ -176,6 +211,7 @@ async function routes(
       return config.effective(name);
     },
   });
+  secretsPlugin(app, { config, audit, rewrapper });
   locksPlugin(app, locks);
   accessPlugin(app, access);
   app.addHook("preClose", async () => {

@@ -4,6 +4,7 @@
  */
 import { Access } from "#access";
 import type { AppError, Host } from "#base";
+import { keyLine } from "#config-server";
 import type { Settings } from "#settings";
 import { openStore } from "#store";
 import { reasons, ROLES, storeOptions, type Addresses, type Parts } from "./roles.ts";
@@ -59,6 +60,11 @@ export async function issueOfflineToken(host: Host, settings: Settings): Promise
   await using store = await openStore(host, storeOptions({ settings, fail: () => {} }));
   const { token } = await new Access(host, store).issue({ name: "operator", role: "operator" });
   return token;
+}
+
+/** A line with a new key for secrets, for a key file. */
+export function newSecretKey(host: Host): string {
+  return keyLine(host.random, host.clock.now());
 }
 
 /** Started first and so stopped last; without an endpoint it is not even loaded. */

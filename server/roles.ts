@@ -6,9 +6,10 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { AppError, messageOf, randomId, TaskGroup, type Host } from "#base";
 import { Client, fetchTransport, injectTransport } from "#client";
+import { keyCommand, keyFile, ownKeyFile, type KeySource } from "#config-server";
 import { flagsReleaseCheck } from "#flags";
 import { gatewayReleaseCheck } from "#gateway/release";
 import { createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
@@ -94,6 +95,7 @@ async function startControlApi(parts: Parts): Promise<void> {
       startMs: settings.storeStartSeconds * 1000,
       probeRefuse: settings.probeRefuse,
       configSources: settings.configSources,
+      secretKeys: secretKeysOf(host, settings),
       notReady: () => reasons(parts),
     }),
   );
@@ -104,6 +106,27 @@ async function startControlApi(parts: Parts): Promise<void> {
   } catch (error) {
     throw listenError(error, address, spellings("port"));
   }
+}
+
+/**
+ * Where the keys for secrets come from. A key that we make ourselves is for a store that only this process has: the members
+ * of a cluster must all know the same, so there an operator says which.
+ */
+function secretKeysOf(host: Host, { secretKeyFile, secretKeyCommand, store, data }: Settings): KeySource | undefined {
+  const [program, ...args] = secretKeyCommand;
+  if (program !== undefined && secretKeyFile !== undefined) {
+    throw ServerErrors.SETTINGS_CONFLICT(
+      `Keys for secrets come from a file or from a program, not from both: ${spellings("secretKeyFile")}; ${spellings("secretKeyCommand")}.`,
+    );
+  }
+  if (program !== undefined) {
+    if (!isAbsolute(program)) {
+      throw ServerErrors.SETTINGS_CONFLICT(`"${program}" is no absolute path: ${spellings("secretKeyCommand")}.`);
+    }
+    return keyCommand(host, [program, ...args]);
+  }
+  if (secretKeyFile !== undefined) return keyFile(secretKeyFile);
+  return store === "etcd" ? undefined : ownKeyFile(host, join(data, "secret-keys"));
 }
 
 /** How the settings' store is opened; `fail` hears of a store that can no longer go on. */

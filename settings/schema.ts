@@ -89,6 +89,18 @@ export const Settings = Type.Object(
       Type.String({ secret: true, description: "Token that a gateway or agent in a process of its own shows there." }),
     ),
     operationsPort: port("Port of /livez, /readyz and /metrics in a gateway's process without the control API.", 8502),
+    secretKeyFile: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          "File of the keys for secrets of configs: ID:BASE64 lines, the active one first. Absent: one in the data folder, with etcd none.",
+      }),
+    ),
+    secretKeyCommand: Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), {
+      default: [],
+      maxItems: 64,
+      description: "Absolute path of a program that prints those keys instead of a file, and its arguments.",
+    }),
     gatewayHost: address("Address that the gateway listens on."),
     gatewayPort: port("Port of the gateway for HTTP.", 8080),
     gatewayTlsPort: port("Port of the gateway for HTTPS.", 8443),

@@ -1,5 +1,5 @@
 /** Wanted against on disk: which files to write, and how each one stands. */
-import type { EffectiveConfig, Escape } from "../api.ts";
+import { isMasked, type EffectiveConfig, type Escape } from "../api.ts";
 import { renderTemplate } from "./template.ts";
 
 export interface WantedTemplate {
@@ -38,6 +38,8 @@ export type PlannedFile =
   | { readonly state: "waiting" }
   /** Its key is in no release: the file stays as it is, since an old value is better than none. */
   | { readonly state: "absent" }
+  /** It is a secret, and the agent's token may not read it: a mask is no value, and is not written over one. */
+  | { readonly state: "masked" }
   /** The template makes no file; the old one stays. */
   | { readonly state: "invalid"; readonly message: string }
   | { readonly state: "current" | "write"; readonly value: string };
@@ -46,7 +48,10 @@ export type PlannedFile =
 export function planFile(wanted: WantedContent, known: Known, onDisk: string | undefined): PlannedFile {
   const { config } = known;
   if (!config) return { state: "waiting" };
-  if (wanted.key !== undefined) return against(onDisk, itemOf(config, wanted.key)?.value);
+  if (wanted.key !== undefined) {
+    const item = itemOf(config, wanted.key);
+    return item && isMasked(item) ? { state: "masked" } : against(onDisk, item?.value);
+  }
   const { template } = wanted;
   if (!template || config.revision === 0) return { state: "waiting" };
   const sets = new Map<string, EffectiveConfig>();

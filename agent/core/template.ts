@@ -9,7 +9,7 @@
  */
 import mustache from "mustache";
 import { isTable, readValue } from "#base/formats";
-import type { EffectiveConfig, Escape } from "../api.ts";
+import { isMasked, type EffectiveConfig, type Escape } from "../api.ts";
 
 /** Characters of a rendered file: a section in a section over long lists must end somewhere. At most 3 MiB as UTF-8. */
 export const RENDERED_CHARS_MAX = 1024 * 1024;
@@ -122,7 +122,7 @@ class Renderer {
   #variable(name: string, offset: number, scopes: readonly unknown[], escape: Escape): string {
     if (name.endsWith("?")) throw new Flaw(offset, `{{${name}}} would be nothing when absent; ask {{#${name}}} first`);
     const value = lookUp(name, offset, scopes)?.value;
-    const plain = value instanceof KeyValue ? value.text : value;
+    const plain = value instanceof KeyValue ? value.told(offset) : value;
     if (plain === null || plain === undefined) throw new Flaw(offset, `{{${name}}} is null`);
     if (plain instanceof ConfigSet) throw new Flaw(offset, `{{${name}}} is a whole set; name a key of it`);
     if (escape === "json" || escape === "yaml") return JSON.stringify(plain);
@@ -196,12 +196,22 @@ class KeyValue {
     this.#place = place;
   }
 
+  /** Its text, unless it is a secret that the agent's token may not read: a mask is no value. */
+  told(offset: number): string {
+    if (!isMasked(this.#item)) return this.text;
+    throw new Flaw(offset, `${this.#place} ${this.name} is a secret; give the agent a token of the role agent`);
+  }
+
   data(offset: number): unknown {
+    this.told(offset);
     try {
       // Bytes have no names; the text that stands for them is all that a template can use.
       this.#data ??= { value: this.#item.format === "binary" ? this.text : readValue(this.#item) };
     } catch (error) {
-      throw new Flaw(offset, `${this.#place} ${this.name} is no ${this.#item.format}: ${(error as Error).message}`);
+      throw new Flaw(
+        offset,
+        `${this.#place} ${this.name} is no ${this.#item.format}${this.#item.secret ? "" : `: ${(error as Error).message}`}`,
+      );
     }
     return this.#data.value;
   }

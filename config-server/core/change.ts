@@ -19,6 +19,29 @@ import {
 import { own } from "./diff.ts";
 import { bytesOf } from "./format.ts";
 import type { KnownEntry } from "./release.ts";
+import { shownItem, type StoredItem, type StoredItems } from "./sealed.ts";
+
+/** A draft and a proposal as they lie in the store: their secrets are encrypted as those of a release are. */
+export type StoredDraft = Omit<Draft, "item"> & { readonly item: StoredItem | null };
+export type StoredChanges = Readonly<Record<string, StoredItem | null>>;
+export type StoredProposal = Omit<Proposal, "changes"> & { readonly changes: StoredChanges };
+
+/** As people are shown them. */
+export function shownDraft(draft: StoredDraft): Draft {
+  return { ...draft, item: draft.item && shownItem(draft.item) };
+}
+
+export function shownProposal({ changes, ...proposal }: StoredProposal): Proposal {
+  const shown = Object.entries(changes).map(([key, item]) => [key, item && shownItem(item)] as const);
+  return { ...proposal, changes: Object.fromEntries(shown) };
+}
+
+/** The items of a change, without the keys that go. */
+export function itemsOf(changes: StoredChanges): StoredItems {
+  return Object.fromEntries(
+    Object.entries(changes).filter((entry): entry is [string, StoredItem] => entry[1] !== null),
+  );
+}
 
 export const DEFAULT_RULES: Rules = { review: "optional" };
 
@@ -27,21 +50,26 @@ export function rulesOf(entry: KnownEntry | undefined): Rules {
 }
 
 /** @throws CONFIG_DRAFT_INVALID */
-export function draftedItem(key: string, { format, value, expand, remove }: DraftRequest): Item | null {
+export function draftedItem(key: string, { format, value, expand, secret, remove }: DraftRequest): Item | null {
   if (remove && value === undefined && format === undefined) return null;
   if (remove || value === undefined) {
     throw ConfigErrors.DRAFT_INVALID(`Give either a value for "${key}", or "remove": true and nothing else.`, {
       extra: { field: remove ? "/remove" : "/value" },
     });
   }
-  return { format: format ?? formatOf(key), value, ...(expand ? { expand } : {}) };
+  return {
+    format: format ?? formatOf(key),
+    value,
+    ...(expand ? { expand } : {}),
+    ...(secret === undefined ? {} : { secret }),
+  };
 }
 
 /** A draft keeps the version that it was begun on, so that what others released since is noticed. */
 export function draft(
-  previous: Draft | undefined,
-  given: { key: string; author: string; item: Item | null; liveVersion: number; nowMs: number },
-): Draft {
+  previous: StoredDraft | undefined,
+  given: { key: string; author: string; item: StoredItem | null; liveVersion: number; nowMs: number },
+): StoredDraft {
   const { key, author, item, liveVersion, nowMs } = given;
   const baseVersion = previous?.baseVersion ?? liveVersion;
   return { key, author, baseVersion, updatedAt: new Date(nowMs).toISOString(), item };
@@ -52,9 +80,9 @@ export function draft(
  * @throws CONFIG_PROPOSAL_CLOSED, CONFIG_REVIEW_OWN, CONFIG_DRAFTS_FULL
  */
 export function review(
-  proposal: Proposal,
+  proposal: StoredProposal,
   { reviewer, verdict, comment = "", nowMs }: ReviewRequest & { reviewer: string; nowMs: number },
-): Proposal {
+): StoredProposal {
   requireOpen(proposal);
   if (reviewer === proposal.author) {
     throw ConfigErrors.REVIEW_OWN(`"${reviewer}" made proposal ${proposal.id}; somebody else reviews it.`);
@@ -67,12 +95,12 @@ export function review(
   return { ...proposal, reviews, state: verdict === "reject" ? "rejected" : "open" };
 }
 
-export function approversOf({ reviews, author }: Proposal): string[] {
+export function approversOf({ reviews, author }: StoredProposal): string[] {
   return reviews.filter(({ verdict, reviewer }) => verdict === "approve" && reviewer !== author).map((r) => r.reviewer);
 }
 
 /** @throws CONFIG_PROPOSAL_CLOSED */
-export function requireOpen({ id, state }: Proposal): void {
+export function requireOpen({ id, state }: StoredProposal): void {
   if (state === "open") return;
   throw ConfigErrors.PROPOSAL_CLOSED(`Proposal ${id} is ${state}. Draft the change again and propose it anew.`, {
     extra: { state },
@@ -80,8 +108,8 @@ export function requireOpen({ id, state }: Proposal): void {
 }
 
 /** Items with some of them set, and others gone (null). */
-export function withChanges(items: Items, changes: Proposal["changes"]): Items {
-  const changed: Record<string, Item> = { ...items };
+export function withChanges(items: StoredItems, changes: StoredChanges): StoredItems {
+  const changed: Record<string, StoredItem> = { ...items };
   for (const [key, item] of Object.entries(changes)) {
     if (item) changed[key] = item;
     else delete changed[key];
@@ -94,7 +122,7 @@ export function withChanges(items: Items, changes: Proposal["changes"]): Items {
  * they made it just what the proposal makes it.
  * @throws CONFIG_PROPOSAL_OUTDATED (`extra.keys`)
  */
-export function merge({ id, changes, baseVersion }: Proposal, base: Items, live: Items): Items {
+export function merge({ id, changes, baseVersion }: StoredProposal, base: StoredItems, live: StoredItems): StoredItems {
   const conflicts: string[] = [];
   for (const [key, item] of Object.entries(changes)) {
     const [was, is] = [own(base, key), own(live, key)];
@@ -107,7 +135,7 @@ export function merge({ id, changes, baseVersion }: Proposal, base: Items, live:
   );
 }
 
-function same(a: Item | null | undefined, b: Item | null | undefined): boolean {
+function same(a: StoredItem | null | undefined, b: StoredItem | null | undefined): boolean {
   return canonicalJson(a ?? null) === canonicalJson(b ?? null);
 }
 

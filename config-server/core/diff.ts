@@ -2,27 +2,38 @@
  * What differs between two states of a set, key by key, and for a changed key line by line. Lines are compared by the
  * longest common subsequence, for as long as that is affordable; beyond it a change is shown as a whole.
  */
-import type { Difference, Item, Items } from "../api.ts";
+import type { Difference, Item } from "../api.ts";
+import { isSealed, shownItem, type StoredItems } from "./sealed.ts";
 
 /** Cells of the table that lines are compared in: two values of two thousand lines, or some 16 MiB. */
 const TABLE_CELLS_MAX = 4_000_000;
 
-export function diffItems(before: Items, after: Items): Difference[] {
+/** Of a secret it says that it changed and no more; `same` are those that did not. */
+export function diffItems(
+  before: StoredItems,
+  after: StoredItems,
+  same: ReadonlySet<string> = new Set(),
+): Difference[] {
   const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
   const differences: Difference[] = [];
   for (const key of keys) {
     const [was, is] = [own(before, key), own(after, key)];
     if (was && is) {
+      if (isSealed(was) || isSealed(is)) {
+        if (same.has(key)) continue;
+        differences.push({ key, kind: "changed", before: shownItem(was), after: shownItem(is) });
+        continue;
+      }
       if (was.format === is.format && was.value === is.value) continue;
       differences.push({ key, kind: "changed", before: was, after: is, lines: diffLines(was.value, is.value) });
-    } else if (is) differences.push({ key, kind: "added", after: is });
-    else if (was) differences.push({ key, kind: "removed", before: was });
+    } else if (is) differences.push({ key, kind: "added", after: shownItem(is) });
+    else if (was) differences.push({ key, kind: "removed", before: shownItem(was) });
   }
   return differences;
 }
 
 /** A key of a set; not what every object inherits. */
-export function own(items: Items, key: string): Item | undefined {
+export function own<I = Item>(items: Readonly<Record<string, I>>, key: string): I | undefined {
   return Object.hasOwn(items, key) ? items[key] : undefined;
 }
 

@@ -7,6 +7,7 @@ import { isScalar, visit } from "yaml";
 import { stringify as stringifyToml } from "smol-toml";
 import { VALUE_BYTES_MAX, type Item } from "../api.ts";
 import { parseYaml, readValue, valueAt } from "#base/formats";
+import type { OpenItem, Unreadable } from "./sealed.ts";
 
 /**
  * Characters of a value with placeholders, or of one that a placeholder points into: it is read when a config is made,
@@ -28,13 +29,21 @@ export interface Reference {
 /** An effective config that placeholders look into, by a name that tells it from all others. */
 export interface Source {
   readonly id: string;
-  item(key: string): Item | undefined;
+  item(key: string): (OpenItem & { /** Why it may not be told. */ readonly withheld?: string }) | undefined;
   /** Undefined: nothing is released for such a set. */
   other(set: string): Source | undefined;
 }
 
 /** A placeholder that cannot be filled in. The message names it and the way out. */
-export class ExpandError extends Error {}
+export class ExpandError extends Error {
+  /** The secret that could not be read, when that was it. */
+  readonly unreadable: Unreadable | undefined;
+
+  constructor(message: string, unreadable?: Unreadable) {
+    super(message);
+    this.unreadable = unreadable;
+  }
+}
 
 const PLACEHOLDER = /\$\$\{|\$\{([^}\n]{0,512})(\})?/g;
 const NAME = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
@@ -62,15 +71,32 @@ export function setsIn(item: Item): string[] {
   return sets;
 }
 
-/** A value with its placeholders filled in. @throws ExpandError */
-export function expandItem(source: Source, key: string, item: Item): string {
-  return new Expansion().item(source, key, item);
+/** A value with its placeholders filled in, and whether a secret is in it by now. @throws ExpandError */
+export function expandItem(
+  source: Source,
+  key: string,
+  item: Item,
+): { readonly value: string; readonly secret: boolean } {
+  const expansion = new Expansion();
+  try {
+    const value = expansion.item(source, key, item);
+    return { value, secret: item.secret === true || expansion.secret };
+  } catch (error) {
+    throw item.secret ? unquoted(error, `a placeholder in the secret "${key}" cannot be filled in`) : error;
+  }
+}
+
+/** A value that is not told is not quoted either; which secret cannot be read is. */
+function unquoted(error: unknown, message: string): unknown {
+  return error instanceof ExpandError && !error.unreadable ? new ExpandError(message) : error;
 }
 
 class Expansion {
   /** What is being filled in, outermost first: what comes again goes round for ever. */
   readonly #open: string[] = [];
   #chars = 0;
+  /** Whether any secret was looked at. */
+  secret = false;
 
   item(source: Source, key: string, { format, value }: Item): string {
     requireReadable(key, value);
@@ -116,18 +142,30 @@ class Expansion {
       const what = source ? `no key "${key}"` : `nothing is released for "${set}"`;
       throw new ExpandError(`\${${name}}: ${what}; release it, mend the name, or give a default: \${${name}|…}`);
     }
+    if (item.unreadable) throw new ExpandError(`\${${name}}: ${item.unreadable.message}`, item.unreadable);
+    if (item.withheld !== undefined) throw new ExpandError(`\${${name}}: ${item.withheld}`);
+    if (item.secret) this.secret = true;
     const place = `${source.id}:${key}#${path.join(".")}`;
     if (this.#open.includes(place)) {
       throw new ExpandError(`\${${name}} goes in a circle: ${[...this.#open, place].join(" → ")}`);
     }
     if (this.#open.length >= DEPTH_MAX) throw new ExpandError(`\${${name}}: more than ${DEPTH_MAX} placeholders deep`);
     this.#open.push(place);
-    const value = this.#found(source, item, reference);
+    const value = this.#told(source, item, reference);
     this.#open.pop();
     if (value === undefined && fallback === undefined) {
       throw new ExpandError(`\${${name}}: "${key}" has nothing at ${path.join(".")}; mend the path, or give a default`);
     }
     return value ?? fallback ?? null;
+  }
+
+  #told(source: Source, item: Item, reference: Reference): unknown {
+    if (!item.secret) return this.#found(source, item, reference);
+    try {
+      return this.#found(source, item, reference);
+    } catch (error) {
+      throw unquoted(error, `\${${nameOf(reference)}}: a placeholder in that secret cannot be filled in`);
+    }
   }
 
   #found(source: Source, item: Item, { key, path }: Reference): unknown {

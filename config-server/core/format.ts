@@ -14,7 +14,9 @@ export function checkSyntax(items: Items): ReleaseProblem[] {
       bytes > VALUE_BYTES_MAX
         ? { message: `it is ${bytes} bytes, ${VALUE_BYTES_MAX} are the most` }
         : CHECKS[item.format](item.value);
-    if (problem) problems.push({ key, pointer: "", ...problem });
+    // What parsers say quotes the text; of a secret it is told what it should be, and where it is not.
+    const message = item.secret && bytes <= VALUE_BYTES_MAX ? `the secret is no ${item.format}` : problem?.message;
+    if (problem && message !== undefined) problems.push({ key, pointer: "", ...problem, message });
   }
   return problems;
 }

@@ -75,6 +75,38 @@ export function proposalKey(name: SetName, id: string): string {
   return `${proposalsPrefix(name)}${id}`;
 }
 
+/** Wrapped data keys of all secrets. They lie beside releases, which never change, so that they can be wrapped anew. */
+export const SECRETS_PREFIX = `${CONFIG_PREFIX}secrets/`;
+
+export function dataKeyKey(name: SetName, dataKey: string): string {
+  return `${SECRETS_PREFIX}${setId(name)}/${dataKey}`;
+}
+
+/** The set's id and the data key's. */
+export function parseDataKeyKey(key: string): { readonly set: string; readonly dataKey: string } {
+  const rest = key.slice(SECRETS_PREFIX.length);
+  const end = rest.lastIndexOf("/");
+  return { set: rest.slice(0, end), dataKey: rest.slice(end + 1) };
+}
+
+/** Data keys that came with a release of a set, by its version: those of all releases are needed for ever. */
+export function usedDataKeysPrefix(name: SetName): string {
+  return `${CONFIG_PREFIX}secrets-used/${setId(name)}/`;
+}
+
+export function usedDataKeysKey(name: SetName, version: number): string {
+  return `${usedDataKeysPrefix(name)}${String(version).padStart(12, "0")}`;
+}
+
+/** Who was shown which secret. */
+export const AUDIT_PREFIX = `${CONFIG_PREFIX}audit/`;
+/** Milliseconds since 1970 that no clock reaches: what is left of them orders the latest first. */
+const AUDIT_MS_MAX = 9_999_999_999_999;
+
+export function auditKey(atMs: number, id: string): string {
+  return `${AUDIT_PREFIX}${String(AUDIT_MS_MAX - atMs).padStart(13, "0")}-${id}`;
+}
+
 /** Who runs which release. */
 export const ACKNOWLEDGEMENTS_PREFIX = `${CONFIG_PREFIX}acknowledgements/`;
 

@@ -5,6 +5,7 @@
 import type { ConfigPatch, EffectiveConfig, ReleaseProblem, SetName } from "../api.ts";
 import { liveKey, setId } from "./keys.ts";
 import { appId, appsNamedBy, layersOf, resolve, type LiveRelease, type Resolved } from "./resolve.ts";
+import type { SealedItems } from "./sealed.ts";
 
 /** Effective configs kept at a time: those of a large fleet's apps. Values in them are shared with the releases. */
 const KEPT_MAX = 20_000;
@@ -15,6 +16,8 @@ export const EFFECTIVE_CHARS_MAX = 12 * 1024 * 1024;
 
 export interface LiveSet extends LiveRelease {
   readonly name: SetName;
+  /** Its secrets as they are stored. */
+  readonly sealed: SealedItems;
 }
 
 export class LiveConfig {
@@ -67,7 +70,8 @@ export class LiveConfig {
       this.#put(live);
       for (const key of this.#keptByApp.get(appId(live.name)) ?? []) {
         const { config, problems } = this.#kept.get(key) as Resolved;
-        stale.set(key, config);
+        // What has problems and never was without any was told to nobody.
+        if (problems.length === 0 || this.#lastGood.has(key)) stale.set(key, config);
         if (problems.length === 0) this.#lastGood.set(key, config);
         this.#forget(key);
       }
@@ -193,9 +197,8 @@ export function patchOf(before: EffectiveConfig, after: EffectiveConfig): Config
   const changed: EffectiveConfig["items"] = {};
   for (const [key, item] of Object.entries(items)) {
     const old = Object.hasOwn(before.items, key) ? before.items[key] : undefined;
-    if (!old || old.value !== item.value || old.format !== item.format || !sameOrigin(old.origin, item.origin)) {
-      changed[key] = item;
-    }
+    const same = old?.value === item.value && old.format === item.format && old.secret === item.secret;
+    if (!same || !sameOrigin(old.origin, item.origin)) changed[key] = item;
   }
   const removed = Object.keys(before.items).filter((key) => !Object.hasOwn(items, key));
   return { ...head, base: before.releaseKey, changed, removed };

@@ -4,16 +4,9 @@
  * a release lies beside it in parts, which are there before the release is. Pure: the hash is handed in.
  */
 import { canonicalJson, decodeJson, encodeJson } from "#base";
-import {
-  ConfigErrors,
-  RELEASE_BYTES_MAX,
-  type Items,
-  type Provenance,
-  type Release,
-  type ReleaseSummary,
-  type SetName,
-} from "../api.ts";
-import { contentUsedKey, liveKey, releaseKey, setId, stagedKey } from "./keys.ts";
+import { ConfigErrors, RELEASE_BYTES_MAX, type Provenance, type ReleaseSummary, type SetName } from "../api.ts";
+import { contentUsedKey, liveKey, releaseKey, setId, stagedKey, usedDataKeysKey } from "./keys.ts";
+import { dataKeysOf, type StoredItems, type StoredRelease } from "./sealed.ts";
 
 /** Bytes of a content that stands in its release: a page of a hundred releases is then read in a moment. */
 export const INLINE_BYTES_MAX = 16 * 1024;
@@ -21,12 +14,14 @@ export const INLINE_BYTES_MAX = 16 * 1024;
 export const PART_BYTES = 512 * 1024;
 
 /** A release as it is stored: with its content, or with the number of parts that this lies in. */
-export type ReleaseRecord = ReleaseSummary & ({ readonly items: Items } | { readonly parts: number });
+export type ReleaseRecord = ReleaseSummary & ({ readonly items: StoredItems } | { readonly parts: number });
 
 /** What the live pointer says. */
 export interface LiveRecord {
   readonly version: number;
   readonly hash: string;
+  /** It has secrets, which a release on top of it may refer to without saying so. */
+  readonly secrets?: true;
 }
 
 export interface KnownEntry {
@@ -36,7 +31,7 @@ export interface KnownEntry {
 
 export interface PublishCommand {
   readonly name: SetName;
-  readonly items: Items;
+  readonly items: StoredItems;
   readonly author: string;
   readonly reason: string;
   readonly nowMs: number;
@@ -47,6 +42,8 @@ export interface PublishCommand {
   readonly approvedBy?: readonly string[] | undefined;
   readonly emergency?: boolean | undefined;
   readonly source?: Provenance | undefined;
+  /** Data keys that the live release has: they were noted as used before. */
+  readonly knownDataKeys?: ReadonlySet<string>;
 }
 
 export type ReleaseWrite =
@@ -55,7 +52,7 @@ export type ReleaseWrite =
 
 export interface ReleasePlan {
   readonly writes: readonly ReleaseWrite[];
-  readonly result: Release;
+  readonly result: StoredRelease;
 }
 
 /** The content of a release: its bytes, the name that equal content has, and the parts that it is stored in (0: none). */
@@ -66,7 +63,7 @@ export interface Content {
 }
 
 /** @throws CONFIG_RELEASE_TOO_LARGE */
-export function contentOf(items: Items, hash: (bytes: Uint8Array) => string): Content {
+export function contentOf(items: StoredItems, hash: (bytes: Uint8Array) => string): Content {
   const bytes = new TextEncoder().encode(canonicalJson(items));
   if (bytes.length > RELEASE_BYTES_MAX) {
     throw ConfigErrors.RELEASE_TOO_LARGE(
@@ -105,11 +102,15 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
     ...(emergency ? { emergency } : {}),
     ...(source ? { source } : {}),
   };
+  const dataKeys = dataKeysOf(items);
+  const pointer: LiveRecord = { version, hash, ...(dataKeys.length > 0 ? { secrets: true } : {}) };
   const record: ReleaseRecord = { ...summary, ...(parts === 0 ? { items } : { parts }) };
   const writes: ReleaseWrite[] = [
     { type: "put", key: releaseKey(name, version), value: encodeJson(record) },
-    { type: "put", key: liveKey(name), value: encodeJson({ version, hash } satisfies LiveRecord) },
+    { type: "put", key: liveKey(name), value: encodeJson(pointer) },
   ];
+  const fresh = dataKeys.filter((id) => !command.knownDataKeys?.has(id));
+  if (fresh.length > 0) writes.push({ type: "put", key: usedDataKeysKey(name, version), value: encodeJson(fresh) });
   if (parts > 0) {
     writes.push(
       { type: "put", key: contentUsedKey(name, hash), value: encodeJson({ version }) },

@@ -4,11 +4,12 @@
  * `default`, PROFILE, `default@LABEL`, PROFILE@LABEL. A shared set has the same four of its own. Then placeholders are filled in.
  */
 import { canonicalJson } from "#base";
-import type { EffectiveConfig, Item, Release, SetName } from "../api.ts";
+import type { EffectiveConfig, Item, SetName } from "../api.ts";
 import { own } from "./diff.ts";
 import { expandItem, ExpandError, setsIn, type Source } from "./expand.ts";
 import { setId } from "./keys.ts";
 import { readValue } from "#base/formats";
+import type { OpenItem, OpenItems, OpenRelease, Unreadable } from "./sealed.ts";
 
 /** The profile that all others of an app stand on. */
 export const BASE_PROFILE = "default";
@@ -19,7 +20,7 @@ export const IMPORTS_MAX = 64;
 
 /** A live release and the store revision that made it live. */
 export interface LiveRelease {
-  readonly release: Release;
+  readonly release: OpenRelease;
   readonly revision: number;
 }
 
@@ -32,8 +33,8 @@ export interface Resolved {
   readonly apps: ReadonlySet<string>;
   /** Ids of the sets that it is made of. */
   readonly sets: readonly string[];
-  /** Placeholders that cannot be filled in, and imports that go in a circle, by key. */
-  readonly problems: readonly { readonly key: string; readonly message: string }[];
+  /** Placeholders that cannot be filled in, imports that go in a circle, secrets that may not or cannot be told, by key. */
+  readonly problems: readonly { readonly key: string; readonly message: string; readonly unreadable?: Unreadable }[];
 }
 
 /** Sets of one app whose releases make up the effective config, the later over the earlier. */
@@ -51,7 +52,7 @@ export function appId({ namespace, app }: Pick<SetName, "namespace" | "app">): s
 }
 
 /** The apps that a set names by its imports and placeholders, in whatever profile. Ill-formed names are left out. */
-export function appsNamedBy({ namespace, ...name }: SetName, items: Release["items"]): Set<string> {
+export function appsNamedBy({ namespace, ...name }: SetName, items: OpenItems): Set<string> {
   const named = new Set<string>();
   const imports = own(items, IMPORTS_KEY);
   for (const one of imports ? (readImports(imports).imports ?? []) : []) named.add(appId(importedFrom(namespace, one)));
@@ -93,24 +94,33 @@ function setNamed(name: SetName, text: string): SetName {
 
 /** Merges the layers and fills in placeholders; `releaseKey` names the versions of all that it stands on, and so the content. */
 export function resolve(name: SetName, lookup: Lookup, hash: (text: string) => string): Resolved {
-  const world = new World(lookup);
+  const world = new World(name.namespace, lookup);
   const layered = world.layered(name);
   const items: EffectiveConfig["items"] = {};
   const problems = [...layered.problems];
   const source = world.source(name, layered);
   for (const [key, { item, origin }] of layered.items) {
-    let { value } = item;
-    if (item.expand) {
+    let { value, secret = false } = item;
+    const withheld = world.withheld(item, origin);
+    if (item.unreadable) problems.push({ key, message: item.unreadable.message, unreadable: item.unreadable });
+    else if (withheld !== undefined) problems.push({ key, message: withheld });
+    else if (item.expand) {
       try {
-        value = expandItem(source, key, item);
+        ({ value, secret } = expandItem(source, key, item));
       } catch (error) {
         if (!(error instanceof ExpandError)) throw error;
-        problems.push({ key, message: error.message });
+        const { message, unreadable } = error;
+        problems.push({ key, message, ...(unreadable ? { unreadable } : {}) });
       }
     }
     const { namespace, app, profile, version } = origin;
     const shared = namespace !== name.namespace || app !== name.app;
-    items[key] = { format: item.format, value, origin: { ...(shared ? { namespace, app } : {}), profile, version } };
+    items[key] = {
+      format: item.format,
+      value,
+      ...(secret ? { secret: true } : {}),
+      origin: { ...(shared ? { namespace, app } : {}), profile, version },
+    };
   }
   const { apps, releases } = world;
   const identity = [...releases].map(([id, { release }]) => [id, release.version, release.hash]);
@@ -124,24 +134,32 @@ export function resolve(name: SetName, lookup: Lookup, hash: (text: string) => s
 }
 
 interface Layered {
-  readonly items: ReadonlyMap<string, { readonly item: Item; readonly origin: Release }>;
-  readonly problems: { key: string; message: string }[];
+  readonly items: ReadonlyMap<string, { readonly item: OpenItem; readonly origin: OpenRelease }>;
+  readonly problems: { key: string; message: string; unreadable?: Unreadable }[];
 }
 
 /** Remembers what was looked at on the way: that is what the result stands on. */
 class World {
   readonly apps = new Set<string>();
   readonly releases = new Map<string, LiveRelease>();
+  readonly #namespace: string;
   readonly #lookup: Lookup;
 
-  constructor(lookup: Lookup) {
+  constructor(namespace: string, lookup: Lookup) {
+    this.#namespace = namespace;
     this.#lookup = lookup;
+  }
+
+  /** Why an item may not be told here: a secret stays in its environment, or whoever may release in one could have those of all. */
+  withheld({ secret }: Item, { namespace, app, profile }: SetName): string | undefined {
+    if (!secret || namespace === this.#namespace) return undefined;
+    return `it is a secret of ${setId({ namespace, app, profile })}, and secrets are told in their own namespace only; release one in "${this.#namespace}"`;
   }
 
   /** Items of all layers of a config, imports and all, placeholders as they are. */
   layered(name: SetName): Layered {
     const problems: Layered["problems"] = [];
-    const items = new Map<string, { item: Item; origin: Release }>();
+    const items = new Map<string, { item: OpenItem; origin: OpenRelease }>();
     const done = new Set<string>();
     const add = (one: SetName, open: readonly string[]): void => {
       const id = appId(one);
@@ -176,7 +194,11 @@ class World {
     const others = new Map<string, Source | undefined>();
     return {
       id: setId(name),
-      item: (key) => layered.items.get(key)?.item,
+      item: (key) => {
+        const found = layered.items.get(key);
+        const withheld = found && this.withheld(found.item, found.origin);
+        return withheld === undefined ? found?.item : { ...(found as { item: OpenItem }).item, withheld };
+      },
       other: (text) => {
         const other = setNamed(name, text);
         const id = setId(other);

@@ -8,6 +8,7 @@ import {
   Key,
   KEYS_PER_RELEASE_MAX,
   Manifest,
+  MASK,
   MANIFEST_NAME,
   Name,
   Profile,
@@ -101,6 +102,7 @@ export function readTree(files: readonly TreeFile[], mapping: Mapping): Tree {
     const item = itemOf(key, bytes, {
       format: known && Object.hasOwn(known.keys, key) ? known.keys[key] : undefined,
       expand: known?.expand?.includes(key) ?? false,
+      secret: known?.secret?.includes(key) ?? false,
     });
     if (typeof item === "string") {
       problems.push({ file: path, message: item });
@@ -163,6 +165,11 @@ function invalidName(name: SetName, key: string): string | undefined {
   return `"${key}" is no key: letters, digits, dot, underscore and dash, at most 128, a letter or digit first`;
 }
 
+/** What an export shows in the place of a secret. */
+function isMask(bytes: Uint8Array): boolean {
+  return bytes.length < 64 && Buffer.from(bytes).toString("utf8") === MASK;
+}
+
 function toBase64(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("base64");
 }
@@ -178,14 +185,19 @@ function matches(schema: typeof Name, text: string): boolean {
 function itemOf(
   key: string,
   bytes: Uint8Array,
-  { format, expand }: { format: Format | undefined; expand: boolean },
+  { format, expand, secret }: { format: Format | undefined; expand: boolean; secret: boolean },
 ): Item | string {
+  const item = valueOf(key, bytes, format);
+  return typeof item === "string" ? item : { ...item, ...(expand ? { expand } : {}), ...(secret ? { secret } : {}) };
+}
+
+function valueOf(key: string, bytes: Uint8Array, format: Format | undefined): Item | string {
   const said = format ?? formatOf(key);
   if (bytes.length > VALUE_BYTES_MAX) return `has ${bytes.length} bytes; a value has at most ${VALUE_BYTES_MAX}`;
   if (Buffer.from(bytes.subarray(0, LFS_POINTER.length)).toString("latin1") === LFS_POINTER) {
     return "is a pointer of Git LFS and not the file; keep config in git itself";
   }
-  if (said === "binary") return { format: said, value: toBase64(bytes) };
+  if (said === "binary") return { format: said, value: isMask(bytes) ? MASK : toBase64(bytes) };
   let value: string;
   try {
     value = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -194,7 +206,7 @@ function itemOf(
       ? { format: "binary", value: toBase64(bytes) }
       : `is no UTF-8, which ${said} is`;
   }
-  return { format: said, value, ...(expand ? { expand } : {}) };
+  return { format: said, value };
 }
 
 function readManifest(files: readonly TreeFile[], problems: FileProblem[]): Manifest | undefined {

@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { expect, test } from "vitest";
-import { createHttpServer, encodeFrame, FrameDecoder, type Frame, lastEventId, WatchHub } from "#http";
+import { createHttpServer, encodeFrame, FrameDecoder, type Frame, HttpErrors, lastEventId, WatchHub } from "#http";
 import { eventually, testHost } from "#test/kit";
 
 interface Rig extends AsyncDisposable {
@@ -11,6 +11,8 @@ interface Rig extends AsyncDisposable {
   readonly port: number;
   /** What a snapshot says. */
   state: string[];
+  /** Whether there is none now. */
+  untold: boolean;
   read(options?: { topics?: string; after?: number }): Reader;
 }
 
@@ -62,6 +64,7 @@ async function rig(): Promise<Rig> {
     hub,
     port: 0,
     state: [],
+    untold: false,
     read(options = {}) {
       const reader = new Reader(self.port, options);
       readers.push(reader);
@@ -78,7 +81,10 @@ async function rig(): Promise<Rig> {
     hub.attach(reply, {
       topics: topics.split(","),
       after: lastEventId(request.headers),
-      snapshot: () => [...self.state],
+      snapshot: () => {
+        if (self.untold) throw HttpErrors.UNAVAILABLE("It cannot be told now.");
+        return [...self.state];
+      },
     });
   });
   await app.listen({ port: 0, host: "127.0.0.1" });
@@ -116,6 +122,21 @@ test("a reader that resumes from before what is remembered is told to forget, an
   const ahead = watch.read({ after: 400 });
   await eventually("both synced", () => [early, ahead].every((reader) => reader.story.includes("synced 10")));
   for (const reader of [early, ahead]) expect(reader.story).toEqual(["reset 10", "snapshot 10 all", "synced 10"]);
+});
+
+test("a reader whose state cannot be told any more is let go, and the others stay", async () => {
+  await using watch = await rig();
+  const [begun, late] = [watch.read(), watch.read({ topics: "b" })];
+  await eventually("both synced", () => [begun, late].every((reader) => reader.story.includes("synced 10")));
+  watch.untold = true;
+  const refused = watch.read();
+  await eventually("it is let go", () => refused.closed);
+  expect([begun.closed, late.closed]).toEqual([false, false]);
+  watch.hub.reset(20);
+  await eventually("they are let go", () => begun.closed && late.closed);
+  watch.untold = false;
+  const again = watch.read({ after: 10 });
+  await eventually("it is told", () => again.story.at(-1) === "synced 20");
 });
 
 test("a revision of several frames is resumed whole when the cut came between them", async () => {

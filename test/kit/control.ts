@@ -2,7 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import type { Host } from "#base";
 import { Client, injectTransport } from "#client";
-import type { ReleaseCheck, SourceSettings } from "#config-server";
+import type { KeySource, ReleaseCheck, SourceSettings } from "#config-server";
 import { createControlApi } from "#server/control-api";
 import { openMemoryStore, type Store } from "#store";
 import { testHost } from "./host.ts";
@@ -29,6 +29,7 @@ export async function withControl(
     store?: Store;
     releaseChecks?: readonly ReleaseCheck[];
     configSources?: readonly SourceSettings[];
+    secretKeys?: KeySource;
   } = {},
 ): Promise<TestControl> {
   await using stack = new AsyncDisposableStack();
@@ -40,6 +41,7 @@ export async function withControl(
       releaseChecks: options.releaseChecks ?? [],
       configSources: options.configSources ?? [],
       exposed: false,
+      secretKeys: options.secretKeys,
       startMs: 5_000,
       notReady: () => [],
     }),

@@ -1,0 +1,61 @@
+/**
+ * What secrets may not be used for: keys that the config server reads itself, values that a release check looks at, and
+ * values of another environment. And how what is told becomes what others are shown. Pure.
+ */
+import {
+  MASK,
+  type EffectiveConfig,
+  type Items,
+  type ReleaseCheck,
+  type ReleaseProblem,
+  type SetName,
+} from "../api.ts";
+
+/** Secrets under keys that are read and quoted in problems: schemas, and the list of imports. */
+export function unfitForSecrets(items: Items, isRead: (key: string) => boolean): ReleaseProblem[] {
+  return Object.entries(items)
+    .filter(([key, { secret }]) => secret && isRead(key))
+    .map(([key]) => ({
+      key,
+      pointer: "",
+      message: "it may not be a secret: the config server reads it, and quotes it",
+    }));
+}
+
+/**
+ * What a check finds. A check quotes what it finds, so it is shown no secret; a value that it asks for may therefore be none.
+ */
+export function checkWithoutSecrets(check: ReleaseCheck, name: SetName, items: Items): readonly ReleaseProblem[] {
+  const secrets = Object.entries(items).filter(([, { secret }]) => secret);
+  if (secrets.length === 0) return check(name, items);
+  const asked = new Set<string>();
+  const shown: Items = { ...items };
+  for (const [key, item] of secrets) {
+    const { value: _value, ...rest } = item;
+    shown[key] = Object.defineProperty({ ...rest, value: "" }, "value", {
+      enumerable: true,
+      get: () => {
+        asked.add(key);
+        return "";
+      },
+    });
+  }
+  const problems = check(name, shown);
+  if (asked.size === 0) return problems;
+  return [...asked].map((key) => ({
+    key,
+    pointer: "",
+    message: "it may not be a secret, nor be filled in with one: posthouse itself reads it, and quotes it in problems",
+  }));
+}
+
+/** A config as it is shown to those that do not run the app. */
+export function maskedConfig(config: EffectiveConfig): EffectiveConfig {
+  if (!hasSecrets(config)) return config;
+  const items = Object.entries(config.items).map(([key, item]) => [key, item.secret ? { ...item, value: MASK } : item]);
+  return { ...config, items: Object.fromEntries(items) as EffectiveConfig["items"] };
+}
+
+export function hasSecrets({ items }: EffectiveConfig): boolean {
+  return Object.values(items).some(({ secret }) => secret);
+}

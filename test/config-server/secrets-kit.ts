@@ -1,0 +1,62 @@
+/** What tests of secrets share: keys in memory that can be changed, tokens of all roles, and a canary to look for. */
+import type { KeySource } from "#config-server";
+import { eventually, type TestControl } from "#test/kit";
+
+export const CANARY = "Zx9-canary-hunter2-Qw7";
+export const MASK = "••••••";
+export const SET = { namespace: "default", app: "orders", profile: "default" };
+export const PATH = "/v1/config/default/orders/default";
+
+export const key = (id: string, byte: number) => `${id}:${Buffer.alloc(32, byte).toString("base64")}`;
+
+/** Keys that a test hands out and takes away. They are looked at when a control API is told to, or so often. */
+export function heldKeys(text: string, reloadMs = 20): KeySource & { text: string } {
+  return {
+    name: "test keys",
+    reloadMs,
+    text,
+    async read() {
+      return this.text;
+    },
+  };
+}
+
+export type Role = "operator" | "editor" | "agent" | "reader";
+
+/** The headers of each role. */
+export async function tokensOf(control: TestControl): Promise<Record<Role, { authorization: string }>> {
+  const made = await Promise.all(
+    (["editor", "agent", "reader"] as const).map(async (role) => {
+      const { json } = await control.call("POST", "/v1/tokens", { name: `some ${role}`, role });
+      const headers = { authorization: `Bearer ${String(json["token"])}` };
+      await eventually(
+        "the token is known",
+        async () => (await control.call("GET", "/v1/services", undefined, headers)).status === 200,
+      );
+      return [role, headers] as const;
+    }),
+  );
+  return {
+    operator: { authorization: `Bearer ${control.token}` },
+    ...(Object.fromEntries(made) as Record<"editor" | "agent" | "reader", { authorization: string }>),
+  };
+}
+
+export const secret = (value: string, format = "text") => ({ format: format as "text", value, secret: true });
+
+/** Releases, and waits until it is told. */
+export async function publish(control: TestControl, items: object, path = PATH): Promise<number> {
+  const { status, json } = await control.call("POST", `${path}/releases`, { items });
+  if (status !== 201) throw new Error(JSON.stringify(json));
+  await eventually("it is told", async () => {
+    const told = await control.call("GET", path);
+    return Number(told.json["revision"]) >= Number(json["revision"]) || told.status === 503;
+  });
+  return json["version"] as number;
+}
+
+/** Values that an effective config tells, by key. */
+export function valuesOf(json: Record<string, unknown>): Record<string, string> {
+  const items = json["items"] as Record<string, { value: string }>;
+  return Object.fromEntries(Object.entries(items).map(([key, { value }]) => [key, value]));
+}
