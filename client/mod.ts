@@ -8,9 +8,13 @@ import type {
   EffectiveConfig,
   Published,
   Publish,
+  Identity,
   ReleaseList,
   Release,
   Rollback,
+  RolloutAction,
+  RolloutList,
+  RolloutView,
   SetName,
 } from "#config-server/api";
 import type {
@@ -41,7 +45,8 @@ import type {
   LockState,
   LockWasBroken,
 } from "#locks/api";
-import { wholeConfigs } from "./config-watch.ts";
+import { acknowledger, type Said } from "./acknowledger.ts";
+import { acknowledged, wholeConfigs } from "./config-watch.ts";
 import { errorFromProblem } from "./errors.ts";
 import { holdLock, type HeldLock, type LockOptions } from "./lock.ts";
 import { watchFrames, type Acknowledgement, type WatchOptions } from "./stream.ts";
@@ -90,6 +95,12 @@ export interface DiscoveryQuery {
   readonly near?: string;
   readonly failover?: boolean;
   readonly revision?: number;
+}
+
+/** Who asks for a config. */
+export interface Instance {
+  readonly id: string;
+  readonly labels?: Identity["labels"] | undefined;
 }
 
 const enc = encodeURIComponent;
@@ -231,18 +242,32 @@ export class Client {
     },
     release: (name: SetName, version: number, options: CallOptions = {}) =>
       this.#call<Release>("GET", `${setPath(name)}/releases/${version}`, undefined, options),
-    effective: (name: SetName, options: CallOptions = {}) =>
-      this.#call<EffectiveConfig>("GET", setPath(name), undefined, options),
+    /** `instance`: who asks; gradual releases reach it by its id and labels. */
+    effective: (name: SetName, { instance, ...options }: CallOptions & { instance?: Instance } = {}) =>
+      this.#call<EffectiveConfig>("GET", `${setPath(name)}?${identityQuery(instance).toString()}`, undefined, options),
+    /** The gradual release that is under way. @throws CONFIG_ROLLOUT_NOT_FOUND */
+    rollout: (name: SetName, options: CallOptions = {}) =>
+      this.#call<RolloutView>("GET", `${setPath(name)}/rollout`, undefined, options),
+    /** @throws CONFIG_ROLLOUT_NOT_FOUND, CONFIG_ROLLOUT_STATE */
+    steerRollout: (name: SetName, action: RolloutAction, reason = "", options: CallOptions = {}) =>
+      this.#call<RolloutView>("POST", `${setPath(name)}/rollout/${action}`, { reason }, options),
+    rollouts: (name: SetName, options: CallOptions = {}) =>
+      this.#call<RolloutList>("GET", `${setPath(name)}/rollouts`, undefined, options),
     /** Says that a release has been applied, or why it could not be. */
     acknowledge: (name: SetName, subscriber: string, body: Acknowledge, options: CallOptions = {}) =>
       this.#call<void>("PUT", `${setPath(name)}/acknowledgements/${enc(subscriber)}`, body, options),
     acknowledgements: (name: SetName, options: CallOptions = {}) =>
       this.#call<AcknowledgementList>("GET", `${setPath(name)}/acknowledgements`, undefined, options),
-    /** The effective config as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself. */
-    watch: (name: SetName, options: StreamOptions) => {
-      const path = `/v1/watch/config?${new URLSearchParams({ ...name, patches: "true" }).toString()}`;
-      const { after, ...afresh } = options;
-      return wholeConfigs(
+    /**
+     * The effective config as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself.
+     * `instance`: who asks; gradual releases reach it by its id and labels. `acknowledge`: say that a config is applied as
+     * soon as the reader asks for the next frame; who knows better calls `config.acknowledge`.
+     */
+    watch: (name: SetName, options: StreamOptions & { instance?: Instance; acknowledge?: boolean }) => {
+      const { after, instance, acknowledge = false, ...afresh } = options;
+      const query = identityQuery(instance, { ...name, patches: "true" });
+      const path = `/v1/watch/config?${query.toString()}`;
+      const frames = wholeConfigs(
         (resume, signal) =>
           this.#watch<EffectiveConfig | ConfigPatch>(path, {
             ...afresh,
@@ -251,7 +276,17 @@ export class Client {
           }),
         options.signal,
       );
+      if (!acknowledge || instance === undefined) return frames;
+      const say = this.config.acknowledger(name, instance, options.signal);
+      return acknowledged(frames, (releaseKey) => say({ releaseKey, outcome: "applied" }));
     },
+    /** What says that a config is applied, or why it could not be, until that is heard; and again before it is forgotten. */
+    acknowledger: (name: SetName, { id, labels = {} }: Instance, signal: AbortSignal) =>
+      acknowledger(
+        this.#host,
+        (said: Said, signal) => this.config.acknowledge(name, id, { ...said, labels: { ...labels } }, { signal }),
+        signal,
+      ),
   };
 
   /** Sends one at a time, and then the latest: what lies between is covered by it. */
@@ -332,6 +367,14 @@ function instancePath(name: InstanceName, rest = ""): string {
 
 function lockPath({ namespace, name }: LockRef, rest = ""): string {
   return `/v1/locks/${enc(name)}${rest}?namespace=${enc(namespace)}`;
+}
+
+function identityQuery(instance: Instance | undefined, query: Record<string, string> = {}): URLSearchParams {
+  const search = new URLSearchParams(query);
+  if (instance === undefined) return search;
+  search.set("instance", instance.id);
+  for (const [name, value] of Object.entries(instance.labels ?? {})) search.append("labels", `${name}=${value}`);
+  return search;
 }
 
 function setPath(name: SetName): string {

@@ -9,6 +9,7 @@ import { commit, type Entry, type KeyOrPrefix, type Known, type Revision, type S
 import {
   ConfigErrors,
   type EffectiveConfig,
+  type Identity,
   type Item,
   type Items,
   type Published,
@@ -18,6 +19,8 @@ import {
   type ReleaseList,
   type ReleaseProblem,
   type Rollback,
+  type RolloutRequest,
+  type RolloutView,
   type SearchResult,
   type SetName,
   type SetSummary,
@@ -26,10 +29,23 @@ import { Contents } from "./contents.ts";
 import { requireLimits, requireReview, rulesOf } from "./core/change.ts";
 import { own } from "./core/diff.ts";
 import { checkSyntax } from "./core/format.ts";
-import { LIVE_PREFIX, liveKey, parseLiveKey, releaseKey, releasesPrefix, rulesKey, setId } from "./core/keys.ts";
-import { LiveConfig, patchOf, type LiveSet } from "./core/live.ts";
-import { contentOf, publishRelease, type LiveRecord, type ReleaseRecord, type ReleaseWrite } from "./core/release.ts";
-import { BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
+import { NOBODY } from "./core/identity.ts";
+import {
+  LIVE_PREFIX,
+  liveKey,
+  parseLiveKey,
+  releaseKey,
+  releasesPrefix,
+  rolloutsPrefix,
+  rolloutKey,
+  rulesKey,
+  setId,
+} from "./core/keys.ts";
+import { LiveConfig, type LiveSet, type Pointer } from "./core/live.ts";
+import { contentOf, latestOf, publishRelease, type ReleaseRecord, type ReleaseWrite } from "./core/release.ts";
+import { appId, BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
+import { planned, type LiveRecord, type Plan, type Tally } from "./core/rollout.ts";
+import { followersOf, toldAfter, topicOf } from "./core/told.ts";
 import { SCHEMA_SUFFIX, SET_SCHEMA_KEY, type SchemaTask } from "./schema.ts";
 import { checkSchemas } from "./schema-check.ts";
 
@@ -41,9 +57,6 @@ const CHANGE_TRIES_MAX = 5;
 const CATCH_UP_MS_MAX = 5_000;
 
 const sha256 = (content: string | Uint8Array) => createHash("sha256").update(content).digest("hex");
-/** Said at the end of the topic of watches that want what changed only. */
-const PATCHES = "#patches";
-
 /** Characters of a line that a search shows. */
 const HIT_CHARS_MAX = 240;
 
@@ -60,6 +73,8 @@ export interface ReleaseChange {
   readonly proposal?: string | undefined;
   readonly approvedBy?: readonly string[] | undefined;
   readonly emergency?: boolean | undefined;
+  /** Stage by stage; absent: to everybody at once. */
+  readonly rollout?: RolloutRequest | undefined;
   /** Written in the same revision; guarded by what is read for it. */
   readonly also?: {
     readonly reads: readonly KeyOrPrefix[];
@@ -67,14 +82,24 @@ export interface ReleaseChange {
   };
 }
 
+/** What a release needs to know of rollouts: the health that one begins with, and how one stands that it ends. */
+export interface RolloutWatch {
+  critical(name: SetName, plan: Plan): readonly string[];
+  tally(name: SetName): Tally;
+}
+
 export class ConfigServer {
   readonly hub: WatchHub;
+  /** All that is live or on its way. */
+  readonly live = new LiveConfig(sha256);
+  /** Set by the rollouts, which stand on this. */
+  rolloutWatch: RolloutWatch | undefined;
+  readonly #listeners = new Set<() => void>();
   readonly #host: Host;
   readonly #store: Store;
   readonly #view: View;
   readonly #checks: readonly ReleaseCheck[];
   readonly #contents: Contents;
-  readonly #live = new LiveConfig(sha256);
   /** The bytes that a config is answered with, made once for all that ask. */
   readonly #bytes = new WeakMap<EffectiveConfig, Uint8Array>();
   readonly #releases;
@@ -85,7 +110,7 @@ export class ConfigServer {
     this.#store = store;
     this.#checks = checks;
     this.#contents = new Contents(host, store);
-    this.hub = new WatchHub(host, "config");
+    this.hub = new WatchHub(host, "config", { documents: true });
     this.#releases = host.metrics.counter({
       name: "posthouse_config_releases_total",
       help: "Releases asked for, by what became of them.",
@@ -96,21 +121,28 @@ export class ConfigServer {
       prefix: LIVE_PREFIX,
       reset: async (entries, revision) => {
         const loaded = await this.#load(entries);
-        this.#live.clear();
-        this.#live.apply(loaded);
+        this.live.clear();
+        this.live.apply(loaded);
         this.hub.reset(revision);
+        this.#tell();
       },
       apply: async ({ events, revision }) => {
         const loaded = await this.#load(events.flatMap((event) => (event.type === "put" ? [event.entry] : [])));
+        const apps = new Set(loaded.map(({ name }) => appId(name)));
+        const followers = loaded.length === 0 ? [] : followersOf(this.live, this.hub.topics(), apps);
         // All of a revision at once, and told in the same breath: nobody sees a part of it.
-        const before = this.#live.apply(loaded);
-        this.hub.publish(revision, loaded.length === 0 ? [] : this.#deltas(before));
+        this.live.apply(loaded);
+        this.hub.publish(
+          revision,
+          toldAfter(this.live, followers, (name, problems) => this.#broken(name, problems)),
+        );
+        if (loaded.length > 0) this.#tell();
       },
     });
     host.metrics.gauge({
       name: "posthouse_config_sets",
       help: "Config sets with a live release.",
-      collect: (gauge) => gauge.labels().set(this.#live.size),
+      collect: (gauge) => gauge.labels().set(this.live.size),
     });
   }
 
@@ -132,10 +164,23 @@ export class ConfigServer {
     return this.#view.waitFor(revision, signal);
   }
 
-  /** @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE */
+  /** Called after every change of what is live or on its way. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  /**
+   * @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE,
+   * CONFIG_ROLLOUT_ACTIVE, CONFIG_ROLLOUT_INVALID, CONFIG_ROLLOUT_FIRST
+   */
   publish(name: SetName, publish: Publish, author: string): Promise<Published> {
-    const { items, reason = "", expectedVersion, emergency } = publish;
-    return this.release(name, { items, reason, expectedVersion, author, emergency });
+    const { items, reason = "", expectedVersion, emergency, rollout } = publish;
+    return this.release(name, { items, reason, expectedVersion, author, emergency, rollout });
   }
 
   /**
@@ -187,21 +232,30 @@ export class ConfigServer {
 
   /** A page of the history, newest first: releases below `before`. @throws CONFIG_SET_NOT_FOUND */
   async history(name: SetName, { before, limit }: { before: number | undefined; limit: number }): Promise<ReleaseList> {
-    const version = await this.liveVersion(name);
+    const version = latestOf(await this.liveRecord(name));
     if (version === 0) throw nothingReleased(name);
     const newest = Math.min(version, (before ?? Infinity) - 1);
     const oldest = Math.max(1, newest - limit + 1);
     if (newest < 1) return { releases: [] };
-    const page = await this.#store.range({
-      prefix: releasesPrefix(name),
-      after: releaseKey(name, oldest - 1),
-      limit: newest - oldest + 1,
-    });
+    const limits = { limit: newest - oldest + 1 };
+    const [page, ended] = await Promise.all([
+      this.#store.range({ prefix: releasesPrefix(name), after: releaseKey(name, oldest - 1), ...limits }),
+      this.#store.range({ prefix: rolloutsPrefix(name), after: rolloutKey(name, oldest - 1), ...limits }),
+    ]);
+    const states = new Map(
+      ended.entries.map(({ value }) => {
+        const { version, state } = decodeJson<RolloutView>(value);
+        return [version, state];
+      }),
+    );
+    const active = (await this.liveRecord(name))?.rollout;
+    if (active) states.set(active.version, active.state);
     const releases = page.entries
       .map((entry) => {
         const record: ReleaseRecord & { items?: Items; parts?: number } = decodeJson(entry.value);
         const { items: _items, parts: _parts, ...summary } = record;
-        return summary;
+        const rollout = states.get(summary.version);
+        return rollout === undefined ? summary : { ...summary, rollout };
       })
       .toReversed();
     return { releases, ...(oldest > 1 ? { before: oldest } : {}) };
@@ -210,9 +264,9 @@ export class ConfigServer {
   /** Lines and keys of live releases that hold a text, in order, up to so many. */
   search(text: string, namespace: string | undefined, limit: number): { hits: SearchHit[]; more: boolean } {
     const hits: SearchHit[] = [];
-    const names = this.sets(namespace);
-    for (const { version, hash: _hash, ...name } of names) {
-      const items = this.#live.get(name)?.release.items ?? {};
+    for (const { version, namespace: environment, app, profile } of this.sets(namespace)) {
+      const name = { namespace: environment, app, profile };
+      const items = this.live.get(name)?.release.items ?? {};
       for (const [key, { format, value }] of Object.entries(items).sort(([a], [b]) => (a < b ? -1 : 1))) {
         if (key.includes(text)) hits.push({ ...name, version, key, line: 0, text: key });
         for (const [index, line] of format !== "binary" && value.includes(text) ? value.split("\n").entries() : []) {
@@ -227,9 +281,14 @@ export class ConfigServer {
 
   /** Live sets of a namespace, or of all, in order of name. */
   sets(namespace?: string): SetSummary[] {
-    return [...this.#live.all()]
+    return [...this.live.all()]
       .filter(({ name }) => namespace === undefined || name.namespace === namespace)
-      .map(({ name, release }) => ({ ...name, version: release.version, hash: release.hash }))
+      .map(({ name, release, candidate }) => ({
+        ...name,
+        version: release.version,
+        hash: release.hash,
+        ...(candidate ? { rollout: candidate.version } : {}),
+      }))
       .sort((a, b) => (setId(a) < setId(b) ? -1 : 1));
   }
 
@@ -237,9 +296,9 @@ export class ConfigServer {
    * What an instance is told now; empty when nothing is released for it.
    * @throws CONFIG_UNRESOLVED (`extra.problems`) when its placeholders cannot be filled in and never could
    */
-  effective(name: SetName): EffectiveConfig {
-    const { config, problems } = this.#live.resolved(name);
-    if (problems.length === 0 || this.#live.isLastGood(name)) return config;
+  effective(name: SetName, who: Identity = NOBODY): EffectiveConfig {
+    const { config, problems } = this.live.resolved(name, who);
+    if (problems.length === 0 || this.live.isLastGood(name, who)) return config;
     throw ConfigErrors.UNRESOLVED(
       `"${setId(name)}" cannot be told: key "${problems[0]?.key}": ${problems[0]?.message}. Release what is missing, or a config without it.`,
       { extra: { problems } },
@@ -253,18 +312,18 @@ export class ConfigServer {
     return bytes;
   }
 
-  /** What a watch of a config subscribes to; with `patches` it is told what changed only. */
-  topicOf(name: SetName, patches: boolean): string {
-    return `${setId(name)}${patches ? PATCHES : ""}`;
-  }
-
   /**
    * What an instance is told, as soon as it is something else than `known` (a releaseKey); undefined when it still is
    * that after `waitMs`, or when the signal aborted.
    */
   async effectiveOtherThan(
     name: SetName,
-    { known, waitMs, signal }: { known: string | undefined; waitMs: number; signal: AbortSignal },
+    {
+      who = NOBODY,
+      known,
+      waitMs,
+      signal,
+    }: { who?: Identity; known: string | undefined; waitMs: number; signal: AbortSignal },
   ): Promise<EffectiveConfig | undefined> {
     const { clock } = this.#host;
     const deadlineMs = clock.monotonic() + waitMs;
@@ -273,11 +332,11 @@ export class ConfigServer {
       // The waiter stands before the look, so news between the two is not missed.
       const look = new AbortController();
       const next = this.hub.next(
-        [this.topicOf(name, false)],
+        [topicOf(name, who, false)],
         Math.max(0, leftMs),
         AbortSignal.any([signal, look.signal]),
       );
-      const effective = this.effective(name);
+      const effective = this.effective(name, who);
       if (effective.releaseKey !== known) {
         look.abort();
         return effective;
@@ -288,8 +347,13 @@ export class ConfigServer {
 
   /** 0 when nothing is released. Asked of the store, since this member's view may lag behind a release of another. */
   async liveVersion(name: SetName): Promise<number> {
+    return (await this.liveRecord(name))?.version ?? 0;
+  }
+
+  /** The live pointer as the store has it. */
+  async liveRecord(name: SetName): Promise<LiveRecord | undefined> {
     const { entries } = await this.#store.range({ key: liveKey(name) });
-    return entries[0] ? decodeJson<LiveRecord>(entries[0].value).version : 0;
+    return entries[0] && decodeJson<LiveRecord>(entries[0].value);
   }
 
   /**
@@ -315,7 +379,9 @@ export class ConfigServer {
     }
   }
 
-  async #release(name: SetName, change: ReleaseChange): Promise<Published> {
+  async #release(name: SetName, { rollout: request, ...change }: ReleaseChange): Promise<Published> {
+    const plan = request && planned(request, name.app);
+    const rollout = plan && { plan, critical: this.rolloutWatch?.critical(name, plan) ?? [] };
     const content = contentOf(change.items, sha256);
     const restsOn = await this.check(name, change.items);
     await this.#contents.stage(name, content);
@@ -337,8 +403,10 @@ export class ConfigServer {
       requireReview(now, { namespace: name.namespace, approvedBy, emergency, reason });
       requireLimits(now, name.namespace, change.items, content.bytes.length);
       const nowMs = this.#host.clock.now();
-      const plan = publishRelease(known.get(liveKey(name)), { name, ...change, nowMs }, content);
-      return { ...plan, writes: [...plan.writes, ...(change.also?.writes(known, plan.result) ?? [])] };
+      const tally = emergency ? this.rolloutWatch?.tally(name) : undefined;
+      const command = { name, ...change, rollout, tally, nowMs };
+      const planned = publishRelease(known.get(liveKey(name)), command, content);
+      return { ...planned, writes: [...planned.writes, ...(change.also?.writes(known, planned.result) ?? [])] };
     });
     this.#releases.labels("released").inc();
     const { items: _items, ...summary } = result;
@@ -360,14 +428,14 @@ export class ConfigServer {
     const candidate: LiveSet = { name, release, revision: 0 };
     let problems: readonly ReleaseProblem[] = checkSyntax(items);
     if (problems.length === 0) problems = importProblems(items);
-    if (problems.length === 0) problems = this.#live.problemsOf(candidate);
+    if (problems.length === 0) problems = this.live.problemsOf(candidate);
     if (problems.length === 0) problems = await checkSchemas(this.#host, this.#schemaTasks(candidate));
     if (problems.length === 0) {
       const told = this.#expanded(candidate);
       problems = this.#checks.flatMap((check) => check(name, told));
     }
     this.#refuse(problems);
-    return this.#live.restsOn(candidate);
+    return this.live.restsOn(candidate);
   }
 
   /** @throws CONFIG_VALUE_INVALID unless there is nothing */
@@ -388,7 +456,7 @@ export class ConfigServer {
   #expanded(set: LiveSet, candidate = set): Items {
     const { items } = set.release;
     if (!Object.values(items).some(({ expand }) => expand)) return items;
-    const { config } = this.#live.resolvedWith(candidate, set.name);
+    const { config } = this.live.resolvedWith(candidate, set.name);
     return Object.fromEntries(
       Object.entries(items).map(([key, item]) => [
         key,
@@ -404,13 +472,13 @@ export class ConfigServer {
   #schemaTasks(candidate: LiveSet): SchemaTask[] {
     const { name } = candidate;
     const isBase = name.profile === BASE_PROFILE;
-    const base = isBase ? candidate : this.#live.get({ ...name, profile: BASE_PROFILE });
+    const base = isBase ? candidate : this.live.get({ ...name, profile: BASE_PROFILE });
     const schemas = Object.entries(base?.release.items ?? {}).filter(
       ([key]) => key.endsWith(SCHEMA_SUFFIX) || key === SET_SCHEMA_KEY,
     );
     if (schemas.length === 0) return [];
     const sets: { items: Items; where: string }[] = [{ items: this.#expanded(candidate), where: "" }];
-    for (const live of isBase ? this.#live.all() : []) {
+    for (const live of isBase ? this.live.all() : []) {
       const { namespace, app, profile } = live.name;
       if (namespace !== name.namespace || app !== name.app || profile === BASE_PROFILE) continue;
       sets.push({ items: this.#expanded(live, candidate), where: `live in profile "${profile}": ` });
@@ -426,37 +494,34 @@ export class ConfigServer {
     });
   }
 
-  /** The releases that live pointers name. */
-  async #load(entries: readonly Entry[]): Promise<LiveSet[]> {
+  /** The releases that live pointers name; those that are here already are not read again. */
+  async #load(entries: readonly Entry[]): Promise<Pointer[]> {
     const loaded = await Promise.all(
-      entries.map(async (entry) => {
+      entries.map(async (entry): Promise<Pointer[]> => {
         const name = parseLiveKey(entry.key);
         if (!name) return [];
-        const { version } = decodeJson<LiveRecord>(entry.value);
-        return [{ name, release: await this.read(name, version), revision: entry.modRevision }];
+        const record = decodeJson<LiveRecord>(entry.value);
+        const { release, candidate } = this.live.get(name) ?? {};
+        const read = async ({ version, hash }: Pick<Release, "version" | "hash">) =>
+          [release, candidate].find((one) => one?.version === version && one.hash === hash) ??
+          (await this.read(name, version));
+        return [
+          {
+            name,
+            record,
+            release: await read(record),
+            candidate: record.rollout && (await read(record.rollout)),
+            revision: entry.modRevision,
+          },
+        ];
       }),
     );
     return loaded.flat();
   }
 
-  /** One delta per effective config that somebody follows and that is another one now: the whole, or what changed. */
-  #deltas(before: ReadonlyMap<string, EffectiveConfig>) {
-    const deltas = [];
-    for (const topic of this.hub.topics()) {
-      const patches = topic.endsWith(PATCHES);
-      const id = patches ? topic.slice(0, -PATCHES.length) : topic;
-      const was = before.get(id);
-      if (!was && this.#live.keeps(id)) continue;
-      const [namespace, app, profile] = id.split("/") as [string, string, string];
-      const { config, problems } = this.#live.resolved({ namespace, app, profile });
-      if (problems.length > 0) {
-        this.#host.log.error({ set: id, problems }, `what was told of "${id}" stays: ${problems[0]?.message}`);
-        if (!this.#live.isLastGood({ namespace, app, profile })) continue;
-      }
-      if (was?.releaseKey === config.releaseKey) continue;
-      deltas.push({ topics: [topic], data: was && patches ? patchOf(was, config) : config });
-    }
-    return deltas;
+  #broken(name: SetName, problems: readonly { readonly key: string; readonly message: string }[]): void {
+    const set = setId(name);
+    this.#host.log.error({ set, problems }, `what was told of "${set}" stays: ${problems[0]?.message}`);
   }
 }
 

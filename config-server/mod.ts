@@ -5,3 +5,6 @@ export { ConfigServer } from "./config-server.ts";
 export { configPlugin } from "./plugin.ts";
 export { Proposals } from "./proposals.ts";
 export { proposalsPlugin } from "./proposals-plugin.ts";
+export { type HealthSource, Rollouts } from "./rollouts.ts";
+export { rolloutsPlugin } from "./rollouts-plugin.ts";
+export { Subscribers } from "./subscribers.ts";

@@ -12,6 +12,8 @@ import {
   EffectiveConfig,
   Format,
   formatOf,
+  type Identity,
+  IdentityQuery,
   Key,
   Name,
   Publish,
@@ -25,7 +27,10 @@ import {
   VALUE_BYTES_MAX,
 } from "./api.ts";
 import { type ConfigServer, HISTORY_PAGE_MAX, nothingReleased } from "./config-server.ts";
+import { NOBODY, parseLabels } from "./core/identity.ts";
 import { setId } from "./core/keys.ts";
+import { topicOf } from "./core/told.ts";
+import type { Subscribers } from "./subscribers.ts";
 
 /** Seconds that a long poll may be held; below the minute that proxies allow. */
 export const WAIT_SECONDS_MAX = 50;
@@ -33,7 +38,13 @@ export const WAIT_SECONDS_MAX = 50;
 const PUBLISH_BYTES_MAX = 2 * RELEASE_BYTES_MAX;
 const VERSION = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 
-export function configPlugin(untyped: FastifyInstance, config: ConfigServer, acknowledgements: Acknowledgements): void {
+export interface ConfigParts {
+  readonly config: ConfigServer;
+  readonly acknowledgements: Acknowledgements;
+  readonly subscribers: Subscribers;
+}
+
+export function configPlugin(untyped: FastifyInstance, { config, acknowledgements, subscribers }: ConfigParts): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
   const read = { action: "config:read" } as const;
   const publish = { action: "config:publish" } as const;
@@ -63,6 +74,7 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
         params: SetName,
         querystring: Type.Object(
           {
+            ...IdentityQuery,
             wait: Type.Optional(
               Type.Number({
                 minimum: 0,
@@ -77,13 +89,17 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
         response: { 200: EffectiveConfig, 304: Type.Null() },
       },
     },
-    async ({ params, query: { wait = 0 }, headers }, reply) => {
+    async ({ params, query: { wait = 0, ...query }, headers }, reply) => {
       revisionOf(config);
+      const who = identityOf(query);
       const signal = whileConnected(reply);
       const etag = headers["if-none-match"];
       const known = etag?.replace(/^W\//, "").replaceAll('"', "");
       const waitMs = known === undefined ? 0 : wait * 1000;
-      const effective = await config.effectiveOtherThan(params, { known, waitMs, signal });
+      // Whoever polls in a row is there; whoever asks once is not waited for.
+      const leave =
+        who.instance !== undefined && waitMs > 0 ? subscribers.attach(params, who.instance, who.labels) : () => {};
+      const effective = await config.effectiveOtherThan(params, { who, known, waitMs, signal }).finally(leave);
       if (!effective) return reply.code(304).header("etag", etag).send(null);
       if (effective.revision === 0) throw nothingReleased(params);
       void reply.header("etag", `"${effective.releaseKey}"`).header("cache-control", "no-cache");
@@ -202,12 +218,13 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
         tags,
         summary: "One effective value, as it is",
         params: KeyParams,
+        querystring: Type.Object(IdentityQuery, { additionalProperties: false }),
         produces: ["text/plain", "application/octet-stream"],
       },
     },
-    ({ params: { key, ...name } }, reply) => {
+    ({ params: { key, ...name }, query }, reply) => {
       revisionOf(config);
-      const effective = config.effective(name);
+      const effective = config.effective(name, identityOf(query));
       const item = effective.items[key];
       if (!item) throw ConfigErrors.KEY_NOT_FOUND(`No release for "${setId(name)}" has the key "${key}".`);
       void reply.header("x-posthouse-origin", `${item.origin.profile}@${item.origin.version}`);
@@ -282,6 +299,7 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
         querystring: Type.Object(
           {
             ...SetName.properties,
+            ...IdentityQuery,
             patches: Type.Optional(
               Type.Boolean({
                 description: "A delta is what changed: `base` a releaseKey, `changed` and `removed` keys.",
@@ -295,20 +313,29 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
     },
     (request, reply) => {
       revisionOf(config);
-      const { patches = false, ...name } = request.query;
+      const { patches = false, instance, labels, ...name } = request.query;
+      const who = identityOf({ instance, labels });
       // What cannot be told is a problem now, and no stream without a beginning.
-      config.effective(name);
+      config.effective(name, who);
       config.hub.attach(reply, {
-        topics: [config.topicOf(name, patches)],
+        topics: [topicOf(name, who, patches)],
         after: lastEventId(request.headers),
-        snapshot: () => [config.effective(name)],
+        snapshot: () => [config.effective(name, who)],
         since: (revision) => {
-          const effective = config.effective(name);
+          const effective = config.effective(name, who);
           return effective.revision > revision ? [effective] : [];
         },
+        ...(instance === undefined ? {} : { onEnd: subscribers.attach(name, instance, who.labels) }),
       });
     },
   );
+}
+
+/** @throws CONFIG_IDENTITY_INVALID */
+function identityOf({ instance, labels }: { instance?: string | undefined; labels?: string[] | undefined }): Identity {
+  return instance === undefined && labels === undefined
+    ? NOBODY
+    : { ...(instance === undefined ? {} : { instance }), labels: parseLabels(labels ?? []) };
 }
 
 /** @throws CONFIG_VALUE_INVALID when bytes that are no UTF-8 are to be text */

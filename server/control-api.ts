@@ -12,6 +12,9 @@ import {
   Proposals,
   proposalsPlugin,
   type ReleaseCheck,
+  Rollouts,
+  rolloutsPlugin,
+  Subscribers,
 } from "#config-server";
 import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
@@ -57,9 +60,19 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const reaper = new Reaper(host, registry, members);
 
   const proposals = new Proposals(host, store, config);
-  const acknowledgements = new Acknowledgements(host, store, config);
+  const subscribers = new Subscribers(host, store, members);
+  const acknowledgements = new Acknowledgements(host, store, { config, subscribers });
+  const health = (namespace: string, service: string) =>
+    registry.catalog
+      .instances(namespace, service)
+      .map(({ id, owner, status }) => ({ id, owner, critical: status === "critical" }));
+  const rollouts = new Rollouts(host, store, { config, acknowledgements, subscribers, health });
   const app = stack.adopt(
-    await routes(host, { access, registry, drains, locks, config, proposals, acknowledgements }, options),
+    await routes(
+      host,
+      { access, registry, drains, locks, config, proposals, acknowledgements, subscribers, rollouts },
+      options,
+    ),
     (app) => app.close(),
   );
   stack.use(registry.hub);
@@ -78,6 +91,8 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   });
   tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
   tasks.run("acknowledgements", (signal) => acknowledgements.run(signal));
+  tasks.run("subscribers", (signal) => subscribers.run(signal));
+  tasks.run("rollouts", (signal) => rollouts.run(signal));
   tasks.run("members", (signal) => members.run(signal));
   tasks.run("drains", (signal) => drains.run(signal));
   tasks.run("prober", (signal) => prober.run(signal));
@@ -118,11 +133,13 @@ interface Services {
   readonly config: ConfigServer;
   readonly proposals: Proposals;
   readonly acknowledgements: Acknowledgements;
+  readonly subscribers: Subscribers;
+  readonly rollouts: Rollouts;
 }
 
 async function routes(
   host: Host,
-  { access, registry, drains, locks, config, proposals, acknowledgements }: Services,
+  { access, registry, drains, locks, config, proposals, acknowledgements, subscribers, rollouts }: Services,
   options: ControlApiOptions,
 ): Promise<FastifyInstance> {
   const app = createHttpServer(host, { name: "api" });
@@ -142,8 +159,9 @@ async function routes(
     ],
   });
   registryPlugin(app, registry, drains);
-  configPlugin(app, config, acknowledgements);
+  configPlugin(app, { config, acknowledgements, subscribers });
   proposalsPlugin(app, config, proposals);
+  rolloutsPlugin(app, rollouts);
   locksPlugin(app, locks);
   accessPlugin(app, access);
   app.addHook("preClose", async () => {

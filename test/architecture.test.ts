@@ -82,6 +82,7 @@ const MAY: Record<string, readonly string[]> = {
 const CONTRACT_PARTS = new Set([
   "config-server/changes.ts",
   "config-server/items.ts",
+  "config-server/rollout.ts",
   "registry/checks.ts",
   "registry/policy.ts",
   "registry/resolve-check.ts",
