@@ -83,7 +83,7 @@ export class LocalAgent implements AsyncDisposable {
     // Made in this order because disposed in reverse: the last snapshot is taken when all is still known, and after the
     // session was closed.
     this.#configs = this.#stack.use(
-      configCache(host, client, (name) => {
+      configCache(host, { client, node: settings.node, labels: settings.labels }, (name) => {
         this.#files.changed(name);
         this.#keeper.touch();
       }),

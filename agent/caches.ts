@@ -23,12 +23,17 @@ export type ConfigCache = WatchCache<ConfigName, EffectiveConfig, EffectiveConfi
 export type CatalogCache = WatchCache<ServiceName, Resolved, ServiceDelta>;
 
 /** Every frame of a config is the whole of it. */
-export function configCache(host: Host, client: ControlPlane, onChange: (name: ConfigName) => void): ConfigCache {
+export function configCache(
+  host: Host,
+  { client, node, labels }: { client: ControlPlane; node: string; labels: Readonly<Record<string, string>> },
+  onChange: (name: ConfigName) => void,
+): ConfigCache {
   return new WatchCache<ConfigName, EffectiveConfig, EffectiveConfig>(host, {
     what: "config",
     keyOf: ({ namespace, app, profile }) => `${namespace}/${app}/${profile}`,
     fold: { gather: (_gathered, data) => data, apply: (_value, data) => data, empty: undefined },
-    watch: (name, options) => client.config.watch(name, options),
+    watch: (name, options) =>
+      client.config.watch(name, { ...options, instance: { id: node, labels }, acknowledge: true }),
     onChange,
   });
 }

@@ -78,7 +78,10 @@ export class FakeControlPlane implements GatewayClient {
       onState?.("connected");
       return this.configs.watch(signal);
     },
+    acknowledger: () => (said) => void this.acknowledged.push(said),
   };
+  /** What the gateway said of its configs. */
+  readonly acknowledged: Parameters<ReturnType<GatewayClient["config"]["acknowledger"]>>[0][] = [];
 
   /** Releases a config, as YAML or as a tree. */
   release(config: object | string): void {
