@@ -6,9 +6,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Agent, request } from "undici";
 import { BATCH_MAX } from "#registry/api";
-import { cpuMicrosOfTree, need, percentiles, residentMiB, round, type Running, spread, startPinned } from "./kit.ts";
+import { each, ready, type Server, startServer } from "./control-server.ts";
+import { cpuMicrosOfTree, need, percentiles, residentMiB, round, spread } from "./kit.ts";
 
 const SERVICES = 2_000;
 const INSTANCES_PER_SERVICE = 50;
@@ -22,60 +22,11 @@ const CHANGES_PER_SECOND = 200;
 const MEASURE_SECONDS = 20;
 const HEARTBEAT_ROUNDS = 5;
 const WRITERS = 16;
-const CORE = { server: 0, load: 1 };
 /** Milliseconds for what is under way to settle before memory or processor time is read. */
 const SETTLE_MS = 2_000;
 
 const serviceName = (index: number) => `service-${index}`;
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-interface Server extends AsyncDisposable {
-  readonly running: Running;
-  readonly url: string;
-  readonly token: string;
-  call(method: "GET" | "PUT" | "POST", path: string, body?: unknown): Promise<{ status: number; text: string }>;
-}
-
-async function startServer(folder: string, token?: string): Promise<Server> {
-  const args = ["cli/main.ts", "up", "--data", folder, "--roles", "registry", "config-server", "--dns", "off"];
-  const running = await startPinned(CORE.server, process.execPath, [...args, "--port", "0"], /is up[^]*\n\n/);
-  const url = /^ {2}control API +(\S+)$/m.exec(running.output())?.[1] as string;
-  const bearer: string | undefined = token ?? /^ {2}(ph_\S+)$/m.exec(running.output())?.[1];
-  if (bearer === undefined) throw new Error("no token was printed");
-  const dispatcher = new Agent({ connections: 64, pipelining: 1 });
-  return {
-    running,
-    url,
-    token: bearer,
-    async call(method, path, body) {
-      const answer = await request(`${url}${path}`, {
-        method,
-        dispatcher,
-        headers: {
-          authorization: `Bearer ${bearer}`,
-          ...(body === undefined ? {} : { "content-type": "application/json" }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      const text = await answer.body.text();
-      if (answer.statusCode >= 400) throw new Error(`${method} ${path}: ${answer.statusCode} ${text}`);
-      return { status: answer.statusCode, text };
-    },
-    async [Symbol.asyncDispose]() {
-      await dispatcher.destroy();
-      await running[Symbol.asyncDispose]();
-    },
-  };
-}
-
-/** Runs `work` on the numbers below `count`, so many at a time. */
-async function each(count: number, atOnce: number, work: (index: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const worker = async () => {
-    while (next < count) await work(next++);
-  };
-  await Promise.all(Array.from({ length: atOnce }, worker));
-}
 
 function registration(service: number, index: number, changed = 0) {
   return {
@@ -234,14 +185,6 @@ async function idle({ running }: Server): Promise<number> {
   const before = cpuMicrosOfTree(running.pid);
   await sleep(MEASURE_SECONDS * 500);
   return round((cpuMicrosOfTree(running.pid) - before) / 1e6 / (MEASURE_SECONDS / 2));
-}
-
-async function ready(server: Server): Promise<void> {
-  for (;;) {
-    const up = await server.call("GET", "/readyz").catch(() => undefined);
-    if (up?.status === 200) return;
-    await sleep(10);
-  }
 }
 
 export async function benchRegistry(): Promise<object> {

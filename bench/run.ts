@@ -13,6 +13,7 @@ const BENCHES: Record<string, () => Promise<object>> = {
   store: async () => (await import("./store.ts")).benchStore(),
   propagation: async () => (await import("./propagation.ts")).benchPropagation(),
   registry: async () => (await import("./registry.ts")).benchRegistry(),
+  config: async () => (await import("./config.ts")).benchConfig(),
   dns: async () => (await import("./dns.ts")).benchDns(),
   proxy: async () => (await import("./proxy.ts")).benchProxy(),
 };

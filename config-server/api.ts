@@ -156,7 +156,7 @@ export const ConfigErrors = defineErrors("CONFIG", {
   REVIEW_REQUIRED: { status: 403, title: "Review required" },
   EMERGENCY_REASON: { status: 400, title: "An emergency wants a reason" },
   VALUE_INVALID: { status: 422, title: "Value not valid" },
-  SCHEMA_TIMEOUT: { status: 422, title: "Schema takes too long" },
+  CHECK_TIMEOUT: { status: 422, title: "Check takes too long" },
   LIMIT_EXCEEDED: { status: 422, title: "Limit of the environment exceeded" },
   IDENTITY_INVALID: { status: 400, title: "Labels not valid" },
   ROLLOUT_INVALID: { status: 400, title: "Rollout not valid" },

@@ -25,10 +25,10 @@ import {
   type SetName,
   type SetSummary,
 } from "./api.ts";
+import { checkSchemas, checkSyntaxOf } from "./check-thread.ts";
 import { Contents } from "./contents.ts";
 import { requireLimits, requireReview, rulesOf } from "./core/change.ts";
 import { own } from "./core/diff.ts";
-import { checkSyntax } from "./core/format.ts";
 import { NOBODY } from "./core/identity.ts";
 import {
   LIVE_PREFIX,
@@ -47,7 +47,6 @@ import { appId, BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts
 import { planned, type LiveRecord, type Plan, type Tally } from "./core/rollout.ts";
 import { followersOf, toldAfter, topicOf } from "./core/told.ts";
 import { SCHEMA_SUFFIX, SET_SCHEMA_KEY, type SchemaTask } from "./schema.ts";
-import { checkSchemas } from "./schema-check.ts";
 
 /** Releases of one page of the history. */
 export const HISTORY_PAGE_MAX = 100;
@@ -421,12 +420,12 @@ export class ConfigServer {
   /**
    * Syntax, then imports and placeholders (also of those that stand on the set), then schemas, then meaning; the last two
    * of what instances will be told, placeholders filled in. Returns the versions of other sets that this rests on.
-   * @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_SCHEMA_TIMEOUT
+   * @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_CHECK_TIMEOUT
    */
   async check(name: SetName, items: Items): Promise<ReadonlyMap<string, number>> {
     const release: Release = { ...name, version: 0, hash: "", author: "", reason: "", createdAt: "", items };
     const candidate: LiveSet = { name, release, revision: 0 };
-    let problems: readonly ReleaseProblem[] = checkSyntax(items);
+    let problems: readonly ReleaseProblem[] = await checkSyntaxOf(this.#host, items);
     if (problems.length === 0) problems = importProblems(items);
     if (problems.length === 0) problems = this.live.problemsOf(candidate);
     if (problems.length === 0) problems = await checkSchemas(this.#host, this.#schemaTasks(candidate));

@@ -11,7 +11,7 @@ import { HttpErrors } from "./problem.ts";
 /** Frames kept for resuming, and their bytes: minutes of a busy catalog, and a bound on memory. */
 export const RING_FRAMES_MAX = 65_536;
 export const RING_BYTES_MAX = 32 * 1024 * 1024;
-/** Bytes that may wait on one subscriber's socket before it is dropped: some seconds of a slow link. */
+/** Bytes that may wait on one subscriber's socket, beside its largest frame, before it is dropped: some seconds of a slow link. */
 export const BACKLOG_BYTES_MAX = 1024 * 1024;
 /** Milliseconds between heartbeats; half of what the client takes for silence, with room for a pause. */
 export const HEARTBEAT_MS = 10_000;
@@ -74,6 +74,8 @@ class Subscriber {
   live = false;
   /** Up to where it said that it has taken everything over. */
   seen = 0;
+  /** Bytes of the largest frame that may still wait for it. */
+  frameBytesMax = 0;
   /** The part of the subscribers that it gets its heartbeats with. */
   readonly part: number;
   readonly id: string;
@@ -396,9 +398,11 @@ export class WatchHub implements AsyncDisposable {
 
   #write(subscriber: Subscriber, bytes: Uint8Array): void {
     if (!this.#all.has(subscriber.id)) return;
-    // What waits is judged before more is added: a frame larger than the limit would else drop whoever is told it.
-    if (subscriber.raw.writableLength > BACKLOG_BYTES_MAX) return this.#drop(subscriber);
-    subscriber.raw.write(bytes);
+    const { raw } = subscriber;
+    // The largest frame that waits is not held against the reader: else whoever is told one above the limit is dropped.
+    subscriber.frameBytesMax = Math.max(raw.writableLength === 0 ? 0 : subscriber.frameBytesMax, bytes.length);
+    raw.write(bytes);
+    if (raw.writableLength > BACKLOG_BYTES_MAX + subscriber.frameBytesMax) this.#drop(subscriber);
   }
 
   #drop(subscriber: Subscriber): void {

@@ -8,6 +8,11 @@ import { stringify as stringifyToml } from "smol-toml";
 import { VALUE_BYTES_MAX, type Item } from "../api.ts";
 import { parseYaml, readValue, valueAt } from "./value.ts";
 
+/**
+ * Characters of a value with placeholders, or of one that a placeholder points into: it is read when a config is made,
+ * between two requests, and so in milliseconds.
+ */
+export const EXPAND_CHARS_MAX = 64 * 1024;
 /** Placeholders inside placeholders: chains of people are short, those of a mistake endless. */
 export const DEPTH_MAX = 16;
 
@@ -67,24 +72,20 @@ class Expansion {
   readonly #open: string[] = [];
   #chars = 0;
 
-  item(source: Source, key: string, item: Item): string {
+  item(source: Source, key: string, { format, value }: Item): string {
+    requireReadable(key, value);
     const scalar = (text: string) => this.#scalar(source, text);
-    switch (item.format) {
-      case "binary":
+    const fill: Record<Item["format"], () => string> = {
+      yaml: () => expandYaml(value, scalar),
+      json: () => expandJson(value, scalar),
+      toml: () => expandToml(value, scalar),
+      properties: () => this.#text(source, value, escapeProperty),
+      text: () => this.#text(source, value, (text) => text),
+      binary: () => {
         throw new ExpandError(`"${key}" is binary and has no placeholders; remove "expand"`);
-      case "yaml":
-        return expandYaml(item.value, scalar);
-      case "json":
-        return expandJson(item.value, scalar);
-      case "toml":
-        return expandToml(item.value, scalar);
-      case "properties":
-        return this.#text(source, item.value, (text) =>
-          text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll("\r", "\\r"),
-        );
-      default:
-        return this.#text(source, item.value, (text) => text);
-    }
+      },
+    };
+    return fill[format]();
   }
 
   /** One string of a structured value. A string that is one placeholder and no more keeps the type of what it names. */
@@ -131,6 +132,7 @@ class Expansion {
 
   #found(source: Source, item: Item, { key, path }: Reference): unknown {
     if (path.length === 0) return this.#counted(item.expand ? this.item(source, key, item) : item.value);
+    requireReadable(key, item.value);
     const value = valueAt(readValue(item), path);
     if (typeof value === "string") return item.expand ? this.#scalar(source, this.#counted(value)) : value;
     return value;
@@ -146,6 +148,13 @@ class Expansion {
   }
 }
 
+function requireReadable(key: string, value: string): void {
+  if (value.length <= EXPAND_CHARS_MAX) return;
+  throw new ExpandError(
+    `"${key}" has ${value.length} characters; with placeholders, or pointed into by one, it may have ${EXPAND_CHARS_MAX}`,
+  );
+}
+
 function nameOf({ set, key, path }: Reference): string {
   return `${set === undefined ? "" : `${set}:`}${key}${path.length === 0 ? "" : `#${path.join(".")}`}`;
 }
@@ -156,6 +165,10 @@ function textOf(value: unknown, name: string): string {
   if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return String(value);
   if (value instanceof Date) return value.toISOString();
   throw new ExpandError(`\${${name}} is a list or an object, which has no place inside a text; name one value of it`);
+}
+
+function escapeProperty(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll("\r", "\\r");
 }
 
 type Scalar = (text: string) => unknown;

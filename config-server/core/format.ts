@@ -3,7 +3,7 @@ import { type ParseError, parseTree } from "jsonc-parser";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { LineCounter, parseDocument } from "yaml";
 import { VALUE_BYTES_MAX, type Item, type Items, type ReleaseProblem } from "../api.ts";
-import { YAML_ALIASES_MAX } from "./value.ts";
+import { dataOf, nestsTooDeep, NESTING_MAX } from "./value.ts";
 
 /** All that is wrong with the size and the syntax of values, in order of key. */
 export function checkSyntax(items: Items): ReleaseProblem[] {
@@ -21,18 +21,30 @@ export function checkSyntax(items: Items): ReleaseProblem[] {
 
 /** Bytes of a value: of a binary one those that its base64 stands for. */
 export function bytesOf({ format, value }: Pick<Item, "format" | "value">): number {
-  // Three bytes at most come of one unit of text, so most values need not be looked through.
-  if (format !== "binary") return value.length * 3 <= VALUE_BYTES_MAX ? value.length : utf8Length(value);
+  if (format !== "binary") return encoder.encode(value).length;
   return Math.floor((value.length * 3) / 4) - (value.endsWith("==") ? 2 : value.endsWith("=") ? 1 : 0);
 }
 
-function utf8Length(text: string): number {
-  let bytes = 0;
-  for (const letter of text) {
-    const code = letter.codePointAt(0) as number;
-    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x1_0000 ? 3 : 4;
+const encoder = new TextEncoder();
+
+const TOO_DEEP = {
+  message: `lists and objects are more than ${NESTING_MAX} deep in each other, or one contains itself`,
+};
+
+function tooDeep(data: unknown): Found {
+  return nestsTooDeep(data) ? TOO_DEEP : undefined;
+}
+
+/** Brackets open at a time in a YAML text, those in strings counted: beyond it a reader takes a kilobyte for each. */
+const OPEN_BRACKETS_MAX = 10_000;
+
+function opensTooMany(value: string): boolean {
+  let open = 0;
+  for (const [bracket] of value.matchAll(/[[\]{}]/g)) {
+    open = bracket === "[" || bracket === "{" ? open + 1 : Math.max(0, open - 1);
+    if (open > OPEN_BRACKETS_MAX) return true;
   }
-  return bytes;
+  return false;
 }
 
 type Found = { message: string; line?: number; column?: number } | undefined;
@@ -45,35 +57,37 @@ const CHECKS: Record<Items[string]["format"], (value: string) => Found> = {
       : { message: "a binary value is base64 (RFC 4648 §4, with padding, without line breaks)" },
   json(value) {
     try {
-      JSON.parse(value);
-      return undefined;
+      return tooDeep(JSON.parse(value));
     } catch (error) {
       // V8 says what is wrong but not always where; this reader always does.
       const errors: ParseError[] = [];
-      parseTree(value, errors, { disallowComments: true, allowTrailingComma: false, allowEmptyContent: false });
+      try {
+        parseTree(value, errors, { disallowComments: true, allowTrailingComma: false, allowEmptyContent: false });
+      } catch {
+        // It nests deeper than that reader goes; what V8 said has to do.
+      }
       const [first] = errors;
       return { message: (error as Error).message, ...(first ? place(value, first.offset) : {}) };
     }
   },
   yaml(value) {
+    if (opensTooMany(value)) return TOO_DEEP;
     const lines = new LineCounter();
-    const document = parseDocument(value, { lineCounter: lines, uniqueKeys: true, prettyErrors: false });
-    const [first] = document.errors;
-    if (first) {
-      const { line, col } = lines.linePos(first.pos[0]);
-      return { message: first.message, line, column: col };
-    }
     try {
-      document.toJS({ maxAliasCount: YAML_ALIASES_MAX });
-      return undefined;
+      const document = parseDocument(value, { lineCounter: lines, uniqueKeys: true, prettyErrors: false });
+      const [first] = document.errors;
+      if (first) {
+        const { line, col } = lines.linePos(first.pos[0]);
+        return { message: first.message, line, column: col };
+      }
+      return tooDeep(dataOf(document));
     } catch (error) {
       return { message: (error as Error).message };
     }
   },
   toml(value) {
     try {
-      parseToml(value);
-      return undefined;
+      return tooDeep(parseToml(value));
     } catch (error) {
       if (!(error instanceof TomlError)) return { message: (error as Error).message };
       return { message: error.message.split("\n", 1)[0] ?? "", line: error.line, column: error.column };

@@ -9,20 +9,37 @@ import type { Item } from "../api.ts";
 /** Alias expansions in one YAML value: plenty for anchors of people, nothing for a bomb. */
 export const YAML_ALIASES_MAX = 100;
 
+const READERS: Record<Item["format"], (value: string) => unknown> = {
+  yaml: (value) => dataOf(parseYaml(value)),
+  json: (value) => JSON.parse(value) as unknown,
+  toml: parseToml,
+  properties: readProperties,
+  text: (value) => value,
+  binary: (value) => value,
+};
+
+/** Lists and objects inside each other: whoever reads a value may do so by recursion. */
+export const NESTING_MAX = 100;
+
+/** Whether data nests deeper than that, or contains itself. */
+export function nestsTooDeep(data: unknown): boolean {
+  let level: unknown[] = [data];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > NESTING_MAX) return true;
+    // An alias is one object in many places, and is looked at once a level.
+    const next = new Set<unknown>();
+    for (const one of level) {
+      if (typeof one !== "object" || one === null || one instanceof Date) continue;
+      for (const inner of Object.values(one)) if (typeof inner === "object" && inner !== null) next.add(inner);
+    }
+    level = [...next];
+  }
+  return false;
+}
+
 /** @throws Error when the value is not what its format says; releases are checked, so that is a defect of who asks */
 export function readValue({ format, value }: Pick<Item, "format" | "value">): unknown {
-  switch (format) {
-    case "yaml":
-      return dataOf(parseYaml(value));
-    case "json":
-      return JSON.parse(value);
-    case "toml":
-      return parseToml(value);
-    case "properties":
-      return readProperties(value);
-    default:
-      return value;
-  }
+  return READERS[format](value);
 }
 
 /** YAML 1.2. @throws its first error */

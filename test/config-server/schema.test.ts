@@ -83,5 +83,5 @@ test("a pattern that backtracks for ever is given up, and the server goes on mea
   };
   const asked = release(control, items);
   expect((await control.call("GET", "/livez")).status).toBe(200);
-  expect(await asked).toMatchObject({ status: 422, json: { code: "CONFIG_SCHEMA_TIMEOUT" } });
+  expect(await asked).toMatchObject({ status: 422, json: { code: "CONFIG_CHECK_TIMEOUT" } });
 });

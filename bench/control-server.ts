@@ -1,0 +1,61 @@
+/** A control API in a process of its own on the first core, and how to ask much of it at once. */
+import { Agent, request } from "undici";
+import { type Running, startPinned } from "./kit.ts";
+
+const CORE = 0;
+
+export interface Server extends AsyncDisposable {
+  readonly running: Running;
+  readonly url: string;
+  readonly token: string;
+  call(method: "GET" | "PUT" | "POST", path: string, body?: unknown): Promise<{ status: number; text: string }>;
+}
+
+export async function startServer(folder: string, token?: string): Promise<Server> {
+  const args = ["cli/main.ts", "up", "--data", folder, "--roles", "registry", "config-server", "--dns", "off"];
+  const running = await startPinned(CORE, process.execPath, [...args, "--port", "0"], /is up[^]*\n\n/);
+  const url = /^ {2}control API +(\S+)$/m.exec(running.output())?.[1] as string;
+  const bearer: string | undefined = token ?? /^ {2}(ph_\S+)$/m.exec(running.output())?.[1];
+  if (bearer === undefined) throw new Error("no token was printed");
+  const dispatcher = new Agent({ connections: 64, pipelining: 1 });
+  return {
+    running,
+    url,
+    token: bearer,
+    async call(method, path, body) {
+      const answer = await request(`${url}${path}`, {
+        method,
+        dispatcher,
+        headers: {
+          authorization: `Bearer ${bearer}`,
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const text = await answer.body.text();
+      if (answer.statusCode >= 400) throw new Error(`${method} ${path}: ${answer.statusCode} ${text}`);
+      return { status: answer.statusCode, text };
+    },
+    async [Symbol.asyncDispose]() {
+      await dispatcher.destroy();
+      await running[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Runs `work` on the numbers below `count`, so many at a time. */
+export async function each(count: number, atOnce: number, work: (index: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < count) await work(next++);
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}
+
+export async function ready(server: Server): Promise<void> {
+  for (;;) {
+    const up = await server.call("GET", "/readyz").catch(() => undefined);
+    if (up?.status === 200) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
