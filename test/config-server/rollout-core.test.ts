@@ -1,6 +1,6 @@
 /** The core of gradual releases: who is selected, what a gate waits for, and what must hold in every run of one. */
 import { createHash } from "node:crypto";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Identity, Labels, RolloutRequest, SetName } from "#config-server/api";
 import { judge, type Observed, type Seen, type Verdict } from "../../config-server/core/gate.ts";
