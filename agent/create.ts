@@ -7,6 +7,7 @@ import { LocalAgent } from "./agent.ts";
 import { AgentErrors, type AgentStatus } from "./api.ts";
 import type { ControlPlane } from "./caches.ts";
 import { fingerprint, readDefinitions, type Definitions } from "./definitions.ts";
+import { agentFlags } from "./flags.ts";
 import { checkListener, guardLocalApi } from "./local-access.ts";
 import { agentPlugin } from "./plugin.ts";
 import type { AgentSettings } from "./settings.ts";
@@ -53,6 +54,7 @@ export async function createAgent(
   guardLocalApi(app, settings);
   registerOperations(app, own, { notReady: () => agent.notReady(), guardMetrics: !isLoopback(settings.host) });
   agentPlugin(app, agent);
+  agentFlags(app, own, agent);
   const running = starting.move();
 
   const reload = async () => {

@@ -1,22 +1,23 @@
 /** Replaces a file so that a reader sees the old content or the new, never a part, also after a loss of power. */
-import { open, rename } from "node:fs/promises";
+import { open, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** Writes beside it, syncs, renames over it, syncs the folder. @throws the system's own error; the old file then stands */
-export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
-  const temporary = `${path}.new`;
-  const file = await open(temporary, "w", mode);
+/**
+ * Writes beside it, syncs, renames over it, syncs the folder. `unique` is a part of the temporary file's name: where several
+ * processes write one file, each gives one of its own, and the last rename stands.
+ * @throws the system's own error; the old file then stands, and no temporary one is left
+ */
+export async function replaceFile(path: string, text: string, mode: number, unique = "new"): Promise<void> {
+  const temporary = `${path}.${unique}`;
   try {
+    await using file = await open(temporary, "w", mode);
     await file.writeFile(text);
     await file.sync();
-  } finally {
-    await file.close();
+    await rename(temporary, path);
+  } catch (error) {
+    await unlink(temporary).catch(() => {});
+    throw error;
   }
-  await rename(temporary, path);
-  const folder = await open(dirname(path), "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await using folder = await open(dirname(path), "r");
+  await folder.sync();
 }

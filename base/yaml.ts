@@ -1,5 +1,58 @@
-/** Where something stands in a YAML text, for errors that people find: a pointer becomes an offset. */
-import { isNode, type Document } from "yaml";
+/** Where something stands in a YAML text, for errors that people find: a pointer becomes a line and a column. */
+import { isNode, LineCounter, parseDocument, type Document } from "yaml";
+import { messageOf } from "./errors.ts";
+
+/** Where in a text, from 1; empty where it is not known. */
+export interface Place {
+  readonly line?: number;
+  readonly column?: number;
+}
+
+export interface Located extends Place {
+  /** JSON pointer. */
+  readonly pointer: string;
+  readonly message: string;
+}
+
+export type ReadYaml =
+  | { readonly tree: unknown; readonly place: (pointer: string) => Place; readonly problems?: undefined }
+  | { readonly problems: readonly Located[] };
+
+/** Problems told of one text: after the first, the parser guesses. */
+const PROBLEMS_MAX = 20;
+
+/** Reads YAML 1.2, of which JSON is a part. `aliasesMax`: a few lines of YAML can name a billion nodes. */
+export function readYaml(text: string, aliasesMax: number): ReadYaml {
+  const lines = new LineCounter();
+  const at = (offset: number): Place => {
+    const { line, col } = lines.linePos(offset);
+    return { line, column: col };
+  };
+  let document: Document;
+  try {
+    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, schema: "core" });
+  } catch (error) {
+    // The parser recurses, so a text of brackets alone runs it out of stack.
+    return { problems: [{ pointer: "", message: `Not readable: ${messageOf(error)}.` }] };
+  }
+  if (document.errors.length > 0) {
+    const errors = document.errors.slice(0, PROBLEMS_MAX);
+    return { problems: errors.map((error) => ({ pointer: "", message: error.message, ...at(error.pos[0]) })) };
+  }
+  let tree: unknown;
+  try {
+    tree = document.toJS({ maxAliasCount: aliasesMax });
+  } catch {
+    return { problems: [{ pointer: "", message: `More than ${aliasesMax} aliases, or one without an anchor.` }] };
+  }
+  return {
+    tree,
+    place: (pointer) => {
+      const offset = offsetOf(document, pointer);
+      return offset === undefined ? {} : at(offset);
+    },
+  };
+}
 
 /** Offset of the node that a JSON pointer names, or of the nearest one around it; undefined in an empty document. */
 export function offsetOf(document: Document, pointer: string): number | undefined {

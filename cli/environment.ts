@@ -3,9 +3,8 @@
  * `_`, in capitals, anything but letters and digits as `_`. A text or properties key is one variable by its own name. A list is
  * JSON, null is nothing. The sets come in order, the later over the earlier; what is named by hand stands over all.
  */
-import { parse as parseToml } from "smol-toml";
-import { parseDocument } from "yaml";
 import { messageOf } from "#base";
+import { readValue } from "#base/formats";
 import type { Client } from "#client";
 
 export type EffectiveConfig = Awaited<ReturnType<Client["config"]["effective"]>>;
@@ -17,8 +16,6 @@ export interface NamedVariable {
   readonly path: readonly string[];
 }
 
-/** Alias expansions in one YAML value; the config server refuses what has more. */
-const YAML_ALIASES_MAX = 100;
 const VARIABLE = /^([A-Za-z_][A-Za-z0-9_]*)=([^#]+?)(?:#(.+))?$/;
 
 /** Undefined when it is not of the form `NAME=key#path`, where a path is `db.url`. */
@@ -85,22 +82,13 @@ function byHand(configs: Parameters<typeof environmentOf>[0], { name, key, path 
   return textOf(value, name);
 }
 
-function treeOf({ format, value }: EffectiveConfig["items"][string], place: string): unknown {
+function treeOf(item: EffectiveConfig["items"][string], place: string): unknown {
+  const { format, value } = item;
   try {
-    if (format === "yaml") return parseYaml(value);
-    if (format === "json") return JSON.parse(value);
-    if (format === "toml") return parseToml(value);
-    return value;
+    return format === "text" || format === "properties" ? value : readValue(item);
   } catch (error) {
     throw new Error(`${place} is no ${format}: ${messageOf(error)}`, { cause: error });
   }
-}
-
-function parseYaml(text: string): unknown {
-  const document = parseDocument(text, { prettyErrors: false });
-  const [first] = document.errors;
-  if (first) throw first;
-  return document.toJS({ maxAliasCount: YAML_ALIASES_MAX });
 }
 
 function isTable(value: unknown): value is Record<string, unknown> {

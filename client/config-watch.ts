@@ -35,14 +35,14 @@ export async function* wholeConfigs(
   }
 }
 
-/** The same frames; `say` hears of each content once its reader has taken it over, and asks for what comes next. */
+/** The same frames; `say` hears of each config once its reader has taken it over, and asks for what comes next. */
 export async function* acknowledged(
   frames: AsyncGenerator<Frame<EffectiveConfig>>,
-  say: (releaseKey: string) => void,
+  say: (config: EffectiveConfig) => void,
 ): AsyncGenerator<Frame<EffectiveConfig>> {
   for await (const frame of frames) {
     yield frame;
-    if (frame.data && frame.data.revision > 0) say(frame.data.releaseKey);
+    if (frame.data && frame.data.revision > 0) say(frame.data);
   }
 }
 

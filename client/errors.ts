@@ -5,6 +5,14 @@ export const ClientErrors = defineErrors("CLIENT", {
   UNREACHABLE: { status: 503, title: "Control plane unreachable" },
   BAD_ANSWER: { status: 502, title: "Answer not understood" },
   LOCK_LOST: { status: 409, title: "Lock lost" },
+  CLOSED: { status: 409, title: "Client closed" },
+  OPTION_INVALID: { status: 400, title: "Option not valid" },
+  CONFIG_UNKNOWN: { status: 503, title: "Config not known" },
+  CONFIG_OLDER: { status: 409, title: "Server knows an older config" },
+  VALUE_NOT_PARSED: { status: 422, title: "Value does not parse" },
+  VALUE_INVALID: { status: 422, title: "Value does not keep its schema" },
+  LAST_KNOWN_GOOD_UNUSABLE: { status: 500, title: "Last-known-good file not usable" },
+  LAST_KNOWN_GOOD_NOT_WRITTEN: { status: 500, title: "Last-known-good file not written" },
 });
 
 /** An RFC 9457 problem, back to the error that it was. */

@@ -1,5 +1,5 @@
 /** The typed client of the control API. Gateway, agent and program see the control plane through it only. */
-import { deadline, messageOf, type Host } from "#base";
+import { type AppError, deadline, messageOf, type Host } from "#base";
 import type { Frame } from "#http/frames";
 import type {
   Acknowledge,
@@ -45,7 +45,7 @@ import type {
   LockState,
   LockWasBroken,
 } from "#locks/api";
-import { acknowledger, type Said } from "./acknowledger.ts";
+import { Acknowledger } from "./acknowledger.ts";
 import { acknowledged, wholeConfigs } from "./config-watch.ts";
 import { errorFromProblem } from "./errors.ts";
 import { holdLock, type HeldLock, type LockOptions } from "./lock.ts";
@@ -61,7 +61,7 @@ export * from "./transport.ts";
 export const CALL_TIMEOUT_MS = 10_000;
 
 export interface CallOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface InstanceName {
@@ -244,7 +244,7 @@ export class Client {
       this.#call<Release>("GET", `${setPath(name)}/releases/${version}`, undefined, options),
     /** `instance`: who asks; gradual releases reach it by its id and labels. */
     effective: (name: SetName, { instance, ...options }: CallOptions & { instance?: Instance } = {}) =>
-      this.#call<EffectiveConfig>("GET", `${setPath(name)}?${identityQuery(instance).toString()}`, undefined, options),
+      this.#call<EffectiveConfig>("GET", effectivePath(name, instance), undefined, options),
     /** The gradual release that is under way. @throws CONFIG_ROLLOUT_NOT_FOUND */
     rollout: (name: SetName, options: CallOptions = {}) =>
       this.#call<RolloutView>("GET", `${setPath(name)}/rollout`, undefined, options),
@@ -253,6 +253,15 @@ export class Client {
       this.#call<RolloutView>("POST", `${setPath(name)}/rollout/${action}`, { reason }, options),
     rollouts: (name: SetName, options: CallOptions = {}) =>
       this.#call<RolloutList>("GET", `${setPath(name)}/rollouts`, undefined, options),
+    /** The effective config when it is another one than `releaseKey` names; else undefined, and little was sent. */
+    effectiveOtherThan: (
+      name: SetName,
+      releaseKey: string,
+      { instance, ...options }: CallOptions & { instance?: Instance } = {},
+    ) =>
+      this.#call<EffectiveConfig | undefined>("GET", effectivePath(name, instance), undefined, options, {
+        "if-none-match": `"${releaseKey}"`,
+      }),
     /** Says that a release has been applied, or why it could not be. */
     acknowledge: (name: SetName, subscriber: string, body: Acknowledge, options: CallOptions = {}) =>
       this.#call<void>("PUT", `${setPath(name)}/acknowledgements/${enc(subscriber)}`, body, options),
@@ -277,16 +286,24 @@ export class Client {
         options.signal,
       );
       if (!acknowledge || instance === undefined) return frames;
-      const say = this.config.acknowledger(name, instance, options.signal);
-      return acknowledged(frames, (releaseKey) => say({ releaseKey, outcome: "applied" }));
+      return acknowledged(frames, this.config.acknowledger(name, instance, options.signal));
     },
-    /** What says that a config is applied, or why it could not be, until that is heard; and again before it is forgotten. */
-    acknowledger: (name: SetName, { id, labels = {} }: Instance, signal: AbortSignal) =>
-      acknowledger(
-        this.#host,
-        (said: Said, signal) => this.config.acknowledge(name, id, { ...said, labels: { ...labels } }, { signal }),
-        signal,
-      ),
+    /**
+     * What says that a config is applied, or why it could not be: until that is heard, again before it is forgotten, and no
+     * more once the signal aborts.
+     */
+    acknowledger: (name: SetName, { id: subscriber, labels }: Instance, signal: AbortSignal) => {
+      // A refusal, such as of a token that may not, is said once; a rollout that waits for it says for whom it waits.
+      const tell = (problem: AppError) => this.#host.log.warn({ ...name, code: problem.code }, problem.message);
+      const acknowledger = new Acknowledger(this.#host, { client: this, name, subscriber, labels, tell });
+      const stand = acknowledger.join();
+      signal.addEventListener("abort", () => void acknowledger[Symbol.asyncDispose](), { once: true });
+      return (config: EffectiveConfig, error?: unknown) => {
+        const delivery = stand.deliver(config);
+        if (error === undefined) delivery.applied();
+        else delivery.failed(error);
+      };
+    },
   };
 
   /** Sends one at a time, and then the latest: what lies between is covered by it. */
@@ -375,6 +392,11 @@ function identityQuery(instance: Instance | undefined, query: Record<string, str
   search.set("instance", instance.id);
   for (const [name, value] of Object.entries(instance.labels ?? {})) search.append("labels", `${name}=${value}`);
   return search;
+}
+
+function effectivePath(name: SetName, instance: Instance | undefined): string {
+  const query = identityQuery(instance).toString();
+  return `${setPath(name)}${query === "" ? "" : `?${query}`}`;
 }
 
 function setPath(name: SetName): string {

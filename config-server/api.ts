@@ -139,6 +139,26 @@ export const ConfigPatch = Type.Object({
 });
 export type ConfigPatch = Static<typeof ConfigPatch>;
 
+/** A config, and the store's revision when a server said it. */
+export interface ConfigAt {
+  readonly value: Pick<EffectiveConfig, "releaseKey" | "revision">;
+  readonly revision: number;
+}
+
+/**
+ * Whether a server says something older than what is known: another content, last released at an earlier revision, by a store
+ * that has not come as far. Such a store was lost, set back to a backup, or is a member's that lags; whoever knows the newer
+ * keeps it until the store has passed it. Versions do not tell: who leaves a gradual release goes to a lower one, rightly so,
+ * but at a higher revision.
+ */
+export function isOlder(known: ConfigAt, said: ConfigAt): boolean {
+  return (
+    said.value.releaseKey !== known.value.releaseKey &&
+    said.revision < known.revision &&
+    said.value.revision < known.value.revision
+  );
+}
+
 export const ConfigErrors = defineErrors("CONFIG", {
   SET_NOT_FOUND: { status: 404, title: "Nothing released" },
   KEY_NOT_FOUND: { status: 404, title: "Key not found" },

@@ -2,8 +2,7 @@
  * A released text becomes a gateway config, or a list of what is wrong with it by line and column. The config server
  * asks before a release stands, the gateway asks again before it lives by one.
  */
-import { LineCounter, parseDocument } from "yaml";
-import { offsetOf } from "#base/yaml";
+import { type Located, readYaml } from "#base/yaml";
 import type { ReleaseCheck, ReleaseProblem } from "#config-server/api";
 import { GATEWAY_APP, GATEWAY_KEY, type GatewayConfig } from "./api.ts";
 import { checkGatewayConfig } from "./core/check.ts";
@@ -11,45 +10,17 @@ import { checkGatewayConfig } from "./core/check.ts";
 /** Aliases followed in one document: a few lines of YAML can name a billion nodes. */
 const ALIASES_MAX = 50;
 
-export interface Located {
-  readonly pointer: string;
-  readonly message: string;
-  /** From 1. */
-  readonly line?: number;
-  readonly column?: number;
-}
-
 export type ParsedConfig =
   | { readonly config: GatewayConfig; readonly problems: readonly [] }
   | { readonly config?: undefined; readonly problems: readonly Located[] };
 
 /** Reads YAML 1.2, of which JSON is a part. */
 export function parseGatewayConfig(text: string): ParsedConfig {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, schema: "core" });
-  const place = (offset: number) => {
-    const { line, col } = lines.linePos(offset);
-    return { line, column: col };
-  };
-  if (document.errors.length > 0) {
-    return {
-      problems: document.errors.map((error) => ({ pointer: "", message: error.message, ...place(error.pos[0]) })),
-    };
-  }
-  let tree: unknown;
-  try {
-    tree = document.toJS({ maxAliasCount: ALIASES_MAX });
-  } catch {
-    return { problems: [{ pointer: "", message: `More than ${ALIASES_MAX} aliases, or one without an anchor.` }] };
-  }
-  const checked = checkGatewayConfig(tree);
+  const read = readYaml(text, ALIASES_MAX);
+  if (read.problems) return { problems: read.problems };
+  const checked = checkGatewayConfig(read.tree);
   if (checked.config) return checked;
-  return {
-    problems: checked.problems.map((problem) => {
-      const offset = offsetOf(document, problem.pointer);
-      return { ...problem, ...(offset === undefined ? {} : place(offset)) };
-    }),
-  };
+  return { problems: checked.problems.map((problem) => ({ ...problem, ...read.place(problem.pointer) })) };
 }
 
 /** For the config server: refuses a release of the gateway's app whose routes no gateway would take. */

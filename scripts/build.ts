@@ -1,16 +1,17 @@
 /**
- * Builds `dist` for the packed package: Node does not strip types below node_modules. `dist/package.json` gives the
- * built files the same public faces by the same names.
+ * Builds `dist` for the packed package, or the folder that is named: Node does not strip types below node_modules. Its
+ * `package.json` gives the built files the same public faces by the same names.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 const root = join(import.meta.dirname, "..");
-rmSync(join(root, "dist"), { recursive: true, force: true });
+const target = resolve(process.argv[2] ?? join(root, "dist"));
+rmSync(target, { recursive: true, force: true });
 const tsc = spawnSync(
   process.execPath,
-  [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.build.json"],
+  [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.build.json", "--outDir", target],
   {
     cwd: root,
     stdio: "inherit",
@@ -23,4 +24,4 @@ const imports = Object.fromEntries(
     .filter(([, path]) => !path.startsWith("./test/"))
     .map(([name, path]) => [name, path.replace(/\.ts$/, ".js")]),
 );
-writeFileSync(join(root, "dist", "package.json"), `${JSON.stringify({ type: "module", imports }, null, 2)}\n`);
+writeFileSync(join(target, "package.json"), `${JSON.stringify({ type: "module", imports }, null, 2)}\n`);

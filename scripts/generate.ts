@@ -11,6 +11,7 @@ import type { ErrorFactory, ErrorTable, ErrorRow, Host } from "#base";
 import { systemHost } from "#base/system";
 import { ClientErrors } from "#client";
 import { ConfigErrors } from "#config-server/api";
+import { FlagSetSchema } from "#flags/core";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName, GatewayConfig } from "#gateway/api";
 import { HealthErrors } from "#health";
 import { HttpErrors } from "#http";
@@ -132,6 +133,7 @@ export async function pages(): Promise<Record<string, string>> {
       "errors.md": errorsPage(),
       "metrics.md": metricsPage(text),
       "openapi.json": `${JSON.stringify(await openapi.json(), null, 2)}\n`,
+      "flags.schema.json": `${JSON.stringify(FlagSetSchema, null, 2)}\n`,
       "gateway-config.schema.json": `${JSON.stringify(GatewayConfig, null, 2)}\n`,
     };
   } finally {

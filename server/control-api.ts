@@ -16,7 +16,8 @@ import {
   rolloutsPlugin,
   Subscribers,
 } from "#config-server";
-import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
+import { flagsPlugin } from "#flags";
+import { createHttpServer, HttpErrors, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
 import { Drains, Members, Prober, Reaper, Registry, registryPlugin } from "#registry";
 import type { Store } from "#store";
@@ -162,6 +163,13 @@ async function routes(
   configPlugin(app, { config, acknowledgements, subscribers });
   proposalsPlugin(app, config, proposals);
   rolloutsPlugin(app, rollouts);
+  flagsPlugin(app, host, {
+    action: "config:read",
+    effective: (name) => {
+      if (config.revision === 0) throw HttpErrors.UNAVAILABLE("The config is still being read; try again shortly.");
+      return config.effective(name);
+    },
+  });
   locksPlugin(app, locks);
   accessPlugin(app, access);
   app.addHook("preClose", async () => {

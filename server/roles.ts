@@ -9,6 +9,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { AppError, messageOf, randomId, TaskGroup, type Host } from "#base";
 import { Client, fetchTransport, injectTransport } from "#client";
+import { flagsReleaseCheck } from "#flags";
 import { gatewayReleaseCheck } from "#gateway/release";
 import { createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
@@ -80,7 +81,7 @@ async function startControlApi(parts: Parts): Promise<void> {
   const control = stack.use(
     await createControlApi(host, {
       store,
-      releaseChecks: [gatewayReleaseCheck],
+      releaseChecks: [gatewayReleaseCheck, flagsReleaseCheck],
       exposed: !isLoopback(settings.host),
       startMs: settings.storeStartSeconds * 1000,
       probeRefuse: settings.probeRefuse,

@@ -6,7 +6,7 @@
 import { isScalar, visit } from "yaml";
 import { stringify as stringifyToml } from "smol-toml";
 import { VALUE_BYTES_MAX, type Item } from "../api.ts";
-import { parseYaml, readValue, valueAt } from "./value.ts";
+import { parseYaml, readValue, valueAt } from "#base/formats";
 
 /**
  * Characters of a value with placeholders, or of one that a placeholder points into: it is read when a config is made,

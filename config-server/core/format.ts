@@ -3,7 +3,7 @@ import { type ParseError, parseTree } from "jsonc-parser";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { LineCounter, parseDocument } from "yaml";
 import { VALUE_BYTES_MAX, type Item, type Items, type ReleaseProblem } from "../api.ts";
-import { dataOf, nestsTooDeep, NESTING_MAX } from "./value.ts";
+import { dataOf, nestsTooDeep, NESTING_MAX } from "#base/formats";
 
 /** All that is wrong with the size and the syntax of values, in order of key. */
 export function checkSyntax(items: Items): ReleaseProblem[] {

@@ -8,7 +8,7 @@ import type { EffectiveConfig, Item, Release, SetName } from "../api.ts";
 import { own } from "./diff.ts";
 import { expandItem, ExpandError, setsIn, type Source } from "./expand.ts";
 import { setId } from "./keys.ts";
-import { readValue } from "./value.ts";
+import { readValue } from "#base/formats";
 
 /** The profile that all others of an app stand on. */
 export const BASE_PROFILE = "default";

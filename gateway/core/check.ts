@@ -2,8 +2,8 @@
  * Says what is wrong with a gateway config, and where, before anyone lives by it: its shape, and what no shape can say:
  * names that must exist or be unique, routes that no request could tell apart, keys fetched in the clear.
  */
-import { Value } from "typebox/value";
 import ipaddr from "ipaddr.js";
+import { pointerPart as escape, shapeProblems } from "#base/shape";
 import { GatewayConfig, type AclEntry, type ConfigProblem, type RouteConfig } from "../api.ts";
 import { canonicalTarget } from "./path.ts";
 import { parseAuthority } from "./head.ts";
@@ -19,57 +19,11 @@ export type CheckedConfig =
 /** `tree`: the parsed document. An empty document is a gateway without routes. */
 export function checkGatewayConfig(tree: unknown): CheckedConfig {
   const value = tree ?? {};
-  const shape = merged(Value.Errors(GatewayConfig, value).flatMap(shapeProblems));
+  const shape = shapeProblems(GatewayConfig, value);
   if (shape.length > 0) return { problems: shape.slice(0, PROBLEMS_MAX) };
   const config = value as GatewayConfig;
   const problems = [...providerProblems(config), ...clusterProblems(config), ...routeProblems(config)];
   return problems.length > 0 ? { problems: problems.slice(0, PROBLEMS_MAX) } : { config, problems: [] };
-}
-
-interface ShapeError {
-  readonly keyword: string;
-  readonly instancePath: string;
-  readonly message: string;
-  readonly params: object;
-}
-
-/** In words, and an unknown field is pointed at itself, not at its holder. */
-function shapeProblems({ keyword, instancePath: pointer, message, params }: ShapeError): ConfigProblem[] {
-  const { additionalProperties, requiredProperties, allowedValues, allowedValue } = params as {
-    additionalProperties?: string[];
-    requiredProperties?: string[];
-    allowedValues?: unknown[];
-    allowedValue?: unknown;
-  };
-  // TypeBox also says of an unknown field that "schema is false", and of a union that no side fits.
-  if (keyword === "boolean" || keyword === "anyOf") return [];
-  if (additionalProperties) {
-    return additionalProperties.map((name) => ({
-      pointer: `${pointer}/${escape(name)}`,
-      message: `Unknown field "${name}".`,
-    }));
-  }
-  if (requiredProperties) {
-    const names = requiredProperties.map((name) => `"${name}"`).join(", ");
-    return [{ pointer, message: `Missing: ${names}.` }];
-  }
-  if (allowedValues) return [{ pointer, message: `Must be one of ${allowedValues.join(", ")}.` }];
-  if (allowedValue !== undefined) return [{ pointer, message: `Must be ${JSON.stringify(allowedValue)}.` }];
-  return [{ pointer, message: `${message.slice(0, 1).toUpperCase()}${message.slice(1)}.` }];
-}
-
-/** One problem per place; what each side of a union asks for stands in one line. */
-function merged(problems: readonly ConfigProblem[]): ConfigProblem[] {
-  const byPointer = new Map<string, string[]>();
-  for (const { pointer, message } of problems) {
-    const messages = byPointer.get(pointer) ?? [];
-    if (!messages.includes(message)) byPointer.set(pointer, [...messages, message]);
-  }
-  return [...byPointer].map(([pointer, messages]) => ({ pointer, message: messages.join(" Or: ") }));
-}
-
-function escape(part: string): string {
-  return part.replaceAll("~", "~0").replaceAll("/", "~1");
 }
 
 function* duplicates(list: readonly { name: string }[], pointer: string, what: string): Generator<ConfigProblem> {

@@ -9,9 +9,6 @@ import { GATEWAY_APP, GATEWAY_KEY, GATEWAY_PROFILE, type ConfigProblem, type Gat
 import { parseGatewayConfig } from "../release.ts";
 import type { GatewayClient, GatewaySettings } from "../settings.ts";
 
-/** Characters of the error that is acknowledged, as the control plane takes them. */
-const ERROR_CHARS_MAX = 1024;
-
 export interface ConfigListener {
   /** A config without a flaw, its files read. `text` is what it came from. */
   apply(config: GatewayConfig, release: { readonly key: string; readonly text: string }): void;
@@ -67,15 +64,14 @@ export class ConfigSource implements AsyncDisposable {
       last = config.releaseKey;
       const text = textOf(config);
       const read = await readConfig(text);
-      const { releaseKey } = config;
+      const { releaseKey: key } = config;
       if (read.config) {
-        this.#listener.apply(read.config, { key: releaseKey, text });
-        say({ releaseKey, outcome: "applied" });
+        this.#listener.apply(read.config, { key, text });
+        say(config);
       } else {
-        this.#listener.refused(read.problems, { key: releaseKey });
+        this.#listener.refused(read.problems, { key });
         const [first] = read.problems;
-        const error = `${first?.pointer ?? ""} ${first?.message ?? ""}`.trim().slice(0, ERROR_CHARS_MAX);
-        say({ releaseKey, outcome: "failed", error });
+        say(config, `${first?.pointer ?? ""} ${first?.message ?? ""}`.trim());
       }
     }
   }

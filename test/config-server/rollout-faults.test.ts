@@ -71,7 +71,7 @@ test.each(["request", "answer"] as const)(
     for (let steps = 0; done === 0; steps++) {
       expect(steps, "it comes to an end").toBeLessThan(20);
       // The dying member shares the store from the moment that it publishes.
-      const broken = { store: store as Store };
+      const broken = { store };
       const member = new Proxy(store, {
         get: (_target, name) => {
           const value: unknown = Reflect.get(broken.store, name);

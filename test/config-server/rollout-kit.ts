@@ -29,11 +29,7 @@ export class FollowerInstance implements AsyncDisposable {
         if (!data || data.revision === 0 || data.releaseKey === this.told.at(-1)?.releaseKey) continue;
         this.told.push(data);
         if (this.mute) continue;
-        const error = this.refuses(this.value);
-        say({
-          releaseKey: data.releaseKey,
-          ...(error === undefined ? { outcome: "applied" } : { outcome: "failed", error }),
-        });
+        say(data, this.refuses(this.value));
       }
     })();
   }

@@ -43,10 +43,5 @@ for await (const { data } of client.config.watch(name, { signal: stop.signal, in
   if (a === value) continue;
   value = a ?? "";
   console.log(`told ${value}`);
-  const refused = value === `refused by ${id}`;
-  say({
-    releaseKey: data.releaseKey,
-    outcome: refused ? "failed" : "applied",
-    ...(refused ? { error: "no room" } : {}),
-  });
+  say(data, value === `refused by ${id}` ? "no room" : undefined);
 }

@@ -1,0 +1,129 @@
+/** A service's way to the control plane, over the network, with the real clock: made once, closed at the end. */
+import { hostname } from "node:os";
+import { Check as matches } from "typebox/value";
+import { createMetrics, messageOf, passThroughTracer, type AppError, type Host, type Log } from "#base";
+import { systemClock, systemLog, systemRandom } from "#base/system";
+import { Labels, SetName, Subscriber } from "#config-server/api";
+import { ConfigReader } from "./config.ts";
+import { ClientErrors } from "./errors.ts";
+import { Client } from "./mod.ts";
+import { fetchTransport } from "./transport.ts";
+
+export interface ConnectOptions {
+  /** `http://host:port` of the control API, or of several members; they are tried in turn. */
+  readonly url: string | readonly string[];
+  /** Bearer token; a function is asked at each call, so that a token may be renewed. */
+  readonly token?: string | (() => string | undefined) | undefined;
+  /** The environment. @default "default" */
+  readonly namespace?: string | undefined;
+  readonly app: string;
+  /** Its values stand over those of profile `default`. @default "default" */
+  readonly profile?: string | undefined;
+  /** Name by which this process acknowledges, and gradual releases reach it; of letters, digits, `.`, `_` and `-`. @default host name and process id */
+  readonly instance?: string | undefined;
+  /** By which gradual releases find this process, such as `{ zone: "eu" }`. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Where the last config is kept, with mode 0600, for a start while no server answers. Its folder must be there. Absent:
+   * such a start fails.
+   */
+  readonly lastKnownGoodFile?: string | undefined;
+  /** Told once of each trouble that no call throws: a bad value in a watch, a server away or older, a file not written. */
+  readonly onProblem?: ((problem: AppError) => void) | undefined;
+  /** A log like pino's. @default warnings and errors, as JSON on standard error */
+  readonly log?: Log | undefined;
+}
+
+export interface Posthouse extends AsyncDisposable {
+  readonly config: ConfigReader;
+  /** All else that the control API can do. */
+  readonly client: Client;
+  /** Ends watches, says what is still to be said, closes connections. Calling it twice does nothing more. */
+  close(): Promise<void>;
+}
+
+/** The host of a process that has none: real time and chance, no metrics shown. */
+export function clientHost(log: Log = systemLog("warn")): Host {
+  return {
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    metrics: createMetrics(),
+    tracer: passThroughTracer(systemRandom),
+  };
+}
+
+/** Connects lazily: nothing is sent before the first question. @throws CLIENT_OPTION_INVALID (`extra.field`) */
+export function connect(options: ConnectOptions): Posthouse {
+  const {
+    token,
+    namespace = "default",
+    app,
+    profile = "default",
+    instance,
+    labels,
+    lastKnownGoodFile,
+    onProblem,
+  } = options;
+  const urls = typeof options.url === "string" ? [options.url] : options.url;
+  checkUrls(urls);
+  const name = { namespace, app, profile };
+  const subscriber = instance ?? defaultInstance();
+  for (const [field, value] of Object.entries(name)) {
+    if (!matches(SetName.properties[field as keyof SetName], value))
+      throw invalid(field, `${JSON.stringify(value)} is no name; a-z, 0-9 and -, at most 63`);
+  }
+  if (!matches(Subscriber, subscriber))
+    throw invalid(
+      "instance",
+      `${JSON.stringify(subscriber)} is no name; letters, digits, ".", "_" and "-", at most 128`,
+    );
+  if (labels !== undefined && !matches(Labels, labels))
+    throw invalid(
+      "labels",
+      `${JSON.stringify(labels)} are no labels; names and values of letters, digits and "._:/@+-"`,
+    );
+  const host = clientHost(options.log);
+  const transport = fetchTransport({ urls });
+  const client = new Client(host, { transport, token });
+  const tell = (problem: AppError) => {
+    host.log.warn({ ...name, code: problem.code, ...problem.extra }, problem.message);
+    try {
+      onProblem?.(problem);
+    } catch (error) {
+      host.log.error({ err: error }, `onProblem threw: ${messageOf(error)}`);
+    }
+  };
+  const config = new ConfigReader(host, {
+    client,
+    name,
+    instance: { id: subscriber, labels },
+    lastKnownGoodFile,
+    tell,
+  });
+  const stack = new AsyncDisposableStack();
+  stack.use(transport);
+  stack.use(config);
+  let closed: Promise<void> | undefined;
+  const close = () => (closed ??= stack.disposeAsync());
+  return { config, client, close, [Symbol.asyncDispose]: close };
+}
+
+function checkUrls(urls: readonly string[]): void {
+  if (urls.length === 0) throw invalid("url", "no URL is given. Name the control API, such as http://127.0.0.1:8500");
+  for (const url of urls) {
+    if (!/^https?:$/.test(URL.parse(url)?.protocol ?? ""))
+      throw invalid("url", `${JSON.stringify(url)} is no http or https URL. Name the control API`);
+  }
+}
+
+/** Two processes of one host are two subscribers. */
+function defaultInstance(): string {
+  const safe = hostname().replaceAll(/[^A-Za-z0-9._-]/g, "-");
+  const name = /^[A-Za-z0-9]/.test(safe) ? safe : `host${safe}`;
+  return `${name.slice(0, 100)}-${process.pid}`;
+}
+
+function invalid(field: string, why: string): AppError {
+  return ClientErrors.OPTION_INVALID(`Option ${field}: ${why}.`, { extra: { field } });
+}

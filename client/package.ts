@@ -1,0 +1,8 @@
+/** What `posthouse/client` gives to services: `connect` and what belongs to it, and the client beneath for all the rest. */
+export { AppError, type Host, type Log } from "#base";
+export { ConfigErrors } from "#config-server/api";
+export type { ConfigState } from "./config-feed.ts";
+export type { Change, ConfigReader, FollowOptions } from "./config.ts";
+export { ConfigSnapshot, type ReadOptions, type ValueIssue, type ValueOf } from "./config-value.ts";
+export { clientHost, connect, type ConnectOptions, type Posthouse } from "./connect.ts";
+export * from "./mod.ts";

@@ -1,0 +1,152 @@
+/**
+ * Conditions become functions of an evaluation context, once per release. A context is whatever a caller sent: only its
+ * own members count, a value of another type than the operator's never holds, and no pattern backtracks.
+ */
+import { RE2JS } from "re2js";
+import { messageOf } from "#base";
+import {
+  MATCHED_CHARS_MAX,
+  PATTERNS_MAX,
+  OPERATORS,
+  type ConditionDefinition,
+  type EvaluationContext,
+  type Operator,
+} from "../api.ts";
+import { parseRange, parseVersion } from "./semver.ts";
+
+export type Condition = (context: EvaluationContext) => boolean;
+export type Pattern = (text: string) => boolean;
+/** Hears what is wrong, and where: a JSON pointer into the document. */
+export type Report = (pointer: string, message: string) => void;
+
+export interface Scope {
+  /** The segment's condition; reports at `pointer` when there is none, or when it stands on itself. */
+  readonly segment: (name: string, pointer: string) => Condition;
+  /** The compiled pattern; reports at `pointer` when it is none, or one too many. */
+  readonly pattern: (text: string, pointer: string) => Pattern;
+  readonly report: Report;
+}
+
+const never: Condition = () => false;
+
+/** Reports every problem; what is returned then is of no use. */
+export function compileCondition(definition: ConditionDefinition, pointer: string, scope: Scope): Condition {
+  const { attribute, all, any, not, segment } = definition;
+  const asked = OPERATORS.filter((operator) => definition[operator] !== undefined);
+  const kinds = [attribute, all, any, not, segment].filter((kind) => kind !== undefined);
+  if (kinds.length !== 1) {
+    scope.report(pointer, "A condition is either an attribute, or one of all, any, not and segment.");
+    return never;
+  }
+  if (attribute === undefined && asked.length > 0) {
+    scope.report(`${pointer}/${asked[0]}`, `"${asked[0]}" asks of an attribute; name it.`);
+    return never;
+  }
+  if (all) return every(all.map((inner, at) => compileCondition(inner, `${pointer}/all/${at}`, scope)));
+  if (any) {
+    const conditions = any.map((inner, at) => compileCondition(inner, `${pointer}/any/${at}`, scope));
+    return (context) => conditions.some((holds) => holds(context));
+  }
+  if (not) {
+    const holds = compileCondition(not, `${pointer}/not`, scope);
+    return (context) => !holds(context);
+  }
+  if (segment !== undefined) return scope.segment(segment, `${pointer}/segment`);
+  if (asked.length === 0) {
+    scope.report(pointer, `Say what is asked of "${attribute}": ${OPERATORS.join(", ")}.`);
+    return never;
+  }
+  const attributeOf = attributeReader(attribute ?? "");
+  const tests = asked.map((operator) =>
+    COMPILE[operator](definition[operator] as never, { scope, pointer: `${pointer}/${operator}` }),
+  );
+  return (context) => {
+    const value = attributeOf(context);
+    return tests.every((holds) => holds(value));
+  };
+}
+
+function every(conditions: readonly Condition[]): Condition {
+  return (context) => conditions.every((holds) => holds(context));
+}
+
+/** An attribute by its whole name, or else by its dots. A date counts as its ISO text. */
+export function attributeReader(name: string): (context: EvaluationContext) => unknown {
+  const parts = name.split(".");
+  return (context) => {
+    let value: unknown = own(context, name);
+    if (value === undefined && parts.length > 1) value = parts.reduce<unknown>(own, context);
+    return value instanceof Date ? (Number.isNaN(value.getTime()) ? undefined : value.toISOString()) : value;
+  };
+}
+
+function own(holder: unknown, name: string): unknown {
+  return typeof holder === "object" && holder !== null && Object.hasOwn(holder, name)
+    ? (holder as Record<string, unknown>)[name]
+    : undefined;
+}
+
+/** Patterns, each compiled once however often it stands in the set. */
+export class Patterns {
+  readonly #report: Report;
+  readonly #compiled = new Map<string, Pattern>();
+
+  constructor(report: Report) {
+    this.#report = report;
+  }
+
+  compile(text: string, pointer: string): Pattern {
+    const known = this.#compiled.get(text);
+    if (known) return known;
+    if (this.#compiled.size === PATTERNS_MAX) {
+      this.#report(pointer, `More than ${PATTERNS_MAX} different patterns; ask by equals, in, startsWith or endsWith.`);
+      return () => false;
+    }
+    let matches: Pattern = () => false;
+    try {
+      const pattern = RE2JS.compile(text);
+      matches = (value) => pattern.test(value);
+    } catch (error) {
+      this.#report(pointer, `Not a pattern in RE2's syntax: ${messageOf(error)}.`);
+    }
+    this.#compiled.set(text, matches);
+    return matches;
+  }
+}
+
+type Holds = (value: unknown) => boolean;
+type Operand<Name extends Operator> = NonNullable<ConditionDefinition[Name]>;
+
+const COMPILE: {
+  readonly [Name in Operator]: (operand: Operand<Name>, at: { scope: Scope; pointer: string }) => Holds;
+} = {
+  equals: (operand) => (value) => value === operand,
+  in: (operand) => {
+    const values = new Set<unknown>(operand);
+    return (value) => values.has(value);
+  },
+  startsWith: (operand) => (value) => typeof value === "string" && value.startsWith(operand),
+  endsWith: (operand) => (value) => typeof value === "string" && value.endsWith(operand),
+  contains: (operand) => (value) =>
+    Array.isArray(value) ? value.includes(operand) : typeof value === "string" && value.includes(String(operand)),
+  matches: (operand, { scope, pointer }) => {
+    const matches = scope.pattern(operand, pointer);
+    return (value) => typeof value === "string" && value.length <= MATCHED_CHARS_MAX && matches(value);
+  },
+  gt: (operand) => (value) => typeof value === "number" && value > operand,
+  gte: (operand) => (value) => typeof value === "number" && value >= operand,
+  lt: (operand) => (value) => typeof value === "number" && value < operand,
+  lte: (operand) => (value) => typeof value === "number" && value <= operand,
+  semver: (operand, { scope, pointer }) => {
+    const range = parseRange(operand);
+    if (typeof range !== "function") {
+      scope.report(pointer, range.problem);
+      return never as Holds;
+    }
+    return (value) => {
+      const version = typeof value === "string" ? parseVersion(value, { loose: true }) : undefined;
+      return version !== undefined && range(version);
+    };
+  },
+  exists: (operand) => (value) => (value !== undefined && value !== null) === operand,
+};

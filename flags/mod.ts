@@ -1,0 +1,4 @@
+/** Feature flags: released as config, asked over OFREP. */
+export * from "./core/mod.ts";
+export { flagsPlugin, type FlagSource } from "./plugin.ts";
+export { flagsReleaseCheck } from "./release.ts";

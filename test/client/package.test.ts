@@ -1,0 +1,138 @@
+/**
+ * The package as others get it: built, packed, unpacked beside the few packages that the client may need, imported by plain
+ * JavaScript, compiled against by TypeScript, and run as the guide says.
+ */
+import { execFile } from "node:child_process";
+import { copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { call, eventually, projectRoot, startCommand, startPosthouse, tempFolder, type TempFolder } from "#test/kit";
+
+const run = promisify(execFile);
+/** What the client may load: no server, no store, no gRPC. Whatever else it imported would not be found. */
+const RUNTIME = ["pino", "prom-client", "smol-toml", "typebox", "undici", "yaml"];
+const FOR_TYPES = ["@standard-schema/spec", "@types/node", "zod"];
+
+let project: TempFolder;
+let guide: string;
+
+beforeAll(async () => {
+  project = await tempFolder();
+  const modules = join(project.path, "node_modules");
+  const link = async (name: string) => {
+    await mkdir(dirname(join(modules, name)), { recursive: true });
+    await symlink(join(projectRoot, "node_modules", name), join(modules, name));
+  };
+  await Promise.all([...RUNTIME, ...FOR_TYPES].map(link));
+  // Built elsewhere than in the project, so that whoever builds there at the same time is not disturbed.
+  const source = join(project.path, "source");
+  await run(process.execPath, [join(projectRoot, "scripts/build.ts"), join(source, "dist")], { cwd: projectRoot });
+  for (const name of ["package.json", "README.md", "LICENSE"])
+    await copyFile(join(projectRoot, name), join(source, name));
+  const flags = ["--ignore-scripts", "--json", "--offline", "--pack-destination", project.path];
+  const { stdout } = await run("npm", ["pack", ...flags], { cwd: source, maxBuffer: 64 * 1024 * 1024 });
+  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
+  await mkdir(join(modules, "posthouse"));
+  const unpack = ["-xzf", join(project.path, filename), "--strip-components", "1", "-C", join(modules, "posthouse")];
+  await run("tar", unpack);
+  await writeFile(join(project.path, "package.json"), JSON.stringify({ type: "module" }));
+  guide = await readFile(join(projectRoot, "docs/guides/node-client.md"), "utf8");
+  for (const [, name = "", code = ""] of guide.matchAll(/<!-- run: (\S+) -->\n```ts\n([^]*?)```/g))
+    await writeFile(join(project.path, name), code);
+}, 120_000);
+
+afterAll(() => project?.[Symbol.asyncDispose]());
+
+/** What the compiler finds wrong with this and the guide's programs. */
+async function compile(name: string, text: string): Promise<string> {
+  const options = {
+    target: "esnext",
+    module: "nodenext",
+    lib: ["esnext"],
+    types: ["node"],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noEmit: true,
+  };
+  await writeFile(join(project.path, name), text);
+  await writeFile(join(project.path, "tsconfig.json"), JSON.stringify({ compilerOptions: options, include: ["*.ts"] }));
+  const tsc = join(projectRoot, "node_modules/typescript/bin/tsc");
+  return run(process.execPath, [tsc, "-p", project.path]).then(
+    () => "",
+    (error: unknown) => (error as { stdout: string }).stdout,
+  );
+}
+
+test("plain JavaScript imports posthouse/client, and nothing of the server comes with it", async () => {
+  const code = `
+    import { connect, Client, clientHost, fetchTransport } from "posthouse/client";
+    await using posthouse = connect({ url: "http://127.0.0.1:1", app: "orders" });
+    const transport = fetchTransport({ urls: ["http://127.0.0.1:1"] });
+    const own = new Client(clientHost(), { transport });
+    console.log(typeof posthouse.config.get, own instanceof Client, posthouse.client instanceof Client);
+    await transport[Symbol.asyncDispose]();
+  `;
+  await writeFile(join(project.path, "plain.mjs"), code);
+  const { stdout } = await run(process.execPath, [join(project.path, "plain.mjs")]);
+  expect(stdout).toBe("function true true\n");
+});
+
+test("what the package does not export cannot be imported", async () => {
+  await writeFile(join(project.path, "inner.mjs"), 'await import("posthouse/dist/server/mod.js");');
+  await expect(run(process.execPath, [join(project.path, "inner.mjs")])).rejects.toMatchObject({
+    stderr: expect.stringContaining("ERR_PACKAGE_PATH_NOT_EXPORTED") as string,
+  });
+});
+
+test("TypeScript infers values from schemas against the packed types, and finds a wrong use", async () => {
+  const right = `
+    import { connect, type Change } from "posthouse/client";
+    import { z } from "zod";
+    const posthouse = connect({ url: ["http://a:1", "http://b:1"], token: () => process.env["T"], app: "orders" });
+    const schema = z.object({ n: z.number() });
+    export const n: number = (await posthouse.config.get("a.json", { schema })).n;
+    export const maybe: { n: number } | null = await posthouse.config.get("a.json", { schema, default: null });
+    for await (const change of posthouse.config.watch("a.json", { schema })) {
+      const typed: Change<{ n: number }> = change;
+      typed.applied();
+    }
+  `;
+  expect(await compile("use.ts", right)).toBe("");
+  const wrong = await compile("use.ts", right.replace("n: number =", "n: string ="));
+  expect(wrong).toMatch(/use\.ts\(6,\d+\): error TS2322/);
+  expect(await compile("use.ts", right)).toBe("");
+}, 60_000);
+
+test("the guide's programs do what the guide says", async () => {
+  await using data = await tempFolder();
+  await using posthouse = await startPosthouse({ data: data.path, args: ["--store", "memory"] });
+  const { api, token = "" } = posthouse;
+  const put = async (value: string) => {
+    const answer = await fetch(`${api}/v1/config/default/orders/default/keys/db.yaml`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${token}` },
+      body: value,
+    });
+    expect(answer.status).toBe(201);
+  };
+  await put("url: postgres://db\npool: 5\n");
+  const environment = { CONTROL_URL: api, TOKEN: token };
+  await using read = startCommand(process.execPath, ["read.ts"], { cwd: project.path, environment });
+  expect(await read.exited, read.errors()).toMatchObject({ code: 0 });
+  expect(read.output()).toBe(/```text\n([^]*?)```/.exec(guide)?.[1]);
+
+  await using watch = startCommand(process.execPath, ["watch.ts"], { cwd: project.path, environment });
+  const says = (text: string, of = watch.output) => eventually(text, () => of().includes(text));
+  await says("the pool has 5 connections");
+  await put("url: postgres://db\npool: 7\n");
+  await says("the pool has 7 connections");
+  const list = () => call(`${api}/v1/config/default/orders/default/acknowledgements`, { token });
+  await eventually("applied", async () => (await list()).json["applied"] === 1);
+  await put("url: postgres://db\npool: 900\n");
+  await eventually("failed", async () => /takes 100 connections/.test((await list()).text));
+  await put("url: postgres://db\npool: 0\n");
+  await says("CLIENT_VALUE_INVALID", watch.errors);
+  watch.kill("SIGTERM");
+  expect(await watch.exited, watch.errors()).toMatchObject({ code: 0 });
+}, 60_000);
