@@ -20,7 +20,6 @@ import {
   type ReleaseProblem,
   type Rollback,
   type RolloutRequest,
-  type RolloutView,
   type SearchResult,
   type SetName,
   type SetSummary,
@@ -30,22 +29,14 @@ import { Contents } from "./contents.ts";
 import { requireLimits, requireReview, rulesOf } from "./core/change.ts";
 import { own } from "./core/diff.ts";
 import { NOBODY } from "./core/identity.ts";
-import {
-  LIVE_PREFIX,
-  liveKey,
-  parseLiveKey,
-  releaseKey,
-  releasesPrefix,
-  rolloutsPrefix,
-  rolloutKey,
-  rulesKey,
-  setId,
-} from "./core/keys.ts";
+import { LIVE_PREFIX, liveKey, parseLiveKey, rulesKey, setId } from "./core/keys.ts";
 import { LiveConfig, type LiveSet, type Pointer } from "./core/live.ts";
-import { contentOf, latestOf, publishRelease, type ReleaseRecord, type ReleaseWrite } from "./core/release.ts";
+import { contentOf, publishRelease, type ReleaseWrite } from "./core/release.ts";
 import { appId, BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
 import { planned, type LiveRecord, type Plan, type Tally } from "./core/rollout.ts";
+import { searchIn } from "./core/search.ts";
 import { followersOf, toldAfter, topicOf } from "./core/told.ts";
+import { type HistoryPage, readHistory } from "./history.ts";
 import { SCHEMA_SUFFIX, SET_SCHEMA_KEY, type SchemaTask } from "./schema.ts";
 
 /** Releases of one page of the history. */
@@ -56,11 +47,6 @@ const CHANGE_TRIES_MAX = 5;
 const CATCH_UP_MS_MAX = 5_000;
 
 const sha256 = (content: string | Uint8Array) => createHash("sha256").update(content).digest("hex");
-/** Characters of a line that a search shows. */
-const HIT_CHARS_MAX = 240;
-
-type SearchHit = SearchResult["hits"][number];
-
 /** What a release is made of, and where it comes from. */
 export interface ReleaseChange {
   readonly items: Items;
@@ -230,65 +216,35 @@ export class ConfigServer {
   }
 
   /** A page of the history, newest first: releases below `before`. @throws CONFIG_SET_NOT_FOUND */
-  async history(name: SetName, { before, limit }: { before: number | undefined; limit: number }): Promise<ReleaseList> {
-    const version = latestOf(await this.liveRecord(name));
-    if (version === 0) throw nothingReleased(name);
-    const newest = Math.min(version, (before ?? Infinity) - 1);
-    const oldest = Math.max(1, newest - limit + 1);
-    if (newest < 1) return { releases: [] };
-    const limits = { limit: newest - oldest + 1 };
-    const [page, ended] = await Promise.all([
-      this.#store.range({ prefix: releasesPrefix(name), after: releaseKey(name, oldest - 1), ...limits }),
-      this.#store.range({ prefix: rolloutsPrefix(name), after: rolloutKey(name, oldest - 1), ...limits }),
-    ]);
-    const states = new Map(
-      ended.entries.map(({ value }) => {
-        const { version, state } = decodeJson<RolloutView>(value);
-        return [version, state];
-      }),
-    );
-    const active = (await this.liveRecord(name))?.rollout;
-    if (active) states.set(active.version, active.state);
-    const releases = page.entries
-      .map((entry) => {
-        const record: ReleaseRecord & { items?: Items; parts?: number } = decodeJson(entry.value);
-        const { items: _items, parts: _parts, ...summary } = record;
-        const rollout = states.get(summary.version);
-        return rollout === undefined ? summary : { ...summary, rollout };
-      })
-      .toReversed();
-    return { releases, ...(oldest > 1 ? { before: oldest } : {}) };
+  async history(name: SetName, page: HistoryPage): Promise<ReleaseList> {
+    const live = await this.liveRecord(name);
+    if (!live) throw nothingReleased(name);
+    return readHistory(this.#store, { name, live }, page);
   }
 
   /** Lines and keys of live releases that hold a text, in order, up to so many. */
-  search(text: string, namespace: string | undefined, limit: number): { hits: SearchHit[]; more: boolean } {
-    const hits: SearchHit[] = [];
-    for (const { version, namespace: environment, app, profile } of this.sets(namespace)) {
-      const name = { namespace: environment, app, profile };
-      const items = this.live.get(name)?.release.items ?? {};
-      for (const [key, { format, value }] of Object.entries(items).sort(([a], [b]) => (a < b ? -1 : 1))) {
-        if (key.includes(text)) hits.push({ ...name, version, key, line: 0, text: key });
-        for (const [index, line] of format !== "binary" && value.includes(text) ? value.split("\n").entries() : []) {
-          if (line.includes(text))
-            hits.push({ ...name, version, key, line: index + 1, text: line.slice(0, HIT_CHARS_MAX) });
-          if (hits.length > limit) return { hits: hits.slice(0, limit), more: true };
-        }
-      }
-    }
-    return { hits, more: false };
+  search(text: string, namespace: string | undefined, limit: number): SearchResult {
+    return searchIn(
+      this.#sorted(namespace).map(({ release }) => release),
+      text,
+      limit,
+    );
+  }
+
+  #sorted(namespace: string | undefined): Pointer[] {
+    return [...this.live.all()]
+      .filter(({ name }) => namespace === undefined || name.namespace === namespace)
+      .sort((a, b) => (setId(a.name) < setId(b.name) ? -1 : 1));
   }
 
   /** Live sets of a namespace, or of all, in order of name. */
   sets(namespace?: string): SetSummary[] {
-    return [...this.live.all()]
-      .filter(({ name }) => namespace === undefined || name.namespace === namespace)
-      .map(({ name, release, candidate }) => ({
-        ...name,
-        version: release.version,
-        hash: release.hash,
-        ...(candidate ? { rollout: candidate.version } : {}),
-      }))
-      .sort((a, b) => (setId(a) < setId(b) ? -1 : 1));
+    return this.#sorted(namespace).map(({ name, release, candidate }) => ({
+      ...name,
+      version: release.version,
+      hash: release.hash,
+      ...(candidate ? { rollout: candidate.version } : {}),
+    }));
   }
 
   /**

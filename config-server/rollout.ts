@@ -7,7 +7,7 @@ import { Name } from "./items.ts";
 
 /** Stages of one rollout, everybody apart: more are a calendar. */
 export const STAGES_MAX = 16;
-/** Instances that one stage names; more are told apart by a label or a share. */
+/** Instances that all stages of one rollout name, since they stand in its record; more are told apart by a label or a share. */
 export const STAGE_INSTANCES_MAX = 1000;
 /** Labels of one instance, or of one selector. */
 export const LABELS_MAX = 32;

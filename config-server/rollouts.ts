@@ -121,8 +121,11 @@ export class Rollouts {
 
   /** Those of a set that ended, newest first, after the one that is under way. */
   async list(name: SetName): Promise<RolloutView[]> {
-    const { entries } = await this.#store.range({ prefix: rolloutsPrefix(name) });
-    const ended = entries.slice(-ROLLOUTS_LISTED_MAX).map(({ value }) => decodeJson<RolloutView>(value));
+    const prefix = rolloutsPrefix(name);
+    const keys = await this.#store.range({ prefix, keysOnly: true });
+    const after = keys.entries.at(-1 - ROLLOUTS_LISTED_MAX)?.key;
+    const { entries } = await this.#store.range({ prefix, ...(after === undefined ? {} : { after }) });
+    const ended = entries.map(({ value }) => decodeJson<RolloutView>(value));
     const record = await this.#parts.config.liveRecord(name);
     return [...(record?.rollout ? [viewOf(name, record, record.rollout)] : []), ...ended.toReversed()];
   }

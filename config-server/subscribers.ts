@@ -2,8 +2,8 @@
  * Who follows a config, on whichever member: a key per subscriber and member, by the member's lease. So a gradual release
  * waits for those, too, that have said nothing yet and are connected elsewhere, and not for those that have gone.
  */
-import { decodeJson, encodeJson, fullJitter, messageOf, Trigger, type Host } from "#base";
-import { type Op, type Store, TXN_OPS_MAX, View } from "#store";
+import { AppError, decodeJson, encodeJson, fullJitter, messageOf, Trigger, type Host } from "#base";
+import { type Op, type Store, StoreErrors, TXN_OPS_MAX, View } from "#store";
 import type { Labels, SetName } from "./api.ts";
 import { setId, subscriberKey, SUBSCRIBERS_PREFIX } from "./core/keys.ts";
 
@@ -144,13 +144,14 @@ export class Subscribers {
         try {
           const { lease } = this.#member;
           // A member that is cut off stands nowhere; once it is back it says who is here.
-          if (lease === undefined) break;
+          if (lease === undefined) throw StoreErrors.LEASE_NOT_FOUND("This member has no lease at the moment.");
           await this.#store.txn({ then: batch.map((key) => this.#op(key, lease)) });
           this.#lease = lease;
           failures = 0;
         } catch (error) {
+          if (!(error instanceof AppError)) throw error;
           for (const key of batch) this.#dirty.add(key);
-          this.#host.log.debug({ err: error }, `subscribers were not written: ${messageOf(error)}`);
+          this.#host.log.debug({ code: error.code }, `subscribers were not written: ${messageOf(error)}`);
           await this.#host.clock.sleep(fullJitter(this.#host.random, failures++, RETRY), signal).catch(() => {});
         }
       }

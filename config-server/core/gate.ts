@@ -31,6 +31,8 @@ export interface Seen {
   /** When all had acknowledged for the first time. */
   readonly acknowledgedSinceMs: number | undefined;
   readonly criticalSinceMs: ReadonlyMap<string, number>;
+  /** Whether the stage has ever reached anybody. */
+  readonly reachedAny: boolean;
 }
 
 export type Verdict =
@@ -50,7 +52,9 @@ export function judge(
   const failed = reached.filter(({ outcome, instance }) => outcome === "failed" && !spared.failed.includes(instance));
   const missing = reached.filter(({ outcome }) => outcome === undefined).map(({ instance }) => instance);
   const applied = reached.filter(({ outcome }) => outcome === "applied").length;
-  const acksMin = stage?.acksMin ?? 0;
+  const reachedAny = reached.length > 0 || known?.reachedAny === true;
+  // All whom it reached have gone, perhaps because of it, or nobody says who is there: that proves nothing.
+  const acksMin = Math.max(stage?.acksMin ?? 0, reachedAny ? 1 : 0);
   const complete = missing.length === 0 && applied >= acksMin;
   const ill = [...critical].filter((id) => !spared.critical.includes(id)).sort();
   const seen: Seen = {
@@ -59,6 +63,7 @@ export function judge(
     // Who comes later is waited for, and does not have the others hold once more: a fleet that grows would never get on.
     acknowledgedSinceMs: known?.acknowledgedSinceMs ?? (complete ? nowMs : undefined),
     criticalSinceMs: new Map(ill.map((id) => [id, known?.criticalSinceMs.get(id) ?? nowMs])),
+    reachedAny,
   };
   const verdict = (): Verdict => {
     if (rollout.state === "paused" || !stage) {

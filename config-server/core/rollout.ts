@@ -7,6 +7,7 @@ import {
   ConfigErrors,
   HOLD_SECONDS,
   KEPT_FAILURES_MAX,
+  STAGE_INSTANCES_MAX,
   type Failure,
   type Identity,
   type RolloutAction,
@@ -87,6 +88,13 @@ export function planned(
   { stages, everybody = {}, health = {}, onFailure = "rollback" }: RolloutRequest,
   app: string,
 ): Plan {
+  const named = stages.reduce((sum, { instances = [] }) => sum + instances.length, 0);
+  if (named > STAGE_INSTANCES_MAX) {
+    throw ConfigErrors.ROLLOUT_INVALID(
+      `The stages name ${named} instances, ${STAGE_INSTANCES_MAX} in all are the most. Select by a label or a share.`,
+      { extra: { field: "/rollout/stages" } },
+    );
+  }
   let share = 0;
   const filled = stages.map((stage, index): Stage => {
     const { labels, instances, percent, ...gate } = stage;

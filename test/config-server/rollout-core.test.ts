@@ -221,6 +221,40 @@ describe("what a gate waits for", () => {
     expect(lookedAt(looks)).toMatchObject(verdict);
   });
 
+  test("a stage whose instances have all gone does not pass, whatever it asked for at least", () => {
+    const { rollout } = begun({ stages: [{ percent: 50, holdSeconds: 1, ackTimeoutSeconds: 5 }] });
+    const nobody = { reached: [], critical: ill() };
+    expect(
+      lookedAt(
+        [
+          { at: 0, ...nobody },
+          { at: 1, ...nobody },
+        ],
+        rollout,
+      ),
+    ).toMatchObject({ step: "next" });
+    expect(
+      lookedAt(
+        [
+          { at: 0, ...both },
+          { at: 0.5, ...nobody },
+          { at: 2, ...nobody },
+        ],
+        rollout,
+      ),
+    ).toMatchObject({ step: "wait" });
+    expect(
+      lookedAt(
+        [
+          { at: 0, ...both },
+          { at: 0.5, ...nobody },
+          { at: 6, ...nobody },
+        ],
+        rollout,
+      ),
+    ).toMatchObject({ step: "fail" });
+  });
+
   test("an instance may be critical for its grace, and no longer", () => {
     const patient: Rollout = {
       ...rollout,
