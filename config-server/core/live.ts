@@ -148,7 +148,7 @@ export class LiveConfig {
     return this.#made.get(releaseKey);
   }
 
-  /** Whether what is told of a config is what it was before problems came up. */
+  /** Of a config with problems: whether what is told of it is what it was before they came up, or what is live. */
   isLastGood(name: SetName, who: Identity = NOBODY): boolean {
     const variant = this.#variantOf(name, who);
     if (this.#lastGood.has(variantKey(name, variant))) return true;
