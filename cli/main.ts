@@ -15,6 +15,7 @@ import {
   settingRow,
   SettingsErrors,
 } from "#settings";
+import { configCommand } from "./config-commands.ts";
 import { CONTROL_SETTINGS } from "./control-client.ts";
 import { parseVariable, type NamedVariable } from "./environment.ts";
 import type { ExecCommand } from "./exec.ts";
@@ -57,6 +58,7 @@ function program(): Command {
     });
   lockCommand(root);
   execCommand(root);
+  configCommand(root, { withSettings: (command) => withSettings(command, CONTROL_SETTINGS), read });
   root
     .command("version")
     .description("Print the version")

@@ -5,7 +5,10 @@ import type {
   Acknowledge,
   AcknowledgementList,
   ConfigPatch,
+  DiffResult,
   EffectiveConfig,
+  ImportQuery,
+  ImportReport,
   Published,
   Publish,
   Identity,
@@ -15,7 +18,11 @@ import type {
   RolloutAction,
   RolloutList,
   RolloutView,
+  SetList,
   SetName,
+  SourceList,
+  SourceStatus,
+  SourceSync,
 } from "#config-server/api";
 import type {
   Batch,
@@ -50,7 +57,7 @@ import { acknowledged, wholeConfigs } from "./config-watch.ts";
 import { errorFromProblem } from "./errors.ts";
 import { holdLock, type HeldLock, type LockOptions } from "./lock.ts";
 import { watchFrames, type Acknowledgement, type WatchOptions } from "./stream.ts";
-import type { Transport, TransportRequest } from "./transport.ts";
+import type { RawBody, Transport, TransportRequest } from "./transport.ts";
 
 export * from "./errors.ts";
 export { LOCK_SESSION_SECONDS, type HeldLock, type LockOptions } from "./lock.ts";
@@ -59,6 +66,8 @@ export * from "./transport.ts";
 
 /** Milliseconds a plain call may take before it counts as unreachable. */
 export const CALL_TIMEOUT_MS = 10_000;
+/** Milliseconds for a call that moves many sets: each is checked and written by itself. */
+export const TRANSFER_TIMEOUT_MS = 300_000;
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -304,6 +313,50 @@ export class Client {
         else delivery.failed(error);
       };
     },
+    /** Sets with a live release. */
+    sets: (namespace: string | undefined, options: CallOptions = {}) =>
+      this.#call<SetList>("GET", `/v1/config?${queryOf({ namespace })}`, undefined, options),
+    /** States are a version, `live` or `drafts`. */
+    diff: (
+      name: SetName,
+      { from, to, toNamespace, ...options }: CallOptions & { from?: string; to?: string; toNamespace?: string } = {},
+    ) =>
+      this.#call<DiffResult>("GET", `${setPath(name)}/diff?${queryOf({ from, to, toNamespace })}`, undefined, options),
+    /** A release that differs from the live one in one key; its ending says the format. */
+    putKey: (
+      name: SetName,
+      key: string,
+      bytes: Uint8Array,
+      { reason, ...options }: CallOptions & { reason?: string } = {},
+    ) =>
+      this.#call<Published>("PUT", `${setPath(name)}/keys/${enc(key)}?${queryOf({ reason })}`, undefined, {
+        ...options,
+        raw: { type: "application/octet-stream", bytes },
+      }),
+    /** One release of a set as a zip. Leaving the loop ends it. */
+    exportSet: (name: SetName, { version, ...options }: CallOptions & { version?: number } = {}) =>
+      this.#download(`${setPath(name)}/export?${queryOf({ version })}`, options),
+    /** The live releases of many sets as a zip. Leaving the loop ends it. */
+    exportSets: ({ namespace, app, ...options }: CallOptions & { namespace?: string; app?: string } = {}) =>
+      this.#download(`/v1/config-export?${queryOf({ namespace, app })}`, options),
+    /** @throws CONFIG_IMPORT_INVALID (`extra.problems`), CONFIG_IMPORT_INCOMPLETE (`extra.report`) */
+    importZip: (zip: Uint8Array, query: ImportQuery, options: CallOptions = {}) =>
+      this.#call<ImportReport>("POST", `/v1/config-import?${queryOf(query)}`, undefined, {
+        ...options,
+        timeoutMs: TRANSFER_TIMEOUT_MS,
+        raw: { type: "application/zip", bytes: zip },
+      }),
+    sources: (options: CallOptions = {}) => this.#call<SourceList>("GET", "/v1/config-sources", undefined, options),
+    /** Looks at a source now. @throws CONFIG_SOURCE_INVALID (`extra.problems`) */
+    syncSource: (source: string, options: CallOptions = {}) =>
+      this.#call<SourceSync>("POST", `/v1/config-sources/${enc(source)}/sync`, undefined, {
+        ...options,
+        timeoutMs: TRANSFER_TIMEOUT_MS,
+      }),
+    detachSource: (source: string, options: CallOptions = {}) =>
+      this.#call<SourceStatus>("POST", `/v1/config-sources/${enc(source)}/detach`, undefined, options),
+    attachSource: (source: string, options: CallOptions = {}) =>
+      this.#call<SourceStatus>("POST", `/v1/config-sources/${enc(source)}/attach`, undefined, options),
   };
 
   /** Sends one at a time, and then the latest: what lies between is covered by it. */
@@ -341,7 +394,7 @@ export class Client {
     method: TransportRequest["method"],
     path: string,
     body: unknown,
-    options: CallOptions & { timeoutMs?: number },
+    options: CallOptions & { timeoutMs?: number; raw?: RawBody },
     headers: Record<string, string> = {},
   ): Promise<T> {
     using late = deadline(this.#host.clock, options.timeoutMs ?? CALL_TIMEOUT_MS);
@@ -350,11 +403,25 @@ export class Client {
       path,
       headers: { ...this.#headers(), ...headers },
       ...(body === undefined ? {} : { body }),
+      ...(options.raw ? { raw: options.raw } : {}),
       signal: options.signal ? AbortSignal.any([options.signal, late.signal]) : late.signal,
     });
     const text = await answer.text();
     if (answer.status >= 400) throw errorFromProblem(answer.status, text);
     return (text === "" ? undefined : JSON.parse(text)) as T;
+  }
+
+  /** A body as it comes. */
+  async *#download(path: string, options: CallOptions): AsyncGenerator<Uint8Array> {
+    using late = deadline(this.#host.clock, TRANSFER_TIMEOUT_MS);
+    const answer = await this.#options.transport.request({
+      method: "GET",
+      path,
+      headers: this.#headers(),
+      signal: options.signal ? AbortSignal.any([options.signal, late.signal]) : late.signal,
+    });
+    if (answer.status >= 400) throw errorFromProblem(answer.status, await answer.text());
+    yield* answer.stream();
   }
 
   #watch<Data>(path: string, options: StreamOptions, acknowledgement?: Acknowledgement): AsyncGenerator<Frame<Data>> {
@@ -401,6 +468,13 @@ function effectivePath(name: SetName, instance: Instance | undefined): string {
 
 function setPath(name: SetName): string {
   return `/v1/config/${enc(name.namespace)}/${enc(name.app)}/${enc(name.profile)}`;
+}
+
+/** A query of what is given. */
+function queryOf(given: Readonly<Record<string, string | number | boolean | undefined>>): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(given)) if (value !== undefined) query.set(name, String(value));
+  return query.toString();
 }
 
 function ifMatch(revision: number | undefined): Record<string, string> {

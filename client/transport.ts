@@ -8,6 +8,12 @@ import { Agent, request as undiciRequest, type Dispatcher } from "undici";
 import { messageOf } from "#base";
 import { ClientErrors } from "./errors.ts";
 
+export interface RawBody {
+  /** Its media type. */
+  readonly type: string;
+  readonly bytes: Uint8Array;
+}
+
 export interface TransportRequest {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
   /** Path and query. */
@@ -15,6 +21,8 @@ export interface TransportRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON. */
   readonly body?: unknown;
+  /** Sent as it is, in place of `body`. */
+  readonly raw?: RawBody;
   readonly signal: AbortSignal;
 }
 
@@ -30,6 +38,18 @@ export interface TransportResponse {
 export interface Transport extends AsyncDisposable {
   /** @throws CLIENT_UNREACHABLE when no answer came; any answer, whatever its status, is returned. */
   request(request: TransportRequest): Promise<TransportResponse>;
+}
+
+/** A body as it goes over the wire, and its type; undefined when there is none. */
+function encoded({
+  body,
+  raw,
+}: {
+  body: unknown;
+  raw: RawBody | undefined;
+}): { type: string; content: string | Buffer } | undefined {
+  if (raw) return { type: raw.type, content: Buffer.from(raw.bytes.buffer, raw.bytes.byteOffset, raw.bytes.length) };
+  return body === undefined ? undefined : { type: "application/json", content: JSON.stringify(body) };
 }
 
 function headerOf(headers: Record<string, string | string[] | number | undefined>, name: string): string | undefined {
@@ -114,8 +134,9 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
   const watches: Dispatcher = new Agent({ ...limits, connections: null });
   let preferred = 0;
   return {
-    async request({ method, path, headers, body, signal }) {
+    async request({ method, path, headers, body, raw, signal }) {
       const abort = linked(signal);
+      const sent = encoded({ body, raw });
       let failure: unknown;
       for (let i = 0; i < options.urls.length; i++) {
         const index = (preferred + i) % options.urls.length;
@@ -125,8 +146,8 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
             method,
             dispatcher: headers?.["accept"] === "text/event-stream" ? watches : calls,
             signal: abort.signal,
-            headers: { ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
-            ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+            headers: { ...headers, ...(sent ? { "content-type": sent.type } : {}) },
+            ...(sent ? { body: sent.content } : {}),
           });
           const answer = await orAborted(asked, abort.signal);
           preferred = index;
@@ -156,7 +177,7 @@ export interface Injectable {
     method: string;
     url: string;
     headers: Record<string, string>;
-    payload?: string;
+    payload?: string | Buffer;
     payloadAsStream: true;
     signal: AbortSignal;
   }): Promise<{
@@ -169,14 +190,15 @@ export interface Injectable {
 /** Calls into a server in this process, without a socket. Everything else of the request is as over the network. */
 export function injectTransport(app: Injectable): Transport {
   return {
-    async request({ method, path, headers, body, signal }) {
+    async request({ method, path, headers, body, raw, signal }) {
       const abort = linked(signal);
+      const sent = encoded({ body, raw });
       try {
         const asked = app.inject({
           method,
           url: path,
-          headers: { ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
-          ...(body === undefined ? {} : { payload: JSON.stringify(body) }),
+          headers: { ...headers, ...(sent ? { "content-type": sent.type } : {}) },
+          ...(sent ? { payload: sent.content } : {}),
           payloadAsStream: true,
           signal: abort.signal,
         });

@@ -9,10 +9,12 @@ import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
 import { Format, Items, type SetName } from "./items.ts";
 import { RolloutRequest, RolloutState } from "./rollout.ts";
+import { Provenance } from "./transfer-api.ts";
 
 export * from "./changes.ts";
 export * from "./items.ts";
 export * from "./rollout.ts";
+export * from "./transfer-api.ts";
 
 export const Publish = Type.Object(
   {
@@ -72,6 +74,7 @@ export const ReleaseSummary = Type.Object({
   approvedBy: Type.Optional(Type.Array(Type.String(), { description: "Who approved that." })),
   promotedFrom: Type.Optional(Type.String({ description: "NAMESPACE/APP/PROFILE@VERSION whose content this is." })),
   emergency: Type.Optional(Type.Literal(true, { description: "Published past a required review." })),
+  source: Type.Optional(Provenance),
   rollout: Type.Optional(
     Type.Unsafe<RolloutState>({ ...RolloutState, description: "Of a gradual release: how far it has come." }),
   ),
@@ -100,6 +103,7 @@ export const SetSummary = Type.Object({
 });
 export type SetSummary = Static<typeof SetSummary>;
 export const SetList = Type.Object({ revision: Type.Integer(), sets: Type.Array(SetSummary) });
+export type SetList = Static<typeof SetList>;
 
 export const EffectiveItem = Type.Object({
   format: Format,
@@ -186,6 +190,18 @@ export const ConfigErrors = defineErrors("CONFIG", {
   ROLLOUT_FIRST: { status: 409, title: "A first release has nothing to go back to" },
   UNRESOLVED: { status: 409, title: "Effective config cannot be made" },
   RELEASE_TOO_LARGE: { status: 413, title: "Release too large" },
+  ZIP_INVALID: { status: 400, title: "Zip not usable" },
+  ZIP_TOO_LARGE: { status: 413, title: "Zip too large" },
+  EXPORT_TOO_LARGE: { status: 413, title: "Export too large" },
+  IMPORT_INVALID: { status: 422, title: "Import not valid" },
+  IMPORT_INCOMPLETE: { status: 409, title: "Import ended half-way" },
+  IMPORT_BUSY: { status: 503, title: "Too many imports at once" },
+  SET_OWNED: { status: 409, title: "Set follows a source" },
+  SOURCE_NOT_FOUND: { status: 404, title: "Source not found" },
+  SOURCE_DETACHED: { status: 409, title: "Source is detached" },
+  SOURCE_UNREADABLE: { status: 422, title: "Source not readable" },
+  SOURCE_UNSTABLE: { status: 409, title: "Source is being written" },
+  SOURCE_INVALID: { status: 422, title: "Source not valid" },
 });
 
 /** A semantic check of one app's releases, handed in by whoever will read them. Returns what is wrong, and where. */

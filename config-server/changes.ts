@@ -22,6 +22,8 @@ export const REVIEWS_MAX = 32;
 export const DRAFTS_MAX = 100;
 /** Proposals of one set that are open at a time. */
 export const OPEN_PROPOSALS_MAX = 100;
+/** Bytes of a draft or a proposal as stored: one value of the store, and more than people review. */
+export const PROPOSAL_BYTES_MAX = 1024 * 1024;
 /** Hits of one search. */
 export const SEARCH_HITS_MAX = 200;
 

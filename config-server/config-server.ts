@@ -12,6 +12,7 @@ import {
   type Identity,
   type Item,
   type Items,
+  type Provenance,
   type Published,
   type Publish,
   type Release,
@@ -29,8 +30,9 @@ import { Contents } from "./contents.ts";
 import { requireLimits, requireReview, rulesOf } from "./core/change.ts";
 import { own } from "./core/diff.ts";
 import { NOBODY } from "./core/identity.ts";
-import { LIVE_PREFIX, liveKey, parseLiveKey, rulesKey, setId } from "./core/keys.ts";
+import { LIVE_PREFIX, liveKey, ownerKey, parseLiveKey, rulesKey, setId } from "./core/keys.ts";
 import { LiveConfig, type LiveSet, type Pointer } from "./core/live.ts";
+import { requireOwner } from "./core/owner.ts";
 import { contentOf, publishRelease, type ReleaseWrite } from "./core/release.ts";
 import { appId, BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
 import { planned, type LiveRecord, type Plan, type Tally } from "./core/rollout.ts";
@@ -60,6 +62,7 @@ export interface ReleaseChange {
   readonly emergency?: boolean | undefined;
   /** Stage by stage; absent: to everybody at once. */
   readonly rollout?: RolloutRequest | undefined;
+  readonly source?: Provenance | undefined;
   /** Written in the same revision; guarded by what is read for it. */
   readonly also?: {
     readonly reads: readonly KeyOrPrefix[];
@@ -314,7 +317,8 @@ export class ConfigServer {
   /**
    * One release, with what must be written with it in the same revision. The rules of the environment are read with the
    * rest, so a review that becomes required meanwhile is required; and what the checks rested on must still be live.
-   * @throws CONFIG_VALUE_INVALID, CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE, CONFIG_REVIEW_REQUIRED
+   * @throws CONFIG_VALUE_INVALID, CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE, CONFIG_REVIEW_REQUIRED,
+   *   CONFIG_SET_OWNED, CONFIG_LIMIT_EXCEEDED
    */
   async release(name: SetName, change: ReleaseChange): Promise<Published> {
     try {
@@ -341,9 +345,11 @@ export class ConfigServer {
     const restsOn = await this.check(name, change.items);
     await this.#contents.stage(name, content);
     const rules = rulesKey(name.namespace);
+    const owner = ownerKey(name);
     const reads = [
       { key: liveKey(name) },
       { key: rules },
+      { key: owner },
       ...[...restsOn.keys()].map((key) => ({ key })),
       ...(change.also?.reads ?? []),
     ];
@@ -354,6 +360,7 @@ export class ConfigServer {
         if (entry && decodeJson<LiveRecord>(entry.value).version !== version)
           throw new OthersChanged(entry.modRevision);
       }
+      requireOwner(known.get(owner), name, change);
       const now = rulesOf(known.get(rules));
       requireReview(now, { namespace: name.namespace, approvedBy, emergency, reason });
       requireLimits(now, name.namespace, change.items, content.bytes.length);
@@ -376,11 +383,12 @@ export class ConfigServer {
   /**
    * Syntax, then imports and placeholders (also of those that stand on the set), then schemas, then meaning; the last two
    * of what instances will be told, placeholders filled in. Returns the versions of other sets that this rests on.
-   * @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_CHECK_TIMEOUT
+   * @throws CONFIG_RELEASE_TOO_LARGE, CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_CHECK_TIMEOUT
    */
   async check(name: SetName, items: Items): Promise<ReadonlyMap<string, number>> {
     const release: Release = { ...name, version: 0, hash: "", author: "", reason: "", createdAt: "", items };
     const candidate: LiveSet = { name, release, revision: 0 };
+    contentOf(items, () => "");
     let problems: readonly ReleaseProblem[] = await checkSyntaxOf(this.#host, items);
     if (problems.length === 0) problems = importProblems(items);
     if (problems.length === 0) problems = this.live.problemsOf(candidate);

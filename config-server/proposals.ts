@@ -8,7 +8,7 @@ import {
   ConfigErrors,
   DRAFTS_MAX,
   OPEN_PROPOSALS_MAX,
-  RELEASE_BYTES_MAX,
+  PROPOSAL_BYTES_MAX,
   type DiffResult,
   type Draft,
   type DraftRequest,
@@ -53,7 +53,7 @@ export class Proposals {
     this.#config = config;
   }
 
-  /** @throws CONFIG_DRAFT_INVALID, CONFIG_DRAFTS_FULL */
+  /** @throws CONFIG_DRAFT_INVALID, CONFIG_DRAFTS_FULL, CONFIG_RELEASE_TOO_LARGE */
   async saveDraft(name: SetName, key: string, request: DraftRequest, author: string): Promise<Draft> {
     const item = draftedItem(key, request);
     const liveVersion = await this.#config.liveVersion(name);
@@ -68,7 +68,7 @@ export class Proposals {
       }
       const nowMs = this.#host.clock.now();
       const result = draft(previous && decodeJson<Draft>(previous.value), { key, author, item, liveVersion, nowMs });
-      return { writes: [{ type: "put", key: at, value: encodeJson(result) }], result };
+      return { writes: [{ type: "put", key: at, value: encoded(result, `The draft of "${key}"`) }], result };
     });
     return result;
   }
@@ -232,6 +232,17 @@ export class Proposals {
     return { published };
   }
 
+  /** A proposal of changes that were not drafted, such as those of an import. Checked as its release will be. */
+  async proposeChanges(
+    name: SetName,
+    given: Pick<Proposal, "changes" | "baseVersion" | "reason">,
+    author: string,
+  ): Promise<Proposal> {
+    const proposal = this.#begin(name, { author, ...given });
+    await this.#open(name, proposal, []);
+    return proposal;
+  }
+
   /** @throws CONFIG_RELEASE_NOT_FOUND */
   async diff(
     from: { readonly name: SetName; readonly state: SetState },
@@ -267,12 +278,7 @@ export class Proposals {
   async #open(name: SetName, proposal: Proposal, drafts: readonly { key: string }[]): Promise<void> {
     const { items } = await this.#merged(name, proposal);
     await this.#config.check(name, items);
-    const value = encodeJson(proposal);
-    if (value.length > RELEASE_BYTES_MAX) {
-      throw ConfigErrors.RELEASE_TOO_LARGE(
-        `The proposal is ${value.length} bytes; at most ${RELEASE_BYTES_MAX}. Propose fewer keys at a time.`,
-      );
-    }
+    const value = encoded(proposal, "The proposal");
     const open = (await this.proposals(name)).filter(({ state }) => state === "open");
     if (open.length >= OPEN_PROPOSALS_MAX) {
       throw ConfigErrors.DRAFTS_FULL(
@@ -330,6 +336,16 @@ export class Proposals {
     const drafts = await this.drafts(name, state.drafts);
     return withChanges(items, Object.fromEntries(drafts.map(({ key, item }) => [key, item])));
   }
+}
+
+/** @throws CONFIG_RELEASE_TOO_LARGE */
+function encoded(record: Draft | Proposal, what: string): Uint8Array {
+  const bytes = encodeJson(record);
+  if (bytes.length <= PROPOSAL_BYTES_MAX) return bytes;
+  throw ConfigErrors.RELEASE_TOO_LARGE(
+    `${what} is ${bytes.length} bytes; at most ${PROPOSAL_BYTES_MAX}. Propose fewer keys at a time; a value as large as this one is released without a proposal.`,
+    { extra: { bytes: bytes.length, bytesMax: PROPOSAL_BYTES_MAX } },
+  );
 }
 
 function labelOf({ name, state }: { name: SetName; state: SetState }): string {

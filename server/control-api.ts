@@ -15,6 +15,11 @@ import {
   Rollouts,
   rolloutsPlugin,
   Subscribers,
+  Sources,
+  type SourceSettings,
+  sourcesPlugin,
+  Transfer,
+  transferPlugin,
 } from "#config-server";
 import { flagsPlugin } from "#flags";
 import { createHttpServer, HttpErrors, registerOpenApi, registerOperations, requireAuth } from "#http";
@@ -34,6 +39,8 @@ export interface ControlApiOptions {
   readonly startMs: number;
   /** Networks that servers do not probe; absent: any may be. */
   readonly probeRefuse?: readonly string[];
+  /** Git branches and folders that config is mirrored from; absent: none. */
+  readonly configSources?: readonly SourceSettings[];
   /** What else of this process is not ready, in words. */
   readonly notReady: () => readonly string[];
 }
@@ -68,13 +75,12 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
       .instances(namespace, service)
       .map(({ id, owner, status }) => ({ id, owner, critical: status === "critical" }));
   const rollouts = new Rollouts(host, store, { config, acknowledgements, subscribers, health });
-  const app = stack.adopt(
-    await routes(
-      host,
-      { access, registry, drains, locks, config, proposals, acknowledgements, subscribers, rollouts },
-      options,
-    ),
-    (app) => app.close(),
+  const transfer = new Transfer(host, store, config, proposals);
+  const { configSources = [] } = options;
+  const sources = new Sources(host, store, config, transfer.planner, { sources: configSources, member: members });
+  const configParts = { config, proposals, acknowledgements, subscribers, rollouts, transfer, sources };
+  const app = stack.adopt(await routes(host, { access, registry, drains, locks, ...configParts }, options), (app) =>
+    app.close(),
   );
   stack.use(registry.hub);
   stack.use(config.hub);
@@ -94,6 +100,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   tasks.run("acknowledgements", (signal) => acknowledgements.run(signal));
   tasks.run("subscribers", (signal) => subscribers.run(signal));
   tasks.run("rollouts", (signal) => rollouts.run(signal));
+  tasks.run("config sources", (signal) => sources.run(signal));
   tasks.run("members", (signal) => members.run(signal));
   tasks.run("drains", (signal) => drains.run(signal));
   tasks.run("prober", (signal) => prober.run(signal));
@@ -136,13 +143,12 @@ interface Services {
   readonly acknowledgements: Acknowledgements;
   readonly subscribers: Subscribers;
   readonly rollouts: Rollouts;
+  readonly transfer: Transfer;
+  readonly sources: Sources;
 }
 
-async function routes(
-  host: Host,
-  { access, registry, drains, locks, config, proposals, acknowledgements, subscribers, rollouts }: Services,
-  options: ControlApiOptions,
-): Promise<FastifyInstance> {
+async function routes(host: Host, services: Services, options: ControlApiOptions): Promise<FastifyInstance> {
+  const { access, registry, drains, locks, config, proposals, rollouts, transfer, sources } = services;
   const app = createHttpServer(host, { name: "api" });
   requireAuth(app, (token) => access.authenticate(token));
   await registerOpenApi(app, "/v1/openapi.json", {
@@ -160,9 +166,11 @@ async function routes(
     ],
   });
   registryPlugin(app, registry, drains);
-  configPlugin(app, { config, acknowledgements, subscribers });
+  configPlugin(app, services);
   proposalsPlugin(app, config, proposals);
   rolloutsPlugin(app, rollouts);
+  transferPlugin(app, transfer);
+  sourcesPlugin(app, sources);
   flagsPlugin(app, host, {
     action: "config:read",
     effective: (name) => {

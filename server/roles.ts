@@ -77,6 +77,12 @@ async function startControlApi(parts: Parts): Promise<void> {
       `registry and config-server share one control API and start together; name both or neither in ${spellings("roles")}.`,
     );
   }
+  const twice = settings.configSources.find(({ name }, at, all) => all.findIndex((one) => one.name === name) !== at);
+  if (twice) {
+    throw ServerErrors.SETTINGS_CONFLICT(
+      `Two config sources are named "${twice.name}"; give each a name of its own: ${spellings("configSources")}.`,
+    );
+  }
   const store = stack.use(await openStore(host, storeOptions(parts)));
   const control = stack.use(
     await createControlApi(host, {
@@ -85,6 +91,7 @@ async function startControlApi(parts: Parts): Promise<void> {
       exposed: !isLoopback(settings.host),
       startMs: settings.storeStartSeconds * 1000,
       probeRefuse: settings.probeRefuse,
+      configSources: settings.configSources,
       notReady: () => reasons(parts),
     }),
   );

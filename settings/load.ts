@@ -26,6 +26,8 @@ interface Row {
   readonly type?: string;
   readonly minimum?: number;
   readonly maximum?: number;
+  /** Of a list: what is in it. */
+  readonly items?: { readonly type?: string };
   /** The words to choose from. */
   readonly anyOf?: readonly { readonly const: string }[];
   readonly default?: unknown;
@@ -107,6 +109,10 @@ function parseFile({ path, text }: { path: string; text: string }): Record<strin
 
 /** Text as typed, to what the row wants; text that does not fit is left for the check to name. */
 function read(row: Row, input: string | readonly string[]): unknown {
+  if (row.type === "array" && row.items?.type === "object") {
+    const texts = typeof input === "string" ? [input] : input;
+    return texts.flatMap((text) => parseObjects(text));
+  }
   if (row.type === "array") {
     return (typeof input === "string" ? [input] : input).flatMap((part) => part.split(",")).map((part) => part.trim());
   }
@@ -116,22 +122,36 @@ function read(row: Row, input: string | readonly string[]): unknown {
   return text;
 }
 
+/** One object or a list of them; text that is no JSON is left for the check to name. */
+function parseObjects(text: string): unknown[] {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return Array.isArray(parsed) ? parsed : [parsed];
+  } catch {
+    return [text];
+  }
+}
+
 function numberOf(text: string): number | string {
   const number = Number(text);
   return Number.isNaN(number) ? text : number;
 }
 
-const validate = new Ajv({ strict: false, allErrors: false }).compile(Settings);
+// Defaults of the rows are set by then; these are of what a list holds.
+const validate = new Ajv({ strict: false, allErrors: false, useDefaults: true }).compile(Settings);
 
 function check(values: Record<string, unknown>, wheres: Record<string, string>): void {
   if (validate(values)) return;
   const [error] = validate.errors ?? [];
-  const name = (error?.instancePath ?? "").split("/")[1] as SettingName;
+  const [, name, ...inside] = (error?.instancePath ?? "").split("/") as ["", SettingName, ...string[]];
+  const extra = (error?.params as { additionalProperty?: string } | undefined)?.additionalProperty;
   const value = rows[name]?.secret ? "***" : JSON.stringify(values[name]);
   const choices = rows[name]?.anyOf?.map((option) => option.const);
   const must = choices ? `must be one of ${choices.join(", ")}` : (error?.message ?? "is not valid");
+  const place = inside.length === 0 ? "" : `: /${inside.join("/")}`;
+  const which = extra === undefined ? "" : ` (${extra})`;
   throw SettingsErrors.INVALID(
-    `${name} ${must}, but ${wheres[name] ?? "its source"} says ${value}. Set it by ${spellings(name)}.`,
+    `${name}${place} ${must}${which}, but ${wheres[name] ?? "its source"} says ${value}. Set it by ${spellings(name)}.`,
     { extra: { field: `/${name}` } },
   );
 }

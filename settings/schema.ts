@@ -25,6 +25,21 @@ const labels = (description: string) =>
 export const ROLE_NAMES = ["registry", "config-server", "gateway", "agent"] as const;
 export type RoleName = (typeof ROLE_NAMES)[number];
 
+/** One git branch or folder that config is mirrored from. */
+const ConfigSource = Type.Object(
+  {
+    name: Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" }),
+    type: oneOf(["git", "folder"]),
+    path: Type.String({ minLength: 1, maxLength: 4096 }),
+    branch: Type.String({ default: "main", minLength: 1, maxLength: 255 }),
+    folder: Type.Optional(Type.String({ pattern: "^(?!/)(?!(.*/)?\\.\\.?(/|$)).+$", maxLength: 4096 })),
+    namespace: Type.Optional(Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" })),
+    intervalSeconds: Type.Integer({ default: 30, minimum: 1, maximum: 86_400 }),
+    prune: Type.Boolean({ default: false }),
+  },
+  { additionalProperties: false },
+);
+
 export const Settings = Type.Object(
   {
     roles: Type.Array(oneOf(ROLE_NAMES), {
@@ -62,6 +77,12 @@ export const Settings = Type.Object(
       maxItems: 256,
       description:
         "Networks that servers do not probe, whoever registers what. The default is link-local: a cloud's metadata.",
+    }),
+    configSources: Type.Array(ConfigSource, {
+      default: [],
+      maxItems: 64,
+      description:
+        "Git branches and folders that config is mirrored from (docs/guides/config-transfer.md): a list in the file, JSON elsewhere.",
     }),
     controlUrls: Type.Array(Type.String({ pattern: "^https?://" }), {
       default: ["http://127.0.0.1:8500"],

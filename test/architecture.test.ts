@@ -90,7 +90,17 @@ const MAY: Record<string, readonly string[]> = {
     "#dns",
   ],
   demo: ["#base", "#client", "#config-server/api", "#server"],
-  cli: ["#base", "#base/formats", "#base/system", "#server", "#client", "#registry/api", "#settings", "#demo"],
+  cli: [
+    "#base",
+    "#base/formats",
+    "#base/system",
+    "#server",
+    "#client",
+    "#config-server/api",
+    "#registry/api",
+    "#settings",
+    "#demo",
+  ],
 };
 
 /** Parts of a contract that is too long for one file; its `api.ts` exports them again. */
@@ -98,6 +108,7 @@ const CONTRACT_PARTS = new Set([
   "config-server/changes.ts",
   "config-server/items.ts",
   "config-server/rollout.ts",
+  "config-server/transfer-api.ts",
   "registry/checks.ts",
   "registry/policy.ts",
   "registry/resolve-check.ts",

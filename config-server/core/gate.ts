@@ -54,8 +54,9 @@ export function judge(
   const applied = reached.filter(({ outcome }) => outcome === "applied").length;
   const reachedAny = reached.length > 0 || known?.reachedAny === true;
   // All whom it reached have gone, perhaps because of it, or nobody says who is there: that proves nothing.
-  const acksMin = Math.max(stage?.acksMin ?? 0, reachedAny ? 1 : 0);
-  const complete = missing.length === 0 && applied >= acksMin;
+  const gone = reachedAny && reached.length === 0;
+  const acksMin = stage?.acksMin ?? 0;
+  const complete = missing.length === 0 && applied >= acksMin && !gone;
   const ill = [...critical].filter((id) => !spared.critical.includes(id)).sort();
   const seen: Seen = {
     turn,
@@ -94,7 +95,9 @@ export function judge(
       const what =
         missing.length > 0
           ? `${missing.length} of ${reached.length}: ${named(missing)}`
-          : `${acksMin} acknowledgements, and ${applied} came`;
+          : gone
+            ? "the instances that it reached, which have all gone"
+            : `${acksMin} acknowledgements, and ${applied} came`;
       if (nowMs >= untilMs) {
         return { step: "fail", because: `after ${stage.ackTimeoutSeconds} s it still waited for ${what}` };
       }

@@ -109,6 +109,25 @@ export function rulesKey(namespace: string): string {
   return `${CONFIG_PREFIX}rules/${namespace}`;
 }
 
+/** Which source a set follows, by set. */
+export const OWNERS_PREFIX = `${CONFIG_PREFIX}owners/`;
+
+export function ownerKey(name: SetName): string {
+  return `${OWNERS_PREFIX}${setId(name)}`;
+}
+
+/** How far sources have come, by their name. */
+export const SOURCES_PREFIX = `${CONFIG_PREFIX}sources/`;
+
+export function sourceKey(source: string): string {
+  return `${SOURCES_PREFIX}${source}`;
+}
+
+/** Which member mirrors a source, under that member's lease. */
+export function mirrorKey(source: string): string {
+  return `${CONFIG_PREFIX}mirrors/${source}`;
+}
+
 /** The set a live pointer belongs to; undefined for keys of a later version. */
 export function parseLiveKey(key: string): SetName | undefined {
   if (!key.startsWith(LIVE_PREFIX)) return undefined;

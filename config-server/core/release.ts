@@ -8,6 +8,7 @@ import {
   ConfigErrors,
   RELEASE_BYTES_MAX,
   type Items,
+  type Provenance,
   type Release,
   type ReleaseSummary,
   type SetName,
@@ -44,6 +45,7 @@ export interface PublishCommand {
   readonly rollout?: { readonly plan: Plan; readonly critical: readonly string[] } | undefined;
   /** Of the rollout that an emergency ends. */
   readonly tally?: Tally | undefined;
+  readonly source?: Provenance | undefined;
 }
 
 export type ReleaseWrite =
@@ -83,7 +85,7 @@ const NO_TALLY: Tally = { reached: 0, applied: 0, failures: [] };
  */
 export function publishRelease(live: KnownEntry | undefined, command: PublishCommand, content: Content): ReleasePlan {
   const { name, items, author, reason, nowMs, expectedVersion, rollout } = command;
-  const { rollbackOf, promotedFrom, proposal, approvedBy = [], emergency = false } = command;
+  const { rollbackOf, promotedFrom, proposal, approvedBy = [], emergency = false, source } = command;
   const known = live ? decodeJson<LiveRecord>(live.value) : undefined;
   const current = known?.version ?? 0;
   if (known?.rollout && !emergency) {
@@ -119,6 +121,7 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
     ...(proposal === undefined ? {} : { proposal }),
     ...(approvedBy.length === 0 ? {} : { approvedBy: [...approvedBy] }),
     ...(emergency ? { emergency } : {}),
+    ...(source ? { source } : {}),
   };
   const writes: ReleaseWrite[] = [];
   if (known?.rollout) {

@@ -41,6 +41,28 @@ describe.each(Object.entries(WAYS))("by %s", (_name, open) => {
     await expect(bad).rejects.toMatchObject({ code: "HTTP_INVALID", extra: { field: "/port" } });
   });
 
+  test("a body that is no JSON arrives byte for byte, and so does one that comes back", async () => {
+    const { client, stack } = await setUp();
+    await using _ = stack;
+    const set = { namespace: "default", app: "a", profile: "default" };
+    const text = "\u{FEFF}é ✓ \r\n\0";
+    await client.config.putKey(set, "k.txt", new TextEncoder().encode(text), { reason: "because & so" });
+    expect(await client.config.release(set, 1)).toMatchObject({
+      items: { "k.txt": { value: text } },
+      reason: "because & so",
+    });
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of client.config.exportSets()) chunks.push(chunk);
+    const report = await client.config.importZip(Buffer.concat(chunks), { mode: "release", namespace: "other" });
+    expect(report.sets).toMatchObject([{ namespace: "other", outcome: "released" }]);
+    expect((await client.config.release({ ...set, namespace: "other" }, 1)).items).toEqual({
+      "k.txt": { format: "text", value: text },
+    });
+    await expect(client.config.importZip(Buffer.from("no zip"), {})).rejects.toMatchObject({
+      code: "CONFIG_ZIP_INVALID",
+    });
+  });
+
   test("leaving a stream ends its producer", async () => {
     const { control, transport, headers, stack } = await setUp();
     await using _ = stack;

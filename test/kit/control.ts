@@ -2,7 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import type { Host } from "#base";
 import { Client, injectTransport } from "#client";
-import type { ReleaseCheck } from "#config-server";
+import type { ReleaseCheck, SourceSettings } from "#config-server";
 import { createControlApi } from "#server/control-api";
 import { openMemoryStore, type Store } from "#store";
 import { testHost } from "./host.ts";
@@ -24,7 +24,12 @@ export interface TestControl extends AsyncDisposable {
 }
 
 export async function withControl(
-  options: { host?: Host; store?: Store; releaseChecks?: readonly ReleaseCheck[] } = {},
+  options: {
+    host?: Host;
+    store?: Store;
+    releaseChecks?: readonly ReleaseCheck[];
+    configSources?: readonly SourceSettings[];
+  } = {},
 ): Promise<TestControl> {
   await using stack = new AsyncDisposableStack();
   const host = options.host ?? testHost();
@@ -33,6 +38,7 @@ export async function withControl(
     await createControlApi(host, {
       store,
       releaseChecks: options.releaseChecks ?? [],
+      configSources: options.configSources ?? [],
       exposed: false,
       startMs: 5_000,
       notReady: () => [],

@@ -61,6 +61,29 @@ test.each([
   for (const word of words) expect((error as Error).message).toContain(word);
 });
 
+test("config sources are a list in the file, and JSON elsewhere; what they leave out has its default", () => {
+  const source = { name: "a", type: "git", path: "/srv/a.git" };
+  const complete = { ...source, branch: "main", intervalSeconds: 30, prune: false };
+  const file = { path: "p.yaml", text: "configSources: [{ name: a, type: git, path: /srv/a.git }]" };
+  expect(load({ file }).values.configSources).toEqual([complete]);
+  const POSTHOUSE_CONFIG_SOURCES = JSON.stringify([source, { ...source, name: "b" }]);
+  expect(load({ environment: { POSTHOUSE_CONFIG_SOURCES } }).values.configSources).toEqual([
+    complete,
+    { ...complete, name: "b" },
+  ]);
+  expect(load({ flags: { configSources: [JSON.stringify(source)] } }).values.configSources).toEqual([complete]);
+});
+
+test.each([
+  ["no path", { name: "a", type: "git" }, ["configSources: /0", "path"]],
+  ["an unknown field", { name: "a", type: "git", path: "/x", brnach: "b" }, ["/0", "brnach"]],
+  ["a folder that leads out", { name: "a", type: "git", path: "/x", folder: "a/../../b" }, ["/0/folder"]],
+  ["no JSON", "a", ["configSources: /0"]],
+])("a config source with %s is refused, naming what to mend", (_what, source, words) => {
+  const text = typeof source === "string" ? source : JSON.stringify(source);
+  for (const word of words) expect(() => load({ flags: { configSources: [text] } })).toThrow(word);
+});
+
 test("secrets are masked in what is shown, also when they are wrong", () => {
   const { shown } = load({ flags: { token: "very-secret" } });
   expect(JSON.stringify(shown)).not.toContain("very-secret");

@@ -1,0 +1,153 @@
+/**
+ * A folder, read when nobody writes in it: it is listed, left alone for a moment, read, and listed again; only when both
+ * lists agree on every size and time is it a snapshot. Links that stay inside are followed, as mounted Kubernetes
+ * ConfigMaps have them; those that lead out are refused.
+ */
+import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { open, readdir, realpath, stat } from "node:fs/promises";
+import { join, sep } from "node:path";
+import { AppError, messageOf, type Clock } from "#base";
+import { ConfigErrors, fileBytesMax, type FileProblem } from "../api.ts";
+import { isBeside, type TreeFile } from "../core/tree.ts";
+import { Budget, DEPTH_MAX, unreadable, type Snapshot, type SourceReader, type SourceSettings } from "./snapshot.ts";
+
+/** Milliseconds in which nothing may change; a program that writes many files writes the next one sooner. */
+export const QUIET_MS = 300;
+/** Times that a folder is read anew because it changed meanwhile. */
+const TRIES_MAX = 5;
+
+interface Listed {
+  readonly path: string;
+  readonly real: string;
+  readonly mark: string;
+}
+interface Listing {
+  readonly files: readonly Listed[];
+  readonly problems: readonly FileProblem[];
+}
+
+export class FolderReader implements SourceReader {
+  readonly #settings: SourceSettings;
+  readonly #clock: Clock;
+
+  constructor(settings: SourceSettings, clock: Clock) {
+    this.#settings = settings;
+    this.#clock = clock;
+  }
+
+  async glance(): Promise<string> {
+    return marksOf(await this.#list());
+  }
+
+  async read(signal: AbortSignal): Promise<Snapshot> {
+    for (let attempt = 1; attempt <= TRIES_MAX; attempt++) {
+      const before = await this.#list();
+      await this.#clock.sleep(QUIET_MS, signal);
+      const snapshot = await this.#readAll(before);
+      if (snapshot && marksOf(await this.#list()) === marksOf(before)) return snapshot;
+    }
+    throw ConfigErrors.SOURCE_UNSTABLE(
+      `Source "${this.#settings.name}" changed ${TRIES_MAX} times while it was read. It is read again later; replace the folder in one step (a renamed link) if it never rests.`,
+    );
+  }
+
+  async standsOn(): Promise<boolean> {
+    return true;
+  }
+
+  /** Undefined when a file went meanwhile. */
+  async #readAll({ files: listed, problems: found }: Listing): Promise<Snapshot | undefined> {
+    const budget = new Budget(this.#settings.name);
+    const files: TreeFile[] = [];
+    const problems = [...found];
+    const hash = createHash("sha256");
+    for (const { path, real } of listed) {
+      budget.file();
+      const bytes = await readBounded(real, fileBytesMax(path)).catch((error: unknown) => {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+        throw unreadable(this.#settings, `"${path}" cannot be read: ${messageOf(error)}`, error);
+      });
+      if (bytes === undefined) return undefined;
+      const wrong = budget.bytes(path, bytes.length);
+      if (wrong === undefined) files.push({ path, bytes });
+      else problems.push({ file: path, message: wrong });
+      hash.update(`${path}\0${bytes.length}\0`).update(bytes);
+    }
+    return { commit: hash.digest("hex"), files, problems };
+  }
+
+  async #list(): Promise<Listing> {
+    const { path, folder = "" } = this.#settings;
+    const files: Listed[] = [];
+    const problems: FileProblem[] = [];
+    try {
+      const root = await realpath(join(path, folder));
+      await this.#listInto(root, { at: root, path: "", depth: 0 }, new Budget(this.#settings.name), {
+        files,
+        problems,
+      });
+    } catch (error) {
+      if (error instanceof AppError) throw error;
+      throw unreadable(this.#settings, `the folder cannot be read: ${messageOf(error)}`, error);
+    }
+    return { files, problems };
+  }
+
+  async #listInto(
+    root: string,
+    { at, path, depth }: { at: string; path: string; depth: number },
+    budget: Budget,
+    found: { files: Listed[]; problems: FileProblem[] },
+  ): Promise<void> {
+    for (const name of (await readdir(at)).sort()) {
+      if (isBeside(name)) continue;
+      budget.file();
+      const file = path === "" ? name : `${path}/${name}`;
+      // A file that went between the listing and this look is seen as gone by the second listing.
+      const real = await realpath(join(at, name)).catch(() => undefined);
+      if (real === undefined) {
+        found.problems.push({ file, message: "leads nowhere" });
+        continue;
+      }
+      if (real !== root && !real.startsWith(`${root}${sep}`)) {
+        found.problems.push({ file, message: "is a link that leads out of the folder; give the file itself" });
+        continue;
+      }
+      const kind = await stat(real, { bigint: true }).catch(() => undefined);
+      if (kind?.isDirectory()) {
+        if (depth < DEPTH_MAX) await this.#listInto(root, { at: real, path: file, depth: depth + 1 }, budget, found);
+      } else if (kind?.isFile()) {
+        const mark = [kind.ino, kind.size, kind.mtimeNs, kind.ctimeNs].join(" ");
+        found.files.push({ path: file, real, mark });
+      } else if (kind) {
+        found.problems.push({ file, message: "is neither a file nor a folder" });
+      }
+    }
+  }
+}
+
+function marksOf({ files, problems }: Listing): string {
+  const hash = createHash("sha256");
+  for (const { path, real, mark } of files) hash.update(`${path}\0${real}\0${mark}\n`);
+  for (const { file, message } of problems) hash.update(`${file}\0${message}\n`);
+  return hash.digest("hex");
+}
+
+/** One byte more than may be, at the most; never through a link that was put there since, and never waiting for a pipe. */
+async function readBounded(path: string, bytesMax: number): Promise<Uint8Array> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const { size } = await file.stat();
+    const bytes = Buffer.alloc(Math.min(size, bytesMax) + 1);
+    let length = 0;
+    while (length < bytes.length) {
+      const { bytesRead } = await file.read(bytes, length, bytes.length - length);
+      if (bytesRead === 0) break;
+      length += bytesRead;
+    }
+    return bytes.subarray(0, length);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,60 @@
+/** Routes of config sources. Translates, decides nothing. */
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { FastifyInstance } from "fastify";
+import { Type } from "typebox";
+import { principalOf } from "#http";
+import { Name, SourceList, SourceStatus, SourceSync } from "../api.ts";
+import type { Sources } from "./sources.ts";
+
+export function sourcesPlugin(untyped: FastifyInstance, sources: Sources): void {
+  const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
+  const rules = { action: "config:rules" } as const;
+  const tags = ["config sources"];
+  const params = Type.Object({ source: Name });
+
+  app.get(
+    "/v1/config-sources",
+    {
+      config: { action: "config:read" },
+      schema: { tags, summary: "Sources, how far each has come, and why no further", response: { 200: SourceList } },
+    },
+    async () => ({ sources: await sources.list() }),
+  );
+
+  app.post(
+    "/v1/config-sources/:source/sync",
+    {
+      config: { action: "config:publish" },
+      schema: {
+        tags,
+        summary: "Look at a source now, and release what differs",
+        params,
+        response: { 200: SourceSync },
+      },
+    },
+    (request) => sources.sync(request.params.source),
+  );
+
+  app.post(
+    "/v1/config-sources/:source/detach",
+    {
+      config: rules,
+      schema: {
+        tags,
+        summary: "Mirror a source no more; its sets may be released by anybody",
+        params,
+        response: { 200: SourceStatus },
+      },
+    },
+    (request) => sources.detach(request.params.source, principalOf(request).name),
+  );
+
+  app.post(
+    "/v1/config-sources/:source/attach",
+    {
+      config: rules,
+      schema: { tags, summary: "Mirror a detached source again", params, response: { 200: SourceStatus } },
+    },
+    (request) => sources.attach(request.params.source, principalOf(request).name),
+  );
+}
