@@ -1,15 +1,15 @@
 /**
  * What this host runs and wants, in one place: definition files and the local API come in, the parts that sync, probe,
- * follow and write go to work. Whatever the server does, this keeps going on what is known.
+ * follow, write and acknowledge go to work. Whatever the server does, this keeps going on what is known.
  */
 import { canonicalJson, deadline, type AppError, type Host } from "#base";
+import type { Acknowledge } from "#config-server/api";
 import { isHealthy, type Drain, type Lifecycle } from "#registry/api";
 import type { HealthStatus } from "#health";
-import { join } from "node:path";
+import { Acknowledger } from "./acknowledger.ts";
 import {
   AgentErrors,
   checkProblem,
-  FILES_PER_AGENT_MAX,
   SERVICES_PER_AGENT_MAX,
   type AgentStatus,
   type ClaimName,
@@ -25,20 +25,17 @@ import {
 } from "./api.ts";
 import { catalogCache, configCache, type ConfigName, type ControlPlane, type ServiceName } from "./caches.ts";
 import { LocalChecks, type LocalVerdict } from "./checks.ts";
+import { type AuditClient, ConfigAudit } from "./config-audit.ts";
 import { keyOf, markOf, takenBack } from "./core/local-state.ts";
-import { inSync } from "./core/sync.ts";
-import { DEFAULT_NAMESPACE, serviceOf, type DefinedFile, type Definitions } from "./definitions.ts";
+import { serviceOf, type Definitions } from "./definitions.ts";
 import { FileSink } from "./file-sink.ts";
-import { FileKeeper, type WantedFile } from "./files.ts";
+import { HostFiles } from "./host-files.ts";
+import { drained } from "./drain.ts";
 import type { AgentSettings } from "./settings.ts";
 import { SnapshotKeeper, type Snapshot } from "./snapshot.ts";
+import { statusOf } from "./status.ts";
 import { Syncer } from "./syncer.ts";
 import type { Known } from "./watch-cache.ts";
-
-const DEFAULT_PROFILE = "default";
-/** Seconds that one question after a drain is held at the server, and milliseconds between two that were not. */
-const DRAIN_WAIT_SECONDS = 10;
-const DRAIN_LOOK_MS = 100;
 
 interface Held {
   readonly name: ClaimName;
@@ -57,12 +54,12 @@ export class LocalAgent implements AsyncDisposable {
   readonly #held = new Map<string, Held>();
   readonly #client: ControlPlane;
   #lastIncarnation = 0;
-  readonly #apiFiles = new Map<string, FileRequest>();
-  #definedFiles: readonly DefinedFile[] = [];
   readonly #configs;
   readonly #catalogs;
   readonly #sink: FileSink;
-  readonly #files: FileKeeper;
+  readonly #acknowledger: Acknowledger;
+  readonly #files: HostFiles;
+  readonly #audit: ConfigAudit;
   readonly #keeper: SnapshotKeeper;
   readonly #syncer: Syncer;
   readonly #checks: LocalChecks;
@@ -71,6 +68,7 @@ export class LocalAgent implements AsyncDisposable {
   /** Why the definition files of the latest reload were not taken. */
   #definitionProblem: AppError | undefined;
   #wasReady: boolean;
+  #toldSession: string | undefined;
   readonly #readyWaiters = new Set<() => void>();
 
   constructor(host: Host, options: { client: ControlPlane; settings: AgentSettings; snapshot: Snapshot | undefined }) {
@@ -83,14 +81,53 @@ export class LocalAgent implements AsyncDisposable {
     // Made in this order because disposed in reverse: the last snapshot is taken when all is still known, and after the
     // session was closed.
     this.#configs = this.#stack.use(
-      configCache(host, { client, node: settings.node, labels: settings.labels }, (name) => {
-        this.#files.changed(name);
-        this.#keeper.touch();
-      }),
+      configCache(
+        host,
+        { client, node: settings.node, labels: settings.labels },
+        {
+          onChange: (name) => {
+            this.#files.changed(name);
+            this.#keeper.touch();
+          },
+          onHeld: (name) =>
+            host.log.warn(
+              { ...name },
+              "the server has an older config than this host, as after the loss of its store; the newer one is kept",
+            ),
+        },
+      ),
     );
     this.#catalogs = this.#stack.use(catalogCache(host, client, () => this.#keeper.touch()));
     this.#sink = new FileSink(host);
-    this.#files = this.#stack.use(new FileKeeper(host, this.#sink, (wanted) => this.#configs.peek(wanted)?.value));
+    this.#acknowledger = this.#stack.use(
+      new Acknowledger(host, client.config, {
+        subscriber: settings.node,
+        session: () => this.#syncer.state.session,
+      }),
+    );
+    this.#files = this.#stack.use(
+      new HostFiles(host, {
+        sink: this.#sink,
+        settings,
+        configs: this.#configs,
+        snapshot,
+        onChange: () => this.#keeper.touch(),
+        say: (name, said) => this.#acknowledger.say(name, said),
+      }),
+    );
+    const asThisHost: AuditClient = {
+      effectiveOtherThan: (name, known, options) =>
+        client.config.effectiveOtherThan(name, known, {
+          ...options,
+          instance: { id: settings.node, labels: settings.labels },
+        }),
+    };
+    this.#audit = this.#stack.use(new ConfigAudit(host, asThisHost, this.#configs));
+    host.metrics.gauge({
+      name: "posthouse_agent_configs_held",
+      help: "Configs for which the server has an older one than this host, which is not taken.",
+      collect: (gauge) => gauge.labels().set(this.#configs.held().length),
+    });
     this.#keeper = this.#stack.use(
       new SnapshotKeeper(host, this.#sink, { dataDir: settings.dataDir, take: () => this.#take() }),
     );
@@ -118,14 +155,13 @@ export class LocalAgent implements AsyncDisposable {
   /** Takes up what was known and what is defined, and sets everything going. */
   start(definitions: Definitions): void {
     const snapshot = this.#snapshot;
-    for (const { name, request } of snapshot?.files ?? []) this.#apiFiles.set(name, request);
-    for (const { value, heardAtMs = snapshot?.savedAtMs ?? 0 } of snapshot?.configs ?? []) {
+    for (const { value, heardAtMs = snapshot?.savedAtMs ?? 0, revision = value.revision } of snapshot?.configs ?? []) {
       const { namespace, app, profile } = value;
-      this.#configs.follow({ namespace, app, profile }, { pinned: false, seed: { value, heardAtMs } });
+      this.#configs.follow({ namespace, app, profile }, { pinned: false, seed: { value, heardAtMs, revision } });
     }
     for (const { value, heardAtMs = snapshot?.savedAtMs ?? 0 } of snapshot?.catalogs ?? []) {
       const { namespace, service } = value;
-      this.#catalogs.follow({ namespace, service }, { pinned: false, seed: { value, heardAtMs } });
+      this.#catalogs.follow({ namespace, service }, { pinned: false, seed: { value, heardAtMs, revision: 0 } });
     }
     // What was told before the restart is taken back, unless it is claimed again below.
     for (const { name } of snapshot?.told ?? []) {
@@ -138,6 +174,8 @@ export class LocalAgent implements AsyncDisposable {
     this.#snapshot = undefined;
     this.#keeper.start();
     this.#syncer.start();
+    this.#acknowledger.start();
+    this.#audit.start();
   }
 
   /** Takes a new set of definitions: what changed is told, what is gone is taken back. */
@@ -152,9 +190,8 @@ export class LocalAgent implements AsyncDisposable {
         canonicalJson(known.stated) === canonicalJson(registration);
       if (!same) this.#hold({ name, stated: registration, source: "file", incarnation: this.#nextIncarnation() });
     }
-    this.#definedFiles = files;
     this.#definitionProblem = undefined;
-    this.#setFiles();
+    this.#files.define(files);
   }
 
   /** Notes that new definitions were not taken; the old ones stay. */
@@ -172,19 +209,7 @@ export class LocalAgent implements AsyncDisposable {
     if (!known && this.#held.size >= SERVICES_PER_AGENT_MAX) {
       throw AgentErrors.SERVICES_FULL(`This host has ${SERVICES_PER_AGENT_MAX} services, the most there may be.`);
     }
-    const ids = (request.checks ?? []).map((check) => check.id);
-    const twice = ids.find((check, i) => ids.indexOf(check) !== i);
-    if (twice !== undefined) {
-      throw AgentErrors.CHECK_INVALID(`Two checks have the id "${twice}"; each needs its own.`, {
-        extra: { field: "/checks" },
-      });
-    }
-    for (const [i, check] of (request.checks ?? []).entries()) {
-      const problem = checkProblem(check, "agent");
-      if (!problem) continue;
-      const field = `/checks/${i}${problem.field}`;
-      throw AgentErrors.CHECK_INVALID(`${field}: ${problem.message}.`, { extra: { field } });
-    }
+    refuseBadChecks(request);
     const { name, registration } = serviceOf({ ...request, id }, this.#settings);
     const current = this.#syncer.state.claims.get(keyOf(name));
     const same =
@@ -223,22 +248,15 @@ export class LocalAgent implements AsyncDisposable {
     this.setLifecycle(id, "draining");
     using late = deadline(this.#host.clock, drainMs);
     const ended = AbortSignal.any([signal, late.signal]);
-    let status: Pick<Drain, "seen" | "waitingFor"> = { seen: false, waitingFor: ["the control plane"] };
-    while (!ended.aborted && !status.seen) {
-      status = await this.#drainStatus(name, ended).catch(() => status);
-      if (!status.seen) await this.#host.clock.sleep(DRAIN_LOOK_MS, ended).catch(() => {});
-    }
+    const isTold = () => {
+      const claim = this.#syncer.state.claims.get(keyOf(name));
+      return claim !== undefined && markOf(claim) === "inSync";
+    };
+    const status = await drained(this.#host.clock, this.#client.registry, { name, isTold, signal: ended });
     // Who asked has gone, and may have thought better of it: it drains on.
     signal.throwIfAborted();
     if (this.#held.get(id)?.name === name) this.#release(id);
     return status;
-  }
-
-  async #drainStatus(name: ClaimName, signal: AbortSignal): Promise<Pick<Drain, "seen" | "waitingFor">> {
-    const claim = this.#syncer.state.claims.get(keyOf(name));
-    if (!claim || markOf(claim) !== "inSync") return { seen: false, waitingFor: ["the control plane"] };
-    const { lifecycle, seen, waitingFor } = await this.#client.registry.drain(name, DRAIN_WAIT_SECONDS, { signal });
-    return { seen: seen && lifecycle !== "serving", waitingFor };
   }
 
   /** @throws AGENT_SERVICE_NOT_FOUND, AGENT_CHECK_NOT_FOUND, AGENT_CHECK_NOT_TTL */
@@ -276,6 +294,31 @@ export class LocalAgent implements AsyncDisposable {
     return this.#configs.get(name);
   }
 
+  /**
+   * As soon as it is another one than `known` (a releaseKey); undefined when it still is that after so long.
+   * @throws AGENT_NOT_KNOWN_YET
+   */
+  configOtherThan(
+    name: ConfigName,
+    { known, waitMs, signal }: { known: string; waitMs: number; signal: AbortSignal },
+  ): Promise<Known<EffectiveConfig> | undefined> {
+    return this.#configs.getOther(name, { had: ({ releaseKey }) => releaseKey === known, waitMs, signal });
+  }
+
+  /** Takes the older config of a server whose store was lost or restored. @throws AGENT_NOTHING_HELD */
+  acceptOlder(name: ConfigName): void {
+    if (!this.#configs.acceptHeld(name)) {
+      const set = `${name.namespace}/${name.app}/${name.profile}`;
+      throw AgentErrors.NOTHING_HELD(`The server has no older config of ${set} than this host. See /v1/agent/status.`);
+    }
+    this.#host.log.warn({ ...name }, "the server's older config is taken, as it was asked for");
+  }
+
+  /** Passes on what a program on this host says of a release. @throws AGENT_ACKNOWLEDGEMENT_INVALID, AGENT_ACKNOWLEDGEMENTS_FULL */
+  acknowledge(name: ConfigName, subscriber: string, body: Acknowledge): void {
+    this.#acknowledger.passOn(name, subscriber, body);
+  }
+
   /** @throws AGENT_NOT_KNOWN_YET */
   async resolve(name: ServiceName, healthy: boolean | undefined): Promise<Known<Resolved>> {
     const known = await this.#catalogs.get(name);
@@ -284,27 +327,14 @@ export class LocalAgent implements AsyncDisposable {
     return { ...known, value: { ...known.value, instances } };
   }
 
-  /** Keeps a config value in a file of the agent's own folder, and returns its path. @throws AGENT_FILES_FULL */
+  /** Keeps config in a file of the agent's own folder, and returns its path. @throws AGENT_FILES_FULL, AGENT_FILE_INVALID */
   keepFile(name: string, request: FileRequest): string {
-    if (!this.#apiFiles.has(name) && this.#apiFiles.size + this.#definedFiles.length >= FILES_PER_AGENT_MAX) {
-      throw AgentErrors.FILES_FULL(`This host keeps ${FILES_PER_AGENT_MAX} files, the most there may be.`);
-    }
-    this.#apiFiles.set(name, request);
-    this.#setFiles();
-    this.#keeper.touch();
-    return join(this.#settings.filesDir, name);
+    return this.#files.keep(name, request);
   }
 
   /** Keeps it no more, and removes it. @throws AGENT_FILE_NOT_FOUND */
-  async dropFile(name: string): Promise<void> {
-    if (!this.#apiFiles.delete(name)) {
-      throw AgentErrors.FILE_NOT_FOUND(
-        `The local API keeps no file "${name}". A definition file's entry is removed there.`,
-      );
-    }
-    this.#setFiles();
-    this.#keeper.touch();
-    await this.#sink.remove(join(this.#settings.filesDir, name));
+  dropFile(name: string): Promise<void> {
+    return this.#files.drop(name);
   }
 
   files(): LocalFile[] {
@@ -312,31 +342,15 @@ export class LocalAgent implements AsyncDisposable {
   }
 
   status(): AgentStatus {
-    const { state } = this.#syncer;
-    const files = this.#files.list();
-    const problems: AgentStatus["problems"] = [];
-    const report = (row: { code: string }, detail: string) => problems.push({ code: row.code, detail });
-    if (this.#definitionProblem) report(this.#definitionProblem, this.#definitionProblem.message);
-    if (state.connected === false)
-      report(AgentErrors.SERVER_AWAY, "The control plane is away; what is known is served.");
-    if (state.refusal !== undefined) {
-      report(AgentErrors.SESSION_REFUSED, `The control plane gives this agent no session: ${state.refusal}`);
-    }
-    if (this.#keeper.problem !== undefined) report(AgentErrors.SNAPSHOT_NOT_KEPT, this.#keeper.problem);
-    for (const { error } of files) if (error !== undefined) report(AgentErrors.FILE_NOT_WRITTEN, error);
-    for (const { name, error } of state.claims.values()) {
-      if (error !== undefined) report(AgentErrors.SERVICE_REFUSED, `The server refuses "${name.id}": ${error}`);
-    }
-    return {
+    return statusOf({
       node: this.#settings.node,
-      connected: state.connected === true,
-      session: state.session === undefined ? "none" : "open",
-      inSync: inSync(state),
+      sync: this.#syncer.state,
       services: this.#held.size,
-      files: files.length,
-      filesFailed: files.filter((file) => file.state === "failed").length,
-      problems,
-    };
+      files: this.#files.list(),
+      older: this.#configs.held(),
+      definitionProblem: this.#definitionProblem,
+      snapshotProblem: this.#keeper.problem,
+    });
   }
 
   /** What is not ready, in words. Once ready, it stays so: what is known is served whatever becomes of the server. */
@@ -367,6 +381,9 @@ export class LocalAgent implements AsyncDisposable {
 
   #changed(): void {
     this.#keeper.touch();
+    const { session } = this.#syncer.state;
+    if (session !== this.#toldSession) this.#acknowledger.sessionChanged();
+    this.#toldSession = session;
     if (this.#readyWaiters.size > 0 && this.notReady().length === 0) for (const wake of this.#readyWaiters) wake();
   }
 
@@ -417,19 +434,6 @@ export class LocalAgent implements AsyncDisposable {
     this.#syncer.dispatch({ type: "withdraw", key: keyOf(name) });
   }
 
-  #setFiles(): void {
-    const wanted: WantedFile[] = this.#definedFiles.map((file) => ({ ...file, source: "file" }));
-    for (const [name, { namespace = DEFAULT_NAMESPACE, app, profile = DEFAULT_PROFILE, key }] of this.#apiFiles) {
-      const path = join(this.#settings.filesDir, name);
-      wanted.push({ path, namespace, app, profile, key, mode: undefined, source: "api" });
-    }
-    const names = new Map(
-      wanted.map(({ namespace, app, profile }) => [`${namespace}/${app}/${profile}`, { namespace, app, profile }]),
-    );
-    this.#configs.pin([...names.values()]);
-    this.#files.set(wanted);
-  }
-
   #take(): Omit<Snapshot, "savedAtMs"> {
     const { session, claims } = this.#syncer.state;
     const services = [...this.#held.values()].filter(({ source }) => source === "api");
@@ -447,15 +451,32 @@ export class LocalAgent implements AsyncDisposable {
       verdicts: [...claims].flatMap(([service, { verdicts }]) =>
         [...verdicts].map(([check, { status }]) => ({ service, check, status })),
       ),
-      files: [...this.#apiFiles].map(([name, request]) => ({ name, request })),
+      ...this.#files.take(),
       configs: [...this.#configs.all()],
-      catalogs: [...this.#catalogs.all()],
+      catalogs: [...this.#catalogs.all()].map(({ revision: _revision, ...one }) => one),
     };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const wake of this.#readyWaiters) wake();
     await this.#stack.disposeAsync();
+  }
+}
+
+/** @throws AGENT_CHECK_INVALID */
+function refuseBadChecks({ checks = [] }: ServiceRequest): void {
+  const ids = checks.map((check) => check.id);
+  const twice = ids.find((check, i) => ids.indexOf(check) !== i);
+  if (twice !== undefined) {
+    throw AgentErrors.CHECK_INVALID(`Two checks have the id "${twice}"; each needs its own.`, {
+      extra: { field: "/checks" },
+    });
+  }
+  for (const [i, check] of checks.entries()) {
+    const problem = checkProblem(check, "agent");
+    if (!problem) continue;
+    const field = `/checks/${i}${problem.field}`;
+    throw AgentErrors.CHECK_INVALID(`${field}: ${problem.message}.`, { extra: { field } });
   }
 }
 

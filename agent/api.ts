@@ -19,7 +19,8 @@ import {
   Report,
   resolveCheck,
 } from "#registry/api";
-import { EffectiveConfig, Key } from "#config-server/api";
+import { EffectiveConfig } from "#config-server/api";
+import { FileDefinition } from "./file-api.ts";
 
 export {
   Check,
@@ -73,24 +74,7 @@ export const ServiceDefinition = Type.Object(
 );
 export type ServiceDefinition = Static<typeof ServiceDefinition>;
 
-/** A value of a config, to be kept in a file by the local API: below the agent's own folder only. */
-export const FileRequest = Type.Object(
-  { namespace: Type.Optional(Namespace), app: Name, profile: Type.Optional(Name), key: Key },
-  { additionalProperties: false },
-);
-export type FileRequest = Static<typeof FileRequest>;
-
-export const FileDefinition = Type.Object(
-  {
-    ...FileRequest.properties,
-    path: Type.String({ minLength: 1, maxLength: 4096, description: "Relative to the folder of the definition file." }),
-    mode: Type.Optional(
-      Type.String({ pattern: "^0[0-7]{3}$", description: 'For a new file, in octal and quoted: "0640".' }),
-    ),
-  },
-  { additionalProperties: false },
-);
-export type FileDefinition = Static<typeof FileDefinition>;
+export * from "./file-api.ts";
 
 /** A definition file: YAML or JSON. */
 export const DefinitionFile = Type.Object(
@@ -155,28 +139,6 @@ export const LocalHealth = Type.Object({
 });
 export type LocalHealth = Static<typeof LocalHealth>;
 
-export const FileState = Type.Union(
-  [Type.Literal("current"), Type.Literal("waiting"), Type.Literal("absent"), Type.Literal("failed")],
-  {
-    description:
-      "current: as released · waiting: nothing heard from the server yet · " +
-      "absent: the key is in no release, the file is left as it was · failed: not written, see error.",
-  },
-);
-export const LocalFile = Type.Object({
-  path: Type.String(),
-  namespace: Type.String(),
-  app: Type.String(),
-  profile: Type.String(),
-  key: Type.String(),
-  source: Type.Union([Type.Literal("file"), Type.Literal("api")]),
-  state: FileState,
-  releaseKey: Type.Optional(Type.String({ description: "Of the config it was last written from." })),
-  error: Type.Optional(Type.String()),
-});
-export type LocalFile = Static<typeof LocalFile>;
-export const LocalFiles = Type.Object({ files: Type.Array(LocalFile) });
-
 export const AgentStatus = Type.Object({
   node: Type.String(),
   connected: Type.Boolean({ description: "The latest call to the control plane was answered." }),
@@ -216,6 +178,14 @@ export const AgentErrors = defineErrors("AGENT", {
   CHECK_NOT_FOUND: { status: 404, title: "No such check" },
   CHECK_INVALID: { status: 400, title: "Check not valid" },
   CHECK_NOT_TTL: { status: 409, title: "Check is not reported but probed" },
+  FILE_INVALID: { status: 400, title: "File entry not valid" },
+  TEMPLATE_INVALID: { status: 500, title: "Template makes no file" },
+  CHECK_REFUSED: { status: 500, title: "File refused by its check" },
+  RELOAD_FAILED: { status: 500, title: "Reload failed" },
+  CONFIG_OLDER: { status: 409, title: "Server has an older config" },
+  NOTHING_HELD: { status: 404, title: "No older config to accept" },
+  ACKNOWLEDGEMENT_INVALID: { status: 400, title: "Acknowledgement not valid" },
+  ACKNOWLEDGEMENTS_FULL: { status: 409, title: "Too many acknowledgements under way" },
   FILE_NOT_FOUND: { status: 404, title: "No such file" },
   FILES_FULL: { status: 409, title: "Too many files on this host" },
   NOT_KNOWN_YET: { status: 503, title: "Not heard from the control plane yet" },

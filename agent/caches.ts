@@ -1,6 +1,7 @@
 /** The two things an agent follows at the server: effective configs, and the instances of services. */
 import type { Host } from "#base";
 import type { Client } from "#client";
+import { isOlder } from "#config-server/api";
 import type { ServiceDelta } from "#registry/api";
 import type { EffectiveConfig, Resolved } from "./api.ts";
 import { WatchCache } from "./watch-cache.ts";
@@ -26,15 +27,18 @@ export type CatalogCache = WatchCache<ServiceName, Resolved, ServiceDelta>;
 export function configCache(
   host: Host,
   { client, node, labels }: { client: ControlPlane; node: string; labels: Readonly<Record<string, string>> },
-  onChange: (name: ConfigName) => void,
+  { onChange, onHeld }: { onChange: (name: ConfigName) => void; onHeld: (name: ConfigName) => void },
 ): ConfigCache {
   return new WatchCache<ConfigName, EffectiveConfig, EffectiveConfig>(host, {
     what: "config",
     keyOf: ({ namespace, app, profile }) => `${namespace}/${app}/${profile}`,
     fold: { gather: (_gathered, data) => data, apply: (_value, data) => data, empty: undefined },
-    watch: (name, options) =>
-      client.config.watch(name, { ...options, instance: { id: node, labels }, acknowledge: true }),
+    // What files are made of is acknowledged once they stand; what is only handed on, as soon as it is here.
+    watch: (name, { pinned, ...options }) =>
+      client.config.watch(name, { ...options, instance: { id: node, labels }, acknowledge: !pinned }),
     onChange,
+    onHeld,
+    isOlder,
   });
 }
 

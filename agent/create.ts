@@ -40,7 +40,7 @@ export async function createAgent(
   const log = host.log.child({ role: "agent" });
   const own: Host = { ...host, log };
   const folder = settings.servicesDir;
-  const before = await fingerprintOf(folder);
+  const before = await fingerprintOf(folder, []);
   const definitions = await readAll(settings);
   await makeFolder(settings.dataDir, DATA_DIR_MODE);
   await makeFolder(settings.filesDir, FILES_DIR_MODE);
@@ -56,10 +56,13 @@ export async function createAgent(
   agentPlugin(app, agent);
   agentFlags(app, own, agent);
   const running = starting.move();
+  let templates = templatesOf(definitions);
 
   const reload = async () => {
     try {
-      agent.define(await readAll(settings));
+      const definitions = await readAll(settings);
+      templates = templatesOf(definitions);
+      agent.define(definitions);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       agent.refuseDefinitions(error);
@@ -76,7 +79,10 @@ export async function createAgent(
           { cause },
         );
       }
-      if (folder !== undefined) tasks.run("definitions", (signal) => follow(own, { folder, before, reload, signal }));
+      if (folder !== undefined)
+        tasks.run("definitions", (signal) =>
+          follow(own, { folder, before, templates: () => templates, reload, signal }),
+        );
       const { port } = app.server.address() as AddressInfo;
       log.info({ port, node: settings.node }, "the agent listens");
       return { port };
@@ -93,8 +99,13 @@ async function readAll({ servicesDir, node, address }: AgentSettings): Promise<D
 }
 
 /** What cannot be listed has no fingerprint; reading it then says why. */
-async function fingerprintOf(folder: string | undefined): Promise<string> {
-  return folder === undefined ? "" : fingerprint(folder).catch(messageOf);
+async function fingerprintOf(folder: string | undefined, templates: readonly string[]): Promise<string> {
+  return folder === undefined ? "" : fingerprint(folder, templates).catch(messageOf);
+}
+
+/** Files of this host that others are made from. */
+function templatesOf({ files }: Definitions): string[] {
+  return files.flatMap(({ template }) => template?.source.path ?? []);
 }
 
 /** Reads the definitions again whenever their files change. */
@@ -103,9 +114,16 @@ async function follow(
   {
     folder,
     before,
+    templates,
     reload,
     signal,
-  }: { folder: string; before: string; reload: () => Promise<void>; signal: AbortSignal },
+  }: {
+    folder: string;
+    before: string;
+    templates: () => readonly string[];
+    reload: () => Promise<void>;
+    signal: AbortSignal;
+  },
 ): Promise<void> {
   const trigger = new Trigger();
   // A folder that is not there yet, or one too many for the kernel: the look every few seconds finds changes, too.
@@ -119,6 +137,7 @@ async function follow(
   } catch (error) {
     host.log.debug({ folder, err: error }, "the folder of definition files is looked at now and then only");
   }
+  // Taken before the definitions were read, and so without their templates: the first look reads all once more.
   let seen = before;
   while (!signal.aborted) {
     const cancel = host.clock.after(LOOK_MS, () => trigger.fire());
@@ -126,7 +145,7 @@ async function follow(
     cancel();
     await host.clock.sleep(GATHER_MS, signal).catch(() => {});
     if (signal.aborted) return;
-    const now = await fingerprintOf(folder);
+    const now = await fingerprintOf(folder, templates());
     if (now === seen) continue;
     seen = now;
     await reload();

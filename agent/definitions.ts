@@ -8,6 +8,8 @@ import type { TSchema } from "typebox";
 import { Errors, Pointer } from "typebox/value";
 import { LineCounter, parseDocument, type Document } from "yaml";
 import { messageOf } from "#base";
+import { isLoopback } from "#http";
+import type { SetName } from "#config-server/api";
 import {
   AgentErrors,
   CHECK_KINDS,
@@ -15,13 +17,18 @@ import {
   DEFINITION_BYTES_MAX,
   DEFINITION_FILES_MAX,
   DefinitionFile,
+  fileProblem,
   FILES_PER_AGENT_MAX,
   SERVICES_PER_AGENT_MAX,
   type ClaimName,
+  type FileCheck,
   type FileDefinition,
+  type FileRequest,
   type LocalRegistration,
+  type Reload,
   type ServiceDefinition,
 } from "./api.ts";
+import type { WantedTemplate } from "./core/plan.ts";
 
 export interface DefinedService {
   readonly name: ClaimName;
@@ -33,9 +40,13 @@ export interface DefinedFile {
   readonly namespace: string;
   readonly app: string;
   readonly profile: string;
-  readonly key: string;
+  /** The key whose text it is; undefined: it is made from the template. */
+  readonly key: string | undefined;
+  readonly template?: (WantedTemplate & { readonly sets: ReadonlyMap<string, SetName> }) | undefined;
   /** For a new file. */
   readonly mode: number | undefined;
+  readonly check?: FileCheck | undefined;
+  readonly reload?: Reload | undefined;
 }
 
 export interface Definitions {
@@ -52,9 +63,12 @@ export const DEFAULT_NAMESPACE = "default";
 const DEFAULT_PROFILE = "default";
 const EXTENSIONS = /\.(yaml|yml|json)$/;
 
-/** Names and times of the definition files: equal text, nothing to read again. A missing folder is an empty one. */
-export async function fingerprint(folder: string): Promise<string> {
-  const marks = (await listFiles(folder)).map(async (path) => {
+/**
+ * Names and times of the definition files, and of the templates that they name: equal text, nothing to read again. A missing folder
+ * is an empty one.
+ */
+export async function fingerprint(folder: string, templates: readonly string[] = []): Promise<string> {
+  const marks = [...(await listFiles(folder)), ...templates].map(async (path) => {
     const found = await stat(path).catch(() => undefined);
     return `${path} ${found?.mtimeMs} ${found?.size} ${found?.ino}`;
   });
@@ -83,6 +97,8 @@ export async function readDefinitions(folder: string, defaults: DefinitionDefaul
       services.set(id, defined);
     }
     for (const [field, file] of source.files) {
+      const problem = fileProblem(file, isLoopback);
+      if (problem) throw source.invalid(`${field}${problem.field}`, problem.message);
       const defined = fileOf(file, folder);
       if (files.has(defined.path)) {
         throw source.invalid(`${field}/path`, `${defined.path} is written from another entry already; remove one`);
@@ -248,13 +264,32 @@ export function serviceOf(definition: ServiceDefinition, { node, address }: Defi
 }
 
 function fileOf(definition: FileDefinition, folder: string): DefinedFile {
-  const { namespace = DEFAULT_NAMESPACE, app, profile = DEFAULT_PROFILE, key, path, mode } = definition;
+  const { path, mode, check, reload, template, ...set } = definition;
+  const source = template?.path === undefined ? template : { ...template, path: resolve(folder, template.path) };
   return {
+    ...contentOfFile({ ...set, ...(source === undefined ? {} : { template: source }) }),
     path: resolve(folder, path),
-    namespace,
-    app,
-    profile,
-    key,
     mode: mode === undefined ? undefined : Number.parseInt(mode, 8),
+    check,
+    reload,
   };
+}
+
+/** What a file is made of, with the defaults filled in. */
+export function contentOfFile({
+  namespace = DEFAULT_NAMESPACE,
+  app,
+  profile = DEFAULT_PROFILE,
+  key,
+  template,
+}: FileRequest | Pick<FileDefinition, keyof FileRequest>): Pick<DefinedFile, keyof FileRequest> {
+  const set = { namespace, app, profile };
+  if (!template) return { ...set, key };
+  const { escape = "none", sets = {} } = template;
+  const path = "path" in template ? template.path : undefined;
+  const named = Object.entries(sets).map(
+    ([name, one]) => [name, { namespace, profile: DEFAULT_PROFILE, ...one }] as const,
+  );
+  const source = path === undefined ? { key: template.key ?? "" } : { path };
+  return { ...set, key: undefined, template: { source, escape, sets: new Map(named) } };
 }

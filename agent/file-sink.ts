@@ -1,11 +1,11 @@
 /**
  * Writes a file so that a reader sees the old content or the new, never a part: a temporary file in the same folder,
- * flushed, renamed over the old one, and the folder flushed, so that it also survives a loss of power.
+ * checked, flushed, renamed over the old one, and the folder flushed, so that it also survives a loss of power.
  */
 import { constants } from "node:fs";
 import { lstat, open, readdir, readFile, realpath, rename, rm, stat, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { messageOf, randomId, type CounterChild, type Family, type Host } from "#base";
+import { AppError, messageOf, randomId, type CounterChild, type Family, type Host } from "#base";
 import { AgentErrors } from "./api.ts";
 
 /** Mode of a new file: the owner writes, the group reads; a config may hold secrets. */
@@ -16,10 +16,14 @@ const COMPARED_BYTES_MAX = 4 * 1024 * 1024;
 const TEMP_SUFFIX = ".posthouse-tmp";
 
 export interface WriteOptions {
+  /** How the content is given; absent: as text. */
+  readonly encoding?: "utf8" | "base64";
   /** For a new file; an existing one keeps its own. */
   readonly mode?: number | undefined;
   /** Whether a symbolic link is written through, or replaced. */
   readonly followLinks: boolean;
+  /** Looks at the temporary file, whole and closed; when it rejects, the old file stands. */
+  readonly check?: ((path: string) => Promise<void>) | undefined;
 }
 
 export class FileSink {
@@ -40,7 +44,7 @@ export class FileSink {
 
   /**
    * Replaces the content of a file, or makes it. On failure the old content stands and no temporary file is left.
-   * @throws AGENT_FILE_NOT_WRITTEN, which names the path, the reason and the way out
+   * @throws AGENT_FILE_NOT_WRITTEN, which names the path, the reason and the way out; and what the check throws
    */
   write(path: string, content: string, options: WriteOptions): Promise<void> {
     return this.#enqueue(path, () => this.#write(path, content, options));
@@ -70,7 +74,9 @@ export class FileSink {
       await replace(target, content, options, randomId(this.#host.random, 8));
       this.#writes.labels("ok").inc();
     } catch (error) {
-      this.#writes.labels("failed").inc();
+      const refused = error instanceof AppError;
+      this.#writes.labels(refused ? "refused" : "failed").inc();
+      if (refused) throw error;
       throw AgentErrors.FILE_NOT_WRITTEN(`${path} was not written: ${wayOut(error)} What it held before stands.`, {
         cause: error,
         extra: { path },
@@ -91,11 +97,11 @@ export class FileSink {
 }
 
 /** The text of a file; undefined when there is none, or nothing we could have written. */
-export async function readText(path: string): Promise<string | undefined> {
+export async function readText(path: string, encoding: "utf8" | "base64" = "utf8"): Promise<string | undefined> {
   try {
     const { size } = await stat(path);
     if (size > COMPARED_BYTES_MAX) return undefined;
-    return await readFile(path, "utf8");
+    return await readFile(path, encoding);
   } catch {
     return undefined;
   }
@@ -122,16 +128,19 @@ async function replace(target: string, content: string, options: WriteOptions, u
   const temp = join(dirname(target), `.${basename(target)}.${unique}${TEMP_SUFFIX}`);
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   try {
-    await using file = await open(temp, flags, 0o600);
-    await file.writeFile(content, "utf8");
-    if (existing?.isFile()) await keepOwner(file, existing);
-    await file.chmod(kept ?? options.mode ?? NEW_FILE_MODE);
-    await file.sync();
-  } catch (error) {
-    await unlink(temp).catch(() => {});
-    throw error;
-  }
-  try {
+    {
+      await using file = await open(temp, flags, 0o600);
+      await file.writeFile(content, options.encoding ?? "utf8");
+      if (existing?.isFile()) await keepOwner(file, existing);
+      await file.chmod(kept ?? options.mode ?? NEW_FILE_MODE);
+      if (!options.check) await file.sync();
+    }
+    if (options.check) {
+      // Closed meanwhile: nothing that is open for writing can be run.
+      await options.check(temp);
+      await using file = await open(temp, constants.O_RDONLY | constants.O_NOFOLLOW);
+      await file.sync();
+    }
     await rename(temp, target);
   } catch (error) {
     await unlink(temp).catch(() => {});

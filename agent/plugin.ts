@@ -19,17 +19,24 @@ import {
   ServiceRequest,
 } from "./api.ts";
 import { whileConnected } from "#http";
+import { Acknowledge, AcknowledgeParams } from "#config-server/api";
 import { Drain, DRAIN_SECONDS_MAX, LifecycleRequest } from "#registry/api";
 import { DEFAULT_NAMESPACE } from "./definitions.ts";
 import type { LocalAgent } from "./agent.ts";
 
 const ServiceParams = Type.Object({ id: Id });
+const SetParams = Type.Object({ namespace: Name, app: Name, profile: Name });
+/** Seconds that a long poll may be held, as at the config server. */
+const WAIT_SECONDS_MAX = 50;
 const FileParams = Type.Object({ name: FileName });
 
 export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
   const config = { action: "open" } as const;
   const tags = ["agent"];
+  // A stop must not wait for those that wait for news.
+  const closing = new AbortController();
+  app.addHook("preClose", async () => closing.abort(new Error("stopping")));
 
   app.put(
     "/v1/agent/services/:id",
@@ -133,12 +140,74 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
       config,
       schema: {
         tags,
-        summary: "Effective config, from here: also while the server is away",
-        params: Type.Object({ namespace: Name, app: Name, profile: Name }),
-        response: { 200: EffectiveConfig },
+        summary:
+          "Effective config, from here: also while the server is away; with If-None-Match and wait, a long poll that answers 304",
+        params: SetParams,
+        querystring: Type.Object(
+          {
+            wait: Type.Optional(
+              Type.Number({
+                minimum: 0,
+                maximum: WAIT_SECONDS_MAX,
+                description: "Seconds to wait for another content.",
+              }),
+            ),
+          },
+          { additionalProperties: false },
+        ),
+        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: 128 })) }),
+        response: { 200: EffectiveConfig, 304: Type.Null() },
       },
     },
-    async ({ params }, reply) => sendKnown(reply, await agent.config(params)),
+    async ({ params, query: { wait = 0 }, headers }, reply) => {
+      const etag = headers["if-none-match"];
+      const known = etag?.replace(/^W\//, "").replaceAll('"', "");
+      const found =
+        known === undefined
+          ? await agent.config(params)
+          : await agent.configOtherThan(params, {
+              known,
+              waitMs: wait * 1000,
+              signal: AbortSignal.any([whileConnected(reply), closing.signal]),
+            });
+      if (!found) return reply.code(304).header("etag", etag).send(null);
+      void reply.header("etag", `"${found.value.releaseKey}"`).header("cache-control", "no-cache");
+      return sendKnown(reply, found);
+    },
+  );
+  app.post(
+    "/v1/agent/config/:namespace/:app/:profile/accept",
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Take the server's older config, when its store was lost or restored and that is as it should be",
+        params: SetParams,
+        response: { 204: Type.Null() },
+      },
+    },
+    async ({ params }, reply) => {
+      agent.acceptOlder(params);
+      return reply.code(204).send(null);
+    },
+  );
+  app.put(
+    "/v1/agent/config/:namespace/:app/:profile/acknowledgements/:subscriber",
+    {
+      config,
+      schema: {
+        tags,
+        summary:
+          "Have it said that a program on this host has applied a release, or why not; passed on once the server answers",
+        params: AcknowledgeParams,
+        body: Acknowledge,
+        response: { 202: Type.Null() },
+      },
+    },
+    async ({ params: { subscriber, ...name }, body }, reply) => {
+      agent.acknowledge(name, subscriber, body);
+      return reply.code(202).send(null);
+    },
   );
   app.get(
     "/v1/agent/resolve/:service",
@@ -170,7 +239,7 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
       config,
       schema: {
         tags,
-        summary: "Keep a config value in a file of the agent's folder",
+        summary: "Keep a config value, or a template filled with some, in a file of the agent's folder",
         params: FileParams,
         body: FileRequest,
       },

@@ -40,8 +40,16 @@ export const Snapshot = Type.Object({
   ),
   verdicts: Type.Array(Type.Object({ service: Type.String(), check: Type.String(), status: CheckStatus })),
   files: Type.Array(Type.Object({ name: FileName, request: FileRequest })),
-  configs: Type.Array(Type.Object({ value: EffectiveConfig, heardAtMs })),
+  configs: Type.Array(
+    Type.Object({
+      value: EffectiveConfig,
+      heardAtMs,
+      revision: Type.Optional(Type.Number({ description: "Store revision up to which it was so." })),
+    }),
+  ),
   catalogs: Type.Array(Type.Object({ value: Resolved, heardAtMs })),
+  /** By group of files, a digest of what was loaded last. */
+  reloaded: Type.Optional(Type.Array(Type.Tuple([Type.String(), Type.String()]))),
 });
 export type Snapshot = Static<typeof Snapshot>;
 

@@ -25,15 +25,30 @@ export interface WatchCacheOptions<Name, Value, Data> {
   readonly fold: Fold<Value, Data>;
   readonly watch: (
     name: Name,
-    options: { signal: AbortSignal; onState: (state: "connected" | "disconnected", error?: unknown) => void },
+    options: {
+      signal: AbortSignal;
+      onState: (state: "connected" | "disconnected", error?: unknown) => void;
+      /** Whether it is followed for good. */
+      pinned: boolean;
+    },
   ) => AsyncIterable<Frame<Data>>;
   /** Called when a value changed. */
   readonly onChange: (name: Name) => void;
+  /** Whether what a server says now is older than what is known, and so not to be taken. Absent: it never is. */
+  readonly isOlder?: (known: At<Value>, said: At<Value>) => boolean;
+  /** Called when something older begins to be held back. */
+  readonly onHeld?: (name: Name) => void;
+}
+
+/** A value, and the store revision at which the server said it. */
+export interface At<Value> {
+  readonly value: Value;
+  readonly revision: number;
 }
 
 export interface Known<Value> {
   readonly value: Value;
-  /** True while the server is away, or has not been heard since this value was read from the snapshot. */
+  /** True while the server is away, has not been heard since this value was read from the snapshot, or has an older one. */
   readonly stale: boolean;
   /** Whole seconds since the server last said that this is so. */
   readonly ageSeconds: number;
@@ -44,6 +59,10 @@ interface Entry<Name, Value> {
   readonly pinned: boolean;
   readonly stop: AbortController;
   value: Value | undefined;
+  /** Store revision up to which the value is known to be so. */
+  revision: number;
+  /** What the server says instead, and is older. */
+  held: At<Value> | undefined;
   connected: boolean;
   /** Wall clock, since it outlives the process. */
   heardAtMs: number;
@@ -65,7 +84,7 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
   }
 
   /** Follows something from now on. `seed` is what was known before a restart. Pinned: never given up for another. */
-  follow(name: Name, options: { pinned: boolean; seed?: { value: Value; heardAtMs: number } }): void {
+  follow(name: Name, options: { pinned: boolean; seed?: { value: Value; heardAtMs: number; revision: number } }): void {
     const key = this.#options.keyOf(name);
     const known = this.#entries.get(key);
     if (known && (known.pinned || !options.pinned)) return;
@@ -76,6 +95,8 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
       pinned: options.pinned,
       stop: new AbortController(),
       value: known?.value ?? options.seed?.value,
+      revision: known?.revision ?? options.seed?.revision ?? 0,
+      held: known?.held,
       connected: false,
       heardAtMs: known?.heardAtMs ?? options.seed?.heardAtMs ?? 0,
       error: undefined,
@@ -109,7 +130,7 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
     if (!entry) throw AgentErrors.NOT_KNOWN_YET(`The agent is stopping.`);
     this.#entries.delete(key);
     this.#entries.set(key, entry);
-    if (entry.value === undefined) await this.#firstAnswer(entry);
+    if (entry.value === undefined) await this.#news(entry, FIRST_ANSWER_MS_MAX);
     const current = this.#entries.get(key);
     if (current?.value !== undefined) return this.#known(current, current.value);
     const why = current?.error === undefined ? "" : ` The server said: ${current.error}`;
@@ -118,28 +139,104 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
     );
   }
 
-  /** Everything known, to keep in the snapshot; with the time it was last heard, unless that is now. */
-  *all(): Iterable<{ value: Value; heardAtMs?: number }> {
-    for (const { value, heardAtMs, connected } of this.#entries.values()) {
-      if (value !== undefined) yield connected ? { value } : { value, heardAtMs };
+  /**
+   * What is known, as soon as it is something else than what the caller has; undefined when it still is that after `waitMs`, or when
+   * the signal aborted.
+   * @throws AGENT_NOT_KNOWN_YET
+   */
+  async getOther(
+    name: Name,
+    { had, waitMs, signal }: { had: (value: Value) => boolean; waitMs: number; signal: AbortSignal },
+  ): Promise<Known<Value> | undefined> {
+    const untilMs = this.#host.clock.monotonic() + waitMs;
+    for (;;) {
+      const known = await this.get(name);
+      if (!had(known.value)) return known;
+      const entry = this.#entries.get(this.#options.keyOf(name));
+      const leftMs = untilMs - this.#host.clock.monotonic();
+      if (!entry || leftMs <= 0 || signal.aborted) return undefined;
+      await this.#news(entry, leftMs, signal);
     }
+  }
+
+  /** Everything known, to keep in the snapshot; with the time it was last heard, unless that is now. */
+  *all(): Iterable<{ value: Value; revision: number; heardAtMs?: number }> {
+    for (const { value, revision, heardAtMs, connected } of this.#entries.values()) {
+      if (value !== undefined) yield connected ? { value, revision } : { value, revision, heardAtMs };
+    }
+  }
+
+  /** Everything that is followed. */
+  names(): Name[] {
+    return [...this.#entries.values()].map(({ name }) => name);
+  }
+
+  /** That for which the server has something older. */
+  held(): Name[] {
+    return [...this.#entries.values()].filter(({ held }) => held !== undefined).map(({ name }) => name);
+  }
+
+  /** Takes the older one after all; false when there is none. */
+  acceptHeld(name: Name): boolean {
+    const entry = this.#entries.get(this.#options.keyOf(name));
+    if (!entry?.held) return false;
+    this.#accept(entry, entry.held);
+    this.#tell(entry);
+    return true;
+  }
+
+  /** Asks the server for the whole of it again; what is known stays until the answer. */
+  followAnew(name: Name): void {
+    const entry = this.#entries.get(this.#options.keyOf(name));
+    if (!entry) return;
+    entry.stop.abort(new Error("followed anew"));
+    const next = { ...entry, stop: new AbortController() };
+    this.#entries.set(this.#options.keyOf(name), next);
+    this.#tasks.run(`watch ${this.#options.what}`, (signal) => this.#run(next, signal));
   }
 
   #known(entry: Entry<Name, Value>, value: Value): Known<Value> {
     const ageMs = entry.connected ? 0 : Math.max(0, this.#host.clock.now() - entry.heardAtMs);
-    return { value, stale: !entry.connected, ageSeconds: Math.floor(ageMs / 1000) };
+    return { value, stale: !entry.connected || entry.held !== undefined, ageSeconds: Math.floor(ageMs / 1000) };
   }
 
-  #firstAnswer(entry: Entry<Name, Value>): Promise<void> {
+  /** Resolves at the next news, after so long, or when the signal aborts. */
+  #news(entry: Entry<Name, Value>, ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const done = () => {
         cancel();
         entry.waiting.delete(done);
+        signal?.removeEventListener("abort", done);
         resolve();
       };
-      const cancel = this.#host.clock.after(FIRST_ANSWER_MS_MAX, done);
+      const cancel = this.#host.clock.after(ms, done);
+      signal?.addEventListener("abort", done, { once: true });
       entry.waiting.add(done);
     });
+  }
+
+  #accept(entry: Entry<Name, Value>, { value, revision }: At<Value>): void {
+    entry.value = value;
+    entry.revision = revision;
+    entry.held = undefined;
+  }
+
+  #tell(entry: Entry<Name, Value>): void {
+    this.#options.onChange(entry.name);
+    for (const wake of entry.waiting) wake();
+  }
+
+  /** Takes what the server says, unless it is older than what is known. False: nothing is new. */
+  #offer(entry: Entry<Name, Value>, said: At<Value>): boolean {
+    const { value, revision } = entry;
+    if (value !== undefined && this.#options.isOlder?.({ value, revision }, said)) {
+      const isNew = entry.held === undefined;
+      entry.held = said;
+      if (isNew) this.#options.onHeld?.(entry.name);
+      return false;
+    }
+    this.#accept(entry, said);
+    return true;
   }
 
   #makeRoom(): void {
@@ -158,7 +255,7 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
 
   async #run(entry: Entry<Name, Value>, groupSignal: AbortSignal): Promise<void> {
     const signal = AbortSignal.any([groupSignal, entry.stop.signal]);
-    const { fold, watch, onChange } = this.#options;
+    const { fold, watch } = this.#options;
     let gathered: Value | undefined;
     // A resumed watch goes on from what is known; any other replaces it.
     let replacing = true;
@@ -169,23 +266,29 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
       entry.connected = false;
       if (error !== undefined) entry.error = messageOf(error);
     };
-    for await (const frame of watch(entry.name, { signal, onState })) {
+    for await (const frame of watch(entry.name, { signal, onState, pinned: entry.pinned })) {
+      const { revision } = frame;
+      let isNew = false;
       if (frame.event === "reset") {
         gathered = undefined;
         replacing = true;
       } else if (frame.event === "snapshot") gathered = fold.gather(gathered, frame.data as Data);
-      else if (frame.event === "delta") entry.value = fold.apply(entry.value, frame.data as Data);
-      else if (frame.event === "synced") {
-        if (replacing) entry.value = gathered ?? fold.empty;
+      else if (frame.event === "delta") {
+        isNew = this.#offer(entry, { value: fold.apply(entry.value, frame.data as Data), revision });
+      } else if (frame.event === "synced") {
+        const whole = gathered ?? fold.empty;
+        if (!replacing) isNew = true;
+        else if (whole !== undefined) isNew = this.#offer(entry, { value: whole, revision });
         gathered = undefined;
         replacing = false;
-      }
+      } else if (entry.held) {
+        // The server has caught up with what is known; if it still says the same, that is how it is.
+        isNew = this.#offer(entry, { value: entry.held.value, revision });
+      } else entry.revision = Math.max(entry.revision, revision);
       if (frame.event === "reset" || frame.event === "snapshot") continue;
       entry.connected = entry.value !== undefined;
       entry.error = undefined;
-      if (frame.event === "heartbeat") continue;
-      onChange(entry.name);
-      for (const wake of entry.waiting) wake();
+      if (isNew) this.#tell(entry);
     }
   }
 

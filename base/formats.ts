@@ -117,3 +117,14 @@ export function valueAt(data: unknown, path: readonly string[]): unknown {
   }
   return value;
 }
+
+/** Whether a value has named members. */
+export function isTable(value: unknown): value is Record<string, unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Date) &&
+    !ArrayBuffer.isView(value)
+  );
+}

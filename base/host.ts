@@ -1,5 +1,5 @@
 /**
- * What the world hands to whatever runs: time, chance, a log, metrics and spans. Types only.
+ * What the world hands to whatever runs: time, chance, a log, metrics and spans. Types, and the words of one of them.
  * Because all of it is an argument, a cluster's bad week replays from a seed.
  */
 import type { Metrics } from "./metrics.ts";
@@ -35,10 +35,24 @@ export interface Log {
   child(fields: object): Log;
 }
 
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** How much is logged, while the process runs. */
+export interface LogControl {
+  /**
+   * The least severe line that is logged, and by component otherwise; what is absent is as the settings say. A component is what a
+   * part of the program calls itself in its lines: their field `role`, or else `server`.
+   */
+  set(levels: { readonly level?: LogLevel; readonly components?: Readonly<Record<string, LogLevel>> }): void;
+}
+
 export interface Host {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Absent where nobody chooses how much is logged, such as in tests. */
+  readonly logControl?: LogControl;
   readonly metrics: Metrics;
   readonly tracer: Tracer;
 }

@@ -1,6 +1,6 @@
 /** Words everyone uses. Imports nothing of ours. */
 export * from "./errors.ts";
-export type * from "./host.ts";
+export * from "./host.ts";
 export * from "./json.ts";
 export * from "./metrics.ts";
 export * from "./random.ts";

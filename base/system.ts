@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { pino, stdTimeFunctions } from "pino";
-import type { Clock, Host, Log, Random } from "./host.ts";
+import type { Clock, Host, Log, LogControl, LogLevel, Random } from "./host.ts";
 import { createMetrics } from "./metrics.ts";
 import { passThroughTracer } from "./trace.ts";
 
@@ -35,17 +35,92 @@ export const systemRandom: Random = {
   },
 };
 
-/** A JSON log on standard error, so that standard output stays for what people and programs asked for. */
-export function systemLog(level: string): Log {
-  return pino({ level, base: null, timestamp: stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: true }));
+const SEVERITY: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
+
+/** What all lines of one process share: which of them are logged. */
+class Levels implements LogControl {
+  readonly #setting: LogLevel;
+  #level: LogLevel;
+  #components: Readonly<Record<string, LogLevel>> = {};
+
+  constructor(setting: LogLevel) {
+    this.#setting = setting;
+    this.#level = setting;
+  }
+
+  set({ level = this.#setting, components = {} }: Parameters<LogControl["set"]>[0]): void {
+    this.#level = level;
+    this.#components = components;
+  }
+
+  allow(level: LogLevel, component: string | undefined): boolean {
+    const least =
+      component !== undefined && Object.hasOwn(this.#components, component) ? this.#components[component] : this.#level;
+    return SEVERITY[level] >= SEVERITY[least ?? this.#level];
+  }
 }
 
-export function systemHost(options: { logLevel: string }): Host {
+/** pino's children keep the level that they were born with, so it lets everything through, and the levels are asked here. */
+class SystemLog implements Log {
+  readonly #out: Log;
+  readonly #levels: Levels;
+  readonly #component: string | undefined;
+
+  constructor(out: Log, levels: Levels, component: string | undefined) {
+    this.#out = out;
+    this.#levels = levels;
+    this.#component = component;
+  }
+
+  debug(fields: object, message: string): void {
+    if (this.#levels.allow("debug", this.#component)) this.#out.debug(fields, message);
+  }
+  info(fields: object, message: string): void {
+    if (this.#levels.allow("info", this.#component)) this.#out.info(fields, message);
+  }
+  warn(fields: object, message: string): void {
+    if (this.#levels.allow("warn", this.#component)) this.#out.warn(fields, message);
+  }
+  error(fields: object, message: string): void {
+    if (this.#levels.allow("error", this.#component)) this.#out.error(fields, message);
+  }
+  child(fields: object): Log {
+    const { role, server } = fields as { role?: unknown; server?: unknown };
+    const name = [role, this.#component, server].find((one) => typeof one === "string");
+    return new SystemLog(this.#out.child(fields), this.#levels, name);
+  }
+}
+
+/** A JSON log on standard error, so that standard output stays for what people and programs asked for. */
+export function systemLog(level: LogLevel): { readonly log: Log; readonly logControl: LogControl } {
+  const out = pino(
+    { level: "debug", base: null, timestamp: stdTimeFunctions.isoTime },
+    pino.destination({ fd: 2, sync: true }),
+  );
+  const levels = new Levels(level);
+  return { log: new SystemLog(out, levels, undefined), logControl: levels };
+}
+
+export function systemHost(options: { logLevel: LogLevel }): Host {
   return {
     clock: systemClock,
     random: systemRandom,
-    log: systemLog(options.logLevel),
+    ...systemLog(options.logLevel),
     metrics: createMetrics({ process: true }),
+    tracer: passThroughTracer(systemRandom),
+  };
+}
+
+/** Says nothing to anybody. */
+const quietLog: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => quietLog };
+
+/** The host of a library in somebody's process: real time and chance, no metrics shown. Without a log it is quiet. */
+export function libraryHost(log: Log = quietLog): Host {
+  return {
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    metrics: createMetrics(),
     tracer: passThroughTracer(systemRandom),
   };
 }

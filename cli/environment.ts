@@ -4,7 +4,7 @@
  * JSON, null is nothing. The sets come in order, the later over the earlier; what is named by hand stands over all.
  */
 import { messageOf } from "#base";
-import { readValue } from "#base/formats";
+import { isTable, readValue } from "#base/formats";
 import type { Client } from "#client";
 
 export type EffectiveConfig = Awaited<ReturnType<Client["config"]["effective"]>>;
@@ -63,7 +63,7 @@ function ofSet({ app, profile, items }: Pick<EffectiveConfig, "app" | "profile" 
     }
   };
   for (const [key, item] of Object.entries(items)) {
-    const tree = treeOf(item, `${app}/${profile} ${key}`);
+    const tree = dataOf(item, `${app}/${profile} ${key}`);
     // A structured key that holds no table is one variable, as a text is.
     if (isTable(tree)) put([], tree, key);
     else put([key], tree, key);
@@ -76,23 +76,20 @@ function byHand(configs: Parameters<typeof environmentOf>[0], { name, key, path 
   const item = config?.items[key];
   if (!item) throw new Error(`${name}: no set has the key "${key}"`);
   if (path.length === 0) return textOf(item.value, name);
-  let value = treeOf(item, key);
+  let value = dataOf(item, key);
   for (const part of path) value = isTable(value) && Object.hasOwn(value, part) ? value[part] : undefined;
   if (value === undefined || value === null) throw new Error(`${name}: "${key}" has nothing at ${path.join(".")}`);
   return textOf(value, name);
 }
 
-function treeOf(item: EffectiveConfig["items"][string], place: string): unknown {
+/** A properties key is one variable, as a text is: its names are no paths. A binary one is its base64. */
+function dataOf(item: EffectiveConfig["items"][string], place: string): unknown {
   const { format, value } = item;
   try {
-    return format === "text" || format === "properties" ? value : readValue(item);
+    return format === "yaml" || format === "json" || format === "toml" ? readValue(item) : value;
   } catch (error) {
     throw new Error(`${place} is no ${format}: ${messageOf(error)}`, { cause: error });
   }
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
 function textOf(value: unknown, name: string): string {

@@ -16,6 +16,7 @@ import {
   SettingsErrors,
 } from "#settings";
 import { configCommand } from "./config-commands.ts";
+import { SOURCE_SETTINGS } from "./config-source.ts";
 import { CONTROL_SETTINGS } from "./control-client.ts";
 import { parseVariable, type NamedVariable } from "./environment.ts";
 import type { ExecCommand } from "./exec.ts";
@@ -57,6 +58,8 @@ function program(): Command {
       });
     });
   lockCommand(root);
+  const agent = root.command("agent").description("What the agent of this host does for a command");
+  execCommand(agent);
   execCommand(root);
   configCommand(root, { withSettings: (command) => withSettings(command, CONTROL_SETTINGS), read });
   root
@@ -114,7 +117,8 @@ function lockCommand(root: Command): void {
     });
 }
 
-function execCommand(root: Command): void {
+/** `agent exec`, and `exec` for short. */
+function execCommand(parent: Command): void {
   const seconds = (text: string): number => {
     const value = Number(text);
     if (text.trim() === "" || !(value >= 0 && value <= 86_400)) {
@@ -132,13 +136,22 @@ function execCommand(root: Command): void {
     if (!variable) throw new InvalidArgumentError("It is NAME=key or NAME=key#path.to.value.");
     return [...before, variable];
   };
+  const subscriber = (text: string): string => {
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(text)) {
+      throw new InvalidArgumentError("It is letters, digits, dot, underscore and dash; at most 128.");
+    }
+    return text;
+  };
   const signalName = (text: string): string => {
     const name = text.startsWith("SIG") ? text : `SIG${text}`;
     if (!Object.hasOwn(constants.signals, name)) throw new InvalidArgumentError("It is a signal, such as HUP.");
     return name;
   };
-  withSettings(root.command("exec"), CONTROL_SETTINGS)
-    .description("Run a command with config as its environment: app.yaml {db: {url: x}} is DB_URL=x")
+  withSettings(parent.command("exec"), SOURCE_SETTINGS)
+    .description(
+      "Run a command with config as its environment: app.yaml {db: {url: x}} is DB_URL=x. " +
+        "The agent of this host is asked, unless --control-urls or --token is given",
+    )
     .argument("<command...>", "the command and its arguments, after --")
     .requiredOption("--config <app/profile>", "a config set; again for more, the later over the earlier", sets)
     .option("--namespace <name>", "namespace of the sets", "default")
@@ -154,7 +167,11 @@ function execCommand(root: Command): void {
     .option("--quiet-seconds-max <seconds>", "and after so long at the most", seconds, 10)
     .option("--splay-seconds <seconds>", "and then after a random part of this", seconds, 0)
     .option("--grace-seconds <seconds>", "from SIGTERM to SIGKILL of a restart", seconds, 10)
-    .addHelpText("after", "\nThe exit code is the command's; 128 and the signal's number when a signal ended it.")
+    .option("--subscriber <name>", "who acknowledges the releases (default: HOST-COMMAND)", subscriber)
+    .addHelpText(
+      "after",
+      "\nThe exit code is the command's; 128 and the signal's number when a signal ended it, 126 or 127 when it cannot be run.",
+    )
     .action(async (command: [string, ...string[]], options: Record<string, unknown>) => {
       const { runWithConfig } = await import("./exec.ts");
       const { config, env, ...given } = options as unknown as Omit<ExecCommand, "command" | "sets" | "variables"> & {

@@ -1,8 +1,8 @@
 /** A service's way to the control plane, over the network, with the real clock: made once, closed at the end. */
 import { hostname } from "node:os";
 import { Check as matches } from "typebox/value";
-import { createMetrics, messageOf, passThroughTracer, type AppError, type Host, type Log } from "#base";
-import { systemClock, systemLog, systemRandom } from "#base/system";
+import { messageOf, type AppError, type Host, type Log } from "#base";
+import { libraryHost, systemLog } from "#base/system";
 import { Labels, SetName, Subscriber } from "#config-server/api";
 import { ConfigReader } from "./config.ts";
 import { ClientErrors } from "./errors.ts";
@@ -42,15 +42,9 @@ export interface Posthouse extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** The host of a process that has none: real time and chance, no metrics shown. */
-export function clientHost(log: Log = systemLog("warn")): Host {
-  return {
-    clock: systemClock,
-    random: systemRandom,
-    log,
-    metrics: createMetrics(),
-    tracer: passThroughTracer(systemRandom),
-  };
+/** The host of a process that has none: real time and chance, no metrics shown, warnings and errors on standard error. */
+export function clientHost(log: Log = systemLog("warn").log): Host {
+  return libraryHost(log);
 }
 
 /** Connects lazily: nothing is sent before the first question. @throws CLIENT_OPTION_INVALID (`extra.field`) */

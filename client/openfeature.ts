@@ -10,8 +10,8 @@ import type {
   ProviderEvents,
   ResolutionDetails,
 } from "@openfeature/server-sdk";
-import { AppError, createMetrics, deadline, messageOf, passThroughTracer, TaskGroup, type Host } from "#base";
-import { systemClock, systemLog, systemRandom } from "#base/system";
+import { AppError, deadline, messageOf, TaskGroup, type Host } from "#base";
+import { libraryHost } from "#base/system";
 import type { EffectiveConfig, SetName } from "#config-server/api";
 import { FlagSet, flagsOf, typeOfValue, wasEvaluated, type FlagType } from "#flags/core";
 import { Client, fetchTransport } from "./mod.ts";
@@ -75,13 +75,7 @@ export class PosthouseProvider implements Provider {
     const { namespace = "default", app, profile = "default" } = options;
     this.#name = { namespace, app, profile };
     // A library keeps quiet: what happens is told to the SDK as events.
-    this.#host = {
-      clock: systemClock,
-      random: systemRandom,
-      log: systemLog("silent"),
-      metrics: createMetrics(),
-      tracer: passThroughTracer(systemRandom),
-    };
+    this.#host = libraryHost();
   }
 
   /** Resolves with the first whole state of the server, also when no flags are released yet. */

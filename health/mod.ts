@@ -5,6 +5,7 @@ export * from "./core/schedule.ts";
 export * from "./core/state.ts";
 export * from "./core/targets.ts";
 export * from "./history.ts";
+export { pidIn } from "./probe-local.ts";
 export * from "./probes.ts";
 export { HealthErrors, LINK_LOCAL_NETWORKS, reachOutside, type Reach } from "./reach.ts";
 export { notMade, PROBE_BODY_BYTES_MAX, PROBE_OUTPUT_CHARS_MAX, type ProbeResult } from "./result.ts";

@@ -91,6 +91,8 @@ function run(program: string, args: readonly string[], signal: AbortSignal): Pro
     child.once("exit", (code, killedBy) => {
       if (!signal.aborted) ended = { code, signal: killedBy, output: "" };
       endGroup();
+      // A descendant that left the group may hold the pipes for ever.
+      if (signal.aborted) finish();
     });
     child.once("close", finish);
   });
@@ -131,7 +133,8 @@ export async function probeProcess(
   }
 }
 
-async function pidIn(path: string): Promise<number> {
+/** The process id that a file holds. @throws when it holds none */
+export async function pidIn(path: string): Promise<number> {
   const { size } = await stat(path);
   if (size > PID_FILE_BYTES_MAX) throw new Error(`${path} has ${size} bytes, which is more than a number`);
   const text = (await readFile(path, "utf8")).trim();

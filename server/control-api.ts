@@ -58,8 +58,8 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const { store } = options;
   await using stack = new AsyncDisposableStack();
   const access = new Access(host, store);
-  const registry = new Registry(host, store);
-  const config = new ConfigServer(host, store, options.releaseChecks);
+  const registry = new Registry(named(host, "registry"), store);
+  const config = new ConfigServer(named(host, "config-server"), store, options.releaseChecks);
   const locks = new Locks(host, store);
   const members = new Members(host, store);
   const drains = new Drains(host, store, registry, members);
@@ -107,6 +107,11 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   tasks.run("reaper", (signal) => reaper.run(signal));
   const owned = stack.move();
   return { app, access, registry, firstToken, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Whose lines say by which part they are. */
+function named(host: Host, role: string): Host {
+  return { ...host, log: host.log.child({ role }) };
 }
 
 /** Milliseconds between compactions: whoever was away for less resumes its watch, others list anew. */

@@ -17,6 +17,7 @@ import { openStore, type StoreOptions } from "#store";
 import { ServerErrors } from "./api.ts";
 import { ownTls, readTls } from "./certificates.ts";
 import { type ControlApi, createControlApi, listenError } from "./control-api.ts";
+import { followLogLevel, logReleaseCheck } from "./log-level.ts";
 
 /** Where everything is, for people and for tests. */
 export interface Addresses {
@@ -68,6 +69,7 @@ export const ROLES: readonly RoleRow[] = [
     wanted: (settings) => settings.dns === "on" && (has(settings, "registry") || has(settings, "agent")),
     start: startDnsServer,
   },
+  { name: "log level", wanted: () => true, start: startLogLevel },
 ];
 
 async function startControlApi(parts: Parts): Promise<void> {
@@ -87,7 +89,7 @@ async function startControlApi(parts: Parts): Promise<void> {
   const control = stack.use(
     await createControlApi(host, {
       store,
-      releaseChecks: [gatewayReleaseCheck, flagsReleaseCheck],
+      releaseChecks: [gatewayReleaseCheck, flagsReleaseCheck, logReleaseCheck],
       exposed: !isLoopback(settings.host),
       startMs: settings.storeStartSeconds * 1000,
       probeRefuse: settings.probeRefuse,
@@ -266,6 +268,15 @@ async function startAgent(parts: Parts): Promise<void> {
     const reason = error instanceof AppError ? error.cause : error;
     throw listenError(reason, `${settings.agentHost}:${settings.agentPort}`, spellings("agentPort"));
   }
+}
+
+/** Last, so that nothing waits for it. */
+async function startLogLevel(parts: Parts): Promise<void> {
+  const { host, stack } = parts;
+  if (!host.logControl) return;
+  const { config } = clientFor(parts, "log level", "reader");
+  const control = host.logControl;
+  stack.use(new TaskGroup(host.log)).run("log level", (signal) => followLogLevel(host, { config, control, signal }));
 }
 
 /** Queries per second of a client beyond this machine when nobody said how many: far more than hosts with caches ask. */

@@ -3,6 +3,7 @@
  * reference page all follow from its row.
  */
 import { Type, type Static } from "typebox";
+import { LOG_LEVELS } from "#base";
 
 /** One of some words. */
 const oneOf = <Word extends string>(words: readonly Word[], options: Record<string, unknown> = {}) =>
@@ -145,7 +146,8 @@ export const Settings = Type.Object(
     agentExecAllow: Type.Array(Type.String({ pattern: "^/", maxLength: 4096 }), {
       default: [],
       maxItems: 256,
-      description: "Absolute paths of programs that checks of type exec may run on this host. None: there are none.",
+      description:
+        "Absolute paths of programs that checks of type exec, and checks and reloads of files, may run on this host.",
     }),
     agentSessionSeconds: Type.Integer({
       default: 30,
@@ -197,9 +199,10 @@ export const Settings = Type.Object(
           "DNS queries that a client (an IPv4 address, an IPv6 /64) may ask; 0: any number. Absent: 1000, on this machine any.",
       }),
     ),
-    logLevel: oneOf(["debug", "info", "warn", "error"], {
+    logLevel: oneOf(LOG_LEVELS, {
       default: "info",
-      description: "Least severe line that is logged, as JSON on standard error.",
+      description:
+        "Least severe line that is logged, as JSON on standard error; key log.yaml of app posthouse changes it at run time.",
     }),
     otlpUrl: Type.Optional(
       Type.String({

@@ -62,6 +62,7 @@ const MAY: Record<string, readonly string[]> = {
   ],
   agent: [
     "#base",
+    "#base/formats",
     "#flags",
     "#health",
     "#health/core",
@@ -75,6 +76,8 @@ const MAY: Record<string, readonly string[]> = {
   server: [
     "#base",
     "#base/files",
+    "#base/yaml",
+    "#config-server/api",
     "#store",
     "#settings",
     "#http",
@@ -105,6 +108,7 @@ const MAY: Record<string, readonly string[]> = {
 
 /** Parts of a contract that is too long for one file; its `api.ts` exports them again. */
 const CONTRACT_PARTS = new Set([
+  "agent/file-api.ts",
   "config-server/changes.ts",
   "config-server/items.ts",
   "config-server/rollout.ts",
@@ -123,6 +127,7 @@ const CORE_MAY = new Set([
   "#base/yaml",
   "#config-server/api",
   "#health/core",
+  "mustache",
   "typebox",
   "typebox/value",
   "find-my-way",

@@ -1,28 +1,72 @@
 /** Wanted against on disk: which files to write, and how each one stands. */
-import type { EffectiveConfig } from "../api.ts";
+import type { EffectiveConfig, Escape } from "../api.ts";
+import { renderTemplate } from "./template.ts";
 
-export interface WantedFile {
-  readonly path: string;
-  readonly key: string;
+export interface WantedTemplate {
+  /** Path on this host, or key of the set. */
+  readonly source:
+    | { readonly path: string; readonly key?: undefined }
+    | { readonly key: string; readonly path?: undefined };
+  readonly escape: Escape;
+}
+
+export interface WantedContent {
+  /** Exactly one of the two. */
+  readonly key: string | undefined;
+  readonly template?: WantedTemplate | undefined;
+}
+
+/** What is known at one moment: whole releases, never a mix. */
+export interface Known {
+  readonly config: EffectiveConfig | undefined;
+  /** The template's further sets, by the name they have in it. */
+  readonly sets: ReadonlyMap<string, EffectiveConfig | undefined>;
+  /** Of a template on this host. */
+  readonly template: string | undefined;
+}
+
+/** How a file is read and written as a text: that of a binary value is base64. */
+export type Encoding = "utf8" | "base64";
+
+export function encodingOf({ key }: Pick<WantedContent, "key">, config: EffectiveConfig | undefined): Encoding {
+  const item = key === undefined || !config ? undefined : itemOf(config, key);
+  return item?.format === "binary" ? "base64" : "utf8";
 }
 
 export type PlannedFile =
-  /** Nothing was heard of its config yet. */
+  /** Nothing was heard of a config yet, or, for a template, nothing is released. */
   | { readonly state: "waiting" }
   /** Its key is in no release: the file stays as it is, since an old value is better than none. */
   | { readonly state: "absent" }
-  | { readonly state: "current"; readonly releaseKey: string }
-  | { readonly state: "write"; readonly releaseKey: string; readonly value: string };
+  /** The template makes no file; the old one stays. */
+  | { readonly state: "invalid"; readonly message: string }
+  | { readonly state: "current" | "write"; readonly value: string };
 
-/** `onDisk` is what the file holds now; undefined when there is none, or none that can be read. */
-export function planFile(
-  file: WantedFile,
-  config: EffectiveConfig | undefined,
-  onDisk: string | undefined,
-): PlannedFile {
+/** `onDisk` is what the file holds now, in the encoding of what is wanted; undefined when there is none, or none that can be read. */
+export function planFile(wanted: WantedContent, known: Known, onDisk: string | undefined): PlannedFile {
+  const { config } = known;
   if (!config) return { state: "waiting" };
-  const item = Object.hasOwn(config.items, file.key) ? config.items[file.key] : undefined;
-  if (!item) return { state: "absent" };
-  const { releaseKey } = config;
-  return item.value === onDisk ? { state: "current", releaseKey } : { state: "write", releaseKey, value: item.value };
+  if (wanted.key !== undefined) return against(onDisk, itemOf(config, wanted.key)?.value);
+  const { template } = wanted;
+  if (!template || config.revision === 0) return { state: "waiting" };
+  const sets = new Map<string, EffectiveConfig>();
+  for (const [name, set] of known.sets) {
+    if (!set || set.revision === 0) return { state: "waiting" };
+    sets.set(name, set);
+  }
+  const text = template.source.key === undefined ? known.template : itemOf(config, template.source.key)?.value;
+  const place = template.source.key ?? template.source.path;
+  if (text === undefined) return { state: "invalid", message: `${config.app}/${config.profile} has no key "${place}"` };
+  const { text: value, problem } = renderTemplate({ template: text, escape: template.escape, config, sets });
+  if (problem) return { state: "invalid", message: `${place}:${problem.line}: ${problem.message}` };
+  return against(onDisk, value);
+}
+
+function against(onDisk: string | undefined, value: string | undefined): PlannedFile {
+  if (value === undefined) return { state: "absent" };
+  return { state: value === onDisk ? "current" : "write", value };
+}
+
+function itemOf({ items }: EffectiveConfig, key: string) {
+  return Object.hasOwn(items, key) ? items[key] : undefined;
 }

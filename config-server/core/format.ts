@@ -52,7 +52,7 @@ type Found = { message: string; line?: number; column?: number } | undefined;
 const CHECKS: Record<Items[string]["format"], (value: string) => Found> = {
   text: () => undefined,
   binary: (value) =>
-    /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(value)
+    /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$/.test(value)
       ? undefined
       : { message: "a binary value is base64 (RFC 4648 §4, with padding, without line breaks)" },
   json(value) {

@@ -95,7 +95,7 @@ export function callHttp<Body>(
           resolve({
             status: response.statusCode ?? 0,
             headers: response.headers,
-            body: (json ? JSON.parse(answer) : answer) as Body,
+            body: (json && answer !== "" ? JSON.parse(answer) : answer) as Body,
           });
         });
       },

@@ -85,6 +85,34 @@ test.for([
     "files:\n  - app: web\n    key: a\n    path: a\n    mode: 0640\n",
     "web.yaml:5: /files/0/mode: must be string, not 640.",
   ],
+  [
+    "files:\n  - app: web\n    path: a\n",
+    `web.yaml:2: /files/0: it wants either "key", whose text it is, or "template".`,
+  ],
+  [
+    "file: { app: web, path: a, template: { escape: none } }\n",
+    `web.yaml:1: /file/template: it wants either "path", of a file of this host, or "key", of the set.`,
+  ],
+  [
+    "file:\n  app: web\n  key: a\n  path: a\n  check: { command: [nginx, -t, '{path}'] }\n",
+    "web.yaml:5: /file/check/command/0: a program is named by its absolute path.",
+  ],
+  [
+    "file: { app: web, key: a, path: a, check: { command: [/bin/true] } }\n",
+    "web.yaml:1: /file/check/command: no argument holds {path}, so it would not look at the new file.",
+  ],
+  [
+    "file: { app: web, key: a, path: a, reload: { type: signal } }\n",
+    `web.yaml:1: /file/reload/pidFile: type signal wants "pidFile".`,
+  ],
+  [
+    "file:\n  app: web\n  key: a\n  path: a\n  reload:\n    type: http\n    url: http://10.0.0.1/-/reload\n",
+    `web.yaml:7: /file/reload/url: 10.0.0.1 is beyond this host; say "allowRemote: true" if it is meant.`,
+  ],
+  [
+    "file: { app: web, key: a, path: a, reload: { type: command, command: [/bin/true], signal: HUP } }\n",
+    `web.yaml:1: /file/reload/signal: "signal" is not for type command.`,
+  ],
   ["sevices: []\n", `web.yaml:1: /sevices: "sevices" is not a known field; remove it or mend its name.`],
   ["- a\n- b\n", `web.yaml:1: the file: must be object, not ["a","b"].`],
 ] as const)("%j is refused with its line, field and way out", async ([text, message]) => {

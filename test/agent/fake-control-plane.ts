@@ -15,7 +15,7 @@ import {
   type Report,
   type ServiceDelta,
 } from "#registry/api";
-import type { EffectiveConfig } from "#config-server/api";
+import type { Acknowledge, EffectiveConfig, SetName } from "#config-server/api";
 
 interface Stored {
   readonly name: InstanceName;
@@ -35,6 +35,10 @@ export class FakeControlPlane {
   readonly stored = new Map<string, Stored>();
   readonly configs = new Map<string, EffectiveConfig>();
   readonly calls: string[] = [];
+  /** Every acknowledgement that was said. */
+  readonly acknowledged: (Acknowledge & { readonly app: string; readonly subscriber: string })[] = [];
+  /** Changes reach nobody by push while this is set. */
+  mute = false;
   readonly #wakes = new Set<() => void>();
 
   instance(id: string): Instance | undefined {
@@ -153,6 +157,16 @@ export class FakeControlPlane {
         }),
     };
     const config = {
+      acknowledge: ({ app }: SetName, subscriber: string, body: Acknowledge, options: CallOptions) =>
+        this.#call(`acknowledge ${app} ${body.outcome}`, options, () => {
+          if (body.session !== undefined && !this.sessions.has(body.session)) throw noSession();
+          this.acknowledged.push({ app, subscriber, ...body });
+        }),
+      effectiveOtherThan: (name: SetName, releaseKey: string, options: CallOptions) =>
+        this.#call(`effective ${name.app}`, options, () => {
+          const found = this.configs.get(`${name.namespace}/${name.app}/${name.profile}`);
+          return found?.releaseKey === releaseKey ? undefined : found;
+        }),
       watch: (name: { namespace: string; app: string; profile: string }, options: StreamOptions) =>
         this.#watch<EffectiveConfig>(
           options,
@@ -223,6 +237,9 @@ export class FakeControlPlane {
           if (last !== undefined) yield { event: "reset", revision };
           yield { event: "snapshot", revision, data };
           yield { event: "synced", revision };
+        } else if (this.mute) {
+          await this.#nextChange(signal);
+          continue;
         } else if (JSON.stringify(data) !== last) yield { event: "delta", revision, data };
         connected = true;
         last = JSON.stringify(data);
@@ -243,6 +260,7 @@ export class FakeControlPlane {
       };
       this.#wakes.add(done);
       signal.addEventListener("abort", done, { once: true });
+      if (signal.aborted) done();
     });
   }
 

@@ -185,6 +185,29 @@ test("a file asked for here stays in the agent's folder, is kept up to date, and
   expect((await agent.call("DELETE", "/v1/agent/files/app.yaml")).body).toMatchObject({ code: "AGENT_FILE_NOT_FOUND" });
 });
 
+test("a long poll answers with the next release, with 304 when none comes, and at once when the agent stops", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  plane.release(WEB_CONFIG, { "app.yaml": "one" });
+  const agent = await startAgent(plane, folder.path);
+  const path = "/v1/agent/config/default/web/default";
+  const first = await agent.call("GET", path);
+  expect(first.headers["etag"]).toBe('"key-2"');
+  const poll = (wait: number, key: string) =>
+    agent.call("GET", `${path}?wait=${wait}`, undefined, { "if-none-match": `"${key}"` });
+  expect((await poll(0.05, "key-2")).status).toBe(304);
+  expect((await poll(20, "key-1")).body).toMatchObject({ releaseKey: "key-2" });
+  const waiting = poll(20, "key-2");
+  plane.release(WEB_CONFIG, { "app.yaml": "two" });
+  expect((await waiting).body).toMatchObject({ releaseKey: "key-3", items: { "app.yaml": { value: "two" } } });
+  const last = poll(20, "key-3");
+  const begun = performance.now();
+  await agent.call("GET", "/v1/agent/status");
+  await agent[Symbol.asyncDispose]();
+  expect((await last).status).toBe(304);
+  expect(performance.now() - begun).toBeLessThan(5_000);
+});
+
 test("a config that was never heard of is a 503 that says so while the server is away", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();

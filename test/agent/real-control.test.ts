@@ -1,5 +1,6 @@
 /** An agent at the real control API: both ends mean the same by every call. */
-import { readFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createAgent, type AgentSettings } from "#agent";
@@ -120,4 +121,58 @@ test("a gradual release reaches an agent by its label, and goes on once it has a
   await eventually("the next stage", async () => (await control.client.config.rollout(set)).stage === 1);
   await control.client.config.steerRollout(set, "abort");
   await eventually("it is back in the file", async () => (await readFile(path, "utf8")) === "one");
+});
+
+test("what a file stands for is acknowledged under the agent's session, passed on for others, and gone with the agent", async () => {
+  await using folder = await tempFolder();
+  const { stack, control, agent, put } = await setUp(folder.path);
+  await using _ = stack;
+  const set = { namespace: "default", app: "web", profile: "default" };
+  const { config } = control.client;
+  const said = async () => {
+    const { subscribers } = await config.acknowledgements(set);
+    return subscribers.map(({ subscriber, outcome, error = "" }) => `${subscriber} ${outcome} ${error}`.trim());
+  };
+  await put("files/out", { app: "web", template: { key: "t" } });
+  const text = (value: string) => ({ format: "text" as const, value });
+  await config.publish(set, { items: { t: text("{{a}}"), a: text("1") } });
+  await eventually("it is applied", async () => (await said()).join() === "host-a applied");
+  const { releaseKey } = await config.effective(set);
+  expect(await config.effectiveOtherThan(set, releaseKey)).toBeUndefined();
+  expect(await config.effectiveOtherThan(set, "another")).toMatchObject({ releaseKey });
+  await put("config/default/web/default/acknowledgements/web-1", { releaseKey, outcome: "applied" });
+  await eventually("another is passed on", async () => (await said()).length === 2);
+  await config.publish(set, { items: { t: text("\n{{b}}"), a: text("1") } });
+  await eventually("it is refused", async () => (await said())[0]?.startsWith("host-a failed"));
+  expect((await said())[0]).toContain("t:2: {{b}} names nothing");
+  expect(await readFile(join(folder.path, "files", "out"), "utf8")).toBe("1");
+  await agent[Symbol.asyncDispose]();
+  await eventually("its own went with its session", async () => (await said()).join() === "web-1 applied");
+});
+
+test("a binary value is a file of its bytes, written anew only when they change", async () => {
+  await using folder = await tempFolder();
+  const { stack, control, put, get } = await setUp(folder.path);
+  await using _ = stack.move();
+  const set = { namespace: "default", app: "web", profile: "default" };
+  const publish = (bytes: Buffer) =>
+    control.client.config.publish(set, {
+      items: { "store.jks": { format: "binary", value: bytes.toString("base64") } },
+    });
+  const [first, second] = [randomBytes(70_000), Buffer.from([0xff, 0xfe, 0x00])];
+  await publish(first);
+  const { body } = await put("files/store.jks", { app: "web", key: "store.jks" });
+  const path = (body as { path: string }).path;
+  const onDisk = async () => readFile(path).catch(() => undefined);
+  await eventually("it is written", async () => (await onDisk())?.equals(first));
+  const { ino } = await stat(path);
+  await publish(second);
+  await eventually("it is written anew", async () => (await onDisk())?.equals(second));
+  const { ino: later } = await stat(path);
+  expect(later).not.toBe(ino);
+  await eventually("it stands", async () => {
+    const files = (await get("files")).body["files"] as { state: string }[];
+    return files[0]?.state === "current";
+  });
+  expect((await stat(path)).ino).toBe(later);
 });

@@ -341,7 +341,7 @@ test("a set that somebody released between plan and release is not overwritten",
 test("a set that would be too large a release is found before anything is released", async () => {
   await using control = await withControl();
   const large = Object.fromEntries(
-    Array.from({ length: 9 }, (_, i) => [`default/b/default/${i}.txt`, randomText(990_000)]),
+    Array.from({ length: 9 }, (_, i) => [`default/b/default/${i}.txt`, randomText(720_000)]),
   );
   await expect(load(control, { "default/a/default/a.txt": "one", ...large })).rejects.toMatchObject({
     code: "CONFIG_IMPORT_INVALID",

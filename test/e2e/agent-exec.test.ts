@@ -1,10 +1,11 @@
 /** `posthouse exec` as real processes: environment from config, restarts and signals on change, exit codes kept. */
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Client, fetchTransport, type Transport } from "#client";
 import {
   eventually,
+  freePort,
   startPosthouse,
   startProgram,
   tempFolder,
@@ -99,3 +100,128 @@ test("a change may be a signal instead, and a config that makes no environment c
   expect((await program.exited).code).toBe(0);
   expect(await lines("signals")).toEqual(["up", "again"]);
 });
+
+test("a command that is not there ends with 127, one that may not be run with 126, and both are told as failed", async () => {
+  await release("codes", "v: 1");
+  await writeFile(join(folder.path, "plain.sh"), "#!/bin/sh\nexit 0\n", { mode: 0o644 });
+  const run = (command: string) =>
+    startProgram("cli/main.ts", ["exec", "--config", "codes", "--subscriber", "codes", "--", command], {
+      environment: { POSTHOUSE_CONTROL_URLS: posthouse.api, POSTHOUSE_TOKEN: posthouse.token ?? "" },
+      cwd: folder.path,
+    });
+  await using missing = run("./nowhere.sh");
+  expect((await missing.exited).code).toBe(127);
+  expect(missing.errors()).toContain("./nowhere.sh cannot be run");
+  await using plain = run("./plain.sh");
+  expect((await plain.exited).code).toBe(126);
+  const set = { namespace: "default", app: "codes", profile: "default" };
+  const { failed, subscribers } = await client.config.acknowledgements(set);
+  expect([failed, subscribers[0]?.error]).toEqual([1, expect.stringContaining("EACCES")]);
+});
+
+test("with --on-change none a change is left alone, and not said to be applied", async () => {
+  await release("none", "v: 1");
+  const loop = (name: string) => `echo "$V" >> ${name}; trap "exit 0" TERM; while :; do sleep 0.05; done`;
+  await using still = exec(loop("still"), ["--config", "none", "--on-change", "none", "--subscriber", "still"]);
+  await using witness = exec(loop("witness"), ["--config", "none", "--subscriber", "witness"]);
+  await eventually("both run", async () => (await lines("still")).length + (await lines("witness")).length === 2);
+  await release("none", "v: 2");
+  await eventually("the witness was restarted", async () => (await lines("witness")).join() === "1,2");
+  const set = { namespace: "default", app: "none", profile: "default" };
+  await eventually("the witness says so", async () => (await client.config.acknowledgements(set)).applied === 1);
+  const { releaseKey, subscribers } = await client.config.acknowledgements(set);
+  const current = subscribers.filter((one) => one.releaseKey === releaseKey).map(({ subscriber }) => subscriber);
+  expect(current).toEqual(["witness"]);
+  expect(await lines("still")).toEqual(["1"]);
+  expect(still.child.exitCode).toBeNull();
+  still.kill("SIGTERM");
+  witness.kill("SIGTERM");
+  expect((await still.exited).code).toBe(0);
+});
+
+test("a splay spreads the restarts of many", async () => {
+  await release("splay", "v: 1");
+  const script = `echo "$V $(date +%s%N)" >> splay; trap "exit 0" TERM; while :; do sleep 0.05; done`;
+  const programs = Array.from({ length: 4 }, () => exec(script, ["--config", "splay", "--splay-seconds", "3"]));
+  try {
+    await eventually("all run", async () => (await lines("splay")).length === 4, 20_000);
+    await release("splay", "v: 2");
+    await eventually("all were restarted", async () => (await lines("splay")).length === 8, 20_000);
+    const seconds = (await lines("splay"))
+      .filter((line) => line.startsWith("2 "))
+      .map((line) => Number(line.split(" ")[1]) / 1e9);
+    expect(seconds).toHaveLength(4);
+    expect(Math.max(...seconds) - Math.min(...seconds)).toBeGreaterThan(0.1);
+  } finally {
+    await Promise.all(programs.map((program) => program[Symbol.asyncDispose]()));
+  }
+}, 60_000);
+
+test("with the agent alone it starts while the control plane is away, and outlives a restart of the agent", async () => {
+  await using home = await tempFolder();
+  const [apiPort, agentPort] = [await freePort(), await freePort()];
+  const serverArgs = ["--roles", "registry", "config-server", "--dns", "off", "--port", String(apiPort)];
+  const startServer = () => startPosthouse({ data: join(home.path, "server"), args: serverArgs });
+  await using first = await startServer();
+  const token = first.token ?? "";
+  const agentArgs = [
+    "--roles",
+    "agent",
+    "--dns",
+    "off",
+    "--agent-port",
+    String(agentPort),
+    "--control-urls",
+    first.api,
+  ];
+  const startAgent = () => startPosthouse({ data: join(home.path, "agent"), args: [...agentArgs, "--token", token] });
+  await using agent = await startAgent();
+  await using own = fetchTransport({ urls: [first.api] });
+  const plane = new Client(testHost(), { transport: own, token });
+  const set = { namespace: "default", app: "web", profile: "default" };
+  const publish = (value: string) => plane.config.publish(set, { items: { "a.yaml": { format: "yaml", value } } });
+  await publish("v: 1");
+  const start = (name: string, ...command: string[]) =>
+    startProgram(
+      "cli/main.ts",
+      ["agent", "exec", "--config", "web", "--subscriber", name, "--quiet-seconds", "0.1", ...command],
+      {
+        environment: { POSTHOUSE_AGENT_PORT: String(agentPort) },
+        cwd: home.path,
+      },
+    );
+  const script = `echo "$V" >> seen; trap "exit 5" TERM INT; while :; do sleep 0.05; done`;
+  await using program = start("long", "--", "sh", "-c", script);
+  const seen = async () =>
+    (await readFile(join(home.path, "seen"), "utf8").catch(() => "")).split("\n").filter(Boolean);
+  await eventually("it runs", async () => (await seen()).join() === "1");
+  const applied = async (names: string[]) => {
+    const { releaseKey, subscribers } = await plane.config.acknowledgements(set);
+    const current = subscribers.filter((one) => one.releaseKey === releaseKey && one.outcome === "applied");
+    return names.every((name) => current.some(({ subscriber }) => subscriber === name));
+  };
+  await eventually("it is said", () => applied(["long"]));
+  const kept = join(home.path, "agent", "agent", "agent.json");
+  await eventually("the agent keeps it", async () => (await readFile(kept, "utf8")).includes("v: 1"));
+
+  first.kill();
+  await first.exited;
+  await using other = start("short", "--", "sh", "-c", `echo "$V"; exit 3`);
+  expect(await other.exited).toEqual({ code: 3, signal: null });
+  expect(other.output()).toBe("1\n");
+  agent.kill();
+  await agent.exited;
+  await eventually("it says that the agent is away", () =>
+    program.errors().includes(`No answer from http://127.0.0.1:${agentPort}`),
+  );
+  await using again = await startAgent();
+  expect(again.child.exitCode).toBeNull();
+  await using second = await startServer();
+  expect(second.api).toBe(first.api);
+  expect(await seen()).toEqual(["1"]);
+  await publish("v: 2");
+  await eventually("it was restarted with the next", async () => (await seen()).join() === "1,2", 20_000);
+  await eventually("that is said, too", () => applied(["long"]), 20_000);
+  program.kill("SIGTERM");
+  expect(await program.exited).toEqual({ code: 5, signal: null });
+}, 90_000);

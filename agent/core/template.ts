@@ -1,0 +1,327 @@
+/**
+ * A template and the configs that it draws on become a text, or the first thing that is wrong with its line. Mustache's syntax,
+ * with one thing stricter: a name that is not there is an error, never nothing.
+ *
+ * How a name is found: a key of the set in full or without its ending (`app.yaml`, `app`), then the path within it, where the
+ * longest name that is there wins, since names hold dots. A key by itself is its text; with a path, or as a section, it is its data.
+ * What no key is called is looked for at the top of every key's data, and must be in one of them only. `name.` of another set goes
+ * before all this. Within a section its data comes first, then what is around it. `{{#name?}}` and `{{^name?}}` allow absence.
+ */
+import mustache from "mustache";
+import { isTable, readValue } from "#base/formats";
+import type { EffectiveConfig, Escape } from "../api.ts";
+
+/** Characters of a rendered file: a section in a section over long lists must end somewhere. At most 3 MiB as UTF-8. */
+export const RENDERED_CHARS_MAX = 1024 * 1024;
+/** Tags and turns of sections for one file: lists in lists may say nothing, and still take for ever. */
+export const STEPS_MAX = 200_000;
+/** Sections in sections, and parts of one name: people write a handful. */
+export const DEPTH_MAX = 64;
+/** Keys that an error names, for whoever looks for the right one. */
+const KEYS_SHOWN = 10;
+
+export interface TemplateInput {
+  readonly template: string;
+  readonly escape: Escape;
+  /** Whose keys stand at the root. */
+  readonly config: EffectiveConfig;
+  /** Further sets by the name that they have in the template. */
+  readonly sets: ReadonlyMap<string, EffectiveConfig>;
+}
+
+export type Rendered =
+  | { readonly text: string; readonly problem?: undefined }
+  | { readonly text?: undefined; readonly problem: { readonly line: number; readonly message: string } };
+
+/** Renders from one whole release of each set. Never throws. */
+export function renderTemplate(input: TemplateInput): Rendered {
+  try {
+    return { text: new Renderer(input).render() };
+  } catch (error) {
+    if (error instanceof Flaw)
+      return { problem: { line: lineAt(input.template, error.offset), message: error.message } };
+    throw error;
+  }
+}
+
+class Flaw extends Error {
+  readonly offset: number;
+  constructor(offset: number, message: string) {
+    super(message);
+    this.offset = offset;
+  }
+}
+
+type Token = ReturnType<typeof mustache.parse>[number];
+
+class Renderer {
+  readonly #input: TemplateInput;
+  #length = 0;
+  #steps = 0;
+  #depth = 0;
+
+  constructor(input: TemplateInput) {
+    this.#input = input;
+  }
+
+  render(): string {
+    const { config, sets, template } = this.#input;
+    return this.#all(parse(template), [new Root(config, sets)]);
+  }
+
+  /** `scopes`: innermost first. */
+  #all(tokens: readonly Token[], scopes: readonly unknown[]): string {
+    const offset = tokens[0]?.[2] ?? 0;
+    this.#step(offset);
+    if (++this.#depth > DEPTH_MAX) throw new Flaw(offset, `sections are nested more than ${DEPTH_MAX} deep`);
+    const text = tokens.map((token) => this.#one(token, scopes)).join("");
+    this.#depth--;
+    return text;
+  }
+
+  #step(offset: number): void {
+    if (++this.#steps > STEPS_MAX)
+      throw new Flaw(offset, `the file would take more than ${STEPS_MAX} steps to fill in`);
+  }
+
+  #one(token: Token, scopes: readonly unknown[]): string {
+    const [type, name, offset] = token;
+    if (type !== "text") this.#step(offset);
+    switch (type) {
+      case "text":
+        return this.#counted(name, offset);
+      case "name":
+        return this.#counted(this.#variable(name, offset, scopes, this.#input.escape), offset);
+      case "&":
+        return this.#counted(this.#variable(name, offset, scopes, "none"), offset);
+      case "#":
+        return this.#section(token, scopes);
+      case "^": {
+        const value = dataOf(lookUp(name, offset, scopes)?.value);
+        return !value || (Array.isArray(value) && value.length === 0) ? this.#all(innerOf(token), scopes) : "";
+      }
+      case ">":
+        throw new Flaw(offset, `{{>${name}}} is a partial, and there are none; write its content here`);
+      case "!":
+      case "=":
+        return "";
+      default:
+        throw new Flaw(offset, `{{${name}}} is not understood`);
+    }
+  }
+
+  #section(token: Token, scopes: readonly unknown[]): string {
+    const [, name, offset] = token;
+    const value = dataOf(lookUp(name, offset, scopes)?.value);
+    const inner = innerOf(token);
+    if (Array.isArray(value)) return value.map((one: unknown) => this.#all(inner, [one, ...scopes])).join("");
+    if (!value) return "";
+    return this.#all(inner, [value, ...scopes]);
+  }
+
+  #variable(name: string, offset: number, scopes: readonly unknown[], escape: Escape): string {
+    if (name.endsWith("?")) throw new Flaw(offset, `{{${name}}} would be nothing when absent; ask {{#${name}}} first`);
+    const value = lookUp(name, offset, scopes)?.value;
+    const plain = value instanceof KeyValue ? value.text : value;
+    if (plain === null || plain === undefined) throw new Flaw(offset, `{{${name}}} is null`);
+    if (plain instanceof ConfigSet) throw new Flaw(offset, `{{${name}}} is a whole set; name a key of it`);
+    if (escape === "json" || escape === "yaml") return JSON.stringify(plain);
+    const text = textOf(plain);
+    if (text === undefined) {
+      const what = Array.isArray(plain) ? "a list" : "a table";
+      throw new Flaw(
+        offset,
+        `{{${name}}} is ${what}; name what is in it, make it a section, or escape as json or yaml`,
+      );
+    }
+    if (escape === "none") return text;
+    if (text.includes("\0")) throw new Flaw(offset, `{{${name}}} holds a zero byte, which no shell can take`);
+    return `'${text.replaceAll("'", `'\\''`)}'`;
+  }
+
+  #counted(text: string, offset: number): string {
+    this.#length += text.length;
+    if (this.#length > RENDERED_CHARS_MAX) {
+      throw new Flaw(offset, `the file would have more than ${RENDERED_CHARS_MAX} characters`);
+    }
+    return text;
+  }
+}
+
+/** Undefined for a table or a list. */
+function textOf(value: unknown): string | undefined {
+  if (value instanceof Date) return value.toISOString();
+  if (typeof value === "string") return value;
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
+}
+
+function innerOf(token: Token): readonly Token[] {
+  const [, , , , inner] = token;
+  return Array.isArray(inner) ? inner : [];
+}
+
+/** Parsed by a writer of its own: the library's keeps every template that it ever saw. */
+function parse(template: string): readonly Token[] {
+  try {
+    return new mustache.Writer().parse(template) as readonly Token[];
+  } catch (error) {
+    const message = (error as Error).message;
+    const [, what = message, offset = "0"] = /^(.*) at (\d+)$/.exec(message) ?? [];
+    throw new Flaw(Number(offset), what);
+  }
+}
+
+function lineAt(text: string, offset: number): number {
+  return text.slice(0, offset).split("\n").length;
+}
+
+// Where names are found.
+
+interface Hit {
+  readonly value: unknown;
+}
+
+/** A key of a set: its text, and what the text holds. */
+class KeyValue {
+  readonly name: string;
+  readonly text: string;
+  readonly #item: EffectiveConfig["items"][string];
+  readonly #place: string;
+  #data: { readonly value: unknown } | undefined;
+
+  constructor(name: string, item: EffectiveConfig["items"][string], place: string) {
+    this.name = name;
+    this.text = item.value;
+    this.#item = item;
+    this.#place = place;
+  }
+
+  data(offset: number): unknown {
+    try {
+      // Bytes have no names; the text that stands for them is all that a template can use.
+      this.#data ??= { value: this.#item.format === "binary" ? this.text : readValue(this.#item) };
+    } catch (error) {
+      throw new Flaw(offset, `${this.#place} ${this.name} is no ${this.#item.format}: ${(error as Error).message}`);
+    }
+    return this.#data.value;
+  }
+}
+
+class ConfigSet {
+  readonly place: string;
+  readonly keys: readonly KeyValue[];
+
+  constructor({ app, profile, items }: EffectiveConfig) {
+    this.place = `${app}/${profile}`;
+    this.keys = Object.entries(items).map(([key, item]) => new KeyValue(key, item, this.place));
+  }
+
+  find(parts: readonly string[], offset: number): Hit | undefined {
+    return this.#byKey(parts, offset) ?? this.#byMember(parts, offset);
+  }
+
+  #byKey(parts: readonly string[], offset: number): Hit | undefined {
+    for (let count = parts.length; count > 0; count--) {
+      const head = parts.slice(0, count).join(".");
+      const rest = parts.slice(count);
+      const exact = this.keys.filter(({ name }) => name === head);
+      const named = exact.length > 0 ? exact : this.keys.filter(({ name }) => stemOf(name) === head);
+      const hit = this.#only(parts, offset, named, (key) =>
+        rest.length === 0 ? { value: key } : find(key.data(offset), rest),
+      );
+      if (hit) return hit;
+    }
+    return undefined;
+  }
+
+  #byMember(parts: readonly string[], offset: number): Hit | undefined {
+    return this.#only(parts, offset, this.keys, (key) => {
+      const data = key.data(offset);
+      return isTable(data) ? find(data, parts) : undefined;
+    });
+  }
+
+  #only(
+    parts: readonly string[],
+    offset: number,
+    keys: readonly KeyValue[],
+    look: (key: KeyValue) => Hit | undefined,
+  ): Hit | undefined {
+    const hits = keys.flatMap((key) => {
+      const hit = look(key);
+      return hit ? [{ key, hit }] : [];
+    });
+    if (hits.length > 1) {
+      const names = hits.map(({ key }) => key.name).join(" and ");
+      throw new Flaw(offset, `"${parts.join(".")}" is in ${names} of ${this.place}; begin with the key that is meant`);
+    }
+    return hits[0]?.hit;
+  }
+}
+
+/** The outermost scope: the set's own keys, and further sets by name. */
+class Root {
+  readonly own: ConfigSet;
+  readonly #others: ReadonlyMap<string, ConfigSet>;
+
+  constructor(config: EffectiveConfig, sets: ReadonlyMap<string, EffectiveConfig>) {
+    this.own = new ConfigSet(config);
+    this.#others = new Map([...sets].map(([name, other]) => [name, new ConfigSet(other)]));
+  }
+
+  find([first = "", ...rest]: readonly string[], offset: number): Hit | undefined {
+    const other = this.#others.get(first);
+    if (!other) return this.own.find([first, ...rest], offset);
+    return rest.length === 0 ? { value: other } : other.find(rest, offset);
+  }
+
+  /** What there is, for errors. */
+  get shown(): string {
+    const keys = this.own.keys.map(({ name }) => name);
+    const more = keys.length > KEYS_SHOWN ? ", …" : "";
+    const others = this.#others.size === 0 ? "" : `; other sets: ${[...this.#others.keys()].join(", ")}`;
+    return `${this.own.place} has ${keys.slice(0, KEYS_SHOWN).join(", ") || "no keys"}${more}${others}`;
+  }
+}
+
+/** Undefined only for what may be absent. */
+function lookUp(name: string, offset: number, scopes: readonly unknown[]): Hit | undefined {
+  const optional = name.endsWith("?");
+  const wanted = optional ? name.slice(0, -1) : name;
+  if (wanted === ".") return { value: scopes[0] instanceof Root ? scopes[0].own : scopes[0] };
+  const parts = wanted.split(".");
+  if (parts.length > DEPTH_MAX) throw new Flaw(offset, `a name has more than ${DEPTH_MAX} parts`);
+  for (const scope of scopes) {
+    const hit = scope instanceof Root || scope instanceof ConfigSet ? scope.find(parts, offset) : find(scope, parts);
+    if (hit) return hit;
+  }
+  if (optional) return undefined;
+  const root = scopes.at(-1);
+  throw new Flaw(offset, `{{${name}}} names nothing: ${root instanceof Root ? root.shown : ""}`);
+}
+
+/** The longest name that is there wins, as long as the rest of the path is there, too. */
+function find(value: unknown, parts: readonly string[]): Hit | undefined {
+  if (parts.length === 0) return { value };
+  if (Array.isArray(value)) {
+    const [index = "", ...rest] = parts;
+    return /^\d+$/.test(index) && Number(index) < value.length ? find(value[Number(index)], rest) : undefined;
+  }
+  if (!isTable(value)) return undefined;
+  for (let count = parts.length; count > 0; count--) {
+    const head = parts.slice(0, count).join(".");
+    const hit = Object.hasOwn(value, head) ? find(value[head], parts.slice(count)) : undefined;
+    if (hit) return hit;
+  }
+  return undefined;
+}
+
+/** What a section is over. */
+function dataOf(value: unknown): unknown {
+  return value instanceof KeyValue ? value.data(0) : value;
+}
+
+/** A key without the ending that says its format. */
+function stemOf(key: string): string {
+  return key.replace(/\.(yaml|yml|json|toml|properties|txt)$/i, "");
+}

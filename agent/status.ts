@@ -1,0 +1,56 @@
+/** How the agent is, in one answer: counts, and what is wrong now, each with its code. */
+import type { AppError } from "#base";
+import type { SetName } from "#config-server/api";
+import { AgentErrors, type AgentStatus, type LocalFile } from "./api.ts";
+import { inSync, type SyncState } from "./core/sync.ts";
+
+export interface StatusParts {
+  readonly node: string;
+  readonly sync: SyncState;
+  readonly services: number;
+  readonly files: readonly LocalFile[];
+  /** Sets of which the server has an older config. */
+  readonly older: readonly SetName[];
+  readonly definitionProblem: AppError | undefined;
+  readonly snapshotProblem: string | undefined;
+}
+
+export function statusOf(parts: StatusParts): AgentStatus {
+  const { node, sync, services, files } = parts;
+  return {
+    node,
+    connected: sync.connected === true,
+    session: sync.session === undefined ? "none" : "open",
+    inSync: inSync(sync),
+    services,
+    files: files.length,
+    filesFailed: files.filter((file) => file.state === "failed").length,
+    problems: problemsOf(parts),
+  };
+}
+
+function problemsOf({ sync, files, older, definitionProblem, snapshotProblem }: StatusParts): AgentStatus["problems"] {
+  const problems: AgentStatus["problems"] = [];
+  const report = ({ code }: { code: string }, detail: string) => problems.push({ code, detail });
+  if (definitionProblem) report(definitionProblem, definitionProblem.message);
+  if (sync.connected === false) {
+    report(AgentErrors.SERVER_AWAY, "The control plane is away; what is known is served.");
+  }
+  if (sync.refusal !== undefined) {
+    report(AgentErrors.SESSION_REFUSED, `The control plane gives this agent no session: ${sync.refusal}`);
+  }
+  if (snapshotProblem !== undefined) report(AgentErrors.SNAPSHOT_NOT_KEPT, snapshotProblem);
+  for (const { code = "", error } of files) if (error !== undefined) report({ code }, error);
+  for (const { namespace, app, profile } of older) {
+    const set = `${namespace}/${app}/${profile}`;
+    const ways = `Release it anew, or take it with POST /v1/agent/config/${set}/accept.`;
+    report(
+      AgentErrors.CONFIG_OLDER,
+      `The server has an older config of ${set} than this host, which keeps its own. ${ways}`,
+    );
+  }
+  for (const { name, error } of sync.claims.values()) {
+    if (error !== undefined) report(AgentErrors.SERVICE_REFUSED, `The server refuses "${name.id}": ${error}`);
+  }
+  return problems;
+}

@@ -1,0 +1,109 @@
+/**
+ * Where a command's config comes from: the agent of this host, which also answers while the control plane is away, or the control
+ * plane itself when the settings say where it is.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { systemRandom } from "#base/system";
+import { fullJitter } from "#base";
+import { type Client, errorFromProblem, fetchTransport, type Transport } from "#client";
+import type { LoadedSettings } from "#settings";
+import { CONTROL_SETTINGS, withControlClient } from "./control-client.ts";
+import type { EffectiveConfig } from "./environment.ts";
+
+/** The settings that say where config comes from. */
+export const SOURCE_SETTINGS = [...CONTROL_SETTINGS, "agentHost", "agentPort", "agentToken"] as const;
+/** Seconds that the agent holds a question whose answer has not changed. */
+const WAIT_SECONDS = 25;
+/** Milliseconds that an answer may take beyond that. */
+const ANSWER_MS_MAX = 10_000;
+/** Back-off while the agent is away: quick at first, since a restart takes a second. Milliseconds. */
+const RETRY = { baseMs: 100, capMs: 5_000 };
+
+type SetName = Parameters<Client["config"]["acknowledge"]>[0];
+export type Acknowledge = Parameters<Client["config"]["acknowledge"]>[2];
+
+export interface ConfigSource {
+  /** A set now, and whenever it is another one; `onAway` hears why it is not known any more. Ends with the signal only. */
+  follow(
+    name: SetName,
+    options: { signal: AbortSignal; onAway: (error: unknown) => void },
+  ): AsyncIterable<EffectiveConfig>;
+  acknowledge(name: SetName, subscriber: string, body: Acknowledge, signal: AbortSignal): Promise<void>;
+}
+
+/** Runs with the control plane when `controlUrls` or `token` is set, else with the agent of this host. */
+export async function withConfigSource<T>(
+  settings: LoadedSettings,
+  run: (source: ConfigSource) => Promise<T>,
+): Promise<T> {
+  const { values, sources } = settings;
+  if (values.token !== undefined || sources.controlUrls !== "default") {
+    return await withControlClient(settings, (client) => run(controlSource(client)));
+  }
+  const here = { "0.0.0.0": "127.0.0.1", "::": "::1" }[values.agentHost] ?? values.agentHost;
+  const url = `http://${here.includes(":") ? `[${here}]` : here}:${values.agentPort}`;
+  await using transport = fetchTransport({ urls: [url] });
+  const headers: Record<string, string> =
+    values.agentToken === undefined ? {} : { authorization: `Bearer ${values.agentToken}` };
+  return await run(agentSource(transport, headers));
+}
+
+function controlSource(client: Client): ConfigSource {
+  return {
+    async *follow(name, { signal, onAway }) {
+      const onState = (state: "connected" | "disconnected", error?: unknown) => {
+        if (state === "disconnected" && error !== undefined) onAway(error);
+      };
+      for await (const frame of client.config.watch(name, { signal, onState })) {
+        if (frame.event === "snapshot" || frame.event === "delta") yield frame.data as EffectiveConfig;
+      }
+    },
+    acknowledge: (name, subscriber, body, signal) => client.config.acknowledge(name, subscriber, body, { signal }),
+  };
+}
+
+function agentSource(transport: Transport, headers: Record<string, string>): ConfigSource {
+  const pathOf = ({ namespace, app, profile }: SetName) => `/v1/agent/config/${namespace}/${app}/${profile}`;
+  return {
+    async *follow(name, { signal, onAway }) {
+      let known: string | undefined;
+      let attempt = 0;
+      while (!signal.aborted) {
+        try {
+          const late = AbortSignal.timeout(WAIT_SECONDS * 1000 + ANSWER_MS_MAX);
+          const answer = await transport.request({
+            method: "GET",
+            path: known === undefined ? pathOf(name) : `${pathOf(name)}?wait=${WAIT_SECONDS}`,
+            headers: { ...headers, ...(known === undefined ? {} : { "if-none-match": `"${known}"` }) },
+            signal: AbortSignal.any([signal, late]),
+          });
+          const text = await answer.text();
+          if (answer.status >= 400) throw errorFromProblem(answer.status, text);
+          attempt = 0;
+          if (answer.status === 304) continue;
+          const config = JSON.parse(text) as EffectiveConfig;
+          known = config.releaseKey;
+          yield config;
+        } catch (error) {
+          if (signal.aborted) return;
+          onAway(error);
+          const pauseMs = RETRY.baseMs / 2 + fullJitter(systemRandom, attempt++, RETRY);
+          await sleep(pauseMs, undefined, { signal }).catch(() => {});
+        }
+      }
+    },
+    async acknowledge(name, subscriber, body, signal) {
+      const path = `${pathOf(name)}/acknowledgements/${encodeURIComponent(subscriber)}`;
+      const late = AbortSignal.timeout(ANSWER_MS_MAX);
+      const answer = await transport.request({
+        method: "PUT",
+        path,
+        headers,
+        body,
+        signal: AbortSignal.any([signal, late]),
+      });
+      const text = await answer.text();
+      if (answer.status >= 400) throw errorFromProblem(answer.status, text);
+    },
+  };
+}

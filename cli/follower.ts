@@ -1,0 +1,115 @@
+/** The latest of every set that a command is run with, and the environment they make together. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { canonicalJson, messageOf, Trigger } from "#base";
+import type { Acknowledging } from "./acknowledging.ts";
+import { say } from "./child.ts";
+import type { ConfigSource } from "./config-source.ts";
+import { environmentOf, type EffectiveConfig } from "./environment.ts";
+import type { ExecCommand } from "./exec.ts";
+
+export interface Environment {
+  readonly values: Record<string, string>;
+  /** What it was made of. */
+  readonly configs: readonly EffectiveConfig[];
+}
+
+export interface FollowerOptions {
+  readonly exec: ExecCommand;
+  readonly acknowledging: Acknowledging;
+  readonly signal: AbortSignal;
+}
+
+export class Follower {
+  readonly #exec: ExecCommand;
+  readonly #acknowledging: Acknowledging;
+  readonly #known: (EffectiveConfig | undefined)[];
+  readonly #news = new Trigger();
+  readonly #signal: AbortSignal;
+  #problem: string | undefined;
+
+  constructor(source: ConfigSource, { exec, acknowledging, signal }: FollowerOptions) {
+    this.#exec = exec;
+    this.#acknowledging = acknowledging;
+    this.#signal = signal;
+    this.#known = exec.sets.map(() => undefined);
+    for (const [i, set] of exec.sets.entries()) {
+      void this.#follow(source, i, { namespace: exec.namespace, ...set }).catch((error: unknown) => {
+        if (!signal.aborted) say(`${set.app}/${set.profile} is followed no more: ${messageOf(error)}`);
+      });
+    }
+  }
+
+  /** Waits until every set is released and all of them make an environment. */
+  async first(): Promise<Environment> {
+    for (;;) {
+      const environment = this.#environment();
+      if (environment) return environment;
+      await this.#news.wait(this.#signal);
+      this.#signal.throwIfAborted();
+    }
+  }
+
+  /** Other values than these, once it is quiet; undefined when the signal aborts first. */
+  async next({ values }: Environment, signal: AbortSignal): Promise<Environment | undefined> {
+    const { quietSeconds, quietSecondsMax, splaySeconds } = this.#exec;
+    try {
+      for (;;) {
+        await this.#news.wait(signal);
+        const since = performance.now();
+        let left = quietSeconds * 1000;
+        while (left > 0) {
+          const seen = this.#releases();
+          await sleep(left, undefined, { signal });
+          const leftAtMost = quietSecondsMax * 1000 - (performance.now() - since);
+          left = seen === this.#releases() ? 0 : Math.min(quietSeconds * 1000, leftAtMost);
+        }
+        await sleep(Math.random() * splaySeconds * 1000, undefined, { signal });
+        signal.throwIfAborted();
+        const next = this.#environment();
+        if (next && canonicalJson(next.values) !== canonicalJson(values)) return next;
+        // Another release with the same values: the command runs with it already.
+        if (next) this.#acknowledging.say(next.configs, "applied");
+      }
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      throw error;
+    }
+  }
+
+  #releases(): string {
+    return this.#known.map((config) => config?.releaseKey).join();
+  }
+
+  #environment(): Environment | undefined {
+    const configs = this.#known.filter((config) => config !== undefined);
+    if (configs.length < this.#known.length) return undefined;
+    const result = environmentOf(configs, this.#exec);
+    const problem = "problem" in result ? result.problem : undefined;
+    if (problem !== undefined && problem !== this.#problem) say(`this config makes no environment: ${problem}`);
+    if (problem !== undefined) this.#acknowledging.say(configs, "failed", problem);
+    this.#problem = problem;
+    return "values" in result ? { values: result.values, configs } : undefined;
+  }
+
+  async #follow(
+    source: ConfigSource,
+    i: number,
+    name: { namespace: string; app: string; profile: string },
+  ): Promise<void> {
+    let away: string | undefined;
+    const onAway = (error: unknown) => {
+      if (this.#signal.aborted) return;
+      if (away !== messageOf(error)) say(messageOf(error));
+      away = messageOf(error);
+    };
+    for await (const config of source.follow(name, { signal: this.#signal, onAway })) {
+      away = undefined;
+      if (config.revision === 0 && this.#known[i] === undefined) {
+        say(`nothing is released for ${name.namespace}/${name.app}/${name.profile} yet; waiting`);
+        continue;
+      }
+      this.#known[i] = config;
+      this.#news.fire();
+    }
+  }
+}

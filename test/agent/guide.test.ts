@@ -1,0 +1,88 @@
+/** The guide's examples are what is tried here: definitions are read, templates rendered, the command run, log levels parsed. */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { renderTemplate } from "../../agent/core/template.ts";
+import { readDefinitions } from "../../agent/definitions.ts";
+import { parseLogLevels } from "../../server/log-level.ts";
+import { formatOf, type EffectiveConfig } from "#config-server/api";
+import { call, projectRoot, startCommand, startPosthouse, tempFolder } from "#test/kit";
+
+const guide = await readFile(join(projectRoot, "docs/guides/agent.md"), "utf8");
+const blocks = (mark: string) =>
+  [...guide.matchAll(new RegExp(`<!-- ${mark} -->\\n\`\`\`\\w+\\n([^]*?)\`\`\``, "g"))].map(([, block = ""]) => block);
+
+function config(app: string, items: Record<string, string>): EffectiveConfig {
+  const origin = { profile: "default", version: 1 };
+  return {
+    namespace: "default",
+    app,
+    profile: "default",
+    releaseKey: app,
+    revision: 1,
+    items: Object.fromEntries(
+      Object.entries(items).map(([key, value]) => [key, { format: formatOf(key), value, origin }]),
+    ),
+  };
+}
+
+test("the guide's definition files are taken as they stand", async () => {
+  await using folder = await tempFolder();
+  const examples = blocks("definitions");
+  expect(examples).toHaveLength(2);
+  for (const [i, text] of examples.entries()) await writeFile(join(folder.path, `${i}.yaml`), text);
+  const { services, files } = await readDefinitions(folder.path, { node: "host-a", address: "10.0.0.7" });
+  expect(services[0]?.registration.checks).toHaveLength(2);
+  expect(files).toHaveLength(2);
+  expect(files[1]).toMatchObject({ check: { timeoutSeconds: 5 }, reload: { type: "signal", splaySeconds: 10 } });
+});
+
+test("each template of the guide's table is what the table says", () => {
+  const [data = ""] = blocks("data app.yaml");
+  const rows = [...guide.matchAll(/^\| `(\{\{.*?\}\})` \| `(.*?)` \|/gm)];
+  expect(rows.length).toBeGreaterThan(8);
+  const sets = new Map([["shared", config("shared", { "app.yaml": "region: eu" })]]);
+  for (const [, template = "", text] of rows) {
+    const rendered = renderTemplate({
+      template,
+      escape: "none",
+      config: config("orders", { "app.yaml": data, motd: "hello" }),
+      sets,
+    });
+    expect(rendered, template).toEqual({ text });
+  }
+});
+
+test("the guide's command runs with the values of its sets", async () => {
+  await using folder = await tempFolder();
+  await using posthouse = await startPosthouse({
+    data: join(folder.path, "data"),
+    args: ["--store", "memory", "--roles", "registry", "config-server", "agent", "--dns", "off"],
+  });
+  const publish = (set: string, value: string) =>
+    call(`${posthouse.api}/v1/config/default/${set}/releases`, {
+      method: "POST",
+      token: posthouse.token,
+      body: { items: { "app.yaml": { format: "yaml", value } } },
+    });
+  await publish("shared/default", "region: eu");
+  await publish("orders/prod", "db: { url: pg }");
+  const bin = join(folder.path, "bin");
+  await mkdir(bin);
+  const cli = join(projectRoot, "cli", "main.ts");
+  await writeFile(join(bin, "posthouse"), `#!/bin/sh\nexec ${process.execPath} ${cli} "$@"\n`, { mode: 0o755 });
+  await writeFile(join(folder.path, "orders"), `#!/bin/sh\necho "$REGION $DB_URL $URL $*"\n`, { mode: 0o755 });
+  const [command = ""] = blocks("run");
+  await using program = startCommand("sh", ["-c", command], {
+    cwd: folder.path,
+    environment: { PATH: `${bin}:${process.env["PATH"]}`, POSTHOUSE_AGENT_PORT: new URL(posthouse.agent).port },
+  });
+  expect(await program.exited, program.errors()).toEqual({ code: 0, signal: null });
+  expect(program.output()).toBe("eu pg pg --port 4001\n");
+});
+
+test("the guide's log levels are taken", () => {
+  expect(blocks("log").map((text) => parseLogLevels(text))).toEqual([
+    { levels: { level: "warn", components: { agent: "debug" } } },
+  ]);
+});
