@@ -25,7 +25,7 @@ import {
 } from "./api.ts";
 import { catalogCache, configCache, type ConfigName, type ControlPlane, type ServiceName } from "./caches.ts";
 import { LocalChecks, type LocalVerdict } from "./checks.ts";
-import { ConfigAudit } from "./config-audit.ts";
+import { type AuditClient, ConfigAudit } from "./config-audit.ts";
 import { keyOf, markOf, takenBack } from "./core/local-state.ts";
 import { serviceOf, type Definitions } from "./definitions.ts";
 import { FileSink } from "./file-sink.ts";
@@ -81,17 +81,21 @@ export class LocalAgent implements AsyncDisposable {
     // Made in this order because disposed in reverse: the last snapshot is taken when all is still known, and after the
     // session was closed.
     this.#configs = this.#stack.use(
-      configCache(host, client, {
-        onChange: (name) => {
-          this.#files.changed(name);
-          this.#keeper.touch();
+      configCache(
+        host,
+        { client, node: settings.node, labels: settings.labels },
+        {
+          onChange: (name) => {
+            this.#files.changed(name);
+            this.#keeper.touch();
+          },
+          onHeld: (name) =>
+            host.log.warn(
+              { ...name },
+              "the server has an older config than this host, as after the loss of its store; the newer one is kept",
+            ),
         },
-        onHeld: (name) =>
-          host.log.warn(
-            { ...name },
-            "the server has an older config than this host, as after the loss of its store; the newer one is kept",
-          ),
-      }),
+      ),
     );
     this.#catalogs = this.#stack.use(catalogCache(host, client, () => this.#keeper.touch()));
     this.#sink = new FileSink(host);
@@ -111,7 +115,14 @@ export class LocalAgent implements AsyncDisposable {
         say: (name, said) => this.#acknowledger.say(name, said),
       }),
     );
-    this.#audit = this.#stack.use(new ConfigAudit(host, client.config, this.#configs));
+    const asThisHost: AuditClient = {
+      effectiveOtherThan: (name, known, options) =>
+        client.config.effectiveOtherThan(name, known, {
+          ...options,
+          instance: { id: settings.node, labels: settings.labels },
+        }),
+    };
+    this.#audit = this.#stack.use(new ConfigAudit(host, asThisHost, this.#configs));
     host.metrics.gauge({
       name: "posthouse_agent_configs_held",
       help: "Configs for which the server has an older one than this host, which is not taken.",

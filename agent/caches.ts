@@ -26,14 +26,16 @@ export type CatalogCache = WatchCache<ServiceName, Resolved, ServiceDelta>;
 /** Every frame of a config is the whole of it. */
 export function configCache(
   host: Host,
-  client: ControlPlane,
+  { client, node, labels }: { client: ControlPlane; node: string; labels: Readonly<Record<string, string>> },
   { onChange, onHeld }: { onChange: (name: ConfigName) => void; onHeld: (name: ConfigName) => void },
 ): ConfigCache {
   return new WatchCache<ConfigName, EffectiveConfig, EffectiveConfig>(host, {
     what: "config",
     keyOf: ({ namespace, app, profile }) => `${namespace}/${app}/${profile}`,
     fold: { gather: (_gathered, data) => data, apply: (_value, data) => data, empty: undefined },
-    watch: (name, options) => client.config.watch(name, options),
+    // What files are made of is acknowledged once they stand; what is only handed on, as soon as it is here.
+    watch: (name, { pinned, ...options }) =>
+      client.config.watch(name, { ...options, instance: { id: node, labels }, acknowledge: !pinned }),
     onChange,
     onHeld,
     isOlder,

@@ -11,14 +11,17 @@ export const AUDIT_MS = 300_000;
 /** Milliseconds that news may be under way by push while the answer of an audit came first. */
 const UNDER_WAY_MS = 2_000;
 
+/** Asks as this host does: a gradual release may have reached it. */
+export type AuditClient = Pick<ControlPlane["config"], "effectiveOtherThan">;
+
 export class ConfigAudit implements AsyncDisposable {
   readonly #host: Host;
-  readonly #client: ControlPlane["config"];
+  readonly #client: AuditClient;
   readonly #configs: ConfigCache;
   readonly #tasks: TaskGroup;
   readonly #audits: Family<CounterChild>;
 
-  constructor(host: Host, client: ControlPlane["config"], configs: ConfigCache) {
+  constructor(host: Host, client: AuditClient, configs: ConfigCache) {
     this.#host = host;
     this.#client = client;
     this.#configs = configs;

@@ -2,6 +2,8 @@
 export interface AgentSettings {
   /** Name of this host; part of the ids of services that do not say their own. */
   readonly node: string;
+  /** By which gradual releases of a config find this host. */
+  readonly labels: Readonly<Record<string, string>>;
   /** Address that services are reached at when they do not say: 127.0.0.1 for all on one host. */
   readonly address: string;
   /** Where the local API listens; port 0 takes a free one. */
@@ -26,6 +28,7 @@ export interface AgentSettings {
 }
 
 export const AGENT_DEFAULTS = Object.freeze({
+  labels: Object.freeze({}),
   address: "127.0.0.1",
   host: "127.0.0.1",
   port: 8501,

@@ -25,7 +25,12 @@ export interface WatchCacheOptions<Name, Value, Data> {
   readonly fold: Fold<Value, Data>;
   readonly watch: (
     name: Name,
-    options: { signal: AbortSignal; onState: (state: "connected" | "disconnected", error?: unknown) => void },
+    options: {
+      signal: AbortSignal;
+      onState: (state: "connected" | "disconnected", error?: unknown) => void;
+      /** Whether it is followed for good. */
+      pinned: boolean;
+    },
   ) => AsyncIterable<Frame<Data>>;
   /** Called when a value changed. */
   readonly onChange: (name: Name) => void;
@@ -261,7 +266,7 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
       entry.connected = false;
       if (error !== undefined) entry.error = messageOf(error);
     };
-    for await (const frame of watch(entry.name, { signal, onState })) {
+    for await (const frame of watch(entry.name, { signal, onState, pinned: entry.pinned })) {
       const { revision } = frame;
       let isNew = false;
       if (frame.event === "reset") {

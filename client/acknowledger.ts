@@ -3,7 +3,7 @@
  * could not. The server knows one word per subscriber, so that of many watches is put together here.
  */
 import { AppError, deadline, fullJitter, messageOf, TaskGroup, Trigger, type Host } from "#base";
-import type { Acknowledge, EffectiveConfig, SetName } from "#config-server/api";
+import type { Acknowledge, EffectiveConfig, Identity, SetName } from "#config-server/api";
 import type { Client } from "./mod.ts";
 
 /** Characters of an error that the server takes. */
@@ -22,9 +22,18 @@ export interface Delivery {
 
 type Verdict = { readonly error?: string } | undefined;
 
+export interface AcknowledgerOptions {
+  readonly client: Client;
+  readonly name: SetName;
+  readonly subscriber: string;
+  /** By which gradual releases find it. */
+  readonly labels: Identity["labels"] | undefined;
+  readonly tell: (problem: AppError) => void;
+}
+
 export class Acknowledger implements AsyncDisposable {
   readonly #host: Host;
-  readonly #options: { client: Client; name: SetName; subscriber: string; tell: (problem: AppError) => void };
+  readonly #options: AcknowledgerOptions;
   readonly #tasks: TaskGroup;
   readonly #trigger = new Trigger();
   readonly #watches = new Set<WatchStand>();
@@ -32,10 +41,7 @@ export class Acknowledger implements AsyncDisposable {
   #said: Acknowledge | undefined;
   #running = false;
 
-  constructor(
-    host: Host,
-    options: { client: Client; name: SetName; subscriber: string; tell: (problem: AppError) => void },
-  ) {
+  constructor(host: Host, options: AcknowledgerOptions) {
     this.#host = host;
     this.#options = options;
     this.#tasks = new TaskGroup(host.log);
@@ -98,9 +104,9 @@ export class Acknowledger implements AsyncDisposable {
 
   /** Whether it is done with: heard, or refused for good. */
   async #send(wanted: Acknowledge, signal: AbortSignal): Promise<boolean> {
-    const { client, name, subscriber, tell } = this.#options;
+    const { client, name, subscriber, labels, tell } = this.#options;
     try {
-      await client.config.acknowledge(name, subscriber, wanted, { signal });
+      await client.config.acknowledge(name, subscriber, labels ? { ...wanted, labels } : wanted, { signal });
       this.#said = wanted;
     } catch (error) {
       const refused = error instanceof AppError && error.status < 500 && error.status !== 429;

@@ -6,7 +6,7 @@ import { AppError, messageOf, TaskGroup, type Host } from "#base";
 import { ConfigErrors, isOlder, type EffectiveConfig, type SetName } from "#config-server/api";
 import { ClientErrors } from "./errors.ts";
 import type { LastKnownGoodFile } from "./last-known-good.ts";
-import type { Client } from "./mod.ts";
+import type { Client, Instance } from "./mod.ts";
 
 /** Milliseconds that a first question waits for a first answer; then the last-known-good file is asked. */
 export const FIRST_ANSWER_MS_MAX = 3_000;
@@ -33,6 +33,7 @@ export interface ConfigState {
 export interface ConfigFeedOptions {
   readonly client: Client;
   readonly name: SetName;
+  readonly instance: Instance;
   readonly file: LastKnownGoodFile | undefined;
   readonly tell: (problem: AppError) => void;
 }
@@ -145,12 +146,12 @@ export class ConfigFeed implements AsyncDisposable {
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const { client, name } = this.#options;
+    const { client, name, instance } = this.#options;
     const onState = (state: "connected" | "disconnected", error?: unknown) => {
       // Connected alone proves nothing about the config; the first whole state does.
       if (state === "disconnected") this.#cut(error);
     };
-    for await (const { event, data, revision } of client.config.watch(name, { signal, onState })) {
+    for await (const { event, data, revision } of client.config.watch(name, { signal, onState, instance })) {
       if (event === "reset") continue;
       // What was held back may be taken once the store has come far enough.
       const said = data ?? this.#held;
@@ -160,13 +161,16 @@ export class ConfigFeed implements AsyncDisposable {
   }
 
   async #check(signal: AbortSignal): Promise<void> {
-    const { client, name } = this.#options;
+    const { client, name, instance } = this.#options;
     for (;;) {
       const spread = 1 + FULL_CHECK_JITTER * (2 * this.#host.random.float() - 1);
       await this.#host.clock.sleep(FULL_CHECK_MS * spread, signal).catch(() => {});
       if (signal.aborted) return;
       try {
-        const other = await client.config.effectiveOtherThan(name, this.#known?.releaseKey ?? "", { signal });
+        const other = await client.config.effectiveOtherThan(name, this.#known?.releaseKey ?? "", {
+          signal,
+          instance,
+        });
         // The answer does not say how far the store has come, but it has come as far as its last release.
         if (other) await this.#offer(other, other.revision, "asked");
         else if (!this.#held) this.#confirm(this.#revision, "asked");

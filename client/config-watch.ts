@@ -35,6 +35,17 @@ export async function* wholeConfigs(
   }
 }
 
+/** The same frames; `say` hears of each config once its reader has taken it over, and asks for what comes next. */
+export async function* acknowledged(
+  frames: AsyncGenerator<Frame<EffectiveConfig>>,
+  say: (config: EffectiveConfig) => void,
+): AsyncGenerator<Frame<EffectiveConfig>> {
+  for await (const frame of frames) {
+    yield frame;
+    if (frame.data && frame.data.revision > 0) say(frame.data);
+  }
+}
+
 /** What a frame says: the whole, or what was known with a patch laid on. Undefined: the patch is for another content. */
 function withPatch(
   known: EffectiveConfig | undefined,

@@ -11,7 +11,7 @@ import { ConfigFeed, type ConfigState } from "./config-feed.ts";
 import { ConfigSnapshot, type AnySchema, type Found, type ReadOptions, type ValueOf } from "./config-value.ts";
 import { ClientErrors } from "./errors.ts";
 import { LastKnownGoodFile } from "./last-known-good.ts";
-import type { CallOptions, Client } from "./mod.ts";
+import type { CallOptions, Client, Instance } from "./mod.ts";
 
 export interface FollowOptions extends CallOptions {
   /**
@@ -38,7 +38,8 @@ export interface Change<Value> extends Delivery {
 export interface ConfigReaderOptions {
   readonly client: Client;
   readonly name: SetName;
-  readonly subscriber: string;
+  /** Who reads, to gradual releases and in acknowledgements. */
+  readonly instance: Instance;
   readonly lastKnownGoodFile: string | undefined;
   readonly tell: (problem: AppError) => void;
 }
@@ -49,10 +50,11 @@ export class ConfigReader implements AsyncDisposable {
   readonly #closing = new AbortController();
   readonly #tell: (problem: AppError) => void;
 
-  constructor(host: Host, { client, name, subscriber, lastKnownGoodFile: path, tell }: ConfigReaderOptions) {
+  constructor(host: Host, { client, name, instance, lastKnownGoodFile: path, tell }: ConfigReaderOptions) {
     const file = path === undefined ? undefined : new LastKnownGoodFile(host, { path, name, tell });
-    this.#feed = new ConfigFeed(host, { client, name, file, tell });
-    this.#acknowledger = new Acknowledger(host, { client, name, subscriber, tell });
+    this.#feed = new ConfigFeed(host, { client, name, instance, file, tell });
+    const { id: subscriber, labels } = instance;
+    this.#acknowledger = new Acknowledger(host, { client, name, subscriber, labels, tell });
     this.#tell = tell;
   }
 

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { Check as matches } from "typebox/value";
 import { messageOf, type AppError, type Host, type Log } from "#base";
 import { libraryHost, systemLog } from "#base/system";
-import { SetName, Subscriber } from "#config-server/api";
+import { Labels, SetName, Subscriber } from "#config-server/api";
 import { ConfigReader } from "./config.ts";
 import { ClientErrors } from "./errors.ts";
 import { Client } from "./mod.ts";
@@ -19,8 +19,10 @@ export interface ConnectOptions {
   readonly app: string;
   /** Its values stand over those of profile `default`. @default "default" */
   readonly profile?: string | undefined;
-  /** Name by which this process acknowledges; of letters, digits, `.`, `_` and `-`. @default host name and process id */
+  /** Name by which this process acknowledges, and gradual releases reach it; of letters, digits, `.`, `_` and `-`. @default host name and process id */
   readonly instance?: string | undefined;
+  /** By which gradual releases find this process, such as `{ zone: "eu" }`. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
   /**
    * Where the last config is kept, with mode 0600, for a start while no server answers. Its folder must be there. Absent:
    * such a start fails.
@@ -47,7 +49,16 @@ export function clientHost(log: Log = systemLog("warn").log): Host {
 
 /** Connects lazily: nothing is sent before the first question. @throws CLIENT_OPTION_INVALID (`extra.field`) */
 export function connect(options: ConnectOptions): Posthouse {
-  const { token, namespace = "default", app, profile = "default", instance, lastKnownGoodFile, onProblem } = options;
+  const {
+    token,
+    namespace = "default",
+    app,
+    profile = "default",
+    instance,
+    labels,
+    lastKnownGoodFile,
+    onProblem,
+  } = options;
   const urls = typeof options.url === "string" ? [options.url] : options.url;
   checkUrls(urls);
   const name = { namespace, app, profile };
@@ -61,6 +72,11 @@ export function connect(options: ConnectOptions): Posthouse {
       "instance",
       `${JSON.stringify(subscriber)} is no name; letters, digits, ".", "_" and "-", at most 128`,
     );
+  if (labels !== undefined && !matches(Labels, labels))
+    throw invalid(
+      "labels",
+      `${JSON.stringify(labels)} are no labels; names and values of letters, digits and "._:/@+-"`,
+    );
   const host = clientHost(options.log);
   const transport = fetchTransport({ urls });
   const client = new Client(host, { transport, token });
@@ -72,7 +88,13 @@ export function connect(options: ConnectOptions): Posthouse {
       host.log.error({ err: error }, `onProblem threw: ${messageOf(error)}`);
     }
   };
-  const config = new ConfigReader(host, { client, name, subscriber, lastKnownGoodFile, tell });
+  const config = new ConfigReader(host, {
+    client,
+    name,
+    instance: { id: subscriber, labels },
+    lastKnownGoodFile,
+    tell,
+  });
   const stack = new AsyncDisposableStack();
   stack.use(transport);
   stack.use(config);

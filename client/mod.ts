@@ -1,5 +1,5 @@
 /** The typed client of the control API. Gateway, agent and program see the control plane through it only. */
-import { deadline, messageOf, type Host } from "#base";
+import { type AppError, deadline, messageOf, type Host } from "#base";
 import type { Frame } from "#http/frames";
 import type {
   Acknowledge,
@@ -11,11 +11,15 @@ import type {
   ImportReport,
   Published,
   Publish,
+  Identity,
   ReleaseList,
   Release,
   Revealed,
   RevealRequest,
   Rollback,
+  RolloutAction,
+  RolloutList,
+  RolloutView,
   SetList,
   SetName,
   SourceList,
@@ -50,7 +54,8 @@ import type {
   LockState,
   LockWasBroken,
 } from "#locks/api";
-import { wholeConfigs } from "./config-watch.ts";
+import { Acknowledger } from "./acknowledger.ts";
+import { acknowledged, wholeConfigs } from "./config-watch.ts";
 import { errorFromProblem } from "./errors.ts";
 import { holdLock, type HeldLock, type LockOptions } from "./lock.ts";
 import { watchFrames, type Acknowledgement, type WatchOptions } from "./stream.ts";
@@ -102,6 +107,12 @@ export interface DiscoveryQuery {
   readonly near?: string;
   readonly failover?: boolean;
   readonly revision?: number;
+}
+
+/** Who asks for a config. */
+export interface Instance {
+  readonly id: string;
+  readonly labels?: Identity["labels"] | undefined;
 }
 
 const enc = encodeURIComponent;
@@ -243,11 +254,24 @@ export class Client {
     },
     release: (name: SetName, version: number, options: CallOptions = {}) =>
       this.#call<Release>("GET", `${setPath(name)}/releases/${version}`, undefined, options),
-    effective: (name: SetName, options: CallOptions = {}) =>
-      this.#call<EffectiveConfig>("GET", setPath(name), undefined, options),
+    /** `instance`: who asks; gradual releases reach it by its id and labels. */
+    effective: (name: SetName, { instance, ...options }: CallOptions & { instance?: Instance } = {}) =>
+      this.#call<EffectiveConfig>("GET", effectivePath(name, instance), undefined, options),
+    /** The gradual release that is under way. @throws CONFIG_ROLLOUT_NOT_FOUND */
+    rollout: (name: SetName, options: CallOptions = {}) =>
+      this.#call<RolloutView>("GET", `${setPath(name)}/rollout`, undefined, options),
+    /** @throws CONFIG_ROLLOUT_NOT_FOUND, CONFIG_ROLLOUT_STATE */
+    steerRollout: (name: SetName, action: RolloutAction, reason = "", options: CallOptions = {}) =>
+      this.#call<RolloutView>("POST", `${setPath(name)}/rollout/${action}`, { reason }, options),
+    rollouts: (name: SetName, options: CallOptions = {}) =>
+      this.#call<RolloutList>("GET", `${setPath(name)}/rollouts`, undefined, options),
     /** The effective config when it is another one than `releaseKey` names; else undefined, and little was sent. */
-    effectiveOtherThan: (name: SetName, releaseKey: string, options: CallOptions = {}) =>
-      this.#call<EffectiveConfig | undefined>("GET", setPath(name), undefined, options, {
+    effectiveOtherThan: (
+      name: SetName,
+      releaseKey: string,
+      { instance, ...options }: CallOptions & { instance?: Instance } = {},
+    ) =>
+      this.#call<EffectiveConfig | undefined>("GET", effectivePath(name, instance), undefined, options, {
         "if-none-match": `"${releaseKey}"`,
       }),
     /** One secret in the clear, for an operator; it is recorded who asked, and why. */
@@ -258,11 +282,16 @@ export class Client {
       this.#call<void>("PUT", `${setPath(name)}/acknowledgements/${enc(subscriber)}`, body, options),
     acknowledgements: (name: SetName, options: CallOptions = {}) =>
       this.#call<AcknowledgementList>("GET", `${setPath(name)}/acknowledgements`, undefined, options),
-    /** The effective config as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself. */
-    watch: (name: SetName, options: StreamOptions) => {
-      const path = `/v1/watch/config?${new URLSearchParams({ ...name, patches: "true" }).toString()}`;
-      const { after, ...afresh } = options;
-      return wholeConfigs(
+    /**
+     * The effective config as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself.
+     * `instance`: who asks; gradual releases reach it by its id and labels. `acknowledge`: say that a config is applied as
+     * soon as the reader asks for the next frame; who knows better calls `config.acknowledge`.
+     */
+    watch: (name: SetName, options: StreamOptions & { instance?: Instance; acknowledge?: boolean }) => {
+      const { after, instance, acknowledge = false, ...afresh } = options;
+      const query = identityQuery(instance, { ...name, patches: "true" });
+      const path = `/v1/watch/config?${query.toString()}`;
+      const frames = wholeConfigs(
         (resume, signal) =>
           this.#watch<EffectiveConfig | ConfigPatch>(path, {
             ...afresh,
@@ -271,6 +300,24 @@ export class Client {
           }),
         options.signal,
       );
+      if (!acknowledge || instance === undefined) return frames;
+      return acknowledged(frames, this.config.acknowledger(name, instance, options.signal));
+    },
+    /**
+     * What says that a config is applied, or why it could not be: until that is heard, again before it is forgotten, and no
+     * more once the signal aborts.
+     */
+    acknowledger: (name: SetName, { id: subscriber, labels }: Instance, signal: AbortSignal) => {
+      // A refusal, such as of a token that may not, is said once; a rollout that waits for it says for whom it waits.
+      const tell = (problem: AppError) => this.#host.log.warn({ ...name, code: problem.code }, problem.message);
+      const acknowledger = new Acknowledger(this.#host, { client: this, name, subscriber, labels, tell });
+      const stand = acknowledger.join();
+      signal.addEventListener("abort", () => void acknowledger[Symbol.asyncDispose](), { once: true });
+      return (config: EffectiveConfig, error?: unknown) => {
+        const delivery = stand.deliver(config);
+        if (error === undefined) delivery.applied();
+        else delivery.failed(error);
+      };
     },
     /** Sets with a live release. */
     sets: (namespace: string | undefined, options: CallOptions = {}) =>
@@ -410,6 +457,19 @@ function instancePath(name: InstanceName, rest = ""): string {
 
 function lockPath({ namespace, name }: LockRef, rest = ""): string {
   return `/v1/locks/${enc(name)}${rest}?namespace=${enc(namespace)}`;
+}
+
+function identityQuery(instance: Instance | undefined, query: Record<string, string> = {}): URLSearchParams {
+  const search = new URLSearchParams(query);
+  if (instance === undefined) return search;
+  search.set("instance", instance.id);
+  for (const [name, value] of Object.entries(instance.labels ?? {})) search.append("labels", `${name}=${value}`);
+  return search;
+}
+
+function effectivePath(name: SetName, instance: Instance | undefined): string {
+  const query = identityQuery(instance).toString();
+  return `${setPath(name)}${query === "" ? "" : `?${query}`}`;
 }
 
 function setPath(name: SetName): string {

@@ -1,13 +1,22 @@
 /**
- * Who runs which release: what each subscriber says it has applied, or why it could not. Acknowledgements come in
- * thousands at once, so those of a moment share a transaction; each is answered once it is durable. They live by the
- * session of whoever sends them, or for an hour.
+ * Who runs which release, and how late it came to it: what each subscriber says it has applied, or why it could not.
+ * Acknowledgements come in thousands at once, so those of a moment share a transaction; each is answered once it is durable.
+ * They live by the session of whoever sends them, or for an hour.
  */
 import { decodeJson, encodeJson, type Host } from "#base";
 import { SharedLease, type Store, StoreErrors, TXN_OPS_MAX, View } from "#store";
-import { ConfigErrors, type Acknowledge, type Acknowledgement, type AcknowledgementList, type SetName } from "./api.ts";
+import {
+  ConfigErrors,
+  type Acknowledge,
+  type Acknowledgement,
+  type AcknowledgementList,
+  type AcknowledgementView,
+  type Labels,
+  type SetName,
+} from "./api.ts";
 import type { ConfigServer } from "./config-server.ts";
-import { acknowledgementKey, ACKNOWLEDGEMENTS_PREFIX } from "./core/keys.ts";
+import { acknowledgementKey, ACKNOWLEDGEMENTS_PREFIX, setId } from "./core/keys.ts";
+import type { Present, Subscribers } from "./subscribers.ts";
 
 /** Seconds that an acknowledgement without a session is kept; whoever is still there says it again sooner. */
 const KEEP_SECONDS = 3_600;
@@ -21,21 +30,29 @@ interface Waiting {
   readonly done: (error?: unknown) => void;
 }
 
+/** What somebody said, and whether that lives by a session, and so somebody is there. */
+export interface Said extends Acknowledgement {
+  readonly session: boolean;
+}
+
 export class Acknowledgements {
   readonly #host: Host;
   readonly #store: Store;
   readonly #config: ConfigServer;
+  readonly #subscribers: Subscribers;
+  readonly #listeners = new Set<() => void>();
   readonly #view: View;
   readonly #lease: SharedLease;
   /** By set, then by subscriber. */
-  readonly #known = new Map<string, Map<string, Acknowledgement>>();
+  readonly #known = new Map<string, Map<string, Said>>();
   #waiting: Waiting[] = [];
   #gathering = false;
 
-  constructor(host: Host, store: Store, config: ConfigServer) {
+  constructor(host: Host, store: Store, { config, subscribers }: { config: ConfigServer; subscribers: Subscribers }) {
     this.#host = host;
     this.#store = store;
     this.#config = config;
+    this.#subscribers = subscribers;
     this.#lease = new SharedLease(host, store, KEEP_SECONDS);
     this.#view = new View(host, store, {
       name: "acknowledgements",
@@ -43,6 +60,7 @@ export class Acknowledgements {
       reset: (entries) => {
         this.#known.clear();
         for (const { key, value } of entries) this.#put(key, value);
+        this.#tell();
       },
       apply: ({ events }) => {
         for (const event of events) {
@@ -54,6 +72,7 @@ export class Acknowledgements {
             if (subscribers?.size === 0) this.#known.delete(set);
           }
         }
+        if (events.length > 0) this.#tell();
       },
     });
   }
@@ -63,17 +82,30 @@ export class Acknowledgements {
     return this.#view.run(signal);
   }
 
+  /** Whether the store is followed. While it is not, what is known may be old. */
+  get connected(): boolean {
+    return this.#view.connected;
+  }
+
   /** Resolves once it is durable. @throws CONFIG_SESSION_NOT_FOUND */
   async record(name: SetName, subscriber: string, said: Acknowledge): Promise<void> {
     const { releaseKey, outcome, error, session } = said;
+    const labels = said.labels ?? this.#labelsOf(name, subscriber);
+    const who = { instance: subscriber, labels };
     const nowMs = this.#host.clock.now();
+    const current = this.#config.live.resolved(name, who).config.releaseKey === releaseKey;
+    // Two members' wall clocks may differ by more than a quick subscriber takes.
+    const lateMs = Math.max(0, nowMs - this.#config.live.toldAtMs(name, who));
     const value = encodeJson({
       subscriber,
+      labels,
       releaseKey,
       outcome,
       ...(error === undefined ? {} : { error }),
       at: new Date(nowMs).toISOString(),
-    } satisfies Acknowledgement);
+      ...(current ? { lateMs } : {}),
+      session: session !== undefined,
+    } satisfies Said);
     const key = acknowledgementKey(name, subscriber);
     if (session === undefined) return this.#lease.use((lease) => this.#enqueue({ key, value, lease }));
     try {
@@ -87,28 +119,73 @@ export class Acknowledgements {
     }
   }
 
-  /** Who has which release of a set, and how many have the one that is live. */
+  /** Who has which release of a set, how many have what they are told now, and who has said nothing. */
   list(name: SetName): AcknowledgementList {
-    const { releaseKey } = this.#config.effective(name);
-    const { namespace, app, profile } = name;
-    const known = this.#known.get(`${namespace}/${app}/${profile}`)?.values() ?? [];
-    const subscribers = [...known].sort((a, b) => (a.subscriber < b.subscriber ? -1 : 1));
-    const current = subscribers.filter((one) => one.releaseKey === releaseKey);
+    const present = this.#subscribers.of(name);
+    const known = this.of(name);
+    const subscribers = [...known.values()].map((one) => this.#viewOf(name, one, present)).sort(bySubscriber);
+    const current = subscribers.filter((one) => one.current);
     const applied = current.filter(({ outcome }) => outcome === "applied").length;
     return {
-      releaseKey,
+      releaseKey: this.#config.effective(name).releaseKey,
       applied,
       failed: current.length - applied,
       behind: subscribers.length - current.length,
       subscribers,
+      silent: [...present]
+        .filter(([subscriber]) => !known.has(subscriber))
+        .map(([subscriber, one]) => ({ subscriber, ...one }))
+        .sort(bySubscriber),
     };
+  }
+
+  /** What is known of a set's subscribers. */
+  of(name: SetName): ReadonlyMap<string, Said> {
+    return this.#known.get(setId(name)) ?? new Map<string, Said>();
+  }
+
+  /** Ids of sets that somebody has acknowledged. */
+  sets(): Iterable<string> {
+    return this.#known.keys();
+  }
+
+  /** Called after every change. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #viewOf(
+    name: SetName,
+    { session: _session, ...said }: Said,
+    present: ReadonlyMap<string, Present>,
+  ): AcknowledgementView {
+    const { live } = this.#config;
+    const told = live.resolved(name, { instance: said.subscriber, labels: said.labels }).config.releaseKey;
+    const madeOf = live.madeOf(said.releaseKey);
+    return {
+      ...said,
+      current: said.releaseKey === told,
+      present: present.has(said.subscriber),
+      ...(madeOf ? { versions: Object.fromEntries(madeOf) } : {}),
+    };
+  }
+
+  #labelsOf(name: SetName, subscriber: string): Labels {
+    return this.#subscribers.of(name).get(subscriber)?.labels ?? this.of(name).get(subscriber)?.labels ?? {};
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   #put(key: string, value: Uint8Array): void {
     const { set, subscriber } = placeOf(key);
     let subscribers = this.#known.get(set);
     if (!subscribers) this.#known.set(set, (subscribers = new Map()));
-    subscribers.set(subscriber, decodeJson<Acknowledgement>(value));
+    // Earlier versions kept neither labels nor whether there is a session.
+    const said: Partial<Said> & Omit<Said, "labels" | "session"> = decodeJson(value);
+    subscribers.set(subscriber, { labels: {}, session: false, ...said });
   }
 
   #enqueue(one: Omit<Waiting, "done">): Promise<void> {
@@ -151,6 +228,10 @@ export class Acknowledgements {
       await Promise.all(batch.map((one) => this.#write([one], of(one))));
     }
   }
+}
+
+function bySubscriber(a: { subscriber: string }, b: { subscriber: string }): number {
+  return a.subscriber < b.subscriber ? -1 : 1;
 }
 
 function placeOf(key: string): { set: string; subscriber: string } {

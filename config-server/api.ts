@@ -8,10 +8,12 @@
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
 import { Format, Items, MASK, type SetName } from "./items.ts";
+import { RolloutRequest, RolloutState } from "./rollout.ts";
 import { Provenance } from "./transfer-api.ts";
 
 export * from "./changes.ts";
 export * from "./items.ts";
+export * from "./rollout.ts";
 export * from "./secrets-api.ts";
 export * from "./transfer-api.ts";
 
@@ -23,8 +25,12 @@ export const Publish = Type.Object(
       Type.Integer({ minimum: 0, description: "Refuse unless this is the live version; 0: nothing released yet." }),
     ),
     emergency: Type.Optional(
-      Type.Literal(true, { description: "Past a review that is required: wants a reason, and is marked for ever." }),
+      Type.Literal(true, {
+        description:
+          "Past a review that is required: wants a reason, and is marked for ever. Ends a rollout that is under way.",
+      }),
     ),
+    rollout: Type.Optional(RolloutRequest),
   },
   { additionalProperties: false },
 );
@@ -70,6 +76,9 @@ export const ReleaseSummary = Type.Object({
   promotedFrom: Type.Optional(Type.String({ description: "NAMESPACE/APP/PROFILE@VERSION whose content this is." })),
   emergency: Type.Optional(Type.Literal(true, { description: "Published past a required review." })),
   source: Type.Optional(Provenance),
+  rollout: Type.Optional(
+    Type.Unsafe<RolloutState>({ ...RolloutState, description: "Of a gradual release: how far it has come." }),
+  ),
 });
 export type ReleaseSummary = Static<typeof ReleaseSummary>;
 
@@ -91,6 +100,7 @@ export const SetSummary = Type.Object({
   profile: Type.String(),
   version: Type.Integer(),
   hash: Type.String(),
+  rollout: Type.Optional(Type.Integer({ description: "A release that is on its way, stage by stage." })),
 });
 export type SetSummary = Static<typeof SetSummary>;
 export const SetList = Type.Object({ revision: Type.Integer(), sets: Type.Array(SetSummary) });
@@ -121,7 +131,9 @@ export const EffectiveConfig = Type.Object({
   app: Type.String(),
   profile: Type.String(),
   releaseKey: Type.String({ description: "Names this very content: equal key, equal content. Also the ETag." }),
-  revision: Type.Integer({ description: "Store revision of the last release in it; 0 when nothing is released." }),
+  revision: Type.Integer({
+    description: "Store revision of the last step of a release in it; 0 when nothing is released.",
+  }),
   items: Type.Record(Type.String(), EffectiveItem),
 });
 export type EffectiveConfig = Static<typeof EffectiveConfig>;
@@ -176,6 +188,12 @@ export const ConfigErrors = defineErrors("CONFIG", {
   VALUE_INVALID: { status: 422, title: "Value not valid" },
   CHECK_TIMEOUT: { status: 422, title: "Check takes too long" },
   LIMIT_EXCEEDED: { status: 422, title: "Limit of the environment exceeded" },
+  IDENTITY_INVALID: { status: 400, title: "Labels not valid" },
+  ROLLOUT_INVALID: { status: 400, title: "Rollout not valid" },
+  ROLLOUT_ACTIVE: { status: 409, title: "A rollout is under way" },
+  ROLLOUT_NOT_FOUND: { status: 404, title: "No rollout is under way" },
+  ROLLOUT_STATE: { status: 409, title: "The rollout is not in that state" },
+  ROLLOUT_FIRST: { status: 409, title: "A first release has nothing to go back to" },
   UNRESOLVED: { status: 409, title: "Effective config cannot be made" },
   RELEASE_TOO_LARGE: { status: 413, title: "Release too large" },
   ZIP_INVALID: { status: 400, title: "Zip not usable" },

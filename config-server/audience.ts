@@ -2,29 +2,9 @@
  * Who is told a config, and how: those that run the app in the clear, others with its secrets masked. What is made once for
  * many readers, a topic's frames, an answer's bytes and its tag, is made once for each of the two.
  */
-import type { EffectiveConfig, SetName } from "./api.ts";
-import { setId } from "./core/keys.ts";
+import type { EffectiveConfig } from "./api.ts";
 import { hasSecrets, maskedConfig } from "./core/secrecy.ts";
-
-export type Audience = "instances" | "others";
-
-/** Said at the end of the topic of watches that want what changed only, and before that of those shown no secrets. */
-const PATCHES = "#patches";
-const MASKED = "#masked";
-
-/** What a watch of a config subscribes to; with `patches` it is told what changed only. */
-export function topicOf(name: SetName, audience: Audience, patches: boolean): string {
-  return `${setId(name)}${audience === "others" ? MASKED : ""}${patches ? PATCHES : ""}`;
-}
-
-export function parseTopic(topic: string): {
-  readonly id: string;
-  readonly audience: Audience;
-  readonly patches: boolean;
-} {
-  const [id = ""] = topic.split("#", 1);
-  return { id, audience: topic.includes(MASKED) ? "others" : "instances", patches: topic.endsWith(PATCHES) };
-}
+import type { Audience } from "./core/told.ts";
 
 const secretive = new WeakMap<EffectiveConfig, boolean>();
 

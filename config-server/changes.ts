@@ -14,6 +14,7 @@ import {
   VALUE_BYTES_MAX,
   VALUE_CHARS_MAX,
 } from "./items.ts";
+import { Labels, Subscriber } from "./rollout.ts";
 
 /** Reviews of one proposal; more voices than that are a meeting. */
 export const REVIEWS_MAX = 32;
@@ -146,10 +147,6 @@ export const PromoteRequest = Type.Object(
 );
 export type PromoteRequest = Static<typeof PromoteRequest>;
 
-export const Subscriber = Type.String({
-  pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
-  description: "Letters, digits, dot, underscore and dash; at most 128.",
-});
 const Outcome = Type.Union([Type.Literal("applied"), Type.Literal("failed")]);
 const ApplyError = Type.String({ maxLength: 1024, description: "Why it could not be applied." });
 
@@ -159,6 +156,9 @@ export const Acknowledge = Type.Object(
     releaseKey: Type.String({ minLength: 1, maxLength: 128 }),
     outcome: Outcome,
     error: Type.Optional(ApplyError),
+    labels: Type.Optional(
+      Type.Unsafe<Labels>({ ...Labels, description: "As in its watch; absent: those of the watch that is open." }),
+    ),
     session: Type.Optional(
       Type.String({ minLength: 1, maxLength: 128, description: "Forgotten with this session; absent: after an hour." }),
     ),
@@ -170,18 +170,42 @@ export const AcknowledgeParams = Type.Object({ namespace: Name, app: Name, profi
 
 export const Acknowledgement = Type.Object({
   subscriber: Subscriber,
+  labels: Labels,
   releaseKey: Type.String(),
   outcome: Outcome,
   error: Type.Optional(ApplyError),
   at: Type.String({ format: "date-time" }),
+  lateMs: Type.Optional(
+    Type.Integer({ description: "From when it was to be told this until it said so. Absent: it is told another one." }),
+  ),
 });
 export type Acknowledgement = Static<typeof Acknowledgement>;
+
+/** An acknowledgement, and what it is of. */
+export const AcknowledgementView = Type.Object({
+  ...Acknowledgement.properties,
+  current: Type.Boolean({ description: "It is of what the subscriber is told now." }),
+  present: Type.Boolean({ description: "It follows the config now." }),
+  versions: Type.Optional(
+    Type.Record(Type.String(), Type.Integer(), {
+      description: "By NAMESPACE/APP/PROFILE: the releases that this is made of. Absent: nobody here remembers.",
+    }),
+  ),
+});
+export type AcknowledgementView = Static<typeof AcknowledgementView>;
+export const Silent = Type.Object({
+  subscriber: Subscriber,
+  labels: Labels,
+  since: Type.String({ format: "date-time", description: "It follows the config since then." }),
+});
+export type Silent = Static<typeof Silent>;
 export const AcknowledgementList = Type.Object({
   releaseKey: Type.String({ description: "What is live." }),
-  applied: Type.Integer({ description: "Subscribers that run it." }),
+  applied: Type.Integer({ description: "Subscribers that run what they are told." }),
   failed: Type.Integer({ description: "Subscribers that could not take it." }),
   behind: Type.Integer({ description: "Subscribers that said something of another one only." }),
-  subscribers: Type.Array(Acknowledgement),
+  subscribers: Type.Array(AcknowledgementView),
+  silent: Type.Array(Silent, { description: "They follow the config and have said nothing." }),
 });
 export type AcknowledgementList = Static<typeof AcknowledgementList>;
 

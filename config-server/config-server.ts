@@ -19,29 +19,23 @@ import {
   type ReleaseList,
   type ReleaseProblem,
   type Rollback,
+  type RolloutRequest,
   type SearchResult,
   type SetName,
   type SetSummary,
 } from "./api.ts";
-import { parseTopic, Shown, tagOf, topicOf, type Audience } from "./audience.ts";
+import { Shown, tagOf } from "./audience.ts";
 import { checkSchemas, checkSyntaxOf } from "./check-thread.ts";
 import { Contents } from "./contents.ts";
 import { requireLimits, requireReview, rulesOf } from "./core/change.ts";
 import { own } from "./core/diff.ts";
-import {
-  LIVE_PREFIX,
-  liveKey,
-  ownerKey,
-  parseLiveKey,
-  releaseKey,
-  releasesPrefix,
-  rulesKey,
-  setId,
-} from "./core/keys.ts";
-import { LiveConfig, patchOf, type LiveSet } from "./core/live.ts";
+import { LIVE_PREFIX, liveKey, ownerKey, parseLiveKey, rulesKey, setId } from "./core/keys.ts";
+import { LiveConfig, type LiveSet, type Pointer } from "./core/live.ts";
 import { requireOwner } from "./core/owner.ts";
-import { contentOf, publishRelease, type LiveRecord, type ReleaseRecord, type ReleaseWrite } from "./core/release.ts";
-import { BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
+import { contentOf, publishRelease, type ReleaseWrite } from "./core/release.ts";
+import { appId, BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
+import { planned, type LiveRecord, type Plan, type Tally } from "./core/rollout.ts";
+import { searchIn } from "./core/search.ts";
 import {
   dataKeysOf,
   sealedOf,
@@ -52,7 +46,9 @@ import {
   type Unreadable,
 } from "./core/sealed.ts";
 import { checkWithoutSecrets, unfitForSecrets } from "./core/secrecy.ts";
+import { ANYBODY, followersOf, toldAfter, topicOf, type Reader } from "./core/told.ts";
 import { Healing } from "./healing.ts";
+import { type HistoryPage, readHistory } from "./history.ts";
 import { SCHEMA_SUFFIX, SET_SCHEMA_KEY, type SchemaTask } from "./schema.ts";
 import { SecretKeys } from "./secret-keys.ts";
 import { Secrets, unreadable } from "./secrets.ts";
@@ -65,11 +61,6 @@ const CHANGE_TRIES_MAX = 5;
 const CATCH_UP_MS_MAX = 5_000;
 
 const sha256 = (content: string | Uint8Array) => createHash("sha256").update(content).digest("hex");
-/** Characters of a line that a search shows. */
-const HIT_CHARS_MAX = 240;
-
-type SearchHit = SearchResult["hits"][number];
-
 /** What a release is made of, and where it comes from. */
 export interface ReleaseChange {
   /** As given, masks and all, or as stored in this very set. */
@@ -82,6 +73,8 @@ export interface ReleaseChange {
   readonly proposal?: string | undefined;
   readonly approvedBy?: readonly string[] | undefined;
   readonly emergency?: boolean | undefined;
+  /** Stage by stage; absent: to everybody at once. */
+  readonly rollout?: RolloutRequest | undefined;
   readonly source?: Provenance | undefined;
   /** Written in the same revision; guarded by what is read for it. */
   readonly also?: {
@@ -90,15 +83,25 @@ export interface ReleaseChange {
   };
 }
 
+/** What a release needs to know of rollouts: the health that one begins with, and how one stands that it ends. */
+export interface RolloutWatch {
+  critical(name: SetName, plan: Plan): readonly string[];
+  tally(name: SetName): Tally;
+}
+
 export class ConfigServer {
   readonly hub: WatchHub;
   readonly secrets: Secrets;
+  /** All that is live or on its way. */
+  readonly live = new LiveConfig(sha256);
+  /** Set by the rollouts, which stand on this. */
+  rolloutWatch: RolloutWatch | undefined;
+  readonly #listeners = new Set<() => void>();
   readonly #host: Host;
   readonly #store: Store;
   readonly #view: View;
   readonly #checks: readonly ReleaseCheck[];
   readonly #contents: Contents;
-  readonly #live = new LiveConfig(sha256);
   /** The bytes that a config is answered with, made once for all that ask. */
   readonly #bytes = new WeakMap<EffectiveConfig, Uint8Array>();
   readonly #shown = new Shown();
@@ -118,18 +121,16 @@ export class ConfigServer {
     this.#store = store;
     this.secrets = new Secrets(host, store, keys);
     this.#healing = new Healing(host, keys, {
-      live: () => this.#live.all(),
-      open: ({ name, release, revision }) => this.#open(name, release.version, revision),
-      take: (sets) => {
-        const told = this.#live.apply(sets);
-        const { revision } = this.hub;
-        this.#healedAt = revision;
-        this.hub.publish(revision, this.#deltas(told));
+      live: () => this.live.all(),
+      open: ({ name, record, revision }) => this.#open(name, record, revision, undefined),
+      take: (pointers) => {
+        this.#healedAt = this.hub.revision;
+        this.#take(pointers, this.hub.revision);
       },
     });
     this.#checks = checks;
     this.#contents = new Contents(host, store);
-    this.hub = new WatchHub(host, "config");
+    this.hub = new WatchHub(host, "config", { documents: true });
     this.#releases = host.metrics.counter({
       name: "posthouse_config_releases_total",
       help: "Releases asked for, by what became of them.",
@@ -140,21 +141,20 @@ export class ConfigServer {
       prefix: LIVE_PREFIX,
       reset: async (entries, revision) => {
         const loaded = await this.#load(entries);
-        this.#live.clear();
-        this.#live.apply(loaded);
+        this.live.clear();
+        this.live.apply(loaded);
         this.hub.reset(revision);
+        this.#tell();
       },
       apply: async ({ events, revision }) => {
         const loaded = await this.#load(events.flatMap((event) => (event.type === "put" ? [event.entry] : [])));
-        // All of a revision at once, and told in the same breath: nobody sees a part of it.
-        const before = this.#live.apply(loaded);
-        this.hub.publish(revision, loaded.length === 0 ? [] : this.#deltas(before));
+        this.#take(loaded, revision);
       },
     });
     host.metrics.gauge({
       name: "posthouse_config_sets",
       help: "Config sets with a live release.",
-      collect: (gauge) => gauge.labels().set(this.#live.size),
+      collect: (gauge) => gauge.labels().set(this.live.size),
     });
   }
 
@@ -176,10 +176,23 @@ export class ConfigServer {
     return this.#view.waitFor(revision, signal);
   }
 
-  /** @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE */
+  /** Called after every change of what is live or on its way. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  /**
+   * @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE,
+   * CONFIG_ROLLOUT_ACTIVE, CONFIG_ROLLOUT_INVALID, CONFIG_ROLLOUT_FIRST
+   */
   publish(name: SetName, publish: Publish, author: string): Promise<Published> {
-    const { items, reason = "", expectedVersion, emergency } = publish;
-    return this.release(name, { items, reason, expectedVersion, author, emergency });
+    const { items, reason = "", expectedVersion, emergency, rollout } = publish;
+    return this.release(name, { items, reason, expectedVersion, author, emergency, rollout });
   }
 
   /**
@@ -236,53 +249,35 @@ export class ConfigServer {
   }
 
   /** A page of the history, newest first: releases below `before`. @throws CONFIG_SET_NOT_FOUND */
-  async history(name: SetName, { before, limit }: { before: number | undefined; limit: number }): Promise<ReleaseList> {
-    const version = await this.liveVersion(name);
-    if (version === 0) throw nothingReleased(name);
-    const newest = Math.min(version, (before ?? Infinity) - 1);
-    const oldest = Math.max(1, newest - limit + 1);
-    if (newest < 1) return { releases: [] };
-    const page = await this.#store.range({
-      prefix: releasesPrefix(name),
-      after: releaseKey(name, oldest - 1),
-      limit: newest - oldest + 1,
-    });
-    const releases = page.entries
-      .map((entry) => {
-        const record: ReleaseRecord & { items?: StoredItems; parts?: number } = decodeJson(entry.value);
-        const { items: _items, parts: _parts, ...summary } = record;
-        return summary;
-      })
-      .toReversed();
-    return { releases, ...(oldest > 1 ? { before: oldest } : {}) };
+  async history(name: SetName, page: HistoryPage): Promise<ReleaseList> {
+    const live = await this.liveRecord(name);
+    if (!live) throw nothingReleased(name);
+    return readHistory(this.#store, { name, live }, page);
   }
 
   /** Lines and keys of live releases that hold a text, in order, up to so many. Secrets are found by their key alone. */
-  search(text: string, namespace: string | undefined, limit: number): { hits: SearchHit[]; more: boolean } {
-    const hits: SearchHit[] = [];
-    const names = this.sets(namespace);
-    for (const { version, hash: _hash, ...name } of names) {
-      const items = this.#live.get(name)?.release.items ?? {};
-      for (const [key, { format, value, secret }] of Object.entries(items).sort(([a], [b]) => (a < b ? -1 : 1))) {
-        if (key.includes(text)) hits.push({ ...name, version, key, line: 0, text: key });
-        for (const [index, line] of !secret && format !== "binary" && value.includes(text)
-          ? value.split("\n").entries()
-          : []) {
-          if (line.includes(text))
-            hits.push({ ...name, version, key, line: index + 1, text: line.slice(0, HIT_CHARS_MAX) });
-          if (hits.length > limit) return { hits: hits.slice(0, limit), more: true };
-        }
-      }
-    }
-    return { hits, more: false };
+  search(text: string, namespace: string | undefined, limit: number): SearchResult {
+    return searchIn(
+      this.#sorted(namespace).map(({ release }) => release),
+      text,
+      limit,
+    );
+  }
+
+  #sorted(namespace: string | undefined): Pointer[] {
+    return [...this.live.all()]
+      .filter(({ name }) => namespace === undefined || name.namespace === namespace)
+      .sort((a, b) => (setId(a.name) < setId(b.name) ? -1 : 1));
   }
 
   /** Live sets of a namespace, or of all, in order of name. */
   sets(namespace?: string): SetSummary[] {
-    return [...this.#live.all()]
-      .filter(({ name }) => namespace === undefined || name.namespace === namespace)
-      .map(({ name, release }) => ({ ...name, version: release.version, hash: release.hash }))
-      .sort((a, b) => (setId(a) < setId(b) ? -1 : 1));
+    return this.#sorted(namespace).map(({ name, release, candidate }) => ({
+      ...name,
+      version: release.version,
+      hash: release.hash,
+      ...(candidate ? { rollout: candidate.version } : {}),
+    }));
   }
 
   /**
@@ -290,11 +285,11 @@ export class ConfigServer {
    * @throws CONFIG_UNRESOLVED (`extra.problems`) when its placeholders cannot be filled in and never could,
    * CONFIG_SECRET_UNREADABLE when a secret in it cannot be decrypted
    */
-  effective(name: SetName, audience: Audience = "others"): EffectiveConfig {
-    const { config, problems } = this.#live.resolved(name);
+  effective(name: SetName, { who, audience }: Reader = ANYBODY): EffectiveConfig {
+    const { config, problems } = this.live.resolved(name, who);
     const lost = problems.find((problem) => problem.unreadable)?.unreadable;
     if (lost) throw unreadable(lost);
-    if (problems.length === 0 || this.#live.isLastGood(name)) return this.#shown.of(config, audience);
+    if (problems.length === 0 || this.live.isLastGood(name, who)) return this.#shown.of(config, audience);
     throw ConfigErrors.UNRESOLVED(
       `"${setId(name)}" cannot be told: key "${problems[0]?.key}": ${problems[0]?.message}. Release what is missing, or a config without it.`,
       { extra: { problems } },
@@ -302,8 +297,8 @@ export class ConfigServer {
   }
 
   /** What changed since a revision: nothing, or all of it. */
-  effectiveSince(name: SetName, audience: Audience, revision: Revision): EffectiveConfig[] {
-    const effective = this.effective(name, audience);
+  effectiveSince(name: SetName, reader: Reader, revision: Revision): EffectiveConfig[] {
+    const effective = this.effective(name, reader);
     return effective.revision > revision || this.#healedAt >= revision ? [effective] : [];
   }
 
@@ -321,16 +316,11 @@ export class ConfigServer {
   async effectiveOtherThan(
     name: SetName,
     {
-      audience,
+      reader = ANYBODY,
       known,
       waitMs,
       signal,
-    }: {
-      audience: Audience;
-      known: string | undefined;
-      waitMs: number;
-      signal: AbortSignal;
-    },
+    }: { reader?: Reader; known: string | undefined; waitMs: number; signal: AbortSignal },
   ): Promise<EffectiveConfig | undefined> {
     const { clock } = this.#host;
     const deadlineMs = clock.monotonic() + waitMs;
@@ -339,12 +329,12 @@ export class ConfigServer {
       // The waiter stands before the look, so news between the two is not missed.
       const look = new AbortController();
       const next = this.hub.next(
-        [topicOf(name, audience, false)],
+        [topicOf(name, reader, false)],
         Math.max(0, leftMs),
         AbortSignal.any([signal, look.signal]),
       );
-      const effective = this.effective(name, audience);
-      if (tagOf(effective, audience) !== known) {
+      const effective = this.effective(name, reader);
+      if (tagOf(effective, reader.audience) !== known) {
         look.abort();
         return effective;
       }
@@ -354,8 +344,13 @@ export class ConfigServer {
 
   /** 0 when nothing is released. Asked of the store, since this member's view may lag behind a release of another. */
   async liveVersion(name: SetName): Promise<number> {
+    return (await this.liveRecord(name))?.version ?? 0;
+  }
+
+  /** The live pointer as the store has it. */
+  async liveRecord(name: SetName): Promise<LiveRecord | undefined> {
     const { entries } = await this.#store.range({ key: liveKey(name) });
-    return entries[0] ? decodeJson<LiveRecord>(entries[0].value).version : 0;
+    return entries[0] && decodeJson<LiveRecord>(entries[0].value);
   }
 
   /**
@@ -385,8 +380,10 @@ export class ConfigServer {
     }
   }
 
-  async #release(name: SetName, change: ReleaseChange): Promise<Published> {
-    const live = this.#live.get(name);
+  async #release(name: SetName, { rollout: request, ...change }: ReleaseChange): Promise<Published> {
+    const plan = request && planned(request, name.app);
+    const rollout = plan && { plan, critical: this.rolloutWatch?.critical(name, plan) ?? [] };
+    const live = this.live.get(name);
     const taken = await this.secrets.take(name, change.items, { standing: live?.sealed ?? {} });
     const { open } = taken;
     const restsOn = await this.#check(name, open);
@@ -421,8 +418,10 @@ export class ConfigServer {
       requireReview(inForce, { namespace: name.namespace, approvedBy, emergency, reason });
       requireLimits(inForce, name.namespace, open, content.bytes.length);
       const nowMs = this.#host.clock.now();
-      const plan = publishRelease(stands, { name, ...change, items, nowMs, knownDataKeys }, content);
-      return { ...plan, writes: [...plan.writes, ...(change.also?.writes(known, plan.result) ?? [])] };
+      const tally = emergency ? this.rolloutWatch?.tally(name) : undefined;
+      const command = { name, ...change, items, rollout, tally, nowMs, knownDataKeys };
+      const planned = publishRelease(stands, command, content);
+      return { ...planned, writes: [...planned.writes, ...(change.also?.writes(known, planned.result) ?? [])] };
     });
     this.#releases.labels("released").inc();
     const { items: _items, ...summary } = result;
@@ -440,7 +439,7 @@ export class ConfigServer {
    * @throws CONFIG_RELEASE_TOO_LARGE, CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_CHECK_TIMEOUT
    */
   async check(name: SetName, items: StoredItems): Promise<ReadonlyMap<string, number>> {
-    const standing = this.#live.get(name)?.sealed ?? {};
+    const standing = this.live.get(name)?.sealed ?? {};
     return this.#check(name, (await this.secrets.take(name, items, { standing, draft: true })).open);
   }
 
@@ -451,14 +450,14 @@ export class ConfigServer {
     let problems: readonly ReleaseProblem[] = unfitForSecrets(items, isReadHere);
     if (problems.length === 0) problems = await checkSyntaxOf(this.#host, items);
     if (problems.length === 0) problems = importProblems(items);
-    if (problems.length === 0) problems = this.#live.problemsOf(candidate);
+    if (problems.length === 0) problems = this.live.problemsOf(candidate);
     if (problems.length === 0) problems = await checkSchemas(this.#host, this.#schemaTasks(candidate));
     if (problems.length === 0) {
       const told = this.#expanded(candidate);
       problems = this.#checks.flatMap((check) => checkWithoutSecrets(check, name, told));
     }
     this.#refuse(problems);
-    return this.#live.restsOn(candidate);
+    return this.live.restsOn(candidate);
   }
 
   /** @throws CONFIG_VALUE_INVALID unless there is nothing */
@@ -481,7 +480,7 @@ export class ConfigServer {
     const readable = Object.entries(set.release.items).filter(([, item]) => !item.unreadable);
     const items = Object.fromEntries(readable);
     if (!Object.values(items).some(({ expand }) => expand)) return items;
-    const { config } = this.#live.resolvedWith(candidate, set.name);
+    const { config } = this.live.resolvedWith(candidate, set.name);
     return Object.fromEntries(
       Object.entries(items).map(([key, item]) => {
         const told = item.expand ? config.items[key] : undefined;
@@ -497,11 +496,11 @@ export class ConfigServer {
   #schemaTasks(candidate: LiveSet): SchemaTask[] {
     const { name } = candidate;
     const isBase = name.profile === BASE_PROFILE;
-    const base = isBase ? candidate : this.#live.get({ ...name, profile: BASE_PROFILE });
+    const base = isBase ? candidate : this.live.get({ ...name, profile: BASE_PROFILE });
     const schemas = Object.entries(base?.release.items ?? {}).filter(([key]) => isSchema(key));
     if (schemas.length === 0) return [];
     const sets: { items: Items; where: string }[] = [{ items: this.#expanded(candidate), where: "" }];
-    for (const live of isBase ? this.#live.all() : []) {
+    for (const live of isBase ? this.live.all() : []) {
       const { namespace, app, profile } = live.name;
       if (namespace !== name.namespace || app !== name.app || profile === BASE_PROFILE) continue;
       sets.push({ items: this.#expanded(live, candidate), where: `live in profile "${profile}": ` });
@@ -517,28 +516,42 @@ export class ConfigServer {
     });
   }
 
-  /** The releases that live pointers name. */
-  async #load(entries: readonly Entry[]): Promise<LiveSet[]> {
+  /** The releases that live pointers name; those that are here already are not read again. */
+  async #load(entries: readonly Entry[]): Promise<Pointer[]> {
     const loaded = await Promise.all(
-      entries.map(async (entry) => {
+      entries.map(async (entry): Promise<Pointer[]> => {
         const name = parseLiveKey(entry.key);
         if (!name) return [];
-        const { version } = decodeJson<LiveRecord>(entry.value);
-        return [await this.#open(name, version, entry.modRevision)];
+        return [await this.#open(name, decodeJson<LiveRecord>(entry.value), entry.modRevision, this.live.get(name))];
       }),
     );
     return loaded.flat();
   }
 
-  async #open(name: SetName, version: number, revision: Revision): Promise<LiveSet> {
-    const release = await this.stored(name, version);
-    const items = await this.secrets.open(name, release.items);
-    return { name, release: { ...release, items }, revision, sealed: sealedOf(release.items) };
+  /** A pointer and what it names; with `known` what is here already is not read and decrypted again. */
+  async #open(name: SetName, record: LiveRecord, revision: Revision, known: Pointer | undefined): Promise<Pointer> {
+    const read = async ({ version, hash }: Pick<Release, "version" | "hash">) => {
+      const here = (release: Pick<Release, "version" | "hash">) => release.version === version && release.hash === hash;
+      if (known && here(known.release)) return { release: known.release, sealed: known.sealed };
+      if (known?.candidate && here(known.candidate)) return { release: known.candidate, sealed: known.candidateSealed };
+      const stored = await this.stored(name, version);
+      const items = await this.secrets.open(name, stored.items);
+      return { release: { ...stored, items }, sealed: sealedOf(stored.items) };
+    };
+    const next = record.rollout && (await read(record.rollout));
+    return {
+      name,
+      record,
+      ...(await read(record)),
+      candidate: next?.release,
+      candidateSealed: next?.sealed ?? {},
+      revision,
+    };
   }
 
   /** Live secrets that cannot be decrypted. */
   unreadable(): (Unreadable & { readonly name: SetName })[] {
-    return [...this.#live.all()].flatMap(({ name, release, sealed }) =>
+    return [...this.live.all()].flatMap(({ name, release, sealed }) =>
       Object.keys(sealed).flatMap((key) => {
         const lost = release.items[key]?.unreadable;
         return lost ? [{ name, ...lost }] : [];
@@ -546,24 +559,22 @@ export class ConfigServer {
     );
   }
 
-  /** One delta per effective config that somebody follows and that is another one now: the whole, or what changed. */
-  #deltas(before: ReadonlyMap<string, EffectiveConfig>) {
-    const deltas = [];
-    for (const topic of this.hub.topics()) {
-      const { id, audience, patches } = parseTopic(topic);
-      const was = before.get(id);
-      if (!was && this.#live.keeps(id)) continue;
-      const [namespace, app, profile] = id.split("/") as [string, string, string];
-      const { config, problems } = this.#live.resolved({ namespace, app, profile });
-      if (problems.length > 0) {
-        this.#host.log.error({ set: id, problems }, `what was told of "${id}" stays: ${problems[0]?.message}`);
-        if (!this.#live.isLastGood({ namespace, app, profile })) continue;
-      }
-      if (was?.releaseKey === config.releaseKey) continue;
-      const shown = this.#shown.of(config, audience);
-      deltas.push({ topics: [topic], data: was && patches ? patchOf(this.#shown.of(was, audience), shown) : shown });
-    }
-    return deltas;
+  /** Takes over what is another one now, and tells those who follow it in the same breath: nobody sees a part of it. */
+  #take(pointers: readonly Pointer[], revision: Revision): void {
+    const apps = new Set(pointers.map(({ name }) => appId(name)));
+    const followers = pointers.length === 0 ? [] : followersOf(this.live, this.hub.topics(), apps);
+    this.live.apply(pointers);
+    const told = toldAfter(this.live, followers, {
+      broken: (name, problems) => this.#broken(name, problems),
+      shown: (config, audience) => this.#shown.of(config, audience),
+    });
+    this.hub.publish(revision, told);
+    if (pointers.length > 0) this.#tell();
+  }
+
+  #broken(name: SetName, problems: readonly { readonly key: string; readonly message: string }[]): void {
+    const set = setId(name);
+    this.#host.log.error({ set, problems }, `what was told of "${set}" stays: ${problems[0]?.message}`);
   }
 }
 

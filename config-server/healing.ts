@@ -1,7 +1,7 @@
 /** Tries again what could not be decrypted, whenever there are other keys and now and then, until it can be told. */
 import { AppError, messageOf, Trigger, type Host } from "#base";
 import { setId } from "./core/keys.ts";
-import type { LiveSet } from "./core/live.ts";
+import type { Pointer } from "./core/live.ts";
 import type { SecretKeys } from "./secret-keys.ts";
 
 /** Milliseconds between two tries: a data key may have been brought back, or wrapped under a key that is here. */
@@ -9,11 +9,11 @@ const HEAL_MS = 5_000;
 
 export interface Healed {
   /** What is live now. */
-  readonly live: () => Iterable<LiveSet>;
+  readonly live: () => Iterable<Pointer>;
   /** The same set, read and decrypted anew. */
-  readonly open: (set: LiveSet) => Promise<LiveSet>;
+  readonly open: (set: Pointer) => Promise<Pointer>;
   /** Takes over sets of which more can be read than before. */
-  readonly take: (sets: readonly LiveSet[]) => void;
+  readonly take: (sets: readonly Pointer[]) => void;
 }
 
 export class Healing {
@@ -48,7 +48,7 @@ export class Healing {
     const opened = await Promise.all(before.map((set) => this.#what.open(set)));
     // What was released meanwhile was opened as it came.
     const now = new Set(this.#what.live());
-    const healed = opened.filter((set, i) => now.has(before[i] as LiveSet) && lost(set) < lost(before[i] as LiveSet));
+    const healed = opened.filter((set, i) => now.has(before[i] as Pointer) && lost(set) < lost(before[i] as Pointer));
     if (healed.length === 0) return;
     this.#host.log.info({ sets: healed.map(({ name }) => setId(name)) }, "secrets can be read again");
     this.#what.take(healed);
@@ -56,6 +56,9 @@ export class Healing {
 }
 
 /** How many of its secrets cannot be read. */
-function lost({ sealed, release }: LiveSet): number {
-  return Object.keys(sealed).filter((key) => release.items[key]?.unreadable).length;
+function lost({ sealed, release, candidateSealed, candidate }: Pointer): number {
+  return (
+    Object.keys(sealed).filter((key) => release.items[key]?.unreadable).length +
+    Object.keys(candidateSealed).filter((key) => candidate?.items[key]?.unreadable).length
+  );
 }

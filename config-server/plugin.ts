@@ -12,6 +12,7 @@ import {
   EffectiveConfig,
   Format,
   formatOf,
+  IdentityQuery,
   Key,
   Name,
   Publish,
@@ -24,9 +25,12 @@ import {
   SetName,
   VALUE_BYTES_MAX,
 } from "./api.ts";
-import { tagOf, tellsSecrets, topicOf, type Audience } from "./audience.ts";
+import { tagOf, tellsSecrets } from "./audience.ts";
 import { type ConfigServer, HISTORY_PAGE_MAX, nothingReleased } from "./config-server.ts";
+import { NOBODY, parseLabels } from "./core/identity.ts";
 import { setId } from "./core/keys.ts";
+import { topicOf, type Reader } from "./core/told.ts";
+import type { Subscribers } from "./subscribers.ts";
 
 /** Seconds that a long poll may be held; below the minute that proxies allow. */
 export const WAIT_SECONDS_MAX = 50;
@@ -34,7 +38,13 @@ export const WAIT_SECONDS_MAX = 50;
 const PUBLISH_BYTES_MAX = 2 * RELEASE_BYTES_MAX;
 const VERSION = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 
-export function configPlugin(untyped: FastifyInstance, config: ConfigServer, acknowledgements: Acknowledgements): void {
+export interface ConfigParts {
+  readonly config: ConfigServer;
+  readonly acknowledgements: Acknowledgements;
+  readonly subscribers: Subscribers;
+}
+
+export function configPlugin(untyped: FastifyInstance, { config, acknowledgements, subscribers }: ConfigParts): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
   const read = { action: "config:read" } as const;
   const publish = { action: "config:publish" } as const;
@@ -64,6 +74,7 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
         params: SetName,
         querystring: Type.Object(
           {
+            ...IdentityQuery,
             wait: Type.Optional(
               Type.Number({
                 minimum: 0,
@@ -80,19 +91,22 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
     },
     async (request, reply) => {
       const { params, headers } = request;
-      const { wait = 0 } = request.query;
-      const audience = audienceOf(request);
+      const { wait = 0, ...query } = request.query;
       revisionOf(config);
+      const reader = readerOf(request, query);
       const signal = whileConnected(reply);
       const etag = headers["if-none-match"];
       const known = etag?.replace(/^W\//, "").replaceAll('"', "");
       const waitMs = known === undefined ? 0 : wait * 1000;
-      const effective = await config.effectiveOtherThan(params, { audience, known, waitMs, signal });
+      // Whoever polls in a row is there; whoever asks once is not waited for.
+      const { instance, labels } = reader.who;
+      const leave = instance !== undefined && waitMs > 0 ? subscribers.attach(params, instance, labels) : () => {};
+      const effective = await config.effectiveOtherThan(params, { reader, known, waitMs, signal }).finally(leave);
       if (!effective) return reply.code(304).header("etag", etag).send(null);
       if (effective.revision === 0) throw nothingReleased(params);
       void reply
-        .header("etag", `"${tagOf(effective, audience)}"`)
-        .header("cache-control", tellsSecrets(effective, audience) ? "no-store" : "no-cache");
+        .header("etag", `"${tagOf(effective, reader.audience)}"`)
+        .header("cache-control", tellsSecrets(effective, reader.audience) ? "no-store" : "no-cache");
       // The same bytes for all that ask; a large config is not written out anew for each.
       const bytes = config.effectiveBytes(effective);
       return reply.type("application/json; charset=utf-8").send(bytes as unknown as EffectiveConfig);
@@ -208,18 +222,19 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
         tags,
         summary: "One effective value, as it is",
         params: KeyParams,
+        querystring: Type.Object(IdentityQuery, { additionalProperties: false }),
         produces: ["text/plain", "application/octet-stream"],
       },
     },
     (request, reply) => {
       const { key, ...name } = request.params;
       revisionOf(config);
-      const audience = audienceOf(request);
-      const effective = config.effective(name, audience);
+      const reader = readerOf(request, request.query);
+      const effective = config.effective(name, reader);
       const item = effective.items[key];
       if (!item) throw ConfigErrors.KEY_NOT_FOUND(`No release for "${setId(name)}" has the key "${key}".`);
       void reply.header("x-posthouse-origin", `${item.origin.profile}@${item.origin.version}`);
-      if (item.secret && audience === "others") {
+      if (item.secret && reader.audience === "others") {
         throw HttpErrors.FORBIDDEN(
           `"${key}" is a secret, which only tokens of the role agent read; an operator may reveal it: POST …/reveal.`,
           { extra: { action: "config:secrets" } },
@@ -307,6 +322,7 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
         querystring: Type.Object(
           {
             ...SetName.properties,
+            ...IdentityQuery,
             patches: Type.Optional(
               Type.Boolean({
                 description: "A delta is what changed: `base` a releaseKey, `changed` and `removed` keys.",
@@ -320,23 +336,34 @@ export function configPlugin(untyped: FastifyInstance, config: ConfigServer, ack
     },
     (request, reply) => {
       revisionOf(config);
-      const { patches = false, ...name } = request.query;
-      const audience = audienceOf(request);
+      const { patches = false, instance, labels, ...name } = request.query;
+      const reader = readerOf(request, { instance, labels });
       // What cannot be told is a problem now, and no stream without a beginning.
-      config.effective(name);
+      config.effective(name, reader);
       config.hub.attach(reply, {
-        topics: [topicOf(name, audience, patches)],
+        topics: [topicOf(name, reader, patches)],
         after: lastEventId(request.headers),
-        snapshot: () => [config.effective(name, audience)],
-        since: (revision) => config.effectiveSince(name, audience, revision),
+        snapshot: () => [config.effective(name, reader)],
+        since: (revision) => config.effectiveSince(name, reader, revision),
+        ...(instance === undefined ? {} : { onEnd: subscribers.attach(name, instance, reader.who.labels) }),
       });
     },
   );
 }
 
-/** Only those that run apps are told their secrets: even an operator's look at one is to be audited. */
-function audienceOf(request: FastifyRequest): Audience {
-  return can(principalOf(request), "config:secrets") ? "instances" : "others";
+/**
+ * Who asks. Only those that run apps are told their secrets: even an operator's look at one is to be audited.
+ * @throws CONFIG_IDENTITY_INVALID
+ */
+function readerOf(
+  request: FastifyRequest,
+  { instance, labels }: { instance?: string | undefined; labels?: string[] | undefined },
+): Reader {
+  const who =
+    instance === undefined && labels === undefined
+      ? NOBODY
+      : { ...(instance === undefined ? {} : { instance }), labels: parseLabels(labels ?? []) };
+  return { who, audience: can(principalOf(request), "config:secrets") ? "instances" : "others" };
 }
 
 /** @throws CONFIG_VALUE_INVALID when bytes that are no UTF-8 are to be text */

@@ -16,6 +16,7 @@ import {
   ProposalRequest,
   Published,
   ReviewRequest,
+  RolloutRequest,
   Rules,
   SEARCH_HITS_MAX,
   SearchResult,
@@ -164,7 +165,10 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
         summary: "Release a proposal, merged onto what is live now",
         params: ProposalParams,
         body: Type.Object(
-          { emergency: Type.Optional(Type.Literal(true, { description: "Past a required review." })) },
+          {
+            emergency: Type.Optional(Type.Literal(true, { description: "Past a required review." })),
+            rollout: Type.Optional(RolloutRequest),
+          },
           { additionalProperties: false },
         ),
         response: { 201: Published },
@@ -172,8 +176,8 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
     },
     async (request, reply) => {
       const { proposal, ...name } = request.params;
-      const emergency = request.body.emergency === true;
-      const published = await proposals.publish(name, proposal, principalOf(request).name, emergency);
+      const { emergency = false, rollout } = request.body;
+      const published = await proposals.publish(name, proposal, principalOf(request).name, { emergency, rollout });
       return reply.code(201).send(published);
     },
   );

@@ -17,6 +17,7 @@ import {
   type ProposalRequest,
   type Published,
   type ReviewRequest,
+  type RolloutRequest,
   type Rules,
   type SetName,
 } from "./api.ts";
@@ -191,7 +192,12 @@ export class Proposals {
    * @throws CONFIG_PROPOSAL_NOT_FOUND, CONFIG_PROPOSAL_CLOSED, CONFIG_PROPOSAL_OUTDATED, CONFIG_REVIEW_REQUIRED, and as
    * a release
    */
-  async publish(name: SetName, id: string, publisher: string, emergency: boolean): Promise<Published> {
+  async publish(
+    name: SetName,
+    id: string,
+    publisher: string,
+    { emergency, rollout }: { emergency: boolean; rollout: RolloutRequest | undefined },
+  ): Promise<Published> {
     for (let attempt = 1; ; attempt++) {
       const proposal = await this.#proposal(name, id);
       requireOpen(proposal);
@@ -207,6 +213,7 @@ export class Proposals {
           approvedBy: approversOf(proposal),
           promotedFrom: proposal.promotedFrom,
           emergency,
+          rollout,
           also: {
             reads: [{ key }],
             writes: (known, release) => {

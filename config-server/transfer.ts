@@ -28,7 +28,7 @@ import {
 import { type ConfigServer, nothingReleased } from "./config-server.ts";
 import { LIVE_PREFIX, parseLiveKey, setId } from "./core/keys.ts";
 import { firstOf, reported, shown, type PlannedSet } from "./core/plan.ts";
-import type { LiveRecord } from "./core/release.ts";
+import type { LiveRecord } from "./core/rollout.ts";
 import { readTree, type TreeFile } from "./core/tree.ts";
 import { entriesUnder } from "./listing.ts";
 import { Planner } from "./planner.ts";

@@ -74,7 +74,7 @@ class RunningGateway implements Gateway {
     this.#registry = new RegistrySource(this.#host, client.registry, (namespace, services) =>
       this.#endpointsChanged(namespace, services),
     );
-    this.#config = new ConfigSource(this.#host, client.config, settings.namespace, {
+    this.#config = new ConfigSource(this.#host, client.config, settings, {
       apply: (config, release) => this.#apply(config, release, "control-plane"),
       refused: (problems, { key }) => this.#refused(problems, key),
     });

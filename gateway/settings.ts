@@ -13,6 +13,8 @@ export interface TlsIdentity {
 export interface GatewaySettings {
   /** Of the gateway's own config set, and of services whose cluster names none. */
   readonly namespace: string;
+  /** Who this gateway is to gradual releases of its config; undefined: nobody in particular. */
+  readonly instance: { readonly id: string; readonly labels: Readonly<Record<string, string>> } | undefined;
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -34,6 +36,7 @@ export interface GatewaySettings {
 }
 
 export const GATEWAY_SETTINGS = {
+  instance: undefined,
   drainMs: 10_000,
   requestMs: 60_000,
   headersMs: 10_000,
@@ -44,7 +47,7 @@ export const GATEWAY_SETTINGS = {
 /** As much of the client as a gateway uses. */
 export interface GatewayClient {
   readonly registry: Pick<Client["registry"], "watch">;
-  readonly config: Pick<Client["config"], "watch">;
+  readonly config: Pick<Client["config"], "watch" | "acknowledger">;
 }
 
 export interface GatewayPorts {

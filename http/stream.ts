@@ -100,6 +100,14 @@ interface Departed {
   readonly cancel: () => void;
 }
 
+export interface HubOptions {
+  /**
+   * Each delta is the whole of what its topic is about, or follows from what was told before; every subscription has one
+   * topic and gives `since`. Nothing is then kept for resuming, and one revision is one frame.
+   */
+  readonly documents?: boolean;
+}
+
 /** One kind of watch, such as the catalog. Revisions only grow. */
 export class WatchHub implements AsyncDisposable {
   readonly #ring: RingFrame[] = [];
@@ -121,9 +129,11 @@ export class WatchHub implements AsyncDisposable {
   readonly #dropped: CounterChild;
   readonly #waiters = new Map<string, Set<() => void>>();
   #closed = false;
+  readonly #documents: boolean;
 
-  constructor(host: Host, name: string) {
+  constructor(host: Host, name: string, { documents = false }: HubOptions = {}) {
     this.#host = host;
+    this.#documents = documents;
     this.#subscribers = host.metrics
       .gauge({ name: "posthouse_watch_subscribers", help: "Open watches, by kind.", labelNames: ["watch"] })
       .labels(name);
@@ -164,7 +174,8 @@ export class WatchHub implements AsyncDisposable {
     this.#revision = revision;
     // Several frames of one revision carry the revision before it, and a heartbeat closes them: a reader cut between
     // two of them resumes before the first, and hears of none of them by half.
-    const stamp = deltas.length > 1 ? revision - 1 : revision;
+    const several = deltas.length > 1 && !this.#documents;
+    const stamp = several ? revision - 1 : revision;
     const touched = new Set<Subscriber>();
     for (const delta of deltas) {
       const frame = {
@@ -172,8 +183,10 @@ export class WatchHub implements AsyncDisposable {
         topics: delta.topics,
         bytes: encodeFrame({ event: "delta", revision: stamp, data: delta.data }),
       };
-      this.#ring.push(frame);
-      this.#ringBytes += frame.bytes.length;
+      if (!this.#documents) {
+        this.#ring.push(frame);
+        this.#ringBytes += frame.bytes.length;
+      }
       for (const topic of delta.topics) {
         for (const subscriber of this.#byTopic.get(topic) ?? []) {
           if (!subscriber.live) continue;
@@ -183,7 +196,7 @@ export class WatchHub implements AsyncDisposable {
         this.#wakeWaiters(topic);
       }
     }
-    if (deltas.length > 1) {
+    if (several) {
       const close = encodeFrame({ event: "heartbeat", revision });
       for (const subscriber of touched) this.#write(subscriber, close);
     }
@@ -346,6 +359,12 @@ export class WatchHub implements AsyncDisposable {
       if (!this.#all.has(subscriber.id)) return;
       this.#write(subscriber, encodeFrame({ event: "synced", revision }));
       subscriber.cursor = revision;
+      if (this.#documents) {
+        // What came while the snapshot was read is in the document as it is now.
+        for (const data of since?.(revision) ?? [])
+          this.#write(subscriber, encodeFrame({ event: "delta", revision: this.#revision, data }));
+        return this.#goLive(subscriber);
+      }
       if (this.#floor === undefined || revision >= this.#floor) {
         if (this.#replay(subscriber)) return this.#goLive(subscriber);
       }

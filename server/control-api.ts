@@ -15,6 +15,9 @@ import {
   Proposals,
   proposalsPlugin,
   type ReleaseCheck,
+  Rollouts,
+  rolloutsPlugin,
+  Subscribers,
   Rewrapper,
   SecretKeys,
   secretsPlugin,
@@ -77,17 +80,29 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const reaper = new Reaper(host, registry, members);
 
   const proposals = new Proposals(host, store, config);
-  const acknowledgements = new Acknowledgements(host, store, config);
+  const subscribers = new Subscribers(host, store, members);
+  const acknowledgements = new Acknowledgements(host, store, { config, subscribers });
+  const health = (namespace: string, service: string) =>
+    registry.catalog
+      .instances(namespace, service)
+      .map(({ id, owner, status }) => ({ id, owner, critical: status === "critical" }));
+  const rollouts = new Rollouts(host, store, { config, acknowledgements, subscribers, health });
   const transfer = new Transfer(host, store, config, proposals);
   const { configSources = [] } = options;
   const sources = new Sources(host, store, config, transfer.planner, { sources: configSources, member: members });
-  const app = stack.adopt(
-    await routes(
-      host,
-      { access, registry, drains, locks, config, proposals, acknowledgements, transfer, sources, audit, rewrapper },
-      options,
-    ),
-    (app) => app.close(),
+  const configParts = {
+    config,
+    proposals,
+    acknowledgements,
+    subscribers,
+    rollouts,
+    transfer,
+    sources,
+    audit,
+    rewrapper,
+  };
+  const app = stack.adopt(await routes(host, { access, registry, drains, locks, ...configParts }, options), (app) =>
+    app.close(),
   );
   stack.use(registry.hub);
   stack.use(config.hub);
@@ -105,6 +120,8 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   });
   tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
   tasks.run("acknowledgements", (signal) => acknowledgements.run(signal));
+  tasks.run("subscribers", (signal) => subscribers.run(signal));
+  tasks.run("rollouts", (signal) => rollouts.run(signal));
   tasks.run("config sources", (signal) => sources.run(signal));
   tasks.run("keys for secrets", (signal) => secretKeys.run(signal));
   tasks.run("rewrapping of secrets", (signal) => rewrapper.run(signal));
@@ -154,29 +171,16 @@ interface Services {
   readonly config: ConfigServer;
   readonly proposals: Proposals;
   readonly acknowledgements: Acknowledgements;
+  readonly subscribers: Subscribers;
+  readonly rollouts: Rollouts;
   readonly transfer: Transfer;
   readonly sources: Sources;
   readonly audit: Audit;
   readonly rewrapper: Rewrapper;
 }
 
-async function routes(
-  host: Host,
-  {
-    access,
-    registry,
-    drains,
-    locks,
-    config,
-    proposals,
-    acknowledgements,
-    transfer,
-    sources,
-    audit,
-    rewrapper,
-  }: Services,
-  options: ControlApiOptions,
-): Promise<FastifyInstance> {
+async function routes(host: Host, services: Services, options: ControlApiOptions): Promise<FastifyInstance> {
+  const { access, registry, drains, locks, config, proposals, rollouts, transfer, sources } = services;
   const app = createHttpServer(host, { name: "api" });
   requireAuth(app, (token) => access.authenticate(token));
   await registerOpenApi(app, "/v1/openapi.json", {
@@ -200,8 +204,9 @@ async function routes(
     },
   });
   registryPlugin(app, registry, drains);
-  configPlugin(app, config, acknowledgements);
+  configPlugin(app, services);
   proposalsPlugin(app, config, proposals);
+  rolloutsPlugin(app, rollouts);
   transferPlugin(app, transfer);
   sourcesPlugin(app, sources);
   flagsPlugin(app, host, {
@@ -211,7 +216,7 @@ async function routes(
       return config.effective(name);
     },
   });
-  secretsPlugin(app, { config, audit, rewrapper });
+  secretsPlugin(app, services);
   locksPlugin(app, locks);
   accessPlugin(app, access);
   app.addHook("preClose", async () => {

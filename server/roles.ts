@@ -156,6 +156,16 @@ export function storeOptions({ settings, fail }: Pick<Parts, "settings" | "fail"
 /** Tells two gateways, or two starts of one, from each other. */
 const SUBSCRIBER_ID_BYTES = 4;
 
+/** The host's name, as far as it is one that the control plane takes. */
+function nameOfHost(): string {
+  return hostname().replaceAll(/^[^A-Za-z0-9]+|[^A-Za-z0-9._-]/g, "") || "gateway";
+}
+
+/** Labels as a setting spells them, each `name=value`. */
+function labelsOf(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(pairs.map((pair) => pair.split("=", 2) as [string, string]));
+}
+
 /** A client of the control plane for a role of this process. */
 function clientFor(parts: Parts, name: string, role: Role): Client {
   const { host, settings, control, stack } = parts;
@@ -195,6 +205,7 @@ async function startGateway(parts: Parts): Promise<void> {
       settings: {
         ...GATEWAY_SETTINGS,
         namespace: settings.gatewayNamespace,
+        instance: { id: settings.gatewayName ?? nameOfHost(), labels: labelsOf(settings.gatewayLabels) },
         host: settings.gatewayHost,
         port: settings.gatewayPort,
         tlsPort: settings.gatewayTlsPort,
@@ -260,6 +271,7 @@ async function startAgent(parts: Parts): Promise<void> {
       settings: {
         ...AGENT_DEFAULTS,
         node: settings.agentName ?? hostname(),
+        labels: labelsOf(settings.agentLabels),
         address: settings.agentAddress,
         host: settings.agentHost,
         port: settings.agentPort,

@@ -17,6 +17,11 @@ const port = (description: string, value: number) =>
   Type.Integer({ default: value, minimum: 0, maximum: 65_535, description: `${description} 0 takes a free one.` });
 const address = (description: string) =>
   Type.String({ default: "127.0.0.1", minLength: 1, maxLength: 253, description });
+const labels = (description: string) =>
+  Type.Array(
+    Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}=[A-Za-z0-9._:/@+-]{1,256}$", maxLength: 385 }),
+    { default: [], maxItems: 32, description },
+  );
 
 export const ROLE_NAMES = ["registry", "config-server", "gateway", "agent"] as const;
 export type RoleName = (typeof ROLE_NAMES)[number];
@@ -119,6 +124,13 @@ export const Settings = Type.Object(
       maximum: 3600,
       description: "How long a stopping gateway lets requests finish.",
     }),
+    gatewayName: Type.Optional(
+      Type.String({
+        pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description: "Id of this gateway among those that follow its config; absent: the host name.",
+      }),
+    ),
+    gatewayLabels: labels("Labels of this gateway, by which gradual releases of its config find it: name=value."),
     agentHost: address("Address that the agent's local API listens on."),
     agentPort: port("Port of the agent's local API.", 8501),
     agentToken: Type.Optional(
@@ -134,6 +146,7 @@ export const Settings = Type.Object(
         description: "Name of this host among agents; absent: its host name.",
       }),
     ),
+    agentLabels: labels("Labels of this host, by which gradual releases of a config find it: name=value."),
     agentAddress: Type.String({
       default: "127.0.0.1",
       minLength: 1,

@@ -111,6 +111,7 @@ const CONTRACT_PARTS = new Set([
   "agent/file-api.ts",
   "config-server/changes.ts",
   "config-server/items.ts",
+  "config-server/rollout.ts",
   "config-server/secrets-api.ts",
   "config-server/transfer-api.ts",
   "registry/checks.ts",

@@ -114,6 +114,28 @@ export function acknowledgementKey(name: SetName, subscriber: string): string {
   return `${ACKNOWLEDGEMENTS_PREFIX}${setId(name)}/${subscriber}`;
 }
 
+/** Who follows a config, on whichever member. */
+export const SUBSCRIBERS_PREFIX = `${CONFIG_PREFIX}subscribers/`;
+
+export function subscriberKey(name: SetName, subscriber: string, member: string): string {
+  return `${SUBSCRIBERS_PREFIX}${setId(name)}/${subscriber}/${member}`;
+}
+
+/** Rollouts of a set that ended, by the version that each brought; padded as releases are. */
+export function rolloutsPrefix(name: SetName): string {
+  return `${CONFIG_PREFIX}rollouts/${setId(name)}/`;
+}
+
+export function rolloutKey(name: SetName, version: number): string {
+  return `${rolloutsPrefix(name)}${String(version).padStart(12, "0")}`;
+}
+
+/** The set that `setId` names. */
+export function setOf(id: string): SetName {
+  const [namespace, app, profile] = id.split("/") as [string, string, string];
+  return { namespace, app, profile };
+}
+
 /** What holds for the releases of an environment. */
 export function rulesKey(namespace: string): string {
   return `${CONFIG_PREFIX}rules/${namespace}`;

@@ -1,11 +1,14 @@
 /**
- * All live releases in memory, and what every instance is told by them. An effective config is made once and kept until
- * a release of an app that it stands on changes. Pure: the hash is handed in.
+ * All live releases in memory, those on their way, and what every instance is told by them. An effective config is made once
+ * per variant (which of the releases on their way are in it) and kept until a release of an app that it stands on changes.
+ * Pure: the hash is handed in.
  */
-import type { ConfigPatch, EffectiveConfig, ReleaseProblem, SetName } from "../api.ts";
-import { liveKey, setId } from "./keys.ts";
+import type { ConfigPatch, EffectiveConfig, Identity, ReleaseProblem, SetName } from "../api.ts";
+import { NOBODY } from "./identity.ts";
+import { liveKey, setId, setOf } from "./keys.ts";
 import { appId, appsNamedBy, layersOf, resolve, type LiveRelease, type Resolved } from "./resolve.ts";
-import type { SealedItems } from "./sealed.ts";
+import { stageOf, type LiveRecord, type Rollout } from "./rollout.ts";
+import type { OpenRelease, SealedItems } from "./sealed.ts";
 
 /** Effective configs kept at a time: those of a large fleet's apps. Values in them are shared with the releases. */
 const KEPT_MAX = 20_000;
@@ -20,19 +23,41 @@ export interface LiveSet extends LiveRelease {
   readonly sealed: SealedItems;
 }
 
+/** A live pointer with the releases that it names. */
+export interface Pointer extends LiveSet {
+  readonly record: LiveRecord;
+  /** The release that is on its way, and its secrets as they are stored. */
+  readonly candidate: OpenRelease | undefined;
+  readonly candidateSealed: SealedItems;
+}
+
+/** A rollout that is under way. */
+export interface ActiveRollout {
+  readonly name: SetName;
+  readonly record: LiveRecord & { readonly rollout: Rollout };
+}
+
+/** The releases that a config was made of, by set. */
+export type MadeOf = ReadonlyMap<string, number>;
+
 export class LiveConfig {
   readonly #hash: (text: string) => string;
-  readonly #sets = new Map<string, LiveSet>();
+  readonly #sets = new Map<string, Pointer>();
   /** Sets of an app. */
   readonly #byApp = new Map<string, Set<string>>();
   /** Apps that a set names, and by whom an app is named. */
   readonly #names = new Map<string, ReadonlySet<string>>();
   readonly #namedBy = new Map<string, Set<string>>();
-  /** In order of use. */
+  /** Sets with a release on its way, and apps that a config stands on, directly or by others; forgotten at each change. */
+  readonly #rolling = new Set<string>();
+  readonly #reach = new Map<string, ReadonlySet<string>>();
+  /** Variants, in order of use. */
   readonly #kept = new Map<string, Resolved>();
   /** Of configs that cannot be made any more, what they were before. */
   readonly #lastGood = new Map<string, EffectiveConfig>();
   readonly #keptByApp = new Map<string, Set<string>>();
+  /** By releaseKey, in order of making: what subscribers say that they run. */
+  readonly #made = new Map<string, MadeOf>();
 
   constructor(hash: (text: string) => string) {
     this.#hash = hash;
@@ -42,11 +67,11 @@ export class LiveConfig {
     return this.#sets.size;
   }
 
-  get(name: SetName): LiveSet | undefined {
+  get(name: SetName): Pointer | undefined {
     return this.#sets.get(setId(name));
   }
 
-  all(): IterableIterator<LiveSet> {
+  all(): IterableIterator<Pointer> {
     return this.#sets.values();
   }
 
@@ -59,50 +84,131 @@ export class LiveConfig {
       this.#kept,
       this.#keptByApp,
       this.#lastGood,
+      this.#rolling,
+      this.#reach,
     ])
       part.clear();
   }
 
-  /** Takes over what has become live at one revision. Returns what was told, by set, that may have changed. */
-  apply(sets: readonly LiveSet[]): ReadonlyMap<string, EffectiveConfig> {
-    const stale = new Map<string, EffectiveConfig>();
-    for (const live of sets) {
-      this.#put(live);
-      for (const key of this.#keptByApp.get(appId(live.name)) ?? []) {
+  /** Takes over what has become live, or come a step on its way, at one revision. */
+  apply(pointers: readonly Pointer[]): void {
+    this.#reach.clear();
+    for (const pointer of pointers) {
+      this.#put(pointer);
+      for (const key of this.#keptByApp.get(appId(pointer.name)) ?? []) {
         const { config, problems } = this.#kept.get(key) as Resolved;
-        // What has problems and never was without any was told to nobody.
-        if (problems.length === 0 || this.#lastGood.has(key)) stale.set(key, config);
         if (problems.length === 0) this.#lastGood.set(key, config);
         this.#forget(key);
       }
     }
-    return stale;
   }
 
-  #put(live: LiveSet): void {
-    const id = setId(live.name);
-    const app = appId(live.name);
-    this.#sets.set(id, live);
+  #put(pointer: Pointer): void {
+    const id = setId(pointer.name);
+    const app = appId(pointer.name);
+    this.#sets.set(id, pointer);
+    if (pointer.candidate) this.#rolling.add(id);
+    else if (this.#rolling.delete(id)) {
+      for (const key of this.#lastGood.keys()) if (key.includes(`|${id}`)) this.#lastGood.delete(key);
+    }
     add(this.#byApp, app, id);
     for (const named of this.#names.get(id) ?? []) this.#namedBy.get(named)?.delete(id);
-    const names = appsNamedBy(live.name, live.release.items);
+    const names = appsNamedBy(pointer.name, pointer.release.items);
+    for (const named of pointer.candidate ? appsNamedBy(pointer.name, pointer.candidate.items) : []) names.add(named);
     this.#names.set(id, names);
     for (const named of names) add(this.#namedBy, named, id);
   }
 
+  /** Rollouts that are under way, by set. */
+  *rollouts(): Iterable<ActiveRollout> {
+    for (const id of this.#rolling) {
+      const { name, record } = this.#sets.get(id) as Pointer;
+      if (record.rollout) yield { name, record: { ...record, rollout: record.rollout } };
+    }
+  }
+
+  /** Whether what is told of a config may be another one once releases of these apps change. */
+  touchedBy(apps: ReadonlySet<string>): (name: SetName) => boolean {
+    const kept = new Set([...apps].flatMap((app) => [...(this.#keptByApp.get(app) ?? [])].map(setIdOf)));
+    return (name) => kept.has(setId(name)) || !this.#reachOf(name).isDisjointFrom(apps);
+  }
+
   /**
    * What an instance is told; empty when nothing is released for it. With problems it is what it was before they came up:
-   * two releases on two members, at the same moment, may each be right and not fit together.
+   * two releases on two members, at the same moment, may each be right and not fit together. Two that are on their way may
+   * not fit either: then it is what is live.
    */
-  resolved(name: SetName): Resolved {
-    const key = setId(name);
+  resolved(name: SetName, who: Identity = NOBODY): Resolved {
+    return this.#variant(name, this.#variantOf(name, who));
+  }
+
+  /** What an instance is told, when that is known without making it; what never was without problems is told to nobody. */
+  told(name: SetName, who: Identity): EffectiveConfig | undefined {
+    const found = this.#kept.get(variantKey(name, this.#variantOf(name, who)));
+    return found && (found.problems.length === 0 || this.isLastGood(name, who)) ? found.config : undefined;
+  }
+
+  /** What a config is or was made of, by its releaseKey; undefined when that is forgotten. */
+  madeOf(releaseKey: string): MadeOf | undefined {
+    return this.#made.get(releaseKey);
+  }
+
+  /** Of a config with problems: whether what is told of it is what it was before they came up, or what is live. */
+  isLastGood(name: SetName, who: Identity = NOBODY): boolean {
+    const variant = this.#variantOf(name, who);
+    if (this.#lastGood.has(variantKey(name, variant))) return true;
+    return variant.length > 0 && (this.resolved(name).problems.length === 0 || this.isLastGood(name));
+  }
+
+  /** The stage of a rollout that reaches somebody. */
+  stageOf({ name, record }: ActiveRollout, who: Identity): number {
+    return stageOf(record.rollout, { name, who, hash: this.#hash });
+  }
+
+  /** Whether a release that is on its way is a part of what somebody would be told, were it reached. */
+  concerns({ name: rolling }: ActiveRollout, name: SetName): boolean {
+    const id = setId(rolling);
+    return this.#reachOf(name).has(appId(rolling)) && this.#variant(name, [id]).sets.includes(id);
+  }
+
+  /** When somebody was to be told what it is told now: milliseconds since 1970. */
+  toldAtMs(name: SetName, who: Identity): number {
+    const variant = this.#variantOf(name, who);
+    const times = this.#variant(name, variant).sets.map((id) => {
+      const pointer = this.#sets.get(id);
+      if (!pointer) return 0;
+      const { record, release } = pointer;
+      if (!record.rollout || !variant.includes(id)) return Date.parse(record.at ?? release.createdAt);
+      const stage = stageOf(record.rollout, { name: pointer.name, who, hash: this.#hash });
+      return Date.parse(record.rollout.log[stage]?.beganAt ?? record.rollout.startedAt);
+    });
+    return Math.max(0, ...times);
+  }
+
+  /** Sets whose release that is on its way somebody is told, of those that its config may stand on. */
+  #variantOf(name: SetName, who: Identity): string[] {
+    if (this.#rolling.size === 0) return [];
+    const reach = this.#reachOf(name);
+    return [...this.#rolling]
+      .filter((id) => {
+        const { name: rolling, record } = this.#sets.get(id) as Pointer;
+        if (!record.rollout || !reach.has(appId(rolling))) return false;
+        return stageOf(record.rollout, { name: rolling, who, hash: this.#hash }) <= record.rollout.stage;
+      })
+      .sort();
+  }
+
+  #variant(name: SetName, variant: readonly string[]): Resolved {
+    const key = variantKey(name, variant);
     let found = this.#kept.get(key);
     if (found) this.#kept.delete(key);
     else {
-      found = resolve(name, (one) => this.get(one), this.#hash);
+      found = resolve(name, (one) => this.#lookup(one, variant), this.#hash);
+      this.#remember(found, variant);
       const before = this.#lastGood.get(key);
       if (found.problems.length === 0) this.#lastGood.delete(key);
       else if (before) found = { ...found, config: before };
+      else if (variant.length > 0) found = { ...found, config: this.#variant(name, []).config };
       for (const app of found.apps) add(this.#keptByApp, app, key);
     }
     this.#kept.set(key, found);
@@ -110,9 +216,32 @@ export class LiveConfig {
     return found;
   }
 
-  /** Whether what is told of a config is what it was before problems came up. */
-  isLastGood(name: SetName): boolean {
-    return this.#lastGood.has(setId(name));
+  #lookup(name: SetName, variant: readonly string[]): LiveRelease | undefined {
+    const id = setId(name);
+    const pointer = this.#sets.get(id);
+    return pointer?.candidate && variant.includes(id)
+      ? { release: pointer.candidate, revision: pointer.revision }
+      : pointer;
+  }
+
+  #remember({ config: { releaseKey }, sets }: Resolved, variant: readonly string[]): void {
+    const versions = sets.map((id): [string, number] => [id, this.#lookup(setOf(id), variant)?.release.version ?? 0]);
+    this.#made.delete(releaseKey);
+    this.#made.set(releaseKey, new Map(versions));
+    if (this.#made.size > KEPT_MAX) this.#made.delete(this.#made.keys().next().value as string);
+  }
+
+  /** Apps that a config may stand on, whoever asks for it: those of all its layers, live or on their way. */
+  #reachOf(name: SetName): ReadonlySet<string> {
+    const app = appId(name);
+    const known = this.#reach.get(app);
+    if (known) return known;
+    const apps = new Set([app]);
+    for (const one of apps) {
+      for (const id of this.#byApp.get(one) ?? []) for (const named of this.#names.get(id) ?? []) apps.add(named);
+    }
+    this.#reach.set(app, apps);
+    return apps;
   }
 
   /** Live pointers of other sets that the checks of a candidate look at, and the versions that they have here. */
@@ -128,11 +257,6 @@ export class LiveConfig {
     return found;
   }
 
-  /** Whether what is told of a config is still known, and so has not changed. */
-  keeps(id: string): boolean {
-    return this.#kept.has(id);
-  }
-
   /**
    * What a candidate would do to those that stand on its set, itself among them: placeholders that could not be filled in
    * any more, and imports that would go in a circle. What is broken already is not held against it.
@@ -141,8 +265,8 @@ export class LiveConfig {
     return this.dependents(candidate.name).flatMap((name) => {
       const itself = setId(name) === setId(candidate.name);
       const known = new Set(itself ? [] : this.resolved(name).problems.map(({ message }) => message));
-      const { problems, config } = this.resolvedWith(candidate, name);
       const where = itself ? "" : `${setId(name)}: `;
+      const { problems, config } = this.#withAndWithout(candidate, name);
       const chars = Object.values(config.items).reduce((sum, { value }) => sum + value.length, 0);
       return [
         ...problems
@@ -159,6 +283,20 @@ export class LiveConfig {
           : []),
       ];
     });
+  }
+
+  /** What a config would be with the candidate, first as things are, then with all that is on its way. */
+  #withAndWithout(candidate: LiveSet, name: SetName): Pick<Resolved, "problems" | "config"> {
+    const found = this.resolvedWith(candidate, name);
+    const id = setId(candidate.name);
+    const others = [...this.#rolling].filter((one) => one !== id && found.sets.includes(one));
+    if (others.length === 0 || found.problems.length > 0) return found;
+    const later = resolve(name, (one) => (setId(one) === id ? candidate : this.#lookup(one, others)), this.#hash);
+    const what = others.map((one) => `${one}@${this.#sets.get(one)?.record.rollout?.version}`).join(", ");
+    return {
+      config: found.config,
+      problems: later.problems.map(({ key, message }) => ({ key, message: `with ${what}, on its way: ${message}` })),
+    };
   }
 
   /** What a config would be, were the candidate live. */
@@ -202,6 +340,14 @@ export function patchOf(before: EffectiveConfig, after: EffectiveConfig): Config
   }
   const removed = Object.keys(before.items).filter((key) => !Object.hasOwn(items, key));
   return { ...head, base: before.releaseKey, changed, removed };
+}
+
+function variantKey(name: SetName, variant: readonly string[]): string {
+  return [setId(name), ...variant].join("|");
+}
+
+function setIdOf(key: string): string {
+  return key.split("|", 1)[0] as string;
 }
 
 type Origin = EffectiveConfig["items"][string]["origin"];

@@ -5,7 +5,8 @@
  */
 import { canonicalJson, decodeJson, encodeJson } from "#base";
 import { ConfigErrors, RELEASE_BYTES_MAX, type Provenance, type ReleaseSummary, type SetName } from "../api.ts";
-import { contentUsedKey, liveKey, releaseKey, setId, stagedKey, usedDataKeysKey } from "./keys.ts";
+import { contentUsedKey, liveKey, releaseKey, rolloutKey, setId, stagedKey, usedDataKeysKey } from "./keys.ts";
+import { begin, step, type LiveRecord, type Plan, type Tally } from "./rollout.ts";
 import { dataKeysOf, type StoredItems, type StoredRelease } from "./sealed.ts";
 
 /** Bytes of a content that stands in its release: a page of a hundred releases is then read in a moment. */
@@ -15,14 +16,6 @@ export const PART_BYTES = 512 * 1024;
 
 /** A release as it is stored: with its content, or with the number of parts that this lies in. */
 export type ReleaseRecord = ReleaseSummary & ({ readonly items: StoredItems } | { readonly parts: number });
-
-/** What the live pointer says. */
-export interface LiveRecord {
-  readonly version: number;
-  readonly hash: string;
-  /** It has secrets, which a release on top of it may refer to without saying so. */
-  readonly secrets?: true;
-}
 
 export interface KnownEntry {
   readonly value: Uint8Array;
@@ -41,6 +34,10 @@ export interface PublishCommand {
   readonly proposal?: string | undefined;
   readonly approvedBy?: readonly string[] | undefined;
   readonly emergency?: boolean | undefined;
+  /** Stage by stage; `critical`: instances that are so before it begins. */
+  readonly rollout?: { readonly plan: Plan; readonly critical: readonly string[] } | undefined;
+  /** Of the rollout that an emergency ends. */
+  readonly tally?: Tally | undefined;
   readonly source?: Provenance | undefined;
   /** Data keys that the live release has: they were noted as used before. */
   readonly knownDataKeys?: ReadonlySet<string>;
@@ -75,26 +72,45 @@ export function contentOf(items: StoredItems, hash: (bytes: Uint8Array) => strin
   return { bytes, hash: hash(bytes), parts };
 }
 
-/** @throws CONFIG_VERSION_CONFLICT (`extra.version` is the live one) */
+const NO_TALLY: Tally = { reached: 0, applied: 0, failures: [] };
+
+/**
+ * @throws CONFIG_VERSION_CONFLICT (`extra.version` is the live one), CONFIG_ROLLOUT_ACTIVE (`extra.version` is the one on its
+ * way) unless it is an emergency, CONFIG_ROLLOUT_FIRST
+ */
 export function publishRelease(live: KnownEntry | undefined, command: PublishCommand, content: Content): ReleasePlan {
-  const { name, items, author, reason, nowMs, expectedVersion } = command;
+  const { name, items, author, reason, nowMs, expectedVersion, rollout } = command;
   const { rollbackOf, promotedFrom, proposal, approvedBy = [], emergency = false, source } = command;
-  const current = live ? decodeJson<LiveRecord>(live.value).version : 0;
+  const known = live ? decodeJson<LiveRecord>(live.value) : undefined;
+  const current = known?.version ?? 0;
+  if (known?.rollout && !emergency) {
+    throw ConfigErrors.ROLLOUT_ACTIVE(
+      `Release ${known.rollout.version} of "${setId(name)}" is on its way, in stage ${known.rollout.stage + 1} of ${known.rollout.plan.stages.length}. Complete or abort it first (POST …/rollout/complete, …/abort), or release as an emergency.`,
+      { extra: { version: known.rollout.version } },
+    );
+  }
   if (expectedVersion !== undefined && expectedVersion !== current) {
     throw ConfigErrors.VERSION_CONFLICT(
       `"${setId(name)}" is at version ${current}, not ${expectedVersion}. Read it, merge, and publish again.`,
       { extra: { version: current } },
     );
   }
-  const version = current + 1;
+  if (rollout && current === 0) {
+    throw ConfigErrors.ROLLOUT_FIRST(
+      `Nothing is live for "${setId(name)}", so a rollout could go back to nothing. Release this one without "rollout".`,
+      { extra: { field: "/rollout" } },
+    );
+  }
+  const version = latestOf(known) + 1;
   const { hash, parts } = content;
+  const at = new Date(nowMs).toISOString();
   const summary: ReleaseSummary = {
     ...name,
     version,
     hash,
     author,
     reason,
-    createdAt: new Date(nowMs).toISOString(),
+    createdAt: at,
     ...(rollbackOf === undefined ? {} : { rollbackOf }),
     ...(promotedFrom === undefined ? {} : { promotedFrom }),
     ...(proposal === undefined ? {} : { proposal }),
@@ -103,12 +119,38 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
     ...(source ? { source } : {}),
   };
   const dataKeys = dataKeysOf(items);
-  const pointer: LiveRecord = { version, hash, ...(dataKeys.length > 0 ? { secrets: true } : {}) };
+  const secrets = dataKeys.length > 0 ? ({ secrets: true } as const) : {};
+  const writes: ReleaseWrite[] = [];
+  if (known?.rollout) {
+    const because = `emergency release ${version}${reason === "" ? "" : `: ${reason}`}`;
+    const context = { by: author, because, nowMs, tally: command.tally ?? NO_TALLY, critical: [] };
+    const { ended } = step(name, { ...known, rollout: known.rollout }, "supersede", context);
+    writes.push({ type: "put", key: rolloutKey(name, known.rollout.version), value: encodeJson(ended) });
+  }
   const record: ReleaseRecord = { ...summary, ...(parts === 0 ? { items } : { parts }) };
-  const writes: ReleaseWrite[] = [
+  const pointer: LiveRecord =
+    known && rollout
+      ? {
+          version: current,
+          hash: known.hash,
+          ...(known.at === undefined ? {} : { at: known.at }),
+          ...(known.secrets ? { secrets: true } : {}),
+          latest: version,
+          rollout: begin(rollout.plan, {
+            version,
+            hash,
+            ...secrets,
+            author,
+            reason,
+            nowMs,
+            critical: rollout.critical,
+          }),
+        }
+      : { version, hash, at, ...secrets };
+  writes.push(
     { type: "put", key: releaseKey(name, version), value: encodeJson(record) },
     { type: "put", key: liveKey(name), value: encodeJson(pointer) },
-  ];
+  );
   const fresh = dataKeys.filter((id) => !command.knownDataKeys?.has(id));
   if (fresh.length > 0) writes.push({ type: "put", key: usedDataKeysKey(name, version), value: encodeJson(fresh) });
   if (parts > 0) {
@@ -117,5 +159,10 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
       { type: "delete", key: stagedKey(name, hash) },
     );
   }
-  return { writes, result: { ...summary, items } };
+  return { writes, result: { ...summary, items, ...(pointer.rollout ? { rollout: "running" as const } : {}) } };
+}
+
+/** The highest number of a release; 0 before the first. */
+export function latestOf(live: LiveRecord | undefined): number {
+  return live?.latest ?? live?.version ?? 0;
 }

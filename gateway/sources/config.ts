@@ -7,7 +7,7 @@ import type { EffectiveConfig } from "#config-server/api";
 import { messageOf, TaskGroup, type Host } from "#base";
 import { GATEWAY_APP, GATEWAY_KEY, GATEWAY_PROFILE, type ConfigProblem, type GatewayConfig } from "../api.ts";
 import { parseGatewayConfig } from "../release.ts";
-import type { GatewayClient } from "../settings.ts";
+import type { GatewayClient, GatewaySettings } from "../settings.ts";
 
 export interface ConfigListener {
   /** A config without a flaw, its files read. `text` is what it came from. */
@@ -18,15 +18,20 @@ export interface ConfigListener {
 export class ConfigSource implements AsyncDisposable {
   readonly #host: Host;
   readonly #client: GatewayClient["config"];
-  readonly #namespace: string;
+  readonly #settings: Pick<GatewaySettings, "namespace" | "instance">;
   readonly #listener: ConfigListener;
   readonly #tasks: TaskGroup;
   #connected = false;
 
-  constructor(host: Host, client: GatewayClient["config"], namespace: string, listener: ConfigListener) {
+  constructor(
+    host: Host,
+    client: GatewayClient["config"],
+    settings: Pick<GatewaySettings, "namespace" | "instance">,
+    listener: ConfigListener,
+  ) {
     this.#host = host;
     this.#client = client;
-    this.#namespace = namespace;
+    this.#settings = settings;
     this.#listener = listener;
     this.#tasks = new TaskGroup(host.log);
   }
@@ -40,16 +45,17 @@ export class ConfigSource implements AsyncDisposable {
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const frames = this.#client.watch(
-      { namespace: this.#namespace, app: GATEWAY_APP, profile: GATEWAY_PROFILE },
-      {
-        signal,
-        onState: (state) => {
-          this.#connected = state === "connected";
-          this.#host.log.info({ state }, `config watch ${state}`);
-        },
+    const { namespace, instance } = this.#settings;
+    const name = { namespace, app: GATEWAY_APP, profile: GATEWAY_PROFILE };
+    const say = instance ? this.#client.acknowledger(name, instance, signal) : () => {};
+    const frames = this.#client.watch(name, {
+      signal,
+      ...(instance ? { instance } : {}),
+      onState: (state) => {
+        this.#connected = state === "connected";
+        this.#host.log.info({ state }, `config watch ${state}`);
       },
-    );
+    });
     let last: string | undefined;
     for await (const frame of frames) {
       const config = frame.event === "snapshot" || frame.event === "delta" ? frame.data : undefined;
@@ -58,8 +64,15 @@ export class ConfigSource implements AsyncDisposable {
       last = config.releaseKey;
       const text = textOf(config);
       const read = await readConfig(text);
-      if (read.config) this.#listener.apply(read.config, { key: config.releaseKey, text });
-      else this.#listener.refused(read.problems, { key: config.releaseKey });
+      const { releaseKey: key } = config;
+      if (read.config) {
+        this.#listener.apply(read.config, { key, text });
+        say(config);
+      } else {
+        this.#listener.refused(read.problems, { key });
+        const [first] = read.problems;
+        say(config, `${first?.pointer ?? ""} ${first?.message ?? ""}`.trim());
+      }
     }
   }
 

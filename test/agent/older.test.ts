@@ -84,10 +84,14 @@ test("what push missed is found by the audit, which asks for little while nothin
   const clock = new ManualClock();
   const host = testHost({ clock });
   const changed: string[] = [];
-  await using configs = configCache(host, plane.client(), {
-    onChange: (name) => changed.push(configs.peek(name)?.value.items["a"]?.value ?? ""),
-    onHeld: () => {},
-  });
+  await using configs = configCache(
+    host,
+    { client: plane.client(), node: "host-a", labels: {} },
+    {
+      onChange: (name) => changed.push(configs.peek(name)?.value.items["a"]?.value ?? ""),
+      onHeld: () => {},
+    },
+  );
   await using audit = new ConfigAudit(host, plane.client().config, configs);
   configs.follow(WEB, { pinned: true });
   await eventually("it is heard", () => changed.length === 1);

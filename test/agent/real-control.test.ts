@@ -3,14 +3,14 @@ import { randomBytes } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { createAgent } from "#agent";
+import { createAgent, type AgentSettings } from "#agent";
 import { eventually, tempFolder, testHost, withControl } from "#test/kit";
 import { callHttp, settingsIn, startService } from "./agent-kit.ts";
 
-async function setUp(folder: string, sessionTtlSeconds = 30) {
+async function setUp(folder: string, changes: Partial<AgentSettings> = {}) {
   const stack = new AsyncDisposableStack();
   const control = stack.use(await withControl());
-  const settings = await settingsIn(folder, { sessionTtlSeconds });
+  const settings = await settingsIn(folder, { sessionTtlSeconds: 30, ...changes });
   const agent = stack.use(await createAgent(testHost(), { client: control.client, settings }));
   const { port } = await agent.listen();
   await agent.ready(AbortSignal.timeout(5_000));
@@ -70,7 +70,7 @@ test("a service registered at the agent is seen at the server with its health, a
 
 test("a session that lapsed at the server is opened again, and the service is back", async () => {
   await using folder = await tempFolder();
-  const { stack, control, put, first } = await setUp(folder.path, 1);
+  const { stack, control, put, first } = await setUp(folder.path, { sessionTtlSeconds: 1 });
   await using _ = stack;
   await put("services/one", { name: "web", port: 80 });
   const session = (await eventually("it is there", first)).session ?? "";
@@ -97,6 +97,30 @@ test("a published release arrives in its file and at the local API", async () =>
       body: { items: { "app.yaml": { value } } },
     });
   }
+});
+
+test("a gradual release reaches an agent by its label, and goes on once it has acknowledged", async () => {
+  await using folder = await tempFolder();
+  const { stack, control, put } = await setUp(folder.path, { labels: { zone: "eu" } });
+  await using _ = stack;
+  const set = { namespace: "default", app: "web", profile: "default" };
+  await put("files/app.yaml", { app: "web", key: "app.yaml" });
+  const path = join(folder.path, "files", "app.yaml");
+  const items = (value: string) => ({ "app.yaml": { format: "yaml" as const, value } });
+  await control.client.config.publish(set, { items: items("one") });
+  await eventually("it is in the file, and acknowledged", async () => {
+    const { applied } = await control.client.config.acknowledgements(set);
+    return applied === 1 && (await readFile(path, "utf8")) === "one";
+  });
+  const rollout = {
+    stages: [{ labels: { zone: "eu" }, holdSeconds: 0, ackTimeoutSeconds: 10 }],
+    everybody: { holdSeconds: 600 },
+  };
+  await control.client.config.publish(set, { items: items("two"), rollout });
+  await eventually("it is in the file", async () => (await readFile(path, "utf8")) === "two");
+  await eventually("the next stage", async () => (await control.client.config.rollout(set)).stage === 1);
+  await control.client.config.steerRollout(set, "abort");
+  await eventually("it is back in the file", async () => (await readFile(path, "utf8")) === "one");
 });
 
 test("what a file stands for is acknowledged under the agent's session, passed on for others, and gone with the agent", async () => {

@@ -149,7 +149,7 @@ test("what was said is said again before the server forgets it", async () => {
     [Symbol.asyncDispose]: async () => {},
   };
   const client = new Client(host, { transport, token: one.control.token });
-  const options = { client, name: SET, subscriber: "orders-1", lastKnownGoodFile: undefined, tell: () => {} };
+  const options = { client, name: SET, instance: { id: "orders-1" }, lastKnownGoodFile: undefined, tell: () => {} };
   await using config = new ConfigReader(host, options);
   (await next(config.watch("a.json", { acknowledge: "manual" }))).applied();
   await eventually(
@@ -173,4 +173,31 @@ test("the last word before closing is heard", async () => {
   change.applied();
   await posthouse.close();
   await acknowledged(one, { applied: 1 });
+});
+
+test("a gradual release reaches a service by its label, and one that refuses it goes back, though that is a lower version", async () => {
+  await using one = await lab();
+  await one.release({ "a.json": '{"n":1}' });
+  const there = one.service({ labels: { zone: "eu" } });
+  const seen: number[] = [];
+  const stop = new AbortController();
+  const following = (async () => {
+    for await (const change of there.posthouse.config.watch("a.json", { schema: N, signal: stop.signal })) {
+      seen.push(change.value.n);
+      if (change.value.n === 2) change.failed(new Error("two is too many"));
+    }
+  })();
+  await acknowledged(one, { applied: 1, subscribers: [{ labels: { zone: "eu" }, present: true }] });
+  const { config } = one.control.client;
+  const items = { "a.json": { format: "json" as const, value: '{"n":2}' } };
+  await config.publish(SET, { items, rollout: { stages: [{ labels: { zone: "eu" }, holdSeconds: 60 }] } });
+  const { rollouts } = await eventually("it is taken back", async () => {
+    const list = await config.rollouts(SET);
+    return list.rollouts[0]?.endedAt === undefined ? undefined : list;
+  });
+  expect(rollouts[0]).toMatchObject({ state: "rolledBack", because: "orders-1 could not apply it: two is too many" });
+  await eventually("it has the one before", () => seen.join() === "1,2,1");
+  expect([there.posthouse.config.state.state, there.problems]).toEqual(["live", []]);
+  stop.abort();
+  await following;
 });

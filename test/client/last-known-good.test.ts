@@ -218,7 +218,7 @@ test("a full check that a lagging member answers takes nothing back", async () =
     [Symbol.asyncDispose]: async () => {},
   };
   const client = new Client(host, { transport });
-  const options = { client, name: SET, subscriber: "orders-1", lastKnownGoodFile: undefined, tell: () => {} };
+  const options = { client, name: SET, instance: { id: "orders-1" }, lastKnownGoodFile: undefined, tell: () => {} };
   await using config = new ConfigReader(host, options);
   expect(await config.get("a.json")).toEqual({ n: 2 });
   await eventually("checked", async () => {
@@ -290,7 +290,7 @@ test("a full check finds what the watch lost, and asks for the whole only then",
     [Symbol.asyncDispose]: async () => {},
   };
   const client = new Client(host, { transport, token: one.control.token });
-  const options = { client, name: SET, subscriber: "orders-1", lastKnownGoodFile: undefined, tell: () => {} };
+  const options = { client, name: SET, instance: { id: "orders-1" }, lastKnownGoodFile: undefined, tell: () => {} };
   await using config = new ConfigReader(host, options);
   expect(await config.get("a.json")).toEqual({ n: 1 });
   const begunMs = host.clock.now();

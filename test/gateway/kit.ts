@@ -78,7 +78,10 @@ export class FakeControlPlane implements GatewayClient {
       onState?.("connected");
       return this.configs.watch(signal);
     },
+    acknowledger: () => (config, error) => void this.acknowledged.push({ releaseKey: config.releaseKey, error }),
   };
+  /** What the gateway said of its configs. */
+  readonly acknowledged: { releaseKey: string; error: unknown }[] = [];
 
   /** Releases a config, as YAML or as a tree. */
   release(config: object | string): void {

@@ -262,3 +262,17 @@ test("a limit refuses with the fields of the draft, and counts each client by it
   await eventually("the new table is in force", () => running.gateway.status().releaseKey === "release-2");
   expect((await fetch(running.url)).status).toBe(429);
 });
+
+test("a gateway says of each config of its own whether it took it, and of a bad one why not", async () => {
+  await using service = await upstream();
+  const over = { instance: { id: "edge-1", labels: {} } };
+  await using running = await runGateway(oneRoute(), [instance(service.port)], over);
+  running.plane.release("routes: [{ name: x }]");
+  running.plane.release(oneRoute({ name: "better" }));
+  await eventually("all three are told", () => running.plane.acknowledged.length === 3);
+  expect(running.plane.acknowledged).toMatchObject([
+    { releaseKey: "release-1", error: undefined },
+    { releaseKey: "release-2", error: expect.stringContaining("/routes/0") as string },
+    { releaseKey: "release-3", error: undefined },
+  ]);
+});

@@ -217,3 +217,46 @@ test("frames survive any cutting of the bytes", () => {
     expect(read).toEqual(frames);
   }
 });
+
+test("a hub of documents tells each topic in one frame at its revision, and resumes from what is so now", async () => {
+  const host = testHost();
+  const app: FastifyInstance = createHttpServer(host, { name: "test" });
+  await using hub = new WatchHub(host, "documents", { documents: true });
+  const state = new Map([
+    ["a", { text: "a1", revision: 1 }],
+    ["b", { text: "b1", revision: 1 }],
+  ]);
+  app.get<{ Querystring: { topics: string } }>("/watch", (request, reply) => {
+    const topic = request.query.topics;
+    const now = () => state.get(topic) as { text: string; revision: number };
+    hub.attach(reply, {
+      topics: [topic],
+      after: lastEventId(request.headers),
+      snapshot: () => [now().text],
+      since: (revision) => (now().revision > revision ? [now().text] : []),
+    });
+  });
+  await app.listen({ host: "127.0.0.1", port: 0 });
+  const { port } = app.server.address() as AddressInfo;
+  hub.reset(1);
+  const readers = ["a", "b"].map((topics) => new Reader(port, { topics }));
+  await eventually("both know it", () => readers.every(({ story }) => story.length === 2));
+  state.set("a", { text: "a2", revision: 2 }).set("b", { text: "b2", revision: 2 });
+  hub.publish(2, [
+    { topics: ["a"], data: "a2" },
+    { topics: ["b"], data: "b2" },
+  ]);
+  await eventually("both heard", () => readers.every(({ last }) => last === 2));
+  expect(readers.map(({ story }) => story)).toEqual([
+    ["snapshot 1 a1", "synced 1", "delta 2 a2"],
+    ["snapshot 1 b1", "synced 1", "delta 2 b2"],
+  ]);
+  hub.publish(3, []);
+  const knows = new Reader(port, { topics: "a", after: 2 });
+  const misses = new Reader(port, { topics: "a", after: 1 });
+  await eventually("they are live", () => [knows, misses].every(({ last }) => last === 3));
+  expect([knows.story, misses.story]).toEqual([[], ["delta 3 a2"]]);
+  for (const reader of [...readers, knows, misses]) reader.socket.destroy();
+  await hub[Symbol.asyncDispose]();
+  await app.close();
+});

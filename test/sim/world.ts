@@ -518,10 +518,15 @@ class World {
       }
     });
     source.use(new Set([NAMESPACE]));
-    const config = new ConfigSource(host, client.config, NAMESPACE, {
-      apply: (_config, { text }) => this.trace.note(`${name} applies ${text.trim().split("\n").at(-1)}`),
-      refused: (problems) => this.history.defect(`${name} refused a good config: ${JSON.stringify(problems)}`),
-    });
+    const config = new ConfigSource(
+      host,
+      client.config,
+      { namespace: NAMESPACE, instance: { id: follower.name, labels: {} } },
+      {
+        apply: (_config, { text }) => this.trace.note(`${name} applies ${text.trim().split("\n").at(-1)}`),
+        refused: (problems) => this.history.defect(`${name} refused a good config: ${JSON.stringify(problems)}`),
+      },
+    );
     config.start();
     follower.state = () => Object.fromEntries(SERVICES.map((service) => [service, look(service)]));
   }

@@ -1,0 +1,101 @@
+/**
+ * Who follows what, and what each is to be told after a change. A topic of watches is a config, who follows it, and whether
+ * it wants what changed only; whoever is told the same is told it in one frame, encoded once. Pure.
+ */
+import type { ConfigPatch, EffectiveConfig, Identity, SetName } from "../api.ts";
+import { identityOf, identityText, NOBODY } from "./identity.ts";
+import { setId, setOf } from "./keys.ts";
+import { patchOf, type LiveConfig } from "./live.ts";
+
+/** Said at the end of the topic of watches that want what changed only, and before that of those shown no secrets. */
+const PATCHES = "#patches";
+const MASKED = "#masked";
+
+/** Who is shown a config: those that run the app in the clear, others with its secrets masked. */
+export type Audience = "instances" | "others";
+
+/** Who asks for a config, and whether its secrets are for them. */
+export interface Reader {
+  readonly who: Identity;
+  readonly audience: Audience;
+}
+
+export const ANYBODY: Reader = { who: NOBODY, audience: "others" };
+
+export interface Follower {
+  readonly topic: string;
+  readonly name: SetName;
+  readonly reader: Reader;
+  readonly patches: boolean;
+  /** What it was told last; undefined when that is not known. */
+  readonly was: EffectiveConfig | undefined;
+}
+
+/** What a watch of a config subscribes to; with `patches` it is told what changed only. */
+export function topicOf(name: SetName, { who, audience }: Reader, patches: boolean): string {
+  const text = identityText(who);
+  const shown = audience === "others" ? MASKED : "";
+  return `${setId(name)}${text === "" ? "" : `?${text}`}${shown}${patches ? PATCHES : ""}`;
+}
+
+function parseTopic(topic: string): Pick<Follower, "name" | "reader" | "patches"> {
+  const [target = "", ...marks] = topic.split("#");
+  const [id = "", text = ""] = target.split("?");
+  const audience = marks.includes(MASKED.slice(1)) ? "others" : "instances";
+  return { name: setOf(id), reader: { who: identityOf(text), audience }, patches: marks.includes(PATCHES.slice(1)) };
+}
+
+/** Those who may be told something else once these apps have changed. Asked before the change. */
+export function followersOf(live: LiveConfig, topics: Iterable<string>, apps: ReadonlySet<string>): Follower[] {
+  const touched = live.touchedBy(apps);
+  const known = new Map<string, boolean>();
+  const found: Follower[] = [];
+  for (const topic of topics) {
+    const id = topic.split(/[?#]/, 1)[0] as string;
+    let concerned = known.get(id);
+    if (concerned === undefined) known.set(id, (concerned = touched(setOf(id))));
+    if (!concerned) continue;
+    const follower = parseTopic(topic);
+    found.push({ ...follower, topic, was: live.told(follower.name, follower.reader.who) });
+  }
+  return found;
+}
+
+export interface Told {
+  readonly topics: readonly string[];
+  readonly data: EffectiveConfig | ConfigPatch;
+}
+
+/** What they are to be told after the change, as `shown` to each. `broken` hears of each config that could not be made. */
+export function toldAfter(
+  live: LiveConfig,
+  followers: readonly Follower[],
+  {
+    broken,
+    shown,
+  }: {
+    broken: (name: SetName, problems: readonly { readonly key: string; readonly message: string }[]) => void;
+    shown: (config: EffectiveConfig, audience: Audience) => EffectiveConfig;
+  },
+): Told[] {
+  const frames = new Map<string, { topics: string[]; data: Told["data"] }>();
+  for (const { topic, name, reader, patches, was } of followers) {
+    const { who, audience } = reader;
+    const { config, problems } = live.resolved(name, who);
+    if (problems.length > 0) {
+      broken(name, problems);
+      if (!live.isLastGood(name, who)) continue;
+    }
+    if (was?.releaseKey === config.releaseKey) continue;
+    const base = patches ? was : undefined;
+    const key = `${audience} ${base?.releaseKey ?? ""} ${config.releaseKey}`;
+    const frame = frames.get(key);
+    if (frame) {
+      frame.topics.push(topic);
+      continue;
+    }
+    const whole = shown(config, audience);
+    frames.set(key, { topics: [topic], data: base ? patchOf(shown(base, audience), whole) : whole });
+  }
+  return [...frames.values()];
+}

@@ -1,0 +1,47 @@
+/**
+ * A service that lives by its config: it registers with a health check, follows its config by the shipped client, and says
+ * of each whether it can apply it. What it does is told to it by the config: `refused by ID` cannot be applied by that one,
+ * `ill on ID` has that one fail its health check. It prints what it is told, and each mix of two releases.
+ */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { parseArgs } from "node:util";
+import { systemHost } from "#base/system";
+import { Client, fetchTransport } from "#client";
+
+const { values } = parseArgs({
+  options: { api: { type: "string" }, token: { type: "string" }, id: { type: "string" }, zone: { type: "string" } },
+});
+const { api = "", token = "", id = "", zone = "" } = values;
+const stop = new AbortController();
+let value = "";
+
+const server = createServer((_request, answer) => {
+  answer.writeHead(value === `ill on ${id}` ? 500 : 200).end();
+});
+await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+const { port } = server.address() as AddressInfo;
+
+const client = new Client(systemHost({ logLevel: "error" }), { transport: fetchTransport({ urls: [api] }), token });
+await client.registry.register(
+  { namespace: "default", service: "orders", id },
+  {
+    address: "127.0.0.1",
+    port,
+    metadata: { zone },
+    checks: [{ id: "http", type: "http", path: "/health", intervalSeconds: 0.2, fall: 2 }],
+  },
+);
+
+const name = { namespace: "default", app: "orders", profile: "default" };
+const instance = { id, labels: { zone } };
+const say = client.config.acknowledger(name, instance, stop.signal);
+for await (const { data } of client.config.watch(name, { signal: stop.signal, instance })) {
+  if (!data || data.revision === 0) continue;
+  const [a, b] = ["a.txt", "b.txt"].map((key) => data.items[key]?.value);
+  if (a !== b) console.log(`mix ${a} ${b}`);
+  if (a === value) continue;
+  value = a ?? "";
+  console.log(`told ${value}`);
+  say(data, value === `refused by ${id}` ? "no room" : undefined);
+}
