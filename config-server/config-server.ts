@@ -32,7 +32,7 @@ import { own } from "./core/diff.ts";
 import { LIVE_PREFIX, liveKey, ownerKey, parseLiveKey, rulesKey, setId } from "./core/keys.ts";
 import { LiveConfig, type LiveSet, type Pointer } from "./core/live.ts";
 import { requireOwner } from "./core/owner.ts";
-import { contentOf, publishRelease, type ReleaseWrite } from "./core/release.ts";
+import { contentOf, publishRelease, versionConflict, type ReleaseWrite } from "./core/release.ts";
 import { appId, BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
 import { planned, type LiveRecord, type Plan, type Tally } from "./core/rollout.ts";
 import { searchIn } from "./core/search.ts";
@@ -201,11 +201,24 @@ export class ConfigServer {
    */
   async change(
     name: SetName,
-    { key, item, reason = "" }: { key: string; item: Item | undefined; reason?: string | undefined },
+    {
+      key,
+      item,
+      reason = "",
+      expectedVersion,
+    }: {
+      key: string;
+      item: Item | undefined;
+      reason?: string | undefined;
+      /** Refuse unless this is the live version; absent: on top of whatever is. */
+      expectedVersion?: number | undefined;
+    },
     author: string,
   ): Promise<Published> {
     for (let attempt = 1; ; attempt++) {
-      const version = await this.liveVersion(name);
+      const live = await this.liveVersion(name);
+      const version = expectedVersion ?? live;
+      if (version !== live) throw versionConflict(name, { version: live, expectedVersion: version });
       const { [key]: before, ...others } = version === 0 ? {} : (await this.stored(name, version)).items;
       if (!item && !before) throw ConfigErrors.KEY_NOT_FOUND(`"${setId(name)}" has no key "${key}".`);
       const items = item ? { ...others, [key]: item } : others;
@@ -213,7 +226,8 @@ export class ConfigServer {
         return await this.release(name, { items, reason, expectedVersion: version, author });
       } catch (error) {
         // Somebody released meanwhile, perhaps another key: ours is changed on top of theirs.
-        if (!ConfigErrors.VERSION_CONFLICT.is(error) || attempt === CHANGE_TRIES_MAX) throw error;
+        const final = expectedVersion !== undefined || attempt === CHANGE_TRIES_MAX;
+        if (final || !ConfigErrors.VERSION_CONFLICT.is(error)) throw error;
       }
     }
   }

@@ -212,7 +212,10 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
   );
 
   const KeyParams = Type.Object({ ...SetName.properties, key: Key });
-  const Why = Type.Object({ reason: Publish.properties.reason }, { additionalProperties: false });
+  const Why = Type.Object(
+    { reason: Publish.properties.reason, expectedVersion: Publish.properties.expectedVersion },
+    { additionalProperties: false },
+  );
 
   app.get(
     "/v1/config/:namespace/:app/:profile/keys/:key",
@@ -266,7 +269,7 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
     async (request, reply) => {
       const { key, ...name } = request.params;
       const author = principalOf(request).name;
-      const done = await config.change(name, { key, item: undefined, reason: request.query.reason }, author);
+      const done = await config.change(name, { key, item: undefined, ...request.query }, author);
       return reply.code(201).send(done);
     },
   );
@@ -298,7 +301,7 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
       },
       async (request, reply) => {
         const { key, ...name } = request.params;
-        const { format = formatOf(key), expand = false, secret } = request.query;
+        const { format = formatOf(key), expand = false, secret, ...why } = request.query;
         const item = {
           format,
           value: valueOf(key, format, request.body),
@@ -306,7 +309,7 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
           ...(secret === undefined ? {} : { secret }),
         };
         const author = principalOf(request).name;
-        return reply.code(201).send(await config.change(name, { key, item, reason: request.query.reason }, author));
+        return reply.code(201).send(await config.change(name, { key, item, ...why }, author));
       },
     );
   });

@@ -253,12 +253,15 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
       config: read,
       schema: {
         tags,
-        summary: "What holds for the releases of an environment",
+        summary: "What holds for the releases of an environment; the ETag is for changing it",
         params: Type.Object({ namespace: Name }),
         response: { 200: Rules },
       },
     },
-    ({ params }) => proposals.rules(params.namespace),
+    async ({ params }, reply) => {
+      const { rules, revision } = await proposals.rulesAt(params.namespace);
+      return reply.header("etag", `"${revision}"`).send(rules);
+    },
   );
 
   app.put(
@@ -267,13 +270,24 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
       config: { action: "config:rules" },
       schema: {
         tags,
-        summary: "Say whether releases of an environment want a review",
+        summary: "Say whether releases of an environment want a review, and what they may be",
         params: Type.Object({ namespace: Name }),
+        headers: Type.Object({
+          "if-match": Type.Optional(
+            Type.String({ pattern: '^"[0-9]{1,15}"$', description: 'Only if this is the ETag still: `"42"`.' }),
+          ),
+        }),
         body: Rules,
         response: { 200: Rules },
       },
     },
-    (request) => proposals.setRules(request.params.namespace, request.body, principalOf(request).name),
+    async (request, reply) => {
+      const match = request.headers["if-match"];
+      const ifRevision = match === undefined ? undefined : Number(match.slice(1, -1));
+      const by = principalOf(request).name;
+      const { rules, revision } = await proposals.setRules(request.params.namespace, request.body, { by, ifRevision });
+      return reply.header("etag", `"${revision}"`).send(rules);
+    },
   );
 }
 

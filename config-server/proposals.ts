@@ -302,14 +302,34 @@ export class Proposals {
   }
 
   async rules(namespace: string): Promise<Rules> {
-    const { entries } = await this.#store.range({ key: rulesKey(namespace) });
-    return rulesOf(entries[0]);
+    return (await this.rulesAt(namespace)).rules;
   }
 
-  async setRules(namespace: string, rules: Rules, by: string): Promise<Rules> {
-    await this.#store.txn({ then: [{ type: "put", key: rulesKey(namespace), value: encodeJson(rules) }] });
+  /** With the revision that they were set at; 0 when they never were. */
+  async rulesAt(namespace: string): Promise<{ rules: Rules; revision: number }> {
+    const { entries } = await this.#store.range({ key: rulesKey(namespace) });
+    return { rules: rulesOf(entries[0]), revision: entries[0]?.modRevision ?? 0 };
+  }
+
+  /** @throws CONFIG_VERSION_CONFLICT when they were set at another revision than `ifRevision` */
+  async setRules(
+    namespace: string,
+    rules: Rules,
+    { by, ifRevision }: { by: string; ifRevision?: number | undefined },
+  ): Promise<{ rules: Rules; revision: number }> {
+    const key = rulesKey(namespace);
+    const { revision } = await commit(this.#store, [{ key }], (known) => {
+      const stands = known.get(key)?.modRevision ?? 0;
+      if (ifRevision !== undefined && ifRevision !== stands) {
+        throw ConfigErrors.VERSION_CONFLICT(
+          `The rules of "${namespace}" were set at revision ${stands}, not ${ifRevision}. Read them, and set them again.`,
+          { extra: { revision: stands } },
+        );
+      }
+      return { writes: [{ type: "put", key, value: encodeJson(rules) }], result: undefined };
+    });
     this.#host.log.warn({ namespace, ...rules, by }, "the rules of an environment were changed");
-    return rules;
+    return { rules, revision };
   }
 
   #begin(name: SetName, given: Pick<StoredProposal, "author" | "reason" | "changes" | "baseVersion">): StoredProposal {

@@ -90,10 +90,7 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
     );
   }
   if (expectedVersion !== undefined && expectedVersion !== current) {
-    throw ConfigErrors.VERSION_CONFLICT(
-      `"${setId(name)}" is at version ${current}, not ${expectedVersion}. Read it, merge, and publish again.`,
-      { extra: { version: current } },
-    );
+    throw versionConflict(name, { version: current, expectedVersion });
   }
   if (rollout && current === 0) {
     throw ConfigErrors.ROLLOUT_FIRST(
@@ -165,4 +162,11 @@ export function publishRelease(live: KnownEntry | undefined, command: PublishCom
 /** The highest number of a release; 0 before the first. */
 export function latestOf(live: LiveRecord | undefined): number {
   return live?.latest ?? live?.version ?? 0;
+}
+
+export function versionConflict(name: SetName, is: { readonly version: number; readonly expectedVersion: number }) {
+  return ConfigErrors.VERSION_CONFLICT(
+    `"${setId(name)}" is at version ${is.version}, not ${is.expectedVersion}. Read it, merge, and publish again.`,
+    { extra: { version: is.version } },
+  );
 }

@@ -188,3 +188,25 @@ test("a search finds keys and lines of what is live", async () => {
   expect((await search("db"))["hits"]).toMatchObject([{ line: 0, text: "db.txt" }, { line: 1 }]);
   expect((await search("old"))["hits"]).toEqual([]);
 });
+
+test("a key and the rules are changed only on what was read, where one asks for that", async () => {
+  await using control = await withControl();
+  const key = `${SET}/keys/a.txt`;
+  expect((await control.call("PUT", `${key}?expectedVersion=0`, "one")).status).toBe(201);
+  expect((await control.call("PUT", `${key}?expectedVersion=0`, "two")).json).toMatchObject({
+    code: "CONFIG_VERSION_CONFLICT",
+    version: 1,
+  });
+  expect((await control.call("DELETE", `${key}?expectedVersion=7`)).json["code"]).toBe("CONFIG_VERSION_CONFLICT");
+  expect((await control.call("DELETE", `${key}?expectedVersion=1`)).status).toBe(201);
+  const rules = "/v1/config/default/rules";
+  const etag = String((await control.call("GET", rules)).headers["etag"]);
+  const headers = { authorization: `Bearer ${control.token}`, "if-match": etag };
+  const first = await control.call("PUT", rules, { review: "required" }, headers);
+  expect(first.status).toBe(200);
+  expect(first.headers["etag"]).not.toBe(etag);
+  expect((await control.call("PUT", rules, { review: "optional" }, headers)).json["code"]).toBe(
+    "CONFIG_VERSION_CONFLICT",
+  );
+  expect((await control.call("GET", rules)).json).toEqual({ review: "required" });
+});
