@@ -3,13 +3,12 @@
  * 50,000 keys; large releases; long histories. The server has one core to itself, what asks of it the other.
  */
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { encodeJson } from "#base";
 import { systemHost } from "#base/system";
 import { openStore } from "#store";
-import { each, ready, type Server, startServer } from "./control-server.ts";
+import { each, FrameSocket, ready, type Server, startServer } from "./control-server.ts";
 import { cpuMicrosOfTree, need, percentiles, residentMiB, round, spread } from "./kit.ts";
 
 const SUBSCRIBERS = 10_000;
@@ -40,45 +39,25 @@ async function publish(server: Server, path: string, body: object): Promise<numb
   return (JSON.parse(text) as { version: number }).version;
 }
 
-/** A subscriber as cheap as can be: a socket to hear by, and one of some shared ones to acknowledge by. */
+/** A subscriber that acknowledges what it hears, by one of some shared connections. */
 class Subscriber {
   heardMs = 0;
   acknowledgedMs = 0;
-  readonly #socket: Socket;
+  readonly #frames: FrameSocket;
   readonly #id: string;
   readonly #server: Server;
-  #rest = "";
   #done: () => void = () => {};
 
   constructor(server: Server, index: number) {
     this.#server = server;
     this.#id = `web-${index}`;
-    const { hostname, port, host } = new URL(server.url);
-    this.#socket = connect(Number(port), hostname);
-    const query = "namespace=default&app=orders&profile=default&patches=true";
-    this.#socket.write(
-      `GET /v1/watch/config?${query} HTTP/1.1\r\nhost: ${host}\r\nauthorization: Bearer ${server.token}\r\naccept: text/event-stream\r\n\r\n`,
-    );
+    const query = `namespace=default&app=orders&profile=default&patches=true&instance=${this.#id}`;
+    this.#frames = new FrameSocket(server, `/v1/watch/config?${query}`);
   }
 
   /** Resolves once it is synced. */
   start(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#socket.on("error", reject);
-      this.#socket.on("data", (chunk: Buffer) => {
-        const text = this.#rest + chunk.toString("latin1");
-        const end = text.lastIndexOf("\n\n");
-        if (end < 0) {
-          this.#rest = text;
-          return;
-        }
-        this.#rest = text.slice(end + 2);
-        for (const frame of text.slice(0, end).split("\n\n")) {
-          if (frame.includes("event: synced")) resolve();
-          if (frame.includes("event: delta")) this.#heard(/"releaseKey":"([0-9a-f]+)"/.exec(frame)?.[1] ?? "");
-        }
-      });
-    });
+    return this.#frames.start((frame) => void this.#heard(/"releaseKey":"([0-9a-f]+)"/.exec(frame)?.[1] ?? ""));
   }
 
   /** Resolves once the next release has been acknowledged, and that is durable. */
@@ -86,20 +65,16 @@ class Subscriber {
     return new Promise((resolve) => (this.#done = resolve));
   }
 
-  #heard(releaseKey: string): void {
+  async #heard(releaseKey: string): Promise<void> {
     this.heardMs = performance.now();
-    void this.#server
-      .call("PUT", `${SET}/acknowledgements/${this.#id}`, { releaseKey, outcome: "applied" })
-      .then(() => this.#acknowledged());
-  }
-
-  #acknowledged(): void {
+    const path = `${SET}/acknowledgements/${this.#id}`;
+    await this.#server.call("PUT", path, { releaseKey, outcome: "applied" });
     this.acknowledgedMs = performance.now();
     this.#done();
   }
 
   end(): void {
-    this.#socket.destroy();
+    this.#frames.end();
   }
 }
 

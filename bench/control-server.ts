@@ -1,4 +1,5 @@
 /** A control API in a process of its own on the first core, and how to ask much of it at once. */
+import { connect, type Socket } from "node:net";
 import { Agent, request } from "undici";
 import { type Running, startPinned } from "./kit.ts";
 
@@ -57,5 +58,43 @@ export async function ready(server: Server): Promise<void> {
     const up = await server.call("GET", "/readyz").catch(() => undefined);
     if (up?.status === 200) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** A watch as cheap as can be: a socket, and the frames that come in on it as text. */
+export class FrameSocket {
+  readonly #socket: Socket;
+  #rest = "";
+
+  constructor({ url, token }: Server, path: string) {
+    const { hostname, port, host } = new URL(url);
+    this.#socket = connect(Number(port), hostname);
+    this.#socket.write(
+      `GET ${path} HTTP/1.1\r\nhost: ${host}\r\nauthorization: Bearer ${token}\r\naccept: text/event-stream\r\n\r\n`,
+    );
+  }
+
+  /** Resolves once it is synced; each delta is handed over then and later. */
+  start(onDelta: (frame: string) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#socket.on("error", reject);
+      this.#socket.on("data", (chunk: Buffer) => {
+        const text = this.#rest + chunk.toString("latin1");
+        const end = text.lastIndexOf("\n\n");
+        if (end < 0) {
+          this.#rest = text;
+          return;
+        }
+        this.#rest = text.slice(end + 2);
+        for (const frame of text.slice(0, end).split("\n\n")) {
+          if (frame.includes("event: synced")) resolve();
+          if (frame.includes("event: delta")) onDelta(frame);
+        }
+      });
+    });
+  }
+
+  end(): void {
+    this.#socket.destroy();
   }
 }

@@ -3,11 +3,10 @@
  * live. The server has one core to itself, what asks of it the other.
  */
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BATCH_MAX } from "#registry/api";
-import { each, ready, type Server, startServer } from "./control-server.ts";
+import { each, FrameSocket, ready, type Server, startServer } from "./control-server.ts";
 import { cpuMicrosOfTree, need, percentiles, residentMiB, round, spread } from "./kit.ts";
 
 const SERVICES = 2_000;
@@ -59,46 +58,27 @@ async function fill(server: Server): Promise<object> {
   };
 }
 
-/** A subscriber as cheap as can be: its socket, and what it was told. */
+/** A subscriber, and what it was told. */
 class Subscriber {
   deltas = 0;
   /** Of the latest delta with a build in it. */
   onDelta: (build: number) => void = () => {};
-  readonly #socket: Socket;
-  #rest = "";
+  readonly #frames: FrameSocket;
 
-  constructor({ url, token }: Server, service: string) {
-    const { hostname, port, host } = new URL(url);
-    this.#socket = connect(Number(port), hostname);
-    this.#socket.write(
-      `GET /v1/watch/services?service=${service} HTTP/1.1\r\nhost: ${host}\r\nauthorization: Bearer ${token}\r\naccept: text/event-stream\r\n\r\n`,
-    );
+  constructor(server: Server, service: string) {
+    this.#frames = new FrameSocket(server, `/v1/watch/services?service=${service}`);
   }
 
   /** Resolves once it is synced. */
   start(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#socket.on("error", reject);
-      this.#socket.on("data", (chunk: Buffer) => {
-        const text = this.#rest + chunk.toString("latin1");
-        const end = text.lastIndexOf("\n\n");
-        if (end < 0) {
-          this.#rest = text;
-          return;
-        }
-        this.#rest = text.slice(end + 2);
-        for (const frame of text.slice(0, end).split("\n\n")) {
-          if (frame.includes("event: synced")) resolve();
-          if (!frame.includes("event: delta")) continue;
-          this.deltas++;
-          this.onDelta(Number(/"build":"(\d+)"/.exec(frame)?.[1]));
-        }
-      });
+    return this.#frames.start((frame) => {
+      this.deltas++;
+      this.onDelta(Number(/"build":"(\d+)"/.exec(frame)?.[1]));
     });
   }
 
   end(): void {
-    this.#socket.destroy();
+    this.#frames.end();
   }
 }
 

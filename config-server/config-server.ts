@@ -10,14 +10,12 @@ import {
   ConfigErrors,
   type EffectiveConfig,
   type Item,
-  type Items,
   type Provenance,
   type Published,
   type Publish,
   type Release,
   type ReleaseCheck,
   type ReleaseList,
-  type ReleaseProblem,
   type Rollback,
   type RolloutRequest,
   type SearchResult,
@@ -25,31 +23,27 @@ import {
   type SetSummary,
 } from "./api.ts";
 import { Shown, tagOf } from "./audience.ts";
-import { checkSchemas, checkSyntaxOf } from "./check-thread.ts";
 import { Contents } from "./contents.ts";
 import { requireLimits, requireReview, rulesOf } from "./core/change.ts";
-import { own } from "./core/diff.ts";
 import { LIVE_PREFIX, liveKey, ownerKey, parseLiveKey, rulesKey, setId } from "./core/keys.ts";
-import { LiveConfig, type LiveSet, type Pointer } from "./core/live.ts";
+import { LiveConfig, type Pointer } from "./core/live.ts";
 import { requireOwner } from "./core/owner.ts";
 import { contentOf, publishRelease, versionConflict, type ReleaseWrite } from "./core/release.ts";
-import { appId, BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
+import { appId, BASE_PROFILE } from "./core/resolve.ts";
 import { planned, type LiveRecord, type Plan, type Tally } from "./core/rollout.ts";
 import { searchIn } from "./core/search.ts";
 import {
   dataKeysOf,
   sealedOf,
   shownItems,
-  type OpenItems,
   type StoredItems,
   type StoredRelease,
   type Unreadable,
 } from "./core/sealed.ts";
-import { checkWithoutSecrets, unfitForSecrets } from "./core/secrecy.ts";
 import { ANYBODY, followersOf, toldAfter, topicOf, type Reader } from "./core/told.ts";
 import { Healing } from "./healing.ts";
 import { type HistoryPage, readHistory } from "./history.ts";
-import { SCHEMA_SUFFIX, SET_SCHEMA_KEY, type SchemaTask } from "./schema.ts";
+import { ReleaseChecker } from "./release-checker.ts";
 import { SecretKeys } from "./secret-keys.ts";
 import { Secrets, unreadable } from "./secrets.ts";
 
@@ -100,7 +94,7 @@ export class ConfigServer {
   readonly #host: Host;
   readonly #store: Store;
   readonly #view: View;
-  readonly #checks: readonly ReleaseCheck[];
+  readonly #checker: ReleaseChecker;
   readonly #contents: Contents;
   /** The bytes that a config is answered with, made once for all that ask. */
   readonly #bytes = new WeakMap<EffectiveConfig, Uint8Array>();
@@ -128,7 +122,7 @@ export class ConfigServer {
         this.#take(pointers, this.hub.revision);
       },
     });
-    this.#checks = checks;
+    this.#checker = new ReleaseChecker(host, this.live, checks);
     this.#contents = new Contents(host, store);
     this.hub = new WatchHub(host, "config", { documents: true });
     this.#releases = host.metrics.counter({
@@ -400,7 +394,7 @@ export class ConfigServer {
     const live = this.live.get(name);
     const taken = await this.secrets.take(name, change.items, { standing: live?.sealed ?? {} });
     const { open } = taken;
-    const restsOn = await this.#check(name, open);
+    const restsOn = await this.#checker.check(name, open);
     const items = await taken.seal();
     const knownDataKeys = new Set(dataKeysOf(live?.sealed ?? {}));
     const content = contentOf(items, sha256);
@@ -448,86 +442,12 @@ export class ConfigServer {
   }
 
   /**
-   * Syntax, then imports and placeholders (also of those that stand on the set), then schemas, then meaning; the last two
-   * of what instances will be told, placeholders filled in. Returns the versions of other sets that this rests on.
+   * Whether items could be released, as they would be. Returns the versions of other sets that this rests on.
    * @throws CONFIG_RELEASE_TOO_LARGE, CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_CHECK_TIMEOUT
    */
   async check(name: SetName, items: StoredItems): Promise<ReadonlyMap<string, number>> {
     const standing = this.live.get(name)?.sealed ?? {};
-    return this.#check(name, (await this.secrets.take(name, items, { standing, draft: true })).open);
-  }
-
-  async #check(name: SetName, items: OpenItems): Promise<ReadonlyMap<string, number>> {
-    const release = { ...name, version: 0, hash: "", author: "", reason: "", createdAt: "", items };
-    const candidate: LiveSet = { name, release, revision: 0, sealed: {} };
-    contentOf(items, () => "");
-    let problems: readonly ReleaseProblem[] = unfitForSecrets(items, isReadHere);
-    if (problems.length === 0) problems = await checkSyntaxOf(this.#host, items);
-    if (problems.length === 0) problems = importProblems(items);
-    if (problems.length === 0) problems = this.live.problemsOf(candidate);
-    if (problems.length === 0) problems = await checkSchemas(this.#host, this.#schemaTasks(candidate));
-    if (problems.length === 0) {
-      const told = this.#expanded(candidate);
-      problems = this.#checks.flatMap((check) => checkWithoutSecrets(check, name, told));
-    }
-    this.#refuse(problems);
-    return this.live.restsOn(candidate);
-  }
-
-  /** @throws CONFIG_VALUE_INVALID unless there is nothing */
-  #refuse(problems: readonly ReleaseProblem[]): void {
-    const [first] = problems;
-    if (!first) return;
-    const at =
-      first.line === undefined
-        ? ""
-        : ` line ${first.line}${first.column === undefined ? "" : `, column ${first.column}`}`;
-    throw ConfigErrors.VALUE_INVALID(
-      `Key "${first.key}"${at}${first.pointer === "" ? "" : ` at ${first.pointer}`}: ${first.message.replace(/\.$/, "")}. Nothing was released.`,
-      { extra: { field: `/items/${first.key}`, problems } },
-    );
-  }
-
-  /** Items of a set as instances are told them: where placeholders are, filled in. */
-  #expanded(set: LiveSet, candidate = set): Items {
-    // Of a secret that cannot be read nothing can be said.
-    const readable = Object.entries(set.release.items).filter(([, item]) => !item.unreadable);
-    const items = Object.fromEntries(readable);
-    if (!Object.values(items).some(({ expand }) => expand)) return items;
-    const { config } = this.live.resolvedWith(candidate, set.name);
-    return Object.fromEntries(
-      Object.entries(items).map(([key, item]) => {
-        const told = item.expand ? config.items[key] : undefined;
-        return [key, told ? { ...item, value: told.value, ...(told.secret ? { secret: true } : {}) } : item];
-      }),
-    );
-  }
-
-  /**
-   * Values and the schemas that they must keep. A schema stands in the base profile and holds in every profile, so a new
-   * one is held against what is live in the others, too.
-   */
-  #schemaTasks(candidate: LiveSet): SchemaTask[] {
-    const { name } = candidate;
-    const isBase = name.profile === BASE_PROFILE;
-    const base = isBase ? candidate : this.live.get({ ...name, profile: BASE_PROFILE });
-    const schemas = Object.entries(base?.release.items ?? {}).filter(([key]) => isSchema(key));
-    if (schemas.length === 0) return [];
-    const sets: { items: Items; where: string }[] = [{ items: this.#expanded(candidate), where: "" }];
-    for (const live of isBase ? this.live.all() : []) {
-      const { namespace, app, profile } = live.name;
-      if (namespace !== name.namespace || app !== name.app || profile === BASE_PROFILE) continue;
-      sets.push({ items: this.#expanded(live, candidate), where: `live in profile "${profile}": ` });
-    }
-    return schemas.flatMap(([schemaKey, { value: schema }]): SchemaTask[] => {
-      if (schemaKey === SET_SCHEMA_KEY)
-        return sets.map(({ items, where }) => ({ key: schemaKey, items, schema, where }));
-      const key = schemaKey.slice(0, -SCHEMA_SUFFIX.length);
-      return sets.flatMap(({ items, where }) => {
-        const item = own(items, key);
-        return item ? [{ key, item, schema, where }] : [];
-      });
-    });
+    return this.#checker.check(name, (await this.secrets.take(name, items, { standing, draft: true })).open);
   }
 
   /** The releases that live pointers name; those that are here already are not read again. */
@@ -600,15 +520,6 @@ class OthersChanged extends Error {
     super("others released what this rests on");
     this.revision = revision;
   }
-}
-
-const isSchema = (key: string) => key.endsWith(SCHEMA_SUFFIX) || key === SET_SCHEMA_KEY;
-const isReadHere = (key: string) => key === IMPORTS_KEY || isSchema(key);
-
-function importProblems(items: Items): ReleaseProblem[] {
-  const item = own(items, IMPORTS_KEY);
-  const problem = item && readImports(item).problem;
-  return problem === undefined ? [] : [{ key: IMPORTS_KEY, pointer: "", message: problem }];
 }
 
 export function nothingReleased(name: SetName) {
