@@ -10,7 +10,12 @@ import { endpointKey, nextEndpoints, NO_ENDPOINTS, type EndpointSet } from "./co
 import type { GatewaySnapshot } from "./core/pipeline.ts";
 import { RateLimiter } from "./core/rate-limit.ts";
 import { compileTable, type CompiledCluster, type RouteTable } from "./core/table.ts";
+import { ResponseCache } from "./filters/cache.ts";
+import { Chain } from "./filters/chain.ts";
 import { TokenVerifier } from "./filters/jwt.ts";
+import { builtInFilters } from "./filters/mod.ts";
+import { Mirrors } from "./filters/mirrors.ts";
+import { freshKey, SignedCookies } from "./filters/sticky.ts";
 import { GeneralLane } from "./lanes/general.ts";
 import { GatewayMetrics } from "./lanes/telemetry.ts";
 import type { Gateway, GatewayClient, GatewayPorts, GatewaySettings, GatewayStatus, TlsIdentity } from "./settings.ts";
@@ -74,26 +79,35 @@ class RunningGateway implements Gateway {
     this.#registry = new RegistrySource(this.#host, client.registry, (namespace, services) =>
       this.#endpointsChanged(namespace, services),
     );
-    this.#config = new ConfigSource(this.#host, client.config, settings.namespace, {
-      apply: (config, release) => this.#apply(config, release, "control-plane"),
-      refused: (problems, { key }) => this.#refused(problems, key),
-    });
+    const listener = {
+      apply: (config: GatewayConfig, release: Release) => this.#apply(config, release, "control-plane"),
+      refused: (problems: readonly ConfigProblem[], { key }: { key: string }) => this.#refused(problems, key),
+    };
+    this.#config = new ConfigSource(this.#host, client.config, settings.namespace, listener, settings.filters);
     this.#lastGood =
       settings.dataFile === undefined
         ? undefined
         : new LastGoodFile(this.#host, settings.dataFile, () => this.#lastGoodState());
+    const sticky = new SignedCookies(settings.stickyKey ?? freshKey(host));
     this.#snapshot = {
       table: compileTable({}, settings),
       endpoints: new Map(),
       tokens: this.#tokens,
       limiter: new RateLimiter(),
+      sticky,
     };
+    const chain = new Chain({
+      caller: this.#caller,
+      cache: new ResponseCache(this.#host),
+      mirrors: new Mirrors(this.#host, (call) => this.#caller.run(call)),
+      sticky,
+    });
     const parts = {
       host: this.#host,
       settings,
       metrics: this.#metrics,
       tokens: this.#tokens,
-      caller: this.#caller,
+      chain,
       snapshot: () => this.#snapshot,
       stopping: () => this.#stopping !== undefined,
       inFlight: this.#inFlight,
@@ -113,7 +127,7 @@ class RunningGateway implements Gateway {
 
   async #restore(state: LastGood): Promise<void> {
     // The same reading and checking as of a release: a file may be older than this program.
-    const read = await readConfig(state.config);
+    const read = await readConfig(state.config, this.#settings.filters);
     if (!read.config) return this.#refused(read.problems, state.releaseKey);
     this.#apply(read.config, { key: state.releaseKey, text: state.config }, "file");
     for (const [namespace, instances] of Object.entries(state.instances)) this.#registry.restore(namespace, instances);
@@ -172,7 +186,11 @@ class RunningGateway implements Gateway {
    * only because nobody had asked for them before.
    */
   #apply(config: GatewayConfig, release: Release, source: "file" | "control-plane"): void {
-    const next: NextTable = { table: compileTable(config, this.#settings), release, source };
+    const next: NextTable = {
+      table: compileTable(config, { filters: builtInFilters, ...this.#settings }),
+      release,
+      source,
+    };
     const needed = namespacesOf(next.table);
     this.#next = next;
     this.#registry.use(needed.union(namespacesOf(this.#snapshot.table)));

@@ -5,8 +5,10 @@
 import { LineCounter, parseDocument } from "yaml";
 import { offsetOf } from "#base/yaml";
 import type { ReleaseCheck, ReleaseProblem } from "#config-server/api";
-import { GATEWAY_APP, GATEWAY_KEY, type GatewayConfig } from "./api.ts";
+import { GATEWAY_APP, GATEWAY_KEY, type ConfigProblem, type GatewayConfig } from "./api.ts";
 import { checkGatewayConfig } from "./core/check.ts";
+import type { Filters } from "./core/filter.ts";
+import { builtInFilters } from "./filters/mod.ts";
 
 /** Aliases followed in one document: a few lines of YAML can name a billion nodes. */
 const ALIASES_MAX = 50;
@@ -20,11 +22,16 @@ export interface Located {
 }
 
 export type ParsedConfig =
-  | { readonly config: GatewayConfig; readonly problems: readonly [] }
+  | {
+      readonly config: GatewayConfig;
+      readonly problems: readonly [];
+      /** Routes that can never be used, and the like: allowed, and most likely not meant. */
+      readonly warnings: readonly Located[];
+    }
   | { readonly config?: undefined; readonly problems: readonly Located[] };
 
-/** Reads YAML 1.2, of which JSON is a part. */
-export function parseGatewayConfig(text: string): ParsedConfig {
+/** Reads YAML 1.2, of which JSON is a part. `filters`: those that routes may use. */
+export function parseGatewayConfig(text: string, filters: Filters = builtInFilters): ParsedConfig {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, schema: "core" });
   const place = (offset: number) => {
@@ -42,23 +49,29 @@ export function parseGatewayConfig(text: string): ParsedConfig {
   } catch {
     return { problems: [{ pointer: "", message: `More than ${ALIASES_MAX} aliases, or one without an anchor.` }] };
   }
-  const checked = checkGatewayConfig(tree);
-  if (checked.config) return checked;
-  return {
-    problems: checked.problems.map((problem) => {
+  const checked = checkGatewayConfig(tree, filters);
+  const located = (problems: readonly ConfigProblem[]) =>
+    problems.map((problem) => {
       const offset = offsetOf(document, problem.pointer);
       return { ...problem, ...(offset === undefined ? {} : place(offset)) };
-    }),
-  };
+    });
+  if (checked.config) return { ...checked, warnings: located(checked.warnings) };
+  return { problems: located(checked.problems) };
 }
 
 /** For the config server: refuses a release of the gateway's app whose routes no gateway would take. */
-export const gatewayReleaseCheck: ReleaseCheck = (name, items) => {
-  if (name.app !== GATEWAY_APP) return [];
-  const item = items[GATEWAY_KEY];
-  if (!item) return [];
-  if (item.format !== "yaml" && item.format !== "json") {
-    return [{ key: GATEWAY_KEY, pointer: "", message: `The format is yaml or json, not ${item.format}.` }];
-  }
-  return parseGatewayConfig(item.value).problems.map((problem): ReleaseProblem => ({ key: GATEWAY_KEY, ...problem }));
-};
+export function gatewayReleaseCheckWith(filters: Filters): ReleaseCheck {
+  return (name, items) => {
+    if (name.app !== GATEWAY_APP) return [];
+    const item = items[GATEWAY_KEY];
+    if (!item) return [];
+    if (item.format !== "yaml" && item.format !== "json") {
+      return [{ key: GATEWAY_KEY, pointer: "", message: `The format is yaml or json, not ${item.format}.` }];
+    }
+    const { problems } = parseGatewayConfig(item.value, filters);
+    return problems.map((problem): ReleaseProblem => ({ key: GATEWAY_KEY, ...problem }));
+  };
+}
+
+/** With the built-in filters alone. */
+export const gatewayReleaseCheck: ReleaseCheck = gatewayReleaseCheckWith(builtInFilters);

@@ -1,6 +1,7 @@
 /** What a gateway is given by the composition root: where it listens, its limits, and the client it learns by. */
 import type { Client } from "#client";
 import type { ConfigProblem } from "./api.ts";
+import type { Filters } from "./core/filter.ts";
 
 export interface TlsIdentity {
   /** PEM. */
@@ -21,6 +22,10 @@ export interface GatewaySettings {
   readonly tls: TlsIdentity | undefined;
   /** Where the last good config and endpoints are kept, for a start without the control plane. */
   readonly dataFile: string | undefined;
+  /** Signs the cookies of sticky sessions; absent: a key of this process alone, so that they end with it. */
+  readonly stickyKey?: Buffer | undefined;
+  /** Filters that routes may use beside the built-in ones. */
+  readonly filters?: Filters;
   /** Milliseconds that requests in flight may take to end when the gateway stops. */
   readonly drainMs: number;
   /** Milliseconds for a whole request to arrive, body included. */

@@ -82,6 +82,10 @@ const MAY: Record<string, readonly string[]> = {
 const CONTRACT_PARTS = new Set([
   "config-server/changes.ts",
   "config-server/items.ts",
+  "gateway/actions.ts",
+  "gateway/match.ts",
+  "gateway/policies.ts",
+  "gateway/words.ts",
   "registry/checks.ts",
   "registry/policy.ts",
   "registry/resolve-check.ts",
@@ -97,6 +101,7 @@ const CORE_MAY = new Set([
   "find-my-way",
   "ipaddr.js",
   "dns-packet",
+  "re2js",
   "yaml",
   "smol-toml",
   "jsonc-parser",

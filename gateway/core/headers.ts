@@ -2,8 +2,11 @@
  * The headers that cross the gateway. Hop-by-hop ones stop here, both ways; who the client is and how it came is said
  * by the gateway alone, so whatever the client says about it is dropped.
  */
-import type { HeaderPair } from "./pipeline.ts";
+import { clientOrigin } from "./client-address.ts";
 import type { RequestHead } from "./head.ts";
+import type { RenderedEdits } from "./header-edits.ts";
+import type { Forward } from "./decision.ts";
+import type { HeaderPair } from "./refusal.ts";
 import type { RouteTable } from "./table.ts";
 
 /** Of one connection, not of the message. @see RFC 9110 §7.6.1, and what older programs send */
@@ -27,6 +30,16 @@ const REBUILT = new Set(["host", "expect", "content-length", "forwarded", "trace
 /** Names that say who somebody is. A client has no business sending them, whether or not its route sets them. */
 const OWN_PREFIXES = ["x-forwarded-", "x-posthouse-", "x-consumer-", "x-jwt-"];
 
+/** Whether only the connection or the gateway may say this of a request; the name in lower case. */
+export function isGatewayOwn(name: string): boolean {
+  return HOP_BY_HOP.has(name) || REBUILT.has(name) || OWN_PREFIXES.some((prefix) => name.startsWith(prefix));
+}
+
+/** The same of an answer. */
+export function isAnswerOwn(name: string): boolean {
+  return HOP_BY_HOP.has(name) || name === "content-length" || name.startsWith("x-posthouse-");
+}
+
 /** Names that `Connection` lists, in lower case. */
 export function connectionNames(values: readonly string[]): ReadonlySet<string> | undefined {
   if (values.length === 0) return undefined;
@@ -46,12 +59,14 @@ export function upstreamHeaders(
   head: RequestHead,
   rawHeaders: readonly string[],
   options: {
-    table: Pick<RouteTable, "ownHeaders">;
+    table: Pick<RouteTable, "ownHeaders"> & { trusted?: RouteTable["trusted"] };
     authority: string;
     contentLength: string | undefined;
+    edits?: RenderedEdits | undefined;
     set: readonly HeaderPair[];
   },
 ): string[] {
+  const { edits } = options;
   const named = connectionNames(head.header("connection"));
   const headers: string[] = ["host", options.authority];
   for (let i = 0; i < rawHeaders.length; i += 2) {
@@ -59,28 +74,46 @@ export function upstreamHeaders(
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || lower.includes("_") || named?.has(lower)) continue;
     if (options.table.ownHeaders.has(lower) || OWN_PREFIXES.some((prefix) => lower.startsWith(prefix))) continue;
+    if (edits?.drop.has(lower)) continue;
     headers.push(name, rawHeaders[i + 1] as string);
   }
   if (options.contentLength !== undefined) headers.push("content-length", options.contentLength);
+  // Whom trusted proxies speak of stays in the list; whatever others wrote before is gone.
+  const { chain } = clientOrigin(head.peer, head.header("x-forwarded-for"), options.table.trusted);
+  const scheme = schemeSeen(head, options.table.trusted);
+  const hops = [...chain, head.peer];
   headers.push(
     "x-forwarded-for",
-    head.peer,
+    hops.join(", "),
     "x-forwarded-proto",
-    head.scheme,
+    scheme,
     "x-forwarded-host",
     head.authority,
     "forwarded",
-    `for=${forwardedNode(head.peer)};proto=${head.scheme};host="${head.authority}"`,
+    hops.map((hop) => `for=${forwardedNode(hop)}`).join(", ") + `;proto=${scheme};host="${head.authority}"`,
     "via",
     "1.1 posthouse",
   );
+  for (const [name, value] of edits?.put ?? []) headers.push(name, value);
   for (const [name, value] of options.set) headers.push(name, value);
   return headers;
+}
+
+/** The scheme that the client used, as a trusted proxy says it; else the connection's. */
+function schemeSeen(head: RequestHead, trusted: RouteTable["trusted"] | undefined): "http" | "https" {
+  if (!trusted?.has(head.peer)) return head.scheme;
+  const [said] = head.header("x-forwarded-proto");
+  return said === "http" || said === "https" ? said : head.scheme;
 }
 
 /** @see RFC 7239 §6: an IPv6 address stands in brackets and quotes. */
 function forwardedNode(peer: string): string {
   return peer.includes(":") ? `"[${peer}]"` : peer;
+}
+
+/** What a refusal says beside its own headers once it was decided where the request should have gone. */
+export function refusalHeaders(forward: Pick<Forward, "answerHeaders" | "cors"> | undefined): readonly HeaderPair[] {
+  return forward ? [...forward.answerHeaders, ...(forward.cors ?? [])] : [];
 }
 
 export type AnswerHeaders = Record<string, string | string[] | undefined>;

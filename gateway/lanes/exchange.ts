@@ -6,6 +6,7 @@ import { parseTraceparent, type Host, type Span } from "#base";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
 import { isBadHead, type BadHead, type RequestHead } from "../core/head.ts";
 import type { Forward, GatewaySnapshot, Refuse } from "../core/pipeline.ts";
+import type { CompiledRoute } from "../core/table.ts";
 import { NO_ROUTE, type GatewayMetrics } from "./telemetry.ts";
 
 /** Why an exchange was cut from our side. */
@@ -21,7 +22,9 @@ export class Exchange {
   /** Aborts what is under way at the upstream. */
   readonly abort = new AbortController();
   forward: Forward | undefined;
-  /** Set when the gateway itself answers. */
+  /** The route whose answer the gateway gave by itself: a redirect, a preflight. */
+  answeredBy: CompiledRoute | undefined;
+  /** Set when the gateway itself says no. */
   refusal: Refuse | undefined;
   flag: GatewayFlag | undefined;
   cut: CutReason | undefined;
@@ -59,7 +62,7 @@ export class Exchange {
   }
 
   get route(): string {
-    return this.forward?.route.name ?? this.refusal?.route?.name ?? NO_ROUTE;
+    return this.forward?.route.name ?? this.answeredBy?.name ?? this.refusal?.route?.name ?? NO_ROUTE;
   }
 
   atEnd(ending: () => void): void {

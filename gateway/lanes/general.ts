@@ -14,22 +14,24 @@ import type { Socket } from "node:net";
 import httpProxy from "@fastify/http-proxy";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { formatTraceparent, messageOf, type Host, type Span } from "#base";
-import { GATEWAY_FLAGS } from "../api.ts";
+import { GATEWAY_FLAGS, OWN_LISTENER } from "../api.ts";
 import { isBadHead, readHead, type RequestHead } from "../core/head.ts";
-import { downstreamHeaders, upstreamHeaders, type AnswerHeaders } from "../core/headers.ts";
+import { downstreamHeaders, refusalHeaders, upstreamHeaders, type AnswerHeaders } from "../core/headers.ts";
 import {
   decide,
   refuse,
   refuseToken,
+  type Answer,
   type Forward,
   type GatewaySnapshot,
   type HeaderPair,
   type Refuse,
   type Verify,
 } from "../core/pipeline.ts";
+import type { Chain } from "../filters/chain.ts";
 import type { TokenVerifier } from "../filters/jwt.ts";
 import type { GatewaySettings, TlsIdentity } from "../settings.ts";
-import type { UpstreamAnswer, UpstreamCaller } from "../upstream/call.ts";
+import type { UpstreamAnswer } from "../upstream/call.ts";
 import { drainRequest, onClientError, sendAnswer } from "./edge.ts";
 import { Exchange } from "./exchange.ts";
 import { FLAG_HEADER, PROBLEM_TYPE, problemText } from "./problem.ts";
@@ -47,7 +49,8 @@ export interface LaneParts {
   readonly settings: GatewaySettings;
   readonly metrics: GatewayMetrics;
   readonly tokens: TokenVerifier;
-  readonly caller: UpstreamCaller;
+  /** The upstream, with what lies before it. */
+  readonly chain: Chain;
   snapshot(): GatewaySnapshot;
   /** True once the gateway stops: connections then end with their answer. */
   stopping(): boolean;
@@ -90,11 +93,13 @@ type ProxiedCallback = (
 export class GeneralLane {
   readonly #parts: LaneParts;
   readonly #scheme: "http" | "https";
+  readonly #listener: string;
   readonly app: FastifyInstance;
 
   /** One lane per listener; `tls` makes it an HTTPS one. */
-  constructor(parts: LaneParts, tls: TlsIdentity | undefined) {
+  constructor(parts: LaneParts, tls: TlsIdentity | undefined, listener: string = OWN_LISTENER) {
     this.#parts = parts;
+    this.#listener = listener;
     this.#scheme = tls ? "https" : "http";
     this.app = this.#build(tls);
   }
@@ -201,6 +206,7 @@ export class GeneralLane {
       version: raw.httpVersion,
       scheme: this.#scheme,
       peer: raw.socket.remoteAddress ?? "",
+      listener: this.#listener,
       rawHeaders: raw.rawHeaders,
     });
     const exchange = new Exchange(host, metrics, {
@@ -257,8 +263,9 @@ export class GeneralLane {
     });
   }
 
-  #proceed(wire: Wire, decision: Forward | Refuse, done: () => void): void {
+  #proceed(wire: Wire, decision: Forward | Answer | Refuse, done: () => void): void {
     if (decision.kind === "refuse") return this.#refuse(wire, decision);
+    if (decision.kind === "answer") return this.#answer(wire, decision);
     const { exchange } = wire;
     exchange.forward = decision;
     const { route } = decision;
@@ -294,14 +301,15 @@ export class GeneralLane {
     const message = reply.request.raw;
     const { "content-length": length, "transfer-encoding": encoding } = message.headers;
     const hasBody = encoding !== undefined || Number(length ?? 0) > 0;
-    const answer = await this.#parts.caller.run({
+    const answer = await this.#parts.chain.run({
       forward,
       method: exchange.method,
       headers: (endpoint, span) =>
         upstreamHeaders(exchange.head as RequestHead, exchange.rawHeaders, {
           table: exchange.snapshot.table,
-          authority: endpoint.authority,
+          authority: forward.authority ?? endpoint.authority,
           contentLength: hasBody ? length : undefined,
+          edits: forward.edits,
           set: [...forward.setHeaders, ...traceHeaders(span.context)],
         }),
       body: hasBody ? message : undefined,
@@ -315,7 +323,7 @@ export class GeneralLane {
       exchange.refusal =
         exchange.cut === "total"
           ? refuse("UPSTREAM_TIMEOUT", `Service "${forward.route.cluster.service}" did not answer in time.`, forward)
-          : refuse(answer.error, answer.detail, forward);
+          : (answer.refusal ?? refuse(answer.error, answer.detail, forward));
       return undefined;
     }
     exchange.atEnd(() => {
@@ -352,6 +360,18 @@ export class GeneralLane {
     return kept;
   }
 
+  /** The gateway's own answer, which is no refusal. */
+  #answer({ exchange, reply }: Wire, { route, status, headers, body }: Answer): void {
+    exchange.answeredBy = route;
+    if (exchange.cut === "client" || reply.raw.destroyed) return void reply.hijack();
+    drainRequest(reply.request.raw);
+    for (const [name, value] of headers) reply.header(name, value);
+    if (exchange.expectsContinue || this.#parts.stopping()) reply.header("connection", "close");
+    const bytes = Buffer.from(body);
+    if (status !== 204 && status !== 304) reply.header("content-length", bytes.length);
+    void reply.code(status).send(bytes.length === 0 ? undefined : bytes);
+  }
+
   #sendRefusal(reply: FastifyReply): void {
     const wire = (reply.request.raw as Wired)[WIRE];
     if (wire) this.#refuse(wire, wire.exchange.refusal ?? refuse("INTERNAL", "The request could not be served."));
@@ -364,7 +384,7 @@ export class GeneralLane {
     // A client that waits for leave may or may not send its body now; only a new connection is sure.
     const closes = closesAfter(refusal) || exchange.expectsContinue || this.#parts.stopping();
     const headers: readonly HeaderPair[] = [
-      ...(exchange.forward?.answerHeaders ?? []),
+      ...refusalHeaders(exchange.forward),
       ...refusal.headers,
       ["content-type", PROBLEM_TYPE],
       ["cache-control", "no-store"],

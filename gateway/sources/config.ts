@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import type { EffectiveConfig } from "#config-server/api";
 import { messageOf, TaskGroup, type Host } from "#base";
 import { GATEWAY_APP, GATEWAY_KEY, GATEWAY_PROFILE, type ConfigProblem, type GatewayConfig } from "../api.ts";
+import type { Filters } from "../core/filter.ts";
 import { parseGatewayConfig } from "../release.ts";
 import type { GatewayClient } from "../settings.ts";
 
@@ -19,14 +20,22 @@ export class ConfigSource implements AsyncDisposable {
   readonly #host: Host;
   readonly #client: GatewayClient["config"];
   readonly #namespace: string;
+  readonly #filters: Filters | undefined;
   readonly #listener: ConfigListener;
   readonly #tasks: TaskGroup;
   #connected = false;
 
-  constructor(host: Host, client: GatewayClient["config"], namespace: string, listener: ConfigListener) {
+  constructor(
+    host: Host,
+    client: GatewayClient["config"],
+    namespace: string,
+    listener: ConfigListener,
+    filters?: Filters,
+  ) {
     this.#host = host;
     this.#client = client;
     this.#namespace = namespace;
+    this.#filters = filters;
     this.#listener = listener;
     this.#tasks = new TaskGroup(host.log);
   }
@@ -57,7 +66,9 @@ export class ConfigSource implements AsyncDisposable {
       if (!config || config.releaseKey === last) continue;
       last = config.releaseKey;
       const text = textOf(config);
-      const read = await readConfig(text);
+      const read = await readConfig(text, this.#filters);
+      for (const warning of read.warnings ?? [])
+        this.#host.log.warn({ ...warning }, "a part of the config is of no use");
       if (read.config) this.#listener.apply(read.config, { key: config.releaseKey, text });
       else this.#listener.refused(read.problems, { key: config.releaseKey });
     }
@@ -74,13 +85,15 @@ function textOf(config: EffectiveConfig): string {
 }
 
 export type ReadConfig =
-  | { readonly config: GatewayConfig; readonly problems?: undefined }
-  | { readonly config?: undefined; readonly problems: readonly ConfigProblem[] };
+  | { readonly config: GatewayConfig; readonly problems?: undefined; readonly warnings?: readonly ConfigProblem[] }
+  | { readonly config?: undefined; readonly problems: readonly ConfigProblem[]; readonly warnings?: undefined };
 
 /** Reads and checks a config text, and the files it names. */
-export async function readConfig(text: string): Promise<ReadConfig> {
-  const parsed = parseGatewayConfig(text);
-  return parsed.config ? readFiles(parsed.config) : { problems: parsed.problems };
+export async function readConfig(text: string, filters?: Filters): Promise<ReadConfig> {
+  const parsed = parseGatewayConfig(text, filters);
+  if (!parsed.config) return { problems: parsed.problems };
+  const read = await readFiles(parsed.config);
+  return read.config ? { ...read, warnings: parsed.warnings } : read;
 }
 
 /** Puts the content of `caFile`s in place of their names, so that what follows needs no disk. */

@@ -2,11 +2,15 @@
  * A request's body on its way up: taken from the client when the upstream asks for it, counted, and cut at the limit.
  * Nothing is read before the connection stands, so a refused connection leaves the body whole for another endpoint.
  */
-import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 
+/** Where a body comes from: a stream, and whether all of it has come. Node's IncomingMessage is one. */
+export interface BodySource extends Readable {
+  readonly complete: boolean;
+}
+
 export class RequestBody extends Readable {
-  readonly #source: IncomingMessage;
+  readonly #source: BodySource;
   readonly #bytesMax: number;
   readonly #onStart: () => void;
   #bytes = 0;
@@ -16,7 +20,7 @@ export class RequestBody extends Readable {
   tooLarge = false;
 
   /** `onStart`: the upstream is there and wants it, so a client that waits for leave to send may get it. */
-  constructor(source: IncomingMessage, bytesMax: number, onStart: () => void) {
+  constructor(source: BodySource, bytesMax: number, onStart: () => void) {
     super({ highWaterMark: 64 * 1024 });
     this.#source = source;
     this.#bytesMax = bytesMax;

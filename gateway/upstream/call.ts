@@ -2,16 +2,15 @@
  * One request's way to an upstream and, where core/retry.ts allows, a second one. The answer comes back as its head and
  * a stream; a failure as a row of the error table, so that no code of undici's ever reaches a client.
  */
-import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
 import { messageOf, type Host, type Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";
 import { pick } from "../core/balancer.ts";
 import { noteAnswered, noteRefused, type Endpoint } from "../core/endpoints.ts";
 import type { AnswerHeaders } from "../core/headers.ts";
-import type { Forward } from "../core/pipeline.ts";
+import type { Forward, Refuse } from "../core/pipeline.ts";
 import { chooseRetry, RetryBudget, type RetryChoice } from "../core/retry.ts";
-import { RequestBody } from "./body.ts";
+import { RequestBody, type BodySource } from "./body.ts";
 import { failedConnecting, failedReused } from "./connector.ts";
 import type { UpstreamPools } from "./pools.ts";
 
@@ -21,7 +20,7 @@ export interface UpstreamCall {
   /** Name, value, name, value; asked for once per try, since host and trace differ. */
   headers(endpoint: Endpoint, span: Span): string[];
   /** Where the body comes from, when there is one. */
-  readonly body: IncomingMessage | undefined;
+  readonly body: BodySource | undefined;
   /** The upstream is about to be sent the body. */
   onBodyStart(): void;
   /** Opens the span of one try. */
@@ -45,6 +44,8 @@ export interface UpstreamFailure {
   readonly error: GatewayErrorName;
   readonly detail: string;
   readonly endpoint: Endpoint;
+  /** In the place of one made of the row, when a filter refused with words of its own. */
+  readonly refusal?: Refuse;
 }
 
 export class UpstreamCaller {
@@ -122,6 +123,7 @@ export class UpstreamCaller {
       if (held) load.inFlight -= 1;
       held = false;
     };
+    using late = tryDeadline(this.#host, route.perTryMs, call.signal);
     try {
       const answer = await this.#pools.of(endpoint, kind).request({
         method: call.method,
@@ -130,8 +132,9 @@ export class UpstreamCaller {
         body: body ?? null,
         headersTimeout: route.headersMs,
         bodyTimeout: route.idleMs,
-        signal: call.signal,
+        signal: late.signal,
       });
+      late.answered();
       noteAnswered(load);
       if (answer.headers["transfer-encoding"] !== undefined && answer.headers["content-length"] !== undefined) {
         // Two lengths for one answer: where the next one begins is anybody's guess, so the connection must go.
@@ -151,7 +154,11 @@ export class UpstreamCaller {
       release();
       const connecting = failedConnecting(error) || codeOf(error) === "UND_ERR_CLOSED";
       if (connecting) noteRefused(load, this.#host.clock.monotonic());
-      const name = body?.tooLarge ? "BODY_TOO_LARGE" : classify(error, connecting);
+      const name = body?.tooLarge
+        ? "BODY_TOO_LARGE"
+        : late.passed && !call.signal.aborted
+          ? "UPSTREAM_TIMEOUT"
+          : classify(error, connecting);
       span.fail(messageOf(error));
       span.end();
       body?.destroy();
@@ -167,6 +174,21 @@ export class UpstreamCaller {
       };
     }
   }
+}
+
+/** Ends a try that has not come to an answer's head in time; without a limit it is the call's own signal. */
+function tryDeadline(host: Host, ms: number | undefined, signal: AbortSignal) {
+  const end = new AbortController();
+  const cancel =
+    ms === undefined ? () => {} : host.clock.after(ms, () => end.abort(new Error("the try took too long")));
+  return {
+    signal: ms === undefined ? signal : AbortSignal.any([signal, end.signal]),
+    get passed() {
+      return end.signal.aborted;
+    },
+    answered: cancel,
+    [Symbol.dispose]: cancel,
+  };
 }
 
 class DoubleLength extends Error {}

@@ -1,0 +1,290 @@
+/** A route and a cluster, compiled: what a decision reads, with nothing left to parse. */
+import { canonicalJson } from "#base";
+import {
+  GATEWAY_DEFAULTS,
+  type AclEntry,
+  type GatewayConfig,
+  type HintedService,
+  type RouteConfig,
+  type SplitEntry,
+} from "../api.ts";
+import { compileConditions, type Conditions } from "./conditions.ts";
+import { compileCors, type CompiledCors } from "./cors.ts";
+import type { CompiledFilter, Filters } from "./filter.ts";
+import { compileEdits, type CompiledEdits } from "./header-edits.ts";
+import { pathOf, variableNames, type PathPattern } from "./path-pattern.ts";
+import type { RatePolicy } from "./rate-limit.ts";
+import { compileRedirect, compileRewrite, type CompiledRedirect, type CompiledRewrite } from "./rewrite.ts";
+
+export interface ClusterTls {
+  readonly ca?: string;
+  readonly caFile?: string;
+  readonly serverName?: string;
+}
+
+export interface CompiledCluster {
+  readonly key: string;
+  readonly namespace: string;
+  readonly service: string;
+  /** Name of the instances' port; undefined: their main one. */
+  readonly port: string | undefined;
+  readonly tls: ClusterTls;
+  readonly connectMs: number;
+  readonly headersMs: number;
+  readonly idleMs: number;
+  readonly inFlightMax: number;
+  /** Equal when connections may be shared. */
+  readonly connectionKey: string;
+}
+
+export interface CompiledBackend {
+  /** The route as it is when the request goes here. */
+  readonly route: ForwardRoute;
+  readonly weight: number;
+  readonly when: SplitEntry["when"];
+  readonly requestHeaders: CompiledEdits | undefined;
+  readonly responseHeaders: CompiledEdits | undefined;
+}
+
+export interface CompiledMirror {
+  readonly route: ForwardRoute;
+  /** 0 to 1. */
+  readonly share: number;
+}
+
+export interface CompiledRoute {
+  readonly name: string;
+  /** From a service's hint; every route of the config comes before it. */
+  readonly hinted: boolean;
+  readonly hosts: readonly string[];
+  readonly listeners: readonly string[] | undefined;
+  readonly path: PathPattern;
+  readonly conditions: Conditions;
+  readonly priority: number;
+  /** Where requests go; with a split, its heaviest. undefined: the gateway answers itself. */
+  readonly cluster: CompiledCluster | undefined;
+  /** One, unless there is a split; none, when the gateway answers itself. */
+  readonly backends: readonly CompiledBackend[];
+  readonly splitBy: RouteConfig["splitBy"];
+  readonly mirrors: readonly CompiledMirror[];
+  readonly redirect: CompiledRedirect | undefined;
+  readonly respond: RouteConfig["respond"];
+  readonly rewrite: CompiledRewrite | undefined;
+  /** The Host that the service sees; undefined: the endpoint's own. */
+  readonly hostRewrite: string | undefined;
+  readonly requestHeaders: CompiledEdits | undefined;
+  readonly responseHeaders: CompiledEdits | undefined;
+  readonly sticky: { readonly cookie: string; readonly attributes: string } | undefined;
+  readonly cors: CompiledCors | undefined;
+  readonly compress: CompiledCompress | undefined;
+  readonly cache: { readonly entryBytesMax: number; readonly staleIfErrorSeconds: number } | undefined;
+  readonly filters: readonly CompiledFilter[];
+  readonly jwt:
+    | { readonly provider: string; readonly forward: readonly (readonly [claim: string, header: string])[] }
+    | undefined;
+  readonly acl: readonly AclEntry[] | undefined;
+  readonly rateLimit:
+    | {
+        readonly policy: RatePolicy;
+        readonly by: "ip" | "consumer" | { readonly claim: string };
+        readonly header: string;
+      }
+    | undefined;
+  readonly bodyBytesMax: number;
+  readonly perTryMs: number | undefined;
+  readonly totalMs: number | undefined;
+  readonly headersMs: number;
+  readonly idleMs: number;
+  readonly retriesMax: number;
+}
+
+/** A route on its way to an upstream. */
+export interface ForwardRoute extends CompiledRoute {
+  readonly cluster: CompiledCluster;
+}
+
+export type Encoding = "zstd" | "br" | "gzip";
+export interface CompiledCompress {
+  readonly encodings: readonly Encoding[];
+  readonly types: readonly string[];
+  readonly bytesMin: number;
+}
+
+/** Types that shrink. Images, films and archives are compressed already. */
+export const COMPRESSED_TYPES = [
+  "text/*",
+  "application/json",
+  "application/*+json",
+  "application/javascript",
+  "application/xml",
+  "application/*+xml",
+  "application/yaml",
+  "application/wasm",
+  "image/svg+xml",
+] as const;
+
+/** The clusters of one table; one that differs in how long a connection may take is another. */
+export class ClusterTable {
+  readonly byKey = new Map<string, CompiledCluster>();
+  readonly #namespace: string;
+
+  constructor(config: GatewayConfig, namespace: string) {
+    this.#namespace = namespace;
+    for (const { name, ...cluster } of config.clusters ?? []) this.#add(`cluster:${name}`, cluster);
+  }
+
+  /** Of a service or a cluster by name. */
+  of({ service, cluster }: { service?: string; cluster?: string }, connectMs: number | undefined): CompiledCluster {
+    const base = cluster === undefined ? `service:${service}` : `cluster:${cluster}`;
+    const plain = this.byKey.get(base) ?? this.#add(base, { service: service as string });
+    if (connectMs === undefined || connectMs === plain.connectMs) return plain;
+    const key = `${base}~connect=${connectMs}`;
+    const known = this.byKey.get(key);
+    if (known) return known;
+    const other = { ...plain, key, connectMs, connectionKey: connectionKeyOf(plain.tls, connectMs, plain.inFlightMax) };
+    this.byKey.set(key, other);
+    return other;
+  }
+
+  #add(key: string, given: Omit<NonNullable<GatewayConfig["clusters"]>[number], "name">): CompiledCluster {
+    const { connectMs, headersMs, idleMs } = { ...GATEWAY_DEFAULTS, ...given.timeouts };
+    const inFlightMax = given.inFlightMax ?? GATEWAY_DEFAULTS.inFlightMax;
+    const tls = given.tls ?? {};
+    const compiled = {
+      key,
+      namespace: given.namespace ?? this.#namespace,
+      service: given.service,
+      port: given.port,
+      tls,
+      connectMs,
+      headersMs,
+      idleMs,
+      inFlightMax,
+      connectionKey: connectionKeyOf(tls, connectMs, inFlightMax),
+    };
+    this.byKey.set(key, compiled);
+    return compiled;
+  }
+}
+
+function connectionKeyOf(tls: ClusterTls, connectMs: number, inFlightMax: number): string {
+  return canonicalJson([tls, connectMs, inFlightMax]);
+}
+
+export interface RouteParts {
+  readonly clusters: ClusterTable;
+  readonly filters: Filters;
+  readonly hinted: boolean;
+}
+
+/** Compiles a route that core/check.ts found nothing wrong with. */
+export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: RouteParts): CompiledRoute {
+  const { connectMs, totalMs, perTryMs, ...timeouts } = route.timeouts ?? {};
+  const path = pathOf(route.match);
+  const names = variableNames(path);
+  const targets = targetsOf(route).map((target) => ({ target, cluster: clusters.of(target, connectMs) }));
+  const [main] = targets.toSorted((a, b) => (b.target.weight ?? 1) - (a.target.weight ?? 1));
+  const plain: CompiledRoute = {
+    name: route.name,
+    hinted,
+    hosts: (route.match.hosts ?? []).map((host) => host.toLowerCase()),
+    listeners: route.listeners,
+    path,
+    conditions: compileConditions(route.match),
+    priority: route.priority ?? 0,
+    cluster: main?.cluster,
+    backends: [],
+    splitBy: route.splitBy,
+    mirrors: [],
+    redirect: compileRedirect(route.redirect, names),
+    respond: route.respond,
+    rewrite: compileRewrite(route.rewrite, names),
+    hostRewrite: route.rewrite?.host?.toLowerCase(),
+    requestHeaders: compileEdits(route.requestHeaders, names),
+    responseHeaders: compileEdits(route.responseHeaders, names),
+    sticky: route.sticky && compileSticky(route.sticky),
+    cors: route.cors && compileCors(route.cors, GATEWAY_DEFAULTS.corsMaxAgeSeconds),
+    compress: route.compress && {
+      encodings: route.compress.encodings ?? ["zstd", "br", "gzip"],
+      types: route.compress.types ?? COMPRESSED_TYPES,
+      bytesMin: route.compress.bytesMin ?? GATEWAY_DEFAULTS.compressBytesMin,
+    },
+    cache: route.cache && {
+      entryBytesMax: route.cache.entryBytesMax ?? GATEWAY_DEFAULTS.cacheEntryBytesMax,
+      staleIfErrorSeconds: route.cache.staleIfErrorSeconds ?? 0,
+    },
+    filters: compileFilters(route.filters, filters),
+    ...compilePolicies(route),
+    perTryMs,
+    totalMs,
+    headersMs: timeouts.headersMs ?? main?.cluster.headersMs ?? GATEWAY_DEFAULTS.headersMs,
+    idleMs: timeouts.idleMs ?? main?.cluster.idleMs ?? GATEWAY_DEFAULTS.idleMs,
+    retriesMax: route.retry?.attempts ?? GATEWAY_DEFAULTS.retryAttempts,
+  };
+  const towards = (cluster: CompiledCluster): ForwardRoute => ({
+    ...plain,
+    cluster,
+    headersMs: timeouts.headersMs ?? cluster.headersMs,
+    idleMs: timeouts.idleMs ?? cluster.idleMs,
+  });
+  return {
+    ...plain,
+    backends: targets.map(({ target, cluster }) => ({
+      route: towards(cluster),
+      weight: target.weight ?? 1,
+      when: target.when,
+      requestHeaders: compileEdits(target.requestHeaders, names),
+      responseHeaders: compileEdits(target.responseHeaders, names),
+    })),
+    mirrors: (route.mirror ?? []).map((mirror) => ({
+      route: { ...towards(clusters.of(mirror, connectMs)), retriesMax: 0, rateLimit: undefined },
+      share: (mirror.percent ?? 100) / 100,
+    })),
+  };
+}
+
+/** Service, cluster or split: all are a list of where requests go. */
+function targetsOf({ service, cluster, split }: RouteConfig): readonly SplitEntry[] {
+  if (split) return split;
+  if (service !== undefined) return [{ service }];
+  return cluster === undefined ? [] : [{ cluster }];
+}
+
+function compilePolicies(given: Pick<HintedService, "jwt" | "acl" | "rateLimit" | "bodyBytesMax">) {
+  const limit = given.rateLimit;
+  return {
+    jwt: given.jwt && {
+      provider: given.jwt.provider,
+      forward: Object.entries(given.jwt.forwardClaims ?? {}).map(
+        ([claim, header]) => [claim, header.toLowerCase()] as const,
+      ),
+    },
+    acl: given.acl?.allow,
+    rateLimit: limit && {
+      policy: { requests: limit.requests, perMs: limit.perSeconds * 1000, burst: limit.burst ?? limit.requests },
+      by: limit.by,
+      header: `"default";q=${limit.requests};w=${Math.max(1, Math.round(limit.perSeconds))}`,
+    },
+    bodyBytesMax: given.bodyBytesMax ?? GATEWAY_DEFAULTS.bodyBytesMax,
+  };
+}
+
+/** Equal uses of a filter are built once per table. */
+function compileFilters(uses: RouteConfig["filters"], filters: Filters): readonly CompiledFilter[] {
+  return (uses ?? []).map(({ name, config = {} }) => {
+    const filter = filters.get(name);
+    if (!filter) throw new Error(`No filter is called "${name}".`);
+    return { name, phase: filter.phase, built: filter.build(config as never) };
+  });
+}
+
+function compileSticky({
+  cookie = "posthouse-sticky",
+  maxAgeSeconds,
+  sameSite = "Lax",
+}: NonNullable<RouteConfig["sticky"]>) {
+  const parts = ["Path=/", "HttpOnly", `SameSite=${sameSite}`];
+  if (maxAgeSeconds !== undefined) parts.push(`Max-Age=${maxAgeSeconds}`);
+  if (sameSite === "None") parts.push("Secure");
+  return { cookie, attributes: parts.join("; ") };
+}
