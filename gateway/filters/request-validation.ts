@@ -88,7 +88,8 @@ function refusal(detail: string, status: number): FilterRefusal {
 function compile(schema: Record<string, unknown>, what: string): (value: unknown) => string | undefined {
   if (JSON.stringify(schema).length > SCHEMA_CHARS_MAX)
     throw new Error(`${what}: the schema is longer than ${SCHEMA_CHARS_MAX} characters`);
-  const regExp = Object.assign((pattern: string) => ({ test: tester(pattern) }), { code: "" });
+  // Ajv keeps compiled patterns by what they are as a text.
+  const regExp = Object.assign((pattern: string) => ({ test: tester(pattern), toString: () => pattern }), { code: "" });
   const ajv = new Ajv2020({ strict: false, allErrors: false, code: { regExp }, logger: false });
   let validate: ReturnType<typeof ajv.compile>;
   try {
