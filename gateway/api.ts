@@ -50,10 +50,28 @@ const Timeouts = {
   idleMs: Type.Optional(Milliseconds),
 };
 
+/** Where a service is that no registry knows. */
+export const StaticEndpoint = Type.Object(
+  {
+    address: Type.String({ minLength: 1, maxLength: 253, description: "An IP address or a DNS name." }),
+    port: Type.Integer({ minimum: 1, maximum: 65_535 }),
+    protocol: Type.Optional(Type.Enum(["http", "https"], { default: "http" })),
+    weight: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000, default: 100 })),
+  },
+  strict,
+);
+
 export const ClusterConfig = Type.Object(
   {
     name: ItemName,
-    service: ServiceName,
+    service: Type.Optional(ServiceName),
+    endpoints: Type.Optional(
+      Type.Array(StaticEndpoint, {
+        minItems: 1,
+        maxItems: 1024,
+        description: "In the place of service: always these.",
+      }),
+    ),
     namespace: Type.Optional(ServiceName),
     port: Type.Optional({ ...ServiceName, description: "Name of the instances' port to use; absent: their main one." }),
     tls: Type.Optional(

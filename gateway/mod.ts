@@ -6,3 +6,4 @@ export { builtInFilters, loadFilters } from "./filters/mod.ts";
 export { readStickyKey } from "./filters/sticky.ts";
 export { gatewayReleaseCheck, gatewayReleaseCheckWith, parseGatewayConfig } from "./release.ts";
 export * from "./settings.ts";
+export { unheard } from "./sources/unheard.ts";

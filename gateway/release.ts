@@ -10,6 +10,8 @@ import { checkGatewayConfig } from "./core/check.ts";
 import type { Filters } from "./core/filter.ts";
 import { builtInFilters } from "./filters/mod.ts";
 
+export { loadFilters } from "./filters/mod.ts";
+
 /** Aliases followed in one document: a few lines of YAML can name a billion nodes. */
 const ALIASES_MAX = 50;
 

@@ -20,6 +20,8 @@ export interface GatewaySettings {
   readonly tlsPort: number;
   /** Without it there is no HTTPS listener. */
   readonly tls: TlsIdentity | undefined;
+  /** The config is this file, and not what the control plane releases. */
+  readonly configFile?: string | undefined;
   /** Where the last good config and endpoints are kept, for a start without the control plane. */
   readonly dataFile: string | undefined;
   /** Signs the cookies of sticky sessions; absent: a key of this process alone, so that they end with it. */
@@ -57,10 +59,15 @@ export interface GatewayPorts {
   readonly httpsPort?: number;
 }
 
+export type ConfigOrigin = "file" | "config-file" | "control-plane";
+
 export interface GatewayStatus {
   readonly ready: boolean;
-  /** Where what it lives by came from. `file`: the control plane has not been heard since the start. */
-  readonly source: "none" | "file" | "control-plane";
+  /**
+   * Where what it lives by came from. `file`: the last good state, for nothing newer has been heard since the start; `config-file`: the
+   * file of the setting.
+   */
+  readonly source: ConfigOrigin | "none";
   /** Names the config in force; equal key, equal content. */
   readonly releaseKey: string | undefined;
   readonly routes: number;
@@ -68,6 +75,8 @@ export interface GatewayStatus {
   readonly clusters: readonly { readonly name: string; readonly service: string; readonly endpoints: number }[];
   /** Of a newer config that was refused; the one in force goes on. */
   readonly problems: readonly ConfigProblem[];
+  /** Of the one in force: hints that became no route, listeners whose port could not be opened. */
+  readonly warnings: readonly ConfigProblem[];
   readonly connected: { readonly config: boolean; readonly registry: boolean };
   readonly inFlight: number;
 }

@@ -9,7 +9,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { AppError, messageOf, randomId, TaskGroup, type Host } from "#base";
 import { Client, fetchTransport, injectTransport } from "#client";
-import { gatewayReleaseCheck } from "#gateway/release";
+import { gatewayReleaseCheckWith, loadFilters } from "#gateway/release";
 import { createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
 import { openStore, type StoreOptions } from "#store";
@@ -76,11 +76,12 @@ async function startControlApi(parts: Parts): Promise<void> {
       `registry and config-server share one control API and start together; name both or neither in ${spellings("roles")}.`,
     );
   }
+  const filters = await loadFilters(settings.gatewayFilters);
   const store = stack.use(await openStore(host, storeOptions(parts)));
   const control = stack.use(
     await createControlApi(host, {
       store,
-      releaseChecks: [gatewayReleaseCheck],
+      releaseChecks: [gatewayReleaseCheckWith(filters)],
       exposed: !isLoopback(settings.host),
       startMs: settings.storeStartSeconds * 1000,
       probeRefuse: settings.probeRefuse,
@@ -141,7 +142,7 @@ function clientFor(parts: Parts, name: string, role: Role): Client {
 }
 
 async function startGateway(parts: Parts): Promise<void> {
-  const { createGateway, GATEWAY_SETTINGS } = await import("#gateway");
+  const { createGateway, GATEWAY_SETTINGS, readStickyKey, unheard } = await import("#gateway");
   const { host, settings, stack } = parts;
   const folder = join(settings.data, "gateway");
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -156,9 +157,10 @@ async function startGateway(parts: Parts): Promise<void> {
     settings.gatewayCertFile !== undefined && settings.gatewayKeyFile !== undefined
       ? await readTls(settings.gatewayCertFile, settings.gatewayKeyFile)
       : await ownTls(host, join(settings.data, "tls"), [...new Set(names)]);
+  const alone = settings.gatewayFile !== undefined && !parts.control && settings.token === undefined;
   const gateway = stack.use(
     createGateway(host, {
-      client: clientFor(parts, "gateway", "reader"),
+      client: alone ? unheard : clientFor(parts, "gateway", "reader"),
       settings: {
         ...GATEWAY_SETTINGS,
         namespace: settings.gatewayNamespace,
@@ -166,6 +168,9 @@ async function startGateway(parts: Parts): Promise<void> {
         port: settings.gatewayPort,
         tlsPort: settings.gatewayTlsPort,
         tls,
+        configFile: settings.gatewayFile,
+        filters: await loadFilters(settings.gatewayFilters),
+        stickyKey: await readStickyKey(host, settings.gatewayStickyKeyFile ?? join(folder, "sticky.key")),
         dataFile: join(folder, "snapshot.json"),
         drainMs: settings.gatewayDrainSeconds * 1000,
       },

@@ -7,7 +7,9 @@ import ipaddr from "ipaddr.js";
 import { GatewayConfig, OWN_LISTENER, type ConfigProblem } from "../api.ts";
 import { hostProblems, routeProblems, type RouteContext } from "./check-route.ts";
 import { parseCidr } from "./conditions.ts";
+import { forbidden } from "./endpoints.ts";
 import { NO_FILTERS, type Filters } from "./filter.ts";
+import { parseAuthority } from "./head.ts";
 import { escapePointer as escape } from "./pointer.ts";
 import { conflicts, shadows } from "./shadow.ts";
 
@@ -139,6 +141,20 @@ function isLoopback(hostname: string): boolean {
 
 function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigProblem> {
   yield* duplicates(clusters, "/clusters", "cluster");
+  for (const [index, { service, endpoints }] of clusters.entries()) {
+    if ((service === undefined) === (endpoints === undefined)) {
+      yield { pointer: `/clusters/${index}`, message: "Give either service or endpoints." };
+    }
+    for (const [at, { address }] of (endpoints ?? []).entries()) {
+      const pointer = `/clusters/${index}/endpoints/${at}/address`;
+      const bare = ipaddr.isValid(address) && address.includes(":") ? `[${address}]` : address;
+      const parsed = parseAuthority(bare);
+      if (!parsed || parsed.authority !== parsed.host)
+        yield { pointer, message: `"${address}" is no address or name.` };
+      else if (forbidden(address))
+        yield { pointer, message: "No service has a link-local, multicast or unspecified address." };
+    }
+  }
   for (const [index, { tls }] of clusters.entries()) {
     if (tls?.ca !== undefined && tls.caFile !== undefined) {
       yield { pointer: `/clusters/${index}/tls`, message: "Give ca or caFile, not both." };

@@ -1,4 +1,5 @@
 /** A route and a cluster, compiled: what a decision reads, with nothing left to parse. */
+import type { Static } from "typebox";
 import { canonicalJson } from "#base";
 import {
   GATEWAY_DEFAULTS,
@@ -7,10 +8,12 @@ import {
   type HintedService,
   type RouteConfig,
   type SplitEntry,
+  type StaticEndpoint,
 } from "../api.ts";
 import { compileConditions, type Conditions } from "./conditions.ts";
 import { compileCors, type CompiledCors } from "./cors.ts";
 import type { CompiledFilter, Filters } from "./filter.ts";
+import type { CatalogInstance } from "./endpoints.ts";
 import { compileEdits, type CompiledEdits } from "./header-edits.ts";
 import { pathOf, variableNames, type PathPattern } from "./path-pattern.ts";
 import type { RatePolicy } from "./rate-limit.ts";
@@ -26,6 +29,8 @@ export interface CompiledCluster {
   readonly key: string;
   readonly namespace: string;
   readonly service: string;
+  /** Those of the config; undefined: the registry's. */
+  readonly instances: readonly CatalogInstance[] | undefined;
   /** Name of the instances' port; undefined: their main one. */
   readonly port: string | undefined;
   readonly tls: ClusterTls;
@@ -150,10 +155,13 @@ export class ClusterTable {
     const { connectMs, headersMs, idleMs } = { ...GATEWAY_DEFAULTS, ...given.timeouts };
     const inFlightMax = given.inFlightMax ?? GATEWAY_DEFAULTS.inFlightMax;
     const tls = given.tls ?? {};
-    const compiled = {
+    const namespace = given.namespace ?? this.#namespace;
+    const service = given.service ?? key.slice("cluster:".length);
+    const compiled: CompiledCluster = {
       key,
-      namespace: given.namespace ?? this.#namespace,
-      service: given.service,
+      namespace,
+      service,
+      instances: given.endpoints?.map((one) => staticInstance({ namespace, service }, one)),
       port: given.port,
       tls,
       connectMs,
@@ -165,6 +173,23 @@ export class ClusterTable {
     this.byKey.set(key, compiled);
     return compiled;
   }
+}
+
+function staticInstance(
+  name: { namespace: string; service: string },
+  { address, port, protocol = "http", weight = 100 }: Static<typeof StaticEndpoint>,
+): CatalogInstance {
+  return {
+    ...name,
+    id: `${address}:${port}`,
+    address,
+    port,
+    protocol,
+    ports: [],
+    weight,
+    lifecycle: "serving",
+    status: "passing",
+  };
 }
 
 function connectionKeyOf(tls: ClusterTls, connectMs: number, inFlightMax: number): string {

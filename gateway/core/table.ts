@@ -23,6 +23,8 @@ export interface RouteTable {
   readonly consumers: Consumers;
   /** By name; the process's own is always there. */
   readonly listeners: ReadonlyMap<string, CompiledListener>;
+  /** Namespaces of the registry that it needs to know. */
+  readonly namespaces: ReadonlySet<string>;
   /** Proxies before this gateway; undefined: none. */
   readonly trusted: CidrSet | undefined;
   /** Headers, in lower case, that only the gateway may set. */
@@ -53,6 +55,10 @@ export function compileTable(
     providers: new Map((config.jwt ?? []).map((provider) => [provider.name, provider])),
     consumers: new Consumers(config.consumers ?? []),
     listeners: compileListeners(config.listeners ?? [], routes),
+    namespaces: new Set([
+      ...[...clusters.byKey.values()].flatMap((cluster) => (cluster.instances ? [] : [cluster.namespace])),
+      ...(config.hints && config.hints.length > 0 ? [namespace] : []),
+    ]),
     trusted: config.trustedProxies && config.trustedProxies.length > 0 ? new CidrSet(config.trustedProxies) : undefined,
     ownHeaders: new Set(routes.flatMap((route) => route.jwt?.forward.map(([, header]) => header) ?? [])),
   };
