@@ -2,11 +2,9 @@
  * The data plane as a whole: it holds the snapshot in force, builds the next from the two sources and swaps one
  * pointer; opens the listeners, and stops them without dropping what is in flight.
  */
-import type { AddressInfo } from "node:net";
-import type { FastifyInstance } from "fastify";
 import type { Host } from "#base";
 import type { ConfigProblem, GatewayConfig } from "./api.ts";
-import { endpointKey, nextEndpoints, NO_ENDPOINTS, type EndpointSet } from "./core/endpoints.ts";
+import { endpointKey, KEEP_ALIVE_METADATA, nextEndpoints, NO_ENDPOINTS, type EndpointSet } from "./core/endpoints.ts";
 import type { GatewaySnapshot } from "./core/pipeline.ts";
 import { RateLimiter } from "./core/rate-limit.ts";
 import { compileTable, type CompiledCluster, type RouteTable } from "./core/table.ts";
@@ -70,7 +68,7 @@ class RunningGateway implements Gateway {
     this.#metrics = new GatewayMetrics(host);
     this.#tokens = new TokenVerifier(this.#host);
     this.#pools = new UpstreamPools(this.#host);
-    this.#caller = new UpstreamCaller(this.#host, this.#pools, (_call, choice) => this.#metrics.retry(choice));
+    this.#caller = new UpstreamCaller(this.#host, this.#pools, (choice) => this.#metrics.retry(choice));
     this.#registry = new RegistrySource(this.#host, client.registry, (namespace, services) =>
       this.#endpointsChanged(namespace, services),
     );
@@ -122,12 +120,12 @@ class RunningGateway implements Gateway {
 
   async listen(): Promise<GatewayPorts> {
     const { host, port, tlsPort } = this.#settings;
-    const httpPort = await listenOn(this.#http.app, host, port);
+    const httpPort = await this.#http.listen(host, port);
     if (!this.#https) return { httpPort };
     try {
-      return { httpPort, httpsPort: await listenOn(this.#https.app, host, tlsPort) };
+      return { httpPort, httpsPort: await this.#https.listen(host, tlsPort) };
     } catch (error) {
-      await this.#http.app.close();
+      await this.#http.close();
       throw error;
     }
   }
@@ -163,8 +161,7 @@ class RunningGateway implements Gateway {
   }
 
   setTls(identity: TlsIdentity): void {
-    const server = this.#https?.app.server as { setSecureContext?(identity: TlsIdentity): void } | undefined;
-    server?.setSecureContext?.(identity);
+    this.#https?.setTls(identity);
   }
 
   /**
@@ -263,14 +260,14 @@ class RunningGateway implements Gateway {
   async #stop(): Promise<void> {
     const { clock, log } = this.#host;
     const lanes = [this.#http, this.#https].filter((lane) => lane !== undefined);
-    const closed = lanes.map((lane) => lane.app.close());
+    const closed = lanes.map((lane) => lane.close());
     const deadline = clock.monotonic() + this.#settings.drainMs;
     while (this.#inFlight.count > 0 && clock.monotonic() < deadline) {
-      for (const { app } of lanes) app.server.closeIdleConnections();
+      for (const lane of lanes) lane.closeIdle();
       await clock.sleep(DRAIN_LOOK_MS);
     }
     if (this.#inFlight.count > 0) log.warn({ cut: this.#inFlight.count }, "requests cut: they outlasted the drain");
-    for (const { app } of lanes) app.server.closeAllConnections();
+    for (const lane of lanes) lane.destroy();
     await Promise.allSettled(closed);
     await this.#starting;
     await this.#config[Symbol.asyncDispose]();
@@ -279,11 +276,6 @@ class RunningGateway implements Gateway {
     await this.#pools[Symbol.asyncDispose]();
     await this.#tokens[Symbol.asyncDispose]();
   }
-}
-
-async function listenOn(app: FastifyInstance, host: string, port: number): Promise<number> {
-  await app.listen({ host, port });
-  return (app.server.address() as AddressInfo).port;
 }
 
 function namespacesOf(table: RouteTable): Set<string> {
@@ -302,6 +294,9 @@ function slim({
   weight,
   lifecycle,
   status,
+  metadata,
 }: LastGood["instances"][string][number]) {
-  return { namespace, service, id, address, port, protocol, ports, weight, lifecycle, status };
+  const keepAlive = metadata?.[KEEP_ALIVE_METADATA];
+  const kept = keepAlive === undefined ? {} : { metadata: { [KEEP_ALIVE_METADATA]: keepAlive } };
+  return { namespace, service, id, address, port, protocol, ports, weight, lifecycle, status, ...kept };
 }

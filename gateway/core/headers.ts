@@ -38,8 +38,9 @@ export function connectionNames(values: readonly string[]): ReadonlySet<string> 
 }
 
 /**
- * The request's headers for the upstream, as name, value, name, value. First all that must go goes, then the gateway's
- * own are set: a `Connection: x-user` cannot take away what is added after. A name with an underscore is dropped, for
+ * The request's headers for the upstream, as name, value, name, value, but for those that frame it: the connection knows
+ * them best. First all that must go goes, then the gateway's own are set: a `Connection: x-user` cannot take away what
+ * is added after. A name with an underscore is dropped, for
  * CGI and many frameworks read `x_user` and `x-user` as one.
  */
 export function upstreamHeaders(
@@ -47,13 +48,13 @@ export function upstreamHeaders(
   rawHeaders: readonly string[],
   options: {
     table: Pick<RouteTable, "ownHeaders">;
-    authority: string;
-    contentLength: string | undefined;
+    /** Of HTTP, as the request came in: `1.1`. */
+    version: string;
     set: readonly HeaderPair[];
   },
 ): string[] {
   const named = connectionNames(head.header("connection"));
-  const headers: string[] = ["host", options.authority];
+  const headers: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string;
     const lower = name.toLowerCase();
@@ -61,7 +62,6 @@ export function upstreamHeaders(
     if (options.table.ownHeaders.has(lower) || OWN_PREFIXES.some((prefix) => lower.startsWith(prefix))) continue;
     headers.push(name, rawHeaders[i + 1] as string);
   }
-  if (options.contentLength !== undefined) headers.push("content-length", options.contentLength);
   headers.push(
     "x-forwarded-for",
     head.peer,
@@ -72,7 +72,7 @@ export function upstreamHeaders(
     "forwarded",
     `for=${forwardedNode(head.peer)};proto=${head.scheme};host="${head.authority}"`,
     "via",
-    "1.1 posthouse",
+    `${options.version} posthouse`,
   );
   for (const [name, value] of options.set) headers.push(name, value);
   return headers;
@@ -83,17 +83,47 @@ function forwardedNode(peer: string): string {
   return peer.includes(":") ? `"[${peer}]"` : peer;
 }
 
-export type AnswerHeaders = Record<string, string | string[] | undefined>;
-
-/** The answer's headers for the client: none of the connection, none that only the gateway says. */
-export function downstreamHeaders(headers: AnswerHeaders): Record<string, string | string[]> {
-  const connection = headers["connection"];
-  const named = connectionNames(connection === undefined ? [] : [connection].flat());
-  const kept: Record<string, string | string[]> = {};
-  for (const [name, value] of Object.entries(headers)) {
+/**
+ * The answer's headers for the client, as name, value, name, value: none of the connection, none that only the gateway
+ * says, and the gateway's own in place of any of the same name.
+ */
+export function answerHeaders(headers: readonly string[], set: readonly HeaderPair[]): string[] {
+  let named: ReadonlySet<string> | undefined;
+  for (let i = 0; i < headers.length; i += 2) {
+    if ((headers[i] as string).length !== 10 || (headers[i] as string).toLowerCase() !== "connection") continue;
+    named = new Set([...(named ?? []), ...(connectionNames([headers[i + 1] as string]) ?? [])]);
+  }
+  const kept: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string;
     const lower = name.toLowerCase();
-    if (value === undefined || HOP_BY_HOP.has(lower) || named?.has(lower) || lower === "x-posthouse-flag") continue;
-    kept[lower] = value;
+    if (HOP_BY_HOP.has(lower) || lower === "x-posthouse-flag" || named?.has(lower)) continue;
+    if (set.some(([own]) => own === lower)) continue;
+    kept.push(name, headers[i + 1] as string);
+  }
+  for (const [name, value] of set) kept.push(name, value);
+  return kept;
+}
+
+/** Fields that mean something only before a body; behind one they would be taken for what they are not. */
+const NOT_BEHIND = new Set([
+  "content-length",
+  "content-type",
+  "content-encoding",
+  "host",
+  "authorization",
+  "set-cookie",
+]);
+
+/** Trailers that may cross, either way. @see RFC 9110 §6.5.1 */
+export function trailersToPass(trailers: readonly string[]): readonly string[] {
+  if (trailers.length === 0) return trailers;
+  const kept: string[] = [];
+  for (let i = 0; i < trailers.length; i += 2) {
+    const lower = (trailers[i] as string).toLowerCase();
+    if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || lower === "x-posthouse-flag")
+      continue;
+    kept.push(trailers[i] as string, trailers[i + 1] as string);
   }
   return kept;
 }

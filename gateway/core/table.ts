@@ -6,7 +6,14 @@
  * without; then as written. The first in that order that matches, wins.
  */
 import { canonicalJson } from "#base";
-import { GATEWAY_DEFAULTS, type AclEntry, type GatewayConfig, type JwtProvider, type RouteConfig } from "../api.ts";
+import {
+  GATEWAY_DEFAULTS,
+  type AclEntry,
+  type ClusterProtocol,
+  type GatewayConfig,
+  type JwtProvider,
+  type RouteConfig,
+} from "../api.ts";
 import type { RatePolicy } from "./rate-limit.ts";
 import type { RequestHead } from "./head.ts";
 
@@ -23,6 +30,8 @@ export interface CompiledCluster {
   /** Name of the instances' port; undefined: their main one. */
   readonly port: string | undefined;
   readonly tls: ClusterTls;
+  /** What is spoken to its endpoints; undefined: what each of them registered. */
+  readonly protocol: ClusterProtocol | undefined;
   readonly connectMs: number;
   readonly headersMs: number;
   readonly idleMs: number;
@@ -83,6 +92,7 @@ export function compileTable(config: GatewayConfig, options: { namespace: string
       service: cluster.service,
       port: cluster.port,
       tls: cluster.tls ?? {},
+      protocol: cluster.protocol,
       timeouts: cluster.timeouts ?? {},
       inFlightMax: cluster.inFlightMax,
     });
@@ -97,6 +107,7 @@ export function compileTable(config: GatewayConfig, options: { namespace: string
         service: route.service as string,
         port: undefined,
         tls: {},
+        protocol: undefined,
         timeouts: {},
         inFlightMax: undefined,
       });
@@ -127,6 +138,7 @@ function compileCluster(
     service: string;
     port: string | undefined;
     tls: ClusterTls;
+    protocol: ClusterProtocol | undefined;
     timeouts: { connectMs?: number; headersMs?: number; idleMs?: number };
     inFlightMax: number | undefined;
   },
@@ -139,6 +151,7 @@ function compileCluster(
     service: given.service,
     port: given.port,
     tls: given.tls,
+    protocol: given.protocol,
     connectMs,
     headersMs,
     idleMs,
