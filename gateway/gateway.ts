@@ -65,9 +65,9 @@ class RunningGateway implements Gateway {
     const log = host.log.child({ role: "gateway" });
     this.#host = { ...host, log };
     this.#settings = settings;
-    this.#metrics = new GatewayMetrics(host);
     this.#tokens = new TokenVerifier(this.#host);
     this.#pools = new UpstreamPools(this.#host);
+    this.#metrics = new GatewayMetrics(host, () => this.#pools.counts);
     this.#caller = new UpstreamCaller(this.#host, this.#pools, (choice) => this.#metrics.retry(choice));
     this.#registry = new RegistrySource(this.#host, client.registry, (namespace, services) =>
       this.#endpointsChanged(namespace, services),

@@ -16,6 +16,10 @@ export class Http2Downstream implements Downstream {
   #trailers: readonly string[] = [];
   #requestTrailers: readonly string[] = [];
   #ended = false;
+  /** The answer ends with trailers, were there none in them. */
+  #trailed = false;
+  /** The rest of the request's body is not wanted. */
+  #unwanted = false;
   #requestEnded: boolean;
 
   constructor(stream: ServerHttp2Stream, head: RawHead, endOfRequest: boolean) {
@@ -56,7 +60,9 @@ export class Http2Downstream implements Downstream {
     const stream = this.#stream;
     stream.on("drain", () => listener.onDrain());
     stream.once("wantTrailers", () => {
-      if (!stream.destroyed) stream.sendTrailers(asObject(this.#trailers));
+      if (stream.destroyed) return;
+      stream.sendTrailers(asObject(this.#trailers));
+      if (this.#unwanted) setImmediate(this.#stop);
     });
     stream.once("close", () =>
       listener.onClose(this.#ended && stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR),
@@ -74,6 +80,7 @@ export class Http2Downstream implements Downstream {
 
   writeHead(status: number, headers: readonly string[], _more: boolean): void {
     if (this.closed) return;
+    this.#trailed = true;
     this.#stream.respond(fieldsOf(status, headers), { waitForTrailers: true });
   }
 
@@ -102,15 +109,17 @@ export class Http2Downstream implements Downstream {
 
   /** A reset without an error tells a client that the answer is whole and the rest of its body unwanted. */
   discard(): void {
-    if (this.#requestEnded) return;
-    const stream = this.#stream;
-    const stop = () => {
-      if (!stream.destroyed) stream.close(constants.NGHTTP2_NO_ERROR);
-    };
-    stream.resume();
-    if (stream.writableFinished) stop();
-    else stream.once("finish", stop);
+    if (this.#requestEnded || this.#unwanted) return;
+    this.#unwanted = true;
+    this.#stream.resume();
+    if (this.#trailed) return;
+    if (this.#stream.writableFinished) setImmediate(this.#stop);
+    else this.#stream.once("finish", () => setImmediate(this.#stop));
   }
+
+  readonly #stop = (): void => {
+    if (!this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  };
 }
 
 /** Node takes names in any case but passes them on as they are, and HTTP/2 has small letters only. */
