@@ -55,11 +55,20 @@ export const StaticEndpoint = Type.Object(
   {
     address: Type.String({ minLength: 1, maxLength: 253, description: "An IP address or a DNS name." }),
     port: Type.Integer({ minimum: 1, maximum: 65_535 }),
-    protocol: Type.Optional(Type.Enum(["http", "https"], { default: "http" })),
+    protocol: Type.Optional(Type.Enum(["http", "https", "h2c", "grpc", "grpcs"], { default: "http" })),
     weight: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000, default: 100 })),
   },
   strict,
 );
+
+/**
+ * What is spoken to a cluster's endpoints. `h2` and `grpc`: HTTP/2, over TLS where the instance is registered so; `h2c`:
+ * HTTP/2 in the clear; `auto`: what an https instance chooses by ALPN.
+ */
+export const ClusterProtocol = Type.Enum(["http1", "h2", "h2c", "grpc", "auto"], {
+  description: "Absent: HTTP/1.1 to http and https instances, HTTP/2 to h2c, grpc and grpcs ones.",
+});
+export type ClusterProtocol = Static<typeof ClusterProtocol>;
 
 export const ClusterConfig = Type.Object(
   {
@@ -86,6 +95,7 @@ export const ClusterConfig = Type.Object(
         strict,
       ),
     ),
+    protocol: Type.Optional(ClusterProtocol),
     timeouts: Type.Optional(Type.Object({ connectMs: Type.Optional(Milliseconds), ...Timeouts }, strict)),
     inFlightMax: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536, description: "Per endpoint." })),
   },

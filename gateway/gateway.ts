@@ -4,13 +4,13 @@
  */
 import type { Host } from "#base";
 import type { ConfigProblem, GatewayConfig } from "./api.ts";
-import { endpointKey, nextEndpoints, NO_ENDPOINTS, type EndpointSet } from "./core/endpoints.ts";
+import { endpointKey, KEEP_ALIVE_METADATA, nextEndpoints, NO_ENDPOINTS, type EndpointSet } from "./core/endpoints.ts";
 import { hintedRoutes, type Hints } from "./core/hints.ts";
 import type { GatewaySnapshot } from "./core/pipeline.ts";
 import { RateLimiter } from "./core/rate-limit.ts";
 import { compileTable, type CompiledCluster, type RouteTable } from "./core/table.ts";
 import { ResponseCache } from "./filters/cache.ts";
-import { Chain } from "./filters/chain.ts";
+import { Chain, type StartCall } from "./filters/chain.ts";
 import { TokenVerifier } from "./filters/jwt.ts";
 import { builtInFilters } from "./filters/mod.ts";
 import { Mirrors } from "./filters/mirrors.ts";
@@ -79,10 +79,10 @@ class RunningGateway implements Gateway {
     const log = host.log.child({ role: "gateway" });
     this.#host = { ...host, log };
     this.#settings = settings;
-    this.#metrics = new GatewayMetrics(host);
     this.#tokens = new TokenVerifier(this.#host);
     this.#pools = new UpstreamPools(this.#host);
-    this.#caller = new UpstreamCaller(this.#host, this.#pools, (_call, choice) => this.#metrics.retry(choice));
+    this.#metrics = new GatewayMetrics(host, () => this.#pools.counts);
+    this.#caller = new UpstreamCaller(this.#host, this.#pools, (choice) => this.#metrics.retry(choice));
     this.#registry = new RegistrySource(this.#host, client.registry, (namespace, services) =>
       this.#endpointsChanged(namespace, services),
     );
@@ -108,10 +108,11 @@ class RunningGateway implements Gateway {
       limiter: new RateLimiter(),
       sticky,
     };
+    const call: StartCall = (plan, sink) => this.#caller.start(plan, sink);
     const chain = new Chain({
-      caller: this.#caller,
+      call,
       cache: new ResponseCache(this.#host),
-      mirrors: new Mirrors(this.#host, (call) => this.#caller.run(call)),
+      mirrors: new Mirrors(this.#host, call),
       sticky,
     });
     const parts = {
@@ -327,6 +328,9 @@ function slim({
   weight,
   lifecycle,
   status,
+  metadata,
 }: LastGood["instances"][string][number]) {
-  return { namespace, service, id, address, port, protocol, ports, weight, lifecycle, status };
+  const keepAlive = metadata?.[KEEP_ALIVE_METADATA];
+  const kept = keepAlive === undefined ? {} : { metadata: { [KEEP_ALIVE_METADATA]: keepAlive } };
+  return { namespace, service, id, address, port, protocol, ports, weight, lifecycle, status, ...kept };
 }

@@ -2,11 +2,10 @@
  * The ports that a gateway listens on: its own two from the settings, and those of the config's listeners, opened and closed as the
  * config says. A port that cannot be opened is a problem of that listener alone; the others serve.
  */
-import type { AddressInfo } from "node:net";
-import type { FastifyInstance } from "fastify";
 import { messageOf, type Host } from "#base";
 import { OWN_LISTENER, type ConfigProblem, type Listener } from "./api.ts";
-import { GeneralLane, type LaneParts } from "./lanes/general.ts";
+import { GeneralLane } from "./lanes/general.ts";
+import type { LaneParts } from "./lanes/parts.ts";
 import type { GatewayPorts, TlsIdentity } from "./settings.ts";
 
 /** Milliseconds between two looks whether all requests have ended. */
@@ -49,14 +48,14 @@ export class Listeners {
   /** Opens the gateway's own. @throws the system's own error, with its `port`; nothing is left open. */
   async listen(): Promise<GatewayPorts> {
     const { host, port, tlsPort } = this.#parts.settings;
-    const httpPort = await listenOn(this.#http.app, host, port);
+    const httpPort = await this.#http.listen(host, port);
     this.#listening = true;
     this.use(this.#wanted);
     if (!this.#https) return { httpPort };
     try {
-      return { httpPort, httpsPort: await listenOn(this.#https.app, host, tlsPort) };
+      return { httpPort, httpsPort: await this.#https.listen(host, tlsPort) };
     } catch (error) {
-      await Promise.all(this.#lanes().map(({ app }) => app.close()));
+      await Promise.all(this.#lanes().map((lane) => lane.close()));
       throw error;
     }
   }
@@ -83,7 +82,7 @@ export class Listeners {
     const lane = new GeneralLane(this.#parts, tls ? this.#tls : undefined, name);
     // A port that another listener is just giving up is free once that one has closed.
     const opened = Promise.allSettled(this.#closing)
-      .then(() => listenOn(lane.app, this.#parts.settings.host, port))
+      .then(() => lane.listen(this.#parts.settings.host, port))
       .then(
         () => void this.#host.log.info({ listener: name, port }, "listener open"),
         (error: unknown) => {
@@ -97,17 +96,15 @@ export class Listeners {
   }
 
   /** Takes no new connections; what is under way ends by itself, as at a stop. */
-  #close({ app }: GeneralLane): void {
-    app.server.closeIdleConnections();
-    const closed = app.close().finally(() => this.#closing.delete(closed));
+  #close(lane: GeneralLane): void {
+    lane.closeIdle();
+    const closed = lane.close().finally(() => this.#closing.delete(closed));
     this.#closing.add(closed);
   }
 
   setTls(identity: TlsIdentity): void {
     this.#tls = identity;
-    for (const { app } of this.#lanes()) {
-      (app.server as { setSecureContext?(identity: TlsIdentity): void }).setSecureContext?.(identity);
-    }
+    for (const lane of this.#lanes()) lane.setTls(identity);
   }
 
   #lanes(): GeneralLane[] {
@@ -121,19 +118,14 @@ export class Listeners {
     const { inFlight } = this.#parts;
     await Promise.all([...this.#others.values()].map(({ opened }) => opened));
     const lanes = this.#lanes();
-    const closed = [...lanes.map(({ app }) => app.close()), ...this.#closing];
+    const closed = [...lanes.map((lane) => lane.close()), ...this.#closing];
     const deadline = clock.monotonic() + drainMs;
     while (inFlight.count > 0 && clock.monotonic() < deadline) {
-      for (const { app } of lanes) app.server.closeIdleConnections();
+      for (const lane of lanes) lane.closeIdle();
       await clock.sleep(DRAIN_LOOK_MS);
     }
     if (inFlight.count > 0) log.warn({ cut: inFlight.count }, "requests cut: they outlasted the drain");
-    for (const { app } of lanes) app.server.closeAllConnections();
+    for (const lane of lanes) lane.destroy();
     await Promise.allSettled(closed);
   }
-}
-
-async function listenOn(app: FastifyInstance, host: string, port: number): Promise<number> {
-  await app.listen({ host, port });
-  return (app.server.address() as AddressInfo).port;
 }

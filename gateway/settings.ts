@@ -30,10 +30,12 @@ export interface GatewaySettings {
   readonly filters?: Filters;
   /** Milliseconds that requests in flight may take to end when the gateway stops. */
   readonly drainMs: number;
-  /** Milliseconds for a whole request to arrive, body included. */
+  /** Milliseconds over which a request's body must keep to the least rate, in lanes/pace.ts. */
   readonly requestMs: number;
   /** Milliseconds for a request's head to arrive. */
   readonly headersMs: number;
+  /** Milliseconds that a client may take nothing of an answer that waits for it. */
+  readonly stallMs: number;
   /** Milliseconds that a client's idle connection is kept. */
   readonly keepAliveMs: number;
   /** Bytes of a request's head. */
@@ -44,6 +46,7 @@ export const GATEWAY_SETTINGS = {
   drainMs: 10_000,
   requestMs: 60_000,
   headersMs: 10_000,
+  stallMs: 30_000,
   keepAliveMs: 65_000,
   headerBytesMax: 16 * 1024,
 } as const;

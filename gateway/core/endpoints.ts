@@ -18,7 +18,11 @@ export interface CatalogInstance {
   readonly weight: number;
   readonly lifecycle: "starting" | "serving" | "draining" | "stopped";
   readonly status: "passing" | "warning" | "critical" | "unknown";
+  readonly metadata?: Readonly<Record<string, string>>;
 }
+
+/** Metadata by which an instance says how many milliseconds it keeps an idle connection. */
+export const KEEP_ALIVE_METADATA = "keep-alive-ms";
 
 /** What this gateway sees of one endpoint. The only thing here that changes in place. */
 export interface EndpointLoad {
@@ -55,6 +59,14 @@ export interface Endpoint {
   readonly origin: string;
   /** `10.0.0.1:8443` */
   readonly authority: string;
+  /** Name or address; IPv6 in brackets. */
+  readonly hostname: string;
+  readonly port: number;
+  /** Over TLS. */
+  readonly secure: boolean;
+  readonly protocol: WireProtocol;
+  /** How long the instance keeps an idle connection, as it registered. */
+  readonly keepAliveMs: number | undefined;
   readonly weight: number;
   readonly load: EndpointLoad;
   readonly cluster: CompiledCluster;
@@ -89,24 +101,54 @@ export function forbidden(address: string): boolean {
   return range === "linkLocal" || range === "multicast" || range === "unspecified" || range === "broadcast";
 }
 
-/** What a gateway speaks to instances. */
-const PROTOCOLS: ReadonlySet<string> = new Set(["http", "https"]);
+/** What is spoken on a connection; `auto`: what the upstream chooses by ALPN. */
+export type WireProtocol = "http1" | "h2" | "auto";
+
+/** What instances may say they speak, of what a gateway does: whether over TLS, and the version where nobody says. */
+const PROTOCOLS: ReadonlyMap<string, { readonly secure: boolean; readonly wire: "http1" | "h2" }> = new Map([
+  ["http", { secure: false, wire: "http1" }],
+  ["https", { secure: true, wire: "http1" }],
+  ["h2c", { secure: false, wire: "h2" }],
+  ["grpc", { secure: false, wire: "h2" }],
+  ["grpcs", { secure: true, wire: "h2" }],
+]);
 
 /** Where an instance is spoken to for a cluster; undefined when it has no such port, or speaks there what we do not. */
-interface Target {
-  readonly key: string;
-  readonly origin: string;
-  readonly authority: string;
-}
+type Target = Omit<Endpoint, "id" | "weight" | "load" | "cluster">;
 
 function targetOf(cluster: CompiledCluster, instance: CatalogInstance): Target | undefined {
   const { address } = instance;
   const at = cluster.port === undefined ? instance : instance.ports.find(({ name }) => name === cluster.port);
-  if (!at || !PROTOCOLS.has(at.protocol)) return undefined;
+  const known = at && PROTOCOLS.get(at.protocol);
+  if (!known) return undefined;
   const host = address.includes(":") && !address.startsWith("[") ? `[${address}]` : address;
   const authority = `${host}:${at.port}`;
-  const origin = `${at.protocol}://${authority}`;
-  return { key: `${cluster.connectionKey}|${origin}`, origin, authority };
+  const secure = known.secure && cluster.protocol !== "h2c";
+  const origin = `${secure ? "https" : "http"}://${authority}`;
+  const protocol = wireProtocol(cluster.protocol, secure, known.wire);
+  const keepAliveMs = keepAliveOf(instance);
+  return {
+    key: `${cluster.connectionKey}|${protocol}|${keepAliveMs ?? ""}|${origin}`,
+    origin,
+    authority,
+    hostname: host,
+    port: at.port,
+    secure,
+    protocol,
+    keepAliveMs,
+  };
+}
+
+/** What the cluster says, or else what the instance does. In the clear there is nothing to choose by. */
+function wireProtocol(asked: CompiledCluster["protocol"], secure: boolean, registered: "http1" | "h2"): WireProtocol {
+  if (asked === undefined) return registered;
+  if (asked === "auto") return secure ? "auto" : registered;
+  return asked === "http1" ? "http1" : "h2";
+}
+
+function keepAliveOf({ metadata }: CatalogInstance): number | undefined {
+  const text = metadata?.[KEEP_ALIVE_METADATA];
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
 /** Names the connections to an instance; undefined when there can be none. */

@@ -51,24 +51,24 @@ export function connectionNames(values: readonly string[]): ReadonlySet<string> 
 }
 
 /**
- * The request's headers for the upstream, as name, value, name, value. First all that must go goes, then the gateway's
- * own are set: a `Connection: x-user` cannot take away what is added after. A name with an underscore is dropped, for
- * CGI and many frameworks read `x_user` and `x-user` as one.
+ * The request's headers for the upstream, as name, value, name, value, but for those that frame it: the connection knows
+ * them best. First all that must go goes, then the gateway's own are set: a `Connection: x-user` cannot take away what
+ * is added after. A name with an underscore is dropped, for CGI and many frameworks read `x_user` and `x-user` as one.
  */
 export function upstreamHeaders(
   head: RequestHead,
   rawHeaders: readonly string[],
   options: {
     table: Pick<RouteTable, "ownHeaders"> & { trusted?: RouteTable["trusted"] };
-    authority: string;
-    contentLength: string | undefined;
     edits?: RenderedEdits | undefined;
+    /** Of HTTP, as the request came in: `1.1`. */
+    version: string;
     set: readonly HeaderPair[];
   },
 ): string[] {
   const { edits } = options;
   const named = connectionNames(head.header("connection"));
-  const headers: string[] = ["host", options.authority];
+  const headers: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string;
     const lower = name.toLowerCase();
@@ -77,7 +77,6 @@ export function upstreamHeaders(
     if (edits?.drop.has(lower)) continue;
     headers.push(name, rawHeaders[i + 1] as string);
   }
-  if (options.contentLength !== undefined) headers.push("content-length", options.contentLength);
   // Whom trusted proxies speak of stays in the list; whatever others wrote before is gone.
   const { chain } = clientOrigin(head.peer, head.header("x-forwarded-for"), options.table.trusted);
   const scheme = schemeSeen(head, options.table.trusted);
@@ -92,7 +91,7 @@ export function upstreamHeaders(
     "forwarded",
     hops.map((hop) => `for=${forwardedNode(hop)}`).join(", ") + `;proto=${scheme};host="${head.authority}"`,
     "via",
-    "1.1 posthouse",
+    `${options.version} posthouse`,
   );
   for (const [name, value] of edits?.put ?? []) headers.push(name, value);
   for (const [name, value] of options.set) headers.push(name, value);
@@ -116,17 +115,73 @@ export function refusalHeaders(forward: Pick<Forward, "answerHeaders" | "cors"> 
   return forward ? [...forward.answerHeaders, ...(forward.cors ?? [])] : [];
 }
 
+/** An answer's headers for whoever looks them up by name, in lower case; those that came more than once are a list. */
 export type AnswerHeaders = Record<string, string | string[] | undefined>;
 
-/** The answer's headers for the client: none of the connection, none that only the gateway says. */
-export function downstreamHeaders(headers: AnswerHeaders): Record<string, string | string[]> {
-  const connection = headers["connection"];
-  const named = connectionNames(connection === undefined ? [] : [connection].flat());
-  const kept: Record<string, string | string[]> = {};
-  for (const [name, value] of Object.entries(headers)) {
+/** Of name, value, name, value. */
+export function headerRecord(headers: readonly string[]): AnswerHeaders {
+  // Without a prototype: a service may call a header as it likes.
+  const record = Object.create(null) as AnswerHeaders;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = (headers[i] as string).toLowerCase();
+    const before = record[name];
+    const value = headers[i + 1] as string;
+    record[name] = before === undefined ? value : [before, value].flat();
+  }
+  return record;
+}
+
+/** And back. */
+export function headerList(record: AnswerHeaders): string[] {
+  const list: string[] = [];
+  for (const [name, value] of Object.entries(record)) {
+    if (Array.isArray(value)) for (const one of value) list.push(name, one);
+    else if (value !== undefined) list.push(name, value);
+  }
+  return list;
+}
+
+/**
+ * The answer's headers for the client, as name, value, name, value: none of the connection, none that only the gateway
+ * says, and the gateway's own in place of any of the same name.
+ */
+export function answerHeaders(headers: readonly string[], set: readonly HeaderPair[]): string[] {
+  let named: ReadonlySet<string> | undefined;
+  for (let i = 0; i < headers.length; i += 2) {
+    if ((headers[i] as string).length !== 10 || (headers[i] as string).toLowerCase() !== "connection") continue;
+    named = new Set([...(named ?? []), ...(connectionNames([headers[i + 1] as string]) ?? [])]);
+  }
+  const kept: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string;
     const lower = name.toLowerCase();
-    if (value === undefined || HOP_BY_HOP.has(lower) || named?.has(lower) || lower === "x-posthouse-flag") continue;
-    kept[lower] = value;
+    if (HOP_BY_HOP.has(lower) || lower === "x-posthouse-flag" || named?.has(lower)) continue;
+    if (set.some(([own]) => own === lower)) continue;
+    kept.push(name, headers[i + 1] as string);
+  }
+  for (const [name, value] of set) kept.push(name, value);
+  return kept;
+}
+
+/** Fields that mean something only before a body; behind one they would be taken for what they are not. */
+const NOT_BEHIND = new Set([
+  "content-length",
+  "content-type",
+  "content-encoding",
+  "host",
+  "authorization",
+  "set-cookie",
+]);
+
+/** Trailers that may cross, either way. @see RFC 9110 §6.5.1 */
+export function trailersToPass(trailers: readonly string[]): readonly string[] {
+  if (trailers.length === 0) return trailers;
+  const kept: string[] = [];
+  for (let i = 0; i < trailers.length; i += 2) {
+    const lower = (trailers[i] as string).toLowerCase();
+    if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || lower === "x-posthouse-flag")
+      continue;
+    kept.push(trailers[i] as string, trailers[i + 1] as string);
   }
   return kept;
 }

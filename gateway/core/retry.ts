@@ -15,6 +15,8 @@ export interface FailedCall {
   readonly error: GatewayErrorName;
   /** Failed while connecting: the upstream saw nothing of the request. */
   readonly connecting: boolean;
+  /** The upstream did nothing with the request, and said so: it refused the stream, or was leaving. */
+  readonly unsent?: boolean;
   /** On a connection that had served before: most likely the upstream closed it as the request left. */
   readonly reused: boolean;
 }
@@ -39,13 +41,14 @@ export interface RetryContext {
 export type RetryChoice = "fresh" | "move" | "again" | "none";
 
 export function chooseRetry(failed: FailedCall, context: RetryContext): RetryChoice {
-  const repeatable = failed.connecting
-    ? !context.bodyStarted
-    : failed.error === "UPSTREAM_RESET" && IDEMPOTENT.has(context.method) && !context.hasBody;
+  const repeatable =
+    failed.connecting || failed.unsent
+      ? !context.bodyStarted
+      : failed.error === "UPSTREAM_RESET" && IDEMPOTENT.has(context.method) && !context.hasBody;
   if (!repeatable) return "none";
-  if (failed.reused && !failed.connecting && !context.refreshed) return "fresh";
+  if ((failed.reused || failed.unsent) && !failed.connecting && !context.refreshed) return "fresh";
   if (context.retries >= context.retriesMax) return "none";
-  return failed.connecting ? "move" : "again";
+  return failed.connecting || failed.unsent ? "move" : "again";
 }
 
 /** A token bucket: each request adds a share of a retry, each second adds a few. */

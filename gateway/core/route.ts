@@ -4,6 +4,7 @@ import { canonicalJson } from "#base";
 import {
   GATEWAY_DEFAULTS,
   type AclEntry,
+  type ClusterProtocol,
   type GatewayConfig,
   type HintedService,
   type RouteConfig,
@@ -34,6 +35,8 @@ export interface CompiledCluster {
   /** Name of the instances' port; undefined: their main one. */
   readonly port: string | undefined;
   readonly tls: ClusterTls;
+  /** What is spoken to its endpoints; undefined: what each of them registered. */
+  readonly protocol: ClusterProtocol | undefined;
   readonly connectMs: number;
   readonly headersMs: number;
   readonly idleMs: number;
@@ -164,6 +167,7 @@ export class ClusterTable {
       instances: given.endpoints?.map((one) => staticInstance({ namespace, service }, one)),
       port: given.port,
       tls,
+      protocol: given.protocol,
       connectMs,
       headersMs,
       idleMs,

@@ -3,14 +3,15 @@
  * out. What a poisoner would need is not there: the key is all that the gateway itself sends (route, method, host, canonical target,
  * identity), `Vary` is kept, a GET with a body passes by, and an answer that sets a cookie is never kept.
  */
-import { Readable, Transform } from "node:stream";
-import CachePolicy from "http-cache-semantics";
+import type CachePolicy from "http-cache-semantics";
 import type { CounterChild, Host } from "#base";
-import { headerValues } from "../core/head.ts";
-import { downstreamHeaders, type AnswerHeaders } from "../core/headers.ts";
-import type { Forward } from "../core/pipeline.ts";
-import type { UpstreamAnswer, UpstreamCall, UpstreamFailure } from "../upstream/call.ts";
-import { NO_SPAN } from "./chain.ts";
+import { headerList, type AnswerHeaders } from "../core/headers.ts";
+import type { CallPlan, CallSink } from "../upstream/call.ts";
+import type { Transfer } from "../upstream/transfer.ts";
+import { Asking } from "./cache-asking.ts";
+import { conditions, keyOf, requestOf, sameVariant, sameVary } from "./cache-rules.ts";
+import type { StartCall } from "./chain.ts";
+import { changedPlan, NO_TRANSFER } from "./relay.ts";
 
 /** Bytes of all bodies kept. */
 export const CACHE_BYTES_MAX = 64 * 1024 * 1024;
@@ -21,14 +22,13 @@ const VARIANTS_MAX = 8;
 /** Milliseconds that callers wait for the one who asks already; then each asks for himself. */
 const FLIGHT_MS = 5_000;
 
-interface Entry {
+export interface Entry {
   readonly policy: CachePolicy;
   readonly status: number;
   readonly body: Buffer;
 }
 
-type Run = (call: UpstreamCall) => Promise<UpstreamAnswer | UpstreamFailure>;
-type Outcome = "hit" | "miss" | "revalidated" | "stale" | "bypass";
+export type Outcome = "hit" | "miss" | "revalidated" | "stale" | "bypass";
 
 export class ResponseCache {
   readonly #host: Host;
@@ -61,22 +61,43 @@ export class ResponseCache {
     return this.#bytes;
   }
 
-  async serve(call: UpstreamCall, run: Run): Promise<UpstreamAnswer | UpstreamFailure> {
-    const { forward } = call;
-    if (!forward.route.cache) return run(call);
-    const request = requestOf(forward, call);
+  serve(plan: CallPlan, sink: CallSink, call: StartCall): Transfer {
+    const request = requestOf(plan);
     if (!request) {
       this.#outcomes.bypass.inc();
-      return run(call);
+      return call(plan, sink);
     }
-    const key = keyOf(forward, call.method);
+    const key = keyOf(plan.forward, plan.method);
     const known = this.#fresh(key, request);
-    if (known) return this.#hit(forward, known, "hit");
+    if (known) return this.answer(sink, known, "hit");
     const flight = this.#flights.get(key);
-    if (!flight) return this.#ask(key, request, call, run);
-    await Promise.race([flight, this.#host.clock.sleep(FLIGHT_MS, call.signal).catch(() => {})]);
-    const kept = this.#fresh(key, request);
-    return kept ? this.#hit(forward, kept, "hit") : this.#ask(key, request, call, run);
+    if (!flight) return this.#ask(key, request, plan, sink, call);
+    return this.#wait(flight, () => {
+      const kept = this.#fresh(key, request);
+      return kept ? this.answer(sink, kept, "hit") : this.#ask(key, request, plan, sink, call);
+    });
+  }
+
+  /** `then` has its turn once the flight has landed, or took too long. */
+  #wait(flight: Promise<void>, then: () => Transfer): Transfer {
+    let transfer: Transfer | undefined;
+    let over = false;
+    const go = () => {
+      if (over) return;
+      over = true;
+      cancel();
+      transfer = then();
+    };
+    const cancel = this.#host.clock.after(FLIGHT_MS, go);
+    void flight.then(go);
+    return {
+      resume: () => transfer?.resume(),
+      abort: () => {
+        over = true;
+        cancel();
+        transfer?.abort();
+      },
+    };
   }
 
   #fresh(key: string, request: CachePolicy.HttpRequest): Entry | undefined {
@@ -86,121 +107,38 @@ export class ResponseCache {
   }
 
   /** The only one who asks; the others of its key wait until it has an answer that can be kept, or none. */
-  async #ask(key: string, request: CachePolicy.HttpRequest, call: UpstreamCall, run: Run) {
+  #ask(key: string, request: CachePolicy.HttpRequest, plan: CallPlan, sink: CallSink, call: StartCall): Transfer {
     const landed = Promise.withResolvers<void>();
     const first = !this.#flights.has(key);
     if (first) this.#flights.set(key, landed.promise);
     const land = () => {
-      if (first) this.#flights.delete(key);
+      if (first && this.#flights.get(key) === landed.promise) this.#flights.delete(key);
       landed.resolve();
     };
     const stale = this.#entries.get(key)?.find(({ policy }) => sameVary(policy, request));
-    const answer = await run(stale ? conditional(call, stale.policy, request) : call);
-    return this.#settle(key, request, call, { answer, stale, land });
+    const more = stale ? conditions(stale.policy, request) : [];
+    const asked =
+      more.length === 0 ? plan : changedPlan(plan, {}, (one) => ({ ...one, headers: [...one.headers, ...more] }));
+    const asking = new Asking(this, { key, request, forward: plan.forward, stale, land }, sink);
+    return asking.over(call(asked, asking));
   }
 
-  #settle(
-    key: string,
-    request: CachePolicy.HttpRequest,
-    call: UpstreamCall,
-    { answer, stale, land }: { answer: UpstreamAnswer | UpstreamFailure; stale: Entry | undefined; land: () => void },
-  ): UpstreamAnswer | UpstreamFailure {
-    const { forward } = call;
-    const failed = !answer.ok || answer.status >= 500;
-    if (stale && failed && this.#mayBeStale(stale, forward)) {
-      if (answer.ok) discard(answer);
-      land();
-      return this.#hit(forward, stale, "stale");
-    }
-    if (!answer.ok) {
-      land();
-      return answer;
-    }
-    const response = { status: answer.status, headers: cacheHeaders(answer.headers) };
-    // A 304 to a client's own condition is the client's.
-    if (stale && answer.status === 304 && !hasCondition(request)) {
-      const { policy } = stale.policy.revalidatedPolicy(request, response);
-      const renewed: Entry = { ...stale, policy };
-      this.#replace(key, stale, renewed);
-      discard(answer);
-      land();
-      return this.#hit(forward, renewed, "revalidated");
-    }
-    this.#outcomes.miss.inc();
-    const policy = new CachePolicy(request, response, { shared: true });
-    if (!mayKeep(policy, request, answer)) {
-      land();
-      return marked(answer, "posthouse; fwd=miss");
-    }
-    return this.#keeping(key, { policy, answer, bytesMax: forward.route.cache?.entryBytesMax ?? 0, land });
-  }
-
-  /** The answer as it passes, kept once it has passed whole. */
-  #keeping(
-    key: string,
-    {
-      policy,
-      answer,
-      bytesMax,
-      land,
-    }: { policy: CachePolicy; answer: UpstreamAnswer; bytesMax: number; land: () => void },
-  ): UpstreamAnswer {
-    let chunks: Buffer[] | undefined = [];
-    let bytes = 0;
-    const tee = new Transform({
-      transform: (chunk: Buffer, _encoding, done) => {
-        bytes += chunk.length;
-        if (bytes > bytesMax) {
-          chunks = undefined;
-          land();
-        }
-        chunks?.push(chunk);
-        done(null, chunk);
-      },
-      flush: (done) => {
-        const length = answer.headers["content-length"];
-        if (chunks && (length === undefined || Number(length) === bytes)) {
-          this.#store(key, { policy, status: answer.status, body: Buffer.concat(chunks) });
-        }
-        land();
-        done();
-      },
-    });
-    answer.stream.on("error", (error: Error) => tee.destroy(error));
-    tee.on("close", () => {
-      land();
-      if (!answer.stream.readableEnded) answer.stream.destroy();
-    });
-    return marked({ ...answer, stream: answer.stream.pipe(tee) }, "posthouse; fwd=miss; stored");
-  }
-
-  /** @see RFC 5861 §4; what must be revalidated is never served without. */
-  #mayBeStale({ policy }: Entry, { route }: Forward): boolean {
-    const control = String(policy.responseHeaders()["cache-control"] ?? "");
-    if (/\b(must-revalidate|proxy-revalidate|s-maxage|no-cache)\b/i.test(control)) return false;
-    const said = /\bstale-if-error=(\d+)/i.exec(control)?.[1];
-    const seconds = said === undefined ? (route.cache?.staleIfErrorSeconds ?? 0) : Number(said);
-    return policy.age() <= policy.maxAge() + seconds;
-  }
-
-  #hit(forward: Forward, { policy, status, body }: Entry, outcome: "hit" | "stale" | "revalidated"): UpstreamAnswer {
+  count(outcome: Outcome): void {
     this.#outcomes[outcome].inc();
+  }
+
+  /** Answers from what is kept. */
+  answer(sink: CallSink, { policy, status, body }: Entry, outcome: "hit" | "stale" | "revalidated"): Transfer {
+    this.count(outcome);
     const headers: AnswerHeaders = policy.responseHeaders();
     headers["cache-status"] =
       outcome === "hit" ? "posthouse; hit" : `posthouse; hit; fwd=stale${outcome === "stale" ? "; detail=error" : ""}`;
     headers["content-length"] = String(body.length);
-    return {
-      ok: true,
-      status,
-      headers,
-      stream: Readable.from([body], { objectMode: false }),
-      endpoint: forward.endpoint,
-      span: NO_SPAN,
-      release() {},
-    };
+    sink.onWhole(status, headerList(headers), body);
+    return NO_TRANSFER;
   }
 
-  #store(key: string, entry: Entry): void {
+  keep(key: string, entry: Entry): void {
     const others = (this.#entries.get(key) ?? []).filter(({ policy }) => !sameVariant(policy, entry.policy));
     this.#drop(key);
     const kept = [entry, ...others].slice(0, VARIANTS_MAX);
@@ -212,13 +150,14 @@ export class ResponseCache {
     }
   }
 
-  #replace(key: string, before: Entry, after: Entry): void {
+  /** The same answer, found to be good for longer. */
+  renew(key: string, before: Entry, after: Entry): void {
     const entries = this.#entries.get(key);
-    if (entries)
-      this.#entries.set(
-        key,
-        entries.map((entry) => (entry === before ? after : entry)),
-      );
+    if (!entries) return;
+    this.#entries.set(
+      key,
+      entries.map((entry) => (entry === before ? after : entry)),
+    );
   }
 
   #drop(key: string): void {
@@ -237,93 +176,4 @@ export class ResponseCache {
 
 function sizeOf({ body }: Entry): number {
   return body.length + ENTRY_OVERHEAD_BYTES;
-}
-
-/** As http-cache-semantics sees it; undefined when the cache has no business with it. */
-function requestOf({ request, target }: Forward, call: UpstreamCall): CachePolicy.HttpRequest | undefined {
-  const { head } = request;
-  if (call.method !== "GET" || call.body || head.header("range").length > 0 || head.header("upgrade").length > 0)
-    return undefined;
-  const raw = call.headers(call.forward.endpoint, NO_SPAN);
-  const headers: Record<string, string> = {};
-  for (let at = 0; at < raw.length; at += 2) {
-    const name = (raw[at] as string).toLowerCase();
-    headers[name] ??= headerValues(raw, name).join(", ");
-  }
-  // The Host that the service sees is the endpoint's, and differs with each.
-  return { url: target, method: "GET", headers: { ...headers, host: head.authority } };
-}
-
-/** All that the gateway itself tells the service; as JSON, so that no part can pose as the next. */
-function keyOf({ route, request, target, setHeaders, edits, authority }: Forward, method: string): string {
-  const { head, consumer } = request;
-  return JSON.stringify([
-    route.name,
-    route.cluster.key,
-    method,
-    head.scheme,
-    head.authority,
-    authority ?? "",
-    target,
-    consumer?.name ?? "",
-    setHeaders,
-    edits?.put ?? [],
-  ]);
-}
-
-/** Whether a request is of the variant that an answer was given to, fresh or not. */
-function sameVary(policy: CachePolicy, request: CachePolicy.HttpRequest): boolean {
-  const vary = String(policy.responseHeaders()["vary"] ?? "");
-  if (vary === "") return true;
-  const before = (policy.toObject() as { reqh?: Record<string, string> | null }).reqh ?? {};
-  return vary.split(",").every((name) => {
-    const lower = name.trim().toLowerCase();
-    return lower !== "*" && before[lower] === request.headers[lower];
-  });
-}
-
-function sameVariant(a: CachePolicy, b: CachePolicy): boolean {
-  const headers = (b.toObject() as { reqh?: Record<string, string> | null }).reqh ?? {};
-  return sameVary(a, { headers });
-}
-
-/** Asks only for what is new. A client's own conditions are left alone, for the answer to them is the client's. */
-function conditional(call: UpstreamCall, policy: CachePolicy, request: CachePolicy.HttpRequest): UpstreamCall {
-  if (hasCondition(request)) return call;
-  const asked = policy.revalidationHeaders(request);
-  const more = (["if-none-match", "if-modified-since"] as const).flatMap((name) =>
-    typeof asked[name] === "string" ? [name, asked[name]] : [],
-  );
-  return more.length === 0
-    ? call
-    : { ...call, headers: (endpoint, span) => [...call.headers(endpoint, span), ...more] };
-}
-
-function hasCondition({ headers }: CachePolicy.HttpRequest): boolean {
-  return ["if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range"].some(
-    (name) => headers[name] !== undefined,
-  );
-}
-
-function mayKeep(policy: CachePolicy, request: CachePolicy.HttpRequest, { status, headers }: UpstreamAnswer): boolean {
-  if (!policy.storable() || status === 304 || status === 206) return false;
-  if (headers["set-cookie"] !== undefined || String(headers["vary"] ?? "").includes("*")) return false;
-  // What a cookie may have made personal is kept only when the service says that it is for all.
-  const control = String(headers["cache-control"] ?? "");
-  if (request.headers["cookie"] !== undefined && !/\b(public|s-maxage)\b/i.test(control)) return false;
-  return policy.timeToLive() > 0;
-}
-
-function cacheHeaders(headers: AnswerHeaders): Record<string, string | string[]> {
-  return downstreamHeaders(headers);
-}
-
-function discard(answer: UpstreamAnswer): void {
-  answer.stream.on("error", () => {}).resume();
-  answer.span.end();
-  answer.release();
-}
-
-function marked(answer: UpstreamAnswer, status: string): UpstreamAnswer {
-  return { ...answer, headers: { ...answer.headers, "cache-status": status } };
 }

@@ -1,22 +1,25 @@
 /**
  * What lies between a decision and the upstream, on the way up and on the way down: body filters, the cache, mirrors; then the cookie of
- * a sticky session, what filters and the route change in the answer, and compression. Lanes call `run` where they would call the
- * upstream, and know of none of it.
+ * a sticky session, what filters and the route change in the answer, and compression. Lanes call `start` where they would call the
+ * upstream, and know of none of it; a route that uses none of it has the upstream itself.
  */
-import type { Span } from "#base";
-import type { GatewayErrorName } from "../api.ts";
-import type { AnswerHeaders } from "../core/headers.ts";
-import { addHeader, editAnswer } from "../core/header-edits.ts";
-import { applyCors } from "../core/cors.ts";
-import { refuse, type Forward, type Refuse, type StickyCookies } from "../core/pipeline.ts";
-import type { UpstreamAnswer, UpstreamCall, UpstreamFailure } from "../upstream/call.ts";
-import { BufferedBody, readBody } from "./buffered-body.ts";
+import type { BuiltFilter } from "../core/filter.ts";
+import { refuse, type StickyCookies } from "../core/pipeline.ts";
+import type { BodyCut } from "../upstream/body.ts";
+import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
+import type { Transfer } from "../upstream/transfer.ts";
+import { AnswerChanges, changesAnswer } from "./answer-changes.ts";
+import { bufferedBody, Gathering } from "./buffered-body.ts";
 import type { ResponseCache } from "./cache.ts";
-import { compressAnswer } from "./compress.ts";
+import { Compressing } from "./compress.ts";
 import type { Mirrors } from "./mirrors.ts";
+import { changedPlan, NO_TRANSFER } from "./relay.ts";
+
+/** Begins a call; `sink` may hear of it before this returns. */
+export type StartCall = (plan: CallPlan, sink: CallSink) => Transfer;
 
 export interface ChainParts {
-  readonly caller: { run(call: UpstreamCall): Promise<UpstreamAnswer | UpstreamFailure> };
+  readonly call: StartCall;
   readonly cache: ResponseCache;
   readonly mirrors: Mirrors;
   readonly sticky: StickyCookies;
@@ -25,6 +28,9 @@ export interface ChainParts {
 /** Bytes that are gathered of one request's body, whatever its filters would take. */
 export const BUFFERED_BYTES_MAX = 8 * 1024 * 1024;
 
+type BodyFilter = NonNullable<BuiltFilter["body"]>;
+const NO_BYTES = Buffer.alloc(0);
+
 export class Chain {
   readonly #parts: ChainParts;
 
@@ -32,74 +38,78 @@ export class Chain {
     this.#parts = parts;
   }
 
-  /** Never throws, as the caller does not. */
-  async run(call: UpstreamCall): Promise<UpstreamAnswer | UpstreamFailure> {
-    const { forward } = call;
-    const checked = await checkBody(call);
-    if ("ok" in checked) return checked;
-    const { cache, mirrors } = this.#parts;
-    const answer = await cache.serve(checked, (one) => this.#parts.caller.run(mirrors.beside(one)));
-    if (!answer.ok) return answer;
-    const headers = { ...answer.headers };
-    this.#change(forward, answer, headers);
-    return compressAnswer(forward, call.method, { ...answer, headers });
+  /** Never throws; `sink` may hear of it before this returns. */
+  start(plan: CallPlan, sink: CallSink): Transfer {
+    const { forward, method } = plan;
+    const { compress } = forward.route;
+    const compressing = compress && method !== "HEAD" ? new Compressing(forward, compress, sink) : undefined;
+    const next = compressing ?? sink;
+    const to = changesAnswer(forward) ? new AnswerChanges(forward, this.#parts.sticky, next) : next;
+    const filters = forward.filters.length === 0 ? [] : forward.filters.flatMap(({ built }) => built.body ?? []);
+    const transfer = filters.length === 0 ? this.#send(plan, to) : this.#check(plan, filters, to);
+    return compressing ? compressing.over(transfer) : transfer;
   }
 
-  #change(forward: Forward, { status, endpoint }: UpstreamAnswer, headers: AnswerHeaders): void {
-    for (const { built } of forward.filters) built.answer?.({ status, headers }, forward.request);
-    if (forward.answerEdits) editAnswer(headers, forward.answerEdits);
-    if (forward.cors) applyCors(headers, forward.cors);
-    const { sticky, route, request } = forward;
-    // The endpoint that answered, which after a retry is another than the one that was chosen.
-    if (!sticky || sticky.pinned === endpoint.id) return;
-    const secure = request.head.scheme === "https" && !sticky.attributes.includes("Secure") ? "; Secure" : "";
-    const value = this.#parts.sticky.write(endpoint.id, route.cluster.key);
-    addHeader(headers, "set-cookie", `${sticky.cookie}=${value}; ${sticky.attributes}${secure}`);
+  #send(plan: CallPlan, sink: CallSink): Transfer {
+    return plan.forward.route.cache ? this.#parts.cache.serve(plan, sink, this.#call) : this.#call(plan, sink);
+  }
+
+  readonly #call: StartCall = (plan, sink) => {
+    if (plan.forward.mirrors.length > 0) this.#parts.mirrors.beside(plan);
+    return this.#parts.call(plan, sink);
+  };
+
+  /** Sends it on once its filters have seen the body. */
+  #check(plan: CallPlan, filters: readonly BodyFilter[], sink: CallSink): Transfer {
+    const { route } = plan.forward;
+    if (!plan.body) {
+      const failure = refusedBody(plan, filters, NO_BYTES);
+      if (!failure) return this.#send(plan, sink);
+      sink.onFailure(failure);
+      return NO_TRANSFER;
+    }
+    const bytesMax = Math.min(BUFFERED_BYTES_MAX, route.bodyBytesMax, ...filters.map((filter) => filter.bytesMax));
+    return new Gathering(
+      plan.body,
+      bytesMax,
+      (gathered) => {
+        const failure = refusedBody(plan, filters, gathered.bytes);
+        if (failure) {
+          sink.onFailure(failure);
+          return NO_TRANSFER;
+        }
+        const body = bufferedBody(gathered);
+        return this.#send(
+          changedPlan(plan, { body }, (request) => ({ ...request, body })),
+          sink,
+        );
+      },
+      (reason) => sink.onFailure(cutFailure(reason, bytesMax)),
+    );
   }
 }
 
-/** The call with a body that its filters have seen, or its refusal. */
-async function checkBody(call: UpstreamCall): Promise<UpstreamCall | UpstreamFailure> {
-  const { forward } = call;
-  const filters = forward.filters.flatMap(({ built }) => built.body ?? []);
-  if (filters.length === 0) return call;
-  const bytesMax = Math.min(
-    BUFFERED_BYTES_MAX,
-    forward.route.bodyBytesMax,
-    ...filters.map((filter) => filter.bytesMax),
-  );
-  let bytes: Buffer | "too large" | "gone" = Buffer.alloc(0);
-  if (call.body) {
-    // A client that waits for leave to send gets it here: the body is wanted, whoever reads it.
-    call.onBodyStart();
-    bytes = await readBody(call.body, bytesMax, call.signal);
-  }
-  if (bytes === "gone") return failure(call, "CLIENT_CLOSED", "The client went away while it sent its body.");
-  if (bytes === "too large")
-    return failure(call, "BODY_TOO_LARGE", `The body is larger than the ${bytesMax} bytes that this route looks at.`);
+/** What the first filter that does not like it says. */
+function refusedBody({ forward }: CallPlan, filters: readonly BodyFilter[], bytes: Buffer): CallFailure | undefined {
   for (const filter of filters) {
     const refusal = filter.check(bytes, forward.request);
     if (!refusal) continue;
     const { error, detail, headers = [], status } = refusal;
-    const refused = refuse(error, detail, {
-      route: forward.route,
-      headers,
-      ...(status === undefined ? {} : { status }),
-    });
-    return failure(call, error, detail, refused);
+    const options = { route: forward.route, headers, ...(status === undefined ? {} : { status }) };
+    return { error, detail, refusal: refuse(error, detail, options) };
   }
-  return call.body ? { ...call, body: new BufferedBody(bytes), onBodyStart: () => {} } : call;
+  return undefined;
 }
 
-function failure(call: UpstreamCall, error: GatewayErrorName, detail: string, refusal?: Refuse): UpstreamFailure {
-  return { ok: false, error, detail, endpoint: call.forward.endpoint, ...(refusal ? { refusal } : {}) };
+function cutFailure(reason: BodyCut, bytesMax: number): CallFailure {
+  const failures: Readonly<Record<BodyCut, CallFailure>> = {
+    size: {
+      error: "BODY_TOO_LARGE",
+      detail: `The body is larger than the ${bytesMax} bytes that this route looks at.`,
+    },
+    slow: { error: "REQUEST_TIMEOUT", detail: "The body of the request comes too slowly." },
+    content: { error: "REQUEST_INVALID", detail: "The body of the request is not what its content type says." },
+    client: { error: "CLIENT_CLOSED", detail: "The client went away while it sent its body." },
+  };
+  return failures[reason];
 }
-
-/** Of an answer that no upstream gave. */
-export const NO_SPAN: Span = {
-  context: { traceId: "0".repeat(32), spanId: "0".repeat(16), sampled: false },
-  recording: false,
-  set() {},
-  fail() {},
-  end() {},
-};

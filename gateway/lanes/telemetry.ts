@@ -23,7 +23,19 @@ export class GatewayMetrics {
   readonly #routes = new Map<string, RouteChildren>();
   readonly inFlight: { inc(): void; dec(): void };
 
-  constructor({ metrics }: Host) {
+  /** `connections`: those to upstreams, asked for when the metrics are read. */
+  constructor(
+    { metrics }: Host,
+    connections: () => { readonly open: number; readonly idle: number; readonly connecting: number },
+  ) {
+    metrics.gauge({
+      name: "posthouse_gateway_upstream_connections",
+      help: "Connections to upstreams: open (of these idle), and on their way.",
+      labelNames: ["state"],
+      collect: (family) => {
+        for (const [state, count] of Object.entries(connections())) family.labels(state).set(count);
+      },
+    });
     this.#requests = metrics.counter({
       name: "posthouse_gateway_requests_total",
       help: "Requests answered, by route, method and status.",

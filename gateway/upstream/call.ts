@@ -1,104 +1,60 @@
 /**
- * One request's way to an upstream and, where core/retry.ts allows, a second one. The answer comes back as its head and
- * a stream; a failure as a row of the error table, so that no code of undici's ever reaches a client.
+ * One request's way to an upstream and, where core/retry.ts allows, a second one. A failure comes out as a row of the
+ * error table, so that no code of a library ever reaches a client.
  */
-import type { Readable } from "node:stream";
-import { messageOf, type Host, type Span } from "#base";
+import type { Host, Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";
 import { pick } from "../core/balancer.ts";
 import { noteAnswered, noteRefused, type Endpoint } from "../core/endpoints.ts";
-import type { AnswerHeaders } from "../core/headers.ts";
 import type { Forward, Refuse } from "../core/pipeline.ts";
 import { chooseRetry, RetryBudget, type RetryChoice } from "../core/retry.ts";
-import { RequestBody, type BodySource } from "./body.ts";
-import { failedConnecting, failedReused } from "./connector.ts";
+import type { Duplex } from "node:stream";
+import type { RequestBody } from "./body.ts";
 import type { UpstreamPools } from "./pools.ts";
+import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
-export interface UpstreamCall {
+/** What a lane gives for a call, and hears of it beside the answer. */
+export interface CallPlan {
   readonly forward: Forward;
   readonly method: string;
-  /** Name, value, name, value; asked for once per try, since host and trace differ. */
-  headers(endpoint: Endpoint, span: Span): string[];
-  /** Where the body comes from, when there is one. */
-  readonly body: BodySource | undefined;
-  /** The upstream is about to be sent the body. */
-  onBodyStart(): void;
-  /** Opens the span of one try. */
-  startSpan(endpoint: Endpoint): Span;
-  readonly signal: AbortSignal;
+  readonly body: RequestBody | undefined;
+  /** Asked for once per try, since host, trace and time left differ. */
+  request(endpoint: Endpoint, span: Span | undefined): OutgoingRequest;
+  /** Opens the span of one try; undefined: nobody reads it. */
+  startSpan(endpoint: Endpoint): Span | undefined;
 }
 
-export interface UpstreamAnswer {
-  readonly ok: true;
-  readonly status: number;
-  readonly headers: AnswerHeaders;
-  readonly stream: Readable;
-  readonly endpoint: Endpoint;
-  readonly span: Span;
-  /** Must be called when the exchange has ended, however. */
-  release(): void;
-}
-
-export interface UpstreamFailure {
-  readonly ok: false;
+export interface CallFailure {
   readonly error: GatewayErrorName;
   readonly detail: string;
-  readonly endpoint: Endpoint;
   /** In the place of one made of the row, when a filter refused with words of its own. */
   readonly refusal?: Refuse;
 }
 
+export interface CallSink extends Omit<AnswerSink, "onError"> {
+  /** Who answers, which after a retry is another than was chosen; before its head. */
+  onEndpoint(endpoint: Endpoint): void;
+  /** There will be no whole answer, and no further try. */
+  onFailure(failure: CallFailure): void;
+}
+
 export class UpstreamCaller {
-  readonly #host: Host;
-  readonly #pools: UpstreamPools;
-  readonly #onRetry: (call: UpstreamCall, choice: RetryChoice) => void;
+  readonly host: Host;
+  readonly pools: UpstreamPools;
+  readonly onRetry: (choice: RetryChoice) => void;
   readonly #budgets = new Map<string, RetryBudget>();
 
-  constructor(host: Host, pools: UpstreamPools, onRetry: (call: UpstreamCall, choice: RetryChoice) => void) {
-    this.#host = host;
-    this.#pools = pools;
-    this.#onRetry = onRetry;
+  constructor(host: Host, pools: UpstreamPools, onRetry: (choice: RetryChoice) => void) {
+    this.host = host;
+    this.pools = pools;
+    this.onRetry = onRetry;
   }
 
-  /** Never throws. */
-  async run(call: UpstreamCall): Promise<UpstreamAnswer | UpstreamFailure> {
-    const { route, endpoints } = call.forward;
-    const budget = this.#budgetOf(route.cluster.key);
-    budget.deposit();
-    const tried: Endpoint[] = [];
-    let endpoint = call.forward.endpoint;
-    let kind: "kept" | "fresh" = "kept";
-    let refreshed = false;
-    for (;;) {
-      const attempt = await this.#try(call, endpoint, kind);
-      if (attempt.ok || call.signal.aborted) return attempt;
-      let choice = chooseRetry(attempt.failed, {
-        method: call.method,
-        hasBody: call.body !== undefined,
-        bodyStarted: attempt.bodyStarted,
-        retries: tried.length,
-        retriesMax: route.retriesMax,
-        refreshed,
-      });
-      if (choice === "fresh") {
-        refreshed = true;
-        kind = "fresh";
-      } else if (choice !== "none") {
-        tried.push(endpoint);
-        const nowMs = this.#host.clock.monotonic();
-        const other = pick(endpoints, () => this.#host.random.float(), {
-          inFlightMax: route.cluster.inFlightMax,
-          nowMs,
-          excluded: tried,
-        });
-        if (!other || (choice === "again" && !budget.withdraw(nowMs))) choice = "none";
-        else endpoint = other;
-        kind = "kept";
-        refreshed = false;
-      }
-      if (choice === "none") return attempt;
-      this.#onRetry(call, choice);
-    }
+  /** Never throws; `sink` may hear of it before this returns. */
+  start(plan: CallPlan, sink: CallSink): Transfer {
+    const call = new UpstreamCall(this, plan, sink, this.#budgetOf(plan.forward.route.cluster.key));
+    call.start();
+    return call;
   }
 
   #budgetOf(cluster: string): RetryBudget {
@@ -111,114 +67,167 @@ export class UpstreamCaller {
   retain(clusters: ReadonlySet<string>): void {
     for (const key of this.#budgets.keys()) if (!clusters.has(key)) this.#budgets.delete(key);
   }
+}
 
-  async #try(call: UpstreamCall, endpoint: Endpoint, kind: "kept" | "fresh") {
-    const { route, target } = call.forward;
-    const body = call.body && new RequestBody(call.body, route.bodyBytesMax, () => call.onBodyStart());
-    const span = call.startSpan(endpoint);
-    const { load } = endpoint;
-    load.inFlight += 1;
-    let held = true;
-    const release = () => {
-      if (held) load.inFlight -= 1;
-      held = false;
-    };
-    using late = tryDeadline(this.#host, route.perTryMs, call.signal);
-    try {
-      const answer = await this.#pools.of(endpoint, kind).request({
-        method: call.method,
-        path: target,
-        headers: call.headers(endpoint, span),
-        body: body ?? null,
-        headersTimeout: route.headersMs,
-        bodyTimeout: route.idleMs,
-        signal: late.signal,
-      });
-      late.answered();
-      noteAnswered(load);
-      if (answer.headers["transfer-encoding"] !== undefined && answer.headers["content-length"] !== undefined) {
-        // Two lengths for one answer: where the next one begins is anybody's guess, so the connection must go.
-        answer.body.on("error", () => {}).destroy();
-        throw new DoubleLength("the answer has both Content-Length and Transfer-Encoding");
-      }
-      return {
-        ok: true as const,
-        status: answer.statusCode,
-        headers: answer.headers,
-        stream: answer.body,
-        endpoint,
-        span,
-        release,
-      };
-    } catch (error) {
-      release();
-      const connecting = failedConnecting(error) || codeOf(error) === "UND_ERR_CLOSED";
-      if (connecting) noteRefused(load, this.#host.clock.monotonic());
-      const name = body?.tooLarge
-        ? "BODY_TOO_LARGE"
-        : late.passed && !call.signal.aborted
-          ? "UPSTREAM_TIMEOUT"
-          : classify(error, connecting);
-      span.fail(messageOf(error));
-      span.end();
-      body?.destroy();
-      const failed = { error: name, connecting, reused: failedReused(error) };
-      const bodyStarted = body?.started ?? false;
-      return {
-        ok: false as const,
-        error: name,
-        detail: detailOf(name, route.cluster.service, route.bodyBytesMax),
-        endpoint,
-        failed,
-        bodyStarted,
-      };
+class UpstreamCall implements AnswerSink, Transfer {
+  readonly #caller: UpstreamCaller;
+  readonly #plan: CallPlan;
+  readonly #sink: CallSink;
+  readonly #budget: RetryBudget;
+  #endpoint: Endpoint;
+  #tried: Endpoint[] | undefined;
+  #refreshed = false;
+  #attempt = 0;
+  #transfer: Transfer | undefined;
+  #span: Span | undefined;
+  #cancelTry: (() => void) | undefined;
+  /** In flight to the endpoint. */
+  #held = false;
+  /** The client has seen a head, so there is no second try. */
+  #begun = false;
+
+  constructor(caller: UpstreamCaller, plan: CallPlan, sink: CallSink, budget: RetryBudget) {
+    this.#caller = caller;
+    this.#plan = plan;
+    this.#sink = sink;
+    this.#budget = budget;
+    this.#endpoint = plan.forward.endpoint;
+  }
+
+  start(): void {
+    this.#budget.deposit();
+    this.#try(false);
+  }
+
+  #try(fresh: boolean): void {
+    const endpoint = this.#endpoint;
+    const attempt = ++this.#attempt;
+    this.#span = this.#plan.startSpan(endpoint);
+    endpoint.load.inFlight += 1;
+    this.#held = true;
+    const { perTryMs } = this.#plan.forward.route;
+    if (perTryMs !== undefined) this.#cancelTry = this.#caller.host.clock.after(perTryMs, () => this.#late());
+    const request = this.#plan.request(endpoint, this.#span);
+    const transfer = this.#caller.pools.send(endpoint, request, this, fresh);
+    // A failure may have come at once, and another try with it.
+    if (attempt === this.#attempt && this.#held) this.#transfer = transfer;
+  }
+
+  /** The try has not come to an answer's head in time. */
+  #late(): void {
+    this.#transfer?.abort();
+    this.onError(new UpstreamError("UPSTREAM_TIMEOUT", "the try took too long"));
+  }
+
+  resume(): void {
+    this.#transfer?.resume();
+  }
+
+  abort(): void {
+    if (!this.#held) return;
+    this.#end();
+    this.#span?.end();
+    this.#transfer?.abort();
+    this.#transfer = undefined;
+  }
+
+  #end(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#cancelTry?.();
+    this.#endpoint.load.inFlight -= 1;
+  }
+
+  #answered(status: number): void {
+    this.#begun = true;
+    this.#cancelTry?.();
+    noteAnswered(this.#endpoint.load);
+    this.#sink.onEndpoint(this.#endpoint);
+    if (this.#span?.recording) this.#span.set("http.response.status_code", status);
+  }
+
+  onInform(status: number, headers: readonly string[]): void {
+    this.#sink.onInform(status, headers);
+  }
+
+  onHead(status: number, headers: readonly string[], more: boolean): void {
+    this.#answered(status);
+    this.#sink.onHead(status, headers, more);
+  }
+
+  onData(chunk: Buffer): boolean {
+    return this.#sink.onData(chunk);
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    this.#end();
+    this.#span?.end();
+    this.#sink.onEnd(trailers);
+  }
+
+  onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
+    this.#answered(status);
+    this.#end();
+    this.#span?.end();
+    this.#sink.onWhole(status, headers, body);
+  }
+
+  /** The connection is the sink's, and counts as in flight until the socket closes. */
+  onSwitch(status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void {
+    this.#answered(status);
+    socket.once("close", () => {
+      this.#end();
+      this.#span?.end();
+    });
+    this.#sink.onSwitch(status, headers, socket, rest);
+  }
+
+  onError(error: UpstreamError): void {
+    if (!this.#held) return;
+    const { host } = this.#caller;
+    const { load } = this.#endpoint;
+    this.#end();
+    this.#transfer = undefined;
+    if (error.connecting) noteRefused(load, host.clock.monotonic());
+    this.#span?.fail(error.message);
+    this.#span?.end();
+    const choice = this.#begun ? "none" : this.#next(error);
+    if (choice !== "none") {
+      this.#caller.onRetry(choice);
+      return this.#try(choice === "fresh");
     }
+    const { cluster, bodyBytesMax } = this.#plan.forward.route;
+    this.#sink.onFailure({ error: error.error, detail: detailOf(error.error, cluster.service, bodyBytesMax) });
   }
-}
 
-/** Ends a try that has not come to an answer's head in time; without a limit it is the call's own signal. */
-function tryDeadline(host: Host, ms: number | undefined, signal: AbortSignal) {
-  const end = new AbortController();
-  const cancel =
-    ms === undefined ? () => {} : host.clock.after(ms, () => end.abort(new Error("the try took too long")));
-  return {
-    signal: ms === undefined ? signal : AbortSignal.any([signal, end.signal]),
-    get passed() {
-      return end.signal.aborted;
-    },
-    answered: cancel,
-    [Symbol.dispose]: cancel,
-  };
-}
-
-class DoubleLength extends Error {}
-
-function codeOf(error: unknown): string {
-  const code = (error as { code?: unknown } | undefined)?.code;
-  return typeof code === "string" ? code : "";
-}
-
-/** What OpenSSL and Node say of a certificate they do not trust. */
-const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|ALTNAME|HOSTNAME_MISMATCH|ERR_SSL|ERR_TLS|EPROTO/;
-
-/** One of undici's, Node's or OpenSSL's codes as a row of ours. */
-function classify(error: unknown, connecting: boolean): GatewayErrorName {
-  const code = codeOf(error);
-  if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "UND_ERR_HEADERS_TIMEOUT" || code === "ETIMEDOUT") {
-    return "UPSTREAM_TIMEOUT";
+  /** Whether to try again, and where: the endpoint is then chosen. */
+  #next(error: UpstreamError): RetryChoice {
+    const { body, method, forward } = this.#plan;
+    const { route, endpoints } = forward;
+    const { host } = this.#caller;
+    const tried = (this.#tried ??= []);
+    const choice = chooseRetry(error, {
+      method,
+      hasBody: body !== undefined,
+      bodyStarted: body?.started ?? false,
+      retries: tried.length,
+      retriesMax: route.retriesMax,
+      refreshed: this.#refreshed,
+    });
+    if (choice === "none") return choice;
+    if (choice === "fresh") {
+      this.#refreshed = true;
+      return choice;
+    }
+    tried.push(this.#endpoint);
+    const nowMs = host.clock.monotonic();
+    const { inFlightMax } = route.cluster;
+    const other = pick(endpoints, () => host.random.float(), { inFlightMax, nowMs, excluded: tried });
+    if (!other || (choice === "again" && !this.#budget.withdraw(nowMs))) return "none";
+    this.#endpoint = other;
+    this.#refreshed = false;
+    return choice;
   }
-  if (connecting) return UNTRUSTED.test(code) ? "UPSTREAM_UNTRUSTED" : "UPSTREAM_UNREACHABLE";
-  if (
-    error instanceof DoubleLength ||
-    (error as Error).name === "HTTPParserError" ||
-    code.startsWith("HPE_") ||
-    code === "UND_ERR_HEADERS_OVERFLOW" ||
-    code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH"
-  ) {
-    return "UPSTREAM_BAD_ANSWER";
-  }
-  if (code === "UND_ERR_INVALID_ARG" || code === "UND_ERR_NOT_SUPPORTED" || code === "") return "INTERNAL";
-  return "UPSTREAM_RESET";
 }
 
 function detailOf(error: GatewayErrorName, service: string, bodyBytesMax: number): string {
@@ -228,6 +237,9 @@ function detailOf(error: GatewayErrorName, service: string, bodyBytesMax: number
     UPSTREAM_BAD_ANSWER: `Service "${service}" sent an answer that is not valid HTTP.`,
     UPSTREAM_RESET: `Service "${service}" closed the connection before it answered.`,
     BODY_TOO_LARGE: `The body is larger than the ${bodyBytesMax} bytes that this route takes.`,
+    REQUEST_TIMEOUT: "The body of the request comes too slowly.",
+    REQUEST_INVALID: "The body of the request is not what its content type says.",
+    INTERNAL: "The request could not be sent.",
   };
   return details[error] ?? `No connection to service "${service}" could be made.`;
 }

@@ -32,6 +32,11 @@ function endpoints(...weights: number[]): Endpoint[] {
     key: String(index),
     origin: "",
     authority: "",
+    hostname: "",
+    port: 0,
+    secure: false,
+    protocol: "http1" as const,
+    keepAliveMs: undefined,
     weight,
     load: newLoad(),
     cluster,
@@ -123,13 +128,32 @@ test("a cluster may go to a port by name; who has none, or speaks something else
   const ports = [
     { name: "admin", port: 9000, protocol: "https" as const },
     { name: "rpc", port: 9001, protocol: "grpc" as const },
+    { name: "raw", port: 9002, protocol: "tcp" as const },
   ];
   const instances = [instance(1, { ports }), instance(2), instance(3, { protocol: "tcp" })];
   const origins = (port: string | undefined) =>
     nextEndpoints(NO_ENDPOINTS, { ...cluster, port }, instances).endpoints.map(({ origin }) => origin);
   expect(origins(undefined)).toEqual(["http://127.0.0.1:1", "http://127.0.0.1:2"]);
   expect(origins("admin")).toEqual(["https://127.0.0.1:9000"]);
-  expect(origins("rpc")).toEqual([]);
+  expect(origins("rpc")).toEqual(["http://127.0.0.1:9001"]);
+  expect(origins("raw")).toEqual([]);
+});
+
+test("what is spoken is what the cluster says, or else what the instance registered", () => {
+  const spoken = (protocol: Endpoint["cluster"]["protocol"], registered: "http" | "https" | "h2c" | "grpc" | "grpcs") =>
+    nextEndpoints(NO_ENDPOINTS, { ...cluster, protocol }, [instance(1, { protocol: registered })]).endpoints.map(
+      (endpoint) => `${endpoint.protocol} ${endpoint.origin.split(":")[0]}`,
+    )[0];
+  expect(spoken(undefined, "http")).toBe("http1 http");
+  expect(spoken(undefined, "https")).toBe("http1 https");
+  expect(spoken(undefined, "grpc")).toBe("h2 http");
+  expect(spoken(undefined, "grpcs")).toBe("h2 https");
+  expect(spoken("h2", "https")).toBe("h2 https");
+  expect(spoken("h2c", "https")).toBe("h2 http");
+  expect(spoken("grpc", "http")).toBe("h2 http");
+  expect(spoken("auto", "https")).toBe("auto https");
+  expect(spoken("auto", "http")).toBe("http1 http");
+  expect(spoken("http1", "h2c")).toBe("http1 http");
 });
 
 test.for(["169.254.169.254", "::ffff:169.254.169.254", "[fe80::1]", "224.0.0.1", "0.0.0.0", "::"])(

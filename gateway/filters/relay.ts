@@ -1,0 +1,63 @@
+/** A link between the upstream's answer and the client that passes all of it on; what a link is for, it does in the place of one of these. */
+import type { Duplex } from "node:stream";
+import type { Endpoint } from "../core/endpoints.ts";
+import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
+import type { OutgoingRequest, Transfer } from "../upstream/transfer.ts";
+
+export class Relay implements CallSink {
+  protected readonly to: CallSink;
+
+  constructor(to: CallSink) {
+    this.to = to;
+  }
+
+  onEndpoint(endpoint: Endpoint): void {
+    this.to.onEndpoint(endpoint);
+  }
+
+  onInform(status: number, headers: readonly string[]): void {
+    this.to.onInform(status, headers);
+  }
+
+  onHead(status: number, headers: readonly string[], more: boolean): void {
+    this.to.onHead(status, headers, more);
+  }
+
+  onData(chunk: Buffer): boolean {
+    return this.to.onData(chunk);
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    this.to.onEnd(trailers);
+  }
+
+  onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
+    this.to.onWhole(status, headers, body);
+  }
+
+  onSwitch(status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void {
+    this.to.onSwitch(status, headers, socket, rest);
+  }
+
+  onFailure(failure: CallFailure): void {
+    this.to.onFailure(failure);
+  }
+}
+
+/** Of an answer that is there already. */
+export const NO_TRANSFER: Transfer = { resume() {}, abort() {} };
+
+/** A plan whose requests are changed on their way, and perhaps its body and where it goes. */
+export function changedPlan(
+  plan: CallPlan,
+  changes: Partial<Pick<CallPlan, "forward" | "body">>,
+  change: (request: OutgoingRequest) => OutgoingRequest,
+): CallPlan {
+  return {
+    forward: changes.forward ?? plan.forward,
+    method: plan.method,
+    body: "body" in changes ? changes.body : plan.body,
+    request: (endpoint, span) => change(plan.request(endpoint, span)),
+    startSpan: (endpoint) => plan.startSpan(endpoint),
+  };
+}
