@@ -50,6 +50,8 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   /** The client waits for leave to send its body. */
   #expectsContinue = false;
   #over = false;
+  /** A head that waits for its body. */
+  #head: { readonly status: number; readonly headers: readonly string[] } | undefined;
 
   constructor(
     parts: LaneParts,
@@ -102,7 +104,11 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       return this.refuse(refuse("UPGRADE_UNSUPPORTED", detail, { route }));
     }
     this.#setTotal(route.totalMs);
-    if (body) this.#body = new RequestBody(body, this.#limits(route.bodyBytesMax));
+    if (body) {
+      const { ownHeaders } = exchange.snapshot.table;
+      const source = { ...body, trailers: () => trailersToPass(body.trailers(), ownHeaders) };
+      this.#body = new RequestBody(source, this.#limits(route.bodyBytesMax));
+    }
     const transfer = this.#parts.caller.start(this, this);
     if (!this.#over) this.#transfer = transfer;
   }
@@ -193,23 +199,33 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     if (this.#over) return;
     // An event stream ends when it ends; only silence cuts it.
     if (this.#cancelTotal && isEventStream(headers)) this.#clearTotal();
-    this.exchange.status = status;
+    // With the body right behind it, the head waits: should that turn out to be none, the client gets a clean refusal.
+    this.#head = { status, headers };
+    if (!more) this.#sendHead(false);
+  }
+
+  #sendHead(more: boolean): void {
+    const head = this.#head;
+    if (!head) return;
+    this.#head = undefined;
+    this.exchange.status = head.status;
     try {
-      this.#downstream.writeHead(status, this.#answerHeaders(headers), more);
+      this.#downstream.writeHead(head.status, this.#answerHeaders(head.headers), more);
     } catch (error) {
       this.defect(error);
     }
   }
 
   onData(chunk: Buffer): boolean {
-    if (this.#over) return true;
-    if (this.#downstream.write(chunk)) return true;
+    if (this.#head) this.#sendHead(true);
+    if (this.#over || this.#downstream.write(chunk)) return true;
     this.#watchStall();
     return false;
   }
 
   onEnd(trailers: readonly string[]): void {
     if (this.#over) return;
+    this.#sendHead(true);
     this.#downstream.end(trailersToPass(trailers));
     this.#answered();
   }
