@@ -15,5 +15,6 @@ test("each config of the guide is valid", () => {
 
 test("the guide has each flag once, and none that there is not", () => {
   const flags = [...guide.matchAll(/^\| `([A-Z]{2,3})` \|/gm)].map(([, flag]) => flag);
-  expect(flags.toSorted()).toEqual([...new Set<string>(Object.values(GATEWAY_FLAGS))].toSorted());
+  expect(flags).toHaveLength(new Set(flags).size);
+  expect(new Set(flags)).toEqual(new Set(Object.values(GATEWAY_FLAGS)));
 });
