@@ -173,14 +173,14 @@ const NOT_BEHIND = new Set([
   "set-cookie",
 ]);
 
-/** Trailers that may cross, either way. @see RFC 9110 §6.5.1 */
-export function trailersToPass(trailers: readonly string[]): readonly string[] {
+/** Trailers that may cross, either way; `own`: names that only the gateway may set. @see RFC 9110 §6.5.1 */
+export function trailersToPass(trailers: readonly string[], own?: ReadonlySet<string>): readonly string[] {
   if (trailers.length === 0) return trailers;
   const kept: string[] = [];
   for (let i = 0; i < trailers.length; i += 2) {
     const lower = (trailers[i] as string).toLowerCase();
-    if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || lower === "x-posthouse-flag")
-      continue;
+    if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || own?.has(lower)) continue;
+    if (OWN_PREFIXES.some((prefix) => lower.startsWith(prefix))) continue;
     kept.push(trailers[i] as string, trailers[i + 1] as string);
   }
   return kept;

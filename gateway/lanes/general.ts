@@ -87,7 +87,12 @@ export class GeneralLane {
       rewriteUrl: () => "/",
       clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => {
         const answer = (socket as Connection)[CURRENT];
-        onClientError(error, socket, answer !== undefined && answer.headersSent && !answer.writableFinished);
+        // Of a request that is answered the rest may be anything; a second answer would be the next one's.
+        onClientError(
+          error,
+          socket,
+          answer !== undefined && answer.headersSent && !(answer.writableFinished && answer.req.complete),
+        );
       },
     } as const;
     const app: FastifyInstance = tls

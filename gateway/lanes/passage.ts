@@ -6,14 +6,7 @@ import type { Duplex } from "node:stream";
 import { formatTraceparent, messageOf, type Span, type SpanContext } from "#base";
 import { GATEWAY_FLAGS, type GatewayFlag } from "../api.ts";
 import type { Endpoint } from "../core/endpoints.ts";
-import {
-  formatGrpcTimeout,
-  grpcMessage,
-  grpcStatusOf,
-  grpcTimeoutMs,
-  webContentType,
-  type GrpcKind,
-} from "../core/grpc.ts";
+import { formatGrpcTimeout, grpcTimeoutMs, type GrpcKind } from "../core/grpc.ts";
 import type { RequestHead } from "../core/head.ts";
 import { answerHeaders, refusalHeaders, trailersToPass, upstreamHeaders } from "../core/headers.ts";
 import { refuse, type Answer, type Forward, type HeaderPair, type Refuse } from "../core/pipeline.ts";
@@ -24,7 +17,7 @@ import type { Downstream, DownstreamListener } from "./downstream.ts";
 import type { Exchange } from "./exchange.ts";
 import type { LaneParts } from "./parts.ts";
 import { BodyPace } from "./pace.ts";
-import { FLAG_HEADER, PROBLEM_TYPE, problemText } from "./problem.ts";
+import { grpcFields, refusalAnswer } from "./problem.ts";
 
 /** Who takes the client's socket over once the upstream has switched protocols. `rest`: what it had sent already. */
 export type Switch = (
@@ -50,6 +43,8 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   /** The client waits for leave to send its body. */
   #expectsContinue = false;
   #over = false;
+  /** A head that waits for its body. */
+  #head: { readonly status: number; readonly headers: readonly string[] } | undefined;
 
   constructor(
     parts: LaneParts,
@@ -102,7 +97,11 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       return this.refuse(refuse("UPGRADE_UNSUPPORTED", detail, { route }));
     }
     this.#setTotal(route.totalMs);
-    if (body) this.#body = new RequestBody(body, this.#limits(route.bodyBytesMax));
+    if (body) {
+      const { ownHeaders } = exchange.snapshot.table;
+      const source = { ...body, trailers: () => trailersToPass(body.trailers(), ownHeaders) };
+      this.#body = new RequestBody(source, this.#limits(route.bodyBytesMax));
+    }
     const transfer = this.#parts.chain.start(this, this);
     if (!this.#over) this.#transfer = transfer;
   }
@@ -196,23 +195,33 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     if (this.#over) return;
     // An event stream ends when it ends; only silence cuts it.
     if (this.#cancelTotal && isEventStream(headers)) this.#clearTotal();
-    this.exchange.status = status;
+    // With the body right behind it, the head waits: should that turn out to be none, the client gets a clean refusal.
+    this.#head = { status, headers };
+    if (!more) this.#sendHead(false);
+  }
+
+  #sendHead(more: boolean): void {
+    const head = this.#head;
+    if (!head) return;
+    this.#head = undefined;
+    this.exchange.status = head.status;
     try {
-      this.#downstream.writeHead(status, this.#answerHeaders(headers), more);
+      this.#downstream.writeHead(head.status, this.#answerHeaders(head.headers), more);
     } catch (error) {
       this.defect(error);
     }
   }
 
   onData(chunk: Buffer): boolean {
-    if (this.#over) return true;
-    if (this.#downstream.write(chunk)) return true;
+    if (this.#head) this.#sendHead(true);
+    if (this.#over || this.#downstream.write(chunk)) return true;
     this.#watchStall();
     return false;
   }
 
   onEnd(trailers: readonly string[]): void {
     if (this.#over) return;
+    this.#sendHead(true);
     this.#downstream.end(trailersToPass(trailers));
     this.#answered();
   }
@@ -290,29 +299,15 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     exchange.flag = refusal.flag;
     exchange.status = refusal.status;
     this.#clearTotal();
-    const common: readonly HeaderPair[] = [...refusalHeaders(exchange.forward), ...refusal.headers];
-    if (this.#grpc) {
-      const type = this.#grpc === "grpc" ? "application/grpc" : webContentType("application/grpc", this.#grpc);
-      const headers = ["content-type", type, ...grpcFields(refusal), ...common.flat()];
-      if (this.#grpc !== "grpc") headers.push("content-length", "0");
-      this.#downstream.whole(200, headers, undefined);
-    } else {
-      const body = Buffer.from(problemText(refusal, exchange.path));
-      const headers = [
-        ...common.flat(),
-        "content-type",
-        PROBLEM_TYPE,
-        "cache-control",
-        "no-store",
-        FLAG_HEADER,
-        refusal.flag,
-        "content-length",
-        String(body.length),
-      ];
+    this.#head = undefined;
+    const { status, headers, body } = refusalAnswer(refusal, {
+      grpc: this.#grpc,
+      path: exchange.path,
+      headers: refusalHeaders(exchange.forward),
       // A client that waits for leave may or may not send its body now; only a new connection is sure.
-      if (closesAfter(refusal) || this.#expectsContinue || this.#parts.stopping()) headers.push("connection", "close");
-      this.#downstream.whole(refusal.status, headers, body);
-    }
+      close: this.#expectsContinue || this.#parts.stopping(),
+    });
+    this.#downstream.whole(status, headers, body);
     this.#discardBody();
   }
 
@@ -382,15 +377,4 @@ function fieldOf(headers: readonly string[], name: string): string | undefined {
 
 function isEventStream(headers: readonly string[]): boolean {
   return fieldOf(headers, "content-type")?.toLowerCase().startsWith("text/event-stream") ?? false;
-}
-
-/** A refusal as gRPC says it: in the trailers, or in a head that is all there is. */
-function grpcFields(refusal: Refuse): string[] {
-  const status = String(grpcStatusOf(refusal.status));
-  return ["grpc-status", status, "grpc-message", grpcMessage(refusal.detail), FLAG_HEADER, refusal.flag];
-}
-
-/** After a request that could not be read there is no telling where the next one begins. */
-function closesAfter(refusal: Refuse): boolean {
-  return refusal.flag === GATEWAY_FLAGS.REQUEST_INVALID || refusal.flag === GATEWAY_FLAGS.UPGRADE_UNSUPPORTED;
 }

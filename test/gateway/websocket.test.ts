@@ -181,7 +181,10 @@ test("a side that does not read holds the other back, and nothing is kept in bet
     const more = () => {
       while (written < 256 * 1024 * 1024) {
         written += block.length;
-        if (!socket.write(block)) return void socket.once("drain", more);
+        if (!socket.write(block)) {
+          socket.once("drain", more);
+          return;
+        }
       }
     };
     more();
