@@ -12,6 +12,7 @@ import type {
   Rollback,
   SetName,
 } from "#config-server/api";
+import type { ExplainAnswer, ExplainRequest } from "#gateway/api";
 import type {
   Batch,
   BatchRegistered,
@@ -239,6 +240,12 @@ export class Client {
     /** The effective config as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself. */
     watch: (name: SetName, options: StreamOptions) =>
       this.#watch<EffectiveConfig>(`/v1/watch/config?${new URLSearchParams({ ...name }).toString()}`, options),
+  };
+
+  readonly gateway = {
+    /** What the gateways of a namespace would do with a request, and why. */
+    explain: (body: ExplainRequest, options: CallOptions = {}) =>
+      this.#call<ExplainAnswer>("POST", "/v1/gateway/explain", body, options),
   };
 
   /** Sends one at a time, and then the latest: what lies between is covered by it. */

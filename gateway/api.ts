@@ -25,6 +25,7 @@ import { AclEntry, Consumer, JwtProvider, Listener, RateLimit, TrustedProxies } 
 import { FieldName, HostName, ItemName, Milliseconds, Path, ServiceName, strict } from "./words.ts";
 
 export * from "./actions.ts";
+export * from "./explanation.ts";
 export * from "./match.ts";
 export * from "./policies.ts";
 export { GATEWAY_DEFAULTS, REGEX_CHARS_MAX } from "./words.ts";

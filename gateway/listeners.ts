@@ -85,7 +85,10 @@ export class Listeners {
     const opened = Promise.allSettled(this.#closing)
       .then(() => listenOn(lane.app, this.#parts.settings.host, port))
       .then(
-        () => void this.#host.log.info({ listener: name, port }, "listener open"),
+        () => {
+          this.#host.log.info({ listener: name, port }, "listener open");
+          return undefined;
+        },
         (error: unknown) => {
           const message = `Port ${port} of listener "${name}" cannot be opened: ${messageOf(error)}.`;
           this.#problems.set(name, { pointer: `/listeners/${name}`, message });
