@@ -14,6 +14,7 @@ const BENCHES: Record<string, () => Promise<object>> = {
   propagation: async () => (await import("./propagation.ts")).benchPropagation(),
   registry: async () => (await import("./registry.ts")).benchRegistry(),
   dns: async () => (await import("./dns.ts")).benchDns(),
+  "route-match": async () => (await import("./route-match.ts")).benchRouteMatch(),
   proxy: async () => (await import("./proxy.ts")).benchProxy(),
 };
 

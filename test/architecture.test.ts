@@ -108,6 +108,7 @@ const CORE_MAY = new Set([
   "#base",
   "#health/core",
   "typebox",
+  "typebox/compile",
   "typebox/value",
   "find-my-way",
   "ipaddr.js",

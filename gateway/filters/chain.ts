@@ -35,6 +35,7 @@ export class Chain {
   /** Never throws, as the caller does not. */
   async run(call: UpstreamCall): Promise<UpstreamAnswer | UpstreamFailure> {
     const { forward } = call;
+    if (isPlain(forward)) return this.#parts.caller.run(call);
     const checked = await checkBody(call);
     if ("ok" in checked) return checked;
     const { cache, mirrors } = this.#parts;
@@ -56,6 +57,12 @@ export class Chain {
     const value = this.#parts.sticky.write(endpoint.id, route.cluster.key);
     addHeader(headers, "set-cookie", `${sticky.cookie}=${value}; ${sticky.attributes}${secure}`);
   }
+}
+
+/** Whether nothing of this file has anything to do with a request; most have not, and pay nothing. */
+function isPlain({ route, filters, answerEdits, cors, sticky, mirrors }: Forward): boolean {
+  const changed = answerEdits ?? cors ?? sticky ?? route.cache ?? route.compress;
+  return changed === undefined && filters.length === 0 && mirrors.length === 0;
 }
 
 /** The call with a body that its filters have seen, or its refusal. */
