@@ -31,7 +31,10 @@ test(
   async () => {
     let events: { write(text: string): void; end(): void } | undefined;
     await using service = await upstream((request, response) => {
-      if (request.url !== "/events") return void response.end(request.headers["x-release"]);
+      if (request.url !== "/events") {
+        response.end(request.headers["x-release"]);
+        return;
+      }
       response.writeHead(200, { "content-type": "text/event-stream" }).flushHeaders();
       events = response;
     });
@@ -42,10 +45,10 @@ test(
     const pool = new Pool(running.url, { connections: 16 });
     const failures: string[] = [];
     const seen = new Set<string>();
-    let done = false;
+    const load = { done: false };
     let requests = 0;
     const client = async () => {
-      while (!done) {
+      while (!load.done) {
         const { statusCode, headers, body } = await pool.request({ path: `/orders/${requests++}`, method: "GET" });
         const text = await body.text();
         seen.add(text);
@@ -61,7 +64,7 @@ test(
         await new Promise((resolve) => setTimeout(resolve, 1));
       }
       await eventually("the last release is in force", () => seen.has(String(CHANGES)), 30_000);
-      done = true;
+      load.done = true;
     };
     await Promise.all([...Array.from({ length: 16 }, client), change()]);
     await pool.close();
