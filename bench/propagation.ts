@@ -1,7 +1,7 @@
 /**
  * From a registration's first byte to the gateway that may send requests there: through the API, the store, the watch,
- * the stream and the gateway's endpoint set; and from a release's first byte to the gateway that routes by it. The gateway
- * follows over a socket, as one on another machine would.
+ * the stream and the gateway's endpoint set; and from a release's first byte to the gateway that routes by it. The
+ * gateway follows over a socket, as one on another machine would.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

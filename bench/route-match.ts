@@ -1,6 +1,6 @@
 /**
- * How long a match takes among five thousand routes of every kind, and how long a table of them takes to be built. In one thread, without
- * sockets: the median of batches of a thousand matches, each of another request.
+ * How long a match takes among five thousand routes of every kind, and how long a table of them takes to be built. In
+ * one thread, without sockets: the median of batches of a thousand matches, each of another request.
  */
 import type { RouteConfig } from "#gateway/api";
 import { checkGatewayConfig } from "../gateway/core/check.ts";
@@ -12,7 +12,10 @@ const ROUTES = 5_000;
 const BATCH = 1_000;
 const BATCHES = 400;
 
-/** Half prefixes, the rest exact paths and templates under one first segment; some by host, header and method; 20 regexes. */
+/**
+ * Half prefixes, the rest exact paths and templates under one first segment; some by host, header and method; 20
+ * regexes.
+ */
 function routes(): RouteConfig[] {
   return Array.from({ length: ROUTES }, (_, index): RouteConfig => {
     const at = `/api/v${index % 3}/service-${index}`;

@@ -1,4 +1,7 @@
-/** Commands about the gateway: check a config before it is released, make an API key, ask why a request goes where it goes. */
+/**
+ * Commands about the gateway: check a config before it is released, make an API key, ask why a request goes where it
+ * goes.
+ */
 import { createHash, randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { messageOf } from "#base";

@@ -1,7 +1,8 @@
 /**
- * Explains a request where there is no gateway: from the released config and the registry's view, by the pipeline that gateways run. So
- * it holds for every gateway of a namespace, whatever process it is in. What only a gateway itself sees (requests in flight, endpoints
- * that just refused it, how much of a limit is used up) is not known here, and counts as none.
+ * Explains a request where there is no gateway: from the released config and the registry's view, by the pipeline that
+ * gateways run. So it holds for every gateway of a namespace, whatever process it is in. What only a gateway itself
+ * sees (requests in flight, endpoints that just refused it, how much of a limit is used up) is not known here, and
+ * counts as none.
  */
 import type { Host } from "#base";
 import type { Client } from "#client";

@@ -1,6 +1,6 @@
 /**
- * The ports that a gateway listens on: its own two from the settings, and those of the config's listeners, opened and closed as the
- * config says. A port that cannot be opened is a problem of that listener alone; the others serve.
+ * The ports that a gateway listens on: its own two from the settings, and those of the config's listeners, opened and
+ * closed as the config says. A port that cannot be opened is a problem of that listener alone; the others serve.
  */
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";

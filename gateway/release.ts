@@ -47,7 +47,10 @@ export function parseGatewayConfig(text: string, filters: Filters = builtInFilte
   return parseYaml(text, filters);
 }
 
-/** A text that is plain JSON is read as such, some hundred times faster; undefined when it is not, or names a member twice. */
+/**
+ * A text that is plain JSON is read as such, some hundred times faster; undefined when it is not, or names a member
+ * twice.
+ */
 function jsonTree(text: string): unknown {
   if (!text.startsWith("{")) return undefined;
   try {

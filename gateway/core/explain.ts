@@ -1,6 +1,7 @@
 /**
- * Why a request would go where it goes: every route that it could have had and why that lost, what each policy says, who could be sent
- * it, and what would be sent. It asks the same `decide` as the lanes do, and the same conditions one by one; nothing is decided here.
+ * Why a request would go where it goes: every route that it could have had and why that lost, what each policy says,
+ * who could be sent it, and what would be sent. It asks the same `decide` as the lanes do, and the same conditions one
+ * by one; nothing is decided here.
  */
 import { conditionText, mismatchOf, type Mismatch, type MatchHead } from "./conditions.ts";
 import type { Decision, Forward, GatewaySnapshot, Moment, Step } from "./decision.ts";

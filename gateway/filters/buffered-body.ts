@@ -1,4 +1,7 @@
-/** A request's body gathered whole, up to a limit, for those that must see all of it; and then sent on as if it had just come. */
+/**
+ * A request's body gathered whole, up to a limit, for those that must see all of it; and then sent on as if it had just
+ * come.
+ */
 import { Readable } from "node:stream";
 import type { BodySource } from "../upstream/body.ts";
 

@@ -1,7 +1,7 @@
 /**
- * What lies between a decision and the upstream, on the way up and on the way down: body filters, the cache, mirrors; then the cookie of
- * a sticky session, what filters and the route change in the answer, and compression. Lanes call `run` where they would call the
- * upstream, and know of none of it.
+ * What lies between a decision and the upstream, on the way up and on the way down: body filters, the cache, mirrors;
+ * then the cookie of a sticky session, what filters and the route change in the answer, and compression. Lanes call
+ * `run` where they would call the upstream, and know of none of it.
  */
 import type { Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";

@@ -1,4 +1,7 @@
-/** What a route does beside forwarding: sticky sessions, compression, the cache, templates that no caller can break out of. */
+/**
+ * What a route does beside forwarding: sticky sessions, compression, the cache, templates that no caller can break out
+ * of.
+ */
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";

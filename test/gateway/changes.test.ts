@@ -1,4 +1,7 @@
-/** A thousand releases under load: no request fails, each is answered by one whole release, and what stands long goes on. */
+/**
+ * A thousand releases under load: no request fails, each is answered by one whole release, and what stands long goes
+ * on.
+ */
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { Pool } from "undici";
 import { expect, test } from "vitest";

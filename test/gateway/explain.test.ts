@@ -1,4 +1,6 @@
-/** Explaining a request: what is told is what the gateway does, from the released config, and no secret is told again. */
+/**
+ * Explaining a request: what is told is what the gateway does, from the released config, and no secret is told again.
+ */
 import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -196,10 +198,11 @@ test("the program validates a file with line and column, and tests a route of it
     );
   };
   const good = join(folder.path, "good.yaml");
-  await writeFile(
-    good,
-    "routes:\n  - { name: a, match: { path: { prefix: /a } }, priority: 1, respond: { status: 204 } }\n  - { name: b, match: { path: { prefix: /a/b } }, service: s }\n",
-  );
+  const routes = [
+    "- { name: a, match: { path: { prefix: /a } }, priority: 1, respond: { status: 204 } }",
+    "- { name: b, match: { path: { prefix: /a/b } }, service: s }",
+  ];
+  await writeFile(good, `routes:\n  ${routes.join("\n  ")}\n`);
   const valid = await run("gateway", "validate", good);
   expect([valid.code, valid.stdout]).toEqual([0, `${good} is valid: 2 routes, 0 clusters, 0 consumers\n`]);
   expect(valid.stderr).toContain(`${good}:3:23: warning: /routes/1/match: Can never match: route "a"`);
