@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- NAME …]`: runs the benchmarks named, or all, and writes what came out to bench/results. Run it on a
- * quiet machine; every figure comes with its smallest and largest, so that noise shows.
+ * `npm run bench [-- NAME …]`: runs the benchmarks named, or all, and writes what came out to bench/results. Run it on
+ * a quiet machine; every figure comes with its smallest and largest, so that noise shows.
  */
 import { execFileSync } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -14,6 +14,7 @@ const BENCHES: Record<string, () => Promise<object>> = {
   propagation: async () => (await import("./propagation.ts")).benchPropagation(),
   registry: async () => (await import("./registry.ts")).benchRegistry(),
   dns: async () => (await import("./dns.ts")).benchDns(),
+  "route-match": async () => (await import("./route-match.ts")).benchRouteMatch(),
   proxy: async () => (await import("./proxy.ts")).benchProxy(),
 };
 

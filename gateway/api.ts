@@ -1,7 +1,7 @@
 /**
- * The gateway's dynamic config in Envoy's words (listeners, routes, filters, clusters, consumers), its limits and its GATEWAY_ codes.
- * Pure, importable by every room. It is released as one key of the config server, or read from a file; what it must satisfy beyond
- * this shape is in core/check.ts.
+ * The gateway's dynamic config in Envoy's words (listeners, routes, filters, clusters, consumers), its limits and its
+ * GATEWAY_ codes. Pure, importable by every room. It is released as one key of the config server, or read from a file;
+ * what it must satisfy beyond this shape is in core/check.ts.
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
@@ -25,6 +25,7 @@ import { AclEntry, Consumer, JwtProvider, Listener, RateLimit, TrustedProxies } 
 import { FieldName, HostName, ItemName, Milliseconds, Path, ServiceName, strict } from "./words.ts";
 
 export * from "./actions.ts";
+export * from "./explanation.ts";
 export * from "./match.ts";
 export * from "./policies.ts";
 export { GATEWAY_DEFAULTS, REGEX_CHARS_MAX } from "./words.ts";

@@ -1,6 +1,6 @@
 /**
- * The ports that a gateway listens on: its own two from the settings, and those of the config's listeners, opened and closed as the
- * config says. A port that cannot be opened is a problem of that listener alone; the others serve.
+ * The ports that a gateway listens on: its own two from the settings, and those of the config's listeners, opened and
+ * closed as the config says. A port that cannot be opened is a problem of that listener alone; the others serve.
  */
 import { messageOf, type Host } from "#base";
 import { OWN_LISTENER, type ConfigProblem, type Listener } from "./api.ts";
@@ -84,7 +84,10 @@ export class Listeners {
     const opened = Promise.allSettled(this.#closing)
       .then(() => lane.listen(this.#parts.settings.host, port))
       .then(
-        () => void this.#host.log.info({ listener: name, port }, "listener open"),
+        () => {
+          this.#host.log.info({ listener: name, port }, "listener open");
+          return undefined;
+        },
         (error: unknown) => {
           const message = `Port ${port} of listener "${name}" cannot be opened: ${messageOf(error)}.`;
           this.#problems.set(name, { pointer: `/listeners/${name}`, message });

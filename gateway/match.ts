@@ -1,6 +1,6 @@
 /**
- * What a route may ask of a request, after the Gateway API's HTTPRouteMatch and GRPCRouteMatch and Envoy's RouteMatch. All that is
- * given must hold. Paths are seen in their canonical form only.
+ * What a route may ask of a request, after the Gateway API's HTTPRouteMatch and GRPCRouteMatch and Envoy's RouteMatch.
+ * All that is given must hold. Paths are seen in their canonical form only.
  */
 import { Type, type Static } from "typebox";
 import { Cidr, FieldName, HostName, Path, Regex, strict, Text, TokenName } from "./words.ts";

@@ -67,8 +67,8 @@ export type ConfigOrigin = "file" | "config-file" | "control-plane";
 export interface GatewayStatus {
   readonly ready: boolean;
   /**
-   * Where what it lives by came from. `file`: the last good state, for nothing newer has been heard since the start; `config-file`: the
-   * file of the setting.
+   * Where what it lives by came from. `file`: the last good state, for nothing newer has been heard since the start;
+   * `config-file`: the file of the setting.
    */
   readonly source: ConfigOrigin | "none";
   /** Names the config in force; equal key, equal content. */

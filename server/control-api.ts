@@ -1,6 +1,6 @@
 /**
- * The control API: registry, config server, locks and access on one Fastify instance over one store. Watches end before the
- * listener closes, or closing would wait for them for ever.
+ * The control API: registry, config server, locks and access on one Fastify instance over one store. Watches end before
+ * the listener closes, or closing would wait for them for ever.
  */
 import type { FastifyInstance } from "fastify";
 import { Access, accessPlugin, type IssuedToken } from "#access";
@@ -32,6 +32,8 @@ export interface ControlApiOptions {
   readonly probeRefuse?: readonly string[];
   /** What else of this process is not ready, in words. */
   readonly notReady: () => readonly string[];
+  /** Routes of other rooms, added before the API is ready. */
+  readonly extend?: (app: FastifyInstance, access: Access) => void;
 }
 
 export interface ControlApi extends AsyncDisposable {
@@ -146,6 +148,7 @@ async function routes(
   proposalsPlugin(app, config, proposals);
   locksPlugin(app, locks);
   accessPlugin(app, access);
+  options.extend?.(app, access);
   app.addHook("preClose", async () => {
     await Promise.all([registry.hub, config.hub, locks].map((part) => part[Symbol.asyncDispose]()));
   });

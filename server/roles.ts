@@ -9,7 +9,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { AppError, messageOf, randomId, TaskGroup, type Host } from "#base";
 import { Client, fetchTransport, injectTransport } from "#client";
-import { gatewayReleaseCheckWith, loadFilters } from "#gateway/release";
+import { gatewayReleaseCheckWith, loadExplain, loadFilters } from "#gateway/release";
 import { createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
 import { openStore, type StoreOptions } from "#store";
@@ -77,6 +77,7 @@ async function startControlApi(parts: Parts): Promise<void> {
     );
   }
   const filters = await loadFilters(settings.gatewayFilters);
+  const { Explainer, explainPlugin } = await loadExplain();
   const store = stack.use(await openStore(host, storeOptions(parts)));
   const control = stack.use(
     await createControlApi(host, {
@@ -86,6 +87,11 @@ async function startControlApi(parts: Parts): Promise<void> {
       startMs: settings.storeStartSeconds * 1000,
       probeRefuse: settings.probeRefuse,
       notReady: () => reasons(parts),
+      extend: (app, access) => {
+        const token = access.internalToken({ name: "explain", role: "reader" });
+        const client = new Client(host, { transport: injectTransport(app), token });
+        explainPlugin(app, new Explainer(host, { client, filters }));
+      },
     }),
   );
   parts.control = control;
@@ -253,7 +259,9 @@ async function startAgent(parts: Parts): Promise<void> {
   }
 }
 
-/** Queries per second of a client beyond this machine when nobody said how many: far more than hosts with caches ask. */
+/**
+ * Queries per second of a client beyond this machine when nobody said how many: far more than hosts with caches ask.
+ */
 const DNS_QUERIES_PER_SECOND = 1_000;
 
 /** Over the registry when it is in this process, else over a watch of one namespace. */

@@ -2,6 +2,7 @@
  * Says what is wrong with a gateway config, and where, before anyone lives by it: its shape, and what no shape can say:
  * names that must exist or be unique, routes that no request could tell apart, keys fetched in the clear.
  */
+import { Compile } from "typebox/compile";
 import { Value } from "typebox/value";
 import ipaddr from "ipaddr.js";
 import { GatewayConfig, OWN_LISTENER, type ConfigProblem } from "../api.ts";
@@ -25,12 +26,17 @@ export type CheckedConfig =
     }
   | { readonly config?: undefined; readonly problems: readonly ConfigProblem[] };
 
+let validator: ReturnType<typeof Compile<typeof GatewayConfig>> | undefined;
+
 /** `tree`: the parsed document. An empty document is a gateway without routes. `filters`: those that routes may use. */
 export function checkGatewayConfig(tree: unknown, filters: Filters = NO_FILTERS): CheckedConfig {
   const value = tree ?? {};
-  const shape = merged(Value.Errors(GatewayConfig, value).flatMap(shapeProblems));
-  if (shape.length > 0) return { problems: shape.slice(0, PROBLEMS_MAX) };
-  const config = value as GatewayConfig;
+  // Compiled, it says yes a hundred times faster than it says why not.
+  validator ??= Compile(GatewayConfig);
+  if (!validator.Check(value)) {
+    return { problems: merged(Value.Errors(GatewayConfig, value).flatMap(shapeProblems)).slice(0, PROBLEMS_MAX) };
+  }
+  const config: GatewayConfig = value;
   const context = contextOf(config, filters);
   const problems = [
     ...providerProblems(config),

@@ -1,6 +1,7 @@
 /**
- * Who the client is when there are proxies before the gateway: of `X-Forwarded-For`, read from the right, the first address that is no
- * trusted proxy. From the left anybody could write what he likes; and from a peer that is no trusted proxy nothing is believed.
+ * Who the client is when there are proxies before the gateway: of `X-Forwarded-For`, read from the right, the first
+ * address that is no trusted proxy. From the left anybody could write what he likes; and from a peer that is no trusted
+ * proxy nothing is believed.
  */
 import ipaddr from "ipaddr.js";
 import type { CidrSet } from "./conditions.ts";

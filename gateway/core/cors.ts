@@ -1,6 +1,6 @@
 /**
- * Cross-origin requests, by the Fetch standard. An origin is compared whole: scheme, host and port; a wildcard stands for labels of the
- * host only. The answer names the one origin that asked, never a list, and says so in `Vary`.
+ * Cross-origin requests, by the Fetch standard. An origin is compared whole: scheme, host and port; a wildcard stands
+ * for labels of the host only. The answer names the one origin that asked, never a list, and says so in `Vary`.
  */
 import type { Cors } from "../api.ts";
 import { addVary } from "./header-edits.ts";

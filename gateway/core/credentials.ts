@@ -1,4 +1,7 @@
-/** The token of a request: read strictly, refused in words that help nobody to make a better one, and told on as headers. */
+/**
+ * The token of a request: read strictly, refused in words that help nobody to make a better one, and told on as
+ * headers.
+ */
 import { TOKEN_BYTES_MAX } from "../api.ts";
 import { claimValues, type Claims } from "./claims.ts";
 import type { RequestHead } from "./head.ts";

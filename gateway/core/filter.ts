@@ -1,6 +1,7 @@
 /**
- * The gateway's extension point. A filter is a name, a schema and a function: its config is checked by the schema with the rest of the
- * release, `build` runs once per snapshot, and what it returns is asked with every request of the routes that use it.
+ * The gateway's extension point. A filter is a name, a schema and a function: its config is checked by the schema with
+ * the rest of the release, `build` runs once per snapshot, and what it returns is asked with every request of the
+ * routes that use it.
  */
 import type { TSchema } from "typebox";
 import type { GatewayErrorName } from "../api.ts";
@@ -43,7 +44,10 @@ export interface FilterPass {
 export type FilterVerdict = FilterRefusal | FilterPass | undefined;
 
 export interface BuiltFilter {
-  /** Without waiting: it is asked in the request's path, and by whoever has a decision explained. May be asked more than once. */
+  /**
+   * Without waiting: it is asked in the request's path, and by whoever has a decision explained. May be asked more than
+   * once.
+   */
   request?(request: FilterRequest): FilterVerdict;
   /** The whole body, when it is not larger than `bytesMax`; else the request is 413. */
   readonly body?: {
@@ -58,8 +62,8 @@ export interface Filter {
   readonly name: string;
   readonly description: string;
   /**
-   * When it is asked: `connection` before any credential is looked at, `authenticate` beside the route's tokens, `authorise` beside
-   * its access rules, `request` after limits. Within one, in the order of the config.
+   * When it is asked: `connection` before any credential is looked at, `authenticate` beside the route's tokens,
+   * `authorise` beside its access rules, `request` after limits. Within one, in the order of the config.
    */
   readonly phase: FilterPhase;
   /** Of `config`. */

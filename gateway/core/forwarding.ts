@@ -1,4 +1,7 @@
-/** The last step of a decision: which part of a split, which path, which endpoint, which headers, and which copies beside it. */
+/**
+ * The last step of a decision: which part of a split, which path, which endpoint, which headers, and which copies
+ * beside it.
+ */
 import { pick } from "./balancer.ts";
 import { cookieValue } from "./conditions.ts";
 import type { CompiledConsumer } from "./consumers.ts";

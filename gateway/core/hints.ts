@@ -1,7 +1,8 @@
 /**
- * Routes that services ask for themselves: the path prefixes of their policy in the registry. The gateway's config says whose hints count
- * and may only tighten what they become: narrow hosts, methods and prefixes, ask for tokens, limit. It can widen nothing, for there is
- * no field that could: a hinted route goes to the service that hinted it, and comes after every route of the config.
+ * Routes that services ask for themselves: the path prefixes of their policy in the registry. The gateway's config says
+ * whose hints count and may only tighten what they become: narrow hosts, methods and prefixes, ask for tokens, limit.
+ * It can widen nothing, for there is no field that could: a hinted route goes to the service that hinted it, and comes
+ * after every route of the config.
  */
 import {
   GATEWAY_DEFAULTS,

@@ -1,9 +1,11 @@
 /**
- * Which of two routes comes first: a total order that people can work out, and that does not depend on where a route stands in its file.
+ * Which of two routes comes first: a total order that people can work out, and that does not depend on where a route
+ * stands in its file.
  *
- * Routes of the config before those of hints; higher priority; exact host, then the longer wildcard, then any host; exact path, then
- * template (the more written out), regex (the longer), prefix (the longer); with methods before without, fewer before more; more header
- * conditions, then query, then cookie conditions; with source networks before without; at last the name.
+ * Routes of the config before those of hints; higher priority; exact host, then the longer wildcard, then any host;
+ * exact path, then template (the more written out), regex (the longer), prefix (the longer); with methods before
+ * without, fewer before more; more header conditions, then query, then cookie conditions; with source networks before
+ * without; at last the name.
  * @see Gateway API, HTTPRouteRule.matches, for the middle of it
  */
 import type { CompiledRoute } from "./route.ts";

@@ -1,6 +1,6 @@
 /**
- * The four ways in which a route asks for a path: exact, template, regex, prefix. All see the canonical path only, so what one of them
- * lets through is what the upstream gets.
+ * The four ways in which a route asks for a path: exact, template, regex, prefix. All see the canonical path only, so
+ * what one of them lets through is what the upstream gets.
  */
 import type { RE2JS } from "re2js";
 import type { RouteMatchConfig } from "../api.ts";
@@ -43,7 +43,9 @@ export function parseTemplate(template: string): readonly TemplatePart[] | { rea
   return names.size > 0 ? parts : { problem: "A template has a variable; without one it is exact." };
 }
 
-/** The path of a checked match; a prefix without its last slash, as in the Gateway API; no path at all is the prefix /. */
+/**
+ * The path of a checked match; a prefix without its last slash, as in the Gateway API; no path at all is the prefix /.
+ */
 export function pathOf({ path, grpc }: Pick<RouteMatchConfig, "path" | "grpc">): PathPattern {
   if (grpc) {
     return grpc.method === undefined

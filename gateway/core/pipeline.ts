@@ -1,8 +1,8 @@
 /**
- * One decision for every lane, and for whoever asks why: match → preflight → connection filters → authenticate → authorise → limit →
- * request filters → redirect, answer, or choose an endpoint. Pure: a snapshot, a head and the moment go in, plain data comes out.
- * Checking a signature takes a promise, so a token not seen before comes out as `verify`; the lane has it checked and asks again with
- * its claims.
+ * One decision for every lane, and for whoever asks why: match → preflight → connection filters → authenticate →
+ * authorise → limit → request filters → redirect, answer, or choose an endpoint. Pure: a snapshot, a head and the
+ * moment go in, plain data comes out. Checking a signature takes a promise, so a token not seen before comes out as
+ * `verify`; the lane has it checked and asks again with its claims.
  */
 import { allows, entryNames, type Claims } from "./claims.ts";
 import { clientOrigin } from "./client-address.ts";

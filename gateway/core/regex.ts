@@ -1,6 +1,7 @@
 /**
- * Regular expressions of a config, by RE2: time linear in the text whatever the pattern, so that neither a config nor a request can hang
- * a gateway. Patterns are bounded in length and in program size. They match the whole text, as Envoy's and the Gateway API's do.
+ * Regular expressions of a config, by RE2: time linear in the text whatever the pattern, so that neither a config nor a
+ * request can hang a gateway. Patterns are bounded in length and in program size. They match the whole text, as Envoy's
+ * and the Gateway API's do.
  */
 import { RE2JS } from "re2js";
 

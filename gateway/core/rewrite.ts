@@ -63,8 +63,8 @@ function replacePrefix(pattern: PathPattern, path: string, prefix: string): stri
 }
 
 /**
- * The path at the upstream. What a rewrite makes is read again as a path that came in would be: undefined when it climbs, or could be
- * read in two ways.
+ * The path at the upstream. What a rewrite makes is read again as a path that came in would be: undefined when it
+ * climbs, or could be read in two ways.
  */
 export function upstreamPath(
   route: { readonly path: PathPattern; readonly rewrite: CompiledRewrite | undefined },
@@ -109,8 +109,8 @@ export function compileRedirect(
 const PORTS: Readonly<Record<string, number>> = { http: 80, https: 443 };
 
 /**
- * The place to go to; undefined when its path would be no path. Another scheme means its own port, unless the redirect names one: a
- * port that spoke http does not speak https. @see Gateway API, HTTPRequestRedirectFilter
+ * The place to go to; undefined when its path would be no path. Another scheme means its own port, unless the redirect
+ * names one: a port that spoke http does not speak https. @see Gateway API, HTTPRequestRedirectFilter
  */
 export function redirectLocation(
   redirect: CompiledRedirect,

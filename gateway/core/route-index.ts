@@ -1,7 +1,7 @@
 /**
- * Finds the first route, in the order of core/order.ts, that takes a request. By host, then by what is written out of the path: a
- * look-up per exact path and per prefix that the path has, a walk down the templates, and a list of the regexes. Five thousand routes
- * cost no more than five.
+ * Finds the first route, in the order of core/order.ts, that takes a request. By host, then by what is written out of
+ * the path: a look-up per exact path and per prefix that the path has, a walk down the templates, and a list of the
+ * regexes. Five thousand routes cost no more than five.
  */
 import { mismatchOf, type MatchHead } from "./conditions.ts";
 import { compareRanked, type Ranked } from "./order.ts";

@@ -1,7 +1,7 @@
 /**
- * Routes that get in each other's way: two that ask for the same at the same priority, of which one would never be used, and one that
- * can never match because what comes before it takes all that it asks for. Told from the patterns alone, without running them, and
- * only by one other route: what several routes take together is not looked for.
+ * Routes that get in each other's way: two that ask for the same at the same priority, of which one would never be
+ * used, and one that can never match because what comes before it takes all that it asks for. Told from the patterns
+ * alone, without running them, and only by one other route: what several routes take together is not looked for.
  */
 import type { ConfigProblem, GatewayConfig, RouteConfig } from "../api.ts";
 import { compileConditions, conditionKeys, type Conditions } from "./conditions.ts";

@@ -1,4 +1,7 @@
-/** Which part of a split takes a request: one whose condition holds, else one drawn by weight, anew or by a value that stays. */
+/**
+ * Which part of a split takes a request: one whose condition holds, else one drawn by weight, anew or by a value that
+ * stays.
+ */
 import { cookieValue } from "./conditions.ts";
 import type { CompiledConsumer } from "./consumers.ts";
 import type { RequestHead } from "./head.ts";
@@ -47,7 +50,10 @@ function keyOf(
   return by?.by === "consumer" ? consumer?.name : undefined;
 }
 
-/** A text as a number in [0, 1): FNV-1a, then the finaliser of MurmurHash3, for FNV alone leaves like texts close together. */
+/**
+ * A text as a number in [0, 1): FNV-1a, then the finaliser of MurmurHash3, for FNV alone leaves like texts close
+ * together.
+ */
 function unit(text: string): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);

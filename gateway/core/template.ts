@@ -1,6 +1,7 @@
 /**
- * Texts with variables, for headers that the gateway sets: `{client.address}`, `{request.method}`, `{request.header.NAME}`. A variable
- * is replaced once and never read again as a template; what no header can carry is percent-encoded, so that none ever ends a line.
+ * Texts with variables, for headers that the gateway sets: `{client.address}`, `{request.method}`,
+ * `{request.header.NAME}`. A variable is replaced once and never read again as a template; what no header can carry is
+ * percent-encoded, so that none ever ends a line.
  */
 import type { Claims } from "./claims.ts";
 import { claimValues } from "./claims.ts";

@@ -1,4 +1,7 @@
-/** A request's body gathered whole, up to a limit, for those that must see all of it; and then sent on as if it had just come. */
+/**
+ * A request's body gathered whole, up to a limit, for those that must see all of it; and then sent on as if it had just
+ * come.
+ */
 import { Readable } from "node:stream";
 import { RequestBody, type BodyCut, type BodyWriter } from "../upstream/body.ts";
 import type { Transfer } from "../upstream/transfer.ts";

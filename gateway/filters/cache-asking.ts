@@ -1,6 +1,6 @@
 /**
- * The answer to a request that the cache had nothing fresh for: kept as it passes where it may be, or the sign that what is kept is good
- * still, or, when it is an error, the reason to serve what is stale.
+ * The answer to a request that the cache had nothing fresh for: kept as it passes where it may be, or the sign that what
+ * is kept is good still, or, when it is an error, the reason to serve what is stale.
  */
 import CachePolicy from "http-cache-semantics";
 import { answerHeaders, headerList, headerRecord, type AnswerHeaders } from "../core/headers.ts";

@@ -1,4 +1,7 @@
-/** What a shared cache may keep, and for whom. RFC 9111's own rules are http-cache-semantics'; here is what a gateway adds to them. */
+/**
+ * What a shared cache may keep, and for whom. RFC 9111's own rules are http-cache-semantics'; here is what a gateway
+ * adds to them.
+ */
 import type CachePolicy from "http-cache-semantics";
 import { headerValues } from "../core/head.ts";
 import type { AnswerHeaders } from "../core/headers.ts";

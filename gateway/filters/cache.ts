@@ -1,7 +1,8 @@
 /**
- * A shared cache of answers by RFC 9111, whose rules http-cache-semantics knows. In memory, bounded in bytes, the longest unused first
- * out. What a poisoner would need is not there: the key is all that the gateway itself sends (route, method, host, canonical target,
- * identity), `Vary` is kept, a GET with a body passes by, and an answer that sets a cookie is never kept.
+ * A shared cache of answers by RFC 9111, whose rules http-cache-semantics knows. In memory, bounded in bytes, the
+ * longest unused first out. What a poisoner would need is not there: the key is all that the gateway itself sends
+ * (route, method, host, canonical target, identity), `Vary` is kept, a GET with a body passes by, and an answer that
+ * sets a cookie is never kept.
  */
 import type CachePolicy from "http-cache-semantics";
 import type { CounterChild, Host } from "#base";

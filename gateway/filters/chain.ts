@@ -1,7 +1,8 @@
 /**
- * What lies between a decision and the upstream, on the way up and on the way down: body filters, the cache, mirrors; then the cookie of
- * a sticky session, what filters and the route change in the answer, and compression. Lanes call `start` where they would call the
- * upstream, and know of none of it; a route that uses none of it has the upstream itself.
+ * What lies between a decision and the upstream, on the way up and on the way down: body filters, the cache, mirrors;
+ * then the cookie of a sticky session, what filters and the route change in the answer, and compression. Lanes call
+ * `start` where they would call the upstream, and know of none of it; a route that uses none of it has the upstream
+ * itself.
  */
 import type { BuiltFilter } from "../core/filter.ts";
 import { refuse, type StickyCookies } from "../core/pipeline.ts";

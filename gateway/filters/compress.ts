@@ -1,4 +1,7 @@
-/** Answers compressed for clients that take it. Only what shrinks, only as it passes, and never what is compressed or must stay as it is. */
+/**
+ * Answers compressed for clients that take it. Only what shrinks, only as it passes, and never what is compressed or
+ * must stay as it is.
+ */
 import type { Transform } from "node:stream";
 import { constants, createBrotliCompress, createGzip, createZstdCompress } from "node:zlib";
 import { chooseEncoding } from "../core/encoding.ts";

@@ -1,4 +1,6 @@
-/** Lets addresses in, or keeps them out. The address is the client's: behind trusted proxies the one that they speak of. */
+/**
+ * Lets addresses in, or keeps them out. The address is the client's: behind trusted proxies the one that they speak of.
+ */
 import { Type, type Static } from "typebox";
 import { CidrSet } from "../core/conditions.ts";
 import type { Filter } from "../core/filter.ts";

@@ -1,6 +1,7 @@
 /**
- * API keys. A key is a secret of a consumer, of which the config knows the SHA-256 only; it comes in a header, never in a query, which
- * logs and histories keep. A key must be long and random, as `posthouse gateway key` makes it: the hash of a guessable one is guessable.
+ * API keys. A key is a secret of a consumer, of which the config knows the SHA-256 only; it comes in a header, never in
+ * a query, which logs and histories keep. A key must be long and random, as `posthouse gateway key` makes it: the hash
+ * of a guessable one is guessable.
  */
 import { hash } from "node:crypto";
 import { Type, type Static } from "typebox";

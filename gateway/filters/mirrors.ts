@@ -1,6 +1,7 @@
 /**
- * Copies of requests for services that are to see real traffic: sent beside the primary, answered to nobody. The primary never waits for
- * one: a body is copied as it passes, and goes out once it has passed whole. What would be too much is not copied, and counted.
+ * Copies of requests for services that are to see real traffic: sent beside the primary, answered to nobody. The
+ * primary never waits for one: a body is copied as it passes, and goes out once it has passed whole. What would be too
+ * much is not copied, and counted.
  */
 import type { CounterChild, Host } from "#base";
 import type { Duplex } from "node:stream";

@@ -1,4 +1,7 @@
-/** The filters that routes may use, by name: the built-in ones, and those of modules that the operator names in a setting. */
+/**
+ * The filters that routes may use, by name: the built-in ones, and those of modules that the operator names in a
+ * setting.
+ */
 import { pathToFileURL } from "node:url";
 import { resolve } from "node:path";
 import { messageOf } from "#base";
@@ -16,8 +19,8 @@ export const builtInFilters: Filters = new Map(BUILT_IN.map((filter) => [filter.
 const PHASES = new Set(["connection", "authenticate", "authorise", "request"]);
 
 /**
- * The built-in filters and those that modules export as `default`. A module runs with all rights of this process, so that only its
- * operator names one; no release can. @throws GATEWAY_FILTER_INVALID
+ * The built-in filters and those that modules export as `default`. A module runs with all rights of this process, so
+ * that only its operator names one; no release can. @throws GATEWAY_FILTER_INVALID
  */
 export async function loadFilters(modules: readonly string[]): Promise<Filters> {
   if (modules.length === 0) return builtInFilters;

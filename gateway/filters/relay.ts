@@ -1,4 +1,7 @@
-/** A link between the upstream's answer and the client that passes all of it on; what a link is for, it does in the place of one of these. */
+/**
+ * A link between the upstream's answer and the client that passes all of it on; what a link is for, it does in the place
+ * of one of these.
+ */
 import type { Duplex } from "node:stream";
 import type { Endpoint } from "../core/endpoints.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";

@@ -1,6 +1,7 @@
 /**
- * Requests by JSON Schema: the body, when it is JSON, and the query. A schema comes with a release and runs in the request's path, so it
- * may not hold what makes a check slow: patterns are RE2's, references stay inside, and it is bounded in size.
+ * Requests by JSON Schema: the body, when it is JSON, and the query. A schema comes with a release and runs in the
+ * request's path, so it may not hold what makes a check slow: patterns are RE2's, references stay inside, and it is
+ * bounded in size.
  */
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { Type, type Static } from "typebox";

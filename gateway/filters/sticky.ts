@@ -1,7 +1,7 @@
 /**
- * The cookie of a sticky session: an instance's id and a signature. Without the signature a client could choose the instance that all its
- * load falls on, or try out which ones there are. The key is the operator's or one of our own in the data folder; gateways that share
- * it know each other's cookies.
+ * The cookie of a sticky session: an instance's id and a signature. Without the signature a client could choose the
+ * instance that all its load falls on, or try out which ones there are. The key is the operator's or one of our own in
+ * the data folder; gateways that share it know each other's cookies.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { chmod, readFile } from "node:fs/promises";

@@ -1,7 +1,7 @@
 /**
- * The gateway's config from a file, for use without a control plane: the same text as a release, read again when it changed. A bad one
- * changes nothing; the one in force goes on. The file is looked at once a second: that works on every file system, for mounted
- * ConfigMaps that are swapped by symlink, and for editors that write anew.
+ * The gateway's config from a file, for use without a control plane: the same text as a release, read again when it
+ * changed. A bad one changes nothing; the one in force goes on. The file is looked at once a second: that works on
+ * every file system, for mounted ConfigMaps that are swapped by symlink, and for editors that write anew.
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";

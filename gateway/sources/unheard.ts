@@ -1,11 +1,13 @@
 /** The client of a gateway that has no control plane: nothing is ever heard, and nothing is asked. */
 import type { GatewayClient } from "../settings.ts";
 
+/** Yields nothing, and ends with the signal. */
 async function* silence(signal: AbortSignal): AsyncGenerator<never> {
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+  const { promise, resolve } = Promise.withResolvers<readonly never[]>();
+  const end = () => resolve([]);
+  if (signal.aborted) end();
+  else signal.addEventListener("abort", end, { once: true });
+  yield* await promise;
 }
 
 export const unheard: GatewayClient = {

@@ -1,4 +1,7 @@
-/** What a route does beside forwarding: sticky sessions, compression, the cache, templates that no caller can break out of. */
+/**
+ * What a route does beside forwarding: sticky sessions, compression, the cache, templates that no caller can break out
+ * of.
+ */
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";
@@ -130,10 +133,11 @@ test("the cache asks a service once for what may be kept, and each time for what
     await asked(path);
     expect([path, (await asked(path)).times]).toEqual([path, 1]);
   }
-  for (const headers of [{ authorization: "Bearer x" }, { cookie: "session=1" }]) {
+  const personal: readonly Record<string, string>[] = [{ authorization: "Bearer x" }, { cookie: "session=1" }];
+  for (const headers of personal) {
     const path = `/own?${Object.keys(headers)[0]}`;
-    await asked(path, headers as never);
-    expect((await asked(path, headers as never)).times).toBe(1);
+    await asked(path, headers);
+    expect((await asked(path, headers)).times).toBe(1);
   }
   await asked("/public", { authorization: "Bearer x" });
   expect((await asked("/public")).times).toBe(0);

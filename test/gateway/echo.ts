@@ -30,7 +30,7 @@ export interface Asked {
 export interface World extends AsyncDisposable {
   readonly running: Running;
   readonly services: Readonly<Record<"orders" | "canary" | "shadow", Upstream>>;
-  ask(path: string, asked?: Asked): Promise<Answered>;
+  readonly ask: (path: string, asked?: Asked) => Promise<Answered>;
 }
 
 type Handle = (request: IncomingMessage, response: ServerResponse, body: string) => boolean | void;

@@ -1,6 +1,7 @@
 /**
- * The Gateway API's HTTPRoute, core and extended features as its conformance names them (pkg/features/httproute.go), and GRPCRoute's
- * match: each against a real gateway and real services. A feature that is not here is in the guide's list of what is not done.
+ * The Gateway API's HTTPRoute, core and extended features as its conformance names them (pkg/features/httproute.go),
+ * and GRPCRoute's match: each against a real gateway and real services. A feature that is not here is in the guide's
+ * list of what is not done.
  */
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";

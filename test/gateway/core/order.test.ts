@@ -1,4 +1,7 @@
-/** Which route wins: a total order, whatever the order in the file; the index finds what reading all finds; and what gets in the way. */
+/**
+ * Which route wins: a total order, whatever the order in the file; the index finds what reading all finds; and what
+ * gets in the way.
+ */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { NamedMatch, RouteConfig } from "../../../gateway/api.ts";
