@@ -20,11 +20,13 @@ import {
   SplitKey,
   Sticky,
 } from "./actions.ts";
+import { ClusterConfig, Timeouts } from "./clusters.ts";
 import { Method, RouteMatchConfig } from "./match.ts";
 import { AclEntry, Consumer, JwtProvider, Listener, RateLimit, TrustedProxies } from "./policies.ts";
-import { FieldName, HostName, ItemName, Milliseconds, Path, ServiceName, strict } from "./words.ts";
+import { FieldName, GATEWAY_DEFAULTS, HostName, ItemName, Milliseconds, Path, strict } from "./words.ts";
 
 export * from "./actions.ts";
+export * from "./clusters.ts";
 export * from "./explanation.ts";
 export * from "./match.ts";
 export * from "./policies.ts";
@@ -45,64 +47,6 @@ export const CONSUMERS_MAX = 10_000;
 export const OWN_LISTENER = "default";
 /** Bytes of a bearer token. Longer ones are refused unread; identity providers stay far below. */
 export const TOKEN_BYTES_MAX = 8 * 1024;
-
-const Timeouts = {
-  headersMs: Type.Optional(Milliseconds),
-  idleMs: Type.Optional(Milliseconds),
-};
-
-/** Where a service is that no registry knows. */
-export const StaticEndpoint = Type.Object(
-  {
-    address: Type.String({ minLength: 1, maxLength: 253, description: "An IP address or a DNS name." }),
-    port: Type.Integer({ minimum: 1, maximum: 65_535 }),
-    protocol: Type.Optional(Type.Enum(["http", "https", "h2c", "grpc", "grpcs"], { default: "http" })),
-    weight: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000, default: 100 })),
-  },
-  strict,
-);
-
-/**
- * What is spoken to a cluster's endpoints. `h2` and `grpc`: HTTP/2, over TLS where the instance is registered so; `h2c`:
- * HTTP/2 in the clear; `auto`: what an https instance chooses by ALPN.
- */
-export const ClusterProtocol = Type.Enum(["http1", "h2", "h2c", "grpc", "auto"], {
-  description: "Absent: HTTP/1.1 to http and https instances, HTTP/2 to h2c, grpc and grpcs ones.",
-});
-export type ClusterProtocol = Static<typeof ClusterProtocol>;
-
-export const ClusterConfig = Type.Object(
-  {
-    name: ItemName,
-    service: Type.Optional(ServiceName),
-    endpoints: Type.Optional(
-      Type.Array(StaticEndpoint, {
-        minItems: 1,
-        maxItems: 1024,
-        description: "In the place of service: always these.",
-      }),
-    ),
-    namespace: Type.Optional(ServiceName),
-    port: Type.Optional({ ...ServiceName, description: "Name of the instances' port to use; absent: their main one." }),
-    tls: Type.Optional(
-      Type.Object(
-        {
-          ca: Type.Optional(Type.String({ maxLength: 65_536, description: "PEM of the CA to trust instead." })),
-          caFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
-          serverName: Type.Optional(
-            Type.String({ minLength: 1, maxLength: 253, description: "Asked for and verified." }),
-          ),
-        },
-        strict,
-      ),
-    ),
-    protocol: Type.Optional(ClusterProtocol),
-    timeouts: Type.Optional(Type.Object({ connectMs: Type.Optional(Milliseconds), ...Timeouts }, strict)),
-    inFlightMax: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536, description: "Per endpoint." })),
-  },
-  strict,
-);
-export type ClusterConfig = Static<typeof ClusterConfig>;
 
 const JwtUse = Type.Object(
   {
@@ -130,6 +74,34 @@ const policies = {
   bodyBytesMax: Type.Optional(Type.Integer({ minimum: 0, maximum: 1024 ** 4 })),
   filters: Type.Optional(Type.Array(FilterUse, { maxItems: 32, description: "See the guide for the list." })),
 };
+
+const Retry = Type.Object(
+  {
+    attempts: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 5, default: GATEWAY_DEFAULTS.retryAttempts, description: "Further tries." }),
+    ),
+    on: Type.Optional(
+      Type.Array(Type.Enum(["connect", "reset", "timeout"]), {
+        uniqueItems: true,
+        default: ["connect", "reset"],
+        description:
+          "connect: the service saw nothing. reset: the connection ended first. timeout: perTryMs, headersMs.",
+      }),
+    ),
+    statuses: Type.Optional(
+      Type.Array(Type.Integer({ minimum: 400, maximum: 599 }), {
+        maxItems: 32,
+        uniqueItems: true,
+        description: "Answers that are tried again, after Retry-After where it is short. Default: none.",
+      }),
+    ),
+    hedgeMs: Type.Optional({
+      ...Milliseconds,
+      description: "Without an answer's head by then, a second endpoint is asked, too, and the first to answer wins.",
+    }),
+  },
+  { ...strict, description: "Only of idempotent requests without a body, or of what no service saw; within a budget." },
+);
 
 export const RouteConfig = Type.Object(
   {
@@ -168,7 +140,17 @@ export const RouteConfig = Type.Object(
         },
       ),
     ),
-    retry: Type.Optional(Type.Object({ attempts: Type.Integer({ minimum: 0, maximum: 5 }) }, strict)),
+    deadlineHeader: Type.Optional({
+      ...FieldName,
+      description: "Header by which the service is told how many milliseconds are left of totalMs.",
+    }),
+    retry: Type.Optional(Retry),
+    importance: Type.Optional(
+      Type.Enum(["critical", "normal", "low"], {
+        default: "normal",
+        description: "Under overload, low goes first, then normal.",
+      }),
+    ),
   },
   { ...strict, description: "It goes to one of service, cluster, split, redirect and respond." },
 );
@@ -244,6 +226,7 @@ export const GatewayErrors = defineErrors("GATEWAY", {
   UPSTREAM_BAD_ANSWER: { status: 502, title: "Upstream answer not valid" },
   NO_ENDPOINT: { status: 503, title: "No healthy endpoint" },
   OVERLOADED: { status: 503, title: "Upstream overloaded" },
+  SHED: { status: 503, title: "Gateway overloaded" },
   KEYS_UNAVAILABLE: { status: 503, title: "Token keys not available" },
   UPSTREAM_TIMEOUT: { status: 504, title: "Upstream timed out" },
   FILTER_REFUSED: { status: 403, title: "Refused by a filter" },
@@ -256,8 +239,8 @@ export type GatewayErrorName = keyof typeof GatewayErrors;
 /**
  * Why the gateway itself answered, in the header `x-posthouse-flag`, the log and the metric; after Envoy's response
  * flags where it has one: NR no route, UH no healthy upstream, UF upstream connection failure, UC upstream closed,
- * UT upstream timeout, UO upstream overflow, UP upstream protocol error, DC downstream closed, DPE downstream protocol
- * error, RL rate limited. Ours: AU not authenticated, AD access denied, KU keys unavailable, PL payload too large,
+ * UT upstream timeout, UO upstream overflow, OM overload manager, UP upstream protocol error, DC downstream closed, DPE
+ * downstream protocol error, RL rate limited. Ours: AU not authenticated, AD access denied, KU keys unavailable, PL payload too large,
  * UG upgrade unsupported, RV request not valid by its schema, FR refused by a filter, IE internal error.
  */
 export const GATEWAY_FLAGS = {
@@ -290,6 +273,7 @@ export const GATEWAY_FLAGS = {
   UPSTREAM_BAD_ANSWER: "UP",
   NO_ENDPOINT: "UH",
   OVERLOADED: "UO",
+  SHED: "OM",
   KEYS_UNAVAILABLE: "KU",
   UPSTREAM_TIMEOUT: "UT",
   INTERNAL: "IE",

@@ -4,7 +4,14 @@
  */
 import type { Host } from "#base";
 import type { ConfigProblem, GatewayConfig } from "./api.ts";
-import { endpointKey, KEEP_ALIVE_METADATA, nextEndpoints, NO_ENDPOINTS, type EndpointSet } from "./core/endpoints.ts";
+import {
+  endpointKey,
+  KEEP_ALIVE_METADATA,
+  nextEndpoints,
+  NO_ENDPOINTS,
+  type Endpoint,
+  type EndpointSet,
+} from "./core/endpoints.ts";
 import { hintedRoutes, type Hints } from "./core/hints.ts";
 import type { GatewaySnapshot } from "./core/pipeline.ts";
 import { RateLimiter } from "./core/rate-limit.ts";
@@ -15,6 +22,7 @@ import { TokenVerifier } from "./filters/jwt.ts";
 import { builtInFilters } from "./filters/mod.ts";
 import { Mirrors } from "./filters/mirrors.ts";
 import { freshKey, SignedCookies } from "./filters/sticky.ts";
+import { LoopWatch } from "./lanes/loop-delay.ts";
 import { GatewayMetrics } from "./lanes/telemetry.ts";
 import { Listeners } from "./listeners.ts";
 import type {
@@ -67,6 +75,7 @@ class RunningGateway implements Gateway {
   readonly #readiness = Promise.withResolvers<void>();
   readonly #starting: Promise<void>;
   readonly #listeners: Listeners;
+  readonly #loop: LoopWatch;
   #snapshot: GatewaySnapshot;
   #current: NextTable | undefined;
   /** Checked and compiled, waiting for its endpoints. */
@@ -79,10 +88,14 @@ class RunningGateway implements Gateway {
     const log = host.log.child({ role: "gateway" });
     this.#host = { ...host, log };
     this.#settings = settings;
+    this.#loop = new LoopWatch(host.clock);
     this.#tokens = new TokenVerifier(this.#host);
     this.#pools = new UpstreamPools(this.#host);
     this.#metrics = new GatewayMetrics(host, () => this.#pools.counts);
-    this.#caller = new UpstreamCaller(this.#host, this.#pools, (choice) => this.#metrics.retry(choice));
+    this.#caller = new UpstreamCaller(this.#host, this.#pools, {
+      onRetry: (kind) => this.#metrics.retry(kind),
+      onEjected: (endpoint) => this.#ejected(endpoint),
+    });
     this.#registry = new RegistrySource(this.#host, client.registry, (namespace, services) =>
       this.#endpointsChanged(namespace, services),
     );
@@ -122,6 +135,7 @@ class RunningGateway implements Gateway {
       tokens: this.#tokens,
       chain,
       snapshot: () => this.#snapshot,
+      pressure: () => this.#loop.delay.pressure,
       stopping: () => this.#stopping !== undefined,
       inFlight: this.#inFlight,
     };
@@ -250,13 +264,17 @@ class RunningGateway implements Gateway {
   /** The next snapshot: this table, and the endpoints of these clusters built anew. */
   #swap(table: RouteTable, rebuilt: Iterable<string>): void {
     const before = this.#snapshot.endpoints;
+    const nowMs = this.#host.clock.monotonic();
     const endpoints = new Map<string, EndpointSet>();
     for (const key of table.clusters.keys()) endpoints.set(key, before.get(key) ?? NO_ENDPOINTS);
     for (const key of rebuilt) {
       const cluster = table.clusters.get(key);
       if (!cluster) continue;
       const instances = cluster.instances ?? this.#registry.instances(cluster.namespace, cluster.service);
-      endpoints.set(key, nextEndpoints(before.get(key) ?? NO_ENDPOINTS, cluster, instances));
+      endpoints.set(
+        key,
+        nextEndpoints(before.get(key) ?? NO_ENDPOINTS, cluster, instances, { nowMs, zone: this.#settings.zone }),
+      );
     }
     this.#snapshot = { ...this.#snapshot, table, endpoints };
     // An endpoint that is merely unwell keeps its connections; it may be back in a second.
@@ -267,6 +285,15 @@ class RunningGateway implements Gateway {
         : cluster && this.#registry.instance(cluster.namespace, cluster.service, id);
       return instance !== undefined && endpointKey(cluster as CompiledCluster, instance) === key;
     });
+  }
+
+  #ejected({ id, authority, load, cluster }: Endpoint): void {
+    const seconds = Math.round((load.ejectedUntilMs - this.#host.clock.monotonic()) / 1000);
+    this.#metrics.ejected();
+    this.#host.log.warn(
+      { cluster: cluster.key, endpoint: id, authority, seconds },
+      "endpoint ejected: it answers badly",
+    );
   }
 
   #settle(): void {
@@ -307,6 +334,7 @@ class RunningGateway implements Gateway {
 
   async #stop(): Promise<void> {
     await this.#listeners.stop(this.#settings.drainMs);
+    this.#loop[Symbol.dispose]();
     await this.#starting;
     await this.#config[Symbol.asyncDispose]();
     await this.#registry[Symbol.asyncDispose]();

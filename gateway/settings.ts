@@ -14,6 +14,8 @@ export interface TlsIdentity {
 export interface GatewaySettings {
   /** Of the gateway's own config set, and of services whose cluster names none. */
   readonly namespace: string;
+  /** Where this gateway is, so that clusters may prefer what is near; absent: nothing is. */
+  readonly zone?: string | undefined;
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;

@@ -15,6 +15,27 @@ export const GATEWAY_DEFAULTS = {
   inFlightMax: 1024,
   /** Further tries on other endpoints. */
   retryAttempts: 1,
+  /** Gateway errors in a row that eject an endpoint. Envoy's; one or two happen to anybody. */
+  outlierErrors: 5,
+  /** Seconds of an endpoint's first ejection; the n-th lasts n times as long. */
+  ejectionSeconds: 30,
+  /** Of a cluster's endpoints that may be ejected at once, though one always may: half must bear the load of all. */
+  ejectedPercentMax: 50,
+  /** With fewer of its endpoints healthy, all of a cluster's are used: the few would only fall next. */
+  panicPercent: 50,
+  /** Seconds in which a newcomer gets up to its share: caches fill and code is compiled meanwhile. */
+  slowStartSeconds: 30,
+  /** Connections of a cluster: a third of the ports that one address has to reach one endpoint from. */
+  connectionsMax: 20_000,
+  /** Connections of a cluster on their way at once; more would only time out behind each other. */
+  pendingMax: 1_024,
+  /** Requests to a cluster at once; at 64 KiB each in buffers, half a gigabyte. */
+  requestsMax: 8_192,
+  /** Further tries to a cluster at once; what the budget allows in a second of a busy one. */
+  retriesMax: 256,
+  /** Least and most requests at once that an adaptive limit settles on. */
+  adaptiveMin: 8,
+  adaptiveMax: 4_096,
   /** Seconds a token's times may be off, for clocks differ. */
   clockToleranceSeconds: 30,
   /** Bytes from which an answer is worth compressing; below, the headers cost more than is saved. */

@@ -170,6 +170,7 @@ async function startGateway(parts: Parts): Promise<void> {
       settings: {
         ...GATEWAY_SETTINGS,
         namespace: settings.gatewayNamespace,
+        zone: settings.gatewayZone,
         host: settings.gatewayHost,
         port: settings.gatewayPort,
         tlsPort: settings.gatewayTlsPort,

@@ -99,6 +99,13 @@ export const Settings = Type.Object(
           "32 bytes in hex that sign the cookies of sticky sessions; absent: `gateway/sticky.key` in the data folder, made at the first start.",
       }),
     ),
+    gatewayZone: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 64,
+        description: "Where the gateway is: instances of this zone are preferred. Absent: none are.",
+      }),
+    ),
     gatewayDrainSeconds: Type.Number({
       default: 10,
       minimum: 0,

@@ -93,6 +93,7 @@ const CONTRACT_PARTS = new Set([
   "config-server/changes.ts",
   "config-server/items.ts",
   "gateway/actions.ts",
+  "gateway/clusters.ts",
   "gateway/explanation.ts",
   "gateway/match.ts",
   "gateway/policies.ts",

@@ -4,6 +4,7 @@ import type { CompiledConsumer } from "./consumers.ts";
 import type { Endpoint, EndpointSet } from "./endpoints.ts";
 import type { CompiledFilter, FilterRequest } from "./filter.ts";
 import type { RenderedEdits } from "./header-edits.ts";
+import type { Pressure } from "./overload.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 import type { HeaderPair, Refuse } from "./refusal.ts";
 import type { CompiledRoute, ForwardRoute, RouteTable } from "./table.ts";
@@ -38,6 +39,8 @@ export interface Moment {
   /** Milliseconds since 1970, for tokens. */
   readonly wallMs: number;
   readonly random: () => number;
+  /** How much this process has to do; routes of less importance are refused. Absent: not too much. */
+  readonly pressure?: Pressure;
   /** Of the token that the last answer asked to have checked. */
   readonly claims?: Claims;
   /** Told of every step, for whoever has the decision explained. */

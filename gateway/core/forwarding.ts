@@ -2,7 +2,7 @@
  * The last step of a decision: which part of a split, which path, which endpoint, which headers, and which copies
  * beside it.
  */
-import { pick } from "./balancer.ts";
+import { isEjected, pick } from "./balancer.ts";
 import { cookieValue } from "./conditions.ts";
 import type { CompiledConsumer } from "./consumers.ts";
 import type { Claims } from "./claims.ts";
@@ -16,7 +16,7 @@ import { renderEdits } from "./header-edits.ts";
 import { pathVariables } from "./path-pattern.ts";
 import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
 import { upstreamPath } from "./rewrite.ts";
-import type { CompiledRoute, ForwardRoute } from "./route.ts";
+import type { CompiledCluster, CompiledRoute, ForwardRoute } from "./route.ts";
 import { chooseBackend } from "./split.ts";
 import type { TemplateContext } from "./template.ts";
 
@@ -58,8 +58,10 @@ export function forward(
   const path = upstreamPath(route, head.path);
   if (path === undefined) return refuse("PATH_INVALID", "The rewritten path is not valid.", { route });
   const endpoints = snapshot.endpoints.get(route.cluster.key) ?? NO_ENDPOINTS;
+  const overloaded = overload(route, endpoints);
+  if (overloaded !== undefined) return refuse("OVERLOADED", overloaded, { route, headers: [["retry-after", "1"]] });
   const pinned = route.sticky && pinnedTo(route, route.sticky.cookie, snapshot, head, endpoints);
-  const endpoint = usablePin(pinned?.endpoint, route, moment) ?? choose(route, endpoints, moment);
+  const endpoint = usablePin(pinned?.endpoint, route, moment) ?? choose(route, endpoints, head, moment);
   if (route.sticky) {
     moment.trace?.({
       step: "sticky",
@@ -93,8 +95,40 @@ export function forward(
   return matched.mirrors.length === 0 ? made : { ...made, mirrors: mirrorsOf(matched, made, snapshot, moment) };
 }
 
-function choose(route: ForwardRoute, endpoints: EndpointSet, moment: Moment): Endpoint | undefined {
-  return pick(endpoints, moment.random, { inFlightMax: route.cluster.inFlightMax, nowMs: moment.nowMs });
+function choose(
+  { cluster }: ForwardRoute,
+  endpoints: EndpointSet,
+  head: RequestHead,
+  moment: Moment,
+): Endpoint | undefined {
+  return pick(endpoints, moment.random, {
+    ...cluster,
+    nowMs: moment.nowMs,
+    hashKey: cluster.balance === "maglev" ? hashKeyOf(cluster.hashBy, head) : undefined,
+  });
+}
+
+function hashKeyOf(by: CompiledCluster["hashBy"], head: RequestHead): string | undefined {
+  if (by === "ip") return head.client;
+  return "header" in by ? head.header(by.header.toLowerCase())[0] : cookieValue(head.header("cookie"), by.cookie);
+}
+
+/** Share of an adaptive limit that requests may use, by their importance: what is left is for those above. */
+const ADMITTED = [0.7, 0.9, 1] as const;
+
+/** Why a cluster takes no more now; undefined when it does. Before any queue: waiting would only hide it. */
+function overload(route: ForwardRoute, { endpoints }: EndpointSet): string | undefined {
+  const state = endpoints[0]?.load.cluster;
+  if (!state) return undefined;
+  const { service, breaker } = route.cluster;
+  if (state.inFlight >= breaker.requestsMax) {
+    return `Service "${service}" has ${breaker.requestsMax} requests in flight, its breaker's most.`;
+  }
+  const { gradient } = state;
+  if (gradient && state.inFlight >= gradient.limit * (ADMITTED[route.importance] as number)) {
+    return `Service "${service}" bears ${gradient.limit} requests at once, as it answers now.`;
+  }
+  return undefined;
 }
 
 /** The endpoint that the caller's cookie names, while it is there. */
@@ -111,7 +145,12 @@ function pinnedTo(
 }
 
 function usablePin(endpoint: Endpoint | undefined, route: ForwardRoute, { nowMs }: Moment): Endpoint | undefined {
-  if (!endpoint || endpoint.load.inFlight >= route.cluster.inFlightMax || endpoint.load.avoidUntilMs > nowMs)
+  if (
+    !endpoint ||
+    endpoint.load.inFlight >= route.cluster.inFlightMax ||
+    endpoint.load.avoidUntilMs > nowMs ||
+    isEjected(endpoint, nowMs)
+  )
     return undefined;
   return endpoint;
 }
@@ -126,7 +165,7 @@ function mirrorsOf(
   for (const { route, share } of matched.mirrors) {
     if (share < 1 && moment.random() >= share) continue;
     const endpoints = snapshot.endpoints.get(route.cluster.key) ?? NO_ENDPOINTS;
-    const endpoint = choose(route, endpoints, moment);
+    const endpoint = choose(route, endpoints, primary.request.head, moment);
     // A copy that nobody can take is no reason to bother the caller.
     if (endpoint) mirrors.push({ ...primary, route, endpoint, endpoints, sticky: undefined });
   }

@@ -7,6 +7,7 @@ import type { RequestHead } from "./head.ts";
 import type { RenderedEdits } from "./header-edits.ts";
 import type { Forward } from "./decision.ts";
 import type { HeaderPair } from "./refusal.ts";
+import { ATTEMPT_HEADER } from "./retry.ts";
 import type { RouteTable } from "./table.ts";
 
 /** Of one connection, not of the message. @see RFC 9110 §7.6.1, and what older programs send */
@@ -73,6 +74,11 @@ export function upstreamHeaders(
     const name = rawHeaders[i] as string;
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || lower.includes("_") || named?.has(lower)) continue;
+    if (lower === ATTEMPT_HEADER && !options.set.some(([own]) => own === lower)) {
+      // Whoever claims to be a second try only has no third one made of it.
+      headers.push(name, rawHeaders[i + 1] as string);
+      continue;
+    }
     if (options.table.ownHeaders.has(lower) || OWN_PREFIXES.some((prefix) => lower.startsWith(prefix))) continue;
     if (edits?.drop.has(lower)) continue;
     headers.push(name, rawHeaders[i + 1] as string);

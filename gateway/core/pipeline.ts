@@ -53,6 +53,13 @@ export function seenBy({ trusted }: Pick<RouteTable, "trusted">, head: RequestHe
 }
 
 function decideOn(route: CompiledRoute, snapshot: GatewaySnapshot, head: RequestHead, moment: Moment): Decision {
+  // Before anything that costs more than to say no.
+  if (moment.pressure && route.importance < moment.pressure) {
+    return refuse("SHED", "The gateway has more to do than it can; less important requests wait.", {
+      route,
+      headers: [["retry-after", "1"]],
+    });
+  }
   const filters = new FilterRun(route, snapshot, head, moment.trace);
   const refused = filters.run("connection", NOBODY) ?? undefined;
   if (refused) return refused;

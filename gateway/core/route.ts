@@ -4,6 +4,8 @@ import { canonicalJson } from "#base";
 import {
   GATEWAY_DEFAULTS,
   type AclEntry,
+  type Balance,
+  type ClusterConfig,
   type ClusterProtocol,
   type GatewayConfig,
   type HintedService,
@@ -17,13 +19,24 @@ import type { CompiledFilter, Filters } from "./filter.ts";
 import type { CatalogInstance } from "./endpoints.ts";
 import { compileEdits, type CompiledEdits } from "./header-edits.ts";
 import { pathOf, variableNames, type PathPattern } from "./path-pattern.ts";
+import type { GradientPolicy } from "./gradient.ts";
+import type { OutlierPolicy } from "./outlier.ts";
 import type { RatePolicy } from "./rate-limit.ts";
+import { NO_RETRY, type RetryPolicy } from "./retry.ts";
 import { compileRedirect, compileRewrite, type CompiledRedirect, type CompiledRewrite } from "./rewrite.ts";
 
 export interface ClusterTls {
   readonly ca?: string;
   readonly caFile?: string;
   readonly serverName?: string;
+}
+
+/** Most of each, at once, of a whole cluster. */
+export interface BreakerPolicy {
+  readonly connectionsMax: number;
+  readonly pendingMax: number;
+  readonly requestsMax: number;
+  readonly retriesMax: number;
 }
 
 export interface CompiledCluster {
@@ -41,6 +54,15 @@ export interface CompiledCluster {
   readonly headersMs: number;
   readonly idleMs: number;
   readonly inFlightMax: number;
+  readonly balance: Balance;
+  readonly hashBy: NonNullable<ClusterConfig["hashBy"]>;
+  readonly subset: readonly (readonly [label: string, value: string])[];
+  readonly zoneAware: boolean;
+  readonly slowStartMs: number;
+  readonly panicPercent: number;
+  readonly outlier: OutlierPolicy;
+  readonly breaker: BreakerPolicy;
+  readonly adaptive: GradientPolicy | undefined;
   /** Equal when connections may be shared. */
   readonly connectionKey: string;
 }
@@ -103,7 +125,11 @@ export interface CompiledRoute {
   readonly totalMs: number | undefined;
   readonly headersMs: number;
   readonly idleMs: number;
-  readonly retriesMax: number;
+  readonly retry: RetryPolicy;
+  /** Header by which the service is told how much time is left, in lower case. */
+  readonly deadlineHeader: string | undefined;
+  /** 0 is shed first. */
+  readonly importance: 0 | 1 | 2;
 }
 
 /** A route on its way to an upstream. */
@@ -172,6 +198,7 @@ export class ClusterTable {
       headersMs,
       idleMs,
       inFlightMax,
+      ...compileResilience(given),
       connectionKey: connectionKeyOf(tls, connectMs, inFlightMax),
     };
     this.byKey.set(key, compiled);
@@ -179,9 +206,31 @@ export class ClusterTable {
   }
 }
 
+function compileResilience(given: Omit<ClusterConfig, "name">) {
+  const { outlierErrors, ejectionSeconds, ejectedPercentMax, adaptiveMin, adaptiveMax } = GATEWAY_DEFAULTS;
+  const { connectionsMax, pendingMax, requestsMax, retriesMax } = { ...GATEWAY_DEFAULTS, ...given.breaker };
+  const { outlier = {}, adaptive } = given;
+  return {
+    balance: given.balance ?? "p2c",
+    hashBy: given.hashBy ?? "ip",
+    subset: Object.entries(given.subset ?? {}),
+    zoneAware: given.zoneAware ?? true,
+    slowStartMs: (given.slowStartSeconds ?? GATEWAY_DEFAULTS.slowStartSeconds) * 1000,
+    panicPercent: given.panicPercent ?? GATEWAY_DEFAULTS.panicPercent,
+    outlier: {
+      consecutiveErrors: outlier.consecutiveErrors ?? outlierErrors,
+      ejectionMs: (outlier.ejectionSeconds ?? ejectionSeconds) * 1000,
+      ejectedPercentMax: outlier.ejectedPercentMax ?? ejectedPercentMax,
+      successRate: outlier.successRate ?? true,
+    },
+    breaker: { connectionsMax, pendingMax, requestsMax, retriesMax },
+    adaptive: adaptive && { min: adaptive.min ?? adaptiveMin, max: adaptive.max ?? adaptiveMax },
+  } as const;
+}
+
 function staticInstance(
   name: { namespace: string; service: string },
-  { address, port, protocol = "http", weight = 100 }: Static<typeof StaticEndpoint>,
+  { address, port, protocol = "http", weight = 100, zone }: Static<typeof StaticEndpoint>,
 ): CatalogInstance {
   return {
     ...name,
@@ -191,6 +240,7 @@ function staticInstance(
     protocol,
     ports: [],
     weight,
+    zone,
     lifecycle: "serving",
     status: "passing",
   };
@@ -199,6 +249,8 @@ function staticInstance(
 function connectionKeyOf(tls: ClusterTls, connectMs: number, inFlightMax: number): string {
   return canonicalJson([tls, connectMs, inFlightMax]);
 }
+
+const IMPORTANCE = { low: 0, normal: 1, critical: 2 } as const;
 
 export interface RouteParts {
   readonly clusters: ClusterTable;
@@ -248,7 +300,14 @@ export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: 
     totalMs,
     headersMs: timeouts.headersMs ?? main?.cluster.headersMs ?? GATEWAY_DEFAULTS.headersMs,
     idleMs: timeouts.idleMs ?? main?.cluster.idleMs ?? GATEWAY_DEFAULTS.idleMs,
-    retriesMax: route.retry?.attempts ?? GATEWAY_DEFAULTS.retryAttempts,
+    retry: {
+      attempts: route.retry?.attempts ?? GATEWAY_DEFAULTS.retryAttempts,
+      on: new Set(route.retry?.on ?? (["connect", "reset"] as const)),
+      statuses: new Set(route.retry?.statuses),
+      hedgeMs: route.retry?.hedgeMs,
+    },
+    deadlineHeader: route.deadlineHeader?.toLowerCase(),
+    importance: IMPORTANCE[route.importance ?? "normal"],
   };
   const towards = (cluster: CompiledCluster): ForwardRoute => ({
     ...plain,
@@ -266,7 +325,7 @@ export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: 
       responseHeaders: compileEdits(target.responseHeaders, names),
     })),
     mirrors: (route.mirror ?? []).map((mirror) => ({
-      route: { ...towards(clusters.of(mirror, connectMs)), retriesMax: 0, rateLimit: undefined },
+      route: { ...towards(clusters.of(mirror, connectMs)), retry: NO_RETRY, rateLimit: undefined },
       share: (mirror.percent ?? 100) / 100,
     })),
   };

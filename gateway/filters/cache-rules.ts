@@ -14,7 +14,7 @@ export function requestOf(plan: CallPlan): CachePolicy.HttpRequest | undefined {
   const { head } = request;
   if (plan.method !== "GET" || plan.body || head.header("range").length > 0 || head.header("upgrade").length > 0)
     return undefined;
-  const raw = plan.request(endpoint, undefined).headers;
+  const raw = plan.request(endpoint, undefined, 1).headers;
   const headers: Record<string, string> = {};
   for (let at = 0; at < raw.length; at += 2) {
     const name = (raw[at] as string).toLowerCase();

@@ -8,11 +8,11 @@ import type CachePolicy from "http-cache-semantics";
 import type { CounterChild, Host } from "#base";
 import { headerList, type AnswerHeaders } from "../core/headers.ts";
 import type { CallPlan, CallSink } from "../upstream/call.ts";
-import type { Transfer } from "../upstream/transfer.ts";
+import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
 import { Asking } from "./cache-asking.ts";
 import { conditions, keyOf, requestOf, sameVariant, sameVary } from "./cache-rules.ts";
 import type { StartCall } from "./chain.ts";
-import { changedPlan, NO_TRANSFER } from "./relay.ts";
+import { changedPlan } from "./relay.ts";
 
 /** Bytes of all bodies kept. */
 export const CACHE_BYTES_MAX = 64 * 1024 * 1024;

@@ -8,13 +8,13 @@ import type { BuiltFilter } from "../core/filter.ts";
 import { refuse, type StickyCookies } from "../core/pipeline.ts";
 import type { BodyCut } from "../upstream/body.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
-import type { Transfer } from "../upstream/transfer.ts";
+import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
 import { AnswerChanges, changesAnswer } from "./answer-changes.ts";
 import { bufferedBody, Gathering } from "./buffered-body.ts";
 import type { ResponseCache } from "./cache.ts";
 import { Compressing } from "./compress.ts";
 import type { Mirrors } from "./mirrors.ts";
-import { changedPlan, NO_TRANSFER } from "./relay.ts";
+import { changedPlan } from "./relay.ts";
 
 /** Begins a call; `sink` may hear of it before this returns. */
 export type StartCall = (plan: CallPlan, sink: CallSink) => Transfer;

@@ -5,7 +5,7 @@
 import type { Duplex } from "node:stream";
 import type { Endpoint } from "../core/endpoints.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
-import type { OutgoingRequest, Transfer } from "../upstream/transfer.ts";
+import type { OutgoingRequest } from "../upstream/transfer.ts";
 
 export class Relay implements CallSink {
   protected readonly to: CallSink;
@@ -47,9 +47,6 @@ export class Relay implements CallSink {
   }
 }
 
-/** Of an answer that is there already. */
-export const NO_TRANSFER: Transfer = { resume() {}, abort() {} };
-
 /** A plan whose requests are changed on their way, and perhaps its body and where it goes. */
 export function changedPlan(
   plan: CallPlan,
@@ -60,7 +57,7 @@ export function changedPlan(
     forward: changes.forward ?? plan.forward,
     method: plan.method,
     body: "body" in changes ? changes.body : plan.body,
-    request: (endpoint, span) => change(plan.request(endpoint, span)),
+    request: (endpoint, span, attempt) => change(plan.request(endpoint, span, attempt)),
     startSpan: (endpoint) => plan.startSpan(endpoint),
   };
 }

@@ -208,6 +208,7 @@ export class GeneralLane {
       nowMs: clock.monotonic(),
       wallMs: clock.now(),
       random: () => random.float(),
+      pressure: this.#parts.pressure(),
       ...(claims ? { claims } : {}),
     });
   }

@@ -1,5 +1,6 @@
 /** What every lane is given. */
 import type { Host } from "#base";
+import type { Pressure } from "../core/overload.ts";
 import type { GatewaySnapshot } from "../core/pipeline.ts";
 import type { Chain } from "../filters/chain.ts";
 import type { TokenVerifier } from "../filters/jwt.ts";
@@ -14,6 +15,8 @@ export interface LaneParts {
   /** The upstream, with what lies before it. */
   readonly chain: Chain;
   snapshot(): GatewaySnapshot;
+  /** How much this process has to do. */
+  pressure(): Pressure;
   /** True once the gateway stops: connections then end with their answer. */
   stopping(): boolean;
   /**

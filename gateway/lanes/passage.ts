@@ -10,6 +10,7 @@ import { formatGrpcTimeout, grpcTimeoutMs, type GrpcKind } from "../core/grpc.ts
 import type { RequestHead } from "../core/head.ts";
 import { answerHeaders, refusalHeaders, trailersToPass, upstreamHeaders } from "../core/headers.ts";
 import { refuse, type Answer, type Forward, type HeaderPair, type Refuse } from "../core/pipeline.ts";
+import { ATTEMPT_HEADER } from "../core/retry.ts";
 import { RequestBody, type BodyLimits } from "../upstream/body.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
 import type { OutgoingRequest, Transfer } from "../upstream/transfer.ts";
@@ -139,7 +140,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     this.onFailure({ error: "UPSTREAM_TIMEOUT", detail: `Service "${service}" did not answer in time.` });
   }
 
-  request(endpoint: Endpoint, span: Span | undefined): OutgoingRequest {
+  request(endpoint: Endpoint, span: Span | undefined, attempt: number): OutgoingRequest {
     const { exchange, forward } = this;
     const { route } = forward;
     const context = span?.context ?? exchange.span.context;
@@ -152,7 +153,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
         table: exchange.snapshot.table,
         version: exchange.raw.version,
         edits: forward.edits,
-        set: [...forward.setHeaders, ...this.#ownHeaders(context)],
+        set: [...forward.setHeaders, ...this.#ownHeaders(context, attempt)],
       }),
       contentLength: this.#body || this.#downstream.contentLength === "0" ? this.#downstream.contentLength : undefined,
       body: this.#body,
@@ -164,11 +165,15 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     };
   }
 
-  #ownHeaders(context: SpanContext): HeaderPair[] {
+  #ownHeaders(context: SpanContext, attempt: number): HeaderPair[] {
     const headers: HeaderPair[] = [["traceparent", formatTraceparent(context)]];
     if (context.state) headers.push(["tracestate", context.state]);
-    if (this.#grpc && this.#deadlineMs !== Infinity) {
-      headers.push(["grpc-timeout", formatGrpcTimeout(this.#deadlineMs - this.#parts.host.clock.monotonic())]);
+    if (attempt > 1) headers.push([ATTEMPT_HEADER, String(attempt)]);
+    if (this.#deadlineMs !== Infinity) {
+      const leftMs = this.#deadlineMs - this.#parts.host.clock.monotonic();
+      const { deadlineHeader } = this.forward.route;
+      if (deadlineHeader) headers.push([deadlineHeader, String(Math.max(0, Math.floor(leftMs)))]);
+      if (this.#grpc) headers.push(["grpc-timeout", formatGrpcTimeout(leftMs)]);
     }
     return headers;
   }

@@ -20,6 +20,7 @@ export class GatewayMetrics {
   readonly #retries: ReturnType<Metrics["counter"]>;
   readonly #refusals: Map<GatewayFlag, CounterChild>;
   readonly #configs: ReturnType<Metrics["counter"]>;
+  readonly #ejections: CounterChild;
   readonly #routes = new Map<string, RouteChildren>();
   readonly inFlight: { inc(): void; dec(): void };
 
@@ -49,7 +50,7 @@ export class GatewayMetrics {
     });
     this.#retries = metrics.counter({
       name: "posthouse_gateway_upstream_retries_total",
-      help: "Further tries: fresh connection, moved after a failed connection, again after a reset.",
+      help: "Further tries: fresh connection, moved after a failed connection, again after a reset or timeout, for a status, hedged.",
       labelNames: ["kind"],
     });
     const refusals = metrics.counter({
@@ -58,6 +59,12 @@ export class GatewayMetrics {
       labelNames: ["flag"],
     });
     this.#refusals = new Map([...new Set(Object.values(GATEWAY_FLAGS))].map((flag) => [flag, refusals.labels(flag)]));
+    this.#ejections = metrics
+      .counter({
+        name: "posthouse_gateway_ejections_total",
+        help: "Endpoints that were passed over for a while because they answered badly.",
+      })
+      .labels();
     this.#configs = metrics.counter({
       name: "posthouse_gateway_configs_total",
       help: "Configs received, by whether they were put in force.",
@@ -91,6 +98,10 @@ export class GatewayMetrics {
 
   refusal(flag: GatewayFlag): void {
     this.#refusals.get(flag)?.inc();
+  }
+
+  ejected(): void {
+    this.#ejections.inc();
   }
 
   retry(kind: string): void {

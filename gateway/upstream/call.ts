@@ -1,25 +1,34 @@
 /**
- * One request's way to an upstream and, where core/retry.ts allows, a second one. A failure comes out as a row of the
- * error table, so that no code of a library ever reaches a client.
+ * One request's way to an upstream and, where core/retry.ts allows, further ones: after a failure, after an answer that
+ * asks for it, or beside a first one that is slow. A failure comes out as a row of the error table, so that no code of a
+ * library ever reaches a client.
  */
 import type { Host, Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";
 import { pick } from "../core/balancer.ts";
-import { noteAnswered, noteRefused, type Endpoint } from "../core/endpoints.ts";
+import type { Endpoint } from "../core/endpoints.ts";
 import type { Forward, Refuse } from "../core/pipeline.ts";
-import { chooseRetry, RetryBudget, type RetryChoice } from "../core/retry.ts";
-import type { Duplex } from "node:stream";
+import {
+  ATTEMPT_HEADER,
+  backoffMs,
+  chooseRetry,
+  isRepeatable,
+  RetryBudget,
+  statusRetryMs,
+  type RetryChoice,
+} from "../core/retry.ts";
+import { Attempt } from "./attempt.ts";
 import type { RequestBody } from "./body.ts";
 import type { UpstreamPools } from "./pools.ts";
-import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
+import type { AnswerSink, OutgoingRequest, Transfer, UpstreamError } from "./transfer.ts";
 
 /** What a lane gives for a call, and hears of it beside the answer. */
 export interface CallPlan {
   readonly forward: Forward;
   readonly method: string;
   readonly body: RequestBody | undefined;
-  /** Asked for once per try, since host, trace and time left differ. */
-  request(endpoint: Endpoint, span: Span | undefined): OutgoingRequest;
+  /** Asked for once per try, since host, trace, time left and the number of the try (from 1) differ. */
+  request(endpoint: Endpoint, span: Span | undefined, attempt: number): OutgoingRequest;
   /** Opens the span of one try; undefined: nobody reads it. */
   startSpan(endpoint: Endpoint): Span | undefined;
 }
@@ -38,16 +47,24 @@ export interface CallSink extends Omit<AnswerSink, "onError"> {
   onFailure(failure: CallFailure): void;
 }
 
+export type RetryKind = Exclude<RetryChoice, "none"> | "status" | "hedge";
+
 export class UpstreamCaller {
   readonly host: Host;
   readonly pools: UpstreamPools;
-  readonly onRetry: (choice: RetryChoice) => void;
+  readonly onRetry: (kind: RetryKind) => void;
+  readonly onEjected: (endpoint: Endpoint) => void;
   readonly #budgets = new Map<string, RetryBudget>();
 
-  constructor(host: Host, pools: UpstreamPools, onRetry: (choice: RetryChoice) => void) {
+  constructor(
+    host: Host,
+    pools: UpstreamPools,
+    told: { onRetry: (kind: RetryKind) => void; onEjected: (endpoint: Endpoint) => void },
+  ) {
     this.host = host;
     this.pools = pools;
-    this.onRetry = onRetry;
+    this.onRetry = told.onRetry;
+    this.onEjected = told.onEjected;
   }
 
   /** Never throws; `sink` may hear of it before this returns. */
@@ -69,168 +86,181 @@ export class UpstreamCaller {
   }
 }
 
-class UpstreamCall implements AnswerSink, Transfer {
-  readonly #caller: UpstreamCaller;
-  readonly #plan: CallPlan;
-  readonly #sink: CallSink;
+export class UpstreamCall implements Transfer {
+  readonly caller: UpstreamCaller;
+  readonly plan: CallPlan;
+  readonly sink: CallSink;
   readonly #budget: RetryBudget;
-  #endpoint: Endpoint;
   #tried: Endpoint[] | undefined;
   #refreshed = false;
-  #attempt = 0;
-  #transfer: Transfer | undefined;
-  #span: Span | undefined;
-  #cancelTry: (() => void) | undefined;
-  /** In flight to the endpoint. */
-  #held = false;
-  /** The client has seen a head, so there is no second try. */
+  #number = 0;
+  /** The try that the client's answer comes from, or will. */
+  #current: Attempt | undefined;
+  /** A second one beside it. */
+  #hedge: Attempt | undefined;
+  #cancelWait: (() => void) | undefined;
+  /** The client has seen a head, so there is no further try. */
   #begun = false;
+  #over = false;
 
   constructor(caller: UpstreamCaller, plan: CallPlan, sink: CallSink, budget: RetryBudget) {
-    this.#caller = caller;
-    this.#plan = plan;
-    this.#sink = sink;
+    this.caller = caller;
+    this.plan = plan;
+    this.sink = sink;
     this.#budget = budget;
-    this.#endpoint = plan.forward.endpoint;
   }
 
   start(): void {
+    const { forward, method, body } = this.plan;
+    const { hedgeMs } = forward.route.retry;
     this.#budget.deposit();
-    this.#try(false);
+    if (hedgeMs !== undefined && isRepeatable({ method, hasBody: body !== undefined })) {
+      this.#cancelWait = this.caller.host.clock.after(hedgeMs, () => this.#startHedge());
+    }
+    this.#try(forward.endpoint, false);
   }
 
-  #try(fresh: boolean): void {
-    const endpoint = this.#endpoint;
-    const attempt = ++this.#attempt;
-    this.#span = this.#plan.startSpan(endpoint);
-    endpoint.load.inFlight += 1;
-    this.#held = true;
-    const { perTryMs } = this.#plan.forward.route;
-    if (perTryMs !== undefined) this.#cancelTry = this.#caller.host.clock.after(perTryMs, () => this.#late());
-    const request = this.#plan.request(endpoint, this.#span);
-    const transfer = this.#caller.pools.send(endpoint, request, this, fresh);
-    // A failure may have come at once, and another try with it.
-    if (attempt === this.#attempt && this.#held) this.#transfer = transfer;
+  #try(endpoint: Endpoint, fresh: boolean): void {
+    const attempt = new Attempt(this, endpoint, ++this.#number);
+    this.#current = attempt;
+    attempt.start(fresh);
   }
 
-  /** The try has not come to an answer's head in time. */
-  #late(): void {
-    this.#transfer?.abort();
-    this.onError(new UpstreamError("UPSTREAM_TIMEOUT", "the try took too long"));
+  /** Asks a second endpoint while the first is still silent. */
+  #startHedge(): void {
+    this.#cancelWait = undefined;
+    const current = this.#current;
+    if (!current || this.#begun || this.#over || !this.#mayAdd()) return;
+    const other = this.#other([current.endpoint]);
+    if (!other || !this.#withdraw()) return;
+    this.caller.onRetry("hedge");
+    const hedge = new Attempt(this, other, ++this.#number);
+    this.#hedge = hedge;
+    hedge.start(false);
   }
 
   resume(): void {
-    this.#transfer?.resume();
+    this.#current?.resume();
   }
 
   abort(): void {
-    if (!this.#held) return;
-    this.#end();
-    this.#span?.end();
-    this.#transfer?.abort();
-    this.#transfer = undefined;
+    this.#over = true;
+    this.#cancelWait?.();
+    this.#current?.drop();
+    this.#hedge?.drop();
   }
 
-  #end(): void {
-    if (!this.#held) return;
-    this.#held = false;
-    this.#cancelTry?.();
-    this.#endpoint.load.inFlight -= 1;
-  }
-
-  #answered(status: number): void {
+  /** A head has come. False: it is not for the client, and there will be another try. */
+  accepts(attempt: Attempt, status: number, headers: readonly string[]): boolean {
+    if (!this.#begun && this.#retriesStatus(attempt, status, headers)) return false;
     this.#begun = true;
-    this.#cancelTry?.();
-    noteAnswered(this.#endpoint.load);
-    this.#sink.onEndpoint(this.#endpoint);
-    if (this.#span?.recording) this.#span.set("http.response.status_code", status);
+    this.#cancelWait?.();
+    this.#cancelWait = undefined;
+    const loser = attempt === this.#hedge ? this.#current : this.#hedge;
+    this.#current = attempt;
+    this.#hedge = undefined;
+    loser?.drop();
+    this.sink.onEndpoint(attempt.endpoint);
+    return true;
   }
 
-  onInform(status: number, headers: readonly string[]): void {
-    this.#sink.onInform(status, headers);
+  #retriesStatus(attempt: Attempt, status: number, headers: readonly string[]): boolean {
+    const { method, body, forward } = this.plan;
+    const { retry: policy } = forward.route;
+    if (policy.statuses.size === 0 || this.#hedge) return false;
+    const { random, clock } = this.caller.host;
+    const context = { method, hasBody: body !== undefined, retries: this.#tried?.length ?? 0, policy };
+    const waitMs = statusRetryMs(status, fieldOf(headers, "retry-after"), { ...context, random: () => random.float() });
+    if (waitMs === undefined || !this.#mayAdd()) return false;
+    const other = this.#other([...(this.#tried ?? []), attempt.endpoint]) ?? attempt.endpoint;
+    if (!this.#withdraw()) return false;
+    (this.#tried ??= []).push(attempt.endpoint);
+    attempt.drop();
+    this.caller.onRetry("status");
+    this.#cancelWait?.();
+    this.#cancelWait = clock.after(waitMs, () => this.#try(other, false));
+    return true;
   }
 
-  onHead(status: number, headers: readonly string[], more: boolean): void {
-    this.#answered(status);
-    this.#sink.onHead(status, headers, more);
-  }
-
-  onData(chunk: Buffer): boolean {
-    return this.#sink.onData(chunk);
-  }
-
-  onEnd(trailers: readonly string[]): void {
-    this.#end();
-    this.#span?.end();
-    this.#sink.onEnd(trailers);
-  }
-
-  onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
-    this.#answered(status);
-    this.#end();
-    this.#span?.end();
-    this.#sink.onWhole(status, headers, body);
-  }
-
-  /** The connection is the sink's, and counts as in flight until the socket closes. */
-  onSwitch(status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void {
-    this.#answered(status);
-    socket.once("close", () => {
-      this.#end();
-      this.#span?.end();
-    });
-    this.#sink.onSwitch(status, headers, socket, rest);
-  }
-
-  onError(error: UpstreamError): void {
-    if (!this.#held) return;
-    const { host } = this.#caller;
-    const { load } = this.#endpoint;
-    this.#end();
-    this.#transfer = undefined;
-    if (error.connecting) noteRefused(load, host.clock.monotonic());
-    this.#span?.fail(error.message);
-    this.#span?.end();
-    const choice = this.#begun ? "none" : this.#next(error);
-    if (choice !== "none") {
-      this.#caller.onRetry(choice);
-      return this.#try(choice === "fresh");
+  /** A try has failed, and nothing is left of it. */
+  failed(attempt: Attempt, error: UpstreamError): void {
+    if (this.#over) return;
+    if (!this.#begun && this.#hedge) {
+      // The other may still answer.
+      if (attempt === this.#current) this.#current = this.#hedge;
+      this.#hedge = undefined;
+      return;
     }
-    const { cluster, bodyBytesMax } = this.#plan.forward.route;
-    this.#sink.onFailure({ error: error.error, detail: detailOf(error.error, cluster.service, bodyBytesMax) });
+    if (!this.#begun && this.#retries(attempt, error)) return;
+    this.#over = true;
+    this.#cancelWait?.();
+    const { cluster, bodyBytesMax } = this.plan.forward.route;
+    this.sink.onFailure({ error: error.error, detail: detailOf(error, cluster.service, bodyBytesMax) });
   }
 
-  /** Whether to try again, and where: the endpoint is then chosen. */
-  #next(error: UpstreamError): RetryChoice {
-    const { body, method, forward } = this.#plan;
-    const { route, endpoints } = forward;
-    const { host } = this.#caller;
+  #retries(attempt: Attempt, error: UpstreamError): boolean {
+    const { body, method, forward } = this.plan;
+    const { route } = forward;
+    const { host } = this.caller;
     const tried = (this.#tried ??= []);
     const choice = chooseRetry(error, {
       method,
       hasBody: body !== undefined,
       bodyStarted: body?.started ?? false,
       retries: tried.length,
-      retriesMax: route.retriesMax,
+      policy: route.retry,
       refreshed: this.#refreshed,
     });
-    if (choice === "none") return choice;
+    if (choice === "none") return false;
     if (choice === "fresh") {
       this.#refreshed = true;
-      return choice;
+      this.caller.onRetry(choice);
+      this.#try(attempt.endpoint, true);
+      return true;
     }
-    tried.push(this.#endpoint);
-    const nowMs = host.clock.monotonic();
-    const { inFlightMax } = route.cluster;
-    const other = pick(endpoints, () => host.random.float(), { inFlightMax, nowMs, excluded: tried });
-    if (!other || (choice === "again" && !this.#budget.withdraw(nowMs))) return "none";
-    this.#endpoint = other;
+    if (choice === "again" && !this.#mayAdd()) return false;
+    tried.push(attempt.endpoint);
+    const other = this.#other(tried);
+    if (!other || (choice === "again" && !this.#withdraw())) return false;
     this.#refreshed = false;
-    return choice;
+    this.caller.onRetry(choice);
+    if (choice === "move") this.#try(other, false);
+    else {
+      const waitMs = backoffMs(tried.length - 1, () => host.random.float());
+      this.#cancelWait?.();
+      this.#cancelWait = host.clock.after(waitMs, () => this.#try(other, false));
+    }
+    return true;
+  }
+
+  /** Whether a try may be added that the upstream must serve, too: not when a gateway before this one does so already. */
+  #mayAdd(): boolean {
+    const { forward } = this.plan;
+    const { retriesMax } = forward.route.cluster.breaker;
+    if (forward.endpoint.load.cluster.retrying >= retriesMax) return false;
+    return Number(forward.request.head.header(ATTEMPT_HEADER)[0] ?? 1) <= 1;
+  }
+
+  #withdraw(): boolean {
+    return this.#budget.withdraw(this.caller.host.clock.monotonic());
+  }
+
+  #other(excluded: readonly Endpoint[]): Endpoint | undefined {
+    const { clock, random } = this.caller.host;
+    const { endpoints, route } = this.plan.forward;
+    return pick(endpoints, () => random.float(), { ...route.cluster, nowMs: clock.monotonic(), excluded });
   }
 }
 
-function detailOf(error: GatewayErrorName, service: string, bodyBytesMax: number): string {
+function fieldOf(headers: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) {
+    if ((headers[i] as string).length === name.length && (headers[i] as string).toLowerCase() === name)
+      return headers[i + 1];
+  }
+  return undefined;
+}
+
+function detailOf({ error, message }: UpstreamError, service: string, bodyBytesMax: number): string {
   const details: Partial<Record<GatewayErrorName, string>> = {
     UPSTREAM_TIMEOUT: `Service "${service}" did not answer in time.`,
     UPSTREAM_UNTRUSTED: `The certificate of service "${service}" is not trusted; give its cluster the CA and the name.`,
@@ -239,6 +269,7 @@ function detailOf(error: GatewayErrorName, service: string, bodyBytesMax: number
     BODY_TOO_LARGE: `The body is larger than the ${bodyBytesMax} bytes that this route takes.`,
     REQUEST_TIMEOUT: "The body of the request comes too slowly.",
     REQUEST_INVALID: "The body of the request is not what its content type says.",
+    OVERLOADED: `Service "${service}" gets no more connections: ${message}.`,
     INTERNAL: "The request could not be sent.",
   };
   return details[error] ?? `No connection to service "${service}" could be made.`;

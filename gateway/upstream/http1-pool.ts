@@ -7,7 +7,8 @@ import type { Host } from "#base";
 import type { Endpoint } from "../core/endpoints.ts";
 import { openSocket } from "./connect.ts";
 import { Http1Connection, type ConnectionOwner } from "./http1-connection.ts";
-import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
+import { noConnection } from "./breaker.ts";
+import { NO_TRANSFER, UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 import type { Socket } from "node:net";
 
 /**
@@ -57,13 +58,18 @@ export class Http1Pool implements ConnectionOwner {
   /** `fresh`: on a connection of its own, for a kept one has just failed. */
   send(request: OutgoingRequest, sink: AnswerSink, fresh: boolean): Transfer {
     const kept = fresh ? undefined : this.#take();
-    return kept ? kept.send(request, sink) : this.#connect(request, sink);
+    if (kept) return kept.send(request, sink);
+    const refusal = noConnection(this.#endpoint);
+    if (!refusal) return this.#connect(request, sink);
+    sink.onError(refusal);
+    return NO_TRANSFER;
   }
 
   /** Takes over a socket that stands already, for this request. */
   sendOn(socket: Socket, request: OutgoingRequest, sink: AnswerSink): Transfer {
     const connection = new Http1Connection(this.#host.clock, socket, this);
     this.#open.add(connection);
+    this.#endpoint.load.cluster.connections += 1;
     return connection.send(request, sink);
   }
 
@@ -84,7 +90,7 @@ export class Http1Pool implements ConnectionOwner {
       this.#endpoint,
       { alpn: ["http/1.1"], session: this.#session, onSession: (session) => (this.#session = session) },
       (error, connected) => {
-        this.#connecting.delete(giveUp);
+        this.#arrived(giveUp);
         if (connected?.protocol !== undefined && connected.protocol !== "http/1.1") {
           connected.socket.destroy();
           sink.onError(new UpstreamError("UPSTREAM_UNREACHABLE", "no HTTP/1.1 there", { connecting: true }));
@@ -99,15 +105,20 @@ export class Http1Pool implements ConnectionOwner {
       },
     );
     this.#connecting.set(giveUp, sink);
+    this.#endpoint.load.cluster.pending += 1;
     return {
       resume: () => transfer?.resume(),
       abort: () => {
         if (transfer) return transfer.abort();
-        this.#connecting.delete(giveUp);
+        this.#arrived(giveUp);
         giveUp();
         this.#lookEmpty();
       },
     };
+  }
+
+  #arrived(giveUp: () => void): void {
+    if (this.#connecting.delete(giveUp)) this.#endpoint.load.cluster.pending -= 1;
   }
 
   onFree(connection: Http1Connection): void {
@@ -142,7 +153,7 @@ export class Http1Pool implements ConnectionOwner {
   };
 
   onGone(connection: Http1Connection): void {
-    this.#open.delete(connection);
+    if (this.#open.delete(connection)) this.#endpoint.load.cluster.connections -= 1;
     const at = this.#idle.lastIndexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
     this.#lookEmpty();
@@ -169,6 +180,7 @@ export class Http1Pool implements ConnectionOwner {
     this.#sweep = undefined;
     const waiting = [...this.#connecting];
     this.#connecting.clear();
+    this.#endpoint.load.cluster.pending -= waiting.length;
     for (const [giveUp, sink] of waiting) {
       giveUp();
       sink.onError(new UpstreamError("UPSTREAM_RESET", "the connection was cut", { connecting: true }));

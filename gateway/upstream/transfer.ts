@@ -52,6 +52,9 @@ export interface Transfer {
   abort(): void;
 }
 
+/** Of what has ended already. */
+export const NO_TRANSFER: Transfer = { resume() {}, abort() {} };
+
 /** Why there is no whole answer. */
 export class UpstreamError extends Error {
   readonly error: GatewayErrorName;

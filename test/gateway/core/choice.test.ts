@@ -3,17 +3,8 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { seededRandom } from "#base";
 import { pick, weigh } from "../../../gateway/core/balancer.ts";
-import {
-  AVOID_MS,
-  forbidden,
-  newLoad,
-  nextEndpoints,
-  NO_ENDPOINTS,
-  noteAnswered,
-  noteRefused,
-  usable,
-  type Endpoint,
-} from "../../../gateway/core/endpoints.ts";
+import { AVOID_MS, newLoad, noteAnswered, noteRefused } from "../../../gateway/core/endpoint-load.ts";
+import { forbidden, nextEndpoints, NO_ENDPOINTS, usable, type Endpoint } from "../../../gateway/core/endpoints.ts";
 import { addressGroup, RateLimiter } from "../../../gateway/core/rate-limit.ts";
 import { chooseRetry, RetryBudget, type RetryContext } from "../../../gateway/core/retry.ts";
 import { compileTable } from "../../../gateway/core/table.ts";
@@ -38,6 +29,7 @@ function endpoints(...weights: number[]): Endpoint[] {
     protocol: "http1" as const,
     keepAliveMs: undefined,
     weight,
+    zone: undefined,
     load: newLoad(),
     cluster,
   }));
@@ -226,7 +218,7 @@ const calm: RetryContext = {
   hasBody: false,
   bodyStarted: false,
   retries: 0,
-  retriesMax: 1,
+  policy: { attempts: 1, on: new Set(["connect", "reset"]) },
   refreshed: false,
 };
 const reset = { error: "UPSTREAM_RESET" as const, connecting: false, reused: false };
@@ -242,11 +234,11 @@ test("only what cannot have had an effect, or may have it twice, is tried again"
   expect(chooseRetry({ ...reset, error: "UPSTREAM_BAD_ANSWER" }, calm)).toBe("none");
   expect(chooseRetry(refused, { ...calm, method: "POST", hasBody: true })).toBe("move");
   expect(chooseRetry(refused, { ...calm, method: "POST", hasBody: true, bodyStarted: true })).toBe("none");
-  expect(chooseRetry(refused, { ...calm, retriesMax: 0 })).toBe("none");
+  expect(chooseRetry(refused, { ...calm, policy: { ...calm.policy, attempts: 0 } })).toBe("none");
 });
 
 test("a dead kept-alive connection is replaced once, before another endpoint is asked", () => {
-  expect(chooseRetry({ ...reset, reused: true }, { ...calm, retriesMax: 0 })).toBe("fresh");
+  expect(chooseRetry({ ...reset, reused: true }, { ...calm, policy: { ...calm.policy, attempts: 0 } })).toBe("fresh");
   expect(chooseRetry({ ...reset, reused: true }, { ...calm, refreshed: true })).toBe("again");
   expect(chooseRetry({ ...reset, reused: true }, { ...calm, method: "POST" })).toBe("none");
 });
