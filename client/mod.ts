@@ -41,6 +41,7 @@ import type {
   LockState,
   LockWasBroken,
 } from "#locks/api";
+import type { QuotaAnswer, QuotaRequest } from "#quotas/api";
 import { errorFromProblem } from "./errors.ts";
 import { holdLock, type HeldLock, type LockOptions } from "./lock.ts";
 import { watchFrames, type Acknowledgement, type WatchOptions } from "./stream.ts";
@@ -246,6 +247,12 @@ export class Client {
      */
     watch: (name: SetName, options: StreamOptions) =>
       this.#watch<EffectiveConfig>(`/v1/watch/config?${new URLSearchParams({ ...name }).toString()}`, options),
+  };
+
+  readonly quotas = {
+    /** Takes parts of limits that several processes share. */
+    lease: (namespace: string, body: QuotaRequest, options: CallOptions = {}) =>
+      this.#call<QuotaAnswer>("POST", `/v1/gateway/quotas?namespace=${enc(namespace)}`, body, options),
   };
 
   readonly gateway = {

@@ -22,7 +22,16 @@ import {
 } from "./actions.ts";
 import { ClusterConfig, Timeouts } from "./clusters.ts";
 import { Method, RouteMatchConfig } from "./match.ts";
-import { AclEntry, Consumer, JwtProvider, Listener, RateLimit, TrustedProxies } from "./policies.ts";
+import {
+  AclEntry,
+  ConcurrencyLimit,
+  Consumer,
+  JwtProvider,
+  Listener,
+  Quota,
+  RateLimit,
+  TrustedProxies,
+} from "./policies.ts";
 import { FieldName, GATEWAY_DEFAULTS, HostName, ItemName, Milliseconds, Path, strict } from "./words.ts";
 
 export * from "./actions.ts";
@@ -71,6 +80,8 @@ const policies = {
     ),
   ),
   rateLimit: Type.Optional(RateLimit),
+  quota: Type.Optional(Quota),
+  concurrency: Type.Optional(ConcurrencyLimit),
   bodyBytesMax: Type.Optional(Type.Integer({ minimum: 0, maximum: 1024 ** 4 })),
   filters: Type.Optional(Type.Array(FilterUse, { maxItems: 32, description: "See the guide for the list." })),
 };

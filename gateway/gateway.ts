@@ -4,6 +4,7 @@
  */
 import type { Host } from "#base";
 import type { ConfigProblem, GatewayConfig } from "./api.ts";
+import { ConcurrencyLimiter } from "./core/concurrency.ts";
 import {
   endpointKey,
   KEEP_ALIVE_METADATA,
@@ -36,6 +37,7 @@ import type {
 } from "./settings.ts";
 import { ConfigSource, readConfig } from "./sources/config.ts";
 import { FileSource } from "./sources/file.ts";
+import { QuotaLeases } from "./sources/quota-leases.ts";
 import { LastGoodFile, readLastGood, type LastGood } from "./sources/last-good.ts";
 import { RegistrySource } from "./sources/registry.ts";
 import { UpstreamCaller } from "./upstream/call.ts";
@@ -76,6 +78,7 @@ class RunningGateway implements Gateway {
   readonly #starting: Promise<void>;
   readonly #listeners: Listeners;
   readonly #loop: LoopWatch;
+  readonly #leases: QuotaLeases;
   #snapshot: GatewaySnapshot;
   #current: NextTable | undefined;
   /** Checked and compiled, waiting for its endpoints. */
@@ -113,12 +116,15 @@ class RunningGateway implements Gateway {
       settings.dataFile === undefined
         ? undefined
         : new LastGoodFile(this.#host, settings.dataFile, () => this.#lastGoodState());
+    this.#leases = new QuotaLeases(this.#host, client.quotas, settings.namespace);
     const sticky = new SignedCookies(settings.stickyKey ?? freshKey(host));
     this.#snapshot = {
       table: compileTable({}, settings),
       endpoints: new Map(),
       tokens: this.#tokens,
       limiter: new RateLimiter(),
+      leases: this.#leases.limits,
+      concurrency: new ConcurrencyLimiter(),
       sticky,
     };
     const call: StartCall = (plan, sink) => this.#caller.start(plan, sink);
@@ -339,6 +345,7 @@ class RunningGateway implements Gateway {
     await this.#config[Symbol.asyncDispose]();
     await this.#registry[Symbol.asyncDispose]();
     await this.#lastGood?.[Symbol.asyncDispose]();
+    await this.#leases[Symbol.asyncDispose]();
     await this.#pools[Symbol.asyncDispose]();
     await this.#tokens[Symbol.asyncDispose]();
   }

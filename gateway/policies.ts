@@ -1,6 +1,6 @@
 /** Who may do what: tokens and who issues them, consumers and their credentials, access rules, limits. */
 import { Type, type Static } from "typebox";
-import { Cidr, GATEWAY_DEFAULTS, HostName, ItemName, strict, Text } from "./words.ts";
+import { Cidr, FieldName, GATEWAY_DEFAULTS, HostName, ItemName, strict, Text } from "./words.ts";
 
 /** Asymmetric ones only: with a shared secret each service that checks a token could also make one. */
 export const Algorithm = Type.Enum([
@@ -73,6 +73,19 @@ export const AclEntry = Type.Object(
 );
 export type AclEntry = Static<typeof AclEntry>;
 
+/** Who shares one allowance. */
+export const LimitedBy = Type.Union(
+  [
+    Type.Literal("ip"),
+    Type.Literal("consumer"),
+    Type.Literal("route"),
+    Type.Object({ claim: ClaimName }, strict),
+    Type.Object({ header: FieldName }, strict),
+  ],
+  { description: "An address (IPv6: its /64), a consumer, everybody, a claim's value or a header's." },
+);
+export type LimitedBy = Static<typeof LimitedBy>;
+
 export const RateLimit = Type.Object(
   {
     requests: Type.Integer({ minimum: 1, maximum: 10_000_000 }),
@@ -80,13 +93,33 @@ export const RateLimit = Type.Object(
     burst: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 10_000_000, description: "At once, after silence. Default: requests." }),
     ),
-    by: Type.Union([Type.Literal("ip"), Type.Literal("consumer"), Type.Object({ claim: ClaimName }, strict)], {
-      description: "Who shares one allowance: an address (IPv6: its /64), a consumer, or a claim's value.",
-    }),
+    by: LimitedBy,
+    scope: Type.Optional(
+      Type.Enum(["gateway", "cluster"], {
+        default: "gateway",
+        description: "Each gateway's own, or one that all gateways of the namespace share.",
+      }),
+    ),
   },
   strict,
 );
 export type RateLimit = Static<typeof RateLimit>;
+
+export const Quota = Type.Object(
+  {
+    requests: Type.Integer({ minimum: 1, maximum: 1_000_000_000 }),
+    per: Type.Enum(["day", "month"], { description: "Of the calendar, in UTC." }),
+    by: LimitedBy,
+  },
+  { ...strict, description: "Counted over all gateways, and over restarts." },
+);
+export type Quota = Static<typeof Quota>;
+
+export const ConcurrencyLimit = Type.Object(
+  { requests: Type.Integer({ minimum: 1, maximum: 1_000_000 }), by: LimitedBy },
+  { ...strict, description: "Requests at once, in this gateway." },
+);
+export type ConcurrencyLimit = Static<typeof ConcurrencyLimit>;
 
 export const Consumer = Type.Object(
   {

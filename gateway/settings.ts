@@ -57,6 +57,8 @@ export const GATEWAY_SETTINGS = {
 export interface GatewayClient {
   readonly registry: Pick<Client["registry"], "watch">;
   readonly config: Pick<Client["config"], "watch">;
+  /** Absent: limits that gateways share are each one's own. */
+  readonly quotas?: Pick<Client["quotas"], "lease">;
 }
 
 export interface GatewayPorts {

@@ -17,6 +17,7 @@ export const ACTIONS = [
   "locks:read",
   "locks:write",
   "locks:break",
+  "quotas:lease",
   "access:manage",
   "operations:read",
 ] as const;
@@ -33,7 +34,7 @@ const ALLOWED: Record<Role, readonly Action[]> = {
   operator: ACTIONS,
   agent: ["registry:read", "registry:write", "config:read", "config:acknowledge", "locks:read", "locks:write"],
   editor: ["registry:read", "config:read", "config:draft", "config:review", "locks:read"],
-  reader: ["registry:read", "config:read", "config:acknowledge", "locks:read", "operations:read"],
+  reader: ["registry:read", "config:read", "config:acknowledge", "locks:read", "quotas:lease", "operations:read"],
 };
 
 export interface Principal {

@@ -15,6 +15,7 @@ import {
 } from "#config-server";
 import { createHttpServer, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
+import { Quotas, quotasPlugin } from "#quotas";
 import { Drains, Members, Prober, Reaper, Registry, registryPlugin } from "#registry";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";
@@ -52,6 +53,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const registry = new Registry(host, store);
   const config = new ConfigServer(host, store, options.releaseChecks);
   const locks = new Locks(host, store);
+  const quotas = new Quotas(host, store);
   const members = new Members(host, store);
   const drains = new Drains(host, store, registry, members);
   const { probeRefuse: refuseNetworks = [] } = options;
@@ -61,7 +63,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const proposals = new Proposals(host, store, config);
   const acknowledgements = new Acknowledgements(host, store, config);
   const app = stack.adopt(
-    await routes(host, { access, registry, drains, locks, config, proposals, acknowledgements }, options),
+    await routes(host, { access, registry, drains, locks, quotas, config, proposals, acknowledgements }, options),
     (app) => app.close(),
   );
   stack.use(registry.hub);
@@ -117,6 +119,7 @@ interface Services {
   readonly registry: Registry;
   readonly drains: Drains;
   readonly locks: Locks;
+  readonly quotas: Quotas;
   readonly config: ConfigServer;
   readonly proposals: Proposals;
   readonly acknowledgements: Acknowledgements;
@@ -124,7 +127,7 @@ interface Services {
 
 async function routes(
   host: Host,
-  { access, registry, drains, locks, config, proposals, acknowledgements }: Services,
+  { access, registry, drains, locks, quotas, config, proposals, acknowledgements }: Services,
   options: ControlApiOptions,
 ): Promise<FastifyInstance> {
   const app = createHttpServer(host, { name: "api" });
@@ -147,6 +150,7 @@ async function routes(
   configPlugin(app, config, acknowledgements);
   proposalsPlugin(app, config, proposals);
   locksPlugin(app, locks);
+  quotasPlugin(app, quotas);
   accessPlugin(app, access);
   options.extend?.(app, access);
   app.addHook("preClose", async () => {

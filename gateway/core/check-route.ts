@@ -264,7 +264,7 @@ const NOT_FOR_CLAIMS = new Set(["authorization"]);
 const CLAIM_PREFIXES = ["x-jwt-", "x-consumer-", "x-posthouse-"];
 
 function* policyProblems(route: RouteConfig, pointer: string, context: RouteContext): Problems {
-  const { jwt, acl, rateLimit, cors } = route;
+  const { jwt, acl, cors } = route;
   const keyed = route.filters?.some(({ name }) => context.filters.get(name)?.phase === "authenticate") ?? false;
   if (jwt && !context.providers.has(jwt.provider)) {
     yield { pointer: `${pointer}/jwt/provider`, message: `No provider "${jwt.provider}" in jwt.` };
@@ -272,14 +272,17 @@ function* policyProblems(route: RouteConfig, pointer: string, context: RouteCont
   if (acl && !jwt) {
     yield { pointer: `${pointer}/acl`, message: "Access rules read the claims of a token; give the route a jwt." };
   }
-  if (typeof rateLimit?.by === "object" && !jwt) {
-    yield { pointer: `${pointer}/rateLimit/by`, message: "A limit by claim needs a token; give the route a jwt." };
-  }
-  if (rateLimit?.by === "consumer" && !jwt && !keyed) {
-    yield {
-      pointer: `${pointer}/rateLimit/by`,
-      message: "A limit by consumer needs one; give the route a jwt or key-auth.",
-    };
+  for (const name of ["rateLimit", "quota", "concurrency"] as const) {
+    const by = route[name]?.by;
+    if (typeof by === "object" && "claim" in by && !jwt) {
+      yield { pointer: `${pointer}/${name}/by`, message: "A limit by claim needs a token; give the route a jwt." };
+    }
+    if (by === "consumer" && !jwt && !keyed) {
+      yield {
+        pointer: `${pointer}/${name}/by`,
+        message: "A limit by consumer needs one; give the route a jwt or key-auth.",
+      };
+    }
   }
   for (const [claim, header] of Object.entries(jwt?.forwardClaims ?? {})) {
     const name = header.toLowerCase();

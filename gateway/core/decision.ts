@@ -1,9 +1,11 @@
 /** What a decision rests on and what comes out of it: shapes alone, plain data all of them. */
 import type { Claims } from "./claims.ts";
+import type { ConcurrencyLimiter } from "./concurrency.ts";
 import type { CompiledConsumer } from "./consumers.ts";
 import type { Endpoint, EndpointSet } from "./endpoints.ts";
 import type { CompiledFilter, FilterRequest } from "./filter.ts";
 import type { RenderedEdits } from "./header-edits.ts";
+import type { LeasedLimits } from "./leased-limits.ts";
 import type { Pressure } from "./overload.ts";
 import type { RateLimiter } from "./rate-limit.ts";
 import type { HeaderPair, Refuse } from "./refusal.ts";
@@ -29,6 +31,10 @@ export interface GatewaySnapshot {
   readonly endpoints: ReadonlyMap<string, EndpointSet>;
   readonly tokens: VerifiedTokens;
   readonly limiter: Pick<RateLimiter, "take">;
+  /** Limits that gateways share; undefined: whoever explains a decision uses up nothing. */
+  readonly leases?: Pick<LeasedLimits, "take">;
+  /** The same for those who have so many requests under way. */
+  readonly concurrency?: ConcurrencyLimiter;
   /** undefined: nobody is sent back to where he was. */
   readonly sticky?: StickyCookies;
 }
@@ -89,6 +95,8 @@ export interface Forward {
   /** Copies to send beside it. */
   readonly mirrors: readonly Forward[];
   readonly filters: readonly CompiledFilter[];
+  /** To be given back to the snapshot's concurrency limits once the exchange has ended. */
+  readonly held: string | undefined;
   /** What filters were told of the request. */
   readonly request: FilterRequest;
 }

@@ -13,6 +13,7 @@ import { NO_ENDPOINTS, type Endpoint, type EndpointSet } from "./endpoints.ts";
 import type { FilterRequest } from "./filter.ts";
 import type { RequestHead } from "./head.ts";
 import { renderEdits } from "./header-edits.ts";
+import { limitedKey } from "./limit.ts";
 import { pathVariables } from "./path-pattern.ts";
 import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
 import { upstreamPath } from "./rewrite.ts";
@@ -70,6 +71,13 @@ export function forward(
     });
   }
   if (!endpoint) return refuseEndpoint(route, endpoints);
+  const { concurrency } = route;
+  const held = concurrency && `${route.name} ${limitedKey(concurrency.by, head, given)}`;
+  // The last thing that may refuse, for whatever is taken here must be given back.
+  if (held !== undefined && snapshot.concurrency?.take(held, concurrency?.requests ?? 0) === false) {
+    const detail = `Route "${route.name}" allows ${concurrency?.requests} requests at once.`;
+    return refuse("RATE_LIMITED", detail, { route, headers: [["retry-after", "1"], ...given.answerHeaders] });
+  }
   moment.trace?.({ step: "endpoint", verdict: "pass", detail: `${endpoint.id} at ${endpoint.authority}` });
   const context = contextOf(route, head, given);
   const edits = renderEdits([route.requestHeaders, backend.requestHeaders], context);
@@ -90,6 +98,7 @@ export function forward(
     sticky: route.sticky && { ...route.sticky, pinned: pinned?.named },
     mirrors: NO_MIRRORS,
     filters: route.filters,
+    held,
     request: filters.request({ claims, consumer }),
   };
   return matched.mirrors.length === 0 ? made : { ...made, mirrors: mirrorsOf(matched, made, snapshot, moment) };
@@ -167,7 +176,7 @@ function mirrorsOf(
     const endpoints = snapshot.endpoints.get(route.cluster.key) ?? NO_ENDPOINTS;
     const endpoint = choose(route, endpoints, primary.request.head, moment);
     // A copy that nobody can take is no reason to bother the caller.
-    if (endpoint) mirrors.push({ ...primary, route, endpoint, endpoints, sticky: undefined });
+    if (endpoint) mirrors.push({ ...primary, route, endpoint, endpoints, sticky: undefined, held: undefined });
   }
   return mirrors;
 }

@@ -68,10 +68,11 @@ function decideOn(route: CompiledRoute, snapshot: GatewaySnapshot, head: Request
   const denied = authorise(route, caller, moment.trace) ?? filters.run("authorise", caller);
   if (denied) return denied;
   let answerHeaders = NO_HEADERS;
-  if (route.rateLimit) {
-    const limited = limit(route, route.rateLimit, snapshot, head, moment, caller);
+  if (route.rateLimit || route.quota) {
+    const limited = limit(route, snapshot, head, moment, caller);
     const allowed = !("kind" in limited);
-    moment.trace?.({ step: "rateLimit", verdict: allowed ? "pass" : "refuse", detail: route.rateLimit.header });
+    const detail = [route.rateLimit?.header, route.quota?.header].filter((header) => header !== undefined).join(", ");
+    moment.trace?.({ step: "rateLimit", verdict: allowed ? "pass" : "refuse", detail });
     if (!allowed) return limited;
     answerHeaders = limited.headers;
   }

@@ -6,9 +6,11 @@ import {
   type AclEntry,
   type Balance,
   type ClusterConfig,
+  type ConcurrencyLimit,
   type ClusterProtocol,
   type GatewayConfig,
   type HintedService,
+  type LimitedBy,
   type RouteConfig,
   type SplitEntry,
   type StaticEndpoint,
@@ -20,6 +22,7 @@ import type { CatalogInstance } from "./endpoints.ts";
 import { compileEdits, type CompiledEdits } from "./header-edits.ts";
 import { pathOf, variableNames, type PathPattern } from "./path-pattern.ts";
 import type { GradientPolicy } from "./gradient.ts";
+import type { SharedPolicy } from "./leased-limits.ts";
 import type { OutlierPolicy } from "./outlier.ts";
 import type { RatePolicy } from "./rate-limit.ts";
 import { NO_RETRY, type RetryPolicy } from "./retry.ts";
@@ -116,10 +119,14 @@ export interface CompiledRoute {
   readonly rateLimit:
     | {
         readonly policy: RatePolicy;
-        readonly by: "ip" | "consumer" | { readonly claim: string };
+        readonly by: LimitedBy;
+        /** Shared by all gateways. */
+        readonly shared: SharedPolicy | undefined;
         readonly header: string;
       }
     | undefined;
+  readonly quota: { readonly policy: SharedPolicy; readonly by: LimitedBy; readonly header: string } | undefined;
+  readonly concurrency: ConcurrencyLimit | undefined;
   readonly bodyBytesMax: number;
   readonly perTryMs: number | undefined;
   readonly totalMs: number | undefined;
@@ -325,7 +332,13 @@ export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: 
       responseHeaders: compileEdits(target.responseHeaders, names),
     })),
     mirrors: (route.mirror ?? []).map((mirror) => ({
-      route: { ...towards(clusters.of(mirror, connectMs)), retry: NO_RETRY, rateLimit: undefined },
+      route: {
+        ...towards(clusters.of(mirror, connectMs)),
+        retry: NO_RETRY,
+        rateLimit: undefined,
+        quota: undefined,
+        concurrency: undefined,
+      },
       share: (mirror.percent ?? 100) / 100,
     })),
   };
@@ -338,8 +351,10 @@ function targetsOf({ service, cluster, split }: RouteConfig): readonly SplitEntr
   return cluster === undefined ? [] : [{ cluster }];
 }
 
-function compilePolicies(given: Pick<HintedService, "jwt" | "acl" | "rateLimit" | "bodyBytesMax">) {
-  const limit = given.rateLimit;
+function compilePolicies(
+  given: Pick<HintedService, "jwt" | "acl" | "rateLimit" | "quota" | "concurrency" | "bodyBytesMax">,
+) {
+  const { rateLimit: limit, quota } = given;
   return {
     jwt: given.jwt && {
       provider: given.jwt.provider,
@@ -351,8 +366,18 @@ function compilePolicies(given: Pick<HintedService, "jwt" | "acl" | "rateLimit" 
     rateLimit: limit && {
       policy: { requests: limit.requests, perMs: limit.perSeconds * 1000, burst: limit.burst ?? limit.requests },
       by: limit.by,
+      shared:
+        limit.scope === "cluster"
+          ? { requests: limit.requests, per: limit.perSeconds * 1000, burst: limit.burst ?? limit.requests }
+          : undefined,
       header: `"default";q=${limit.requests};w=${Math.max(1, Math.round(limit.perSeconds))}`,
     },
+    quota: quota && {
+      policy: { requests: quota.requests, per: quota.per, burst: quota.requests },
+      by: quota.by,
+      header: `"quota";q=${quota.requests};w=${quota.per === "day" ? 86_400 : 2_592_000}`,
+    },
+    concurrency: given.concurrency,
     bodyBytesMax: given.bodyBytesMax ?? GATEWAY_DEFAULTS.bodyBytesMax,
   };
 }

@@ -366,6 +366,8 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     this.#cancelStall?.();
     this.#pace?.close();
     this.#transfer?.abort();
+    const { forward, snapshot } = this.exchange;
+    if (forward?.held !== undefined) snapshot.concurrency?.release(forward.held);
     this.exchange.finish(complete);
     this.#onOver(this);
   }
