@@ -4,6 +4,7 @@
  */
 import type { Host } from "#base";
 import type { ConfigProblem, GatewayConfig } from "./api.ts";
+import { viewCluster, type ClusterView } from "./core/cluster-view.ts";
 import { ConcurrencyLimiter } from "./core/concurrency.ts";
 import {
   endpointKey,
@@ -94,7 +95,10 @@ class RunningGateway implements Gateway {
     this.#loop = new LoopWatch(host.clock);
     this.#tokens = new TokenVerifier(this.#host);
     this.#pools = new UpstreamPools(this.#host);
-    this.#metrics = new GatewayMetrics(host, () => this.#pools.counts);
+    this.#metrics = new GatewayMetrics(host, {
+      connections: () => this.#pools.counts,
+      clusters: () => this.clusterViews(),
+    });
     this.#caller = new UpstreamCaller(this.#host, this.#pools, {
       onRetry: (kind) => this.#metrics.retry(kind),
       onEjected: (endpoint) => this.#ejected(endpoint),
@@ -203,6 +207,17 @@ class RunningGateway implements Gateway {
     };
   }
 
+  clusterViews(): ReadonlyMap<string, ClusterView> {
+    const { table, endpoints } = this.#snapshot;
+    const nowMs = this.#host.clock.monotonic();
+    return new Map(
+      [...table.clusters].map(([key, cluster]) => [
+        key,
+        viewCluster(endpoints.get(key) ?? NO_ENDPOINTS, cluster, nowMs),
+      ]),
+    );
+  }
+
   setTls(identity: TlsIdentity): void {
     this.#listeners.setTls(identity);
   }
@@ -277,10 +292,10 @@ class RunningGateway implements Gateway {
       const cluster = table.clusters.get(key);
       if (!cluster) continue;
       const instances = cluster.instances ?? this.#registry.instances(cluster.namespace, cluster.service);
-      endpoints.set(
-        key,
-        nextEndpoints(before.get(key) ?? NO_ENDPOINTS, cluster, instances, { nowMs, zone: this.#settings.zone }),
-      );
+      const old = before.get(key) ?? NO_ENDPOINTS;
+      const next = nextEndpoints(old, cluster, instances, { nowMs, zone: this.#settings.zone });
+      if (next.panic && !old.panic) this.#panics(cluster);
+      endpoints.set(key, next);
     }
     this.#snapshot = { ...this.#snapshot, table, endpoints };
     // An endpoint that is merely unwell keeps its connections; it may be back in a second.
@@ -294,12 +309,17 @@ class RunningGateway implements Gateway {
   }
 
   #ejected({ id, authority, load, cluster }: Endpoint): void {
-    const seconds = Math.round((load.ejectedUntilMs - this.#host.clock.monotonic()) / 1000);
+    const nowMs = this.#host.clock.monotonic();
+    const seconds = Math.round((load.ejectedUntilMs - nowMs) / 1000);
+    const fields = { cluster: cluster.key, endpoint: id, authority, seconds };
     this.#metrics.ejected();
-    this.#host.log.warn(
-      { cluster: cluster.key, endpoint: id, authority, seconds },
-      "endpoint ejected: it answers badly",
-    );
+    this.#host.log.warn(fields, "endpoint ejected: it answers badly");
+    const set = this.#snapshot.endpoints.get(cluster.key) ?? NO_ENDPOINTS;
+    if (viewCluster(set, cluster, nowMs).panic) this.#panics(cluster);
+  }
+
+  #panics({ key }: CompiledCluster): void {
+    this.#host.log.warn({ cluster: key }, "too few healthy endpoints are left: all are used");
   }
 
   #settle(): void {

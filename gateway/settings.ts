@@ -1,6 +1,7 @@
 /** What a gateway is given by the composition root: where it listens, its limits, and the client it learns by. */
 import type { Client } from "#client";
 import type { ConfigProblem } from "./api.ts";
+import type { ClusterView } from "./core/cluster-view.ts";
 import type { Filters } from "./core/filter.ts";
 
 export interface TlsIdentity {
@@ -94,6 +95,8 @@ export interface Gateway extends AsyncDisposable {
   /** Resolves when the first whole config and its endpoints are in force; rejects with the signal's reason. */
   ready(signal: AbortSignal): Promise<void>;
   status(): GatewayStatus;
+  /** What each cluster is like now, by its key: shares, ejections, breakers. */
+  clusterViews(): ReadonlyMap<string, ClusterView>;
   /** Serves new connections with another certificate; those that stand go on. */
   setTls(identity: TlsIdentity): void;
 }

@@ -4,6 +4,7 @@
  */
 import { LATENCY_BUCKETS_SECONDS, type CounterChild, type HistogramChild, type Host, type Metrics } from "#base";
 import { GATEWAY_FLAGS, type GatewayFlag } from "../api.ts";
+import type { ClusterView } from "../core/cluster-view.ts";
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 /** Label of requests that no route took; core/check.ts keeps routes from being called so. */
@@ -24,11 +25,18 @@ export class GatewayMetrics {
   readonly #routes = new Map<string, RouteChildren>();
   readonly inFlight: { inc(): void; dec(): void };
 
-  /** `connections`: those to upstreams, asked for when the metrics are read. */
+  /** What is asked for when the metrics are read: connections to upstreams, and what clusters are like. */
   constructor(
     { metrics }: Host,
-    connections: () => { readonly open: number; readonly idle: number; readonly connecting: number },
+    {
+      connections,
+      clusters,
+    }: {
+      connections: () => { readonly open: number; readonly idle: number; readonly connecting: number };
+      clusters: () => ReadonlyMap<string, ClusterView>;
+    },
   ) {
+    clusterMetrics(metrics, clusters);
     metrics.gauge({
       name: "posthouse_gateway_upstream_connections",
       help: "Connections to upstreams: open (of these idle), and on their way.",
@@ -127,4 +135,37 @@ export class GatewayMetrics {
     if (!children) this.#routes.set(route, (children = { requests: new Map(), durations: new Map() }));
     return children;
   }
+}
+
+function clusterMetrics(metrics: Metrics, clusters: () => ReadonlyMap<string, ClusterView>): void {
+  metrics.gauge({
+    name: "posthouse_gateway_cluster_endpoints",
+    help: "Endpoints of a cluster: all that requests may go to, and of these the ejected ones.",
+    labelNames: ["cluster", "state"],
+    collect: (family) => {
+      for (const [cluster, { endpoints }] of clusters()) {
+        family.labels(cluster, "known").set(endpoints.length);
+        family.labels(cluster, "ejected").set(endpoints.filter(({ ejectedMs }) => ejectedMs !== undefined).length);
+      }
+    },
+  });
+  metrics.gauge({
+    name: "posthouse_gateway_cluster_panic",
+    help: "1: so few of a cluster's endpoints are healthy that all are used.",
+    labelNames: ["cluster"],
+    collect: (family) => {
+      for (const [cluster, { panic }] of clusters()) family.labels(cluster).set(panic ? 1 : 0);
+    },
+  });
+  metrics.gauge({
+    name: "posthouse_gateway_cluster_requests",
+    help: "Requests to a cluster, and how many it may have: its breaker's, or what latency allows.",
+    labelNames: ["cluster", "state"],
+    collect: (family) => {
+      for (const [cluster, { breaker, adaptiveLimit }] of clusters()) {
+        family.labels(cluster, "in_flight").set(breaker.requests.now);
+        family.labels(cluster, "max").set(Math.min(breaker.requests.max, adaptiveLimit ?? Infinity));
+      }
+    },
+  });
 }
