@@ -105,7 +105,7 @@ test("a status of the route is tried again elsewhere, after Retry-After in secon
   const attempts = [...good.requests, ...bad.requests].map(({ headers }) => headers["x-posthouse-attempt"]);
   expect(attempts.filter((attempt) => attempt === "2")).toHaveLength(2);
   const posted = await Promise.all([1, 2].map(() => fetch(gateway.url, { method: "POST", body: "x" })));
-  expect(posted.map(({ status }) => status).sort()).toEqual([200, 503]);
+  expect(posted.map(({ status }) => status).sort((a, b) => a - b)).toEqual([200, 503]);
 });
 
 test("retries stop when their budget is spent", async () => {
@@ -186,7 +186,7 @@ test("Maglev keeps a caller's cookie with one endpoint", async () => {
     for (let i = 0; i < 3; i++) await fetch(gateway.url, { headers: { cookie: `user=u${user}` } });
     counts.push([a.requests.length - (before[0] ?? 0), b.requests.length - (before[1] ?? 0)]);
   }
-  for (const pair of counts) expect(pair.toSorted()).toEqual([0, 3]);
+  for (const pair of counts) expect(pair.toSorted((a, b) => a - b)).toEqual([0, 3]);
   expect(new Set(counts.map(String)).size).toBe(2);
 });
 
