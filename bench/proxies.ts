@@ -11,8 +11,8 @@ import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from "jose";
 import { call, freePort, projectRoot } from "#test/kit";
 import { type Running, startPinned } from "./kit.ts";
 
-/** Versions of the peers that come from npm. */
-const PEERS = { "fast-gateway": "5.0.1", "express-gateway": "1.16.11" } as const;
+/** Versions of the peers that come from npm; of fast-gateway the last whose dependencies can be installed. */
+const PEERS = { "fast-gateway": "3.4.7", "express-gateway": "1.16.11" } as const;
 /** Milliseconds that a proxy may take to answer its first request. */
 const START_MS = 30_000;
 const CONNECTIONS_MAX = 8192;
@@ -98,7 +98,7 @@ async function nginx(bench: Bench, name: string, zone: string, location: string)
     `${zone} upstream u { least_conn; server 127.0.0.1:${bench.upstreamPort}; keepalive 64; keepalive_requests 100000000; }
      server { listen 127.0.0.1:${port}; location / { ${location} proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ""; } }`,
   );
-  return { name, running, url: `http://127.0.0.1:${port}/x`, headers: [] };
+  return { name, running, url: `http://127.0.0.1:${port}/x/y`, headers: [] };
 }
 
 async function haproxy(bench: Bench, name: string, rules: string, headers: readonly string[]): Promise<Proxy> {
@@ -123,7 +123,7 @@ backend b
 `,
   );
   const running = bench.stack.use(await startPinned(bench.core, "haproxy", ["-db", "-f", file]));
-  return { name, running, url: `http://127.0.0.1:${port}/x`, headers };
+  return { name, running, url: `http://127.0.0.1:${port}/x/y`, headers };
 }
 
 /** Verify, let in by scope, limit by subject: what a gateway is asked for. */
@@ -148,7 +148,7 @@ async function caddy(bench: Bench): Promise<Proxy> {
   const running = bench.stack.use(
     await startPinned(bench.core, "caddy", ["run", "--config", file, "--adapter", "caddyfile"]),
   );
-  return { name: "Caddy", running, url: `http://127.0.0.1:${port}/x`, headers: [] };
+  return { name: "Caddy", running, url: `http://127.0.0.1:${port}/x/y`, headers: [] };
 }
 
 async function script(bench: Bench, name: string, file: string, args: readonly string[]): Promise<Proxy> {
@@ -156,7 +156,7 @@ async function script(bench: Bench, name: string, file: string, args: readonly s
   const running = bench.stack.use(
     await startPinned(bench.core, process.execPath, [file, String(port), ...args], /listening/),
   );
-  return { name, running, url: `http://127.0.0.1:${port}/x`, headers: [] };
+  return { name, running, url: `http://127.0.0.1:${port}/x/y`, headers: [] };
 }
 
 /** Peers from npm, in a folder of their own: they are nobody's dependency. */
@@ -164,7 +164,7 @@ async function peerFolder(bench: Bench, peer: keyof typeof PEERS): Promise<strin
   const folder = join(bench.folder, peer);
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "package.json"), '{"private":true}');
-  const args = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", `${peer}@${PEERS[peer]}`];
+  const args = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", `${peer}@${PEERS[peer]}`];
   const { status, stderr } = spawnSync("npm", args, { cwd: folder, encoding: "utf8" });
   if (status !== 0) throw new Error(`npm install ${peer}: ${stderr.slice(0, 500)}`);
   return folder;
@@ -177,7 +177,7 @@ async function fastGateway(bench: Bench): Promise<Proxy> {
     file,
     `const gateway = require("fast-gateway");
 const [, , port, upstream] = process.argv;
-const service = gateway({ routes: [{ prefix: "/", target: upstream }] });
+const service = gateway({ routes: [{ prefix: "/x", target: upstream }] });
 service.start(Number(port)).then(() => console.log("listening"));\n`,
   );
   return script(bench, `fast-gateway ${PEERS["fast-gateway"]}`, file, [`http://127.0.0.1:${bench.upstreamPort}`]);
@@ -213,7 +213,7 @@ pipelines: { main: { apiEndpoints: [api], policies: [{ proxy: [{ action: { servi
   return {
     name: `express-gateway ${PEERS["express-gateway"]}`,
     running,
-    url: `http://127.0.0.1:${port}/x`,
+    url: `http://127.0.0.1:${port}/x/y`,
     headers: [],
   };
 }
@@ -278,11 +278,11 @@ async function posthouse(bench: Bench): Promise<Proxy[]> {
   });
   if (released.status !== 201) throw new Error(released.text);
   return [
-    { name: "posthouse, bare route", running, url: `${gateway}/bare/x`, headers: [] },
+    { name: "posthouse, bare route", running, url: `${gateway}/bare/x/y`, headers: [] },
     {
       name: "posthouse, JWT (ES256) + ACL + limit + metrics + 1 % traces",
       running,
-      url: `${gateway}/full/x`,
+      url: `${gateway}/full/x/y`,
       headers: bearer(bench.tokens.ES256),
     },
   ];

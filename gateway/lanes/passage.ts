@@ -317,7 +317,9 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
 
   #watchStall(): void {
     const { host, settings } = this.#parts;
-    this.#cancelStall ??= host.clock.after(settings.stallMs, () => {
+    // A caller of gRPC may hold a stream back on purpose, for as long as either side may be silent.
+    const ms = (this.#grpc && this.exchange.forward?.route.idleMs) ?? settings.stallMs;
+    this.#cancelStall ??= host.clock.after(ms, () => {
       this.#transfer?.abort();
       this.breakOff(GATEWAY_FLAGS.CLIENT_CLOSED);
     });

@@ -60,11 +60,18 @@ export class Http1Pool implements ConnectionOwner {
     return kept ? kept.send(request, sink) : this.#connect(request, sink);
   }
 
-  /** Takes over a socket that stands already, for this request. */
-  sendOn(socket: Socket, request: OutgoingRequest, sink: AnswerSink): Transfer {
+  /** Takes over a socket that stands already. */
+  adopt(socket: Socket): void {
+    const connection = this.#add(socket);
+    connection.idleSinceMs = this.#host.clock.monotonic();
+    this.#idle.push(connection);
+    this.#sweep ??= this.#host.clock.after(SWEEP_MS, this.#onSweep);
+  }
+
+  #add(socket: Socket): Http1Connection {
     const connection = new Http1Connection(this.#host.clock, socket, this);
     this.#open.add(connection);
-    return connection.send(request, sink);
+    return connection;
   }
 
   #take(): Http1Connection | undefined {
@@ -89,7 +96,7 @@ export class Http1Pool implements ConnectionOwner {
           connected.socket.destroy();
           sink.onError(new UpstreamError("UPSTREAM_UNREACHABLE", "no HTTP/1.1 there", { connecting: true }));
         } else if (connected) {
-          transfer = this.sendOn(connected.socket, request, sink);
+          transfer = this.#add(connected.socket).send(request, sink);
         } else {
           // A session that the upstream no longer knows is not tried a second time.
           this.#session = undefined;
