@@ -30,7 +30,8 @@ export interface BodySource {
 }
 
 export interface BodyLimits {
-  readonly bytesMax: number;
+  /** Whether this much more is too much. Asked for each piece, in order. */
+  exceeds(chunk: Buffer): boolean;
   /** The upstream is there and wants it, so a client that waits for leave to send may get it. */
   onStart(): void;
   /** The upstream takes no more for now, or does again: a client that is held back is not slow. */
@@ -43,7 +44,6 @@ export class RequestBody {
   readonly #source: BodySource;
   readonly #limits: BodyLimits;
   #writer: BodyWriter | undefined;
-  #bytes = 0;
   #paused = false;
   /** Whether any of it was asked for. */
   started = false;
@@ -100,9 +100,7 @@ export class RequestBody {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#bytes += chunk.length;
     this.#limits.onBytes(chunk.length);
-    if (this.#bytes > this.#limits.bytesMax) return this.#fail("size");
     let bytes = chunk;
     if (this.#source.translate) {
       try {
@@ -112,6 +110,7 @@ export class RequestBody {
       }
       if (bytes.length === 0) return;
     }
+    if (this.#limits.exceeds(bytes)) return this.#fail("size");
     if (this.#writer?.writeBody(bytes) === false && this.#writer) {
       this.#paused = true;
       this.#source.stream.pause();
