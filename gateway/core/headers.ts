@@ -27,9 +27,12 @@ const REBUILT = new Set(["host", "expect", "content-length", "forwarded", "trace
 /** Names that say who somebody is. A client has no business sending them, whether or not its route sets them. */
 const OWN_PREFIXES = ["x-forwarded-", "x-posthouse-", "x-consumer-", "x-jwt-"];
 
-/** Names that `Connection` lists, in lower case. */
+/** What `Connection` nearly always says, which names no header. */
+const PLAIN_CONNECTION = new Set(["keep-alive", "close", "Keep-Alive", "Close"]);
+
+/** Names of headers that `Connection` lists, in lower case; undefined: none. */
 export function connectionNames(values: readonly string[]): ReadonlySet<string> | undefined {
-  if (values.length === 0) return undefined;
+  if (values.length === 0 || (values.length === 1 && PLAIN_CONNECTION.has(values[0] as string))) return undefined;
   const names = new Set<string>();
   for (const value of values) {
     for (const name of value.split(",")) names.add(name.trim().toLowerCase());
@@ -59,7 +62,7 @@ export function upstreamHeaders(
     const name = rawHeaders[i] as string;
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || lower.includes("_") || named?.has(lower)) continue;
-    if (options.table.ownHeaders.has(lower) || OWN_PREFIXES.some((prefix) => lower.startsWith(prefix))) continue;
+    if (options.table.ownHeaders.has(lower) || isOwn(lower)) continue;
     headers.push(name, rawHeaders[i + 1] as string);
   }
   headers.push(
@@ -78,6 +81,10 @@ export function upstreamHeaders(
   return headers;
 }
 
+function isOwn(lower: string): boolean {
+  return lower.startsWith("x-") && OWN_PREFIXES.some((prefix) => lower.startsWith(prefix));
+}
+
 /** @see RFC 7239 §6: an IPv6 address stands in brackets and quotes. */
 function forwardedNode(peer: string): string {
   return peer.includes(":") ? `"[${peer}]"` : peer;
@@ -91,14 +98,15 @@ export function answerHeaders(headers: readonly string[], set: readonly HeaderPa
   let named: ReadonlySet<string> | undefined;
   for (let i = 0; i < headers.length; i += 2) {
     if ((headers[i] as string).length !== 10 || (headers[i] as string).toLowerCase() !== "connection") continue;
-    named = new Set([...(named ?? []), ...(connectionNames([headers[i + 1] as string]) ?? [])]);
+    const more = connectionNames([headers[i + 1] as string]);
+    if (more) named = named ? named.union(more) : more;
   }
   const kept: string[] = [];
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string;
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || lower === "x-posthouse-flag" || named?.has(lower)) continue;
-    if (set.some(([own]) => own === lower)) continue;
+    if (set.length > 0 && set.some(([own]) => own === lower)) continue;
     kept.push(name, headers[i + 1] as string);
   }
   for (const [name, value] of set) kept.push(name, value);
@@ -122,7 +130,7 @@ export function trailersToPass(trailers: readonly string[], own?: ReadonlySet<st
   for (let i = 0; i < trailers.length; i += 2) {
     const lower = (trailers[i] as string).toLowerCase();
     if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || own?.has(lower)) continue;
-    if (OWN_PREFIXES.some((prefix) => lower.startsWith(prefix))) continue;
+    if (isOwn(lower)) continue;
     kept.push(trailers[i] as string, trailers[i + 1] as string);
   }
   return kept;
