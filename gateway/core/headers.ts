@@ -106,7 +106,7 @@ export function answerHeaders(headers: readonly string[], set: readonly HeaderPa
     const name = headers[i] as string;
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || lower === "x-posthouse-flag" || named?.has(lower)) continue;
-    if (set.length > 0 && set.some(([own]) => own === lower)) continue;
+    if (set.some(([own]) => own === lower)) continue;
     kept.push(name, headers[i + 1] as string);
   }
   for (const [name, value] of set) kept.push(name, value);
