@@ -161,9 +161,12 @@ function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigPro
         yield { pointer, message: "No service has a link-local, multicast or unspecified address." };
     }
   }
-  for (const [index, { tls }] of clusters.entries()) {
+  for (const [index, { tls, protocol }] of clusters.entries()) {
     if (tls?.ca !== undefined && tls.caFile !== undefined) {
       yield { pointer: `/clusters/${index}/tls`, message: "Give ca or caFile, not both." };
+    }
+    if (tls && protocol === "h2c") {
+      yield { pointer: `/clusters/${index}/protocol`, message: "h2c is in the clear; with tls give h2, grpc or auto." };
     }
   }
 }

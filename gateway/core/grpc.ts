@@ -95,6 +95,35 @@ export function grpcMessage(text: string): string {
   );
 }
 
+/** Bytes before each message: a flag and a length. */
+const MESSAGE_HEAD_BYTES = 5;
+
+/** Looks at the lengths of the messages in a stream: a stream may be of any size, a message must fit into memory. */
+export class MessageMeter {
+  readonly #head = new Uint8Array(MESSAGE_HEAD_BYTES);
+  #headBytes = 0;
+  /** Bytes of the message under way that are still to come. */
+  #left = 0;
+
+  /** Whether a message is announced that is longer than `bytesMax`. Chunks come cut anywhere. */
+  exceeds(chunk: Uint8Array, bytesMax: number): boolean {
+    for (let at = 0; at < chunk.length;) {
+      if (this.#left > 0) {
+        const taken = Math.min(this.#left, chunk.length - at);
+        this.#left -= taken;
+        at += taken;
+        continue;
+      }
+      this.#head[this.#headBytes++] = chunk[at++] as number;
+      if (this.#headBytes < MESSAGE_HEAD_BYTES) continue;
+      this.#headBytes = 0;
+      this.#left = new DataView(this.#head.buffer).getUint32(1);
+      if (this.#left > bytesMax) return true;
+    }
+    return false;
+  }
+}
+
 /** Trailers as the last frame of a gRPC-Web body. */
 export function webTrailerFrame(trailers: readonly string[]): Uint8Array {
   let text = "";
@@ -120,7 +149,7 @@ export class Base64Reader {
     const groups = all.slice(0, whole);
     if (!/^(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)*$/.test(groups)) throw new Error("no base64");
     const parts = groups.match(/[A-Za-z0-9+/]+={0,2}/g) ?? [];
-    const pieces = parts.map((part) => Uint8Array.fromBase64(part));
+    const pieces = parts.map((part) => Uint8Array.from(atob(part), (char) => char.charCodeAt(0)));
     const bytes = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
     let at = 0;
     for (const piece of pieces) {

@@ -41,9 +41,12 @@ export function isAnswerOwn(name: string): boolean {
   return HOP_BY_HOP.has(name) || name === "content-length" || name.startsWith("x-posthouse-");
 }
 
-/** Names that `Connection` lists, in lower case. */
+/** What `Connection` nearly always says, which names no header. */
+const PLAIN_CONNECTION = new Set(["keep-alive", "close", "Keep-Alive", "Close"]);
+
+/** Names of headers that `Connection` lists, in lower case; undefined: none. */
 export function connectionNames(values: readonly string[]): ReadonlySet<string> | undefined {
-  if (values.length === 0) return undefined;
+  if (values.length === 0 || (values.length === 1 && PLAIN_CONNECTION.has(values[0] as string))) return undefined;
   const names = new Set<string>();
   for (const value of values) {
     for (const name of value.split(",")) names.add(name.trim().toLowerCase());
@@ -74,13 +77,9 @@ export function upstreamHeaders(
     const name = rawHeaders[i] as string;
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || lower.includes("_") || named?.has(lower)) continue;
-    if (lower === ATTEMPT_HEADER && !options.set.some(([own]) => own === lower)) {
-      // Whoever claims to be a second try only has no third one made of it.
-      headers.push(name, rawHeaders[i + 1] as string);
-      continue;
-    }
-    if (options.table.ownHeaders.has(lower) || OWN_PREFIXES.some((prefix) => lower.startsWith(prefix))) continue;
-    if (edits?.drop.has(lower)) continue;
+    if (options.table.ownHeaders.has(lower) || edits?.drop.has(lower)) continue;
+    // Whoever claims to be a second try only has no third one made of it.
+    if (isOwn(lower) && (lower !== ATTEMPT_HEADER || options.set.some(([own]) => own === lower))) continue;
     headers.push(name, rawHeaders[i + 1] as string);
   }
   // Whom trusted proxies speak of stays in the list; whatever others wrote before is gone.
@@ -109,6 +108,10 @@ function schemeSeen(head: RequestHead, trusted: RouteTable["trusted"] | undefine
   if (!trusted?.has(head.peer)) return head.scheme;
   const [said] = head.header("x-forwarded-proto");
   return said === "http" || said === "https" ? said : head.scheme;
+}
+
+function isOwn(lower: string): boolean {
+  return lower.startsWith("x-") && OWN_PREFIXES.some((prefix) => lower.startsWith(prefix));
 }
 
 /** @see RFC 7239 §6: an IPv6 address stands in brackets and quotes. */
@@ -155,7 +158,8 @@ export function answerHeaders(headers: readonly string[], set: readonly HeaderPa
   let named: ReadonlySet<string> | undefined;
   for (let i = 0; i < headers.length; i += 2) {
     if ((headers[i] as string).length !== 10 || (headers[i] as string).toLowerCase() !== "connection") continue;
-    named = new Set([...(named ?? []), ...(connectionNames([headers[i + 1] as string]) ?? [])]);
+    const more = connectionNames([headers[i + 1] as string]);
+    if (more) named = named ? named.union(more) : more;
   }
   const kept: string[] = [];
   for (let i = 0; i < headers.length; i += 2) {
@@ -186,7 +190,7 @@ export function trailersToPass(trailers: readonly string[], own?: ReadonlySet<st
   for (let i = 0; i < trailers.length; i += 2) {
     const lower = (trailers[i] as string).toLowerCase();
     if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || own?.has(lower)) continue;
-    if (OWN_PREFIXES.some((prefix) => lower.startsWith(prefix))) continue;
+    if (isOwn(lower)) continue;
     kept.push(trailers[i] as string, trailers[i + 1] as string);
   }
   return kept;

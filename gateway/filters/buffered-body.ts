@@ -84,7 +84,7 @@ class OneChunk extends Readable {
 }
 
 /** It was counted and waited for when it was gathered. */
-const NO_LIMITS = { bytesMax: Infinity, onStart() {}, onFlow() {}, onBytes() {} };
+const NO_LIMITS = { exceeds: () => false, onStart() {}, onFlow() {}, onBytes() {} };
 
 export function bufferedBody({ bytes, trailers }: Gathered): RequestBody {
   const stream = new OneChunk(bytes);

@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream";
 import { formatTraceparent, messageOf, type Span, type SpanContext } from "#base";
 import { GATEWAY_FLAGS, type GatewayFlag } from "../api.ts";
 import type { Endpoint } from "../core/endpoints.ts";
-import { formatGrpcTimeout, grpcTimeoutMs, type GrpcKind } from "../core/grpc.ts";
+import { formatGrpcTimeout, grpcTimeoutMs, MessageMeter, type GrpcKind } from "../core/grpc.ts";
 import type { RequestHead } from "../core/head.ts";
 import { answerHeaders, refusalHeaders, trailersToPass, upstreamHeaders } from "../core/headers.ts";
 import { refuse, type Answer, type Forward, type HeaderPair, type Refuse } from "../core/pipeline.ts";
@@ -89,7 +89,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     exchange.forward = forward;
     const { route } = forward;
     const { body, contentLength } = this.#downstream;
-    if (contentLength !== undefined && Number(contentLength) > route.bodyBytesMax) {
+    if (!this.#grpc && contentLength !== undefined && Number(contentLength) > route.bodyBytesMax) {
       const detail = `The body is larger than the ${route.bodyBytesMax} bytes that this route takes.`;
       return this.refuse(refuse("BODY_TOO_LARGE", detail, { route }));
     }
@@ -114,8 +114,10 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
         ? undefined
         : new BodyPace(this.#parts.host.clock, this.#parts.settings.requestMs, () => this.#body?.fail("slow"));
     this.#pace = pace;
+    const meter = this.#grpc ? new MessageMeter() : undefined;
+    let bytes = 0;
     return {
-      bytesMax,
+      exceeds: (chunk) => (meter ? meter.exceeds(chunk, bytesMax) : (bytes += chunk.length) > bytesMax),
       onStart: () => {
         if (this.#expectsContinue) this.#downstream.continue();
       },
@@ -342,7 +344,9 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
 
   #watchStall(): void {
     const { host, settings } = this.#parts;
-    this.#cancelStall ??= host.clock.after(settings.stallMs, () => {
+    // A caller of gRPC may hold a stream back on purpose, for as long as either side may be silent.
+    const ms = (this.#grpc && this.exchange.forward?.route.idleMs) ?? settings.stallMs;
+    this.#cancelStall ??= host.clock.after(ms, () => {
       this.#transfer?.abort();
       this.breakOff(GATEWAY_FLAGS.CLIENT_CLOSED);
     });

@@ -30,7 +30,8 @@ export interface BodySource {
 }
 
 export interface BodyLimits {
-  readonly bytesMax: number;
+  /** Whether this much more is too much. Asked for each piece, in order. */
+  exceeds(chunk: Buffer): boolean;
   /** The upstream is there and wants it, so a client that waits for leave to send may get it. */
   onStart(): void;
   /** The upstream takes no more for now, or does again: a client that is held back is not slow. */
@@ -44,7 +45,6 @@ export class RequestBody {
   readonly #limits: BodyLimits;
   #writer: BodyWriter | undefined;
   #witness: BodyWriter | undefined;
-  #bytes = 0;
   #paused = false;
   /** Whether any of it was asked for. */
   started = false;
@@ -106,9 +106,7 @@ export class RequestBody {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#bytes += chunk.length;
     this.#limits.onBytes(chunk.length);
-    if (this.#bytes > this.#limits.bytesMax) return this.#fail("size");
     let bytes = chunk;
     if (this.#source.translate) {
       try {
@@ -118,6 +116,7 @@ export class RequestBody {
       }
       if (bytes.length === 0) return;
     }
+    if (this.#limits.exceeds(bytes)) return this.#fail("size");
     this.#witness?.writeBody(bytes);
     if (this.#writer?.writeBody(bytes) === false && this.#writer) {
       this.#paused = true;

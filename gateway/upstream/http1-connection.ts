@@ -19,6 +19,9 @@ export interface ConnectionOwner {
 /** What ends a field or a line. Node's parsers let none through; a filter that made one must not split a request. */
 const FORBIDDEN = /[\r\n\0]/;
 
+/** Methods that are expected to have a body. @see RFC 9110 §8.6 */
+const WITH_BODY = new Set(["POST", "PUT", "PATCH"]);
+
 export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
   readonly #socket: Socket;
   readonly #owner: ConnectionOwner;
@@ -282,5 +285,7 @@ function headOf(request: OutgoingRequest): string | undefined {
   if (request.upgrade !== undefined) return `${head}connection: Upgrade\r\nupgrade: ${request.upgrade}\r\n\r\n`;
   if (request.contentLength !== undefined) head += `content-length: ${request.contentLength}\r\n`;
   else if (request.body) head += "transfer-encoding: chunked\r\n";
+  // A client of HTTP/2 need not say that nothing comes; a server of HTTP/1.1 may wait to be told.
+  else if (WITH_BODY.has(request.method)) head += "content-length: 0\r\n";
   return `${head}connection: keep-alive\r\n\r\n`;
 }

@@ -65,12 +65,19 @@ export class Http1Pool implements ConnectionOwner {
     return NO_TRANSFER;
   }
 
-  /** Takes over a socket that stands already, for this request. */
-  sendOn(socket: Socket, request: OutgoingRequest, sink: AnswerSink): Transfer {
+  /** Takes over a socket that stands already. */
+  adopt(socket: Socket): void {
+    const connection = this.#add(socket);
+    connection.idleSinceMs = this.#host.clock.monotonic();
+    this.#idle.push(connection);
+    this.#sweep ??= this.#host.clock.after(SWEEP_MS, this.#onSweep);
+  }
+
+  #add(socket: Socket): Http1Connection {
     const connection = new Http1Connection(this.#host.clock, socket, this);
     this.#open.add(connection);
     this.#endpoint.load.cluster.connections += 1;
-    return connection.send(request, sink);
+    return connection;
   }
 
   #take(): Http1Connection | undefined {
@@ -95,7 +102,7 @@ export class Http1Pool implements ConnectionOwner {
           connected.socket.destroy();
           sink.onError(new UpstreamError("UPSTREAM_UNREACHABLE", "no HTTP/1.1 there", { connecting: true }));
         } else if (connected) {
-          transfer = this.sendOn(connected.socket, request, sink);
+          transfer = this.#add(connected.socket).send(request, sink);
         } else {
           // A session that the upstream no longer knows is not tried a second time.
           this.#session = undefined;

@@ -11,7 +11,7 @@ import { Http2Session, STREAMS_MAX, type SessionOwner } from "./http2-session.ts
 import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
 /** A request that waits for a connection. */
-class Waiting implements Transfer {
+export class Waiting implements Transfer {
   readonly request: OutgoingRequest;
   readonly sink: AnswerSink;
   transfer: Transfer | undefined;
@@ -66,6 +66,7 @@ export class Http2Pool implements SessionOwner {
     const session = new Http2Session(this.#host.clock, socket, this.#endpoint.origin, this);
     this.#sessions.add(session);
     this.#serve(session);
+    if (this.#closing) session.close();
   }
 
   /** As many connections as the waiting fill. */

@@ -7,7 +7,7 @@ import type { Host } from "#base";
 import type { Endpoint } from "../core/endpoints.ts";
 import { openSocket } from "./connect.ts";
 import { Http1Pool, type PoolCounts } from "./http1-pool.ts";
-import { Http2Pool } from "./http2-pool.ts";
+import { Http2Pool, Waiting } from "./http2-pool.ts";
 import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
 export { IDLE_MS_MAX } from "./http1-pool.ts";
@@ -20,7 +20,9 @@ class EndpointPool {
   readonly #http2: Http2Pool;
   /** What the upstream chose, where the choice was left to it. */
   #chosen: "http1" | "h2" | undefined;
-  readonly #asking = new Map<() => void, AnswerSink>();
+  /** Requests that wait for the choice; the first has a connection on its way. */
+  #waiting: Waiting[] = [];
+  #giveUp: (() => void) | undefined;
 
   constructor(host: Host, endpoint: Endpoint) {
     this.#host = host;
@@ -35,7 +37,7 @@ class EndpointPool {
     return {
       open: one.open + two.open,
       idle: one.idle + two.idle,
-      connecting: one.connecting + two.connecting + this.#asking.size,
+      connecting: one.connecting + two.connecting + (this.#giveUp ? 1 : 0),
     };
   }
 
@@ -46,30 +48,24 @@ class EndpointPool {
     return this.#ask(request, sink);
   }
 
-  /** The first connection tells what the upstream speaks; it carries the request that asked, too. */
+  /** The first connection tells what the upstream speaks; it carries the request that asked, and then the others go. */
   #ask(request: OutgoingRequest, sink: AnswerSink): Transfer {
-    let transfer: Transfer | undefined;
-    const giveUp = openSocket(this.#host.clock, this.endpoint, { alpn: ["h2", "http/1.1"] }, (error, connected) => {
-      this.#asking.delete(giveUp);
-      if (error) return sink.onError(error);
-      if (!connected) return;
-      this.#chosen = connected.protocol === "h2" ? "h2" : "http1";
-      if (this.#chosen === "h2") {
-        this.#http2.adopt(connected.socket);
-        transfer = this.#http2.send(request, sink, false);
-      } else {
-        transfer = this.#http1.sendOn(connected.socket, request, sink);
+    const waiting = new Waiting(request, sink);
+    this.#waiting.push(waiting);
+    this.#giveUp ??= openSocket(this.#host.clock, this.endpoint, { alpn: ["h2", "http/1.1"] }, (error, connected) => {
+      this.#giveUp = undefined;
+      const all = this.#waiting.filter(({ gone }) => !gone);
+      this.#waiting = [];
+      if (!connected) {
+        for (const { sink } of all) sink.onError(error as UpstreamError);
+        return;
       }
+      this.#chosen = connected.protocol === "h2" ? "h2" : "http1";
+      if (this.#chosen === "h2") this.#http2.adopt(connected.socket);
+      else this.#http1.adopt(connected.socket);
+      for (const one of all) one.transfer = this.send(one.request, one.sink, false);
     });
-    this.#asking.set(giveUp, sink);
-    return {
-      resume: () => transfer?.resume(),
-      abort: () => {
-        if (transfer) return transfer.abort();
-        this.#asking.delete(giveUp);
-        giveUp();
-      },
-    };
+    return waiting;
   }
 
   async close(): Promise<void> {
@@ -77,11 +73,12 @@ class EndpointPool {
   }
 
   destroy(): void {
-    const asking = [...this.#asking];
-    this.#asking.clear();
-    for (const [giveUp, sink] of asking) {
-      giveUp();
-      sink.onError(new UpstreamError("UPSTREAM_RESET", "the connection was cut", { connecting: true }));
+    this.#giveUp?.();
+    this.#giveUp = undefined;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { sink, gone } of waiting) {
+      if (!gone) sink.onError(new UpstreamError("UPSTREAM_RESET", "the connection was cut", { connecting: true }));
     }
     this.#http1.destroy();
     this.#http2.destroy();

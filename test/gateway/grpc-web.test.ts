@@ -1,6 +1,13 @@
 /** gRPC-Web, as a browser sends it: binary and base64, over HTTP/1.1 and HTTP/2, to a real gRPC service. */
 import { expect, test } from "vitest";
-import { Base64Reader, grpcKind, grpcTimeoutMs, formatGrpcTimeout, grpcMessage } from "../../gateway/core/grpc.ts";
+import {
+  MessageMeter,
+  Base64Reader,
+  grpcKind,
+  grpcTimeoutMs,
+  formatGrpcTimeout,
+  grpcMessage,
+} from "../../gateway/core/grpc.ts";
 import { echoService } from "./grpc-kit.ts";
 import { instance, oneRoute, runGateway } from "./kit.ts";
 
@@ -116,6 +123,16 @@ test("a timeout is read in each of its units, and written so that it can be read
     expect(formatGrpcTimeout(ms)).toMatch(/^\d{1,8}[mS]$/);
   }
   expect(grpcTimeoutMs(formatGrpcTimeout(1_234.5))).toBe(1_235);
+});
+
+test("a message's length is seen however its head comes cut", () => {
+  const stream = Buffer.concat([framed(Buffer.alloc(7)), framed(Buffer.alloc(0)), framed(Buffer.alloc(300))]);
+  for (let at = 0; at <= stream.length; at++) {
+    const [small, large] = [new MessageMeter(), new MessageMeter()];
+    const pieces = [stream.subarray(0, at), stream.subarray(at)];
+    expect(pieces.map((piece) => small.exceeds(piece, 300))).toEqual([false, false]);
+    expect(pieces.map((piece) => large.exceeds(piece, 299))).toContain(true);
+  }
 });
 
 test("a message keeps to what a field may carry", () => {

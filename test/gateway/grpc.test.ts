@@ -61,6 +61,21 @@ test("streams of the server, of the client and of both cross message by message"
   await eventually("nothing is in flight", () => running.gateway.status().inFlight === 0);
 });
 
+test("a stream may be larger than a message may be, and a message that is too large ends it", async () => {
+  await using service = await echoService();
+  const route = oneRoute({ bodyBytesMax: 10_000 });
+  await using running = await runGateway(route, [instance(service.port, { protocol: "grpc" })]);
+  using used = closing(echoClient(running.ports.httpPort));
+  const sum = (text: string, times: number) =>
+    new Promise<number>((resolve) => {
+      const call = used.client.sum((error, note) => resolve(error ? -error.code : (note?.number ?? 0)));
+      for (let i = 0; i < times; i++) call.write({ text, number: 1 });
+      call.end();
+    });
+  expect(await sum("x".repeat(9_000), 50)).toBe(50);
+  expect(await sum("x".repeat(11_000), 2)).toBe(-Status.RESOURCE_EXHAUSTED);
+});
+
 test("a deadline is handed on with what is left of it, and enforced whatever the service does", async () => {
   await using service = await echoService(() => {});
   await using running = await runGateway(oneRoute(), [instance(service.port, { protocol: "grpc" })]);

@@ -211,6 +211,22 @@ test.for([
   expect(service.requests).toHaveLength(1);
 });
 
+test("a client that has its streams reset by breaking their rules is cut, and costs the upstream next to nothing", async () => {
+  await using service = await upstream();
+  await using running = await runGateway(oneRoute(), [instance(service.port)]);
+  const raw = await rawSession(running.ports.httpPort);
+  for (let i = 0; i < 5_000 && !raw.closed(); i++) {
+    const id = 1 + 2 * i;
+    // A window update of nothing is an error of the stream.
+    raw.socket.write(Buffer.concat([frame(1, 0x5, id, headBlock()), frame(8, 0, id, Buffer.alloc(4))]));
+    if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  await eventually("it is cut", () => raw.closed() || wentAway(raw.received()));
+  expect(service.requests.length).toBeLessThan(300);
+  raw.socket.destroy();
+  expect((await fetch(running.url)).status).toBe(200);
+});
+
 test("an endless head in CONTINUATION frames is no request and no memory", async () => {
   await using service = await upstream();
   await using running = await runGateway(oneRoute(), [instance(service.port)]);

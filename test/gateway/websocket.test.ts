@@ -4,6 +4,7 @@ import { connect, type AddressInfo, type Socket } from "node:net";
 import { expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { eventually } from "#test/kit";
+import { authority } from "./certificates.ts";
 import { instance, oneRoute, rawUpstream, runGateway, sendRaw } from "./kit.ts";
 
 async function echoService(accept: (request: IncomingMessage) => number = () => 101) {
@@ -78,6 +79,21 @@ test("10,000 messages come back whole and in order, and the exchange counts unti
     'posthouse_gateway_requests_total{route="orders",method="GET",status="101"} 1',
   );
 }, 20_000);
+
+test("a WebSocket comes in over TLS, beside HTTP/2 on the same port", async () => {
+  const trusted = await authority();
+  const tls = await trusted.issue(["127.0.0.1"]);
+  await using service = await echoService();
+  await using running = await runGateway(oneRoute(), [instance(service.port)], { tls });
+  const peer = await open(`wss://127.0.0.1:${running.ports.httpsPort}`, { ca: trusted.pem });
+  const echoed = new Promise<string>((resolve) => {
+    peer.once("message", (data: Buffer) => resolve(data.toString()));
+  });
+  peer.send("sealed");
+  expect(await echoed).toBe("sealed");
+  expect(service.handshakes[0]?.headers["x-forwarded-proto"]).toBe("https");
+  peer.terminate();
+});
 
 test("an upstream that does not switch is passed on as the answer it gave", async () => {
   await using service = await echoService(() => 401);

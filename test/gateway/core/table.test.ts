@@ -159,6 +159,12 @@ test("a good config has no problems, and nothing at all is a gateway without rou
 });
 
 const bad: [string, unknown, string, RegExp][] = [
+  [
+    "TLS for a protocol in the clear",
+    { clusters: [{ name: "c", service: "s", protocol: "h2c", tls: { serverName: "s.internal" } }] },
+    "/clusters/0/protocol",
+    /in the clear/,
+  ],
   ["an unknown field", { ...good, rotues: [] }, "/rotues", /Unknown field "rotues"/],
   ["an unknown field inside", { routes: [{ ...route("r", prefix("/")), x: 1 }] }, "/routes/0/x", /Unknown field/],
   ["a missing field", { routes: [{ name: "r", service: "s" }] }, "/routes/0", /Missing: "match"/],
