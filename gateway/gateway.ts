@@ -109,6 +109,7 @@ class RunningGateway implements Gateway {
       sticky,
     };
     const chain = new Chain({
+      log,
       caller: this.#caller,
       cache: new ResponseCache(this.#host),
       mirrors: new Mirrors(this.#host, (call) => this.#caller.run(call)),

@@ -132,6 +132,7 @@ function mismatch({ route, host }: Entry, head: MatchHead): string | undefined {
 
 function words(found: Mismatch, { conditions }: CompiledRoute): string {
   if (found === "method") return `method is not ${[...(conditions.methods ?? [])].join(" or ")}`;
+  if (found === "scheme") return `the scheme is not ${conditions.scheme}`;
   if (found === "source") return `the client is not in ${conditions.source?.text}`;
   const list = { header: conditions.headers, cookie: conditions.cookies, query: conditions.query }[found];
   return `${found}: not ${list.map(conditionText).join(" and ")}`;

@@ -51,7 +51,7 @@ export function forward(
   given: Caller & { filters: FilterWishes; answerHeaders: readonly HeaderPair[] },
 ): Forward | Refuse {
   const { filters, consumer, claims } = given;
-  const backend = chooseBackend(matched, { head, consumer }, moment.random);
+  const backend = chooseBackend(matched, { head, consumer, pinned: sessionOf(matched, snapshot, head) }, moment.random);
   if (!backend) return refuse("INTERNAL", "The route leads nowhere.", { route: matched });
   const { route } = backend;
   if (matched.backends.length > 1) moment.trace?.({ step: "split", verdict: "pass", detail: route.cluster.key });
@@ -95,6 +95,13 @@ export function forward(
 
 function choose(route: ForwardRoute, endpoints: EndpointSet, moment: Moment): Endpoint | undefined {
   return pick(endpoints, moment.random, { inFlightMax: route.cluster.inFlightMax, nowMs: moment.nowMs });
+}
+
+/** Tells the cluster that the caller's cookie is of. */
+function sessionOf({ sticky }: CompiledRoute, snapshot: GatewaySnapshot, head: RequestHead) {
+  const value = sticky && cookieValue(head.header("cookie"), sticky.cookie);
+  if (value === undefined) return undefined;
+  return (cluster: string) => snapshot.sticky?.read(value, cluster) !== undefined;
 }
 
 /** The endpoint that the caller's cookie names, while it is there. */

@@ -100,7 +100,7 @@ export function upstreamHeaders(
 }
 
 /** The scheme that the client used, as a trusted proxy says it; else the connection's. */
-function schemeSeen(head: RequestHead, trusted: RouteTable["trusted"] | undefined): "http" | "https" {
+export function schemeSeen(head: RequestHead, trusted: RouteTable["trusted"] | undefined): "http" | "https" {
   if (!trusted?.has(head.peer)) return head.scheme;
   const [said] = head.header("x-forwarded-proto");
   return said === "http" || said === "https" ? said : head.scheme;

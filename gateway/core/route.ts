@@ -199,11 +199,14 @@ function connectionKeyOf(tls: ClusterTls, connectMs: number, inFlightMax: number
 export interface RouteParts {
   readonly clusters: ClusterTable;
   readonly filters: Filters;
+  /** Filters of this table, by name and config. */
+  readonly built: Map<string, CompiledFilter>;
   readonly hinted: boolean;
 }
 
 /** Compiles a route that core/check.ts found nothing wrong with. */
-export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: RouteParts): CompiledRoute {
+export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRoute {
+  const { clusters, hinted } = parts;
   const { connectMs, totalMs, perTryMs, ...timeouts } = route.timeouts ?? {};
   const path = pathOf(route.match);
   const names = variableNames(path);
@@ -238,7 +241,7 @@ export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: 
       entryBytesMax: route.cache.entryBytesMax ?? GATEWAY_DEFAULTS.cacheEntryBytesMax,
       staleIfErrorSeconds: route.cache.staleIfErrorSeconds ?? 0,
     },
-    filters: compileFilters(route.filters, filters),
+    filters: compileFilters(route.filters, parts),
     ...compilePolicies(route),
     perTryMs,
     totalMs,
@@ -295,11 +298,16 @@ function compilePolicies(given: Pick<HintedService, "jwt" | "acl" | "rateLimit" 
 }
 
 /** Equal uses of a filter are built once per table. */
-function compileFilters(uses: RouteConfig["filters"], filters: Filters): readonly CompiledFilter[] {
+function compileFilters(uses: RouteConfig["filters"], { filters, built }: RouteParts): readonly CompiledFilter[] {
   return (uses ?? []).map(({ name, config = {} }) => {
+    const key = canonicalJson([name, config]);
+    const known = built.get(key);
+    if (known) return known;
     const filter = filters.get(name);
     if (!filter) throw new Error(`No filter is called "${name}".`);
-    return { name, phase: filter.phase, built: filter.build(config as never) };
+    const compiled: CompiledFilter = { name, phase: filter.phase, built: filter.build(config as never) };
+    built.set(key, compiled);
+    return compiled;
   });
 }
 

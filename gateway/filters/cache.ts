@@ -7,11 +7,11 @@
 import { Readable, Transform } from "node:stream";
 import CachePolicy from "http-cache-semantics";
 import type { CounterChild, Host } from "#base";
-import { headerValues } from "../core/head.ts";
 import { downstreamHeaders, type AnswerHeaders } from "../core/headers.ts";
 import type { Forward } from "../core/pipeline.ts";
 import type { UpstreamAnswer, UpstreamCall, UpstreamFailure } from "../upstream/call.ts";
-import { NO_SPAN } from "./chain.ts";
+import { NO_SPAN } from "../upstream/no-span.ts";
+import { hasCondition, hasIt, keyOf, mayKeep, requestOf, sameVariant, sameVary } from "./cache-rules.ts";
 
 /** Bytes of all bodies kept. */
 export const CACHE_BYTES_MAX = 64 * 1024 * 1024;
@@ -19,8 +19,8 @@ export const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 const ENTRY_OVERHEAD_BYTES = 4 * 1024;
 /** Variants of one key; beyond, the oldest goes, for a header that always differs makes no cache. */
 const VARIANTS_MAX = 8;
-/** Milliseconds that callers wait for the one who asks already; then each asks for himself. */
-const FLIGHT_MS = 5_000;
+/** Milliseconds that callers wait for the body of the one who asks already, who may read slowly; then each asks for himself. */
+const BODY_WAIT_MS = 1_000;
 
 interface Entry {
   readonly policy: CachePolicy;
@@ -72,12 +72,12 @@ export class ResponseCache {
     }
     const key = keyOf(forward, call.method);
     const known = this.#fresh(key, request);
-    if (known) return this.#hit(forward, known, "hit");
+    if (known) return this.#hit(forward, known, "hit", request);
     const flight = this.#flights.get(key);
     if (!flight) return this.#ask(key, request, call, run);
-    await Promise.race([flight, this.#host.clock.sleep(FLIGHT_MS, call.signal).catch(() => {})]);
+    await unlessAborted(flight, call.signal);
     const kept = this.#fresh(key, request);
-    return kept ? this.#hit(forward, kept, "hit") : this.#ask(key, request, call, run);
+    return kept ? this.#hit(forward, kept, "hit", request) : this.#ask(key, request, call, run);
   }
 
   #fresh(key: string, request: CachePolicy.HttpRequest): Entry | undefined {
@@ -146,6 +146,7 @@ export class ResponseCache {
       land,
     }: { policy: CachePolicy; answer: UpstreamAnswer; bytesMax: number; land: () => void },
   ): UpstreamAnswer {
+    this.#host.clock.after(BODY_WAIT_MS, land);
     let chunks: Buffer[] | undefined = [];
     let bytes = 0;
     const tee = new Transform({
@@ -184,21 +185,23 @@ export class ResponseCache {
     return policy.age() <= policy.maxAge() + seconds;
   }
 
-  #hit(forward: Forward, { policy, status, body }: Entry, outcome: "hit" | "stale" | "revalidated"): UpstreamAnswer {
+  #hit(
+    forward: Forward,
+    { policy, status, body }: Entry,
+    outcome: "hit" | "stale" | "revalidated",
+    request?: CachePolicy.HttpRequest,
+  ): UpstreamAnswer {
     this.#outcomes[outcome].inc();
     const headers: AnswerHeaders = policy.responseHeaders();
     headers["cache-status"] =
       outcome === "hit" ? "posthouse; hit" : `posthouse; hit; fwd=stale${outcome === "stale" ? "; detail=error" : ""}`;
+    // The client has this very answer: it is told so, and not sent it again.
+    if (request && hasIt(request, headers)) {
+      delete headers["content-length"];
+      return cached(forward, 304, headers, Buffer.alloc(0));
+    }
     headers["content-length"] = String(body.length);
-    return {
-      ok: true,
-      status,
-      headers,
-      stream: Readable.from([body], { objectMode: false }),
-      endpoint: forward.endpoint,
-      span: NO_SPAN,
-      release() {},
-    };
+    return cached(forward, status, headers, body);
   }
 
   #store(key: string, entry: Entry): void {
@@ -236,56 +239,21 @@ export class ResponseCache {
   }
 }
 
+function cached({ endpoint }: Forward, status: number, headers: AnswerHeaders, body: Buffer): UpstreamAnswer {
+  const stream = Readable.from(body.length === 0 ? [] : [body], { objectMode: false });
+  return { ok: true, status, headers, stream, endpoint, span: NO_SPAN, release() {} };
+}
+
+/** Waits for a promise, but not longer than anybody is interested. */
+function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  const { promise: aborted, resolve } = Promise.withResolvers<void>();
+  signal.addEventListener("abort", () => resolve(), { once: true });
+  return Promise.race([promise, aborted]);
+}
+
 function sizeOf({ body }: Entry): number {
   return body.length + ENTRY_OVERHEAD_BYTES;
-}
-
-/** As http-cache-semantics sees it; undefined when the cache has no business with it. */
-function requestOf({ request, target }: Forward, call: UpstreamCall): CachePolicy.HttpRequest | undefined {
-  const { head } = request;
-  if (call.method !== "GET" || call.body || head.header("range").length > 0 || head.header("upgrade").length > 0)
-    return undefined;
-  const raw = call.headers(call.forward.endpoint, NO_SPAN);
-  const headers: Record<string, string> = {};
-  for (let at = 0; at < raw.length; at += 2) {
-    const name = (raw[at] as string).toLowerCase();
-    headers[name] ??= headerValues(raw, name).join(", ");
-  }
-  // The Host that the service sees is the endpoint's, and differs with each.
-  return { url: target, method: "GET", headers: { ...headers, host: head.authority } };
-}
-
-/** All that the gateway itself tells the service; as JSON, so that no part can pose as the next. */
-function keyOf({ route, request, target, setHeaders, edits, authority }: Forward, method: string): string {
-  const { head, consumer } = request;
-  return JSON.stringify([
-    route.name,
-    route.cluster.key,
-    method,
-    head.scheme,
-    head.authority,
-    authority ?? "",
-    target,
-    consumer?.name ?? "",
-    setHeaders,
-    edits?.put ?? [],
-  ]);
-}
-
-/** Whether a request is of the variant that an answer was given to, fresh or not. */
-function sameVary(policy: CachePolicy, request: CachePolicy.HttpRequest): boolean {
-  const vary = String(policy.responseHeaders()["vary"] ?? "");
-  if (vary === "") return true;
-  const before = (policy.toObject() as { reqh?: Record<string, string> | null }).reqh ?? {};
-  return vary.split(",").every((name) => {
-    const lower = name.trim().toLowerCase();
-    return lower !== "*" && before[lower] === request.headers[lower];
-  });
-}
-
-function sameVariant(a: CachePolicy, b: CachePolicy): boolean {
-  const headers = (b.toObject() as { reqh?: Record<string, string> | null }).reqh ?? {};
-  return sameVary(a, { headers });
 }
 
 /** Asks only for what is new. A client's own conditions are left alone, for the answer to them is the client's. */
@@ -298,21 +266,6 @@ function conditional(call: UpstreamCall, policy: CachePolicy, request: CachePoli
   return more.length === 0
     ? call
     : { ...call, headers: (endpoint, span) => [...call.headers(endpoint, span), ...more] };
-}
-
-function hasCondition({ headers }: CachePolicy.HttpRequest): boolean {
-  return ["if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range"].some(
-    (name) => headers[name] !== undefined,
-  );
-}
-
-function mayKeep(policy: CachePolicy, request: CachePolicy.HttpRequest, { status, headers }: UpstreamAnswer): boolean {
-  if (!policy.storable() || status === 304 || status === 206) return false;
-  if (headers["set-cookie"] !== undefined || String(headers["vary"] ?? "").includes("*")) return false;
-  // What a cookie may have made personal is kept only when the service says that it is for all.
-  const control = String(headers["cache-control"] ?? "");
-  if (request.headers["cookie"] !== undefined && !/\b(public|s-maxage)\b/i.test(control)) return false;
-  return policy.timeToLive() > 0;
 }
 
 function cacheHeaders(headers: AnswerHeaders): Record<string, string | string[]> {

@@ -3,7 +3,7 @@
  * then the cookie of a sticky session, what filters and the route change in the answer, and compression. Lanes call
  * `run` where they would call the upstream, and know of none of it.
  */
-import type { Span } from "#base";
+import { messageOf, type Log } from "#base";
 import type { GatewayErrorName } from "../api.ts";
 import type { AnswerHeaders } from "../core/headers.ts";
 import { addHeader, editAnswer } from "../core/header-edits.ts";
@@ -16,6 +16,7 @@ import { compressAnswer } from "./compress.ts";
 import type { Mirrors } from "./mirrors.ts";
 
 export interface ChainParts {
+  readonly log: Log;
   readonly caller: { run(call: UpstreamCall): Promise<UpstreamAnswer | UpstreamFailure> };
   readonly cache: ResponseCache;
   readonly mirrors: Mirrors;
@@ -36,14 +37,26 @@ export class Chain {
   async run(call: UpstreamCall): Promise<UpstreamAnswer | UpstreamFailure> {
     const { forward } = call;
     if (isPlain(forward)) return this.#parts.caller.run(call);
-    const checked = await checkBody(call);
-    if ("ok" in checked) return checked;
     const { cache, mirrors } = this.#parts;
-    const answer = await cache.serve(checked, (one) => this.#parts.caller.run(mirrors.beside(one)));
-    if (!answer.ok) return answer;
-    const headers = { ...answer.headers };
-    this.#change(forward, answer, headers);
-    return compressAnswer(forward, call.method, { ...answer, headers });
+    let answer: UpstreamAnswer | UpstreamFailure | undefined;
+    try {
+      const checked = await checkBody(call);
+      if ("ok" in checked) return checked;
+      answer = await cache.serve(checked, (one) => this.#parts.caller.run(mirrors.beside(one)));
+      if (!answer.ok) return answer;
+      const headers = { ...answer.headers };
+      this.#change(forward, answer, headers);
+      return compressAnswer(forward, call.method, { ...answer, headers });
+    } catch (error) {
+      // A filter of somebody's own threw; that is this request's trouble and nobody else's.
+      if (answer?.ok) {
+        answer.stream.on("error", () => {}).destroy();
+        answer.span.end();
+        answer.release();
+      }
+      this.#parts.log.error({ err: error, route: forward.route.name }, `a filter failed: ${messageOf(error)}`);
+      return failure(call, "INTERNAL", "A filter failed.");
+    }
   }
 
   #change(forward: Forward, { status, endpoint }: UpstreamAnswer, headers: AnswerHeaders): void {
@@ -101,12 +114,3 @@ async function checkBody(call: UpstreamCall): Promise<UpstreamCall | UpstreamFai
 function failure(call: UpstreamCall, error: GatewayErrorName, detail: string, refusal?: Refuse): UpstreamFailure {
   return { ok: false, error, detail, endpoint: call.forward.endpoint, ...(refusal ? { refusal } : {}) };
 }
-
-/** Of an answer that no upstream gave. */
-export const NO_SPAN: Span = {
-  context: { traceId: "0".repeat(32), spanId: "0".repeat(16), sampled: false },
-  recording: false,
-  set() {},
-  fail() {},
-  end() {},
-};

@@ -98,6 +98,37 @@ test("request-validation lets through what fits its schema, whole and unchanged,
   expect(running.services.orders.requests).toHaveLength(2);
 });
 
+test("a filter that throws costs its request, and nobody else's", async () => {
+  const filter = (name: string, built: object) => [
+    name,
+    { name, description: "", phase: "request" as const, schema: { type: "object" }, build: () => built },
+  ];
+  const fail = () => {
+    throw new Error("broken");
+  };
+  const loaded = new Map([
+    filter("asks", { request: fail }),
+    filter("reads", { body: { bytesMax: 10, check: fail } }),
+    filter("changes", { answer: fail }),
+  ] as never) as never;
+  const routes = ["asks", "reads", "changes"].map((name) => ({
+    name,
+    match: { path: { prefix: `/${name}` } },
+    service: "orders",
+    filters: [{ name }],
+  }));
+  await using running = await world(
+    { routes: [...routes, { name: "r", match: all, service: "orders" }] },
+    { settings: { filters: loaded } },
+  );
+  for (const { name } of routes) {
+    const broken = await running.ask(`/${name}`, { method: "POST", body: "x" });
+    expect([name, broken.status, broken.headers["x-posthouse-flag"]]).toEqual([name, 500, "IE"]);
+  }
+  expect((await running.ask("/")).status).toBe(200);
+  expect(running.running.gateway.status().inFlight).toBe(0);
+});
+
 test("a filter of the operator's own is checked, asked, and changes the answer", async () => {
   const path = join(import.meta.dirname, "..", "..", "docs", "examples", "tenant-filter.js");
   const loaded = await loadFilters([path]);

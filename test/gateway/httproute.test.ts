@@ -133,6 +133,22 @@ const FEATURES: readonly [feature: string, config: object, check: (world: World)
     },
   ],
   [
+    "scheme match, so that a redirect to https does not lead in a ring",
+    {
+      trustedProxies: ["127.0.0.1"],
+      routes: [
+        { name: "secure", match: { ...all, scheme: "http" }, redirect: { scheme: "https", status: 301 } },
+        to("orders", all),
+      ],
+    },
+    async ({ ask }) => {
+      const plain = await ask("/x", { host: "a.example:8080" });
+      expect([plain.status, plain.headers.location]).toEqual([301, "https://a.example/x"]);
+      const secure = await ask("/x", { headers: { "x-forwarded-proto": "https", "x-forwarded-for": "192.0.2.1" } });
+      expect(secure.seen).toMatchObject({ service: "orders", headers: { "x-forwarded-proto": "https" } });
+    },
+  ],
+  [
     "HTTPRouteHostRewrite",
     one({ rewrite: { host: "inside.example" } }),
     async ({ ask }) => expect((await ask("/x")).seen.headers["host"]).toBe("inside.example"),
@@ -400,7 +416,9 @@ const FEATURES: readonly [feature: string, config: object, check: (world: World)
       expect((await call("/shop.v1.Orders/Get")).seen.service).toBe("orders");
       expect((await call("/shop.v1.Orders/List")).seen.service).toBe("canary");
       expect((await call("/shop.v1.OrdersX/Get")).status).toBe(404);
-      expect((await call("/shop.v1.Orders/Get", "application/json")).status).toBe(404);
+      for (const type of ["application/json", "application/grpc-web", "application/grpcx"]) {
+        expect([type, (await call("/shop.v1.Orders/Get", type)).status]).toEqual([type, 404]);
+      }
     },
   ],
   [
