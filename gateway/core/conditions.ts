@@ -66,10 +66,17 @@ export function mismatchOf(conditions: Conditions, head: MatchHead): Mismatch | 
   }
   if (query.length > 0) {
     // Read as a form would be: + is a space, and the first of several counts.
-    const parameters = new URLSearchParams(head.query);
+    const parameters = parametersOf(head.query);
     for (const condition of query) if (!holds(condition, listOf(parameters.get(condition.name)))) return "query";
   }
   return methods === undefined || methods.has(head.method) ? undefined : "method";
+}
+
+/** The last query is remembered, for the routes of one request ask for it one after the other. */
+let last: { readonly query: string; readonly parameters: URLSearchParams } | undefined;
+function parametersOf(query: string): URLSearchParams {
+  if (last?.query !== query) last = { query, parameters: new URLSearchParams(query) };
+  return last.parameters;
 }
 
 const NONE: readonly string[] = [];

@@ -51,7 +51,11 @@ export function forward(
   given: Caller & { filters: FilterWishes; answerHeaders: readonly HeaderPair[] },
 ): Forward | Refuse {
   const { filters, consumer, claims } = given;
-  const backend = chooseBackend(matched, { head, consumer, pinned: sessionOf(matched, snapshot, head) }, moment.random);
+  // Almost every route has one place to go, and nothing to change; neither costs a look.
+  const backend =
+    matched.backends.length === 1
+      ? matched.backends[0]
+      : chooseBackend(matched, { head, consumer, pinned: sessionOf(matched, snapshot, head) }, moment.random);
   if (!backend) return refuse("INTERNAL", "The route leads nowhere.", { route: matched });
   const { route } = backend;
   if (matched.backends.length > 1) moment.trace?.({ step: "split", verdict: "pass", detail: route.cluster.key });
@@ -69,8 +73,8 @@ export function forward(
   }
   if (!endpoint) return refuseEndpoint(route, endpoints);
   moment.trace?.({ step: "endpoint", verdict: "pass", detail: `${endpoint.id} at ${endpoint.authority}` });
-  const context = contextOf(route, head, given);
-  const edits = renderEdits([route.requestHeaders, backend.requestHeaders], context);
+  const context = backend.edits && contextOf(route, head, given);
+  const edits = context && renderEdits(backend.edits?.request ?? [], context);
   const made: Forward = {
     kind: "forward",
     route,
@@ -83,7 +87,7 @@ export function forward(
       ? { drop: new Set([...filters.remove, ...(edits?.drop ?? [])]), put: edits?.put ?? [] }
       : edits,
     answerHeaders: given.answerHeaders,
-    answerEdits: renderEdits([route.responseHeaders, backend.responseHeaders], context),
+    answerEdits: context && renderEdits(backend.edits?.response ?? [], context),
     cors: route.cors && corsHeaders(route.cors, head),
     sticky: route.sticky && { ...route.sticky, pinned: pinned?.named },
     mirrors: NO_MIRRORS,

@@ -47,8 +47,10 @@ export interface CompiledBackend {
   readonly route: ForwardRoute;
   readonly weight: number;
   readonly when: SplitEntry["when"];
-  readonly requestHeaders: CompiledEdits | undefined;
-  readonly responseHeaders: CompiledEdits | undefined;
+  /** The route's and its own, in order; undefined when there are none. */
+  readonly edits:
+    | { readonly request: readonly CompiledEdits[]; readonly response: readonly CompiledEdits[] }
+    | undefined;
 }
 
 export interface CompiledMirror {
@@ -77,7 +79,7 @@ export interface CompiledRoute {
   readonly rewrite: CompiledRewrite | undefined;
   /** The Host that the service sees; undefined: the endpoint's own. */
   readonly hostRewrite: string | undefined;
-  readonly requestHeaders: CompiledEdits | undefined;
+  /** Of the answers that the gateway gives itself; those of a service have their backend's. */
   readonly responseHeaders: CompiledEdits | undefined;
   readonly sticky: { readonly cookie: string; readonly attributes: string } | undefined;
   readonly cors: CompiledCors | undefined;
@@ -228,7 +230,6 @@ export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRou
     respond: route.respond,
     rewrite: compileRewrite(route.rewrite, names),
     hostRewrite: route.rewrite?.host?.toLowerCase(),
-    requestHeaders: compileEdits(route.requestHeaders, names),
     responseHeaders: compileEdits(route.responseHeaders, names),
     sticky: route.sticky && compileSticky(route.sticky),
     cors: route.cors && compileCors(route.cors, GATEWAY_DEFAULTS.corsMaxAgeSeconds),
@@ -261,14 +262,20 @@ export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRou
       route: towards(cluster),
       weight: target.weight ?? 1,
       when: target.when,
-      requestHeaders: compileEdits(target.requestHeaders, names),
-      responseHeaders: compileEdits(target.responseHeaders, names),
+      edits: backendEdits(route, target, names),
     })),
     mirrors: (route.mirror ?? []).map((mirror) => ({
       route: { ...towards(clusters.of(mirror, connectMs)), retriesMax: 0, rateLimit: undefined },
       share: (mirror.percent ?? 100) / 100,
     })),
   };
+}
+
+function backendEdits(route: RouteConfig, target: SplitEntry, names: readonly string[]): CompiledBackend["edits"] {
+  const both = (name: "requestHeaders" | "responseHeaders") =>
+    [route[name], target[name]].flatMap((edits) => compileEdits(edits, names) ?? []);
+  const edits = { request: both("requestHeaders"), response: both("responseHeaders") };
+  return edits.request.length + edits.response.length > 0 ? edits : undefined;
 }
 
 /** Service, cluster or split: all are a list of where requests go. */

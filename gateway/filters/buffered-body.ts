@@ -5,25 +5,56 @@
 import { Readable } from "node:stream";
 import type { BodySource } from "../upstream/body.ts";
 
-/** Never throws. What is too large is left where it is; whoever refuses it reads the rest away. */
+/** Bytes of bodies that are held at once, in the whole gateway: many callers must not fill its memory together. */
+export const HELD_BYTES_MAX = 256 * 1024 * 1024;
+
+/** How many bytes are held. */
+export class BodyBudget {
+  readonly #bytesMax: number;
+  #bytes = 0;
+
+  constructor(bytesMax = HELD_BYTES_MAX) {
+    this.#bytesMax = bytesMax;
+  }
+
+  take(bytes: number): boolean {
+    if (this.#bytes + bytes > this.#bytesMax) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  give(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
+
+/** What became of a body: its bytes, or why there are none. */
+export type ReadBody = Buffer | "too large" | "too many" | "gone";
+
+/**
+ * Never throws. What is too large is left where it is; whoever refuses it reads the rest away. The bytes of a whole body
+ * stay taken from the budget until the caller gives them back; of any other nothing is taken.
+ */
 export function readBody(
   source: BodySource,
-  bytesMax: number,
-  signal: AbortSignal,
-): Promise<Buffer | "too large" | "gone"> {
+  options: { readonly bytesMax: number; readonly budget: BodyBudget; readonly signal: AbortSignal },
+): Promise<ReadBody> {
+  const { bytesMax, budget, signal } = options;
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
-    const finish = (result: Buffer | "too large" | "gone") => {
+    const finish = (result: ReadBody) => {
       source.off("data", onData).off("end", onEnd).off("error", onGone).off("close", onGone);
       signal.removeEventListener("abort", onGone);
       source.pause();
+      if (typeof result === "string") budget.give(bytes);
       resolve(result);
     };
     const onData = (chunk: Buffer) => {
+      if (bytes + chunk.length > bytesMax) return finish("too large");
+      if (!budget.take(chunk.length)) return finish("too many");
       bytes += chunk.length;
-      if (bytes > bytesMax) finish("too large");
-      else chunks.push(chunk);
+      chunks.push(chunk);
     };
     const onEnd = () => finish(Buffer.concat(chunks));
     const onGone = () => finish("gone");

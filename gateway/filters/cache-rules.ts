@@ -2,7 +2,7 @@
  * What the cache may do with one request and one answer: http-cache-semantics speaks for RFC 9111, this file for what a
  * gateway asks beyond it, so that nobody's answer becomes somebody else's.
  */
-import CachePolicy from "http-cache-semantics";
+import type CachePolicy from "http-cache-semantics";
 import { headerValues } from "../core/head.ts";
 import type { AnswerHeaders } from "../core/headers.ts";
 import type { Forward } from "../core/pipeline.ts";

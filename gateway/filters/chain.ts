@@ -10,7 +10,7 @@ import { addHeader, editAnswer } from "../core/header-edits.ts";
 import { applyCors } from "../core/cors.ts";
 import { refuse, type Forward, type Refuse, type StickyCookies } from "../core/pipeline.ts";
 import type { UpstreamAnswer, UpstreamCall, UpstreamFailure } from "../upstream/call.ts";
-import { BufferedBody, readBody } from "./buffered-body.ts";
+import { BodyBudget, BufferedBody, readBody, type ReadBody } from "./buffered-body.ts";
 import type { ResponseCache } from "./cache.ts";
 import { compressAnswer } from "./compress.ts";
 import type { Mirrors } from "./mirrors.ts";
@@ -28,6 +28,7 @@ export const BUFFERED_BYTES_MAX = 8 * 1024 * 1024;
 
 export class Chain {
   readonly #parts: ChainParts;
+  readonly #budget = new BodyBudget();
 
   constructor(parts: ChainParts) {
     this.#parts = parts;
@@ -39,8 +40,9 @@ export class Chain {
     if (isPlain(forward)) return this.#parts.caller.run(call);
     const { cache, mirrors } = this.#parts;
     let answer: UpstreamAnswer | UpstreamFailure | undefined;
+    let held = 0;
     try {
-      const checked = await checkBody(call);
+      const checked = await this.#checkBody(call, (bytes) => (held = bytes));
       if ("ok" in checked) return checked;
       answer = await cache.serve(checked, (one) => this.#parts.caller.run(mirrors.beside(one)));
       if (!answer.ok) return answer;
@@ -56,7 +58,44 @@ export class Chain {
       }
       this.#parts.log.error({ err: error, route: forward.route.name }, `a filter failed: ${messageOf(error)}`);
       return failure(call, "INTERNAL", "A filter failed.");
+    } finally {
+      this.#budget.give(held);
     }
+  }
+
+  /** The call with a body that its filters have seen, or its refusal. */
+  async #checkBody(call: UpstreamCall, hold: (bytes: number) => void): Promise<UpstreamCall | UpstreamFailure> {
+    const { forward } = call;
+    const filters = forward.filters.flatMap(({ built }) => built.body ?? []);
+    if (filters.length === 0) return call;
+    const bytesMax = Math.min(
+      BUFFERED_BYTES_MAX,
+      forward.route.bodyBytesMax,
+      ...filters.map((filter) => filter.bytesMax),
+    );
+    let bytes: ReadBody = Buffer.alloc(0);
+    if (call.body) {
+      // A client that waits for leave to send gets it here: the body is wanted, whoever reads it.
+      call.onBodyStart();
+      bytes = await readBody(call.body, { bytesMax, budget: this.#budget, signal: call.signal });
+    }
+    if (bytes === "gone") return failure(call, "CLIENT_CLOSED", "The client went away while it sent its body.");
+    if (bytes === "too large")
+      return failure(call, "BODY_TOO_LARGE", `The body is larger than the ${bytesMax} bytes that this route looks at.`);
+    if (bytes === "too many") return failure(call, "OVERLOADED", "The gateway holds as many bodies as it may.");
+    hold(bytes.length);
+    for (const filter of filters) {
+      const refusal = filter.check(bytes, forward.request);
+      if (!refusal) continue;
+      const { error, detail, headers = [], status } = refusal;
+      const refused = refuse(error, detail, {
+        route: forward.route,
+        headers,
+        ...(status === undefined ? {} : { status }),
+      });
+      return failure(call, error, detail, refused);
+    }
+    return call.body ? { ...call, body: new BufferedBody(bytes), onBodyStart: () => {} } : call;
   }
 
   #change(forward: Forward, { status, endpoint }: UpstreamAnswer, headers: AnswerHeaders): void {
@@ -76,39 +115,6 @@ export class Chain {
 function isPlain({ route, filters, answerEdits, cors, sticky, mirrors }: Forward): boolean {
   const changed = answerEdits ?? cors ?? sticky ?? route.cache ?? route.compress;
   return changed === undefined && filters.length === 0 && mirrors.length === 0;
-}
-
-/** The call with a body that its filters have seen, or its refusal. */
-async function checkBody(call: UpstreamCall): Promise<UpstreamCall | UpstreamFailure> {
-  const { forward } = call;
-  const filters = forward.filters.flatMap(({ built }) => built.body ?? []);
-  if (filters.length === 0) return call;
-  const bytesMax = Math.min(
-    BUFFERED_BYTES_MAX,
-    forward.route.bodyBytesMax,
-    ...filters.map((filter) => filter.bytesMax),
-  );
-  let bytes: Buffer | "too large" | "gone" = Buffer.alloc(0);
-  if (call.body) {
-    // A client that waits for leave to send gets it here: the body is wanted, whoever reads it.
-    call.onBodyStart();
-    bytes = await readBody(call.body, bytesMax, call.signal);
-  }
-  if (bytes === "gone") return failure(call, "CLIENT_CLOSED", "The client went away while it sent its body.");
-  if (bytes === "too large")
-    return failure(call, "BODY_TOO_LARGE", `The body is larger than the ${bytesMax} bytes that this route looks at.`);
-  for (const filter of filters) {
-    const refusal = filter.check(bytes, forward.request);
-    if (!refusal) continue;
-    const { error, detail, headers = [], status } = refusal;
-    const refused = refuse(error, detail, {
-      route: forward.route,
-      headers,
-      ...(status === undefined ? {} : { status }),
-    });
-    return failure(call, error, detail, refused);
-  }
-  return call.body ? { ...call, body: new BufferedBody(bytes), onBodyStart: () => {} } : call;
 }
 
 function failure(call: UpstreamCall, error: GatewayErrorName, detail: string, refusal?: Refuse): UpstreamFailure {

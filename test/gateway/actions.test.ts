@@ -55,6 +55,31 @@ test("a sticky session keeps its part of a split, whatever the weights become, u
   await eventually("it moved", async () => (await running.ask("/", { headers: { cookie } })).seen.service === "orders");
 });
 
+test("a mirror that never answers, is gone, or would get too large a body does not touch the primary", async () => {
+  const hanging: unknown[] = [];
+  await using running = await world(
+    route({ bodyBytesMax: 1_000_000, mirror: [{ service: "shadow" }, { service: "gone" }] }),
+    {
+      handle: (request, response) => {
+        if (request.headers["x-posthouse-mirror"] === undefined) return false;
+        hanging.push(response);
+        return true;
+      },
+    },
+  );
+  const began = performance.now();
+  for (let i = 0; i < 50; i++)
+    expect((await running.ask("/", { method: "POST", body: "small" })).seen.body).toBe("small");
+  expect(performance.now() - began).toBeLessThan(10_000);
+  const large = "x".repeat(200_000);
+  expect((await running.ask("/", { method: "POST", body: large })).seen.body).toBe(large);
+  await eventually("the copies hang", () => hanging.length === 50);
+  const { text } = await running.running.host.metrics.expose();
+  expect(text).toContain('posthouse_gateway_mirrored_total{result="sent"} 50');
+  expect(text).toContain('posthouse_gateway_mirrored_total{result="dropped"} 1');
+  expect(running.running.gateway.status().inFlight).toBe(0);
+});
+
 const TEXT = "all work and no play makes jack a dull boy\n".repeat(100);
 
 test("an answer is compressed as the client likes it best, and what must not be is not", async () => {

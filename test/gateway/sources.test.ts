@@ -1,11 +1,13 @@
 /** Where routes come from beside releases: a file, services' own hints, and the listeners that they are on. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { get as httpsGet } from "node:https";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
 import { createGateway, unheard } from "#gateway";
 import { eventually, tempFolder, testHost } from "#test/kit";
 import { hintedRoutes } from "../../gateway/core/hints.ts";
+import { authority } from "./certificates.ts";
 import { ask } from "./echo.ts";
 import { baseSettings, instance, runGateway, upstream } from "./kit.ts";
 
@@ -137,6 +139,35 @@ test("listeners open and close with the config; each serves its hosts and the ro
     running.gateway.status().warnings.some(({ message }) => message.includes("EADDRINUSE")),
   );
   expect(await status(own, "/public")).toBe(200);
+});
+
+test("a listener with tls serves the gateway's certificate, and routes see the scheme", async () => {
+  await using service = await upstream((_request, response) => void response.end("secure"));
+  const ca = await authority();
+  const port = await freePort();
+  const config = {
+    listeners: [{ name: "secure", port, tls: true, attach: "named" }],
+    routes: [{ name: "r", match: { scheme: "https" }, listeners: ["secure"], service: "orders" }],
+  };
+  await using running = await runGateway(config, [instance(service.port)], { tls: await ca.issue(["a.example"]) });
+  const get = () =>
+    new Promise<string>((resolve) => {
+      const options = {
+        host: "127.0.0.1",
+        port,
+        servername: "a.example",
+        ca: ca.pem,
+        headers: { host: "a.example" },
+        agent: false,
+      };
+      httpsGet(options, (response) => void response.on("data", (chunk: Buffer) => resolve(chunk.toString()))).on(
+        "error",
+        (error) => resolve(error.message),
+      );
+    });
+  await eventually("it serves", async () => (await get()) === "secure");
+  running.gateway.setTls(await (await authority()).issue(["a.example"]));
+  expect(await get()).toMatch(/certificate|signature/);
 });
 
 test("a route on a listener that is not there, and a listener without a port, are refused", async () => {
