@@ -1,6 +1,7 @@
 /** Where routes come from beside releases: a file, services' own hints, and the listeners that they are on. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
@@ -109,7 +110,13 @@ test("two services that hint the same prefix get none of it, and a path that is 
 });
 
 test("listeners open and close with the config; each serves its hosts and the routes that it takes", async () => {
-  await using service = await upstream((request, response) => void response.end(request.url));
+  const gate = Promise.withResolvers<void>();
+  await using service = await upstream((request, response) => {
+    if (request.url === "/public/stream") {
+      response.write("first ");
+      void gate.promise.then(() => response.end("last"));
+    } else response.end(request.url);
+  });
   const [one, two] = [await freePort(), await freePort()];
   const config = (...listeners: object[]) => ({
     listeners,
@@ -134,6 +141,19 @@ test("listeners open and close with the config; each serves its hosts and the ro
   running.plane.release(config({ ...inside, port: two, attach: "all" }));
   await eventually("it moved", async () => (await status(two, "/public")) === 200);
   await eventually("its old port is closed", async () => (await status(one, "/inside")) === "ECONNREFUSED");
+  // A stream under way goes on where its listener is gone, and the port is free for another one all the same.
+  const stream = await new Promise<IncomingMessage>((resolve) =>
+    httpRequest(
+      { host: "127.0.0.1", port: two, path: "/public/stream", headers: { host: "a.internal" } },
+      resolve,
+    ).end(),
+  );
+  running.plane.release(config(inside, { name: "other", port: two }));
+  await eventually("another listener has the port", async () => (await status(two, "/public", "b.example")) === 200);
+  gate.resolve();
+  let text = "";
+  for await (const chunk of stream) text += String(chunk);
+  expect(text).toBe("first last");
   running.plane.release(config(inside, { name: "taken", port: own }));
   await eventually("a port in use is told", () =>
     running.gateway.status().warnings.some(({ message }) => message.includes("EADDRINUSE")),
