@@ -30,8 +30,12 @@ const REBUILT = new Set(["host", "expect", "content-length", "forwarded", "trace
 /** Names that say who somebody is. A client has no business sending them, whether or not its route sets them. */
 const OWN_PREFIXES = ["x-forwarded-", "x-posthouse-", "x-consumer-", "x-jwt-"];
 
-/** Whether only the connection or the gateway may say this of a request; the name in lower case. */
+/**
+ * Whether only the connection or the gateway may say this of a request; the name in lower case. A client's `X-Real-IP`
+ * is dropped, but the gateway sets none, so that a route may: some services read nothing else.
+ */
 export function isGatewayOwn(name: string): boolean {
+  if (name === "x-real-ip") return false;
   return HOP_BY_HOP.has(name) || REBUILT.has(name) || OWN_PREFIXES.some((prefix) => name.startsWith(prefix));
 }
 

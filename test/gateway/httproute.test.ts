@@ -201,11 +201,17 @@ const FEATURES: readonly [feature: string, config: object, check: (world: World)
   [
     "request header modification",
     one({
-      requestHeaders: { set: { "x-a": "1" }, add: { "x-b": "{client.address} {request.method}" }, remove: ["x-c"] },
+      requestHeaders: {
+        set: { "x-a": "1", "x-real-ip": "{client.address}" },
+        add: { "x-b": "{client.address} {request.method}" },
+        remove: ["x-c"],
+      },
     }),
     async ({ ask }) => {
-      const { headers } = (await ask("/", { headers: { "X-A": "0", "x-b": "mine", "x-c": "gone" } })).seen;
-      expect(headers).toMatchObject({ "x-a": "1", "x-b": "mine, 127.0.0.1 GET" });
+      const { headers } = (
+        await ask("/", { headers: { "X-A": "0", "x-b": "mine", "x-c": "gone", "x-real-ip": "10.0.0.1" } })
+      ).seen;
+      expect(headers).toMatchObject({ "x-a": "1", "x-b": "mine, 127.0.0.1 GET", "x-real-ip": "127.0.0.1" });
       expect(headers["x-c"]).toBeUndefined();
     },
   ],

@@ -5,8 +5,8 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
-import { createGateway, unheard } from "#gateway";
-import { eventually, tempFolder, testHost } from "#test/kit";
+import { createGateway, gatewayReleaseCheck, unheard } from "#gateway";
+import { eventually, tempFolder, testHost, withControl } from "#test/kit";
 import { hintedRoutes } from "../../gateway/core/hints.ts";
 import { authority } from "./certificates.ts";
 import { ask } from "./echo.ts";
@@ -92,6 +92,24 @@ test("a hint becomes a route only for services that the config names, below ever
   expect(big.status).toBe(413);
   hint("orders");
   await eventually("the route went with the hint", async () => (await ask(port, "/orders/1")).status === 404);
+});
+
+test("a policy that is set in the registry is a route soon after, and none when it is taken back", async () => {
+  await using service = await upstream((request, response) => void response.end(request.url));
+  await using control = await withControl({ releaseChecks: [gatewayReleaseCheck] });
+  const { client } = control;
+  const name = { namespace: "default", service: "orders" };
+  const items = { "gateway.yaml": { format: "yaml" as const, value: "hints: [{ service: orders }]\n" } };
+  await client.config.publish({ namespace: "default", app: "gateway", profile: "default" }, { items });
+  await client.registry.register({ ...name, id: "one" }, { address: "127.0.0.1", port: service.port });
+  await using gateway = createGateway(testHost(), { client, settings: baseSettings });
+  await gateway.ready(AbortSignal.timeout(5_000));
+  const { httpPort } = await gateway.listen();
+  expect((await ask(httpPort, "/orders")).status).toBe(404);
+  await client.registry.setPolicy(name, { gateway: { pathPrefixes: ["/orders"] } });
+  await eventually("the hint is a route", async () => (await ask(httpPort, "/orders/1")).text === "/orders/1");
+  await client.registry.setPolicy(name, {});
+  await eventually("it is none any more", async () => (await ask(httpPort, "/orders/1")).status === 404);
 });
 
 test("two services that hint the same prefix get none of it, and a path that is not canonical is no hint", () => {
