@@ -133,6 +133,7 @@ class RunningGateway implements Gateway {
     };
     const call: StartCall = (plan, sink) => this.#caller.start(plan, sink);
     const chain = new Chain({
+      log,
       call,
       cache: new ResponseCache(this.#host),
       mirrors: new Mirrors(this.#host, call),

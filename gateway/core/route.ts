@@ -75,8 +75,10 @@ export interface CompiledBackend {
   readonly route: ForwardRoute;
   readonly weight: number;
   readonly when: SplitEntry["when"];
-  readonly requestHeaders: CompiledEdits | undefined;
-  readonly responseHeaders: CompiledEdits | undefined;
+  /** The route's and its own, in order; undefined when there are none. */
+  readonly edits:
+    | { readonly request: readonly CompiledEdits[]; readonly response: readonly CompiledEdits[] }
+    | undefined;
 }
 
 export interface CompiledMirror {
@@ -105,7 +107,7 @@ export interface CompiledRoute {
   readonly rewrite: CompiledRewrite | undefined;
   /** The Host that the service sees; undefined: the endpoint's own. */
   readonly hostRewrite: string | undefined;
-  readonly requestHeaders: CompiledEdits | undefined;
+  /** Of the answers that the gateway gives itself; those of a service have their backend's. */
   readonly responseHeaders: CompiledEdits | undefined;
   readonly sticky: { readonly cookie: string; readonly attributes: string } | undefined;
   readonly cors: CompiledCors | undefined;
@@ -262,11 +264,14 @@ const IMPORTANCE = { low: 0, normal: 1, critical: 2 } as const;
 export interface RouteParts {
   readonly clusters: ClusterTable;
   readonly filters: Filters;
+  /** Filters of this table, by name and config. */
+  readonly built: Map<string, CompiledFilter>;
   readonly hinted: boolean;
 }
 
 /** Compiles a route that core/check.ts found nothing wrong with. */
-export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: RouteParts): CompiledRoute {
+export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRoute {
+  const { clusters, hinted } = parts;
   const { connectMs, totalMs, perTryMs, ...timeouts } = route.timeouts ?? {};
   const path = pathOf(route.match);
   const names = variableNames(path);
@@ -288,7 +293,6 @@ export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: 
     respond: route.respond,
     rewrite: compileRewrite(route.rewrite, names),
     hostRewrite: route.rewrite?.host?.toLowerCase(),
-    requestHeaders: compileEdits(route.requestHeaders, names),
     responseHeaders: compileEdits(route.responseHeaders, names),
     sticky: route.sticky && compileSticky(route.sticky),
     cors: route.cors && compileCors(route.cors, GATEWAY_DEFAULTS.corsMaxAgeSeconds),
@@ -301,7 +305,7 @@ export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: 
       entryBytesMax: route.cache.entryBytesMax ?? GATEWAY_DEFAULTS.cacheEntryBytesMax,
       staleIfErrorSeconds: route.cache.staleIfErrorSeconds ?? 0,
     },
-    filters: compileFilters(route.filters, filters),
+    filters: compileFilters(route.filters, parts),
     ...compilePolicies(route),
     perTryMs,
     totalMs,
@@ -328,8 +332,7 @@ export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: 
       route: towards(cluster),
       weight: target.weight ?? 1,
       when: target.when,
-      requestHeaders: compileEdits(target.requestHeaders, names),
-      responseHeaders: compileEdits(target.responseHeaders, names),
+      edits: backendEdits(route, target, names),
     })),
     mirrors: (route.mirror ?? []).map((mirror) => ({
       route: {
@@ -342,6 +345,13 @@ export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: 
       share: (mirror.percent ?? 100) / 100,
     })),
   };
+}
+
+function backendEdits(route: RouteConfig, target: SplitEntry, names: readonly string[]): CompiledBackend["edits"] {
+  const both = (name: "requestHeaders" | "responseHeaders") =>
+    [route[name], target[name]].flatMap((edits) => compileEdits(edits, names) ?? []);
+  const edits = { request: both("requestHeaders"), response: both("responseHeaders") };
+  return edits.request.length + edits.response.length > 0 ? edits : undefined;
 }
 
 /** Service, cluster or split: all are a list of where requests go. */
@@ -383,11 +393,16 @@ function compilePolicies(
 }
 
 /** Equal uses of a filter are built once per table. */
-function compileFilters(uses: RouteConfig["filters"], filters: Filters): readonly CompiledFilter[] {
+function compileFilters(uses: RouteConfig["filters"], { filters, built }: RouteParts): readonly CompiledFilter[] {
   return (uses ?? []).map(({ name, config = {} }) => {
+    const key = canonicalJson([name, config]);
+    const known = built.get(key);
+    if (known) return known;
     const filter = filters.get(name);
     if (!filter) throw new Error(`No filter is called "${name}".`);
-    return { name, phase: filter.phase, built: filter.build(config as never) };
+    const compiled: CompiledFilter = { name, phase: filter.phase, built: filter.build(config as never) };
+    built.set(key, compiled);
+    return compiled;
   });
 }
 

@@ -45,9 +45,10 @@ export function compileTable(
   { namespace, filters = NO_FILTERS, hinted = [] }: TableOptions,
 ): RouteTable {
   const clusters = new ClusterTable(config, namespace);
+  const parts = { clusters, filters, built: new Map() };
   const routes = [
-    ...(config.routes ?? []).map((route) => compileRoute(route, { clusters, filters, hinted: false })),
-    ...hinted.map((route) => compileRoute(route, { clusters, filters, hinted: true })),
+    ...(config.routes ?? []).map((route) => compileRoute(route, { ...parts, hinted: false })),
+    ...hinted.map((route) => compileRoute(route, { ...parts, hinted: true })),
   ];
   return {
     routes,
