@@ -40,6 +40,7 @@ import { ConfigSource, readConfig } from "./sources/config.ts";
 import { FileSource } from "./sources/file.ts";
 import { QuotaLeases } from "./sources/quota-leases.ts";
 import { LastGoodFile, readLastGood, type LastGood } from "./sources/last-good.ts";
+import { NameSource } from "./sources/names.ts";
 import { RegistrySource } from "./sources/registry.ts";
 import { UpstreamCaller } from "./upstream/call.ts";
 import { UpstreamPools } from "./upstream/pools.ts";
@@ -80,6 +81,7 @@ class RunningGateway implements Gateway {
   readonly #listeners: Listeners;
   readonly #loop: LoopWatch;
   readonly #leases: QuotaLeases;
+  readonly #names: NameSource;
   #snapshot: GatewaySnapshot;
   #current: NextTable | undefined;
   /** Checked and compiled, waiting for its endpoints. */
@@ -120,6 +122,7 @@ class RunningGateway implements Gateway {
       settings.dataFile === undefined
         ? undefined
         : new LastGoodFile(this.#host, settings.dataFile, () => this.#lastGoodState());
+    this.#names = new NameSource(this.#host, () => this.#namesChanged(), settings.resolveName);
     this.#leases = new QuotaLeases(this.#host, client.quotas, settings.namespace);
     const sticky = new SignedCookies(settings.stickyKey ?? freshKey(host));
     this.#snapshot = {
@@ -249,6 +252,7 @@ class RunningGateway implements Gateway {
     if (this.#current?.release !== release) this.#problems = [];
     this.#current = next;
     this.#tokens.use(table.providers.values());
+    this.#names.use([...table.clusters.values()].flatMap(({ instances }) => instances ?? []));
     this.#swap(table, table.clusters.keys());
     this.#registry.use(table.namespaces);
     this.#listeners.use(config.listeners ?? []);
@@ -283,6 +287,14 @@ class RunningGateway implements Gateway {
     this.#settle();
   }
 
+  #namesChanged(): void {
+    const { table } = this.#snapshot;
+    this.#swap(
+      table,
+      [...table.clusters.values()].filter(({ instances }) => instances).map(({ key }) => key),
+    );
+  }
+
   /** The next snapshot: this table, and the endpoints of these clusters built anew. */
   #swap(table: RouteTable, rebuilt: Iterable<string>): void {
     const before = this.#snapshot.endpoints;
@@ -292,7 +304,9 @@ class RunningGateway implements Gateway {
     for (const key of rebuilt) {
       const cluster = table.clusters.get(key);
       if (!cluster) continue;
-      const instances = cluster.instances ?? this.#registry.instances(cluster.namespace, cluster.service);
+      const instances = cluster.instances
+        ? this.#names.expand(cluster.instances)
+        : this.#registry.instances(cluster.namespace, cluster.service);
       const old = before.get(key) ?? NO_ENDPOINTS;
       const next = nextEndpoints(old, cluster, instances, { nowMs, zone: this.#settings.zone });
       if (next.panic && !old.panic) this.#panics(cluster);
@@ -303,7 +317,7 @@ class RunningGateway implements Gateway {
     this.#pools.retain(({ id, key, cluster: { key: clusterKey } }) => {
       const cluster = table.clusters.get(clusterKey);
       const instance = cluster?.instances
-        ? cluster.instances.find((one) => one.id === id)
+        ? this.#names.expand(cluster.instances).find((one) => one.id === id)
         : cluster && this.#registry.instance(cluster.namespace, cluster.service, id);
       return instance !== undefined && endpointKey(cluster as CompiledCluster, instance) === key;
     });
@@ -367,6 +381,7 @@ class RunningGateway implements Gateway {
     await this.#registry[Symbol.asyncDispose]();
     await this.#lastGood?.[Symbol.asyncDispose]();
     await this.#leases[Symbol.asyncDispose]();
+    await this.#names[Symbol.asyncDispose]();
     await this.#pools[Symbol.asyncDispose]();
     await this.#tokens[Symbol.asyncDispose]();
   }

@@ -114,11 +114,10 @@ function choose(
   head: RequestHead,
   moment: Moment,
 ): Endpoint | undefined {
-  return pick(endpoints, moment.random, {
-    ...cluster,
-    nowMs: moment.nowMs,
-    hashKey: cluster.balance === "maglev" ? hashKeyOf(cluster.hashBy, head) : undefined,
-  });
+  const { inFlightMax, balance, slowStartMs, panicPercent } = cluster;
+  const hashKey = balance === "maglev" ? hashKeyOf(cluster.hashBy, head) : undefined;
+  const { nowMs } = moment;
+  return pick(endpoints, moment.random, { inFlightMax, nowMs, balance, hashKey, slowStartMs, panicPercent });
 }
 
 function hashKeyOf(by: CompiledCluster["hashBy"], head: RequestHead): string | undefined {

@@ -31,6 +31,7 @@ export interface ChainParts {
 export const BUFFERED_BYTES_MAX = 8 * 1024 * 1024;
 
 type BodyFilter = NonNullable<BuiltFilter["body"]>;
+const NO_BODY_FILTERS: readonly BodyFilter[] = [];
 const NO_BYTES = Buffer.alloc(0);
 
 export class Chain {
@@ -48,7 +49,8 @@ export class Chain {
     const compressing = compress && method !== "HEAD" ? new Compressing(forward, compress, sink) : undefined;
     const next = compressing ?? sink;
     const to = changesAnswer(forward) ? new AnswerChanges(forward, this.#parts, next) : next;
-    const filters = forward.filters.length === 0 ? [] : forward.filters.flatMap(({ built }) => built.body ?? []);
+    const filters =
+      forward.filters.length === 0 ? NO_BODY_FILTERS : forward.filters.flatMap(({ built }) => built.body ?? []);
     const transfer = filters.length === 0 ? this.#send(plan, to) : this.#check(plan, filters, to);
     return compressing ? compressing.over(transfer) : transfer;
   }
