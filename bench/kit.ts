@@ -46,6 +46,13 @@ export function residentMiB(pid: number): number {
   return round(Number(kib) / 1024);
 }
 
+/** Resident memory of a process and of its children that are alive, in MiB. */
+export function residentMiBOfTree(pid: number): number {
+  const path = `/proc/${pid}/task/${pid}/children`;
+  const children = existsSync(path) ? readFileSync(path, "utf8").trim().split(" ").filter(Boolean) : [];
+  return round(children.reduce((sum, child) => sum + residentMiBOfTree(Number(child)), residentMiB(pid)));
+}
+
 export interface Running extends AsyncDisposable {
   readonly child: ChildProcess;
   readonly pid: number;
@@ -87,7 +94,7 @@ export function need(...programs: readonly string[]): void {
   const missing = programs.filter((program) => spawnSync("which", [program]).status !== 0);
   if (missing.length > 0)
     throw new Error(
-      `the benchmarks need ${missing.join(", ")}: apt-get install etcd-server nginx-light wrk dnsperf dnsmasq-base knot util-linux`,
+      `the benchmarks need ${missing.join(", ")}: apt-get install etcd-server nginx-light haproxy caddy wrk dnsperf dnsmasq-base knot util-linux`,
     );
 }
 

@@ -1,6 +1,7 @@
 /**
  * From a registration's first byte to the gateway that may send requests there: through the API, the store, the watch,
- * the stream and the gateway's endpoint set. The gateway follows over a socket, as one on another machine would.
+ * the stream and the gateway's endpoint set; and from a release's first byte to the gateway that routes by it. The
+ * gateway follows over a socket, as one on another machine would.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,6 +13,9 @@ import { startPosthouse } from "#test/kit";
 import { percentiles } from "./kit.ts";
 
 const CHANGES = 2_000;
+const RELEASES = 300;
+/** Routes of each release. */
+const ROUTES = 100;
 
 export async function benchPropagation(): Promise<object> {
   const folder = await mkdtemp(join(tmpdir(), "posthouse-bench-"));
@@ -59,8 +63,26 @@ export async function benchPropagation(): Promise<object> {
       vanish.push(performance.now() - at);
       await leaving;
     }
+    const effective: number[] = [];
+    for (let i = 0; i < RELEASES; i++) {
+      const routes = Array.from({ length: ROUTES }, (_, n) => ({
+        name: `r${n}`,
+        match: { path: { prefix: `/${i}/${n}` } },
+        service: "orders",
+      }));
+      const before = gateway.status().releaseKey;
+      const at = performance.now();
+      const publishing = client.config.publish(set, {
+        items: { "gateway.yaml": { format: "yaml", value: JSON.stringify({ routes }) } },
+      });
+      while (gateway.status().releaseKey === before) await new Promise((resolve) => setImmediate(resolve));
+      effective.push(performance.now() - at);
+      await publishing;
+    }
     return {
       changes: CHANGES,
+      releases: RELEASES,
+      [`release of ${ROUTES} routes → in force in the gateway, ms`]: percentiles(effective),
       "register → in the gateway, ms": percentiles(appear),
       "deregister → out of the gateway, ms": percentiles(vanish),
     };

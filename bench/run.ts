@@ -15,6 +15,7 @@ const BENCHES: Record<string, () => Promise<object>> = {
   registry: async () => (await import("./registry.ts")).benchRegistry(),
   config: async () => (await import("./config.ts")).benchConfig(),
   dns: async () => (await import("./dns.ts")).benchDns(),
+  "route-match": async () => (await import("./route-match.ts")).benchRouteMatch(),
   proxy: async () => (await import("./proxy.ts")).benchProxy(),
 };
 

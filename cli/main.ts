@@ -71,6 +71,7 @@ function program(): Command {
   execCommand(agent);
   execCommand(root);
   configCommand(root, { withSettings: (command) => withSettings(command, CONTROL_SETTINGS), read });
+  gatewayCommands(root);
   root
     .command("version")
     .description("Print the version")
@@ -188,6 +189,55 @@ function execCommand(parent: Command): void {
         env: ExecCommand["variables"];
       };
       process.exitCode = await runWithConfig(read(options), { ...given, sets: config, variables: env, command });
+    });
+}
+
+function gatewayCommands(root: Command): void {
+  const gateway = root.command("gateway").description("Check a gateway config, make an API key");
+  withSettings(gateway.command("validate <file>"), ["gatewayFilters"])
+    .description("Check a gateway config as a release would, with line and column")
+    .action(async (file: string, options: Record<string, unknown>) => {
+      const { validateFile } = await import("./gateway.ts");
+      if (!(await validateFile(read(options), file))) process.exitCode = EXIT.failed;
+    });
+  gateway
+    .command("key")
+    .description("Make an API key for a consumer, and the hash that the config knows it by")
+    .action(async () => (await import("./gateway.ts")).printKey());
+  const header = (text: string, before: { name: string; value: string }[] = []) => {
+    const colon = text.indexOf(":");
+    if (colon < 1) throw new InvalidArgumentError("It is Name: value.");
+    return [...before, { name: text.slice(0, colon).trim(), value: text.slice(colon + 1).trim() }];
+  };
+  const route = root.command("route").description("Ask about routes");
+  withSettings(route.command("test <method> <url>"), [...CONTROL_SETTINGS, "gatewayFilters"])
+    .description("What the gateways would do with a request, and why; nothing is sent")
+    .option("-H, --header <name: value>", "a header of the request; again for more", header, [])
+    .option("--bearer <token>", "the request's bearer token")
+    .option("--peer <address>", "where the request comes from", "127.0.0.1")
+    .option("--listener <name>", "where it comes in", "default")
+    .option("--namespace <name>", "namespace of the gateway's config", "default")
+    .option("--file <path>", "ask this config, and not what is released")
+    .option("--json", "print all of it as JSON")
+    .action(async (method: string, url: string, options: Record<string, unknown>) => {
+      const { testRoute } = await import("./gateway.ts");
+      const given = options as Record<"peer" | "listener" | "namespace", string> & {
+        header: { name: string; value: string }[];
+        bearer?: string;
+        file?: string;
+        json?: boolean;
+      };
+      const token = given.bearer === undefined ? [] : [{ name: "Authorization", value: `Bearer ${given.bearer}` }];
+      const { peer, listener, namespace } = given;
+      const request = {
+        method: method.toUpperCase(),
+        url,
+        headers: [...given.header, ...token],
+        peer,
+        listener,
+        namespace,
+      };
+      await testRoute(read(options), { request, file: given.file, json: given.json ?? false });
     });
 }
 

@@ -26,6 +26,7 @@ import type {
   SourceStatus,
   SourceSync,
 } from "#config-server/api";
+import type { ExplainAnswer, ExplainRequest } from "#gateway/api";
 import type {
   Batch,
   BatchRegistered,
@@ -56,6 +57,7 @@ import type {
 } from "#locks/api";
 import { Acknowledger } from "./acknowledger.ts";
 import { acknowledged, wholeConfigs } from "./config-watch.ts";
+import type { QuotaAnswer, QuotaRequest } from "#quotas/api";
 import { errorFromProblem } from "./errors.ts";
 import { holdLock, type HeldLock, type LockOptions } from "./lock.ts";
 import { watchFrames, type Acknowledgement, type WatchOptions } from "./stream.ts";
@@ -363,6 +365,18 @@ export class Client {
       this.#call<SourceStatus>("POST", `/v1/config-sources/${enc(source)}/detach`, undefined, options),
     attachSource: (source: string, options: CallOptions = {}) =>
       this.#call<SourceStatus>("POST", `/v1/config-sources/${enc(source)}/attach`, undefined, options),
+  };
+
+  readonly quotas = {
+    /** Takes parts of limits that several processes share. */
+    lease: (namespace: string, body: QuotaRequest, options: CallOptions = {}) =>
+      this.#call<QuotaAnswer>("POST", `/v1/gateway/quotas?namespace=${enc(namespace)}`, body, options),
+  };
+
+  readonly gateway = {
+    /** What the gateways of a namespace would do with a request, and why. */
+    explain: (body: ExplainRequest, options: CallOptions = {}) =>
+      this.#call<ExplainAnswer>("POST", "/v1/gateway/explain", body, options),
   };
 
   /** Sends one at a time, and then the latest: what lies between is covered by it. */

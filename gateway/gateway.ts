@@ -2,26 +2,48 @@
  * The data plane as a whole: it holds the snapshot in force, builds the next from the two sources and swaps one
  * pointer; opens the listeners, and stops them without dropping what is in flight.
  */
-import type { AddressInfo } from "node:net";
-import type { FastifyInstance } from "fastify";
 import type { Host } from "#base";
 import type { ConfigProblem, GatewayConfig } from "./api.ts";
-import { endpointKey, nextEndpoints, NO_ENDPOINTS, type EndpointSet } from "./core/endpoints.ts";
+import { viewCluster, type ClusterView } from "./core/cluster-view.ts";
+import { ConcurrencyLimiter } from "./core/concurrency.ts";
+import {
+  endpointKey,
+  KEEP_ALIVE_METADATA,
+  nextEndpoints,
+  NO_ENDPOINTS,
+  type Endpoint,
+  type EndpointSet,
+} from "./core/endpoints.ts";
+import { hintedRoutes, type Hints } from "./core/hints.ts";
 import type { GatewaySnapshot } from "./core/pipeline.ts";
 import { RateLimiter } from "./core/rate-limit.ts";
 import { compileTable, type CompiledCluster, type RouteTable } from "./core/table.ts";
+import { ResponseCache } from "./filters/cache.ts";
+import { Chain, type StartCall } from "./filters/chain.ts";
 import { TokenVerifier } from "./filters/jwt.ts";
-import { GeneralLane } from "./lanes/general.ts";
+import { builtInFilters } from "./filters/mod.ts";
+import { Mirrors } from "./filters/mirrors.ts";
+import { freshKey, SignedCookies } from "./filters/sticky.ts";
+import { LoopWatch } from "./lanes/loop-delay.ts";
 import { GatewayMetrics } from "./lanes/telemetry.ts";
-import type { Gateway, GatewayClient, GatewayPorts, GatewaySettings, GatewayStatus, TlsIdentity } from "./settings.ts";
+import { Listeners } from "./listeners.ts";
+import type {
+  ConfigOrigin,
+  Gateway,
+  GatewayClient,
+  GatewayPorts,
+  GatewaySettings,
+  GatewayStatus,
+  TlsIdentity,
+} from "./settings.ts";
 import { ConfigSource, readConfig } from "./sources/config.ts";
+import { FileSource } from "./sources/file.ts";
+import { QuotaLeases } from "./sources/quota-leases.ts";
 import { LastGoodFile, readLastGood, type LastGood } from "./sources/last-good.ts";
+import { NameSource } from "./sources/names.ts";
 import { RegistrySource } from "./sources/registry.ts";
 import { UpstreamCaller } from "./upstream/call.ts";
 import { UpstreamPools } from "./upstream/pools.ts";
-
-/** Milliseconds between two looks whether all requests have ended. */
-const DRAIN_LOOK_MS = 10;
 
 /** Begins to learn routes and endpoints at once; serves once `listen` was called. */
 export function createGateway(host: Host, given: { client: GatewayClient; settings: GatewaySettings }): Gateway {
@@ -34,9 +56,13 @@ interface Release {
 }
 
 interface NextTable {
+  readonly config: GatewayConfig;
+  /** Compiled again when services hint at other routes. */
   readonly table: RouteTable;
+  readonly hints: Hints;
+  readonly warnings: readonly ConfigProblem[];
   readonly release: Release;
-  readonly source: "file" | "control-plane";
+  readonly source: ConfigOrigin;
 }
 
 class RunningGateway implements Gateway {
@@ -47,19 +73,20 @@ class RunningGateway implements Gateway {
   readonly #pools: UpstreamPools;
   readonly #caller: UpstreamCaller;
   readonly #registry: RegistrySource;
-  readonly #config: ConfigSource;
+  readonly #config: ConfigSource | FileSource;
   readonly #lastGood: LastGoodFile | undefined;
   readonly #inFlight = { count: 0 };
   readonly #readiness = Promise.withResolvers<void>();
   readonly #starting: Promise<void>;
-  #http: GeneralLane;
-  #https: GeneralLane | undefined;
+  readonly #listeners: Listeners;
+  readonly #loop: LoopWatch;
+  readonly #leases: QuotaLeases;
+  readonly #names: NameSource;
   #snapshot: GatewaySnapshot;
-  #release: Release | undefined;
+  #current: NextTable | undefined;
   /** Checked and compiled, waiting for its endpoints. */
   #next: NextTable | undefined;
   #problems: readonly ConfigProblem[] = [];
-  #source: GatewayStatus["source"] = "none";
   #ready = false;
   #stopping: Promise<void> | undefined;
 
@@ -67,39 +94,66 @@ class RunningGateway implements Gateway {
     const log = host.log.child({ role: "gateway" });
     this.#host = { ...host, log };
     this.#settings = settings;
-    this.#metrics = new GatewayMetrics(host);
+    this.#loop = new LoopWatch(host.clock);
     this.#tokens = new TokenVerifier(this.#host);
     this.#pools = new UpstreamPools(this.#host);
-    this.#caller = new UpstreamCaller(this.#host, this.#pools, (_call, choice) => this.#metrics.retry(choice));
+    this.#metrics = new GatewayMetrics(host, {
+      connections: () => this.#pools.counts,
+      clusters: () => this.clusterViews(),
+    });
+    this.#caller = new UpstreamCaller(this.#host, this.#pools, {
+      onRetry: (kind) => this.#metrics.retry(kind),
+      onEjected: (endpoint) => this.#ejected(endpoint),
+    });
     this.#registry = new RegistrySource(this.#host, client.registry, (namespace, services) =>
       this.#endpointsChanged(namespace, services),
     );
-    this.#config = new ConfigSource(this.#host, client.config, settings, {
-      apply: (config, release) => this.#apply(config, release, "control-plane"),
-      refused: (problems, { key }) => this.#refused(problems, key),
-    });
+    const { configFile: file } = settings;
+    const origin = file === undefined ? "control-plane" : "config-file";
+    const listener = {
+      apply: (config: GatewayConfig, release: Release) => this.#apply(config, release, origin),
+      refused: (problems: readonly ConfigProblem[], { key }: { key: string }) => this.#refused(problems, key),
+    };
+    this.#config =
+      file === undefined
+        ? new ConfigSource(this.#host, client.config, settings, listener)
+        : new FileSource(this.#host, file, listener, settings.filters);
     this.#lastGood =
       settings.dataFile === undefined
         ? undefined
         : new LastGoodFile(this.#host, settings.dataFile, () => this.#lastGoodState());
+    this.#names = new NameSource(this.#host, () => this.#namesChanged(), settings.resolveName);
+    this.#leases = new QuotaLeases(this.#host, client.quotas, settings.namespace);
+    const sticky = new SignedCookies(settings.stickyKey ?? freshKey(host));
     this.#snapshot = {
       table: compileTable({}, settings),
       endpoints: new Map(),
       tokens: this.#tokens,
       limiter: new RateLimiter(),
+      leases: this.#leases.limits,
+      concurrency: new ConcurrencyLimiter(),
+      sticky,
     };
+    const call: StartCall = (plan, sink) => this.#caller.start(plan, sink);
+    const chain = new Chain({
+      log,
+      call,
+      cache: new ResponseCache(this.#host),
+      mirrors: new Mirrors(this.#host, call),
+      sticky,
+    });
     const parts = {
       host: this.#host,
       settings,
       metrics: this.#metrics,
       tokens: this.#tokens,
-      caller: this.#caller,
+      chain,
       snapshot: () => this.#snapshot,
+      pressure: () => this.#loop.delay.pressure,
       stopping: () => this.#stopping !== undefined,
       inFlight: this.#inFlight,
     };
-    this.#http = new GeneralLane(parts, undefined);
-    this.#https = settings.tls && new GeneralLane(parts, settings.tls);
+    this.#listeners = new Listeners(this.#host, parts, settings.tls);
     this.#starting = this.#start();
   }
 
@@ -113,23 +167,17 @@ class RunningGateway implements Gateway {
 
   async #restore(state: LastGood): Promise<void> {
     // The same reading and checking as of a release: a file may be older than this program.
-    const read = await readConfig(state.config);
+    const read = await readConfig(state.config, this.#settings.filters);
     if (!read.config) return this.#refused(read.problems, state.releaseKey);
     this.#apply(read.config, { key: state.releaseKey, text: state.config }, "file");
-    for (const [namespace, instances] of Object.entries(state.instances)) this.#registry.restore(namespace, instances);
+    for (const [namespace, instances] of Object.entries(state.instances)) {
+      this.#registry.restore(namespace, instances, new Map(Object.entries(state.hints?.[namespace] ?? {})));
+    }
     this.#host.log.info({ release: state.releaseKey }, "serving the last good state until the control plane is heard");
   }
 
-  async listen(): Promise<GatewayPorts> {
-    const { host, port, tlsPort } = this.#settings;
-    const httpPort = await listenOn(this.#http.app, host, port);
-    if (!this.#https) return { httpPort };
-    try {
-      return { httpPort, httpsPort: await listenOn(this.#https.app, host, tlsPort) };
-    } catch (error) {
-      await this.#http.app.close();
-      throw error;
-    }
+  listen(): Promise<GatewayPorts> {
+    return this.#listeners.listen();
   }
 
   async ready(signal: AbortSignal): Promise<void> {
@@ -148,8 +196,8 @@ class RunningGateway implements Gateway {
     const { table, endpoints } = this.#snapshot;
     return {
       ready: this.#ready && this.#stopping === undefined,
-      source: this.#source,
-      releaseKey: this.#release?.key,
+      source: this.#current?.source ?? "none",
+      releaseKey: this.#current?.release.key,
       routes: table.routes.length,
       clusters: [...table.clusters.values()].map(({ key, service }) => ({
         name: key,
@@ -157,40 +205,62 @@ class RunningGateway implements Gateway {
         endpoints: endpoints.get(key)?.endpoints.length ?? 0,
       })),
       problems: this.#problems,
+      warnings: [...(this.#current?.warnings ?? []), ...this.#listeners.problems],
       connected: { config: this.#config.connected, registry: this.#registry.connected },
       inFlight: this.#inFlight.count,
     };
   }
 
+  clusterViews(): ReadonlyMap<string, ClusterView> {
+    const { table, endpoints } = this.#snapshot;
+    const nowMs = this.#host.clock.monotonic();
+    return new Map(
+      [...table.clusters].map(([key, cluster]) => [
+        key,
+        viewCluster(endpoints.get(key) ?? NO_ENDPOINTS, cluster, nowMs),
+      ]),
+    );
+  }
+
   setTls(identity: TlsIdentity): void {
-    const server = this.#https?.app.server as { setSecureContext?(identity: TlsIdentity): void } | undefined;
-    server?.setSecureContext?.(identity);
+    this.#listeners.setTls(identity);
   }
 
   /**
    * Puts a config in force, once the endpoints of all its namespaces are known: a route must not be without endpoints
    * only because nobody had asked for them before.
    */
-  #apply(config: GatewayConfig, release: Release, source: "file" | "control-plane"): void {
-    const next: NextTable = { table: compileTable(config, this.#settings), release, source };
-    const needed = namespacesOf(next.table);
+  #apply(config: GatewayConfig, release: Release, source: ConfigOrigin): void {
+    const next = this.#compiled({ config, release, source });
     this.#next = next;
-    this.#registry.use(needed.union(namespacesOf(this.#snapshot.table)));
+    this.#registry.use(next.table.namespaces.union(this.#snapshot.table.namespaces));
     if (!this.#ready || this.#registry.complete) this.#promote(next);
   }
 
-  #promote({ table, release, source }: NextTable): void {
+  #compiled(given: Pick<NextTable, "config" | "release" | "source">): NextTable {
+    const hints = this.#registry.hints(this.#settings.namespace);
+    const { routes: hinted, problems: warnings } = hintedRoutes(given.config, hints);
+    const { namespace, filters = builtInFilters } = this.#settings;
+    const table = compileTable(given.config, { namespace, filters, hinted });
+    return { ...given, table, hints, warnings };
+  }
+
+  #promote(next: NextTable): void {
+    const { table, release, source, config } = next;
     this.#next = undefined;
-    this.#release = release;
-    this.#source = source;
-    this.#problems = [];
+    // A table built anew for its hints says nothing of a newer config that was refused.
+    if (this.#current?.release !== release) this.#problems = [];
+    this.#current = next;
     this.#tokens.use(table.providers.values());
+    this.#names.use([...table.clusters.values()].flatMap(({ instances }) => instances ?? []));
     this.#swap(table, table.clusters.keys());
-    this.#registry.use(namespacesOf(table));
+    this.#registry.use(table.namespaces);
+    this.#listeners.use(config.listeners ?? []);
     this.#metrics.retain(new Set(table.routes.map(({ name }) => name)));
     this.#caller.retain(new Set(table.clusters.keys()));
     this.#metrics.config("applied");
     this.#host.log.info({ release: release.key, routes: table.routes.length, source }, "routes in force");
+    for (const { pointer, message } of next.warnings) this.#host.log.warn({ pointer }, message);
     this.#settle();
   }
 
@@ -198,7 +268,7 @@ class RunningGateway implements Gateway {
     this.#problems = problems;
     this.#metrics.config("refused");
     this.#host.log.error(
-      { release: key, problems, inForce: this.#release?.key },
+      { release: key, problems, inForce: this.#current?.release.key },
       "config refused; the one in force goes on",
     );
   }
@@ -206,7 +276,8 @@ class RunningGateway implements Gateway {
   #endpointsChanged(namespace: string, services: ReadonlySet<string> | "all"): void {
     const { table } = this.#snapshot;
     const clusters = [...table.clusters.values()].filter(
-      (cluster) => cluster.namespace === namespace && (services === "all" || services.has(cluster.service)),
+      (cluster) =>
+        !cluster.instances && cluster.namespace === namespace && (services === "all" || services.has(cluster.service)),
     );
     if (clusters.length > 0)
       this.#swap(
@@ -216,78 +287,104 @@ class RunningGateway implements Gateway {
     this.#settle();
   }
 
+  #namesChanged(): void {
+    const { table } = this.#snapshot;
+    this.#swap(
+      table,
+      [...table.clusters.values()].filter(({ instances }) => instances).map(({ key }) => key),
+    );
+  }
+
   /** The next snapshot: this table, and the endpoints of these clusters built anew. */
   #swap(table: RouteTable, rebuilt: Iterable<string>): void {
     const before = this.#snapshot.endpoints;
+    const nowMs = this.#host.clock.monotonic();
     const endpoints = new Map<string, EndpointSet>();
     for (const key of table.clusters.keys()) endpoints.set(key, before.get(key) ?? NO_ENDPOINTS);
     for (const key of rebuilt) {
       const cluster = table.clusters.get(key);
       if (!cluster) continue;
-      const instances = this.#registry.instances(cluster.namespace, cluster.service);
-      endpoints.set(key, nextEndpoints(before.get(key) ?? NO_ENDPOINTS, cluster, instances));
+      const instances = cluster.instances
+        ? this.#names.expand(cluster.instances)
+        : this.#registry.instances(cluster.namespace, cluster.service);
+      const old = before.get(key) ?? NO_ENDPOINTS;
+      const next = nextEndpoints(old, cluster, instances, { nowMs, zone: this.#settings.zone });
+      if (next.panic && !old.panic) this.#panics(cluster);
+      endpoints.set(key, next);
     }
     this.#snapshot = { ...this.#snapshot, table, endpoints };
     // An endpoint that is merely unwell keeps its connections; it may be back in a second.
     this.#pools.retain(({ id, key, cluster: { key: clusterKey } }) => {
       const cluster = table.clusters.get(clusterKey);
-      const instance = cluster && this.#registry.instance(cluster.namespace, cluster.service, id);
+      const instance = cluster?.instances
+        ? this.#names.expand(cluster.instances).find((one) => one.id === id)
+        : cluster && this.#registry.instance(cluster.namespace, cluster.service, id);
       return instance !== undefined && endpointKey(cluster as CompiledCluster, instance) === key;
     });
+  }
+
+  #ejected({ id, authority, load, cluster }: Endpoint): void {
+    const nowMs = this.#host.clock.monotonic();
+    const seconds = Math.round((load.ejectedUntilMs - nowMs) / 1000);
+    const fields = { cluster: cluster.key, endpoint: id, authority, seconds };
+    this.#metrics.ejected();
+    this.#host.log.warn(fields, "endpoint ejected: it answers badly");
+    const set = this.#snapshot.endpoints.get(cluster.key) ?? NO_ENDPOINTS;
+    if (viewCluster(set, cluster, nowMs).panic) this.#panics(cluster);
+  }
+
+  #panics({ key }: CompiledCluster): void {
+    this.#host.log.warn({ cluster: key }, "too few healthy endpoints are left: all are used");
   }
 
   #settle(): void {
     this.#lastGood?.touch();
     if (!this.#registry.complete) return;
-    if (this.#next) return this.#promote(this.#next);
-    if (!this.#release) return;
+    if (this.#next) return this.#promote(this.#compiled(this.#next));
+    if (!this.#current) return;
+    const { config } = this.#current;
+    const changed = this.#current.hints !== this.#registry.hints(this.#settings.namespace);
+    if (changed && config.hints && config.hints.length > 0) return this.#promote(this.#compiled(this.#current));
     this.#ready = true;
     this.#readiness.resolve();
   }
 
   #lastGoodState(): LastGood | undefined {
-    if (!this.#release || !this.#registry.complete) return undefined;
+    if (!this.#current || !this.#registry.complete) return undefined;
+    const { release, hints, config } = this.#current;
     const instances: Record<string, ReturnType<typeof slim>[]> = {};
-    for (const { namespace, service } of this.#snapshot.table.clusters.values()) {
+    // A namespace that is watched for its hints alone is known, too, and empty.
+    for (const namespace of this.#snapshot.table.namespaces) instances[namespace] = [];
+    for (const { namespace, service, instances: fixed } of this.#snapshot.table.clusters.values()) {
+      if (fixed) continue;
       const list = (instances[namespace] ??= []);
       for (const instance of this.#registry.instances(namespace, service)) list.push(slim(instance));
     }
-    return { releaseKey: this.#release.key, config: this.#release.text, instances };
+    const hinted = config.hints && config.hints.length > 0;
+    return {
+      releaseKey: release.key,
+      config: release.text,
+      instances,
+      ...(hinted ? { hints: { [this.#settings.namespace]: Object.fromEntries(hints) } } : {}),
+    };
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return (this.#stopping ??= this.#stop());
   }
 
-  /** Stop accepting, let what is in flight end up to the deadline, then cut. */
   async #stop(): Promise<void> {
-    const { clock, log } = this.#host;
-    const lanes = [this.#http, this.#https].filter((lane) => lane !== undefined);
-    const closed = lanes.map((lane) => lane.app.close());
-    const deadline = clock.monotonic() + this.#settings.drainMs;
-    while (this.#inFlight.count > 0 && clock.monotonic() < deadline) {
-      for (const { app } of lanes) app.server.closeIdleConnections();
-      await clock.sleep(DRAIN_LOOK_MS);
-    }
-    if (this.#inFlight.count > 0) log.warn({ cut: this.#inFlight.count }, "requests cut: they outlasted the drain");
-    for (const { app } of lanes) app.server.closeAllConnections();
-    await Promise.allSettled(closed);
+    await this.#listeners.stop(this.#settings.drainMs);
+    this.#loop[Symbol.dispose]();
     await this.#starting;
     await this.#config[Symbol.asyncDispose]();
     await this.#registry[Symbol.asyncDispose]();
     await this.#lastGood?.[Symbol.asyncDispose]();
+    await this.#leases[Symbol.asyncDispose]();
+    await this.#names[Symbol.asyncDispose]();
     await this.#pools[Symbol.asyncDispose]();
     await this.#tokens[Symbol.asyncDispose]();
   }
-}
-
-async function listenOn(app: FastifyInstance, host: string, port: number): Promise<number> {
-  await app.listen({ host, port });
-  return (app.server.address() as AddressInfo).port;
-}
-
-function namespacesOf(table: RouteTable): Set<string> {
-  return new Set([...table.clusters.values()].map(({ namespace }) => namespace));
 }
 
 /** As much of an instance as a start needs. */
@@ -302,6 +399,9 @@ function slim({
   weight,
   lifecycle,
   status,
+  metadata,
 }: LastGood["instances"][string][number]) {
-  return { namespace, service, id, address, port, protocol, ports, weight, lifecycle, status };
+  const keepAlive = metadata?.[KEEP_ALIVE_METADATA];
+  const kept = keepAlive === undefined ? {} : { metadata: { [KEEP_ALIVE_METADATA]: keepAlive } };
+  return { namespace, service, id, address, port, protocol, ports, weight, lifecycle, status, ...kept };
 }

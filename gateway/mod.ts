@@ -1,5 +1,9 @@
 /** The data plane: routes from releases, endpoints from the registry, requests from clients to services. */
 export * from "./api.ts";
 export { createGateway } from "./gateway.ts";
-export { gatewayReleaseCheck, parseGatewayConfig } from "./release.ts";
+export type { BuiltFilter, Filter, FilterPass, FilterRefusal, FilterRequest, Filters } from "./core/filter.ts";
+export { builtInFilters, loadFilters } from "./filters/mod.ts";
+export { readStickyKey } from "./filters/sticky.ts";
+export { gatewayReleaseCheck, gatewayReleaseCheckWith, parseGatewayConfig } from "./release.ts";
 export * from "./settings.ts";
+export { unheard } from "./sources/unheard.ts";

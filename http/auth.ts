@@ -21,6 +21,7 @@ export const ACTIONS = [
   "locks:read",
   "locks:write",
   "locks:break",
+  "quotas:lease",
   "access:manage",
   "operations:read",
 ] as const;
@@ -46,7 +47,7 @@ const ALLOWED: Record<Role, readonly Action[]> = {
     "locks:write",
   ],
   editor: ["registry:read", "config:read", "config:draft", "config:review", "locks:read"],
-  reader: ["registry:read", "config:read", "config:acknowledge", "locks:read", "operations:read"],
+  reader: ["registry:read", "config:read", "config:acknowledge", "locks:read", "quotas:lease", "operations:read"],
 };
 
 export interface Principal {

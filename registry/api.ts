@@ -281,6 +281,8 @@ export interface ServiceDelta {
   /** Of the service after this change. */
   readonly panic: boolean;
   readonly reason?: string;
+  /** Of its policy after this change: hints that a gateway may use. Absent: there are none, or none any more. */
+  readonly gateway?: NonNullable<ServicePolicy["gateway"]>;
 }
 
 export const RegistryErrors = defineErrors("REGISTRY", {

@@ -20,7 +20,7 @@ import {
   type ServicePolicy,
   type Session,
 } from "./api.ts";
-import { Catalog } from "./core/catalog.ts";
+import { Catalog, hintsOf } from "./core/catalog.ts";
 import {
   deregisterInstance,
   notFound,
@@ -350,7 +350,8 @@ export class Registry {
     const names = services ?? this.catalog.services(namespace).map(({ service }) => service);
     for (const service of names) {
       const instances = this.catalog.instances(namespace, service);
-      yield { namespace, service, instances, removed: [], ...this.catalog.panic(namespace, service) };
+      const hints = hintsOf(this.catalog.policy(namespace, service));
+      yield { namespace, service, instances, removed: [], ...this.catalog.panic(namespace, service), ...hints };
     }
   }
 

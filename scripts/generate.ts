@@ -16,6 +16,7 @@ import { GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName, GatewayConfig } fr
 import { HealthErrors } from "#health";
 import { HttpErrors } from "#http";
 import { LocksErrors } from "#locks/api";
+import { QuotasErrors } from "#quotas/api";
 import { RegistryErrors } from "#registry/api";
 import { createServer, ServerErrors, TlsErrors } from "#server";
 import { envOf, flagOf, loadSettings, settingNames, settingRow, SettingsErrors } from "#settings";
@@ -30,6 +31,7 @@ const TABLES: readonly [area: string, table: ErrorTable<Record<string, ErrorRow>
   ["Health", HealthErrors],
   ["HTTP", HttpErrors],
   ["Locks", LocksErrors],
+  ["Quotas", QuotasErrors],
   ["Registry", RegistryErrors],
   ["Server", ServerErrors],
   ["Settings", SettingsErrors],

@@ -30,6 +30,7 @@ import {
 import { flagsPlugin } from "#flags";
 import { createHttpServer, HttpErrors, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
+import { Quotas, quotasPlugin } from "#quotas";
 import { Drains, Members, Prober, Reaper, Registry, registryPlugin } from "#registry";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";
@@ -51,6 +52,8 @@ export interface ControlApiOptions {
   readonly secretKeys?: KeySource | undefined;
   /** What else of this process is not ready, in words. */
   readonly notReady: () => readonly string[];
+  /** Routes of other rooms, added before the API is ready. */
+  readonly extend?: (app: FastifyInstance, access: Access) => void;
 }
 
 export interface ControlApi extends AsyncDisposable {
@@ -73,6 +76,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const audit = new Audit(host, store, config);
   const rewrapper = new Rewrapper(host, store, config);
   const locks = new Locks(host, store);
+  const quotas = new Quotas(host, store);
   const members = new Members(host, store);
   const drains = new Drains(host, store, registry, members);
   const { probeRefuse: refuseNetworks = [] } = options;
@@ -101,8 +105,9 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
     audit,
     rewrapper,
   };
-  const app = stack.adopt(await routes(host, { access, registry, drains, locks, ...configParts }, options), (app) =>
-    app.close(),
+  const app = stack.adopt(
+    await routes(host, { access, registry, drains, locks, quotas, ...configParts }, options),
+    (app) => app.close(),
   );
   stack.use(registry.hub);
   stack.use(config.hub);
@@ -168,6 +173,7 @@ interface Services {
   readonly registry: Registry;
   readonly drains: Drains;
   readonly locks: Locks;
+  readonly quotas: Quotas;
   readonly config: ConfigServer;
   readonly proposals: Proposals;
   readonly acknowledgements: Acknowledgements;
@@ -180,7 +186,7 @@ interface Services {
 }
 
 async function routes(host: Host, services: Services, options: ControlApiOptions): Promise<FastifyInstance> {
-  const { access, registry, drains, locks, config, proposals, rollouts, transfer, sources } = services;
+  const { access, registry, drains, locks, quotas, config, proposals, rollouts, transfer, sources } = services;
   const app = createHttpServer(host, { name: "api" });
   requireAuth(app, (token) => access.authenticate(token));
   await registerOpenApi(app, "/v1/openapi.json", {
@@ -218,7 +224,9 @@ async function routes(host: Host, services: Services, options: ControlApiOptions
   });
   secretsPlugin(app, services);
   locksPlugin(app, locks);
+  quotasPlugin(app, quotas);
   accessPlugin(app, access);
+  options.extend?.(app, access);
   app.addHook("preClose", async () => {
     await Promise.all([registry.hub, config.hub, locks].map((part) => part[Symbol.asyncDispose]()));
   });

@@ -72,7 +72,7 @@ async function withTelemetry(host: Host, settings: Settings, stack: AsyncDisposa
   if (settings.otlpUrl === undefined) return host;
   const { startTelemetry } = await import("./telemetry.ts");
   const { tracer } = stack.use(
-    startTelemetry(host.log, {
+    startTelemetry(host, {
       otlpUrl: settings.otlpUrl,
       sampleRatio: settings.traceSampleRatio,
       serviceName: "posthouse",

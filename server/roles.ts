@@ -11,7 +11,7 @@ import { AppError, messageOf, randomId, TaskGroup, type Host } from "#base";
 import { Client, fetchTransport, injectTransport } from "#client";
 import { keyCommand, keyFile, ownKeyFile, type KeySource } from "#config-server";
 import { flagsReleaseCheck } from "#flags";
-import { gatewayReleaseCheck } from "#gateway/release";
+import { gatewayReleaseCheckWith, loadExplain, loadFilters } from "#gateway/release";
 import { createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
 import { openStore, type StoreOptions } from "#store";
@@ -86,17 +86,24 @@ async function startControlApi(parts: Parts): Promise<void> {
       `Two config sources are named "${twice.name}"; give each a name of its own: ${spellings("configSources")}.`,
     );
   }
+  const filters = await loadFilters(settings.gatewayFilters);
+  const { Explainer, explainPlugin } = await loadExplain();
   const store = stack.use(await openStore(host, storeOptions(parts)));
   const control = stack.use(
     await createControlApi(host, {
       store,
-      releaseChecks: [gatewayReleaseCheck, flagsReleaseCheck, logReleaseCheck],
+      releaseChecks: [gatewayReleaseCheckWith(filters), flagsReleaseCheck, logReleaseCheck],
       exposed: !isLoopback(settings.host),
       startMs: settings.storeStartSeconds * 1000,
       probeRefuse: settings.probeRefuse,
       configSources: settings.configSources,
       secretKeys: secretKeysOf(host, settings),
       notReady: () => reasons(parts),
+      extend: (app, access) => {
+        const token = access.internalToken({ name: "explain", role: "reader" });
+        const client = new Client(host, { transport: injectTransport(app), token });
+        explainPlugin(app, new Explainer(host, { client, filters }));
+      },
     }),
   );
   parts.control = control;
@@ -184,7 +191,7 @@ function clientFor(parts: Parts, name: string, role: Role): Client {
 }
 
 async function startGateway(parts: Parts): Promise<void> {
-  const { createGateway, GATEWAY_SETTINGS } = await import("#gateway");
+  const { createGateway, GATEWAY_SETTINGS, readStickyKey, unheard } = await import("#gateway");
   const { host, settings, stack } = parts;
   const folder = join(settings.data, "gateway");
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -199,17 +206,22 @@ async function startGateway(parts: Parts): Promise<void> {
     settings.gatewayCertFile !== undefined && settings.gatewayKeyFile !== undefined
       ? await readTls(settings.gatewayCertFile, settings.gatewayKeyFile)
       : await ownTls(host, join(settings.data, "tls"), [...new Set(names)]);
+  const alone = settings.gatewayFile !== undefined && !parts.control && settings.token === undefined;
   const gateway = stack.use(
     createGateway(host, {
-      client: clientFor(parts, "gateway", "reader"),
+      client: alone ? unheard : clientFor(parts, "gateway", "reader"),
       settings: {
         ...GATEWAY_SETTINGS,
         namespace: settings.gatewayNamespace,
         instance: { id: settings.gatewayName ?? nameOfHost(), labels: labelsOf(settings.gatewayLabels) },
+        zone: settings.gatewayZone,
         host: settings.gatewayHost,
         port: settings.gatewayPort,
         tlsPort: settings.gatewayTlsPort,
         tls,
+        configFile: settings.gatewayFile,
+        filters: await loadFilters(settings.gatewayFilters),
+        stickyKey: await readStickyKey(host, settings.gatewayStickyKeyFile ?? join(folder, "sticky.key")),
         dataFile: join(folder, "snapshot.json"),
         drainMs: settings.gatewayDrainSeconds * 1000,
       },

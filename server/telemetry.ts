@@ -6,8 +6,8 @@ import { type Span as OtelSpan, SpanKind, SpanStatusCode, TraceFlags, context, t
 import { createTraceState, INVALID_SPAN_CONTEXT } from "@opentelemetry/api";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { NodeSDK } from "@opentelemetry/sdk-node";
-import { BatchSpanProcessor, ParentBasedSampler, TraceIdRatioBasedSampler } from "@opentelemetry/sdk-trace";
-import { messageOf, type Log, type Span, type SpanContext, type Tracer } from "#base";
+import { AlwaysOnSampler, BatchSpanProcessor, ParentBasedSampler } from "@opentelemetry/sdk-trace";
+import { messageOf, passThroughTracer, type Host, type Span, type SpanContext, type Tracer } from "#base";
 
 /** Milliseconds that finished spans wait for company before they are sent. */
 const EXPORT_DELAY_MS = 1_000;
@@ -30,7 +30,7 @@ export interface Telemetry extends AsyncDisposable {
 
 const KINDS = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: SpanKind.INTERNAL };
 
-export function startTelemetry(log: Log, { otlpUrl, sampleRatio, serviceName }: TelemetryOptions): Telemetry {
+export function startTelemetry(host: Host, { otlpUrl, sampleRatio, serviceName }: TelemetryOptions): Telemetry {
   const exporter = new OTLPTraceExporter({
     url: new URL("v1/traces", otlpUrl.endsWith("/") ? otlpUrl : `${otlpUrl}/`).href,
     timeoutMillis: EXPORT_TIMEOUT_MS,
@@ -39,7 +39,7 @@ export function startTelemetry(log: Log, { otlpUrl, sampleRatio, serviceName }: 
     serviceName,
     autoDetectResources: false,
     instrumentations: [],
-    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(sampleRatio) }),
+    sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }),
     spanProcessors: [
       new BatchSpanProcessor({
         exporter,
@@ -51,9 +51,13 @@ export function startTelemetry(log: Log, { otlpUrl, sampleRatio, serviceName }: 
   });
   sdk.start();
   const tracer = trace.getTracer("posthouse");
+  // Drawn before a span is made: 99 of 100 requests would make one that nobody reads, and it costs more than a limit.
+  const unread = passThroughTracer(host.random);
   return {
     tracer: {
       start(name, { kind, parent }) {
+        const sampled = parent ? parent.sampled : host.random.float() < sampleRatio;
+        if (!sampled) return unread.start(name, { kind, parent });
         const span = tracer.startSpan(name, { kind: KINDS[kind] }, parentContext(parent));
         return wrap(span, parent);
       },
@@ -62,7 +66,7 @@ export function startTelemetry(log: Log, { otlpUrl, sampleRatio, serviceName }: 
       try {
         await sdk.shutdown();
       } catch (error) {
-        log.warn({ err: error }, `the last spans could not be exported: ${messageOf(error)}`);
+        host.log.warn({ err: error }, `the last spans could not be exported: ${messageOf(error)}`);
       }
     },
   };

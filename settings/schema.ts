@@ -118,6 +118,33 @@ export const Settings = Type.Object(
       pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
       description: "Namespace whose app `gateway`, profile `default`, holds the routes.",
     }),
+    gatewayFile: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          "The gateway's config is this file, read again when it changes, and not what the control plane releases.",
+      }),
+    ),
+    gatewayFilters: Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), {
+      default: [],
+      maxItems: 64,
+      description:
+        "Modules with filters beside the built-in ones; for the gateway, and for the control API that checks releases.",
+    }),
+    gatewayStickyKeyFile: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          "32 bytes in hex that sign the cookies of sticky sessions; absent: `gateway/sticky.key` in the data folder, made at the first start.",
+      }),
+    ),
+    gatewayZone: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 64,
+        description: "Where the gateway is: instances of this zone are preferred. Absent: none are.",
+      }),
+    ),
     gatewayDrainSeconds: Type.Number({
       default: 10,
       minimum: 0,

@@ -2,28 +2,72 @@
  * Says what is wrong with a gateway config, and where, before anyone lives by it: its shape, and what no shape can say:
  * names that must exist or be unique, routes that no request could tell apart, keys fetched in the clear.
  */
+import { Compile } from "typebox/compile";
 import ipaddr from "ipaddr.js";
-import { pointerPart as escape, shapeProblems } from "#base/shape";
-import { GatewayConfig, type AclEntry, type ConfigProblem, type RouteConfig } from "../api.ts";
-import { canonicalTarget } from "./path.ts";
+import { shapeProblems } from "#base/shape";
+import { GatewayConfig, OWN_LISTENER, type ConfigProblem } from "../api.ts";
+import { hostProblems, routeProblems, type RouteContext } from "./check-route.ts";
+import { parseCidr } from "./conditions.ts";
+import { forbidden } from "./endpoints.ts";
+import { NO_FILTERS, type Filters } from "./filter.ts";
 import { parseAuthority } from "./head.ts";
-import { pathOf } from "./table.ts";
+
+import { conflicts, shadows } from "./shadow.ts";
 
 /** Problems told at once. More help nobody. */
 const PROBLEMS_MAX = 50;
 
 export type CheckedConfig =
-  | { readonly config: GatewayConfig; readonly problems: readonly [] }
+  | {
+      readonly config: GatewayConfig;
+      readonly problems: readonly [];
+      /** What is allowed, and most likely not meant: routes that can never be used. */
+      readonly warnings: readonly ConfigProblem[];
+    }
   | { readonly config?: undefined; readonly problems: readonly ConfigProblem[] };
 
-/** `tree`: the parsed document. An empty document is a gateway without routes. */
-export function checkGatewayConfig(tree: unknown): CheckedConfig {
+let validator: ReturnType<typeof Compile<typeof GatewayConfig>> | undefined;
+
+/** `tree`: the parsed document. An empty document is a gateway without routes. `filters`: those that routes may use. */
+export function checkGatewayConfig(tree: unknown, filters: Filters = NO_FILTERS): CheckedConfig {
   const value = tree ?? {};
-  const shape = shapeProblems(GatewayConfig, value);
-  if (shape.length > 0) return { problems: shape.slice(0, PROBLEMS_MAX) };
-  const config = value as GatewayConfig;
-  const problems = [...providerProblems(config), ...clusterProblems(config), ...routeProblems(config)];
-  return problems.length > 0 ? { problems: problems.slice(0, PROBLEMS_MAX) } : { config, problems: [] };
+  // Compiled, it says yes a hundred times faster than it says why not.
+  validator ??= Compile(GatewayConfig);
+  if (!validator.Check(value)) {
+    return { problems: shapeProblems(GatewayConfig, value).slice(0, PROBLEMS_MAX) };
+  }
+  const config: GatewayConfig = value;
+  const context = contextOf(config, filters);
+  const problems = [
+    ...providerProblems(config),
+    ...clusterProblems(config),
+    ...listenerProblems(config),
+    ...proxyProblems(config),
+    ...consumerProblems(config, context),
+    ...duplicates(config.routes ?? [], "/routes", "route"),
+    ...(config.routes ?? []).flatMap((route, index) => [...routeProblems(route, `/routes/${index}`, context)]),
+    ...(config.hints ?? []).flatMap((hint, index) => [...hintProblems(hint, `/hints/${index}`, context)]),
+  ];
+  if (problems.length === 0) problems.push(...conflicts(config.routes ?? []));
+  if (problems.length > 0) return { problems: problems.slice(0, PROBLEMS_MAX) };
+  return { config, problems: [], warnings: [...shadows(config)].slice(0, PROBLEMS_MAX) };
+}
+
+function contextOf(config: GatewayConfig, filters: Filters): RouteContext {
+  const claimed = (config.routes ?? []).flatMap(({ jwt }) => Object.values(jwt?.forwardClaims ?? {}));
+  return {
+    providers: new Set(config.jwt?.map(({ name }) => name)),
+    clusters: new Set(config.clusters?.map(({ name }) => name)),
+    listeners: new Set([OWN_LISTENER, ...(config.listeners ?? []).map(({ name }) => name)]),
+    consumers: new Set(config.consumers?.map(({ name }) => name)),
+    ownHeaders: new Set(claimed.map((name) => name.toLowerCase())),
+    filters,
+    shape: (schema, value, pointer) =>
+      shapeProblems(schema, value).map((problem) => ({
+        ...problem,
+        pointer: `${pointer}${problem.pointer}`,
+      })),
+  };
 }
 
 function* duplicates(list: readonly { name: string }[], pointer: string, what: string): Generator<ConfigProblem> {
@@ -61,136 +105,100 @@ function isLoopback(hostname: string): boolean {
 
 function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigProblem> {
   yield* duplicates(clusters, "/clusters", "cluster");
-  for (const [index, { tls }] of clusters.entries()) {
+  for (const [index, { service, endpoints }] of clusters.entries()) {
+    if ((service === undefined) === (endpoints === undefined)) {
+      yield { pointer: `/clusters/${index}`, message: "Give either service or endpoints." };
+    }
+    for (const [at, { address }] of (endpoints ?? []).entries()) {
+      const pointer = `/clusters/${index}/endpoints/${at}/address`;
+      const bare = ipaddr.isValid(address) && address.includes(":") ? `[${address}]` : address;
+      const parsed = parseAuthority(bare);
+      if (!parsed || parsed.authority !== parsed.host)
+        yield { pointer, message: `"${address}" is no address or name.` };
+      else if (forbidden(address))
+        yield { pointer, message: "No service has a link-local, multicast or unspecified address." };
+    }
+  }
+  for (const [index, { tls, protocol }] of clusters.entries()) {
     if (tls?.ca !== undefined && tls.caFile !== undefined) {
       yield { pointer: `/clusters/${index}/tls`, message: "Give ca or caFile, not both." };
     }
+    if (tls && protocol === "h2c") {
+      yield { pointer: `/clusters/${index}/protocol`, message: "h2c is in the clear; with tls give h2, grpc or auto." };
+    }
   }
 }
 
-function* routeProblems(config: GatewayConfig): Generator<ConfigProblem> {
-  const routes = config.routes ?? [];
-  yield* duplicates(routes, "/routes", "route");
-  const providers = new Set(config.jwt?.map(({ name }) => name));
-  const clusters = new Set(config.clusters?.map(({ name }) => name));
-  const taken = new Map<string, string>();
-  for (const [index, route] of routes.entries()) {
-    const pointer = `/routes/${index}`;
-    if (route.name === "none") {
-      yield { pointer: `${pointer}/name`, message: '"none" is what metrics call requests without a route.' };
+function* listenerProblems({ listeners = [] }: GatewayConfig): Generator<ConfigProblem> {
+  yield* duplicates(listeners, "/listeners", "listener");
+  const ports = new Map<number, string>();
+  for (const [index, { name, port, tls, hosts = [] }] of listeners.entries()) {
+    const pointer = `/listeners/${index}`;
+    if ((name === OWN_LISTENER) === (port !== undefined)) {
+      const message =
+        name === OWN_LISTENER
+          ? `The listener "${OWN_LISTENER}" has its ports from the process's settings.`
+          : `Give the listener "${name}" a port; only "${OWN_LISTENER}" has none.`;
+      yield { pointer, message };
     }
-    yield* matchProblems(route, pointer);
-    if ((route.service === undefined) === (route.cluster === undefined)) {
-      yield { pointer, message: "Give either service or cluster." };
+    if (name === OWN_LISTENER && tls !== undefined) {
+      yield { pointer: `${pointer}/tls`, message: "The process's own listener has both, HTTP and HTTPS." };
     }
-    if (route.cluster !== undefined && !clusters.has(route.cluster)) {
-      yield { pointer: `${pointer}/cluster`, message: `No cluster "${route.cluster}" in clusters.` };
-    }
-    if (route.jwt && !providers.has(route.jwt.provider)) {
-      yield { pointer: `${pointer}/jwt/provider`, message: `No provider "${route.jwt.provider}" in jwt.` };
-    }
-    yield* claimProblems(route, pointer);
-    for (const signature of signatures(route)) {
-      const other = taken.get(signature);
+    const other = port === undefined ? undefined : ports.get(port);
+    if (other !== undefined) yield { pointer: `${pointer}/port`, message: `The listener "${other}" has this port.` };
+    if (port !== undefined) ports.set(port, name);
+    yield* hostProblems(hosts, `${pointer}/hosts`);
+  }
+}
+
+function* proxyProblems({ trustedProxies = [] }: GatewayConfig): Generator<ConfigProblem> {
+  for (const [index, cidr] of trustedProxies.entries()) {
+    const range = parseCidr(cidr);
+    const pointer = `/trustedProxies/${index}`;
+    if (!range) yield { pointer, message: `"${cidr}" is no network.` };
+    else if (range[1] === 0) yield { pointer, message: "To trust everybody is to let everybody say who he is." };
+  }
+}
+
+function* consumerProblems({ consumers = [] }: GatewayConfig, { providers }: RouteContext): Generator<ConfigProblem> {
+  yield* duplicates(consumers, "/consumers", "consumer");
+  const keys = new Map<string, string>();
+  const claims = new Map<string, string>();
+  for (const [index, { name, keys: own = [], jwt = [] }] of consumers.entries()) {
+    for (const [at, { sha256 }] of own.entries()) {
+      const other = keys.get(sha256);
       if (other !== undefined) {
-        yield {
-          pointer: `${pointer}/match`,
-          message: `Matches the same requests as route "${other}", so one of them would never be used.`,
-        };
-        break;
+        yield { pointer: `/consumers/${index}/keys/${at}`, message: `The consumer "${other}" has the same key.` };
       }
-      taken.set(signature, route.name);
+      keys.set(sha256, name);
+    }
+    for (const [at, { provider, claim = "sub", value }] of jwt.entries()) {
+      const pointer = `/consumers/${index}/jwt/${at}`;
+      if (!providers.has(provider)) {
+        yield { pointer: `${pointer}/provider`, message: `No provider "${provider}" in jwt.` };
+      }
+      const identity = JSON.stringify([provider, claim, value]);
+      const other = claims.get(identity);
+      if (other !== undefined) yield { pointer, message: `The consumer "${other}" has the same claim.` };
+      claims.set(identity, name);
     }
   }
 }
 
-function* matchProblems(route: RouteConfig, pointer: string): Generator<ConfigProblem> {
-  const { path, hosts = [] } = route.match;
-  if ((path.prefix === undefined) === (path.exact === undefined)) {
-    yield { pointer: `${pointer}/match/path`, message: "Give either prefix or exact." };
-  }
-  for (const kind of ["prefix", "exact"] as const) {
-    if (path[kind] !== undefined) yield* pathProblems(path[kind], `${pointer}/match/path/${kind}`);
-  }
-  if (route.rewrite) yield* pathProblems(route.rewrite.prefix, `${pointer}/rewrite/prefix`);
-  for (const [at, host] of hosts.entries()) {
-    const bare = host.startsWith("*.") ? host.slice(2) : host;
-    const parsed = parseAuthority(bare);
-    if (!parsed || parsed.host !== bare.toLowerCase() || parsed.authority !== parsed.host) {
-      yield {
-        pointer: `${pointer}/match/hosts/${at}`,
-        message: `"${host}" is no host: give a name such as a.example or *.example, without scheme, port or path.`,
-      };
+/** A hint's policy is checked as the route that it would make. */
+function* hintProblems(
+  hint: NonNullable<GatewayConfig["hints"]>[number],
+  pointer: string,
+  context: RouteContext,
+): Generator<ConfigProblem> {
+  const { service: _service, within = [], hosts = [], methods: _methods, ...policies } = hint;
+  const route = { name: "hint", match: {}, service: "hint", ...policies };
+  yield* routeProblems(route, pointer, context);
+  yield* hostProblems(hosts, `${pointer}/hosts`);
+  for (const [at, prefix] of within.entries()) {
+    const match = { path: { prefix } };
+    for (const problem of routeProblems({ name: "hint", service: "hint", match }, "", context)) {
+      yield { pointer: `${pointer}/within/${at}`, message: problem.message };
     }
   }
-}
-
-function* pathProblems(path: string, pointer: string): Generator<ConfigProblem> {
-  const canonical = canonicalTarget(path);
-  if (!canonical.ok) yield { pointer, message: canonical.reason };
-  else if (canonical.query !== "") yield { pointer, message: "A path has no query." };
-  else if (canonical.path !== path) {
-    yield { pointer, message: `Requests are matched by their canonical path; write "${canonical.path}".` };
-  }
-}
-
-/** Headers that a claim must not become: they frame or route the request. */
-const FRAMING = new Set([
-  "host",
-  "connection",
-  "content-length",
-  "transfer-encoding",
-  "upgrade",
-  "te",
-  "trailer",
-  "expect",
-  "authorization",
-  "forwarded",
-  "keep-alive",
-  "traceparent",
-  "tracestate",
-]);
-
-function* claimProblems(route: RouteConfig, pointer: string): Generator<ConfigProblem> {
-  if (route.acl && !route.jwt) {
-    yield { pointer: `${pointer}/acl`, message: "Access rules read the claims of a token; give the route a jwt." };
-  }
-  if (typeof route.rateLimit?.by === "object" && !route.jwt) {
-    yield { pointer: `${pointer}/rateLimit/by`, message: "A limit by claim needs a token; give the route a jwt." };
-  }
-  for (const [claim, header] of Object.entries(route.jwt?.forwardClaims ?? {})) {
-    if (FRAMING.has(header.toLowerCase()) || header.toLowerCase().startsWith("x-forwarded-")) {
-      yield {
-        pointer: `${pointer}/jwt/forwardClaims/${escape(claim)}`,
-        message: `A claim cannot become the header "${header}".`,
-      };
-    }
-  }
-  for (const [at, entry] of (route.acl?.allow ?? []).entries()) {
-    yield* entryProblems(entry, `${pointer}/acl/allow/${at}`);
-  }
-}
-
-function* entryProblems(entry: AclEntry, pointer: string): Generator<ConfigProblem> {
-  const single = entry.claim !== undefined || entry.contains !== undefined || entry.anyOf !== undefined;
-  if (single === (entry.all !== undefined)) yield { pointer, message: "Give one rule, or all with a list of rules." };
-  const rules = entry.all
-    ? entry.all.map((rule, at) => ({ rule, at: `${pointer}/all/${at}` }))
-    : [{ rule: entry, at: pointer }];
-  for (const { rule, at } of single && entry.all ? [] : rules) {
-    if (rule.claim === undefined) yield { pointer: at, message: "A rule names a claim." };
-    else if ((rule.contains === undefined) === (rule.anyOf === undefined)) {
-      yield { pointer: at, message: "Give either contains or anyOf." };
-    }
-  }
-}
-
-/** One line per host and method: routes that share one, at equal priority, cannot be told apart. */
-function signatures(route: RouteConfig): string[] {
-  const { kind, value } = pathOf(route);
-  const hosts = route.match.hosts ?? [""];
-  const methods: readonly string[] = route.match.methods ?? [""];
-  return hosts.flatMap((host) =>
-    methods.map((method) => [route.priority ?? 0, host.toLowerCase(), kind, value, method].join(" ")),
-  );
 }

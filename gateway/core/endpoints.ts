@@ -3,8 +3,11 @@
  * whole, cluster by cluster; what is in flight to an endpoint lives on through the swaps.
  */
 import ipaddr from "ipaddr.js";
-import type { CompiledCluster } from "./table.ts";
 import { weigh } from "./balancer.ts";
+import { newClusterState, newLoad, type EndpointLoad } from "./endpoint-load.ts";
+import { GradientLimit } from "./gradient.ts";
+import { maglevTable } from "./maglev.ts";
+import type { CompiledCluster } from "./table.ts";
 
 /** As much of a registry instance as a gateway needs. The registry's `Instance` is one. */
 export interface CatalogInstance {
@@ -18,34 +21,14 @@ export interface CatalogInstance {
   readonly weight: number;
   readonly lifecycle: "starting" | "serving" | "draining" | "stopped";
   readonly status: "passing" | "warning" | "critical" | "unknown";
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly zone?: string | undefined;
+  /** The DNS name that the address is of. */
+  readonly name?: string;
 }
 
-/** What this gateway sees of one endpoint. The only thing here that changes in place. */
-export interface EndpointLoad {
-  inFlight: number;
-  /** Connections refused in a row. */
-  failures: number;
-  /** Sent nothing until then, while others have room: it refused the last connection. */
-  avoidUntilMs: number;
-}
-
-export function newLoad(): EndpointLoad {
-  return { inFlight: 0, failures: 0, avoidUntilMs: 0 };
-}
-
-/** Milliseconds an endpoint is passed over after a refused connection: doubled each time, until one stands. */
-export const AVOID_MS = { base: 500, cap: 30_000 } as const;
-
-/** A connection was refused. An opinion of this gateway only; the registry's verdict comes by its own way. */
-export function noteRefused(load: EndpointLoad, nowMs: number): void {
-  load.avoidUntilMs = nowMs + Math.min(AVOID_MS.cap, AVOID_MS.base * 2 ** Math.min(load.failures, 16));
-  load.failures += 1;
-}
-
-export function noteAnswered(load: EndpointLoad): void {
-  load.failures = 0;
-  load.avoidUntilMs = 0;
-}
+/** Metadata by which an instance says how many milliseconds it keeps an idle connection. */
+export const KEEP_ALIVE_METADATA = "keep-alive-ms";
 
 export interface Endpoint {
   readonly id: string;
@@ -55,7 +38,18 @@ export interface Endpoint {
   readonly origin: string;
   /** `10.0.0.1:8443` */
   readonly authority: string;
+  /** Name or address; IPv6 in brackets. */
+  readonly hostname: string;
+  readonly port: number;
+  /** Over TLS. */
+  readonly secure: boolean;
+  readonly protocol: WireProtocol;
+  /** What a certificate must be for, where the cluster does not say; undefined: the hostname. */
+  readonly serverName: string | undefined;
+  /** How long the instance keeps an idle connection, as it registered. */
+  readonly keepAliveMs: number | undefined;
   readonly weight: number;
+  readonly zone: string | undefined;
   readonly load: EndpointLoad;
   readonly cluster: CompiledCluster;
 }
@@ -64,18 +58,32 @@ export interface EndpointSet {
   readonly endpoints: readonly Endpoint[];
   /** Running sums of the weights, when they differ. */
   readonly ends?: readonly number[];
+  /** Those of the gateway's own zone, and which share of the requests they get. */
+  readonly near?: EndpointSet & { readonly share: number };
+  /** Of Maglev; built when first asked for. */
+  readonly table?: () => Uint16Array;
+  /** So few are healthy that the others are in it, too. */
+  readonly panic?: boolean;
 }
 
 export const NO_ENDPOINTS: EndpointSet = { endpoints: [] };
 
 /** Whether new requests may go there. A weight of 0 keeps an instance known but idle. */
 export function usable(instance: CatalogInstance): boolean {
-  return (
-    (instance.status === "passing" || instance.status === "warning") &&
-    instance.lifecycle === "serving" &&
-    instance.weight > 0 &&
-    !forbidden(instance.address)
-  );
+  return isHealthy(instance) && eligible(instance);
+}
+
+function isHealthy({ status }: CatalogInstance): boolean {
+  return status === "passing" || status === "warning";
+}
+
+/** Whether requests would go there, were it healthy. */
+function eligible({ lifecycle, weight, address }: CatalogInstance): boolean {
+  return lifecycle === "serving" && weight > 0 && !forbidden(address);
+}
+
+function inSubset({ metadata }: CatalogInstance, subset: CompiledCluster["subset"]): boolean {
+  return subset.every(([label, value]) => metadata?.[label] === value);
 }
 
 /**
@@ -89,24 +97,55 @@ export function forbidden(address: string): boolean {
   return range === "linkLocal" || range === "multicast" || range === "unspecified" || range === "broadcast";
 }
 
-/** What a gateway speaks to instances. */
-const PROTOCOLS: ReadonlySet<string> = new Set(["http", "https"]);
+/** What is spoken on a connection; `auto`: what the upstream chooses by ALPN. */
+export type WireProtocol = "http1" | "h2" | "auto";
+
+/** What instances may say they speak, of what a gateway does: whether over TLS, and the version where nobody says. */
+const PROTOCOLS: ReadonlyMap<string, { readonly secure: boolean; readonly wire: "http1" | "h2" }> = new Map([
+  ["http", { secure: false, wire: "http1" }],
+  ["https", { secure: true, wire: "http1" }],
+  ["h2c", { secure: false, wire: "h2" }],
+  ["grpc", { secure: false, wire: "h2" }],
+  ["grpcs", { secure: true, wire: "h2" }],
+]);
 
 /** Where an instance is spoken to for a cluster; undefined when it has no such port, or speaks there what we do not. */
-interface Target {
-  readonly key: string;
-  readonly origin: string;
-  readonly authority: string;
-}
+type Target = Omit<Endpoint, "id" | "weight" | "zone" | "load" | "cluster">;
 
 function targetOf(cluster: CompiledCluster, instance: CatalogInstance): Target | undefined {
   const { address } = instance;
   const at = cluster.port === undefined ? instance : instance.ports.find(({ name }) => name === cluster.port);
-  if (!at || !PROTOCOLS.has(at.protocol)) return undefined;
+  const known = at && PROTOCOLS.get(at.protocol);
+  if (!known) return undefined;
   const host = address.includes(":") && !address.startsWith("[") ? `[${address}]` : address;
-  const authority = `${host}:${at.port}`;
-  const origin = `${at.protocol}://${authority}`;
-  return { key: `${cluster.connectionKey}|${origin}`, origin, authority };
+  const authority = `${instance.name ?? host}:${at.port}`;
+  const secure = known.secure && cluster.protocol !== "h2c";
+  const origin = `${secure ? "https" : "http"}://${host}:${at.port}`;
+  const protocol = wireProtocol(cluster.protocol, secure, known.wire);
+  const keepAliveMs = keepAliveOf(instance);
+  return {
+    key: `${cluster.connectionKey}|${protocol}|${keepAliveMs ?? ""}|${origin}|${instance.name ?? ""}`,
+    origin,
+    authority,
+    hostname: host,
+    port: at.port,
+    secure,
+    protocol,
+    serverName: instance.name,
+    keepAliveMs,
+  };
+}
+
+/** What the cluster says, or else what the instance does. In the clear there is nothing to choose by. */
+function wireProtocol(asked: CompiledCluster["protocol"], secure: boolean, registered: "http1" | "h2"): WireProtocol {
+  if (asked === undefined) return registered;
+  if (asked === "auto") return secure ? "auto" : registered;
+  return asked === "http1" ? "http1" : "h2";
+}
+
+function keepAliveOf({ metadata }: CatalogInstance): number | undefined {
+  const text = metadata?.[KEEP_ALIVE_METADATA];
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
 /** Names the connections to an instance; undefined when there can be none. */
@@ -114,25 +153,65 @@ export function endpointKey(cluster: CompiledCluster, instance: CatalogInstance)
   return targetOf(cluster, instance)?.key;
 }
 
+export interface NextOptions {
+  readonly nowMs: number;
+  /** The gateway's own. */
+  readonly zone?: string | undefined;
+}
+
+/**
+ * How much more than its share of the endpoints a zone is trusted to bear: with a quarter of it down it still serves all
+ * of its own. Envoy's overprovisioning factor.
+ */
+const ZONE_CAPACITY = 1.4;
+
 /** The next set of a cluster. Endpoints that stay keep their load; two instances at one address are one endpoint. */
 export function nextEndpoints(
   previous: EndpointSet,
   cluster: CompiledCluster,
   instances: Iterable<CatalogInstance>,
+  { nowMs, zone }: NextOptions = { nowMs: 0 },
 ): EndpointSet {
   const loads = new Map(previous.endpoints.map((endpoint) => [endpoint.key, endpoint.load]));
+  const state = previous.endpoints[0]?.load.cluster ?? newClusterState();
+  state.gradient = cluster.adaptive && (state.gradient ?? new GradientLimit(cluster.adaptive));
+  const sinceMs = previous.endpoints.length > 0 ? nowMs : -Infinity;
+  const known = [...instances].filter((instance) => eligible(instance) && inSubset(instance, cluster.subset));
+  const healthy = known.filter(isHealthy);
+  const panic = healthy.length > 0 && healthy.length * 100 < known.length * cluster.panicPercent;
   const next = new Map<string, Endpoint>();
-  for (const instance of instances) {
-    const target = usable(instance) ? targetOf(cluster, instance) : undefined;
+  for (const instance of panic ? known : healthy) {
+    const target = targetOf(cluster, instance);
     if (!target) continue;
     next.set(target.key, {
       id: instance.id,
       ...target,
       weight: instance.weight,
-      load: loads.get(target.key) ?? newLoad(),
+      zone: instance.zone,
+      load: loads.get(target.key) ?? newLoad(state, sinceMs),
       cluster,
     });
   }
   // In one order on every gateway, so that two of them given the same chance choose the same.
-  return weigh([...next.values()].sort((a, b) => (a.key < b.key ? -1 : 1)));
+  const endpoints = [...next.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+  const near = zone === undefined || !cluster.zoneAware || panic ? undefined : nearest(endpoints, known, zone);
+  return {
+    ...weigh(endpoints),
+    ...(near ? { near } : {}),
+    ...(cluster.balance === "maglev" ? { table: once(() => maglevTable(endpoints)) } : {}),
+    ...(panic ? { panic } : {}),
+  };
+}
+
+function nearest(endpoints: readonly Endpoint[], known: readonly CatalogInstance[], zone: string) {
+  const near = endpoints.filter((endpoint) => endpoint.zone === zone);
+  if (near.length === 0 || near.length === endpoints.length) return undefined;
+  const sum = (list: readonly { readonly weight: number }[]) => list.reduce((total, { weight }) => total + weight, 0);
+  const whole = sum(known.filter((instance) => instance.zone === zone));
+  return { ...weigh(near), share: Math.min(1, (ZONE_CAPACITY * sum(near)) / whole) };
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
 }

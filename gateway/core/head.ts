@@ -3,7 +3,7 @@
  * `readHead` is the strict gate before it: one host, one meaning, or a refusal.
  */
 import { canonicalTarget } from "./path.ts";
-import type { GatewayErrorName } from "../api.ts";
+import { OWN_LISTENER, type GatewayErrorName } from "../api.ts";
 
 export interface RequestHead {
   /** Upper case, as on the wire. */
@@ -19,6 +19,10 @@ export interface RequestHead {
   readonly query: string;
   /** Address of the connection's other end. */
   readonly peer: string;
+  /** Address of the client: the peer, or behind trusted proxies whom they speak of. */
+  readonly client: string;
+  /** Name of the listener that it came by. */
+  readonly listener: string;
   /** Every value of a header, in order; the name in lower case. */
   header(name: string): readonly string[];
 }
@@ -32,6 +36,8 @@ export interface RawHead {
   readonly version: string;
   readonly scheme: "http" | "https";
   readonly peer: string;
+  /** Absent: the process's own. */
+  readonly listener?: string;
   /** Name, value, name, value, as they came. */
   readonly rawHeaders: readonly string[];
 }
@@ -88,6 +94,8 @@ export function readHead(raw: RawHead): RequestHead | BadHead {
     path: canonical.path,
     query: canonical.query,
     peer: raw.peer,
+    client: raw.peer,
+    listener: raw.listener ?? OWN_LISTENER,
     header: (name) => headerValues(rawHeaders, name),
   };
 }

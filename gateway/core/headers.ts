@@ -2,8 +2,12 @@
  * The headers that cross the gateway. Hop-by-hop ones stop here, both ways; who the client is and how it came is said
  * by the gateway alone, so whatever the client says about it is dropped.
  */
-import type { HeaderPair } from "./pipeline.ts";
+import { clientOrigin } from "./client-address.ts";
 import type { RequestHead } from "./head.ts";
+import type { RenderedEdits } from "./header-edits.ts";
+import type { Forward } from "./decision.ts";
+import type { HeaderPair } from "./refusal.ts";
+import { ATTEMPT_HEADER } from "./retry.ts";
 import type { RouteTable } from "./table.ts";
 
 /** Of one connection, not of the message. @see RFC 9110 §7.6.1, and what older programs send */
@@ -27,9 +31,26 @@ const REBUILT = new Set(["host", "expect", "content-length", "forwarded", "trace
 /** Names that say who somebody is. A client has no business sending them, whether or not its route sets them. */
 const OWN_PREFIXES = ["x-forwarded-", "x-posthouse-", "x-consumer-", "x-jwt-"];
 
-/** Names that `Connection` lists, in lower case. */
+/**
+ * Whether only the connection or the gateway may say this of a request; the name in lower case. A client's `X-Real-IP`
+ * is dropped, but the gateway sets none, so that a route may: some services read nothing else.
+ */
+export function isGatewayOwn(name: string): boolean {
+  if (name === "x-real-ip") return false;
+  return HOP_BY_HOP.has(name) || REBUILT.has(name) || OWN_PREFIXES.some((prefix) => name.startsWith(prefix));
+}
+
+/** The same of an answer. */
+export function isAnswerOwn(name: string): boolean {
+  return HOP_BY_HOP.has(name) || name === "content-length" || name.startsWith("x-posthouse-");
+}
+
+/** What `Connection` nearly always says, which names no header. */
+const PLAIN_CONNECTION = new Set(["keep-alive", "close", "Keep-Alive", "Close"]);
+
+/** Names of headers that `Connection` lists, in lower case; undefined: none. */
 export function connectionNames(values: readonly string[]): ReadonlySet<string> | undefined {
-  if (values.length === 0) return undefined;
+  if (values.length === 0 || (values.length === 1 && PLAIN_CONNECTION.has(values[0] as string))) return undefined;
   const names = new Set<string>();
   for (const value of values) {
     for (const name of value.split(",")) names.add(name.trim().toLowerCase());
@@ -38,44 +59,63 @@ export function connectionNames(values: readonly string[]): ReadonlySet<string> 
 }
 
 /**
- * The request's headers for the upstream, as name, value, name, value. First all that must go goes, then the gateway's
- * own are set: a `Connection: x-user` cannot take away what is added after. A name with an underscore is dropped, for
- * CGI and many frameworks read `x_user` and `x-user` as one.
+ * The request's headers for the upstream, as name, value, name, value, but for those that frame it: the connection knows
+ * them best. First all that must go goes, then the gateway's own are set: a `Connection: x-user` cannot take away what
+ * is added after. A name with an underscore is dropped, for CGI and many frameworks read `x_user` and `x-user` as one.
  */
 export function upstreamHeaders(
   head: RequestHead,
   rawHeaders: readonly string[],
   options: {
-    table: Pick<RouteTable, "ownHeaders">;
-    authority: string;
-    contentLength: string | undefined;
+    table: Pick<RouteTable, "ownHeaders"> & { trusted?: RouteTable["trusted"] };
+    edits?: RenderedEdits | undefined;
+    /** Of HTTP, as the request came in: `1.1`. */
+    version: string;
     set: readonly HeaderPair[];
   },
 ): string[] {
+  const { edits } = options;
   const named = connectionNames(head.header("connection"));
-  const headers: string[] = ["host", options.authority];
+  const headers: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string;
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || lower.includes("_") || named?.has(lower)) continue;
-    if (options.table.ownHeaders.has(lower) || OWN_PREFIXES.some((prefix) => lower.startsWith(prefix))) continue;
+    if (options.table.ownHeaders.has(lower) || edits?.drop.has(lower)) continue;
+    // Whoever claims to be a second try only has no third one made of it.
+    if (isOwn(lower) && (lower !== ATTEMPT_HEADER || options.set.some(([own]) => own === lower))) continue;
     headers.push(name, rawHeaders[i + 1] as string);
   }
-  if (options.contentLength !== undefined) headers.push("content-length", options.contentLength);
+  // Whom trusted proxies speak of stays in the list; whatever others wrote before is gone.
+  const { chain } = clientOrigin(head.peer, head.header("x-forwarded-for"), options.table.trusted);
+  const scheme = schemeSeen(head, options.table.trusted);
+  const hops = [...chain, head.peer];
   headers.push(
     "x-forwarded-for",
-    head.peer,
+    hops.join(", "),
     "x-forwarded-proto",
-    head.scheme,
+    scheme,
     "x-forwarded-host",
     head.authority,
     "forwarded",
-    `for=${forwardedNode(head.peer)};proto=${head.scheme};host="${head.authority}"`,
+    hops.map((hop) => `for=${forwardedNode(hop)}`).join(", ") + `;proto=${scheme};host="${head.authority}"`,
     "via",
-    "1.1 posthouse",
+    `${options.version} posthouse`,
   );
+  for (const [name, value] of edits?.put ?? []) headers.push(name, value);
   for (const [name, value] of options.set) headers.push(name, value);
   return headers;
+}
+
+/** The scheme that the client used, as a trusted proxy says it; else the connection's. */
+export function schemeSeen(head: RequestHead, trusted: RouteTable["trusted"] | undefined): "http" | "https" {
+  if (!trusted?.has(head.peer)) return head.scheme;
+  const [said] = head.header("x-forwarded-proto");
+  return said === "http" || said === "https" ? said : head.scheme;
+}
+
+function isOwn(lower: string): boolean {
+  return lower.startsWith("x-") && OWN_PREFIXES.some((prefix) => lower.startsWith(prefix));
 }
 
 /** @see RFC 7239 §6: an IPv6 address stands in brackets and quotes. */
@@ -83,17 +123,79 @@ function forwardedNode(peer: string): string {
   return peer.includes(":") ? `"[${peer}]"` : peer;
 }
 
+/** What a refusal says beside its own headers once it was decided where the request should have gone. */
+export function refusalHeaders(forward: Pick<Forward, "answerHeaders" | "cors"> | undefined): readonly HeaderPair[] {
+  return forward ? [...forward.answerHeaders, ...(forward.cors ?? [])] : [];
+}
+
+/** An answer's headers for whoever looks them up by name, in lower case; those that came more than once are a list. */
 export type AnswerHeaders = Record<string, string | string[] | undefined>;
 
-/** The answer's headers for the client: none of the connection, none that only the gateway says. */
-export function downstreamHeaders(headers: AnswerHeaders): Record<string, string | string[]> {
-  const connection = headers["connection"];
-  const named = connectionNames(connection === undefined ? [] : [connection].flat());
-  const kept: Record<string, string | string[]> = {};
-  for (const [name, value] of Object.entries(headers)) {
+/** Of name, value, name, value. */
+export function headerRecord(headers: readonly string[]): AnswerHeaders {
+  // Without a prototype: a service may call a header as it likes.
+  const record = Object.create(null) as AnswerHeaders;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = (headers[i] as string).toLowerCase();
+    const before = record[name];
+    const value = headers[i + 1] as string;
+    record[name] = before === undefined ? value : [before, value].flat();
+  }
+  return record;
+}
+
+/** And back. */
+export function headerList(record: AnswerHeaders): string[] {
+  const list: string[] = [];
+  for (const [name, value] of Object.entries(record)) {
+    if (Array.isArray(value)) for (const one of value) list.push(name, one);
+    else if (value !== undefined) list.push(name, value);
+  }
+  return list;
+}
+
+/**
+ * The answer's headers for the client, as name, value, name, value: none of the connection, none that only the gateway
+ * says, and the gateway's own in place of any of the same name.
+ */
+export function answerHeaders(headers: readonly string[], set: readonly HeaderPair[]): string[] {
+  let named: ReadonlySet<string> | undefined;
+  for (let i = 0; i < headers.length; i += 2) {
+    if ((headers[i] as string).length !== 10 || (headers[i] as string).toLowerCase() !== "connection") continue;
+    const more = connectionNames([headers[i + 1] as string]);
+    if (more) named = named ? named.union(more) : more;
+  }
+  const kept: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string;
     const lower = name.toLowerCase();
-    if (value === undefined || HOP_BY_HOP.has(lower) || named?.has(lower) || lower === "x-posthouse-flag") continue;
-    kept[lower] = value;
+    if (HOP_BY_HOP.has(lower) || lower === "x-posthouse-flag" || named?.has(lower)) continue;
+    if (set.some(([own]) => own === lower)) continue;
+    kept.push(name, headers[i + 1] as string);
+  }
+  for (const [name, value] of set) kept.push(name, value);
+  return kept;
+}
+
+/** Fields that mean something only before a body; behind one they would be taken for what they are not. */
+const NOT_BEHIND = new Set([
+  "content-length",
+  "content-type",
+  "content-encoding",
+  "host",
+  "authorization",
+  "set-cookie",
+]);
+
+/** Trailers that may cross, either way; `own`: names that only the gateway may set. @see RFC 9110 §6.5.1 */
+export function trailersToPass(trailers: readonly string[], own?: ReadonlySet<string>): readonly string[] {
+  if (trailers.length === 0) return trailers;
+  const kept: string[] = [];
+  for (let i = 0; i < trailers.length; i += 2) {
+    const lower = (trailers[i] as string).toLowerCase();
+    if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || own?.has(lower)) continue;
+    if (isOwn(lower)) continue;
+    kept.push(trailers[i] as string, trailers[i + 1] as string);
   }
   return kept;
 }

@@ -1,133 +1,198 @@
 /**
- * One decision for every lane, and for whoever asks why: match → authenticate → authorise → limit → choose an
- * endpoint. Pure: a snapshot, a head and the moment go in, plain data comes out. Checking a signature takes a promise,
- * so a token not seen before comes out as `verify`; the lane has it checked and asks again with its claims.
+ * One decision for every lane, and for whoever asks why: match → preflight → connection filters → authenticate →
+ * authorise → limit → request filters → redirect, answer, or choose an endpoint. Pure: a snapshot, a head and the
+ * moment go in, plain data comes out. Checking a signature takes a promise, so a token not seen before comes out as
+ * `verify`; the lane has it checked and asks again with its claims.
  */
-import { GATEWAY_FLAGS, GatewayErrors, TOKEN_BYTES_MAX, type GatewayErrorName, type GatewayFlag } from "../api.ts";
-import { pick } from "./balancer.ts";
-import { allows, claimValues, entryNames, type Claims } from "./claims.ts";
-import { NO_ENDPOINTS, type Endpoint, type EndpointSet } from "./endpoints.ts";
+import { allows, entryNames, type Claims } from "./claims.ts";
+import { clientOrigin } from "./client-address.ts";
+import type { CompiledConsumer } from "./consumers.ts";
+import { corsHeaders, preflightHeaders, preflightMethod } from "./cors.ts";
+import { tokenOf } from "./credentials.ts";
+import type { Answer, Caller, Decision, GatewaySnapshot, Moment, Verify } from "./decision.ts";
+import type { FilterPhase, FilterRequest } from "./filter.ts";
+import { contextOf, forward } from "./forwarding.ts";
 import type { RequestHead } from "./head.ts";
-import { addressGroup, type RateLimiter } from "./rate-limit.ts";
-import { matchRoute, upstreamPath, type CompiledRoute, type RouteTable } from "./table.ts";
+import { schemeSeen } from "./headers.ts";
+import { renderEdits } from "./header-edits.ts";
+import { limit } from "./limit.ts";
+import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
+import { redirectLocation } from "./rewrite.ts";
+import { matchRoute, type CompiledRoute, type RouteTable } from "./table.ts";
 
-/** Tokens whose signature and times were found good. */
-export interface VerifiedTokens {
-  /** The claims of a token known to be good at this moment. */
-  get(provider: string, token: string, wallMs: number): Claims | undefined;
-}
-
-/** All that decisions rest on. Immutable but for the counts; the next one is built beside it and swapped in. */
-export interface GatewaySnapshot {
-  readonly table: RouteTable;
-  /** By cluster key. */
-  readonly endpoints: ReadonlyMap<string, EndpointSet>;
-  readonly tokens: VerifiedTokens;
-  readonly limiter: Pick<RateLimiter, "take">;
-}
-
-export interface Moment {
-  /** Monotonic milliseconds, for limits. */
-  readonly nowMs: number;
-  /** Milliseconds since 1970, for tokens. */
-  readonly wallMs: number;
-  readonly random: () => number;
-  /** Of the token that the last answer asked to have checked. */
-  readonly claims?: Claims;
-}
-
-export type HeaderPair = readonly [name: string, value: string];
-
-export interface Forward {
-  readonly kind: "forward";
-  readonly route: CompiledRoute;
-  readonly endpoint: Endpoint;
-  /** To choose another from, should this one fail. */
-  readonly endpoints: EndpointSet;
-  /** Path and query for the upstream. */
-  readonly target: string;
-  /** Headers for the upstream beside the client's. */
-  readonly setHeaders: readonly HeaderPair[];
-  /** Headers for the client beside the upstream's. */
-  readonly answerHeaders: readonly HeaderPair[];
-}
-
-export interface Verify {
-  readonly kind: "verify";
-  readonly route: CompiledRoute;
-  readonly provider: string;
-  readonly token: string;
-}
-
-export interface Refuse {
-  readonly kind: "refuse";
-  readonly route: CompiledRoute | undefined;
-  readonly status: number;
-  readonly code: string;
-  readonly title: string;
-  readonly flag: GatewayFlag;
-  readonly detail: string;
-  readonly headers: readonly HeaderPair[];
-}
-
-export type Decision = Forward | Verify | Refuse;
+export { refuseToken, type TokenRefusal } from "./credentials.ts";
+export type * from "./decision.ts";
+export { refuseEndpoint } from "./forwarding.ts";
+export { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
 
 const NO_HEADERS: readonly HeaderPair[] = [];
 
-/** A refusal by its row in the error table. */
-export function refuse(
-  name: GatewayErrorName,
-  detail: string,
-  options: { route?: CompiledRoute | undefined; headers?: readonly HeaderPair[] } = {},
-): Refuse {
-  const row = GatewayErrors[name];
-  return {
-    kind: "refuse",
-    route: options.route,
-    status: row.status,
-    code: row.code,
-    title: row.title,
-    flag: GATEWAY_FLAGS[name],
-    detail,
-    headers: options.headers ?? NO_HEADERS,
-  };
-}
-
-export function decide(snapshot: GatewaySnapshot, head: RequestHead, moment: Moment): Decision {
-  const match = matchRoute(snapshot.table, head);
-  if (match.route === undefined) return refuseUnmatched(match.allow, head);
-  const { route } = match;
-  let claims: Claims | undefined;
-  if (route.jwt) {
-    const found = authenticate(route, route.jwt.provider, snapshot, head, moment);
-    if ("kind" in found) return found;
-    claims = found.claims;
-    if (route.acl && !allows(route.acl, claims)) {
-      return refuse("ACCESS_DENIED", `Route "${route.name}" lets in by ${entryNames(route.acl)} only.`, {
-        route,
-        headers: [["www-authenticate", 'Bearer error="insufficient_scope"']],
-      });
+export function decide(snapshot: GatewaySnapshot, raw: RequestHead, moment: Moment): Decision {
+  const { table } = snapshot;
+  const head = seenBy(table, raw);
+  const asked = preflightMethod(head);
+  if (asked !== undefined) {
+    const { route } = matchRoute(table, { ...head, method: asked });
+    if (route?.cors) {
+      moment.trace?.({ step: "preflight", verdict: "answer", detail: "answered before any token is asked for" });
+      return { kind: "answer", route, status: 204, headers: preflightHeaders(route.cors, head), body: "" };
     }
   }
+  const match = matchRoute(table, head);
+  if (match.route === undefined) return refuseUnmatched(match.allow, head);
+  const { route } = match;
+  const decision = decideOn(route, snapshot, head, moment);
+  // A page of another origin may read why it was refused, too.
+  if (!route.cors || decision.kind === "verify" || decision.kind === "forward") return decision;
+  return { ...decision, headers: [...decision.headers, ...corsHeaders(route.cors, head)] };
+}
+
+/** The head with the client and the scheme that trusted proxies speak of. */
+export function seenBy({ trusted }: Pick<RouteTable, "trusted">, head: RequestHead): RequestHead {
+  if (!trusted?.has(head.peer)) return head;
+  const { address } = clientOrigin(head.peer, head.header("x-forwarded-for"), trusted);
+  return { ...head, client: address, scheme: schemeSeen(head, trusted) };
+}
+
+function decideOn(route: CompiledRoute, snapshot: GatewaySnapshot, head: RequestHead, moment: Moment): Decision {
+  // Before anything that costs more than to say no.
+  if (moment.pressure && route.importance < moment.pressure) {
+    return refuse("SHED", "The gateway has more to do than it can; less important requests wait.", {
+      route,
+      headers: [["retry-after", "1"]],
+    });
+  }
+  const filters = new FilterRun(route, snapshot, head, moment.trace);
+  const refused = filters.run("connection", NOBODY) ?? undefined;
+  if (refused) return refused;
+  const caller = authenticate(route, filters, snapshot, head, moment);
+  if ("kind" in caller) return caller;
+  const denied = authorise(route, caller, moment.trace) ?? filters.run("authorise", caller);
+  if (denied) return denied;
   let answerHeaders = NO_HEADERS;
-  if (route.rateLimit) {
-    const limited = limit(route, route.rateLimit, snapshot, head, moment, claims);
-    if ("kind" in limited) return limited;
+  if (route.rateLimit || route.quota) {
+    const limited = limit(route, snapshot, head, moment, caller);
+    const allowed = !("kind" in limited);
+    const detail = [route.rateLimit?.header, route.quota?.header].filter((header) => header !== undefined).join(", ");
+    moment.trace?.({ step: "rateLimit", verdict: allowed ? "pass" : "refuse", detail });
+    if (!allowed) return limited;
     answerHeaders = limited.headers;
   }
-  const endpoints = snapshot.endpoints.get(route.cluster.key) ?? NO_ENDPOINTS;
-  const endpoint = pick(endpoints, moment.random, { inFlightMax: route.cluster.inFlightMax, nowMs: moment.nowMs });
-  if (!endpoint) return refuseEndpoint(route, endpoints);
-  return {
-    kind: "forward",
+  const late = filters.run("request", caller);
+  if (late) return late;
+  if (route.redirect || route.respond) return answer(route, head, answerHeaders, caller, moment.trace);
+  return forward(route, snapshot, head, moment, { ...caller, filters, answerHeaders });
+}
+
+const NOBODY: Caller = { claims: undefined, consumer: undefined };
+
+/** The filters of a route, phase by phase, and what they want of the request. */
+class FilterRun {
+  readonly #route: CompiledRoute;
+  readonly #snapshot: GatewaySnapshot;
+  readonly #head: RequestHead;
+  readonly #trace: Moment["trace"];
+  consumer: CompiledConsumer | undefined;
+  remove: string[] | undefined;
+  set: HeaderPair[] | undefined;
+
+  constructor(route: CompiledRoute, snapshot: GatewaySnapshot, head: RequestHead, trace: Moment["trace"]) {
+    this.#route = route;
+    this.#snapshot = snapshot;
+    this.#head = head;
+    this.#trace = trace;
+  }
+
+  request(caller: Caller): FilterRequest {
+    return { head: this.#head, route: this.#route.name, consumers: this.#snapshot.table.consumers, ...caller };
+  }
+
+  run(phase: FilterPhase, caller: Caller): Refuse | undefined {
+    for (const { name, phase: own, built } of this.#route.filters) {
+      if (own !== phase || !built.request) continue;
+      const verdict = built.request(this.request({ ...caller, consumer: this.consumer ?? caller.consumer }));
+      this.#trace?.({
+        step: "filter",
+        verdict: verdict?.kind === "refuse" ? "refuse" : "pass",
+        detail: verdict?.kind === "refuse" ? `${name}: ${verdict.detail}` : name,
+      });
+      if (verdict?.kind === "refuse") {
+        const { error, detail, headers = NO_HEADERS, status } = verdict;
+        return refuse(error, detail, { route: this.#route, headers, ...(status === undefined ? {} : { status }) });
+      }
+      if (verdict?.consumer) this.consumer = verdict.consumer;
+      if (verdict?.remove) (this.remove ??= []).push(...verdict.remove);
+      if (verdict?.set) (this.set ??= []).push(...verdict.set);
+    }
+    return undefined;
+  }
+}
+
+function authenticate(
+  route: CompiledRoute,
+  filters: FilterRun,
+  snapshot: GatewaySnapshot,
+  head: RequestHead,
+  moment: Moment,
+): Caller | Verify | Refuse {
+  let claims: Claims | undefined;
+  let consumer: CompiledConsumer | undefined;
+  if (route.jwt) {
+    const { provider } = route.jwt;
+    const token = tokenOf(route, head);
+    if (typeof token !== "string") {
+      moment.trace?.({ step: "jwt", verdict: "refuse", detail: token.detail });
+      return token;
+    }
+    claims = moment.claims ?? snapshot.tokens.get(provider, token, moment.wallMs);
+    if (!claims) return { kind: "verify", route, provider, token };
+    consumer = snapshot.table.consumers.byClaims(provider, claims);
+    moment.trace?.({ step: "jwt", verdict: "pass", detail: consumer ? `consumer ${consumer.name}` : "no consumer" });
+  }
+  const refused = filters.run("authenticate", { claims, consumer });
+  return refused ?? { claims, consumer: filters.consumer ?? consumer };
+}
+
+function authorise(route: CompiledRoute, { claims }: Caller, trace: Moment["trace"]): Refuse | undefined {
+  if (!route.acl) return undefined;
+  if (claims && allows(route.acl, claims)) {
+    trace?.({ step: "acl", verdict: "pass", detail: entryNames(route.acl) });
+    return undefined;
+  }
+  const detail = `Route "${route.name}" lets in by ${entryNames(route.acl)} only.`;
+  trace?.({ step: "acl", verdict: "refuse", detail });
+  return refuse("ACCESS_DENIED", detail, {
     route,
-    endpoint,
-    endpoints,
-    target: upstreamPath(route, head.path) + head.query,
-    setHeaders:
-      claims && route.jwt && route.jwt.forward.length > 0 ? claimHeaders(route.jwt.forward, claims) : NO_HEADERS,
-    answerHeaders,
-  };
+    headers: [["www-authenticate", 'Bearer error="insufficient_scope"']],
+  });
+}
+
+function answer(
+  route: CompiledRoute,
+  head: RequestHead,
+  answerHeaders: readonly HeaderPair[],
+  caller: Caller,
+  trace: Moment["trace"],
+): Answer | Refuse {
+  const edits = renderEdits([route.responseHeaders], contextOf(route, head, caller));
+  const more = [...answerHeaders, ...(edits?.put ?? [])];
+  if (route.redirect) {
+    const location = redirectLocation(route.redirect, route.path, head);
+    if (location === undefined) return refuse("PATH_INVALID", "The path cannot be redirected.", { route });
+    trace?.({ step: "redirect", verdict: "answer", detail: `${route.redirect.status} ${location}` });
+    return {
+      kind: "answer",
+      route,
+      status: route.redirect.status,
+      headers: [["location", location], ...more],
+      body: "",
+    };
+  }
+  const { status = 200, body = "", contentType = "text/plain; charset=utf-8" } = route.respond ?? {};
+  trace?.({ step: "respond", verdict: "answer", detail: String(status) });
+  const type: readonly HeaderPair[] =
+    body === "" || edits?.drop.has("content-type") ? [] : [["content-type", contentType]];
+  return { kind: "answer", route, status, headers: [...type, ...more], body };
 }
 
 function refuseUnmatched(allow: readonly string[], head: RequestHead): Refuse {
@@ -135,123 +200,4 @@ function refuseUnmatched(allow: readonly string[], head: RequestHead): Refuse {
   return refuse("METHOD_NOT_ALLOWED", `${head.method} is not among the methods of this path.`, {
     headers: [["allow", allow.join(", ")]],
   });
-}
-
-/** No endpoint at all, or none with room: either way the client may come back soon. */
-export function refuseEndpoint(route: CompiledRoute, endpoints: EndpointSet): Refuse {
-  const { service, namespace } = route.cluster;
-  const headers: HeaderPair[] = [["retry-after", "1"]];
-  return endpoints.endpoints.length === 0
-    ? refuse("NO_ENDPOINT", `Service "${service}" in namespace "${namespace}" has no healthy endpoint.`, {
-        route,
-        headers,
-      })
-    : refuse("OVERLOADED", `Every endpoint of service "${service}" has as many requests in flight as it may have.`, {
-        route,
-        headers,
-      });
-}
-
-function authenticate(
-  route: CompiledRoute,
-  provider: string,
-  snapshot: GatewaySnapshot,
-  head: RequestHead,
-  moment: Moment,
-): { readonly claims: Claims } | Verify | Refuse {
-  const values = head.header("authorization");
-  if (values.length === 0) return refuseToken("TOKEN_MISSING", route);
-  const token = values.length === 1 ? bearerToken(values[0] as string) : undefined;
-  if (token === undefined) return refuseToken("TOKEN_INVALID", route);
-  const claims = moment.claims ?? snapshot.tokens.get(provider, token, moment.wallMs);
-  return claims ? { claims } : { kind: "verify", route, provider, token };
-}
-
-/** Three base64url parts behind `Bearer`, not too long; anything else is no token. */
-function bearerToken(value: string): string | undefined {
-  if (value.length > TOKEN_BYTES_MAX + "Bearer ".length) return undefined;
-  return /^Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i.exec(value)?.[1];
-}
-
-export type TokenRefusal = "TOKEN_MISSING" | "TOKEN_INVALID" | "TOKEN_EXPIRED" | "KEYS_UNAVAILABLE";
-
-/** The same words for every flaw of a token, so that the answer helps nobody to make a better one. */
-const TOKEN_WORDS: Record<TokenRefusal, { detail: string; headers: readonly HeaderPair[] }> = {
-  TOKEN_MISSING: {
-    detail: "Send a bearer token in the Authorization header.",
-    headers: [["www-authenticate", "Bearer"]],
-  },
-  TOKEN_INVALID: {
-    detail: "The bearer token is not valid here.",
-    headers: [["www-authenticate", 'Bearer error="invalid_token"']],
-  },
-  TOKEN_EXPIRED: {
-    detail: "The bearer token has expired; get a new one.",
-    headers: [["www-authenticate", 'Bearer error="invalid_token", error_description="expired"']],
-  },
-  KEYS_UNAVAILABLE: {
-    detail: "The keys that tokens are checked with could not be fetched yet.",
-    headers: [["retry-after", "5"]],
-  },
-};
-
-export function refuseToken(error: TokenRefusal, route: CompiledRoute): Refuse {
-  const { detail, headers } = TOKEN_WORDS[error];
-  return refuse(error, detail, { route, headers });
-}
-
-function limit(
-  route: CompiledRoute,
-  { policy, by, header }: NonNullable<CompiledRoute["rateLimit"]>,
-  snapshot: GatewaySnapshot,
-  head: RequestHead,
-  moment: Moment,
-  claims: Claims | undefined,
-): { readonly headers: readonly HeaderPair[] } | Refuse {
-  // Those without the claim share one allowance, or leaving it out would be the way around.
-  const who = by === "ip" ? addressGroup(head.peer) : JSON.stringify(claimValues(claims ?? {}, by.claim));
-  const verdict = snapshot.limiter.take(`${route.name} ${who}`, policy, moment.nowMs);
-  // Sums of spacings are not exact in floating point; 30.000000001 s are 30.
-  const seconds = (ms: number) => Math.ceil(ms / 1000 - 1e-6);
-  if (verdict.allowed) {
-    // draft-ietf-httpapi-ratelimit-headers-11
-    const left = `"default";r=${verdict.remaining};t=${seconds(verdict.resetMs)}`;
-    return {
-      headers: [
-        ["ratelimit-policy", header],
-        ["ratelimit", left],
-      ],
-    };
-  }
-  const retry = Math.max(1, seconds(verdict.retryMs));
-  return refuse(
-    "RATE_LIMITED",
-    `Route "${route.name}" allows ${policy.requests} requests in ${policy.perMs / 1000} s.`,
-    {
-      route,
-      headers: [
-        ["retry-after", String(retry)],
-        ["ratelimit-policy", header],
-        ["ratelimit", `"default";r=0;t=${retry}`],
-      ],
-    },
-  );
-}
-
-/** Characters of one forwarded claim. */
-const CLAIM_CHARS_MAX = 1024;
-
-/** Claims as headers. What no header can carry is percent-encoded, so that a claim never ends a line. */
-function claimHeaders(forward: readonly (readonly [string, string])[], claims: Claims): HeaderPair[] {
-  const headers: HeaderPair[] = [];
-  for (const [claim, header] of forward) {
-    const values = claimValues(claims, claim);
-    if (values.length === 0) continue;
-    const separator = claim === "scope" || claim === "scp" ? " " : ",";
-    const text = values
-      .map((value) => value.replaceAll(/[^\x20-\x7e]|[%,]/gu, (char) => encodeURIComponent(char)))
-      .join(separator);
-    headers.push([header, text.slice(0, CLAIM_CHARS_MAX)]);
-  }
-  return headers;
 }

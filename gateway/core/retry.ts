@@ -15,9 +15,29 @@ export interface FailedCall {
   readonly error: GatewayErrorName;
   /** Failed while connecting: the upstream saw nothing of the request. */
   readonly connecting: boolean;
+  /** The upstream did nothing with the request, and said so: it refused the stream, or was leaving. */
+  readonly unsent?: boolean;
   /** On a connection that had served before: most likely the upstream closed it as the request left. */
   readonly reused: boolean;
 }
+
+/** What a route says of further tries. */
+export interface RetryPolicy {
+  readonly attempts: number;
+  readonly on: ReadonlySet<"connect" | "reset" | "timeout">;
+  readonly statuses: ReadonlySet<number>;
+  /** Milliseconds after which a second endpoint is asked, too; undefined: none is. */
+  readonly hedgeMs: number | undefined;
+}
+
+export const NO_RETRY: RetryPolicy = { attempts: 0, on: new Set(), statuses: new Set(), hedgeMs: undefined };
+
+/** Milliseconds that a service may ask to wait before it is asked again; for longer the client waits better. */
+export const RETRY_AFTER_MS_MAX = 5_000;
+/** Milliseconds before a further try that adds load: a random part of the base, doubled each time. Envoy's. */
+export const RETRY_BACKOFF_MS = { base: 25, cap: 250 } as const;
+/** Says which try of a request this is, from the second on. Who sees it does not try again itself. */
+export const ATTEMPT_HEADER = "x-posthouse-attempt";
 
 export interface RetryContext {
   readonly method: string;
@@ -26,7 +46,7 @@ export interface RetryContext {
   readonly bodyStarted: boolean;
   /** Tries on other endpoints so far. */
   readonly retries: number;
-  readonly retriesMax: number;
+  readonly policy: Pick<RetryPolicy, "attempts" | "on">;
   /** Whether a fresh connection was tried already. */
   readonly refreshed: boolean;
 }
@@ -39,13 +59,52 @@ export interface RetryContext {
 export type RetryChoice = "fresh" | "move" | "again" | "none";
 
 export function chooseRetry(failed: FailedCall, context: RetryContext): RetryChoice {
-  const repeatable = failed.connecting
-    ? !context.bodyStarted
-    : failed.error === "UPSTREAM_RESET" && IDEMPOTENT.has(context.method) && !context.hasBody;
-  if (!repeatable) return "none";
-  if (failed.reused && !failed.connecting && !context.refreshed) return "fresh";
-  if (context.retries >= context.retriesMax) return "none";
-  return failed.connecting ? "move" : "again";
+  const { policy } = context;
+  const unseen = failed.connecting || (failed.unsent ?? false);
+  const again =
+    (failed.error === "UPSTREAM_RESET" && policy.on.has("reset")) ||
+    (failed.error === "UPSTREAM_TIMEOUT" && policy.on.has("timeout"));
+  // A kept connection that was closing is nobody's failure, so it is replaced whatever the route says.
+  const stale = failed.error === "UPSTREAM_RESET" && failed.reused;
+  const repeatable = unseen ? !context.bodyStarted : (again || stale) && isRepeatable(context);
+  if (!repeatable || failed.error === "OVERLOADED") return "none";
+  if ((failed.reused || failed.unsent) && !failed.connecting && !context.refreshed) return "fresh";
+  if (context.retries >= policy.attempts) return "none";
+  if (unseen) return policy.on.has("connect") ? "move" : "none";
+  return again ? "again" : "none";
+}
+
+/** Whether it may be sent a second time though the first may have had its effect. */
+export function isRepeatable({ method, hasBody }: Pick<RetryContext, "method" | "hasBody">): boolean {
+  return IDEMPOTENT.has(method) && !hasBody;
+}
+
+/**
+ * Milliseconds to wait before an answer of this status is asked for again; undefined when it is to be passed on.
+ * `retryAfter` is in seconds, as RFC 9110 §10.2.3 has it; a date is for clients.
+ */
+export function statusRetryMs(
+  status: number,
+  retryAfter: string | undefined,
+  {
+    policy,
+    retries,
+    random,
+    ...context
+  }: Pick<RetryContext, "method" | "hasBody" | "retries"> & {
+    readonly policy: RetryPolicy;
+    readonly random: () => number;
+  },
+): number | undefined {
+  if (!policy.statuses.has(status) || retries >= policy.attempts || !isRepeatable(context)) return undefined;
+  if (retryAfter === undefined) return backoffMs(retries, random);
+  if (!/^\d{1,6}$/.test(retryAfter)) return undefined;
+  const asked = Number(retryAfter) * 1000;
+  return asked > RETRY_AFTER_MS_MAX ? undefined : Math.max(asked, backoffMs(retries, random));
+}
+
+export function backoffMs(retries: number, random: () => number): number {
+  return random() * Math.min(RETRY_BACKOFF_MS.cap, RETRY_BACKOFF_MS.base * 2 ** retries);
 }
 
 /** A token bucket: each request adds a share of a retry, each second adds a few. */

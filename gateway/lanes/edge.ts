@@ -1,23 +1,17 @@
-/** The client's end of a connection: input that is no HTTP, a body that nobody will read, an answer as it comes. */
+/** The client's end of an HTTP/1.x connection: input that is no HTTP, and a body that nobody will read. */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import type { Readable } from "node:stream";
-import type { FastifyReply } from "fastify";
+import type { Clock } from "#base";
 import { refuse } from "../core/pipeline.ts";
 import { FLAG_HEADER, PROBLEM_TYPE, problemText } from "./problem.ts";
 
-/** Bytes of a refused body that are read away, so that the client gets to read the refusal. Then the line is cut. */
+/** Bytes of an unwanted body that are read away, so that the client gets to read the answer. Then the line is cut. */
 const DISCARDED_BYTES_MAX = 8 * 1024 * 1024;
+/** Milliseconds that this may take. */
+const DISCARD_MS_MAX = 10_000;
 
 /** Node found the request broken, too large or too slow. Answers when nothing was answered yet, and closes. */
-export function onClientError(
-  error: Error & { code?: string },
-  socket: Socket,
-  current:
-    | { readonly reply: { readonly raw: { readonly headersSent: boolean; readonly writableFinished: boolean } } }
-    | undefined,
-): void {
-  const answering = current !== undefined && current.reply.raw.headersSent && !current.reply.raw.writableFinished;
+export function onClientError(error: Error & { code?: string }, socket: Socket, answering: boolean): void {
   if (error.code === "ECONNRESET" || !socket.writable || answering) {
     socket.destroy(error);
     return;
@@ -38,21 +32,17 @@ export function onClientError(
 }
 
 /** Reads a body away, so that it is never taken for the next request, and cuts a client that will not stop. */
-export function drainRequest(request: IncomingMessage): void {
+export function drainRequest(clock: Clock, request: IncomingMessage): void {
   if (request.complete) return;
   let bytes = 0;
+  const { socket } = request;
+  const cancel = clock.after(DISCARD_MS_MAX, () => socket.destroy());
   request.on("data", (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes > DISCARDED_BYTES_MAX) request.socket.destroy();
+    if (bytes > DISCARDED_BYTES_MAX) socket.destroy();
   });
   request.on("error", () => {});
+  request.once("close", cancel);
+  request.once("end", cancel);
   request.resume();
-}
-
-/** Passes the answer on as it comes. Its head goes at once when nobody knows how long the body will take. */
-export function sendAnswer(reply: FastifyReply, stream: Readable): void {
-  const flush = reply.getHeader("content-length") === undefined && reply.request.raw.method !== "HEAD";
-  void reply.send(stream);
-  const { statusCode } = reply;
-  if (flush && statusCode !== 204 && statusCode !== 304) reply.raw.flushHeaders();
 }

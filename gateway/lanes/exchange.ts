@@ -4,52 +4,46 @@
  */
 import { parseTraceparent, type Host, type Span } from "#base";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
-import { isBadHead, type BadHead, type RequestHead } from "../core/head.ts";
+import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../core/head.ts";
 import type { Forward, GatewaySnapshot, Refuse } from "../core/pipeline.ts";
+import type { CompiledRoute } from "../core/table.ts";
 import { NO_ROUTE, type GatewayMetrics } from "./telemetry.ts";
-
-/** Why an exchange was cut from our side. */
-export type CutReason = "client" | "total";
 
 /** Beside the exchange itself nothing outlives the request; the snapshot it began with is the one it ends with. */
 export class Exchange {
+  readonly raw: RawHead;
   readonly head: RequestHead | BadHead;
-  readonly method: string;
-  readonly rawHeaders: readonly string[];
   readonly snapshot: GatewaySnapshot;
   readonly span: Span;
-  /** Aborts what is under way at the upstream. */
-  readonly abort = new AbortController();
+  /** Monotonic milliseconds. */
+  readonly startedMs: number;
   forward: Forward | undefined;
-  /** Set when the gateway itself answers. */
+  /** The route whose answer the gateway gave by itself: a redirect, a preflight. */
+  answeredBy: CompiledRoute | undefined;
+  /** Set when the gateway itself says no. */
   refusal: Refuse | undefined;
   flag: GatewayFlag | undefined;
-  cut: CutReason | undefined;
-  /** The client waits for leave to send its body. */
-  expectsContinue = false;
-  /** Ends with the exchange. */
-  readonly #endings: (() => void)[] = [];
+  /** Of the answer: what the client is told, or what it means where that says nothing, as with gRPC. */
+  status = 0;
   readonly #host: Host;
   readonly #metrics: GatewayMetrics;
-  readonly #startedMs: number;
   #finished = false;
 
   constructor(
     host: Host,
     metrics: GatewayMetrics,
-    given: { head: RequestHead | BadHead; method: string; rawHeaders: readonly string[]; snapshot: GatewaySnapshot },
+    given: { raw: RawHead; head: RequestHead | BadHead; snapshot: GatewaySnapshot },
   ) {
     this.#host = host;
     this.#metrics = metrics;
+    this.raw = given.raw;
     this.head = given.head;
-    this.method = given.method;
-    this.rawHeaders = given.rawHeaders;
     this.snapshot = given.snapshot;
-    this.#startedMs = host.clock.monotonic();
+    this.startedMs = host.clock.monotonic();
     const parent = isBadHead(given.head)
       ? undefined
       : parseTraceparent(given.head.header("traceparent")[0], given.head.header("tracestate").join(",") || undefined);
-    this.span = host.tracer.start(given.method, { kind: "server", parent });
+    this.span = host.tracer.start(given.raw.method, { kind: "server", parent });
     metrics.inFlight.inc();
   }
 
@@ -59,33 +53,25 @@ export class Exchange {
   }
 
   get route(): string {
-    return this.forward?.route.name ?? this.refusal?.route?.name ?? NO_ROUTE;
-  }
-
-  atEnd(ending: () => void): void {
-    this.#endings.push(ending);
-  }
-
-  cutBy(reason: CutReason): void {
-    this.cut ??= reason;
-    this.abort.abort(new Error(reason));
+    return this.forward?.route.name ?? this.answeredBy?.name ?? this.refusal?.route?.name ?? NO_ROUTE;
   }
 
   /** `complete`: the client has the whole answer. Counts, ends the span and logs, once. */
-  finish(status: number, complete: boolean): void {
+  finish(complete: boolean): void {
     if (this.#finished) return;
     this.#finished = true;
-    for (const ending of this.#endings) ending();
     if (!complete) this.flag ??= GATEWAY_FLAGS.CLIENT_CLOSED;
     // Without any answer sent there is no status but the one that says so.
-    const shown = !complete && this.flag === GATEWAY_FLAGS.CLIENT_CLOSED ? GatewayErrors.CLIENT_CLOSED.status : status;
+    const shown =
+      !complete && this.flag === GATEWAY_FLAGS.CLIENT_CLOSED ? GatewayErrors.CLIENT_CLOSED.status : this.status;
     const { route, span } = this;
-    const seconds = (this.#host.clock.monotonic() - this.#startedMs) / 1000;
+    const { method } = this.raw;
+    const seconds = (this.#host.clock.monotonic() - this.startedMs) / 1000;
     this.#metrics.inFlight.dec();
-    this.#metrics.request(route, this.method, shown, seconds);
+    this.#metrics.request(route, method, shown, seconds);
     if (this.flag) this.#metrics.refusal(this.flag);
     if (span.recording) {
-      span.set("http.request.method", this.method);
+      span.set("http.request.method", method);
       span.set("http.route", route);
       span.set("url.path", this.path);
       span.set("http.response.status_code", shown);
@@ -95,7 +81,7 @@ export class Exchange {
     span.end();
     const fields = {
       traceId: span.context.traceId,
-      method: this.method,
+      method,
       route,
       path: this.path,
       status: shown,

@@ -1,5 +1,10 @@
-/** A refusal as an RFC 9457 problem document. The flag goes into a header beside it. */
-import type { Refuse } from "../core/pipeline.ts";
+/**
+ * A refusal as its client understands it: an RFC 9457 problem document, or a gRPC status. The flag goes into a header
+ * beside it.
+ */
+import { GATEWAY_FLAGS } from "../api.ts";
+import { grpcMessage, grpcStatusOf, webContentType, type GrpcKind } from "../core/grpc.ts";
+import type { HeaderPair, Refuse } from "../core/pipeline.ts";
 
 export const PROBLEM_TYPE = "application/problem+json";
 export const FLAG_HEADER = "x-posthouse-flag";
@@ -13,4 +18,42 @@ export function problemText(refusal: Pick<Refuse, "code" | "title" | "status" | 
     ...(path === "" ? {} : { instance: path }),
     code: refusal.code,
   });
+}
+
+/** In the trailers, or in a head that is all there is. */
+export function grpcFields(refusal: Refuse): string[] {
+  const status = String(grpcStatusOf(refusal.status));
+  return ["grpc-status", status, "grpc-message", grpcMessage(refusal.detail), FLAG_HEADER, refusal.flag];
+}
+
+export interface RefusalAnswer {
+  readonly status: number;
+  /** Name, value, name, value. */
+  readonly headers: readonly string[];
+  readonly body: Buffer | undefined;
+}
+
+/** `headers`: beside the refusal's own; `close`: the connection is of no use afterwards. */
+export function refusalAnswer(
+  refusal: Refuse,
+  options: { grpc: GrpcKind | undefined; path: string; headers: readonly HeaderPair[]; close: boolean },
+): RefusalAnswer {
+  const headers = [...options.headers, ...refusal.headers].flat();
+  const { grpc } = options;
+  if (grpc) {
+    const type = grpc === "grpc" ? "application/grpc" : webContentType("application/grpc", grpc);
+    headers.push("content-type", type, ...grpcFields(refusal));
+    if (grpc !== "grpc") headers.push("content-length", "0");
+    return { status: 200, headers, body: undefined };
+  }
+  const body = Buffer.from(problemText(refusal, options.path));
+  headers.push("content-type", PROBLEM_TYPE, "cache-control", "no-store", FLAG_HEADER, refusal.flag);
+  headers.push("content-length", String(body.length));
+  if (options.close || closesAfter(refusal)) headers.push("connection", "close");
+  return { status: refusal.status, headers, body };
+}
+
+/** After a request that could not be read there is no telling where the next one begins. */
+function closesAfter(refusal: Refuse): boolean {
+  return refusal.flag === GATEWAY_FLAGS.REQUEST_INVALID || refusal.flag === GATEWAY_FLAGS.UPGRADE_UNSUPPORTED;
 }

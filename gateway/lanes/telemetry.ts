@@ -4,6 +4,7 @@
  */
 import { LATENCY_BUCKETS_SECONDS, type CounterChild, type HistogramChild, type Host, type Metrics } from "#base";
 import { GATEWAY_FLAGS, type GatewayFlag } from "../api.ts";
+import type { ClusterView } from "../core/cluster-view.ts";
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 /** Label of requests that no route took; core/check.ts keeps routes from being called so. */
@@ -20,10 +21,30 @@ export class GatewayMetrics {
   readonly #retries: ReturnType<Metrics["counter"]>;
   readonly #refusals: Map<GatewayFlag, CounterChild>;
   readonly #configs: ReturnType<Metrics["counter"]>;
+  readonly #ejections: CounterChild;
   readonly #routes = new Map<string, RouteChildren>();
   readonly inFlight: { inc(): void; dec(): void };
 
-  constructor({ metrics }: Host) {
+  /** What is asked for when the metrics are read: connections to upstreams, and what clusters are like. */
+  constructor(
+    { metrics }: Host,
+    {
+      connections,
+      clusters,
+    }: {
+      connections: () => { readonly open: number; readonly idle: number; readonly connecting: number };
+      clusters: () => ReadonlyMap<string, ClusterView>;
+    },
+  ) {
+    clusterMetrics(metrics, clusters);
+    metrics.gauge({
+      name: "posthouse_gateway_upstream_connections",
+      help: "Connections to upstreams: open (of these idle), and on their way.",
+      labelNames: ["state"],
+      collect: (family) => {
+        for (const [state, count] of Object.entries(connections())) family.labels(state).set(count);
+      },
+    });
     this.#requests = metrics.counter({
       name: "posthouse_gateway_requests_total",
       help: "Requests answered, by route, method and status.",
@@ -37,7 +58,7 @@ export class GatewayMetrics {
     });
     this.#retries = metrics.counter({
       name: "posthouse_gateway_upstream_retries_total",
-      help: "Further tries: fresh connection, moved after a failed connection, again after a reset.",
+      help: "Further tries: fresh connection, moved after a failed connection, again after a reset or timeout, for a status, hedged.",
       labelNames: ["kind"],
     });
     const refusals = metrics.counter({
@@ -46,6 +67,12 @@ export class GatewayMetrics {
       labelNames: ["flag"],
     });
     this.#refusals = new Map([...new Set(Object.values(GATEWAY_FLAGS))].map((flag) => [flag, refusals.labels(flag)]));
+    this.#ejections = metrics
+      .counter({
+        name: "posthouse_gateway_ejections_total",
+        help: "Endpoints that were passed over for a while because they answered badly.",
+      })
+      .labels();
     this.#configs = metrics.counter({
       name: "posthouse_gateway_configs_total",
       help: "Configs received, by whether they were put in force.",
@@ -81,6 +108,10 @@ export class GatewayMetrics {
     this.#refusals.get(flag)?.inc();
   }
 
+  ejected(): void {
+    this.#ejections.inc();
+  }
+
   retry(kind: string): void {
     this.#retries.labels(kind).inc();
   }
@@ -104,4 +135,37 @@ export class GatewayMetrics {
     if (!children) this.#routes.set(route, (children = { requests: new Map(), durations: new Map() }));
     return children;
   }
+}
+
+function clusterMetrics(metrics: Metrics, clusters: () => ReadonlyMap<string, ClusterView>): void {
+  metrics.gauge({
+    name: "posthouse_gateway_cluster_endpoints",
+    help: "Endpoints of a cluster: all that requests may go to, and of these the ejected ones.",
+    labelNames: ["cluster", "state"],
+    collect: (family) => {
+      for (const [cluster, { endpoints }] of clusters()) {
+        family.labels(cluster, "known").set(endpoints.length);
+        family.labels(cluster, "ejected").set(endpoints.filter(({ ejectedMs }) => ejectedMs !== undefined).length);
+      }
+    },
+  });
+  metrics.gauge({
+    name: "posthouse_gateway_cluster_panic",
+    help: "1: so few of a cluster's endpoints are healthy that all are used.",
+    labelNames: ["cluster"],
+    collect: (family) => {
+      for (const [cluster, { panic }] of clusters()) family.labels(cluster).set(panic ? 1 : 0);
+    },
+  });
+  metrics.gauge({
+    name: "posthouse_gateway_cluster_requests",
+    help: "Requests to a cluster, and how many it may have: its breaker's, or what latency allows.",
+    labelNames: ["cluster", "state"],
+    collect: (family) => {
+      for (const [cluster, { breaker, adaptiveLimit }] of clusters()) {
+        family.labels(cluster, "in_flight").set(breaker.requests.now);
+        family.labels(cluster, "max").set(Math.min(breaker.requests.max, adaptiveLimit ?? Infinity));
+      }
+    },
+  });
 }

@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import type { EffectiveConfig } from "#config-server/api";
 import { messageOf, TaskGroup, type Host } from "#base";
 import { GATEWAY_APP, GATEWAY_KEY, GATEWAY_PROFILE, type ConfigProblem, type GatewayConfig } from "../api.ts";
+import type { Filters } from "../core/filter.ts";
 import { parseGatewayConfig } from "../release.ts";
 import type { GatewayClient, GatewaySettings } from "../settings.ts";
 
@@ -18,7 +19,7 @@ export interface ConfigListener {
 export class ConfigSource implements AsyncDisposable {
   readonly #host: Host;
   readonly #client: GatewayClient["config"];
-  readonly #settings: Pick<GatewaySettings, "namespace" | "instance">;
+  readonly #settings: Pick<GatewaySettings, "namespace" | "instance" | "filters">;
   readonly #listener: ConfigListener;
   readonly #tasks: TaskGroup;
   #connected = false;
@@ -26,7 +27,7 @@ export class ConfigSource implements AsyncDisposable {
   constructor(
     host: Host,
     client: GatewayClient["config"],
-    settings: Pick<GatewaySettings, "namespace" | "instance">,
+    settings: Pick<GatewaySettings, "namespace" | "instance" | "filters">,
     listener: ConfigListener,
   ) {
     this.#host = host;
@@ -63,8 +64,10 @@ export class ConfigSource implements AsyncDisposable {
       if (!config || config.releaseKey === last) continue;
       last = config.releaseKey;
       const text = textOf(config);
-      const read = await readConfig(text);
+      const read = await readConfig(text, this.#settings.filters);
       const { releaseKey: key } = config;
+      for (const warning of read.warnings ?? [])
+        this.#host.log.warn({ ...warning }, "a part of the config is of no use");
       if (read.config) {
         this.#listener.apply(read.config, { key, text });
         say(config);
@@ -87,13 +90,15 @@ function textOf(config: EffectiveConfig): string {
 }
 
 export type ReadConfig =
-  | { readonly config: GatewayConfig; readonly problems?: undefined }
-  | { readonly config?: undefined; readonly problems: readonly ConfigProblem[] };
+  | { readonly config: GatewayConfig; readonly problems?: undefined; readonly warnings?: readonly ConfigProblem[] }
+  | { readonly config?: undefined; readonly problems: readonly ConfigProblem[]; readonly warnings?: undefined };
 
 /** Reads and checks a config text, and the files it names. */
-export async function readConfig(text: string): Promise<ReadConfig> {
-  const parsed = parseGatewayConfig(text);
-  return parsed.config ? readFiles(parsed.config) : { problems: parsed.problems };
+export async function readConfig(text: string, filters?: Filters): Promise<ReadConfig> {
+  const parsed = parseGatewayConfig(text, filters);
+  if (!parsed.config) return { problems: parsed.problems };
+  const read = await readFiles(parsed.config);
+  return read.config ? { ...read, warnings: parsed.warnings } : read;
 }
 
 /** Puts the content of `caFile`s in place of their names, so that what follows needs no disk. */

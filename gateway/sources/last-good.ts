@@ -19,6 +19,8 @@ export interface LastGood {
   readonly config: string;
   /** Instances by namespace. */
   readonly instances: Readonly<Record<string, readonly CatalogInstance[]>>;
+  /** Path prefixes that services hint at, by namespace and service. */
+  readonly hints?: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
 }
 
 /** The state on disk; undefined when there is none, or none that can be read, which the log then says. */

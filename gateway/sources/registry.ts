@@ -6,15 +6,19 @@
 import type { ServiceDelta } from "#registry/api";
 import { TaskGroup, type Host } from "#base";
 import type { CatalogInstance } from "../core/endpoints.ts";
+import { NO_HINTS, type Hints } from "../core/hints.ts";
 import type { GatewayClient } from "../settings.ts";
 
 /** Instances by id. */
 type Service = ReadonlyMap<string, CatalogInstance>;
+/** Path prefixes that services hint at, by service. */
+type HintMap = Map<string, readonly string[]>;
 /** Services by name. */
 export type NamespaceCatalog = ReadonlyMap<string, Service>;
 
 interface Watched {
   catalog: NamespaceCatalog;
+  hints: HintMap;
   /** Whether it is whole, from the registry or from the last good state on disk. */
   known: boolean;
   connected: boolean;
@@ -67,19 +71,31 @@ export class RegistrySource implements AsyncDisposable {
     return this.#watched.get(namespace)?.catalog.get(service)?.get(id);
   }
 
+  /** The path prefixes that the services of a namespace hint at. */
+  hints(namespace: string): Hints {
+    return this.#watched.get(namespace)?.hints ?? NO_HINTS;
+  }
+
   /** Puts the last good state in place until the registry is heard. */
-  restore(namespace: string, instances: readonly CatalogInstance[]): void {
+  restore(namespace: string, instances: readonly CatalogInstance[], hints: Hints): void {
     const watched = this.#watched.get(namespace);
     if (!watched || watched.known) return;
     const catalog = new Map<string, Map<string, CatalogInstance>>();
     for (const instance of instances) serviceOf(catalog, instance.service).set(instance.id, instance);
     watched.catalog = catalog;
+    watched.hints = new Map(hints);
     watched.known = true;
     this.#onChange(namespace, "all");
   }
 
   #start(namespace: string): void {
-    const watched: Watched = { catalog: new Map(), known: false, connected: false, abort: new AbortController() };
+    const watched: Watched = {
+      catalog: new Map(),
+      hints: new Map(),
+      known: false,
+      connected: false,
+      abort: new AbortController(),
+    };
     this.#watched.set(namespace, watched);
     this.#tasks.run(`gateway watches namespace ${namespace}`, (signal) =>
       this.#watch(namespace, watched, AbortSignal.any([signal, watched.abort.signal])),
@@ -99,21 +115,30 @@ export class RegistrySource implements AsyncDisposable {
     );
     // Until the first `synced` all is snapshot, whether or not a reset came before.
     let building: Map<string, Map<string, CatalogInstance>> | undefined = new Map();
+    let hints: HintMap = new Map();
     for await (const frame of frames) {
       if (frame.event === "reset") {
         building = new Map();
+        hints = new Map();
       } else if (frame.event === "snapshot" && frame.data) {
-        building ??= new Map();
+        if (!building) {
+          building = new Map();
+          hints = new Map();
+        }
         merge(serviceOf(building, frame.data.service), frame.data);
+        noteHints(hints, frame.data);
       } else if (frame.event === "synced" && building) {
         watched.catalog = building;
+        watched.hints = hints;
         watched.known = true;
         building = undefined;
         this.#onChange(namespace, "all");
       } else if (frame.event === "delta" && frame.data) {
         if (building) {
           merge(serviceOf(building, frame.data.service), frame.data);
+          noteHints(hints, frame.data);
         } else {
+          if (noteHints(hints, frame.data)) watched.hints = hints = new Map(hints);
           watched.catalog = applyDelta(watched.catalog, frame.data);
           this.#onChange(namespace, new Set([frame.data.service]));
         }
@@ -124,6 +149,16 @@ export class RegistrySource implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#tasks[Symbol.asyncDispose]();
   }
+}
+
+/** Whether they are others now. */
+function noteHints(hints: HintMap, { service, gateway }: ServiceDelta): boolean {
+  const before = hints.get(service);
+  const now = gateway?.pathPrefixes;
+  if (before?.join(" ") === now?.join(" ")) return false;
+  if (now) hints.set(service, now);
+  else hints.delete(service);
+  return true;
 }
 
 function serviceOf(catalog: Map<string, Map<string, CatalogInstance>>, service: string): Map<string, CatalogInstance> {

@@ -1,66 +1,150 @@
 /**
- * A request's body on its way up: taken from the client when the upstream asks for it, counted, and cut at the limit.
- * Nothing is read before the connection stands, so a refused connection leaves the body whole for another endpoint.
+ * A request's body on its way up: taken from the client when the upstream wants it, counted, cut at the limit, and held
+ * back while the upstream cannot take more. Nothing is read before a connection stands, so a refused connection leaves
+ * the body whole for another endpoint.
  */
-import type { IncomingMessage } from "node:http";
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 
-export class RequestBody extends Readable {
-  readonly #source: IncomingMessage;
-  readonly #bytesMax: number;
-  readonly #onStart: () => void;
-  #bytes = 0;
+/** Where the bytes go. */
+export interface BodyWriter {
+  /** False: no more, please, until `resume`. */
+  writeBody(chunk: Buffer): boolean;
+  /** The body is whole. */
+  endBody(trailers: readonly string[]): void;
+  /** It will never be whole. */
+  cutBody(reason: BodyCut): void;
+}
+
+/** `client`: it left while sending. `size`: more than allowed. `slow`: it hardly sends. `content`: it cannot be read. */
+export type BodyCut = "client" | "size" | "slow" | "content";
+
+/** What a lane knows of a body that it took in. */
+export interface BodySource {
+  readonly stream: Readable;
+  /** Whether it came whole; asked when the stream closes. */
+  complete(): boolean;
+  /** What came behind it, as name, value, name, value; asked when it is whole. */
+  trailers(): readonly string[];
+  /** Reads what the bytes mean, in place of passing them on as they are. @throws when they mean nothing. */
+  readonly translate?: ((chunk: Buffer) => Buffer) | undefined;
+}
+
+export interface BodyLimits {
+  /** Whether this much more is too much. Asked for each piece, in order. */
+  exceeds(chunk: Buffer): boolean;
+  /** The upstream is there and wants it, so a client that waits for leave to send may get it. */
+  onStart(): void;
+  /** The upstream takes no more for now, or does again: a client that is held back is not slow. */
+  onFlow(flowing: boolean): void;
+  /** Bytes came. */
+  onBytes(bytes: number): void;
+}
+
+export class RequestBody {
+  readonly #source: BodySource;
+  readonly #limits: BodyLimits;
+  #writer: BodyWriter | undefined;
+  #witness: BodyWriter | undefined;
+  #paused = false;
   /** Whether any of it was asked for. */
   started = false;
-  /** Whether it was cut for its size. */
-  tooLarge = false;
+  /** Whether all of it was handed on. */
+  whole = false;
+  /** Why it never will be. */
+  cut: BodyCut | undefined;
 
-  /** `onStart`: the upstream is there and wants it, so a client that waits for leave to send may get it. */
-  constructor(source: IncomingMessage, bytesMax: number, onStart: () => void) {
-    super({ highWaterMark: 64 * 1024 });
+  constructor(source: BodySource, limits: BodyLimits) {
     this.#source = source;
-    this.#bytesMax = bytesMax;
-    this.#onStart = onStart;
-    // Whoever reads it hears of an error by its own listener; when nobody does any more, there is nobody to tell.
-    this.on("error", () => {});
+    this.#limits = limits;
   }
 
-  override _read(): void {
-    if (!this.started) {
-      this.started = true;
-      this.#onStart();
-      this.#source.on("data", this.#onData);
-      this.#source.on("end", this.#onEnd);
-      this.#source.on("error", this.#onGone);
-      this.#source.on("close", this.#onGone);
-    }
-    this.#source.resume();
+  /** Sends it there. Once only. */
+  start(writer: BodyWriter): void {
+    const { stream } = this.#source;
+    this.started = true;
+    this.#writer = writer;
+    stream.on("data", this.#onData);
+    stream.on("end", this.#onEnd);
+    stream.on("error", this.#onGone);
+    stream.on("close", this.#onGone);
+    if (stream.destroyed && !this.#source.complete()) return this.#fail("client");
+    this.#limits.onStart();
+    this.#limits.onFlow(true);
+    if (stream.readableEnded) this.#onEnd();
+    else stream.resume();
+  }
+
+  /** Is shown what the writer gets, too, and holds nothing back. */
+  watch(witness: BodyWriter): void {
+    this.#witness = witness;
+  }
+
+  /** The writer can take more. */
+  resume(): void {
+    if (!this.#paused || !this.#writer) return;
+    this.#paused = false;
+    this.#limits.onFlow(true);
+    this.#source.stream.resume();
+  }
+
+  /** Nobody wants the rest. What the client still sends is for the lane to read away. */
+  stop(): void {
+    if (!this.#writer) return;
+    this.#writer = undefined;
+    const { stream } = this.#source;
+    stream.off("data", this.#onData);
+    stream.off("end", this.#onEnd);
+    stream.off("error", this.#onGone);
+    stream.off("close", this.#onGone);
+    stream.pause();
+    this.#limits.onFlow(false);
+  }
+
+  /** Ends it from the lane's side. */
+  fail(reason: BodyCut): void {
+    if (this.started && !this.whole) this.#fail(reason);
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#bytes += chunk.length;
-    if (this.#bytes > this.#bytesMax) {
-      this.tooLarge = true;
-      this.destroy(new Error(`the request body is larger than ${this.#bytesMax} bytes`));
-      return;
+    this.#limits.onBytes(chunk.length);
+    let bytes = chunk;
+    if (this.#source.translate) {
+      try {
+        bytes = this.#source.translate(chunk);
+      } catch {
+        return this.#fail("content");
+      }
+      if (bytes.length === 0) return;
     }
-    if (!this.push(chunk)) this.#source.pause();
+    if (this.#limits.exceeds(bytes)) return this.#fail("size");
+    this.#witness?.writeBody(bytes);
+    if (this.#writer?.writeBody(bytes) === false && this.#writer) {
+      this.#paused = true;
+      this.#source.stream.pause();
+      this.#limits.onFlow(false);
+    }
   };
 
   readonly #onEnd = (): void => {
-    this.push(null);
+    const writer = this.#writer;
+    if (!writer || !this.#source.complete()) return;
+    this.whole = true;
+    const trailers = this.#source.trailers();
+    this.stop();
+    this.#witness?.endBody(trailers);
+    writer.endBody(trailers);
   };
 
   readonly #onGone = (): void => {
-    if (!this.#source.complete) this.destroy(new Error("the client went away while sending"));
+    if (!this.#source.complete()) this.#fail("client");
   };
 
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.#source.off("data", this.#onData);
-    this.#source.off("end", this.#onEnd);
-    this.#source.off("error", this.#onGone);
-    this.#source.off("close", this.#onGone);
-    this.#source.pause();
-    callback(error);
+  #fail(reason: BodyCut): void {
+    const writer = this.#writer;
+    if (!writer) return;
+    this.cut ??= reason;
+    this.stop();
+    this.#witness?.cutBody(reason);
+    writer.cutBody(reason);
   }
 }

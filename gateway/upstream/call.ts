@@ -1,103 +1,77 @@
 /**
- * One request's way to an upstream and, where core/retry.ts allows, a second one. The answer comes back as its head and
- * a stream; a failure as a row of the error table, so that no code of undici's ever reaches a client.
+ * One request's way to an upstream and, where core/retry.ts allows, further ones: after a failure, after an answer that
+ * asks for it, or beside a first one that is slow. A failure comes out as a row of the error table, so that no code of a
+ * library ever reaches a client.
  */
-import type { IncomingMessage } from "node:http";
-import type { Readable } from "node:stream";
-import { messageOf, type Host, type Span } from "#base";
+import type { Host, Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";
 import { pick } from "../core/balancer.ts";
-import { noteAnswered, noteRefused, type Endpoint } from "../core/endpoints.ts";
-import type { AnswerHeaders } from "../core/headers.ts";
-import type { Forward } from "../core/pipeline.ts";
-import { chooseRetry, RetryBudget, type RetryChoice } from "../core/retry.ts";
-import { RequestBody } from "./body.ts";
-import { failedConnecting, failedReused } from "./connector.ts";
+import type { Endpoint } from "../core/endpoints.ts";
+import type { Forward, Refuse } from "../core/pipeline.ts";
+import {
+  ATTEMPT_HEADER,
+  backoffMs,
+  chooseRetry,
+  isRepeatable,
+  RetryBudget,
+  statusRetryMs,
+  type RetryChoice,
+} from "../core/retry.ts";
+import { Attempt } from "./attempt.ts";
+import type { RequestBody } from "./body.ts";
 import type { UpstreamPools } from "./pools.ts";
+import type { AnswerSink, OutgoingRequest, Transfer, UpstreamError } from "./transfer.ts";
 
-export interface UpstreamCall {
+/** What a lane gives for a call, and hears of it beside the answer. */
+export interface CallPlan {
   readonly forward: Forward;
   readonly method: string;
-  /** Name, value, name, value; asked for once per try, since host and trace differ. */
-  headers(endpoint: Endpoint, span: Span): string[];
-  /** Where the body comes from, when there is one. */
-  readonly body: IncomingMessage | undefined;
-  /** The upstream is about to be sent the body. */
-  onBodyStart(): void;
-  /** Opens the span of one try. */
-  startSpan(endpoint: Endpoint): Span;
-  readonly signal: AbortSignal;
+  readonly body: RequestBody | undefined;
+  /** Asked for once per try, since host, trace, time left and the number of the try (from 1) differ. */
+  request(endpoint: Endpoint, span: Span | undefined, attempt: number): OutgoingRequest;
+  /** Opens the span of one try; undefined: nobody reads it. */
+  startSpan(endpoint: Endpoint): Span | undefined;
 }
 
-export interface UpstreamAnswer {
-  readonly ok: true;
-  readonly status: number;
-  readonly headers: AnswerHeaders;
-  readonly stream: Readable;
-  readonly endpoint: Endpoint;
-  readonly span: Span;
-  /** Must be called when the exchange has ended, however. */
-  release(): void;
-}
-
-export interface UpstreamFailure {
-  readonly ok: false;
+export interface CallFailure {
   readonly error: GatewayErrorName;
   readonly detail: string;
-  readonly endpoint: Endpoint;
+  /** In the place of one made of the row, when a filter refused with words of its own. */
+  readonly refusal?: Refuse;
 }
 
+export interface CallSink extends Omit<AnswerSink, "onError"> {
+  /** Who answers, which after a retry is another than was chosen; before its head. */
+  onEndpoint(endpoint: Endpoint): void;
+  /** There will be no whole answer, and no further try. */
+  onFailure(failure: CallFailure): void;
+}
+
+export type RetryKind = Exclude<RetryChoice, "none"> | "status" | "hedge";
+
 export class UpstreamCaller {
-  readonly #host: Host;
-  readonly #pools: UpstreamPools;
-  readonly #onRetry: (call: UpstreamCall, choice: RetryChoice) => void;
+  readonly host: Host;
+  readonly pools: UpstreamPools;
+  readonly onRetry: (kind: RetryKind) => void;
+  readonly onEjected: (endpoint: Endpoint) => void;
   readonly #budgets = new Map<string, RetryBudget>();
 
-  constructor(host: Host, pools: UpstreamPools, onRetry: (call: UpstreamCall, choice: RetryChoice) => void) {
-    this.#host = host;
-    this.#pools = pools;
-    this.#onRetry = onRetry;
+  constructor(
+    host: Host,
+    pools: UpstreamPools,
+    told: { onRetry: (kind: RetryKind) => void; onEjected: (endpoint: Endpoint) => void },
+  ) {
+    this.host = host;
+    this.pools = pools;
+    this.onRetry = told.onRetry;
+    this.onEjected = told.onEjected;
   }
 
-  /** Never throws. */
-  async run(call: UpstreamCall): Promise<UpstreamAnswer | UpstreamFailure> {
-    const { route, endpoints } = call.forward;
-    const budget = this.#budgetOf(route.cluster.key);
-    budget.deposit();
-    const tried: Endpoint[] = [];
-    let endpoint = call.forward.endpoint;
-    let kind: "kept" | "fresh" = "kept";
-    let refreshed = false;
-    for (;;) {
-      const attempt = await this.#try(call, endpoint, kind);
-      if (attempt.ok || call.signal.aborted) return attempt;
-      let choice = chooseRetry(attempt.failed, {
-        method: call.method,
-        hasBody: call.body !== undefined,
-        bodyStarted: attempt.bodyStarted,
-        retries: tried.length,
-        retriesMax: route.retriesMax,
-        refreshed,
-      });
-      if (choice === "fresh") {
-        refreshed = true;
-        kind = "fresh";
-      } else if (choice !== "none") {
-        tried.push(endpoint);
-        const nowMs = this.#host.clock.monotonic();
-        const other = pick(endpoints, () => this.#host.random.float(), {
-          inFlightMax: route.cluster.inFlightMax,
-          nowMs,
-          excluded: tried,
-        });
-        if (!other || (choice === "again" && !budget.withdraw(nowMs))) choice = "none";
-        else endpoint = other;
-        kind = "kept";
-        refreshed = false;
-      }
-      if (choice === "none") return attempt;
-      this.#onRetry(call, choice);
-    }
+  /** Never throws; `sink` may hear of it before this returns. */
+  start(plan: CallPlan, sink: CallSink): Transfer {
+    const call = new UpstreamCall(this, plan, sink, this.#budgetOf(plan.forward.route.cluster.key));
+    call.start();
+    return call;
   }
 
   #budgetOf(cluster: string): RetryBudget {
@@ -110,102 +84,193 @@ export class UpstreamCaller {
   retain(clusters: ReadonlySet<string>): void {
     for (const key of this.#budgets.keys()) if (!clusters.has(key)) this.#budgets.delete(key);
   }
+}
 
-  async #try(call: UpstreamCall, endpoint: Endpoint, kind: "kept" | "fresh") {
-    const { route, target } = call.forward;
-    const body = call.body && new RequestBody(call.body, route.bodyBytesMax, () => call.onBodyStart());
-    const span = call.startSpan(endpoint);
-    const { load } = endpoint;
-    load.inFlight += 1;
-    let held = true;
-    const release = () => {
-      if (held) load.inFlight -= 1;
-      held = false;
-    };
-    try {
-      const answer = await this.#pools.of(endpoint, kind).request({
-        method: call.method,
-        path: target,
-        headers: call.headers(endpoint, span),
-        body: body ?? null,
-        headersTimeout: route.headersMs,
-        bodyTimeout: route.idleMs,
-        signal: call.signal,
-      });
-      noteAnswered(load);
-      if (answer.headers["transfer-encoding"] !== undefined && answer.headers["content-length"] !== undefined) {
-        // Two lengths for one answer: where the next one begins is anybody's guess, so the connection must go.
-        answer.body.on("error", () => {}).destroy();
-        throw new DoubleLength("the answer has both Content-Length and Transfer-Encoding");
-      }
-      return {
-        ok: true as const,
-        status: answer.statusCode,
-        headers: answer.headers,
-        stream: answer.body,
-        endpoint,
-        span,
-        release,
-      };
-    } catch (error) {
-      release();
-      const connecting = failedConnecting(error) || codeOf(error) === "UND_ERR_CLOSED";
-      if (connecting) noteRefused(load, this.#host.clock.monotonic());
-      const name = body?.tooLarge ? "BODY_TOO_LARGE" : classify(error, connecting);
-      span.fail(messageOf(error));
-      span.end();
-      body?.destroy();
-      const failed = { error: name, connecting, reused: failedReused(error) };
-      const bodyStarted = body?.started ?? false;
-      return {
-        ok: false as const,
-        error: name,
-        detail: detailOf(name, route.cluster.service, route.bodyBytesMax),
-        endpoint,
-        failed,
-        bodyStarted,
-      };
+export class UpstreamCall implements Transfer {
+  readonly caller: UpstreamCaller;
+  readonly plan: CallPlan;
+  readonly sink: CallSink;
+  readonly #budget: RetryBudget;
+  #tried: Endpoint[] | undefined;
+  #refreshed = false;
+  #number = 0;
+  /** The try that the client's answer comes from, or will. */
+  #current: Attempt | undefined;
+  /** A second one beside it. */
+  #hedge: Attempt | undefined;
+  #cancelWait: (() => void) | undefined;
+  /** The client has seen a head, so there is no further try. */
+  #begun = false;
+  #over = false;
+
+  constructor(caller: UpstreamCaller, plan: CallPlan, sink: CallSink, budget: RetryBudget) {
+    this.caller = caller;
+    this.plan = plan;
+    this.sink = sink;
+    this.#budget = budget;
+  }
+
+  start(): void {
+    const { forward, method, body } = this.plan;
+    const { hedgeMs } = forward.route.retry;
+    this.#budget.deposit();
+    if (hedgeMs !== undefined && isRepeatable({ method, hasBody: body !== undefined })) {
+      this.#cancelWait = this.caller.host.clock.after(hedgeMs, () => this.#startHedge());
     }
+    this.#try(forward.endpoint, false);
+  }
+
+  #try(endpoint: Endpoint, fresh: boolean): void {
+    const attempt = new Attempt(this, endpoint, ++this.#number);
+    this.#current = attempt;
+    attempt.start(fresh);
+  }
+
+  /** Asks a second endpoint while the first is still silent. */
+  #startHedge(): void {
+    this.#cancelWait = undefined;
+    const current = this.#current;
+    if (!current || this.#begun || this.#over || !this.#mayAdd()) return;
+    const other = this.#other([current.endpoint]);
+    if (!other || !this.#withdraw()) return;
+    this.caller.onRetry("hedge");
+    const hedge = new Attempt(this, other, ++this.#number);
+    this.#hedge = hedge;
+    hedge.start(false);
+  }
+
+  resume(): void {
+    this.#current?.resume();
+  }
+
+  abort(): void {
+    this.#over = true;
+    this.#cancelWait?.();
+    this.#current?.drop();
+    this.#hedge?.drop();
+  }
+
+  /** A head has come. False: it is not for the client, and there will be another try. */
+  accepts(attempt: Attempt, status: number, headers: readonly string[]): boolean {
+    if (!this.#begun && this.#retriesStatus(attempt, status, headers)) return false;
+    this.#begun = true;
+    this.#cancelWait?.();
+    this.#cancelWait = undefined;
+    const loser = attempt === this.#hedge ? this.#current : this.#hedge;
+    this.#current = attempt;
+    this.#hedge = undefined;
+    loser?.drop();
+    this.sink.onEndpoint(attempt.endpoint);
+    return true;
+  }
+
+  #retriesStatus(attempt: Attempt, status: number, headers: readonly string[]): boolean {
+    const { method, body, forward } = this.plan;
+    const { retry: policy } = forward.route;
+    if (policy.statuses.size === 0 || this.#hedge) return false;
+    const { random, clock } = this.caller.host;
+    const context = { method, hasBody: body !== undefined, retries: this.#tried?.length ?? 0, policy };
+    const waitMs = statusRetryMs(status, fieldOf(headers, "retry-after"), { ...context, random: () => random.float() });
+    if (waitMs === undefined || !this.#mayAdd()) return false;
+    const other = this.#other([...(this.#tried ?? []), attempt.endpoint]) ?? attempt.endpoint;
+    if (!this.#withdraw()) return false;
+    (this.#tried ??= []).push(attempt.endpoint);
+    attempt.drop();
+    this.caller.onRetry("status");
+    this.#cancelWait?.();
+    this.#cancelWait = clock.after(waitMs, () => this.#try(other, false));
+    return true;
+  }
+
+  /** A try has failed, and nothing is left of it. */
+  failed(attempt: Attempt, error: UpstreamError): void {
+    if (this.#over) return;
+    if (!this.#begun && this.#hedge) {
+      // The other may still answer.
+      if (attempt === this.#current) this.#current = this.#hedge;
+      this.#hedge = undefined;
+      return;
+    }
+    if (!this.#begun && this.#retries(attempt, error)) return;
+    this.#over = true;
+    this.#cancelWait?.();
+    const { cluster, bodyBytesMax } = this.plan.forward.route;
+    this.sink.onFailure({ error: error.error, detail: detailOf(error, cluster.service, bodyBytesMax) });
+  }
+
+  #retries(attempt: Attempt, error: UpstreamError): boolean {
+    const { body, method, forward } = this.plan;
+    const { route } = forward;
+    const { host } = this.caller;
+    const tried = (this.#tried ??= []);
+    const choice = chooseRetry(error, {
+      method,
+      hasBody: body !== undefined,
+      bodyStarted: body?.started ?? false,
+      retries: tried.length,
+      policy: route.retry,
+      refreshed: this.#refreshed,
+    });
+    if (choice === "none") return false;
+    if (choice === "fresh") {
+      this.#refreshed = true;
+      this.caller.onRetry(choice);
+      this.#try(attempt.endpoint, true);
+      return true;
+    }
+    if (choice === "again" && !this.#mayAdd()) return false;
+    tried.push(attempt.endpoint);
+    const other = this.#other(tried);
+    if (!other || (choice === "again" && !this.#withdraw())) return false;
+    this.#refreshed = false;
+    this.caller.onRetry(choice);
+    if (choice === "move") this.#try(other, false);
+    else {
+      const waitMs = backoffMs(tried.length - 1, () => host.random.float());
+      this.#cancelWait?.();
+      this.#cancelWait = host.clock.after(waitMs, () => this.#try(other, false));
+    }
+    return true;
+  }
+
+  /** Whether a try may be added that the upstream must serve, too: not when a gateway before this one does so already. */
+  #mayAdd(): boolean {
+    const { forward } = this.plan;
+    const { retriesMax } = forward.route.cluster.breaker;
+    if (forward.endpoint.load.cluster.retrying >= retriesMax) return false;
+    return Number(forward.request.head.header(ATTEMPT_HEADER)[0] ?? 1) <= 1;
+  }
+
+  #withdraw(): boolean {
+    return this.#budget.withdraw(this.caller.host.clock.monotonic());
+  }
+
+  #other(excluded: readonly Endpoint[]): Endpoint | undefined {
+    const { clock, random } = this.caller.host;
+    const { endpoints, route } = this.plan.forward;
+    return pick(endpoints, () => random.float(), { ...route.cluster, nowMs: clock.monotonic(), excluded });
   }
 }
 
-class DoubleLength extends Error {}
-
-function codeOf(error: unknown): string {
-  const code = (error as { code?: unknown } | undefined)?.code;
-  return typeof code === "string" ? code : "";
+function fieldOf(headers: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) {
+    if ((headers[i] as string).length === name.length && (headers[i] as string).toLowerCase() === name)
+      return headers[i + 1];
+  }
+  return undefined;
 }
 
-/** What OpenSSL and Node say of a certificate they do not trust. */
-const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|ALTNAME|HOSTNAME_MISMATCH|ERR_SSL|ERR_TLS|EPROTO/;
-
-/** One of undici's, Node's or OpenSSL's codes as a row of ours. */
-function classify(error: unknown, connecting: boolean): GatewayErrorName {
-  const code = codeOf(error);
-  if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "UND_ERR_HEADERS_TIMEOUT" || code === "ETIMEDOUT") {
-    return "UPSTREAM_TIMEOUT";
-  }
-  if (connecting) return UNTRUSTED.test(code) ? "UPSTREAM_UNTRUSTED" : "UPSTREAM_UNREACHABLE";
-  if (
-    error instanceof DoubleLength ||
-    (error as Error).name === "HTTPParserError" ||
-    code.startsWith("HPE_") ||
-    code === "UND_ERR_HEADERS_OVERFLOW" ||
-    code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH"
-  ) {
-    return "UPSTREAM_BAD_ANSWER";
-  }
-  if (code === "UND_ERR_INVALID_ARG" || code === "UND_ERR_NOT_SUPPORTED" || code === "") return "INTERNAL";
-  return "UPSTREAM_RESET";
-}
-
-function detailOf(error: GatewayErrorName, service: string, bodyBytesMax: number): string {
+function detailOf({ error, message }: UpstreamError, service: string, bodyBytesMax: number): string {
   const details: Partial<Record<GatewayErrorName, string>> = {
     UPSTREAM_TIMEOUT: `Service "${service}" did not answer in time.`,
     UPSTREAM_UNTRUSTED: `The certificate of service "${service}" is not trusted; give its cluster the CA and the name.`,
     UPSTREAM_BAD_ANSWER: `Service "${service}" sent an answer that is not valid HTTP.`,
     UPSTREAM_RESET: `Service "${service}" closed the connection before it answered.`,
     BODY_TOO_LARGE: `The body is larger than the ${bodyBytesMax} bytes that this route takes.`,
+    REQUEST_TIMEOUT: "The body of the request comes too slowly.",
+    REQUEST_INVALID: "The body of the request is not what its content type says.",
+    OVERLOADED: `Service "${service}" gets no more connections: ${message}.`,
+    INTERNAL: "The request could not be sent.",
   };
   return details[error] ?? `No connection to service "${service}" could be made.`;
 }

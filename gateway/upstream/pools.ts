@@ -3,31 +3,92 @@
  * connections carry it on. A pool opens with its first request and closes when its endpoint goes, after what is in
  * flight has ended.
  */
-import { Pool } from "undici";
 import type { Host } from "#base";
 import type { Endpoint } from "../core/endpoints.ts";
-import { connectorOf } from "./connector.ts";
+import { openSocket } from "./connect.ts";
+import { Http1Pool, type PoolCounts } from "./http1-pool.ts";
+import { Http2Pool, Waiting } from "./http2-pool.ts";
+import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
-/**
- * Milliseconds an idle connection is kept. Below the 5 s of Node's and many servers' default, so that it is we who
- * close first and a request seldom meets a closing connection.
- */
-export const IDLE_MS_MAX = 4_000;
-/** Bytes of an answer's head. */
-const ANSWER_HEAD_BYTES_MAX = 32 * 1024;
+export { IDLE_MS_MAX } from "./http1-pool.ts";
 
-interface EndpointPools {
-  /** Kept-alive connections. */
-  readonly kept: Pool;
-  /** A new connection per request, for the one whose kept-alive connection had died. Opened when first needed. */
-  fresh: Pool | undefined;
+/** All connections to one endpoint, in the protocols that it speaks. */
+class EndpointPool {
   readonly endpoint: Endpoint;
+  readonly #host: Host;
+  readonly #http1: Http1Pool;
+  readonly #http2: Http2Pool;
+  /** What the upstream chose, where the choice was left to it. */
+  #chosen: "http1" | "h2" | undefined;
+  /** Requests that wait for the choice; the first has a connection on its way. */
+  #waiting: Waiting[] = [];
+  #giveUp: (() => void) | undefined;
+
+  constructor(host: Host, endpoint: Endpoint) {
+    this.#host = host;
+    this.endpoint = endpoint;
+    this.#http1 = new Http1Pool(host, endpoint);
+    this.#http2 = new Http2Pool(host, endpoint);
+    if (endpoint.protocol !== "auto") this.#chosen = endpoint.protocol;
+  }
+
+  get counts(): PoolCounts {
+    const [one, two] = [this.#http1.counts, this.#http2.counts];
+    return {
+      open: one.open + two.open,
+      idle: one.idle + two.idle,
+      connecting: one.connecting + two.connecting + (this.#giveUp ? 1 : 0),
+    };
+  }
+
+  send(request: OutgoingRequest, sink: AnswerSink, fresh: boolean): Transfer {
+    // Upgrades are of HTTP/1.1 alone.
+    if (this.#chosen === "http1" || request.upgrade !== undefined) return this.#http1.send(request, sink, fresh);
+    if (this.#chosen === "h2") return this.#http2.send(request, sink, fresh);
+    return this.#ask(request, sink);
+  }
+
+  /** The first connection tells what the upstream speaks; it carries the request that asked, and then the others go. */
+  #ask(request: OutgoingRequest, sink: AnswerSink): Transfer {
+    const waiting = new Waiting(request, sink);
+    this.#waiting.push(waiting);
+    this.#giveUp ??= openSocket(this.#host.clock, this.endpoint, { alpn: ["h2", "http/1.1"] }, (error, connected) => {
+      this.#giveUp = undefined;
+      const all = this.#waiting.filter(({ gone }) => !gone);
+      this.#waiting = [];
+      if (!connected) {
+        for (const { sink } of all) sink.onError(error as UpstreamError);
+        return;
+      }
+      this.#chosen = connected.protocol === "h2" ? "h2" : "http1";
+      if (this.#chosen === "h2") this.#http2.adopt(connected.socket);
+      else this.#http1.adopt(connected.socket);
+      for (const one of all) one.transfer = this.send(one.request, one.sink, false);
+    });
+    return waiting;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#http1.close(), this.#http2.close()]);
+  }
+
+  destroy(): void {
+    this.#giveUp?.();
+    this.#giveUp = undefined;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { sink, gone } of waiting) {
+      if (!gone) sink.onError(new UpstreamError("UPSTREAM_RESET", "the connection was cut", { connecting: true }));
+    }
+    this.#http1.destroy();
+    this.#http2.destroy();
+  }
 }
 
 export class UpstreamPools implements AsyncDisposable {
   readonly #host: Host;
-  readonly #pools = new Map<string, EndpointPools>();
-  readonly #closing = new Set<Promise<unknown>>();
+  readonly #pools = new Map<string, EndpointPool>();
+  readonly #closing = new Map<EndpointPool, Promise<void>>();
   #closed = false;
 
   constructor(host: Host) {
@@ -39,61 +100,54 @@ export class UpstreamPools implements AsyncDisposable {
     return this.#pools.size;
   }
 
-  of(endpoint: Endpoint, kind: "kept" | "fresh"): Pool {
-    let pools = this.#pools.get(endpoint.key);
-    if (!pools) {
-      pools = { kept: open(endpoint, 1), fresh: undefined, endpoint };
-      this.#pools.set(endpoint.key, pools);
-      // Opened for a request that had chosen before its endpoint went, or before the stop: gone again with it.
-      if (this.#closed) void this.#close(endpoint.key, pools);
+  /** Over all endpoints, those that are closing included. */
+  get counts(): PoolCounts {
+    const sum = { open: 0, idle: 0, connecting: 0 };
+    for (const pool of [...this.#pools.values(), ...this.#closing.keys()]) {
+      const { open, idle, connecting } = pool.counts;
+      sum.open += open;
+      sum.idle += idle;
+      sum.connecting += connecting;
     }
-    if (kind === "kept") return pools.kept;
-    return (pools.fresh ??= open(endpoint, 0));
+    return sum;
+  }
+
+  send(endpoint: Endpoint, request: OutgoingRequest, sink: AnswerSink, fresh: boolean): Transfer {
+    let pool = this.#pools.get(endpoint.key);
+    if (!pool) {
+      pool = new EndpointPool(this.#host, endpoint);
+      this.#pools.set(endpoint.key, pool);
+      const transfer = pool.send(request, sink, fresh);
+      // Opened for a request that had chosen before its endpoint went, or before the stop: gone again with it.
+      if (this.#closed) this.#close(endpoint.key, pool);
+      return transfer;
+    }
+    return pool.send(request, sink, fresh);
   }
 
   /** Closes the connections of endpoints that need not be kept, each when its last request has ended. */
   retain(keep: (endpoint: Endpoint) => boolean): void {
-    for (const [key, pools] of this.#pools) {
-      if (!keep(pools.endpoint)) void this.#close(key, pools);
-    }
+    for (const [key, pool] of this.#pools) if (!keep(pool.endpoint)) this.#close(key, pool);
   }
 
-  async #close(key: string, pools: EndpointPools): Promise<void> {
+  #close(key: string, pool: EndpointPool): void {
     this.#pools.delete(key);
-    const closing = Promise.allSettled(
-      (pools.fresh ? [pools.kept, pools.fresh] : [pools.kept]).map((pool) => pool.close()),
-    );
-    this.#closing.add(closing);
-    await closing;
-    this.#closing.delete(closing);
-    this.#host.log.debug({ endpoint: pools.endpoint.origin }, "connections to an endpoint closed");
+    this.#closing.set(pool, this.#ended(pool));
+  }
+
+  async #ended(pool: EndpointPool): Promise<void> {
+    await pool.close();
+    this.#closing.delete(pool);
+    this.#host.log.debug({ endpoint: pool.endpoint.origin }, "connections to an endpoint closed");
   }
 
   /** Cuts whatever is left. Drain first. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    const pools = [...this.#pools.values()];
+    const pools = [...this.#pools.values(), ...this.#closing.keys()];
     this.#pools.clear();
-    const open = pools.flatMap(({ kept, fresh }) => (fresh ? [kept, fresh] : [kept]));
-    await Promise.allSettled(open.map((pool) => pool.destroy()));
-    await Promise.race([Promise.all(this.#closing), this.#host.clock.sleep(1_000)]);
+    const closing = [...this.#closing.values()];
+    for (const pool of pools) pool.destroy();
+    await Promise.race([Promise.all(closing), this.#host.clock.sleep(1_000)]);
   }
-}
-
-function open(endpoint: Endpoint, pipelining: 0 | 1): Pool {
-  const { cluster } = endpoint;
-  return new Pool(endpoint.origin, {
-    connect: connectorOf(cluster),
-    allowH2: false,
-    // 1: an answer never waits behind another. 0: no reuse at all.
-    pipelining,
-    // The pipeline refuses before a queue could form; this is the same number, as a floor under it.
-    connections: cluster.inFlightMax,
-    keepAliveTimeout: IDLE_MS_MAX,
-    keepAliveMaxTimeout: IDLE_MS_MAX,
-    headersTimeout: cluster.headersMs,
-    bodyTimeout: cluster.idleMs,
-    maxHeaderSize: ANSWER_HEAD_BYTES_MAX,
-    strictContentLength: true,
-  });
 }

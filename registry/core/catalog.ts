@@ -70,7 +70,7 @@ export class Catalog {
         else removed.push(id);
       }
       const { namespace, service: name } = service;
-      deltas.push({ namespace, service: name, instances, removed, ...panicOf(service) });
+      deltas.push({ namespace, service: name, instances, removed, ...panicOf(service), ...hintsOf(service.policy) });
     }
     return deltas;
   }
@@ -261,6 +261,11 @@ function recount(service: Service, id: string): void {
   slot.serving = serving;
   slot.healthy = healthy;
   if (!slot.record && slot.verdicts.size === 0) service.slots.delete(id);
+}
+
+/** What a gateway may do by itself; absent when nobody said. */
+export function hintsOf({ gateway }: ServicePolicy = NO_POLICY): Pick<ServiceDelta, "gateway"> {
+  return gateway ? { gateway } : {};
 }
 
 function panicOf({ serving, healthy, policy = NO_POLICY }: Service): Panic {

@@ -171,11 +171,10 @@ function slow(bytes: string): Promise<string> {
   });
 }
 
-test("a WebSocket handshake is refused with 501 UG, never half done", async () => {
+test("a WebSocket handshake is authorised before anybody is dialled", async () => {
   const before = service.requests.length;
-  const answer = await get("/ws", "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-key: x\r\n");
-  expect([answer.status, answer.headers["x-posthouse-flag"]]).toEqual([501, "UG"]);
-  expect(answer.body).toContain("GATEWAY_UPGRADE_UNSUPPORTED");
+  const answer = await get("/admin/ws", "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-key: x\r\n");
+  expect([answer.status, answer.headers["x-posthouse-flag"]]).toEqual([401, "AU"]);
   expect(service.requests.length).toBe(before);
 });
 

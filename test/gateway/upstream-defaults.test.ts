@@ -1,8 +1,10 @@
 /**
- * What the chosen libraries do by default towards the upstream, and must not do here. The numbers are the rows of
- * gateway.md §0.
+ * What a plain proxy of Fastify and its plug-ins does by default towards the upstream, and must not be done here. The
+ * numbers are the rows of gateway.md §0.
  */
 import { createServer as createTlsServer } from "node:https";
+import httpProxy from "@fastify/http-proxy";
+import Fastify from "fastify";
 import { connect, type AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";
@@ -59,6 +61,24 @@ test("row 1: an upstream certificate that is not trusted, or names another host,
     expect(service.hits()).toBe(before);
   }
 });
+
+test("the plain peer does what it is measured for: no verification, eleven tries, a client's word for its address", async () => {
+  const stranger = await authority();
+  await using untrusted = await tlsUpstream(await stranger.issue(["other.example"]));
+  await using service = await upstream((_request, response) => void response.writeHead(503).end());
+  const peer = async (origin: string) => {
+    const app = Fastify();
+    await app.register(httpProxy, { upstream: origin });
+    const url = await app.listen({ host: "127.0.0.1", port: 0 });
+    return { url, [Symbol.asyncDispose]: () => app.close() };
+  };
+  await using open = await peer(`https://127.0.0.1:${untrusted.port}`);
+  expect((await fetch(open.url)).status).toBe(200);
+  await using patient = await peer(`http://127.0.0.1:${service.port}`);
+  expect((await fetch(patient.url, { headers: { "x-forwarded-for": "6.6.6.6" } })).status).toBe(503);
+  expect(service.requests).toHaveLength(11);
+  expect(service.requests[0]?.headers["x-forwarded-for"]).toBe("6.6.6.6");
+}, 20_000);
 
 test("row 2: a 503 of the service is passed on after exactly one hit, Retry-After untouched", async () => {
   await using service = await upstream((_request, response) => {

@@ -3,17 +3,8 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { seededRandom } from "#base";
 import { pick, weigh } from "../../../gateway/core/balancer.ts";
-import {
-  AVOID_MS,
-  forbidden,
-  newLoad,
-  nextEndpoints,
-  NO_ENDPOINTS,
-  noteAnswered,
-  noteRefused,
-  usable,
-  type Endpoint,
-} from "../../../gateway/core/endpoints.ts";
+import { AVOID_MS, newLoad, noteAnswered, noteRefused } from "../../../gateway/core/endpoint-load.ts";
+import { forbidden, nextEndpoints, NO_ENDPOINTS, usable, type Endpoint } from "../../../gateway/core/endpoints.ts";
 import { addressGroup, RateLimiter } from "../../../gateway/core/rate-limit.ts";
 import { chooseRetry, RetryBudget, type RetryContext } from "../../../gateway/core/retry.ts";
 import { compileTable } from "../../../gateway/core/table.ts";
@@ -32,7 +23,14 @@ function endpoints(...weights: number[]): Endpoint[] {
     key: String(index),
     origin: "",
     authority: "",
+    hostname: "",
+    port: 0,
+    secure: false,
+    protocol: "http1" as const,
+    serverName: undefined,
+    keepAliveMs: undefined,
     weight,
+    zone: undefined,
     load: newLoad(),
     cluster,
   }));
@@ -123,13 +121,32 @@ test("a cluster may go to a port by name; who has none, or speaks something else
   const ports = [
     { name: "admin", port: 9000, protocol: "https" as const },
     { name: "rpc", port: 9001, protocol: "grpc" as const },
+    { name: "raw", port: 9002, protocol: "tcp" as const },
   ];
   const instances = [instance(1, { ports }), instance(2), instance(3, { protocol: "tcp" })];
   const origins = (port: string | undefined) =>
     nextEndpoints(NO_ENDPOINTS, { ...cluster, port }, instances).endpoints.map(({ origin }) => origin);
   expect(origins(undefined)).toEqual(["http://127.0.0.1:1", "http://127.0.0.1:2"]);
   expect(origins("admin")).toEqual(["https://127.0.0.1:9000"]);
-  expect(origins("rpc")).toEqual([]);
+  expect(origins("rpc")).toEqual(["http://127.0.0.1:9001"]);
+  expect(origins("raw")).toEqual([]);
+});
+
+test("what is spoken is what the cluster says, or else what the instance registered", () => {
+  const spoken = (protocol: Endpoint["cluster"]["protocol"], registered: "http" | "https" | "h2c" | "grpc" | "grpcs") =>
+    nextEndpoints(NO_ENDPOINTS, { ...cluster, protocol }, [instance(1, { protocol: registered })]).endpoints.map(
+      (endpoint) => `${endpoint.protocol} ${endpoint.origin.split(":")[0]}`,
+    )[0];
+  expect(spoken(undefined, "http")).toBe("http1 http");
+  expect(spoken(undefined, "https")).toBe("http1 https");
+  expect(spoken(undefined, "grpc")).toBe("h2 http");
+  expect(spoken(undefined, "grpcs")).toBe("h2 https");
+  expect(spoken("h2", "https")).toBe("h2 https");
+  expect(spoken("h2c", "https")).toBe("h2 http");
+  expect(spoken("grpc", "http")).toBe("h2 http");
+  expect(spoken("auto", "https")).toBe("auto https");
+  expect(spoken("auto", "http")).toBe("http1 http");
+  expect(spoken("http1", "h2c")).toBe("http1 http");
 });
 
 test.for(["169.254.169.254", "::ffff:169.254.169.254", "[fe80::1]", "224.0.0.1", "0.0.0.0", "::"])(
@@ -202,7 +219,7 @@ const calm: RetryContext = {
   hasBody: false,
   bodyStarted: false,
   retries: 0,
-  retriesMax: 1,
+  policy: { attempts: 1, on: new Set(["connect", "reset"]) },
   refreshed: false,
 };
 const reset = { error: "UPSTREAM_RESET" as const, connecting: false, reused: false };
@@ -218,11 +235,11 @@ test("only what cannot have had an effect, or may have it twice, is tried again"
   expect(chooseRetry({ ...reset, error: "UPSTREAM_BAD_ANSWER" }, calm)).toBe("none");
   expect(chooseRetry(refused, { ...calm, method: "POST", hasBody: true })).toBe("move");
   expect(chooseRetry(refused, { ...calm, method: "POST", hasBody: true, bodyStarted: true })).toBe("none");
-  expect(chooseRetry(refused, { ...calm, retriesMax: 0 })).toBe("none");
+  expect(chooseRetry(refused, { ...calm, policy: { ...calm.policy, attempts: 0 } })).toBe("none");
 });
 
 test("a dead kept-alive connection is replaced once, before another endpoint is asked", () => {
-  expect(chooseRetry({ ...reset, reused: true }, { ...calm, retriesMax: 0 })).toBe("fresh");
+  expect(chooseRetry({ ...reset, reused: true }, { ...calm, policy: { ...calm.policy, attempts: 0 } })).toBe("fresh");
   expect(chooseRetry({ ...reset, reused: true }, { ...calm, refreshed: true })).toBe("again");
   expect(chooseRetry({ ...reset, reused: true }, { ...calm, method: "POST" })).toBe("none");
 });

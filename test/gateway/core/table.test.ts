@@ -2,6 +2,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { GatewayConfig, RouteConfig } from "../../../gateway/api.ts";
+import type { MatchHead } from "../../../gateway/core/conditions.ts";
 import { checkGatewayConfig } from "../../../gateway/core/check.ts";
 import { compileTable, hostMatches, matchRoute, upstreamPath } from "../../../gateway/core/table.ts";
 import { gatewayReleaseCheck, parseGatewayConfig } from "../../../gateway/release.ts";
@@ -15,10 +16,20 @@ const route = (name: string, match: RouteConfig["match"], over: Partial<RouteCon
 const prefix = (value: string, rest: object = {}) => ({ path: { prefix: value }, ...rest });
 const exact = (value: string, rest: object = {}) => ({ path: { exact: value }, ...rest });
 const tableOf = (...routes: RouteConfig[]) => compileTable({ routes }, { namespace: "default" });
+const headOf = (host: string, path: string, method = "GET"): MatchHead => ({
+  host,
+  path,
+  method,
+  query: "",
+  client: "10.0.0.1",
+  listener: "default",
+  scheme: "http",
+  header: () => [],
+});
 const nameOf = (table: ReturnType<typeof tableOf>, host: string, path: string, method = "GET") =>
-  matchRoute(table, { host, path, method }).route?.name;
+  matchRoute(table, headOf(host, path, method)).route?.name;
 
-test("priority, then host, then path, then method, then order decide", () => {
+test("priority, then host, then path, then method decide", () => {
   const table = tableOf(
     route("root", prefix("/")),
     route("a", prefix("/a")),
@@ -86,25 +97,27 @@ test("the index by host and first segment finds what reading all routes finds", 
             )
           : 0;
       const matches = (config: RouteConfig) => {
-        const { path, methods } = config.match;
+        const { path = {}, methods } = config.match;
         const inPrefix = path.prefix === "/" || head.path === path.prefix || head.path.startsWith(`${path.prefix}/`);
         const onPath = path.exact === undefined ? inPrefix : path.exact === head.path;
         return rank(config) >= 0 && onPath && (!methods || methods.includes(head.method));
       };
-      const length = ({ match }: RouteConfig) => (match.path.exact ?? match.path.prefix ?? "").length;
+      const length = ({ match }: RouteConfig) => (match.path?.exact ?? match.path?.prefix ?? "").length;
       const [best] = configs
-        .map((config, index) => ({ config, index }))
+        .map((config) => ({ config }))
         .filter(({ config }) => matches(config))
         .sort(
           (a, b) =>
             (b.config.priority ?? 0) - (a.config.priority ?? 0) ||
             rank(b.config) - rank(a.config) ||
-            Number(b.config.match.path.exact !== undefined) - Number(a.config.match.path.exact !== undefined) ||
+            Number(b.config.match.path?.exact !== undefined) - Number(a.config.match.path?.exact !== undefined) ||
             length(b.config) - length(a.config) ||
             Number(b.config.match.methods !== undefined) - Number(a.config.match.methods !== undefined) ||
-            a.index - b.index,
+            (a.config.name < b.config.name ? -1 : 1),
         );
-      expect(matchRoute(tableOf(...configs), head).route?.name).toBe(best?.config.name);
+      expect(matchRoute(tableOf(...configs), headOf(head.host, head.path, head.method)).route?.name).toBe(
+        best?.config.name,
+      );
     }),
     { numRuns: 2_000 },
   );
@@ -115,9 +128,9 @@ test("a path that matches but for its method tells the methods", () => {
     route("a", prefix("/a", { methods: ["PUT", "DELETE"] })),
     route("b", prefix("/a", { methods: ["POST"] })),
   );
-  expect(matchRoute(table, { host: "x", path: "/a", method: "GET" })).toEqual({
+  expect(matchRoute(table, headOf("x", "/a"))).toEqual({
     route: undefined,
-    allow: ["PUT", "DELETE", "POST"],
+    allow: ["POST", "PUT", "DELETE"],
   });
 });
 
@@ -147,6 +160,12 @@ test("a good config has no problems, and nothing at all is a gateway without rou
 });
 
 const bad: [string, unknown, string, RegExp][] = [
+  [
+    "TLS for a protocol in the clear",
+    { clusters: [{ name: "c", service: "s", protocol: "h2c", tls: { serverName: "s.internal" } }] },
+    "/clusters/0/protocol",
+    /in the clear/,
+  ],
   ["an unknown field", { ...good, rotues: [] }, "/rotues", /Unknown field "rotues"/],
   ["an unknown field inside", { routes: [{ ...route("r", prefix("/")), x: 1 }] }, "/routes/0/x", /Unknown field/],
   ["a missing field", { routes: [{ name: "r", service: "s" }] }, "/routes/0", /Missing: "match"/],

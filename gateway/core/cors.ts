@@ -1,0 +1,104 @@
+/**
+ * Cross-origin requests, by the Fetch standard. An origin is compared whole: scheme, host and port; a wildcard stands
+ * for labels of the host only. The answer names the one origin that asked, never a list, and says so in `Vary`.
+ */
+import type { Cors } from "../api.ts";
+import { addVary } from "./header-edits.ts";
+import type { RequestHead } from "./head.ts";
+
+export interface CompiledCors {
+  readonly anyOrigin: boolean;
+  readonly exact: ReadonlySet<string>;
+  readonly wildcards: readonly { readonly scheme: string; readonly suffix: string }[];
+  readonly methods: string;
+  readonly headers: string | undefined;
+  readonly exposeHeaders: string | undefined;
+  readonly credentials: boolean;
+  readonly maxAgeSeconds: number;
+}
+
+export const CORS_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] as const;
+const ORIGIN = /^(https?):\/\/(\*\.)?([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:]+\])(:\d{1,5})?$/;
+
+/** What is wrong with an origin of a config. */
+export function originProblem(origin: string): string | undefined {
+  if (origin === "*" || ORIGIN.test(origin)) return undefined;
+  return `"${origin}" is no origin: scheme and host in lower case, such as https://app.example or https://*.example, without path.`;
+}
+
+export function compileCors(cors: Cors, maxAgeSeconds: number): CompiledCors {
+  const wildcards = cors.origins.filter((origin) => origin.includes("://*."));
+  return {
+    anyOrigin: cors.origins.includes("*"),
+    exact: new Set(cors.origins.filter((origin) => !origin.includes("*"))),
+    wildcards: wildcards.map((origin) => {
+      const [scheme = "", rest = ""] = origin.split("*");
+      return { scheme, suffix: rest };
+    }),
+    methods: (cors.methods ?? CORS_METHODS).join(", "),
+    headers: cors.headers?.join(", "),
+    exposeHeaders: cors.exposeHeaders?.join(", "),
+    credentials: cors.credentials ?? false,
+    maxAgeSeconds: cors.maxAgeSeconds ?? maxAgeSeconds,
+  };
+}
+
+function allowedOrigin(cors: CompiledCors, head: Pick<RequestHead, "header">): string | undefined {
+  const [origin, ...more] = head.header("origin");
+  if (origin === undefined || more.length > 0) return undefined;
+  if (cors.anyOrigin) return "*";
+  if (cors.exact.has(origin)) return origin;
+  // Whatever stands for the star must be labels of a name: not a port, not a path, not userinfo.
+  const matches = cors.wildcards.some(
+    ({ scheme, suffix }) =>
+      origin.startsWith(scheme) &&
+      origin.endsWith(suffix) &&
+      /^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(origin.slice(scheme.length, origin.length - suffix.length)),
+  );
+  return matches ? origin : undefined;
+}
+
+/** The method that a preflight asks for; undefined when the request is none. */
+export function preflightMethod(head: Pick<RequestHead, "method" | "header">): string | undefined {
+  if (head.method !== "OPTIONS" || head.header("origin").length !== 1) return undefined;
+  const [method, ...more] = head.header("access-control-request-method");
+  return more.length === 0 ? method : undefined;
+}
+
+type Pairs = (readonly [name: string, value: string])[];
+
+/** What a preflight is told. An origin that is not allowed is told nothing, which a browser takes for a no. */
+export function preflightHeaders(cors: CompiledCors, head: RequestHead): Pairs {
+  const vary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+  const origin = allowedOrigin(cors, head);
+  if (origin === undefined) return [["vary", vary]];
+  const headers: Pairs = [
+    ["access-control-allow-origin", origin],
+    ["access-control-allow-methods", cors.methods],
+    ["access-control-max-age", String(cors.maxAgeSeconds)],
+    ["vary", vary],
+  ];
+  if (cors.headers !== undefined) headers.push(["access-control-allow-headers", cors.headers]);
+  if (cors.credentials) headers.push(["access-control-allow-credentials", "true"]);
+  return headers;
+}
+
+/** What an answer says beside its own headers, whoever gave it. */
+export function corsHeaders(cors: CompiledCors, head: Pick<RequestHead, "header">): Pairs {
+  const headers: Pairs = cors.anyOrigin ? [] : [["vary", "Origin"]];
+  const origin = allowedOrigin(cors, head);
+  if (origin === undefined) return headers;
+  headers.push(["access-control-allow-origin", origin]);
+  if (cors.credentials) headers.push(["access-control-allow-credentials", "true"]);
+  if (cors.exposeHeaders !== undefined) headers.push(["access-control-expose-headers", cors.exposeHeaders]);
+  return headers;
+}
+
+/** Puts them on an answer; what the service says of it goes, for two opinions are an error to browsers. */
+export function applyCors(headers: Record<string, string | string[] | undefined>, pairs: Readonly<Pairs>): void {
+  for (const name of Object.keys(headers)) if (name.startsWith("access-control-")) delete headers[name];
+  for (const [name, value] of pairs) {
+    if (name === "vary") addVary(headers, value);
+    else headers[name] = value;
+  }
+}

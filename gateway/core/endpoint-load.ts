@@ -1,0 +1,102 @@
+/**
+ * What this gateway itself sees of an endpoint and of its cluster: the only things here that change in place. An
+ * endpoint's load lives as long as the endpoint is in its set, through every swap of tables and sets.
+ */
+
+import type { GradientLimit } from "./gradient.ts";
+
+/** Of a cluster as a whole. */
+export interface ClusterState {
+  /** Requests to it, tries included. */
+  inFlight: number;
+  /** Of these, further tries. */
+  retrying: number;
+  /** Connections that stand. */
+  connections: number;
+  /** Connections on their way. */
+  pending: number;
+  /** Fewer than its share is left, so that all are used; see the panic threshold. */
+  panic: boolean;
+  /** When the success rates were last compared. */
+  comparedMs: number;
+  /** How many requests it bears, when that is to be found out. */
+  gradient?: GradientLimit | undefined;
+}
+
+export function newClusterState(): ClusterState {
+  return { inFlight: 0, retrying: 0, connections: 0, pending: 0, panic: false, comparedMs: 0 };
+}
+
+export interface EndpointLoad {
+  readonly cluster: ClusterState;
+  inFlight: number;
+  /** Connections refused in a row. */
+  failures: number;
+  /** Sent nothing until then, while others have room: it refused the last connection. */
+  avoidUntilMs: number;
+  /** When it came into a set that had others before. */
+  readonly sinceMs: number;
+  /** Milliseconds to the head of an answer, rising at once and falling slowly; 0: none came yet. */
+  latencyMs: number;
+  /** When that was so. */
+  latencyAtMs: number;
+  /** Its turn in round robin. */
+  turn: number;
+  /** Gateway errors in a row. */
+  errors: number;
+  /** Answers since the success rates were last compared, and those that were good. */
+  answers: number;
+  successes: number;
+  /** How often it was ejected, less those that good behaviour has paid off. */
+  ejections: number;
+  ejectedUntilMs: number;
+}
+
+export function newLoad(cluster: ClusterState = newClusterState(), sinceMs = -Infinity): EndpointLoad {
+  return {
+    cluster,
+    inFlight: 0,
+    failures: 0,
+    avoidUntilMs: 0,
+    sinceMs,
+    latencyMs: 0,
+    latencyAtMs: 0,
+    turn: 0,
+    errors: 0,
+    answers: 0,
+    successes: 0,
+    ejections: 0,
+    ejectedUntilMs: 0,
+  };
+}
+
+/** Milliseconds an endpoint is passed over after a refused connection: doubled each time, until one stands. */
+export const AVOID_MS = { base: 500, cap: 30_000 } as const;
+
+/** A connection was refused. An opinion of this gateway only; the registry's verdict comes by its own way. */
+export function noteRefused(load: EndpointLoad, nowMs: number): void {
+  load.avoidUntilMs = nowMs + Math.min(AVOID_MS.cap, AVOID_MS.base * 2 ** Math.min(load.failures, 16));
+  load.failures += 1;
+}
+
+export function noteAnswered(load: EndpointLoad): void {
+  load.failures = 0;
+  load.avoidUntilMs = 0;
+}
+
+/** Milliseconds in which a latency that was seen loses two thirds of its weight. Finagle's, too. */
+export const LATENCY_DECAY_MS = 10_000;
+
+/** A rise counts at once, or a slow endpoint would be found out only after many have waited. @see Finagle, PeakEwma */
+export function noteLatency(load: EndpointLoad, latencyMs: number, nowMs: number): void {
+  const known = load.latencyMs;
+  const kept = Math.exp(-Math.max(0, nowMs - load.latencyAtMs) / LATENCY_DECAY_MS);
+  load.latencyMs = latencyMs > known ? latencyMs : known * kept + latencyMs * (1 - kept);
+  load.latencyAtMs = nowMs;
+}
+
+/** As it counts now: what was seen long ago counts less, so that a slow endpoint gets to show that it no longer is. */
+export function latencyAt(load: EndpointLoad, nowMs: number): number {
+  if (load.latencyMs === 0) return 0;
+  return load.latencyMs * Math.exp(-Math.max(0, nowMs - load.latencyAtMs) / LATENCY_DECAY_MS);
+}

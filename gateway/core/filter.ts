@@ -1,0 +1,88 @@
+/**
+ * The gateway's extension point. A filter is a name, a schema and a function: its config is checked by the schema with
+ * the rest of the release, `build` runs once per snapshot, and what it returns is asked with every request of the
+ * routes that use it.
+ */
+import type { TSchema } from "typebox";
+import type { GatewayErrorName } from "../api.ts";
+import type { Claims } from "./claims.ts";
+import type { CompiledConsumer, Consumers } from "./consumers.ts";
+import type { RequestHead } from "./head.ts";
+import type { AnswerHeaders } from "./headers.ts";
+
+/** What a filter may know of a request. */
+export interface FilterRequest {
+  readonly head: RequestHead;
+  readonly route: string;
+  /** Of the verified token, when the route asks for one. */
+  readonly claims: Claims | undefined;
+  readonly consumer: CompiledConsumer | undefined;
+  readonly consumers: Consumers;
+}
+
+/** The gateway's answer in the place of the service's. */
+export interface FilterRefusal {
+  readonly kind: "refuse";
+  /** A row of the error table; for filters from outside usually FILTER_REFUSED. */
+  readonly error: GatewayErrorName;
+  /** Another status than the row's, 400 to 599. */
+  readonly status?: number;
+  readonly detail: string;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+}
+
+/** The request goes on: as this consumer, without these headers, with those beside its own. */
+export interface FilterPass {
+  readonly kind: "pass";
+  readonly consumer?: CompiledConsumer;
+  /** In lower case. */
+  readonly remove?: readonly string[];
+  readonly set?: readonly (readonly [name: string, value: string])[];
+}
+
+/** undefined: nothing to say. */
+export type FilterVerdict = FilterRefusal | FilterPass | undefined;
+
+export interface BuiltFilter {
+  /** Request headers, in lower case, that hold credentials of its kind: nobody is told what is in them. */
+  readonly secrets?: readonly string[];
+  /**
+   * Without waiting: it is asked in the request's path, and by whoever has a decision explained. May be asked more than
+   * once.
+   */
+  request?(request: FilterRequest): FilterVerdict;
+  /** The whole body, when it is not larger than `bytesMax`; else the request is 413. */
+  readonly body?: {
+    readonly bytesMax: number;
+    check(body: Uint8Array, request: FilterRequest): FilterRefusal | undefined;
+  };
+  /** The head of the service's answer, names in lower case, to be changed in place. */
+  answer?(answer: { readonly status: number; readonly headers: AnswerHeaders }, request: FilterRequest): void;
+}
+
+export interface Filter {
+  readonly name: string;
+  readonly description: string;
+  /**
+   * When it is asked: `connection` before any credential is looked at, `authenticate` beside the route's tokens,
+   * `authorise` beside its access rules, `request` after limits. Within one, in the order of the config.
+   */
+  readonly phase: FilterPhase;
+  /** Of `config`. */
+  readonly schema: TSchema;
+  /** Of a config that fits the schema. @throws what is wrong with it all the same, for the operator to read */
+  build(config: never): BuiltFilter;
+}
+
+export type FilterPhase = "connection" | "authenticate" | "authorise" | "request";
+
+/** By name. */
+export type Filters = ReadonlyMap<string, Filter>;
+
+export const NO_FILTERS: Filters = new Map();
+
+export interface CompiledFilter {
+  readonly name: string;
+  readonly phase: FilterPhase;
+  readonly built: BuiltFilter;
+}

@@ -1,0 +1,64 @@
+/**
+ * Regular expressions of a config, by RE2: time linear in the text whatever the pattern, so that neither a config nor a
+ * request can hang a gateway. Patterns are bounded in length and in program size. They match the whole text, as Envoy's
+ * and the Gateway API's do.
+ */
+import { RE2JS } from "re2js";
+
+/** Instructions of a compiled pattern. Repetitions multiply them: `(a{100}){100}` has ten thousand. */
+export const REGEX_PROGRAM_MAX = 1000;
+
+export type CompiledRegex =
+  | { readonly regex: RE2JS; readonly problem?: undefined }
+  | { readonly regex?: undefined; readonly problem: string };
+
+export function compileRegex(pattern: string): CompiledRegex {
+  try {
+    const regex = RE2JS.compile(pattern);
+    const size = regex.programSize();
+    if (size > REGEX_PROGRAM_MAX) {
+      return {
+        problem: `The pattern compiles to ${size} instructions; ${REGEX_PROGRAM_MAX} are allowed. Repeat less.`,
+      };
+    }
+    return { regex };
+  } catch (error) {
+    return { problem: `No RE2 pattern: ${(error as Error).message}.` };
+  }
+}
+
+/** Of a pattern that was checked before. */
+export function regexOf(pattern: string): RE2JS {
+  const { regex, problem } = compileRegex(pattern);
+  if (!regex) throw new Error(problem);
+  return regex;
+}
+
+/** What every match of a pattern begins with; empty when that cannot be told at a glance. */
+export function literalHead(pattern: string): string {
+  if (pattern.includes("|") || pattern.startsWith("(?")) return "";
+  const head = /^\^?([A-Za-z0-9/_~%-]*)/.exec(pattern)?.[1] ?? "";
+  const next = pattern[(pattern.startsWith("^") ? 1 : 0) + head.length];
+  // A quantifier takes the last character with it.
+  return next !== undefined && "*?{+".includes(next) ? head.slice(0, -1) : head;
+}
+
+/** `\1` to `\9` in a replacement as parts: texts and numbers of groups. */
+export function parseReplacement(text: string): readonly (string | number)[] {
+  return text
+    .split(/(\\[1-9])/)
+    .flatMap((part) => (part === "" ? [] : [/^\\[1-9]$/.test(part) ? Number(part[1]) : part]));
+}
+
+/** Replaces every place that the pattern fits. */
+export function replaceRegex(regex: RE2JS, text: string, replacement: readonly (string | number)[]): string {
+  const matcher = regex.matcher(text);
+  let done = "";
+  let at = 0;
+  while (matcher.find()) {
+    done += text.slice(at, matcher.start());
+    for (const part of replacement) done += typeof part === "string" ? part : (matcher.group(part) ?? "");
+    at = matcher.end();
+  }
+  return done + text.slice(at);
+}

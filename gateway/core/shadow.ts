@@ -1,0 +1,148 @@
+/**
+ * Routes that get in each other's way: two that ask for the same at the same priority, of which one would never be
+ * used, and one that can never match because what comes before it takes all that it asks for. Told from the patterns
+ * alone, without running them, and only by one other route: what several routes take together is not looked for.
+ */
+import type { ConfigProblem, GatewayConfig, RouteConfig } from "../api.ts";
+import { compileConditions, conditionKeys, type Conditions } from "./conditions.ts";
+import { compareRanked, hostMatches } from "./order.ts";
+import { pathCovers, pathOf, templateShape, type PathPattern } from "./path-pattern.ts";
+import type { CompiledRoute } from "./route.ts";
+
+interface Matcher {
+  readonly config: RouteConfig;
+  readonly index: number;
+  readonly hosts: readonly string[];
+  readonly path: PathPattern;
+  readonly conditions: Conditions;
+  readonly keys: ReadonlySet<string>;
+}
+
+function matcherOf(config: RouteConfig, index: number): Matcher {
+  const conditions = compileConditions(config.match);
+  return {
+    config,
+    index,
+    hosts: config.match.hosts?.map((host) => host.toLowerCase()) ?? [""],
+    path: pathOf(config.match),
+    conditions,
+    keys: new Set(conditionKeys(conditions)),
+  };
+}
+
+/** Pairs that no request could tell apart. */
+export function* conflicts(routes: readonly RouteConfig[]): Generator<ConfigProblem> {
+  const taken = new Map<string, string>();
+  for (const [index, route] of routes.entries()) {
+    for (const signature of signatures(matcherOf(route, index))) {
+      const other = taken.get(signature);
+      if (other !== undefined) {
+        yield {
+          pointer: `/routes/${index}/match`,
+          message: `Matches the same requests as route "${other}", so one of them would never be used.`,
+        };
+        break;
+      }
+      taken.set(signature, route.name);
+    }
+  }
+}
+
+/** One line per listener, host and method: routes that share one, at equal priority, cannot be told apart. */
+function signatures({ config, hosts, path, conditions, keys }: Matcher): string[] {
+  const { kind } = path;
+  const value = path.kind === "template" ? templateShape(path.parts) : path.value;
+  const methods: readonly string[] = conditions.methods ? [...conditions.methods] : [""];
+  const rest = [...keys].sort().join(" ");
+  return (config.listeners ?? [""]).flatMap((listener) =>
+    hosts.flatMap((host) =>
+      methods.map((method) => JSON.stringify([config.priority ?? 0, listener, host, kind, value, method, rest])),
+    ),
+  );
+}
+
+/** Routes that can never be used, each with the one that is in its way. */
+export function* shadows({ routes = [] }: GatewayConfig): Generator<ConfigProblem> {
+  const matchers = routes.map(matcherOf);
+  const lookup = new CoverIndex(matchers);
+  for (const matcher of matchers) {
+    const by = matcher.hosts.map((host) => lookup.shadowOf(matcher, host));
+    const first = by[0];
+    if (!first || by.includes(undefined)) continue;
+    yield {
+      pointer: `/routes/${matcher.index}/match`,
+      message: `Can never match: route "${first.config.name}" comes before it and takes all that it asks for.`,
+    };
+  }
+}
+
+/** Finds who may cover a path without comparing all with all. */
+class CoverIndex {
+  readonly #byValue: ReadonlyMap<string, readonly Matcher[]>;
+  /** Templates and regexes: their values say little about what they cover. */
+  readonly #patterns: readonly Matcher[];
+
+  constructor(matchers: readonly Matcher[]) {
+    this.#byValue = Map.groupBy(
+      matchers.filter(({ path }) => path.kind === "exact" || path.kind === "prefix"),
+      ({ path }) => path.value,
+    );
+    this.#patterns = matchers
+      .filter(({ path }) => path.kind === "template" || path.kind === "regex")
+      .slice(0, PATTERNS_MAX);
+  }
+
+  shadowOf(matcher: Matcher, host: string): Matcher | undefined {
+    const { path } = matcher;
+    const literal = path.kind === "regex" ? path.head : path.value;
+    for (const candidates of [...prefixesOf(literal).map((value) => this.#byValue.get(value) ?? []), this.#patterns]) {
+      for (const other of candidates) {
+        if (other !== matcher && pathCovers(other.path, path) && covers(other, matcher, host)) return other;
+      }
+    }
+    return undefined;
+  }
+}
+
+/** Templates and regexes that are compared with every route; beyond, a release would wait for it. */
+const PATTERNS_MAX = 500;
+
+function prefixesOf(path: string): string[] {
+  const prefixes = ["/"];
+  for (let slash = path.indexOf("/", 1); slash > 0; slash = path.indexOf("/", slash + 1))
+    prefixes.push(path.slice(0, slash));
+  if (path.length > 1) prefixes.push(path);
+  return prefixes;
+}
+
+/** Whether a route comes before another on a host and takes all that it asks for there; of the paths that is known. */
+function covers(other: Matcher, matcher: Matcher, host: string): boolean {
+  const named = matcher.config.listeners;
+  const attached =
+    other.config.listeners === undefined
+      ? named === undefined
+      : (named?.every((name) => other.config.listeners?.includes(name)) ?? false);
+  if (!attached) return false;
+  const over = other.hosts.find((pattern) => hostMatches(pattern, host) && (pattern === "" || host !== ""));
+  if (over === undefined) return false;
+  const methods = other.conditions.methods;
+  if (
+    methods &&
+    !(matcher.conditions.methods && [...matcher.conditions.methods].every((method) => methods.has(method)))
+  )
+    return false;
+  for (const key of other.keys) if (!matcher.keys.has(key)) return false;
+  return compareRanked(ranked(other, over), ranked(matcher, host)) < 0;
+}
+
+/** As much of a compiled route as the order looks at. */
+function ranked({ config, path, conditions }: Matcher, host: string) {
+  const route: Pick<CompiledRoute, "name" | "hinted" | "path" | "conditions" | "priority"> = {
+    name: config.name,
+    hinted: false,
+    path,
+    conditions,
+    priority: config.priority ?? 0,
+  };
+  return { route: route as CompiledRoute, host };
+}

@@ -1,0 +1,202 @@
+/**
+ * Explains a request where there is no gateway: from the released config and the registry's view, by the pipeline that
+ * gateways run. So it holds for every gateway of a namespace, whatever process it is in. What only a gateway itself
+ * sees (requests in flight, endpoints that just refused it, how much of a limit is used up) is not known here, and
+ * counts as none.
+ */
+import type { Host } from "#base";
+import type { Client } from "#client";
+import {
+  GATEWAY_APP,
+  GATEWAY_KEY,
+  GATEWAY_PROFILE,
+  GatewayErrors,
+  OWN_LISTENER,
+  type ExplainAnswer,
+  type ExplainRequest,
+  type GatewayConfig,
+} from "./api.ts";
+import {
+  endpointKey,
+  nextEndpoints,
+  NO_ENDPOINTS,
+  usable,
+  type CatalogInstance,
+  type EndpointSet,
+} from "./core/endpoints.ts";
+import { explain } from "./core/explain.ts";
+import type { Filters } from "./core/filter.ts";
+import { isBadHead, readHead, type RequestHead } from "./core/head.ts";
+import { hintedRoutes, type Hints } from "./core/hints.ts";
+import { decide, refuseToken, seenBy, type Decision, type GatewaySnapshot, type Moment } from "./core/pipeline.ts";
+import { compileTable, matchRoute, type CompiledCluster, type RouteTable } from "./core/table.ts";
+import { TokenVerifier } from "./filters/jwt.ts";
+import { parseGatewayConfig } from "./release.ts";
+import { readConfig } from "./sources/config.ts";
+
+/** Services that are asked for their hints when the config takes everybody's. */
+const HINTED_SERVICES_MAX = 200;
+
+export interface ExplainerParts {
+  /** undefined: there is no registry to ask, so that nobody has an endpoint. */
+  readonly client: Pick<Client, "config" | "registry"> | undefined;
+  readonly filters: Filters;
+  /** In the place of what is released. */
+  readonly config?: string;
+}
+
+export class Explainer {
+  readonly #host: Host;
+  readonly #parts: ExplainerParts;
+
+  constructor(host: Host, parts: ExplainerParts) {
+    this.#host = host;
+    this.#parts = parts;
+  }
+
+  /** @throws GATEWAY_CONFIG_INVALID, GATEWAY_REQUEST_INVALID, and what a call of the client may throw */
+  async explain(request: ExplainRequest): Promise<ExplainAnswer> {
+    const { namespace = "default" } = request;
+    const { config, releaseKey } = await this.#config(namespace);
+    const { routes: hinted } = hintedRoutes(config, await this.#hints(config, namespace));
+    const table = compileTable(config, { namespace, filters: this.#parts.filters, hinted });
+    const { head, rawHeaders } = headOf(request);
+    if (isBadHead(head)) throw GatewayErrors.REQUEST_INVALID(`The request would be refused unread: ${head.detail}`);
+    const { endpoints, told } = await this.#endpoints(table, head);
+    await using tokens = new TokenVerifier(this.#host);
+    tokens.use(table.providers.values());
+    const snapshot: GatewaySnapshot = { table, endpoints, tokens, limiter: UNCOUNTED };
+    const moment = await this.#moment(snapshot, head, tokens);
+    const explanation = explain(
+      snapshot,
+      { head, rawHeaders, ...("decision" in moment ? { decision: moment.decision } : {}) },
+      moment,
+    );
+    return {
+      releaseKey,
+      ...explanation,
+      candidates: [...explanation.candidates],
+      steps: [...explanation.steps],
+      endpoints: told,
+      outcome: plain(explanation.outcome),
+    };
+  }
+
+  async #config(namespace: string): Promise<{ config: GatewayConfig; releaseKey: string }> {
+    const { client, filters, config: own } = this.#parts;
+    let text = own ?? "";
+    let releaseKey = own === undefined ? "" : "file";
+    if (own === undefined && client) {
+      const effective = await client.config.effective({ namespace, app: GATEWAY_APP, profile: GATEWAY_PROFILE });
+      text = effective.items[GATEWAY_KEY]?.value ?? "";
+      releaseKey = effective.releaseKey;
+    }
+    const parsed = parseGatewayConfig(text, filters);
+    if (!parsed.config) {
+      const [first] = parsed.problems;
+      throw GatewayErrors.CONFIG_INVALID(`${first?.pointer ?? ""} ${first?.message ?? ""}`.trim());
+    }
+    // Files that lie on the gateways' hosts only are not needed to decide, but to fetch keys.
+    const whole = await readConfig(text, filters);
+    return { config: whole.config ?? parsed.config, releaseKey };
+  }
+
+  async #hints(config: GatewayConfig, namespace: string): Promise<Hints> {
+    const { client } = this.#parts;
+    if (!client || !config.hints || config.hints.length === 0) return new Map();
+    const named = new Set(config.hints.map(({ service }) => service));
+    const known = (await client.registry.services(namespace)).services.map(({ service }) => service);
+    const asked = named.has("*") ? known : known.filter((service) => named.has(service));
+    const views = await Promise.all(
+      asked
+        .slice(0, HINTED_SERVICES_MAX)
+        .map(async (service) => [service, await client.registry.service({ namespace, service })] as const),
+    );
+    return new Map(
+      views.flatMap(([service, { policy }]) =>
+        policy.gateway?.pathPrefixes ? [[service, policy.gateway.pathPrefixes]] : [],
+      ),
+    );
+  }
+
+  /** Of the clusters that the request's route may use. */
+  async #endpoints(table: RouteTable, head: RequestHead) {
+    const { route } = matchRoute(table, seenBy(table, head));
+    const clusters = new Map(
+      [...(route?.backends ?? []), ...(route?.mirrors ?? [])].map(({ route: { cluster } }) => [cluster.key, cluster]),
+    );
+    const endpoints = new Map<string, EndpointSet>();
+    const told: ExplainAnswer["endpoints"] = [];
+    for (const cluster of clusters.values()) {
+      const instances = await this.#instances(cluster);
+      endpoints.set(cluster.key, nextEndpoints(NO_ENDPOINTS, cluster, instances));
+      for (const instance of instances) {
+        const { id, address, port, weight, status, lifecycle } = instance;
+        told.push({
+          cluster: cluster.key,
+          id,
+          address: `${address}:${port}`,
+          weight,
+          status,
+          lifecycle,
+          usable: usable(instance) && endpointKey(cluster, instance) !== undefined,
+        });
+      }
+    }
+    return { endpoints, told };
+  }
+
+  async #instances({ instances, namespace, service }: CompiledCluster): Promise<readonly CatalogInstance[]> {
+    if (instances) return instances;
+    const { client } = this.#parts;
+    if (!client) return [];
+    try {
+      return (await client.registry.instances({ namespace, service })).instances;
+    } catch (error) {
+      if ((error as { code?: string }).code === "REGISTRY_SERVICE_NOT_FOUND") return [];
+      throw error;
+    }
+  }
+
+  /** The moment with the claims of the token, if the route asks for one; or the refusal of the token. */
+  async #moment(
+    snapshot: GatewaySnapshot,
+    head: RequestHead,
+    tokens: TokenVerifier,
+  ): Promise<Moment & { readonly decision?: Decision }> {
+    const { clock, random } = this.#host;
+    const moment: Moment = { nowMs: clock.monotonic(), wallMs: clock.now(), random: () => random.float() };
+    const first = decide(snapshot, head, moment);
+    if (first.kind !== "verify") return moment;
+    const verdict = await tokens.verify(first.provider, first.token);
+    if (verdict.claims) return { ...moment, claims: verdict.claims };
+    return { ...moment, decision: refuseToken(verdict.error, first.route) };
+  }
+}
+
+/** A limit that nobody has used anything of. */
+const UNCOUNTED: GatewaySnapshot["limiter"] = {
+  take: (_key, { burst }) => ({ allowed: true, remaining: burst - 1, resetMs: 0, retryMs: 0 }),
+};
+
+function headOf({ url, method = "GET", headers = [], peer = "127.0.0.1", listener = OWN_LISTENER }: ExplainRequest) {
+  // Not by URL, which would make the path canonical before the gateway's own reader sees it.
+  const [, scheme = "http", authority = "", target = ""] = /^(https?):\/\/([^/?#]*)(.*)$/i.exec(url) ?? [];
+  const hosts = headers.some(({ name }) => name.toLowerCase() === "host") ? [] : ["Host", authority];
+  const rawHeaders = [...hosts, ...headers.flatMap(({ name, value }) => [name, value])];
+  const head = readHead({
+    method,
+    target: target.startsWith("/") ? target : `/${target}`,
+    version: "1.1",
+    scheme: scheme.toLowerCase() === "https" ? "https" : "http",
+    peer,
+    listener,
+    rawHeaders,
+  });
+  return { head, rawHeaders };
+}
+
+/** Without members that are undefined. */
+function plain(outcome: object): ExplainAnswer["outcome"] {
+  return JSON.parse(JSON.stringify(outcome)) as ExplainAnswer["outcome"];
+}

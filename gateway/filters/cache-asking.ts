@@ -1,0 +1,162 @@
+/**
+ * The answer to a request that the cache had nothing fresh for: kept as it passes where it may be, or the sign that what
+ * is kept is good still, or, when it is an error, the reason to serve what is stale.
+ */
+import CachePolicy from "http-cache-semantics";
+import { answerHeaders, headerList, headerRecord, type AnswerHeaders } from "../core/headers.ts";
+import type { Forward } from "../core/pipeline.ts";
+import type { CallFailure, CallSink } from "../upstream/call.ts";
+import type { Transfer } from "../upstream/transfer.ts";
+import type { Entry, ResponseCache } from "./cache.ts";
+import { hasCondition, mayBeStale, mayKeep } from "./cache-rules.ts";
+import { Relay } from "./relay.ts";
+
+export interface Question {
+  readonly key: string;
+  readonly request: CachePolicy.HttpRequest;
+  readonly forward: Forward;
+  /** Kept, but to be asked about. */
+  readonly stale: Entry | undefined;
+  /** Those who wait for this answer need wait no longer. */
+  land(): void;
+  /** Nor need they in a while, however slowly this client reads. */
+  landLater(): void;
+}
+
+const NOTHING_SET = [] as const;
+
+export class Asking extends Relay implements Transfer {
+  readonly #cache: ResponseCache;
+  readonly #question: Question;
+  #transfer: Transfer | undefined;
+  /** The client has its answer from what was kept; this one is read away. */
+  #settled = false;
+  #kept: { readonly policy: CachePolicy; readonly status: number; readonly length: number | undefined } | undefined;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+
+  constructor(cache: ResponseCache, question: Question, to: CallSink) {
+    super(to);
+    this.#cache = cache;
+    this.#question = question;
+  }
+
+  over(transfer: Transfer): this {
+    this.#transfer = transfer;
+    return this;
+  }
+
+  override onHead(status: number, list: readonly string[], more: boolean): void {
+    const headers = this.#settle(status, list);
+    if (headers) this.to.onHead(status, headers, more);
+  }
+
+  override onData(chunk: Buffer): boolean {
+    if (this.#settled) return true;
+    if (this.#kept) {
+      this.#bytes += chunk.length;
+      if (this.#bytes > (this.#question.forward.route.cache?.entryBytesMax ?? 0)) this.#forget();
+      else this.#chunks.push(chunk);
+    }
+    return this.to.onData(chunk);
+  }
+
+  override onEnd(trailers: readonly string[]): void {
+    if (this.#settled) return;
+    this.#keep();
+    this.to.onEnd(trailers);
+  }
+
+  override onWhole(status: number, list: readonly string[], body: Buffer | undefined): void {
+    const headers = this.#settle(status, list);
+    if (!headers) return;
+    if (this.#kept && body) {
+      this.#bytes = body.length;
+      if (body.length > (this.#question.forward.route.cache?.entryBytesMax ?? 0)) this.#forget();
+      else this.#chunks.push(body);
+    }
+    this.#keep();
+    this.to.onWhole(status, headers, body);
+  }
+
+  override onFailure(failure: CallFailure): void {
+    this.#question.land();
+    if (this.#settled) return;
+    if (!this.#kept && this.#serveStale()) return;
+    this.to.onFailure(failure);
+  }
+
+  resume(): void {
+    this.#transfer?.resume();
+  }
+
+  abort(): void {
+    this.#question.land();
+    this.#transfer?.abort();
+  }
+
+  /** The headers to go on with; undefined when the client was answered from what is kept. */
+  #settle(status: number, list: readonly string[]): string[] | undefined {
+    const { key, request, stale } = this.#question;
+    if (status >= 500 && this.#serveStale()) {
+      this.#question.land();
+      return undefined;
+    }
+    const headers = headerRecord(answerHeaders(list, NOTHING_SET));
+    const response = { status, headers: plain(headers) };
+    // A 304 to a client's own condition is the client's.
+    if (stale && status === 304 && !hasCondition(request)) {
+      const { policy } = stale.policy.revalidatedPolicy(request, response);
+      const renewed: Entry = { ...stale, policy };
+      this.#cache.renew(key, stale, renewed);
+      this.#settled = true;
+      this.#question.land();
+      this.#cache.answer(this.to, renewed, "revalidated");
+      return undefined;
+    }
+    this.#cache.count("miss");
+    const policy = new CachePolicy(request, response, { shared: true });
+    if (mayKeep(policy, request, status, headers)) {
+      const length = headers["content-length"];
+      this.#kept = { policy, status, length: length === undefined ? undefined : Number(length) };
+      this.#question.landLater();
+      headers["cache-status"] = "posthouse; fwd=miss; stored";
+    } else {
+      this.#question.land();
+      headers["cache-status"] = "posthouse; fwd=miss";
+    }
+    return headerList(headers);
+  }
+
+  #serveStale(): boolean {
+    const { stale, forward } = this.#question;
+    if (!stale || !mayBeStale(stale.policy, forward.route.cache?.staleIfErrorSeconds ?? 0)) return false;
+    this.#settled = true;
+    this.#cache.answer(this.to, stale, "stale");
+    return true;
+  }
+
+  /** It has passed whole. */
+  #keep(): void {
+    const kept = this.#kept;
+    if (kept && (kept.length === undefined || kept.length === this.#bytes)) {
+      const { policy, status } = kept;
+      this.#cache.keep(this.#question.key, { policy, status, body: Buffer.concat(this.#chunks) });
+    }
+    this.#question.land();
+  }
+
+  #forget(): void {
+    this.#kept = undefined;
+    this.#chunks = [];
+    this.#question.land();
+  }
+}
+
+/** As http-cache-semantics wants it: none that are not there. */
+function plain(headers: AnswerHeaders): Record<string, string | string[]> {
+  return Object.fromEntries(Object.entries(headers).filter((entry) => entry[1] !== undefined)) as Record<
+    string,
+    string | string[]
+  >;
+}

@@ -1,0 +1,103 @@
+/**
+ * What a shared cache may keep, and for whom. RFC 9111's own rules are http-cache-semantics'; here is what a gateway
+ * adds to them.
+ */
+import type CachePolicy from "http-cache-semantics";
+import { headerValues } from "../core/head.ts";
+import type { AnswerHeaders } from "../core/headers.ts";
+import type { Forward } from "../core/pipeline.ts";
+import type { CallPlan } from "../upstream/call.ts";
+
+/** As http-cache-semantics sees it; undefined when the cache has no business with it. */
+export function requestOf(plan: CallPlan): CachePolicy.HttpRequest | undefined {
+  const { request, target, endpoint } = plan.forward;
+  const { head } = request;
+  if (plan.method !== "GET" || plan.body || head.header("range").length > 0 || head.header("upgrade").length > 0)
+    return undefined;
+  const raw = plan.request(endpoint, undefined, 1).headers;
+  const headers: Record<string, string> = {};
+  for (let at = 0; at < raw.length; at += 2) {
+    const name = (raw[at] as string).toLowerCase();
+    headers[name] ??= headerValues(raw, name).join(", ");
+  }
+  // The Host that the service sees is the endpoint's, and differs with each.
+  return { url: target, method: "GET", headers: { ...headers, host: head.authority } };
+}
+
+/** All that the gateway itself tells the service; as JSON, so that no part can pose as the next. */
+export function keyOf({ route, request, target, setHeaders, edits, authority }: Forward, method: string): string {
+  const { head, consumer } = request;
+  return JSON.stringify([
+    route.name,
+    route.cluster.key,
+    method,
+    head.scheme,
+    head.authority,
+    authority ?? "",
+    target,
+    consumer?.name ?? "",
+    setHeaders,
+    edits?.put ?? [],
+  ]);
+}
+
+/** Whether a request is of the variant that an answer was given to, fresh or not. */
+export function sameVary(policy: CachePolicy, request: Pick<CachePolicy.HttpRequest, "headers">): boolean {
+  const vary = String(policy.responseHeaders()["vary"] ?? "");
+  if (vary === "") return true;
+  const before = (policy.toObject() as { reqh?: Record<string, string> | null }).reqh ?? {};
+  return vary.split(",").every((name) => {
+    const lower = name.trim().toLowerCase();
+    return lower !== "*" && before[lower] === request.headers[lower];
+  });
+}
+
+export function sameVariant(a: CachePolicy, b: CachePolicy): boolean {
+  const headers = (b.toObject() as { reqh?: Record<string, string> | null }).reqh ?? {};
+  return sameVary(a, { headers });
+}
+
+/** Headers that ask only for what is new. A client's own conditions are left alone, for the answer to them is the client's. */
+export function conditions(policy: CachePolicy, request: CachePolicy.HttpRequest): readonly string[] {
+  if (hasCondition(request)) return [];
+  const asked = policy.revalidationHeaders(request);
+  return (["if-none-match", "if-modified-since"] as const).flatMap((name) =>
+    typeof asked[name] === "string" ? [name, asked[name]] : [],
+  );
+}
+
+export function hasCondition({ headers }: CachePolicy.HttpRequest): boolean {
+  return ["if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range"].some(
+    (name) => headers[name] !== undefined,
+  );
+}
+
+export function mayKeep(
+  policy: CachePolicy,
+  request: CachePolicy.HttpRequest,
+  status: number,
+  headers: AnswerHeaders,
+): boolean {
+  if (!policy.storable() || status === 304 || status === 206) return false;
+  if (headers["set-cookie"] !== undefined || String(headers["vary"] ?? "").includes("*")) return false;
+  // What a cookie may have made personal is kept only when the service says that it is for all.
+  const control = String(headers["cache-control"] ?? "");
+  if (request.headers["cookie"] !== undefined && !/\b(public|s-maxage)\b/i.test(control)) return false;
+  return policy.timeToLive() > 0;
+}
+
+/** @see RFC 5861 §4; what must be revalidated is never served without. */
+export function mayBeStale(policy: CachePolicy, staleIfErrorSeconds: number): boolean {
+  const control = String(policy.responseHeaders()["cache-control"] ?? "");
+  if (/\b(must-revalidate|proxy-revalidate|s-maxage|no-cache)\b/i.test(control)) return false;
+  const said = /\bstale-if-error=(\d+)/i.exec(control)?.[1];
+  return policy.age() <= policy.maxAge() + (said === undefined ? staleIfErrorSeconds : Number(said));
+}
+
+/** @see RFC 9110 §13.1.2; compared weakly, for the bytes may have been compressed on their way */
+export function hasIt({ headers }: CachePolicy.HttpRequest, { etag }: AnswerHeaders): boolean {
+  const asked = headers["if-none-match"];
+  if (typeof asked !== "string" || typeof etag !== "string") return false;
+  const strong = (tag: string) => tag.trim().replace(/^W\//, "");
+  return asked.split(",").some((tag) => tag.trim() === "*" || strong(tag) === strong(etag));
+}

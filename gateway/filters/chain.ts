@@ -1,0 +1,129 @@
+/**
+ * What lies between a decision and the upstream, on the way up and on the way down: body filters, the cache, mirrors;
+ * then the cookie of a sticky session, what filters and the route change in the answer, and compression. Lanes call
+ * `start` where they would call the upstream, and know of none of it; a route that uses none of it has the upstream
+ * itself.
+ */
+import type { Log } from "#base";
+import type { BuiltFilter } from "../core/filter.ts";
+import { refuse, type StickyCookies } from "../core/pipeline.ts";
+import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
+import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
+import { AnswerChanges, changesAnswer } from "./answer-changes.ts";
+import { BodyBudget, bufferedBody, Gathering, type NotGathered } from "./buffered-body.ts";
+import type { ResponseCache } from "./cache.ts";
+import { Compressing } from "./compress.ts";
+import type { Mirrors } from "./mirrors.ts";
+import { changedPlan, filterFailed } from "./relay.ts";
+
+/** Begins a call; `sink` may hear of it before this returns. */
+export type StartCall = (plan: CallPlan, sink: CallSink) => Transfer;
+
+export interface ChainParts {
+  readonly log: Log;
+  readonly call: StartCall;
+  readonly cache: ResponseCache;
+  readonly mirrors: Mirrors;
+  readonly sticky: StickyCookies;
+}
+
+/** Bytes that are gathered of one request's body, whatever its filters would take. */
+export const BUFFERED_BYTES_MAX = 8 * 1024 * 1024;
+
+type BodyFilter = NonNullable<BuiltFilter["body"]>;
+const NO_BODY_FILTERS: readonly BodyFilter[] = [];
+const NO_BYTES = Buffer.alloc(0);
+
+export class Chain {
+  readonly #parts: ChainParts;
+  readonly #budget = new BodyBudget();
+
+  constructor(parts: ChainParts) {
+    this.#parts = parts;
+  }
+
+  /** Never throws; `sink` may hear of it before this returns. */
+  start(plan: CallPlan, sink: CallSink): Transfer {
+    const { forward, method } = plan;
+    const { compress } = forward.route;
+    const compressing = compress && method !== "HEAD" ? new Compressing(forward, compress, sink) : undefined;
+    const next = compressing ?? sink;
+    const to = changesAnswer(forward) ? new AnswerChanges(forward, this.#parts, next) : next;
+    const filters =
+      forward.filters.length === 0 ? NO_BODY_FILTERS : forward.filters.flatMap(({ built }) => built.body ?? []);
+    const transfer = filters.length === 0 ? this.#send(plan, to) : this.#check(plan, filters, to);
+    return compressing ? compressing.over(transfer) : transfer;
+  }
+
+  #send(plan: CallPlan, sink: CallSink): Transfer {
+    return plan.forward.route.cache ? this.#parts.cache.serve(plan, sink, this.#call) : this.#call(plan, sink);
+  }
+
+  readonly #call: StartCall = (plan, sink) => {
+    if (plan.forward.mirrors.length > 0) this.#parts.mirrors.beside(plan);
+    return this.#parts.call(plan, sink);
+  };
+
+  /** Sends it on once its filters have seen the body. */
+  #check(plan: CallPlan, filters: readonly BodyFilter[], sink: CallSink): Transfer {
+    const { route } = plan.forward;
+    if (!plan.body) {
+      const failure = this.#refused(plan, filters, NO_BYTES);
+      if (!failure) return this.#send(plan, sink);
+      sink.onFailure(failure);
+      return NO_TRANSFER;
+    }
+    const bytesMax = Math.min(BUFFERED_BYTES_MAX, route.bodyBytesMax, ...filters.map((filter) => filter.bytesMax));
+    return new Gathering(
+      plan.body,
+      { bytesMax, budget: this.#budget },
+      (gathered) => {
+        const failure = this.#refused(plan, filters, gathered.bytes);
+        if (failure) {
+          sink.onFailure(failure);
+          return NO_TRANSFER;
+        }
+        const body = bufferedBody(gathered);
+        return this.#send(
+          changedPlan(plan, { body }, (request) => ({ ...request, body })),
+          sink,
+        );
+      },
+      (reason) => sink.onFailure(cutFailure(reason, bytesMax)),
+    );
+  }
+
+  #refused(plan: CallPlan, filters: readonly BodyFilter[], bytes: Buffer): CallFailure | undefined {
+    try {
+      return refusedBody(plan, filters, bytes);
+    } catch (error) {
+      return filterFailed(this.#parts.log, plan.forward.route.name, error);
+    }
+  }
+}
+
+/** What the first filter that does not like it says. */
+function refusedBody({ forward }: CallPlan, filters: readonly BodyFilter[], bytes: Buffer): CallFailure | undefined {
+  for (const filter of filters) {
+    const refusal = filter.check(bytes, forward.request);
+    if (!refusal) continue;
+    const { error, detail, headers = [], status } = refusal;
+    const options = { route: forward.route, headers, ...(status === undefined ? {} : { status }) };
+    return { error, detail, refusal: refuse(error, detail, options) };
+  }
+  return undefined;
+}
+
+function cutFailure(reason: NotGathered, bytesMax: number): CallFailure {
+  const failures: Readonly<Record<NotGathered, CallFailure>> = {
+    size: {
+      error: "BODY_TOO_LARGE",
+      detail: `The body is larger than the ${bytesMax} bytes that this route looks at.`,
+    },
+    slow: { error: "REQUEST_TIMEOUT", detail: "The body of the request comes too slowly." },
+    content: { error: "REQUEST_INVALID", detail: "The body of the request is not what its content type says." },
+    many: { error: "OVERLOADED", detail: "The gateway holds as many bodies as it may." },
+    client: { error: "CLIENT_CLOSED", detail: "The client went away while it sent its body." },
+  };
+  return failures[reason];
+}

@@ -1,0 +1,151 @@
+/**
+ * Answers compressed for clients that take it. Only what shrinks, only as it passes, and never what is compressed or
+ * must stay as it is.
+ */
+import type { Transform } from "node:stream";
+import { constants, createBrotliCompress, createGzip, createZstdCompress } from "node:zlib";
+import { chooseEncoding } from "../core/encoding.ts";
+import { addVary } from "../core/header-edits.ts";
+import { headerList, headerRecord, type AnswerHeaders } from "../core/headers.ts";
+import type { Forward } from "../core/pipeline.ts";
+import type { CompiledCompress, Encoding } from "../core/route.ts";
+import type { CallFailure, CallSink } from "../upstream/call.ts";
+import type { Transfer } from "../upstream/transfer.ts";
+import { Relay } from "./relay.ts";
+
+/** Brotli's fastest third: beyond, a core compresses less than a network carries. */
+const BROTLI_QUALITY = 4;
+const GZIP_LEVEL = 6;
+
+const COMPRESSORS: Readonly<Record<Encoding, () => Transform>> = {
+  gzip: () => createGzip({ level: GZIP_LEVEL }),
+  br: () => createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY } }),
+  zstd: () => createZstdCompress(),
+};
+
+/** Stands between an answer and its client; `over` tells it whose answer it is, once that is known. */
+export class Compressing extends Relay implements Transfer {
+  readonly #forward: Forward;
+  readonly #compress: CompiledCompress;
+  #transfer: Transfer | undefined;
+  #compressor: Transform | undefined;
+  #aborted = false;
+
+  constructor(forward: Forward, compress: CompiledCompress, to: CallSink) {
+    super(to);
+    this.#forward = forward;
+    this.#compress = compress;
+  }
+
+  over(transfer: Transfer): this {
+    this.#transfer = transfer;
+    if (this.#aborted) transfer.abort();
+    return this;
+  }
+
+  override onHead(status: number, headers: readonly string[], more: boolean): void {
+    const record = headerRecord(headers);
+    const encoding = this.#choose(status, record);
+    if (!encoding) return this.to.onHead(status, headerList(record), more);
+    this.to.onHead(status, encoded(record, encoding), false);
+    this.#start(encoding, this.#onCompressed);
+  }
+
+  override onData(chunk: Buffer): boolean {
+    return this.#compressor ? this.#compressor.write(chunk) : this.to.onData(chunk);
+  }
+
+  override onEnd(trailers: readonly string[]): void {
+    const compressor = this.#compressor;
+    if (!compressor) return this.to.onEnd(trailers);
+    compressor.once("end", () => this.to.onEnd(trailers));
+    compressor.end();
+  }
+
+  override onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
+    const record = headerRecord(headers);
+    const encoding = body === undefined ? undefined : this.#choose(status, record);
+    if (!encoding) return this.to.onWhole(status, headerList(record), body);
+    // In one piece as it came.
+    const pieces: Buffer[] = [];
+    const compressor = this.#start(encoding, (piece) => void pieces.push(piece));
+    compressor.once("end", () => {
+      const whole = Buffer.concat(pieces);
+      this.to.onWhole(status, [...encoded(record, encoding), "content-length", String(whole.length)], whole);
+    });
+    compressor.end(body);
+  }
+
+  override onFailure(failure: CallFailure): void {
+    this.#compressor?.destroy();
+    this.to.onFailure(failure);
+  }
+
+  resume(): void {
+    if (this.#compressor) this.#compressor.resume();
+    else this.#transfer?.resume();
+  }
+
+  abort(): void {
+    this.#aborted = true;
+    this.#compressor?.destroy();
+    this.#transfer?.abort();
+  }
+
+  #choose(status: number, headers: AnswerHeaders): Encoding | undefined {
+    if (!fits(this.#compress, status, headers)) return undefined;
+    // Whether or not this client takes it: the next may, and a cache between must know.
+    addVary(headers, "Accept-Encoding");
+    return chooseEncoding(this.#forward.request.head.header("accept-encoding"), this.#compress.encodings);
+  }
+
+  #start(encoding: Encoding, onPiece: (piece: Buffer) => void): Transform {
+    const compressor = COMPRESSORS[encoding]();
+    compressor.on("data", onPiece);
+    compressor.on("drain", () => this.#transfer?.resume());
+    compressor.on("error", (error) => {
+      this.#transfer?.abort();
+      this.to.onFailure({ error: "INTERNAL", detail: `The answer could not be compressed: ${error.message}.` });
+    });
+    return (this.#compressor = compressor);
+  }
+
+  readonly #onCompressed = (piece: Buffer): void => {
+    if (!this.to.onData(piece)) this.#compressor?.pause();
+  };
+}
+
+/** The headers with what compressing changes about an answer. */
+function encoded(headers: AnswerHeaders, encoding: Encoding): string[] {
+  delete headers["content-length"];
+  delete headers["accept-ranges"];
+  headers["content-encoding"] = encoding;
+  const tag = headers["etag"];
+  // Other bytes, same meaning: that is what a weak tag says.
+  if (typeof tag === "string" && !tag.startsWith("W/")) headers["etag"] = `W/${tag}`;
+  return headerList(headers);
+}
+
+function fits({ types, bytesMin }: CompiledCompress, status: number, headers: AnswerHeaders): boolean {
+  if (status < 200 || status === 204 || status === 205 || status === 206 || status === 304) return false;
+  if (headers["content-encoding"] !== undefined || headers["content-range"] !== undefined) return false;
+  if (/\bno-transform\b/i.test(String(headers["cache-control"] ?? ""))) return false;
+  const length = headers["content-length"];
+  if (length !== undefined && Number(length) < bytesMin) return false;
+  const type =
+    String(headers["content-type"] ?? "")
+      .split(";", 1)[0]
+      ?.trim()
+      .toLowerCase() ?? "";
+  // An event must not wait in a compressor for the next one.
+  if (type === "text/event-stream" || type.startsWith("application/grpc")) return false;
+  return types.some((pattern) => typeMatches(pattern, type));
+}
+
+function typeMatches(pattern: string, type: string): boolean {
+  const star = pattern.indexOf("*");
+  if (star < 0) return pattern === type;
+  return (
+    type.length >= pattern.length && type.startsWith(pattern.slice(0, star)) && type.endsWith(pattern.slice(star + 1))
+  );
+}

@@ -1,0 +1,36 @@
+/** Who of the consumers may in, by name or by group. Whoever is no consumer is in no list, and so is not let in. */
+import { Type, type Static } from "typebox";
+import type { CompiledConsumer } from "../core/consumers.ts";
+import type { Filter } from "../core/filter.ts";
+
+const Names = Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { minItems: 1, maxItems: 1024 });
+const List = Type.Object(
+  { consumers: Type.Optional(Names), groups: Type.Optional(Names) },
+  { additionalProperties: false, minProperties: 1 },
+);
+const Config = Type.Object(
+  { allow: Type.Optional(List), deny: Type.Optional(List) },
+  {
+    additionalProperties: false,
+    minProperties: 1,
+    description: "deny goes before allow; without allow, all other consumers may.",
+  },
+);
+
+export const consumerAcl: Filter = {
+  name: "consumer-acl",
+  description: "Lets consumers in by name or group.",
+  phase: "authorise",
+  schema: Config,
+  build({ allow, deny }: Static<typeof Config>) {
+    const isIn = (list: Static<typeof List> | undefined, { name, groups }: CompiledConsumer) =>
+      list !== undefined &&
+      (list.consumers?.includes(name) || list.groups?.some((group) => groups.has(group)) || false);
+    return {
+      request({ consumer, route }) {
+        if (consumer && !isIn(deny, consumer) && (!allow || isIn(allow, consumer))) return undefined;
+        return { kind: "refuse", error: "ACCESS_DENIED", detail: `Route "${route}" does not let this consumer in.` };
+      },
+    };
+  },
+};

@@ -1,0 +1,33 @@
+/**
+ * Lets addresses in, or keeps them out. The address is the client's: behind trusted proxies the one that they speak of.
+ */
+import { Type, type Static } from "typebox";
+import { CidrSet } from "../core/conditions.ts";
+import type { Filter } from "../core/filter.ts";
+
+const Networks = Type.Array(Type.String({ minLength: 2, maxLength: 64 }), { minItems: 1, maxItems: 1024 });
+const Config = Type.Object(
+  { allow: Type.Optional(Networks), deny: Type.Optional(Networks) },
+  {
+    additionalProperties: false,
+    minProperties: 1,
+    description: "deny goes before allow; with allow, all others are kept out.",
+  },
+);
+
+export const ipRestriction: Filter = {
+  name: "ip-restriction",
+  description: "Lets networks in or keeps them out.",
+  phase: "connection",
+  schema: Config,
+  build({ allow, deny }: Static<typeof Config>) {
+    const allowed = allow && new CidrSet(allow);
+    const denied = deny && new CidrSet(deny);
+    return {
+      request({ head }) {
+        if (!denied?.has(head.client) && (allowed?.has(head.client) ?? true)) return undefined;
+        return { kind: "refuse", error: "ADDRESS_DENIED", detail: "This address is not allowed here." };
+      },
+    };
+  },
+};

@@ -1,0 +1,71 @@
+/**
+ * The cookie of a sticky session: an instance's id and a signature. Without the signature a client could choose the
+ * instance that all its load falls on, or try out which ones there are. The key is the operator's or one of our own in
+ * the data folder; gateways that share it know each other's cookies.
+ */
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { chmod, readFile } from "node:fs/promises";
+import type { Host } from "#base";
+import { replaceFile } from "#base/files";
+import type { StickyCookies } from "../core/pipeline.ts";
+
+/** Bytes of a key, as many as of the hash. */
+const KEY_BYTES = 32;
+/** Bytes of a signature: no one tries 2^128. */
+const SIGNATURE_BYTES = 16;
+/** Signatures remembered, so that a session's next request costs no hash. */
+const KNOWN_MAX = 10_000;
+
+export class SignedCookies implements StickyCookies {
+  readonly #key: Buffer;
+  readonly #known = new Map<string, string>();
+
+  constructor(key: Buffer) {
+    this.#key = key;
+  }
+
+  read(value: string, cluster: string): string | undefined {
+    const known = this.#known.get(`${cluster} ${value}`);
+    if (known !== undefined) return known;
+    const [, id = "", signature = ""] = /^([A-Za-z0-9_-]{1,256})\.([A-Za-z0-9_-]{22})$/.exec(value) ?? [];
+    if (id === "") return undefined;
+    const instance = Buffer.from(id, "base64url").toString("utf8");
+    const given = Buffer.from(signature, "base64url");
+    if (!timingSafeEqual(given, this.#sign(instance, cluster))) return undefined;
+    if (this.#known.size >= KNOWN_MAX) this.#known.clear();
+    this.#known.set(`${cluster} ${value}`, instance);
+    return instance;
+  }
+
+  write(instance: string, cluster: string): string {
+    return `${Buffer.from(instance).toString("base64url")}.${this.#sign(instance, cluster).toString("base64url")}`;
+  }
+
+  #sign(instance: string, cluster: string): Buffer {
+    return createHmac("sha256", this.#key)
+      .update(JSON.stringify([cluster, instance]))
+      .digest()
+      .subarray(0, SIGNATURE_BYTES);
+  }
+}
+
+/** A key of this process alone, for a gateway without a data folder. */
+export function freshKey(host: Host): Buffer {
+  return Buffer.from(host.random.bytes(KEY_BYTES));
+}
+
+/** The key in a file, made there when there is none: hex on one line, for the owner alone. @throws when it is no key */
+export async function readStickyKey(host: Host, path: string): Promise<Buffer> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ENOENT") throw error;
+    const key = freshKey(host);
+    await replaceFile(path, `${key.toString("hex")}\n`, 0o600);
+    await chmod(path, 0o600);
+    return key;
+  }
+  if (!/^[0-9a-f]{64}\s*$/.test(text)) throw new Error(`${path} holds no key: ${KEY_BYTES} bytes in hex are expected`);
+  return Buffer.from(text.trim(), "hex");
+}

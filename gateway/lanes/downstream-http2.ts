@@ -1,0 +1,158 @@
+/** A client of HTTP/2, over Node's streams themselves: its compatibility layer knows neither trailers nor resets. */
+import { constants, type ServerHttp2Stream } from "node:http2";
+import type { RawHead } from "../core/head.ts";
+import type { BodySource } from "../upstream/body.ts";
+import { asObject } from "../upstream/http2-session.ts";
+import type { Downstream, DownstreamListener } from "./downstream.ts";
+
+/** Fields that HTTP/2 forbids, whoever set them. */
+const NOT_IN_HTTP2 = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade", "proxy-connection"]);
+
+export class Http2Downstream implements Downstream {
+  readonly head: RawHead;
+  readonly body: BodySource | undefined;
+  readonly contentLength: string | undefined;
+  readonly #stream: ServerHttp2Stream;
+  #trailers: readonly string[] = [];
+  #requestTrailers: readonly string[] = [];
+  #ended = false;
+  /** The answer ends with trailers, were there none in them. */
+  #trailed = false;
+  /** The rest of the request's body is not wanted. */
+  #unwanted = false;
+  #requestEnded: boolean;
+
+  constructor(stream: ServerHttp2Stream, head: RawHead, endOfRequest: boolean) {
+    this.head = head;
+    this.#stream = stream;
+    this.#requestEnded = endOfRequest;
+    // What it is comes with the close; without a listener it would end the process.
+    stream.on("error", () => {});
+    if (endOfRequest) return;
+    const { rawHeaders } = head;
+    for (let i = 0; i < rawHeaders.length; i += 2) {
+      if (rawHeaders[i] === "content-length") this.contentLength = rawHeaders[i + 1] as string;
+    }
+    stream.on("trailers", (_headers, _flags, raw) => (this.#requestTrailers = raw));
+    stream.once("end", () => {
+      this.#requestEnded = stream.rstCode === constants.NGHTTP2_NO_ERROR && !stream.aborted;
+    });
+    this.body = {
+      stream,
+      complete: () => this.#requestEnded,
+      trailers: () => this.#requestTrailers,
+    };
+  }
+
+  get headSent(): boolean {
+    return this.#stream.headersSent;
+  }
+
+  get closed(): boolean {
+    return this.#stream.destroyed || this.#stream.closed;
+  }
+
+  get flushed(): boolean {
+    return this.#stream.writableLength === 0;
+  }
+
+  listen(listener: DownstreamListener): void {
+    const stream = this.#stream;
+    stream.on("drain", () => listener.onDrain());
+    stream.once("wantTrailers", () => {
+      if (stream.destroyed) return;
+      stream.sendTrailers(asObject(this.#trailers));
+      if (this.#unwanted) setImmediate(this.#stop);
+    });
+    stream.once("close", () =>
+      listener.onClose(this.#ended && stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR),
+    );
+  }
+
+  continue(): void {
+    if (!this.#stream.headersSent && !this.closed) this.#stream.additionalHeaders({ ":status": 100 });
+  }
+
+  inform(status: number, headers: readonly string[]): void {
+    if (status === 100 || this.#stream.headersSent || this.closed) return;
+    this.#stream.additionalHeaders({ ...asObject(headers), ":status": status });
+  }
+
+  writeHead(status: number, headers: readonly string[], _more: boolean): void {
+    if (this.closed) return;
+    this.#trailed = true;
+    this.#stream.respond(fieldsOf(status, headers), { waitForTrailers: true });
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.closed) return true;
+    return this.#stream.write(chunk);
+  }
+
+  end(trailers: readonly string[]): void {
+    this.#ended = true;
+    this.#trailers = trailers;
+    if (!this.closed) this.#stream.end();
+  }
+
+  whole(status: number, headers: readonly string[], body: Buffer | undefined): void {
+    this.#ended = true;
+    if (this.closed) return;
+    const bodiless = body === undefined || this.head.method === "HEAD";
+    this.#stream.respond(fieldsOf(status, headers), { endStream: bodiless });
+    if (!bodiless) this.#stream.end(body);
+  }
+
+  cut(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+
+  /** A reset without an error tells a client that the answer is whole and the rest of its body unwanted. */
+  discard(): void {
+    if (this.#requestEnded || this.#unwanted) return;
+    this.#unwanted = true;
+    this.#stream.resume();
+    if (this.#trailed) return;
+    if (this.#stream.writableFinished) setImmediate(this.#stop);
+    else this.#stream.once("finish", () => setImmediate(this.#stop));
+  }
+
+  readonly #stop = (): void => {
+    if (!this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  };
+}
+
+/** Node takes names in any case but passes them on as they are, and HTTP/2 has small letters only. */
+function fieldsOf(status: number, headers: readonly string[]): string[] {
+  const fields = [":status", String(status)];
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = (headers[i] as string).toLowerCase();
+    if (!NOT_IN_HTTP2.has(name)) fields.push(name, headers[i + 1] as string);
+  }
+  return fields;
+}
+
+/**
+ * The head of a stream in the words of every other: `:authority` is the host, and crumbs of a cookie are one again. Two
+ * hosts that differ stay two, and are refused as such.
+ */
+export function http2Head(raw: readonly string[], given: Pick<RawHead, "scheme" | "peer" | "listener">): RawHead {
+  const rawHeaders: string[] = [];
+  let method = "";
+  let target = "";
+  let authority: string | undefined;
+  let cookie: string | undefined;
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] as string;
+    const value = raw[i + 1] as string;
+    if (name === ":method") method = value;
+    else if (name === ":path") target = value;
+    else if (name === ":authority") authority = value;
+    else if (name === "cookie") cookie = cookie === undefined ? value : `${cookie}; ${value}`;
+    else if (name === "host" && value === authority) continue;
+    else if (!name.startsWith(":")) rawHeaders.push(name, value);
+  }
+  if (authority !== undefined) rawHeaders.unshift("host", authority);
+  if (cookie !== undefined) rawHeaders.push("cookie", cookie);
+  return { method, target, version: "2", ...given, rawHeaders };
+}

@@ -1,0 +1,101 @@
+/**
+ * A browser's gRPC: the same calls with trailers as a last frame of the body, in base64 where asked for. To the lane it is
+ * a client of gRPC like any other.
+ */
+import { Base64Reader, grpcContentType, webContentType, webTrailerFrame, type GrpcKind } from "../core/grpc.ts";
+import type { RawHead } from "../core/head.ts";
+import type { BodySource } from "../upstream/body.ts";
+import type { Downstream, DownstreamListener } from "./downstream.ts";
+
+export class GrpcWebDownstream implements Downstream {
+  readonly head: RawHead;
+  readonly body: BodySource | undefined;
+  readonly contentLength: string | undefined;
+  readonly #inner: Downstream;
+  readonly #kind: Exclude<GrpcKind, "grpc">;
+
+  constructor(inner: Downstream, kind: Exclude<GrpcKind, "grpc">) {
+    this.#inner = inner;
+    this.#kind = kind;
+    this.head = { ...inner.head, rawHeaders: requestHeaders(inner.head.rawHeaders) };
+    this.contentLength = kind === "web" ? inner.contentLength : undefined;
+    this.body = inner.body && kind === "web-text" ? decoded(inner.body) : inner.body;
+  }
+
+  get headSent(): boolean {
+    return this.#inner.headSent;
+  }
+
+  get closed(): boolean {
+    return this.#inner.closed;
+  }
+
+  get flushed(): boolean {
+    return this.#inner.flushed;
+  }
+
+  listen(listener: DownstreamListener): void {
+    this.#inner.listen(listener);
+  }
+
+  continue(): void {
+    this.#inner.continue();
+  }
+
+  inform(status: number, headers: readonly string[]): void {
+    this.#inner.inform(status, headers);
+  }
+
+  writeHead(status: number, headers: readonly string[], more: boolean): void {
+    this.#inner.writeHead(status, this.#answerHeaders(headers, true), more);
+  }
+
+  write(chunk: Buffer): boolean {
+    // Each piece with padding of its own: a message must not wait for the first bytes of the next.
+    return this.#inner.write(this.#kind === "web-text" ? Buffer.from(chunk.toString("base64"), "latin1") : chunk);
+  }
+
+  end(trailers: readonly string[]): void {
+    if (trailers.length > 0) this.write(Buffer.from(webTrailerFrame(trailers)));
+    this.#inner.end([]);
+  }
+
+  /** The status is among the headers then, where a client of gRPC-Web looks first. */
+  whole(status: number, headers: readonly string[], body: Buffer | undefined): void {
+    this.#inner.whole(status, this.#answerHeaders(headers, false), body);
+  }
+
+  cut(): void {
+    this.#inner.cut();
+  }
+
+  discard(): void {
+    this.#inner.discard();
+  }
+
+  #answerHeaders(headers: readonly string[], framed: boolean): string[] {
+    const kept: string[] = [];
+    for (let i = 0; i < headers.length; i += 2) {
+      const name = (headers[i] as string).toLowerCase();
+      const value = headers[i + 1] as string;
+      if (name === "content-length" && framed) continue;
+      kept.push(name, name === "content-type" ? webContentType(value, this.#kind) : value);
+    }
+    return kept;
+  }
+}
+
+function requestHeaders(rawHeaders: readonly string[]): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    const value = rawHeaders[i + 1] as string;
+    kept.push(name, name.toLowerCase() === "content-type" ? grpcContentType(value) : value);
+  }
+  return kept;
+}
+
+function decoded(source: BodySource): BodySource {
+  const reader = new Base64Reader();
+  return { ...source, translate: (chunk) => Buffer.from(reader.push(chunk.toString("latin1"))) };
+}

@@ -1,0 +1,392 @@
+/**
+ * One exchange on its way: the request to an upstream, the answer to the client as it comes, and whatever goes wrong on
+ * either side told to the other. Limits of time are kept here; what is decided, is decided before.
+ */
+import type { Duplex } from "node:stream";
+import { formatTraceparent, messageOf, type Span, type SpanContext } from "#base";
+import { GATEWAY_FLAGS, type GatewayFlag } from "../api.ts";
+import type { Endpoint } from "../core/endpoints.ts";
+import { formatGrpcTimeout, grpcTimeoutMs, MessageMeter, type GrpcKind } from "../core/grpc.ts";
+import type { RequestHead } from "../core/head.ts";
+import { answerHeaders, refusalHeaders, trailersToPass, upstreamHeaders } from "../core/headers.ts";
+import { refuse, type Answer, type Forward, type HeaderPair, type Refuse } from "../core/pipeline.ts";
+import { ATTEMPT_HEADER } from "../core/retry.ts";
+import { RequestBody, type BodyLimits } from "../upstream/body.ts";
+import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
+import type { OutgoingRequest, Transfer } from "../upstream/transfer.ts";
+import type { Downstream, DownstreamListener } from "./downstream.ts";
+import type { Exchange } from "./exchange.ts";
+import type { LaneParts } from "./parts.ts";
+import { BodyPace } from "./pace.ts";
+import { grpcFields, refusalAnswer } from "./problem.ts";
+
+/** Who takes the client's socket over once the upstream has switched protocols. `rest`: what it had sent already. */
+export type Switch = (
+  headers: readonly string[],
+  upstream: Duplex,
+  rest: Buffer,
+  options: { readonly idleMs: number; readonly onIdle: () => void; readonly onClosed: () => void },
+) => void;
+
+export class Passage implements CallSink, CallPlan, DownstreamListener {
+  readonly exchange: Exchange;
+  readonly #parts: LaneParts;
+  readonly #downstream: Downstream;
+  readonly #grpc: GrpcKind | undefined;
+  readonly #onSwitch: Switch | undefined;
+  readonly #onOver: (passage: Passage) => void;
+  #transfer: Transfer | undefined;
+  #body: RequestBody | undefined;
+  #pace: BodyPace | undefined;
+  #deadlineMs = Infinity;
+  #cancelTotal: (() => void) | undefined;
+  #cancelStall: (() => void) | undefined;
+  /** The client waits for leave to send its body. */
+  #expectsContinue = false;
+  #over = false;
+  /** A head that waits for its body. */
+  #head: { readonly status: number; readonly headers: readonly string[] } | undefined;
+
+  constructor(
+    parts: LaneParts,
+    downstream: Downstream,
+    exchange: Exchange,
+    options: { grpc: GrpcKind | undefined; onSwitch?: Switch | undefined; onOver: (passage: Passage) => void },
+  ) {
+    this.#parts = parts;
+    this.#downstream = downstream;
+    this.exchange = exchange;
+    this.#grpc = options.grpc;
+    this.#onSwitch = options.onSwitch;
+    this.#onOver = options.onOver;
+    downstream.listen(this);
+  }
+
+  /** The client is gone, or has been told everything. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  get forward(): Forward {
+    return this.exchange.forward as Forward;
+  }
+
+  get method(): string {
+    return this.exchange.raw.method;
+  }
+
+  get body(): RequestBody | undefined {
+    return this.#body;
+  }
+
+  expectContinue(): void {
+    this.#expectsContinue = true;
+  }
+
+  /** Sends it on its way. */
+  go(forward: Forward): void {
+    const { exchange } = this;
+    exchange.forward = forward;
+    const { route } = forward;
+    const { body, contentLength } = this.#downstream;
+    if (!this.#grpc && contentLength !== undefined && Number(contentLength) > route.bodyBytesMax) {
+      const detail = `The body is larger than the ${route.bodyBytesMax} bytes that this route takes.`;
+      return this.refuse(refuse("BODY_TOO_LARGE", detail, { route }));
+    }
+    if (this.#onSwitch && forward.endpoint.protocol === "h2") {
+      const detail = `Service "${route.cluster.service}" speaks HTTP/2 only; a WebSocket needs a cluster of http1.`;
+      return this.refuse(refuse("UPGRADE_UNSUPPORTED", detail, { route }));
+    }
+    this.#setTotal(route.totalMs);
+    if (body) {
+      const { ownHeaders } = exchange.snapshot.table;
+      const source = { ...body, trailers: () => trailersToPass(body.trailers(), ownHeaders) };
+      this.#body = new RequestBody(source, this.#limits(route.bodyBytesMax));
+    }
+    const transfer = this.#parts.chain.start(this, this);
+    if (this.#over) transfer.abort();
+    else this.#transfer = transfer;
+  }
+
+  #limits(bytesMax: number): BodyLimits {
+    // A stream of gRPC may be silent for as long as both sides like.
+    const pace =
+      this.#grpc === "grpc"
+        ? undefined
+        : new BodyPace(this.#parts.host.clock, this.#parts.settings.requestMs, () => this.#body?.fail("slow"));
+    this.#pace = pace;
+    const meter = this.#grpc ? new MessageMeter() : undefined;
+    let bytes = 0;
+    return {
+      exceeds: (chunk) => (meter ? meter.exceeds(chunk, bytesMax) : (bytes += chunk.length) > bytesMax),
+      onStart: () => {
+        if (this.#expectsContinue) this.#downstream.continue();
+      },
+      onFlow: (flowing) => pace?.flow(flowing),
+      onBytes: (bytes) => pace?.note(bytes),
+    };
+  }
+
+  /** The route's limit, or what the caller of gRPC gives it, whichever is sooner. */
+  #setTotal(routeMs: number | undefined): void {
+    const { clock } = this.#parts.host;
+    const asked = this.#grpc ? grpcTimeoutMs((this.exchange.head as RequestHead).header("grpc-timeout")[0]) : undefined;
+    const ms = Math.min(routeMs ?? Infinity, asked ?? Infinity);
+    if (ms === Infinity) return;
+    this.#deadlineMs = this.exchange.startedMs + ms;
+    this.#cancelTotal = clock.after(Math.max(0, this.#deadlineMs - clock.monotonic()), () => this.#late());
+  }
+
+  #late(): void {
+    this.#transfer?.abort();
+    const { service } = this.forward.route.cluster;
+    this.onFailure({ error: "UPSTREAM_TIMEOUT", detail: `Service "${service}" did not answer in time.` });
+  }
+
+  request(endpoint: Endpoint, span: Span | undefined, attempt: number): OutgoingRequest {
+    const { exchange, forward } = this;
+    const { route } = forward;
+    const context = span?.context ?? exchange.span.context;
+    return {
+      method: exchange.raw.method,
+      scheme: endpoint.secure ? "https" : "http",
+      authority: forward.authority ?? endpoint.authority,
+      path: forward.target,
+      headers: upstreamHeaders(exchange.head as RequestHead, exchange.raw.rawHeaders, {
+        table: exchange.snapshot.table,
+        version: exchange.raw.version,
+        edits: forward.edits,
+        set: [...forward.setHeaders, ...this.#ownHeaders(context, attempt)],
+      }),
+      contentLength: this.#body || this.#downstream.contentLength === "0" ? this.#downstream.contentLength : undefined,
+      body: this.#body,
+      upgrade: this.#onSwitch ? "websocket" : undefined,
+      trailers: this.#grpc !== undefined,
+      // The head of a stream's answer may come with its first message; it has the call's own deadline.
+      headersMs: this.#grpc ? route.idleMs : route.headersMs,
+      idleMs: route.idleMs,
+    };
+  }
+
+  #ownHeaders(context: SpanContext, attempt: number): HeaderPair[] {
+    const headers: HeaderPair[] = [["traceparent", formatTraceparent(context)]];
+    if (context.state) headers.push(["tracestate", context.state]);
+    if (attempt > 1) headers.push([ATTEMPT_HEADER, String(attempt)]);
+    if (this.#deadlineMs !== Infinity) {
+      const leftMs = this.#deadlineMs - this.#parts.host.clock.monotonic();
+      const { deadlineHeader } = this.forward.route;
+      if (deadlineHeader) headers.push([deadlineHeader, String(Math.max(0, Math.floor(leftMs)))]);
+      if (this.#grpc) headers.push(["grpc-timeout", formatGrpcTimeout(leftMs)]);
+    }
+    return headers;
+  }
+
+  startSpan(endpoint: Endpoint): Span | undefined {
+    const { span, raw } = this.exchange;
+    // Nobody reads the spans of an unsampled trace, so its one id serves both sides.
+    if (!span.recording) return undefined;
+    const own = this.#parts.host.tracer.start(raw.method, { kind: "client", parent: span.context });
+    own.set("http.request.method", raw.method);
+    own.set("server.address", endpoint.authority);
+    return own;
+  }
+
+  onEndpoint(): void {}
+
+  onInform(status: number, headers: readonly string[]): void {
+    if (status !== 100) return this.#downstream.inform(status, answerHeaders(headers, []));
+    // The upstream's leave is what the client waits for; it has it already once the body flows.
+    if (this.#expectsContinue) this.#downstream.continue();
+  }
+
+  onHead(status: number, headers: readonly string[], more: boolean): void {
+    if (this.#over) return;
+    // An event stream ends when it ends; only silence cuts it.
+    if (this.#cancelTotal && isEventStream(headers)) this.#clearTotal();
+    // With the body right behind it, the head waits: should that turn out to be none, the client gets a clean refusal.
+    this.#head = { status, headers };
+    if (!more) this.#sendHead(false);
+  }
+
+  #sendHead(more: boolean): void {
+    const head = this.#head;
+    if (!head) return;
+    this.#head = undefined;
+    this.exchange.status = head.status;
+    try {
+      this.#downstream.writeHead(head.status, this.#answerHeaders(head.headers), more);
+    } catch (error) {
+      this.defect(error);
+    }
+  }
+
+  onData(chunk: Buffer): boolean {
+    if (this.#head) this.#sendHead(true);
+    if (this.#over || this.#downstream.write(chunk)) return true;
+    this.#watchStall();
+    return false;
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    if (this.#over) return;
+    this.#sendHead(true);
+    this.#downstream.end(trailersToPass(trailers));
+    this.#answered();
+  }
+
+  onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
+    if (this.#over) return;
+    this.exchange.status = status;
+    try {
+      this.#downstream.whole(status, this.#answerHeaders(headers), body);
+    } catch (error) {
+      return this.defect(error);
+    }
+    this.#answered();
+  }
+
+  /** All of it is handed over; a client that does not take it must not stay for ever. */
+  #answered(): void {
+    this.#clearTotal();
+    if (this.#body && !this.#body.whole) this.#downstream.discard();
+    if (!this.#downstream.flushed) this.#watchStall();
+  }
+
+  onSwitch(_status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void {
+    if (this.#over || !this.#onSwitch) return void socket.destroy();
+    if (fieldOf(headers, "upgrade")?.toLowerCase() !== "websocket") {
+      socket.destroy();
+      const { service } = this.forward.route.cluster;
+      return this.onFailure({
+        error: "UPSTREAM_BAD_ANSWER",
+        detail: `Service "${service}" switched to another protocol than the one asked for.`,
+      });
+    }
+    this.#clearTotal();
+    this.exchange.status = 101;
+    this.#onSwitch(answerHeaders(headers, this.forward.answerHeaders), socket, rest, {
+      idleMs: this.forward.route.idleMs,
+      onIdle: () => (this.exchange.flag ??= GATEWAY_FLAGS.UPSTREAM_TIMEOUT),
+      onClosed: () => this.onClose(true),
+    });
+  }
+
+  onFailure({ error, detail, refusal: given }: CallFailure): void {
+    if (this.#over) return;
+    const refusal = given ?? refuse(error, detail, { route: this.forward.route });
+    if (!this.#downstream.headSent) return this.refuse(refusal);
+    this.exchange.refusal = refusal;
+    this.breakOff(error === "CLIENT_CLOSED" ? GATEWAY_FLAGS.CLIENT_CLOSED : refusal.flag, refusal);
+  }
+
+  /** Ends an answer that has begun, so that nobody takes it for whole. */
+  breakOff(flag: GatewayFlag, refusal?: Refuse): void {
+    this.exchange.flag ??= flag;
+    if (this.#grpc && refusal) {
+      // Trailers can still say what happened.
+      this.exchange.status = refusal.status;
+      this.#downstream.end(grpcFields(refusal));
+      return this.#answered();
+    }
+    this.#downstream.cut();
+  }
+
+  /** A defect of ours ends this exchange and no other. */
+  defect(error: unknown): void {
+    this.#parts.host.log.error({ err: error }, `request failed in the gateway: ${messageOf(error)}`);
+    this.#transfer?.abort();
+    if (this.#downstream.headSent) return this.breakOff(GATEWAY_FLAGS.INTERNAL);
+    this.refuse(refuse("INTERNAL", "The request could not be served.", { route: this.exchange.forward?.route }));
+  }
+
+  /** The gateway's own answer. */
+  refuse(refusal: Refuse): void {
+    const { exchange } = this;
+    exchange.refusal = refusal;
+    if (this.#over || this.#downstream.closed) return;
+    exchange.flag = refusal.flag;
+    exchange.status = refusal.status;
+    this.#clearTotal();
+    this.#head = undefined;
+    const { status, headers, body } = refusalAnswer(refusal, {
+      grpc: this.#grpc,
+      path: exchange.path,
+      headers: refusalHeaders(exchange.forward),
+      // A client that waits for leave may or may not send its body now; only a new connection is sure.
+      close: this.#expectsContinue || this.#parts.stopping(),
+    });
+    this.#downstream.whole(status, headers, body);
+    this.#discardBody();
+  }
+
+  /** The gateway's own answer, which is no refusal. */
+  answer({ route, status, headers, body }: Answer): void {
+    const { exchange } = this;
+    exchange.answeredBy = route;
+    exchange.status = status;
+    const bytes = body === "" ? undefined : Buffer.from(body);
+    const fields = headers.flat();
+    if (status !== 204 && status !== 304) fields.push("content-length", String(bytes?.length ?? 0));
+    if (this.#expectsContinue || this.#parts.stopping()) fields.push("connection", "close");
+    this.#downstream.whole(status, fields, bytes);
+    this.#discardBody();
+  }
+
+  #discardBody(): void {
+    if (this.#downstream.body && !this.#body?.whole) this.#downstream.discard();
+    if (!this.#downstream.flushed) this.#watchStall();
+  }
+
+  #answerHeaders(headers: readonly string[]): string[] {
+    const kept = answerHeaders(headers, this.forward.answerHeaders);
+    if (this.#parts.stopping()) kept.push("connection", "close");
+    return kept;
+  }
+
+  #watchStall(): void {
+    const { host, settings } = this.#parts;
+    // A caller of gRPC may hold a stream back on purpose, for as long as either side may be silent.
+    const ms = (this.#grpc && this.exchange.forward?.route.idleMs) ?? settings.stallMs;
+    this.#cancelStall ??= host.clock.after(ms, () => {
+      this.#transfer?.abort();
+      this.breakOff(GATEWAY_FLAGS.CLIENT_CLOSED);
+    });
+  }
+
+  #clearTotal(): void {
+    this.#cancelTotal?.();
+    this.#cancelTotal = undefined;
+  }
+
+  onDrain(): void {
+    this.#cancelStall?.();
+    this.#cancelStall = undefined;
+    this.#transfer?.resume();
+  }
+
+  onClose(complete: boolean): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#clearTotal();
+    this.#cancelStall?.();
+    this.#pace?.close();
+    this.#transfer?.abort();
+    const { forward, snapshot } = this.exchange;
+    if (forward?.held !== undefined) snapshot.concurrency?.release(forward.held);
+    this.exchange.finish(complete);
+    this.#onOver(this);
+  }
+}
+
+function fieldOf(headers: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) {
+    if ((headers[i] as string).length === name.length && (headers[i] as string).toLowerCase() === name) {
+      return headers[i + 1];
+    }
+  }
+  return undefined;
+}
+
+function isEventStream(headers: readonly string[]): boolean {
+  return fieldOf(headers, "content-type")?.toLowerCase().startsWith("text/event-stream") ?? false;
+}

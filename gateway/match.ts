@@ -1,0 +1,62 @@
+/**
+ * What a route may ask of a request, after the Gateway API's HTTPRouteMatch and GRPCRouteMatch and Envoy's RouteMatch.
+ * All that is given must hold. Paths are seen in their canonical form only.
+ */
+import { Type, type Static } from "typebox";
+import { Cidr, FieldName, HostName, Path, Regex, strict, Text, TokenName } from "./words.ts";
+
+export const Method = Type.Enum(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+
+/** How one value is looked at; exactly one of them. */
+const condition = {
+  exact: Type.Optional(Type.String({ maxLength: 4096 })),
+  prefix: Type.Optional(Text),
+  regex: Type.Optional(Regex),
+  present: Type.Optional(Type.Boolean({ description: "false: it must be absent." })),
+};
+
+export const HeaderMatch = Type.Object({ name: FieldName, ...condition }, strict);
+export const NamedMatch = Type.Object({ name: TokenName, ...condition }, strict);
+export type NamedMatch = Static<typeof NamedMatch>;
+
+const list = { minItems: 1, maxItems: 16 } as const;
+
+export const PathMatch = Type.Object(
+  {
+    prefix: Type.Optional(Path),
+    exact: Type.Optional(Path),
+    template: Type.Optional({
+      ...Path,
+      description: "/users/{id}: one segment each; {rest=**} at the end takes all that is left.",
+    }),
+    regex: Type.Optional(Regex),
+  },
+  { ...strict, description: "One of them. A prefix ends at a segment's end: /a is in /a/b, not in /ab." },
+);
+export type PathMatch = Static<typeof PathMatch>;
+
+export const RouteMatchConfig = Type.Object(
+  {
+    hosts: Type.Optional(Type.Array(HostName, { minItems: 1, maxItems: 64 })),
+    path: Type.Optional(PathMatch),
+    scheme: Type.Optional(
+      Type.Enum(["http", "https"], { description: "Of the client's connection, as a trusted proxy says it." }),
+    ),
+    methods: Type.Optional(Type.Array(Method, { minItems: 1, uniqueItems: true })),
+    headers: Type.Optional(Type.Array(HeaderMatch, { ...list, description: "Any of a header's values will do." })),
+    query: Type.Optional(Type.Array(NamedMatch, { ...list, description: "The first of a parameter's values counts." })),
+    cookies: Type.Optional(Type.Array(NamedMatch, list)),
+    sourceCidrs: Type.Optional(Type.Array(Cidr, { minItems: 1, maxItems: 64, description: "The client is in one." })),
+    grpc: Type.Optional(
+      Type.Object(
+        {
+          service: Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_.]{0,254}$", description: "With its package." }),
+          method: Type.Optional(Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_]{0,254}$" })),
+        },
+        { ...strict, description: "In the place of path: POST of application/grpc to /service/method." },
+      ),
+    ),
+  },
+  strict,
+);
+export type RouteMatchConfig = Static<typeof RouteMatchConfig>;

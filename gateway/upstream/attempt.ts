@@ -1,0 +1,148 @@
+/** One try of a call on one endpoint: what it counts as while it lasts, and what its end says of the endpoint. */
+import type { Duplex } from "node:stream";
+import type { Span } from "#base";
+import type { GatewayErrorName } from "../api.ts";
+import { noteAnswered, noteLatency, noteRefused } from "../core/endpoint-load.ts";
+import type { Endpoint } from "../core/endpoints.ts";
+import { noteOutcome } from "../core/outlier.ts";
+import type { UpstreamCall } from "./call.ts";
+import { UpstreamError, type AnswerSink, type Transfer } from "./transfer.ts";
+
+/** Failures for which no endpoint is to blame. */
+const NOT_ITS_FAULT: ReadonlySet<GatewayErrorName> = new Set([
+  "BODY_TOO_LARGE",
+  "CLIENT_CLOSED",
+  "INTERNAL",
+  "OVERLOADED",
+  "REQUEST_INVALID",
+  "REQUEST_TIMEOUT",
+]);
+
+export class Attempt implements AnswerSink {
+  readonly endpoint: Endpoint;
+  readonly #call: UpstreamCall;
+  readonly #number: number;
+  readonly #startedMs: number;
+  #transfer: Transfer | undefined;
+  #span: Span | undefined;
+  #cancelLimit: (() => void) | undefined;
+  /** It counts as in flight. */
+  #held = false;
+
+  constructor(call: UpstreamCall, endpoint: Endpoint, number: number) {
+    this.#call = call;
+    this.endpoint = endpoint;
+    this.#number = number;
+    this.#startedMs = call.caller.host.clock.monotonic();
+  }
+
+  start(fresh: boolean): void {
+    const { endpoint } = this;
+    const { plan, caller } = this.#call;
+    const { load } = endpoint;
+    this.#span = plan.startSpan(endpoint);
+    this.#held = true;
+    load.inFlight += 1;
+    load.cluster.inFlight += 1;
+    if (this.#number > 1) load.cluster.retrying += 1;
+    const { perTryMs } = plan.forward.route;
+    if (perTryMs !== undefined) this.#cancelLimit = caller.host.clock.after(perTryMs, () => this.#late());
+    const request = plan.request(endpoint, this.#span, this.#number);
+    const transfer = caller.pools.send(endpoint, request, this, fresh);
+    // It may have ended at once.
+    if (this.#held) this.#transfer = transfer;
+  }
+
+  /** It has not come to an answer's head in time. */
+  #late(): void {
+    this.#transfer?.abort();
+    this.onError(new UpstreamError("UPSTREAM_TIMEOUT", "the try took too long"));
+  }
+
+  resume(): void {
+    this.#transfer?.resume();
+  }
+
+  /** Nobody waits for it any more. */
+  drop(): void {
+    if (!this.#held) return;
+    this.#end();
+    this.#transfer?.abort();
+    this.#transfer = undefined;
+  }
+
+  #end(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#cancelLimit?.();
+    this.#span?.end();
+    const { load } = this.endpoint;
+    load.inFlight -= 1;
+    load.cluster.inFlight -= 1;
+    if (this.#number > 1) load.cluster.retrying -= 1;
+  }
+
+  /** False: the answer is not for the client. */
+  #answered(status: number, headers: readonly string[]): boolean {
+    const { load } = this.endpoint;
+    const nowMs = this.#call.caller.host.clock.monotonic();
+    const latencyMs = nowMs - this.#startedMs;
+    this.#cancelLimit?.();
+    noteAnswered(load);
+    noteLatency(load, latencyMs, nowMs);
+    load.cluster.gradient?.note(latencyMs, load.cluster.inFlight);
+    this.#outcome(status, nowMs);
+    if (this.#span?.recording) this.#span.set("http.response.status_code", status);
+    return this.#call.accepts(this, status, headers);
+  }
+
+  #outcome(status: number, nowMs: number): void {
+    const { plan, caller } = this.#call;
+    const { endpoints, route } = plan.forward;
+    const about = { set: endpoints, policy: route.cluster.outlier, nowMs };
+    if (noteOutcome(this.endpoint.load, status, about)) caller.onEjected(this.endpoint);
+  }
+
+  onInform(status: number, headers: readonly string[]): void {
+    this.#call.sink.onInform(status, headers);
+  }
+
+  onHead(status: number, headers: readonly string[], more: boolean): void {
+    if (this.#answered(status, headers)) this.#call.sink.onHead(status, headers, more);
+  }
+
+  onData(chunk: Buffer): boolean {
+    return this.#held ? this.#call.sink.onData(chunk) : true;
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    if (!this.#held) return;
+    this.#end();
+    this.#call.sink.onEnd(trailers);
+  }
+
+  onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
+    const accepted = this.#answered(status, headers);
+    this.#end();
+    if (accepted) this.#call.sink.onWhole(status, headers, body);
+  }
+
+  /** The connection is the sink's, and counts as in flight until the socket closes. */
+  onSwitch(status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void {
+    if (!this.#answered(status, headers)) return void socket.destroy();
+    socket.once("close", () => this.#end());
+    this.#call.sink.onSwitch(status, headers, socket, rest);
+  }
+
+  onError(error: UpstreamError): void {
+    if (!this.#held) return;
+    this.#span?.fail(error.message);
+    this.#end();
+    this.#transfer = undefined;
+    const nowMs = this.#call.caller.host.clock.monotonic();
+    if (error.connecting && error.error !== "OVERLOADED") noteRefused(this.endpoint.load, nowMs);
+    // A kept connection that was closing says nothing of who closed it.
+    if (!NOT_ITS_FAULT.has(error.error) && !error.reused && !error.unsent) this.#outcome(0, nowMs);
+    this.#call.failed(this, error);
+  }
+}

@@ -1,0 +1,98 @@
+/** Opens sockets to endpoints: in time, TLS verified always, and to no address that a gateway must not be a door to. */
+import { connect as netConnect, isIP, type Socket } from "node:net";
+import { connect as tlsConnect, type TLSSocket } from "node:tls";
+import type { Clock } from "#base";
+import { forbidden, type Endpoint } from "../core/endpoints.ts";
+import { UpstreamError } from "./transfer.ts";
+
+/** Milliseconds between probes of a connection that is silent, so that one cut in the middle is noticed. */
+const KEEP_ALIVE_PROBE_MS = 30_000;
+
+/** What OpenSSL and Node say of a certificate that they do not trust, or of a handshake that was none. */
+const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|ALTNAME|HOSTNAME_MISMATCH|ERR_SSL|ERR_TLS|EPROTO/;
+
+export interface Connected {
+  readonly socket: Socket;
+  /** What both sides chose by ALPN; undefined in the clear, and when the upstream has no opinion. */
+  readonly protocol: string | undefined;
+}
+
+/** Calls back once. The answer is a function that gives up; nothing is called back then. */
+export function openSocket(
+  clock: Clock,
+  endpoint: Endpoint,
+  options: {
+    readonly alpn: readonly string[];
+    readonly session?: Buffer | undefined;
+    onSession?: (session: Buffer) => void;
+  },
+  done: (error: UpstreamError | undefined, connected?: Connected) => void,
+): () => void {
+  const { cluster, hostname, port, secure } = endpoint;
+  const host = hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
+  const { ca, serverName } = cluster.tls;
+  const socket: Socket | TLSSocket = secure
+    ? tlsConnect({
+        host,
+        port,
+        // Without a name Node verifies the certificate against the address.
+        servername: serverName ?? endpoint.serverName ?? (isIP(host) === 0 ? host : ""),
+        ALPNProtocols: [...options.alpn],
+        rejectUnauthorized: true,
+        minVersion: "TLSv1.2",
+        ...(ca === undefined ? {} : { ca }),
+        ...(options.session ? { session: options.session } : {}),
+      })
+    : netConnect({ host, port });
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
+  let failure: Error | undefined;
+  const cancel = clock.after(cluster.connectMs, () =>
+    settle(new UpstreamError("UPSTREAM_TIMEOUT", "the connection did not stand in time", { connecting: true })),
+  );
+  let settled = false;
+  const settle = (error: UpstreamError | undefined) => {
+    if (settled) return;
+    settled = true;
+    cancel();
+    socket.off("close", onClose);
+    socket.off(secure ? "secureConnect" : "connect", onConnect);
+    if (error) {
+      socket.destroy();
+      done(error);
+      return;
+    }
+    socket.off("error", onError);
+    const { alpnProtocol } = socket as Partial<TLSSocket>;
+    done(undefined, { socket, protocol: typeof alpnProtocol === "string" ? alpnProtocol : undefined });
+  };
+  const onConnect = () => {
+    // A name may stand for an address that a registration could not have named.
+    if (socket.remoteAddress !== undefined && forbidden(socket.remoteAddress)) {
+      return settle(new UpstreamError("UPSTREAM_UNREACHABLE", "the address is forbidden", { connecting: true }));
+    }
+    settle(undefined);
+  };
+  const onError = (error: Error) => {
+    failure = error;
+  };
+  const onClose = () => {
+    const code = (failure as { code?: string } | undefined)?.code ?? "";
+    const name = UNTRUSTED.test(code)
+      ? ("UPSTREAM_UNTRUSTED" as const)
+      : code === "ETIMEDOUT"
+        ? ("UPSTREAM_TIMEOUT" as const)
+        : ("UPSTREAM_UNREACHABLE" as const);
+    settle(new UpstreamError(name, failure?.message ?? "the connection was closed", { connecting: true }));
+  };
+  socket.on("error", onError);
+  socket.on("close", onClose);
+  socket.on(secure ? "secureConnect" : "connect", onConnect);
+  if (secure && options.onSession) socket.on("session", options.onSession);
+  return () => {
+    if (settled) return;
+    settled = true;
+    cancel();
+    socket.destroy();
+  };
+}

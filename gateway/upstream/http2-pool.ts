@@ -1,0 +1,135 @@
+/**
+ * The HTTP/2 connections to one endpoint: requests share one until it is full, then another is opened. While one is on
+ * its way requests wait for it, since it will carry a hundred of them.
+ */
+import type { Socket } from "node:net";
+import type { Host } from "#base";
+import type { Endpoint } from "../core/endpoints.ts";
+import { openSocket } from "./connect.ts";
+import type { PoolCounts } from "./http1-pool.ts";
+import { Http2Session, STREAMS_MAX, type SessionOwner } from "./http2-session.ts";
+import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
+
+/** A request that waits for a connection. */
+export class Waiting implements Transfer {
+  readonly request: OutgoingRequest;
+  readonly sink: AnswerSink;
+  transfer: Transfer | undefined;
+  gone = false;
+
+  constructor(request: OutgoingRequest, sink: AnswerSink) {
+    this.request = request;
+    this.sink = sink;
+  }
+
+  resume(): void {
+    this.transfer?.resume();
+  }
+
+  abort(): void {
+    this.gone = true;
+    this.transfer?.abort();
+  }
+}
+
+export class Http2Pool implements SessionOwner {
+  readonly #host: Host;
+  readonly #endpoint: Endpoint;
+  readonly #sessions = new Set<Http2Session>();
+  readonly #connecting = new Set<() => void>();
+  #waiting: Waiting[] = [];
+  #closing = false;
+  #onEmpty: () => void = () => {};
+
+  constructor(host: Host, endpoint: Endpoint) {
+    this.#host = host;
+    this.#endpoint = endpoint;
+  }
+
+  get counts(): PoolCounts {
+    let idle = 0;
+    for (const { streams } of this.#sessions) if (streams === 0) idle += 1;
+    return { open: this.#sessions.size, idle, connecting: this.#connecting.size };
+  }
+
+  /** `fresh`: on a connection of its own, for one that stood has just failed. */
+  send(request: OutgoingRequest, sink: AnswerSink, fresh: boolean): Transfer {
+    if (!fresh) for (const session of this.#sessions) if (session.roomy) return session.send(request, sink);
+    const waiting = new Waiting(request, sink);
+    this.#waiting.push(waiting);
+    this.#open();
+    return waiting;
+  }
+
+  /** Takes over a socket that stands already. */
+  adopt(socket: Socket): void {
+    const session = new Http2Session(this.#host.clock, socket, this.#endpoint.origin, this);
+    this.#sessions.add(session);
+    this.#serve(session);
+    if (this.#closing) session.close();
+  }
+
+  /** As many connections as the waiting fill. */
+  #open(): void {
+    const wanted = Math.ceil(this.#waiting.length / STREAMS_MAX);
+    if (this.#connecting.size >= wanted) return;
+    const giveUp = openSocket(this.#host.clock, this.#endpoint, { alpn: ["h2"] }, (error, connected) => {
+      this.#connecting.delete(giveUp);
+      if (error) this.#refuse(error);
+      else if (connected && this.#endpoint.secure && connected.protocol !== "h2") {
+        connected.socket.destroy();
+        this.#refuse(new UpstreamError("UPSTREAM_UNREACHABLE", "no HTTP/2 there", { connecting: true }));
+      } else if (connected) this.adopt(connected.socket);
+      this.#lookEmpty();
+    });
+    this.#connecting.add(giveUp);
+  }
+
+  #serve(session: Http2Session): void {
+    while (session.roomy) {
+      const next = this.#waiting.shift();
+      if (!next) return;
+      if (!next.gone) next.transfer = session.send(next.request, next.sink);
+    }
+  }
+
+  #refuse(error: UpstreamError): void {
+    const refused = this.#waiting;
+    this.#waiting = [];
+    for (const { sink, gone } of refused) if (!gone) sink.onError(error);
+  }
+
+  onRoom(session: Http2Session): void {
+    this.#serve(session);
+    if (this.#closing && session.streams === 0) session.close();
+  }
+
+  onGone(session: Http2Session): void {
+    this.#sessions.delete(session);
+    this.#waiting = this.#waiting.filter(({ gone }) => !gone);
+    if (this.#waiting.length > 0) this.#open();
+    this.#lookEmpty();
+  }
+
+  #lookEmpty(): void {
+    if (this.#closing && this.#sessions.size === 0 && this.#connecting.size === 0) this.#onEmpty();
+  }
+
+  /** Idle connections close now, the others with their last request; resolves when none is left. */
+  close(): Promise<void> {
+    this.#closing = true;
+    for (const session of this.#sessions) session.close();
+    if (this.#sessions.size === 0 && this.#connecting.size === 0) return Promise.resolve();
+    return new Promise((resolve) => (this.#onEmpty = resolve));
+  }
+
+  /** Cuts whatever is left; requests under way hear of it. */
+  destroy(): void {
+    this.#closing = true;
+    for (const giveUp of this.#connecting) giveUp();
+    this.#connecting.clear();
+    this.#refuse(new UpstreamError("UPSTREAM_RESET", "the connection was cut", { connecting: true }));
+    for (const session of this.#sessions) session.destroy();
+    this.#lookEmpty();
+  }
+}

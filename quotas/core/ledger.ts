@@ -1,0 +1,68 @@
+/**
+ * How much of a limit is left, and how much of that one asker gets. A rate is a moment, as in the generic cell rate
+ * algorithm; a quota of a day or month is a count in a period. Pure: a record, an ask and the time give the next record.
+ */
+import { QUOTA_LEASE_MS, type QuotaAsk, type QuotaLease } from "../api.ts";
+
+/** `at`: when a rate is all there again, in milliseconds since 1970. */
+export type QuotaRecord =
+  | { readonly kind: "rate"; readonly at: number }
+  | { readonly kind: "period"; readonly period: string; readonly used: number };
+
+/** Of what is left, that one ask gets at most: so whoever asks next finds something, too. */
+const SHARE_MAX = 0.5;
+const DAY_MS = 86_400_000;
+
+export function settle(
+  record: QuotaRecord | undefined,
+  ask: QuotaAsk,
+  nowMs: number,
+): { readonly record: QuotaRecord; readonly lease: QuotaLease } {
+  return typeof ask.per === "number"
+    ? settleRate(record, ask, ask.per, nowMs)
+    : settlePeriod(record, ask, ask.per, nowMs);
+}
+
+function settleRate(record: QuotaRecord | undefined, ask: QuotaAsk, perSeconds: number, nowMs: number) {
+  const { key, requests, burst = requests, want, spent = 0 } = ask;
+  const spacing = (perSeconds * 1000) / requests;
+  const full = spacing * burst;
+  // A clock that went back, on this member or another, must not lock anybody out for longer than a whole allowance.
+  const known = record?.kind === "rate" ? Math.min(record.at, nowMs + 2 * full) : nowMs;
+  const before = Math.max(known, nowMs) + spent * spacing;
+  const left = Math.max(0, Math.floor((full - (before - nowMs)) / spacing + 1e-6));
+  const granted = share(want, left);
+  const at = before + granted * spacing;
+  const lease = { key, granted, remaining: left - granted, resetMs: Math.max(0, at - nowMs), validMs: QUOTA_LEASE_MS };
+  return { record: { kind: "rate", at } as const, lease };
+}
+
+function settlePeriod(record: QuotaRecord | undefined, ask: QuotaAsk, per: "day" | "month", nowMs: number) {
+  const { key, requests, want, spent = 0 } = ask;
+  const { period, endMs } = periodAt(per, nowMs);
+  const same = record?.kind === "period" && record.period === period;
+  const before = (same ? record.used : 0) + spent;
+  const left = Math.max(0, requests - before);
+  const granted = share(want, left);
+  const resetMs = endMs - nowMs;
+  const lease = { key, granted, remaining: left - granted, resetMs, validMs: resetMs };
+  return { record: { kind: "period", period, used: before + granted } as const, lease };
+}
+
+function share(want: number, left: number): number {
+  return Math.min(want, Math.ceil(left * SHARE_MAX));
+}
+
+/** Name of the period at a moment, and when it ends. */
+export function periodAt(per: "day" | "month", nowMs: number): { readonly period: string; readonly endMs: number } {
+  const text = new Date(nowMs).toISOString();
+  if (per === "day") return { period: text.slice(0, 10), endMs: (Math.floor(nowMs / DAY_MS) + 1) * DAY_MS };
+  const [year = 0, month = 0] = text.split("-").map(Number);
+  return { period: text.slice(0, 7), endMs: Date.UTC(year, month, 1) };
+}
+
+export function readRecord(text: string): QuotaRecord | undefined {
+  const value = JSON.parse(text) as QuotaRecord;
+  // Of a later version: better a limit begun anew than none that can be asked about.
+  return value.kind === "rate" || value.kind === "period" ? value : undefined;
+}

@@ -1,0 +1,278 @@
+/**
+ * What a route does beside forwarding: sticky sessions, compression, the cache, templates that no caller can break out
+ * of.
+ */
+import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
+import { expect, test } from "vitest";
+import { eventually } from "#test/kit";
+import { world } from "./echo.ts";
+import { instance, upstream, runGateway } from "./kit.ts";
+import { ask } from "./echo.ts";
+
+const all = { path: { prefix: "/" } };
+const route = (over: object) => ({ routes: [{ name: "r", match: all, service: "orders", ...over }] });
+
+test("a sticky session stays with its instance, moves when that is gone, and takes no cookie but its own", async () => {
+  await using first = await upstream((_request, response) => void response.end("first"));
+  await using second = await upstream((_request, response) => void response.end("second"));
+  const instances = [instance(first.port, { id: "one" }), instance(second.port, { id: "two" })];
+  await using running = await runGateway(route({ sticky: { maxAgeSeconds: 60 } }), instances);
+  const port = running.ports.httpPort;
+  const begun = await ask(port, "/");
+  const [set = ""] = begun.headers["set-cookie"] ?? [];
+  expect(set).toMatch(/^posthouse-sticky=[\w-]+\.[\w-]{22}; Path=\/; HttpOnly; SameSite=Lax; Max-Age=60$/);
+  const cookie = set.split(";", 1)[0] ?? "";
+  for (let i = 0; i < 20; i++) {
+    const again = await ask(port, "/", { headers: { cookie } });
+    expect([again.text, again.headers["set-cookie"]]).toEqual([begun.text, undefined]);
+  }
+  const other = begun.text === "first" ? "two" : "one";
+  const forged = `posthouse-sticky=${Buffer.from(other).toString("base64url")}.${cookie.split(".")[1]}`;
+  expect((await ask(port, "/", { headers: { cookie: forged } })).headers["set-cookie"]).toHaveLength(1);
+  running.plane.remove("orders", begun.text === "first" ? "one" : "two");
+  await eventually("the instance is gone", () => running.gateway.status().clusters[0]?.endpoints === 1);
+  const moved = await ask(port, "/", { headers: { cookie } });
+  expect(moved.text).not.toBe(begun.text);
+  expect(moved.headers["set-cookie"]).toHaveLength(1);
+});
+
+test("a sticky session keeps its part of a split, whatever the weights become, until its part has none", async () => {
+  const split = (orders: number, canary: number) =>
+    route({
+      service: undefined,
+      sticky: {},
+      split: [
+        { service: "orders", weight: orders },
+        { service: "canary", weight: canary },
+      ],
+    });
+  await using running = await world(JSON.parse(JSON.stringify(split(0, 1))) as object);
+  const cookie = (await running.ask("/")).headers["set-cookie"]?.[0]?.split(";", 1)[0] ?? "";
+  running.running.plane.release(JSON.parse(JSON.stringify(split(1000, 1))) as object);
+  await eventually("the weights changed", async () => (await running.ask("/")).seen.service === "orders");
+  for (let i = 0; i < 20; i++) expect((await running.ask("/", { headers: { cookie } })).seen.service).toBe("canary");
+  running.running.plane.release(JSON.parse(JSON.stringify(split(1, 0))) as object);
+  await eventually("it moved", async () => (await running.ask("/", { headers: { cookie } })).seen.service === "orders");
+});
+
+test("a mirror that never answers, is gone, or would get too large a body does not touch the primary", async () => {
+  const hanging: unknown[] = [];
+  await using running = await world(
+    route({ bodyBytesMax: 1_000_000, mirror: [{ service: "shadow" }, { service: "gone" }] }),
+    {
+      handle: (request, response) => {
+        if (request.headers["x-posthouse-mirror"] === undefined) return false;
+        hanging.push(response);
+        return true;
+      },
+    },
+  );
+  const began = performance.now();
+  for (let i = 0; i < 50; i++)
+    expect((await running.ask("/", { method: "POST", body: "small" })).seen.body).toBe("small");
+  expect(performance.now() - began).toBeLessThan(10_000);
+  const large = "x".repeat(200_000);
+  expect((await running.ask("/", { method: "POST", body: large })).seen.body).toBe(large);
+  await eventually("the copies hang", () => hanging.length === 50);
+  const { text } = await running.running.host.metrics.expose();
+  expect(text).toContain('posthouse_gateway_mirrored_total{result="sent"} 50');
+  expect(text).toContain('posthouse_gateway_mirrored_total{result="dropped"} 1');
+  expect(running.running.gateway.status().inFlight).toBe(0);
+});
+
+const TEXT = "all work and no play makes jack a dull boy\n".repeat(100);
+
+test("an answer is compressed as the client likes it best, and what must not be is not", async () => {
+  await using running = await world(route({ compress: {} }), {
+    handle: (request, response) => {
+      const path = request.url ?? "";
+      response.setHeader(
+        "content-type",
+        path === "/image" ? "image/png" : path === "/events" ? "text/event-stream" : "text/plain",
+      );
+      response.setHeader("etag", '"x"');
+      if (path === "/plain") response.setHeader("cache-control", "no-transform");
+      if (path === "/encoded") response.setHeader("content-encoding", "gzip");
+      if (path === "/part") response.writeHead(206, { "content-range": "bytes 0-9/100" });
+      if (path === "/chunked") response.write(TEXT);
+      response.end(path === "/small" ? "x" : path === "/chunked" ? "" : TEXT);
+      return true;
+    },
+  });
+  const get = (path: string, accept: string) => running.ask(path, { headers: { "accept-encoding": accept } });
+  const decoders = { gzip: gunzipSync, br: brotliDecompressSync, zstd: zstdDecompressSync } as const;
+  for (const [accept, encoding] of [
+    ["gzip", "gzip"],
+    ["gzip, br", "br"],
+    ["gzip;q=1, br;q=0.5, zstd;q=0", "gzip"],
+    ["*", "zstd"],
+  ] as const) {
+    const { headers, bytes } = await get("/", accept);
+    expect([accept, headers["content-encoding"]]).toEqual([accept, encoding]);
+    expect(decoders[encoding](bytes).toString()).toBe(TEXT);
+    expect(headers).toMatchObject({ vary: "Accept-Encoding", etag: 'W/"x"' });
+    expect(Number(headers["content-length"])).toBe(bytes.length);
+  }
+  expect((await get("/chunked", "gzip")).headers["content-encoding"]).toBe("gzip");
+  const plain = await get("/", "identity");
+  expect([plain.headers["content-encoding"], plain.headers.vary, plain.text]).toEqual([
+    undefined,
+    "Accept-Encoding",
+    TEXT,
+  ]);
+  for (const path of ["/image", "/events", "/plain", "/small", "/part"]) {
+    expect([path, (await get(path, "gzip, br, zstd")).headers["content-encoding"]]).toEqual([path, undefined]);
+  }
+  expect((await get("/encoded", "br")).headers["content-encoding"]).toBe("gzip");
+  const head = await running.ask("/", { method: "HEAD", headers: { "accept-encoding": "gzip" } });
+  expect(head.headers["content-encoding"]).toBeUndefined();
+});
+
+test("the cache asks a service once for what may be kept, and each time for what may not", async () => {
+  let broken = false;
+  await using running = await world(route({ cache: { staleIfErrorSeconds: 60 } }), {
+    handle: (request, response) => {
+      const path = request.url?.split("?", 1)[0];
+      if (broken) return (void response.writeHead(503).end("broken"), true);
+      if (path === "/cookie") response.setHeader("set-cookie", "a=1");
+      if (path === "/vary") response.setHeader("vary", "accept-language");
+      if (path === "/tag" && request.headers["if-none-match"] === '"1"')
+        return (void response.writeHead(304, { etag: '"1"', "cache-control": "max-age=1" }).end(), true);
+      if (path === "/tag") response.setHeader("etag", '"1"');
+      response.setHeader(
+        "cache-control",
+        path === "/private"
+          ? "private, max-age=60"
+          : path === "/tag"
+            ? "max-age=1"
+            : path === "/public"
+              ? "public, max-age=60"
+              : "max-age=60",
+      );
+      response.end(`${request.url} ${request.headers["accept-language"] ?? ""} ${request.method}`);
+      return true;
+    },
+  });
+  const { services } = running;
+  const asked = async (path: string, headers: Record<string, string> = {}, more: object = {}) => {
+    const before = services.orders.requests.length;
+    const answer = await running.ask(path, { headers, ...more });
+    return { times: services.orders.requests.length - before, answer };
+  };
+  expect(await asked("/a?x=1")).toMatchObject({
+    times: 1,
+    answer: { headers: { "cache-status": "posthouse; fwd=miss; stored" } },
+  });
+  const hit = await asked("/a?x=1");
+  expect(hit).toMatchObject({
+    times: 0,
+    answer: { text: "/a?x=1  GET", headers: { "cache-status": "posthouse; hit" } },
+  });
+  expect(Number(hit.answer.headers.age)).toBeGreaterThanOrEqual(0);
+  expect((await asked("/a?x=2")).times).toBe(1);
+  expect((await asked("/a?x=1", {}, { host: "b.example" })).times).toBe(1);
+  expect((await asked("/a?x=1", {}, { body: "fat", headers: { "content-length": "3" } })).times).toBe(1);
+  expect((await asked("/a?x=1", { range: "bytes=0-1" })).times).toBe(1);
+  for (const path of ["/cookie", "/private"]) {
+    await asked(path);
+    expect([path, (await asked(path)).times]).toEqual([path, 1]);
+  }
+  const personal: readonly Record<string, string>[] = [{ authorization: "Bearer x" }, { cookie: "session=1" }];
+  for (const headers of personal) {
+    const path = `/own?${Object.keys(headers)[0]}`;
+    await asked(path, headers);
+    expect((await asked(path, headers)).times).toBe(1);
+  }
+  await asked("/public", { authorization: "Bearer x" });
+  expect((await asked("/public")).times).toBe(0);
+  expect((await asked("/vary", { "accept-language": "en" })).answer.text).toContain("en");
+  expect((await asked("/vary", { "accept-language": "fr" })).answer.text).toContain("fr");
+  expect(await asked("/vary", { "accept-language": "en" })).toMatchObject({
+    times: 0,
+    answer: { text: "/vary en GET" },
+  });
+  // Unkeyed headers of a poisoner are the gateway's own upstream, so they change nothing.
+  await asked("/poison", { "x-forwarded-host": "evil.example" });
+  expect(services.orders.requests.at(-1)?.headers["x-forwarded-host"]).toBe("a.example");
+  const tagged = await asked("/tag");
+  const same = await asked("/tag", { "if-none-match": 'W/"1"' });
+  expect([tagged.times, same.times, same.answer.status, same.answer.text]).toEqual([1, 0, 304, ""]);
+  await eventually("it is stale", async () => (await asked("/tag")).times === 1, 5_000);
+  expect(services.orders.requests.at(-1)?.headers["if-none-match"]).toBe('"1"');
+  broken = true;
+  await eventually("it is stale again", async () => (await asked("/tag")).times === 1, 5_000);
+  const stale = await asked("/tag");
+  expect(stale.answer).toMatchObject({
+    status: 200,
+    headers: { "cache-status": "posthouse; hit; fwd=stale; detail=error" },
+  });
+  expect((await asked("/never-seen")).answer.status).toBe(503);
+});
+
+test("a hundred callers of one uncached page are one request", async () => {
+  await using running = await world(route({ cache: {} }), {
+    handle: (_request, response) => {
+      response.setHeader("cache-control", "max-age=60");
+      setTimeout(() => response.end("once"), 100);
+      return true;
+    },
+  });
+  const answers = await Promise.all(Array.from({ length: 100 }, () => running.ask("/")));
+  expect(new Set(answers.map(({ text }) => text))).toEqual(new Set(["once"]));
+  expect(running.services.orders.requests).toHaveLength(1);
+});
+
+test("no variable of a header template ends its line, and none copies a secret or the gateway's own", async () => {
+  await using running = await world(
+    route({
+      match: { path: { template: "/{name}" } },
+      requestHeaders: { set: { "x-all": "{path.name}|{request.query.q}|{request.header.x-in}|{{}}" } },
+      responseHeaders: { set: { "x-back": "{request.query.q}" } },
+    }),
+  );
+  const answer = await running.ask("/%0d%0aevil:%201?q=%0d%0aset-cookie:%20a=1%E2%82%AC{route.name}", {
+    headers: { "x-in": "{route.name}" },
+  });
+  expect(answer.seen.headers["x-all"]).toBe(
+    "%0D%0Aevil:%201|%0D%0Aset-cookie: a=1%E2%82%AC{route.name}|{route.name}|{}",
+  );
+  expect(answer.headers["x-back"]).toBe("%0D%0Aset-cookie: a=1%E2%82%AC{route.name}");
+  expect(answer.headers["set-cookie"]).toBeUndefined();
+});
+
+test("a rewrite that climbs or doubles a slash is refused or made canonical, and the service sees what was matched", async () => {
+  await using running = await world({
+    routes: [
+      {
+        name: "up",
+        match: { path: { prefix: "/up" } },
+        service: "orders",
+        rewrite: { regex: { pattern: "/up/x", replacement: "/a/../b" } },
+      },
+      {
+        name: "double",
+        match: { path: { prefix: "/double" } },
+        service: "orders",
+        rewrite: { regex: { pattern: "/double", replacement: "//a//" } },
+      },
+      { name: "users", match: { path: { template: "/users/{id}" } }, service: "canary" },
+      { name: "files", match: { path: { regex: "/files/[a-z]+\\.txt" } }, service: "canary" },
+    ],
+  });
+  expect((await running.ask("/up/x")).status).toBe(400);
+  expect((await running.ask("/double/b")).seen.url).toBe("/a/b");
+  for (const path of [
+    "/users/..%2fadmin",
+    "/users/%2e%2e",
+    "/users/a%2fb",
+    "/users/%252e%252e",
+    "/users/..;x",
+    "/files/a.txt%00",
+    "/files/a%0a.txt/../b",
+  ]) {
+    expect([path, [400, 404].includes((await running.ask(path)).status)]).toEqual([path, true]);
+  }
+  expect((await running.ask("//users/./7")).seen.url).toBe("/users/7");
+  expect((await running.ask("/%75sers/%37")).seen.url).toBe("/users/7");
+  expect((await running.ask("/files/%61.txt")).seen.url).toBe("/files/a.txt");
+});

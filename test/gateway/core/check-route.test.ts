@@ -1,0 +1,292 @@
+/** Configs that no gateway should live by, each refused at its place; with line and column when it came as a text. */
+import { expect, test } from "vitest";
+import { parseGatewayConfig } from "../../../gateway/release.ts";
+
+const base = { name: "r", match: { path: { prefix: "/" } }, service: "s" };
+const one = (over: object) => ({ routes: [{ ...base, ...over }] });
+const matching = (match: object) => one({ match });
+const idp = {
+  name: "idp",
+  issuer: "https://i.example",
+  audience: ["a"],
+  algorithms: ["ES256"],
+  jwks: { url: "https://i.example/j" },
+};
+
+const BAD: readonly [what: string, config: object, pointer: string, message: RegExp][] = [
+  ["two kinds of path", matching({ path: { prefix: "/", regex: "/" } }), "/routes/0/match/path", /one of them/],
+  [
+    "a regex that is none",
+    matching({ path: { regex: "(/a" } }),
+    "/routes/0/match/path/regex",
+    /No RE2 pattern.*missing closing/,
+  ],
+  ["a regex that looks back", matching({ path: { regex: "(a)\\1" } }), "/routes/0/match/path/regex", /No RE2 pattern/],
+  [
+    "a regex too large to run",
+    matching({ path: { regex: "((a{100}){100}){100}" } }),
+    "/routes/0/match/path/regex",
+    /./,
+  ],
+  ["a regex too long to read", matching({ path: { regex: "a".repeat(513) } }), "/routes/0/match/path/regex", /512/],
+  ["a template without a variable", matching({ path: { template: "/a/b" } }), "/routes/0/match/path/template", /exact/],
+  [
+    "a template with half a variable",
+    matching({ path: { template: "/a/x{id}" } }),
+    "/routes/0/match/path/template",
+    /whole/,
+  ],
+  [
+    "a template with one name twice",
+    matching({ path: { template: "/{a}/{a}" } }),
+    "/routes/0/match/path/template",
+    /twice/,
+  ],
+  ["a rest that is not last", matching({ path: { template: "/{a=**}/b" } }), "/routes/0/match/path/template", /last/],
+  ["a template that climbs", matching({ path: { template: "/{a}/../b" } }), "/routes/0/match/path/template", /`\.\.`/],
+  [
+    "a condition of two kinds",
+    matching({ headers: [{ name: "a", exact: "1", prefix: "1" }] }),
+    "/routes/0/match/headers/0",
+    /one of/,
+  ],
+  ["a condition of none", matching({ query: [{ name: "a" }] }), "/routes/0/match/query/0", /one of/],
+  [
+    "a header twice",
+    matching({
+      headers: [
+        { name: "a", exact: "1" },
+        { name: "A", exact: "2" },
+      ],
+    }),
+    "/routes/0/match/headers/1/name",
+    /twice/,
+  ],
+  [
+    "a source that is no network",
+    matching({ sourceCidrs: ["10.0.0.0/33"] }),
+    "/routes/0/match/sourceCidrs/0",
+    /no network/,
+  ],
+  [
+    "grpc with a path",
+    matching({ path: { prefix: "/" }, grpc: { service: "a.B" } }),
+    "/routes/0/match/path",
+    /one of the two/,
+  ],
+  ["no place to go", one({ service: undefined }), "/routes/0", /either service or cluster/],
+  ["two places to go", one({ redirect: { scheme: "https" } }), "/routes/0", /one of service/],
+  [
+    "a split into an unknown cluster",
+    one({ service: undefined, split: [{ cluster: "x" }] }),
+    "/routes/0/split/0/cluster",
+    /No cluster/,
+  ],
+  [
+    "a split without a rest",
+    one({ service: undefined, split: [{ service: "a", weight: 0 }] }),
+    "/routes/0/split",
+    /weight/,
+  ],
+  [
+    "a redirect with a cache",
+    one({ service: undefined, redirect: { port: 1 }, cache: {} }),
+    "/routes/0/cache",
+    /itself/,
+  ],
+  ["a redirect to itself", one({ service: undefined, redirect: { status: 302 } }), "/routes/0/redirect", /came from/],
+  [
+    "a redirect with another status",
+    one({ service: undefined, redirect: { port: 1, status: 304 } }),
+    "/routes/0/redirect/status",
+    /one of/,
+  ],
+  [
+    "a prefix rewrite of a template",
+    one({ match: { path: { template: "/{a}" } }, rewrite: { prefix: "/x" } }),
+    "/routes/0/rewrite/prefix",
+    /whole path/,
+  ],
+  [
+    "an unknown path variable",
+    one({ match: { path: { template: "/{a}" } }, rewrite: { template: "/{b}" } }),
+    "/routes/0/rewrite/template",
+    /no variable "b"; it has a/,
+  ],
+  ["two rewrites", one({ rewrite: { prefix: "/a", template: "/b" } }), "/routes/0/rewrite", /one/],
+  [
+    "Host as a header",
+    one({ requestHeaders: { set: { Host: "x" } } }),
+    "/routes/0/requestHeaders/set/Host",
+    /gateway's own/,
+  ],
+  [
+    "a consumer's header",
+    one({ requestHeaders: { add: { "X-Consumer-Name": "root" } } }),
+    "/routes/0/requestHeaders/add/X-Consumer-Name",
+    /gateway's own/,
+  ],
+  [
+    "a forwarded header",
+    one({ requestHeaders: { remove: ["X-Forwarded-For"] } }),
+    "/routes/0/requestHeaders/remove/0",
+    /gateway's own/,
+  ],
+  [
+    "the header of a claim",
+    {
+      jwt: [idp],
+      routes: [
+        {
+          ...base,
+          jwt: { provider: "idp", forwardClaims: { sub: "x-user" } },
+          requestHeaders: { set: { "X-User": "root" } },
+        },
+      ],
+    },
+    "/routes/0/requestHeaders/set/X-User",
+    /gateway's own/,
+  ],
+  [
+    "a length of an answer",
+    one({ responseHeaders: { set: { "content-length": "1" } } }),
+    "/routes/0/responseHeaders/set/content-length",
+    /own/,
+  ],
+  [
+    "a header with a line break",
+    one({ requestHeaders: { set: { a: "x\r\ny: z" } } }),
+    "/routes/0/requestHeaders/set/a",
+    /printable/,
+  ],
+  [
+    "an unknown variable",
+    one({ requestHeaders: { set: { a: "{nobody}" } } }),
+    "/routes/0/requestHeaders/set/a",
+    /there are client\.address/,
+  ],
+  [
+    "half a variable",
+    one({ requestHeaders: { set: { a: "{client.address" } } }),
+    "/routes/0/requestHeaders/set/a",
+    /without its/,
+  ],
+  [
+    "a copied secret",
+    one({ requestHeaders: { set: { a: "{request.header.Authorization}" } } }),
+    "/routes/0/requestHeaders/set/a",
+    /secret/,
+  ],
+  [
+    "an origin with a path",
+    one({ cors: { origins: ["https://a.example/"] } }),
+    "/routes/0/cors/origins/0",
+    /no origin/,
+  ],
+  ["an origin null", one({ cors: { origins: ["null"] } }), "/routes/0/cors/origins/0", /no origin/],
+  [
+    "credentials for all",
+    one({ cors: { origins: ["*"], credentials: true } }),
+    "/routes/0/cors/credentials",
+    /name the origins/,
+  ],
+  [
+    "a key in the clear",
+    { consumers: [{ name: "a", keys: [{ sha256: "hunter2" }] }] },
+    "/consumers/0/keys/0/sha256",
+    /match/,
+  ],
+  [
+    "one key for two",
+    { consumers: ["a", "b"].map((name) => ({ name, keys: [{ sha256: "0".repeat(64) }] })) },
+    "/consumers/1/keys/0",
+    /"a" has the same/,
+  ],
+  [
+    "a consumer of an unknown issuer",
+    { consumers: [{ name: "a", jwt: [{ provider: "x", value: "y" }] }] },
+    "/consumers/0/jwt/0/provider",
+    /No provider/,
+  ],
+  [
+    "a limit by nobody",
+    one({ rateLimit: { requests: 1, perSeconds: 1, by: "consumer" } }),
+    "/routes/0/rateLimit/by",
+    /needs one/,
+  ],
+  [
+    "a filter's config",
+    one({ filters: [{ name: "ip-restriction", config: { allow: "10.0.0.0/8" } }] }),
+    "/routes/0/filters/0/config/allow",
+    /array/,
+  ],
+  [
+    "a filter's unknown field",
+    one({ filters: [{ name: "key-auth", config: { headr: "x" } }] }),
+    "/routes/0/filters/0/config/headr",
+    /Unknown/,
+  ],
+  [
+    "a network in a filter",
+    one({ filters: [{ name: "ip-restriction", config: { deny: ["10.0.0.0/99"] } }] }),
+    "/routes/0/filters/0/config",
+    /no network/,
+  ],
+  [
+    "a schema that is none",
+    one({ filters: [{ name: "request-validation", config: { body: { type: "strin" } } }] }),
+    "/routes/0/filters/0/config",
+    /body:/,
+  ],
+  [
+    "a schema with a look-ahead",
+    one({ filters: [{ name: "request-validation", config: { body: { pattern: "(?=a)\\1" } } }] }),
+    "/routes/0/filters/0/config",
+    /./,
+  ],
+  ["a trust in everybody", { trustedProxies: ["0.0.0.0/0"] }, "/trustedProxies/0", /everybody/],
+  [
+    "two listeners on a port",
+    {
+      listeners: [
+        { name: "a", port: 1 },
+        { name: "b", port: 1 },
+      ],
+    },
+    "/listeners/1/port",
+    /"a" has this/,
+  ],
+  ["a cluster from nowhere", { clusters: [{ name: "c" }] }, "/clusters/0", /either service or endpoints/],
+  [
+    "a cluster at a cloud's metadata",
+    { clusters: [{ name: "c", endpoints: [{ address: "169.254.169.254", port: 80 }] }] },
+    "/clusters/0/endpoints/0/address",
+    /link-local/,
+  ],
+  ["a hint outside of paths", { hints: [{ service: "a", within: ["/a/../b"] }] }, "/hints/0/within/0", /`\.\.`/],
+];
+
+test.for(BAD.map(([what, config, pointer, message]) => ({ what, config, pointer, message })))(
+  "$what is refused at $pointer",
+  ({ config, pointer, message }) => {
+    const text = JSON.stringify(config, null, 2);
+    const { problems, config: taken } = parseGatewayConfig(text);
+    expect(taken).toBeUndefined();
+    const problem = problems.find((one) => one.pointer === pointer);
+    expect(problems.map((one) => one.pointer)).toContain(pointer);
+    expect(problem?.message).toMatch(message);
+    // On the line of the innermost thing that there is.
+    expect(problem?.line).toBeGreaterThanOrEqual(1);
+    expect(problem?.column).toBeGreaterThanOrEqual(1);
+  },
+);
+
+test("the line is that of the value", () => {
+  const text =
+    "routes:\n  - name: r\n    match: { path: { regex: '(/a' } }\n    service: s\n    cors:\n      origins: [null]\n";
+  expect(parseGatewayConfig(text).problems[0]).toMatchObject({
+    pointer: "/routes/0/cors/origins/0",
+    line: 6,
+    column: 17,
+  });
+});

@@ -1,0 +1,230 @@
+/**
+ * Which route wins: a total order, whatever the order in the file; the index finds what reading all finds; and what
+ * gets in the way.
+ */
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import type { NamedMatch, RouteConfig } from "../../../gateway/api.ts";
+import { checkGatewayConfig } from "../../../gateway/core/check.ts";
+import { mismatchOf, type MatchHead } from "../../../gateway/core/conditions.ts";
+import { compareRanked, hostMatches, type Ranked } from "../../../gateway/core/order.ts";
+import { pathCovers, pathMatches, pathOf } from "../../../gateway/core/path-pattern.ts";
+import { compileTable, matchRoute } from "../../../gateway/core/table.ts";
+
+const paths = fc.constantFrom("/", "/a", "/a/b", "/a/bc", "/b", "/b/c/d");
+const path = fc.oneof(
+  paths.map((prefix) => ({ prefix })),
+  paths.map((exact) => ({ exact })),
+  fc.constantFrom("/{x}", "/a/{x}", "/{x}/b", "/{x}/{y}", "/a/{r=**}", "/{r=**}").map((template) => ({ template })),
+  fc.constantFrom("/a.*", "/[ab]/.*", "/b/c/d", ".*", "(?i)/A").map((regex) => ({ regex })),
+);
+const hosts = fc.uniqueArray(fc.constantFrom("a.example", "b.a.example", "*.example", "*.a.example"), {
+  minLength: 1,
+  maxLength: 2,
+});
+const match = fc.record(
+  {
+    path,
+    hosts,
+    methods: fc.uniqueArray(fc.constantFrom("GET" as const, "POST" as const), { minLength: 1 }),
+    headers: fc.constantFrom<NamedMatch[][]>(
+      [{ name: "x-a", exact: "1" }],
+      [{ name: "x-a", present: true }],
+      [{ name: "x-b", present: false }],
+    ),
+    query: fc.constantFrom<NamedMatch[][]>([{ name: "q", exact: "1" }], [{ name: "q", regex: "[0-9]" }]),
+    cookies: fc.constant<NamedMatch[]>([{ name: "c", prefix: "x" }]),
+    scheme: fc.constantFrom("http" as const, "https" as const),
+    sourceCidrs: fc.constantFrom<string[][]>(["10.0.0.0/8"], ["192.0.2.1"]),
+  },
+  { requiredKeys: [] },
+);
+const routes = fc
+  .array(fc.record({ match, priority: fc.integer({ min: 0, max: 1 }) }), { maxLength: 14 })
+  .map((made) => made.map((one, index): RouteConfig => ({ name: `r${index}`, service: "s", ...one })));
+const head = fc
+  .record({
+    host: fc.constantFrom("a.example", "b.a.example", "c.example", "x.y.a.example", "other"),
+    path: fc.constantFrom("/", "/a", "/a/", "/a/b", "/a/bc", "/A", "/b", "/b/c", "/b/c/d", "/a/b/c/d/e", "/z"),
+    method: fc.constantFrom("GET", "POST", "PUT"),
+    query: fc.constantFrom("", "?q=1", "?q=x"),
+    scheme: fc.constantFrom("http" as const, "https" as const),
+    client: fc.constantFrom("10.1.2.3", "192.0.2.1", "::ffff:10.0.0.1", "2001:db8::1"),
+    headers: fc.record(
+      { "x-a": fc.constantFrom("1", "2"), "x-b": fc.constant("1"), cookie: fc.constant("c=xy") },
+      { requiredKeys: [] },
+    ),
+  })
+  .map(({ headers, ...rest }): MatchHead => ({
+    ...rest,
+    listener: "default",
+    header: (name) => (headers as Record<string, string | undefined>)[name]?.split("\n") ?? [],
+  }));
+
+const compiled = (configs: readonly RouteConfig[]) => compileTable({ routes: [...configs] }, { namespace: "default" });
+const nameFor = (configs: readonly RouteConfig[], asked: MatchHead) => matchRoute(compiled(configs), asked).route?.name;
+
+test("the index finds the route that reading all of them in order finds", () => {
+  fc.assert(
+    fc.property(routes, head, (configs, asked) => {
+      const all = compiled(configs).routes.flatMap((route) =>
+        (route.hosts.length > 0 ? route.hosts : [""]).map((host) => ({ route, host })),
+      );
+      const best = all
+        .sort(compareRanked)
+        .find(
+          ({ route, host }) =>
+            hostMatches(host, asked.host) &&
+            pathMatches(route.path, asked.path) &&
+            mismatchOf(route.conditions, asked) === undefined,
+        );
+      expect(nameFor(configs, asked)).toBe(best?.route.name);
+    }),
+    { numRuns: 800 },
+  );
+});
+
+test("the order in the file decides nothing", () => {
+  fc.assert(
+    fc.property(
+      routes,
+      fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })),
+      head,
+      (configs, chance, asked) => {
+        const shuffled = configs
+          .map((config) => ({ config, at: chance.next().value as number }))
+          .sort((a, b) => a.at - b.at);
+        expect(
+          nameFor(
+            shuffled.map(({ config }) => config),
+            asked,
+          ),
+        ).toBe(nameFor(configs, asked));
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test("the order is total: of two different routes one is first, and three are never in a ring", () => {
+  fc.assert(
+    fc.property(routes, (configs) => {
+      const all: Ranked[] = compiled(configs).routes.flatMap((route) =>
+        (route.hosts.length > 0 ? route.hosts : [""]).map((host) => ({ route, host })),
+      );
+      for (const a of all) {
+        for (const b of all) {
+          const order = Math.sign(compareRanked(a, b));
+          expect(order).toBe(-Math.sign(compareRanked(b, a)) + 0);
+          if (a !== b) expect(order).not.toBe(0);
+          for (const c of all.slice(0, 5))
+            if (order < 0 && compareRanked(b, c) < 0) expect(compareRanked(a, c)).toBeLessThan(0);
+        }
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test("what is said to be covered is covered, path by path", () => {
+  const asked = fc.constantFrom(
+    "/",
+    "/a",
+    "/a/",
+    "/a/b",
+    "/a/bc",
+    "/A",
+    "/b",
+    "/b/c",
+    "/b/c/d",
+    "/a/b/c/d/e",
+    "/z",
+    "/abc",
+  );
+  fc.assert(
+    fc.property(path, path, asked, (a, b, at) => {
+      const [outer, inner] = [pathOf({ path: a }), pathOf({ path: b })];
+      if (pathCovers(outer, inner) && pathMatches(inner, at))
+        expect([a, b, at, pathMatches(outer, at)]).toEqual([a, b, at, true]);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test("a route that is said never to match wins no request", () => {
+  const few = fc.record({ path, hosts, methods: fc.constant<"GET"[]>(["GET"]) }, { requiredKeys: ["path"] });
+  const plain = fc
+    .array(fc.record({ match: few, priority: fc.integer({ min: 0, max: 2 }) }), { minLength: 2, maxLength: 10 })
+    .map((made) => made.map((one, index): RouteConfig => ({ name: `r${index}`, service: "s", ...one })));
+  let shadowed = 0;
+  fc.assert(
+    fc.property(plain, fc.array(head, { minLength: 30, maxLength: 30 }), (configs, heads) => {
+      const { warnings = [] } = checkGatewayConfig({ routes: configs }) as { warnings?: { pointer: string }[] };
+      const names = new Set(warnings.map(({ pointer }) => `r${pointer.split("/")[2]}`));
+      shadowed += names.size;
+      if (names.size === 0) return;
+      const table = compiled(configs);
+      for (const asked of heads) expect(names).not.toContain(matchRoute(table, asked).route?.name);
+    }),
+    { numRuns: 400 },
+  );
+  expect(shadowed).toBeGreaterThan(20);
+});
+
+const route = (name: string, matched: RouteConfig["match"], priority = 0): RouteConfig => ({
+  name,
+  match: matched,
+  service: "s",
+  priority,
+});
+
+test("a shadowed route is a warning that names its shadow, and a conflict is a problem", () => {
+  const shadow = checkGatewayConfig({
+    routes: [route("all", { path: { prefix: "/a" } }, 5), route("one", { path: { template: "/a/{id}" } })],
+  });
+  expect(shadow).toMatchObject({
+    problems: [],
+    warnings: [
+      {
+        pointer: "/routes/1/match",
+        message: 'Can never match: route "all" comes before it and takes all that it asks for.',
+      },
+    ],
+  });
+  const template = checkGatewayConfig({
+    routes: [route("x", { path: { template: "/a/{id}" } }), route("y", { path: { template: "/a/{name}" } })],
+  });
+  expect(template.problems[0]).toMatchObject({
+    pointer: "/routes/1/match",
+    message: expect.stringMatching(/same requests as route "x"/) as string,
+  });
+  const alike = (first: string, second: string) =>
+    checkGatewayConfig({
+      routes: [
+        route("x", {
+          path: { prefix: "/" },
+          headers: [
+            { name: "A", exact: "1" },
+            { name: "b", present: true },
+          ],
+        }),
+        route("y", {
+          path: { prefix: "/" },
+          headers: [
+            { name: first, present: true },
+            { name: second, exact: "1" },
+          ],
+        }),
+      ],
+    }).problems.length;
+  expect([alike("B", "a"), alike("b", "c")]).toEqual([1, 0]);
+});
+
+test("five thousand routes are checked for shadows within five seconds", () => {
+  const many = Array.from({ length: 5_000 }, (_, index) =>
+    route(`r${index}`, { path: { prefix: `/api/v${index % 7}/s${index}` } }),
+  );
+  const started = performance.now();
+  expect(checkGatewayConfig({ routes: many }).problems).toEqual([]);
+  expect(performance.now() - started).toBeLessThan(5_000);
+});

@@ -1,0 +1,190 @@
+/** Who is ejected and for how long, what a cluster bears, what is tried again and when, and when a process sheds. */
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { pick } from "../../../gateway/core/balancer.ts";
+import { ConcurrencyLimiter } from "../../../gateway/core/concurrency.ts";
+import type { EndpointLoad } from "../../../gateway/core/endpoint-load.ts";
+import { nextEndpoints, NO_ENDPOINTS, type Endpoint, type EndpointSet } from "../../../gateway/core/endpoints.ts";
+import { GradientLimit } from "../../../gateway/core/gradient.ts";
+import { EJECTION_MS_MAX, noteOutcome, SUCCESS_RATE_MS } from "../../../gateway/core/outlier.ts";
+import { DELAY_SAMPLE_MS, LoopDelay } from "../../../gateway/core/overload.ts";
+import { backoffMs, chooseRetry, RETRY_BACKOFF_MS, statusRetryMs } from "../../../gateway/core/retry.ts";
+import { compileTable } from "../../../gateway/core/table.ts";
+import { instance } from "../kit.ts";
+
+const table = compileTable({ clusters: [{ name: "c", service: "orders" }] }, { namespace: "default" });
+const cluster = table.clusters.get("cluster:c") as Endpoint["cluster"];
+const policy = cluster.outlier;
+
+function setOf(count: number): EndpointSet {
+  return nextEndpoints(
+    NO_ENDPOINTS,
+    cluster,
+    Array.from({ length: count }, (_, at) => instance(at + 1)),
+  );
+}
+
+const loads = (set: EndpointSet): EndpointLoad[] => set.endpoints.map(({ load }) => load);
+const ejected = (set: EndpointSet, nowMs: number) => loads(set).filter((load) => load.ejectedUntilMs > nowMs).length;
+
+function fail(set: EndpointSet, load: EndpointLoad, nowMs: number, times = 5, status = 503): boolean {
+  return Array.from({ length: times }, () => noteOutcome(load, status, { set, policy, nowMs })).some(Boolean);
+}
+
+test("five gateway errors in a row eject for 30 s, the next time for 60 s; anything else in between does not", () => {
+  const set = setOf(4);
+  const [one] = loads(set) as [EndpointLoad];
+  expect(fail(set, one, 0, 4)).toBe(false);
+  noteOutcome(one, 500, { set, policy, nowMs: 0 });
+  expect(fail(set, one, 0, 4)).toBe(false);
+  noteOutcome(one, 0, { set, policy, nowMs: 1 });
+  expect(one.ejectedUntilMs).toBe(30_001);
+  expect(fail(set, one, 40_000)).toBe(true);
+  expect(one.ejectedUntilMs).toBe(100_000);
+  for (let i = 0; i < 50; i++) fail(set, one, one.ejectedUntilMs + 1);
+  const at = one.ejectedUntilMs + 1;
+  fail(set, one, at);
+  expect(one.ejectedUntilMs).toBe(at + EJECTION_MS_MAX);
+});
+
+test("good behaviour pays an ejection off", () => {
+  const set = setOf(4);
+  const [one] = loads(set) as [EndpointLoad];
+  fail(set, one, 0);
+  fail(set, one, 30_000);
+  expect(one.ejections).toBe(2);
+  noteOutcome(one, 200, { set, policy, nowMs: 100_000 });
+  expect(one.ejections).toBe(2);
+  noteOutcome(one, 200, { set, policy, nowMs: 121_000 });
+  expect(one.ejections).toBe(1);
+  expect(fail(set, one, 122_000)).toBe(true);
+  expect(one.ejectedUntilMs).toBe(182_000);
+});
+
+test("never more than half are ejected, but one always may be", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 12 }), fc.array(fc.nat(11), { maxLength: 40 }), (count, order) => {
+      const set = setOf(count);
+      for (const [step, which] of order.entries()) fail(set, loads(set)[which % count] as EndpointLoad, step);
+      expect(ejected(set, order.length)).toBeLessThanOrEqual(Math.max(1, Math.floor(count / 2)));
+      if (order.length > 0) expect(ejected(set, order.length)).toBeGreaterThanOrEqual(1);
+    }),
+  );
+});
+
+test("one that succeeds far less often than its like is ejected, given enough of them and enough answers", () => {
+  const run = (count: number, answers: number) => {
+    const set = setOf(count);
+    for (const [at, load] of loads(set).entries()) {
+      for (let i = 0; i < answers; i++) {
+        noteOutcome(load, at === 0 && i % 2 === 0 ? 500 : 200, { set, policy, nowMs: 1 });
+      }
+    }
+    noteOutcome(loads(set)[1] as EndpointLoad, 200, { set, policy, nowMs: SUCCESS_RATE_MS + 1 });
+    return loads(set)[0]?.ejectedUntilMs ?? 0;
+  };
+  expect(run(6, 120)).toBe(SUCCESS_RATE_MS + 1 + 30_000);
+  expect([run(4, 120), run(6, 90)]).toEqual([0, 0]);
+});
+
+test("ejected endpoints get nothing while enough are left; below the panic threshold all are used, and it is said", () => {
+  const set = setOf(3);
+  const options = { inFlightMax: 10, nowMs: 0, panicPercent: 50 };
+  const seen = () => {
+    let at = 0;
+    return new Set(Array.from({ length: 300 }, () => pick(set, () => (at = (at + 0.377) % 1), options)?.port));
+  };
+  const [a, b] = loads(set) as [EndpointLoad, EndpointLoad];
+  a.ejectedUntilMs = 10;
+  expect(seen()).toEqual(new Set(set.endpoints.filter(({ load }) => load !== a).map(({ port }) => port)));
+  expect(a.cluster.panic).toBe(false);
+  b.ejectedUntilMs = 10;
+  expect(seen().size).toBe(3);
+  expect(a.cluster.panic).toBe(true);
+});
+
+test("a limit found by latency stays between its bounds, falls while answers queue, and comes back", () => {
+  const limit = new GradientLimit({ min: 5, max: 200 });
+  for (let i = 0; i < 400; i++) limit.note(10, limit.limit);
+  const calm = limit.limit;
+  expect(calm).toBeGreaterThan(50);
+  for (let i = 0; i < 100; i++) limit.note(200, limit.limit);
+  expect(limit.limit).toBeLessThan(calm / 2);
+  for (let i = 0; i < 2_000; i++) limit.note(10, limit.limit);
+  expect(limit.limit).toBeGreaterThan(50);
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 5_000 }), fc.nat(300)), { maxLength: 200 }), (notes) => {
+      const bounded = new GradientLimit({ min: 5, max: 200 });
+      for (const [latencyMs, inFlight] of notes) bounded.note(latencyMs, inFlight);
+      expect(bounded.limit).toBeGreaterThanOrEqual(5);
+      expect(bounded.limit).toBeLessThanOrEqual(200);
+    }),
+  );
+});
+
+test("few requests say nothing of what many would do, so they leave the limit alone", () => {
+  const limit = new GradientLimit({ min: 5, max: 200 });
+  for (let i = 0; i < 500; i++) limit.note(10, 3);
+  expect(limit.limit).toBe(20);
+});
+
+test("a process whose timers are late sheds what is low, then what is normal, and stops once they are on time", () => {
+  const loop = new LoopDelay();
+  for (let i = 0; i < 250; i++) loop.note(2);
+  expect([loop.pressure, loop.p99()]).toEqual([0, 2]);
+  // One stall of 150 ms is many timers that would have been late.
+  loop.note(150);
+  expect(loop.pressure).toBe(1);
+  loop.note(400);
+  expect(loop.pressure).toBe(2);
+  for (let i = 0; i < 5_000 / DELAY_SAMPLE_MS; i++) loop.note(1);
+  expect(loop.pressure).toBe(0);
+});
+
+const given = { method: "GET", hasBody: false, retries: 0, random: () => 0.5 };
+const retry = { attempts: 2, on: new Set(["reset" as const]), statuses: new Set([503]), hedgeMs: undefined };
+
+test("a status is tried again when the route says so, after Retry-After in seconds, and not when that is long or a date", () => {
+  const wait = (status: number, retryAfter?: string, over = {}) =>
+    statusRetryMs(status, retryAfter, { ...given, policy: retry, ...over });
+  expect([wait(503), wait(503, "2"), wait(502)]).toEqual([RETRY_BACKOFF_MS.base / 2, 2_000, undefined]);
+  expect([wait(503, "120"), wait(503, "Wed, 21 Oct 2026 07:28:00 GMT")]).toEqual([undefined, undefined]);
+  expect(wait(503, undefined, { method: "POST" })).toBeUndefined();
+  expect(wait(503, undefined, { hasBody: true })).toBeUndefined();
+  expect(wait(503, undefined, { retries: 2 })).toBeUndefined();
+});
+
+test("the wait before another try doubles up to its cap, and is never more than that", () => {
+  expect([0, 1, 2, 9].map((retries) => backoffMs(retries, () => 1))).toEqual([25, 50, 100, RETRY_BACKOFF_MS.cap]);
+});
+
+test("what the route does not name is not tried again, but a stale connection is replaced whatever it says", () => {
+  const context = { method: "GET", hasBody: false, bodyStarted: false, retries: 0, refreshed: false };
+  const on = (...names: ("connect" | "reset" | "timeout")[]) => ({
+    ...context,
+    policy: { attempts: 1, on: new Set(names) },
+  });
+  const failed = { error: "UPSTREAM_RESET", connecting: false, reused: false } as const;
+  expect(chooseRetry(failed, on("reset"))).toBe("again");
+  expect(chooseRetry(failed, on("connect"))).toBe("none");
+  expect(chooseRetry({ ...failed, reused: true }, on())).toBe("fresh");
+  expect(chooseRetry({ ...failed, error: "UPSTREAM_TIMEOUT" }, on("timeout"))).toBe("again");
+  expect(chooseRetry({ ...failed, error: "UPSTREAM_TIMEOUT" }, on("reset"))).toBe("none");
+  const refused = { error: "UPSTREAM_UNREACHABLE", connecting: true, reused: false } as const;
+  expect([chooseRetry(refused, on("connect")), chooseRetry(refused, on("reset"))]).toEqual(["move", "none"]);
+  expect(chooseRetry({ ...refused, error: "OVERLOADED" }, on("connect"))).toBe("none");
+});
+
+test("requests at once are counted by who shares the limit, and forgotten when they have ended", () => {
+  const limiter = new ConcurrencyLimiter();
+  expect([limiter.take("a", 2), limiter.take("a", 2), limiter.take("a", 2), limiter.take("b", 2)]).toEqual([
+    true,
+    true,
+    false,
+    true,
+  ]);
+  limiter.release("a");
+  expect(limiter.take("a", 2)).toBe(true);
+  for (const key of ["a", "a", "b"]) limiter.release(key);
+  expect(limiter.keys).toBe(0);
+});

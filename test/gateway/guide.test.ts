@@ -1,0 +1,50 @@
+/** The guide's configs are valid, its commands answer as it says, and its lists are whole. */
+import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import { builtInFilters, GATEWAY_FLAGS, parseGatewayConfig } from "#gateway";
+import { projectRoot, tempFolder } from "#test/kit";
+import { parseText } from "../../gateway/core/template.ts";
+
+const guide = await readFile(join(projectRoot, "docs/guides/gateway.md"), "utf8");
+const configs = [...guide.matchAll(/```yaml\n([^]*?)```/g)].map(([, text = ""]) => text);
+
+test("each config of the guide is one that a gateway takes", () => {
+  expect(configs.length).toBeGreaterThan(4);
+  for (const text of configs) {
+    const { problems, ...parsed } = parseGatewayConfig(text);
+    expect([text, problems, "warnings" in parsed ? parsed.warnings : []]).toEqual([text, [], []]);
+  }
+});
+
+test("the guide lists the filters that there are, and variables that are known", () => {
+  const listed = [...guide.matchAll(/^\| `([a-z-]+)` \| (connection|authenticate|authorise|request) \|/gm)];
+  expect(listed.map(([, name, phase]) => [name, phase])).toEqual(
+    [...builtInFilters.values()].map(({ name, phase }) => [name, phase]),
+  );
+  const variables = [...guide.matchAll(/`(\{(?:client|request|route|consumer|claim)\.[A-Za-z.]+\})`/g)].map(
+    ([, text = ""]) => text,
+  );
+  expect(variables.length).toBeGreaterThan(10);
+  for (const text of variables) expect([text, "problem" in parseText(text)]).toEqual([text, false]);
+});
+
+test("the guide's commands answer as it says", async () => {
+  await using folder = await tempFolder();
+  await writeFile(join(folder.path, "routes.yaml"), configs.at(-1) ?? "");
+  const examples = [...guide.matchAll(/<!-- run -->\n```sh\n\$ posthouse ([^\n]*)\n([^]*?)```/g)];
+  expect(examples).toHaveLength(2);
+  for (const [, command = "", answer] of examples) {
+    const args = [join(projectRoot, "cli/main.ts"), ...command.split(" ")];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: folder.path });
+    expect(stdout).toBe(answer);
+  }
+});
+
+test("the guide has each flag once, and none that there is not", () => {
+  const flags = [...guide.matchAll(/^\| `([A-Z]{2,3})` \|/gm)].map(([, flag]) => flag);
+  expect(flags).toHaveLength(new Set(flags).size);
+  expect(new Set(flags)).toEqual(new Set(Object.values(GATEWAY_FLAGS)));
+});

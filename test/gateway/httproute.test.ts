@@ -1,0 +1,454 @@
+/**
+ * The Gateway API's HTTPRoute, core and extended features as its conformance names them (pkg/features/httproute.go),
+ * and GRPCRoute's match: each against a real gateway and real services. A feature that is not here is in the guide's
+ * list of what is not done.
+ */
+import { expect, test } from "vitest";
+import { eventually } from "#test/kit";
+import { world, type World } from "./echo.ts";
+
+const to = (service: string, match: object, over: object = {}) => ({ name: service, match, service, ...over });
+const all = { path: { prefix: "/" } };
+const one = (over: object) => ({ routes: [{ name: "r", match: all, service: "orders", ...over }] });
+
+const FEATURES: readonly [feature: string, config: object, check: (world: World) => Promise<void>][] = [
+  [
+    "path match: exact before prefix, whole segments",
+    { routes: [to("orders", { path: { exact: "/a" } }), to("canary", { path: { prefix: "/a" } })] },
+    async ({ ask }) => {
+      expect((await ask("/a")).seen.service).toBe("orders");
+      expect((await ask("/a/b")).seen.service).toBe("canary");
+      expect((await ask("/ab")).status).toBe(404);
+    },
+  ],
+  [
+    "HTTPRouteMethodMatching",
+    { routes: [to("orders", { ...all, methods: ["GET"] }), to("canary", { ...all, methods: ["POST", "PUT"] })] },
+    async ({ ask }) => {
+      expect((await ask("/")).seen.service).toBe("orders");
+      expect((await ask("/", { method: "PUT", body: "x" })).seen).toMatchObject({ service: "canary", body: "x" });
+      const refused = await ask("/", { method: "DELETE" });
+      expect([refused.status, refused.headers.allow]).toEqual([405, "GET, POST, PUT"]);
+    },
+  ],
+  [
+    "header match: exact, regex, prefix, present, absent; more of them first",
+    {
+      routes: [
+        to("orders", { ...all, headers: [{ name: "X-Version", exact: "2" }] }),
+        to("canary", {
+          ...all,
+          headers: [
+            { name: "x-version", regex: "[2-9]" },
+            { name: "x-beta", present: true },
+          ],
+        }),
+        to("shadow", {
+          ...all,
+          headers: [
+            { name: "x-version", prefix: "old-" },
+            { name: "x-beta", present: false },
+          ],
+        }),
+      ],
+    },
+    async ({ ask }) => {
+      const service = async (headers: Record<string, string | string[]>) => {
+        const answer = await ask("/", { headers });
+        return answer.status === 404 ? "none" : answer.seen.service;
+      };
+      expect(await service({ "x-version": "2" })).toBe("orders");
+      expect(await service({ "x-version": "2", "x-beta": "" })).toBe("canary");
+      expect(await service({ "x-version": "12", "x-beta": "" })).toBe("none");
+      expect(await service({ "x-version": "old-1" })).toBe("shadow");
+      expect(await service({ "x-version": "old-1", "x-beta": "1" })).toBe("none");
+      expect(await service({})).toBe("none");
+    },
+  ],
+  [
+    "HTTPRouteQueryParamMatching",
+    {
+      routes: [
+        to("orders", { ...all, query: [{ name: "animal", exact: "whale" }] }),
+        to("canary", {
+          ...all,
+          query: [
+            { name: "animal", regex: "dol.*" },
+            { name: "color", present: true },
+          ],
+        }),
+      ],
+    },
+    async ({ ask }) => {
+      expect((await ask("/?animal=whale&animal=dolphin")).seen.service).toBe("orders");
+      expect((await ask("/?color=&animal=dolphin")).seen.service).toBe("canary");
+      expect((await ask("/?animal=dolphin")).status).toBe(404);
+      expect((await ask("/?animal=wh%61le")).seen.url).toBe("/?animal=wh%61le");
+    },
+  ],
+  [
+    "cookie match",
+    { routes: [to("canary", { ...all, cookies: [{ name: "beta", exact: "1" }] }), to("orders", all)] },
+    async ({ ask }) => {
+      expect((await ask("/", { headers: { cookie: "a=b; beta=1" } })).seen.service).toBe("canary");
+      expect((await ask("/", { headers: { cookie: "xbeta=1; beta=10" } })).seen.service).toBe("orders");
+    },
+  ],
+  [
+    "path match: template, regex, and what comes first",
+    {
+      routes: [
+        to("orders", { path: { template: "/users/{id}" } }, { requestHeaders: { set: { "x-id": "{path.id}" } } }),
+        to(
+          "canary",
+          { path: { regex: "/users/(?P<n>[0-9]+)/x" } },
+          { requestHeaders: { set: { "x-id": "{path.n}" } } },
+        ),
+        to("shadow", { path: { prefix: "/users" } }),
+      ],
+    },
+    async ({ ask }) => {
+      expect((await ask("/users/7")).seen).toMatchObject({ service: "orders", headers: { "x-id": "7" } });
+      expect((await ask("/users/a%20b")).seen.headers["x-id"]).toBe("a%20b");
+      expect((await ask("/users/42/x")).seen).toMatchObject({ service: "canary", headers: { "x-id": "42" } });
+      expect((await ask("/users/42/x/")).seen.service).toBe("shadow");
+      expect((await ask("/users/")).seen.service).toBe("shadow");
+    },
+  ],
+  [
+    "source networks, behind a trusted proxy",
+    {
+      trustedProxies: ["127.0.0.1"],
+      routes: [to("canary", { ...all, sourceCidrs: ["10.0.0.0/8", "2001:db8::/32"] }), to("orders", all)],
+    },
+    async ({ ask }) => {
+      const from = async (address: string) => (await ask("/", { headers: { "x-forwarded-for": address } })).seen;
+      expect(await from("10.1.2.3")).toMatchObject({
+        service: "canary",
+        headers: { "x-forwarded-for": "10.1.2.3, 127.0.0.1" },
+      });
+      expect((await from("2001:db8::7")).service).toBe("canary");
+      expect((await from("10.1.2.3, 192.0.2.9")).service).toBe("orders");
+      expect((await from("10.1.2.3, nonsense")).service).toBe("orders");
+    },
+  ],
+  [
+    "scheme match, so that a redirect to https does not lead in a ring",
+    {
+      trustedProxies: ["127.0.0.1"],
+      routes: [
+        { name: "secure", match: { ...all, scheme: "http" }, redirect: { scheme: "https", status: 301 } },
+        to("orders", all),
+      ],
+    },
+    async ({ ask }) => {
+      const plain = await ask("/x", { host: "a.example:8080" });
+      expect([plain.status, plain.headers.location]).toEqual([301, "https://a.example/x"]);
+      const secure = await ask("/x", { headers: { "x-forwarded-proto": "https", "x-forwarded-for": "192.0.2.1" } });
+      expect(secure.seen).toMatchObject({ service: "orders", headers: { "x-forwarded-proto": "https" } });
+    },
+  ],
+  [
+    "HTTPRouteHostRewrite",
+    one({ rewrite: { host: "inside.example" } }),
+    async ({ ask }) => expect((await ask("/x")).seen.headers["host"]).toBe("inside.example"),
+  ],
+  [
+    "HTTPRoutePathRewrite: prefix, template, regex",
+    {
+      routes: [
+        to("orders", { path: { prefix: "/p" } }, { rewrite: { prefix: "/q" } }),
+        to("canary", { path: { template: "/t/{a}/{b}" } }, { rewrite: { template: "/{b}/x/{a}" } }),
+        to(
+          "shadow",
+          { path: { prefix: "/r" } },
+          { rewrite: { regex: { pattern: "/r/([a-z]+)/", replacement: "/\\1/v2/" } } },
+        ),
+      ],
+    },
+    async ({ ask }) => {
+      expect((await ask("/p/1?x=/p")).seen.url).toBe("/q/1?x=/p");
+      expect((await ask("/t/1/2?y")).seen.url).toBe("/2/x/1?y");
+      expect((await ask("/r/abc/d")).seen.url).toBe("/abc/v2/d");
+    },
+  ],
+  [
+    "HTTPRoutePathRedirect, PortRedirect, SchemeRedirect, 303, 307, 308",
+    {
+      routes: [
+        { name: "prefix", match: { path: { prefix: "/old" } }, redirect: { prefix: "/new", status: 308 } },
+        { name: "path", match: { path: { template: "/u/{id}" } }, redirect: { path: "/users/{id}", status: 303 } },
+        { name: "port", match: { path: { exact: "/port" } }, redirect: { port: 8443, status: 307 } },
+        {
+          name: "scheme",
+          match: { path: { exact: "/scheme" } },
+          redirect: { scheme: "https", host: "b.example", status: 301 },
+        },
+      ],
+    },
+    async ({ ask, services }) => {
+      const place = async (path: string) => {
+        const { status, headers } = await ask(path, { host: "a.example:8080" });
+        return [status, headers.location];
+      };
+      expect(await place("/old/x?q=1")).toEqual([308, "http://a.example:8080/new/x?q=1"]);
+      expect(await place("/u/7")).toEqual([303, "http://a.example:8080/users/7"]);
+      expect(await place("/port")).toEqual([307, "http://a.example:8443/port"]);
+      expect(await place("/scheme")).toEqual([301, "https://b.example/scheme"]);
+      expect(services.orders.requests).toHaveLength(0);
+    },
+  ],
+  [
+    "request header modification",
+    one({
+      requestHeaders: {
+        set: { "x-a": "1", "x-real-ip": "{client.address}" },
+        add: { "x-b": "{client.address} {request.method}" },
+        remove: ["x-c"],
+      },
+    }),
+    async ({ ask }) => {
+      const { headers } = (
+        await ask("/", { headers: { "X-A": "0", "x-b": "mine", "x-c": "gone", "x-real-ip": "10.0.0.1" } })
+      ).seen;
+      expect(headers).toMatchObject({ "x-a": "1", "x-b": "mine, 127.0.0.1 GET", "x-real-ip": "127.0.0.1" });
+      expect(headers["x-c"]).toBeUndefined();
+    },
+  ],
+  [
+    "HTTPRouteResponseHeaderModification",
+    one({ responseHeaders: { set: { "x-a": "{route.name}" }, add: { "x-b": "2" }, remove: ["content-type"] } }),
+    async ({ ask }) => {
+      const { headers } = await ask("/");
+      expect(headers).toMatchObject({ "x-a": "r", "x-b": "2" });
+      expect(headers["content-type"]).toBeUndefined();
+    },
+  ],
+  [
+    "HTTPRouteBackendRequestHeaderModification, traffic split by weight",
+    {
+      routes: [
+        {
+          name: "r",
+          match: all,
+          split: [
+            { service: "orders", weight: 3, requestHeaders: { set: { "x-part": "stable" } } },
+            { service: "canary", weight: 1, requestHeaders: { set: { "x-part": "canary" } } },
+            { service: "shadow", weight: 0 },
+          ],
+        },
+      ],
+    },
+    async ({ ask, services }) => {
+      for (let i = 0; i < 200; i++) {
+        const { service, headers } = (await ask("/")).seen;
+        expect(headers["x-part"]).toBe(service === "orders" ? "stable" : "canary");
+      }
+      expect(services.canary.requests.length).toBeGreaterThan(20);
+      expect(services.canary.requests.length).toBeLessThan(90);
+      expect(services.shadow.requests).toHaveLength(0);
+    },
+  ],
+  [
+    "traffic split by header, by cookie, and the same caller always alike",
+    {
+      routes: [
+        {
+          name: "r",
+          match: all,
+          splitBy: { header: "x-user" },
+          split: [
+            { service: "shadow", when: { header: { name: "x-try", exact: "yes" } } },
+            { service: "canary", when: { cookie: { name: "beta", exact: "1" } } },
+            { service: "orders" },
+            { service: "canary" },
+          ],
+        },
+      ],
+    },
+    async ({ ask }) => {
+      expect((await ask("/", { headers: { "x-try": "yes" } })).seen.service).toBe("shadow");
+      expect((await ask("/", { headers: { cookie: "beta=1" } })).seen.service).toBe("canary");
+      const chosen = new Set<string>();
+      for (let user = 0; user < 20; user++) {
+        const twice = [
+          await ask("/", { headers: { "x-user": `u${user}` } }),
+          await ask("/", { headers: { "x-user": `u${user}` } }),
+        ];
+        expect(twice[0]?.seen.service).toBe(twice[1]?.seen.service);
+        chosen.add(twice[0]?.seen.service ?? "");
+      }
+      expect(chosen).toEqual(new Set(["orders", "canary"]));
+    },
+  ],
+  [
+    "HTTPRouteRequestMirror, RequestMultipleMirrors, with a body",
+    one({ mirror: [{ service: "shadow" }, { service: "canary" }] }),
+    async ({ ask, services }) => {
+      expect((await ask("/m?x", { method: "POST", body: "hello" })).seen).toMatchObject({
+        service: "orders",
+        body: "hello",
+      });
+      expect((await ask("/m")).seen.service).toBe("orders");
+      await eventually(
+        "the copies arrive",
+        () => services.shadow.requests.length === 2 && services.canary.requests.length === 2,
+      );
+      const posted = services.shadow.requests.find(({ method }) => method === "POST");
+      expect(posted).toMatchObject({ url: "/m?x", body: "hello", headers: { "x-posthouse-mirror": "1" } });
+      expect(services.orders.requests[0]?.headers["x-posthouse-mirror"]).toBeUndefined();
+    },
+  ],
+  [
+    "HTTPRouteRequestPercentageMirror",
+    one({
+      mirror: [
+        { service: "shadow", percent: 0 },
+        { service: "canary", percent: 50 },
+      ],
+    }),
+    async ({ ask, services }) => {
+      for (let i = 0; i < 60; i++) await ask("/");
+      await eventually("the copies arrive", () => services.canary.requests.length > 10);
+      expect(services.canary.requests.length).toBeLessThan(50);
+      expect(services.shadow.requests).toHaveLength(0);
+    },
+  ],
+  [
+    "HTTPRouteRequestTimeout and BackendTimeout",
+    {
+      routes: [
+        to("orders", { path: { prefix: "/total" } }, { timeouts: { totalMs: 80 } }),
+        to("canary", { path: { prefix: "/try" } }, { timeouts: { perTryMs: 80 }, retry: { attempts: 0 } }),
+      ],
+    },
+    async ({ ask }) => {
+      for (const path of ["/total/slow", "/try/slow"]) {
+        const late = await ask(path);
+        expect([late.status, late.headers["x-posthouse-flag"]]).toEqual([504, "UT"]);
+      }
+      expect((await ask("/try/quick")).status).toBe(200);
+    },
+  ],
+  [
+    "HTTPRouteCORS",
+    one({
+      cors: {
+        origins: ["https://app.example", "https://*.b.example"],
+        credentials: true,
+        headers: ["x-mine"],
+        exposeHeaders: ["x-of"],
+      },
+      match: { ...all, methods: ["POST"] },
+    }),
+    async ({ ask, services }) => {
+      const preflight = (origin: string) =>
+        ask("/", { method: "OPTIONS", headers: { origin, "access-control-request-method": "POST" } });
+      const good = await preflight("https://app.example");
+      expect(good.status).toBe(204);
+      expect(good.headers).toMatchObject({
+        "access-control-allow-origin": "https://app.example",
+        "access-control-allow-credentials": "true",
+        "access-control-allow-headers": "x-mine",
+        "access-control-max-age": "600",
+      });
+      expect((await preflight("https://x.b.example")).headers["access-control-allow-origin"]).toBe(
+        "https://x.b.example",
+      );
+      for (const origin of [
+        "https://app.example.evil",
+        "http://app.example",
+        "https://evilb.example",
+        "null",
+        "https://a@x.b.example",
+      ]) {
+        const { headers } = await preflight(origin);
+        expect([origin, headers["access-control-allow-origin"]]).toEqual([origin, undefined]);
+        expect(headers.vary).toContain("Origin");
+      }
+      expect(services.orders.requests).toHaveLength(0);
+      const posted = await ask("/own-cors", { method: "POST", headers: { origin: "https://app.example" } });
+      expect(posted.headers).toMatchObject({
+        "access-control-allow-origin": "https://app.example",
+        "access-control-expose-headers": "x-of",
+        vary: "Origin",
+      });
+      const foreign = await ask("/own-cors", { method: "POST", headers: { origin: "https://evil.example" } });
+      expect(foreign.headers["access-control-allow-origin"]).toBeUndefined();
+    },
+  ],
+  [
+    "HTTPRouteNamedRouteRule: logs, metrics and problems call a route by its name",
+    one({ respond: { status: 418, body: "tea\n" }, service: undefined }),
+    async ({ ask, running }) => {
+      expect(await ask("/")).toMatchObject({
+        status: 418,
+        text: "tea\n",
+        headers: { "content-type": "text/plain; charset=utf-8" },
+      });
+      await eventually("it is counted", async () =>
+        (await running.host.metrics.expose()).text.includes(
+          'posthouse_gateway_requests_total{route="r",method="GET",status="418"} 1',
+        ),
+      );
+    },
+  ],
+  [
+    "host match: exact, then the longer wildcard, then any",
+    {
+      routes: [
+        to("orders", { ...all, hosts: ["a.example"] }),
+        to("canary", { ...all, hosts: ["*.example"] }),
+        to("shadow", all),
+      ],
+    },
+    async ({ ask }) => {
+      expect((await ask("/", { host: "A.example:80" })).seen.service).toBe("orders");
+      expect((await ask("/", { host: "b.example" })).seen.service).toBe("canary");
+      expect((await ask("/", { host: "other" })).seen.service).toBe("shadow");
+    },
+  ],
+  [
+    "GRPCRoute: service and method",
+    {
+      routes: [
+        to("orders", { grpc: { service: "shop.v1.Orders", method: "Get" } }),
+        to("canary", { grpc: { service: "shop.v1.Orders" } }),
+      ],
+    },
+    async ({ ask }) => {
+      const call = (path: string, type = "application/grpc+proto") =>
+        ask(path, { method: "POST", headers: { "content-type": type }, body: "x" });
+      expect((await call("/shop.v1.Orders/Get")).seen.service).toBe("orders");
+      expect((await call("/shop.v1.Orders/List")).seen.service).toBe("canary");
+      // gRPC says so in its own words, behind a 200.
+      expect((await call("/shop.v1.OrdersX/Get")).headers["grpc-status"]).toBe("12");
+      for (const type of ["application/json", "application/grpcx"]) {
+        expect([type, (await call("/shop.v1.Orders/Get", type)).status]).toEqual([type, 404]);
+      }
+    },
+  ],
+  [
+    "retry: an answer of 503 is the client's, and comes once",
+    one({}),
+    async ({ ask, services }) => {
+      expect((await ask("/503")).status).toBe(503);
+      expect(services.orders.requests).toHaveLength(1);
+    },
+  ],
+];
+
+test.for(FEATURES.map(([feature, config, check]) => ({ feature, config, check })))(
+  "$feature",
+  async ({ config, check }) => {
+    await using running = await world(JSON.parse(JSON.stringify(config)) as object, {
+      handle: (request, response) => {
+        if (request.url?.endsWith("/slow")) return true;
+        if (request.url === "/own-cors") response.setHeader("access-control-allow-origin", "*");
+        if (request.url === "/503") response.statusCode = 503;
+        return false;
+      },
+    });
+    await check(running);
+  },
+);

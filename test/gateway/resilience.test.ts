@@ -1,0 +1,229 @@
+/** A gateway on real sockets before services that fail, hang, slow down and come back. */
+import { expect, test } from "vitest";
+import { eventually } from "#test/kit";
+import { instance, oneRoute, problemOf, rawUpstream, runGateway, upstream, type Upstream } from "./kit.ts";
+
+const cluster = (over: object) => ({ clusters: [{ name: "c", service: "orders", slowStartSeconds: 0, ...over }] });
+const toCluster = (over: object = {}, route: object = {}) =>
+  oneRoute({ service: undefined, cluster: "c", ...route }, cluster(over));
+
+interface Moody extends Upstream {
+  say: number;
+  headers: Record<string, string>;
+}
+
+/** A service that answers with whatever status and headers it holds. */
+async function moody(): Promise<Moody> {
+  const service: Moody = {
+    ...(await upstream((_request, response) => {
+      response.writeHead(service.say, service.headers);
+      response.end("x");
+    })),
+    say: 200,
+    headers: {},
+  };
+  return service;
+}
+
+test("an endpoint that answers 503 five times is ejected, gets nothing, and is back after its time", async () => {
+  await using good = await moody();
+  await using bad = await moody();
+  bad.say = 503;
+  await using gateway = await runGateway(toCluster({ outlier: { ejectionSeconds: 1 }, balance: "round-robin" }), [
+    instance(good.port),
+    instance(bad.port),
+  ]);
+  const ask = async () => (await fetch(gateway.url)).status;
+  const statuses: number[] = [];
+  for (let i = 0; i < 30; i++) statuses.push(await ask());
+  expect(statuses.filter((status) => status === 503)).toHaveLength(5);
+  expect(bad.requests).toHaveLength(5);
+  const view = gateway.gateway.clusterViews().get("cluster:c");
+  expect(view?.endpoints.filter(({ ejectedMs }) => ejectedMs !== undefined)).toHaveLength(1);
+  expect(gateway.host.log.lines.some(({ message }) => message.includes("endpoint ejected"))).toBe(true);
+  bad.say = 200;
+  await eventually("it is asked again", async () => (await ask()) === 200 && bad.requests.length > 5);
+});
+
+test("a cluster with no healthy endpoint is 503 UH within milliseconds, with the reason", async () => {
+  await using gateway = await runGateway(oneRoute(), [
+    instance(1, { status: "critical" }),
+    instance(2, { status: "critical" }),
+  ]);
+  await (await fetch(gateway.url)).text();
+  const begun = performance.now();
+  const answers = await Promise.all(Array.from({ length: 20 }, () => fetch(gateway.url)));
+  expect((performance.now() - begun) / 20).toBeLessThan(5);
+  for (const answer of answers) {
+    expect(answer.headers.get("x-posthouse-flag")).toBe("UH");
+    expect(await problemOf(answer)).toMatchObject({ status: 503, code: "GATEWAY_NO_ENDPOINT" });
+  }
+  expect((await gateway.host.metrics.expose()).text).toContain('posthouse_gateway_refusals_total{flag="UH"} 21');
+});
+
+test("a breaker refuses what is beyond its requests and its connections at once, as 503 UO", async () => {
+  const waiting: (() => void)[] = [];
+  await using slow = await upstream((_request, response) => void waiting.push(() => response.end("x")));
+  for (const breaker of [{ requestsMax: 2 }, { connectionsMax: 2 }]) {
+    await using gateway = await runGateway(toCluster({ breaker }), [instance(slow.port)]);
+    const first = [fetch(gateway.url), fetch(gateway.url)];
+    await eventually("both have arrived", () => waiting.length === 2);
+    const refused = await fetch(gateway.url);
+    expect([refused.headers.get("x-posthouse-flag"), (await problemOf(refused)).code]).toEqual([
+      "UO",
+      "GATEWAY_OVERLOADED",
+    ]);
+    for (const answer of waiting.splice(0)) answer();
+    for (const answer of first) expect((await answer).status).toBe(200);
+    const again = fetch(gateway.url);
+    await eventually("room again", () => waiting.length === 1);
+    waiting.splice(0)[0]?.();
+    expect((await again).status).toBe(200);
+    expect(gateway.gateway.clusterViews().get("cluster:c")?.breaker.requests.now).toBe(0);
+  }
+});
+
+test("a status of the route is tried again elsewhere, after Retry-After in seconds, and says which try it is", async () => {
+  await using good = await moody();
+  await using bad = await moody();
+  bad.say = 503;
+  bad.headers = { "retry-after": "1" };
+  await using gateway = await runGateway(
+    toCluster(
+      { balance: "round-robin", outlier: { consecutiveErrors: 0 } },
+      { retry: { attempts: 1, statuses: [503] } },
+    ),
+    [instance(good.port), instance(bad.port)],
+  );
+  const times: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    const begun = performance.now();
+    expect((await fetch(gateway.url)).status).toBe(200);
+    times.push(performance.now() - begun);
+  }
+  expect(times.filter((ms) => ms >= 990 && ms < 3_000)).toHaveLength(2);
+  const attempts = [...good.requests, ...bad.requests].map(({ headers }) => headers["x-posthouse-attempt"]);
+  expect(attempts.filter((attempt) => attempt === "2")).toHaveLength(2);
+  const posted = await Promise.all([1, 2].map(() => fetch(gateway.url, { method: "POST", body: "x" })));
+  expect(posted.map(({ status }) => status).sort((a, b) => a - b)).toEqual([200, 503]);
+});
+
+test("retries stop when their budget is spent", async () => {
+  await using a = await moody();
+  await using b = await moody();
+  a.say = b.say = 500;
+  await using gateway = await runGateway(
+    toCluster({ outlier: { consecutiveErrors: 0, successRate: false } }, { retry: { attempts: 3, statuses: [500] } }),
+    [instance(a.port), instance(b.port)],
+  );
+  for (let i = 0; i < 100; i++) expect((await fetch(gateway.url)).status).toBe(500);
+  const sent = a.requests.length + b.requests.length;
+  // A fifth of the requests, and three a second.
+  expect(sent).toBeGreaterThan(115);
+  expect(sent).toBeLessThan(150);
+});
+
+test("a gateway behind one that tries again does not", async () => {
+  await using bad = await moody();
+  bad.say = 503;
+  await using gateway = await runGateway(
+    toCluster({ outlier: { consecutiveErrors: 0 } }, { retry: { attempts: 2, statuses: [503] } }),
+    [instance(bad.port)],
+  );
+  await fetch(gateway.url, { headers: { "x-posthouse-attempt": "2" } });
+  expect(bad.requests.map(({ headers }) => headers["x-posthouse-attempt"])).toEqual(["2"]);
+  await fetch(gateway.url);
+  expect(bad.requests).toHaveLength(4);
+});
+
+test("a hedge asks a second endpoint when the first is silent, the first answer wins, and the other call ends", async () => {
+  let ended = 0;
+  await using silent = await rawUpstream(({ socket }) => void socket.once("close", () => ended++));
+  await using good = await moody();
+  await using gateway = await runGateway(toCluster({ balance: "round-robin" }, { retry: { hedgeMs: 50 } }), [
+    instance(silent.port),
+    instance(good.port),
+  ]);
+  for (let i = 0; i < 4; i++) {
+    const begun = performance.now();
+    expect((await fetch(gateway.url)).status).toBe(200);
+    expect(performance.now() - begun).toBeLessThan(1_000);
+  }
+  expect(silent.connections.length).toBeGreaterThan(0);
+  await eventually("the slow call is over", () => ended === silent.connections.length);
+  expect(gateway.gateway.clusterViews().get("cluster:c")?.breaker.requests.now).toBe(0);
+  expect((await gateway.host.metrics.expose()).text).toMatch(/retries_total\{kind="hedge"\} [1-4]/);
+});
+
+test("a service is told how much time is left, and less of it on the second try", async () => {
+  await using service = await moody();
+  service.say = 503;
+  await using gateway = await runGateway(
+    toCluster(
+      { outlier: { consecutiveErrors: 0 } },
+      { deadlineHeader: "X-Time-Left", timeouts: { totalMs: 5_000 }, retry: { attempts: 1, statuses: [503] } },
+    ),
+    [instance(service.port)],
+  );
+  service.headers = { "retry-after": "1" };
+  await fetch(gateway.url);
+  const [first = 0, second = 0] = service.requests.map(({ headers }) => Number(headers["x-time-left"]));
+  expect(first).toBeGreaterThan(4_500);
+  expect(first).toBeLessThanOrEqual(5_000);
+  expect(first - second).toBeGreaterThanOrEqual(990);
+});
+
+test("Maglev keeps a caller's cookie with one endpoint", async () => {
+  await using a = await moody();
+  await using b = await moody();
+  await using gateway = await runGateway(toCluster({ balance: "maglev", hashBy: { cookie: "user" } }), [
+    instance(a.port),
+    instance(b.port),
+  ]);
+  const counts: number[][] = [];
+  for (let user = 0; user < 12; user++) {
+    const before = [a.requests.length, b.requests.length];
+    for (let i = 0; i < 3; i++) await fetch(gateway.url, { headers: { cookie: `user=u${user}` } });
+    counts.push([a.requests.length - (before[0] ?? 0), b.requests.length - (before[1] ?? 0)]);
+  }
+  for (const pair of counts) expect(pair.toSorted((a, b) => a - b)).toEqual([0, 3]);
+  expect(new Set(counts.map(String)).size).toBe(2);
+});
+
+test("requests at once are limited by header, and counted off when they end or their client leaves", async () => {
+  const waiting: (() => void)[] = [];
+  await using slow = await upstream((_request, response) => void waiting.push(() => response.end("x")));
+  await using gateway = await runGateway(oneRoute({ concurrency: { requests: 1, by: { header: "x-tenant" } } }), [
+    instance(slow.port),
+  ]);
+  const ask = (tenant: string, signal?: AbortSignal) =>
+    fetch(gateway.url, { headers: { "x-tenant": tenant }, ...(signal ? { signal } : {}) });
+  const leaving = new AbortController();
+  const first = ask("a", leaving.signal);
+  await eventually("it has arrived", () => waiting.length === 1);
+  const second = await ask("a");
+  expect([second.status, second.headers.get("x-posthouse-flag")]).toEqual([429, "RL"]);
+  const other = ask("b");
+  await eventually("the other tenant's has arrived", () => waiting.length === 2);
+  leaving.abort();
+  await expect(first).rejects.toThrow();
+  await eventually("room again", () => gateway.gateway.status().inFlight === 1);
+  const third = ask("a");
+  await eventually("it has arrived, too", () => waiting.length === 3);
+  for (const answer of waiting) answer();
+  expect([(await other).status, (await third).status]).toEqual([200, 200]);
+});
+
+test("a limit by the second and a quota by the day say both what is left", async () => {
+  await using good = await moody();
+  await using gateway = await runGateway(
+    oneRoute({
+      rateLimit: { requests: 10, perSeconds: 60, by: "ip" },
+      quota: { requests: 3, per: "day", by: { header: "x-key" } },
+    }),
+    [instance(good.port)],
+  );
+  const answer = await fetch(gateway.url, { headers: { "x-key": "k" } });
+  expect(answer.headers.get("ratelimit-policy")).toBe('"default";q=10;w=60, "quota";q=3;w=86400');
+  expect(answer.headers.get("ratelimit")).toMatch(/^"default";r=9;t=\d+, "quota";r=\d;t=\d+$/);
+});
