@@ -282,11 +282,12 @@ test("a store that came back older does not take flags back, until it has passed
   await first.exited;
   await using second = await memory();
   token = second.token ?? "";
-  await eventually("the older store is told of", () => it.events.at(-1) === "PROVIDER_ERROR");
+  await eventually("the older store is told of", () => it.events.includes("PROVIDER_ERROR"));
+  const told = it.events.lastIndexOf("PROVIDER_ERROR");
   expect(await it.client.getStringValue("colour", "blue")).toBe("orange");
   for (let version = 1; version < 40; version++) await publish(second, token, FLAGS.replace("red", `red${version}`));
   await eventually("it is taken over", async () => (await it.client.getStringValue("colour", "blue")) === "red39");
-  expect(it.events.at(-1)).toBe("PROVIDER_CONFIGURATION_CHANGED colour");
+  expect(it.events.slice(told)).toContain("PROVIDER_CONFIGURATION_CHANGED colour");
 });
 
 test("a closed provider follows nothing any more", async () => {
