@@ -1,7 +1,7 @@
 /** Asks the checking thread, and ends it when it takes too long. */
 import { Worker } from "node:worker_threads";
 import type { Host } from "#base";
-import { ConfigErrors, type Items, type ReleaseProblem } from "./api.ts";
+import { ConfigErrors, type Item, type Items, type ReleaseProblem } from "./api.ts";
 import type { CheckTask } from "./check-worker.ts";
 import { checkSyntax } from "./core/format.ts";
 import type { SchemaTask } from "./schema.ts";
@@ -10,8 +10,10 @@ import type { SchemaTask } from "./schema.ts";
 const SYNTAX_MS_MAX = 30_000;
 /** Milliseconds for all schemas of a release: thousands of values, or one bad pattern. */
 const SCHEMA_MS_MAX = 5_000;
-/** Characters of values that are checked without a thread: some five milliseconds; a thread takes thirty to begin. */
+/** Characters of YAML that are checked without a thread: ten milliseconds or so; a thread takes thirty to begin. */
 const AT_ONCE_CHARS_MAX = 16 * 1024;
+/** How many times faster than YAML a format is read. */
+const FASTER: Record<Item["format"], number> = { yaml: 1, toml: 8, properties: 16, json: 32, text: 1000, binary: 100 };
 /** Keys that an error names. */
 const KEYS_NAMED_MAX = 10;
 /** MiB of heap of one check: some sixty times what a release may have, as YAML takes. Beyond it the thread ends, not the server. */
@@ -22,7 +24,7 @@ const WORKER = new URL(`./check-worker${import.meta.url.endsWith(".ts") ? ".ts" 
 
 /** @throws CONFIG_CHECK_TIMEOUT */
 export async function checkSyntaxOf(host: Host, items: Items): Promise<readonly ReleaseProblem[]> {
-  const chars = Object.values(items).reduce((sum, { value }) => sum + value.length, 0);
+  const chars = Object.values(items).reduce((sum, { format, value }) => sum + value.length / FASTER[format], 0);
   if (chars <= AT_ONCE_CHARS_MAX) return checkSyntax(items);
   return inThread(host, { syntaxOf: items }, { keys: Object.keys(items), msMax: SYNTAX_MS_MAX });
 }
@@ -34,6 +36,10 @@ export async function checkSchemas(host: Host, schemas: readonly SchemaTask[]): 
   return inThread(host, { schemas }, { keys, msMax: SCHEMA_MS_MAX });
 }
 
+/** Milliseconds that a thread is kept for the next release. */
+const IDLE_MS = 30_000;
+/** Threads without work, the one that worked last at the end. */
+const idle: Worker[] = [];
 let running = 0;
 const waiting: (() => void)[] = [];
 
@@ -56,18 +62,19 @@ async function inThread(host: Host, task: CheckTask, bounds: Bounds): Promise<re
 
 async function checked(host: Host, task: CheckTask, { keys, msMax }: Bounds): Promise<readonly ReleaseProblem[]> {
   const named = [...new Set(keys)].slice(0, KEYS_NAMED_MAX).join(", ");
-  const worker = new Worker(WORKER, { workerData: task, resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX } });
+  const worker = idle.pop() ?? new Worker(WORKER, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX } });
   const { promise, resolve, reject } = Promise.withResolvers<readonly ReleaseProblem[]>();
-  worker.once("message", resolve);
-  worker.once("error", (error: NodeJS.ErrnoException) =>
+  worker.ref();
+  const onError = (error: NodeJS.ErrnoException) =>
     reject(
       error.code === "ERR_WORKER_OUT_OF_MEMORY"
         ? ConfigErrors.CHECK_TIMEOUT(
             `Checking ${named} took more than ${HEAP_MIB_MAX} MiB of memory. Release less at a time. Nothing was released.`,
           )
         : error,
-    ),
-  );
+    );
+  worker.once("message", resolve);
+  worker.once("error", onError);
   const cancel = host.clock.after(msMax, () =>
     reject(
       ConfigErrors.CHECK_TIMEOUT(
@@ -75,10 +82,27 @@ async function checked(host: Host, task: CheckTask, { keys, msMax }: Bounds): Pr
       ),
     ),
   );
+  worker.postMessage(task, []);
   try {
-    return await promise;
+    const problems = await promise;
+    worker.off("error", onError);
+    rest(host, worker);
+    return problems;
+  } catch (error) {
+    await worker.terminate();
+    throw error;
   } finally {
     cancel();
-    await worker.terminate();
   }
+}
+
+/** Keeps a thread for a while: the next release is checked in a tenth of the time. It keeps no process alive. */
+function rest(host: Host, worker: Worker): void {
+  worker.unref();
+  idle.push(worker);
+  host.clock.after(IDLE_MS, () => {
+    const at = idle.indexOf(worker);
+    // One that was used meanwhile rests anew, and has a later end of its own.
+    if (at >= 0) void idle.splice(at, 1)[0]?.terminate();
+  });
 }

@@ -1,11 +1,12 @@
 /** Checks in a thread of its own: a large value takes its time, a schema may hold a pattern that never ends. */
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import type { Items, ReleaseProblem } from "./api.ts";
 import { checkSyntax } from "./core/format.ts";
 import { validateBySchema, type SchemaTask } from "./schema.ts";
 
 export type CheckTask = { readonly syntaxOf: Items } | { readonly schemas: readonly SchemaTask[] };
 
-const task = workerData as CheckTask;
-const problems = "schemas" in task ? validateBySchema(task.schemas) : checkSyntax(task.syntaxOf);
-parentPort?.postMessage(problems satisfies ReleaseProblem[], []);
+parentPort?.on("message", (task: CheckTask) => {
+  const problems = "schemas" in task ? validateBySchema(task.schemas) : checkSyntax(task.syntaxOf);
+  parentPort?.postMessage(problems satisfies ReleaseProblem[], []);
+});

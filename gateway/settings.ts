@@ -63,7 +63,7 @@ export const GATEWAY_SETTINGS = {
 /** As much of the client as a gateway uses. */
 export interface GatewayClient {
   readonly registry: Pick<Client["registry"], "watch">;
-  readonly config: Pick<Client["config"], "watch" | "acknowledger">;
+  readonly config: Pick<Client["config"], "watch" | "acknowledger" | "effectiveOtherThan">;
   /** Absent: limits that gateways share are each one's own. */
   readonly quotas?: Pick<Client["quotas"], "lease">;
 }

@@ -16,6 +16,14 @@ export interface ConfigListener {
   refused(problems: readonly ConfigProblem[], release: { readonly key: string }): void;
 }
 
+/** Milliseconds between two looks at what the server has, give or take a fifth: the safety net under the push. */
+const AUDIT_MS = 300_000;
+/** Milliseconds that news may be under way by push while the answer of a look came first. */
+const UNDER_WAY_MS = 2_000;
+
+/** Says to the config server what became of a config. */
+type Say = (config: EffectiveConfig, error?: unknown) => void;
+
 export class ConfigSource implements AsyncDisposable {
   readonly #host: Host;
   readonly #client: GatewayClient["config"];
@@ -23,6 +31,8 @@ export class ConfigSource implements AsyncDisposable {
   readonly #listener: ConfigListener;
   readonly #tasks: TaskGroup;
   #connected = false;
+  /** What was heard last. */
+  #last: EffectiveConfig | undefined;
 
   constructor(
     host: Host,
@@ -43,13 +53,17 @@ export class ConfigSource implements AsyncDisposable {
 
   start(): void {
     this.#tasks.run("gateway watches its config", (signal) => this.#watch(signal));
+    this.#tasks.run("gateway looks after its config", (signal) => this.#audit(signal));
+  }
+
+  get #name() {
+    return { namespace: this.#settings.namespace, app: GATEWAY_APP, profile: GATEWAY_PROFILE };
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const { namespace, instance } = this.#settings;
-    const name = { namespace, app: GATEWAY_APP, profile: GATEWAY_PROFILE };
-    const say = instance ? this.#client.acknowledger(name, instance, signal) : () => {};
-    const frames = this.#client.watch(name, {
+    const { instance } = this.#settings;
+    const say = this.#sayer(signal);
+    const frames = this.#client.watch(this.#name, {
       signal,
       ...(instance ? { instance } : {}),
       onState: (state) => {
@@ -57,25 +71,53 @@ export class ConfigSource implements AsyncDisposable {
         this.#host.log.info({ state }, `config watch ${state}`);
       },
     });
-    let last: string | undefined;
     for await (const frame of frames) {
       const config = frame.event === "snapshot" || frame.event === "delta" ? frame.data : undefined;
       // After a cut the same content comes again; there is nothing to build anew.
-      if (!config || config.releaseKey === last) continue;
-      last = config.releaseKey;
-      const text = textOf(config);
-      const read = await readConfig(text, this.#settings.filters);
-      const { releaseKey: key } = config;
-      for (const warning of read.warnings ?? [])
-        this.#host.log.warn({ ...warning }, "a part of the config is of no use");
-      if (read.config) {
-        this.#listener.apply(read.config, { key, text });
-        say(config);
-      } else {
-        this.#listener.refused(read.problems, { key });
-        const [first] = read.problems;
-        say(config, `${first?.pointer ?? ""} ${first?.message ?? ""}`.trim());
+      if (config && config.releaseKey !== this.#last?.releaseKey) await this.#take(config, say);
+    }
+  }
+
+  /** Now and then holds what is known against the server's, and takes what the push never brought. */
+  async #audit(signal: AbortSignal): Promise<void> {
+    const { instance } = this.#settings;
+    const say = this.#sayer(signal);
+    while (!signal.aborted) {
+      await this.#host.clock.sleep(AUDIT_MS * (0.8 + 0.4 * this.#host.random.float()), signal).catch(() => {});
+      const known = this.#last;
+      if (signal.aborted || !known) continue;
+      try {
+        const options = { signal, ...(instance ? { instance } : {}) };
+        const theirs = await this.#client.effectiveOtherThan(this.#name, known.releaseKey, options);
+        if (!theirs) continue;
+        await this.#host.clock.sleep(UNDER_WAY_MS, signal);
+        if (this.#last?.releaseKey !== known.releaseKey || theirs.revision < known.revision) continue;
+        this.#host.log.warn({ releaseKey: theirs.releaseKey }, "the config watch missed a release; it is taken now");
+        await this.#take(theirs, say);
+      } catch (error) {
+        if (!signal.aborted) this.#host.log.debug({ err: error }, `the config was not audited: ${messageOf(error)}`);
       }
+    }
+  }
+
+  #sayer(signal: AbortSignal): Say {
+    const { instance } = this.#settings;
+    return instance ? this.#client.acknowledger(this.#name, instance, signal) : () => {};
+  }
+
+  async #take(config: EffectiveConfig, say: Say): Promise<void> {
+    this.#last = config;
+    const text = textOf(config);
+    const read = await readConfig(text, this.#settings.filters);
+    const { releaseKey: key } = config;
+    for (const warning of read.warnings ?? []) this.#host.log.warn({ ...warning }, "a part of the config is of no use");
+    if (read.config) {
+      this.#listener.apply(read.config, { key, text });
+      say(config);
+    } else {
+      this.#listener.refused(read.problems, { key });
+      const [first] = read.problems;
+      say(config, `${first?.pointer ?? ""} ${first?.message ?? ""}`.trim());
     }
   }
 

@@ -12,5 +12,9 @@ async function* silence(signal: AbortSignal): AsyncGenerator<never> {
 
 export const unheard: GatewayClient = {
   registry: { watch: (_query, { signal }) => silence(signal) },
-  config: { watch: (_name, { signal }) => silence(signal), acknowledger: () => () => {} },
+  config: {
+    watch: (_name, { signal }) => silence(signal),
+    acknowledger: () => () => {},
+    effectiveOtherThan: async () => undefined,
+  },
 };

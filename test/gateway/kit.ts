@@ -78,8 +78,12 @@ export class FakeControlPlane implements GatewayClient {
       onState?.("connected");
       return this.configs.watch(signal);
     },
+    effectiveOtherThan: async (_name, releaseKey) =>
+      this.unheard?.releaseKey === releaseKey ? undefined : this.unheard,
     acknowledger: () => (config, error) => void this.acknowledged.push({ releaseKey: config.releaseKey, error }),
   };
+  /** What the server has and the push does not bring. */
+  unheard: EffectiveConfig | undefined;
   /** What the gateway said of its configs. */
   readonly acknowledged: { releaseKey: string; error: unknown }[] = [];
 
