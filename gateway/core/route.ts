@@ -184,7 +184,7 @@ export class ClusterTable {
     const key = `${base}~connect=${connectMs}`;
     const known = this.byKey.get(key);
     if (known) return known;
-    const other = { ...plain, key, connectMs, connectionKey: connectionKeyOf(plain.tls, connectMs, plain.inFlightMax) };
+    const other = { ...plain, key, connectMs, connectionKey: connectionKeyOf({ ...plain, connectMs }) };
     this.byKey.set(key, other);
     return other;
   }
@@ -195,6 +195,7 @@ export class ClusterTable {
     const tls = given.tls ?? {};
     const namespace = given.namespace ?? this.#namespace;
     const service = given.service ?? key.slice("cluster:".length);
+    const resilience = compileResilience(given);
     const compiled: CompiledCluster = {
       key,
       namespace,
@@ -207,8 +208,8 @@ export class ClusterTable {
       headersMs,
       idleMs,
       inFlightMax,
-      ...compileResilience(given),
-      connectionKey: connectionKeyOf(tls, connectMs, inFlightMax),
+      ...resilience,
+      connectionKey: connectionKeyOf({ tls, connectMs, inFlightMax, breaker: resilience.breaker }),
     };
     this.byKey.set(key, compiled);
     return compiled;
@@ -255,8 +256,14 @@ function staticInstance(
   };
 }
 
-function connectionKeyOf(tls: ClusterTls, connectMs: number, inFlightMax: number): string {
-  return canonicalJson([tls, connectMs, inFlightMax]);
+/** What connections to one address must have in common to be shared. */
+function connectionKeyOf({
+  tls,
+  connectMs,
+  inFlightMax,
+  breaker,
+}: Pick<CompiledCluster, "tls" | "connectMs" | "inFlightMax" | "breaker">): string {
+  return canonicalJson([tls, connectMs, inFlightMax, breaker as never]);
 }
 
 const IMPORTANCE = { low: 0, normal: 1, critical: 2 } as const;
