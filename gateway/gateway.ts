@@ -6,14 +6,7 @@ import type { Host } from "#base";
 import type { ConfigProblem, GatewayConfig } from "./api.ts";
 import { viewCluster, type ClusterView } from "./core/cluster-view.ts";
 import { ConcurrencyLimiter } from "./core/concurrency.ts";
-import {
-  endpointKey,
-  KEEP_ALIVE_METADATA,
-  nextEndpoints,
-  NO_ENDPOINTS,
-  type Endpoint,
-  type EndpointSet,
-} from "./core/endpoints.ts";
+import { endpointKey, nextEndpoints, NO_ENDPOINTS, type Endpoint, type EndpointSet } from "./core/endpoints.ts";
 import { hintedRoutes, type Hints } from "./core/hints.ts";
 import type { GatewaySnapshot } from "./core/pipeline.ts";
 import { RateLimiter } from "./core/rate-limit.ts";
@@ -39,7 +32,7 @@ import type {
 import { ConfigSource, readConfig } from "./sources/config.ts";
 import { FileSource } from "./sources/file.ts";
 import { QuotaLeases } from "./sources/quota-leases.ts";
-import { LastGoodFile, readLastGood, type LastGood } from "./sources/last-good.ts";
+import { LastGoodFile, readLastGood, slim, type LastGood } from "./sources/last-good.ts";
 import { NameSource } from "./sources/names.ts";
 import { RegistrySource } from "./sources/registry.ts";
 import { UpstreamCaller } from "./upstream/call.ts";
@@ -385,23 +378,4 @@ class RunningGateway implements Gateway {
     await this.#pools[Symbol.asyncDispose]();
     await this.#tokens[Symbol.asyncDispose]();
   }
-}
-
-/** As much of an instance as a start needs. */
-function slim({
-  namespace,
-  service,
-  id,
-  address,
-  port,
-  protocol,
-  ports,
-  weight,
-  lifecycle,
-  status,
-  metadata,
-}: LastGood["instances"][string][number]) {
-  const keepAlive = metadata?.[KEEP_ALIVE_METADATA];
-  const kept = keepAlive === undefined ? {} : { metadata: { [KEEP_ALIVE_METADATA]: keepAlive } };
-  return { namespace, service, id, address, port, protocol, ports, weight, lifecycle, status, ...kept };
 }

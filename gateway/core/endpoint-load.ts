@@ -15,8 +15,6 @@ export interface ClusterState {
   connections: number;
   /** Connections on their way. */
   pending: number;
-  /** Fewer than its share is left, so that all are used; see the panic threshold. */
-  panic: boolean;
   /** When the success rates were last compared. */
   comparedMs: number;
   /** How many requests it bears, when that is to be found out. */
@@ -24,7 +22,7 @@ export interface ClusterState {
 }
 
 export function newClusterState(): ClusterState {
-  return { inFlight: 0, retrying: 0, connections: 0, pending: 0, panic: false, comparedMs: 0 };
+  return { inFlight: 0, retrying: 0, connections: 0, pending: 0, comparedMs: 0 };
 }
 
 export interface EndpointLoad {

@@ -3,6 +3,7 @@
  * beside it.
  */
 import { isEjected, pick } from "./balancer.ts";
+import type { CompiledCluster } from "./cluster.ts";
 import { cookieValue } from "./conditions.ts";
 import type { CompiledConsumer } from "./consumers.ts";
 import type { Claims } from "./claims.ts";
@@ -17,7 +18,7 @@ import { limitedKey } from "./limit.ts";
 import { pathVariables } from "./path-pattern.ts";
 import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
 import { upstreamPath } from "./rewrite.ts";
-import type { CompiledCluster, CompiledRoute, ForwardRoute } from "./route.ts";
+import type { CompiledRoute, ForwardRoute } from "./route.ts";
 import { chooseBackend } from "./split.ts";
 import type { TemplateContext } from "./template.ts";
 

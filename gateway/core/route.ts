@@ -1,74 +1,24 @@
-/** A route and a cluster, compiled: what a decision reads, with nothing left to parse. */
-import type { Static } from "typebox";
+/** A route, compiled: what a decision reads, with nothing left to parse. */
 import { canonicalJson } from "#base";
 import {
   GATEWAY_DEFAULTS,
   type AclEntry,
-  type Balance,
-  type ClusterConfig,
   type ConcurrencyLimit,
-  type ClusterProtocol,
-  type GatewayConfig,
   type HintedService,
   type LimitedBy,
   type RouteConfig,
   type SplitEntry,
-  type StaticEndpoint,
 } from "../api.ts";
+import type { ClusterTable, CompiledCluster } from "./cluster.ts";
 import { compileConditions, type Conditions } from "./conditions.ts";
 import { compileCors, type CompiledCors } from "./cors.ts";
 import type { CompiledFilter, Filters } from "./filter.ts";
-import type { CatalogInstance } from "./endpoints.ts";
 import { compileEdits, type CompiledEdits } from "./header-edits.ts";
 import { pathOf, variableNames, type PathPattern } from "./path-pattern.ts";
-import type { GradientPolicy } from "./gradient.ts";
 import type { SharedPolicy } from "./leased-limits.ts";
-import type { OutlierPolicy } from "./outlier.ts";
 import type { RatePolicy } from "./rate-limit.ts";
 import { NO_RETRY, type RetryPolicy } from "./retry.ts";
 import { compileRedirect, compileRewrite, type CompiledRedirect, type CompiledRewrite } from "./rewrite.ts";
-
-export interface ClusterTls {
-  readonly ca?: string;
-  readonly caFile?: string;
-  readonly serverName?: string;
-}
-
-/** Most of each, at once, of a whole cluster. */
-export interface BreakerPolicy {
-  readonly connectionsMax: number;
-  readonly pendingMax: number;
-  readonly requestsMax: number;
-  readonly retriesMax: number;
-}
-
-export interface CompiledCluster {
-  readonly key: string;
-  readonly namespace: string;
-  readonly service: string;
-  /** Those of the config; undefined: the registry's. */
-  readonly instances: readonly CatalogInstance[] | undefined;
-  /** Name of the instances' port; undefined: their main one. */
-  readonly port: string | undefined;
-  readonly tls: ClusterTls;
-  /** What is spoken to its endpoints; undefined: what each of them registered. */
-  readonly protocol: ClusterProtocol | undefined;
-  readonly connectMs: number;
-  readonly headersMs: number;
-  readonly idleMs: number;
-  readonly inFlightMax: number;
-  readonly balance: Balance;
-  readonly hashBy: NonNullable<ClusterConfig["hashBy"]>;
-  readonly subset: readonly (readonly [label: string, value: string])[];
-  readonly zoneAware: boolean;
-  readonly slowStartMs: number;
-  readonly panicPercent: number;
-  readonly outlier: OutlierPolicy;
-  readonly breaker: BreakerPolicy;
-  readonly adaptive: GradientPolicy | undefined;
-  /** Equal when connections may be shared. */
-  readonly connectionKey: string;
-}
 
 export interface CompiledBackend {
   /** The route as it is when the request goes here. */
@@ -165,99 +115,6 @@ export const COMPRESSED_TYPES = [
   "application/wasm",
   "image/svg+xml",
 ] as const;
-
-/** The clusters of one table; one that differs in how long a connection may take is another. */
-export class ClusterTable {
-  readonly byKey = new Map<string, CompiledCluster>();
-  readonly #namespace: string;
-
-  constructor(config: GatewayConfig, namespace: string) {
-    this.#namespace = namespace;
-    for (const { name, ...cluster } of config.clusters ?? []) this.#add(`cluster:${name}`, cluster);
-  }
-
-  /** Of a service or a cluster by name. */
-  of({ service, cluster }: { service?: string; cluster?: string }, connectMs: number | undefined): CompiledCluster {
-    const base = cluster === undefined ? `service:${service}` : `cluster:${cluster}`;
-    const plain = this.byKey.get(base) ?? this.#add(base, { service: service as string });
-    if (connectMs === undefined || connectMs === plain.connectMs) return plain;
-    const key = `${base}~connect=${connectMs}`;
-    const known = this.byKey.get(key);
-    if (known) return known;
-    const other = { ...plain, key, connectMs, connectionKey: connectionKeyOf(plain.tls, connectMs, plain.inFlightMax) };
-    this.byKey.set(key, other);
-    return other;
-  }
-
-  #add(key: string, given: Omit<NonNullable<GatewayConfig["clusters"]>[number], "name">): CompiledCluster {
-    const { connectMs, headersMs, idleMs } = { ...GATEWAY_DEFAULTS, ...given.timeouts };
-    const inFlightMax = given.inFlightMax ?? GATEWAY_DEFAULTS.inFlightMax;
-    const tls = given.tls ?? {};
-    const namespace = given.namespace ?? this.#namespace;
-    const service = given.service ?? key.slice("cluster:".length);
-    const compiled: CompiledCluster = {
-      key,
-      namespace,
-      service,
-      instances: given.endpoints?.map((one) => staticInstance({ namespace, service }, one)),
-      port: given.port,
-      tls,
-      protocol: given.protocol,
-      connectMs,
-      headersMs,
-      idleMs,
-      inFlightMax,
-      ...compileResilience(given),
-      connectionKey: connectionKeyOf(tls, connectMs, inFlightMax),
-    };
-    this.byKey.set(key, compiled);
-    return compiled;
-  }
-}
-
-function compileResilience(given: Omit<ClusterConfig, "name">) {
-  const { outlierErrors, ejectionSeconds, ejectedPercentMax, adaptiveMin, adaptiveMax } = GATEWAY_DEFAULTS;
-  const { connectionsMax, pendingMax, requestsMax, retriesMax } = { ...GATEWAY_DEFAULTS, ...given.breaker };
-  const { outlier = {}, adaptive } = given;
-  return {
-    balance: given.balance ?? "p2c",
-    hashBy: given.hashBy ?? "ip",
-    subset: Object.entries(given.subset ?? {}),
-    zoneAware: given.zoneAware ?? true,
-    slowStartMs: (given.slowStartSeconds ?? GATEWAY_DEFAULTS.slowStartSeconds) * 1000,
-    panicPercent: given.panicPercent ?? GATEWAY_DEFAULTS.panicPercent,
-    outlier: {
-      consecutiveErrors: outlier.consecutiveErrors ?? outlierErrors,
-      ejectionMs: (outlier.ejectionSeconds ?? ejectionSeconds) * 1000,
-      ejectedPercentMax: outlier.ejectedPercentMax ?? ejectedPercentMax,
-      successRate: outlier.successRate ?? true,
-    },
-    breaker: { connectionsMax, pendingMax, requestsMax, retriesMax },
-    adaptive: adaptive && { min: adaptive.min ?? adaptiveMin, max: adaptive.max ?? adaptiveMax },
-  } as const;
-}
-
-function staticInstance(
-  name: { namespace: string; service: string },
-  { address, port, protocol = "http", weight = 100, zone }: Static<typeof StaticEndpoint>,
-): CatalogInstance {
-  return {
-    ...name,
-    id: `${address}:${port}`,
-    address,
-    port,
-    protocol,
-    ports: [],
-    weight,
-    zone,
-    lifecycle: "serving",
-    status: "passing",
-  };
-}
-
-function connectionKeyOf(tls: ClusterTls, connectMs: number, inFlightMax: number): string {
-  return canonicalJson([tls, connectMs, inFlightMax]);
-}
 
 const IMPORTANCE = { low: 0, normal: 1, critical: 2 } as const;
 
