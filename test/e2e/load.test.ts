@@ -1,7 +1,7 @@
-/** Ten thousand requests through a real gateway while endpoints are drained and while routes change: none may fail. */
+/** Ten thousand requests through a real gateway while endpoints are drained, routes change and the control plane dies: none may fail. */
 import { expect, test } from "vitest";
 import { Agent, request } from "undici";
-import { call, eventually, startPosthouse, startService, tempFolder } from "#test/kit";
+import { call, eventually, freePort, startPosthouse, startService, tempFolder } from "#test/kit";
 
 const REQUESTS = 10_000;
 const AT_ONCE = 32;
@@ -101,3 +101,50 @@ test("no request fails while route releases change under load", { timeout: 120_0
   expect(failures).toEqual([]);
   expect(releases).toBeGreaterThan(10);
 });
+
+test(
+  "no request fails while the control plane is killed, stays away and comes back",
+  { timeout: 120_000 },
+  async () => {
+    await using stack = new AsyncDisposableStack();
+    const [data, gatewayData] = [stack.use(await tempFolder()), stack.use(await tempFolder())];
+    const port = String(await freePort());
+    const control = () =>
+      startPosthouse({ data: data.path, args: ["--roles", "registry", "config-server", "--port", port] });
+    const first = stack.use(await control());
+    const { api, token = "" } = first;
+    const service = stack.use(await startService("orders"));
+    const body = { address: "127.0.0.1", port: service.port };
+    await call(`${api}/v1/services/orders/instances/i1`, { method: "PUT", token, body });
+    const publish = async (names: string[]) => {
+      const routes = names.map((name) => ({ name, match: { path: { prefix: `/${name}` } }, service: "orders" }));
+      const items = { "gateway.yaml": { format: "json", value: JSON.stringify({ routes }) } };
+      const url = `${api}/v1/config/default/gateway/default/releases`;
+      expect((await call(url, { method: "POST", token, body: { items } })).status).toBe(201);
+    };
+    await publish(["orders"]);
+    const args = ["--roles", "gateway", "--control-urls", api, "--token", token];
+    const gateway = stack.use(await startPosthouse({ data: gatewayData.path, args }));
+    await eventually("the route", async () => (await call(`${gateway.gateway}/orders`)).status === 200);
+    let came = false;
+    const failures = await load(
+      () => `${gateway.gateway}/orders`,
+      async (sent) => {
+        await eventually("the load runs", () => sent() > 500, 30_000);
+        first.kill("SIGKILL");
+        await first.exited;
+        const away = sent();
+        await eventually("requests go on without it", () => sent() > away + 2_000, 60_000);
+        stack.use(await control());
+        await publish(["orders", "later"]);
+        await eventually(
+          "what is released then arrives",
+          async () => (await call(`${gateway.gateway}/later`)).status === 200,
+        );
+        came = true;
+      },
+    );
+    expect(failures).toEqual([]);
+    expect(came).toBe(true);
+  },
+);
