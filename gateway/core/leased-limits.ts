@@ -4,8 +4,9 @@
  * are the two ends of a call that the shell makes.
  *
  * The error, for each limit and gateway: before the first lease, OPENING_SHARE of the limit may be used, OPENING_MAX
- * requests at most, and is counted afterwards; and what one gateway holds unused, others miss, for as long as a lease is valid. While the control plane is
- * away, each goes on with the rate that it had last, or with the whole limit if it never had any.
+ * requests at most, and is counted afterwards; and what one gateway holds unused, others miss, for as long as a lease is
+ * valid. While the control plane is away, each goes on with the rate that it had last, or with the whole limit if it
+ * never had any.
  */
 import { RateLimiter, type RatePolicy, type RateVerdict } from "./rate-limit.ts";
 
