@@ -7,6 +7,7 @@ import type { AppError, Host } from "#base";
 import type { Settings } from "#settings";
 import { openStore } from "#store";
 import { reasons, ROLES, storeOptions, type Addresses, type Parts } from "./roles.ts";
+import { withTelemetry } from "./tracing.ts";
 
 export * from "./api.ts";
 export { TlsErrors } from "./certificates.ts";
@@ -59,18 +60,4 @@ export async function issueOfflineToken(host: Host, settings: Settings): Promise
   await using store = await openStore(host, storeOptions({ settings, fail: () => {} }));
   const { token } = await new Access(host, store).issue({ name: "operator", role: "operator" });
   return token;
-}
-
-/** Started first and so stopped last; without an endpoint it is not even loaded. */
-async function withTelemetry(host: Host, settings: Settings, stack: AsyncDisposableStack): Promise<Host> {
-  if (settings.otlpUrl === undefined) return host;
-  const { startTelemetry } = await import("./telemetry.ts");
-  const { tracer } = stack.use(
-    startTelemetry(host, {
-      otlpUrl: settings.otlpUrl,
-      sampleRatio: settings.traceSampleRatio,
-      serviceName: "posthouse",
-    }),
-  );
-  return { ...host, tracer };
 }

@@ -9,6 +9,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { AppError, messageOf, randomId, TaskGroup, type Host } from "#base";
 import { Client, fetchTransport, injectTransport } from "#client";
+import type { GatewayPorts } from "#gateway";
 import { gatewayReleaseCheckWith, loadExplain, loadFilters } from "#gateway/release";
 import { createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
@@ -132,11 +133,15 @@ const SUBSCRIBER_ID_BYTES = 4;
 
 /** A client of the control plane for a role of this process. */
 function clientFor(parts: Parts, name: string, role: Role): Client {
+  return new Client(parts.host, wayFor(parts, name, role));
+}
+
+/** How a role of this process reaches the control plane: straight in, or over the network. */
+function wayFor(parts: Parts, name: string, role: Role) {
   const { host, settings, control, stack } = parts;
   const subscriber = `${name.replace(" ", "-")}-${randomId(host.random, SUBSCRIBER_ID_BYTES)}`;
   if (control) {
-    const token = control.access.internalToken({ name, role });
-    return new Client(host, { transport: injectTransport(control.app), token, subscriber });
+    return { transport: injectTransport(control.app), token: control.access.internalToken({ name, role }), subscriber };
   }
   if (settings.token === undefined) {
     throw ServerErrors.SETTINGS_CONFLICT(
@@ -144,7 +149,7 @@ function clientFor(parts: Parts, name: string, role: Role): Client {
     );
   }
   const transport = stack.use(fetchTransport({ urls: settings.controlUrls }));
-  return new Client(host, { transport, token: settings.token, subscriber });
+  return { transport, token: settings.token, subscriber };
 }
 
 async function startGateway(parts: Parts): Promise<void> {
@@ -164,26 +169,48 @@ async function startGateway(parts: Parts): Promise<void> {
       ? await readTls(settings.gatewayCertFile, settings.gatewayKeyFile)
       : await ownTls(host, join(settings.data, "tls"), [...new Set(names)]);
   const alone = settings.gatewayFile !== undefined && !parts.control && settings.token === undefined;
-  const gateway = stack.use(
-    createGateway(host, {
-      client: alone ? unheard : clientFor(parts, "gateway", "reader"),
-      settings: {
-        ...GATEWAY_SETTINGS,
-        namespace: settings.gatewayNamespace,
-        zone: settings.gatewayZone,
-        host: settings.gatewayHost,
-        port: settings.gatewayPort,
-        tlsPort: settings.gatewayTlsPort,
-        tls,
-        configFile: settings.gatewayFile,
-        filters: await loadFilters(settings.gatewayFilters),
-        stickyKey: await readStickyKey(host, settings.gatewayStickyKeyFile ?? join(folder, "sticky.key")),
-        dataFile: join(folder, "snapshot.json"),
-        drainMs: settings.gatewayDrainSeconds * 1000,
-      },
-    }),
-  );
-  parts.notReady.push(() => (gateway.status().ready ? undefined : "gateway: no routes and endpoints were read yet"));
+  const given = {
+    ...GATEWAY_SETTINGS,
+    namespace: settings.gatewayNamespace,
+    zone: settings.gatewayZone,
+    host: settings.gatewayHost,
+    port: settings.gatewayPort,
+    tlsPort: settings.gatewayTlsPort,
+    tls,
+    configFile: settings.gatewayFile,
+    stickyKey: await readStickyKey(host, settings.gatewayStickyKeyFile ?? join(folder, "sticky.key")),
+    dataFile: join(folder, "snapshot.json"),
+    drainMs: settings.gatewayDrainSeconds * 1000,
+  };
+  // Loaded with workers, too: a module that cannot be is then an error of the start, not of every worker.
+  const filters = await loadFilters(settings.gatewayFilters);
+  const way = alone ? undefined : wayFor(parts, "gateway", "reader");
+  let gateway: { listen(): Promise<GatewayPorts> };
+  if (settings.gatewayWorkers > 1) {
+    const { GatewayWorkers } = await import("./workers/supervisor.ts");
+    const workers = stack.use(
+      new GatewayWorkers(host, {
+        workers: settings.gatewayWorkers,
+        way,
+        start: {
+          settings: given,
+          filterModules: settings.gatewayFilters,
+          controlled: way !== undefined,
+          subscriber: way?.subscriber ?? "",
+          logLevel: settings.logLevel,
+          otlpUrl: settings.otlpUrl,
+          traceSampleRatio: settings.traceSampleRatio,
+        },
+      }),
+    );
+    parts.notReady.push(() => workers.notReady());
+    gateway = workers;
+  } else {
+    const client = way ? new Client(host, way) : unheard;
+    const single = stack.use(createGateway(host, { client, settings: { ...given, filters } }));
+    parts.notReady.push(() => (single.status().ready ? undefined : "gateway: no routes and endpoints were read yet"));
+    gateway = single;
+  }
   try {
     const { httpPort, httpsPort } = await gateway.listen();
     parts.addresses.gateway = `http://${settings.gatewayHost}:${httpPort}`;

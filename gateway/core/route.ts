@@ -168,9 +168,11 @@ export const COMPRESSED_TYPES = [
 export class ClusterTable {
   readonly byKey = new Map<string, CompiledCluster>();
   readonly #namespace: string;
+  readonly #workers: number;
 
-  constructor(config: GatewayConfig, namespace: string) {
+  constructor(config: GatewayConfig, namespace: string, workers: number) {
     this.#namespace = namespace;
+    this.#workers = workers;
     for (const { name, ...cluster } of config.clusters ?? []) this.#add(`cluster:${name}`, cluster);
   }
 
@@ -189,7 +191,7 @@ export class ClusterTable {
 
   #add(key: string, given: Omit<NonNullable<GatewayConfig["clusters"]>[number], "name">): CompiledCluster {
     const { connectMs, headersMs, idleMs } = { ...GATEWAY_DEFAULTS, ...given.timeouts };
-    const inFlightMax = given.inFlightMax ?? GATEWAY_DEFAULTS.inFlightMax;
+    const inFlightMax = part(given.inFlightMax ?? GATEWAY_DEFAULTS.inFlightMax, this.#workers);
     const tls = given.tls ?? {};
     const namespace = given.namespace ?? this.#namespace;
     const service = given.service ?? key.slice("cluster:".length);
@@ -205,7 +207,7 @@ export class ClusterTable {
       headersMs,
       idleMs,
       inFlightMax,
-      ...compileResilience(given),
+      ...compileResilience(given, this.#workers),
       connectionKey: connectionKeyOf(tls, connectMs, inFlightMax),
     };
     this.byKey.set(key, compiled);
@@ -213,7 +215,15 @@ export class ClusterTable {
   }
 }
 
-function compileResilience(given: Omit<ClusterConfig, "name">) {
+/**
+ * A worker's part of what one endpoint or its connections may be. Not shared by news as requests are: a connection
+ * that another worker keeps idle is of no use to this one, and must not be what leaves it without any.
+ */
+function part(most: number, workers: number): number {
+  return Math.ceil(most / workers);
+}
+
+function compileResilience(given: Omit<ClusterConfig, "name">, workers: number) {
   const { outlierErrors, ejectionSeconds, ejectedPercentMax, adaptiveMin, adaptiveMax } = GATEWAY_DEFAULTS;
   const { connectionsMax, pendingMax, requestsMax, retriesMax } = { ...GATEWAY_DEFAULTS, ...given.breaker };
   const { outlier = {}, adaptive } = given;
@@ -230,7 +240,12 @@ function compileResilience(given: Omit<ClusterConfig, "name">) {
       ejectedPercentMax: outlier.ejectedPercentMax ?? ejectedPercentMax,
       successRate: outlier.successRate ?? true,
     },
-    breaker: { connectionsMax, pendingMax, requestsMax, retriesMax },
+    breaker: {
+      connectionsMax: part(connectionsMax, workers),
+      pendingMax: part(pendingMax, workers),
+      requestsMax,
+      retriesMax,
+    },
     adaptive: adaptive && { min: adaptive.min ?? adaptiveMin, max: adaptive.max ?? adaptiveMax },
   } as const;
 }
