@@ -17,6 +17,7 @@ import { openStore, type StoreOptions } from "#store";
 import { ServerErrors } from "./api.ts";
 import { ownTls, readTls } from "./certificates.ts";
 import { type ControlApi, createControlApi, listenError } from "./control-api.ts";
+import { workerMetrics } from "./workers/metrics.ts";
 
 /** Where everything is, for people and for tests. */
 export interface Addresses {
@@ -208,6 +209,7 @@ async function startGateway(parts: Parts): Promise<void> {
   } else {
     const client = way ? new Client(host, way) : unheard;
     const single = stack.use(createGateway(host, { client, settings: { ...given, filters } }));
+    workerMetrics(host, () => (single.status().ready ? 1 : 0));
     parts.notReady.push(() => (single.status().ready ? undefined : "gateway: no routes and endpoints were read yet"));
     gateway = single;
   }

@@ -19,6 +19,7 @@ import {
 import type { Transport } from "#client";
 import { PeerRecord, type GatewayPorts } from "#gateway";
 import { UNHEARD_EXIT, type FromWorker, type ToWorker, type WorkerStart } from "./messages.ts";
+import { workerMetrics } from "./metrics.ts";
 import { Relay } from "./relay.ts";
 
 /** The command of this program that a worker runs. */
@@ -77,17 +78,7 @@ export class GatewayWorkers implements AsyncDisposable {
     }));
     this.#started = this.#places.map(() => Promise.withResolvers<GatewayPorts>());
     for (const { promise } of this.#started) promise.catch(() => {});
-    this.#restarts = host.metrics
-      .counter({
-        name: "posthouse_gateway_worker_restarts_total",
-        help: "Gateway workers that ended by themselves and were replaced.",
-      })
-      .labels();
-    host.metrics.gauge({
-      name: "posthouse_gateway_workers",
-      help: "Gateway workers that serve.",
-      collect: (family) => family.labels().set(this.#places.filter(({ ready }) => ready).length),
-    });
+    this.#restarts = workerMetrics(host, () => this.#places.filter(({ ready }) => ready).length);
     host.metrics.join(() => this.#values());
   }
 
