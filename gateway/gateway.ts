@@ -135,7 +135,6 @@ class RunningGateway implements Gateway {
     const limiter = new RateLimiter();
     const concurrency = new ConcurrencyLimiter();
     const endpoints = () => this.#snapshot.endpoints;
-    this.#peers = peers && new PeerExchange(this.#host, peers, { limiter, concurrency, endpoints });
     this.#snapshot = {
       table: compileTable({}, settings),
       endpoints: new Map(),
@@ -145,6 +144,8 @@ class RunningGateway implements Gateway {
       concurrency,
       sticky,
     };
+    // Last, for it may have heard something already.
+    this.#peers = peers && new PeerExchange(this.#host, peers, { limiter, concurrency, endpoints });
     const call: StartCall = (plan, sink) => this.#caller.start(plan, sink);
     const chain = new Chain({
       call,

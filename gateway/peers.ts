@@ -7,7 +7,7 @@ import type { Host } from "#base";
 import type { ConcurrencyLimiter } from "./core/concurrency.ts";
 import { NO_OTHERS } from "./core/endpoint-load.ts";
 import type { Endpoint, EndpointSet } from "./core/endpoints.ts";
-import { PeerCounts, type PeerNews } from "./core/peers.ts";
+import { PeerCounts, type Ejection, type PeerNews } from "./core/peers.ts";
 import type { RateLimiter } from "./core/rate-limit.ts";
 
 /**
@@ -40,6 +40,8 @@ export class PeerExchange implements Disposable {
   readonly #retrying = new PeerCounts();
   /** What the others were last told, as far as it is not nothing. */
   #told = new Map<string, readonly [inFlight: number, retrying: number]>();
+  /** Of endpoints that are not known here yet, with the moment that each ends. */
+  #early: { readonly ejection: Ejection; readonly untilMs: number }[] = [];
   #cancel: (() => void) | undefined;
   #closed = false;
 
@@ -66,6 +68,8 @@ export class PeerExchange implements Disposable {
   /** Endpoints were built anew, and some clusters' counts with them. */
   refresh(): void {
     for (const key of this.#parts.endpoints().keys()) this.#reckon(key);
+    const nowMs = this.#host.clock.monotonic();
+    this.#early = this.#early.filter(({ ejection, untilMs }) => untilMs > nowMs && !this.#eject(ejection, untilMs));
   }
 
   #tell(): void {
@@ -106,16 +110,21 @@ export class PeerExchange implements Disposable {
       this.#retrying.set(worker, key, retrying);
       this.#reckon(key);
     }
-    for (const { cluster, endpoint: key, ejections, forMs } of ejected) {
-      const found = this.#parts
-        .endpoints()
-        .get(cluster)
-        ?.endpoints.find((one) => one.key === key);
-      if (!found) continue;
-      found.load.ejections = Math.max(found.load.ejections, ejections);
-      found.load.ejectedUntilMs = Math.max(found.load.ejectedUntilMs, nowMs + forMs);
-      found.load.errors = 0;
+    for (const ejection of ejected) {
+      const untilMs = nowMs + ejection.forMs;
+      if (!this.#eject(ejection, untilMs)) this.#early.push({ ejection, untilMs });
     }
+  }
+
+  /** Whether the endpoint is known here. */
+  #eject({ cluster, endpoint: key, ejections }: Ejection, untilMs: number): boolean {
+    const { endpoints = [] } = this.#parts.endpoints().get(cluster) ?? {};
+    const load = endpoints.find((one) => one.key === key)?.load;
+    if (!load) return false;
+    load.ejections = Math.max(load.ejections, ejections);
+    load.ejectedUntilMs = Math.max(load.ejectedUntilMs, untilMs);
+    load.errors = 0;
+    return true;
   }
 
   #gone(worker: number): void {

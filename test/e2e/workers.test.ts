@@ -192,14 +192,16 @@ describe("two workers", { timeout: 60_000 }, () => {
 
     const after = load(() => `${posthouse.gateway}/new`, connections);
     const seen = new Set<number>();
+    const statuses = new Set<number>();
     await eventually("another serves in its place", async () => {
       const { status, pid } = await fresh(`${posthouse.gateway}/new`);
-      expect(status).toBe(200);
+      statuses.add(status);
       seen.add(pid);
       return seen.size === 2;
     });
     await after.stop();
     expect(after.failures).toEqual([]);
+    expect([...statuses]).toEqual([200]);
     expect(seen).toContain(survivor);
     expect(seen).not.toContain(victim);
     expect(await metric("posthouse_gateway_worker_restarts_total")).toBe(1);
@@ -285,6 +287,15 @@ describe("two workers", { timeout: 60_000 }, () => {
     expect(sick.count).toBe(known);
     const state = 'posthouse_gateway_cluster_endpoints{cluster="cluster:c",state="ejected"}';
     expect(await running.metric(state)).toBe(1);
+    // One that comes later is told.
+    const [victim = 0] = await running.pids();
+    process.kill(victim, "SIGKILL");
+    await eventually("another takes its place", async () => {
+      const restarts = await running.metric("posthouse_gateway_worker_restarts_total");
+      return restarts === 1 && (await running.metric("posthouse_gateway_workers")) === 2;
+    });
+    for (let i = 0; i < 40; i++) expect((await fresh(`${gateway}/`)).status).toBe(200);
+    expect(sick.count).toBe(known);
 
     const slow = [];
     for (let i = 0; i < 6; i++) {
