@@ -51,6 +51,7 @@ function heads(): MatchHead[] {
       query: "",
       client: "10.0.0.1",
       listener: "default",
+      scheme: "http",
       header: (name) => (name === "x-version" ? ["2"] : []),
     };
   });

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- NAME …]`: runs the benchmarks named, or all, and writes what came out to bench/results. Run it on
- * a quiet machine; every figure comes with its smallest and largest, so that noise shows.
+ * `npm run bench [-- NAME …]`: runs the benchmarks named, or all, and writes what came out to bench/results. Run it on a
+ * quiet machine; every figure comes with its smallest and largest, so that noise shows.
  */
 import { execFileSync } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";

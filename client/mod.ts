@@ -206,16 +206,13 @@ export class Client {
     /** Takes a lock from its holder, for operators. */
     break: (lock: LockRef, body: LockBreak, options: CallOptions = {}) =>
       this.#call<LockWasBroken>("POST", lockPath(lock, "/break"), body, options),
-    /**
-     * Who holds a lock, as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by
-     * itself.
-     */
+    /** Who holds a lock, as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself. */
     watch: (lock: LockRef, options: StreamOptions) => this.#watch<LockState>(lockPath(lock, "/watch"), options),
   };
 
   /**
-   * Waits for a lock and keeps it, under a session of its own, until it is released or lost; `signal` of what it
-   * returns says when it is lost. Who campaigns for leadership calls the same.
+   * Waits for a lock and keeps it, under a session of its own, until it is released or lost; `signal` of what it returns
+   * says when it is lost. Who campaigns for leadership calls the same.
    */
   lock(lock: LockRef, options: LockOptions = {}): Promise<HeldLock> {
     return holdLock(this.#host, this, lock, options);
@@ -241,10 +238,7 @@ export class Client {
       this.#call<void>("PUT", `${setPath(name)}/acknowledgements/${enc(subscriber)}`, body, options),
     acknowledgements: (name: SetName, options: CallOptions = {}) =>
       this.#call<AcknowledgementList>("GET", `${setPath(name)}/acknowledgements`, undefined, options),
-    /**
-     * The effective config as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by
-     * itself.
-     */
+    /** The effective config as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself. */
     watch: (name: SetName, options: StreamOptions) =>
       this.#watch<EffectiveConfig>(`/v1/watch/config?${new URLSearchParams({ ...name }).toString()}`, options),
   };

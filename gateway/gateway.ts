@@ -6,14 +6,7 @@ import type { Host } from "#base";
 import type { ConfigProblem, GatewayConfig } from "./api.ts";
 import { viewCluster, type ClusterView } from "./core/cluster-view.ts";
 import { ConcurrencyLimiter } from "./core/concurrency.ts";
-import {
-  endpointKey,
-  KEEP_ALIVE_METADATA,
-  nextEndpoints,
-  NO_ENDPOINTS,
-  type Endpoint,
-  type EndpointSet,
-} from "./core/endpoints.ts";
+import { endpointKey, nextEndpoints, NO_ENDPOINTS, type Endpoint, type EndpointSet } from "./core/endpoints.ts";
 import { hintedRoutes, type Hints } from "./core/hints.ts";
 import type { GatewaySnapshot } from "./core/pipeline.ts";
 import { RateLimiter } from "./core/rate-limit.ts";
@@ -40,7 +33,8 @@ import type {
 import { ConfigSource, readConfig } from "./sources/config.ts";
 import { FileSource } from "./sources/file.ts";
 import { QuotaLeases } from "./sources/quota-leases.ts";
-import { LastGoodFile, readLastGood, type LastGood } from "./sources/last-good.ts";
+import { LastGoodFile, readLastGood, slim, type LastGood } from "./sources/last-good.ts";
+import { NameSource } from "./sources/names.ts";
 import { RegistrySource } from "./sources/registry.ts";
 import { UpstreamCaller, type RetryKind } from "./upstream/call.ts";
 import { UpstreamPools } from "./upstream/pools.ts";
@@ -86,6 +80,7 @@ class RunningGateway implements Gateway {
   readonly #leases: QuotaLeases;
   readonly #workers: number;
   readonly #peers: PeerExchange | undefined;
+  readonly #names: NameSource;
   #snapshot: GatewaySnapshot;
   #current: NextTable | undefined;
   /** Checked and compiled, waiting for its endpoints. */
@@ -130,6 +125,7 @@ class RunningGateway implements Gateway {
       settings.dataFile === undefined || settings.dataFileUse?.write === false
         ? undefined
         : new LastGoodFile(this.#host, settings.dataFile, () => this.#lastGoodState());
+    this.#names = new NameSource(this.#host, () => this.#namesChanged(), settings.resolveName);
     this.#leases = new QuotaLeases(this.#host, client.quotas, settings.namespace);
     const sticky = new SignedCookies(settings.stickyKey ?? freshKey(host));
     const limiter = new RateLimiter();
@@ -148,6 +144,7 @@ class RunningGateway implements Gateway {
     this.#peers = peers && new PeerExchange(this.#host, peers, { limiter, concurrency, endpoints });
     const call: StartCall = (plan, sink) => this.#caller.start(plan, sink);
     const chain = new Chain({
+      log,
       call,
       cache: new ResponseCache(this.#host),
       mirrors: new Mirrors(this.#host, call),
@@ -267,6 +264,7 @@ class RunningGateway implements Gateway {
     if (this.#current?.release !== release) this.#problems = [];
     this.#current = next;
     this.#tokens.use(table.providers.values());
+    this.#names.use([...table.clusters.values()].flatMap(({ instances }) => instances ?? []));
     this.#swap(table, table.clusters.keys());
     this.#registry.use(table.namespaces);
     this.#listeners.use(config.listeners ?? []);
@@ -301,6 +299,14 @@ class RunningGateway implements Gateway {
     this.#settle();
   }
 
+  #namesChanged(): void {
+    const { table } = this.#snapshot;
+    this.#swap(
+      table,
+      [...table.clusters.values()].filter(({ instances }) => instances).map(({ key }) => key),
+    );
+  }
+
   /** The next snapshot: this table, and the endpoints of these clusters built anew. */
   #swap(table: RouteTable, rebuilt: Iterable<string>): void {
     const before = this.#snapshot.endpoints;
@@ -310,7 +316,9 @@ class RunningGateway implements Gateway {
     for (const key of rebuilt) {
       const cluster = table.clusters.get(key);
       if (!cluster) continue;
-      const instances = cluster.instances ?? this.#registry.instances(cluster.namespace, cluster.service);
+      const instances = cluster.instances
+        ? this.#names.expand(cluster.instances)
+        : this.#registry.instances(cluster.namespace, cluster.service);
       const old = before.get(key) ?? NO_ENDPOINTS;
       const next = nextEndpoints(old, cluster, instances, { nowMs, zone: this.#settings.zone });
       if (next.panic && !old.panic) this.#panics(cluster);
@@ -322,7 +330,7 @@ class RunningGateway implements Gateway {
     this.#pools.retain(({ id, key, cluster: { key: clusterKey } }) => {
       const cluster = table.clusters.get(clusterKey);
       const instance = cluster?.instances
-        ? cluster.instances.find((one) => one.id === id)
+        ? this.#names.expand(cluster.instances).find((one) => one.id === id)
         : cluster && this.#registry.instance(cluster.namespace, cluster.service, id);
       return instance !== undefined && endpointKey(cluster as CompiledCluster, instance) === key;
     });
@@ -389,26 +397,8 @@ class RunningGateway implements Gateway {
     await this.#registry[Symbol.asyncDispose]();
     await this.#lastGood?.[Symbol.asyncDispose]();
     await this.#leases[Symbol.asyncDispose]();
+    await this.#names[Symbol.asyncDispose]();
     await this.#pools[Symbol.asyncDispose]();
     await this.#tokens[Symbol.asyncDispose]();
   }
-}
-
-/** As much of an instance as a start needs. */
-function slim({
-  namespace,
-  service,
-  id,
-  address,
-  port,
-  protocol,
-  ports,
-  weight,
-  lifecycle,
-  status,
-  metadata,
-}: LastGood["instances"][string][number]) {
-  const keepAlive = metadata?.[KEEP_ALIVE_METADATA];
-  const kept = keepAlive === undefined ? {} : { metadata: { [KEEP_ALIVE_METADATA]: keepAlive } };
-  return { namespace, service, id, address, port, protocol, ports, weight, lifecycle, status, ...kept };
 }

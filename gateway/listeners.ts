@@ -11,12 +11,21 @@ import type { GatewayPorts, TlsIdentity } from "./settings.ts";
 /** Milliseconds between two looks whether all requests have ended. */
 const DRAIN_LOOK_MS = 10;
 
+/** Milliseconds between two tries to open a port, and how many: the listener that had it may just be letting go. */
+const OPEN_AGAIN_MS = 50;
+const OPEN_TRIES = 40;
+/** Milliseconds between two looks for connections of a closed listener that have become idle. */
+const IDLE_LOOK_MS = 100;
+
 interface Open {
-  readonly lane: GeneralLane;
   readonly port: number;
   readonly tls: boolean;
-  /** Resolves to what went wrong, or undefined. */
-  readonly opened: Promise<string | undefined>;
+  /** undefined while it opens, and when that failed. */
+  lane: GeneralLane | undefined;
+  /** Resolves when it is open, or is given up. */
+  opened: Promise<void>;
+  /** No longer wanted. */
+  closed: boolean;
 }
 
 export class Listeners {
@@ -26,8 +35,8 @@ export class Listeners {
   readonly #https: GeneralLane | undefined;
   readonly #others = new Map<string, Open>();
   readonly #problems = new Map<string, ConfigProblem>();
-  /** Closing, so that a stop waits for them. */
-  readonly #closing = new Set<Promise<unknown>>();
+  /** Closing, so that a stop waits for them and then cuts. */
+  readonly #closing = new Map<Promise<void>, GeneralLane>();
   #tls: TlsIdentity | undefined;
   #wanted: readonly Listener[] = [];
   #listening = false;
@@ -66,43 +75,56 @@ export class Listeners {
     if (!this.#listening) return;
     for (const [name, open] of this.#others) {
       const wanted = this.#wanted.find((one) => one.name === name);
-      if (wanted?.port === open.port && (wanted.tls ?? false) === open.tls) continue;
+      const failed = this.#problems.has(name);
+      if (!failed && wanted?.port === open.port && (wanted.tls ?? false) === open.tls) continue;
       this.#others.delete(name);
       this.#problems.delete(name);
-      this.#close(open.lane);
+      open.closed = true;
+      if (open.lane) this.#close(open.lane);
     }
     for (const listener of this.#wanted) if (!this.#others.has(listener.name)) this.#open(listener);
   }
 
   #open({ name, port = 0, tls = false }: Listener): void {
-    if (tls && !this.#tls) {
-      this.#problems.set(name, { pointer: `/listeners/${name}`, message: "This gateway has no certificate." });
-      return;
-    }
-    const lane = new GeneralLane(this.#parts, tls ? this.#tls : undefined, name);
-    // A port that another listener is just giving up is free once that one has closed.
-    const opened = Promise.allSettled(this.#closing)
-      .then(() => lane.listen(this.#parts.settings.host, port))
-      .then(
-        () => {
-          this.#host.log.info({ listener: name, port }, "listener open");
-          return undefined;
-        },
-        (error: unknown) => {
-          const message = `Port ${port} of listener "${name}" cannot be opened: ${messageOf(error)}.`;
-          this.#problems.set(name, { pointer: `/listeners/${name}`, message });
-          this.#host.log.error({ listener: name, port }, message);
-          return message;
-        },
-      );
-    this.#others.set(name, { lane, port, tls, opened });
+    const open: Open = { port, tls, lane: undefined, opened: Promise.resolve(), closed: false };
+    this.#others.set(name, open);
+    open.opened = this.#try(name, open);
   }
 
-  /** Takes no new connections; what is under way ends by itself, as at a stop. */
+  async #try(name: string, open: Open): Promise<void> {
+    const { port, tls } = open;
+    let reason = tls && !this.#tls ? "this gateway has no certificate" : undefined;
+    for (let tries = 1; reason === undefined && !open.closed; tries++) {
+      const lane = new GeneralLane(this.#parts, tls ? this.#tls : undefined, name);
+      try {
+        await lane.listen(this.#parts.settings.host, port);
+        if (open.closed) return this.#close(lane);
+        open.lane = lane;
+        this.#host.log.info({ listener: name, port }, "listener open");
+        return;
+      } catch (error) {
+        await lane.close();
+        const again = (error as { code?: string }).code === "EADDRINUSE" && tries < OPEN_TRIES;
+        if (again) await this.#host.clock.sleep(OPEN_AGAIN_MS);
+        else reason = messageOf(error);
+      }
+    }
+    if (reason === undefined) return;
+    const message = `Port ${port} of listener "${name}" cannot be opened: ${reason}.`;
+    this.#problems.set(name, { pointer: `/listeners/${name}`, message });
+    this.#host.log.error({ listener: name, port }, message);
+  }
+
+  /** Takes no new connections; what is under way ends by itself, and its connection with it. */
   #close(lane: GeneralLane): void {
-    lane.closeIdle();
-    const closed = lane.close().finally(() => this.#closing.delete(closed));
-    this.#closing.add(closed);
+    const closed = this.#drain(lane).finally(() => this.#closing.delete(closed));
+    this.#closing.set(closed, lane);
+  }
+
+  async #drain(lane: GeneralLane): Promise<void> {
+    const closing = lane.close().then(() => true);
+    do lane.closeIdle();
+    while (!(await Promise.race([closing, this.#host.clock.sleep(IDLE_LOOK_MS).then(() => false)])));
   }
 
   setTls(identity: TlsIdentity): void {
@@ -119,9 +141,11 @@ export class Listeners {
   async stop(drainMs: number): Promise<void> {
     const { clock, log } = this.#host;
     const { inFlight } = this.#parts;
+    for (const open of this.#others.values()) open.closed = true;
     await Promise.all([...this.#others.values()].map(({ opened }) => opened));
-    const lanes = this.#lanes();
-    const closed = [...lanes.map((lane) => lane.close()), ...this.#closing];
+    const leaving = [...this.#closing];
+    const lanes = [...this.#lanes(), ...leaving.map(([, lane]) => lane)];
+    const closed = [...this.#lanes().map((lane) => lane.close()), ...leaving.map(([drained]) => drained)];
     const deadline = clock.monotonic() + drainMs;
     while (inFlight.count > 0 && clock.monotonic() < deadline) {
       for (const lane of lanes) lane.closeIdle();

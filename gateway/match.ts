@@ -39,6 +39,9 @@ export const RouteMatchConfig = Type.Object(
   {
     hosts: Type.Optional(Type.Array(HostName, { minItems: 1, maxItems: 64 })),
     path: Type.Optional(PathMatch),
+    scheme: Type.Optional(
+      Type.Enum(["http", "https"], { description: "Of the client's connection, as a trusted proxy says it." }),
+    ),
     methods: Type.Optional(Type.Array(Method, { minItems: 1, uniqueItems: true })),
     headers: Type.Optional(Type.Array(HeaderMatch, { ...list, description: "Any of a header's values will do." })),
     query: Type.Optional(Type.Array(NamedMatch, { ...list, description: "The first of a parameter's values counts." })),

@@ -2,6 +2,7 @@
 import type { Client } from "#client";
 import type { ConfigProblem } from "./api.ts";
 import type { ClusterView } from "./core/cluster-view.ts";
+import type { ResolveName } from "./sources/names.ts";
 import type { Filters } from "./core/filter.ts";
 
 export interface TlsIdentity {
@@ -31,6 +32,8 @@ export interface GatewaySettings {
   readonly dataFileUse?: { readonly read: boolean; readonly write: boolean };
   /** Signs the cookies of sticky sessions; absent: a key of this process alone, so that they end with it. */
   readonly stickyKey?: Buffer | undefined;
+  /** How DNS names of a config's own endpoints are resolved; absent: as the system does. */
+  readonly resolveName?: ResolveName;
   /** Filters that routes may use beside the built-in ones. */
   readonly filters?: Filters;
   /** Milliseconds that requests in flight may take to end when the gateway stops. */

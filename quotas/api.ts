@@ -9,7 +9,7 @@ export const QUOTA_LEASE_MS = 2_000;
 /** Characters of a limit's key. */
 export const QUOTA_KEY_CHARS_MAX = 1_024;
 
-const Count = Type.Integer({ minimum: 0, maximum: 10_000_000 });
+const Count = Type.Integer({ minimum: 0, maximum: 1_000_000_000 });
 
 /** One limit, and how much of it is wanted. */
 export const QuotaAsk = Type.Object(

@@ -5,14 +5,17 @@
 import { createHash } from "node:crypto";
 import type { Host } from "#base";
 import { commit, type LeaseId, type Put, type Store } from "#store";
-import { QuotasErrors, type QuotaAnswer, type QuotaRequest } from "./api.ts";
+import { QuotasErrors, type QuotaAnswer, type QuotaAsk, type QuotaRequest } from "./api.ts";
 import { readRecord, settle } from "./core/ledger.ts";
 
 export const QUOTAS_PREFIX = "/quotas/";
-/** Seconds that a record outlives its last change: longer than the longest rate, and than a month. */
-const KEPT_SECONDS = { rate: 2 * 86_400, period: 35 * 86_400 } as const;
-/** Milliseconds after which a fresh store lease is taken for what is written from then on. */
-const LEASE_RENEWAL_MS = 3_600_000;
+/**
+ * Seconds of the store leases that records lie under. A record outlives its last change by half of that at least, which
+ * is longer than a rate of up to SHORT_SECONDS, any rate, and a month take to be whole again.
+ */
+const KEPT_SECONDS = { short: 1_800, rate: 4 * 86_400, period: 70 * 86_400 } as const;
+/** Most rates are whole again within so many seconds; callers that never return leave nothing behind for long. */
+const SHORT_SECONDS = 300;
 /** Tries of a transaction: gateways ask about the same limits at the same time by their nature. */
 const TRIES = 8;
 
@@ -27,12 +30,23 @@ export class Quotas {
   }
 
   /** @throws QUOTAS_DUPLICATE, STORE_CONTENDED, and what `Store.txn` throws */
-  async lease(namespace: string, { asks }: QuotaRequest): Promise<QuotaAnswer> {
+  async lease(namespace: string, request: QuotaRequest): Promise<QuotaAnswer> {
+    try {
+      return await this.#settle(namespace, request);
+    } catch (error) {
+      if ((error as { code?: string }).code !== "STORE_LEASE_NOT_FOUND") throw error;
+      // The store lost what it granted us: nothing was written, and new ones are there for the asking.
+      this.#leases.clear();
+      return this.#settle(namespace, request);
+    }
+  }
+
+  async #settle(namespace: string, { asks }: QuotaRequest): Promise<QuotaAnswer> {
     const keyed = asks.map((ask) => ({ ask, key: keyOf(namespace, ask.key) }));
     if (new Set(keyed.map(({ key }) => key)).size < keyed.length)
       throw QuotasErrors.DUPLICATE("Each limit may be asked about once in a call.");
-    const rate = await this.#lease("rate");
-    const period = await this.#lease("period");
+    const kinds = new Set(asks.map(kindOf));
+    const leases = new Map(await Promise.all([...kinds].map(async (kind) => [kind, await this.#lease(kind)] as const)));
     const nowMs = this.#host.clock.now();
     const { result } = await commit(
       this.#store,
@@ -40,13 +54,14 @@ export class Quotas {
       (known) => {
         const settled = keyed.map(({ ask, key }) => {
           const entry = known.get(key);
-          return { key, ...settle(entry && readRecord(Buffer.from(entry.value).toString("utf8")), ask, nowMs) };
+          const before = entry && readRecord(Buffer.from(entry.value).toString("utf8"));
+          return { key, storeLease: leases.get(kindOf(ask)) as LeaseId, ...settle(before, ask, nowMs) };
         });
-        const writes = settled.map(({ key, record }): Put => ({
+        const writes = settled.map(({ key, record, storeLease }): Put => ({
           type: "put",
           key,
           value: Buffer.from(JSON.stringify(record)),
-          lease: record.kind === "rate" ? rate : period,
+          lease: storeLease,
         }));
         return { writes, result: { leases: settled.map(({ lease }) => lease) } };
       },
@@ -58,11 +73,16 @@ export class Quotas {
   async #lease(kind: keyof typeof KEPT_SECONDS): Promise<LeaseId> {
     const nowMs = this.#host.clock.monotonic();
     const known = this.#leases.get(kind);
-    if (known && nowMs - known.sinceMs < LEASE_RENEWAL_MS) return known.id;
+    if (known && nowMs - known.sinceMs < (KEPT_SECONDS[kind] * 1000) / 2) return known.id;
     const { id } = await this.#store.grant(KEPT_SECONDS[kind]);
     this.#leases.set(kind, { id, sinceMs: nowMs });
     return id;
   }
+}
+
+function kindOf({ per, requests, burst = requests }: QuotaAsk): keyof typeof KEPT_SECONDS {
+  if (typeof per !== "number") return "period";
+  return (per * burst) / requests <= SHORT_SECONDS ? "short" : "rate";
 }
 
 /** By hash: a limit's key holds what callers say of themselves, and may be longer than a store's key. */

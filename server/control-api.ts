@@ -1,6 +1,6 @@
 /**
- * The control API: registry, config server, locks and access on one Fastify instance over one store. Watches end before
- * the listener closes, or closing would wait for them for ever.
+ * The control API: registry, config server, locks and access on one Fastify instance over one store. Watches end before the
+ * listener closes, or closing would wait for them for ever.
  */
 import type { FastifyInstance } from "fastify";
 import { Access, accessPlugin, type IssuedToken } from "#access";

@@ -289,9 +289,7 @@ async function startAgent(parts: Parts): Promise<void> {
   }
 }
 
-/**
- * Queries per second of a client beyond this machine when nobody said how many: far more than hosts with caches ask.
- */
+/** Queries per second of a client beyond this machine when nobody said how many: far more than hosts with caches ask. */
 const DNS_QUERIES_PER_SECOND = 1_000;
 
 /** Over the registry when it is in this process, else over a watch of one namespace. */

@@ -41,9 +41,7 @@ export function pick(set: EndpointSet, random: () => number, options: PickOption
   // The chosen may be full, refusing or ejected while another has room. Only then is it worth looking at all.
   const roomy = from.endpoints.filter((endpoint) => endpoint.load.inFlight < inFlightMax);
   const willing = roomy.filter((endpoint) => isWilling(endpoint, options));
-  const state = set.endpoints[0]?.load.cluster;
-  if (state) state.panic = panics(set, options);
-  if (state?.panic) {
+  if (panics(set, options)) {
     const trusted = roomy.filter(({ load }) => load.avoidUntilMs <= nowMs);
     return choose(weigh(trusted.length > 0 ? trusted : roomy), random, options);
   }

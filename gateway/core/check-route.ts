@@ -162,12 +162,29 @@ function* targetProblems(route: RouteConfig, pointer: string, { clusters }: Rout
     };
   }
   const forwards = redirect === undefined && respond === undefined;
-  for (const name of ["rewrite", "mirror", "sticky", "compress", "cache", "requestHeaders", "retry"] as const) {
+  for (const name of [
+    "rewrite",
+    "mirror",
+    "sticky",
+    "compress",
+    "cache",
+    "requestHeaders",
+    "retry",
+    "concurrency",
+  ] as const) {
     if (route[name] !== undefined && !forwards) {
       yield {
         pointer: `${pointer}/${name}`,
         message: "The gateway answers this route itself; nothing goes to a service.",
       };
+    }
+  }
+  const { deadlineHeader, timeouts } = route;
+  if (deadlineHeader !== undefined) {
+    const at = `${pointer}/deadlineHeader`;
+    if (timeouts?.totalMs === undefined) yield { pointer: at, message: "Without timeouts.totalMs no time runs out." };
+    if (isGatewayOwn(deadlineHeader.toLowerCase())) {
+      yield { pointer: at, message: `"${deadlineHeader}" is not the route's to set.` };
     }
   }
   if (route.splitBy && (!split || Object.keys(route.splitBy).length !== 1)) {

@@ -5,7 +5,7 @@
 import { Compile } from "typebox/compile";
 import { Value } from "typebox/value";
 import ipaddr from "ipaddr.js";
-import { GatewayConfig, OWN_LISTENER, type ConfigProblem } from "../api.ts";
+import { GATEWAY_DEFAULTS, GatewayConfig, OWN_LISTENER, type ConfigProblem } from "../api.ts";
 import { hostProblems, routeProblems, type RouteContext } from "./check-route.ts";
 import { parseCidr } from "./conditions.ts";
 import { forbidden } from "./endpoints.ts";
@@ -160,6 +160,14 @@ function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigPro
       else if (forbidden(address))
         yield { pointer, message: "No service has a link-local, multicast or unspecified address." };
     }
+  }
+  for (const [index, { hashBy, balance, adaptive }] of clusters.entries()) {
+    if (hashBy !== undefined && balance !== "maglev") {
+      yield { pointer: `/clusters/${index}/hashBy`, message: "Only balance: maglev looks at who asks." };
+    }
+    const { min = GATEWAY_DEFAULTS.adaptiveMin, max = GATEWAY_DEFAULTS.adaptiveMax } = adaptive ?? {};
+    if (min > max)
+      yield { pointer: `/clusters/${index}/adaptive`, message: `The least, ${min}, is above the most, ${max}.` };
   }
   for (const [index, { tls, protocol }] of clusters.entries()) {
     if (tls?.ca !== undefined && tls.caFile !== undefined) {

@@ -18,18 +18,23 @@ export interface Conditions {
   readonly query: readonly ValueCondition[];
   readonly cookies: readonly ValueCondition[];
   readonly source: CidrSet | undefined;
+  readonly scheme: "http" | "https" | undefined;
 }
 
 /** What of a request made a route lose; undefined when nothing did. */
-export type Mismatch = "source" | "header" | "cookie" | "query" | "method";
+export type Mismatch = "scheme" | "source" | "header" | "cookie" | "query" | "method";
 
 /** The client, once for all routes that ask; with its head. */
-export type MatchHead = Pick<RequestHead, "host" | "path" | "method" | "query" | "header" | "client" | "listener">;
+export type MatchHead = Pick<
+  RequestHead,
+  "host" | "path" | "method" | "query" | "header" | "client" | "listener" | "scheme"
+>;
 
 const NO_CONDITIONS: readonly ValueCondition[] = [];
 
 export function compileConditions(match: RouteMatchConfig): Conditions {
-  const grpcType = { name: "content-type", kind: "prefix", value: "application/grpc", regex: undefined } as const;
+  // Not gRPC-Web, which only begins like it.
+  const grpcType = compileValue({ name: "content-type", regex: "application/grpc([+;].*)?" });
   const headers = (match.headers ?? []).map((one) => compileValue({ ...one, name: one.name.toLowerCase() }));
   return {
     methods: match.grpc ? new Set(["POST"]) : match.methods && new Set(match.methods),
@@ -37,6 +42,7 @@ export function compileConditions(match: RouteMatchConfig): Conditions {
     query: match.query?.map(compileValue) ?? NO_CONDITIONS,
     cookies: match.cookies?.map(compileValue) ?? NO_CONDITIONS,
     source: match.sourceCidrs && new CidrSet(match.sourceCidrs),
+    scheme: match.scheme,
   };
 }
 
@@ -49,7 +55,8 @@ function compileValue({ name, exact, prefix, regex, present }: NamedMatch): Valu
 
 /** The method last, so that `method` means that all else fits. */
 export function mismatchOf(conditions: Conditions, head: MatchHead): Mismatch | undefined {
-  const { methods, headers, query, cookies, source } = conditions;
+  const { methods, headers, query, cookies, source, scheme } = conditions;
+  if (scheme !== undefined && scheme !== head.scheme) return "scheme";
   if (source && !source.has(head.client)) return "source";
   for (const condition of headers) if (!holds(condition, head.header(condition.name))) return "header";
   if (cookies.length > 0) {
@@ -59,10 +66,17 @@ export function mismatchOf(conditions: Conditions, head: MatchHead): Mismatch | 
   }
   if (query.length > 0) {
     // Read as a form would be: + is a space, and the first of several counts.
-    const parameters = new URLSearchParams(head.query);
+    const parameters = parametersOf(head.query);
     for (const condition of query) if (!holds(condition, listOf(parameters.get(condition.name)))) return "query";
   }
   return methods === undefined || methods.has(head.method) ? undefined : "method";
+}
+
+/** The last query is remembered, for the routes of one request ask for it one after the other. */
+let last: { readonly query: string; readonly parameters: URLSearchParams } | undefined;
+function parametersOf(query: string): URLSearchParams {
+  if (last?.query !== query) last = { query, parameters: new URLSearchParams(query) };
+  return last.parameters;
 }
 
 const NONE: readonly string[] = [];
@@ -99,10 +113,16 @@ export function conditionText({ name, kind, value }: ValueCondition): string {
 }
 
 /** One text per condition; equal text, equal condition. */
-export function conditionKeys({ headers, query, cookies, source }: Conditions): readonly string[] {
+export function conditionKeys({ headers, query, cookies, source, scheme }: Conditions): readonly string[] {
   const keys = (what: string, list: readonly ValueCondition[]) =>
     list.map((one) => JSON.stringify([what, one.name, one.kind, one.value]));
-  return [...keys("h", headers), ...keys("q", query), ...keys("c", cookies), ...(source ? [`s ${source.text}`] : [])];
+  return [
+    ...keys("h", headers),
+    ...keys("q", query),
+    ...keys("c", cookies),
+    ...(source ? [`s ${source.text}`] : []),
+    ...(scheme === undefined ? [] : [`p ${scheme}`]),
+  ];
 }
 
 type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];

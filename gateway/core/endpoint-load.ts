@@ -15,8 +15,6 @@ export interface ClusterState {
   connections: number;
   /** Connections on their way. */
   pending: number;
-  /** Fewer than its share is left, so that all are used; see the panic threshold. */
-  panic: boolean;
   /** When the success rates were last compared. */
   comparedMs: number;
   /** Of the other workers of this gateway, some milliseconds ago. */
@@ -28,7 +26,7 @@ export interface ClusterState {
 export const NO_OTHERS: ClusterState["others"] = { inFlight: 0, retrying: 0 };
 
 export function newClusterState(): ClusterState {
-  return { inFlight: 0, retrying: 0, connections: 0, pending: 0, panic: false, comparedMs: 0, others: NO_OTHERS };
+  return { inFlight: 0, retrying: 0, connections: 0, pending: 0, comparedMs: 0, others: NO_OTHERS };
 }
 
 export interface EndpointLoad {

@@ -23,6 +23,8 @@ export interface CatalogInstance {
   readonly status: "passing" | "warning" | "critical" | "unknown";
   readonly metadata?: Readonly<Record<string, string>>;
   readonly zone?: string | undefined;
+  /** The DNS name that the address is of. */
+  readonly name?: string;
 }
 
 /** Metadata by which an instance says how many milliseconds it keeps an idle connection. */
@@ -42,6 +44,8 @@ export interface Endpoint {
   /** Over TLS. */
   readonly secure: boolean;
   readonly protocol: WireProtocol;
+  /** What a certificate must be for, where the cluster does not say; undefined: the hostname. */
+  readonly serverName: string | undefined;
   /** How long the instance keeps an idle connection, as it registered. */
   readonly keepAliveMs: number | undefined;
   readonly weight: number;
@@ -114,19 +118,20 @@ function targetOf(cluster: CompiledCluster, instance: CatalogInstance): Target |
   const known = at && PROTOCOLS.get(at.protocol);
   if (!known) return undefined;
   const host = address.includes(":") && !address.startsWith("[") ? `[${address}]` : address;
-  const authority = `${host}:${at.port}`;
+  const authority = `${instance.name ?? host}:${at.port}`;
   const secure = known.secure && cluster.protocol !== "h2c";
-  const origin = `${secure ? "https" : "http"}://${authority}`;
+  const origin = `${secure ? "https" : "http"}://${host}:${at.port}`;
   const protocol = wireProtocol(cluster.protocol, secure, known.wire);
   const keepAliveMs = keepAliveOf(instance);
   return {
-    key: `${cluster.connectionKey}|${protocol}|${keepAliveMs ?? ""}|${origin}`,
+    key: `${cluster.connectionKey}|${protocol}|${keepAliveMs ?? ""}|${origin}|${instance.name ?? ""}`,
     origin,
     authority,
     hostname: host,
     port: at.port,
     secure,
     protocol,
+    serverName: instance.name,
     keepAliveMs,
   };
 }

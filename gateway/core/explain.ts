@@ -67,6 +67,7 @@ export interface Explanation {
 /** What is never told again: whoever may ask why need not see the caller's credentials. */
 const SECRET =
   /^(authorization|proxy-authorization|cookie|set-cookie|x-api-key|.*(token|secret|password|api-?key|session).*)$/;
+const SECRET_HEADERS = ["authorization", "proxy-authorization", "x-api-key"];
 const HIDDEN = "(hidden)";
 
 /** `rawHeaders` belong to the head. `decision`: the one, when it was made already, such as the refusal of a token. */
@@ -82,12 +83,44 @@ export function explain(
   const traced = decide(snapshot, raw, { ...moment, trace: (step) => steps.push(step) });
   const decision = given.decision ?? traced;
   if (given.decision?.kind === "refuse") steps.push({ step: "jwt", verdict: "refuse", detail: given.decision.detail });
-  return {
+  return scrubbed(secretsOf(head, decision.route), {
     request: { method: head.method, host: head.host, path: head.path, client: head.client, listener: head.listener },
     candidates: candidatesOf(snapshot, head, chosenRoute(decision)),
     steps,
     outcome: outcomeOf(decision, snapshot, { head: raw, rawHeaders: given.rawHeaders }),
+  });
+}
+
+/** Values shorter than this are no secrets, and hiding them would hide half of all words. */
+const SECRET_CHARS_MIN = 4;
+
+/** What the caller sent that is nobody's business: credentials in headers, cookies and the query. */
+function secretsOf(head: RequestHead, route: CompiledRoute | undefined): readonly string[] {
+  const own = new Set(route?.filters.flatMap(({ built }) => built.secrets ?? []));
+  const values: string[] = [];
+  for (const name of [...SECRET_HEADERS, ...own]) values.push(...head.header(name));
+  for (const cookie of head.header("cookie"))
+    values.push(...cookie.split(";").map((pair) => pair.split("=").slice(1).join("=").trim()));
+  for (const pair of head.query.slice(1).split("&")) {
+    const [name = "", value = ""] = pair.split("=", 2);
+    if (!SECRET.test(name.toLowerCase())) continue;
+    values.push(value, new URLSearchParams(pair).get(name) ?? "");
+  }
+  return [...new Set(values.flatMap((value) => [value, value.replace(/^\w+ +/, "")]))]
+    .filter((value) => value.length >= SECRET_CHARS_MIN)
+    .sort((a, b) => b.length - a.length);
+}
+
+/** The same without these values, wherever a template or a rewrite may have put them. */
+function scrubbed(secrets: readonly string[], explanation: Explanation): Explanation {
+  if (secrets.length === 0) return explanation;
+  const clean = (value: unknown): unknown => {
+    if (typeof value === "string") return secrets.reduce((text, secret) => text.replaceAll(secret, HIDDEN), value);
+    if (Array.isArray(value)) return value.map(clean);
+    if (value === null || typeof value !== "object") return value;
+    return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, clean(member)]));
   };
+  return clean(explanation) as Explanation;
 }
 
 function chosenRoute(decision: Decision): CompiledRoute | undefined {
@@ -132,6 +165,7 @@ function mismatch({ route, host }: Entry, head: MatchHead): string | undefined {
 
 function words(found: Mismatch, { conditions }: CompiledRoute): string {
   if (found === "method") return `method is not ${[...(conditions.methods ?? [])].join(" or ")}`;
+  if (found === "scheme") return `the scheme is not ${conditions.scheme}`;
   if (found === "source") return `the client is not in ${conditions.source?.text}`;
   const list = { header: conditions.headers, cookie: conditions.cookies, query: conditions.query }[found];
   return `${found}: not ${list.map(conditionText).join(" and ")}`;

@@ -44,6 +44,8 @@ export interface FilterPass {
 export type FilterVerdict = FilterRefusal | FilterPass | undefined;
 
 export interface BuiltFilter {
+  /** Request headers, in lower case, that hold credentials of its kind: nobody is told what is in them. */
+  readonly secrets?: readonly string[];
   /**
    * Without waiting: it is asked in the request's path, and by whoever has a decision explained. May be asked more than
    * once.

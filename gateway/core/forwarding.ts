@@ -3,6 +3,7 @@
  * beside it.
  */
 import { isEjected, pick } from "./balancer.ts";
+import type { CompiledCluster } from "./cluster.ts";
 import { cookieValue } from "./conditions.ts";
 import type { CompiledConsumer } from "./consumers.ts";
 import type { Claims } from "./claims.ts";
@@ -17,7 +18,7 @@ import { limitedKey } from "./limit.ts";
 import { pathVariables } from "./path-pattern.ts";
 import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
 import { upstreamPath } from "./rewrite.ts";
-import type { CompiledCluster, CompiledRoute, ForwardRoute } from "./route.ts";
+import type { CompiledRoute, ForwardRoute } from "./route.ts";
 import { chooseBackend } from "./split.ts";
 import type { TemplateContext } from "./template.ts";
 
@@ -52,7 +53,11 @@ export function forward(
   given: Caller & { filters: FilterWishes; answerHeaders: readonly HeaderPair[] },
 ): Forward | Refuse {
   const { filters, consumer, claims } = given;
-  const backend = chooseBackend(matched, { head, consumer }, moment.random);
+  // Almost every route has one place to go, and nothing to change; neither costs a look.
+  const backend =
+    matched.backends.length === 1
+      ? matched.backends[0]
+      : chooseBackend(matched, { head, consumer, pinned: sessionOf(matched, snapshot, head) }, moment.random);
   if (!backend) return refuse("INTERNAL", "The route leads nowhere.", { route: matched });
   const { route } = backend;
   if (matched.backends.length > 1) moment.trace?.({ step: "split", verdict: "pass", detail: route.cluster.key });
@@ -79,8 +84,8 @@ export function forward(
     return refuse("RATE_LIMITED", detail, { route, headers: [["retry-after", "1"], ...given.answerHeaders] });
   }
   moment.trace?.({ step: "endpoint", verdict: "pass", detail: `${endpoint.id} at ${endpoint.authority}` });
-  const context = contextOf(route, head, given);
-  const edits = renderEdits([route.requestHeaders, backend.requestHeaders], context);
+  const context = backend.edits && contextOf(route, head, given);
+  const edits = context && renderEdits(backend.edits?.request ?? [], context);
   const made: Forward = {
     kind: "forward",
     route,
@@ -93,7 +98,7 @@ export function forward(
       ? { drop: new Set([...filters.remove, ...(edits?.drop ?? [])]), put: edits?.put ?? [] }
       : edits,
     answerHeaders: given.answerHeaders,
-    answerEdits: renderEdits([route.responseHeaders, backend.responseHeaders], context),
+    answerEdits: context && renderEdits(backend.edits?.response ?? [], context),
     cors: route.cors && corsHeaders(route.cors, head),
     sticky: route.sticky && { ...route.sticky, pinned: pinned?.named },
     mirrors: NO_MIRRORS,
@@ -110,11 +115,10 @@ function choose(
   head: RequestHead,
   moment: Moment,
 ): Endpoint | undefined {
-  return pick(endpoints, moment.random, {
-    ...cluster,
-    nowMs: moment.nowMs,
-    hashKey: cluster.balance === "maglev" ? hashKeyOf(cluster.hashBy, head) : undefined,
-  });
+  const { inFlightMax, balance, slowStartMs, panicPercent } = cluster;
+  const hashKey = balance === "maglev" ? hashKeyOf(cluster.hashBy, head) : undefined;
+  const { nowMs } = moment;
+  return pick(endpoints, moment.random, { inFlightMax, nowMs, balance, hashKey, slowStartMs, panicPercent });
 }
 
 function hashKeyOf(by: CompiledCluster["hashBy"], head: RequestHead): string | undefined {
@@ -138,6 +142,13 @@ function overload(route: ForwardRoute, { endpoints }: EndpointSet): string | und
     return `Service "${service}" bears ${gradient.limit} requests at once, as it answers now.`;
   }
   return undefined;
+}
+
+/** Tells the cluster that the caller's cookie is of. */
+function sessionOf({ sticky }: CompiledRoute, snapshot: GatewaySnapshot, head: RequestHead) {
+  const value = sticky && cookieValue(head.header("cookie"), sticky.cookie);
+  if (value === undefined) return undefined;
+  return (cluster: string) => snapshot.sticky?.read(value, cluster) !== undefined;
 }
 
 /** The endpoint that the caller's cookie names, while it is there. */

@@ -31,8 +31,12 @@ const REBUILT = new Set(["host", "expect", "content-length", "forwarded", "trace
 /** Names that say who somebody is. A client has no business sending them, whether or not its route sets them. */
 const OWN_PREFIXES = ["x-forwarded-", "x-posthouse-", "x-consumer-", "x-jwt-"];
 
-/** Whether only the connection or the gateway may say this of a request; the name in lower case. */
+/**
+ * Whether only the connection or the gateway may say this of a request; the name in lower case. A client's `X-Real-IP`
+ * is dropped, but the gateway sets none, so that a route may: some services read nothing else.
+ */
 export function isGatewayOwn(name: string): boolean {
+  if (name === "x-real-ip") return false;
   return HOP_BY_HOP.has(name) || REBUILT.has(name) || OWN_PREFIXES.some((prefix) => name.startsWith(prefix));
 }
 
@@ -104,7 +108,7 @@ export function upstreamHeaders(
 }
 
 /** The scheme that the client used, as a trusted proxy says it; else the connection's. */
-function schemeSeen(head: RequestHead, trusted: RouteTable["trusted"] | undefined): "http" | "https" {
+export function schemeSeen(head: RequestHead, trusted: RouteTable["trusted"] | undefined): "http" | "https" {
   if (!trusted?.has(head.peer)) return head.scheme;
   const [said] = head.header("x-forwarded-proto");
   return said === "http" || said === "https" ? said : head.scheme;

@@ -3,9 +3,10 @@
  * requests of each limit, uses it up, and has asked for the next by then. Pure: time comes in, and `asks` and `granted`
  * are the two ends of a call that the shell makes.
  *
- * The error, for each limit and gateway: before the first lease, OPENING_SHARE of the limit may be used, and is counted
- * afterwards; and what one gateway holds unused, others miss, for as long as a lease is valid. While the control plane is
- * away, each goes on with the rate that it had last, or with the whole limit if it never had any.
+ * The error, for each limit and gateway: before the first lease, OPENING_SHARE of the limit may be used, OPENING_MAX
+ * requests at most, and is counted afterwards; and what one gateway holds unused, others miss, for as long as a lease is
+ * valid. While the control plane is away, each goes on with the rate that it had last, or with the whole limit if it
+ * never had any.
  */
 import { RateLimiter, type RatePolicy, type RateVerdict } from "./rate-limit.ts";
 
@@ -38,6 +39,8 @@ export interface LeaseGrant {
 
 /** Share of a limit that may be used before the first answer, one request at least. */
 export const OPENING_SHARE = 0.05;
+/** And not more than that: a fast gateway's requests until the control plane has answered. */
+export const OPENING_MAX = 1_000;
 /** Milliseconds of use that one ask covers. */
 const AHEAD_MS = 2_000;
 /** A lease is renewed when so much of it is left. */
@@ -203,7 +206,7 @@ function periodMs({ per }: SharedPolicy): number {
 }
 
 function opening({ requests, burst }: SharedPolicy): number {
-  return Math.max(1, Math.floor(Math.min(requests, burst) * OPENING_SHARE));
+  return Math.max(1, Math.min(OPENING_MAX, Math.floor(Math.min(requests, burst) * OPENING_SHARE)));
 }
 
 /** The share that a gateway goes on with while it is alone. */

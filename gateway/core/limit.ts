@@ -4,6 +4,7 @@ import { claimValues } from "./claims.ts";
 import type { Caller, GatewaySnapshot, Moment } from "./decision.ts";
 import type { RequestHead } from "./head.ts";
 import type { SharedPolicy } from "./leased-limits.ts";
+import { hashOf } from "./maglev.ts";
 import { addressGroup, type RateVerdict } from "./rate-limit.ts";
 import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
 import type { CompiledRoute } from "./route.ts";
@@ -57,7 +58,16 @@ function takeShared({ leases }: GatewaySnapshot, key: string, policy: SharedPoli
  * Names who shares an allowance. Those without the claim, the header or the consumer share one, or leaving it out would
  * be the way around.
  */
-export function limitedKey(by: LimitedBy, head: RequestHead, { claims, consumer }: Caller): string {
+export function limitedKey(by: LimitedBy, head: RequestHead, caller: Caller): string {
+  const key = keyOf(by, head, caller);
+  if (key.length <= KEY_CHARS_MAX) return key;
+  return `${key.slice(0, KEY_CHARS_MAX)}#${hashOf(key, 1)}.${hashOf(key, 2)}`;
+}
+
+/** Characters of a key that are kept: a hundred thousand of them must not be what fills the memory. */
+const KEY_CHARS_MAX = 256;
+
+function keyOf(by: LimitedBy, head: RequestHead, { claims, consumer }: Caller): string {
   if (by === "ip") return addressGroup(head.client);
   if (by === "consumer") return JSON.stringify(["consumer", consumer?.name ?? ""]);
   if (by === "route") return "";

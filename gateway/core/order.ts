@@ -5,7 +5,7 @@
  * Routes of the config before those of hints; higher priority; exact host, then the longer wildcard, then any host;
  * exact path, then template (the more written out), regex (the longer), prefix (the longer); with methods before
  * without, fewer before more; more header conditions, then query, then cookie conditions; with source networks before
- * without; at last the name.
+ * without; then with a scheme before without; at last the name.
  * @see Gateway API, HTTPRouteRule.matches, for the middle of it
  */
 import type { CompiledRoute } from "./route.ts";
@@ -30,6 +30,10 @@ export const CRITERIA: readonly (readonly [name: string, compare: (a: Ranked, b:
   [
     "source",
     (a, b) => Number(a.route.conditions.source === undefined) - Number(b.route.conditions.source === undefined),
+  ],
+  [
+    "scheme",
+    (a, b) => Number(a.route.conditions.scheme === undefined) - Number(b.route.conditions.scheme === undefined),
   ],
   ["name", (a, b) => (a.route.name === b.route.name ? 0 : a.route.name < b.route.name ? -1 : 1)],
 ];

@@ -10,13 +10,17 @@ const SAMPLES = 250;
 /** Milliseconds that one in a hundred timers may be late before requests of low importance are refused. */
 export const DELAY_LOW_MS = 100;
 /** And those of normal importance. What is critical is always tried. */
-export const DELAY_NORMAL_MS = 300;
+export const DELAY_NORMAL_MS = 500;
+/** Timers that must have been so late: one long pause is no overload, and is over when it is seen. */
+const LATE_TIMERS_MIN = 3;
 
 /** Requests of less importance than that are refused; 0: none are. */
 export type Pressure = 0 | 1 | 2;
 
 export class LoopDelay {
   readonly #samples = new Float64Array(SAMPLES);
+  /** 1: a timer of its own; 0: time that a late one stood for. */
+  readonly #timers = new Uint8Array(SAMPLES);
   #at = 0;
   #count = 0;
   #pressure: Pressure = 0;
@@ -30,11 +34,19 @@ export class LoopDelay {
     const weight = Math.min(SAMPLES, 1 + Math.floor(Math.max(0, lateMs) / DELAY_SAMPLE_MS));
     for (let i = 0; i < weight; i++) {
       this.#samples[this.#at] = Math.max(0, lateMs - i * DELAY_SAMPLE_MS);
+      this.#timers[this.#at] = i === 0 ? 1 : 0;
       this.#at = (this.#at + 1) % SAMPLES;
     }
     this.#count = Math.min(SAMPLES, this.#count + weight);
     const p99 = this.p99();
-    this.#pressure = p99 > DELAY_NORMAL_MS ? 2 : p99 > DELAY_LOW_MS ? 1 : 0;
+    this.#pressure = this.#isLate(p99, DELAY_NORMAL_MS) ? 2 : this.#isLate(p99, DELAY_LOW_MS) ? 1 : 0;
+  }
+
+  #isLate(p99: number, ms: number): boolean {
+    if (p99 <= ms) return false;
+    let timers = 0;
+    for (let i = 0; i < this.#count; i++) if ((this.#samples[i] as number) > ms) timers += this.#timers[i] as number;
+    return timers >= LATE_TIMERS_MIN;
   }
 
   /** Milliseconds that all but one in a hundred are not later than. */

@@ -13,6 +13,7 @@ import type { Answer, Caller, Decision, GatewaySnapshot, Moment, Verify } from "
 import type { FilterPhase, FilterRequest } from "./filter.ts";
 import { contextOf, forward } from "./forwarding.ts";
 import type { RequestHead } from "./head.ts";
+import { schemeSeen } from "./headers.ts";
 import { renderEdits } from "./header-edits.ts";
 import { limit } from "./limit.ts";
 import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
@@ -46,10 +47,11 @@ export function decide(snapshot: GatewaySnapshot, raw: RequestHead, moment: Mome
   return { ...decision, headers: [...decision.headers, ...corsHeaders(route.cors, head)] };
 }
 
-/** The head with the client that trusted proxies speak of. */
+/** The head with the client and the scheme that trusted proxies speak of. */
 export function seenBy({ trusted }: Pick<RouteTable, "trusted">, head: RequestHead): RequestHead {
   if (!trusted?.has(head.peer)) return head;
-  return { ...head, client: clientOrigin(head.peer, head.header("x-forwarded-for"), trusted).address };
+  const { address } = clientOrigin(head.peer, head.header("x-forwarded-for"), trusted);
+  return { ...head, client: address, scheme: schemeSeen(head, trusted) };
 }
 
 function decideOn(route: CompiledRoute, snapshot: GatewaySnapshot, head: RequestHead, moment: Moment): Decision {

@@ -131,7 +131,7 @@ class Search {
   look(bucket: HostBucket | undefined): void {
     if (!bucket || (this.best && bucket.order >= this.best.order)) return;
     const { path } = this.head;
-    const exact = bucket.exact.get(path);
+    const exact = bucket.exact.size > 0 ? bucket.exact.get(path) : undefined;
     if (exact) this.consider(exact);
     if (bucket.templates) this.#walk(bucket.templates, 1);
     for (const entry of bucket.regexes) {

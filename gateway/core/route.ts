@@ -1,82 +1,34 @@
-/** A route and a cluster, compiled: what a decision reads, with nothing left to parse. */
-import type { Static } from "typebox";
+/** A route, compiled: what a decision reads, with nothing left to parse. */
 import { canonicalJson } from "#base";
 import {
   GATEWAY_DEFAULTS,
   type AclEntry,
-  type Balance,
-  type ClusterConfig,
   type ConcurrencyLimit,
-  type ClusterProtocol,
-  type GatewayConfig,
   type HintedService,
   type LimitedBy,
   type RouteConfig,
   type SplitEntry,
-  type StaticEndpoint,
 } from "../api.ts";
+import type { ClusterTable, CompiledCluster } from "./cluster.ts";
 import { compileConditions, type Conditions } from "./conditions.ts";
 import { compileCors, type CompiledCors } from "./cors.ts";
 import type { CompiledFilter, Filters } from "./filter.ts";
-import type { CatalogInstance } from "./endpoints.ts";
 import { compileEdits, type CompiledEdits } from "./header-edits.ts";
 import { pathOf, variableNames, type PathPattern } from "./path-pattern.ts";
-import type { GradientPolicy } from "./gradient.ts";
 import type { SharedPolicy } from "./leased-limits.ts";
-import type { OutlierPolicy } from "./outlier.ts";
 import type { RatePolicy } from "./rate-limit.ts";
 import { NO_RETRY, type RetryPolicy } from "./retry.ts";
 import { compileRedirect, compileRewrite, type CompiledRedirect, type CompiledRewrite } from "./rewrite.ts";
-
-export interface ClusterTls {
-  readonly ca?: string;
-  readonly caFile?: string;
-  readonly serverName?: string;
-}
-
-/** Most of each, at once, of a whole cluster. */
-export interface BreakerPolicy {
-  readonly connectionsMax: number;
-  readonly pendingMax: number;
-  readonly requestsMax: number;
-  readonly retriesMax: number;
-}
-
-export interface CompiledCluster {
-  readonly key: string;
-  readonly namespace: string;
-  readonly service: string;
-  /** Those of the config; undefined: the registry's. */
-  readonly instances: readonly CatalogInstance[] | undefined;
-  /** Name of the instances' port; undefined: their main one. */
-  readonly port: string | undefined;
-  readonly tls: ClusterTls;
-  /** What is spoken to its endpoints; undefined: what each of them registered. */
-  readonly protocol: ClusterProtocol | undefined;
-  readonly connectMs: number;
-  readonly headersMs: number;
-  readonly idleMs: number;
-  readonly inFlightMax: number;
-  readonly balance: Balance;
-  readonly hashBy: NonNullable<ClusterConfig["hashBy"]>;
-  readonly subset: readonly (readonly [label: string, value: string])[];
-  readonly zoneAware: boolean;
-  readonly slowStartMs: number;
-  readonly panicPercent: number;
-  readonly outlier: OutlierPolicy;
-  readonly breaker: BreakerPolicy;
-  readonly adaptive: GradientPolicy | undefined;
-  /** Equal when connections may be shared. */
-  readonly connectionKey: string;
-}
 
 export interface CompiledBackend {
   /** The route as it is when the request goes here. */
   readonly route: ForwardRoute;
   readonly weight: number;
   readonly when: SplitEntry["when"];
-  readonly requestHeaders: CompiledEdits | undefined;
-  readonly responseHeaders: CompiledEdits | undefined;
+  /** The route's and its own, in order; undefined when there are none. */
+  readonly edits:
+    | { readonly request: readonly CompiledEdits[]; readonly response: readonly CompiledEdits[] }
+    | undefined;
 }
 
 export interface CompiledMirror {
@@ -105,7 +57,7 @@ export interface CompiledRoute {
   readonly rewrite: CompiledRewrite | undefined;
   /** The Host that the service sees; undefined: the endpoint's own. */
   readonly hostRewrite: string | undefined;
-  readonly requestHeaders: CompiledEdits | undefined;
+  /** Of the answers that the gateway gives itself; those of a service have their backend's. */
   readonly responseHeaders: CompiledEdits | undefined;
   readonly sticky: { readonly cookie: string; readonly attributes: string } | undefined;
   readonly cors: CompiledCors | undefined;
@@ -164,124 +116,19 @@ export const COMPRESSED_TYPES = [
   "image/svg+xml",
 ] as const;
 
-/** The clusters of one table; one that differs in how long a connection may take is another. */
-export class ClusterTable {
-  readonly byKey = new Map<string, CompiledCluster>();
-  readonly #namespace: string;
-  readonly #workers: number;
-
-  constructor(config: GatewayConfig, namespace: string, workers: number) {
-    this.#namespace = namespace;
-    this.#workers = workers;
-    for (const { name, ...cluster } of config.clusters ?? []) this.#add(`cluster:${name}`, cluster);
-  }
-
-  /** Of a service or a cluster by name. */
-  of({ service, cluster }: { service?: string; cluster?: string }, connectMs: number | undefined): CompiledCluster {
-    const base = cluster === undefined ? `service:${service}` : `cluster:${cluster}`;
-    const plain = this.byKey.get(base) ?? this.#add(base, { service: service as string });
-    if (connectMs === undefined || connectMs === plain.connectMs) return plain;
-    const key = `${base}~connect=${connectMs}`;
-    const known = this.byKey.get(key);
-    if (known) return known;
-    const other = { ...plain, key, connectMs, connectionKey: connectionKeyOf(plain.tls, connectMs, plain.inFlightMax) };
-    this.byKey.set(key, other);
-    return other;
-  }
-
-  #add(key: string, given: Omit<NonNullable<GatewayConfig["clusters"]>[number], "name">): CompiledCluster {
-    const { connectMs, headersMs, idleMs } = { ...GATEWAY_DEFAULTS, ...given.timeouts };
-    const inFlightMax = part(given.inFlightMax ?? GATEWAY_DEFAULTS.inFlightMax, this.#workers);
-    const tls = given.tls ?? {};
-    const namespace = given.namespace ?? this.#namespace;
-    const service = given.service ?? key.slice("cluster:".length);
-    const compiled: CompiledCluster = {
-      key,
-      namespace,
-      service,
-      instances: given.endpoints?.map((one) => staticInstance({ namespace, service }, one)),
-      port: given.port,
-      tls,
-      protocol: given.protocol,
-      connectMs,
-      headersMs,
-      idleMs,
-      inFlightMax,
-      ...compileResilience(given, this.#workers),
-      connectionKey: connectionKeyOf(tls, connectMs, inFlightMax),
-    };
-    this.byKey.set(key, compiled);
-    return compiled;
-  }
-}
-
-/**
- * A worker's part of what one endpoint or its connections may be. Not shared by news as requests are: a connection
- * that another worker keeps idle is of no use to this one, and must not be what leaves it without any.
- */
-function part(most: number, workers: number): number {
-  return Math.ceil(most / workers);
-}
-
-function compileResilience(given: Omit<ClusterConfig, "name">, workers: number) {
-  const { outlierErrors, ejectionSeconds, ejectedPercentMax, adaptiveMin, adaptiveMax } = GATEWAY_DEFAULTS;
-  const { connectionsMax, pendingMax, requestsMax, retriesMax } = { ...GATEWAY_DEFAULTS, ...given.breaker };
-  const { outlier = {}, adaptive } = given;
-  return {
-    balance: given.balance ?? "p2c",
-    hashBy: given.hashBy ?? "ip",
-    subset: Object.entries(given.subset ?? {}),
-    zoneAware: given.zoneAware ?? true,
-    slowStartMs: (given.slowStartSeconds ?? GATEWAY_DEFAULTS.slowStartSeconds) * 1000,
-    panicPercent: given.panicPercent ?? GATEWAY_DEFAULTS.panicPercent,
-    outlier: {
-      consecutiveErrors: outlier.consecutiveErrors ?? outlierErrors,
-      ejectionMs: (outlier.ejectionSeconds ?? ejectionSeconds) * 1000,
-      ejectedPercentMax: outlier.ejectedPercentMax ?? ejectedPercentMax,
-      successRate: outlier.successRate ?? true,
-    },
-    breaker: {
-      connectionsMax: part(connectionsMax, workers),
-      pendingMax: part(pendingMax, workers),
-      requestsMax,
-      retriesMax,
-    },
-    adaptive: adaptive && { min: adaptive.min ?? adaptiveMin, max: adaptive.max ?? adaptiveMax },
-  } as const;
-}
-
-function staticInstance(
-  name: { namespace: string; service: string },
-  { address, port, protocol = "http", weight = 100, zone }: Static<typeof StaticEndpoint>,
-): CatalogInstance {
-  return {
-    ...name,
-    id: `${address}:${port}`,
-    address,
-    port,
-    protocol,
-    ports: [],
-    weight,
-    zone,
-    lifecycle: "serving",
-    status: "passing",
-  };
-}
-
-function connectionKeyOf(tls: ClusterTls, connectMs: number, inFlightMax: number): string {
-  return canonicalJson([tls, connectMs, inFlightMax]);
-}
-
 const IMPORTANCE = { low: 0, normal: 1, critical: 2 } as const;
 
 export interface RouteParts {
   readonly clusters: ClusterTable;
   readonly filters: Filters;
+  /** Filters of this table, by name and config. */
+  readonly built: Map<string, CompiledFilter>;
   readonly hinted: boolean;
 }
 
 /** Compiles a route that core/check.ts found nothing wrong with. */
-export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: RouteParts): CompiledRoute {
+export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRoute {
+  const { clusters, hinted } = parts;
   const { connectMs, totalMs, perTryMs, ...timeouts } = route.timeouts ?? {};
   const path = pathOf(route.match);
   const names = variableNames(path);
@@ -303,7 +150,6 @@ export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: 
     respond: route.respond,
     rewrite: compileRewrite(route.rewrite, names),
     hostRewrite: route.rewrite?.host?.toLowerCase(),
-    requestHeaders: compileEdits(route.requestHeaders, names),
     responseHeaders: compileEdits(route.responseHeaders, names),
     sticky: route.sticky && compileSticky(route.sticky),
     cors: route.cors && compileCors(route.cors, GATEWAY_DEFAULTS.corsMaxAgeSeconds),
@@ -316,7 +162,7 @@ export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: 
       entryBytesMax: route.cache.entryBytesMax ?? GATEWAY_DEFAULTS.cacheEntryBytesMax,
       staleIfErrorSeconds: route.cache.staleIfErrorSeconds ?? 0,
     },
-    filters: compileFilters(route.filters, filters),
+    filters: compileFilters(route.filters, parts),
     ...compilePolicies(route),
     perTryMs,
     totalMs,
@@ -343,8 +189,7 @@ export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: 
       route: towards(cluster),
       weight: target.weight ?? 1,
       when: target.when,
-      requestHeaders: compileEdits(target.requestHeaders, names),
-      responseHeaders: compileEdits(target.responseHeaders, names),
+      edits: backendEdits(route, target, names),
     })),
     mirrors: (route.mirror ?? []).map((mirror) => ({
       route: {
@@ -357,6 +202,13 @@ export function compileRoute(route: RouteConfig, { clusters, filters, hinted }: 
       share: (mirror.percent ?? 100) / 100,
     })),
   };
+}
+
+function backendEdits(route: RouteConfig, target: SplitEntry, names: readonly string[]): CompiledBackend["edits"] {
+  const both = (name: "requestHeaders" | "responseHeaders") =>
+    [route[name], target[name]].flatMap((edits) => compileEdits(edits, names) ?? []);
+  const edits = { request: both("requestHeaders"), response: both("responseHeaders") };
+  return edits.request.length + edits.response.length > 0 ? edits : undefined;
 }
 
 /** Service, cluster or split: all are a list of where requests go. */
@@ -398,11 +250,16 @@ function compilePolicies(
 }
 
 /** Equal uses of a filter are built once per table. */
-function compileFilters(uses: RouteConfig["filters"], filters: Filters): readonly CompiledFilter[] {
+function compileFilters(uses: RouteConfig["filters"], { filters, built }: RouteParts): readonly CompiledFilter[] {
   return (uses ?? []).map(({ name, config = {} }) => {
+    const key = canonicalJson([name, config]);
+    const known = built.get(key);
+    if (known) return known;
     const filter = filters.get(name);
     if (!filter) throw new Error(`No filter is called "${name}".`);
-    return { name, phase: filter.phase, built: filter.build(config as never) };
+    const compiled: CompiledFilter = { name, phase: filter.phase, built: filter.build(config as never) };
+    built.set(key, compiled);
+    return compiled;
   });
 }
 

@@ -9,13 +9,22 @@ import type { CompiledBackend, CompiledRoute } from "./route.ts";
 
 export function chooseBackend(
   route: CompiledRoute,
-  { head, consumer }: { head: RequestHead; consumer: CompiledConsumer | undefined },
+  caller: {
+    head: RequestHead;
+    consumer: CompiledConsumer | undefined;
+    /** Whether a sticky session of the caller is on a cluster. */
+    pinned?: ((cluster: string) => boolean) | undefined;
+  },
   random: () => number,
 ): CompiledBackend | undefined {
+  const { head, consumer, pinned } = caller;
   const { backends } = route;
   if (backends.length < 2) return backends[0];
   for (const backend of backends) if (backend.when && holds(backend.when, head, consumer)) return backend;
   const drawn = backends.filter(({ when, weight }) => !when && weight > 0);
+  // A session stays where it is, whatever the weights are by now, unless its part has none any more.
+  const stays = pinned && drawn.find(({ route: { cluster } }) => pinned(cluster.key));
+  if (stays) return stays;
   const sum = drawn.reduce((total, { weight }) => total + weight, 0);
   const value = keyOf(route.splitBy, head, consumer);
   let at = (value === undefined ? random() : unit(`${route.name} ${value}`)) * sum;

@@ -1,15 +1,17 @@
 /** The route table: a checked config, compiled. Built beside the running one and swapped by one pointer. */
 import { OWN_LISTENER, type GatewayConfig, type JwtProvider, type Listener, type RouteConfig } from "../api.ts";
+import { ClusterTable, type CompiledCluster } from "./cluster.ts";
 import { CidrSet, type MatchHead } from "./conditions.ts";
 import { Consumers } from "./consumers.ts";
 import { NO_FILTERS, type Filters } from "./filter.ts";
 import { hostMatches } from "./order.ts";
-import { ClusterTable, compileRoute, type CompiledCluster, type CompiledRoute } from "./route.ts";
+import { compileRoute, type CompiledRoute } from "./route.ts";
 import { buildIndex, findRoute, type RouteIndex, type RouteMatch } from "./route-index.ts";
 
 export { hostMatches } from "./order.ts";
 export { upstreamPath } from "./rewrite.ts";
-export type { ClusterTls, CompiledCluster, CompiledRoute, ForwardRoute } from "./route.ts";
+export type { ClusterTls, CompiledCluster } from "./cluster.ts";
+export type { CompiledRoute, ForwardRoute } from "./route.ts";
 export type { RouteMatch } from "./route-index.ts";
 
 export interface CompiledListener extends Listener {
@@ -47,9 +49,10 @@ export function compileTable(
   { namespace, filters = NO_FILTERS, hinted = [], workers = 1 }: TableOptions,
 ): RouteTable {
   const clusters = new ClusterTable(config, namespace, workers);
+  const parts = { clusters, filters, built: new Map() };
   const routes = [
-    ...(config.routes ?? []).map((route) => compileRoute(route, { clusters, filters, hinted: false })),
-    ...hinted.map((route) => compileRoute(route, { clusters, filters, hinted: true })),
+    ...(config.routes ?? []).map((route) => compileRoute(route, { ...parts, hinted: false })),
+    ...hinted.map((route) => compileRoute(route, { ...parts, hinted: true })),
   ];
   return {
     routes,

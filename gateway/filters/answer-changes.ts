@@ -1,12 +1,13 @@
 /** What happens to the head of an answer on its way down: filters, the route's edits, CORS, and the cookie of a sticky session. */
 import type { Duplex } from "node:stream";
+import type { Log } from "#base";
 import { applyCors } from "../core/cors.ts";
 import type { Endpoint } from "../core/endpoints.ts";
 import { addHeader, editAnswer } from "../core/header-edits.ts";
 import { answerHeaders, headerList, headerRecord } from "../core/headers.ts";
 import type { Forward, StickyCookies } from "../core/pipeline.ts";
-import type { CallSink } from "../upstream/call.ts";
-import { Relay } from "./relay.ts";
+import type { CallFailure, CallSink } from "../upstream/call.ts";
+import { filterFailed, Relay } from "./relay.ts";
 
 const NOTHING_SET = [] as const;
 
@@ -21,13 +22,15 @@ function answers({ built }: Forward["filters"][number]): boolean {
 
 export class AnswerChanges extends Relay {
   readonly #forward: Forward;
-  readonly #cookies: StickyCookies;
+  readonly #parts: { readonly sticky: StickyCookies; readonly log: Log };
+  /** A filter failed, and the client was told. */
+  #failed = false;
   #endpoint: Endpoint | undefined;
 
-  constructor(forward: Forward, cookies: StickyCookies, to: CallSink) {
+  constructor(forward: Forward, parts: { readonly sticky: StickyCookies; readonly log: Log }, to: CallSink) {
     super(to);
     this.#forward = forward;
-    this.#cookies = cookies;
+    this.#parts = parts;
   }
 
   override onEndpoint(endpoint: Endpoint): void {
@@ -36,22 +39,45 @@ export class AnswerChanges extends Relay {
   }
 
   override onHead(status: number, headers: readonly string[], more: boolean): void {
-    this.to.onHead(status, this.#changed(status, headers), more);
+    const changed = this.#changed(status, headers);
+    if (changed) this.to.onHead(status, changed, more);
   }
 
   override onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
-    this.to.onWhole(status, this.#changed(status, headers), body);
+    const changed = this.#changed(status, headers);
+    if (changed) this.to.onWhole(status, changed, body);
   }
 
   override onSwitch(status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void {
+    const changed = this.#changed(status, headers);
+    if (!changed) return void socket.destroy();
     // The one field of the connection that the lane still looks at.
-    this.to.onSwitch(status, ["upgrade", "websocket", ...this.#changed(status, headers)], socket, rest);
+    this.to.onSwitch(status, ["upgrade", "websocket", ...changed], socket, rest);
   }
 
-  #changed(status: number, list: readonly string[]): string[] {
-    const { filters, request, answerEdits, cors } = this.#forward;
+  override onData(chunk: Buffer): boolean {
+    return this.#failed || this.to.onData(chunk);
+  }
+
+  override onEnd(trailers: readonly string[]): void {
+    if (!this.#failed) this.to.onEnd(trailers);
+  }
+
+  override onFailure(failure: CallFailure): void {
+    if (!this.#failed) this.to.onFailure(failure);
+  }
+
+  /** undefined: a filter failed. */
+  #changed(status: number, list: readonly string[]): string[] | undefined {
+    const { filters, request, answerEdits, cors, route } = this.#forward;
     const headers = headerRecord(answerHeaders(list, NOTHING_SET));
-    for (const { built } of filters) built.answer?.({ status, headers }, request);
+    try {
+      for (const { built } of filters) built.answer?.({ status, headers }, request);
+    } catch (error) {
+      this.#failed = true;
+      this.to.onFailure(filterFailed(this.#parts.log, route.name, error));
+      return undefined;
+    }
     if (answerEdits) editAnswer(headers, answerEdits);
     if (cors) applyCors(headers, cors);
     this.#stick(headers);
@@ -64,7 +90,7 @@ export class AnswerChanges extends Relay {
     // The endpoint that answered, which after a retry is another than the one that was chosen.
     if (!sticky || !endpoint || sticky.pinned === endpoint.id) return;
     const secure = request.head.scheme === "https" && !sticky.attributes.includes("Secure") ? "; Secure" : "";
-    const value = this.#cookies.write(endpoint.id, route.cluster.key);
+    const value = this.#parts.sticky.write(endpoint.id, route.cluster.key);
     addHeader(headers, "set-cookie", `${sticky.cookie}=${value}; ${sticky.attributes}${secure}`);
   }
 }

@@ -6,17 +6,43 @@ import { Readable } from "node:stream";
 import { RequestBody, type BodyCut, type BodyWriter } from "../upstream/body.ts";
 import type { Transfer } from "../upstream/transfer.ts";
 
+/** Bytes of bodies that are held at once, in the whole gateway: many callers must not fill its memory together. */
+export const HELD_BYTES_MAX = 256 * 1024 * 1024;
+
+/** How many bytes are held. */
+export class BodyBudget {
+  readonly #bytesMax: number;
+  #bytes = 0;
+
+  constructor(bytesMax = HELD_BYTES_MAX) {
+    this.#bytesMax = bytesMax;
+  }
+
+  take(bytes: number): boolean {
+    if (this.#bytes + bytes > this.#bytesMax) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  give(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
+
+/** Why a body was not gathered. `many`: the gateway holds as much as it may. */
+export type NotGathered = BodyCut | "many";
+
 export interface Gathered {
   readonly bytes: Buffer;
   readonly trailers: readonly string[];
 }
 
-/** Takes a body in. Exactly one of the two is called, and neither after `abort`. */
+/** Takes a body in. Exactly one of the two is called, and neither after `abort`, which must come in the end. */
 export class Gathering implements BodyWriter, Transfer {
   readonly #body: RequestBody;
-  readonly #bytesMax: number;
+  readonly #limits: { readonly bytesMax: number; readonly budget: BodyBudget };
   readonly #onWhole: (gathered: Gathered) => Transfer;
-  readonly #onCut: (reason: BodyCut) => void;
+  readonly #onCut: (reason: NotGathered) => void;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
   #next: Transfer | undefined;
@@ -24,22 +50,29 @@ export class Gathering implements BodyWriter, Transfer {
 
   constructor(
     body: RequestBody,
-    bytesMax: number,
+    limits: { readonly bytesMax: number; readonly budget: BodyBudget },
     /** What the body was gathered for; its transfer is this one's from then on. */
     onWhole: (gathered: Gathered) => Transfer,
-    onCut: (reason: BodyCut) => void,
+    onCut: (reason: NotGathered) => void,
   ) {
     this.#body = body;
-    this.#bytesMax = bytesMax;
+    this.#limits = limits;
     this.#onWhole = onWhole;
     this.#onCut = onCut;
     body.start(this);
   }
 
   writeBody(chunk: Buffer): boolean {
-    this.#bytes += chunk.length;
-    if (this.#bytes > this.#bytesMax) this.#body.fail("size");
-    else this.#chunks.push(chunk);
+    const { bytesMax, budget } = this.#limits;
+    if (this.#bytes + chunk.length > bytesMax) {
+      this.#body.fail("size");
+    } else if (budget.take(chunk.length)) {
+      this.#bytes += chunk.length;
+      this.#chunks.push(chunk);
+    } else {
+      this.#body.stop();
+      this.#cut("many");
+    }
     return true;
   }
 
@@ -50,9 +83,19 @@ export class Gathering implements BodyWriter, Transfer {
   }
 
   cutBody(reason: BodyCut): void {
+    this.#cut(reason);
+  }
+
+  #cut(reason: NotGathered): void {
     if (this.#over) return;
     this.#over = true;
+    this.#giveBack();
     this.#onCut(reason);
+  }
+
+  #giveBack(): void {
+    this.#limits.budget.give(this.#bytes);
+    this.#bytes = 0;
   }
 
   resume(): void {
@@ -63,6 +106,7 @@ export class Gathering implements BodyWriter, Transfer {
     this.#over = true;
     this.#body.stop();
     this.#next?.abort();
+    this.#giveBack();
   }
 }
 

@@ -19,6 +19,8 @@ export interface Question {
   readonly stale: Entry | undefined;
   /** Those who wait for this answer need wait no longer. */
   land(): void;
+  /** Nor need they in a while, however slowly this client reads. */
+  landLater(): void;
 }
 
 const NOTHING_SET = [] as const;
@@ -117,6 +119,7 @@ export class Asking extends Relay implements Transfer {
     if (mayKeep(policy, request, status, headers)) {
       const length = headers["content-length"];
       this.#kept = { policy, status, length: length === undefined ? undefined : Number(length) };
+      this.#question.landLater();
       headers["cache-status"] = "posthouse; fwd=miss; stored";
     } else {
       this.#question.land();

@@ -93,3 +93,11 @@ export function mayBeStale(policy: CachePolicy, staleIfErrorSeconds: number): bo
   const said = /\bstale-if-error=(\d+)/i.exec(control)?.[1];
   return policy.age() <= policy.maxAge() + (said === undefined ? staleIfErrorSeconds : Number(said));
 }
+
+/** @see RFC 9110 §13.1.2; compared weakly, for the bytes may have been compressed on their way */
+export function hasIt({ headers }: CachePolicy.HttpRequest, { etag }: AnswerHeaders): boolean {
+  const asked = headers["if-none-match"];
+  if (typeof asked !== "string" || typeof etag !== "string") return false;
+  const strong = (tag: string) => tag.trim().replace(/^W\//, "");
+  return asked.split(",").some((tag) => tag.trim() === "*" || strong(tag) === strong(etag));
+}

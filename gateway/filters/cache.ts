@@ -10,7 +10,7 @@ import { headerList, type AnswerHeaders } from "../core/headers.ts";
 import type { CallPlan, CallSink } from "../upstream/call.ts";
 import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
 import { Asking } from "./cache-asking.ts";
-import { conditions, keyOf, requestOf, sameVariant, sameVary } from "./cache-rules.ts";
+import { conditions, hasIt, keyOf, requestOf, sameVariant, sameVary } from "./cache-rules.ts";
 import type { StartCall } from "./chain.ts";
 import { changedPlan } from "./relay.ts";
 
@@ -20,8 +20,11 @@ export const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 const ENTRY_OVERHEAD_BYTES = 4 * 1024;
 /** Variants of one key; beyond, the oldest goes, for a header that always differs makes no cache. */
 const VARIANTS_MAX = 8;
-/** Milliseconds that callers wait for the one who asks already; then each asks for himself. */
-const FLIGHT_MS = 5_000;
+/**
+ * Milliseconds that callers wait for the body of the one who asks already, who may read slowly; then each asks for
+ * himself.
+ */
+const BODY_WAIT_MS = 1_000;
 
 export interface Entry {
   readonly policy: CachePolicy;
@@ -70,32 +73,29 @@ export class ResponseCache {
     }
     const key = keyOf(plan.forward, plan.method);
     const known = this.#fresh(key, request);
-    if (known) return this.answer(sink, known, "hit");
+    if (known) return this.answer(sink, known, "hit", request);
     const flight = this.#flights.get(key);
     if (!flight) return this.#ask(key, request, plan, sink, call);
     return this.#wait(flight, () => {
       const kept = this.#fresh(key, request);
-      return kept ? this.answer(sink, kept, "hit") : this.#ask(key, request, plan, sink, call);
+      return kept ? this.answer(sink, kept, "hit", request) : this.#ask(key, request, plan, sink, call);
     });
   }
 
-  /** `then` has its turn once the flight has landed, or took too long. */
+  /** `then` has its turn once the flight has landed. */
   #wait(flight: Promise<void>, then: () => Transfer): Transfer {
     let transfer: Transfer | undefined;
     let over = false;
     const go = () => {
       if (over) return;
       over = true;
-      cancel();
       transfer = then();
     };
-    const cancel = this.#host.clock.after(FLIGHT_MS, go);
     void flight.then(go);
     return {
       resume: () => transfer?.resume(),
       abort: () => {
         over = true;
-        cancel();
         transfer?.abort();
       },
     };
@@ -120,7 +120,8 @@ export class ResponseCache {
     const more = stale ? conditions(stale.policy, request) : [];
     const asked =
       more.length === 0 ? plan : changedPlan(plan, {}, (one) => ({ ...one, headers: [...one.headers, ...more] }));
-    const asking = new Asking(this, { key, request, forward: plan.forward, stale, land }, sink);
+    const landLater = () => void this.#host.clock.after(BODY_WAIT_MS, land);
+    const asking = new Asking(this, { key, request, forward: plan.forward, stale, land, landLater }, sink);
     return asking.over(call(asked, asking));
   }
 
@@ -129,11 +130,22 @@ export class ResponseCache {
   }
 
   /** Answers from what is kept. */
-  answer(sink: CallSink, { policy, status, body }: Entry, outcome: "hit" | "stale" | "revalidated"): Transfer {
+  answer(
+    sink: CallSink,
+    { policy, status, body }: Entry,
+    outcome: "hit" | "stale" | "revalidated",
+    request?: CachePolicy.HttpRequest,
+  ): Transfer {
     this.count(outcome);
     const headers: AnswerHeaders = policy.responseHeaders();
     headers["cache-status"] =
       outcome === "hit" ? "posthouse; hit" : `posthouse; hit; fwd=stale${outcome === "stale" ? "; detail=error" : ""}`;
+    // The client has this very answer: it is told so, and not sent it again.
+    if (request && hasIt(request, headers)) {
+      delete headers["content-length"];
+      sink.onWhole(304, headerList(headers), undefined);
+      return NO_TRANSFER;
+    }
     headers["content-length"] = String(body.length);
     sink.onWhole(status, headerList(headers), body);
     return NO_TRANSFER;

@@ -4,22 +4,23 @@
  * `start` where they would call the upstream, and know of none of it; a route that uses none of it has the upstream
  * itself.
  */
+import type { Log } from "#base";
 import type { BuiltFilter } from "../core/filter.ts";
 import { refuse, type StickyCookies } from "../core/pipeline.ts";
-import type { BodyCut } from "../upstream/body.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
 import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
 import { AnswerChanges, changesAnswer } from "./answer-changes.ts";
-import { bufferedBody, Gathering } from "./buffered-body.ts";
+import { BodyBudget, bufferedBody, Gathering, type NotGathered } from "./buffered-body.ts";
 import type { ResponseCache } from "./cache.ts";
 import { Compressing } from "./compress.ts";
 import type { Mirrors } from "./mirrors.ts";
-import { changedPlan } from "./relay.ts";
+import { changedPlan, filterFailed } from "./relay.ts";
 
 /** Begins a call; `sink` may hear of it before this returns. */
 export type StartCall = (plan: CallPlan, sink: CallSink) => Transfer;
 
 export interface ChainParts {
+  readonly log: Log;
   readonly call: StartCall;
   readonly cache: ResponseCache;
   readonly mirrors: Mirrors;
@@ -30,10 +31,12 @@ export interface ChainParts {
 export const BUFFERED_BYTES_MAX = 8 * 1024 * 1024;
 
 type BodyFilter = NonNullable<BuiltFilter["body"]>;
+const NO_BODY_FILTERS: readonly BodyFilter[] = [];
 const NO_BYTES = Buffer.alloc(0);
 
 export class Chain {
   readonly #parts: ChainParts;
+  readonly #budget = new BodyBudget();
 
   constructor(parts: ChainParts) {
     this.#parts = parts;
@@ -45,8 +48,9 @@ export class Chain {
     const { compress } = forward.route;
     const compressing = compress && method !== "HEAD" ? new Compressing(forward, compress, sink) : undefined;
     const next = compressing ?? sink;
-    const to = changesAnswer(forward) ? new AnswerChanges(forward, this.#parts.sticky, next) : next;
-    const filters = forward.filters.length === 0 ? [] : forward.filters.flatMap(({ built }) => built.body ?? []);
+    const to = changesAnswer(forward) ? new AnswerChanges(forward, this.#parts, next) : next;
+    const filters =
+      forward.filters.length === 0 ? NO_BODY_FILTERS : forward.filters.flatMap(({ built }) => built.body ?? []);
     const transfer = filters.length === 0 ? this.#send(plan, to) : this.#check(plan, filters, to);
     return compressing ? compressing.over(transfer) : transfer;
   }
@@ -64,7 +68,7 @@ export class Chain {
   #check(plan: CallPlan, filters: readonly BodyFilter[], sink: CallSink): Transfer {
     const { route } = plan.forward;
     if (!plan.body) {
-      const failure = refusedBody(plan, filters, NO_BYTES);
+      const failure = this.#refused(plan, filters, NO_BYTES);
       if (!failure) return this.#send(plan, sink);
       sink.onFailure(failure);
       return NO_TRANSFER;
@@ -72,9 +76,9 @@ export class Chain {
     const bytesMax = Math.min(BUFFERED_BYTES_MAX, route.bodyBytesMax, ...filters.map((filter) => filter.bytesMax));
     return new Gathering(
       plan.body,
-      bytesMax,
+      { bytesMax, budget: this.#budget },
       (gathered) => {
-        const failure = refusedBody(plan, filters, gathered.bytes);
+        const failure = this.#refused(plan, filters, gathered.bytes);
         if (failure) {
           sink.onFailure(failure);
           return NO_TRANSFER;
@@ -87,6 +91,14 @@ export class Chain {
       },
       (reason) => sink.onFailure(cutFailure(reason, bytesMax)),
     );
+  }
+
+  #refused(plan: CallPlan, filters: readonly BodyFilter[], bytes: Buffer): CallFailure | undefined {
+    try {
+      return refusedBody(plan, filters, bytes);
+    } catch (error) {
+      return filterFailed(this.#parts.log, plan.forward.route.name, error);
+    }
   }
 }
 
@@ -102,14 +114,15 @@ function refusedBody({ forward }: CallPlan, filters: readonly BodyFilter[], byte
   return undefined;
 }
 
-function cutFailure(reason: BodyCut, bytesMax: number): CallFailure {
-  const failures: Readonly<Record<BodyCut, CallFailure>> = {
+function cutFailure(reason: NotGathered, bytesMax: number): CallFailure {
+  const failures: Readonly<Record<NotGathered, CallFailure>> = {
     size: {
       error: "BODY_TOO_LARGE",
       detail: `The body is larger than the ${bytesMax} bytes that this route looks at.`,
     },
     slow: { error: "REQUEST_TIMEOUT", detail: "The body of the request comes too slowly." },
     content: { error: "REQUEST_INVALID", detail: "The body of the request is not what its content type says." },
+    many: { error: "OVERLOADED", detail: "The gateway holds as many bodies as it may." },
     client: { error: "CLIENT_CLOSED", detail: "The client went away while it sent its body." },
   };
   return failures[reason];

@@ -32,6 +32,7 @@ export const keyAuth: Filter = {
       headers,
     });
     return {
+      secrets: [name],
       request({ head, consumers }) {
         const [key, ...more] = head.header(name);
         if (key === undefined) return refusal("KEY_MISSING", `Send an API key in the header ${name}.`);

@@ -3,6 +3,7 @@
  * of one of these.
  */
 import type { Duplex } from "node:stream";
+import { messageOf, type Log } from "#base";
 import type { Endpoint } from "../core/endpoints.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
 import type { OutgoingRequest } from "../upstream/transfer.ts";
@@ -60,4 +61,10 @@ export function changedPlan(
     request: (endpoint, span, attempt) => change(plan.request(endpoint, span, attempt)),
     startSpan: (endpoint) => plan.startSpan(endpoint),
   };
+}
+
+/** A filter of somebody's own threw; that is this request's trouble and nobody else's. */
+export function filterFailed(log: Log, route: string, error: unknown): CallFailure {
+  log.error({ err: error, route }, `a filter failed: ${messageOf(error)}`);
+  return { error: "INTERNAL", detail: "A filter failed." };
 }

@@ -104,7 +104,8 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       this.#body = new RequestBody(source, this.#limits(route.bodyBytesMax));
     }
     const transfer = this.#parts.chain.start(this, this);
-    if (!this.#over) this.#transfer = transfer;
+    if (this.#over) transfer.abort();
+    else this.#transfer = transfer;
   }
 
   #limits(bytesMax: number): BodyLimits {

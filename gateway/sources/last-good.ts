@@ -89,3 +89,23 @@ export class LastGoodFile implements AsyncDisposable {
     await this.#writing;
   }
 }
+
+/** As much of an instance as a start needs. */
+export function slim(instance: CatalogInstance): CatalogInstance {
+  const { namespace, service, id, address, port, protocol, ports, weight, lifecycle, status, metadata, zone } =
+    instance;
+  return {
+    namespace,
+    service,
+    id,
+    address,
+    port,
+    protocol,
+    ports,
+    weight,
+    lifecycle,
+    status,
+    ...(metadata && Object.keys(metadata).length > 0 ? { metadata } : {}),
+    ...(zone === undefined ? {} : { zone }),
+  };
+}

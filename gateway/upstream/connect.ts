@@ -36,7 +36,7 @@ export function openSocket(
         host,
         port,
         // Without a name Node verifies the certificate against the address.
-        servername: serverName ?? (isIP(host) === 0 ? host : ""),
+        servername: serverName ?? endpoint.serverName ?? (isIP(host) === 0 ? host : ""),
         ALPNProtocols: [...options.alpn],
         rejectUnauthorized: true,
         minVersion: "TLSv1.2",

@@ -5,6 +5,7 @@
 import type { Socket } from "node:net";
 import type { Host } from "#base";
 import type { Endpoint } from "../core/endpoints.ts";
+import { noConnection } from "./breaker.ts";
 import { openSocket } from "./connect.ts";
 import type { PoolCounts } from "./http1-pool.ts";
 import { Http2Session, STREAMS_MAX, type SessionOwner } from "./http2-session.ts";
@@ -65,6 +66,7 @@ export class Http2Pool implements SessionOwner {
   adopt(socket: Socket): void {
     const session = new Http2Session(this.#host.clock, socket, this.#endpoint.origin, this);
     this.#sessions.add(session);
+    this.#endpoint.load.cluster.connections += 1;
     this.#serve(session);
     if (this.#closing) session.close();
   }
@@ -73,8 +75,11 @@ export class Http2Pool implements SessionOwner {
   #open(): void {
     const wanted = Math.ceil(this.#waiting.length / STREAMS_MAX);
     if (this.#connecting.size >= wanted) return;
+    const refusal = noConnection(this.#endpoint);
+    // While others stand or are on their way, the waiting have their turn there.
+    if (refusal) return this.#sessions.size + this.#connecting.size > 0 ? undefined : this.#refuse(refusal);
     const giveUp = openSocket(this.#host.clock, this.#endpoint, { alpn: ["h2"] }, (error, connected) => {
-      this.#connecting.delete(giveUp);
+      if (this.#connecting.delete(giveUp)) this.#endpoint.load.cluster.pending -= 1;
       if (error) this.#refuse(error);
       else if (connected && this.#endpoint.secure && connected.protocol !== "h2") {
         connected.socket.destroy();
@@ -83,6 +88,7 @@ export class Http2Pool implements SessionOwner {
       this.#lookEmpty();
     });
     this.#connecting.add(giveUp);
+    this.#endpoint.load.cluster.pending += 1;
   }
 
   #serve(session: Http2Session): void {
@@ -105,7 +111,7 @@ export class Http2Pool implements SessionOwner {
   }
 
   onGone(session: Http2Session): void {
-    this.#sessions.delete(session);
+    if (this.#sessions.delete(session)) this.#endpoint.load.cluster.connections -= 1;
     this.#waiting = this.#waiting.filter(({ gone }) => !gone);
     if (this.#waiting.length > 0) this.#open();
     this.#lookEmpty();
@@ -127,6 +133,7 @@ export class Http2Pool implements SessionOwner {
   destroy(): void {
     this.#closing = true;
     for (const giveUp of this.#connecting) giveUp();
+    this.#endpoint.load.cluster.pending -= this.#connecting.size;
     this.#connecting.clear();
     this.#refuse(new UpstreamError("UPSTREAM_RESET", "the connection was cut", { connecting: true }));
     for (const session of this.#sessions) session.destroy();

@@ -14,7 +14,8 @@ async function allowed(gateways: readonly string[], ms: number): Promise<number>
         const answer = await fetch(`${url}/limited`);
         await answer.text();
         if (answer.status === 200) count += 1;
-        else if (answer.status !== 429) throw new Error(`status ${answer.status}`);
+        else if (answer.status !== 429)
+          throw new Error(`status ${answer.status} ${answer.headers.get("x-posthouse-flag")}`);
       }
       return count;
     }),
@@ -39,6 +40,8 @@ test("two gateways share a limit, go on with their shares while the control plan
         name: "limited",
         match: { path: { prefix: "/limited" } },
         cluster: "orders",
+        // The machine that runs this may be slower than it should be; here it is the limit that counts.
+        importance: "critical",
         rateLimit: { requests: 50, perSeconds: 1, burst: 20, by: "route", scope: "cluster" },
       },
       {
@@ -90,7 +93,11 @@ test("two gateways share a limit, go on with their shares while the control plan
   expect(back).toBeGreaterThanOrEqual(4 * 50 * 0.6);
 
   // The month's count has outlived the kill: 60, and each gateway's opening.
-  const after = await counted(200);
-  expect(before + after).toBeGreaterThanOrEqual(50);
-  expect(before + after).toBeLessThanOrEqual(60 + 2 * 3);
+  let total = before;
+  await eventually("the month is used up", async () => {
+    total += await counted(20);
+    return total >= 60;
+  });
+  for (let i = 0; i < 5; i++) total += await counted(100);
+  expect(total).toBeLessThanOrEqual(60 + 2 * 3);
 }, 90_000);

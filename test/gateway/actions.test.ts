@@ -36,6 +36,50 @@ test("a sticky session stays with its instance, moves when that is gone, and tak
   expect(moved.headers["set-cookie"]).toHaveLength(1);
 });
 
+test("a sticky session keeps its part of a split, whatever the weights become, until its part has none", async () => {
+  const split = (orders: number, canary: number) =>
+    route({
+      service: undefined,
+      sticky: {},
+      split: [
+        { service: "orders", weight: orders },
+        { service: "canary", weight: canary },
+      ],
+    });
+  await using running = await world(JSON.parse(JSON.stringify(split(0, 1))) as object);
+  const cookie = (await running.ask("/")).headers["set-cookie"]?.[0]?.split(";", 1)[0] ?? "";
+  running.running.plane.release(JSON.parse(JSON.stringify(split(1000, 1))) as object);
+  await eventually("the weights changed", async () => (await running.ask("/")).seen.service === "orders");
+  for (let i = 0; i < 20; i++) expect((await running.ask("/", { headers: { cookie } })).seen.service).toBe("canary");
+  running.running.plane.release(JSON.parse(JSON.stringify(split(1, 0))) as object);
+  await eventually("it moved", async () => (await running.ask("/", { headers: { cookie } })).seen.service === "orders");
+});
+
+test("a mirror that never answers, is gone, or would get too large a body does not touch the primary", async () => {
+  const hanging: unknown[] = [];
+  await using running = await world(
+    route({ bodyBytesMax: 1_000_000, mirror: [{ service: "shadow" }, { service: "gone" }] }),
+    {
+      handle: (request, response) => {
+        if (request.headers["x-posthouse-mirror"] === undefined) return false;
+        hanging.push(response);
+        return true;
+      },
+    },
+  );
+  const began = performance.now();
+  for (let i = 0; i < 50; i++)
+    expect((await running.ask("/", { method: "POST", body: "small" })).seen.body).toBe("small");
+  expect(performance.now() - began).toBeLessThan(10_000);
+  const large = "x".repeat(200_000);
+  expect((await running.ask("/", { method: "POST", body: large })).seen.body).toBe(large);
+  await eventually("the copies hang", () => hanging.length === 50);
+  const { text } = await running.running.host.metrics.expose();
+  expect(text).toContain('posthouse_gateway_mirrored_total{result="sent"} 50');
+  expect(text).toContain('posthouse_gateway_mirrored_total{result="dropped"} 1');
+  expect(running.running.gateway.status().inFlight).toBe(0);
+});
+
 const TEXT = "all work and no play makes jack a dull boy\n".repeat(100);
 
 test("an answer is compressed as the client likes it best, and what must not be is not", async () => {
@@ -150,7 +194,9 @@ test("the cache asks a service once for what may be kept, and each time for what
   // Unkeyed headers of a poisoner are the gateway's own upstream, so they change nothing.
   await asked("/poison", { "x-forwarded-host": "evil.example" });
   expect(services.orders.requests.at(-1)?.headers["x-forwarded-host"]).toBe("a.example");
-  await asked("/tag");
+  const tagged = await asked("/tag");
+  const same = await asked("/tag", { "if-none-match": 'W/"1"' });
+  expect([tagged.times, same.times, same.answer.status, same.answer.text]).toEqual([1, 0, 304, ""]);
   await eventually("it is stale", async () => (await asked("/tag")).times === 1, 5_000);
   expect(services.orders.requests.at(-1)?.headers["if-none-match"]).toBe('"1"');
   broken = true;

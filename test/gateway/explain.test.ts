@@ -131,6 +131,9 @@ test("an explanation names each candidate and why it lost, the steps, the endpoi
     cookie: "(hidden)",
   });
   expect(JSON.stringify(answer)).not.toMatch(/the-key|secret-cookie/);
+  const query = await plane.client.gateway.explain({ url: "http://a.example/old?access_token=very-secret&x=1" });
+  expect(query.outcome.headers).toEqual({ location: "http://a.example/new?access_token=(hidden)&x=1" });
+  expect(JSON.stringify(query)).not.toContain("very-secret");
 });
 
 test("a refusal, a redirect and a route without endpoints are told as they would be answered", async () => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadFilters, parseGatewayConfig } from "#gateway";
 import { world } from "./echo.ts";
+import { sendRaw } from "./kit.ts";
 
 const all = { path: { prefix: "/" } };
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
@@ -96,6 +97,47 @@ test("request-validation lets through what fits its schema, whole and unchanged,
   // With a pattern that backtracks, the engine of JavaScript would think about this for longer than the universe is old.
   expect((await post(`{"amount": 1, "sku": "${"a".repeat(60)}!"}`)).status).toBe(422);
   expect(running.services.orders.requests).toHaveLength(2);
+});
+
+test("a client that waits for leave to send gets it from a filter that reads bodies", async () => {
+  const config = filters({ name: "request-validation", config: { body: { required: ["a"] }, bytesMax: 100 } });
+  await using running = await world(config);
+  const head = "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-type: application/json\r\n";
+  const answer = await sendRaw(running.running.ports.httpPort, `${head}content-length: 8\r\n\r\n{"a": 1}`);
+  expect(answer.text.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 100", "HTTP/1.1 200"]);
+  const refused = await sendRaw(running.running.ports.httpPort, `${head}content-length: 8\r\n\r\n{"b": 1}`);
+  expect(refused.text).toContain("HTTP/1.1 422");
+});
+
+test("a filter that throws costs its request, and nobody else's", async () => {
+  const filter = (name: string, built: object) => [
+    name,
+    { name, description: "", phase: "request" as const, schema: { type: "object" }, build: () => built },
+  ];
+  const fail = () => {
+    throw new Error("broken");
+  };
+  const loaded = new Map([
+    filter("asks", { request: fail }),
+    filter("reads", { body: { bytesMax: 10, check: fail } }),
+    filter("changes", { answer: fail }),
+  ] as never) as never;
+  const routes = ["asks", "reads", "changes"].map((name) => ({
+    name,
+    match: { path: { prefix: `/${name}` } },
+    service: "orders",
+    filters: [{ name }],
+  }));
+  await using running = await world(
+    { routes: [...routes, { name: "r", match: all, service: "orders" }] },
+    { settings: { filters: loaded } },
+  );
+  for (const { name } of routes) {
+    const broken = await running.ask(`/${name}`, { method: "POST", body: "x" });
+    expect([name, broken.status, broken.headers["x-posthouse-flag"]]).toEqual([name, 500, "IE"]);
+  }
+  expect((await running.ask("/")).status).toBe(200);
+  expect(running.running.gateway.status().inFlight).toBe(0);
 });
 
 test("a filter of the operator's own is checked, asked, and changes the answer", async () => {

@@ -133,6 +133,22 @@ const FEATURES: readonly [feature: string, config: object, check: (world: World)
     },
   ],
   [
+    "scheme match, so that a redirect to https does not lead in a ring",
+    {
+      trustedProxies: ["127.0.0.1"],
+      routes: [
+        { name: "secure", match: { ...all, scheme: "http" }, redirect: { scheme: "https", status: 301 } },
+        to("orders", all),
+      ],
+    },
+    async ({ ask }) => {
+      const plain = await ask("/x", { host: "a.example:8080" });
+      expect([plain.status, plain.headers.location]).toEqual([301, "https://a.example/x"]);
+      const secure = await ask("/x", { headers: { "x-forwarded-proto": "https", "x-forwarded-for": "192.0.2.1" } });
+      expect(secure.seen).toMatchObject({ service: "orders", headers: { "x-forwarded-proto": "https" } });
+    },
+  ],
+  [
     "HTTPRouteHostRewrite",
     one({ rewrite: { host: "inside.example" } }),
     async ({ ask }) => expect((await ask("/x")).seen.headers["host"]).toBe("inside.example"),
@@ -185,11 +201,17 @@ const FEATURES: readonly [feature: string, config: object, check: (world: World)
   [
     "request header modification",
     one({
-      requestHeaders: { set: { "x-a": "1" }, add: { "x-b": "{client.address} {request.method}" }, remove: ["x-c"] },
+      requestHeaders: {
+        set: { "x-a": "1", "x-real-ip": "{client.address}" },
+        add: { "x-b": "{client.address} {request.method}" },
+        remove: ["x-c"],
+      },
     }),
     async ({ ask }) => {
-      const { headers } = (await ask("/", { headers: { "X-A": "0", "x-b": "mine", "x-c": "gone" } })).seen;
-      expect(headers).toMatchObject({ "x-a": "1", "x-b": "mine, 127.0.0.1 GET" });
+      const { headers } = (
+        await ask("/", { headers: { "X-A": "0", "x-b": "mine", "x-c": "gone", "x-real-ip": "10.0.0.1" } })
+      ).seen;
+      expect(headers).toMatchObject({ "x-a": "1", "x-b": "mine, 127.0.0.1 GET", "x-real-ip": "127.0.0.1" });
       expect(headers["x-c"]).toBeUndefined();
     },
   ],
@@ -401,7 +423,9 @@ const FEATURES: readonly [feature: string, config: object, check: (world: World)
       expect((await call("/shop.v1.Orders/List")).seen.service).toBe("canary");
       // gRPC says so in its own words, behind a 200.
       expect((await call("/shop.v1.OrdersX/Get")).headers["grpc-status"]).toBe("12");
-      expect((await call("/shop.v1.Orders/Get", "application/json")).status).toBe(404);
+      for (const type of ["application/json", "application/grpcx"]) {
+        expect([type, (await call("/shop.v1.Orders/Get", type)).status]).toEqual([type, 404]);
+      }
     },
   ],
   [

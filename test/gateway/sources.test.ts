@@ -1,11 +1,14 @@
 /** Where routes come from beside releases: a file, services' own hints, and the listeners that they are on. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { get as httpsGet } from "node:https";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
-import { createGateway, unheard } from "#gateway";
-import { eventually, tempFolder, testHost } from "#test/kit";
+import { createGateway, gatewayReleaseCheck, unheard } from "#gateway";
+import { eventually, tempFolder, testHost, withControl } from "#test/kit";
 import { hintedRoutes } from "../../gateway/core/hints.ts";
+import { authority } from "./certificates.ts";
 import { ask } from "./echo.ts";
 import { baseSettings, instance, runGateway, upstream } from "./kit.ts";
 
@@ -91,6 +94,24 @@ test("a hint becomes a route only for services that the config names, below ever
   await eventually("the route went with the hint", async () => (await ask(port, "/orders/1")).status === 404);
 });
 
+test("a policy that is set in the registry is a route soon after, and none when it is taken back", async () => {
+  await using service = await upstream((request, response) => void response.end(request.url));
+  await using control = await withControl({ releaseChecks: [gatewayReleaseCheck] });
+  const { client } = control;
+  const name = { namespace: "default", service: "orders" };
+  const items = { "gateway.yaml": { format: "yaml" as const, value: "hints: [{ service: orders }]\n" } };
+  await client.config.publish({ namespace: "default", app: "gateway", profile: "default" }, { items });
+  await client.registry.register({ ...name, id: "one" }, { address: "127.0.0.1", port: service.port });
+  await using gateway = createGateway(testHost(), { client, settings: baseSettings });
+  await gateway.ready(AbortSignal.timeout(5_000));
+  const { httpPort } = await gateway.listen();
+  expect((await ask(httpPort, "/orders")).status).toBe(404);
+  await client.registry.setPolicy(name, { gateway: { pathPrefixes: ["/orders"] } });
+  await eventually("the hint is a route", async () => (await ask(httpPort, "/orders/1")).text === "/orders/1");
+  await client.registry.setPolicy(name, {});
+  await eventually("it is none any more", async () => (await ask(httpPort, "/orders/1")).status === 404);
+});
+
 test("two services that hint the same prefix get none of it, and a path that is not canonical is no hint", () => {
   const { routes, problems } = hintedRoutes(
     { hints: [{ service: "*" }] },
@@ -107,7 +128,13 @@ test("two services that hint the same prefix get none of it, and a path that is 
 });
 
 test("listeners open and close with the config; each serves its hosts and the routes that it takes", async () => {
-  await using service = await upstream((request, response) => void response.end(request.url));
+  const gate = Promise.withResolvers<void>();
+  await using service = await upstream((request, response) => {
+    if (request.url === "/public/stream") {
+      response.write("first ");
+      void gate.promise.then(() => response.end("last"));
+    } else response.end(request.url);
+  });
   const [one, two] = [await freePort(), await freePort()];
   const config = (...listeners: object[]) => ({
     listeners,
@@ -132,11 +159,53 @@ test("listeners open and close with the config; each serves its hosts and the ro
   running.plane.release(config({ ...inside, port: two, attach: "all" }));
   await eventually("it moved", async () => (await status(two, "/public")) === 200);
   await eventually("its old port is closed", async () => (await status(one, "/inside")) === "ECONNREFUSED");
+  // A stream under way goes on where its listener is gone, and the port is free for another one all the same.
+  const stream = await new Promise<IncomingMessage>((resolve) =>
+    httpRequest(
+      { host: "127.0.0.1", port: two, path: "/public/stream", headers: { host: "a.internal" } },
+      resolve,
+    ).end(),
+  );
+  running.plane.release(config(inside, { name: "other", port: two }));
+  await eventually("another listener has the port", async () => (await status(two, "/public", "b.example")) === 200);
+  gate.resolve();
+  let text = "";
+  for await (const chunk of stream) text += String(chunk);
+  expect(text).toBe("first last");
   running.plane.release(config(inside, { name: "taken", port: own }));
   await eventually("a port in use is told", () =>
     running.gateway.status().warnings.some(({ message }) => message.includes("EADDRINUSE")),
   );
   expect(await status(own, "/public")).toBe(200);
+});
+
+test("a listener with tls serves the gateway's certificate, and routes see the scheme", async () => {
+  await using service = await upstream((_request, response) => void response.end("secure"));
+  const ca = await authority();
+  const port = await freePort();
+  const config = {
+    listeners: [{ name: "secure", port, tls: true, attach: "named" }],
+    routes: [{ name: "r", match: { scheme: "https" }, listeners: ["secure"], service: "orders" }],
+  };
+  await using running = await runGateway(config, [instance(service.port)], { tls: await ca.issue(["a.example"]) });
+  const get = () =>
+    new Promise<string>((resolve) => {
+      const options = {
+        host: "127.0.0.1",
+        port,
+        servername: "a.example",
+        ca: ca.pem,
+        headers: { host: "a.example" },
+        agent: false,
+      };
+      httpsGet(options, (response) => void response.on("data", (chunk: Buffer) => resolve(chunk.toString()))).on(
+        "error",
+        (error) => resolve(error.message),
+      );
+    });
+  await eventually("it serves", async () => (await get()) === "secure");
+  running.gateway.setTls(await (await authority()).issue(["a.example"]));
+  expect(await get()).toMatch(/certificate|signature/);
 });
 
 test("a route on a listener that is not there, and a listener without a port, are refused", async () => {

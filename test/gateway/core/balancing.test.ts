@@ -141,6 +141,22 @@ test("p2c avoids the slow one of three under load, and finds out that it no long
   expect(served(5, 60_000, 70_000)).toBeGreaterThan(0.2);
 });
 
+test("with nothing in flight p2c still avoids the slow one, and shares evenly among those that differ by a hair", () => {
+  const share = (latencies: readonly number[]) => {
+    const set = setOf({}, ...latencies.map((_, at) => instance(at + 1)));
+    const random = seededRandom(3);
+    let last = 0;
+    for (let nowMs = 0; nowMs < 6_000; nowMs++) {
+      const { load, port } = pick(set, () => random.float(), { inFlightMax: 10, nowMs }) as Endpoint;
+      noteLatency(load, latencies[port - 1] as number, nowMs);
+      if (port === latencies.length) last += 1;
+    }
+    return last / 6_000;
+  };
+  expect(share([5, 5, 60])).toBeLessThan(0.02);
+  expect(share([10, 10, 11])).toBeGreaterThan(0.3);
+});
+
 test("a newcomer begins with a tenth of its share and has all of it after its slow start; the first of all have theirs at once", () => {
   const cluster = clusterOf();
   const old = nextEndpoints(NO_ENDPOINTS, cluster, [instance(1), instance(2), instance(3)], { nowMs: 1_000 });

@@ -75,6 +75,33 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /one of the two/,
   ],
   ["no place to go", one({ service: undefined }), "/routes/0", /either service or cluster/],
+  ["time left of no time", one({ deadlineHeader: "X-Left" }), "/routes/0/deadlineHeader", /totalMs/],
+  [
+    "time left in a header of the gateway's own",
+    one({ deadlineHeader: "X-Forwarded-For", timeouts: { totalMs: 1 } }),
+    "/routes/0/deadlineHeader",
+    /not the route's/,
+  ],
+  [
+    "a quota by a claim without a token",
+    one({ quota: { requests: 1, per: "day", by: { claim: "a" } } }),
+    "/routes/0/quota/by",
+    /jwt/,
+  ],
+  [
+    "requests at once by nobody known",
+    one({ concurrency: { requests: 1, by: "consumer" } }),
+    "/routes/0/concurrency/by",
+    /consumer/,
+  ],
+  ["an unknown balance", { clusters: [{ name: "c", service: "a", balance: "fair" }] }, "/clusters/0/balance", /one of/],
+  ["a hash nobody looks at", { clusters: [{ name: "c", service: "a", hashBy: "ip" }] }, "/clusters/0/hashBy", /maglev/],
+  [
+    "an adaptive limit upside down",
+    { clusters: [{ name: "c", service: "a", adaptive: { min: 9, max: 2 } }] },
+    "/clusters/0/adaptive",
+    /above the most/,
+  ],
   ["two places to go", one({ redirect: { scheme: "https" } }), "/routes/0", /one of service/],
   [
     "a split into an unknown cluster",

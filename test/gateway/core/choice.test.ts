@@ -27,6 +27,7 @@ function endpoints(...weights: number[]): Endpoint[] {
     port: 0,
     secure: false,
     protocol: "http1" as const,
+    serverName: undefined,
     keepAliveMs: undefined,
     weight,
     zone: undefined,

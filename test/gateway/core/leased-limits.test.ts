@@ -1,7 +1,9 @@
 /** Gateways that share a limit through leases stay within it, whatever they are asked and whoever is away. */
 import * as fc from "fast-check";
+import { Value } from "typebox/value";
 import { expect, test } from "vitest";
-import { LeasedLimits, OPENING_SHARE, type SharedPolicy } from "../../../gateway/core/leased-limits.ts";
+import { LeasedLimits, OPENING_MAX, OPENING_SHARE, type SharedPolicy } from "../../../gateway/core/leased-limits.ts";
+import { QuotaRequest } from "#quotas/api";
 import { settle, type QuotaRecord } from "../../../quotas/core/ledger.ts";
 
 const RATE: SharedPolicy = { requests: 100, per: 1_000, burst: 100 };
@@ -106,4 +108,18 @@ test("a gateway that never heard of the control plane has the whole limit for it
   shared.run(10_000, [1]);
   expect(shared.total()).toBeGreaterThan(900);
   expect(shared.total()).toBeLessThan(1_200);
+});
+
+test("the largest and the smallest limit that a config may have are asked for in words that the control plane takes", () => {
+  const policies: SharedPolicy[] = [
+    { requests: 1_000_000_000, per: "month", burst: 1_000_000_000 },
+    { requests: 10_000_000, per: 1, burst: 10_000_000 },
+    { requests: 1, per: 86_400_000, burst: 1 },
+  ];
+  for (const policy of policies) {
+    const limits = new LeasedLimits(() => {});
+    for (let i = 0; i < OPENING_MAX; i++) limits.take("k".repeat(400), policy, 0);
+    const [ask] = limits.asks(32, 10);
+    expect([ask, Value.Check(QuotaRequest, { asks: [ask] })]).toEqual([ask, true]);
+  }
 });

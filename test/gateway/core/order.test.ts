@@ -34,6 +34,7 @@ const match = fc.record(
     ),
     query: fc.constantFrom<NamedMatch[][]>([{ name: "q", exact: "1" }], [{ name: "q", regex: "[0-9]" }]),
     cookies: fc.constant<NamedMatch[]>([{ name: "c", prefix: "x" }]),
+    scheme: fc.constantFrom("http" as const, "https" as const),
     sourceCidrs: fc.constantFrom<string[][]>(["10.0.0.0/8"], ["192.0.2.1"]),
   },
   { requiredKeys: [] },
@@ -47,6 +48,7 @@ const head = fc
     path: fc.constantFrom("/", "/a", "/a/", "/a/b", "/a/bc", "/A", "/b", "/b/c", "/b/c/d", "/a/b/c/d/e", "/z"),
     method: fc.constantFrom("GET", "POST", "PUT"),
     query: fc.constantFrom("", "?q=1", "?q=x"),
+    scheme: fc.constantFrom("http" as const, "https" as const),
     client: fc.constantFrom("10.1.2.3", "192.0.2.1", "::ffff:10.0.0.1", "2001:db8::1"),
     headers: fc.record(
       { "x-a": fc.constantFrom("1", "2"), "x-b": fc.constant("1"), cookie: fc.constant("c=xy") },
@@ -78,7 +80,7 @@ test("the index finds the route that reading all of them in order finds", () => 
         );
       expect(nameFor(configs, asked)).toBe(best?.route.name);
     }),
-    { numRuns: 1_500 },
+    { numRuns: 800 },
   );
 });
 
@@ -100,7 +102,7 @@ test("the order in the file decides nothing", () => {
         ).toBe(nameFor(configs, asked));
       },
     ),
-    { numRuns: 500 },
+    { numRuns: 300 },
   );
 });
 
@@ -145,20 +147,26 @@ test("what is said to be covered is covered, path by path", () => {
       if (pathCovers(outer, inner) && pathMatches(inner, at))
         expect([a, b, at, pathMatches(outer, at)]).toEqual([a, b, at, true]);
     }),
-    { numRuns: 3_000 },
+    { numRuns: 2_000 },
   );
 });
 
 test("a route that is said never to match wins no request", () => {
+  const few = fc.record({ path, hosts, methods: fc.constant<"GET"[]>(["GET"]) }, { requiredKeys: ["path"] });
+  const plain = fc
+    .array(fc.record({ match: few, priority: fc.integer({ min: 0, max: 2 }) }), { minLength: 2, maxLength: 10 })
+    .map((made) => made.map((one, index): RouteConfig => ({ name: `r${index}`, service: "s", ...one })));
   let shadowed = 0;
   fc.assert(
-    fc.property(routes, fc.array(head, { minLength: 20, maxLength: 20 }), (configs, heads) => {
+    fc.property(plain, fc.array(head, { minLength: 30, maxLength: 30 }), (configs, heads) => {
       const { warnings = [] } = checkGatewayConfig({ routes: configs }) as { warnings?: { pointer: string }[] };
       const names = new Set(warnings.map(({ pointer }) => `r${pointer.split("/")[2]}`));
       shadowed += names.size;
-      for (const asked of heads) expect(names).not.toContain(nameFor(configs, asked));
+      if (names.size === 0) return;
+      const table = compiled(configs);
+      for (const asked of heads) expect(names).not.toContain(matchRoute(table, asked).route?.name);
     }),
-    { numRuns: 600 },
+    { numRuns: 400 },
   );
   expect(shadowed).toBeGreaterThan(20);
 });

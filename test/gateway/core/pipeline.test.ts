@@ -121,3 +121,51 @@ test("callers without the claim of a limit share one allowance", () => {
     (decide(snapshot, headOf("/a", bearer), { ...moment, claims: claims as never }) as { flag?: string }).flag;
   expect([flag({}), flag({}), flag({ sub: "" }), flag({ sub: "x" })]).toEqual([undefined, "RL", undefined, undefined]);
 });
+
+test("under pressure routes are shed by their importance, before any token is looked at", () => {
+  const flag = (importance: "critical" | "normal" | "low", pressure: 0 | 1 | 2) => {
+    const decision = decide(snapshotOf({ ...guarded, importance }), headOf("/a"), { ...moment, pressure });
+    return decision.kind === "refuse" ? decision.flag : decision.kind;
+  };
+  expect(([0, 1, 2] as const).map((pressure) => flag("low", pressure))).toEqual(["AU", "OM", "OM"]);
+  expect(([0, 1, 2] as const).map((pressure) => flag("normal", pressure))).toEqual(["AU", "AU", "OM"]);
+  expect(flag("critical", 2)).toBe("AU");
+});
+
+test("an adaptive limit leaves its last part to what matters more, and refuses before any queue", () => {
+  const config: GatewayConfig = {
+    clusters: [{ name: "c", service: "orders", adaptive: {} }],
+    routes: (["low", "normal", "critical"] as const).map((importance) => ({
+      name: importance,
+      match: { path: { prefix: `/${importance}` } },
+      cluster: "c",
+      importance,
+    })),
+  };
+  const table = compileTable(config, { namespace: "default" });
+  const cluster = table.clusters.get("cluster:c");
+  if (!cluster) throw new Error("no cluster");
+  const set = nextEndpoints(NO_ENDPOINTS, cluster, [instance(1)]);
+  const snapshot = { ...snapshotOf({}), table, endpoints: new Map([["cluster:c", set]]) };
+  const state = set.endpoints[0]?.load.cluster;
+  if (!state?.gradient) throw new Error("no limit");
+  const kinds = (share: number) => {
+    state.inFlight = (state.gradient?.limit ?? 0) * share;
+    return ["/low", "/normal", "/critical"].map((path) => {
+      const decision = decide(snapshot, headOf(path), moment);
+      return decision.kind === "refuse" ? decision.flag : decision.kind;
+    });
+  };
+  expect(kinds(0.6)).toEqual(["forward", "forward", "forward"]);
+  expect(kinds(0.8)).toEqual(["UO", "forward", "forward"]);
+  expect(kinds(0.95)).toEqual(["UO", "UO", "forward"]);
+  expect(kinds(1)).toEqual(["UO", "UO", "UO"]);
+});
+
+test("what is explained takes nothing of shared limits or of requests at once", () => {
+  const snapshot = snapshotOf({
+    rateLimit: { requests: 1, perSeconds: 1, by: "route", scope: "cluster" },
+    concurrency: { requests: 1, by: "ip" },
+  });
+  for (let i = 0; i < 3; i++) expect(decide(snapshot, headOf("/a"), moment)).toMatchObject({ kind: "forward" });
+});

@@ -23,6 +23,7 @@ const headOf = (host: string, path: string, method = "GET"): MatchHead => ({
   query: "",
   client: "10.0.0.1",
   listener: "default",
+  scheme: "http",
   header: () => [],
 });
 const nameOf = (table: ReturnType<typeof tableOf>, host: string, path: string, method = "GET") =>
