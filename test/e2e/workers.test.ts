@@ -53,9 +53,9 @@ interface World extends AsyncDisposable {
   readonly posthouse: Posthouse;
   readonly upstream: Upstream;
   /** The pids of both workers, from requests over fresh connections. */
-  pids(): Promise<number[]>;
-  publish(config: object): Promise<void>;
-  metric(line: string): Promise<number | undefined>;
+  readonly pids: () => Promise<number[]>;
+  readonly publish: (config: object) => Promise<void>;
+  readonly metric: (line: string) => Promise<number | undefined>;
 }
 
 async function world(given: object = {}): Promise<World> {
@@ -115,10 +115,10 @@ const isAlive = (pid: number) => {
 function load(url: () => string, connections: number) {
   const agent = new Agent({ connections, pipelining: 1, headersTimeout: 5_000 });
   const failures: string[] = [];
-  let over = false;
+  const over = new AbortController();
   let sent = 0;
   const runner = async () => {
-    while (!over) {
+    while (!over.signal.aborted) {
       sent += 1;
       try {
         const { statusCode, body } = await request(url(), { dispatcher: agent });
@@ -134,7 +134,7 @@ function load(url: () => string, connections: number) {
     failures,
     sent: () => sent,
     async stop() {
-      over = true;
+      over.abort();
       await done;
       await agent.destroy();
     },
@@ -156,7 +156,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     expect([...seen.values()]).toEqual([10, 10]);
     const secure = new Set<number>();
     for (let i = 0; i < 4; i++) secure.add(await overHttp2(posthouse.gatewayTls));
-    expect([...secure].sort()).toEqual([...seen.keys()].sort());
+    expect(secure).toEqual(new Set(seen.keys()));
     expect(await metric(counted)).toBe(before + 24);
     expect(await metric("posthouse_gateway_workers")).toBe(2);
     expect(await metric('posthouse_gateway_cluster_endpoints{cluster="cluster:c",state="known"}')).toBe(1);
@@ -250,7 +250,6 @@ describe("two workers", { timeout: 60_000 }, () => {
     const due = 10 + Math.ceil((performance.now() - begun) / 1000);
     expect(through).toBeGreaterThanOrEqual(10);
     expect(through).toBeLessThanOrEqual(due + 2);
-    // What was too much is paid back: nobody is let in before the rate as a whole is kept.
     const slow = [];
     for (let i = 0; i < 10; i++) {
       slow.push(fresh(`${gateway}/held?wait=2000`));
