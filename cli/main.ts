@@ -31,11 +31,16 @@ function program(): Command {
     .showSuggestionAfterError();
   const up = withSettings(root.command("up"))
     .description("Run posthouse: all roles in one process, unless --roles names some")
+    .option("--workers <number>", `short for ${flagOf("gatewayWorkers")}`)
     .option("--demo", "also run three small services, registered through the agent")
     .action(async (options: Record<string, unknown>) => {
       const { serve } = await import("./serve.ts");
       process.exitCode = await serve(read(options), { demo: options["demo"] === true });
     });
+  root
+    .command("gateway-worker", { hidden: true })
+    .description("One process of a gateway of several; posthouse starts it itself")
+    .action(async () => (await import("./gateway-worker.ts")).gatewayWorker());
   up.addHelpText("after", `\nEvery setting is also an environment variable, such as ${envOf("port")}.`);
   withSettings(root.command("operator-token"))
     .description("Issue a new operator token, straight into the data folder; for when the first was lost")
@@ -258,6 +263,7 @@ function read(options: Record<string, unknown>): LoadedSettings {
   for (const name of settingNames) {
     if (options[name] !== undefined) flags[name] = options[name] as string | string[];
   }
+  if (options["workers"] !== undefined) flags.gatewayWorkers ??= options["workers"] as string;
   return loadSettings({ file: path === undefined ? undefined : readFile(path), environment: process.env, flags });
 }
 

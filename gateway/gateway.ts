@@ -20,6 +20,7 @@ import { freshKey, SignedCookies } from "./filters/sticky.ts";
 import { LoopWatch } from "./lanes/loop-delay.ts";
 import { GatewayMetrics } from "./lanes/telemetry.ts";
 import { Listeners } from "./listeners.ts";
+import { PeerExchange, type GatewayPeers } from "./peers.ts";
 import type {
   ConfigOrigin,
   Gateway,
@@ -35,12 +36,15 @@ import { QuotaLeases } from "./sources/quota-leases.ts";
 import { LastGoodFile, readLastGood, slim, type LastGood } from "./sources/last-good.ts";
 import { NameSource } from "./sources/names.ts";
 import { RegistrySource } from "./sources/registry.ts";
-import { UpstreamCaller } from "./upstream/call.ts";
+import { UpstreamCaller, type RetryKind } from "./upstream/call.ts";
 import { UpstreamPools } from "./upstream/pools.ts";
 
 /** Begins to learn routes and endpoints at once; serves once `listen` was called. */
-export function createGateway(host: Host, given: { client: GatewayClient; settings: GatewaySettings }): Gateway {
-  return new RunningGateway(host, given.client, given.settings);
+export function createGateway(
+  host: Host,
+  given: { client: GatewayClient; settings: GatewaySettings; peers?: GatewayPeers },
+): Gateway {
+  return new RunningGateway(host, given.client, given.settings, given.peers);
 }
 
 interface Release {
@@ -74,6 +78,8 @@ class RunningGateway implements Gateway {
   readonly #listeners: Listeners;
   readonly #loop: LoopWatch;
   readonly #leases: QuotaLeases;
+  readonly #workers: number;
+  readonly #peers: PeerExchange | undefined;
   readonly #names: NameSource;
   #snapshot: GatewaySnapshot;
   #current: NextTable | undefined;
@@ -83,21 +89,25 @@ class RunningGateway implements Gateway {
   #ready = false;
   #stopping: Promise<void> | undefined;
 
-  constructor(host: Host, client: GatewayClient, settings: GatewaySettings) {
+  constructor(host: Host, client: GatewayClient, settings: GatewaySettings, peers?: GatewayPeers) {
     const log = host.log.child({ role: "gateway" });
     this.#host = { ...host, log };
     this.#settings = settings;
+    this.#workers = peers?.workers ?? 1;
     this.#loop = new LoopWatch(host.clock);
     this.#tokens = new TokenVerifier(this.#host);
     this.#pools = new UpstreamPools(this.#host);
     this.#metrics = new GatewayMetrics(host, {
       connections: () => this.#pools.counts,
       clusters: () => this.clusterViews(),
+      revision: () => this.#registry.revision,
+      workers: this.#workers,
     });
-    this.#caller = new UpstreamCaller(this.#host, this.#pools, {
-      onRetry: (kind) => this.#metrics.retry(kind),
-      onEjected: (endpoint) => this.#ejected(endpoint),
-    });
+    const told = {
+      onRetry: (kind: RetryKind) => this.#metrics.retry(kind),
+      onEjected: (endpoint: Endpoint) => this.#ejected(endpoint),
+    };
+    this.#caller = new UpstreamCaller(this.#host, this.#pools, told, this.#workers);
     this.#registry = new RegistrySource(this.#host, client.registry, (namespace, services) =>
       this.#endpointsChanged(namespace, services),
     );
@@ -112,21 +122,26 @@ class RunningGateway implements Gateway {
         ? new ConfigSource(this.#host, client.config, settings, listener)
         : new FileSource(this.#host, file, listener, settings.filters);
     this.#lastGood =
-      settings.dataFile === undefined
+      settings.dataFile === undefined || settings.dataFileUse?.write === false
         ? undefined
         : new LastGoodFile(this.#host, settings.dataFile, () => this.#lastGoodState());
     this.#names = new NameSource(this.#host, () => this.#namesChanged(), settings.resolveName);
     this.#leases = new QuotaLeases(this.#host, client.quotas, settings.namespace);
     const sticky = new SignedCookies(settings.stickyKey ?? freshKey(host));
+    const limiter = new RateLimiter();
+    const concurrency = new ConcurrencyLimiter();
+    const endpoints = () => this.#snapshot.endpoints;
     this.#snapshot = {
       table: compileTable({}, settings),
       endpoints: new Map(),
       tokens: this.#tokens,
-      limiter: new RateLimiter(),
+      limiter,
       leases: this.#leases.limits,
-      concurrency: new ConcurrencyLimiter(),
+      concurrency,
       sticky,
     };
+    // Last, for it may have heard something already.
+    this.#peers = peers && new PeerExchange(this.#host, peers, { limiter, concurrency, endpoints });
     const call: StartCall = (plan, sink) => this.#caller.start(plan, sink);
     const chain = new Chain({
       log,
@@ -141,7 +156,10 @@ class RunningGateway implements Gateway {
       metrics: this.#metrics,
       tokens: this.#tokens,
       chain,
-      snapshot: () => this.#snapshot,
+      snapshot: () => {
+        this.#peers?.arm();
+        return this.#snapshot;
+      },
       pressure: () => this.#loop.delay.pressure,
       stopping: () => this.#stopping !== undefined,
       inFlight: this.#inFlight,
@@ -152,8 +170,9 @@ class RunningGateway implements Gateway {
 
   /** The file first, for it is at hand; then the control plane, which knows better. */
   async #start(): Promise<void> {
-    const { dataFile } = this.#settings;
-    const state = dataFile === undefined ? undefined : await readLastGood(this.#host, dataFile);
+    const { dataFile, dataFileUse } = this.#settings;
+    const reads = dataFile !== undefined && (dataFileUse?.read ?? true);
+    const state = reads ? await readLastGood(this.#host, dataFile) : undefined;
     if (state) await this.#restore(state);
     if (!this.#stopping) this.#config.start();
   }
@@ -234,7 +253,7 @@ class RunningGateway implements Gateway {
     const hints = this.#registry.hints(this.#settings.namespace);
     const { routes: hinted, problems: warnings } = hintedRoutes(given.config, hints);
     const { namespace, filters = builtInFilters } = this.#settings;
-    const table = compileTable(given.config, { namespace, filters, hinted });
+    const table = compileTable(given.config, { namespace, filters, hinted, workers: this.#workers });
     return { ...given, table, hints, warnings };
   }
 
@@ -306,6 +325,7 @@ class RunningGateway implements Gateway {
       endpoints.set(key, next);
     }
     this.#snapshot = { ...this.#snapshot, table, endpoints };
+    this.#peers?.refresh();
     // An endpoint that is merely unwell keeps its connections; it may be back in a second.
     this.#pools.retain(({ id, key, cluster: { key: clusterKey } }) => {
       const cluster = table.clusters.get(clusterKey);
@@ -316,11 +336,13 @@ class RunningGateway implements Gateway {
     });
   }
 
-  #ejected({ id, authority, load, cluster }: Endpoint): void {
+  #ejected(endpoint: Endpoint): void {
+    const { id, authority, load, cluster } = endpoint;
     const nowMs = this.#host.clock.monotonic();
     const seconds = Math.round((load.ejectedUntilMs - nowMs) / 1000);
     const fields = { cluster: cluster.key, endpoint: id, authority, seconds };
     this.#metrics.ejected();
+    this.#peers?.ejected(endpoint);
     this.#host.log.warn(fields, "endpoint ejected: it answers badly");
     const set = this.#snapshot.endpoints.get(cluster.key) ?? NO_ENDPOINTS;
     if (viewCluster(set, cluster, nowMs).panic) this.#panics(cluster);
@@ -369,6 +391,7 @@ class RunningGateway implements Gateway {
   async #stop(): Promise<void> {
     await this.#listeners.stop(this.#settings.drainMs);
     this.#loop[Symbol.dispose]();
+    this.#peers?.[Symbol.dispose]();
     await this.#starting;
     await this.#config[Symbol.asyncDispose]();
     await this.#registry[Symbol.asyncDispose]();

@@ -30,6 +30,8 @@ export interface GatewaySettings {
   readonly configFile?: string | undefined;
   /** Where the last good config and endpoints are kept, for a start without the control plane. */
   readonly dataFile: string | undefined;
+  /** Absent: read at the start, and written. Of several workers one writes; one that replaces another reads the news. */
+  readonly dataFileUse?: { readonly read: boolean; readonly write: boolean };
   /** Signs the cookies of sticky sessions; absent: a key of this process alone, so that they end with it. */
   readonly stickyKey?: Buffer | undefined;
   /** How DNS names of a config's own endpoints are resolved; absent: as the system does. */

@@ -120,8 +120,8 @@ export class WatchHub implements AsyncDisposable {
   readonly #all = new Map<string, Subscriber>();
   readonly #parts = Array.from({ length: HEARTBEAT_PARTS }, () => new Set<Subscriber>());
   #attached = 0;
-  /** By name and topics. */
-  readonly #departed = new Map<string, Departed>();
+  /** By name and topics: several, when one subscriber is several processes. */
+  readonly #departed = new Map<string, Departed[]>();
   readonly #seenListeners = new Set<() => void>();
   #cancelHeartbeat = () => {};
   readonly #host: Host;
@@ -248,7 +248,7 @@ export class WatchHub implements AsyncDisposable {
         if (subscription.subscriber !== undefined && seen < revision) names.add(subscription.subscriber);
       }
     }
-    for (const { subscriber, topics: theirs, seen } of this.#departed.values()) {
+    for (const { subscriber, topics: theirs, seen } of [...this.#departed.values()].flat()) {
       if (seen < revision && theirs.some((topic) => topics.includes(topic))) names.add(subscriber);
     }
     return [...names].sort();
@@ -311,7 +311,7 @@ export class WatchHub implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#cancelHeartbeat();
-    for (const { cancel } of this.#departed.values()) cancel();
+    for (const { cancel } of [...this.#departed.values()].flat()) cancel();
     this.#departed.clear();
     for (const subscriber of this.#all.values()) {
       this.#forget(subscriber);
@@ -437,19 +437,27 @@ export class WatchHub implements AsyncDisposable {
   #gone({ subscription: { subscriber, topics }, seen }: Subscriber): void {
     if (subscriber === undefined || this.#closed) return;
     const key = `${subscriber} ${topics.join(" ")}`;
-    this.#departed.get(key)?.cancel();
     const cancel = this.#host.clock.after(SUBSCRIBER_GRACE_MS, () => {
-      this.#departed.delete(key);
+      this.#noLongerAwaited(key, departed);
       this.#tellSeen();
     });
-    this.#departed.set(key, { subscriber, topics, seen, cancel });
+    const departed = { subscriber, topics, seen, cancel };
+    this.#departed.set(key, [...(this.#departed.get(key) ?? []), departed]);
+  }
+
+  #noLongerAwaited(key: string, departed: Departed): void {
+    departed.cancel();
+    const others = this.#departed.get(key)?.filter((one) => one !== departed) ?? [];
+    if (others.length > 0) this.#departed.set(key, others);
+    else this.#departed.delete(key);
   }
 
   #back({ subscriber, topics }: Subscription): void {
     if (subscriber === undefined) return;
     const key = `${subscriber} ${topics.join(" ")}`;
-    this.#departed.get(key)?.cancel();
-    this.#departed.delete(key);
+    // Which of several it was, nobody knows; that which had come furthest is missed the least.
+    const [furthest] = (this.#departed.get(key) ?? []).toSorted((a, b) => b.seen - a.seen);
+    if (furthest) this.#noLongerAwaited(key, furthest);
   }
 
   #tellSeen(): void {

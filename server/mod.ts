@@ -8,6 +8,7 @@ import { keyLine } from "#config-server";
 import type { Settings } from "#settings";
 import { openStore } from "#store";
 import { reasons, ROLES, storeOptions, type Addresses, type Parts } from "./roles.ts";
+import { withTelemetry } from "./tracing.ts";
 
 export * from "./api.ts";
 export { TlsErrors } from "./certificates.ts";
@@ -65,18 +66,4 @@ export async function issueOfflineToken(host: Host, settings: Settings): Promise
 /** A line with a new key for secrets, for a key file. */
 export function newSecretKey(host: Host): string {
   return keyLine(host.random, host.clock.now());
-}
-
-/** Started first and so stopped last; without an endpoint it is not even loaded. */
-async function withTelemetry(host: Host, settings: Settings, stack: AsyncDisposableStack): Promise<Host> {
-  if (settings.otlpUrl === undefined) return host;
-  const { startTelemetry } = await import("./telemetry.ts");
-  const { tracer } = stack.use(
-    startTelemetry(host, {
-      otlpUrl: settings.otlpUrl,
-      sampleRatio: settings.traceSampleRatio,
-      serviceName: "posthouse",
-    }),
-  );
-  return { ...host, tracer };
 }

@@ -11,6 +11,7 @@ import { AppError, messageOf, randomId, TaskGroup, type Host } from "#base";
 import { Client, fetchTransport, injectTransport } from "#client";
 import { keyCommand, keyFile, ownKeyFile, type KeySource } from "#config-server";
 import { flagsReleaseCheck } from "#flags";
+import type { GatewayPorts } from "#gateway";
 import { gatewayReleaseCheckWith, loadExplain, loadFilters } from "#gateway/release";
 import { createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
@@ -19,6 +20,7 @@ import { ServerErrors } from "./api.ts";
 import { ownTls, readTls } from "./certificates.ts";
 import { type ControlApi, createControlApi, listenError } from "./control-api.ts";
 import { followLogLevel, logReleaseCheck } from "./log-level.ts";
+import { workerMetrics } from "./workers/metrics.ts";
 
 /** Where everything is, for people and for tests. */
 export interface Addresses {
@@ -175,11 +177,15 @@ function labelsOf(pairs: readonly string[]): Record<string, string> {
 
 /** A client of the control plane for a role of this process. */
 function clientFor(parts: Parts, name: string, role: Role): Client {
+  return new Client(parts.host, wayFor(parts, name, role));
+}
+
+/** How a role of this process reaches the control plane: straight in, or over the network. */
+function wayFor(parts: Parts, name: string, role: Role) {
   const { host, settings, control, stack } = parts;
   const subscriber = `${name.replace(" ", "-")}-${randomId(host.random, SUBSCRIBER_ID_BYTES)}`;
   if (control) {
-    const token = control.access.internalToken({ name, role });
-    return new Client(host, { transport: injectTransport(control.app), token, subscriber });
+    return { transport: injectTransport(control.app), token: control.access.internalToken({ name, role }), subscriber };
   }
   if (settings.token === undefined) {
     throw ServerErrors.SETTINGS_CONFLICT(
@@ -187,7 +193,7 @@ function clientFor(parts: Parts, name: string, role: Role): Client {
     );
   }
   const transport = stack.use(fetchTransport({ urls: settings.controlUrls }));
-  return new Client(host, { transport, token: settings.token, subscriber });
+  return { transport, token: settings.token, subscriber };
 }
 
 async function startGateway(parts: Parts): Promise<void> {
@@ -207,27 +213,50 @@ async function startGateway(parts: Parts): Promise<void> {
       ? await readTls(settings.gatewayCertFile, settings.gatewayKeyFile)
       : await ownTls(host, join(settings.data, "tls"), [...new Set(names)]);
   const alone = settings.gatewayFile !== undefined && !parts.control && settings.token === undefined;
-  const gateway = stack.use(
-    createGateway(host, {
-      client: alone ? unheard : clientFor(parts, "gateway", "reader"),
-      settings: {
-        ...GATEWAY_SETTINGS,
-        namespace: settings.gatewayNamespace,
-        instance: { id: settings.gatewayName ?? nameOfHost(), labels: labelsOf(settings.gatewayLabels) },
-        zone: settings.gatewayZone,
-        host: settings.gatewayHost,
-        port: settings.gatewayPort,
-        tlsPort: settings.gatewayTlsPort,
-        tls,
-        configFile: settings.gatewayFile,
-        filters: await loadFilters(settings.gatewayFilters),
-        stickyKey: await readStickyKey(host, settings.gatewayStickyKeyFile ?? join(folder, "sticky.key")),
-        dataFile: join(folder, "snapshot.json"),
-        drainMs: settings.gatewayDrainSeconds * 1000,
-      },
-    }),
-  );
-  parts.notReady.push(() => (gateway.status().ready ? undefined : "gateway: no routes and endpoints were read yet"));
+  const given = {
+    ...GATEWAY_SETTINGS,
+    namespace: settings.gatewayNamespace,
+    instance: { id: settings.gatewayName ?? nameOfHost(), labels: labelsOf(settings.gatewayLabels) },
+    zone: settings.gatewayZone,
+    host: settings.gatewayHost,
+    port: settings.gatewayPort,
+    tlsPort: settings.gatewayTlsPort,
+    tls,
+    configFile: settings.gatewayFile,
+    stickyKey: await readStickyKey(host, settings.gatewayStickyKeyFile ?? join(folder, "sticky.key")),
+    dataFile: join(folder, "snapshot.json"),
+    drainMs: settings.gatewayDrainSeconds * 1000,
+  };
+  // Loaded with workers, too: a module that cannot be is then an error of the start, not of every worker.
+  const filters = await loadFilters(settings.gatewayFilters);
+  const way = alone ? undefined : wayFor(parts, "gateway", "reader");
+  let gateway: { listen(): Promise<GatewayPorts> };
+  if (settings.gatewayWorkers > 1) {
+    const { GatewayWorkers } = await import("./workers/supervisor.ts");
+    const workers = stack.use(
+      new GatewayWorkers(host, {
+        workers: settings.gatewayWorkers,
+        way,
+        start: {
+          settings: given,
+          filterModules: settings.gatewayFilters,
+          controlled: way !== undefined,
+          subscriber: way?.subscriber ?? "",
+          logLevel: settings.logLevel,
+          otlpUrl: settings.otlpUrl,
+          traceSampleRatio: settings.traceSampleRatio,
+        },
+      }),
+    );
+    parts.notReady.push(() => workers.notReady());
+    gateway = workers;
+  } else {
+    const client = way ? new Client(host, way) : unheard;
+    const single = stack.use(createGateway(host, { client, settings: { ...given, filters } }));
+    workerMetrics(host, () => (single.status().ready ? 1 : 0));
+    parts.notReady.push(() => (single.status().ready ? undefined : "gateway: no routes and endpoints were read yet"));
+    gateway = single;
+  }
   try {
     const { httpPort, httpsPort } = await gateway.listen();
     parts.addresses.gateway = `http://${settings.gatewayHost}:${httpPort}`;

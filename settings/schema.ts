@@ -138,6 +138,13 @@ export const Settings = Type.Object(
           "32 bytes in hex that sign the cookies of sticky sessions; absent: `gateway/sticky.key` in the data folder, made at the first start.",
       }),
     ),
+    gatewayWorkers: Type.Integer({
+      default: 1,
+      minimum: 1,
+      maximum: 64,
+      description:
+        "Processes that the gateway is, on the same ports; about one per core. 1: it runs in the main process.",
+    }),
     gatewayZone: Type.Optional(
       Type.String({
         minLength: 1,

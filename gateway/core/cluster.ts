@@ -59,9 +59,12 @@ export interface CompiledCluster {
 export class ClusterTable {
   readonly byKey = new Map<string, CompiledCluster>();
   readonly #namespace: string;
+  readonly #workers: number;
 
-  constructor(config: GatewayConfig, namespace: string) {
+  /** `workers`: processes that the gateway is, among which some of a cluster's limits are split. */
+  constructor(config: GatewayConfig, namespace: string, workers: number) {
     this.#namespace = namespace;
+    this.#workers = workers;
     for (const { name, ...cluster } of config.clusters ?? []) this.#add(`cluster:${name}`, cluster);
   }
 
@@ -80,11 +83,11 @@ export class ClusterTable {
 
   #add(key: string, given: Omit<NonNullable<GatewayConfig["clusters"]>[number], "name">): CompiledCluster {
     const { connectMs, headersMs, idleMs } = { ...GATEWAY_DEFAULTS, ...given.timeouts };
-    const inFlightMax = given.inFlightMax ?? GATEWAY_DEFAULTS.inFlightMax;
+    const inFlightMax = part(given.inFlightMax ?? GATEWAY_DEFAULTS.inFlightMax, this.#workers);
     const tls = given.tls ?? {};
     const namespace = given.namespace ?? this.#namespace;
     const service = given.service ?? key.slice("cluster:".length);
-    const resilience = compileResilience(given);
+    const resilience = compileResilience(given, this.#workers);
     const compiled: CompiledCluster = {
       key,
       namespace,
@@ -105,7 +108,15 @@ export class ClusterTable {
   }
 }
 
-function compileResilience(given: Omit<ClusterConfig, "name">) {
+/**
+ * A worker's part of what one endpoint or its connections may be. Not shared by news as requests are: a connection
+ * that another worker keeps idle is of no use to this one, and must not be what leaves it without any.
+ */
+function part(most: number, workers: number): number {
+  return Math.ceil(most / workers);
+}
+
+function compileResilience(given: Omit<ClusterConfig, "name">, workers: number) {
   const { outlierErrors, ejectionSeconds, ejectedPercentMax, adaptiveMin, adaptiveMax } = GATEWAY_DEFAULTS;
   const { connectionsMax, pendingMax, requestsMax, retriesMax } = { ...GATEWAY_DEFAULTS, ...given.breaker };
   const { outlier = {}, adaptive } = given;
@@ -122,7 +133,12 @@ function compileResilience(given: Omit<ClusterConfig, "name">) {
       ejectedPercentMax: outlier.ejectedPercentMax ?? ejectedPercentMax,
       successRate: outlier.successRate ?? true,
     },
-    breaker: { connectionsMax, pendingMax, requestsMax, retriesMax },
+    breaker: {
+      connectionsMax: part(connectionsMax, workers),
+      pendingMax: part(pendingMax, workers),
+      requestsMax,
+      retriesMax,
+    },
     adaptive: adaptive && { min: adaptive.min ?? adaptiveMin, max: adaptive.max ?? adaptiveMax },
   } as const;
 }

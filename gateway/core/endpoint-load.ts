@@ -17,12 +17,16 @@ export interface ClusterState {
   pending: number;
   /** When the success rates were last compared. */
   comparedMs: number;
+  /** Of the other workers of this gateway, some milliseconds ago. */
+  others: { readonly inFlight: number; readonly retrying: number };
   /** How many requests it bears, when that is to be found out. */
   gradient?: GradientLimit | undefined;
 }
 
+export const NO_OTHERS: ClusterState["others"] = { inFlight: 0, retrying: 0 };
+
 export function newClusterState(): ClusterState {
-  return { inFlight: 0, retrying: 0, connections: 0, pending: 0, comparedMs: 0 };
+  return { inFlight: 0, retrying: 0, connections: 0, pending: 0, comparedMs: 0, others: NO_OTHERS };
 }
 
 export interface EndpointLoad {

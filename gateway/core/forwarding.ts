@@ -134,7 +134,7 @@ function overload(route: ForwardRoute, { endpoints }: EndpointSet): string | und
   const state = endpoints[0]?.load.cluster;
   if (!state) return undefined;
   const { service, breaker } = route.cluster;
-  if (state.inFlight >= breaker.requestsMax) {
+  if (state.inFlight + state.others.inFlight >= breaker.requestsMax) {
     return `Service "${service}" has ${breaker.requestsMax} requests in flight, its breaker's most.`;
   }
   const { gradient } = state;

@@ -25,10 +25,15 @@ export interface RateVerdict {
   readonly retryMs: number;
 }
 
+/** By key: how far apart its requests are, and how many were let through. */
+type Spent = Map<string, { readonly spacingMs: number; requests: number }>;
+
 /** Holds the moments. It is state, but without a clock: time comes in, and may be anything that does not go back. */
 export class RateLimiter {
   readonly #arrivals = new Map<string, number>();
   readonly #keysMax: number;
+  /** Let through since `recorded` was last asked; undefined: nobody asks. */
+  #spent: Spent | undefined;
 
   constructor(keysMax = LIMITED_KEYS_MAX) {
     this.#keysMax = keysMax;
@@ -52,6 +57,7 @@ export class RateLimiter {
     this.#arrivals.delete(key);
     this.#arrivals.set(key, next);
     if (this.#arrivals.size > this.#keysMax) this.#forgetOldest();
+    if (this.#spent) this.#note(this.#spent, key, spacing);
     const remaining = Math.max(0, Math.floor((full - (next - nowMs)) / spacing + 1e-6));
     return {
       allowed: true,
@@ -59,6 +65,33 @@ export class RateLimiter {
       resetMs: next - nowMs,
       retryMs: remaining > 0 ? 0 : Math.max(0, next + spacing - full - nowMs),
     };
+  }
+
+  /** From now on it is noted what is let through. */
+  record(): void {
+    this.#spent = new Map();
+  }
+
+  /** What was let through since the last call, by key: how far apart its requests are, and how many. */
+  recorded(): (readonly [key: string, spacingMs: number, requests: number])[] {
+    if (!this.#spent || this.#spent.size === 0) return [];
+    const spent = [...this.#spent].map(([key, { spacingMs, requests }]) => [key, spacingMs, requests] as const);
+    this.#spent.clear();
+    return spent;
+  }
+
+  /** Others let through so much time's worth. It counts whether or not there was room, so that excess is paid back. */
+  spend(key: string, ms: number, nowMs: number): void {
+    const next = Math.max(this.#arrivals.get(key) ?? nowMs, nowMs) + ms;
+    this.#arrivals.delete(key);
+    this.#arrivals.set(key, next);
+    if (this.#arrivals.size > this.#keysMax) this.#forgetOldest();
+  }
+
+  #note(spent: Spent, key: string, spacingMs: number): void {
+    const known = spent.get(key);
+    if (known && known.spacingMs === spacingMs) known.requests += 1;
+    else spent.set(key, { spacingMs, requests: 1 });
   }
 
   #forgetOldest(): void {

@@ -107,20 +107,31 @@ export function backoffMs(retries: number, random: () => number): number {
   return random() * Math.min(RETRY_BACKOFF_MS.cap, RETRY_BACKOFF_MS.base * 2 ** retries);
 }
 
-/** A token bucket: each request adds a share of a retry, each second adds a few. */
+/**
+ * A token bucket: each request adds a share of a retry, each second adds a few. Of several workers each has a bucket for
+ * its own requests and an equal part of those few, which comes to the same in sum.
+ */
 export class RetryBudget {
-  #tokens: number = RETRY_BUDGET.perSecond;
+  readonly #perSecond: number;
+  readonly #tokensMax: number;
+  #tokens: number;
   #filledMs = -Infinity;
 
+  constructor(workers = 1) {
+    this.#perSecond = RETRY_BUDGET.perSecond / workers;
+    this.#tokensMax = Math.max(1, RETRY_BUDGET.tokensMax / workers);
+    this.#tokens = Math.max(1, this.#perSecond);
+  }
+
   deposit(): void {
-    this.#tokens = Math.min(RETRY_BUDGET.tokensMax, this.#tokens + RETRY_BUDGET.share);
+    this.#tokens = Math.min(this.#tokensMax, this.#tokens + RETRY_BUDGET.share);
   }
 
   /** Takes one retry, if there is one. */
   withdraw(nowMs: number): boolean {
     const seconds = this.#filledMs === -Infinity ? 0 : (nowMs - this.#filledMs) / 1000;
     this.#filledMs = nowMs;
-    this.#tokens = Math.min(RETRY_BUDGET.tokensMax, this.#tokens + seconds * RETRY_BUDGET.perSecond);
+    this.#tokens = Math.min(this.#tokensMax, this.#tokens + seconds * this.#perSecond);
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;
     return true;

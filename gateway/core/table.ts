@@ -39,14 +39,16 @@ export interface TableOptions {
   readonly filters?: Filters;
   /** Routes that services' hints make; see core/hints.ts. */
   readonly hinted?: readonly RouteConfig[];
+  /** Processes that the gateway is: what a cluster's connections may be is split among them. */
+  readonly workers?: number;
 }
 
 /** Compiles a config that core/check.ts found nothing wrong with. */
 export function compileTable(
   config: GatewayConfig,
-  { namespace, filters = NO_FILTERS, hinted = [] }: TableOptions,
+  { namespace, filters = NO_FILTERS, hinted = [], workers = 1 }: TableOptions,
 ): RouteTable {
-  const clusters = new ClusterTable(config, namespace);
+  const clusters = new ClusterTable(config, namespace, workers);
   const parts = { clusters, filters, built: new Map() };
   const routes = [
     ...(config.routes ?? []).map((route) => compileRoute(route, { ...parts, hinted: false })),

@@ -31,12 +31,23 @@ export class GatewayMetrics {
     {
       connections,
       clusters,
+      revision,
+      workers = 1,
     }: {
       connections: () => { readonly open: number; readonly idle: number; readonly connecting: number };
       clusters: () => ReadonlyMap<string, ClusterView>;
+      revision: () => number;
+      /** Processes that the gateway is, each of which counts for itself. */
+      workers?: number;
     },
   ) {
-    clusterMetrics(metrics, clusters);
+    clusterMetrics(metrics, clusters, workers);
+    metrics.gauge({
+      name: "posthouse_gateway_catalog_revision",
+      help: "Revision of the registry that requests are served by; of several workers the oldest.",
+      across: "min",
+      collect: (family) => family.labels().set(revision()),
+    });
     metrics.gauge({
       name: "posthouse_gateway_upstream_connections",
       help: "Connections to upstreams: open (of these idle), and on their way.",
@@ -137,11 +148,12 @@ export class GatewayMetrics {
   }
 }
 
-function clusterMetrics(metrics: Metrics, clusters: () => ReadonlyMap<string, ClusterView>): void {
+function clusterMetrics(metrics: Metrics, clusters: () => ReadonlyMap<string, ClusterView>, workers: number): void {
   metrics.gauge({
     name: "posthouse_gateway_cluster_endpoints",
     help: "Endpoints of a cluster: all that requests may go to, and of these the ejected ones.",
     labelNames: ["cluster", "state"],
+    across: "max",
     collect: (family) => {
       for (const [cluster, { endpoints }] of clusters()) {
         family.labels(cluster, "known").set(endpoints.length);
@@ -153,6 +165,7 @@ function clusterMetrics(metrics: Metrics, clusters: () => ReadonlyMap<string, Cl
     name: "posthouse_gateway_cluster_panic",
     help: "1: so few of a cluster's endpoints are healthy that all are used.",
     labelNames: ["cluster"],
+    across: "max",
     collect: (family) => {
       for (const [cluster, { panic }] of clusters()) family.labels(cluster).set(panic ? 1 : 0);
     },
@@ -164,7 +177,8 @@ function clusterMetrics(metrics: Metrics, clusters: () => ReadonlyMap<string, Cl
     collect: (family) => {
       for (const [cluster, { breaker, adaptiveLimit }] of clusters()) {
         family.labels(cluster, "in_flight").set(breaker.requests.now);
-        family.labels(cluster, "max").set(Math.min(breaker.requests.max, adaptiveLimit ?? Infinity));
+        // What latency allows is a worker's own, and the breaker's a part each, so that their sum says what holds.
+        family.labels(cluster, "max").set(Math.min(breaker.requests.max / workers, adaptiveLimit ?? Infinity));
       }
     },
   });

@@ -19,6 +19,8 @@ export type NamespaceCatalog = ReadonlyMap<string, Service>;
 interface Watched {
   catalog: NamespaceCatalog;
   hints: HintMap;
+  /** Of the last frame that was taken over; 0: none was. */
+  revision: number;
   /** Whether it is whole, from the registry or from the last good state on disk. */
   known: boolean;
   connected: boolean;
@@ -63,6 +65,12 @@ export class RegistrySource implements AsyncDisposable {
     return [...this.#watched.values()].every(({ known }) => known);
   }
 
+  /** The revision that all namespaces have come to; 0: one was never heard of, or none is watched. */
+  get revision(): number {
+    const revisions = [...this.#watched.values()].map(({ revision }) => revision);
+    return revisions.length === 0 ? 0 : Math.min(...revisions);
+  }
+
   instances(namespace: string, service: string): Iterable<CatalogInstance> {
     return this.#watched.get(namespace)?.catalog.get(service)?.values() ?? [];
   }
@@ -92,6 +100,7 @@ export class RegistrySource implements AsyncDisposable {
     const watched: Watched = {
       catalog: new Map(),
       hints: new Map(),
+      revision: 0,
       known: false,
       connected: false,
       abort: new AbortController(),
@@ -143,6 +152,7 @@ export class RegistrySource implements AsyncDisposable {
           this.#onChange(namespace, new Set([frame.data.service]));
         }
       }
+      if (!building) watched.revision = frame.revision;
     }
   }
 

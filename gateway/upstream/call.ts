@@ -54,17 +54,21 @@ export class UpstreamCaller {
   readonly pools: UpstreamPools;
   readonly onRetry: (kind: RetryKind) => void;
   readonly onEjected: (endpoint: Endpoint) => void;
+  readonly #workers: number;
   readonly #budgets = new Map<string, RetryBudget>();
 
   constructor(
     host: Host,
     pools: UpstreamPools,
     told: { onRetry: (kind: RetryKind) => void; onEjected: (endpoint: Endpoint) => void },
+    /** Processes that this gateway is; its budgets' fixed part is split among them. */
+    workers = 1,
   ) {
     this.host = host;
     this.pools = pools;
     this.onRetry = told.onRetry;
     this.onEjected = told.onEjected;
+    this.#workers = workers;
   }
 
   /** Never throws; `sink` may hear of it before this returns. */
@@ -76,7 +80,7 @@ export class UpstreamCaller {
 
   #budgetOf(cluster: string): RetryBudget {
     let budget = this.#budgets.get(cluster);
-    if (!budget) this.#budgets.set(cluster, (budget = new RetryBudget()));
+    if (!budget) this.#budgets.set(cluster, (budget = new RetryBudget(this.#workers)));
     return budget;
   }
 
@@ -237,7 +241,8 @@ export class UpstreamCall implements Transfer {
   #mayAdd(): boolean {
     const { forward } = this.plan;
     const { retriesMax } = forward.route.cluster.breaker;
-    if (forward.endpoint.load.cluster.retrying >= retriesMax) return false;
+    const { retrying, others } = forward.endpoint.load.cluster;
+    if (retrying + others.retrying >= retriesMax) return false;
     return Number(forward.request.head.header(ATTEMPT_HEADER)[0] ?? 1) <= 1;
   }
 

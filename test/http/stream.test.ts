@@ -13,7 +13,13 @@ interface Rig extends AsyncDisposable {
   state: string[];
   /** Whether there is none now. */
   untold: boolean;
-  read(options?: { topics?: string; after?: number }): Reader;
+  read(options?: ReaderOptions): Reader;
+}
+
+interface ReaderOptions {
+  readonly topics?: string;
+  readonly after?: number;
+  readonly subscriber?: string;
 }
 
 class Reader {
@@ -21,12 +27,12 @@ class Reader {
   readonly socket: Socket;
   closed = false;
 
-  constructor(port: number, { topics = "a", after }: { topics?: string; after?: number }) {
+  constructor(port: number, { topics = "a", after, subscriber }: ReaderOptions) {
     const decoder = new FrameDecoder();
     let head = "";
     this.socket = connect(port, "127.0.0.1");
     this.socket.write(
-      `GET /watch?topics=${topics} HTTP/1.0\r\n${after === undefined ? "" : `last-event-id: ${after}\r\n`}\r\n`,
+      `GET /watch?topics=${topics}${subscriber === undefined ? "" : `&subscriber=${subscriber}`} HTTP/1.0\r\n${after === undefined ? "" : `last-event-id: ${after}\r\n`}\r\n`,
     );
     this.socket.on("data", (chunk: Buffer) => {
       let body = chunk;
@@ -77,9 +83,10 @@ async function rig(): Promise<Rig> {
     },
   };
   app.get("/watch", (request, reply) => {
-    const { topics } = request.query as { topics: string };
+    const { topics, subscriber } = request.query as { topics: string; subscriber?: string };
     hub.attach(reply, {
       topics: topics.split(","),
+      subscriber,
       after: lastEventId(request.headers),
       snapshot: () => {
         if (self.untold) throw HttpErrors.UNAVAILABLE("It cannot be told now.");
@@ -259,4 +266,27 @@ test("a hub of documents tells each topic in one frame at its revision, and resu
   for (const reader of [...readers, knows, misses]) reader.socket.destroy();
   await hub[Symbol.asyncDispose]();
   await app.close();
+});
+
+test("a subscriber of several watches has seen what all of them have, also when they were cut off meanwhile", async () => {
+  await using watch = await rig();
+  const { hub } = watch;
+  const readers = [watch.read({ subscriber: "gateway" }), watch.read({ subscriber: "gateway" })];
+  const ids = () => [...hub.watchers(["a"])].map(({ id }) => id);
+  await eventually("both are there", () => ids().length === 2);
+  hub.publish(11, [news("a", "draining")]);
+  hub.acknowledge(ids()[0] ?? "", 11);
+  expect(hub.unseen(["a"], 11)).toEqual(["gateway"]);
+  for (const { socket } of readers) socket.destroy();
+  await eventually("both are gone", () => ids().length === 0);
+  expect(hub.unseen(["a"], 11)).toEqual(["gateway"]);
+  // One is back and knows; the other is still out there with what it knew.
+  watch.read({ subscriber: "gateway" });
+  await eventually("one is back", () => ids().length === 1);
+  hub.acknowledge(ids()[0] ?? "", 11);
+  expect(hub.unseen(["a"], 11)).toEqual(["gateway"]);
+  watch.read({ subscriber: "gateway" });
+  await eventually("both are back", () => ids().length === 2);
+  for (const id of ids()) hub.acknowledge(id, 11);
+  expect(hub.unseen(["a"], 11)).toEqual([]);
 });

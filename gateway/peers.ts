@@ -1,0 +1,147 @@
+/**
+ * A worker's part in what the workers of one gateway know of each other: collects what it let through and has under
+ * way, tells it some milliseconds later in one piece, and lets its limits, breakers and endpoints reckon with the
+ * others'. Asleep while there is no traffic.
+ */
+import type { Host } from "#base";
+import type { ConcurrencyLimiter } from "./core/concurrency.ts";
+import { NO_OTHERS } from "./core/endpoint-load.ts";
+import type { Endpoint, EndpointSet } from "./core/endpoints.ts";
+import { PeerCounts, type Ejection, type PeerNews } from "./core/peers.ts";
+import type { RateLimiter } from "./core/rate-limit.ts";
+
+/**
+ * Milliseconds from the first thing worth telling to its telling. The error of all that is shared grows with it, the
+ * cost falls: a message takes some 30 µs at each of its ends.
+ */
+export const TELL_MS = 5;
+
+/** The way to the other workers. */
+export interface GatewayPeers {
+  /** How many processes the gateway is, this one included. */
+  readonly workers: number;
+  tell(news: PeerNews): void;
+  /** Called for the news of others, and without news for one that is gone. */
+  onHeard(listener: (worker: number, news: PeerNews | undefined) => void): void;
+}
+
+interface Parts {
+  readonly limiter: RateLimiter;
+  readonly concurrency: ConcurrencyLimiter;
+  /** Those in force, by cluster. */
+  readonly endpoints: () => ReadonlyMap<string, EndpointSet>;
+}
+
+export class PeerExchange implements Disposable {
+  readonly #host: Host;
+  readonly #peers: GatewayPeers;
+  readonly #parts: Parts;
+  readonly #inFlight = new PeerCounts();
+  readonly #retrying = new PeerCounts();
+  /** What the others were last told, as far as it is not nothing. */
+  #told = new Map<string, readonly [inFlight: number, retrying: number]>();
+  /** Of endpoints that are not known here yet, with the moment that each ends. */
+  #early: { readonly ejection: Ejection; readonly untilMs: number }[] = [];
+  #cancel: (() => void) | undefined;
+  #closed = false;
+
+  constructor(host: Host, peers: GatewayPeers, parts: Parts) {
+    this.#host = host;
+    this.#peers = peers;
+    this.#parts = parts;
+    parts.limiter.record();
+    parts.concurrency.record();
+    peers.onHeard((worker, news) => (news ? this.#heard(worker, news) : this.#gone(worker)));
+  }
+
+  /** There is traffic, so there will be something to tell. */
+  arm(): void {
+    if (this.#cancel || this.#closed) return;
+    this.#cancel = this.#host.clock.after(TELL_MS, () => this.#tell());
+  }
+
+  ejected({ cluster, key, load }: Endpoint): void {
+    const forMs = load.ejectedUntilMs - this.#host.clock.monotonic();
+    this.#peers.tell({ ejected: [{ cluster: cluster.key, endpoint: key, ejections: load.ejections, forMs }] });
+  }
+
+  /** Endpoints were built anew, and some clusters' counts with them. */
+  refresh(): void {
+    for (const key of this.#parts.endpoints().keys()) this.#reckon(key);
+    const nowMs = this.#host.clock.monotonic();
+    this.#early = this.#early.filter(({ ejection, untilMs }) => untilMs > nowMs && !this.#eject(ejection, untilMs));
+  }
+
+  #tell(): void {
+    this.#cancel = undefined;
+    const told = new Map<string, readonly [number, number]>();
+    const clusters: [string, number, number][] = [];
+    for (const [key, { endpoints }] of this.#parts.endpoints()) {
+      const state = endpoints[0]?.load.cluster;
+      if (!state) continue;
+      const { inFlight, retrying } = state;
+      const before = this.#told.get(key);
+      if (inFlight !== 0 || retrying !== 0) told.set(key, [inFlight, retrying]);
+      if (inFlight !== (before?.[0] ?? 0) || retrying !== (before?.[1] ?? 0)) clusters.push([key, inFlight, retrying]);
+    }
+    // A cluster that is gone, or has lost its last endpoint, has nothing under way that counts.
+    for (const key of this.#told.keys()) {
+      if (!told.has(key) && !clusters.some(([one]) => one === key)) clusters.push([key, 0, 0]);
+    }
+    this.#told = told;
+    const spent = this.#parts.limiter.recorded();
+    const held = this.#parts.concurrency.recorded();
+    const news: PeerNews = {
+      ...(spent.length > 0 ? { spent } : {}),
+      ...(held.length > 0 ? { held } : {}),
+      ...(clusters.length > 0 ? { clusters } : {}),
+    };
+    if (Object.keys(news).length > 0) this.#peers.tell(news);
+    // What is under way ends without a word, so it is looked at until it has.
+    if (told.size > 0 || this.#parts.concurrency.keys > 0) this.arm();
+  }
+
+  #heard(worker: number, { spent = [], held = [], clusters = [], ejected = [] }: PeerNews): void {
+    const nowMs = this.#host.clock.monotonic();
+    for (const [key, spacingMs, requests] of spent) this.#parts.limiter.spend(key, spacingMs * requests, nowMs);
+    for (const [key, requests] of held) this.#parts.concurrency.others.set(worker, key, requests);
+    for (const [key, inFlight, retrying] of clusters) {
+      this.#inFlight.set(worker, key, inFlight);
+      this.#retrying.set(worker, key, retrying);
+      this.#reckon(key);
+    }
+    for (const ejection of ejected) {
+      const untilMs = nowMs + ejection.forMs;
+      if (!this.#eject(ejection, untilMs)) this.#early.push({ ejection, untilMs });
+    }
+  }
+
+  /** Whether the endpoint is known here. */
+  #eject({ cluster, endpoint: key, ejections }: Ejection, untilMs: number): boolean {
+    const { endpoints = [] } = this.#parts.endpoints().get(cluster) ?? {};
+    const load = endpoints.find((one) => one.key === key)?.load;
+    if (!load) return false;
+    load.ejections = Math.max(load.ejections, ejections);
+    load.ejectedUntilMs = Math.max(load.ejectedUntilMs, untilMs);
+    load.errors = 0;
+    return true;
+  }
+
+  #gone(worker: number): void {
+    for (const counts of [this.#inFlight, this.#retrying, this.#parts.concurrency.others]) counts.forget(worker);
+    this.refresh();
+  }
+
+  #reckon(key: string): void {
+    const state = this.#parts.endpoints().get(key)?.endpoints[0]?.load.cluster;
+    if (!state) return;
+    const inFlight = this.#inFlight.sum(key);
+    const retrying = this.#retrying.sum(key);
+    state.others = inFlight === 0 && retrying === 0 ? NO_OTHERS : { inFlight, retrying };
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#cancel?.();
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * What the main process and a worker of its gateway say to each other, over the channel that only the two of them have.
+ * Each order of messages is kept; a worker says `online` first, and is told everything else after that.
+ */
+import type { LogLevel, MetricValues } from "#base";
+import type { GatewayPorts, GatewaySettings, PeerNews } from "#gateway";
+
+/** All that a worker needs to know. Secrets among it are in memory only: never in an argument, the environment or a file. */
+export interface WorkerStart {
+  /** Stays the same when a process replaces another. */
+  readonly worker: number;
+  readonly workers: number;
+  /** What can be sent of the gateway's settings; filters are loaded from their modules by each worker. */
+  readonly settings: Omit<GatewaySettings, "filters">;
+  readonly filterModules: readonly string[];
+  /** Whether there is a control plane to be asked, through the main process. */
+  readonly controlled: boolean;
+  /** One name for all of them: whoever waits for the gateway waits for each. */
+  readonly subscriber: string;
+  /** It replaces one that ended, so it takes connections only once it knows what the others know. */
+  readonly replaces: boolean;
+  readonly logLevel: LogLevel;
+  readonly otlpUrl: string | undefined;
+  readonly traceSampleRatio: number;
+}
+
+/** A request to the control plane, which the main process makes with its own token. */
+export interface RelayedRequest {
+  readonly id: number;
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+}
+
+export type ToWorker =
+  | { readonly type: "start"; readonly start: WorkerStart }
+  | { readonly type: "head"; readonly id: number; readonly status: number; readonly watch: string | undefined }
+  | { readonly type: "chunk"; readonly id: number; readonly bytes: Uint8Array }
+  | { readonly type: "end"; readonly id: number }
+  /** No answer came, or not all of it. */
+  | { readonly type: "failed"; readonly id: number; readonly message: string }
+  /** Of another worker; without news it is gone. */
+  | { readonly type: "news"; readonly worker: number; readonly news: PeerNews | undefined }
+  | { readonly type: "values"; readonly id: number }
+  | { readonly type: "stop" };
+
+export type FromWorker =
+  | { readonly type: "online" }
+  | ({ readonly type: "request" } & RelayedRequest)
+  | { readonly type: "abort"; readonly id: number }
+  | { readonly type: "listening"; readonly ports: GatewayPorts }
+  /** It cannot listen, and ends. */
+  | {
+      readonly type: "refused";
+      readonly code: string | undefined;
+      readonly port: number | undefined;
+      readonly message: string;
+    }
+  /** Its first whole config and endpoints are in force. */
+  | { readonly type: "ready" }
+  | { readonly type: "news"; readonly news: PeerNews }
+  | { readonly type: "values"; readonly id: number; readonly values: MetricValues };
+
+/** Exit code of a replacement to which the control plane said nothing: the next may begin with the last good state. */
+export const UNHEARD_EXIT = 75;

@@ -1,0 +1,249 @@
+/**
+ * The gateway as several processes on the same ports. This process accepts connections and deals them out in turn
+ * (node:cluster), so the ports are its own and stay open whatever becomes of a worker; it starts a worker that ended
+ * again, passes on what the workers say to each other and to the control plane, and sums what they count.
+ *
+ * A worker that replaces another takes connections once it is at the control plane's present state, never before. A
+ * worker ends by itself when this process is gone, however it went: the channel between them closes with it.
+ */
+import cluster, { type Worker } from "node:cluster";
+import {
+  fullJitter,
+  lastingValues,
+  sumValues,
+  TaskGroup,
+  type CounterChild,
+  type Host,
+  type MetricValues,
+} from "#base";
+import type { Transport } from "#client";
+import { PeerRecord, type GatewayPorts } from "#gateway";
+import { UNHEARD_EXIT, type FromWorker, type ToWorker, type WorkerStart } from "./messages.ts";
+import { workerMetrics } from "./metrics.ts";
+import { Relay } from "./relay.ts";
+
+/** The command of this program that a worker runs. */
+export const WORKER_COMMAND = "gateway-worker";
+/** Back-off between two starts of a worker: milliseconds. */
+const RESTART = { baseMs: 100, capMs: 10_000 };
+/** Milliseconds after which a worker that ended counts as one that had worked. */
+const STEADY_MS = 30_000;
+/** Milliseconds beyond the drain that a worker may take to end before it is killed. */
+const STOP_MS_MAX = 5_000;
+/** Milliseconds that a worker may take to say what it counted; one that is late is told of as it was last. */
+const VALUES_MS_MAX = 1_000;
+
+export interface WorkersOptions {
+  readonly workers: number;
+  /** The same for all, but for who they are. */
+  readonly start: Omit<WorkerStart, "worker" | "workers" | "replaces">;
+  /** How this process asks the control plane; absent: there is none. */
+  readonly way: { readonly transport: Transport; readonly token: string } | undefined;
+}
+
+/** The place of one worker: its process may be another one tomorrow. */
+interface Place {
+  readonly worker: number;
+  process: Worker | undefined;
+  ready: boolean;
+  /** What it said last that it had counted. */
+  values: MetricValues;
+  readonly asked: Map<number, (values: MetricValues) => void>;
+}
+
+export class GatewayWorkers implements AsyncDisposable {
+  readonly #host: Host;
+  readonly #options: WorkersOptions;
+  readonly #places: readonly Place[];
+  readonly #tasks: TaskGroup;
+  readonly #record = new PeerRecord();
+  readonly #restarts: CounterChild;
+  readonly #started: readonly PromiseWithResolvers<GatewayPorts>[];
+  /** Counted by processes that have ended. */
+  #ended: MetricValues = [];
+  #asks = 0;
+  #wasReady = false;
+
+  constructor(host: Host, options: WorkersOptions) {
+    const log = host.log.child({ role: "gateway" });
+    this.#host = { ...host, log };
+    this.#options = options;
+    this.#tasks = new TaskGroup(log);
+    this.#places = Array.from({ length: options.workers }, (_, worker) => ({
+      worker,
+      process: undefined,
+      ready: false,
+      values: [],
+      asked: new Map(),
+    }));
+    this.#started = this.#places.map(() => Promise.withResolvers<GatewayPorts>());
+    for (const { promise } of this.#started) promise.catch(() => {});
+    this.#restarts = workerMetrics(host, () => this.#places.filter(({ ready }) => ready).length);
+    host.metrics.join(() => this.#values());
+  }
+
+  /** Starts them all. @throws the system's own error, such as EADDRINUSE, with its `port`; dispose of it then */
+  async listen(): Promise<GatewayPorts> {
+    // Dealt out in turn: the system's own way gives one process most of the connections.
+    cluster.schedulingPolicy = cluster.SCHED_RR;
+    cluster.setupPrimary({ args: [WORKER_COMMAND], serialization: "advanced" });
+    for (const place of this.#places) {
+      this.#tasks.run(`gateway worker ${place.worker}`, (signal) => this.#keep(place, signal));
+    }
+    const [ports] = await Promise.all(this.#started.map(({ promise }) => promise));
+    return ports as GatewayPorts;
+  }
+
+  /** Why the gateway is not ready, in words. At first all are waited for; later on, one that serves is enough. */
+  notReady(): string | undefined {
+    const ready = this.#places.filter((place) => place.ready).length;
+    if (ready === this.#places.length) this.#wasReady = true;
+    if (this.#wasReady && ready > 0) return undefined;
+    return `gateway: ${this.#places.length - ready} of ${this.#places.length} workers have read no routes and endpoints yet`;
+  }
+
+  async #keep(place: Place, signal: AbortSignal): Promise<void> {
+    const { clock, log, random } = this.#host;
+    let attempt = 0;
+    let replaces = false;
+    while (!signal.aborted) {
+      const sinceMs = clock.monotonic();
+      const { code, cause } = await this.#live(place, replaces, signal);
+      if (signal.aborted) return;
+      this.#restarts.inc();
+      log.error({ worker: place.worker, code, signal: cause }, "a gateway worker ended; another takes its place");
+      if (clock.monotonic() - sinceMs > STEADY_MS) attempt = 0;
+      replaces = code !== UNHEARD_EXIT;
+      await clock.sleep(fullJitter(random, attempt++, RESTART), signal).catch(() => {});
+    }
+  }
+
+  /** One process, from its start to its end. */
+  async #live(place: Place, replaces: boolean, signal: AbortSignal) {
+    const { clock, log } = this.#host;
+    const process = (place.process = cluster.fork(withoutSettings()));
+    const post = (message: ToWorker) => send(process, message);
+    using relay = this.#options.way && new Relay(this.#options.way, post);
+    const exited = Promise.withResolvers<{ code: number | null; cause: string | null }>();
+    process.once("exit", (code: number | null, cause: string | null) => exited.resolve({ code, cause }));
+    process.on("error", (error) => log.error({ worker: place.worker, err: error }, "a gateway worker cannot be told"));
+    process.on("message", (message: FromWorker) => this.#hear(place, message, { relay, replaces }));
+    let kill = () => {};
+    const stop = () => {
+      void post({ type: "stop" }).catch(() => {});
+      kill = clock.after(this.#options.start.settings.drainMs + STOP_MS_MAX, () => process.process.kill("SIGKILL"));
+    };
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+    const end = await exited.promise;
+    kill();
+    signal.removeEventListener("abort", stop);
+    await this.#gone(place, end);
+    return end;
+  }
+
+  #hear(
+    place: Place,
+    message: FromWorker,
+    { relay, replaces }: { readonly relay: Relay | undefined; readonly replaces: boolean },
+  ): void {
+    const { worker } = place;
+    const nowMs = this.#host.clock.monotonic();
+    switch (message.type) {
+      case "online": {
+        const { workers, start } = this.#options;
+        this.#post(place, { type: "start", start: { ...start, worker, workers, replaces } });
+        for (const known of this.#record.for(worker, nowMs)) this.#post(place, { type: "news", ...known });
+        return;
+      }
+      case "request":
+        void relay?.take(message);
+        return;
+      case "abort":
+        relay?.abort(message.id);
+        return;
+      case "listening":
+        this.#started[worker]?.resolve(message.ports);
+        return;
+      case "refused": {
+        const { code, port } = message;
+        this.#host.log.error({ worker, code, port }, `a gateway worker cannot listen: ${message.message}`);
+        this.#started[worker]?.reject(Object.assign(new Error(message.message), { code, port }));
+        return;
+      }
+      case "ready":
+        place.ready = true;
+        this.#host.log.info({ worker, pid: place.process?.process.pid }, "gateway worker serves");
+        return;
+      case "news":
+        this.#record.note(worker, message.news, nowMs);
+        this.#tellOthers(worker, { type: "news", worker, news: message.news });
+        return;
+      case "values":
+        place.values = message.values;
+        place.asked.get(message.id)?.(message.values);
+        return;
+    }
+  }
+
+  async #gone(place: Place, { code, cause }: { code: number | null; cause: string | null }): Promise<void> {
+    const { worker } = place;
+    place.process = undefined;
+    place.ready = false;
+    for (const answer of place.asked.values()) answer([]);
+    this.#record.forget(worker);
+    this.#tellOthers(worker, { type: "news", worker, news: undefined });
+    this.#started[worker]?.reject(new Error(`a gateway worker ended before it listened (${cause ?? code})`));
+    const { values } = place;
+    place.values = [];
+    if (values.length > 0) this.#ended = await sumValues([this.#ended, lastingValues(values)]);
+  }
+
+  #tellOthers(worker: number, message: ToWorker): void {
+    for (const place of this.#places) if (place.worker !== worker) this.#post(place, message);
+  }
+
+  #post({ process }: Place, message: ToWorker): void {
+    // Whoever is on his way out needs to hear nothing.
+    if (process) void send(process, message).catch(() => {});
+  }
+
+  async #values(): Promise<readonly MetricValues[]> {
+    const values = await Promise.all(this.#places.map((place) => this.#valuesOf(place)));
+    return [this.#ended, ...values].filter(({ length }) => length > 0);
+  }
+
+  async #valuesOf(place: Place): Promise<MetricValues> {
+    if (!place.process) return [];
+    const id = ++this.#asks;
+    const answered = Promise.withResolvers<MetricValues>();
+    const late = this.#host.clock.after(VALUES_MS_MAX, () => answered.resolve(place.values));
+    place.asked.set(id, answered.resolve);
+    this.#post(place, { type: "values", id });
+    try {
+      return await answered.promise;
+    } finally {
+      late();
+      place.asked.delete(id);
+    }
+  }
+
+  /** All drain at once; one that outlasts the drain is killed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#tasks[Symbol.asyncDispose]();
+    this.#host.metrics.join(async () => []);
+  }
+}
+
+function send(worker: Worker, message: ToWorker): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (!worker.isConnected()) return reject(new Error("the worker is gone"));
+    worker.process.send(message, (error: Error | null) => (error ? reject(error) : resolve()));
+  });
+}
+
+/** A worker is told its settings; what is in the environment, such as a token, it need not have. */
+function withoutSettings(): Record<string, undefined> {
+  const names = Object.keys(process.env).filter((name) => name.startsWith("POSTHOUSE_"));
+  return Object.fromEntries(names.map((name) => [name, undefined]));
+}

@@ -1,0 +1,47 @@
+/** Several processes that are exposed as one. */
+import { expect, test } from "vitest";
+import { createMetrics, lastingValues, sumValues } from "#base";
+
+function worker(requests: number, revision: number) {
+  const metrics = createMetrics({ process: true });
+  metrics
+    .counter({ name: "requests_total", help: "R.", labelNames: ["route"] })
+    .labels("a")
+    .inc(requests);
+  metrics.gauge({ name: "in_flight", help: "F." }).labels().set(requests);
+  metrics.gauge({ name: "revision", help: "V.", across: "min" }).labels().set(revision);
+  metrics
+    .histogram({ name: "seconds", help: "S.", buckets: [1, 2] })
+    .labels()
+    .observe(requests);
+  return metrics;
+}
+
+test("what processes count is summed, a gauge is what it says of itself, and each name is there once", async () => {
+  const main = createMetrics({ process: true });
+  const workers = [worker(1, 7), worker(2, 5)];
+  main.join(() => Promise.all(workers.map((metrics) => metrics.values())));
+  const { text } = await main.expose();
+  const lines = text.split("\n");
+  expect(lines).toContain('requests_total{route="a"} 3');
+  expect(lines).toContain("in_flight 3");
+  expect(lines).toContain("revision 5");
+  expect(lines).toContain('seconds_bucket{le="1"} 1');
+  expect(lines).toContain('seconds_bucket{le="2"} 2');
+  expect(lines).toContain("seconds_count 2");
+  const start = lines.filter((line) => line.startsWith("process_start_time_seconds "));
+  expect(start).toHaveLength(1);
+  expect((await createMetrics({ process: true }).expose()).text).toContain(start[0]);
+});
+
+test("what an ended process had counted goes on counting, and what it was does not", async () => {
+  const main = createMetrics();
+  const ended = await sumValues([lastingValues(await worker(4, 1).values())]);
+  const alive = worker(1, 9);
+  main.join(async () => [ended, await alive.values()]);
+  const lines = (await main.expose()).text.split("\n");
+  expect(lines).toContain('requests_total{route="a"} 5');
+  expect(lines).toContain("seconds_count 2");
+  expect(lines).toContain("in_flight 1");
+  expect(lines).toContain("revision 9");
+});
