@@ -67,7 +67,6 @@ const MAY: Record<string, readonly string[]> = {
     "#store",
     "#settings",
     "#http",
-    "#http/frames",
     "#client",
     "#access",
     "#registry",
