@@ -29,6 +29,8 @@ export interface TransportRequest {
 export interface TransportResponse {
   readonly status: number;
   header(name: string): string | undefined;
+  /** All of them, names in lower case, for whoever passes an answer on. */
+  headers(): Readonly<Record<string, string>>;
   /** The whole body as text. */
   text(): Promise<string>;
   /** The body as it comes. Leaving the loop ends it at the producer, too. */
@@ -81,6 +83,7 @@ function respond(
   return {
     status,
     header: (name) => headerOf(headers, name),
+    headers: () => Object.fromEntries(Object.keys(headers).map((name) => [name, headerOf(headers, name) ?? ""])),
     text: () => readText(body),
     stream: () => readAll(body, abort),
   };

@@ -15,6 +15,8 @@ import type { RateLimiter } from "./core/rate-limit.ts";
  * cost falls: a message takes some 30 µs at each of its ends.
  */
 export const TELL_MS = 5;
+/** Milliseconds between two looks at what is under way while no request comes: a WebSocket may be so for days. */
+const QUIET_MS = 50;
 
 /** The way to the other workers. */
 export interface GatewayPeers {
@@ -43,6 +45,8 @@ export class PeerExchange implements Disposable {
   /** Of endpoints that are not known here yet, with the moment that each ends. */
   #early: { readonly ejection: Ejection; readonly untilMs: number }[] = [];
   #cancel: (() => void) | undefined;
+  /** The next look is one of the slow ones. */
+  #quiet = false;
   #closed = false;
 
   constructor(host: Host, peers: GatewayPeers, parts: Parts) {
@@ -56,8 +60,15 @@ export class PeerExchange implements Disposable {
 
   /** There is traffic, so there will be something to tell. */
   arm(): void {
-    if (this.#cancel || this.#closed) return;
-    this.#cancel = this.#host.clock.after(TELL_MS, () => this.#tell());
+    if (this.#cancel && !this.#quiet) return;
+    this.#after(TELL_MS);
+  }
+
+  #after(ms: number): void {
+    if (this.#closed) return;
+    this.#cancel?.();
+    this.#quiet = ms === QUIET_MS;
+    this.#cancel = this.#host.clock.after(ms, () => this.#tell());
   }
 
   ejected({ cluster, key, load }: Endpoint): void {
@@ -98,7 +109,8 @@ export class PeerExchange implements Disposable {
     };
     if (Object.keys(news).length > 0) this.#peers.tell(news);
     // What is under way ends without a word, so it is looked at until it has.
-    if (told.size > 0 || this.#parts.concurrency.keys > 0) this.arm();
+    if (told.size > 0 || this.#parts.concurrency.keys > 0)
+      this.#after(Object.keys(news).length > 0 ? TELL_MS : QUIET_MS);
   }
 
   #heard(worker: number, { spent = [], held = [], clusters = [], ejected = [] }: PeerNews): void {

@@ -86,7 +86,6 @@ const MAY: Record<string, readonly string[]> = {
     "#store",
     "#settings",
     "#http",
-    "#http/frames",
     "#client",
     "#access",
     "#registry",

@@ -33,9 +33,15 @@ export interface RelayedRequest {
   readonly body?: unknown;
 }
 
+/** Of its answer. Names of headers are in lower case. */
+export interface RelayedHead {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 export type ToWorker =
   | { readonly type: "start"; readonly start: WorkerStart }
-  | { readonly type: "head"; readonly id: number; readonly status: number; readonly watch: string | undefined }
+  | ({ readonly type: "head"; readonly id: number } & RelayedHead)
   | { readonly type: "chunk"; readonly id: number; readonly bytes: Uint8Array }
   | { readonly type: "end"; readonly id: number }
   /** No answer came, or not all of it. */

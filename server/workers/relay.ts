@@ -5,8 +5,7 @@
 import { PassThrough } from "node:stream";
 import { messageOf } from "#base";
 import { ClientErrors, type Transport, type TransportResponse } from "#client";
-import { WATCH_ID_HEADER } from "#http/frames";
-import type { FromWorker, RelayedRequest, ToWorker } from "./messages.ts";
+import type { FromWorker, RelayedHead, RelayedRequest, ToWorker } from "./messages.ts";
 
 /** The main process's end, for one worker. */
 export class Relay implements Disposable {
@@ -35,7 +34,7 @@ export class Relay implements Disposable {
         ...(body === undefined ? {} : { body }),
         signal: abort.signal,
       });
-      await this.#post({ type: "head", id, status: answer.status, watch: answer.header(WATCH_ID_HEADER) });
+      await this.#post({ type: "head", id, status: answer.status, headers: answer.headers() });
       for await (const bytes of answer.stream()) await this.#post({ type: "chunk", id, bytes });
       await this.#post({ type: "end", id });
     } catch (error) {
@@ -120,13 +119,11 @@ export class RelayTransport implements Transport {
   }
 }
 
-function respond(
-  { status, watch }: { readonly status: number; readonly watch: string | undefined },
-  body: PassThrough,
-): TransportResponse {
+function respond({ status, headers }: RelayedHead, body: PassThrough): TransportResponse {
   return {
     status,
-    header: (name) => (name.toLowerCase() === WATCH_ID_HEADER ? watch : undefined),
+    header: (name) => headers[name.toLowerCase()],
+    headers: () => headers,
     async text() {
       const chunks: Buffer[] = [];
       for await (const chunk of body) chunks.push(chunk as Buffer);

@@ -10,6 +10,7 @@ function answering(...streams: Frame[][]): Transport {
     request: async () => ({
       status: 200,
       header: () => undefined,
+      headers: () => ({}),
       text: async () => "",
       async *stream() {
         for (const frame of streams.shift() ?? []) yield encodeFrame(frame);

@@ -1,5 +1,5 @@
 /** A gateway of two processes on one port: what each does, both do; and what becomes of one does not become of the port. */
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { connect } from "node:http2";
 import type { AddressInfo } from "node:net";
@@ -58,14 +58,14 @@ interface World extends AsyncDisposable {
   readonly metric: (line: string) => Promise<number | undefined>;
 }
 
-async function world(given: object = {}): Promise<World> {
+async function world(given: object = {}, environment: Record<string, string> = {}): Promise<World> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempFolder());
   const service = stack.use(await upstream());
   const filter = join(folder.path, "who.mjs");
   await writeFile(filter, WHO);
   const args = ["--workers", "2", "--gateway-filters", filter, "--dns", "off"];
-  const posthouse = stack.use(await startPosthouse({ data: join(folder.path, "data"), args }));
+  const posthouse = stack.use(await startPosthouse({ data: join(folder.path, "data"), args, environment }));
   const { api, token, gateway } = posthouse;
   const publish = async (config: object) => {
     const clusters = [{ name: "c", endpoints: [{ address: "127.0.0.1", port: service.port }] }];
@@ -330,6 +330,16 @@ describe("two workers", { timeout: 60_000 }, () => {
     }
     const late = await call(`${instance}/drain?wait=5`, { token });
     expect(late.json).toMatchObject({ seen: true, waitingFor: [] });
+  });
+
+  test("are told nothing by arguments or the environment that others could read", async () => {
+    await using running = await world({}, { POSTHOUSE_TOKEN: "known-to-the-main-process" });
+    for (const pid of await running.pids()) {
+      const read = (name: string) => readFile(`/proc/${pid}/${name}`, "utf8");
+      expect((await read("cmdline")).split("\0").slice(2)).toEqual(["gateway-worker", ""]);
+      expect(await read("environ")).toContain("PATH=");
+      expect(await read("environ")).not.toContain("POSTHOUSE_");
+    }
   });
 
   test("end with the main process, even when it is killed", async () => {
