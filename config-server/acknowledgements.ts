@@ -172,7 +172,7 @@ export class Acknowledgements {
   }
 
   #labelsOf(name: SetName, subscriber: string): Labels {
-    return this.#subscribers.of(name).get(subscriber)?.labels ?? this.of(name).get(subscriber)?.labels ?? {};
+    return this.#subscribers.one(name, subscriber)?.labels ?? this.of(name).get(subscriber)?.labels ?? {};
   }
 
   #tell(): void {

@@ -102,6 +102,14 @@ export class Subscribers {
     return found;
   }
 
+  /** One of them: asked for at every acknowledgement, so nothing is made of all the others for it. */
+  one(name: SetName, subscriber: string): Present | undefined {
+    const members = this.#known.get(setId(name))?.get(subscriber);
+    let last: Present | undefined;
+    for (const present of members?.values() ?? []) last = present;
+    return last;
+  }
+
   /** Whether the store is followed. While it is not, what is known may be old. */
   get connected(): boolean {
     return this.#view.connected;

@@ -411,7 +411,10 @@ export class WatchHub implements AsyncDisposable {
     const { raw } = subscriber;
     // The largest frame that waits is not held against the reader: else whoever is told one above the limit is dropped.
     subscriber.frameBytesMax = Math.max(raw.writableLength === 0 ? 0 : subscriber.frameBytesMax, bytes.length);
+    // Corked by itself, a chunked answer leaves in the next tick: the first of ten thousand would wait for the last.
+    raw.cork();
     raw.write(bytes);
+    raw.uncork();
     if (raw.writableLength > BACKLOG_BYTES_MAX + subscriber.frameBytesMax) this.#drop(subscriber);
   }
 

@@ -38,11 +38,31 @@ export function topicOf(name: SetName, { who, audience }: Reader, patches: boole
   return `${setId(name)}${text === "" ? "" : `?${text}`}${shown}${patches ? PATCHES : ""}`;
 }
 
-function parseTopic(topic: string): Pick<Follower, "name" | "reader" | "patches"> {
+type Topic = Pick<Follower, "name" | "reader" | "patches">;
+
+/** Topics read before: the same ten thousand are asked for at every change. */
+const read = new Map<string, Topic>();
+const READ_MAX = 50_000;
+
+function parseTopic(topic: string): Topic {
+  let known = read.get(topic);
+  if (!known) {
+    if (read.size >= READ_MAX) read.clear();
+    read.set(topic, (known = readTopic(topic)));
+  }
+  return known;
+}
+
+function readTopic(topic: string): Topic {
   const [target = "", ...marks] = topic.split("#");
   const [id = "", text = ""] = target.split("?");
   const audience = marks.includes(MASKED.slice(1)) ? "others" : "instances";
   return { name: setOf(id), reader: { who: identityOf(text), audience }, patches: marks.includes(PATCHES.slice(1)) };
+}
+
+function idOf(topic: string): string {
+  const end = topic.search(/[?#]/);
+  return end < 0 ? topic : topic.slice(0, end);
 }
 
 /** Those who may be told something else once these apps have changed. Asked before the change. */
@@ -51,7 +71,7 @@ export function followersOf(live: LiveConfig, topics: Iterable<string>, apps: Re
   const known = new Map<string, boolean>();
   const found: Follower[] = [];
   for (const topic of topics) {
-    const id = topic.split(/[?#]/, 1)[0] as string;
+    const id = idOf(topic);
     let concerned = known.get(id);
     if (concerned === undefined) known.set(id, (concerned = touched(setOf(id))));
     if (!concerned) continue;
