@@ -127,6 +127,11 @@ export class LiveConfig {
     }
   }
 
+  /** Whether anything is on its way. Else whoever follows a config is told the same of it. */
+  get isRolling(): boolean {
+    return this.#rolling.size > 0;
+  }
+
   /** Whether what is told of a config may be another one once releases of these apps change. */
   touchedBy(apps: ReadonlySet<string>): (name: SetName) => boolean {
     const kept = new Set([...apps].flatMap((app) => [...(this.#keptByApp.get(app) ?? [])].map(setIdOf)));

@@ -69,6 +69,7 @@ function idOf(topic: string): string {
 export function followersOf(live: LiveConfig, topics: Iterable<string>, apps: ReadonlySet<string>): Follower[] {
   const touched = live.touchedBy(apps);
   const known = new Map<string, boolean>();
+  const told = oncePerConfig(live, (name, who) => live.told(name, who));
   const found: Follower[] = [];
   for (const topic of topics) {
     const id = idOf(topic);
@@ -76,7 +77,8 @@ export function followersOf(live: LiveConfig, topics: Iterable<string>, apps: Re
     if (concerned === undefined) known.set(id, (concerned = touched(setOf(id))));
     if (!concerned) continue;
     const follower = parseTopic(topic);
-    found.push({ ...follower, topic, was: live.told(follower.name, follower.reader.who) });
+    const was = told(follower.name, follower.reader.who, id);
+    found.push({ ...follower, topic, was });
   }
   return found;
 }
@@ -99,14 +101,16 @@ export function toldAfter(
   },
 ): Told[] {
   const frames = new Map<string, { topics: string[]; data: Told["data"] }>();
+  const make = oncePerConfig(live, (name, who) => {
+    const { config, problems } = live.resolved(name, who);
+    if (problems.length === 0) return config;
+    broken(name, problems);
+    return live.isLastGood(name, who) ? config : undefined;
+  });
   for (const { topic, name, reader, patches, was } of followers) {
     const { who, audience } = reader;
-    const { config, problems } = live.resolved(name, who);
-    if (problems.length > 0) {
-      broken(name, problems);
-      if (!live.isLastGood(name, who)) continue;
-    }
-    if (was?.releaseKey === config.releaseKey) continue;
+    const config = make(name, who, idOf(topic));
+    if (!config || was?.releaseKey === config.releaseKey) continue;
     const base = patches ? was : undefined;
     const key = `${audience} ${base?.releaseKey ?? ""} ${config.releaseKey}`;
     const frame = frames.get(key);
@@ -118,4 +122,15 @@ export function toldAfter(
     frames.set(key, { topics: [topic], data: base ? patchOf(shown(base, audience), whole) : whole });
   }
   return [...frames.values()];
+}
+
+/** While nothing is on its way, what holds for a config holds for whoever follows it, and is asked once for all of them. */
+function oncePerConfig<T>(live: LiveConfig, ask: (name: SetName, who: Identity) => T) {
+  const known = new Map<string, { readonly answer: T }>();
+  return (name: SetName, who: Identity, id: string): T => {
+    if (live.isRolling) return ask(name, who);
+    let found = known.get(id);
+    if (!found) known.set(id, (found = { answer: ask(name, who) }));
+    return found.answer;
+  };
 }
