@@ -3,6 +3,7 @@
  * Each order of messages is kept; a worker says `online` first, and is told everything else after that.
  */
 import type { LogLevel, MetricValues } from "#base";
+import type { RawBody } from "#client";
 import type { GatewayPorts, GatewaySettings, PeerNews } from "#gateway";
 
 /** All that a worker needs to know. Secrets among it are in memory only: never in an argument, the environment or a file. */
@@ -31,6 +32,8 @@ export interface RelayedRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: unknown;
+  /** Instead of a body that is JSON. */
+  readonly raw?: RawBody;
 }
 
 /** Of its answer. Names of headers are in lower case. */

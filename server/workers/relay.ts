@@ -22,7 +22,7 @@ export class Relay implements Disposable {
     this.#post = post;
   }
 
-  async take({ id, method, path, headers, body }: RelayedRequest): Promise<void> {
+  async take({ id, method, path, headers, body, raw }: RelayedRequest): Promise<void> {
     const abort = new AbortController();
     this.#open.set(id, abort);
     const { transport, token } = this.#way;
@@ -32,6 +32,7 @@ export class Relay implements Disposable {
         path,
         headers: { ...headers, authorization: `Bearer ${token}` },
         ...(body === undefined ? {} : { body }),
+        ...(raw === undefined ? {} : { raw }),
         signal: abort.signal,
       });
       await this.#post({ type: "head", id, status: answer.status, headers: answer.headers() });
@@ -70,7 +71,7 @@ export class RelayTransport implements Transport {
     this.#post = post;
   }
 
-  async request({ method, path, headers = {}, body, signal }: Parameters<Transport["request"]>[0]) {
+  async request({ method, path, headers = {}, body, raw, signal }: Parameters<Transport["request"]>[0]) {
     signal.throwIfAborted();
     const id = ++this.#last;
     const asked: Asked = { body: new PassThrough(), answered: Promise.withResolvers() };
@@ -89,7 +90,8 @@ export class RelayTransport implements Transport {
       if (this.#end(id)) this.#post({ type: "abort", id });
     });
     this.#asked.set(id, asked);
-    this.#post({ type: "request", id, method, path, headers, ...(body === undefined ? {} : { body }) });
+    const content = { ...(body === undefined ? {} : { body }), ...(raw === undefined ? {} : { raw }) };
+    this.#post({ type: "request", id, method, path, headers, ...content });
     return await asked.answered.promise;
   }
 
