@@ -2,7 +2,7 @@
  * Contents of releases that are too much for one value of the store: written in parts before their release, read back as
  * one. A publisher that dies between the two leaves parts that no release is made of; they are swept after a while.
  */
-import { AppError, decodeJson, messageOf, type Host } from "#base";
+import { decodeJson, type Host } from "#base";
 import { type Store, StoreErrors } from "#store";
 import type { SetName } from "./api.ts";
 import {
@@ -17,9 +17,7 @@ import {
 } from "./core/keys.ts";
 import { PART_BYTES, type Content, type ReleaseRecord } from "./core/release.ts";
 import type { StoredItems, StoredRelease } from "./core/sealed.ts";
-
-/** Milliseconds between two sweeps. What was staged before the last one and is not used by now is nobody's any more. */
-export const SWEEP_MS = 3_600_000;
+import { sweepRegularly } from "./sweeping.ts";
 
 export class Contents {
   readonly #host: Host;
@@ -68,18 +66,9 @@ export class Contents {
   }
 
   /** Sweeps regularly. Give it to a TaskGroup. */
-  async run(signal: AbortSignal): Promise<void> {
-    let seen = new Map<string, number>();
-    while (!signal.aborted) {
-      await this.#host.clock.sleep(SWEEP_MS, signal).catch(() => {});
-      if (signal.aborted) return;
-      try {
-        seen = await this.sweep(seen);
-      } catch (error) {
-        if (!(error instanceof AppError)) throw error;
-        this.#host.log.debug({ code: error.code }, `contents were not swept: ${messageOf(error)}`);
-      }
-    }
+  run(signal: AbortSignal): Promise<void> {
+    const none: ReadonlyMap<string, number> = new Map();
+    return sweepRegularly(this.#host, { what: "contents", none, sweep: (seen) => this.sweep(seen) }, signal);
   }
 
   /** Removes what was staged by then and is still no release. Returns what is staged now, for the next sweep. */

@@ -2,13 +2,13 @@
  * Data keys that nothing needs: of releases that were refused after their secrets were encrypted, and of drafts that were
  * changed or discarded. They are swept after a while, and with them goes the last way to read what they encrypted.
  */
-import { AppError, decodeJson, messageOf, type Host } from "#base";
+import { decodeJson, type Host } from "#base";
 import type { Entry, Store } from "#store";
 import type { SetName } from "./api.ts";
-import { SWEEP_MS } from "./contents.ts";
 import { itemsOf, type StoredDraft, type StoredProposal } from "./core/change.ts";
 import { draftsPrefix, parseDataKeyKey, proposalsPrefix, SECRETS_PREFIX, usedDataKeysPrefix } from "./core/keys.ts";
 import { dataKeysOf } from "./core/sealed.ts";
+import { sweepRegularly } from "./sweeping.ts";
 
 /** Entries read at a time. */
 const PAGE = 100;
@@ -23,18 +23,9 @@ export class Orphans {
   }
 
   /** Sweeps regularly. Give it to a TaskGroup. */
-  async run(signal: AbortSignal): Promise<void> {
-    let seen: ReadonlySet<string> = new Set();
-    while (!signal.aborted) {
-      await this.#host.clock.sleep(SWEEP_MS, signal).catch(() => {});
-      if (signal.aborted) return;
-      try {
-        seen = await this.sweep(seen);
-      } catch (error) {
-        if (!(error instanceof AppError)) throw error;
-        this.#host.log.debug({ code: error.code }, `data keys were not swept: ${messageOf(error)}`);
-      }
-    }
+  run(signal: AbortSignal): Promise<void> {
+    const none: ReadonlySet<string> = new Set();
+    return sweepRegularly(this.#host, { what: "data keys", none, sweep: (seen) => this.sweep(seen) }, signal);
   }
 
   /**
