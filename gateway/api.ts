@@ -89,7 +89,12 @@ const policies = {
 const Retry = Type.Object(
   {
     attempts: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 5, default: GATEWAY_DEFAULTS.retryAttempts, description: "Further tries." }),
+      Type.Integer({
+        minimum: 0,
+        maximum: 5,
+        default: GATEWAY_DEFAULTS.retryAttempts,
+        description: "Further tries, but for those after a refused connection: these are free.",
+      }),
     ),
     on: Type.Optional(
       Type.Array(Type.Enum(["connect", "reset", "timeout"]), {

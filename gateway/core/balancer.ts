@@ -4,7 +4,7 @@
  * @see Mitzenmacher, The Power of Two Choices in Randomized Load Balancing
  */
 import type { Balance } from "../api.ts";
-import { latencyAt } from "./endpoint-load.ts";
+import { isSilent, latencyAt } from "./endpoint-load.ts";
 import type { Endpoint, EndpointSet } from "./endpoints.ts";
 import { hashOf } from "./maglev.ts";
 
@@ -29,7 +29,10 @@ const SAME_LATENCY = 0.8;
 /** Share of its share that a newcomer begins with. */
 const SLOW_START_LEAST = 0.1;
 
-/** An endpoint with room, not among those tried; undefined when there is none. Refusers and ejected ones come last. */
+/**
+ * An endpoint with room, not among those tried; undefined when there is none. Refusers and ejected ones come last, those
+ * that let connections hang not at all.
+ */
 export function pick(set: EndpointSet, random: () => number, options: PickOptions): Endpoint | undefined {
   const excluded = options.excluded ?? [];
   const from = excluded.length > 0 ? weigh(without(set.endpoints, excluded)) : set;
@@ -39,13 +42,18 @@ export function pick(set: EndpointSet, random: () => number, options: PickOption
   const { inFlightMax, nowMs } = options;
   if (isWilling(chosen, options)) return chosen;
   // The chosen may be full, refusing or ejected while another has room. Only then is it worth looking at all.
-  const roomy = from.endpoints.filter((endpoint) => endpoint.load.inFlight < inFlightMax);
+  const roomy = from.endpoints.filter(({ load }) => load.inFlight < inFlightMax && !isSilent(load));
   const willing = roomy.filter((endpoint) => isWilling(endpoint, options));
   if (panics(set, options)) {
     const trusted = roomy.filter(({ load }) => load.avoidUntilMs <= nowMs);
     return choose(weigh(trusted.length > 0 ? trusted : roomy), random, options);
   }
   return choose(weigh(willing.length > 0 ? willing : roomy), random, options);
+}
+
+/** Whether nobody there takes connections, as far as this gateway has seen. */
+export function isDead({ endpoints }: EndpointSet, nowMs: number): boolean {
+  return endpoints.length > 0 && endpoints.every(({ load }) => load.avoidUntilMs > nowMs);
 }
 
 export function isEjected({ load }: Pick<Endpoint, "load">, nowMs: number): boolean {

@@ -1,6 +1,6 @@
 /** What a cluster is like at a moment, for whoever asks why: shares, ejections, breakers. Reads, and changes nothing. */
 import { isEjected, readiness } from "./balancer.ts";
-import { latencyAt } from "./endpoint-load.ts";
+import { isSilent, latencyAt } from "./endpoint-load.ts";
 import type { EndpointSet } from "./endpoints.ts";
 import type { CompiledCluster } from "./table.ts";
 
@@ -18,6 +18,8 @@ export interface EndpointView {
   readonly ejectedMs?: number;
   /** Milliseconds that it is still passed over, for it refused a connection. */
   readonly avoidedMs?: number;
+  /** It let a connection hang, and is sent nothing before one stands. */
+  readonly silent?: true;
 }
 
 export interface ClusterView {
@@ -50,7 +52,11 @@ export function viewCluster(set: EndpointSet, cluster: CompiledCluster, nowMs: n
       inFlight: load.inFlight,
       ...(latencyMs > 0 ? { latencyMs } : {}),
       ...(load.ejectedUntilMs > nowMs ? { ejectedMs: load.ejectedUntilMs - nowMs } : {}),
-      ...(load.avoidUntilMs > nowMs ? { avoidedMs: load.avoidUntilMs - nowMs } : {}),
+      ...(isSilent(load)
+        ? { silent: true as const }
+        : load.avoidUntilMs > nowMs
+          ? { avoidedMs: load.avoidUntilMs - nowMs }
+          : {}),
     };
   });
   return {

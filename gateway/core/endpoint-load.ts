@@ -32,9 +32,9 @@ export function newClusterState(): ClusterState {
 export interface EndpointLoad {
   readonly cluster: ClusterState;
   inFlight: number;
-  /** Connections refused in a row. */
+  /** Connections in a row that did not come to stand. */
   failures: number;
-  /** Sent nothing until then, while others have room: it refused the last connection. */
+  /** Sent nothing until then, while others have room: it refused the last connection. Infinity: see noteSilent. */
   avoidUntilMs: number;
   /** When it came into a set that had others before. */
   readonly sinceMs: number;
@@ -74,6 +74,8 @@ export function newLoad(cluster: ClusterState = newClusterState(), sinceMs = -In
 
 /** Milliseconds an endpoint is passed over after a refused connection: doubled each time, until one stands. */
 export const AVOID_MS = { base: 500, cap: 30_000 } as const;
+/** Milliseconds between two connections that ask whether a silent endpoint is there again: doubled each time. */
+export const PROBE_MS = { base: 250, cap: 4_000 } as const;
 
 /** A connection was refused. An opinion of this gateway only; the registry's verdict comes by its own way. */
 export function noteRefused(load: EndpointLoad, nowMs: number): void {
@@ -81,7 +83,27 @@ export function noteRefused(load: EndpointLoad, nowMs: number): void {
   load.failures += 1;
 }
 
-export function noteAnswered(load: EndpointLoad): void {
+/**
+ * A connection did not come to stand in time. To ask a refuser costs a request less than a millisecond, to ask a silent
+ * one all of its connect timeout: so it gets no request at all before a connection that nobody waits for has stood.
+ */
+export function noteSilent(load: EndpointLoad): void {
+  load.avoidUntilMs = Infinity;
+  load.failures += 1;
+}
+
+export function isSilent({ avoidUntilMs }: EndpointLoad): boolean {
+  return avoidUntilMs === Infinity;
+}
+
+/** Milliseconds to the next connection that asks. A random part of it off, so that gateways do not ask in step. */
+export function probeMs({ failures }: EndpointLoad, random: () => number): number {
+  const most = Math.min(PROBE_MS.cap, PROBE_MS.base * 2 ** Math.min(Math.max(0, failures - 1), 16));
+  return most * (0.5 + random() / 2);
+}
+
+/** It answered, or let a connection stand. */
+export function noteReached(load: EndpointLoad): void {
   load.failures = 0;
   load.avoidUntilMs = 0;
 }

@@ -64,6 +64,8 @@ export interface EndpointSet {
   readonly table?: () => Uint16Array;
   /** So few are healthy that the others are in it, too. */
   readonly panic?: boolean;
+  /** Of an empty set: why it is, in words. */
+  readonly absence?: string;
 }
 
 export const NO_ENDPOINTS: EndpointSet = { endpoints: [] };
@@ -176,7 +178,8 @@ export function nextEndpoints(
   const state = previous.endpoints[0]?.load.cluster ?? newClusterState();
   state.gradient = cluster.adaptive && (state.gradient ?? new GradientLimit(cluster.adaptive));
   const sinceMs = previous.endpoints.length > 0 ? nowMs : -Infinity;
-  const known = [...instances].filter((instance) => eligible(instance) && inSubset(instance, cluster.subset));
+  const all = [...instances];
+  const known = all.filter((instance) => eligible(instance) && inSubset(instance, cluster.subset));
   const healthy = known.filter(isHealthy);
   const panic = healthy.length > 0 && healthy.length * 100 < known.length * cluster.panicPercent;
   const next = new Map<string, Endpoint>();
@@ -194,6 +197,7 @@ export function nextEndpoints(
   }
   // In one order on every gateway, so that two of them given the same chance choose the same.
   const endpoints = [...next.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+  if (endpoints.length === 0) return { endpoints, absence: absenceOf(all, cluster) };
   const near = zone === undefined || !cluster.zoneAware || panic ? undefined : nearest(endpoints, known, zone);
   return {
     ...weigh(endpoints),
@@ -201,6 +205,25 @@ export function nextEndpoints(
     ...(cluster.balance === "maglev" ? { table: once(() => maglevTable(endpoints)) } : {}),
     ...(panic ? { panic } : {}),
   };
+}
+
+/** Why none of these may be sent a request: each by the first thing that speaks against it. */
+function absenceOf(instances: readonly CatalogInstance[], cluster: CompiledCluster): string {
+  const counts = new Map<string, number>();
+  for (const instance of instances) {
+    const flaw = flawOf(instance, cluster);
+    counts.set(flaw, (counts.get(flaw) ?? 0) + 1);
+  }
+  const parts = [...counts].map(([flaw, count]) => `${count} ${flaw}`);
+  return parts.length === 0 ? "none is registered" : `of those registered, ${parts.join(", ")}`;
+}
+
+function flawOf(instance: CatalogInstance, { subset }: CompiledCluster): string {
+  if (!inSubset(instance, subset)) return "not in the subset";
+  if (instance.lifecycle !== "serving") return instance.lifecycle;
+  if (instance.weight === 0) return "with a weight of 0";
+  if (forbidden(instance.address)) return "at a forbidden address";
+  return isHealthy(instance) ? "without the port or protocol" : instance.status;
 }
 
 function nearest(endpoints: readonly Endpoint[], known: readonly CatalogInstance[], zone: string) {

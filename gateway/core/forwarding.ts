@@ -2,7 +2,7 @@
  * The last step of a decision: which part of a split, which path, which endpoint, which headers, and which copies
  * beside it.
  */
-import { isEjected, pick } from "./balancer.ts";
+import { isDead, isEjected, pick } from "./balancer.ts";
 import type { CompiledCluster } from "./cluster.ts";
 import { cookieValue } from "./conditions.ts";
 import type { CompiledConsumer } from "./consumers.ts";
@@ -10,6 +10,7 @@ import type { Claims } from "./claims.ts";
 import { corsHeaders } from "./cors.ts";
 import { claimHeaders } from "./credentials.ts";
 import type { Caller, Forward, GatewaySnapshot, Moment } from "./decision.ts";
+import { isSilent } from "./endpoint-load.ts";
 import { NO_ENDPOINTS, type Endpoint, type EndpointSet } from "./endpoints.ts";
 import type { FilterRequest } from "./filter.ts";
 import type { RequestHead } from "./head.ts";
@@ -23,6 +24,8 @@ import { chooseBackend } from "./split.ts";
 import type { TemplateContext } from "./template.ts";
 
 const NO_HEADERS: readonly HeaderPair[] = [];
+/** Seconds after which it is worth asking again. */
+const SOON: readonly HeaderPair[] = [["retry-after", "1"]];
 const NO_MIRRORS: readonly Forward[] = [];
 
 /** What the filters that ran want of the request on its way up. */
@@ -65,7 +68,7 @@ export function forward(
   if (path === undefined) return refuse("PATH_INVALID", "The rewritten path is not valid.", { route });
   const endpoints = snapshot.endpoints.get(route.cluster.key) ?? NO_ENDPOINTS;
   const overloaded = overload(route, endpoints);
-  if (overloaded !== undefined) return refuse("OVERLOADED", overloaded, { route, headers: [["retry-after", "1"]] });
+  if (overloaded !== undefined) return refuse("OVERLOADED", overloaded, { route, headers: SOON });
   const pinned = route.sticky && pinnedTo(route, route.sticky.cookie, snapshot, head, endpoints);
   const endpoint = usablePin(pinned?.endpoint, route, moment) ?? choose(route, endpoints, head, moment);
   if (route.sticky) {
@@ -75,7 +78,7 @@ export function forward(
       detail: pinned?.endpoint ? `to ${pinned.endpoint.id}` : "chosen anew",
     });
   }
-  if (!endpoint) return refuseEndpoint(route, endpoints);
+  if (!endpoint) return refuseEndpoint(route, endpoints, moment.nowMs);
   const { concurrency } = route;
   const held = concurrency && `${route.name} ${limitedKey(concurrency.by, head, given)}`;
   // The last thing that may refuse, for whatever is taken here must be given back.
@@ -211,16 +214,23 @@ function identityHeaders(
 }
 
 /** No endpoint at all, or none with room: either way the client may come back soon. */
-export function refuseEndpoint(route: ForwardRoute, endpoints: EndpointSet): Refuse {
+export function refuseEndpoint(route: ForwardRoute, endpoints: EndpointSet, nowMs: number): Refuse {
   const { service, namespace } = route.cluster;
-  const headers: HeaderPair[] = [["retry-after", "1"]];
-  return endpoints.endpoints.length === 0
-    ? refuse("NO_ENDPOINT", `Service "${service}" in namespace "${namespace}" has no healthy endpoint.`, {
-        route,
-        headers,
-      })
-    : refuse("OVERLOADED", `Every endpoint of service "${service}" has as many requests in flight as it may have.`, {
-        route,
-        headers,
-      });
+  if (endpoints.endpoints.length === 0) {
+    const reason = endpoints.absence === undefined ? "" : `: ${endpoints.absence}`;
+    const detail = `Service "${service}" in namespace "${namespace}" has no healthy endpoint${reason}.`;
+    return refuse("NO_ENDPOINT", detail, { route, headers: SOON });
+  }
+  const detail = `Every endpoint of service "${service}" has as many requests in flight as it may have.`;
+  return refuseDead(route, endpoints, nowMs) ?? refuse("OVERLOADED", detail, { route, headers: SOON });
+}
+
+/** The same where all are healthy by the registry, but none takes connections; undefined while one may. */
+export function refuseDead(route: ForwardRoute, set: EndpointSet, nowMs: number): Refuse | undefined {
+  if (!isDead(set, nowMs)) return undefined;
+  const silent = set.endpoints.filter(({ load }) => isSilent(load)).length;
+  const refusing = set.endpoints.length - silent;
+  const how = [...(refusing > 0 ? [`${refusing} refused`] : []), ...(silent > 0 ? [`${silent} did not answer`] : [])];
+  const detail = `No endpoint of service "${route.cluster.service}" takes connections: of its ${set.endpoints.length}, ${how.join(" and ")}.`;
+  return refuse("NO_ENDPOINT", detail, { route, headers: SOON });
 }

@@ -22,7 +22,7 @@ import { matchRoute, type CompiledRoute, type RouteTable } from "./table.ts";
 
 export { refuseToken, type TokenRefusal } from "./credentials.ts";
 export type * from "./decision.ts";
-export { refuseEndpoint } from "./forwarding.ts";
+export { refuseDead } from "./forwarding.ts";
 export { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
 
 const NO_HEADERS: readonly HeaderPair[] = [];

@@ -36,6 +36,8 @@ export const NO_RETRY: RetryPolicy = { attempts: 0, on: new Set(), statuses: new
 export const RETRY_AFTER_MS_MAX = 5_000;
 /** Milliseconds before a further try that adds load: a random part of the base, doubled each time. Envoy's. */
 export const RETRY_BACKOFF_MS = { base: 25, cap: 250 } as const;
+/** Endpoints that may refuse one request in a row. Each costs well under a millisecond, and nothing of anybody's budget. */
+export const MOVES_MAX = 16;
 /** Says which try of a request this is, from the second on. Who sees it does not try again itself. */
 export const ATTEMPT_HEADER = "x-posthouse-attempt";
 
@@ -44,8 +46,10 @@ export interface RetryContext {
   readonly hasBody: boolean;
   /** Whether any of the body was taken from the client. */
   readonly bodyStarted: boolean;
-  /** Tries on other endpoints so far. */
+  /** Tries on other endpoints so far, but for those after a refused connection. */
   readonly retries: number;
+  /** Tries after a refused connection so far. */
+  readonly moves: number;
   readonly policy: Pick<RetryPolicy, "attempts" | "on">;
   /** Whether a fresh connection was tried already. */
   readonly refreshed: boolean;
@@ -53,8 +57,9 @@ export interface RetryContext {
 
 /**
  * `fresh`: the same endpoint on a new connection, for a kept-alive one had died. `move`: another endpoint, for this one
- * never saw the request. Neither adds to what the upstream has to do, so neither costs budget. `again`: another
- * endpoint gets what this one may have begun, if the budget allows.
+ * never saw the request. Neither adds to what the upstream has to do, so neither costs budget; nor does a refusal count
+ * as one of the route's attempts, or a request would meet those that are gone instead of the one that is there. `again`:
+ * another endpoint gets what this one may have begun, if the budget allows.
  */
 export type RetryChoice = "fresh" | "move" | "again" | "none";
 
@@ -69,9 +74,15 @@ export function chooseRetry(failed: FailedCall, context: RetryContext): RetryCho
   const repeatable = unseen ? !context.bodyStarted : (again || stale) && isRepeatable(context);
   if (!repeatable || failed.error === "OVERLOADED") return "none";
   if ((failed.reused || failed.unsent) && !failed.connecting && !context.refreshed) return "fresh";
-  if (context.retries >= policy.attempts) return "none";
-  if (unseen) return policy.on.has("connect") ? "move" : "none";
-  return again ? "again" : "none";
+  const left = context.retries < policy.attempts;
+  if (!unseen) return again && left ? "again" : "none";
+  const moves = isRefusal(failed) ? policy.attempts > 0 && context.moves < MOVES_MAX : left;
+  return policy.on.has("connect") && moves ? "move" : "none";
+}
+
+/** Nobody there takes connections, and said so at once. */
+export function isRefusal({ error, connecting }: Pick<FailedCall, "error" | "connecting">): boolean {
+  return connecting && error === "UPSTREAM_UNREACHABLE";
 }
 
 /** Whether it may be sent a second time though the first may have had its effect. */

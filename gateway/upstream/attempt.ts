@@ -2,7 +2,7 @@
 import type { Duplex } from "node:stream";
 import type { Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";
-import { noteAnswered, noteLatency, noteRefused } from "../core/endpoint-load.ts";
+import { noteLatency, noteReached, noteRefused, noteSilent } from "../core/endpoint-load.ts";
 import type { Endpoint } from "../core/endpoints.ts";
 import { noteOutcome } from "../core/outlier.ts";
 import type { UpstreamCall } from "./call.ts";
@@ -88,12 +88,19 @@ export class Attempt implements AnswerSink {
     const nowMs = this.#call.caller.host.clock.monotonic();
     const latencyMs = nowMs - this.#startedMs;
     this.#cancelLimit?.();
-    noteAnswered(load);
+    noteReached(load);
     noteLatency(load, latencyMs, nowMs);
     load.cluster.gradient?.note(latencyMs, load.cluster.inFlight);
     this.#outcome(status, nowMs);
     if (this.#span?.recording) this.#span.set("http.response.status_code", status);
     return this.#call.accepts(this, status, headers);
+  }
+
+  #unconnected({ error }: UpstreamError, nowMs: number): void {
+    const { load } = this.endpoint;
+    if (error !== "UPSTREAM_TIMEOUT") return noteRefused(load, nowMs);
+    noteSilent(load);
+    this.#call.caller.pools.probe(this.endpoint);
   }
 
   #outcome(status: number, nowMs: number): void {
@@ -140,7 +147,7 @@ export class Attempt implements AnswerSink {
     this.#end();
     this.#transfer = undefined;
     const nowMs = this.#call.caller.host.clock.monotonic();
-    if (error.connecting && error.error !== "OVERLOADED") noteRefused(this.endpoint.load, nowMs);
+    if (error.connecting && error.error !== "OVERLOADED") this.#unconnected(error, nowMs);
     // A kept connection that was closing says nothing of who closed it.
     if (!NOT_ITS_FAULT.has(error.error) && !error.reused && !error.unsent) this.#outcome(0, nowMs);
     this.#call.failed(this, error);

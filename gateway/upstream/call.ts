@@ -7,11 +7,12 @@ import type { Host, Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";
 import { pick } from "../core/balancer.ts";
 import type { Endpoint } from "../core/endpoints.ts";
-import type { Forward, Refuse } from "../core/pipeline.ts";
+import { refuseDead, type Forward, type Refuse } from "../core/pipeline.ts";
 import {
   ATTEMPT_HEADER,
   backoffMs,
   chooseRetry,
+  isRefusal,
   isRepeatable,
   RetryBudget,
   statusRetryMs,
@@ -96,6 +97,8 @@ export class UpstreamCall implements Transfer {
   readonly sink: CallSink;
   readonly #budget: RetryBudget;
   #tried: Endpoint[] | undefined;
+  /** Of these, those that refused the connection. */
+  #moves = 0;
   #refreshed = false;
   #number = 0;
   /** The try that the client's answer comes from, or will. */
@@ -173,7 +176,7 @@ export class UpstreamCall implements Transfer {
     const { retry: policy } = forward.route;
     if (policy.statuses.size === 0 || this.#hedge) return false;
     const { random, clock } = this.caller.host;
-    const context = { method, hasBody: body !== undefined, retries: this.#tried?.length ?? 0, policy };
+    const context = { method, hasBody: body !== undefined, retries: this.#retriesMade, policy };
     const waitMs = statusRetryMs(status, fieldOf(headers, "retry-after"), { ...context, random: () => random.float() });
     if (waitMs === undefined || !this.#mayAdd()) return false;
     const other = this.#other([...(this.#tried ?? []), attempt.endpoint]) ?? attempt.endpoint;
@@ -198,8 +201,18 @@ export class UpstreamCall implements Transfer {
     if (!this.#begun && this.#retries(attempt, error)) return;
     this.#over = true;
     this.#cancelWait?.();
-    const { cluster, bodyBytesMax } = this.plan.forward.route;
-    this.sink.onFailure({ error: error.error, detail: detailOf(error, cluster.service, bodyBytesMax) });
+    const { route, endpoints } = this.plan.forward;
+    const { cluster, bodyBytesMax } = route;
+    const refusal = isRefusal(error) ? refuseDead(route, endpoints, this.caller.host.clock.monotonic()) : undefined;
+    this.sink.onFailure({
+      error: error.error,
+      detail: detailOf(error, cluster.service, bodyBytesMax),
+      ...(refusal ? { refusal } : {}),
+    });
+  }
+
+  get #retriesMade(): number {
+    return (this.#tried?.length ?? 0) - this.#moves;
   }
 
   #retries(attempt: Attempt, error: UpstreamError): boolean {
@@ -211,7 +224,8 @@ export class UpstreamCall implements Transfer {
       method,
       hasBody: body !== undefined,
       bodyStarted: body?.started ?? false,
-      retries: tried.length,
+      retries: this.#retriesMade,
+      moves: this.#moves,
       policy: route.retry,
       refreshed: this.#refreshed,
     });
@@ -223,14 +237,18 @@ export class UpstreamCall implements Transfer {
       return true;
     }
     if (choice === "again" && !this.#mayAdd()) return false;
+    const other = this.#other([...tried, attempt.endpoint]);
+    if (!other) return false;
+    // Where everybody else refuses as well, the client need not wait to hear it of each.
+    if (choice === "move" && other.load.avoidUntilMs > host.clock.monotonic()) return false;
+    if (choice === "again" && !this.#withdraw()) return false;
     tried.push(attempt.endpoint);
-    const other = this.#other(tried);
-    if (!other || (choice === "again" && !this.#withdraw())) return false;
+    if (isRefusal(error)) this.#moves += 1;
     this.#refreshed = false;
     this.caller.onRetry(choice);
     if (choice === "move") this.#try(other, false);
     else {
-      const waitMs = backoffMs(tried.length - 1, () => host.random.float());
+      const waitMs = backoffMs(this.#retriesMade - 1, () => host.random.float());
       this.#cancelWait?.();
       this.#cancelWait = host.clock.after(waitMs, () => this.#try(other, false));
     }

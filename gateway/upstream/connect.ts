@@ -82,7 +82,10 @@ export function openSocket(
       ? ("UPSTREAM_UNTRUSTED" as const)
       : code === "ETIMEDOUT"
         ? ("UPSTREAM_TIMEOUT" as const)
-        : ("UPSTREAM_UNREACHABLE" as const);
+        : // It took the connection, and let it go before TLS stood or we had looked.
+          code === "ECONNRESET"
+          ? ("UPSTREAM_RESET" as const)
+          : ("UPSTREAM_UNREACHABLE" as const);
     settle(new UpstreamError(name, failure?.message ?? "the connection was closed", { connecting: true }));
   };
   socket.on("error", onError);

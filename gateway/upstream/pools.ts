@@ -5,12 +5,16 @@
  */
 import type { Host } from "#base";
 import type { Endpoint } from "../core/endpoints.ts";
+import { noteReached, noteRefused, noteSilent, probeMs } from "../core/endpoint-load.ts";
 import { openSocket } from "./connect.ts";
 import { Http1Pool, type PoolCounts } from "./http1-pool.ts";
 import { Http2Pool, Waiting } from "./http2-pool.ts";
 import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
 export { IDLE_MS_MAX } from "./http1-pool.ts";
+
+/** What is offered to an endpoint over TLS. */
+const ALPN = { http1: ["http/1.1"], h2: ["h2"], auto: ["h2", "http/1.1"] } as const;
 
 /** All connections to one endpoint, in the protocols that it speaks. */
 class EndpointPool {
@@ -23,6 +27,9 @@ class EndpointPool {
   /** Requests that wait for the choice; the first has a connection on its way. */
   #waiting: Waiting[] = [];
   #giveUp: (() => void) | undefined;
+  /** Of the probe that is under way, or its wait. */
+  #endProbe: (() => void) | undefined;
+  #closing = false;
 
   constructor(host: Host, endpoint: Endpoint) {
     this.#host = host;
@@ -52,7 +59,7 @@ class EndpointPool {
   #ask(request: OutgoingRequest, sink: AnswerSink): Transfer {
     const waiting = new Waiting(request, sink);
     this.#waiting.push(waiting);
-    this.#giveUp ??= openSocket(this.#host.clock, this.endpoint, { alpn: ["h2", "http/1.1"] }, (error, connected) => {
+    this.#giveUp ??= openSocket(this.#host.clock, this.endpoint, { alpn: ALPN.auto }, (error, connected) => {
       this.#giveUp = undefined;
       const all = this.#waiting.filter(({ gone }) => !gone);
       this.#waiting = [];
@@ -68,11 +75,45 @@ class EndpointPool {
     return waiting;
   }
 
+  /** Asks by a connection now and then whether the endpoint is there again, until one stands. */
+  probe(): void {
+    if (this.#closing || this.#endProbe) return;
+    const { clock, random } = this.#host;
+    const { load } = this.endpoint;
+    this.#endProbe = clock.after(
+      probeMs(load, () => random.float()),
+      () => {
+        this.#endProbe = openSocket(
+          clock,
+          this.endpoint,
+          { alpn: ALPN[this.endpoint.protocol] },
+          (error, connected) => {
+            this.#endProbe = undefined;
+            connected?.socket.destroy();
+            if (!error) return noteReached(load);
+            // Who refuses at once costs a request no more than that.
+            if (error.error !== "UPSTREAM_TIMEOUT") return noteRefused(load, clock.monotonic());
+            noteSilent(load);
+            this.probe();
+          },
+        );
+      },
+    );
+  }
+
+  #stopProbe(): void {
+    this.#closing = true;
+    this.#endProbe?.();
+    this.#endProbe = undefined;
+  }
+
   async close(): Promise<void> {
+    this.#stopProbe();
     await Promise.all([this.#http1.close(), this.#http2.close()]);
   }
 
   destroy(): void {
+    this.#stopProbe();
     this.#giveUp?.();
     this.#giveUp = undefined;
     const waiting = this.#waiting;
@@ -123,6 +164,11 @@ export class UpstreamPools implements AsyncDisposable {
       return transfer;
     }
     return pool.send(request, sink, fresh);
+  }
+
+  /** For an endpoint that let a connection hang; ends with its pool. */
+  probe(endpoint: Endpoint): void {
+    this.#pools.get(endpoint.key)?.probe();
   }
 
   /** Closes the connections of endpoints that need not be kept, each when its last request has ended. */

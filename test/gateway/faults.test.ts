@@ -14,8 +14,8 @@ const CHUNKED = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 type Misdeed = (socket: Socket, chunk: string) => void;
 
 const UPSTREAMS: [what: string, does: Misdeed | "nobody listens" | "resets on accept", Outcome][] = [
-  ["refuses", "nobody listens", { status: 502, flag: "UF", whole: true }],
-  ["resets on accept", "resets on accept", { status: 502, flag: "UC or UF", whole: true }],
+  ["refuses", "nobody listens", { status: 503, flag: "UH", whole: true }],
+  ["resets on accept", "resets on accept", { status: 502, flag: "UC", whole: true }],
   ["closes without a word", (socket) => socket.end(), { status: 502, flag: "UC", whole: true }],
   ["resets without a word", (socket) => socket.resetAndDestroy(), { status: 502, flag: "UC", whole: true }],
   ["hangs before its head", () => {}, { status: 504, flag: "UT", whole: true }],

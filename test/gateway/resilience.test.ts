@@ -1,6 +1,9 @@
 /** A gateway on real sockets before services that fail, hang, slow down and come back. */
+import { createServer, type AddressInfo, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";
+import { authority } from "./certificates.ts";
 import { instance, oneRoute, problemOf, rawUpstream, runGateway, upstream, type Upstream } from "./kit.ts";
 
 const cluster = (over: object) => ({ clusters: [{ name: "c", service: "orders", slowStartSeconds: 0, ...over }] });
@@ -45,21 +48,108 @@ test("an endpoint that answers 503 five times is ejected, gets nothing, and is b
   await eventually("it is asked again", async () => (await ask()) === 200 && bad.requests.length > 5);
 });
 
+/** The best of some: what else the machine does is no delay of the gateway's. */
+async function quickest(calls: number, call: () => Promise<void>): Promise<number> {
+  let least = Infinity;
+  for (let i = 0; i < calls; i++) {
+    const begun = performance.now();
+    await call();
+    least = Math.min(least, performance.now() - begun);
+  }
+  return least;
+}
+
+test("endpoints that all refuse, though the registry says passing, are 503 UH within milliseconds, and why", async () => {
+  const gone = await Promise.all(Array.from({ length: 12 }, () => upstream()));
+  const ports = gone.map(({ port }) => port);
+  for (const service of gone) await service[Symbol.asyncDispose]();
+  await using gateway = await runGateway(
+    oneRoute(),
+    ports.map((port) => instance(port)),
+  );
+  const tookMs = await quickest(21, async () => {
+    const answer = await fetch(gateway.url, { method: "POST", body: "x" });
+    expect(answer.headers.get("x-posthouse-flag")).toBe("UH");
+    expect(answer.headers.get("retry-after")).toBe("1");
+    expect(await problemOf(answer)).toMatchObject({
+      status: 503,
+      code: "GATEWAY_NO_ENDPOINT",
+      detail: 'No endpoint of service "orders" takes connections: of its 12, 12 refused.',
+    });
+  });
+  expect(tookMs).toBeLessThan(5);
+  // One of many that is there is found, whatever the route's attempts are.
+  await using service = await upstream();
+  gateway.plane.change(instance(service.port));
+  await eventually("it is known", () => gateway.gateway.status().clusters[0]?.endpoints === 13);
+  expect((await fetch(gateway.url, { method: "POST", body: "x" })).status).toBe(200);
+});
+
+test("one request meets sixteen that refuse before the one that is there", async () => {
+  const gone = await Promise.all(Array.from({ length: 16 }, () => upstream()));
+  const dead = gone.map(({ port }) => instance(port));
+  for (const one of gone) await one[Symbol.asyncDispose]();
+  await using service = await upstream();
+  await using gateway = await runGateway(toCluster({ panicPercent: 0 }), [...dead, instance(service.port)]);
+  for (let i = 0; i < 3; i++) expect((await fetch(gateway.url, { method: "POST", body: "x" })).status).toBe(200);
+  expect(service.requests).toHaveLength(3);
+});
+
+test("an endpoint that lets connections hang costs the first request its wait, no other, and is found when it is back", async () => {
+  const held: Socket[] = [];
+  let back = false;
+  const secure = createTlsServer(await (await authority()).issue(["127.0.0.1"]), (socket) => socket.destroy());
+  // Connections come to stand, but TLS on them only once it is back.
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    if (back) secure.emit("connection", socket);
+    else held.push(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => void server.close());
+  stack.defer(() => held.forEach((socket) => socket.destroy()));
+  const { port } = server.address() as AddressInfo;
+  const gateway = stack.use(
+    await runGateway(toCluster({ timeouts: { connectMs: 150 } }), [instance(port, { protocol: "https" })]),
+  );
+  const ask = async () => {
+    const answer = await fetch(gateway.url);
+    return { flag: answer.headers.get("x-posthouse-flag"), detail: (await problemOf(answer)).detail };
+  };
+  expect(await ask()).toMatchObject({ flag: "UT" });
+  const tookMs = await quickest(21, async () =>
+    expect(await ask()).toEqual({
+      flag: "UH",
+      detail: 'No endpoint of service "orders" takes connections: of its 1, 1 did not answer.',
+    }),
+  );
+  expect(tookMs).toBeLessThan(5);
+  expect(gateway.gateway.clusterViews().get("cluster:c")?.endpoints[0]).toMatchObject({ silent: true });
+  await eventually("it is probed", () => held.length >= 3);
+  expect(held.length).toBeLessThan(5);
+  back = true;
+  // Its certificate is not trusted here: it is there again, and says so itself.
+  await eventually("it is asked again", async () => (await ask()).flag === "UF", 10_000);
+}, 20_000);
+
 test("a cluster with no healthy endpoint is 503 UH within milliseconds, with the reason", async () => {
   await using gateway = await runGateway(oneRoute(), [
     instance(1, { status: "critical" }),
     instance(2, { status: "critical" }),
+    instance(3, { lifecycle: "draining" }),
   ]);
-  const tookMs: number[] = [];
-  for (let i = 0; i < 21; i++) {
-    const begun = performance.now();
+  const tookMs = await quickest(21, async () => {
     const answer = await fetch(gateway.url);
-    tookMs.push(performance.now() - begun);
     expect(answer.headers.get("x-posthouse-flag")).toBe("UH");
-    expect(await problemOf(answer)).toMatchObject({ status: 503, code: "GATEWAY_NO_ENDPOINT" });
-  }
-  // The best of some: what else the machine does is no delay of the gateway's.
-  expect(Math.min(...tookMs)).toBeLessThan(5);
+    expect(await problemOf(answer)).toMatchObject({
+      status: 503,
+      code: "GATEWAY_NO_ENDPOINT",
+      detail:
+        'Service "orders" in namespace "default" has no healthy endpoint: of those registered, 2 critical, 1 draining.',
+    });
+  });
+  expect(tookMs).toBeLessThan(5);
   expect((await gateway.host.metrics.expose()).text).toContain('posthouse_gateway_refusals_total{flag="UH"} 21');
 });
 

@@ -79,9 +79,9 @@ test("a failed upstream marks both spans, and a retry is a client span of its ow
   const text = (await running.host.metrics.expose()).text;
   expect(text).toContain(`posthouse_gateway_upstream_retries_total{kind="move"} ${failed.length}`);
   running.plane.remove("orders", `i-${service.port}`);
-  await eventually("the dead one alone is left", async () => (await fetch(running.url)).status === 502);
+  await eventually("the dead one alone is left", async () => (await fetch(running.url)).status === 503);
   await eventually("the server span failed", () =>
-    tracer.spans.some(({ kind, failed }) => kind === "server" && failed === "GATEWAY_UPSTREAM_UNREACHABLE"),
+    tracer.spans.some(({ kind, failed }) => kind === "server" && failed === "GATEWAY_NO_ENDPOINT"),
   );
 });
 

@@ -141,7 +141,7 @@ test("row 3: a POST whose connection broke is not sent twice", async () => {
   expect(posts).toBe(1);
 });
 
-test("row 4: refused and reset are 502, a late head is 504, a bad answer is 502", async () => {
+test("row 4: refused by all is 503, reset is 502, a late head is 504, a bad answer is 502", async () => {
   const closed = await upstream();
   const { port } = closed;
   await closed[Symbol.asyncDispose]();
@@ -156,7 +156,7 @@ test("row 4: refused and reset are 502, a late head is 504, a bad answer is 502"
   );
   const route = oneRoute({ timeouts: { headersMs: 150 } });
   const cases: [string, number, number, string, string][] = [
-    ["refused", port, 502, "GATEWAY_UPSTREAM_UNREACHABLE", "UF"],
+    ["refused", port, 503, "GATEWAY_NO_ENDPOINT", "UH"],
     ["reset", resets.port, 502, "GATEWAY_UPSTREAM_RESET", "UC"],
     ["silent", silent.port, 504, "GATEWAY_UPSTREAM_TIMEOUT", "UT"],
     ["garbage", garbage.port, 502, "GATEWAY_UPSTREAM_BAD_ANSWER", "UP"],

@@ -2,11 +2,19 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { seededRandom } from "#base";
-import { pick, weigh } from "../../../gateway/core/balancer.ts";
-import { AVOID_MS, newLoad, noteAnswered, noteRefused } from "../../../gateway/core/endpoint-load.ts";
+import { isDead, pick, weigh } from "../../../gateway/core/balancer.ts";
+import {
+  AVOID_MS,
+  newLoad,
+  noteReached,
+  noteRefused,
+  noteSilent,
+  PROBE_MS,
+  probeMs,
+} from "../../../gateway/core/endpoint-load.ts";
 import { forbidden, nextEndpoints, NO_ENDPOINTS, usable, type Endpoint } from "../../../gateway/core/endpoints.ts";
 import { addressGroup, RateLimiter } from "../../../gateway/core/rate-limit.ts";
-import { chooseRetry, RetryBudget, type RetryContext } from "../../../gateway/core/retry.ts";
+import { chooseRetry, MOVES_MAX, RetryBudget, type RetryContext } from "../../../gateway/core/retry.ts";
 import { compileTable } from "../../../gateway/core/table.ts";
 import { hasDoubleMember } from "../../../gateway/core/json-keys.ts";
 import { instance } from "../kit.ts";
@@ -88,8 +96,39 @@ test("tried, full and refusing endpoints are passed over while another has room"
   expect(picked({ nowMs: 1_001 })).toEqual(new Set(["0", "1", "2"]));
   noteRefused(a.load, 2_000);
   expect(a.load.avoidUntilMs).toBe(2_000 + AVOID_MS.base * 2);
-  noteAnswered(a.load);
+  noteReached(a.load);
   expect(a.load.avoidUntilMs).toBe(0);
+});
+
+test("one that lets connections hang is sent nothing, however long ago and whoever else is left, until one stands", () => {
+  const [a, b] = endpoints(1, 1) as [Endpoint, Endpoint];
+  const set = weigh([a, b]);
+  const random = seededRandom(5);
+  const picked = (nowMs: number) =>
+    new Set(Array.from({ length: 100 }, () => pick(set, () => random.float(), { ...room, nowMs })?.id));
+  noteSilent(a.load);
+  expect(picked(1e9)).toEqual(new Set(["1"]));
+  expect(isDead(set, 1_000)).toBe(false);
+  noteRefused(b.load, 1_000);
+  expect(picked(1_001)).toEqual(new Set(["1"]));
+  expect(isDead(set, 1_001)).toBe(true);
+  noteSilent(b.load);
+  expect(picked(1_001)).toEqual(new Set([undefined]));
+  noteReached(a.load);
+  expect(picked(1_002)).toEqual(new Set(["0"]));
+  expect(isDead(weigh([]), 0)).toBe(false);
+});
+
+test("a silent endpoint is probed at growing intervals, never in step with others, never more than the cap apart", () => {
+  const load = newLoad();
+  const most: number[] = [];
+  for (let i = 0; i < 8; i++) {
+    noteSilent(load);
+    most.push(probeMs(load, () => 1));
+    expect(probeMs(load, () => 0)).toBe((most.at(-1) as number) / 2);
+  }
+  expect(most.slice(0, 3)).toEqual([PROBE_MS.base, PROBE_MS.base * 2, PROBE_MS.base * 4]);
+  expect(most.at(-1)).toBe(PROBE_MS.cap);
 });
 
 test("only well, willing and weighted instances become endpoints, and those that stay keep their load", () => {
@@ -219,6 +258,7 @@ const calm: RetryContext = {
   hasBody: false,
   bodyStarted: false,
   retries: 0,
+  moves: 0,
   policy: { attempts: 1, on: new Set(["connect", "reset"]) },
   refreshed: false,
 };
@@ -236,6 +276,14 @@ test("only what cannot have had an effect, or may have it twice, is tried again"
   expect(chooseRetry(refused, { ...calm, method: "POST", hasBody: true })).toBe("move");
   expect(chooseRetry(refused, { ...calm, method: "POST", hasBody: true, bodyStarted: true })).toBe("none");
   expect(chooseRetry(refused, { ...calm, policy: { ...calm.policy, attempts: 0 } })).toBe("none");
+});
+
+test("refusals are moved on from beyond the route's attempts, for they cost nothing; hung connections are not", () => {
+  expect(chooseRetry(refused, { ...calm, retries: 1 })).toBe("move");
+  expect(chooseRetry(refused, { ...calm, moves: MOVES_MAX - 1 })).toBe("move");
+  expect(chooseRetry(refused, { ...calm, moves: MOVES_MAX })).toBe("none");
+  expect(chooseRetry({ ...refused, error: "UPSTREAM_TIMEOUT" }, calm)).toBe("move");
+  expect(chooseRetry({ ...refused, error: "UPSTREAM_TIMEOUT" }, { ...calm, retries: 1 })).toBe("none");
 });
 
 test("a dead kept-alive connection is replaced once, before another endpoint is asked", () => {

@@ -167,7 +167,7 @@ test("the wait before another try doubles up to its cap, and is never more than 
 });
 
 test("what the route does not name is not tried again, but a stale connection is replaced whatever it says", () => {
-  const context = { method: "GET", hasBody: false, bodyStarted: false, retries: 0, refreshed: false };
+  const context = { method: "GET", hasBody: false, bodyStarted: false, retries: 0, moves: 0, refreshed: false };
   const on = (...names: ("connect" | "reset" | "timeout")[]) => ({
     ...context,
     policy: { attempts: 1, on: new Set(names) },
