@@ -115,7 +115,7 @@ test("what the gateway refuses is a gRPC status with the flag in its metadata", 
     ["no route", { match: { path: { prefix: "/elsewhere" } } }, service.port, Status.UNIMPLEMENTED, "NR"],
     ["no token", { jwt: { provider: "idp" } }, service.port, Status.UNAUTHENTICATED, "AU"],
     ["too large", { bodyBytesMax: 4 }, service.port, Status.RESOURCE_EXHAUSTED, "PL"],
-    ["nobody there", {}, closed.port, Status.UNAVAILABLE, "UF"],
+    ["nobody there", {}, closed.port, Status.UNAVAILABLE, "UH"],
     ["no endpoint", { service: "nobody" }, service.port, Status.UNAVAILABLE, "UH"],
     [
       "limited",
