@@ -12,6 +12,7 @@ const BENCHES: Record<string, () => Promise<object>> = {
   start: async () => (await import("./start.ts")).benchStart(),
   store: async () => (await import("./store.ts")).benchStore(),
   propagation: async () => (await import("./propagation.ts")).benchPropagation(),
+  "route-change": async () => (await import("./route-change.ts")).benchRouteChange(),
   registry: async () => (await import("./registry.ts")).benchRegistry(),
   config: async () => (await import("./config.ts")).benchConfig(),
   dns: async () => (await import("./dns.ts")).benchDns(),

@@ -32,13 +32,15 @@ export type MatchHead = Pick<
 
 const NO_CONDITIONS: readonly ValueCondition[] = [];
 
+/** Not gRPC-Web, which only begins like it. Compiled once, and only where somebody asks. */
+let grpcType: ValueCondition | undefined;
+
 export function compileConditions(match: RouteMatchConfig): Conditions {
-  // Not gRPC-Web, which only begins like it.
-  const grpcType = compileValue({ name: "content-type", regex: "application/grpc([+;].*)?" });
+  if (match.grpc) grpcType ??= compileValue({ name: "content-type", regex: "application/grpc([+;].*)?" });
   const headers = (match.headers ?? []).map((one) => compileValue({ ...one, name: one.name.toLowerCase() }));
   return {
     methods: match.grpc ? new Set(["POST"]) : match.methods && new Set(match.methods),
-    headers: match.grpc ? [grpcType, ...headers] : headers,
+    headers: match.grpc && grpcType ? [grpcType, ...headers] : headers,
     query: match.query?.map(compileValue) ?? NO_CONDITIONS,
     cookies: match.cookies?.map(compileValue) ?? NO_CONDITIONS,
     source: match.sourceCidrs && new CidrSet(match.sourceCidrs),
