@@ -4,6 +4,7 @@ import { parse as parseToml, TomlError } from "smol-toml";
 import { LineCounter, parseDocument } from "yaml";
 import { VALUE_BYTES_MAX, type Item, type Items, type ReleaseProblem } from "../api.ts";
 import { dataOf, nestsTooDeep, NESTING_MAX } from "#base/formats";
+import { readPlainJson } from "#base/plain-json";
 
 /** All that is wrong with the size and the syntax of values, in order of key. */
 export function checkSyntax(items: Items): ReleaseProblem[] {
@@ -74,6 +75,8 @@ const CHECKS: Record<Items[string]["format"], (value: string) => Found> = {
   },
   yaml(value) {
     if (opensTooMany(value)) return TOO_DEEP;
+    const plain = readPlainJson(value);
+    if (plain) return tooDeep(plain);
     const lines = new LineCounter();
     try {
       const document = parseDocument(value, { lineCounter: lines, uniqueKeys: true, prettyErrors: false });

@@ -7,7 +7,7 @@ import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from "jose"
 import { canonicalJson, messageOf, type Host } from "#base";
 import { GATEWAY_DEFAULTS, TOKEN_BYTES_MAX, type JwtProvider } from "../api.ts";
 import type { Claims } from "../core/claims.ts";
-import { hasDoubleMember } from "../core/json-keys.ts";
+import { hasDoubleMember } from "#base/plain-json";
 import type { TokenRefusal, VerifiedTokens } from "../core/pipeline.ts";
 import { KeySet } from "./jwks.ts";
 import { TokenCache } from "./token-cache.ts";

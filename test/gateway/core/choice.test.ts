@@ -16,7 +16,7 @@ import { forbidden, nextEndpoints, NO_ENDPOINTS, usable, type Endpoint } from ".
 import { addressGroup, RateLimiter } from "../../../gateway/core/rate-limit.ts";
 import { chooseRetry, MOVES_MAX, RetryBudget, type RetryContext } from "../../../gateway/core/retry.ts";
 import { compileTable } from "../../../gateway/core/table.ts";
-import { hasDoubleMember } from "../../../gateway/core/json-keys.ts";
+import { hasDoubleMember } from "#base/plain-json";
 import { instance } from "../kit.ts";
 
 const table = compileTable(

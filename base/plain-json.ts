@@ -1,12 +1,26 @@
 /**
- * Finds a member that an object of a JSON text names twice. Parsers keep the last in silence, so two readers of one
- * token could see two subjects; such a token is nobody's.
+ * JSON that every reader reads alike: no object in it names a member twice. Parsers keep the last in silence, so two
+ * readers of one token could see two subjects, and one of YAML would refuse what one of JSON takes.
  */
 
 /** Nesting looked at; deeper is treated as a double, for no honest token is. */
 const DEPTH_MAX = 32;
 
-/** `text` is known to be JSON. */
+/**
+ * A text that is plain JSON, read; undefined when it is not. JSON is a part of YAML 1.2, and reads some hundred times
+ * faster as what it is. Only objects, for a lone word may be either.
+ */
+export function readPlainJson(text: string): object | undefined {
+  if (!text.startsWith("{")) return undefined;
+  try {
+    const tree = JSON.parse(text) as object;
+    return hasDoubleMember(text) ? undefined : tree;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether an object names a member twice. `text` is known to be JSON. */
 export function hasDoubleMember(text: string): boolean {
   // One set of names for each open object, undefined for each open list.
   const open: (Set<string> | undefined)[] = [];
