@@ -61,7 +61,7 @@ export async function testRoute(settings: LoadedSettings, { request, file, json 
   else {
     const { Explainer } = await loadExplain();
     const host = systemHost({ logLevel: values.logLevel });
-    const parts = { filters: await loadFilters(values.gatewayFilters), config: await read(file) };
+    const parts = { filters: await loadFilters(values.gatewayFilters), config: () => read(file) };
     answer =
       values.token === undefined
         ? await new Explainer(host, { client: undefined, ...parts }).explain(request)
@@ -70,7 +70,23 @@ export async function testRoute(settings: LoadedSettings, { request, file, json 
   process.stdout.write(json ? `${JSON.stringify(answer, null, 2)}\n` : inWords(answer));
 }
 
-function inWords({ request, candidates, steps, endpoints, outcome, releaseKey }: ExplainAnswer): string {
+/** What the gateway in the process that was asked sees of an endpoint. */
+function nowOf({ clusters }: ExplainAnswer, { cluster, id }: ExplainAnswer["endpoints"][number]): string {
+  const seen = clusters?.[cluster]?.endpoints.find((endpoint) => endpoint.id === id);
+  if (!seen) return "";
+  const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
+  const parts = [
+    `${seen.inFlight} in flight`,
+    ...(seen.latencyMs === undefined ? [] : [`${seen.latencyMs.toFixed(1)} ms`]),
+    ...(seen.ejectedMs === undefined ? [] : [`ejected for ${seconds(seen.ejectedMs)}`]),
+    ...(seen.avoidedMs === undefined ? [] : [`refused, passed over for ${seconds(seen.avoidedMs)}`]),
+    ...(seen.silent ? ["lets connections hang"] : []),
+  ];
+  return `; ${parts.join(", ")}`;
+}
+
+function inWords(answer: ExplainAnswer): string {
+  const { request, candidates, steps, endpoints, outcome, releaseKey } = answer;
   const lines = [
     `${request.method} ${request.host}${request.path} from ${request.client} (config ${releaseKey || "none"})`,
     "",
@@ -85,9 +101,18 @@ function inWords({ request, candidates, steps, endpoints, outcome, releaseKey }:
     lines.push("", "endpoints:");
     for (const one of endpoints) {
       lines.push(
-        `  ${one.usable ? "+" : "-"} ${one.id} at ${one.address} of ${one.cluster}, weight ${one.weight}, ${one.status}, ${one.lifecycle}`,
+        `  ${one.usable ? "+" : "-"} ${one.id} at ${one.address} of ${one.cluster}, weight ${one.weight}, ${one.status}, ${one.lifecycle}${nowOf(answer, one)}`,
       );
     }
+  }
+  for (const [cluster, { panic, breaker, adaptiveLimit }] of Object.entries(answer.clusters ?? {})) {
+    const { requests, retries } = breaker;
+    const adaptive = adaptiveLimit === undefined ? "" : `, ${adaptiveLimit} by latency`;
+    const all = panic ? "; too few are well, so all are used" : "";
+    lines.push(
+      "",
+      `${cluster}: ${requests.now} of ${requests.max} requests in flight${adaptive}, ${retries.now} of ${retries.max} tried again${all}`,
+    );
   }
   lines.push("", "outcome:");
   if (outcome.kind === "forward") {

@@ -1,8 +1,8 @@
 /**
  * Explains a request where there is no gateway: from the released config and the registry's view, by the pipeline that
- * gateways run. So it holds for every gateway of a namespace, whatever process it is in. What only a gateway itself
- * sees (requests in flight, endpoints that just refused it, how much of a limit is used up) is not known here, and
- * counts as none.
+ * gateways run. So it holds for every gateway of a namespace, whatever process it is in. What only a gateway itself sees
+ * (requests in flight, endpoints that just refused it) is asked of the one in this process, if there is one, and else
+ * counts as none; how much of a limit is used up always does.
  */
 import type { Host } from "#base";
 import type { Client } from "#client";
@@ -12,6 +12,7 @@ import {
   GATEWAY_PROFILE,
   GatewayErrors,
   OWN_LISTENER,
+  type ClusterView,
   type ExplainAnswer,
   type ExplainRequest,
   type GatewayConfig,
@@ -24,6 +25,7 @@ import {
   type CatalogInstance,
   type EndpointSet,
 } from "./core/endpoints.ts";
+import { adoptView } from "./core/cluster-view.ts";
 import { explain } from "./core/explain.ts";
 import type { Filters } from "./core/filter.ts";
 import { isBadHead, readHead, type RequestHead } from "./core/head.ts";
@@ -41,8 +43,10 @@ export interface ExplainerParts {
   /** undefined: there is no registry to ask, so that nobody has an endpoint. */
   readonly client: Pick<Client, "config" | "registry"> | undefined;
   readonly filters: Filters;
-  /** In the place of what is released. */
-  readonly config?: string;
+  /** The text asked in the place of what is released, read anew each time. */
+  readonly config?: () => Promise<string>;
+  /** What the gateway in this process sees of its clusters, by key; undefined: it has none for the namespace. */
+  readonly live?: (namespace: string) => Promise<ReadonlyMap<string, ClusterView> | undefined>;
 }
 
 export class Explainer {
@@ -62,7 +66,7 @@ export class Explainer {
     const table = compileTable(config, { namespace, filters: this.#parts.filters, hinted });
     const { head, rawHeaders } = headOf(request);
     if (isBadHead(head)) throw GatewayErrors.REQUEST_INVALID(`The request would be refused unread: ${head.detail}`);
-    const { endpoints, told } = await this.#endpoints(table, head);
+    const { endpoints, told, seen } = await this.#endpoints(table, head, await this.#parts.live?.(namespace));
     await using tokens = new TokenVerifier(this.#host);
     tokens.use(table.providers.values());
     const snapshot: GatewaySnapshot = { table, endpoints, tokens, limiter: UNCOUNTED };
@@ -78,13 +82,14 @@ export class Explainer {
       candidates: [...explanation.candidates],
       steps: [...explanation.steps],
       endpoints: told,
+      ...(seen ? { clusters: seen } : {}),
       outcome: plain(explanation.outcome),
     };
   }
 
   async #config(namespace: string): Promise<{ config: GatewayConfig; releaseKey: string }> {
     const { client, filters, config: own } = this.#parts;
-    let text = own ?? "";
+    let text = (await own?.()) ?? "";
     let releaseKey = own === undefined ? "" : "file";
     if (own === undefined && client) {
       const effective = await client.config.effective({ namespace, app: GATEWAY_APP, profile: GATEWAY_PROFILE });
@@ -120,16 +125,23 @@ export class Explainer {
   }
 
   /** Of the clusters that the request's route may use. */
-  async #endpoints(table: RouteTable, head: RequestHead) {
+  async #endpoints(table: RouteTable, head: RequestHead, live: ReadonlyMap<string, ClusterView> | undefined) {
     const { route } = matchRoute(table, seenBy(table, head));
     const clusters = new Map(
       [...(route?.backends ?? []), ...(route?.mirrors ?? [])].map(({ route: { cluster } }) => [cluster.key, cluster]),
     );
     const endpoints = new Map<string, EndpointSet>();
     const told: ExplainAnswer["endpoints"] = [];
+    const seen: Record<string, ClusterView> = {};
     for (const cluster of clusters.values()) {
       const instances = await this.#instances(cluster);
-      endpoints.set(cluster.key, nextEndpoints(NO_ENDPOINTS, cluster, instances));
+      const set = nextEndpoints(NO_ENDPOINTS, cluster, instances);
+      const view = live?.get(cluster.key);
+      if (view) {
+        adoptView(set, view, this.#host.clock.monotonic());
+        seen[cluster.key] = view;
+      }
+      endpoints.set(cluster.key, set);
       for (const instance of instances) {
         const { id, address, port, weight, status, lifecycle } = instance;
         told.push({
@@ -143,7 +155,7 @@ export class Explainer {
         });
       }
     }
-    return { endpoints, told };
+    return { endpoints, told, seen: live && seen };
   }
 
   async #instances({ instances, namespace, service }: CompiledCluster): Promise<readonly CatalogInstance[]> {

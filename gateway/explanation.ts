@@ -32,6 +32,43 @@ export type ExplainRequest = Static<typeof ExplainRequest>;
 
 const Headers = Type.Record(Type.String(), Type.String(), { description: "Secrets are hidden." });
 
+const Use = Type.Object({ now: Type.Integer(), max: Type.Integer() });
+
+const EndpointView = Type.Object({
+  id: Type.String(),
+  address: Type.String(),
+  zone: Type.Optional(Type.String()),
+  weight: Type.Integer(),
+  readiness: Type.Number({ description: "0 to 1: how much of its weight counts while it starts slowly." }),
+  inFlight: Type.Integer(),
+  latencyMs: Type.Optional(
+    Type.Number({ description: "To the head of an answer, as the balancer sees it; absent: none came yet." }),
+  ),
+  ejectedMs: Type.Optional(Type.Number({ description: "For how long it is still ejected." })),
+  avoidedMs: Type.Optional(
+    Type.Number({ description: "For how long it is still passed over, for it refused a connection." }),
+  ),
+  silent: Type.Optional(
+    Type.Boolean({ description: "It let a connection hang, and is sent nothing before one stands." }),
+  ),
+});
+export type EndpointView = Static<typeof EndpointView>;
+
+/** What a cluster is like in a gateway at a moment. */
+export const ClusterView = Type.Object({
+  balance: Type.String(),
+  panic: Type.Boolean({ description: "So few are healthy that all are used." }),
+  nearShare: Type.Optional(
+    Type.Number({ description: "Share of the requests that stay in the gateway's zone; absent: zones do not matter." }),
+  ),
+  breaker: Type.Object({ requests: Use, retries: Use, connections: Use, pending: Use }),
+  adaptiveLimit: Type.Optional(
+    Type.Number({ description: "Requests at once, as latency allows them; absent: not asked for." }),
+  ),
+  endpoints: Type.Array(EndpointView),
+});
+export type ClusterView = Static<typeof ClusterView>;
+
 export const ExplainAnswer = Type.Object({
   releaseKey: Type.String({ description: "Names the config that was asked; empty: none is released." }),
   request: Type.Object({
@@ -65,6 +102,12 @@ export const ExplainAnswer = Type.Object({
       status: Type.String(),
       lifecycle: Type.String(),
       usable: Type.Boolean({ description: "Whether a gateway would send it anything." }),
+    }),
+  ),
+  clusters: Type.Optional(
+    Type.Record(Type.String(), ClusterView, {
+      description:
+        "What the gateway in the process that was asked sees of the route's clusters now, over all of its workers; absent: it has none.",
     }),
   ),
   outcome: Type.Object(

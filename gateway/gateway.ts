@@ -3,8 +3,8 @@
  * pointer; opens the listeners, and stops them without dropping what is in flight.
  */
 import type { Host } from "#base";
-import type { ConfigProblem, GatewayConfig } from "./api.ts";
-import { viewCluster, type ClusterView } from "./core/cluster-view.ts";
+import type { ClusterView, ConfigProblem, GatewayConfig } from "./api.ts";
+import { viewCluster } from "./core/cluster-view.ts";
 import { ConcurrencyLimiter } from "./core/concurrency.ts";
 import { endpointKey, nextEndpoints, NO_ENDPOINTS, type Endpoint, type EndpointSet } from "./core/endpoints.ts";
 import { hintedRoutes, type Hints } from "./core/hints.ts";

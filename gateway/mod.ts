@@ -6,6 +6,7 @@ export { builtInFilters, loadFilters } from "./filters/mod.ts";
 export { readStickyKey } from "./filters/sticky.ts";
 export { gatewayReleaseCheck, gatewayReleaseCheckWith, parseGatewayConfig } from "./release.ts";
 export type { GatewayPeers } from "./peers.ts";
+export { mergeViews } from "./core/cluster-view.ts";
 export { PeerRecord, type PeerNews } from "./core/peers.ts";
 export * from "./settings.ts";
 export { unheard } from "./sources/unheard.ts";

@@ -1,7 +1,6 @@
 /** What a gateway is given by the composition root: where it listens, its limits, and the client it learns by. */
 import type { Client } from "#client";
-import type { ConfigProblem } from "./api.ts";
-import type { ClusterView } from "./core/cluster-view.ts";
+import type { ClusterView, ConfigProblem } from "./api.ts";
 import type { ResolveName } from "./sources/names.ts";
 import type { Filters } from "./core/filter.ts";
 

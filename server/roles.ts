@@ -4,14 +4,14 @@
  * is not wanted is not even loaded.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { AppError, messageOf, randomId, TaskGroup, type Host } from "#base";
 import { Client, fetchTransport, injectTransport } from "#client";
 import { keyCommand, keyFile, ownKeyFile, type KeySource } from "#config-server";
 import { flagsReleaseCheck } from "#flags";
-import type { GatewayPorts } from "#gateway";
+import type { ClusterView, GatewayPorts } from "#gateway";
 import { gatewayReleaseCheckWith, loadExplain, loadFilters } from "#gateway/release";
 import { createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
@@ -44,6 +44,8 @@ export interface Parts {
   readonly notReady: (() => string | undefined)[];
   readonly addresses: Addresses;
   control: ControlApi | undefined;
+  /** Of this process's gateway, once it has one. */
+  clusters?: () => Promise<ReadonlyMap<string, ClusterView>>;
 }
 
 interface RoleRow {
@@ -104,7 +106,7 @@ async function startControlApi(parts: Parts): Promise<void> {
       extend: (app, access) => {
         const token = access.internalToken({ name: "explain", role: "reader" });
         const client = new Client(host, { transport: injectTransport(app), token });
-        explainPlugin(app, new Explainer(host, { client, filters }));
+        explainPlugin(app, new Explainer(host, { client, filters, live: (namespace) => clustersIn(parts, namespace) }));
       },
     }),
   );
@@ -249,12 +251,14 @@ async function startGateway(parts: Parts): Promise<void> {
       }),
     );
     parts.notReady.push(() => workers.notReady());
+    parts.clusters = () => workers.clusterViews();
     gateway = workers;
   } else {
     const client = way ? new Client(host, way) : unheard;
     const single = stack.use(createGateway(host, { client, settings: { ...given, filters } }));
     workerMetrics(host, () => (single.status().ready ? 1 : 0));
     parts.notReady.push(() => (single.status().ready ? undefined : "gateway: no routes and endpoints were read yet"));
+    parts.clusters = async () => single.clusterViews();
     gateway = single;
   }
   try {
@@ -268,6 +272,11 @@ async function startGateway(parts: Parts): Promise<void> {
   }
 }
 
+/** What the gateway of this process sees of its clusters; undefined where it has none for that namespace. */
+async function clustersIn({ settings, clusters }: Parts, namespace: string) {
+  return namespace === settings.gatewayNamespace ? clusters?.() : undefined;
+}
+
 /** What operators ask of a gateway that has no control API beside it. */
 async function startOperations(parts: Parts): Promise<void> {
   const { host, settings, stack, addresses } = parts;
@@ -277,6 +286,15 @@ async function startOperations(parts: Parts): Promise<void> {
     return { name: "operations", role: "reader" };
   });
   registerOperations(app, host, { guardMetrics: !isLoopback(settings.host), notReady: () => reasons(parts) });
+  if (settings.token !== undefined) {
+    const { Explainer, explainPlugin } = await loadExplain();
+    const filters = await loadFilters(settings.gatewayFilters);
+    const client = clientFor(parts, "explain", "reader");
+    const { gatewayFile } = settings;
+    const config = gatewayFile === undefined ? {} : { config: () => readFile(gatewayFile, "utf8") };
+    const live = (namespace: string) => clustersIn(parts, namespace);
+    explainPlugin(app, new Explainer(host, { client, filters, live, ...config }));
+  }
   try {
     addresses.operations = await app.listen({ host: settings.host, port: settings.operationsPort });
   } catch (error) {

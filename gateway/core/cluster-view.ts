@@ -1,40 +1,13 @@
-/** What a cluster is like at a moment, for whoever asks why: shares, ejections, breakers. Reads, and changes nothing. */
+/**
+ * What a cluster is like at a moment, for whoever asks why: shares, ejections, breakers; of several workers as of one;
+ * and back into a set, for a decision about it elsewhere.
+ */
+import type { ClusterView, EndpointView } from "../api.ts";
 import { isEjected, readiness } from "./balancer.ts";
 import { isSilent, latencyAt } from "./endpoint-load.ts";
 import type { EndpointSet } from "./endpoints.ts";
+import { GradientLimit } from "./gradient.ts";
 import type { CompiledCluster } from "./table.ts";
-
-export interface EndpointView {
-  readonly id: string;
-  readonly address: string;
-  readonly zone?: string;
-  readonly weight: number;
-  /** 0 to 1: how much of its weight counts while it starts slowly. */
-  readonly readiness: number;
-  readonly inFlight: number;
-  /** Milliseconds to the head of an answer, as the balancer sees it; absent: none came yet. */
-  readonly latencyMs?: number;
-  /** Milliseconds that it is still ejected. */
-  readonly ejectedMs?: number;
-  /** Milliseconds that it is still passed over, for it refused a connection. */
-  readonly avoidedMs?: number;
-  /** It let a connection hang, and is sent nothing before one stands. */
-  readonly silent?: true;
-}
-
-export interface ClusterView {
-  readonly balance: string;
-  /** So few are healthy that all are used. */
-  readonly panic: boolean;
-  /** Share of the requests that stay in the gateway's zone; absent: zones do not matter. */
-  readonly nearShare?: number;
-  readonly breaker: Readonly<
-    Record<"requests" | "retries" | "connections" | "pending", { readonly now: number; readonly max: number }>
-  >;
-  /** Requests at once, as latency allows them; absent: not asked for. */
-  readonly adaptiveLimit?: number;
-  readonly endpoints: readonly EndpointView[];
-}
 
 export function viewCluster(set: EndpointSet, cluster: CompiledCluster, nowMs: number): ClusterView {
   const state = set.endpoints[0]?.load.cluster;
@@ -53,7 +26,7 @@ export function viewCluster(set: EndpointSet, cluster: CompiledCluster, nowMs: n
       ...(latencyMs > 0 ? { latencyMs } : {}),
       ...(load.ejectedUntilMs > nowMs ? { ejectedMs: load.ejectedUntilMs - nowMs } : {}),
       ...(isSilent(load)
-        ? { silent: true as const }
+        ? { silent: true }
         : load.avoidUntilMs > nowMs
           ? { avoidedMs: load.avoidUntilMs - nowMs }
           : {}),
@@ -72,4 +45,73 @@ export function viewCluster(set: EndpointSet, cluster: CompiledCluster, nowMs: n
     ...(state?.gradient ? { adaptiveLimit: state.gradient.limit } : {}),
     endpoints,
   };
+}
+
+/** Of workers that share a cluster: what they do is summed; of what they think of an endpoint the worst is told. */
+export function mergeViews(views: readonly ClusterView[]): ClusterView | undefined {
+  const [first, ...others] = views;
+  return first && others.reduce(merged, first);
+}
+
+function merged(a: ClusterView, b: ClusterView): ClusterView {
+  const use = (name: keyof ClusterView["breaker"]) => ({
+    now: a.breaker[name].now + b.breaker[name].now,
+    max: Math.max(a.breaker[name].max, b.breaker[name].max),
+  });
+  const others = new Map(b.endpoints.map((endpoint) => [endpoint.id, endpoint]));
+  const known = new Set(a.endpoints.map(({ id }) => id));
+  return {
+    ...a,
+    panic: a.panic || b.panic,
+    breaker: {
+      requests: use("requests"),
+      retries: use("retries"),
+      connections: use("connections"),
+      pending: use("pending"),
+    },
+    ...most("adaptiveLimit", a, b),
+    endpoints: [
+      ...a.endpoints.map((endpoint) => mergedEndpoint(endpoint, others.get(endpoint.id))),
+      ...b.endpoints.filter(({ id }) => !known.has(id)),
+    ],
+  };
+}
+
+function mergedEndpoint(a: EndpointView, b: EndpointView | undefined): EndpointView {
+  if (!b) return a;
+  return {
+    ...a,
+    readiness: Math.min(a.readiness, b.readiness),
+    inFlight: a.inFlight + b.inFlight,
+    ...most("latencyMs", a, b),
+    ...most("ejectedMs", a, b),
+    ...most("avoidedMs", a, b),
+    ...(a.silent || b.silent ? { silent: true } : {}),
+  };
+}
+
+/** The larger of an optional number, where there is one. */
+function most<Name extends string>(name: Name, a: { [N in Name]?: number }, b: { [N in Name]?: number }) {
+  const values = [a[name], b[name]].filter((value) => value !== undefined);
+  return values.length === 0 ? {} : { [name]: Math.max(...values) };
+}
+
+/** Lets a set that nobody has sent anything to yet be as a gateway sees it. */
+export function adoptView({ endpoints }: EndpointSet, view: ClusterView, nowMs: number): void {
+  const state = endpoints[0]?.load.cluster;
+  if (state) {
+    if (state.gradient && view.adaptiveLimit !== undefined)
+      state.gradient = new GradientLimit({ min: view.adaptiveLimit, max: view.adaptiveLimit });
+    state.inFlight = view.breaker.requests.now;
+    state.retrying = view.breaker.retries.now;
+  }
+  for (const { id, load } of endpoints) {
+    const seen = view.endpoints.find((endpoint) => endpoint.id === id);
+    if (!seen) continue;
+    load.inFlight = seen.inFlight;
+    load.latencyMs = seen.latencyMs ?? 0;
+    load.latencyAtMs = nowMs;
+    load.ejectedUntilMs = nowMs + (seen.ejectedMs ?? 0);
+    load.avoidUntilMs = seen.silent ? Infinity : nowMs + (seen.avoidedMs ?? 0);
+  }
 }

@@ -3,8 +3,7 @@
  * once per route, method and status, and kept; those of routes that are gone are forgotten.
  */
 import { LATENCY_BUCKETS_SECONDS, type CounterChild, type HistogramChild, type Host, type Metrics } from "#base";
-import { GATEWAY_FLAGS, type GatewayFlag } from "../api.ts";
-import type { ClusterView } from "../core/cluster-view.ts";
+import { GATEWAY_FLAGS, type ClusterView, type GatewayFlag } from "../api.ts";
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 /** Label of requests that no route took; core/check.ts keeps routes from being called so. */

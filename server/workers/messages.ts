@@ -4,7 +4,7 @@
  */
 import type { LogLevel, MetricValues } from "#base";
 import type { RawBody } from "#client";
-import type { GatewayPorts, GatewaySettings, PeerNews } from "#gateway";
+import type { ClusterView, GatewayPorts, GatewaySettings, PeerNews } from "#gateway";
 
 /** All that a worker needs to know. Secrets among it are in memory only: never in an argument, the environment or a file. */
 export interface WorkerStart {
@@ -42,6 +42,12 @@ export interface RelayedHead {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** What a worker may be asked, and answers. */
+export interface WorkerAnswers {
+  readonly values: MetricValues;
+  readonly clusters: ReadonlyMap<string, ClusterView>;
+}
+
 export type ToWorker =
   | { readonly type: "start"; readonly start: WorkerStart }
   | ({ readonly type: "head"; readonly id: number } & RelayedHead)
@@ -51,7 +57,7 @@ export type ToWorker =
   | { readonly type: "failed"; readonly id: number; readonly message: string }
   /** Of another worker; without news it is gone. */
   | { readonly type: "news"; readonly worker: number; readonly news: PeerNews | undefined }
-  | { readonly type: "values"; readonly id: number }
+  | { readonly type: keyof WorkerAnswers; readonly id: number }
   | { readonly type: "stop" };
 
 export type FromWorker =
@@ -69,7 +75,7 @@ export type FromWorker =
   /** Its first whole config and endpoints are in force. */
   | { readonly type: "ready" }
   | { readonly type: "news"; readonly news: PeerNews }
-  | { readonly type: "values"; readonly id: number; readonly values: MetricValues };
+  | { readonly type: "answer"; readonly id: number; readonly answer: WorkerAnswers[keyof WorkerAnswers] };
 
 /** Exit code of a replacement to which the control plane said nothing: the next may begin with the last good state. */
 export const UNHEARD_EXIT = 75;

@@ -17,8 +17,8 @@ import {
   type MetricValues,
 } from "#base";
 import type { Transport } from "#client";
-import { PeerRecord, type GatewayPorts } from "#gateway";
-import { UNHEARD_EXIT, type FromWorker, type ToWorker, type WorkerStart } from "./messages.ts";
+import { mergeViews, PeerRecord, type ClusterView, type GatewayPorts } from "#gateway";
+import { UNHEARD_EXIT, type FromWorker, type ToWorker, type WorkerAnswers, type WorkerStart } from "./messages.ts";
 import { workerMetrics } from "./metrics.ts";
 import { Relay } from "./relay.ts";
 
@@ -30,8 +30,8 @@ const RESTART = { baseMs: 100, capMs: 10_000 };
 const STEADY_MS = 30_000;
 /** Milliseconds beyond the drain that a worker may take to end before it is killed. */
 const STOP_MS_MAX = 5_000;
-/** Milliseconds that a worker may take to say what it counted; one that is late is told of as it was last. */
-const VALUES_MS_MAX = 1_000;
+/** Milliseconds that a worker may take to answer; of what it counts one that is late is told of as it was last. */
+const ANSWER_MS_MAX = 1_000;
 
 export interface WorkersOptions {
   readonly workers: number;
@@ -48,7 +48,7 @@ interface Place {
   ready: boolean;
   /** What it said last that it had counted. */
   values: MetricValues;
-  readonly asked: Map<number, (values: MetricValues) => void>;
+  readonly asked: Map<number, (answer: WorkerAnswers[keyof WorkerAnswers] | undefined) => void>;
 }
 
 export class GatewayWorkers implements AsyncDisposable {
@@ -179,9 +179,8 @@ export class GatewayWorkers implements AsyncDisposable {
         this.#record.note(worker, message.news, nowMs);
         this.#tellOthers(worker, { type: "news", worker, news: message.news });
         return;
-      case "values":
-        place.values = message.values;
-        place.asked.get(message.id)?.(message.values);
+      case "answer":
+        place.asked.get(message.id)?.(message.answer);
         return;
     }
   }
@@ -190,7 +189,7 @@ export class GatewayWorkers implements AsyncDisposable {
     const { worker } = place;
     place.process = undefined;
     place.ready = false;
-    for (const answer of place.asked.values()) answer([]);
+    for (const answer of place.asked.values()) answer(undefined);
     this.#record.forget(worker);
     this.#tellOthers(worker, { type: "news", worker, news: undefined });
     this.#started[worker]?.reject(new Error(`a gateway worker ended before it listened (${cause ?? code})`));
@@ -215,11 +214,31 @@ export class GatewayWorkers implements AsyncDisposable {
 
   async #valuesOf(place: Place): Promise<MetricValues> {
     if (!place.process) return [];
+    const values = await this.#ask(place, "values");
+    if (values) place.values = values;
+    return place.values;
+  }
+
+  /** What each cluster is like now, by its key, over all workers that answer. */
+  async clusterViews(): Promise<ReadonlyMap<string, ClusterView>> {
+    const told = await Promise.all(this.#places.map((place) => this.#ask(place, "clusters")));
+    const byKey = Map.groupBy(
+      told.flatMap((views) => [...(views ?? [])]),
+      ([key]) => key,
+    );
+    return new Map(
+      [...byKey].map(([key, views]) => [key, mergeViews(views.map(([, view]) => view)) as ClusterView] as const),
+    );
+  }
+
+  /** undefined: it is gone, or did not answer in time. */
+  async #ask<Type extends keyof WorkerAnswers>(place: Place, type: Type): Promise<WorkerAnswers[Type] | undefined> {
+    if (!place.process) return undefined;
     const id = ++this.#asks;
-    const answered = Promise.withResolvers<MetricValues>();
-    const late = this.#host.clock.after(VALUES_MS_MAX, () => answered.resolve(place.values));
-    place.asked.set(id, answered.resolve);
-    this.#post(place, { type: "values", id });
+    const answered = Promise.withResolvers<WorkerAnswers[Type] | undefined>();
+    const late = this.#host.clock.after(ANSWER_MS_MAX, () => answered.resolve(undefined));
+    place.asked.set(id, answered.resolve as (answer: unknown) => void);
+    this.#post(place, { type, id });
     try {
       return await answered.promise;
     } finally {

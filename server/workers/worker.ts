@@ -26,13 +26,16 @@ export async function runGatewayWorker(hostOf: (logLevel: LogLevel) => Host): Pr
   const news: Extract<ToWorker, { type: "news" }>[] = [];
   let hear = (message: Extract<ToWorker, { type: "news" }>): void => void news.push(message);
   let host: Host | undefined;
+  let running: Gateway | undefined;
   process.on("message", (message: ToWorker) => {
     if (message.type === "start") started.resolve(message.start);
     else if (message.type === "news") hear(message);
     else if (message.type === "stop") stop.abort(new Error("stopping"));
     else if (message.type === "values") {
       const { id } = message;
-      void host?.metrics.values().then((values) => post({ type: "values", id, values }));
+      void host?.metrics.values().then((answer) => post({ type: "answer", id, answer }));
+    } else if (message.type === "clusters") {
+      post({ type: "answer", id: message.id, answer: running?.clusterViews() ?? new Map() });
     } else transport.hear(message);
   });
   post({ type: "online" });
@@ -53,7 +56,7 @@ export async function runGatewayWorker(hostOf: (logLevel: LogLevel) => Host): Pr
     },
   };
   const { subscriber, filterModules, settings } = start;
-  const gateway = stack.use(
+  const gateway = (running = stack.use(
     createGateway(host, {
       client: start.controlled ? new Client(host, { transport, subscriber }) : unheard,
       settings: {
@@ -64,7 +67,7 @@ export async function runGatewayWorker(hostOf: (logLevel: LogLevel) => Host): Pr
       },
       peers,
     }),
-  );
+  ));
   if (start.replaces && !(await heard(host, gateway, stop.signal))) {
     host.log.warn({}, "the control plane says nothing; the next worker begins with the last good state");
     // What waits for the control plane is not worth waiting for.

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Agent, request } from "undici";
 import { describe, expect, test } from "vitest";
+import type { ExplainAnswer } from "#gateway/api";
 import { call, eventually, startPosthouse, tempFolder, type Posthouse } from "#test/kit";
 
 /** Tells the service which process a request came through; the service says it back. */
@@ -140,6 +141,38 @@ function load(url: () => string, connections: number) {
     },
   };
 }
+
+test("a gateway in a process of its own explains what it sees at its operations port, to who has the token", async () => {
+  await using folder = await tempFolder();
+  await using gone = await upstream();
+  await using control = await startPosthouse({
+    data: join(folder.path, "control"),
+    args: ["--roles", "registry", "config-server", "--dns", "off"],
+  });
+  const { api, token = "" } = control;
+  const clusters = [{ name: "c", endpoints: [{ address: "127.0.0.1", port: gone.port }] }];
+  const value = JSON.stringify({ clusters, routes: [{ name: "all", match: all, cluster: "c" }] });
+  const items = { "gateway.yaml": { format: "yaml", value } };
+  const releases = `${api}/v1/config/default/gateway/default/releases`;
+  expect((await call(releases, { method: "POST", token, body: { items } })).status).toBe(201);
+  await using gateway = await startPosthouse({
+    data: join(folder.path, "gateway"),
+    args: ["--roles", "gateway", "--control-urls", api, "--token", token],
+  });
+  await eventually("it serves", async () => (await fresh(`${gateway.gateway}/`)).status === 200);
+  await gone[Symbol.asyncDispose]();
+  await eventually("it finds nobody", async () => (await fresh(`${gateway.gateway}/`)).status === 503);
+  const ask = async (url: string, given: object) =>
+    call(`${url}/v1/gateway/explain`, { method: "POST", body: { url: "http://a.example/" }, ...given });
+  expect((await ask(gateway.operations, {})).status).toBe(401);
+  const { json } = await ask(gateway.operations, { token });
+  expect(json).toMatchObject({
+    clusters: { "cluster:c": { endpoints: [{ avoidedMs: expect.any(Number) }] } },
+    endpoints: [{ usable: true }],
+  });
+  // The control plane has no gateway to ask.
+  expect((await ask(api, { token })).json["clusters"]).toBeUndefined();
+});
 
 describe("two workers", { timeout: 60_000 }, () => {
   test("answer on the same port and the same TLS port, and are one in the metrics", async () => {
@@ -303,6 +336,38 @@ describe("two workers", { timeout: 60_000 }, () => {
     }
     const statuses = (await Promise.all(slow)).map(({ status }) => status);
     expect(statuses).toEqual([200, 200, 200, 503, 503, 503]);
+  });
+
+  test("are explained as one: what is under way at either, whom either ejected, what both may have", async () => {
+    await using sick = await upstream();
+    sick.status = 503;
+    await using well = await upstream();
+    const endpoints = [sick, well].map(({ port }) => ({ address: "127.0.0.1", port }));
+    const clusters = [{ name: "c", endpoints, outlier: { consecutiveErrors: 5 }, breaker: { requestsMax: 7 } }];
+    await using running = await world({ clusters });
+    const { api, gateway, token } = running.posthouse;
+    const explained = async (): Promise<ExplainAnswer> => {
+      const body = { url: "http://a.example/x" };
+      return (await call(`${api}/v1/gateway/explain`, { method: "POST", token, body })).json as never;
+    };
+    for (let i = 0; i < 40; i++) await fresh(`${gateway}/`);
+    const slow = Array.from({ length: 6 }, () => fresh(`${gateway}/?wait=3000`));
+    await eventually("they are under way", async () => {
+      const { clusters } = await explained();
+      return clusters?.["cluster:c"]?.breaker.requests.now === 6;
+    });
+    const { clusters: seen, outcome, endpoints: told } = await explained();
+    expect(told).toHaveLength(2);
+    expect(seen?.["cluster:c"]).toMatchObject({ balance: "p2c", breaker: { requests: { now: 6, max: 7 } } });
+    const at = (port: number) => seen?.["cluster:c"]?.endpoints.find(({ address }) => address.endsWith(`:${port}`));
+    expect(at(sick.port)?.ejectedMs).toBeGreaterThan(20_000);
+    expect(at(sick.port)?.inFlight).toBe(0);
+    expect(at(well.port)).toMatchObject({ inFlight: 6 });
+    // What would happen now, not what would if nobody else were there.
+    expect(outcome).toMatchObject({ kind: "forward", endpoint: expect.stringContaining(`:${well.port}`) });
+    const seventh = fresh(`${gateway}/?wait=2000`);
+    await eventually("the breaker is full", async () => (await explained()).outcome.code === "GATEWAY_OVERLOADED");
+    expect((await Promise.all([...slow, seventh])).map(({ status }) => status)).toEqual(Array(7).fill(200));
   });
 
   test("are one subscriber, for which a drain waits until the last of them has swapped", async () => {

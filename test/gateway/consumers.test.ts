@@ -72,7 +72,7 @@ test("a token's claim names the consumer; who is none, or denied, is refused in 
 
 test("an explanation checks the token as a gateway does, and tells none of it again", async () => {
   await using keys = await identityProvider();
-  const config = JSON.stringify(configOf(keys.port));
+  const config = async () => JSON.stringify(configOf(keys.port));
   const explainer = new Explainer(testHost(), { client: undefined, filters: builtInFilters, config });
   const token = await tokenOf({ org: { id: "org-1" } });
   const explained = (value: string) =>

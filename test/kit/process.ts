@@ -74,6 +74,8 @@ export interface Posthouse extends Program {
   readonly agent: string;
   /** `127.0.0.1:PORT`. */
   readonly dns: string;
+  /** Of a gateway without a control API beside it. */
+  readonly operations: string;
   /** Printed at the first start only. */
   readonly token: string | undefined;
   /** Milliseconds from the start of the process until it said that it was up. */
@@ -121,6 +123,7 @@ export async function startPosthouse({
     gatewayTls: address("gateway, TLS"),
     agent: address("agent"),
     dns: address("DNS"),
+    operations: address("operations"),
     token: /^ {2}(ph_\S+)$/m.exec(program.output())?.[1],
     upMs: performance.now() - begun,
     async stop() {

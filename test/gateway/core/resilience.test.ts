@@ -1,10 +1,11 @@
 /** Who is ejected and for how long, what a cluster bears, what is tried again and when, and when a process sheds. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import type { ClusterView } from "#gateway";
 import { pick } from "../../../gateway/core/balancer.ts";
-import { viewCluster } from "../../../gateway/core/cluster-view.ts";
+import { adoptView, mergeViews, viewCluster } from "../../../gateway/core/cluster-view.ts";
 import { ConcurrencyLimiter } from "../../../gateway/core/concurrency.ts";
-import type { EndpointLoad } from "../../../gateway/core/endpoint-load.ts";
+import { noteSilent, type EndpointLoad } from "../../../gateway/core/endpoint-load.ts";
 import { nextEndpoints, NO_ENDPOINTS, type Endpoint, type EndpointSet } from "../../../gateway/core/endpoints.ts";
 import { GradientLimit } from "../../../gateway/core/gradient.ts";
 import { EJECTION_MS_MAX, noteOutcome, SUCCESS_RATE_MS } from "../../../gateway/core/outlier.ts";
@@ -105,6 +106,33 @@ test("ejected endpoints get nothing while enough are left; below the panic thres
     panic: true,
     endpoints: [{ ejectedMs: 10 }, { ejectedMs: 10 }, { readiness: 1, weight: 100 }],
   });
+});
+
+test("what workers see of a cluster is one view: sums of what they do, the worst of what they think", () => {
+  const [one, two] = [setOf(2), setOf(3)];
+  const [a, b] = loads(one) as [EndpointLoad, EndpointLoad];
+  a.inFlight = 2;
+  a.latencyMs = 30;
+  b.ejectedUntilMs = 50;
+  a.cluster.inFlight = 2;
+  const other = loads(two)[0] as EndpointLoad;
+  other.inFlight = other.cluster.inFlight = 3;
+  other.latencyMs = 10;
+  noteSilent(loads(two)[2] as EndpointLoad);
+  const view = mergeViews([viewCluster(one, cluster, 0), viewCluster(two, cluster, 0)]) as ClusterView;
+  expect(view.breaker.requests).toEqual({ now: 5, max: cluster.breaker.requestsMax });
+  expect(view.endpoints).toHaveLength(3);
+  expect(view.endpoints).toMatchObject([
+    { inFlight: 5, latencyMs: 30 },
+    { inFlight: 0, ejectedMs: 50 },
+    { silent: true },
+  ]);
+  expect(mergeViews([])).toBeUndefined();
+
+  // And a set that is given the view decides as theirs do.
+  const fresh = setOf(3);
+  adoptView(fresh, view, 1_000);
+  expect(viewCluster(fresh, cluster, 1_000)).toEqual(view);
 });
 
 test("a limit found by latency stays between its bounds, falls while answers queue, and comes back", () => {
