@@ -51,11 +51,14 @@ export interface CompiledCluster {
   readonly outlier: OutlierPolicy;
   readonly breaker: BreakerPolicy;
   readonly adaptive: GradientPolicy | undefined;
-  /** Equal when connections may be shared. */
+  /**
+   * Equal while its connections may be kept from one table to the next. Never that of another cluster: what a breaker
+   * counts, and what is known of an endpoint, is each cluster's own.
+   */
   readonly connectionKey: string;
 }
 
-/** The clusters of one table; one that differs in how long a connection may take is another. */
+/** The clusters of one table, with those of services that none is named for. */
 export class ClusterTable {
   readonly byKey = new Map<string, CompiledCluster>();
   readonly #namespace: string;
@@ -69,16 +72,9 @@ export class ClusterTable {
   }
 
   /** Of a service or a cluster by name. */
-  of({ service, cluster }: { service?: string; cluster?: string }, connectMs: number | undefined): CompiledCluster {
-    const base = cluster === undefined ? `service:${service}` : `cluster:${cluster}`;
-    const plain = this.byKey.get(base) ?? this.#add(base, { service: service as string });
-    if (connectMs === undefined || connectMs === plain.connectMs) return plain;
-    const key = `${base}~connect=${connectMs}`;
-    const known = this.byKey.get(key);
-    if (known) return known;
-    const other = { ...plain, key, connectMs, connectionKey: connectionKeyOf({ ...plain, connectMs }) };
-    this.byKey.set(key, other);
-    return other;
+  of({ service, cluster }: { service?: string; cluster?: string }): CompiledCluster {
+    const key = cluster === undefined ? `service:${service}` : `cluster:${cluster}`;
+    return this.byKey.get(key) ?? this.#add(key, { service: service as string });
   }
 
   #add(key: string, given: Omit<NonNullable<GatewayConfig["clusters"]>[number], "name">): CompiledCluster {
@@ -101,7 +97,7 @@ export class ClusterTable {
       idleMs,
       inFlightMax,
       ...resilience,
-      connectionKey: connectionKeyOf({ tls, connectMs, inFlightMax, breaker: resilience.breaker }),
+      connectionKey: canonicalJson([key, tls, { ...resilience.breaker }]),
     };
     this.byKey.set(key, compiled);
     return compiled;
@@ -159,14 +155,4 @@ function staticInstance(
     lifecycle: "serving",
     status: "passing",
   };
-}
-
-/** What connections to one address must have in common to be shared. */
-function connectionKeyOf({
-  tls,
-  connectMs,
-  inFlightMax,
-  breaker,
-}: Pick<CompiledCluster, "tls" | "connectMs" | "inFlightMax" | "breaker">): string {
-  return canonicalJson([tls, connectMs, inFlightMax, { ...breaker }]);
 }

@@ -37,7 +37,7 @@ export interface EndpointLoad {
   /** Sent nothing until then, while others have room: it refused the last connection. Infinity: see noteSilent. */
   avoidUntilMs: number;
   /** When it came into a set that had others before. */
-  readonly sinceMs: number;
+  sinceMs: number;
   /** Milliseconds to the head of an answer, rising at once and falling slowly; 0: none came yet. */
   latencyMs: number;
   /** When that was so. */

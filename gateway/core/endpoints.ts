@@ -4,7 +4,7 @@
  */
 import ipaddr from "ipaddr.js";
 import { weigh } from "./balancer.ts";
-import { newClusterState, newLoad, type EndpointLoad } from "./endpoint-load.ts";
+import { newClusterState, newLoad, noteReached, type ClusterState, type EndpointLoad } from "./endpoint-load.ts";
 import { GradientLimit } from "./gradient.ts";
 import { maglevTable } from "./maglev.ts";
 import type { CompiledCluster } from "./table.ts";
@@ -64,6 +64,10 @@ export interface EndpointSet {
   readonly table?: () => Uint16Array;
   /** So few are healthy that the others are in it, too. */
   readonly panic?: boolean;
+  /** What is known of instances that are there and not in it, by key: they may be back in a second. */
+  readonly resting?: ReadonlyMap<string, EndpointLoad>;
+  /** Of the cluster as a whole; absent: nothing was ever sent there. */
+  readonly state?: ClusterState;
   /** Of an empty set: why it is, in words. */
   readonly absence?: string;
 }
@@ -167,7 +171,11 @@ export interface NextOptions {
  */
 const ZONE_CAPACITY = 1.4;
 
-/** The next set of a cluster. Endpoints that stay keep their load; two instances at one address are one endpoint. */
+/**
+ * The next set of a cluster. Endpoints keep their load for as long as their instance is registered, so that what is in
+ * flight or ejected is so still when it is well again; one that was away starts slowly all the same, and is tried before
+ * it is held to have refused. Two instances at one address are one endpoint.
+ */
 export function nextEndpoints(
   previous: EndpointSet,
   cluster: CompiledCluster,
@@ -175,8 +183,9 @@ export function nextEndpoints(
   { nowMs, zone }: NextOptions = { nowMs: 0 },
 ): EndpointSet {
   const loads = new Map(previous.endpoints.map((endpoint) => [endpoint.key, endpoint.load]));
-  const state = previous.endpoints[0]?.load.cluster ?? newClusterState();
+  const state = previous.state ?? newClusterState();
   state.gradient = cluster.adaptive && (state.gradient ?? new GradientLimit(cluster.adaptive));
+  if (cluster.adaptive) state.gradient?.use(cluster.adaptive);
   const sinceMs = previous.endpoints.length > 0 ? nowMs : -Infinity;
   const all = [...instances];
   const known = all.filter((instance) => eligible(instance) && inSubset(instance, cluster.subset));
@@ -191,20 +200,36 @@ export function nextEndpoints(
       ...target,
       weight: instance.weight,
       zone: instance.zone,
-      load: loads.get(target.key) ?? newLoad(state, sinceMs),
+      load: loads.get(target.key) ?? returned(previous.resting?.get(target.key), sinceMs) ?? newLoad(state, sinceMs),
       cluster,
     });
   }
   // In one order on every gateway, so that two of them given the same chance choose the same.
   const endpoints = [...next.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
-  if (endpoints.length === 0) return { endpoints, absence: absenceOf(all, cluster) };
+  const resting = new Map<string, EndpointLoad>();
+  for (const instance of all) {
+    const key = endpointKey(cluster, instance);
+    const load = key === undefined || next.has(key) ? undefined : (loads.get(key) ?? previous.resting?.get(key));
+    if (load) resting.set(key as string, load);
+  }
+  const kept = { state, ...(resting.size > 0 ? { resting } : {}) };
+  if (endpoints.length === 0) return { endpoints, ...kept, absence: absenceOf(all, cluster) };
   const near = zone === undefined || !cluster.zoneAware || panic ? undefined : nearest(endpoints, known, zone);
   return {
     ...weigh(endpoints),
+    ...kept,
     ...(near ? { near } : {}),
     ...(cluster.balance === "maglev" ? { table: once(() => maglevTable(endpoints)) } : {}),
     ...(panic ? { panic } : {}),
   };
+}
+
+/** The load of one that was away. */
+function returned(load: EndpointLoad | undefined, sinceMs: number): EndpointLoad | undefined {
+  if (!load) return undefined;
+  noteReached(load);
+  load.sinceMs = sinceMs;
+  return load;
 }
 
 /** Why none of these may be sent a request: each by the first thing that speaks against it. */

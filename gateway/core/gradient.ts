@@ -17,7 +17,7 @@ const SMOOTHING = 0.2;
 const USUAL_ANSWERS = 600;
 
 export class GradientLimit {
-  readonly #policy: GradientPolicy;
+  #policy: GradientPolicy;
   #limit: number;
   #usualMs = 0;
 
@@ -28,6 +28,12 @@ export class GradientLimit {
 
   get limit(): number {
     return Math.floor(this.#limit);
+  }
+
+  /** Other bounds from now on; what was found out is kept as far as they let it. */
+  use(policy: GradientPolicy): void {
+    this.#policy = policy;
+    this.#limit = Math.min(policy.max, Math.max(policy.min, this.#limit));
   }
 
   /** An answer took so long, with so many under way when it came. */

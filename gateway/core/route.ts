@@ -82,6 +82,7 @@ export interface CompiledRoute {
   readonly bodyBytesMax: number;
   readonly perTryMs: number | undefined;
   readonly totalMs: number | undefined;
+  readonly connectMs: number;
   readonly headersMs: number;
   readonly idleMs: number;
   readonly retry: RetryPolicy;
@@ -129,10 +130,10 @@ export interface RouteParts {
 /** Compiles a route that core/check.ts found nothing wrong with. */
 export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRoute {
   const { clusters, hinted } = parts;
-  const { connectMs, totalMs, perTryMs, ...timeouts } = route.timeouts ?? {};
+  const { totalMs, perTryMs, ...timeouts } = route.timeouts ?? {};
   const path = pathOf(route.match);
   const names = variableNames(path);
-  const targets = targetsOf(route).map((target) => ({ target, cluster: clusters.of(target, connectMs) }));
+  const targets = targetsOf(route).map((target) => ({ target, cluster: clusters.of(target) }));
   const [main] = targets.toSorted((a, b) => (b.target.weight ?? 1) - (a.target.weight ?? 1));
   const plain: CompiledRoute = {
     name: route.name,
@@ -166,6 +167,7 @@ export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRou
     ...compilePolicies(route),
     perTryMs,
     totalMs,
+    connectMs: timeouts.connectMs ?? main?.cluster.connectMs ?? GATEWAY_DEFAULTS.connectMs,
     headersMs: timeouts.headersMs ?? main?.cluster.headersMs ?? GATEWAY_DEFAULTS.headersMs,
     idleMs: timeouts.idleMs ?? main?.cluster.idleMs ?? GATEWAY_DEFAULTS.idleMs,
     retry: {
@@ -180,6 +182,7 @@ export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRou
   const towards = (cluster: CompiledCluster): ForwardRoute => ({
     ...plain,
     cluster,
+    connectMs: timeouts.connectMs ?? cluster.connectMs,
     headersMs: timeouts.headersMs ?? cluster.headersMs,
     idleMs: timeouts.idleMs ?? cluster.idleMs,
   });
@@ -193,7 +196,7 @@ export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRou
     })),
     mirrors: (route.mirror ?? []).map((mirror) => ({
       route: {
-        ...towards(clusters.of(mirror, connectMs)),
+        ...towards(clusters.of(mirror)),
         retry: NO_RETRY,
         rateLimit: undefined,
         quota: undefined,

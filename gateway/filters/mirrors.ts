@@ -97,9 +97,10 @@ export class Mirrors {
 }
 
 function copyOf(plan: CallPlan, forward: Forward, body: RequestBody | undefined): CallPlan {
-  const { headersMs, idleMs } = forward.route;
+  const { connectMs, headersMs, idleMs } = forward.route;
   return changedPlan(plan, { forward, body }, (request) => ({
     ...request,
+    connectMs,
     headersMs,
     idleMs,
     body,

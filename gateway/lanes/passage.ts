@@ -162,6 +162,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       body: this.#body,
       upgrade: this.#onSwitch ? "websocket" : undefined,
       trailers: this.#grpc !== undefined,
+      connectMs: route.connectMs,
       // The head of a stream's answer may come with its first message; it has the call's own deadline.
       headersMs: this.#grpc ? route.idleMs : route.headersMs,
       idleMs: route.idleMs,

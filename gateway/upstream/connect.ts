@@ -22,6 +22,8 @@ export function openSocket(
   clock: Clock,
   endpoint: Endpoint,
   options: {
+    /** Milliseconds for it to stand, TLS included. */
+    readonly connectMs: number;
     readonly alpn: readonly string[];
     readonly session?: Buffer | undefined;
     onSession?: (session: Buffer) => void;
@@ -47,7 +49,7 @@ export function openSocket(
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
   let failure: Error | undefined;
-  const cancel = clock.after(cluster.connectMs, () =>
+  const cancel = clock.after(options.connectMs, () =>
     settle(new UpstreamError("UPSTREAM_TIMEOUT", "the connection did not stand in time", { connecting: true })),
   );
   let settled = false;

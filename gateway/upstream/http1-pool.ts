@@ -95,7 +95,12 @@ export class Http1Pool implements ConnectionOwner {
     const giveUp = openSocket(
       this.#host.clock,
       this.#endpoint,
-      { alpn: ["http/1.1"], session: this.#session, onSession: (session) => (this.#session = session) },
+      {
+        connectMs: request.connectMs,
+        alpn: ["http/1.1"],
+        session: this.#session,
+        onSession: (session) => (this.#session = session),
+      },
       (error, connected) => {
         this.#arrived(giveUp);
         if (connected?.protocol !== undefined && connected.protocol !== "http/1.1") {

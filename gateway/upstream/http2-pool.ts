@@ -78,7 +78,8 @@ export class Http2Pool implements SessionOwner {
     const refusal = noConnection(this.#endpoint);
     // While others stand or are on their way, the waiting have their turn there.
     if (refusal) return this.#sessions.size + this.#connecting.size > 0 ? undefined : this.#refuse(refusal);
-    const giveUp = openSocket(this.#host.clock, this.#endpoint, { alpn: ["h2"] }, (error, connected) => {
+    const connectMs = Math.max(...this.#waiting.map(({ request }) => request.connectMs));
+    const giveUp = openSocket(this.#host.clock, this.#endpoint, { connectMs, alpn: ["h2"] }, (error, connected) => {
       if (this.#connecting.delete(giveUp)) this.#endpoint.load.cluster.pending -= 1;
       if (error) this.#refuse(error);
       else if (connected && this.#endpoint.secure && connected.protocol !== "h2") {

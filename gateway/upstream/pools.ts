@@ -59,19 +59,24 @@ class EndpointPool {
   #ask(request: OutgoingRequest, sink: AnswerSink): Transfer {
     const waiting = new Waiting(request, sink);
     this.#waiting.push(waiting);
-    this.#giveUp ??= openSocket(this.#host.clock, this.endpoint, { alpn: ALPN.auto }, (error, connected) => {
-      this.#giveUp = undefined;
-      const all = this.#waiting.filter(({ gone }) => !gone);
-      this.#waiting = [];
-      if (!connected) {
-        for (const { sink } of all) sink.onError(error as UpstreamError);
-        return;
-      }
-      this.#chosen = connected.protocol === "h2" ? "h2" : "http1";
-      if (this.#chosen === "h2") this.#http2.adopt(connected.socket);
-      else this.#http1.adopt(connected.socket);
-      for (const one of all) one.transfer = this.send(one.request, one.sink, false);
-    });
+    this.#giveUp ??= openSocket(
+      this.#host.clock,
+      this.endpoint,
+      { connectMs: request.connectMs, alpn: ALPN.auto },
+      (error, connected) => {
+        this.#giveUp = undefined;
+        const all = this.#waiting.filter(({ gone }) => !gone);
+        this.#waiting = [];
+        if (!connected) {
+          for (const { sink } of all) sink.onError(error as UpstreamError);
+          return;
+        }
+        this.#chosen = connected.protocol === "h2" ? "h2" : "http1";
+        if (this.#chosen === "h2") this.#http2.adopt(connected.socket);
+        else this.#http1.adopt(connected.socket);
+        for (const one of all) one.transfer = this.send(one.request, one.sink, false);
+      },
+    );
     return waiting;
   }
 
@@ -86,7 +91,7 @@ class EndpointPool {
         this.#endProbe = openSocket(
           clock,
           this.endpoint,
-          { alpn: ALPN[this.endpoint.protocol] },
+          { connectMs: this.endpoint.cluster.connectMs, alpn: ALPN[this.endpoint.protocol] },
           (error, connected) => {
             this.#endProbe = undefined;
             connected?.socket.destroy();

@@ -21,6 +21,8 @@ export interface OutgoingRequest {
   readonly upgrade: string | undefined;
   /** The client reads trailers, which gRPC servers insist on being told. */
   readonly trailers: boolean;
+  /** Milliseconds for a connection to stand, where it needs one. */
+  readonly connectMs: number;
   /** Milliseconds from the request sent to the head of its answer. */
   readonly headersMs: number;
   /** Milliseconds of silence inside a body, either way. */

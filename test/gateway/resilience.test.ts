@@ -2,6 +2,7 @@
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { expect, test } from "vitest";
+import type { Instance } from "#registry/api";
 import { eventually } from "#test/kit";
 import { authority } from "./certificates.ts";
 import { instance, oneRoute, problemOf, rawUpstream, runGateway, upstream, type Upstream } from "./kit.ts";
@@ -47,6 +48,29 @@ test("an endpoint that answers 503 five times is ejected, gets nothing, and is b
   bad.say = 200;
   await eventually("it is asked again", async () => (await ask()) === 200 && bad.requests.length > 5);
 });
+
+/** A service by TLS whose connections stand, but TLS on them only while it is `back`; nobody here trusts its certificate. */
+async function hanging() {
+  const held: Socket[] = [];
+  const secure = createTlsServer(await (await authority()).issue(["127.0.0.1"]), (socket) => socket.destroy());
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    if (it.back) secure.emit("connection", socket);
+    else held.push(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const it = {
+    back: false,
+    held,
+    instance: (over: Partial<Instance> = {}) => instance(port, { protocol: "https", ...over }),
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of held) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+  return it;
+}
 
 /** The best of some: what else the machine does is no delay of the gateway's. */
 async function quickest(calls: number, call: () => Promise<void>): Promise<number> {
@@ -96,23 +120,9 @@ test("one request meets sixteen that refuse before the one that is there", async
 });
 
 test("an endpoint that lets connections hang costs the first request its wait, no other, and is found when it is back", async () => {
-  const held: Socket[] = [];
-  let back = false;
-  const secure = createTlsServer(await (await authority()).issue(["127.0.0.1"]), (socket) => socket.destroy());
-  // Connections come to stand, but TLS on them only once it is back.
-  const server = createServer((socket) => {
-    socket.on("error", () => {});
-    if (back) secure.emit("connection", socket);
-    else held.push(socket);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  await using stack = new AsyncDisposableStack();
-  stack.defer(() => void server.close());
-  stack.defer(() => held.forEach((socket) => socket.destroy()));
-  const { port } = server.address() as AddressInfo;
-  const gateway = stack.use(
-    await runGateway(toCluster({ timeouts: { connectMs: 150 } }), [instance(port, { protocol: "https" })]),
-  );
+  await using service = await hanging();
+  const { held } = service;
+  await using gateway = await runGateway(toCluster({ timeouts: { connectMs: 150 } }), [service.instance()]);
   const ask = async () => {
     const answer = await fetch(gateway.url);
     return { flag: answer.headers.get("x-posthouse-flag"), detail: (await problemOf(answer)).detail };
@@ -128,10 +138,85 @@ test("an endpoint that lets connections hang costs the first request its wait, n
   expect(gateway.gateway.clusterViews().get("cluster:c")?.endpoints[0]).toMatchObject({ silent: true });
   await eventually("it is probed", () => held.length >= 3);
   expect(held.length).toBeLessThan(5);
-  back = true;
-  // Its certificate is not trusted here: it is there again, and says so itself.
+  service.back = true;
   await eventually("it is asked again", async () => (await ask()).flag === "UF", 10_000);
 }, 20_000);
+
+test("one that hangs is found again though it was away in between, and for each cluster that it is in", async () => {
+  await using service = await hanging();
+  service.back = true;
+  const instances = [service.instance({ metadata: { version: "2" } })];
+  const clusters = ["a", "b"].map((name) => ({
+    name,
+    service: "orders",
+    timeouts: { connectMs: 150 },
+    ...(name === "b" ? { subset: { version: "2" } } : {}),
+  }));
+  const routes = ["a", "b"].map((name) => ({ name, match: { path: { prefix: `/${name}` } }, cluster: name }));
+  await using gateway = await runGateway({ clusters, routes }, instances);
+  const flag = async (path: string) => (await fetch(`${gateway.url}${path}`)).headers.get("x-posthouse-flag");
+  expect([await flag("/a"), await flag("/b")]).toEqual(["UF", "UF"]);
+  const known = () => gateway.gateway.status().clusters.every(({ endpoints }) => endpoints === 1);
+  gateway.plane.change(service.instance({ metadata: { version: "2" }, status: "critical" }));
+  await eventually("it is away", () => !known());
+  gateway.plane.change(service.instance({ metadata: { version: "2" } }));
+  await eventually("it is back", known);
+  service.back = false;
+  expect([await flag("/a"), await flag("/b")]).toEqual(["UT", "UT"]);
+  expect([await flag("/a"), await flag("/b")]).toEqual(["UH", "UH"]);
+  service.back = true;
+  for (const path of ["/a", "/b"])
+    await eventually(`${path} finds it`, async () => (await flag(path)) === "UF", 10_000);
+}, 30_000);
+
+test("a route's own connect timeout holds for it, and splits nothing of its cluster", async () => {
+  await using service = await upstream((_request, response) => void setTimeout(() => response.end("x"), 300));
+  await using silent = await hanging();
+  const clusters = [
+    { name: "c", service: "orders", breaker: { requestsMax: 2 } },
+    { name: "silent", service: "silent", panicPercent: 0 },
+  ];
+  const at = (name: string, cluster: string, timeouts?: object) => ({
+    name,
+    match: { path: { exact: `/${name}` } },
+    cluster,
+    timeouts,
+  });
+  const routes = [at("a", "c"), at("b", "c", { connectMs: 500 }), at("short", "silent", { connectMs: 80 })];
+  await using gateway = await runGateway({ clusters, routes }, [
+    instance(service.port),
+    silent.instance({ service: "silent" }),
+  ]);
+  expect(gateway.gateway.status().clusters).toHaveLength(2);
+  const ask = async (path: string) => (await fetch(`${gateway.url}${path}`)).headers.get("x-posthouse-flag");
+  const first = [ask("/a"), ask("/b")];
+  await eventually("both are under way", () => service.requests.length === 2);
+  expect([await ask("/a"), await ask("/b")]).toEqual(["UO", "UO"]);
+  expect(await Promise.all(first)).toEqual([null, null]);
+  const begun = performance.now();
+  expect(await ask("/short")).toBe("UT");
+  // The cluster's own is two seconds.
+  expect(performance.now() - begun).toBeLessThan(1_500);
+});
+
+test("connections count for the cluster that opened them, and for it alone, whoever else has the same endpoint", async () => {
+  await using service = await upstream((_request, response) => void setTimeout(() => response.end("x"), 300));
+  const clusters = [
+    { name: "wide", service: "orders" },
+    { name: "narrow", service: "orders", subset: { a: "b" } },
+  ];
+  const routes = ["wide", "narrow"].map((name) => ({ name, match: { path: { prefix: `/${name}` } }, cluster: name }));
+  await using gateway = await runGateway({ clusters, routes }, [instance(service.port, { metadata: { a: "b" } })]);
+  await Promise.all(["/wide", "/wide", "/narrow"].map((path) => fetch(`${gateway.url}${path}`)));
+  const open = (key: string) => gateway.gateway.clusterViews().get(`cluster:${key}`)?.breaker.connections.now;
+  expect([open("wide"), open("narrow")]).toEqual([2, 1]);
+  // And still do when the cluster had nobody in between.
+  gateway.plane.change(instance(service.port, { metadata: { a: "b" }, status: "critical" }));
+  await eventually("it is away", () => gateway.gateway.status().clusters.every(({ endpoints }) => endpoints === 0));
+  gateway.plane.change(instance(service.port, { metadata: { a: "b" } }));
+  await eventually("it is back", () => gateway.gateway.status().clusters.every(({ endpoints }) => endpoints === 1));
+  expect([open("wide"), open("narrow")]).toEqual([2, 1]);
+});
 
 test("a cluster with no healthy endpoint is 503 UH within milliseconds, with the reason", async () => {
   await using gateway = await runGateway(oneRoute(), [

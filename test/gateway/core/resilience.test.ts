@@ -108,6 +108,43 @@ test("ejected endpoints get nothing while enough are left; below the panic thres
   });
 });
 
+test("an adaptive limit goes on where it was under other bounds, as far as these let it", () => {
+  const bounded = (max: number) =>
+    compileTable(
+      { clusters: [{ name: "c", service: "orders", adaptive: { min: 1, max } }] },
+      { namespace: "default" },
+    ).clusters.get("cluster:c") as Endpoint["cluster"];
+  const instances = [instance(1)];
+  const limitOf = (set: EndpointSet) => set.endpoints[0]?.load.cluster.gradient as GradientLimit;
+  let set = nextEndpoints(NO_ENDPOINTS, bounded(2), instances);
+  for (let i = 0; i < 1_000; i++) limitOf(set).note(10, 2);
+  expect(limitOf(set).limit).toBe(2);
+  set = nextEndpoints(set, bounded(4_000), instances);
+  for (let i = 0; i < 1_000; i++) limitOf(set).note(10, limitOf(set).limit);
+  const found = limitOf(set).limit;
+  expect(found).toBeGreaterThan(100);
+  expect(limitOf(nextEndpoints(set, bounded(3_999), instances)).limit).toBe(Math.min(3_999, found));
+  expect(limitOf(nextEndpoints(set, bounded(3), instances)).limit).toBe(3);
+});
+
+test("what is known of an endpoint outlives its absence, but not its instance", () => {
+  const well = [instance(1), instance(2)];
+  const away = [instance(1, { status: "critical" }), instance(2, { status: "critical" })];
+  const first = nextEndpoints(NO_ENDPOINTS, cluster, well, { nowMs: 0 });
+  const [load] = loads(first) as [EndpointLoad];
+  load.inFlight = 3;
+  load.ejectedUntilMs = 9_000;
+  noteSilent(load);
+  const empty = nextEndpoints(first, cluster, away, { nowMs: 1_000 });
+  expect(empty.endpoints).toEqual([]);
+  const back = nextEndpoints(empty, cluster, well, { nowMs: 2_000 });
+  expect(loads(back)[0]).toBe(load);
+  expect(loads(back)[0]).toMatchObject({ inFlight: 3, ejectedUntilMs: 9_000, avoidUntilMs: 0, failures: 0 });
+  expect(loads(back)[0]?.cluster).toBe(loads(first)[0]?.cluster);
+  const gone = nextEndpoints(back, cluster, [instance(2)], { nowMs: 3_000 });
+  expect(loads(nextEndpoints(gone, cluster, well, { nowMs: 4_000 }))[0]).toMatchObject({ inFlight: 0, sinceMs: 4_000 });
+});
+
 test("what workers see of a cluster is one view: sums of what they do, the worst of what they think", () => {
   const [one, two] = [setOf(2), setOf(3)];
   const [a, b] = loads(one) as [EndpointLoad, EndpointLoad];
