@@ -222,6 +222,7 @@ function gatewayCommands(root: Command): void {
     .option("--peer <address>", "where the request comes from", "127.0.0.1")
     .option("--listener <name>", "where it comes in", "default")
     .option("--namespace <name>", "namespace of the gateway's config", "default")
+    .option("--zone <name>", "zone of the gateway; without it zones do not count")
     .option("--file <path>", "ask this config, and not what is released")
     .option("--json", "print all of it as JSON")
     .action(async (method: string, url: string, options: Record<string, unknown>) => {
@@ -229,6 +230,7 @@ function gatewayCommands(root: Command): void {
       const given = options as Record<"peer" | "listener" | "namespace", string> & {
         header: { name: string; value: string }[];
         bearer?: string;
+        zone?: string;
         file?: string;
         json?: boolean;
       };
@@ -241,6 +243,7 @@ function gatewayCommands(root: Command): void {
         peer,
         listener,
         namespace,
+        ...(given.zone === undefined ? {} : { zone: given.zone }),
       };
       await testRoute(read(options), { request, file: given.file, json: given.json ?? false });
     });

@@ -17,14 +17,7 @@ import {
   type ExplainRequest,
   type GatewayConfig,
 } from "./api.ts";
-import {
-  endpointKey,
-  nextEndpoints,
-  NO_ENDPOINTS,
-  usable,
-  type CatalogInstance,
-  type EndpointSet,
-} from "./core/endpoints.ts";
+import { nextEndpoints, NO_ENDPOINTS, type CatalogInstance, type EndpointSet } from "./core/endpoints.ts";
 import { adoptView } from "./core/cluster-view.ts";
 import { explain } from "./core/explain.ts";
 import type { Filters } from "./core/filter.ts";
@@ -66,7 +59,8 @@ export class Explainer {
     const table = compileTable(config, { namespace, filters: this.#parts.filters, hinted });
     const { head, rawHeaders } = headOf(request);
     if (isBadHead(head)) throw GatewayErrors.REQUEST_INVALID(`The request would be refused unread: ${head.detail}`);
-    const { endpoints, told, seen } = await this.#endpoints(table, head, await this.#parts.live?.(namespace));
+    const live = await this.#parts.live?.(namespace);
+    const { endpoints, told, seen } = await this.#endpoints(table, head, { live, zone: request.zone });
     await using tokens = new TokenVerifier(this.#host);
     tokens.use(table.providers.values());
     const snapshot: GatewaySnapshot = { table, endpoints, tokens, limiter: UNCOUNTED };
@@ -125,7 +119,12 @@ export class Explainer {
   }
 
   /** Of the clusters that the request's route may use. */
-  async #endpoints(table: RouteTable, head: RequestHead, live: ReadonlyMap<string, ClusterView> | undefined) {
+  async #endpoints(
+    table: RouteTable,
+    head: RequestHead,
+    { live, zone }: { live: ReadonlyMap<string, ClusterView> | undefined; zone: string | undefined },
+  ) {
+    const nowMs = this.#host.clock.monotonic();
     const { route } = matchRoute(table, seenBy(table, head));
     const clusters = new Map(
       [...(route?.backends ?? []), ...(route?.mirrors ?? [])].map(({ route: { cluster } }) => [cluster.key, cluster]),
@@ -135,10 +134,10 @@ export class Explainer {
     const seen: Record<string, ClusterView> = {};
     for (const cluster of clusters.values()) {
       const instances = await this.#instances(cluster);
-      const set = nextEndpoints(NO_ENDPOINTS, cluster, instances);
+      const set = nextEndpoints(NO_ENDPOINTS, cluster, instances, { nowMs, zone });
       const view = live?.get(cluster.key);
       if (view) {
-        adoptView(set, view, this.#host.clock.monotonic());
+        adoptView(set, view, nowMs);
         seen[cluster.key] = view;
       }
       endpoints.set(cluster.key, set);
@@ -151,7 +150,7 @@ export class Explainer {
           weight,
           status,
           lifecycle,
-          usable: usable(instance) && endpointKey(cluster, instance) !== undefined,
+          usable: set.endpoints.some((endpoint) => endpoint.id === id),
         });
       }
     }

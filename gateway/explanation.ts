@@ -25,6 +25,9 @@ export const ExplainRequest = Type.Object(
       Type.String({ maxLength: 64, default: "127.0.0.1", description: "Address that the connection comes from." }),
     ),
     listener: Type.Optional({ ...ItemName, default: "default" }),
+    zone: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 64, description: "Of the gateway; absent: as one without a zone." }),
+    ),
   },
   closed,
 );
@@ -101,7 +104,7 @@ export const ExplainAnswer = Type.Object({
       weight: Type.Integer(),
       status: Type.String(),
       lifecycle: Type.String(),
-      usable: Type.Boolean({ description: "Whether a gateway would send it anything." }),
+      usable: Type.Boolean({ description: "Whether a gateway may send it anything." }),
     }),
   ),
   clusters: Type.Optional(

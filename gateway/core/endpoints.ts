@@ -74,16 +74,11 @@ export interface EndpointSet {
 
 export const NO_ENDPOINTS: EndpointSet = { endpoints: [] };
 
-/** Whether new requests may go there. A weight of 0 keeps an instance known but idle. */
-export function usable(instance: CatalogInstance): boolean {
-  return isHealthy(instance) && eligible(instance);
-}
-
 function isHealthy({ status }: CatalogInstance): boolean {
   return status === "passing" || status === "warning";
 }
 
-/** Whether requests would go there, were it healthy. */
+/** Whether requests would go there, were it healthy. A weight of 0 keeps an instance known but idle. */
 function eligible({ lifecycle, weight, address }: CatalogInstance): boolean {
   return lifecycle === "serving" && weight > 0 && !forbidden(address);
 }

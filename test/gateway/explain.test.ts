@@ -232,3 +232,34 @@ test("the program validates a file with line and column, and tests a route of it
   const [, key = "", hashed = ""] = /key: +(\S+)\nsha256: (\S+)\n/.exec(stdout) ?? [];
   expect(hashed).toBe(sha256(key));
 });
+
+test("who may be sent a request is told as it is chosen: by subset, in a panic, and by zone", async () => {
+  const at = (port: number, over: object = {}) => ({ address: `127.0.0.${port}`, port: 80, ...over });
+  const clusters = [
+    { name: "zoned", endpoints: [at(1, { zone: "a" }), at(2, { zone: "b" }), at(3, { zone: "b" })] },
+    { name: "two", service: "orders", subset: { version: "2" } },
+    { name: "panic", service: "orders" },
+  ];
+  const routes = clusters.map(({ name }) => ({ name, match: { path: { prefix: `/${name}` } }, cluster: name }));
+  const instances = [
+    instance(1, { metadata: { version: "1" }, status: "critical" }),
+    instance(2, { metadata: { version: "2" } }),
+    instance(3, { metadata: { version: "1" }, status: "critical" }),
+  ];
+  const client = { registry: { instances: async () => ({ instances }) } } as unknown as Client;
+  const explainer = new Explainer(testHost(), {
+    client,
+    filters: builtInFilters,
+    config: async () => JSON.stringify({ clusters, routes }),
+  });
+  const told = async (path: string, zone?: string) => {
+    const answer = await explainer.explain({
+      url: `http://a.example/${path}`,
+      ...(zone === undefined ? {} : { zone }),
+    });
+    return { usable: answer.endpoints.map(({ usable }) => usable), to: answer.outcome.endpoint };
+  };
+  expect((await told("two")).usable).toEqual([false, true, false]);
+  expect((await told("panic")).usable).toEqual([true, true, true]);
+  for (let i = 0; i < 20; i++) expect((await told("zoned", "a")).to).toBe("127.0.0.1:80 at 127.0.0.1:80");
+});

@@ -12,7 +12,7 @@ import {
   PROBE_MS,
   probeMs,
 } from "../../../gateway/core/endpoint-load.ts";
-import { forbidden, nextEndpoints, NO_ENDPOINTS, usable, type Endpoint } from "../../../gateway/core/endpoints.ts";
+import { forbidden, nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/endpoints.ts";
 import { addressGroup, RateLimiter } from "../../../gateway/core/rate-limit.ts";
 import { chooseRetry, MOVES_MAX, RetryBudget, type RetryContext } from "../../../gateway/core/retry.ts";
 import { compileTable } from "../../../gateway/core/table.ts";
@@ -153,7 +153,6 @@ test("only well, willing and weighted instances become endpoints, and those that
   expect(second.endpoints.map(({ load }) => load.inFlight)).toEqual([9, 0]);
   expect(second.ends).toEqual([7, 107]);
   expect(first.endpoints).toHaveLength(3);
-  expect(usable(instance(1))).toBe(true);
 });
 
 test("a cluster may go to a port by name; who has none, or speaks something else there, is no endpoint", () => {
