@@ -17,6 +17,8 @@ export interface ClusterState {
   pending: number;
   /** When the success rates were last compared. */
   comparedMs: number;
+  /** Milliseconds to the head of an answer that was no failure, over all endpoints; 0: none came yet. */
+  usualMs: number;
   /** Of the other workers of this gateway, some milliseconds ago. */
   others: { readonly inFlight: number; readonly retrying: number };
   /** How many requests it bears, when that is to be found out. */
@@ -26,7 +28,7 @@ export interface ClusterState {
 export const NO_OTHERS: ClusterState["others"] = { inFlight: 0, retrying: 0 };
 
 export function newClusterState(): ClusterState {
-  return { inFlight: 0, retrying: 0, connections: 0, pending: 0, comparedMs: 0, others: NO_OTHERS };
+  return { inFlight: 0, retrying: 0, connections: 0, pending: 0, comparedMs: 0, usualMs: 0, others: NO_OTHERS };
 }
 
 export interface EndpointLoad {
@@ -110,6 +112,22 @@ export function noteReached(load: EndpointLoad): void {
 
 /** Milliseconds in which a latency that was seen loses two thirds of its weight. Finagle's, too. */
 export const LATENCY_DECAY_MS = 10_000;
+
+/** Answers over which the usual latency of a cluster is taken. */
+const USUAL_ANSWERS = 64;
+/**
+ * How many times the usual a failure counts at least. Who fails at once is idle and seems quick, and would draw most of
+ * the requests to itself; with several in flight at each of the others it draws few of them at this.
+ */
+const FAILURE_FACTOR = 5;
+
+/** An answer's head came, or a failure in the place of one. */
+export function noteAnswer(load: EndpointLoad, failed: boolean, latencyMs: number, nowMs: number): void {
+  const { cluster } = load;
+  if (failed) return noteLatency(load, Math.max(latencyMs, FAILURE_FACTOR * cluster.usualMs), nowMs);
+  cluster.usualMs += cluster.usualMs === 0 ? latencyMs : (latencyMs - cluster.usualMs) / USUAL_ANSWERS;
+  noteLatency(load, latencyMs, nowMs);
+}
 
 /** A rise counts at once, or a slow endpoint would be found out only after many have waited. @see Finagle, PeakEwma */
 export function noteLatency(load: EndpointLoad, latencyMs: number, nowMs: number): void {

@@ -19,6 +19,14 @@ export const GRPC_STATUS = {
   UNAUTHENTICATED: 16,
 } as const;
 
+/** What Envoy takes a status for where it judges an endpoint by HTTP's: those that are the service's failure. */
+const FAILURES: Readonly<Record<string, number>> = { 2: 500, 4: 504, 13: 500, 14: 503, 15: 500 };
+
+/** How a call ended, as an HTTP status; `grpc-status` of its trailers, undefined when these have none. */
+export function grpcOutcome(status: string | undefined): number {
+  return status === undefined ? 500 : (FAILURES[status] ?? 200);
+}
+
 const KINDS: readonly (readonly [prefix: string, kind: GrpcKind])[] = [
   ["application/grpc-web-text", "web-text"],
   ["application/grpc-web", "web"],

@@ -199,3 +199,12 @@ export function trailersToPass(trailers: readonly string[], own?: ReadonlySet<st
   }
   return kept;
 }
+
+/** The first field of a name, which is in lower case. */
+export function fieldOf(headers: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) {
+    if ((headers[i] as string).length === name.length && (headers[i] as string).toLowerCase() === name)
+      return headers[i + 1];
+  }
+  return undefined;
+}

@@ -2,8 +2,10 @@
 import type { Duplex } from "node:stream";
 import type { Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";
-import { noteLatency, noteReached, noteRefused, noteSilent } from "../core/endpoint-load.ts";
+import { noteAnswer, noteReached, noteRefused, noteSilent } from "../core/endpoint-load.ts";
 import type { Endpoint } from "../core/endpoints.ts";
+import { grpcKind, grpcOutcome } from "../core/grpc.ts";
+import { fieldOf } from "../core/headers.ts";
 import { noteOutcome } from "../core/outlier.ts";
 import type { UpstreamCall } from "./call.ts";
 import { UpstreamError, type AnswerSink, type Transfer } from "./transfer.ts";
@@ -28,6 +30,8 @@ export class Attempt implements AnswerSink {
   #cancelLimit: (() => void) | undefined;
   /** It counts as in flight. */
   #held = false;
+  /** An answer of gRPC has begun, and says at its end how it went. */
+  #judgedByTrailers = false;
 
   constructor(call: UpstreamCall, endpoint: Endpoint, number: number) {
     this.#call = call;
@@ -89,11 +93,21 @@ export class Attempt implements AnswerSink {
     const latencyMs = nowMs - this.#startedMs;
     this.#cancelLimit?.();
     noteReached(load);
-    noteLatency(load, latencyMs, nowMs);
+    const outcome = this.#outcomeOf(status, headers);
+    noteAnswer(load, outcome >= 500, latencyMs, nowMs);
     load.cluster.gradient?.note(latencyMs, load.cluster.inFlight);
-    this.#outcome(status, nowMs);
+    if (!this.#judgedByTrailers) this.#outcome(outcome, nowMs);
     if (this.#span?.recording) this.#span.set("http.response.status_code", status);
     return this.#call.accepts(this, status, headers);
+  }
+
+  /** The status that the endpoint is judged by. */
+  #outcomeOf(status: number, headers: readonly string[]): number {
+    if (status !== 200 || this.endpoint.protocol === "http1") return status;
+    if (grpcKind(fieldOf(headers, "content-type")) !== "grpc") return status;
+    const said = fieldOf(headers, "grpc-status");
+    this.#judgedByTrailers = said === undefined;
+    return said === undefined ? status : grpcOutcome(said);
   }
 
   #unconnected({ error }: UpstreamError, nowMs: number): void {
@@ -124,6 +138,9 @@ export class Attempt implements AnswerSink {
 
   onEnd(trailers: readonly string[]): void {
     if (!this.#held) return;
+    if (this.#judgedByTrailers) {
+      this.#outcome(grpcOutcome(fieldOf(trailers, "grpc-status")), this.#call.caller.host.clock.monotonic());
+    }
     this.#end();
     this.#call.sink.onEnd(trailers);
   }

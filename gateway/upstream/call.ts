@@ -7,6 +7,7 @@ import type { Host, Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";
 import { pick } from "../core/balancer.ts";
 import type { Endpoint } from "../core/endpoints.ts";
+import { fieldOf } from "../core/headers.ts";
 import { refuseDead, type Forward, type Refuse } from "../core/pipeline.ts";
 import {
   ATTEMPT_HEADER,
@@ -237,7 +238,9 @@ export class UpstreamCall implements Transfer {
       return true;
     }
     if (choice === "again" && !this.#mayAdd()) return false;
-    const other = this.#other([...tried, attempt.endpoint]);
+    const others = [...tried, attempt.endpoint];
+    // Where there is no other the same one is asked again, as it is for a status; but one that took no connection.
+    const other = this.#other(others) ?? (choice === "again" ? attempt.endpoint : undefined);
     if (!other) return false;
     // Where everybody else refuses as well, the client need not wait to hear it of each.
     if (choice === "move" && other.load.avoidUntilMs > host.clock.monotonic()) return false;
@@ -273,14 +276,6 @@ export class UpstreamCall implements Transfer {
     const { endpoints, route } = this.plan.forward;
     return pick(endpoints, () => random.float(), { ...route.cluster, nowMs: clock.monotonic(), excluded });
   }
-}
-
-function fieldOf(headers: readonly string[], name: string): string | undefined {
-  for (let i = 0; i < headers.length; i += 2) {
-    if ((headers[i] as string).length === name.length && (headers[i] as string).toLowerCase() === name)
-      return headers[i + 1];
-  }
-  return undefined;
 }
 
 function detailOf({ error, message }: UpstreamError, service: string, bodyBytesMax: number): string {

@@ -3,24 +3,50 @@
  * its way requests wait for it, since it will carry a hundred of them.
  */
 import type { Socket } from "node:net";
-import type { Host } from "#base";
+import type { Clock, Host } from "#base";
 import type { Endpoint } from "../core/endpoints.ts";
 import { noConnection } from "./breaker.ts";
 import { openSocket } from "./connect.ts";
 import type { PoolCounts } from "./http1-pool.ts";
 import { Http2Session, STREAMS_MAX, type SessionOwner } from "./http2-session.ts";
-import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
+import { NO_TRANSFER, UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
-/** A request that waits for a connection. */
+/** A request that waits for a connection, or for room on one. */
 export class Waiting implements Transfer {
   readonly request: OutgoingRequest;
   readonly sink: AnswerSink;
   transfer: Transfer | undefined;
   gone = false;
+  #cancelLimit: (() => void) | undefined;
+  #msLeft: (() => number) | undefined;
 
   constructor(request: OutgoingRequest, sink: AnswerSink) {
     this.request = request;
     this.sink = sink;
+  }
+
+  /** It waits for so long at most, and what it waits counts as waiting for its answer. */
+  limit(clock: Clock, ms: number): void {
+    const untilMs = clock.monotonic() + ms;
+    this.#msLeft = () => Math.max(1, untilMs - clock.monotonic());
+    this.#cancelLimit = clock.after(ms, () => {
+      this.gone = true;
+      this.sink.onError(new UpstreamError("UPSTREAM_TIMEOUT", "no connection had room for it in time"));
+    });
+  }
+
+  /** It waits no longer. */
+  send(by: (request: OutgoingRequest, sink: AnswerSink) => Transfer): void {
+    this.#cancelLimit?.();
+    const { request } = this;
+    const headersMs = Math.min(request.headersMs, this.#msLeft?.() ?? Infinity);
+    this.transfer = by({ ...request, headersMs }, this.sink);
+  }
+
+  refuse(error: UpstreamError): void {
+    if (this.gone) return;
+    this.#cancelLimit?.();
+    this.sink.onError(error);
   }
 
   resume(): void {
@@ -29,6 +55,7 @@ export class Waiting implements Transfer {
 
   abort(): void {
     this.gone = true;
+    this.#cancelLimit?.();
     this.transfer?.abort();
   }
 }
@@ -56,7 +83,15 @@ export class Http2Pool implements SessionOwner {
   /** `fresh`: on a connection of its own, for one that stood has just failed. */
   send(request: OutgoingRequest, sink: AnswerSink, fresh: boolean): Transfer {
     if (!fresh) for (const session of this.#sessions) if (session.roomy) return session.send(request, sink);
+    const { pendingMax } = this.#endpoint.cluster.breaker;
+    if (this.#waiting.length >= pendingMax) this.#waiting = this.#waiting.filter(({ gone }) => !gone);
+    if (this.#waiting.length >= pendingMax) {
+      sink.onError(new UpstreamError("OVERLOADED", `${pendingMax} requests wait for room`, { connecting: true }));
+      return NO_TRANSFER;
+    }
     const waiting = new Waiting(request, sink);
+    // Until a connection stands its own limit holds.
+    waiting.limit(this.#host.clock, request.headersMs + (this.#sessions.size > 0 ? 0 : request.connectMs));
     this.#waiting.push(waiting);
     this.#open();
     return waiting;
@@ -96,14 +131,14 @@ export class Http2Pool implements SessionOwner {
     while (session.roomy) {
       const next = this.#waiting.shift();
       if (!next) return;
-      if (!next.gone) next.transfer = session.send(next.request, next.sink);
+      if (!next.gone) next.send((request, sink) => session.send(request, sink));
     }
   }
 
   #refuse(error: UpstreamError): void {
     const refused = this.#waiting;
     this.#waiting = [];
-    for (const { sink, gone } of refused) if (!gone) sink.onError(error);
+    for (const waiting of refused) waiting.refuse(error);
   }
 
   onRoom(session: Http2Session): void {

@@ -9,7 +9,7 @@ import { noteReached, noteRefused, noteSilent, probeMs } from "../core/endpoint-
 import { openSocket } from "./connect.ts";
 import { Http1Pool, type PoolCounts } from "./http1-pool.ts";
 import { Http2Pool, Waiting } from "./http2-pool.ts";
-import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
+import { NO_TRANSFER, UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
 export { IDLE_MS_MAX } from "./http1-pool.ts";
 
@@ -57,6 +57,11 @@ class EndpointPool {
 
   /** The first connection tells what the upstream speaks; it carries the request that asked, and then the others go. */
   #ask(request: OutgoingRequest, sink: AnswerSink): Transfer {
+    const { pendingMax } = this.endpoint.cluster.breaker;
+    if (this.#waiting.length >= pendingMax) {
+      sink.onError(new UpstreamError("OVERLOADED", `${pendingMax} requests wait for it`, { connecting: true }));
+      return NO_TRANSFER;
+    }
     const waiting = new Waiting(request, sink);
     this.#waiting.push(waiting);
     this.#giveUp ??= openSocket(
@@ -68,13 +73,13 @@ class EndpointPool {
         const all = this.#waiting.filter(({ gone }) => !gone);
         this.#waiting = [];
         if (!connected) {
-          for (const { sink } of all) sink.onError(error as UpstreamError);
+          for (const waiting of all) waiting.refuse(error as UpstreamError);
           return;
         }
         this.#chosen = connected.protocol === "h2" ? "h2" : "http1";
         if (this.#chosen === "h2") this.#http2.adopt(connected.socket);
         else this.#http1.adopt(connected.socket);
-        for (const one of all) one.transfer = this.send(one.request, one.sink, false);
+        for (const one of all) one.send((request, sink) => this.send(request, sink, false));
       },
     );
     return waiting;
@@ -123,9 +128,8 @@ class EndpointPool {
     this.#giveUp = undefined;
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const { sink, gone } of waiting) {
-      if (!gone) sink.onError(new UpstreamError("UPSTREAM_RESET", "the connection was cut", { connecting: true }));
-    }
+    const cut = new UpstreamError("UPSTREAM_RESET", "the connection was cut", { connecting: true });
+    for (const one of waiting) one.refuse(cut);
     this.#http1.destroy();
     this.#http2.destroy();
   }

@@ -1,5 +1,5 @@
 /** gRPC through the gateway, by the real library on both sides: all four kinds of calls, deadlines, and errors as statuses. */
-import { ChannelCredentials, status as Status, type ServiceError } from "@grpc/grpc-js";
+import { ChannelCredentials, Metadata, status as Status, type ServiceError } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";
 import { authority } from "./certificates.ts";
@@ -89,6 +89,30 @@ test("a deadline is handed on with what is left of it, and enforced whatever the
   using used = closing(echoClient(running.ports.httpPort));
   const result = await callUnary(used.client, { text: "x" }, { deadlineMs: 100 });
   expect(result.code).toBe(Status.DEADLINE_EXCEEDED);
+});
+
+test("a service that answers UNAVAILABLE, at once or behind its messages, is ejected like one that answers 503", async () => {
+  const failing = async (early: boolean) =>
+    echoService((call, done) => {
+      if (!early) call.sendMetadata(new Metadata());
+      setTimeout(() => done({ code: Status.UNAVAILABLE, details: "no" }), early ? 0 : 20);
+    });
+  for (const early of [true, false]) {
+    await using good = await echoService();
+    await using bad = await failing(early);
+    await using running = await runGateway(
+      oneRoute(
+        { service: undefined, cluster: "rpc" },
+        { clusters: [{ name: "rpc", service: "orders", balance: "round-robin", slowStartSeconds: 0 }] },
+      ),
+      [instance(good.port, { protocol: "grpc" }), instance(bad.port, { protocol: "grpc" })],
+    );
+    using used = closing(echoClient(running.ports.httpPort));
+    let failed = 0;
+    for (let i = 0; i < 40; i++) failed += (await callUnary(used.client, { text: "x" })).code === 0 ? 0 : 1;
+    expect([early, failed]).toEqual([early, 5]);
+    expect((await running.host.metrics.expose()).text).toContain("posthouse_gateway_ejections_total 1");
+  }
 });
 
 test("a call that its client cancels is cancelled at the service", async () => {

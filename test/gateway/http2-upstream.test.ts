@@ -174,6 +174,33 @@ test("more requests than the upstream takes on one connection go out on more of 
   expect(service.sessions()).toBeGreaterThanOrEqual(3);
 });
 
+test("requests that no stream is free for wait no longer than for an answer, and no more of them than may", async () => {
+  await using service = await http2Service(() => {}, { settings: { maxConcurrentStreams: 10 } });
+  const breaker = { connectionsMax: 1, pendingMax: 20 };
+  await using running = await runGateway(
+    oneRoute(
+      { service: undefined, cluster: "c", timeouts: { headersMs: 400 }, retry: { attempts: 0 } },
+      { clusters: [{ name: "c", service: "orders", protocol: "h2c", breaker, outlier: { consecutiveErrors: 0 } }] },
+    ),
+    [instance(service.port)],
+  );
+  const ask = async () => {
+    const begun = performance.now();
+    const flag = (await fetch(running.url)).headers.get("x-posthouse-flag");
+    return { flag, ms: performance.now() - begun };
+  };
+  expect((await ask()).flag).toBe("UT");
+  const answers = await Promise.all(Array.from({ length: 60 }, ask));
+  const of = (flag: string) => answers.filter((one) => one.flag === flag);
+  expect(of("UO")).toHaveLength(30);
+  expect(of("UT").length).toBeGreaterThan(15);
+  // Those that waited got no second time for themselves; but one whose stream the service still counted among the ten
+  // that had just ended is refused there, and goes out again.
+  const late = answers.filter(({ ms }) => ms > 750);
+  expect(late.length).toBeLessThan(10);
+  await eventually("nothing is in flight", () => running.gateway.status().inFlight === 0);
+});
+
 test.for([
   ["a reset of its stream", () => frame(3, 0, 1, Buffer.from([0, 0, 0, 2])), "UC"],
   ["a broken rule", () => frame(3, 0, 1, Buffer.from([0, 0, 0, 1])), "UP"],

@@ -199,6 +199,51 @@ test("a route's own connect timeout holds for it, and splits nothing of its clus
   expect(performance.now() - begun).toBeLessThan(1_500);
 });
 
+test("an endpoint that fails at once gets no more requests for being quick", async () => {
+  const slow = () => upstream((_request, response) => void setTimeout(() => response.end("x"), 20));
+  await using one = await slow();
+  await using two = await slow();
+  await using failing = await upstream((_request, response) => {
+    response.statusCode = 500;
+    response.end("no");
+  });
+  await using gateway = await runGateway(
+    toCluster(),
+    [one, two, failing].map(({ port }) => instance(port)),
+  );
+  const statuses: number[] = [];
+  const client = async () => {
+    for (let i = 0; i < 40; i++) statuses.push((await fetch(gateway.url)).status);
+  };
+  await Promise.all(Array.from({ length: 12 }, client));
+  // Each of them comes back at once, and so asks more often; drawn by how quick it seemed it had two thirds.
+  expect(statuses.filter((status) => status === 500).length).toBeLessThan(480 * 0.55);
+});
+
+test("where there is one endpoint alone it is asked again, after a reset and after a timeout where the route says so", async () => {
+  let turn = 0;
+  const answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+  await using resets = await rawUpstream(({ socket }) => {
+    if (turn++ % 2 === 0) socket.resetAndDestroy();
+    else socket.write(answer);
+  });
+  await using silent = await rawUpstream(({ socket }) => {
+    if (turn++ % 2 === 1) socket.write(answer);
+  });
+  for (const [port, over] of [
+    [resets.port, {}],
+    [silent.port, { timeouts: { perTryMs: 80 }, retry: { attempts: 1, on: ["timeout"] } }],
+  ] as const) {
+    turn = 0;
+    await using gateway = await runGateway(oneRoute(over), [instance(port)]);
+    expect((await fetch(gateway.url)).status).toBe(200);
+    expect(turn).toBe(2);
+    turn = 0;
+    // What may have had its effect is not asked for twice.
+    expect((await fetch(gateway.url, { method: "POST" })).status).toBeGreaterThan(500);
+  }
+});
+
 test("connections count for the cluster that opened them, and for it alone, whoever else has the same endpoint", async () => {
   await using service = await upstream((_request, response) => void setTimeout(() => response.end("x"), 300));
   const clusters = [
