@@ -12,7 +12,7 @@ import { requireOwner } from "./core/owner.ts";
 import { inFiles, planSet, type PlannedSet } from "./core/plan.ts";
 import { BASE_PROFILE } from "./core/resolve.ts";
 import type { WantedSet } from "./core/tree.ts";
-import { SCHEMA_SUFFIX, type SchemaTask } from "./schema.ts";
+import { schemaTasks } from "./schema.ts";
 
 /** Who would write, for sets that follow a source. */
 export interface Writer {
@@ -89,12 +89,7 @@ export class Planner {
       ({ name, isChanged }) =>
         isChanged && name.namespace === namespace && name.app === app && name.profile === BASE_PROFILE,
     );
-    const tasks = Object.entries(base?.items ?? {}).flatMap(([schemaKey, schema]): SchemaTask[] => {
-      if (!schemaKey.endsWith(SCHEMA_SUFFIX)) return [];
-      const key = schemaKey.slice(0, -SCHEMA_SUFFIX.length);
-      const item = Object.hasOwn(plan.items, key) ? plan.items[key] : undefined;
-      return item ? [{ key, item, schema: schema.value, where: "" }] : [];
-    });
+    const tasks = schemaTasks(base?.items ?? {}, [{ items: plan.items, where: "" }]);
     return inFiles(plan, await checkSchemas(this.#host, tasks));
   }
 }

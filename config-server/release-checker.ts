@@ -8,7 +8,7 @@ import { contentOf } from "./core/release.ts";
 import { BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
 import type { OpenItems } from "./core/sealed.ts";
 import { checkWithoutSecrets, unfitForSecrets } from "./core/secrecy.ts";
-import { SCHEMA_SUFFIX, SET_SCHEMA_KEY, type SchemaTask } from "./schema.ts";
+import { isSchema, schemaTasks, type SchemaTask } from "./schema.ts";
 
 export class ReleaseChecker {
   readonly #host: Host;
@@ -67,23 +67,15 @@ export class ReleaseChecker {
     const { name } = candidate;
     const isBase = name.profile === BASE_PROFILE;
     const base = isBase ? candidate : this.#live.get({ ...name, profile: BASE_PROFILE });
-    const schemas = Object.entries(base?.release.items ?? {}).filter(([key]) => isSchema(key));
-    if (schemas.length === 0) return [];
+    const schemas = base?.release.items ?? {};
+    if (!Object.keys(schemas).some(isSchema)) return [];
     const sets: { items: Items; where: string }[] = [{ items: this.#expanded(candidate), where: "" }];
     for (const live of isBase ? this.#live.all() : []) {
       const { namespace, app, profile } = live.name;
       if (namespace !== name.namespace || app !== name.app || profile === BASE_PROFILE) continue;
       sets.push({ items: this.#expanded(live, candidate), where: `live in profile "${profile}": ` });
     }
-    return schemas.flatMap(([schemaKey, { value: schema }]): SchemaTask[] => {
-      if (schemaKey === SET_SCHEMA_KEY)
-        return sets.map(({ items, where }) => ({ key: schemaKey, items, schema, where }));
-      const key = schemaKey.slice(0, -SCHEMA_SUFFIX.length);
-      return sets.flatMap(({ items, where }) => {
-        const item = own(items, key);
-        return item ? [{ key, item, schema, where }] : [];
-      });
-    });
+    return schemaTasks(schemas, sets);
   }
 }
 
@@ -101,7 +93,6 @@ function refuse(problems: readonly ReleaseProblem[]): void {
   );
 }
 
-const isSchema = (key: string) => key.endsWith(SCHEMA_SUFFIX) || key === SET_SCHEMA_KEY;
 const isReadHere = (key: string) => key === IMPORTS_KEY || isSchema(key);
 
 function importProblems(items: Items): ReleaseProblem[] {

@@ -29,6 +29,26 @@ export interface SchemaTask {
   readonly where: string;
 }
 
+export function isSchema(key: string): boolean {
+  return key.endsWith(SCHEMA_SUFFIX) || key === SET_SCHEMA_KEY;
+}
+
+/** What is to be held against what: the schemas among `base`, the items of the base profile, and each set's values. */
+export function schemaTasks(
+  base: Items,
+  sets: readonly { readonly items: Items; readonly where: string }[],
+): SchemaTask[] {
+  return Object.entries(base).flatMap(([schemaKey, { value: schema }]): SchemaTask[] => {
+    if (!isSchema(schemaKey)) return [];
+    if (schemaKey === SET_SCHEMA_KEY) return sets.map(({ items, where }) => ({ key: schemaKey, items, schema, where }));
+    const key = schemaKey.slice(0, -SCHEMA_SUFFIX.length);
+    return sets.flatMap(({ items, where }) => {
+      const item = own(items, key);
+      return item ? [{ key, item, schema, where }] : [];
+    });
+  });
+}
+
 /** All that is wrong, value by value. Syntax was checked before. */
 export function validateBySchema(tasks: readonly SchemaTask[]): ReleaseProblem[] {
   return tasks.flatMap((task) => {

@@ -201,11 +201,19 @@ test("values are held against a schema that comes in the same import", async () 
     code: "CONFIG_IMPORT_INVALID",
     extra: { problems: [{ file: "default/orders/prod/app.yaml", pointer: "/pool", line: 2 }] },
   });
-  const good = { ...files, "default/orders/prod/app.yaml": "pool: 2\n" };
+  const good = { ...files, "default/orders/prod/app.yaml": "mode: a\npool: 2\n" };
   expect((await load(control, good)).sets.map(({ profile, outcome }) => `${profile} ${outcome}`)).toEqual([
     "default released",
     "prod released",
   ]);
+  // And against one of the whole set, before anything is released.
+  const whole = { properties: { "app.yaml": { required: ["mode"] } } };
+  const next = {
+    "default/orders/default/schema.json": JSON.stringify(whole),
+    "default/orders/prod/app.yaml": "pool: 3\n",
+  };
+  await expect(load(control, next)).rejects.toMatchObject({ code: "CONFIG_IMPORT_INVALID" });
+  expect((await control.client.config.releases({ ...ORDERS, profile: "default" }, {})).releases).toHaveLength(1);
 });
 
 test("a file that is no text becomes a binary value and comes out as it was; one that must be text is refused", async () => {
