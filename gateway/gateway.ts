@@ -30,7 +30,7 @@ import type {
   GatewayStatus,
   TlsIdentity,
 } from "./settings.ts";
-import { ConfigSource, readConfig } from "./sources/config.ts";
+import { ConfigSource, readConfig, type Release } from "./sources/config.ts";
 import { FileSource } from "./sources/file.ts";
 import { QuotaLeases } from "./sources/quota-leases.ts";
 import { LastGoodFile, readLastGood, slim, type LastGood } from "./sources/last-good.ts";
@@ -45,11 +45,6 @@ export function createGateway(
   given: { client: GatewayClient; settings: GatewaySettings; peers?: GatewayPeers },
 ): Gateway {
   return new RunningGateway(host, given.client, given.settings, given.peers);
-}
-
-interface Release {
-  readonly key: string;
-  readonly text: string;
 }
 
 interface NextTable {
@@ -181,7 +176,9 @@ class RunningGateway implements Gateway {
     // The same reading and checking as of a release: a file may be older than this program.
     const read = await readConfig(state.config, this.#settings.filters);
     if (!read.config) return this.#refused(read.problems, state.releaseKey);
-    this.#apply(read.config, { key: state.releaseKey, text: state.config }, "file");
+    const release = { key: state.releaseKey, text: state.config, at: state.at };
+    if (this.#config instanceof ConfigSource) this.#config.remember(release);
+    this.#apply(read.config, release, "file");
     for (const [namespace, instances] of Object.entries(state.instances)) {
       this.#registry.restore(namespace, instances, new Map(Object.entries(state.hints?.[namespace] ?? {})));
     }
@@ -379,6 +376,7 @@ class RunningGateway implements Gateway {
     return {
       releaseKey: release.key,
       config: release.text,
+      at: release.at,
       instances,
       ...(hinted ? { hints: { [this.#settings.namespace]: Object.fromEntries(hints) } } : {}),
     };

@@ -1,18 +1,26 @@
 /**
  * The gateway's config from the config server, by push: read, checked and told on when it is good. A bad one is told
- * as such and changes nothing; the one in force goes on.
+ * as such and changes nothing; the one in force goes on. So is an older one, of a server whose store was lost or set back.
  */
 import { readFile } from "node:fs/promises";
-import type { EffectiveConfig } from "#config-server/api";
+import { isOlder, type ConfigAt, type EffectiveConfig } from "#config-server/api";
 import { messageOf, TaskGroup, type Host } from "#base";
 import { GATEWAY_APP, GATEWAY_KEY, GATEWAY_PROFILE, type ConfigProblem, type GatewayConfig } from "../api.ts";
 import type { Filters } from "../core/filter.ts";
 import { parseGatewayConfig } from "../release.ts";
 import type { GatewayClient, GatewaySettings } from "../settings.ts";
 
+/** Where a config came from. */
+export interface Release {
+  readonly key: string;
+  readonly text: string;
+  /** When it was released, by the store's revision, and how far the store was when it said so; absent: by no server. */
+  readonly at?: { readonly revision: number; readonly storeRevision: number } | undefined;
+}
+
 export interface ConfigListener {
-  /** A config without a flaw, its files read. `text` is what it came from. */
-  apply(config: GatewayConfig, release: { readonly key: string; readonly text: string }): void;
+  /** A config without a flaw, its files read. */
+  apply(config: GatewayConfig, release: Release): void;
   refused(problems: readonly ConfigProblem[], release: { readonly key: string }): void;
 }
 
@@ -33,6 +41,8 @@ export class ConfigSource implements AsyncDisposable {
   #connected = false;
   /** What was heard last. */
   #last: EffectiveConfig | undefined;
+  /** The newest that is known, from before the start perhaps. */
+  #known: ConfigAt | undefined;
 
   constructor(
     host: Host,
@@ -49,6 +59,11 @@ export class ConfigSource implements AsyncDisposable {
 
   get connected(): boolean {
     return this.#connected;
+  }
+
+  /** What an earlier start of this gateway knew. */
+  remember({ key: releaseKey, at }: Release): void {
+    if (at) this.#known = { value: { releaseKey, revision: at.revision }, revision: at.storeRevision };
   }
 
   start(): void {
@@ -73,9 +88,22 @@ export class ConfigSource implements AsyncDisposable {
     });
     for await (const frame of frames) {
       const config = frame.event === "snapshot" || frame.event === "delta" ? frame.data : undefined;
+      if (!config || this.#holdsBack(config, frame.revision)) continue;
+      this.#known = { value: config, revision: frame.revision };
       // After a cut the same content comes again; there is nothing to build anew.
-      if (config && config.releaseKey !== this.#last?.releaseKey) await this.#take(config, say);
+      if (config.releaseKey !== this.#last?.releaseKey) await this.#take(config, say);
     }
+  }
+
+  /** Whether the server has an older config than is known here. An empty one is a lost store's, too. */
+  #holdsBack(config: EffectiveConfig, storeRevision: number): boolean {
+    const known = this.#known;
+    if (!known || known.value.revision === 0) return false;
+    if (config.revision !== 0 && !isOlder(known, { value: config, revision: storeRevision })) return false;
+    const theirs = config.revision === 0 ? "has nothing released" : `has a release of revision ${config.revision}`;
+    const message = `The server ${theirs}, and one of revision ${known.value.revision} is known here. It is kept until the server's store has passed it; release it anew.`;
+    this.#listener.refused([{ pointer: "", message }], { key: config.releaseKey });
+    return true;
   }
 
   /** Now and then holds what is known against the server's, and takes what the push never brought. */
@@ -93,6 +121,7 @@ export class ConfigSource implements AsyncDisposable {
         await this.#host.clock.sleep(UNDER_WAY_MS, signal);
         if (this.#last?.releaseKey !== known.releaseKey || theirs.revision < known.revision) continue;
         this.#host.log.warn({ releaseKey: theirs.releaseKey }, "the config watch missed a release; it is taken now");
+        this.#known = { value: theirs, revision: Math.max(theirs.revision, this.#known?.revision ?? 0) };
         await this.#take(theirs, say);
       } catch (error) {
         if (!signal.aborted) this.#host.log.debug({ err: error }, `the config was not audited: ${messageOf(error)}`);
@@ -108,11 +137,12 @@ export class ConfigSource implements AsyncDisposable {
   async #take(config: EffectiveConfig, say: Say): Promise<void> {
     this.#last = config;
     const text = textOf(config);
+    const at = { revision: config.revision, storeRevision: this.#known?.revision ?? config.revision };
     const read = await readConfig(text, this.#settings.filters);
     const { releaseKey: key } = config;
     for (const warning of read.warnings ?? []) this.#host.log.warn({ ...warning }, "a part of the config is of no use");
     if (read.config) {
-      this.#listener.apply(read.config, { key, text });
+      this.#listener.apply(read.config, { key, text, at });
       say(config);
     } else {
       this.#listener.refused(read.problems, { key });

@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { messageOf, type Host } from "#base";
 import { replaceFile } from "#base/files";
 import type { CatalogInstance } from "../core/endpoints.ts";
+import type { Release } from "./config.ts";
 
 /** Milliseconds between two writes. Health flips come in bursts, and a state seconds old serves a restart as well. */
 const WRITE_PAUSE_MS = 500;
@@ -17,6 +18,7 @@ export interface LastGood {
   readonly releaseKey: string;
   /** The released text. */
   readonly config: string;
+  readonly at?: Release["at"];
   /** Instances by namespace. */
   readonly instances: Readonly<Record<string, readonly CatalogInstance[]>>;
   /** Path prefixes that services hint at, by namespace and service. */

@@ -28,6 +28,10 @@ export class Feed<Data> {
     this.#wake();
   }
 
+  setBack(): void {
+    this.#revision = 0;
+  }
+
   async *watch(signal: AbortSignal): AsyncGenerator<Frame<Data>> {
     signal.addEventListener("abort", () => this.#wake(), { once: true });
     while (!signal.aborted) {
@@ -105,6 +109,19 @@ export class FakeControlPlane implements GatewayClient {
       },
     });
     if (version === 1) this.configs.send("synced");
+  }
+
+  /** Its store is lost, or set back to what it was at first. */
+  setBack(): void {
+    this.#version = 0;
+    this.configs.setBack();
+  }
+
+  nothingReleased(): void {
+    const name = { namespace: "default", app: "gateway", profile: "default" };
+    this.configs.send("snapshot", { ...name, releaseKey: "none", revision: 0, items: {} });
+    this.configs.send("synced");
+    this.setBack();
   }
 
   /** The first word of the registry: these instances, whole. */

@@ -200,6 +200,46 @@ test("the last good state starts a gateway while the control plane is away", asy
   await eventually("the control plane is heard", () => gateway.status().source === "control-plane");
 });
 
+test("what a server with a lost store or an older one says changes nothing, also after a restart, until it has more", async () => {
+  await using folder = await tempFolder();
+  await using service = await upstream();
+  const host = testHost();
+  const settings = { ...baseSettings, dataFile: join(folder.path, "snapshot.json") };
+  const start = () => {
+    const plane = new FakeControlPlane();
+    const gateway = createGateway(host, { client: plane, settings });
+    return { plane, gateway, routes: () => gateway.status().routes };
+  };
+  const config = (...names: string[]) => ({
+    routes: names.map((name) => ({ name, match: { path: { prefix: `/${name}` } }, service: "orders" })),
+  });
+  {
+    const { plane, gateway, routes } = start();
+    await using _ = gateway;
+    for (const names of [["a"], ["a", "b"]]) plane.release(config(...names));
+    plane.snapshot(instance(service.port));
+    await eventually("both are in force", () => routes() === 2);
+    // The store is set back to before the second release, and the watch begins anew.
+    plane.setBack();
+    plane.release(config("a"));
+    await eventually("it is told", () => gateway.status().problems.length === 1);
+    expect(gateway.status().problems[0]?.message).toMatch(
+      /The server has a release of revision 1, and one of revision 2 is known/,
+    );
+    expect(routes()).toBe(2);
+    await eventually("it is on disk", async () => (await readFile(settings.dataFile, "utf8")).includes('"at":{'));
+  }
+  const { plane, gateway, routes } = start();
+  await using _ = gateway;
+  plane.nothingReleased();
+  plane.snapshot(instance(service.port));
+  await eventually("the empty one is told", () => gateway.status().problems.length === 1);
+  expect([routes(), gateway.status().problems[0]?.message]).toEqual([2, expect.stringContaining("nothing released")]);
+  for (const names of [["a"], ["a", "b"], ["a", "b", "c"]]) plane.release(config(...names));
+  await eventually("what is newer is taken", () => routes() === 3);
+  expect(gateway.status().problems).toEqual([]);
+});
+
 test("a last good state that is broken is passed over with a word in the log", async () => {
   await using folder = await tempFolder();
   const dataFile = join(folder.path, "gateway.json");
