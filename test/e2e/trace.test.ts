@@ -43,42 +43,48 @@ async function collector(): Promise<Collector> {
   };
 }
 
-test("client, gateway, upstream call and service share one trace id, parent by parent", async () => {
-  await using otlp = await collector();
-  await using data = await tempFolder();
-  await using posthouse = await startPosthouse({
-    data: data.path,
-    args: ["--otlp-url", otlp.url, "--log-level", "debug"],
-  });
-  await using service = await startService("orders");
-  const { token, api, gateway } = posthouse;
-  const registration = { address: "127.0.0.1", port: service.port };
-  await call(`${api}/v1/services/orders/instances/one`, { method: "PUT", token, body: registration });
-  const routes = { routes: [{ name: "orders", match: { path: { prefix: "/" } }, service: "orders" }] };
-  const items = { "gateway.yaml": { format: "yaml", value: JSON.stringify(routes) } };
-  await call(`${api}/v1/config/default/gateway/default/releases`, { method: "POST", token, body: { items } });
-  await eventually("the route", async () => (await call(`${gateway}/warm`)).status === 200);
+test.for([
+  ["one process", []],
+  ["two workers", ["--workers", "2"]],
+] as const)(
+  "client, gateway of %s, upstream call and service share one trace id, parent by parent",
+  async ([, more]) => {
+    await using otlp = await collector();
+    await using data = await tempFolder();
+    await using posthouse = await startPosthouse({
+      data: data.path,
+      args: ["--otlp-url", otlp.url, "--log-level", "debug", ...more],
+    });
+    await using service = await startService("orders");
+    const { token, api, gateway } = posthouse;
+    const registration = { address: "127.0.0.1", port: service.port };
+    await call(`${api}/v1/services/orders/instances/one`, { method: "PUT", token, body: registration });
+    const routes = { routes: [{ name: "orders", match: { path: { prefix: "/" } }, service: "orders" }] };
+    const items = { "gateway.yaml": { format: "yaml", value: JSON.stringify(routes) } };
+    await call(`${api}/v1/config/default/gateway/default/releases`, { method: "POST", token, body: { items } });
+    await eventually("the route", async () => (await call(`${gateway}/warm`)).status === 200);
 
-  const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
-  const clientSpan = "00f067aa0ba902b7";
-  const headers = { traceparent: `00-${traceId}-${clientSpan}-01`, tracestate: "vendor=1" };
-  const { json } = await call(`${gateway}/traced`, { headers });
-  const spans = await eventually("both spans were exported", () => {
-    const mine = otlp.spans.filter((span) => span.traceId === traceId);
-    return mine.length >= 2 ? mine : undefined;
-  });
-  const server = spans.find((span) => span.parentSpanId === clientSpan);
-  const client = spans.find((span) => span.parentSpanId === server?.spanId);
-  expect(server).toMatchObject({ kind: 2 });
-  expect(client).toMatchObject({ kind: 3 });
-  expect(json["traceparent"]).toBe(`00-${traceId}-${client?.spanId}-01`);
+    const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const clientSpan = "00f067aa0ba902b7";
+    const headers = { traceparent: `00-${traceId}-${clientSpan}-01`, tracestate: "vendor=1" };
+    const { json } = await call(`${gateway}/traced`, { headers });
+    const spans = await eventually("both spans were exported", () => {
+      const mine = otlp.spans.filter((span) => span.traceId === traceId);
+      return mine.length >= 2 ? mine : undefined;
+    });
+    const server = spans.find((span) => span.parentSpanId === clientSpan);
+    const client = spans.find((span) => span.parentSpanId === server?.spanId);
+    expect(server).toMatchObject({ kind: 2 });
+    expect(client).toMatchObject({ kind: 3 });
+    expect(json["traceparent"]).toBe(`00-${traceId}-${client?.spanId}-01`);
 
-  // A call of the control API is a trace of its own, in the log under the same id.
-  const apiTrace = "0af7651916cd43dd8448eb211c80319c";
-  await call(`${api}/v1/services`, { token, headers: { traceparent: `00-${apiTrace}-${clientSpan}-01` } });
-  await eventually("the API's span", () => otlp.spans.some((span) => span.traceId === apiTrace));
-  expect(posthouse.errors()).toContain(`"traceId":"${apiTrace}"`);
-});
+    // A call of the control API is a trace of its own, in the log under the same id.
+    const apiTrace = "0af7651916cd43dd8448eb211c80319c";
+    await call(`${api}/v1/services`, { token, headers: { traceparent: `00-${apiTrace}-${clientSpan}-01` } });
+    await eventually("the API's span", () => otlp.spans.some((span) => span.traceId === apiTrace));
+    expect(posthouse.errors()).toContain(`"traceId":"${apiTrace}"`);
+  },
+);
 
 test("what the caller did not sample is not exported, but its trace goes on", async () => {
   await using otlp = await collector();
