@@ -186,27 +186,25 @@ export function nextEndpoints(
   const known = all.filter((instance) => eligible(instance) && inSubset(instance, cluster.subset));
   const healthy = known.filter(isHealthy);
   const panic = healthy.length > 0 && healthy.length * 100 < known.length * cluster.panicPercent;
+  const chosen = new Set(panic ? known : healthy);
   const next = new Map<string, Endpoint>();
-  for (const instance of panic ? known : healthy) {
-    const target = targetOf(cluster, instance);
-    if (!target) continue;
-    next.set(target.key, {
-      id: instance.id,
-      ...target,
-      weight: instance.weight,
-      zone: instance.zone,
-      load: loads.get(target.key) ?? returned(previous.resting?.get(target.key), sinceMs) ?? newLoad(state, sinceMs),
-      cluster,
-    });
-  }
-  // In one order on every gateway, so that two of them given the same chance choose the same.
-  const endpoints = [...next.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   const resting = new Map<string, EndpointLoad>();
   for (const instance of all) {
-    const key = endpointKey(cluster, instance);
-    const load = key === undefined || next.has(key) ? undefined : (loads.get(key) ?? previous.resting?.get(key));
-    if (load) resting.set(key as string, load);
+    const target = targetOf(cluster, instance);
+    if (!target) continue;
+    const { key } = target;
+    const load = loads.get(key) ?? previous.resting?.get(key);
+    if (!chosen.has(instance)) {
+      if (load) resting.set(key, load);
+      continue;
+    }
+    if (load && !loads.has(key)) noteReturned(load, sinceMs);
+    const { id, weight, zone: where } = instance;
+    next.set(key, { id, ...target, weight, zone: where, load: load ?? newLoad(state, sinceMs), cluster });
   }
+  for (const key of next.keys()) resting.delete(key);
+  // In one order on every gateway, so that two of them given the same chance choose the same.
+  const endpoints = [...next.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   const kept = { state, ...(resting.size > 0 ? { resting } : {}) };
   if (endpoints.length === 0) return { endpoints, ...kept, absence: absenceOf(all, cluster) };
   const near = zone === undefined || !cluster.zoneAware || panic ? undefined : nearest(endpoints, known, zone);
@@ -219,12 +217,10 @@ export function nextEndpoints(
   };
 }
 
-/** The load of one that was away. */
-function returned(load: EndpointLoad | undefined, sinceMs: number): EndpointLoad | undefined {
-  if (!load) return undefined;
+/** One that was away is well again. */
+function noteReturned(load: EndpointLoad, sinceMs: number): void {
   noteReached(load);
   load.sinceMs = sinceMs;
-  return load;
 }
 
 /** Why none of these may be sent a request: each by the first thing that speaks against it. */
