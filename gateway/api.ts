@@ -231,6 +231,7 @@ export const GatewayErrors = defineErrors("GATEWAY", {
   REQUEST_TIMEOUT: { status: 408, title: "Request came too slowly" },
   BODY_TOO_LARGE: { status: 413, title: "Request body too large" },
   EXPECTATION_FAILED: { status: 417, title: "Expectation not supported" },
+  MISDIRECTED: { status: 421, title: "Wrong connection for this host" },
   BODY_INVALID: { status: 422, title: "Request body not valid" },
   RATE_LIMITED: { status: 429, title: "Too many requests" },
   HEADERS_TOO_LARGE: { status: 431, title: "Request headers too large" },
@@ -256,8 +257,9 @@ export type GatewayErrorName = keyof typeof GatewayErrors;
  * Why the gateway itself answered, in the header `x-posthouse-flag`, the log and the metric; after Envoy's response
  * flags where it has one: NR no route, UH no healthy upstream, UF upstream connection failure, UC upstream closed,
  * UT upstream timeout, UO upstream overflow, OM overload manager, UP upstream protocol error, DC downstream closed, DPE
- * downstream protocol error, RL rate limited. Ours: AU not authenticated, AD access denied, KU keys unavailable, PL payload too large,
- * UG upgrade unsupported, RV request not valid by its schema, FR refused by a filter, IE internal error.
+ * downstream protocol error, RL rate limited. Ours: MD misdirected request, AU not authenticated, AD
+ * access denied, KU keys unavailable, PL payload too large, UG upgrade unsupported, RV request not valid by its schema,
+ * FR refused by a filter, IE internal error.
  */
 export const GATEWAY_FLAGS = {
   REQUEST_INVALID: "DPE",
@@ -275,6 +277,7 @@ export const GATEWAY_FLAGS = {
   REQUEST_TIMEOUT: "DPE",
   BODY_TOO_LARGE: "PL",
   EXPECTATION_FAILED: "DPE",
+  MISDIRECTED: "MD",
   BODY_INVALID: "RV",
   FILTER_REFUSED: "FR",
   FILTER_INVALID: "IE",

@@ -2,10 +2,11 @@
  * The ports that a gateway listens on: its own two from the settings, and those of the config's listeners, opened and
  * closed as the config says. A port that cannot be opened is a problem of that listener alone; the others serve.
  */
-import { messageOf, type Host } from "#base";
+import { canonicalJson, messageOf, type Host } from "#base";
 import { OWN_LISTENER, type ConfigProblem, type Listener } from "./api.ts";
 import { GeneralLane } from "./lanes/general.ts";
 import type { LaneParts } from "./lanes/parts.ts";
+import { modeOf, TlsFront, type TlsPlan } from "./lanes/tls-front.ts";
 import type { GatewayPorts, TlsIdentity } from "./settings.ts";
 
 /** Milliseconds between two looks whether all requests have ended. */
@@ -18,8 +19,8 @@ const OPEN_TRIES = 40;
 const IDLE_LOOK_MS = 100;
 
 interface Open {
-  readonly port: number;
-  readonly tls: boolean;
+  /** As it was opened, or changed since. */
+  listener: Listener;
   /** undefined while it opens, and when that failed. */
   lane: GeneralLane | undefined;
   /** Resolves when it is open, or is given up. */
@@ -46,7 +47,7 @@ export class Listeners {
     this.#parts = parts;
     this.#tls = tls;
     this.#http = new GeneralLane(parts, undefined);
-    this.#https = tls && new GeneralLane(parts, tls);
+    this.#https = tls && new GeneralLane(parts, new TlsFront({ identity: tls, clients: undefined }));
   }
 
   /** Of listeners that could not be opened. */
@@ -75,8 +76,10 @@ export class Listeners {
     if (!this.#listening) return;
     for (const [name, open] of this.#others) {
       const wanted = this.#wanted.find((one) => one.name === name);
-      const failed = this.#problems.has(name);
-      if (!failed && wanted?.port === open.port && (wanted.tls ?? false) === open.tls) continue;
+      if (wanted && !this.#problems.has(name) && sameSocket(wanted, open.listener)) {
+        this.#change(open, wanted);
+        continue;
+      }
       this.#others.delete(name);
       this.#problems.delete(name);
       open.closed = true;
@@ -85,21 +88,41 @@ export class Listeners {
     for (const listener of this.#wanted) if (!this.#others.has(listener.name)) this.#open(listener);
   }
 
-  #open({ name, port = 0, tls = false }: Listener): void {
-    const open: Open = { port, tls, lane: undefined, opened: Promise.resolve(), closed: false };
-    this.#others.set(name, open);
-    open.opened = this.#try(name, open);
+  #open(listener: Listener): void {
+    const open: Open = { listener, lane: undefined, opened: Promise.resolve(), closed: false };
+    this.#others.set(listener.name, open);
+    open.opened = this.#try(open);
   }
 
-  async #try(name: string, open: Open): Promise<void> {
-    const { port, tls } = open;
+  /** New connections are asked for certificates of another CA. */
+  #change(open: Open, wanted: Listener): void {
+    const before = open.listener;
+    open.listener = wanted;
+    if (canonicalJson(tlsOf(wanted)) !== canonicalJson(tlsOf(before))) this.#showTls(open);
+  }
+
+  #showTls({ listener, lane }: Open): void {
+    const plan = this.#planOf(listener);
+    if (plan) lane?.setTls(new TlsFront(plan));
+  }
+
+  /** undefined: in the clear, or without a certificate. */
+  #planOf({ tls, clientCertificates: clients }: Listener): TlsPlan | undefined {
+    return tls && this.#tls ? { identity: this.#tls, clients } : undefined;
+  }
+
+  async #try(open: Open): Promise<void> {
+    const { name, port = 0, tls } = open.listener;
     let reason = tls && !this.#tls ? "this gateway has no certificate" : undefined;
     for (let tries = 1; reason === undefined && !open.closed; tries++) {
-      const lane = new GeneralLane(this.#parts, tls ? this.#tls : undefined, name);
+      const plan = this.#planOf(open.listener);
+      const lane = new GeneralLane(this.#parts, plan && new TlsFront(plan), name);
       try {
         await lane.listen(this.#parts.settings.host, port);
         if (open.closed) return this.#close(lane);
         open.lane = lane;
+        // It may have changed meanwhile.
+        this.#showTls(open);
         this.#host.log.info({ listener: name, port }, "listener open");
         return;
       } catch (error) {
@@ -129,7 +152,8 @@ export class Listeners {
 
   setTls(identity: TlsIdentity): void {
     this.#tls = identity;
-    for (const lane of this.#lanes()) lane.setTls(identity);
+    this.#https?.setTls(new TlsFront({ identity, clients: undefined }));
+    for (const open of this.#others.values()) this.#showTls(open);
   }
 
   #lanes(): GeneralLane[] {
@@ -155,4 +179,20 @@ export class Listeners {
     for (const lane of lanes) lane.destroy();
     await Promise.allSettled(closed);
   }
+}
+
+/**
+ * Whether one can serve as the other without being opened anew. What is asked of clients is not changed under connections
+ * that stand: those of the old listener end with what is under way.
+ */
+function sameSocket(a: Listener, b: Listener): boolean {
+  return (
+    a.port === b.port &&
+    (a.tls ?? false) === (b.tls ?? false) &&
+    modeOf(a.clientCertificates) === modeOf(b.clientCertificates)
+  );
+}
+
+function tlsOf({ tls, clientCertificates }: Listener) {
+  return { tls, clientCertificates };
 }

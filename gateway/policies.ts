@@ -154,6 +154,30 @@ export const Consumer = Type.Object(
 );
 export type Consumer = Static<typeof Consumer>;
 
+export const ClientCertificates = Type.Object(
+  {
+    ca: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 262_144,
+        description: "PEM of the CAs that clients' certificates are of.",
+      }),
+    ),
+    caFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
+    mode: Type.Optional(
+      Type.Enum(["require", "verify-if-given"], {
+        default: "require",
+        description: "verify-if-given lets in who has none; one that is not trusted never.",
+      }),
+    ),
+  },
+  {
+    ...strict,
+    description: "Clients are asked for a certificate; services are told whose it is by x-forwarded-client-cert.",
+  },
+);
+export type ClientCertificates = Static<typeof ClientCertificates>;
+
 export const Listener = Type.Object(
   {
     name: { ...ItemName, description: "`default` is the process's own, on the ports of its settings." },
@@ -161,6 +185,7 @@ export const Listener = Type.Object(
       Type.Integer({ minimum: 1, maximum: 65_535, description: "Every listener but `default` has one." }),
     ),
     tls: Type.Optional(Type.Boolean({ default: false, description: "HTTPS with the gateway's certificate." })),
+    clientCertificates: Type.Optional(ClientCertificates),
     hosts: Type.Optional(Type.Array(HostName, { minItems: 1, maxItems: 64, description: "Others are 404 here." })),
     attach: Type.Optional(
       Type.Enum(["all", "named"], {

@@ -5,7 +5,7 @@
 import { Compile } from "typebox/compile";
 import ipaddr from "ipaddr.js";
 import { shapeProblems } from "#base/shape";
-import { GATEWAY_DEFAULTS, GatewayConfig, OWN_LISTENER, type ConfigProblem } from "../api.ts";
+import { GATEWAY_DEFAULTS, GatewayConfig, OWN_LISTENER, type ConfigProblem, type Listener } from "../api.ts";
 import { hostProblems, routeProblems, type RouteContext } from "./check-route.ts";
 import { parseCidr } from "./conditions.ts";
 import { forbidden } from "./endpoints.ts";
@@ -152,10 +152,26 @@ function* listenerProblems({ listeners = [] }: GatewayConfig): Generator<ConfigP
     if (name === OWN_LISTENER && tls !== undefined) {
       yield { pointer: `${pointer}/tls`, message: "The process's own listener has both, HTTP and HTTPS." };
     }
+    yield* clientCertificateProblems(listeners[index] as Listener, pointer);
     const other = port === undefined ? undefined : ports.get(port);
     if (other !== undefined) yield { pointer: `${pointer}/port`, message: `The listener "${other}" has this port.` };
     if (port !== undefined) ports.set(port, name);
     yield* hostProblems(hosts, `${pointer}/hosts`);
+  }
+}
+
+function* clientCertificateProblems(
+  { name, tls = false, clientCertificates: clients }: Listener,
+  pointer: string,
+): Generator<ConfigProblem> {
+  if (!clients) return;
+  const at = `${pointer}/clientCertificates`;
+  if (name === OWN_LISTENER) {
+    const message = "The process's own listener also serves without TLS; give a listener with a port of its own.";
+    yield { pointer: at, message };
+  } else if (!tls) yield { pointer: at, message: "In the clear nobody has a certificate; give tls: true, too." };
+  if ((clients.ca === undefined) === (clients.caFile === undefined)) {
+    yield { pointer: at, message: "Give either ca or caFile." };
   }
 }
 

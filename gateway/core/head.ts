@@ -2,6 +2,7 @@
  * What a decision may see of a request, whatever lane it came by. Headers stay as they came until a policy asks.
  * `readHead` is the strict gate before it: one host, one meaning, or a refusal.
  */
+import { CLIENT_CERTIFICATE_HEADER } from "./certificates.ts";
 import { canonicalTarget } from "./path.ts";
 import { OWN_LISTENER, type GatewayErrorName } from "../api.ts";
 
@@ -23,8 +24,18 @@ export interface RequestHead {
   readonly client: string;
   /** Name of the listener that it came by. */
   readonly listener: string;
+  /** Whose certificate the client has, as core/certificates.ts says it; undefined: none was asked for, or given. */
+  readonly clientCertificate?: string | undefined;
   /** Every value of a header, in order; the name in lower case. */
   header(name: string): readonly string[];
+}
+
+/** What a handshake said of the connection's other end. */
+export interface TlsPeer {
+  /** The host that it was opened for (SNI), in lower case; undefined: the client did not say. */
+  readonly serverName: string | undefined;
+  /** Of a certificate that was verified. */
+  readonly certificate: string | undefined;
 }
 
 /** A head as a lane parsed it. */
@@ -38,6 +49,8 @@ export interface RawHead {
   readonly peer: string;
   /** Absent: the process's own. */
   readonly listener?: string;
+  /** Absent: in the clear, or on a listener that asks for no certificates. */
+  readonly tls?: TlsPeer | undefined;
   /** Name, value, name, value, as they came. */
   readonly rawHeaders: readonly string[];
 }
@@ -86,6 +99,7 @@ export function readHead(raw: RawHead): RequestHead | BadHead {
   }
   const canonical = canonicalTarget(target);
   if (!canonical.ok) return { error: "PATH_INVALID", detail: canonical.reason };
+  const clientCertificate = raw.tls?.certificate;
   return {
     method: raw.method,
     host: authority.host,
@@ -96,8 +110,16 @@ export function readHead(raw: RawHead): RequestHead | BadHead {
     peer: raw.peer,
     client: raw.peer,
     listener: raw.listener ?? OWN_LISTENER,
-    header: (name) => headerValues(rawHeaders, name),
+    clientCertificate,
+    // What a client says of its own certificate is seen by nobody, neither the service nor a route's conditions.
+    header: (name) => (name === CLIENT_CERTIFICATE_HEADER ? listOf(clientCertificate) : headerValues(rawHeaders, name)),
   };
+}
+
+const NOTHING: readonly string[] = [];
+
+function listOf(value: string | undefined): readonly string[] {
+  return value === undefined ? NOTHING : [value];
 }
 
 export function isBadHead(head: RequestHead | BadHead): head is BadHead {

@@ -4,6 +4,7 @@ import { ClusterTable, type CompiledCluster } from "./cluster.ts";
 import { CidrSet, type MatchHead } from "./conditions.ts";
 import { Consumers } from "./consumers.ts";
 import { NO_FILTERS, type Filters } from "./filter.ts";
+import type { RequestHead } from "./head.ts";
 import { hostMatches } from "./order.ts";
 import { compileRoute, type CompiledRoute } from "./route.ts";
 import { buildIndex, findRoute, type RouteIndex, type RouteMatch } from "./route-index.ts";
@@ -93,6 +94,13 @@ export function matchRoute(table: RouteTable, head: MatchHead): RouteMatch {
   const listener = table.listeners.get(head.listener);
   if (!listener || !servesHost(listener, head.host)) return NOTHING;
   return findRoute(listener.index, head);
+}
+
+/** Whether a request's listener asks for a certificate that its connection, which may be an older one, never showed. */
+export function lacksCertificate({ listeners }: RouteTable, { listener, clientCertificate }: RequestHead): boolean {
+  if (clientCertificate !== undefined) return false;
+  const { clientCertificates } = listeners.get(listener) ?? {};
+  return clientCertificates !== undefined && clientCertificates.mode !== "verify-if-given";
 }
 
 /** Whether a listener is for this host at all. */

@@ -2,17 +2,21 @@
  * The gateway's config from the config server, by push: read, checked and told on when it is good. A bad one is told
  * as such and changes nothing; the one in force goes on.
  */
-import { readFile } from "node:fs/promises";
 import type { EffectiveConfig } from "#config-server/api";
 import { messageOf, TaskGroup, type Host } from "#base";
 import { GATEWAY_APP, GATEWAY_KEY, GATEWAY_PROFILE, type ConfigProblem, type GatewayConfig } from "../api.ts";
 import type { Filters } from "../core/filter.ts";
 import { parseGatewayConfig } from "../release.ts";
 import type { GatewayClient, GatewaySettings } from "../settings.ts";
+import { NamedFileReader, type NamedFiles } from "./named-files.ts";
+import { pemProblems } from "./pem.ts";
 
 export interface ConfigListener {
   /** A config without a flaw, its files read. `text` is what it came from. */
-  apply(config: GatewayConfig, release: { readonly key: string; readonly text: string }): void;
+  apply(
+    config: GatewayConfig,
+    release: { readonly key: string; readonly text: string; readonly files: NamedFiles },
+  ): void;
   refused(problems: readonly ConfigProblem[], release: { readonly key: string }): void;
 }
 
@@ -112,7 +116,7 @@ export class ConfigSource implements AsyncDisposable {
     const { releaseKey: key } = config;
     for (const warning of read.warnings ?? []) this.#host.log.warn({ ...warning }, "a part of the config is of no use");
     if (read.config) {
-      this.#listener.apply(read.config, { key, text });
+      this.#listener.apply(read.config, { key, text, files: read.files });
       say(config);
     } else {
       this.#listener.refused(read.problems, { key });
@@ -132,7 +136,12 @@ function textOf(config: EffectiveConfig): string {
 }
 
 export type ReadConfig =
-  | { readonly config: GatewayConfig; readonly problems?: undefined; readonly warnings?: readonly ConfigProblem[] }
+  | {
+      readonly config: GatewayConfig;
+      readonly files: NamedFiles;
+      readonly problems?: undefined;
+      readonly warnings?: readonly ConfigProblem[];
+    }
   | { readonly config?: undefined; readonly problems: readonly ConfigProblem[]; readonly warnings?: undefined };
 
 /** Reads and checks a config text, and the files it names. */
@@ -143,12 +152,13 @@ export async function readConfig(text: string, filters?: Filters): Promise<ReadC
   return read.config ? { ...read, warnings: parsed.warnings } : read;
 }
 
-/** Puts the content of `caFile`s in place of their names, so that what follows needs no disk. */
+/** Puts the content of files in place of their names, or beside them, so that what follows needs no disk. */
 async function readFiles(config: GatewayConfig): Promise<ReadConfig> {
   const problems: ConfigProblem[] = [];
+  const files = new NamedFileReader();
   const read = async (path: string, pointer: string): Promise<string> => {
     try {
-      return await readFile(path, "utf8");
+      return await files.read(path);
     } catch (error) {
       problems.push({ pointer, message: `The file cannot be read here: ${messageOf(error)}.` });
       return "";
@@ -168,5 +178,15 @@ async function readFiles(config: GatewayConfig): Promise<ReadConfig> {
       return { ...cluster, tls: { ...tls, ca: await read(caFile, `/clusters/${index}/tls/caFile`) } };
     }),
   );
-  return problems.length > 0 ? { problems } : { config: { ...config, jwt, clusters } };
+  const listeners = await Promise.all(
+    (config.listeners ?? []).map(async (listener, index) => {
+      const { clientCertificates: clients } = listener;
+      if (clients?.caFile === undefined) return listener;
+      const ca = await read(clients.caFile, `/listeners/${index}/clientCertificates/caFile`);
+      return { ...listener, clientCertificates: { ...clients, ca } };
+    }),
+  );
+  const whole = { ...config, jwt, clusters, ...(config.listeners ? { listeners } : {}) };
+  if (problems.length === 0) problems.push(...pemProblems(whole));
+  return problems.length > 0 ? { problems } : { config: whole, files: files.seen };
 }
