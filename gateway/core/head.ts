@@ -4,6 +4,7 @@
  */
 import { CLIENT_CERTIFICATE_HEADER } from "./certificates.ts";
 import { canonicalTarget } from "./path.ts";
+import type { Ports } from "./ports.ts";
 import { OWN_LISTENER, type GatewayErrorName } from "../api.ts";
 
 export interface RequestHead {
@@ -34,6 +35,8 @@ export interface RequestHead {
 export interface TlsPeer {
   /** The host that it was opened for (SNI), in lower case; undefined: the client did not say. */
   readonly serverName: string | undefined;
+  /** The CAs that the client's certificate was to be of, in PEM; undefined: it was not asked for one. */
+  readonly trusts: string | undefined;
   /** Of a certificate that was verified. */
   readonly certificate: string | undefined;
 }
@@ -47,8 +50,10 @@ export interface RawHead {
   readonly version: string;
   readonly scheme: "http" | "https";
   readonly peer: string;
-  /** Absent: the process's own. */
+  /** Absent: the process's own, or whose host it is of those on the port. */
   readonly listener?: string;
+  /** Of the config's listeners that it came by; absent: the process's own. */
+  readonly port?: number | undefined;
   /** Absent: in the clear, or on a listener that asks for no certificates. */
   readonly tls?: TlsPeer | undefined;
   /** Name, value, name, value, as they came. */
@@ -73,8 +78,8 @@ export function headerValues(rawHeaders: readonly string[], name: string): strin
   return values;
 }
 
-/** The head, or why it is refused. Never throws. */
-export function readHead(raw: RawHead): RequestHead | BadHead {
+/** The head, or why it is refused. `ports`: whose requests are whose there. Never throws. */
+export function readHead(raw: RawHead, ports?: Ports): RequestHead | BadHead {
   const { rawHeaders } = raw;
   if (rawHeaders.length > HEADER_FIELDS_MAX * 2) {
     return { error: "HEADERS_TOO_LARGE", detail: `More than ${HEADER_FIELDS_MAX} header fields.` };
@@ -109,7 +114,7 @@ export function readHead(raw: RawHead): RequestHead | BadHead {
     query: canonical.query,
     peer: raw.peer,
     client: raw.peer,
-    listener: raw.listener ?? OWN_LISTENER,
+    listener: raw.listener ?? (raw.port === undefined ? OWN_LISTENER : (ports?.of(raw.port, authority.host) ?? "")),
     clientCertificate,
     // What a client says of its own certificate is seen by nobody, neither the service nor a route's conditions.
     header: (name) => (name === CLIENT_CERTIFICATE_HEADER ? listOf(clientCertificate) : headerValues(rawHeaders, name)),

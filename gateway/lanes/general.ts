@@ -9,14 +9,13 @@ import { constants, type ServerHttp2Stream } from "node:http2";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
+import type { SecureContext, TlsOptions, TLSSocket } from "node:tls";
 import Fastify, { type FastifyInstance } from "fastify";
 import type { Claims } from "../core/claims.ts";
 import { grpcKind } from "../core/grpc.ts";
 import { headerValues, isBadHead, readHead, type RawHead, type RequestHead, type TlsPeer } from "../core/head.ts";
 import { decide, refuse, refuseToken, type Answer, type Forward, type Refuse, type Verify } from "../core/pipeline.ts";
-import { OWN_LISTENER } from "../api.ts";
-import { lacksCertificate } from "../core/table.ts";
+import { misdirection } from "../core/table.ts";
 import type { Downstream } from "./downstream.ts";
 import { Http1Downstream } from "./downstream-http1.ts";
 import { http2Head, Http2Downstream } from "./downstream-http2.ts";
@@ -48,17 +47,18 @@ interface Connection {
 export class GeneralLane {
   readonly #parts: LaneParts;
   readonly #scheme: "http" | "https";
-  readonly #listener: string;
+  /** Of the config's listeners; undefined: the process's own. */
+  readonly #port: number | undefined;
   readonly #app: FastifyInstance;
   readonly #http2: Http2Listener;
   readonly #upgrades: Upgrades;
   #tls: TlsFront | undefined;
 
-  /** One lane per listener; `tls` makes it an HTTPS one. */
-  constructor(parts: LaneParts, tls: TlsFront | undefined, listener: string = OWN_LISTENER) {
+  /** One lane per port; `tls` makes it an HTTPS one, `port` one of the config's listeners. */
+  constructor(parts: LaneParts, tls: TlsFront | undefined, port?: number) {
     this.#parts = parts;
     this.#tls = tls;
-    this.#listener = listener;
+    this.#port = port;
     this.#scheme = tls ? "https" : "http";
     this.#upgrades = new Upgrades(parts.host.clock, (downstream, onSwitch) => this.#serve(downstream, onSwitch));
     this.#app = this.#build(tls);
@@ -74,6 +74,17 @@ export class GeneralLane {
     if (peer) (socket as Connection)[PEER] = peer;
     return peer !== undefined;
   }
+
+  /** Whatever goes wrong ends this handshake, and no other. */
+  readonly #onServerName: NonNullable<TlsOptions["SNICallback"]> = (serverName, done) => {
+    let context: SecureContext | undefined;
+    try {
+      context = this.#tls?.contextFor(serverName);
+    } catch (error) {
+      return done(error as Error);
+    }
+    done(null, context);
+  };
 
   #build(tls: TlsFront | undefined): FastifyInstance {
     const { settings } = this.#parts;
@@ -112,7 +123,12 @@ export class GeneralLane {
     const app: FastifyInstance = tls
       ? (Fastify({
           ...common,
-          https: { ...server, ...tls.serverOptions, ALPNProtocols: ["h2", "http/1.1"] },
+          https: {
+            ...server,
+            ...tls.serverOptions,
+            ALPNProtocols: ["h2", "http/1.1"],
+            ...(this.#port === undefined ? {} : { SNICallback: this.#onServerName }),
+          },
         }) as FastifyInstance)
       : Fastify({ ...common, http: server });
     // Node would drop what is beyond in silence; readHead refuses it.
@@ -140,7 +156,7 @@ export class GeneralLane {
       version: request.httpVersion,
       scheme: this.#scheme,
       peer: request.socket.remoteAddress ?? "",
-      listener: this.#listener,
+      port: this.#port,
       tls: (request.socket as Connection)[PEER],
       rawHeaders: request.rawHeaders,
     };
@@ -158,7 +174,7 @@ export class GeneralLane {
     const { socket } = session;
     const peer = socket.remoteAddress ?? "";
     const tls = (socket as Connection)[PEER];
-    const head = http2Head(rawHeaders, { scheme: this.#scheme, peer, listener: this.#listener, tls });
+    const head = http2Head(rawHeaders, { scheme: this.#scheme, peer, port: this.#port, tls });
     const ended = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
     this.#serve(new Http2Downstream(stream, head, ended));
   }
@@ -169,8 +185,9 @@ export class GeneralLane {
     const grpc =
       client.head.method === "POST" ? grpcKind(headerValues(client.head.rawHeaders, "content-type")[0]) : undefined;
     const downstream = grpc === "web" || grpc === "web-text" ? new GrpcWebDownstream(client, grpc) : client;
-    const head = readHead(downstream.head);
-    const exchange = new Exchange(host, metrics, { raw: downstream.head, head, snapshot: this.#parts.snapshot() });
+    const snapshot = this.#parts.snapshot();
+    const head = readHead(downstream.head, snapshot.table.ports);
+    const exchange = new Exchange(host, metrics, { raw: downstream.head, head, snapshot });
     const passage = new Passage(this.#parts, downstream, exchange, { grpc, onSwitch, onOver: this.#onOver });
     inFlight.count++;
     try {
@@ -204,9 +221,8 @@ export class GeneralLane {
   #refuseAtOnce(passage: Passage): Refuse | undefined {
     const { head, snapshot } = passage.exchange;
     if (isBadHead(head)) return refuse(head.error, head.detail);
-    if (this.#listener !== OWN_LISTENER && lacksCertificate(snapshot.table, head)) {
-      return refuse("MISDIRECTED", "This connection was opened before its listener asked for certificates.");
-    }
+    const misdirected = this.#port === undefined ? undefined : misdirection(snapshot.table, head, passage.exchange.raw);
+    if (misdirected !== undefined) return refuse("MISDIRECTED", misdirected);
     if (!METHODS.has(head.method)) {
       return refuse("METHOD_NOT_ALLOWED", `${head.method} is not passed on.`, {
         headers: [["allow", [...METHODS].join(", ")]],
@@ -249,7 +265,12 @@ export class GeneralLane {
   setTls(tls: TlsFront): void {
     if (!this.#tls) return;
     (this.#app.server as unknown as HttpsServer).setSecureContext(tls.contextOptions);
+    const others = tls.trusts !== this.#tls.trusts;
     this.#tls = tls;
+    // Those who were verified by other CAs are asked to come again; what they still ask here is refused.
+    if (!others) return;
+    this.#http2.drain();
+    this.closeIdle();
   }
 
   /** Takes no new connections; resolves when the last has ended. */

@@ -180,10 +180,28 @@ async function readFiles(config: GatewayConfig): Promise<ReadConfig> {
   );
   const listeners = await Promise.all(
     (config.listeners ?? []).map(async (listener, index) => {
-      const { clientCertificates: clients } = listener;
-      if (clients?.caFile === undefined) return listener;
-      const ca = await read(clients.caFile, `/listeners/${index}/clientCertificates/caFile`);
-      return { ...listener, clientCertificates: { ...clients, ca } };
+      const { clientCertificates: clients, certificates } = listener;
+      const at = `/listeners/${index}`;
+      const given = async (text: string | undefined, path: string | undefined, pointer: string) =>
+        path === undefined ? text : await read(path, pointer);
+      return {
+        ...listener,
+        ...(clients && {
+          clientCertificates: {
+            ...clients,
+            ca: (await given(clients.ca, clients.caFile, `${at}/clientCertificates/caFile`)) ?? "",
+          },
+        }),
+        ...(certificates && {
+          certificates: await Promise.all(
+            certificates.map(async (one, nth) => ({
+              ...one,
+              cert: (await given(one.cert, one.certFile, `${at}/certificates/${nth}/certFile`)) ?? "",
+              key: (await given(one.key, one.keyFile, `${at}/certificates/${nth}/keyFile`)) ?? "",
+            })),
+          ),
+        }),
+      };
     }),
   );
   const whole = { ...config, jwt, clusters, ...(config.listeners ? { listeners } : {}) };

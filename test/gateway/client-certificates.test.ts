@@ -214,6 +214,29 @@ test("a connection from before its listener asked for certificates carries no fu
   socket.destroy();
 });
 
+test("a connection whose certificate another CA vouched for carries no further request, and new ones do", async () => {
+  const [ca, other] = [await authority(), await authority()];
+  await using at = await listening({ ca: ca.pem });
+  const socket = tlsConnect({ host: "127.0.0.1", port: at.port, rejectUnauthorized: false, ...(await clientOf(ca)) });
+  let text = "";
+  socket.on("error", () => {});
+  socket.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  const send = () => socket.write("GET / HTTP/1.1\r\nhost: a.example\r\n\r\n");
+  send();
+  await eventually("it is answered", () => text.includes("200 OK"));
+  at.running.plane.release(at.config({ ca: other.pem }));
+  await eventually("it is cut, or refused", () => {
+    if (!socket.destroyed) send();
+    return socket.destroyed || text.includes("421 ");
+  });
+  const count = at.service.requests.length;
+  if (!socket.destroyed) send();
+  // The port was never closed.
+  expect((await askTls(at.port, await clientOf(other))).status).toBe(200);
+  expect(at.service.requests).toHaveLength(count + 1);
+  socket.destroy();
+});
+
 test("a config that asks in vain is refused, with the place", async () => {
   const made = await authority();
   const ca = made.pem;
