@@ -36,6 +36,7 @@ export function keyOf({ route, request, target, setHeaders, edits, authority }: 
     authority ?? "",
     target,
     consumer?.name ?? "",
+    head.clientCertificate ?? "",
     setHeaders,
     edits?.put ?? [],
   ]);

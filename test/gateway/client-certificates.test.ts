@@ -18,6 +18,7 @@ async function listening(clients: object, options: { more?: object; tls?: { key:
   const service = stack.use(
     await upstream((request, response) => {
       response.setHeader("content-type", "application/json");
+      response.setHeader("cache-control", "max-age=60");
       response.end(JSON.stringify(request.headers));
     }),
   );
@@ -136,6 +137,19 @@ test("a route's conditions and templates see the certificate that was verified, 
   expect((await askTls(at.port, forged)).status).toBe(404);
   expect((await askTls(at.port, { ...(await clientOf(ca)), ...forged })).status).toBe(404);
   expect((await askTls(at.port, await clientOf(ca, ["spiffe://acme/x"]))).status).toBe(200);
+});
+
+test("what is cached for one certificate is for no other, nor for nobody", async () => {
+  const ca = await authority();
+  await using at = await listening({ ca: ca.pem, mode: "verify-if-given" }, { more: { cache: {} } });
+  const [one, two] = [await clientOf(ca), await clientOf(ca)];
+  const clients: readonly { key?: string; cert?: string }[] = [one, two, {}, one];
+  for (const client of clients) {
+    const { body, headers } = await askTls(at.port, client);
+    expect(at.told(body) ?? "nobody").toContain(client.cert === undefined ? "nobody" : fingerprint(client.cert));
+    expect(headers["cache-status"]).toMatch(at.service.requests.length < 3 ? /stored/ : /stored|hit/);
+  }
+  expect(at.service.requests).toHaveLength(3);
 });
 
 test("names that would end the header, or the value, are escaped", async () => {
