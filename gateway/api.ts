@@ -246,6 +246,7 @@ export const GatewayErrors = defineErrors("GATEWAY", {
   SHED: { status: 503, title: "Gateway overloaded" },
   KEYS_UNAVAILABLE: { status: 503, title: "Token keys not available" },
   UPSTREAM_TIMEOUT: { status: 504, title: "Upstream timed out" },
+  NOT_CACHED: { status: 504, title: "Not in the cache" },
   FILTER_REFUSED: { status: 403, title: "Refused by a filter" },
   FILTER_INVALID: { status: 400, title: "Filter module not valid" },
   CONFIG_INVALID: { status: 400, title: "Gateway config not valid" },
@@ -259,7 +260,7 @@ export type GatewayErrorName = keyof typeof GatewayErrors;
  * UT upstream timeout, UO upstream overflow, OM overload manager, UP upstream protocol error, DC downstream closed, DPE
  * downstream protocol error, RL rate limited. Ours: MD misdirected request, AU not authenticated, AD
  * access denied, KU keys unavailable, PL payload too large, UG upgrade unsupported, RV request not valid by its schema,
- * FR refused by a filter, IE internal error.
+ * FR refused by a filter, NC not in the cache, IE internal error.
  */
 export const GATEWAY_FLAGS = {
   REQUEST_INVALID: "DPE",
@@ -295,6 +296,7 @@ export const GATEWAY_FLAGS = {
   SHED: "OM",
   KEYS_UNAVAILABLE: "KU",
   UPSTREAM_TIMEOUT: "UT",
+  NOT_CACHED: "NC",
   INTERNAL: "IE",
 } as const satisfies Record<GatewayErrorName, string>;
 export type GatewayFlag = (typeof GATEWAY_FLAGS)[GatewayErrorName];
