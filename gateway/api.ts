@@ -48,8 +48,8 @@ export const GATEWAY_KEY = "gateway.yaml";
 
 /** Routes of one config: a linear list that people read. */
 export const ROUTES_MAX = 5000;
-/** Listeners of one config: each is a port. */
-export const LISTENERS_MAX = 32;
+/** Listeners of one config: each is a port, or a part of one. As many as a Gateway of the Gateway API has. */
+export const LISTENERS_MAX = 64;
 /** Consumers of one config; beyond, an identity provider is the place for them. */
 export const CONSUMERS_MAX = 10_000;
 /** The listener on the process's own ports. */

@@ -122,6 +122,20 @@ test("the name that a client asks for chooses the listener, and of its certifica
       expect([servername, answer.status === 200 ? answer.body : undefined]).toEqual([servername, body]);
     }
   }
+  for (const servername of [
+    ".",
+    "..",
+    "*.example",
+    "a.example.",
+    "-",
+    "a b",
+    "\u00fc.example",
+    "x".repeat(250),
+    "[::1]",
+    "__proto__",
+  ]) {
+    await askTls(at.port, { servername });
+  }
   // Who names no host in the handshake may name any in the request.
   expect(await askTls(at.port, { host: "a.example" })).toMatchObject({ status: 200, body: "a" });
 });
@@ -129,7 +143,11 @@ test("the name that a client asks for chooses the listener, and of its certifica
 test("a connection for one listener carries no request for another's host: 421, over HTTP/1.1 and HTTP/2", async () => {
   await using at = await shared();
   const crossed = await askTls(at.port, { servername: "x.example", host: "a.example" });
-  expect([crossed.status, crossed.headers["x-posthouse-flag"]]).toEqual([421, "MD"]);
+  expect([crossed.status, crossed.headers["x-posthouse-flag"], crossed.headers["connection"]]).toEqual([
+    421,
+    "MD",
+    "close",
+  ]);
   expect((await askTls(at.port, { servername: "a.example", host: "a.EXAMPLE.:443" })).status).toBe(200);
   expect((await askTls(at.port, { servername: "unknown.other", host: "a.example" })).status).toBe(421);
   expect((await askTls(at.port, { servername: "x.example", host: "unknown.other" })).status).toBe(404);
