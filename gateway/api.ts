@@ -48,8 +48,8 @@ export const GATEWAY_KEY = "gateway.yaml";
 
 /** Routes of one config: a linear list that people read. */
 export const ROUTES_MAX = 5000;
-/** Listeners of one config: each is a port. */
-export const LISTENERS_MAX = 32;
+/** Listeners of one config: each is a port, or a part of one. As many as a Gateway of the Gateway API has. */
+export const LISTENERS_MAX = 64;
 /** Consumers of one config; beyond, an identity provider is the place for them. */
 export const CONSUMERS_MAX = 10_000;
 /** The listener on the process's own ports. */
@@ -231,6 +231,7 @@ export const GatewayErrors = defineErrors("GATEWAY", {
   REQUEST_TIMEOUT: { status: 408, title: "Request came too slowly" },
   BODY_TOO_LARGE: { status: 413, title: "Request body too large" },
   EXPECTATION_FAILED: { status: 417, title: "Expectation not supported" },
+  MISDIRECTED: { status: 421, title: "Wrong connection for this host" },
   BODY_INVALID: { status: 422, title: "Request body not valid" },
   RATE_LIMITED: { status: 429, title: "Too many requests" },
   HEADERS_TOO_LARGE: { status: 431, title: "Request headers too large" },
@@ -245,6 +246,7 @@ export const GatewayErrors = defineErrors("GATEWAY", {
   SHED: { status: 503, title: "Gateway overloaded" },
   KEYS_UNAVAILABLE: { status: 503, title: "Token keys not available" },
   UPSTREAM_TIMEOUT: { status: 504, title: "Upstream timed out" },
+  NOT_CACHED: { status: 504, title: "Not in the cache" },
   FILTER_REFUSED: { status: 403, title: "Refused by a filter" },
   FILTER_INVALID: { status: 400, title: "Filter module not valid" },
   CONFIG_INVALID: { status: 400, title: "Gateway config not valid" },
@@ -256,8 +258,9 @@ export type GatewayErrorName = keyof typeof GatewayErrors;
  * Why the gateway itself answered, in the header `x-posthouse-flag`, the log and the metric; after Envoy's response
  * flags where it has one: NR no route, UH no healthy upstream, UF upstream connection failure, UC upstream closed,
  * UT upstream timeout, UO upstream overflow, OM overload manager, UP upstream protocol error, DC downstream closed, DPE
- * downstream protocol error, RL rate limited. Ours: AU not authenticated, AD access denied, KU keys unavailable, PL payload too large,
- * UG upgrade unsupported, RV request not valid by its schema, FR refused by a filter, IE internal error.
+ * downstream protocol error, RL rate limited. Ours: MD misdirected request, AU not authenticated, AD
+ * access denied, KU keys unavailable, PL payload too large, UG upgrade unsupported, RV request not valid by its schema,
+ * FR refused by a filter, NC not in the cache, IE internal error.
  */
 export const GATEWAY_FLAGS = {
   REQUEST_INVALID: "DPE",
@@ -275,6 +278,7 @@ export const GATEWAY_FLAGS = {
   REQUEST_TIMEOUT: "DPE",
   BODY_TOO_LARGE: "PL",
   EXPECTATION_FAILED: "DPE",
+  MISDIRECTED: "MD",
   BODY_INVALID: "RV",
   FILTER_REFUSED: "FR",
   FILTER_INVALID: "IE",
@@ -292,6 +296,7 @@ export const GATEWAY_FLAGS = {
   SHED: "OM",
   KEYS_UNAVAILABLE: "KU",
   UPSTREAM_TIMEOUT: "UT",
+  NOT_CACHED: "NC",
   INTERNAL: "IE",
 } as const satisfies Record<GatewayErrorName, string>;
 export type GatewayFlag = (typeof GATEWAY_FLAGS)[GatewayErrorName];

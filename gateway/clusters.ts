@@ -107,7 +107,18 @@ export const ClusterConfig = Type.Object(
           ca: Type.Optional(Type.String({ maxLength: 65_536, description: "PEM of the CA to trust instead." })),
           caFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
           serverName: Type.Optional(
-            Type.String({ minLength: 1, maxLength: 253, description: "Asked for and verified." }),
+            Type.String({
+              minLength: 1,
+              maxLength: 253,
+              description: "Asked for (SNI), and verified where there are no subjectAltNames.",
+            }),
+          ),
+          subjectAltNames: Type.Optional(
+            Type.Array(Type.String({ minLength: 1, maxLength: 2048, pattern: "^[\\x21-\\x7e]+$" }), {
+              minItems: 1,
+              maxItems: 64,
+              description: "DNS names and URIs such as spiffe://mesh/orders; a certificate has one of them, exactly.",
+            }),
           ),
         },
         strict,

@@ -57,7 +57,7 @@ export class Explainer {
     const { config, releaseKey } = await this.#config(namespace);
     const { routes: hinted } = hintedRoutes(config, await this.#hints(config, namespace));
     const table = compileTable(config, { namespace, filters: this.#parts.filters, hinted });
-    const { head, rawHeaders } = headOf(request);
+    const { head, rawHeaders } = headOf(request, table);
     if (isBadHead(head)) throw GatewayErrors.REQUEST_INVALID(`The request would be refused unread: ${head.detail}`);
     const live = await this.#parts.live?.(namespace);
     const { endpoints, told, seen } = await this.#endpoints(table, head, { live, zone: request.zone });
@@ -190,20 +190,25 @@ const UNCOUNTED: GatewaySnapshot["limiter"] = {
   take: (_key, { burst }) => ({ allowed: true, remaining: burst - 1, resetMs: 0, retryMs: 0 }),
 };
 
-function headOf({ url, method = "GET", headers = [], peer = "127.0.0.1", listener = OWN_LISTENER }: ExplainRequest) {
+/** A listener that shares its port is asked by way of the port: the host says which of them it is. */
+function headOf(
+  { url, method = "GET", headers = [], peer = "127.0.0.1", listener = OWN_LISTENER }: ExplainRequest,
+  { listeners, ports }: RouteTable,
+) {
+  const port = listeners.get(listener)?.port;
   // Not by URL, which would make the path canonical before the gateway's own reader sees it.
   const [, scheme = "http", authority = "", target = ""] = /^(https?):\/\/([^/?#]*)(.*)$/i.exec(url) ?? [];
   const hosts = headers.some(({ name }) => name.toLowerCase() === "host") ? [] : ["Host", authority];
   const rawHeaders = [...hosts, ...headers.flatMap(({ name, value }) => [name, value])];
-  const head = readHead({
+  const raw = {
     method,
     target: target.startsWith("/") ? target : `/${target}`,
     version: "1.1",
-    scheme: scheme.toLowerCase() === "https" ? "https" : "http",
+    scheme: scheme.toLowerCase() === "https" ? ("https" as const) : ("http" as const),
     peer,
-    listener,
     rawHeaders,
-  });
+  };
+  const head = readHead(port === undefined ? { ...raw, listener } : { ...raw, port }, ports);
   return { head, rawHeaders };
 }
 

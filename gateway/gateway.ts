@@ -36,6 +36,7 @@ import { QuotaLeases } from "./sources/quota-leases.ts";
 import { LastGoodFile, readLastGood, slim, type LastGood } from "./sources/last-good.ts";
 import { NameSource } from "./sources/names.ts";
 import { RegistrySource } from "./sources/registry.ts";
+import { NamedFileWatch } from "./sources/named-files.ts";
 import { UpstreamCaller, type RetryKind } from "./upstream/call.ts";
 import { UpstreamPools } from "./upstream/pools.ts";
 
@@ -76,6 +77,7 @@ class RunningGateway implements Gateway {
   readonly #workers: number;
   readonly #peers: PeerExchange | undefined;
   readonly #names: NameSource;
+  readonly #files: NamedFileWatch;
   #snapshot: GatewaySnapshot;
   #current: NextTable | undefined;
   /** Checked and compiled, waiting for its endpoints. */
@@ -121,6 +123,7 @@ class RunningGateway implements Gateway {
         ? undefined
         : new LastGoodFile(this.#host, settings.dataFile, () => this.#lastGoodState());
     this.#names = new NameSource(this.#host, () => this.#namesChanged(), settings.resolveName);
+    this.#files = new NamedFileWatch(this.#host, () => this.#filesChanged());
     this.#leases = new QuotaLeases(this.#host, client.quotas, settings.namespace);
     const sticky = new SignedCookies(settings.stickyKey ?? freshKey(host));
     const limiter = new RateLimiter();
@@ -176,7 +179,7 @@ class RunningGateway implements Gateway {
     // The same reading and checking as of a release: a file may be older than this program.
     const read = await readConfig(state.config, this.#settings.filters);
     if (!read.config) return this.#refused(read.problems, state.releaseKey);
-    const release = { key: state.releaseKey, text: state.config, at: state.at };
+    const release = { key: state.releaseKey, text: state.config, at: state.at, files: read.files };
     if (this.#config instanceof ConfigSource) this.#config.remember(release);
     this.#apply(read.config, release, "file");
     for (const [namespace, instances] of Object.entries(state.instances)) {
@@ -258,19 +261,31 @@ class RunningGateway implements Gateway {
     const { table, release, source, config } = next;
     this.#next = undefined;
     // A table built anew for its hints says nothing of a newer config that was refused.
-    if (this.#current?.release !== release) this.#problems = [];
+    if (this.#current?.release.key !== release.key) this.#problems = [];
     this.#current = next;
     this.#tokens.use(table.providers.values());
     this.#names.use([...table.clusters.values()].flatMap(({ instances }) => instances ?? []));
     this.#swap(table, table.clusters.keys());
     this.#registry.use(table.namespaces);
     this.#listeners.use(config.listeners ?? []);
+    this.#files.use(release.files);
     this.#metrics.retain(new Set(table.routes.map(({ name }) => name)));
     this.#caller.retain(new Set(table.clusters.keys()));
     this.#metrics.config("applied");
     this.#host.log.info({ release: release.key, routes: table.routes.length, source }, "routes in force");
     for (const { pointer, message } of next.warnings) this.#host.log.warn({ pointer }, message);
     this.#settle();
+  }
+
+  /** The same release with what its files now hold; where that is no good, with what they held. */
+  async #filesChanged(): Promise<void> {
+    const { release, source } = this.#current ?? {};
+    if (!release || !source) return;
+    const read = await readConfig(release.text, this.#settings.filters);
+    if (this.#stopping || this.#current?.release !== release || this.#next) return;
+    if (read.config) return this.#apply(read.config, { ...release, files: read.files }, source);
+    const [{ pointer, message } = { pointer: "", message: "" }] = read.problems;
+    this.#host.log.error({ pointer }, `files of the config changed and are not taken: ${message}`);
   }
 
   #refused(problems: readonly ConfigProblem[], key: string): void {
@@ -396,6 +411,7 @@ class RunningGateway implements Gateway {
     await this.#lastGood?.[Symbol.asyncDispose]();
     await this.#leases[Symbol.asyncDispose]();
     await this.#names[Symbol.asyncDispose]();
+    await this.#files[Symbol.asyncDispose]();
     await this.#pools[Symbol.asyncDispose]();
     await this.#tokens[Symbol.asyncDispose]();
   }

@@ -2,10 +2,11 @@
  * The ports that a gateway listens on: its own two from the settings, and those of the config's listeners, opened and
  * closed as the config says. A port that cannot be opened is a problem of that listener alone; the others serve.
  */
-import { messageOf, type Host } from "#base";
+import { canonicalJson, messageOf, type Host } from "#base";
 import { OWN_LISTENER, type ConfigProblem, type Listener } from "./api.ts";
 import { GeneralLane } from "./lanes/general.ts";
 import type { LaneParts } from "./lanes/parts.ts";
+import { modeOf, TlsFront } from "./lanes/tls-front.ts";
 import type { GatewayPorts, TlsIdentity } from "./settings.ts";
 
 /** Milliseconds between two looks whether all requests have ended. */
@@ -17,9 +18,11 @@ const OPEN_TRIES = 40;
 /** Milliseconds between two looks for connections of a closed listener that have become idle. */
 const IDLE_LOOK_MS = 100;
 
+/** A port, and the listeners that share it. */
 interface Open {
   readonly port: number;
-  readonly tls: boolean;
+  /** As it was opened, or changed since. */
+  listeners: readonly Listener[];
   /** undefined while it opens, and when that failed. */
   lane: GeneralLane | undefined;
   /** Resolves when it is open, or is given up. */
@@ -33,8 +36,9 @@ export class Listeners {
   readonly #parts: LaneParts;
   readonly #http: GeneralLane;
   readonly #https: GeneralLane | undefined;
-  readonly #others = new Map<string, Open>();
-  readonly #problems = new Map<string, ConfigProblem>();
+  /** By port, as the problems are. */
+  readonly #others = new Map<number, Open>();
+  readonly #problems = new Map<number, ConfigProblem>();
   /** Closing, so that a stop waits for them and then cuts. */
   readonly #closing = new Map<Promise<void>, GeneralLane>();
   #tls: TlsIdentity | undefined;
@@ -46,7 +50,7 @@ export class Listeners {
     this.#parts = parts;
     this.#tls = tls;
     this.#http = new GeneralLane(parts, undefined);
-    this.#https = tls && new GeneralLane(parts, tls);
+    this.#https = tls && new GeneralLane(parts, ownFront(tls));
   }
 
   /** Of listeners that could not be opened. */
@@ -73,46 +77,90 @@ export class Listeners {
   use(listeners: Iterable<Listener>): void {
     this.#wanted = [...listeners].filter(({ name }) => name !== OWN_LISTENER);
     if (!this.#listening) return;
-    for (const [name, open] of this.#others) {
-      const wanted = this.#wanted.find((one) => one.name === name);
-      const failed = this.#problems.has(name);
-      if (!failed && wanted?.port === open.port && (wanted.tls ?? false) === open.tls) continue;
-      this.#others.delete(name);
-      this.#problems.delete(name);
+    const ports = Map.groupBy(this.#wanted, ({ port = 0 }) => port);
+    for (const [port, open] of this.#others) {
+      const wanted = ports.get(port);
+      if (wanted && !this.#problems.has(port) && sameSocket(wanted, open.listeners)) {
+        this.#change(open, wanted);
+        continue;
+      }
+      this.#others.delete(port);
+      this.#problems.delete(port);
       open.closed = true;
       if (open.lane) this.#close(open.lane);
     }
-    for (const listener of this.#wanted) if (!this.#others.has(listener.name)) this.#open(listener);
+    for (const [port, sharing] of ports) if (!this.#others.has(port)) this.#open(port, sharing);
   }
 
-  #open({ name, port = 0, tls = false }: Listener): void {
-    const open: Open = { port, tls, lane: undefined, opened: Promise.resolve(), closed: false };
-    this.#others.set(name, open);
-    open.opened = this.#try(name, open);
+  #open(port: number, listeners: readonly Listener[]): void {
+    const open: Open = { port, listeners, lane: undefined, opened: Promise.resolve(), closed: false };
+    this.#others.set(port, open);
+    open.opened = this.#try(open);
   }
 
-  async #try(name: string, open: Open): Promise<void> {
-    const { port, tls } = open;
-    let reason = tls && !this.#tls ? "this gateway has no certificate" : undefined;
-    for (let tries = 1; reason === undefined && !open.closed; tries++) {
-      const lane = new GeneralLane(this.#parts, tls ? this.#tls : undefined, name);
+  /** New connections are shown other certificates, or asked for them of other CAs. */
+  #change(open: Open, wanted: readonly Listener[]): void {
+    const before = open.listeners;
+    open.listeners = wanted;
+    if (canonicalJson(wanted.map(tlsOf)) !== canonicalJson(before.map(tlsOf))) this.#showTls(open);
+  }
+
+  #showTls(open: Open): void {
+    try {
+      const front = this.#frontOf(open.listeners);
+      if (front) open.lane?.setTls(front);
+    } catch (error) {
+      this.#failed(
+        open,
+        `Port ${open.port}, of ${namesOf(open.listeners)}, keeps its certificates: ${messageOf(error)}.`,
+      );
+    }
+  }
+
+  /** undefined: in the clear. @throws when a certificate is missing, or none */
+  #frontOf(listeners: readonly Listener[]): TlsFront | undefined {
+    if (listeners[0]?.tls !== true) return undefined;
+    return new TlsFront({
+      listeners: listeners.map(({ hosts, certificates }) => ({ hosts, identities: this.#identitiesOf(certificates) })),
+      clients: listeners[0].clientCertificates,
+    });
+  }
+
+  #identitiesOf(certificates: Listener["certificates"]): readonly TlsIdentity[] {
+    if (certificates) return certificates.map(({ key = "", cert = "" }) => ({ key, cert }));
+    if (!this.#tls) throw new Error("this gateway has no certificate");
+    return [this.#tls];
+  }
+
+  async #try(open: Open): Promise<void> {
+    const { port } = open;
+    for (let tries = 1; !open.closed; tries++) {
+      let lane: GeneralLane | undefined;
       try {
+        lane = new GeneralLane(this.#parts, this.#frontOf(open.listeners), port);
         await lane.listen(this.#parts.settings.host, port);
         if (open.closed) return this.#close(lane);
         open.lane = lane;
-        this.#host.log.info({ listener: name, port }, "listener open");
+        // They may have changed meanwhile.
+        this.#showTls(open);
+        this.#host.log.info({ listeners: open.listeners.map(({ name }) => name), port }, "listener open");
         return;
       } catch (error) {
-        await lane.close();
+        await lane?.close();
+        if (open.closed) return;
         const again = (error as { code?: string }).code === "EADDRINUSE" && tries < OPEN_TRIES;
         if (again) await this.#host.clock.sleep(OPEN_AGAIN_MS);
-        else reason = messageOf(error);
+        else {
+          const message = `Port ${port} of ${namesOf(open.listeners)} cannot be opened: ${messageOf(error)}.`;
+          return this.#failed(open, message);
+        }
       }
     }
-    if (reason === undefined) return;
-    const message = `Port ${port} of listener "${name}" cannot be opened: ${reason}.`;
-    this.#problems.set(name, { pointer: `/listeners/${name}`, message });
-    this.#host.log.error({ listener: name, port }, message);
+  }
+
+  #failed({ port, listeners }: Open, message: string): void {
+    this.#problems.set(port, { pointer: `/listeners/${listeners[0]?.name}`, message });
+    this.#host.log.error({ port }, message);
   }
 
   /** Takes no new connections; what is under way ends by itself, and its connection with it. */
@@ -129,7 +177,8 @@ export class Listeners {
 
   setTls(identity: TlsIdentity): void {
     this.#tls = identity;
-    for (const lane of this.#lanes()) lane.setTls(identity);
+    this.#https?.setTls(ownFront(identity));
+    for (const open of this.#others.values()) this.#showTls(open);
   }
 
   #lanes(): GeneralLane[] {
@@ -155,4 +204,26 @@ export class Listeners {
     for (const lane of lanes) lane.destroy();
     await Promise.allSettled(closed);
   }
+}
+
+/** Of the process's own port. */
+function ownFront(identity: TlsIdentity): TlsFront {
+  return new TlsFront({ listeners: [{ hosts: undefined, identities: [identity] }], clients: undefined });
+}
+
+/**
+ * Whether a port can go on without being opened anew. Whether clients are asked is not changed under connections that
+ * stand: those of the old port end with what is under way. On one port it is the same for all.
+ */
+function sameSocket([a]: readonly Listener[], [b]: readonly Listener[]): boolean {
+  return (a?.tls ?? false) === (b?.tls ?? false) && modeOf(a?.clientCertificates) === modeOf(b?.clientCertificates);
+}
+
+/** What a handshake depends on. */
+function tlsOf({ tls, hosts, certificates, clientCertificates }: Listener) {
+  return tls === true ? { hosts, certificates, clientCertificates } : {};
+}
+
+function namesOf(listeners: readonly Listener[]): string {
+  return `listener ${listeners.map(({ name }) => `"${name}"`).join(", ")}`;
 }

@@ -154,13 +154,62 @@ export const Consumer = Type.Object(
 );
 export type Consumer = Static<typeof Consumer>;
 
+export const ClientCertificates = Type.Object(
+  {
+    ca: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 262_144,
+        description: "PEM of the CAs that clients' certificates are of.",
+      }),
+    ),
+    caFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
+    mode: Type.Optional(
+      Type.Enum(["require", "verify-if-given"], {
+        default: "require",
+        description: "verify-if-given lets in who has none; one that is not trusted never.",
+      }),
+    ),
+  },
+  {
+    ...strict,
+    description: "Clients are asked for a certificate; services are told whose it is by x-forwarded-client-cert.",
+  },
+);
+export type ClientCertificates = Static<typeof ClientCertificates>;
+
+export const ServerCertificate = Type.Object(
+  {
+    cert: Type.Optional(Type.String({ minLength: 1, maxLength: 65_536, description: "PEM, the leaf first." })),
+    certFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
+    key: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 65_536, description: "PEM. In a release it is for whoever may read it." }),
+    ),
+    keyFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
+  },
+  strict,
+);
+export type ServerCertificate = Static<typeof ServerCertificate>;
+
 export const Listener = Type.Object(
   {
     name: { ...ItemName, description: "`default` is the process's own, on the ports of its settings." },
     port: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 65_535, description: "Every listener but `default` has one." }),
+      Type.Integer({
+        minimum: 1,
+        maximum: 65_535,
+        description: "Every listener but `default` has one; listeners with unlike hosts may share it.",
+      }),
     ),
-    tls: Type.Optional(Type.Boolean({ default: false, description: "HTTPS with the gateway's certificate." })),
+    tls: Type.Optional(Type.Boolean({ default: false, description: "HTTPS." })),
+    certificates: Type.Optional(
+      Type.Array(ServerCertificate, {
+        minItems: 1,
+        maxItems: 64,
+        description: "The first for the name that a client asks for is shown. Absent: the gateway's.",
+      }),
+    ),
+    clientCertificates: Type.Optional(ClientCertificates),
     hosts: Type.Optional(Type.Array(HostName, { minItems: 1, maxItems: 64, description: "Others are 404 here." })),
     attach: Type.Optional(
       Type.Enum(["all", "named"], {

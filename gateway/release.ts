@@ -6,9 +6,10 @@ import { readPlainJson } from "#base/plain-json";
 import { type Located, readYaml } from "#base/yaml";
 import type { ReleaseCheck, ReleaseProblem } from "#config-server/api";
 import { GATEWAY_APP, GATEWAY_KEY, type ConfigProblem, type GatewayConfig } from "./api.ts";
-import { checkGatewayConfig } from "./core/check.ts";
+import { checkGatewayConfig, type CheckedConfig } from "./core/check.ts";
 import type { Filters } from "./core/filter.ts";
 import { builtInFilters } from "./filters/mod.ts";
+import { pemProblems } from "./sources/pem.ts";
 
 export { loadFilters } from "./filters/mod.ts";
 
@@ -31,17 +32,23 @@ export type ParsedConfig =
 export function parseGatewayConfig(text: string, filters: Filters = builtInFilters): ParsedConfig {
   const tree = readPlainJson(text);
   if (tree !== undefined) {
-    const checked = checkGatewayConfig(tree, filters);
+    const checked = checkWhole(tree, filters);
     // Where something is wrong, the other reader says on which line.
     if (checked.config && checked.warnings.length === 0) return { ...checked, warnings: [] };
   }
   return yamlConfig(text, filters);
 }
 
+function checkWhole(tree: unknown, filters: Filters): CheckedConfig {
+  const checked = checkGatewayConfig(tree, filters);
+  const problems = checked.config ? pemProblems(checked.config) : [];
+  return problems.length > 0 ? { problems } : checked;
+}
+
 function yamlConfig(text: string, filters: Filters): ParsedConfig {
   const read = readYaml(text, ALIASES_MAX);
   if (read.problems) return { problems: read.problems };
-  const checked = checkGatewayConfig(read.tree, filters);
+  const checked = checkWhole(read.tree, filters);
   const located = (problems: readonly ConfigProblem[]) =>
     problems.map((problem) => ({ ...problem, ...read.place(problem.pointer) }));
   if (checked.config) return { ...checked, warnings: located(checked.warnings) };

@@ -2,10 +2,11 @@
  * Says what is wrong with a gateway config, and where, before anyone lives by it: its shape, and what no shape can say:
  * names that must exist or be unique, routes that no request could tell apart, keys fetched in the clear.
  */
+import { canonicalJson } from "#base";
 import { Compile } from "typebox/compile";
 import ipaddr from "ipaddr.js";
 import { shapeProblems } from "#base/shape";
-import { GATEWAY_DEFAULTS, GatewayConfig, OWN_LISTENER, type ConfigProblem } from "../api.ts";
+import { GATEWAY_DEFAULTS, GatewayConfig, OWN_LISTENER, type ConfigProblem, type Listener } from "../api.ts";
 import { hostProblems, routeProblems, type RouteContext } from "./check-route.ts";
 import { parseCidr } from "./conditions.ts";
 import { forbidden } from "./endpoints.ts";
@@ -139,7 +140,6 @@ function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigPro
 
 function* listenerProblems({ listeners = [] }: GatewayConfig): Generator<ConfigProblem> {
   yield* duplicates(listeners, "/listeners", "listener");
-  const ports = new Map<number, string>();
   for (const [index, { name, port, tls, hosts = [] }] of listeners.entries()) {
     const pointer = `/listeners/${index}`;
     if ((name === OWN_LISTENER) === (port !== undefined)) {
@@ -152,10 +152,69 @@ function* listenerProblems({ listeners = [] }: GatewayConfig): Generator<ConfigP
     if (name === OWN_LISTENER && tls !== undefined) {
       yield { pointer: `${pointer}/tls`, message: "The process's own listener has both, HTTP and HTTPS." };
     }
-    const other = port === undefined ? undefined : ports.get(port);
-    if (other !== undefined) yield { pointer: `${pointer}/port`, message: `The listener "${other}" has this port.` };
-    if (port !== undefined) ports.set(port, name);
+    const listener = listeners[index] as Listener;
+    yield* certificateProblems(listener, pointer);
+    yield* clientCertificateProblems(listener, pointer);
+    const others = port === undefined ? [] : listeners.slice(0, index).filter((other) => other.port === port);
+    for (const other of others) yield* sharingProblems(listener, other, pointer);
     yield* hostProblems(hosts, `${pointer}/hosts`);
+  }
+}
+
+/** Two listeners on one port: each host is one's alone, and what a handshake asks is asked of all. */
+function* sharingProblems(listener: Listener, other: Listener, pointer: string): Generator<ConfigProblem> {
+  const who = `The listener "${other.name}"`;
+  if ((listener.tls ?? false) !== (other.tls ?? false)) {
+    const message = `${who} has this port ${other.tls ? "with" : "without"} tls; one port is either.`;
+    yield { pointer: `${pointer}/port`, message };
+  } else if (demandsOf(listener) !== demandsOf(other)) {
+    const message = `${who} has this port, and other clientCertificates; a handshake asks the same for every host.`;
+    yield { pointer: `${pointer}/clientCertificates`, message };
+  }
+  if (!listener.hosts && !other.hosts) {
+    yield { pointer: `${pointer}/port`, message: `${who} has this port for every host.` };
+  }
+  const taken = new Set(other.hosts?.map((host) => host.toLowerCase()));
+  for (const [at, host] of (listener.hosts ?? []).entries()) {
+    if (!taken.has(host.toLowerCase())) continue;
+    yield { pointer: `${pointer}/hosts/${at}`, message: `${who} has this host on the same port.` };
+  }
+}
+
+function demandsOf({ clientCertificates: clients }: Listener): string {
+  return canonicalJson(clients ? { mode: "require", ...clients } : null);
+}
+
+function* certificateProblems(
+  { name, tls = false, certificates }: Listener,
+  pointer: string,
+): Generator<ConfigProblem> {
+  if (!certificates) return;
+  if (name === OWN_LISTENER) {
+    const message = "The process's own listener has its certificate from the process's settings.";
+    yield { pointer: `${pointer}/certificates`, message };
+  } else if (!tls) {
+    yield { pointer: `${pointer}/certificates`, message: "In the clear nobody sees them; give tls: true, too." };
+  }
+  for (const [at, { cert, certFile, key, keyFile }] of certificates.entries()) {
+    if ((cert === undefined) === (certFile === undefined) || (key === undefined) === (keyFile === undefined)) {
+      yield { pointer: `${pointer}/certificates/${at}`, message: "Give either cert or certFile, and key or keyFile." };
+    }
+  }
+}
+
+function* clientCertificateProblems(
+  { name, tls = false, clientCertificates: clients }: Listener,
+  pointer: string,
+): Generator<ConfigProblem> {
+  if (!clients) return;
+  const at = `${pointer}/clientCertificates`;
+  if (name === OWN_LISTENER) {
+    const message = "The process's own listener also serves without TLS; give a listener with a port of its own.";
+    yield { pointer: at, message };
+  } else if (!tls) yield { pointer: at, message: "In the clear nobody has a certificate; give tls: true, too." };
+  if ((clients.ca === undefined) === (clients.caFile === undefined)) {
+    yield { pointer: at, message: "Give either ca or caFile." };
   }
 }
 

@@ -17,6 +17,7 @@ export interface ClusterTls {
   readonly ca?: string;
   readonly caFile?: string;
   readonly serverName?: string;
+  readonly subjectAltNames?: readonly string[];
 }
 
 /** Most of each, at once, of a whole cluster. */

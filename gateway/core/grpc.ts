@@ -88,6 +88,8 @@ export function grpcStatusOf(status: number): number {
       return GRPC_STATUS.RESOURCE_EXHAUSTED;
     case 499:
       return GRPC_STATUS.CANCELLED;
+    // Another connection will do.
+    case 421:
     case 502:
     case 503:
       return GRPC_STATUS.UNAVAILABLE;

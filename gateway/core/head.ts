@@ -2,7 +2,9 @@
  * What a decision may see of a request, whatever lane it came by. Headers stay as they came until a policy asks.
  * `readHead` is the strict gate before it: one host, one meaning, or a refusal.
  */
+import { CLIENT_CERTIFICATE_HEADER } from "./certificates.ts";
 import { canonicalTarget } from "./path.ts";
+import type { Ports } from "./ports.ts";
 import { OWN_LISTENER, type GatewayErrorName } from "../api.ts";
 
 export interface RequestHead {
@@ -23,8 +25,20 @@ export interface RequestHead {
   readonly client: string;
   /** Name of the listener that it came by. */
   readonly listener: string;
+  /** Whose certificate the client has, as core/certificates.ts says it; undefined: none was asked for, or given. */
+  readonly clientCertificate?: string | undefined;
   /** Every value of a header, in order; the name in lower case. */
   header(name: string): readonly string[];
+}
+
+/** What a handshake said of the connection's other end. */
+export interface TlsPeer {
+  /** The host that it was opened for (SNI), in lower case; undefined: the client did not say. */
+  readonly serverName: string | undefined;
+  /** The CAs that the client's certificate was to be of, in PEM; undefined: it was not asked for one. */
+  readonly trusts: string | undefined;
+  /** Of a certificate that was verified. */
+  readonly certificate: string | undefined;
 }
 
 /** A head as a lane parsed it. */
@@ -36,8 +50,12 @@ export interface RawHead {
   readonly version: string;
   readonly scheme: "http" | "https";
   readonly peer: string;
-  /** Absent: the process's own. */
+  /** Absent: the process's own, or whose host it is of those on the port. */
   readonly listener?: string;
+  /** Of the config's listeners that it came by; absent: the process's own. */
+  readonly port?: number | undefined;
+  /** Absent: in the clear, or on a listener that asks for no certificates. */
+  readonly tls?: TlsPeer | undefined;
   /** Name, value, name, value, as they came. */
   readonly rawHeaders: readonly string[];
 }
@@ -60,8 +78,8 @@ export function headerValues(rawHeaders: readonly string[], name: string): strin
   return values;
 }
 
-/** The head, or why it is refused. Never throws. */
-export function readHead(raw: RawHead): RequestHead | BadHead {
+/** The head, or why it is refused. `ports`: whose requests are whose there. Never throws. */
+export function readHead(raw: RawHead, ports?: Ports): RequestHead | BadHead {
   const { rawHeaders } = raw;
   if (rawHeaders.length > HEADER_FIELDS_MAX * 2) {
     return { error: "HEADERS_TOO_LARGE", detail: `More than ${HEADER_FIELDS_MAX} header fields.` };
@@ -86,6 +104,7 @@ export function readHead(raw: RawHead): RequestHead | BadHead {
   }
   const canonical = canonicalTarget(target);
   if (!canonical.ok) return { error: "PATH_INVALID", detail: canonical.reason };
+  const clientCertificate = raw.tls?.certificate;
   return {
     method: raw.method,
     host: authority.host,
@@ -95,9 +114,17 @@ export function readHead(raw: RawHead): RequestHead | BadHead {
     query: canonical.query,
     peer: raw.peer,
     client: raw.peer,
-    listener: raw.listener ?? OWN_LISTENER,
-    header: (name) => headerValues(rawHeaders, name),
+    listener: raw.listener ?? (raw.port === undefined ? OWN_LISTENER : (ports?.of(raw.port, authority.host) ?? "")),
+    clientCertificate,
+    // What a client says of its own certificate is seen by nobody, neither the service nor a route's conditions.
+    header: (name) => (name === CLIENT_CERTIFICATE_HEADER ? listOf(clientCertificate) : headerValues(rawHeaders, name)),
   };
+}
+
+const NOTHING: readonly string[] = [];
+
+function listOf(value: string | undefined): readonly string[] {
+  return value === undefined ? NOTHING : [value];
 }
 
 export function isBadHead(head: RequestHead | BadHead): head is BadHead {

@@ -2,6 +2,7 @@
  * The headers that cross the gateway. Hop-by-hop ones stop here, both ways; who the client is and how it came is said
  * by the gateway alone, so whatever the client says about it is dropped.
  */
+import { CLIENT_CERTIFICATE_HEADER } from "./certificates.ts";
 import { clientOrigin } from "./client-address.ts";
 import type { RequestHead } from "./head.ts";
 import type { RenderedEdits } from "./header-edits.ts";
@@ -102,6 +103,7 @@ export function upstreamHeaders(
     "via",
     `${options.version} posthouse`,
   );
+  if (head.clientCertificate !== undefined) headers.push(CLIENT_CERTIFICATE_HEADER, head.clientCertificate);
   for (const [name, value] of edits?.put ?? []) headers.push(name, value);
   for (const [name, value] of options.set) headers.push(name, value);
   return headers;
@@ -187,14 +189,17 @@ const NOT_BEHIND = new Set([
   "set-cookie",
 ]);
 
-/** Trailers that may cross, either way; `own`: names that only the gateway may set. @see RFC 9110 §6.5.1 */
+/**
+ * Trailers that may cross, either way; `own`, of a request's: names that only the gateway may set. There a name with an
+ * underscore stays behind as in its head. @see RFC 9110 §6.5.1
+ */
 export function trailersToPass(trailers: readonly string[], own?: ReadonlySet<string>): readonly string[] {
   if (trailers.length === 0) return trailers;
   const kept: string[] = [];
   for (let i = 0; i < trailers.length; i += 2) {
     const lower = (trailers[i] as string).toLowerCase();
-    if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || own?.has(lower)) continue;
-    if (isOwn(lower)) continue;
+    if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || isOwn(lower)) continue;
+    if (own && (own.has(lower) || lower.includes("_"))) continue;
     kept.push(trailers[i] as string, trailers[i + 1] as string);
   }
   return kept;

@@ -4,7 +4,9 @@ import { ClusterTable, type CompiledCluster } from "./cluster.ts";
 import { CidrSet, type MatchHead } from "./conditions.ts";
 import { Consumers } from "./consumers.ts";
 import { NO_FILTERS, type Filters } from "./filter.ts";
+import type { RawHead, RequestHead } from "./head.ts";
 import { hostMatches } from "./order.ts";
+import { Ports } from "./ports.ts";
 import { compileRoute, type CompiledRoute } from "./route.ts";
 import { buildIndex, findRoute, type RouteIndex, type RouteMatch } from "./route-index.ts";
 
@@ -25,6 +27,7 @@ export interface RouteTable {
   readonly consumers: Consumers;
   /** By name; the process's own is always there. */
   readonly listeners: ReadonlyMap<string, CompiledListener>;
+  readonly ports: Ports;
   /** Namespaces of the registry that it needs to know. */
   readonly namespaces: ReadonlySet<string>;
   /** Proxies before this gateway; undefined: none. */
@@ -60,6 +63,7 @@ export function compileTable(
     providers: new Map((config.jwt ?? []).map((provider) => [provider.name, provider])),
     consumers: new Consumers(config.consumers ?? []),
     listeners: compileListeners(config.listeners ?? [], routes),
+    ports: new Ports(config.listeners ?? []),
     namespaces: new Set([
       ...[...clusters.byKey.values()].flatMap((cluster) => (cluster.instances ? [] : [cluster.namespace])),
       ...(config.hints && config.hints.length > 0 ? [namespace] : []),
@@ -93,6 +97,22 @@ export function matchRoute(table: RouteTable, head: MatchHead): RouteMatch {
   const listener = table.listeners.get(head.listener);
   if (!listener || !servesHost(listener, head.host)) return NOTHING;
   return findRoute(listener.index, head);
+}
+
+/** Why a request must come by another connection than it did; undefined: it need not. */
+export function misdirection(
+  { listeners, ports }: RouteTable,
+  { listener, host, clientCertificate }: RequestHead,
+  { port, tls }: RawHead,
+): string | undefined {
+  const { clientCertificates: clients } = listeners.get(listener) ?? {};
+  const shown = clientCertificate !== undefined || clients?.mode === "verify-if-given";
+  if (clients && (!shown || tls?.trusts !== clients.ca)) {
+    return "This connection was opened before its listener asked for the certificates that it asks for now.";
+  }
+  if (port === undefined || tls?.serverName === undefined) return undefined;
+  if (!ports.misdirected(port, { serverName: tls.serverName, host })) return undefined;
+  return `This connection was opened for ${tls.serverName}, which is another listener's.`;
 }
 
 /** Whether a listener is for this host at all. */

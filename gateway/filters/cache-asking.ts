@@ -13,6 +13,9 @@ import { Relay } from "./relay.ts";
 
 export interface Question {
   readonly key: string;
+  readonly resource: string;
+  /** How many changes there had been when it was asked. */
+  readonly askedAt: number;
   readonly request: CachePolicy.HttpRequest;
   readonly forward: Forward;
   /** Kept, but to be asked about. */
@@ -129,8 +132,13 @@ export class Asking extends Relay implements Transfer {
   }
 
   #serveStale(): boolean {
-    const { stale, forward } = this.#question;
-    if (!stale || !mayBeStale(stale.policy, forward.route.cache?.staleIfErrorSeconds ?? 0)) return false;
+    const { stale, forward, resource, askedAt } = this.#question;
+    if (
+      !stale ||
+      this.#cache.changedSince(resource, askedAt) ||
+      !mayBeStale(stale.policy, forward.route.cache?.staleIfErrorSeconds ?? 0)
+    )
+      return false;
     this.#settled = true;
     this.#cache.answer(this.to, stale, "stale");
     return true;
@@ -141,7 +149,11 @@ export class Asking extends Relay implements Transfer {
     const kept = this.#kept;
     if (kept && (kept.length === undefined || kept.length === this.#bytes)) {
       const { policy, status } = kept;
-      this.#cache.keep(this.#question.key, { policy, status, body: Buffer.concat(this.#chunks) });
+      const { key, resource, askedAt } = this.#question;
+      // What came before a change may tell of how it was.
+      if (!this.#cache.changedSince(resource, askedAt)) {
+        this.#cache.keep(key, { policy, status, body: Buffer.concat(this.#chunks), resource });
+      }
     }
     this.#question.land();
   }

@@ -3,7 +3,8 @@
  * adds to them.
  */
 import type CachePolicy from "http-cache-semantics";
-import { headerValues } from "../core/head.ts";
+import { headerValues, type RequestHead } from "../core/head.ts";
+import { canonicalTarget } from "../core/path.ts";
 import type { AnswerHeaders } from "../core/headers.ts";
 import type { Forward } from "../core/pipeline.ts";
 import type { CallPlan } from "../upstream/call.ts";
@@ -12,7 +13,13 @@ import type { CallPlan } from "../upstream/call.ts";
 export function requestOf(plan: CallPlan): CachePolicy.HttpRequest | undefined {
   const { request, target, endpoint } = plan.forward;
   const { head } = request;
-  if (plan.method !== "GET" || plan.body || head.header("range").length > 0 || head.header("upgrade").length > 0)
+  // What was kept of a GET is the answer to a HEAD, too, but for its body.
+  if (
+    (plan.method !== "GET" && plan.method !== "HEAD") ||
+    plan.body ||
+    head.header("range").length > 0 ||
+    head.header("upgrade").length > 0
+  )
     return undefined;
   const raw = plan.request(endpoint, undefined, 1).headers;
   const headers: Record<string, string> = {};
@@ -24,18 +31,54 @@ export function requestOf(plan: CallPlan): CachePolicy.HttpRequest | undefined {
   return { url: target, method: "GET", headers: { ...headers, host: head.authority } };
 }
 
+/** Methods after which nothing is other than before. @see RFC 9110 §9.2.1 */
+const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
+
+export function isUnsafe(method: string): boolean {
+  return !SAFE.has(method);
+}
+
+/** What an answer tells of, whoever asked for it and by whatever route; without scheme and port, for they seldom matter. */
+export function resourceOf({ host, path, query }: Pick<RequestHead, "host" | "path" | "query">): string {
+  return host + path + query;
+}
+
+/**
+ * What an unsafe request that did not fail has changed: its target, and on the same origin what the answer names.
+ * @see RFC 9111 §4.4
+ */
+export function changedBy(head: RequestHead, answer: readonly string[]): readonly string[] {
+  const changed = [resourceOf(head)];
+  const base = URL.parse(`${head.scheme}://${head.authority}${head.path}`);
+  for (const name of ["location", "content-location"]) {
+    const [value] = headerValues(answer, name);
+    const url = value === undefined || !base ? null : URL.parse(value, base);
+    if (!url || url.origin !== base?.origin) continue;
+    const canonical = canonicalTarget(url.pathname + url.search);
+    if (canonical.ok) changed.push(resourceOf({ host: head.host, path: canonical.path, query: canonical.query }));
+  }
+  return changed;
+}
+
+/** Whether a client would rather have nothing than wait for the service. @see RFC 9111 §5.2.1.7 */
+export function onlyIfCached({ method, forward }: CallPlan): boolean {
+  if (isUnsafe(method)) return false;
+  const control = forward.request.head.header("cache-control");
+  return control.some((value) => value.split(",").some((one) => one.trim().toLowerCase() === "only-if-cached"));
+}
+
 /** All that the gateway itself tells the service; as JSON, so that no part can pose as the next. */
-export function keyOf({ route, request, target, setHeaders, edits, authority }: Forward, method: string): string {
+export function keyOf({ route, request, target, setHeaders, edits, authority }: Forward): string {
   const { head, consumer } = request;
   return JSON.stringify([
     route.name,
     route.cluster.key,
-    method,
     head.scheme,
     head.authority,
     authority ?? "",
     target,
     consumer?.name ?? "",
+    head.clientCertificate ?? "",
     setHeaders,
     edits?.put ?? [],
   ]);
@@ -94,10 +137,29 @@ export function mayBeStale(policy: CachePolicy, staleIfErrorSeconds: number): bo
   return policy.age() <= policy.maxAge() + (said === undefined ? staleIfErrorSeconds : Number(said));
 }
 
-/** @see RFC 9110 §13.1.2; compared weakly, for the bytes may have been compressed on their way */
-export function hasIt({ headers }: CachePolicy.HttpRequest, { etag }: AnswerHeaders): boolean {
-  const asked = headers["if-none-match"];
+/**
+ * Whether the client has this very answer: by its tag, compared weakly, for the bytes may have been compressed on their
+ * way; without one by its date. @see RFC 9110 §13.1.2, §13.1.3, §13.2.1; RFC 9111 §4.3.2
+ */
+export function hasIt({ headers }: CachePolicy.HttpRequest, kept: { policy: CachePolicy; status: number }): boolean {
+  if (kept.status !== 200) return false;
+  const { etag, "last-modified": modified } = kept.policy.responseHeaders();
+  const { "if-none-match": asked, "if-modified-since": since } = headers;
+  if (asked === undefined) {
+    const sinceMs = httpDate(since);
+    return (
+      sinceMs !== undefined && (modified === undefined ? kept.policy.date() : (httpDate(modified) ?? NaN)) <= sinceMs
+    );
+  }
   if (typeof asked !== "string" || typeof etag !== "string") return false;
   const strong = (tag: string) => tag.trim().replace(/^W\//, "");
   return asked.split(",").some((tag) => tag.trim() === "*" || strong(tag) === strong(etag));
+}
+
+/** Milliseconds; undefined: no date of HTTP. What Date.parse takes beside is none. @see RFC 9110 §5.6.7 */
+function httpDate(value: unknown): number | undefined {
+  if (typeof value !== "string" || !/^[A-Z][a-z]{2}.*\d{2}:\d{2}:\d{2}/.test(value)) return undefined;
+  // Of the three forms one does not say that it is in GMT.
+  const ms = Date.parse(value.endsWith("GMT") ? value : `${value} GMT`);
+  return Number.isNaN(ms) ? undefined : ms;
 }

@@ -6,13 +6,25 @@
  */
 import type CachePolicy from "http-cache-semantics";
 import type { CounterChild, Host } from "#base";
+import type { RequestHead } from "../core/head.ts";
 import { headerList, type AnswerHeaders } from "../core/headers.ts";
 import type { CallPlan, CallSink } from "../upstream/call.ts";
 import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
 import { Asking } from "./cache-asking.ts";
-import { conditions, hasIt, keyOf, requestOf, sameVariant, sameVary } from "./cache-rules.ts";
+import {
+  changedBy,
+  conditions,
+  hasIt,
+  isUnsafe,
+  keyOf,
+  onlyIfCached,
+  requestOf,
+  resourceOf,
+  sameVariant,
+  sameVary,
+} from "./cache-rules.ts";
 import type { StartCall } from "./chain.ts";
-import { changedPlan } from "./relay.ts";
+import { changedPlan, Relay } from "./relay.ts";
 
 /** Bytes of all bodies kept. */
 export const CACHE_BYTES_MAX = 64 * 1024 * 1024;
@@ -26,10 +38,15 @@ const VARIANTS_MAX = 8;
  */
 const BODY_WAIT_MS = 1_000;
 
+/** Changes that are remembered, so that an answer on its way from before them is not kept. */
+const CHANGES_MAX = 512;
+
 export interface Entry {
   readonly policy: CachePolicy;
   readonly status: number;
   readonly body: Buffer;
+  /** What it tells of; see resourceOf. */
+  readonly resource: string;
 }
 
 export type Outcome = "hit" | "miss" | "revalidated" | "stale" | "bypass";
@@ -38,6 +55,15 @@ export class ResponseCache {
   readonly #host: Host;
   readonly #bytesMax: number;
   readonly #entries = new Map<string, Entry[]>();
+  /** The keys of what is kept, by what it tells of. */
+  readonly #keys = new Map<string, Set<string>>();
+  /** When a resource changed, in the order of that; numbered from 1. */
+  readonly #changes = new Map<string, number>();
+  #changed = 0;
+  /** The last change that is no longer remembered. */
+  #forgotten = 0;
+  /** A route has a cache; until then nobody need look at changes. */
+  #used = false;
   /** Who is asked for already; resolves when it is known whether the answer was kept. */
   readonly #flights = new Map<string, Promise<void>>();
   readonly #outcomes: Record<Outcome, CounterChild>;
@@ -66,19 +92,27 @@ export class ResponseCache {
   }
 
   serve(plan: CallPlan, sink: CallSink, call: StartCall): Transfer {
+    this.#used = true;
     const request = requestOf(plan);
-    if (!request) {
-      this.#outcomes.bypass.inc();
-      return call(plan, sink);
+    const key = request && keyOf(plan.forward);
+    const known = request && this.#fresh(key as string, request);
+    if (request && known) return this.answer(sink, known, "hit", { request, method: plan.method });
+    if (onlyIfCached(plan)) {
+      this.count("miss");
+      sink.onFailure({ error: "NOT_CACHED", detail: "Nothing fresh is kept, and only that was asked for." });
+      return NO_TRANSFER;
     }
-    const key = keyOf(plan.forward, plan.method);
-    const known = this.#fresh(key, request);
-    if (known) return this.answer(sink, known, "hit", request);
+    if (!request || key === undefined || plan.method === "HEAD") {
+      this.#outcomes.bypass.inc();
+      return call(plan, this.watch(plan, sink));
+    }
     const flight = this.#flights.get(key);
     if (!flight) return this.#ask(key, request, plan, sink, call);
     return this.#wait(flight, () => {
       const kept = this.#fresh(key, request);
-      return kept ? this.answer(sink, kept, "hit", request) : this.#ask(key, request, plan, sink, call);
+      return kept
+        ? this.answer(sink, kept, "hit", { request, method: plan.method })
+        : this.#ask(key, request, plan, sink, call);
     });
   }
 
@@ -121,7 +155,9 @@ export class ResponseCache {
     const asked =
       more.length === 0 ? plan : changedPlan(plan, {}, (one) => ({ ...one, headers: [...one.headers, ...more] }));
     const landLater = () => void this.#host.clock.after(BODY_WAIT_MS, land);
-    const asking = new Asking(this, { key, request, forward: plan.forward, stale, land, landLater }, sink);
+    const resource = resourceOf(plan.forward.request.head);
+    const question = { key, resource, askedAt: this.#changed, request, forward: plan.forward, stale, land, landLater };
+    const asking = new Asking(this, question, sink);
     return asking.over(call(asked, asking));
   }
 
@@ -132,22 +168,23 @@ export class ResponseCache {
   /** Answers from what is kept. */
   answer(
     sink: CallSink,
-    { policy, status, body }: Entry,
+    entry: Entry,
     outcome: "hit" | "stale" | "revalidated",
-    request?: CachePolicy.HttpRequest,
+    asked?: { readonly request: CachePolicy.HttpRequest; readonly method: string },
   ): Transfer {
+    const { policy, status, body } = entry;
     this.count(outcome);
     const headers: AnswerHeaders = policy.responseHeaders();
     headers["cache-status"] =
       outcome === "hit" ? "posthouse; hit" : `posthouse; hit; fwd=stale${outcome === "stale" ? "; detail=error" : ""}`;
     // The client has this very answer: it is told so, and not sent it again.
-    if (request && hasIt(request, headers)) {
+    if (asked && hasIt(asked.request, entry)) {
       delete headers["content-length"];
       sink.onWhole(304, headerList(headers), undefined);
       return NO_TRANSFER;
     }
     headers["content-length"] = String(body.length);
-    sink.onWhole(status, headerList(headers), body);
+    sink.onWhole(status, headerList(headers), asked?.method === "HEAD" ? undefined : body);
     return NO_TRANSFER;
   }
 
@@ -156,6 +193,9 @@ export class ResponseCache {
     this.#drop(key);
     const kept = [entry, ...others].slice(0, VARIANTS_MAX);
     this.#entries.set(key, kept);
+    const keys = this.#keys.get(entry.resource);
+    if (keys) keys.add(key);
+    else this.#keys.set(entry.resource, new Set([key]));
     this.#bytes += kept.reduce((sum, one) => sum + sizeOf(one), 0);
     for (const oldest of this.#entries.keys()) {
       if (this.#bytes <= this.#bytesMax) break;
@@ -174,8 +214,33 @@ export class ResponseCache {
   }
 
   #drop(key: string): void {
-    for (const entry of this.#entries.get(key) ?? []) this.#bytes -= sizeOf(entry);
+    for (const entry of this.#entries.get(key) ?? []) {
+      this.#bytes -= sizeOf(entry);
+      const keys = this.#keys.get(entry.resource);
+      keys?.delete(key);
+      if (keys?.size === 0) this.#keys.delete(entry.resource);
+    }
     this.#entries.delete(key);
+  }
+
+  /** What listens to a call in the place of `sink`, by whatever route: it may change what is kept. */
+  watch(plan: CallPlan, sink: CallSink): CallSink {
+    return this.#used && isUnsafe(plan.method) ? new Changing(this, plan.forward.request.head, sink) : sink;
+  }
+
+  /** What was kept of it is gone, and what is on its way is not kept. */
+  invalidate(resource: string): void {
+    for (const key of this.#keys.get(resource) ?? []) this.#drop(key);
+    this.#changes.delete(resource);
+    this.#changes.set(resource, ++this.#changed);
+    if (this.#changes.size <= CHANGES_MAX) return;
+    const [[oldest, at] = ["", 0]] = this.#changes;
+    this.#changes.delete(oldest);
+    this.#forgotten = at;
+  }
+
+  changedSince(resource: string, at: number): boolean {
+    return this.#forgotten > at || (this.#changes.get(resource) ?? 0) > at;
   }
 
   /** Last in the map is last to go. */
@@ -184,6 +249,33 @@ export class ResponseCache {
     if (!entries) return;
     this.#entries.delete(key);
     this.#entries.set(key, entries);
+  }
+}
+
+/** Hears whether an unsafe request did what it was to do; the client hears of it after the cache. */
+class Changing extends Relay {
+  readonly #cache: ResponseCache;
+  readonly #head: RequestHead;
+
+  constructor(cache: ResponseCache, head: RequestHead, to: CallSink) {
+    super(to);
+    this.#cache = cache;
+    this.#head = head;
+  }
+
+  override onHead(status: number, headers: readonly string[], more: boolean): void {
+    this.#answered(status, headers);
+    super.onHead(status, headers, more);
+  }
+
+  override onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
+    this.#answered(status, headers);
+    super.onWhole(status, headers, body);
+  }
+
+  #answered(status: number, headers: readonly string[]): void {
+    if (status < 200 || status >= 400) return;
+    for (const resource of changedBy(this.#head, headers)) this.#cache.invalidate(resource);
   }
 }
 

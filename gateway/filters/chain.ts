@@ -56,7 +56,9 @@ export class Chain {
   }
 
   #send(plan: CallPlan, sink: CallSink): Transfer {
-    return plan.forward.route.cache ? this.#parts.cache.serve(plan, sink, this.#call) : this.#call(plan, sink);
+    const { cache } = this.#parts;
+    if (plan.forward.route.cache) return cache.serve(plan, sink, this.#call);
+    return this.#call(plan, cache.watch(plan, sink));
   }
 
   readonly #call: StartCall = (plan, sink) => {

@@ -136,7 +136,7 @@ function fieldsOf(status: number, headers: readonly string[]): string[] {
  * The head of a stream in the words of every other: `:authority` is the host, and crumbs of a cookie are one again. Two
  * hosts that differ stay two, and are refused as such.
  */
-export function http2Head(raw: readonly string[], given: Pick<RawHead, "scheme" | "peer" | "listener">): RawHead {
+export function http2Head(raw: readonly string[], given: Pick<RawHead, "scheme" | "peer" | "port" | "tls">): RawHead {
   const rawHeaders: string[] = [];
   let method = "";
   let target = "";

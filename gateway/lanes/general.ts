@@ -9,13 +9,13 @@ import { constants, type ServerHttp2Stream } from "node:http2";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import type { SecureContext, TlsOptions, TLSSocket } from "node:tls";
 import Fastify, { type FastifyInstance } from "fastify";
 import type { Claims } from "../core/claims.ts";
 import { grpcKind } from "../core/grpc.ts";
-import { headerValues, isBadHead, readHead, type RawHead, type RequestHead } from "../core/head.ts";
+import { headerValues, isBadHead, readHead, type RawHead, type RequestHead, type TlsPeer } from "../core/head.ts";
 import { decide, refuse, refuseToken, type Answer, type Forward, type Refuse, type Verify } from "../core/pipeline.ts";
-import { OWN_LISTENER } from "../api.ts";
-import type { TlsIdentity } from "../settings.ts";
+import { misdirection } from "../core/table.ts";
 import type { Downstream } from "./downstream.ts";
 import { Http1Downstream } from "./downstream-http1.ts";
 import { http2Head, Http2Downstream } from "./downstream-http2.ts";
@@ -23,8 +23,10 @@ import { onClientError } from "./edge.ts";
 import { Exchange } from "./exchange.ts";
 import { GrpcWebDownstream } from "./grpc-web.ts";
 import { Http2Listener } from "./listener.ts";
+
 import type { LaneParts } from "./parts.ts";
 import { Passage, type Switch } from "./passage.ts";
+import type { TlsFront } from "./tls-front.ts";
 import { asksForWebSocket, Upgrades } from "./upgrades.ts";
 
 /** Milliseconds between two looks for heads that are late. */
@@ -34,34 +36,57 @@ const METHODS = new Set(["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT", "OPTIO
 
 /** Where a connection keeps the answer under way, for when the rest of a request turns out to be broken. */
 const CURRENT = Symbol("current answer");
+/** Where it keeps who is at its other end. */
+const PEER = Symbol("TLS peer");
 
 interface Connection {
   [CURRENT]?: ServerResponse;
+  [PEER]?: TlsPeer;
 }
 
 export class GeneralLane {
   readonly #parts: LaneParts;
   readonly #scheme: "http" | "https";
-  readonly #listener: string;
+  /** Of the config's listeners; undefined: the process's own. */
+  readonly #port: number | undefined;
   readonly #app: FastifyInstance;
   readonly #http2: Http2Listener;
   readonly #upgrades: Upgrades;
+  #tls: TlsFront | undefined;
 
-  /** One lane per listener; `tls` makes it an HTTPS one. */
-  constructor(parts: LaneParts, tls: TlsIdentity | undefined, listener: string = OWN_LISTENER) {
+  /** One lane per port; `tls` makes it an HTTPS one, `port` one of the config's listeners. */
+  constructor(parts: LaneParts, tls: TlsFront | undefined, port?: number) {
     this.#parts = parts;
-    this.#listener = listener;
+    this.#tls = tls;
+    this.#port = port;
     this.#scheme = tls ? "https" : "http";
     this.#upgrades = new Upgrades(parts.host.clock, (downstream, onSwitch) => this.#serve(downstream, onSwitch));
     this.#app = this.#build(tls);
     this.#http2 = new Http2Listener(parts.host.clock, parts.settings, {
       serve: (stream, rawHeaders, flags) => this.#serveHttp2(stream, rawHeaders, flags),
     });
-    if (tls) this.#http2.attachTls(this.#app.server as unknown as HttpsServer);
+    if (tls) this.#http2.attachTls(this.#app.server as unknown as HttpsServer, (socket) => this.#admit(socket));
     else this.#http2.attach(this.#app.server);
   }
 
-  #build(tls: TlsIdentity | undefined): FastifyInstance {
+  #admit(socket: TLSSocket): boolean {
+    const peer = this.#tls?.admit(socket);
+    if (peer) (socket as Connection)[PEER] = peer;
+    return peer !== undefined;
+  }
+
+  /** Whatever goes wrong ends this handshake, and no other. */
+  readonly #onServerName: NonNullable<TlsOptions["SNICallback"]> = (serverName, done) => {
+    let context: SecureContext | undefined;
+    try {
+      context = this.#tls?.contextFor(serverName);
+    } catch (error) {
+      return done(error as Error);
+    }
+    done(null, context);
+  };
+
+  #build(tls: TlsFront | undefined): FastifyInstance {
     const { settings } = this.#parts;
     const server = {
       maxHeaderSize: settings.headerBytesMax,
@@ -98,7 +123,12 @@ export class GeneralLane {
     const app: FastifyInstance = tls
       ? (Fastify({
           ...common,
-          https: { ...server, key: tls.key, cert: tls.cert, minVersion: "TLSv1.2", ALPNProtocols: ["h2", "http/1.1"] },
+          https: {
+            ...server,
+            ...tls.serverOptions,
+            ALPNProtocols: ["h2", "http/1.1"],
+            ...(this.#port === undefined ? {} : { SNICallback: this.#onServerName }),
+          },
         }) as FastifyInstance)
       : Fastify({ ...common, http: server });
     // Node would drop what is beyond in silence; readHead refuses it.
@@ -126,7 +156,8 @@ export class GeneralLane {
       version: request.httpVersion,
       scheme: this.#scheme,
       peer: request.socket.remoteAddress ?? "",
-      listener: this.#listener,
+      port: this.#port,
+      tls: (request.socket as Connection)[PEER],
       rawHeaders: request.rawHeaders,
     };
   }
@@ -140,8 +171,10 @@ export class GeneralLane {
   #serveHttp2(stream: ServerHttp2Stream, rawHeaders: readonly string[], flags: number): void {
     const { session } = stream;
     if (!session || session.destroyed) return;
-    const peer = session.socket.remoteAddress ?? "";
-    const head = http2Head(rawHeaders, { scheme: this.#scheme, peer, listener: this.#listener });
+    const { socket } = session;
+    const peer = socket.remoteAddress ?? "";
+    const tls = (socket as Connection)[PEER];
+    const head = http2Head(rawHeaders, { scheme: this.#scheme, peer, port: this.#port, tls });
     const ended = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
     this.#serve(new Http2Downstream(stream, head, ended));
   }
@@ -152,8 +185,9 @@ export class GeneralLane {
     const grpc =
       client.head.method === "POST" ? grpcKind(headerValues(client.head.rawHeaders, "content-type")[0]) : undefined;
     const downstream = grpc === "web" || grpc === "web-text" ? new GrpcWebDownstream(client, grpc) : client;
-    const head = readHead(downstream.head);
-    const exchange = new Exchange(host, metrics, { raw: downstream.head, head, snapshot: this.#parts.snapshot() });
+    const snapshot = this.#parts.snapshot();
+    const head = readHead(downstream.head, snapshot.table.ports);
+    const exchange = new Exchange(host, metrics, { raw: downstream.head, head, snapshot });
     const passage = new Passage(this.#parts, downstream, exchange, { grpc, onSwitch, onOver: this.#onOver });
     inFlight.count++;
     try {
@@ -185,8 +219,10 @@ export class GeneralLane {
 
   /** What is refused whatever the routes say. */
   #refuseAtOnce(passage: Passage): Refuse | undefined {
-    const { head } = passage.exchange;
+    const { head, snapshot } = passage.exchange;
     if (isBadHead(head)) return refuse(head.error, head.detail);
+    const misdirected = this.#port === undefined ? undefined : misdirection(snapshot.table, head, passage.exchange.raw);
+    if (misdirected !== undefined) return refuse("MISDIRECTED", misdirected);
     if (!METHODS.has(head.method)) {
       return refuse("METHOD_NOT_ALLOWED", `${head.method} is not passed on.`, {
         headers: [["allow", [...METHODS].join(", ")]],
@@ -225,9 +261,16 @@ export class GeneralLane {
     return (this.#app.server.address() as AddressInfo).port;
   }
 
-  /** Serves new connections with another certificate; in the clear there is none. */
-  setTls(identity: TlsIdentity): void {
-    if (this.#scheme === "https") (this.#app.server as unknown as HttpsServer).setSecureContext(identity);
+  /** Serves new connections with other certificates, of the same mode; in the clear there are none. */
+  setTls(tls: TlsFront): void {
+    if (!this.#tls) return;
+    (this.#app.server as unknown as HttpsServer).setSecureContext(tls.contextOptions);
+    const others = tls.trusts !== this.#tls.trusts;
+    this.#tls = tls;
+    // Those who were verified by other CAs are asked to come again; what they still ask here is refused.
+    if (!others) return;
+    this.#http2.drain();
+    this.closeIdle();
   }
 
   /** Takes no new connections; resolves when the last has ended. */

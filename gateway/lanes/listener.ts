@@ -113,11 +113,12 @@ export class Http2Listener {
     server.on("connection", (socket: Socket) => this.#peek(socket, () => onHttp1.call(server, socket)));
   }
 
-  /** Puts itself before one that listens with TLS and offers h2. */
-  attachTls(server: HttpsServer): void {
+  /** Puts itself before one that listens with TLS and offers h2. `admit`: whether the other end is let in. */
+  attachTls(server: HttpsServer, admit: (socket: TLSSocket) => boolean): void {
     const onHttp1 = takeListener(server, "secureConnection");
     server.on("secureConnection", (socket: TLSSocket) => {
-      if (socket.alpnProtocol === "h2") this.#server.emit("connection", socket);
+      if (!admit(socket)) socket.destroy();
+      else if (socket.alpnProtocol === "h2") this.#server.emit("connection", socket);
       else onHttp1.call(server, socket);
     });
   }

@@ -4,7 +4,7 @@
  */
 import type { Duplex } from "node:stream";
 import { formatTraceparent, messageOf, type Span, type SpanContext } from "#base";
-import { GATEWAY_FLAGS, type GatewayFlag } from "../api.ts";
+import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
 import type { Endpoint } from "../core/endpoints.ts";
 import { formatGrpcTimeout, grpcTimeoutMs, MessageMeter, type GrpcKind } from "../core/grpc.ts";
 import type { RequestHead } from "../core/head.ts";
@@ -313,8 +313,9 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       grpc: this.#grpc,
       path: exchange.path,
       headers: refusalHeaders(exchange.forward),
-      // A client that waits for leave may or may not send its body now; only a new connection is sure.
-      close: this.#expectsContinue || this.#parts.stopping(),
+      // A client that waits for leave may or may not send its body now; only a new connection is sure. So it is for one
+      // that came by the wrong one.
+      close: this.#expectsContinue || this.#parts.stopping() || refusal.status === GatewayErrors.MISDIRECTED.status,
     });
     this.#downstream.whole(status, headers, body);
     this.#discardBody();

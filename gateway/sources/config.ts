@@ -2,18 +2,21 @@
  * The gateway's config from the config server, by push: read, checked and told on when it is good. A bad one is told
  * as such and changes nothing; the one in force goes on. So is an older one, of a server whose store was lost or set back.
  */
-import { readFile } from "node:fs/promises";
 import { isOlder, type ConfigAt, type EffectiveConfig } from "#config-server/api";
 import { messageOf, TaskGroup, type Host } from "#base";
 import { GATEWAY_APP, GATEWAY_KEY, GATEWAY_PROFILE, type ConfigProblem, type GatewayConfig } from "../api.ts";
 import type { Filters } from "../core/filter.ts";
 import { parseGatewayConfig } from "../release.ts";
 import type { GatewayClient, GatewaySettings } from "../settings.ts";
+import { NamedFileReader, type NamedFiles } from "./named-files.ts";
+import { pemProblems } from "./pem.ts";
 
 /** Where a config came from. */
 export interface Release {
   readonly key: string;
   readonly text: string;
+  /** That it names, as they were when it was read. */
+  readonly files: NamedFiles;
   /** When it was released, by the store's revision, and how far the store was when it said so; absent: by no server. */
   readonly at?: { readonly revision: number; readonly storeRevision: number } | undefined;
 }
@@ -62,7 +65,7 @@ export class ConfigSource implements AsyncDisposable {
   }
 
   /** What an earlier start of this gateway knew. */
-  remember({ key: releaseKey, at }: Release): void {
+  remember({ key: releaseKey, at }: Pick<Release, "key" | "at">): void {
     if (at) this.#known = { value: { releaseKey, revision: at.revision }, revision: at.storeRevision };
   }
 
@@ -142,7 +145,7 @@ export class ConfigSource implements AsyncDisposable {
     const { releaseKey: key } = config;
     for (const warning of read.warnings ?? []) this.#host.log.warn({ ...warning }, "a part of the config is of no use");
     if (read.config) {
-      this.#listener.apply(read.config, { key, text, at });
+      this.#listener.apply(read.config, { key, text, at, files: read.files });
       say(config);
     } else {
       this.#listener.refused(read.problems, { key });
@@ -162,7 +165,12 @@ function textOf(config: EffectiveConfig): string {
 }
 
 export type ReadConfig =
-  | { readonly config: GatewayConfig; readonly problems?: undefined; readonly warnings?: readonly ConfigProblem[] }
+  | {
+      readonly config: GatewayConfig;
+      readonly files: NamedFiles;
+      readonly problems?: undefined;
+      readonly warnings?: readonly ConfigProblem[];
+    }
   | { readonly config?: undefined; readonly problems: readonly ConfigProblem[]; readonly warnings?: undefined };
 
 /** Reads and checks a config text, and the files it names. */
@@ -173,12 +181,13 @@ export async function readConfig(text: string, filters?: Filters): Promise<ReadC
   return read.config ? { ...read, warnings: parsed.warnings } : read;
 }
 
-/** Puts the content of `caFile`s in place of their names, so that what follows needs no disk. */
+/** Puts the content of files in place of their names, or beside them, so that what follows needs no disk. */
 async function readFiles(config: GatewayConfig): Promise<ReadConfig> {
   const problems: ConfigProblem[] = [];
+  const files = new NamedFileReader();
   const read = async (path: string, pointer: string): Promise<string> => {
     try {
-      return await readFile(path, "utf8");
+      return await files.read(path);
     } catch (error) {
       problems.push({ pointer, message: `The file cannot be read here: ${messageOf(error)}.` });
       return "";
@@ -198,5 +207,33 @@ async function readFiles(config: GatewayConfig): Promise<ReadConfig> {
       return { ...cluster, tls: { ...tls, ca: await read(caFile, `/clusters/${index}/tls/caFile`) } };
     }),
   );
-  return problems.length > 0 ? { problems } : { config: { ...config, jwt, clusters } };
+  const listeners = await Promise.all(
+    (config.listeners ?? []).map(async (listener, index) => {
+      const { clientCertificates: clients, certificates } = listener;
+      const at = `/listeners/${index}`;
+      const given = async (text: string | undefined, path: string | undefined, pointer: string) =>
+        path === undefined ? text : await read(path, pointer);
+      return {
+        ...listener,
+        ...(clients && {
+          clientCertificates: {
+            ...clients,
+            ca: (await given(clients.ca, clients.caFile, `${at}/clientCertificates/caFile`)) ?? "",
+          },
+        }),
+        ...(certificates && {
+          certificates: await Promise.all(
+            certificates.map(async (one, nth) => ({
+              ...one,
+              cert: (await given(one.cert, one.certFile, `${at}/certificates/${nth}/certFile`)) ?? "",
+              key: (await given(one.key, one.keyFile, `${at}/certificates/${nth}/keyFile`)) ?? "",
+            })),
+          ),
+        }),
+      };
+    }),
+  );
+  const whole = { ...config, jwt, clusters, ...(config.listeners ? { listeners } : {}) };
+  if (problems.length === 0) problems.push(...pemProblems(whole));
+  return problems.length > 0 ? { problems } : { config: whole, files: files.seen };
 }

@@ -71,7 +71,7 @@ export class FileSource implements AsyncDisposable {
   async #take(text: string, key: string): Promise<void> {
     const read = await readConfig(text, this.#filters);
     for (const warning of read.warnings ?? []) this.#host.log.warn({ ...warning }, "a part of the config is of no use");
-    if (read.config) this.#listener.apply(read.config, { key, text });
+    if (read.config) this.#listener.apply(read.config, { key, text, files: read.files });
     else this.#listener.refused(read.problems, { key });
   }
 

@@ -1,7 +1,8 @@
 /** Opens sockets to endpoints: in time, TLS verified always, and to no address that a gateway must not be a door to. */
 import { connect as netConnect, isIP, type Socket } from "node:net";
-import { connect as tlsConnect, type TLSSocket } from "node:tls";
+import { connect as tlsConnect, type PeerCertificate, type TLSSocket } from "node:tls";
 import type { Clock } from "#base";
+import { hasAltName } from "../core/certificates.ts";
 import { forbidden, type Endpoint } from "../core/endpoints.ts";
 import { UpstreamError } from "./transfer.ts";
 
@@ -15,6 +16,13 @@ export interface Connected {
   readonly socket: Socket;
   /** What both sides chose by ALPN; undefined in the clear, and when the upstream has no opinion. */
   readonly protocol: string | undefined;
+}
+
+/** In the place of the name that was asked for: one of several that a service may have. */
+function namesProblem({ subjectaltname }: PeerCertificate, wanted: readonly string[]): Error | undefined {
+  if (hasAltName(subjectaltname, wanted)) return undefined;
+  const error = new Error(`the certificate is for ${subjectaltname || "nobody"}, not for ${wanted.join(" or ")}`);
+  return Object.assign(error, { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
 }
 
 /** Calls back once. The answer is a function that gives up; nothing is called back then. */
@@ -32,7 +40,7 @@ export function openSocket(
 ): () => void {
   const { cluster, hostname, port, secure } = endpoint;
   const host = hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
-  const { ca, serverName } = cluster.tls;
+  const { ca, serverName, subjectAltNames } = cluster.tls;
   const socket: Socket | TLSSocket = secure
     ? tlsConnect({
         host,
@@ -43,6 +51,9 @@ export function openSocket(
         rejectUnauthorized: true,
         minVersion: "TLSv1.2",
         ...(ca === undefined ? {} : { ca }),
+        ...(subjectAltNames === undefined
+          ? {}
+          : { checkServerIdentity: (_name, certificate) => namesProblem(certificate, subjectAltNames) }),
         ...(options.session ? { session: options.session } : {}),
       })
     : netConnect({ host, port });

@@ -2,6 +2,7 @@
  * What a route does beside forwarding: sticky sessions, compression, the cache, templates that no caller can break out
  * of.
  */
+import type { ServerResponse } from "node:http";
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";
@@ -220,6 +221,130 @@ test("a hundred callers of one uncached page are one request", async () => {
   const answers = await Promise.all(Array.from({ length: 100 }, () => running.ask("/")));
   expect(new Set(answers.map(({ text }) => text))).toEqual(new Set(["once"]));
   expect(running.services.orders.requests).toHaveLength(1);
+});
+
+test("a write that did not fail ends what was kept of its target, for everybody and by whatever route", async () => {
+  let version = 1;
+  const held: ServerResponse[] = [];
+  const config = {
+    routes: [
+      { name: "read", match: { path: { prefix: "/" }, methods: ["GET", "HEAD"] }, service: "orders", cache: {} },
+      { name: "write", match: { path: { prefix: "/" } }, service: "orders" },
+    ],
+  };
+  await using running = await world(config, {
+    handle: (request, response) => {
+      response.setHeader("cache-control", "public, max-age=60");
+      response.setHeader("vary", "accept-language");
+      if (request.url === "/held" && request.method === "GET") return (void held.push(response), true);
+      if (request.url === "/refused") response.statusCode = request.method === "GET" ? 200 : 409;
+      if (request.url === "/moved" && request.method !== "GET") response.statusCode = 303;
+      if (request.url === "/named" && request.method !== "GET") {
+        response.setHeader("location", "http://a.example/by-location");
+        response.setHeader("content-location", "by-content");
+      }
+      if (request.url === "/evil" && request.method !== "GET") response.setHeader("location", "http://b.example/a");
+      response.end(String(version));
+      return true;
+    },
+  });
+  const read = async (path: string, headers: Record<string, string> = {}, host = "a.example") =>
+    (await running.ask(path, { headers, host })).text;
+  const write = (method: string, path: string) =>
+    running.ask(path, { method, ...(["POST", "PUT", "PATCH"].includes(method) ? { body: "x" } : {}) });
+  const variants: readonly Record<string, string>[] = [{}, { "accept-language": "de" }, { authorization: "Bearer x" }];
+  for (const method of ["PUT", "POST", "PATCH", "DELETE"]) {
+    const before = version;
+    for (const headers of variants) expect(await read("/a?x", headers)).toBe(String(before));
+    version += 1;
+    for (const headers of variants) expect(await read("/a?x", headers)).toBe(String(before));
+    for (const other of ["/a", "/a?x=", "/b"]) await write(method, other);
+    expect(await read("/a?x")).toBe(String(before));
+    await write(method, "/a?x");
+    for (const headers of variants) expect([method, await read("/a?x", headers)]).toEqual([method, String(version)]);
+  }
+  for (const path of ["/refused", "/moved", "/by-location", "/by-content", "/a"]) await read(path);
+  await read("/a", {}, "b.example");
+  const before = String(version++);
+  await write("OPTIONS", "/a");
+  for (const path of ["/refused", "/moved", "/named", "/evil"]) await write("POST", path);
+  expect([await read("/refused"), await read("/a"), await read("/a", {}, "b.example")]).toEqual([
+    before,
+    before,
+    before,
+  ]);
+  for (const path of ["/moved", "/by-location", "/by-content"]) {
+    expect([path, await read(path)]).toEqual([path, String(version)]);
+  }
+  // What was asked before the write and comes after it tells of how it was, and is not kept.
+  const early = read("/held");
+  await eventually("the service has it", () => held.length === 1);
+  await write("PUT", "/held");
+  held[0]?.end("early");
+  expect(await early).toBe("early");
+  const late = read("/held");
+  await eventually("the service is asked again", () => held.length === 2);
+  held[1]?.end("late");
+  expect(await late).toBe("late");
+  expect(await read("/held")).toBe("late");
+});
+
+test("only-if-cached is 504 NC without a question to the service, and a hit with what is kept", async () => {
+  await using running = await world(route({ cache: {} }), {
+    handle: (_request, response) => (void response.setHeader("cache-control", "max-age=60").end("kept"), true),
+  });
+  const only = (more: object = {}) =>
+    running.ask("/a", { headers: { "cache-control": "max-age=10, Only-If-Cached", ...more } });
+  const missed = await only();
+  expect([missed.status, missed.headers["x-posthouse-flag"]]).toEqual([504, "NC"]);
+  expect((JSON.parse(missed.text) as { code: string }).code).toBe("GATEWAY_NOT_CACHED");
+  expect(running.services.orders.requests).toHaveLength(0);
+  await running.ask("/a");
+  expect(await only()).toMatchObject({ status: 200, text: "kept" });
+  expect((await only({ range: "bytes=0-1" })).status).toBe(504);
+  expect(running.services.orders.requests).toHaveLength(1);
+});
+
+test("a hit is 304 to who has it by date, unless a tag says otherwise; a HEAD has the head of what a GET kept", async () => {
+  const modified = "Sun, 06 Nov 1994 08:49:37 GMT";
+  await using running = await world(route({ cache: {} }), {
+    handle: (request, response) => {
+      response.setHeader("cache-control", "max-age=60");
+      if (request.url !== "/undated") response.setHeader("last-modified", modified);
+      if (request.url === "/404") response.statusCode = 404;
+      response.setHeader("etag", '"1"');
+      return (void response.end("kept"), true);
+    },
+  });
+  for (const path of ["/a", "/404", "/undated"]) await running.ask(path);
+  const { requests } = running.services.orders;
+  const status = async (headers: Record<string, string>, path = "/a") => (await running.ask(path, { headers })).status;
+  expect(await status({ "if-modified-since": modified })).toBe(304);
+  expect(await status({ "if-modified-since": "Mon, 07 Nov 1994 00:00:00 GMT" })).toBe(304);
+  expect(await status({ "if-modified-since": "Sunday, 06-Nov-94 08:49:37 GMT" })).toBe(304);
+  expect(await status({ "if-modified-since": "Sun Nov  6 08:49:37 1994" })).toBe(304);
+  expect(await status({ "if-modified-since": "Sun, 06 Nov 1994 08:49:36 GMT" })).toBe(200);
+  for (const none of ["yesterday", "2030", "2030-01-01T00:00:00Z"]) {
+    expect([none, await status({ "if-modified-since": none })]).toEqual([none, 200]);
+  }
+  expect(await status({ "if-modified-since": modified, "if-none-match": '"2"' })).toBe(200);
+  expect(await status({ "if-modified-since": modified, "if-none-match": '"1"' })).toBe(304);
+  expect(await status({ "if-modified-since": modified, "if-none-match": '"1"' }, "/404")).toBe(404);
+  expect(await status({ "if-modified-since": modified }, "/undated")).toBe(200);
+  expect(await status({ "if-modified-since": new Date(Date.now() + 5_000).toUTCString() }, "/undated")).toBe(304);
+  expect(requests).toHaveLength(3);
+  const head = await running.ask("/a", { method: "HEAD" });
+  expect(head).toMatchObject({
+    status: 200,
+    text: "",
+    headers: { "content-length": "4", "cache-status": "posthouse; hit" },
+  });
+  expect((await running.ask("/a", { method: "HEAD", headers: { "if-none-match": '"1"' } })).status).toBe(304);
+  expect(requests).toHaveLength(3);
+  // The other way round nothing is kept: a HEAD brings no body.
+  await running.ask("/new", { method: "HEAD" });
+  expect((await running.ask("/new")).text).toBe("kept");
+  expect(requests).toHaveLength(5);
 });
 
 test("no variable of a header template ends its line, and none copies a secret or the gateway's own", async () => {

@@ -8,8 +8,8 @@ x509.cryptoProvider.set(webcrypto as never);
 
 export interface Authority {
   readonly pem: string;
-  /** A server's certificate for these names or addresses. */
-  issue(names: readonly string[]): Promise<{ key: string; cert: string }>;
+  /** A certificate for these names, addresses or URIs. */
+  issue(names: readonly string[], options?: { subject?: string }): Promise<{ key: string; cert: string }>;
 }
 
 export async function authority(): Promise<Authority> {
@@ -26,21 +26,17 @@ export async function authority(): Promise<Authority> {
   });
   return {
     pem: root.toString("pem"),
-    async issue(names) {
+    async issue(names, { subject = "CN=test service" } = {}) {
       const own = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
       const certificate = await x509.X509CertificateGenerator.create({
         serialNumber: "02",
-        subject: "CN=test service",
+        subject,
         issuer: root.subject,
         ...times,
         publicKey: own.publicKey as never,
         signingKey: keys.privateKey,
         signingAlgorithm: algorithm,
-        extensions: [
-          new x509.SubjectAlternativeNameExtension(
-            names.map((value) => ({ type: /^[\d.]+$/.test(value) ? ("ip" as const) : ("dns" as const), value })),
-          ),
-        ],
+        extensions: [new x509.SubjectAlternativeNameExtension(names.map((value) => ({ type: typeOf(value), value })))],
       });
       const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", own.privateKey)).toString("base64");
       return {
@@ -49,4 +45,8 @@ export async function authority(): Promise<Authority> {
       };
     },
   };
+}
+
+function typeOf(name: string): "ip" | "url" | "dns" {
+  return /^[\d.]+$/.test(name) ? "ip" : name.includes("://") ? "url" : "dns";
 }

@@ -3,9 +3,15 @@
  * and GRPCRoute's match: each against a real gateway and real services. A feature that is not here is in the guide's
  * list of what is not done.
  */
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";
-import { world, type World } from "./echo.ts";
+import { authority } from "./certificates.ts";
+import { world, type Seen, type World } from "./echo.ts";
+import { instance } from "./kit.ts";
+import { askTls, freePort } from "./tls-kit.ts";
 
 const to = (service: string, match: object, over: object = {}) => ({ name: service, match, service, ...over });
 const all = { path: { prefix: "/" } };
@@ -449,6 +455,133 @@ test.for(FEATURES.map(([feature, config, check]) => ({ feature, config, check })
         return false;
       },
     });
+    await check(running);
+  },
+);
+
+/** What the Gateway API says of TLS at either end: listeners, their clients' certificates, and BackendTLSPolicy. */
+const backends = await authority();
+const clients = await authority();
+const own = await authority();
+const securePort = await freePort();
+const onPort = async (name: string, over: object = {}) => ({
+  name,
+  port: securePort,
+  tls: true,
+  attach: "named",
+  certificates: [await own.issue([`${name}.example`])],
+  ...over,
+});
+const open = (servername: string) =>
+  eventually("the listener is open", async () => (await askTls(securePort, { servername })).error !== "ECONNREFUSED");
+
+const FEATURES_OF_TLS: typeof FEATURES = [
+  [
+    "BackendTLSPolicy: CA and hostname; BackendTLSPolicySANValidation: names in the place of the hostname",
+    {
+      clusters: [
+        { name: "host", tls: { ca: backends.pem, serverName: "orders.internal" } },
+        { name: "wrong-host", tls: { ca: backends.pem, serverName: "other.internal" } },
+        { name: "wrong-ca", tls: { ca: clients.pem, serverName: "orders.internal" } },
+        { name: "dns", tls: { ca: backends.pem, serverName: "edge.internal", subjectAltNames: ["orders.internal"] } },
+        {
+          name: "uri",
+          tls: { ca: backends.pem, serverName: "edge.internal", subjectAltNames: ["spiffe://mesh/orders"] },
+        },
+        {
+          name: "wrong-san",
+          tls: { ca: backends.pem, serverName: "orders.internal", subjectAltNames: ["x.internal"] },
+        },
+      ].map((cluster) => ({ ...cluster, service: "secured" })),
+      routes: ["host", "wrong-host", "wrong-ca", "dns", "uri", "wrong-san"].map((name) => ({
+        name,
+        match: { path: { prefix: `/${name}` } },
+        cluster: name,
+      })),
+    },
+    async ({ ask, running }) => {
+      await using service = await secured(await backends.issue(["orders.internal", "spiffe://mesh/orders"]));
+      running.plane.change(instance(service.port, { service: "secured", id: "secured-1", protocol: "https" }));
+      await eventually("it is known", async () => (await ask("/host")).status !== 503);
+      for (const name of ["host", "dns", "uri"]) {
+        expect([name, (await ask(`/${name}`)).text]).toEqual([
+          name,
+          name === "host" ? "orders.internal" : "edge.internal",
+        ]);
+      }
+      for (const name of ["wrong-host", "wrong-ca", "wrong-san"]) {
+        const { status, headers } = await ask(`/${name}`);
+        expect([name, status, headers["x-posthouse-flag"]]).toEqual([name, 502, "UF"]);
+      }
+    },
+  ],
+  [
+    "GatewayFrontendClientCertificateValidation",
+    {
+      listeners: [await onPort("a", { clientCertificates: { ca: clients.pem } })],
+      routes: [to("orders", all, { listeners: ["a"] })],
+    },
+    async ({ services }) => {
+      await open("a.example");
+      const client = await clients.issue(["client.example"]);
+      for (const shown of [{}, await backends.issue(["client.example"])]) {
+        expect((await askTls(securePort, { servername: "a.example", ...shown })).text).toBe("");
+      }
+      expect(services.orders.requests).toHaveLength(0);
+      expect((await askTls(securePort, { servername: "a.example", ...client })).status).toBe(200);
+      expect(services.orders.requests[0]?.headers["x-forwarded-client-cert"]).toContain("DNS=client.example");
+    },
+  ],
+  [
+    "GatewayHTTPListenerIsolation, HTTPRouteHTTPSListener, GatewayHTTPSListenerDetectMisdirectedRequests",
+    {
+      listeners: [
+        await onPort("a", { hosts: ["a.example"] }),
+        await onPort("rest", { hosts: ["*.example"] }),
+        await onPort("any"),
+      ],
+      routes: [
+        to("orders", { path: { prefix: "/a" } }, { listeners: ["a"] }),
+        to("canary", all, { listeners: ["rest"] }),
+        to("shadow", all, { listeners: ["any"] }),
+      ],
+    },
+    async () => {
+      await open("a.example");
+      const service = async (servername: string, path: string, host = servername) => {
+        const { status, body } = await askTls(securePort, { servername, path, host });
+        return status === 200 ? (JSON.parse(body) as Seen).service : status;
+      };
+      expect(await service("a.example", "/a")).toBe("orders");
+      expect(await service("a.example", "/b")).toBe(404);
+      expect(await service("b.example", "/b")).toBe("canary");
+      expect(await service("other", "/b")).toBe("shadow");
+      expect(await service("b.example", "/a", "a.example")).toBe(421);
+      expect(await service("a.example", "/a", "other")).toBe(421);
+    },
+  ],
+];
+
+/** A service behind TLS that says what name it was asked for. */
+async function secured(identity: { key: string; cert: string }) {
+  const server = createTlsServer(identity, (request, response) => {
+    response.end(String((request.socket as TLSSocket).servername));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+test.for(FEATURES_OF_TLS.map(([feature, config, check]) => ({ feature, config, check })))(
+  "$feature",
+  async ({ config, check }) => {
+    await using running = await world(JSON.parse(JSON.stringify(config)) as object);
     await check(running);
   },
 );

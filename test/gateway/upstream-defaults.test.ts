@@ -6,6 +6,7 @@ import { createServer as createTlsServer } from "node:https";
 import httpProxy from "@fastify/http-proxy";
 import Fastify from "fastify";
 import { connect, type AddressInfo } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";
 import { authority } from "./certificates.ts";
@@ -13,14 +14,17 @@ import { instance, oneRoute, problemOf, rawUpstream, runGateway, sendRaw, upstre
 
 async function tlsUpstream(identity: { key: string; cert: string }) {
   let hits = 0;
+  const asked: unknown[] = [];
   const server = createTlsServer(identity, (_request, response) => {
     hits += 1;
     response.end("secret");
   });
+  server.on("secureConnection", (socket: TLSSocket) => asked.push(socket.servername));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     port: (server.address() as AddressInfo).port,
     hits: () => hits,
+    asked,
     [Symbol.asyncDispose]: () =>
       new Promise<void>((resolve) => {
         server.close(() => resolve());
@@ -60,6 +64,60 @@ test("row 1: an upstream certificate that is not trusted, or names another host,
     expect(response.headers.get("x-posthouse-flag")).toBe("UF");
     expect(service.hits()).toBe(before);
   }
+});
+
+test("a cluster's subjectAltNames are verified in the place of the name that is asked for", async () => {
+  const [trusted, stranger] = [await authority(), await authority()];
+  const names = ["billing.internal", "spiffe://mesh/billing", "spiffe://mesh/x, DNS:evil.internal"];
+  await using good = await tlsUpstream(await trusted.issue(names));
+  await using unknown = await tlsUpstream(await stranger.issue(names));
+  const tls = { ca: trusted.pem, serverName: "edge.internal" };
+  const cases = [
+    { what: "the name asked for", tls, service: good, status: 502 },
+    { what: "a DNS name", tls: { ...tls, subjectAltNames: ["x", "BILLING.internal"] }, service: good, status: 200 },
+    { what: "a URI", tls: { ...tls, subjectAltNames: ["spiffe://mesh/billing"] }, service: good, status: 200 },
+    { what: "another", tls: { ...tls, subjectAltNames: ["edge.internal"] }, service: good, status: 502 },
+    {
+      what: "a part of one",
+      tls: { ...tls, subjectAltNames: ["internal", "spiffe://mesh"] },
+      service: good,
+      status: 502,
+    },
+    {
+      what: "another case of a URI",
+      tls: { ...tls, subjectAltNames: ["spiffe://MESH/billing"] },
+      service: good,
+      status: 502,
+    },
+    { what: "one inside of another", tls: { ...tls, subjectAltNames: ["evil.internal"] }, service: good, status: 502 },
+    { what: "the subject", tls: { ...tls, subjectAltNames: ["CN=test"] }, service: good, status: 502 },
+    { what: "another CA", tls: { ...tls, subjectAltNames: ["billing.internal"] }, service: unknown, status: 502 },
+  ];
+  for (const { what, tls, service, status } of cases) {
+    const before = service.hits();
+    await using running = await runGateway(secure(tls), [instance(service.port, { protocol: "https" })]);
+    // Twice, for a connection or a session that is used again was made by the same rule.
+    for (let i = 0; i < 2; i++) {
+      const response = await fetch(running.url);
+      expect([what, response.status]).toEqual([what, status]);
+      if (status !== 502) continue;
+      expect((await problemOf(response)).code).toBe("GATEWAY_UPSTREAM_UNTRUSTED");
+      expect(service.hits()).toBe(before);
+    }
+  }
+  expect(new Set(good.asked)).toEqual(new Set(["edge.internal"]));
+});
+
+test("names that a release no longer takes end the connections that were made by them", async () => {
+  const trusted = await authority();
+  await using service = await tlsUpstream(await trusted.issue(["billing.internal"]));
+  const tls = (name: string) => secure({ ca: trusted.pem, subjectAltNames: [name] });
+  await using running = await runGateway(tls("billing.internal"), [instance(service.port, { protocol: "https" })]);
+  expect((await fetch(running.url)).status).toBe(200);
+  running.plane.release(tls("other.internal"));
+  await eventually("it is in force", () => running.gateway.status().releaseKey === "release-2");
+  expect((await fetch(running.url)).status).toBe(502);
+  expect(service.hits()).toBe(1);
 });
 
 test("the plain peer does what it is measured for: no verification, eleven tries, a client's word for its address", async () => {

@@ -283,6 +283,51 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     "/listeners/1/port",
     /"a" has this/,
   ],
+  [
+    "two listeners on a port for the same host",
+    {
+      listeners: [
+        { name: "a", port: 1, hosts: ["b.example", "*.A.example"] },
+        { name: "b", port: 1, hosts: ["a.example", "*.a.example"] },
+      ],
+    },
+    "/listeners/1/hosts/1",
+    /"a" has this host/,
+  ],
+  [
+    "two listeners on a port, of which one is in the clear",
+    {
+      listeners: [
+        { name: "a", port: 1, tls: true, hosts: ["a.example"] },
+        { name: "b", port: 1, hosts: ["b.example"] },
+      ],
+    },
+    "/listeners/1/port",
+    /with tls; one port is either/,
+  ],
+  [
+    "two listeners on a port that ask clients for unlike certificates",
+    {
+      listeners: [
+        { name: "a", port: 1, tls: true, hosts: ["a.example"], clientCertificates: { caFile: "/a" } },
+        { name: "b", port: 1, tls: true, hosts: ["b.example"] },
+      ],
+    },
+    "/listeners/1/clientCertificates",
+    /a handshake asks the same/,
+  ],
+  [
+    "certificates in the clear",
+    { listeners: [{ name: "a", port: 1, certificates: [{ certFile: "/a", keyFile: "/b" }] }] },
+    "/listeners/0/certificates",
+    /In the clear/,
+  ],
+  [
+    "a certificate without a key",
+    { listeners: [{ name: "a", port: 1, tls: true, certificates: [{ certFile: "/a" }] }] },
+    "/listeners/0/certificates/0",
+    /key or keyFile/,
+  ],
   ["a cluster from nowhere", { clusters: [{ name: "c" }] }, "/clusters/0", /either service or endpoints/],
   [
     "a cluster at a cloud's metadata",

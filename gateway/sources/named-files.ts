@@ -1,0 +1,79 @@
+/**
+ * The files that a config names, such as certificates: whoever renews one need not release anything. They are looked at
+ * once a second, as the config file is, and told of when they have become others.
+ */
+import { readFile, stat } from "node:fs/promises";
+import { messageOf, TaskGroup, type Host } from "#base";
+
+/** Milliseconds between two looks. */
+const LOOK_MS = 1_000;
+
+/** By path what tells one state of a file from the next. */
+export type NamedFiles = ReadonlyMap<string, string>;
+
+/** Reads files for a config, and remembers as what it found them. */
+export class NamedFileReader {
+  readonly seen = new Map<string, string>();
+
+  /** @throws the system's own error */
+  async read(path: string): Promise<string> {
+    // First, so that a change while it is read is one to be seen.
+    this.seen.set(path, await stateOf(path));
+    return await readFile(path, "utf8");
+  }
+}
+
+async function stateOf(path: string): Promise<string> {
+  const { ino, size, mtimeMs } = await stat(path);
+  return `${ino} ${size} ${mtimeMs}`;
+}
+
+export class NamedFileWatch implements AsyncDisposable {
+  readonly #host: Host;
+  readonly #changed: () => Promise<void>;
+  readonly #tasks: TaskGroup;
+  #files: NamedFiles = new Map();
+  #running = false;
+
+  constructor(host: Host, changed: () => Promise<void>) {
+    this.#host = host;
+    this.#changed = changed;
+    this.#tasks = new TaskGroup(host.log);
+  }
+
+  /** Those of the config now in force. */
+  use(files: NamedFiles): void {
+    this.#files = files;
+    if (this.#running || files.size === 0) return;
+    this.#running = true;
+    this.#tasks.run("gateway watches the files that its config names", (signal) => this.#watch(signal));
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#host.clock.sleep(LOOK_MS, signal).catch(() => {});
+      const files = this.#files;
+      const now = await look(files);
+      if (signal.aborted || this.#files !== files || same(files, now)) continue;
+      // Whatever comes of it, this state has been seen.
+      this.#files = now;
+      await this.#changed().catch((error: unknown) =>
+        this.#host.log.error({ err: error }, `files of the config were not taken: ${messageOf(error)}`),
+      );
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#tasks[Symbol.asyncDispose]();
+  }
+}
+
+/** One that is gone for a moment, while it is replaced, counts as it was. */
+async function look(files: NamedFiles): Promise<NamedFiles> {
+  const states = [...files].map(async ([path, before]) => [path, await stateOf(path).catch(() => before)] as const);
+  return new Map(await Promise.all(states));
+}
+
+function same(a: NamedFiles, b: NamedFiles): boolean {
+  return [...a].every(([path, state]) => b.get(path) === state);
+}
