@@ -9,7 +9,7 @@ import { parseAuthority } from "./head.ts";
 import { isAnswerOwn, isGatewayOwn } from "./headers.ts";
 import { canonicalTarget } from "./path.ts";
 import { parseTemplate, pathOf, variableNames } from "./path-pattern.ts";
-import { compileRegex } from "./regex.ts";
+import { compileRegex, parseReplacement } from "./regex.ts";
 import { parsePathTemplate } from "./rewrite.ts";
 import { parseText } from "./template.ts";
 
@@ -83,6 +83,22 @@ function* templateProblems(template: string, pointer: string): Problems {
 function* regexProblems(pattern: string, pointer: string): Problems {
   const { problem } = compileRegex(pattern);
   if (problem !== undefined) yield { pointer, message: problem };
+}
+
+function* replacementProblems(
+  { pattern, replacement }: NonNullable<NonNullable<RouteConfig["rewrite"]>["regex"]>,
+  pointer: string,
+): Problems {
+  const { regex, problem } = compileRegex(pattern);
+  if (!regex) {
+    yield { pointer: `${pointer}/pattern`, message: problem };
+    return;
+  }
+  const groups = regex.groupCount();
+  const asked = Math.max(0, ...parseReplacement(replacement).filter((part) => typeof part === "number"));
+  if (asked <= groups) return;
+  const has = groups === 0 ? "no group" : groups === 1 ? "one group, \\1" : `${groups} groups, \\1 to \\${groups}`;
+  yield { pointer: `${pointer}/replacement`, message: `There is no \\${asked}: the pattern has ${has}.` };
 }
 
 function* conditionProblems(
@@ -203,7 +219,7 @@ function* changeProblems(route: RouteConfig, pointer: string, context: RouteCont
     }
     if (rewrite.prefix !== undefined) yield* prefixProblems(rewrite.prefix, `${pointer}/rewrite/prefix`);
     if (rewrite.template !== undefined) yield* fillProblems(rewrite.template, `${pointer}/rewrite/template`);
-    if (rewrite.regex) yield* regexProblems(rewrite.regex.pattern, `${pointer}/rewrite/regex/pattern`);
+    if (rewrite.regex) yield* replacementProblems(rewrite.regex, `${pointer}/rewrite/regex`);
     if (rewrite.host !== undefined && !isHost(rewrite.host)) {
       yield { pointer: `${pointer}/rewrite/host`, message: `"${rewrite.host}" is no host.` };
     }

@@ -142,6 +142,18 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
   ],
   ["two rewrites", one({ rewrite: { prefix: "/a", template: "/b" } }), "/routes/0/rewrite", /one/],
   [
+    "a group that the pattern does not have",
+    one({ rewrite: { regex: { pattern: "/(a)(?:b)", replacement: "/\\1/\\2" } } }),
+    "/routes/0/rewrite/regex/replacement",
+    /no \\2: the pattern has one group, \\1/,
+  ],
+  [
+    "a rewrite by a regex that is none",
+    one({ rewrite: { regex: { pattern: "/(a", replacement: "/\\1" } } }),
+    "/routes/0/rewrite/regex/pattern",
+    /No RE2 pattern/,
+  ],
+  [
     "Host as a header",
     one({ requestHeaders: { set: { Host: "x" } } }),
     "/routes/0/requestHeaders/set/Host",
