@@ -1,6 +1,6 @@
 /**
  * A JSON Schema whose check ends soon, whatever the value. Callers choose the value, so nothing may cost more than in
- * proportion to it: patterns are RE2's, `uniqueItems` is a set of texts and not a comparison of all with all, and each
+ * proportion to it: patterns are RE2's, values are compared as texts, and not all with all, and each
  * use of a subschema is a step, of which there are so many for each byte. That is what bounds schemas that refer to
  * themselves: of `oneOf` over two ways down a tree, each level doubles the work.
  */
@@ -87,13 +87,24 @@ function counting(steps: Steps): Ajv2020 {
   // Ajv keeps compiled patterns by what they are as a text.
   const regExp = Object.assign((pattern: string) => ({ test: tester(pattern), toString: () => pattern }), { code: "" });
   const ajv = new Ajv2020({ strict: false, allErrors: false, code: { regExp }, logger: false, validateFormats: false });
-  ajv.removeKeyword("uniqueItems");
+  for (const own of ["uniqueItems", "const", "enum"]) ajv.removeKeyword(own);
   ajv.addKeyword({
     keyword: "uniqueItems",
     type: "array",
     schemaType: "boolean",
     error: { message: "must NOT have duplicate items" },
     validate: (asked: boolean, items: readonly unknown[]) => !asked || isUnique(items, steps),
+  });
+  ajv.addKeyword({
+    keyword: "const",
+    error: { message: "must be equal to constant" },
+    compile: (value: unknown) => isOneOf([value], steps),
+  });
+  ajv.addKeyword({
+    keyword: "enum",
+    schemaType: "array",
+    error: { message: "must be equal to one of the allowed values" },
+    compile: (values: readonly unknown[]) => isOneOf(values, steps),
   });
   // Before all others of their kind: what fails at once has cost a step, too.
   const first = (type: string | undefined) => ajv.RULES.rules.find((group) => group.type === type)?.rules[0]?.keyword;
@@ -130,14 +141,26 @@ function stepping(step: (value: never, weight: number) => void): Omit<CodeKeywor
 function isUnique(items: readonly unknown[], steps: Steps): boolean {
   const seen = new Set<unknown>();
   for (const item of items) {
-    // A text in quotes is no other value's.
-    const key = typeof item === "object" && item !== null ? canonicalJson(item) : item;
-    steps.takeChars(typeof key === "string" ? key.length : 0);
-    const known = typeof item === "string" ? `"${item}` : key;
-    if (seen.has(known)) return false;
-    seen.add(known);
+    const key = keyOf(item, steps);
+    if (seen.has(key)) return false;
+    seen.add(key);
   }
   return true;
+}
+
+function isOneOf(values: readonly unknown[], steps: Steps): (value: unknown) => boolean {
+  const keys = new Set(values.map((value) => keyOf(value, steps)));
+  const objects = values.some((value) => typeof value === "object" && value !== null);
+  return (value) => (objects || typeof value !== "object" || value === null) && keys.has(keyOf(value, steps));
+}
+
+/** Equal values, equal keys. Ajv's own comparison calls `valueOf` of what a caller sent. */
+function keyOf(value: unknown, steps: Steps): unknown {
+  if (typeof value === "string") return `"${value}`;
+  if (typeof value !== "object" || value === null) return value;
+  const text = canonicalJson(value);
+  steps.takeChars(text.length);
+  return text;
 }
 
 /** Where subschemas stand: one, a list, by name. */
