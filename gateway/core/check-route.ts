@@ -34,9 +34,12 @@ export function* routeProblems(route: RouteConfig, pointer: string, context: Rou
   }
   const before: ConfigProblem[] = [...matchProblems(route, pointer)];
   yield* before;
-  for (const [at, name] of (route.listeners ?? []).entries()) {
+  const { listeners = [] } = route;
+  for (const [at, name] of listeners.entries()) {
     if (!context.listeners.has(name))
       yield { pointer: `${pointer}/listeners/${at}`, message: `No listener "${name}".` };
+    if (listeners.indexOf(name) !== at)
+      yield { pointer: `${pointer}/listeners/${at}`, message: `"${name}" is there twice.` };
   }
   yield* targetProblems(route, pointer, context);
   // Variables come from the path; with a broken one each of them would be said to be missing.
@@ -122,7 +125,10 @@ function* conditionProblems(
 }
 
 export function* hostProblems(hosts: readonly string[], pointer: string): Problems {
+  const seen = new Set<string>();
   for (const [at, host] of hosts.entries()) {
+    if (seen.has(host.toLowerCase())) yield { pointer: `${pointer}/${at}`, message: `"${host}" is there twice.` };
+    seen.add(host.toLowerCase());
     const bare = host.startsWith("*.") ? host.slice(2) : host;
     if (!isHost(bare)) {
       yield {

@@ -48,7 +48,7 @@ export function checkGatewayConfig(tree: unknown, filters: Filters = NO_FILTERS)
     ...(config.routes ?? []).flatMap((route, index) => [...routeProblems(route, `/routes/${index}`, context)]),
     ...(config.hints ?? []).flatMap((hint, index) => [...hintProblems(hint, `/hints/${index}`, context)]),
   ];
-  if (problems.length === 0) problems.push(...conflicts(config.routes ?? []));
+  if (problems.length === 0) problems.push(...conflicts(config));
   if (problems.length > 0) return { problems: problems.slice(0, PROBLEMS_MAX) };
   return { config, problems: [], warnings: [...shadows(config)].slice(0, PROBLEMS_MAX) };
 }

@@ -127,6 +127,28 @@ export function conditionKeys({ headers, query, cookies, source, scheme }: Condi
   ];
 }
 
+/** Whether whoever meets `b` meets `a`, too, as far as that can be told; of the method nothing is said. */
+export function conditionsCover(a: Conditions, b: Conditions): boolean {
+  const all = (what: "headers" | "query" | "cookies") =>
+    a[what].every((one) => b[what].some((other) => valueCovers(one, other)));
+  return (
+    (a.scheme === undefined || a.scheme === b.scheme) &&
+    (!a.source || (b.source !== undefined && a.source.covers(b.source))) &&
+    all("headers") &&
+    all("query") &&
+    all("cookies")
+  );
+}
+
+function valueCovers(a: ValueCondition, b: ValueCondition): boolean {
+  if (a.name !== b.name) return false;
+  if (a.kind === b.kind && a.value === b.value) return true;
+  if (a.kind === "absent" || b.kind === "absent") return false;
+  if (a.kind === "present") return true;
+  if (b.kind === "exact") return holds(a, [b.value]);
+  return a.kind === "prefix" && b.kind === "prefix" && b.value.startsWith(a.value);
+}
+
 type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];
 
 /** Networks, by CIDR or single address. IPv4 addresses in IPv6 clothes are IPv4. */
@@ -147,6 +169,15 @@ export class CidrSet {
     if (!ipaddr.isValid(address)) return false;
     const parsed = ipaddr.process(address);
     return this.#ranges.some(([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits));
+  }
+
+  /** Whether each of another's networks lies in one of these. */
+  covers(other: CidrSet): boolean {
+    return other.#ranges.every(([inner, innerBits]) =>
+      this.#ranges.some(
+        ([network, bits]) => network.kind() === inner.kind() && bits <= innerBits && inner.match(network, bits),
+      ),
+    );
   }
 }
 

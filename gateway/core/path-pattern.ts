@@ -140,9 +140,34 @@ export function pathCovers(a: PathPattern, b: PathPattern): boolean {
     return isWithin(b.value, a.value);
   }
   if (b.kind === "exact") return pathMatches(a, b.value);
-  if (a.kind !== b.kind) return false;
-  if (a.kind === "template" && b.kind === "template") return templateShape(a.parts) === templateShape(b.parts);
-  return a.value === b.value;
+  if (a.kind === "template") {
+    if (b.kind === "template") return templateCovers(a.parts, b.parts);
+    return restCovers(a.parts, b.kind === "regex" ? b.head : b.value);
+  }
+  return a.kind === b.kind && a.value === b.value;
+}
+
+/** Segment by segment. A variable is never empty, which a segment that is written out may be at the end. */
+function templateCovers(a: readonly TemplatePart[], b: readonly TemplatePart[]): boolean {
+  for (const [at, part] of a.entries()) {
+    const other = b[at];
+    if (!other || other.literal === "") return other !== undefined && part.literal === "" && at === b.length - 1;
+    if (part.literal !== undefined) {
+      if (part.literal !== other.literal) return false;
+    } else if (part.rest) return true;
+    else if (other.literal === undefined && other.rest) return false;
+  }
+  return a.length === b.length;
+}
+
+/** Whether a template takes all paths that begin with a text, the last segment of which may go on. */
+function restCovers(parts: readonly TemplatePart[], head: string): boolean {
+  const rest = parts.length - 1;
+  const last = parts[rest];
+  if (!last || last.literal !== undefined || !last.rest) return false;
+  const segments = head.slice(1).split("/");
+  if (!segments[rest]) return false;
+  return parts.slice(0, rest).every(({ literal }, at) => literal === undefined || literal === segments[at]);
 }
 
 /** A template without the names of its variables: equal shape, equal paths. */

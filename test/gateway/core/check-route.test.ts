@@ -74,6 +74,13 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     "/routes/0/match/path",
     /one of the two/,
   ],
+  [
+    "a host twice",
+    matching({ hosts: ["a.example", "*.b.example", "A.example"] }),
+    "/routes/0/match/hosts/2",
+    /"A.example" is there twice/,
+  ],
+  ["a listener twice", one({ listeners: ["default", "default"] }), "/routes/0/listeners/1", /twice/],
   ["no place to go", one({ service: undefined }), "/routes/0", /either service or cluster/],
   ["time left of no time", one({ deadlineHeader: "X-Left" }), "/routes/0/deadlineHeader", /totalMs/],
   [

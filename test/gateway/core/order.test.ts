@@ -15,7 +15,9 @@ const paths = fc.constantFrom("/", "/a", "/a/b", "/a/bc", "/b", "/b/c/d");
 const path = fc.oneof(
   paths.map((prefix) => ({ prefix })),
   paths.map((exact) => ({ exact })),
-  fc.constantFrom("/{x}", "/a/{x}", "/{x}/b", "/{x}/{y}", "/a/{r=**}", "/{r=**}").map((template) => ({ template })),
+  fc
+    .constantFrom("/{x}", "/a/{x}", "/{x}/b", "/{x}/{y}", "/{x}/", "/{x}/{r=**}", "/a/{r=**}", "/a/b/{r=**}", "/{r=**}")
+    .map((template) => ({ template })),
   fc.constantFrom("/a.*", "/[ab]/.*", "/b/c/d", ".*", "(?i)/A").map((regex) => ({ regex })),
 );
 const hosts = fc.uniqueArray(fc.constantFrom("a.example", "b.a.example", "*.example", "*.a.example"), {
@@ -151,22 +153,54 @@ test("what is said to be covered is covered, path by path", () => {
   );
 });
 
-test("a route that is said never to match wins no request", () => {
-  const few = fc.record({ path, hosts, methods: fc.constant<"GET"[]>(["GET"]) }, { requiredKeys: ["path"] });
+const warningsOf = (configs: RouteConfig[]) => {
+  const checked = checkGatewayConfig({ routes: configs });
+  return "warnings" in checked ? checked.warnings : [];
+};
+
+const few = fc.record({ path, hosts, methods: fc.constant<"GET"[]>(["GET"]) }, { requiredKeys: ["path"] });
+const conditioned = fc.record(
+  {
+    path: fc.constantFrom({ prefix: "/" }, { template: "/a/{r=**}" }, { prefix: "/a" }),
+    methods: fc.constant<"GET"[]>(["GET"]),
+    headers: fc.constantFrom<NamedMatch[][]>(
+      [{ name: "x-a", exact: "1" }],
+      [{ name: "x-a", regex: "[01]" }],
+      [{ name: "X-A", present: true }],
+      [{ name: "x-a", present: false }],
+    ),
+    query: fc.constantFrom<NamedMatch[][]>([{ name: "q", exact: "1" }], [{ name: "q", present: true }]),
+    sourceCidrs: fc.constantFrom<string[][]>(["10.0.0.0/8"], ["10.1.0.0/16"], ["10.1.2.3", "192.0.2.1"], ["0.0.0.0/0"]),
+  },
+  { requiredKeys: ["path"] },
+);
+
+test.for([
+  ["paths and hosts", few],
+  ["conditions", conditioned],
+] as const)("a route that is said never to match wins no request: %s", ([what, made]) => {
   const plain = fc
-    .array(fc.record({ match: few, priority: fc.integer({ min: 0, max: 2 }) }), { minLength: 2, maxLength: 10 })
-    .map((made) => made.map((one, index): RouteConfig => ({ name: `r${index}`, service: "s", ...one })));
+    .array(fc.record({ match: made as typeof few, priority: fc.integer({ min: 0, max: 2 }) }), {
+      minLength: 2,
+      maxLength: 10,
+    })
+    .map((configs) =>
+      configs.map((one, index): RouteConfig => {
+        // With so few paths most would be in conflict.
+        const priority = what === "conditions" ? -index : one.priority;
+        return { name: `r${index}`, service: "s", ...one, priority };
+      }),
+    );
   let shadowed = 0;
   fc.assert(
     fc.property(plain, fc.array(head, { minLength: 30, maxLength: 30 }), (configs, heads) => {
-      const { warnings = [] } = checkGatewayConfig({ routes: configs }) as { warnings?: { pointer: string }[] };
-      const names = new Set(warnings.map(({ pointer }) => `r${pointer.split("/")[2]}`));
+      const names = new Set(warningsOf(configs).map(({ pointer }) => `r${pointer.split("/")[2]}`));
       shadowed += names.size;
       if (names.size === 0) return;
       const table = compiled(configs);
       for (const asked of heads) expect(names).not.toContain(matchRoute(table, asked).route?.name);
     }),
-    { numRuns: 400 },
+    { numRuns: 500 },
   );
   expect(shadowed).toBeGreaterThan(20);
 });
@@ -218,6 +252,60 @@ test("a shadowed route is a warning that names its shadow, and a conflict is a p
       ],
     }).problems.length;
   expect([alike("B", "a"), alike("b", "c")]).toEqual([1, 0]);
+});
+
+test("what covers a route is seen segment by segment, and network by network", () => {
+  const warned = (before: RouteConfig["match"], after: RouteConfig["match"]) =>
+    warningsOf([route("first", before, 5), route("second", after)]).length === 1;
+  const template = (before: string, after: NonNullable<RouteConfig["match"]["path"]>) =>
+    warned({ path: { template: before } }, { path: after });
+  expect(template("/{x}/{y}", { template: "/u/{z}" })).toBe(true);
+  expect(template("/u/{z}", { template: "/{x}/{y}" })).toBe(false);
+  expect(template("/{x}/{y}", { template: "/u/{z=**}" })).toBe(false);
+  expect(template("/{x}/{r=**}", { template: "/u/{y}/v/{z}" })).toBe(true);
+  expect(template("/{x}/{y}", { template: "/{x}/" })).toBe(false);
+  expect(template("/u/{y=**}", { prefix: "/u/x" })).toBe(true);
+  expect(template("/u/{y=**}", { prefix: "/u" })).toBe(false);
+  expect(template("/{y=**}", { prefix: "/" })).toBe(false);
+  expect(template("/u/{y=**}", { regex: "/u/x[0-9]+" })).toBe(true);
+  expect(template("/u/{y=**}", { regex: "/u/[0-9]*" })).toBe(false);
+
+  const source = (before: string[], after: string[]) => warned({ sourceCidrs: before }, { sourceCidrs: after });
+  expect(source(["10.0.0.0/8"], ["10.1.0.0/16"])).toBe(true);
+  expect(source(["10.1.0.0/16"], ["10.0.0.0/8"])).toBe(false);
+  expect(source(["192.0.2.0/24", "10.0.0.0/8"], ["10.1.0.0/16", "192.0.2.9"])).toBe(true);
+  expect(source(["10.0.0.0/8"], ["10.1.0.0/16", "192.0.2.9"])).toBe(false);
+  expect(source(["::/0"], ["10.1.0.0/16"])).toBe(false);
+  expect(warned({ sourceCidrs: ["10.0.0.0/8"] }, {})).toBe(false);
+
+  const header = (before: NamedMatch, after: NamedMatch) => warned({ headers: [before] }, { headers: [after] });
+  expect(header({ name: "A", present: true }, { name: "a", exact: "1" })).toBe(true);
+  expect(header({ name: "a", prefix: "x" }, { name: "a", prefix: "xy" })).toBe(true);
+  expect(header({ name: "a", regex: "[0-9]" }, { name: "a", exact: "1" })).toBe(true);
+  expect(header({ name: "a", exact: "1" }, { name: "a", present: true })).toBe(false);
+  expect(header({ name: "a", present: true }, { name: "a", present: false })).toBe(false);
+});
+
+test("a route that names no listener is on those that take any, and gets in the way of others there", () => {
+  const on = (listeners: string[] | undefined, name: string, priority = 0) => ({
+    ...route(name, { path: { prefix: "/" } }, priority),
+    ...(listeners ? { listeners } : {}),
+  });
+  const check = (routes: RouteConfig[], ...listeners: object[]) => {
+    const { problems, ...rest } = checkGatewayConfig({ listeners, routes });
+    return { problems: problems.map(({ message }) => message), warned: "warnings" in rest ? rest.warnings.length : 0 };
+  };
+  const inside = { name: "inside", port: 1 };
+  const named = { ...inside, attach: "named" };
+  const same = 'Matches the same requests as route "a", so one of them would never be used.';
+  expect(check([on(undefined, "a"), on(["default"], "b")])).toEqual({ problems: [same], warned: 0 });
+  expect(check([on(["default"], "a"), on(undefined, "b")])).toEqual({ problems: [same], warned: 0 });
+  expect(check([on(undefined, "a"), on(["inside"], "b")], inside)).toEqual({ problems: [same], warned: 0 });
+  expect(check([on(undefined, "a"), on(["inside"], "b")], named)).toEqual({ problems: [], warned: 0 });
+  expect(check([on(undefined, "a", 1), on(["default"], "b")], inside)).toEqual({ problems: [], warned: 1 });
+  expect(check([on(["default"], "a", 1), on(undefined, "b")], named)).toEqual({ problems: [], warned: 1 });
+  expect(check([on(["default"], "a", 1), on(undefined, "b")], inside)).toEqual({ problems: [], warned: 0 });
+  expect(check([on(undefined, "a", 1), on(undefined, "b")], inside)).toEqual({ problems: [], warned: 1 });
 });
 
 test("five thousand routes are checked for shadows within five seconds", () => {
