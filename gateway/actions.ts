@@ -90,7 +90,11 @@ export const SplitEntry = Type.Object(
           consumers: Type.Optional(Type.Array(ItemName, { minItems: 1, maxItems: 256 })),
           groups: Type.Optional(Type.Array(ItemName, { minItems: 1, maxItems: 64 })),
         },
-        { ...strict, description: "All that is given holds: then it is this one, whatever the weights." },
+        {
+          ...strict,
+          minProperties: 1,
+          description: "All that is given holds: then it is this one, whatever the weights.",
+        },
       ),
     ),
     requestHeaders: Type.Optional(HeaderEdits),

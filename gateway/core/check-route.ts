@@ -4,7 +4,7 @@ import { pointerPart } from "#base/shape";
 import type { AclEntry, ConfigProblem, HeaderEdits, NamedMatch, RouteConfig } from "../api.ts";
 import { parseCidr } from "./conditions.ts";
 import { originProblem } from "./cors.ts";
-import type { Filters } from "./filter.ts";
+import type { FilterPlace, Filters } from "./filter.ts";
 import { parseAuthority } from "./head.ts";
 import { isAnswerOwn, isGatewayOwn } from "./headers.ts";
 import { canonicalTarget } from "./path.ts";
@@ -304,7 +304,7 @@ const CLAIM_PREFIXES = ["x-jwt-", "x-consumer-", "x-posthouse-"];
 
 function* policyProblems(route: RouteConfig, pointer: string, context: RouteContext): Problems {
   const { jwt, acl, cors } = route;
-  const keyed = route.filters?.some(({ name }) => context.filters.get(name)?.phase === "authenticate") ?? false;
+  const identifies = identifiesCallers(route, context);
   if (jwt && !context.providers.has(jwt.provider)) {
     yield { pointer: `${pointer}/jwt/provider`, message: `No provider "${jwt.provider}" in jwt.` };
   }
@@ -316,7 +316,7 @@ function* policyProblems(route: RouteConfig, pointer: string, context: RouteCont
     if (typeof by === "object" && "claim" in by && !jwt) {
       yield { pointer: `${pointer}/${name}/by`, message: "A limit by claim needs a token; give the route a jwt." };
     }
-    if (by === "consumer" && !jwt && !keyed) {
+    if (by === "consumer" && !identifies) {
       yield {
         pointer: `${pointer}/${name}/by`,
         message: "A limit by consumer needs one; give the route a jwt or key-auth.",
@@ -345,11 +345,43 @@ function* policyProblems(route: RouteConfig, pointer: string, context: RouteCont
     };
   }
   for (const [at, { name, config = {} }] of (route.filters ?? []).entries()) {
-    yield* filterProblems(name, config, `${pointer}/filters/${at}`, context);
+    yield* filterProblems(name, config, `${pointer}/filters/${at}`, { ...context, identifies });
   }
+  yield* splitProblems(route, pointer, context);
 }
 
-function* filterProblems(name: string, config: object, pointer: string, context: RouteContext): Problems {
+/** Whether a route finds out which consumer asks, by a token or by a filter such as key-auth. */
+function identifiesCallers({ jwt, filters }: RouteConfig, context: RouteContext): boolean {
+  return (
+    jwt !== undefined || (filters?.some(({ name }) => context.filters.get(name)?.phase === "authenticate") ?? false)
+  );
+}
+
+/** Parts that nobody could ever be sent to, since nobody is who they are for. */
+function* splitProblems(route: RouteConfig, pointer: string, context: RouteContext): Problems {
+  const identifies = identifiesCallers(route, context);
+  const wayOut = "give the route a jwt or key-auth.";
+  for (const [index, { when }] of (route.split ?? []).entries()) {
+    const at = `${pointer}/split/${index}/when`;
+    for (const name of ["consumers", "groups"] as const) {
+      if (when?.[name] && !identifies)
+        yield { pointer: `${at}/${name}`, message: `Nobody is a consumer here; ${wayOut}` };
+    }
+    for (const [which, name] of (when?.consumers ?? []).entries()) {
+      if (!context.consumers.has(name))
+        yield { pointer: `${at}/consumers/${which}`, message: `No consumer "${name}" in consumers.` };
+    }
+  }
+  if (route.splitBy?.by === "consumer" && !identifies)
+    yield { pointer: `${pointer}/splitBy/by`, message: `Nobody is a consumer here; ${wayOut}` };
+}
+
+function* filterProblems(
+  name: string,
+  config: object,
+  pointer: string,
+  context: RouteContext & Pick<FilterPlace, "identifies">,
+): Problems {
   const filter = context.filters.get(name);
   if (!filter) {
     const known = [...context.filters.keys()].join(", ");
@@ -362,6 +394,8 @@ function* filterProblems(name: string, config: object, pointer: string, context:
   const problems = context.shape(filter.schema, config, `${pointer}/config`);
   yield* problems;
   if (problems.length > 0) return;
+  for (const problem of filter.problems?.(config as never, context) ?? [])
+    yield { pointer: `${pointer}/config${problem.pointer}`, message: problem.message };
   try {
     filter.build(config as never);
   } catch (error) {

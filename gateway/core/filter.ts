@@ -4,7 +4,7 @@
  * routes that use it.
  */
 import type { TSchema } from "typebox";
-import type { GatewayErrorName } from "../api.ts";
+import type { ConfigProblem, GatewayErrorName } from "../api.ts";
 import type { Claims } from "./claims.ts";
 import type { CompiledConsumer, Consumers } from "./consumers.ts";
 import type { RequestHead } from "./head.ts";
@@ -92,8 +92,18 @@ export interface Filter {
   readonly phase: FilterPhase;
   /** Of `config`. */
   readonly schema: TSchema;
+  /** What is wrong with a config that fits the schema where it is used; pointers are into the config. */
+  problems?(config: never, place: FilterPlace): Iterable<ConfigProblem>;
   /** Of a config that fits the schema. @throws what is wrong with it all the same, for the operator to read */
   build(config: never): BuiltFilter;
+}
+
+/** What the rest of a config says where a filter is used. */
+export interface FilterPlace {
+  /** Names of those that there are. */
+  readonly consumers: ReadonlySet<string>;
+  /** Whether the route finds out who its callers are. */
+  readonly identifies: boolean;
 }
 
 export type FilterPhase = "connection" | "authenticate" | "authorise" | "request";

@@ -22,6 +22,17 @@ export const consumerAcl: Filter = {
   description: "Lets consumers in by name or group.",
   phase: "authorise",
   schema: Config,
+  *problems(config: Static<typeof Config>, { consumers, identifies }) {
+    if (!identifies) {
+      yield { pointer: "", message: "Nobody is a consumer here, so nobody gets in; give the route a jwt or key-auth." };
+    }
+    for (const list of ["allow", "deny"] as const) {
+      for (const [at, name] of (config[list]?.consumers ?? []).entries()) {
+        if (!consumers.has(name))
+          yield { pointer: `/${list}/consumers/${at}`, message: `No consumer "${name}" in consumers.` };
+      }
+    }
+  },
   build({ allow, deny }: Static<typeof Config>) {
     const isIn = (list: Static<typeof List> | undefined, { name, groups }: CompiledConsumer) =>
       list !== undefined &&

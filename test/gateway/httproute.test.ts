@@ -3,6 +3,7 @@
  * and GRPCRoute's match: each against a real gateway and real services. A feature that is not here is in the guide's
  * list of what is not done.
  */
+import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";
 import { world, type World } from "./echo.ts";
@@ -279,6 +280,73 @@ const FEATURES: readonly [feature: string, config: object, check: (world: World)
         chosen.add(twice[0]?.seen.service ?? "");
       }
       expect(chosen).toEqual(new Set(["orders", "canary"]));
+    },
+  ],
+  [
+    "traffic split for a consumer and a group, with a part's response headers; its backends' BackendResponseHeaderModification",
+    {
+      consumers: ["acme", "umbrella"].map((name) => ({
+        name,
+        groups: name === "umbrella" ? ["beta"] : [],
+        keys: [{ sha256: createHash("sha256").update(name).digest("hex") }],
+      })),
+      routes: [
+        {
+          name: "r",
+          match: all,
+          filters: [{ name: "key-auth" }],
+          responseHeaders: { set: { "x-route": "r" } },
+          split: [
+            { service: "shadow", when: { consumers: ["acme"] }, responseHeaders: { set: { "x-part": "acme" } } },
+            { service: "canary", when: { groups: ["beta"] }, responseHeaders: { remove: ["content-type"] } },
+            { service: "orders" },
+          ],
+        },
+      ],
+    },
+    async ({ ask }) => {
+      const acme = await ask("/", { headers: { "x-api-key": "acme" } });
+      expect([acme.seen.service, acme.headers["x-part"], acme.headers["x-route"]]).toEqual(["shadow", "acme", "r"]);
+      const umbrella = await ask("/", { headers: { "x-api-key": "umbrella" } });
+      expect([umbrella.seen.service, umbrella.headers["x-part"], umbrella.headers["content-type"]]).toEqual([
+        "canary",
+        undefined,
+        undefined,
+      ]);
+    },
+  ],
+  [
+    "traffic split that is alike for the same cookie, consumer or address",
+    {
+      trustedProxies: ["127.0.0.1"],
+      consumers: Array.from({ length: 20 }, (_, index) => ({
+        name: `c${index}`,
+        keys: [{ sha256: createHash("sha256").update(`c${index}`).digest("hex") }],
+      })),
+      routes: ([{ cookie: "user" }, { by: "consumer" }, { by: "ip" }] as const).map((splitBy, index) => ({
+        name: `r${index}`,
+        match: { path: { prefix: `/${index}` } },
+        ...("by" in splitBy && splitBy.by === "consumer" ? { filters: [{ name: "key-auth" }] } : {}),
+        splitBy,
+        split: [{ service: "orders" }, { service: "canary" }],
+      })),
+    },
+    async ({ ask }) => {
+      const headersOf = [
+        (user: number) => ({ cookie: `a=b; user=u${user}` }),
+        (user: number) => ({ "x-api-key": `c${user}` }),
+        (user: number) => ({ "x-forwarded-for": `10.0.0.${user}` }),
+      ];
+      for (const [index, headers] of headersOf.entries()) {
+        const chosen = new Set<string>();
+        for (let user = 0; user < 20; user++) {
+          const first = (await ask(`/${index}`, { headers: headers(user) })).seen.service;
+          const again = (await ask(`/${index}/x`, { headers: headers(user) })).seen.service;
+          expect([index, user, again]).toEqual([index, user, first]);
+          chosen.add(first);
+        }
+        expect([index, chosen]).toEqual([index, new Set(["orders", "canary"])]);
+      }
     },
   ],
   [

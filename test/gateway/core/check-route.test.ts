@@ -13,6 +13,8 @@ const idp = {
   jwks: { url: "https://i.example/j" },
 };
 
+const keyed = [{ name: "key-auth" }];
+
 const BAD: readonly [what: string, config: object, pointer: string, message: RegExp][] = [
   ["two kinds of path", matching({ path: { prefix: "/", regex: "/" } }), "/routes/0/match/path", /one of them/],
   [
@@ -277,6 +279,46 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     one({ filters: [{ name: "ip-restriction", config: { deny: ["10.0.0.0/99"] } }] }),
     "/routes/0/filters/0/config",
     /no network/,
+  ],
+  [
+    "a part of a split without a condition",
+    one({ service: undefined, split: [{ service: "a", when: {} }, { service: "b" }] }),
+    "/routes/0/split/0/when",
+    /1/,
+  ],
+  [
+    "a part of a split for nobody",
+    one({
+      service: undefined,
+      filters: keyed,
+      split: [{ service: "a", when: { consumers: ["ghost"] } }, { service: "b" }],
+    }),
+    "/routes/0/split/0/when/consumers/0",
+    /No consumer "ghost"/,
+  ],
+  [
+    "a part of a split for groups of a route that asks nobody who he is",
+    one({ service: undefined, split: [{ service: "a", when: { groups: ["gold"] } }, { service: "b" }] }),
+    "/routes/0/split/0/when/groups",
+    /give the route a jwt or key-auth/,
+  ],
+  [
+    "a split by consumer of a route that asks nobody who he is",
+    one({ service: undefined, split: [{ service: "a" }], splitBy: { by: "consumer" } }),
+    "/routes/0/splitBy/by",
+    /give the route a jwt or key-auth/,
+  ],
+  [
+    "an access list of nobody",
+    one({ filters: [...keyed, { name: "consumer-acl", config: { deny: { consumers: ["ghost"] } } }] }),
+    "/routes/0/filters/1/config/deny/consumers/0",
+    /No consumer "ghost"/,
+  ],
+  [
+    "an access list of a route that asks nobody who he is",
+    one({ filters: [{ name: "consumer-acl", config: { allow: { groups: ["gold"] } } }] }),
+    "/routes/0/filters/0/config",
+    /give the route a jwt or key-auth/,
   ],
   [
     "a schema that is none",
