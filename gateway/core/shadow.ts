@@ -1,12 +1,14 @@
 /**
  * Routes that get in each other's way: two that ask for the same at the same priority, of which one would never be
- * used, and one that can never match because what comes before it takes all that it asks for. Told from the patterns
- * alone, without running them, and only by one other route: what several routes take together is not looked for.
+ * used, one that can never match because what comes before it takes all that it asks for, and regexes that slow down
+ * all. Told from the patterns alone, without running them, and only by one other route: what several routes take
+ * together is not looked for.
  */
 import type { ConfigProblem, GatewayConfig, Listener, RouteConfig } from "../api.ts";
 import { compileConditions, conditionKeys, conditionsCover, type Conditions } from "./conditions.ts";
 import { compareRanked, hostMatches } from "./order.ts";
 import { pathCovers, pathOf, templateShape, type PathPattern } from "./path-pattern.ts";
+import { literalHead } from "./regex.ts";
 import type { CompiledRoute } from "./route.ts";
 import { allListeners, attaches } from "./table.ts";
 
@@ -87,6 +89,21 @@ export function* shadows(config: GatewayConfig): Generator<ConfigProblem> {
       message: `Can never match: route "${first.config.name}" comes before it and takes all that it asks for.`,
     };
   }
+}
+
+/** Regexes that a request may have to be compared with one by one: at a microsecond each, as much as all else of a match. */
+const HEADLESS_MAX = 50;
+
+/** Regexes of which none can be left out by what a path begins with. */
+export function* headlessRegexes({ routes = [] }: GatewayConfig): Generator<ConfigProblem> {
+  const headless = routes.flatMap(({ match }, index) =>
+    match.path?.regex !== undefined && literalHead(match.path.regex).length < 2 ? [index] : [],
+  );
+  if (headless.length <= HEADLESS_MAX) return;
+  yield {
+    pointer: `/routes/${headless[0]}/match/path/regex`,
+    message: `With this one ${headless.length} regexes begin with no literal text, such as /api/, and are tried one by one.`,
+  };
 }
 
 /** Finds who may cover a path without comparing all with all. */

@@ -9,6 +9,7 @@ import { checkGatewayConfig } from "../../../gateway/core/check.ts";
 import { mismatchOf, type MatchHead } from "../../../gateway/core/conditions.ts";
 import { compareRanked, hostMatches, type Ranked } from "../../../gateway/core/order.ts";
 import { pathCovers, pathMatches, pathOf } from "../../../gateway/core/path-pattern.ts";
+import { compileRegex, literalHead } from "../../../gateway/core/regex.ts";
 import { compileTable, matchRoute } from "../../../gateway/core/table.ts";
 
 const paths = fc.constantFrom("/", "/a", "/a/b", "/a/bc", "/b", "/b/c/d");
@@ -18,7 +19,21 @@ const path = fc.oneof(
   fc
     .constantFrom("/{x}", "/a/{x}", "/{x}/b", "/{x}/{y}", "/{x}/", "/{x}/{r=**}", "/a/{r=**}", "/a/b/{r=**}", "/{r=**}")
     .map((template) => ({ template })),
-  fc.constantFrom("/a.*", "/[ab]/.*", "/b/c/d", ".*", "(?i)/A").map((regex) => ({ regex })),
+  fc
+    .constantFrom(
+      "/a.*",
+      "/[ab]/.*",
+      "/b/c/d",
+      ".*",
+      "(?i)/A",
+      "/a/(b|c).*",
+      "/a/b?.*",
+      "/a/bc",
+      "/a|/b",
+      "/b/c/?.*",
+      "/",
+    )
+    .map((regex) => ({ regex })),
 );
 const hosts = fc.uniqueArray(fc.constantFrom("a.example", "b.a.example", "*.example", "*.a.example"), {
   minLength: 1,
@@ -203,6 +218,68 @@ test.for([
     { numRuns: 500 },
   );
   expect(shadowed).toBeGreaterThan(20);
+});
+
+test("what a regex is said to begin with is what all that it matches begins with", () => {
+  const pieces = String.raw`/ a b ab . \. \d [ab] []|] [^]a|] [\]|] (a|b) (?:a|/) (?i:a) | a|b a* b? a{0,2} (a|) ^ $ (?i)`;
+  const odd = String.raw`\Qa|b\E [[:alpha:]|] %2F ~ -`;
+  const piece = fc.constantFrom(...`${pieces} ${odd}`.split(" "));
+  const text = fc.array(fc.constantFrom("/", "a", "b", "A", ".", "|", "]", "1", "%2F", "~", "-"), { maxLength: 6 });
+  let matched = 0;
+  fc.assert(
+    fc.property(fc.array(piece, { minLength: 1, maxLength: 5 }), fc.array(text, { minLength: 20 }), (made, texts) => {
+      const pattern = made.join("");
+      const { regex } = compileRegex(pattern);
+      for (const one of regex ? texts.map((parts) => parts.join("")) : []) {
+        if (!regex?.testExact(one)) continue;
+        matched++;
+        expect([pattern, one, one.startsWith(literalHead(pattern))]).toEqual([pattern, one, true]);
+      }
+    }),
+    { numRuns: 3_000 },
+  );
+  expect(matched).toBeGreaterThan(1_000);
+  expect(["/api/(v1|v2)/.*", "/a\\.b/[|]", "/ab+", "/a|/b", "(?i)/a", "/a[b|c]*"].map(literalHead)).toEqual([
+    "/api/",
+    "/a.b/",
+    "/a",
+    "",
+    "",
+    "/a",
+  ]);
+});
+
+test("of thousands of regexes those alone are run whose beginning fits, and many without one are a warning", () => {
+  const many = (pattern: (index: number) => string, count = 5_000) =>
+    Array.from({ length: count }, (_, index) => route(`r${index}`, { path: { regex: pattern(index) } }));
+  const table = compiled(many((index) => `/api/v${index % 3}/service-${index}/(a|[0-9]+)/items`));
+  const asked = (at: string): MatchHead => ({
+    host: "a",
+    path: at,
+    method: "GET",
+    query: "",
+    scheme: "http",
+    client: "10.0.0.1",
+    listener: "default",
+    header: () => [],
+  });
+  expect(matchRoute(table, asked("/api/v1/service-4/7/items")).route?.name).toBe("r4");
+  expect(matchRoute(table, asked("/api/v1/service-44/7/items")).route).toBeUndefined();
+  const microseconds = () => {
+    const started = performance.now();
+    for (let index = 0; index < 2_000; index++) {
+      const service = index % 20;
+      matchRoute(table, asked(`/api/v${service % 3}/service-${service}/7/items`));
+    }
+    return (performance.now() - started) / 2;
+  };
+  microseconds();
+  // One by one it would be seventy, even though each fails at its first characters.
+  expect(Math.min(microseconds(), microseconds(), microseconds())).toBeLessThan(20);
+  expect(warningsOf(many((index) => `/s${index}/.*`, 60))).toEqual([]);
+  expect(warningsOf(many((index) => `(?i)/s${index}/.*`, 60))).toMatchObject([
+    { pointer: "/routes/0/match/path/regex", message: expect.stringMatching(/60 regexes .* one by one/) as string },
+  ]);
 });
 
 const route = (name: string, matched: RouteConfig["match"], priority = 0): RouteConfig => ({
