@@ -3,7 +3,7 @@
  * All that is given must hold. Paths are seen in their canonical form only.
  */
 import { Type, type Static } from "typebox";
-import { Cidr, FieldName, HostName, Path, Regex, strict, Text, TokenName } from "./words.ts";
+import { Cidr, FieldName, HostName, Path, Regex, REGEX_CHARS_MAX, strict, Text, TokenName } from "./words.ts";
 
 export const Method = Type.Enum(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
@@ -35,6 +35,8 @@ export const PathMatch = Type.Object(
 );
 export type PathMatch = Static<typeof PathMatch>;
 
+const GrpcName = Type.String({ minLength: 1, maxLength: REGEX_CHARS_MAX / 2 - 8 });
+
 export const RouteMatchConfig = Type.Object(
   {
     hosts: Type.Optional(Type.Array(HostName, { minItems: 1, maxItems: 64 })),
@@ -50,10 +52,17 @@ export const RouteMatchConfig = Type.Object(
     grpc: Type.Optional(
       Type.Object(
         {
-          service: Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_.]{0,254}$", description: "With its package." }),
-          method: Type.Optional(Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_]{0,254}$" })),
+          type: Type.Optional(
+            Type.Enum(["exact", "regex"], { default: "exact", description: "What service and method are." }),
+          ),
+          service: Type.Optional(GrpcName),
+          method: Type.Optional(GrpcName),
         },
-        { ...strict, description: "In the place of path: POST of application/grpc to /service/method." },
+        {
+          ...strict,
+          description:
+            "In the place of path: POST of application/grpc to /service/method. Service with its package; absent: any.",
+        },
       ),
     ),
   },

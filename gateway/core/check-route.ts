@@ -64,6 +64,7 @@ function* matchProblems({ match }: RouteConfig, pointer: string): Problems {
     if (path.regex !== undefined) yield* regexProblems(path.regex, `${pointer}/match/path/regex`);
   }
   if (grpc) {
+    yield* grpcProblems(grpc, `${pointer}/match/grpc`);
     if (path) yield { pointer: `${pointer}/match/path`, message: "grpc says the path; give one of the two." };
     if (match.methods) yield { pointer: `${pointer}/match/methods`, message: "gRPC is always POST." };
   }
@@ -73,6 +74,26 @@ function* matchProblems({ match }: RouteConfig, pointer: string): Problems {
   yield* conditionProblems(cookies, `${pointer}/match/cookies`);
   for (const [at, cidr] of sourceCidrs.entries()) {
     if (!parseCidr(cidr)) yield { pointer: `${pointer}/match/sourceCidrs/${at}`, message: `"${cidr}" is no network.` };
+  }
+}
+
+function* grpcProblems(grpc: NonNullable<RouteConfig["match"]["grpc"]>, pointer: string): Problems {
+  if (grpc.service === undefined && grpc.method === undefined) {
+    yield { pointer, message: "Give service or method, or both." };
+  }
+  for (const [part, name] of [
+    ["service", /^[A-Za-z_][A-Za-z0-9_.]{0,254}$/],
+    ["method", /^[A-Za-z_][A-Za-z0-9_]{0,254}$/],
+  ] as const) {
+    const value = grpc[part];
+    if (value === undefined) continue;
+    if (grpc.type === "regex") yield* regexProblems(value, `${pointer}/${part}`);
+    else if (!name.test(value)) {
+      yield {
+        pointer: `${pointer}/${part}`,
+        message: `"${value}" is no ${part}'s name; with type: regex it may be one.`,
+      };
+    }
   }
 }
 

@@ -3,7 +3,7 @@
  * what one of them lets through is what the upstream gets.
  */
 import type { RE2JS } from "re2js";
-import type { RouteMatchConfig } from "../api.ts";
+import type { PathMatch, RouteMatchConfig } from "../api.ts";
 import { literalHead, regexOf } from "./regex.ts";
 
 /** A template's segment: a text, a variable of one segment, or one of all that is left. */
@@ -43,16 +43,21 @@ export function parseTemplate(template: string): readonly TemplatePart[] | { rea
   return names.size > 0 ? parts : { problem: "A template has a variable; without one it is exact." };
 }
 
+/** The path that gRPC asks for, by a checked match. */
+export function grpcPath({ type, service, method }: NonNullable<RouteMatchConfig["grpc"]>): PathMatch {
+  if (type === "regex") {
+    const part = (regex = "[^/]+") => (regex.includes("|") ? `(?:${regex})` : regex);
+    return { regex: `/${part(service)}/${part(method)}` };
+  }
+  if (service === undefined) return { template: `/{service}/${method}` };
+  return method === undefined ? { prefix: `/${service}` } : { exact: `/${service}/${method}` };
+}
+
 /**
  * The path of a checked match; a prefix without its last slash, as in the Gateway API; no path at all is the prefix /.
  */
-export function pathOf({ path, grpc }: Pick<RouteMatchConfig, "path" | "grpc">): PathPattern {
-  if (grpc) {
-    return grpc.method === undefined
-      ? { kind: "prefix", value: `/${grpc.service}` }
-      : { kind: "exact", value: `/${grpc.service}/${grpc.method}` };
-  }
-  const { exact, template, regex, prefix = "/" } = path ?? {};
+export function pathOf(match: Pick<RouteMatchConfig, "path" | "grpc">): PathPattern {
+  const { exact, template, regex, prefix = "/" } = (match.grpc ? grpcPath(match.grpc) : match.path) ?? {};
   if (exact !== undefined) return { kind: "exact", value: exact };
   if (template !== undefined) {
     const parts = parseTemplate(template);

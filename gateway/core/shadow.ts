@@ -7,7 +7,7 @@
 import type { ConfigProblem, GatewayConfig, Listener, RouteConfig } from "../api.ts";
 import { compileConditions, conditionKeys, conditionsCover, type Conditions } from "./conditions.ts";
 import { compareRanked, hostMatches } from "./order.ts";
-import { pathCovers, pathOf, templateShape, type PathPattern } from "./path-pattern.ts";
+import { grpcPath, pathCovers, pathOf, templateShape, type PathPattern } from "./path-pattern.ts";
 import { literalHead } from "./regex.ts";
 import type { CompiledRoute } from "./route.ts";
 import { allListeners, attaches } from "./table.ts";
@@ -96,12 +96,13 @@ const HEADLESS_MAX = 50;
 
 /** Regexes of which none can be left out by what a path begins with. */
 export function* headlessRegexes({ routes = [] }: GatewayConfig): Generator<ConfigProblem> {
-  const headless = routes.flatMap(({ match }, index) =>
-    match.path?.regex !== undefined && literalHead(match.path.regex).length < 2 ? [index] : [],
-  );
+  const headless = routes.flatMap(({ match }, index) => {
+    const regex = (match.grpc ? grpcPath(match.grpc) : match.path)?.regex;
+    return regex !== undefined && literalHead(regex).length < 2 ? [index] : [];
+  });
   if (headless.length <= HEADLESS_MAX) return;
   yield {
-    pointer: `/routes/${headless[0]}/match/path/regex`,
+    pointer: `/routes/${headless[0]}/match`,
     message: `With this one ${headless.length} regexes begin with no literal text, such as /api/, and are tried one by one.`,
   };
 }

@@ -497,6 +497,29 @@ const FEATURES: readonly [feature: string, config: object, check: (world: World)
     },
   ],
   [
+    "GRPCRoute: a method of any service, and by regex",
+    {
+      routes: [
+        to("orders", { grpc: { method: "Watch" } }, { requestHeaders: { set: { "x-of": "{path.service}" } } }),
+        to("canary", { grpc: { type: "regex", service: "shop\\.v[12]\\.(Orders|Carts)", method: "(Get|List).*" } }),
+        to("shadow", { grpc: { type: "regex", service: "shop\\..*" } }),
+      ],
+    },
+    async ({ ask }) => {
+      const call = async (path: string) => {
+        const answer = await ask(path, { method: "POST", headers: { "content-type": "application/grpc" }, body: "x" });
+        return answer.headers["grpc-status"] === "12" ? "none" : answer.seen.service;
+      };
+      expect(await call("/grpc.health.v1.Health/Watch")).toBe("orders");
+      expect(await call("/shop.v1.Orders/Watch")).toBe("orders");
+      expect(await call("/shop.v1.Orders/GetOne")).toBe("canary");
+      expect(await call("/shop.v2.Carts/List")).toBe("canary");
+      expect(await call("/shop.v3.Carts/List")).toBe("shadow");
+      expect(await call("/shopxv1.Orders/Get")).toBe("none");
+      expect(await call("/a/b/Watch")).toBe("none");
+    },
+  ],
+  [
     "retry: an answer of 503 is the client's, and comes once",
     one({}),
     async ({ ask, services }) => {

@@ -83,6 +83,19 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /"A.example" is there twice/,
   ],
   ["a listener twice", one({ listeners: ["default", "default"] }), "/routes/0/listeners/1", /twice/],
+  ["grpc of nothing", matching({ grpc: { type: "regex" } }), "/routes/0/match/grpc", /service or method/],
+  [
+    "a gRPC service that is none",
+    matching({ grpc: { service: "a/B" } }),
+    "/routes/0/match/grpc/service",
+    /no service's/,
+  ],
+  [
+    "a gRPC regex that is none",
+    matching({ grpc: { type: "regex", service: "(a", method: "B" } }),
+    "/routes/0/match/grpc/service",
+    /No RE2 pattern/,
+  ],
   ["no place to go", one({ service: undefined }), "/routes/0", /either service or cluster/],
   ["time left of no time", one({ deadlineHeader: "X-Left" }), "/routes/0/deadlineHeader", /totalMs/],
   [
