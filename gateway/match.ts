@@ -5,7 +5,16 @@
 import { Type, type Static } from "typebox";
 import { Cidr, FieldName, HostName, Path, Regex, REGEX_CHARS_MAX, strict, Text, TokenName } from "./words.ts";
 
-export const Method = Type.Enum(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+/** Methods that a route takes which names none. */
+export const COMMON_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
+/** Those that a route must name; with the common ones, CONNECT and TRACE all that Node's parser of HTTP/1.1 knows. */
+export const NAMED_METHODS = [
+  ...(["ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "M-SEARCH", "MERGE", "MKACTIVITY", "MKCALENDAR"] as const),
+  ...(["MKCOL", "MOVE", "NOTIFY", "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REBIND", "REPORT", "SEARCH"] as const),
+  ...(["SOURCE", "SUBSCRIBE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE"] as const),
+] as const;
+
+export const Method = Type.Enum([...COMMON_METHODS, ...NAMED_METHODS]);
 
 /** How one value is looked at; exactly one of them. */
 const condition = {

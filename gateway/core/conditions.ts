@@ -1,7 +1,7 @@
 /** What a route asks of a request beside its host and path: method, headers, query, cookies, the client's network. */
 import ipaddr from "ipaddr.js";
 import type { RE2JS } from "re2js";
-import type { NamedMatch, RouteMatchConfig } from "../api.ts";
+import { COMMON_METHODS, type NamedMatch, type RouteMatchConfig } from "../api.ts";
 import type { RequestHead } from "./head.ts";
 import { regexOf } from "./regex.ts";
 
@@ -13,6 +13,7 @@ export interface ValueCondition {
 }
 
 export interface Conditions {
+  /** undefined: the common ones. */
   readonly methods: ReadonlySet<string> | undefined;
   readonly headers: readonly ValueCondition[];
   readonly query: readonly ValueCondition[];
@@ -29,6 +30,9 @@ export type MatchHead = Pick<
   RequestHead,
   "host" | "path" | "method" | "query" | "header" | "client" | "listener" | "scheme"
 >;
+
+/** Methods of a route that names none. */
+export const COMMON: ReadonlySet<string> = new Set(COMMON_METHODS);
 
 const NO_CONDITIONS: readonly ValueCondition[] = [];
 
@@ -71,7 +75,7 @@ export function mismatchOf(conditions: Conditions, head: MatchHead): Mismatch | 
     const parameters = parametersOf(head.query);
     for (const condition of query) if (!holds(condition, listOf(parameters.get(condition.name)))) return "query";
   }
-  return methods === undefined || methods.has(head.method) ? undefined : "method";
+  return (methods ?? COMMON).has(head.method) ? undefined : "method";
 }
 
 /** The last query is remembered, for the routes of one request ask for it one after the other. */

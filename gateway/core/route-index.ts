@@ -3,7 +3,7 @@
  * the path: a look-up per exact path and per prefix that the path has, a walk down the templates, and one down what
  * regexes begin with. Five thousand routes cost no more than five, but for regexes that begin with anything.
  */
-import { mismatchOf, type MatchHead } from "./conditions.ts";
+import { COMMON, mismatchOf, type MatchHead } from "./conditions.ts";
 import { compareRanked, type Ranked } from "./order.ts";
 import { pathMatches } from "./path-pattern.ts";
 import type { CompiledRoute } from "./route.ts";
@@ -165,7 +165,7 @@ class Search {
       }
       if (mismatch === "method") {
         this.allow ??= new Set();
-        for (const method of entry.route.conditions.methods ?? []) this.allow.add(method);
+        for (const method of entry.route.conditions.methods ?? COMMON) this.allow.add(method);
       }
     }
   }

@@ -5,7 +5,7 @@
  * together is not looked for.
  */
 import type { ConfigProblem, GatewayConfig, Listener, RouteConfig } from "../api.ts";
-import { compileConditions, conditionKeys, conditionsCover, type Conditions } from "./conditions.ts";
+import { COMMON, compileConditions, conditionKeys, conditionsCover, type Conditions } from "./conditions.ts";
 import { compareRanked, hostMatches } from "./order.ts";
 import { grpcPath, pathCovers, pathOf, templateShape, type PathPattern } from "./path-pattern.ts";
 import { literalHead } from "./regex.ts";
@@ -151,12 +151,7 @@ function covers(other: Matcher, matcher: Matcher, host: string): boolean {
   if (!matcher.listeners.isSubsetOf(other.listeners)) return false;
   const over = other.hosts.find((pattern) => hostMatches(pattern, host) && (pattern === "" || host !== ""));
   if (over === undefined) return false;
-  const methods = other.conditions.methods;
-  if (
-    methods &&
-    !(matcher.conditions.methods && [...matcher.conditions.methods].every((method) => methods.has(method)))
-  )
-    return false;
+  if (!(matcher.conditions.methods ?? COMMON).isSubsetOf(other.conditions.methods ?? COMMON)) return false;
   if (!conditionsCover(other.conditions, matcher.conditions)) return false;
   return compareRanked(ranked(other, over), ranked(matcher, host)) < 0;
 }

@@ -14,7 +14,7 @@ import type { Claims } from "../core/claims.ts";
 import { grpcKind } from "../core/grpc.ts";
 import { headerValues, isBadHead, readHead, type RawHead, type RequestHead } from "../core/head.ts";
 import { decide, refuse, refuseToken, type Answer, type Forward, type Refuse, type Verify } from "../core/pipeline.ts";
-import { OWN_LISTENER } from "../api.ts";
+import { COMMON_METHODS, OWN_LISTENER } from "../api.ts";
 import type { TlsIdentity } from "../settings.ts";
 import type { Downstream } from "./downstream.ts";
 import { Http1Downstream } from "./downstream-http1.ts";
@@ -29,8 +29,8 @@ import { asksForWebSocket, Upgrades } from "./upgrades.ts";
 
 /** Milliseconds between two looks for heads that are late. */
 const LATE_CHECK_MS = 1_000;
-/** Methods that are passed on. CONNECT and TRACE are not for a reverse proxy. */
-const METHODS = new Set(["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT", "OPTIONS"]);
+/** Not for a reverse proxy, whatever a route says. */
+const NEVER_PASSED = new Set(["CONNECT", "TRACE"]);
 
 /** Where a connection keeps the answer under way, for when the rest of a request turns out to be broken. */
 const CURRENT = Symbol("current answer");
@@ -115,7 +115,7 @@ export class GeneralLane {
       reply.hijack();
       this.#serveHttp1(request.raw, reply.raw, request.originalUrl);
     });
-    app.route({ method: [...METHODS], url: "/", handler: () => {} });
+    app.route({ method: [...COMMON_METHODS], url: "/", handler: () => {} });
     return app;
   }
 
@@ -187,9 +187,9 @@ export class GeneralLane {
   #refuseAtOnce(passage: Passage): Refuse | undefined {
     const { head } = passage.exchange;
     if (isBadHead(head)) return refuse(head.error, head.detail);
-    if (!METHODS.has(head.method)) {
+    if (NEVER_PASSED.has(head.method)) {
       return refuse("METHOD_NOT_ALLOWED", `${head.method} is not passed on.`, {
-        headers: [["allow", [...METHODS].join(", ")]],
+        headers: [["allow", COMMON_METHODS.join(", ")]],
       });
     }
     const expect = head.header("expect");

@@ -33,6 +33,35 @@ const FEATURES: readonly [feature: string, config: object, check: (world: World)
     },
   ],
   [
+    "method match: WebDAV's and others where a route names them, with their bodies; never TRACE",
+    {
+      routes: [
+        to("orders", { path: { prefix: "/dav" }, methods: ["PROPFIND", "MKCOL", "M-SEARCH", "GET"] }),
+        to("canary", { path: { prefix: "/plain" } }),
+      ],
+    },
+    async ({ ask, services, running }) => {
+      expect((await ask("/dav/x", { method: "PROPFIND", body: "<propfind/>" })).seen).toMatchObject({
+        service: "orders",
+        method: "PROPFIND",
+        body: "<propfind/>",
+      });
+      expect((await ask("/dav/x", { method: "M-SEARCH" })).seen.method).toBe("M-SEARCH");
+      for (const [method, path, allow] of [
+        ["LOCK", "/dav", "PROPFIND, MKCOL, M-SEARCH, GET"],
+        ["PROPFIND", "/plain", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"],
+        ["TRACE", "/dav", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"],
+      ] as const) {
+        const refused = await ask(path, { method });
+        expect([method, refused.status, refused.headers.allow]).toEqual([method, 405, allow]);
+      }
+      expect(services.canary.requests).toHaveLength(0);
+      const { text } = await running.host.metrics.expose();
+      expect(text).toContain('posthouse_gateway_requests_total{route="orders",method="_OTHER",status="200"} 2');
+      expect(text).not.toMatch(/method="(PROPFIND|M-SEARCH|LOCK|TRACE)"/);
+    },
+  ],
+  [
     "header match: exact, regex, prefix, present, absent; more of them first",
     {
       routes: [

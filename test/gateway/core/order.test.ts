@@ -2,9 +2,10 @@
  * Which route wins: a total order, whatever the order in the file; the index finds what reading all finds; and what
  * gets in the way.
  */
+import { METHODS } from "node:http";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { NamedMatch, RouteConfig } from "../../../gateway/api.ts";
+import { COMMON_METHODS, NAMED_METHODS, type NamedMatch, type RouteConfig } from "../../../gateway/api.ts";
 import { checkGatewayConfig } from "../../../gateway/core/check.ts";
 import { mismatchOf, type MatchHead } from "../../../gateway/core/conditions.ts";
 import { compareRanked, hostMatches, type Ranked } from "../../../gateway/core/order.ts";
@@ -43,7 +44,7 @@ const match = fc.record(
   {
     path,
     hosts,
-    methods: fc.uniqueArray(fc.constantFrom("GET" as const, "POST" as const), { minLength: 1 }),
+    methods: fc.uniqueArray(fc.constantFrom("GET" as const, "POST" as const, "PROPFIND" as const), { minLength: 1 }),
     headers: fc.constantFrom<NamedMatch[][]>(
       [{ name: "x-a", exact: "1" }],
       [{ name: "x-a", present: true }],
@@ -63,7 +64,7 @@ const head = fc
   .record({
     host: fc.constantFrom("a.example", "b.a.example", "c.example", "x.y.a.example", "other"),
     path: fc.constantFrom("/", "/a", "/a/", "/a/b", "/a/bc", "/A", "/b", "/b/c", "/b/c/d", "/a/b/c/d/e", "/z"),
-    method: fc.constantFrom("GET", "POST", "PUT"),
+    method: fc.constantFrom("GET", "POST", "PUT", "PROPFIND"),
     query: fc.constantFrom("", "?q=1", "?q=x"),
     scheme: fc.constantFrom("http" as const, "https" as const),
     client: fc.constantFrom("10.1.2.3", "192.0.2.1", "::ffff:10.0.0.1", "2001:db8::1"),
@@ -392,4 +393,14 @@ test("five thousand routes are checked for shadows within five seconds", () => {
   const started = performance.now();
   expect(checkGatewayConfig({ routes: many }).problems).toEqual([]);
   expect(performance.now() - started).toBeLessThan(5_000);
+});
+
+test("a route may name each method that the parser of HTTP/1.1 knows, but for those that no proxy passes on", () => {
+  const known = new Set<string>([...COMMON_METHODS, ...NAMED_METHODS, "CONNECT", "TRACE"]);
+  expect(new Set(METHODS)).toEqual(known);
+  for (const method of ["TRACE", "CONNECT", "GTE", "get"]) {
+    expect(checkGatewayConfig({ routes: [{ ...route("r", {}), match: { methods: [method] } }] }).problems).toHaveLength(
+      1,
+    );
+  }
 });
