@@ -359,6 +359,12 @@ function* policyProblems(route: RouteConfig, pointer: string, context: RouteCont
     const problem = originProblem(origin);
     if (problem !== undefined) yield { pointer: `${pointer}/cors/origins/${at}`, message: problem };
   }
+  if (cors?.credentials && cors.exposeHeaders?.includes("*")) {
+    yield {
+      pointer: `${pointer}/cors/exposeHeaders`,
+      message: "With credentials browsers take * for the name of a header; name those that pages may read.",
+    };
+  }
   if (cors?.credentials && cors.origins.includes("*")) {
     yield {
       pointer: `${pointer}/cors/credentials`,

@@ -428,6 +428,45 @@ const FEATURES: readonly [feature: string, config: object, check: (world: World)
     },
   ],
   [
+    "HTTPRouteCORS: all headers, literally without credentials, by name with them",
+    {
+      routes: [
+        to(
+          "orders",
+          { path: { prefix: "/open" } },
+          { cors: { origins: ["*"], headers: ["*", "authorization"], exposeHeaders: ["*"] } },
+        ),
+        to(
+          "canary",
+          { path: { prefix: "/own" } },
+          { cors: { origins: ["https://app.example"], headers: ["*"], credentials: true } },
+        ),
+      ],
+    },
+    async ({ ask }) => {
+      const allowed = async (path: string, asked?: string | string[]) => {
+        const { status, headers } = await ask(path, {
+          method: "OPTIONS",
+          headers: {
+            origin: "https://app.example",
+            "access-control-request-method": "GET",
+            ...(asked === undefined ? {} : { "access-control-request-headers": asked }),
+          },
+        });
+        expect([status, headers.vary]).toEqual([204, expect.stringContaining("Access-Control-Request-Headers")]);
+        return headers["access-control-allow-headers"];
+      };
+      expect(await allowed("/open", "x-a")).toBe("*, authorization");
+      expect(await allowed("/own", "x-a,authorization")).toBe("x-a, authorization");
+      expect(await allowed("/own")).toBeUndefined();
+      for (const bad of ["*", "x-a,", "x a", 'x"', Array.from({ length: 65 }, (_, index) => `x-${index}`).join(",")]) {
+        expect([bad, await allowed("/own", bad)]).toEqual([bad, undefined]);
+      }
+      const { headers } = await ask("/open", { headers: { origin: "https://app.example" } });
+      expect(headers).toMatchObject({ "access-control-allow-origin": "*", "access-control-expose-headers": "*" });
+    },
+  ],
+  [
     "HTTPRouteCORS",
     one({
       cors: {

@@ -252,6 +252,12 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /name the origins/,
   ],
   [
+    "all headers exposed with credentials",
+    one({ cors: { origins: ["https://a.example"], credentials: true, exposeHeaders: ["*"] } }),
+    "/routes/0/cors/exposeHeaders",
+    /name those/,
+  ],
+  [
     "a key in the clear",
     { consumers: [{ name: "a", keys: [{ sha256: "hunter2" }] }] },
     "/consumers/0/keys/0/sha256",
