@@ -8,20 +8,28 @@ import { compileBounded } from "./bounded-schema.ts";
 
 const BYTES_MAX = 64 * 1024;
 
-const Schema = Type.Record(Type.String(), Type.Unknown(), { description: "JSON Schema, draft 2020-12." });
+const Schema = Type.Record(Type.String(), Type.Unknown());
 const Config = Type.Object(
   {
-    body: Type.Optional(Schema),
+    body: Type.Optional({ ...Schema, description: "JSON Schema, draft 2020-12, of the body." }),
     query: Type.Optional({
       ...Schema,
-      description: "Of an object of the query's parameters, each a text or a list of texts.",
+      description: "JSON Schema of an object of the query's parameters, each a text or a list of texts.",
     }),
-    bytesMax: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 * 1024 * 1024, default: BYTES_MAX })),
+    bytesMax: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 8 * 1024 * 1024,
+        default: BYTES_MAX,
+        description: "Of a body; a larger one is 413.",
+      }),
+    ),
     contentTypes: Type.Optional(
       Type.Array(Type.String({ minLength: 3, maxLength: 128 }), {
         minItems: 1,
         maxItems: 16,
-        description: "Of the body. Default: application/json.",
+        default: ["application/json"],
+        description: "Of bodies; others are 415.",
       }),
     ),
   },
