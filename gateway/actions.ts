@@ -90,7 +90,11 @@ export const SplitEntry = Type.Object(
           consumers: Type.Optional(Type.Array(ItemName, { minItems: 1, maxItems: 256 })),
           groups: Type.Optional(Type.Array(ItemName, { minItems: 1, maxItems: 64 })),
         },
-        { ...strict, description: "All that is given holds: then it is this one, whatever the weights." },
+        {
+          ...strict,
+          minProperties: 1,
+          description: "All that is given holds: then it is this one, whatever the weights.",
+        },
       ),
     ),
     requestHeaders: Type.Optional(HeaderEdits),
@@ -148,6 +152,8 @@ export const Compress = Type.Object(
 );
 export type Compress = Static<typeof Compress>;
 
+const FieldNameOrAll = Type.String({ pattern: "^([A-Za-z0-9-]{1,128}|\\*)$", description: "A header's name, or *." });
+
 export const Cors = Type.Object(
   {
     origins: Type.Array(Type.String({ minLength: 1, maxLength: 512 }), {
@@ -156,8 +162,15 @@ export const Cors = Type.Object(
       description: "https://app.example, https://*.example (one label or more), or * for all.",
     }),
     methods: Type.Optional(Type.Array(Method, { minItems: 1, uniqueItems: true })),
-    headers: Type.Optional(Type.Array(FieldName, { maxItems: 64, description: "That requests may carry." })),
-    exposeHeaders: Type.Optional(Type.Array(FieldName, { maxItems: 64 })),
+    headers: Type.Optional(
+      Type.Array(FieldNameOrAll, {
+        maxItems: 64,
+        description: "That requests may carry. * is all; without credentials authorization must be named beside it.",
+      }),
+    ),
+    exposeHeaders: Type.Optional(
+      Type.Array(FieldNameOrAll, { maxItems: 64, description: "That pages may read. * is all, without credentials." }),
+    ),
     credentials: Type.Optional(Type.Boolean({ default: false, description: "Not together with the origin *." })),
     maxAgeSeconds: Type.Optional(
       Type.Integer({ minimum: 0, maximum: 86_400, default: GATEWAY_DEFAULTS.corsMaxAgeSeconds }),

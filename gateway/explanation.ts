@@ -7,7 +7,7 @@ const closed = { additionalProperties: false } as const;
 export const ExplainRequest = Type.Object(
   {
     namespace: Type.Optional({ ...ServiceName, default: "default", description: "Of the gateway's config." }),
-    method: Type.Optional(Type.String({ pattern: "^[A-Z]{1,16}$", default: "GET" })),
+    method: Type.Optional(Type.String({ pattern: "^[A-Z][A-Z-]{0,15}$", default: "GET" })),
     url: Type.String({ pattern: "^https?://", maxLength: 16_384, description: "As a client would ask for it." }),
     headers: Type.Optional(
       Type.Array(

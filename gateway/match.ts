@@ -3,9 +3,18 @@
  * All that is given must hold. Paths are seen in their canonical form only.
  */
 import { Type, type Static } from "typebox";
-import { Cidr, FieldName, HostName, Path, Regex, strict, Text, TokenName } from "./words.ts";
+import { Cidr, FieldName, HostName, Path, Regex, REGEX_CHARS_MAX, strict, Text, TokenName } from "./words.ts";
 
-export const Method = Type.Enum(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+/** Methods that a route takes which names none. */
+export const COMMON_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
+/** Those that a route must name; with the common ones, CONNECT and TRACE all that Node's parser of HTTP/1.1 knows. */
+export const NAMED_METHODS = [
+  ...(["ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "M-SEARCH", "MERGE", "MKACTIVITY", "MKCALENDAR"] as const),
+  ...(["MKCOL", "MOVE", "NOTIFY", "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REBIND", "REPORT", "SEARCH"] as const),
+  ...(["SOURCE", "SUBSCRIBE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE"] as const),
+] as const;
+
+export const Method = Type.Enum([...COMMON_METHODS, ...NAMED_METHODS]);
 
 /** How one value is looked at; exactly one of them. */
 const condition = {
@@ -35,6 +44,8 @@ export const PathMatch = Type.Object(
 );
 export type PathMatch = Static<typeof PathMatch>;
 
+const GrpcName = Type.String({ minLength: 1, maxLength: REGEX_CHARS_MAX / 2 - 8 });
+
 export const RouteMatchConfig = Type.Object(
   {
     hosts: Type.Optional(Type.Array(HostName, { minItems: 1, maxItems: 64 })),
@@ -50,10 +61,17 @@ export const RouteMatchConfig = Type.Object(
     grpc: Type.Optional(
       Type.Object(
         {
-          service: Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_.]{0,254}$", description: "With its package." }),
-          method: Type.Optional(Type.String({ pattern: "^[A-Za-z_][A-Za-z0-9_]{0,254}$" })),
+          type: Type.Optional(
+            Type.Enum(["exact", "regex"], { default: "exact", description: "What service and method are." }),
+          ),
+          service: Type.Optional(GrpcName),
+          method: Type.Optional(GrpcName),
         },
-        { ...strict, description: "In the place of path: POST of application/grpc to /service/method." },
+        {
+          ...strict,
+          description:
+            "In the place of path: POST of application/grpc to /service/method. Service with its package; absent: any.",
+        },
       ),
     ),
   },

@@ -59,7 +59,12 @@ export const ServicePolicy = Type.Object(
             Type.Array(Type.String({ pattern: "^/", maxLength: 1024 }), { maxItems: PATH_PREFIXES_MAX }),
           ),
           keepAliveSeconds: Type.Optional(
-            Type.Integer({ minimum: 1, maximum: 3600, description: "How long it keeps an idle connection open." }),
+            Type.Integer({
+              minimum: 1,
+              maximum: 3600,
+              description:
+                "How long its instances keep an idle connection open, where they do not say so themselves by `keep-alive-ms`.",
+            }),
           ),
         },
         { additionalProperties: false, description: "Hints that a gateway may use; it need not." },

@@ -1,6 +1,6 @@
 /**
- * Writes docs/reference from what the code itself says: settings, errors, metrics and OpenAPI. `npm run generate`; a test
- * fails when the pages and the code differ.
+ * Writes docs/reference from what the code itself says: settings, errors, metrics, filters, OpenAPI and schemas.
+ * `npm run generate`; a test fails when the pages and the code differ.
  */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,7 +12,8 @@ import { systemHost } from "#base/system";
 import { ClientErrors } from "#client";
 import { ConfigErrors } from "#config-server/api";
 import { FlagSetSchema } from "#flags/core";
-import { GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName, GatewayConfig } from "#gateway/api";
+import { builtInFilters } from "#gateway";
+import { FilterUse, GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName, GatewayConfig } from "#gateway/api";
 import { HealthErrors } from "#health";
 import { HttpErrors } from "#http";
 import { LocksErrors } from "#locks/api";
@@ -109,6 +110,83 @@ function metricsPage(exposition: string): string {
   ].join("\n");
 }
 
+/** As much of a JSON schema as a filter's config is made of. */
+interface FieldSchema {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly pattern?: string;
+  readonly minProperties?: number;
+  readonly items?: FieldSchema;
+  readonly properties?: Readonly<Record<string, FieldSchema>>;
+}
+
+function filtersPage(): string {
+  const lines = [
+    "# Filters",
+    NOTE,
+    "",
+    "What stands under `filters` of a route, by name, and the fields of its `config`; [the guide](../guides/gateway.md#filters) says how",
+    "they are used. Unknown fields are refused. Filters of an operator's own have a schema of their own.",
+  ];
+  for (const { name, description, phase, schema } of builtInFilters.values()) {
+    const root = schema as FieldSchema;
+    lines.push(
+      "",
+      `## ${name}`,
+      "",
+      `${description} Phase: \`${phase}\`.${root.description ? ` ${root.description}` : ""}`,
+    );
+    if (root.minProperties !== undefined) lines.push("", "At least one field must be given.");
+    lines.push("", "| field | type | default | what it is |", "| --- | --- | --- | --- |", ...fieldRows(root, ""));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function fieldRows({ properties = {} }: FieldSchema, prefix: string): string[] {
+  return Object.entries(properties).flatMap(([name, field]) => {
+    const fallback = field.default === undefined ? "" : `\`${JSON.stringify(field.default)}\``;
+    const row = `| \`${prefix}${name}\` | ${typeText(field)} | ${fallback} | ${field.description ?? ""} |`;
+    return [row, ...fieldRows(field, `${prefix}${name}.`)];
+  });
+}
+
+function typeText({ type = "", ...field }: FieldSchema): string {
+  if (field.items) return `list${range(field.minItems, field.maxItems)} of ${typeText(field.items)}`;
+  const bounds = range(field.minimum, field.maximum) || range(field.minLength, field.maxLength, " characters");
+  return `${type}${bounds}${field.pattern === undefined ? "" : ` \`${field.pattern.replaceAll("|", "\\|")}\``}`;
+}
+
+function range(least: number | undefined, most: number | undefined, unit = ""): string {
+  return most === undefined ? "" : ` (${least ?? 0} to ${most}${unit})`;
+}
+
+/** Of the gateway's config, with that of each built-in filter where a route uses it. */
+function gatewaySchema(): string {
+  const uses = [...builtInFilters.values()].map(({ name, schema }) => ({
+    if: { properties: { name: { const: name } } },
+    then: {
+      properties: { config: schema },
+      ...((schema as FieldSchema).minProperties === undefined ? {} : { required: ["config"] }),
+    },
+  }));
+  const shape = JSON.stringify(FilterUse);
+  return JSON.stringify(
+    GatewayConfig,
+    (_key, value: unknown) => {
+      const isUse = typeof value === "object" && value !== null && JSON.stringify(value) === shape;
+      return isUse ? { ...value, allOf: uses } : value;
+    },
+    2,
+  );
+}
+
 /** Pages by file name. */
 export async function pages(): Promise<Record<string, string>> {
   const data = await mkdtemp(join(tmpdir(), "posthouse-generate-"));
@@ -136,7 +214,8 @@ export async function pages(): Promise<Record<string, string>> {
       "metrics.md": metricsPage(text),
       "openapi.json": `${JSON.stringify(await openapi.json(), null, 2)}\n`,
       "flags.schema.json": `${JSON.stringify(FlagSetSchema, null, 2)}\n`,
-      "gateway-config.schema.json": `${JSON.stringify(GatewayConfig, null, 2)}\n`,
+      "gateway-config.schema.json": `${gatewaySchema()}\n`,
+      "filters.md": filtersPage(),
     };
   } finally {
     await rm(data, { recursive: true, force: true });

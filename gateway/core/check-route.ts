@@ -4,12 +4,12 @@ import { pointerPart } from "#base/shape";
 import type { AclEntry, ConfigProblem, HeaderEdits, NamedMatch, RouteConfig } from "../api.ts";
 import { parseCidr } from "./conditions.ts";
 import { originProblem } from "./cors.ts";
-import type { Filters } from "./filter.ts";
+import type { FilterPlace, Filters } from "./filter.ts";
 import { parseAuthority } from "./head.ts";
 import { isAnswerOwn, isGatewayOwn } from "./headers.ts";
 import { canonicalTarget } from "./path.ts";
 import { parseTemplate, pathOf, variableNames } from "./path-pattern.ts";
-import { compileRegex } from "./regex.ts";
+import { compileRegex, parseReplacement } from "./regex.ts";
 import { parsePathTemplate } from "./rewrite.ts";
 import { parseText } from "./template.ts";
 
@@ -34,9 +34,12 @@ export function* routeProblems(route: RouteConfig, pointer: string, context: Rou
   }
   const before: ConfigProblem[] = [...matchProblems(route, pointer)];
   yield* before;
-  for (const [at, name] of (route.listeners ?? []).entries()) {
+  const { listeners = [] } = route;
+  for (const [at, name] of listeners.entries()) {
     if (!context.listeners.has(name))
       yield { pointer: `${pointer}/listeners/${at}`, message: `No listener "${name}".` };
+    if (listeners.indexOf(name) !== at)
+      yield { pointer: `${pointer}/listeners/${at}`, message: `"${name}" is there twice.` };
   }
   yield* targetProblems(route, pointer, context);
   // Variables come from the path; with a broken one each of them would be said to be missing.
@@ -61,6 +64,7 @@ function* matchProblems({ match }: RouteConfig, pointer: string): Problems {
     if (path.regex !== undefined) yield* regexProblems(path.regex, `${pointer}/match/path/regex`);
   }
   if (grpc) {
+    yield* grpcProblems(grpc, `${pointer}/match/grpc`);
     if (path) yield { pointer: `${pointer}/match/path`, message: "grpc says the path; give one of the two." };
     if (match.methods) yield { pointer: `${pointer}/match/methods`, message: "gRPC is always POST." };
   }
@@ -70,6 +74,26 @@ function* matchProblems({ match }: RouteConfig, pointer: string): Problems {
   yield* conditionProblems(cookies, `${pointer}/match/cookies`);
   for (const [at, cidr] of sourceCidrs.entries()) {
     if (!parseCidr(cidr)) yield { pointer: `${pointer}/match/sourceCidrs/${at}`, message: `"${cidr}" is no network.` };
+  }
+}
+
+function* grpcProblems(grpc: NonNullable<RouteConfig["match"]["grpc"]>, pointer: string): Problems {
+  if (grpc.service === undefined && grpc.method === undefined) {
+    yield { pointer, message: "Give service or method, or both." };
+  }
+  for (const [part, name] of [
+    ["service", /^[A-Za-z_][A-Za-z0-9_.]{0,254}$/],
+    ["method", /^[A-Za-z_][A-Za-z0-9_]{0,254}$/],
+  ] as const) {
+    const value = grpc[part];
+    if (value === undefined) continue;
+    if (grpc.type === "regex") yield* regexProblems(value, `${pointer}/${part}`);
+    else if (!name.test(value)) {
+      yield {
+        pointer: `${pointer}/${part}`,
+        message: `"${value}" is no ${part}'s name; with type: regex it may be one.`,
+      };
+    }
   }
 }
 
@@ -83,6 +107,22 @@ function* templateProblems(template: string, pointer: string): Problems {
 function* regexProblems(pattern: string, pointer: string): Problems {
   const { problem } = compileRegex(pattern);
   if (problem !== undefined) yield { pointer, message: problem };
+}
+
+function* replacementProblems(
+  { pattern, replacement }: NonNullable<NonNullable<RouteConfig["rewrite"]>["regex"]>,
+  pointer: string,
+): Problems {
+  const { regex, problem } = compileRegex(pattern);
+  if (!regex) {
+    yield { pointer: `${pointer}/pattern`, message: problem };
+    return;
+  }
+  const groups = regex.groupCount();
+  const asked = Math.max(0, ...parseReplacement(replacement).filter((part) => typeof part === "number"));
+  if (asked <= groups) return;
+  const has = groups === 0 ? "no group" : groups === 1 ? "one group, \\1" : `${groups} groups, \\1 to \\${groups}`;
+  yield { pointer: `${pointer}/replacement`, message: `There is no \\${asked}: the pattern has ${has}.` };
 }
 
 function* conditionProblems(
@@ -106,7 +146,10 @@ function* conditionProblems(
 }
 
 export function* hostProblems(hosts: readonly string[], pointer: string): Problems {
+  const seen = new Set<string>();
   for (const [at, host] of hosts.entries()) {
+    if (seen.has(host.toLowerCase())) yield { pointer: `${pointer}/${at}`, message: `"${host}" is there twice.` };
+    seen.add(host.toLowerCase());
     const bare = host.startsWith("*.") ? host.slice(2) : host;
     if (!isHost(bare)) {
       yield {
@@ -203,7 +246,7 @@ function* changeProblems(route: RouteConfig, pointer: string, context: RouteCont
     }
     if (rewrite.prefix !== undefined) yield* prefixProblems(rewrite.prefix, `${pointer}/rewrite/prefix`);
     if (rewrite.template !== undefined) yield* fillProblems(rewrite.template, `${pointer}/rewrite/template`);
-    if (rewrite.regex) yield* regexProblems(rewrite.regex.pattern, `${pointer}/rewrite/regex/pattern`);
+    if (rewrite.regex) yield* replacementProblems(rewrite.regex, `${pointer}/rewrite/regex`);
     if (rewrite.host !== undefined && !isHost(rewrite.host)) {
       yield { pointer: `${pointer}/rewrite/host`, message: `"${rewrite.host}" is no host.` };
     }
@@ -282,7 +325,7 @@ const CLAIM_PREFIXES = ["x-jwt-", "x-consumer-", "x-posthouse-"];
 
 function* policyProblems(route: RouteConfig, pointer: string, context: RouteContext): Problems {
   const { jwt, acl, cors } = route;
-  const keyed = route.filters?.some(({ name }) => context.filters.get(name)?.phase === "authenticate") ?? false;
+  const identifies = identifiesCallers(route, context);
   if (jwt && !context.providers.has(jwt.provider)) {
     yield { pointer: `${pointer}/jwt/provider`, message: `No provider "${jwt.provider}" in jwt.` };
   }
@@ -294,7 +337,7 @@ function* policyProblems(route: RouteConfig, pointer: string, context: RouteCont
     if (typeof by === "object" && "claim" in by && !jwt) {
       yield { pointer: `${pointer}/${name}/by`, message: "A limit by claim needs a token; give the route a jwt." };
     }
-    if (by === "consumer" && !jwt && !keyed) {
+    if (by === "consumer" && !identifies) {
       yield {
         pointer: `${pointer}/${name}/by`,
         message: "A limit by consumer needs one; give the route a jwt or key-auth.",
@@ -316,6 +359,12 @@ function* policyProblems(route: RouteConfig, pointer: string, context: RouteCont
     const problem = originProblem(origin);
     if (problem !== undefined) yield { pointer: `${pointer}/cors/origins/${at}`, message: problem };
   }
+  if (cors?.credentials && cors.exposeHeaders?.includes("*")) {
+    yield {
+      pointer: `${pointer}/cors/exposeHeaders`,
+      message: "With credentials browsers take * for the name of a header; name those that pages may read.",
+    };
+  }
   if (cors?.credentials && cors.origins.includes("*")) {
     yield {
       pointer: `${pointer}/cors/credentials`,
@@ -323,11 +372,43 @@ function* policyProblems(route: RouteConfig, pointer: string, context: RouteCont
     };
   }
   for (const [at, { name, config = {} }] of (route.filters ?? []).entries()) {
-    yield* filterProblems(name, config, `${pointer}/filters/${at}`, context);
+    yield* filterProblems(name, config, `${pointer}/filters/${at}`, { ...context, identifies });
   }
+  yield* splitProblems(route, pointer, context);
 }
 
-function* filterProblems(name: string, config: object, pointer: string, context: RouteContext): Problems {
+/** Whether a route finds out which consumer asks, by a token or by a filter such as key-auth. */
+function identifiesCallers({ jwt, filters }: RouteConfig, context: RouteContext): boolean {
+  return (
+    jwt !== undefined || (filters?.some(({ name }) => context.filters.get(name)?.phase === "authenticate") ?? false)
+  );
+}
+
+/** Parts that nobody could ever be sent to, since nobody is who they are for. */
+function* splitProblems(route: RouteConfig, pointer: string, context: RouteContext): Problems {
+  const identifies = identifiesCallers(route, context);
+  const wayOut = "give the route a jwt or key-auth.";
+  for (const [index, { when }] of (route.split ?? []).entries()) {
+    const at = `${pointer}/split/${index}/when`;
+    for (const name of ["consumers", "groups"] as const) {
+      if (when?.[name] && !identifies)
+        yield { pointer: `${at}/${name}`, message: `Nobody is a consumer here; ${wayOut}` };
+    }
+    for (const [which, name] of (when?.consumers ?? []).entries()) {
+      if (!context.consumers.has(name))
+        yield { pointer: `${at}/consumers/${which}`, message: `No consumer "${name}" in consumers.` };
+    }
+  }
+  if (route.splitBy?.by === "consumer" && !identifies)
+    yield { pointer: `${pointer}/splitBy/by`, message: `Nobody is a consumer here; ${wayOut}` };
+}
+
+function* filterProblems(
+  name: string,
+  config: object,
+  pointer: string,
+  context: RouteContext & Pick<FilterPlace, "identifies">,
+): Problems {
   const filter = context.filters.get(name);
   if (!filter) {
     const known = [...context.filters.keys()].join(", ");
@@ -340,6 +421,8 @@ function* filterProblems(name: string, config: object, pointer: string, context:
   const problems = context.shape(filter.schema, config, `${pointer}/config`);
   yield* problems;
   if (problems.length > 0) return;
+  for (const problem of filter.problems?.(config as never, context) ?? [])
+    yield { pointer: `${pointer}/config${problem.pointer}`, message: problem.message };
   try {
     filter.build(config as never);
   } catch (error) {

@@ -13,7 +13,7 @@ import { forbidden } from "./endpoints.ts";
 import { NO_FILTERS, type Filters } from "./filter.ts";
 import { parseAuthority } from "./head.ts";
 
-import { conflicts, shadows } from "./shadow.ts";
+import { conflicts, headlessRegexes, shadows } from "./shadow.ts";
 
 /** Problems told at once. More help nobody. */
 const PROBLEMS_MAX = 50;
@@ -22,7 +22,7 @@ export type CheckedConfig =
   | {
       readonly config: GatewayConfig;
       readonly problems: readonly [];
-      /** What is allowed, and most likely not meant: routes that can never be used. */
+      /** What is allowed, and most likely not meant: routes that can never be used, or cost all others. */
       readonly warnings: readonly ConfigProblem[];
     }
   | { readonly config?: undefined; readonly problems: readonly ConfigProblem[] };
@@ -49,9 +49,9 @@ export function checkGatewayConfig(tree: unknown, filters: Filters = NO_FILTERS)
     ...(config.routes ?? []).flatMap((route, index) => [...routeProblems(route, `/routes/${index}`, context)]),
     ...(config.hints ?? []).flatMap((hint, index) => [...hintProblems(hint, `/hints/${index}`, context)]),
   ];
-  if (problems.length === 0) problems.push(...conflicts(config.routes ?? []));
+  if (problems.length === 0) problems.push(...conflicts(config));
   if (problems.length > 0) return { problems: problems.slice(0, PROBLEMS_MAX) };
-  return { config, problems: [], warnings: [...shadows(config)].slice(0, PROBLEMS_MAX) };
+  return { config, problems: [], warnings: [...headlessRegexes(config), ...shadows(config)].slice(0, PROBLEMS_MAX) };
 }
 
 function contextOf(config: GatewayConfig, filters: Filters): RouteContext {

@@ -1,7 +1,7 @@
 /** What a route asks of a request beside its host and path: method, headers, query, cookies, the client's network. */
 import ipaddr from "ipaddr.js";
 import type { RE2JS } from "re2js";
-import type { NamedMatch, RouteMatchConfig } from "../api.ts";
+import { COMMON_METHODS, type NamedMatch, type RouteMatchConfig } from "../api.ts";
 import type { RequestHead } from "./head.ts";
 import { regexOf } from "./regex.ts";
 
@@ -13,6 +13,7 @@ export interface ValueCondition {
 }
 
 export interface Conditions {
+  /** undefined: the common ones. */
   readonly methods: ReadonlySet<string> | undefined;
   readonly headers: readonly ValueCondition[];
   readonly query: readonly ValueCondition[];
@@ -29,6 +30,9 @@ export type MatchHead = Pick<
   RequestHead,
   "host" | "path" | "method" | "query" | "header" | "client" | "listener" | "scheme"
 >;
+
+/** Methods of a route that names none. */
+export const COMMON: ReadonlySet<string> = new Set(COMMON_METHODS);
 
 const NO_CONDITIONS: readonly ValueCondition[] = [];
 
@@ -71,7 +75,7 @@ export function mismatchOf(conditions: Conditions, head: MatchHead): Mismatch | 
     const parameters = parametersOf(head.query);
     for (const condition of query) if (!holds(condition, listOf(parameters.get(condition.name)))) return "query";
   }
-  return methods === undefined || methods.has(head.method) ? undefined : "method";
+  return (methods ?? COMMON).has(head.method) ? undefined : "method";
 }
 
 /** The last query is remembered, for the routes of one request ask for it one after the other. */
@@ -127,6 +131,28 @@ export function conditionKeys({ headers, query, cookies, source, scheme }: Condi
   ];
 }
 
+/** Whether whoever meets `b` meets `a`, too, as far as that can be told; of the method nothing is said. */
+export function conditionsCover(a: Conditions, b: Conditions): boolean {
+  const all = (what: "headers" | "query" | "cookies") =>
+    a[what].every((one) => b[what].some((other) => valueCovers(one, other)));
+  return (
+    (a.scheme === undefined || a.scheme === b.scheme) &&
+    (!a.source || (b.source !== undefined && a.source.covers(b.source))) &&
+    all("headers") &&
+    all("query") &&
+    all("cookies")
+  );
+}
+
+function valueCovers(a: ValueCondition, b: ValueCondition): boolean {
+  if (a.name !== b.name) return false;
+  if (a.kind === b.kind && a.value === b.value) return true;
+  if (a.kind === "absent" || b.kind === "absent") return false;
+  if (a.kind === "present") return true;
+  if (b.kind === "exact") return holds(a, [b.value]);
+  return a.kind === "prefix" && b.kind === "prefix" && b.value.startsWith(a.value);
+}
+
 type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];
 
 /** Networks, by CIDR or single address. IPv4 addresses in IPv6 clothes are IPv4. */
@@ -147,6 +173,15 @@ export class CidrSet {
     if (!ipaddr.isValid(address)) return false;
     const parsed = ipaddr.process(address);
     return this.#ranges.some(([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits));
+  }
+
+  /** Whether each of another's networks lies in one of these. */
+  covers(other: CidrSet): boolean {
+    return other.#ranges.every(([inner, innerBits]) =>
+      this.#ranges.some(
+        ([network, bits]) => network.kind() === inner.kind() && bits <= innerBits && inner.match(network, bits),
+      ),
+    );
   }
 }
 

@@ -12,6 +12,8 @@ export interface CompiledCors {
   readonly wildcards: readonly { readonly scheme: string; readonly suffix: string }[];
   readonly methods: string;
   readonly headers: string | undefined;
+  /** Each header that a preflight asks for is allowed by its name. */
+  readonly echoesHeaders: boolean;
   readonly exposeHeaders: string | undefined;
   readonly credentials: boolean;
   readonly maxAgeSeconds: number;
@@ -37,6 +39,8 @@ export function compileCors(cors: Cors, maxAgeSeconds: number): CompiledCors {
     }),
     methods: (cors.methods ?? CORS_METHODS).join(", "),
     headers: cors.headers?.join(", "),
+    // With credentials browsers take * for a header of that name.
+    echoesHeaders: (cors.credentials ?? false) && (cors.headers?.includes("*") ?? false),
     exposeHeaders: cors.exposeHeaders?.join(", "),
     credentials: cors.credentials ?? false,
     maxAgeSeconds: cors.maxAgeSeconds ?? maxAgeSeconds,
@@ -78,9 +82,25 @@ export function preflightHeaders(cors: CompiledCors, head: RequestHead): Pairs {
     ["access-control-max-age", String(cors.maxAgeSeconds)],
     ["vary", vary],
   ];
-  if (cors.headers !== undefined) headers.push(["access-control-allow-headers", cors.headers]);
+  const allowed = cors.echoesHeaders ? askedHeaders(head) : cors.headers;
+  if (allowed !== undefined) headers.push(["access-control-allow-headers", allowed]);
   if (cors.credentials) headers.push(["access-control-allow-credentials", "true"]);
   return headers;
+}
+
+/** Headers that one preflight may ask for, as many as a route can name. */
+const ASKED_MAX = 64;
+const FIELD_NAME = /^[!#$%&'+.^_`|~0-9A-Za-z-]{1,128}$/;
+
+/** The names that a preflight asks for; undefined when one is none, or when there are more than any page sends. */
+function askedHeaders(head: RequestHead): string | undefined {
+  const names = head
+    .header("access-control-request-headers")
+    .flatMap((line) => line.split(","))
+    .map((name) => name.trim());
+  return names.length > 0 && names.length <= ASKED_MAX && names.every((name) => FIELD_NAME.test(name))
+    ? names.join(", ")
+    : undefined;
 }
 
 /** What an answer says beside its own headers, whoever gave it. */

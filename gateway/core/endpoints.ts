@@ -23,6 +23,8 @@ export interface CatalogInstance {
   readonly status: "passing" | "warning" | "critical" | "unknown";
   readonly metadata?: Readonly<Record<string, string>>;
   readonly zone?: string | undefined;
+  /** How long its service keeps an idle connection, by its policy; what the instance itself says goes before. */
+  readonly keepAliveMs?: number;
   /** The DNS name that the address is of. */
   readonly name?: string;
 }
@@ -46,7 +48,7 @@ export interface Endpoint {
   readonly protocol: WireProtocol;
   /** What a certificate must be for, where the cluster does not say; undefined: the hostname. */
   readonly serverName: string | undefined;
-  /** How long the instance keeps an idle connection, as it registered. */
+  /** How long the instance keeps an idle connection, as it registered or as its service's policy says. */
   readonly keepAliveMs: number | undefined;
   readonly weight: number;
   readonly zone: string | undefined;
@@ -144,9 +146,9 @@ function wireProtocol(asked: CompiledCluster["protocol"], secure: boolean, regis
   return asked === "http1" ? "http1" : "h2";
 }
 
-function keepAliveOf({ metadata }: CatalogInstance): number | undefined {
+function keepAliveOf({ metadata, keepAliveMs }: CatalogInstance): number | undefined {
   const text = metadata?.[KEEP_ALIVE_METADATA];
-  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : keepAliveMs;
 }
 
 /** Names the connections to an instance; undefined when there can be none. */

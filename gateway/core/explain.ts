@@ -3,7 +3,7 @@
  * who could be sent it, and what would be sent. It asks the same `decide` as the lanes do, and the same conditions one
  * by one; nothing is decided here.
  */
-import { conditionText, mismatchOf, type Mismatch, type MatchHead } from "./conditions.ts";
+import { COMMON, conditionText, mismatchOf, type Mismatch, type MatchHead } from "./conditions.ts";
 import type { Decision, Forward, GatewaySnapshot, Moment, Step } from "./decision.ts";
 import type { RequestHead } from "./head.ts";
 import { isBadHead, type BadHead } from "./head.ts";
@@ -164,7 +164,7 @@ function mismatch({ route, host }: Entry, head: MatchHead): string | undefined {
 }
 
 function words(found: Mismatch, { conditions }: CompiledRoute): string {
-  if (found === "method") return `method is not ${[...(conditions.methods ?? [])].join(" or ")}`;
+  if (found === "method") return `method is not ${[...(conditions.methods ?? COMMON)].join(" or ")}`;
   if (found === "scheme") return `the scheme is not ${conditions.scheme}`;
   if (found === "source") return `the client is not in ${conditions.source?.text}`;
   const list = { header: conditions.headers, cookie: conditions.cookies, query: conditions.query }[found];

@@ -4,7 +4,7 @@
  * routes that use it.
  */
 import type { TSchema } from "typebox";
-import type { GatewayErrorName } from "../api.ts";
+import type { ConfigProblem, GatewayErrorName } from "../api.ts";
 import type { Claims } from "./claims.ts";
 import type { CompiledConsumer, Consumers } from "./consumers.ts";
 import type { RequestHead } from "./head.ts";
@@ -48,7 +48,7 @@ export interface BuiltFilter {
   readonly secrets?: readonly string[];
   /**
    * Without waiting: it is asked in the request's path, and by whoever has a decision explained. May be asked more than
-   * once.
+   * once. What is no verdict, such as a promise of one, is a defect, and the request ends in a 500.
    */
   request?(request: FilterRequest): FilterVerdict;
   /** The whole body, when it is not larger than `bytesMax`; else the request is 413. */
@@ -58,6 +58,28 @@ export interface BuiltFilter {
   };
   /** The head of the service's answer, names in lower case, to be changed in place. */
   answer?(answer: { readonly status: number; readonly headers: AnswerHeaders }, request: FilterRequest): void;
+}
+
+/** @throws when a filter said something else than its type allows: to take that for a pass would let everybody in. */
+export function verdictOf<Verdict extends FilterVerdict>(name: string, said: Verdict, allowed: FilterKinds): Verdict {
+  if (said === undefined || (said !== null && allowed.includes(said.kind))) return said;
+  throw notSaid(name, said);
+}
+
+type FilterKinds = readonly NonNullable<FilterVerdict>["kind"][];
+export const VERDICTS: FilterKinds = ["pass", "refuse"];
+export const BODY_VERDICTS: FilterKinds = ["refuse"];
+
+/** @throws when a filter means to change the answer later, for by then it is gone. */
+export function notLater(name: string, said: unknown): void {
+  if (said instanceof Promise) throw notSaid(name, said);
+}
+
+function notSaid(name: string, said: unknown): Error {
+  // Nobody waits for it, and what nobody waits for must not end the process when it fails.
+  if (said instanceof Promise) said.catch(() => {});
+  const what = said instanceof Promise ? "a promise, and nobody waits for it" : "no verdict";
+  return new Error(`The filter "${name}" gave ${what}.`);
 }
 
 export interface Filter {
@@ -70,8 +92,18 @@ export interface Filter {
   readonly phase: FilterPhase;
   /** Of `config`. */
   readonly schema: TSchema;
+  /** What is wrong with a config that fits the schema where it is used; pointers are into the config. */
+  problems?(config: never, place: FilterPlace): Iterable<ConfigProblem>;
   /** Of a config that fits the schema. @throws what is wrong with it all the same, for the operator to read */
   build(config: never): BuiltFilter;
+}
+
+/** What the rest of a config says where a filter is used. */
+export interface FilterPlace {
+  /** Names of those that there are. */
+  readonly consumers: ReadonlySet<string>;
+  /** Whether the route finds out who its callers are. */
+  readonly identifies: boolean;
 }
 
 export type FilterPhase = "connection" | "authenticate" | "authorise" | "request";

@@ -3,7 +3,7 @@
  * what one of them lets through is what the upstream gets.
  */
 import type { RE2JS } from "re2js";
-import type { RouteMatchConfig } from "../api.ts";
+import type { PathMatch, RouteMatchConfig } from "../api.ts";
 import { literalHead, regexOf } from "./regex.ts";
 
 /** A template's segment: a text, a variable of one segment, or one of all that is left. */
@@ -43,16 +43,21 @@ export function parseTemplate(template: string): readonly TemplatePart[] | { rea
   return names.size > 0 ? parts : { problem: "A template has a variable; without one it is exact." };
 }
 
+/** The path that gRPC asks for, by a checked match. */
+export function grpcPath({ type, service, method }: NonNullable<RouteMatchConfig["grpc"]>): PathMatch {
+  if (type === "regex") {
+    const part = (regex = "[^/]+") => (regex.includes("|") ? `(?:${regex})` : regex);
+    return { regex: `/${part(service)}/${part(method)}` };
+  }
+  if (service === undefined) return { template: `/{service}/${method}` };
+  return method === undefined ? { prefix: `/${service}` } : { exact: `/${service}/${method}` };
+}
+
 /**
  * The path of a checked match; a prefix without its last slash, as in the Gateway API; no path at all is the prefix /.
  */
-export function pathOf({ path, grpc }: Pick<RouteMatchConfig, "path" | "grpc">): PathPattern {
-  if (grpc) {
-    return grpc.method === undefined
-      ? { kind: "prefix", value: `/${grpc.service}` }
-      : { kind: "exact", value: `/${grpc.service}/${grpc.method}` };
-  }
-  const { exact, template, regex, prefix = "/" } = path ?? {};
+export function pathOf(match: Pick<RouteMatchConfig, "path" | "grpc">): PathPattern {
+  const { exact, template, regex, prefix = "/" } = (match.grpc ? grpcPath(match.grpc) : match.path) ?? {};
   if (exact !== undefined) return { kind: "exact", value: exact };
   if (template !== undefined) {
     const parts = parseTemplate(template);
@@ -140,9 +145,34 @@ export function pathCovers(a: PathPattern, b: PathPattern): boolean {
     return isWithin(b.value, a.value);
   }
   if (b.kind === "exact") return pathMatches(a, b.value);
-  if (a.kind !== b.kind) return false;
-  if (a.kind === "template" && b.kind === "template") return templateShape(a.parts) === templateShape(b.parts);
-  return a.value === b.value;
+  if (a.kind === "template") {
+    if (b.kind === "template") return templateCovers(a.parts, b.parts);
+    return restCovers(a.parts, b.kind === "regex" ? b.head : b.value);
+  }
+  return a.kind === b.kind && a.value === b.value;
+}
+
+/** Segment by segment. A variable is never empty, which a segment that is written out may be at the end. */
+function templateCovers(a: readonly TemplatePart[], b: readonly TemplatePart[]): boolean {
+  for (const [at, part] of a.entries()) {
+    const other = b[at];
+    if (!other || other.literal === "") return other !== undefined && part.literal === "" && at === b.length - 1;
+    if (part.literal !== undefined) {
+      if (part.literal !== other.literal) return false;
+    } else if (part.rest) return true;
+    else if (other.literal === undefined && other.rest) return false;
+  }
+  return a.length === b.length;
+}
+
+/** Whether a template takes all paths that begin with a text, the last segment of which may go on. */
+function restCovers(parts: readonly TemplatePart[], head: string): boolean {
+  const rest = parts.length - 1;
+  const last = parts[rest];
+  if (!last || last.literal !== undefined || !last.rest) return false;
+  const segments = head.slice(1).split("/");
+  if (!segments[rest]) return false;
+  return parts.slice(0, rest).every(({ literal }, at) => literal === undefined || literal === segments[at]);
 }
 
 /** A template without the names of its variables: equal shape, equal paths. */

@@ -10,7 +10,7 @@ import type { CompiledConsumer } from "./consumers.ts";
 import { corsHeaders, preflightHeaders, preflightMethod } from "./cors.ts";
 import { tokenOf } from "./credentials.ts";
 import type { Answer, Caller, Decision, GatewaySnapshot, Moment, Verify } from "./decision.ts";
-import type { FilterPhase, FilterRequest } from "./filter.ts";
+import { verdictOf, VERDICTS, type FilterPhase, type FilterRequest } from "./filter.ts";
 import { contextOf, forward } from "./forwarding.ts";
 import type { RequestHead } from "./head.ts";
 import { schemeSeen } from "./headers.ts";
@@ -110,7 +110,8 @@ class FilterRun {
   run(phase: FilterPhase, caller: Caller): Refuse | undefined {
     for (const { name, phase: own, built } of this.#route.filters) {
       if (own !== phase || !built.request) continue;
-      const verdict = built.request(this.request({ ...caller, consumer: this.consumer ?? caller.consumer }));
+      const request = this.request({ ...caller, consumer: this.consumer ?? caller.consumer });
+      const verdict = verdictOf(name, built.request(request), VERDICTS);
       this.#trace?.({
         step: "filter",
         verdict: verdict?.kind === "refuse" ? "refuse" : "pass",

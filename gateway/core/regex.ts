@@ -36,11 +36,38 @@ export function regexOf(pattern: string): RE2JS {
 
 /** What every match of a pattern begins with; empty when that cannot be told at a glance. */
 export function literalHead(pattern: string): string {
-  if (pattern.includes("|") || pattern.startsWith("(?")) return "";
-  const head = /^\^?([A-Za-z0-9/_~%-]*)/.exec(pattern)?.[1] ?? "";
-  const next = pattern[(pattern.startsWith("^") ? 1 : 0) + head.length];
+  if (pattern.startsWith("(?") || alternates(pattern)) return "";
+  const start = pattern.startsWith("^") ? 1 : 0;
+  const written = /^(?:[A-Za-z0-9/_~%-]|\\[.+~-])*/.exec(pattern.slice(start))?.[0] ?? "";
+  const head = written.replaceAll("\\", "");
+  const next = pattern[start + written.length];
   // A quantifier takes the last character with it.
   return next !== undefined && "*?{+".includes(next) ? head.slice(0, -1) : head;
+}
+
+/** Whether a pattern is, or might be, several of which each could match alone: `a|b`, but not `(a|b)c`. */
+function alternates(pattern: string): boolean {
+  if (!pattern.includes("|")) return false;
+  // Quotations and classes within classes are not read here.
+  if (pattern.includes("\\Q") || pattern.includes("[:")) return true;
+  let depth = 0;
+  for (let at = 0; at < pattern.length; at++) {
+    const char = pattern[at];
+    if (char === "\\") at++;
+    else if (char === "(") depth++;
+    else if (char === ")") depth--;
+    else if (char === "|" && depth === 0) return true;
+    else if (char === "[") at = endOfClass(pattern, at);
+  }
+  return false;
+}
+
+/** Where the class that begins at `start` ends; its first character may be the bracket that would end it. */
+function endOfClass(pattern: string, start: number): number {
+  let at = start + (pattern[start + 1] === "^" ? 2 : 1);
+  do at += pattern[at] === "\\" ? 2 : 1;
+  while (at < pattern.length && pattern[at] !== "]");
+  return at;
 }
 
 /** `\1` to `\9` in a replacement as parts: texts and numbers of groups. */

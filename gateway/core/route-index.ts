@@ -1,9 +1,9 @@
 /**
  * Finds the first route, in the order of core/order.ts, that takes a request. By host, then by what is written out of
- * the path: a look-up per exact path and per prefix that the path has, a walk down the templates, and a list of the
- * regexes. Five thousand routes cost no more than five.
+ * the path: a look-up per exact path and per prefix that the path has, a walk down the templates, and one down what
+ * regexes begin with. Five thousand routes cost no more than five, but for regexes that begin with anything.
  */
-import { mismatchOf, type MatchHead } from "./conditions.ts";
+import { COMMON, mismatchOf, type MatchHead } from "./conditions.ts";
 import { compareRanked, type Ranked } from "./order.ts";
 import { pathMatches } from "./path-pattern.ts";
 import type { CompiledRoute } from "./route.ts";
@@ -23,6 +23,16 @@ interface TemplateNode {
   readonly rests: Entry[];
 }
 
+/** Regexes by what they begin with: what this node's, and those of the nodes above, have in common. */
+interface RegexNode {
+  /** What comes after the node above. */
+  readonly text: string;
+  /** Begin with nothing more. */
+  readonly entries: Entry[];
+  /** By the first character of their texts. */
+  readonly below: Map<number, RegexNode>;
+}
+
 interface HostBucket {
   /** Of its first entry: nothing here can win against one that comes before. */
   readonly order: number;
@@ -31,7 +41,7 @@ interface HostBucket {
   /** Segments of the longest prefix; a longer path is not looked at beyond. */
   readonly depthMax: number;
   readonly templates: TemplateNode | undefined;
-  readonly regexes: readonly Entry[];
+  readonly regexes: RegexNode | undefined;
 }
 
 export interface RouteIndex {
@@ -74,8 +84,40 @@ function bucketOf(entries: readonly Entry[]): HostBucket {
     prefixes,
     depthMax: Math.max(0, ...[...prefixes.keys()].map((prefix) => prefix.split("/").length - 1)),
     templates,
-    regexes: of("regex"),
+    regexes: regexTree(of("regex")),
   };
+}
+
+/** `entries`: in order, which those of each node are in, too. */
+function regexTree(entries: readonly Entry[]): RegexNode | undefined {
+  if (entries.length === 0) return undefined;
+  const root: RegexNode = { text: "", entries: [], below: new Map() };
+  for (const entry of entries) {
+    const { path } = entry.route;
+    if (path.kind !== "regex") continue;
+    let node = root;
+    let head = path.head;
+    while (head !== "") {
+      const first = head.charCodeAt(0);
+      const next = node.below.get(first) ?? { text: head, entries: [], below: new Map() };
+      let common = 1;
+      while (common < Math.min(head.length, next.text.length) && head[common] === next.text[common]) common++;
+      // The part that both begin with becomes a node between.
+      const shared =
+        common === next.text.length
+          ? next
+          : {
+              text: head.slice(0, common),
+              entries: [],
+              below: new Map([[next.text.charCodeAt(common), { ...next, text: next.text.slice(common) }]]),
+            };
+      node.below.set(first, shared);
+      node = shared;
+      head = head.slice(common);
+    }
+    node.entries.push(entry);
+  }
+  return root;
 }
 
 function newNode(): TemplateNode {
@@ -123,7 +165,7 @@ class Search {
       }
       if (mismatch === "method") {
         this.allow ??= new Set();
-        for (const method of entry.route.conditions.methods ?? []) this.allow.add(method);
+        for (const method of entry.route.conditions.methods ?? COMMON) this.allow.add(method);
       }
     }
   }
@@ -134,10 +176,7 @@ class Search {
     const exact = bucket.exact.size > 0 ? bucket.exact.get(path) : undefined;
     if (exact) this.consider(exact);
     if (bucket.templates) this.#walk(bucket.templates, 1);
-    for (const entry of bucket.regexes) {
-      if (this.best && entry.order >= this.best.order) break;
-      if (pathMatches(entry.route.path, path)) this.consider([entry]);
-    }
+    if (bucket.regexes) this.#regexes(bucket.regexes, 0);
     if (bucket.prefixes.size > 0) this.#prefixes(bucket);
   }
 
@@ -158,6 +197,17 @@ class Search {
     if (depth > depthMax || path.length === 1) return;
     const whole = prefixes.get(path);
     if (whole) this.consider(whole);
+  }
+
+  /** The longer heads first, since they come before others more often. `at`: where the text of a node ends. */
+  #regexes({ entries, below }: RegexNode, at: number): void {
+    const { path } = this.head;
+    const next = below.size > 0 ? below.get(path.charCodeAt(at)) : undefined;
+    if (next && path.startsWith(next.text, at)) this.#regexes(next, at + next.text.length);
+    for (const entry of entries) {
+      if (this.best && entry.order >= this.best.order) return;
+      if (pathMatches(entry.route.path, path)) this.consider([entry]);
+    }
   }
 
   /** `at`: where the next segment of the path begins. */

@@ -1,60 +1,75 @@
 /**
  * Routes that get in each other's way: two that ask for the same at the same priority, of which one would never be
- * used, and one that can never match because what comes before it takes all that it asks for. Told from the patterns
- * alone, without running them, and only by one other route: what several routes take together is not looked for.
+ * used, one that can never match because what comes before it takes all that it asks for, and regexes that slow down
+ * all. Told from the patterns alone, without running them, and only by one other route: what several routes take
+ * together is not looked for.
  */
-import type { ConfigProblem, GatewayConfig, RouteConfig } from "../api.ts";
-import { compileConditions, conditionKeys, type Conditions } from "./conditions.ts";
+import type { ConfigProblem, GatewayConfig, Listener, RouteConfig } from "../api.ts";
+import { COMMON, compileConditions, conditionKeys, conditionsCover, type Conditions } from "./conditions.ts";
 import { compareRanked, hostMatches } from "./order.ts";
-import { pathCovers, pathOf, templateShape, type PathPattern } from "./path-pattern.ts";
+import { grpcPath, pathCovers, pathOf, templateShape, type PathPattern } from "./path-pattern.ts";
+import { literalHead } from "./regex.ts";
 import type { CompiledRoute } from "./route.ts";
+import { allListeners, attaches } from "./table.ts";
 
 interface Matcher {
   readonly config: RouteConfig;
   readonly index: number;
   readonly hosts: readonly string[];
+  /** Those that it is on, named or not. */
+  readonly listeners: ReadonlySet<string>;
   readonly path: PathPattern;
   readonly conditions: Conditions;
-  readonly keys: ReadonlySet<string>;
 }
 
-function matcherOf(config: RouteConfig, index: number): Matcher {
-  const conditions = compileConditions(config.match);
+function matchersOf({ routes = [], listeners = [] }: GatewayConfig): readonly Matcher[] {
+  const all = allListeners(listeners);
+  const unnamed = listenersOf(undefined, all);
+  return routes.map((route, index) =>
+    matcherOf(route, index, route.listeners ? listenersOf(route.listeners, all) : unnamed),
+  );
+}
+
+function listenersOf(named: readonly string[] | undefined, all: readonly Listener[]): ReadonlySet<string> {
+  return new Set(all.filter((listener) => attaches(named, listener)).map(({ name }) => name));
+}
+
+function matcherOf(config: RouteConfig, index: number, listeners: ReadonlySet<string>): Matcher {
   return {
     config,
     index,
+    listeners,
     hosts: config.match.hosts?.map((host) => host.toLowerCase()) ?? [""],
     path: pathOf(config.match),
-    conditions,
-    keys: new Set(conditionKeys(conditions)),
+    conditions: compileConditions(config.match),
   };
 }
 
 /** Pairs that no request could tell apart. */
-export function* conflicts(routes: readonly RouteConfig[]): Generator<ConfigProblem> {
+export function* conflicts(config: GatewayConfig): Generator<ConfigProblem> {
   const taken = new Map<string, string>();
-  for (const [index, route] of routes.entries()) {
-    for (const signature of signatures(matcherOf(route, index))) {
+  for (const matcher of matchersOf(config)) {
+    for (const signature of signatures(matcher)) {
       const other = taken.get(signature);
       if (other !== undefined) {
         yield {
-          pointer: `/routes/${index}/match`,
+          pointer: `/routes/${matcher.index}/match`,
           message: `Matches the same requests as route "${other}", so one of them would never be used.`,
         };
         break;
       }
-      taken.set(signature, route.name);
+      taken.set(signature, matcher.config.name);
     }
   }
 }
 
 /** One line per listener, host and method: routes that share one, at equal priority, cannot be told apart. */
-function signatures({ config, hosts, path, conditions, keys }: Matcher): string[] {
+function signatures({ config, listeners, hosts, path, conditions }: Matcher): string[] {
   const { kind } = path;
   const value = path.kind === "template" ? templateShape(path.parts) : path.value;
   const methods: readonly string[] = conditions.methods ? [...conditions.methods] : [""];
-  const rest = [...keys].sort().join(" ");
-  return (config.listeners ?? [""]).flatMap((listener) =>
+  const rest = conditionKeys(conditions).toSorted().join(" ");
+  return [...listeners].flatMap((listener) =>
     hosts.flatMap((host) =>
       methods.map((method) => JSON.stringify([config.priority ?? 0, listener, host, kind, value, method, rest])),
     ),
@@ -62,8 +77,8 @@ function signatures({ config, hosts, path, conditions, keys }: Matcher): string[
 }
 
 /** Routes that can never be used, each with the one that is in its way. */
-export function* shadows({ routes = [] }: GatewayConfig): Generator<ConfigProblem> {
-  const matchers = routes.map(matcherOf);
+export function* shadows(config: GatewayConfig): Generator<ConfigProblem> {
+  const matchers = matchersOf(config);
   const lookup = new CoverIndex(matchers);
   for (const matcher of matchers) {
     const by = matcher.hosts.map((host) => lookup.shadowOf(matcher, host));
@@ -74,6 +89,22 @@ export function* shadows({ routes = [] }: GatewayConfig): Generator<ConfigProble
       message: `Can never match: route "${first.config.name}" comes before it and takes all that it asks for.`,
     };
   }
+}
+
+/** Regexes that a request may have to be compared with one by one: at a microsecond each, as much as all else of a match. */
+const HEADLESS_MAX = 50;
+
+/** Regexes of which none can be left out by what a path begins with. */
+export function* headlessRegexes({ routes = [] }: GatewayConfig): Generator<ConfigProblem> {
+  const headless = routes.flatMap(({ match }, index) => {
+    const regex = (match.grpc ? grpcPath(match.grpc) : match.path)?.regex;
+    return regex !== undefined && literalHead(regex).length < 2 ? [index] : [];
+  });
+  if (headless.length <= HEADLESS_MAX) return;
+  yield {
+    pointer: `/routes/${headless[0]}/match`,
+    message: `With this one ${headless.length} regexes begin with no literal text, such as /api/, and are tried one by one.`,
+  };
 }
 
 /** Finds who may cover a path without comparing all with all. */
@@ -117,21 +148,11 @@ function prefixesOf(path: string): string[] {
 
 /** Whether a route comes before another on a host and takes all that it asks for there; of the paths that is known. */
 function covers(other: Matcher, matcher: Matcher, host: string): boolean {
-  const named = matcher.config.listeners;
-  const attached =
-    other.config.listeners === undefined
-      ? named === undefined
-      : (named?.every((name) => other.config.listeners?.includes(name)) ?? false);
-  if (!attached) return false;
+  if (!matcher.listeners.isSubsetOf(other.listeners)) return false;
   const over = other.hosts.find((pattern) => hostMatches(pattern, host) && (pattern === "" || host !== ""));
   if (over === undefined) return false;
-  const methods = other.conditions.methods;
-  if (
-    methods &&
-    !(matcher.conditions.methods && [...matcher.conditions.methods].every((method) => methods.has(method)))
-  )
-    return false;
-  for (const key of other.keys) if (!matcher.keys.has(key)) return false;
+  if (!(matcher.conditions.methods ?? COMMON).isSubsetOf(other.conditions.methods ?? COMMON)) return false;
+  if (!conditionsCover(other.conditions, matcher.conditions)) return false;
   return compareRanked(ranked(other, over), ranked(matcher, host)) < 0;
 }
 

@@ -77,13 +77,17 @@ function compileListeners(
   listeners: readonly Listener[],
   routes: readonly CompiledRoute[],
 ): ReadonlyMap<string, CompiledListener> {
-  const all = listeners.some(({ name }) => name === OWN_LISTENER) ? listeners : [{ name: OWN_LISTENER }, ...listeners];
   return new Map(
-    all.map((listener) => {
+    allListeners(listeners).map((listener) => {
       const attached = routes.filter((route) => attaches(route.listeners, listener));
       return [listener.name, { ...listener, index: buildIndex(attached) }];
     }),
   );
+}
+
+/** Those of a config, and the process's own. */
+export function allListeners(listeners: readonly Listener[]): readonly Listener[] {
+  return listeners.some(({ name }) => name === OWN_LISTENER) ? listeners : [{ name: OWN_LISTENER }, ...listeners];
 }
 
 /** A route that names listeners is on those; one that names none is on all that take any. */

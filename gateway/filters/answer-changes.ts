@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type { Log } from "#base";
 import { applyCors } from "../core/cors.ts";
 import type { Endpoint } from "../core/endpoints.ts";
+import { notLater } from "../core/filter.ts";
 import { addHeader, editAnswer } from "../core/header-edits.ts";
 import { answerHeaders, headerList, headerRecord } from "../core/headers.ts";
 import type { Forward, StickyCookies } from "../core/pipeline.ts";
@@ -72,7 +73,7 @@ export class AnswerChanges extends Relay {
     const { filters, request, answerEdits, cors, route } = this.#forward;
     const headers = headerRecord(answerHeaders(list, NOTHING_SET));
     try {
-      for (const { built } of filters) built.answer?.({ status, headers }, request);
+      for (const { name, built } of filters) notLater(name, built.answer?.({ status, headers }, request));
     } catch (error) {
       this.#failed = true;
       this.to.onFailure(filterFailed(this.#parts.log, route.name, error));

@@ -5,7 +5,7 @@
  * itself.
  */
 import type { Log } from "#base";
-import type { BuiltFilter } from "../core/filter.ts";
+import { BODY_VERDICTS, verdictOf, type CompiledFilter } from "../core/filter.ts";
 import { refuse, type StickyCookies } from "../core/pipeline.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
 import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
@@ -30,7 +30,10 @@ export interface ChainParts {
 /** Bytes that are gathered of one request's body, whatever its filters would take. */
 export const BUFFERED_BYTES_MAX = 8 * 1024 * 1024;
 
-type BodyFilter = NonNullable<BuiltFilter["body"]>;
+interface BodyFilter {
+  readonly name: string;
+  readonly body: NonNullable<CompiledFilter["built"]["body"]>;
+}
 const NO_BODY_FILTERS: readonly BodyFilter[] = [];
 const NO_BYTES = Buffer.alloc(0);
 
@@ -49,8 +52,7 @@ export class Chain {
     const compressing = compress && method !== "HEAD" ? new Compressing(forward, compress, sink) : undefined;
     const next = compressing ?? sink;
     const to = changesAnswer(forward) ? new AnswerChanges(forward, this.#parts, next) : next;
-    const filters =
-      forward.filters.length === 0 ? NO_BODY_FILTERS : forward.filters.flatMap(({ built }) => built.body ?? []);
+    const filters = forward.filters.length === 0 ? NO_BODY_FILTERS : forward.filters.flatMap(bodyFilter);
     const transfer = filters.length === 0 ? this.#send(plan, to) : this.#check(plan, filters, to);
     return compressing ? compressing.over(transfer) : transfer;
   }
@@ -75,7 +77,7 @@ export class Chain {
       sink.onFailure(failure);
       return NO_TRANSFER;
     }
-    const bytesMax = Math.min(BUFFERED_BYTES_MAX, route.bodyBytesMax, ...filters.map((filter) => filter.bytesMax));
+    const bytesMax = Math.min(BUFFERED_BYTES_MAX, route.bodyBytesMax, ...filters.map(({ body }) => body.bytesMax));
     return new Gathering(
       plan.body,
       { bytesMax, budget: this.#budget },
@@ -104,10 +106,14 @@ export class Chain {
   }
 }
 
+function bodyFilter({ name, built }: CompiledFilter): BodyFilter | readonly [] {
+  return built.body ? { name, body: built.body } : [];
+}
+
 /** What the first filter that does not like it says. */
 function refusedBody({ forward }: CallPlan, filters: readonly BodyFilter[], bytes: Buffer): CallFailure | undefined {
-  for (const filter of filters) {
-    const refusal = filter.check(bytes, forward.request);
+  for (const { name, body } of filters) {
+    const refusal = verdictOf(name, body.check(bytes, forward.request), BODY_VERDICTS);
     if (!refusal) continue;
     const { error, detail, headers = [], status } = refusal;
     const options = { route: forward.route, headers, ...(status === undefined ? {} : { status }) };

@@ -3,13 +3,20 @@ import { Type, type Static } from "typebox";
 import type { CompiledConsumer } from "../core/consumers.ts";
 import type { Filter } from "../core/filter.ts";
 
-const Names = Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { minItems: 1, maxItems: 1024 });
+const names = (description: string) =>
+  Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { minItems: 1, maxItems: 1024, description }));
 const List = Type.Object(
-  { consumers: Type.Optional(Names), groups: Type.Optional(Names) },
+  {
+    consumers: names("By name; each must be one of the config's consumers."),
+    groups: names("Whoever is in one of them."),
+  },
   { additionalProperties: false, minProperties: 1 },
 );
 const Config = Type.Object(
-  { allow: Type.Optional(List), deny: Type.Optional(List) },
+  {
+    allow: Type.Optional({ ...List, description: "Who may." }),
+    deny: Type.Optional({ ...List, description: "Who may not." }),
+  },
   {
     additionalProperties: false,
     minProperties: 1,
@@ -22,6 +29,17 @@ export const consumerAcl: Filter = {
   description: "Lets consumers in by name or group.",
   phase: "authorise",
   schema: Config,
+  *problems(config: Static<typeof Config>, { consumers, identifies }) {
+    if (!identifies) {
+      yield { pointer: "", message: "Nobody is a consumer here, so nobody gets in; give the route a jwt or key-auth." };
+    }
+    for (const list of ["allow", "deny"] as const) {
+      for (const [at, name] of (config[list]?.consumers ?? []).entries()) {
+        if (!consumers.has(name))
+          yield { pointer: `/${list}/consumers/${at}`, message: `No consumer "${name}" in consumers.` };
+      }
+    }
+  },
   build({ allow, deny }: Static<typeof Config>) {
     const isIn = (list: Static<typeof List> | undefined, { name, groups }: CompiledConsumer) =>
       list !== undefined &&

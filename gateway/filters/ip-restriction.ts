@@ -5,9 +5,13 @@ import { Type, type Static } from "typebox";
 import { CidrSet } from "../core/conditions.ts";
 import type { Filter } from "../core/filter.ts";
 
-const Networks = Type.Array(Type.String({ minLength: 2, maxLength: 64 }), { minItems: 1, maxItems: 1024 });
+const networks = (description: string) =>
+  Type.Optional(Type.Array(Type.String({ minLength: 2, maxLength: 64 }), { minItems: 1, maxItems: 1024, description }));
 const Config = Type.Object(
-  { allow: Type.Optional(Networks), deny: Type.Optional(Networks) },
+  {
+    allow: networks("CIDRs or addresses that are let in: 10.0.0.0/8, 2001:db8::1."),
+    deny: networks("CIDRs or addresses that are kept out."),
+  },
   {
     additionalProperties: false,
     minProperties: 1,

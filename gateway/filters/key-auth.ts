@@ -11,7 +11,9 @@ import type { Filter, FilterVerdict } from "../core/filter.ts";
 const KEY_CHARS_MAX = 512;
 const Config = Type.Object(
   {
-    header: Type.Optional(Type.String({ pattern: "^[A-Za-z0-9-]{1,64}$", default: "x-api-key" })),
+    header: Type.Optional(
+      Type.String({ pattern: "^[A-Za-z0-9-]{1,64}$", default: "x-api-key", description: "That the key comes in." }),
+    ),
     keepKey: Type.Optional(Type.Boolean({ default: false, description: "true: the service sees the key, too." })),
   },
   { additionalProperties: false },

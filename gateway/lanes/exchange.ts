@@ -7,13 +7,15 @@ import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
 import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../core/head.ts";
 import type { Forward, GatewaySnapshot, Refuse } from "../core/pipeline.ts";
 import type { CompiledRoute } from "../core/table.ts";
-import { NO_ROUTE, type GatewayMetrics } from "./telemetry.ts";
+import { boundedMethod, NO_ROUTE, spanName, type GatewayMetrics } from "./telemetry.ts";
 
 /** Beside the exchange itself nothing outlives the request; the snapshot it began with is the one it ends with. */
 export class Exchange {
   readonly raw: RawHead;
   readonly head: RequestHead | BadHead;
   readonly snapshot: GatewaySnapshot;
+  /** As metrics and spans know it. */
+  readonly method: string;
   readonly span: Span;
   /** Monotonic milliseconds. */
   readonly startedMs: number;
@@ -43,7 +45,8 @@ export class Exchange {
     const parent = isBadHead(given.head)
       ? undefined
       : parseTraceparent(given.head.header("traceparent")[0], given.head.header("tracestate").join(",") || undefined);
-    this.span = host.tracer.start(given.raw.method, { kind: "server", parent });
+    this.method = boundedMethod(given.raw.method);
+    this.span = host.tracer.start(spanName(this.method), { kind: "server", parent });
     metrics.inFlight.inc();
   }
 
@@ -68,10 +71,11 @@ export class Exchange {
     const { method } = this.raw;
     const seconds = (this.#host.clock.monotonic() - this.startedMs) / 1000;
     this.#metrics.inFlight.dec();
-    this.#metrics.request(route, method, shown, seconds);
+    this.#metrics.request(route, this.method, shown, seconds);
     if (this.flag) this.#metrics.refusal(this.flag);
     if (span.recording) {
-      span.set("http.request.method", method);
+      span.set("http.request.method", this.method);
+      if (this.method !== method) span.set("http.request.method_original", method);
       span.set("http.route", route);
       span.set("url.path", this.path);
       span.set("http.response.status_code", shown);

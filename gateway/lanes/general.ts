@@ -16,6 +16,7 @@ import { grpcKind } from "../core/grpc.ts";
 import { headerValues, isBadHead, readHead, type RawHead, type RequestHead, type TlsPeer } from "../core/head.ts";
 import { decide, refuse, refuseToken, type Answer, type Forward, type Refuse, type Verify } from "../core/pipeline.ts";
 import { misdirection } from "../core/table.ts";
+import { COMMON_METHODS } from "../api.ts";
 import type { Downstream } from "./downstream.ts";
 import { Http1Downstream } from "./downstream-http1.ts";
 import { http2Head, Http2Downstream } from "./downstream-http2.ts";
@@ -31,8 +32,8 @@ import { asksForWebSocket, Upgrades } from "./upgrades.ts";
 
 /** Milliseconds between two looks for heads that are late. */
 const LATE_CHECK_MS = 1_000;
-/** Methods that are passed on. CONNECT and TRACE are not for a reverse proxy. */
-const METHODS = new Set(["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT", "OPTIONS"]);
+/** Not for a reverse proxy, whatever a route says. */
+const NEVER_PASSED = new Set(["CONNECT", "TRACE"]);
 
 /** Where a connection keeps the answer under way, for when the rest of a request turns out to be broken. */
 const CURRENT = Symbol("current answer");
@@ -145,7 +146,7 @@ export class GeneralLane {
       reply.hijack();
       this.#serveHttp1(request.raw, reply.raw, request.originalUrl);
     });
-    app.route({ method: [...METHODS], url: "/", handler: () => {} });
+    app.route({ method: [...COMMON_METHODS], url: "/", handler: () => {} });
     return app;
   }
 
@@ -223,9 +224,9 @@ export class GeneralLane {
     if (isBadHead(head)) return refuse(head.error, head.detail);
     const misdirected = this.#port === undefined ? undefined : misdirection(snapshot.table, head, passage.exchange.raw);
     if (misdirected !== undefined) return refuse("MISDIRECTED", misdirected);
-    if (!METHODS.has(head.method)) {
+    if (NEVER_PASSED.has(head.method)) {
       return refuse("METHOD_NOT_ALLOWED", `${head.method} is not passed on.`, {
-        headers: [["allow", [...METHODS].join(", ")]],
+        headers: [["allow", COMMON_METHODS.join(", ")]],
       });
     }
     const expect = head.header("expect");

@@ -19,6 +19,7 @@ import type { Exchange } from "./exchange.ts";
 import type { LaneParts } from "./parts.ts";
 import { BodyPace } from "./pace.ts";
 import { grpcFields, refusalAnswer } from "./problem.ts";
+import { spanName } from "./telemetry.ts";
 
 /** Who takes the client's socket over once the upstream has switched protocols. `rest`: what it had sent already. */
 export type Switch = (
@@ -183,11 +184,11 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   }
 
   startSpan(endpoint: Endpoint): Span | undefined {
-    const { span, raw } = this.exchange;
+    const { span, method } = this.exchange;
     // Nobody reads the spans of an unsampled trace, so its one id serves both sides.
     if (!span.recording) return undefined;
-    const own = this.#parts.host.tracer.start(raw.method, { kind: "client", parent: span.context });
-    own.set("http.request.method", raw.method);
+    const own = this.#parts.host.tracer.start(spanName(method), { kind: "client", parent: span.context });
+    own.set("http.request.method", method);
     own.set("server.address", endpoint.authority);
     return own;
   }

@@ -3,9 +3,20 @@
  * once per route, method and status, and kept; those of routes that are gone are forgotten.
  */
 import { LATENCY_BUCKETS_SECONDS, type CounterChild, type HistogramChild, type Host, type Metrics } from "#base";
-import { GATEWAY_FLAGS, type ClusterView, type GatewayFlag } from "../api.ts";
+import { COMMON_METHODS, GATEWAY_FLAGS, type ClusterView, type GatewayFlag } from "../api.ts";
 
-const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
+const METHODS: ReadonlySet<string> = new Set(COMMON_METHODS);
+/** What all others are called, for a client may send any. @see OpenTelemetry's semantic conventions, http.request.method */
+export const OTHER_METHOD = "_OTHER";
+export function boundedMethod(method: string): string {
+  return METHODS.has(method) ? method : OTHER_METHOD;
+}
+
+/** Of a bounded method. */
+export function spanName(method: string): string {
+  return method === OTHER_METHOD ? "HTTP" : method;
+}
+
 /** Label of requests that no route took; core/check.ts keeps routes from being called so. */
 export const NO_ROUTE = "none";
 
@@ -93,9 +104,9 @@ export class GatewayMetrics {
       .labels();
   }
 
-  request(route: string, method: string, status: number, seconds: number): void {
+  /** `label`: the method, bounded. */
+  request(route: string, label: string, status: number, seconds: number): void {
     const children = this.#of(route);
-    const label = METHODS.has(method) ? method : "other";
     const code = String(status);
     const key = `${label} ${code}`;
     let counted = children.requests.get(key);

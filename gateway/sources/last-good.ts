@@ -94,8 +94,21 @@ export class LastGoodFile implements AsyncDisposable {
 
 /** As much of an instance as a start needs. */
 export function slim(instance: CatalogInstance): CatalogInstance {
-  const { namespace, service, id, address, port, protocol, ports, weight, lifecycle, status, metadata, zone } =
-    instance;
+  const {
+    namespace,
+    service,
+    id,
+    address,
+    port,
+    protocol,
+    ports,
+    weight,
+    lifecycle,
+    status,
+    metadata,
+    zone,
+    keepAliveMs,
+  } = instance;
   return {
     namespace,
     service,
@@ -109,5 +122,6 @@ export function slim(instance: CatalogInstance): CatalogInstance {
     status,
     ...(metadata && Object.keys(metadata).length > 0 ? { metadata } : {}),
     ...(zone === undefined ? {} : { zone }),
+    ...(keepAliveMs === undefined ? {} : { keepAliveMs }),
   };
 }

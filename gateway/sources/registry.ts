@@ -13,12 +13,15 @@ import type { GatewayClient } from "../settings.ts";
 type Service = ReadonlyMap<string, CatalogInstance>;
 /** Path prefixes that services hint at, by service. */
 type HintMap = Map<string, readonly string[]>;
+/** Milliseconds that services keep idle connections, by their policy. */
+type KeepAlives = Map<string, number>;
 /** Services by name. */
 export type NamespaceCatalog = ReadonlyMap<string, Service>;
 
 interface Watched {
   catalog: NamespaceCatalog;
   hints: HintMap;
+  keepAlives: KeepAlives;
   /** Of the last frame that was taken over; 0: none was. */
   revision: number;
   /** Whether it is whole, from the registry or from the last good state on disk. */
@@ -72,11 +75,17 @@ export class RegistrySource implements AsyncDisposable {
   }
 
   instances(namespace: string, service: string): Iterable<CatalogInstance> {
-    return this.#watched.get(namespace)?.catalog.get(service)?.values() ?? [];
+    const watched = this.#watched.get(namespace);
+    const instances = watched?.catalog.get(service)?.values() ?? [];
+    const keepAliveMs = watched?.keepAlives.get(service);
+    return keepAliveMs === undefined ? instances : [...instances].map((instance) => ({ ...instance, keepAliveMs }));
   }
 
   instance(namespace: string, service: string, id: string): CatalogInstance | undefined {
-    return this.#watched.get(namespace)?.catalog.get(service)?.get(id);
+    const watched = this.#watched.get(namespace);
+    const instance = watched?.catalog.get(service)?.get(id);
+    const keepAliveMs = watched?.keepAlives.get(service);
+    return instance && keepAliveMs !== undefined ? { ...instance, keepAliveMs } : instance;
   }
 
   /** The path prefixes that the services of a namespace hint at. */
@@ -100,6 +109,7 @@ export class RegistrySource implements AsyncDisposable {
     const watched: Watched = {
       catalog: new Map(),
       hints: new Map(),
+      keepAlives: new Map(),
       revision: 0,
       known: false,
       connected: false,
@@ -125,24 +135,30 @@ export class RegistrySource implements AsyncDisposable {
     // Until the first `synced` all is snapshot, whether or not a reset came before.
     let building: Map<string, Map<string, CatalogInstance>> | undefined = new Map();
     let hints: HintMap = new Map();
+    let keepAlives: KeepAlives = new Map();
     for await (const frame of frames) {
       if (frame.event === "reset") {
         building = new Map();
         hints = new Map();
+        keepAlives = new Map();
       } else if (frame.event === "snapshot" && frame.data) {
         if (!building) {
           building = new Map();
           hints = new Map();
+          keepAlives = new Map();
         }
         merge(serviceOf(building, frame.data.service), frame.data);
         noteHints(hints, frame.data);
+        noteKeepAlive(keepAlives, frame.data);
       } else if (frame.event === "synced" && building) {
         watched.catalog = building;
         watched.hints = hints;
+        watched.keepAlives = keepAlives;
         watched.known = true;
         building = undefined;
         this.#onChange(namespace, "all");
       } else if (frame.event === "delta" && frame.data) {
+        noteKeepAlive(keepAlives, frame.data);
         if (building) {
           merge(serviceOf(building, frame.data.service), frame.data);
           noteHints(hints, frame.data);
@@ -169,6 +185,12 @@ function noteHints(hints: HintMap, { service, gateway }: ServiceDelta): boolean 
   if (now) hints.set(service, now);
   else hints.delete(service);
   return true;
+}
+
+function noteKeepAlive(keepAlives: KeepAlives, { service, gateway }: ServiceDelta): void {
+  const seconds = gateway?.keepAliveSeconds;
+  if (seconds === undefined) keepAlives.delete(service);
+  else keepAlives.set(service, seconds * 1000);
 }
 
 function serviceOf(catalog: Map<string, Map<string, CatalogInstance>>, service: string): Map<string, CatalogInstance> {

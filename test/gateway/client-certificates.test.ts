@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { connect as tlsConnect } from "node:tls";
 import { expect, test } from "vitest";
 import { parseGatewayConfig } from "#gateway";
-import { eventually, tempFolder } from "#test/kit";
+import { eventually, tempFolder, freePort } from "#test/kit";
 import { trailersToPass } from "../../gateway/core/headers.ts";
 import { authority, type Authority } from "./certificates.ts";
 import { ask } from "./echo.ts";
 import { instance, runGateway, upstream } from "./kit.ts";
-import { askHttp2, askTls, fingerprint, freePort } from "./tls-kit.ts";
+import { askHttp2, askTls, fingerprint } from "./tls-kit.ts";
 
 const HEADER = "x-forwarded-client-cert";
 

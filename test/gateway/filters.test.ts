@@ -140,6 +140,49 @@ test("a filter that throws costs its request, and nobody else's", async () => {
   expect(running.running.gateway.status().inFlight).toBe(0);
 });
 
+test("what is no verdict lets nobody in, at any phase, and a promise that fails harms no other", async () => {
+  const said: Record<string, unknown> = {
+    promise: Promise.resolve({ kind: "refuse", error: "FILTER_REFUSED", detail: "no" }),
+    failing: undefined,
+    empty: {},
+    nothing: null,
+    no: false,
+    yes: true,
+    word: "refuse",
+    denied: { kind: "deny" },
+  };
+  const say = (name: string) => () => (name === "failing" ? Promise.reject(new Error("late")) : said[name]);
+  const phases = ["connection", "authenticate", "authorise", "request"] as const;
+  const uses = Object.keys(said).flatMap((name) => [
+    ...phases.map((phase) => ({ name: `${phase}-${name}`, phase, built: { request: say(name) } })),
+    { name: `body-${name}`, phase: "request", built: { body: { bytesMax: 10, check: say(name) } } },
+  ]);
+  uses.push({
+    name: "body-pass",
+    phase: "request",
+    built: { body: { bytesMax: 10, check: () => ({ kind: "pass" }) } },
+  });
+  uses.push({ name: "answer", phase: "request", built: { answer: async () => {} } } as never);
+  const loaded = new Map(
+    uses.map(({ name, phase, built }) => [
+      name,
+      { name, description: "", phase, schema: { type: "object" }, build: () => built },
+    ]),
+  ) as never;
+  const routes = uses.map(({ name }) => ({
+    name,
+    match: { path: { prefix: `/${name}` } },
+    service: "orders",
+    filters: [{ name }],
+  }));
+  await using running = await world({ routes }, { settings: { filters: loaded } });
+  for (const { name } of uses) {
+    const broken = await running.ask(`/${name}`, { method: "POST", body: "x" });
+    expect([name, broken.status, broken.headers["x-posthouse-flag"]]).toEqual([name, 500, "IE"]);
+  }
+  expect(running.services.orders.requests.map(({ url }) => url)).toEqual(["/answer"]);
+});
+
 test("a filter of the operator's own is checked, asked, and changes the answer", async () => {
   const path = join(import.meta.dirname, "..", "..", "docs", "examples", "tenant-filter.js");
   const loaded = await loadFilters([path]);

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import { expect, test } from "vitest";
 import { builtInFilters, GATEWAY_FLAGS, parseGatewayConfig } from "#gateway";
 import { projectRoot, tempFolder } from "#test/kit";
@@ -29,6 +30,29 @@ test("the guide lists the filters that there are, and variables that are known",
   );
   expect(variables.length).toBeGreaterThan(10);
   for (const text of variables) expect([text, "problem" in parseText(text)]).toEqual([text, false]);
+});
+
+test("the schema for editors knows the config of each filter, and takes those of an operator's own", async () => {
+  const schema = JSON.parse(
+    await readFile(join(projectRoot, "docs/reference/gateway-config.schema.json"), "utf8"),
+  ) as object;
+  const check = new Ajv2020({ strict: false }).compile(schema);
+  const valid = (...filters: object[]) =>
+    check({ routes: [{ name: "r", match: {}, service: "s", filters }] }) &&
+    check({ hints: [{ service: "s", filters }] });
+  expect(valid({ name: "key-auth" }, { name: "key-auth", config: { header: "x-key" } }, { name: "own" })).toBe(true);
+  expect(valid({ name: "own", config: { any: 1 } })).toBe(true);
+  expect(valid({ name: "ip-restriction", config: { allow: ["10.0.0.0/8"] } })).toBe(true);
+  expect(valid({ name: "ip-restriction", config: { allow: "10.0.0.0/8" } })).toBe(false);
+  expect(valid({ name: "ip-restriction" })).toBe(false);
+  expect(valid({ name: "key-auth", config: { headr: "x" } })).toBe(false);
+});
+
+test("each field of a built-in filter says what it is", async () => {
+  const page = await readFile(join(projectRoot, "docs/reference/filters.md"), "utf8");
+  const rows = page.split("\n").filter((line) => line.startsWith("| `"));
+  expect(rows.length).toBeGreaterThan(10);
+  for (const row of rows) expect(row).toMatch(/\| [A-Za-z][^|]+\. \|$/);
 });
 
 test("the guide's commands answer as it says", async () => {

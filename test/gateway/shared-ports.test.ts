@@ -3,12 +3,12 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseGatewayConfig } from "#gateway";
-import { eventually, tempFolder } from "#test/kit";
+import { eventually, tempFolder, freePort } from "#test/kit";
 import { Ports } from "../../gateway/core/ports.ts";
 import { authority } from "./certificates.ts";
 import { ask } from "./echo.ts";
 import { instance, runGateway, upstream } from "./kit.ts";
-import { askHttp2, askTls, fingerprint, freePort } from "./tls-kit.ts";
+import { askHttp2, askTls, fingerprint } from "./tls-kit.ts";
 
 const answering = (name: string, ...listeners: string[]) => ({
   name,

@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { request as httpRequest, createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
+import type { Instance, ServiceDelta } from "#registry/api";
 import { eventually } from "#test/kit";
 import { instance, oneRoute, rawUpstream, runGateway, sendRaw, upstream } from "./kit.ts";
 
@@ -173,6 +174,35 @@ test("a connection is kept for the time that its service registered, less a seco
   // 500 ms, seen at the next look.
   expect(performance.now() - started).toBeGreaterThan(400);
   expect(performance.now() - started).toBeLessThan(2_000);
+});
+
+test("a service's policy says how long its connections are kept, where an instance does not, and may change its mind", async () => {
+  await using service = await upstream();
+  const count = () =>
+    new Promise<number>((resolve) => service.server.getConnections((_error, number) => resolve(number)));
+  await using running = await runGateway(oneRoute(), [instance(service.port)]);
+  const policy = (own: Instance[], gateway?: ServiceDelta["gateway"]) =>
+    running.plane.catalog.send("delta", {
+      namespace: "default",
+      service: "orders",
+      instances: own,
+      panic: false,
+      removed: [],
+      ...(gateway ? { gateway } : {}),
+    });
+  const closes = async () => {
+    await (await fetch(running.url)).text();
+    const started = performance.now();
+    await eventually("it is closed from our side", async () => (await count()) === 0, 6_000);
+    return performance.now() - started;
+  };
+  // With the metadata's 1.5 s that an instance says itself, the policy's hour is not asked.
+  policy([instance(service.port, { metadata: { "keep-alive-ms": "1500" } })], { keepAliveSeconds: 3_600 });
+  await eventually("it is known", async () => (await closes()) < 2_000);
+  policy([instance(service.port)], { keepAliveSeconds: 2 });
+  await eventually("it is known", async () => (await closes()) < 2_500);
+  policy([]);
+  expect(await closes()).toBeGreaterThan(2_500);
 });
 
 test("the connection used last is the one used next, so that the others may grow old", async () => {

@@ -1,17 +1,8 @@
 /** Clients of TLS listeners that show what certificate they like, ask for any host, and resume sessions. */
 import { createHash, X509Certificate } from "node:crypto";
-import { createServer, type AddressInfo } from "node:net";
 import { connect as http2Connect } from "node:http2";
 import { connect as tlsConnect, type ConnectionOptions, type TLSSocket } from "node:tls";
 import { parseAnswer, type RawAnswer } from "./kit.ts";
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 export interface TlsAnswer extends RawAnswer {
   /** Why there was none. */

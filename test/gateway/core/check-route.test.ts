@@ -13,6 +13,8 @@ const idp = {
   jwks: { url: "https://i.example/j" },
 };
 
+const keyed = [{ name: "key-auth" }];
+
 const BAD: readonly [what: string, config: object, pointer: string, message: RegExp][] = [
   ["two kinds of path", matching({ path: { prefix: "/", regex: "/" } }), "/routes/0/match/path", /one of them/],
   [
@@ -73,6 +75,26 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     matching({ path: { prefix: "/" }, grpc: { service: "a.B" } }),
     "/routes/0/match/path",
     /one of the two/,
+  ],
+  [
+    "a host twice",
+    matching({ hosts: ["a.example", "*.b.example", "A.example"] }),
+    "/routes/0/match/hosts/2",
+    /"A.example" is there twice/,
+  ],
+  ["a listener twice", one({ listeners: ["default", "default"] }), "/routes/0/listeners/1", /twice/],
+  ["grpc of nothing", matching({ grpc: { type: "regex" } }), "/routes/0/match/grpc", /service or method/],
+  [
+    "a gRPC service that is none",
+    matching({ grpc: { service: "a/B" } }),
+    "/routes/0/match/grpc/service",
+    /no service's/,
+  ],
+  [
+    "a gRPC regex that is none",
+    matching({ grpc: { type: "regex", service: "(a", method: "B" } }),
+    "/routes/0/match/grpc/service",
+    /No RE2 pattern/,
   ],
   ["no place to go", one({ service: undefined }), "/routes/0", /either service or cluster/],
   ["time left of no time", one({ deadlineHeader: "X-Left" }), "/routes/0/deadlineHeader", /totalMs/],
@@ -141,6 +163,18 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /no variable "b"; it has a/,
   ],
   ["two rewrites", one({ rewrite: { prefix: "/a", template: "/b" } }), "/routes/0/rewrite", /one/],
+  [
+    "a group that the pattern does not have",
+    one({ rewrite: { regex: { pattern: "/(a)(?:b)", replacement: "/\\1/\\2" } } }),
+    "/routes/0/rewrite/regex/replacement",
+    /no \\2: the pattern has one group, \\1/,
+  ],
+  [
+    "a rewrite by a regex that is none",
+    one({ rewrite: { regex: { pattern: "/(a", replacement: "/\\1" } } }),
+    "/routes/0/rewrite/regex/pattern",
+    /No RE2 pattern/,
+  ],
   [
     "Host as a header",
     one({ requestHeaders: { set: { Host: "x" } } }),
@@ -218,6 +252,12 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /name the origins/,
   ],
   [
+    "all headers exposed with credentials",
+    one({ cors: { origins: ["https://a.example"], credentials: true, exposeHeaders: ["*"] } }),
+    "/routes/0/cors/exposeHeaders",
+    /name those/,
+  ],
+  [
     "a key in the clear",
     { consumers: [{ name: "a", keys: [{ sha256: "hunter2" }] }] },
     "/consumers/0/keys/0/sha256",
@@ -258,6 +298,46 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     one({ filters: [{ name: "ip-restriction", config: { deny: ["10.0.0.0/99"] } }] }),
     "/routes/0/filters/0/config",
     /no network/,
+  ],
+  [
+    "a part of a split without a condition",
+    one({ service: undefined, split: [{ service: "a", when: {} }, { service: "b" }] }),
+    "/routes/0/split/0/when",
+    /1/,
+  ],
+  [
+    "a part of a split for nobody",
+    one({
+      service: undefined,
+      filters: keyed,
+      split: [{ service: "a", when: { consumers: ["ghost"] } }, { service: "b" }],
+    }),
+    "/routes/0/split/0/when/consumers/0",
+    /No consumer "ghost"/,
+  ],
+  [
+    "a part of a split for groups of a route that asks nobody who he is",
+    one({ service: undefined, split: [{ service: "a", when: { groups: ["gold"] } }, { service: "b" }] }),
+    "/routes/0/split/0/when/groups",
+    /give the route a jwt or key-auth/,
+  ],
+  [
+    "a split by consumer of a route that asks nobody who he is",
+    one({ service: undefined, split: [{ service: "a" }], splitBy: { by: "consumer" } }),
+    "/routes/0/splitBy/by",
+    /give the route a jwt or key-auth/,
+  ],
+  [
+    "an access list of nobody",
+    one({ filters: [...keyed, { name: "consumer-acl", config: { deny: { consumers: ["ghost"] } } }] }),
+    "/routes/0/filters/1/config/deny/consumers/0",
+    /No consumer "ghost"/,
+  ],
+  [
+    "an access list of a route that asks nobody who he is",
+    one({ filters: [{ name: "consumer-acl", config: { allow: { groups: ["gold"] } } }] }),
+    "/routes/0/filters/0/config",
+    /give the route a jwt or key-auth/,
   ],
   [
     "a schema that is none",

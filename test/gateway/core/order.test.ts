@@ -2,21 +2,39 @@
  * Which route wins: a total order, whatever the order in the file; the index finds what reading all finds; and what
  * gets in the way.
  */
+import { METHODS } from "node:http";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { NamedMatch, RouteConfig } from "../../../gateway/api.ts";
+import { COMMON_METHODS, NAMED_METHODS, type NamedMatch, type RouteConfig } from "../../../gateway/api.ts";
 import { checkGatewayConfig } from "../../../gateway/core/check.ts";
 import { mismatchOf, type MatchHead } from "../../../gateway/core/conditions.ts";
 import { compareRanked, hostMatches, type Ranked } from "../../../gateway/core/order.ts";
 import { pathCovers, pathMatches, pathOf } from "../../../gateway/core/path-pattern.ts";
+import { compileRegex, literalHead } from "../../../gateway/core/regex.ts";
 import { compileTable, matchRoute } from "../../../gateway/core/table.ts";
 
 const paths = fc.constantFrom("/", "/a", "/a/b", "/a/bc", "/b", "/b/c/d");
 const path = fc.oneof(
   paths.map((prefix) => ({ prefix })),
   paths.map((exact) => ({ exact })),
-  fc.constantFrom("/{x}", "/a/{x}", "/{x}/b", "/{x}/{y}", "/a/{r=**}", "/{r=**}").map((template) => ({ template })),
-  fc.constantFrom("/a.*", "/[ab]/.*", "/b/c/d", ".*", "(?i)/A").map((regex) => ({ regex })),
+  fc
+    .constantFrom("/{x}", "/a/{x}", "/{x}/b", "/{x}/{y}", "/{x}/", "/{x}/{r=**}", "/a/{r=**}", "/a/b/{r=**}", "/{r=**}")
+    .map((template) => ({ template })),
+  fc
+    .constantFrom(
+      "/a.*",
+      "/[ab]/.*",
+      "/b/c/d",
+      ".*",
+      "(?i)/A",
+      "/a/(b|c).*",
+      "/a/b?.*",
+      "/a/bc",
+      "/a|/b",
+      "/b/c/?.*",
+      "/",
+    )
+    .map((regex) => ({ regex })),
 );
 const hosts = fc.uniqueArray(fc.constantFrom("a.example", "b.a.example", "*.example", "*.a.example"), {
   minLength: 1,
@@ -26,7 +44,7 @@ const match = fc.record(
   {
     path,
     hosts,
-    methods: fc.uniqueArray(fc.constantFrom("GET" as const, "POST" as const), { minLength: 1 }),
+    methods: fc.uniqueArray(fc.constantFrom("GET" as const, "POST" as const, "PROPFIND" as const), { minLength: 1 }),
     headers: fc.constantFrom<NamedMatch[][]>(
       [{ name: "x-a", exact: "1" }],
       [{ name: "x-a", present: true }],
@@ -46,7 +64,7 @@ const head = fc
   .record({
     host: fc.constantFrom("a.example", "b.a.example", "c.example", "x.y.a.example", "other"),
     path: fc.constantFrom("/", "/a", "/a/", "/a/b", "/a/bc", "/A", "/b", "/b/c", "/b/c/d", "/a/b/c/d/e", "/z"),
-    method: fc.constantFrom("GET", "POST", "PUT"),
+    method: fc.constantFrom("GET", "POST", "PUT", "PROPFIND"),
     query: fc.constantFrom("", "?q=1", "?q=x"),
     scheme: fc.constantFrom("http" as const, "https" as const),
     client: fc.constantFrom("10.1.2.3", "192.0.2.1", "::ffff:10.0.0.1", "2001:db8::1"),
@@ -151,24 +169,118 @@ test("what is said to be covered is covered, path by path", () => {
   );
 });
 
-test("a route that is said never to match wins no request", () => {
-  const few = fc.record({ path, hosts, methods: fc.constant<"GET"[]>(["GET"]) }, { requiredKeys: ["path"] });
+const warningsOf = (configs: RouteConfig[]) => {
+  const checked = checkGatewayConfig({ routes: configs });
+  return "warnings" in checked ? checked.warnings : [];
+};
+
+const few = fc.record({ path, hosts, methods: fc.constant<"GET"[]>(["GET"]) }, { requiredKeys: ["path"] });
+const conditioned = fc.record(
+  {
+    path: fc.constantFrom({ prefix: "/" }, { template: "/a/{r=**}" }, { prefix: "/a" }),
+    methods: fc.constant<"GET"[]>(["GET"]),
+    headers: fc.constantFrom<NamedMatch[][]>(
+      [{ name: "x-a", exact: "1" }],
+      [{ name: "x-a", regex: "[01]" }],
+      [{ name: "X-A", present: true }],
+      [{ name: "x-a", present: false }],
+    ),
+    query: fc.constantFrom<NamedMatch[][]>([{ name: "q", exact: "1" }], [{ name: "q", present: true }]),
+    sourceCidrs: fc.constantFrom<string[][]>(["10.0.0.0/8"], ["10.1.0.0/16"], ["10.1.2.3", "192.0.2.1"], ["0.0.0.0/0"]),
+  },
+  { requiredKeys: ["path"] },
+);
+
+test.for([
+  ["paths and hosts", few],
+  ["conditions", conditioned],
+] as const)("a route that is said never to match wins no request: %s", ([what, made]) => {
   const plain = fc
-    .array(fc.record({ match: few, priority: fc.integer({ min: 0, max: 2 }) }), { minLength: 2, maxLength: 10 })
-    .map((made) => made.map((one, index): RouteConfig => ({ name: `r${index}`, service: "s", ...one })));
+    .array(fc.record({ match: made as typeof few, priority: fc.integer({ min: 0, max: 2 }) }), {
+      minLength: 2,
+      maxLength: 10,
+    })
+    .map((configs) =>
+      configs.map((one, index): RouteConfig => {
+        // With so few paths most would be in conflict.
+        const priority = what === "conditions" ? -index : one.priority;
+        return { name: `r${index}`, service: "s", ...one, priority };
+      }),
+    );
   let shadowed = 0;
   fc.assert(
     fc.property(plain, fc.array(head, { minLength: 30, maxLength: 30 }), (configs, heads) => {
-      const { warnings = [] } = checkGatewayConfig({ routes: configs }) as { warnings?: { pointer: string }[] };
-      const names = new Set(warnings.map(({ pointer }) => `r${pointer.split("/")[2]}`));
+      const names = new Set(warningsOf(configs).map(({ pointer }) => `r${pointer.split("/")[2]}`));
       shadowed += names.size;
       if (names.size === 0) return;
       const table = compiled(configs);
       for (const asked of heads) expect(names).not.toContain(matchRoute(table, asked).route?.name);
     }),
-    { numRuns: 400 },
+    { numRuns: 500 },
   );
   expect(shadowed).toBeGreaterThan(20);
+});
+
+test("what a regex is said to begin with is what all that it matches begins with", () => {
+  const pieces = String.raw`/ a b ab . \. \d [ab] []|] [^]a|] [\]|] (a|b) (?:a|/) (?i:a) | a|b a* b? a{0,2} (a|) ^ $ (?i)`;
+  const odd = String.raw`\Qa|b\E [[:alpha:]|] %2F ~ -`;
+  const piece = fc.constantFrom(...`${pieces} ${odd}`.split(" "));
+  const text = fc.array(fc.constantFrom("/", "a", "b", "A", ".", "|", "]", "1", "%2F", "~", "-"), { maxLength: 6 });
+  let matched = 0;
+  fc.assert(
+    fc.property(fc.array(piece, { minLength: 1, maxLength: 5 }), fc.array(text, { minLength: 20 }), (made, texts) => {
+      const pattern = made.join("");
+      const { regex } = compileRegex(pattern);
+      for (const one of regex ? texts.map((parts) => parts.join("")) : []) {
+        if (!regex?.testExact(one)) continue;
+        matched++;
+        expect([pattern, one, one.startsWith(literalHead(pattern))]).toEqual([pattern, one, true]);
+      }
+    }),
+    { numRuns: 3_000 },
+  );
+  expect(matched).toBeGreaterThan(1_000);
+  expect(["/api/(v1|v2)/.*", "/a\\.b/[|]", "/ab+", "/a|/b", "(?i)/a", "/a[b|c]*"].map(literalHead)).toEqual([
+    "/api/",
+    "/a.b/",
+    "/a",
+    "",
+    "",
+    "/a",
+  ]);
+});
+
+test("of thousands of regexes those alone are run whose beginning fits, and many without one are a warning", () => {
+  const many = (pattern: (index: number) => string, count = 5_000) =>
+    Array.from({ length: count }, (_, index) => route(`r${index}`, { path: { regex: pattern(index) } }));
+  const table = compiled(many((index) => `/api/v${index % 3}/service-${index}/(a|[0-9]+)/items`));
+  const asked = (at: string): MatchHead => ({
+    host: "a",
+    path: at,
+    method: "GET",
+    query: "",
+    scheme: "http",
+    client: "10.0.0.1",
+    listener: "default",
+    header: () => [],
+  });
+  expect(matchRoute(table, asked("/api/v1/service-4/7/items")).route?.name).toBe("r4");
+  expect(matchRoute(table, asked("/api/v1/service-44/7/items")).route).toBeUndefined();
+  const microseconds = () => {
+    const started = performance.now();
+    for (let index = 0; index < 2_000; index++) {
+      const service = index % 20;
+      matchRoute(table, asked(`/api/v${service % 3}/service-${service}/7/items`));
+    }
+    return (performance.now() - started) / 2;
+  };
+  microseconds();
+  // One by one it would be seventy, even though each fails at its first characters.
+  expect(Math.min(microseconds(), microseconds(), microseconds())).toBeLessThan(20);
+  expect(warningsOf(many((index) => `/s${index}/.*`, 60))).toEqual([]);
+  expect(warningsOf(many((index) => `(?i)/s${index}/.*`, 60))).toMatchObject([
+    { pointer: "/routes/0/match", message: expect.stringMatching(/60 regexes .* one by one/) as string },
+  ]);
 });
 
 const route = (name: string, matched: RouteConfig["match"], priority = 0): RouteConfig => ({
@@ -220,6 +332,60 @@ test("a shadowed route is a warning that names its shadow, and a conflict is a p
   expect([alike("B", "a"), alike("b", "c")]).toEqual([1, 0]);
 });
 
+test("what covers a route is seen segment by segment, and network by network", () => {
+  const warned = (before: RouteConfig["match"], after: RouteConfig["match"]) =>
+    warningsOf([route("first", before, 5), route("second", after)]).length === 1;
+  const template = (before: string, after: NonNullable<RouteConfig["match"]["path"]>) =>
+    warned({ path: { template: before } }, { path: after });
+  expect(template("/{x}/{y}", { template: "/u/{z}" })).toBe(true);
+  expect(template("/u/{z}", { template: "/{x}/{y}" })).toBe(false);
+  expect(template("/{x}/{y}", { template: "/u/{z=**}" })).toBe(false);
+  expect(template("/{x}/{r=**}", { template: "/u/{y}/v/{z}" })).toBe(true);
+  expect(template("/{x}/{y}", { template: "/{x}/" })).toBe(false);
+  expect(template("/u/{y=**}", { prefix: "/u/x" })).toBe(true);
+  expect(template("/u/{y=**}", { prefix: "/u" })).toBe(false);
+  expect(template("/{y=**}", { prefix: "/" })).toBe(false);
+  expect(template("/u/{y=**}", { regex: "/u/x[0-9]+" })).toBe(true);
+  expect(template("/u/{y=**}", { regex: "/u/[0-9]*" })).toBe(false);
+
+  const source = (before: string[], after: string[]) => warned({ sourceCidrs: before }, { sourceCidrs: after });
+  expect(source(["10.0.0.0/8"], ["10.1.0.0/16"])).toBe(true);
+  expect(source(["10.1.0.0/16"], ["10.0.0.0/8"])).toBe(false);
+  expect(source(["192.0.2.0/24", "10.0.0.0/8"], ["10.1.0.0/16", "192.0.2.9"])).toBe(true);
+  expect(source(["10.0.0.0/8"], ["10.1.0.0/16", "192.0.2.9"])).toBe(false);
+  expect(source(["::/0"], ["10.1.0.0/16"])).toBe(false);
+  expect(warned({ sourceCidrs: ["10.0.0.0/8"] }, {})).toBe(false);
+
+  const header = (before: NamedMatch, after: NamedMatch) => warned({ headers: [before] }, { headers: [after] });
+  expect(header({ name: "A", present: true }, { name: "a", exact: "1" })).toBe(true);
+  expect(header({ name: "a", prefix: "x" }, { name: "a", prefix: "xy" })).toBe(true);
+  expect(header({ name: "a", regex: "[0-9]" }, { name: "a", exact: "1" })).toBe(true);
+  expect(header({ name: "a", exact: "1" }, { name: "a", present: true })).toBe(false);
+  expect(header({ name: "a", present: true }, { name: "a", present: false })).toBe(false);
+});
+
+test("a route that names no listener is on those that take any, and gets in the way of others there", () => {
+  const on = (listeners: string[] | undefined, name: string, priority = 0) => ({
+    ...route(name, { path: { prefix: "/" } }, priority),
+    ...(listeners ? { listeners } : {}),
+  });
+  const check = (routes: RouteConfig[], ...listeners: object[]) => {
+    const { problems, ...rest } = checkGatewayConfig({ listeners, routes });
+    return { problems: problems.map(({ message }) => message), warned: "warnings" in rest ? rest.warnings.length : 0 };
+  };
+  const inside = { name: "inside", port: 1 };
+  const named = { ...inside, attach: "named" };
+  const same = 'Matches the same requests as route "a", so one of them would never be used.';
+  expect(check([on(undefined, "a"), on(["default"], "b")])).toEqual({ problems: [same], warned: 0 });
+  expect(check([on(["default"], "a"), on(undefined, "b")])).toEqual({ problems: [same], warned: 0 });
+  expect(check([on(undefined, "a"), on(["inside"], "b")], inside)).toEqual({ problems: [same], warned: 0 });
+  expect(check([on(undefined, "a"), on(["inside"], "b")], named)).toEqual({ problems: [], warned: 0 });
+  expect(check([on(undefined, "a", 1), on(["default"], "b")], inside)).toEqual({ problems: [], warned: 1 });
+  expect(check([on(["default"], "a", 1), on(undefined, "b")], named)).toEqual({ problems: [], warned: 1 });
+  expect(check([on(["default"], "a", 1), on(undefined, "b")], inside)).toEqual({ problems: [], warned: 0 });
+  expect(check([on(undefined, "a", 1), on(undefined, "b")], inside)).toEqual({ problems: [], warned: 1 });
+});
+
 test("five thousand routes are checked for shadows within five seconds", () => {
   const many = Array.from({ length: 5_000 }, (_, index) =>
     route(`r${index}`, { path: { prefix: `/api/v${index % 7}/s${index}` } }),
@@ -227,4 +393,14 @@ test("five thousand routes are checked for shadows within five seconds", () => {
   const started = performance.now();
   expect(checkGatewayConfig({ routes: many }).problems).toEqual([]);
   expect(performance.now() - started).toBeLessThan(5_000);
+});
+
+test("a route may name each method that the parser of HTTP/1.1 knows, but for those that no proxy passes on", () => {
+  const known = new Set<string>([...COMMON_METHODS, ...NAMED_METHODS, "CONNECT", "TRACE"]);
+  expect(new Set(METHODS)).toEqual(known);
+  for (const method of ["TRACE", "CONNECT", "GTE", "get"]) {
+    expect(checkGatewayConfig({ routes: [{ ...route("r", {}), match: { methods: [method] } }] }).problems).toHaveLength(
+      1,
+    );
+  }
 });
