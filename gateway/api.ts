@@ -158,7 +158,8 @@ export const RouteConfig = Type.Object(
     ),
     deadlineHeader: Type.Optional({
       ...FieldName,
-      description: "Header by which the service is told how many milliseconds are left of totalMs.",
+      description:
+        "Header by which the service is told how many milliseconds are left of totalMs, and a caller may say that it waits for less.",
     }),
     retry: Type.Optional(Retry),
     importance: Type.Optional(

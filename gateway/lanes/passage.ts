@@ -5,8 +5,9 @@
 import type { Duplex } from "node:stream";
 import { formatTraceparent, messageOf, type Span, type SpanContext } from "#base";
 import { GATEWAY_FLAGS, type GatewayFlag } from "../api.ts";
+import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "../core/deadline.ts";
 import type { Endpoint } from "../core/endpoints.ts";
-import { formatGrpcTimeout, grpcTimeoutMs, MessageMeter, type GrpcKind } from "../core/grpc.ts";
+import { MessageMeter, type GrpcKind } from "../core/grpc.ts";
 import type { RequestHead } from "../core/head.ts";
 import { answerHeaders, refusalHeaders, trailersToPass, upstreamHeaders } from "../core/headers.ts";
 import { refuse, type Answer, type Forward, type HeaderPair, type Refuse } from "../core/pipeline.ts";
@@ -97,7 +98,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       const detail = `Service "${route.cluster.service}" speaks HTTP/2 only; a WebSocket needs a cluster of http1.`;
       return this.refuse(refuse("UPGRADE_UNSUPPORTED", detail, { route }));
     }
-    this.#setTotal(route.totalMs);
+    if (!this.#setTotal(forward)) return this.refuse(refuseLate(route));
     if (body) {
       const { ownHeaders } = exchange.snapshot.table;
       const source = { ...body, trailers: () => trailersToPass(body.trailers(), ownHeaders) };
@@ -127,14 +128,17 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     };
   }
 
-  /** The route's limit, or what the caller of gRPC gives it, whichever is sooner. */
-  #setTotal(routeMs: number | undefined): void {
+  /** The route's limit, or what the caller gives it, whichever is sooner. False: that is up already. */
+  #setTotal({ route }: Forward): boolean {
     const { clock } = this.#parts.host;
-    const asked = this.#grpc ? grpcTimeoutMs((this.exchange.head as RequestHead).header("grpc-timeout")[0]) : undefined;
-    const ms = Math.min(routeMs ?? Infinity, asked ?? Infinity);
-    if (ms === Infinity) return;
-    this.#deadlineMs = this.exchange.startedMs + ms;
-    this.#cancelTotal = clock.after(Math.max(0, this.#deadlineMs - clock.monotonic()), () => this.#late());
+    const { head, startedMs } = this.exchange;
+    const ms = Math.min(route.totalMs ?? Infinity, callerMs(route, head as RequestHead, this.#grpc));
+    if (ms === Infinity) return true;
+    this.#deadlineMs = startedMs + ms;
+    const leftMs = this.#deadlineMs - clock.monotonic();
+    if (leftMs <= 0) return false;
+    this.#cancelTotal = clock.after(leftMs, () => this.#late());
+    return true;
   }
 
   #late(): void {
@@ -156,6 +160,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
         table: exchange.snapshot.table,
         version: exchange.raw.version,
         edits: forward.edits,
+        deadline: deadlineNames(route, this.#grpc),
         set: [...forward.setHeaders, ...this.#ownHeaders(context, attempt)],
       }),
       contentLength: this.#body || this.#downstream.contentLength === "0" ? this.#downstream.contentLength : undefined,
@@ -172,12 +177,9 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     const headers: HeaderPair[] = [["traceparent", formatTraceparent(context)]];
     if (context.state) headers.push(["tracestate", context.state]);
     if (attempt > 1) headers.push([ATTEMPT_HEADER, String(attempt)]);
-    if (this.#deadlineMs !== Infinity) {
-      const leftMs = this.#deadlineMs - this.#parts.host.clock.monotonic();
-      const { deadlineHeader } = this.forward.route;
-      if (deadlineHeader) headers.push([deadlineHeader, String(Math.max(0, Math.floor(leftMs)))]);
-      if (this.#grpc) headers.push(["grpc-timeout", formatGrpcTimeout(leftMs)]);
-    }
+    if (this.#deadlineMs === Infinity) return headers;
+    const leftMs = this.#deadlineMs - this.#parts.host.clock.monotonic();
+    headers.push(...deadlineHeaders(this.forward.route, leftMs, this.#grpc));
     return headers;
   }
 

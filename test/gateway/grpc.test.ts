@@ -1,4 +1,6 @@
 /** gRPC through the gateway, by the real library on both sides: all four kinds of calls, deadlines, and errors as statuses. */
+import { createServer, type ServerHttp2Stream } from "node:http2";
+import type { AddressInfo } from "node:net";
 import { ChannelCredentials, status as Status, type ServiceError } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";
@@ -89,6 +91,32 @@ test("a deadline is handed on with what is left of it, and enforced whatever the
   using used = closing(echoClient(running.ports.httpPort));
   const result = await callUnary(used.client, { text: "x" }, { deadlineMs: 100 });
   expect(result.code).toBe(Status.DEADLINE_EXCEEDED);
+});
+
+test("a service is told one deadline, and one longer than a timer can be is none", async () => {
+  let told: string[] = [];
+  // Below the library, which keeps the field to itself.
+  const server = createServer();
+  server.on("stream", (stream, _headers, _flags, raw) => {
+    told = raw.filter((_, at) => at % 2 === 1 && raw[at - 1] === "grpc-timeout");
+    const answer = { ":status": 200, "content-type": "application/grpc", "grpc-status": "0" };
+    (stream as ServerHttp2Stream).respond(answer, { endStream: true });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => void server.close());
+  const service = instance((server.address() as AddressInfo).port, { protocol: "grpc" });
+  const limited = stack.use(await runGateway(oneRoute({ timeouts: { totalMs: 5_000 } }), [service]));
+  const unlimited = stack.use(await runGateway(oneRoute(), [service]));
+  const ask = async ({ ports }: { ports: { httpPort: number } }, timeout: string) => {
+    const { headers } = await http2Call(ports.httpPort, { "grpc-timeout": timeout });
+    expect(headers).toMatchObject({ "grpc-status": "0" });
+    return told;
+  };
+  expect(await ask(limited, "2000m")).toEqual([expect.stringMatching(/^(1\d{3}|2000)m$/)]);
+  expect(await ask(limited, "99999999H")).toEqual([expect.stringMatching(/^(4\d{3}|5000)m$/)]);
+  expect(await ask(limited, "soon")).toEqual([expect.stringMatching(/^(4\d{3}|5000)m$/)]);
+  expect(await ask(unlimited, "99999999H")).toEqual([]);
 });
 
 test("a call that its client cancels is cancelled at the service", async () => {

@@ -4,7 +4,7 @@ import { createServer as createTlsServer } from "node:tls";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";
 import { authority } from "./certificates.ts";
-import { instance, oneRoute, problemOf, rawUpstream, runGateway, upstream, type Upstream } from "./kit.ts";
+import { instance, oneRoute, problemOf, rawUpstream, runGateway, sendRaw, upstream, type Upstream } from "./kit.ts";
 
 const cluster = (over: object) => ({ clusters: [{ name: "c", service: "orders", slowStartSeconds: 0, ...over }] });
 const toCluster = (over: object = {}, route: object = {}) =>
@@ -263,6 +263,46 @@ test("a service is told how much time is left, and less of it on the second try"
   expect(first).toBeGreaterThan(4_500);
   expect(first).toBeLessThanOrEqual(5_000);
   expect(first - second).toBeGreaterThanOrEqual(990);
+});
+
+test("a caller's own time shortens the route's, is the only one told, and a value that is none is no time at all", async () => {
+  await using service = await moody();
+  await using gateway = await runGateway(oneRoute({ deadlineHeader: "X-Deadline-Ms", timeouts: { totalMs: 5_000 } }), [
+    instance(service.port),
+  ]);
+  /** What the service is told, and in how many fields. */
+  const told = async (...sent: string[]) => {
+    const lines = sent.map((value) => `x-deadline-ms: ${value}\r\n`).join("");
+    await sendRaw(gateway.ports.httpPort, `GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${lines}\r\n`);
+    const raw = service.requests.at(-1)?.rawHeaders ?? [];
+    return raw.filter((_, at) => raw[at - 1]?.toLowerCase() === "x-deadline-ms" && at % 2 === 1).map(Number);
+  };
+  const [shorter = 0, ...more] = await told("2000");
+  expect(more).toEqual([]);
+  expect(shorter).toBeGreaterThan(1_000);
+  expect(shorter).toBeLessThanOrEqual(2_000);
+  for (const none of [["9000"], ["99999999999999"], ["-5"], ["1e3"], ["2000.5"], ["2 s"], [""], ["100", "200"]]) {
+    const [left = 0, ...others] = await told(...none);
+    expect([none, others, left > 4_000 && left <= 5_000]).toEqual([none, [], true]);
+  }
+});
+
+test("a caller's time that is up is 504 UT then, and at once without a call when it was none", async () => {
+  await using silent = await rawUpstream(() => {});
+  await using gateway = await runGateway(oneRoute({ deadlineHeader: "X-Deadline-Ms", timeouts: { totalMs: 20_000 } }), [
+    instance(silent.port),
+  ]);
+  const begun = performance.now();
+  const late = await fetch(gateway.url, { headers: { "x-deadline-ms": "200" } });
+  expect([late.status, late.headers.get("x-posthouse-flag")]).toEqual([504, "UT"]);
+  expect(performance.now() - begun).toBeLessThan(5_000);
+  expect(silent.connections).toHaveLength(1);
+  const none = await fetch(gateway.url, { method: "POST", body: "x", headers: { "x-deadline-ms": "0" } });
+  expect([none.headers.get("x-posthouse-flag"), (await problemOf(none)).detail]).toEqual([
+    "UT",
+    "The caller's time was up before the request could be sent.",
+  ]);
+  expect(silent.connections).toHaveLength(1);
 });
 
 test("Maglev keeps a caller's cookie with one endpoint", async () => {
