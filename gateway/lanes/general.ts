@@ -148,12 +148,12 @@ export class GeneralLane {
 
   /** Everything before the upstream: read the head, decide, check a token if need be, decide again. */
   #serve(client: Downstream, onSwitch?: Switch): void {
-    const { host, metrics, inFlight } = this.#parts;
+    const { host, inFlight } = this.#parts;
     const grpc =
       client.head.method === "POST" ? grpcKind(headerValues(client.head.rawHeaders, "content-type")[0]) : undefined;
     const downstream = grpc === "web" || grpc === "web-text" ? new GrpcWebDownstream(client, grpc) : client;
     const head = readHead(downstream.head);
-    const exchange = new Exchange(host, metrics, { raw: downstream.head, head, snapshot: this.#parts.snapshot() });
+    const exchange = new Exchange(host, this.#parts, { raw: downstream.head, head, snapshot: this.#parts.snapshot() });
     const passage = new Passage(this.#parts, downstream, exchange, { grpc, onSwitch, onOver: this.#onOver });
     inFlight.count++;
     try {

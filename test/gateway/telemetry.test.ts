@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { passThroughTracer, seededRandom, type SpanContext, type SpanKind, type Tracer } from "#base";
 import { eventually, testHost } from "#test/kit";
 import { authority } from "./certificates.ts";
-import { instance, oneRoute, runGateway, upstream } from "./kit.ts";
+import { instance, oneRoute, runGateway, sendRaw, upstream } from "./kit.ts";
 
 interface Recorded {
   readonly name: string;
@@ -142,6 +142,75 @@ test("each request is a log line with its trace, route, status, flag and time", 
     },
   });
   expect(JSON.stringify(line)).not.toContain("secret");
+});
+
+test("whatever the gateway itself refuses is told at info with its flag, and what a service answers below 500 is not", async () => {
+  await using service = await upstream((_request, response) => void response.writeHead(404).end());
+  const routes = [
+    { name: "plain", match: { path: { prefix: "/plain" } }, service: "orders" },
+    { name: "few", match: { path: { prefix: "/few" } }, service: "orders", bodyBytesMax: 1 },
+    {
+      name: "key",
+      match: { path: { prefix: "/key" } },
+      service: "orders",
+      filters: [{ name: "key-auth" }],
+    },
+    {
+      name: "rate",
+      match: { path: { prefix: "/rate" } },
+      service: "orders",
+      rateLimit: { requests: 1, perSeconds: 100, by: "ip" },
+    },
+  ];
+  await using running = await runGateway({ routes }, [instance(service.port)]);
+  const ask = async (path: string, init?: RequestInit) => (await fetch(`${running.url}${path}`, init)).text();
+  await ask("/plain");
+  await ask("/none");
+  await ask("/few", { method: "POST", body: "xx" });
+  await ask("/key");
+  await ask("/rate");
+  await ask("/rate");
+  await sendRaw(running.ports.httpPort, "GET /%2e%2e/x HTTP/1.1\r\nhost: a\r\n\r\n");
+  const told = (level: string) =>
+    running.host.log.lines
+      .filter((line) => line.level === level && line.message.startsWith("request"))
+      .map(({ fields, message }) => {
+        const { flag, status } = fields as { flag?: string; status: number };
+        return [message, status, flag];
+      });
+  await eventually("all are told", () => told("info").length + told("debug").length === 7);
+  expect(told("info")).toEqual([
+    ["request failed", 404, "NR"],
+    ["request failed", 413, "PL"],
+    ["request failed", 401, "AU"],
+    ["request failed", 429, "RL"],
+    ["request failed", 400, "DPE"],
+  ]);
+  expect(told("debug")).toEqual([
+    ["request", 404, undefined],
+    ["request", 404, undefined],
+  ]);
+});
+
+test("a flood of refusals is some lines a second and a count of the rest, and hides no other flag", async () => {
+  await using running = await runGateway({ routes: [] }, []);
+  const started = performance.now();
+  const head = "GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(300);
+  await sendRaw(running.ports.httpPort, head);
+  const seconds = () => Math.ceil((performance.now() - started) / 1_000);
+  const lines = (message: string, level = "info") =>
+    running.host.log.lines.filter((line) => line.message === message && line.level === level);
+  const leftOut = () =>
+    lines("lines of failed requests left out").reduce((sum, line) => sum + (line.fields as { lines: number }).lines, 0);
+  await eventually("all are told of", () => lines("request failed").length + leftOut() === 300);
+  expect(lines("request failed").length).toBeLessThanOrEqual(10 * (seconds() + 1));
+  // Whoever asks for more gets all.
+  expect(lines("request failed", "debug")).toHaveLength(leftOut());
+  expect(lines("lines of failed requests left out")[0]?.fields).toMatchObject({ flag: "NR" });
+  await sendRaw(running.ports.httpPort, "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n");
+  await eventually("another flag is told at once", () =>
+    lines("request failed").some(({ fields }) => (fields as { flag?: string }).flag === "DPE"),
+  );
 });
 
 test("HTTPS serves the same routes, says so upstream, and takes a new certificate without a restart", async () => {
