@@ -45,6 +45,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   /** The client waits for leave to send its body. */
   #expectsContinue = false;
   #over = false;
+  #broken = false;
   /** A head that waits for its body. */
   #head: { readonly status: number; readonly headers: readonly string[] } | undefined;
 
@@ -65,7 +66,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
 
   /** The client is gone, or has been told everything. */
   get over(): boolean {
-    return this.#over;
+    return this.#over || this.#broken;
   }
 
   get forward(): Forward {
@@ -291,6 +292,13 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       return this.#answered();
     }
     this.#downstream.cut();
+  }
+
+  /** What came behind the head of the request is nothing that can be read, before anything was answered. */
+  broken(refusal: Refuse): void {
+    this.#broken = true;
+    this.#transfer?.abort();
+    this.refuse(refusal);
   }
 
   /** A defect of ours ends this exchange and no other. */

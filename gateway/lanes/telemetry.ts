@@ -93,7 +93,8 @@ export class GatewayMetrics {
       .labels();
   }
 
-  request(route: string, method: string, status: number, seconds: number): void {
+  /** Without `seconds` nobody knows when it began. */
+  request(route: string, method: string, status: number, seconds?: number): void {
     const children = this.#of(route);
     const label = METHODS.has(method) ? method : "other";
     const code = String(status);
@@ -104,6 +105,7 @@ export class GatewayMetrics {
       children.requests.set(key, (counted = { labels, child: this.#requests.labels(...labels) }));
     }
     counted.child.inc();
+    if (seconds === undefined) return;
     const statusClass = `${code[0]}xx`;
     const durationKey = `${label} ${statusClass}`;
     let timed = children.durations.get(durationKey);

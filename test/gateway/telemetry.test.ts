@@ -1,5 +1,6 @@
 /** What is seen from outside: one trace from client to service, counts by route, log lines, and the HTTPS door. */
 import { request as httpsRequest } from "node:https";
+import { connect } from "node:net";
 import { connect as tlsConnect } from "node:tls";
 import { expect, test } from "vitest";
 import { passThroughTracer, seededRandom, type SpanContext, type SpanKind, type Tracer } from "#base";
@@ -190,6 +191,48 @@ test("whatever the gateway itself refuses is told at info with its flag, and wha
     ["request", 404, undefined],
     ["request", 404, undefined],
   ]);
+});
+
+const GET = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+test.for([
+  ["a head that is no HTTP", ["GARBAGE\r\n\r\n"], 400, "none"],
+  ["a head that is too large", [`GET / HTTP/1.1\r\nhost: a\r\nx: ${"a".repeat(20_000)}\r\n\r\n`], 431, "none"],
+  ["a head that never ends", ["GET / HTTP/1.1\r\nhost: a\r\n"], 408, "none"],
+  ["a body that breaks", ["POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\n"], 400, "orders"],
+  ["a broken head behind a request that waits", [`${GET}GARBAGE\r\n\r\n`], 400, "orders"],
+  ["a broken head behind an answer", [GET, "GARBAGE\r\n\r\n"], 400, "none"],
+] as const)("%s is counted, told and answered once, with its flag", async ([, writes, status, route]) => {
+  await using service = await upstream();
+  await using running = await runGateway(oneRoute(), [instance(service.port)], { headersMs: 300 });
+  const text = await new Promise<string>((resolve) => {
+    let received = "";
+    const [first, second] = writes;
+    const socket = connect(running.ports.httpPort, "127.0.0.1", () => socket.write(first));
+    socket.on("data", (chunk) => {
+      if (received === "" && second !== undefined) socket.write(second);
+      received += chunk.toString();
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => resolve(received));
+  });
+  expect(text.match(/HTTP\/1\.1 \d+|x-posthouse-flag: \w+/g)?.slice(writes.length - 1)).toEqual([
+    `HTTP/1.1 ${status}`,
+    "x-posthouse-flag: DPE",
+  ]);
+  const lines = () => running.host.log.lines.filter(({ message }) => message.startsWith("request"));
+  await eventually("all are told", () => lines().length === writes.length);
+  expect(lines().at(-1)).toMatchObject({
+    level: "info",
+    message: "request failed",
+    fields: { route, status, flag: "DPE" },
+  });
+  const metrics = (await running.host.metrics.expose()).text;
+  expect(metrics).toContain('refusals_total{flag="DPE"} 1\n');
+  expect(metrics).not.toContain('flag="DC"');
+  expect(metrics).toMatch(new RegExp(`requests_total\\{route="${route}",method="\\w+",status="${status}"\\} 1\n`));
+  expect(metrics.match(/^posthouse_gateway_requests_total\{/gm)).toHaveLength(writes.length);
+  expect(metrics).toContain("posthouse_gateway_requests_in_flight 0");
 });
 
 test("a flood of refusals is some lines a second and a count of the rest, and hides no other flag", async () => {
