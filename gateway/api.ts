@@ -152,7 +152,7 @@ export const RouteConfig = Type.Object(
         {
           ...strict,
           description:
-            "perTryMs: one try until its head. totalMs: to the last byte of the answer, never for event streams.",
+            "perTryMs: one try until its head. totalMs: to the last byte of the answer, or to its head when it has no length.",
         },
       ),
     ),

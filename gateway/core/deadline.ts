@@ -40,12 +40,27 @@ export function deadlineNames({ deadlineHeader }: Route, grpc: GrpcKind | undefi
   return grpc ? [deadlineHeader, ...GRPC_TIMEOUT] : [deadlineHeader];
 }
 
-/** By which the service is told that so many milliseconds are left; Infinity: nothing is. */
-export function deadlineHeaders({ deadlineHeader }: Route, leftMs: number, grpc: GrpcKind | undefined): HeaderPair[] {
+/** Milliseconds that are left; Infinity: there is no limit. */
+export interface TimeLeft {
+  readonly callerMs: number;
+  /** Of the route's limit and the caller's, the sooner. */
+  readonly totalMs: number;
+}
+
+/**
+ * By which the service is told how much time is left. By `grpc-timeout` only what the caller gave, for a service ends the
+ * call by it: the route's limit does not hold for streams, and nobody knows yet whether it is one.
+ */
+export function deadlineHeaders(
+  { deadlineHeader }: Route,
+  { totalMs, callerMs }: TimeLeft,
+  grpc: GrpcKind | undefined,
+): HeaderPair[] {
   const headers: HeaderPair[] = [];
-  if (leftMs === Infinity) return headers;
-  if (deadlineHeader !== undefined) headers.push([deadlineHeader, String(Math.max(0, Math.floor(leftMs)))]);
-  if (grpc) headers.push(["grpc-timeout", formatGrpcTimeout(leftMs)]);
+  if (deadlineHeader !== undefined && totalMs !== Infinity) {
+    headers.push([deadlineHeader, String(Math.max(0, Math.floor(totalMs)))]);
+  }
+  if (grpc && callerMs !== Infinity) headers.push(["grpc-timeout", formatGrpcTimeout(callerMs)]);
   return headers;
 }
 

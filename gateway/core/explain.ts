@@ -212,9 +212,10 @@ function sentHeaders(
 ): string[] | undefined {
   const { edits, setHeaders, route } = forward;
   const grpc = head.method === "POST" ? grpcKind(head.header("content-type")[0]) : undefined;
-  const leftMs = Math.min(route.totalMs ?? Infinity, callerMs(route, head, grpc));
-  if (leftMs <= 0) return undefined;
-  const set = [...setHeaders, ...deadlineHeaders(route, leftMs, grpc)];
+  const givenMs = callerMs(route, head, grpc);
+  const left = { totalMs: Math.min(route.totalMs ?? Infinity, givenMs), callerMs: givenMs };
+  if (left.totalMs <= 0) return undefined;
+  const set = [...setHeaders, ...deadlineHeaders(route, left, grpc)];
   const deadline = deadlineNames(route, grpc);
   const sent = upstreamHeaders(head, rawHeaders, { table, version: "1.1", edits, deadline, set });
   return ["host", forward.authority ?? forward.endpoint.authority, ...sent];

@@ -39,7 +39,9 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   #transfer: Transfer | undefined;
   #body: RequestBody | undefined;
   #pace: BodyPace | undefined;
+  /** Monotonic milliseconds of the sooner of the route's limit and the caller's, and of the caller's alone. */
   #deadlineMs = Infinity;
+  #callerDeadlineMs = Infinity;
   #cancelTotal: (() => void) | undefined;
   #cancelStall: (() => void) | undefined;
   /** The client waits for leave to send its body. */
@@ -133,13 +135,24 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   #setTotal({ route }: Forward): boolean {
     const { clock } = this.#parts.host;
     const { head, startedMs } = this.exchange;
-    const ms = Math.min(route.totalMs ?? Infinity, callerMs(route, head as RequestHead, this.#grpc));
-    if (ms === Infinity) return true;
-    this.#deadlineMs = startedMs + ms;
+    this.#callerDeadlineMs = startedMs + callerMs(route, head as RequestHead, this.#grpc);
+    this.#deadlineMs = Math.min(startedMs + (route.totalMs ?? Infinity), this.#callerDeadlineMs);
+    if (this.#deadlineMs === Infinity) return true;
     const leftMs = this.#deadlineMs - clock.monotonic();
     if (leftMs <= 0) return false;
-    this.#cancelTotal = clock.after(leftMs, () => this.#late());
+    this.#armTotal(leftMs);
     return true;
+  }
+
+  /** The route's limit has been kept, and what the caller gave goes on. */
+  #releaseTotal(): void {
+    this.#clearTotal();
+    this.#deadlineMs = this.#callerDeadlineMs;
+    if (this.#deadlineMs !== Infinity) this.#armTotal(this.#deadlineMs - this.#parts.host.clock.monotonic());
+  }
+
+  #armTotal(leftMs: number): void {
+    this.#cancelTotal = this.#parts.host.clock.after(leftMs, () => this.#late());
   }
 
   #late(): void {
@@ -179,8 +192,9 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     if (context.state) headers.push(["tracestate", context.state]);
     if (attempt > 1) headers.push([ATTEMPT_HEADER, String(attempt)]);
     if (this.#deadlineMs === Infinity) return headers;
-    const leftMs = this.#deadlineMs - this.#parts.host.clock.monotonic();
-    headers.push(...deadlineHeaders(this.forward.route, leftMs, this.#grpc));
+    const nowMs = this.#parts.host.clock.monotonic();
+    const left = { totalMs: this.#deadlineMs - nowMs, callerMs: this.#callerDeadlineMs - nowMs };
+    headers.push(...deadlineHeaders(this.forward.route, left, this.#grpc));
     return headers;
   }
 
@@ -194,7 +208,13 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     return own;
   }
 
-  onEndpoint(): void {}
+  /**
+   * An answer that does not say how long it is ends when it ends: a stream, be it of events, of gRPC or of lines, lives
+   * by its silence. Asked of the fields as the service sent them, since compression takes the length away.
+   */
+  onEndpoint(_endpoint: Endpoint, headers: readonly string[]): void {
+    if (this.#cancelTotal && fieldOf(headers, "content-length") === undefined) this.#releaseTotal();
+  }
 
   onInform(status: number, headers: readonly string[]): void {
     if (status !== 100) return this.#downstream.inform(status, answerHeaders(headers, []));
@@ -204,8 +224,6 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
 
   onHead(status: number, headers: readonly string[], more: boolean): void {
     if (this.#over) return;
-    // An event stream ends when it ends; only silence cuts it.
-    if (this.#cancelTotal && isEventStream(headers)) this.#clearTotal();
     // With the body right behind it, the head waits: should that turn out to be none, the client gets a clean refusal.
     this.#head = { status, headers };
     if (!more) this.#sendHead(false);
@@ -395,8 +413,4 @@ function fieldOf(headers: readonly string[], name: string): string | undefined {
     }
   }
   return undefined;
-}
-
-function isEventStream(headers: readonly string[]): boolean {
-  return fieldOf(headers, "content-type")?.toLowerCase().startsWith("text/event-stream") ?? false;
 }

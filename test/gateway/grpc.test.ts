@@ -1,7 +1,7 @@
 /** gRPC through the gateway, by the real library on both sides: all four kinds of calls, deadlines, and errors as statuses. */
 import { createServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { ChannelCredentials, status as Status, type ServiceError } from "@grpc/grpc-js";
+import { ChannelCredentials, Metadata, status as Status, type ServiceError } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";
 import { authority } from "./certificates.ts";
@@ -93,7 +93,7 @@ test("a deadline is handed on with what is left of it, and enforced whatever the
   expect(result.code).toBe(Status.DEADLINE_EXCEEDED);
 });
 
-test("a service is told one deadline, and one longer than a timer can be is none", async () => {
+test("a service is told its caller's deadline once, and one longer than a timer can be is none", async () => {
   let told: string[] = [];
   // Below the library, which keeps the field to itself.
   const server = createServer();
@@ -114,9 +114,41 @@ test("a service is told one deadline, and one longer than a timer can be is none
     return told;
   };
   expect(await ask(limited, "2000m")).toEqual([expect.stringMatching(/^(1\d{3}|2000)m$/)]);
-  expect(await ask(limited, "99999999H")).toEqual([expect.stringMatching(/^(4\d{3}|5000)m$/)]);
-  expect(await ask(limited, "soon")).toEqual([expect.stringMatching(/^(4\d{3}|5000)m$/)]);
-  expect(await ask(unlimited, "99999999H")).toEqual([]);
+  // Of a stream it may use all that its caller gave.
+  expect(await ask(limited, "9S")).toEqual([expect.stringMatching(/^(8\d{3}|9000)m$/)]);
+  for (const none of ["99999999H", "soon"]) {
+    expect(await ask(limited, none)).toEqual([]);
+    expect(await ask(unlimited, none)).toEqual([]);
+  }
+});
+
+test("a stream that has begun lives by its silence, not by the route's time, unless its caller gave it one", async () => {
+  await using service = await echoService();
+  const route = oneRoute({ timeouts: { totalMs: 300, idleMs: 500 } });
+  await using running = await runGateway(route, [instance(service.port, { protocol: "grpc" })]);
+  using used = closing(echoClient(running.ports.httpPort));
+  /** How many answers come to a question every 50 ms, ten in all and then silence, and how the call ends. */
+  const talk = async (options: { deadline?: number }) => {
+    const call = used.client.talk(new Metadata(), options);
+    let heard = 0;
+    call.on("data", () => (heard += 1));
+    const error = new Promise<ServiceError>((resolve) => call.once("error", resolve));
+    for (let i = 0; i < 20; i++) {
+      call.write({ text: "m", number: i });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const { code, metadata } = await error;
+    return { heard, code, flag: metadata.get("x-posthouse-flag") };
+  };
+  expect(await talk({})).toEqual({ heard: 20, code: Status.DEADLINE_EXCEEDED, flag: ["UT"] });
+  const limited = await talk({ deadline: Date.now() + 600 });
+  expect(limited.code).toBe(Status.DEADLINE_EXCEEDED);
+  expect(limited.heard).toBeGreaterThan(0);
+  expect(limited.heard).toBeLessThan(20);
+  // A call of which nothing comes back has not begun.
+  const silent = used.client.talk();
+  const { code, metadata } = await new Promise<ServiceError>((resolve) => silent.once("error", resolve));
+  expect([code, metadata.get("x-posthouse-flag")]).toEqual([Status.DEADLINE_EXCEEDED, ["UT"]]);
 });
 
 test("a call that its client cancels is cancelled at the service", async () => {
