@@ -63,6 +63,25 @@ test.for([
   expect((await (await fetch(running.url)).text()).match(/word/g)).toHaveLength(20);
 });
 
+test("what a service says is there at once when it is compressed, too", async () => {
+  for (const encoding of ["gzip", "br", "zstd"] as const) {
+    let more = () => {};
+    await using service = await upstream((_request, response) => {
+      response.writeHead(200, { "content-type": "application/json" });
+      response.write("first\n");
+      more = () => response.end("last\n");
+    });
+    await using running = await runGateway(oneRoute({ compress: {} }), [instance(service.port)]);
+    const response = await fetch(running.url, { headers: { "accept-encoding": encoding } });
+    expect(response.headers.get("content-encoding")).toBe(encoding);
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    const read = async () => Buffer.from((await reader.read()).value ?? []).toString();
+    expect(await read()).toBe("first\n");
+    more();
+    expect(await read()).toBe("last\n");
+  }
+});
+
 test.for([
   ["a route cuts an answer of a length", { timeouts: { totalMs: 200 } }, { "content-length": "100" }, {}],
   ["a route cuts it compressed", { timeouts: { totalMs: 200 }, compress: {} }, { "content-length": "10000" }, {}],
