@@ -117,9 +117,15 @@ export class Http2Listener {
   attachTls(server: HttpsServer): void {
     const onHttp1 = takeListener(server, "secureConnection");
     server.on("secureConnection", (socket: TLSSocket) => {
-      if (socket.alpnProtocol === "h2") this.#server.emit("connection", socket);
+      if (socket.alpnProtocol === "h2") this.#begin(socket);
       else onHttp1.call(server, socket);
     });
+  }
+
+  #begin(socket: Socket): void {
+    // Node's server keeps its half open, and its session would not notice; but who ends a connection has left.
+    socket.once("end", () => socket.destroy());
+    this.#server.emit("connection", socket);
   }
 
   /** Looks at as many bytes as tell the two apart, and puts them back. */
@@ -147,7 +153,7 @@ export class Http2Listener {
       if (alike && length < PREFACE.length) return;
       forget();
       socket.unshift(seen);
-      if (alike) this.#server.emit("connection", socket);
+      if (alike) this.#begin(socket);
       else onHttp1();
     };
     let seen: Buffer | undefined;
