@@ -24,9 +24,9 @@ import { Exchange } from "./exchange.ts";
 import { GrpcWebDownstream } from "./grpc-web.ts";
 import { Http2Listener } from "./listener.ts";
 import type { LaneParts } from "./parts.ts";
-import { Passage, type Switch } from "./passage.ts";
+import { Passage, type Handshake } from "./passage.ts";
 import { NO_ROUTE } from "./telemetry.ts";
-import { asksForWebSocket, Upgrades } from "./upgrades.ts";
+import { asksForWebSocket, asksForWebSocketStream, Upgrades } from "./upgrades.ts";
 
 /** Milliseconds between two looks for heads that are late. */
 const LATE_CHECK_MS = 1_000;
@@ -55,7 +55,7 @@ export class GeneralLane {
     this.#parts = parts;
     this.#listener = listener;
     this.#scheme = tls ? "https" : "http";
-    this.#upgrades = new Upgrades(parts.host.clock, (downstream, onSwitch) => this.#serve(downstream, onSwitch));
+    this.#upgrades = new Upgrades(parts.host, (downstream, handshake) => this.#serve(downstream, handshake));
     this.#app = this.#build(tls);
     this.#http2 = new Http2Listener(parts.host.clock, parts.settings, {
       serve: (stream, rawHeaders, flags) => this.#serveHttp2(stream, rawHeaders, flags),
@@ -159,19 +159,20 @@ export class GeneralLane {
     if (!session || session.destroyed) return;
     const peer = session.socket.remoteAddress ?? "";
     const head = http2Head(rawHeaders, { scheme: this.#scheme, peer, listener: this.#listener });
+    if (asksForWebSocketStream(head, rawHeaders)) return this.#upgrades.takeStream(stream, head);
     const ended = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
-    this.#serve(new Http2Downstream(stream, head, ended));
+    this.#serve(new Http2Downstream(stream, head, ended ? "ended" : "body"));
   }
 
   /** Everything before the upstream: read the head, decide, check a token if need be, decide again. */
-  #serve(client: Downstream, onSwitch?: Switch): Passage {
+  #serve(client: Downstream, handshake?: Handshake): Passage {
     const { host, inFlight } = this.#parts;
     const grpc =
       client.head.method === "POST" ? grpcKind(headerValues(client.head.rawHeaders, "content-type")[0]) : undefined;
     const downstream = grpc === "web" || grpc === "web-text" ? new GrpcWebDownstream(client, grpc) : client;
     const head = readHead(downstream.head);
     const exchange = new Exchange(host, this.#parts, { raw: downstream.head, head, snapshot: this.#parts.snapshot() });
-    const passage = new Passage(this.#parts, downstream, exchange, { grpc, onSwitch, onOver: this.#onOver });
+    const passage = new Passage(this.#parts, downstream, exchange, { grpc, handshake, onOver: this.#onOver });
     inFlight.count++;
     try {
       this.#begin(passage);

@@ -58,7 +58,8 @@ export class Http2Listener {
         maxConcurrentStreams: STREAMS_MAX,
         maxHeaderListSize: settings.headerBytesMax,
         initialWindowSize: STREAM_WINDOW_BYTES,
-        enableConnectProtocol: false,
+        // WebSockets come as streams of their own (RFC 8441).
+        enableConnectProtocol: true,
       },
       maxHeaderListPairs: HEADER_FIELDS_MAX,
       maxSessionMemory: SESSION_MEMORY_MIB,

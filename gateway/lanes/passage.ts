@@ -21,20 +21,27 @@ import type { LaneParts } from "./parts.ts";
 import { BodyPace } from "./pace.ts";
 import { grpcFields, refusalAnswer } from "./problem.ts";
 
-/** Who takes the client's socket over once the upstream has switched protocols. `rest`: what it had sent already. */
-export type Switch = (
-  headers: readonly string[],
-  upstream: Duplex,
-  rest: Buffer,
-  options: { readonly idleMs: number; readonly onIdle: () => void; readonly onClosed: () => void },
-) => void;
+/** A handshake of WebSocket, in whatever version of HTTP it came. */
+export interface Handshake {
+  /** By which the client is told that it has its socket. In HTTP/2 any 2xx would be taken for that. */
+  readonly status: 101 | 200;
+  /** What the service must say to the key that the gateway made; undefined: the key is the client's, who looks itself. */
+  readonly accept?: string;
+  /** Takes the client's side over once the upstream has switched protocols. `rest`: what it had sent already. */
+  take(
+    headers: readonly string[],
+    upstream: Duplex,
+    rest: Buffer,
+    options: { readonly idleMs: number; readonly onIdle: () => void; readonly onClosed: () => void },
+  ): void;
+}
 
 export class Passage implements CallSink, CallPlan, DownstreamListener {
   readonly exchange: Exchange;
   readonly #parts: LaneParts;
   readonly #downstream: Downstream;
   readonly #grpc: GrpcKind | undefined;
-  readonly #onSwitch: Switch | undefined;
+  readonly #handshake: Handshake | undefined;
   readonly #onOver: (passage: Passage) => void;
   #transfer: Transfer | undefined;
   #body: RequestBody | undefined;
@@ -55,13 +62,13 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     parts: LaneParts,
     downstream: Downstream,
     exchange: Exchange,
-    options: { grpc: GrpcKind | undefined; onSwitch?: Switch | undefined; onOver: (passage: Passage) => void },
+    options: { grpc: GrpcKind | undefined; handshake?: Handshake | undefined; onOver: (passage: Passage) => void },
   ) {
     this.#parts = parts;
     this.#downstream = downstream;
     this.exchange = exchange;
     this.#grpc = options.grpc;
-    this.#onSwitch = options.onSwitch;
+    this.#handshake = options.handshake;
     this.#onOver = options.onOver;
     downstream.listen(this);
   }
@@ -97,7 +104,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       const detail = `The body is larger than the ${route.bodyBytesMax} bytes that this route takes.`;
       return this.refuse(refuse("BODY_TOO_LARGE", detail, { route }));
     }
-    if (this.#onSwitch && forward.endpoint.protocol === "h2") {
+    if (this.#handshake && forward.endpoint.protocol === "h2") {
       const detail = `Service "${route.cluster.service}" speaks HTTP/2 only; a WebSocket needs a cluster of http1.`;
       return this.refuse(refuse("UPGRADE_UNSUPPORTED", detail, { route }));
     }
@@ -179,7 +186,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       }),
       contentLength: this.#body || this.#downstream.contentLength === "0" ? this.#downstream.contentLength : undefined,
       body: this.#body,
-      upgrade: this.#onSwitch ? "websocket" : undefined,
+      upgrade: this.#handshake ? "websocket" : undefined,
       trailers: this.#grpc !== undefined,
       // The head of a stream's answer may come with its first message; it has the call's own deadline.
       headersMs: this.#grpc ? route.idleMs : route.headersMs,
@@ -224,6 +231,10 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
 
   onHead(status: number, headers: readonly string[], more: boolean): void {
     if (this.#over) return;
+    if (this.#misread(status)) {
+      this.#transfer?.abort();
+      return this.#notOpened(`answered ${status} to the handshake`);
+    }
     // With the body right behind it, the head waits: should that turn out to be none, the client gets a clean refusal.
     this.#head = { status, headers };
     if (!more) this.#sendHead(false);
@@ -257,6 +268,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
 
   onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
     if (this.#over) return;
+    if (this.#misread(status)) return this.#notOpened(`answered ${status} to the handshake`);
     this.exchange.status = status;
     try {
       this.#downstream.whole(status, this.#answerHeaders(headers), body);
@@ -274,22 +286,33 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   }
 
   onSwitch(_status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void {
-    if (this.#over || !this.#onSwitch) return void socket.destroy();
-    if (fieldOf(headers, "upgrade")?.toLowerCase() !== "websocket") {
+    const handshake = this.#handshake;
+    if (this.#over || !handshake) return void socket.destroy();
+    const { status, accept } = handshake;
+    const other = fieldOf(headers, "upgrade")?.toLowerCase() !== "websocket";
+    if (other || (accept !== undefined && fieldOf(headers, "sec-websocket-accept") !== accept)) {
       socket.destroy();
-      const { service } = this.forward.route.cluster;
-      return this.onFailure({
-        error: "UPSTREAM_BAD_ANSWER",
-        detail: `Service "${service}" switched to another protocol than the one asked for.`,
-      });
+      return this.#notOpened(
+        other ? "switched to another protocol than the one asked for" : "accepted another handshake",
+      );
     }
     this.#clearTotal();
-    this.exchange.status = 101;
-    this.#onSwitch(answerHeaders(headers, this.forward.answerHeaders), socket, rest, {
+    this.exchange.status = status;
+    handshake.take(answerHeaders(headers, this.forward.answerHeaders), socket, rest, {
       idleMs: this.forward.route.idleMs,
       onIdle: () => (this.exchange.flag ??= GATEWAY_FLAGS.UPSTREAM_TIMEOUT),
       onClosed: () => this.onClose(true),
     });
+  }
+
+  #notOpened(what: string): void {
+    const { service } = this.forward.route.cluster;
+    this.onFailure({ error: "UPSTREAM_BAD_ANSWER", detail: `Service "${service}" ${what}.` });
+  }
+
+  /** Whether the client would take an answer for its socket, though nobody has switched. */
+  #misread(status: number): boolean {
+    return this.#handshake?.status === 200 && status >= 200 && status < 300;
   }
 
   onFailure({ error, detail, refusal: given }: CallFailure): void {
@@ -349,6 +372,11 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
 
   /** The gateway's own answer, which is no refusal. */
   answer({ route, status, headers, body }: Answer): void {
+    if (this.#misread(status)) {
+      return this.refuse(
+        refuse("UPGRADE_UNSUPPORTED", `Route "${route.name}" answers itself and opens no WebSocket.`, { route }),
+      );
+    }
     const { exchange } = this;
     exchange.answeredBy = route;
     exchange.status = status;
