@@ -19,10 +19,11 @@ export class AccessLog implements Disposable {
     this.#host = host;
   }
 
-  request(fields: object, { status, flag }: { status: number; flag: GatewayFlag | undefined }): void {
+  request(fields: { readonly status: number; readonly flag?: GatewayFlag }): void {
     const { log, clock } = this.#host;
+    const { flag } = fields;
     if (flag === undefined) {
-      if (status >= 500) log.info(fields, "request failed");
+      if (fields.status >= 500) log.info(fields, "request failed");
       else log.debug(fields, "request");
     } else if (this.#cap.take(flag, clock.monotonic())) {
       log.info(fields, "request failed");

@@ -92,6 +92,6 @@ export class Exchange {
       ...(flag ? { flag } : {}),
       durationMs: Math.round(seconds * 1e6) / 1e3,
     };
-    this.#log.request(fields, { status: shown, flag });
+    this.#log.request(fields);
   }
 }

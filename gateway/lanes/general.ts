@@ -132,7 +132,8 @@ export class GeneralLane {
     const { status, flag } = refusal;
     metrics.refusal(flag);
     metrics.request(NO_ROUTE, "", status);
-    accessLog.request({ route: NO_ROUTE, status, flag, cause: error.code }, { status, flag });
+    const line = { route: NO_ROUTE, status, flag, cause: error.code };
+    accessLog.request(line);
   }
 
   #rawHead(request: IncomingMessage, target: string): RawHead {
