@@ -152,13 +152,14 @@ export const RouteConfig = Type.Object(
         {
           ...strict,
           description:
-            "perTryMs: one try until its head. totalMs: to the last byte of the answer, never for event streams.",
+            "perTryMs: one try until its head. totalMs: to the last byte of the answer, or to its head when it has no length.",
         },
       ),
     ),
     deadlineHeader: Type.Optional({
       ...FieldName,
-      description: "Header by which the service is told how many milliseconds are left of totalMs.",
+      description:
+        "Header by which the service is told how many milliseconds are left of totalMs, and a caller may say that it waits for less.",
     }),
     retry: Type.Optional(Retry),
     importance: Type.Optional(

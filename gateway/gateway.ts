@@ -17,6 +17,7 @@ import { TokenVerifier } from "./filters/jwt.ts";
 import { builtInFilters } from "./filters/mod.ts";
 import { Mirrors } from "./filters/mirrors.ts";
 import { freshKey, SignedCookies } from "./filters/sticky.ts";
+import { AccessLog } from "./lanes/access-log.ts";
 import { LoopWatch } from "./lanes/loop-delay.ts";
 import { GatewayMetrics } from "./lanes/telemetry.ts";
 import { Listeners } from "./listeners.ts";
@@ -73,6 +74,7 @@ class RunningGateway implements Gateway {
   readonly #starting: Promise<void>;
   readonly #listeners: Listeners;
   readonly #loop: LoopWatch;
+  readonly #accessLog: AccessLog;
   readonly #leases: QuotaLeases;
   readonly #workers: number;
   readonly #peers: PeerExchange | undefined;
@@ -92,6 +94,7 @@ class RunningGateway implements Gateway {
     this.#settings = settings;
     this.#workers = peers?.workers ?? 1;
     this.#loop = new LoopWatch(host.clock);
+    this.#accessLog = new AccessLog(this.#host);
     this.#tokens = new TokenVerifier(this.#host);
     this.#pools = new UpstreamPools(this.#host);
     this.#metrics = new GatewayMetrics(host, {
@@ -152,6 +155,7 @@ class RunningGateway implements Gateway {
       host: this.#host,
       settings,
       metrics: this.#metrics,
+      accessLog: this.#accessLog,
       tokens: this.#tokens,
       chain,
       snapshot: () => {
@@ -404,6 +408,7 @@ class RunningGateway implements Gateway {
   async #stop(): Promise<void> {
     await this.#listeners.stop(this.#settings.drainMs);
     this.#loop[Symbol.dispose]();
+    this.#accessLog[Symbol.dispose]();
     this.#peers?.[Symbol.dispose]();
     await this.#starting;
     await this.#config[Symbol.asyncDispose]();

@@ -8,6 +8,7 @@ import type { ConcurrencyLimiter } from "./core/concurrency.ts";
 import { NO_OTHERS } from "./core/endpoint-load.ts";
 import type { Endpoint, EndpointSet } from "./core/endpoints.ts";
 import { PeerCounts, type Ejection, type PeerNews } from "./core/peers.ts";
+import { hearEjection } from "./core/outlier.ts";
 import type { RateLimiter } from "./core/rate-limit.ts";
 
 /**
@@ -130,12 +131,11 @@ export class PeerExchange implements Disposable {
 
   /** Whether the endpoint is known here. */
   #eject({ cluster, endpoint: key, ejections }: Ejection, untilMs: number): boolean {
-    const { endpoints = [] } = this.#parts.endpoints().get(cluster) ?? {};
-    const load = endpoints.find((one) => one.key === key)?.load;
-    if (!load) return false;
-    load.ejections = Math.max(load.ejections, ejections);
-    load.ejectedUntilMs = Math.max(load.ejectedUntilMs, untilMs);
-    load.errors = 0;
+    const set = this.#parts.endpoints().get(cluster);
+    const found = set?.endpoints.find((one) => one.key === key);
+    if (!set || !found) return false;
+    const about = { set, policy: found.cluster.outlier, nowMs: this.#host.clock.monotonic() };
+    hearEjection(found.load, { ejections, untilMs }, about);
     return true;
   }
 

@@ -4,7 +4,9 @@
  * by one; nothing is decided here.
  */
 import { COMMON, conditionText, mismatchOf, type Mismatch, type MatchHead } from "./conditions.ts";
+import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "./deadline.ts";
 import type { Decision, Forward, GatewaySnapshot, Moment, Step } from "./decision.ts";
+import { grpcKind } from "./grpc.ts";
 import type { RequestHead } from "./head.ts";
 import { isBadHead, type BadHead } from "./head.ts";
 import { upstreamHeaders } from "./headers.ts";
@@ -189,25 +191,33 @@ function outcomeOf(
     };
   }
   if (decision.kind === "verify") throw new Error("the token was not verified");
+  const sent = sentHeaders(decision, snapshot, given);
+  if (!sent) return outcomeOf(refuseLate(decision.route), snapshot, given);
   return {
     kind: "forward",
     route: decision.route.name,
     cluster: decision.route.cluster.key,
     endpoint: `${decision.endpoint.id} at ${decision.endpoint.authority}`,
     target: decision.target,
-    headers: hidden(sentHeaders(decision, snapshot, given)),
+    headers: hidden(sent),
     mirrors: decision.mirrors.map(({ route }) => route.cluster.key),
   };
 }
 
-/** As the lane makes them, but for the trace of a request that there is none of. */
+/** As the lane makes them, but for the trace of a request that there is none of. undefined: the caller gives it no time. */
 function sentHeaders(
   forward: Forward,
   { table }: GatewaySnapshot,
   { head, rawHeaders }: { head: RequestHead; rawHeaders: readonly string[] },
-) {
-  const { edits, setHeaders: set } = forward;
-  const sent = upstreamHeaders(head, rawHeaders, { table, version: "1.1", edits, set });
+): string[] | undefined {
+  const { edits, setHeaders, route } = forward;
+  const grpc = head.method === "POST" ? grpcKind(head.header("content-type")[0]) : undefined;
+  const givenMs = callerMs(route, head, grpc);
+  const left = { totalMs: Math.min(route.totalMs ?? Infinity, givenMs), callerMs: givenMs };
+  if (left.totalMs <= 0) return undefined;
+  const set = [...setHeaders, ...deadlineHeaders(route, left, grpc)];
+  const deadline = deadlineNames(route, grpc);
+  const sent = upstreamHeaders(head, rawHeaders, { table, version: "1.1", edits, deadline, set });
   return ["host", forward.authority ?? forward.endpoint.authority, ...sent];
 }
 

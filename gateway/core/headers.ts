@@ -72,10 +72,12 @@ export function upstreamHeaders(
     edits?: RenderedEdits | undefined;
     /** Of HTTP, as the request came in: `1.1`. */
     version: string;
+    /** Names, in lower case, that only `set` may have, whatever the client or the route says by them. */
+    deadline?: readonly string[] | undefined;
     set: readonly HeaderPair[];
   },
 ): string[] {
-  const { edits } = options;
+  const { edits, deadline } = options;
   const named = connectionNames(head.header("connection"));
   const headers: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {
@@ -83,6 +85,7 @@ export function upstreamHeaders(
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || lower.includes("_") || named?.has(lower)) continue;
     if (options.table.ownHeaders.has(lower) || edits?.drop.has(lower)) continue;
+    if (deadline?.includes(lower)) continue;
     // Whoever claims to be a second try only has no third one made of it.
     if (isOwn(lower) && (lower !== ATTEMPT_HEADER || options.set.some(([own]) => own === lower))) continue;
     headers.push(name, rawHeaders[i + 1] as string);
@@ -104,7 +107,7 @@ export function upstreamHeaders(
     `${options.version} posthouse`,
   );
   if (head.clientCertificate !== undefined) headers.push(CLIENT_CERTIFICATE_HEADER, head.clientCertificate);
-  for (const [name, value] of edits?.put ?? []) headers.push(name, value);
+  for (const [name, value] of edits?.put ?? []) if (!deadline?.includes(name)) headers.push(name, value);
   for (const [name, value] of options.set) headers.push(name, value);
   return headers;
 }

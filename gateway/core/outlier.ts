@@ -61,11 +61,29 @@ export function noteOutcome(
   return ejected;
 }
 
-function eject(load: EndpointLoad, { endpoints }: EndpointSet, policy: OutlierPolicy, nowMs: number): boolean {
-  if (load.ejectedUntilMs > nowMs) return false;
+/**
+ * Notes what another worker found. The bound holds here, too: two that eject different halves in one moment, before
+ * either has heard of the other, each go on with what they have.
+ */
+export function hearEjection(
+  load: EndpointLoad,
+  { ejections, untilMs }: { readonly ejections: number; readonly untilMs: number },
+  { set, policy, nowMs }: { set: EndpointSet; policy: OutlierPolicy; nowMs: number },
+): void {
+  if (load.ejectedUntilMs <= nowMs && !hasRoom(set, policy, nowMs)) return;
+  load.ejections = Math.max(load.ejections, ejections);
+  load.ejectedUntilMs = Math.max(load.ejectedUntilMs, untilMs);
+  load.errors = 0;
+}
+
+/** Whether one more may be ejected. */
+function hasRoom({ endpoints }: EndpointSet, policy: OutlierPolicy, nowMs: number): boolean {
   const ejected = endpoints.filter((one) => one.load.ejectedUntilMs > nowMs).length;
-  const allowed = Math.max(1, Math.floor((endpoints.length * policy.ejectedPercentMax) / 100));
-  if (ejected >= allowed) return false;
+  return ejected < Math.max(1, Math.floor((endpoints.length * policy.ejectedPercentMax) / 100));
+}
+
+function eject(load: EndpointLoad, set: EndpointSet, policy: OutlierPolicy, nowMs: number): boolean {
+  if (load.ejectedUntilMs > nowMs || !hasRoom(set, policy, nowMs)) return false;
   load.ejections += 1;
   load.errors = 0;
   load.ejectedUntilMs = nowMs + Math.min(EJECTION_MS_MAX, policy.ejectionMs * load.ejections);

@@ -34,9 +34,9 @@ export class AnswerChanges extends Relay {
     this.#parts = parts;
   }
 
-  override onEndpoint(endpoint: Endpoint): void {
+  override onEndpoint(endpoint: Endpoint, headers: readonly string[]): void {
     this.#endpoint = endpoint;
-    this.to.onEndpoint(endpoint);
+    this.to.onEndpoint(endpoint, headers);
   }
 
   override onHead(status: number, headers: readonly string[], more: boolean): void {

@@ -17,10 +17,15 @@ import { Relay } from "./relay.ts";
 const BROTLI_QUALITY = 4;
 const GZIP_LEVEL = 6;
 
-const COMPRESSORS: Readonly<Record<Encoding, () => Transform>> = {
-  gzip: () => createGzip({ level: GZIP_LEVEL }),
-  br: () => createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY } }),
-  zstd: () => createZstdCompress(),
+/** `stream`: each piece comes out as it goes in, and does not wait for the next. */
+const COMPRESSORS: Readonly<Record<Encoding, (stream: boolean) => Transform>> = {
+  gzip: (stream) => createGzip({ level: GZIP_LEVEL, flush: stream ? constants.Z_SYNC_FLUSH : constants.Z_NO_FLUSH }),
+  br: (stream) =>
+    createBrotliCompress({
+      params: { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY },
+      flush: stream ? constants.BROTLI_OPERATION_FLUSH : constants.BROTLI_OPERATION_PROCESS,
+    }),
+  zstd: (stream) => createZstdCompress({ flush: stream ? constants.ZSTD_e_flush : constants.ZSTD_e_continue }),
 };
 
 /** Stands between an answer and its client; `over` tells it whose answer it is, once that is known. */
@@ -47,8 +52,10 @@ export class Compressing extends Relay implements Transfer {
     const record = headerRecord(headers);
     const encoding = this.#choose(status, record);
     if (!encoding) return this.to.onHead(status, headerList(record), more);
+    // Without a length it may be a stream, whose reader waits for each word.
+    const stream = record["content-length"] === undefined;
     this.to.onHead(status, encoded(record, encoding), false);
-    this.#start(encoding, this.#onCompressed);
+    this.#start(encoding, { stream, onPiece: this.#onCompressed });
   }
 
   override onData(chunk: Buffer): boolean {
@@ -68,7 +75,7 @@ export class Compressing extends Relay implements Transfer {
     if (!encoding) return this.to.onWhole(status, headerList(record), body);
     // In one piece as it came.
     const pieces: Buffer[] = [];
-    const compressor = this.#start(encoding, (piece) => void pieces.push(piece));
+    const compressor = this.#start(encoding, { stream: false, onPiece: (piece) => void pieces.push(piece) });
     compressor.once("end", () => {
       const whole = Buffer.concat(pieces);
       this.to.onWhole(status, [...encoded(record, encoding), "content-length", String(whole.length)], whole);
@@ -99,9 +106,9 @@ export class Compressing extends Relay implements Transfer {
     return chooseEncoding(this.#forward.request.head.header("accept-encoding"), this.#compress.encodings);
   }
 
-  #start(encoding: Encoding, onPiece: (piece: Buffer) => void): Transform {
-    const compressor = COMPRESSORS[encoding]();
-    compressor.on("data", onPiece);
+  #start(encoding: Encoding, given: { stream: boolean; onPiece: (piece: Buffer) => void }): Transform {
+    const compressor = COMPRESSORS[encoding](given.stream);
+    compressor.on("data", given.onPiece);
     compressor.on("drain", () => this.#transfer?.resume());
     compressor.on("error", (error) => {
       this.#transfer?.abort();

@@ -15,8 +15,8 @@ export class Relay implements CallSink {
     this.to = to;
   }
 
-  onEndpoint(endpoint: Endpoint): void {
-    this.to.onEndpoint(endpoint);
+  onEndpoint(endpoint: Endpoint, headers: readonly string[]): void {
+    this.to.onEndpoint(endpoint, headers);
   }
 
   onInform(status: number, headers: readonly string[]): void {

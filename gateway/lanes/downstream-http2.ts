@@ -21,14 +21,18 @@ export class Http2Downstream implements Downstream {
   /** The rest of the request's body is not wanted. */
   #unwanted = false;
   #requestEnded: boolean;
+  /** What the client sends is no body but its side of a tunnel, once there is one. */
+  readonly #tunnel: boolean;
+  #opened = false;
 
-  constructor(stream: ServerHttp2Stream, head: RawHead, endOfRequest: boolean) {
+  constructor(stream: ServerHttp2Stream, head: RawHead, request: "ended" | "body" | "tunnel") {
     this.head = head;
     this.#stream = stream;
-    this.#requestEnded = endOfRequest;
+    this.#requestEnded = request === "ended";
+    this.#tunnel = request === "tunnel";
     // What it is comes with the close; without a listener it would end the process.
     stream.on("error", () => {});
-    if (endOfRequest) return;
+    if (request !== "body") return;
     const { rawHeaders } = head;
     for (let i = 0; i < rawHeaders.length; i += 2) {
       if (rawHeaders[i] === "content-length") this.contentLength = rawHeaders[i + 1] as string;
@@ -65,7 +69,9 @@ export class Http2Downstream implements Downstream {
       if (this.#unwanted) setImmediate(this.#stop);
     });
     stream.once("close", () =>
-      listener.onClose(this.#ended && stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR),
+      listener.onClose(
+        this.#opened || (this.#ended && stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR),
+      ),
     );
   }
 
@@ -89,8 +95,15 @@ export class Http2Downstream implements Downstream {
     return this.#stream.write(chunk);
   }
 
+  /** Opens the tunnel: the stream is whoever's called this from now on, until it closes. */
+  open(headers: readonly string[]): void {
+    this.#opened = true;
+    if (!this.closed) this.#stream.respond(fieldsOf(200, headers));
+  }
+
   end(trailers: readonly string[]): void {
     this.#ended = true;
+    if (this.#tunnel) this.discard();
     this.#trailers = trailers;
     if (!this.closed) this.#stream.end();
   }
@@ -101,6 +114,7 @@ export class Http2Downstream implements Downstream {
     const bodiless = body === undefined || this.head.method === "HEAD";
     this.#stream.respond(fieldsOf(status, headers), { endStream: bodiless });
     if (!bodiless) this.#stream.end(body);
+    if (this.#tunnel) this.discard();
   }
 
   cut(): void {

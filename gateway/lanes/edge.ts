@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
-import { refuse } from "../core/pipeline.ts";
+import { refuse, type Refuse } from "../core/pipeline.ts";
 import { FLAG_HEADER, PROBLEM_TYPE, problemText } from "./problem.ts";
 
 /** Bytes of an unwanted body that are read away, so that the client gets to read the answer. Then the line is cut. */
@@ -10,18 +10,16 @@ const DISCARDED_BYTES_MAX = 8 * 1024 * 1024;
 /** Milliseconds that this may take. */
 const DISCARD_MS_MAX = 10_000;
 
-/** Node found the request broken, too large or too slow. Answers when nothing was answered yet, and closes. */
-export function onClientError(error: Error & { code?: string }, socket: Socket, answering: boolean): void {
-  if (error.code === "ECONNRESET" || !socket.writable || answering) {
-    socket.destroy(error);
-    return;
-  }
-  const refusal =
-    error.code === "HPE_HEADER_OVERFLOW"
-      ? refuse("HEADERS_TOO_LARGE", "The head of the request is too large.")
-      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-        ? refuse("REQUEST_TIMEOUT", "The request did not arrive in time.")
-        : refuse("REQUEST_INVALID", "This is not a valid HTTP/1.1 request.");
+/** What is wrong with a request that Node found broken, too large or too slow; undefined: the connection is gone. */
+export function refuseBroken({ code }: { code?: string }): Refuse | undefined {
+  if (code === "ECONNRESET") return undefined;
+  if (code === "HPE_HEADER_OVERFLOW") return refuse("HEADERS_TOO_LARGE", "The head of the request is too large.");
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return refuse("REQUEST_TIMEOUT", "The request did not arrive in time.");
+  return refuse("REQUEST_INVALID", "This is not a valid HTTP/1.1 request.");
+}
+
+/** Answers a request that never came so far as to have a place for its answer, and closes. */
+export function answerBroken(socket: Socket, refusal: Refuse): void {
   const body = problemText(refusal, "");
   socket.end(
     `HTTP/1.1 ${refusal.status} ${refusal.title}\r\ncontent-type: ${PROBLEM_TYPE}\r\n${FLAG_HEADER}: ${refusal.flag}\r\n` +

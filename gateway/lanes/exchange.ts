@@ -7,6 +7,7 @@ import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
 import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../core/head.ts";
 import type { Forward, GatewaySnapshot, Refuse } from "../core/pipeline.ts";
 import type { CompiledRoute } from "../core/table.ts";
+import type { AccessLog } from "./access-log.ts";
 import { boundedMethod, NO_ROUTE, spanName, type GatewayMetrics } from "./telemetry.ts";
 
 /** Beside the exchange itself nothing outlives the request; the snapshot it began with is the one it ends with. */
@@ -29,15 +30,17 @@ export class Exchange {
   status = 0;
   readonly #host: Host;
   readonly #metrics: GatewayMetrics;
+  readonly #log: AccessLog;
   #finished = false;
 
   constructor(
     host: Host,
-    metrics: GatewayMetrics,
+    { metrics, accessLog }: { readonly metrics: GatewayMetrics; readonly accessLog: AccessLog },
     given: { raw: RawHead; head: RequestHead | BadHead; snapshot: GatewaySnapshot },
   ) {
     this.#host = host;
     this.#metrics = metrics;
+    this.#log = accessLog;
     this.raw = given.raw;
     this.head = given.head;
     this.snapshot = given.snapshot;
@@ -83,16 +86,16 @@ export class Exchange {
     }
     if (shown >= 500) span.fail(this.refusal?.code ?? `status ${shown}`);
     span.end();
+    const { flag } = this;
     const fields = {
       traceId: span.context.traceId,
       method,
       route,
       path: this.path,
       status: shown,
-      ...(this.flag ? { flag: this.flag } : {}),
+      ...(flag ? { flag } : {}),
       durationMs: Math.round(seconds * 1e6) / 1e3,
     };
-    if (shown >= 500) this.#host.log.info(fields, "request failed");
-    else this.#host.log.debug(fields, "request");
+    this.#log.request(fields);
   }
 }

@@ -20,28 +20,30 @@ import { COMMON_METHODS } from "../api.ts";
 import type { Downstream } from "./downstream.ts";
 import { Http1Downstream } from "./downstream-http1.ts";
 import { http2Head, Http2Downstream } from "./downstream-http2.ts";
-import { onClientError } from "./edge.ts";
+import { answerBroken, refuseBroken } from "./edge.ts";
 import { Exchange } from "./exchange.ts";
 import { GrpcWebDownstream } from "./grpc-web.ts";
 import { Http2Listener } from "./listener.ts";
-
 import type { LaneParts } from "./parts.ts";
-import { Passage, type Switch } from "./passage.ts";
+import { Passage, type Handshake } from "./passage.ts";
+import { NO_ROUTE, OTHER_METHOD } from "./telemetry.ts";
 import type { TlsFront } from "./tls-front.ts";
-import { asksForWebSocket, Upgrades } from "./upgrades.ts";
+import { asksForWebSocket, asksForWebSocketStream, Upgrades } from "./upgrades.ts";
 
 /** Milliseconds between two looks for heads that are late. */
 const LATE_CHECK_MS = 1_000;
 /** Not for a reverse proxy, whatever a route says. */
 const NEVER_PASSED = new Set(["CONNECT", "TRACE"]);
 
-/** Where a connection keeps the answer under way, for when the rest of a request turns out to be broken. */
-const CURRENT = Symbol("current answer");
+/** Where a connection keeps its last request, for when the rest of it turns out to be broken. */
+const RESPONSE = Symbol("last response");
+const PASSAGE = Symbol("last passage");
 /** Where it keeps who is at its other end. */
 const PEER = Symbol("TLS peer");
 
 interface Connection {
-  [CURRENT]?: ServerResponse;
+  [RESPONSE]?: ServerResponse;
+  [PASSAGE]?: Passage;
   [PEER]?: TlsPeer;
 }
 
@@ -61,7 +63,7 @@ export class GeneralLane {
     this.#tls = tls;
     this.#port = port;
     this.#scheme = tls ? "https" : "http";
-    this.#upgrades = new Upgrades(parts.host.clock, (downstream, onSwitch) => this.#serve(downstream, onSwitch));
+    this.#upgrades = new Upgrades(parts.host, (downstream, handshake) => this.#serve(downstream, handshake));
     this.#app = this.#build(tls);
     this.#http2 = new Http2Listener(parts.host.clock, parts.settings, {
       serve: (stream, rawHeaders, flags) => this.#serveHttp2(stream, rawHeaders, flags),
@@ -111,15 +113,7 @@ export class GeneralLane {
       keepAliveTimeout: settings.keepAliveMs,
       exposeHeadRoutes: false,
       rewriteUrl: () => "/",
-      clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => {
-        const answer = (socket as Connection)[CURRENT];
-        // Of a request that is answered the rest may be anything; a second answer would be the next one's.
-        onClientError(
-          error,
-          socket,
-          answer !== undefined && answer.headersSent && !(answer.writableFinished && answer.req.complete),
-        );
-      },
+      clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => this.#onClientError(error, socket),
     } as const;
     const app: FastifyInstance = tls
       ? (Fastify({
@@ -150,6 +144,28 @@ export class GeneralLane {
     return app;
   }
 
+  /** Node can read no further. What is under way hears of it; a request that never came so far is counted here. */
+  #onClientError(error: Error & { code?: string }, socket: Socket): void {
+    const { [RESPONSE]: response, [PASSAGE]: passage } = socket as Connection;
+    const refusal = refuseBroken(error);
+    if (!refusal || !socket.writable) return void socket.destroy(error);
+    if (response && passage && !(response.writableFinished && response.req.complete)) {
+      // It ended its half in the middle of a body, which is how clients leave.
+      const left = error.code === "HPE_INVALID_EOF_STATE";
+      if (!left && !response.headersSent) return passage.broken(refusal);
+      // Of what is answered the rest may be anything; a second answer would be the next one's.
+      if (!left && !response.writableEnded) passage.exchange.flag ??= refusal.flag;
+      return void socket.destroy(error);
+    }
+    answerBroken(socket, refusal);
+    const { metrics, accessLog } = this.#parts;
+    const { status, flag } = refusal;
+    metrics.refusal(flag);
+    metrics.request(NO_ROUTE, OTHER_METHOD, status);
+    const line = { route: NO_ROUTE, status, flag, cause: error.code };
+    accessLog.request(line);
+  }
+
   #rawHead(request: IncomingMessage, target: string): RawHead {
     return {
       method: request.method ?? "",
@@ -164,9 +180,10 @@ export class GeneralLane {
   }
 
   #serveHttp1(request: IncomingMessage, response: ServerResponse, target: string): void {
-    (request.socket as Connection)[CURRENT] = response;
+    const connection = request.socket as Connection;
     const head = this.#rawHead(request, target);
-    this.#serve(new Http1Downstream(this.#parts.host.clock, request, response, head));
+    connection[RESPONSE] = response;
+    connection[PASSAGE] = this.#serve(new Http1Downstream(this.#parts.host.clock, request, response, head));
   }
 
   #serveHttp2(stream: ServerHttp2Stream, rawHeaders: readonly string[], flags: number): void {
@@ -176,30 +193,36 @@ export class GeneralLane {
     const peer = socket.remoteAddress ?? "";
     const tls = (socket as Connection)[PEER];
     const head = http2Head(rawHeaders, { scheme: this.#scheme, peer, port: this.#port, tls });
+    if (asksForWebSocketStream(head, rawHeaders)) return this.#upgrades.takeStream(stream, head);
     const ended = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
-    this.#serve(new Http2Downstream(stream, head, ended));
+    this.#serve(new Http2Downstream(stream, head, ended ? "ended" : "body"));
   }
 
   /** Everything before the upstream: read the head, decide, check a token if need be, decide again. */
-  #serve(client: Downstream, onSwitch?: Switch): void {
-    const { host, metrics, inFlight } = this.#parts;
+  #serve(client: Downstream, handshake?: Handshake): Passage {
+    const { host, inFlight } = this.#parts;
     const grpc =
       client.head.method === "POST" ? grpcKind(headerValues(client.head.rawHeaders, "content-type")[0]) : undefined;
     const downstream = grpc === "web" || grpc === "web-text" ? new GrpcWebDownstream(client, grpc) : client;
     const snapshot = this.#parts.snapshot();
     const head = readHead(downstream.head, snapshot.table.ports);
-    const exchange = new Exchange(host, metrics, { raw: downstream.head, head, snapshot });
-    const passage = new Passage(this.#parts, downstream, exchange, { grpc, onSwitch, onOver: this.#onOver });
+    const exchange = new Exchange(host, this.#parts, { raw: downstream.head, head, snapshot });
+    const passage = new Passage(this.#parts, downstream, exchange, { grpc, handshake, onOver: this.#onOver });
     inFlight.count++;
     try {
-      const refusal = this.#refuseAtOnce(passage);
-      if (refusal) return passage.refuse(refusal);
-      const first = this.#decide(passage);
-      if (first.kind === "verify") void this.#verify(passage, first);
-      else this.#proceed(passage, first);
+      this.#begin(passage);
     } catch (error) {
       passage.defect(error);
     }
+    return passage;
+  }
+
+  #begin(passage: Passage): void {
+    const refusal = this.#refuseAtOnce(passage);
+    if (refusal) return passage.refuse(refusal);
+    const first = this.#decide(passage);
+    if (first.kind === "verify") void this.#verify(passage, first);
+    else this.#proceed(passage, first);
   }
 
   readonly #onOver = (): void => {

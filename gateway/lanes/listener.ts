@@ -58,7 +58,8 @@ export class Http2Listener {
         maxConcurrentStreams: STREAMS_MAX,
         maxHeaderListSize: settings.headerBytesMax,
         initialWindowSize: STREAM_WINDOW_BYTES,
-        enableConnectProtocol: false,
+        // WebSockets come as streams of their own (RFC 8441).
+        enableConnectProtocol: true,
       },
       maxHeaderListPairs: HEADER_FIELDS_MAX,
       maxSessionMemory: SESSION_MEMORY_MIB,
@@ -118,9 +119,15 @@ export class Http2Listener {
     const onHttp1 = takeListener(server, "secureConnection");
     server.on("secureConnection", (socket: TLSSocket) => {
       if (!admit(socket)) socket.destroy();
-      else if (socket.alpnProtocol === "h2") this.#server.emit("connection", socket);
+      else if (socket.alpnProtocol === "h2") this.#begin(socket);
       else onHttp1.call(server, socket);
     });
+  }
+
+  #begin(socket: Socket): void {
+    // Node's server keeps its half open, and its session would not notice; but who ends a connection has left.
+    socket.once("end", () => socket.destroy());
+    this.#server.emit("connection", socket);
   }
 
   /** Looks at as many bytes as tell the two apart, and puts them back. */
@@ -148,7 +155,7 @@ export class Http2Listener {
       if (alike && length < PREFACE.length) return;
       forget();
       socket.unshift(seen);
-      if (alike) this.#server.emit("connection", socket);
+      if (alike) this.#begin(socket);
       else onHttp1();
     };
     let seen: Buffer | undefined;

@@ -5,12 +5,14 @@ import type { GatewaySnapshot } from "../core/pipeline.ts";
 import type { Chain } from "../filters/chain.ts";
 import type { TokenVerifier } from "../filters/jwt.ts";
 import type { GatewaySettings } from "../settings.ts";
+import type { AccessLog } from "./access-log.ts";
 import type { GatewayMetrics } from "./telemetry.ts";
 
 export interface LaneParts {
   readonly host: Host;
   readonly settings: GatewaySettings;
   readonly metrics: GatewayMetrics;
+  readonly accessLog: AccessLog;
   readonly tokens: TokenVerifier;
   /** The upstream, with what lies before it. */
   readonly chain: Chain;

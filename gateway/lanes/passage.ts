@@ -5,8 +5,9 @@
 import type { Duplex } from "node:stream";
 import { formatTraceparent, messageOf, type Span, type SpanContext } from "#base";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
+import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "../core/deadline.ts";
 import type { Endpoint } from "../core/endpoints.ts";
-import { formatGrpcTimeout, grpcTimeoutMs, MessageMeter, type GrpcKind } from "../core/grpc.ts";
+import { MessageMeter, type GrpcKind } from "../core/grpc.ts";
 import type { RequestHead } from "../core/head.ts";
 import { answerHeaders, refusalHeaders, trailersToPass, upstreamHeaders } from "../core/headers.ts";
 import { refuse, type Answer, type Forward, type HeaderPair, type Refuse } from "../core/pipeline.ts";
@@ -21,30 +22,40 @@ import { BodyPace } from "./pace.ts";
 import { grpcFields, refusalAnswer } from "./problem.ts";
 import { spanName } from "./telemetry.ts";
 
-/** Who takes the client's socket over once the upstream has switched protocols. `rest`: what it had sent already. */
-export type Switch = (
-  headers: readonly string[],
-  upstream: Duplex,
-  rest: Buffer,
-  options: { readonly idleMs: number; readonly onIdle: () => void; readonly onClosed: () => void },
-) => void;
+/** A handshake of WebSocket, in whatever version of HTTP it came. */
+export interface Handshake {
+  /** By which the client is told that it has its socket. In HTTP/2 any 2xx would be taken for that. */
+  readonly status: 101 | 200;
+  /** What the service must say to the key that the gateway made; undefined: the key is the client's, who looks itself. */
+  readonly accept?: string;
+  /** Takes the client's side over once the upstream has switched protocols. `rest`: what it had sent already. */
+  take(
+    headers: readonly string[],
+    upstream: Duplex,
+    rest: Buffer,
+    options: { readonly idleMs: number; readonly onIdle: () => void; readonly onClosed: () => void },
+  ): void;
+}
 
 export class Passage implements CallSink, CallPlan, DownstreamListener {
   readonly exchange: Exchange;
   readonly #parts: LaneParts;
   readonly #downstream: Downstream;
   readonly #grpc: GrpcKind | undefined;
-  readonly #onSwitch: Switch | undefined;
+  readonly #handshake: Handshake | undefined;
   readonly #onOver: (passage: Passage) => void;
   #transfer: Transfer | undefined;
   #body: RequestBody | undefined;
   #pace: BodyPace | undefined;
+  /** Monotonic milliseconds of the sooner of the route's limit and the caller's, and of the caller's alone. */
   #deadlineMs = Infinity;
+  #callerDeadlineMs = Infinity;
   #cancelTotal: (() => void) | undefined;
   #cancelStall: (() => void) | undefined;
   /** The client waits for leave to send its body. */
   #expectsContinue = false;
   #over = false;
+  #broken = false;
   /** A head that waits for its body. */
   #head: { readonly status: number; readonly headers: readonly string[] } | undefined;
 
@@ -52,20 +63,20 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     parts: LaneParts,
     downstream: Downstream,
     exchange: Exchange,
-    options: { grpc: GrpcKind | undefined; onSwitch?: Switch | undefined; onOver: (passage: Passage) => void },
+    options: { grpc: GrpcKind | undefined; handshake?: Handshake | undefined; onOver: (passage: Passage) => void },
   ) {
     this.#parts = parts;
     this.#downstream = downstream;
     this.exchange = exchange;
     this.#grpc = options.grpc;
-    this.#onSwitch = options.onSwitch;
+    this.#handshake = options.handshake;
     this.#onOver = options.onOver;
     downstream.listen(this);
   }
 
   /** The client is gone, or has been told everything. */
   get over(): boolean {
-    return this.#over;
+    return this.#over || this.#broken;
   }
 
   get forward(): Forward {
@@ -94,11 +105,11 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       const detail = `The body is larger than the ${route.bodyBytesMax} bytes that this route takes.`;
       return this.refuse(refuse("BODY_TOO_LARGE", detail, { route }));
     }
-    if (this.#onSwitch && forward.endpoint.protocol === "h2") {
+    if (this.#handshake && forward.endpoint.protocol === "h2") {
       const detail = `Service "${route.cluster.service}" speaks HTTP/2 only; a WebSocket needs a cluster of http1.`;
       return this.refuse(refuse("UPGRADE_UNSUPPORTED", detail, { route }));
     }
-    this.#setTotal(route.totalMs);
+    if (!this.#setTotal(forward)) return this.refuse(refuseLate(route));
     if (body) {
       const { ownHeaders } = exchange.snapshot.table;
       const source = { ...body, trailers: () => trailersToPass(body.trailers(), ownHeaders) };
@@ -128,14 +139,28 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     };
   }
 
-  /** The route's limit, or what the caller of gRPC gives it, whichever is sooner. */
-  #setTotal(routeMs: number | undefined): void {
+  /** The route's limit, or what the caller gives it, whichever is sooner. False: that is up already. */
+  #setTotal({ route }: Forward): boolean {
     const { clock } = this.#parts.host;
-    const asked = this.#grpc ? grpcTimeoutMs((this.exchange.head as RequestHead).header("grpc-timeout")[0]) : undefined;
-    const ms = Math.min(routeMs ?? Infinity, asked ?? Infinity);
-    if (ms === Infinity) return;
-    this.#deadlineMs = this.exchange.startedMs + ms;
-    this.#cancelTotal = clock.after(Math.max(0, this.#deadlineMs - clock.monotonic()), () => this.#late());
+    const { head, startedMs } = this.exchange;
+    this.#callerDeadlineMs = startedMs + callerMs(route, head as RequestHead, this.#grpc);
+    this.#deadlineMs = Math.min(startedMs + (route.totalMs ?? Infinity), this.#callerDeadlineMs);
+    if (this.#deadlineMs === Infinity) return true;
+    const leftMs = this.#deadlineMs - clock.monotonic();
+    if (leftMs <= 0) return false;
+    this.#armTotal(leftMs);
+    return true;
+  }
+
+  /** The route's limit has been kept, and what the caller gave goes on. */
+  #releaseTotal(): void {
+    this.#clearTotal();
+    this.#deadlineMs = this.#callerDeadlineMs;
+    if (this.#deadlineMs !== Infinity) this.#armTotal(this.#deadlineMs - this.#parts.host.clock.monotonic());
+  }
+
+  #armTotal(leftMs: number): void {
+    this.#cancelTotal = this.#parts.host.clock.after(leftMs, () => this.#late());
   }
 
   #late(): void {
@@ -157,11 +182,12 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
         table: exchange.snapshot.table,
         version: exchange.raw.version,
         edits: forward.edits,
+        deadline: deadlineNames(route, this.#grpc),
         set: [...forward.setHeaders, ...this.#ownHeaders(context, attempt)],
       }),
       contentLength: this.#body || this.#downstream.contentLength === "0" ? this.#downstream.contentLength : undefined,
       body: this.#body,
-      upgrade: this.#onSwitch ? "websocket" : undefined,
+      upgrade: this.#handshake ? "websocket" : undefined,
       trailers: this.#grpc !== undefined,
       connectMs: route.connectMs,
       // The head of a stream's answer may come with its first message; it has the call's own deadline.
@@ -174,12 +200,10 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     const headers: HeaderPair[] = [["traceparent", formatTraceparent(context)]];
     if (context.state) headers.push(["tracestate", context.state]);
     if (attempt > 1) headers.push([ATTEMPT_HEADER, String(attempt)]);
-    if (this.#deadlineMs !== Infinity) {
-      const leftMs = this.#deadlineMs - this.#parts.host.clock.monotonic();
-      const { deadlineHeader } = this.forward.route;
-      if (deadlineHeader) headers.push([deadlineHeader, String(Math.max(0, Math.floor(leftMs)))]);
-      if (this.#grpc) headers.push(["grpc-timeout", formatGrpcTimeout(leftMs)]);
-    }
+    if (this.#deadlineMs === Infinity) return headers;
+    const nowMs = this.#parts.host.clock.monotonic();
+    const left = { totalMs: this.#deadlineMs - nowMs, callerMs: this.#callerDeadlineMs - nowMs };
+    headers.push(...deadlineHeaders(this.forward.route, left, this.#grpc));
     return headers;
   }
 
@@ -193,7 +217,13 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     return own;
   }
 
-  onEndpoint(): void {}
+  /**
+   * An answer that does not say how long it is ends when it ends: a stream, be it of events, of gRPC or of lines, lives
+   * by its silence. Asked of the fields as the service sent them, since compression takes the length away.
+   */
+  onEndpoint(_endpoint: Endpoint, headers: readonly string[]): void {
+    if (this.#cancelTotal && fieldOf(headers, "content-length") === undefined) this.#releaseTotal();
+  }
 
   onInform(status: number, headers: readonly string[]): void {
     if (status !== 100) return this.#downstream.inform(status, answerHeaders(headers, []));
@@ -203,8 +233,10 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
 
   onHead(status: number, headers: readonly string[], more: boolean): void {
     if (this.#over) return;
-    // An event stream ends when it ends; only silence cuts it.
-    if (this.#cancelTotal && isEventStream(headers)) this.#clearTotal();
+    if (this.#misread(status)) {
+      this.#transfer?.abort();
+      return this.#notOpened(`answered ${status} to the handshake`);
+    }
     // With the body right behind it, the head waits: should that turn out to be none, the client gets a clean refusal.
     this.#head = { status, headers };
     if (!more) this.#sendHead(false);
@@ -238,6 +270,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
 
   onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
     if (this.#over) return;
+    if (this.#misread(status)) return this.#notOpened(`answered ${status} to the handshake`);
     this.exchange.status = status;
     try {
       this.#downstream.whole(status, this.#answerHeaders(headers), body);
@@ -255,22 +288,33 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   }
 
   onSwitch(_status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void {
-    if (this.#over || !this.#onSwitch) return void socket.destroy();
-    if (fieldOf(headers, "upgrade")?.toLowerCase() !== "websocket") {
+    const handshake = this.#handshake;
+    if (this.#over || !handshake) return void socket.destroy();
+    const { status, accept } = handshake;
+    const other = fieldOf(headers, "upgrade")?.toLowerCase() !== "websocket";
+    if (other || (accept !== undefined && fieldOf(headers, "sec-websocket-accept") !== accept)) {
       socket.destroy();
-      const { service } = this.forward.route.cluster;
-      return this.onFailure({
-        error: "UPSTREAM_BAD_ANSWER",
-        detail: `Service "${service}" switched to another protocol than the one asked for.`,
-      });
+      return this.#notOpened(
+        other ? "switched to another protocol than the one asked for" : "accepted another handshake",
+      );
     }
     this.#clearTotal();
-    this.exchange.status = 101;
-    this.#onSwitch(answerHeaders(headers, this.forward.answerHeaders), socket, rest, {
+    this.exchange.status = status;
+    handshake.take(answerHeaders(headers, this.forward.answerHeaders), socket, rest, {
       idleMs: this.forward.route.idleMs,
       onIdle: () => (this.exchange.flag ??= GATEWAY_FLAGS.UPSTREAM_TIMEOUT),
       onClosed: () => this.onClose(true),
     });
+  }
+
+  #notOpened(what: string): void {
+    const { service } = this.forward.route.cluster;
+    this.onFailure({ error: "UPSTREAM_BAD_ANSWER", detail: `Service "${service}" ${what}.` });
+  }
+
+  /** Whether the client would take an answer for its socket, though nobody has switched. */
+  #misread(status: number): boolean {
+    return this.#handshake?.status === 200 && status >= 200 && status < 300;
   }
 
   onFailure({ error, detail, refusal: given }: CallFailure): void {
@@ -291,6 +335,13 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       return this.#answered();
     }
     this.#downstream.cut();
+  }
+
+  /** What came behind the head of the request is nothing that can be read, before anything was answered. */
+  broken(refusal: Refuse): void {
+    this.#broken = true;
+    this.#transfer?.abort();
+    this.refuse(refusal);
   }
 
   /** A defect of ours ends this exchange and no other. */
@@ -324,6 +375,11 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
 
   /** The gateway's own answer, which is no refusal. */
   answer({ route, status, headers, body }: Answer): void {
+    if (this.#misread(status)) {
+      return this.refuse(
+        refuse("UPGRADE_UNSUPPORTED", `Route "${route.name}" answers itself and opens no WebSocket.`, { route }),
+      );
+    }
     const { exchange } = this;
     exchange.answeredBy = route;
     exchange.status = status;
@@ -388,8 +444,4 @@ function fieldOf(headers: readonly string[], name: string): string | undefined {
     }
   }
   return undefined;
-}
-
-function isEventStream(headers: readonly string[]): boolean {
-  return fieldOf(headers, "content-type")?.toLowerCase().startsWith("text/event-stream") ?? false;
 }

@@ -104,8 +104,8 @@ export class GatewayMetrics {
       .labels();
   }
 
-  /** `label`: the method, bounded. */
-  request(route: string, label: string, status: number, seconds: number): void {
+  /** `label`: the method, bounded. Without `seconds` nobody knows when it began. */
+  request(route: string, label: string, status: number, seconds?: number): void {
     const children = this.#of(route);
     const code = String(status);
     const key = `${label} ${code}`;
@@ -115,6 +115,7 @@ export class GatewayMetrics {
       children.requests.set(key, (counted = { labels, child: this.#requests.labels(...labels) }));
     }
     counted.child.inc();
+    if (seconds === undefined) return;
     const statusClass = `${code[0]}xx`;
     const durationKey = `${label} ${statusClass}`;
     let timed = children.durations.get(durationKey);

@@ -6,14 +6,21 @@ import type { Duplex } from "node:stream";
 import type { Clock } from "#base";
 import { Deadline } from "../upstream/deadline.ts";
 
-export class Tunnel {
-  readonly #sides: readonly [Duplex, Duplex];
-  readonly #idle: Deadline;
-  readonly #idleMs: number;
+export interface TunnelOptions {
+  readonly idleMs: number;
+  readonly onIdle: () => void;
+  /** Ends the client's side, where that is more than to destroy it. */
+  readonly cutClient?: () => void;
+}
 
-  constructor(clock: Clock, client: Duplex, upstream: Duplex, options: { idleMs: number; onIdle: () => void }) {
+export class Tunnel {
+  readonly #sides: readonly [client: Duplex, upstream: Duplex];
+  readonly #idle: Deadline;
+  readonly #options: TunnelOptions;
+
+  constructor(clock: Clock, client: Duplex, upstream: Duplex, options: TunnelOptions) {
     this.#sides = [client, upstream];
-    this.#idleMs = options.idleMs;
+    this.#options = options;
     this.#idle = new Deadline(clock, () => {
       options.onIdle();
       this.destroy();
@@ -27,18 +34,23 @@ export class Tunnel {
 
   #join(from: Duplex, to: Duplex): void {
     from.on("data", (chunk: Buffer) => {
-      this.#idle.set(this.#idleMs);
+      this.#idle.set(this.#options.idleMs);
       if (!to.write(chunk)) from.pause();
     });
     to.on("drain", () => from.resume());
     // An end on one side may be a last word: what the other still has to say is let through.
     from.on("end", () => to.end());
     from.on("error", () => this.destroy());
-    from.on("close", () => this.destroy());
+    from.on("close", () => {
+      // What it said before it left is the other's still, as fast as that takes it.
+      if (from.readableEnded && !to.destroyed && !to.writableFinished) to.once("finish", () => this.destroy());
+      else this.destroy();
+    });
   }
 
   destroy(): void {
     this.#idle.close();
+    this.#options.cutClient?.();
     for (const side of this.#sides) side.destroy();
   }
 }

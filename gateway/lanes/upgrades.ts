@@ -1,16 +1,21 @@
 /**
  * WebSocket handshakes. A handshake is a request like any other until the upstream has switched: it is matched,
  * authorised, limited and counted, and whatever else the upstream answers is passed on as that answer. Only then are the
- * two sockets joined.
+ * two sockets joined. In HTTP/2 the client's is a stream (RFC 8441); to all behind the lane it is the same GET, with a
+ * key that the gateway made.
  */
+import { createHash } from "node:crypto";
 import { ServerResponse, type IncomingMessage } from "node:http";
+import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import type { Clock } from "#base";
+import type { Duplex } from "node:stream";
+import type { Host } from "#base";
 import type { RawHead } from "../core/head.ts";
 import type { Downstream } from "./downstream.ts";
 import { Http1Downstream } from "./downstream-http1.ts";
-import type { Switch } from "./passage.ts";
-import { Tunnel } from "./tunnel.ts";
+import { Http2Downstream } from "./downstream-http2.ts";
+import type { Handshake } from "./passage.ts";
+import { Tunnel, type TunnelOptions } from "./tunnel.ts";
 
 /** Bytes that a client may send before it was told that it may. */
 const EARLY_BYTES_MAX = 64 * 1024;
@@ -20,15 +25,32 @@ export function asksForWebSocket(request: IncomingMessage): boolean {
   return request.httpVersion === "1.1" && request.headers.upgrade?.trim().toLowerCase() === "websocket";
 }
 
+/** The same of a stream, whose fields are `rawHeaders`. Other protocols are asked for by this method, and are refused with it. */
+export function asksForWebSocketStream({ method }: RawHead, rawHeaders: readonly string[]): boolean {
+  if (method !== "CONNECT") return false;
+  const at = rawHeaders.indexOf(":protocol");
+  return at >= 0 && at % 2 === 0 && rawHeaders[at + 1] === "websocket";
+}
+
+/** What a server puts behind a key before it hashes both. @see RFC 6455 §1.3 */
+const ACCEPT_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/** Fields of a handshake that HTTP/2 does without: there is a key on each side of the gateway, or none. */
+const OF_KEYS = new Set(["sec-websocket-key", "sec-websocket-accept"]);
+
+function withoutKeys(headers: readonly string[]): string[] {
+  return headers.filter((_, at) => !OF_KEYS.has((headers[at - (at % 2)] as string).toLowerCase()));
+}
+
 export class Upgrades {
-  readonly #clock: Clock;
-  readonly #serve: (downstream: Downstream, onSwitch: Switch) => void;
+  readonly #host: Host;
+  readonly #serve: (downstream: Downstream, handshake: Handshake) => void;
   readonly #tunnels = new Set<Tunnel>();
   /** Handshakes and tunnels; Node's server no longer knows them. */
   readonly #sockets = new Set<Socket>();
 
-  constructor(clock: Clock, serve: (downstream: Downstream, onSwitch: Switch) => void) {
-    this.#clock = clock;
+  constructor(host: Host, serve: (downstream: Downstream, handshake: Handshake) => void) {
+    this.#host = host;
     this.#serve = serve;
   }
 
@@ -51,7 +73,7 @@ export class Upgrades {
     const onEnd = () => socket.destroy();
     socket.on("data", onData);
     socket.on("end", onEnd);
-    this.#serve(new Http1Downstream(this.#clock, request, response, head), (headers, upstream, rest, options) => {
+    const take: Handshake["take"] = (headers, upstream, rest, options) => {
       socket.off("data", onData);
       socket.off("end", onEnd);
       socket.pause();
@@ -62,10 +84,33 @@ export class Upgrades {
       socket.write(`${text}\r\n`, "latin1");
       if (rest.length > 0) socket.write(rest);
       for (const chunk of early) upstream.write(chunk);
-      const tunnel = new Tunnel(this.#clock, socket, upstream, options);
-      this.#tunnels.add(tunnel);
-      socket.once("close", () => this.#tunnels.delete(tunnel));
-    });
+      this.#join(socket, upstream, options);
+    };
+    this.#serve(new Http1Downstream(this.#host.clock, request, response, head), { status: 101, take });
+  }
+
+  /** A stream of HTTP/2 that asks for one; `head` in the words of HTTP/2. */
+  takeStream(stream: ServerHttp2Stream, head: RawHead): void {
+    const key = Buffer.from(this.#host.random.bytes(16)).toString("base64");
+    const accept = createHash("sha1").update(`${key}${ACCEPT_GUID}`).digest("base64");
+    const rawHeaders = [...withoutKeys(head.rawHeaders), "upgrade", "websocket", "sec-websocket-key", key];
+    const downstream = new Http2Downstream(stream, { ...head, method: "GET", rawHeaders }, "tunnel");
+    const take: Handshake["take"] = (headers, upstream, rest, options) => {
+      downstream.open(withoutKeys(headers));
+      if (rest.length > 0) stream.write(rest);
+      const { NGHTTP2_NO_ERROR, NGHTTP2_CANCEL } = constants;
+      const cutClient = () => {
+        if (!stream.closed) stream.close(stream.writableFinished ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
+      };
+      this.#join(stream, upstream, { ...options, cutClient });
+    };
+    this.#serve(downstream, { status: 200, accept, take });
+  }
+
+  #join(client: Duplex, upstream: Duplex, options: TunnelOptions): void {
+    const tunnel = new Tunnel(this.#host.clock, client, upstream, options);
+    this.#tunnels.add(tunnel);
+    client.once("close", () => this.#tunnels.delete(tunnel));
   }
 
   /** Cuts whatever is left. */

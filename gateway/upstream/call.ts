@@ -43,8 +43,8 @@ export interface CallFailure {
 }
 
 export interface CallSink extends Omit<AnswerSink, "onError"> {
-  /** Who answers, which after a retry is another than was chosen; before its head. */
-  onEndpoint(endpoint: Endpoint): void;
+  /** Who answers, which after a retry is another than was chosen; before its head, of which it tells the fields as they came. */
+  onEndpoint(endpoint: Endpoint, headers: readonly string[]): void;
   /** There will be no whole answer, and no further try. */
   onFailure(failure: CallFailure): void;
 }
@@ -168,7 +168,7 @@ export class UpstreamCall implements Transfer {
     this.#current = attempt;
     this.#hedge = undefined;
     loser?.drop();
-    this.sink.onEndpoint(attempt.endpoint);
+    this.sink.onEndpoint(attempt.endpoint, headers);
     return true;
   }
 

@@ -343,7 +343,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     sick.status = 503;
     await using well = await upstream();
     const endpoints = [sick, well].map(({ port }) => ({ address: "127.0.0.1", port }));
-    const clusters = [{ name: "c", endpoints, outlier: { consecutiveErrors: 5 }, breaker: { requestsMax: 7 } }];
+    const clusters = [{ name: "c", endpoints, balance: "round-robin", breaker: { requestsMax: 7 } }];
     await using running = await world({ clusters });
     const { api, gateway, token } = running.posthouse;
     const explained = async (): Promise<ExplainAnswer> => {
@@ -358,7 +358,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     });
     const { clusters: seen, outcome, endpoints: told } = await explained();
     expect(told).toHaveLength(2);
-    expect(seen?.["cluster:c"]).toMatchObject({ balance: "p2c", breaker: { requests: { now: 6, max: 7 } } });
+    expect(seen?.["cluster:c"]).toMatchObject({ balance: "round-robin", breaker: { requests: { now: 6, max: 7 } } });
     const at = (port: number) => seen?.["cluster:c"]?.endpoints.find(({ address }) => address.endsWith(`:${port}`));
     expect(at(sick.port)?.ejectedMs).toBeGreaterThan(20_000);
     expect(at(sick.port)?.inFlight).toBe(0);

@@ -157,6 +157,24 @@ test("a refusal, a redirect and a route without endpoints are told as they would
   await expect(outcome("http://a/%2e%2e/x")).rejects.toMatchObject({ code: "GATEWAY_REQUEST_INVALID" });
 });
 
+test("the time that a service would be told is the caller's or the route's, and none left is a refusal", async () => {
+  const routes = [{ name: "r", match: {}, cluster: "c", deadlineHeader: "X-Left", timeouts: { totalMs: 1_000 } }];
+  const clusters = [{ name: "c", endpoints: [{ address: "127.0.0.1", port: 1111 }] }];
+  const config = async () => JSON.stringify({ routes, clusters });
+  const explainer = new Explainer(testHost(), { client: undefined, filters: builtInFilters, config });
+  const outcome = async (...headers: [name: string, value: string][]) => {
+    const given = { url: "http://a/", method: "POST", headers: headers.map(([name, value]) => ({ name, value })) };
+    return (await explainer.explain(given)).outcome;
+  };
+  expect((await outcome()).headers).toMatchObject({ "x-left": "1000" });
+  expect((await outcome(["x-left", "300"])).headers).toMatchObject({ "x-left": "300" });
+  expect((await outcome(["x-left", "5000"])).headers).toMatchObject({ "x-left": "1000" });
+  expect((await outcome(["x-left", "soon"])).headers).toMatchObject({ "x-left": "1000" });
+  const call = await outcome(["content-type", "application/grpc"], ["grpc-timeout", "2S"], ["x-left", "700"]);
+  expect(call.headers).toMatchObject({ "x-left": "700", "grpc-timeout": "700m" });
+  expect(await outcome(["x-left", "0"])).toMatchObject({ kind: "refuse", status: 504, flag: "UT" });
+});
+
 test("what is explained is what the gateway does", async () => {
   await using plane = await controlPlane();
   await using service = await upstream((request, response) => void response.end(request.url));

@@ -97,9 +97,33 @@ test("an upstream that speaks no TLS where TLS was registered is 502 UF", async 
   expect(service.requests).toHaveLength(0);
 });
 
-test("an endless answer goes on for as long as the route allows, and is then cut", async () => {
+test("an endless answer is a stream: it goes on beyond the route's time for as long as its client stays", async () => {
   await using service = await rawUpstream(({ socket }) => {
     socket.write("HTTP/1.1 200 OK\r\n\r\n");
+    const timer = setInterval(() => socket.write("x".repeat(1_000)), 10);
+    socket.once("close", () => clearInterval(timer));
+  });
+  await using running = await runGateway(oneRoute({ timeouts: { totalMs: 200 } }), [instance(service.port)]);
+  const leaving = new AbortController();
+  const response = await fetch(running.url, { signal: leaving.signal });
+  let bytes = 0;
+  const started = performance.now();
+  await expect(
+    (async () => {
+      for await (const chunk of response.body ?? []) {
+        bytes += chunk.length;
+        if (performance.now() - started > 600) leaving.abort();
+      }
+    })(),
+  ).rejects.toThrow();
+  expect(bytes).toBeGreaterThan(10_000);
+  await expectCounted(running, { status: 200, counted: 499, flag: "DC", whole: false });
+  await eventually("the service's side has ended", () => service.connections.every(({ socket }) => socket.destroyed));
+});
+
+test("an answer of a length goes on for as long as the route allows, and is then cut", async () => {
+  await using service = await rawUpstream(({ socket }) => {
+    socket.write("HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n");
     const timer = setInterval(() => socket.write("x".repeat(1_000)), 10);
     socket.once("close", () => clearInterval(timer));
   });

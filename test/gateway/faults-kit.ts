@@ -65,6 +65,7 @@ export async function expectCounted(running: Running, { flag, counted, status }:
   expect(line.fields).toMatchObject({ status: counted ?? status });
   const told = (line.fields as { flag?: string }).flag;
   expect(flag?.split(" or ") ?? [undefined]).toContain(told);
+  expect(line.level).toBe(told !== undefined || status >= 500 ? "info" : "debug");
   const { text } = await running.host.metrics.expose();
   expect(text).toContain(`status="${counted ?? status}"} 1`);
   for (const [, name, count] of text.matchAll(/refusals_total\{flag="(\w+)"\} (\d+)/g)) {

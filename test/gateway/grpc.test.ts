@@ -1,4 +1,6 @@
 /** gRPC through the gateway, by the real library on both sides: all four kinds of calls, deadlines, and errors as statuses. */
+import { createServer, type ServerHttp2Stream } from "node:http2";
+import type { AddressInfo } from "node:net";
 import { ChannelCredentials, Metadata, status as Status, type ServiceError } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { eventually } from "#test/kit";
@@ -113,6 +115,64 @@ test("a service that answers UNAVAILABLE, at once or behind its messages, is eje
     expect([early, failed]).toEqual([early, 5]);
     expect((await running.host.metrics.expose()).text).toContain("posthouse_gateway_ejections_total 1");
   }
+});
+
+test("a service is told its caller's deadline once, and one longer than a timer can be is none", async () => {
+  let told: string[] = [];
+  // Below the library, which keeps the field to itself.
+  const server = createServer();
+  server.on("stream", (stream, _headers, _flags, raw) => {
+    told = raw.filter((_, at) => at % 2 === 1 && raw[at - 1] === "grpc-timeout");
+    const answer = { ":status": 200, "content-type": "application/grpc", "grpc-status": "0" };
+    (stream as ServerHttp2Stream).respond(answer, { endStream: true });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => void server.close());
+  const service = instance((server.address() as AddressInfo).port, { protocol: "grpc" });
+  const limited = stack.use(await runGateway(oneRoute({ timeouts: { totalMs: 5_000 } }), [service]));
+  const unlimited = stack.use(await runGateway(oneRoute(), [service]));
+  const ask = async ({ ports }: { ports: { httpPort: number } }, timeout: string) => {
+    const { headers } = await http2Call(ports.httpPort, { "grpc-timeout": timeout });
+    expect(headers).toMatchObject({ "grpc-status": "0" });
+    return told;
+  };
+  expect(await ask(limited, "2000m")).toEqual([expect.stringMatching(/^(1\d{3}|2000)m$/)]);
+  // Of a stream it may use all that its caller gave.
+  expect(await ask(limited, "9S")).toEqual([expect.stringMatching(/^(8\d{3}|9000)m$/)]);
+  for (const none of ["99999999H", "soon"]) {
+    expect(await ask(limited, none)).toEqual([]);
+    expect(await ask(unlimited, none)).toEqual([]);
+  }
+});
+
+test("a stream that has begun lives by its silence, not by the route's time, unless its caller gave it one", async () => {
+  await using service = await echoService();
+  const route = oneRoute({ timeouts: { totalMs: 300, idleMs: 500 } });
+  await using running = await runGateway(route, [instance(service.port, { protocol: "grpc" })]);
+  using used = closing(echoClient(running.ports.httpPort));
+  /** How many answers come to a question every 50 ms, ten in all and then silence, and how the call ends. */
+  const talk = async (options: { deadline?: number }) => {
+    const call = used.client.talk(new Metadata(), options);
+    let heard = 0;
+    call.on("data", () => (heard += 1));
+    const error = new Promise<ServiceError>((resolve) => call.once("error", resolve));
+    for (let i = 0; i < 20; i++) {
+      call.write({ text: "m", number: i });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const { code, metadata } = await error;
+    return { heard, code, flag: metadata.get("x-posthouse-flag") };
+  };
+  expect(await talk({})).toEqual({ heard: 20, code: Status.DEADLINE_EXCEEDED, flag: ["UT"] });
+  const limited = await talk({ deadline: Date.now() + 600 });
+  expect(limited.code).toBe(Status.DEADLINE_EXCEEDED);
+  expect(limited.heard).toBeGreaterThan(0);
+  expect(limited.heard).toBeLessThan(20);
+  // A call of which nothing comes back has not begun.
+  const silent = used.client.talk();
+  const { code, metadata } = await new Promise<ServiceError>((resolve) => silent.once("error", resolve));
+  expect([code, metadata.get("x-posthouse-flag")]).toEqual([Status.DEADLINE_EXCEEDED, ["UT"]]);
 });
 
 test("a call that its client cancels is cancelled at the service", async () => {

@@ -274,6 +274,27 @@ test("row 10: a name or a value with a line end is dropped on the way in, and no
   raw.socket.destroy();
 });
 
+test("a client whose connection ends has left, over TLS and without, and its request at the service with it", async () => {
+  const trusted = await authority();
+  const tls = await trusted.issue(["127.0.0.1"]);
+  let gone = 0;
+  await using service = await upstream(undefined, {
+    eager: (_request, response) => response.on("close", () => (gone += 1)) === response,
+  });
+  await using running = await runGateway(oneRoute(), [instance(service.port)], { tls });
+  for (const [at, url] of [running.url, `https://127.0.0.1:${running.ports.httpsPort}`].entries()) {
+    using opened = session(url, { ca: trusted.pem });
+    const lost = call(opened, { ":path": "/" }).catch(() => undefined);
+    await eventually("it is under way", () => running.gateway.status().inFlight === 1);
+    // As it is for whoever ends: nothing is reset, the connection is merely closed.
+    opened.destroy();
+    await lost;
+    await eventually("nothing is in flight", () => running.gateway.status().inFlight === 0);
+    await eventually("the service knows", () => gone === at + 1);
+  }
+  expect((await running.host.metrics.expose()).text).toContain('refusals_total{flag="DC"} 2');
+});
+
 test("a stop says GOAWAY, lets streams under way end, and takes no more", async () => {
   const { promise: gate, resolve: release } = Promise.withResolvers<void>();
   await using service = await upstream((_request, response) => void gate.then(() => response.end("late")));

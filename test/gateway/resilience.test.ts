@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import type { Instance } from "#registry/api";
 import { eventually } from "#test/kit";
 import { authority } from "./certificates.ts";
-import { instance, oneRoute, problemOf, rawUpstream, runGateway, upstream, type Upstream } from "./kit.ts";
+import { instance, oneRoute, problemOf, rawUpstream, runGateway, sendRaw, upstream, type Upstream } from "./kit.ts";
 
 const cluster = (over: object) => ({ clusters: [{ name: "c", service: "orders", slowStartSeconds: 0, ...over }] });
 const toCluster = (over: object = {}, route: object = {}) =>
@@ -305,6 +305,127 @@ test("a breaker refuses what is beyond its requests and its connections at once,
   }
 });
 
+test("a breaker bounds connections on their way: one more request is 503 UO at once, and none when there is room", async () => {
+  const held: Socket[] = [];
+  // Connections come to stand, but TLS on them never does: they stay on their way.
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    held.push(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => void server.close());
+  stack.defer(() => held.forEach((socket) => socket.destroy()));
+  const { port } = server.address() as AddressInfo;
+  const slow = { breaker: { pendingMax: 2 }, timeouts: { connectMs: 60_000 } };
+  const gateway = stack.use(await runGateway(toCluster(slow), [instance(port, { protocol: "https" })]));
+  const flagOf = async (answer: Promise<Response>) => (await answer).headers.get("x-posthouse-flag");
+  const view = () => gateway.gateway.clusterViews().get("cluster:c");
+  const first = [flagOf(fetch(gateway.url)), flagOf(fetch(gateway.url))];
+  await eventually("both are on their way", () => held.length === 2);
+  expect(view()?.breaker.pending).toEqual({ now: 2, max: 2 });
+  const refused = await fetch(gateway.url);
+  expect([refused.headers.get("x-posthouse-flag"), (await problemOf(refused)).code]).toEqual([
+    "UO",
+    "GATEWAY_OVERLOADED",
+  ]);
+  expect(held).toHaveLength(2);
+  for (const socket of held) socket.destroy();
+  expect(await Promise.all(first)).not.toContain("UO");
+  expect(view()?.breaker.pending.now).toBe(0);
+});
+
+test("a breaker bounds further tries: what is beyond gets the first answer, and is tried again when there is room", async () => {
+  const again: (() => void)[] = [];
+  // It fails each first try at once, and lets each further one wait.
+  await using service = await upstream((request, response) => {
+    if (request.headers["x-posthouse-attempt"] === undefined) response.writeHead(503).end("first");
+    else again.push(() => response.end("again"));
+  });
+  await using gateway = await runGateway(
+    toCluster(
+      { breaker: { retriesMax: 1 }, outlier: { consecutiveErrors: 0 } },
+      { retry: { attempts: 1, statuses: [503] } },
+    ),
+    [instance(service.port)],
+  );
+  const ask = async () => (await fetch(gateway.url)).text();
+  const tried = ask();
+  await eventually("it is tried again", () => again.length === 1);
+  expect(gateway.gateway.clusterViews().get("cluster:c")?.breaker.retries).toEqual({ now: 1, max: 1 });
+  expect(await ask()).toBe("first");
+  expect(again).toHaveLength(1);
+  again.pop()?.();
+  expect(await tried).toBe("again");
+  const third = ask();
+  await eventually("room again", () => again.length === 1);
+  again.pop()?.();
+  expect(await third).toBe("again");
+});
+
+test("an adaptive cluster bears fewer requests at once when its answers slow down: the limit falls, and 503 UO comes", async () => {
+  let waiting: (() => void)[] | undefined;
+  await using service = await upstream((_request, response) => {
+    const answer = () => void response.end("x");
+    if (waiting) waiting.push(answer);
+    else answer();
+  });
+  await using gateway = await runGateway(toCluster({ adaptive: { min: 2, max: 24 } }), [instance(service.port)]);
+  const limit = () => gateway.gateway.clusterViews().get("cluster:c")?.adaptiveLimit ?? 0;
+  // What is usual. One at a time moves no limit, whatever the machine does meanwhile.
+  for (let i = 0; i < 20; i++) await (await fetch(gateway.url)).text();
+  const usual = limit();
+  expect(usual).toBe(20);
+  // Nine tenths of the limit is for normal requests: 18 come through, and take far longer than usual.
+  const wave = async (atLeast: number) => {
+    const held: (() => void)[] = (waiting = []);
+    const flags = Array.from({ length: 18 }, async () => {
+      const answer = await fetch(gateway.url);
+      await answer.text();
+      return answer.headers.get("x-posthouse-flag");
+    });
+    await eventually("they have arrived", () => held.length >= atLeast);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    for (const answer of held) answer();
+    return Promise.all(flags);
+  };
+  expect(new Set(await wave(18))).toEqual(new Set([null]));
+  const after = limit();
+  expect(after).toBeLessThan(usual * 0.7);
+  const flags = await wave(2);
+  expect(flags).toContain("UO");
+  expect(flags.filter((flag) => flag === null).length).toBeLessThanOrEqual(Math.ceil(after * 0.9));
+});
+
+/** Lets nobody else have a turn for so long. */
+function block(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
+test("a process that is late sheds what is least important as 503 OM, while critical requests pass", async () => {
+  await using service = await upstream();
+  const routes = (["low", "critical"] as const).map((importance) => ({
+    name: importance,
+    match: { path: { prefix: `/${importance}` } },
+    service: "orders",
+    importance,
+  }));
+  await using gateway = await runGateway({ routes }, [instance(service.port)]);
+  const ask = async (path: string) => {
+    const answer = await fetch(`${gateway.url}${path}`);
+    await answer.text();
+    return [answer.status, answer.headers.get("x-posthouse-flag"), answer.headers.get("retry-after")];
+  };
+  // More than one pause: a single one is over when it is seen.
+  for (let i = 0; i < 5; i++) {
+    block(250);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  expect(await ask("/low")).toEqual([503, "OM", "1"]);
+  expect(await ask("/critical")).toEqual([200, null, null]);
+});
+
 test("a status of the route is tried again elsewhere, after Retry-After in seconds, and says which try it is", async () => {
   await using good = await moody();
   await using bad = await moody();
@@ -393,6 +514,46 @@ test("a service is told how much time is left, and less of it on the second try"
   expect(first).toBeGreaterThan(4_500);
   expect(first).toBeLessThanOrEqual(5_000);
   expect(first - second).toBeGreaterThanOrEqual(990);
+});
+
+test("a caller's own time shortens the route's, is the only one told, and a value that is none is no time at all", async () => {
+  await using service = await moody();
+  await using gateway = await runGateway(oneRoute({ deadlineHeader: "X-Deadline-Ms", timeouts: { totalMs: 5_000 } }), [
+    instance(service.port),
+  ]);
+  /** What the service is told, and in how many fields. */
+  const told = async (...sent: string[]) => {
+    const lines = sent.map((value) => `x-deadline-ms: ${value}\r\n`).join("");
+    await sendRaw(gateway.ports.httpPort, `GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${lines}\r\n`);
+    const raw = service.requests.at(-1)?.rawHeaders ?? [];
+    return raw.filter((_, at) => raw[at - 1]?.toLowerCase() === "x-deadline-ms" && at % 2 === 1).map(Number);
+  };
+  const [shorter = 0, ...more] = await told("2000");
+  expect(more).toEqual([]);
+  expect(shorter).toBeGreaterThan(1_000);
+  expect(shorter).toBeLessThanOrEqual(2_000);
+  for (const none of [["9000"], ["99999999999999"], ["-5"], ["1e3"], ["2000.5"], ["2 s"], [""], ["100", "200"]]) {
+    const [left = 0, ...others] = await told(...none);
+    expect([none, others, left > 4_000 && left <= 5_000]).toEqual([none, [], true]);
+  }
+});
+
+test("a caller's time that is up is 504 UT then, and at once without a call when it was none", async () => {
+  await using silent = await rawUpstream(() => {});
+  await using gateway = await runGateway(oneRoute({ deadlineHeader: "X-Deadline-Ms", timeouts: { totalMs: 20_000 } }), [
+    instance(silent.port),
+  ]);
+  const begun = performance.now();
+  const late = await fetch(gateway.url, { headers: { "x-deadline-ms": "200" } });
+  expect([late.status, late.headers.get("x-posthouse-flag")]).toEqual([504, "UT"]);
+  expect(performance.now() - begun).toBeLessThan(5_000);
+  expect(silent.connections).toHaveLength(1);
+  const none = await fetch(gateway.url, { method: "POST", body: "x", headers: { "x-deadline-ms": "0" } });
+  expect([none.headers.get("x-posthouse-flag"), (await problemOf(none)).detail]).toEqual([
+    "UT",
+    "The caller's time was up before the request could be sent.",
+  ]);
+  expect(silent.connections).toHaveLength(1);
 });
 
 test("Maglev keeps a caller's cookie with one endpoint", async () => {

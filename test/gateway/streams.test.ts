@@ -40,6 +40,65 @@ test("events arrive one by one, beyond the total time, and end with silence only
   );
 });
 
+/** A service that says a word every 40 ms, 20 times, and then ends: beyond the total time, and never silent for long. */
+function talking(headers: Record<string, string>) {
+  return upstream((_request, response) => {
+    response.writeHead(200, headers);
+    let count = 0;
+    const timer = setInterval(() => {
+      response.write("word\n");
+      if (++count === 20) response.end();
+    }, 40);
+    response.on("close", () => clearInterval(timer));
+  });
+}
+
+test.for([
+  ["text/event-stream", {}],
+  ["application/x-ndjson", {}],
+  ["application/json", {}],
+  ["application/json", { compress: { bytesMin: 0 } }],
+] as const)("an answer of %s without a length is a stream, which no total time cuts (%j)", async ([type, over]) => {
+  await using service = await talking({ "content-type": type });
+  await using running = await runGateway(oneRoute({ timeouts: { totalMs: 200 }, ...over }), [instance(service.port)]);
+  expect((await (await fetch(running.url)).text()).match(/word/g)).toHaveLength(20);
+});
+
+test("what a service says is there at once when it is compressed, too", async () => {
+  for (const encoding of ["gzip", "br", "zstd"] as const) {
+    let more = () => {};
+    await using service = await upstream((_request, response) => {
+      response.writeHead(200, { "content-type": "application/json" });
+      response.write("first\n");
+      more = () => response.end("last\n");
+    });
+    await using running = await runGateway(oneRoute({ compress: {} }), [instance(service.port)]);
+    const response = await fetch(running.url, { headers: { "accept-encoding": encoding } });
+    expect(response.headers.get("content-encoding")).toBe(encoding);
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    const read = async () => Buffer.from((await reader.read()).value ?? []).toString();
+    expect(await read()).toBe("first\n");
+    more();
+    expect(await read()).toBe("last\n");
+  }
+});
+
+test.for([
+  ["a route cuts an answer of a length", { timeouts: { totalMs: 200 } }, { "content-length": "100" }, {}],
+  ["a route cuts it compressed", { timeouts: { totalMs: 200 }, compress: {} }, { "content-length": "10000" }, {}],
+  ["a caller cuts any answer", { timeouts: { totalMs: 5_000 }, deadlineHeader: "x-left" }, {}, { "x-left": "200" }],
+] as const)("the time of %s in its middle", async (row) => {
+  const [, over, answered, asked] = row;
+  await using service = await talking({ "content-type": "text/plain", ...answered });
+  await using running = await runGateway(oneRoute(over), [instance(service.port)]);
+  const response = await fetch(running.url, { headers: asked });
+  expect(response.status).toBe(200);
+  await expect(response.text()).rejects.toThrow();
+  await eventually("it is counted", async () =>
+    (await running.host.metrics.expose()).text.includes('refusals_total{flag="UT"} 1'),
+  );
+});
+
 test("an upload goes through piece by piece while the answer comes back, and both may be large", async () => {
   await using service = await upstream(undefined, {
     eager: (request, response) => {

@@ -1,11 +1,12 @@
 /** What is seen from outside: one trace from client to service, counts by route, log lines, and the HTTPS door. */
 import { request as httpsRequest } from "node:https";
+import { connect } from "node:net";
 import { connect as tlsConnect } from "node:tls";
 import { expect, test } from "vitest";
 import { passThroughTracer, seededRandom, type SpanContext, type SpanKind, type Tracer } from "#base";
 import { eventually, testHost } from "#test/kit";
 import { authority } from "./certificates.ts";
-import { instance, oneRoute, runGateway, upstream } from "./kit.ts";
+import { instance, oneRoute, runGateway, sendRaw, upstream } from "./kit.ts";
 
 interface Recorded {
   readonly name: string;
@@ -142,6 +143,117 @@ test("each request is a log line with its trace, route, status, flag and time", 
     },
   });
   expect(JSON.stringify(line)).not.toContain("secret");
+});
+
+test("whatever the gateway itself refuses is told at info with its flag, and what a service answers below 500 is not", async () => {
+  await using service = await upstream((_request, response) => void response.writeHead(404).end());
+  const routes = [
+    { name: "plain", match: { path: { prefix: "/plain" } }, service: "orders" },
+    { name: "few", match: { path: { prefix: "/few" } }, service: "orders", bodyBytesMax: 1 },
+    {
+      name: "key",
+      match: { path: { prefix: "/key" } },
+      service: "orders",
+      filters: [{ name: "key-auth" }],
+    },
+    {
+      name: "rate",
+      match: { path: { prefix: "/rate" } },
+      service: "orders",
+      rateLimit: { requests: 1, perSeconds: 100, by: "ip" },
+    },
+  ];
+  await using running = await runGateway({ routes }, [instance(service.port)]);
+  const ask = async (path: string, init?: RequestInit) => (await fetch(`${running.url}${path}`, init)).text();
+  await ask("/plain");
+  await ask("/none");
+  await ask("/few", { method: "POST", body: "xx" });
+  await ask("/key");
+  await ask("/rate");
+  await ask("/rate");
+  await sendRaw(running.ports.httpPort, "GET /%2e%2e/x HTTP/1.1\r\nhost: a\r\n\r\n");
+  const told = (level: string) =>
+    running.host.log.lines
+      .filter((line) => line.level === level && line.message.startsWith("request"))
+      .map(({ fields, message }) => {
+        const { flag, status } = fields as { flag?: string; status: number };
+        return [message, status, flag];
+      });
+  await eventually("all are told", () => told("info").length + told("debug").length === 7);
+  expect(told("info")).toEqual([
+    ["request failed", 404, "NR"],
+    ["request failed", 413, "PL"],
+    ["request failed", 401, "AU"],
+    ["request failed", 429, "RL"],
+    ["request failed", 400, "DPE"],
+  ]);
+  expect(told("debug")).toEqual([
+    ["request", 404, undefined],
+    ["request", 404, undefined],
+  ]);
+});
+
+const GET = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+test.for([
+  ["a head that is no HTTP", ["GARBAGE\r\n\r\n"], 400, "none"],
+  ["a head that is too large", [`GET / HTTP/1.1\r\nhost: a\r\nx: ${"a".repeat(20_000)}\r\n\r\n`], 431, "none"],
+  ["a head that never ends", ["GET / HTTP/1.1\r\nhost: a\r\n"], 408, "none"],
+  ["a body that breaks", ["POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\n"], 400, "orders"],
+  ["a broken head behind a request that waits", [`${GET}GARBAGE\r\n\r\n`], 400, "orders"],
+  ["a broken head behind an answer", [GET, "GARBAGE\r\n\r\n"], 400, "none"],
+] as const)("%s is counted, told and answered once, with its flag", async ([, writes, status, route]) => {
+  await using service = await upstream();
+  await using running = await runGateway(oneRoute(), [instance(service.port)], { headersMs: 300 });
+  const text = await new Promise<string>((resolve) => {
+    let received = "";
+    const [first, second] = writes;
+    const socket = connect(running.ports.httpPort, "127.0.0.1", () => socket.write(first));
+    socket.on("data", (chunk) => {
+      if (received === "" && second !== undefined) socket.write(second);
+      received += chunk.toString();
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => resolve(received));
+  });
+  expect(text.match(/HTTP\/1\.1 \d+|x-posthouse-flag: \w+/g)?.slice(writes.length - 1)).toEqual([
+    `HTTP/1.1 ${status}`,
+    "x-posthouse-flag: DPE",
+  ]);
+  const lines = () => running.host.log.lines.filter(({ message }) => message.startsWith("request"));
+  await eventually("all are told", () => lines().length === writes.length);
+  expect(lines().at(-1)).toMatchObject({
+    level: "info",
+    message: "request failed",
+    fields: { route, status, flag: "DPE" },
+  });
+  const metrics = (await running.host.metrics.expose()).text;
+  expect(metrics).toContain('refusals_total{flag="DPE"} 1\n');
+  expect(metrics).not.toContain('flag="DC"');
+  expect(metrics).toMatch(new RegExp(`requests_total\\{route="${route}",method="\\w+",status="${status}"\\} 1\n`));
+  expect(metrics.match(/^posthouse_gateway_requests_total\{/gm)).toHaveLength(writes.length);
+  expect(metrics).toContain("posthouse_gateway_requests_in_flight 0");
+});
+
+test("a flood of refusals is some lines a second and a count of the rest, and hides no other flag", async () => {
+  await using running = await runGateway({ routes: [] }, []);
+  const started = performance.now();
+  const head = "GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(300);
+  await sendRaw(running.ports.httpPort, head);
+  const seconds = () => Math.ceil((performance.now() - started) / 1_000);
+  const lines = (message: string, level = "info") =>
+    running.host.log.lines.filter((line) => line.message === message && line.level === level);
+  const leftOut = () =>
+    lines("lines of failed requests left out").reduce((sum, line) => sum + (line.fields as { lines: number }).lines, 0);
+  await eventually("all are told of", () => lines("request failed").length + leftOut() === 300);
+  expect(lines("request failed").length).toBeLessThanOrEqual(10 * (seconds() + 1));
+  // Whoever asks for more gets all.
+  expect(lines("request failed", "debug")).toHaveLength(leftOut());
+  expect(lines("lines of failed requests left out")[0]?.fields).toMatchObject({ flag: "NR" });
+  await sendRaw(running.ports.httpPort, "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n");
+  await eventually("another flag is told at once", () =>
+    lines("request failed").some(({ fields }) => (fields as { flag?: string }).flag === "DPE"),
+  );
 });
 
 test("HTTPS serves the same routes, says so upstream, and takes a new certificate without a restart", async () => {

@@ -230,7 +230,7 @@ test("row 4: refused by all is 503, reset is 502, a late head is 504, a bad answ
 
 test("row 4: a total timeout is 504 before the answer begins, and a cut line after", async () => {
   await using service = await upstream((request, response) => {
-    if (request.url === "/body") response.writeHead(200).write("some");
+    if (request.url === "/body") response.writeHead(200, { "content-length": "9" }).write("some");
   });
   await using running = await runGateway(oneRoute({ timeouts: { totalMs: 150 } }), [instance(service.port)]);
   const response = await fetch(`${running.url}/head`);

@@ -1,39 +1,12 @@
 /** WebSockets through the gateway, by a real client and a real server: the upstream switches first, or nobody does. */
-import { createServer, type IncomingMessage } from "node:http";
-import { connect, type AddressInfo, type Socket } from "node:net";
+import type { IncomingMessage } from "node:http";
+import { connect, type Socket } from "node:net";
 import { expect, test } from "vitest";
-import { WebSocket, WebSocketServer } from "ws";
+import { WebSocket } from "ws";
 import { eventually } from "#test/kit";
 import { authority } from "./certificates.ts";
 import { instance, oneRoute, rawUpstream, runGateway, sendRaw } from "./kit.ts";
-
-async function echoService(accept: (request: IncomingMessage) => number = () => 101) {
-  const handshakes: IncomingMessage[] = [];
-  const sockets = new WebSocketServer({ noServer: true });
-  const server = createServer((_request, response) => void response.end("plain"));
-  server.on("upgrade", (request, socket, head) => {
-    handshakes.push(request);
-    const status = accept(request);
-    if (status !== 101) {
-      socket.end(`HTTP/1.1 ${status} No\r\nx-why: because\r\ncontent-length: 4\r\nconnection: close\r\n\r\nnope`);
-      return;
-    }
-    sockets.handleUpgrade(request, socket, head, (peer) => {
-      peer.on("message", (data, binary) => peer.send(data, { binary }));
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    handshakes,
-    sockets,
-    port: (server.address() as AddressInfo).port,
-    async [Symbol.asyncDispose]() {
-      for (const peer of sockets.clients) peer.terminate();
-      server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
-  };
-}
+import { echoService } from "./websocket-kit.ts";
 
 function open(url: string, options: object = {}): Promise<WebSocket> {
   const peer = new WebSocket(url.replace("http:", "ws:"), ["chat"], options);

@@ -8,7 +8,7 @@ import { ConcurrencyLimiter } from "../../../gateway/core/concurrency.ts";
 import { noteSilent, type EndpointLoad } from "../../../gateway/core/endpoint-load.ts";
 import { nextEndpoints, NO_ENDPOINTS, type Endpoint, type EndpointSet } from "../../../gateway/core/endpoints.ts";
 import { GradientLimit } from "../../../gateway/core/gradient.ts";
-import { EJECTION_MS_MAX, noteOutcome, SUCCESS_RATE_MS } from "../../../gateway/core/outlier.ts";
+import { EJECTION_MS_MAX, hearEjection, noteOutcome, SUCCESS_RATE_MS } from "../../../gateway/core/outlier.ts";
 import { DELAY_SAMPLE_MS, LoopDelay } from "../../../gateway/core/overload.ts";
 import { backoffMs, chooseRetry, RETRY_BACKOFF_MS, statusRetryMs } from "../../../gateway/core/retry.ts";
 import { compileTable } from "../../../gateway/core/table.ts";
@@ -72,6 +72,42 @@ test("never more than half are ejected, but one always may be", () => {
       if (order.length > 0) expect(ejected(set, order.length)).toBeGreaterThanOrEqual(1);
     }),
   );
+});
+
+test("what two workers eject in the same moment is no more than half of a cluster at either, however they hear of it", () => {
+  const step = fc.record({ worker: fc.nat(1), endpoint: fc.nat(11), heardLate: fc.nat(5) });
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 12 }), fc.array(step, { maxLength: 40 }), (count, steps) => {
+      const workers = [setOf(count), setOf(count)] as const;
+      const news: { atMs: number; to: 0 | 1; endpoint: number; ejections: number; untilMs: number }[] = [];
+      for (let nowMs = 0; nowMs < steps.length + 10; nowMs++) {
+        for (const { to, endpoint, ejections, untilMs } of news.filter(({ atMs }) => atMs === nowMs)) {
+          const set = workers[to];
+          hearEjection(loads(set)[endpoint] as EndpointLoad, { ejections, untilMs }, { set, policy, nowMs });
+        }
+        const { worker, endpoint: which, heardLate } = steps[nowMs] ?? { worker: 0, endpoint: -1, heardLate: 0 };
+        const endpoint = which % count;
+        const set = workers[worker as 0 | 1];
+        if (which >= 0 && fail(set, loads(set)[endpoint] as EndpointLoad, nowMs)) {
+          const { ejections, ejectedUntilMs: untilMs } = loads(set)[endpoint] as EndpointLoad;
+          news.push({ atMs: nowMs + 1 + heardLate, to: worker === 0 ? 1 : 0, endpoint, ejections, untilMs });
+        }
+        for (const one of workers) expect(ejected(one, nowMs)).toBeLessThanOrEqual(Math.max(1, Math.floor(count / 2)));
+      }
+    }),
+  );
+});
+
+test("who is ejected already is so for as long as either worker thinks, and its errors begin anew", () => {
+  const set = setOf(2);
+  const [one, other] = loads(set) as [EndpointLoad, EndpointLoad];
+  const about = { set, policy, nowMs: 0 };
+  hearEjection(one, { ejections: 1, untilMs: 30_000 }, about);
+  fail(set, one, 1, 3);
+  hearEjection(one, { ejections: 2, untilMs: 60_000 }, about);
+  expect([one.ejectedUntilMs, one.ejections, one.errors]).toEqual([60_000, 2, 0]);
+  hearEjection(other, { ejections: 1, untilMs: 30_000 }, about);
+  expect([other.ejectedUntilMs, other.ejections]).toEqual([0, 0]);
 });
 
 test("one that succeeds far less often than its like is ejected, given enough of them and enough answers", () => {

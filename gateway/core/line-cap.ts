@@ -1,0 +1,44 @@
+/**
+ * How many lines of a kind go into a log: what clients can cause at will must not fill a disk, nor cost more than the
+ * work that was refused. What is left out is counted.
+ */
+
+/** In any second, of one kind. Nobody reads more, and it is 0.2 GB a day were it to go on. */
+export const LINES_PER_SECOND_MAX = 10;
+
+interface Kind {
+  /** When the last lines were, in turn. */
+  readonly atMs: Float64Array;
+  next: number;
+  leftOut: number;
+}
+
+export class LineCap {
+  readonly #kinds = new Map<string, Kind>();
+
+  /** Whether a line of this kind goes into the log now. */
+  take(name: string, nowMs: number): boolean {
+    let kind = this.#kinds.get(name);
+    if (!kind) {
+      kind = { atMs: new Float64Array(LINES_PER_SECOND_MAX).fill(-Infinity), next: 0, leftOut: 0 };
+      this.#kinds.set(name, kind);
+    }
+    if (nowMs - (kind.atMs[kind.next] as number) < 1_000) {
+      kind.leftOut += 1;
+      return false;
+    }
+    kind.atMs[kind.next] = nowMs;
+    kind.next = (kind.next + 1) % LINES_PER_SECOND_MAX;
+    return true;
+  }
+
+  /** How many of which kinds were left out since this was last asked. */
+  leftOut(): [name: string, lines: number][] {
+    const counts: [string, number][] = [];
+    for (const [name, kind] of this.#kinds) {
+      if (kind.leftOut > 0) counts.push([name, kind.leftOut]);
+      kind.leftOut = 0;
+    }
+    return counts;
+  }
+}
