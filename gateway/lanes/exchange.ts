@@ -4,6 +4,7 @@
  */
 import { parseTraceparent, type Host, type Span } from "#base";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
+import { grpcOutcome } from "../core/grpc.ts";
 import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../core/head.ts";
 import type { Forward, GatewaySnapshot, Refuse } from "../core/pipeline.ts";
 import type { CompiledRoute } from "../core/table.ts";
@@ -28,6 +29,8 @@ export class Exchange {
   flag: GatewayFlag | undefined;
   /** Of the answer: what the client is told, or what it means where that says nothing, as with gRPC. */
   status = 0;
+  /** What a gRPC service said at the end of a call. */
+  #grpcStatus: string | undefined;
   readonly #host: Host;
   readonly #metrics: GatewayMetrics;
   readonly #log: AccessLog;
@@ -62,6 +65,12 @@ export class Exchange {
     return this.forward?.route.name ?? this.answeredBy?.name ?? this.refusal?.route?.name ?? NO_ROUTE;
   }
 
+  /** A call of gRPC has ended; `status` is its `grpc-status`. */
+  saidByGrpc(status: string | undefined): void {
+    this.#grpcStatus = status;
+    this.status = grpcOutcome(status);
+  }
+
   /** `complete`: the client has the whole answer. Counts, ends the span and logs, once. */
   finish(complete: boolean): void {
     if (this.#finished) return;
@@ -82,6 +91,7 @@ export class Exchange {
       span.set("http.route", route);
       span.set("url.path", this.path);
       span.set("http.response.status_code", shown);
+      if (this.#grpcStatus !== undefined) span.set("rpc.grpc.status_code", this.#grpcStatus);
       if (this.flag) span.set("posthouse.flag", this.flag);
     }
     if (shown >= 500) span.fail(this.refusal?.code ?? `status ${shown}`);
@@ -94,6 +104,7 @@ export class Exchange {
       path: this.path,
       status: shown,
       ...(flag ? { flag } : {}),
+      ...(this.#grpcStatus === undefined ? {} : { grpcStatus: this.#grpcStatus }),
       durationMs: Math.round(seconds * 1e6) / 1e3,
     };
     this.#log.request(fields);

@@ -264,6 +264,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   onEnd(trailers: readonly string[]): void {
     if (this.#over) return;
     this.#sendHead(true);
+    if (this.#grpc && this.exchange.status === 200) this.exchange.saidByGrpc(fieldOf(trailers, "grpc-status"));
     this.#downstream.end(trailersToPass(trailers));
     this.#answered();
   }
@@ -272,6 +273,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     if (this.#over) return;
     if (this.#misread(status)) return this.#notOpened(`answered ${status} to the handshake`);
     this.exchange.status = status;
+    if (this.#grpc && status === 200) this.exchange.saidByGrpc(fieldOf(headers, "grpc-status"));
     try {
       this.#downstream.whole(status, this.#answerHeaders(headers), body);
     } catch (error) {

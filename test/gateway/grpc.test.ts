@@ -113,7 +113,12 @@ test("a service that answers UNAVAILABLE, at once or behind its messages, is eje
     let failed = 0;
     for (let i = 0; i < 40; i++) failed += (await callUnary(used.client, { text: "x" })).code === 0 ? 0 : 1;
     expect([early, failed]).toEqual([early, 5]);
-    expect((await running.host.metrics.expose()).text).toContain("posthouse_gateway_ejections_total 1");
+    const { text } = await running.host.metrics.expose();
+    expect(text).toContain("posthouse_gateway_ejections_total 1");
+    // And it is counted and logged as what it means, though HTTP says 200.
+    expect(text).toContain('posthouse_gateway_requests_total{route="orders",method="POST",status="503"} 5');
+    expect(text).toContain('posthouse_gateway_requests_total{route="orders",method="POST",status="200"} 35');
+    expect(running.host.log.lines.filter(({ fields }) => Reflect.get(fields, "grpcStatus") === "14")).toHaveLength(5);
   }
 });
 
