@@ -198,6 +198,11 @@ function wayFor(parts: Parts, name: string, role: Role) {
   return { transport, token: settings.token, subscriber };
 }
 
+/** A gateway that lives by a file, and has no control plane to ask. */
+function isAlone({ settings, control }: Pick<Parts, "settings" | "control">): boolean {
+  return settings.gatewayFile !== undefined && !control && settings.token === undefined;
+}
+
 async function startGateway(parts: Parts): Promise<void> {
   const { createGateway, GATEWAY_SETTINGS, readStickyKey, unheard } = await import("#gateway");
   const { host, settings, stack } = parts;
@@ -214,7 +219,7 @@ async function startGateway(parts: Parts): Promise<void> {
     settings.gatewayCertFile !== undefined && settings.gatewayKeyFile !== undefined
       ? await readTls(settings.gatewayCertFile, settings.gatewayKeyFile)
       : await ownTls(host, join(settings.data, "tls"), [...new Set(names)]);
-  const alone = settings.gatewayFile !== undefined && !parts.control && settings.token === undefined;
+  const alone = isAlone(parts);
   const given = {
     ...GATEWAY_SETTINGS,
     namespace: settings.gatewayNamespace,
@@ -355,7 +360,7 @@ async function startAgent(parts: Parts): Promise<void> {
 /** Last, so that nothing waits for it. */
 async function startLogLevel(parts: Parts): Promise<void> {
   const { host, stack } = parts;
-  if (!host.logControl) return;
+  if (!host.logControl || isAlone(parts)) return;
   const { config } = clientFor(parts, "log level", "reader");
   const control = host.logControl;
   stack.use(new TaskGroup(host.log)).run("log level", (signal) => followLogLevel(host, { config, control, signal }));

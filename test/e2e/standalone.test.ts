@@ -1,5 +1,5 @@
 /** Posthouse as one real process: starting, refusing to start, being killed, and finding everything again. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -261,4 +261,35 @@ test("a full disk refuses the write by name, ends with one clear line, and loses
   await using again = await startPosthouse({ data: data.path });
   const { json } = await call(`${again.api}${SET}/releases/${acknowledged}`, { token });
   expect(json).toMatchObject({ version: acknowledged });
+});
+
+test("a gateway serves from a file alone, takes what it is changed to, and starts again without it", async () => {
+  await using folder = await tempFolder();
+  await using one = await startService("one");
+  const file = join(folder.path, "gateway.yaml");
+  const write = (path: string) =>
+    writeFile(
+      file,
+      `clusters: [{ name: one, endpoints: [{ address: 127.0.0.1, port: ${one.port} }] }]\nroutes: [{ name: r, match: { path: { prefix: ${path} } }, cluster: one }]\n`,
+    );
+  await write("/first");
+  const start = () =>
+    startPosthouse({ data: join(folder.path, "data"), args: ["--roles", "gateway", "--gateway-file", file] });
+  {
+    await using gateway = await start();
+    const status = async (path: string) => (await call(`${gateway.gateway}${path}`)).status;
+    await eventually("it serves", async () => (await status("/first")) === 200);
+    expect((await call(`${gateway.operations}/readyz`)).status).toBe(200);
+    await write("/second");
+    await eventually("the change holds", async () => (await status("/second")) === 200);
+    expect(await status("/first")).toBe(404);
+    await eventually("it is kept", async () =>
+      (await readFile(join(folder.path, "data/gateway/snapshot.json"), "utf8")).includes("/second"),
+    );
+    gateway.kill("SIGKILL");
+    await gateway.exited;
+  }
+  await rm(file);
+  await using again = await start();
+  await eventually("it serves by what it had", async () => (await call(`${again.gateway}/second`)).status === 200);
 });
