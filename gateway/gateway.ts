@@ -128,7 +128,7 @@ class RunningGateway implements Gateway {
     this.#names = new NameSource(this.#host, () => this.#namesChanged(), settings.resolveName);
     this.#leases = new QuotaLeases(this.#host, client.quotas, settings.namespace);
     const sticky = new SignedCookies(settings.stickyKey ?? freshKey(host));
-    const limiter = new RateLimiter();
+    const limiter = new RateLimiter({ workers: this.#workers });
     const concurrency = new ConcurrencyLimiter();
     const endpoints = () => this.#snapshot.endpoints;
     this.#snapshot = {

@@ -7,7 +7,7 @@ import { RateLimiter } from "../../../gateway/core/rate-limit.ts";
 const policy = { requests: 10, perMs: 1_000, burst: 10 };
 
 test("over time two limiters that tell each other let through what one would, however late they hear", () => {
-  const limiters = [new RateLimiter(), new RateLimiter()] as const;
+  const limiters = [new RateLimiter({ workers: 2 }), new RateLimiter({ workers: 2 })] as const;
   for (const limiter of limiters) limiter.record();
   let through = 0;
   for (let nowMs = 0; nowMs < 20_000; nowMs += 5) {
