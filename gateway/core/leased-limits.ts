@@ -54,15 +54,16 @@ const ASK_AGAIN_MS = 250;
 export const SHARED_KEYS_MAX = 20_000;
 
 interface Held {
-  readonly policy: SharedPolicy;
+  policy: SharedPolicy;
   tokens: number;
   untilMs: number;
-  /** Used since the last ask without a lease. */
+  /** Used without a lease, and in no ask yet that was answered or may be. */
   spent: number;
   /** Asked for in vain since the last ask, or used: how much is wanted. */
   demand: number;
   demandSinceMs: number;
-  asking: boolean;
+  /** The ask under way. */
+  asked: LeaseAsk | undefined;
   /** Earliest moment of the next ask. */
   nextAskMs: number;
   remaining: number;
@@ -105,33 +106,34 @@ export class LeasedLimits {
       if (asks.length >= most) break;
       const held = this.#held.get(key);
       this.#wanting.delete(key);
-      if (!held || held.asking) continue;
-      held.asking = true;
+      if (!held || held.asked) continue;
       const { requests, per, burst } = held.policy;
       const elapsed = Math.max(LEAST_ELAPSED_MS, nowMs - held.demandSinceMs);
       const want = Math.min(burst, Math.max(opening(held.policy), Math.ceil((held.demand * AHEAD_MS) / elapsed)));
       const asked = typeof per === "number" ? { per: per / 1000, burst } : { per };
-      asks.push({ key, requests, ...asked, want, spent: held.spent });
+      held.asked = { key, requests, ...asked, want, spent: held.spent };
+      held.spent = 0;
+      asks.push(held.asked);
     }
     return asks;
   }
 
   granted(asks: readonly LeaseAsk[], grants: readonly LeaseGrant[], nowMs: number): void {
     const byKey = new Map(grants.map((grant) => [grant.key, grant]));
-    for (const { key, spent } of asks) {
-      const held = this.#held.get(key);
-      const grant = byKey.get(key);
-      if (!held || !grant) continue;
+    for (const ask of asks) {
+      const held = this.#held.get(ask.key);
+      const grant = byKey.get(ask.key);
+      // A limit that was forgotten or changed meanwhile asks anew.
+      if (held?.asked !== ask || !grant) continue;
       if (grant.granted > 0) held.lastRate = rateOf(held, grant.granted, nowMs);
       if (held.untilMs <= nowMs) held.tokens = 0;
       held.tokens += grant.granted;
       held.untilMs = nowMs + grant.validMs;
       held.remaining = grant.remaining;
       held.resetAtMs = nowMs + grant.resetMs;
-      held.spent -= spent;
       held.demand = 0;
       held.demandSinceMs = nowMs;
-      held.asking = false;
+      held.asked = undefined;
       held.away = false;
       held.nextAskMs = grant.granted > 0 ? nowMs : nowMs + ASK_AGAIN_MS;
     }
@@ -139,10 +141,12 @@ export class LeasedLimits {
 
   /** The control plane did not answer: the last share goes on. */
   failed(asks: readonly LeaseAsk[], nowMs: number): void {
-    for (const { key } of asks) {
-      const held = this.#held.get(key);
+    for (const ask of asks) {
+      const held = this.#held.get(ask.key);
       if (!held) continue;
-      held.asking = false;
+      held.spent += ask.spent;
+      if (held.asked !== ask) continue;
+      held.asked = undefined;
       held.away = true;
       held.nextAskMs = nowMs + ASK_AGAIN_MS * 4;
     }
@@ -150,8 +154,9 @@ export class LeasedLimits {
 
   #of(key: string, policy: SharedPolicy, nowMs: number): Held {
     let held = this.#held.get(key);
-    if (held && held.policy.requests === policy.requests && held.policy.per === policy.per) {
+    if (held) {
       this.#held.delete(key);
+      if (held.policy !== policy) amend(held, policy, nowMs);
     } else {
       const first = opening(policy);
       held = {
@@ -161,7 +166,7 @@ export class LeasedLimits {
         spent: first,
         demand: 0,
         demandSinceMs: nowMs,
-        asking: false,
+        asked: undefined,
         nextAskMs: -Infinity,
         remaining: policy.requests - first,
         resetAtMs: nowMs,
@@ -190,10 +195,23 @@ export class LeasedLimits {
   }
 
   #want(key: string, held: Held, nowMs: number): void {
-    if (held.asking || nowMs < held.nextAskMs || this.#wanting.has(key)) return;
+    if (held.asked || nowMs < held.nextAskMs || this.#wanting.has(key)) return;
     this.#wanting.add(key);
     this.#onWant();
   }
+}
+
+/** Another release may have changed the limit: what is held and used stays, what was said of it no longer counts. */
+function amend(held: Held, policy: SharedPolicy, nowMs: number): void {
+  const { requests, per, burst } = held.policy;
+  held.policy = policy;
+  if (requests === policy.requests && per === policy.per && burst === policy.burst) return;
+  held.tokens = Math.min(held.tokens, policy.burst);
+  held.asked = undefined;
+  held.nextAskMs = nowMs;
+  held.remaining = 0;
+  held.resetAtMs = nowMs;
+  held.lastRate = undefined;
 }
 
 /** Requests per millisecond that the last grants come to, and not more than the limit itself. */

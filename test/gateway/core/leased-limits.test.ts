@@ -123,3 +123,31 @@ test("the largest and the smallest limit that a config may have are asked for in
     expect([ask, Value.Check(QuotaRequest, { asks: [ask] })]).toEqual([ask, true]);
   }
 });
+
+test("a limit that changes is asked for as it is now, with nothing counted twice, and an answer to the old one is void", () => {
+  const limits = new LeasedLimits(() => {});
+  const use = (burst: number, nowMs: number) => limits.take("k", { ...RATE, burst }, nowMs).allowed;
+  for (let i = 0; i < 5; i++) expect(use(100, 0)).toBe(true);
+  const old = limits.asks(32, 0);
+  expect(old).toMatchObject([{ burst: 100, spent: 5 }]);
+  use(10, 1);
+  limits.granted(old, [{ key: "k", granted: 50, remaining: 50, resetMs: 500, validMs: 2_000 }], 5);
+  expect(use(10, 6)).toBe(false);
+  expect(limits.asks(32, 7)).toMatchObject([{ burst: 10, spent: 0 }]);
+});
+
+test("what was used while the control plane was away is told by the next ask that it answers, once", () => {
+  const limits = new LeasedLimits(() => {});
+  const ask = (nowMs: number) => {
+    limits.take("k", RATE, nowMs);
+    return limits.asks(32, nowMs);
+  };
+  for (let i = 0; i < 4; i++) limits.take("k", RATE, 0);
+  const lost = ask(0);
+  expect(lost).toMatchObject([{ spent: 5 }]);
+  limits.failed(lost, 10);
+  const told = ask(2_000);
+  expect(told).toMatchObject([{ spent: 6 }]);
+  limits.granted(told, [{ key: "k", granted: 1, remaining: 0, resetMs: 500, validMs: 2_000 }], 2_010);
+  expect(ask(4_000)).toMatchObject([{ spent: 0 }]);
+});
