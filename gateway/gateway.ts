@@ -155,6 +155,7 @@ class RunningGateway implements Gateway {
       settings,
       metrics: this.#metrics,
       tokens: this.#tokens,
+      leases: this.#leases,
       chain,
       snapshot: () => {
         this.#peers?.arm();
