@@ -125,8 +125,11 @@ export function begin(policy: SharedPolicy, nowMs: number): Lease {
 }
 
 /** Its time is over. */
-export function lapse(lease: Lease): void {
-  lease.tokens = 0;
+export function lapse(lease: Lease, nowMs: number): void {
+  const { policy } = lease;
+  // What is left of a rate was counted, so it is as good as what others find until all is there again, and an opening longer.
+  const good = isRate(policy) ? Math.ceil((lease.resetAtMs - nowMs) / spacingMs(policy)) : 0;
+  lease.tokens = isRate(policy) ? Math.min(lease.tokens, Math.max(opening(policy), good)) : 0;
 }
 
 /** Another release may have changed the limit: what is held and used stays, what was said of it no longer counts. */

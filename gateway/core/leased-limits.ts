@@ -6,10 +6,10 @@
  * A request that finds nothing held is not refused for that: where by the last answer there may be something left, it
  * waits for the next one. Only what no answer within that time can make right is refused, and at once.
  *
- * The error, for each limit and gateway: before the first lease, OPENING_SHARE of the limit may be used, OPENING_MAX
- * requests at most, and is counted afterwards; and what one gateway holds unused, others miss, for as long as a lease is
- * valid. While the control plane is away, each goes on with the rate that it had last, or with the whole limit if it
- * never had any.
+ * The error, for each limit and gateway: before the first lease of a limit, OPENING_SHARE of it may be used,
+ * OPENING_MAX requests at most, and is counted afterwards. What one gateway holds unused, others miss: an opening, or
+ * what it uses in two seconds; of a rate it may be used when they have as much back. While the control plane is away,
+ * each goes on with the rate that it had last, or with the whole limit if it never had any.
  */
 import {
   allow,
@@ -65,7 +65,7 @@ export class LeasedLimits {
   take(key: string, policy: SharedPolicy, nowMs: number, waited?: LeaseWait): RateVerdict | LeaseWait {
     const lease = this.#of(key, policy, nowMs);
     if (waited?.key !== key) lease.demand += 1;
-    if (lease.untilMs <= nowMs) lapse(lease);
+    if (lease.untilMs <= nowMs) lapse(lease, nowMs);
     if (lease.tokens < 1) {
       return lease.away ? this.#takeAlone(key, lease, nowMs) : this.#takeLater(key, lease, nowMs, waited);
     }
@@ -88,7 +88,7 @@ export class LeasedLimits {
       const lease = this.#leases.get(key);
       this.#wanting.delete(key);
       if (!lease || lease.asked) continue;
-      if (lease.untilMs <= nowMs) lapse(lease);
+      if (lease.untilMs <= nowMs) lapse(lease, nowMs);
       asks.push(ask(lease, key, nowMs));
     }
     return asks;
@@ -99,7 +99,7 @@ export class LeasedLimits {
     for (const one of asks) {
       const lease = this.#leases.get(one.key);
       const given = byKey.get(one.key);
-      if (lease && lease.untilMs <= nowMs) lapse(lease);
+      if (lease && lease.untilMs <= nowMs) lapse(lease, nowMs);
       // A limit that was forgotten, changed or begun anew meanwhile asks anew.
       if (lease?.asked !== one) continue;
       if (given) grant(lease, given, nowMs);

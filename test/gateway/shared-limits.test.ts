@@ -51,6 +51,16 @@ test("eight requests at once on a limit of twenty that nobody has used are serve
   expect(Number(refused.headers.get("retry-after"))).toBeLessThanOrEqual(3);
 });
 
+test("a caller whose lease has lapsed each time is served each time", async () => {
+  await using service = await upstream();
+  const quotas = ledger({ validMs: 20 });
+  await using running = await runGateway(oneRoute({ rateLimit: shared }), [instance(service.port)], { quotas });
+  for (let i = 0; i < 8; i++) {
+    expect([i, (await fetch(running.url)).status]).toEqual([i, 200]);
+    await sleep(50);
+  }
+});
+
 test("a request that waits for its quota was counted by the rate before it, once", async () => {
   await using service = await upstream();
   const route = { rateLimit: { requests: 8, perSeconds: 60, by: "ip" }, quota: { requests: 20, per: "day", by: "ip" } };

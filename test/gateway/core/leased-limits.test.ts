@@ -10,6 +10,7 @@ import {
   type SharedPolicy,
 } from "../../../gateway/core/lease.ts";
 import { LeasedLimits, type LeaseWait } from "../../../gateway/core/leased-limits.ts";
+import { RateLimiter } from "../../../gateway/core/rate-limit.ts";
 import { QuotaRequest } from "#quotas/api";
 import { settle, type QuotaRecord } from "../../../quotas/core/ledger.ts";
 
@@ -157,6 +158,65 @@ const legs = fc.array(fc.double({ min: 0.2, max: 6, noNaN: true }), { minLength:
   return () => all[index++ % all.length] as number;
 });
 
+test("a caller whose requests are as far apart as the limit's, or farther, is never refused", () => {
+  const gaps = fc.array(fc.double({ min: 1, max: 4, noNaN: true }), { minLength: 1, maxLength: 120 });
+  fc.assert(
+    fc.property(policies, gaps, legs, (policy, given, legMs) => {
+      const one = world(1, policy, { legMs });
+      let atMs = 0;
+      for (const gap of given) one.ask(0, (atMs += (gap * (policy.per as number)) / policy.requests));
+      one.run(atMs + 1_000);
+      expect(one.requests.filter(({ allowed }) => !allowed)).toEqual([]);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("a caller who is slower than a lease is long goes on from what he has, and waits for nobody", () => {
+  for (const [requests, seconds, everyMs] of [
+    [20, 60, 3_000],
+    [100, 60, 5_000],
+    [10, 1, 5_000],
+    [1_000, 60, 2_500],
+  ] as const) {
+    const one = world(1, { requests, per: seconds * 1_000, burst: requests });
+    one.run(300_000, [1 / everyMs]);
+    const late = one.requests.filter(({ allowed, waitedMs }) => !allowed || waitedMs > 0);
+    expect([requests, seconds, late]).toEqual([requests, seconds, []]);
+  }
+});
+
+test("one gateway refuses nothing that the limit allows, and lets through no more than it and an opening", () => {
+  // Bursts and pauses, counted in spacings of the limit.
+  const steps = fc.array(
+    fc.record({ pause: fc.double({ min: 0, max: 6, noNaN: true }), burst: fc.integer({ min: 1, max: 12 }) }),
+    { minLength: 1, maxLength: 60 },
+  );
+  fc.assert(
+    fc.property(policies, steps, legs, (policy, given, legMs) => {
+      const one = world(1, policy, { legMs });
+      const spacing = (policy.per as number) / policy.requests;
+      let atMs = 0;
+      for (const { pause, burst } of given) {
+        atMs += pause * spacing;
+        for (let i = 0; i < burst; i++) one.ask(0, atMs);
+      }
+      one.run(atMs + 1_000);
+      // Which of its debts are forgiven is of no matter here.
+      const exact = new RateLimiter({ workers: 1_000 });
+      const rate = { requests: policy.requests, perMs: policy.per as number, burst: policy.burst };
+      for (const { atMs: asked, allowed, waitedMs } of one.requests) {
+        expect(allowed).toBeDefined();
+        expect(waitedMs).toBeLessThanOrEqual(2 * LEASE_WAIT_MS);
+        const right = exact.take("k", rate, asked).allowed;
+        if (right) expect(allowed).toBe(true);
+        else if (allowed) exact.spend("k", spacing, asked);
+      }
+      expect(one.total()).toBeLessThanOrEqual(most(policy, atMs + LEASE_WAIT_MS, 1));
+    }),
+    { numRuns: 300 },
+  );
+});
 test("gateways under a load far beyond it let through the limit, its burst, and no more than the openings besides", () => {
   fc.assert(
     fc.property(
