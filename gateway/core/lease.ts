@@ -127,9 +127,15 @@ export function begin(policy: SharedPolicy, nowMs: number): Lease {
 /** Its time is over. */
 export function lapse(lease: Lease, nowMs: number): void {
   const { policy } = lease;
-  // What is left of a rate was counted, so it is as good as what others find until all is there again, and an opening longer.
-  const good = isRate(policy) ? Math.ceil((lease.resetAtMs - nowMs) / spacingMs(policy)) : 0;
-  lease.tokens = isRate(policy) ? Math.min(lease.tokens, Math.max(opening(policy), good)) : 0;
+  if (isRate(policy)) {
+    // It was counted, so it is as good as what others find until the limit is whole again, and an opening longer.
+    const good = Math.ceil((lease.resetAtMs - nowMs) / spacingMs(policy));
+    lease.tokens = Math.min(lease.tokens, Math.max(opening(policy), good));
+    return;
+  }
+  settle(lease);
+  const { tokens, untilMs, spent, sinceMs, remaining, resetAtMs, nextAskMs } = begin(policy, nowMs);
+  Object.assign(lease, { tokens, untilMs, spent, sinceMs, remaining, resetAtMs, nextAskMs });
 }
 
 /** Another release may have changed the limit: what is held and used stays, what was said of it no longer counts. */

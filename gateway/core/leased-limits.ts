@@ -6,7 +6,7 @@
  * A request that finds nothing held is not refused for that: where by the last answer there may be something left, it
  * waits for the next one. Only what no answer within that time can make right is refused, and at once.
  *
- * The error, for each limit and gateway: before the first lease of a limit, OPENING_SHARE of it may be used,
+ * The error, for each limit and gateway: before the first lease of a limit or a period, OPENING_SHARE of it may be used,
  * OPENING_MAX requests at most, and is counted afterwards. What one gateway holds unused, others miss: an opening, or
  * what it uses in two seconds; of a rate it may be used when they have as much back. While the control plane is away,
  * each goes on with the rate that it had last, or with the whole limit if it never had any.

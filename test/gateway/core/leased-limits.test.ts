@@ -339,6 +339,24 @@ test("a quota of a day is never passed by more than the openings, and is used up
   expect(shared.total()).toBeGreaterThanOrEqual(990);
 });
 
+test("a quota begins anew with its period: the first request of a day is let through at once", () => {
+  const policy = { requests: 1_000, per: "day", burst: 1_000 } as const;
+  const one = world(1, policy, { startMs: 20_000 * DAY_MS + 3_600_000 });
+  one.run(4 * DAY_MS, [1 / 90_000]);
+  expect(one.requests.filter(({ allowed, waitedMs }) => !allowed || waitedMs > 0)).toEqual([]);
+});
+
+test("at the turn of a day each gateway opens once, and the new day's quota is passed by no more than that", () => {
+  const policy = { requests: 1_000, per: "day", burst: 1_000 } as const;
+  const shared = world(3, policy, { startMs: 20_001 * DAY_MS - 20_000 });
+  shared.run(20_000, [0.1, 0.1, 0.05]);
+  const yesterday = shared.total();
+  expect(yesterday).toBeLessThanOrEqual(1_000 + 3 * 50);
+  shared.run(40_000, [0.1, 0.1, 0.05]);
+  expect(shared.total() - yesterday).toBeGreaterThanOrEqual(1_000);
+  expect(shared.total() - yesterday).toBeLessThanOrEqual(1_000 + 3 * 50);
+});
+
 test("while the control plane is away each goes on with about what it had, and shares again when it is back", () => {
   const shared = world(2, RATE);
   shared.run(10_000, [0.3, 0.3]);
