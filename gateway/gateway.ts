@@ -129,7 +129,7 @@ class RunningGateway implements Gateway {
     this.#files = new NamedFileWatch(this.#host, () => this.#filesChanged());
     this.#leases = new QuotaLeases(this.#host, client.quotas, settings.namespace);
     const sticky = new SignedCookies(settings.stickyKey ?? freshKey(host));
-    const limiter = new RateLimiter();
+    const limiter = new RateLimiter({ workers: this.#workers });
     const concurrency = new ConcurrencyLimiter();
     const endpoints = () => this.#snapshot.endpoints;
     this.#snapshot = {
@@ -157,6 +157,7 @@ class RunningGateway implements Gateway {
       metrics: this.#metrics,
       accessLog: this.#accessLog,
       tokens: this.#tokens,
+      leases: this.#leases,
       chain,
       snapshot: () => {
         this.#peers?.arm();

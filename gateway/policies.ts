@@ -91,7 +91,11 @@ export const RateLimit = Type.Object(
     requests: Type.Integer({ minimum: 1, maximum: 10_000_000 }),
     perSeconds: Type.Number({ minimum: 0.001, maximum: 86_400 }),
     burst: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 10_000_000, description: "At once, after silence. Default: requests." }),
+      Type.Integer({
+        minimum: 1,
+        maximum: 10_000_000,
+        description: "At once, after silence; of a shared rate what comes in 100 ms at least. Default: requests.",
+      }),
     ),
     by: LimitedBy,
     scope: Type.Optional(

@@ -23,7 +23,18 @@ export const QuotaAsk = Type.Object(
       Type.Integer({ minimum: 1, maximum: 10_000_000, description: "Of a rate. Default: requests." }),
     ),
     want: Count,
+    waiting: Type.Optional({
+      ...Count,
+      description: "How many of these are for requests that wait: they get all of it, where others leave half.",
+    }),
     spent: Type.Optional({ ...Count, description: "Used without a lease, to be counted." }),
+    agoMs: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 10_000_000_000,
+        description: "How long ago the first of what is spent or waits came; a rate counts it from then.",
+      }),
+    ),
   },
   { additionalProperties: false },
 );

@@ -5,9 +5,9 @@ import type { CompiledConsumer } from "./consumers.ts";
 import type { Endpoint, EndpointSet } from "./endpoints.ts";
 import type { CompiledFilter, FilterRequest } from "./filter.ts";
 import type { RenderedEdits } from "./header-edits.ts";
-import type { LeasedLimits } from "./leased-limits.ts";
+import type { LeasedLimits, LeaseWait } from "./leased-limits.ts";
 import type { Pressure } from "./overload.ts";
-import type { RateLimiter } from "./rate-limit.ts";
+import type { RateLimiter, RateVerdict } from "./rate-limit.ts";
 import type { HeaderPair, Refuse } from "./refusal.ts";
 import type { CompiledRoute, ForwardRoute, RouteTable } from "./table.ts";
 
@@ -49,6 +49,8 @@ export interface Moment {
   readonly pressure?: Pressure;
   /** Of the token that the last answer asked to have checked. */
   readonly claims?: Claims;
+  /** The last answer, when that was to wait for a lease. */
+  readonly waited?: Wait;
   /** Told of every step, for whoever has the decision explained. */
   readonly trace?: (step: Step) => void;
 }
@@ -117,7 +119,23 @@ export interface Verify {
   readonly token: string;
 }
 
-export type Decision = Forward | Answer | Verify | Refuse;
+/** What a limit said. */
+export interface LimitSaid {
+  readonly name: "default" | "quota";
+  readonly header: string;
+  readonly verdict: RateVerdict;
+}
+
+/** A shared limit about which the control plane has been asked; it is decided again when that has answered. */
+export interface Wait {
+  readonly kind: "wait";
+  readonly route: CompiledRoute;
+  readonly lease: LeaseWait;
+  /** Of the limits before it, which have counted the request. */
+  readonly said: readonly LimitSaid[];
+}
+
+export type Decision = Forward | Answer | Verify | Wait | Refuse;
 
 /** Who asks, as far as it is known. */
 export interface Caller {

@@ -12,7 +12,7 @@ import { isBadHead, type BadHead } from "./head.ts";
 import { upstreamHeaders } from "./headers.ts";
 import { decidedBy, hostMatches } from "./order.ts";
 import { pathMatches } from "./path-pattern.ts";
-import { decide, seenBy } from "./pipeline.ts";
+import { decide, isUnsettled, seenBy } from "./pipeline.ts";
 import type { CompiledRoute } from "./route.ts";
 import type { Entry } from "./route-index.ts";
 import { servesHost } from "./table.ts";
@@ -190,7 +190,7 @@ function outcomeOf(
       headers: hidden(decision.headers.flat()),
     };
   }
-  if (decision.kind === "verify") throw new Error("the token was not verified");
+  if (isUnsettled(decision)) throw new Error(`what the decision waits for is not known: ${decision.kind}`);
   const sent = sentHeaders(decision, snapshot, given);
   if (!sent) return outcomeOf(refuseLate(decision.route), snapshot, given);
   return {

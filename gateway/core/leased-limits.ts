@@ -3,99 +3,81 @@
  * requests of each limit, uses it up, and has asked for the next by then. Pure: time comes in, and `asks` and `granted`
  * are the two ends of a call that the shell makes.
  *
- * The error, for each limit and gateway: before the first lease, OPENING_SHARE of the limit may be used, OPENING_MAX
- * requests at most, and is counted afterwards; and what one gateway holds unused, others miss, for as long as a lease is
- * valid. While the control plane is away, each goes on with the rate that it had last, or with the whole limit if it
- * never had any.
+ * A request that finds nothing held is not refused for that: where by the last answer there may be something left, it
+ * waits for the next one. Only what no answer within that time can make right is refused, and at once.
+ *
+ * The error, for each limit and gateway: before the first lease of a limit or a period, OPENING_SHARE of it may be used,
+ * OPENING_MAX requests at most, and is counted afterwards. What one gateway holds unused, others miss: an opening, or
+ * what it uses in two seconds; of a rate it may be used when they have as much back. While the control plane is away,
+ * each goes on with the rate that it had last, or with the whole limit if it never had any.
  */
-import { RateLimiter, type RatePolicy, type RateVerdict } from "./rate-limit.ts";
+import {
+  allow,
+  alonePolicy,
+  amend,
+  ask,
+  begin,
+  borrow,
+  deny,
+  dueMs,
+  fail,
+  grant,
+  lapse,
+  LEASE_WAIT_MS,
+  spend,
+  type Lease,
+  type LeaseAsk,
+  type LeaseGrant,
+  type SharedPolicy,
+} from "./lease.ts";
+import { RateLimiter, type RateVerdict } from "./rate-limit.ts";
 
-/** A limit that is shared. */
-export interface SharedPolicy {
-  readonly requests: number;
-  /** Milliseconds of a rate, or a calendar period. */
-  readonly per: number | "day" | "month";
-  readonly burst: number;
-}
-
-/** What the control plane is asked. */
-export interface LeaseAsk {
+/** No verdict yet: the control plane is about to say. Whoever waits asks again with this. */
+export interface LeaseWait {
   readonly key: string;
-  readonly requests: number;
-  /** Seconds of a rate, or a calendar period. */
-  readonly per: number | "day" | "month";
-  readonly burst?: number;
-  readonly want: number;
-  readonly spent: number;
+  /** At most; an answer that is about the key ends it. */
+  readonly forMs: number;
+  /** When the request came. */
+  readonly sinceMs: number;
+  /** When there is a verdict, unless an answer before gives reason to wait on. */
+  readonly untilMs: number;
+  /** Of the lease, when it began to wait. */
+  readonly turn: number;
 }
 
-export interface LeaseGrant {
-  readonly key: string;
-  readonly granted: number;
-  readonly remaining: number;
-  readonly resetMs: number;
-  readonly validMs: number;
-}
-
-/** Share of a limit that may be used before the first answer, one request at least. */
-export const OPENING_SHARE = 0.05;
-/** And not more than that: a fast gateway's requests until the control plane has answered. */
-export const OPENING_MAX = 1_000;
-/** Milliseconds of use that one ask covers. */
-const AHEAD_MS = 2_000;
 /** A lease is renewed when so much of it is left. */
 const RENEW_SHARE = 0.5;
-/** Milliseconds below which a count of requests says nothing of their rate. */
-const LEAST_ELAPSED_MS = 50;
-const DAY_MS = 86_400_000;
-/** Milliseconds after a refusal for want of a lease before it is worth asking again. */
-const ASK_AGAIN_MS = 250;
 /** Limits remembered; beyond, the longest unseen are forgotten, and what they hold lapses. */
 export const SHARED_KEYS_MAX = 20_000;
 
-interface Held {
-  readonly policy: SharedPolicy;
-  tokens: number;
-  untilMs: number;
-  /** Used since the last ask without a lease. */
-  spent: number;
-  /** Asked for in vain since the last ask, or used: how much is wanted. */
-  demand: number;
-  demandSinceMs: number;
-  asking: boolean;
-  /** Earliest moment of the next ask. */
-  nextAskMs: number;
-  remaining: number;
-  resetAtMs: number;
-  /** Granted last, per millisecond; undefined: never. */
-  lastRate: number | undefined;
-  away: boolean;
-}
-
 export class LeasedLimits {
-  readonly #held = new Map<string, Held>();
+  readonly #leases = new Map<string, Lease>();
   readonly #wanting = new Set<string>();
   readonly #alone = new RateLimiter();
-  readonly #onWant: () => void;
+  readonly #onWant: (urgent: boolean) => void;
 
-  /** `onWant`: there is something to ask for. */
-  constructor(onWant: () => void) {
+  /** `onWant`: there is something to ask for; urgent: a request waits for it. */
+  constructor(onWant: (urgent: boolean) => void) {
     this.#onWant = onWant;
   }
 
-  take(key: string, policy: SharedPolicy, nowMs: number): RateVerdict {
-    const held = this.#of(key, policy, nowMs);
-    held.demand += 1;
-    if (held.away) return this.#takeAlone(key, held, nowMs);
-    if (held.untilMs <= nowMs) held.tokens = 0;
-    const allowed = held.tokens >= 1;
-    if (allowed) held.tokens -= 1;
-    const remaining = held.tokens + held.remaining;
-    if (held.tokens < 1 || held.tokens < RENEW_SHARE * held.demand) this.#want(key, held, nowMs);
-    const resetMs = Math.max(0, held.resetAtMs - nowMs);
-    return allowed
-      ? { allowed, remaining, resetMs, retryMs: 0 }
-      : { allowed, remaining: 0, resetMs, retryMs: retryMs(held.policy, resetMs) };
+  /** `waited`: what this said before of the same request. */
+  take(key: string, policy: SharedPolicy, nowMs: number, waited?: LeaseWait): RateVerdict | LeaseWait {
+    const lease = this.#of(key, policy, nowMs);
+    if (waited?.key !== key) lease.demand += 1;
+    if (lease.untilMs <= nowMs) lapse(lease, nowMs);
+    if (lease.tokens < 1) {
+      return lease.away ? this.#takeAlone(key, lease, nowMs) : this.#takeLater(key, lease, nowMs, waited);
+    }
+    lease.tokens -= 1;
+    if (lease.away || lease.tokens < RENEW_SHARE * lease.demand) this.#want(key, lease, nowMs, false);
+    return allow(lease, nowMs);
+  }
+
+  /** Whoever waited does so no more. */
+  leave(waited: LeaseWait): void {
+    const lease = this.#leases.get(waited.key);
+    if (lease) leave(lease, waited);
   }
 
   /** What to ask for now, at most so much; each counts as asked until `granted` or `failed`. */
@@ -103,122 +85,106 @@ export class LeasedLimits {
     const asks: LeaseAsk[] = [];
     for (const key of this.#wanting) {
       if (asks.length >= most) break;
-      const held = this.#held.get(key);
+      const lease = this.#leases.get(key);
       this.#wanting.delete(key);
-      if (!held || held.asking) continue;
-      held.asking = true;
-      const { requests, per, burst } = held.policy;
-      const elapsed = Math.max(LEAST_ELAPSED_MS, nowMs - held.demandSinceMs);
-      const want = Math.min(burst, Math.max(opening(held.policy), Math.ceil((held.demand * AHEAD_MS) / elapsed)));
-      const asked = typeof per === "number" ? { per: per / 1000, burst } : { per };
-      asks.push({ key, requests, ...asked, want, spent: held.spent });
+      if (!lease || lease.asked) continue;
+      if (lease.untilMs <= nowMs) lapse(lease, nowMs);
+      asks.push(ask(lease, key, nowMs));
     }
     return asks;
   }
 
   granted(asks: readonly LeaseAsk[], grants: readonly LeaseGrant[], nowMs: number): void {
-    const byKey = new Map(grants.map((grant) => [grant.key, grant]));
-    for (const { key, spent } of asks) {
-      const held = this.#held.get(key);
-      const grant = byKey.get(key);
-      if (!held || !grant) continue;
-      if (grant.granted > 0) held.lastRate = rateOf(held, grant.granted, nowMs);
-      if (held.untilMs <= nowMs) held.tokens = 0;
-      held.tokens += grant.granted;
-      held.untilMs = nowMs + grant.validMs;
-      held.remaining = grant.remaining;
-      held.resetAtMs = nowMs + grant.resetMs;
-      held.spent -= spent;
-      held.demand = 0;
-      held.demandSinceMs = nowMs;
-      held.asking = false;
-      held.away = false;
-      held.nextAskMs = grant.granted > 0 ? nowMs : nowMs + ASK_AGAIN_MS;
+    const byKey = new Map(grants.map((one) => [one.key, one]));
+    for (const one of asks) {
+      const lease = this.#leases.get(one.key);
+      const given = byKey.get(one.key);
+      if (lease && lease.untilMs <= nowMs) lapse(lease, nowMs);
+      // A limit that was forgotten, changed or begun anew meanwhile asks anew.
+      if (lease?.asked !== one) continue;
+      if (given) grant(lease, given, nowMs);
+      else this.failed([one], nowMs);
     }
   }
 
   /** The control plane did not answer: the last share goes on. */
   failed(asks: readonly LeaseAsk[], nowMs: number): void {
-    for (const { key } of asks) {
-      const held = this.#held.get(key);
-      if (!held) continue;
-      held.asking = false;
-      held.away = true;
-      held.nextAskMs = nowMs + ASK_AGAIN_MS * 4;
+    for (const one of asks) {
+      const lease = this.#leases.get(one.key);
+      if (!lease) continue;
+      spend(lease, one.spent, nowMs - one.agoMs);
+      if (lease.asked === one) fail(lease, nowMs);
     }
   }
 
-  #of(key: string, policy: SharedPolicy, nowMs: number): Held {
-    let held = this.#held.get(key);
-    if (held && held.policy.requests === policy.requests && held.policy.per === policy.per) {
-      this.#held.delete(key);
+  #of(key: string, policy: SharedPolicy, nowMs: number): Lease {
+    let lease = this.#leases.get(key);
+    if (lease) {
+      this.#leases.delete(key);
+      if (lease.policy !== policy) amend(lease, policy, nowMs);
     } else {
-      const first = opening(policy);
-      held = {
-        policy,
-        tokens: first,
-        untilMs: Infinity,
-        spent: first,
-        demand: 0,
-        demandSinceMs: nowMs,
-        asking: false,
-        nextAskMs: -Infinity,
-        remaining: policy.requests - first,
-        resetAtMs: nowMs,
-        lastRate: undefined,
-        away: false,
-      };
+      lease = begin(policy, nowMs);
     }
-    this.#held.set(key, held);
-    if (this.#held.size > SHARED_KEYS_MAX) {
-      const oldest = this.#held.keys().next();
-      if (!oldest.done) this.#held.delete(oldest.value);
+    this.#leases.set(key, lease);
+    if (this.#leases.size > SHARED_KEYS_MAX) {
+      const oldest = this.#leases.keys().next();
+      if (!oldest.done) this.#leases.delete(oldest.value);
     }
-    return held;
+    return lease;
   }
 
-  #takeAlone(key: string, held: Held, nowMs: number): RateVerdict {
-    this.#want(key, held, nowMs);
-    // What is left of the lease was counted, so it goes first.
-    if (held.tokens >= 1 && held.untilMs > nowMs) {
-      held.tokens -= 1;
-      return { allowed: true, remaining: held.tokens, resetMs: 0, retryMs: 0 };
+  /** Nothing is held: waits for what there may be, in the order of coming. */
+  #takeLater(key: string, lease: Lease, nowMs: number, waited: LeaseWait | undefined): RateVerdict | LeaseWait {
+    const { asked, turn } = lease;
+    const sinceMs = waited?.sinceMs ?? nowMs;
+    const untilMs = waited?.untilMs ?? nowMs + LEASE_WAIT_MS;
+    const counted = waited?.key === key && standing(lease, waited) !== undefined;
+    if (counted && asked && nowMs < untilMs) return { ...waited, forMs: untilMs - nowMs };
+    if (counted) leave(lease, waited);
+    if (nowMs >= untilMs) return this.#takeOverdue(key, lease, nowMs);
+    const place = counted ? 1 : 1 + lease.short + lease.asking;
+    const atMs = Math.max(dueMs(lease, place, nowMs), asked ? nowMs : lease.nextAskMs);
+    this.#want(key, lease, nowMs, atMs <= nowMs);
+    if (atMs > untilMs) return deny(lease, place, nowMs);
+    lease.short += 1;
+    lease.sinceMs = Math.min(lease.sinceMs, sinceMs);
+    if (!asked && atMs > nowMs) return { key, forMs: atMs - nowMs, sinceMs, untilMs, turn };
+    // An answer has just said that there is enough, and the next one is for this request, too.
+    const onMs = counted ? untilMs : Math.min(nowMs, sinceMs + LEASE_WAIT_MS) + LEASE_WAIT_MS;
+    lease.waitingSinceMs = Math.min(lease.waitingSinceMs, nowMs);
+    return { key, forMs: onMs - nowMs, sinceMs, untilMs: onMs, turn };
+  }
+
+  /** It has waited as long as it may: for an answer that did not come, or for its turn. */
+  #takeOverdue(key: string, lease: Lease, nowMs: number): RateVerdict {
+    if (lease.waitingSinceMs + LEASE_WAIT_MS <= nowMs) {
+      lease.away = true;
+      return this.#takeAlone(key, lease, nowMs);
     }
-    const verdict = this.#alone.take(key, alonePolicy(held), nowMs);
-    if (verdict.allowed) held.spent += 1;
+    return borrow(lease, nowMs) ? allow(lease, nowMs) : deny(lease, 1, nowMs);
+  }
+
+  #takeAlone(key: string, lease: Lease, nowMs: number): RateVerdict {
+    this.#want(key, lease, nowMs, false);
+    const verdict = this.#alone.take(key, alonePolicy(lease), nowMs);
+    if (verdict.allowed) spend(lease, 1, nowMs);
     return verdict;
   }
 
-  #want(key: string, held: Held, nowMs: number): void {
-    if (held.asking || nowMs < held.nextAskMs || this.#wanting.has(key)) return;
+  #want(key: string, lease: Lease, nowMs: number, urgent: boolean): void {
+    if (lease.asked || nowMs < lease.nextAskMs) return;
     this.#wanting.add(key);
-    this.#onWant();
+    this.#onWant(urgent);
   }
 }
 
-/** Requests per millisecond that the last grants come to, and not more than the limit itself. */
-function rateOf({ policy, demandSinceMs }: Held, granted: number, nowMs: number): number {
-  return Math.min(granted / Math.max(LEAST_ELAPSED_MS, nowMs - demandSinceMs), policy.requests / periodMs(policy));
+/** Among which of a lease's requests one is that waits; undefined: it was answered since. */
+function standing({ turn, asked, short, asking }: Lease, waited: LeaseWait): "short" | "asking" | undefined {
+  if (waited.turn === turn) return short > 0 ? "short" : undefined;
+  return asked && asking > 0 && waited.turn === turn - 1 ? "asking" : undefined;
 }
 
-function periodMs({ per }: SharedPolicy): number {
-  return typeof per === "number" ? per : per === "day" ? DAY_MS : 30 * DAY_MS;
-}
-
-function opening({ requests, burst }: SharedPolicy): number {
-  return Math.max(1, Math.min(OPENING_MAX, Math.floor(Math.min(requests, burst) * OPENING_SHARE)));
-}
-
-/** The share that a gateway goes on with while it is alone. */
-function alonePolicy({ policy, lastRate }: Held): RatePolicy {
-  if (lastRate !== undefined && lastRate > 0) {
-    return { requests: 1, perMs: 1 / lastRate, burst: Math.max(1, Math.floor(lastRate * AHEAD_MS)) };
-  }
-  const { requests, burst } = policy;
-  return { requests, perMs: periodMs(policy), burst };
-}
-
-/** When it is worth coming back: for a rate when the next request is due, for a period when it ends. */
-function retryMs({ requests, per }: SharedPolicy, resetMs: number): number {
-  return typeof per === "number" ? Math.max(per / requests, ASK_AGAIN_MS) : Math.max(resetMs, ASK_AGAIN_MS);
+function leave(lease: Lease, waited: LeaseWait): void {
+  const among = standing(lease, waited);
+  if (among) lease[among] -= 1;
 }

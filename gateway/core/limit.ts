@@ -1,36 +1,33 @@
 /** A route's limits: who shares an allowance, and what he is told of it. @see draft-ietf-httpapi-ratelimit-headers-11 */
 import type { LimitedBy } from "../api.ts";
 import { claimValues } from "./claims.ts";
-import type { Caller, GatewaySnapshot, Moment } from "./decision.ts";
+import type { Caller, GatewaySnapshot, LimitSaid, Moment, Wait } from "./decision.ts";
 import type { RequestHead } from "./head.ts";
-import type { SharedPolicy } from "./leased-limits.ts";
+import type { SharedPolicy } from "./lease.ts";
+import type { LeaseWait } from "./leased-limits.ts";
 import { hashOf } from "./maglev.ts";
 import { addressGroup, type RateVerdict } from "./rate-limit.ts";
 import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
 import type { CompiledRoute } from "./route.ts";
 
-interface Said {
-  readonly name: "default" | "quota";
-  readonly header: string;
-  readonly verdict: RateVerdict;
-}
-
-/** Headers of all limits that let it through, or the refusal of the first that does not. */
+/** Headers of all limits that let it through, the refusal of the first that does not, or the wait for its lease. */
 export function limit(
   route: CompiledRoute,
   snapshot: GatewaySnapshot,
   head: RequestHead,
   moment: Moment,
   caller: Caller,
-): { readonly headers: readonly HeaderPair[] } | Refuse {
+): { readonly headers: readonly HeaderPair[] } | Refuse | Wait {
   const { rateLimit, quota } = route;
-  const said: Said[] = [];
-  if (rateLimit) {
+  const said: LimitSaid[] = moment.waited ? [...moment.waited.said] : [];
+  // Whoever waited for the quota has been counted by the rate.
+  if (rateLimit && said.length === 0) {
     const { policy, shared, header } = rateLimit;
     const key = `${route.name} ${limitedKey(rateLimit.by, head, caller)}`;
     const verdict = shared
       ? takeShared(snapshot, `rate ${key}`, shared, moment)
       : snapshot.limiter.take(key, policy, moment.nowMs);
+    if (!("allowed" in verdict)) return { kind: "wait", route, lease: verdict, said };
     said.push({ name: "default", header, verdict });
     if (!verdict.allowed) {
       const detail = `Route "${route.name}" allows ${policy.requests} requests in ${policy.perMs / 1000} s.`;
@@ -41,6 +38,7 @@ export function limit(
     const { policy, by, header } = quota;
     const key = `quota ${String(policy.per)} ${route.name} ${limitedKey(by, head, caller)}`;
     const verdict = takeShared(snapshot, key, policy, moment);
+    if (!("allowed" in verdict)) return { kind: "wait", route, lease: verdict, said };
     said.push({ name: "quota", header, verdict });
     if (!verdict.allowed) {
       const detail = `Route "${route.name}" allows ${policy.requests} requests a ${String(policy.per)}.`;
@@ -50,8 +48,14 @@ export function limit(
   return { headers: limitHeaders(said) };
 }
 
-function takeShared({ leases }: GatewaySnapshot, key: string, policy: SharedPolicy, { nowMs }: Moment): RateVerdict {
-  return leases?.take(key, policy, nowMs) ?? { allowed: true, remaining: policy.requests - 1, resetMs: 0, retryMs: 0 };
+function takeShared(
+  { leases }: GatewaySnapshot,
+  key: string,
+  policy: SharedPolicy,
+  { nowMs, waited }: Moment,
+): RateVerdict | LeaseWait {
+  if (!leases) return { allowed: true, remaining: policy.burst - 1, resetMs: 0, retryMs: 0 };
+  return leases.take(key, policy, nowMs, waited?.lease);
 }
 
 /**
@@ -75,19 +79,19 @@ function keyOf(by: LimitedBy, head: RequestHead, { claims, consumer }: Caller): 
   return JSON.stringify(claimValues(claims ?? {}, by.claim));
 }
 
-function limitHeaders(said: readonly Said[]): HeaderPair[] {
+function limitHeaders(said: readonly LimitSaid[]): HeaderPair[] {
   return [
     ["ratelimit-policy", said.map(({ header }) => header).join(", ")],
     ["ratelimit", said.map(leftOf).join(", ")],
   ];
 }
 
-function leftOf({ name, verdict }: Said): string {
+function leftOf({ name, verdict }: LimitSaid): string {
   const ms = verdict.allowed ? verdict.resetMs : Math.max(1_000, verdict.retryMs);
   return `"${name}";r=${verdict.allowed ? verdict.remaining : 0};t=${seconds(ms)}`;
 }
 
-function refuseLimited(route: CompiledRoute, detail: string, said: readonly Said[]): Refuse {
+function refuseLimited(route: CompiledRoute, detail: string, said: readonly LimitSaid[]): Refuse {
   const retry = Math.max(1, seconds(said.at(-1)?.verdict.retryMs ?? 0));
   return refuse("RATE_LIMITED", detail, {
     route,

@@ -59,11 +59,17 @@ interface Known {
   readonly clusters: Map<string, readonly [inFlight: number, retrying: number]>;
 }
 
+/** Rates of which a newcomer is told how much is spent; beyond, the longest unused are begun anew with it. */
+export const SPENT_TOLD_MAX = 10_000;
+
 /** What all said so far, as far as it still holds: for a worker that starts in the midst of it. */
 export class PeerRecord {
   readonly #workers = new Map<number, Known>();
   /** By cluster and endpoint, with the moment that each ends. */
   readonly #ejected = new Map<string, { readonly ejection: Ejection; readonly untilMs: number }>();
+
+  /** By the key of a rate: the moment when it is whole again. The last used come last. */
+  readonly #spent = new Map<string, number>();
 
   note(worker: number, news: PeerNews, nowMs: number): void {
     let known = this.#workers.get(worker);
@@ -76,6 +82,15 @@ export class PeerRecord {
       if (inFlight === 0 && retrying === 0) known.clusters.delete(key);
       else known.clusters.set(key, [inFlight, retrying]);
     }
+    for (const [key, spacingMs, requests] of news.spent ?? []) {
+      const untilMs = Math.max(this.#spent.get(key) ?? nowMs, nowMs) + spacingMs * requests;
+      this.#spent.delete(key);
+      this.#spent.set(key, untilMs);
+    }
+    for (const [key, untilMs] of this.#spent) {
+      if (untilMs > nowMs && this.#spent.size <= SPENT_TOLD_MAX) break;
+      this.#spent.delete(key);
+    }
     for (const [key, { untilMs }] of this.#ejected) if (untilMs <= nowMs) this.#ejected.delete(key);
     for (const ejection of news.ejected ?? []) {
       const key = `${ejection.cluster} ${ejection.endpoint}`;
@@ -87,7 +102,7 @@ export class PeerRecord {
     this.#workers.delete(worker);
   }
 
-  /** What each worker but this one has under way, and once, under the newcomer's own number, what is ejected. */
+  /** What each worker but this one has under way, and once, under the newcomer's own number, what is ejected and spent. */
   for(newcomer: number, nowMs: number): { readonly worker: number; readonly news: PeerNews }[] {
     const told = [...this.#workers]
       .filter(([worker]) => worker !== newcomer)
@@ -98,6 +113,9 @@ export class PeerRecord {
     const ejected = [...this.#ejected.values()]
       .filter(({ untilMs }) => untilMs > nowMs)
       .map(({ ejection, untilMs }) => ({ ...ejection, forMs: untilMs - nowMs }));
-    return [...told, { worker: newcomer, news: { ejected } }];
+    const spent = [...this.#spent]
+      .filter(([, untilMs]) => untilMs > nowMs)
+      .map(([key, untilMs]) => [key, untilMs - nowMs, 1] as const);
+    return [...told, { worker: newcomer, news: { ejected, ...(spent.length > 0 ? { spent } : {}) } }];
   }
 }

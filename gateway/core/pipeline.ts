@@ -1,15 +1,15 @@
 /**
  * One decision for every lane, and for whoever asks why: match → preflight → connection filters → authenticate →
  * authorise → limit → request filters → redirect, answer, or choose an endpoint. Pure: a snapshot, a head and the
- * moment go in, plain data comes out. Checking a signature takes a promise, so a token not seen before comes out as
- * `verify`; the lane has it checked and asks again with its claims.
+ * moment go in, plain data comes out. What takes a promise comes out as data, too, and the lane asks again with what
+ * came of it: a token not seen before as `verify`, a shared limit that the control plane is about to speak of as `wait`.
  */
 import { allows, entryNames, type Claims } from "./claims.ts";
 import { clientOrigin } from "./client-address.ts";
 import type { CompiledConsumer } from "./consumers.ts";
 import { corsHeaders, preflightHeaders, preflightMethod } from "./cors.ts";
 import { tokenOf } from "./credentials.ts";
-import type { Answer, Caller, Decision, GatewaySnapshot, Moment, Verify } from "./decision.ts";
+import type { Answer, Caller, Decision, GatewaySnapshot, Moment, Verify, Wait } from "./decision.ts";
 import { verdictOf, VERDICTS, type FilterPhase, type FilterRequest } from "./filter.ts";
 import { contextOf, forward } from "./forwarding.ts";
 import type { RequestHead } from "./head.ts";
@@ -43,8 +43,13 @@ export function decide(snapshot: GatewaySnapshot, raw: RequestHead, moment: Mome
   const { route } = match;
   const decision = decideOn(route, snapshot, head, moment);
   // A page of another origin may read why it was refused, too.
-  if (!route.cors || decision.kind === "verify" || decision.kind === "forward") return decision;
+  if (!route.cors || isUnsettled(decision) || decision.kind === "forward") return decision;
   return { ...decision, headers: [...decision.headers, ...corsHeaders(route.cors, head)] };
+}
+
+/** Whether it has to be asked for again, once something is known. */
+export function isUnsettled(decision: Decision): decision is Verify | Wait {
+  return decision.kind === "verify" || decision.kind === "wait";
 }
 
 /** The head with the client and the scheme that trusted proxies speak of. */
@@ -72,6 +77,7 @@ function decideOn(route: CompiledRoute, snapshot: GatewaySnapshot, head: Request
   let answerHeaders = NO_HEADERS;
   if (route.rateLimit || route.quota) {
     const limited = limit(route, snapshot, head, moment, caller);
+    if ("kind" in limited && limited.kind === "wait") return limited;
     const allowed = !("kind" in limited);
     const detail = [route.rateLimit?.header, route.quota?.header].filter((header) => header !== undefined).join(", ");
     moment.trace?.({ step: "rateLimit", verdict: allowed ? "pass" : "refuse", detail });

@@ -32,11 +32,14 @@ type Spent = Map<string, { readonly spacingMs: number; requests: number }>;
 export class RateLimiter {
   readonly #arrivals = new Map<string, number>();
   readonly #keysMax: number;
+  readonly #workers: number;
   /** Let through since `recorded` was last asked; undefined: nobody asks. */
   #spent: Spent | undefined;
 
-  constructor(keysMax = LIMITED_KEYS_MAX) {
+  /** `workers`: how many let through of one allowance, and tell each other by `spend`. */
+  constructor({ keysMax = LIMITED_KEYS_MAX, workers = 1 }: { keysMax?: number; workers?: number } = {}) {
     this.#keysMax = keysMax;
+    this.#workers = workers;
   }
 
   get keys(): number {
@@ -47,7 +50,10 @@ export class RateLimiter {
   take(key: string, policy: RatePolicy, nowMs: number): RateVerdict {
     const spacing = policy.perMs / policy.requests;
     const full = spacing * policy.burst;
-    const known = this.#arrivals.get(key) ?? nowMs;
+    let known = this.#arrivals.get(key) ?? nowMs;
+    // Further ahead than the debt of one burst of each is what another policy was used up by.
+    const furthest = nowMs + full * this.#workers;
+    if (known > furthest) this.#arrivals.set(key, (known = furthest));
     const next = Math.max(known, nowMs) + spacing;
     // A hair's breadth of tolerance: the sum of many spacings is not exact in floating point.
     const early = next - full - nowMs;

@@ -6,6 +6,7 @@ import {
   type ConcurrencyLimit,
   type HintedService,
   type LimitedBy,
+  type RateLimit,
   type RouteConfig,
   type SplitEntry,
 } from "../api.ts";
@@ -15,7 +16,7 @@ import { compileCors, type CompiledCors } from "./cors.ts";
 import type { CompiledFilter, Filters } from "./filter.ts";
 import { compileEdits, type CompiledEdits } from "./header-edits.ts";
 import { pathOf, variableNames, type PathPattern } from "./path-pattern.ts";
-import type { SharedPolicy } from "./leased-limits.ts";
+import { sharedRate, type SharedPolicy } from "./lease.ts";
 import type { RatePolicy } from "./rate-limit.ts";
 import { NO_RETRY, type RetryPolicy } from "./retry.ts";
 import { compileRedirect, compileRewrite, type CompiledRedirect, type CompiledRewrite } from "./rewrite.ts";
@@ -234,12 +235,9 @@ function compilePolicies(
     },
     acl: given.acl?.allow,
     rateLimit: limit && {
-      policy: { requests: limit.requests, perMs: limit.perSeconds * 1000, burst: limit.burst ?? limit.requests },
+      policy: ratePolicy(limit),
       by: limit.by,
-      shared:
-        limit.scope === "cluster"
-          ? { requests: limit.requests, per: limit.perSeconds * 1000, burst: limit.burst ?? limit.requests }
-          : undefined,
+      shared: limit.scope === "cluster" ? sharedRate(ratePolicy(limit)) : undefined,
       header: `"default";q=${limit.requests};w=${Math.max(1, Math.round(limit.perSeconds))}`,
     },
     quota: quota && {
@@ -250,6 +248,10 @@ function compilePolicies(
     concurrency: given.concurrency,
     bodyBytesMax: given.bodyBytesMax ?? GATEWAY_DEFAULTS.bodyBytesMax,
   };
+}
+
+function ratePolicy({ requests, perSeconds, burst = requests }: RateLimit): RatePolicy {
+  return { requests, perMs: perSeconds * 1000, burst };
 }
 
 /** Equal uses of a filter are built once per table. */

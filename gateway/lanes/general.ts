@@ -1,6 +1,6 @@
 /**
  * The general lane: everything that HTTP allows. Fastify and Node's parsers take requests in, one function decides, our
- * own client carries them out. One request's path, top to bottom: head → decision → (token check → decision) → passage.
+ * own client carries them out. One request's path, top to bottom: head → decision → (what it takes → decision) → passage.
  *
  * Fastify is told the path "/" for every request, so that there is one reader of the path, core/path.ts, and lets go of
  * it in its first hook, before it has an opinion on the body. HTTP/2 comes beside it, as streams.
@@ -14,7 +14,18 @@ import Fastify, { type FastifyInstance } from "fastify";
 import type { Claims } from "../core/claims.ts";
 import { grpcKind } from "../core/grpc.ts";
 import { headerValues, isBadHead, readHead, type RawHead, type RequestHead, type TlsPeer } from "../core/head.ts";
-import { decide, refuse, refuseToken, type Answer, type Forward, type Refuse, type Verify } from "../core/pipeline.ts";
+import {
+  decide,
+  isUnsettled,
+  refuse,
+  refuseToken,
+  type Answer,
+  type Decision,
+  type Forward,
+  type Refuse,
+  type Verify,
+  type Wait,
+} from "../core/pipeline.ts";
 import { misdirection } from "../core/table.ts";
 import { COMMON_METHODS } from "../api.ts";
 import type { Downstream } from "./downstream.ts";
@@ -198,7 +209,7 @@ export class GeneralLane {
     this.#serve(new Http2Downstream(stream, head, ended ? "ended" : "body"));
   }
 
-  /** Everything before the upstream: read the head, decide, check a token if need be, decide again. */
+  /** Everything before the upstream: read the head, decide, check a token or wait for a lease if need be, decide again. */
   #serve(client: Downstream, handshake?: Handshake): Passage {
     const { host, inFlight } = this.#parts;
     const grpc =
@@ -221,7 +232,7 @@ export class GeneralLane {
     const refusal = this.#refuseAtOnce(passage);
     if (refusal) return passage.refuse(refusal);
     const first = this.#decide(passage);
-    if (first.kind === "verify") void this.#verify(passage, first);
+    if (isUnsettled(first)) void this.#settle(passage, first);
     else this.#proceed(passage, first);
   }
 
@@ -229,13 +240,26 @@ export class GeneralLane {
     this.#parts.inFlight.count--;
   };
 
-  async #verify(passage: Passage, { provider, token, route }: Verify): Promise<void> {
+  /** With claims in hand nothing is left to verify, and a wait has its end: so this has, too. */
+  async #settle(passage: Passage, first: Verify | Wait): Promise<void> {
+    const { tokens, leases } = this.#parts;
+    let decision: Decision = first;
+    let claims: Claims | undefined;
     try {
-      const verdict = await this.#parts.tokens.verify(provider, token);
-      if (passage.over) return;
-      const second = verdict.claims ? this.#decide(passage, verdict.claims) : refuseToken(verdict.error, route);
-      // With claims in hand nothing is left to verify.
-      if (second.kind !== "verify") this.#proceed(passage, second);
+      while (isUnsettled(decision)) {
+        if (decision.kind === "wait") {
+          await leases.wait(decision.lease);
+          if (passage.over) return leases.limits.leave(decision.lease);
+          decision = this.#decide(passage, claims, decision);
+          continue;
+        }
+        const { provider, token, route } = decision;
+        const verdict = await tokens.verify(provider, token);
+        if (passage.over) return;
+        decision = verdict.claims ? this.#decide(passage, verdict.claims) : refuseToken(verdict.error, route);
+        claims = verdict.claims;
+      }
+      this.#proceed(passage, decision);
     } catch (error) {
       passage.defect(error);
     }
@@ -262,7 +286,7 @@ export class GeneralLane {
     return undefined;
   }
 
-  #decide({ exchange }: Passage, claims?: Claims) {
+  #decide({ exchange }: Passage, claims?: Claims, waited?: Wait) {
     const { clock, random } = this.#parts.host;
     return decide(exchange.snapshot, exchange.head as RequestHead, {
       nowMs: clock.monotonic(),
@@ -270,6 +294,7 @@ export class GeneralLane {
       random: () => random.float(),
       pressure: this.#parts.pressure(),
       ...(claims ? { claims } : {}),
+      ...(waited ? { waited } : {}),
     });
   }
 

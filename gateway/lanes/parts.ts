@@ -5,6 +5,7 @@ import type { GatewaySnapshot } from "../core/pipeline.ts";
 import type { Chain } from "../filters/chain.ts";
 import type { TokenVerifier } from "../filters/jwt.ts";
 import type { GatewaySettings } from "../settings.ts";
+import type { QuotaLeases } from "../sources/quota-leases.ts";
 import type { AccessLog } from "./access-log.ts";
 import type { GatewayMetrics } from "./telemetry.ts";
 
@@ -14,6 +15,7 @@ export interface LaneParts {
   readonly metrics: GatewayMetrics;
   readonly accessLog: AccessLog;
   readonly tokens: TokenVerifier;
+  readonly leases: QuotaLeases;
   /** The upstream, with what lies before it. */
   readonly chain: Chain;
   snapshot(): GatewaySnapshot;

@@ -1,10 +1,14 @@
-/** Keeps the leases of shared limits: asks for what requests are about to need, in one call at a time. */
+/**
+ * Keeps the leases of shared limits: asks for what requests are about to need, in one call at a time, and wakes the few
+ * that wait for an answer.
+ */
 import { messageOf, TaskGroup, Trigger, type Host } from "#base";
 import { QUOTA_ASKS_MAX } from "#quotas/api";
-import { LeasedLimits } from "../core/leased-limits.ts";
+import type { LeaseAsk } from "../core/lease.ts";
+import { LeasedLimits, type LeaseWait } from "../core/leased-limits.ts";
 import type { GatewayClient } from "../settings.ts";
 
-/** Milliseconds between two calls: many limits that run out together are one call. */
+/** Milliseconds between two calls while no request waits: many limits that run out together are one call. */
 const CALL_EVERY_MS = 20;
 
 export class QuotaLeases implements AsyncDisposable {
@@ -14,35 +18,85 @@ export class QuotaLeases implements AsyncDisposable {
   readonly #trigger = new Trigger();
   readonly #tasks: TaskGroup;
   readonly limits: LeasedLimits;
+  /** By the key of a limit; each with the end of its wait. */
+  readonly #waiting = new Map<string, Map<() => void, number>>();
+  /** A request waits for what is asked next. */
+  #urgent = false;
+  #endPause = () => {};
   #away = false;
 
   constructor(host: Host, client: GatewayClient["quotas"], namespace: string) {
     this.#host = host;
     this.#client = client;
     this.#namespace = namespace;
-    this.limits = new LeasedLimits(() => this.#trigger.fire());
+    this.limits = new LeasedLimits((urgent) => this.#wanted(urgent));
     this.#tasks = new TaskGroup(host.log);
     this.#tasks.run("quota leases", (signal) => this.#run(signal));
   }
 
+  /** Resolves once its time is over, or sooner when the limit has been spoken of. */
+  wait({ key, forMs, untilMs }: LeaseWait): Promise<void> {
+    return new Promise((resolve) => {
+      const others = this.#waiting.get(key) ?? new Map<() => void, number>();
+      const done = () => {
+        cancel();
+        others.delete(done);
+        if (others.size === 0 && this.#waiting.get(key) === others) this.#waiting.delete(key);
+        resolve();
+      };
+      const cancel = this.#host.clock.after(forMs, done);
+      this.#waiting.set(key, others.set(done, untilMs));
+    });
+  }
+
+  #wanted(urgent: boolean): void {
+    this.#trigger.fire();
+    if (!urgent) return;
+    this.#urgent = true;
+    this.#endPause();
+  }
+
   async #run(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#host;
     while (!signal.aborted) {
       await this.#trigger.wait(signal);
       for (;;) {
-        const asks = this.limits.asks(QUOTA_ASKS_MAX, clock.monotonic());
+        this.#urgent = false;
+        const asks = this.limits.asks(QUOTA_ASKS_MAX, this.#host.clock.monotonic());
         if (asks.length === 0 || signal.aborted) break;
         await this.#ask(asks, signal);
-        await clock.sleep(CALL_EVERY_MS, signal).catch(() => {});
+        for (const { key } of asks) this.#wake(key);
+        // Otherwise there is more than one call holds.
+        if (asks.length < QUOTA_ASKS_MAX) await this.#pause(signal);
       }
     }
   }
 
-  async #ask(asks: ReturnType<LeasedLimits["asks"]>, signal: AbortSignal): Promise<void> {
+  /** In the order of coming. */
+  #wake(key: string): void {
+    const waiting = [...(this.#waiting.get(key) ?? [])];
+    for (const [wake] of waiting.sort(([, a], [, b]) => a - b)) wake();
+  }
+
+  #pause(signal: AbortSignal): Promise<void> {
+    if (this.#urgent || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const end = () => {
+        cancel();
+        signal.removeEventListener("abort", end);
+        this.#endPause = () => {};
+        resolve();
+      };
+      const cancel = this.#host.clock.after(CALL_EVERY_MS, end);
+      signal.addEventListener("abort", end, { once: true });
+      this.#endPause = end;
+    });
+  }
+
+  async #ask(asks: readonly LeaseAsk[], signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#host;
     try {
       if (!this.#client) throw new Error("this gateway has no control plane");
-      const { leases } = await this.#client.lease(this.#namespace, { asks }, { signal });
+      const { leases } = await this.#client.lease(this.#namespace, { asks: [...asks] }, { signal });
       this.limits.granted(asks, leases, clock.monotonic());
       if (this.#away) log.info({}, "shared limits are shared again");
       this.#away = false;

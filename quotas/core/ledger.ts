@@ -9,8 +9,10 @@ export type QuotaRecord =
   | { readonly kind: "rate"; readonly at: number }
   | { readonly kind: "period"; readonly period: string; readonly used: number };
 
-/** Of what is left, that one ask gets at most: so whoever asks next finds something, too. */
+/** Of what is left, that one ask gets ahead of need at most: so whoever asks next finds something, too. */
 const SHARE_MAX = 0.5;
+/** Milliseconds that may be missing: a moment since 1970 has no smaller part than a quarter of a thousandth. */
+const ROUNDING_MS = 1e-3;
 const DAY_MS = 86_400_000;
 
 export function settle(
@@ -24,33 +26,36 @@ export function settle(
 }
 
 function settleRate(record: QuotaRecord | undefined, ask: QuotaAsk, perSeconds: number, nowMs: number) {
-  const { key, requests, burst = requests, want, spent = 0 } = ask;
+  const { key, requests, burst = requests, spent = 0, waiting = 0, agoMs = 0 } = ask;
   const spacing = (perSeconds * 1000) / requests;
   const full = spacing * burst;
   // A clock that went back, on this member or another, must not lock anybody out for longer than a whole allowance.
-  const known = record?.kind === "rate" ? Math.min(record.at, nowMs + 2 * full) : nowMs;
-  const before = Math.max(known, nowMs) + spent * spacing;
-  const left = Math.max(0, Math.floor((full - (before - nowMs)) / spacing + 1e-6));
-  const granted = share(want, left);
-  const at = before + granted * spacing;
+  const known = record?.kind === "rate" ? Math.min(record.at, nowMs + 2 * full) : 0;
+  // Counted from when it came, or each that waited would put off all that follow.
+  const before = Math.max(known, nowMs - agoMs) + spent * spacing;
+  const left = Math.max(0, Math.floor((full - Math.max(0, before - nowMs) + ROUNDING_MS) / spacing));
+  const granted = share(ask, left);
+  const ahead = Math.max(0, granted - waiting);
+  const come = before + (granted - ahead) * spacing;
+  const at = ahead > 0 ? Math.max(come, nowMs) + ahead * spacing : come;
   const lease = { key, granted, remaining: left - granted, resetMs: Math.max(0, at - nowMs), validMs: QUOTA_LEASE_MS };
   return { record: { kind: "rate", at } as const, lease };
 }
 
 function settlePeriod(record: QuotaRecord | undefined, ask: QuotaAsk, per: "day" | "month", nowMs: number) {
-  const { key, requests, want, spent = 0 } = ask;
+  const { key, requests, spent = 0 } = ask;
   const { period, endMs } = periodAt(per, nowMs);
   const same = record?.kind === "period" && record.period === period;
   const before = (same ? record.used : 0) + spent;
   const left = Math.max(0, requests - before);
-  const granted = share(want, left);
+  const granted = share(ask, left);
   const resetMs = endMs - nowMs;
   const lease = { key, granted, remaining: left - granted, resetMs, validMs: resetMs };
   return { record: { kind: "period", period, used: before + granted } as const, lease };
 }
 
-function share(want: number, left: number): number {
-  return Math.min(want, Math.ceil(left * SHARE_MAX));
+function share({ want, waiting = 0 }: QuotaAsk, left: number): number {
+  return Math.min(want, left, Math.max(waiting, Math.ceil(left * SHARE_MAX)));
 }
 
 /** Name of the period at a moment, and when it ends. */

@@ -293,7 +293,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     expect((await fresh(`${gateway}/held`)).status).toBe(200);
   });
 
-  test("pass over an endpoint that one of them ejected, and hold one breaker", async () => {
+  test("pass over an endpoint that one of them ejected, and hold one breaker and one rate, a successor, too", async () => {
     await using sick = await upstream();
     sick.status = 503;
     await using well = await upstream();
@@ -305,7 +305,13 @@ describe("two workers", { timeout: 60_000 }, () => {
     const narrow = { name: "narrow", match: { path: { prefix: "/narrow" } }, cluster: "narrow" };
     const pid = { name: "pid", match: { path: { exact: "/pids" } }, cluster: "narrow", filters: who };
     const rest = { name: "rest", match: all, cluster: "c" };
-    await using running = await world({ clusters, routes: [narrow, pid, rest] });
+    const rare = {
+      name: "rare",
+      match: { path: { exact: "/rare" } },
+      cluster: "narrow",
+      rateLimit: { requests: 4, perSeconds: 3_600, by: "route" },
+    };
+    await using running = await world({ clusters, routes: [narrow, pid, rest, rare] });
     const { gateway } = running.posthouse;
     // One connection, so one worker.
     const one = new Agent({ connections: 1, pipelining: 1 });
@@ -319,6 +325,10 @@ describe("two workers", { timeout: 60_000 }, () => {
     expect(sick.count).toBe(known);
     const state = 'posthouse_gateway_cluster_endpoints{cluster="cluster:c",state="ejected"}';
     expect(await running.metric(state)).toBe(1);
+    const rares: number[] = [];
+    for (let i = 0; i < 20; i++) rares.push((await fresh(`${gateway}/rare`)).status);
+    expect(rares.filter((status) => status === 200).length).toBeGreaterThanOrEqual(4);
+    expect(rares.at(-1)).toBe(429);
     // One that comes later is told.
     const [victim = 0] = await running.pids();
     process.kill(victim, "SIGKILL");
@@ -328,6 +338,7 @@ describe("two workers", { timeout: 60_000 }, () => {
     });
     for (let i = 0; i < 40; i++) expect((await fresh(`${gateway}/`)).status).toBe(200);
     expect(sick.count).toBe(known);
+    for (let i = 0; i < 10; i++) expect((await fresh(`${gateway}/rare`)).status).toBe(429);
 
     const slow = [];
     for (let i = 0; i < 6; i++) {

@@ -86,6 +86,8 @@ export class FakeControlPlane implements GatewayClient {
       this.unheard?.releaseKey === releaseKey ? undefined : this.unheard,
     acknowledger: () => (config, error) => void this.acknowledged.push({ releaseKey: config.releaseKey, error }),
   };
+  /** Absent: it shares no limits. */
+  quotas?: NonNullable<GatewayClient["quotas"]>;
   /** What the server has and the push does not bring. */
   unheard: EffectiveConfig | undefined;
   /** What the gateway said of its configs. */
@@ -174,10 +176,12 @@ export const baseSettings: GatewaySettings = {
 export async function runGateway(
   config: object | string,
   instances: readonly Instance[],
-  over: Partial<GatewaySettings> & { host?: never } = {},
+  given: Partial<GatewaySettings> & { host?: never; quotas?: NonNullable<GatewayClient["quotas"]> } = {},
   host = testHost(),
 ): Promise<Running> {
+  const { quotas, ...over } = given;
   const plane = new FakeControlPlane();
+  if (quotas) plane.quotas = quotas;
   const gateway = createGateway(host, { client: plane, settings: { ...baseSettings, ...over } });
   plane.release(config);
   plane.snapshot(...instances);

@@ -7,15 +7,17 @@ const rate = { key: "k", requests: 10, per: 1 } as const;
 const NOW = Date.UTC(2026, 1, 28, 23, 59, 59, 0);
 
 test("of a rate no more is granted in any time than it allows, whoever asks for how much", () => {
-  const asks = fc.array(fc.record({ afterMs: fc.nat(500), want: fc.nat(30), spent: fc.nat(2) }), { maxLength: 60 });
+  const asks = fc.array(fc.record({ afterMs: fc.nat(500), want: fc.nat(30), waiting: fc.nat(30), spent: fc.nat(2) }), {
+    maxLength: 60,
+  });
   fc.assert(
     fc.property(asks, (given) => {
       let record: QuotaRecord | undefined;
       let nowMs = NOW;
       let granted = 0;
-      for (const { afterMs, want, spent } of given) {
+      for (const { afterMs, want, waiting, spent } of given) {
         nowMs += afterMs;
-        const settled = settle(record, { ...rate, want, spent }, nowMs);
+        const settled = settle(record, { ...rate, want, waiting, spent }, nowMs);
         record = settled.record;
         granted += settled.lease.granted;
         expect(settled.lease.granted).toBeLessThanOrEqual(want);
@@ -31,6 +33,26 @@ test("one ask gets at most half of what is left, so that the next finds somethin
   const second = settle(first.record, { ...rate, want: 10 }, NOW);
   expect(second.lease).toMatchObject({ granted: 3, remaining: 2 });
   expect(settle(second.record, { ...rate, want: 1, spent: 2 }, NOW).lease).toMatchObject({ granted: 0, remaining: 0 });
+});
+
+test("requests that wait get all that is left, and nothing ahead of need beyond the half", () => {
+  const waiting = (want: number, count: number) => settle(undefined, { ...rate, want, waiting: count }, NOW).lease;
+  expect(waiting(10, 8)).toMatchObject({ granted: 8, remaining: 2 });
+  expect(waiting(10, 3)).toMatchObject({ granted: 5, remaining: 5 });
+  expect(waiting(30, 25)).toMatchObject({ granted: 10, remaining: 0 });
+  expect(waiting(2, 8)).toMatchObject({ granted: 2, remaining: 8 });
+});
+
+test("what was spent, or waited, is counted from when it came", () => {
+  const late = settle(undefined, { ...rate, want: 1, waiting: 1, agoMs: 40 }, NOW);
+  expect(late.record).toEqual({ kind: "rate", at: NOW + 60 });
+  // A minute's use within the limit leaves it as whole as it is.
+  const away = settle(late.record, { ...rate, want: 0, spent: 600, agoMs: 60_000 }, NOW + 60_000);
+  expect(away.lease).toMatchObject({ granted: 0, remaining: 9 });
+  // What is taken ahead of need is taken now.
+  expect(settle(undefined, { ...rate, want: 5, waiting: 1, agoMs: 5_000 }, NOW).record).toMatchObject({
+    at: NOW + 400,
+  });
 });
 
 test("a record of a clock far ahead locks nobody out for longer than two whole allowances", () => {

@@ -239,8 +239,21 @@ test("the burst comes at once, then one per spacing, and a refusal costs nothing
   expect(take(10_000)).toMatchObject({ allowed: true, remaining: 2, resetMs: 100 });
 });
 
+test("what was used up under another policy locks nobody out for longer than this one takes to be whole again", () => {
+  const daily = { requests: 10, perMs: 86_400_000, burst: 10 };
+  const fast = { requests: 100, perMs: 1_000, burst: 100 };
+  const limiter = new RateLimiter();
+  for (let i = 0; i < 10; i++) limiter.take("k", daily, 0);
+  expect(limiter.take("k", daily, 1).allowed).toBe(false);
+  expect(limiter.take("k", fast, 2)).toMatchObject({ allowed: false, resetMs: 1_000, retryMs: 10 });
+  // Asking all the time puts it off no further.
+  for (let nowMs = 3; nowMs < 12; nowMs++) expect(limiter.take("k", fast, nowMs).allowed).toBe(false);
+  expect(limiter.take("k", fast, 12).allowed).toBe(true);
+  expect(limiter.take("k", fast, 1_022)).toMatchObject({ allowed: true, remaining: 99 });
+});
+
 test("a flood of keys does not grow without end", () => {
-  const limiter = new RateLimiter(100);
+  const limiter = new RateLimiter({ keysMax: 100 });
   for (let i = 0; i < 1_000; i++) limiter.take(`k${i}`, { requests: 1, perMs: 1000, burst: 1 }, 0);
   expect(limiter.keys).toBe(100);
 });

@@ -3,7 +3,14 @@ import { expect, test } from "vitest";
 import type { GatewayConfig, RouteConfig } from "../../../gateway/api.ts";
 import { nextEndpoints, NO_ENDPOINTS } from "../../../gateway/core/endpoints.ts";
 import { isBadHead, readHead, type RequestHead } from "../../../gateway/core/head.ts";
-import { decide, type GatewaySnapshot, type Moment } from "../../../gateway/core/pipeline.ts";
+import { LeasedLimits } from "../../../gateway/core/leased-limits.ts";
+import {
+  decide,
+  type GatewaySnapshot,
+  type HeaderPair,
+  type Moment,
+  type Wait,
+} from "../../../gateway/core/pipeline.ts";
 import { RateLimiter } from "../../../gateway/core/rate-limit.ts";
 import { compileTable } from "../../../gateway/core/table.ts";
 import { instance } from "../kit.ts";
@@ -91,6 +98,25 @@ test("authentication comes before access, access before limits, limits before en
   expect(code({ sub: "ann", scope: "read" })).toBe("GATEWAY_NO_ENDPOINT");
   expect(code({ sub: "ann", scope: "read" })).toBe("GATEWAY_RATE_LIMITED");
   expect(code({ sub: "bob", scope: "read" })).toBe("GATEWAY_NO_ENDPOINT");
+});
+
+test("a limit whose lease is on its way is waited for, with the token's claims, and those before it count once", () => {
+  const leases = new LeasedLimits(() => {});
+  const by = { claim: "sub" };
+  const route = { ...guarded, rateLimit: { requests: 3, perSeconds: 1, by }, quota: { requests: 20, per: "day", by } };
+  const snapshot = { ...snapshotOf(route as never), leases };
+  const claims = { sub: "ann", scope: "read" };
+  const ask = (over: Partial<Moment>) => decide(snapshot, headOf("/a", bearer), { ...moment, claims, ...over });
+  expect(ask({}).kind).toBe("forward");
+  const waited = ask({}) as Wait;
+  expect(waited).toMatchObject({ kind: "wait", said: [{ name: "default", verdict: { remaining: 1 } }] });
+  expect(ask({ nowMs: 5, waited })).toMatchObject({ kind: "wait", lease: { untilMs: waited.lease.untilMs } });
+  const asks = leases.asks(1, 5);
+  const grants = asks.map(({ key }) => ({ key, granted: 1, remaining: 18, resetMs: 60_000, validMs: 60_000 }));
+  leases.granted(asks, grants, 9);
+  const forward = ask({ nowMs: 9, waited }) as { answerHeaders: readonly HeaderPair[] };
+  expect(forward).toMatchObject({ kind: "forward" });
+  expect(forward.answerHeaders).toContainEqual(["ratelimit", '"default";r=1;t=1, "quota";r=18;t=60']);
 });
 
 test("what is no bearer token is refused before anybody checks a signature", () => {
