@@ -31,6 +31,7 @@ import {
   type SharedPolicy,
 } from "./lease.ts";
 import { RateLimiter, type RateVerdict } from "./rate-limit.ts";
+import { RecentMap } from "./recent-map.ts";
 
 /** No verdict yet: the control plane is about to say. Whoever waits asks again with this. */
 export interface LeaseWait {
@@ -47,11 +48,11 @@ export interface LeaseWait {
 
 /** A lease is renewed when so much of it is left. */
 const RENEW_SHARE = 0.5;
-/** Limits remembered; beyond, the longest unseen are forgotten, and what they hold lapses. */
+/** Limits remembered, and half of it at least; beyond, the longest unseen are forgotten, and what they hold lapses. */
 export const SHARED_KEYS_MAX = 20_000;
 
 export class LeasedLimits {
-  readonly #leases = new Map<string, Lease>();
+  readonly #leases = new RecentMap<Lease>(SHARED_KEYS_MAX);
   readonly #wanting = new Set<string>();
   readonly #alone = new RateLimiter();
   readonly #onWant: (urgent: boolean) => void;
@@ -119,17 +120,8 @@ export class LeasedLimits {
 
   #of(key: string, policy: SharedPolicy, nowMs: number): Lease {
     let lease = this.#leases.get(key);
-    if (lease) {
-      this.#leases.delete(key);
-      if (lease.policy !== policy) amend(lease, policy, nowMs);
-    } else {
-      lease = begin(policy, nowMs);
-    }
-    this.#leases.set(key, lease);
-    if (this.#leases.size > SHARED_KEYS_MAX) {
-      const oldest = this.#leases.keys().next();
-      if (!oldest.done) this.#leases.delete(oldest.value);
-    }
+    if (!lease) this.#leases.set(key, (lease = begin(policy, nowMs)));
+    else if (lease.policy !== policy) amend(lease, policy, nowMs);
     return lease;
   }
 

@@ -4,8 +4,12 @@
  * @see https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm (virtual scheduling)
  */
 import ipaddr from "ipaddr.js";
+import { RecentMap } from "./recent-map.ts";
 
-/** Keys remembered. Beyond, the longest unseen are forgotten; by then almost all of them are back at a full allowance. */
+/**
+ * Keys remembered, and half of it at least. Beyond, the longest unseen are forgotten; by then almost all of them are back
+ * at a full allowance.
+ */
 export const LIMITED_KEYS_MAX = 100_000;
 
 export interface RatePolicy {
@@ -30,15 +34,14 @@ type Spent = Map<string, { readonly spacingMs: number; requests: number }>;
 
 /** Holds the moments. It is state, but without a clock: time comes in, and may be anything that does not go back. */
 export class RateLimiter {
-  readonly #arrivals = new Map<string, number>();
-  readonly #keysMax: number;
+  readonly #arrivals: RecentMap<number>;
   readonly #workers: number;
   /** Let through since `recorded` was last asked; undefined: nobody asks. */
   #spent: Spent | undefined;
 
   /** `workers`: how many let through of one allowance, and tell each other by `spend`. */
   constructor({ keysMax = LIMITED_KEYS_MAX, workers = 1 }: { keysMax?: number; workers?: number } = {}) {
-    this.#keysMax = keysMax;
+    this.#arrivals = new RecentMap(keysMax);
     this.#workers = workers;
   }
 
@@ -60,9 +63,7 @@ export class RateLimiter {
     if (early > spacing * 1e-6) {
       return { allowed: false, remaining: 0, resetMs: Math.max(known, nowMs) - nowMs, retryMs: early };
     }
-    this.#arrivals.delete(key);
     this.#arrivals.set(key, next);
-    if (this.#arrivals.size > this.#keysMax) this.#forgetOldest();
     if (this.#spent) this.#note(this.#spent, key, spacing);
     const remaining = Math.max(0, Math.floor((full - (next - nowMs)) / spacing + 1e-6));
     return {
@@ -89,20 +90,13 @@ export class RateLimiter {
   /** Others let through so much time's worth. It counts whether or not there was room, so that excess is paid back. */
   spend(key: string, ms: number, nowMs: number): void {
     const next = Math.max(this.#arrivals.get(key) ?? nowMs, nowMs) + ms;
-    this.#arrivals.delete(key);
     this.#arrivals.set(key, next);
-    if (this.#arrivals.size > this.#keysMax) this.#forgetOldest();
   }
 
   #note(spent: Spent, key: string, spacingMs: number): void {
     const known = spent.get(key);
     if (known && known.spacingMs === spacingMs) known.requests += 1;
     else spent.set(key, { spacingMs, requests: 1 });
-  }
-
-  #forgetOldest(): void {
-    const oldest = this.#arrivals.keys().next();
-    if (!oldest.done) this.#arrivals.delete(oldest.value);
   }
 }
 

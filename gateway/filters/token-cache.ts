@@ -5,8 +5,9 @@
  */
 import { hash } from "node:crypto";
 import type { Claims } from "../core/claims.ts";
+import { RecentMap } from "../core/recent-map.ts";
 
-/** Tokens remembered per provider; the longest unused go first. */
+/** Tokens remembered per provider, and half of it at least; the longest unused go first. */
 export const VERIFIED_TOKENS_MAX = 20_000;
 /** Milliseconds a verdict is trusted, since a key may be withdrawn. */
 export const VERIFIED_TTL_MS = 60_000;
@@ -17,7 +18,7 @@ interface Entry {
 }
 
 export class TokenCache {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new RecentMap<Entry>(VERIFIED_TOKENS_MAX);
 
   get size(): number {
     return this.#entries.size;
@@ -26,19 +27,13 @@ export class TokenCache {
   get(token: string, wallMs: number): Claims | undefined {
     const key = keyOf(token);
     const entry = this.#entries.get(key);
-    if (!entry) return undefined;
-    this.#entries.delete(key);
-    if (entry.untilMs <= wallMs) return undefined;
-    // Last in the map is last to go.
-    this.#entries.set(key, entry);
-    return entry.claims;
+    if (entry && entry.untilMs > wallMs) return entry.claims;
+    if (entry) this.#entries.delete(key);
+    return undefined;
   }
 
   set(token: string, claims: Claims, expiresMs: number, wallMs: number): void {
     this.#entries.set(keyOf(token), { claims, untilMs: Math.min(expiresMs, wallMs + VERIFIED_TTL_MS) });
-    if (this.#entries.size <= VERIFIED_TOKENS_MAX) return;
-    const oldest = this.#entries.keys().next();
-    if (!oldest.done) this.#entries.delete(oldest.value);
   }
 
   clear(): void {

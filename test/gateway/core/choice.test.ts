@@ -255,7 +255,8 @@ test("what was used up under another policy locks nobody out for longer than thi
 test("a flood of keys does not grow without end", () => {
   const limiter = new RateLimiter({ keysMax: 100 });
   for (let i = 0; i < 1_000; i++) limiter.take(`k${i}`, { requests: 1, perMs: 1000, burst: 1 }, 0);
-  expect(limiter.keys).toBe(100);
+  expect(limiter.keys).toBeLessThanOrEqual(100);
+  expect(limiter.keys).toBeGreaterThanOrEqual(50);
 });
 
 test("an IPv4 address stands for itself in both its forms, an IPv6 one for its /64", () => {
