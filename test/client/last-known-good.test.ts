@@ -22,8 +22,8 @@ async function leftBehind(one: Awaited<ReturnType<typeof lab>>, path: string) {
 }
 
 test("a service starts from the file while no server answers, and says that it is stale and how old", async () => {
-  await using one = await lab();
   await using folder = await tempFolder();
+  await using one = await lab();
   const path = join(folder.path, "config.json");
   const revision = await leftBehind(one, path);
   const kept = JSON.parse(await readFile(path, "utf8")) as { heardAtMs: number };
@@ -46,8 +46,8 @@ test("without a file such a start fails, saying so", async () => {
 });
 
 test("the file is its owner's alone, whole, and nothing is left beside it", async () => {
-  await using one = await lab();
   await using folder = await tempFolder();
+  await using one = await lab();
   const path = join(folder.path, "config.json");
   await leftBehind(one, path);
   expect((await stat(path)).mode & 0o777).toBe(0o600);
@@ -55,8 +55,8 @@ test("the file is its owner's alone, whole, and nothing is left beside it", asyn
 });
 
 test("a server that answers is believed over the file", async () => {
-  await using one = await lab();
   await using folder = await tempFolder();
+  await using one = await lab();
   const path = join(folder.path, "config.json");
   await leftBehind(one, path);
   await one.release({ "a.json": '{"n":2}' });
@@ -71,8 +71,8 @@ test.each([
   ["changed in one value", (text: string) => text.replace('{\\"n\\":1}', '{\\"n\\":9}')],
   ["of another shape", () => '{"format":1}'],
 ])("a file that is %s is set aside and told, not used", async (_what, spoil) => {
-  await using one = await lab();
   await using folder = await tempFolder();
+  await using one = await lab();
   const path = join(folder.path, "config.json");
   await leftBehind(one, path);
   const text = await readFile(path, "utf8");
@@ -87,8 +87,8 @@ test.each([
 });
 
 test("the file of another app is told and not used", async () => {
-  await using one = await lab();
   await using folder = await tempFolder();
+  await using one = await lab();
   const path = join(folder.path, "config.json");
   await leftBehind(one, path);
   await using orphan = service(NOBODY, { lastKnownGoodFile: path, app: "billing" });
@@ -97,8 +97,8 @@ test("the file of another app is told and not used", async () => {
 });
 
 test("a file that cannot be written is told, and the service runs", async () => {
-  await using one = await lab();
   await using folder = await tempFolder();
+  await using one = await lab();
   const file = join(folder.path, "no-folder");
   await writeFile(file, "");
   await one.release({ "a.json": '{"n":1}' });
@@ -108,8 +108,8 @@ test("a file that cannot be written is told, and the service runs", async () => 
 });
 
 test("eight clients that write one file at once leave one whole file of a release that stood", async () => {
-  await using one = await lab();
   await using folder = await tempFolder();
+  await using one = await lab();
   const path = join(folder.path, "config.json");
   await one.release({ "a.json": '{"n":0}' });
   const clients = Array.from({ length: 8 }, (_, i) =>
@@ -233,8 +233,8 @@ test("a full check that a lagging member answers takes nothing back", async () =
 });
 
 test("what a killed process left beside the file is swept, and what another is writing is not", async () => {
-  await using one = await lab();
   await using folder = await tempFolder();
+  await using one = await lab();
   const path = join(folder.path, "config.json");
   const [old, fresh] = [`${path}.00.posthouse-tmp`, `${path}.11.posthouse-tmp`];
   await Promise.all([old, fresh].map((file) => writeFile(file, "part")));
