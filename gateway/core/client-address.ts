@@ -5,6 +5,7 @@
  */
 import ipaddr from "ipaddr.js";
 import type { CidrSet } from "./conditions.ts";
+import type { RequestHead } from "./head.ts";
 
 export interface ClientOrigin {
   readonly address: string;
@@ -36,4 +37,18 @@ function bare(text: string): string {
   const six = /^\[([^\]]+)\](:\d+)?$/.exec(text);
   if (six) return six[1] as string;
   return /^\d+\.\d+\.\d+\.\d+:\d+$/.test(text) ? text.slice(0, text.indexOf(":")) : text;
+}
+
+/** The head with the client and the scheme that trusted proxies report. */
+export function seenBy({ trusted }: { readonly trusted: CidrSet | undefined }, head: RequestHead): RequestHead {
+  if (!trusted?.has(head.peer)) return head;
+  const { address } = clientOrigin(head.peer, head.header("x-forwarded-for"), trusted);
+  return { ...head, client: address, scheme: schemeSeen(head, trusted) };
+}
+
+/** The scheme that the client used, as a trusted proxy reports it; else the connection's. */
+export function schemeSeen(head: RequestHead, trusted: CidrSet | undefined): "http" | "https" {
+  if (!trusted?.has(head.peer)) return head.scheme;
+  const [said] = head.header("x-forwarded-proto");
+  return said === "http" || said === "https" ? said : head.scheme;
 }

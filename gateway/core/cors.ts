@@ -62,6 +62,24 @@ function allowedOrigin(cors: CompiledCors, head: Pick<RequestHead, "header">): s
   return matches ? origin : undefined;
 }
 
+/**
+ * Whether a page that is neither of an allowed origin nor of the service's own asks for a WebSocket. Browsers ask no
+ * preflight for one and let every page read it, with the user's cookies, so the server has to look. A client that is no
+ * browser sends no Origin. @see RFC 6455 §10.2
+ */
+export function isForeignWebSocket(cors: CompiledCors, head: RequestHead): boolean {
+  const origins = head.header("origin");
+  if (cors.anyOrigin || origins.length === 0) return false;
+  if (!head.header("upgrade").some((protocol) => protocol.trim().toLowerCase() === "websocket")) return false;
+  return allowedOrigin(cors, head) === undefined && !(origins.length === 1 && isOwnOrigin(origins[0] as string, head));
+}
+
+/** Compared as URLs, so that the default port may be spelled out. */
+function isOwnOrigin(origin: string, { scheme, authority }: RequestHead): boolean {
+  const own = URL.parse(`${scheme}://${authority}`)?.origin;
+  return own !== undefined && URL.parse(origin)?.origin === own;
+}
+
 /** The method that a preflight asks for; undefined when the request is none. */
 export function preflightMethod(head: Pick<RequestHead, "method" | "header">): string | undefined {
   if (head.method !== "OPTIONS" || head.header("origin").length !== 1) return undefined;

@@ -58,6 +58,7 @@ export interface Moment {
 export interface Step {
   readonly step:
     | "preflight"
+    | "origin"
     | "filter"
     | "jwt"
     | "acl"
@@ -110,6 +111,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: readonly HeaderPair[];
   readonly body: string;
+  /** Its headers are those of a preflight; see own-answer.ts. */
+  readonly preflight?: boolean;
 }
 
 export interface Verify {

@@ -4,6 +4,7 @@
  * by one; nothing is decided here.
  */
 import { COMMON, conditionText, mismatchOf, type Mismatch, type MatchHead } from "./conditions.ts";
+import { seenBy } from "./client-address.ts";
 import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "./deadline.ts";
 import type { Decision, Forward, GatewaySnapshot, Moment, Step } from "./decision.ts";
 import { grpcKind } from "./grpc.ts";
@@ -12,7 +13,8 @@ import { isBadHead, type BadHead } from "./head.ts";
 import { upstreamHeaders } from "./headers.ts";
 import { decidedBy, hostMatches } from "./order.ts";
 import { pathMatches } from "./path-pattern.ts";
-import { decide, isUnsettled, seenBy } from "./pipeline.ts";
+import { ownHeaders } from "./own-answer.ts";
+import { decide, isUnsettled } from "./pipeline.ts";
 import type { CompiledRoute } from "./route.ts";
 import type { Entry } from "./route-index.ts";
 import { servesHost } from "./table.ts";
@@ -187,7 +189,7 @@ function outcomeOf(
       kind: "answer",
       route: decision.route.name,
       status: decision.status,
-      headers: hidden(decision.headers.flat()),
+      headers: hidden(ownHeaders(snapshot.table, given.head, decision).flat()),
     };
   }
   if (isUnsettled(decision)) throw new Error(`what the decision waits for is not known: ${decision.kind}`);

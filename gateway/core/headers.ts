@@ -3,10 +3,9 @@
  * by the gateway alone, so whatever the client says about it is dropped.
  */
 import { CLIENT_CERTIFICATE_HEADER } from "./certificates.ts";
-import { clientOrigin } from "./client-address.ts";
+import { clientOrigin, schemeSeen } from "./client-address.ts";
 import type { RequestHead } from "./head.ts";
 import type { RenderedEdits } from "./header-edits.ts";
-import type { Forward } from "./decision.ts";
 import type { HeaderPair } from "./refusal.ts";
 import { ATTEMPT_HEADER } from "./retry.ts";
 import type { RouteTable } from "./table.ts";
@@ -112,13 +111,6 @@ export function upstreamHeaders(
   return headers;
 }
 
-/** The scheme that the client used, as a trusted proxy says it; else the connection's. */
-export function schemeSeen(head: RequestHead, trusted: RouteTable["trusted"] | undefined): "http" | "https" {
-  if (!trusted?.has(head.peer)) return head.scheme;
-  const [said] = head.header("x-forwarded-proto");
-  return said === "http" || said === "https" ? said : head.scheme;
-}
-
 function isOwn(lower: string): boolean {
   return lower.startsWith("x-") && OWN_PREFIXES.some((prefix) => lower.startsWith(prefix));
 }
@@ -126,11 +118,6 @@ function isOwn(lower: string): boolean {
 /** @see RFC 7239 §6: an IPv6 address stands in brackets and quotes. */
 function forwardedNode(peer: string): string {
   return peer.includes(":") ? `"[${peer}]"` : peer;
-}
-
-/** What a refusal says beside its own headers once it was decided where the request should have gone. */
-export function refusalHeaders(forward: Pick<Forward, "answerHeaders" | "cors"> | undefined): readonly HeaderPair[] {
-  return forward ? [...forward.answerHeaders, ...(forward.cors ?? [])] : [];
 }
 
 /** An answer's headers for whoever looks them up by name, in lower case; those that came more than once are a list. */

@@ -5,24 +5,24 @@
  * came of it: a token not seen before as `verify`, a shared limit that the control plane is about to speak of as `wait`.
  */
 import { allows, entryNames, type Claims } from "./claims.ts";
-import { clientOrigin } from "./client-address.ts";
+import { seenBy } from "./client-address.ts";
 import type { CompiledConsumer } from "./consumers.ts";
-import { corsHeaders, preflightHeaders, preflightMethod } from "./cors.ts";
+import { isForeignWebSocket, preflightMethod } from "./cors.ts";
 import { tokenOf } from "./credentials.ts";
 import type { Answer, Caller, Decision, GatewaySnapshot, Moment, Verify, Wait } from "./decision.ts";
 import { verdictOf, VERDICTS, type FilterPhase, type FilterRequest } from "./filter.ts";
 import { contextOf, forward } from "./forwarding.ts";
 import type { RequestHead } from "./head.ts";
-import { schemeSeen } from "./headers.ts";
 import { renderEdits } from "./header-edits.ts";
 import { limit } from "./limit.ts";
 import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
 import { redirectLocation } from "./rewrite.ts";
-import { matchRoute, type CompiledRoute, type RouteTable } from "./table.ts";
+import { matchRoute, type CompiledRoute } from "./table.ts";
 
 export { refuseToken, type TokenRefusal } from "./credentials.ts";
 export type * from "./decision.ts";
 export { refuseDead } from "./forwarding.ts";
+export { ownHeaders } from "./own-answer.ts";
 export { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
 
 const NO_HEADERS: readonly HeaderPair[] = [];
@@ -35,28 +35,18 @@ export function decide(snapshot: GatewaySnapshot, raw: RequestHead, moment: Mome
     const { route } = matchRoute(table, { ...head, method: asked });
     if (route?.cors) {
       moment.trace?.({ step: "preflight", verdict: "answer", detail: "answered before any token is asked for" });
-      return { kind: "answer", route, status: 204, headers: preflightHeaders(route.cors, head), body: "" };
+      return { kind: "answer", route, status: 204, headers: NO_HEADERS, body: "", preflight: true };
     }
   }
   const match = matchRoute(table, head);
   if (match.route === undefined) return refuseUnmatched(match.allow, head);
   const { route } = match;
-  const decision = decideOn(route, snapshot, head, moment);
-  // A page of another origin may read why it was refused, too.
-  if (!route.cors || isUnsettled(decision) || decision.kind === "forward") return decision;
-  return { ...decision, headers: [...decision.headers, ...corsHeaders(route.cors, head)] };
+  return decideOn(route, snapshot, head, moment);
 }
 
 /** Whether it has to be asked for again, once something is known. */
 export function isUnsettled(decision: Decision): decision is Verify | Wait {
   return decision.kind === "verify" || decision.kind === "wait";
-}
-
-/** The head with the client and the scheme that trusted proxies speak of. */
-export function seenBy({ trusted }: Pick<RouteTable, "trusted">, head: RequestHead): RequestHead {
-  if (!trusted?.has(head.peer)) return head;
-  const { address } = clientOrigin(head.peer, head.header("x-forwarded-for"), trusted);
-  return { ...head, client: address, scheme: schemeSeen(head, trusted) };
 }
 
 function decideOn(route: CompiledRoute, snapshot: GatewaySnapshot, head: RequestHead, moment: Moment): Decision {
@@ -66,6 +56,11 @@ function decideOn(route: CompiledRoute, snapshot: GatewaySnapshot, head: Request
       route,
       headers: [["retry-after", "1"]],
     });
+  }
+  if (route.cors && isForeignWebSocket(route.cors, head)) {
+    const detail = `Route "${route.name}" opens a WebSocket only for pages of its allowed origins.`;
+    moment.trace?.({ step: "origin", verdict: "refuse", detail });
+    return refuse("ORIGIN_DENIED", detail, { route });
   }
   const filters = new FilterRun(route, snapshot, head, moment.trace);
   const refused = filters.run("connection", NOBODY) ?? undefined;

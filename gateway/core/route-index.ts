@@ -147,8 +147,9 @@ function insertTemplate(root: TemplateNode, entry: Entry): void {
 class Search {
   readonly head: MatchHead;
   best: Entry | undefined;
-  /** Methods of the routes that everything but the method fits. */
+  /** Methods of the routes that everything but the method fits, and the best of those routes. */
   allow: Set<string> | undefined;
+  near: Entry | undefined;
 
   constructor(head: MatchHead) {
     this.head = head;
@@ -165,6 +166,7 @@ class Search {
       }
       if (mismatch === "method") {
         this.allow ??= new Set();
+        if (!this.near || entry.order < this.near.order) this.near = entry;
         for (const method of entry.route.conditions.methods ?? COMMON) this.allow.add(method);
       }
     }
@@ -227,8 +229,8 @@ class Search {
 
 export type RouteMatch =
   | { readonly route: CompiledRoute }
-  /** Nothing matches; `allow`: the methods of routes that match but for the method. */
-  | { readonly route: undefined; readonly allow: readonly string[] };
+  /** Nothing matches. `allow`: the methods of routes that match but for the method; `near`: the first of these. */
+  | { readonly route: undefined; readonly allow: readonly string[]; readonly near?: CompiledRoute };
 
 export function findRoute(index: RouteIndex, head: MatchHead): RouteMatch {
   const search = new Search(head);
@@ -241,5 +243,6 @@ export function findRoute(index: RouteIndex, head: MatchHead): RouteMatch {
   }
   search.look(index.anyHost);
   if (search.best) return { route: search.best.route };
-  return { route: undefined, allow: search.allow ? [...search.allow] : [] };
+  const { allow, near } = search;
+  return { route: undefined, allow: allow ? [...allow] : [], ...(near ? { near: near.route } : {}) };
 }

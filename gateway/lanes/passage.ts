@@ -9,8 +9,8 @@ import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "../core/de
 import type { Endpoint } from "../core/endpoints.ts";
 import { MessageMeter, type GrpcKind } from "../core/grpc.ts";
 import type { RequestHead } from "../core/head.ts";
-import { answerHeaders, refusalHeaders, trailersToPass, upstreamHeaders } from "../core/headers.ts";
-import { refuse, type Answer, type Forward, type HeaderPair, type Refuse } from "../core/pipeline.ts";
+import { answerHeaders, trailersToPass, upstreamHeaders } from "../core/headers.ts";
+import { ownHeaders, refuse, type Answer, type Forward, type HeaderPair, type Refuse } from "../core/pipeline.ts";
 import { ATTEMPT_HEADER } from "../core/retry.ts";
 import { RequestBody, type BodyLimits } from "../upstream/body.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
@@ -363,10 +363,13 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     exchange.status = refusal.status;
     this.#clearTotal();
     this.#head = undefined;
+    const { forward, snapshot, head } = exchange;
+    const route = forward?.route ?? refusal.route;
+    const own = { route, headers: [...(forward?.answerHeaders ?? []), ...refusal.headers] };
     const { status, headers, body } = refusalAnswer(refusal, {
       grpc: this.#grpc,
       path: exchange.path,
-      headers: refusalHeaders(exchange.forward),
+      headers: ownHeaders(snapshot.table, head, own),
       // A client that waits for leave may or may not send its body now; only a new connection is sure. So it is for one
       // that came by the wrong one.
       close: this.#expectsContinue || this.#parts.stopping() || refusal.status === GatewayErrors.MISDIRECTED.status,
@@ -376,7 +379,8 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   }
 
   /** The gateway's own answer, which is no refusal. */
-  answer({ route, status, headers, body }: Answer): void {
+  answer(answer: Answer): void {
+    const { route, status, body } = answer;
     if (this.#misread(status)) {
       return this.refuse(
         refuse("UPGRADE_UNSUPPORTED", `Route "${route.name}" answers itself and opens no WebSocket.`, { route }),
@@ -386,7 +390,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     exchange.answeredBy = route;
     exchange.status = status;
     const bytes = body === "" ? undefined : Buffer.from(body);
-    const fields = headers.flat();
+    const fields = ownHeaders(exchange.snapshot.table, exchange.head, answer).flat();
     if (status !== 204 && status !== 304) fields.push("content-length", String(bytes?.length ?? 0));
     if (this.#expectsContinue || this.#parts.stopping()) fields.push("connection", "close");
     this.#downstream.whole(status, fields, bytes);

@@ -33,12 +33,12 @@ export interface RefusalAnswer {
   readonly body: Buffer | undefined;
 }
 
-/** `headers`: beside the refusal's own; `close`: the connection is of no use afterwards. */
+/** `headers`: as core/own-answer.ts makes them; `close`: the connection is of no use afterwards. */
 export function refusalAnswer(
   refusal: Refuse,
   options: { grpc: GrpcKind | undefined; path: string; headers: readonly HeaderPair[]; close: boolean },
 ): RefusalAnswer {
-  const headers = [...options.headers, ...refusal.headers].flat();
+  const headers = options.headers.flat();
   const { grpc } = options;
   if (grpc) {
     const type = grpc === "grpc" ? "application/grpc" : webContentType("application/grpc", grpc);

@@ -185,7 +185,11 @@ export async function runGateway(
   const gateway = createGateway(host, { client: plane, settings: { ...baseSettings, ...over } });
   plane.release(config);
   plane.snapshot(...instances);
-  await gateway.ready(AbortSignal.timeout(5_000));
+  await gateway.ready(AbortSignal.timeout(5_000)).catch(async (error: unknown) => {
+    const { problems } = gateway.status();
+    await gateway[Symbol.asyncDispose]();
+    throw problems.length === 0 ? error : new Error(JSON.stringify(problems), { cause: error });
+  });
   const ports = await gateway.listen().catch(async (error: unknown) => {
     await gateway[Symbol.asyncDispose]();
     throw error;
