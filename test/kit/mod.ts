@@ -4,3 +4,5 @@ export * from "./etcd.ts";
 export * from "./host.ts";
 export * from "./temp.ts";
 export * from "./process.ts";
+export * from "./shell.ts";
+export * from "./guide.ts";

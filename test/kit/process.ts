@@ -54,7 +54,7 @@ export function startCommand(command: string, args: readonly string[], options: 
 }
 
 /** Without settings of whoever runs the tests. */
-function cleanEnvironment(): Record<string, string> {
+export function cleanEnvironment(): Record<string, string> {
   const kept = Object.entries(process.env).filter(
     ([name]) => !name.startsWith("POSTHOUSE_") && !name.startsWith("OTEL_") && !name.startsWith("VITEST"),
   );
