@@ -9,7 +9,8 @@ import {
   HealthHistory,
   notMade,
   ProbeRunner,
-  reachOutside,
+  createReach,
+  OWN_HOST_RULES,
   bestOf,
   worstOf,
   type AliasTarget,
@@ -68,7 +69,7 @@ export class LocalChecks implements AsyncDisposable {
     this.#runner = new ProbeRunner(host, {
       probe: createProbe(host, {
         // Who may write definitions or reach the local API is of this host already.
-        reach: reachOutside([]),
+        reach: createReach(OWN_HOST_RULES),
         execAllow: new Set(options.execAllow),
         alias: (target, key) => this.#alias(target, key),
       }),

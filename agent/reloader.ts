@@ -12,7 +12,7 @@ import {
   type Family,
   type Host,
 } from "#base";
-import { createProbe, pidIn, reachOutside, type Probe, type ProbeCall } from "#health";
+import { createProbe, createReach, OWN_HOST_RULES, pidIn, type Probe, type ProbeCall } from "#health";
 import { AgentErrors, RELOAD_DEFAULTS, type Reload } from "./api.ts";
 
 /** Back-off after a failed reload. Milliseconds. */
@@ -220,7 +220,7 @@ export class Reloader implements AsyncDisposable {
 /** Programs run as checks do: allowed ones only, without a shell, ended with their group at their time. */
 export function programProbe(host: Host, execAllow: readonly string[]): Probe {
   const alias = () => ({ result: undefined, output: "" });
-  return createProbe(host, { reach: reachOutside([]), execAllow: new Set(execAllow), alias });
+  return createProbe(host, { reach: createReach(OWN_HOST_RULES), execAllow: new Set(execAllow), alias });
 }
 
 /** Undefined when it passed, or why not. */

@@ -56,6 +56,8 @@ function make(
   { definition: { target }, key, memory, told }: ProbeCall,
   { context, cancel }: { context: ProbeContext; cancel: () => void },
 ): Promise<ProbeResult> | ProbeResult {
+  const refusal = reach.refusal(target);
+  if (refusal) return critical(`not probed with ${refusal.message}`);
   switch (target.type) {
     case "http":
       return probeHttp(target, context, reach);

@@ -10,7 +10,6 @@ import {
   definitionOf,
   notMade,
   ProbeRunner,
-  reachOutside,
   type AliasTarget,
   type ProbeResult,
   type Reach,
@@ -34,8 +33,8 @@ interface Probed {
 }
 
 export interface ProberOptions {
-  /** Networks that this server does not probe, such as 169.254.0.0/16. */
-  readonly refuseNetworks: readonly string[];
+  /** What this server may connect to. */
+  readonly reach: Reach;
 }
 
 export class Prober {
@@ -55,11 +54,11 @@ export class Prober {
   /** Whether this member counted itself in when it last looked at everything. */
   #counted = false;
 
-  constructor(host: Host, registry: Registry, members: Members, { refuseNetworks }: ProberOptions) {
+  constructor(host: Host, registry: Registry, members: Members, { reach }: ProberOptions) {
     this.#host = host;
     this.#registry = registry;
     this.#members = members;
-    this.#reach = reachOutside(refuseNetworks);
+    this.#reach = reach;
     host.metrics.gauge({
       name: "posthouse_registry_probed_checks",
       help: "Checks that this member of the control plane probes.",

@@ -3,7 +3,7 @@
  * news back, and every watcher of the catalog hears it from there and from nowhere else.
  */
 import { deadline, type Host } from "#base";
-import { HealthHistory, type HistoryView } from "#health";
+import { definitionOf, HealthHistory, type HistoryView, type Reach } from "#health";
 import { WatchHub } from "#http";
 import { commit, SharedLease, type Store, StoreErrors, View } from "#store";
 import {
@@ -43,6 +43,7 @@ import {
   type ServiceName,
 } from "./core/keys.ts";
 import { parseFilter, type Predicate } from "./core/selector.ts";
+import type { ProbedCheck } from "./core/stored-check.ts";
 
 /** Milliseconds that a reader waits for the revision it asked for before it is told that we lag. */
 const REVISION_WAIT_MS_MAX = 5_000;
@@ -78,15 +79,18 @@ export class Registry {
   readonly hub: WatchHub;
   readonly #host: Host;
   readonly #store: Store;
+  /** Why the servers would not run a check. */
+  readonly #refuse: (check: ProbedCheck) => string | undefined;
   readonly #view: View;
   readonly #tombstones: { readonly byOwner: SharedLease; readonly byOthers: SharedLease };
   /** What this member saw and heard of health, for people. Kept here only: text does not belong in replicated state. */
   readonly history: HealthHistory;
   readonly #listeners = new Set<(deltas: readonly ServiceDelta[]) => void>();
 
-  constructor(host: Host, store: Store) {
+  constructor(host: Host, store: Store, reach: Reach) {
     this.#host = host;
     this.#store = store;
+    this.#refuse = (check) => reach.refusal(definitionOf(check).target)?.message;
     this.hub = new WatchHub(host, "services");
     this.history = new HealthHistory(host.clock);
     this.#tombstones = {
@@ -166,7 +170,13 @@ export class Registry {
     this.#checkRoom([name]);
     const { result, revision } = await this.#mapLease(registration.session, () =>
       commit(this.#store, readsToRegister(name), (known) =>
-        registerInstance(known, { name, registration, ifRevision, nowMs: this.#host.clock.now() }),
+        registerInstance(known, {
+          name,
+          registration,
+          ifRevision,
+          nowMs: this.#host.clock.now(),
+          refuse: this.#refuse,
+        }),
       ),
     );
     return { revision, created: result.created };
@@ -179,6 +189,7 @@ export class Registry {
       registration,
       ifRevision: undefined,
       nowMs: this.#host.clock.now(),
+      refuse: this.#refuse,
     }));
     this.#checkRoom(batch.map(({ name }) => name));
     const reads = new Map(

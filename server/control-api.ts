@@ -28,6 +28,7 @@ import {
   transferPlugin,
 } from "#config-server";
 import { flagsPlugin } from "#flags";
+import { createReach, type ReachRules } from "#health";
 import { createHttpServer, HttpErrors, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
 import { Quotas, quotasPlugin } from "#quotas";
@@ -44,8 +45,8 @@ export interface ControlApiOptions {
   readonly exposed: boolean;
   /** Milliseconds that the first reading of the store may take. */
   readonly startMs: number;
-  /** Networks that servers do not probe; absent: any may be. */
-  readonly probeRefuse?: readonly string[];
+  /** What the servers' own checks may connect to and send. */
+  readonly probeRules: ReachRules;
   /** Git branches and folders that config is mirrored from; absent: none. */
   readonly configSources?: readonly SourceSettings[];
   /** Where the keys for secrets of configs come from; absent: no secret can be released. */
@@ -69,7 +70,8 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const { store } = options;
   await using stack = new AsyncDisposableStack();
   const access = new Access(host, store);
-  const registry = new Registry(named(host, "registry"), store);
+  const reach = createReach(options.probeRules);
+  const registry = new Registry(named(host, "registry"), store, reach);
   const secretKeys = new SecretKeys(host, options.secretKeys);
   await secretKeys.start();
   const config = new ConfigServer(named(host, "config-server"), store, options.releaseChecks, secretKeys);
@@ -79,8 +81,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const quotas = new Quotas(host, store);
   const members = new Members(host, store);
   const drains = new Drains(host, store, registry, members);
-  const { probeRefuse: refuseNetworks = [] } = options;
-  const prober = new Prober(host, registry, members, { refuseNetworks });
+  const prober = new Prober(host, registry, members, { reach });
   const reaper = new Reaper(host, registry, members);
 
   const proposals = new Proposals(host, store, config);

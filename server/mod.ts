@@ -2,8 +2,10 @@
  * The composition root: the only place where everything meets. Each opener hands its resource to one stack, so a failed
  * start unwinds itself and a stop is the start in reverse.
  */
+import { networkInterfaces } from "node:os";
 import { Access } from "#access";
 import type { AppError, Host } from "#base";
+import { OwnListeners } from "#base/address-class";
 import { keyLine } from "#config-server";
 import type { Settings } from "#settings";
 import { openStore } from "#store";
@@ -38,6 +40,7 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
     fail: failed.resolve,
     notReady: [],
     addresses: {},
+    listeners: new OwnListeners(machineAddresses),
     control: undefined,
   };
   for (const role of ROLES) if (role.wanted(settings)) await role.start(parts);
@@ -54,6 +57,11 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
     failed: failed.promise,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** The addresses of this machine, read each time: interfaces come and go. */
+function machineAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list = []) => list.map(({ address }) => address));
 }
 
 /** An operator's token made without a server, for an operator who lost theirs. @throws STORE_LOCKED while one runs */

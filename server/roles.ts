@@ -7,7 +7,9 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { isAbsolute, join } from "node:path";
+import type { FastifyInstance } from "fastify";
 import { AppError, messageOf, randomId, TaskGroup, type Host } from "#base";
+import type { OwnListeners } from "#base/address-class";
 import { Client, fetchTransport, injectTransport } from "#client";
 import { keyCommand, keyFile, ownKeyFile, type KeySource } from "#config-server";
 import { flagsReleaseCheck } from "#flags";
@@ -43,6 +45,8 @@ export interface Parts {
   /** What is not ready, by part. */
   readonly notReady: (() => string | undefined)[];
   readonly addresses: Addresses;
+  /** The ports that this process listens on. */
+  readonly listeners: OwnListeners;
   control: ControlApi | undefined;
   /** Of this process's gateway, once it has one. */
   clusters?: () => Promise<ReadonlyMap<string, ClusterView>>;
@@ -99,7 +103,13 @@ async function startControlApi(parts: Parts): Promise<void> {
       releaseChecks: [gatewayReleaseCheckWith(filters), flagsReleaseCheck, logReleaseCheck],
       exposed: !isLoopback(settings.host),
       startMs: settings.storeStartSeconds * 1000,
-      probeRefuse: settings.probeRefuse,
+      probeRules: {
+        refuse: settings.probeRefuse,
+        loopback: settings.probeLoopback,
+        metadata: false,
+        writes: settings.probeWrites,
+        own: parts.listeners,
+      },
       configSources: settings.configSources,
       secretKeys: secretKeysOf(host, settings),
       notReady: () => reasons(parts),
@@ -114,8 +124,16 @@ async function startControlApi(parts: Parts): Promise<void> {
   const address = `${settings.host}:${settings.port}`;
   try {
     parts.addresses.controlApi = await control.app.listen({ host: settings.host, port: settings.port });
+    listensAt(parts, control.app);
   } catch (error) {
     throw listenError(error, address, spellings("port"));
+  }
+}
+
+/** Counts the ports of an app as this process's own. */
+function listensAt({ listeners, settings }: Parts, app: FastifyInstance): void {
+  for (const address of app.addresses()) {
+    if (typeof address !== "string") listeners.add({ host: settings.host, port: address.port });
   }
 }
 
@@ -137,7 +155,15 @@ function secretKeysOf(host: Host, { secretKeyFile, secretKeyCommand, store, data
     return keyCommand(host, [program, ...args]);
   }
   if (secretKeyFile !== undefined) return keyFile(secretKeyFile);
-  return store === "etcd" ? undefined : ownKeyFile(host, join(data, "secret-keys"));
+  if (store === "etcd") return undefined;
+  const path = join(data, "secret-keys");
+  if (store === "lmdb") {
+    host.log.warn(
+      { path },
+      `the key for secrets is kept beside the store: a copy of ${data} contains both. Keep it elsewhere: ${spellings("secretKeyFile")}; or ${spellings("secretKeyCommand")}`,
+    );
+  }
+  return ownKeyFile(host, path);
 }
 
 /** How the settings' store is opened; `fail` hears of a store that can no longer go on. */
@@ -268,6 +294,9 @@ async function startGateway(parts: Parts): Promise<void> {
   }
   try {
     const { httpPort, httpsPort } = await gateway.listen();
+    for (const port of [httpPort, httpsPort]) {
+      if (port !== undefined) parts.listeners.add({ host: settings.gatewayHost, port });
+    }
     parts.addresses.gateway = `http://${settings.gatewayHost}:${httpPort}`;
     if (httpsPort !== undefined) parts.addresses.gatewayTls = `https://${settings.gatewayHost}:${httpsPort}`;
   } catch (error) {
@@ -302,6 +331,7 @@ async function startOperations(parts: Parts): Promise<void> {
   }
   try {
     addresses.operations = await app.listen({ host: settings.host, port: settings.operationsPort });
+    listensAt(parts, app);
   } catch (error) {
     throw listenError(error, `${settings.host}:${settings.operationsPort}`, spellings("operationsPort"));
   }
@@ -350,6 +380,7 @@ async function startAgent(parts: Parts): Promise<void> {
   );
   try {
     const { port } = await agent.listen();
+    parts.listeners.add({ host: settings.agentHost, port });
     parts.addresses.agent = `http://${settings.agentHost}:${port}`;
   } catch (error) {
     const reason = error instanceof AppError ? error.cause : error;
@@ -411,6 +442,7 @@ async function startDnsServer(parts: Parts): Promise<void> {
       }),
     );
     const name = settings.dnsHost.includes(":") ? `[${settings.dnsHost}]` : settings.dnsHost;
+    parts.listeners.add({ host: settings.dnsHost, port });
     parts.addresses.dns = `${name}:${port}`;
   } catch (error) {
     throw listenError(error, `${settings.dnsHost}:${settings.dnsPort}`, spellings("dnsPort"));

@@ -30,7 +30,7 @@ const MAY: Record<string, readonly string[]> = {
   base: [],
   store: ["#base"],
   settings: ["#base"],
-  health: ["#base"],
+  health: ["#base", "#base/address-class"],
   http: ["#base"],
   client: [
     "#base",
@@ -53,6 +53,7 @@ const MAY: Record<string, readonly string[]> = {
   flags: ["#base", "#base/shape", "#base/yaml", "#config-server/api", "#http"],
   gateway: [
     "#base",
+    "#base/address-class",
     "#base/files",
     "#base/shape",
     "#base/plain-json",
@@ -81,11 +82,13 @@ const MAY: Record<string, readonly string[]> = {
   dns: ["#base", "#client", "#registry/api"],
   server: [
     "#base",
+    "#base/address-class",
     "#base/files",
     "#base/yaml",
     "#config-server/api",
     "#store",
     "#settings",
+    "#health",
     "#http",
     "#client",
     "#access",
@@ -140,6 +143,7 @@ const API_MAY = new Set(["#base", "typebox", "#registry/api", "#config-server/ap
 /** What a core may import beside its own folder, its `../api.ts` and these. */
 const CORE_MAY = new Set([
   "#base",
+  "#base/address-class",
   "#base/formats",
   "#base/shape",
   "#base/plain-json",

@@ -15,7 +15,7 @@ import {
 import type { CatalogEntry } from "./catalog.ts";
 import { instanceKey, policyKey, tombstoneKey, verdictKey, verdictsPrefix, type InstanceName } from "./keys.ts";
 import { recordOf, type InstanceRecord, type TombstoneRecord, type VerdictRecord } from "./record.ts";
-import { refuseUnfit, type StoredCheck } from "./stored-check.ts";
+import { refuseUnfit, refuseUnreachable, type ProbedCheck, type StoredCheck } from "./stored-check.ts";
 
 export type Known = ReadonlyMap<string, CatalogEntry>;
 
@@ -35,6 +35,8 @@ export interface Register {
   /** The caller's condition: the modRevision it knows, 0 for "not there yet". */
   readonly ifRevision: number | undefined;
   readonly nowMs: number;
+  /** Why the servers would not run a check; undefined: they would. */
+  readonly refuse: (check: ProbedCheck) => string | undefined;
 }
 
 /**
@@ -43,7 +45,7 @@ export interface Register {
  */
 export function registerInstance(
   known: Known,
-  { name, registration, ifRevision, nowMs }: Register,
+  { name, registration, ifRevision, nowMs, refuse }: Register,
 ): Plan<{ created: boolean }> {
   const key = instanceKey(name);
   const current = known.get(key);
@@ -55,6 +57,7 @@ export function registerInstance(
   const grave = checkTombstone(known, name, registration);
   const record = withDeadline(recordOf(registration, defaultChecks(known, name)), previous, nowMs);
   checkChecks(record.checks);
+  if (registration.checks && record.probedBy === "server") refuseUnreachable(record.checks, refuse);
   const { session } = registration;
   const writes: Write[] = [];
   const same = current && current.lease === session && canonicalJson(previous) === canonicalJson(record);

@@ -18,6 +18,21 @@ export function storedCheck(check: Check, origin: string): StoredCheck {
   return resolveCheck(check, { host, port: Number(port), tls: scheme === "https" });
 }
 
+/** @throws REGISTRY_CHECK_INVALID when the servers would not run one of them */
+export function refuseUnreachable(
+  checks: readonly StoredCheck[],
+  refuse: (check: ProbedCheck) => string | undefined,
+): void {
+  for (const [index, check] of checks.entries()) {
+    const problem = check.type === "ttl" ? undefined : refuse(check);
+    if (problem === undefined) continue;
+    const field = `/checks/${index}`;
+    throw RegistryErrors.CHECK_INVALID(`${field}: the server does not run check "${check.id}" with ${problem}.`, {
+      extra: { field },
+    });
+  }
+}
+
 /** @throws REGISTRY_CHECK_INVALID naming the field and the way out */
 export function refuseUnfit(checks: readonly Check[], probedBy: "server" | "agent"): void {
   for (const [index, check] of checks.entries()) {

@@ -6,7 +6,17 @@ test("two servers share one etcd; either serves what the other was told, and bot
   await using folder = await tempFolder();
   await using etcd = await withEtcd();
   await using service = await startService("orders");
-  const args = ["--roles", "registry", "config-server", "--store", "etcd", "--etcd-urls", etcd.endpoint];
+  const args = [
+    "--roles",
+    "registry",
+    "config-server",
+    "--store",
+    "etcd",
+    "--etcd-urls",
+    etcd.endpoint,
+    "--probe-loopback",
+    "true",
+  ];
   await using one = await startPosthouse({ data: `${folder.path}/one`, args });
   await using two = await startPosthouse({ data: `${folder.path}/two`, args });
   const { token } = one;

@@ -46,7 +46,7 @@ function load(urls: readonly string[]) {
 test("a rolling restart of five instances under load loses no request", { timeout: 180_000 }, async () => {
   await using stack = new AsyncDisposableStack();
   const data = stack.use(await tempFolder());
-  const posthouse = stack.use(await startPosthouse({ data: `${data.path}/one` }));
+  const posthouse = stack.use(await startPosthouse({ data: `${data.path}/one`, args: ["--probe-loopback", "true"] }));
   const { token, api } = posthouse;
   const remote = ["--control-urls", api, "--token", token ?? ""];
   const other = stack.use(await startPosthouse({ data: `${data.path}/two`, args: ["--roles", "gateway", ...remote] }));

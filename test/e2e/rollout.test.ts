@@ -17,7 +17,7 @@ import {
 
 const IDS = ["web-0", "web-1", "web-2"];
 const SET = "/v1/config/default/orders/default";
-const CONTROL = ["--roles", "registry", "config-server", "--dns", "off", "--port"];
+const CONTROL = ["--roles", "registry", "config-server", "--dns", "off", "--probe-loopback", "true", "--port"];
 const SOON = { holdSeconds: 0.5, ackTimeoutSeconds: 10 };
 const LONG = { holdSeconds: 600, ackTimeoutSeconds: 600 };
 

@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { Client, injectTransport } from "#client";
+import { OWN_HOST_RULES } from "#health";
 import { createControlApi } from "#server/control-api";
 import { builtInFilters, gatewayReleaseCheck } from "#gateway";
 import { openStore } from "#store";
@@ -51,6 +52,7 @@ async function controlPlane() {
       store,
       releaseChecks: [gatewayReleaseCheck],
       exposed: false,
+      probeRules: OWN_HOST_RULES,
       startMs: 5_000,
       notReady: () => [],
       extend: (app, access) => {

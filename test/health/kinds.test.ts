@@ -17,7 +17,8 @@ import {
   createProbe,
   notMade,
   ProbeRunner,
-  reachOutside,
+  createReach,
+  OWN_HOST_RULES,
   type ProbeMemory,
   type ProbeResult,
   type ProbeTools,
@@ -32,7 +33,7 @@ function ask(
   options: Partial<ProbeTools> & { timeoutMs?: number; memory?: ProbeMemory } = {},
 ): Promise<ProbeResult> {
   const { timeoutMs = 5_000, memory = {}, ...tools } = options;
-  const all = { reach: reachOutside([]), execAllow: undefined, alias: () => notMade("nobody"), ...tools };
+  const all = { reach: createReach(OWN_HOST_RULES), execAllow: undefined, alias: () => notMade("nobody"), ...tools };
   const { signal } = new AbortController();
   return createProbe(testHost(), all)({ key: "check", definition: { target, timeoutMs }, signal, memory });
 }
@@ -95,7 +96,7 @@ test("TCP that says something else, hangs, ends or never stops is critical, and 
   await using wrong = await listen(createServer((socket) => void socket.end("-ERR loading")));
   expect(await ask(tcp(wrong.port, { expect: "+OK" }))).toMatchObject({
     result: "critical",
-    output: `tcp 127.0.0.1:${wrong.port}: said something else: -ERR loading`,
+    output: `tcp 127.0.0.1:${wrong.port}: the answer does not contain what is expected`,
   });
   await using hangs = await listen(createServer());
   expect((await ask(tcp(hangs.port, { expect: "+OK" }), { timeoutMs: 100 })).output).toContain("within 100 ms");
@@ -211,7 +212,7 @@ test("gRPC asks a real health service, for the server and for a service of it", 
   await using health = await grpcHealth();
   expect((await ask(grpc(health.port))).output).toBe(`grpc 127.0.0.1:${health.port}: SERVING`);
   expect((await ask(grpc(health.port, { service: "orders" }))).result).toBe("passing");
-  expect((await ask(grpc(health.port, { service: "nobody" }))).output).toContain("unknown service");
+  expect((await ask(grpc(health.port, { service: "nobody" }))).output).toContain("gRPC status 5");
   health.status = 2;
   expect(await ask(grpc(health.port))).toMatchObject({
     result: "critical",
@@ -244,7 +245,7 @@ test("a gRPC watch hears of a change at once, stays open, and is critical when i
   await using health = await grpcHealth();
   const told: Verdict[] = [];
   const host = testHost();
-  const tools = { reach: reachOutside([]), execAllow: undefined, alias: () => notMade("nobody") };
+  const tools = { reach: createReach(OWN_HOST_RULES), execAllow: undefined, alias: () => notMade("nobody") };
   await using runner = new ProbeRunner(host, {
     probe: createProbe(host, tools),
     onVerdict: (_key, verdict) => told.push(verdict),

@@ -12,11 +12,14 @@ import {
   createProbe,
   notMade,
   PROBE_OUTPUT_CHARS_MAX,
-  reachOutside,
+  createReach,
+  OWN_HOST_RULES,
   type HttpTarget,
   type ProbeResult,
+  type ReachRules,
   type Target as ProbeTarget,
 } from "#health";
+import { OwnListeners } from "#base/address-class";
 import { eventually, tempFolder, testHost } from "#test/kit";
 
 interface Target extends AsyncDisposable {
@@ -58,11 +61,15 @@ const tcpTarget = (onSocket: (socket: Socket) => void) =>
 interface Options {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
-  readonly refuse?: readonly string[];
+  readonly rules?: Partial<ReachRules>;
 }
 
-function ask(target: ProbeTarget, { timeoutMs = 2_000, signal, refuse = [] }: Options = {}): Promise<ProbeResult> {
-  const tools = { reach: reachOutside(refuse), execAllow: undefined, alias: () => notMade("nobody") };
+function ask(target: ProbeTarget, { timeoutMs = 2_000, signal, rules = {} }: Options = {}): Promise<ProbeResult> {
+  const tools = {
+    reach: createReach({ ...OWN_HOST_RULES, ...rules }),
+    execAllow: undefined,
+    alias: () => notMade("nobody"),
+  };
   return createProbe(
     testHost(),
     tools,
@@ -105,7 +112,7 @@ test("a probe sends its method, path and query, and its output keeps the query t
   expect(found.output).toBe(`HEAD http://127.0.0.1:${target.port}/live: 500 Internal Server Error`);
 });
 
-test("a redirect is not followed, and the output says where it led", async () => {
+test("a redirect is not followed, and the output says so", async () => {
   let requests = 0;
   await using target = await httpTarget((_request, response) => {
     requests++;
@@ -113,7 +120,7 @@ test("a redirect is not followed, and the output says where it led", async () =>
   });
   const found = await probe(target.port);
   expect(found).toMatchObject({ result: "critical" });
-  expect(found.output).toContain("/elsewhere");
+  expect(found.output).toContain("a redirect is not followed");
   expect(requests).toBe(1);
 });
 
@@ -190,13 +197,23 @@ test("garbage instead of HTTP is critical, and its output is one short printable
   expect(found.output).not.toMatch(/\p{Cc}/u);
 });
 
-test("what a failing target says is kept as one short line", async () => {
+test("the output has the status of a failing answer, and nothing of its body or its headers", async () => {
   await using target = await httpTarget(
-    (_request, response) => void response.writeHead(503).end(`database\n\u001b[31mdown ${"x".repeat(9000)}`),
+    (_request, response) =>
+      void response.writeHead(503, { "x-note": "secret" }).end(`database\n\u001b[31mdown ${"x".repeat(9000)}`),
   );
-  const found = await probe(target.port);
-  expect(found.output).toContain("503 Service Unavailable database [31mdown xxx");
-  expect(found.output.length).toBeLessThanOrEqual(PROBE_OUTPUT_CHARS_MAX);
+  const wanted = [{}, { expectStatus: [200] }, { expectStatus: [503], bodyContains: "up" }];
+  for (const more of [...wanted, { expectStatus: [503], bodyPattern: "up*" }]) {
+    const found = await probe(target.port, more);
+    expect(found.result).toBe("critical");
+    expect(found.output).toContain("503 Service Unavailable");
+    expect(found.output).not.toMatch(/database|down|xxx|secret/);
+    expect(found.output.length).toBeLessThanOrEqual(PROBE_OUTPUT_CHARS_MAX);
+  }
+  await using moved = await httpTarget((_request, response) => {
+    response.writeHead(302, { location: "http://10.0.0.1/?token=secret" }).end();
+  });
+  expect((await probe(moved.port)).output).not.toContain("secret");
 });
 
 test("headers without end are refused, not collected", async () => {
@@ -281,21 +298,93 @@ test("a request carries its method, headers and body, and the answer's body is l
   expect(await found({ bodyPattern: "POST" })).toBe("critical");
 });
 
+const bare = (host: string, port: number): ProbeTarget[] => [
+  { type: "http", url: `http://${host.includes(":") ? `[${host}]` : host}:${port}/`, method: "GET" },
+  { type: "tcp", host, port },
+  { type: "udp", host, port, send: "x" },
+  { type: "grpc", host, port, service: "", watch: false },
+];
+
 test("a network that is not to be probed is refused, by address and by name, and nothing is connected", async () => {
   await using target = await httpTarget((_request, response) => void response.end("secret"));
-  const refuse = ["127.0.0.0/8", "::1/128"];
-  for (const host of ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"]) {
-    const found = await ask({ type: "http", url: `http://${host}:${target.port}/`, method: "GET" }, { refuse });
-    expect(found.result, host).toBe("critical");
-    expect(found.output).toContain("probeRefuse");
-  }
-  const bare = { host: "localhost", port: target.port };
-  for (const kind of [
-    { type: "tcp", ...bare },
-    { type: "udp", send: "x", ...bare },
-    { type: "grpc", service: "", watch: false, ...bare },
-  ] as const) {
-    expect((await ask(kind, { refuse })).output, kind.type).toContain("probeRefuse");
+  const rules = { refuse: ["127.0.0.0/8", "::1/128"] };
+  for (const host of ["127.0.0.1", "localhost", "::ffff:127.0.0.1"]) {
+    for (const kind of bare(host, target.port)) {
+      const found = await ask(kind, { rules });
+      expect(found.result, `${kind.type} ${host}`).toBe("critical");
+      expect(found.output, `${kind.type} ${host}`).toContain("probeRefuse");
+    }
   }
   expect(target.connections()).toBe(0);
+});
+
+test("loopback is refused in every spelling, also where a name leads to it", async () => {
+  await using target = await httpTarget((_request, response) => void response.end("secret"));
+  // The last is a name with a dot at its end, which only the resolver knows to be this machine.
+  const hosts = ["127.0.0.1", "127.8.7.6", "127.1", "0x7f.1", "2130706433", "0.0.0.0", "0", "::1", "::", "localhost"];
+  for (const host of [...hosts, "::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "localhost.", "a.localhost"]) {
+    for (const kind of bare(host, target.port)) {
+      const found = await ask(kind, { rules: { loopback: false } });
+      expect(found.result, `${kind.type} ${host}`).toBe("critical");
+      expect(found.output, `${kind.type} ${host}`).toContain("probeLoopback");
+    }
+  }
+  expect(target.connections()).toBe(0);
+});
+
+test("a name is judged by the address that it resolves to", async () => {
+  const resolved = (rules: Partial<ReachRules>, port = 80) =>
+    createReach({ ...OWN_HOST_RULES, ...rules }).resolve("localhost", port);
+  expect((await resolved({})).address).toMatch(/^127\.0\.0\.1$|^::1$/);
+  await expect(resolved({ loopback: false })).rejects.toMatchObject({ code: "HEALTH_TARGET_REFUSED" });
+  const own = new OwnListeners(() => []);
+  own.add({ host: "127.0.0.1", port: 8500 });
+  await expect(resolved({ own }, 8500)).rejects.toThrow("listener of this process");
+  expect(await resolved({ own }, 8501)).toBeDefined();
+});
+
+test("listeners of the process are refused even where loopback is allowed", async () => {
+  await using target = await httpTarget((_request, response) => void response.end("secret"));
+  const own = new OwnListeners(() => []);
+  own.add({ host: "127.0.0.1", port: target.port });
+  for (const host of ["127.0.0.1", "localhost", "0.0.0.0", "::ffff:7f00:1"]) {
+    for (const kind of bare(host, target.port)) {
+      expect((await ask(kind, { rules: { own } })).output, `${kind.type} ${host}`).toContain(
+        "listener of this process",
+      );
+    }
+  }
+  expect(target.connections()).toBe(0);
+});
+
+test("a cloud's metadata is refused wherever it lies", () => {
+  const reach = createReach({ ...OWN_HOST_RULES, metadata: false });
+  const refused = ["169.254.169.254", "100.100.100.200", "168.63.129.16", "::ffff:a83f:8110", "fd00:ec2::254"];
+  for (const host of refused) {
+    for (const kind of bare(host, 80)) expect(reach.refusal(kind)?.code, host).toBe("HEALTH_TARGET_REFUSED");
+  }
+  for (const kind of bare("100.100.100.201", 80)) expect(reach.refusal(kind)).toBeUndefined();
+});
+
+test("without probeWrites a check sends GET and HEAD without a body, and a gRPC health call, and nothing else", async () => {
+  let requests = 0;
+  await using target = await httpTarget((_request, response) => void (requests++, response.end("ok")));
+  const at = { host: "127.0.0.1", port: target.port };
+  const url = `http://127.0.0.1:${target.port}/`;
+  const refused: ProbeTarget[] = [
+    ...["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get"].map(
+      (method) => ({ type: "http", url, method }) as const,
+    ),
+    { type: "http", url, method: "GET", body: "x" },
+    { type: "tcp", ...at, send: "POST / HTTP/1.1\r\nhost: x\r\n\r\n" },
+    { type: "udp", ...at, send: "x" },
+  ];
+  for (const kind of refused) {
+    expect((await ask(kind, { rules: { writes: false } })).output, JSON.stringify(kind)).toContain("probeWrites");
+  }
+  expect(requests).toBe(0);
+  for (const method of ["GET", "HEAD"]) {
+    expect((await ask({ type: "http", url, method }, { rules: { writes: false } })).result).toBe("passing");
+  }
+  expect((await ask({ type: "tcp", ...at }, { rules: { writes: false } })).result).toBe("passing");
 });

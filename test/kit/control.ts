@@ -3,6 +3,7 @@ import type { FastifyInstance } from "fastify";
 import type { Host } from "#base";
 import { Client, injectTransport } from "#client";
 import type { KeySource, ReleaseCheck, SourceSettings } from "#config-server";
+import { OWN_HOST_RULES, type ReachRules } from "#health";
 import { createControlApi } from "#server/control-api";
 import { openMemoryStore, type Store } from "#store";
 import { testHost } from "./host.ts";
@@ -30,6 +31,7 @@ export async function withControl(
     releaseChecks?: readonly ReleaseCheck[];
     configSources?: readonly SourceSettings[];
     secretKeys?: KeySource;
+    probeRules?: ReachRules;
   } = {},
 ): Promise<TestControl> {
   await using stack = new AsyncDisposableStack();
@@ -41,6 +43,8 @@ export async function withControl(
       releaseChecks: options.releaseChecks ?? [],
       configSources: options.configSources ?? [],
       exposed: false,
+      // Tests have nothing but loopback to probe.
+      probeRules: options.probeRules ?? OWN_HOST_RULES,
       secretKeys: options.secretKeys,
       startMs: 5_000,
       notReady: () => [],

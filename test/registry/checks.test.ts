@@ -1,6 +1,10 @@
 /** What checks are taken, as a server says it: which kinds, which fields, and the way out of each mistake. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
-import { withControl } from "#test/kit";
+import { LINK_LOCAL_NETWORKS } from "#health";
+import { eventually, withControl } from "#test/kit";
 
 const PATH = "/v1/services/orders/instances/orders-1";
 const HERE = { address: "127.0.0.1", port: 4001, probedBy: "server" };
@@ -51,3 +55,61 @@ test.each([
   expect(status).toBe(400);
   expect(json["field"]).toContain(field);
 });
+
+const AS_BY_DEFAULT = { refuse: LINK_LOCAL_NETWORKS, loopback: false, metadata: false, writes: false };
+
+const REFUSED_BY_DEFAULT = [
+  [{ type: "http", path: "/health" }, "probeLoopback"],
+  [{ type: "http", url: "http://localhost:2379/version" }, "probeLoopback"],
+  [{ type: "http", url: "http://[::ffff:127.0.0.1]:2379/" }, "probeLoopback"],
+  [{ type: "tcp", host: "0.0.0.0", port: 22 }, "probeLoopback"],
+  [{ type: "grpc" }, "probeLoopback"],
+  [{ type: "http", url: "http://100.100.100.200/latest" }, "credentials"],
+  [{ type: "http", url: "http://168.63.129.16/machine" }, "credentials"],
+  [{ type: "http", url: "http://169.254.1.1/" }, "probeRefuse"],
+  [{ type: "http", url: "http://10.0.0.1/", method: "DELETE" }, "probeWrites"],
+  [{ type: "http", url: "http://10.0.0.1/", body: "x" }, "probeWrites"],
+  [{ type: "tcp", host: "10.0.0.1", send: "FLUSHALL\r\n" }, "probeWrites"],
+  [{ type: "udp", host: "10.0.0.1", send: "x" }, "probeWrites"],
+] as const;
+
+test("what a server's check must not reach or send by default is refused when it is registered, and an agent's is not", async () => {
+  await using control = await withControl({ probeRules: AS_BY_DEFAULT });
+  for (const [check, wayOut] of REFUSED_BY_DEFAULT) {
+    const registration = { ...HERE, checks: [{ id: "x", ...check }] };
+    const { status, json } = await control.call("PUT", PATH, registration);
+    expect([status, json["code"], json["field"]]).toEqual([400, "REGISTRY_CHECK_INVALID", "/checks/0"]);
+    expect(json["detail"]).toContain(wayOut);
+    const batch = { instances: [{ service: "orders", id: "orders-1", registration }] };
+    expect((await control.call("POST", "/v1/batches", batch)).json["detail"]).toContain(wayOut);
+    expect((await control.call("PUT", PATH, { ...registration, probedBy: "agent" })).status).toBeLessThan(300);
+  }
+});
+
+test("a check of a service's policy is refused by the server that would run it", async () => {
+  await using target = await listening();
+  await using control = await withControl({ probeRules: AS_BY_DEFAULT });
+  const checks = [{ id: "x", type: "http", url: `http://127.0.0.1:${target.port}/`, fall: 1 }];
+  expect((await control.call("PUT", "/v1/services/orders/policy", { checks })).status).toBeLessThan(300);
+  expect((await control.call("PUT", PATH, HERE)).status).toBe(201);
+  const health = await eventually("it is judged", async () => {
+    const { json } = await control.call("GET", `${PATH}/health`);
+    return json["status"] === "critical" && json;
+  });
+  expect(JSON.stringify(health)).toContain("probeLoopback");
+  expect(target.requests).toBe(0);
+});
+
+async function listening() {
+  const found = { port: 0, requests: 0 };
+  const server = createServer((_request, response) => void (found.requests++, response.end("secret")));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  found.port = (server.address() as AddressInfo).port;
+  return Object.assign(found, {
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await once(server, "close");
+    },
+  });
+}

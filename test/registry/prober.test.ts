@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import { TaskGroup, type Host } from "#base";
+import { createReach, OWN_HOST_RULES } from "#health";
 import { Members, Prober, Registry, type Check } from "#registry";
 import { openMemoryStore, StoreErrors, type Store } from "#store";
 import { eventually, testHost, withControl } from "#test/kit";
@@ -39,9 +40,10 @@ interface Member extends AsyncDisposable {
 
 /** What one member of the control plane does about probing. */
 async function member(host: Host, store: Store): Promise<Member> {
-  const registry = new Registry(host, store);
+  const reach = createReach(OWN_HOST_RULES);
+  const registry = new Registry(host, store, reach);
   const members = new Members(host, store);
-  const prober = new Prober(host, registry, members, { refuseNetworks: [] });
+  const prober = new Prober(host, registry, members, { reach });
   const tasks = new TaskGroup(host.log);
   tasks.run("registry", (signal) => registry.run(signal));
   await registry.waitFor(1);
@@ -190,7 +192,7 @@ test("outputs and transitions are told by the member that knows them, and stand 
     { check: "up", status: "passing" },
   ]);
   expect(json["outputs"]).toMatchObject([
-    { check: "up", status: "critical", output: expect.stringContaining("503 Service Unavailable said so") },
+    { check: "up", status: "critical", output: expect.stringContaining("503 Service Unavailable") },
     { check: "up", status: "passing", output: expect.stringContaining("200 OK") },
   ]);
   const { entries } = await control.store.range({ prefix: "/" });

@@ -6,6 +6,7 @@
 import { messageOf, randomInt, TaskGroup, type Host, type Random } from "#base";
 import { Client, injectTransport, type Transport } from "#client";
 import { WatchedCatalog } from "#dns";
+import { OWN_HOST_RULES } from "#health";
 import { createControlApi, type ControlApi } from "#server/control-api";
 import { openMemoryStore, type Store } from "#store";
 import { GATEWAY_APP, GATEWAY_KEY, GATEWAY_PROFILE } from "#gateway/api";
@@ -409,6 +410,7 @@ class World {
       store: this.#mutation.member(store, fork(this.#seed, `mutation/${name}`)),
       releaseChecks: [],
       exposed: false,
+      probeRules: OWN_HOST_RULES,
       startMs: START_MS,
       notReady: () => [],
     });
