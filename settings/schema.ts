@@ -77,17 +77,17 @@ export const Settings = Type.Object(
       default: ["169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "64:ff9b::a9fe:0/112"],
       maxItems: 256,
       description:
-        "Networks that servers do not probe. The default is link-local, where clouds serve metadata; known metadata addresses are always refused.",
+        "Networks that servers do not probe; the default is link-local. Metadata addresses of clouds are refused in any case.",
     }),
     probeLoopback: Type.Boolean({
       default: false,
       description:
-        "Whether servers probe services on their own loopback addresses. Their own listeners are refused in any case; agents always may.",
+        "Whether servers probe services on their own loopback addresses, save their own listeners. Agents always may.",
     }),
     probeWrites: Type.Boolean({
       default: false,
       description:
-        "Whether servers' checks may use HTTP methods other than GET and HEAD, send bodies, and send the texts of tcp and udp checks. Agents always may.",
+        "Whether servers' checks may send bodies, texts over tcp and udp, and HTTP methods beyond GET and HEAD. Agents always may.",
     }),
     configSources: Type.Array(ConfigSource, {
       default: [],
