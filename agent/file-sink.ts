@@ -5,7 +5,7 @@
 import { constants } from "node:fs";
 import { lstat, open, readdir, readFile, realpath, rename, rm, stat, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { AppError, messageOf, randomId, type CounterChild, type Family, type Host } from "#base";
+import { AppError, messageOf, randomId, type CounterChild, type Family, type Host, own } from "#base";
 import { AgentErrors } from "./api.ts";
 
 /** Mode of a new file: the owner writes, the group reads; a config may hold secrets. */
@@ -178,5 +178,5 @@ const WAYS_OUT: Readonly<Record<string, string>> = {
 };
 
 function wayOut(error: unknown): string {
-  return WAYS_OUT[codeOf(error)] ?? `${messageOf(error)}.`;
+  return own(WAYS_OUT, codeOf(error)) ?? `${messageOf(error)}.`;
 }

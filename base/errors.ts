@@ -2,6 +2,8 @@
  * Errors as rows of a table. A row is the class, the stable code, the HTTP status, the title and a line of the
  * reference; whoever throws adds the detail: what thing, and the way out. Callers branch on `code`, never on text.
  */
+import { setOwn } from "./own.ts";
+
 export interface ErrorRow {
   /** HTTP status, when the error reaches a wire. */
   readonly status: number;
@@ -46,12 +48,13 @@ export function defineErrors<Rows extends Record<string, ErrorRow>>(prefix: stri
   for (const [key, row] of Object.entries(rows)) {
     const code = `${prefix}_${key}`;
     const make = (detail: string, options?: AppErrorOptions) => new AppError(code, row, detail, options);
-    table[key] = Object.assign(make, {
+    const factory = Object.assign(make, {
       code,
       status: row.status,
       title: row.title,
       is: (error: unknown): error is AppError => error instanceof AppError && error.code === code,
     });
+    setOwn(table, key, factory);
   }
   return table as ErrorTable<Rows>;
 }

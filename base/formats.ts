@@ -4,6 +4,7 @@
  */
 import { parse as parseToml } from "smol-toml";
 import { parseDocument, type Document } from "yaml";
+import { own, ownMember } from "./own.ts";
 
 /** Alias expansions in one YAML value: plenty for anchors of people, nothing for a bomb. */
 export const YAML_ALIASES_MAX = 100;
@@ -83,7 +84,7 @@ const ESCAPES: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", f
 
 function unescape(text: string): string {
   return text.replaceAll(/\\(?:u([0-9a-fA-F]{4})|(.))/gs, (_all, hex: string | undefined, char: string | undefined) =>
-    hex === undefined ? (ESCAPES[char ?? ""] ?? char ?? "") : String.fromCodePoint(Number.parseInt(hex, 16)),
+    hex === undefined ? (own(ESCAPES, char ?? "") ?? char ?? "") : String.fromCodePoint(Number.parseInt(hex, 16)),
   );
 }
 
@@ -111,9 +112,8 @@ export function valueAt(data: unknown, path: readonly string[]): unknown {
   let value = data;
   for (const part of path) {
     if (Array.isArray(value)) value = /^\d+$/.test(part) ? (value[Number(part)] as unknown) : undefined;
-    else if (typeof value === "object" && value !== null && !ArrayBuffer.isView(value) && Object.hasOwn(value, part))
-      value = (value as Record<string, unknown>)[part];
-    else return undefined;
+    else if (ArrayBuffer.isView(value)) return undefined;
+    else value = ownMember(value, part);
   }
   return value;
 }

@@ -3,6 +3,7 @@ export * from "./errors.ts";
 export * from "./host.ts";
 export * from "./json.ts";
 export * from "./metrics.ts";
+export * from "./own.ts";
 export * from "./random.ts";
 export * from "./tasks.ts";
 export * from "./trace.ts";

@@ -1,23 +1,73 @@
 /** The real clock, chance and log. The only file that may touch them. */
+import { own } from "./own.ts";
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { pino, stdTimeFunctions } from "pino";
 import type { Clock, Host, Log, LogControl, LogLevel, Random } from "./host.ts";
+import { messageOf } from "./errors.ts";
 import { createMetrics } from "./metrics.ts";
 import { passThroughTracer } from "./trace.ts";
 
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  monotonic: () => performance.now(),
-  after(ms, callback) {
-    const timer = setTimeout(callback, ms);
-    timer.unref();
-    return () => clearTimeout(timer);
-  },
-  sleep: async (ms, signal) => {
-    await delay(ms, undefined, signal ? { signal } : {});
-  },
-};
+/** The real clock. What a timer's callback throws goes to `onDefect`, since it would end the process otherwise. */
+function clockOf(onDefect: (error: unknown) => void): Clock {
+  return {
+    now: () => Date.now(),
+    monotonic: () => performance.now(),
+    after(ms, callback) {
+      const timer = setTimeout(() => {
+        try {
+          callback();
+        } catch (error) {
+          onDefect(error);
+        }
+      }, ms);
+      timer.unref();
+      return () => clearTimeout(timer);
+    },
+    sleep: async (ms, signal) => {
+      await delay(ms, undefined, signal ? { signal } : {});
+    },
+  };
+}
+
+/** For those without a log: a defect in a timer is a warning of the process. */
+export const systemClock: Clock = clockOf((error) =>
+  process.emitWarning(error instanceof Error ? error : String(error)),
+);
+
+/** Logs and counts a defect that nobody was there to catch. */
+function defectLog({ log, metrics }: Pick<Host, "log" | "metrics">): (where: string) => (error: unknown) => void {
+  const defects = metrics.counter({
+    name: "posthouse_defects_total",
+    help: "Errors that no code was there to catch, by where they surfaced. Each is a bug; the process goes on.",
+    labelNames: ["where"],
+  });
+  return (where) => (error) => {
+    try {
+      defects.labels(where).inc();
+      log.error({ err: error, where }, `defect in a ${where}: ${messageOf(error)}`);
+    } catch {
+      // Standard error may be closed; that must not end the process either.
+    }
+  };
+}
+
+/**
+ * Keeps the process alive when a listener throws or a promise is rejected that nobody awaits: other requests, and the
+ * gateway above all, go on. Each is logged and counted. Disposing it restores Node's default, which ends the process.
+ */
+export function surviveDefects(host: Pick<Host, "log" | "metrics">): Disposable {
+  const onDefect = defectLog(host);
+  const listeners = { uncaughtException: onDefect("listener"), unhandledRejection: onDefect("promise") };
+  process.on("uncaughtException", listeners.uncaughtException);
+  process.on("unhandledRejection", listeners.unhandledRejection);
+  return {
+    [Symbol.dispose]() {
+      process.off("uncaughtException", listeners.uncaughtException);
+      process.off("unhandledRejection", listeners.unhandledRejection);
+    },
+  };
+}
 
 /** Random bytes fetched at a time: ids are short and many, and each call into the system costs more than its bytes. */
 const POOL_BYTES = 8 * 1024;
@@ -54,8 +104,7 @@ class Levels implements LogControl {
   }
 
   allow(level: LogLevel, component: string | undefined): boolean {
-    const least =
-      component !== undefined && Object.hasOwn(this.#components, component) ? this.#components[component] : this.#level;
+    const least = component === undefined ? this.#level : own(this.#components, component);
     return SEVERITY[level] >= SEVERITY[least ?? this.#level];
   }
 }
@@ -102,11 +151,13 @@ export function systemLog(level: LogLevel): { readonly log: Log; readonly logCon
 }
 
 export function systemHost(options: { logLevel: LogLevel }): Host {
+  const logs = systemLog(options.logLevel);
+  const metrics = createMetrics({ process: true });
   return {
-    clock: systemClock,
+    clock: clockOf(defectLog({ log: logs.log, metrics })("timer")),
     random: systemRandom,
-    ...systemLog(options.logLevel),
-    metrics: createMetrics({ process: true }),
+    ...logs,
+    metrics,
     tracer: passThroughTracer(systemRandom),
   };
 }
@@ -116,11 +167,12 @@ const quietLog: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () 
 
 /** The host of a library in somebody's process: real time and chance, no metrics shown. Without a log it is quiet. */
 export function libraryHost(log: Log = quietLog): Host {
+  const metrics = createMetrics();
   return {
-    clock: systemClock,
+    clock: clockOf(defectLog({ log, metrics })("timer")),
     random: systemRandom,
     log,
-    metrics: createMetrics(),
+    metrics,
     tracer: passThroughTracer(systemRandom),
   };
 }

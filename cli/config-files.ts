@@ -4,7 +4,7 @@ import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { unzipSync, zipSync } from "fflate";
-import { messageOf } from "#base";
+import { messageOf, setOwn } from "#base";
 import {
   ConfigErrors,
   fileBytesMax,
@@ -65,7 +65,7 @@ async function collect(
           `${join(root, path)} is too much: a file has at most ${TRANSFER_FILE_BYTES_MAX} bytes, an import ${TRANSFER_FILES_MAX} files and ${TRANSFER_BYTES_MAX} bytes. Import by namespace, or by app.`,
         );
       }
-      found.files[path] = await readFile(join(root, path));
+      setOwn(found.files, path, await readFile(join(root, path)));
     }
   }
 }

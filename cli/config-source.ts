@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemRandom } from "#base/system";
-import { fullJitter } from "#base";
+import { fullJitter, own } from "#base";
 import { type Client, errorFromProblem, fetchTransport, type Transport } from "#client";
 import type { LoadedSettings } from "#settings";
 import { CONTROL_SETTINGS, withControlClient } from "./control-client.ts";
@@ -40,7 +40,7 @@ export async function withConfigSource<T>(
   if (values.token !== undefined || sources.controlUrls !== "default") {
     return await withControlClient(settings, (client) => run(controlSource(client)));
   }
-  const here = { "0.0.0.0": "127.0.0.1", "::": "::1" }[values.agentHost] ?? values.agentHost;
+  const here = own({ "0.0.0.0": "127.0.0.1", "::": "::1" }, values.agentHost) ?? values.agentHost;
   const url = `http://${here.includes(":") ? `[${here}]` : here}:${values.agentPort}`;
   await using transport = fetchTransport({ urls: [url] });
   const headers: Record<string, string> =

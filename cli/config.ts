@@ -1,7 +1,7 @@
 /** What `posthouse config` does: calls of the control plane, and their answers in lines that people and scripts read. */
 import { readFile } from "node:fs/promises";
 import { buffer } from "node:stream/consumers";
-import { AppError, messageOf } from "#base";
+import { AppError, messageOf, own } from "#base";
 import type { FileProblem, ImportQuery, ImportReport, Rollback, SetName } from "#config-server/api";
 import { ConfigErrors } from "#config-server/api";
 import { type LoadedSettings, SettingsErrors } from "#settings";
@@ -23,7 +23,7 @@ export async function getKey(settings: LoadedSettings, name: SetName, key: strin
     }
     return;
   }
-  const item = Object.hasOwn(items, key) ? items[key] : undefined;
+  const item = own(items, key);
   if (!item) throw ConfigErrors.KEY_NOT_FOUND(`No release for "${idOf(name)}" has the key "${key}".`);
   process.stdout.write(item.value);
 }

@@ -3,7 +3,7 @@
  * `_`, in capitals, anything but letters and digits as `_`. A text or properties key is one variable by its own name. A list is
  * JSON, null is nothing. The sets come in order, the later over the earlier; what is named by hand stands over all.
  */
-import { messageOf } from "#base";
+import { messageOf, own, setOwn } from "#base";
 import { isTable, readValue } from "#base/formats";
 import { isMasked, type Client } from "#client";
 
@@ -35,7 +35,7 @@ export function environmentOf(
   const values: Record<string, string> = {};
   try {
     for (const config of configs) Object.assign(values, ofSet(config, prefix));
-    for (const variable of variables) values[variable.name] = byHand(configs, variable);
+    for (const variable of variables) setOwn(values, variable.name, byHand(configs, variable));
     return { values };
   } catch (error) {
     return { problem: messageOf(error) };
@@ -59,7 +59,7 @@ function ofSet({ app, profile, items }: Pick<EffectiveConfig, "app" | "profile" 
       if (other !== undefined) throw new Error(`${app}/${profile}: "${other}" and "${origin}" are both ${name}`);
       if (!/^[A-Za-z_]/.test(name)) throw new Error(`${app}/${profile}: "${origin}" is no variable; set a prefix`);
       origins.set(name, origin);
-      values[name] = textOf(value, name);
+      setOwn(values, name, textOf(value, name));
     }
   };
   for (const [key, item] of Object.entries(items)) {
@@ -74,12 +74,12 @@ function ofSet({ app, profile, items }: Pick<EffectiveConfig, "app" | "profile" 
 
 function byHand(configs: Parameters<typeof environmentOf>[0], { name, key, path }: NamedVariable): string {
   const config = configs.findLast(({ items }) => Object.hasOwn(items, key));
-  const item = config?.items[key];
+  const item = own(config?.items, key);
   if (!item) throw new Error(`${name}: no set has the key "${key}"`);
   requireTold(item, key);
   if (path.length === 0) return textOf(item.value, name);
   let value = dataOf(item, key);
-  for (const part of path) value = isTable(value) && Object.hasOwn(value, part) ? value[part] : undefined;
+  for (const part of path) value = isTable(value) ? own(value, part) : undefined;
   if (value === undefined || value === null) throw new Error(`${name}: "${key}" has nothing at ${path.join(".")}`);
   return textOf(value, name);
 }

@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { messageOf } from "#base";
+import { messageOf, own } from "#base";
 import { systemHost } from "#base/system";
 import type { Located } from "#base/yaml";
 import { GatewayErrors, type ExplainAnswer, type ExplainRequest } from "#gateway/api";
@@ -72,7 +72,7 @@ export async function testRoute(settings: LoadedSettings, { request, file, json 
 
 /** What the gateway in the process that was asked sees of an endpoint. */
 function nowOf({ clusters }: ExplainAnswer, { cluster, id }: ExplainAnswer["endpoints"][number]): string {
-  const seen = clusters?.[cluster]?.endpoints.find((endpoint) => endpoint.id === id);
+  const seen = own(clusters, cluster)?.endpoints.find((endpoint) => endpoint.id === id);
   if (!seen) return "";
   const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
   const parts = [

@@ -1,6 +1,6 @@
 /** Runs a server until it is told to stop: says where everything is, and stops in good order. */
 import type { AppError } from "#base";
-import { systemHost } from "#base/system";
+import { surviveDefects, systemHost } from "#base/system";
 import { createServer, type Server, VERSION } from "#server";
 import type { LoadedSettings } from "#settings";
 
@@ -14,6 +14,7 @@ const STOP_MS_MAX = 15_000;
 export async function serve(settings: LoadedSettings, options: { demo: boolean }): Promise<number> {
   const { values } = settings;
   const host = systemHost({ logLevel: values.logLevel });
+  using _survive = surviveDefects(host);
   const stop = stopRequested();
   host.log.info({ version: VERSION, node: process.version, settings: settings.shown }, "starting");
   let failure: AppError | undefined;

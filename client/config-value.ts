@@ -4,7 +4,7 @@
  * @see https://standardschema.dev
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { messageOf } from "#base";
+import { messageOf, own, ownMember } from "#base";
 import { readValue } from "#base/formats";
 import { ConfigErrors, isMasked, type EffectiveConfig } from "#config-server/api";
 import { ClientErrors } from "./errors.ts";
@@ -98,7 +98,7 @@ export class ConfigSnapshot {
     }
     for (const part of partsOf(path, item.format)) {
       if (typeof data !== "object" || data === null || !Object.hasOwn(data, part)) return { present: false };
-      data = (data as Record<string, unknown>)[part];
+      data = ownMember(data, part);
     }
     return { present: true, data };
   }
@@ -128,7 +128,7 @@ export class ConfigSnapshot {
 
   #item(key: string): EffectiveConfig["items"][string] | undefined {
     const { items } = this.#effective;
-    return Object.hasOwn(items, key) ? items[key] : undefined;
+    return own(items, key);
   }
 
   #absent(key: string, path: string | readonly string[] | undefined): Error {

@@ -5,7 +5,7 @@
  */
 import type { Readable } from "node:stream";
 import { Agent, request as undiciRequest, type Dispatcher } from "undici";
-import { messageOf } from "#base";
+import { messageOf, own } from "#base";
 import { ClientErrors } from "./errors.ts";
 
 export interface RawBody {
@@ -55,7 +55,7 @@ function encoded({
 }
 
 function headerOf(headers: Record<string, string | string[] | number | undefined>, name: string): string | undefined {
-  const value = headers[name.toLowerCase()];
+  const value = own(headers, name.toLowerCase());
   return value === undefined ? undefined : Array.isArray(value) ? value.join(", ") : String(value);
 }
 

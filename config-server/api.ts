@@ -6,7 +6,7 @@
  * each key the latest in the order that core/resolve.ts lists, from shared sets up to its own profile with its label.
  */
 import { Type, type Static } from "typebox";
-import { defineErrors } from "#base";
+import { defineErrors, own } from "#base";
 import { Format, Items, MASK, type SetName } from "./items.ts";
 import { RolloutRequest, RolloutState } from "./rollout.ts";
 import { Provenance } from "./transfer-api.ts";
@@ -46,7 +46,7 @@ const FORMAT_BY_EXTENSION: Readonly<Record<string, Format>> = {
   ...Object.fromEntries(["bin", "jks", "p12", "pfx", "der", "gz", "zip", "png", "ico"].map((name) => [name, "binary"])),
 };
 export function formatOf(key: string): Format {
-  return FORMAT_BY_EXTENSION[key.slice(key.lastIndexOf(".") + 1).toLowerCase()] ?? "text";
+  return own(FORMAT_BY_EXTENSION, key.slice(key.lastIndexOf(".") + 1).toLowerCase()) ?? "text";
 }
 
 export const Rollback = Type.Object(

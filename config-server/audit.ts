@@ -1,7 +1,7 @@
 /**
  * Who was shown which secret. The record is durable before the value is handed out: what cannot be recorded is not revealed.
  */
-import { decodeJson, encodeJson, randomId, type Host } from "#base";
+import { decodeJson, encodeJson, randomId, type Host, own } from "#base";
 import { SharedLease, type Store } from "#store";
 import {
   ConfigErrors,
@@ -12,7 +12,6 @@ import {
   type SetName,
 } from "./api.ts";
 import { nothingReleased, type ConfigServer } from "./config-server.ts";
-import { own } from "./core/diff.ts";
 import { AUDIT_PREFIX, auditKey, setId } from "./core/keys.ts";
 import { isSealed } from "./core/sealed.ts";
 

@@ -45,7 +45,7 @@ export async function checkSchemas(host: Host, schemas: readonly SchemaTask[]): 
 /** Milliseconds that a thread is kept for the next release. */
 const IDLE_MS = 30_000;
 /** Threads without work, the one that worked last at the end. */
-const idle: Worker[] = [];
+const idle: CheckThread[] = [];
 let running = 0;
 const waiting: (() => void)[] = [];
 
@@ -68,10 +68,12 @@ async function inThread(host: Host, task: CheckTask, bounds: Bounds): Promise<re
 
 async function checked(host: Host, task: CheckTask, { keys, msMax }: Bounds): Promise<readonly ReleaseProblem[]> {
   const named = [...new Set(keys)].slice(0, KEYS_NAMED_MAX).join(", ");
-  const worker = idle.pop() ?? new Worker(WORKER, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX } });
   const { promise, resolve, reject } = Promise.withResolvers<readonly ReleaseProblem[]>();
-  worker.ref();
-  const onError = (error: NodeJS.ErrnoException) =>
+  // It may fail before or after somebody awaits it.
+  promise.catch(() => {});
+  const thread = idle.pop() ?? new CheckThread();
+  thread.onAnswer = resolve;
+  thread.onEnd = (error) =>
     reject(
       error.code === "ERR_WORKER_OUT_OF_MEMORY"
         ? ConfigErrors.CHECK_TIMEOUT(
@@ -79,8 +81,6 @@ async function checked(host: Host, task: CheckTask, { keys, msMax }: Bounds): Pr
           )
         : error,
     );
-  worker.once("message", resolve);
-  worker.once("error", onError);
   const cancel = host.clock.after(msMax, () =>
     reject(
       ConfigErrors.CHECK_TIMEOUT(
@@ -88,27 +88,54 @@ async function checked(host: Host, task: CheckTask, { keys, msMax }: Bounds): Pr
       ),
     ),
   );
-  worker.postMessage(task, []);
   try {
+    // Within the try: a task that cannot be sent must end the timer, whose rejection nobody would hear.
+    thread.worker.ref();
+    thread.worker.postMessage(task, []);
     const problems = await promise;
-    worker.off("error", onError);
-    rest(host, worker);
+    rest(host, thread);
     return problems;
   } catch (error) {
-    await worker.terminate();
+    await thread.worker.terminate();
     throw error;
   } finally {
     cancel();
   }
 }
 
+/** One thread, and who waits for it. It may fail at any time, also while it is idle: it then fails no more than its check. */
+class CheckThread {
+  readonly worker = new Worker(WORKER, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX } });
+  onAnswer: (problems: readonly ReleaseProblem[]) => void = () => {};
+  onEnd: (error: NodeJS.ErrnoException) => void = () => {};
+
+  constructor() {
+    this.worker.on("message", (problems: readonly ReleaseProblem[]) => this.onAnswer(problems));
+    this.worker.on("messageerror", (error) => this.#ended(error));
+    this.worker.on("error", (error) => this.#ended(error as Error));
+    this.worker.on("exit", (code) => this.#ended(new Error(`the checking thread ended with code ${code}`)));
+  }
+
+  #ended(error: NodeJS.ErrnoException): void {
+    const at = idle.indexOf(this);
+    if (at >= 0) idle.splice(at, 1);
+    this.onEnd(error);
+  }
+}
+
 /** Keeps a thread for a while: the next release is checked in a tenth of the time. It keeps no process alive. */
-function rest(host: Host, worker: Worker): void {
-  worker.unref();
-  idle.push(worker);
+function rest(host: Host, thread: CheckThread): void {
+  thread.worker.unref();
+  thread.onAnswer = () => {};
+  thread.onEnd = () => {};
+  idle.push(thread);
   host.clock.after(IDLE_MS, () => {
-    const at = idle.indexOf(worker);
-    // One that was used meanwhile rests anew, and has a later end of its own.
-    if (at >= 0) void idle.splice(at, 1)[0]?.terminate();
+    const at = idle.indexOf(thread);
+    // One that was used meanwhile rests again, and has a later end of its own.
+    if (at >= 0)
+      idle
+        .splice(at, 1)[0]
+        ?.worker.terminate()
+        .catch(() => {});
   });
 }

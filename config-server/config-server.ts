@@ -3,7 +3,7 @@
  * effective config, always whole.
  */
 import { createHash } from "node:crypto";
-import { deadline, decodeJson, encodeJson, type Host } from "#base";
+import { deadline, decodeJson, encodeJson, type Host, own } from "#base";
 import { WatchHub } from "#http";
 import { commit, type Entry, type KeyOrPrefix, type Known, type Revision, type Store, StoreErrors, View } from "#store";
 import {
@@ -24,7 +24,7 @@ import {
 } from "./api.ts";
 import { Shown, tagOf } from "./audience.ts";
 import { Contents } from "./contents.ts";
-import { requireLimits, requireReview, rulesOf } from "./core/change.ts";
+import { requireLimits, requireReview, rulesOf, withChanges } from "./core/change.ts";
 import { LIVE_PREFIX, liveKey, ownerKey, parseLiveKey, rulesKey, setId } from "./core/keys.ts";
 import { LiveConfig, type Pointer } from "./core/live.ts";
 import { requireOwner } from "./core/owner.ts";
@@ -213,9 +213,10 @@ export class ConfigServer {
       const live = await this.liveVersion(name);
       const version = expectedVersion ?? live;
       if (version !== live) throw versionConflict(name, { version: live, expectedVersion: version });
-      const { [key]: before, ...others } = version === 0 ? {} : (await this.stored(name, version)).items;
+      const standing: StoredItems = version === 0 ? {} : (await this.stored(name, version)).items;
+      const before = own(standing, key);
       if (!item && !before) throw ConfigErrors.KEY_NOT_FOUND(`"${setId(name)}" has no key "${key}".`);
-      const items = item ? { ...others, [key]: item } : others;
+      const items = withChanges(standing, { [key]: item ?? null });
       try {
         return await this.release(name, { items, reason, expectedVersion: version, author });
       } catch (error) {
@@ -487,7 +488,7 @@ export class ConfigServer {
   unreadable(): (Unreadable & { readonly name: SetName })[] {
     return [...this.live.all()].flatMap(({ name, release, sealed }) =>
       Object.keys(sealed).flatMap((key) => {
-        const lost = release.items[key]?.unreadable;
+        const lost = own(release.items, key)?.unreadable;
         return lost ? [{ name, ...lost }] : [];
       }),
     );

@@ -1,5 +1,5 @@
 /** Tries again what could not be decrypted, whenever there are other keys and now and then, until it can be told. */
-import { AppError, messageOf, Trigger, type Host } from "#base";
+import { AppError, messageOf, Trigger, type Host, own } from "#base";
 import { setId } from "./core/keys.ts";
 import type { Pointer } from "./core/live.ts";
 import type { SecretKeys } from "./secret-keys.ts";
@@ -58,7 +58,7 @@ export class Healing {
 /** How many of its secrets cannot be read. */
 function lost({ sealed, release, candidateSealed, candidate }: Pointer): number {
   return (
-    Object.keys(sealed).filter((key) => release.items[key]?.unreadable).length +
-    Object.keys(candidateSealed).filter((key) => candidate?.items[key]?.unreadable).length
+    Object.keys(sealed).filter((key) => own(release.items, key)?.unreadable).length +
+    Object.keys(candidateSealed).filter((key) => own(candidate?.items, key)?.unreadable).length
   );
 }

@@ -1,4 +1,5 @@
 /** The config server's routes. Translates, decides nothing. */
+import { own } from "#base";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { Type } from "typebox";
@@ -234,7 +235,7 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
       revisionOf(config);
       const reader = readerOf(request, request.query);
       const effective = config.effective(name, reader);
-      const item = effective.items[key];
+      const item = own(effective.items, key);
       if (!item) throw ConfigErrors.KEY_NOT_FOUND(`No release for "${setId(name)}" has the key "${key}".`);
       void reply.header("x-posthouse-origin", `${item.origin.profile}@${item.origin.version}`);
       if (item.secret && reader.audience === "others") {

@@ -2,7 +2,7 @@
  * The life of a change before it is released: drafts, proposals, reviews, and what differs. Read from the store each
  * time: people look at these, not every instance.
  */
-import { decodeJson, encodeJson, randomId, type Host } from "#base";
+import { decodeJson, encodeJson, randomId, type Host, own, setOwn } from "#base";
 import { commit, type Store } from "#store";
 import {
   ConfigErrors,
@@ -38,7 +38,7 @@ import {
   type StoredDraft,
   type StoredProposal,
 } from "./core/change.ts";
-import { diffItems, own } from "./core/diff.ts";
+import { diffItems } from "./core/diff.ts";
 import {
   authorDraftsPrefix,
   draftKey,
@@ -79,7 +79,7 @@ export class Proposals {
     const liveVersion = live.version;
     const drafts = given ? await this.#drafts(name, author) : [];
     const standing = { ...live.items, ...itemsOf(Object.fromEntries(drafts.map((one) => [one.key, one.item]))) };
-    const { [key]: item = null } = await this.#kept(name, { [key]: given }, sealedOf(standing));
+    const item = own(await this.#kept(name, { [key]: given }, sealedOf(standing)), key) ?? null;
     const at = draftKey(name, author, key);
     const prefix = authorDraftsPrefix(name, author);
     const { result } = await commit(this.#store, [{ prefix }, { key: at }], (known) => {
@@ -252,7 +252,7 @@ export class Proposals {
       const item = own(items, key);
       if (keys && !item) throw ConfigErrors.KEY_NOT_FOUND(`Release ${from} of "${setId(name)}" has no key "${key}".`);
       const stands = own(live.items, key);
-      changes[key] = item && stands && isSealed(stands) ? stands : (item ?? null);
+      setOwn(changes, key, item && stands && isSealed(stands) ? stands : (item ?? null));
     }
     const promotedFrom = `${setId(name)}@${from}`;
     if ((await this.rules(toNamespace)).review === "required") {

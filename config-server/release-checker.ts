@@ -1,8 +1,8 @@
 /** Whether a release may stand: its syntax, what its placeholders and those of others say with it, its schemas, its meaning. */
+import { own } from "#base";
 import type { Host } from "#base";
 import { ConfigErrors, type Items, type ReleaseCheck, type ReleaseProblem, type SetName } from "./api.ts";
 import { checkSchemas, checkSyntaxOf } from "./check-thread.ts";
-import { own } from "./core/diff.ts";
 import type { LiveConfig, LiveSet } from "./core/live.ts";
 import { contentOf } from "./core/release.ts";
 import { BASE_PROFILE, IMPORTS_KEY, readImports } from "./core/resolve.ts";
@@ -53,7 +53,7 @@ export class ReleaseChecker {
     const { config } = this.#live.resolvedWith(candidate, set.name);
     return Object.fromEntries(
       Object.entries(items).map(([key, item]) => {
-        const told = item.expand ? config.items[key] : undefined;
+        const told = item.expand ? own(config.items, key) : undefined;
         return [key, told ? { ...item, value: told.value, ...(told.secret ? { secret: true } : {}) } : item];
       }),
     );

@@ -6,11 +6,10 @@
 import { Ajv2020, type ErrorObject } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { LineCounter, parseDocument } from "yaml";
-import { messageOf } from "#base";
+import { messageOf, own } from "#base";
 import { dataOf, readValue } from "#base/formats";
 import { offsetOf } from "#base/yaml";
 import type { Item, Items, ReleaseProblem } from "./api.ts";
-import { own } from "./core/diff.ts";
 
 export const SCHEMA_SUFFIX = ".schema.json";
 export const SET_SCHEMA_KEY = "schema.json";

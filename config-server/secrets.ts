@@ -3,11 +3,10 @@
  * has already. A data key is in the store before the release that needs it, so that nothing stands that cannot be read.
  */
 import { hash, timingSafeEqual } from "node:crypto";
-import { encodeJson, type Host } from "#base";
+import { encodeJson, type Host, own, setOwn } from "#base";
 import { StoreErrors, type Get, type Put, type Store } from "#store";
 import { ConfigErrors, MASK, type Item, type SetName } from "./api.ts";
 import { open, seal, unwrap } from "./cipher.ts";
-import { own } from "./core/diff.ts";
 import { dataKeyKey, SECRETS_PREFIX, setId } from "./core/keys.ts";
 import {
   isSealed,
@@ -85,7 +84,7 @@ export class Secrets {
 
   /** @throws CONFIG_SECRET_UNREADABLE */
   async openOne(name: SetName, key: string, item: StoredItem): Promise<string> {
-    const { [key]: opened } = await this.open(name, { [key]: item });
+    const opened = own(await this.open(name, { [key]: item }), key);
     return readable(opened as OpenItem).value;
   }
 
@@ -103,8 +102,8 @@ export class Secrets {
     const looked: Record<string, StoredItem> = {};
     for (const [key, item] of Object.entries(given)) {
       const stands = own(standing, key);
-      if (isSealed(item)) looked[key] = item;
-      else if (stands) looked[key] = stands;
+      if (isSealed(item)) setOwn(looked, key, item);
+      else if (stands) setOwn(looked, key, stands);
     }
     const known = await this.open(name, looked);
     const open: Record<string, OpenItem> = {};
@@ -112,8 +111,8 @@ export class Secrets {
     const toSeal: [key: string, item: Item][] = [];
     for (const [key, item] of Object.entries(given)) {
       if (isSealed(item)) {
-        open[key] = readable(own(known, key) as OpenItem);
-        stored[key] = item;
+        setOwn(open, key, readable(own(known, key) as OpenItem));
+        setOwn(stored, key, item);
         continue;
       }
       const stands = own(standing, key);
@@ -121,20 +120,20 @@ export class Secrets {
       if (masked && (!stands || item.secret === false)) throw maskIsNoValue(name, key, item);
       const { secret = stands !== undefined, ...rest } = item;
       if (!secret) {
-        open[key] = rest;
+        setOwn(open, key, rest);
         // That it is to be a secret no more is said when it is released.
-        stored[key] = draft ? item : rest;
+        setOwn(stored, key, draft ? item : rest);
         continue;
       }
       const was = masked ? readable(own(known, key) as OpenItem) : own(known, key);
       const now: Item = { ...rest, secret, value: masked && was ? was.value : rest.value };
-      open[key] = now;
+      setOwn(open, key, now);
       const keeps =
         stands?.format === now.format &&
         stands.expand === now.expand &&
         was?.unreadable === undefined &&
         (masked || (!draft && was !== undefined && equal(was.value, now.value)));
-      if (keeps) stored[key] = stands;
+      if (keeps) setOwn(stored, key, stands);
       else toSeal.push([key, now]);
     }
     return { open, seal: () => this.#seal(name, stored, toSeal) };
@@ -176,12 +175,15 @@ export class Secrets {
       const is = own(after.items, key);
       if (!is || !isSealed(was) || !isSealed(is) || was.format !== is.format || was.expand !== is.expand) continue;
       if (was.sealed === is.sealed) found.add(key);
-      else if (compare) [left[key], right[key]] = [was, is];
+      else if (compare) {
+        setOwn(left, key, was);
+        setOwn(right, key, is);
+      }
     }
     const [a, b] = await Promise.all([this.open(before.name, left), this.open(after.name, right)]);
     for (const key of Object.keys(left)) {
-      const was = readable(a[key] as OpenItem);
-      if (equal(was.value, readable(b[key] as OpenItem).value)) found.add(key);
+      const was = readable(own(a, key) as OpenItem);
+      if (equal(was.value, readable(own(b, key) as OpenItem).value)) found.add(key);
     }
     return found;
   }

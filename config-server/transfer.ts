@@ -3,7 +3,7 @@
  * invalid; then each changed set is one release, against the version that it was planned on. There is no transaction over
  * all sets: when one fails half-way, those before it stand, and importing again does the rest.
  */
-import { AppError, canonicalJson, decodeJson, type Host } from "#base";
+import { AppError, canonicalJson, decodeJson, type Host, own } from "#base";
 import type { Store } from "#store";
 import {
   ConfigErrors,
@@ -202,7 +202,7 @@ export class Transfer {
       for (const at of pinned) {
         const { items } = await read(at);
         for (const key of Object.keys(items).sort()) {
-          yield { path: pathOf({ name: at.name, key }), bytes: bytesOf(items[key] as Item) };
+          yield { path: pathOf({ name: at.name, key }), bytes: bytesOf(own(items, key) as Item) };
         }
       }
     }
@@ -238,10 +238,10 @@ function requireTakeable(files: number, bytes: number, manifestBytes = 0): void 
 function described({ items, ...release }: Release): Manifest["sets"][number] {
   const { namespace, app, profile, version, hash, author, reason, createdAt } = release;
   const names = Object.keys(items).sort();
-  const keys = Object.fromEntries(names.map((key) => [key, (items[key] as Item).format]));
-  const expand = names.filter((key) => items[key]?.expand);
+  const keys = Object.fromEntries(names.map((key) => [key, (own(items, key) as Item).format]));
+  const expand = names.filter((key) => own(items, key)?.expand);
   const said = { namespace, app, profile, version, hash, author, reason, createdAt, keys };
-  const secret = names.filter((key) => items[key]?.secret);
+  const secret = names.filter((key) => own(items, key)?.secret);
   return { ...said, ...(expand.length === 0 ? {} : { expand }), ...(secret.length === 0 ? {} : { secret }) };
 }
 
@@ -253,7 +253,7 @@ function bytesOf(item: Item): Uint8Array {
 
 function changesOf({ added, changed, removed, items }: PlannedSet): Proposal["changes"] {
   return Object.fromEntries([
-    ...[...added, ...changed].map((key) => [key, items[key] as Item] as const),
+    ...[...added, ...changed].map((key) => [key, own(items, key) as Item] as const),
     ...removed.map((key) => [key, null] as const),
   ]);
 }

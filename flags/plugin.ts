@@ -7,7 +7,7 @@ import { hash } from "node:crypto";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyError, FastifyInstance, FastifyReply } from "fastify";
 import { Type, type TProperties } from "typebox";
-import { AppError, canonicalJson, type CounterChild, type Host } from "#base";
+import { AppError, canonicalJson, type CounterChild, type Host, own } from "#base";
 import { Name, SetName, type EffectiveConfig } from "#config-server/api";
 import { HttpErrors, toAppError, type Action } from "#http";
 import {
@@ -191,7 +191,7 @@ const REFUSED: Readonly<Record<string, ErrorCode>> = {
 function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
   const known = toAppError(error);
-  const errorCode = known.extra["part"] === "body" ? "INVALID_CONTEXT" : REFUSED[known.code];
+  const errorCode = known.extra["part"] === "body" ? "INVALID_CONTEXT" : own(REFUSED, known.code);
   if (errorCode === undefined) {
     const extra = { ...known.extra, errorDetails: known.message };
     throw new AppError(known.code, known, known.message, { cause: known.cause, extra });

@@ -4,6 +4,7 @@
  * (requests in flight, endpoints that just refused it) is asked of the one in this process, if there is one, and else
  * counts as none; how much of a limit is used up always does.
  */
+import { setOwn } from "#base";
 import type { Host } from "#base";
 import type { Client } from "#client";
 import {
@@ -139,7 +140,7 @@ export class Explainer {
       const view = live?.get(cluster.key);
       if (view) {
         adoptView(set, view, nowMs);
-        seen[cluster.key] = view;
+        setOwn(seen, cluster.key, view);
       }
       endpoints.set(cluster.key, set);
       for (const instance of instances) {

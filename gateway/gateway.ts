@@ -2,6 +2,7 @@
  * The data plane as a whole: it holds the snapshot in force, builds the next from the two sources and swaps one
  * pointer; opens the listeners, and stops them without dropping what is in flight.
  */
+import { own, setOwn } from "#base";
 import type { Host } from "#base";
 import type { ClusterView, ConfigProblem, GatewayConfig } from "./api.ts";
 import { viewCluster } from "./core/cluster-view.ts";
@@ -188,7 +189,7 @@ class RunningGateway implements Gateway {
     if (this.#config instanceof ConfigSource) this.#config.remember(release);
     this.#apply(read.config, release, "file");
     for (const [namespace, instances] of Object.entries(state.instances)) {
-      this.#registry.restore(namespace, instances, new Map(Object.entries(state.hints?.[namespace] ?? {})));
+      this.#registry.restore(namespace, instances, new Map(Object.entries(own(state.hints, namespace) ?? {})));
     }
     this.#host.log.info({ release: state.releaseKey }, "serving the last good state until the control plane is heard");
   }
@@ -386,10 +387,11 @@ class RunningGateway implements Gateway {
     const { release, hints, config } = this.#current;
     const instances: Record<string, ReturnType<typeof slim>[]> = {};
     // A namespace that is watched for its hints alone is known, too, and empty.
-    for (const namespace of this.#snapshot.table.namespaces) instances[namespace] = [];
+    for (const namespace of this.#snapshot.table.namespaces) setOwn(instances, namespace, []);
     for (const { namespace, service, instances: fixed } of this.#snapshot.table.clusters.values()) {
       if (fixed) continue;
-      const list = (instances[namespace] ??= []);
+      const list = own(instances, namespace) ?? [];
+      setOwn(instances, namespace, list);
       for (const instance of this.#registry.instances(namespace, service)) list.push(slim(instance));
     }
     const hinted = config.hints && config.hints.length > 0;

@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { readFile, stat } from "node:fs/promises";
-import { messageOf } from "#base";
+import { messageOf, own } from "#base";
 import type { ExecTarget, ProcessTarget } from "./core/targets.ts";
 import {
   critical,
@@ -54,7 +54,9 @@ interface Ended {
 function run(program: string, args: readonly string[], signal: AbortSignal): Promise<Ended> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
-    const env = Object.fromEntries(ENVIRONMENT.flatMap((key) => (process.env[key] ? [[key, process.env[key]]] : [])));
+    const env = Object.fromEntries(
+      ENVIRONMENT.flatMap((key) => (own(process.env, key) ? [[key, own(process.env, key)]] : [])),
+    );
     // Detached, it leads a process group of its own, which is ended as a whole.
     const child = spawn(program, args, { detached: true, cwd: "/", env, stdio: ["ignore", "pipe", "pipe"] });
     const chunks: Buffer[] = [];

@@ -3,7 +3,7 @@
  * anything else is a defect, told to the log in full and to the caller not at all.
  */
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
-import { AppError, defineErrors, messageOf, type Log } from "#base";
+import { AppError, defineErrors, messageOf, type Log, own } from "#base";
 
 export const HttpErrors = defineErrors("HTTP", {
   INVALID: { status: 400, title: "Request not valid" },
@@ -76,7 +76,7 @@ export function toAppError(error: unknown): AppError {
         : (first?.message ?? "not valid");
     return HttpErrors.INVALID(`${part}${pointer}: ${what}.`, { extra: { field: pointer, part } });
   }
-  const mapped = fastify.code === undefined ? undefined : FASTIFY_CODES[fastify.code];
+  const mapped = fastify.code === undefined ? undefined : own(FASTIFY_CODES, fastify.code);
   if (mapped) return HttpErrors[mapped](messageOf(error), { cause: error });
   if (error instanceof SyntaxError && fastify.statusCode === 400) {
     return HttpErrors.MALFORMED(`The body is not JSON: ${error.message}.`, { cause: error });

@@ -2,7 +2,7 @@
  * The registry's shell: what is known goes in, the core is asked, a transaction goes out; the store's watch brings the
  * news back, and every watcher of the catalog hears it from there and from nowhere else.
  */
-import { deadline, type Host } from "#base";
+import { deadline, type Host, own, setOwn } from "#base";
 import { definitionOf, HealthHistory, type HistoryView, type Reach } from "#health";
 import { WatchHub } from "#http";
 import { commit, SharedLease, type Store, StoreErrors, View } from "#store";
@@ -265,7 +265,7 @@ export class Registry {
   /** The filter of a subset of a service. @throws REGISTRY_SUBSET_NOT_FOUND */
   subset({ namespace, service }: ServiceName, name: string): Predicate {
     const { subsets = {} } = this.catalog.policy(namespace, service);
-    const filter = Object.hasOwn(subsets, name) ? subsets[name] : undefined;
+    const filter = own(subsets, name);
     if (filter !== undefined) return parseFilter(filter);
     const known = Object.keys(subsets).join(", ") || "none";
     throw RegistryErrors.SUBSET_NOT_FOUND(
@@ -409,7 +409,7 @@ export class Registry {
       const total = totals.get(namespace) ?? { passing: 0, warning: 0, critical: 0, unknown: 0 };
       totals.set(namespace, total);
       for (const [status, count] of Object.entries({ passing, warning, critical, unknown })) {
-        total[status] = (total[status] ?? 0) + count;
+        setOwn(total, status, (own(total, status) ?? 0) + count);
       }
     }
     for (const [namespace, total] of totals) {

@@ -4,7 +4,7 @@
  */
 import { Ajv } from "ajv";
 import { parseDocument } from "yaml";
-import { defineErrors } from "#base";
+import { defineErrors, own } from "#base";
 import { envOf, flagOf, type SettingName, Settings, spellings } from "./schema.ts";
 
 export type SettingSource = "default" | "file" | "environment" | "flag";
@@ -63,19 +63,19 @@ export function loadSettings({ file, environment, flags }: SettingInputs): Loade
   }
   if (file) {
     for (const [name, value] of Object.entries(parseFile(file))) {
-      if (!(name in rows)) throw unknown(`"${name}" in ${file.path}`, name);
+      if (!Object.hasOwn(rows, name)) throw unknown(`"${name}" in ${file.path}`, name);
       set(name as SettingName, value, "file", file.path);
     }
   }
   for (const name of settingNames) {
     const alias = rows[name].env;
-    const key = environment[envOf(name)] === undefined && alias !== undefined ? alias : envOf(name);
-    const text = environment[key];
+    const key = own(environment, envOf(name)) === undefined && alias !== undefined ? alias : envOf(name);
+    const text = own(environment, key);
     if (text !== undefined && text !== "") set(name, read(rows[name], text), "environment", key);
   }
-  const own = new Set(settingNames.map(envOf));
+  const known = new Set(settingNames.map(envOf));
   for (const key of Object.keys(environment)) {
-    if (key.startsWith("POSTHOUSE_") && !own.has(key) && !NOT_SETTINGS.has(key)) throw unknown(key, key);
+    if (key.startsWith("POSTHOUSE_") && !known.has(key) && !NOT_SETTINGS.has(key)) throw unknown(key, key);
   }
   for (const name of settingNames) {
     const flag = flags[name];

@@ -1,4 +1,5 @@
 /** Wanted against on disk: which files to write, and how each one stands. */
+import { own } from "#base";
 import { isMasked, type EffectiveConfig, type Escape } from "../api.ts";
 import { renderTemplate } from "./template.ts";
 
@@ -73,5 +74,5 @@ function against(onDisk: string | undefined, value: string | undefined): Planned
 }
 
 function itemOf({ items }: EffectiveConfig, key: string) {
-  return Object.hasOwn(items, key) ? items[key] : undefined;
+  return own(items, key);
 }

@@ -7,6 +7,7 @@
  * What no key is called is looked for at the top of every key's data, and must be in one of them only. `name.` of another set goes
  * before all this. Within a section its data comes first, then what is around it. `{{#name?}}` and `{{^name?}}` allow absence.
  */
+import { own } from "#base";
 import mustache from "mustache";
 import { isTable, readValue } from "#base/formats";
 import { isMasked, type EffectiveConfig, type Escape } from "../api.ts";
@@ -320,7 +321,7 @@ function find(value: unknown, parts: readonly string[]): Hit | undefined {
   if (!isTable(value)) return undefined;
   for (let count = parts.length; count > 0; count--) {
     const head = parts.slice(0, count).join(".");
-    const hit = Object.hasOwn(value, head) ? find(value[head], parts.slice(count)) : undefined;
+    const hit = Object.hasOwn(value, head) ? find(own(value, head), parts.slice(count)) : undefined;
     if (hit) return hit;
   }
   return undefined;

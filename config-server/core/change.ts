@@ -2,7 +2,7 @@
  * A change on its way to a release: drafted by its author, proposed, reviewed by others, merged onto what is live. Pure:
  * records and commands become records, writes or errors.
  */
-import { canonicalJson, decodeJson } from "#base";
+import { canonicalJson, decodeJson, own, setOwn } from "#base";
 import {
   ConfigErrors,
   formatOf,
@@ -16,7 +16,6 @@ import {
   type Rules,
 } from "../api.ts";
 
-import { own } from "./diff.ts";
 import { bytesOf } from "./format.ts";
 import type { KnownEntry } from "./release.ts";
 import { shownItem, type StoredItem, type StoredItems } from "./sealed.ts";
@@ -111,7 +110,7 @@ export function requireOpen({ id, state }: StoredProposal): void {
 export function withChanges(items: StoredItems, changes: StoredChanges): StoredItems {
   const changed: Record<string, StoredItem> = { ...items };
   for (const [key, item] of Object.entries(changes)) {
-    if (item) changed[key] = item;
+    if (item) setOwn(changed, key, item);
     else delete changed[key];
   }
   return changed;

@@ -2,7 +2,8 @@
  * What differs between two states of a set, key by key, and for a changed key line by line. Lines are compared by the
  * longest common subsequence, for as long as that is affordable; beyond it a change is shown as a whole.
  */
-import type { Difference, Item } from "../api.ts";
+import { own } from "#base";
+import type { Difference } from "../api.ts";
 import { isSealed, shownItem, type StoredItems } from "./sealed.ts";
 
 /** Cells of the table that lines are compared in: two values of two thousand lines, or some 16 MiB. */
@@ -30,11 +31,6 @@ export function diffItems(
     else if (was) differences.push({ key, kind: "removed", before: shownItem(was) });
   }
   return differences;
-}
-
-/** A key of a set; not what every object inherits. */
-export function own<I = Item>(items: Readonly<Record<string, I>>, key: string): I | undefined {
-  return Object.hasOwn(items, key) ? items[key] : undefined;
 }
 
 /** Every line of both, in order, with "-" (went), "+" (came) or " " (stayed) in front of it. */

@@ -2,6 +2,7 @@
  * Who asks for a config: an id and labels, in one canonical spelling. Whether a stage selects it, by labels, by name or by a
  * share of all ids. A share is sticky: an id has one place per rollout, and a larger share holds every smaller one.
  */
+import { own, setOwn } from "#base";
 import { ConfigErrors, LABEL_NAME, LABEL_VALUE, LABELS_MAX, type Identity, type Labels } from "../api.ts";
 
 /** Nobody in particular. */
@@ -22,12 +23,12 @@ export function parseLabels(texts: readonly string[]): Labels {
         { extra: { field: "/labels" } },
       );
     }
-    if (Object.hasOwn(labels, name) && labels[name] !== value) {
+    if ((own(labels, name) ?? value) !== value) {
       throw ConfigErrors.IDENTITY_INVALID(`The label "${name}" is given twice; say which one holds.`, {
         extra: { field: "/labels" },
       });
     }
-    labels[name] = value;
+    setOwn(labels, name, value);
   }
   if (Object.keys(labels).length > LABELS_MAX) {
     throw ConfigErrors.IDENTITY_INVALID(`There are more than ${LABELS_MAX} labels; leave out what nobody selects by.`, {
@@ -66,10 +67,6 @@ export function selects({ labels, instances, percent }: Selector, who: Identity,
   if (labels) return Object.entries(labels).every(([name, value]) => own(who.labels, name) === value);
   if (instances) return instances.includes(who.instance);
   return place() < Math.round((percent as number) * (PLACES / 100));
-}
-
-function own(labels: Labels, name: string): string | undefined {
-  return Object.hasOwn(labels, name) ? labels[name] : undefined;
 }
 
 /** The place of an id in a rollout, from 0 to 9,999: another one in each rollout, so that not always the same go first. */

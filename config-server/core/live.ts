@@ -3,6 +3,7 @@
  * per variant (which of the releases on their way are in it) and kept until a release of an app that it stands on changes.
  * Pure: the hash is handed in.
  */
+import { own, setOwn } from "#base";
 import type { ConfigPatch, EffectiveConfig, Identity, ReleaseProblem, SetName } from "../api.ts";
 import { NOBODY } from "./identity.ts";
 import { liveKey, setId, setOf } from "./keys.ts";
@@ -339,9 +340,9 @@ export function patchOf(before: EffectiveConfig, after: EffectiveConfig): Config
   const { items, ...head } = after;
   const changed: EffectiveConfig["items"] = {};
   for (const [key, item] of Object.entries(items)) {
-    const old = Object.hasOwn(before.items, key) ? before.items[key] : undefined;
+    const old = own(before.items, key);
     const same = old?.value === item.value && old.format === item.format && old.secret === item.secret;
-    if (!same || !sameOrigin(old.origin, item.origin)) changed[key] = item;
+    if (!same || !sameOrigin(old.origin, item.origin)) setOwn(changed, key, item);
   }
   const removed = Object.keys(before.items).filter((key) => !Object.hasOwn(items, key));
   return { ...head, base: before.releaseKey, changed, removed };

@@ -1,4 +1,5 @@
 /** What an import or a source would make of a set, held against what is live. Pure. */
+import { own } from "#base";
 import type { FileProblem, ImportedSet, Items, ReleaseProblem, SetName } from "../api.ts";
 import { PLAN_LINES_MAX } from "../api.ts";
 import { diffItems } from "./diff.ts";
@@ -29,7 +30,7 @@ export function planSet(
   for (const key of Object.keys(items).sort()) {
     if (!Object.hasOwn(live.items, key)) kinds.added.push(key);
     else {
-      const [was, is] = [live.items[key], items[key]];
+      const [was, is] = [own(live.items, key), own(items, key)];
       if (was?.format !== is?.format || was?.value !== is?.value) kinds.changed.push(key);
     }
   }
@@ -79,7 +80,7 @@ export function shown(plans: readonly PlannedSet[]): ImportedSet[] {
 /** Problems of a set, by the files that its keys came from. */
 export function inFiles({ wanted: { files, name } }: PlannedSet, problems: readonly ReleaseProblem[]): FileProblem[] {
   return problems.map(({ key, pointer, message, line, column }) => ({
-    file: files[key] ?? `${name.namespace}/${name.app}/${name.profile}/${key}`,
+    file: own(files, key) ?? `${name.namespace}/${name.app}/${name.profile}/${key}`,
     message,
     ...(pointer === "" ? {} : { pointer }),
     ...(line === undefined ? {} : { line }),

@@ -3,9 +3,8 @@
  * layers, from low to high: shared sets that the app imports, in the order of its list; then the app's own
  * `default`, PROFILE, `default@LABEL`, PROFILE@LABEL. A shared set has the same four of its own. Then placeholders are filled in.
  */
-import { canonicalJson } from "#base";
+import { canonicalJson, own, setOwn } from "#base";
 import type { EffectiveConfig, Item, SetName } from "../api.ts";
-import { own } from "./diff.ts";
 import { expandItem, ExpandError, setsIn, type Source } from "./expand.ts";
 import { setId } from "./keys.ts";
 import { readValue } from "#base/formats";
@@ -115,12 +114,13 @@ export function resolve(name: SetName, lookup: Lookup, hash: (text: string) => s
     }
     const { namespace, app, profile, version } = origin;
     const shared = namespace !== name.namespace || app !== name.app;
-    items[key] = {
+    const told = {
       format: item.format,
       value,
       ...(secret ? { secret: true } : {}),
       origin: { ...(shared ? { namespace, app } : {}), profile, version },
-    };
+    } as const;
+    setOwn(items, key, told);
   }
   const { apps, releases } = world;
   const identity = [...releases].map(([id, { release }]) => [id, release.version, release.hash]);

@@ -2,6 +2,7 @@
  * What secrets may not be used for: keys that the config server reads itself, values that a release check looks at, and
  * values of another environment. And how what is told becomes what others are shown. Pure.
  */
+import { setOwn } from "#base";
 import {
   MASK,
   type EffectiveConfig,
@@ -32,13 +33,14 @@ export function checkWithoutSecrets(check: ReleaseCheck, name: SetName, items: I
   const shown: Items = { ...items };
   for (const [key, item] of secrets) {
     const { value: _value, ...rest } = item;
-    shown[key] = Object.defineProperty({ ...rest, value: "" }, "value", {
+    const blind = Object.defineProperty({ ...rest, value: "" }, "value", {
       enumerable: true,
       get: () => {
         asked.add(key);
         return "";
       },
     });
+    setOwn(shown, key, blind);
   }
   const problems = check(name, shown);
   if (asked.size === 0) return problems;

@@ -2,6 +2,7 @@
  * Files become sets: the path says the set and the key, the bytes are the value. All that is wrong is told at once, file by
  * file, before anything is done. Pure.
  */
+import { own, setOwn } from "#base";
 import { Value } from "typebox/value";
 import {
   formatOf,
@@ -100,7 +101,7 @@ export function readTree(files: readonly TreeFile[], mapping: Mapping): Tree {
         app === place.app && profile === place.profile && (parts.length < 3 || namespace === parts[0]),
     );
     const item = itemOf(key, bytes, {
-      format: known && Object.hasOwn(known.keys, key) ? known.keys[key] : undefined,
+      format: own(known?.keys, key),
       expand: known?.expand?.includes(key) ?? false,
       secret: known?.secret?.includes(key) ?? false,
     });
@@ -112,8 +113,8 @@ export function readTree(files: readonly TreeFile[], mapping: Mapping): Tree {
     let set = sets.get(id);
     if (!set) sets.set(id, (set = { name: place, items: {}, files: {}, reason: known?.reason }));
     if (Object.hasOwn(set.items, key)) problems.push({ file: path, message: `"${id}" has the key "${key}" twice` });
-    set.items[key] = item;
-    set.files[key] = path;
+    setOwn(set.items, key, item);
+    setOwn(set.files, key, path);
   }
   if (mapping.namespace !== undefined && namespaces.size > 1) {
     problems.push({

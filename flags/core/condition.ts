@@ -3,7 +3,7 @@
  * own members count, a value of another type than the operator's never holds, and no pattern backtracks.
  */
 import { RE2JS } from "re2js";
-import { messageOf } from "#base";
+import { messageOf, ownMember } from "#base";
 import {
   MATCHED_CHARS_MAX,
   PATTERNS_MAX,
@@ -74,16 +74,10 @@ function every(conditions: readonly Condition[]): Condition {
 export function attributeReader(name: string): (context: EvaluationContext) => unknown {
   const parts = name.split(".");
   return (context) => {
-    let value: unknown = own(context, name);
-    if (value === undefined && parts.length > 1) value = parts.reduce<unknown>(own, context);
+    let value: unknown = ownMember(context, name);
+    if (value === undefined && parts.length > 1) value = parts.reduce<unknown>(ownMember, context);
     return value instanceof Date ? (Number.isNaN(value.getTime()) ? undefined : value.toISOString()) : value;
   };
-}
-
-function own(holder: unknown, name: string): unknown {
-  return typeof holder === "object" && holder !== null && Object.hasOwn(holder, name)
-    ? (holder as Record<string, unknown>)[name]
-    : undefined;
 }
 
 /** Patterns, each compiled once however often it stands in the set. */

@@ -2,7 +2,7 @@
  * A set of flags, compiled once: a question then costs a few comparisons, and for a split one hash. Compiling
  * says all that is wrong with the set, and where, before anyone lives by it.
  */
-import { canonicalJson } from "#base";
+import { canonicalJson, own } from "#base";
 import { pointerPart, shapeProblems, type ShapeProblem } from "#base/shape";
 import {
   DEPTH_MAX,
@@ -157,7 +157,7 @@ class Segments {
   }
 
   definitionsOf(names: ReadonlySet<string>): unknown {
-    return [...names].sort().map((name) => [name, this.#definitions[name]]);
+    return [...names].sort().map((name) => [name, own(this.#definitions, name)]);
   }
 
   #compile(name: string, pointer: string): { condition: Condition; stands: Set<string> } {
@@ -169,7 +169,7 @@ class Segments {
       return nothing;
     }
     if (known) return known;
-    const definition = Object.hasOwn(this.#definitions, name) ? this.#definitions[name] : undefined;
+    const definition = own(this.#definitions, name);
     if (!definition) {
       this.#report(pointer, `No segment "${name}" in segments.`);
       return nothing;
@@ -202,7 +202,7 @@ function compileFlag(key: string, definition: FlagDefinition, { segments, report
       // Handed out again and again, so nobody may change it.
       return Object.freeze({
         key,
-        value: frozen(variants[variant]),
+        value: frozen(own(variants, variant)),
         reason,
         variant,
         metadata: Object.freeze(metadata),

@@ -1,4 +1,5 @@
 /** Access rules over the claims of a verified token. Pure. A claim that is missing satisfies nothing. */
+import { ownMember } from "#base";
 import type { AclEntry, ClaimRule } from "../api.ts";
 
 export type Claims = Readonly<Record<string, unknown>>;
@@ -11,7 +12,7 @@ const SPACE_SEPARATED = new Set(["scope", "scp"]);
  * role called "super admin" is not the role "admin".
  */
 export function claimValues(claims: Claims, name: string): readonly string[] {
-  const value = name.startsWith("/") ? atPointer(claims, name) : own(claims, name);
+  const value = name.startsWith("/") ? atPointer(claims, name) : ownMember(claims, name);
   if (typeof value === "string") {
     return SPACE_SEPARATED.has(name) ? value.split(" ").filter((word) => word !== "") : [value];
   }
@@ -22,15 +23,9 @@ export function claimValues(claims: Claims, name: string): readonly string[] {
   );
 }
 
-function own(holder: unknown, name: string): unknown {
-  return holder !== null && typeof holder === "object" && Object.hasOwn(holder, name)
-    ? (holder as Record<string, unknown>)[name]
-    : undefined;
-}
-
 function atPointer(claims: Claims, pointer: string): unknown {
   let at: unknown = claims;
-  for (const part of pointer.slice(1).split("/")) at = own(at, part.replaceAll("~1", "/").replaceAll("~0", "~"));
+  for (const part of pointer.slice(1).split("/")) at = ownMember(at, part.replaceAll("~1", "/").replaceAll("~0", "~"));
   return at;
 }
 

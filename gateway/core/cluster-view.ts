@@ -69,7 +69,7 @@ function merged(a: ClusterView, b: ClusterView): ClusterView {
       connections: use("connections"),
       pending: use("pending"),
     },
-    ...most("adaptiveLimit", a, b),
+    ...most("adaptiveLimit", a.adaptiveLimit, b.adaptiveLimit),
     endpoints: [
       ...a.endpoints.map((endpoint) => mergedEndpoint(endpoint, others.get(endpoint.id))),
       ...b.endpoints.filter(({ id }) => !known.has(id)),
@@ -83,16 +83,19 @@ function mergedEndpoint(a: EndpointView, b: EndpointView | undefined): EndpointV
     ...a,
     readiness: Math.min(a.readiness, b.readiness),
     inFlight: a.inFlight + b.inFlight,
-    ...most("latencyMs", a, b),
-    ...most("ejectedMs", a, b),
-    ...most("avoidedMs", a, b),
+    ...most("latencyMs", a.latencyMs, b.latencyMs),
+    ...most("ejectedMs", a.ejectedMs, b.ejectedMs),
+    ...most("avoidedMs", a.avoidedMs, b.avoidedMs),
     ...(a.silent || b.silent ? { silent: true } : {}),
   };
 }
 
 /** The larger of an optional number, where there is one. */
-function most<Name extends string>(name: Name, a: { [N in Name]?: number }, b: { [N in Name]?: number }) {
-  const values = [a[name], b[name]].filter((value) => value !== undefined);
+function most(
+  name: "adaptiveLimit" | "latencyMs" | "ejectedMs" | "avoidedMs",
+  ...both: readonly (number | undefined)[]
+) {
+  const values = both.filter((value) => value !== undefined);
   return values.length === 0 ? {} : { [name]: Math.max(...values) };
 }
 

@@ -2,6 +2,7 @@
  * Cross-origin requests, by the Fetch standard. An origin is compared whole: scheme, host and port; a wildcard stands
  * for labels of the host only. The answer names the one origin that asked, never a list, and says so in `Vary`.
  */
+import { setOwn } from "#base";
 import type { Cors } from "../api.ts";
 import { addVary } from "./header-edits.ts";
 import type { RequestHead } from "./head.ts";
@@ -137,6 +138,6 @@ export function applyCors(headers: Record<string, string | string[] | undefined>
   for (const name of Object.keys(headers)) if (name.startsWith("access-control-")) delete headers[name];
   for (const [name, value] of pairs) {
     if (name === "vary") addVary(headers, value);
-    else headers[name] = value;
+    else setOwn(headers, name, value);
   }
 }

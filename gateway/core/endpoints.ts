@@ -2,6 +2,7 @@
  * The endpoints of a cluster: who of a service's instances may be sent a request now. A set is immutable and swapped
  * whole, cluster by cluster; what is in flight to an endpoint lives on through the swaps.
  */
+import { own } from "#base";
 import ipaddr from "ipaddr.js";
 import { weigh } from "./balancer.ts";
 import { newClusterState, newLoad, noteReached, type ClusterState, type EndpointLoad } from "./endpoint-load.ts";
@@ -86,7 +87,7 @@ function eligible({ lifecycle, weight, address }: CatalogInstance): boolean {
 }
 
 function inSubset({ metadata }: CatalogInstance, subset: CompiledCluster["subset"]): boolean {
-  return subset.every(([label, value]) => metadata?.[label] === value);
+  return subset.every(([label, value]) => own(metadata, label) === value);
 }
 
 /**

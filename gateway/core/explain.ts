@@ -3,6 +3,7 @@
  * who could be sent it, and what would be sent. It asks the same `decide` as the lanes do, and the same conditions one
  * by one; nothing is decided here.
  */
+import { own, setOwn } from "#base";
 import { COMMON, conditionText, mismatchOf, type Mismatch, type MatchHead } from "./conditions.ts";
 import { seenBy } from "./client-address.ts";
 import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "./deadline.ts";
@@ -228,7 +229,8 @@ function hidden(raw: readonly string[]): Record<string, string> {
   for (let at = 0; at < raw.length; at += 2) {
     const name = (raw[at] as string).toLowerCase();
     const value = SECRET.test(name) ? HIDDEN : (raw[at + 1] as string);
-    headers[name] = headers[name] === undefined ? value : `${headers[name]}, ${value}`;
+    const before = own(headers, name);
+    setOwn(headers, name, before === undefined ? value : `${before}, ${value}`);
   }
   return headers;
 }

@@ -3,6 +3,7 @@
  * that a gRPC client understands it, and how gRPC-Web frames what a browser cannot send or read. Pure.
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md and PROTOCOL-WEB.md
  */
+import { own } from "#base";
 
 /** `web`, `web-text`: gRPC-Web, binary and in base64. */
 export type GrpcKind = "grpc" | "web" | "web-text";
@@ -24,7 +25,7 @@ const FAILURES: Readonly<Record<string, number>> = { 2: 500, 4: 504, 13: 500, 14
 
 /** How a call ended, as an HTTP status; `grpc-status` of its trailers, undefined when these have none. */
 export function grpcOutcome(status: string | undefined): number {
-  return status === undefined ? 500 : (FAILURES[status] ?? 200);
+  return status === undefined ? 500 : (own(FAILURES, status) ?? 200);
 }
 
 const KINDS: readonly (readonly [prefix: string, kind: GrpcKind])[] = [
@@ -59,7 +60,7 @@ const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 
 /** Milliseconds of a `grpc-timeout`; undefined when there is none, or none that can be read. */
 export function grpcTimeoutMs(value: string | undefined): number | undefined {
   const match = value === undefined ? null : /^(\d{1,8})([HMSmun])$/.exec(value);
-  return match ? Number(match[1]) * (UNIT_MS[match[2] as string] as number) : undefined;
+  return match ? Number(match[1]) * (own(UNIT_MS, match[2] as string) as number) : undefined;
 }
 
 /** At most eight digits, as the rule is; never less than is left by more than the last digit. */

@@ -1,4 +1,5 @@
 /** Headers that a route adds, sets and removes, on a request's way up and an answer's way down. */
+import { own, setOwn } from "#base";
 import type { HeaderEdits } from "../api.ts";
 import { compileText, renderText, type Template, type TemplateContext } from "./template.ts";
 
@@ -52,8 +53,8 @@ export function editAnswer(headers: Record<string, string | string[] | undefined
 }
 
 export function addHeader(headers: Record<string, string | string[] | undefined>, name: string, value: string): void {
-  const present = headers[name];
-  headers[name] = present === undefined ? value : [present, value].flat();
+  const present = own(headers, name);
+  setOwn(headers, name, present === undefined ? value : [present, value].flat());
 }
 
 /** Adds a word to `Vary`, once. */

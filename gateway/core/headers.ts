@@ -2,6 +2,7 @@
  * The headers that cross the gateway. Hop-by-hop ones stop here, both ways; who the client is and how it came is said
  * by the gateway alone, so whatever the client says about it is dropped.
  */
+import { own, setOwn } from "#base";
 import { CLIENT_CERTIFICATE_HEADER } from "./certificates.ts";
 import { clientOrigin, schemeSeen } from "./client-address.ts";
 import type { RequestHead } from "./head.ts";
@@ -129,9 +130,9 @@ export function headerRecord(headers: readonly string[]): AnswerHeaders {
   const record = Object.create(null) as AnswerHeaders;
   for (let i = 0; i < headers.length; i += 2) {
     const name = (headers[i] as string).toLowerCase();
-    const before = record[name];
+    const before = own(record, name);
     const value = headers[i + 1] as string;
-    record[name] = before === undefined ? value : [before, value].flat();
+    setOwn(record, name, before === undefined ? value : [before, value].flat());
   }
   return record;
 }

@@ -2,6 +2,7 @@
  * The four ways in which a route asks for a path: exact, template, regex, prefix. All see the canonical path only, so
  * what one of them lets through is what the upstream gets.
  */
+import { setOwn } from "#base";
 import type { RE2JS } from "re2js";
 import type { PathMatch, RouteMatchConfig } from "../api.ts";
 import { literalHead, regexOf } from "./regex.ts";
@@ -98,12 +99,12 @@ export function pathVariables(pattern: PathPattern, path: string): Readonly<Reco
   if (pattern.kind === "regex") {
     const matcher = pattern.regex.matcher(path);
     if (matcher.matches())
-      for (const name of Object.keys(pattern.regex.namedGroups())) variables[name] = matcher.group(name) ?? "";
+      for (const name of Object.keys(pattern.regex.namedGroups())) setOwn(variables, name, matcher.group(name) ?? "");
   } else if (pattern.kind === "template") {
     const segments = path.slice(1).split("/");
     for (const [index, part] of pattern.parts.entries()) {
       if (part.literal !== undefined) continue;
-      variables[part.variable] = part.rest ? segments.slice(index).join("/") : (segments[index] as string);
+      setOwn(variables, part.variable, part.rest ? segments.slice(index).join("/") : (segments[index] as string));
     }
   }
   return variables;

@@ -1,4 +1,5 @@
 /** Where a request goes: the path that the upstream sees, and the place that a redirect names. */
+import { own } from "#base";
 import type { RE2JS } from "re2js";
 import type { Redirect, Rewrite } from "../api.ts";
 import type { RequestHead } from "./head.ts";
@@ -51,7 +52,7 @@ export function compileRewrite(rewrite: Rewrite | undefined, names: readonly str
 
 function fillPath(template: PathTemplate, pattern: PathPattern, path: string): string {
   const variables = pathVariables(pattern, path);
-  return template.map((part) => (typeof part === "string" ? part : (variables[part.variable] ?? ""))).join("");
+  return template.map((part) => (typeof part === "string" ? part : (own(variables, part.variable) ?? ""))).join("");
 }
 
 /** The matched part of a canonical path replaced. */
@@ -120,12 +121,12 @@ export function redirectLocation(
   const scheme = redirect.scheme ?? head.scheme;
   const host = redirect.host ?? head.host;
   const came = /:(\d+)$/.exec(head.authority.replace(/^\[[^\]]*\]/, ""))?.[1];
-  const kept = redirect.scheme === undefined && came !== undefined ? Number(came) : PORTS[scheme];
+  const kept = redirect.scheme === undefined && came !== undefined ? Number(came) : own(PORTS, scheme);
   const port = redirect.port ?? kept;
   let { path } = head;
   if (redirect.prefix !== undefined) path = replacePrefix(pattern, path, redirect.prefix);
   else if (redirect.path) path = fillPath(redirect.path, pattern, path);
   const canonical = canonicalTarget(path);
   if (!canonical.ok || canonical.query !== "") return undefined;
-  return `${scheme}://${host}${port === PORTS[scheme] ? "" : `:${port}`}${canonical.path}${head.query}`;
+  return `${scheme}://${host}${port === own(PORTS, scheme) ? "" : `:${port}`}${canonical.path}${head.query}`;
 }

@@ -3,6 +3,7 @@
  * `{request.header.NAME}`. A variable is replaced once and never read again as a template; what no header can carry is
  * percent-encoded, so that none ever ends a line.
  */
+import { own } from "#base";
 import type { Claims } from "./claims.ts";
 import { claimValues } from "./claims.ts";
 import type { RequestHead } from "./head.ts";
@@ -75,7 +76,7 @@ export function parseText(text: string, pathNames: readonly string[] = []): Temp
 }
 
 function variableOf(name: string, pathNames: readonly string[]): Variable | { readonly problem: string } {
-  const plain = Object.hasOwn(PLAIN, name) ? PLAIN[name] : undefined;
+  const plain = own(PLAIN, name);
   if (plain) return { name, of: plain };
   const [, kind, key = ""] = /^(request\.header|request\.query|path|claim)\.(.+)$/.exec(name) ?? [];
   if (kind === "request.header") {
@@ -87,7 +88,7 @@ function variableOf(name: string, pathNames: readonly string[]): Variable | { re
   if (kind === "request.query") return { name, of: ({ head }) => new URLSearchParams(head.query).get(key) ?? "" };
   if (kind === "claim") return { name, of: ({ claims }) => claimValues(claims ?? {}, key).join(",") };
   if (kind === "path") {
-    if (pathNames.includes(key)) return { name, of: ({ variables }) => variables[key] ?? "" };
+    if (pathNames.includes(key)) return { name, of: ({ variables }) => own(variables, key) ?? "" };
     return {
       problem: `match.path has no variable "${key}"${pathNames.length > 0 ? `; it has ${pathNames.join(", ")}` : ""}.`,
     };

@@ -5,7 +5,7 @@
  * themselves: of `oneOf` over two ways down a tree, each level doubles the work.
  */
 import { _, Ajv2020, type CodeKeywordDefinition } from "ajv/dist/2020.js";
-import { canonicalJson, messageOf } from "#base";
+import { canonicalJson, messageOf, setOwn } from "#base";
 import { regexOf } from "../core/regex.ts";
 
 /** Characters of a schema as JSON. */
@@ -185,13 +185,14 @@ function counted(schema: unknown): unknown {
   const made: Record<string, unknown> = {};
   let chars = 0;
   for (const [keyword, value] of Object.entries(schema) as [string, unknown][]) {
-    if (ONE.has(keyword)) made[keyword] = counted(value);
-    else if (LIST.has(keyword)) made[keyword] = Array.isArray(value) ? value.map(counted) : value;
+    if (ONE.has(keyword)) setOwn(made, keyword, counted(value));
+    else if (LIST.has(keyword)) setOwn(made, keyword, Array.isArray(value) ? value.map(counted) : value);
     else if (NAMED.has(keyword) && typeof value === "object" && value !== null) {
-      made[keyword] = Object.fromEntries(Object.entries(value).map(([name, one]) => [name, counted(one)]));
+      const named = Object.entries(value).map(([name, one]) => [name, counted(one)] as const);
+      setOwn(made, keyword, Object.fromEntries(named));
       if (!keyword.startsWith("$") && keyword !== "definitions") chars += Object.keys(value).join().length;
     } else if (NAMED.has(keyword) || PLAIN.has(keyword)) {
-      made[keyword] = value;
+      setOwn(made, keyword, value);
       chars += JSON.stringify(value).length;
     }
   }

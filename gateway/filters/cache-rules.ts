@@ -2,6 +2,7 @@
  * What a shared cache may keep, and for whom. RFC 9111's own rules are http-cache-semantics'; here is what a gateway
  * adds to them.
  */
+import { own, setOwn } from "#base";
 import type CachePolicy from "http-cache-semantics";
 import { headerValues, type RequestHead } from "../core/head.ts";
 import { canonicalTarget } from "../core/path.ts";
@@ -25,7 +26,7 @@ export function requestOf(plan: CallPlan): CachePolicy.HttpRequest | undefined {
   const headers: Record<string, string> = {};
   for (let at = 0; at < raw.length; at += 2) {
     const name = (raw[at] as string).toLowerCase();
-    headers[name] ??= headerValues(raw, name).join(", ");
+    if (!Object.hasOwn(headers, name)) setOwn(headers, name, headerValues(raw, name).join(", "));
   }
   // The Host that the service sees is the endpoint's, and differs with each.
   return { url: target, method: "GET", headers: { ...headers, host: head.authority } };
@@ -91,7 +92,7 @@ export function sameVary(policy: CachePolicy, request: Pick<CachePolicy.HttpRequ
   const before = (policy.toObject() as { reqh?: Record<string, string> | null }).reqh ?? {};
   return vary.split(",").every((name) => {
     const lower = name.trim().toLowerCase();
-    return lower !== "*" && before[lower] === request.headers[lower];
+    return lower !== "*" && own(before, lower) === own(request.headers, lower);
   });
 }
 
@@ -111,7 +112,7 @@ export function conditions(policy: CachePolicy, request: CachePolicy.HttpRequest
 
 export function hasCondition({ headers }: CachePolicy.HttpRequest): boolean {
   return ["if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range"].some(
-    (name) => headers[name] !== undefined,
+    (name) => own(headers, name) !== undefined,
   );
 }
 

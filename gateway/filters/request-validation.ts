@@ -2,6 +2,7 @@
  * Requests by JSON Schema: the body, when it is JSON, and the query. A schema comes with a release and runs in the
  * request's path, on what a caller sends, so that its cost is bounded; see bounded-schema.ts.
  */
+import { own, setOwn } from "#base";
 import { Type, type Static } from "typebox";
 import type { BuiltFilter, Filter, FilterRefusal } from "../core/filter.ts";
 import { compileBounded } from "./bounded-schema.ts";
@@ -90,8 +91,8 @@ function refusal(detail: string, status: number): FilterRefusal {
 function parametersOf(query: string): Record<string, string | string[]> {
   const parameters: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
   for (const [name, value] of new URLSearchParams(query)) {
-    const before = parameters[name];
-    parameters[name] = before === undefined ? value : [before, value].flat();
+    const before = own(parameters, name);
+    setOwn(parameters, name, before === undefined ? value : [before, value].flat());
   }
   return parameters;
 }

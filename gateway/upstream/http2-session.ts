@@ -3,6 +3,7 @@
  * to before it said GOAWAY, had no effect and says so; a connection that stays silent while requests wait is asked
  * whether it is alive.
  */
+import { own, setOwn } from "#base";
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
@@ -317,8 +318,10 @@ function pseudo(request: OutgoingRequest): string[] {
 /** Node takes trailers as an object only. */
 export function asObject(list: readonly string[]): Record<string, string[]> {
   const object: Record<string, string[]> = {};
-  for (let i = 0; i < list.length; i += 2)
-    (object[(list[i] as string).toLowerCase()] ??= []).push(list[i + 1] as string);
+  for (let i = 0; i < list.length; i += 2) {
+    const name = (list[i] as string).toLowerCase();
+    setOwn(object, name, [...(own(object, name) ?? []), list[i + 1] as string]);
+  }
   return object;
 }
 

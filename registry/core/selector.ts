@@ -5,6 +5,7 @@
  *     or   = and { "or" and }        and = not { "and" not }        not = [ "not" ] ( "(" or ")" | test )
  *     test = value "in" field | field ("==" | "!=" | "startswith") value | field "is" ["not"] "empty"
  */
+import { own } from "#base";
 import { RegistryErrors, type Instance } from "../api.ts";
 
 export type Predicate = (instance: Instance) => boolean;
@@ -118,22 +119,22 @@ class Parser {
   #fieldOf({ text, at }: Token): (instance: Instance) => string {
     if (text.startsWith(METADATA) && text.length > METADATA.length) {
       const key = text.slice(METADATA.length);
-      return ({ metadata }) => (Object.hasOwn(metadata, key) ? (metadata[key] as string) : "");
+      return ({ metadata }) => own(metadata, key) ?? "";
     }
-    const field = Object.hasOwn(FIELDS, text) ? FIELDS[text] : undefined;
+    const field = own(FIELDS, text);
     if (field) return field;
     const known = [...Object.keys(FIELDS), "metadata.KEY"].join(", ");
     throw this.#error(at, `"${text}" is no field; there are ${known}, and the lists ${Object.keys(LISTS).join(", ")}`);
   }
 
   #listOf({ text, at }: Token): (instance: Instance) => readonly string[] {
-    const list = Object.hasOwn(LISTS, text) ? LISTS[text] : undefined;
+    const list = own(LISTS, text);
     if (list) return list;
     throw this.#error(at, `"${text}" is no list; there are ${Object.keys(LISTS).join(", ")}`);
   }
 
   #emptiness(token: Token): Predicate {
-    const list = Object.hasOwn(LISTS, token.text) ? LISTS[token.text] : undefined;
+    const list = own(LISTS, token.text);
     if (list) return (instance) => list(instance).length === 0;
     if (token.text === "metadata") return ({ metadata }) => Object.keys(metadata).length === 0;
     const field = this.#fieldOf(token);

@@ -3,7 +3,7 @@
  * and passes on the answer as it comes. So there is one way to the control plane, in whatever process that is.
  */
 import { PassThrough } from "node:stream";
-import { messageOf } from "#base";
+import { messageOf, own } from "#base";
 import { ClientErrors, type Transport, type TransportResponse } from "#client";
 import type { FromWorker, RelayedHead, RelayedRequest, ToWorker } from "./messages.ts";
 
@@ -124,7 +124,7 @@ export class RelayTransport implements Transport {
 function respond({ status, headers }: RelayedHead, body: PassThrough): TransportResponse {
   return {
     status,
-    header: (name) => headers[name.toLowerCase()],
+    header: (name) => own(headers, name.toLowerCase()),
     headers: () => headers,
     async text() {
       const chunks: Buffer[] = [];
