@@ -6,6 +6,7 @@ import { Client, fetchTransport, type Transport } from "#client";
 import {
   eventually,
   freePort,
+  restartBySigterm,
   startPosthouse,
   startProgram,
   tempFolder,
@@ -222,6 +223,13 @@ test("with the agent alone it starts while the control plane is away, and outliv
   await publish("v: 2");
   await eventually("it was restarted with the next", async () => (await seen()).join() === "1,2", 20_000);
   await eventually("that is said, too", () => applied(["long"]), 20_000);
+
+  // Agent and control plane are stopped and start again: the command goes on, and follows what is released then.
+  await using third = await restartBySigterm(again);
+  await using last = await restartBySigterm(second);
+  expect([third.child.exitCode, last.api]).toEqual([null, first.api]);
+  await publish("v: 3");
+  await eventually("it was restarted once more", async () => (await seen()).join() === "1,2,3", 20_000);
   program.kill("SIGTERM");
   expect(await program.exited).toEqual({ code: 5, signal: null });
-}, 90_000);
+}, 180_000);

@@ -16,7 +16,7 @@ interface Host extends AsyncDisposable {
   agent: Posthouse;
   startAgent(): Promise<void>;
   startServer(): Promise<void>;
-  stopServer(): Promise<void>;
+  stopServer(ending?: NodeJS.Signals): Promise<void>;
   /** While it is stopped: keeps a copy of its store, or puts that back. */
   copyStore(what: "keep" | "restore"): Promise<void>;
   release(items: Record<string, string>): Promise<number>;
@@ -58,8 +58,8 @@ async function hostWith(file: (folder: string) => object, more: readonly string[
     async startServer() {
       server = await startServer();
     },
-    async stopServer() {
-      server.kill();
+    async stopServer(ending = "SIGKILL") {
+      server.kill(ending);
       await server.exited;
     },
     async copyStore(what) {
@@ -191,6 +191,15 @@ test("while the server is away a removed file comes back from what is known, and
   await host.release({ a: "second" });
   await eventually("the next arrives", async () => (await out()) === "second");
   await eventually("and is acknowledged under the new session", async () => (await host.outcome()) === "applied");
+
+  // A stop of either is as harmless as the kill.
+  expect(await host.agent.stop()).toEqual({ code: 0, signal: null });
+  await host.stopServer("SIGTERM");
+  await host.startServer();
+  await host.release({ a: "third" });
+  await host.startAgent();
+  await eventually("what was released meanwhile arrives", async () => (await out()) === "third");
+  await eventually("and is acknowledged", async () => (await host.outcome()) === "applied");
 });
 
 test("a server restored from an old copy changes no file, until it has released something newer", async () => {

@@ -1,7 +1,7 @@
 /** Routes go out gateway by gateway: first where a label says, then everywhere; and back by themselves where one cannot take them. */
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { call, eventually, startPosthouse, tempFolder } from "#test/kit";
+import { call, eventually, outlivesRestarts, startPosthouse, tempFolder, type Posthouse } from "#test/kit";
 
 const SET = "/v1/config/default/gateway/default";
 
@@ -61,4 +61,8 @@ test("a release reaches the gateways of a label first, then all; one that they c
 
   expect(await publish({ toVersion: 1, reason: "as it was" }, "rollback")).toBe(201);
   await all("one");
-}, 90_000);
+
+  // The control plane and a gateway start again, and it is still so.
+  await outlivesRestarts(control, () => all("one"));
+  await outlivesRestarts(gateways[0] as Posthouse, () => all("one"));
+}, 180_000);

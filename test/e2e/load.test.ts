@@ -1,7 +1,17 @@
 /** Ten thousand requests through a real gateway while endpoints are drained, routes change and the control plane dies: none may fail. */
 import { expect, test } from "vitest";
 import { Agent, request } from "undici";
-import { call, eventually, freePort, startPosthouse, startService, tempFolder } from "#test/kit";
+import {
+  call,
+  eventually,
+  freePort,
+  outlivesRestarts,
+  restartBySigterm,
+  startPosthouse,
+  startService,
+  tempFolder,
+  type Posthouse,
+} from "#test/kit";
 
 const REQUESTS = 10_000;
 const AT_ONCE = 32;
@@ -28,6 +38,9 @@ async function load(url: () => string, during: (sent: () => number) => Promise<v
   return failures;
 }
 
+const routeWorks = ({ gateway }: Posthouse) =>
+  eventually("the route", async () => (await call(`${gateway}/orders`)).status === 200);
+
 async function setUp() {
   const stack = new AsyncDisposableStack();
   const data = stack.use(await tempFolder());
@@ -47,11 +60,11 @@ async function setUp() {
     expect([status, text]).toEqual([201, expect.any(String)]);
   };
   await publish([{ name: "orders", match: { path: { prefix: "/orders" } }, service: "orders" }]);
-  await eventually("the route", async () => (await call(`${posthouse.gateway}/orders`)).status === 200);
+  await routeWorks(posthouse);
   return { stack, posthouse, services, token, instance, publish };
 }
 
-test("no request fails while instances are drained, stopped and replaced", { timeout: 120_000 }, async () => {
+test("no request fails while instances are drained, stopped and replaced", { timeout: 180_000 }, async () => {
   const { stack, posthouse, services, token, instance } = await setUp();
   await using _ = stack;
   let rounds = 0;
@@ -76,9 +89,10 @@ test("no request fails while instances are drained, stopped and replaced", { tim
   );
   expect(failures).toEqual([]);
   expect(rounds).toBeGreaterThan(2);
+  await outlivesRestarts(posthouse, routeWorks);
 });
 
-test("no request fails while route releases change under load", { timeout: 120_000 }, async () => {
+test("no request fails while route releases change under load", { timeout: 180_000 }, async () => {
   const { stack, posthouse, publish } = await setUp();
   await using _ = stack;
   let releases = 0;
@@ -100,11 +114,12 @@ test("no request fails while route releases change under load", { timeout: 120_0
   );
   expect(failures).toEqual([]);
   expect(releases).toBeGreaterThan(10);
+  await outlivesRestarts(posthouse, routeWorks);
 });
 
 test(
   "no request fails while the control plane is killed, stays away and comes back",
-  { timeout: 120_000 },
+  { timeout: 180_000 },
   async () => {
     await using stack = new AsyncDisposableStack();
     const [data, gatewayData] = [stack.use(await tempFolder()), stack.use(await tempFolder())];
@@ -135,16 +150,24 @@ test(
         await first.exited;
         const away = sent();
         await eventually("requests go on without it", () => sent() > away + 2_000, 60_000);
-        stack.use(await control());
+        const second = stack.use(await control());
         await publish(["orders", "later"]);
         await eventually(
           "what is released then arrives",
           async () => (await call(`${gateway.gateway}/later`)).status === 200,
+        );
+        // A stop is as harmless as the kill.
+        stack.use(await restartBySigterm(second));
+        await publish(["orders", "later", "last"]);
+        await eventually(
+          "what is released after the stop arrives",
+          async () => (await call(`${gateway.gateway}/last`)).status === 200,
         );
         came = true;
       },
     );
     expect(failures).toEqual([]);
     expect(came).toBe(true);
+    await outlivesRestarts(gateway, routeWorks);
   },
 );

@@ -6,6 +6,8 @@ import { Client, fetchTransport } from "#client";
 import {
   call,
   eventually,
+  restartByKill,
+  restartBySigterm,
   startPosthouse,
   startProgram,
   tempFolder,
@@ -154,6 +156,40 @@ test("one who waits gives up in time or by a signal, without having run anything
   holder.kill("SIGTERM");
   expect(await holder.exited).toEqual({ code: 143, signal: null });
 });
+
+test(
+  "a holder keeps its lock, and who waits its place, while the server is stopped, killed and started again",
+  { timeout: 120_000 },
+  async () => {
+    const args = ["--roles", "registry", "config-server", "--dns", "off"];
+    await using first = await startPosthouse({ data: join(folder.path, "durable"), args });
+    const { token = "" } = first;
+    const start = (script: string) =>
+      startProgram("cli/main.ts", ["lock", "durable", "--", "sh", "-c", script], {
+        environment: { POSTHOUSE_CONTROL_URLS: first.api, POSTHOUSE_TOKEN: token },
+        cwd: folder.path,
+      });
+    await using holder = start(`echo "$LOCK_TOKEN"; until [ -e durable-go ]; do sleep 0.05; done`);
+    const fence = await eventually("it holds", () => /^\d+$/m.exec(holder.output())?.[0]);
+    await using waiter = start(`echo "$LOCK_TOKEN"`);
+    const state = async (api: string) => (await call(`${api}/v1/locks/durable`, { token })).json;
+    await eventually("another waits", async () => (await state(first.api))["waiting"] === 1);
+    const same = ({ api }: Posthouse) =>
+      eventually("it is as before", async () => {
+        const { holder: held, waiting } = await state(api);
+        return String((held as { token: number } | undefined)?.token) === fence && waiting === 1;
+      });
+    await using stopped = await restartBySigterm(first);
+    await same(stopped);
+    await using killed = await restartByKill(stopped);
+    await same(killed);
+    expect(holder.child.exitCode).toBeNull();
+    await writeFile(join(folder.path, "durable-go"), "");
+    expect((await holder.exited).code).toBe(0);
+    expect((await waiter.exited).code).toBe(0);
+    expect(Number(waiter.output())).toBeGreaterThan(Number(fence));
+  },
+);
 
 test("wrong usage, a missing token and a missing command say what to do", async () => {
   const run = (args: readonly string[], token?: string) =>

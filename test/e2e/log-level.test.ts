@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Client, fetchTransport } from "#client";
 import { logReleaseCheck, parseLogLevels } from "../../server/log-level.ts";
-import { eventually, startPosthouse, tempFolder, testHost } from "#test/kit";
+import { eventually, restartByKill, restartBySigterm, startPosthouse, tempFolder, testHost } from "#test/kit";
 
 const SET = { namespace: "default", app: "posthouse", profile: "default" };
 const WEB = { namespace: "default", app: "web", profile: "default" };
@@ -38,7 +38,8 @@ test("levels for all and for some are taken", () => {
 test("server and agent take over a level while they run, and go back to their setting when the key goes", async () => {
   await using folder = await tempFolder();
   const roles = ["--roles", "registry", "config-server", "--dns", "off"];
-  await using server = await startPosthouse({ data: join(folder.path, "server"), args: roles });
+  await using first = await startPosthouse({ data: join(folder.path, "server"), args: roles });
+  let server = first;
   const token = server.token ?? "";
   const agentArgs = ["--roles", "agent", "--dns", "off", "--control-urls", server.api, "--token", token];
   await using agent = await startPosthouse({ data: join(folder.path, "agent"), args: agentArgs });
@@ -63,6 +64,15 @@ test("server and agent take over a level while they run, and go back to their se
   await eventually("both say so", () => [server, agent].every((one) => one.errors().includes("log levels changed")));
   const before = await publish();
   expect(before).toBeGreaterThan(0);
+
+  // A level outlives its process, and each takes it over at its start.
+  await levels("components: { agent: debug, config-server: debug }");
+  await using stopped = await restartBySigterm(server);
+  await using killed = await restartByKill(agent);
+  await eventually("both say so again", () =>
+    [stopped, killed].every((one) => one.errors().includes("log levels changed")),
+  );
+  server = stopped;
 
   await levels("components: { agent: debug }");
   await eventually("the config server is quiet again", isQuiet);

@@ -85,7 +85,7 @@ async function publish(api: string, token: string, app: string, key: string, val
 
 test(
   "service, server and agent are killed in turn; calls go on and everything comes back",
-  { timeout: 90_000 },
+  { timeout: 180_000 },
   async () => {
     await using world = await plane();
     const { server, agent, gateway, token, folder } = world;
@@ -144,6 +144,19 @@ test(
     await publish(world.server.api, token, "orders", "app.yaml", "greeting: again\n");
     await eventually("the new release arrived", async () => (await file()) === "greeting: again\n");
     await serves(20);
+
+    // Each is also stopped and started again; a stopped agent takes its services along, and brings them back.
+    for (const [name, start] of [
+      ["gateway", world.startGateway],
+      ["server", world.startServer],
+      ["agent", world.startAgent],
+    ] as const) {
+      expect(await world[name].stop()).toEqual({ code: 0, signal: null });
+      await start();
+      await eventually("one passes", async () => (await world.statuses()).includes("passing"));
+      await eventually("the route", ok);
+      expect(await file()).toBe("greeting: again\n");
+    }
   },
 );
 

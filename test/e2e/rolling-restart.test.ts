@@ -4,7 +4,16 @@
  */
 import { expect, test } from "vitest";
 import { Agent, request } from "undici";
-import { call, eventually, startPosthouse, startProgram, startService, tempFolder, type Service } from "#test/kit";
+import {
+  call,
+  eventually,
+  outlivesRestarts,
+  startPosthouse,
+  startProgram,
+  startService,
+  tempFolder,
+  type Service,
+} from "#test/kit";
 
 const INSTANCES = 5;
 const AT_ONCE = 8;
@@ -96,6 +105,15 @@ test("a rolling restart of five instances under load loses no request", { timeou
   await eventually("the new ones serve", () => pids.every((pid) => traffic.servedBy.has(pid)));
   expect(await traffic.stop()).toEqual([]);
   expect(traffic.sent()).toBeGreaterThan(INSTANCES * 100);
+  const allPass = async ({ api: now }: { api: string }) => {
+    await eventually("all pass", async () => {
+      const found = (await call(`${now}/v1/services`, { token })).json["services"];
+      return JSON.stringify(found).includes(`"passing":${INSTANCES}`);
+    });
+    for (const url of gateways)
+      await eventually("a gateway serves", async () => (await call(`${url}/`)).status === 200);
+  };
+  await outlivesRestarts(posthouse, allPass);
 });
 
 test("a drain that a gateway cannot see ends at its deadline, and says who had not seen it", async () => {

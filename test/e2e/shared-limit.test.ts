@@ -2,7 +2,16 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Client, fetchTransport } from "#client";
-import { eventually, freePort, startPosthouse, startService, tempFolder, testHost } from "#test/kit";
+import {
+  eventually,
+  freePort,
+  restartByKill,
+  restartBySigterm,
+  startPosthouse,
+  startService,
+  tempFolder,
+  testHost,
+} from "#test/kit";
 
 /** How many of so many requests each gateway let through, asked as fast as they answer. */
 async function allowed(gateways: readonly string[], ms: number): Promise<number> {
@@ -100,4 +109,12 @@ test("two gateways share a limit, go on with their shares while the control plan
   });
   for (let i = 0; i < 5; i++) total += await counted(100);
   expect(total).toBeLessThanOrEqual(60 + 2 * 3);
-}, 90_000);
+
+  // A stop keeps it, too; and a gateway that starts again is not given the month anew.
+  await using stopped = await restartBySigterm(again);
+  expect(stopped.api).toBe(first.api);
+  await using restarted = await restartByKill(one);
+  await eventually("it serves", async () => (await fetch(`${restarted.gateway}/limited`)).status !== 404);
+  for (let i = 0; i < 3; i++) total += await counted(20);
+  expect(total).toBeLessThanOrEqual(60 + 3 * 3);
+}, 180_000);

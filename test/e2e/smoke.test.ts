@@ -1,31 +1,36 @@
-/** The shortest way through everything, for any supported Node: register, release, call, stop. */
+/** The shortest way through everything, for any supported Node: register, release, call, stop, start again, kill -9, start again. */
 import { expect, test } from "vitest";
-import { call, eventually, startPosthouse, startService, tempFolder } from "#test/kit";
+import { call, eventually, outlivesRestarts, startPosthouse, startService, tempFolder } from "#test/kit";
 
-test("a service registered through the agent is called through the gateway", async () => {
-  await using data = await tempFolder();
-  await using posthouse = await startPosthouse({ data: data.path });
-  await using service = await startService("orders");
-  const { token, api, agent, gateway } = posthouse;
-  const registration = {
-    name: "orders",
-    port: service.port,
-    checks: [{ id: "http", type: "http", path: "/health", intervalSeconds: 0.2 }],
-  };
-  const put = await call(`${agent}/v1/agent/services/orders-1`, { method: "PUT", body: registration });
-  expect([put.status < 300, put.text]).toEqual([true, expect.any(String)]);
-  const routes = { routes: [{ name: "orders", match: { path: { prefix: "/" } }, service: "orders" }] };
-  const items = { "gateway.yaml": { format: "yaml", value: JSON.stringify(routes) } };
-  const released = await call(`${api}/v1/config/default/gateway/default/releases`, {
-    method: "POST",
-    token,
-    body: { items },
-  });
-  expect(released.status).toBe(201);
-  const answer = await eventually("the call", async () => {
-    const one = await call(`${gateway}/hello`);
-    return one.status === 200 ? one : undefined;
-  });
-  expect(answer.json).toMatchObject({ service: "orders", path: "/hello" });
-  expect(await posthouse.stop()).toEqual({ code: 0, signal: null });
-});
+test(
+  "a service registered through the agent is called through the gateway, also after a stop and a kill",
+  { timeout: 120_000 },
+  async () => {
+    await using data = await tempFolder();
+    await using posthouse = await startPosthouse({ data: data.path });
+    await using service = await startService("orders");
+    const { token, api, agent } = posthouse;
+    const registration = {
+      name: "orders",
+      port: service.port,
+      checks: [{ id: "http", type: "http", path: "/health", intervalSeconds: 0.2 }],
+    };
+    const put = await call(`${agent}/v1/agent/services/orders-1`, { method: "PUT", body: registration });
+    expect([put.status < 300, put.text]).toEqual([true, expect.any(String)]);
+    const routes = { routes: [{ name: "orders", match: { path: { prefix: "/" } }, service: "orders" }] };
+    const items = { "gateway.yaml": { format: "yaml", value: JSON.stringify(routes) } };
+    const released = await call(`${api}/v1/config/default/gateway/default/releases`, {
+      method: "POST",
+      token,
+      body: { items },
+    });
+    expect(released.status).toBe(201);
+    await outlivesRestarts(posthouse, async ({ gateway }) => {
+      const answer = await eventually("the call", async () => {
+        const one = await call(`${gateway}/hello`);
+        return one.status === 200 ? one : undefined;
+      });
+      expect(answer.json).toMatchObject({ service: "orders", path: "/hello" });
+    });
+  },
+);

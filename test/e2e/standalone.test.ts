@@ -38,7 +38,7 @@ test("a second start finds everything again, after a stop and after kill -9", as
   await using service = await startService("orders");
   let token: string | undefined;
   let ports: string[] = [];
-  for (const ending of ["SIGINT", "SIGKILL", "SIGKILL"] as const) {
+  for (const ending of ["SIGINT", "SIGKILL", "SIGTERM", "SIGKILL", "SIGKILL"] as const) {
     await using posthouse = await startPosthouse({ data: data.path, args: ports });
     token ??= posthouse.token;
     if (ports.length === 0) {

@@ -2,7 +2,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
-import { call, eventually, startPosthouse, startService, tempFolder } from "#test/kit";
+import { call, eventually, outlivesRestarts, startPosthouse, startService, tempFolder } from "#test/kit";
 
 interface ExportedSpan {
   readonly traceId: string;
@@ -83,6 +83,14 @@ test.for([
     await call(`${api}/v1/services`, { token, headers: { traceparent: `00-${apiTrace}-${clientSpan}-01` } });
     await eventually("the API's span", () => otlp.spans.some((span) => span.traceId === apiTrace));
     expect(posthouse.errors()).toContain(`"traceId":"${apiTrace}"`);
+
+    let started = 0;
+    await outlivesRestarts(posthouse, async (running) => {
+      await eventually("the route", async () => (await call(`${running.gateway}/warm`)).status === 200);
+      const next = `${"3".repeat(31)}${++started}`;
+      await call(`${running.gateway}/traced`, { headers: { traceparent: `00-${next}-${clientSpan}-01` } });
+      await eventually("its spans are exported", () => otlp.spans.some((span) => span.traceId === next));
+    });
   },
 );
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { Agent, request } from "undici";
 import { describe, expect, test } from "vitest";
 import type { ExplainAnswer } from "#gateway/api";
-import { call, eventually, startPosthouse, tempFolder, type Posthouse } from "#test/kit";
+import { call, eventually, outlivesRestarts, startPosthouse, tempFolder, type Posthouse } from "#test/kit";
 
 /** Tells the service which process a request came through; the service says it back. */
 const WHO = `export default {
@@ -174,7 +174,7 @@ test("a gateway in a process of its own explains what it sees at its operations 
   expect((await ask(api, { token })).json["clusters"]).toBeUndefined();
 });
 
-describe("two workers", { timeout: 60_000 }, () => {
+describe("two workers", { timeout: 90_000 }, () => {
   test("answer on the same port and the same TLS port, and are one in the metrics", async () => {
     await using running = await world();
     const { posthouse, metric } = running;
@@ -424,6 +424,23 @@ describe("two workers", { timeout: 60_000 }, () => {
     expect(workers.every(isAlive)).toBe(true);
     running.posthouse.kill("SIGKILL");
     await eventually("no worker is left", () => !workers.some(isAlive), 5_000);
+  });
+
+  test("serve again after a stop and after a kill, and leave no process behind", async () => {
+    await using running = await world();
+    const seen = new Set<number>();
+    await outlivesRestarts(running.posthouse, async ({ gateway }) => {
+      const pids = new Set<number>();
+      await eventually("both workers answer", async () => {
+        const { status, pid } = await fresh(`${gateway}/pids`);
+        if (status === 200) pids.add(pid);
+        return pids.size === 2;
+      });
+      expect([...seen].filter(isAlive)).toEqual([]);
+      for (const pid of pids) seen.add(pid);
+    });
+    expect(seen.size).toBe(6);
+    await eventually("no worker is left", () => ![...seen].some(isAlive), 5_000);
   });
 
   test("both end what they have begun before the main process stops", async () => {

@@ -6,3 +6,4 @@ export * from "./temp.ts";
 export * from "./process.ts";
 export * from "./shell.ts";
 export * from "./guide.ts";
+export * from "./life.ts";

@@ -80,17 +80,47 @@ export interface Posthouse extends Program {
   readonly token: string | undefined;
   /** Milliseconds from the start of the process until it said that it was up. */
   readonly upMs: number;
+  /** How it was started. */
+  readonly options: PosthouseOptions;
   /** Asks it to stop, and waits until it has. */
   stop(): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
 
+/** Stops it by SIGTERM, which must end well, and starts it again on the same data folder and the same ports. */
+export async function restartBySigterm(posthouse: Posthouse): Promise<Posthouse> {
+  posthouse.kill("SIGTERM");
+  const { code, signal } = await posthouse.exited;
+  if (code !== 0) throw new Error(`posthouse ended with ${signal ?? code}: ${posthouse.errors()}${posthouse.output()}`);
+  return startPosthouse(again(posthouse));
+}
+
+/** Kills it in the middle of whatever it does, and starts it again on the same data folder and the same ports. */
+export async function restartByKill(posthouse: Posthouse): Promise<Posthouse> {
+  posthouse.kill("SIGKILL");
+  await posthouse.exited;
+  return startPosthouse(again(posthouse));
+}
+
+/** As it was started, on the ports that it got. */
+function again({ options, ...addresses }: Posthouse): PosthouseOptions {
+  const args = [...(options.args ?? [])];
+  for (const [flag, address] of [
+    ["--port", addresses.api],
+    ["--gateway-port", addresses.gateway],
+    ["--gateway-tls-port", addresses.gatewayTls],
+    ["--agent-port", addresses.agent],
+    ["--dns-port", addresses.dns],
+    ["--operations-port", addresses.operations],
+  ] as const) {
+    const port = /:(\d+)$/.exec(address)?.[1];
+    if (port !== undefined && !args.includes(flag)) args.push(flag, port);
+  }
+  return { ...options, args };
+}
+
 /** A posthouse on free ports, up and announced. */
-export async function startPosthouse({
-  data,
-  args = [],
-  startMs = 20_000,
-  ...rest
-}: PosthouseOptions): Promise<Posthouse> {
+export async function startPosthouse(options: PosthouseOptions): Promise<Posthouse> {
+  const { data, args = [], startMs = 60_000, ...rest } = options;
   const ports = [
     "--operations-port",
     "0",
@@ -118,6 +148,7 @@ export async function startPosthouse({
   }
   return {
     ...program,
+    options,
     api: address("control API"),
     gateway: address("gateway"),
     gatewayTls: address("gateway, TLS"),
