@@ -1,12 +1,15 @@
-/** Tests run in parallel, each file in a process of its own; a hung test fails, it does not wait. */
+/**
+ * Tests run in parallel, each file in a process of its own. A hung test fails instead of waiting: the limits are for
+ * that, and far above what a test takes on a busy machine. No test measures time by them.
+ */
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     pool: "forks",
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     globals: false,
   },
 });

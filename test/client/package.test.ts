@@ -102,7 +102,7 @@ test("TypeScript infers values from schemas against the packed types, and finds 
   const wrong = await compile("use.ts", right.replace("n: number =", "n: string ="));
   expect(wrong).toMatch(/use\.ts\(6,\d+\): error TS2322/);
   expect(await compile("use.ts", right)).toBe("");
-}, 60_000);
+}, 120_000);
 
 test("the guide's programs do what the guide says", async () => {
   await using data = await tempFolder();
@@ -135,4 +135,4 @@ test("the guide's programs do what the guide says", async () => {
   await says("CLIENT_VALUE_INVALID", watch.errors);
   watch.kill("SIGTERM");
   expect(await watch.exited, watch.errors()).toMatchObject({ code: 0 });
-}, 60_000);
+}, 120_000);

@@ -156,7 +156,7 @@ test("a splay spreads the restarts of many", async () => {
   } finally {
     await Promise.all(programs.map((program) => program[Symbol.asyncDispose]()));
   }
-}, 60_000);
+}, 120_000);
 
 test("with the agent alone it starts while the control plane is away, and outlives a restart of the agent", async () => {
   await using home = await tempFolder();

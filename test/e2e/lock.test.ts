@@ -165,7 +165,7 @@ test(
     await using first = await startPosthouse({ data: join(folder.path, "durable"), args });
     const { token = "" } = first;
     const start = (script: string) =>
-      startProgram("cli/main.ts", ["lock", "durable", "--", "sh", "-c", script], {
+      startProgram("cli/main.ts", ["lock", "durable", "--session-seconds", "60", "--", "sh", "-c", script], {
         environment: { POSTHOUSE_CONTROL_URLS: first.api, POSTHOUSE_TOKEN: token },
         cwd: folder.path,
       });

@@ -174,7 +174,7 @@ test("a gateway in a process of its own explains what it sees at its operations 
   expect((await ask(api, { token })).json["clusters"]).toBeUndefined();
 });
 
-describe("two workers", { timeout: 90_000 }, () => {
+describe("two workers", { timeout: 120_000 }, () => {
   test("answer on the same port and the same TLS port, and are one in the metrics", async () => {
     await using running = await world();
     const { posthouse, metric } = running;

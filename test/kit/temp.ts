@@ -12,11 +12,14 @@ export async function tempFolder(): Promise<TempFolder> {
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
+/** Milliseconds that a condition may take: far beyond what it takes on an idle machine, so that a busy one fails no test. */
+export const EVENTUALLY_MS_MAX = 45_000;
+
 /** Asks again and again until the answer is not undefined or false; fails with `what` after `timeoutMs`. */
 export async function eventually<T>(
   what: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
-  timeoutMs = 10_000,
+  timeoutMs = EVENTUALLY_MS_MAX,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   let last: unknown;
