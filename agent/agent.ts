@@ -8,6 +8,7 @@ import { isHealthy, type Drain, type Lifecycle } from "#registry/api";
 import type { HealthStatus } from "#health";
 import { Acknowledger } from "./acknowledger.ts";
 import {
+  addressProblem,
   AgentErrors,
   checkProblem,
   SERVICES_PER_AGENT_MAX,
@@ -202,14 +203,14 @@ export class LocalAgent implements AsyncDisposable {
     this.#definitionProblem = error;
   }
 
-  /** @throws AGENT_SERVICE_DEFINED, AGENT_SERVICES_FULL, AGENT_CHECK_INVALID */
+  /** @throws AGENT_SERVICE_DEFINED, AGENT_SERVICES_FULL, AGENT_REGISTRATION_INVALID, AGENT_CHECK_INVALID */
   register(id: string, request: ServiceRequest): void {
     const known = this.#held.get(id);
     if (known?.source === "file") throw definedInFile(id);
     if (!known && this.#held.size >= SERVICES_PER_AGENT_MAX) {
       throw AgentErrors.SERVICES_FULL(`This host has ${SERVICES_PER_AGENT_MAX} services, the most there may be.`);
     }
-    refuseBadChecks(request);
+    refuseUnfit(request);
     const { name, registration } = serviceOf({ ...request, id }, this.#settings);
     const current = this.#syncer.state.claims.get(keyOf(name));
     const same =
@@ -463,8 +464,13 @@ export class LocalAgent implements AsyncDisposable {
   }
 }
 
-/** @throws AGENT_CHECK_INVALID */
-function refuseBadChecks({ checks = [] }: ServiceRequest): void {
+/** @throws AGENT_REGISTRATION_INVALID, AGENT_CHECK_INVALID */
+function refuseUnfit({ address, checks = [] }: ServiceRequest): void {
+  const unfit = addressProblem(address);
+  if (unfit) {
+    const { field, message } = unfit;
+    throw AgentErrors.REGISTRATION_INVALID(`${field}: ${message}.`, { extra: { field } });
+  }
   const ids = checks.map((check) => check.id);
   const twice = ids.find((check, i) => ids.indexOf(check) !== i);
   if (twice !== undefined) {

@@ -5,6 +5,7 @@
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
 import {
+  addressProblem,
   Check,
   CheckStatus,
   CheckView,
@@ -23,6 +24,7 @@ import { EffectiveConfig, isMasked } from "#config-server/api";
 import { FileDefinition } from "./file-api.ts";
 
 export {
+  addressProblem,
   Check,
   CHECK_KINDS,
   checkProblem,
@@ -63,7 +65,10 @@ export type LocalRegistration = Static<typeof LocalRegistration>;
 const stated = {
   name: Name,
   namespace: Type.Optional(Namespace),
-  address: Type.Optional({ ...address, description: "IP or host; absent: the address the agent advertises." }),
+  address: Type.Optional({
+    ...address,
+    description: "IP address or host name; absent: the address the agent advertises.",
+  }),
   ...facts,
 };
 export const ServiceRequest = Type.Object(stated, { additionalProperties: false });
@@ -177,6 +182,7 @@ export const AgentErrors = defineErrors("AGENT", {
   SERVICE_REFUSED: { status: 409, title: "Service refused by the control plane" },
   SERVICES_FULL: { status: 409, title: "Too many services on this host" },
   CHECK_NOT_FOUND: { status: 404, title: "No such check" },
+  REGISTRATION_INVALID: { status: 400, title: "Registration not valid" },
   CHECK_INVALID: { status: 400, title: "Check not valid" },
   CHECK_NOT_TTL: { status: 409, title: "Check is not reported but probed" },
   FILE_INVALID: { status: 400, title: "File entry not valid" },

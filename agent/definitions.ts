@@ -11,6 +11,7 @@ import { messageOf } from "#base";
 import { isLoopback } from "#http";
 import type { SetName } from "#config-server/api";
 import {
+  addressProblem,
   AgentErrors,
   CHECK_KINDS,
   checkProblem,
@@ -93,7 +94,7 @@ export async function readDefinitions(folder: string, defaults: DefinitionDefaul
       if (services.has(id)) {
         throw source.invalid(field, `id "${id}" is taken by another service of this host; give it an id of its own`);
       }
-      checkIds(source, field, service);
+      checkService(source, field, service);
       services.set(id, defined);
     }
     for (const [field, file] of source.files) {
@@ -231,7 +232,9 @@ function lineOf(document: Document, lines: LineCounter, field: string): number {
   return 1;
 }
 
-function checkIds(source: Source, field: string, { checks = [] }: ServiceDefinition): void {
+function checkService(source: Source, field: string, { address, checks = [] }: ServiceDefinition): void {
+  const unfit = addressProblem(address);
+  if (unfit) throw source.invalid(`${field}${unfit.field}`, unfit.message);
   const seen = new Set<string>();
   for (const [i, check] of checks.entries()) {
     const { id } = check;

@@ -3,6 +3,7 @@
  * told of it afterwards.
  */
 import { Type, type Static } from "typebox";
+import { urlHostProblem } from "#base";
 import { Name, Namespace } from "#registry/api";
 import { Key } from "#config-server/api";
 
@@ -201,7 +202,8 @@ function reloadProblem(reload: Reload, isLocal: (host: string) => boolean) {
   if (reload.command && !reload.command[0]?.startsWith("/")) return notAbsolute("/reload/command/0");
   if (reload.url === undefined) return undefined;
   const url = URL.parse(reload.url);
-  if (!url) return { field: "/reload/url", message: "it is no URL" };
+  const unfit = urlHostProblem(reload.url);
+  if (!url || unfit !== undefined) return { field: "/reload/url", message: unfit ?? "it is not a URL" };
   if (reload.allowRemote || isLocal(url.hostname)) return undefined;
   return {
     field: "/reload/url",

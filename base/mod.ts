@@ -1,5 +1,6 @@
 /** Words everyone uses. Imports nothing of ours. */
 export * from "./errors.ts";
+export * from "./host-address.ts";
 export * from "./host.ts";
 export * from "./json.ts";
 export * from "./metrics.ts";

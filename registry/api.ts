@@ -56,7 +56,12 @@ export type Lifecycle = Static<typeof Lifecycle>;
 /** What a caller says about an instance. Absent members take their defaults. */
 export const Registration = Type.Object(
   {
-    address: Type.String({ minLength: 1, maxLength: 253, pattern: "^[A-Za-z0-9.:_-]+$", description: "IP or host." }),
+    address: Type.String({
+      minLength: 1,
+      maxLength: 253,
+      pattern: "^[A-Za-z0-9.:_-]+$",
+      description: "IP address, or host name as RFC 1123 has it; without port, brackets or a dot at the end.",
+    }),
     port: PortNumber,
     protocol: Type.Optional(Protocol),
     ports: Type.Optional(

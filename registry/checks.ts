@@ -84,7 +84,7 @@ const Host = Type.String({
   minLength: 1,
   maxLength: 253,
   pattern: "^[A-Za-z0-9.:_-]+$",
-  description: "IP or host; absent: the instance's own.",
+  description: "IP address or host name; absent: the instance's own.",
 });
 const Port = Type.Integer({ minimum: 1, maximum: 65_535, description: "Absent: the instance's own." });
 const At = { host: Type.Optional(Host), port: Type.Optional(Port) };

@@ -3,6 +3,7 @@
  * the contract: server and agent must take, and judge, the same check alike.
  */
 import type { Static } from "typebox";
+import { hostAddressProblem, urlHostProblem } from "#base";
 import {
   AGENT_ONLY_CHECKS,
   type AliasCheck,
@@ -152,8 +153,32 @@ export interface CheckProblem {
   readonly message: string;
 }
 
+/** What is wrong with the address of a registration; undefined when nothing is. */
+export function addressProblem(address: string | undefined): CheckProblem | undefined {
+  const message = address === undefined ? undefined : hostAddressProblem(address);
+  return message === undefined ? undefined : { field: "/address", message };
+}
+
 /** What is wrong with a check whose shape is right; undefined when nothing is. */
 export function checkProblem(check: Check, probedBy: "server" | "agent"): CheckProblem | undefined {
+  return ruleProblem(check, probedBy) ?? targetProblem(check);
+}
+
+/** The addresses and host names that a check holds. */
+function targetProblem(check: Check): CheckProblem | undefined {
+  const { tls } = check as { tls?: Tls | boolean };
+  const serverName = typeof tls === "object" ? tls.serverName : undefined;
+  const found: [field: string, message: string | undefined][] = [
+    ["/host", "host" in check && check.host !== undefined ? hostAddressProblem(check.host) : undefined],
+    ["/url", "url" in check && check.url !== undefined ? urlHostProblem(check.url) : undefined],
+    ["/tls/serverName", serverName === undefined ? undefined : hostAddressProblem(serverName)],
+  ];
+  for (const [field, message] of found) if (message !== undefined) return { field, message };
+  return undefined;
+}
+
+/** Without its addresses: a check that an older version stored may hold one that is refused today. */
+export function ruleProblem(check: Check, probedBy: "server" | "agent"): CheckProblem | undefined {
   if (probedBy === "server" && AGENT_ONLY_CHECKS.has(check.type)) {
     return {
       field: "/type",

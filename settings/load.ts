@@ -4,7 +4,7 @@
  */
 import { Ajv } from "ajv";
 import { parseDocument } from "yaml";
-import { defineErrors, own } from "#base";
+import { defineErrors, HOST_FORMATS, own } from "#base";
 import { envOf, flagOf, type SettingName, Settings, spellings } from "./schema.ts";
 
 export type SettingSource = "default" | "file" | "environment" | "flag";
@@ -138,7 +138,17 @@ function numberOf(text: string): number | string {
 }
 
 // Defaults of the rows are set by then; these are of what a list holds.
-const validate = new Ajv({ strict: false, allErrors: false, useDefaults: true }).compile(Settings);
+const ajv = new Ajv({ strict: false, allErrors: false, useDefaults: true });
+for (const [name, problem] of Object.entries(HOST_FORMATS)) {
+  ajv.addFormat(name, (text: string) => problem(text) === undefined);
+}
+const validate = ajv.compile(Settings);
+
+/** What a value of each format looks like. */
+const SHAPES: ReadonlyMap<string, string> = new Map([
+  ["host-address", "must be an IP address or a host name, without scheme, port or brackets"],
+  ["http-url", "must be an http or https URL with an IP address or a host name"],
+]);
 
 function check(values: Record<string, unknown>, wheres: Record<string, string>): void {
   if (validate(values)) return;
@@ -147,7 +157,8 @@ function check(values: Record<string, unknown>, wheres: Record<string, string>):
   const extra = (error?.params as { additionalProperty?: string } | undefined)?.additionalProperty;
   const value = rows[name]?.secret ? "***" : JSON.stringify(values[name]);
   const choices = rows[name]?.anyOf?.map((option) => option.const);
-  const must = choices ? `must be one of ${choices.join(", ")}` : (error?.message ?? "is not valid");
+  const shape = SHAPES.get((error?.params as { format?: string } | undefined)?.format ?? "") ?? error?.message;
+  const must = choices ? `must be one of ${choices.join(", ")}` : (shape ?? "is not valid");
   const place = inside.length === 0 ? "" : `: /${inside.join("/")}`;
   const which = extra === undefined ? "" : ` (${extra})`;
   throw SettingsErrors.INVALID(

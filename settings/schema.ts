@@ -15,8 +15,8 @@ const oneOf = <Word extends string>(words: readonly Word[], options: Record<stri
   );
 const port = (description: string, value: number) =>
   Type.Integer({ default: value, minimum: 0, maximum: 65_535, description: `${description} 0 takes a free one.` });
-const address = (description: string) =>
-  Type.String({ default: "127.0.0.1", minLength: 1, maxLength: 253, description });
+const address = (description: string) => Type.String({ default: "127.0.0.1", format: "host-address", description });
+const url = () => Type.String({ pattern: "^https?://", format: "http-url" });
 const labels = (description: string) =>
   Type.Array(
     Type.String({ pattern: "^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}=[A-Za-z0-9._:/@+-]{1,256}$", maxLength: 385 }),
@@ -60,7 +60,7 @@ export const Settings = Type.Object(
       default: "lmdb",
       description: "Where state lives: in this process's data folder, in an etcd cluster, or nowhere (for trials).",
     }),
-    etcdUrls: Type.Array(Type.String({ pattern: "^https?://" }), {
+    etcdUrls: Type.Array(url(), {
       default: ["http://127.0.0.1:2379"],
       minItems: 1,
       description: "Members of the etcd cluster.",
@@ -95,7 +95,7 @@ export const Settings = Type.Object(
       description:
         "Git branches and folders that config is mirrored from (docs/guides/config-transfer.md): a list in the file, JSON elsewhere.",
     }),
-    controlUrls: Type.Array(Type.String({ pattern: "^https?://" }), {
+    controlUrls: Type.Array(url(), {
       default: ["http://127.0.0.1:8500"],
       minItems: 1,
       description: "Control APIs that a gateway or agent in a process of its own follows.",
@@ -193,7 +193,7 @@ export const Settings = Type.Object(
     agentLabels: labels("Labels of this host, by which gradual releases of a config find it: name=value."),
     agentAddress: Type.String({
       default: "127.0.0.1",
-      minLength: 1,
+      format: "host-address",
       description: "Address under which this host's services are registered, unless they say their own.",
     }),
     agentServices: Type.Optional(
@@ -263,6 +263,7 @@ export const Settings = Type.Object(
     otlpUrl: Type.Optional(
       Type.String({
         pattern: "^https?://",
+        format: "http-url",
         env: "OTEL_EXPORTER_OTLP_ENDPOINT",
         description: "OTLP/HTTP endpoint that spans are exported to, such as http://127.0.0.1:4318. Absent: none are.",
       }),

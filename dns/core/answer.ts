@@ -7,6 +7,7 @@ import type { Directory, DnsInstance, ServiceView } from "./directory.ts";
 import { Rcode, Type } from "./message.ts";
 import { canonicalAddress, instanceLabel, parseName, parseReverse, type Asked } from "./names.ts";
 import type { Weighted } from "./order.ts";
+import { isWritable } from "./writable.ts";
 
 /** What the zone is, as the settings say. */
 export interface Zone {
@@ -86,14 +87,11 @@ export function answer(
   const soa = { section: "authority", owner: "zone", serial } as const;
   const asked = parseName(labels.slice(0, own), zone.namespace);
   if (asked.kind === "apex") return answerApex(type, zone, serial);
-  const records = (candidates: readonly Candidate[], service?: Answer["service"]): Answer => ({
-    ...EMPTY,
-    rcode: Rcode.NOERROR,
-    authoritative: true,
-    candidates,
-    service,
-    soa: candidates.length === 0 ? soa : undefined,
-  });
+  const records = (found: readonly Candidate[], service?: Answer["service"]): Answer => {
+    const candidates = writable(found);
+    const none = candidates.length === 0;
+    return { ...EMPTY, rcode: Rcode.NOERROR, authoritative: true, candidates, service, soa: none ? soa : undefined };
+  };
   const nothing: Answer = { ...EMPTY, rcode: Rcode.NXDOMAIN, authoritative: true, soa };
   if (asked.kind === "name server") return records(ofType(type, zone.addresses.flatMap(addressRecord)).map(plain));
   if (asked.kind === "nowhere") return nothing;
@@ -130,7 +128,7 @@ function answerReverse(
 ): Answer | undefined {
   if (instances.length === 0) return undefined;
   const names = instances.map((instance): RecordData => ({ type: "PTR", data: instanceName(instance, zone) }));
-  const candidates = (type === Type.PTR ? names : ofType(type, [])).map(plain);
+  const candidates = writable((type === Type.PTR ? names : ofType(type, [])).map(plain));
   const soa = candidates.length === 0 ? ({ section: "authority", owner: "question", serial } as const) : undefined;
   return { ...EMPTY, rcode: Rcode.NOERROR, authoritative: true, candidates, soa };
 }
@@ -245,6 +243,11 @@ function addressRecord(text: string): RecordData[] {
 
 function ofType(type: number, records: readonly RecordData[]): readonly RecordData[] {
   return type === Type.ANY ? [MINIMAL_ANY] : records.filter((record) => Type[record.type] === type);
+}
+
+/** Those that can be sent: one instance that cannot must not cost a client the others. */
+function writable(candidates: readonly Candidate[]): readonly Candidate[] {
+  return candidates.filter(({ record }) => isWritable(record));
 }
 
 function plain(record: RecordData): Candidate {

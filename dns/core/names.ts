@@ -3,6 +3,7 @@
  * the root; nothing here knows what is registered.
  */
 import ipaddr from "ipaddr.js";
+import { parseHostAddress } from "#base";
 
 /** What a name asks for, by its form alone. Whether it is there is for the directory to say. */
 export type Asked =
@@ -133,10 +134,11 @@ export function parseReverse(labels: readonly string[]): string | undefined {
   return undefined;
 }
 
-/** An IP address in one spelling, with its record type; undefined for a host name. */
+/** An IP address in one spelling, with its record type; undefined for anything else. */
 export function canonicalAddress(text: string): { address: string; type: "A" | "AAAA" } | undefined {
-  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return { address: ipaddr.IPv4.parse(text).toString(), type: "A" };
-  if (!text.includes(":") || !ipaddr.IPv6.isValid(text)) return undefined;
+  const kind = parseHostAddress(text)?.kind;
+  if (kind === "ipv4") return { address: text, type: "A" };
+  if (kind !== "ipv6") return undefined;
   const address = ipaddr.IPv6.parse(text);
   if (address.isIPv4MappedAddress()) return { address: address.toIPv4Address().toString(), type: "A" };
   return { address: address.toNormalizedString(), type: "AAAA" };

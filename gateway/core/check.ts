@@ -2,7 +2,7 @@
  * Says what is wrong with a gateway config, and where, before anyone lives by it: its shape, and what no shape can say:
  * names that must exist or be unique, routes that no request could tell apart, keys fetched in the clear.
  */
-import { canonicalJson } from "#base";
+import { canonicalJson, hostAddressProblem, urlHostProblem } from "#base";
 import { Compile } from "typebox/compile";
 import ipaddr from "ipaddr.js";
 import { shapeProblems } from "#base/shape";
@@ -11,8 +11,6 @@ import { hostProblems, routeProblems, type RouteContext } from "./check-route.ts
 import { parseCidr } from "./conditions.ts";
 import { forbidden } from "./endpoints.ts";
 import { NO_FILTERS, type Filters } from "./filter.ts";
-import { parseAuthority } from "./head.ts";
-
 import { conflicts, headlessRegexes, shadows } from "./shadow.ts";
 
 /** Problems told at once. More help nobody. */
@@ -84,7 +82,8 @@ function* providerProblems({ jwt = [] }: GatewayConfig): Generator<ConfigProblem
   for (const [index, provider] of jwt.entries()) {
     const pointer = `/jwt/${index}/jwks/url`;
     const url = URL.parse(provider.jwks.url);
-    if (!url) yield { pointer, message: `"${provider.jwks.url}" is no URL.` };
+    const unfit = urlHostProblem(provider.jwks.url);
+    if (!url || unfit !== undefined) yield { pointer, message: `${unfit ?? "Not a URL"}.` };
     else if (url.username !== "" || url.password !== "") yield { pointer, message: "The URL holds a password." };
     else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
       yield {
@@ -112,10 +111,8 @@ function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigPro
     }
     for (const [at, { address }] of (endpoints ?? []).entries()) {
       const pointer = `/clusters/${index}/endpoints/${at}/address`;
-      const bare = ipaddr.isValid(address) && address.includes(":") ? `[${address}]` : address;
-      const parsed = parseAuthority(bare);
-      if (!parsed || parsed.authority !== parsed.host)
-        yield { pointer, message: `"${address}" is no address or name.` };
+      const unfit = hostAddressProblem(/^\[(.*:.*)\]$/.exec(address)?.[1] ?? address);
+      if (unfit !== undefined) yield { pointer, message: `${unfit}.` };
       else if (forbidden(address))
         yield { pointer, message: "No service has a link-local, multicast or unspecified address." };
     }
@@ -129,6 +126,8 @@ function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigPro
       yield { pointer: `/clusters/${index}/adaptive`, message: `The least, ${min}, is above the most, ${max}.` };
   }
   for (const [index, { tls, protocol }] of clusters.entries()) {
+    const unfit = tls?.serverName === undefined ? undefined : hostAddressProblem(tls.serverName);
+    if (unfit !== undefined) yield { pointer: `/clusters/${index}/tls/serverName`, message: `${unfit}.` };
     if (tls?.ca !== undefined && tls.caFile !== undefined) {
       yield { pointer: `/clusters/${index}/tls`, message: "Give ca or caFile, not both." };
     }

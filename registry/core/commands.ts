@@ -15,7 +15,13 @@ import {
 import type { CatalogEntry } from "./catalog.ts";
 import { instanceKey, policyKey, tombstoneKey, verdictKey, verdictsPrefix, type InstanceName } from "./keys.ts";
 import { recordOf, type InstanceRecord, type TombstoneRecord, type VerdictRecord } from "./record.ts";
-import { refuseUnfit, refuseUnreachable, type ProbedCheck, type StoredCheck } from "./stored-check.ts";
+import {
+  refuseUnfit,
+  refuseUnfitChecks,
+  refuseUnreachable,
+  type ProbedCheck,
+  type StoredCheck,
+} from "./stored-check.ts";
 
 export type Known = ReadonlyMap<string, CatalogEntry>;
 
@@ -53,7 +59,7 @@ export function registerInstance(
   checkRevision(name, current, ifRevision);
   checkPorts(registration);
   checkClaim(name, registration, previous);
-  refuseUnfit(registration.checks ?? defaultChecks(known, name) ?? [], registration.probedBy ?? "server");
+  refuseUnfit(registration, defaultChecks(known, name) ?? []);
   const grave = checkTombstone(known, name, registration);
   const record = withDeadline(recordOf(registration, defaultChecks(known, name)), previous, nowMs);
   checkChecks(record.checks);
@@ -171,7 +177,9 @@ export function setLifecycle(known: Known, { name, lifecycle, drainUntilMs, ifOv
   return { writes: [put(current.key, next, current.lease)], result: undefined };
 }
 
+/** @throws REGISTRY_CHECK_INVALID */
 export function setPolicy(known: Known, key: string, policy: ServicePolicy | undefined): Plan<void> {
+  refuseUnfitChecks(policy?.checks ?? []);
   const current = known.get(key);
   if (policy === undefined) return { writes: current ? [{ type: "delete", key }] : [], result: undefined };
   const same = current && canonicalJson(decodeJson(current.value)) === canonicalJson(policy);

@@ -1,9 +1,13 @@
 /** What the store keeps of a check: every default filled in, and its target spelled out. And which checks it refuses. */
 import {
   RegistryErrors,
+  addressProblem,
   checkProblem,
   resolveCheck,
+  ruleProblem,
   type Check,
+  type CheckProblem,
+  type Registration,
   type ResolvedCheck,
   type ResolvedProbe,
 } from "../api.ts";
@@ -33,10 +37,27 @@ export function refuseUnreachable(
   }
 }
 
+/** @throws REGISTRY_REGISTRATION_INVALID, REGISTRY_CHECK_INVALID naming the field and the way out */
+export function refuseUnfit(
+  { address, checks, probedBy = "server" }: Pick<Registration, "address" | "checks" | "probedBy">,
+  defaults: readonly Check[],
+): void {
+  const problem = addressProblem(address);
+  if (problem) {
+    const { field, message } = problem;
+    throw RegistryErrors.REGISTRATION_INVALID(`${field}: ${message}.`, { extra: { field } });
+  }
+  if (checks) refuseUnfitChecks(checks, (check) => checkProblem(check, probedBy));
+  else refuseUnfitChecks(defaults, (check) => ruleProblem(check, probedBy));
+}
+
 /** @throws REGISTRY_CHECK_INVALID naming the field and the way out */
-export function refuseUnfit(checks: readonly Check[], probedBy: "server" | "agent"): void {
+export function refuseUnfitChecks(
+  checks: readonly Check[],
+  problemOf: (check: Check) => CheckProblem | undefined = (check) => checkProblem(check, "server"),
+): void {
   for (const [index, check] of checks.entries()) {
-    const problem = checkProblem(check, probedBy);
+    const problem = problemOf(check);
     if (!problem) continue;
     const field = `/checks/${index}${problem.field}`;
     throw RegistryErrors.CHECK_INVALID(`${field} of check "${check.id}": ${problem.message}.`, { extra: { field } });

@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { readDefinitions } from "../../agent/definitions.ts";
+import { hostAddressProblem } from "#base";
 import { tempFolder } from "#test/kit";
 
 const DEFAULTS = { node: "host-a", address: "10.0.0.7" };
@@ -12,6 +13,11 @@ async function read(files: Record<string, string>) {
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder.path, name), text);
   const definitions = await readDefinitions(folder.path, DEFAULTS).catch((error: unknown) => error as Error);
   return { definitions, folder: folder.path };
+}
+
+/** What is said of a text that is neither an address nor a host name. */
+function noAddress(text: string): string {
+  return hostAddressProblem(text) ?? "";
 }
 
 async function errorOf(text: string, name = "web.yaml"): Promise<string> {
@@ -108,6 +114,15 @@ test.for([
   [
     "file:\n  app: web\n  key: a\n  path: a\n  reload:\n    type: http\n    url: http://10.0.0.1/-/reload\n",
     `web.yaml:7: /file/reload/url: 10.0.0.1 is beyond this host; say "allowRemote: true" if it is meant.`,
+  ],
+  [
+    "file: { app: web, key: a, path: a, reload: { type: http, url: 'http://a..b/', allowRemote: true } }\n",
+    `web.yaml:1: /file/reload/url: ${noAddress("a..b")}.`,
+  ],
+  ["service:\n  name: web\n  port: 1\n  address: a..b\n", `web.yaml:4: /service/address: ${noAddress("a..b")}.`],
+  [
+    "services:\n  - { name: web, port: 1, checks: [{ id: x, type: tcp, host: 'db:80' }] }\n",
+    `web.yaml:2: /services/0/checks/0/host: ${noAddress("db:80")}.`,
   ],
   [
     "file: { app: web, key: a, path: a, reload: { type: command, command: [/bin/true], signal: HUP } }\n",

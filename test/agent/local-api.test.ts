@@ -65,6 +65,9 @@ test.for([
   [{ ...WEB, probedBy: "server" }, 400, "/probedBy"],
   [{ ...WEB, port: "80" }, 400, "/port"],
   [{ ...WEB, name: "Web!" }, 400, "/name"],
+  [{ ...WEB, address: "a..b" }, 400, "/address"],
+  [{ ...WEB, address: "host:8080" }, 400, "/address"],
+  [{ ...WEB, checks: [{ id: "x", type: "tcp", host: "10.0.0.256" }] }, 400, "/checks/0/host"],
   ["{ not json", 400, undefined],
 ] as const)("PUT of %j is refused with status %i and its field", async ([body, status, field]) => {
   await using folder = await tempFolder();

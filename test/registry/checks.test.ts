@@ -35,6 +35,11 @@ test.each([
   [{ type: "http", headers: { "Transfer-Encoding": "x" } }, "/checks/0/headers/Transfer-Encoding", "leave this header"],
   [{ type: "http", expectStatus: ["299-200"] }, "/checks/0/expectStatus/0", "lower one first"],
   [{ type: "tcp", damping: { reuse: 5 } }, "/checks/0/damping/reuse", "below suppress"],
+  [{ type: "tcp", host: "a..b" }, "/checks/0/host", "or a host name"],
+  [{ type: "udp", host: "host:8080", send: "x" }, "/checks/0/host", "without scheme, port"],
+  [{ type: "grpc", tls: { serverName: "a." } }, "/checks/0/tls/serverName", "or a host name"],
+  [{ type: "http", url: "http://10.0.0.256/" }, "/checks/0/url", "or a host name"],
+  [{ type: "http", url: "http://a..b:80/x" }, "/checks/0/url", "or a host name"],
 ])("a check %j is refused at %s", async (check, field, wayOut) => {
   await using control = await withControl();
   const { status, json } = await control.call("PUT", PATH, { ...HERE, checks: [{ id: "x", ...check }] });

@@ -1,5 +1,9 @@
 /** The registry through its API, over a real store: registering, judging, sessions, conditions and watches. */
 import { expect, test } from "vitest";
+import { encodeJson } from "#base";
+import type { CatalogEntry } from "../../registry/core/catalog.ts";
+import { registerInstance } from "../../registry/core/commands.ts";
+import { policyKey } from "../../registry/core/keys.ts";
 import { ManualClock, eventually, testHost, withControl } from "#test/kit";
 
 const NAME = { namespace: "default", service: "orders", id: "orders-1" };
@@ -59,6 +63,42 @@ test("a body above the limit is refused as too large", async () => {
   await using control = await withControl();
   const { status, json } = await control.call("PUT", PATH, { ...HERE, zone: "z".repeat(3_000_000) });
   expect([status, json["code"]]).toEqual([413, "HTTP_BODY_TOO_LARGE"]);
+});
+
+test.each(["a..b", ".", ".internal", "internal.", "host:8080", "10.0.0.256", "0x7f.1", "under_score", "a".repeat(64)])(
+  "%s is neither an address nor a host name, and is refused alone and in a batch",
+  async (address) => {
+    await using control = await withControl();
+    const alone = await control.call("PUT", PATH, { ...HERE, address });
+    expect([alone.status, alone.json["code"], alone.json["field"]]).toEqual([
+      400,
+      "REGISTRY_REGISTRATION_INVALID",
+      "/address",
+    ]);
+    const instances = [
+      { service: "orders", id: "good", registration: HERE },
+      { service: "orders", id: "bad", registration: { ...HERE, address } },
+    ];
+    expect((await control.call("POST", "/v1/batches", { instances })).status).toBe(400);
+    await expect(control.client.registry.instances(NAME)).rejects.toMatchObject({ code: "REGISTRY_SERVICE_NOT_FOUND" });
+  },
+);
+
+test("a policy's check is refused where it is written, and one of an older store keeps nobody out", async () => {
+  const checks = [{ id: "up", type: "tcp" as const, host: "a..b" }];
+  await using control = await withControl();
+  const { status, json } = await control.call("PUT", "/v1/services/orders/policy", { checks });
+  expect([status, json["code"], json["field"]]).toEqual([400, "REGISTRY_CHECK_INVALID", "/checks/0/host"]);
+  const stored = { key: policyKey(NAME), value: encodeJson({ checks }), modRevision: 1 } as CatalogEntry;
+  const known = new Map([[stored.key, stored]]);
+  const plan = registerInstance(known, {
+    name: NAME,
+    registration: HERE,
+    ifRevision: undefined,
+    nowMs: 0,
+    refuse: () => undefined,
+  });
+  expect(plan.result.created).toBe(true);
 });
 
 test("two checks with one id are refused", async () => {

@@ -174,6 +174,12 @@ const bad: [string, unknown, string, RegExp][] = [
   ["algorithm none", { jwt: [{ ...idp, algorithms: ["none"] }] }, "/jwt/0/algorithms/0", /one of RS256/],
   ["a shared-secret algorithm", { jwt: [{ ...idp, algorithms: ["HS256"] }] }, "/jwt/0/algorithms/0", /one of RS256/],
   ["keys over http", { jwt: [{ ...idp, jwks: { url: "http://idp.example/jwks" } }] }, "/jwt/0/jwks/url", /https/],
+  [
+    "keys from a URL without a host name",
+    { jwt: [{ ...idp, jwks: { url: "https://a..b/jwks" } }] },
+    "/jwt/0/jwks/url",
+    /host name/,
+  ],
   ["no audience", { jwt: [{ ...idp, audience: [] }] }, "/jwt/0/audience", /./],
   [
     "an unknown provider",
