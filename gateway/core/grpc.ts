@@ -116,6 +116,11 @@ export class MessageMeter {
   /** Bytes of the message under way that are still to come. */
   #left = 0;
 
+  /** No message is under way. */
+  get between(): boolean {
+    return this.#headBytes === 0 && this.#left === 0;
+  }
+
   /** Whether a message is announced that is longer than `bytesMax`. Chunks come cut anywhere. */
   exceeds(chunk: Uint8Array, bytesMax: number): boolean {
     for (let at = 0; at < chunk.length;) {

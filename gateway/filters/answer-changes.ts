@@ -8,6 +8,7 @@ import { addHeader, editAnswer } from "../core/header-edits.ts";
 import { answerHeaders, headerList, headerRecord } from "../core/headers.ts";
 import type { Forward, StickyCookies } from "../core/pipeline.ts";
 import type { CallFailure, CallSink } from "../upstream/call.ts";
+import type { WholeEnd } from "../upstream/end.ts";
 import { filterFailed, Relay } from "./relay.ts";
 
 const NOTHING_SET = [] as const;
@@ -60,7 +61,7 @@ export class AnswerChanges extends Relay {
     return this.#failed || this.to.onData(chunk);
   }
 
-  override onEnd(trailers: readonly string[]): void {
+  override onEnd(trailers: WholeEnd): void {
     if (!this.#failed) this.to.onEnd(trailers);
   }
 

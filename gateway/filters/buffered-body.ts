@@ -4,6 +4,7 @@
  */
 import { Readable } from "node:stream";
 import { RequestBody, type BodyCut, type BodyWriter } from "../upstream/body.ts";
+import type { WholeEnd } from "../upstream/end.ts";
 import type { Transfer } from "../upstream/transfer.ts";
 
 /** Bytes of bodies that are held at once, in the whole gateway: many callers must not fill its memory together. */
@@ -34,7 +35,7 @@ export type NotGathered = BodyCut | "many";
 
 export interface Gathered {
   readonly bytes: Buffer;
-  readonly trailers: readonly string[];
+  readonly trailers: WholeEnd;
 }
 
 /** Takes a body in. Exactly one of the two is called, and neither after `abort`, which must come in the end. */
@@ -76,7 +77,7 @@ export class Gathering implements BodyWriter, Transfer {
     return true;
   }
 
-  endBody(trailers: readonly string[]): void {
+  endBody(trailers: WholeEnd): void {
     if (this.#over) return;
     this.#over = true;
     this.#next = this.#onWhole({ bytes: Buffer.concat(this.#chunks), trailers });
@@ -132,5 +133,5 @@ const NO_LIMITS = { exceeds: () => false, onStart() {}, onFlow() {}, onBytes() {
 
 export function bufferedBody({ bytes, trailers }: Gathered): RequestBody {
   const stream = new OneChunk(bytes);
-  return new RequestBody({ stream, complete: () => true, trailers: () => trailers }, NO_LIMITS);
+  return new RequestBody({ stream, marked: () => true, announced: bytes.length, trailers: () => trailers }, NO_LIMITS);
 }

@@ -6,6 +6,7 @@ import CachePolicy from "http-cache-semantics";
 import { answerHeaders, headerList, headerRecord, type AnswerHeaders } from "../core/headers.ts";
 import type { Forward } from "../core/pipeline.ts";
 import type { CallFailure, CallSink } from "../upstream/call.ts";
+import type { WholeEnd } from "../upstream/end.ts";
 import type { Transfer } from "../upstream/transfer.ts";
 import type { Entry, ResponseCache } from "./cache.ts";
 import { hasCondition, mayBeStale, mayKeep } from "./cache-rules.ts";
@@ -64,7 +65,7 @@ export class Asking extends Relay implements Transfer {
     return this.to.onData(chunk);
   }
 
-  override onEnd(trailers: readonly string[]): void {
+  override onEnd(trailers: WholeEnd): void {
     if (this.#settled) return;
     this.#keep();
     this.to.onEnd(trailers);

@@ -10,6 +10,7 @@ import { headerList, headerRecord, type AnswerHeaders } from "../core/headers.ts
 import type { Forward } from "../core/pipeline.ts";
 import type { CompiledCompress, Encoding } from "../core/route.ts";
 import type { CallFailure, CallSink } from "../upstream/call.ts";
+import type { WholeEnd } from "../upstream/end.ts";
 import type { Transfer } from "../upstream/transfer.ts";
 import { Relay } from "./relay.ts";
 
@@ -62,7 +63,7 @@ export class Compressing extends Relay implements Transfer {
     return this.#compressor ? this.#compressor.write(chunk) : this.to.onData(chunk);
   }
 
-  override onEnd(trailers: readonly string[]): void {
+  override onEnd(trailers: WholeEnd): void {
     const compressor = this.#compressor;
     if (!compressor) return this.to.onEnd(trailers);
     compressor.once("end", () => this.to.onEnd(trailers));

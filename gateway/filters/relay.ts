@@ -6,6 +6,7 @@ import type { Duplex } from "node:stream";
 import { messageOf, type Log } from "#base";
 import type { Endpoint } from "../core/endpoints.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
+import type { WholeEnd } from "../upstream/end.ts";
 import type { OutgoingRequest } from "../upstream/transfer.ts";
 
 export class Relay implements CallSink {
@@ -31,7 +32,7 @@ export class Relay implements CallSink {
     return this.to.onData(chunk);
   }
 
-  onEnd(trailers: readonly string[]): void {
+  onEnd(trailers: WholeEnd): void {
     this.to.onEnd(trailers);
   }
 

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "#base";
 import type { RawHead } from "../core/head.ts";
 import type { BodySource } from "../upstream/body.ts";
+import type { WholeEnd } from "../upstream/end.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
 import { drainRequest } from "./edge.ts";
 
@@ -25,7 +26,7 @@ export class Http1Downstream implements Downstream {
     this.#response = response;
     const { "content-length": length, "transfer-encoding": encoding } = request.headers;
     this.contentLength = length;
-    if (encoding !== undefined || (length !== undefined && Number(length) > 0)) this.body = sourceOf(request);
+    if (encoding !== undefined || (length !== undefined && Number(length) > 0)) this.body = sourceOf(request, length);
   }
 
   get headSent(): boolean {
@@ -71,14 +72,15 @@ export class Http1Downstream implements Downstream {
     return this.#response.write(chunk);
   }
 
-  end(trailers: readonly string[]): void {
+  end(trailers: WholeEnd, last: Buffer | undefined): void {
     const response = this.#response;
     if (trailers.length > 0 && response.chunkedEncoding) {
       const pairs: [string, string][] = [];
       for (let i = 0; i < trailers.length; i += 2) pairs.push([trailers[i] as string, trailers[i + 1] as string]);
       response.addTrailers(pairs);
     }
-    response.end();
+    if (last) response.end(last);
+    else response.end();
   }
 
   whole(status: number, headers: readonly string[], body: Buffer | undefined): void {
@@ -89,13 +91,14 @@ export class Http1Downstream implements Downstream {
     else this.#response.end(body.toString("latin1"), "latin1");
   }
 
-  cut(): void {
+  cut(): boolean {
     const { socket } = this.#response;
     // What was handed over before is true, and goes first.
     while (this.#response.writableCorked > 0) this.#response.uncork();
     // An end is how an answer without a length ends well; a reset is how it does not.
     if (socket && "resetAndDestroy" in socket && !("encrypted" in socket)) socket.resetAndDestroy();
     else this.#response.destroy();
+    return false;
   }
 
   discard(): void {
@@ -103,6 +106,11 @@ export class Http1Downstream implements Downstream {
   }
 }
 
-function sourceOf(request: IncomingMessage): BodySource {
-  return { stream: request, complete: () => request.complete, trailers: () => request.rawTrailers };
+function sourceOf(request: IncomingMessage, length: string | undefined): BodySource {
+  return {
+    stream: request,
+    marked: () => request.complete,
+    announced: length === undefined ? undefined : Number(length),
+    trailers: () => request.rawTrailers,
+  };
 }

@@ -2,6 +2,8 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { RawHead } from "../core/head.ts";
 import type { BodySource } from "../upstream/body.ts";
+import { announcedBytes, ownEnd, type WholeEnd } from "../upstream/end.ts";
+import { cameToEndStream, requestTrailers } from "../upstream/http2-end.ts";
 import { asObject } from "../upstream/http2-session.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
 
@@ -13,14 +15,13 @@ export class Http2Downstream implements Downstream {
   readonly body: BodySource | undefined;
   readonly contentLength: string | undefined;
   readonly #stream: ServerHttp2Stream;
-  #trailers: readonly string[] = [];
-  #requestTrailers: readonly string[] = [];
+  #trailers: WholeEnd = ownEnd();
   #ended = false;
   /** The answer ends with trailers, were there none in them. */
   #trailed = false;
   /** The rest of the request's body is not wanted. */
   #unwanted = false;
-  #requestEnded: boolean;
+  readonly #bodiless: boolean;
   /** What the client sends is no body but its side of a tunnel, once there is one. */
   readonly #tunnel: boolean;
   #opened = false;
@@ -28,7 +29,7 @@ export class Http2Downstream implements Downstream {
   constructor(stream: ServerHttp2Stream, head: RawHead, request: "ended" | "body" | "tunnel") {
     this.head = head;
     this.#stream = stream;
-    this.#requestEnded = request === "ended";
+    this.#bodiless = request === "ended";
     this.#tunnel = request === "tunnel";
     // What it is comes with the close; without a listener it would end the process.
     stream.on("error", () => {});
@@ -37,14 +38,11 @@ export class Http2Downstream implements Downstream {
     for (let i = 0; i < rawHeaders.length; i += 2) {
       if (rawHeaders[i] === "content-length") this.contentLength = rawHeaders[i + 1] as string;
     }
-    stream.on("trailers", (_headers, _flags, raw) => (this.#requestTrailers = raw));
-    stream.once("end", () => {
-      this.#requestEnded = stream.rstCode === constants.NGHTTP2_NO_ERROR && !stream.aborted;
-    });
     this.body = {
       stream,
-      complete: () => this.#requestEnded,
-      trailers: () => this.#requestTrailers,
+      marked: () => cameToEndStream(stream),
+      announced: announcedBytes(rawHeaders),
+      trailers: () => requestTrailers(stream),
     };
   }
 
@@ -98,14 +96,16 @@ export class Http2Downstream implements Downstream {
   /** Opens the tunnel: the stream is whoever's called this from now on, until it closes. */
   open(headers: readonly string[]): void {
     this.#opened = true;
-    if (!this.closed) this.#stream.respond(fieldsOf(200, headers));
+    if (!this.closed) this.#stream.respond(fieldsOf(200, headers), { waitForTrailers: true });
   }
 
-  end(trailers: readonly string[]): void {
+  end(trailers: WholeEnd, last: Buffer | undefined): void {
     this.#ended = true;
     if (this.#tunnel) this.discard();
     this.#trailers = trailers;
-    if (!this.closed) this.#stream.end();
+    if (this.closed) return;
+    if (last) this.#stream.end(last);
+    else this.#stream.end();
   }
 
   whole(status: number, headers: readonly string[], body: Buffer | undefined): void {
@@ -117,13 +117,18 @@ export class Http2Downstream implements Downstream {
     if (this.#tunnel) this.discard();
   }
 
-  cut(): void {
+  cut(status?: readonly string[]): boolean {
+    if (status && this.#trailed && !this.closed) {
+      this.end(ownEnd(status), undefined);
+      return true;
+    }
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    return false;
   }
 
   /** A reset without an error tells a client that the answer is whole and the rest of its body unwanted. */
   discard(): void {
-    if (this.#requestEnded || this.#unwanted) return;
+    if (this.#bodiless || this.#unwanted || cameToEndStream(this.#stream)) return;
     this.#unwanted = true;
     this.#stream.resume();
     if (this.#trailed) return;

@@ -1,6 +1,7 @@
 /** The client's end of one exchange, whatever version of HTTP it speaks. Each protocol's own words stay behind it. */
 import type { RawHead } from "../core/head.ts";
 import type { BodySource } from "../upstream/body.ts";
+import type { WholeEnd } from "../upstream/end.ts";
 
 /** Who answers. */
 export interface DownstreamListener {
@@ -30,11 +31,15 @@ export interface Downstream {
   writeHead(status: number, headers: readonly string[], more: boolean): void;
   /** False: no more, please, until onDrain. */
   write(chunk: Buffer): boolean;
-  end(trailers: readonly string[]): void;
+  /** `last`: the last of the body, if any of it is left. */
+  end(end: WholeEnd, last: Buffer | undefined): void;
   /** Head and body in one write. */
   whole(status: number, headers: readonly string[], body: Buffer | undefined): void;
-  /** Ends it so that nobody takes what was sent for the whole. */
-  cut(): void;
+  /**
+   * Ends it so that nobody takes what was sent for the whole. `status`: trailers that report a failed gRPC call, where
+   * they can be sent so that nobody takes them for anything else. True: they were.
+   */
+  cut(status?: readonly string[]): boolean;
   /** What is left of the request's body is not wanted; the client may still be sending it. */
   discard(): void;
 }

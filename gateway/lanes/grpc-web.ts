@@ -2,9 +2,17 @@
  * A browser's gRPC: the same calls with trailers as a last frame of the body, in base64 where asked for. To the lane it is
  * a client of gRPC like any other.
  */
-import { Base64Reader, grpcContentType, webContentType, webTrailerFrame, type GrpcKind } from "../core/grpc.ts";
+import {
+  Base64Reader,
+  grpcContentType,
+  MessageMeter,
+  webContentType,
+  webTrailerFrame,
+  type GrpcKind,
+} from "../core/grpc.ts";
 import type { RawHead } from "../core/head.ts";
 import type { BodySource } from "../upstream/body.ts";
+import { ownEnd, type WholeEnd } from "../upstream/end.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
 
 export class GrpcWebDownstream implements Downstream {
@@ -13,6 +21,8 @@ export class GrpcWebDownstream implements Downstream {
   readonly contentLength: string | undefined;
   readonly #inner: Downstream;
   readonly #kind: Exclude<GrpcKind, "grpc">;
+  /** Of the answer. */
+  readonly #meter = new MessageMeter();
 
   constructor(inner: Downstream, kind: Exclude<GrpcKind, "grpc">) {
     this.#inner = inner;
@@ -51,13 +61,19 @@ export class GrpcWebDownstream implements Downstream {
   }
 
   write(chunk: Buffer): boolean {
+    this.#meter.exceeds(chunk, Infinity);
+    return this.#send(chunk);
+  }
+
+  #send(chunk: Buffer): boolean {
     // Each piece with padding of its own: a message must not wait for the first bytes of the next.
     return this.#inner.write(this.#kind === "web-text" ? Buffer.from(chunk.toString("base64"), "latin1") : chunk);
   }
 
-  end(trailers: readonly string[]): void {
-    if (trailers.length > 0) this.write(Buffer.from(webTrailerFrame(trailers)));
-    this.#inner.end([]);
+  end(trailers: WholeEnd, last: Buffer | undefined): void {
+    if (last) this.write(last);
+    if (trailers.length > 0) this.#send(Buffer.from(webTrailerFrame(trailers)));
+    this.#inner.end(ownEnd(), undefined);
   }
 
   /** The status is among the headers then, where a client of gRPC-Web looks first. */
@@ -65,8 +81,11 @@ export class GrpcWebDownstream implements Downstream {
     this.#inner.whole(status, this.#answerHeaders(headers, false), body);
   }
 
-  cut(): void {
-    this.#inner.cut();
+  /** Inside a message the frame of the trailers would be taken for a part of it. */
+  cut(status?: readonly string[]): boolean {
+    if (!status || !this.#meter.between) return this.#inner.cut();
+    this.end(ownEnd(status), undefined);
+    return true;
   }
 
   discard(): void {
@@ -95,7 +114,16 @@ function requestHeaders(rawHeaders: readonly string[]): string[] {
   return kept;
 }
 
+const NOTHING = Buffer.alloc(0);
+
 function decoded(source: BodySource): BodySource {
   const reader = new Base64Reader();
-  return { ...source, translate: (chunk) => Buffer.from(reader.push(chunk.toString("latin1"))) };
+  return {
+    ...source,
+    translate: (chunk) => {
+      if (chunk) return Buffer.from(reader.push(chunk.toString("latin1")));
+      if (!reader.whole) throw new Error("the base64 ends inside a group");
+      return NOTHING;
+    },
+  };
 }

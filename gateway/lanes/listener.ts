@@ -17,6 +17,7 @@ import type { Clock } from "#base";
 import { HEADER_FIELDS_MAX } from "../core/head.ts";
 import type { GatewaySettings } from "../settings.ts";
 import { Deadline } from "../upstream/deadline.ts";
+import { watchRequest } from "../upstream/http2-end.ts";
 
 /** What a client of HTTP/2 sends first. No request of HTTP/1.x begins so: `PRI` is a method that is kept for this. */
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
@@ -76,6 +77,7 @@ export class Http2Listener {
     this.#server.on("stream", (stream, _headers, flags, rawHeaders) => {
       // A stream that is reset in the same breath must not cost the upstream a request.
       stream.on("error", () => {});
+      if ((flags & constants.NGHTTP2_FLAG_END_STREAM) === 0) watchRequest(stream as ServerHttp2Stream);
       setImmediate(() => {
         if (!stream.destroyed && !stream.aborted) intake.serve(stream as ServerHttp2Stream, rawHeaders, flags);
       });

@@ -7,13 +7,14 @@ import { formatTraceparent, messageOf, type Span, type SpanContext } from "#base
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
 import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "../core/deadline.ts";
 import type { Endpoint } from "../core/endpoints.ts";
-import { MessageMeter, type GrpcKind } from "../core/grpc.ts";
+import { grpcKind, MessageMeter, type GrpcKind } from "../core/grpc.ts";
 import type { RequestHead } from "../core/head.ts";
 import { answerHeaders, trailersToPass, upstreamHeaders } from "../core/headers.ts";
 import { ownHeaders, refuse, type Answer, type Forward, type HeaderPair, type Refuse } from "../core/pipeline.ts";
 import { ATTEMPT_HEADER } from "../core/retry.ts";
 import { RequestBody, type BodyLimits } from "../upstream/body.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
+import { announcedBytes, endOf, hasBody, type WholeEnd } from "../upstream/end.ts";
 import type { OutgoingRequest, Transfer } from "../upstream/transfer.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
 import type { Exchange } from "./exchange.ts";
@@ -37,6 +38,8 @@ export interface Handshake {
   ): void;
 }
 
+const NO_TRAILERS: readonly string[] = [];
+
 export class Passage implements CallSink, CallPlan, DownstreamListener {
   readonly exchange: Exchange;
   readonly #parts: LaneParts;
@@ -58,6 +61,13 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   #broken = false;
   /** A head that waits for its body. */
   #head: { readonly status: number; readonly headers: readonly string[] } | undefined;
+  /** Bytes that the answer's head announces, and bytes that came. */
+  #announced: number | undefined;
+  #received = 0;
+  /** The last of an announced body, until it is known that the service says the same. */
+  #last: Buffer | undefined;
+  /** An answer of gRPC has begun that owes its status. */
+  #owesStatus = false;
 
   constructor(
     parts: LaneParts,
@@ -235,43 +245,81 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     if (this.#over) return;
     if (this.#misread(status)) {
       this.#transfer?.abort();
-      return this.#notOpened(`answered ${status} to the handshake`);
+      return this.#badAnswer(`answered ${status} to the handshake`);
     }
     // With the body right behind it, the head waits: should that turn out to be none, the client gets a clean refusal.
     this.#head = { status, headers };
-    if (!more) this.#sendHead(false);
+    this.#announced = hasBody(this.method, status) ? announcedBytes(headers) : undefined;
+    this.#owesStatus = this.#callStatusMissing(status, headers);
+    if (!more && this.#announced !== 0) this.#sendHead(false);
   }
 
-  #sendHead(more: boolean): void {
+  /** Whether a call of gRPC has yet to report its status. */
+  #callStatusMissing(status: number, headers: readonly string[]): boolean {
+    if (!this.#grpc || status !== 200 || grpcKind(fieldOf(headers, "content-type")) !== "grpc") return false;
+    return fieldOf(headers, "grpc-status") === undefined;
+  }
+
+  /** False: it could not be sent, and the client was told. */
+  #sendHead(more: boolean): boolean {
     const head = this.#head;
-    if (!head) return;
+    if (!head) return true;
     this.#head = undefined;
     this.exchange.status = head.status;
     try {
       this.#downstream.writeHead(head.status, this.#answerHeaders(head.headers), more);
+      return true;
     } catch (error) {
       this.defect(error);
+      return false;
     }
   }
 
   onData(chunk: Buffer): boolean {
-    if (this.#head) this.#sendHead(true);
-    if (this.#over || this.#downstream.write(chunk)) return true;
+    if (this.#over) return true;
+    if (this.#announced !== undefined) {
+      this.#received += chunk.length;
+      // To a client of HTTP/1.1 the last byte is the end, so it waits for the service's own.
+      if (this.#received >= this.#announced) return this.#holdLast(chunk, this.#announced);
+    }
+    if (this.#head && !this.#sendHead(true)) return true;
+    if (this.#downstream.write(chunk)) return true;
     this.#watchStall();
     return false;
   }
 
-  onEnd(trailers: readonly string[]): void {
+  #holdLast(chunk: Buffer, announced: number): boolean {
+    if (this.#received === announced) this.#last = chunk;
+    else this.#notWhole("sent more than its Content-Length announces");
+    return true;
+  }
+
+  onEnd(trailers: WholeEnd): void {
     if (this.#over) return;
-    this.#sendHead(true);
-    if (this.#grpc && this.exchange.status === 200) this.exchange.saidByGrpc(fieldOf(trailers, "grpc-status"));
-    this.#downstream.end(trailersToPass(trailers));
+    const extent = { marked: true, announced: this.#announced, received: this.#received };
+    const end = endOf(extent, trailersToPass(trailers));
+    if (!end) return this.#notWhole("sent less than its Content-Length announces");
+    const status = fieldOf(trailers, "grpc-status");
+    if (this.#owesStatus && status === undefined) return this.#notWhole("ended the call without a status");
+    if (!this.#sendHead(true)) return;
+    if (this.#grpc && this.exchange.status === 200) this.exchange.saidByGrpc(status);
+    this.#downstream.end(end, this.#last);
     this.#answered();
+  }
+
+  #notWhole(what: string): void {
+    this.#transfer?.abort();
+    this.#badAnswer(what);
   }
 
   onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
     if (this.#over) return;
-    if (this.#misread(status)) return this.#notOpened(`answered ${status} to the handshake`);
+    if (this.#misread(status)) return this.#badAnswer(`answered ${status} to the handshake`);
+    const announced = hasBody(this.method, status) ? announcedBytes(headers) : undefined;
+    if (!endOf({ marked: true, announced, received: body?.length ?? 0 }, NO_TRAILERS)) {
+      return this.#notWhole("sent a body of another length than it announces");
+    }
+    if (this.#callStatusMissing(status, headers)) return this.#notWhole("ended the call without a status");
     this.exchange.status = status;
     if (this.#grpc && status === 200) this.exchange.saidByGrpc(fieldOf(headers, "grpc-status"));
     try {
@@ -296,7 +344,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     const other = fieldOf(headers, "upgrade")?.toLowerCase() !== "websocket";
     if (other || (accept !== undefined && fieldOf(headers, "sec-websocket-accept") !== accept)) {
       socket.destroy();
-      return this.#notOpened(
+      return this.#badAnswer(
         other ? "switched to another protocol than the one asked for" : "accepted another handshake",
       );
     }
@@ -309,7 +357,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     });
   }
 
-  #notOpened(what: string): void {
+  #badAnswer(what: string): void {
     const { service } = this.forward.route.cluster;
     this.onFailure({ error: "UPSTREAM_BAD_ANSWER", detail: `Service "${service}" ${what}.` });
   }
@@ -330,13 +378,11 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   /** Ends an answer that has begun, so that nobody takes it for whole. */
   breakOff(flag: GatewayFlag, refusal?: Refuse): void {
     this.exchange.flag ??= flag;
-    if (this.#grpc && refusal) {
-      // Trailers can still say what happened.
-      this.exchange.status = refusal.status;
-      this.#downstream.end(grpcFields(refusal));
-      return this.#answered();
-    }
-    this.#downstream.cut();
+    // Trailers can still say what happened, but not that a body is as long as it was to be.
+    const status = this.#grpc && refusal && this.#announced === undefined ? grpcFields(refusal) : undefined;
+    if (!this.#downstream.cut(status)) return;
+    this.exchange.status = refusal?.status ?? this.exchange.status;
+    this.#answered();
   }
 
   /** What came behind the head of the request is nothing that can be read, before anything was answered. */

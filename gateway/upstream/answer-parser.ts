@@ -5,6 +5,7 @@
  * Knows nothing of sockets: bytes go in, parts of an answer come out.
  * @see RFC 9112
  */
+import { endOf, type Extent, type WholeEnd } from "./end.ts";
 
 /** Bytes of an answer's head, and of its trailers. Node's own client has 16 KiB; cookies of large sites need more. */
 export const ANSWER_HEAD_BYTES_MAX = 32 * 1024;
@@ -25,7 +26,7 @@ export interface AnswerParts {
   onHead(status: number, headers: string[], more: boolean): void;
   onData(chunk: Buffer): void;
   /** The answer is whole. */
-  onEnd(trailers: string[]): void;
+  onEnd(end: WholeEnd): void;
   /** Head and body in one, in place of the three above. */
   onWhole(status: number, headers: string[], body: Buffer | undefined): void;
   /** 101: what follows is no HTTP. `rest`: its first bytes. */
@@ -43,6 +44,8 @@ const LENGTH = /^\d{1,15}$/;
 /** Up to 13 digits, so that a size is exact as a number. */
 const CHUNK_SIZE = /^[0-9A-Fa-f]{1,13}(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?$/;
 const NO_FIELDS: string[] = [];
+/** The last chunk, the last byte of a length, or the end of a connection where neither was announced. */
+const MARKED: Extent = { marked: true, announced: undefined, received: 0 };
 
 interface Framing {
   length: number | undefined;
@@ -281,7 +284,7 @@ export class AnswerParser {
 
   #end(trailers: string[]): void {
     this.#state = "done";
-    this.#parts.onEnd(trailers);
+    this.#parts.onEnd(endOf(MARKED, trailers) as WholeEnd);
   }
 }
 

@@ -8,6 +8,7 @@ import { grpcKind, grpcOutcome } from "../core/grpc.ts";
 import { fieldOf } from "../core/headers.ts";
 import { noteOutcome } from "../core/outlier.ts";
 import type { UpstreamCall } from "./call.ts";
+import type { WholeEnd } from "./end.ts";
 import { UpstreamError, type AnswerSink, type Transfer } from "./transfer.ts";
 
 /** Failures for which no endpoint is to blame. */
@@ -136,13 +137,13 @@ export class Attempt implements AnswerSink {
     return this.#held ? this.#call.sink.onData(chunk) : true;
   }
 
-  onEnd(trailers: readonly string[]): void {
+  onEnd(end: WholeEnd): void {
     if (!this.#held) return;
     if (this.#judgedByTrailers) {
-      this.#outcome(grpcOutcome(fieldOf(trailers, "grpc-status")), this.#call.caller.host.clock.monotonic());
+      this.#outcome(grpcOutcome(fieldOf(end, "grpc-status")), this.#call.caller.host.clock.monotonic());
     }
     this.#end();
-    this.#call.sink.onEnd(trailers);
+    this.#call.sink.onEnd(end);
   }
 
   onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {

@@ -4,13 +4,14 @@
  * the body whole for another endpoint.
  */
 import type { Readable } from "node:stream";
+import { endOf, type WholeEnd } from "./end.ts";
 
 /** Where the bytes go. */
 export interface BodyWriter {
   /** False: no more, please, until `resume`. */
   writeBody(chunk: Buffer): boolean;
   /** The body is whole. */
-  endBody(trailers: readonly string[]): void;
+  endBody(end: WholeEnd): void;
   /** It will never be whole. */
   cutBody(reason: BodyCut): void;
 }
@@ -21,12 +22,14 @@ export type BodyCut = "client" | "size" | "slow" | "content";
 /** What a lane knows of a body that it took in. */
 export interface BodySource {
   readonly stream: Readable;
-  /** Whether it came whole; asked when the stream closes. */
-  complete(): boolean;
+  /** Whether its protocol marked the end; asked when the stream has ended or closed. */
+  marked(): boolean;
+  /** Bytes that it announced. */
+  readonly announced: number | undefined;
   /** What came behind it, as name, value, name, value; asked when it is whole. */
   trailers(): readonly string[];
-  /** Reads what the bytes mean, in place of passing them on as they are. @throws when they mean nothing. */
-  readonly translate?: ((chunk: Buffer) => Buffer) | undefined;
+  /** Decodes the bytes, in place of passing them on as they are; undefined: nothing more comes. @throws when they mean nothing. */
+  readonly translate?: ((chunk: Buffer | undefined) => Buffer) | undefined;
 }
 
 export interface BodyLimits {
@@ -46,6 +49,7 @@ export class RequestBody {
   #writer: BodyWriter | undefined;
   #witness: BodyWriter | undefined;
   #paused = false;
+  #received = 0;
   /** Whether any of it was asked for. */
   started = false;
   /** Whether all of it was handed on. */
@@ -67,7 +71,7 @@ export class RequestBody {
     stream.on("end", this.#onEnd);
     stream.on("error", this.#onGone);
     stream.on("close", this.#onGone);
-    if (stream.destroyed && !this.#source.complete()) return this.#fail("client");
+    if (stream.destroyed && !this.#end()) return this.#fail("client");
     this.#limits.onStart();
     this.#limits.onFlow(true);
     if (stream.readableEnded) this.#onEnd();
@@ -107,6 +111,7 @@ export class RequestBody {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#limits.onBytes(chunk.length);
+    this.#received += chunk.length;
     let bytes = chunk;
     if (this.#source.translate) {
       try {
@@ -127,16 +132,27 @@ export class RequestBody {
 
   readonly #onEnd = (): void => {
     const writer = this.#writer;
-    if (!writer || !this.#source.complete()) return;
+    const end = writer && this.#end();
+    if (!writer || !end) return;
+    try {
+      this.#source.translate?.(undefined);
+    } catch {
+      return this.#fail("content");
+    }
     this.whole = true;
-    const trailers = this.#source.trailers();
     this.stop();
-    this.#witness?.endBody(trailers);
-    writer.endBody(trailers);
+    this.#witness?.endBody(end);
+    writer.endBody(end);
   };
 
+  #end(): WholeEnd | undefined {
+    const source = this.#source;
+    const extent = { marked: source.marked(), announced: source.announced, received: this.#received };
+    return endOf(extent, source.trailers());
+  }
+
   readonly #onGone = (): void => {
-    if (!this.#source.complete()) this.#fail("client");
+    if (!this.#end()) this.#fail("client");
   };
 
   #fail(reason: BodyCut): void {

@@ -7,6 +7,7 @@ import type { Clock } from "#base";
 import { AnswerParser, BadAnswer, type AnswerParts } from "./answer-parser.ts";
 import type { BodyCut, BodyWriter } from "./body.ts";
 import { Deadline } from "./deadline.ts";
+import type { WholeEnd } from "./end.ts";
 import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
 export interface ConnectionOwner {
@@ -102,7 +103,7 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
     return more;
   }
 
-  endBody(trailers: readonly string[]): void {
+  endBody(trailers: WholeEnd): void {
     const request = this.#request as OutgoingRequest;
     if (request.contentLength === undefined) {
       let end = "0\r\n";
@@ -243,10 +244,10 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
     this.#socket.pause();
   }
 
-  onEnd(trailers: string[]): void {
+  onEnd(end: WholeEnd): void {
     const sink = this.#sink;
     this.#sink = undefined;
-    sink?.onEnd(trailers);
+    sink?.onEnd(end);
   }
 
   onWhole(status: number, headers: string[], body: Buffer | undefined): void {

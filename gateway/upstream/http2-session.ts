@@ -10,6 +10,8 @@ import type { Clock } from "#base";
 import { ANSWER_FIELDS_MAX, ANSWER_HEAD_BYTES_MAX, INFORMATIONAL_MAX } from "./answer-parser.ts";
 import type { BodyCut, BodyWriter } from "./body.ts";
 import { Deadline } from "./deadline.ts";
+import { announcedBytes, endOf, hasBody, ownEnd, type WholeEnd } from "./end.ts";
+import { cameToEndStream, watchEndStream } from "./http2-end.ts";
 import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
 /** Requests at once on one connection, should the upstream allow more: they share one TCP window and one loss. */
@@ -91,7 +93,8 @@ export class Http2Session {
     try {
       stream = this.#session.request(pseudo(request), {
         endStream: request.body === undefined,
-        waitForTrailers: request.body !== undefined && request.contentLength === undefined,
+        // Also where none come: else Node ends a stream that it resets, so that what was cut looks whole.
+        waitForTrailers: request.body !== undefined,
       });
     } catch (error) {
       const unsent = { unsent: true };
@@ -140,6 +143,8 @@ export class Http2Session {
   }
 }
 
+const NO_TRAILERS: readonly string[] = ownEnd();
+
 class Http2Transfer implements Transfer, BodyWriter {
   readonly #stream: ClientHttp2Stream;
   readonly #request: OutgoingRequest;
@@ -150,7 +155,9 @@ class Http2Transfer implements Transfer, BodyWriter {
   #answered = false;
   #sent: boolean;
   #informed = 0;
-  #trailers: readonly string[] = [];
+  #announced: number | undefined;
+  #received = 0;
+  #trailers: readonly string[] = NO_TRAILERS;
 
   constructor(
     clock: Clock,
@@ -168,6 +175,7 @@ class Http2Transfer implements Transfer, BodyWriter {
     this.#deadline = new Deadline(clock, () =>
       this.#fail(new UpstreamError("UPSTREAM_TIMEOUT", "the upstream was silent for too long")),
     );
+    watchEndStream(stream);
     stream.on("headers", (headers, _flags, raw) => this.#onInform(Number(headers[":status"]), fields(raw)));
     stream.on("response", (headers, flags, raw) => this.#onHead(Number(headers[":status"]), flags, fields(raw)));
     stream.on("data", (chunk: Buffer) => this.#onData(chunk));
@@ -195,7 +203,7 @@ class Http2Transfer implements Transfer, BodyWriter {
     return this.#stream.write(chunk);
   }
 
-  endBody(trailers: readonly string[]): void {
+  endBody(trailers: WholeEnd): void {
     this.#sent = true;
     this.#deadline.set(this.#answered ? this.#request.idleMs : this.#request.headersMs);
     this.#stream.once("wantTrailers", () => {
@@ -245,11 +253,13 @@ class Http2Transfer implements Transfer, BodyWriter {
       return this.#finish();
     }
     if (this.#sent) this.#deadline.set(this.#request.idleMs);
+    if (hasBody(this.#request.method, status)) this.#announced = announcedBytes(headers);
     sink?.onHead(status, headers, false);
   }
 
   #onData(chunk: Buffer): void {
     this.#onActive();
+    this.#received += chunk.length;
     if (this.#sink?.onData(chunk) !== false || !this.#sink) {
       this.#deadline.set(this.#request.idleMs);
       return;
@@ -260,10 +270,16 @@ class Http2Transfer implements Transfer, BodyWriter {
   }
 
   #onEnd(): void {
-    if (!this.#answered || this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR) return;
+    const marked = this.#answered && cameToEndStream(this.#stream);
+    const end = endOf({ marked, announced: this.#announced, received: this.#received }, this.#trailers);
+    if (!end) {
+      // What broke it off comes with the close.
+      if (marked) this.#fail(new UpstreamError("UPSTREAM_BAD_ANSWER", "the answer is not as long as it says"));
+      return;
+    }
     const sink = this.#sink;
     this.#sink = undefined;
-    sink?.onEnd(this.#trailers);
+    sink?.onEnd(end);
     this.#finish();
   }
 

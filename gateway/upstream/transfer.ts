@@ -5,6 +5,7 @@
 import type { Duplex } from "node:stream";
 import type { GatewayErrorName } from "../api.ts";
 import type { RequestBody } from "./body.ts";
+import type { WholeEnd } from "./end.ts";
 
 export interface OutgoingRequest {
   readonly method: string;
@@ -39,7 +40,7 @@ export interface AnswerSink {
   onHead(status: number, headers: readonly string[], more: boolean): void;
   /** False: no more, please, until `resume`. */
   onData(chunk: Buffer): boolean;
-  onEnd(trailers: readonly string[]): void;
+  onEnd(end: WholeEnd): void;
   onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void;
   /** 101: the socket is the sink's from now on. `rest`: what it had sent already. */
   onSwitch(status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void;

@@ -38,7 +38,7 @@ function read(pieces: readonly Buffer[], request: { method?: string; upgrade?: b
     onHead: begin,
     onData: (chunk) => (reading.body += chunk.toString("latin1")),
     onEnd: (trailers) => {
-      reading.trailers = trailers;
+      reading.trailers = [...trailers];
       reading.whole = true;
     },
     onWhole: (status, headers, body) => {

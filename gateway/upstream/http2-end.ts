@@ -1,0 +1,45 @@
+/**
+ * Whether a stream of HTTP/2 ended by END_STREAM. Node emits `end` for a reset without an error as well. The difference
+ * is the order: at END_STREAM Node pushes the end of the data before it closes the stream, at a reset after it.
+ */
+import type { Http2Stream, ServerHttp2Stream } from "node:http2";
+import { Readable } from "node:stream";
+
+const ENDED = Symbol("END_STREAM came");
+const TRAILERS = Symbol("trailers");
+const NO_TRAILERS: readonly string[] = [];
+
+interface Watched {
+  [ENDED]?: boolean;
+  [TRAILERS]?: readonly string[];
+}
+
+/** To be called as soon as the stream is there. */
+export function watchEndStream(stream: Http2Stream): void {
+  stream.push = push;
+}
+
+/** The same of a request whose head is there and whose body is not: both may have come in one packet. */
+export function watchRequest(stream: ServerHttp2Stream): void {
+  watchEndStream(stream);
+  if (stream.state.remoteClose === 1) (stream as Watched)[ENDED] = true;
+  stream.once("trailers", keepTrailers);
+}
+
+export function cameToEndStream(stream: Http2Stream): boolean {
+  return (stream as Watched)[ENDED] === true;
+}
+
+/** What came behind the body of a watched request. */
+export function requestTrailers(stream: ServerHttp2Stream): readonly string[] {
+  return (stream as Watched)[TRAILERS] ?? NO_TRAILERS;
+}
+
+function push(this: Http2Stream, chunk: unknown, encoding?: BufferEncoding): boolean {
+  if (chunk === null && !this.closed) (this as Watched)[ENDED] = true;
+  return Readable.prototype.push.call(this, chunk, encoding);
+}
+
+function keepTrailers(this: Http2Stream, _headers: object, _flags: number, raw?: readonly string[]): void {
+  (this as Watched)[TRAILERS] = raw ?? NO_TRAILERS;
+}
