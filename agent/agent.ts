@@ -158,11 +158,11 @@ export class LocalAgent implements AsyncDisposable {
     const snapshot = this.#snapshot;
     for (const { value, heardAtMs = snapshot?.savedAtMs ?? 0, revision = value.revision } of snapshot?.configs ?? []) {
       const { namespace, app, profile } = value;
-      this.#configs.follow({ namespace, app, profile }, { pinned: false, seed: { value, heardAtMs, revision } });
+      this.#configs.seed({ namespace, app, profile }, { value, heardAtMs, revision });
     }
     for (const { value, heardAtMs = snapshot?.savedAtMs ?? 0 } of snapshot?.catalogs ?? []) {
       const { namespace, service } = value;
-      this.#catalogs.follow({ namespace, service }, { pinned: false, seed: { value, heardAtMs, revision: 0 } });
+      this.#catalogs.seed({ namespace, service }, { value, heardAtMs, revision: 0 });
     }
     // What was told before the restart is taken back, unless it is claimed again below.
     for (const { name } of snapshot?.told ?? []) {
@@ -172,6 +172,9 @@ export class LocalAgent implements AsyncDisposable {
       this.#hold({ name, stated: registration, source: "api", incarnation }, taken);
     }
     this.define(definitions);
+    // After the files have pinned theirs: a watch that is replaced at once would be a call in vain.
+    this.#configs.followSeeds();
+    this.#catalogs.followSeeds();
     this.#snapshot = undefined;
     this.#keeper.start();
     this.#syncer.start();

@@ -54,6 +54,12 @@ export interface Known<Value> {
   readonly ageSeconds: number;
 }
 
+/** What was known of a name before a restart. */
+export interface Seed<Value> extends At<Value> {
+  /** When the server last confirmed it, by the wall clock. */
+  readonly heardAtMs: number;
+}
+
 interface Entry<Name, Value> {
   readonly name: Name;
   readonly pinned: boolean;
@@ -76,6 +82,8 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
   readonly #tasks: TaskGroup;
   /** In order of use, the least recently used first. */
   readonly #entries = new Map<string, Entry<Name, Value>>();
+  /** Known from before a restart, and not followed yet. */
+  readonly #seeds = new Map<string, { readonly name: Name; readonly seed: Seed<Value> }>();
 
   constructor(host: Host, options: WatchCacheOptions<Name, Value, Data>) {
     this.#host = host;
@@ -83,22 +91,34 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
     this.#tasks = new TaskGroup(host.log);
   }
 
-  /** Follows something from now on. `seed` is what was known before a restart. Pinned: never given up for another. */
-  follow(name: Name, options: { pinned: boolean; seed?: { value: Value; heardAtMs: number; revision: number } }): void {
+  /** Remembers what was known before a restart until the name is followed; `followSeeds` follows the rest. */
+  seed(name: Name, seed: Seed<Value>): void {
+    this.#seeds.set(this.#options.keyOf(name), { name, seed });
+  }
+
+  /** Follows on demand whatever was seeded and is not followed yet. */
+  followSeeds(): void {
+    for (const { name } of this.#seeds.values()) this.follow(name, { pinned: false });
+  }
+
+  /** Follows something from now on. Pinned: never given up for another. */
+  follow(name: Name, options: { pinned: boolean }): void {
     const key = this.#options.keyOf(name);
     const known = this.#entries.get(key);
     if (known && (known.pinned || !options.pinned)) return;
-    known?.stop.abort(new Error("followed anew"));
+    known?.stop.abort(new Error("followed again"));
     this.#makeRoom();
+    const seed = this.#seeds.get(key)?.seed;
+    this.#seeds.delete(key);
     const entry: Entry<Name, Value> = {
       name,
       pinned: options.pinned,
       stop: new AbortController(),
-      value: known?.value ?? options.seed?.value,
-      revision: known?.revision ?? options.seed?.revision ?? 0,
+      value: known?.value ?? seed?.value,
+      revision: known?.revision ?? seed?.revision ?? 0,
       held: known?.held,
       connected: false,
-      heardAtMs: known?.heardAtMs ?? options.seed?.heardAtMs ?? 0,
+      heardAtMs: known?.heardAtMs ?? seed?.heardAtMs ?? 0,
       error: undefined,
       waiting: known?.waiting ?? new Set(),
     };
@@ -189,7 +209,7 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
   followAnew(name: Name): void {
     const entry = this.#entries.get(this.#options.keyOf(name));
     if (!entry) return;
-    entry.stop.abort(new Error("followed anew"));
+    entry.stop.abort(new Error("followed again"));
     const next = { ...entry, stop: new AbortController() };
     this.#entries.set(this.#options.keyOf(name), next);
     this.#tasks.run(`watch ${this.#options.what}`, (signal) => this.#run(next, signal));

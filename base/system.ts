@@ -3,6 +3,7 @@ import { own } from "./own.ts";
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { pino, stdTimeFunctions } from "pino";
+import { messageOf } from "./errors.ts";
 import type { Clock, Host, Log, LogControl, LogLevel, Random } from "./host.ts";
 import { messageOf } from "./errors.ts";
 import { createMetrics } from "./metrics.ts";

@@ -68,6 +68,7 @@ export * from "./errors.ts";
 export { LOCK_SESSION_SECONDS, type HeldLock, type LockOptions } from "./lock.ts";
 export { STREAM_SILENCE_MS_MAX } from "./stream.ts";
 export * from "./transport.ts";
+export { carry, type CarriedAnswer } from "./carry.ts";
 
 /** Milliseconds a plain call may take before it counts as unreachable. */
 export const CALL_TIMEOUT_MS = 10_000;

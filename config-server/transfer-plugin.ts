@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { can, HttpErrors, principalOf } from "#http";
+import { can, HttpErrors, onGone, principalOf } from "#http";
 import { ConfigErrors, IMPORTS_AT_ONCE_MAX, ImportQuery, ImportReport, Name, SetName, ZIP_BYTES_MAX } from "./api.ts";
 import type { Transfer } from "./transfer.ts";
 
@@ -94,7 +94,8 @@ export function transferPlugin(untyped: FastifyInstance, transfer: Transfer): vo
             if (!over) running--;
             over = true;
           };
-          reply.raw.once("finish", end).once("close", end);
+          reply.raw.once("finish", end);
+          onGone(reply.raw, end);
         },
       },
       async (request, reply) => {

@@ -4,7 +4,8 @@
  */
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
-import { AppError, randomId, type CounterChild, type GaugeChild, type Host } from "#base";
+import { AppError, messageOf, randomId, type CounterChild, type GaugeChild, type Host } from "#base";
+import { onGone } from "./caller.ts";
 import { encodeFrame, WATCH_ID_HEADER } from "./frames.ts";
 import { HttpErrors } from "./problem.ts";
 
@@ -302,8 +303,7 @@ export class WatchHub implements AsyncDisposable {
       this.#byTopic.set(topic, set.add(subscriber));
     }
     this.#subscribers.set(this.#all.size);
-    raw.on("close", () => this.#forget(subscriber));
-    raw.on("error", () => this.#forget(subscriber));
+    onGone(raw, () => this.#forget(subscriber));
     this.#begin(subscriber, false);
   }
 
@@ -325,8 +325,9 @@ export class WatchHub implements AsyncDisposable {
     this.#start(subscriber, again).catch((error: unknown) => {
       this.#forget(subscriber);
       subscriber.raw.destroy();
-      if (!(error instanceof AppError)) throw error;
-      this.#host.log.debug({ code: error.code }, `a watch cannot go on: ${error.message}`);
+      const { log } = this.#host;
+      if (error instanceof AppError) log.debug({ code: error.code }, `a watch cannot go on: ${error.message}`);
+      else log.error({ err: error }, `a watch failed: ${messageOf(error)}`);
     });
   }
 

@@ -3,9 +3,16 @@
  * and passes on the answer as it comes. So there is one way to the control plane, in whatever process that is.
  */
 import { PassThrough } from "node:stream";
-import { messageOf, own } from "#base";
-import { ClientErrors, type Transport, type TransportResponse } from "#client";
-import type { FromWorker, RelayedHead, RelayedRequest, ToWorker } from "./messages.ts";
+import { messageOf } from "#base";
+import {
+  carry,
+  ClientErrors,
+  type CarriedAnswer,
+  type Transport,
+  type TransportRequest,
+  type TransportResponse,
+} from "#client";
+import type { FromWorker, RelayedRequest, ToWorker } from "./messages.ts";
 
 /** The main process's end, for one worker. */
 export class Relay implements Disposable {
@@ -39,7 +46,7 @@ export class Relay implements Disposable {
       for await (const bytes of answer.stream()) await this.#post({ type: "chunk", id, bytes });
       await this.#post({ type: "end", id });
     } catch (error) {
-      // Whoever gave up, or is gone, wants to know nothing more.
+      // A worker that gave up, or is gone, needs no answer.
       if (!abort.signal.aborted) await this.#post({ type: "failed", id, message: messageOf(error) }).catch(() => {});
     } finally {
       this.#open.delete(id);
@@ -58,7 +65,7 @@ export class Relay implements Disposable {
 
 interface Asked {
   readonly body: PassThrough;
-  readonly answered: PromiseWithResolvers<TransportResponse>;
+  readonly answered: PromiseWithResolvers<CarriedAnswer>;
 }
 
 /** A worker's end. */
@@ -71,35 +78,38 @@ export class RelayTransport implements Transport {
     this.#post = post;
   }
 
-  async request({ method, path, headers = {}, body, raw, signal }: Parameters<Transport["request"]>[0]) {
-    signal.throwIfAborted();
+  request({ signal, ...request }: TransportRequest): Promise<TransportResponse> {
+    return carry(signal, (aborted) => this.#start(request, aborted));
+  }
+
+  #start(request: Omit<TransportRequest, "signal">, signal: AbortSignal): Promise<CarriedAnswer> {
+    const { method, path, headers = {}, body, raw } = request;
     const id = ++this.#last;
     const asked: Asked = { body: new PassThrough(), answered: Promise.withResolvers() };
-    // Its reader, if there is one by then, hears of the error; nobody else needs to.
-    asked.body.on("error", () => {});
     const abort = () => {
-      this.#end(id);
       asked.answered.reject(signal.reason);
       asked.body.destroy(signal.reason as Error);
-      this.#post({ type: "abort", id });
     };
-    signal.addEventListener("abort", abort, { once: true });
+    // Before its head has come, `carry` does not know the body yet.
+    asked.body.on("error", () => {});
     asked.body.once("close", () => {
       signal.removeEventListener("abort", abort);
-      // The reader left before the end.
+      // Closed before the end: the caller gave up, or its reader left.
       if (this.#end(id)) this.#post({ type: "abort", id });
     });
+    signal.addEventListener("abort", abort, { once: true });
     this.#asked.set(id, asked);
     const content = { ...(body === undefined ? {} : { body }), ...(raw === undefined ? {} : { raw }) };
     this.#post({ type: "request", id, method, path, headers, ...content });
-    return await asked.answered.promise;
+    return asked.answered.promise;
   }
 
   hear(message: Extract<ToWorker, { readonly id: number }>): void {
     const asked = this.#asked.get(message.id);
     if (!asked) return;
-    if (message.type === "head") asked.answered.resolve(respond(message, asked.body));
-    else if (message.type === "chunk") asked.body.write(message.bytes);
+    if (message.type === "head") {
+      asked.answered.resolve({ status: message.status, headers: message.headers, body: asked.body });
+    } else if (message.type === "chunk") asked.body.write(message.bytes);
     else if (message.type === "end") {
       this.#end(message.id);
       asked.body.end();
@@ -117,22 +127,10 @@ export class RelayTransport implements Transport {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { body } of this.#asked.values()) body.destroy();
+    const gone = ClientErrors.UNREACHABLE("The worker is stopping.");
+    for (const { body, answered } of this.#asked.values()) {
+      answered.reject(gone);
+      body.destroy(gone);
+    }
   }
-}
-
-function respond({ status, headers }: RelayedHead, body: PassThrough): TransportResponse {
-  return {
-    status,
-    header: (name) => own(headers, name.toLowerCase()),
-    headers: () => headers,
-    async text() {
-      const chunks: Buffer[] = [];
-      for await (const chunk of body) chunks.push(chunk as Buffer);
-      return Buffer.concat(chunks).toString("utf8");
-    },
-    async *stream() {
-      for await (const chunk of body) yield chunk as Uint8Array;
-    },
-  };
 }

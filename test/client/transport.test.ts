@@ -4,32 +4,11 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { Client, fetchTransport, injectTransport, type Transport } from "#client";
 import { eventually, testHost, type TestControl, withControl } from "#test/kit";
-import { Relay, RelayTransport } from "../../server/workers/relay.ts";
-
-type Answer = Parameters<RelayTransport["hear"]>[0];
+import { relayed } from "./relayed.ts";
 
 const WAYS: Record<string, (control: TestControl) => Promise<Transport>> = {
   inject: async (control) => injectTransport(control.app),
-  relay: async (control) => {
-    const way = { transport: injectTransport(control.app), token: control.token };
-    // The channel of two processes copies what it carries, and is never at once.
-    const carry = <Message>(message: Message, hear: (message: Message) => void) =>
-      new Promise<void>((resolve) => {
-        const copy = structuredClone(message);
-        setImmediate(() => {
-          hear(copy);
-          resolve();
-        });
-      });
-    const relay: Relay = new Relay(way, (message) => carry(message, (copy) => transport.hear(copy as Answer)));
-    const transport = new RelayTransport((message) => {
-      void carry(message, (copy) => {
-        if (copy.type === "request") void relay.take(copy);
-        else if (copy.type === "abort") relay.abort(copy.id);
-      });
-    });
-    return transport;
-  },
+  relay: async (control) => relayed({ transport: injectTransport(control.app), token: control.token }),
   fetch: async (control) => fetchTransport({ urls: [await control.app.listen({ host: "127.0.0.1", port: 0 })] }),
 };
 
