@@ -5,7 +5,6 @@ import { setTimeout as delay } from "node:timers/promises";
 import { pino, stdTimeFunctions } from "pino";
 import { messageOf } from "./errors.ts";
 import type { Clock, Host, Log, LogControl, LogLevel, Random } from "./host.ts";
-import { messageOf } from "./errors.ts";
 import { createMetrics } from "./metrics.ts";
 import { passThroughTracer } from "./trace.ts";
 

@@ -113,7 +113,6 @@ test("the README's story comes true, line by line", { timeout: 300_000 }, async 
   await findsAll(found);
   expect(await found.stop()).toEqual({ code: 0, signal: null });
 });
-});
 
 interface Shell extends AsyncDisposable {
   /** Types a block, and gives back what it printed on standard output. */
