@@ -77,7 +77,8 @@ export class Access {
   }
 
   /** A token for a role in this very process; it is not kept anywhere and ends with the process. */
-  internalToken(principal: Principal): string {
+  internalToken({ id, ...rest }: Omit<Principal, "id"> & { id?: string }): string {
+    const principal: Principal = { ...rest, id: `internal:${id ?? rest.name}` };
     const token = `phi_${randomId(this.#host.random, SECRET_BYTES)}`;
     this.#internal.set(token, principal);
     return token;
@@ -130,7 +131,7 @@ export class Access {
         `The token of "${record.name}" expired at ${new Date(record.expiresAtMs).toISOString()}. Ask an operator for another.`,
       );
     }
-    return { name: record.name, role: record.role };
+    return { id: `${record.role}:${record.name}`, name: record.name, role: record.role };
   }
 
   /** @throws HTTP_TOKEN_INVALID */

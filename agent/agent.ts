@@ -223,6 +223,11 @@ export class LocalAgent implements AsyncDisposable {
     this.#hold({ name, stated: registration, source: "api", incarnation });
   }
 
+  /** What an id of this host names; undefined when it has no such service. */
+  nameOf(id: string): ClaimName | undefined {
+    return this.#held.get(id)?.name;
+  }
+
   /** @throws AGENT_SERVICE_NOT_FOUND, AGENT_SERVICE_DEFINED */
   deregister(id: string): void {
     if (this.#find(id).source === "file") throw definedInFile(id);
@@ -334,6 +339,11 @@ export class LocalAgent implements AsyncDisposable {
   /** Keeps config in a file of the agent's own folder, and returns its path. @throws AGENT_FILES_FULL, AGENT_FILE_INVALID */
   keepFile(name: string, request: FileRequest): string {
     return this.#files.keep(name, request);
+  }
+
+  /** The sets that a file of the local API is made of; none when it keeps no such file. */
+  setsOfFile(name: string): ConfigName[] {
+    return this.#files.setsOf(name);
   }
 
   /** Keeps it no more, and removes it. @throws AGENT_FILE_NOT_FOUND */

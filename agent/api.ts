@@ -174,7 +174,6 @@ export const AgentErrors = defineErrors("AGENT", {
   SNAPSHOT_NOT_KEPT: { status: 500, title: "Snapshot not kept" },
   FOLDER_UNUSABLE: { status: 500, title: "Folder not usable" },
   NOT_LISTENING: { status: 500, title: "Local API not listening" },
-  TOKEN_REQUIRED: { status: 400, title: "Token required beyond loopback" },
   TOKEN_INVALID: { status: 401, title: "Token missing or not valid" },
   HOST_REFUSED: { status: 403, title: "Host not allowed" },
   SERVICE_NOT_FOUND: { status: 404, title: "No such service on this host" },

@@ -2,13 +2,15 @@
 import { watch } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { AppError, messageOf, TaskGroup, Trigger, type Host } from "#base";
-import { createHttpServer, isLoopback, registerOperations } from "#http";
+import { BadTokens, createHttpServer, isLoopback, registerOperations } from "#http";
 import { LocalAgent } from "./agent.ts";
 import { AgentErrors, type AgentStatus } from "./api.ts";
 import type { ControlPlane } from "./caches.ts";
 import { fingerprint, readDefinitions, type Definitions } from "./definitions.ts";
 import { agentFlags } from "./flags.ts";
-import { checkListener, guardLocalApi } from "./local-access.ts";
+import { guardLocalApi } from "./local-access.ts";
+import { LocalSocket } from "./local-socket.ts";
+import { localTokens } from "./local-tokens.ts";
 import { agentPlugin } from "./plugin.ts";
 import type { AgentSettings } from "./settings.ts";
 import { loadSnapshot, makeFolder } from "./snapshot.ts";
@@ -21,9 +23,15 @@ const GATHER_MS = 100;
 const DATA_DIR_MODE = 0o700;
 const FILES_DIR_MODE = 0o750;
 
+export interface AgentListeners {
+  readonly port: number;
+  /** Path of the Unix socket; undefined where the data folder's path is too long for one. */
+  readonly socket: string | undefined;
+}
+
 export interface RunningAgent extends AsyncDisposable {
   /** Takes up what was kept and defined, and opens the local API. Call it once. @throws AGENT_NOT_LISTENING */
-  listen(): Promise<{ port: number }>;
+  listen(): Promise<AgentListeners>;
   /** Resolves once the server took this host's services, or at once when there is a snapshot to serve from. */
   ready(signal: AbortSignal): Promise<void>;
   /** Reads the definition files again now. Bad ones change nothing but the status. */
@@ -31,12 +39,11 @@ export interface RunningAgent extends AsyncDisposable {
   status(): AgentStatus;
 }
 
-/** @throws AGENT_DEFINITION_INVALID, AGENT_TOKEN_REQUIRED, AGENT_FOLDER_UNUSABLE */
+/** @throws AGENT_DEFINITION_INVALID, AGENT_FOLDER_UNUSABLE */
 export async function createAgent(
   host: Host,
   { client, settings }: { client: ControlPlane; settings: AgentSettings },
 ): Promise<RunningAgent> {
-  checkListener(settings);
   const log = host.log.child({ role: "agent" });
   const own: Host = { ...host, log };
   const folder = settings.servicesDir;
@@ -45,13 +52,17 @@ export async function createAgent(
   await makeFolder(settings.dataDir, DATA_DIR_MODE);
   await makeFolder(settings.filesDir, FILES_DIR_MODE);
   const snapshot = await loadSnapshot(own, settings.dataDir);
+  const tokens = await localTokens(own, settings);
 
   await using starting = new AsyncDisposableStack();
   const agent = starting.use(new LocalAgent(own, { client, settings, snapshot }));
   const tasks = starting.use(new TaskGroup(log));
   const app = createHttpServer(own, { name: "agent" });
   starting.defer(() => app.close());
-  guardLocalApi(app, settings);
+  const socket = new LocalSocket(own, app, settings.dataDir);
+  app.addHook("onClose", () => socket[Symbol.asyncDispose]());
+  const badTokens = new BadTokens(own, "agent");
+  guardLocalApi(app, { host: settings.host, tokens, isOwner: socket.has, badTokens });
   registerOperations(app, own, { notReady: () => agent.notReady(), guardMetrics: !isLoopback(settings.host) });
   agentPlugin(app, agent);
   agentFlags(app, own, agent);
@@ -79,13 +90,14 @@ export async function createAgent(
           { cause },
         );
       }
+      const path = await socket.listen();
       if (folder !== undefined)
         tasks.run("definitions", (signal) =>
           follow(own, { folder, before, templates: () => templates, reload, signal }),
         );
       const { port } = app.server.address() as AddressInfo;
-      log.info({ port, node: settings.node }, "the agent listens");
-      return { port };
+      log.info({ port, socket: path, node: settings.node }, "the agent listens");
+      return { port, socket: path };
     },
     ready: (signal) => agent.ready(signal),
     reload,

@@ -325,7 +325,12 @@ function topicsOf({ sets, group }: Entry): string[] {
 }
 
 /** The sets that a file is made of. */
-export function setsOf({ namespace, app, profile, template }: WantedFile): SetName[] {
+export function setsOf({
+  namespace,
+  app,
+  profile,
+  template,
+}: Pick<WantedFile, "namespace" | "app" | "profile" | "template">): SetName[] {
   return [{ namespace, app, profile }, ...(template?.sets.values() ?? [])];
 }
 

@@ -99,6 +99,12 @@ export class HostFiles implements AsyncDisposable {
     await this.#parts.sink.remove(this.#pathOf(name));
   }
 
+  /** The sets that a file of the local API is made of. */
+  setsOf(name: string): SetName[] {
+    const request = this.#asked.get(name);
+    return request ? setsOf(contentOfFile(request)) : [];
+  }
+
   list(): LocalFile[] {
     return this.#keeper.list();
   }

@@ -1,52 +1,72 @@
 /**
- * Who may use the local API. On loopback it asks for no token, so a web page in a browser on this host must not reach
- * it: a Host that is not loopback is refused (DNS rebinding). Beyond loopback it does not listen without a token.
+ * Who may use the local API: the owner of its Unix socket, whom the file system has let in, and on the port whoever has
+ * one of its tokens. On loopback a Host header that is not loopback is refused besides, so that no web page in a browser
+ * on this host reaches it (DNS rebinding).
  */
-import { createHash, timingSafeEqual } from "node:crypto";
-import type { FastifyInstance } from "fastify";
-import { isLoopback } from "#http";
+import { createHash } from "node:crypto";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { type BadTokens, bearerOf, HttpErrors, isLoopback, type Principal } from "#http";
 import { AgentErrors } from "./api.ts";
+import { localPrincipal, type LocalToken } from "./local-tokens.ts";
 
-/** What orchestrators ask without a token. */
+/** What orchestrators ask without a token, and on loopback collectors of metrics, as at the control API. */
 const OPEN = new Set(["/livez", "/readyz"]);
-
-/** @throws AGENT_TOKEN_REQUIRED */
-export function checkListener({ host, token }: { host: string; token: string | undefined }): void {
-  if (token !== undefined || isLoopback(host)) return;
-  throw AgentErrors.TOKEN_REQUIRED(
-    `The local API does not listen on ${host} without a token, since anyone there could use it. Set a token, or listen on 127.0.0.1.`,
-  );
-}
+const METRICS = "/metrics";
 
 /** The name in a Host header: without its port. */
 function hostName(header: string): string {
   return header.startsWith("[") ? header.slice(0, header.indexOf("]") + 1) : (header.split(":", 1)[0] ?? "");
 }
 
-export function guardLocalApi(
-  app: FastifyInstance,
-  { host, token }: { host: string; token: string | undefined },
-): void {
-  const expected = token === undefined ? undefined : digest(token);
+export interface LocalGuard {
+  readonly host: string;
+  readonly tokens: readonly LocalToken[];
+  /** Whether a request came over the Unix socket. */
+  readonly isOwner: (request: FastifyRequest) => boolean;
+  readonly badTokens: BadTokens;
+}
+
+export function guardLocalApi(app: FastifyInstance, { host, tokens, isOwner, badTokens }: LocalGuard): void {
+  // By digest, so that looking one up takes the same time whatever was sent.
+  const known = new Map<string, Principal>(tokens.map(({ token, principal }) => [digest(token), principal]));
+  const owner = localPrincipal("local");
   const guardHost = isLoopback(host);
   // Only JSON is taken: a page can send text to another origin without asking, but not JSON.
   app.removeContentTypeParser("text/plain");
+  app.decorateRequest("principal", null);
   app.addHook("onRequest", async (request) => {
+    if (isOwner(request)) {
+      request.principal = owner;
+      return;
+    }
     const header = request.headers.host ?? "";
     if (guardHost && !isLoopback(hostName(header))) {
       throw AgentErrors.HOST_REFUSED(
         `The local API is for this host only, and "${header.slice(0, 100)}" is not it. Use http://127.0.0.1.`,
       );
     }
-    if (expected === undefined || OPEN.has(request.routeOptions.url ?? "")) return;
-    const sent = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? "")?.[1] ?? "";
-    if (!timingSafeEqual(digest(sent), expected)) {
-      throw AgentErrors.TOKEN_INVALID("Send `Authorization: Bearer TOKEN` with the token that the agent was given.");
+    const path = request.routeOptions.url ?? "";
+    if (OPEN.has(path) || (guardHost && path === METRICS)) return;
+    const sent = bearerOf(request);
+    const principal = sent === undefined ? undefined : known.get(digest(sent));
+    if (principal === undefined) {
+      if (sent !== undefined) badTokens.refuse(request.ip);
+      throw AgentErrors.TOKEN_INVALID(
+        "Send `Authorization: Bearer TOKEN`; the token is in the file agent/token of the data folder. Or use the Unix socket beside it.",
+      );
     }
+    request.principal = principal;
   });
 }
 
-/** Equal lengths, so that comparing takes equal time. */
-function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+function digest(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** @throws HTTP_FORBIDDEN when a token is for some apps or services, and this is about all of them */
+export function requireEverything({ name, limits }: Principal): void {
+  if (limits === undefined) return;
+  throw HttpErrors.FORBIDDEN(
+    `The token "${name}" is for some apps and services, and this is about all of this host. Use the agent's own token, or its Unix socket.`,
+  );
 }

@@ -1,5 +1,5 @@
 /** The local API's routes. Translates, decides nothing. */
-import type { FastifyInstance, FastifyReply } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
 import {
@@ -18,11 +18,13 @@ import {
   Resolved,
   ServiceRequest,
 } from "./api.ts";
-import { whileConnected } from "#http";
+import { principalOf, requireWithin, whileConnected, within } from "#http";
 import { Acknowledge, AcknowledgeParams } from "#config-server/api";
 import { Drain, DRAIN_SECONDS_MAX, LifecycleRequest } from "#registry/api";
-import { DEFAULT_NAMESPACE } from "./definitions.ts";
+import { contentOfFile, DEFAULT_NAMESPACE } from "./definitions.ts";
+import { setsOf } from "./files.ts";
 import type { LocalAgent } from "./agent.ts";
+import { requireEverything } from "./local-access.ts";
 
 const ServiceParams = Type.Object({ id: Id });
 const SetParams = Type.Object({ namespace: Name, app: Name, profile: Name });
@@ -44,7 +46,11 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
       config,
       schema: { tags, summary: "Register a service of this host", params: ServiceParams, body: ServiceRequest },
     },
-    async ({ params, body }, reply) => {
+    async (request, reply) => {
+      const { params, body } = request;
+      const { namespace = DEFAULT_NAMESPACE, name } = body;
+      requireWithin(principalOf(request), "services", { namespace, name });
+      requireService(request, agent, params.id);
       agent.register(params.id, body);
       return reply.code(204).send();
     },
@@ -72,7 +78,10 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
         response: { 200: Type.Pick(Drain, ["seen", "waitingFor"]), 204: Type.Null() },
       },
     },
-    async ({ params, query: { drain = 0 } }, reply) => {
+    async (request, reply) => {
+      const { drain = 0 } = request.query;
+      const { params } = request;
+      requireService(request, agent, params.id);
       if (drain > 0) {
         return agent.drainAndDeregister(params.id, drain * 1000, whileConnected(reply));
       }
@@ -91,7 +100,9 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
         body: Type.Pick(LifecycleRequest, ["lifecycle"], { additionalProperties: false }),
       },
     },
-    async ({ params, body }, reply) => {
+    async (request, reply) => {
+      const { params, body } = request;
+      requireService(request, agent, params.id);
       agent.setLifecycle(params.id, body.lifecycle);
       return reply.code(204).send();
     },
@@ -102,7 +113,10 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
       config,
       schema: { tags, summary: "Report a TTL check", params: Type.Object({ id: Id, check: Id }), body: Report },
     },
-    async ({ params, body: { status, output = "" } }, reply) => {
+    async (request, reply) => {
+      const { params } = request;
+      const { status, output = "" } = request.body;
+      requireService(request, agent, params.id);
       agent.report(params.id, params.check, { status, output });
       return reply.code(204).send();
     },
@@ -113,12 +127,12 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
       config,
       schema: { tags, summary: "What this host claims, and how far it is in sync", response: { 200: LocalServices } },
     },
-    () => ({ services: agent.services() }),
+    (request) => ({ services: agent.services().filter(mayClaim(request)) }),
   );
   app.get(
     "/v1/agent/health",
     { config, schema: { tags, summary: "Every check, with its last output", response: { 200: LocalHealth } } },
-    () => ({ services: agent.health() }),
+    (request) => ({ services: agent.health().filter(mayClaim(request)) }),
   );
   app.get(
     "/v1/agent/services/:id/health/history",
@@ -131,7 +145,10 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
         response: { 200: HealthHistory },
       },
     },
-    ({ params }) => agent.healthHistory(params.id),
+    (request) => {
+      requireService(request, agent, request.params.id);
+      return agent.healthHistory(request.params.id);
+    },
   );
 
   app.get(
@@ -159,7 +176,10 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
         response: { 200: EffectiveConfig, 304: Type.Null() },
       },
     },
-    async ({ params, query: { wait = 0 }, headers }, reply) => {
+    async (request, reply) => {
+      const { params, headers } = request;
+      const { wait = 0 } = request.query;
+      requireApp(request, params);
       const etag = headers["if-none-match"];
       const known = etag?.replace(/^W\//, "").replaceAll('"', "");
       const found =
@@ -171,7 +191,7 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
               signal: AbortSignal.any([whileConnected(reply), closing.signal]),
             });
       if (!found) return reply.code(304).header("etag", etag).send(null);
-      void reply.header("etag", `"${found.value.releaseKey}"`).header("cache-control", "no-cache");
+      void reply.header("etag", `"${found.value.releaseKey}"`).header("cache-control", "no-store");
       return sendKnown(reply, found);
     },
   );
@@ -186,7 +206,9 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
         response: { 204: Type.Null() },
       },
     },
-    async ({ params }, reply) => {
+    async (request, reply) => {
+      const { params } = request;
+      requireApp(request, params);
       agent.acceptOlder(params);
       return reply.code(204).send(null);
     },
@@ -204,8 +226,10 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
         response: { 202: Type.Null() },
       },
     },
-    async ({ params: { subscriber, ...name }, body }, reply) => {
-      agent.acknowledge(name, subscriber, body);
+    async (request, reply) => {
+      const { subscriber, ...name } = request.params;
+      requireApp(request, name);
+      agent.acknowledge(name, subscriber, request.body);
       return reply.code(202).send(null);
     },
   );
@@ -244,12 +268,19 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
         body: FileRequest,
       },
     },
-    async ({ params, body }, reply) => reply.code(200).send({ path: agent.keepFile(params.name, body) }),
+    async (request, reply) => {
+      const { params, body } = request;
+      // Both what it is made of and what it replaces.
+      for (const set of [...setsOf(contentOfFile(body)), ...agent.setsOfFile(params.name)]) requireApp(request, set);
+      return reply.code(200).send({ path: agent.keepFile(params.name, body) });
+    },
   );
   app.delete(
     "/v1/agent/files/:name",
     { config, schema: { tags, summary: "Stop keeping a file, and remove it", params: FileParams } },
-    async ({ params }, reply) => {
+    async (request, reply) => {
+      const { params } = request;
+      for (const set of agent.setsOfFile(params.name)) requireApp(request, set);
       await agent.dropFile(params.name);
       return reply.code(204).send();
     },
@@ -257,12 +288,15 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
   app.get(
     "/v1/agent/files",
     { config, schema: { tags, summary: "Files kept, and how each one stands", response: { 200: LocalFiles } } },
-    () => ({ files: agent.files() }),
+    (request) => ({ files: agent.files().filter(({ app }) => within(principalOf(request).limits?.apps, app)) }),
   );
   app.get(
     "/v1/agent/status",
     { config, schema: { tags, summary: "How the agent is", response: { 200: AgentStatus } } },
-    () => agent.status(),
+    (request) => {
+      requireEverything(principalOf(request));
+      return agent.status();
+    },
   );
 }
 
@@ -271,4 +305,21 @@ function sendKnown<Value>(reply: FastifyReply, known: { value: Value; stale: boo
   void reply.header("age", String(known.ageSeconds));
   if (known.stale) void reply.header("x-posthouse-stale", "true");
   return known.value;
+}
+
+/** @throws HTTP_FORBIDDEN unless the caller's token is for this app */
+function requireApp(request: FastifyRequest, { namespace, app }: { namespace: string; app: string }): void {
+  requireWithin(principalOf(request), "apps", { namespace, name: app });
+}
+
+/** @throws HTTP_FORBIDDEN when this host has a service of that id which the caller's token is not for */
+function requireService(request: FastifyRequest, agent: LocalAgent, id: string): void {
+  const held = agent.nameOf(id);
+  if (held) requireWithin(principalOf(request), "services", { namespace: held.namespace, name: held.service });
+}
+
+/** Whether the caller's token is for a service. */
+function mayClaim(request: FastifyRequest): (one: { service: string }) => boolean {
+  const { limits } = principalOf(request);
+  return ({ service }) => within(limits?.services, service);
 }

@@ -1,3 +1,13 @@
+/** A token of the local API for some of what it can do. `*` stands for every name. */
+export interface LocalAccess {
+  /** Of the token's file, below `tokens` in the agent's data folder. */
+  readonly name: string;
+  /** Whose configs it may read, acknowledge and keep in files. */
+  readonly apps: readonly string[];
+  /** Under which names it may register services. */
+  readonly services: readonly string[];
+}
+
 /** What an agent must be told: complete and frozen, with the defaults filled in by whoever starts it. */
 export interface AgentSettings {
   /** Name of this host; part of the ids of services that do not say their own. */
@@ -9,8 +19,10 @@ export interface AgentSettings {
   /** Where the local API listens; port 0 takes a free one. */
   readonly host: string;
   readonly port: number;
-  /** Asked for by the local API; needed when it listens beyond loopback. */
+  /** Of the local API; absent: one that is made at the first start and kept in the data folder. */
   readonly token: string | undefined;
+  /** Further tokens of the local API, each for some of what it can do. */
+  readonly access: readonly LocalAccess[];
   /** Folder of the snapshot. */
   readonly dataDir: string;
   /** Folder of the files that the local API may ask for. */
@@ -33,6 +45,7 @@ export const AGENT_DEFAULTS = Object.freeze({
   host: "127.0.0.1",
   port: 8501,
   token: undefined,
+  access: Object.freeze([]) as readonly LocalAccess[],
   servicesDir: undefined,
   sessionTtlSeconds: 30,
   fullSyncSeconds: 60,

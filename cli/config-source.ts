@@ -2,16 +2,18 @@
  * Where a command's config comes from: the agent of this host, which also answers while the control plane is away, or the control
  * plane itself when the settings say where it is.
  */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemRandom } from "#base/system";
-import { fullJitter, own } from "#base";
+import { fullJitter, messageOf, own } from "#base";
 import { type Client, errorFromProblem, fetchTransport, type Transport } from "#client";
-import type { LoadedSettings } from "#settings";
+import { type LoadedSettings, SettingsErrors, spellings } from "#settings";
 import { CONTROL_SETTINGS, withControlClient } from "./control-client.ts";
 import type { EffectiveConfig } from "./environment.ts";
 
 /** The settings that say where config comes from. */
-export const SOURCE_SETTINGS = [...CONTROL_SETTINGS, "agentHost", "agentPort", "agentToken"] as const;
+export const SOURCE_SETTINGS = [...CONTROL_SETTINGS, "agentHost", "agentPort", "agentToken", "data"] as const;
 /** Seconds that the agent holds a question whose answer has not changed. */
 const WAIT_SECONDS = 25;
 /** Milliseconds that an answer may take beyond that. */
@@ -43,9 +45,8 @@ export async function withConfigSource<T>(
   const here = own({ "0.0.0.0": "127.0.0.1", "::": "::1" }, values.agentHost) ?? values.agentHost;
   const url = `http://${here.includes(":") ? `[${here}]` : here}:${values.agentPort}`;
   await using transport = fetchTransport({ urls: [url] });
-  const headers: Record<string, string> =
-    values.agentToken === undefined ? {} : { authorization: `Bearer ${values.agentToken}` };
-  return await run(agentSource(transport, headers));
+  const token = () => values.agentToken ?? agentTokenIn(values.data);
+  return await run(agentSource(transport, async () => ({ authorization: `Bearer ${await token()}` })));
 }
 
 function controlSource(client: Client): ConfigSource {
@@ -62,7 +63,20 @@ function controlSource(client: Client): ConfigSource {
   };
 }
 
-function agentSource(transport: Transport, headers: Record<string, string>): ConfigSource {
+/** The token that the agent made for itself; it is read at each call, since the agent may not have been started yet. */
+async function agentTokenIn(data: string): Promise<string> {
+  const path = join(data, "agent", "token");
+  try {
+    return (await readFile(path, "utf8")).trim();
+  } catch (cause) {
+    throw SettingsErrors.INVALID(
+      `The token of the agent's local API cannot be read from ${path}: ${messageOf(cause)}. Name the agent's data folder (${spellings("data")}), or its token (${spellings("agentToken")}).`,
+      { cause },
+    );
+  }
+}
+
+function agentSource(transport: Transport, headers: () => Promise<Record<string, string>>): ConfigSource {
   const pathOf = ({ namespace, app, profile }: SetName) => `/v1/agent/config/${namespace}/${app}/${profile}`;
   return {
     async *follow(name, { signal, onAway }) {
@@ -74,7 +88,7 @@ function agentSource(transport: Transport, headers: Record<string, string>): Con
           const answer = await transport.request({
             method: "GET",
             path: known === undefined ? pathOf(name) : `${pathOf(name)}?wait=${WAIT_SECONDS}`,
-            headers: { ...headers, ...(known === undefined ? {} : { "if-none-match": `"${known}"` }) },
+            headers: { ...(await headers()), ...(known === undefined ? {} : { "if-none-match": `"${known}"` }) },
             signal: AbortSignal.any([signal, late]),
           });
           const text = await answer.text();
@@ -98,7 +112,7 @@ function agentSource(transport: Transport, headers: Record<string, string>): Con
       const answer = await transport.request({
         method: "PUT",
         path,
-        headers,
+        headers: await headers(),
         body,
         signal: AbortSignal.any([signal, late]),
       });

@@ -46,6 +46,7 @@ function announce({ addresses, firstToken }: Server, data: string): void {
     ["gateway", addresses.gateway],
     ["gateway, TLS", addresses.gatewayTls],
     ["agent", addresses.agent],
+    ["agent, local", addresses.agentSocket],
     ["DNS", addresses.dns],
     ["operations", addresses.operations],
     ["data", data],

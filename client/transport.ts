@@ -49,6 +49,8 @@ function encoded({
 export interface FetchTransportOptions {
   /** `http://host:port` of a control API; several are tried in turn. */
   readonly urls: readonly string[];
+  /** Unix socket that every call goes over, such as a local agent's; the URL then only names the host. */
+  readonly socketPath?: string;
   /** Milliseconds to connect and to wait for the head of an answer; a watch then may be silent for `bodyTimeoutMs`. */
   readonly connectTimeoutMs?: number;
   readonly headersTimeoutMs?: number;
@@ -59,7 +61,10 @@ export interface FetchTransportOptions {
 /** Calls over the network, by undici with a dispatcher of its own. */
 export function fetchTransport(options: FetchTransportOptions): Transport {
   const limits = {
-    connect: { timeout: options.connectTimeoutMs ?? 3_000 },
+    connect: {
+      timeout: options.connectTimeoutMs ?? 3_000,
+      ...(options.socketPath === undefined ? {} : { socketPath: options.socketPath }),
+    },
     headersTimeout: options.headersTimeoutMs ?? 90_000,
     bodyTimeout: options.bodyTimeoutMs ?? 60_000,
   };

@@ -99,8 +99,9 @@ export function transferPlugin(untyped: FastifyInstance, transfer: Transfer): vo
         },
       },
       async (request, reply) => {
-        const { name: author, role } = principalOf(request);
-        if (request.query.mode === "release" && !can({ name: author, role }, "config:publish")) {
+        const principal = principalOf(request);
+        const { name: author, role } = principal;
+        if (request.query.mode === "release" && !can(principal, "config:publish")) {
           throw HttpErrors.FORBIDDEN(
             `"${author}" has the role ${role}, which may not config:publish; it may import with mode=draft.`,
             { extra: { action: "config:publish" } },

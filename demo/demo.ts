@@ -7,11 +7,13 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { extname } from "node:path";
 import { type Host, messageOf } from "#base";
-import { Client, fetchTransport } from "#client";
+import { Client, fetchTransport, type Transport } from "#client";
 import { ConfigErrors } from "#config-server/api";
 import type { Addresses } from "#server";
 
 const SERVICES = ["riders", "horses", "dispatches"];
+/** Milliseconds that the agent of this process may take to answer. */
+const REGISTER_MS_MAX = 10_000;
 /** Milliseconds a service gets to end by itself. */
 const STOP_MS_MAX = 3_000;
 
@@ -22,10 +24,11 @@ export interface DemoTarget {
 
 export async function startDemo(host: Host, { addresses, ownToken }: DemoTarget): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
-  const { agent, controlApi, gateway } = addresses;
-  if (agent === undefined || controlApi === undefined || ownToken === undefined) {
-    throw new Error("--demo needs all roles in this process");
+  const { agentSocket, controlApi, gateway } = addresses;
+  if (agentSocket === undefined || controlApi === undefined || ownToken === undefined) {
+    throw new Error("--demo needs all roles in this process, and a data folder with a short path");
   }
+  const agent = stack.use(fetchTransport({ urls: ["http://localhost"], socketPath: agentSocket }));
   for (const name of SERVICES) {
     const { port } = stack.use(await startService(name));
     await register(agent, name, port);
@@ -54,17 +57,18 @@ async function end(child: ChildProcess): Promise<void> {
   clearTimeout(hard);
 }
 
-async function register(agent: string, name: string, port: number): Promise<void> {
-  const answer = await fetch(new URL(`/v1/agent/services/${name}-1`, agent), {
+async function register(agent: Transport, name: string, port: number): Promise<void> {
+  const answer = await agent.request({
     method: "PUT",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
+    path: `/v1/agent/services/${name}-1`,
+    body: {
       name,
       port,
       checks: [{ id: "http", type: "http", path: "/health", intervalSeconds: 1, fall: 2 }],
-    }),
+    },
+    signal: AbortSignal.timeout(REGISTER_MS_MAX),
   });
-  if (!answer.ok) throw new Error(`the agent did not take ${name}: ${await answer.text()}`);
+  if (answer.status >= 400) throw new Error(`the agent did not take ${name}: ${await answer.text()}`);
 }
 
 async function releaseRoutes(client: Client): Promise<void> {

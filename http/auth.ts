@@ -3,6 +3,8 @@
  * needs. Where tokens are kept is not known here: an authenticator is handed in.
  */
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { BadTokens } from "./bad-tokens.ts";
+import { type Limits, within } from "./limits.ts";
 import { HttpErrors } from "./problem.ts";
 
 export const ACTIONS = [
@@ -51,9 +53,13 @@ const ALLOWED: Record<Role, readonly Action[]> = {
 };
 
 export interface Principal {
+  /** Identity across tokens and restarts: what it registered, opened and acknowledged belongs to it. */
+  readonly id: string;
   /** Who it is, for authorship and the log. */
   readonly name: string;
   readonly role: Role;
+  /** What it may reach of what its role allows; absent: all of it. */
+  readonly limits?: Limits | undefined;
 }
 
 /** @throws HTTP_TOKEN_INVALID, HTTP_TOKEN_EXPIRED */
@@ -76,20 +82,24 @@ declare module "fastify" {
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]{1,4096}=*) *$/i;
 
+/** The bearer token of a request; undefined when there is none, or a header that is not one. */
+export function bearerOf({ headers: { authorization } }: FastifyRequest): string | undefined {
+  return authorization === undefined ? undefined : BEARER.exec(authorization)?.[1];
+}
+
 function tokenOf(request: FastifyRequest): string {
-  const header = request.headers.authorization;
-  if (header === undefined) {
+  if (request.headers.authorization === undefined) {
     throw HttpErrors.TOKEN_MISSING(
       "No token. Send `Authorization: Bearer TOKEN`; the operator's token was printed at the first start.",
     );
   }
-  const token = BEARER.exec(header)?.[1];
+  const token = bearerOf(request);
   if (token === undefined) throw HttpErrors.TOKEN_INVALID("The Authorization header is not `Bearer TOKEN`.");
   return token;
 }
 
 /** Checks every route of this instance: a route that names no action does not start. */
-export function requireAuth(app: FastifyInstance, authenticate: Authenticate): void {
+export function requireAuth(app: FastifyInstance, authenticate: Authenticate, badTokens: BadTokens): void {
   app.decorateRequest("principal", null);
   app.addHook("onRoute", (route) => {
     if (route.config?.action === undefined) throw new Error(`route ${route.url} names no action`);
@@ -97,7 +107,12 @@ export function requireAuth(app: FastifyInstance, authenticate: Authenticate): v
   app.addHook("onRequest", async (request) => {
     const action = request.routeOptions.config.action;
     if (request.is404 || action === undefined || action === "open") return;
-    request.principal = await authenticate(tokenOf(request));
+    try {
+      request.principal = await authenticate(tokenOf(request));
+    } catch (error) {
+      if (HttpErrors.TOKEN_INVALID.is(error) || HttpErrors.TOKEN_EXPIRED.is(error)) badTokens.refuse(request.ip);
+      throw error;
+    }
     if (!can(request.principal, action)) {
       throw HttpErrors.FORBIDDEN(
         `"${request.principal.name}" has the role ${request.principal.role}, which may not ${action}.`,
@@ -105,6 +120,23 @@ export function requireAuth(app: FastifyInstance, authenticate: Authenticate): v
       );
     }
   });
+}
+
+/** Throws unless the principal's limits include the app or service. @throws HTTP_FORBIDDEN */
+export function requireWithin(
+  principal: Principal,
+  kind: "apps" | "services",
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+): void {
+  const { limits } = principal;
+  if (limits === undefined) return;
+  const outside = within(limits.namespaces, namespace) ? (within(limits[kind], name) ? undefined : kind) : "namespaces";
+  if (outside === undefined) return;
+  const allowed = limits[outside]?.join(", ") || "none";
+  throw HttpErrors.FORBIDDEN(
+    `"${principal.name}" is limited to the ${outside} ${allowed}; "${outside === "namespaces" ? namespace : name}" is not one of them.`,
+    { extra: { limit: outside } },
+  );
 }
 
 /** The caller of a route that is not open. */

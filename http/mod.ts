@@ -1,7 +1,9 @@
 /** The HTTP kit: a server with our limits, problems for errors, who may call, watches, and what operators ask. */
 export * from "./auth.ts";
+export * from "./bad-tokens.ts";
 export * from "./caller.ts";
 export * from "./frames.ts";
+export * from "./limits.ts";
 export * from "./loopback.ts";
 export * from "./openapi.ts";
 export * from "./operations.ts";

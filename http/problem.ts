@@ -17,6 +17,7 @@ export const HttpErrors = defineErrors("HTTP", {
   TIMEOUT: { status: 408, title: "Request took too long" },
   BODY_TOO_LARGE: { status: 413, title: "Body too large" },
   MEDIA_TYPE: { status: 415, title: "Content type not understood" },
+  TOO_MANY_BAD_TOKENS: { status: 429, title: "Too many bad tokens" },
   HEADERS_TOO_LARGE: { status: 431, title: "Headers too large" },
   INTERNAL: { status: 500, title: "Internal error" },
   UNAVAILABLE: { status: 503, title: "Not ready" },
@@ -97,6 +98,8 @@ export function sendProblem(log: Log, request: FastifyRequest, reply: FastifyRep
   }
   if (error.status === 401) void reply.header("www-authenticate", `Bearer realm="posthouse"`);
   if (error.status === 503) void reply.header("retry-after", "1");
+  const { retryAfterSeconds } = error.extra;
+  if (typeof retryAfterSeconds === "number") void reply.header("retry-after", String(retryAfterSeconds));
   return reply
     .code(error.status)
     .type(PROBLEM_TYPE)

@@ -29,7 +29,7 @@ import {
 } from "#config-server";
 import { flagsPlugin } from "#flags";
 import { createReach, type ReachRules } from "#health";
-import { createHttpServer, HttpErrors, registerOpenApi, registerOperations, requireAuth } from "#http";
+import { BadTokens, createHttpServer, HttpErrors, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
 import { Quotas, quotasPlugin } from "#quotas";
 import { Drains, Members, Prober, Reaper, Registry, registryPlugin } from "#registry";
@@ -189,7 +189,7 @@ interface Services {
 async function routes(host: Host, services: Services, options: ControlApiOptions): Promise<FastifyInstance> {
   const { access, registry, drains, locks, quotas, config, proposals, rollouts, transfer, sources } = services;
   const app = createHttpServer(host, { name: "api" });
-  requireAuth(app, (token) => access.authenticate(token));
+  requireAuth(app, (token) => access.authenticate(token), new BadTokens(host, "api"));
   await registerOpenApi(app, "/v1/openapi.json", {
     title: "posthouse control API",
     version: VERSION,

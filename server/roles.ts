@@ -15,7 +15,7 @@ import { keyCommand, keyFile, ownKeyFile, type KeySource } from "#config-server"
 import { flagsReleaseCheck } from "#flags";
 import type { ClusterView, GatewayPorts } from "#gateway";
 import { gatewayReleaseCheckWith, loadExplain, loadFilters } from "#gateway/release";
-import { createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
+import { BadTokens, createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
 import { openStore, type StoreOptions } from "#store";
 import { ServerErrors } from "./api.ts";
@@ -30,6 +30,8 @@ export interface Addresses {
   gateway?: string;
   gatewayTls?: string;
   agent?: string;
+  /** Path of the agent's Unix socket. */
+  agentSocket?: string;
   /** `127.0.0.1:8600`, for UDP and TCP. */
   dns?: string;
   operations?: string;
@@ -315,10 +317,14 @@ async function clustersIn({ settings, clusters }: Parts, namespace: string) {
 async function startOperations(parts: Parts): Promise<void> {
   const { host, settings, stack, addresses } = parts;
   const app = stack.adopt(createHttpServer(host, { name: "operations" }), (app) => app.close());
-  requireAuth(app, async (token) => {
-    if (!sameSecret(token, settings.token)) throw HttpErrors.TOKEN_INVALID("It is the token of the setting `token`.");
-    return { name: "operations", role: "reader" };
-  });
+  requireAuth(
+    app,
+    async (token) => {
+      if (!sameSecret(token, settings.token)) throw HttpErrors.TOKEN_INVALID("It is the token of the setting `token`.");
+      return { id: "internal:operations", name: "operations", role: "reader" };
+    },
+    new BadTokens(host, "operations"),
+  );
   registerOperations(app, host, { guardMetrics: !isLoopback(settings.host), notReady: () => reasons(parts) });
   if (settings.token !== undefined) {
     const { Explainer, explainPlugin } = await loadExplain();
@@ -351,11 +357,6 @@ function sameSecret(a: string, b: string | undefined): boolean {
 async function startAgent(parts: Parts): Promise<void> {
   const { AGENT_DEFAULTS, createAgent } = await import("#agent");
   const { host, settings, stack } = parts;
-  if (!isLoopback(settings.agentHost) && settings.agentToken === undefined) {
-    throw ServerErrors.SETTINGS_CONFLICT(
-      `The agent's local API would listen on ${settings.agentHost}, beyond this machine, so it needs a token: ${spellings("agentToken")}.`,
-    );
-  }
   const dataDir = join(settings.data, "agent");
   const servicesDir = settings.agentServices ?? join(dataDir, "services");
   await mkdir(servicesDir, { recursive: true, mode: 0o700 });
@@ -370,6 +371,7 @@ async function startAgent(parts: Parts): Promise<void> {
         host: settings.agentHost,
         port: settings.agentPort,
         token: settings.agentToken,
+        access: settings.agentAccess,
         dataDir,
         filesDir: join(dataDir, "files"),
         servicesDir,
@@ -379,9 +381,10 @@ async function startAgent(parts: Parts): Promise<void> {
     }),
   );
   try {
-    const { port } = await agent.listen();
+    const { port, socket } = await agent.listen();
     parts.listeners.add({ host: settings.agentHost, port });
     parts.addresses.agent = `http://${settings.agentHost}:${port}`;
+    if (socket !== undefined) parts.addresses.agentSocket = socket;
   } catch (error) {
     const reason = error instanceof AppError ? error.cause : error;
     throw listenError(reason, `${settings.agentHost}:${settings.agentPort}`, spellings("agentPort"));

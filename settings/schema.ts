@@ -41,6 +41,22 @@ const ConfigSource = Type.Object(
   { additionalProperties: false },
 );
 
+/** A token of the agent's local API that is for some apps and services. */
+const LocalAccess = Type.Object(
+  {
+    name: Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" }),
+    apps: Type.Array(Type.String({ pattern: "^(\\*|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$" }), {
+      default: [],
+      maxItems: 256,
+    }),
+    services: Type.Array(Type.String({ pattern: "^(\\*|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$" }), {
+      default: [],
+      maxItems: 256,
+    }),
+  },
+  { additionalProperties: false },
+);
+
 export const Settings = Type.Object(
   {
     roles: Type.Array(oneOf(ROLE_NAMES), {
@@ -181,9 +197,16 @@ export const Settings = Type.Object(
       Type.String({
         secret: true,
         minLength: 16,
-        description: "Token that the local API asks for; needed beyond loopback.",
+        description:
+          "Token of the local API; absent: one made at the first start, in `agent/token` of the data folder.",
       }),
     ),
+    agentAccess: Type.Array(LocalAccess, {
+      default: [],
+      maxItems: 256,
+      description:
+        "Further tokens of the local API, each for some apps and services (docs/guides/agent.md): a list in the file, JSON elsewhere.",
+    }),
     agentName: Type.Optional(
       Type.String({
         pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",

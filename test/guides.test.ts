@@ -10,6 +10,7 @@ const READ_BY: Record<string, Record<string, string>> = {
     definitions: "test/agent/guide.test.ts",
     "data app.yaml": "test/agent/guide.test.ts",
     log: "test/agent/guide.test.ts",
+    settings: "test/agent/guide.test.ts",
   },
   "config-transfer.md": { yaml: "test/config-server/transfer-guide.test.ts" },
   "flags.md": { "run js": "test/flags/guide.test.ts", json: "test/flags/guide.test.ts" },

@@ -1,9 +1,9 @@
 /** An agent in a folder of its own, over a fake control plane, with a few words to speak to its local API. */
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { createServer, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { AGENT_DEFAULTS, createAgent, type AgentSettings, type RunningAgent } from "#agent";
+import { AGENT_DEFAULTS, createAgent, localTokenPath, type AgentSettings, type RunningAgent } from "#agent";
 import { testHost, type RecordingLog } from "#test/kit";
 import type { FakeControlPlane } from "./fake-control-plane.ts";
 
@@ -16,8 +16,10 @@ export interface Answer<Body = Record<string, unknown>> {
 export interface TestAgent extends AsyncDisposable {
   readonly running: RunningAgent;
   readonly port: number;
+  readonly socket: string;
   readonly settings: AgentSettings;
   readonly log: RecordingLog;
+  /** With the agent's own token, unless the headers say otherwise. */
   call<Body = Record<string, unknown>>(
     method: string,
     path: string,
@@ -49,22 +51,30 @@ export async function startAgent(
   const settings = await settingsIn(folder, changes);
   const host = testHost();
   const running = await createAgent(host, { client: plane.client(), settings });
-  const { port } = await running.listen().catch(async (error: unknown) => {
+  const { port, socket } = await running.listen().catch(async (error: unknown) => {
     await running[Symbol.asyncDispose]();
     throw error;
   });
   return {
     running,
     port,
+    socket: socket ?? "",
     settings,
     log: host.log,
-    call: (method, path, body, headers = {}) => callHttp(port, method, path, body, headers),
+    call: async (method, path, body, headers) =>
+      callHttp(port, method, path, body, { authorization: await authorizationOf(settings), ...headers }),
     [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
   };
 }
 
+/** The header of a call with the agent's own token. */
+export async function authorizationOf({ dataDir, token }: Pick<AgentSettings, "dataDir" | "token">): Promise<string> {
+  return `Bearer ${token ?? (await readFile(localTokenPath(dataDir), "utf8")).trim()}`;
+}
+
+/** Over a port, or a Unix socket by its path. */
 export function callHttp<Body>(
-  port: number,
+  port: number | string,
   method: string,
   path: string,
   body?: unknown,
@@ -74,8 +84,7 @@ export function callHttp<Body>(
   return new Promise((resolve, reject) => {
     const sent = request(
       {
-        host: "127.0.0.1",
-        port,
+        ...(typeof port === "number" ? { host: "127.0.0.1", port } : { socketPath: port }),
         method,
         path,
         agent: false,

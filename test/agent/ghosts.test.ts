@@ -12,10 +12,10 @@ const FULL_SYNC_MS = 1_000;
 async function agentOn(control: TestControl, folder: string) {
   const settings = await settingsIn(folder, { leaveOnStop: false });
   const agent = await createAgent(testHost(), { client: control.client, settings });
-  const { port } = await agent.listen();
+  const { socket = "" } = await agent.listen();
   await agent.ready(AbortSignal.timeout(5_000));
   return Object.assign(agent, {
-    call: (method: string, path: string, body?: unknown) => callHttp(port, method, `/v1/agent/${path}`, body),
+    call: (method: string, path: string, body?: unknown) => callHttp(socket, method, `/v1/agent/${path}`, body),
   });
 }
 

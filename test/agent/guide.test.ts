@@ -6,6 +6,7 @@ import { renderTemplate } from "../../agent/core/template.ts";
 import { readDefinitions } from "../../agent/definitions.ts";
 import { parseLogLevels } from "../../server/log-level.ts";
 import { formatOf, type EffectiveConfig } from "#config-server/api";
+import { loadSettings } from "#settings";
 import { followGuide, projectRoot, startPosthouse, tempFolder } from "#test/kit";
 
 const guide = await readFile(join(projectRoot, "docs/guides/agent.md"), "utf8");
@@ -56,7 +57,13 @@ test("each template of the guide's table is what the table says", () => {
 test("the guide's command runs with the values of its sets", { timeout: 120_000 }, async () => {
   await using data = await tempFolder();
   await using posthouse = await startPosthouse({ data: data.path });
-  expect(await followGuide("agent.md", { posthouse, data: data.path })).toBe(1);
+  expect(await followGuide("agent.md", { posthouse, data: data.path })).toBe(2);
+});
+
+test("the guide's access rule is a valid setting", () => {
+  const file = { path: "posthouse.yaml", text: blocks("settings").join("") };
+  const { agentAccess } = loadSettings({ file, environment: {}, flags: {} }).values;
+  expect(agentAccess).toEqual([{ name: "orders", apps: ["orders"], services: ["orders"] }]);
 });
 
 test("the guide's log levels are taken", () => {

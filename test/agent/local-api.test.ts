@@ -1,11 +1,11 @@
 /** The local API: what it takes, what it refuses, and who may use it. */
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { createAgent } from "#agent";
-import { eventually, tempFolder, testHost } from "#test/kit";
-import { settingsIn, startAgent } from "./agent-kit.ts";
+import { localTokenPath } from "#agent";
+import { eventually, tempFolder } from "#test/kit";
+import { authorizationOf, callHttp, settingsIn, startAgent } from "./agent-kit.ts";
 import { FakeControlPlane } from "./fake-control-plane.ts";
 
 const WEB = { name: "web", port: 80 };
@@ -129,17 +129,70 @@ test("a Host that is not this host is refused, whatever it asks for", async () =
   }
 });
 
-test("beyond loopback the agent does not listen without a token", async () => {
+test("without the agent's token every call is refused but the probes of an orchestrator", async () => {
   await using folder = await tempFolder();
-  const settings = await settingsIn(folder.path, { host: "0.0.0.0" });
-  const starting = createAgent(testHost(), { client: new FakeControlPlane().client(), settings });
-  await expect(starting).rejects.toMatchObject({ code: "AGENT_TOKEN_REQUIRED" });
+  await using agent = await startAgent(new FakeControlPlane(), folder.path);
+  const token = await authorizationOf(agent.settings);
+  for (const authorization of ["", "Bearer wrong", token.slice("Bearer ".length), `${token}x`]) {
+    for (const [method, path] of [
+      ["GET", "/v1/agent/services"],
+      ["GET", "/v1/agent/config/default/web/default"],
+      ["GET", "/v1/agent/nowhere"],
+      ["PUT", "/v1/agent/services/one"],
+      ["POST", "/ofrep/v1/evaluate/flags"],
+    ] as const) {
+      const body = method === "GET" ? undefined : WEB;
+      const headers: Record<string, string> = authorization === "" ? {} : { authorization };
+      const answer = await callHttp<Record<string, unknown>>(agent.port, method, path, body, headers);
+      expect([401, 429], `${method} ${path}`).toContain(answer.status);
+    }
+  }
+  expect((await callHttp(agent.port, "GET", "/livez")).status).toBe(200);
+  expect((await agent.call("GET", "/v1/agent/services")).body).toEqual({ services: [] });
 });
 
-test("with a token set it is asked for everywhere but by the probes of an orchestrator", async () => {
+test("the token is made once, in a file that only its owner reads, and the socket is its owner's, too", async () => {
+  await using folder = await tempFolder();
+  const first = await startAgent(new FakeControlPlane(), folder.path);
+  const path = localTokenPath(first.settings.dataDir);
+  const modeOf = async (file: string) => ((await stat(file)).mode & 0o777).toString(8);
+  const token = await readFile(path, "utf8");
+  expect([await modeOf(path), await modeOf(first.socket), await modeOf(first.settings.dataDir)]).toEqual([
+    "600",
+    "600",
+    "700",
+  ]);
+  await first[Symbol.asyncDispose]();
+  await chmod(path, 0o644);
+  await using second = await startAgent(new FakeControlPlane(), folder.path);
+  expect([await readFile(path, "utf8"), await modeOf(path)]).toEqual([token, "600"]);
+  const headers = { host: "whatever.example" };
+  expect((await callHttp(second.socket, "GET", "/v1/agent/status", undefined, headers)).status).toBe(200);
+});
+
+test("a socket that a killed agent left is taken over, and one in use is not", async () => {
+  await using folder = await tempFolder();
+  const { dataDir } = await settingsIn(folder.path);
+  await mkdir(dataDir, { mode: 0o700 });
+  await writeFile(join(dataDir, "agent.sock"), "");
+  await using agent = await startAgent(new FakeControlPlane(), folder.path);
+  expect((await callHttp(agent.socket, "GET", "/livez")).status).toBe(200);
+  await expect(startAgent(new FakeControlPlane(), folder.path)).rejects.toMatchObject({ code: "AGENT_NOT_LISTENING" });
+  expect((await callHttp(agent.socket, "GET", "/livez")).status).toBe(200);
+});
+
+test("a data folder with a path too long for a socket has the port and its token", async () => {
+  await using folder = await tempFolder();
+  const dataDir = join(folder.path, "d".repeat(120));
+  await using agent = await startAgent(new FakeControlPlane(), folder.path, { dataDir });
+  expect(agent.socket).toBe("");
+  expect((await agent.call("GET", "/v1/agent/status")).status).toBe(200);
+});
+
+test("with a token set that one is asked for, and no other is made", async () => {
   await using folder = await tempFolder();
   await using agent = await startAgent(new FakeControlPlane(), folder.path, { host: "0.0.0.0", token: "s3cret" });
-  for (const headers of [{}, { authorization: "Bearer wrong" }, { authorization: "s3cret" }]) {
+  for (const headers of [{ authorization: "" }, { authorization: "Bearer wrong" }, { authorization: "s3cret" }]) {
     for (const path of ["/v1/agent/services", "/metrics", "/v1/nowhere"]) {
       const answer = await agent.call("GET", path, undefined, headers);
       expect(answer).toMatchObject({ status: 401, body: { code: "AGENT_TOKEN_INVALID" } });
@@ -147,7 +200,71 @@ test("with a token set it is asked for everywhere but by the probes of an orches
   }
   const headers = { authorization: "Bearer s3cret", host: "agent.internal" };
   expect((await agent.call("GET", "/v1/agent/services", undefined, headers)).status).toBe(200);
-  expect((await agent.call("GET", "/livez")).status).toBe(200);
+  expect((await callHttp(agent.port, "GET", "/livez")).status).toBe(200);
+  await expect(stat(localTokenPath(agent.settings.dataDir))).rejects.toThrow("ENOENT");
+});
+
+test("a token of agentAccess reaches the apps and services it names, and nothing else", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  plane.release(WEB_CONFIG, { "app.yaml": "one" });
+  plane.release({ ...WEB_CONFIG, app: "pay" }, { "app.yaml": "s3cret" });
+  const access = [{ name: "web", apps: ["web"], services: ["web"] }];
+  await using agent = await startAgent(plane, folder.path, { access });
+  const token = (await readFile(join(agent.settings.dataDir, "tokens", "web"), "utf8")).trim();
+  const as = (method: string, path: string, body?: unknown) =>
+    agent.call(method, path, body, { authorization: `Bearer ${token}` });
+  const template = { key: "app.yaml", sets: { other: { app: "pay" } } };
+  await agent.call("PUT", "/v1/agent/services/pay-1", { ...WEB, name: "pay" });
+  await agent.call("PUT", "/v1/agent/files/pay.yaml", { app: "pay", key: "app.yaml" });
+  const allowed: [string, string, unknown?][] = [
+    ["PUT", "/v1/agent/services/web-1", WEB],
+    ["PUT", "/v1/agent/services/web-1/lifecycle", { lifecycle: "draining" }],
+    ["GET", "/v1/agent/services/web-1/health/history"],
+    ["GET", "/v1/agent/config/default/web/default"],
+    ["PUT", "/v1/agent/config/default/web/default/acknowledgements/web-1", { releaseKey: "k", outcome: "applied" }],
+    ["PUT", "/v1/agent/files/web.yaml", { app: "web", key: "app.yaml" }],
+    ["GET", "/v1/agent/resolve/pay"],
+    ["DELETE", "/v1/agent/services/web-1"],
+    ["DELETE", "/v1/agent/files/web.yaml"],
+  ];
+  const refused: [string, string, unknown?][] = [
+    ["PUT", "/v1/agent/services/pay-2", { ...WEB, name: "pay" }],
+    ["PUT", "/v1/agent/services/pay-1", WEB],
+    ["PUT", "/v1/agent/services/pay-1/lifecycle", { lifecycle: "draining" }],
+    ["PUT", "/v1/agent/services/pay-1/checks/a", { status: "passing" }],
+    ["DELETE", "/v1/agent/services/pay-1"],
+    ["GET", "/v1/agent/services/pay-1/health/history"],
+    ["GET", "/v1/agent/config/default/pay/default"],
+    ["POST", "/v1/agent/config/default/pay/default/accept"],
+    ["PUT", "/v1/agent/config/default/pay/default/acknowledgements/web-1", { releaseKey: "k", outcome: "failed" }],
+    ["PUT", "/v1/agent/files/mine.yaml", { app: "pay", key: "app.yaml" }],
+    ["PUT", "/v1/agent/files/mine.yaml", { app: "web", template }],
+    ["PUT", "/v1/agent/files/pay.yaml", { app: "web", key: "app.yaml" }],
+    ["DELETE", "/v1/agent/files/pay.yaml"],
+    ["GET", "/v1/agent/status"],
+    ["POST", "/v1/flags/default/pay/default/ofrep/v1/evaluate/flags", {}],
+  ];
+  for (const [method, path, body] of allowed) expect((await as(method, path, body)).status, path).toBeLessThan(300);
+  for (const [method, path, body] of refused) {
+    expect((await as(method, path, body)).body, `${method} ${path}`).toMatchObject({ code: "HTTP_FORBIDDEN" });
+  }
+  expect((await as("GET", "/v1/agent/services")).body).toEqual({ services: [] });
+  expect((await as("GET", "/v1/agent/health")).body).toEqual({ services: [] });
+  expect((await as("GET", "/v1/agent/files")).body).toEqual({ files: [] });
+});
+
+test("bad tokens are counted and slowed down, and a good one is not", async () => {
+  await using folder = await tempFolder();
+  await using agent = await startAgent(new FakeControlPlane(), folder.path);
+  const bad = () => agent.call("GET", "/v1/agent/services", undefined, { authorization: "Bearer nothing-like-it" });
+  const answers = [];
+  for (let i = 0; i < 60; i++) answers.push((await bad()).status);
+  expect(answers.filter((status) => status === 401).length).toBeLessThan(20);
+  expect(await bad()).toMatchObject({ status: 429, body: { code: "HTTP_TOO_MANY_BAD_TOKENS" } });
+  expect((await agent.call("GET", "/v1/agent/services")).status).toBe(200);
+  const { body } = await agent.call<string>("GET", "/metrics");
+  expect(body).toMatch(/posthouse_http_bad_tokens_total\{server="agent",result="slowed"\} [1-9]/);
 });
 
 test("a port in use is a start-up error that names it", async () => {

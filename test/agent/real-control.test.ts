@@ -12,10 +12,10 @@ async function setUp(folder: string, changes: Partial<AgentSettings> = {}) {
   const control = stack.use(await withControl());
   const settings = await settingsIn(folder, { sessionTtlSeconds: 30, ...changes });
   const agent = stack.use(await createAgent(testHost(), { client: control.client, settings }));
-  const { port } = await agent.listen();
+  const { socket = "" } = await agent.listen();
   await agent.ready(AbortSignal.timeout(5_000));
-  const put = (path: string, body: unknown) => callHttp(port, "PUT", `/v1/agent/${path}`, body);
-  const get = (path: string) => callHttp<Record<string, unknown>>(port, "GET", `/v1/agent/${path}`);
+  const put = (path: string, body: unknown) => callHttp(socket, "PUT", `/v1/agent/${path}`, body);
+  const get = (path: string) => callHttp<Record<string, unknown>>(socket, "GET", `/v1/agent/${path}`);
   const first = async (service = "web") => {
     const { instances } = await control.client.registry.instances({ namespace: "default", service });
     return instances[0];

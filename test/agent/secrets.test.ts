@@ -16,10 +16,10 @@ async function agentWith(control: TestControl, folder: string, authorization: st
   const token = authorization.replace("Bearer ", "");
   const client = new Client(testHost(), { transport: injectTransport(control.app), token });
   const agent = await createAgent(testHost(), { client, settings: await settingsIn(folder) });
-  const { port } = await agent.listen();
+  const { socket = "" } = await agent.listen();
   await agent.ready(AbortSignal.timeout(5_000)).catch(() => {});
-  await callHttp(port, "PUT", "/v1/agent/files/password", { app: SET.app, profile: SET.profile, key: "password" });
-  return { agent, port };
+  await callHttp(socket, "PUT", "/v1/agent/files/password", { app: SET.app, profile: SET.profile, key: "password" });
+  return { agent, socket };
 }
 
 test("an agent writes a secret into a file as it changes, and its snapshot is for its owner's eyes", async () => {
@@ -46,10 +46,10 @@ test("an agent whose token may read no secrets says so, and writes no mask", asy
   await using control = await withControl({ secretKeys: heldKeys(key("k1", 1)) });
   const tokens = await tokensOf(control);
   await control.client.config.publish(SET, { items: { password: secret("first") } });
-  const { agent, port } = await agentWith(control, folder.path, tokens.operator.authorization);
+  const { agent, socket } = await agentWith(control, folder.path, tokens.operator.authorization);
   await using _ = agent;
   const failed = await eventually("it says so", async () => {
-    const { body } = await callHttp<{ files: { state: string; error?: string }[] }>(port, "GET", "/v1/agent/files");
+    const { body } = await callHttp<{ files: { state: string; error?: string }[] }>(socket, "GET", "/v1/agent/files");
     return body.files.find(({ state }) => state === "failed")?.error;
   });
   expect(failed).toContain("role agent");

@@ -146,7 +146,7 @@ test("a full disk, and one that is read-only, keep the old file, are told, and m
     await host.release({ a: value });
     await eventually(`it is told: ${why}`, async () => (await host.outcome()).startsWith("failed"));
     expect(await host.outcome()).toContain(why);
-    const { json } = await call(`${host.agent.agent}/v1/agent/status`);
+    const { json } = await call(`${host.agent.agent}/v1/agent/status`, { token: host.agent.agentToken });
     expect(json["problems"]).toMatchObject([{ code: "AGENT_FILE_NOT_WRITTEN", detail: expect.stringContaining(why) }]);
     expect(await out()).toBe("first");
     expect(await readdir(join(disk, "sub"))).toEqual(["out"]);
@@ -206,7 +206,7 @@ test("a server restored from an old copy changes no file, until it has released 
   await using host = await hostWith((folder) => ({ app: "web", key: "a", path: join(folder, "out") }));
   const out = () => readFile(join(host.folder, "out"), "utf8").catch(() => "");
   const codes = async () => {
-    const { json } = await call(`${host.agent.agent}/v1/agent/status`);
+    const { json } = await call(`${host.agent.agent}/v1/agent/status`, { token: host.agent.agentToken });
     return (json["problems"] as { code: string }[]).map(({ code }) => code);
   };
   await host.release({ a: "first" });

@@ -123,14 +123,16 @@ test(
     server.kill();
     await server.exited;
     await serves(50);
-    const cached = await call(`${agent.agent}/v1/agent/config/default/orders/default`);
+    const cached = await call(`${agent.agent}/v1/agent/config/default/orders/default`, { token: agent.agentToken });
     expect(cached.json).toMatchObject({ items: { "app.yaml": { value: "greeting: hello\n" } } });
 
     // The agent dies too, and starts while the server is still away: it has what it had.
     agent.kill();
     await agent.exited;
     await world.startAgent();
-    const again = await call(`${world.agent.agent}/v1/agent/config/default/orders/default`);
+    const again = await call(`${world.agent.agent}/v1/agent/config/default/orders/default`, {
+      token: world.agent.agentToken,
+    });
     expect(again.json).toMatchObject({ items: { "app.yaml": { value: "greeting: hello\n" } } });
 
     // The gateway dies as well, and starts with neither of them: routes and endpoints are its last good ones.

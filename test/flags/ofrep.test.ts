@@ -301,9 +301,9 @@ test("an agent answers OFREP from what it knows, also when the server is gone, a
   const control = stack.use(await withFlags());
   const settings = await settingsIn(folder.path);
   const agent = stack.use(await createAgent(testHost(), { client: control.client, settings }));
-  const { port } = await agent.listen();
+  const { socket = "" } = await agent.listen();
   const ask = (key: string) =>
-    callHttp<Record<string, unknown>>(port, "POST", `${BULK}/${key}`, context({ email: "ann@example.com" }));
+    callHttp<Record<string, unknown>>(socket, "POST", `${BULK}/${key}`, context({ email: "ann@example.com" }));
   const before = await ask("checkout");
   expect([before.status, before.body["value"], before.headers["x-posthouse-stale"]]).toEqual([200, true, undefined]);
   expect((await ask("nope")).status).toBe(404);

@@ -143,8 +143,11 @@ export function asHere(text: string, posthouse: Posthouse, data: string): string
 }
 
 /** How commands find a process that listens on other ports than the usual ones. */
-function clientSettings({ api, agent }: Posthouse): Record<string, string> {
-  return { POSTHOUSE_CONTROL_URLS: api, ...(agent ? { POSTHOUSE_AGENT_PORT: new URL(agent).port } : {}) };
+function clientSettings({ api, agent, agentToken = "" }: Posthouse): Record<string, string> {
+  return {
+    POSTHOUSE_CONTROL_URLS: api,
+    ...(agent ? { POSTHOUSE_AGENT_PORT: new URL(agent).port, POSTHOUSE_AGENT_TOKEN: agentToken } : {}),
+  };
 }
 
 /**

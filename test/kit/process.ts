@@ -1,5 +1,6 @@
 /** Real processes: posthouse itself, services, and whatever else a test starts; all of them end with the test. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -72,6 +73,8 @@ export interface Posthouse extends Program {
   readonly gateway: string;
   readonly gatewayTls: string;
   readonly agent: string;
+  /** Of the agent's local API: what it made in its data folder; undefined without an agent. */
+  readonly agentToken: string | undefined;
   /** `127.0.0.1:PORT`. */
   readonly dns: string;
   /** Of a gateway without a control API beside it. */
@@ -153,6 +156,7 @@ export async function startPosthouse(options: PosthouseOptions): Promise<Posthou
     gateway: address("gateway"),
     gatewayTls: address("gateway, TLS"),
     agent: address("agent"),
+    agentToken: (await readFile(join(data, "agent", "token"), "utf8").catch(() => undefined))?.trim(),
     dns: address("DNS"),
     operations: address("operations"),
     token: /^ {2}(ph_\S+)$/m.exec(program.output())?.[1],

@@ -1,0 +1,94 @@
+/**
+ * The local API on a Unix socket that only the agent's user may open. Its folder and mode are the check, so its callers
+ * need no token.
+ */
+import { chmod, rm } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { createServer, type Server } from "node:http";
+import { join } from "node:path";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { messageOf, type Host } from "#base";
+import { HEADERS_MS_MAX, KEEP_ALIVE_MS, REQUEST_MS_MAX } from "#http";
+import { AgentErrors } from "./api.ts";
+
+/** Milliseconds that requests under way may take to end at a stop. */
+const CLOSE_MS_MAX = 1_000;
+const SOCKET_MODE = 0o600;
+/** Bytes of a socket's path that every system takes (sockaddr_un.sun_path, with its final zero). */
+const PATH_BYTES_MAX = 103;
+
+export function localSocketPath(dataDir: string): string {
+  return join(dataDir, "agent.sock");
+}
+
+export class LocalSocket implements AsyncDisposable {
+  readonly #host: Host;
+  readonly #app: FastifyInstance;
+  readonly #path: string;
+  readonly #sockets = new WeakSet<Socket>();
+  #server: Server | undefined;
+
+  constructor(host: Host, app: FastifyInstance, dataDir: string) {
+    this.#host = host;
+    this.#app = app;
+    this.#path = localSocketPath(dataDir);
+  }
+
+  /** Whether a request came in here. */
+  readonly has = ({ raw }: FastifyRequest): boolean => this.#sockets.has(raw.socket);
+
+  /** Listens, and returns the path; undefined where the path is longer than a socket's may be. @throws AGENT_NOT_LISTENING */
+  async listen(): Promise<string | undefined> {
+    if (Buffer.byteLength(this.#path) > PATH_BYTES_MAX) {
+      this.#host.log.warn(
+        { path: this.#path },
+        "the path of the local API's Unix socket is too long for one; use the port with the token",
+      );
+      return undefined;
+    }
+    const server = createServer(
+      { requestTimeout: REQUEST_MS_MAX, headersTimeout: HEADERS_MS_MAX, keepAliveTimeout: KEEP_ALIVE_MS },
+      (request, response) => this.#app.routing(request, response),
+    );
+    server.on("connection", (socket) => this.#sockets.add(socket));
+    try {
+      // What a killed agent left is removed; one that answers is another agent over the same folder.
+      if (await isAnswered(this.#path)) throw new Error("another agent listens on it");
+      await rm(this.#path, { force: true });
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        server.listen(this.#path, resolve);
+      });
+      await chmod(this.#path, SOCKET_MODE);
+    } catch (cause) {
+      server.close();
+      throw AgentErrors.NOT_LISTENING(
+        `The agent's local API cannot listen on ${this.#path}: ${messageOf(cause)}. Is another agent using this data folder?`,
+        { cause },
+      );
+    }
+    this.#server = server;
+    return this.#path;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const server = this.#server;
+    if (!server) return;
+    const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
+    const cancel = this.#host.clock.after(CLOSE_MS_MAX, () => server.closeAllConnections());
+    await closed;
+    cancel();
+  }
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const end = (answered: boolean) => {
+      socket.destroy();
+      resolve(answered);
+    };
+    socket.once("connect", () => end(true));
+    socket.once("error", () => end(false));
+  });
+}

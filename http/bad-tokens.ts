@@ -1,0 +1,91 @@
+/**
+ * Counts bad tokens by the address that they come from, and slows such an address down: after a few, the next one is only
+ * looked at after a delay that doubles. A good token is never slowed, so that nobody locks others out from behind a shared
+ * address; at 256 bits there is nothing to guess, and what is kept away is load and noise.
+ */
+import { isIPv6 } from "node:net";
+import type { CounterChild, Host } from "#base";
+import { HttpErrors } from "./problem.ts";
+
+/** Bad tokens of an address that are answered without a delay: a few clients with an old token behind one address. */
+export const BAD_TOKENS_FREE = 10;
+/** The first delay, and the longest. Milliseconds. */
+const DELAY_MS = 1_000;
+const DELAY_MS_MAX = 60_000;
+/** Milliseconds after its last bad token for which an address is remembered. */
+const FORGET_MS = 600_000;
+/** Addresses remembered at once: about a megabyte. The one that was quiet for longest is forgotten first. */
+const ADDRESSES_MAX = 10_000;
+
+interface Seen {
+  readonly count: number;
+  readonly atMs: number;
+  /** Until when further ones are not looked at. */
+  readonly untilMs: number;
+}
+
+export class BadTokens {
+  readonly #host: Host;
+  readonly #seen = new Map<string, Seen>();
+  readonly #refused: CounterChild;
+  readonly #slowed: CounterChild;
+
+  constructor(host: Host, server: string) {
+    this.#host = host;
+    const family = host.metrics.counter({
+      name: "posthouse_http_bad_tokens_total",
+      help: "Requests with a token that is not valid, by server, and by whether they were refused or slowed down.",
+      labelNames: ["server", "result"],
+    });
+    this.#refused = family.labels(server, "refused");
+    this.#slowed = family.labels(server, "slowed");
+  }
+
+  /** Notes a bad token. Returns when it is to be refused as such. @throws HTTP_TOO_MANY_BAD_TOKENS when its address must wait */
+  refuse(address: string): void {
+    const nowMs = this.#host.clock.monotonic();
+    const key = networkOf(address);
+    const before = this.#seen.get(key);
+    const current = before && nowMs - before.atMs < FORGET_MS ? before : { count: 0, atMs: nowMs, untilMs: 0 };
+    if (nowMs < current.untilMs) {
+      this.#slowed.inc();
+      const retryAfterSeconds = Math.ceil((current.untilMs - nowMs) / 1000);
+      throw HttpErrors.TOO_MANY_BAD_TOKENS(
+        `Too many bad tokens came from ${address}. Try again in ${retryAfterSeconds} s, with a valid one.`,
+        { extra: { retryAfterSeconds } },
+      );
+    }
+    const count = current.count + 1;
+    const delayMs = delayAfter(count);
+    this.#seen.delete(key);
+    this.#seen.set(key, { count, atMs: nowMs, untilMs: nowMs + delayMs });
+    const [oldest] = this.#seen.keys();
+    if (this.#seen.size > ADDRESSES_MAX && oldest !== undefined) this.#seen.delete(oldest);
+    this.#refused.inc();
+    this.#host.log.info({ address, count, delayMs }, "a bad token was refused");
+  }
+}
+
+/** Milliseconds for which an address must wait after so many bad tokens. */
+export function delayAfter(count: number): number {
+  if (count <= BAD_TOKENS_FREE) return 0;
+  return Math.min(DELAY_MS_MAX, DELAY_MS * 2 ** Math.min(count - BAD_TOKENS_FREE - 1, 16));
+}
+
+/** An IPv4 address by itself; of an IPv6 address the /64, all of which one host may use. */
+export function networkOf(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped !== undefined) return mapped;
+  if (!isIPv6(address)) return address;
+  const [head = "", tail] = (address.split("%", 1)[0] ?? "").split("::", 2);
+  const left = head === "" ? [] : head.split(":");
+  const right = tail === undefined || tail === "" ? [] : tail.split(":");
+  const groups =
+    tail === undefined
+      ? left
+      : [...left, ...Array<string>(Math.max(0, 8 - left.length - right.length)).fill("0"), ...right];
+  return groups
+    .slice(0, 4)
+    .map((group) => parseInt(group, 16).toString(16))
+    .join(":");
+}
