@@ -33,13 +33,13 @@ export interface ConfigSource {
   acknowledge(name: SetName, subscriber: string, body: Acknowledge, signal: AbortSignal): Promise<void>;
 }
 
-/** Runs with the control plane when `controlUrls` or `token` is set, else with the agent of this host. */
+/** Runs with the control plane when there is a token for it or `--control-urls`, else with the agent of this host. */
 export async function withConfigSource<T>(
   settings: LoadedSettings,
   run: (source: ConfigSource) => Promise<T>,
 ): Promise<T> {
   const { values, sources } = settings;
-  if (values.token !== undefined || sources.controlUrls !== "default") {
+  if (values.token !== undefined || sources.controlUrls === "flag") {
     return await withControlClient(settings, (client) => run(controlSource(client)));
   }
   const here = own({ "0.0.0.0": "127.0.0.1", "::": "::1" }, values.agentHost) ?? values.agentHost;
