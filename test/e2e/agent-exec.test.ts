@@ -187,7 +187,7 @@ test("with the agent alone it starts while the control plane is away, and outliv
       "cli/main.ts",
       ["agent", "exec", "--config", "web", "--subscriber", name, "--quiet-seconds", "0.1", ...command],
       {
-        environment: { POSTHOUSE_AGENT_PORT: String(agentPort) },
+        environment: { POSTHOUSE_AGENT_PORT: String(agentPort), POSTHOUSE_DATA: join(home.path, "agent") },
         cwd: home.path,
       },
     );
