@@ -15,7 +15,11 @@ test(
       port: service.port,
       checks: [{ id: "http", type: "http", path: "/health", intervalSeconds: 0.2 }],
     };
-    const put = await call(`${agent}/v1/agent/services/orders-1`, { method: "PUT", token: agentToken, body: registration });
+    const put = await call(`${agent}/v1/agent/services/orders-1`, {
+      method: "PUT",
+      token: agentToken,
+      body: registration,
+    });
     expect([put.status < 300, put.text]).toEqual([true, expect.any(String)]);
     const routes = { routes: [{ name: "orders", match: { path: { prefix: "/" } }, service: "orders" }] };
     const items = { "gateway.yaml": { format: "yaml", value: JSON.stringify(routes) } };
