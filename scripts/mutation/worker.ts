@@ -1,0 +1,88 @@
+/**
+ * One warm Vitest in a process of its own. It runs test files with one source file replaced in memory: nothing is
+ * written, so a killed run leaves the checkout as it was. Whoever starts it kills it when a mutant never ends.
+ */
+import { join } from "node:path";
+import { BaseSequencer, createVitest, type TestSpecification, type Vitest } from "vitest/node";
+
+/** What the worker is asked: the test files in order, and a text to run them with. */
+export interface Job {
+  readonly tests: readonly string[];
+  readonly replaced?: { readonly path: string; readonly text: string };
+}
+
+export interface Outcome {
+  readonly passed: boolean;
+  readonly tests: number;
+  readonly ms: number;
+  readonly error?: string;
+}
+
+/** In the order given: what is likely to fail soon comes first. */
+class AsGiven extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return files;
+  }
+}
+
+const root = join(import.meta.dirname, "../..");
+let replaced: Job["replaced"];
+
+async function start(): Promise<Vitest> {
+  return createVitest(
+    {
+      root,
+      watch: false,
+      // Kept on disk by the file's text, which is not what runs.
+      fsModuleCache: false,
+      reporters: [{}],
+      pool: "threads",
+      isolate: false,
+      maxWorkers: 1,
+      fileParallelism: false,
+      bail: 1,
+      silent: true,
+      testTimeout: 30_000,
+      sequence: { sequencer: AsGiven },
+    },
+    {
+      plugins: [
+        {
+          name: "mutant",
+          enforce: "pre",
+          load: (id: string) => (replaced && id === join(root, replaced.path) ? replaced.text : undefined),
+        },
+      ],
+    },
+  );
+}
+
+async function run(vitest: Vitest, job: Job): Promise<Outcome> {
+  const before = replaced?.path;
+  replaced = job.replaced;
+  for (const path of [before, job.replaced?.path]) if (path !== undefined) vitest.invalidateFile(join(root, path));
+  const specifications = job.tests.flatMap((path) => {
+    const [project] = vitest.projects;
+    return project ? [project.createSpecification(join(root, path))] : [];
+  });
+  const started = performance.now();
+  const result = await vitest.runTestSpecifications(specifications);
+  const ms = performance.now() - started;
+  const modules = result.testModules;
+  const failed = modules.find((module) => module.state() === "failed");
+  const tests = modules.reduce((sum, module) => sum + [...module.children.allTests()].length, 0);
+  const errors = [...(failed?.errors() ?? []), ...result.unhandledErrors] as { message?: string }[];
+  const passed = failed === undefined && errors.length === 0 && tests > 0;
+  return { passed, tests, ms, ...(errors[0]?.message === undefined ? {} : { error: errors[0].message }) };
+}
+
+const vitest = await start();
+process.on("message", (job: Job) => {
+  run(vitest, job).then(
+    (outcome) => process.send?.(outcome),
+    (error: unknown) => process.send?.({ passed: false, tests: 0, ms: 0, error: String(error) } satisfies Outcome),
+  );
+});
+// Without its parent nobody wants it any more.
+process.on("disconnect", () => process.exit(0));
+process.send?.("ready");
