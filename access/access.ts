@@ -115,6 +115,12 @@ export class Access {
     });
   }
 
+  /** All tokens as the store has them now, for a process that does not follow it. */
+  async stored(): Promise<TokenSummary[]> {
+    const { entries } = await this.#store.range({ prefix: TOKENS });
+    return entries.map(({ key, value }) => summaryOf(key.slice(TOKENS.length), decodeJson(value)));
+  }
+
   /** All tokens, without what would let one use them. */
   list(): TokenSummary[] {
     return [...this.#tokens].map(([id, record]) => summaryOf(id, record)).sort((a, b) => (a.id < b.id ? -1 : 1));

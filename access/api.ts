@@ -44,6 +44,7 @@ export const IssuedToken = Type.Object({
 export type IssuedToken = Static<typeof IssuedToken>;
 
 export const TokenList = Type.Object({ tokens: Type.Array(TokenSummary) });
+export type TokenList = Static<typeof TokenList>;
 
 export const AccessErrors = defineErrors("ACCESS", {
   TOKEN_NOT_FOUND: { status: 404, title: "Token not found" },

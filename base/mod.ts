@@ -3,6 +3,7 @@ export * from "./errors.ts";
 export * from "./host-address.ts";
 export * from "./host.ts";
 export * from "./json.ts";
+export { LOG_FORMATS, type LogFormat } from "./log.ts";
 export * from "./metrics.ts";
 export * from "./own.ts";
 export * from "./random.ts";

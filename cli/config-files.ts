@@ -15,7 +15,7 @@ import {
   ZIP_BYTES_MAX,
   type Manifest,
 } from "#config-server/api";
-import { SettingsErrors } from "#settings";
+import { CliErrors } from "./errors.ts";
 
 /** Folders deeper than this hold no file of a set; they are sent all the same, for the server to say so. */
 const DEPTH_MAX = 8;
@@ -24,11 +24,11 @@ const MODE = { file: 0o600, folder: 0o700 } as const;
 
 /**
  * The bytes of a zip, or of a zip made of a folder: dot files are left out, links are not followed.
- * @throws SETTINGS_FILE_UNREADABLE, CONFIG_ZIP_INVALID, CONFIG_ZIP_TOO_LARGE
+ * @throws CLI_FILE_UNREADABLE, CONFIG_ZIP_INVALID, CONFIG_ZIP_TOO_LARGE
  */
 export async function readImport(path: string): Promise<Uint8Array> {
   const kind = await lstat(path).catch((cause: unknown) => {
-    throw SettingsErrors.FILE_UNREADABLE(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
+    throw CliErrors.FILE_UNREADABLE(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
   });
   if (!kind.isDirectory()) {
     if (kind.size > ZIP_BYTES_MAX) {
@@ -83,7 +83,7 @@ export async function writeZipFile(path: string, zip: AsyncIterable<Uint8Array>)
 
 /**
  * Writes an export into a folder. What an earlier export wrote there and is no more is removed, so that importing the folder
- * does not bring it back. @returns how many files @throws SETTINGS_INVALID when something else is in the folder
+ * does not bring it back. @returns how many files @throws CLI_FOLDER_NOT_EMPTY when something else is in the folder
  */
 export async function writeFolder(folder: string, zip: AsyncIterable<Uint8Array>): Promise<number> {
   const earlier = await requireOwn(folder);
@@ -106,8 +106,8 @@ async function requireOwn(folder: string): Promise<string[]> {
   if (there.length === 0) return [];
   const text = await readFile(join(folder, MANIFEST_NAME), "utf8").catch(() => undefined);
   if (text === undefined) {
-    throw SettingsErrors.INVALID(
-      `--out ${folder}: it is not empty and no earlier export (it has no ${MANIFEST_NAME}). Name a new or empty folder.`,
+    throw CliErrors.FOLDER_NOT_EMPTY(
+      `--out ${folder}: it is neither empty nor an earlier export (it has no ${MANIFEST_NAME}). Name a new or empty folder.`,
     );
   }
   const { sets } = JSON.parse(text) as Manifest;

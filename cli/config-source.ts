@@ -5,12 +5,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { systemRandom } from "#base/system";
+import { systemRandom } from "#base/library";
 import { fullJitter, messageOf, own } from "#base";
 import { type Client, errorFromProblem, fetchTransport, type Transport } from "#client";
 import { type LoadedSettings, SettingsErrors, spellings } from "#settings";
-import { CONTROL_SETTINGS, withControlClient } from "./control-client.ts";
+import { withControlClient } from "./control-client.ts";
 import type { EffectiveConfig } from "./environment.ts";
+import { CONTROL_SETTINGS } from "./options.ts";
 
 /** The settings that say where config comes from. */
 export const SOURCE_SETTINGS = [...CONTROL_SETTINGS, "agentHost", "agentPort", "agentToken", "data"] as const;

@@ -1,10 +1,16 @@
-/** A client of the control plane for one command: the settings `controlUrls` and `token` say where, and who asks. */
-import { systemHost } from "#base/system";
+/** A client of the control plane for one command: the settings `controlUrls` and `token` say where, and as whom. */
+import type { Host, Log } from "#base";
+import { libraryHost } from "#base/library";
 import { Client, fetchTransport } from "#client";
-import { type LoadedSettings, SettingsErrors, spellings } from "#settings";
+import { type LoadedSettings, SettingsErrors } from "#settings";
 
-/** The settings that a command which talks to a control plane takes. */
-export const CONTROL_SETTINGS = ["controlUrls", "token"] as const;
+/** The host of a command: its warnings are lines on standard error. */
+export function commandHost(): Host {
+  const warn = (_fields: object, message: string) => void process.stderr.write(`posthouse: ${message}\n`);
+  const nothing = (): void => {};
+  const log: Log = { debug: nothing, info: nothing, warn, error: warn, child: () => log };
+  return libraryHost(log);
+}
 
 /** Runs with a client, and closes its connections afterwards. @throws SETTINGS_INVALID without a token */
 export async function withControlClient<T>(
@@ -12,8 +18,11 @@ export async function withControlClient<T>(
   run: (client: Client) => Promise<T>,
 ): Promise<T> {
   if (values.token === undefined) {
-    throw SettingsErrors.INVALID(`A token for ${values.controlUrls.join(", ")} is needed: ${spellings("token")}.`);
+    throw SettingsErrors.INVALID(
+      `A token for ${values.controlUrls.join(", ")} is needed: export POSTHOUSE_TOKEN=ph_…, or write "token: ph_…" into a settings file. ` +
+        "An operator issues one by: posthouse tokens create NAME --role ROLE.",
+    );
   }
   await using transport = fetchTransport({ urls: values.controlUrls });
-  return await run(new Client(systemHost({ logLevel: values.logLevel }), { transport, token: values.token }));
+  return await run(new Client(commandHost(), { transport, token: values.token }));
 }

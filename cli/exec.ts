@@ -5,6 +5,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "#base";
+import type { SetName } from "#config-server/api";
 import type { LoadedSettings } from "#settings";
 import { Acknowledging, subscriberOf } from "./acknowledging.ts";
 import { exitBy, exitOf, FORWARDED, say, signalGroup, type Forwarded } from "./child.ts";
@@ -16,8 +17,7 @@ import { Follower, type Environment } from "./follower.ts";
 const ENDING: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 
 export interface ExecCommand {
-  readonly namespace: string;
-  readonly sets: readonly { readonly app: string; readonly profile: string }[];
+  readonly sets: readonly SetName[];
   readonly prefix: string;
   readonly variables: readonly NamedVariable[];
   readonly command: readonly [string, ...string[]];

@@ -33,7 +33,7 @@ export class Follower {
     this.#signal = signal;
     this.#known = exec.sets.map(() => undefined);
     for (const [i, set] of exec.sets.entries()) {
-      void this.#follow(source, i, { namespace: exec.namespace, ...set }).catch((error: unknown) => {
+      void this.#follow(source, i, set).catch((error: unknown) => {
         if (!signal.aborted) say(`${set.app}/${set.profile} is followed no more: ${messageOf(error)}`);
       });
     }

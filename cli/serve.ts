@@ -2,7 +2,7 @@
 import type { AppError } from "#base";
 import { surviveDefects, systemHost } from "#base/system";
 import { createServer, type Server, VERSION } from "#server";
-import type { LoadedSettings } from "#settings";
+import type { LoadedSettings, SettingName } from "#settings";
 
 /** Milliseconds a stop may take beyond the gateway's drain before the process ends anyway. */
 const STOP_MS_MAX = 15_000;
@@ -13,10 +13,10 @@ const STOP_MS_MAX = 15_000;
  */
 export async function serve(settings: LoadedSettings, options: { demo: boolean }): Promise<number> {
   const { values } = settings;
-  const host = systemHost({ logLevel: values.logLevel });
+  const host = systemHost(values);
   using _survive = surviveDefects(host);
   const stop = stopRequested();
-  host.log.info({ version: VERSION, node: process.version, settings: settings.shown }, "starting");
+  host.log.info({ version: VERSION, node: process.version, settings: chosen(settings) }, "starting");
   let failure: AppError | undefined;
   {
     await using stack = new AsyncDisposableStack();
@@ -33,6 +33,12 @@ export async function serve(settings: LoadedSettings, options: { demo: boolean }
   }
   say("stopped");
   return failure ? 1 : 0;
+}
+
+/** The settings that are not the defaults, without secrets. */
+function chosen({ shown, sources }: LoadedSettings): Record<string, unknown> {
+  const entries = Object.entries(shown).filter(([name]) => sources[name as SettingName] !== "default");
+  return Object.fromEntries(entries);
 }
 
 function say(line: string): void {

@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { Check as matches } from "typebox/value";
 import { messageOf, type AppError, type Host, type Log } from "#base";
-import { libraryHost, systemLog } from "#base/system";
+import { libraryHost, systemLog } from "#base/library";
 import { Labels, SetName, Subscriber } from "#config-server/api";
 import { ConfigReader } from "./config.ts";
 import { ClientErrors } from "./errors.ts";
@@ -43,7 +43,7 @@ export interface Posthouse extends AsyncDisposable {
 }
 
 /** The host of a process that has none: real time and chance, no metrics shown, warnings and errors on standard error. */
-export function clientHost(log: Log = systemLog("warn").log): Host {
+export function clientHost(log: Log = systemLog({ level: "warn", format: "json" }).log): Host {
   return libraryHost(log);
 }
 

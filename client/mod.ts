@@ -1,5 +1,6 @@
 /** The typed client of the control API. Gateway, agent and program see the control plane through it only. */
 import { type AppError, deadline, messageOf, type Host } from "#base";
+import type { IssuedToken, TokenList, TokenRequest } from "#access/api";
 import type { Frame } from "#http/frames";
 import type {
   Acknowledge,
@@ -32,8 +33,10 @@ import type {
   BatchRegistered,
   Deregistered,
   Drain,
+  Health,
   InstanceList,
   LifecycleRequest,
+  MemberList,
   Registered,
   Registration,
   Report,
@@ -192,6 +195,11 @@ export class Client {
       const path = `${servicePath(service, "/instances")}&${query.toString()}`;
       return this.#call<InstanceList>("GET", path, undefined, options);
     },
+    /** The checks of an instance, with what they last said. */
+    health: (name: InstanceName, options: CallOptions = {}) =>
+      this.#call<Health>("GET", instancePath(name, "/health"), undefined, options),
+    /** The members of the control plane that are alive. */
+    members: (options: CallOptions = {}) => this.#call<MemberList>("GET", "/v1/members", undefined, options),
     watchers: (namespace: string, options: CallOptions = {}) =>
       this.#call<{ watchers: Watcher[] }>("GET", `/v1/watches?namespace=${enc(namespace)}`, undefined, options),
     /**
@@ -339,12 +347,21 @@ export class Client {
       name: SetName,
       key: string,
       bytes: Uint8Array,
-      { reason, ...options }: CallOptions & { reason?: string } = {},
+      { reason, secret, ...options }: CallOptions & { reason?: string; secret?: boolean } = {},
     ) =>
-      this.#call<Published>("PUT", `${setPath(name)}/keys/${enc(key)}?${queryOf({ reason })}`, undefined, {
+      this.#call<Published>("PUT", `${setPath(name)}/keys/${enc(key)}?${queryOf({ reason, secret })}`, undefined, {
         ...options,
         raw: { type: "application/octet-stream", bytes },
       }),
+    /** A release without one of the keys of the live one. @throws CONFIG_KEY_NOT_FOUND */
+    deleteKey: (
+      name: SetName,
+      key: string,
+      { reason, emergency, ...options }: CallOptions & { reason?: string; emergency?: boolean } = {},
+    ) => {
+      const query = queryOf({ reason, emergency });
+      return this.#call<Published>("DELETE", `${setPath(name)}/keys/${enc(key)}?${query}`, undefined, options);
+    },
     /** One release of a set as a zip. Leaving the loop ends it. */
     exportSet: (name: SetName, { version, ...options }: CallOptions & { version?: number } = {}) =>
       this.#download(`${setPath(name)}/export?${queryOf({ version })}`, options),
@@ -369,6 +386,16 @@ export class Client {
       this.#call<SourceStatus>("POST", `/v1/config-sources/${enc(source)}/detach`, undefined, options),
     attachSource: (source: string, options: CallOptions = {}) =>
       this.#call<SourceStatus>("POST", `/v1/config-sources/${enc(source)}/attach`, undefined, options),
+  };
+
+  readonly access = {
+    tokens: (options: CallOptions = {}) => this.#call<TokenList>("GET", "/v1/tokens", undefined, options),
+    /** The answer has the token, this once. */
+    issueToken: (body: TokenRequest, options: CallOptions = {}) =>
+      this.#call<IssuedToken>("POST", "/v1/tokens", body, options),
+    /** @throws ACCESS_TOKEN_NOT_FOUND */
+    revokeToken: (id: string, options: CallOptions = {}) =>
+      this.#call<void>("DELETE", `/v1/tokens/${enc(id)}`, undefined, options),
   };
 
   readonly quotas = {

@@ -11,7 +11,7 @@ import type {
   ResolutionDetails,
 } from "@openfeature/server-sdk";
 import { AppError, deadline, messageOf, TaskGroup, type Host } from "#base";
-import { libraryHost } from "#base/system";
+import { libraryHost } from "#base/library";
 import type { EffectiveConfig, SetName } from "#config-server/api";
 import { FlagSet, flagsOf, typeOfValue, wasEvaluated, type FlagType } from "#flags/core";
 import { Client, fetchTransport } from "./mod.ts";

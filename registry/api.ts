@@ -268,6 +268,15 @@ export type Watcher = Static<typeof Watcher>;
 export const WatcherList = Type.Object({ watchers: Type.Array(Watcher) });
 export const Seen = Type.Object({ revision: Type.Integer({ minimum: 0 }) }, { additionalProperties: false });
 
+/** One process of the control plane. */
+export const Member = Type.Object({
+  id: Type.String({ description: "Of one start of one process." }),
+  self: Type.Boolean({ description: "It is the member that answered." }),
+});
+export type Member = Static<typeof Member>;
+export const MemberList = Type.Object({ members: Type.Array(Member, { description: "Those that are alive, by id." }) });
+export type MemberList = Static<typeof MemberList>;
+
 export const SessionRequest = Type.Object(
   {
     ttlSeconds: Type.Integer({ minimum: 1, maximum: 86_400, default: 30, description: "Silence that ends it." }),

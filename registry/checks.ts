@@ -325,6 +325,7 @@ export const Health = Type.Object({
   status: CheckStatus,
   checks: Type.Array(Type.Object({ ...CheckView.properties, output: Type.Optional(Type.String()) })),
 });
+export type Health = Static<typeof Health>;
 
 export const HealthEvent = Type.Object({
   check: Type.String(),

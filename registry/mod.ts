@@ -2,6 +2,7 @@
 export * from "./api.ts";
 export { Drains } from "./drains.ts";
 export { Members } from "./members.ts";
+export { membersPlugin } from "./members-plugin.ts";
 export { registryPlugin } from "./plugin.ts";
 export { Prober } from "./prober.ts";
 export { Reaper } from "./reaper.ts";

@@ -19,6 +19,7 @@ import { HttpErrors } from "#http";
 import { LocksErrors } from "#locks/api";
 import { QuotasErrors } from "#quotas/api";
 import { RegistryErrors } from "#registry/api";
+import { CliErrors } from "../cli/errors.ts";
 import { createServer, ServerErrors, TlsErrors } from "#server";
 import { envOf, flagOf, loadSettings, settingNames, settingRow, SettingsErrors } from "#settings";
 import { StoreErrors } from "#store";
@@ -27,6 +28,7 @@ const TABLES: readonly [area: string, table: ErrorTable<Record<string, ErrorRow>
   ["Access", AccessErrors],
   ["Agent", AgentErrors],
   ["Client", ClientErrors],
+  ["Command line", CliErrors],
   ["Config server", ConfigErrors],
   ["Gateway", GatewayErrors],
   ["Health", HealthErrors],

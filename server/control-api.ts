@@ -32,7 +32,7 @@ import { createReach, type ReachRules } from "#health";
 import { BadTokens, createHttpServer, HttpErrors, registerOpenApi, registerOperations, requireAuth } from "#http";
 import { Locks, locksPlugin } from "#locks";
 import { Quotas, quotasPlugin } from "#quotas";
-import { Drains, Members, Prober, Reaper, Registry, registryPlugin } from "#registry";
+import { Drains, Members, membersPlugin, Prober, Reaper, Registry, registryPlugin } from "#registry";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";
 import { VERSION } from "./version.ts";
@@ -107,7 +107,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
     rewrapper,
   };
   const app = stack.adopt(
-    await routes(host, { access, registry, drains, locks, quotas, ...configParts }, options),
+    await routes(host, { access, registry, members, drains, locks, quotas, ...configParts }, options),
     (app) => app.close(),
   );
   stack.use(registry.hub);
@@ -172,6 +172,7 @@ async function compactRegularly(host: Host, store: Store, signal: AbortSignal): 
 interface Services {
   readonly access: Access;
   readonly registry: Registry;
+  readonly members: Members;
   readonly drains: Drains;
   readonly locks: Locks;
   readonly quotas: Quotas;
@@ -211,6 +212,7 @@ async function routes(host: Host, services: Services, options: ControlApiOptions
     },
   });
   registryPlugin(app, registry, drains);
+  membersPlugin(app, services.members);
   configPlugin(app, services);
   proposalsPlugin(app, config, proposals);
   rolloutsPlugin(app, rollouts);

@@ -3,10 +3,9 @@
  * start unwinds itself and a stop is the start in reverse.
  */
 import { networkInterfaces } from "node:os";
-import { Access } from "#access";
+import { Access, type TokenSummary } from "#access";
 import type { AppError, Host } from "#base";
 import { OwnListeners } from "#base/address-class";
-import { keyLine } from "#config-server";
 import type { Settings } from "#settings";
 import { openStore } from "#store";
 import { reasons, ROLES, storeOptions, type Addresses, type Parts } from "./roles.ts";
@@ -64,14 +63,23 @@ function machineAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap((list = []) => list.map(({ address }) => address));
 }
 
-/** An operator's token made without a server, for an operator who lost theirs. @throws STORE_LOCKED while one runs */
-export async function issueOfflineToken(host: Host, settings: Settings): Promise<string> {
-  await using store = await openStore(host, storeOptions({ settings, fail: () => {} }));
-  const { token } = await new Access(host, store).issue({ name: "operator", role: "operator" });
-  return token;
+/** A new operator token, and the other operator tokens: revoked, or still working. */
+export interface OfflineToken {
+  readonly token: string;
+  readonly others: readonly TokenSummary[];
 }
 
-/** A line with a new key for secrets, for a key file. */
-export function newSecretKey(host: Host): string {
-  return keyLine(host.random, host.clock.now());
+/** An operator's token made without a server, for an operator who lost theirs. @throws STORE_LOCKED while one runs */
+export async function issueOfflineToken(
+  host: Host,
+  settings: Settings,
+  { revokeOthers }: { revokeOthers: boolean },
+): Promise<OfflineToken> {
+  await using store = await openStore(host, storeOptions({ settings, fail: () => {} }));
+  const access = new Access(host, store);
+  const others = (await access.stored()).filter(({ role }) => role === "operator");
+  const { token } = await access.issue({ name: "operator", role: "operator" });
+  // After the new one is durable: a crash in between leaves too many tokens, never none.
+  if (revokeOthers) for (const { id } of others) await access.revoke(id);
+  return { token, others };
 }

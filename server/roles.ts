@@ -277,7 +277,7 @@ async function startGateway(parts: Parts): Promise<void> {
           filterModules: settings.gatewayFilters,
           controlled: way !== undefined,
           subscriber: way?.subscriber ?? "",
-          logLevel: settings.logLevel,
+          log: { logLevel: settings.logLevel, logFormat: settings.logFormat },
           otlpUrl: settings.otlpUrl,
           traceSampleRatio: settings.traceSampleRatio,
         },

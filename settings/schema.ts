@@ -3,7 +3,7 @@
  * reference page all follow from its row.
  */
 import { Type, type Static } from "typebox";
-import { LOG_LEVELS } from "#base";
+import { LOG_FORMATS, LOG_LEVELS } from "#base";
 
 /** One of some words. */
 const oneOf = <Word extends string>(words: readonly Word[], options: Record<string, unknown> = {}) =>
@@ -281,7 +281,11 @@ export const Settings = Type.Object(
     logLevel: oneOf(LOG_LEVELS, {
       default: "info",
       description:
-        "Least severe line that is logged, as JSON on standard error; key log.yaml of app posthouse changes it at run time.",
+        "Least severe line that is logged, on standard error; key log.yaml of app posthouse changes it at run time.",
+    }),
+    logFormat: oneOf(["auto", ...LOG_FORMATS], {
+      default: "auto",
+      description: "Form of a log line. auto: text when standard error is a terminal, else JSON.",
     }),
     otlpUrl: Type.Optional(
       Type.String({

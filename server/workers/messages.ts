@@ -2,7 +2,8 @@
  * What the main process and a worker of its gateway say to each other, over the channel that only the two of them have.
  * Each order of messages is kept; a worker says `online` first, and is told everything else after that.
  */
-import type { LogLevel, MetricValues } from "#base";
+import type { MetricValues } from "#base";
+import type { LogSettings } from "#base/system";
 import type { RawBody } from "#client";
 import type { ClusterView, GatewayPorts, GatewaySettings, PeerNews } from "#gateway";
 
@@ -20,7 +21,7 @@ export interface WorkerStart {
   readonly subscriber: string;
   /** It replaces one that ended, so it takes connections only once it knows what the others know. */
   readonly replaces: boolean;
-  readonly logLevel: LogLevel;
+  readonly log: LogSettings;
   readonly otlpUrl: string | undefined;
   readonly traceSampleRatio: number;
 }

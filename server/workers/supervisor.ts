@@ -7,15 +7,8 @@
  * worker ends by itself when this process is gone, however it went: the channel between them closes with it.
  */
 import cluster, { type Worker } from "node:cluster";
-import {
-  fullJitter,
-  lastingValues,
-  sumValues,
-  TaskGroup,
-  type CounterChild,
-  type Host,
-  type MetricValues,
-} from "#base";
+import { fullJitter, TaskGroup, type CounterChild, type Host, type MetricValues } from "#base";
+import { lastingValues, sumValues } from "#base/prometheus";
 import type { Transport } from "#client";
 import { mergeViews, PeerRecord, type ClusterView, type GatewayPorts } from "#gateway";
 import { UNHEARD_EXIT, type FromWorker, type ToWorker, type WorkerAnswers, type WorkerStart } from "./messages.ts";

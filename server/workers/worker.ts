@@ -2,7 +2,8 @@
  * One worker of a gateway: a process that the main process starts, tells everything, and tells to stop. It has no
  * control API, no store and no token; signals are the main process's business, and its end is this one's.
  */
-import { deadline, messageOf, type Host, type LogLevel } from "#base";
+import { deadline, messageOf, type Host } from "#base";
+import type { LogSettings } from "#base/system";
 import { Client } from "#client";
 import { createGateway, loadFilters, unheard, type Gateway, type GatewayPeers } from "#gateway";
 import { withTelemetry } from "../tracing.ts";
@@ -12,8 +13,8 @@ import { RelayTransport } from "./relay.ts";
 /** Milliseconds that a replacement waits for the control plane before the last good state has to do. */
 const HEARD_MS = 5_000;
 
-/** @throws when nobody started it who could tell it anything. `hostOf` makes its host once the log level is known. */
-export async function runGatewayWorker(hostOf: (logLevel: LogLevel) => Host): Promise<void> {
+/** @throws when nobody started it who could tell it anything. `hostOf` makes its host once its log settings are known. */
+export async function runGatewayWorker(hostOf: (log: LogSettings) => Host): Promise<void> {
   if (!process.send) throw new Error("gateway-worker is started by posthouse itself, with --gateway-workers.");
   // Ctrl-C in a terminal, and some supervisors, reach every process; only the main one may judge.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
@@ -41,7 +42,7 @@ export async function runGatewayWorker(hostOf: (logLevel: LogLevel) => Host): Pr
   post({ type: "online" });
   const start = await started.promise;
   await using stack = new AsyncDisposableStack();
-  const base = hostOf(start.logLevel);
+  const base = hostOf(start.log);
   host = await withTelemetry(
     { ...base, log: base.log.child({ pid: process.pid, worker: start.worker }) },
     { otlpUrl: start.otlpUrl, traceSampleRatio: start.traceSampleRatio },

@@ -1,6 +1,6 @@
 /** Several processes that are exposed as one. */
 import { expect, test } from "vitest";
-import { createMetrics, lastingValues, sumValues } from "#base";
+import { createMetrics, lastingValues, sumValues } from "#base/prometheus";
 
 function worker(requests: number, revision: number) {
   const metrics = createMetrics({ process: true });

@@ -1,5 +1,5 @@
 /** Gradual releases while things go wrong: clocks that jump, publishers that die at any step, members over a real etcd. */
-import { systemClock } from "#base/system";
+import { systemClock } from "#base/library";
 import { expect, test } from "vitest";
 import { openMemoryStore, openStore, type Store, StoreErrors } from "#store";
 import { eventually, testHost, withControl, withEtcd } from "#test/kit";

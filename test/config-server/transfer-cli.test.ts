@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { unzipSync } from "fflate";
 import { expect, test } from "vitest";
 import { TRANSFER_FILE_BYTES_MAX } from "#config-server/api";
-import { startProgram, tempFolder, withControl } from "#test/kit";
+import { tempFolder, withControl } from "#test/kit";
 import { readImport, writeFolder, writeZipFile } from "../../cli/config-files.ts";
 import { releaseTexts, writeFiles, zipOf } from "./transfer-kit.ts";
 
@@ -24,7 +24,7 @@ test("a folder becomes a zip of its files, without dot files", async () => {
 test("a link in a folder, a file that is too large and a path that is none are refused by name", async () => {
   await using folder = await tempFolder();
   await expect(readImport(join(folder.path, "none"))).rejects.toMatchObject({
-    code: "SETTINGS_FILE_UNREADABLE",
+    code: "CLI_FILE_UNREADABLE",
     message: expect.stringContaining("none") as string,
   });
   await writeFile(join(folder.path, "large.txt"), "x".repeat(TRANSFER_FILE_BYTES_MAX + 1));
@@ -60,7 +60,7 @@ test("an export does not write into a folder that holds something else, nor outs
   await mkdir(join(folder.path, "used"));
   await writeFile(join(folder.path, "used/mine.txt"), "mine");
   await expect(writeFolder(join(folder.path, "used"), whole(zipOf({ "a.txt": "x" })))).rejects.toMatchObject({
-    code: "SETTINGS_INVALID",
+    code: "CLI_FOLDER_NOT_EMPTY",
     message: expect.stringContaining("--out") as string,
   });
   expect((await readdir(folder.path)).sort()).toEqual(["new", "used"]);
@@ -78,16 +78,4 @@ test("an export that is cut leaves the file of an earlier one as it was", async 
   await expect(writeZipFile(path, cut())).rejects.toThrow("cut");
   expect(await readdir(folder.path)).toEqual(["config.zip"]);
   expect(Buffer.compare(await readFile(path), before)).toBe(0);
-});
-
-test.each([
-  [["config", "get", "A/b"], "neither APP nor APP/PROFILE"],
-  [["config", "rollback", "orders", "one"], "whole number"],
-  [["config", "import", "x", "--dry-run", "--draft"], "exclude each other"],
-  [["config", "export"], "--out"],
-  [["config", "export", "--out", "x.zip", "--at", "1"], "--at is of one set"],
-])("posthouse %j is wrong usage, and says so", async (args, words) => {
-  await using program = startProgram("cli/main.ts", [...args, ...(args.length > 2 ? ["--token", "t"] : [])]);
-  expect(await program.exited).toMatchObject({ code: 2 });
-  expect(program.errors()).toContain(words);
 });

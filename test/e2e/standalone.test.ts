@@ -207,10 +207,12 @@ test("what is said at the start comes in one piece, token and all", async () => 
   expect(said).toMatch(/ is up\n[^]*control API[^]*\n {2}ph_\S+\n\n$/);
 });
 
-test("a lost operator token is replaced from the data folder, while no server runs on it", async () => {
+test("a lost operator token is replaced from the data folder while no server runs on it, and revoked when asked", async () => {
   await using data = await tempFolder();
+  let lost: string | undefined;
   {
     await using posthouse = await startPosthouse({ data: data.path });
+    lost = posthouse.token;
     await using refused = startProgram("cli/main.ts", ["operator-token", "--data", data.path]);
     expect((await refused.exited).code).toBe(1);
     expect(refused.errors()).toContain("STORE_LOCKED");
@@ -218,8 +220,17 @@ test("a lost operator token is replaced from the data folder, while no server ru
   }
   await using made = startProgram("cli/main.ts", ["operator-token", "--data", data.path]);
   expect((await made.exited).code).toBe(0);
+  expect(made.errors()).toMatch(
+    new RegExp(`still work[^]*tokens revoke ID[^]*${lost?.split("_")[1]}  operator, created`),
+  );
+  await using last = startProgram("cli/main.ts", ["operator-token", "--revoke-others", "--data", data.path]);
+  expect((await last.exited).code).toBe(0);
+  expect(last.errors()).toContain("no longer work");
   await using posthouse = await startPosthouse({ data: data.path });
-  expect((await call(`${posthouse.api}/v1/services`, { token: made.output().trim() })).status).toBe(200);
+  const status = async (token: string | undefined) => (await call(`${posthouse.api}/v1/services`, { token })).status;
+  expect(await status(last.output().trim())).toBe(200);
+  expect(await status(made.output().trim())).toBe(401);
+  expect(await status(lost)).toBe(401);
 });
 
 test("a full disk refuses the write by name, ends with one clear line, and loses nothing acknowledged", async () => {

@@ -1,14 +1,7 @@
 /** A host for tests: real time or a clock that moves when told, chance from a seed, and a log that keeps quiet. */
-import {
-  createMetrics,
-  passThroughTracer,
-  seededRandom,
-  type CancelTimer,
-  type Clock,
-  type Host,
-  type Log,
-} from "#base";
-import { systemClock } from "#base/system";
+import { passThroughTracer, seededRandom, type CancelTimer, type Clock, type Host, type Log } from "#base";
+import { createMetrics } from "#base/prometheus";
+import { systemClock } from "#base/library";
 
 /** Keeps what was logged, so that a test can ask. */
 export interface RecordingLog extends Log {

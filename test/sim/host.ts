@@ -3,16 +3,8 @@
  * own wall clock and its own chance, both from the seed, and stops for good at the moment it is killed.
  */
 import { createHash } from "node:crypto";
-import {
-  createMetrics,
-  passThroughTracer,
-  seededRandom,
-  type CancelTimer,
-  type Clock,
-  type Host,
-  type Log,
-  type Random,
-} from "#base";
+import { passThroughTracer, seededRandom, type CancelTimer, type Clock, type Host, type Log, type Random } from "#base";
+import { createMetrics } from "#base/prometheus";
 
 /** The wall clock of a process at the beginning, in milliseconds since 1970. */
 const EPOCH_MS = 1_700_000_000_000;

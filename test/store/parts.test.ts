@@ -1,7 +1,7 @@
 /** The parts that the engines share, each on its own: ordered keys, leases, the watch hub, recent revisions. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { systemClock } from "#base/system";
+import { systemClock } from "#base/library";
 import { ManualClock, testHost } from "#test/kit";
 import { Lessor } from "../../store/lessor.ts";
 import { OrderedKeys } from "../../store/ordered-keys.ts";

@@ -1,0 +1,85 @@
+/** Metrics over prom-client, for a process that exposes them; and what several such processes come to together. */
+import {
+  AggregatorRegistry,
+  collectDefaultMetrics,
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+  type MetricObjectWithValues,
+  type MetricValue,
+} from "prom-client";
+import type { MetricOptions, Metrics, MetricValues } from "./metrics.ts";
+
+/** The library's own shape of what `MetricValues` carries. */
+type LibraryValues = MetricObjectWithValues<MetricValue<string>>;
+
+/** Those of a process that has ended which go on counting: without them a sum would fall, and a rate see a restart. */
+export function lastingValues(values: MetricValues): MetricValues {
+  const lasting = new Set<string>(["counter", "histogram"]);
+  return values.filter(({ type }) => lasting.has(String(type)));
+}
+
+/** The sum of what several processes say. */
+export async function sumValues(values: readonly MetricValues[]): Promise<MetricValues> {
+  return AggregatorRegistry.aggregate(mutable(values)).getMetricsAsJSON();
+}
+
+/** What cannot be summed, such as when a process began, is that of the process which is asked. */
+function own(values: readonly LibraryValues[]): MetricValues {
+  return values.map((metric) => (metric.aggregator === "omit" ? { ...metric, aggregator: "first" } : metric));
+}
+
+/** The library reads what its types would let it write. */
+function mutable(values: readonly MetricValues[]): LibraryValues[][] {
+  return values.map((one) => [...one] as LibraryValues[]);
+}
+
+/**
+ * Metrics over one prom-client registry of their own, so that two servers in one process do not mix. With `process`, also
+ * what Prometheus expects of any process: CPU, memory, garbage collection and event loop.
+ */
+export function createMetrics(options: { process?: boolean } = {}): Metrics {
+  const registry = new Registry();
+  if (options.process) collectDefaultMetrics({ register: registry });
+  const known = new Map<string, unknown>();
+  let others: (() => Promise<readonly MetricValues[]>) | undefined;
+  const once = <T>(name: string, make: () => T): T => {
+    const found = known.get(name);
+    if (found !== undefined) return found as T;
+    const made = make();
+    known.set(name, made);
+    return made;
+  };
+  const base = (options: MetricOptions) => ({
+    name: options.name,
+    help: options.help,
+    labelNames: [...(options.labelNames ?? [])],
+    registers: [registry],
+  });
+  return {
+    counter: (options) => once(options.name, () => new Counter(base(options))),
+    gauge: (options) =>
+      once(options.name, () => {
+        const { collect, across = "sum" } = options;
+        const gauge: Gauge = new Gauge({
+          ...base(options),
+          aggregator: across,
+          ...(collect ? { collect: () => collect(gauge) } : {}),
+        });
+        return gauge;
+      }),
+    histogram: (options) =>
+      once(options.name, () => new Histogram({ ...base(options), buckets: [...options.buckets] })),
+    async expose() {
+      const all = others ? await others() : [];
+      const text =
+        all.length === 0
+          ? await registry.metrics()
+          : await AggregatorRegistry.aggregate(mutable([own(await registry.getMetricsAsJSON()), ...all])).metrics();
+      return { contentType: registry.contentType, text };
+    },
+    values: () => registry.getMetricsAsJSON(),
+    join: (given) => void (others = given),
+  };
+}

@@ -1,0 +1,33 @@
+/** What several listings read from the catalog. */
+import type { Client } from "#client";
+import type { Instance } from "#registry/api";
+
+/** Services asked for at a time: enough to hide the way there, few enough for a small server. */
+const SERVICES_AT_A_TIME = 16;
+
+export interface InNamespace {
+  readonly namespace: string;
+}
+
+export const NAMESPACE_OPTION = ["--namespace <name>", "namespace of the services", "default"] as const;
+
+/** The instances of one service, or of every service. */
+export async function instancesOf(client: Client, namespace: string, service?: string): Promise<Instance[]> {
+  if (service !== undefined) return (await client.registry.instances({ namespace, service })).instances;
+  const { services } = await client.registry.services(namespace);
+  const found: Instance[] = [];
+  for (let at = 0; at < services.length; at += SERVICES_AT_A_TIME) {
+    const lists = await Promise.all(
+      services
+        .slice(at, at + SERVICES_AT_A_TIME)
+        .map(({ service }) => client.registry.instances({ namespace, service })),
+    );
+    for (const { instances } of lists) found.push(...instances);
+  }
+  return found;
+}
+
+/** Ends with the signal only. */
+export function catalogChanges(client: Client, namespace: string, signal: AbortSignal): AsyncIterable<unknown> {
+  return client.registry.watch({ namespace }, { signal });
+}

@@ -1,0 +1,89 @@
+/** A verb that lists something of the control plane: as a table, JSON or YAML, once or again at every change. */
+import type { Command } from "commander";
+import type { Client } from "#client";
+import { withControlClient } from "./control-client.ts";
+import { CONTROL_SETTINGS, type GivenOptions, readSettings, withSettings } from "./options.ts";
+import { type Column, formatRows, type OutputFormat, withOutput } from "./table.ts";
+import type { VerbContext } from "./verb.ts";
+
+export interface Listing<Row, Given> {
+  readonly columns: readonly Column<Row>[];
+  readonly rows: (client: Client, given: Given) => Promise<readonly Row[]>;
+  /** Said on standard error when there is no row: what to do to get one. */
+  readonly empty: string;
+  /** Yields whenever the rows may be others. Absent: there is no `--watch`. */
+  readonly changes?: (client: Client, given: Given, signal: AbortSignal) => AsyncIterable<unknown>;
+}
+
+/** Milliseconds in which changes that come together are one. */
+const GATHER_MS = 100;
+/** Clears a terminal, and moves to its top. */
+const CLEAR = "\u001B[2J\u001B[H";
+
+/** Adds the options of a listing, and its action; `given` makes what it asks of the arguments and options. */
+export function defineListing<Row, Given>(
+  command: Command,
+  { terminal }: VerbContext,
+  listing: Listing<Row, Given> & {
+    readonly given: (args: readonly (string | undefined)[], options: GivenOptions) => Given;
+  },
+): void {
+  withOutput(command);
+  if (listing.changes) command.option("-w, --watch", "show it again whenever it changes");
+  withSettings(command, CONTROL_SETTINGS);
+  command.action(async (...all: unknown[]) => {
+    const options = command.opts<GivenOptions>();
+    const args = all.slice(0, command.registeredArguments.length) as (string | undefined)[];
+    const given = listing.given(args, options);
+    const format = options["output"] as OutputFormat;
+    const show = async (client: Client, isWatch: boolean) => {
+      const rows = await listing.rows(client, given);
+      if (rows.length === 0 && !isWatch) terminal.err(`${listing.empty}\n`);
+      if (rows.length > 0 || isWatch || format === "json" || format === "yaml") {
+        // One document per line, so that a program reads a watch line by line.
+        return isWatch && format === "json" ? `${JSON.stringify(rows)}\n` : formatRows(format, listing.columns, rows);
+      }
+      return "";
+    };
+    await withControlClient(readSettings(options, terminal), async (client) => {
+      if (options["watch"] !== true || !listing.changes) return terminal.out(await show(client, false));
+      const signal = terminal.stopSignal();
+      let last: string | undefined;
+      for await (const _change of gathered(listing.changes(client, given, signal), signal)) {
+        const text = await show(client, true);
+        if (text === last) continue;
+        const before = terminal.isInteractive ? CLEAR : last === undefined || format === "json" ? "" : "\n";
+        terminal.out(before + text);
+        last = text;
+      }
+    });
+  });
+}
+
+/** At once for the first change, and then once for all that come within a moment. */
+async function* gathered(changes: AsyncIterable<unknown>, signal: AbortSignal): AsyncGenerator<void> {
+  let isChanged = true;
+  let failure: { readonly error: unknown } | undefined;
+  let wake = (): void => {};
+  const reading = (async () => {
+    for await (const _change of changes) {
+      isChanged = true;
+      wake();
+    }
+  })().catch((error: unknown) => {
+    if (!signal.aborted) failure = { error };
+    wake();
+  });
+  signal.addEventListener("abort", () => wake(), { once: true });
+  while (!signal.aborted) {
+    if (failure) throw failure.error;
+    if (isChanged) {
+      isChanged = false;
+      yield;
+      await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+    } else {
+      await new Promise<void>((resolve) => (wake = resolve));
+    }
+  }
+  await reading;
+}

@@ -1,0 +1,30 @@
+/** What a verb of the command line is: a row of the table, and a file that is loaded when the verb is used. */
+import type { Command } from "commander";
+import type { Terminal } from "./terminal.ts";
+
+export interface VerbContext {
+  readonly terminal: Terminal;
+  /** Sets the exit code of the program. */
+  exit(code: number): void;
+  /** Every verb with its options, for completion. */
+  allVerbs(): Promise<Command>;
+}
+
+export interface VerbModule {
+  /** Adds options and the action. The words, arguments and summary are those of the row. */
+  define(command: Command, context: VerbContext): void;
+}
+
+export interface VerbRow {
+  /** The words, such as `config put`. */
+  readonly path: string;
+  /** Arguments as commander writes them, such as `<set> [key]`. */
+  readonly args?: string;
+  readonly summary: string;
+  /** Heading in the help of its parent. */
+  readonly group?: string;
+  /** Not listed in any help. */
+  readonly hidden?: true;
+  /** Absent: it only groups others. */
+  readonly load?: () => Promise<VerbModule>;
+}

@@ -1,0 +1,240 @@
+/** Every verb in one table. A new verb is a row here and a file in `verbs/`; nothing is loaded before it is used. */
+import type { VerbRow } from "./verb.ts";
+
+const RUN = "Run";
+const LOOK = "Look";
+const CHANGE = "Change";
+const COMMANDS = "Run a command of yours";
+const MORE = "More";
+
+export const VERBS: readonly VerbRow[] = [
+  {
+    path: "up",
+    group: RUN,
+    summary: "run posthouse: all roles in one process, unless --roles names some",
+    load: () => import("./verbs/up.ts"),
+  },
+  {
+    path: "operator-token",
+    group: RUN,
+    summary: "issue a new operator token from the data folder, when the first was lost",
+    load: () => import("./verbs/operator-token.ts"),
+  },
+  { path: "secret-key", group: RUN, summary: "keys that encrypt secrets of configs" },
+  {
+    path: "secret-key generate",
+    summary: "print a new key as a line of a key file; put it first to encrypt with it",
+    load: () => import("./verbs/secret-key-generate.ts"),
+  },
+  {
+    path: "gateway-worker",
+    summary: "one process of a gateway of several; posthouse starts it itself",
+    hidden: true,
+    load: () => import("./verbs/gateway-worker.ts"),
+  },
+
+  {
+    path: "services",
+    group: LOOK,
+    summary: "list services and their health",
+    load: () => import("./verbs/services.ts"),
+  },
+  {
+    path: "instances",
+    args: "<service>",
+    group: LOOK,
+    summary: "list the instances of a service",
+    load: () => import("./verbs/instances.ts"),
+  },
+  {
+    path: "health",
+    args: "[service] [id]",
+    group: LOOK,
+    summary: "list health checks, worst first; of one instance with their output",
+    load: () => import("./verbs/health.ts"),
+  },
+  {
+    path: "members",
+    group: LOOK,
+    summary: "list members of the control plane",
+    load: () => import("./verbs/members.ts"),
+  },
+  {
+    path: "agents",
+    group: LOOK,
+    summary: "list agents and what they registered",
+    load: () => import("./verbs/agents.ts"),
+  },
+  {
+    path: "gateways",
+    group: LOOK,
+    summary: "list gateways and the config that each runs",
+    load: () => import("./verbs/gateways.ts"),
+  },
+  {
+    path: "locks",
+    group: LOOK,
+    summary: "list locks, their holders and queues",
+    load: () => import("./verbs/locks.ts"),
+  },
+  {
+    path: "rollouts",
+    args: "[set]",
+    group: LOOK,
+    summary: "list gradual releases under way, or the history of one set",
+    load: () => import("./verbs/rollouts.ts"),
+  },
+  { path: "route", group: LOOK, summary: "ask about routes" },
+  {
+    path: "route test",
+    args: "<method> <url>",
+    summary: "show what the gateways would do with a request, and why; nothing is sent",
+    load: () => import("./verbs/route-test.ts"),
+  },
+
+  {
+    path: "deregister",
+    args: "<service> <id>",
+    group: CHANGE,
+    summary: "deregister an instance, with --drain after every caller has seen it go",
+    load: () => import("./verbs/deregister.ts"),
+  },
+  { path: "config", group: CHANGE, summary: "read and release config, one set or many at a time" },
+  {
+    path: "config releases",
+    summary: "list the live release of every set",
+    load: () => import("./verbs/config-releases.ts"),
+  },
+  {
+    path: "config get",
+    args: "<set> [key]",
+    summary: "print what an instance receives: its keys, or one value",
+    load: () => import("./verbs/config-get.ts"),
+  },
+  {
+    path: "config put",
+    args: "<set> <key> [file]",
+    summary: "release a set with one key changed to a file, or to standard input",
+    load: () => import("./verbs/config-put.ts"),
+  },
+  {
+    path: "config delete",
+    args: "<set> <key>",
+    summary: "release a set without one of its keys",
+    load: () => import("./verbs/config-delete.ts"),
+  },
+  {
+    path: "config history",
+    args: "<set>",
+    summary: "list the releases of a set, newest first",
+    load: () => import("./verbs/config-history.ts"),
+  },
+  {
+    path: "config diff",
+    args: "<set>",
+    summary: "compare two states of a set: by default the release before with the live one",
+    load: () => import("./verbs/config-diff.ts"),
+  },
+  {
+    path: "config rollback",
+    args: "<set> <version>",
+    summary: "release the content of an earlier version again",
+    load: () => import("./verbs/config-rollback.ts"),
+  },
+  {
+    path: "config export",
+    args: "[set]",
+    summary: "write live releases to a zip or a folder: of one set, or of all that match",
+    load: () => import("./verbs/config-export.ts"),
+  },
+  {
+    path: "config import",
+    args: "<path>",
+    summary: "release a zip or a folder: NAMESPACE/APP/PROFILE/KEY, or APP/PROFILE/KEY with --namespace",
+    load: () => import("./verbs/config-import.ts"),
+  },
+  {
+    path: "config sources",
+    summary: "list the git branches and folders that config is mirrored from",
+    load: () => import("./verbs/config-sources.ts"),
+  },
+  {
+    path: "config sync",
+    args: "<source>",
+    summary: "read a source now, and release what differs",
+    load: () => import("./verbs/config-sync.ts"),
+  },
+  {
+    path: "config detach",
+    args: "<source>",
+    summary: "stop mirroring a source; anyone may then release its sets",
+    load: () => import("./verbs/config-detach.ts"),
+  },
+  {
+    path: "config attach",
+    args: "<source>",
+    summary: "mirror a detached source again",
+    load: () => import("./verbs/config-attach.ts"),
+  },
+  { path: "gateway", group: CHANGE, summary: "check a gateway config, make an API key" },
+  {
+    path: "gateway validate",
+    args: "<file>",
+    summary: "check a gateway config as a release would, with line and column",
+    load: () => import("./verbs/gateway-validate.ts"),
+  },
+  {
+    path: "gateway key",
+    summary: "make an API key for a consumer, and the hash that the config holds",
+    load: () => import("./verbs/gateway-key.ts"),
+  },
+  {
+    path: "tokens",
+    group: CHANGE,
+    summary: "list tokens; create and revoke them",
+    load: () => import("./verbs/tokens.ts"),
+  },
+  {
+    path: "tokens create",
+    args: "<name>",
+    summary: "issue a token; it is printed this once",
+    load: () => import("./verbs/tokens-create.ts"),
+  },
+  {
+    path: "tokens revoke",
+    args: "<id>",
+    summary: "revoke a token",
+    load: () => import("./verbs/tokens-revoke.ts"),
+  },
+
+  {
+    path: "lock",
+    args: "<name> <command...>",
+    group: COMMANDS,
+    summary: "run a command while holding a lock; it ends when the lock is lost",
+    load: () => import("./verbs/lock.ts"),
+  },
+  {
+    path: "exec",
+    args: "<command...>",
+    group: COMMANDS,
+    summary: "run a command with config as its environment",
+    load: () => import("./verbs/exec.ts"),
+  },
+  { path: "agent", group: COMMANDS, summary: "what the agent of this host does for a command" },
+  {
+    path: "agent exec",
+    args: "<command...>",
+    summary: "run a command with config as its environment",
+    load: () => import("./verbs/exec.ts"),
+  },
+
+  {
+    path: "completion",
+    args: "<shell>",
+    group: MORE,
+    summary: "print a completion script for bash, zsh or fish",
+    load: () => import("./verbs/completion.ts"),
+  },
+  { path: "version", group: MORE, summary: "print the version", load: () => import("./verbs/version.ts") },
+];

@@ -1,0 +1,53 @@
+/** `posthouse config diff SET`: what differs between two states; by default, what the live release changed. */
+import type { Command } from "commander";
+import type { Client } from "#client";
+import type { SetName } from "#config-server/api";
+import { showDifference } from "../config-report.ts";
+import { setAction } from "../config-verb.ts";
+import { CliErrors } from "../errors.ts";
+import { withExamples } from "../options.ts";
+import { setText } from "../set-name.ts";
+import type { VerbContext } from "../verb.ts";
+
+/** As of diff(1) and `git diff --exit-code`. */
+const EXIT_DIFFERENT = 1;
+
+export function define(command: Command, context: VerbContext): void {
+  const { terminal, exit } = context;
+  command
+    .option("--from <state>", "a version, live, or drafts (default: the release before the live one)")
+    .option("--to <state>", "a version, live, or drafts (default: live)")
+    .option("--to-namespace <name>", "namespace of the second state")
+    .option("--exit-code", `end with ${EXIT_DIFFERENT} when there are differences`);
+  withExamples(command, [
+    "posthouse config diff orders                            what the live release changed",
+    "posthouse config diff orders --from live --to drafts    what is about to change",
+    "posthouse config diff orders/prod --from 3 --to 5 --exit-code",
+  ]);
+  setAction(command, context, async ({ client, set, options }) => {
+    const { from, to, toNamespace } = options as Record<"from" | "to" | "toNamespace", string | undefined>;
+    const states = {
+      from: from ?? (await defaultFrom(client, set, { to, toNamespace })),
+      to: to ?? "live",
+      ...(toNamespace === undefined ? {} : { toNamespace }),
+    };
+    const { differences } = await client.config.diff(set, states);
+    for (const difference of differences) showDifference(terminal, difference);
+    if (options["exitCode"] === true && differences.length > 0) exit(EXIT_DIFFERENT);
+  });
+}
+
+/** Against drafts, another version or another namespace it is the live state that people mean; else the release before. */
+async function defaultFrom(
+  client: Client,
+  set: SetName,
+  { to, toNamespace }: { to: string | undefined; toNamespace: string | undefined },
+): Promise<string> {
+  if (toNamespace !== undefined || (to !== undefined && to !== "live")) return "live";
+  const { releases } = await client.config.releases(set, { limit: 2 });
+  const [, before] = releases;
+  if (before) return String(before.version);
+  throw CliErrors.ARGUMENT_INVALID(
+    `${setText(set)} has ${releases.length === 0 ? "no release" : "one release only"}, so there is nothing to compare with. Name a state: --from or --to.`,
+  );
+}

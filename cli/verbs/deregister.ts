@@ -1,0 +1,33 @@
+/** `posthouse deregister SERVICE ID`: at once, or after every caller has seen that it goes. */
+import type { Command } from "commander";
+import { DRAIN_SECONDS, DRAIN_SECONDS_MAX } from "#registry/api";
+import { withControlClient } from "../control-client.ts";
+import { CliErrors } from "../errors.ts";
+import { CONTROL_SETTINGS, type GivenOptions, readSettings, withExamples, withSettings } from "../options.ts";
+import type { VerbContext } from "../verb.ts";
+
+export function define(command: Command, { terminal }: VerbContext): void {
+  command
+    .option("--namespace <name>", "namespace of the service", "default")
+    .option("--drain [seconds]", `drain first, for at most so long (default ${DRAIN_SECONDS})`);
+  withSettings(command, CONTROL_SETTINGS);
+  withExamples(command, ["posthouse deregister orders orders-1 --drain 60"]);
+  command.action(async (service: string, id: string, options: GivenOptions) => {
+    const seconds = drainSeconds(options["drain"] as string | boolean | undefined);
+    const instance = { namespace: String(options["namespace"]), service, id };
+    const { seen, waitingFor = [] } = await withControlClient(readSettings(options, terminal), (client) =>
+      client.registry.deregister(instance, seconds === undefined ? {} : { drainSeconds: seconds }),
+    );
+    const all = seen ? "; every subscriber had seen it drain" : "";
+    terminal.out(`${service}/${id} is deregistered${all}\n`);
+    if (seen === false) terminal.err(`not seen within ${seconds} s by ${waitingFor.join(", ")}\n`);
+  });
+}
+
+/** `--drain` alone is true. */
+function drainSeconds(given: string | boolean | undefined): number | undefined {
+  if (given === undefined || given === false) return undefined;
+  const seconds = given === true ? DRAIN_SECONDS : Number(given);
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= DRAIN_SECONDS_MAX) return seconds;
+  throw CliErrors.ARGUMENT_INVALID(`--drain ${given}: it takes whole seconds from 1 to ${DRAIN_SECONDS_MAX}.`);
+}

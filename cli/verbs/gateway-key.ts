@@ -1,0 +1,14 @@
+/** `posthouse gateway key`: an API key for a consumer, and what the config is to hold of it. */
+import { createHash, randomBytes } from "node:crypto";
+import type { Command } from "commander";
+import type { VerbContext } from "../verb.ts";
+
+/** Bytes of an API key: nobody guesses 2^256, so its hash may lie in a config. */
+const KEY_BYTES = 32;
+
+export function define(command: Command, { terminal }: VerbContext): void {
+  command.action(() => {
+    const key = randomBytes(KEY_BYTES).toString("base64url");
+    terminal.out(`key:    ${key}\nsha256: ${createHash("sha256").update(key).digest("hex")}\n`);
+  });
+}

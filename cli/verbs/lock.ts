@@ -1,0 +1,48 @@
+/** `posthouse lock NAME -- COMMAND`. */
+import type { Command } from "commander";
+import { runWithLock } from "../lock.ts";
+import { CONTROL_SETTINGS, readSettings, secondsOption, withExamples, withSettings } from "../options.ts";
+import type { VerbContext } from "../verb.ts";
+
+interface LockOptions extends Record<string, unknown> {
+  readonly namespace: string;
+  readonly value?: string;
+  readonly waitSeconds?: number;
+  readonly delaySeconds?: number;
+  readonly sessionSeconds: number;
+  readonly graceSeconds: number;
+}
+
+export function define(command: Command, { terminal, exit }: VerbContext): void {
+  const seconds = secondsOption();
+  command
+    .option("--namespace <name>", "namespace of the lock", "default")
+    .option("--value <text>", "who we are, for those that look at the lock")
+    .option("--wait-seconds <seconds>", "give up after so long, with exit code 75 (default: wait for ever)", seconds)
+    .option("--delay-seconds <seconds>", "how long the lock rests should we vanish (default 15)", seconds)
+    .option("--session-seconds <seconds>", "silence after which we count as vanished", seconds, 15)
+    .option("--grace-seconds <seconds>", "from SIGTERM to SIGKILL once the lock is lost", seconds, 5);
+  withSettings(command, CONTROL_SETTINGS);
+  withExamples(command, ["posthouse lock nightly/backup -- ./backup.sh /data"]);
+  command.addHelpText(
+    "after",
+    "\nThe command knows LOCK_NAME and LOCK_TOKEN. The exit code is the command's; 75 when the lock was not acquired in time, or lost.",
+  );
+  command.action(async (name: string, words: [string, ...string[]], options: LockOptions) => {
+    const { namespace, value, waitSeconds, delaySeconds, sessionSeconds, graceSeconds } = options;
+    exit(
+      await runWithLock(readSettings(options, terminal), {
+        name,
+        namespace,
+        command: words,
+        options: {
+          sessionSeconds,
+          ...(value === undefined ? {} : { value }),
+          ...(delaySeconds === undefined ? {} : { lockDelaySeconds: delaySeconds }),
+        },
+        waitSeconds,
+        graceSeconds,
+      }),
+    );
+  });
+}

@@ -1,0 +1,79 @@
+/** `posthouse route test METHOD URL`. */
+import { readFile } from "node:fs/promises";
+import { type Command, InvalidArgumentError } from "commander";
+import { messageOf } from "#base";
+import type { ExplainAnswer, ExplainRequest } from "#gateway/api";
+import type { LoadedSettings } from "#settings";
+import { commandHost, withControlClient } from "../control-client.ts";
+import { CliErrors } from "../errors.ts";
+import { explanationText } from "../explanation.ts";
+import { CONTROL_SETTINGS, readSettings, withExamples, withSettings } from "../options.ts";
+import type { VerbContext } from "../verb.ts";
+
+interface RouteOptions extends Record<string, unknown> {
+  readonly header: { name: string; value: string }[];
+  readonly peer: string;
+  readonly listener: string;
+  readonly namespace: string;
+  readonly bearer?: string;
+  readonly zone?: string;
+  readonly file?: string;
+  readonly json?: boolean;
+}
+
+export function define(command: Command, { terminal }: VerbContext): void {
+  command
+    .option("-H, --header <name: value>", "a header of the request; again for more", header, [])
+    .option("--bearer <token>", "the request's bearer token")
+    .option("--peer <address>", "where the request comes from", "127.0.0.1")
+    .option("--listener <name>", "the listener that receives it", "default")
+    .option("--namespace <name>", "namespace of the gateway's config", "default")
+    .option("--zone <name>", "zone of the gateway; without it zones do not count")
+    .option("--file <path>", "ask this config instead of the released one")
+    .option("--json", "print all of it as JSON");
+  withSettings(command, [...CONTROL_SETTINGS, "gatewayFilters"]);
+  withExamples(command, [
+    "posthouse route test GET http://shop.example.com/orders/1",
+    "posthouse route test GET http://127.0.0.1/orders --file gateway.yaml",
+  ]);
+  command.action(async (method: string, url: string, options: RouteOptions) => {
+    const { peer, listener, namespace, zone, bearer } = options;
+    const token = bearer === undefined ? [] : [{ name: "Authorization", value: `Bearer ${bearer}` }];
+    const request: ExplainRequest = {
+      method: method.toUpperCase(),
+      url,
+      headers: [...options.header, ...token],
+      peer,
+      listener,
+      namespace,
+      ...(zone === undefined ? {} : { zone }),
+    };
+    const settings = readSettings(options, terminal);
+    const answer =
+      options.file === undefined
+        ? await withControlClient(settings, (client) => client.gateway.explain(request))
+        : await explainFile(settings, request, options.file);
+    terminal.out(options.json ? `${JSON.stringify(answer, null, 2)}\n` : explanationText(answer));
+  });
+}
+
+/** By a file: without a token no endpoint is known, and the rest is as it would be. */
+async function explainFile(settings: LoadedSettings, request: ExplainRequest, path: string): Promise<ExplainAnswer> {
+  const { loadExplain, loadFilters } = await import("#gateway/release");
+  const { Explainer } = await loadExplain();
+  const { token, gatewayFilters } = settings.values;
+  const config = () =>
+    readFile(path, "utf8").catch((cause: unknown) => {
+      throw CliErrors.FILE_UNREADABLE(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
+    });
+  const parts = { filters: await loadFilters(gatewayFilters), config };
+  const host = commandHost();
+  if (token === undefined) return new Explainer(host, { client: undefined, ...parts }).explain(request);
+  return withControlClient(settings, (client) => new Explainer(host, { client, ...parts }).explain(request));
+}
+
+function header(text: string, before: { name: string; value: string }[] = []) {
+  const colon = text.indexOf(":");
+  if (colon < 1) throw new InvalidArgumentError("It must be Name: value.");
+  return [...before, { name: text.slice(0, colon).trim(), value: text.slice(colon + 1).trim() }];
+}

@@ -1,0 +1,38 @@
+/** `posthouse tokens create NAME`. The token is all that is on standard output, so that a script can keep it. */
+import { type Command, Option } from "commander";
+import type { TokenRequest } from "#access/api";
+import { withControlClient } from "../control-client.ts";
+import {
+  CONTROL_SETTINGS,
+  type GivenOptions,
+  readSettings,
+  secondsOption,
+  withExamples,
+  withSettings,
+} from "../options.ts";
+import type { VerbContext } from "../verb.ts";
+
+const ROLES = ["operator", "editor", "agent", "reader"] as const satisfies TokenRequest["role"][];
+
+export function define(command: Command, { terminal }: VerbContext): void {
+  command
+    .addOption(new Option("--role <role>", "what it may do").choices(ROLES).makeOptionMandatory())
+    .option("--ttl-seconds <seconds>", "it expires after this; absent: it does not", secondsOption());
+  withSettings(command, CONTROL_SETTINGS);
+  withExamples(command, [
+    "posthouse tokens create host-1 --role agent > agent.token",
+    "posthouse tokens create ci --role editor --ttl-seconds 3600",
+  ]);
+  command.action(async (name: string, options: GivenOptions) => {
+    const request: TokenRequest = {
+      name,
+      role: options["role"] as TokenRequest["role"],
+      ...(options["ttlSeconds"] === undefined ? {} : { ttlSeconds: options["ttlSeconds"] as number }),
+    };
+    const { id, token } = await withControlClient(readSettings(options, terminal), (client) =>
+      client.access.issueToken(request),
+    );
+    terminal.out(`${token}\n`);
+    terminal.err(`token ${id} of "${name}", role ${request.role}; it is not shown again\n`);
+  });
+}

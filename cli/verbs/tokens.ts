@@ -1,0 +1,22 @@
+/** `posthouse tokens`: lists them; `create` and `revoke` are verbs below it. */
+import type { Command } from "commander";
+import type { TokenSummary } from "#access/api";
+import { defineListing } from "../listing.ts";
+import { withExamples } from "../options.ts";
+import type { VerbContext } from "../verb.ts";
+
+export function define(command: Command, context: VerbContext): void {
+  withExamples(command, ["posthouse tokens", "posthouse tokens create host-1 --role agent"]);
+  defineListing<TokenSummary, undefined>(command, context, {
+    columns: [
+      ["ID", ({ id }) => id],
+      ["NAME", ({ name }) => name],
+      ["ROLE", ({ role }) => role],
+      ["CREATED", ({ createdAt }) => createdAt],
+      ["EXPIRES", ({ expiresAt }) => expiresAt],
+    ],
+    given: () => undefined,
+    rows: async (client) => (await client.access.tokens()).tokens,
+    empty: "there is no token",
+  });
+}

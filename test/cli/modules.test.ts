@@ -1,0 +1,93 @@
+/** What a verb loads: its own file and what that needs, never the server for a command that only asks one. */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { expect, test } from "vitest";
+import { VERBS } from "../../cli/verbs.ts";
+import { projectRoot } from "#test/kit";
+
+const { imports: aliases } = JSON.parse(readFileSync(join(projectRoot, "package.json"), "utf8")) as {
+  imports: Record<string, string>;
+};
+
+/** What a file imports at once; what it imports by `import()` is loaded when it is used. */
+function importsOf(path: string): string[] {
+  const code = readFileSync(join(projectRoot, path), "utf8").replaceAll(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, "");
+  return [...code.matchAll(/^(?:import|export)\b(?! type )(?:[^;"']*?\bfrom)?\s*["']([^"']+)["']/gm)].map(
+    ([, specifier]) => specifier as string,
+  );
+}
+
+/** Every file and package that is loaded with a file. */
+function loadedWith(path: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(path)) return seen;
+  seen.add(path);
+  for (const specifier of importsOf(path)) {
+    if (specifier.startsWith("node:")) continue;
+    if (specifier.startsWith(".")) loadedWith(normalize(join(dirname(path), specifier)), seen);
+    else if (specifier.startsWith("#")) loadedWith(normalize(aliases[specifier] ?? specifier), seen);
+    else seen.add(specifier);
+  }
+  return seen;
+}
+
+/** Each verb and its file, from the text of the table: a test runner rewrites the functions themselves. */
+const FILES = [
+  ...readFileSync(join(projectRoot, "cli/verbs.ts"), "utf8").matchAll(
+    /path: "([^"]+)"[^}]*?load: \(\) => import\("\.\/(verbs\/[^"]+)"\)/g,
+  ),
+].map(([, path = "", file = ""]) => [path, `cli/${file}`] as const);
+
+/** Folders whose code runs in a server; of them a command may load contracts and what is as light. */
+const SERVER = /^(store|health|http|access|registry|locks|quotas|config-server|flags|gateway|agent|dns|server|demo)\//;
+const LIGHT = new Set([
+  "server/version.ts",
+  "config-server/secret-keys.ts",
+  "config-server/cipher.ts",
+  "config-server/core/sealed.ts",
+  "http/frames.ts",
+]);
+const CONTRACT = /^(access|registry|locks|quotas|config-server|gateway|flags)\/(api|[a-z-]+-api|[a-z-]+)\.ts$/;
+const PACKAGES = new Set(["commander", "ajv", "yaml", "typebox", "undici"]);
+/** By the first word of a verb: what it alone reads or writes. */
+const OWN_PACKAGES: Record<string, string> = { config: "fflate", exec: "smol-toml", agent: "smol-toml" };
+/** Verbs that check a gateway's config themselves. */
+const LOADS_CHECKS = new Set(["gateway validate"]);
+
+test("the program itself loads the table of verbs and no verb", () => {
+  const loaded = [...loadedWith("cli/main.ts")].sort();
+  expect(loaded.filter((path) => path.startsWith("cli/"))).toEqual([
+    "cli/main.ts",
+    "cli/program.ts",
+    "cli/terminal.ts",
+    "cli/verbs.ts",
+  ]);
+  expect(loaded.filter((path) => !path.includes("/"))).toEqual(["commander"]);
+});
+
+test("every row names a file that is there, and every file of a verb has a row", () => {
+  expect(FILES.map(([path]) => path)).toEqual(VERBS.filter(({ load }) => load).map(({ path }) => path));
+  const files = readdirSync(join(projectRoot, "cli/verbs")).map((name) => `cli/verbs/${name}`);
+  expect([...new Set(FILES.map(([, file]) => file))].sort()).toEqual(files.sort());
+});
+
+test("version loads its number alone", () => {
+  expect([...loadedWith("cli/verbs/version.ts")].sort()).toEqual(["cli/verbs/version.ts", "server/version.ts"]);
+});
+
+test.each(FILES.filter(([path]) => !LOADS_CHECKS.has(path)))("posthouse %s loads no server", (path, file) => {
+  const loaded = [...loadedWith(file)];
+  const heavy = loaded.filter((one) => SERVER.test(one) && !LIGHT.has(one) && !isContract(one));
+  expect(heavy, path).toEqual([]);
+  const packages = loaded.filter((one) => !one.endsWith(".ts"));
+  const own = OWN_PACKAGES[path.split(" ", 1)[0] ?? ""];
+  const strange = packages.filter((one) => !PACKAGES.has(one.split("/", 1)[0] ?? "") && one !== own);
+  expect(strange, path).toEqual([]);
+});
+
+/** A contract imports shapes and codes, and nothing that runs: the architecture's test sees to that. */
+function isContract(path: string): boolean {
+  if (!CONTRACT.test(path)) return false;
+  return [...loadedWith(path)].every(
+    (one) => one === "typebox" || one.startsWith("base/") || CONTRACT.test(one) || one.startsWith("typebox/"),
+  );
+}
