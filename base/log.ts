@@ -52,12 +52,15 @@ function plain(_key: string, value: unknown): unknown {
   return typeof value === "bigint" ? String(value) : value;
 }
 
-/** Text of a value; one that refers to itself has none. */
+/** What is shown of a value that JSON cannot hold: a function, or one that refers to itself. */
+const NOT_JSON = JSON.stringify("[not JSON]");
+
+/** Text of a value. */
 function jsonOf(value: unknown): string {
   try {
-    return JSON.stringify(value, plain) ?? "undefined";
+    return JSON.stringify(value, plain) ?? NOT_JSON;
   } catch {
-    return '"[not JSON]"';
+    return NOT_JSON;
   }
 }
 

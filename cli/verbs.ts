@@ -155,7 +155,7 @@ export const VERBS: readonly VerbRow[] = [
   },
   {
     path: "config sources",
-    summary: "list the git branches and folders that config is mirrored from",
+    summary: "list the git branches and folders that are mirrored into sets",
     load: () => import("./verbs/config-sources.ts"),
   },
   {

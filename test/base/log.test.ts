@@ -26,7 +26,7 @@ test("a JSON line has the level as a word, the time, the fields and the message"
 test("a text line has time, level, component, message and fields; the component is not said twice", () => {
   const text = textLine(line({ port: 8501, names: ["a", "b"], why: "two words" }), false);
   expect(text).toMatch(
-    /^\d\d:\d\d:05\.678 WARN {2}agent {9} a message {2}port=8501 names=\["a","b"\] why="two words"\n$/,
+    /^\d\d:\d\d:05\.678 WARN {2}agent {8} a message {2}port=8501 names=\["a","b"\] why="two words"\n$/,
   );
   expect(textLine(line({}), true)).toContain("\u001B[33mWARN ");
 });
