@@ -66,7 +66,6 @@ test("server and agent take over a level while they run, and go back to their se
   expect(before).toBeGreaterThan(0);
 
   // A level outlives its process, and each takes it over at its start.
-  await levels("components: { agent: debug, config-server: debug }");
   await using stopped = await restartBySigterm(server);
   await using killed = await restartByKill(agent);
   await eventually("both say so again", () =>
