@@ -2,7 +2,7 @@
 import { watch } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { AppError, messageOf, TaskGroup, Trigger, type Host } from "#base";
-import { BadTokens, createHttpServer, isLoopback, registerOperations } from "#http";
+import { BadTokens, closeHttpServer, createHttpServer, isLoopback, registerOperations } from "#http";
 import { LocalAgent } from "./agent.ts";
 import { AgentErrors, type AgentStatus } from "./api.ts";
 import type { ControlPlane } from "./caches.ts";
@@ -58,7 +58,7 @@ export async function createAgent(
   const agent = starting.use(new LocalAgent(own, { client, settings, snapshot }));
   const tasks = starting.use(new TaskGroup(log));
   const app = createHttpServer(own, { name: "agent" });
-  starting.defer(() => app.close());
+  starting.defer(() => closeHttpServer(own, app));
   const socket = new LocalSocket(own, app, settings.dataDir);
   app.addHook("onClose", () => socket[Symbol.asyncDispose]());
   const badTokens = new BadTokens(own, "agent");

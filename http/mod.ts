@@ -2,6 +2,7 @@
 export * from "./auth.ts";
 export * from "./bad-tokens.ts";
 export * from "./caller.ts";
+export * from "./close.ts";
 export * from "./frames.ts";
 export * from "./limits.ts";
 export * from "./loopback.ts";

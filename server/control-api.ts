@@ -29,7 +29,15 @@ import {
 } from "#config-server";
 import { flagsPlugin } from "#flags";
 import { createReach, type ReachRules } from "#health";
-import { BadTokens, createHttpServer, HttpErrors, registerOpenApi, registerOperations, requireAuth } from "#http";
+import {
+  closeHttpServer,
+  BadTokens,
+  createHttpServer,
+  HttpErrors,
+  registerOpenApi,
+  registerOperations,
+  requireAuth,
+} from "#http";
 import { Locks, locksPlugin } from "#locks";
 import { Quotas, quotasPlugin } from "#quotas";
 import { Drains, Members, membersPlugin, Prober, Reaper, Registry, registryPlugin } from "#registry";
@@ -108,7 +116,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   };
   const app = stack.adopt(
     await routes(host, { access, registry, members, drains, locks, quotas, ...configParts }, options),
-    (app) => app.close(),
+    (app) => closeHttpServer(host, app),
   );
   stack.use(registry.hub);
   stack.use(config.hub);

@@ -15,7 +15,16 @@ import { keyCommand, keyFile, ownKeyFile, type KeySource } from "#config-server"
 import { flagsReleaseCheck } from "#flags";
 import type { ClusterView, GatewayPorts } from "#gateway";
 import { gatewayReleaseCheckWith, loadExplain, loadFilters } from "#gateway/release";
-import { BadTokens, createHttpServer, HttpErrors, isLoopback, registerOperations, requireAuth, type Role } from "#http";
+import {
+  BadTokens,
+  closeHttpServer,
+  createHttpServer,
+  HttpErrors,
+  isLoopback,
+  registerOperations,
+  requireAuth,
+  type Role,
+} from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
 import { openStore, type StoreOptions } from "#store";
 import { ServerErrors } from "./api.ts";
@@ -316,7 +325,7 @@ async function clustersIn({ settings, clusters }: Parts, namespace: string) {
 /** What operators ask of a gateway that has no control API beside it. */
 async function startOperations(parts: Parts): Promise<void> {
   const { host, settings, stack, addresses } = parts;
-  const app = stack.adopt(createHttpServer(host, { name: "operations" }), (app) => app.close());
+  const app = stack.adopt(createHttpServer(host, { name: "operations" }), (app) => closeHttpServer(host, app));
   requireAuth(
     app,
     async (token) => {

@@ -1,5 +1,4 @@
 /** The README's story, pasted line by line into a shell as a newcomer would, on real processes. */
-import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -7,6 +6,7 @@ import {
   call,
   eventually,
   freePort,
+  openShell,
   type Posthouse,
   projectRoot,
   restartByKill,
@@ -44,9 +44,10 @@ test("the README's story comes true, line by line", { timeout: 300_000 }, async 
       .replace("TOKEN=ph_…", `TOKEN=${posthouse.token}`);
 
   await using shell = openShell();
+  const paste = async (block: string) => (await shell.paste(here(block))).output.trim();
   const answers: string[] = [];
   const told = await blocks("README.md");
-  for (const block of told) answers.push(await shell.paste(here(block)));
+  for (const block of told) answers.push(await paste(block));
   const [, , config = "", routed = "", killed = ""] = answers;
   /** What a block shows after its pause, which is too short where the machine is busy: then it is asked again. */
   const shows = async (block: number, wanted: RegExp) => {
@@ -56,7 +57,7 @@ test("the README's story comes true, line by line", { timeout: 300_000 }, async 
       `${question} shows ${wanted}`,
       async () => {
         if (wanted.test(shown)) return true;
-        shown = await shell.paste(here(question));
+        shown = await paste(question);
         return wanted.test(shown);
       },
       60_000,
@@ -72,7 +73,7 @@ test("the README's story comes true, line by line", { timeout: 300_000 }, async 
   await shows(4, /"instances":2,"passing":1,"warning":0,"critical":1/);
 
   // Everything is found again: what the agent registered and keeps, what was released, what routes there are.
-  const jwt = (await shell.paste('echo "$JWT"')).trim();
+  const jwt = await paste('echo "$JWT"');
   const file = join(data.path, "agent/files/orders.yaml");
   const findsAll = async (running: Posthouse) => {
     const { token } = posthouse;
@@ -113,31 +114,3 @@ test("the README's story comes true, line by line", { timeout: 300_000 }, async 
   await findsAll(found);
   expect(await found.stop()).toEqual({ code: 0, signal: null });
 });
-
-interface Shell extends AsyncDisposable {
-  /** Types a block, and gives back what it printed on standard output. */
-  paste(block: string): Promise<string>;
-}
-
-/** A shell in a process group of its own, so that all that was started in it ends with it. */
-function openShell(): Shell {
-  const child = spawn("bash", ["--norc"], { cwd: projectRoot, detached: true, stdio: ["pipe", "pipe", "pipe"] });
-  const exited = new Promise((resolve) => child.on("exit", resolve));
-  let output = "";
-  child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
-  child.stderr.resume();
-  let pasted = 0;
-  return {
-    async paste(block) {
-      output = "";
-      const end = `end-of-block-${pasted++}`;
-      child.stdin.write(`${block}\nsleep 0.5; echo; echo ${end}\n`);
-      await eventually(`the block is done: ${block}`, () => output.includes(end), 60_000);
-      return output.slice(0, output.indexOf(end)).trim();
-    },
-    async [Symbol.asyncDispose]() {
-      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
-      await exited;
-    },
-  };
-}
