@@ -3,7 +3,7 @@
  * `demo` and `demo-secret`. Its keys are made when it starts and end with it.
  */
 import { parseArgs } from "node:util";
-import { exportJWK, generateKeyPair } from "jose";
+import { calculateJwkThumbprint, exportJWK, generateKeyPair } from "jose";
 import { Provider } from "oidc-provider";
 
 /** What tokens are for: the audience that a gateway asks for. */
@@ -11,6 +11,9 @@ const RESOURCE = "urn:posthouse:orders";
 
 const { values } = parseArgs({ options: { port: { type: "string", default: "4000" } } });
 const { privateKey } = await generateKeyPair("ES256", { extractable: true });
+const signingKey = await exportJWK(privateKey);
+/** A key id of its own for each key: whoever caches keys by id then notices a restart. */
+const kid = await calculateJwkThumbprint(signingKey);
 const issuer = `http://127.0.0.1:${values.port}`;
 const provider = new Provider(issuer, {
   clients: [
@@ -23,7 +26,7 @@ const provider = new Provider(issuer, {
       id_token_signed_response_alg: "ES256",
     },
   ],
-  jwks: { keys: [{ ...(await exportJWK(privateKey)), kid: "demo-1", alg: "ES256", use: "sig" }] },
+  jwks: { keys: [{ ...signingKey, kid, alg: "ES256", use: "sig" }] },
   features: {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
