@@ -43,6 +43,9 @@ const EMBEDDING_NETWORKS = [
   ...networks(["2002::/16"]).map((network) => ({ network, at: 2 })),
 ];
 
+/** Ranges in which nothing listens that a connection could be for. */
+const NOWHERE: ReadonlySet<string> = new Set(["multicast", "broadcast", "unspecified"]);
+
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 type Network = ReturnType<typeof ipaddr.parseCIDR>;
 
@@ -77,6 +80,20 @@ export function embeddedIPv4(text: string): string | undefined {
   return address && embedded(address)?.toString();
 }
 
+/** Addresses that no service has, and nothing connects to: of one link only, of metadata services, multicast, unspecified. */
+export function isForbiddenAddress(text: string): boolean {
+  const kind = classOfAddress(text);
+  return kind === "metadata" || kind === "link-local" || isNowhere(text);
+}
+
+/** Multicast, broadcast and unspecified addresses. */
+export function isNowhere(text: string): boolean {
+  const address = parsed(text);
+  // `::1` also looks like an embedded 0.0.0.1.
+  if (!address || address.range() === "loopback") return false;
+  return [address, embedded(address)].some((one) => one !== undefined && NOWHERE.has(one.range()));
+}
+
 function parsed(text: string): Address | undefined {
   const [address = ""] = text.replaceAll(/^\[|\]$/g, "").split("%");
   return ipaddr.isValid(address) ? ipaddr.parse(address) : undefined;
@@ -108,6 +125,7 @@ export interface Listener {
 export class OwnListeners {
   readonly #listeners = new Set<Listener>();
   readonly #machineAddresses: () => readonly string[];
+  readonly #subscribers = new Set<() => void>();
 
   /** @param machineAddresses the addresses of this machine's network interfaces */
   constructor(machineAddresses: () => readonly string[]) {
@@ -115,9 +133,24 @@ export class OwnListeners {
   }
 
   /** Counts a listener until the function returned is called. */
-  add(listener: Listener): () => void {
+  add({ host, port }: Listener): () => void {
+    // An object of its own: the same port may be added twice, and is ours until both are gone.
+    const listener = { host, port };
     this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+    this.#changed();
+    return () => {
+      if (this.#listeners.delete(listener)) this.#changed();
+    };
+  }
+
+  /** Calls the subscriber after each change, until the function returned is called. */
+  onChange(subscriber: () => void): () => void {
+    this.#subscribers.add(subscriber);
+    return () => void this.#subscribers.delete(subscriber);
+  }
+
+  #changed(): void {
+    for (const subscriber of this.#subscribers) subscriber();
   }
 
   list(): Listener[] {

@@ -6,6 +6,8 @@
  */
 import { setOwn } from "#base";
 import type { Host } from "#base";
+import { OwnListeners } from "#base/address-class";
+import { DialGuard, type DialRules } from "#base/dial";
 import type { Client } from "#client";
 import {
   GATEWAY_APP,
@@ -40,6 +42,8 @@ export interface ExplainerParts {
   readonly filters: Filters;
   /** The text asked in the place of what is released, read anew each time. */
   readonly config?: () => Promise<string>;
+  /** Where this process may connect to; absent: it listens nowhere, and services may be anywhere. */
+  readonly dial?: DialRules;
   /** What the gateway in this process sees of its clusters, by key; undefined: it has none for the namespace. */
   readonly live?: (namespace: string) => Promise<ReadonlyMap<string, ClusterView> | undefined>;
 }
@@ -47,10 +51,12 @@ export interface ExplainerParts {
 export class Explainer {
   readonly #host: Host;
   readonly #parts: ExplainerParts;
+  readonly #dial: DialGuard;
 
   constructor(host: Host, parts: ExplainerParts) {
     this.#host = host;
     this.#parts = parts;
+    this.#dial = new DialGuard(parts.dial ?? { loopback: true, own: new OwnListeners(() => []) });
   }
 
   /** @throws GATEWAY_CONFIG_INVALID, GATEWAY_REQUEST_INVALID, and what a call of the client may throw */
@@ -63,7 +69,7 @@ export class Explainer {
     if (isBadHead(head)) throw GatewayErrors.REQUEST_INVALID(`The request would be refused unread: ${head.detail}`);
     const live = await this.#parts.live?.(namespace);
     const { endpoints, told, seen } = await this.#endpoints(table, head, { live, zone: request.zone });
-    await using tokens = new TokenVerifier(this.#host);
+    await using tokens = new TokenVerifier(this.#host, this.#dial);
     tokens.use(table.providers.values());
     const snapshot: GatewaySnapshot = { table, endpoints, tokens, limiter: UNCOUNTED };
     const moment = await this.#moment(snapshot, head, tokens);
@@ -136,7 +142,8 @@ export class Explainer {
     const seen: Record<string, ClusterView> = {};
     for (const cluster of clusters.values()) {
       const instances = await this.#instances(cluster);
-      const set = nextEndpoints(NO_ENDPOINTS, cluster, instances, { nowMs, zone });
+      const refusal = (address: string, port: number) => this.#dial.refusal(address, port);
+      const set = nextEndpoints(NO_ENDPOINTS, cluster, instances, { nowMs, zone, refusal });
       const view = live?.get(cluster.key);
       if (view) {
         adoptView(set, view, nowMs);

@@ -4,6 +4,8 @@
  */
 import { own, setOwn } from "#base";
 import type { Host } from "#base";
+import { OwnListeners } from "#base/address-class";
+import { DialGuard, type DialRules } from "#base/dial";
 import type { ClusterView, ConfigProblem, GatewayConfig } from "./api.ts";
 import { viewCluster } from "./core/cluster-view.ts";
 import { ConcurrencyLimiter } from "./core/concurrency.ts";
@@ -45,9 +47,11 @@ import { UpstreamPools } from "./upstream/pools.ts";
 /** Begins to learn routes and endpoints at once; serves once `listen` was called. */
 export function createGateway(
   host: Host,
-  given: { client: GatewayClient; settings: GatewaySettings; peers?: GatewayPeers },
+  given: { client: GatewayClient; settings: GatewaySettings; peers?: GatewayPeers; dial?: DialRules },
 ): Gateway {
-  return new RunningGateway(host, given.client, given.settings, given.peers);
+  // Without a server around it, nothing else listens and services may be anywhere.
+  const dial = given.dial ?? { loopback: true, own: new OwnListeners(() => []) };
+  return new RunningGateway(host, { ...given, dial });
 }
 
 interface NextTable {
@@ -64,6 +68,8 @@ class RunningGateway implements Gateway {
   readonly #host: Host;
   readonly #settings: GatewaySettings;
   readonly #metrics: GatewayMetrics;
+  readonly #dial: DialGuard;
+  readonly #endListening: () => void;
   readonly #tokens: TokenVerifier;
   readonly #pools: UpstreamPools;
   readonly #caller: UpstreamCaller;
@@ -89,15 +95,20 @@ class RunningGateway implements Gateway {
   #ready = false;
   #stopping: Promise<void> | undefined;
 
-  constructor(host: Host, client: GatewayClient, settings: GatewaySettings, peers?: GatewayPeers) {
+  constructor(
+    host: Host,
+    given: { client: GatewayClient; settings: GatewaySettings; peers?: GatewayPeers; dial: DialRules },
+  ) {
+    const { client, settings, peers, dial } = given;
     const log = host.log.child({ role: "gateway" });
     this.#host = { ...host, log };
     this.#settings = settings;
     this.#workers = peers?.workers ?? 1;
     this.#loop = new LoopWatch(host.clock);
     this.#accessLog = new AccessLog(this.#host);
-    this.#tokens = new TokenVerifier(this.#host);
-    this.#pools = new UpstreamPools(this.#host);
+    this.#dial = new DialGuard(dial);
+    this.#tokens = new TokenVerifier(this.#host, this.#dial);
+    this.#pools = new UpstreamPools({ ...this.#host, dial: this.#dial });
     this.#metrics = new GatewayMetrics(host, {
       connections: () => this.#pools.counts,
       clusters: () => this.clusterViews(),
@@ -168,7 +179,11 @@ class RunningGateway implements Gateway {
       stopping: () => this.#stopping !== undefined,
       inFlight: this.#inFlight,
     };
-    this.#listeners = new Listeners(this.#host, parts, settings.tls);
+    this.#listeners = new Listeners(this.#host, parts, { tls: settings.tls, own: dial.own });
+    // An instance at a port that this process opens is no endpoint from then on, and is one again afterwards.
+    this.#endListening = dial.own.onChange(() =>
+      this.#swap(this.#snapshot.table, this.#snapshot.table.clusters.keys()),
+    );
     this.#starting = this.#start();
   }
 
@@ -329,6 +344,8 @@ class RunningGateway implements Gateway {
   #swap(table: RouteTable, rebuilt: Iterable<string>): void {
     const before = this.#snapshot.endpoints;
     const nowMs = this.#host.clock.monotonic();
+    const { zone } = this.#settings;
+    const refusal = (address: string, port: number) => this.#dial.refusal(address, port);
     const endpoints = new Map<string, EndpointSet>();
     for (const key of table.clusters.keys()) endpoints.set(key, before.get(key) ?? NO_ENDPOINTS);
     for (const key of rebuilt) {
@@ -338,7 +355,7 @@ class RunningGateway implements Gateway {
         ? this.#names.expand(cluster.instances)
         : this.#registry.instances(cluster.namespace, cluster.service);
       const old = before.get(key) ?? NO_ENDPOINTS;
-      const next = nextEndpoints(old, cluster, instances, { nowMs, zone: this.#settings.zone });
+      const next = nextEndpoints(old, cluster, instances, { nowMs, zone, refusal });
       if (next.panic && !old.panic) this.#panics(cluster);
       endpoints.set(key, next);
     }
@@ -409,6 +426,7 @@ class RunningGateway implements Gateway {
   }
 
   async #stop(): Promise<void> {
+    this.#endListening();
     await this.#listeners.stop(this.#settings.drainMs);
     this.#loop[Symbol.dispose]();
     this.#accessLog[Symbol.dispose]();

@@ -3,6 +3,7 @@
  * closed as the config says. A port that cannot be opened is a problem of that listener alone; the others serve.
  */
 import { canonicalJson, messageOf, type Host } from "#base";
+import type { OwnListeners } from "#base/address-class";
 import { OWN_LISTENER, type ConfigProblem, type Listener } from "./api.ts";
 import { GeneralLane } from "./lanes/general.ts";
 import type { LaneParts } from "./lanes/parts.ts";
@@ -41,13 +42,15 @@ export class Listeners {
   readonly #problems = new Map<number, ConfigProblem>();
   /** Closing, so that a stop waits for them and then cuts. */
   readonly #closing = new Map<Promise<void>, GeneralLane>();
+  readonly #own: OwnListeners;
   #tls: TlsIdentity | undefined;
   #wanted: readonly Listener[] = [];
   #listening = false;
 
-  constructor(host: Host, parts: LaneParts, tls: TlsIdentity | undefined) {
+  constructor(host: Host, parts: LaneParts, { tls, own }: { tls: TlsIdentity | undefined; own: OwnListeners }) {
     this.#host = host;
     this.#parts = parts;
+    this.#own = own;
     this.#tls = tls;
     this.#http = new GeneralLane(parts, undefined);
     this.#https = tls && new GeneralLane(parts, ownFront(tls));
@@ -62,15 +65,23 @@ export class Listeners {
   async listen(): Promise<GatewayPorts> {
     const { host, port, tlsPort } = this.#parts.settings;
     const httpPort = await this.#http.listen(host, port);
+    this.#noteOpen(this.#http, httpPort);
     this.#listening = true;
     this.use(this.#wanted);
     if (!this.#https) return { httpPort };
     try {
-      return { httpPort, httpsPort: await this.#https.listen(host, tlsPort) };
+      const httpsPort = await this.#https.listen(host, tlsPort);
+      this.#noteOpen(this.#https, httpsPort);
+      return { httpPort, httpsPort };
     } catch (error) {
       await Promise.all(this.#lanes().map((lane) => lane.close()));
       throw error;
     }
+  }
+
+  /** A lane that is open is not dialled by its own gateway, until it is closed. */
+  #noteOpen(lane: GeneralLane, port: number): void {
+    lane.onClosed(this.#own.add({ host: this.#parts.settings.host, port }));
   }
 
   /** Those of the config now in force; they open once the gateway listens at all. */
@@ -141,6 +152,7 @@ export class Listeners {
         await lane.listen(this.#parts.settings.host, port);
         if (open.closed) return this.#close(lane);
         open.lane = lane;
+        this.#noteOpen(lane, port);
         // They may have changed meanwhile.
         this.#showTls(open);
         this.#host.log.info({ listeners: open.listeners.map(({ name }) => name), port }, "listener open");

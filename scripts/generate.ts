@@ -9,6 +9,7 @@ import { AccessErrors } from "#access/api";
 import { AgentErrors } from "#agent/api";
 import type { ErrorFactory, ErrorTable, ErrorRow, Host } from "#base";
 import { systemHost } from "#base/system";
+import { DialErrors } from "#base/dial";
 import { ClientErrors } from "#client";
 import { ConfigErrors } from "#config-server/api";
 import { FlagSetSchema } from "#flags/core";
@@ -30,6 +31,7 @@ const TABLES: readonly [area: string, table: ErrorTable<Record<string, ErrorRow>
   ["Client", ClientErrors],
   ["Command line", CliErrors],
   ["Config server", ConfigErrors],
+  ["Dialling", DialErrors],
   ["Gateway", GatewayErrors],
   ["Health", HealthErrors],
   ["HTTP", HttpErrors],

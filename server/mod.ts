@@ -2,10 +2,10 @@
  * The composition root: the only place where everything meets. Each opener hands its resource to one stack, so a failed
  * start unwinds itself and a stop is the start in reverse.
  */
-import { networkInterfaces } from "node:os";
 import { Access, type TokenSummary } from "#access";
 import type { AppError, Host } from "#base";
 import { OwnListeners } from "#base/address-class";
+import { machineAddresses } from "#base/dial";
 import type { Settings } from "#settings";
 import { openStore } from "#store";
 import { reasons, ROLES, storeOptions, type Addresses, type Parts } from "./roles.ts";
@@ -56,11 +56,6 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
     failed: failed.promise,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-/** The addresses of this machine, read each time: interfaces come and go. */
-function machineAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((list = []) => list.map(({ address }) => address));
 }
 
 /** A new operator token, and the other operator tokens: revoked, or still working. */

@@ -10,6 +10,7 @@ import { isAbsolute, join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { AppError, messageOf, randomId, TaskGroup, type Host } from "#base";
 import type { OwnListeners } from "#base/address-class";
+import type { DialRules } from "#base/dial";
 import { Client, fetchTransport, injectTransport } from "#client";
 import { keyCommand, keyFile, ownKeyFile, type KeySource } from "#config-server";
 import { flagsReleaseCheck } from "#flags";
@@ -56,7 +57,7 @@ export interface Parts {
   /** What is not ready, by part. */
   readonly notReady: (() => string | undefined)[];
   readonly addresses: Addresses;
-  /** The ports that this process listens on. */
+  /** The ports that this process listens on, and the control plane's; neither checks nor the gateway connect to one. */
   readonly listeners: OwnListeners;
   control: ControlApi | undefined;
   /** Of this process's gateway, once it has one. */
@@ -127,7 +128,8 @@ async function startControlApi(parts: Parts): Promise<void> {
       extend: (app, access) => {
         const token = access.internalToken({ name: "explain", role: "reader" });
         const client = new Client(host, { transport: injectTransport(app), token });
-        explainPlugin(app, new Explainer(host, { client, filters, live: (namespace) => clustersIn(parts, namespace) }));
+        const live = (namespace: string) => clustersIn(parts, namespace);
+        explainPlugin(app, new Explainer(host, { client, filters, dial: dialRules(parts), live }));
       },
     }),
   );
@@ -146,6 +148,14 @@ function listensAt({ listeners, settings }: Parts, app: FastifyInstance): void {
   for (const address of app.addresses()) {
     if (typeof address !== "string") listeners.add({ host: settings.host, port: address.port });
   }
+}
+
+/** Where the gateway may connect to. Where its control plane or its config is on this host, services are, too. */
+function dialRules({ settings, listeners }: Parts): DialRules {
+  const { roles, gatewayFile, controlUrls } = settings;
+  const here = roles.includes("registry") || controlUrls.every((url) => isLoopback(new URL(url).hostname));
+  const loopback = settings.gatewayLoopback ?? (here || gatewayFile !== undefined ? "on" : "off");
+  return { loopback: loopback === "on", own: listeners };
 }
 
 /**
@@ -221,7 +231,7 @@ function clientFor(parts: Parts, name: string, role: Role): Client {
 
 /** How a role of this process reaches the control plane: straight in, or over the network. */
 function wayFor(parts: Parts, name: string, role: Role) {
-  const { host, settings, control, stack } = parts;
+  const { host, settings, control, stack, listeners } = parts;
   const subscriber = `${name.replace(" ", "-")}-${randomId(host.random, SUBSCRIBER_ID_BYTES)}`;
   if (control) {
     return { transport: injectTransport(control.app), token: control.access.internalToken({ name, role }), subscriber };
@@ -230,6 +240,11 @@ function wayFor(parts: Parts, name: string, role: Role) {
     throw ServerErrors.SETTINGS_CONFLICT(
       `A ${name} in a process of its own needs a token for ${settings.controlUrls.join(", ")}: ${spellings("token")}.`,
     );
+  }
+  for (const url of settings.controlUrls) {
+    const { hostname, port, protocol } = new URL(url);
+    // Nor is the control plane that it follows a service.
+    stack.defer(listeners.add({ host: hostname, port: Number(port) || (protocol === "https:" ? 443 : 80) }));
   }
   const transport = stack.use(fetchTransport({ urls: settings.controlUrls }));
   return { transport, token: settings.token, subscriber };
@@ -281,6 +296,7 @@ async function startGateway(parts: Parts): Promise<void> {
       new GatewayWorkers(host, {
         workers: settings.gatewayWorkers,
         way,
+        dial: dialRules(parts),
         start: {
           settings: given,
           filterModules: settings.gatewayFilters,
@@ -297,7 +313,7 @@ async function startGateway(parts: Parts): Promise<void> {
     gateway = workers;
   } else {
     const client = way ? new Client(host, way) : unheard;
-    const single = stack.use(createGateway(host, { client, settings: { ...given, filters } }));
+    const single = stack.use(createGateway(host, { client, settings: { ...given, filters }, dial: dialRules(parts) }));
     workerMetrics(host, () => (single.status().ready ? 1 : 0));
     parts.notReady.push(() => (single.status().ready ? undefined : "gateway: no routes and endpoints were read yet"));
     parts.clusters = async () => single.clusterViews();
@@ -342,7 +358,7 @@ async function startOperations(parts: Parts): Promise<void> {
     const { gatewayFile } = settings;
     const config = gatewayFile === undefined ? {} : { config: () => readFile(gatewayFile, "utf8") };
     const live = (namespace: string) => clustersIn(parts, namespace);
-    explainPlugin(app, new Explainer(host, { client, filters, live, ...config }));
+    explainPlugin(app, new Explainer(host, { client, filters, dial: dialRules(parts), live, ...config }));
   }
   try {
     addresses.operations = await app.listen({ host: settings.host, port: settings.operationsPort });

@@ -178,6 +178,12 @@ export const Settings = Type.Object(
         description: "Where the gateway is: instances of this zone are preferred. Absent: none are.",
       }),
     ),
+    gatewayLoopback: Type.Optional(
+      oneOf(["on", "off"], {
+        description:
+          "Services live on this host, so the gateway may connect to its loopback addresses. Absent: on where the control plane is on this host, or with gatewayFile; else off. Ports of posthouse itself are never connected to.",
+      }),
+    ),
     gatewayDrainSeconds: Type.Number({
       default: 10,
       minimum: 0,

@@ -55,6 +55,7 @@ const MAY: Record<string, readonly string[]> = {
   gateway: [
     "#base",
     "#base/address-class",
+    "#base/dial",
     "#base/files",
     "#base/shape",
     "#base/plain-json",
@@ -86,6 +87,7 @@ const MAY: Record<string, readonly string[]> = {
     "#base/address-class",
     "#base/prometheus",
     "#base/system",
+    "#base/dial",
     "#base/files",
     "#base/yaml",
     "#config-server/api",
@@ -249,6 +251,25 @@ function violations(sources: readonly Source[]): string[] {
 
 test("every import is one that the table allows, and cores touch neither time, chance nor the outside", () => {
   expect(violations(sources)).toEqual([]);
+});
+
+/** What opens a socket, where it is imported from. */
+const DIAL =
+  /\b(connect|createConnection|request|get|buildConnector|Agent|Client|Pool|fetch)\b[^;]*from "(node:(net|tls|https?|http2)|undici)"|(?<![.#\w])fetch\(/;
+
+test("the gateway opens sockets in two files, which ask first whether an address may be dialled", () => {
+  const dialling = sources.filter(
+    ({ path, text }) =>
+      path.startsWith("gateway/") &&
+      [...text.matchAll(/^import (?!type)[\s\S]*?;|.*fetch\(.*/gm)].some(([line]) => DIAL.test(line)) &&
+      // HTTP/2 over a socket that stands.
+      !text.includes("createConnection: () => socket"),
+  );
+  expect(dialling.map(({ path }) => path)).toEqual([
+    "gateway/filters/fetch-document.ts",
+    "gateway/upstream/connect.ts",
+  ]);
+  for (const { path, text } of dialling) expect(text, path).toContain("dial.target(");
 });
 
 test("a planted violation of each kind is found", () => {

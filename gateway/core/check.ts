@@ -3,13 +3,13 @@
  * names that must exist or be unique, routes that no request could tell apart, keys fetched in the clear.
  */
 import { canonicalJson, hostAddressProblem, urlHostProblem } from "#base";
+import { isForbiddenAddress } from "#base/address-class";
 import { Compile } from "typebox/compile";
 import ipaddr from "ipaddr.js";
 import { shapeProblems } from "#base/shape";
 import { GATEWAY_DEFAULTS, GatewayConfig, OWN_LISTENER, type ConfigProblem, type Listener } from "../api.ts";
 import { hostProblems, routeProblems, type RouteContext } from "./check-route.ts";
 import { parseCidr } from "./conditions.ts";
-import { forbidden } from "./endpoints.ts";
 import { NO_FILTERS, type Filters } from "./filter.ts";
 import { conflicts, headlessRegexes, shadows } from "./shadow.ts";
 
@@ -85,7 +85,9 @@ function* providerProblems({ jwt = [] }: GatewayConfig): Generator<ConfigProblem
     const unfit = urlHostProblem(provider.jwks.url);
     if (!url || unfit !== undefined) yield { pointer, message: `${unfit ?? "Not a URL"}.` };
     else if (url.username !== "" || url.password !== "") yield { pointer, message: "The URL holds a password." };
-    else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
+    else if (isForbiddenAddress(url.hostname)) {
+      yield { pointer, message: "No identity provider has a link-local, metadata, multicast or unspecified address." };
+    } else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
       yield {
         pointer,
         message:
@@ -113,8 +115,8 @@ function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigPro
       const pointer = `/clusters/${index}/endpoints/${at}/address`;
       const unfit = hostAddressProblem(/^\[(.*:.*)\]$/.exec(address)?.[1] ?? address);
       if (unfit !== undefined) yield { pointer, message: `${unfit}.` };
-      else if (forbidden(address))
-        yield { pointer, message: "No service has a link-local, multicast or unspecified address." };
+      else if (isForbiddenAddress(address))
+        yield { pointer, message: "No service has a link-local, metadata, multicast or unspecified address." };
     }
   }
   for (const [index, { hashBy, balance, adaptive }] of clusters.entries()) {

@@ -3,7 +3,7 @@
  * whole, cluster by cluster; what is in flight to an endpoint lives on through the swaps.
  */
 import { own } from "#base";
-import ipaddr from "ipaddr.js";
+import { isForbiddenAddress } from "#base/address-class";
 import { weigh } from "./balancer.ts";
 import { newClusterState, newLoad, noteReached, type ClusterState, type EndpointLoad } from "./endpoint-load.ts";
 import { GradientLimit } from "./gradient.ts";
@@ -82,23 +82,18 @@ function isHealthy({ status }: CatalogInstance): boolean {
 }
 
 /** Whether requests would go there, were it healthy. A weight of 0 keeps an instance known but idle. */
-function eligible({ lifecycle, weight, address }: CatalogInstance): boolean {
-  return lifecycle === "serving" && weight > 0 && !forbidden(address);
+function eligible({ lifecycle, weight }: CatalogInstance): boolean {
+  return lifecycle === "serving" && weight > 0;
 }
+
+/** What an instance's address is that must not be dialled; undefined: it may be. */
+type RefuseAddress = (address: string, port: number) => string | undefined;
+
+/** Addresses that no gateway dials, whatever else its own rules exclude. */
+const forbiddenAddress: RefuseAddress = (address) => (isForbiddenAddress(address) ? "a forbidden address" : undefined);
 
 function inSubset({ metadata }: CatalogInstance, subset: CompiledCluster["subset"]): boolean {
   return subset.every(([label, value]) => own(metadata, label) === value);
-}
-
-/**
- * Addresses that no service has: link-local ones, where clouds keep their metadata service, multicast, unspecified. A
- * registration must not turn a gateway into a door to them.
- */
-export function forbidden(address: string): boolean {
-  const bare = address.startsWith("[") ? address.slice(1, -1) : address;
-  if (!ipaddr.isValid(bare)) return false;
-  const range = ipaddr.process(bare).range();
-  return range === "linkLocal" || range === "multicast" || range === "unspecified" || range === "broadcast";
 }
 
 /** What is spoken on a connection; `auto`: what the upstream chooses by ALPN. */
@@ -118,7 +113,7 @@ type Target = Omit<Endpoint, "id" | "weight" | "zone" | "load" | "cluster">;
 
 function targetOf(cluster: CompiledCluster, instance: CatalogInstance): Target | undefined {
   const { address } = instance;
-  const at = cluster.port === undefined ? instance : instance.ports.find(({ name }) => name === cluster.port);
+  const at = portOf(cluster, instance);
   const known = at && PROTOCOLS.get(at.protocol);
   if (!known) return undefined;
   const host = address.includes(":") && !address.startsWith("[") ? `[${address}]` : address;
@@ -138,6 +133,10 @@ function targetOf(cluster: CompiledCluster, instance: CatalogInstance): Target |
     serverName: instance.name,
     keepAliveMs,
   };
+}
+
+function portOf(cluster: CompiledCluster, instance: CatalogInstance) {
+  return cluster.port === undefined ? instance : instance.ports.find(({ name }) => name === cluster.port);
 }
 
 /** What the cluster says, or else what the instance does. In the clear there is nothing to choose by. */
@@ -161,6 +160,8 @@ export interface NextOptions {
   readonly nowMs: number;
   /** The gateway's own. */
   readonly zone?: string | undefined;
+  /** By the gateway's rules for dialling; absent: addresses that no gateway dials are refused. */
+  readonly refusal?: RefuseAddress | undefined;
 }
 
 /**
@@ -178,7 +179,7 @@ export function nextEndpoints(
   previous: EndpointSet,
   cluster: CompiledCluster,
   instances: Iterable<CatalogInstance>,
-  { nowMs, zone }: NextOptions = { nowMs: 0 },
+  { nowMs, zone, refusal = forbiddenAddress }: NextOptions = { nowMs: 0 },
 ): EndpointSet {
   const loads = new Map(previous.endpoints.map((endpoint) => [endpoint.key, endpoint.load]));
   const state = previous.state ?? newClusterState();
@@ -186,7 +187,11 @@ export function nextEndpoints(
   if (cluster.adaptive) state.gradient?.use(cluster.adaptive);
   const sinceMs = previous.endpoints.length > 0 ? nowMs : -Infinity;
   const all = [...instances];
-  const known = all.filter((instance) => eligible(instance) && inSubset(instance, cluster.subset));
+  const refused = (instance: CatalogInstance) =>
+    refusal(instance.address, (portOf(cluster, instance) ?? instance).port);
+  const known = all.filter(
+    (instance) => eligible(instance) && inSubset(instance, cluster.subset) && refused(instance) === undefined,
+  );
   const healthy = known.filter(isHealthy);
   const panic = healthy.length > 0 && healthy.length * 100 < known.length * cluster.panicPercent;
   const chosen = new Set(panic ? known : healthy);
@@ -209,7 +214,7 @@ export function nextEndpoints(
   // In one order on every gateway, so that two of them given the same chance choose the same.
   const endpoints = [...next.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   const kept = { state, ...(resting.size > 0 ? { resting } : {}) };
-  if (endpoints.length === 0) return { endpoints, ...kept, absence: absenceOf(all, cluster) };
+  if (endpoints.length === 0) return { endpoints, ...kept, absence: absenceOf(all, cluster, refused) };
   const near = zone === undefined || !cluster.zoneAware || panic ? undefined : nearest(endpoints, known, zone);
   return {
     ...weigh(endpoints),
@@ -227,21 +232,25 @@ function noteReturned(load: EndpointLoad, sinceMs: number): void {
 }
 
 /** Why none of these may be sent a request: each by the first thing that speaks against it. */
-function absenceOf(instances: readonly CatalogInstance[], cluster: CompiledCluster): string {
+function absenceOf(
+  instances: readonly CatalogInstance[],
+  cluster: CompiledCluster,
+  refused: (instance: CatalogInstance) => string | undefined,
+): string {
   const counts = new Map<string, number>();
   for (const instance of instances) {
-    const flaw = flawOf(instance, cluster);
+    const flaw = flawOf(instance, cluster, refused(instance));
     counts.set(flaw, (counts.get(flaw) ?? 0) + 1);
   }
   const parts = [...counts].map(([flaw, count]) => `${count} ${flaw}`);
   return parts.length === 0 ? "none is registered" : `of those registered, ${parts.join(", ")}`;
 }
 
-function flawOf(instance: CatalogInstance, { subset }: CompiledCluster): string {
+function flawOf(instance: CatalogInstance, { subset }: CompiledCluster, refusal: string | undefined): string {
   if (!inSubset(instance, subset)) return "not in the subset";
   if (instance.lifecycle !== "serving") return instance.lifecycle;
   if (instance.weight === 0) return "with a weight of 0";
-  if (forbidden(instance.address)) return "at a forbidden address";
+  if (refusal !== undefined) return `at ${refusal}`;
   return isHealthy(instance) ? "without the port or protocol" : instance.status;
 }
 

@@ -10,9 +10,10 @@ import {
   type FlattenedJWSInput,
   type CryptoKey,
 } from "jose";
-import { Agent, request } from "undici";
-import { canonicalJson, deadline, messageOf, type Host } from "#base";
+import { canonicalJson, messageOf, type Host } from "#base";
+import type { DialGuard } from "#base/dial";
 import type { JwtProvider } from "../api.ts";
+import { DocumentFetcher } from "./fetch-document.ts";
 
 /** Milliseconds that keys are taken as current. Renewal begins at half of it. */
 export const KEYS_AGE_MS = 600_000;
@@ -22,7 +23,6 @@ export const KEYS_STALE_MS = 86_400_000;
 export const KEYS_COOLDOWN_MS = 30_000;
 /** Milliseconds between two fetches while there are no keys at all. */
 export const KEYS_FIRST_COOLDOWN_MS = 1_000;
-const FETCH_TIMEOUT_MS = 5_000;
 /** Bytes of a key set. Large ones have some 20 keys of 2 KB. */
 const KEY_SET_BYTES_MAX = 256 * 1024;
 
@@ -31,8 +31,7 @@ type Resolve = (header: JWSHeaderParameters, token: FlattenedJWSInput) => Promis
 export class KeySet implements AsyncDisposable {
   readonly #host: Host;
   readonly #provider: JwtProvider;
-  readonly #agent: Agent;
-  readonly #abort = new AbortController();
+  readonly #fetcher: DocumentFetcher;
   readonly #onChange: () => void;
   #resolve: Resolve | undefined;
   #content = "";
@@ -41,22 +40,11 @@ export class KeySet implements AsyncDisposable {
   #fetching: Promise<void> | undefined;
 
   /** `onChange`: the keys are others than before, so verdicts made with the old ones no longer hold. */
-  constructor(host: Host, provider: JwtProvider, onChange: () => void) {
+  constructor(host: Host, provider: JwtProvider, { dial, onChange }: { dial: DialGuard; onChange: () => void }) {
     this.#host = host;
     this.#provider = provider;
     this.#onChange = onChange;
-    this.#agent = new Agent({
-      connect: {
-        timeout: FETCH_TIMEOUT_MS,
-        rejectUnauthorized: true,
-        allowH2: false,
-        ...(provider.jwks.ca === undefined ? {} : { ca: provider.jwks.ca }),
-      },
-      allowH2: false,
-      headersTimeout: FETCH_TIMEOUT_MS,
-      bodyTimeout: FETCH_TIMEOUT_MS,
-      connections: 1,
-    });
+    this.#fetcher = new DocumentFetcher(host, { dial, ca: provider.jwks.ca });
   }
 
   /** False until keys were fetched, and again when they are older than a day. */
@@ -93,7 +81,7 @@ export class KeySet implements AsyncDisposable {
   #refresh(cooldownMs: number): Promise<void> {
     if (this.#fetching) return this.#fetching;
     const now = this.#host.clock.monotonic();
-    if (now < this.#nextTryMs || this.#abort.signal.aborted) return Promise.resolve();
+    if (now < this.#nextTryMs || this.#fetcher.stopping) return Promise.resolve();
     this.#nextTryMs = now + cooldownMs * (0.9 + this.#host.random.float() * 0.2);
     this.#fetching = this.#fetch().finally(() => (this.#fetching = undefined));
     return this.#fetching;
@@ -113,7 +101,7 @@ export class KeySet implements AsyncDisposable {
       if (changed) this.#onChange();
       this.#host.log.debug({ provider: this.#provider.name, keys: keys.keys.length, changed }, "token keys fetched");
     } catch (error) {
-      if (this.#abort.signal.aborted) return;
+      if (this.#fetcher.stopping) return;
       this.#host.log.warn(
         { provider: this.#provider.name, url, usable: this.available, reason: messageOf(error) },
         `token keys could not be fetched: ${messageOf(error)}`,
@@ -122,29 +110,14 @@ export class KeySet implements AsyncDisposable {
   }
 
   async #load(url: string): Promise<JSONWebKeySet> {
-    using late = deadline(this.#host.clock, FETCH_TIMEOUT_MS);
-    const { statusCode, body } = await request(url, {
-      dispatcher: this.#agent,
-      headers: { accept: "application/jwk-set+json, application/json" },
-      signal: AbortSignal.any([this.#abort.signal, late.signal]),
-    });
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    for await (const chunk of body) {
-      bytes += (chunk as Buffer).length;
-      // Leaving the loop destroys the body.
-      if (bytes > KEY_SET_BYTES_MAX) throw new Error(`the key set is larger than ${KEY_SET_BYTES_MAX} bytes`);
-      chunks.push(chunk as Buffer);
-    }
-    if (statusCode !== 200) throw new Error(`status ${statusCode}`);
-    const set = JSON.parse(Buffer.concat(chunks).toString("utf8")) as JSONWebKeySet;
+    const accept = "application/jwk-set+json, application/json";
+    const set = (await this.#fetcher.load(url, { accept, bytesMax: KEY_SET_BYTES_MAX })) as JSONWebKeySet;
     if (!Array.isArray(set?.keys) || set.keys.length === 0) throw new Error("the answer is no key set with keys in it");
     return set;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#abort.abort(new Error("stopping"));
+    await this.#fetcher[Symbol.asyncDispose]();
     await this.#fetching;
-    await this.#agent.destroy();
   }
 }

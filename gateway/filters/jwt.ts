@@ -5,6 +5,7 @@
  */
 import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from "jose";
 import { canonicalJson, messageOf, type Host } from "#base";
+import type { DialGuard } from "#base/dial";
 import { GATEWAY_DEFAULTS, TOKEN_BYTES_MAX, type JwtProvider } from "../api.ts";
 import type { Claims } from "../core/claims.ts";
 import { hasDoubleMember } from "#base/plain-json";
@@ -22,10 +23,12 @@ export type TokenVerdict =
 /** All providers of the table in force. A provider that stays as it was keeps its keys and its verdicts. */
 export class TokenVerifier implements VerifiedTokens, AsyncDisposable {
   readonly #host: Host;
+  readonly #dial: DialGuard;
   #providers = new Map<string, ProviderVerifier>();
 
-  constructor(host: Host) {
+  constructor(host: Host, dial: DialGuard) {
     this.#host = host;
+    this.#dial = dial;
   }
 
   /** Takes the providers of the next table. Those that are gone are closed in time. */
@@ -34,7 +37,7 @@ export class TokenVerifier implements VerifiedTokens, AsyncDisposable {
     for (const provider of providers) {
       const known = this.#providers.get(provider.name);
       const same = known && canonicalJson(known.provider) === canonicalJson(provider);
-      next.set(provider.name, same ? known : new ProviderVerifier(this.#host, provider));
+      next.set(provider.name, same ? known : new ProviderVerifier(this.#host, provider, this.#dial));
     }
     const before = this.#providers;
     this.#providers = next;
@@ -65,10 +68,10 @@ class ProviderVerifier implements AsyncDisposable {
   /** Checks under way, so that a burst with one new token is one check. */
   readonly #pending = new Map<string, Promise<TokenVerdict>>();
 
-  constructor(host: Host, provider: JwtProvider) {
+  constructor(host: Host, provider: JwtProvider, dial: DialGuard) {
     this.#host = host;
     this.provider = provider;
-    this.#keys = new KeySet(host, provider, () => this.cache.clear());
+    this.#keys = new KeySet(host, provider, { dial, onChange: () => this.cache.clear() });
   }
 
   verify(token: string): Promise<TokenVerdict> {

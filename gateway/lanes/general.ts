@@ -322,6 +322,11 @@ export class GeneralLane {
     this.closeIdle();
   }
 
+  /** Calls back when the port is no longer listened on. */
+  onClosed(listener: () => void): void {
+    this.#server.once("close", listener);
+  }
+
   /** Takes no new connections; resolves when the last has ended. */
   async close(): Promise<void> {
     this.#http2.drain();

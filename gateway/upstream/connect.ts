@@ -1,9 +1,10 @@
 /** Opens sockets to endpoints: in time, TLS verified always, and to no address that a gateway must not be a door to. */
 import { connect as netConnect, isIP, type Socket } from "node:net";
 import { connect as tlsConnect, type PeerCertificate, type TLSSocket } from "node:tls";
-import type { Clock } from "#base";
+import { type Clock, messageOf } from "#base";
+import type { DialGuard } from "#base/dial";
 import { hasAltName } from "../core/certificates.ts";
-import { forbidden, type Endpoint } from "../core/endpoints.ts";
+import type { Endpoint } from "../core/endpoints.ts";
 import { UpstreamError } from "./transfer.ts";
 
 /** Milliseconds between probes of a connection that is silent, so that one cut in the middle is noticed. */
@@ -25,9 +26,15 @@ function namesProblem({ subjectaltname }: PeerCertificate, wanted: readonly stri
   return Object.assign(error, { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
 }
 
+/** What opening a socket needs of its surroundings. */
+export interface Dialling {
+  readonly clock: Clock;
+  readonly dial: DialGuard;
+}
+
 /** Calls back once. The answer is a function that gives up; nothing is called back then. */
 export function openSocket(
-  clock: Clock,
+  { clock, dial }: Dialling,
   endpoint: Endpoint,
   options: {
     /** Milliseconds for it to stand, TLS included. */
@@ -39,12 +46,21 @@ export function openSocket(
   done: (error: UpstreamError | undefined, connected?: Connected) => void,
 ): () => void {
   const { cluster, hostname, port, secure } = endpoint;
-  const host = hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
   const { ca, serverName, subjectAltNames } = cluster.tls;
+  let target: ReturnType<DialGuard["target"]>;
+  try {
+    target = dial.target(hostname, port);
+  } catch (error) {
+    let given = false;
+    queueMicrotask(() => {
+      if (!given) done(new UpstreamError("UPSTREAM_UNREACHABLE", messageOf(error), { connecting: true }));
+    });
+    return () => void (given = true);
+  }
+  const { host } = target;
   const socket: Socket | TLSSocket = secure
     ? tlsConnect({
-        host,
-        port,
+        ...target,
         // Without a name Node verifies the certificate against the address.
         servername: serverName ?? endpoint.serverName ?? (isIP(host) === 0 ? host : ""),
         ALPNProtocols: [...options.alpn],
@@ -56,7 +72,7 @@ export function openSocket(
           : { checkServerIdentity: (_name, certificate) => namesProblem(certificate, subjectAltNames) }),
         ...(options.session ? { session: options.session } : {}),
       })
-    : netConnect({ host, port });
+    : netConnect(target);
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
   let failure: Error | undefined;
@@ -79,13 +95,7 @@ export function openSocket(
     const { alpnProtocol } = socket as Partial<TLSSocket>;
     done(undefined, { socket, protocol: typeof alpnProtocol === "string" ? alpnProtocol : undefined });
   };
-  const onConnect = () => {
-    // A name may stand for an address that a registration could not have named.
-    if (socket.remoteAddress !== undefined && forbidden(socket.remoteAddress)) {
-      return settle(new UpstreamError("UPSTREAM_UNREACHABLE", "the address is forbidden", { connecting: true }));
-    }
-    settle(undefined);
-  };
+  const onConnect = () => settle(undefined);
   const onError = (error: Error) => {
     failure = error;
   };

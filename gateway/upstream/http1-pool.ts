@@ -5,7 +5,7 @@
  */
 import type { Host } from "#base";
 import type { Endpoint } from "../core/endpoints.ts";
-import { openSocket } from "./connect.ts";
+import { openSocket, type Dialling } from "./connect.ts";
 import { Http1Connection, type ConnectionOwner } from "./http1-connection.ts";
 import { noConnection } from "./breaker.ts";
 import { NO_TRANSFER, UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
@@ -32,7 +32,7 @@ export interface PoolCounts {
 }
 
 export class Http1Pool implements ConnectionOwner {
-  readonly #host: Host;
+  readonly #host: Host & Dialling;
   readonly #endpoint: Endpoint;
   /** The last is the warmest. */
   readonly #idle: Http1Connection[] = [];
@@ -45,7 +45,7 @@ export class Http1Pool implements ConnectionOwner {
   #closing = false;
   #onEmpty: () => void = () => {};
 
-  constructor(host: Host, endpoint: Endpoint) {
+  constructor(host: Host & Dialling, endpoint: Endpoint) {
     this.#host = host;
     this.#endpoint = endpoint;
     this.#idleMsMax = idleMs(endpoint.keepAliveMs);
@@ -93,7 +93,7 @@ export class Http1Pool implements ConnectionOwner {
   #connect(request: OutgoingRequest, sink: AnswerSink): Transfer {
     let transfer: Transfer | undefined;
     const giveUp = openSocket(
-      this.#host.clock,
+      this.#host,
       this.#endpoint,
       {
         connectMs: request.connectMs,

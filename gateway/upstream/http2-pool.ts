@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import type { Clock, Host } from "#base";
 import type { Endpoint } from "../core/endpoints.ts";
 import { noConnection } from "./breaker.ts";
-import { openSocket } from "./connect.ts";
+import { openSocket, type Dialling } from "./connect.ts";
 import type { PoolCounts } from "./http1-pool.ts";
 import { Http2Session, STREAMS_MAX, type SessionOwner } from "./http2-session.ts";
 import { NO_TRANSFER, UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
@@ -61,7 +61,7 @@ export class Waiting implements Transfer {
 }
 
 export class Http2Pool implements SessionOwner {
-  readonly #host: Host;
+  readonly #host: Host & Dialling;
   readonly #endpoint: Endpoint;
   readonly #sessions = new Set<Http2Session>();
   readonly #connecting = new Set<() => void>();
@@ -69,7 +69,7 @@ export class Http2Pool implements SessionOwner {
   #closing = false;
   #onEmpty: () => void = () => {};
 
-  constructor(host: Host, endpoint: Endpoint) {
+  constructor(host: Host & Dialling, endpoint: Endpoint) {
     this.#host = host;
     this.#endpoint = endpoint;
   }
@@ -114,7 +114,7 @@ export class Http2Pool implements SessionOwner {
     // While others stand or are on their way, the waiting have their turn there.
     if (refusal) return this.#sessions.size + this.#connecting.size > 0 ? undefined : this.#refuse(refusal);
     const connectMs = Math.max(...this.#waiting.map(({ request }) => request.connectMs));
-    const giveUp = openSocket(this.#host.clock, this.#endpoint, { connectMs, alpn: ["h2"] }, (error, connected) => {
+    const giveUp = openSocket(this.#host, this.#endpoint, { connectMs, alpn: ["h2"] }, (error, connected) => {
       if (this.#connecting.delete(giveUp)) this.#endpoint.load.cluster.pending -= 1;
       if (error) this.#refuse(error);
       else if (connected && this.#endpoint.secure && connected.protocol !== "h2") {

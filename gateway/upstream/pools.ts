@@ -6,7 +6,7 @@
 import type { Host } from "#base";
 import type { Endpoint } from "../core/endpoints.ts";
 import { noteReached, noteRefused, noteSilent, probeMs } from "../core/endpoint-load.ts";
-import { openSocket } from "./connect.ts";
+import { openSocket, type Dialling } from "./connect.ts";
 import { Http1Pool, type PoolCounts } from "./http1-pool.ts";
 import { Http2Pool, Waiting } from "./http2-pool.ts";
 import { NO_TRANSFER, UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
@@ -19,7 +19,7 @@ const ALPN = { http1: ["http/1.1"], h2: ["h2"], auto: ["h2", "http/1.1"] } as co
 /** All connections to one endpoint, in the protocols that it speaks. */
 class EndpointPool {
   readonly endpoint: Endpoint;
-  readonly #host: Host;
+  readonly #host: Host & Dialling;
   readonly #http1: Http1Pool;
   readonly #http2: Http2Pool;
   /** What the upstream chose, where the choice was left to it. */
@@ -31,7 +31,7 @@ class EndpointPool {
   #endProbe: (() => void) | undefined;
   #closing = false;
 
-  constructor(host: Host, endpoint: Endpoint) {
+  constructor(host: Host & Dialling, endpoint: Endpoint) {
     this.#host = host;
     this.endpoint = endpoint;
     this.#http1 = new Http1Pool(host, endpoint);
@@ -65,7 +65,7 @@ class EndpointPool {
     const waiting = new Waiting(request, sink);
     this.#waiting.push(waiting);
     this.#giveUp ??= openSocket(
-      this.#host.clock,
+      this.#host,
       this.endpoint,
       { connectMs: request.connectMs, alpn: ALPN.auto },
       (error, connected) => {
@@ -94,7 +94,7 @@ class EndpointPool {
       probeMs(load, () => random.float()),
       () => {
         this.#endProbe = openSocket(
-          clock,
+          this.#host,
           this.endpoint,
           { connectMs: this.endpoint.cluster.connectMs, alpn: ALPN[this.endpoint.protocol] },
           (error, connected) => {
@@ -136,12 +136,12 @@ class EndpointPool {
 }
 
 export class UpstreamPools implements AsyncDisposable {
-  readonly #host: Host;
+  readonly #host: Host & Dialling;
   readonly #pools = new Map<string, EndpointPool>();
   readonly #closing = new Map<EndpointPool, Promise<void>>();
   #closed = false;
 
-  constructor(host: Host) {
+  constructor(host: Host & Dialling) {
     this.#host = host;
   }
 

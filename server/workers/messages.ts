@@ -3,6 +3,7 @@
  * Each order of messages is kept; a worker says `online` first, and is told everything else after that.
  */
 import type { MetricValues } from "#base";
+import type { Listener } from "#base/address-class";
 import type { LogSettings } from "#base/system";
 import type { RawBody } from "#client";
 import type { ClusterView, GatewayPorts, GatewaySettings, PeerNews } from "#gateway";
@@ -14,6 +15,8 @@ export interface WorkerStart {
   readonly workers: number;
   /** What can be sent of the gateway's settings; filters are loaded from their modules by each worker. */
   readonly settings: Omit<GatewaySettings, "filters">;
+  /** Where it may connect to. `own`: what the main process listens on now; `ports` tells of changes. */
+  readonly dial: { readonly loopback: boolean; readonly own: Listening };
   readonly filterModules: readonly string[];
   /** Whether there is a control plane to be asked, through the main process. */
   readonly controlled: boolean;
@@ -25,6 +28,9 @@ export interface WorkerStart {
   readonly otlpUrl: string | undefined;
   readonly traceSampleRatio: number;
 }
+
+/** Ports of a process, each with the address that it was opened on. */
+export type Listening = readonly Listener[];
 
 /** A request to the control plane, which the main process makes with its own token. */
 export interface RelayedRequest {
@@ -56,6 +62,7 @@ export type ToWorker =
   | { readonly type: "end"; readonly id: number }
   /** No answer came, or not all of it. */
   | { readonly type: "failed"; readonly id: number; readonly message: string }
+  | { readonly type: "ports"; readonly own: Listening }
   /** Of another worker; without news it is gone. */
   | { readonly type: "news"; readonly worker: number; readonly news: PeerNews | undefined }
   | { readonly type: keyof WorkerAnswers; readonly id: number }

@@ -8,6 +8,7 @@
  */
 import cluster, { type Worker } from "node:cluster";
 import { fullJitter, TaskGroup, type CounterChild, type Host, type MetricValues } from "#base";
+import type { DialRules } from "#base/dial";
 import { lastingValues, sumValues } from "#base/prometheus";
 import type { Transport } from "#client";
 import { mergeViews, PeerRecord, type ClusterView, type GatewayPorts } from "#gateway";
@@ -29,7 +30,8 @@ const ANSWER_MS_MAX = 1_000;
 export interface WorkersOptions {
   readonly workers: number;
   /** The same for all, but for who they are. */
-  readonly start: Omit<WorkerStart, "worker" | "workers" | "replaces">;
+  readonly start: Omit<WorkerStart, "worker" | "workers" | "replaces" | "dial">;
+  readonly dial: DialRules;
   /** How this process asks the control plane; absent: there is none. */
   readonly way: { readonly transport: Transport; readonly token: string } | undefined;
 }
@@ -54,6 +56,7 @@ export class GatewayWorkers implements AsyncDisposable {
   readonly #started: readonly PromiseWithResolvers<GatewayPorts>[];
   /** Counted by processes that have ended. */
   #ended: MetricValues = [];
+  readonly #endFollowing: () => void;
   #asks = 0;
   #wasReady = false;
 
@@ -73,6 +76,10 @@ export class GatewayWorkers implements AsyncDisposable {
     for (const { promise } of this.#started) promise.catch(() => {});
     this.#restarts = workerMetrics(host, () => this.#places.filter(({ ready }) => ready).length);
     host.metrics.join(() => this.#values());
+    const { own } = options.dial;
+    this.#endFollowing = own.onChange(() => {
+      for (const place of this.#places) this.#post(place, { type: "ports", own: own.list() });
+    });
   }
 
   /** Starts them all. @throws the system's own error, such as EADDRINUSE, with its `port`; dispose of it then */
@@ -144,8 +151,9 @@ export class GatewayWorkers implements AsyncDisposable {
     const nowMs = this.#host.clock.monotonic();
     switch (message.type) {
       case "online": {
-        const { workers, start } = this.#options;
-        this.#post(place, { type: "start", start: { ...start, worker, workers, replaces } });
+        const { workers, start, dial } = this.#options;
+        const rules = { loopback: dial.loopback, own: dial.own.list() };
+        this.#post(place, { type: "start", start: { ...start, dial: rules, worker, workers, replaces } });
         for (const known of this.#record.for(worker, nowMs)) this.#post(place, { type: "news", ...known });
         return;
       }
@@ -242,6 +250,7 @@ export class GatewayWorkers implements AsyncDisposable {
 
   /** All drain at once; one that outlasts the drain is killed. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#endFollowing();
     await this.#tasks[Symbol.asyncDispose]();
     this.#host.metrics.join(async () => []);
   }

@@ -3,11 +3,13 @@
  * control API, no store and no token; signals are the main process's business, and its end is this one's.
  */
 import { deadline, messageOf, type Host } from "#base";
+import { OwnListeners } from "#base/address-class";
+import { machineAddresses } from "#base/dial";
 import type { LogSettings } from "#base/system";
 import { Client } from "#client";
 import { createGateway, loadFilters, unheard, type Gateway, type GatewayPeers } from "#gateway";
 import { withTelemetry } from "../tracing.ts";
-import { UNHEARD_EXIT, type FromWorker, type ToWorker, type WorkerStart } from "./messages.ts";
+import { UNHEARD_EXIT, type FromWorker, type Listening, type ToWorker, type WorkerStart } from "./messages.ts";
 import { RelayTransport } from "./relay.ts";
 
 /** Milliseconds that a replacement waits for the control plane before the last good state has to do. */
@@ -28,9 +30,19 @@ export async function runGatewayWorker(hostOf: (log: LogSettings) => Host): Prom
   let hear = (message: Extract<ToWorker, { type: "news" }>): void => void news.push(message);
   let host: Host | undefined;
   let running: Gateway | undefined;
+  const own = new OwnListeners(machineAddresses);
+  let close: (() => void)[] = [];
+  const follow = (listening: Listening) => {
+    const before = close;
+    close = listening.map((listener) => own.add(listener));
+    for (const end of before) end();
+  };
   process.on("message", (message: ToWorker) => {
-    if (message.type === "start") started.resolve(message.start);
-    else if (message.type === "news") hear(message);
+    if (message.type === "start") {
+      follow(message.start.dial.own);
+      started.resolve(message.start);
+    } else if (message.type === "news") hear(message);
+    else if (message.type === "ports") follow(message.own);
     else if (message.type === "stop") stop.abort(new Error("stopping"));
     else if (message.type === "values") {
       const { id } = message;
@@ -56,7 +68,7 @@ export async function runGatewayWorker(hostOf: (log: LogSettings) => Host): Prom
       for (const message of news.splice(0)) hear(message);
     },
   };
-  const { subscriber, filterModules, settings } = start;
+  const { subscriber, filterModules, settings, dial } = start;
   const gateway = (running = stack.use(
     createGateway(host, {
       client: start.controlled ? new Client(host, { transport, subscriber }) : unheard,
@@ -67,6 +79,7 @@ export async function runGatewayWorker(hostOf: (log: LogSettings) => Host): Prom
         dataFileUse: { read: !start.replaces, write: start.worker === 0 },
       },
       peers,
+      dial: { loopback: dial.loopback, own },
     }),
   ));
   if (start.replaces && !(await heard(host, gateway, stop.signal))) {

@@ -36,5 +36,19 @@ test(
       });
       expect(answer.json).toMatchObject({ service: "orders", path: "/hello" });
     });
+    // The same service at a port of posthouse itself would make its local API everybody's.
+    for (const url of [agent, api]) {
+      const body = { name: "own", port: Number(new URL(url).port) };
+      const own = await call(`${agent}/v1/agent/services/own-${body.port}`, { method: "PUT", body });
+      expect(own.status).toBeLessThan(300);
+    }
+    const own = { routes: [...routes.routes, { name: "own", match: { path: { prefix: "/v1" } }, service: "own" }] };
+    const more = { "gateway.yaml": { format: "yaml", value: JSON.stringify(own) } };
+    await call(`${api}/v1/config/default/gateway/default/releases`, { method: "POST", token, body: { items: more } });
+    const refused = await eventually("the route", async () => {
+      const one = await call(`${posthouse.gateway}/v1/agent/services`);
+      return one.text.includes("2 at a port of posthouse itself") ? one : undefined;
+    });
+    expect(refused.status).toBe(503);
   },
 );

@@ -175,6 +175,29 @@ test("a gateway in a process of its own explains what it sees at its operations 
 });
 
 describe("two workers", { timeout: 120_000 }, () => {
+  test("serve no port of their own process, whichever part of it opened the port", async () => {
+    await using running = await world();
+    const { posthouse, publish } = running;
+    const { api, agent, gateway, gatewayTls, token } = posthouse;
+    const urls = { api, agent, gateway, tls: gatewayTls };
+    const names = Object.keys(urls);
+    for (const [name, url] of Object.entries(urls)) {
+      const body = { address: "127.0.0.1", port: Number(new URL(url).port) };
+      expect((await call(`${api}/v1/services/${name}/instances/i`, { method: "PUT", token, body })).status).toBe(201);
+    }
+    const routes = names.map((name) => ({ name, match: { path: { prefix: `/${name}` } }, service: name }));
+    const ready = { name: "ready", match: { path: { exact: "/ready" } }, cluster: "c" };
+    await publish({ routes: [...routes, ready] });
+    await eventually("it serves", async () => (await fresh(`${gateway}/ready`)).status === 200);
+    for (const name of names) {
+      // Of each worker.
+      for (let i = 0; i < 2; i++) {
+        const { statusCode, body } = await request(`${gateway}/${name}`, { reset: true });
+        expect([name, statusCode, await body.text()]).toEqual([name, 503, expect.stringContaining("posthouse itself")]);
+      }
+    }
+  });
+
   test("answer on the same port and the same TLS port, and are one in the metrics", async () => {
     await using running = await world();
     const { posthouse, metric } = running;

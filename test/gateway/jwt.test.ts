@@ -2,6 +2,8 @@
 import { createHmac, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { exportJWK, SignJWT, type JWK } from "jose";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { OwnListeners } from "#base/address-class";
+import { DialGuard } from "#base/dial";
 import { ManualClock, testHost } from "#test/kit";
 import { KEYS_AGE_MS, KEYS_COOLDOWN_MS, KEYS_STALE_MS } from "../../gateway/filters/jwks.ts";
 import { TokenVerifier } from "../../gateway/filters/jwt.ts";
@@ -257,7 +259,10 @@ test("keys that cannot be fetched at all are 503 KU, and the first that can be s
 });
 
 async function verifierWith(server: { port: number }, clock = new ManualClock(Date.now())) {
-  const verifier = new TokenVerifier(testHost({ clock }));
+  const verifier = new TokenVerifier(
+    testHost({ clock }),
+    new DialGuard({ loopback: true, own: new OwnListeners(() => []) }),
+  );
   verifier.use([provider(server.port)]);
   return { verifier, clock, [Symbol.asyncDispose]: () => verifier[Symbol.asyncDispose]() };
 }

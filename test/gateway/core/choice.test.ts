@@ -12,7 +12,7 @@ import {
   PROBE_MS,
   probeMs,
 } from "../../../gateway/core/endpoint-load.ts";
-import { forbidden, nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/endpoints.ts";
+import { nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/endpoints.ts";
 import { addressGroup, RateLimiter } from "../../../gateway/core/rate-limit.ts";
 import { chooseRetry, MOVES_MAX, RetryBudget, type RetryContext } from "../../../gateway/core/retry.ts";
 import { compileTable } from "../../../gateway/core/table.ts";
@@ -186,13 +186,6 @@ test("what is spoken is what the cluster says, or else what the instance registe
   expect(spoken("auto", "http")).toBe("http1 http");
   expect(spoken("http1", "h2c")).toBe("http1 http");
 });
-
-test.for(["169.254.169.254", "::ffff:169.254.169.254", "[fe80::1]", "224.0.0.1", "0.0.0.0", "::"])(
-  "%s is nobody's endpoint",
-  (address) => {
-    expect(forbidden(address)).toBe(true);
-  },
-);
 
 test("in any time span no key gets more than its burst and its rate", () => {
   const steps = fc.array(fc.integer({ min: 0, max: 400 }), { minLength: 1, maxLength: 200 });
