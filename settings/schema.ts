@@ -181,7 +181,7 @@ export const Settings = Type.Object(
     gatewayLoopback: Type.Optional(
       oneOf(["on", "off"], {
         description:
-          "Services live on this host, so the gateway may connect to its loopback addresses. Absent: on where the control plane is on this host, or with gatewayFile; else off. Ports of posthouse itself are never connected to.",
+          "Services live on this host: the gateway may connect to its loopback. Absent: on where the control plane is, or with gatewayFile.",
       }),
     ),
     gatewayDrainSeconds: Type.Number({

@@ -254,8 +254,8 @@ test("every import is one that the table allows, and cores touch neither time, c
 });
 
 /** What opens a socket, where it is imported from. */
-const DIAL =
-  /\b(connect|createConnection|request|get|buildConnector|Agent|Client|Pool|fetch)\b[^;]*from "(node:(net|tls|https?|http2)|undici)"|(?<![.#\w])fetch\(/;
+const OPENS = String.raw`\b(connect|createConnection|request|get|buildConnector|Agent|Client|Pool|fetch)\b`;
+const DIAL = new RegExp(`${OPENS}[^;]*from "(node:(net|tls|https?|http2)|undici)"|(?<![.#\\w])fetch\\(`);
 
 test("the gateway opens sockets in two files, which ask first whether an address may be dialled", () => {
   const dialling = sources.filter(
