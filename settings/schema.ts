@@ -181,7 +181,7 @@ export const Settings = Type.Object(
     gatewayLoopback: Type.Optional(
       oneOf(["on", "off"], {
         description:
-          "The gateway may connect to loopback, since services are on its host. Absent: on where the control plane is, or with gatewayFile.",
+          "The gateway may connect to loopback: services are on its host. Absent: on where the control plane is, or with gatewayFile.",
       }),
     ),
     gatewayDrainSeconds: Type.Number({
