@@ -68,7 +68,9 @@ async function run(vitest: Vitest, job: Job): Promise<Outcome> {
   const started = performance.now();
   const result = await vitest.runTestSpecifications(specifications);
   const ms = performance.now() - started;
-  const modules = result.testModules;
+  // The result holds what ran before, too.
+  const ran = new Set(job.tests.map((path) => join(root, path)));
+  const modules = result.testModules.filter(({ moduleId }) => ran.has(moduleId));
   const failed = modules.find((module) => module.state() === "failed");
   const tests = modules.reduce((sum, module) => sum + [...module.children.allTests()].length, 0);
   const errors = [...(failed?.errors() ?? []), ...result.unhandledErrors] as { message?: string }[];
