@@ -421,3 +421,74 @@ test("whatever was cut, lost, refused or edited, after a quiet spell the server 
     { numRuns: 500 },
   );
 });
+
+test("the failure of a call of an older session says nothing of the one that stands", () => {
+  const { state, server } = claimed();
+  const old = { type: "heartbeat", key: "session", session: "s0" } as const;
+  const register = {
+    type: "register",
+    key: KEY,
+    name: NAME,
+    registration: REGISTRATION,
+    incarnation: 1,
+    session: "s0",
+    version: 1,
+  } as const;
+  for (const effect of [old, register]) {
+    const after = step(begin(state, effect), { type: "failed", effect, failure: "session", detail: "lapsed" }, at(1));
+    expect([after.session, inSync(after), decide(after, 1).effects]).toEqual([state.session, true, []]);
+  }
+  // Neither does its success.
+  const renewed = step(begin(state, old), { type: "done", effect: old }, at(5_000));
+  expect(renewed.heartbeatAtMs).toBe(state.heartbeatAtMs);
+  // The session that stands is given up when its own call fails.
+  const own = { ...old, session: state.session ?? "" };
+  const lost = step(begin(state, own), { type: "failed", effect: own, failure: "session", detail: "lapsed" }, at(1));
+  expect([lost.session, inSync(lost)]).toEqual([undefined, false]);
+  server.lapse();
+  expect(inSync(settle(lost, server, 1))).toBe(true);
+});
+
+test("a write of somebody else's that changed nothing visible is told over, since how checks run is not visible", () => {
+  const { state, server } = claimed();
+  const looked = settle(step(state, { type: "fullSync" }, at(1)), server, 1);
+  const registered = () => server.instances.get(KEY)?.modRevision ?? 0;
+  const revision = registered();
+  // Nothing was written since: nothing is told.
+  const again = settle(step(looked, { type: "fullSync" }, at(2)), server, 2);
+  expect(registered()).toBe(revision);
+  server.put(KEY, NAME, REGISTRATION, state.session ?? "");
+  expect(registered()).toBe(revision + 1);
+  const after = settle(step(again, { type: "fullSync" }, at(3)), server, 3);
+  expect([registered(), inSync(after)]).toEqual([revision + 2, true]);
+});
+
+test("a claim that was taken back and is made again is registered again, whether or not the server had let go", () => {
+  const claimAgain = (state: SyncState) =>
+    step(state, { type: "claim", name: NAME, registration: REGISTRATION, incarnation: 1 }, at(3));
+  const { state, server } = claimed();
+  const withdrawn = step(state, { type: "withdraw", key: KEY }, at(1));
+  expect(markOf(withdrawn.claims.get(KEY) as never)).toBe("deleted");
+  const gone = settle(withdrawn, server, 2);
+  expect([server.instances.size, gone.claims.size]).toEqual([0, 0]);
+  expect(inSync(settle(claimAgain(gone), server, 3))).toBe(true);
+  expect(server.instances.has(KEY)).toBe(true);
+  // Before the server was told.
+  const early = claimAgain(step(settle(claimAgain(gone), server, 3), { type: "withdraw", key: KEY }, at(4)));
+  expect(markOf(early.claims.get(KEY) as never)).toBe("changed");
+  // While it is being told: its answer to the old word does not undo the new one.
+  const [effect] = decide(withdrawn, 2).effects as [Effect];
+  expect(effect.type).toBe("deregister");
+  const under = claimAgain(begin(withdrawn, effect));
+  expect(decide(under, 3).effects).toEqual([]);
+  server.instances.delete(KEY);
+  for (const answer of [
+    { type: "done", effect },
+    { type: "failed", effect, failure: "missing", detail: "gone" },
+  ] as const) {
+    const after = step(under, answer, at(4));
+    expect([markOf(after.claims.get(KEY) as never), inSync(after)]).toEqual(["changed", false]);
+    expect(inSync(settle(after, server, 4))).toBe(true);
+    expect(server.instances.delete(KEY)).toBe(true);
+  }
+});

@@ -186,6 +186,46 @@ describe("a view", () => {
     expect(log).toHaveLength(1);
     expect(view.connected).toBe(true);
   });
+
+  test("starts over from a store that was set back, and does not take its old revision for the new one", async () => {
+    await using before = openMemoryStore(testHost());
+    await using after = openMemoryStore(testHost());
+    await using tasks = new TaskGroup(testHost().log);
+    for (const value of ["1", "2", "3", "4", "5"]) await before.txn({ then: [put("a/old", value)] });
+    await after.txn({ then: [put("a/new", "1")] });
+    const known = (await before.status()).revision;
+    const restored = (await after.status()).revision;
+    expect(restored).toBeLessThan(known);
+    // A backup was put in place: it knows no revision as late as the one that was seen.
+    let current = before;
+    const setBack = new AbortController();
+    const store = withWatch(before, async function* (request) {
+      if (current === before) {
+        yield* before.watch({ ...request, signal: AbortSignal.any([request.signal, setBack.signal]) });
+        throw StoreErrors.UNAVAILABLE("It restarts.");
+      }
+      const { revision } = await after.status();
+      if (request.after !== undefined && request.after > revision)
+        throw StoreErrors.FUTURE_REVISION("Not reached yet.");
+      yield* after.watch(request);
+    });
+    const swapped: Store = { ...store, range: (request) => current.range(request) };
+    const { view, state, log } = follow(swapped, tasks);
+    await view.waitFor(known, soon());
+    current = after;
+    setBack.abort();
+    await eventually("the old state is gone", () => state.get("a/new") === "1" && !state.has("a/old"));
+    expect([view.revision, log.at(-1), log.length]).toEqual([restored, `reset ${restored}`, 2]);
+    // A writer waits for its own write in the store as it is now, not as it was.
+    let reached = false;
+    const waiting = view.waitFor(known, soon()).then(() => (reached = true));
+    const next = await after.txn({ then: [put("a/new", "2")] });
+    await view.waitFor(next.revision, soon());
+    expect([view.revision, state.get("a/new"), reached]).toEqual([next.revision, "2", false]);
+    while ((await after.status()).revision < known) await after.txn({ then: [put("a/new", "3")] });
+    await waiting;
+    expect(view.revision).toBe(known);
+  });
 });
 
 test("openStore opens the engine that it is asked for", async () => {

@@ -1,0 +1,49 @@
+/** What a host says of one set of config: applied when every file stands, failed at the first that does not. */
+import { expect, test } from "vitest";
+import { standingOf, type FileStanding } from "../../agent/core/standing.ts";
+import type { EffectiveConfig } from "../../agent/api.ts";
+
+const NAME = { namespace: "default", app: "web", profile: "default" };
+const config = { ...NAME, releaseKey: "r2", revision: 9, items: {} } as unknown as EffectiveConfig;
+const file = (over: Partial<FileStanding> = {}): FileStanding => ({
+  path: "/etc/web",
+  key: "a",
+  state: "current",
+  looked: "r2",
+  error: undefined,
+  ...over,
+});
+const said = (...files: FileStanding[]) => standingOf(NAME, config, files).said;
+const APPLIED = { releaseKey: "r2", outcome: "applied" };
+
+test("a release is applied once every file stands for it", () => {
+  expect(said(file())).toEqual(APPLIED);
+  expect(said(file(), file({ path: "/etc/b", key: undefined }))).toEqual(APPLIED);
+});
+
+test.each([
+  ["waits", { state: "waiting" }],
+  ["is being reloaded", { state: "reloading" }],
+  ["stands for the release before", { looked: "r1" }],
+  ["is being looked at", { looked: undefined }],
+  ["failed at the release before", { looked: "r1", state: "failed", error: "disk" }],
+] as const)("one file that %s holds back that it is applied, and is no failure", (_what, over) => {
+  expect(said(file(), file(over))).toBeUndefined();
+  expect(said(file(over))).toBeUndefined();
+});
+
+test("one failure is said at once, though others are on their way", () => {
+  const failed = (error: string) => ({ releaseKey: "r2", outcome: "failed", error });
+  const waiting = file({ state: "waiting" });
+  expect(said(waiting, file({ state: "failed", error: "disk full" }))).toEqual(failed("disk full"));
+  expect(said(file({ state: "failed" }))).toEqual(failed("/etc/web failed"));
+  expect(said(file(), file({ state: "absent", key: "b" }), waiting)).toEqual(
+    failed(`/etc/web: the release has no key "b"; the file stays as it was`),
+  );
+});
+
+test("without a release nothing is said, and what is said is of that set only", () => {
+  expect(standingOf({ ...NAME, more: 1 } as never, undefined, [file()])).toEqual({ name: NAME, said: undefined });
+  expect(standingOf(NAME, { ...config, revision: 0 }, [file()]).said).toBeUndefined();
+  expect(standingOf(NAME, { ...config, revision: 1 }, [file()]).said).toEqual(APPLIED);
+});
