@@ -2,14 +2,21 @@
  * The answer to a request that the cache had nothing fresh for: kept as it passes where it may be, or the sign that what
  * is kept is good still, or, when it is an error, the reason to serve what is stale.
  */
-import CachePolicy from "http-cache-semantics";
 import { answerHeaders, headerList, headerRecord, type AnswerHeaders } from "../core/headers.ts";
 import type { Forward } from "../core/pipeline.ts";
+import {
+  isGoodOnError,
+  mayKeep,
+  renewedBy,
+  storedHead,
+  type AskedHeaders,
+  type StoredHead,
+} from "../core/stored-answer.ts";
 import type { CallFailure, CallSink } from "../upstream/call.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import type { Transfer } from "../upstream/transfer.ts";
 import type { Entry, ResponseCache } from "./cache.ts";
-import { hasCondition, mayBeStale, mayKeep } from "./cache-rules.ts";
+import { hasCondition } from "./cache-rules.ts";
 import { Relay } from "./relay.ts";
 
 export interface Question {
@@ -17,7 +24,7 @@ export interface Question {
   readonly resource: string;
   /** How many changes there had been when it was asked. */
   readonly askedAt: number;
-  readonly request: CachePolicy.HttpRequest;
+  readonly request: AskedHeaders;
   readonly forward: Forward;
   /** Kept, but to be asked about. */
   readonly stale: Entry | undefined;
@@ -35,7 +42,7 @@ export class Asking extends Relay implements Transfer {
   #transfer: Transfer | undefined;
   /** The client has its answer from what was kept; this one is read away. */
   #settled = false;
-  #kept: { readonly policy: CachePolicy; readonly status: number; readonly length: number | undefined } | undefined;
+  #kept: { readonly head: StoredHead; readonly length: number | undefined } | undefined;
   #chunks: Buffer[] = [];
   #bytes = 0;
 
@@ -101,28 +108,23 @@ export class Asking extends Relay implements Transfer {
 
   /** The headers to go on with; undefined when the client was answered from what is kept. */
   #settle(status: number, list: readonly string[]): string[] | undefined {
-    const { key, request, stale } = this.#question;
+    const { request, stale } = this.#question;
     if (status >= 500 && this.#serveStale()) {
       this.#question.land();
       return undefined;
     }
     const headers = headerRecord(answerHeaders(list, NOTHING_SET));
-    const response = { status, headers: plain(headers) };
     // A 304 to a client's own condition is the client's.
     if (stale && status === 304 && !hasCondition(request)) {
-      const { policy } = stale.policy.revalidatedPolicy(request, response);
-      const renewed: Entry = { ...stale, policy };
-      this.#cache.renew(key, stale, renewed);
-      this.#settled = true;
-      this.#question.land();
-      this.#cache.answer(this.to, renewed, "revalidated");
+      this.#renew(stale, headers);
       return undefined;
     }
     this.#cache.count("miss");
-    const policy = new CachePolicy(request, response, { shared: true });
-    if (mayKeep(policy, request, status, headers)) {
+    const now = this.#cache.now();
+    const head = storedHead(status, headers, request, now);
+    if (mayKeep(head, now.nowMs)) {
       const length = headers["content-length"];
-      this.#kept = { policy, status, length: length === undefined ? undefined : Number(length) };
+      this.#kept = { head, length: length === undefined ? undefined : Number(length) };
       this.#question.landLater();
       headers["cache-status"] = "posthouse; fwd=miss; stored";
     } else {
@@ -137,7 +139,7 @@ export class Asking extends Relay implements Transfer {
     if (
       !stale ||
       this.#cache.changedSince(resource, askedAt) ||
-      !mayBeStale(stale.policy, forward.route.cache?.staleIfErrorSeconds ?? 0)
+      !isGoodOnError(stale.head, forward.route.cache?.staleIfErrorSeconds ?? 0, this.#cache.now().nowMs)
     )
       return false;
     this.#settled = true;
@@ -145,15 +147,28 @@ export class Asking extends Relay implements Transfer {
     return true;
   }
 
+  /** The service says that what is kept is good still; what else it says of it holds from now on. */
+  #renew(stale: Entry, headers: AnswerHeaders): void {
+    const { key, request, resource, askedAt, land } = this.#question;
+    const now = this.#cache.now();
+    const { head, personal } = renewedBy(stale.head, headers, request, now);
+    const renewed: Entry = { ...stale, head };
+    const kept = mayKeep(head, now.nowMs) && !this.#cache.changedSince(resource, askedAt);
+    this.#cache.replace(key, stale, kept ? renewed : undefined);
+    this.#settled = true;
+    land();
+    this.#cache.answer(this.to, renewed, "revalidated", undefined, personal);
+  }
+
   /** It has passed whole. */
   #keep(): void {
     const kept = this.#kept;
     if (kept && (kept.length === undefined || kept.length === this.#bytes)) {
-      const { policy, status } = kept;
+      const { head } = kept;
       const { key, resource, askedAt } = this.#question;
       // What came before a change may tell of how it was.
       if (!this.#cache.changedSince(resource, askedAt)) {
-        this.#cache.keep(key, { policy, status, body: Buffer.concat(this.#chunks), resource });
+        this.#cache.keep(key, { head, body: Buffer.concat(this.#chunks), resource });
       }
     }
     this.#question.land();
@@ -164,12 +179,4 @@ export class Asking extends Relay implements Transfer {
     this.#chunks = [];
     this.#question.land();
   }
-}
-
-/** As http-cache-semantics wants it: none that are not there. */
-function plain(headers: AnswerHeaders): Record<string, string | string[]> {
-  return Object.fromEntries(Object.entries(headers).filter((entry) => entry[1] !== undefined)) as Record<
-    string,
-    string | string[]
-  >;
 }

@@ -1,34 +1,32 @@
 /**
- * A shared cache of answers by RFC 9111, whose rules http-cache-semantics knows. In memory, bounded in bytes, the
+ * A shared cache of answers by RFC 9111, whose rules are in core/stored-answer.ts. In memory, bounded in bytes, the
  * longest unused first out. What a poisoner would need is not there: the key is all that the gateway itself sends
  * (route, method, host, canonical target, identity), `Vary` is kept, a GET with a body passes by, and an answer that
  * sets a cookie is never kept.
  */
-import type CachePolicy from "http-cache-semantics";
 import type { CounterChild, Host } from "#base";
 import type { RequestHead } from "../core/head.ts";
 import { headerList, type AnswerHeaders } from "../core/headers.ts";
+import {
+  clientHas,
+  forKeeping,
+  headersNow,
+  isFreshFor,
+  isVariantOf,
+  revalidation,
+  type AskedHeaders,
+  type StoredHead,
+} from "../core/stored-answer.ts";
 import type { CallPlan, CallSink } from "../upstream/call.ts";
 import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
 import { Asking } from "./cache-asking.ts";
-import {
-  changedBy,
-  conditions,
-  hasIt,
-  isUnsafe,
-  keyOf,
-  onlyIfCached,
-  requestOf,
-  resourceOf,
-  sameVariant,
-  sameVary,
-} from "./cache-rules.ts";
+import { askedBy, changedBy, hasCondition, isUnsafe, keyOf, onlyIfCached, resourceOf } from "./cache-rules.ts";
 import type { StartCall } from "./chain.ts";
 import { changedPlan, Relay } from "./relay.ts";
 
 /** Bytes of all bodies kept. */
 export const CACHE_BYTES_MAX = 64 * 1024 * 1024;
-/** Bytes that an entry costs beside its body: headers, policy, key. */
+/** Bytes that an entry costs beside its body: headers, key. */
 const ENTRY_OVERHEAD_BYTES = 4 * 1024;
 /** Variants of one key; beyond, the oldest goes, for a header that always differs makes no cache. */
 const VARIANTS_MAX = 8;
@@ -42,8 +40,7 @@ const BODY_WAIT_MS = 1_000;
 const CHANGES_MAX = 512;
 
 export interface Entry {
-  readonly policy: CachePolicy;
-  readonly status: number;
+  readonly head: StoredHead;
   readonly body: Buffer;
   /** What it tells of; see resourceOf. */
   readonly resource: string;
@@ -93,7 +90,7 @@ export class ResponseCache {
 
   serve(plan: CallPlan, sink: CallSink, call: StartCall): Transfer {
     this.#used = true;
-    const request = requestOf(plan);
+    const request = askedBy(plan);
     const key = request && keyOf(plan.forward);
     const known = request && this.#fresh(key as string, request);
     if (request && known) return this.answer(sink, known, "hit", { request, method: plan.method });
@@ -135,14 +132,14 @@ export class ResponseCache {
     };
   }
 
-  #fresh(key: string, request: CachePolicy.HttpRequest): Entry | undefined {
-    const entry = this.#entries.get(key)?.find(({ policy }) => policy.satisfiesWithoutRevalidation(request));
+  #fresh(key: string, request: AskedHeaders): Entry | undefined {
+    const entry = this.#entries.get(key)?.find(({ head }) => isFreshFor(head, request, this.now().nowMs));
     if (entry) this.#touch(key);
     return entry;
   }
 
   /** The only one who asks; the others of its key wait until it has an answer that can be kept, or none. */
-  #ask(key: string, request: CachePolicy.HttpRequest, plan: CallPlan, sink: CallSink, call: StartCall): Transfer {
+  #ask(key: string, request: AskedHeaders, plan: CallPlan, sink: CallSink, call: StartCall): Transfer {
     const landed = Promise.withResolvers<void>();
     const first = !this.#flights.has(key);
     if (first) this.#flights.set(key, landed.promise);
@@ -150,8 +147,9 @@ export class ResponseCache {
       if (first && this.#flights.get(key) === landed.promise) this.#flights.delete(key);
       landed.resolve();
     };
-    const stale = this.#entries.get(key)?.find(({ policy }) => sameVary(policy, request));
-    const more = stale ? conditions(stale.policy, request) : [];
+    const stale = this.#entries.get(key)?.find(({ head }) => isVariantOf(head, request));
+    // A client's own conditions are left alone, for the answer to them is the client's.
+    const more = stale && !hasCondition(request) ? revalidation(stale.head) : [];
     const asked =
       more.length === 0 ? plan : changedPlan(plan, {}, (one) => ({ ...one, headers: [...one.headers, ...more] }));
     const landLater = () => void this.#host.clock.after(BODY_WAIT_MS, land);
@@ -165,20 +163,26 @@ export class ResponseCache {
     this.#outcomes[outcome].inc();
   }
 
-  /** Answers from what is kept. */
+  /** By both clocks. */
+  now(): { readonly nowMs: number; readonly wallMs: number } {
+    return { nowMs: this.#host.clock.monotonic(), wallMs: this.#host.clock.now() };
+  }
+
+  /** Answers from what is kept. `more`: fields for this client alone. */
   answer(
     sink: CallSink,
-    entry: Entry,
+    { head, body }: Entry,
     outcome: "hit" | "stale" | "revalidated",
-    asked?: { readonly request: CachePolicy.HttpRequest; readonly method: string },
+    asked?: { readonly request: AskedHeaders; readonly method: string },
+    more?: AnswerHeaders,
   ): Transfer {
-    const { policy, status, body } = entry;
+    const { status } = head;
     this.count(outcome);
-    const headers: AnswerHeaders = policy.responseHeaders();
+    const headers: AnswerHeaders = { ...headersNow(head, this.now().nowMs), ...more };
     headers["cache-status"] =
       outcome === "hit" ? "posthouse; hit" : `posthouse; hit; fwd=stale${outcome === "stale" ? "; detail=error" : ""}`;
     // The client has this very answer: it is told so, and not sent it again.
-    if (asked && hasIt(asked.request, entry)) {
+    if (asked && clientHas(head, asked.request)) {
       delete headers["content-length"];
       sink.onWhole(304, headerList(headers), undefined);
       return NO_TRANSFER;
@@ -189,13 +193,18 @@ export class ResponseCache {
   }
 
   keep(key: string, entry: Entry): void {
-    const others = (this.#entries.get(key) ?? []).filter(({ policy }) => !sameVariant(policy, entry.policy));
+    const others = (this.#entries.get(key) ?? []).filter(({ head }) => !isVariantOf(head, entry.head.asked));
     this.#drop(key);
-    const kept = [entry, ...others].slice(0, VARIANTS_MAX);
+    this.#put(key, [{ ...entry, head: forKeeping(entry.head) }, ...others].slice(0, VARIANTS_MAX));
+  }
+
+  #put(key: string, kept: Entry[]): void {
+    const [first] = kept;
+    if (!first) return;
     this.#entries.set(key, kept);
-    const keys = this.#keys.get(entry.resource);
+    const keys = this.#keys.get(first.resource);
     if (keys) keys.add(key);
-    else this.#keys.set(entry.resource, new Set([key]));
+    else this.#keys.set(first.resource, new Set([key]));
     this.#bytes += kept.reduce((sum, one) => sum + sizeOf(one), 0);
     for (const oldest of this.#entries.keys()) {
       if (this.#bytes <= this.#bytesMax) break;
@@ -203,14 +212,15 @@ export class ResponseCache {
     }
   }
 
-  /** The same answer, found to be good for longer. */
-  renew(key: string, before: Entry, after: Entry): void {
+  /** An entry's place is another's, or nobody's: its service said that it is good for longer, or no longer to be kept. */
+  replace(key: string, before: Entry, after: Entry | undefined): void {
     const entries = this.#entries.get(key);
-    if (!entries) return;
-    this.#entries.set(
-      key,
-      entries.map((entry) => (entry === before ? after : entry)),
-    );
+    if (!entries?.includes(before)) return;
+    const others = entries.filter((entry) => entry !== before);
+    this.#drop(key);
+    if (!after) return this.#put(key, others);
+    const unlike = others.filter(({ head }) => !isVariantOf(head, after.head.asked));
+    this.#put(key, [{ ...after, head: forKeeping(after.head) }, ...unlike]);
   }
 
   #drop(key: string): void {

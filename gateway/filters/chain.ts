@@ -12,7 +12,7 @@ import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
 import { AnswerChanges, changesAnswer } from "./answer-changes.ts";
 import { BodyBudget, bufferedBody, Gathering, type NotGathered } from "./buffered-body.ts";
 import type { ResponseCache } from "./cache.ts";
-import { Compressing } from "./compress.ts";
+import { compressedTargets, Compressing } from "./compress.ts";
 import type { Mirrors } from "./mirrors.ts";
 import { changedPlan, filterFailed } from "./relay.ts";
 
@@ -40,6 +40,7 @@ const NO_BYTES = Buffer.alloc(0);
 export class Chain {
   readonly #parts: ChainParts;
   readonly #budget = new BodyBudget();
+  readonly #compressed = compressedTargets();
 
   constructor(parts: ChainParts) {
     this.#parts = parts;
@@ -47,9 +48,9 @@ export class Chain {
 
   /** Never throws; `sink` may hear of it before this returns. */
   start(plan: CallPlan, sink: CallSink): Transfer {
-    const { forward, method } = plan;
+    const { forward } = plan;
     const { compress } = forward.route;
-    const compressing = compress && method !== "HEAD" ? new Compressing(forward, compress, sink) : undefined;
+    const compressing = compress && new Compressing(plan, { compress, targets: this.#compressed }, sink);
     const next = compressing ?? sink;
     const to = changesAnswer(forward) ? new AnswerChanges(forward, this.#parts, next) : next;
     const filters = forward.filters.length === 0 ? NO_BODY_FILTERS : forward.filters.flatMap(bodyFilter);

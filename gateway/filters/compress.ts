@@ -8,8 +8,9 @@ import { chooseEncoding } from "../core/encoding.ts";
 import { addVary } from "../core/header-edits.ts";
 import { headerList, headerRecord, type AnswerHeaders } from "../core/headers.ts";
 import type { Forward } from "../core/pipeline.ts";
+import { RecentMap } from "../core/recent-map.ts";
 import type { CompiledCompress, Encoding } from "../core/route.ts";
-import type { CallFailure, CallSink } from "../upstream/call.ts";
+import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import type { Transfer } from "../upstream/transfer.ts";
 import { Relay } from "./relay.ts";
@@ -29,18 +30,39 @@ const COMPRESSORS: Readonly<Record<Encoding, (stream: boolean) => Transform>> = 
   zstd: (stream) => createZstdCompress({ flush: stream ? constants.ZSTD_e_flush : constants.ZSTD_e_continue }),
 };
 
+/** Targets of which it is remembered whether their answers are compressed. */
+const REMEMBERED_MAX = 8_192;
+
+/**
+ * Whether what a target answers with 200 is compressed, by route and target. A 304 describes that same answer, and a service
+ * need not say in it of what type and length the answer is.
+ */
+export type CompressedTargets = RecentMap<boolean>;
+
+export function compressedTargets(): CompressedTargets {
+  return new RecentMap<boolean>(REMEMBERED_MAX);
+}
+
 /** Stands between an answer and its client; `over` tells it whose answer it is, once that is known. */
 export class Compressing extends Relay implements Transfer {
   readonly #forward: Forward;
   readonly #compress: CompiledCompress;
+  readonly #head: boolean;
+  readonly #targets: CompressedTargets;
   #transfer: Transfer | undefined;
   #compressor: Transform | undefined;
   #aborted = false;
 
-  constructor(forward: Forward, compress: CompiledCompress, to: CallSink) {
+  constructor(
+    { forward, method }: Pick<CallPlan, "forward" | "method">,
+    { compress, targets }: { compress: CompiledCompress; targets: CompressedTargets },
+    to: CallSink,
+  ) {
     super(to);
     this.#forward = forward;
+    this.#head = method === "HEAD";
     this.#compress = compress;
+    this.#targets = targets;
   }
 
   over(transfer: Transfer): this {
@@ -53,6 +75,7 @@ export class Compressing extends Relay implements Transfer {
     const record = headerRecord(headers);
     const encoding = this.#choose(status, record);
     if (!encoding) return this.to.onHead(status, headerList(record), more);
+    if (this.#bodiless(status)) return this.to.onHead(status, described(status, record, encoding), more);
     // Without a length it may be a stream, whose reader waits for each word.
     const stream = record["content-length"] === undefined;
     this.to.onHead(status, encoded(record, encoding), false);
@@ -72,8 +95,10 @@ export class Compressing extends Relay implements Transfer {
 
   override onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
     const record = headerRecord(headers);
-    const encoding = body === undefined ? undefined : this.#choose(status, record);
+    const bodiless = this.#bodiless(status);
+    const encoding = body === undefined && !bodiless ? undefined : this.#choose(status, record);
     if (!encoding) return this.to.onWhole(status, headerList(record), body);
+    if (bodiless) return this.to.onWhole(status, described(status, record, encoding), undefined);
     // In one piece as it came.
     const pieces: Buffer[] = [];
     const compressor = this.#start(encoding, { stream: false, onPiece: (piece) => void pieces.push(piece) });
@@ -100,11 +125,39 @@ export class Compressing extends Relay implements Transfer {
     this.#transfer?.abort();
   }
 
+  /** It describes an answer without bringing it. */
+  #bodiless(status: number): boolean {
+    return this.#head || status === 304;
+  }
+
   #choose(status: number, headers: AnswerHeaders): Encoding | undefined {
-    if (!fits(this.#compress, status, headers)) return undefined;
+    // A part is of the answer as it is, which others may get compressed.
+    if (!this.#fits(status, headers)) return undefined;
     // Whether or not this client takes it: the next may, and a cache between must know.
     addVary(headers, "Accept-Encoding");
+    // A part is of the answer as the service made it.
+    if (status === 206) return undefined;
     return chooseEncoding(this.#forward.request.head.header("accept-encoding"), this.#compress.encodings);
+  }
+
+  #fits(status: number, headers: AnswerHeaders): boolean {
+    const { route, target, request } = this.#forward;
+    const key = `${route.name} ${target}`;
+    const known = this.#targets.get(key);
+    // A HEAD without a length, a 304 and a 206 say less of the answer than was seen of it before.
+    const partial = status === 304 || status === 206 || (this.#head && headers["content-length"] === undefined);
+    if (partial && known !== undefined && (status === 200 || status === 304 || status === 206)) return known;
+    if (status !== 304 && status !== 206) {
+      const fit = fits(this.#compress, status, headers);
+      if (status === 200) this.#targets.set(key, fit);
+      return fit;
+    }
+    if (headers["content-type"] !== undefined) {
+      return fits(this.#compress, 200, { ...headers, "content-length": undefined, "content-range": undefined });
+    }
+    // Of a target not seen before: a client with the tag as the service made it has the answer as the service made it.
+    const held = request.head.header("if-none-match").flatMap((tags) => tags.split(","));
+    return !held.some((tag) => tag.trim() === headers["etag"] && !tag.trim().startsWith("W/"));
   }
 
   #start(encoding: Encoding, given: { stream: boolean; onPiece: (piece: Buffer) => void }): Transform {
@@ -123,15 +176,29 @@ export class Compressing extends Relay implements Transfer {
   };
 }
 
+/** Fields that are true of the service's bytes and of no others. */
+const OF_THE_BYTES = ["content-length", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest"];
+
 /** The headers with what compressing changes about an answer. */
 function encoded(headers: AnswerHeaders, encoding: Encoding): string[] {
-  delete headers["content-length"];
-  delete headers["accept-ranges"];
+  for (const name of OF_THE_BYTES) delete headers[name];
   headers["content-encoding"] = encoding;
-  const tag = headers["etag"];
-  // Other bytes, same meaning: that is what a weak tag says.
-  if (typeof tag === "string" && !tag.startsWith("W/")) headers["etag"] = `W/${tag}`;
+  weaken(headers);
   return headerList(headers);
+}
+
+/** The same of an answer that is described only. A 304 says no more than which answer it is. @see RFC 9110 §15.4.5 */
+function described(status: number, headers: AnswerHeaders, encoding: Encoding): string[] {
+  if (status !== 304) return encoded(headers, encoding);
+  for (const name of OF_THE_BYTES) delete headers[name];
+  weaken(headers);
+  return headerList(headers);
+}
+
+/** Other bytes, same meaning: that is what a weak tag says. */
+function weaken(headers: AnswerHeaders): void {
+  const tag = headers["etag"];
+  if (typeof tag === "string" && !tag.startsWith("W/")) headers["etag"] = `W/${tag}`;
 }
 
 function fits({ types, bytesMin }: CompiledCompress, status: number, headers: AnswerHeaders): boolean {

@@ -126,7 +126,64 @@ test("an answer is compressed as the client likes it best, and what must not be 
   }
   expect((await get("/encoded", "br")).headers["content-encoding"]).toBe("gzip");
   const head = await running.ask("/", { method: "HEAD", headers: { "accept-encoding": "gzip" } });
-  expect(head.headers["content-encoding"]).toBeUndefined();
+  // A HEAD describes what a GET gets.
+  expect(head.headers).toMatchObject({ "content-encoding": "gzip", vary: "Accept-Encoding", etag: 'W/"x"' });
+  expect(head.headers["content-length"]).toBeUndefined();
+});
+
+test("whatever describes an answer says the same of it as the answer: 200, HEAD, 304 and 206", async () => {
+  await using running = await world(route({ compress: {} }), {
+    handle: (request, response) => {
+      const path = request.url ?? "";
+      const type = path.startsWith("/image") ? "image/png" : "text/plain";
+      const tag = request.headers["if-none-match"];
+      // A service says in a 304 what it must, and no more.
+      if (tag?.includes('"x"')) return (void response.writeHead(304, { etag: '"x"', vary: "Cookie" }).end(), true);
+      if (path.startsWith("/untagged") && request.headers["if-modified-since"] !== undefined) {
+        return (void response.writeHead(304).end(), true);
+      }
+      response.setHeader("content-type", type);
+      response.setHeader("vary", "Cookie");
+      response.setHeader("repr-digest", "sha-256=:x:");
+      if (!path.startsWith("/untagged")) response.setHeader("etag", '"x"');
+      const body = path.startsWith("/small") ? "x" : TEXT;
+      if (request.headers.range !== undefined) {
+        response.writeHead(206, {
+          "content-range": `bytes 0-9/${body.length}`,
+          "content-length": String(Math.min(10, body.length)),
+        });
+        response.end(body.slice(0, 10));
+      } else response.end(body);
+      return true;
+    },
+  });
+  const FIELDS = ["vary", "etag"] as const;
+  for (const path of ["/text", "/image", "/small"]) {
+    for (const accept of ["gzip", "br, gzip", "identity"]) {
+      const ask = (headers: Record<string, string>, method = "GET") =>
+        running.ask(path, { method, headers: { "accept-encoding": accept, ...headers } });
+      const whole = await ask({});
+      const fields = (answer: typeof whole) => FIELDS.map((name) => answer.headers[name]);
+      const compressed = path === "/text" && accept !== "identity";
+      expect(fields(whole)).toEqual([
+        path === "/text" ? "Cookie, Accept-Encoding" : "Cookie",
+        compressed ? 'W/"x"' : '"x"',
+      ]);
+      expect(whole.headers["repr-digest"]).toBe(compressed ? undefined : "sha-256=:x:");
+      for (const tag of ['"x"', 'W/"x"', '"y", W/"x"']) {
+        const same = await ask({ "if-none-match": tag });
+        expect([path, accept, tag, same.status, ...fields(same)]).toEqual([path, accept, tag, 304, ...fields(whole)]);
+      }
+      const head = await ask({}, "HEAD");
+      expect([head.status, ...fields(head)]).toEqual([200, ...fields(whole)]);
+      expect(head.headers["content-encoding"]).toBe(whole.headers["content-encoding"]);
+      const part = await ask({ range: "bytes=0-9" });
+      expect([part.status, part.headers.vary, part.headers.etag]).toEqual([206, whole.headers.vary, '"x"']);
+    }
+  }
+  const asked = { "accept-encoding": "gzip", "if-modified-since": "Sun, 06 Nov 1994 08:49:37 GMT" };
+  const unseen = await running.ask("/untagged", { headers: asked });
+  expect([unseen.status, unseen.headers.vary]).toEqual([304, "Accept-Encoding"]);
 });
 
 test("the cache asks a service once for what may be kept, and each time for what may not", async () => {
@@ -208,6 +265,51 @@ test("the cache asks a service once for what may be kept, and each time for what
     headers: { "cache-status": "posthouse; hit; fwd=stale; detail=error" },
   });
   expect((await asked("/never-seen")).answer.status).toBe(503);
+});
+
+test("what a 304 says reaches the one who asked and those who come after, but for cookies", async () => {
+  const said: Record<string, Record<string, string>> = {
+    "/link": { link: "</a>; rel=next", "x-ratelimit-remaining": "7", "cache-control": "max-age=60" },
+    "/cookie": { "set-cookie": "a=1", "cache-control": "max-age=60" },
+    "/private": { "cache-control": "private, max-age=60" },
+    "/vary": { vary: "accept-language", "cache-control": "max-age=60" },
+  };
+  const date = "Sun, 06 Nov 1994 08:49:37 GMT";
+  await using running = await world(route({ cache: {} }), {
+    handle: (request, response) => {
+      const path = request.url ?? "";
+      if (path === "/modified") {
+        return (void response.writeHead(200, { "last-modified": date }).end("x"), true);
+      }
+      if (request.headers["if-none-match"] === '"1"') return (void response.writeHead(304, said[path]).end(), true);
+      response.writeHead(200, { date, etag: '"1"', "cache-control": "max-age=1" });
+      return (void response.end("kept"), true);
+    },
+  });
+  const asked = (path: string, headers: Record<string, string> = {}) => running.ask(path, { headers });
+  const paths = Object.keys(said);
+  for (const path of paths) expect((await asked(path)).headers["cache-status"]).toContain("stored");
+  const hit = await asked("/link");
+  expect([hit.headers["cache-status"], hit.headers.date]).toEqual(["posthouse; hit", date]);
+  const revalidated = (path: string) =>
+    eventually(`${path} is asked about`, async () => {
+      const answer = await asked(path, { "accept-language": "de" });
+      return String(answer.headers["cache-status"]).includes("fwd=stale") ? answer : undefined;
+    });
+  for (const path of paths) {
+    const answer = await revalidated(path);
+    expect(answer).toMatchObject({ status: 200, text: "kept" });
+    const fields = path === "/cookie" ? { "set-cookie": ["a=1"] } : { ...said[path] };
+    expect(answer.headers).toMatchObject(fields);
+  }
+  const second = await Promise.all(paths.map((path) => asked(path, { "accept-language": "de" })));
+  expect(second[0]?.headers).toMatchObject({ ...said["/link"], "cache-status": "posthouse; hit" });
+  expect([second[1]?.headers["cache-status"], second[1]?.headers["set-cookie"]]).toEqual(["posthouse; hit", undefined]);
+  expect(second[2]?.headers["cache-status"]).not.toBe("posthouse; hit");
+  expect(second[3]?.headers["cache-status"]).toBe("posthouse; hit");
+  expect((await asked("/vary", { "accept-language": "en" })).headers["cache-status"]).not.toBe("posthouse; hit");
+  // Freshness that the service does not state is none.
+  for (let i = 0; i < 2; i++) expect((await asked("/modified")).headers["cache-status"]).toBe("posthouse; fwd=miss");
 });
 
 test("a hundred callers of one uncached page are one request", async () => {

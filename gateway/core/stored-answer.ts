@@ -1,0 +1,226 @@
+/**
+ * The rules of a shared cache about one answer: whether it may be kept, for which requests, how old it is, and what
+ * remains of it when its service says that it is still good. Only freshness that the service states counts: an answer
+ * with no more than a `Last-Modified` is not kept. @see RFC 9111
+ */
+import type { AnswerHeaders } from "./headers.ts";
+
+/** What the cache compares of a request; names in lower case. */
+export type AskedHeaders = Readonly<Record<string, string>>;
+
+/** The head of an answer, as its service sent it. */
+export interface StoredHead {
+  readonly status: number;
+  /** With a `Date`, which stays as it is for as long as the answer is kept. */
+  readonly headers: AnswerHeaders;
+  /** Of the request that it was given to. */
+  readonly asked: AskedHeaders;
+  /** Monotonic milliseconds at which it came. */
+  readonly cameMs: number;
+}
+
+/** Final statuses whose meaning for a cache is known here. */
+const UNDERSTOOD = new Set([200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 451, 501]);
+
+/** Directives by name; `true` for those without a value. Of two values of a directive the one that allows less counts. */
+export type CacheControl = ReadonlyMap<string, string | true>;
+
+/** What is between commas, but for those in quotes. */
+const PART = /(?:[^,"]|"(?:[^"\\]|\\[^])*"?)+/g;
+const DIRECTIVE = /^\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:=\s*(?:"([^"]*)"|([^"]*)))?/;
+
+export function cacheControl(value: string | string[] | undefined): CacheControl {
+  const found = new Map<string, string | true>();
+  const text = [value ?? ""].flat().join(",");
+  // With a quote that never ends nothing is quoted, or it would hide what follows.
+  const balanced = text.split('"').length % 2 === 1 ? text : text.replaceAll('"', "");
+  for (const part of balanced.match(PART) ?? []) {
+    const [, name = "", quoted, plain] = DIRECTIVE.exec(part) ?? [];
+    if (name === "") continue;
+    const lower = name.toLowerCase();
+    const given = quoted ?? plain?.trim() ?? true;
+    const before = found.get(lower);
+    if (before === undefined || (seconds(given) ?? 0) < (seconds(before) ?? 0)) found.set(lower, given);
+  }
+  return found;
+}
+
+/** Seconds; what is no number of them counts as none. */
+function seconds(value: string | true | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  return value !== true && /^\d+$/.test(value) ? Math.min(Number(value), 2 ** 31) : 0;
+}
+
+/** Milliseconds; undefined: no date of HTTP. What Date.parse takes beside is none. @see RFC 9110 §5.6.7 */
+export function httpDate(value: unknown): number | undefined {
+  if (typeof value !== "string" || !/^[A-Z][a-z]{2}.*\d{2}:\d{2}:\d{2}/.test(value)) return undefined;
+  // Of the three forms one does not say that it is in GMT.
+  const ms = Date.parse(value.endsWith("GMT") ? value : `${value} GMT`);
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
+/** `came`: when it came, by both clocks. An answer without a date is dated by whoever receives it. @see RFC 9110 §6.6.1 */
+export function storedHead(
+  status: number,
+  headers: AnswerHeaders,
+  asked: AskedHeaders,
+  came: { readonly nowMs: number; readonly wallMs: number },
+): StoredHead {
+  const date = typeof headers["date"] === "string" ? headers["date"] : new Date(came.wallMs).toUTCString();
+  return { status, headers: { ...headers, date }, asked, cameMs: came.nowMs };
+}
+
+export function dateOf({ headers }: StoredHead): number {
+  return httpDate(headers["date"]) ?? 0;
+}
+
+/** Seconds from its making, or what its service says of that, for which it is fresh. */
+export function lifetimeSeconds({ headers }: Pick<StoredHead, "headers">): number {
+  const control = cacheControl(headers["cache-control"]);
+  if (control.has("no-cache") || (control.size === 0 && /no-cache/i.test(String(headers["pragma"] ?? "")))) return 0;
+  const said = seconds(control.get("s-maxage")) ?? seconds(control.get("max-age"));
+  if (said !== undefined) return said;
+  const expires = httpDate(headers["expires"]);
+  const date = httpDate(headers["date"]);
+  return expires === undefined || date === undefined ? 0 : Math.max(0, (expires - date) / 1000);
+}
+
+/** Seconds since it was made, caches before this one included. @see RFC 9111 §4.2.3 */
+export function ageSeconds({ headers, cameMs }: StoredHead, nowMs: number): number {
+  const [before = ""] = [headers["age"] ?? ""].flat();
+  return (seconds(before.trim() || undefined) ?? 0) + Math.max(0, nowMs - cameMs) / 1000;
+}
+
+/** Whether it may be kept at all, for others than the one who asked. @see RFC 9111 §3 */
+export function mayStore({ status, headers, asked }: StoredHead): boolean {
+  const control = cacheControl(headers["cache-control"]);
+  if (!UNDERSTOOD.has(status) || headers["set-cookie"] !== undefined || varyOf(headers).includes("*")) return false;
+  if (control.has("no-store") || control.has("private") || cacheControl(asked["cache-control"]).has("no-store")) {
+    return false;
+  }
+  // What a credential or a cookie may have made personal is kept only when the service says that it is for all.
+  const forAll = control.has("public") || control.has("s-maxage");
+  if (asked["authorization"] !== undefined && !forAll && !control.has("must-revalidate")) return false;
+  if (asked["cookie"] !== undefined && !forAll) return false;
+  return true;
+}
+
+/** Whether it may be kept and is fresh now. */
+export function mayKeep(head: StoredHead, nowMs: number): boolean {
+  return mayStore(head) && ageSeconds(head, nowMs) < lifetimeSeconds(head);
+}
+
+/** Whether it answers a request without a question to the service. @see RFC 9111 §4 */
+export function isFreshFor(head: StoredHead, asked: AskedHeaders, nowMs: number): boolean {
+  if (!isVariantOf(head, asked)) return false;
+  const wants = cacheControl(asked["cache-control"]);
+  if (wants.has("no-cache") || (wants.size === 0 && /no-cache/i.test(asked["pragma"] ?? ""))) return false;
+  const age = ageSeconds(head, nowMs);
+  const left = lifetimeSeconds(head) - age;
+  if (age > (seconds(wants.get("max-age")) ?? Infinity)) return false;
+  const minFresh = seconds(wants.get("min-fresh"));
+  if (minFresh !== undefined && left < minFresh) return false;
+  if (left > 0) return true;
+  const stale = wants.get("max-stale");
+  return stale !== undefined && mayServeStale(head) && -left <= (stale === true ? Infinity : (seconds(stale) ?? 0));
+}
+
+/** What must be revalidated is never served without. */
+function mayServeStale({ headers }: StoredHead): boolean {
+  const control = cacheControl(headers["cache-control"]);
+  return !["must-revalidate", "proxy-revalidate", "s-maxage", "no-cache"].some((name) => control.has(name));
+}
+
+/** Whether it may stand in for an error of the service. @see RFC 5861 §4 */
+export function isGoodOnError(head: StoredHead, staleIfErrorSeconds: number, nowMs: number): boolean {
+  if (!mayServeStale(head)) return false;
+  const said = seconds(cacheControl(head.headers["cache-control"]).get("stale-if-error"));
+  return ageSeconds(head, nowMs) <= lifetimeSeconds(head) + (said ?? staleIfErrorSeconds);
+}
+
+function varyOf(headers: AnswerHeaders): readonly string[] {
+  return [headers["vary"] ?? ""]
+    .flat()
+    .flatMap((line) => line.split(","))
+    .map((name) => name.trim().toLowerCase())
+    .filter((name) => name !== "");
+}
+
+/** Whether a request is of the variant that it was given to, fresh or not. @see RFC 9111 §4.1 */
+export function isVariantOf({ headers, asked: before }: StoredHead, asked: AskedHeaders): boolean {
+  return varyOf(headers).every((name) => name !== "*" && before[name] === asked[name]);
+}
+
+/** The same with no more of its request than the variant needs: a cache must not be a store of credentials. */
+export function forKeeping(head: StoredHead): StoredHead {
+  const named = varyOf(head.headers).flatMap((name) => {
+    const value = head.asked[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { ...head, asked: Object.fromEntries(named) };
+}
+
+/** Its headers for a client: the service's, its `Date` among them, and how old it is. */
+export function headersNow(head: StoredHead, nowMs: number): AnswerHeaders {
+  return { ...head.headers, age: String(Math.floor(ageSeconds(head, nowMs))) };
+}
+
+/** Fields that ask only for what is new. */
+export function revalidation({ headers }: StoredHead): readonly string[] {
+  const { etag, "last-modified": modified } = headers;
+  return [
+    ...(typeof etag === "string" ? ["if-none-match", etag] : []),
+    ...(typeof modified === "string" ? ["if-modified-since", modified] : []),
+  ];
+}
+
+/** Of a 304: what is said of bytes that it does not bring. The stored answer keeps its own. */
+const OF_THE_BYTES = new Set([
+  "content-length",
+  "content-encoding",
+  "content-type",
+  "content-range",
+  "transfer-encoding",
+]);
+
+/**
+ * What is stored once its service has said, to `asked`, that it is still good: all that the 304 says stands in the place
+ * of what was said before. `personal`: what of it is for the one who asked alone. Whether the result may still be kept
+ * is for `mayKeep` to say, as of a new answer. @see RFC 9111 §3.2, §4.3.4
+ */
+export function renewedBy(
+  stored: StoredHead,
+  headers304: AnswerHeaders,
+  asked: AskedHeaders,
+  came: { readonly nowMs: number; readonly wallMs: number },
+): { readonly head: StoredHead; readonly personal: AnswerHeaders } {
+  const headers: AnswerHeaders = { ...stored.headers };
+  // They were true of the answer as it first came.
+  delete headers["age"];
+  delete headers["date"];
+  for (const [name, value] of Object.entries(headers304)) {
+    if (!OF_THE_BYTES.has(name) && name !== "set-cookie") headers[name] = value;
+  }
+  const cookies = headers304["set-cookie"];
+  return {
+    head: storedHead(stored.status, headers, asked, came),
+    personal: cookies === undefined ? {} : { "set-cookie": cookies },
+  };
+}
+
+/**
+ * Whether the client has this very answer: by its tag, compared weakly, for the bytes may have been compressed on their
+ * way; without one by its date. @see RFC 9110 §13.1.2, §13.1.3, §13.2.1; RFC 9111 §4.3.2
+ */
+export function clientHas(head: StoredHead, asked: AskedHeaders): boolean {
+  if (head.status !== 200) return false;
+  const { etag, "last-modified": modified } = head.headers;
+  const { "if-none-match": tags, "if-modified-since": since } = asked;
+  if (tags === undefined) {
+    const sinceMs = httpDate(since);
+    return sinceMs !== undefined && (modified === undefined ? dateOf(head) : (httpDate(modified) ?? NaN)) <= sinceMs;
+  }
+  if (typeof etag !== "string") return false;
+  const strong = (tag: string) => tag.trim().replace(/^W\//, "");
+  return tags.split(",").some((tag) => tag.trim() === "*" || strong(tag) === strong(etag));
+}
