@@ -103,10 +103,10 @@ export class Gathering implements BodyWriter, Transfer {
     this.#next?.resume();
   }
 
-  abort(): void {
+  abort(late?: boolean): void {
     this.#over = true;
     this.#body.stop();
-    this.#next?.abort();
+    this.#next?.abort(late);
     this.#giveBack();
   }
 }

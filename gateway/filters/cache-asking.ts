@@ -101,9 +101,9 @@ export class Asking extends Relay implements Transfer {
     this.#transfer?.resume();
   }
 
-  abort(): void {
+  abort(late?: boolean): void {
     this.#question.land();
-    this.#transfer?.abort();
+    this.#transfer?.abort(late);
   }
 
   /** The headers to go on with; undefined when the client was answered from what is kept. */

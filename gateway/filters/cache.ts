@@ -125,9 +125,9 @@ export class ResponseCache {
     void flight.then(go);
     return {
       resume: () => transfer?.resume(),
-      abort: () => {
+      abort: (late) => {
         over = true;
-        transfer?.abort();
+        transfer?.abort(late);
       },
     };
   }

@@ -119,10 +119,10 @@ export class Compressing extends Relay implements Transfer {
     else this.#transfer?.resume();
   }
 
-  abort(): void {
+  abort(late?: boolean): void {
     this.#aborted = true;
     this.#compressor?.destroy();
-    this.#transfer?.abort();
+    this.#transfer?.abort(late);
   }
 
   /** It describes an answer without bringing it. */

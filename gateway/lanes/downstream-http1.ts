@@ -1,11 +1,13 @@
 /** A client of HTTP/1.x, over Node's own parser: the strictest reader of requests that there is here. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Clock } from "#base";
 import type { RawHead } from "../core/head.ts";
 import type { BodySource } from "../upstream/body.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
-import { drainRequest } from "./edge.ts";
+import { drainRequest, keptBehind } from "./edge.ts";
+import { Lingering } from "./linger.ts";
 
 /** Bytes of a body that are cheaper copied behind the head than handed to the system beside it. */
 const JOINED_BYTES_MAX = 16 * 1024;
@@ -18,6 +20,8 @@ export class Http1Downstream implements Downstream {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   #continued = false;
+  #closes = false;
+  #lingering: Lingering | undefined;
 
   constructor(clock: Clock, request: IncomingMessage, response: ServerResponse, head: RawHead) {
     this.#clock = clock;
@@ -47,6 +51,30 @@ export class Http1Downstream implements Downstream {
     response.once("close", () => listener.onClose(response.writableFinished));
   }
 
+  closeBehind(): void {
+    if (this.#closes) return;
+    this.#closes = true;
+    const { socket } = this.#request;
+    // With it Node closes behind its last answer, both halves at once.
+    socket.destroySoon = () => this.#linger(socket).halfClose();
+  }
+
+  #linger(socket: Socket): Lingering {
+    return (this.#lingering ??= new Lingering(this.#clock, socket));
+  }
+
+  /** Behind a whole request nothing that comes is one. */
+  #lingerAtOnce(): void {
+    const { socket, complete } = this.#request;
+    if (this.#closes && (complete || !this.body) && !socket.destroyed) this.#linger(socket);
+  }
+
+  /** The fields of the head, and what they must say when the answer is earlier than the end of the request. */
+  #headOf(headers: readonly string[]): string[] {
+    if (this.body && !this.#request.complete && !keptBehind(this.contentLength)) this.closeBehind();
+    return this.#closes ? [...headers, "connection", "close"] : (headers as string[]);
+  }
+
   continue(): void {
     if (this.#continued || this.#response.headersSent) return;
     this.#continued = true;
@@ -64,7 +92,7 @@ export class Http1Downstream implements Downstream {
   }
 
   writeHead(status: number, headers: readonly string[], more: boolean): void {
-    this.#response.writeHead(status, headers as string[]);
+    this.#response.writeHead(status, this.#headOf(headers));
     if (!more) this.#response.flushHeaders();
   }
 
@@ -79,12 +107,14 @@ export class Http1Downstream implements Downstream {
       for (let i = 0; i < trailers.length; i += 2) pairs.push([trailers[i] as string, trailers[i + 1] as string]);
       response.addTrailers(pairs);
     }
+    this.#lingerAtOnce();
     if (last) response.end(last);
     else response.end();
   }
 
   whole(status: number, headers: readonly string[], body: Buffer | undefined): void {
-    this.#response.writeHead(status, headers as string[]);
+    this.#response.writeHead(status, this.#headOf(headers));
+    this.#lingerAtOnce();
     if (body === undefined) this.#response.end();
     else if (body.length > JOINED_BYTES_MAX) this.#response.end(body);
     // As text Node joins it to the head, byte for byte: one buffer to write instead of two.
@@ -102,7 +132,9 @@ export class Http1Downstream implements Downstream {
   }
 
   discard(): void {
-    drainRequest(this.#clock, this.#request);
+    const { socket } = this.#request;
+    if (!this.#closes) drainRequest(this.#clock, this.#request);
+    else if (!socket.destroyed) this.#linger(socket);
   }
 }
 

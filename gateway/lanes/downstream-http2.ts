@@ -1,11 +1,13 @@
 /** A client of HTTP/2, over Node's streams themselves: its compatibility layer knows neither trailers nor resets. */
 import { constants, type ServerHttp2Stream } from "node:http2";
+import type { Clock } from "#base";
 import type { RawHead } from "../core/head.ts";
 import type { BodySource } from "../upstream/body.ts";
 import { announcedBytes, ownEnd, type WholeEnd } from "../upstream/end.ts";
 import { cameToEndStream, requestTrailers } from "../upstream/http2-end.ts";
 import { asObject } from "../upstream/http2-session.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
+import { LingerLimits } from "./linger.ts";
 
 /** Fields that HTTP/2 forbids, whoever set them. */
 const NOT_IN_HTTP2 = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade", "proxy-connection"]);
@@ -14,6 +16,7 @@ export class Http2Downstream implements Downstream {
   readonly head: RawHead;
   readonly body: BodySource | undefined;
   readonly contentLength: string | undefined;
+  readonly #clock: Clock;
   readonly #stream: ServerHttp2Stream;
   #trailers: WholeEnd = ownEnd();
   #ended = false;
@@ -21,12 +24,16 @@ export class Http2Downstream implements Downstream {
   #trailed = false;
   /** The rest of the request's body is not wanted. */
   #unwanted = false;
+  /** The answer is out, and the client may still send. */
+  #onAnswered: (() => void) | undefined;
+  #listener: DownstreamListener | undefined;
   readonly #bodiless: boolean;
   /** What the client sends is no body but its side of a tunnel, once there is one. */
   readonly #tunnel: boolean;
   #opened = false;
 
-  constructor(stream: ServerHttp2Stream, head: RawHead, request: "ended" | "body" | "tunnel") {
+  constructor(clock: Clock, stream: ServerHttp2Stream, head: RawHead, request: "ended" | "body" | "tunnel") {
+    this.#clock = clock;
     this.head = head;
     this.#stream = stream;
     this.#bodiless = request === "ended";
@@ -60,18 +67,22 @@ export class Http2Downstream implements Downstream {
 
   listen(listener: DownstreamListener): void {
     const stream = this.#stream;
+    this.#listener = listener;
     stream.on("drain", () => listener.onDrain());
     stream.once("wantTrailers", () => {
       if (stream.destroyed) return;
       stream.sendTrailers(asObject(this.#trailers));
-      if (this.#unwanted) setImmediate(this.#stop);
+      if (this.#onAnswered) setImmediate(this.#onAnswered);
     });
     stream.once("close", () =>
-      listener.onClose(
+      this.#over(
         this.#opened || (this.#ended && stream.writableFinished && stream.rstCode === constants.NGHTTP2_NO_ERROR),
       ),
     );
   }
+
+  /** A stream ends with its answer anyway, and the others go on. */
+  closeBehind(): void {}
 
   continue(): void {
     if (!this.#stream.headersSent && !this.closed) this.#stream.additionalHeaders({ ":status": 100 });
@@ -126,19 +137,35 @@ export class Http2Downstream implements Downstream {
     return false;
   }
 
-  /** A reset without an error tells a client that the answer is whole and the rest of its body unwanted. */
+  /**
+   * Reads the rest of the body away, for as long as a lingering close would: many clients write all of it before they
+   * read, and take a reset for a failure. Then one without an error says that the answer is whole and the rest unwanted.
+   */
   discard(): void {
-    if (this.#bodiless || this.#unwanted || cameToEndStream(this.#stream)) return;
+    const stream = this.#stream;
+    if (this.#bodiless || this.#unwanted || cameToEndStream(stream)) return;
     this.#unwanted = true;
-    this.#stream.resume();
+    const limits = new LingerLimits(this.#clock, () => {
+      if (!stream.destroyed) stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+    this.#onAnswered = () => {
+      limits.start();
+      // The exchange is over, whatever the client goes on to send.
+      this.#over(true);
+    };
+    stream.on("data", (chunk: Buffer) => limits.note(chunk.length));
+    stream.once("close", () => limits.close());
+    stream.resume();
     if (this.#trailed) return;
-    if (this.#stream.writableFinished) setImmediate(this.#stop);
-    else this.#stream.once("finish", () => setImmediate(this.#stop));
+    if (stream.writableFinished) setImmediate(this.#onAnswered);
+    else stream.once("finish", this.#onAnswered);
   }
 
-  readonly #stop = (): void => {
-    if (!this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_NO_ERROR);
-  };
+  #over(complete: boolean): void {
+    const listener = this.#listener;
+    this.#listener = undefined;
+    listener?.onClose(complete);
+  }
 }
 
 /** Node takes names in any case but passes them on as they are, and HTTP/2 has small letters only. */

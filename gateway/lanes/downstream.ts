@@ -23,6 +23,8 @@ export interface Downstream {
   /** Nothing of the answer waits for the client. */
   readonly flushed: boolean;
   listen(listener: DownstreamListener): void;
+  /** This answer, which is still to come, is the last on its connection. */
+  closeBehind(): void;
   /** Leave to send the body. */
   continue(): void;
   /** 103 and the like. */

@@ -3,12 +3,14 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
 import { refuse, type Refuse } from "../core/pipeline.ts";
+import { Lingering, LINGER_MS_MAX } from "./linger.ts";
 import { FLAG_HEADER, PROBLEM_TYPE, problemText } from "./problem.ts";
 
-/** Bytes of an unwanted body that are read away, so that the client gets to read the answer. Then the line is cut. */
-const DISCARDED_BYTES_MAX = 8 * 1024 * 1024;
-/** Milliseconds that this may take. */
-const DISCARD_MS_MAX = 10_000;
+/**
+ * Bytes of an unwanted body behind which a connection is kept: as many as the sockets between hold, so that the client
+ * has most likely sent them. A longer body, and one of unknown length, costs less than it is worth.
+ */
+const KEPT_BEHIND_BYTES_MAX = 64 * 1024;
 
 /** What is wrong with a request that Node found broken, too large or too slow; undefined: the connection is gone. */
 export function refuseBroken({ code }: { code?: string }): Refuse | undefined {
@@ -19,26 +21,26 @@ export function refuseBroken({ code }: { code?: string }): Refuse | undefined {
 }
 
 /** Answers a request that never came so far as to have a place for its answer, and closes. */
-export function answerBroken(socket: Socket, refusal: Refuse): void {
+export function answerBroken(clock: Clock, socket: Socket, refusal: Refuse): void {
   const body = problemText(refusal, "");
-  socket.end(
+  const lingering = new Lingering(clock, socket);
+  socket.write(
     `HTTP/1.1 ${refusal.status} ${refusal.title}\r\ncontent-type: ${PROBLEM_TYPE}\r\n${FLAG_HEADER}: ${refusal.flag}\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-    // What the client still sends must not keep the socket.
-    () => socket.destroy(),
   );
+  lingering.halfClose();
 }
 
-/** Reads a body away, so that it is never taken for the next request, and cuts a client that will not stop. */
+/** Whether the next request may follow on the same connection, though the body of this one is not wanted. */
+export function keptBehind(contentLength: string | undefined): boolean {
+  return contentLength !== undefined && Number(contentLength) <= KEPT_BEHIND_BYTES_MAX;
+}
+
+/** Reads a short body away, so that it is never taken for the next request. */
 export function drainRequest(clock: Clock, request: IncomingMessage): void {
   if (request.complete) return;
-  let bytes = 0;
   const { socket } = request;
-  const cancel = clock.after(DISCARD_MS_MAX, () => socket.destroy());
-  request.on("data", (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > DISCARDED_BYTES_MAX) socket.destroy();
-  });
+  const cancel = clock.after(LINGER_MS_MAX, () => socket.destroy());
   request.on("error", () => {});
   request.once("close", cancel);
   request.once("end", cancel);

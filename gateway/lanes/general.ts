@@ -35,16 +35,19 @@ import { answerBroken, refuseBroken } from "./edge.ts";
 import { Exchange } from "./exchange.ts";
 import { GrpcWebDownstream } from "./grpc-web.ts";
 import { Http2Listener } from "./listener.ts";
+import { isLingering } from "./linger.ts";
 import type { LaneParts } from "./parts.ts";
 import { Passage, type Handshake } from "./passage.ts";
 import { NO_ROUTE, OTHER_METHOD } from "./telemetry.ts";
 import type { TlsFront } from "./tls-front.ts";
-import { asksForWebSocket, asksForWebSocketStream, Upgrades } from "./upgrades.ts";
+import { asksForWebSocket, asksForWebSocketStream, responseOn, Upgrades } from "./upgrades.ts";
 
 /** Milliseconds between two looks for heads that are late. */
 const LATE_CHECK_MS = 1_000;
 /** Not for a reverse proxy, whatever a route says. */
 const NEVER_PASSED = new Set(["CONNECT", "TRACE"]);
+/** Node reads the head of others, too, such as HTTP/0.9 and what calls itself HTTP/2.0 without its frames. */
+const VERSIONS = new Set(["1.0", "1.1", "2"]);
 
 /** Where a connection keeps its last request, for when the rest of it turns out to be broken. */
 const RESPONSE = Symbol("last response");
@@ -146,6 +149,7 @@ export class GeneralLane {
     app.server.on("upgrade", (request: IncomingMessage, socket: Socket, first: Buffer) =>
       this.#upgrades.take(request, socket, first, this.#rawHead(request, request.url ?? "")),
     );
+    app.server.on("connect", (request: IncomingMessage) => this.#serveConnect(request));
     // Hooks run for what no route takes, too; from here on the exchange is ours.
     app.addHook("onRequest", (request, reply) => {
       reply.hijack();
@@ -158,6 +162,8 @@ export class GeneralLane {
   /** Node can read no further. What is under way hears of it; a request that never came so far is counted here. */
   #onClientError(error: Error & { code?: string }, socket: Socket): void {
     const { [RESPONSE]: response, [PASSAGE]: passage } = socket as Connection;
+    // What a parser still makes of the bytes behind a last request.
+    if (isLingering(socket)) return;
     const refusal = refuseBroken(error);
     if (!refusal || !socket.writable) return void socket.destroy(error);
     if (response && passage && !(response.writableFinished && response.req.complete)) {
@@ -168,8 +174,8 @@ export class GeneralLane {
       if (!left && !response.writableEnded) passage.exchange.flag ??= refusal.flag;
       return void socket.destroy(error);
     }
-    answerBroken(socket, refusal);
-    const { metrics, accessLog } = this.#parts;
+    const { metrics, accessLog, host } = this.#parts;
+    answerBroken(host.clock, socket, refusal);
     const { status, flag } = refusal;
     metrics.refusal(flag);
     metrics.request(NO_ROUTE, OTHER_METHOD, status);
@@ -192,9 +198,20 @@ export class GeneralLane {
 
   #serveHttp1(request: IncomingMessage, response: ServerResponse, target: string): void {
     const connection = request.socket as Connection;
+    if (isLingering(request.socket)) return;
     const head = this.#rawHead(request, target);
     connection[RESPONSE] = response;
     connection[PASSAGE] = this.#serve(new Http1Downstream(this.#parts.host.clock, request, response, head));
+  }
+
+  /** Node hands over the socket with it, as if a tunnel were to follow; it is refused like any method that is not passed on. */
+  #serveConnect(request: IncomingMessage): void {
+    const { socket } = request;
+    socket.on("error", () => {});
+    const head = this.#rawHead(request, request.url ?? "");
+    const downstream = new Http1Downstream(this.#parts.host.clock, request, responseOn(socket, request), head);
+    downstream.closeBehind();
+    this.#serve(downstream);
   }
 
   #serveHttp2(stream: ServerHttp2Stream, rawHeaders: readonly string[], flags: number): void {
@@ -206,7 +223,7 @@ export class GeneralLane {
     const head = http2Head(rawHeaders, { scheme: this.#scheme, peer, port: this.#port, tls });
     if (asksForWebSocketStream(head, rawHeaders)) return this.#upgrades.takeStream(stream, head);
     const ended = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
-    this.#serve(new Http2Downstream(stream, head, ended ? "ended" : "body"));
+    this.#serve(new Http2Downstream(this.#parts.host.clock, stream, head, ended ? "ended" : "body"));
   }
 
   /** Everything before the upstream: read the head, decide, check a token or wait for a lease if need be, decide again. */
@@ -267,21 +284,24 @@ export class GeneralLane {
 
   /** What is refused whatever the routes say. */
   #refuseAtOnce(passage: Passage): Refuse | undefined {
-    const { head, snapshot } = passage.exchange;
-    if (isBadHead(head)) return refuse(head.error, head.detail);
-    const misdirected = this.#port === undefined ? undefined : misdirection(snapshot.table, head, passage.exchange.raw);
-    if (misdirected !== undefined) return refuse("MISDIRECTED", misdirected);
-    if (NEVER_PASSED.has(head.method)) {
-      return refuse("METHOD_NOT_ALLOWED", `${head.method} is not passed on.`, {
+    const { head, snapshot, raw } = passage.exchange;
+    if (NEVER_PASSED.has(raw.method)) {
+      return refuse("METHOD_NOT_ALLOWED", `${raw.method} is not passed on.`, {
         headers: [["allow", COMMON_METHODS.join(", ")]],
       });
     }
+    if (!VERSIONS.has(raw.version)) {
+      return refuse("REQUEST_INVALID", `HTTP/${raw.version} is not spoken here; use HTTP/1.1 or HTTP/2.`);
+    }
+    if (isBadHead(head)) return refuse(head.error, head.detail);
+    const misdirected = this.#port === undefined ? undefined : misdirection(snapshot.table, head, raw);
+    if (misdirected !== undefined) return refuse("MISDIRECTED", misdirected);
     const expect = head.header("expect");
     if (expect.length > 0) {
       if (expect.length > 1 || (expect[0] as string).toLowerCase() !== "100-continue") {
         return refuse("EXPECTATION_FAILED", "The only expectation known here is 100-continue.");
       }
-      if (passage.exchange.raw.version !== "1.0") passage.expectContinue();
+      if (raw.version !== "1.0") passage.expectContinue();
     }
     return undefined;
   }

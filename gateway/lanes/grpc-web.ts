@@ -48,6 +48,10 @@ export class GrpcWebDownstream implements Downstream {
     this.#inner.listen(listener);
   }
 
+  closeBehind(): void {
+    this.#inner.closeBehind();
+  }
+
   continue(): void {
     this.#inner.continue();
   }

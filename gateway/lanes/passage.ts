@@ -20,7 +20,7 @@ import type { Downstream, DownstreamListener } from "./downstream.ts";
 import type { Exchange } from "./exchange.ts";
 import type { LaneParts } from "./parts.ts";
 import { BodyPace } from "./pace.ts";
-import { grpcFields, refusalAnswer } from "./problem.ts";
+import { closesAfter, grpcFields, refusalAnswer } from "./problem.ts";
 import { spanName } from "./telemetry.ts";
 
 /** A handshake of WebSocket, in whatever version of HTTP it came. */
@@ -174,7 +174,9 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   }
 
   #late(): void {
-    this.#transfer?.abort();
+    // Its own deadline says nothing of the service that a caller gave too little time.
+    const own = this.#callerDeadlineMs > this.#parts.host.clock.monotonic();
+    this.#transfer?.abort(own);
     const { service } = this.forward.route.cluster;
     this.onFailure({ error: "UPSTREAM_TIMEOUT", detail: `Service "${service}" did not answer in time.` });
   }
@@ -333,8 +335,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
   /** All of it is handed over; a client that does not take it must not stay for ever. */
   #answered(): void {
     this.#clearTotal();
-    if (this.#body && !this.#body.whole) this.#downstream.discard();
-    if (!this.#downstream.flushed) this.#watchStall();
+    this.#discardBody();
   }
 
   onSwitch(_status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void {
@@ -416,10 +417,11 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       grpc: this.#grpc,
       path: exchange.path,
       headers: ownHeaders(snapshot.table, head, own),
-      // A client that waits for leave may or may not send its body now; only a new connection is sure. So it is for one
-      // that came by the wrong one.
-      close: this.#expectsContinue || this.#parts.stopping() || refusal.status === GatewayErrors.MISDIRECTED.status,
     });
+    // Whoever came by the wrong connection needs another one.
+    const misdirected = refusal.status === GatewayErrors.MISDIRECTED.status;
+    if (misdirected || closesAfter(refusal)) this.#downstream.closeBehind();
+    this.#closeIfLast();
     this.#downstream.whole(status, headers, body);
     this.#discardBody();
   }
@@ -438,19 +440,29 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     const bytes = body === "" ? undefined : Buffer.from(body);
     const fields = ownHeaders(exchange.snapshot.table, exchange.head, answer).flat();
     if (status !== 204 && status !== 304) fields.push("content-length", String(bytes?.length ?? 0));
-    if (this.#expectsContinue || this.#parts.stopping()) fields.push("connection", "close");
+    this.#closeIfLast();
     this.#downstream.whole(status, fields, bytes);
     this.#discardBody();
   }
 
+  /** A client that waits for leave may or may not send its body now; only a new connection is sure. */
+  #closeIfLast(): void {
+    if (this.#expectsContinue || this.#parts.stopping()) this.#downstream.closeBehind();
+  }
+
   #discardBody(): void {
-    if (this.#downstream.body && !this.#body?.whole) this.#downstream.discard();
+    if (this.#downstream.body && !this.#body?.whole) {
+      // Whoever was sent it must not hold it back once it is read away.
+      this.#body?.stop();
+      this.#downstream.discard();
+    }
     if (!this.#downstream.flushed) this.#watchStall();
   }
 
   #answerHeaders(headers: readonly string[]): string[] {
     const kept = answerHeaders(headers, this.forward.answerHeaders);
-    if (this.#parts.stopping()) kept.push("connection", "close");
+    const waits = this.#expectsContinue && this.#body?.whole === false;
+    if (waits || this.#parts.stopping()) this.#downstream.closeBehind();
     return kept;
   }
 

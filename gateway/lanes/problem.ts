@@ -33,10 +33,10 @@ export interface RefusalAnswer {
   readonly body: Buffer | undefined;
 }
 
-/** `headers`: as core/own-answer.ts makes them; `close`: the connection is of no use afterwards. */
+/** `headers`: as core/own-answer.ts makes them. */
 export function refusalAnswer(
   refusal: Refuse,
-  options: { grpc: GrpcKind | undefined; path: string; headers: readonly HeaderPair[]; close: boolean },
+  options: { grpc: GrpcKind | undefined; path: string; headers: readonly HeaderPair[] },
 ): RefusalAnswer {
   const headers = options.headers.flat();
   const { grpc } = options;
@@ -49,11 +49,10 @@ export function refusalAnswer(
   const body = Buffer.from(problemText(refusal, options.path));
   headers.push("content-type", PROBLEM_TYPE, "cache-control", "no-store", FLAG_HEADER, refusal.flag);
   headers.push("content-length", String(body.length));
-  if (options.close || closesAfter(refusal)) headers.push("connection", "close");
   return { status: refusal.status, headers, body };
 }
 
 /** After a request that could not be read there is no telling where the next one begins. */
-function closesAfter(refusal: Refuse): boolean {
+export function closesAfter(refusal: Refuse): boolean {
   return refusal.flag === GATEWAY_FLAGS.REQUEST_INVALID || refusal.flag === GATEWAY_FLAGS.UPGRADE_UNSUPPORTED;
 }

@@ -20,8 +20,10 @@ import { Tunnel, type TunnelOptions } from "./tunnel.ts";
 /** Bytes that a client may send before it was told that it may. */
 const EARLY_BYTES_MAX = 64 * 1024;
 
-/** Whether Node should take a request for a handshake. HTTP/1.0 knows none. */
+/** Whether Node should take a request for a handshake. HTTP/1.0 knows none, and one with a body is a plain request. */
 export function asksForWebSocket(request: IncomingMessage): boolean {
+  const { "content-length": length = "0", "transfer-encoding": encoding } = request.headers;
+  if (encoding !== undefined || Number(length) > 0) return false;
   return request.httpVersion === "1.1" && request.headers.upgrade?.trim().toLowerCase() === "websocket";
 }
 
@@ -42,6 +44,15 @@ function withoutKeys(headers: readonly string[]): string[] {
   return headers.filter((_, at) => !OF_KEYS.has((headers[at - (at % 2)] as string).toLowerCase()));
 }
 
+/** Node's server has let go of the socket; its only answer goes out as any other. */
+export function responseOn(socket: Socket, request: IncomingMessage): ServerResponse {
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  response.once("finish", () => socket.destroySoon());
+  return response;
+}
+
 export class Upgrades {
   readonly #host: Host;
   readonly #serve: (downstream: Downstream, handshake: Handshake) => void;
@@ -58,10 +69,7 @@ export class Upgrades {
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
     socket.on("error", () => {});
-    const response = new ServerResponse(request);
-    response.shouldKeepAlive = false;
-    response.assignSocket(socket);
-    response.once("finish", () => socket.destroySoon());
+    const response = responseOn(socket, request);
     const early = first.length > 0 ? [first] : [];
     let bytes = first.length;
     // Read all the time, or nobody would see a client leave.
@@ -86,7 +94,9 @@ export class Upgrades {
       for (const chunk of early) upstream.write(chunk);
       this.#join(socket, upstream, options);
     };
-    this.#serve(new Http1Downstream(this.#host.clock, request, response, head), { status: 101, take });
+    const downstream = new Http1Downstream(this.#host.clock, request, response, head);
+    downstream.closeBehind();
+    this.#serve(downstream, { status: 101, take });
   }
 
   /** A stream of HTTP/2 that asks for one; `head` in the words of HTTP/2. */
@@ -94,7 +104,7 @@ export class Upgrades {
     const key = Buffer.from(this.#host.random.bytes(16)).toString("base64");
     const accept = createHash("sha1").update(`${key}${ACCEPT_GUID}`).digest("base64");
     const rawHeaders = [...withoutKeys(head.rawHeaders), "upgrade", "websocket", "sec-websocket-key", key];
-    const downstream = new Http2Downstream(stream, { ...head, method: "GET", rawHeaders }, "tunnel");
+    const downstream = new Http2Downstream(this.#host.clock, stream, { ...head, method: "GET", rawHeaders }, "tunnel");
     const take: Handshake["take"] = (headers, upstream, rest, options) => {
       downstream.open(withoutKeys(headers));
       if (rest.length > 0) stream.write(rest);

@@ -21,6 +21,9 @@ const NOT_ITS_FAULT: ReadonlySet<GatewayErrorName> = new Set([
   "REQUEST_TIMEOUT",
 ]);
 
+/** Part of the route's time that an endpoint must have had for the end of it to be its fault. */
+const OWN_SHARE_MIN = 0.5;
+
 export class Attempt implements AnswerSink {
   readonly endpoint: Endpoint;
   readonly #call: UpstreamCall;
@@ -31,6 +34,8 @@ export class Attempt implements AnswerSink {
   #cancelLimit: (() => void) | undefined;
   /** It counts as in flight. */
   #held = false;
+  /** The head of its answer has come. */
+  #begun = false;
   /** An answer of gRPC has begun, and says at its end how it went. */
   #judgedByTrailers = false;
 
@@ -68,6 +73,23 @@ export class Attempt implements AnswerSink {
     this.#transfer?.resume();
   }
 
+  /**
+   * The route's time is up. That counts as no answer, unless one has begun, the client still sends what is to be
+   * answered, or most of the time went to other endpoints.
+   */
+  expire(): void {
+    if (!this.#held || this.#begun) return;
+    const { clock } = this.#call.caller.host;
+    const { body, forward } = this.#call.plan;
+    const nowMs = clock.monotonic();
+    const hadMs = nowMs - this.#startedMs;
+    const sent = !body || body.whole || body.heldBack;
+    if (!sent || hadMs < (forward.route.totalMs ?? Infinity) * OWN_SHARE_MIN) return;
+    noteAnswer(this.endpoint.load, true, hadMs, nowMs);
+    this.#span?.fail("the route's time was up");
+    this.#outcome(0, nowMs);
+  }
+
   /** Nobody waits for it any more. */
   drop(): void {
     if (!this.#held) return;
@@ -93,6 +115,7 @@ export class Attempt implements AnswerSink {
     const nowMs = this.#call.caller.host.clock.monotonic();
     const latencyMs = nowMs - this.#startedMs;
     this.#cancelLimit?.();
+    this.#begun = true;
     noteReached(load);
     const outcome = this.#outcomeOf(status, headers);
     noteAnswer(load, outcome >= 500, latencyMs, nowMs);
@@ -166,8 +189,19 @@ export class Attempt implements AnswerSink {
     this.#transfer = undefined;
     const nowMs = this.#call.caller.host.clock.monotonic();
     if (error.connecting && error.error !== "OVERLOADED") this.#unconnected(error, nowMs);
-    // A kept connection that was closing says nothing of who closed it.
-    if (!NOT_ITS_FAULT.has(error.error) && !error.reused && !error.unsent) this.#outcome(0, nowMs);
+    if (isEvidence(error)) {
+      // Else who fails at once would seem quick, and who is silent would seem as it was before.
+      if (!this.#begun && !error.connecting) noteAnswer(this.endpoint.load, true, nowMs - this.#startedMs, nowMs);
+      this.#outcome(0, nowMs);
+    }
     this.#call.failed(this, error);
   }
+}
+
+/**
+ * Whether a failure says something of the endpoint. A kept connection that was closing does not, nor does one that broke
+ * while a body was written to it: an upload that the service does not want ends like that.
+ */
+function isEvidence(error: UpstreamError): boolean {
+  return !NOT_ITS_FAULT.has(error.error) && !error.reused && !error.unsent && !error.sending;
 }

@@ -83,6 +83,11 @@ export class RequestBody {
     this.#witness = witness;
   }
 
+  /** The writer takes no more for now. */
+  get heldBack(): boolean {
+    return this.#paused;
+  }
+
   /** The writer can take more. */
   resume(): void {
     if (!this.#paused || !this.#writer) return;

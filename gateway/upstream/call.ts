@@ -151,9 +151,10 @@ export class UpstreamCall implements Transfer {
     this.#current?.resume();
   }
 
-  abort(): void {
+  abort(late = false): void {
     this.#over = true;
     this.#cancelWait?.();
+    if (late) this.#current?.expire();
     this.#current?.drop();
     this.#hedge?.drop();
   }
@@ -278,12 +279,14 @@ export class UpstreamCall implements Transfer {
   }
 }
 
-function detailOf({ error, message }: UpstreamError, service: string, bodyBytesMax: number): string {
+function detailOf({ error, message, begun }: UpstreamError, service: string, bodyBytesMax: number): string {
   const details: Partial<Record<GatewayErrorName, string>> = {
     UPSTREAM_TIMEOUT: `Service "${service}" did not answer in time.`,
     UPSTREAM_UNTRUSTED: `The certificate of service "${service}" is not trusted; give its cluster the CA and the name.`,
     UPSTREAM_BAD_ANSWER: `Service "${service}" sent an answer that is not valid HTTP.`,
-    UPSTREAM_RESET: `Service "${service}" closed the connection before it answered.`,
+    UPSTREAM_RESET: begun
+      ? `Service "${service}" broke off its answer.`
+      : `Service "${service}" closed the connection before it answered.`,
     BODY_TOO_LARGE: `The body is larger than the ${bodyBytesMax} bytes that this route takes.`,
     REQUEST_TIMEOUT: "The body of the request comes too slowly.",
     REQUEST_INVALID: "The body of the request is not what its content type says.",

@@ -8,6 +8,7 @@ import { AnswerParser, BadAnswer, type AnswerParts } from "./answer-parser.ts";
 import type { BodyCut, BodyWriter } from "./body.ts";
 import { Deadline } from "./deadline.ts";
 import type { WholeEnd } from "./end.ts";
+import { guardWrites } from "./write-guard.ts";
 import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
 export interface ConnectionOwner {
@@ -37,6 +38,7 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
   #paused = false;
   #gone = false;
   #ended = false;
+  #guarded = false;
   #failure: Error | undefined;
   /** Answers that came by it. */
   served = 0;
@@ -81,6 +83,10 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
       socket.write(head, "latin1");
       this.#deadline.set(request.headersMs);
       return this;
+    }
+    if (!this.#guarded) {
+      this.#guarded = true;
+      guardWrites(socket, this.#onUnwritable);
     }
     // The first of the body is often there already; so both go in one write.
     socket.cork();
@@ -183,6 +189,14 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
     this.#leave();
   }
 
+  /** The upstream takes no more of the body. Its answer may be on its way, or there already. */
+  readonly #onUnwritable = (): void => {
+    const request = this.#request;
+    if (!request || this.#sent) return;
+    request.body?.stop();
+    this.#deadline.set(this.#answering ? request.idleMs : request.headersMs);
+  };
+
   readonly #onEnd = (): void => {
     this.#ended = true;
     if (this.#sink && this.#parser.finish()) this.#settle();
@@ -199,9 +213,9 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
 
   #broken(): void {
     const reason = this.#failure?.message ?? "the upstream closed the connection";
-    this.#fail(
-      new UpstreamError("UPSTREAM_RESET", reason, { reused: this.served > 0 && !this.#parser.begun && !this.#gone }),
-    );
+    const begun = this.#parser.begun;
+    const reused = this.served > 0 && !begun && !this.#gone;
+    this.#fail(new UpstreamError("UPSTREAM_RESET", reason, { reused, sending: !this.#sent, begun }));
   }
 
   #late(): void {

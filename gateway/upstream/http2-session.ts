@@ -298,8 +298,8 @@ class Http2Transfer implements Transfer, BodyWriter {
     } else if (code === constants.NGHTTP2_PROTOCOL_ERROR || code === constants.NGHTTP2_COMPRESSION_ERROR) {
       this.#fail(new UpstreamError("UPSTREAM_BAD_ANSWER", "the upstream broke the rules of HTTP/2"));
     } else {
-      const reused = this.#reused && !this.#answered;
-      this.#fail(new UpstreamError("UPSTREAM_RESET", `the upstream ended the stream with code ${code}`, { reused }));
+      const facts = { reused: this.#reused && !this.#answered, sending: !this.#sent, begun: this.#answered };
+      this.#fail(new UpstreamError("UPSTREAM_RESET", `the upstream ended the stream with code ${code}`, facts));
     }
   }
 

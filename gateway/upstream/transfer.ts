@@ -51,8 +51,8 @@ export interface AnswerSink {
 export interface Transfer {
   /** The sink can take more. */
   resume(): void;
-  /** Nobody waits for the answer any more. */
-  abort(): void;
+  /** Nobody waits for the answer any more. `late`: because the upstream did not give it within the route's time. */
+  abort(late?: boolean): void;
 }
 
 /** Of what has ended already. */
@@ -67,16 +67,22 @@ export class UpstreamError extends Error {
   readonly unsent: boolean;
   /** The connection had served before and died without a byte of an answer: most likely it was closing already. */
   readonly reused: boolean;
+  /** The request was not sent to its end: who closed first, and why, is not known. */
+  readonly sending: boolean;
+  /** Of the answer something had come. */
+  readonly begun: boolean;
 
   constructor(
     error: GatewayErrorName,
     message: string,
-    facts: { connecting?: boolean; unsent?: boolean; reused?: boolean } = {},
+    facts: Partial<Pick<UpstreamError, "connecting" | "unsent" | "reused" | "sending" | "begun">> = {},
   ) {
     super(message);
     this.error = error;
     this.connecting = facts.connecting ?? false;
     this.unsent = facts.unsent ?? false;
     this.reused = facts.reused ?? false;
+    this.sending = facts.sending ?? false;
+    this.begun = facts.begun ?? false;
   }
 }
