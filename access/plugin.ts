@@ -2,6 +2,7 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
+import { BODY_BYTES } from "#http";
 import type { Access } from "./access.ts";
 import { IssuedToken, TokenList, TokenRequest } from "./api.ts";
 
@@ -17,7 +18,11 @@ export function accessPlugin(untyped: FastifyInstance, access: Access): void {
   );
   app.post(
     "/v1/tokens",
-    { config: manage, schema: { tags, summary: "Issue a token", body: TokenRequest, response: { 201: IssuedToken } } },
+    {
+      config: manage,
+      bodyLimit: BODY_BYTES.command,
+      schema: { tags, summary: "Issue a token", body: TokenRequest, response: { 201: IssuedToken } },
+    },
     async ({ body }, reply) =>
       reply
         .code(201)

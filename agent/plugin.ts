@@ -18,7 +18,7 @@ import {
   Resolved,
   ServiceRequest,
 } from "./api.ts";
-import { principalOf, requireWithin, whileConnected, within } from "#http";
+import { BODY_BYTES, principalOf, requireWithin, whileConnected, within } from "#http";
 import { Acknowledge, AcknowledgeParams } from "#config-server/api";
 import { Drain, DRAIN_SECONDS_MAX, LifecycleRequest } from "#registry/api";
 import { contentOfFile, DEFAULT_NAMESPACE } from "./definitions.ts";
@@ -44,6 +44,7 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
     "/v1/agent/services/:id",
     {
       config,
+      bodyLimit: BODY_BYTES.document,
       schema: { tags, summary: "Register a service of this host", params: ServiceParams, body: ServiceRequest },
     },
     async (request, reply) => {
@@ -93,6 +94,7 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
     "/v1/agent/services/:id/lifecycle",
     {
       config,
+      bodyLimit: BODY_BYTES.command,
       schema: {
         tags,
         summary: "Say where a service stands in its life: take it out of rotation, or back",
@@ -111,6 +113,7 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
     "/v1/agent/services/:id/checks/:check",
     {
       config,
+      bodyLimit: BODY_BYTES.note,
       schema: { tags, summary: "Report a TTL check", params: Type.Object({ id: Id, check: Id }), body: Report },
     },
     async (request, reply) => {
@@ -217,6 +220,7 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
     "/v1/agent/config/:namespace/:app/:profile/acknowledgements/:subscriber",
     {
       config,
+      bodyLimit: BODY_BYTES.command,
       schema: {
         tags,
         summary:
@@ -261,6 +265,7 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
     "/v1/agent/files/:name",
     {
       config,
+      bodyLimit: BODY_BYTES.value,
       schema: {
         tags,
         summary: "Keep a config value, or a template filled with some, in a file of the agent's folder",

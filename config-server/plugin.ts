@@ -3,7 +3,7 @@ import { own } from "#base";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { Type } from "typebox";
-import { can, HttpErrors, lastEventId, principalOf, whileConnected } from "#http";
+import { BODY_BYTES, can, HttpErrors, lastEventId, principalOf, whileConnected } from "#http";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import {
   Acknowledge,
@@ -118,6 +118,7 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
     "/v1/config/:namespace/:app/:profile/acknowledgements/:subscriber",
     {
       config: { action: "config:acknowledge" },
+      bodyLimit: BODY_BYTES.command,
       schema: {
         tags,
         summary: "Say that a release has been applied, or why it could not be",
@@ -163,6 +164,7 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
     "/v1/config/:namespace/:app/:profile/rollback",
     {
       config: publish,
+      bodyLimit: BODY_BYTES.document,
       schema: {
         tags,
         summary: "Publish the content of an earlier release again, as a new one",

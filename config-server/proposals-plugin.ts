@@ -2,7 +2,7 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { principalOf } from "#http";
+import { BODY_BYTES, principalOf } from "#http";
 import {
   DiffResult,
   Draft,
@@ -63,6 +63,7 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
     `${SET}/drafts/:key`,
     {
       config: draft,
+      bodyLimit: BODY_BYTES.value,
       schema: {
         tags,
         summary: "Draft a key: a value, or that it is to go",
@@ -99,6 +100,7 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
     `${SET}/proposals`,
     {
       config: draft,
+      bodyLimit: BODY_BYTES.document,
       schema: {
         tags,
         summary: "Propose one's drafts; they are checked as a release is",
@@ -130,6 +132,7 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
     `${SET}/proposals/:proposal/reviews`,
     {
       config: review,
+      bodyLimit: BODY_BYTES.note,
       schema: {
         tags,
         summary: "Approve or reject somebody else's proposal",
@@ -160,6 +163,7 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
     `${SET}/proposals/:proposal/publish`,
     {
       config: publish,
+      bodyLimit: BODY_BYTES.document,
       schema: {
         tags,
         summary: "Release a proposal, merged onto what is live now",
@@ -186,6 +190,7 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
     `${SET}/promote`,
     {
       config: publish,
+      bodyLimit: BODY_BYTES.document,
       schema: {
         tags,
         summary: "Take a release to another environment: released there, or proposed where a review is required",
@@ -268,6 +273,7 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
     "/v1/config/:namespace/rules",
     {
       config: { action: "config:rules" },
+      bodyLimit: BODY_BYTES.document,
       schema: {
         tags,
         summary: "Say whether releases of an environment want a review, and what they may be",

@@ -1,7 +1,7 @@
 /** Routes of gradual releases. Translates, decides nothing. */
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
-import { principalOf } from "#http";
+import { BODY_BYTES, principalOf } from "#http";
 import { ROLLOUT_ACTIONS, RolloutCommand, RolloutList, RolloutView, SetName, type RolloutAction } from "./api.ts";
 import type { Rollouts } from "./rollouts.ts";
 
@@ -53,6 +53,7 @@ export function rolloutsPlugin(untyped: FastifyInstance, rollouts: Rollouts): vo
       `${SET}/rollout/${action}`,
       {
         config: publish,
+        bodyLimit: BODY_BYTES.command,
         schema: {
           tags,
           summary: SUMMARIES[action],

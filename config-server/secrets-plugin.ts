@@ -2,7 +2,7 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { principalOf } from "#http";
+import { BODY_BYTES, principalOf } from "#http";
 import { AUDIT_PAGE_MAX, AuditList, Revealed, RevealRequest, Rewrapped, SecretsStatus, SetName } from "./api.ts";
 import type { Audit } from "./audit.ts";
 import type { ConfigServer } from "./config-server.ts";
@@ -20,6 +20,7 @@ export function secretsPlugin(
     "/v1/config/:namespace/:app/:profile/reveal",
     {
       config: { action: "config:reveal" },
+      bodyLimit: BODY_BYTES.command,
       schema: {
         tags,
         summary: "One secret in the clear; who asked, and why, is recorded first",

@@ -181,6 +181,7 @@ const REFUSED: Readonly<Record<string, ErrorCode>> = {
   [HttpErrors.MALFORMED.code]: "PARSE_ERROR",
   [HttpErrors.MEDIA_TYPE.code]: "PARSE_ERROR",
   [HttpErrors.BODY_TOO_LARGE.code]: "INVALID_CONTEXT",
+  [HttpErrors.BODY_TOO_COMPLEX.code]: "INVALID_CONTEXT",
   [HttpErrors.INVALID.code]: "GENERAL",
 };
 

@@ -1,6 +1,7 @@
 /** The route of the control API that explains what a gateway would do. Translates, decides nothing. */
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
+import { BODY_BYTES } from "#http";
 import { ExplainAnswer, ExplainRequest } from "./api.ts";
 import type { Explainer } from "./explainer.ts";
 
@@ -12,6 +13,7 @@ export function explainPlugin(untyped: FastifyInstance, explainer: Explainer): v
     "/v1/gateway/explain",
     {
       config: { action: "config:read" },
+      bodyLimit: BODY_BYTES.document,
       schema: {
         tags: ["gateway"],
         summary: "What the gateways of a namespace would do with a request, and why",

@@ -1,6 +1,7 @@
 /** The HTTP kit: a server with our limits, problems for errors, who may call, watches, and what operators ask. */
 export * from "./auth.ts";
 export * from "./bad-tokens.ts";
+export { BODY_BYTES } from "./body.ts";
 export * from "./caller.ts";
 export * from "./close.ts";
 export * from "./frames.ts";

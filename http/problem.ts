@@ -16,6 +16,7 @@ export const HttpErrors = defineErrors("HTTP", {
   METHOD_NOT_ALLOWED: { status: 405, title: "Method not allowed" },
   TIMEOUT: { status: 408, title: "Request took too long" },
   BODY_TOO_LARGE: { status: 413, title: "Body too large" },
+  BODY_TOO_COMPLEX: { status: 400, title: "Body has too many values or levels" },
   MEDIA_TYPE: { status: 415, title: "Content type not understood" },
   TOO_MANY_BAD_TOKENS: { status: 429, title: "Too many bad tokens" },
   HEADERS_TOO_LARGE: { status: 431, title: "Headers too large" },

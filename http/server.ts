@@ -17,10 +17,9 @@ import {
   type Span,
   type SpanContext,
 } from "#base";
+import { BODY_BYTES_DEFAULT, readJsonBodies } from "./body.ts";
 import { HttpErrors, sendProblem } from "./problem.ts";
 
-/** Largest request body in bytes: a release of 1 MiB, escaped as JSON. */
-export const BODY_BYTES_MAX = 2 * 1024 * 1024;
 /** Longest time for a whole request to arrive, and for its head; slower clients are cut. Milliseconds. */
 export const REQUEST_MS_MAX = 30_000;
 export const HEADERS_MS_MAX = 10_000;
@@ -36,7 +35,6 @@ declare module "fastify" {
 export interface HttpServerOptions {
   /** Names the server in metrics, spans and logs: `api`, `agent`. */
   readonly name: string;
-  readonly bodyBytesMax?: number;
 }
 
 /** Plugins take this, so that schemas type their handlers. */
@@ -47,7 +45,7 @@ export function createHttpServer(host: Host, options: HttpServerOptions): Fastif
   const log = host.log.child({ server: options.name });
   const app = Fastify({
     logger: false,
-    bodyLimit: options.bodyBytesMax ?? BODY_BYTES_MAX,
+    bodyLimit: BODY_BYTES_DEFAULT,
     requestTimeout: REQUEST_MS_MAX,
     handlerTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -70,6 +68,7 @@ export function createHttpServer(host: Host, options: HttpServerOptions): Fastif
       );
     },
   });
+  readJsonBodies(app);
   strictValidation(app);
   // Types of replies come from the schemas; the text is plain JSON, so nothing is silently left out.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
-import { HttpErrors, lastEventId, principalOf, whileConnected } from "#http";
+import { BODY_BYTES, HttpErrors, lastEventId, principalOf, whileConnected } from "#http";
 import {
   Lock,
   LOCK_NAME_CHARS_MAX,
@@ -68,6 +68,7 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
     "/v1/locks/:name",
     {
       config: write,
+      bodyLimit: BODY_BYTES.command,
       schema: {
         tags,
         summary: "Acquire a lock, or wait for it; by its holder: say another value",
@@ -144,6 +145,7 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
     "/v1/locks/:name/break",
     {
       config: { action: "locks:break" },
+      bodyLimit: BODY_BYTES.command,
       schema: {
         tags,
         summary: "Take a lock from its holder, for operators; its delay then runs",

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
+import { BODY_BYTES } from "#http";
 import { QuotaAnswer, QuotaRequest } from "./api.ts";
 import type { Quotas } from "./quotas.ts";
 
@@ -13,6 +14,7 @@ export function quotasPlugin(untyped: FastifyInstance, quotas: Quotas): void {
     "/v1/gateway/quotas",
     {
       config: { action: "quotas:lease" },
+      bodyLimit: BODY_BYTES.document,
       schema: {
         tags: ["gateway"],
         summary: "Lease parts of limits that gateways share",

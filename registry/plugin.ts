@@ -3,7 +3,7 @@ import type { FastifyInstance } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
 import { worstOf } from "#health/core";
-import { HttpErrors, lastEventId, whileConnected } from "#http";
+import { BODY_BYTES, HttpErrors, lastEventId, whileConnected } from "#http";
 import {
   Batch,
   BatchRegistered,
@@ -104,6 +104,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
     "/v1/services/:service/policy",
     {
       config: write,
+      bodyLimit: BODY_BYTES.document,
       schema: {
         tags,
         summary: "Set what holds for a service as a whole: default checks, panic threshold, fallback, subsets, hints",
@@ -141,6 +142,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
     "/v1/batches",
     {
       config: write,
+      bodyLimit: BODY_BYTES.value,
       schema: {
         tags,
         summary: "Register several instances in one revision, or none of them",
@@ -245,6 +247,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
     "/v1/services/:service/instances/:id",
     {
       config: write,
+      bodyLimit: BODY_BYTES.document,
       schema: {
         tags,
         summary: "Register an instance, or replace its registration",
@@ -308,6 +311,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
     "/v1/services/:service/instances/:id/lifecycle",
     {
       config: write,
+      bodyLimit: BODY_BYTES.command,
       schema: {
         tags,
         summary: "Say where an instance stands in its life: take it out of rotation, or back",
@@ -377,6 +381,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
     "/v1/services/:service/instances/:id/checks/:check",
     {
       config: write,
+      bodyLimit: BODY_BYTES.note,
       schema: {
         tags,
         summary: "Report the verdict on a check; for a TTL check also its sign of life",
@@ -394,6 +399,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
     "/v1/sessions",
     {
       config: write,
+      bodyLimit: BODY_BYTES.command,
       schema: {
         tags,
         summary: "Open a session for instances to live by",
@@ -501,6 +507,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
     "/v1/watches/:watch/seen",
     {
       config: read,
+      bodyLimit: BODY_BYTES.command,
       schema: {
         tags,
         summary: "Acknowledge: everything up to a revision has been taken over",

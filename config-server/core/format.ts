@@ -3,6 +3,7 @@ import { type ParseError, parseTree } from "jsonc-parser";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { LineCounter, parseDocument } from "yaml";
 import { VALUE_BYTES_MAX, type Item, type Items, type ReleaseProblem } from "../api.ts";
+import { jsonShapeProblem } from "#base";
 import { dataOf, nestsTooDeep, NESTING_MAX } from "#base/formats";
 import { readPlainJson } from "#base/plain-json";
 
@@ -59,6 +60,8 @@ const CHECKS: Record<Items[string]["format"], (value: string) => Found> = {
       ? undefined
       : { message: "a binary value is base64 (RFC 4648 §4, with padding, without line breaks)" },
   json(value) {
+    // Before the parser starts: a megabyte of brackets takes it a second.
+    if (jsonShapeProblem(encoder.encode(value), { depthMax: NESTING_MAX + 1, partsMax: Infinity })) return TOO_DEEP;
     try {
       return tooDeep(JSON.parse(value));
     } catch (error) {

@@ -4,6 +4,7 @@
  */
 import { own, setOwn } from "#base";
 import { Type, type Static } from "typebox";
+import { jsonShapeProblem } from "#base";
 import type { BuiltFilter, Filter, FilterRefusal } from "../core/filter.ts";
 import { compileBounded } from "./bounded-schema.ts";
 
@@ -70,6 +71,8 @@ export const requestValidation: Filter = {
             return refusal(`The Content-Type must be one of ${[...types].join(", ")}.`, 415);
           if (head.header("content-encoding").length > 0)
             return refusal("An encoded body cannot be looked at here.", 415);
+          const shape = jsonShapeProblem(bytes);
+          if (shape !== undefined) return refusal(`The body ${shape}.`, 400);
           let value: unknown;
           try {
             value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));

@@ -1,0 +1,49 @@
+/**
+ * Bodies of requests: how large they may be, and the one reader of JSON that all of them go through. The parser's cost depends on
+ * brackets more than on bytes (two megabytes of them take it a second), so they are counted before it starts.
+ */
+import type { FastifyInstance, RouteOptions } from "fastify";
+import { jsonShapeProblem } from "#base";
+import { HttpErrors } from "./problem.ts";
+
+/** Bytes of a request body, by what the route takes. Every route with a body states one of these, or a limit of its own. */
+export const BODY_BYTES = {
+  /** Names, numbers, and a reason of 1024 characters, all escaped. */
+  command: 16 * 1024,
+  /** The same with a text of 4096 characters. */
+  note: 64 * 1024,
+  /** A registration with its checks, a policy, a list of keys. */
+  document: 256 * 1024,
+  /** A value of 1 MiB, or a batch of registrations. */
+  value: 2 * 1024 * 1024,
+} as const;
+
+/** For routes that state none: they take no body, and a client may still send an empty object. */
+export const BODY_BYTES_DEFAULT = BODY_BYTES.command;
+
+/** Reads JSON bodies within bounds, and keeps which routes take one. */
+export function readJsonBodies(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser("error", "error");
+  app.removeContentTypeParser("application/json");
+  app.addContentTypeParser("application/json", { parseAs: "buffer" }, (request, body, done) => {
+    const bytes = body as Buffer;
+    const problem = jsonShapeProblem(bytes);
+    if (problem !== undefined) return done(HttpErrors.BODY_TOO_COMPLEX(`The body ${problem}.`));
+    return parse(request, bytes.toString("utf8"), done);
+  });
+  app.decorate("unlimitedRoutes", []);
+  app.addHook("onRoute", (route) => {
+    if (route.schema?.body !== undefined && route.bodyLimit === undefined) app.unlimitedRoutes.push(nameOf(route));
+  });
+}
+
+declare module "fastify" {
+  interface FastifyInstance {
+    /** Routes that take a body and state no limit for it. A test keeps this empty. */
+    readonly unlimitedRoutes: string[];
+  }
+}
+
+function nameOf({ method, url }: Pick<RouteOptions, "method" | "url">): string {
+  return `${[method].flat().join(",")} ${url}`;
+}
