@@ -53,6 +53,8 @@ export interface Host {
   readonly log: Log;
   /** Absent where nobody chooses how much is logged, such as in tests. */
   readonly logControl?: LogControl;
+  /** Files and connections that the process may have open. Absent: nobody knows, or there is no limit. */
+  readonly descriptorsMax?: number | undefined;
   readonly metrics: Metrics;
   readonly tracer: Tracer;
 }

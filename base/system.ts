@@ -1,4 +1,5 @@
 /** The host of a server: the real clock, chance and log, metrics that are exposed, and a process that survives defects. */
+import { readFileSync } from "node:fs";
 import type { Host, LogLevel } from "./host.ts";
 import { clockOf, defectLog, systemLog, systemRandom } from "./library.ts";
 import type { LogFormat } from "./log.ts";
@@ -11,6 +12,16 @@ export interface LogSettings {
   readonly logFormat?: LogFormat | "auto";
 }
 
+/** Files and connections that this process may have open; undefined where the system does not say. */
+function descriptorsMax(): number | undefined {
+  try {
+    const found = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"));
+    return found ? Number(found[1]) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export function systemHost({ logLevel, logFormat = "auto" }: LogSettings): Host {
   const logs = systemLog({ level: logLevel, format: logFormat === "auto" ? undefined : logFormat });
   const metrics = createMetrics({ process: true });
@@ -18,6 +29,7 @@ export function systemHost({ logLevel, logFormat = "auto" }: LogSettings): Host 
     clock: clockOf(defectLog({ log: logs.log, metrics })("timer")),
     random: systemRandom,
     ...logs,
+    descriptorsMax: descriptorsMax(),
     metrics,
     tracer: passThroughTracer(systemRandom),
   };

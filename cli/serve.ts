@@ -1,5 +1,4 @@
 /** Runs a server until it is told to stop: says where everything is, and stops in good order. */
-import type { AppError } from "#base";
 import { surviveDefects, systemHost } from "#base/system";
 import { createServer, type Server, VERSION } from "#server";
 import type { LoadedSettings, SettingName } from "#settings";
@@ -8,7 +7,7 @@ import type { LoadedSettings, SettingName } from "#settings";
 const STOP_MS_MAX = 15_000;
 
 /**
- * The exit code: 0 after a stop in good order, 1 when the server failed.
+ * The exit code: 0 after a stop in good order. Failures while it runs are retried or shown by /readyz; none ends the process.
  * @throws AppError when it does not start
  */
 export async function serve(settings: LoadedSettings, options: { demo: boolean }): Promise<number> {
@@ -17,7 +16,6 @@ export async function serve(settings: LoadedSettings, options: { demo: boolean }
   using _survive = surviveDefects(host);
   const stop = stopRequested();
   host.log.info({ version: VERSION, node: process.version, settings: chosen(settings) }, "starting");
-  let failure: AppError | undefined;
   {
     await using stack = new AsyncDisposableStack();
     const server = stack.use(await createServer(host, values));
@@ -26,13 +24,12 @@ export async function serve(settings: LoadedSettings, options: { demo: boolean }
       const { startDemo } = await import("#demo");
       stack.use(await startDemo(host, server));
     }
-    failure = (await Promise.race([stop, server.failed])) ?? undefined;
-    if (failure) process.stderr.write(`posthouse: ${failure.code}: ${failure.message}\n`);
+    await stop;
     say("stopping; a second Ctrl-C ends at once");
     setTimeout(() => process.exit(1), values.gatewayDrainSeconds * 1000 + STOP_MS_MAX).unref();
   }
   say("stopped");
-  return failure ? 1 : 0;
+  return 0;
 }
 
 /** The settings that are not the defaults, without secrets. */

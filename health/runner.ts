@@ -14,6 +14,18 @@ import { short, type ProbeResult } from "./result.ts";
 export const PROBES_QUICK_MAX = 256;
 /** Places for probes that do not: each is a socket until its deadline. Ten thousand hanging targets share them. */
 export const PROBES_SLOW_MAX = 768;
+/** Part of the process's file descriptors that probes may use. */
+const DESCRIPTORS_SHARE = 0.15;
+
+/** Places for probes in a process that may open so many files. */
+export function placesWithin(descriptorsMax = Infinity): { quick: number; slow: number } {
+  const all = Math.max(4, Math.floor(descriptorsMax * DESCRIPTORS_SHARE));
+  return {
+    quick: Math.min(PROBES_QUICK_MAX, Math.ceil(all / 4)),
+    slow: Math.min(PROBES_SLOW_MAX, Math.ceil((3 * all) / 4)),
+  };
+}
+
 /** Milliseconds after which a probe is a slow one. */
 export const PROBE_SLOW_MS = 250;
 /** Watches that stay open at once, each on a connection; checks beyond that ask each time. */
@@ -86,7 +98,7 @@ export class ProbeRunner implements AsyncDisposable {
   constructor(host: Host, options: ProbeRunnerOptions) {
     this.#host = host;
     this.#options = options;
-    this.#places = options.places ?? { quick: PROBES_QUICK_MAX, slow: PROBES_SLOW_MAX };
+    this.#places = options.places ?? placesWithin(host.descriptorsMax);
     this.#probes = host.metrics.counter({
       name: "posthouse_health_probes_total",
       help: "Health probes made, by what they found.",

@@ -22,6 +22,7 @@ export const HttpErrors = defineErrors("HTTP", {
   HEADERS_TOO_LARGE: { status: 431, title: "Headers too large" },
   INTERNAL: { status: 500, title: "Internal error" },
   UNAVAILABLE: { status: 503, title: "Not ready" },
+  TOO_MANY_CONNECTIONS: { status: 503, title: "Too many connections" },
 });
 
 export interface Problem {

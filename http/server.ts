@@ -18,6 +18,7 @@ import {
   type SpanContext,
 } from "#base";
 import { BODY_BYTES_DEFAULT, readJsonBodies } from "./body.ts";
+import { limitConnections } from "./connections.ts";
 import { HttpErrors, sendProblem } from "./problem.ts";
 
 /** Longest time for a whole request to arrive, and for its head; slower clients are cut. Milliseconds. */
@@ -77,6 +78,7 @@ export function createHttpServer(host: Host, options: HttpServerOptions): Fastif
     sendProblem(log, request, reply, HttpErrors.NOT_FOUND(`Nothing is at ${request.method} ${request.url}.`)),
   );
   observe(host, app, options.name);
+  limitConnections(host, app, options.name);
   return app;
 }
 

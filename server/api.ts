@@ -6,5 +6,4 @@ export const ServerErrors = defineErrors("SERVER", {
   ADDRESS_UNAVAILABLE: { status: 500, title: "Address not available" },
   SETTINGS_CONFLICT: { status: 400, title: "Settings do not go together" },
   START_TIMEOUT: { status: 503, title: "Not ready in time" },
-  STORE_FAILED: { status: 500, title: "The store failed" },
 });

@@ -61,6 +61,8 @@ export interface ControlApiOptions {
   readonly secretKeys?: KeySource | undefined;
   /** What else of this process is not ready, in words. */
   readonly notReady: () => readonly string[];
+  /** What cannot be done while the rest can, in words. */
+  readonly degraded?: () => readonly string[];
   /** Routes of other rooms, added before the API is ready. */
   readonly extend?: (app: FastifyInstance, access: Access) => void;
 }
@@ -214,9 +216,11 @@ async function routes(host: Host, services: Services, options: ControlApiOptions
     ],
     degraded: () => {
       const unreadable = config.unreadable().length;
-      return unreadable === 0
-        ? []
-        : [`config server: ${unreadable} live secrets cannot be decrypted; GET /v1/config-secrets says which`];
+      const own =
+        unreadable === 0
+          ? []
+          : [`config server: ${unreadable} live secrets cannot be decrypted; GET /v1/config-secrets says which`];
+      return [...own, ...(options.degraded?.() ?? [])];
     },
   });
   registryPlugin(app, registry, drains);

@@ -3,7 +3,7 @@
  * start unwinds itself and a stop is the start in reverse.
  */
 import { Access, type TokenSummary } from "#access";
-import type { AppError, Host } from "#base";
+import type { Host } from "#base";
 import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
 import type { Settings } from "#settings";
@@ -24,19 +24,15 @@ export interface Server extends AsyncDisposable {
   readonly ownToken: string | undefined;
   /** What is not ready yet, in words; empty when all is. */
   notReady(): string[];
-  /** Resolves when the server can no longer do its work, such as a store whose disk is full. The process should end. */
-  readonly failed: Promise<AppError>;
 }
 
 /** @throws AppError with a code and a detail that names the setting and the way out; nothing is then left open */
 export async function createServer(host: Host, settings: Settings): Promise<Server> {
   await using stack = new AsyncDisposableStack();
-  const failed = Promise.withResolvers<AppError>();
   const parts: Parts = {
     host: await withTelemetry(host, settings, stack),
     settings,
     stack,
-    fail: failed.resolve,
     notReady: [],
     addresses: {},
     listeners: new OwnListeners(machineAddresses),
@@ -53,7 +49,6 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
     firstToken: parts.control?.firstToken?.token,
     ownToken: parts.control?.access.internalToken({ name: "this process", role: "operator" }),
     notReady: () => reasons(parts),
-    failed: failed.promise,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -70,7 +65,7 @@ export async function issueOfflineToken(
   settings: Settings,
   { revokeOthers }: { revokeOthers: boolean },
 ): Promise<OfflineToken> {
-  await using store = await openStore(host, storeOptions({ settings, fail: () => {} }));
+  await using store = await openStore(host, storeOptions(settings));
   const access = new Access(host, store);
   const others = (await access.stored()).filter(({ role }) => role === "operator");
   const { token } = await access.issue({ name: "operator", role: "operator" });

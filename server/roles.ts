@@ -8,7 +8,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { isAbsolute, join } from "node:path";
 import type { FastifyInstance } from "fastify";
-import { AppError, messageOf, randomId, TaskGroup, type Host } from "#base";
+import { AppError, randomId, TaskGroup, type Host } from "#base";
 import type { OwnListeners } from "#base/address-class";
 import type { DialRules } from "#base/dial";
 import { Client, fetchTransport, injectTransport } from "#client";
@@ -53,7 +53,6 @@ export interface Parts {
   readonly settings: Settings;
   /** Owns whatever was opened; a stop is the start in reverse. */
   readonly stack: AsyncDisposableStack;
-  readonly fail: (error: AppError) => void;
   /** What is not ready, by part. */
   readonly notReady: (() => string | undefined)[];
   readonly addresses: Addresses;
@@ -108,7 +107,13 @@ async function startControlApi(parts: Parts): Promise<void> {
   }
   const filters = await loadFilters(settings.gatewayFilters);
   const { Explainer, explainPlugin } = await loadExplain();
-  const store = stack.use(await openStore(host, storeOptions(parts)));
+  let refusing: AppError | undefined;
+  const store = stack.use(
+    await openStore(
+      host,
+      storeOptions(settings, (error) => (refusing = error)),
+    ),
+  );
   const control = stack.use(
     await createControlApi(host, {
       store,
@@ -125,6 +130,7 @@ async function startControlApi(parts: Parts): Promise<void> {
       configSources: settings.configSources,
       secretKeys: secretKeysOf(host, settings),
       notReady: () => reasons(parts),
+      degraded: () => (refusing ? [`store: ${refusing.message}`] : []),
       extend: (app, access) => {
         const token = access.internalToken({ name: "explain", role: "reader" });
         const client = new Client(host, { transport: injectTransport(app), token });
@@ -187,8 +193,8 @@ function secretKeysOf(host: Host, { secretKeyFile, secretKeyCommand, store, data
   return ownKeyFile(host, path);
 }
 
-/** How the settings' store is opened; `fail` hears of a store that can no longer go on. */
-export function storeOptions({ settings, fail }: Pick<Parts, "settings" | "fail">): StoreOptions {
+/** How the settings' store is opened; `onRefusing` hears of a store that takes no writes, and why. */
+export function storeOptions(settings: Settings, onRefusing?: (error: AppError | undefined) => void): StoreOptions {
   if (settings.store === "memory") return { engine: "memory" };
   if (settings.store === "etcd") {
     return {
@@ -202,12 +208,7 @@ export function storeOptions({ settings, fail }: Pick<Parts, "settings" | "fail"
   return {
     engine: "lmdb",
     folder: join(settings.data, "store"),
-    onFatal: (error) =>
-      fail(
-        error instanceof AppError
-          ? error
-          : ServerErrors.STORE_FAILED(`The store in ${settings.data} failed: ${messageOf(error)}.`, { cause: error }),
-      ),
+    onRefusing: (error) => onRefusing?.(error),
   };
 }
 

@@ -1,7 +1,7 @@
 /** The single seam for state: the contract, the engines behind it, and how to read and write through it. */
 import type { Host } from "#base";
 import type { EtcdStoreOptions } from "./etcd/engine.ts";
-import type { LmdbStoreOptions } from "./lmdb/engine.ts";
+import type { LmdbStoreOptions } from "./lmdb/recovering.ts";
 import type { MemoryStoreOptions } from "./memory/engine.ts";
 import type { Store } from "./types.ts";
 
@@ -11,7 +11,7 @@ export { openMemoryStore, type MemoryStoreOptions } from "./memory/engine.ts";
 export { SharedLease } from "./shared-lease.ts";
 export { View, type ViewOptions } from "./view.ts";
 export type { EtcdStoreOptions } from "./etcd/engine.ts";
-export type { LmdbStoreOptions } from "./lmdb/engine.ts";
+export type { LmdbStoreOptions } from "./lmdb/recovering.ts";
 
 export type StoreOptions =
   | ({ readonly engine: "memory" } & MemoryStoreOptions)
@@ -24,6 +24,6 @@ export type StoreOptions =
  */
 export async function openStore(host: Host, options: StoreOptions): Promise<Store> {
   if (options.engine === "memory") return (await import("./memory/engine.ts")).openMemoryStore(host, options);
-  if (options.engine === "lmdb") return (await import("./lmdb/engine.ts")).openLmdbStore(host, options);
+  if (options.engine === "lmdb") return (await import("./lmdb/recovering.ts")).openLmdbStore(host, options);
   return (await import("./etcd/engine.ts")).openEtcdStore(host, options);
 }

@@ -10,7 +10,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
-  readSync,
+  rmSync,
   statSync,
   truncateSync,
   writeSync,
@@ -22,18 +22,25 @@ import { StoreErrors, type LeaseId, type Revision } from "../types.ts";
 import {
   FORMAT_VERSION,
   META,
-  decodeNumber,
+  decodeMeta,
+  decodeMeta1,
   decodeRow,
-  encodeNumber,
+  decodeRow1,
+  encodeMeta,
+  encodeRow,
   leaseKey,
+  nameOf,
   revKey,
   type Change,
   type Row,
 } from "./layout.ts";
 import { lockFolder } from "./lock.ts";
+import { PAGE_BYTES, Pages } from "./pages.ts";
+import { UnknownFormat, verifyFile } from "./verify.ts";
+import { Witness, WITNESS_FILE } from "./witness.ts";
 
-/** Twice the usual: fewer, fuller pages for values of about a kilobyte, and a longer longest key (4026 bytes). */
-const PAGE_BYTES = 8192;
+/** Records of an older format that one commit brings up to this one. */
+const UPGRADE_RECORDS = 500;
 
 /** Pages that LMDB may rightly leave off the end of its file, because its last transaction freed them again. */
 const TAIL_PAGES_MAX = 256;
@@ -47,8 +54,8 @@ const FULL_CODES = new Set([27, 28, 122, -30792]);
 /** What LMDB says of a failing device, and also of a write that the disk took only half of. */
 const EIO = 5;
 
-/** Bytes written beyond the end of the file to find out which of the two it was. */
-const PROBE_BYTES = 256 * 1024;
+/** Bytes written to find out whether there is room: as much as a small commit and the pages that it frees take. */
+const PROBE_BYTES = 1024 * 1024;
 
 /** Everything that one commit writes. */
 export interface Writes {
@@ -68,6 +75,11 @@ export class Disk implements AsyncDisposable {
   readonly #rev: Table;
   readonly #idx: Table;
   readonly #meta: Table;
+  /** Notes each commit. */
+  readonly #witness: Witness;
+  readonly #data: number;
+  /** What was found when the file was checked, until it is loaded. */
+  #changes: Change[] = [];
 
   /** @throws STORE_LOCKED, STORE_CORRUPT, STORE_FULL, STORE_UNAVAILABLE; nothing stays open then */
   static async open(folder: string): Promise<Disk> {
@@ -76,7 +88,8 @@ export class Disk implements AsyncDisposable {
     let root: RootDatabase<Buffer, Buffer> | undefined;
     let torn: { length: number } | undefined;
     try {
-      torn = checkFile(folder);
+      torn = checkLength(folder);
+      const { format, changes } = verified(folder);
       root = open<Buffer, Buffer>({
         path: folder,
         pageSize: PAGE_BYTES,
@@ -88,9 +101,9 @@ export class Disk implements AsyncDisposable {
         encoding: "binary",
       });
       const disk = new Disk(folder, lock, root);
-      await disk.#checkFormat();
-      // Pages are missing that may have been free ones: only reading all tells.
-      if (torn) disk.load((change) => disk.valueOf(change));
+      if (format !== FORMAT_VERSION) await (format === undefined ? disk.#initialize() : disk.#upgrade());
+      disk.#witness.note();
+      disk.#changes = changes;
       return disk;
     } catch (error) {
       await root?.close();
@@ -108,6 +121,8 @@ export class Disk implements AsyncDisposable {
     this.#rev = table("rev");
     this.#idx = table("idx");
     this.#meta = table("meta");
+    this.#data = openSync(join(folder, "data.mdb"), "r");
+    this.#witness = new Witness(join(folder, WITNESS_FILE), this.#data);
   }
 
   /** All of it or nothing, on the disk when it resolves. One call at a time. @throws STORE_FULL, STORE_UNAVAILABLE */
@@ -129,9 +144,10 @@ export class Disk implements AsyncDisposable {
       const [, ...results] = await Promise.all([committed, ...appended]);
       // An append that is not beyond the last key is refused without failing the commit.
       if (results.includes(false)) throw new Error("a change was not the last of its table");
+      this.#witness.note();
     } catch (error) {
       const cause = await causeOf(error);
-      const full = (cause as { code?: unknown }).code === EIO && isFull(join(this.folder, "data.mdb"));
+      const full = (cause as { code?: unknown }).code === EIO && !hasRoom(this.folder);
       throw full ? noSpace(this.folder, cause) : asStoreError(this.folder, cause);
     }
   }
@@ -141,7 +157,7 @@ export class Disk implements AsyncDisposable {
     return this.#decoding(() => {
       const key = revKey(change.modRevision, change.sub);
       const row = this.#rev.getBinary(key);
-      if (!row) throw new Error(`no record of "${change.key}" at revision ${change.modRevision}`);
+      if (!row) throw new Error(`${nameOf(change)} is gone`);
       return decodeRow(key, row).value;
     });
   }
@@ -156,16 +172,16 @@ export class Disk implements AsyncDisposable {
     });
   }
 
-  /** Every change that is kept, in order of revision. @throws STORE_CORRUPT */
-  load(take: (change: Change) => void): void {
-    this.#decoding(() => {
-      for (const { key, value } of this.#idx.getRange({})) take(decodeRow(key, value).change);
-    });
+  /** Every change that is kept, in order of revision, once: they were read when the file was checked. */
+  load(): readonly Change[] {
+    const changes = this.#changes;
+    this.#changes = [];
+    return changes;
   }
 
   number(key: Buffer): number | undefined {
     const bytes = this.#meta.getBinary(key);
-    return bytes && decodeNumber(bytes);
+    return bytes && this.#decoding(() => decodeMeta(key, bytes));
   }
 
   /** Leases with their time in seconds. */
@@ -174,7 +190,10 @@ export class Disk implements AsyncDisposable {
     const found: { id: LeaseId; ttlSeconds: number }[] = [];
     for (const { key, value } of this.#meta.getRange({ start })) {
       if (!key.subarray(0, start.length).equals(start)) break;
-      found.push({ id: key.toString("latin1", start.length), ttlSeconds: decodeNumber(value) });
+      found.push({
+        id: key.toString("latin1", start.length),
+        ttlSeconds: this.#decoding(() => decodeMeta(key, value)),
+      });
     }
     return found;
   }
@@ -185,23 +204,58 @@ export class Disk implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#root.close();
+    this.#witness[Symbol.dispose]();
+    closeSync(this.#data);
     this.#lock[Symbol.dispose]();
   }
 
-  async #checkFormat(): Promise<void> {
-    const format = this.number(META.format);
-    if (format === FORMAT_VERSION) return;
-    if (format !== undefined) {
-      throw corrupt(
-        this.folder,
-        `it has format ${format}, and this program reads format ${FORMAT_VERSION}; open it with the program that wrote it`,
-      );
-    }
-    await this.write({ changes: [], meta: [{ key: META.format, value: encodeNumber(FORMAT_VERSION) }], forgotten: [] });
+  async #initialize(): Promise<void> {
+    await this.write({
+      changes: [],
+      meta: [{ key: META.format, value: encodeMeta(META.format, FORMAT_VERSION) }],
+      forgotten: [],
+    });
     const file = openSync(join(this.folder, IDENTITY_FILE), "w", 0o600);
     writeSync(file, `posthouse store, format ${FORMAT_VERSION}\n`);
     fsyncSync(file);
     closeSync(file);
+  }
+
+  /**
+   * Brings a store of format 1 up to this one: its records get their checksums. A crash on the way leaves a store of format 1 with
+   * some records that have them, from which the next start goes on.
+   */
+  async #upgrade(): Promise<void> {
+    let start = revKey(0, 0);
+    for (;;) {
+      const rows = [...this.#rev.getRange({ start, limit: UPGRADE_RECORDS })];
+      const last = rows.at(-1);
+      if (!last) break;
+      await this.#commit(() => {
+        for (const { key, value } of rows) {
+          const older = decodeRow1(key, value);
+          if (!older) continue;
+          const { row, head } = encodeRow(older.change, older.value);
+          void this.#rev.put(key, row);
+          void this.#idx.put(key, head);
+        }
+      });
+      start = Buffer.concat([last.key, Buffer.from([0])]);
+    }
+    const numbers = [...this.#meta.getRange({})].filter(({ key }) => !key.equals(META.format));
+    await this.#commit(() => {
+      for (const { key, value } of numbers) void this.#meta.put(key, encodeMeta(key, decodeMeta1(key, value)));
+      void this.#meta.put(META.format, encodeMeta(META.format, FORMAT_VERSION));
+    });
+  }
+
+  async #commit(change: () => void): Promise<void> {
+    try {
+      await this.#root.batch(change);
+      this.#witness.note();
+    } catch (error) {
+      throw asStoreError(this.folder, await causeOf(error));
+    }
   }
 
   #decoding<T>(read: () => T): T {
@@ -230,12 +284,30 @@ function makeFolder(folder: string): void {
   }
 }
 
+/** What the file holds, if it is what was written. @throws STORE_CORRUPT */
+function verified(folder: string): ReturnType<typeof verifyFile> {
+  const path = join(folder, "data.mdb");
+  if (!existsSync(path) || statSync(path).size === 0) return { format: undefined, changes: [] };
+  try {
+    return verifyFile(folder);
+  } catch (error) {
+    if (error instanceof UnknownFormat) {
+      throw StoreErrors.CORRUPT(
+        `The data folder "${folder}" has format ${error.format}, and this program reads format ${FORMAT_VERSION}; open it with the program that wrote it.`,
+      );
+    }
+    // A defect of ours is not damage.
+    if (error instanceof TypeError || error instanceof ReferenceError) throw error;
+    throw corrupt(folder, messageOf(error), error);
+  }
+}
+
 /**
  * Compares the file's length with what its newest meta page says, because LMDB maps the file and a read beyond its end
- * kills the process. @returns its length when a few pages are missing at the end; they are then pages of zeros
- * @see MDB_meta in lmdb/libraries/liblmdb/mdb.c
+ * kills the process. @returns its length when a few pages are missing at the end; they are then pages of zeros, which is damage only
+ * where one of them is in use
  */
-function checkFile(folder: string): { length: number } | undefined {
+function checkLength(folder: string): { length: number } | undefined {
   const path = join(folder, "data.mdb");
   const length = existsSync(path) ? statSync(path).size : 0;
   if (length === 0) {
@@ -244,16 +316,9 @@ function checkFile(folder: string): { length: number } | undefined {
   }
   const file = openSync(path, "r");
   try {
-    let newest: { transaction: bigint; lastPage: bigint } | undefined;
-    for (const offset of [0, PAGE_BYTES]) {
-      const meta = Buffer.alloc(160);
-      const read = readSync(file, meta, 0, meta.length, offset);
-      if (read < meta.length || meta.readUInt32LE(24) !== 0xbeefc0de || meta.readUInt32LE(48) !== PAGE_BYTES) continue;
-      const transaction = meta.readBigUInt64LE(152);
-      if (!newest || transaction > newest.transaction) newest = { transaction, lastPage: meta.readBigUInt64LE(144) };
-    }
-    if (!newest) throw corrupt(folder, "data.mdb has no page that describes it");
-    const expected = (Number(newest.lastPage) + 1) * PAGE_BYTES;
+    const lastPage = Math.max(...new Pages(file).metas().map((meta) => meta?.lastPage ?? -1));
+    if (lastPage < 0) throw corrupt(folder, "data.mdb has no page that describes it");
+    const expected = (lastPage + 1) * PAGE_BYTES;
     if (length >= expected) return undefined;
     if (expected - length > TAIL_PAGES_MAX * PAGE_BYTES) {
       throw corrupt(folder, `data.mdb has ${length} bytes of ${expected}; its end is missing`);
@@ -289,28 +354,34 @@ function asStoreError(folder: string, error: unknown): Error {
 
 function noSpace(folder: string, cause: unknown): Error {
   return StoreErrors.FULL(
-    `No space is left for "${folder}": ${messageOf(cause)}. Nothing of this write was kept; make room and start again.`,
+    `No space is left for the store in "${folder}". This write was not kept; reads go on. Free space on its disk, or raise its quota or file size limit; writes then work again without a restart.`,
     { cause },
   );
 }
 
-/** Whether a file may not grow. Called when nothing will be written to it any more. */
-function isFull(path: string): boolean {
-  const file = openSync(path, "r+");
-  const { size } = statSync(path);
+/**
+ * Whether the data file could grow by what a commit needs. A file of its own is written, as far from its start as the data file is
+ * long, so that limits of a file's size are met as well as a full disk; the data file is left alone.
+ */
+export function hasRoom(folder: string): boolean {
+  const path = join(folder, "room");
   try {
-    return writeSync(file, Buffer.alloc(PROBE_BYTES), 0, PROBE_BYTES, size) < PROBE_BYTES;
-  } catch (error) {
-    return ["ENOSPC", "EFBIG", "EDQUOT"].includes((error as NodeJS.ErrnoException).code ?? "");
-  } finally {
-    truncateSync(path, size);
-    closeSync(file);
+    const file = openSync(path, "w", 0o600);
+    try {
+      const { size } = statSync(join(folder, "data.mdb"));
+      return writeSync(file, Buffer.alloc(PROBE_BYTES, 1), 0, PROBE_BYTES, size) === PROBE_BYTES;
+    } finally {
+      closeSync(file);
+      rmSync(path, { force: true });
+    }
+  } catch {
+    return false;
   }
 }
 
 function corrupt(folder: string, what: string, cause?: unknown): Error {
   return StoreErrors.CORRUPT(
-    `The data folder "${folder}" cannot be read: ${what}. Restore it from a backup, or move it away to begin anew.`,
+    `The data folder "${folder}" is damaged: ${what}. Restore it from a backup, or move it away to start with an empty store.`,
     { cause },
   );
 }

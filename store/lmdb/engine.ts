@@ -2,7 +2,7 @@
  * The default engine: revisions over LMDB in this process. A transaction is judged at once against what every key has
  * been (in memory, values aside), gets its revision, and waits for the disk with all others that came meanwhile: one
  * commit for many, one commit in flight. Reads, watches and answers see only what is on the disk.
- * When a write fails the store ends: it never acknowledges, and never goes on from a state that the disk does not have.
+ * When a write fails the engine ends: it never acknowledges, and never goes on from a state that the disk does not have.
  */
 import type { Host } from "#base";
 import { Lessor } from "../lessor.ts";
@@ -29,12 +29,12 @@ import { validateCompact, validateRange, validateTtl, validateTxn, validateWatch
 import { WatchHub, type History } from "../watch-hub.ts";
 import { Disk, type Writes } from "./disk.ts";
 import { KeyHistory } from "./history.ts";
-import { META, encodeNumber, encodeRow, leaseKey, type Change, type Row } from "./layout.ts";
+import { META, encodeMeta, encodeRow, leaseKey, type Change, type Row } from "./layout.ts";
 
-export interface LmdbStoreOptions {
+export interface EngineOptions {
   /** The data folder; made when it is not there, and readable by its owner only. */
   readonly folder: string;
-  /** Called once when a write failed. The store answers nothing any more; the process should end and start again. */
+  /** Called once when a write failed. The engine answers nothing any more; it must be disposed and opened again. */
   readonly onFatal?: (error: Error) => void;
   /** Revisions that wait for one slow watcher before it is dropped. */
   readonly watchQueueRevisionsMax?: number;
@@ -55,7 +55,7 @@ const READ_CHUNK = 512;
  * Opens a data folder for this process alone.
  * @throws STORE_LOCKED when another process has it, STORE_CORRUPT when it is not readable, STORE_FULL, STORE_UNAVAILABLE
  */
-export async function openLmdbStore(host: Host, options: LmdbStoreOptions): Promise<Store> {
+export async function openEngine(host: Host, options: EngineOptions): Promise<Store> {
   const disk = await Disk.open(options.folder);
   try {
     return new LmdbStore(host, disk, options);
@@ -106,7 +106,7 @@ class LmdbStore implements Store {
   #failure: Error | undefined;
   #disposed = false;
 
-  constructor(host: Host, disk: Disk, { onFatal, watchQueueRevisionsMax }: LmdbStoreOptions) {
+  constructor(host: Host, disk: Disk, { onFatal, watchQueueRevisionsMax }: EngineOptions) {
     this.#host = host;
     this.#disk = disk;
     this.#onFatal = onFatal ?? (() => {});
@@ -190,7 +190,7 @@ class LmdbStore implements Store {
     this.#assertOpen();
     validateTtl(ttlSeconds);
     const id = this.#lessor.add(this.#host.random, ttlSeconds);
-    await this.#commit(NOTHING, [{ key: leaseKey(id), value: encodeNumber(ttlSeconds) }]);
+    await this.#commit(NOTHING, [{ key: leaseKey(id), value: encodeMeta(leaseKey(id), ttlSeconds) }]);
     this.#lessor.start(id);
     return { id, ttlSeconds };
   }
@@ -214,8 +214,8 @@ class LmdbStore implements Store {
     this.#compacted = through;
     this.#recent.forget(through);
     await this.#commit(NOTHING, [
-      { key: META.compacted, value: encodeNumber(through) },
-      { key: META.revision, value: encodeNumber(this.#head) },
+      { key: META.compacted, value: encodeMeta(META.compacted, through) },
+      { key: META.revision, value: encodeMeta(META.revision, this.#head) },
     ]);
     void this.#forget(through);
   }
@@ -246,11 +246,11 @@ class LmdbStore implements Store {
   }
 
   #load(): void {
-    this.#disk.load((change) => {
+    for (const change of this.#disk.load()) {
       const held: Held = { ...change, value: undefined };
       this.#keys.record(held);
       if (held.modRevision > this.#head) this.#head = held.modRevision;
-    });
+    }
     this.#head = Math.max(this.#head, this.#disk.number(META.revision) ?? 0);
     for (const { id, ttlSeconds } of this.#disk.leases()) {
       this.#lessor.restore(id, ttlSeconds);
@@ -394,7 +394,7 @@ class LmdbStore implements Store {
     this.#queue = [];
     this.#hub.fail(error);
     this.#lessor[Symbol.dispose]();
-    this.#host.log.error({ err: error }, "the store cannot write any more and has ended");
+    this.#host.log.error({ err: error }, "a write to the store failed");
     this.#onFatal(error);
   }
 

@@ -30,7 +30,11 @@ export function lockFolder(folder: string): Disposable {
       { cause: error },
     );
   }
-  writeFileSync(note, `process ${process.pid}`, { mode: 0o600 });
+  try {
+    writeFileSync(note, `process ${process.pid}`, { mode: 0o600 });
+  } catch {
+    // The disk may be full; the store must still be readable, and the note is for people only.
+  }
   return { [Symbol.dispose]: () => database.close() };
 }
 

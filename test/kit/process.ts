@@ -20,11 +20,18 @@ export interface Program extends AsyncDisposable {
 export interface ProgramOptions {
   readonly environment?: Record<string, string>;
   readonly cwd?: string;
+  /** Limits of the process, as bash's ulimit takes them, such as `-S -f 2048`. */
+  readonly ulimit?: string;
 }
 
 /** Starts a TypeScript program of the project on this very Node. */
 export function startProgram(file: string, args: readonly string[], options: ProgramOptions = {}): Program {
-  return startCommand(process.execPath, [join(projectRoot, file), ...args], options);
+  const { ulimit } = options;
+  const command = [process.execPath, join(projectRoot, file), ...args];
+  if (ulimit !== undefined) {
+    return startCommand("bash", ["-c", `ulimit ${ulimit}; exec "$0" "$@"`, ...command], options);
+  }
+  return startCommand(command[0] as string, command.slice(1), options);
 }
 
 export function startCommand(command: string, args: readonly string[], options: ProgramOptions = {}): Program {

@@ -35,7 +35,7 @@ test("namespaces have limits of their own, and a limit twice in one call is refu
 test("a month's count outlives the process, on disk", async () => {
   await using folder = await tempFolder();
   const spend = async () => {
-    await using store = await openStore(testHost(), { engine: "lmdb", folder: folder.path, onFatal: () => {} });
+    await using store = await openStore(testHost(), { engine: "lmdb", folder: folder.path });
     const quotas = new Quotas(testHost({ clock: new ManualClock() }), store);
     return (await quotas.lease("default", { asks: [ask("k", { per: "month", want: 0, spent: 30 })] })).leases[0]
       ?.remaining;

@@ -1,7 +1,7 @@
 /**
  * Writes to a data folder as fast as it can and prints each acknowledged write, until it is killed. Each writer puts its
- * own key, under a comparison with what it put before: `ack <key> <revision> <counter>`. When the store ends it prints
- * `fatal <code>` and `refused <code>`, and exits with 3. Run by lmdb-kill.test.ts and lmdb.test.ts.
+ * own key, under a comparison with what it put before: `ack <key> <revision> <counter>`. When the store is full it prints
+ * `refusing <code>` and `refused <code>`, and exits with 3. Run by lmdb-kill.test.ts and lmdb.test.ts.
  */
 import { writeSync } from "node:fs";
 import { openStore, type Entry } from "#store";
@@ -16,7 +16,7 @@ const codeOf = (error: unknown): string => String((error as { code?: unknown }).
 const store = await openStore(testHost(), {
   engine: "lmdb",
   folder,
-  onFatal: (error) => say(`fatal ${codeOf(error)}`),
+  onRefusing: (error) => say(`refusing ${codeOf(error)}`),
 });
 say(`open ${(await store.status()).revision}`);
 

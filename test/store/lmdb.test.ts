@@ -15,8 +15,7 @@ const put = (key: string, lease?: string): Op => ({
   value: value(),
   ...(lease === undefined ? {} : { lease }),
 });
-const open = (folder: string, host = testHost(), onFatal?: (error: Error) => void): Promise<Store> =>
-  openStore(host, { engine: "lmdb", folder, ...(onFatal ? { onFatal } : {}) });
+const open = (folder: string, host = testHost()): Promise<Store> => openStore(host, { engine: "lmdb", folder });
 const writer = new URL("kill-writer.ts", import.meta.url).pathname;
 
 describe("over LMDB", () => {
@@ -218,7 +217,7 @@ describe("over LMDB", () => {
     });
   });
 
-  test("a full disk ends the store with a typed error, once, and no acknowledged write is lost", async () => {
+  test("a full disk refuses writes with a typed error, and no acknowledged write is lost", async () => {
     await using folder = await tempFolder();
     // Blocks of 1024 bytes: files of this process end at 2 MB, which the kernel tells as it tells a full disk.
     const child = spawn(
@@ -233,7 +232,7 @@ describe("over LMDB", () => {
     const [code] = (await once(child, "close")) as [number];
     expect(code).toBe(3);
     const lines = printed.trim().split("\n");
-    expect(lines.filter((line) => line.startsWith("fatal"))).toEqual(["fatal STORE_FULL"]);
+    expect(lines.filter((line) => line.startsWith("refusing"))).toEqual(["refusing STORE_FULL"]);
     const refused = lines.filter((line) => line.startsWith("refused"));
     expect(new Set(refused)).toEqual(new Set(["refused STORE_FULL"]));
     await using store = await open(folder.path);

@@ -1,0 +1,161 @@
+/**
+ * The LMDB engine, kept alive over a full disk. A write that fails ends the engine below, which never goes on from a state that
+ * the disk does not have; here it is opened again from what the disk has. Reads and watches then go on, and writes are refused with
+ * STORE_FULL until there is room. Any other failure of the device is final, because the kernel may then show pages that are not
+ * on the disk: every call is refused with it until the process starts again, and the rest of the process lives on.
+ */
+import { AppError, TaskGroup, type Host } from "#base";
+import { closed } from "../rules.ts";
+import {
+  StoreErrors,
+  type Lease,
+  type LeaseId,
+  type RangeRequest,
+  type RangeResult,
+  type Revision,
+  type Store,
+  type StoreStatus,
+  type TxnRequest,
+  type TxnResult,
+  type WatchBatch,
+  type WatchRequest,
+} from "../types.ts";
+import { hasRoom } from "./disk.ts";
+import { openEngine, type EngineOptions } from "./engine.ts";
+
+/** Milliseconds between two looks whether there is room again, and between two tries to open. */
+const RETRY_MS = 1_000;
+
+export interface LmdbStoreOptions extends Omit<EngineOptions, "onFatal"> {
+  /** Called with the error when the store begins to refuse writes, and with undefined when it takes them again. */
+  readonly onRefusing?: (error: AppError | undefined) => void;
+}
+
+/**
+ * Opens a data folder for this process alone.
+ * @throws STORE_LOCKED when another process has it, STORE_CORRUPT when it is not readable, STORE_FULL, STORE_UNAVAILABLE
+ */
+export async function openLmdbStore(host: Host, options: LmdbStoreOptions): Promise<Store> {
+  const store = new RecoveringStore(host, options);
+  await store.open();
+  return store;
+}
+
+class RecoveringStore implements Store {
+  readonly #host: Host;
+  readonly #options: LmdbStoreOptions;
+  readonly #tasks: TaskGroup;
+  /** Undefined while it is opened again. */
+  #engine: Store | undefined;
+  /** Why writes are refused. */
+  #refusing: AppError | undefined;
+  #lookedMs = 0;
+  #disposed = false;
+
+  constructor(host: Host, options: LmdbStoreOptions) {
+    this.#host = host;
+    this.#options = options;
+    this.#tasks = new TaskGroup(host.log);
+  }
+
+  async open(): Promise<void> {
+    this.#engine = await openEngine(this.#host, { ...this.#options, onFatal: (error) => this.#failed(error) });
+  }
+
+  range(request: RangeRequest): Promise<RangeResult> {
+    return this.#reading((engine) => engine.range(request));
+  }
+
+  txn(request: TxnRequest): Promise<TxnResult> {
+    const { then = [], otherwise = [] } = request;
+    const writes = [...then, ...otherwise].some(({ type }) => type !== "range");
+    return writes ? this.#writing((engine) => engine.txn(request)) : this.#reading((engine) => engine.txn(request));
+  }
+
+  watch(request: WatchRequest): AsyncIterable<WatchBatch> {
+    return this.#open().watch(request);
+  }
+
+  grant(ttlSeconds: number): Promise<Lease> {
+    return this.#writing((engine) => engine.grant(ttlSeconds));
+  }
+
+  keepAlive(lease: LeaseId): Promise<void> {
+    return this.#reading((engine) => engine.keepAlive(lease));
+  }
+
+  revoke(lease: LeaseId): Promise<void> {
+    return this.#writing((engine) => engine.revoke(lease));
+  }
+
+  compact(through: Revision): Promise<void> {
+    return this.#writing((engine) => engine.compact(through));
+  }
+
+  status(): Promise<StoreStatus> {
+    return this.#reading((engine) => engine.status());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#tasks[Symbol.asyncDispose]();
+    await this.#engine?.[Symbol.asyncDispose]();
+  }
+
+  async #reading<T>(read: (engine: Store) => Promise<T>): Promise<T> {
+    return await read(this.#open());
+  }
+
+  async #writing<T>(write: (engine: Store) => Promise<T>): Promise<T> {
+    const engine = this.#open();
+    if (this.#refusing && !this.#roomAgain()) throw this.#refusing;
+    return await write(engine);
+  }
+
+  #open(): Store {
+    if (this.#disposed) throw closed();
+    if (!this.#engine) throw this.#refusing ?? closed();
+    return this.#engine;
+  }
+
+  #failed(error: Error): void {
+    const refusing = error instanceof AppError ? error : StoreErrors.UNAVAILABLE(error.message, { cause: error });
+    if (!this.#refusing) this.#options.onRefusing?.(refusing);
+    this.#refusing = refusing;
+    const failed = this.#engine;
+    this.#engine = undefined;
+    this.#lookedMs = this.#host.clock.monotonic();
+    this.#tasks.run("the store after a failed write", async (signal) => {
+      await failed?.[Symbol.asyncDispose]();
+      if (StoreErrors.FULL.is(refusing)) await this.#openAgain(signal);
+    });
+  }
+
+  /** Opening reads only, so it needs no room; what else may be wrong is tried again. */
+  async #openAgain(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.open();
+        this.#host.log.warn({ code: this.#refusing?.code }, "the store is read only until there is room");
+        return;
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error;
+        this.#host.log.error({ code: error.code }, `the store cannot be opened again: ${error.message}`);
+      }
+      await this.#host.clock.sleep(RETRY_MS, signal).catch(() => {});
+    }
+  }
+
+  /** Looks now and then, so that a crowd of writers costs one look. */
+  #roomAgain(): boolean {
+    const nowMs = this.#host.clock.monotonic();
+    if (nowMs - this.#lookedMs < RETRY_MS) return false;
+    this.#lookedMs = nowMs;
+    if (!hasRoom(this.#options.folder)) return false;
+    this.#refusing = undefined;
+    this.#host.log.info({}, "the store has room again and takes writes");
+    this.#options.onRefusing?.(undefined);
+    return true;
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * What the file's two meta pages looked like after the last commit, kept in a file beside it. LMDB has no checksum for those pages and
+ * goes by whichever is newer, so a byte that turns there would show an older state as if nothing was wrong. Not synced: after a
+ * power cut it may be older than the data file, but it is never newer.
+ */
+import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { crc32 } from "node:zlib";
+import { Damage, type Meta, META_BYTES, META_PLACES } from "./pages.ts";
+
+/** Its name in the data folder. */
+export const WITNESS_FILE = "commits";
+const BYTES = 4 + 2 * META_BYTES;
+
+export class Witness implements Disposable {
+  readonly #file: number;
+  readonly #data: number;
+  readonly #bytes = Buffer.alloc(BYTES);
+
+  /** @param data the open data file */
+  constructor(path: string, data: number) {
+    this.#file = openSync(path, "a+", 0o600);
+    closeSync(this.#file);
+    this.#file = openSync(path, "r+");
+    this.#data = data;
+  }
+
+  /** Call it after every commit. What cannot be written is left: an old witness only proves less. */
+  note(): void {
+    try {
+      for (const [index, place] of META_PLACES.entries()) {
+        readSync(this.#data, this.#bytes, 4 + index * META_BYTES, META_BYTES, place);
+      }
+      this.#bytes.writeUInt32BE(crc32(this.#bytes.subarray(4)), 0);
+      writeSync(this.#file, this.#bytes, 0, BYTES, 0);
+    } catch {
+      // The disk may be full, or gone.
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#file);
+  }
+}
+
+/** The two pages as they were seen last; undefined when there is no record of them, or it is damaged itself. */
+function readWitness(path: string): [Buffer, Buffer] | undefined {
+  let file;
+  try {
+    file = openSync(path, "r");
+  } catch {
+    return undefined;
+  }
+  try {
+    const bytes = Buffer.alloc(BYTES);
+    if (fstatSync(file).size !== BYTES || readSync(file, bytes, 0, BYTES, 0) < BYTES) return undefined;
+    if (crc32(bytes.subarray(4)) !== bytes.readUInt32BE(0)) return undefined;
+    return [bytes.subarray(4, 4 + META_BYTES), bytes.subarray(4 + META_BYTES)];
+  } finally {
+    closeSync(file);
+  }
+}
+
+/**
+ * Which of the file's meta pages LMDB will go by, when both are as they should be.
+ * @throws Damage
+ */
+export function newestMeta(metas: readonly (Meta | undefined)[], path: string): Meta {
+  const [first, second] = metas;
+  if (!first || !second) throw new Damage(`page ${first ? 1 : 0}, which describes the file, is damaged`);
+  const [newest, older] = first.transaction >= second.transaction ? [first, second] : [second, first];
+  // Transactions write the two in turn.
+  if (newest.transaction - older.transaction !== 1 && newest.transaction > 1) {
+    throw new Damage("the two pages that describe the file do not follow each other");
+  }
+  const seen = readWitness(path);
+  if (!seen) return newest;
+  const seenNewest = Math.max(
+    ...seen.map((bytes) => bytes.readUInt32LE(META_BYTES - 4) * 2 ** 32 + bytes.readUInt32LE(META_BYTES - 8)),
+  );
+  const same = (meta: Meta) => meta.bytes.equals(seen[meta.index]);
+  if (newest.transaction < seenNewest) {
+    throw new Damage(
+      `its last transaction is ${newest.transaction}, but ${seenNewest} was written before. If you restored an older copy, delete the file "${path}"`,
+    );
+  }
+  // A crash may have come between the commit and its note; the page before must then be as it was.
+  const known =
+    newest.transaction === seenNewest ? [newest, older] : newest.transaction === seenNewest + 1 ? [older] : [];
+  const changed = known.find((meta) => !same(meta));
+  if (changed) throw new Damage(`page ${changed.index}, which describes the file, is not what was written last`);
+  return newest;
+}
