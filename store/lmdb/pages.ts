@@ -388,8 +388,7 @@ function* freeIn(bytes: Buffer, page: number): Iterable<number> {
     let count = 1;
     let first = value;
     if (value < 0n) {
-      if (++index > length || -value > 0xffff_ffffn)
-        throw new Damage(`page ${page}: a list of free pages that makes no sense`);
+      if (++index > length || -value > 0xffff_ffffn) throw new Damage(`page ${page}: a damaged list of free pages`);
       count = Number(-value);
       first = bytes.readBigInt64LE(8 * index);
     }
