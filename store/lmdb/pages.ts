@@ -377,7 +377,10 @@ function bigAt(page: Buffer, at: number, bytes: number, number: number): { page:
   return { page: first, bytes };
 }
 
-/** Page numbers of a list: its length, then numbers, then maybe room that is not used; zeros are gaps, and a negative one is how many follow from the next on. */
+/**
+ * Page numbers of a list: its length, then numbers, then maybe room that is not used. Zeros are gaps; a negative number is how many
+ * pages follow from the next number on.
+ */
 function* freeIn(bytes: Buffer, page: number): Iterable<number> {
   const length = bytes.length >= 8 ? numberAt(bytes, 0) : undefined;
   if (length === undefined || bytes.length < 8 * (length + 1))

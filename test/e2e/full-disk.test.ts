@@ -18,7 +18,12 @@ test(
     });
     await using service = await startService("orders");
     const { token, api, agent, gateway } = posthouse;
-    await call(`${agent}/v1/agent/services/orders-1`, { method: "PUT", body: { name: "orders", port: service.port } });
+    const registered = await call(`${agent}/v1/agent/services/orders-1`, {
+      method: "PUT",
+      token: posthouse.agentToken,
+      body: { name: "orders", port: service.port },
+    });
+    expect(registered.status).toBe(204);
     const release = (app: string, items: object) =>
       call(`${api}/v1/config/default/${app}/default/releases`, { method: "POST", token, body: { items } });
     const routes = { routes: [{ name: "orders", match: { path: { prefix: "/" } }, service: "orders" }] };
