@@ -17,7 +17,7 @@ const USAGE = `npm run mutate -- [options]
   --sample N       mutants per folder, drawn by the seed. Default: all.
   --seed N         Default: 1.
   --jobs N         workers at once. Default: half of the cores.
-  --budget N       seconds of tests, without a mutant, that each mutant is run against: the nearest tests first. Default: 20.
+  --budget N       seconds of tests that each mutant is run against; those that import its file always are. Default: 20.
   --list           prints the mutants and runs nothing`;
 
 const { values: options } = parseArgs({
@@ -67,12 +67,14 @@ function casesOf(folder: string, seed: number, sample: number): { drawn: Case[];
   };
 }
 
-/** The nearest tests that fit the budget, the quickest first, and what they take. */
+/** The tests that import the file, and the next nearest that fit the budget; the quickest first, and what they take. */
 async function testsFor(worker: Worker, path: string, budgetMs: number): Promise<{ tests: string[]; ms: number }> {
   const chosen: { path: string; ms: number }[] = [];
   let spent = 0;
   for (const test of index.testsOf(path, `test/${path.split("/", 1)[0]}`)) {
-    if (spent >= budgetMs) break;
+    // Tests that import the file itself are about it, whatever they cost.
+    const close = test.distance === 1;
+    if (!close && spent >= budgetMs) break;
     if (!baselines.has(test.path)) {
       const outcome = await worker.run({ tests: [test.path] }, SLOWER * budgetMs + SLOWER_MS);
       baselines.set(test.path, outcome?.passed ? outcome.ms : undefined);
@@ -80,7 +82,7 @@ async function testsFor(worker: Worker, path: string, budgetMs: number): Promise
         console.error(`${test.path} is left out: it fails or hangs without a mutant. ${outcome?.error ?? ""}`);
     }
     const ms = baselines.get(test.path);
-    if (ms === undefined || (chosen.length > 0 && spent + ms > budgetMs)) continue;
+    if (ms === undefined || (!close && chosen.length > 0 && spent + ms > budgetMs)) continue;
     spent += ms;
     chosen.push({ path: test.path, ms });
   }
