@@ -5,7 +5,7 @@ import { openMemoryStore, type Store } from "#store";
 import { testHost } from "#test/kit";
 import { LOCK_WAITERS_MAX } from "../../locks/api.ts";
 import { Book, placeOf, type BookEntry, type LockFacts } from "../../locks/core/book.ts";
-import { ask, breakLock, grant, release, type Plan } from "../../locks/core/commands.ts";
+import { ask, breakLock, due, grant, release, type Plan } from "../../locks/core/commands.ts";
 import { breakKey, holderKey, markKey, waiterKey } from "../../locks/core/keys.ts";
 import { LEADER } from "./kit.ts";
 
@@ -134,4 +134,38 @@ test("saying the same again writes nothing, and another value does", () => {
   expect(say("two", "w").then).toMatchObject([{ type: "put", key: waiterKey(LEADER, "two"), lease: "two" }]);
   const delay = ask(lock, { session: "two", value: undefined, lockDelaySeconds: 6, nowMs: 9 });
   expect(delay.then).toMatchObject([{ type: "put" }]);
+});
+
+test("a lock is due when nobody has it: at once for who waits, after its delay where a mark is left", () => {
+  const dueOf = (...entries: BookEntry[]) => {
+    const book = new Book();
+    book.reset(entries);
+    return due(book.lock(LEADER));
+  };
+  const holder = entry(holderKey(LEADER), {}, 7, "one");
+  const mark = entry(markKey(LEADER), { session: "one", lockDelaySeconds: 5, sinceMs: 0 }, 7);
+  expect([dueOf(), dueOf(holder, mark), dueOf(holder, mark, waiter("two", 8))]).toEqual(["no", "no", "no"]);
+  expect([dueOf(mark), dueOf(mark, waiter("two", 8)), dueOf(waiter("two", 8))]).toEqual([
+    "after delay",
+    "after delay",
+    "now",
+  ]);
+});
+
+test("nothing is given where somebody holds, nor where nobody waits and nothing is left", () => {
+  const none = { when: [], then: [] };
+  expect(grant(held().lock(LEADER), 0)).toMatchObject(none);
+  expect(grant(new Book().lock(LEADER), 0)).toMatchObject(none);
+  const book = new Book();
+  book.reset([entry(markKey(LEADER), { session: "one", lockDelaySeconds: 5, sinceMs: 0 }, 7)]);
+  expect(grant(book.lock(LEADER), 0).then).toEqual([{ type: "delete", key: markKey(LEADER) }]);
+});
+
+test("that a lock was broken is remembered for as long as its record stands", () => {
+  const book = new Book();
+  const record = { by: "admin", reason: "r", session: "one", token: 7, atMs: 0 };
+  book.reset([entry(breakKey(LEADER), record, 9, "x")]);
+  expect([[...book.locks()].length, book.lock(LEADER).broken]).toEqual([1, record]);
+  const [change] = book.apply([{ type: "delete", key: breakKey(LEADER), modRevision: 10 }]);
+  expect([[...book.locks()].length, change?.lapsed, change?.state]).toEqual([0, false, false]);
 });
