@@ -72,6 +72,7 @@ export { LOCK_SESSION_SECONDS, type HeldLock, type LockOptions } from "./lock.ts
 export { STREAM_SILENCE_MS_MAX } from "./stream.ts";
 export * from "./transport.ts";
 export { carry, type CarriedAnswer } from "./carry.ts";
+export { FailoverTransport, type Way } from "./failover.ts";
 
 /** Milliseconds a plain call may take before it counts as unreachable. */
 export const CALL_TIMEOUT_MS = 10_000;
@@ -136,7 +137,13 @@ export class Client {
   readonly registry = {
     /** Registers or replaces an instance. `ifRevision`: only when its modRevision is this (0: not there yet). */
     register: (name: InstanceName, body: Registration, options: CallOptions & { ifRevision?: number } = {}) =>
-      this.#call<Registered>("PUT", instancePath(name), body, options, ifMatch(options.ifRevision)),
+      this.#call<Registered>(
+        "PUT",
+        instancePath(name),
+        body,
+        { ...options, repeatable: options.ifRevision === undefined },
+        ifMatch(options.ifRevision),
+      ),
     /** All in one revision, or none. */
     registerBatch: (namespace: string, body: Batch, options: CallOptions = {}) =>
       this.#call<BatchRegistered>("POST", `/v1/batches?namespace=${enc(namespace)}`, body, options),
@@ -172,12 +179,15 @@ export class Client {
       }),
     /** Reports the verdict on one check. */
     report: (name: InstanceName, check: string, body: Report, options: CallOptions = {}) =>
-      this.#call<{ revision: number }>("PUT", instancePath(name, `/checks/${enc(check)}`), body, options),
+      this.#call<{ revision: number }>("PUT", instancePath(name, `/checks/${enc(check)}`), body, {
+        ...options,
+        repeatable: true,
+      }),
     openSession: (ttlSeconds: number, options: CallOptions = {}) =>
       this.#call<Session>("POST", "/v1/sessions", { ttlSeconds }, options),
     /** @throws REGISTRY_SESSION_NOT_FOUND when it has lapsed, with all that lived by it. */
     heartbeat: (session: string, options: CallOptions = {}) =>
-      this.#call<Session>("PUT", `/v1/sessions/${enc(session)}/heartbeat`, undefined, options),
+      this.#call<Session>("PUT", `/v1/sessions/${enc(session)}/heartbeat`, undefined, { ...options, repeatable: true }),
     closeSession: (session: string, options: CallOptions = {}) =>
       this.#call<void>("DELETE", `/v1/sessions/${enc(session)}`, undefined, options),
     services: (namespace: string, options: CallOptions = {}) =>
@@ -293,7 +303,10 @@ export class Client {
       this.#call<Revealed>("POST", `${setPath(name)}/reveal`, body, options),
     /** Says that a release has been applied, or why it could not be. */
     acknowledge: (name: SetName, subscriber: string, body: Acknowledge, options: CallOptions = {}) =>
-      this.#call<void>("PUT", `${setPath(name)}/acknowledgements/${enc(subscriber)}`, body, options),
+      this.#call<void>("PUT", `${setPath(name)}/acknowledgements/${enc(subscriber)}`, body, {
+        ...options,
+        repeatable: true,
+      }),
     acknowledgements: (name: SetName, options: CallOptions = {}) =>
       this.#call<AcknowledgementList>("GET", `${setPath(name)}/acknowledgements`, undefined, options),
     /**
@@ -445,7 +458,7 @@ export class Client {
     method: TransportRequest["method"],
     path: string,
     body: unknown,
-    options: CallOptions & { timeoutMs?: number; raw?: RawBody },
+    options: CallOptions & { timeoutMs?: number; raw?: RawBody; repeatable?: boolean },
     headers: Record<string, string> = {},
   ): Promise<T> {
     using late = deadline(this.#host.clock, options.timeoutMs ?? CALL_TIMEOUT_MS);
@@ -455,6 +468,7 @@ export class Client {
       headers: { ...this.#headers(), ...headers },
       ...(body === undefined ? {} : { body }),
       ...(options.raw ? { raw: options.raw } : {}),
+      ...(options.repeatable === undefined ? {} : { repeatable: options.repeatable }),
       signal: options.signal ? AbortSignal.any([options.signal, late.signal]) : late.signal,
     });
     const text = await answer.text();

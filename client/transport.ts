@@ -5,9 +5,11 @@
  */
 import type { Readable } from "node:stream";
 import { Agent, request as undiciRequest, type Dispatcher } from "undici";
-import { messageOf } from "#base";
+import { messageOf, type Clock } from "#base";
+import { systemClock } from "#base/library";
 import { carry, type AnswerHeaders, type TransportResponse } from "./carry.ts";
 import { ClientErrors } from "./errors.ts";
+import { FailoverTransport } from "./failover.ts";
 
 export type { TransportResponse } from "./carry.ts";
 
@@ -26,6 +28,10 @@ export interface TransportRequest {
   readonly body?: unknown;
   /** Sent as it is, in place of `body`. */
   readonly raw?: RawBody;
+  /** Whether a repetition changes nothing, so that another member may be asked after no answer. Absent: only a GET is. */
+  readonly repeatable?: boolean;
+  /** Asked only to see whether the member answers. */
+  readonly isProbe?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -47,7 +53,7 @@ function encoded({
 }
 
 export interface FetchTransportOptions {
-  /** `http://host:port` of a control API; several are tried in turn. */
+  /** `http://host:port` of a control API; of several, one that is well is asked. */
   readonly urls: readonly string[];
   /** Unix socket that every call goes over, such as a local agent's; the URL then only names the host. */
   readonly socketPath?: string;
@@ -56,13 +62,14 @@ export interface FetchTransportOptions {
   readonly headersTimeoutMs?: number;
   /** Silence on a body that ends it. Watches send heartbeats well within. */
   readonly bodyTimeoutMs?: number;
+  readonly clock?: Clock;
 }
 
-/** Calls over the network, by undici with a dispatcher of its own. */
+/** Calls over the network, by undici with dispatchers of its own. */
 export function fetchTransport(options: FetchTransportOptions): Transport {
   const limits = {
     connect: {
-      timeout: options.connectTimeoutMs ?? 3_000,
+      timeout: options.connectTimeoutMs ?? 2_000,
       ...(options.socketPath === undefined ? {} : { socketPath: options.socketPath }),
     },
     headersTimeout: options.headersTimeoutMs ?? 90_000,
@@ -71,42 +78,48 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
   const calls: Dispatcher = new Agent({ ...limits, connections: 64 });
   // A watch holds its connection for as long as it lives, so sixty-four of them would leave none for calls.
   const watches: Dispatcher = new Agent({ ...limits, connections: null });
-  let preferred = 0;
+  // A probe does not wait behind calls that are not answered.
+  const probes: Dispatcher = new Agent({ ...limits, connections: 1, pipelining: 0 });
+  const ways = options.urls.map((url) => ({ name: url, transport: wayTo(url, { calls, watches, probes }) }));
+  const failover = new FailoverTransport(options.clock ?? systemClock, ways);
   return {
-    request({ method, path, headers, body, raw, signal }) {
+    request: (request) => failover.request(request),
+    async [Symbol.asyncDispose]() {
+      await failover[Symbol.asyncDispose]();
+      await Promise.all([calls, watches, probes].map((dispatcher) => dispatcher.destroy()));
+    },
+  };
+}
+
+/** Calls to one member. */
+function wayTo(
+  url: string,
+  dispatchers: { readonly calls: Dispatcher; readonly watches: Dispatcher; readonly probes: Dispatcher },
+): Transport {
+  return {
+    request({ method, path, headers, body, raw, isProbe, signal }) {
       const sent = encoded({ body, raw });
+      const { calls, watches, probes } = dispatchers;
       return carry(signal, async (aborted) => {
-        let failure: unknown;
-        for (let i = 0; i < options.urls.length; i++) {
-          const index = (preferred + i) % options.urls.length;
-          const url = options.urls[index] as string;
-          try {
-            const answer = await undiciRequest(new URL(path, url), {
-              method,
-              dispatcher: headers?.["accept"] === "text/event-stream" ? watches : calls,
-              signal: aborted,
-              headers: { ...headers, ...(sent ? { "content-type": sent.type } : {}) },
-              ...(sent ? { body: sent.content } : {}),
-            });
-            preferred = index;
-            return { status: answer.statusCode, headers: answer.headers, body: answer.body };
-          } catch (error) {
-            aborted.throwIfAborted();
-            failure = error;
-            // A write whose answer was lost may have happened: only a refused connection is safe to try elsewhere.
-            const code = (error as { code?: string }).code;
-            if (method !== "GET" && code !== "ECONNREFUSED" && code !== "UND_ERR_CONNECT_TIMEOUT") break;
-          }
+        try {
+          const answer = await undiciRequest(new URL(path, url), {
+            method,
+            dispatcher: isProbe ? probes : headers?.["accept"] === "text/event-stream" ? watches : calls,
+            signal: aborted,
+            headers: { ...headers, ...(sent ? { "content-type": sent.type } : {}) },
+            ...(sent ? { body: sent.content } : {}),
+          });
+          return { status: answer.statusCode, headers: answer.headers, body: answer.body };
+        } catch (error) {
+          aborted.throwIfAborted();
+          throw ClientErrors.UNREACHABLE(
+            `No answer from ${url}: ${messageOf(error)}. Is the server running, and the URL right?`,
+            { cause: error },
+          );
         }
-        throw ClientErrors.UNREACHABLE(
-          `No answer from ${options.urls.join(" or ")}: ${messageOf(failure)}. Is the server running, and the URL right?`,
-          { cause: failure },
-        );
       });
     },
-    async [Symbol.asyncDispose]() {
-      await Promise.all([calls.destroy(), watches.destroy()]);
-    },
+    [Symbol.asyncDispose]: async () => {},
   };
 }
 

@@ -124,7 +124,7 @@ export class ConfigServer {
     });
     this.#checker = new ReleaseChecker(host, this.live, checks);
     this.#contents = new Contents(host, store);
-    this.hub = new WatchHub(host, "config", { documents: true });
+    this.hub = new WatchHub(host, "config", { documents: true, ageMs: () => this.ageMs });
     this.#releases = host.metrics.counter({
       name: "posthouse_config_releases_total",
       help: "Releases asked for, by what became of them.",
@@ -159,6 +159,11 @@ export class ConfigServer {
 
   get connected(): boolean {
     return this.#view.connected;
+  }
+
+  /** Milliseconds since the store's last sign of life: what is served is as old as this at most. */
+  get ageMs(): number {
+    return this.#view.ageMs;
   }
 
   /** Follows the store. Give it to a TaskGroup. */

@@ -16,6 +16,10 @@ export interface Frame<Data = unknown> {
   readonly revision: number;
   /** Absent for synced, reset and heartbeat. */
   readonly data?: Data;
+  /** Of a heartbeat: milliseconds since the server last heard from its store. Absent from servers that do not say it. */
+  readonly ageMs?: number;
+  /** Of synced and heartbeat: the server has just started without others, so owners may still have to register again. */
+  readonly cold?: boolean;
 }
 
 /** Of the answer to a watch: its id, by which the reader acknowledges what it has taken over. */
@@ -24,9 +28,33 @@ export const WATCH_ID_HEADER = "x-posthouse-watch";
 /** Longest frame a reader accepts, in characters: a catalog page of a thousand instances, many times over. */
 export const FRAME_CHARS_MAX = 16 * 1024 * 1024;
 
+/** Of every answer of the control API: milliseconds since it last heard from its store. */
+export const DATA_AGE_HEADER = "x-posthouse-data-age-ms";
+
+/** Fields beyond those of Server-Sent Events are ignored by readers that do not know them. */
 export function encodeFrame(frame: Frame): Uint8Array {
+  const { event, revision, ageMs, cold } = frame;
   const data = frame.data === undefined ? "" : JSON.stringify(frame.data);
-  return new TextEncoder().encode(`event: ${frame.event}\nid: ${frame.revision}\ndata: ${data}\n\n`);
+  const age = ageMs === undefined ? "" : `age: ${wholeMs(ageMs)}\n`;
+  const temperature = cold ? "cold: true\n" : "";
+  return new TextEncoder().encode(`event: ${event}\nid: ${revision}\n${age}${temperature}data: ${data}\n\n`);
+}
+
+/** An age as it goes over the wire; one that is not known counts as very old. */
+export function wholeMs(ageMs: number): number {
+  return Math.round(Math.min(Math.max(0, ageMs), Number.MAX_SAFE_INTEGER));
+}
+
+/**
+ * The age that the last heartbeat in a piece of a stream tells, without decoding it. Heartbeats are written in one piece each;
+ * one that was cut on the way is missed, and the next one tells it.
+ */
+export function ageIn(chunk: Uint8Array): number | undefined {
+  const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+  const at = bytes.lastIndexOf("\nage: ");
+  if (at < 0) return undefined;
+  const [, digits] = /^(\d{1,16})\n/.exec(bytes.toString("latin1", at + 6, at + 24)) ?? [];
+  return digits === undefined ? undefined : Number(digits);
 }
 
 /** Cuts a byte stream into frames, however the bytes were split on the way. */
@@ -53,6 +81,8 @@ function parseBlock<Data>(block: string): Frame<Data> | undefined {
   let event = "";
   let id = "";
   let data = "";
+  let ageMs: number | undefined;
+  let cold = false;
   for (const line of block.split("\n")) {
     const colon = line.indexOf(":");
     if (colon === 0) continue; // A comment keeps the connection open.
@@ -60,6 +90,8 @@ function parseBlock<Data>(block: string): Frame<Data> | undefined {
     const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
     if (name === "event") event = value;
     else if (name === "id") id = value;
+    else if (name === "age" && /^\d{1,16}$/.test(value)) ageMs = Number(value);
+    else if (name === "cold") cold = value === "true";
     else if (name === "data") data += data === "" ? value : `\n${value}`;
   }
   if (event === "" && data === "") return undefined;
@@ -70,5 +102,7 @@ function parseBlock<Data>(block: string): Frame<Data> | undefined {
     event: event as FrameEvent,
     revision,
     ...(data === "" ? {} : { data: JSON.parse(data) as Data }),
+    ...(ageMs === undefined ? {} : { ageMs }),
+    ...(cold ? { cold } : {}),
   };
 }

@@ -6,7 +6,7 @@ import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import { AppError, messageOf, randomId, type CounterChild, type GaugeChild, type Host } from "#base";
 import { onGone } from "./caller.ts";
-import { encodeFrame, WATCH_ID_HEADER } from "./frames.ts";
+import { encodeFrame, WATCH_ID_HEADER, type Frame } from "./frames.ts";
 import { HttpErrors } from "./problem.ts";
 
 /** Frames kept for resuming, and their bytes: minutes of a busy catalog, and a bound on memory. */
@@ -14,8 +14,13 @@ export const RING_FRAMES_MAX = 65_536;
 export const RING_BYTES_MAX = 32 * 1024 * 1024;
 /** Bytes that may wait on one subscriber's socket, beside its largest frame, before it is dropped: some seconds of a slow link. */
 export const BACKLOG_BYTES_MAX = 1024 * 1024;
-/** Milliseconds between heartbeats; half of what the client takes for silence, with room for a pause. */
-export const HEARTBEAT_MS = 10_000;
+/**
+ * Milliseconds between heartbeats: a reader notices a server that is silent after two seconds (client/core/members.ts), and one
+ * heartbeat costs some ten microseconds.
+ */
+export const HEARTBEAT_MS = 1_500;
+/** Age of what is served, in milliseconds, above which all readers are told at once instead of at their next heartbeat. */
+const AGE_TOLD_AT_ONCE_MS = 3_000;
 /** Parts of the subscribers that get theirs one after the other: ten thousand writes at once would hold up all news. */
 const HEARTBEAT_PARTS = 20;
 /** Milliseconds that a reader of a snapshot may take none of it before it is dropped. */
@@ -107,6 +112,10 @@ export interface HubOptions {
    * topic and gives `since`. Nothing is then kept for resuming, and one revision is one frame.
    */
   readonly documents?: boolean;
+  /** Milliseconds since the store's last sign of life; heartbeats tell it. */
+  readonly ageMs?: () => number;
+  /** Whether owners may still have to register again. */
+  readonly cold?: () => boolean;
 }
 
 /** One kind of watch, such as the catalog. Revisions only grow. */
@@ -131,9 +140,14 @@ export class WatchHub implements AsyncDisposable {
   readonly #waiters = new Map<string, Set<() => void>>();
   #closed = false;
   readonly #documents: boolean;
+  readonly #options: HubOptions;
+  #wasOld = false;
+  #wasCold = false;
 
-  constructor(host: Host, name: string, { documents = false }: HubOptions = {}) {
+  constructor(host: Host, name: string, options: HubOptions = {}) {
+    const { documents = false } = options;
     this.#host = host;
+    this.#options = options;
     this.#documents = documents;
     this.#subscribers = host.metrics
       .gauge({ name: "posthouse_watch_subscribers", help: "Open watches, by kind.", labelNames: ["watch"] })
@@ -198,7 +212,7 @@ export class WatchHub implements AsyncDisposable {
       }
     }
     if (several) {
-      const close = encodeFrame({ event: "heartbeat", revision });
+      const close = this.#heartbeat();
       for (const subscriber of touched) this.#write(subscriber, close);
     }
     for (const subscriber of touched) subscriber.cursor = revision;
@@ -358,7 +372,7 @@ export class WatchHub implements AsyncDisposable {
         if (!room && !(await this.#drained(subscriber.raw))) return this.#drop(subscriber);
       }
       if (!this.#all.has(subscriber.id)) return;
-      this.#write(subscriber, encodeFrame({ event: "synced", revision }));
+      this.#write(subscriber, encodeFrame({ event: "synced", revision, ...this.#state() }));
       subscriber.cursor = revision;
       if (this.#documents) {
         // What came while the snapshot was read is in the document as it is now.
@@ -404,7 +418,16 @@ export class WatchHub implements AsyncDisposable {
     if (!this.#all.has(subscriber.id)) return;
     subscriber.live = true;
     subscriber.cursor = this.#revision;
-    this.#write(subscriber, encodeFrame({ event: "heartbeat", revision: this.#revision }));
+    this.#write(subscriber, this.#heartbeat());
+  }
+
+  #heartbeat(): Uint8Array {
+    return encodeFrame({ event: "heartbeat", revision: this.#revision, ...this.#state() });
+  }
+
+  #state(): Pick<Frame, "ageMs" | "cold"> {
+    const { ageMs, cold } = this.#options;
+    return { ...(ageMs ? { ageMs: ageMs() } : {}), ...(cold?.() ? { cold: true } : {}) };
   }
 
   #write(subscriber: Subscriber, bytes: Uint8Array): void {
@@ -487,10 +510,16 @@ export class WatchHub implements AsyncDisposable {
 
   #beat(part = 0): void {
     this.#cancelHeartbeat = this.#host.clock.after(HEARTBEAT_MS / HEARTBEAT_PARTS, () => {
-      const subscribers = this.#parts[part] as Set<Subscriber>;
-      if (subscribers.size > 0) {
-        const bytes = encodeFrame({ event: "heartbeat", revision: this.#revision });
-        for (const subscriber of subscribers) if (subscriber.live) this.#write(subscriber, bytes);
+      const { ageMs = 0, cold = false } = this.#state();
+      const isOld = ageMs > AGE_TOLD_AT_ONCE_MS;
+      const turned = (isOld && !this.#wasOld) || cold !== this.#wasCold;
+      this.#wasOld = isOld;
+      this.#wasCold = cold;
+      const parts = turned ? this.#parts : [this.#parts[part] as Set<Subscriber>];
+      if (parts.some(({ size }) => size > 0)) {
+        const bytes = this.#heartbeat();
+        for (const subscribers of parts)
+          for (const subscriber of subscribers) if (subscriber.live) this.#write(subscriber, bytes);
       }
       this.#beat((part + 1) % HEARTBEAT_PARTS);
     });

@@ -74,7 +74,7 @@ export class Locks implements AsyncDisposable {
   constructor(host: Host, store: Store) {
     this.#host = host;
     this.#store = store;
-    this.hub = new WatchHub(host, "locks");
+    this.hub = new WatchHub(host, "locks", { ageMs: () => this.ageMs });
     this.#tasks = new TaskGroup(host.log);
     const { metrics } = host;
     const acquired = metrics.counter({
@@ -130,6 +130,11 @@ export class Locks implements AsyncDisposable {
 
   get connected(): boolean {
     return this.#view.connected;
+  }
+
+  /** Milliseconds since the store's last sign of life: what is served is as old as this at most. */
+  get ageMs(): number {
+    return this.#view.ageMs;
   }
 
   /** Follows the store. Give it to a TaskGroup. */

@@ -5,7 +5,7 @@
 import { fullJitter, messageOf, randomId, type Host } from "#base";
 import { type Store, StoreErrors, View } from "#store";
 
-const MEMBERS = "/cluster/members/";
+export const MEMBERS_PREFIX = "/cluster/members/";
 /** Seconds of silence after which a member counts as gone: a few missed renewals. */
 export const MEMBER_TTL_SECONDS = 10;
 /** Renewals per time to live. */
@@ -30,16 +30,16 @@ export class Members {
     this.id = randomId(host.random, ID_BYTES);
     this.#view = new View(host, store, {
       name: "members",
-      prefix: MEMBERS,
+      prefix: MEMBERS_PREFIX,
       reset: (entries) => {
         this.#known.clear();
-        for (const { key } of entries) this.#known.add(key.slice(MEMBERS.length));
+        for (const { key } of entries) this.#known.add(key.slice(MEMBERS_PREFIX.length));
         this.#tell();
       },
       apply: ({ events }) => {
         for (const event of events) {
-          if (event.type === "put") this.#known.add(event.entry.key.slice(MEMBERS.length));
-          else this.#known.delete(event.key.slice(MEMBERS.length));
+          if (event.type === "put") this.#known.add(event.entry.key.slice(MEMBERS_PREFIX.length));
+          else this.#known.delete(event.key.slice(MEMBERS_PREFIX.length));
         }
         if (events.length > 0) this.#tell();
       },
@@ -96,7 +96,7 @@ export class Members {
     if (this.#lease === undefined) {
       const lease = await this.#store.grant(MEMBER_TTL_SECONDS);
       await this.#store.txn({
-        then: [{ type: "put", key: `${MEMBERS}${this.id}`, value: new Uint8Array(), lease: lease.id }],
+        then: [{ type: "put", key: `${MEMBERS_PREFIX}${this.id}`, value: new Uint8Array(), lease: lease.id }],
       });
       this.#lease = lease.id;
     } else {

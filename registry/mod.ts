@@ -1,7 +1,7 @@
 /** The registry: who is where, and is it well. */
 export * from "./api.ts";
 export { Drains } from "./drains.ts";
-export { Members } from "./members.ts";
+export { Members, MEMBERS_PREFIX } from "./members.ts";
 export { membersPlugin } from "./members-plugin.ts";
 export { registryPlugin } from "./plugin.ts";
 export { Prober } from "./prober.ts";

@@ -86,12 +86,14 @@ export class Registry {
   /** What this member saw and heard of health, for people. Kept here only: text does not belong in replicated state. */
   readonly history: HealthHistory;
   readonly #listeners = new Set<(deltas: readonly ServiceDelta[]) => void>();
+  /** Whether owners may still have to register again, as after the loss of a store. */
+  cold = false;
 
   constructor(host: Host, store: Store, reach: Reach) {
     this.#host = host;
     this.#store = store;
     this.#refuse = (check) => reach.refusal(definitionOf(check).target)?.message;
-    this.hub = new WatchHub(host, "services");
+    this.hub = new WatchHub(host, "services", { ageMs: () => this.ageMs, cold: () => this.cold });
     this.history = new HealthHistory(host.clock);
     this.#tombstones = {
       byOwner: new SharedLease(host, store, TOMBSTONE_SECONDS.byOwner),
@@ -136,6 +138,11 @@ export class Registry {
 
   get connected(): boolean {
     return this.#view.connected;
+  }
+
+  /** Milliseconds since the store's last sign of life: what is served is as old as this at most. */
+  get ageMs(): number {
+    return this.#view.ageMs;
   }
 
   /** Follows the store. Give it to a TaskGroup. */

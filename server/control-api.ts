@@ -2,7 +2,7 @@
  * The control API: registry, config server, locks and access on one Fastify instance over one store. Watches end before the
  * listener closes, or closing would wait for them for ever.
  */
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyReply } from "fastify";
 import { Access, accessPlugin, type IssuedToken } from "#access";
 import { AppError, deadline, messageOf, TaskGroup, type Host } from "#base";
 import {
@@ -33,14 +33,16 @@ import {
   closeHttpServer,
   BadTokens,
   createHttpServer,
+  DATA_AGE_HEADER,
   HttpErrors,
   registerOpenApi,
   registerOperations,
   requireAuth,
+  wholeMs,
 } from "#http";
 import { Locks, locksPlugin } from "#locks";
 import { Quotas, quotasPlugin } from "#quotas";
-import { Drains, Members, membersPlugin, Prober, Reaper, Registry, registryPlugin } from "#registry";
+import { Drains, Members, MEMBERS_PREFIX, membersPlugin, Prober, Reaper, Registry, registryPlugin } from "#registry";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";
 import { VERSION } from "./version.ts";
@@ -134,6 +136,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
     await Promise.all([access, registry, config, locks].map((part) => part.waitFor(1, signal)));
     return issued;
   });
+  await warmUp(host, { registry, store, stack });
   tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
   tasks.run("acknowledgements", (signal) => acknowledgements.run(signal));
   tasks.run("subscribers", (signal) => subscribers.run(signal));
@@ -148,6 +151,22 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   tasks.run("reaper", (signal) => reaper.run(signal));
   const owned = stack.move();
   return { app, access, registry, firstToken, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/**
+ * Milliseconds that a member which finds no other, and no trace of an earlier one, counts as cold: agents come back within the five
+ * seconds of their back-off or with the next heartbeat of their session, after ten.
+ */
+const WARM_MS = 15_000;
+
+/** A store that was lost or set back lacks sessions that will be opened again; a store with members in it was not lost. */
+async function warmUp(
+  host: Host,
+  { registry, store, stack }: { registry: Registry; store: Store; stack: AsyncDisposableStack },
+): Promise<void> {
+  if ((await store.range({ prefix: MEMBERS_PREFIX, limit: 1 })).count > 0) return;
+  registry.cold = true;
+  stack.defer(host.clock.after(WARM_MS, () => void (registry.cold = false)));
 }
 
 /** Whose lines say by which part they are. */
@@ -223,6 +242,11 @@ async function routes(host: Host, services: Services, options: ControlApiOptions
       return [...own, ...(options.degraded?.() ?? [])];
     },
   });
+  const age = async (_request: unknown, reply: FastifyReply) =>
+    void reply.header(DATA_AGE_HEADER, wholeMs(Math.max(registry.ageMs, config.ageMs, locks.ageMs)));
+  // Watches send their headers without the second hook; calls that wait are as old as their answer.
+  app.addHook("onRequest", age);
+  app.addHook("onSend", age);
   registryPlugin(app, registry, drains);
   membersPlugin(app, services.members);
   configPlugin(app, services);

@@ -8,6 +8,12 @@ import { StoreErrors, type Entry, type Revision, type Store, type WatchBatch } f
 /** Entries per read of a listing; all pages are read at one revision. */
 const LIST_PAGE = 1000;
 
+/**
+ * Milliseconds without a sign of life from the store after which what a view holds counts as old. A store gives one every second,
+ * so three are missing; readers that notice within this time and move on have news again in less than five seconds.
+ */
+export const VIEW_AGE_MS_MAX = 3_000;
+
 /** How long a view waits before it asks an unavailable store again: full jitter up to the doubled base, and no more. */
 const RETRY = { baseMs: 100, capMs: 5000 };
 
@@ -46,14 +52,14 @@ export class View {
     return this.#revision;
   }
 
-  /** Whether the watch stands. While it does not, what is known may be old. */
+  /** Whether the watch works and the store gave a sign of life lately. While it did not, what is known may be old. */
   get connected(): boolean {
-    return this.#connected;
+    return this.#connected && this.ageMs <= VIEW_AGE_MS_MAX;
   }
 
   /**
-   * Since the store was last heard of, in milliseconds. A watch that stands is heard of every second or so; one that an
-   * engine mends by itself is not, and then only this tells.
+   * Milliseconds since the store's last sign of life. A working watch gives one every second or so. A watch that an engine
+   * repairs by itself gives none meanwhile, and only this shows it.
    */
   get ageMs(): number {
     return this.#host.clock.monotonic() - this.#heardMs;

@@ -39,6 +39,11 @@ export interface WatchHubOptions {
    */
   readonly history: (after: Revision, limit: number) => History;
   readonly queueRevisionsMax?: number;
+  /**
+   * Whether the hub is told of the store's signs of life, by `confirm`, as when the store is another process. Else the store is
+   * this process, and an idle hub sends its bookmarks by itself.
+   */
+  readonly confirmed?: boolean;
 }
 
 /** Watchers of the same key or prefix: they share their filtered batches. */
@@ -53,6 +58,7 @@ export class WatchHub implements Disposable {
   readonly #watchers = new Set<Watcher>();
   readonly history: WatchHubOptions["history"];
   readonly queueRevisionsMax: number;
+  readonly #confirmed: boolean;
   #revision: Revision;
   #paused = false;
   #timer: { readonly soon: boolean; readonly cancel: CancelTimer } | undefined;
@@ -62,6 +68,7 @@ export class WatchHub implements Disposable {
     this.#revision = options.revision;
     this.history = options.history;
     this.queueRevisionsMax = options.queueRevisionsMax ?? WATCH_QUEUE_REVISIONS_MAX;
+    this.#confirmed = options.confirmed ?? false;
   }
 
   /** All up to here has been published. */
@@ -99,6 +106,11 @@ export class WatchHub implements Disposable {
     if (revision <= this.#revision) return;
     this.#revision = revision;
     this.#schedule(true);
+  }
+
+  /** The store gave a sign of life: all up to the revision is published still. Watchers hear it as a bookmark. */
+  confirm(): void {
+    if (!this.#paused) for (const watcher of this.#watchers) watcher.bookmark();
   }
 
   /** While paused, no bookmarks: nobody knows whether the stream of revisions still stands. */
@@ -156,6 +168,7 @@ export class WatchHub implements Disposable {
 
   #schedule(soon: boolean): void {
     if (this.#watchers.size === 0 || (this.#timer && (this.#timer.soon || !soon))) return;
+    if (!soon && this.#confirmed) return;
     this.#timer?.cancel();
     const cancel = this.#clock.after(soon ? BOOKMARK_MS : BOOKMARK_IDLE_MS, () => {
       this.#timer = undefined;

@@ -19,5 +19,7 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
     const settings = readSettings({ gatewayWorkers: workers, ...options }, terminal);
     const { serve } = await import("../serve.ts");
     exit(await serve(settings, { demo: demo === true }));
+    // All that is ours is closed. A connection that a library still keeps must not delay the end.
+    setImmediate(() => process.exit());
   });
 }

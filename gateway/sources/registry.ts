@@ -136,6 +136,8 @@ export class RegistrySource implements AsyncDisposable {
     let building: Map<string, Map<string, CatalogInstance>> | undefined = new Map();
     let hints: HintMap = new Map();
     let keepAlives: KeepAlives = new Map();
+    // What a cold server says: it is in force beside what was known, and alone once the server is warm.
+    let said: NamespaceCatalog | undefined;
     for await (const frame of frames) {
       if (frame.event === "reset") {
         building = new Map();
@@ -151,11 +153,13 @@ export class RegistrySource implements AsyncDisposable {
         noteHints(hints, frame.data);
         noteKeepAlive(keepAlives, frame.data);
       } else if (frame.event === "synced" && building) {
-        watched.catalog = building;
+        said = frame.cold && watched.known ? building : undefined;
+        watched.catalog = said ? together(watched.catalog, said) : building;
         watched.hints = hints;
         watched.keepAlives = keepAlives;
         watched.known = true;
         building = undefined;
+        if (said) this.#host.log.info({ namespace }, "the registry has just started; endpoints known before are kept");
         this.#onChange(namespace, "all");
       } else if (frame.event === "delta" && frame.data) {
         noteKeepAlive(keepAlives, frame.data);
@@ -165,8 +169,14 @@ export class RegistrySource implements AsyncDisposable {
         } else {
           if (noteHints(hints, frame.data)) watched.hints = hints = new Map(hints);
           watched.catalog = applyDelta(watched.catalog, frame.data);
+          said &&= applyDelta(said, frame.data);
           this.#onChange(namespace, new Set([frame.data.service]));
         }
+      }
+      if (said && frame.event === "heartbeat" && !frame.cold) {
+        watched.catalog = said;
+        said = undefined;
+        this.#onChange(namespace, "all");
       }
       if (!building) watched.revision = frame.revision;
     }
@@ -197,6 +207,13 @@ function serviceOf(catalog: Map<string, Map<string, CatalogInstance>>, service: 
   let instances = catalog.get(service);
   if (!instances) catalog.set(service, (instances = new Map()));
   return instances;
+}
+
+/** What was known, and over it what is said now. */
+function together(known: NamespaceCatalog, said: NamespaceCatalog): NamespaceCatalog {
+  const both = new Map(known);
+  for (const [service, instances] of said) both.set(service, new Map([...(known.get(service) ?? []), ...instances]));
+  return both;
 }
 
 function merge(instances: Map<string, CatalogInstance>, delta: ServiceDelta): void {

@@ -41,6 +41,8 @@ export interface RelayedRequest {
   readonly body?: unknown;
   /** Instead of a body that is JSON. */
   readonly raw?: RawBody;
+  /** Whether a repetition changes nothing. */
+  readonly repeatable?: boolean;
 }
 
 /** Of its answer. Names of headers are in lower case. */

@@ -29,7 +29,7 @@ export class Relay implements Disposable {
     this.#post = post;
   }
 
-  async take({ id, method, path, headers, body, raw }: RelayedRequest): Promise<void> {
+  async take({ id, method, path, headers, body, raw, repeatable }: RelayedRequest): Promise<void> {
     const abort = new AbortController();
     this.#open.set(id, abort);
     const { transport, token } = this.#way;
@@ -40,6 +40,7 @@ export class Relay implements Disposable {
         headers: { ...headers, authorization: `Bearer ${token}` },
         ...(body === undefined ? {} : { body }),
         ...(raw === undefined ? {} : { raw }),
+        ...(repeatable === undefined ? {} : { repeatable }),
         signal: abort.signal,
       });
       await this.#post({ type: "head", id, status: answer.status, headers: answer.headers() });
@@ -83,7 +84,7 @@ export class RelayTransport implements Transport {
   }
 
   #start(request: Omit<TransportRequest, "signal">, signal: AbortSignal): Promise<CarriedAnswer> {
-    const { method, path, headers = {}, body, raw } = request;
+    const { method, path, headers = {}, body, raw, repeatable } = request;
     const id = ++this.#last;
     const asked: Asked = { body: new PassThrough(), answered: Promise.withResolvers() };
     const abort = () => {
@@ -99,7 +100,11 @@ export class RelayTransport implements Transport {
     });
     signal.addEventListener("abort", abort, { once: true });
     this.#asked.set(id, asked);
-    const content = { ...(body === undefined ? {} : { body }), ...(raw === undefined ? {} : { raw }) };
+    const content = {
+      ...(body === undefined ? {} : { body }),
+      ...(raw === undefined ? {} : { raw }),
+      ...(repeatable === undefined ? {} : { repeatable }),
+    };
     this.#post({ type: "request", id, method, path, headers, ...content });
     return asked.answered.promise;
   }

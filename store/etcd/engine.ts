@@ -20,6 +20,7 @@ import {
   type WatchRequest,
 } from "../types.ts";
 import { validateCompact, validateRange, validateTtl, validateTxn, validateWatch } from "../validate.ts";
+import { Leases } from "./leases.ts";
 import { CALL_DEADLINE_MS, Members, isCompacted, isFuture, isLeaseNotFound, streamCut } from "./members.ts";
 import type { MembersOptions } from "./members.ts";
 import { Feed } from "./watch.ts";
@@ -49,6 +50,7 @@ class EtcdStore implements Store {
   readonly #options: EtcdStoreOptions;
   readonly #members: Members;
   readonly #wire: Wire;
+  readonly #leases: Leases;
   /** Feeds with the number of watches on each; the first is joined by whoever it covers. */
   readonly #feeds = new Map<Feed, number>();
   /** Reads of "now" for watches that were asked for before the writes that wait for them. */
@@ -60,6 +62,7 @@ class EtcdStore implements Store {
     this.#options = options;
     this.#members = new Members(host, options);
     this.#wire = new Wire(options.namespace ?? "");
+    this.#leases = new Leases(host, this.#members, options.namespace ?? "");
   }
 
   async range(request: RangeRequest): Promise<RangeResult> {
@@ -112,8 +115,7 @@ class EtcdStore implements Store {
   async grant(ttlSeconds: number): Promise<Lease> {
     this.#assertOpen();
     validateTtl(ttlSeconds);
-    const lease = await this.#members.write((client) => client.leaseClient.leaseGrant({ TTL: ttlSeconds, ID: 0 }));
-    return { id: lease.ID, ttlSeconds: whole(lease.TTL) };
+    return this.#leases.grant(ttlSeconds);
   }
 
   async keepAlive(lease: LeaseId): Promise<void> {
@@ -122,13 +124,18 @@ class EtcdStore implements Store {
     const answer = await this.#members.read(async (client) =>
       this.#once(await client.leaseClient.leaseKeepAlive(), { ID: leaseIdOf(lease) }),
     );
-    if (whole(answer.TTL) <= 0) throw leaseNotFound(lease);
+    if (whole(answer.TTL) <= 0) {
+      this.#leases.ended(lease);
+      throw leaseNotFound(lease);
+    }
+    this.#leases.renewed(lease);
   }
 
   async revoke(lease: LeaseId): Promise<void> {
     this.#assertOpen();
     try {
       await this.#members.write((client) => client.leaseClient.leaseRevoke({ ID: leaseIdOf(lease) }));
+      this.#leases.ended(lease);
     } catch (error) {
       throw isLeaseNotFound(error) ? leaseNotFound(lease) : error;
     }
@@ -161,6 +168,7 @@ class EtcdStore implements Store {
     if (this.#closed) return;
     this.#closed = true;
     for (const feed of this.#feeds.keys()) feed[Symbol.dispose]();
+    this.#leases[Symbol.dispose]();
     this.#members[Symbol.dispose]();
   }
 

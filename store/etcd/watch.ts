@@ -13,8 +13,11 @@ import { WatchHub, type History } from "../watch-hub.ts";
 import { REQUIRE_LEADER, streamCut, type Members } from "./members.ts";
 import { whole, type Wire } from "./wire.ts";
 
-/** How long a stream may be silent before it is asked for its progress, and then before it counts as cut. */
-const SILENCE_MS = 2000;
+/**
+ * How long a stream may be silent before it is asked for its progress, and then before it counts as cut. Their sum is less than
+ * VIEW_AGE_MS_MAX, so that one dead member of etcd makes no view of ours old.
+ */
+const SILENCE_MS = 1000;
 const ANSWER_MS = 1000;
 
 /** Revisions of a catch-up that are published in one turn, so that a quick reader keeps up with its queue. */
@@ -62,6 +65,7 @@ export class Feed implements Disposable {
     this.hub = new WatchHub(host.clock, {
       revision: after,
       history: (from, limit) => this.#history(from, limit),
+      confirmed: true,
       ...(queueRevisionsMax === undefined ? {} : { queueRevisionsMax }),
     });
     this.#stands.promise.catch(() => {});
@@ -148,11 +152,15 @@ export class Feed implements Disposable {
     const answer = async (response: IWatchResponse): Promise<void> => {
       pulse.beat();
       if (response.canceled) throw this.#cancelled(response);
-      if (response.created) return onStanding();
+      if (response.created) {
+        onStanding();
+        return this.hub.confirm();
+      }
       held = await this.#take(response, held);
       // An answer to our own question has no watcher's number; what etcd says unasked has.
       const isProgress = response.events.length === 0 && (bookmarks || response.watch_id === "0");
-      return isProgress ? this.#progress(whole(response.header.revision)) : undefined;
+      if (isProgress) this.#progress(whole(response.header.revision));
+      this.hub.confirm();
     };
     try {
       stream.on("error", (error: Error) => cut.reject(error));

@@ -24,18 +24,42 @@ async function stateOf(pid: number, task: string): Promise<string | undefined> {
 
 /** Starts etcd and waits until it answers. @throws Error when there is no etcd on this machine: the suite never skips */
 export async function withEtcd(): Promise<TestEtcd> {
+  const [etcd] = await withEtcdCluster(1);
+  return etcd as TestEtcd;
+}
+
+/** Several members that are one cluster. */
+export async function withEtcdCluster(size: number): Promise<TestEtcd[]> {
+  const ports = await freePorts(size * 2);
+  const members = Array.from({ length: size }, (_, index) => ({
+    name: `test${index}`,
+    endpoint: `http://127.0.0.1:${ports[index * 2]}`,
+    peer: `http://127.0.0.1:${ports[index * 2 + 1]}`,
+  }));
+  const cluster = members.map(({ name, peer }) => `${name}=${peer}`).join(",");
+  const started = await Promise.all(members.map((member) => memberOf(member, cluster)));
+  try {
+    await Promise.all(started.map((etcd) => etcd.restart()));
+  } catch (error) {
+    await Promise.all(started.map((etcd) => etcd[Symbol.asyncDispose]()));
+    throw error;
+  }
+  return started;
+}
+
+async function memberOf(
+  { name, endpoint, peer }: { name: string; endpoint: string; peer: string },
+  cluster: string,
+): Promise<TestEtcd> {
   const folder = await tempFolder();
-  const [clientPort, peerPort] = await freePorts();
-  const endpoint = `http://127.0.0.1:${clientPort}`;
-  const peer = `http://127.0.0.1:${peerPort}`;
   const args = [
-    ["--name", "test"],
+    ["--name", name],
     ["--data-dir", folder.path],
     ["--listen-client-urls", endpoint],
     ["--advertise-client-urls", endpoint],
     ["--listen-peer-urls", peer],
     ["--initial-advertise-peer-urls", peer],
-    ["--initial-cluster", `test=${peer}`],
+    ["--initial-cluster", cluster],
     // A killed process loses nothing that the kernel has; only a machine would.
     ["--unsafe-no-fsync"],
     ["--log-level", "error"],
@@ -68,11 +92,15 @@ export async function withEtcd(): Promise<TestEtcd> {
         failure ??= new Error(`etcd ended with code ${code}`);
       });
       const started = child;
-      const answer = await eventually("etcd answers", async () => {
-        if (failure && started === child) return failure;
-        const response = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(1000) });
-        return ((await response.json()) as { health?: string }).health === "true";
-      });
+      const answer = await eventually(
+        "etcd answers",
+        async () => {
+          if (failure && started === child) return failure;
+          const response = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(1000) });
+          return ((await response.json()) as { health?: string }).health === "true";
+        },
+        30_000,
+      );
       if (answer instanceof Error) throw answer;
     },
     async freeze() {
@@ -93,17 +121,11 @@ export async function withEtcd(): Promise<TestEtcd> {
       await folder[Symbol.asyncDispose]();
     },
   };
-  try {
-    await etcd.restart();
-  } catch (error) {
-    await etcd[Symbol.asyncDispose]();
-    throw error;
-  }
   return etcd;
 }
 
-async function freePorts(): Promise<[number, number]> {
-  const servers = [createServer(), createServer()];
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
   const ports = await Promise.all(
     servers.map(async (server) => {
       server.listen(0, "127.0.0.1");
@@ -112,5 +134,5 @@ async function freePorts(): Promise<[number, number]> {
     }),
   );
   await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports as [number, number];
+  return ports;
 }

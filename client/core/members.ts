@@ -1,0 +1,69 @@
+/**
+ * How a client judges the members of the control plane: facts and the time go in, a standing comes out. A member is *good* until
+ * something speaks against it; *stale* when its data is old, though it answers; *silent* when it does not answer. A suspect is
+ * probed until it is good again.
+ */
+
+/** Milliseconds without a byte from a member that owes one, after which it is probed: its watches send a heartbeat every 1.5 s. */
+export const QUIET_MS = 2_000;
+/** Milliseconds that a probe may take. Together with QUIET_MS it leaves two of five seconds for the way to another member. */
+export const PROBE_MS = 1_000;
+/** Milliseconds between two probes of a suspect. */
+export const PROBE_EVERY_MS = 2_000;
+/** Age of a member's data, in milliseconds, above which another one is better. */
+export const DATA_AGE_MS_MAX = 3_000;
+
+export type Standing = "good" | "stale" | "silent";
+
+export interface MemberRecord {
+  readonly standing: Standing;
+  /** When the last byte came from it. */
+  readonly heardMs: number;
+  /** When it was last probed, or found wanting. */
+  readonly probedMs: number;
+}
+
+export type MemberFact =
+  /** It sent something. */
+  | { readonly type: "heard" }
+  /** It said how old its data is, or answered a probe without saying so. */
+  | { readonly type: "told"; readonly ageMs: number | undefined }
+  /** It refused a connection, broke one off, or did not answer a probe. */
+  | { readonly type: "unanswered" };
+
+export const UNKNOWN_MEMBER: MemberRecord = { standing: "good", heardMs: -Infinity, probedMs: -Infinity };
+
+export function judge(record: MemberRecord, fact: MemberFact, nowMs: number): MemberRecord {
+  switch (fact.type) {
+    case "heard":
+      return { ...record, heardMs: nowMs };
+    case "told": {
+      const isOld = fact.ageMs !== undefined && fact.ageMs > DATA_AGE_MS_MAX;
+      return { ...record, heardMs: nowMs, standing: isOld ? "stale" : "good" };
+    }
+    case "unanswered":
+      return { ...record, standing: "silent" };
+  }
+}
+
+const RANK: Readonly<Record<Standing, number>> = { good: 0, stale: 1, silent: 2 };
+
+/** The members in the order to try them: the best first, and the preferred one first among equals. */
+export function order(records: readonly MemberRecord[], preferred: number): number[] {
+  const turn = (index: number) => (index - preferred + records.length) % records.length;
+  const rank = (index: number) => RANK[records[index]?.standing ?? "silent"];
+  return records.map((_, index) => index).sort((a, b) => rank(a) - rank(b) || turn(a) - turn(b));
+}
+
+/** Whether another member stands better than this one. Without a better one nobody gains by leaving. */
+export function hasBetter(records: readonly MemberRecord[], index: number): boolean {
+  const rank = RANK[records[index]?.standing ?? "silent"];
+  return records.some(({ standing }) => RANK[standing] < rank);
+}
+
+/** Whether a member is to be probed now. `owesSinceMs`: since when it owes an answer or a heartbeat; absent: it owes none. */
+export function isProbeDue(record: MemberRecord, owesSinceMs: number | undefined, nowMs: number): boolean {
+  if (nowMs - record.probedMs < PROBE_EVERY_MS) return false;
+  if (record.standing !== "good") return true;
+  return owesSinceMs !== undefined && nowMs - Math.max(record.heardMs, owesSinceMs) >= QUIET_MS;
+}

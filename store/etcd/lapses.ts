@@ -1,0 +1,113 @@
+/**
+ * When a lease lapses. etcd keeps our leases for a week, and the members end them when their own time is over: a lease that
+ * nobody could renew, because no member was there, then gets its full time again when the first member returns. Pure: facts and
+ * the time go in, what to ask etcd and what to end comes out.
+ *
+ * etcd counts the time since the latest renewal on any member, so a lease is ended only on etcd's word, never on our own count.
+ */
+import type { LeaseId } from "../types.ts";
+
+/** Milliseconds without an answer from etcd after which this member counts as having been away. */
+export const AWAY_MS = 3_000;
+/** Leases due at once, and their share of all, from which on it is the way to us that is in doubt, and not their owners. */
+const MASS_LEASES_MIN = 8;
+const MASS_SHARE = 1 / 2;
+/** Milliseconds that a mass lapse is held for at most. */
+const HOLD_MS_MAX = 60_000;
+/** Share of all leases that lapse in a second at most while a mass lapse goes on. */
+const PACE_SHARE = 1 / 10;
+const PACE_MS = 1_000;
+/** Milliseconds until etcd is asked again about a lease that is due within its whole seconds. */
+const ASK_AGAIN_MS = 250;
+
+interface Tracked {
+  readonly ttlMs: number;
+  /** Not before this is etcd asked. */
+  dueMs: number;
+  /** Until when a mass lapse holds it; it is held once. */
+  heldUntilMs: number | undefined;
+}
+
+export class Lapses {
+  readonly #leases = new Map<LeaseId, Tracked>();
+  #answeredMs: number;
+  /** Since when a mass lapse goes on, and how many may still lapse in this second. */
+  #mass = false;
+  #pace = { sinceMs: -Infinity, left: 0 };
+
+  constructor(nowMs: number) {
+    this.#answeredMs = nowMs;
+  }
+
+  get size(): number {
+    return this.#leases.size;
+  }
+
+  has(id: LeaseId): boolean {
+    return this.#leases.has(id);
+  }
+
+  /** A lease was granted, or is known from now on; its full time runs. */
+  track(id: LeaseId, ttlMs: number, nowMs: number): void {
+    this.#leases.set(id, { ttlMs, dueMs: nowMs + ttlMs, heldUntilMs: undefined });
+  }
+
+  renewed(id: LeaseId, nowMs: number): void {
+    const lease = this.#leases.get(id);
+    if (lease) this.track(id, lease.ttlMs, nowMs);
+  }
+
+  forget(id: LeaseId): void {
+    this.#leases.delete(id);
+  }
+
+  /** All that etcd has: others are forgotten. */
+  keepOnly(ids: ReadonlySet<LeaseId>): void {
+    for (const id of this.#leases.keys()) if (!ids.has(id)) this.#leases.delete(id);
+  }
+
+  /**
+   * etcd answered. When it had not for a while nobody could renew anything through this member: every lease gets its full time
+   * again. Whether that was so.
+   */
+  answered(nowMs: number): boolean {
+    const wasAway = nowMs - this.#answeredMs > AWAY_MS;
+    this.#answeredMs = nowMs;
+    if (wasAway) for (const [id, { ttlMs }] of this.#leases) this.track(id, ttlMs, nowMs);
+    return wasAway;
+  }
+
+  /** Of which leases etcd is to be asked now. Nothing while etcd does not answer. */
+  due(nowMs: number): LeaseId[] {
+    if (nowMs - this.#answeredMs > AWAY_MS) return [];
+    return [...this.#leases].filter(([, { dueMs }]) => dueMs <= nowMs).map(([id]) => id);
+  }
+
+  /** etcd's word on leases that were due: at least how long each was not renewed. What is to be ended, and what is held. */
+  judge(
+    silences: ReadonlyMap<LeaseId, number>,
+    nowMs: number,
+  ): { readonly end: readonly LeaseId[]; readonly held: number } {
+    const over: [LeaseId, Tracked][] = [];
+    for (const [id, silentMs] of silences) {
+      const lease = this.#leases.get(id);
+      if (!lease || lease.dueMs > nowMs) continue;
+      if (silentMs >= lease.ttlMs) over.push([id, lease]);
+      // Known in whole seconds: it may be due a second before etcd can say so.
+      else lease.dueMs = nowMs + Math.max(ASK_AGAIN_MS, lease.ttlMs - silentMs - 1_000);
+    }
+    this.#mass = over.length >= MASS_LEASES_MIN && (this.#mass || over.length > this.#leases.size * MASS_SHARE);
+    if (!this.#mass) return { end: over.map(([id]) => id), held: 0 };
+    const end = over.filter(([, lease]) => this.#passes(lease, nowMs)).map(([id]) => id);
+    return { end, held: over.length - end.length };
+  }
+
+  #passes(lease: Tracked, nowMs: number): boolean {
+    lease.heldUntilMs ??= nowMs + Math.min(lease.ttlMs, HOLD_MS_MAX);
+    if (nowMs < lease.heldUntilMs) return false;
+    if (nowMs - this.#pace.sinceMs >= PACE_MS) {
+      this.#pace = { sinceMs: nowMs, left: Math.max(1, Math.floor(this.#leases.size * PACE_SHARE)) };
+    }
+    return this.#pace.left-- > 0;
+  }
+}
