@@ -2,13 +2,24 @@
 import { watch } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { AppError, messageOf, TaskGroup, Trigger, type Host } from "#base";
-import { BadTokens, closeHttpServer, createHttpServer, isLoopback, registerOperations } from "#http";
+import * as configContract from "#config-server/api";
+import {
+  BadTokens,
+  closeHttpServer,
+  createHttpServer,
+  isLoopback,
+  registerOpenApi,
+  registerOperations,
+  registerPages,
+} from "#http";
+import * as registryContract from "#registry/api";
 import { LocalAgent } from "./agent.ts";
+import * as agentContract from "./api.ts";
 import { AgentErrors, type AgentStatus } from "./api.ts";
 import type { ControlPlane } from "./caches.ts";
 import { fingerprint, readDefinitions, type Definitions } from "./definitions.ts";
 import { agentFlags } from "./flags.ts";
-import { guardLocalApi } from "./local-access.ts";
+import { guardLocalApi, isOpenPath } from "./local-access.ts";
 import { LocalSocket } from "./local-socket.ts";
 import { localTokens } from "./local-tokens.ts";
 import { agentPlugin } from "./plugin.ts";
@@ -28,6 +39,9 @@ export interface AgentListeners {
   /** Path of the Unix socket; undefined where the data folder's path is too long for one. */
   readonly socket: string | undefined;
 }
+
+/** Where the local API describes itself. */
+const DOCUMENT = "/v1/openapi.json";
 
 export interface RunningAgent extends AsyncDisposable {
   /** Takes up what was kept and defined, and opens the local API. Call it once. @throws AGENT_NOT_LISTENING */
@@ -63,6 +77,19 @@ export async function createAgent(
   app.addHook("onClose", () => socket[Symbol.asyncDispose]());
   const badTokens = new BadTokens(own, "agent");
   guardLocalApi(app, { host: settings.host, tokens, isOwner: socket.has, badTokens });
+  const about = { title: "posthouse agent API", version: settings.version };
+  registerOpenApi(app, DOCUMENT, {
+    ...about,
+    description: "The local API of an agent: services, checks, files and config of its host.",
+    tags: {
+      operations: "Whether the agent lives and is ready, its metrics, and its error codes.",
+      agent: "What this host registers, checks and keeps in files.",
+      flags: "Feature flags over OFREP.",
+    },
+    isOpen: isOpenPath,
+    contracts: { Registry: registryContract, Config: configContract, Agent: agentContract },
+  });
+  registerPages(app, { ...about, document: DOCUMENT });
   registerOperations(app, own, { notReady: () => agent.notReady(), guardMetrics: !isLoopback(settings.host) });
   agentPlugin(app, agent);
   agentFlags(app, own, agent);

@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import type { TSchema } from "typebox";
 import { Errors, Pointer } from "typebox/value";
 import { LineCounter, parseDocument, type Document } from "yaml";
-import { messageOf } from "#base";
+import { messageOf, schemaProblems } from "#base";
 import { isLoopback } from "#http";
 import type { SetName } from "#config-server/api";
 import {
@@ -204,19 +204,13 @@ function firstProblem(content: unknown): Problem | undefined {
 }
 
 function problemOf(schema: TSchema, value: unknown, at: string): Problem | undefined {
-  // "boolean" says the same as "additionalProperties", in fewer words.
-  const error = Errors(schema, value).find(({ keyword }) => keyword !== "boolean");
-  if (!error) return undefined;
-  const field = at + error.instancePath;
-  const params = error.params as Record<string, unknown>;
-  const [extra] = (params["additionalProperties"] as string[] | undefined) ?? [];
-  const [missing] = (params["requiredProperties"] as string[] | undefined) ?? [];
-  if (extra !== undefined) {
-    return { field: `${field}/${extra}`, message: `"${extra}" is not a known field; remove it or mend its name` };
-  }
-  if (missing !== undefined) return { field: `${field}/${missing}`, message: `"${missing}" is missing; add it` };
-  const shown = JSON.stringify(Pointer.Get(value, error.instancePath))?.slice(0, 80);
-  return { field, message: `${error.message}${shown === undefined ? "" : `, not ${shown}`}` };
+  const [problem] = schemaProblems(Errors(schema, value));
+  if (!problem) return undefined;
+  const { pointer, kind, message } = problem;
+  const field = at + pointer;
+  if (kind !== "value") return { field, message: `"${pointer.slice(pointer.lastIndexOf("/") + 1)}" ${message}` };
+  const shown = JSON.stringify(Pointer.Get(value, pointer))?.slice(0, 80);
+  return { field, message: `${message}${shown === undefined ? "" : `, not ${shown}`}` };
 }
 
 function lineOf(document: Document, lines: LineCounter, field: string): number {

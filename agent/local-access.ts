@@ -5,12 +5,14 @@
  */
 import { createHash } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { type BadTokens, bearerOf, HttpErrors, isLoopback, type Principal } from "#http";
+import { type BadTokens, bearerOf, HttpErrors, isLoopback, OPEN_PAGES, type Principal } from "#http";
 import { AgentErrors } from "./api.ts";
 import { localPrincipal, type LocalToken } from "./local-tokens.ts";
 
 /** What orchestrators ask without a token, and on loopback collectors of metrics, as at the control API. */
-const OPEN = new Set(["/livez", "/readyz"]);
+const OPEN = new Set([...OPEN_PAGES, "/livez", "/readyz", "/v1/openapi.json"]);
+/** Whether a path of the local API needs no token. */
+export const isOpenPath = (path: string): boolean => OPEN.has(path);
 const METRICS = "/metrics";
 
 /** The name in a Host header: without its port. */
@@ -31,8 +33,6 @@ export function guardLocalApi(app: FastifyInstance, { host, tokens, isOwner, bad
   const known = new Map<string, Principal>(tokens.map(({ token, principal }) => [digest(token), principal]));
   const owner = localPrincipal("local");
   const guardHost = isLoopback(host);
-  // Only JSON is taken: a page can send text to another origin without asking, but not JSON.
-  app.removeContentTypeParser("text/plain");
   app.decorateRequest("principal", null);
   app.addHook("onRequest", async (request) => {
     if (isOwner(request)) {

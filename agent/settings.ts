@@ -10,6 +10,8 @@ export interface LocalAccess {
 
 /** What an agent must be told: complete and frozen, with the defaults filled in by whoever starts it. */
 export interface AgentSettings {
+  /** Of the program, for the document of the local API. */
+  readonly version: string;
   /** Name of this host; part of the ids of services that do not say their own. */
   readonly node: string;
   /** By which gradual releases of a config find this host. */
@@ -40,6 +42,7 @@ export interface AgentSettings {
 }
 
 export const AGENT_DEFAULTS = Object.freeze({
+  version: "0.0.0",
   labels: Object.freeze({}),
   address: "127.0.0.1",
   host: "127.0.0.1",

@@ -42,6 +42,13 @@ export interface ErrorFactory extends ErrorRow {
 
 export type ErrorTable<Rows extends Record<string, ErrorRow>> = { readonly [Key in keyof Rows]: ErrorFactory };
 
+const defined = new Map<string, ErrorFactory>();
+
+/** Every row of the tables that this process has loaded, by code: it can throw no other. */
+export function errorRows(): ReadonlyMap<string, ErrorFactory> {
+  return defined;
+}
+
 /** Turns rows into factories; the code on the wire is `PREFIX_KEY`. */
 export function defineErrors<Rows extends Record<string, ErrorRow>>(prefix: string, rows: Rows): ErrorTable<Rows> {
   const table: Record<string, ErrorFactory> = {};
@@ -55,6 +62,7 @@ export function defineErrors<Rows extends Record<string, ErrorRow>>(prefix: stri
       is: (error: unknown): error is AppError => error instanceof AppError && error.code === code,
     });
     setOwn(table, key, factory);
+    defined.set(code, factory);
   }
   return table as ErrorTable<Rows>;
 }

@@ -7,5 +7,6 @@ export { LOG_FORMATS, type LogFormat } from "./log.ts";
 export * from "./metrics.ts";
 export * from "./own.ts";
 export * from "./random.ts";
+export * from "./schema-problems.ts";
 export * from "./tasks.ts";
 export * from "./trace.ts";

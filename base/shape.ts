@@ -4,6 +4,9 @@
  */
 import type { TSchema } from "typebox";
 import { Value } from "typebox/value";
+import { schemaProblems } from "./schema-problems.ts";
+
+export { pointerPart } from "./schema-problems.ts";
 
 export interface ShapeProblem {
   /** JSON pointer into the value. */
@@ -11,52 +14,29 @@ export interface ShapeProblem {
   readonly message: string;
 }
 
-/** One problem per place, in order; none when the value is what the schema asks. */
+/** One problem per place, in order; none when the value is what the schema asks. What is missing is said at its holder. */
 export function shapeProblems(schema: TSchema, value: unknown): ShapeProblem[] {
-  return merged(Value.Errors(schema, value).flatMap(inWords));
-}
-
-/** One part of a JSON pointer. */
-export function pointerPart(part: string): string {
-  return part.replaceAll("~", "~0").replaceAll("/", "~1");
-}
-
-interface ShapeError {
-  readonly keyword: string;
-  readonly instancePath: string;
-  readonly message: string;
-  readonly params: object;
-}
-
-function inWords({ keyword, instancePath: pointer, message, params }: ShapeError): ShapeProblem[] {
-  const { additionalProperties, requiredProperties, allowedValues, allowedValue } = params as {
-    additionalProperties?: string[];
-    requiredProperties?: string[];
-    allowedValues?: unknown[];
-    allowedValue?: unknown;
-  };
-  // TypeBox also says of an unknown field that "schema is false", and of a union that no side fits.
-  if (keyword === "boolean" || keyword === "anyOf") return [];
-  if (additionalProperties) {
-    return additionalProperties.map((name) => ({
-      pointer: `${pointer}/${pointerPart(name)}`,
-      message: `Unknown field "${name}".`,
-    }));
+  const problems: ShapeProblem[] = [];
+  const missing = new Map<string, string[]>();
+  for (const { pointer, kind, message } of schemaProblems(Value.Errors(schema, value))) {
+    const holder = pointer.slice(0, pointer.lastIndexOf("/"));
+    const name = pointer
+      .slice(holder.length + 1)
+      .replaceAll("~1", "/")
+      .replaceAll("~0", "~");
+    if (kind === "unknown") problems.push({ pointer, message: `Unknown field "${name}".` });
+    else if (kind === "value") problems.push({ pointer, message: sentence(message) });
+    else {
+      const names = missing.get(holder) ?? [];
+      if (names.length === 0) problems.push({ pointer: holder, message: "" });
+      missing.set(holder, [...names, `"${name}"`]);
+    }
   }
-  if (requiredProperties) {
-    const names = requiredProperties.map((name) => `"${name}"`).join(", ");
-    return [{ pointer, message: `Missing: ${names}.` }];
-  }
-  if (allowedValues) return [{ pointer, message: `Must be one of ${allowedValues.join(", ")}.` }];
-  if (allowedValue !== undefined) return [{ pointer, message: `Must be ${JSON.stringify(allowedValue)}.` }];
-  return [{ pointer, message: `${message.slice(0, 1).toUpperCase()}${message.slice(1)}.` }];
+  return problems.map(({ pointer, message }) =>
+    message === "" ? { pointer, message: `Missing: ${missing.get(pointer)?.join(", ")}.` } : { pointer, message },
+  );
 }
 
-function merged(problems: readonly ShapeProblem[]): ShapeProblem[] {
-  const byPointer = new Map<string, string[]>();
-  for (const { pointer, message } of problems) {
-    const messages = byPointer.get(pointer) ?? [];
-    if (!messages.includes(message)) byPointer.set(pointer, [...messages, message]);
-  }
-  return [...byPointer].map(([pointer, messages]) => ({ pointer, message: messages.join(" Or: ") }));
+function sentence(clause: string): string {
+  return `${clause.slice(0, 1).toUpperCase()}${clause.slice(1)}.`;
 }

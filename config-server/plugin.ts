@@ -289,6 +289,7 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
         schema: {
           tags,
           summary: "Publish a release that differs in one key; the body is the value, the key's ending its format",
+          consumes: ["*/*"],
           params: KeyParams,
           querystring: Type.Object(
             {

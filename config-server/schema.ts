@@ -6,7 +6,7 @@
 import { Ajv2020, type ErrorObject } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { LineCounter, parseDocument } from "yaml";
-import { messageOf, own } from "#base";
+import { messageOf, own, schemaProblems } from "#base";
 import { dataOf, readValue } from "#base/formats";
 import { offsetOf } from "#base/yaml";
 import type { Item, Items, ReleaseProblem } from "./api.ts";
@@ -108,10 +108,10 @@ function secretAt(items: Items | undefined, instancePath: string): string | unde
   return items && own(items, key)?.secret ? key : undefined;
 }
 
-function said({ message = "is not as the schema asks", params, keyword }: ErrorObject): string {
-  const { additionalProperty, allowedValues } = params as { additionalProperty?: string; allowedValues?: unknown[] };
-  if (keyword === "additionalProperties" && additionalProperty !== undefined)
-    return `no member "${additionalProperty}" may be here`;
-  if (allowedValues) return `${message}: ${allowedValues.map((value) => JSON.stringify(value)).join(", ")}`;
-  return message;
+function said(error: ErrorObject): string {
+  const { additionalProperty } = error.params as { additionalProperty?: string };
+  if (error.keyword === "additionalProperties" && additionalProperty !== undefined)
+    return `"${additionalProperty}" is not a known field`;
+  const [problem] = schemaProblems([error]);
+  return problem?.kind === "value" ? problem.message : (error.message ?? "is not as the schema asks");
 }

@@ -45,6 +45,7 @@ export function transferPlugin(untyped: FastifyInstance, transfer: Transfer): vo
       config: read,
       schema: {
         tags,
+        operationId: "getExportOfSets",
         summary: "The live releases of many sets as a zip: NAMESPACE/APP/PROFILE/KEY, and a manifest; without history",
         querystring: Type.Object(
           {

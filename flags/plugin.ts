@@ -9,7 +9,7 @@ import type { FastifyError, FastifyInstance, FastifyReply } from "fastify";
 import { Type, type TProperties } from "typebox";
 import { AppError, canonicalJson, type CounterChild, type Host, own } from "#base";
 import { Name, SetName, type EffectiveConfig } from "#config-server/api";
-import { HttpErrors, toAppError, type Action } from "#http";
+import { errorOfRequest, HttpErrors, toAppError, type Action } from "#http";
 import {
   BulkEvaluation,
   DEPTH_MAX,
@@ -104,7 +104,9 @@ export function flagsPlugin(untyped: FastifyInstance, host: Host, source: FlagSo
     });
     scope.setErrorHandler((error: FastifyError, request, reply) => {
       const { key } = request.params as { key?: string };
-      const { errorCode, status, message } = refusalOf(error);
+      const { errorCode, status, message } = refusalOf(
+        error instanceof Refusal ? error : errorOfRequest(request, reply, error),
+      );
       count(errorCode);
       return reply.code(status).send({ ...(key === undefined ? {} : { key }), errorCode, errorDetails: message });
     });

@@ -8,6 +8,7 @@ export * from "./frames.ts";
 export * from "./limits.ts";
 export * from "./loopback.ts";
 export * from "./openapi.ts";
+export * from "./pages.ts";
 export * from "./operations.ts";
 export * from "./problem.ts";
 export * from "./server.ts";

@@ -3,7 +3,7 @@
  * anything else is a defect, told to the log in full and to the caller not at all.
  */
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
-import { AppError, defineErrors, messageOf, type Log, own } from "#base";
+import { AppError, defineErrors, messageOf, type Log, own, type SchemaError, schemaProblems } from "#base";
 
 export const HttpErrors = defineErrors("HTTP", {
   INVALID: { status: 400, title: "Request not valid" },
@@ -37,11 +37,11 @@ export interface Problem {
 
 export const PROBLEM_TYPE = "application/problem+json";
 
-/** The problem document of an error; `instance` is the path asked for. */
+/** The problem document of an error; `instance` is the path asked for. The server that answers has a page at `type`. */
 export function problemOf(error: AppError, instance?: string): Problem {
   return {
     ...error.extra,
-    type: `docs/reference/errors.md#${error.code.toLowerCase()}`,
+    type: `/errors/${error.code}`,
     title: error.title,
     status: error.status,
     detail: error.message,
@@ -53,7 +53,6 @@ export function problemOf(error: AppError, instance?: string): Problem {
 /** Codes of Fastify whose meaning is the caller's fault, and what we call them. */
 const FASTIFY_CODES: Record<string, keyof typeof HttpErrors> = {
   FST_ERR_CTP_BODY_TOO_LARGE: "BODY_TOO_LARGE",
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: "MEDIA_TYPE",
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: "MALFORMED",
   FST_ERR_CTP_EMPTY_JSON_BODY: "MALFORMED",
   FST_ERR_CTP_INVALID_JSON_BODY: "MALFORMED",
@@ -65,19 +64,15 @@ export function toAppError(error: unknown): AppError {
   if (error instanceof AppError) return error;
   const fastify = error as Partial<FastifyError>;
   if (fastify.validation) {
-    const [first] = fastify.validation;
     const part = fastify.validationContext ?? "request";
-    const params = first?.params ?? {};
-    const unknownField = params["additionalProperty"];
-    const missing = params["missingProperty"];
-    const pointer = `${first?.instancePath ?? ""}${typeof missing === "string" ? `/${missing}` : ""}${
-      typeof unknownField === "string" ? `/${unknownField}` : ""
-    }`;
-    const what =
-      typeof unknownField === "string"
-        ? `"${unknownField}" is not a known field; remove it or mend its name`
-        : (first?.message ?? "not valid");
-    return HttpErrors.INVALID(`${part}${pointer}: ${what}.`, { extra: { field: pointer, part } });
+    const [first] = schemaProblems(fastify.validation as unknown as readonly SchemaError[]);
+    const field = first?.pointer ?? "";
+    return HttpErrors.INVALID(`${part}${field} ${first?.message ?? "is not valid"}.`, {
+      extra: { field, part },
+    });
+  }
+  if (fastify.code === "FST_ERR_CTP_INVALID_MEDIA_TYPE" || fastify.code === "FST_ERR_CTP_INVALID_TYPE") {
+    return HttpErrors.MEDIA_TYPE("The content type of the body is not one that this path takes.", { cause: error });
   }
   const mapped = fastify.code === undefined ? undefined : own(FASTIFY_CODES, fastify.code);
   if (mapped) return HttpErrors[mapped](messageOf(error), { cause: error });
@@ -92,9 +87,28 @@ export function toAppError(error: unknown): AppError {
   });
 }
 
+/** Whatever was thrown for this request, as one of our errors: of a content type with the ones that the path takes. */
+export function errorOfRequest(request: FastifyRequest, reply: FastifyReply, thrown: unknown): AppError {
+  if (thrown instanceof AppError) return thrown;
+  const error = toAppError(thrown);
+  return HttpErrors.MEDIA_TYPE.is(error) ? mediaTypeError(request, reply) : error;
+}
+
+/** Says what was sent and what to send; `Accept` says it to programs. */
+function mediaTypeError(request: FastifyRequest, reply: FastifyReply): AppError {
+  const { consumes = ["application/json"] } = (request.routeOptions.schema ?? {}) as { consumes?: readonly string[] };
+  const [type = ""] = consumes;
+  const sent = request.headers["content-type"];
+  void reply.header("accept", consumes.join(", "));
+  return HttpErrors.MEDIA_TYPE(
+    `${sent === undefined ? "The body has no content type" : `"${sent}" is not a content type that this path takes`}. ` +
+      `Send it as ${consumes.join(" or ")}, with the header "content-type: ${type}" (curl: -H 'content-type: ${type}').`,
+  );
+}
+
 /** Answers with the problem of an error, and logs it when it is ours to mend. */
 export function sendProblem(log: Log, request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
-  const error = toAppError(thrown);
+  const error = errorOfRequest(request, reply, thrown);
   if (error.status >= 500) {
     log.error({ err: error.cause ?? error, code: error.code, method: request.method, url: request.url }, error.message);
   }

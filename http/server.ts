@@ -19,6 +19,7 @@ import {
 } from "#base";
 import { BODY_BYTES_DEFAULT, readJsonBodies } from "./body.ts";
 import { limitConnections } from "./connections.ts";
+import { knownPaths } from "./known-paths.ts";
 import { HttpErrors, sendProblem } from "./problem.ts";
 
 /** Longest time for a whole request to arrive, and for its head; slower clients are cut. Milliseconds. */
@@ -70,13 +71,22 @@ export function createHttpServer(host: Host, options: HttpServerOptions): Fastif
     },
   });
   readJsonBodies(app);
+  // Text is a body where a route says so; elsewhere it is a content type that was forgotten.
+  app.removeContentTypeParser("text/plain");
   strictValidation(app);
   // Types of replies come from the schemas; the text is plain JSON, so nothing is silently left out.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler((error, request, reply) => sendProblem(log, request, reply, error));
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(log, request, reply, HttpErrors.NOT_FOUND(`Nothing is at ${request.method} ${request.url}.`)),
-  );
+  const paths = knownPaths(app);
+  app.setNotFoundHandler((request, reply) => {
+    const methods = paths.methodsOf(request.url);
+    if (methods.length > 0) void reply.header("allow", methods.join(", "));
+    const error =
+      methods.length > 0
+        ? HttpErrors.METHOD_NOT_ALLOWED(`${request.url} takes ${methods.join(", ")}, not ${request.method}.`)
+        : HttpErrors.NOT_FOUND(`Nothing is at ${request.method} ${request.url}. GET / says what is here.`);
+    return sendProblem(log, request, reply, error);
+  });
   observe(host, app, options.name);
   limitConnections(host, app, options.name);
   return app;
@@ -88,6 +98,8 @@ function strictValidation(app: FastifyInstance): void {
     useDefaults: true,
     removeAdditional: false,
     allErrors: false,
+    // So that a problem can name what would be right.
+    verbose: true,
     strict: false,
     discriminator: true,
   };

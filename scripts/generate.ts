@@ -80,8 +80,9 @@ function errorsPage(): string {
     NOTE,
     "",
     "Every error on a wire is an [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem (`application/problem+json`) with a",
-    "stable `code`. Branch on the code; the detail is for people and may change. Gateway errors also carry a flag in the",
-    "header `x-posthouse-flag`, in the log and in the metric.",
+    "stable `code`. Branch on the code; the detail is for people and may change. Its `type` is `/errors/CODE`, a page of the",
+    "server that answered. A gateway has no path of its own, so its `type` is a name, `urn:posthouse:error:CODE`; its errors",
+    "also carry a flag in the header `x-posthouse-flag`, in the log and in the metric.",
   ];
   for (const [area, table] of TABLES) {
     const gateway = table === GatewayErrors;
@@ -210,13 +211,17 @@ export async function pages(): Promise<Record<string, string>> {
     });
     const host: Host = systemHost({ logLevel: "error" });
     await using server = await createServer(host, values);
-    const openapi = await fetch(`${server.addresses.controlApi}/v1/openapi.json`);
+    const document = async (api: string | undefined) => {
+      const answer = await fetch(`${api}/v1/openapi.json`);
+      return `${JSON.stringify(await answer.json(), null, 2)}\n`;
+    };
     const { text } = await host.metrics.expose();
     return {
       "settings.md": settingsPage(),
       "errors.md": errorsPage(),
       "metrics.md": metricsPage(text),
-      "openapi.json": `${JSON.stringify(await openapi.json(), null, 2)}\n`,
+      "openapi.json": await document(server.addresses.controlApi),
+      "agent-openapi.json": await document(server.addresses.agent),
       "flags.schema.json": `${JSON.stringify(FlagSetSchema, null, 2)}\n`,
       "gateway-config.schema.json": `${gatewaySchema()}\n`,
       "filters.md": filtersPage(),

@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { Access, accessPlugin, type IssuedToken } from "#access";
+import * as accessContract from "#access/api";
 import { AppError, deadline, messageOf, TaskGroup, type Host } from "#base";
 import {
   Acknowledgements,
@@ -27,7 +28,9 @@ import {
   Transfer,
   transferPlugin,
 } from "#config-server";
+import * as configContract from "#config-server/api";
 import { flagsPlugin } from "#flags";
+import * as gatewayContract from "#gateway/api";
 import { createReach, type ReachRules } from "#health";
 import {
   closeHttpServer,
@@ -37,12 +40,16 @@ import {
   HttpErrors,
   registerOpenApi,
   registerOperations,
+  registerPages,
   requireAuth,
   wholeMs,
 } from "#http";
 import { Locks, locksPlugin } from "#locks";
+import * as locksContract from "#locks/api";
 import { Quotas, quotasPlugin } from "#quotas";
+import * as quotasContract from "#quotas/api";
 import { Drains, Members, MEMBERS_PREFIX, membersPlugin, Prober, Reaper, Registry, registryPlugin } from "#registry";
+import * as registryContract from "#registry/api";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";
 import { VERSION } from "./version.ts";
@@ -216,15 +223,42 @@ interface Services {
   readonly rewrapper: Rewrapper;
 }
 
+/** Where the API describes itself. */
+const DOCUMENT = "/v1/openapi.json";
+const TAGS = {
+  operations: "Whether the process lives and is ready, its metrics, and its error codes.",
+  registry: "Services, their instances and health, sessions, watches, and the members of the control plane.",
+  config: "Releases of config, what an instance receives, and acknowledgements.",
+  "config changes": "Drafts, proposals, reviews, comparison, promotion, and the rules of an environment.",
+  "config rollouts": "Gradual releases.",
+  "config secrets": "Secrets that are revealed, and the keys that encrypt them.",
+  "config sources": "Git branches and folders that are mirrored into sets.",
+  "config transfer": "Exports and imports of config as zips.",
+  flags: "Feature flags over OFREP.",
+  gateway: "What gateways would do with a request, and limits that they share.",
+  locks: "Locks and leader election.",
+  access: "Tokens.",
+} as const;
+
 async function routes(host: Host, services: Services, options: ControlApiOptions): Promise<FastifyInstance> {
   const { access, registry, drains, locks, quotas, config, proposals, rollouts, transfer, sources } = services;
   const app = createHttpServer(host, { name: "api" });
   requireAuth(app, (token) => access.authenticate(token), new BadTokens(host, "api"));
-  await registerOpenApi(app, "/v1/openapi.json", {
-    title: "posthouse control API",
-    version: VERSION,
+  const about = { title: "posthouse control API", version: VERSION };
+  registerOpenApi(app, DOCUMENT, {
+    ...about,
     description: "Registry, config server, locks and access. Errors are RFC 9457 problems with a stable `code`.",
+    tags: TAGS,
+    contracts: {
+      Registry: registryContract,
+      Config: configContract,
+      Locks: locksContract,
+      Access: accessContract,
+      Gateway: gatewayContract,
+      Quotas: quotasContract,
+    },
   });
+  registerPages(app, { ...about, document: DOCUMENT });
   registerOperations(app, host, {
     guardMetrics: options.exposed,
     notReady: () => [

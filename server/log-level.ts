@@ -5,7 +5,7 @@
 import { Type, type Static } from "typebox";
 import { Errors } from "typebox/value";
 import { LineCounter, parseDocument } from "yaml";
-import { LOG_LEVELS, messageOf, type Host, type LogControl } from "#base";
+import { LOG_LEVELS, messageOf, schemaProblems, type Host, type LogControl } from "#base";
 import { offsetOf } from "#base/yaml";
 import type { Client } from "#client";
 import type { EffectiveConfig, ReleaseCheck, ReleaseProblem } from "#config-server/api";
@@ -49,17 +49,17 @@ export function parseLogLevels(text: string): Parsed {
   } catch (error) {
     return { problem: { pointer: "", message: messageOf(error) } };
   }
-  const error = Errors(LogLevels, value).find(({ keyword }) => keyword !== "boolean");
-  if (!error) return { levels: value as LogLevels };
-  const [extra] = ((error.params as Record<string, unknown>)["additionalProperties"] as string[] | undefined) ?? [];
-  const pointer = extra === undefined ? error.instancePath : `${error.instancePath}/${extra}`;
+  const [problem] = schemaProblems(Errors(LogLevels, value));
+  if (!problem) return { levels: value as LogLevels };
+  const { pointer, kind } = problem;
+  const extra = kind === "unknown" ? pointer.split("/").at(-1) : undefined;
   const parts = pointer.startsWith("/components/") ? COMPONENTS : (["level", "components"] as const);
   const message =
     extra !== undefined
       ? `"${extra}" is not one of ${parts.join(", ")}`
       : /^\/(level|components\/[^/]+)$/.test(pointer)
         ? `a level is one of ${LOG_LEVELS.join(", ")}`
-        : error.message;
+        : problem.message;
   return { problem: { pointer, message, ...place(offsetOf(document, pointer)) } };
 }
 

@@ -32,6 +32,7 @@ import { ServerErrors } from "./api.ts";
 import { ownTls, readTls } from "./certificates.ts";
 import { type ControlApi, createControlApi, listenError } from "./control-api.ts";
 import { followLogLevel, logReleaseCheck } from "./log-level.ts";
+import { VERSION } from "./version.ts";
 import { workerMetrics } from "./workers/metrics.ts";
 
 /** Where everything is, for people and for tests. */
@@ -391,6 +392,7 @@ async function startAgent(parts: Parts): Promise<void> {
       client: clientFor(parts, "agent", "agent"),
       settings: {
         ...AGENT_DEFAULTS,
+        version: VERSION,
         node: settings.agentName ?? hostname(),
         labels: labelsOf(settings.agentLabels),
         address: settings.agentAddress,

@@ -4,7 +4,7 @@
  */
 import { Ajv } from "ajv";
 import { parseDocument } from "yaml";
-import { defineErrors, HOST_FORMATS, own } from "#base";
+import { defineErrors, HOST_FORMATS, own, schemaProblems } from "#base";
 import { envOf, flagOf, type SettingName, Settings, spellings } from "./schema.ts";
 
 export type SettingSource = "default" | "file" | "environment" | "flag";
@@ -138,7 +138,7 @@ function numberOf(text: string): number | string {
 }
 
 // Defaults of the rows are set by then; these are of what a list holds.
-const ajv = new Ajv({ strict: false, allErrors: false, useDefaults: true });
+const ajv = new Ajv({ strict: false, allErrors: false, useDefaults: true, verbose: true });
 for (const [name, problem] of Object.entries(HOST_FORMATS)) {
   ajv.addFormat(name, (text: string) => problem(text) === undefined);
 }
@@ -152,17 +152,15 @@ const SHAPES: ReadonlyMap<string, string> = new Map([
 
 function check(values: Record<string, unknown>, wheres: Record<string, string>): void {
   if (validate(values)) return;
-  const [error] = validate.errors ?? [];
-  const [, name, ...inside] = (error?.instancePath ?? "").split("/") as ["", SettingName, ...string[]];
-  const extra = (error?.params as { additionalProperty?: string } | undefined)?.additionalProperty;
+  const errors = validate.errors ?? [];
+  const [problem] = schemaProblems(errors);
+  const [, name, ...inside] = (problem?.pointer ?? "").split("/") as ["", SettingName, ...string[]];
   const value = rows[name]?.secret ? "***" : JSON.stringify(values[name]);
-  const choices = rows[name]?.anyOf?.map((option) => option.const);
-  const shape = SHAPES.get((error?.params as { format?: string } | undefined)?.format ?? "") ?? error?.message;
-  const must = choices ? `must be one of ${choices.join(", ")}` : (shape ?? "is not valid");
+  const shape = SHAPES.get((errors[0]?.params as { format?: string } | undefined)?.format ?? "");
+  const must = shape ?? problem?.message ?? "is not valid";
   const place = inside.length === 0 ? "" : `: /${inside.join("/")}`;
-  const which = extra === undefined ? "" : ` (${extra})`;
   throw SettingsErrors.INVALID(
-    `${name}${place} ${must}${which}, but ${wheres[name] ?? "its source"} says ${value}. Set it by ${spellings(name)}.`,
+    `${name}${place} ${must}, but ${wheres[name] ?? "its source"} says ${value}. Set it by ${spellings(name)}.`,
     { extra: { field: `/${name}` } },
   );
 }

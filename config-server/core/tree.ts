@@ -2,7 +2,7 @@
  * Files become sets: the path says the set and the key, the bytes are the value. All that is wrong is told at once, file by
  * file, before anything is done. Pure.
  */
-import { own, setOwn } from "#base";
+import { own, schemaProblems, setOwn } from "#base";
 import { Value } from "typebox/value";
 import {
   formatOf,
@@ -221,8 +221,8 @@ function readManifest(files: readonly TreeFile[], problems: FileProblem[]): Mani
     return undefined;
   }
   if (Value.Check(Manifest, manifest)) return manifest;
-  const [first] = Value.Errors(Manifest, manifest);
-  const message = `is no manifest of an export (${first?.instancePath ?? ""} ${first?.message ?? ""}); mend it, or leave it out`;
+  const [first] = schemaProblems(Value.Errors(Manifest, manifest));
+  const message = `is not the manifest of an export (${first?.pointer ?? ""} ${first?.message ?? ""}); correct it, or leave it out`;
   problems.push({ file: MANIFEST_NAME, message });
   return undefined;
 }

@@ -5,7 +5,7 @@
  * themselves: of `oneOf` over two ways down a tree, each level doubles the work.
  */
 import { _, Ajv2020, type CodeKeywordDefinition } from "ajv/dist/2020.js";
-import { canonicalJson, messageOf, setOwn } from "#base";
+import { canonicalJson, messageOf, schemaProblems, setOwn } from "#base";
 import { regexOf } from "../core/regex.ts";
 
 /** Characters of a schema as JSON. */
@@ -65,9 +65,9 @@ export function compileBounded(schema: Record<string, unknown>, what: string): B
       if (error instanceof RangeError) return "it is nested too deeply";
       throw error;
     }
-    return (validate.errors ?? [])
+    return schemaProblems(validate.errors ?? [])
       .slice(0, PROBLEMS_TOLD_MAX)
-      .map(({ instancePath, message = "does not fit" }) => `${instancePath === "" ? "it" : instancePath} ${message}`)
+      .map(({ pointer, message }) => `${pointer === "" ? "it" : pointer} ${message}`)
       .join("; ");
   };
 }
@@ -86,7 +86,14 @@ function counting(steps: Steps): Ajv2020 {
   };
   // Ajv keeps compiled patterns by what they are as a text.
   const regExp = Object.assign((pattern: string) => ({ test: tester(pattern), toString: () => pattern }), { code: "" });
-  const ajv = new Ajv2020({ strict: false, allErrors: false, code: { regExp }, logger: false, validateFormats: false });
+  const ajv = new Ajv2020({
+    strict: false,
+    allErrors: false,
+    code: { regExp },
+    logger: false,
+    validateFormats: false,
+    verbose: true,
+  });
   for (const own of ["uniqueItems", "const", "enum"]) ajv.removeKeyword(own);
   ajv.addKeyword({
     keyword: "uniqueItems",

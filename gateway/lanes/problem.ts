@@ -11,7 +11,8 @@ export const FLAG_HEADER = "x-posthouse-flag";
 
 export function problemText(refusal: Pick<Refuse, "code" | "title" | "status" | "detail">, path: string): string {
   return JSON.stringify({
-    type: `docs/reference/errors.md#${refusal.code.toLowerCase()}`,
+    // A name, not an address: every path of a gateway belongs to the services behind it.
+    type: `urn:posthouse:error:${refusal.code}`,
     title: refusal.title,
     status: refusal.status,
     detail: refusal.detail,

@@ -68,16 +68,16 @@ test.for([
   ["services:\n  - name: web\n    prot: 80\n", `web.yaml:2: /services/0/port: "port" is missing; add it.`],
   [
     "services:\n  - name: web\n    port: 80\n    tag: [a]\n",
-    `web.yaml:4: /services/0/tag: "tag" is not a known field; remove it or mend its name.`,
+    `web.yaml:4: /services/0/tag: "tag" is not a known field; remove it or correct its name.`,
   ],
   ["services:\n  - name: web\n    port: http\n", `web.yaml:3: /services/0/port: must be integer, not "http".`],
   [
     "services:\n  - name: web\n    port: 80\n    session: mine\n",
-    `web.yaml:4: /services/0/session: "session" is not a known field; remove it or mend its name.`,
+    `web.yaml:4: /services/0/session: "session" is not a known field; remove it or correct its name.`,
   ],
   [
     "services:\n  - name: web\n    port: 80\n    checks:\n      - { id: up, type: http, path: /up, every: 3 }\n",
-    `web.yaml:5: /services/0/checks/0/every: "every" is not a known field; remove it or mend its name.`,
+    `web.yaml:5: /services/0/checks/0/every: "every" is not a known field; remove it or correct its name.`,
   ],
   [
     "services:\n  - name: web\n    port: 80\n    checks:\n      - id: up\n        type: smell\n",
@@ -128,7 +128,7 @@ test.for([
     "file: { app: web, key: a, path: a, reload: { type: command, command: [/bin/true], signal: HUP } }\n",
     `web.yaml:1: /file/reload/signal: "signal" is not for type command.`,
   ],
-  ["sevices: []\n", `web.yaml:1: /sevices: "sevices" is not a known field; remove it or mend its name.`],
+  ["sevices: []\n", `web.yaml:1: /sevices: "sevices" is not a known field; remove it or correct its name.`],
   ["- a\n- b\n", `web.yaml:1: the file: must be object, not ["a","b"].`],
 ] as const)("%j is refused with its line, field and way out", async ([text, message]) => {
   expect(await errorOf(text)).toBe(message);

@@ -184,7 +184,7 @@ test.for(forged)("a token with %s is 401 with the same words as any other", asyn
   expect(response.status).toBe(401);
   expect(response.headers.get("www-authenticate")).toBe('Bearer error="invalid_token"');
   expect(await response.json()).toEqual({
-    type: "docs/reference/errors.md#gateway_token_invalid",
+    type: "urn:posthouse:error:GATEWAY_TOKEN_INVALID",
     title: "Token not valid",
     status: 401,
     detail: "The bearer token is not valid here.",

@@ -1,0 +1,33 @@
+/** Which methods a path has, for a request that no route took: 405 with `Allow` where the path is known, else 404. */
+import type { FastifyInstance } from "fastify";
+
+export interface KnownPaths {
+  /** Methods that the path of a URL has, in order; none when it is not known. */
+  methodsOf(url: string): string[];
+}
+
+/** Call before any route. */
+export function knownPaths(app: FastifyInstance): KnownPaths {
+  const routes = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>();
+  app.addHook("onRoute", ({ url, method }) => {
+    const known = routes.get(url) ?? { pattern: patternOf(url), methods: new Set() };
+    for (const one of [method].flat()) known.methods.add(one.toUpperCase());
+    routes.set(url, known);
+  });
+  return {
+    methodsOf(url) {
+      const path = url.split("?", 1)[0] ?? "";
+      const found = [...routes.values()].filter(({ pattern }) => pattern.test(path));
+      return [...new Set(found.flatMap(({ methods }) => [...methods]))].sort();
+    },
+  };
+}
+
+/** `/v1/services/:service` as an expression; a `*` at the end takes all that follows. */
+function patternOf(url: string): RegExp {
+  const parts = url.split("/").map((part) => {
+    if (part.startsWith(":")) return "[^/]+";
+    return part === "*" ? ".*" : part.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
+  });
+  return new RegExp(`^${parts.join("/")}$`);
+}

@@ -1,0 +1,88 @@
+/** The documents of the APIs: what `redocly lint` (recommended) and Spectral's `spectral:oas` ask, held without either of them. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { projectRoot } from "#test/kit";
+import { operationIdOf } from "../../http/openapi.ts";
+
+interface Operation {
+  readonly operationId: string;
+  readonly tags: readonly string[];
+  readonly summary: string;
+  readonly description: string;
+  readonly parameters?: readonly { name: string; in: string; required: boolean; schema: object }[];
+  readonly responses: Record<string, { description?: string; $ref?: string }>;
+}
+interface Document {
+  readonly info: Record<string, unknown>;
+  readonly servers: readonly { url: string }[];
+  readonly tags: readonly { name: string; description: string }[];
+  readonly paths: Record<string, Record<string, Operation>>;
+  readonly components: { schemas: Record<string, object>; responses: Record<string, object> };
+}
+
+const read = (name: string) => JSON.parse(readFileSync(join(projectRoot, "docs/reference", name), "utf8")) as Document;
+const operations = ({ paths }: Document) =>
+  Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, ...operation })),
+  );
+
+test.each(["openapi.json", "agent-openapi.json"])("%s keeps the rules", (name) => {
+  const document = read(name);
+  const text = JSON.stringify(document);
+  expect(document.info).toMatchObject({
+    title: expect.any(String),
+    description: expect.any(String),
+    contact: { name: expect.any(String) },
+    license: { name: expect.any(String), identifier: "Apache-2.0" },
+  });
+  expect(document.servers).toEqual([{ url: "/", description: expect.any(String) }]);
+
+  const all = operations(document);
+  expect(all.length).toBeGreaterThan(15);
+  const ids = all.map(({ operationId }) => operationId);
+  expect(ids.filter((id, at) => ids.indexOf(id) !== at)).toEqual([]);
+  for (const id of ids) expect(id).toMatch(/^[a-z][A-Za-z0-9]+$/);
+  const tags = new Set(document.tags.map((tag) => tag.name));
+  for (const { name, description } of document.tags) expect(description, name).not.toBe(name);
+  for (const { path, method, summary, description, responses, parameters = [], ...operation } of all) {
+    const where = `${method} ${path}`;
+    expect([summary, description].every(Boolean), where).toBe(true);
+    expect(operation.tags.length, where).toBeGreaterThan(0);
+    for (const tag of operation.tags) expect(tags.has(tag), `${where}: ${tag}`).toBe(true);
+    expect(
+      Object.keys(responses).some((status) => /^2\d\d$/.test(status)),
+      where,
+    ).toBe(true);
+    expect(responses["4XX"], where).toEqual({ $ref: "#/components/responses/Problem" });
+    const named = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
+    expect(
+      parameters
+        .filter((one) => one.in === "path")
+        .map((one) => one.name)
+        .sort(),
+      where,
+    ).toEqual(named.sort());
+    for (const one of parameters.filter(({ in: place }) => place === "path")) expect(one.required).toBe(true);
+  }
+
+  const used = new Set([...text.matchAll(/"#\/components\/(\w+\/\w+)"/g)].map((match) => match[1]));
+  const there = [
+    ...Object.keys(document.components.schemas).map((schema) => `schemas/${schema}`),
+    ...Object.keys(document.components.responses).map((response) => `responses/${response}`),
+  ];
+  expect(there.sort()).toEqual([...used].sort());
+  expect(text).not.toMatch(/"patternProperties"/);
+});
+
+test("what has a name in the contract has it in the document, once", () => {
+  const { components } = read("openapi.json");
+  for (const name of ["Instance", "Registration", "EffectiveConfig", "Release", "Lock", "TokenSummary", "Problem"]) {
+    expect(Object.keys(components.schemas)).toContain(name);
+  }
+});
+
+test("an operation is named by its method and path", () => {
+  expect(operationIdOf("get", "/v1/services/:service/instances/:id")).toBe("getServicesInstancesById");
+  expect(operationIdOf("post", "/v1/config-secrets/rewrap")).toBe("postConfigSecretsRewrap");
+});
