@@ -8,6 +8,7 @@ import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
 import type { Settings } from "#settings";
 import { openStore } from "#store";
+import { requireFreePorts } from "./ports.ts";
 import { reasons, ROLES, storeOptions, type Addresses, type Parts } from "./roles.ts";
 import { withTelemetry } from "./tracing.ts";
 
@@ -38,6 +39,7 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
     listeners: new OwnListeners(machineAddresses),
     control: undefined,
   };
+  await requireFreePorts(settings);
   for (const role of ROLES) if (role.wanted(settings)) await role.start(parts);
   let stopping = false;
   // Handed over last, so done first: before anything closes, say that no more work should come.

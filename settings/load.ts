@@ -82,6 +82,7 @@ export function loadSettings({ file, environment, flags }: SettingInputs): Loade
     if (flag !== undefined) set(name, read(rows[name], flag), "flag", flagOf(name));
   }
   check(values, wheres);
+  usePortBase({ values, sources, wheres });
   const shown = Object.fromEntries(
     Object.entries(values).map(([name, value]) => [name, rows[name as SettingName].secret ? "***" : value]),
   );
@@ -90,6 +91,34 @@ export function loadSettings({ file, environment, flags }: SettingInputs): Loade
     sources: Object.freeze(sources) as Record<SettingName, SettingSource>,
     shown: Object.freeze(shown),
   });
+}
+
+/** The ports that `portBase` gives, in its order. */
+const PORTS_FROM_BASE = [
+  "port",
+  "agentPort",
+  "operationsPort",
+  "gatewayPort",
+  "gatewayTlsPort",
+  "dnsPort",
+] as const satisfies SettingName[];
+
+/** Ports that are not set themselves follow one another from the base; the control plane is then looked for there, too. */
+function usePortBase({
+  values,
+  sources,
+  wheres,
+}: Record<"values" | "sources" | "wheres", Record<string, unknown>>): void {
+  const { portBase } = values;
+  if (typeof portBase !== "number") return;
+  const take = (name: SettingName, value: unknown) => {
+    if (sources[name] !== "default") return;
+    values[name] = value;
+    sources[name] = sources["portBase"];
+    wheres[name] = wheres["portBase"];
+  };
+  for (const [at, name] of PORTS_FROM_BASE.entries()) take(name, portBase + at);
+  take("controlUrls", [`http://127.0.0.1:${portBase}`]);
 }
 
 /** Variables with our prefix that are not settings. */

@@ -72,6 +72,14 @@ export const Settings = Type.Object(
     }),
     host: address("Address that the control API listens on."),
     port: port("Port of the control API.", 8500),
+    portBase: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 65_530,
+        description:
+          "First of the ports, where the usual ones are taken: control API, agent, operations, gateway, gateway TLS and DNS follow one another from it. A port that is set itself stays.",
+      }),
+    ),
     store: oneOf(["lmdb", "etcd", "memory"], {
       default: "lmdb",
       description: "Where state lives: in this process's data folder, in an etcd cluster, or nowhere (for trials).",

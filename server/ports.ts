@@ -1,0 +1,69 @@
+/** Looks at all ports before anything starts, so that one error names every port that is taken. */
+import { createSocket } from "node:dgram";
+import { createServer } from "node:net";
+import { flagOf, type SettingName, type Settings, spellings } from "#settings";
+import { ServerErrors } from "./api.ts";
+
+interface Port {
+  readonly setting: SettingName;
+  readonly host: string;
+  readonly port: number;
+  readonly isUdp?: boolean;
+}
+
+/** What a process with these settings will listen on; port 0 takes a free one and is never taken. */
+export function portsOf(settings: Settings): Port[] {
+  const has = (role: Settings["roles"][number]) => settings.roles.includes(role);
+  const { host, gatewayHost, agentHost, dnsHost } = settings;
+  const hasControl = has("registry") || has("config-server");
+  const ports: (Port | false)[] = [
+    hasControl && { setting: "port", host, port: settings.port },
+    has("agent") && { setting: "agentPort", host: agentHost, port: settings.agentPort },
+    has("gateway") && !hasControl && { setting: "operationsPort", host, port: settings.operationsPort },
+    has("gateway") && { setting: "gatewayPort", host: gatewayHost, port: settings.gatewayPort },
+    has("gateway") && { setting: "gatewayTlsPort", host: gatewayHost, port: settings.gatewayTlsPort },
+    ...(settings.dns === "on" && (hasControl || has("agent"))
+      ? [
+          { setting: "dnsPort" as const, host: dnsHost, port: settings.dnsPort },
+          { setting: "dnsPort" as const, host: dnsHost, port: settings.dnsPort, isUdp: true },
+        ]
+      : []),
+  ];
+  return ports.filter((one) => one !== false && one.port !== 0) as Port[];
+}
+
+/** @throws SERVER_PORT_IN_USE, which names all that are taken; other refusals are left to whoever listens */
+export async function requireFreePorts(settings: Settings): Promise<void> {
+  const ports = portsOf(settings);
+  const taken = await Promise.all(ports.map(async (one) => ((await isTaken(one)) ? one : undefined)));
+  const bySetting = new Map(taken.flatMap((one) => (one ? [[one.setting, one] as const] : [])));
+  if (bySetting.size === 0) return;
+  const [first] = bySetting.values();
+  const places = [...bySetting.values()].map(({ host, port, setting }) => `${host}:${port} (${flagOf(setting)})`);
+  const way =
+    bySetting.size === 1 && first
+      ? `choose another port: ${spellings(first.setting)}; or move all of them: ${flagOf("portBase")} 9500`
+      : `choose other ports by these flags, or move all of them: ${flagOf("portBase")} 9500 (${spellings("portBase")})`;
+  throw ServerErrors.PORT_IN_USE(
+    `${places.join(", ")} ${places.length === 1 ? "is" : "are"} in use by another program. Stop that one, or ${way}.`,
+    { extra: { fields: [...bySetting.keys()].map((setting) => `/${setting}`) } },
+  );
+}
+
+function isTaken({ host, port, isUdp }: Port): Promise<boolean> {
+  return new Promise((resolve) => {
+    const onError = ({ code }: NodeJS.ErrnoException) => resolve(code === "EADDRINUSE");
+    if (isUdp) {
+      const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
+      socket.on("error", (error) => {
+        socket.close();
+        onError(error);
+      });
+      socket.bind({ port, address: host, exclusive: true }, () => socket.close(() => resolve(false)));
+    } else {
+      const server = createServer();
+      server.on("error", onError);
+      server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(false)));
+    }
+  });
+}
