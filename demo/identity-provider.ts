@@ -4,7 +4,6 @@
  */
 import { parseArgs } from "node:util";
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from "jose";
-import { Provider } from "oidc-provider";
 
 /** What tokens are for: the audience that a gateway asks for. */
 const RESOURCE = "urn:posthouse:orders";
@@ -15,32 +14,47 @@ const signingKey = await exportJWK(privateKey);
 /** A key id of its own for each key: whoever caches keys by id then notices a restart. */
 const kid = await calculateJwkThumbprint(signingKey);
 const issuer = `http://127.0.0.1:${values.port}`;
-const provider = new Provider(issuer, {
-  clients: [
-    {
-      client_id: "demo",
-      client_secret: "demo-secret",
-      grant_types: ["client_credentials"],
-      redirect_uris: [],
-      response_types: [],
-      id_token_signed_response_alg: "ES256",
-    },
-  ],
-  jwks: { keys: [{ ...signingKey, kid, alg: "ES256", use: "sig" }] },
-  features: {
-    clientCredentials: { enabled: true },
-    devInteractions: { enabled: false },
-    resourceIndicators: {
-      enabled: true,
-      defaultResource: () => RESOURCE,
-      getResourceServerInfo: () => ({
-        audience: RESOURCE,
-        scope: "orders:read orders:write",
-        accessTokenFormat: "jwt",
-        accessTokenTTL: 300,
-        jwt: { sign: { alg: "ES256" } },
-      }),
-    },
-  },
-});
+const Provider = await quietly(async () => (await import("oidc-provider")).Provider);
+const provider = await quietly(
+  () =>
+    new Provider(issuer, {
+      clients: [
+        {
+          client_id: "demo",
+          client_secret: "demo-secret",
+          grant_types: ["client_credentials"],
+          redirect_uris: [],
+          response_types: [],
+          id_token_signed_response_alg: "ES256",
+        },
+      ],
+      jwks: { keys: [{ ...signingKey, kid, alg: "ES256", use: "sig" }] },
+      features: {
+        clientCredentials: { enabled: true },
+        devInteractions: { enabled: false },
+        resourceIndicators: {
+          enabled: true,
+          defaultResource: () => RESOURCE,
+          getResourceServerInfo: () => ({
+            audience: RESOURCE,
+            scope: "orders:read orders:write",
+            accessTokenFormat: "jwt",
+            accessTokenTTL: 300,
+            jwt: { sign: { alg: "ES256" } },
+          }),
+        },
+      },
+    }),
+);
 provider.listen(Number(values.port), "127.0.0.1", () => process.stdout.write(`identity provider on ${values.port}\n`));
+
+/** The library warns that state in memory is lost, and of a Node newer than it knows: both are meant to be so here. */
+async function quietly<T>(make: () => T | Promise<T>): Promise<T> {
+  const { warn } = console;
+  console.warn = () => {};
+  try {
+    return await make();
+  } finally {
+    console.warn = warn;
+  }
+}

@@ -7,11 +7,14 @@ import { copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { writeClientPackage } from "../../scripts/client-package.ts";
 import { call, eventually, projectRoot, startCommand, startPosthouse, tempFolder, type TempFolder } from "#test/kit";
 
 const run = promisify(execFile);
 /** What the client may load: no server, no store, no gRPC. Whatever else it imported would not be found. */
-const RUNTIME = ["pino", "prom-client", "smol-toml", "typebox", "undici", "yaml"];
+const RUNTIME = ["smol-toml", "typebox", "undici", "yaml"];
+/** What the OpenFeature provider needs besides: patterns of flags. */
+const FOR_FLAGS = ["re2js"];
 const FOR_TYPES = ["@standard-schema/spec", "@types/node", "zod"];
 
 let project: TempFolder;
@@ -24,7 +27,7 @@ beforeAll(async () => {
     await mkdir(dirname(join(modules, name)), { recursive: true });
     await symlink(join(projectRoot, "node_modules", name), join(modules, name));
   };
-  await Promise.all([...RUNTIME, ...FOR_TYPES].map(link));
+  await Promise.all([...RUNTIME, ...FOR_FLAGS, ...FOR_TYPES].map(link));
   // Built elsewhere than in the project, so that whoever builds there at the same time is not disturbed.
   const source = join(project.path, "source");
   await run(process.execPath, [join(projectRoot, "scripts/build.ts"), join(source, "dist")], { cwd: projectRoot });
@@ -76,6 +79,21 @@ test("plain JavaScript imports posthouse/client, and nothing of the server comes
   await writeFile(join(project.path, "plain.mjs"), code);
   const { stdout } = await run(process.execPath, [join(project.path, "plain.mjs")]);
   expect(stdout).toBe("function true true\n");
+});
+
+test("posthouse-client is a package of its own that needs these few and no more", async () => {
+  const target = join(project.path, "node_modules", "posthouse-client");
+  const packages = writeClientPackage(projectRoot, join(project.path, "source", "dist"), target);
+  expect(packages).toEqual(expect.arrayContaining(RUNTIME));
+  expect(packages.filter((name) => !RUNTIME.includes(name) && !FOR_TYPES.includes(name))).toEqual(FOR_FLAGS);
+  const code = `
+    import { connect } from "posthouse-client/client";
+    await using posthouse = connect({ url: "http://127.0.0.1:1", app: "orders" });
+    console.log(typeof posthouse.config.get, typeof (await import("posthouse-client/openfeature")));
+  `;
+  await writeFile(join(project.path, "own.mjs"), code);
+  const { stdout } = await run(process.execPath, [join(project.path, "own.mjs")]);
+  expect(stdout).toBe("function object\n");
 });
 
 test("what the package does not export cannot be imported", async () => {
