@@ -56,6 +56,20 @@ export const Rewrite = Type.Object(
 );
 export type Rewrite = Static<typeof Rewrite>;
 
+const PathMode = (description: string) =>
+  Type.Optional(Type.Enum(["refuse", "report", "keep"], { default: "refuse", description }));
+
+export const Paths = Type.Object(
+  {
+    encodedSlash: PathMode("`%2F` in a path, such as in an id: part of a segment to some services, a slash to others."),
+    parameters: PathMode("`;…` in a segment before the last: part of a name to some services, ignored by others."),
+  },
+  {
+    ...strict,
+    description: "Paths that services read in two ways. report: they pass and are logged. keep: they pass.",
+  },
+);
+
 export const Redirect = Type.Object(
   {
     scheme: Type.Optional(Type.Enum(["http", "https"])),

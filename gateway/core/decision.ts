@@ -7,6 +7,7 @@ import type { CompiledFilter, FilterRequest } from "./filter.ts";
 import type { RenderedEdits } from "./header-edits.ts";
 import type { LeasedLimits, LeaseWait } from "./leased-limits.ts";
 import type { Pressure } from "./overload.ts";
+import type { PathDoubt } from "./path.ts";
 import type { RateLimiter, RateVerdict } from "./rate-limit.ts";
 import type { HeaderPair, Refuse } from "./refusal.ts";
 import type { CompiledRoute, ForwardRoute, RouteTable } from "./table.ts";
@@ -100,6 +101,8 @@ export interface Forward {
   readonly filters: readonly CompiledFilter[];
   /** To be given back to the snapshot's concurrency limits once the exchange has ended. */
   readonly held: string | undefined;
+  /** What the route's `paths` would refuse, were it not set to `report`; absent: nothing. */
+  readonly pathReports?: readonly PathDoubt[];
   /** What filters were told of the request. */
   readonly request: FilterRequest;
 }

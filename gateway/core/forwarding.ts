@@ -64,7 +64,8 @@ export function forward(
   if (!backend) return refuse("INTERNAL", "The route leads nowhere.", { route: matched });
   const { route } = backend;
   if (matched.backends.length > 1) moment.trace?.({ step: "split", verdict: "pass", detail: route.cluster.key });
-  const path = upstreamPath(route, head.path);
+  // A path that is rewritten is made of what was matched, so its parameters are gone.
+  const path = upstreamPath(route, route.rewrite ? head.path : (head.written ?? head.path));
   if (path === undefined) return refuse("PATH_INVALID", "The rewritten path is not valid.", { route });
   const endpoints = snapshot.endpoints.get(route.cluster.key) ?? NO_ENDPOINTS;
   const overloaded = overload(route, endpoints);

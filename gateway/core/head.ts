@@ -3,7 +3,7 @@
  * `readHead` is the strict gate before it: one host, one meaning, or a refusal.
  */
 import { CLIENT_CERTIFICATE_HEADER } from "./certificates.ts";
-import { canonicalTarget } from "./path.ts";
+import { readTarget, type PathDoubt } from "./path.ts";
 import type { Ports } from "./ports.ts";
 import { OWN_LISTENER, type GatewayErrorName } from "../api.ts";
 
@@ -15,8 +15,12 @@ export interface RequestHead {
   /** Host and port as asked for, in lower case. */
   readonly authority: string;
   readonly scheme: "http" | "https";
-  /** Canonical. */
+  /** Canonical, without path parameters. */
   readonly path: string;
+  /** The same with its path parameters, for the upstream; absent: there are none. */
+  readonly written?: string;
+  /** What only a route can allow in a path; absent: nothing. */
+  readonly doubts?: readonly PathDoubt[];
   /** With its question mark, or empty; untouched. */
   readonly query: string;
   /** Address of the connection's other end. */
@@ -102,7 +106,7 @@ export function readHead(raw: RawHead, ports?: Ports): RequestHead | BadHead {
     target = target.slice(absolute[0].length);
     if (!target.startsWith("/")) target = `/${target}`;
   }
-  const canonical = canonicalTarget(target);
+  const canonical = readTarget(target);
   if (!canonical.ok) return { error: "PATH_INVALID", detail: canonical.reason };
   const clientCertificate = raw.tls?.certificate;
   return {
@@ -111,6 +115,8 @@ export function readHead(raw: RawHead, ports?: Ports): RequestHead | BadHead {
     authority: authority.authority,
     scheme: raw.scheme,
     path: canonical.path,
+    ...(canonical.written === canonical.path ? {} : { written: canonical.written }),
+    ...(canonical.doubts.length === 0 ? {} : { doubts: canonical.doubts }),
     query: canonical.query,
     peer: raw.peer,
     client: raw.peer,

@@ -15,6 +15,7 @@ import { contextOf, forward } from "./forwarding.ts";
 import type { RequestHead } from "./head.ts";
 import { renderEdits } from "./header-edits.ts";
 import { limit } from "./limit.ts";
+import { pathVerdict } from "./path-rules.ts";
 import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
 import { redirectLocation } from "./rewrite.ts";
 import { matchRoute, type CompiledRoute } from "./table.ts";
@@ -39,9 +40,12 @@ export function decide(snapshot: GatewaySnapshot, raw: RequestHead, moment: Mome
     }
   }
   const match = matchRoute(table, head);
+  const reports = pathVerdict(table, head, match.route);
+  if ("kind" in reports) return reports;
   if (match.route === undefined) return refuseUnmatched(match.allow, head);
   const { route } = match;
-  return decideOn(route, snapshot, head, moment);
+  const decision = decideOn(route, snapshot, head, moment);
+  return reports.length > 0 && decision.kind === "forward" ? { ...decision, pathReports: reports } : decision;
 }
 
 /** Whether it has to be asked for again, once something is known. */

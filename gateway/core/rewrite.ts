@@ -3,7 +3,7 @@ import { own } from "#base";
 import type { RE2JS } from "re2js";
 import type { Redirect, Rewrite } from "../api.ts";
 import type { RequestHead } from "./head.ts";
-import { canonicalTarget } from "./path.ts";
+import { canonicalTarget, readTarget } from "./path.ts";
 import { pathVariables, type PathPattern } from "./path-pattern.ts";
 import { parseReplacement, regexOf, replaceRegex } from "./regex.ts";
 
@@ -79,6 +79,11 @@ export function upstreamPath(
     : rewrite.regex
       ? replaceRegex(rewrite.regex.pattern, path, rewrite.regex.replacement)
       : path;
+  // An encoded slash came in where the route keeps it, and goes on as one.
+  if (path.includes("%2F")) {
+    const read = readTarget(made);
+    return read.ok && read.query === "" ? read.written : undefined;
+  }
   const canonical = canonicalTarget(made);
   return canonical.ok && canonical.query === "" ? canonical.path : undefined;
 }

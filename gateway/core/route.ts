@@ -56,6 +56,8 @@ export interface CompiledRoute {
   readonly redirect: CompiledRedirect | undefined;
   readonly respond: RouteConfig["respond"];
   readonly rewrite: CompiledRewrite | undefined;
+  /** What it does with paths that services read in two ways; absent: they are refused. */
+  readonly paths: NonNullable<RouteConfig["paths"]>;
   /** The Host that the service sees; undefined: the endpoint's own. */
   readonly hostRewrite: string | undefined;
   /** Of the answers that the gateway gives itself; those of a service have their backend's. */
@@ -151,6 +153,7 @@ export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRou
     redirect: compileRedirect(route.redirect, names),
     respond: route.respond,
     rewrite: compileRewrite(route.rewrite, names),
+    paths: route.paths ?? {},
     hostRewrite: route.rewrite?.host?.toLowerCase(),
     responseHeaders: compileEdits(route.responseHeaders, names),
     sticky: route.sticky && compileSticky(route.sticky),

@@ -19,9 +19,17 @@ export class AccessLog implements Disposable {
     this.#host = host;
   }
 
-  request(fields: { readonly status: number; readonly flag?: GatewayFlag }): void {
+  request(fields: {
+    readonly status: number;
+    readonly flag?: GatewayFlag;
+    readonly pathReports?: readonly string[];
+  }): void {
     const { log, clock } = this.#host;
     const { flag } = fields;
+    // What a stricter setting would refuse is looked for by operators before they set it.
+    if (fields.pathReports && this.#cap.take("report", clock.monotonic())) {
+      log.warn(fields, "a path that services read in two ways was let pass");
+    }
     if (flag === undefined) {
       if (fields.status >= 500) log.info(fields, "request failed");
       else log.debug(fields, "request");

@@ -104,6 +104,7 @@ export class Exchange {
       path: this.path,
       status: shown,
       ...(flag ? { flag } : {}),
+      ...(this.forward?.pathReports ? { pathReports: this.forward.pathReports } : {}),
       ...(this.#grpcStatus === undefined ? {} : { grpcStatus: this.#grpcStatus }),
       durationMs: Math.round(seconds * 1e6) / 1e3,
     };
