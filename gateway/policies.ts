@@ -38,6 +38,14 @@ export const JwtProvider = Type.Object(
     clockToleranceSeconds: Type.Optional(
       Type.Integer({ minimum: 0, maximum: 60, default: GATEWAY_DEFAULTS.clockToleranceSeconds }),
     ),
+    requiredClaims: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 256 }), {
+        maxItems: 32,
+        uniqueItems: true,
+        default: [...GATEWAY_DEFAULTS.requiredClaims],
+        description: "Claims that a token must have. `exp`, `iss` and `aud` are always required.",
+      }),
+    ),
     maxTokenAgeSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 31_536_000, description: "Since `iat`." })),
   },
   strict,

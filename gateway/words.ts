@@ -38,6 +38,8 @@ export const GATEWAY_DEFAULTS = {
   adaptiveMax: 4_096,
   /** Seconds a token's times may be off, for clocks differ. */
   clockToleranceSeconds: 30,
+  /** Claims that a token must have beside `exp`. */
+  requiredClaims: ["iat", "sub"] as readonly string[],
   /** Bytes from which an answer is worth compressing; below, the headers cost more than is saved. */
   compressBytesMin: 1024,
   /** Seconds that a browser may keep the answer to a preflight. Chromium keeps none longer than two hours. */

@@ -77,6 +77,13 @@ export class KeySet implements AsyncDisposable {
     }
   };
 
+  /** Whether there are other keys now, for a token that none of the known ones made. Fetches by the same limits. */
+  async hasOthers(): Promise<boolean> {
+    const before = this.#content;
+    await this.#refresh(KEYS_COOLDOWN_MS);
+    return this.#content !== before;
+  }
+
   /** One fetch at a time, and none within the cooldown. Never throws. */
   #refresh(cooldownMs: number): Promise<void> {
     if (this.#fetching) return this.#fetching;

@@ -3,7 +3,7 @@
  * finite or lie in the future, members named twice, tokens meant for something else (`typ`). Asymmetric algorithms from
  * the provider's list only.
  */
-import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from "jose";
+import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } from "jose";
 import { canonicalJson, messageOf, type Host } from "#base";
 import type { DialGuard } from "#base/dial";
 import { GATEWAY_DEFAULTS, TOKEN_BYTES_MAX, type JwtProvider } from "../api.ts";
@@ -15,6 +15,14 @@ import { TokenCache } from "./token-cache.ts";
 
 /** `typ` of an access token. A DPoP proof or a logout token is signed by the same keys, and is none. @see RFC 9068 */
 const TYPES = new Set(["jwt", "at+jwt", "application/jwt", "application/at+jwt"]);
+
+/**
+ * Keys that are tried for a token that names none, or one that several keys have: RFC 7515 §4.1.4 makes `kid` optional. Key
+ * sets have few keys of one algorithm; each try of a forged token costs one signature check.
+ */
+export const CANDIDATE_KEYS_MAX = 16;
+/** Milliseconds between two lines at `info` that say why tokens are refused. */
+const TELL_MS = 10_000;
 
 export type TokenVerdict =
   | { readonly claims: Claims; readonly error?: undefined }
@@ -65,6 +73,7 @@ class ProviderVerifier implements AsyncDisposable {
   readonly cache = new TokenCache();
   readonly #host: Host;
   readonly #keys: KeySet;
+  #toldMs = -Infinity;
   /** Checks under way, so that a burst with one new token is one check. */
   readonly #pending = new Map<string, Promise<TokenVerdict>>();
 
@@ -90,11 +99,11 @@ class ProviderVerifier implements AsyncDisposable {
     const nowMs = this.#host.clock.now();
     const toleranceSeconds = provider.clockToleranceSeconds ?? GATEWAY_DEFAULTS.clockToleranceSeconds;
     try {
-      const { payload } = await jwtVerify(token, this.#keys.key, {
+      const payload = await this.#payloadOf(token, {
         algorithms: [...provider.algorithms],
         issuer: provider.issuer,
         audience: [...provider.audience],
-        requiredClaims: ["exp", "iat", "sub"],
+        requiredClaims: ["exp", ...(provider.requiredClaims ?? GATEWAY_DEFAULTS.requiredClaims)],
         clockTolerance: toleranceSeconds,
         currentDate: new Date(nowMs),
         ...(provider.maxTokenAgeSeconds === undefined ? {} : { maxTokenAge: provider.maxTokenAgeSeconds }),
@@ -104,9 +113,50 @@ class ProviderVerifier implements AsyncDisposable {
       return { claims: payload };
     } catch (error) {
       // The reason is for the operator's log at its finest; the caller learns only that it is expired, or not valid.
-      this.#host.log.debug({ provider: provider.name, reason: messageOf(error) }, "token refused");
+      this.#tell(messageOf(error));
       return { error: error instanceof errors.JWTExpired ? "TOKEN_EXPIRED" : "TOKEN_INVALID" };
     }
+  }
+
+  /** Once more when the keys have changed: a token without a key id does not tell that its key is a new one. */
+  async #payloadOf(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
+    try {
+      return await this.#verified(token, options);
+    } catch (error) {
+      const named = decodeProtectedHeader(token).kid !== undefined;
+      if (named || !(error instanceof errors.JWSSignatureVerificationFailed)) throw error;
+      if (!(await this.#keys.hasOthers())) throw error;
+      return await this.#verified(token, options);
+    }
+  }
+
+  /** By its key, or by one of those that may be its key. */
+  async #verified(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
+    try {
+      return (await jwtVerify(token, this.#keys.key, options)).payload;
+    } catch (error) {
+      if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+      let tried = 0;
+      for await (const key of error) {
+        if (++tried > CANDIDATE_KEYS_MAX) break;
+        try {
+          return (await jwtVerify(token, key, options)).payload;
+        } catch (failure) {
+          if (!(failure instanceof errors.JWSSignatureVerificationFailed)) throw failure;
+        }
+      }
+      throw new errors.JWSSignatureVerificationFailed();
+    }
+  }
+
+  /** The latest reason now and then at `info`, so that a fault of the provider is seen; each at `debug`. */
+  #tell(reason: string): void {
+    const { log, clock } = this.#host;
+    const fields = { provider: this.provider.name, reason };
+    const nowMs = clock.monotonic();
+    if (nowMs - this.#toldMs < TELL_MS) return log.debug(fields, "token refused");
+    this.#toldMs = nowMs;
+    log.info(fields, "token refused; further ones within ten seconds are logged at debug");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -131,6 +181,7 @@ function plausible(token: string): boolean {
 /** `1e400` is JSON, and infinity; a token issued tomorrow was not issued. */
 function timesAreSane(payload: JWTPayload, latestSeconds: number): boolean {
   const { exp, iat, nbf, sub } = payload;
-  const finite = [exp, iat, nbf ?? 0].every((time) => Number.isSafeInteger(Math.trunc(time as number)));
-  return finite && typeof sub === "string" && sub !== "" && (iat as number) <= latestSeconds;
+  const finite = [exp, iat ?? 0, nbf ?? 0].every((time) => Number.isSafeInteger(Math.trunc(time as number)));
+  const named = sub === undefined || (typeof sub === "string" && sub !== "");
+  return finite && named && (iat ?? 0) <= latestSeconds;
 }

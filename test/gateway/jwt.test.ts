@@ -6,7 +6,7 @@ import { OwnListeners } from "#base/address-class";
 import { DialGuard } from "#base/dial";
 import { ManualClock, testHost } from "#test/kit";
 import { KEYS_AGE_MS, KEYS_COOLDOWN_MS, KEYS_STALE_MS } from "../../gateway/filters/jwks.ts";
-import { TokenVerifier } from "../../gateway/filters/jwt.ts";
+import { CANDIDATE_KEYS_MAX, TokenVerifier } from "../../gateway/filters/jwt.ts";
 import { instance, problemOf, runGateway, sendRaw, upstream, type Running, type Upstream } from "./kit.ts";
 
 const issuer = "https://idp.example";
@@ -328,4 +328,50 @@ test("a verified token is remembered for a minute, and never past its end", asyn
   expect(verifier.get("idp", long, start + 59_000)).toBeDefined();
   expect(verifier.get("idp", long, start + 60_001)).toBeUndefined();
   expect(verifier.get("other", long, start)).toBeUndefined();
+});
+
+test("a token without a key id is checked by the keys that may be its own, also after a rotation", async () => {
+  await using server = await keyServer();
+  const keyless = (key: KeyObject) => token({}, { kid: undefined }, key);
+  server.state.keys = [await jwkOf(other.publicKey, "k0"), await jwkOf(pair.publicKey, "k1")];
+  await using made = await verifierWith(server);
+  const { verifier, clock } = made;
+  for (const key of [pair.privateKey, other.privateKey]) {
+    expect((await verifier.verify("idp", await keyless(key))).claims?.["sub"]).toBe("ann");
+  }
+  const rotated = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  expect((await verifier.verify("idp", await keyless(rotated.privateKey))).error).toBe("TOKEN_INVALID");
+  server.state.keys = [await jwkOf(rotated.publicKey, "k2")];
+  await clock.advance(KEYS_COOLDOWN_MS * 2);
+  expect((await verifier.verify("idp", await keyless(rotated.privateKey))).claims?.["sub"]).toBe("ann");
+  expect((await verifier.verify("idp", await keyless(pair.privateKey))).error).toBe("TOKEN_INVALID");
+});
+
+test("of many keys that may be a token's own a bounded number is tried", async () => {
+  await using server = await keyServer();
+  const strangers = Array.from({ length: CANDIDATE_KEYS_MAX }, () =>
+    generateKeyPairSync("ec", { namedCurve: "P-256" }),
+  );
+  const jwks = await Promise.all(strangers.map(({ publicKey }, at) => jwkOf(publicKey, `s${at}`)));
+  const keyless = await token({}, { kid: undefined });
+  for (const [before, good] of [
+    [CANDIDATE_KEYS_MAX - 1, true],
+    [CANDIDATE_KEYS_MAX, false],
+  ] as const) {
+    server.state.keys = [...jwks.slice(0, before), await jwkOf(pair.publicKey, "k1")];
+    await using made = await verifierWith(server);
+    expect((await made.verifier.verify("idp", keyless)).claims !== undefined).toBe(good);
+  }
+});
+
+test("which claims a token must have is the provider's setting; exp always is one", async () => {
+  await using server = await keyServer();
+  await using made = await verifierWith(server);
+  const { verifier } = made;
+  const verdict = async (claims: object) => (await verifier.verify("idp", await token(claims))).error;
+  expect(await verdict({ sub: undefined })).toBe("TOKEN_INVALID");
+  verifier.use([provider(server.port, { requiredClaims: ["jti"] })]);
+  expect(await verdict({ sub: undefined, iat: undefined })).toBe("TOKEN_INVALID");
+  expect(await verdict({ sub: undefined, iat: undefined, jti: "1" })).toBeUndefined();
+  expect(await verdict({ exp: undefined, jti: "1" })).toBe("TOKEN_INVALID");
 });
