@@ -5,7 +5,7 @@
 import { own, setOwn } from "#base";
 import { CLIENT_CERTIFICATE_HEADER } from "./certificates.ts";
 import { clientOrigin, schemeSeen } from "./client-address.ts";
-import type { RequestHead } from "./head.ts";
+import { parseAuthority, type RequestHead } from "./head.ts";
 import type { RenderedEdits } from "./header-edits.ts";
 import type { HeaderPair } from "./refusal.ts";
 import { ATTEMPT_HEADER } from "./retry.ts";
@@ -28,6 +28,46 @@ const HOP_BY_HOP = new Set([
 
 /** Set by the gateway on every request. */
 const REBUILT = new Set(["host", "expect", "content-length", "forwarded", "traceparent", "tracestate", "x-real-ip"]);
+
+/**
+ * What proxies, and only they, say of a client: its address, its certificate, the URL that it asked for. A service may
+ * believe it, so nobody but a trusted proxy passes it on. `Proxy` becomes `HTTP_PROXY` in CGI.
+ */
+const CLAIMS = new Set([
+  "proxy",
+  "x-original-url",
+  "x-original-uri",
+  "x-original-host",
+  "x-rewrite-url",
+  "x-original-forwarded-for",
+  "cf-connecting-ip",
+  "cf-connecting-ipv6",
+  "cf-pseudo-ipv4",
+  "cf-ipcountry",
+  "true-client-ip",
+  "fastly-client-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "x-azure-clientip",
+  "x-azure-socketip",
+  "x-appengine-user-ip",
+  "x-client-cert",
+  "x-arr-clientcert",
+  "client-cert",
+  "client-cert-chain",
+  "x-amzn-mtls-clientcert",
+  "x-ssl-cert",
+  "x-remote-user",
+  "remote-user",
+  "x-remote-addr",
+  "x-original-remote-addr",
+  "x-envoy-external-address",
+]);
+const CLAIM_PREFIXES = ["x-client-cert-", "x-ssl-client-", "ssl-client-", "x-amzn-mtls-", "x-ms-client-principal"];
+
+function isClaim(lower: string): boolean {
+  return CLAIMS.has(lower) || CLAIM_PREFIXES.some((prefix) => lower.startsWith(prefix));
+}
 
 /** Names that say who somebody is. A client has no business sending them, whether or not its route sets them. */
 const OWN_PREFIXES = ["x-forwarded-", "x-posthouse-", "x-consumer-", "x-jwt-"];
@@ -79,11 +119,13 @@ export function upstreamHeaders(
 ): string[] {
   const { edits, deadline } = options;
   const named = connectionNames(head.header("connection"));
+  const fromProxy = options.table.trusted?.has(head.peer) === true;
   const headers: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string;
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || lower.includes("_") || named?.has(lower)) continue;
+    if (isClaim(lower) && (!fromProxy || lower === "proxy")) continue;
     if (options.table.ownHeaders.has(lower) || edits?.drop.has(lower)) continue;
     if (deadline?.includes(lower)) continue;
     // Whoever claims to be a second try only has no third one made of it.
@@ -94,15 +136,16 @@ export function upstreamHeaders(
   const { chain } = clientOrigin(head.peer, head.header("x-forwarded-for"), options.table.trusted);
   const scheme = schemeSeen(head, options.table.trusted);
   const hops = [...chain, head.peer];
+  const host = hostSeen(head, options.table.trusted);
   headers.push(
     "x-forwarded-for",
     hops.join(", "),
     "x-forwarded-proto",
     scheme,
     "x-forwarded-host",
-    head.authority,
+    host,
     "forwarded",
-    hops.map((hop) => `for=${forwardedNode(hop)}`).join(", ") + `;proto=${scheme};host="${head.authority}"`,
+    forwardedElements(hops, { scheme, host }, { scheme: head.scheme, host: head.authority }),
     "via",
     `${options.version} posthouse`,
   );
@@ -110,6 +153,28 @@ export function upstreamHeaders(
   for (const [name, value] of edits?.put ?? []) if (!deadline?.includes(name)) headers.push(name, value);
   for (const [name, value] of options.set) headers.push(name, value);
   return headers;
+}
+
+interface Asked {
+  readonly scheme: string;
+  readonly host: string;
+}
+
+/** Each element is what one proxy knew: the first what the client asked for, the last what came here. @see RFC 7239 §4 */
+function forwardedElements(hops: readonly string[], client: Asked, here: Asked): string {
+  return hops
+    .map((hop, at) => {
+      const asked = at === 0 ? client : at === hops.length - 1 ? here : undefined;
+      return `for=${forwardedNode(hop)}${asked ? `;proto=${asked.scheme};host="${asked.host}"` : ""}`;
+    })
+    .join(", ");
+}
+
+/** The host that the client asked for, as a trusted proxy says it; else the request's. */
+function hostSeen(head: RequestHead, trusted: RouteTable["trusted"] | undefined): string {
+  if (!trusted?.has(head.peer)) return head.authority;
+  const [said, ...more] = head.header("x-forwarded-host");
+  return more.length === 0 && said !== undefined && parseAuthority(said) ? said : head.authority;
 }
 
 function isOwn(lower: string): boolean {
@@ -175,9 +240,24 @@ const NOT_BEHIND = new Set([
   "content-length",
   "content-type",
   "content-encoding",
+  "content-range",
   "host",
+  "expect",
+  "max-forwards",
   "authorization",
+  "cookie",
   "set-cookie",
+  "cache-control",
+  "pragma",
+  "range",
+  "www-authenticate",
+  "if-match",
+  "if-none-match",
+  "if-modified-since",
+  "if-unmodified-since",
+  "if-range",
+  "location",
+  "vary",
 ]);
 
 /**
@@ -190,7 +270,8 @@ export function trailersToPass(trailers: readonly string[], own?: ReadonlySet<st
   for (let i = 0; i < trailers.length; i += 2) {
     const lower = (trailers[i] as string).toLowerCase();
     if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || isOwn(lower)) continue;
-    if (own && (own.has(lower) || lower.includes("_"))) continue;
+    // Of a request the same stays behind as of its head.
+    if (own && (own.has(lower) || lower.includes("_") || REBUILT.has(lower) || isClaim(lower))) continue;
     kept.push(trailers[i] as string, trailers[i + 1] as string);
   }
   return kept;

@@ -48,9 +48,12 @@ export class Exchange {
     this.head = given.head;
     this.snapshot = given.snapshot;
     this.startedMs = host.clock.monotonic();
-    const parent = isBadHead(given.head)
-      ? undefined
-      : parseTraceparent(given.head.header("traceparent")[0], given.head.header("tracestate").join(",") || undefined);
+    const traces = isBadHead(given.head) ? [] : given.head.header("traceparent");
+    // Of two nobody can say which is true: a new trace begins. @see W3C Trace Context §3.2
+    const parent =
+      isBadHead(given.head) || traces.length !== 1
+        ? undefined
+        : parseTraceparent(traces[0], given.head.header("tracestate").join(",") || undefined);
     this.method = boundedMethod(given.raw.method);
     this.span = host.tracer.start(spanName(this.method), { kind: "server", parent });
     metrics.inFlight.inc();

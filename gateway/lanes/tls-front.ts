@@ -41,6 +41,19 @@ interface Shown {
   readonly context: SecureContext;
 }
 
+/** Authenticated encryption with forward secrecy only; in TLS 1.2 that leaves no CBC suite. */
+const CIPHERS = [
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "TLS_AES_128_GCM_SHA256",
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-CHACHA20-POLY1305",
+].join(":");
+
 export class TlsFront {
   readonly mode: ClientMode | undefined;
   readonly #clients: ClientCertificates | undefined;
@@ -85,7 +98,7 @@ export class TlsFront {
   }
 
   #contextOf({ key, cert }: TlsIdentity): SecureContextOptions {
-    if (!this.#clients) return { key, cert, minVersion: "TLSv1.2" };
+    if (!this.#clients) return { key, cert, minVersion: "TLSv1.2", ciphers: CIPHERS };
     const { ca } = this.#clients;
     // Without one Node would trust every public CA.
     if (!ca) throw new Error("the CA of the clients' certificates is missing");
@@ -94,6 +107,7 @@ export class TlsFront {
       cert,
       ca,
       minVersion: "TLSv1.2",
+      ciphers: CIPHERS,
       // A session that is resumed is not verified again: neither by another CA nor after its own is no longer trusted.
       secureOptions: constants.SSL_OP_NO_TICKET,
       sessionIdContext: createHash("sha256").update(ca).digest("hex").slice(0, 32),

@@ -16,7 +16,7 @@ const open = (paths?: object) => ({
 async function world(...routes: object[]) {
   const service = await upstream();
   const log = recordingLog();
-  const running = await runGateway({ routes }, [instance(service.port)], {}, testHost({ log }));
+  const running = await runGateway({ routes }, [instance(service.port)], {}, { ...testHost(), log });
   const get = async (path: string) => {
     const answer = await sendRaw(
       running.ports.httpPort,
