@@ -124,7 +124,12 @@ export function upstreamHeaders(
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string;
     const lower = name.toLowerCase();
-    if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || lower.includes("_") || named?.has(lower)) continue;
+    if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || lower.includes("_") || named?.has(lower)) {
+      if (lower !== "trailer" || named?.has(lower)) continue;
+      const announced = announcedTrailers(rawHeaders[i + 1] as string, refusedTrailer(head, options));
+      if (announced !== undefined) headers.push(name, announced);
+      continue;
+    }
     if (isClaim(lower) && (!fromProxy || lower === "proxy")) continue;
     if (options.table.ownHeaders.has(lower) || edits?.drop.has(lower)) continue;
     if (deadline?.includes(lower)) continue;
@@ -227,7 +232,12 @@ export function answerHeaders(headers: readonly string[], set: readonly HeaderPa
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string;
     const lower = name.toLowerCase();
-    if (HOP_BY_HOP.has(lower) || lower === "x-posthouse-flag" || named?.has(lower)) continue;
+    if (HOP_BY_HOP.has(lower) || lower === "x-posthouse-flag" || named?.has(lower)) {
+      if (lower !== "trailer" || named?.has(lower)) continue;
+      const announced = announcedTrailers(headers[i + 1] as string, undefined);
+      if (announced !== undefined) kept.push(name, announced);
+      continue;
+    }
     if (set.some(([own]) => own === lower)) continue;
     kept.push(name, headers[i + 1] as string);
   }
@@ -235,46 +245,80 @@ export function answerHeaders(headers: readonly string[], set: readonly HeaderPa
   return kept;
 }
 
-/** Fields that mean something only before a body; behind one they would be taken for what they are not. */
-const NOT_BEHIND = new Set([
-  "content-length",
-  "content-type",
-  "content-encoding",
-  "content-range",
-  "host",
-  "expect",
-  "max-forwards",
-  "authorization",
-  "cookie",
-  "set-cookie",
-  "cache-control",
-  "pragma",
-  "range",
-  "www-authenticate",
-  "if-match",
-  "if-none-match",
-  "if-modified-since",
-  "if-unmodified-since",
-  "if-range",
-  "location",
-  "vary",
-]);
+/** What a request's headers must not have, beside what no request's may. */
+export function refusedTrailer(
+  head: RequestHead,
+  {
+    table,
+    edits,
+    deadline,
+  }: {
+    table: Pick<RouteTable, "ownHeaders">;
+    edits?: RenderedEdits | undefined;
+    deadline?: readonly string[] | undefined;
+  },
+): RefusedTrailer {
+  const named = connectionNames(head.header("connection"));
+  return (name) =>
+    table.ownHeaders.has(name) ||
+    (edits?.drop.has(name) ?? false) ||
+    (deadline?.includes(name) ?? false) ||
+    (named?.has(name) ?? false);
+}
 
 /**
- * Trailers that may cross, either way; `own`, of a request's: names that only the gateway may set. There a name with an
- * underscore stays behind as in its head. @see RFC 9110 §6.5.1
+ * Fields that mean something only before a body: of framing, routing, authentication, conditions and control. Behind one
+ * they would be taken for what they are not. @see RFC 9110 §6.5.1
  */
-export function trailersToPass(trailers: readonly string[], own?: ReadonlySet<string>): readonly string[] {
+const NOT_BEHIND = new Set([
+  "authorization",
+  "cache-control",
+  "content-encoding",
+  "content-length",
+  "content-range",
+  "content-type",
+  "cookie",
+  "expect",
+  "host",
+  "if-match",
+  "if-modified-since",
+  "if-none-match",
+  "if-range",
+  "if-unmodified-since",
+  "location",
+  "max-forwards",
+  "pragma",
+  "range",
+  "set-cookie",
+  "vary",
+  "www-authenticate",
+]);
+
+/** Names, in lower case, that a request must not have behind its body, since it must not have them before it. */
+export type RefusedTrailer = (name: string) => boolean;
+
+/** Whether a trailer may cross; `refused`, of a request's: see RefusedTrailer. */
+function isPassedBehind(lower: string, refused: RefusedTrailer | undefined): boolean {
+  if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || isOwn(lower)) return false;
+  return !refused || !(REBUILT.has(lower) || isClaim(lower) || lower.includes("_") || refused(lower));
+}
+
+/** Trailers that may cross, either way. Those of a request obey the rules of its headers. */
+export function trailersToPass(trailers: readonly string[], refused?: RefusedTrailer): readonly string[] {
   if (trailers.length === 0) return trailers;
   const kept: string[] = [];
   for (let i = 0; i < trailers.length; i += 2) {
-    const lower = (trailers[i] as string).toLowerCase();
-    if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || isOwn(lower)) continue;
-    // Of a request the same stays behind as of its head.
-    if (own && (own.has(lower) || lower.includes("_") || REBUILT.has(lower) || isClaim(lower))) continue;
-    kept.push(trailers[i] as string, trailers[i + 1] as string);
+    const name = trailers[i] as string;
+    if (isPassedBehind(name.toLowerCase(), refused)) kept.push(name, trailers[i + 1] as string);
   }
   return kept;
+}
+
+/** The field `Trailer` with the names that may cross; undefined: none of them. Some servers read only what it announces. */
+function announcedTrailers(value: string, refused: RefusedTrailer | undefined): string | undefined {
+  const names = value.split(",").map((name) => name.trim());
+  const kept = names.filter((name) => name !== "" && isPassedBehind(name.toLowerCase(), refused));
+  return kept.length > 0 ? kept.join(", ") : undefined;
 }
 
 /** The first field of a name, which is in lower case. */

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
 import type { RawHead } from "../core/head.ts";
+import { fieldOf } from "../core/headers.ts";
 import type { BodySource } from "../upstream/body.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
@@ -63,6 +64,12 @@ export class Http1Downstream implements Downstream {
     return (this.#lingering ??= new Lingering(this.#clock, socket));
   }
 
+  /** An answer that announces trailers goes out in chunks: behind a length there is no place for them. */
+  #roomForTrailers(headers: readonly string[]): readonly string[] {
+    if (this.head.version !== "1.1" || fieldOf(headers, "trailer") === undefined) return headers;
+    return headers.filter((_, at) => (headers[at - (at % 2)] as string).toLowerCase() !== "content-length");
+  }
+
   /** Behind a whole request nothing that comes is one. */
   #lingerAtOnce(): void {
     const { socket, complete } = this.#request;
@@ -92,7 +99,7 @@ export class Http1Downstream implements Downstream {
   }
 
   writeHead(status: number, headers: readonly string[], more: boolean): void {
-    this.#response.writeHead(status, this.#headOf(headers));
+    this.#response.writeHead(status, this.#headOf(this.#roomForTrailers(headers)));
     if (!more) this.#response.flushHeaders();
   }
 

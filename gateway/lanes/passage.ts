@@ -9,7 +9,7 @@ import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "../core/de
 import type { Endpoint } from "../core/endpoints.ts";
 import { grpcKind, MessageMeter, type GrpcKind } from "../core/grpc.ts";
 import type { RequestHead } from "../core/head.ts";
-import { answerHeaders, trailersToPass, upstreamHeaders } from "../core/headers.ts";
+import { answerHeaders, refusedTrailer, trailersToPass, upstreamHeaders } from "../core/headers.ts";
 import { ownHeaders, refuse, type Answer, type Forward, type HeaderPair, type Refuse } from "../core/pipeline.ts";
 import { ATTEMPT_HEADER } from "../core/retry.ts";
 import { RequestBody, type BodyLimits } from "../upstream/body.ts";
@@ -121,13 +121,23 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     }
     if (!this.#setTotal(forward)) return this.refuse(refuseLate(route));
     if (body) {
-      const { ownHeaders } = exchange.snapshot.table;
-      const source = { ...body, trailers: () => trailersToPass(body.trailers(), ownHeaders) };
+      const source = { ...body, trailers: () => this.#requestTrailers(body.trailers()) };
       this.#body = new RequestBody(source, this.#limits(route.bodyBytesMax));
     }
     const transfer = this.#parts.chain.start(this, this);
     if (this.#over) transfer.abort();
     else this.#transfer = transfer;
+  }
+
+  #requestTrailers(trailers: readonly string[]): readonly string[] {
+    if (trailers.length === 0) return trailers;
+    const { exchange, forward } = this;
+    const { table } = exchange.snapshot;
+    const deadline = deadlineNames(forward.route, this.#grpc);
+    return trailersToPass(
+      trailers,
+      refusedTrailer(exchange.head as RequestHead, { table, edits: forward.edits, deadline }),
+    );
   }
 
   #limits(bytesMax: number): BodyLimits {
@@ -200,12 +210,19 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       contentLength: this.#body || this.#downstream.contentLength === "0" ? this.#downstream.contentLength : undefined,
       body: this.#body,
       upgrade: this.#handshake ? "websocket" : undefined,
-      trailers: this.#grpc !== undefined,
+      trailers: this.#grpc !== undefined || this.#readsTrailers(),
+      trailersFollow: this.#body !== undefined && (exchange.head as RequestHead).header("trailer").length > 0,
       connectMs: route.connectMs,
       // The head of a stream's answer may come with its first message; it has the call's own deadline.
       headersMs: this.#grpc ? route.idleMs : route.headersMs,
       idleMs: route.idleMs,
     };
+  }
+
+  /** Whether the client says that it reads trailers. */
+  #readsTrailers(): boolean {
+    const [te] = (this.exchange.head as RequestHead).header("te");
+    return te !== undefined && /(?:^|,)\s*trailers\s*(?:,|;|$)/i.test(te);
   }
 
   #ownHeaders(context: SpanContext, attempt: number): HeaderPair[] {

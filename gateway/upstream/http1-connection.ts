@@ -100,7 +100,7 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
   writeBody(chunk: Buffer): boolean {
     const socket = this.#socket;
     this.#deadline.set((this.#request as OutgoingRequest).idleMs);
-    if ((this.#request as OutgoingRequest).contentLength !== undefined) return socket.write(chunk);
+    if (lengthOf(this.#request as OutgoingRequest) !== undefined) return socket.write(chunk);
     socket.cork();
     socket.write(`${chunk.length.toString(16)}\r\n`, "latin1");
     socket.write(chunk);
@@ -111,7 +111,7 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
 
   endBody(trailers: WholeEnd): void {
     const request = this.#request as OutgoingRequest;
-    if (request.contentLength === undefined) {
+    if (lengthOf(request) === undefined) {
       let end = "0\r\n";
       for (let i = 0; i < trailers.length; i += 2) end += `${trailers[i]}: ${trailers[i + 1]}\r\n`;
       this.#socket.write(`${end}\r\n`, "latin1");
@@ -288,6 +288,11 @@ function uncork(socket: Socket): void {
   socket.uncork();
 }
 
+/** The length that frames the body; undefined: chunks do. */
+function lengthOf({ contentLength, trailersFollow }: OutgoingRequest): string | undefined {
+  return trailersFollow ? undefined : contentLength;
+}
+
 /** The request's head as it goes out; undefined when a field would end its line. */
 function headOf(request: OutgoingRequest): string | undefined {
   const { headers } = request;
@@ -298,9 +303,11 @@ function headOf(request: OutgoingRequest): string | undefined {
     head += `${headers[i]}: ${value}\r\n`;
   }
   if (request.upgrade !== undefined) return `${head}connection: Upgrade\r\nupgrade: ${request.upgrade}\r\n\r\n`;
-  if (request.contentLength !== undefined) head += `content-length: ${request.contentLength}\r\n`;
+  const length = lengthOf(request);
+  if (length !== undefined) head += `content-length: ${length}\r\n`;
   else if (request.body) head += "transfer-encoding: chunked\r\n";
   // A client of HTTP/2 need not say that nothing comes; a server of HTTP/1.1 may wait to be told.
   else if (WITH_BODY.has(request.method)) head += "content-length: 0\r\n";
+  if (request.trailers) return `${head}te: trailers\r\nconnection: te\r\n\r\n`;
   return `${head}connection: keep-alive\r\n\r\n`;
 }

@@ -22,6 +22,8 @@ export interface OutgoingRequest {
   readonly upgrade: string | undefined;
   /** The client reads trailers, which gRPC servers insist on being told. */
   readonly trailers: boolean;
+  /** Its body announces trailers, for which HTTP/1.1 has no place behind a length. */
+  readonly trailersFollow: boolean;
   /** Milliseconds for a connection to stand, where it needs one. */
   readonly connectMs: number;
   /** Milliseconds from the request sent to the head of its answer. */
