@@ -31,6 +31,12 @@ const RESETS = { burst: 100, perSecond: 20 } as const;
  * breaks the rules on purpose has the server do the resetting (CVE-2025-8671).
  */
 const FAILED_STREAMS_MAX = 200;
+/**
+ * Streams beyond STREAMS_MAX that are refused one by one in the life of a connection, before it ends with all that it has.
+ * A client may open many before it has read how many it may, and again after each pause; nghttp2 counts each of them as
+ * an invalid frame, too.
+ */
+const REFUSED_STREAMS_MAX = 10_000;
 /** MiB that nghttp2 may hold for one connection. */
 const SESSION_MEMORY_MIB = 10;
 /** Entries of one SETTINGS frame; the protocol has seven. */
@@ -64,8 +70,8 @@ export class Http2Listener {
       },
       maxHeaderListPairs: HEADER_FIELDS_MAX,
       maxSessionMemory: SESSION_MEMORY_MIB,
-      maxSessionInvalidFrames: 20,
-      maxSessionRejectedStreams: 50,
+      maxSessionInvalidFrames: REFUSED_STREAMS_MAX,
+      maxSessionRejectedStreams: REFUSED_STREAMS_MAX,
       maxSettings: SETTINGS_MAX,
       maxOutstandingPings: 4,
       streamResetBurst: RESETS.burst,

@@ -17,6 +17,9 @@ import type { TlsPeer } from "../core/head.ts";
 import { HostTable } from "../core/ports.ts";
 import type { TlsIdentity } from "../settings.ts";
 
+/** A client of TLS 1.2 may not begin another handshake on a connection, of whichever protocol. @see RFC 9113 §9.2.1 */
+const NO_RENEGOTIATION = constants.SSL_OP_NO_RENEGOTIATION;
+
 export interface TlsPlan {
   /** Whoever asks for no host of theirs is shown the first of whoever is for any, else of the first. */
   readonly listeners: readonly {
@@ -98,7 +101,7 @@ export class TlsFront {
   }
 
   #contextOf({ key, cert }: TlsIdentity): SecureContextOptions {
-    if (!this.#clients) return { key, cert, minVersion: "TLSv1.2", ciphers: CIPHERS };
+    if (!this.#clients) return { key, cert, minVersion: "TLSv1.2", ciphers: CIPHERS, secureOptions: NO_RENEGOTIATION };
     const { ca } = this.#clients;
     // Without one Node would trust every public CA.
     if (!ca) throw new Error("the CA of the clients' certificates is missing");
@@ -109,7 +112,7 @@ export class TlsFront {
       minVersion: "TLSv1.2",
       ciphers: CIPHERS,
       // A session that is resumed is not verified again: neither by another CA nor after its own is no longer trusted.
-      secureOptions: constants.SSL_OP_NO_TICKET,
+      secureOptions: NO_RENEGOTIATION | constants.SSL_OP_NO_TICKET,
       sessionIdContext: createHash("sha256").update(ca).digest("hex").slice(0, 32),
     };
   }
