@@ -112,6 +112,8 @@ export function upstreamHeaders(
     edits?: RenderedEdits | undefined;
     /** Of HTTP, as the request came in: `1.1`. */
     version: string;
+    /** Behind which trailers may follow. */
+    hasBody?: boolean;
     /** Names, in lower case, that only `set` may have, whatever the client or the route says by them. */
     deadline?: readonly string[] | undefined;
     set: readonly HeaderPair[];
@@ -125,7 +127,7 @@ export function upstreamHeaders(
     const name = rawHeaders[i] as string;
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || lower.includes("_") || named?.has(lower)) {
-      if (lower !== "trailer" || named?.has(lower)) continue;
+      if (lower !== "trailer" || !options.hasBody || named?.has(lower)) continue;
       const announced = announcedTrailers(rawHeaders[i + 1] as string, refusedTrailer(head, options));
       if (announced !== undefined) headers.push(name, announced);
       continue;

@@ -203,6 +203,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
       headers: upstreamHeaders(exchange.head as RequestHead, exchange.raw.rawHeaders, {
         table: exchange.snapshot.table,
         version: exchange.raw.version,
+        hasBody: this.#body !== undefined,
         edits: forward.edits,
         deadline: deadlineNames(route, this.#grpc),
         set: [...forward.setHeaders, ...this.#ownHeaders(context, attempt)],

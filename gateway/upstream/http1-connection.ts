@@ -308,6 +308,5 @@ function headOf(request: OutgoingRequest): string | undefined {
   else if (request.body) head += "transfer-encoding: chunked\r\n";
   // A client of HTTP/2 need not say that nothing comes; a server of HTTP/1.1 may wait to be told.
   else if (WITH_BODY.has(request.method)) head += "content-length: 0\r\n";
-  if (request.trailers) return `${head}te: trailers\r\nconnection: te\r\n\r\n`;
   return `${head}connection: keep-alive\r\n\r\n`;
 }
