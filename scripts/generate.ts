@@ -10,6 +10,7 @@ import { AgentErrors } from "#agent/api";
 import type { ErrorFactory, ErrorTable, ErrorRow, Host } from "#base";
 import { systemHost } from "#base/system";
 import { DialErrors } from "#base/dial";
+import { StateFileErrors } from "#base/state-file";
 import { ClientErrors } from "#client";
 import { ConfigErrors } from "#config-server/api";
 import { FlagSetSchema } from "#flags/core";
@@ -32,6 +33,7 @@ const TABLES: readonly [area: string, table: ErrorTable<Record<string, ErrorRow>
   ["Command line", CliErrors],
   ["Config server", ConfigErrors],
   ["Dialling", DialErrors],
+  ["State files", StateFileErrors],
   ["Gateway", GatewayErrors],
   ["Health", HealthErrors],
   ["HTTP", HttpErrors],

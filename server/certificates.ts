@@ -2,11 +2,12 @@
  * The gateway's certificate when none is given: of a certificate authority made at the first start and kept in the data
  * folder. A certificate close to its end, or for other names, is replaced at the next start.
  */
-import { webcrypto, X509Certificate as NodeCertificate } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { createPrivateKey, webcrypto, X509Certificate as NodeCertificate } from "node:crypto";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { defineErrors, messageOf, type Host } from "#base";
+import { defineErrors, type Host } from "#base";
 import { replaceFile } from "#base/files";
+import { readStateFile } from "#base/state-file";
 
 /** Days that the authority and a certificate of it hold. Clients refuse server certificates of over 398 days. */
 const AUTHORITY_DAYS = 3650;
@@ -26,16 +27,20 @@ export interface TlsMaterial {
 
 /** Reads a certificate that the operator brought. @throws TLS_UNREADABLE naming the file */
 export async function readTls(certFile: string, keyFile: string): Promise<TlsMaterial> {
-  const read = async (path: string) => {
-    try {
-      return await readFile(path, "utf8");
-    } catch (cause) {
-      throw TlsErrors.UNREADABLE(`${path} (gatewayCertFile, gatewayKeyFile) cannot be read: ${messageOf(cause)}`, {
-        cause,
-      });
-    }
-  };
-  return { cert: await read(certFile), key: await read(keyFile) };
+  const wayOut = "Provide it in PEM: gatewayCertFile, gatewayKeyFile.";
+  const cert = await readStateFile(certFile, { what: "the gateway's certificate", wayOut, parse: parseCertificate });
+  const key = await readStateFile(keyFile, { what: "the key of the gateway's certificate", wayOut, parse: parseKey });
+  if (cert === undefined || key === undefined) {
+    throw TlsErrors.UNREADABLE(
+      `There is no file ${cert === undefined ? certFile : keyFile} (gatewayCertFile, gatewayKeyFile).`,
+    );
+  }
+  if (!belongTogether(cert, key)) {
+    throw TlsErrors.UNREADABLE(
+      `The key in ${keyFile} is not that of the certificate in ${certFile} (gatewayCertFile, gatewayKeyFile).`,
+    );
+  }
+  return { cert, key };
 }
 
 /** A certificate for these names, of the authority in `folder`; both are made when they are not there. */
@@ -47,9 +52,19 @@ export async function ownTls(host: Host, folder: string, names: readonly string[
     cert: join(folder, "gateway.pem"),
     key: join(folder, "gateway-key.pem"),
   };
-  const [caCert, caKey, cert, key] = await Promise.all(Object.values(paths).map(readOrNothing));
+  const authorityWayOut = `Restore it from a backup, or delete ${paths.caCert} and ${paths.caKey}: a new authority is then made, which clients must trust anew.`;
+  const what = "the authority of the gateway's certificate";
+  const caCert = await readStateFile(paths.caCert, { what, wayOut: authorityWayOut, parse: parseCertificate });
+  const caKey = await readStateFile(paths.caKey, { what, wayOut: authorityWayOut, parse: parseKey });
+  if (caCert !== undefined && caKey !== undefined && !belongTogether(caCert, caKey)) {
+    throw TlsErrors.UNREADABLE(`${paths.caKey} is not the key of ${paths.caCert}. ${authorityWayOut}`);
+  }
+  // These two are made again from the authority whatever is wrong with them.
+  const own = { what: "the gateway's certificate", wayOut: "", parse: (text: string) => text };
+  const [cert, key] = [await readStateFile(paths.cert, own), await readStateFile(paths.key, own)];
   const nowMs = host.clock.now();
-  if (caCert && caKey && cert && key && holds(cert, caCert, names, nowMs)) return { cert: cert + caCert, key };
+  if (caCert && caKey && cert && key && holds(cert, caCert, names, nowMs) && belongTogether(cert, key))
+    return { cert: cert + caCert, key };
   const authority = caCert && caKey ? { cert: caCert, key: caKey } : await makeAuthority(host, nowMs);
   const leaf = await makeCertificate(host, authority, names, nowMs);
   await replaceFile(paths.caKey, authority.key, 0o600);
@@ -68,6 +83,26 @@ function holds(cert: string, caCert: string, names: readonly string[], nowMs: nu
       certificate.verify(new NodeCertificate(caCert).publicKey) &&
       names.every((name) => (isIp(name) ? certificate.checkIP(name) : certificate.checkHost(name)) !== undefined)
     );
+  } catch {
+    return false;
+  }
+}
+
+/** @throws Error when the text is not a certificate */
+function parseCertificate(text: string): string {
+  void new NodeCertificate(text);
+  return text;
+}
+
+/** @throws Error when the text is not a key */
+function parseKey(text: string): string {
+  void createPrivateKey(text);
+  return text;
+}
+
+function belongTogether(cert: string, key: string): boolean {
+  try {
+    return new NodeCertificate(cert).checkPrivateKey(createPrivateKey(key));
   } catch {
     return false;
   }
@@ -146,13 +181,4 @@ async function exportKey(key: CryptoKey): Promise<string> {
   const der = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", key));
   const lines = der.toString("base64").match(/.{1,64}/g) ?? [];
   return `-----BEGIN PRIVATE KEY-----\n${lines.join("\n")}\n-----END PRIVATE KEY-----\n`;
-}
-
-async function readOrNothing(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw TlsErrors.UNREADABLE(`${path} cannot be read: ${messageOf(error)}`, { cause: error });
-  }
 }

@@ -54,6 +54,7 @@ const MAY: Record<string, readonly string[]> = {
   flags: ["#base", "#base/shape", "#base/yaml", "#config-server/api", "#http"],
   gateway: [
     "#base",
+    "#base/state-file",
     "#base/address-class",
     "#base/dial",
     "#base/files",
@@ -84,6 +85,7 @@ const MAY: Record<string, readonly string[]> = {
   dns: ["#base", "#client", "#registry/api"],
   server: [
     "#base",
+    "#base/state-file",
     "#base/address-class",
     "#base/prometheus",
     "#base/system",

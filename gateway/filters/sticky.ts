@@ -4,9 +4,10 @@
  * the data folder; gateways that share it know each other's cookies.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { chmod, readFile } from "node:fs/promises";
+import { chmod } from "node:fs/promises";
 import type { Host } from "#base";
 import { replaceFile } from "#base/files";
+import { readStateFile } from "#base/state-file";
 import type { StickyCookies } from "../core/pipeline.ts";
 
 /** Bytes of a key, as many as of the hash. */
@@ -54,18 +55,20 @@ export function freshKey(host: Host): Buffer {
   return Buffer.from(host.random.bytes(KEY_BYTES));
 }
 
-/** The key in a file, made there when there is none: hex on one line, for the owner alone. @throws when it is no key */
+/** The key in a file, made there when there is none: hex on one line, for the owner alone. @throws STATE_FILE_DAMAGED, STATE_FILE_UNREADABLE */
 export async function readStickyKey(host: Host, path: string): Promise<Buffer> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as { code?: string }).code !== "ENOENT") throw error;
-    const key = freshKey(host);
-    await replaceFile(path, `${key.toString("hex")}\n`, 0o600);
-    await chmod(path, 0o600);
-    return key;
-  }
-  if (!/^[0-9a-f]{64}\s*$/.test(text)) throw new Error(`${path} holds no key: ${KEY_BYTES} bytes in hex are expected`);
-  return Buffer.from(text.trim(), "hex");
+  const known = await readStateFile(path, {
+    what: "the key that signs the cookies of sticky sessions",
+    wayOut:
+      "Restore it from a backup, or delete it: a new one is then made, and clients are assigned to instances again.",
+    parse(text) {
+      if (!/^[0-9a-f]{64}\s*$/.test(text)) throw new Error(`expected ${KEY_BYTES} bytes in hex on one line`);
+      return Buffer.from(text.trim(), "hex");
+    },
+  });
+  if (known) return known;
+  const key = freshKey(host);
+  await replaceFile(path, `${key.toString("hex")}\n`, 0o600);
+  await chmod(path, 0o600);
+  return key;
 }

@@ -7,12 +7,14 @@ import {
   chmodSync,
   closeSync,
   existsSync,
+  fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
   rmSync,
   statSync,
   truncateSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -47,6 +49,9 @@ const TAIL_PAGES_MAX = 256;
 
 /** Says that a store was made here, so that a data file that is gone or empty is not taken for a new store. */
 const IDENTITY_FILE = "identity";
+
+/** Says the same beside the folder, under its name with this ending, so that a folder that is gone is noticed, too. */
+const KEPT_BESIDE = ".id";
 
 /** EFBIG, ENOSPC, EDQUOT and MDB_MAP_FULL. */
 const FULL_CODES = new Set([27, 28, 122, -30792]);
@@ -104,6 +109,7 @@ export class Disk implements AsyncDisposable {
       if (format !== FORMAT_VERSION) await (format === undefined ? disk.#initialize() : disk.#upgrade());
       disk.#witness.note();
       disk.#changes = changes;
+      keepBeside(folder);
       return disk;
     } catch (error) {
       await root?.close();
@@ -199,7 +205,7 @@ export class Disk implements AsyncDisposable {
   }
 
   sizeBytes(): number {
-    return statSync(join(this.folder, "data.mdb")).size;
+    return fstatSync(this.#data).size;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -272,6 +278,33 @@ function append(table: Table, key: Buffer, value: Buffer): Promise<boolean> {
   // lmdb-js takes the options here; its types know them for `putSync` only.
   const put = table.put.bind(table) as unknown as (key: Buffer, value: Buffer, options: object) => Promise<boolean>;
   return put(key, value, { append: true });
+}
+
+/** Why a store that is about to be made is not the first one here; undefined when it is, or when there is one. */
+export function lostStore(folder: string): string | undefined {
+  const beside = `${folder}${KEPT_BESIDE}`;
+  if (!existsSync(beside) || existsSync(join(folder, "data.mdb")) || existsSync(join(folder, IDENTITY_FILE)))
+    return undefined;
+  return `a store was kept in ${folder}, and it is gone: an empty one is made there now. If that is not what you want, stop, and restore the folder from a backup or mount its disk`;
+}
+
+/** Notes that a store is kept in the folder. A disk that is full or read only is no reason not to start. */
+function keepBeside(folder: string): void {
+  const beside = `${folder}${KEPT_BESIDE}`;
+  if (existsSync(beside)) return;
+  try {
+    writeFileSync(beside, `A posthouse store is kept in ${folder}.\n`, { mode: 0o600 });
+  } catch {
+    // It is noted at the next start.
+  }
+}
+
+/** Why writes would be lost: the data file was removed while it is open. Undefined while it is there. */
+export function removedStore(folder: string): Error | undefined {
+  if (existsSync(join(folder, "data.mdb"))) return undefined;
+  return StoreErrors.UNAVAILABLE(
+    `The data file of the store in "${folder}" was removed while it is in use, so what is written would be lost. Stop this process, restore the folder from a backup, and start again.`,
+  );
 }
 
 /** Only its owner reads a data folder: it holds tokens and secrets. */

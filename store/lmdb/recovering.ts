@@ -20,7 +20,7 @@ import {
   type WatchBatch,
   type WatchRequest,
 } from "../types.ts";
-import { hasRoom } from "./disk.ts";
+import { hasRoom, lostStore, removedStore } from "./disk.ts";
 import { openEngine, type EngineOptions } from "./engine.ts";
 
 /** Milliseconds between two looks whether there is room again, and between two tries to open. */
@@ -36,6 +36,8 @@ export interface LmdbStoreOptions extends Omit<EngineOptions, "onFatal"> {
  * @throws STORE_LOCKED when another process has it, STORE_CORRUPT when it is not readable, STORE_FULL, STORE_UNAVAILABLE
  */
 export async function openLmdbStore(host: Host, options: LmdbStoreOptions): Promise<Store> {
+  const lost = lostStore(options.folder);
+  if (lost !== undefined) host.log.warn({ folder: options.folder }, lost);
   const store = new RecoveringStore(host, options);
   await store.open();
   return store;
@@ -50,6 +52,9 @@ class RecoveringStore implements Store {
   /** Why writes are refused. */
   #refusing: AppError | undefined;
   #lookedMs = 0;
+  /** Why the data file is not where it was. */
+  #removed: Error | undefined;
+  #checkedMs = Number.NEGATIVE_INFINITY;
   #disposed = false;
 
   constructor(host: Host, options: LmdbStoreOptions) {
@@ -110,6 +115,7 @@ class RecoveringStore implements Store {
   async #writing<T>(write: (engine: Store) => Promise<T>): Promise<T> {
     const engine = this.#open();
     if (this.#refusing && !this.#roomAgain()) throw this.#refusing;
+    this.#checkFolder();
     return await write(engine);
   }
 
@@ -145,6 +151,17 @@ class RecoveringStore implements Store {
       }
       await this.#host.clock.sleep(RETRY_MS, signal).catch(() => {});
     }
+  }
+
+  /** Refuses writes to a file that was removed; they would end with the process. */
+  #checkFolder(): void {
+    const nowMs = this.#host.clock.monotonic();
+    if (this.#removed === undefined && nowMs - this.#checkedMs < RETRY_MS) return;
+    this.#checkedMs = nowMs;
+    const removed = removedStore(this.#options.folder);
+    if (removed && !this.#removed) this.#host.log.error({ folder: this.#options.folder }, removed.message);
+    this.#removed = removed;
+    if (removed) throw removed;
   }
 
   /** Looks now and then, so that a crowd of writers costs one look. */

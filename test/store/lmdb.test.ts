@@ -1,7 +1,7 @@
 /** What only a disk can do to us: be there again after a restart, be full, be torn, and belong to somebody else. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { open as openFile, readFile, stat, truncate, writeFile } from "node:fs/promises";
+import { open as openFile, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { open as openLmdb } from "lmdb";
 import { describe, expect, test } from "vitest";
@@ -243,6 +243,37 @@ describe("over LMDB", () => {
       expect(Number(entry?.modRevision)).toBeGreaterThanOrEqual(Number(number));
     }
     expect((await store.txn({ then: [put("room again")] })).succeeded).toBe(true);
+  });
+
+  test("a folder that had a store and lost it is said to have had one; a first start says nothing", async () => {
+    await using folder = await tempFolder();
+    const path = join(folder.path, "store");
+    const warnings = async () => {
+      const host = testHost();
+      await (await open(path, host))[Symbol.asyncDispose]();
+      return host.log.lines.filter(({ level }) => level === "warn").map(({ message }) => message);
+    };
+    expect(await warnings()).toEqual([]);
+    expect(await warnings()).toEqual([]);
+    await rm(path, { recursive: true });
+    expect(await warnings()).toEqual([expect.stringContaining(`kept in ${path}, and it is gone`)]);
+    expect(await warnings()).toEqual([]);
+  });
+
+  test("a store whose folder is removed while it is open refuses writes, and reads go on", async () => {
+    await using folder = await tempFolder();
+    const path = join(folder.path, "store");
+    const clock = new ManualClock();
+    await using store = await open(path, testHost({ clock }));
+    await store.txn({ then: [put("a")] });
+    await rm(path, { recursive: true });
+    await clock.advance(1000);
+    await expect(store.txn({ then: [put("b")] })).rejects.toMatchObject({
+      code: "STORE_UNAVAILABLE",
+      message: expect.stringContaining("was removed while it is in use") as string,
+    });
+    expect((await store.range({ prefix: "" })).entries.map(({ key }) => key)).toEqual(["a"]);
+    expect((await store.status()).revision).toBeGreaterThan(1);
   });
 
   test("a hundred thousand keys are open again within half a second", async () => {
