@@ -3,8 +3,20 @@
  * checked, flushed, renamed over the old one, and the folder flushed, so that it also survives a loss of power.
  */
 import { constants } from "node:fs";
-import { lstat, open, readdir, readFile, realpath, rename, rm, stat, unlink, type FileHandle } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import {
+  lstat,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+  unlink,
+  type FileHandle,
+} from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { AppError, messageOf, randomId, type CounterChild, type Family, type Host, own } from "#base";
 import { AgentErrors } from "./api.ts";
 
@@ -107,12 +119,19 @@ export async function readText(path: string, encoding: "utf8" | "base64" = "utf8
   }
 }
 
-async function throughLinks(path: string): Promise<string> {
+/** Links followed from one to the next, as many as Linux follows. */
+const LINKS_MAX = 40;
+
+/** The file that a path leads to, also when that file is not there yet. */
+async function throughLinks(path: string, left = LINKS_MAX): Promise<string> {
   try {
     return await realpath(path);
   } catch (error) {
-    if (codeOf(error) === "ENOENT") return path;
-    throw error;
+    if (codeOf(error) !== "ENOENT") throw error;
+    const target = await readlink(path).catch(() => undefined);
+    if (target === undefined) return path;
+    if (left === 0) throw Object.assign(new Error("its links never end"), { code: "ELOOP" });
+    return throughLinks(resolve(await realpath(dirname(path)), target), left - 1);
   }
 }
 
@@ -149,11 +168,37 @@ async function replace(target: string, content: string, options: WriteOptions, u
   await syncFolder(dirname(target));
 }
 
-/** Only root may give a file away; anyone else writes files of its own. */
+/** What chown takes for an id that stays as it is. */
+const AS_IT_IS = -1;
+const ROOT = 0;
+
+/**
+ * Gives the new file the owner and the group of the old one, so that the service which reads it still may. Only root may
+ * give a file away; others may give it to a group that they are in. A file of root may become the agent's, since root
+ * reads it anyway.
+ * @throws with the code OWNER_LOST when one of them cannot be kept
+ */
 async function keepOwner(file: FileHandle, { uid, gid }: { uid: number; gid: number }): Promise<void> {
   const made = await file.stat();
-  if (made.uid !== uid || made.gid !== gid) await file.chown(uid, gid).catch(() => {});
+  if (made.uid === uid && made.gid === gid) return;
+  const kept = await file.chown(uid, gid).then(
+    () => true,
+    () => false,
+  );
+  if (kept) return;
+  const changedUid = made.uid !== uid && uid !== ROOT;
+  const changedGid =
+    made.gid !== gid &&
+    (await file.chown(AS_IT_IS, gid).then(
+      () => false,
+      () => true,
+    ));
+  if (!changedUid && !changedGid) return;
+  const what = changedUid ? `owner (uid ${uid})` : `group (gid ${gid})`;
+  throw Object.assign(new Error(`its ${what} cannot be kept by an agent with uid ${made.uid}`), { code: OWNER_LOST });
 }
+
+const OWNER_LOST = "OWNER_LOST";
 
 async function syncFolder(path: string): Promise<void> {
   await using folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
@@ -174,9 +219,15 @@ const WAYS_OUT: Readonly<Record<string, string>> = {
   EACCES: "the agent may not write there (EACCES); give it the right, or name another path.",
   EPERM: "the agent may not write there (EPERM); give it the right, or name another path.",
   EISDIR: "it is a folder or a device, not a file (EISDIR); name a file.",
+  EBUSY:
+    "it is a mount of its own (EBUSY), so it cannot be replaced in one step; mount the folder that holds it instead of the file.",
+  ELOOP: "its symbolic links never end (ELOOP); mend them.",
   ENAMETOOLONG: "its name is too long (ENAMETOOLONG); name a shorter one.",
 };
 
 function wayOut(error: unknown): string {
+  if (codeOf(error) === OWNER_LOST) {
+    return `${messageOf(error)}; run the agent as root or as that user, add it to that group, or remove the file.`;
+  }
   return own(WAYS_OUT, codeOf(error)) ?? `${messageOf(error)}.`;
 }

@@ -1,11 +1,11 @@
 /** Files written whole or not at all, on a real file system. */
-import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { FileSink } from "../../agent/file-sink.ts";
-import { tempFolder, testHost } from "#test/kit";
+import { projectRoot, tempFolder, testHost } from "#test/kit";
 
 const run = promisify(execFile);
 const PLAIN = { followLinks: true };
@@ -115,4 +115,85 @@ test("writes are counted by how they ended", async () => {
   const { text } = await host.metrics.expose();
   expect(text).toContain('posthouse_agent_file_writes_total{result="ok"} 1');
   expect(text).toContain('posthouse_agent_file_writes_total{result="failed"} 1');
+});
+
+test("a symbolic link to a file that is not there yet is written through, also over several links", async () => {
+  await using folder = await tempFolder();
+  const [first, second, file] = ["first", "second", "real/app.yaml"].map((name) => join(folder.path, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await mkdir(join(folder.path, "real"));
+  await symlink("second", first);
+  await symlink("real/app.yaml", second);
+  await new FileSink(testHost()).write(first, "new", PLAIN);
+  expect((await lstat(first)).isSymbolicLink()).toBe(true);
+  expect((await lstat(second)).isSymbolicLink()).toBe(true);
+  expect(await readFile(file, "utf8")).toBe("new");
+
+  const [a, b] = [join(folder.path, "a"), join(folder.path, "b")];
+  await symlink("b", a);
+  await symlink("a", b);
+  await expect(new FileSink(testHost()).write(a, "new", PLAIN)).rejects.toThrow(/symbolic links never end/);
+});
+
+/** Writes as a user that is not root, in a group beside its own. Groups and ids that belong to nobody here. */
+const AGENT = { uid: 64_001, gid: 64_001, group: 64_002, stranger: 64_003 };
+const AS_AGENT = `
+  import { FileSink } from "./agent/file-sink.ts";
+  import { libraryHost } from "./base/system.ts";
+  process.setgroups([${AGENT.group}]);
+  process.setgid(${AGENT.gid});
+  process.setuid(${AGENT.uid});
+  const sink = new FileSink(libraryHost());
+  for (const path of process.argv.slice(1)) {
+    const said = await sink.write(path, "new", { followLinks: true }).then(() => "written", (error) => error.code + " " + error.message);
+    console.log(said);
+  }
+`;
+
+test("an agent that is not root keeps a file's group, and replaces no file whose owner or group it cannot keep", async () => {
+  // Only root can become somebody else; anybody else checks that own files stay one's own.
+  const isRoot = process.getuid?.() === 0;
+  await using folder = await tempFolder();
+  if (!isRoot) {
+    await writeFile(join(folder.path, "own"), "old");
+    await new FileSink(testHost()).write(join(folder.path, "own"), "new", PLAIN);
+    expect((await stat(join(folder.path, "own"))).uid).toBe(process.getuid?.());
+    return;
+  }
+  await chmod(folder.path, 0o777);
+  const owners: [name: string, uid: number, gid: number][] = [
+    ["of root, group kept", 0, AGENT.group],
+    ["of the agent, group kept", AGENT.uid, AGENT.group],
+    ["of another user", AGENT.stranger, AGENT.group],
+    ["of a group that it is not in", AGENT.uid, AGENT.stranger],
+  ];
+  for (const [name, uid, gid] of owners) {
+    await writeFile(join(folder.path, name), "old");
+    await chmod(join(folder.path, name), 0o640);
+    await chown(join(folder.path, name), uid, gid);
+  }
+  const paths = owners.map(([name]) => join(folder.path, name));
+  const { stdout } = await run(process.execPath, ["--input-type=module-typescript", "-e", AS_AGENT, ...paths], {
+    cwd: projectRoot,
+  });
+  const said = stdout.trim().split("\n");
+  expect(said.slice(0, 2)).toEqual(["written", "written"]);
+  expect(said[2]).toMatch(/^AGENT_FILE_NOT_WRITTEN .*owner \(uid 64003\) cannot be kept by an agent with uid 64001/);
+  expect(said[3]).toMatch(/^AGENT_FILE_NOT_WRITTEN .*group \(gid 64003\) cannot be kept/);
+  const now = await Promise.all(
+    paths.map(async (path) => {
+      const { uid, gid, mode } = await stat(path);
+      return [await readFile(path, "utf8"), uid, gid, mode & 0o777];
+    }),
+  );
+  expect(now).toEqual([
+    ["new", AGENT.uid, AGENT.group, 0o640],
+    ["new", AGENT.uid, AGENT.group, 0o640],
+    ["old", AGENT.stranger, AGENT.group, 0o640],
+    ["old", AGENT.uid, AGENT.stranger, 0o640],
+  ]);
+  expect((await readdir(folder.path)).toSorted()).toEqual(owners.map(([name]) => name).toSorted());
 });
