@@ -2,7 +2,16 @@
  * Tells the config server which release this host has applied, or why it could not: once for each thing there is to say, again when
  * the session is another one, and as often as it takes while the server is away.
  */
-import { canonicalJson, messageOf, TaskGroup, Trigger, type CounterChild, type Family, type Host } from "#base";
+import {
+  canonicalJson,
+  messageOf,
+  TaskGroup,
+  Trigger,
+  type CounterChild,
+  type Family,
+  type Host,
+  startOf,
+} from "#base";
 import { ConfigErrors, type Acknowledge, type SetName } from "#config-server/api";
 import { AgentErrors } from "./api.ts";
 import type { ControlPlane } from "./caches.ts";
@@ -87,7 +96,7 @@ export class Acknowledger implements AsyncDisposable {
 
   #put(name: SetName, subscriber: string, { own, body }: Pick<Entry, "own" | "body">): void {
     const key = `${name.namespace}/${name.app}/${name.profile}/${subscriber}`;
-    const short = body.error === undefined ? body : { ...body, error: body.error.slice(0, ERROR_CHARS_MAX) };
+    const short = body.error === undefined ? body : { ...body, error: startOf(body.error, ERROR_CHARS_MAX) };
     const entry = this.#entries.get(key) ?? { name, subscriber, own, body: short, told: undefined };
     entry.body = short;
     this.#entries.set(key, entry);

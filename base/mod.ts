@@ -10,3 +10,4 @@ export * from "./random.ts";
 export * from "./schema-problems.ts";
 export * from "./tasks.ts";
 export * from "./trace.ts";
+export * from "./unicode.ts";

@@ -22,13 +22,24 @@ export function readPlainJson(text: string): object | undefined {
 
 /** Whether an object names a member twice. `text` is known to be JSON. */
 export function hasDoubleMember(text: string): boolean {
+  return doubleMember(text, DEPTH_MAX) !== undefined;
+}
+
+/**
+ * The second of two members of one name in one object; what nests deeper than `depthMax` counts as one. `text` is known to
+ * be JSON.
+ */
+export function doubleMember(
+  text: string,
+  depthMax: number,
+): { readonly name: string; readonly offset: number } | undefined {
   // One set of names for each open object, undefined for each open list.
   const open: (Set<string> | undefined)[] = [];
   let nameFollows = false;
   for (let i = 0; i < text.length; i++) {
     const char = text[i];
     if (char === "{" || char === "[") {
-      if (open.length === DEPTH_MAX) return true;
+      if (open.length === depthMax) return { name: "", offset: i };
       open.push(char === "{" ? new Set() : undefined);
       nameFollows = char === "{";
     } else if (char === "}" || char === "]") {
@@ -41,14 +52,14 @@ export function hasDoubleMember(text: string): boolean {
       if (nameFollows) {
         const name = JSON.parse(text.slice(i, end + 1)) as string;
         const names = open.at(-1);
-        if (names?.has(name)) return true;
+        if (names?.has(name)) return { name, offset: i };
         names?.add(name);
         nameFollows = false;
       }
       i = end;
     }
   }
-  return false;
+  return undefined;
 }
 
 function endOfString(text: string, start: number): number {

@@ -1,6 +1,7 @@
 /** Where something stands in a YAML text, for errors that people find: a pointer becomes a line and a column. */
 import { isNode, LineCounter, parseDocument, type Document } from "yaml";
 import { messageOf } from "./errors.ts";
+import { YAML_OPTIONS } from "./formats.ts";
 
 /** Where in a text, from 1; empty where it is not known. */
 export interface Place {
@@ -30,7 +31,7 @@ export function readYaml(text: string, aliasesMax: number): ReadYaml {
   };
   let document: Document;
   try {
-    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, schema: "core" });
+    document = parseDocument(text, { ...YAML_OPTIONS, lineCounter: lines, prettyErrors: false });
   } catch (error) {
     // The parser recurses, so a text of brackets alone runs it out of stack.
     return { problems: [{ pointer: "", message: `Not readable: ${messageOf(error)}.` }] };

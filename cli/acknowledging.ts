@@ -5,7 +5,7 @@
 import { hostname } from "node:os";
 import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AppError, messageOf, Trigger } from "#base";
+import { AppError, messageOf, Trigger, startOf } from "#base";
 import { say } from "./child.ts";
 import type { Acknowledge, ConfigSource } from "./config-source.ts";
 import type { EffectiveConfig } from "./environment.ts";
@@ -44,7 +44,7 @@ export class Acknowledging implements AsyncDisposable {
   say(configs: readonly EffectiveConfig[], outcome: "applied" | "failed", error?: string): void {
     for (const config of configs) {
       const { namespace, app, profile, releaseKey } = config;
-      const body = { releaseKey, outcome, ...(error === undefined ? {} : { error: error.slice(0, ERROR_CHARS_MAX) }) };
+      const body = { releaseKey, outcome, ...(error === undefined ? {} : { error: startOf(error, ERROR_CHARS_MAX) }) };
       const key = `${namespace}/${app}/${profile}`;
       if (JSON.stringify(this.#latest.get(key)?.body) === JSON.stringify(body)) continue;
       if (config.revision > 0) this.#latest.set(key, { config, body, told: false });

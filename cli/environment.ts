@@ -1,10 +1,10 @@
 /**
  * Effective configs as environment variables. `app.yaml: {db: {url: x}}` is `DB_URL=x`: the path to a value, its parts joined by
  * `_`, in capitals, anything but letters and digits as `_`. A text or properties key is one variable by its own name. A list is
- * JSON, null is nothing. The sets come in order, the later over the earlier; what is named by hand stands over all.
+ * JSON, null is nothing; a number or a boolean is as it is written in the config. The sets come in order, the later over the earlier; what is named by hand stands over all.
  */
 import { messageOf, own, setOwn } from "#base";
-import { isTable, readValue } from "#base/formats";
+import { isTable, Literal, readSource } from "#base/formats";
 import { isMasked, type Client } from "#client";
 
 export type EffectiveConfig = Awaited<ReturnType<Client["config"]["effective"]>>;
@@ -93,7 +93,7 @@ function requireTold(item: EffectiveConfig["items"][string], place: string): voi
 function dataOf(item: EffectiveConfig["items"][string], place: string): unknown {
   const { format, value, secret } = item;
   try {
-    return format === "yaml" || format === "json" || format === "toml" ? readValue(item) : value;
+    return format === "yaml" || format === "json" || format === "toml" ? readSource(item) : value;
   } catch (error) {
     // What a parser says quotes the text.
     throw new Error(`${place} is no ${format}${secret ? "" : `: ${messageOf(error)}`}`, { cause: error });
@@ -101,7 +101,7 @@ function dataOf(item: EffectiveConfig["items"][string], place: string): unknown 
 }
 
 function textOf(value: unknown, name: string): string {
-  const text = typeof value === "string" ? value : value instanceof Date ? value.toISOString() : JSON.stringify(value);
+  const text = typeof value === "string" ? value : value instanceof Literal ? value.source : JSON.stringify(value);
   if (text.includes("\0")) throw new Error(`${name}: a variable may hold no zero byte`);
   return text;
 }

@@ -2,7 +2,7 @@
  * Tells the server which release a process runs: `applied` once all its watches have taken it over, `failed` as soon as one
  * could not. The server knows one word per subscriber, so that of many watches is put together here.
  */
-import { AppError, deadline, fullJitter, messageOf, TaskGroup, Trigger, type Host } from "#base";
+import { AppError, deadline, fullJitter, messageOf, TaskGroup, Trigger, type Host, startOf } from "#base";
 import type { Acknowledge, EffectiveConfig, Identity, SetName } from "#config-server/api";
 import type { Client } from "./mod.ts";
 
@@ -69,7 +69,7 @@ export class Acknowledger implements AsyncDisposable {
     const errors = there.flatMap(({ verdict }) => (verdict?.error === undefined ? [] : [verdict.error]));
     const all = there.length === this.#watches.size && there.every(({ verdict }) => verdict !== undefined);
     if (errors.length > 0) {
-      const error = [...new Set(errors)].join("; ").slice(0, ERROR_CHARS_MAX);
+      const error = startOf([...new Set(errors)].join("; "), ERROR_CHARS_MAX);
       this.#want({ releaseKey, outcome: "failed", error });
     } else if (all) this.#want({ releaseKey, outcome: "applied" });
   }

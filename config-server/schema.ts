@@ -7,7 +7,7 @@ import { Ajv2020, type ErrorObject } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { LineCounter, parseDocument } from "yaml";
 import { messageOf, own, schemaProblems } from "#base";
-import { dataOf, readValue } from "#base/formats";
+import { dataOf, isTable, readValue, YAML_OPTIONS } from "#base/formats";
 import { offsetOf } from "#base/yaml";
 import type { Item, Items, ReleaseProblem } from "./api.ts";
 
@@ -77,22 +77,30 @@ export function validateBySchema(tasks: readonly SchemaTask[]): ReleaseProblem[]
   });
 }
 
+/** JSON Schema knows numbers only: a large integer is judged by the nearest one. */
+function asNumbers(data: unknown): unknown {
+  if (typeof data === "bigint") return Number(data);
+  if (Array.isArray(data)) return data.map(asNumbers);
+  if (!isTable(data)) return data;
+  return Object.fromEntries(Object.entries(data).map(([name, value]) => [name, asNumbers(value)]));
+}
+
 type Place = (pointer: string) => { line?: number; column?: number };
 const NOWHERE: Place = () => ({});
 
 /** A release as one object. Schemas are no part of what they describe. */
 function readAll(items: Items): { value: unknown; place: Place } {
   const values = Object.entries(items).filter(([key]) => !key.endsWith(SCHEMA_SUFFIX) && key !== SET_SCHEMA_KEY);
-  return { value: Object.fromEntries(values.map(([key, item]) => [key, readValue(item)])), place: NOWHERE };
+  return { value: Object.fromEntries(values.map(([key, item]) => [key, asNumbers(readValue(item))])), place: NOWHERE };
 }
 
 /** A value as data. YAML and JSON are read with their places; properties are one flat object of texts. */
 function read({ format, value }: Item): { value: unknown; place: Place } {
-  if (format !== "yaml" && format !== "json") return { value: readValue({ format, value }), place: NOWHERE };
+  if (format !== "yaml" && format !== "json") return { value: asNumbers(readValue({ format, value })), place: NOWHERE };
   const lines = new LineCounter();
-  const document = parseDocument(value, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, schema: "core" });
+  const document = parseDocument(value, { ...YAML_OPTIONS, lineCounter: lines, prettyErrors: false });
   return {
-    value: dataOf(document),
+    value: asNumbers(dataOf(document)),
     place: (pointer) => {
       const offset = offsetOf(document, pointer);
       if (offset === undefined) return {};

@@ -2,6 +2,7 @@
  * What was seen of the health of instances, for a day: changes of status, and what probes and reports said. In the
  * memory of whoever saw it and nowhere else, since text does not belong in replicated state; bounded in every way.
  */
+import { startOf } from "#base";
 import type { Clock } from "#base";
 import type { HealthStatus } from "./core/state.ts";
 
@@ -76,7 +77,7 @@ export class HealthHistory {
   said(instance: string, check: string, status: HealthStatus, text: string): void {
     const past = this.#touch(instance);
     const nowMs = this.#clock.now();
-    const output = text.slice(0, OUTPUT_CHARS_MAX);
+    const output = startOf(text, OUTPUT_CHARS_MAX);
     const list = past.outputs.get(check) ?? [];
     past.outputs.set(check, list);
     const latest = list.at(-1);

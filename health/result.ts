@@ -1,5 +1,5 @@
 /** What a probe says: a result, and why in one printable line. Trouble on this side says nothing about the target. */
-import { messageOf } from "#base";
+import { messageOf, startOf } from "#base";
 import type { HealthResult } from "./core/state.ts";
 
 /** Bytes of an answer that are read before the connection is closed: enough to say why, for people. */
@@ -60,8 +60,5 @@ function reasonOf(error: unknown): string {
 
 /** One printable line: what a target says ends up in logs and on screens. */
 export function short(text: string): string {
-  return text
-    .replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, " ")
-    .trim()
-    .slice(0, PROBE_OUTPUT_CHARS_MAX);
+  return startOf(text.replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, " ").trim(), PROBE_OUTPUT_CHARS_MAX);
 }

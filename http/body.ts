@@ -3,7 +3,7 @@
  * brackets more than on bytes (two megabytes of them take it a second), so they are counted before it starts.
  */
 import type { FastifyInstance, RouteOptions } from "fastify";
-import { jsonShapeProblem } from "#base";
+import { hasLoneSurrogate, jsonShapeProblem } from "#base";
 import { HttpErrors } from "./problem.ts";
 
 /** Bytes of a request body, by what the route takes. Every route with a body states one of these, or a limit of its own. */
@@ -21,7 +21,11 @@ export const BODY_BYTES = {
 /** For routes that state none: they take no body, and a client may still send an empty object. */
 export const BODY_BYTES_DEFAULT = BODY_BYTES.command;
 
-/** Reads JSON bodies within bounds, and keeps which routes take one. */
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+/** Escapes in JSON that may be half of a surrogate pair. */
+const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
+
+/** Reads JSON bodies within bounds and in Unicode (values, names, keys, reasons alike), and keeps which routes take one. */
 export function readJsonBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser("error", "error");
   app.removeContentTypeParser("application/json");
@@ -29,7 +33,18 @@ export function readJsonBodies(app: FastifyInstance): void {
     const bytes = body as Buffer;
     const problem = jsonShapeProblem(bytes);
     if (problem !== undefined) return done(HttpErrors.BODY_TOO_COMPLEX(`The body ${problem}.`));
-    return parse(request, bytes.toString("utf8"), done);
+    let text: string;
+    try {
+      text = utf8.decode(bytes);
+    } catch (cause) {
+      return done(HttpErrors.MALFORMED("The body is not UTF-8. Send JSON in UTF-8.", { cause }));
+    }
+    return parse(request, text, (error, value) => {
+      if (error || !SURROGATE_ESCAPE.test(text) || !hasLoneSurrogate(value)) return done(error, value);
+      const detail =
+        "The body has half of a surrogate pair (\\ud800 to \\udfff) alone, which is not Unicode. Remove it.";
+      return done(HttpErrors.MALFORMED(detail));
+    });
   });
   app.decorate("unlimitedRoutes", []);
   app.addHook("onRoute", (route) => {

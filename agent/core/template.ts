@@ -7,9 +7,9 @@
  * What no key is called is looked for at the top of every key's data, and must be in one of them only. `name.` of another set goes
  * before all this. Within a section its data comes first, then what is around it. `{{#name?}}` and `{{^name?}}` allow absence.
  */
-import { own } from "#base";
+import { messageOf, own } from "#base";
 import mustache from "mustache";
-import { isTable, readValue } from "#base/formats";
+import { isTable, Literal, readSource } from "#base/formats";
 import { isMasked, type EffectiveConfig, type Escape } from "../api.ts";
 
 /** Characters of a rendered file: a section in a section over long lists must end somewhere. At most 3 MiB as UTF-8. */
@@ -126,7 +126,7 @@ class Renderer {
     const plain = value instanceof KeyValue ? value.told(offset) : value;
     if (plain === null || plain === undefined) throw new Flaw(offset, `{{${name}}} is null`);
     if (plain instanceof ConfigSet) throw new Flaw(offset, `{{${name}}} is a whole set; name a key of it`);
-    if (escape === "json" || escape === "yaml") return JSON.stringify(plain);
+    if (escape === "json" || escape === "yaml") return asJson(plain, name, offset);
     const text = textOf(plain);
     if (text === undefined) {
       const what = Array.isArray(plain) ? "a list" : "a table";
@@ -149,11 +149,18 @@ class Renderer {
   }
 }
 
-/** Undefined for a table or a list. */
+/** As it is written in its config; undefined for a table or a list. */
 function textOf(value: unknown): string | undefined {
-  if (value instanceof Date) return value.toISOString();
-  if (typeof value === "string") return value;
-  return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
+  if (value instanceof Literal) return value.source;
+  return typeof value === "string" ? value : undefined;
+}
+
+function asJson(value: unknown, name: string, offset: number): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    throw new Flaw(offset, `{{${name}}}: ${messageOf(error)}`);
+  }
 }
 
 function innerOf(token: Token): readonly Token[] {
@@ -207,7 +214,7 @@ class KeyValue {
     this.told(offset);
     try {
       // Bytes have no names; the text that stands for them is all that a template can use.
-      this.#data ??= { value: this.#item.format === "binary" ? this.text : readValue(this.#item) };
+      this.#data ??= { value: this.#item.format === "binary" ? this.text : readSource(this.#item) };
     } catch (error) {
       throw new Flaw(
         offset,
@@ -329,7 +336,8 @@ function find(value: unknown, parts: readonly string[]): Hit | undefined {
 
 /** What a section is over. */
 function dataOf(value: unknown): unknown {
-  return value instanceof KeyValue ? value.data(0) : value;
+  const data = value instanceof KeyValue ? value.data(0) : value;
+  return data instanceof Literal ? (data.value ? data : undefined) : data;
 }
 
 /** A key without the ending that says its format. */

@@ -3,10 +3,10 @@
  * effective config, or from that of another set; `${…|text}` has a default and `$${` is a plain `${`. What is filled in is
  * a value, never syntax: it is written the way that the format of the place asks for, so it cannot break out of it.
  */
-import { isScalar, visit } from "yaml";
-import { stringify as stringifyToml } from "smol-toml";
 import { VALUE_BYTES_MAX, type Item } from "../api.ts";
-import { parseYaml, readValue, valueAt } from "#base/formats";
+import { messageOf } from "#base";
+import { Literal, readSource, valueAt } from "#base/formats";
+import { fillIn, PLACEHOLDER, withTexts, type Filling } from "./fill-in.ts";
 import type { OpenItem, Unreadable } from "./sealed.ts";
 
 /**
@@ -45,7 +45,6 @@ export class ExpandError extends Error {
   }
 }
 
-const PLACEHOLDER = /\$\$\{|\$\{([^}\n]{0,512})(\})?/g;
 const NAME = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
 const SET = `${NAME}(?:/${NAME}(?:@${NAME})?)?|${NAME}/${NAME}/${NAME}(?:@${NAME})?`;
 const REFERENCE = new RegExp(`^(?:(${SET}):)?([A-Za-z0-9][A-Za-z0-9._-]{0,127})(?:#([^|]{1,256}))?(?:\\|(.*))?$`);
@@ -100,35 +99,47 @@ class Expansion {
 
   item(source: Source, key: string, { format, value }: Item): string {
     requireReadable(key, value);
-    const scalar = (text: string) => this.#scalar(source, text);
-    const fill: Record<Item["format"], () => string> = {
-      yaml: () => expandYaml(value, scalar),
-      json: () => expandJson(value, scalar),
-      toml: () => expandToml(value, scalar),
-      properties: () => this.#text(source, value, escapeProperty),
-      text: () => this.#text(source, value, (text) => text),
-      binary: () => {
+    switch (format) {
+      case "text":
+        return withTexts(value, this.#texts(source, value), (text) => text);
+      case "properties":
+        return fillIn(format, value, (text) => ({ texts: this.#texts(source, text) }));
+      case "binary":
         throw new ExpandError(`"${key}" is binary and has no placeholders; remove "expand"`);
-      },
-    };
-    return fill[format]();
+      default:
+        return this.#structured(source, key, { format, value });
+    }
+  }
+
+  #structured(
+    source: Source,
+    key: string,
+    { format, value }: { format: "yaml" | "json" | "toml"; value: string },
+  ): string {
+    try {
+      return fillIn(format, value, (text) => this.#filling(source, text));
+    } catch (error) {
+      if (error instanceof ExpandError) throw error;
+      throw new ExpandError(`"${key}" cannot be filled in: ${messageOf(error)}`);
+    }
   }
 
   /** One string of a structured value. A string that is one placeholder and no more keeps the type of what it names. */
-  #scalar(source: Source, text: string): unknown {
-    const whole = /^\$\{([^}\n]{0,512})\}$/.exec(text);
-    return whole?.[1] === undefined
-      ? this.#text(source, text, (part) => part)
-      : this.#value(source, parseReference(whole[1]));
+  #filling(source: Source, text: string): Filling {
+    const whole = /^\$\{([^}\n]{0,512})\}$/.exec(text)?.[1];
+    if (whole === undefined) return { texts: this.#texts(source, text) };
+    const data = this.#value(source, parseReference(whole));
+    return typeof data === "string" ? { texts: [data] } : { data };
   }
 
-  #text(source: Source, text: string, write: (part: string) => string): string {
-    return text.replaceAll(PLACEHOLDER, (found: string, inner: string | undefined, closed: string | undefined) => {
+  /** What each placeholder of a text becomes, in order. */
+  #texts(source: Source, text: string): string[] {
+    return [...text.matchAll(PLACEHOLDER)].map(([found, inner, closed]) => {
       if (found === "$${") return "${";
       if (inner === undefined || closed === undefined) {
         throw new ExpandError(`"${found}" has no end; a plain "\${" is written "$\${"`);
       }
-      return write(textOf(this.#value(source, parseReference(inner)), inner));
+      return textOf(this.#value(source, parseReference(inner)), inner);
     });
   }
 
@@ -145,6 +156,7 @@ class Expansion {
     if (item.unreadable) throw new ExpandError(`\${${name}}: ${item.unreadable.message}`, item.unreadable);
     if (item.withheld !== undefined) throw new ExpandError(`\${${name}}: ${item.withheld}`);
     if (item.secret) this.secret = true;
+    if (item.opaque) return "";
     const place = `${source.id}:${key}#${path.join(".")}`;
     if (this.#open.includes(place)) {
       throw new ExpandError(`\${${name}} goes in a circle: ${[...this.#open, place].join(" → ")}`);
@@ -171,9 +183,10 @@ class Expansion {
   #found(source: Source, item: Item, { key, path }: Reference): unknown {
     if (path.length === 0) return this.#counted(item.expand ? this.item(source, key, item) : item.value);
     requireReadable(key, item.value);
-    const value = valueAt(readValue(item), path);
-    if (typeof value === "string") return item.expand ? this.#scalar(source, this.#counted(value)) : value;
-    return value;
+    const value = valueAt(readSource(item), path);
+    if (typeof value !== "string" || !item.expand) return value;
+    const filling = this.#filling(source, this.#counted(value));
+    return "data" in filling ? filling.data : withTexts(value, filling.texts, (text) => text);
   }
 
   /** A few placeholders that name each other twice would fill the memory. */
@@ -200,52 +213,6 @@ function nameOf({ set, key, path }: Reference): string {
 function textOf(value: unknown, name: string): string {
   if (typeof value === "string") return value;
   if (value === null) return "";
-  if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return String(value);
-  if (value instanceof Date) return value.toISOString();
+  if (value instanceof Literal) return value.source;
   throw new ExpandError(`\${${name}} is a list or an object, which has no place inside a text; name one value of it`);
-}
-
-function escapeProperty(text: string): string {
-  return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll("\r", "\\r");
-}
-
-type Scalar = (text: string) => unknown;
-
-/** Comments, anchors and the order of keys stay. */
-function expandYaml(text: string, scalar: Scalar): string {
-  const document = parseYaml(text);
-  let changed = false;
-  visit(document, {
-    Scalar(place, node) {
-      if (place === "key" || typeof node.value !== "string" || !node.value.includes("${")) return undefined;
-      changed = true;
-      const value = scalar(node.value);
-      if (typeof value === "object" && value !== null) return document.createNode(value);
-      if (isScalar(node)) node.value = value;
-      return undefined;
-    },
-  });
-  return changed ? document.toString({ lineWidth: 0 }) : text;
-}
-
-/** A placeholder in JSON stands inside a string, so strings are all that is looked at, and the rest stays to the letter. */
-function expandJson(text: string, scalar: Scalar): string {
-  return text.replaceAll(/"(?:[^"\\]|\\.)*"(\s*:)?/g, (found: string, colon: string | undefined) => {
-    if (colon !== undefined || !found.includes("${")) return found;
-    return JSON.stringify(scalar(JSON.parse(found) as string) ?? null);
-  });
-}
-
-/** TOML is written anew, without its comments, when there was something to fill in. */
-function expandToml(text: string, scalar: Scalar): string {
-  if (!text.includes("${")) return text;
-  const walk = (value: unknown): unknown => {
-    if (typeof value === "string") return value.includes("${") ? scalar(value) : value;
-    if (Array.isArray(value)) return value.map(walk);
-    if (typeof value === "object" && value !== null && !(value instanceof Date)) {
-      return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, walk(inner)]));
-    }
-    return value;
-  };
-  return stringifyToml(walk(readValue({ format: "toml", value: text })));
 }

@@ -1,4 +1,5 @@
 /** Finds a text in what is live: in the names of keys, and line by line in their values, secrets left out. */
+import { startOf } from "#base";
 import type { SearchResult } from "../api.ts";
 import type { OpenRelease } from "./sealed.ts";
 
@@ -15,7 +16,7 @@ export function searchIn(releases: Iterable<OpenRelease>, text: string, limit: n
       for (const [index, line] of !secret && format !== "binary" && value.includes(text)
         ? value.split("\n").entries()
         : []) {
-        if (line.includes(text)) hits.push({ ...place, key, line: index + 1, text: line.slice(0, HIT_CHARS_MAX) });
+        if (line.includes(text)) hits.push({ ...place, key, line: index + 1, text: startOf(line, HIT_CHARS_MAX) });
         if (hits.length > limit) return { hits: hits.slice(0, limit), more: true };
       }
     }

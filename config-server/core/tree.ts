@@ -2,7 +2,7 @@
  * Files become sets: the path says the set and the key, the bytes are the value. All that is wrong is told at once, file by
  * file, before anything is done. Pure.
  */
-import { own, schemaProblems, setOwn } from "#base";
+import { hasLoneSurrogate, own, schemaProblems, setOwn } from "#base";
 import { Value } from "typebox/value";
 import {
   formatOf,
@@ -19,6 +19,7 @@ import {
   type Item,
   type SetName,
 } from "../api.ts";
+import { isLfsPointer, LFS_POINTER_MESSAGE } from "./format.ts";
 import { setId } from "./keys.ts";
 import { BASE_PROFILE } from "./resolve.ts";
 
@@ -61,7 +62,6 @@ export function isBeside(path: string): boolean {
   return path.split("/").some((part) => part.startsWith(".")) || path.startsWith("__MACOSX/");
 }
 
-const LFS_POINTER = "version https://git-lfs.github.com/spec/";
 const NO_SET = { app: undefined, profile: undefined };
 
 export function readTree(files: readonly TreeFile[], mapping: Mapping): Tree {
@@ -195,9 +195,7 @@ function itemOf(
 function valueOf(key: string, bytes: Uint8Array, format: Format | undefined): Item | string {
   const said = format ?? formatOf(key);
   if (bytes.length > VALUE_BYTES_MAX) return `has ${bytes.length} bytes; a value has at most ${VALUE_BYTES_MAX}`;
-  if (Buffer.from(bytes.subarray(0, LFS_POINTER.length)).toString("latin1") === LFS_POINTER) {
-    return "is a pointer of Git LFS and not the file; keep config in git itself";
-  }
+  if (isLfsPointer(bytes)) return LFS_POINTER_MESSAGE;
   if (said === "binary") return { format: said, value: isMask(bytes) ? MASK : toBase64(bytes) };
   let value: string;
   try {
@@ -218,6 +216,10 @@ function readManifest(files: readonly TreeFile[], problems: FileProblem[]): Mani
     manifest = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(file.bytes));
   } catch (error) {
     problems.push({ file: MANIFEST_NAME, message: `is no JSON: ${(error as Error).message}` });
+    return undefined;
+  }
+  if (hasLoneSurrogate(manifest)) {
+    problems.push({ file: MANIFEST_NAME, message: "holds a text that is not Unicode; remove the lone surrogate" });
     return undefined;
   }
   if (Value.Check(Manifest, manifest)) return manifest;

@@ -60,3 +60,38 @@ test("a check that cannot be sent to its thread fails at once, and leaves no tim
   // The next check has a thread of its own.
   expect(await checkSyntaxOf(host, { a: { format: "yaml", value: `a: ${"x".repeat(100_000)}` } })).toEqual([]);
 });
+
+test("text that is not Unicode is refused at every door: values, reasons, names, and bytes that are not UTF-8", async () => {
+  await using control = await withControl();
+  const post = (url: string, payload: string | Buffer) =>
+    control.app.inject({
+      method: "POST",
+      url,
+      headers: { authorization: `Bearer ${control.token}`, "content-type": "application/json" },
+      payload,
+    });
+  const value = (text: string) => `{"items":{"a":{"format":"text","value":"${text}"}}}`;
+  for (const [url, body] of [
+    [`${SET}/releases`, value("\\ud800")],
+    [`${SET}/releases`, value("x\\udc00\\ud800")],
+    [`${SET}/releases`, '{"items":{},"reason":"\\ud83d"}'],
+    ["/v1/tokens", '{"name":"\\udfff","role":"reader"}'],
+    [
+      `${SET}/releases`,
+      Buffer.concat([Buffer.from('{"items":{},"reason":"'), Buffer.from([0xed, 0xa0, 0x80]), Buffer.from('"}')]),
+    ],
+  ] as const) {
+    const answer = await post(url, body);
+    expect([answer.statusCode, (answer.json() as { code: string }).code], String(body)).toEqual([
+      400,
+      "HTTP_MALFORMED",
+    ]);
+  }
+  // What a format's escapes stand for, too.
+  const escaped = await post(
+    `${SET}/releases`,
+    JSON.stringify({ items: { a: { format: "json", value: '"\\ud800"' } } }),
+  );
+  expect(escaped.statusCode).toBe(422);
+  expect((await post(`${SET}/releases`, value("\\ud83d\\ude00"))).statusCode).toBe(201);
+});

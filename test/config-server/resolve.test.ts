@@ -111,7 +111,7 @@ test.each<[string, Item, string]>([
     yaml("# why\nurl: pg://${db.yaml#host}:${db.yaml#port}/x\nport: ${db.yaml#port}\n", true),
     "# why\nurl: pg://db.example:5432/x\nport: 5432\n",
   ],
-  ["yaml cannot be broken out of", yaml("a: ${db.yaml#tricky}\nb: 1\n", true), 'a: |-\n  a": b # \n  - c\nb: 1\n'],
+  ["yaml cannot be broken out of", yaml("a: ${db.yaml#tricky}\nb: 1\n", true), 'a: "a\\": b # \\n- c"\nb: 1\n'],
   [
     "json keeps its layout",
     {
