@@ -43,7 +43,7 @@ import {
 import { ANYBODY, followersOf, toldAfter, topicOf, type Reader } from "./core/told.ts";
 import { Healing } from "./healing.ts";
 import { type HistoryPage, readHistory } from "./history.ts";
-import { ReleaseChecker } from "./release-checker.ts";
+import { ReleaseChecker, type Sight } from "./release-checker.ts";
 import { SecretKeys } from "./secret-keys.ts";
 import { Secrets, unreadable } from "./secrets.ts";
 
@@ -399,8 +399,10 @@ export class ConfigServer {
     const rollout = plan && { plan, critical: this.rolloutWatch?.critical(name, plan) ?? [] };
     const live = this.live.get(name);
     const taken = await this.secrets.take(name, change.items, { standing: live?.sealed ?? {} });
-    const { open } = taken;
-    const restsOn = await this.#checker.check(name, open);
+    const { open, known: inTheClear } = taken;
+    // What becomes of a source's commit is shown to whoever may read, and to its authors.
+    const blind = change.source !== undefined;
+    const restsOn = await this.#checker.check(name, open, { blind, known: inTheClear });
     const items = await taken.seal();
     const knownDataKeys = new Set(dataKeysOf(live?.sealed ?? {}));
     const content = contentOf(items, sha256);
@@ -448,12 +450,17 @@ export class ConfigServer {
   }
 
   /**
-   * Whether items could be released, as they would be. Returns the versions of other sets that this rests on.
+   * Whether items could be released, as they would be; `blind` for somebody who may not reveal secrets. Returns the versions of other sets that this rests on.
    * @throws CONFIG_RELEASE_TOO_LARGE, CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_CHECK_TIMEOUT
    */
-  async check(name: SetName, items: StoredItems): Promise<ReadonlyMap<string, number>> {
+  async check(
+    name: SetName,
+    items: StoredItems,
+    { blind }: Pick<Sight, "blind">,
+  ): Promise<ReadonlyMap<string, number>> {
     const standing = this.live.get(name)?.sealed ?? {};
-    return this.#checker.check(name, (await this.secrets.take(name, items, { standing, draft: true })).open);
+    const { open, known } = await this.secrets.take(name, items, { standing, draft: true });
+    return this.#checker.check(name, open, { blind, known });
   }
 
   /** The releases that live pointers name; those that are here already are not read again. */

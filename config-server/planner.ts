@@ -19,6 +19,8 @@ export interface Writer {
   readonly source?: { readonly name: string } | undefined;
   readonly emergency?: boolean | undefined;
   readonly reason: string;
+  /** May not reveal secrets, so no answer depends on one. */
+  readonly blind: boolean;
 }
 
 export class Planner {
@@ -37,19 +39,21 @@ export class Planner {
     sets: readonly WantedSet[],
     writer: Writer,
     options: { readonly keep: boolean },
-  ): Promise<{ plans: PlannedSet[]; problems: FileProblem[] }> {
+  ): Promise<{ plans: PlannedSet[]; problems: FileProblem[]; bySet: ReadonlyMap<string, readonly FileProblem[]> }> {
     const plans: PlannedSet[] = [];
     for (const wanted of sets) plans.push(planSet(wanted, await this.live(wanted.name), options));
-    const problems: FileProblem[] = [];
+    const bySet = new Map<string, FileProblem[]>();
+    const add = ({ name }: PlannedSet, found: readonly FileProblem[]) => {
+      if (found.length > 0) bySet.set(setId(name), [...(bySet.get(setId(name)) ?? []), ...found]);
+    };
     const changed = plans.filter(({ isChanged }) => isChanged);
     // A source also takes over what is already as it wants it.
-    for (const plan of writer.source ? plans : changed) problems.push(...(await this.#mayWrite(plan, writer)));
-    for (const plan of changed) problems.push(...(await this.#problemsOf(plan)));
+    for (const plan of writer.source ? plans : changed) add(plan, await this.#mayWrite(plan, writer));
+    for (const plan of changed) add(plan, await this.#problemsOf(plan, writer));
     // Only what is right by itself is held against schemas that come with it.
-    if (problems.length === 0) {
-      for (const plan of changed) problems.push(...(await this.#againstNewSchemas(plan, plans)));
-    }
-    return { plans, problems };
+    const sound = changed.filter(({ name }) => !bySet.has(setId(name)));
+    for (const plan of sound) add(plan, await this.#againstNewSchemas(plan, sound));
+    return { plans, problems: [...bySet.values()].flat(), bySet };
   }
 
   async live(name: SetName): Promise<{ version: number; items: Items }> {
@@ -68,9 +72,9 @@ export class Planner {
     }
   }
 
-  async #problemsOf(plan: PlannedSet): Promise<FileProblem[]> {
+  async #problemsOf(plan: PlannedSet, { blind }: Writer): Promise<FileProblem[]> {
     try {
-      await this.#config.check(plan.name, plan.items);
+      await this.#config.check(plan.name, plan.items, { blind });
       return [];
     } catch (error) {
       if (ConfigErrors.VALUE_INVALID.is(error)) {
@@ -89,7 +93,10 @@ export class Planner {
       ({ name, isChanged }) =>
         isChanged && name.namespace === namespace && name.app === app && name.profile === BASE_PROFILE,
     );
-    const tasks = schemaTasks(base?.items ?? {}, [{ items: plan.items, where: "" }]);
+    // Of a secret there is a mask here at the most; its release holds it against the schema.
+    const tasks = schemaTasks(base?.items ?? {}, [{ items: plan.items, where: "" }]).filter(
+      ({ item, items = {} }) => ![item, ...Object.values(items)].some((one) => one?.secret),
+    );
     return inFiles(plan, await checkSchemas(this.#host, tasks));
   }
 }

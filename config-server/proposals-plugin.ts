@@ -1,8 +1,8 @@
 /** Routes of a change before it is released. Translates, decides nothing. */
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { Type } from "typebox";
-import { BODY_BYTES, principalOf } from "#http";
+import { BODY_BYTES, can, principalOf } from "#http";
 import {
   DiffResult,
   Draft,
@@ -23,7 +23,7 @@ import {
   SetName,
 } from "./api.ts";
 import type { ConfigServer } from "./config-server.ts";
-import type { Proposals, SetState } from "./proposals.ts";
+import type { Author, Proposals, SetState } from "./proposals.ts";
 
 const SET = "/v1/config/:namespace/:app/:profile";
 const State = Type.String({
@@ -103,14 +103,15 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
       bodyLimit: BODY_BYTES.document,
       schema: {
         tags,
-        summary: "Propose one's drafts; they are checked as a release is",
+        summary:
+          "Propose one's drafts; they are checked as a release is, without secrets unless the caller may reveal them",
         params: SetName,
         body: ProposalRequest,
         response: { 201: Proposal },
       },
     },
     async (request, reply) =>
-      reply.code(201).send(await proposals.propose(request.params, request.body, principalOf(request).name)),
+      reply.code(201).send(await proposals.propose(request.params, request.body, authorOf(request))),
   );
 
   app.get(
@@ -300,4 +301,9 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
 function stateOf(text: string, author: string): SetState {
   if (text === "live") return "live";
   return text === "drafts" ? { drafts: author } : { version: Number(text) };
+}
+
+function authorOf(request: FastifyRequest): Author {
+  const principal = principalOf(request);
+  return { name: principal.name, blind: !can(principal, "config:reveal") };
 }

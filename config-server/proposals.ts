@@ -50,6 +50,13 @@ import {
 } from "./core/keys.ts";
 import { isSealed, sealedOf, type SealedItems, type StoredItem, type StoredItems } from "./core/sealed.ts";
 
+/** Who proposes. */
+export interface Author {
+  readonly name: string;
+  /** May not reveal secrets, so no answer depends on one; the release is checked in full. */
+  readonly blind: boolean;
+}
+
 const ID_BYTES = 6;
 /** Times that a proposal is merged anew because somebody released meanwhile. */
 const PUBLISH_TRIES_MAX = 5;
@@ -126,7 +133,11 @@ export class Proposals {
    * Makes a proposal of the author's drafts, which are then gone. What it would release is checked as a release is.
    * @throws CONFIG_NOTHING_TO_PROPOSE, CONFIG_DRAFT_NOT_FOUND, CONFIG_PROPOSAL_OUTDATED, CONFIG_VALUE_INVALID
    */
-  async propose(name: SetName, { reason = "", keys }: ProposalRequest, author: string): Promise<Proposal> {
+  async propose(
+    name: SetName,
+    { reason = "", keys }: ProposalRequest,
+    { name: author, blind }: Author,
+  ): Promise<Proposal> {
     const drafts = await this.#drafts(name, author);
     const wanted = keys ?? drafts.map(({ key }) => key);
     if (wanted.length === 0) {
@@ -145,7 +156,7 @@ export class Proposals {
       baseVersion: Math.min(...chosen.map(({ baseVersion }) => baseVersion)),
     });
     const reads = chosen.map(({ key }) => ({ key: draftKey(name, author, key) }));
-    await this.#open(name, proposal, reads);
+    await this.#open(name, proposal, { drafts: reads, blind });
     return shownProposal(proposal);
   }
 
@@ -259,7 +270,8 @@ export class Proposals {
       const kept = await this.#kept(target, changes, sealedOf(live.items));
       const begun = this.#begin(target, { author, reason, changes: kept, baseVersion: live.version });
       const proposal = { ...begun, promotedFrom };
-      await this.#open(target, proposal, []);
+      // Whoever promotes may publish.
+      await this.#open(target, proposal, { drafts: [], blind: false });
       return { proposal: shownProposal(proposal) };
     }
     const published = await this.#config.release(target, {
@@ -276,12 +288,12 @@ export class Proposals {
   async proposeChanges(
     name: SetName,
     given: Pick<Proposal, "changes" | "baseVersion" | "reason">,
-    author: string,
+    { name: author, blind }: Author,
   ): Promise<Proposal> {
     const live = await this.#liveItems(name);
     const changes = await this.#kept(name, given.changes, sealedOf(live.items));
     const proposal = this.#begin(name, { author, ...given, changes });
-    await this.#open(name, proposal, []);
+    await this.#open(name, proposal, { drafts: [], blind });
     return shownProposal(proposal);
   }
 
@@ -354,9 +366,13 @@ export class Proposals {
   }
 
   /** Checks a proposal as its release would be, and writes it; the drafts that it was made of go with that. */
-  async #open(name: SetName, proposal: StoredProposal, drafts: readonly { key: string }[]): Promise<void> {
+  async #open(
+    name: SetName,
+    proposal: StoredProposal,
+    { drafts, blind }: { readonly drafts: readonly { key: string }[]; readonly blind: boolean },
+  ): Promise<void> {
     const { items } = await this.#merged(name, proposal);
-    await this.#config.check(name, items);
+    await this.#config.check(name, items, { blind });
     const value = encoded(proposal, "The proposal");
     const open = (await this.proposals(name)).filter(({ state }) => state === "open");
     if (open.length >= OPEN_PROPOSALS_MAX) {

@@ -29,6 +29,8 @@ const BATCH_MAX = 100;
 /** What is given for a release or a draft: in the clear for its checks, and as it will be stored. */
 export interface Taken {
   readonly open: OpenItems;
+  /** Keys of secrets that were given in the clear. */
+  readonly known: ReadonlySet<string>;
   /** Encrypts what is new, and keeps its data keys. @throws CONFIG_SECRETS_UNCONFIGURED */
   seal(): Promise<StoredItems>;
 }
@@ -105,13 +107,14 @@ export class Secrets {
       if (isSealed(item)) setOwn(looked, key, item);
       else if (stands) setOwn(looked, key, stands);
     }
-    const known = await this.open(name, looked);
+    const standingOpen = await this.open(name, looked);
+    const known = new Set<string>();
     const open: Record<string, OpenItem> = {};
     const stored: Record<string, StoredItem> = {};
     const toSeal: [key: string, item: Item][] = [];
     for (const [key, item] of Object.entries(given)) {
       if (isSealed(item)) {
-        setOwn(open, key, readable(own(known, key) as OpenItem));
+        setOwn(open, key, readable(own(standingOpen, key) as OpenItem));
         setOwn(stored, key, item);
         continue;
       }
@@ -125,9 +128,10 @@ export class Secrets {
         setOwn(stored, key, draft ? item : rest);
         continue;
       }
-      const was = masked ? readable(own(known, key) as OpenItem) : own(known, key);
+      const was = masked ? readable(own(standingOpen, key) as OpenItem) : own(standingOpen, key);
       const now: Item = { ...rest, secret, value: masked && was ? was.value : rest.value };
       setOwn(open, key, now);
+      if (!masked) known.add(key);
       const keeps =
         stands?.format === now.format &&
         stands.expand === now.expand &&
@@ -136,7 +140,7 @@ export class Secrets {
       if (keeps) setOwn(stored, key, stands);
       else toSeal.push([key, now]);
     }
-    return { open, seal: () => this.#seal(name, stored, toSeal) };
+    return { open, known, seal: () => this.#seal(name, stored, toSeal) };
   }
 
   async #seal(name: SetName, kept: StoredItems, toSeal: readonly (readonly [string, Item])[]): Promise<StoredItems> {

@@ -101,16 +101,17 @@ export function transferPlugin(untyped: FastifyInstance, transfer: Transfer): vo
       },
       async (request, reply) => {
         const principal = principalOf(request);
-        const { name: author, role } = principal;
+        const { name, role } = principal;
         if (request.query.mode === "release" && !can(principal, "config:publish")) {
           throw HttpErrors.FORBIDDEN(
-            `"${author}" has the role ${role}, which may not config:publish; it may import with mode=draft.`,
+            `"${name}" has the role ${role}, which may not config:publish; it may import with mode=draft.`,
             { extra: { action: "config:publish" } },
           );
         }
         const body = request.body as Uint8Array | undefined;
+        const author = { name, blind: !can(principal, "config:reveal") };
         const report = await transfer.import(body ?? new Uint8Array(), request.query, author);
-        if (report.mode !== "dry-run") transfer.note(report, author);
+        if (report.mode !== "dry-run") transfer.note(report, name);
         return reply.send(report);
       },
     );

@@ -32,7 +32,7 @@ import type { LiveRecord } from "./core/rollout.ts";
 import { readTree, type TreeFile } from "./core/tree.ts";
 import { entriesUnder } from "./listing.ts";
 import { Planner } from "./planner.ts";
-import type { Proposals } from "./proposals.ts";
+import type { Author, Proposals } from "./proposals.ts";
 import { readZip, writeZip } from "./zip.ts";
 
 /** A release to export, by its name. */
@@ -87,7 +87,7 @@ export class Transfer {
    * @throws CONFIG_ZIP_INVALID, CONFIG_ZIP_TOO_LARGE, CONFIG_IMPORT_INVALID (`extra.problems`): nothing was done;
    *   CONFIG_IMPORT_INCOMPLETE (`extra.report`): some was
    */
-  async import(zip: Uint8Array, query: ImportQuery, author: string): Promise<ImportReport> {
+  async import(zip: Uint8Array, query: ImportQuery, author: Author): Promise<ImportReport> {
     const { mode = "dry-run", keep = false, emergency = false, reason } = query;
     if (emergency && (reason ?? "").trim() === "") {
       throw ConfigErrors.EMERGENCY_REASON("Say why it cannot wait: it is kept with each release.", {
@@ -102,13 +102,17 @@ export class Transfer {
         "The zip has no file of a set. One is NAMESPACE/APP/PROFILE/KEY, or APP/PROFILE/KEY with a namespace, or KEY with all three.",
       );
     }
-    const { plans, problems } = await this.planner.plan(tree.sets, { emergency, reason: reason ?? "import" }, { keep });
+    const { plans, problems } = await this.planner.plan(
+      tree.sets,
+      { emergency, reason: reason ?? "import", blind: author.blind },
+      { keep },
+    );
     refuse(problems);
     const ignored = [...tree.ignored];
     if (mode === "dry-run") return { mode, sets: shown(plans), ignored };
     const sets = await this.#each(plans, (plan) =>
       mode === "draft"
-        ? this.#draft(plan, author)
+        ? this.#draft(plan, author.name)
         : this.#release(plan, { author, emergency, reason: reason ?? plan.wanted.reason ?? "import" }),
     );
     const report: ImportReport = { mode, sets, ignored };
@@ -143,7 +147,7 @@ export class Transfer {
 
   async #release(
     plan: PlannedSet,
-    { author, reason, emergency }: { author: string; reason: string; emergency: boolean },
+    { author, reason, emergency }: { author: Author; reason: string; emergency: boolean },
   ): Promise<ImportedSet> {
     const { name, items, fromVersion } = plan;
     if (!emergency && (await this.#proposals.rules(name.namespace)).review === "required") {
@@ -156,7 +160,7 @@ export class Transfer {
       const { id } = same ?? (await this.#proposals.proposeChanges(name, given, author));
       return { ...reported(plan, "proposed"), proposal: id };
     }
-    const change = { items, reason, expectedVersion: fromVersion, author };
+    const change = { items, reason, expectedVersion: fromVersion, author: author.name };
     const { version } = await this.#config.release(name, { ...change, ...(emergency ? { emergency } : {}) });
     return { ...reported(plan, "released"), version };
   }

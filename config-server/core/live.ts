@@ -6,6 +6,7 @@
 import { own, setOwn } from "#base";
 import type { ConfigPatch, EffectiveConfig, Identity, ReleaseProblem, SetName } from "../api.ts";
 import { NOBODY } from "./identity.ts";
+import { blinded } from "./blind.ts";
 import { liveKey, setId, setOf } from "./keys.ts";
 import { appId, appsNamedBy, layersOf, resolve, type LiveRelease, type Resolved } from "./resolve.ts";
 import { stageOf, type LiveRecord, type Rollout } from "./rollout.ts";
@@ -267,12 +268,12 @@ export class LiveConfig {
    * What a candidate would do to those that stand on its set, itself among them: placeholders that could not be filled in
    * any more, and imports that would go in a circle. What is broken already is not held against it.
    */
-  problemsOf(candidate: LiveSet): ReleaseProblem[] {
+  problemsOf(candidate: LiveSet, blind = false): ReleaseProblem[] {
     return this.dependents(candidate.name).flatMap((name) => {
       const itself = setId(name) === setId(candidate.name);
       const known = new Set(itself ? [] : this.resolved(name).problems.map(({ message }) => message));
       const where = itself ? "" : `${setId(name)}: `;
-      const { problems, config } = this.#withAndWithout(candidate, name);
+      const { problems, config } = this.#withAndWithout(candidate, name, blind);
       const chars = Object.values(config.items).reduce((sum, { value }) => sum + value.length, 0);
       return [
         ...problems
@@ -292,12 +293,13 @@ export class LiveConfig {
   }
 
   /** What a config would be with the candidate, first as things are, then with all that is on its way. */
-  #withAndWithout(candidate: LiveSet, name: SetName): Pick<Resolved, "problems" | "config"> {
-    const found = this.resolvedWith(candidate, name);
+  #withAndWithout(candidate: LiveSet, name: SetName, blind: boolean): Pick<Resolved, "problems" | "config"> {
+    const found = this.resolvedWith(candidate, name, blind);
     const id = setId(candidate.name);
     const others = [...this.#rolling].filter((one) => one !== id && found.sets.includes(one));
     if (others.length === 0 || found.problems.length > 0) return found;
-    const later = resolve(name, (one) => (setId(one) === id ? candidate : this.#lookup(one, others)), this.#hash);
+    const seen = sightOf(blind);
+    const later = resolve(name, (one) => seen(setId(one) === id ? candidate : this.#lookup(one, others)), this.#hash);
     const what = others.map((one) => `${one}@${this.#sets.get(one)?.record.rollout?.version}`).join(", ");
     return {
       config: found.config,
@@ -305,10 +307,11 @@ export class LiveConfig {
     };
   }
 
-  /** What a config would be, were the candidate live. */
-  resolvedWith(candidate: LiveSet, name: SetName): Resolved {
+  /** What a config would be, were the candidate live; `blind` as somebody who may not know secrets is to see it. */
+  resolvedWith(candidate: LiveSet, name: SetName, blind = false): Resolved {
     const id = setId(candidate.name);
-    return resolve(name, (one) => (setId(one) === id ? candidate : this.get(one)), this.#hash);
+    const seen = sightOf(blind);
+    return resolve(name, (one) => seen(setId(one) === id ? candidate : this.get(one)), this.#hash);
   }
 
   /** Names of live sets whose effective config a release of this one may change, itself first. */
@@ -366,4 +369,10 @@ function add(sets: Map<string, Set<string>>, name: string, one: string): void {
   const set = sets.get(name);
   if (set) set.add(one);
   else sets.set(name, new Set([one]));
+}
+
+/** A live release as a check may see it. */
+function sightOf(blind: boolean): (live: LiveRelease | undefined) => LiveRelease | undefined {
+  if (!blind) return (live) => live;
+  return (live) => live && { ...live, release: { ...live.release, items: blinded(live.release.items) } };
 }

@@ -36,6 +36,8 @@ export interface Unreadable {
 /** An item in memory, in the clear; or why a secret is not. */
 export interface OpenItem extends Item {
   readonly unreadable?: Unreadable;
+  /** A secret in a check for somebody who may not know it: what it holds, and whether it holds a path, is not looked at. */
+  readonly opaque?: true;
 }
 export type OpenItems = Readonly<Record<string, OpenItem>>;
 export type OpenRelease = ReleaseSummary & { readonly items: OpenItems };

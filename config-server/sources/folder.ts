@@ -10,7 +10,15 @@ import { join, sep } from "node:path";
 import { AppError, messageOf, type Clock } from "#base";
 import { ConfigErrors, fileBytesMax, type FileProblem } from "../api.ts";
 import { isBeside, type TreeFile } from "../core/tree.ts";
-import { Budget, DEPTH_MAX, unreadable, type Snapshot, type SourceReader, type SourceSettings } from "./snapshot.ts";
+import {
+  Budget,
+  DEPTH_MAX,
+  isOutsideSets,
+  unreadable,
+  type Snapshot,
+  type SourceReader,
+  type SourceSettings,
+} from "./snapshot.ts";
 
 /** Milliseconds in which nothing may change; a program that writes many files writes the next one sooner. */
 export const QUIET_MS = 300;
@@ -106,6 +114,9 @@ export class FolderReader implements SourceReader {
       const file = path === "" ? name : `${path}/${name}`;
       // A file that went between the listing and this look is seen as gone by the second listing.
       const real = await realpath(join(at, name)).catch(() => undefined);
+      if (real === undefined || (real !== root && !real.startsWith(`${root}${sep}`))) {
+        if (isOutsideSets(this.#settings, file)) continue;
+      }
       if (real === undefined) {
         found.problems.push({ file, message: "leads nowhere" });
         continue;
@@ -117,6 +128,8 @@ export class FolderReader implements SourceReader {
       const kind = await stat(real, { bigint: true }).catch(() => undefined);
       if (kind?.isDirectory()) {
         if (depth < DEPTH_MAX) await this.#listInto(root, { at: real, path: file, depth: depth + 1 }, budget, found);
+      } else if (isOutsideSets(this.#settings, file)) {
+        continue;
       } else if (kind?.isFile()) {
         const mark = [kind.ino, kind.size, kind.mtimeNs, kind.ctimeNs].join(" ");
         found.files.push({ path: file, real, mark });

@@ -8,7 +8,15 @@ import { isDescendent, readBlob, readCommit, readTree, resolveRef } from "isomor
 import { AppError, messageOf } from "#base";
 import type { FileProblem } from "../api.ts";
 import { isBeside, type TreeFile } from "../core/tree.ts";
-import { Budget, DEPTH_MAX, unreadable, type Snapshot, type SourceReader, type SourceSettings } from "./snapshot.ts";
+import {
+  Budget,
+  DEPTH_MAX,
+  isOutsideSets,
+  unreadable,
+  type Snapshot,
+  type SourceReader,
+  type SourceSettings,
+} from "./snapshot.ts";
 
 /** Bytes of a file of git's own, such as a pack: it is read as a whole. */
 export const GIT_FILE_BYTES_MAX = 256 * 1024 * 1024;
@@ -32,11 +40,25 @@ export class GitReader implements SourceReader {
   }
 
   async glance(): Promise<string> {
-    return this.#tip(await this.#gitdir());
+    const gitdir = await this.#gitdir();
+    await this.#requireSha1(gitdir);
+    return this.#tip(gitdir);
+  }
+
+  /** @throws CONFIG_SOURCE_UNREADABLE for a repository with object names that are not read here */
+  async #requireSha1(gitdir: string): Promise<void> {
+    const config = await fs.readFile(join(gitdir, "config"), "utf8").catch(() => "");
+    const [, format = "sha1"] = /^\s*objectformat\s*=\s*"?(\w+)/im.exec(config) ?? [];
+    if (format.toLowerCase() === "sha1") return;
+    throw unreadable(
+      this.#settings,
+      `its objects are named by ${format.toUpperCase()}, which is not supported; mirror it into a repository made with git init --object-format=sha1`,
+    );
   }
 
   async read(signal: AbortSignal): Promise<Snapshot> {
     const gitdir = await this.#gitdir();
+    await this.#requireSha1(gitdir);
     const oid = await this.#tip(gitdir);
     // Packs that were opened are kept for one reading only: they are replaced, and large.
     const guard = guarded();
@@ -87,6 +109,7 @@ export class GitReader implements SourceReader {
       if (isBeside(entry.path)) continue;
       signal.throwIfAborted();
       budget.file();
+      if (entry.type !== "tree" && isOutsideSets(this.#settings, file)) continue;
       if (entry.type === "commit") {
         const message = "is a submodule; its files are not in this repository. Make it a source of its own";
         problems.push({ file, message });

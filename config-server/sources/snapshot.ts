@@ -1,5 +1,12 @@
 /** What a source holds at one moment, whatever kind it is, and the limits that all kinds keep. */
-import { ConfigErrors, fileBytesMax, TRANSFER_BYTES_MAX, TRANSFER_FILES_MAX, type FileProblem } from "../api.ts";
+import {
+  ConfigErrors,
+  fileBytesMax,
+  MANIFEST_NAME,
+  TRANSFER_BYTES_MAX,
+  TRANSFER_FILES_MAX,
+  type FileProblem,
+} from "../api.ts";
 import type { TreeFile } from "../core/tree.ts";
 
 export interface SourceSettings {
@@ -41,6 +48,19 @@ export interface SourceReader {
 
 /** Folders below the beginning: a set's, and the one too deep that is told as a mistake. */
 export const DEPTH_MAX = 4;
+
+/** Folders in front of a key. */
+export function depthOf({ namespace }: Pick<SourceSettings, "namespace">): 2 | 3 {
+  return namespace === undefined ? 3 : 2;
+}
+
+/**
+ * Whether a path is in no set's folder, such as a README or a link at the root: what is there is not looked at, whatever
+ * it is, but for the manifest of an export.
+ */
+export function isOutsideSets(settings: Pick<SourceSettings, "namespace">, path: string): boolean {
+  return path.split("/").length <= depthOf(settings) && path !== MANIFEST_NAME;
+}
 
 /** Counts what is read, and stops before it is too much. */
 export class Budget {

@@ -1,9 +1,9 @@
 /**
  * Mirrors of git branches and folders: in the background, on an interval and when asked, never while somebody reads config.
- * A commit is released set by set once all of it is valid; one that is not changes nothing, and the last good one stays
- * live. One member mirrors a source; were there two, each release is a compare-and-swap, so the second finds it done.
+ * A commit is released set by set, each whole or not at all; a set that is not valid stays as it was, and says why. One
+ * member mirrors a source; were there two, each release is a compare-and-swap, so the second finds it done.
  */
-import { AppError, canonicalJson, messageOf, type Host } from "#base";
+import { AppError, canonicalJson, messageOf, type Host, startOf } from "#base";
 import type { Store } from "#store";
 import {
   ConfigErrors,
@@ -11,17 +11,18 @@ import {
   type FileProblem,
   type ImportedSet,
   type Provenance,
+  type ReleaseProblem,
   type SourceStatus,
   type SourceSync,
 } from "../api.ts";
 import type { ConfigServer } from "../config-server.ts";
 import { setId } from "../core/keys.ts";
-import { firstOf, reported, type PlannedSet } from "../core/plan.ts";
+import { firstOf, inFiles, reported, type PlannedSet } from "../core/plan.ts";
 import { readTree, type WantedSet } from "../core/tree.ts";
 import type { Planner } from "../planner.ts";
 import { type Member, requireAttached, SourceBook, type SourceRecord } from "./book.ts";
 import { FolderReader } from "./folder.ts";
-import { type Snapshot, type SourceReader, type SourceSettings, unreadable } from "./snapshot.ts";
+import { depthOf, type Snapshot, type SourceReader, type SourceSettings, unreadable } from "./snapshot.ts";
 
 /** Characters of a commit's message that its releases keep. */
 const MESSAGE_CHARS_MAX = 1024;
@@ -227,17 +228,23 @@ export class Sources {
     if (isNew) this.#host.log.warn({ source: name, code, commit }, `config source not released: ${detail}`);
   }
 
-  /** All sets of a snapshot, or none while any is invalid. */
+  /**
+   * The sets of a snapshot, each whole or not at all: one that is not valid stays as it was, and the others are released.
+   * @throws CONFIG_SOURCE_INVALID (`extra.problems`) after that, when any is not valid
+   */
   async #release(settings: SourceSettings, snapshot: Snapshot): Promise<ImportedSet[]> {
     const { name, namespace } = settings;
-    const tree = readTree(snapshot.files, { namespace, depth: namespace === undefined ? 3 : 2 });
-    refuse(name, snapshot.commit, [...snapshot.problems, ...tree.problems]);
-    if (tree.sets.length === 0) {
+    const tree = readTree(snapshot.files, { namespace, depth: depthOf(settings) });
+    const bad = badSets(settings, [...snapshot.problems, ...tree.problems]);
+    // What is wrong with no set in particular is wrong with all.
+    if (bad.has(undefined)) throw invalid(name, snapshot.commit, [...bad.values()].flat(), []);
+    const sound = tree.sets.filter((set) => !bad.has(setId(set.name)));
+    if (sound.length === 0 && bad.size === 0) {
       const form = namespace === undefined ? "NAMESPACE/APP/PROFILE/KEY" : "APP/PROFILE/KEY";
       // Most likely a wrong path or a clone that is not done, and never a reason to empty what is live.
-      throw invalid(name, snapshot.commit, [{ file: "", message: `it holds no file ${form}` }]);
+      throw invalid(name, snapshot.commit, [{ file: "", message: `it holds no file ${form}` }], []);
     }
-    const wanted = new Set(tree.sets.map((set) => setId(set.name)));
+    const wanted = new Set([...tree.sets.map((set) => setId(set.name)), ...(bad.keys() as Iterable<string>)]);
     const owners = await this.#book.owners();
     const gone: WantedSet[] = settings.prune
       ? [...owners]
@@ -246,8 +253,10 @@ export class Sources {
       : [];
     for (let attempt = 1; ; attempt++) {
       try {
-        const sets = await this.#releaseAll(settings, snapshot, [...tree.sets, ...gone], owners);
+        const { sets, problems } = await this.#releaseAll(settings, snapshot, [...sound, ...gone], owners);
         await this.#book.letGo(name, wanted);
+        const all = [...[...bad.values()].flat(), ...problems];
+        if (all.length > 0) throw invalid(name, snapshot.commit, all, sets);
         return sets;
       } catch (error) {
         // Another mirror or an emergency was first: what is live now is looked at, and what is done already is skipped.
@@ -261,21 +270,27 @@ export class Sources {
     snapshot: Snapshot,
     sets: readonly WantedSet[],
     owners: ReadonlyMap<string, { readonly source: string }>,
-  ): Promise<ImportedSet[]> {
+  ): Promise<{ sets: ImportedSet[]; problems: FileProblem[] }> {
     const source = provenanceOf(name, snapshot);
     const reason = source.message?.split("\n", 1)[0] ?? `folder ${name} changed`;
-    const { plans, problems } = await this.#planner.plan(sets, { source, reason }, { keep: false });
-    refuse(name, snapshot.commit, problems);
+    const { plans, problems, bySet } = await this.#planner.plan(sets, { source, reason, blind: true }, { keep: false });
     const done: ImportedSet[] = [];
-    for (const plan of plans) {
+    for (const plan of plans.filter(({ name }) => !bySet.has(setId(name)))) {
       this.#stop.throwIfAborted();
-      if (plan.isChanged) done.push(await this.#releaseOne(plan, source, reason));
-      else {
+      if (!plan.isChanged) {
         if (owners.get(setId(plan.name))?.source !== name) await this.#book.claim(name, plan.name);
         done.push(reported(plan, "unchanged"));
+        continue;
+      }
+      try {
+        done.push(await this.#releaseOne(plan, source, reason));
+      } catch (error) {
+        // Found valid a moment ago, it may stand on a set that is not released.
+        if (!ConfigErrors.VALUE_INVALID.is(error)) throw error;
+        problems.push(...inFiles(plan, error.extra["problems"] as readonly ReleaseProblem[]));
       }
     }
-    return done;
+    return { sets: done, problems };
   }
 
   /** Whoever configured the source reviews there, so its releases count as approved by it, and say so. */
@@ -340,7 +355,7 @@ function provenanceOf(name: string, { commit, author, message }: Snapshot): Prov
     name,
     commit,
     ...(author === undefined ? {} : { author }),
-    ...(message === undefined || message === "" ? {} : { message: message.slice(0, MESSAGE_CHARS_MAX) }),
+    ...(message === undefined || message === "" ? {} : { message: startOf(message, MESSAGE_CHARS_MAX) }),
   };
 }
 
@@ -349,13 +364,25 @@ function mappingOf({ folder, namespace, prune }: SourceSettings): string {
   return canonicalJson({ folder: folder ?? "", namespace: namespace ?? "", prune });
 }
 
-function refuse(source: string, commit: string, problems: readonly FileProblem[]): void {
-  if (problems.length > 0) throw invalid(source, commit, problems);
+/** Problems by the set in whose folder they are; undefined: in none. */
+function badSets(settings: SourceSettings, problems: readonly FileProblem[]): Map<string | undefined, FileProblem[]> {
+  const found = new Map<string | undefined, FileProblem[]>();
+  const depth = depthOf(settings);
+  for (const problem of problems) {
+    const folders = problem.file.split("/").slice(0, depth);
+    const names = settings.namespace === undefined ? folders : [settings.namespace, ...folders];
+    const id = problem.file === "" || folders.length < depth ? undefined : names.join("/");
+    found.set(id, [...(found.get(id) ?? []), problem]);
+  }
+  return found;
 }
 
-function invalid(source: string, commit: string, problems: readonly FileProblem[]) {
-  return ConfigErrors.SOURCE_INVALID(
-    `Source "${source}" at ${commit.slice(0, 12)}: ${firstOf(problems)}. What was released from it before stays live.`,
-    { extra: { problems: problems.slice(0, TRANSFER_PROBLEMS_MAX) } },
-  );
+function invalid(source: string, commit: string, problems: readonly FileProblem[], done: readonly ImportedSet[]) {
+  const stays =
+    done.length === 0
+      ? "What was released from it before stays live."
+      : `Its ${done.length} other sets are live as they are in it; of these what was released before stays.`;
+  return ConfigErrors.SOURCE_INVALID(`Source "${source}" at ${commit.slice(0, 12)}: ${firstOf(problems)}. ${stays}`, {
+    extra: { problems: problems.slice(0, TRANSFER_PROBLEMS_MAX), sets: done },
+  });
 }

@@ -131,7 +131,7 @@ test("without a namespace the first folder is it, and a folder says where the se
   expect((await live(control, { namespace: "prod", app: "orders", profile: "eu" })).values).toEqual({ "a.txt": "x" });
 });
 
-test("a commit that is not valid is not released: file, line and column are told, and the last good one stays", async () => {
+test("a set that is not valid is not released: file, line and column are told, its last good one stays, others go on", async () => {
   await using folder = await tempFolder();
   const repo = await repository(folder.path);
   const good = await repo.commit({ "a/default/k.yaml": "a: 1", [FILE]: "one" });
@@ -144,7 +144,8 @@ test("a commit that is not valid is not released: file, line and column are told
     released: { commit: good },
     error: { code: "CONFIG_SOURCE_INVALID", problems: [{ file: "a/default/k.yaml", line: 2, column: 5 }] },
   });
-  expect((await live(control)).values, "nor is what is right in it").toEqual({ "a.txt": "one" });
+  expect((await live(control)).values, "what is right in it is released").toEqual({ "a.txt": "two" });
+  expect((await live(control, { ...ORDERS, app: "a" })).values).toEqual({ "k.yaml": "a: 1" });
   expect((await control.host.metrics.expose()).text).toContain('posthouse_config_source_healthy{source="config"} 0');
   await repo.commit({ "a/default/k.yaml": "a: 2" });
   await sync(control);
@@ -160,7 +161,15 @@ test("links, submodules, pointers of LFS and large files are refused by name", a
   await other.commit({ x: "x" });
   await mkdir(join(repo.path, "orders/default"), { recursive: true });
   await symlink("/etc/passwd", join(repo.path, "orders/default/link.txt"));
-  await repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", other.path, "vendored");
+  await repo.git(
+    "-c",
+    "protocol.file.allow=always",
+    "submodule",
+    "--quiet",
+    "add",
+    other.path,
+    "orders/default/vendored",
+  );
   await repo.commit({
     "orders/default/lfs.bin": "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
     "orders/default/large.txt": "x".repeat(TRANSFER_FILE_BYTES_MAX + 1),
@@ -171,7 +180,7 @@ test("links, submodules, pointers of LFS and large files are refused by name", a
   expect(extra.problems).toMatchObject([
     { file: "orders/default/large.txt", message: expect.stringContaining("more than") as string },
     { file: "orders/default/link.txt", message: expect.stringContaining("symbolic link") as string },
-    { file: "vendored", message: expect.stringContaining("submodule") as string },
+    { file: "orders/default/vendored", message: expect.stringContaining("submodule") as string },
     { file: "orders/default/lfs.bin", message: expect.stringContaining("LFS") as string },
   ]);
   expect((await control.client.config.sets(undefined)).sets).toEqual([]);
@@ -509,4 +518,50 @@ test("a source that nobody configured is not found", async () => {
   for (const act of [sync(control, "nope"), control.client.config.detachSource("nope")]) {
     await expect(act).rejects.toMatchObject({ code: "CONFIG_SOURCE_NOT_FOUND" });
   }
+});
+
+test("what is in no set's folder is passed over, whatever it is: links, submodules, large and broken files", async () => {
+  await using folder = await tempFolder();
+  const repo = await repository(join(folder.path, "repo"));
+  const other = await repository(join(folder.path, "other"));
+  await other.commit({ x: "x" });
+  await mkdir(join(repo.path, "orders"), { recursive: true });
+  await symlink("orders", join(repo.path, "LATEST"));
+  await symlink("/nowhere", join(repo.path, "orders/latest"));
+  await repo.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", other.path, "vendored");
+  await repo.commit({ "large.bin": "x".repeat(TRANSFER_FILE_BYTES_MAX + 1), "README.yaml": "a: [", [FILE]: "fine" });
+  await using control = await mirroring(repo.path);
+  expect((await sync(control)).sets).toMatchObject([{ app: "orders", outcome: "released" }]);
+  expect((await status(control)).error).toBeUndefined();
+
+  await using plain = await mirroring(join(folder.path, "repo"), { type: "folder" });
+  expect((await sync(plain)).sets).toMatchObject([{ app: "orders", outcome: "released" }]);
+});
+
+test("a set that is not valid keeps its last good release and its owner, also when sets that are gone are emptied", async () => {
+  await using folder = await tempFolder();
+  const repo = await repository(folder.path);
+  await repo.commit({ "a/default/k.properties": "a=1", "gone/default/k.txt": "x", [FILE]: "one" });
+  await using control = await mirroring(folder.path, { prune: true });
+  await sync(control);
+  await repo.git("rm", "-q", "-r", "gone");
+  await repo.commit({ "a/default/k.properties": "a=\\u00", [FILE]: "two" });
+  await expect(sync(control)).rejects.toMatchObject({
+    message: expect.stringContaining("other sets are live") as string,
+    extra: { problems: [{ file: "a/default/k.properties", line: 1 }] },
+  });
+  expect((await live(control)).values).toEqual({ "a.txt": "two" });
+  expect((await live(control, { ...ORDERS, app: "a" })).values).toEqual({ "k.properties": "a=1" });
+  expect((await live(control, { ...ORDERS, app: "gone" })).values).toEqual({});
+  expect((await status(control)).sets).toBe(3);
+});
+
+test("a repository with object names of SHA-256 is refused as what it is", async () => {
+  await using folder = await tempFolder();
+  await promisify(execFile)("git", ["init", "-q", "-b", "main", "--object-format=sha256", folder.path]);
+  await using control = await mirroring(folder.path);
+  await expect(sync(control)).rejects.toMatchObject({
+    code: "CONFIG_SOURCE_UNREADABLE",
+    message: expect.stringContaining("SHA256, which is not supported") as string,
+  });
 });
