@@ -25,6 +25,9 @@ export const QUIET_MS = 300;
 /** Times that a folder is read anew because it changed meanwhile. */
 const TRIES_MAX = 5;
 
+/** What a folder of a namespace, an app or a profile may be called. */
+const SET_FOLDER = /^[a-z0-9][a-z0-9@-]*$/;
+
 interface Listed {
   readonly path: string;
   readonly real: string;
@@ -114,14 +117,15 @@ export class FolderReader implements SourceReader {
       const file = path === "" ? name : `${path}/${name}`;
       // A file that went between the listing and this look is seen as gone by the second listing.
       const real = await realpath(join(at, name)).catch(() => undefined);
-      if (real === undefined || (real !== root && !real.startsWith(`${root}${sep}`))) {
-        if (isOutsideSets(this.#settings, file)) continue;
-      }
+      const leadsOut = real === undefined || (real !== root && !real.startsWith(`${root}${sep}`));
+      const isLink = real !== join(at, name);
+      // A link above the sets is one of them only where it may be: LATEST is somebody's shortcut.
+      if (isOutsideSets(this.#settings, file) && (leadsOut || (isLink && !SET_FOLDER.test(name)))) continue;
       if (real === undefined) {
         found.problems.push({ file, message: "leads nowhere" });
         continue;
       }
-      if (real !== root && !real.startsWith(`${root}${sep}`)) {
+      if (leadsOut) {
         found.problems.push({ file, message: "is a link that leads out of the folder; give the file itself" });
         continue;
       }

@@ -553,7 +553,7 @@ test("a set that is not valid keeps its last good release and its owner, also wh
   expect((await live(control)).values).toEqual({ "a.txt": "two" });
   expect((await live(control, { ...ORDERS, app: "a" })).values).toEqual({ "k.properties": "a=1" });
   expect((await live(control, { ...ORDERS, app: "gone" })).values).toEqual({});
-  expect((await status(control)).sets).toBe(3);
+  expect((await status(control)).sets).toBe(2);
 });
 
 test("a repository with object names of SHA-256 is refused as what it is", async () => {
