@@ -1,4 +1,5 @@
 /** `posthouse gateways`: those that follow the config of the gateways, and which release each of them runs. */
+import { own } from "#base";
 import type { Command } from "commander";
 import { type InNamespace } from "../catalog.ts";
 import { defineListing } from "../listing.ts";
@@ -34,7 +35,7 @@ export function define(command: Command, context: VerbContext): void {
       const known = subscribers.map(({ subscriber, outcome, versions, current, present, at, error }): Row => ({
         gateway: subscriber,
         state: outcome,
-        version: versions?.[`${namespace}/gateway/default`],
+        version: own(versions, `${namespace}/gateway/default`),
         current,
         connected: present,
         at,
