@@ -1,7 +1,8 @@
 /**
  * Effective configs as environment variables. `app.yaml: {db: {url: x}}` is `DB_URL=x`: the path to a value, its parts joined by
  * `_`, in capitals, anything but letters and digits as `_`. A text or properties key is one variable by its own name. A list is
- * JSON, null is nothing; a number or a boolean is as it is written in the config. The sets come in order, the later over the earlier; what is named by hand stands over all.
+ * JSON, null is nothing; a number or a boolean is as it is written. The sets come in order, the later over the earlier; a
+ * variable that is named by hand wins over all.
  */
 import { messageOf, own, setOwn } from "#base";
 import { isTable, Literal, readSource } from "#base/formats";

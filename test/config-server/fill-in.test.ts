@@ -20,12 +20,15 @@ interface Frame {
 }
 
 const ODD: Record<Filled, string> = {
-  yaml: "# mode: ${not} a placeholder's place\nmode: 0644 # octal?\nold: 012\nplus: +5\nbig: 12345678901234567890\nyes: Yes\nhex: 0x1F\nlist: [ 1.10,  ~ ]\nbase: &b {a: 1}\nmerged: {<<: *b}\n",
+  yaml: [
+    "# mode: ${not} a placeholder's place\nmode: 0644 # octal?\nold: 012\nplus: +5\nbig: 12345678901234567890\n",
+    "yes: Yes\nhex: 0x1F\nlist: [ 1.10,  ~ ]\nbase: &b {a: 1}\nmerged: {<<: *b}\n",
+  ].join(""),
   json: '"big": 12345678901234567890,  "x": 1.10, "e": 1E+2, "u": "\\u00e9\\/", ',
-  toml: "# ${not}\nbig = 12345678901234567\nmode = 0o644\ngrouped = 1_000\nwhen = 1979-05-27 07:32:00Z\nt = '''\n${literally''' # text\n".replace(
-    "${literally",
-    "$literally",
-  ),
+  toml: [
+    "# ${not}\nbig = 12345678901234567\nmode = 0o644\ngrouped = 1_000\n",
+    "when = 1979-05-27 07:32:00Z\nt = '''\n$literally''' # text\n",
+  ].join(""),
   properties: "# ${not}\n! ${not}\npath=C:\\\\users\\\\x\nlong=a\\\n   b\n  spaced : x \n",
 };
 
