@@ -4,7 +4,7 @@
  */
 import { hash as digest, timingSafeEqual } from "node:crypto";
 import { decodeJson, encodeJson, randomId, type Host } from "#base";
-import { HttpErrors, type Principal } from "#http";
+import { EVERY_NAME, HttpErrors, isLimited, type Principal } from "#http";
 import { commit, type Entry, type Store, View } from "#store";
 import { AccessErrors, type IssuedToken, type TokenRequest, type TokenSummary } from "./api.ts";
 
@@ -12,6 +12,8 @@ const PREFIX = "/access/";
 const TOKENS = `${PREFIX}tokens/`;
 /** Written with the first operator token, so that only one is ever made by itself. */
 const BOOTSTRAPPED = `${PREFIX}bootstrapped`;
+/** The app that gateways follow, unless their token says otherwise. */
+const GATEWAY_APP = "gateway";
 /** Random bytes of an id and of a secret. */
 const ID_BYTES = 8;
 const SECRET_BYTES = 32;
@@ -25,6 +27,11 @@ interface TokenRecord {
   readonly sha256: string;
   readonly createdAtMs: number;
   readonly expiresAtMs?: number;
+  readonly namespaces?: readonly string[];
+  readonly apps?: readonly string[];
+  readonly services?: readonly string[];
+  /** Absent: of a version without limits, in which the role agent was told the secrets of every app. */
+  readonly format?: 2;
 }
 
 /** In one call: every request is authenticated, and a hash that could take more data costs several times as much. */
@@ -78,7 +85,7 @@ export class Access {
 
   /** A token for a role in this very process; it is not kept anywhere and ends with the process. */
   internalToken({ id, ...rest }: Omit<Principal, "id"> & { id?: string }): string {
-    const principal: Principal = { ...rest, id: `internal:${id ?? rest.name}` };
+    const principal: Principal = { secretApps: [EVERY_NAME], ...rest, id: `internal:${id ?? rest.name}` };
     const token = `phi_${randomId(this.#host.random, SECRET_BYTES)}`;
     this.#internal.set(token, principal);
     return token;
@@ -100,19 +107,31 @@ export class Access {
     return result ? { ...summaryOf(id, record), token } : undefined;
   }
 
-  async issue(request: TokenRequest): Promise<IssuedToken> {
+  /** @throws ACCESS_LIMITS_NOT_ALLOWED */
+  async issue(request: TokenRequest, by: string): Promise<IssuedToken> {
+    if (request.role === "operator" && (request.namespaces ?? request.apps ?? request.services) !== undefined) {
+      throw AccessErrors.LIMITS_NOT_ALLOWED(
+        "An operator issues tokens, and so cannot be limited. Leave namespaces, apps and services out, or choose another role.",
+      );
+    }
     const { id, token, record } = this.#make(request);
     await this.#store.txn({ then: [{ type: "put", key: `${TOKENS}${id}`, value: encodeJson(record) }] });
+    this.#host.log.info(
+      { token: id, ...limitsOf(record), name: record.name, role: record.role, by },
+      "a token was issued",
+    );
     return { ...summaryOf(id, record), token };
   }
 
   /** @throws ACCESS_TOKEN_NOT_FOUND */
-  async revoke(id: string): Promise<void> {
+  async revoke(id: string, by: string): Promise<void> {
     const key = `${TOKENS}${id}`;
-    await commit(this.#store, [{ key }], (known) => {
-      if (!known.has(key)) throw AccessErrors.TOKEN_NOT_FOUND(`No token has the id "${id}".`);
-      return { writes: [{ type: "delete", key }], result: undefined };
+    const { result } = await commit(this.#store, [{ key }], (known) => {
+      const entry = known.get(key);
+      if (!entry) throw AccessErrors.TOKEN_NOT_FOUND(`No token has the id "${id}".`);
+      return { writes: [{ type: "delete", key }], result: decodeJson<TokenRecord>(entry.value) };
     });
+    this.#host.log.info({ token: id, name: result.name, role: result.role, by }, "a token was revoked");
   }
 
   /** All tokens as the store has them now, for a process that does not follow it. */
@@ -137,7 +156,7 @@ export class Access {
         `The token of "${record.name}" expired at ${new Date(record.expiresAtMs).toISOString()}. Ask an operator for another.`,
       );
     }
-    return { id: `${record.role}:${record.name}`, name: record.name, role: record.role };
+    return principalOf(record);
   }
 
   /** @throws HTTP_TOKEN_INVALID */
@@ -152,13 +171,15 @@ export class Access {
     return record;
   }
 
-  #make({ name, role, ttlSeconds }: TokenRequest): { id: string; token: string; record: TokenRecord } {
+  #make({ name, role, ttlSeconds, ...limits }: TokenRequest): { id: string; token: string; record: TokenRecord } {
     const id = randomId(this.#host.random, ID_BYTES);
     const secret = randomId(this.#host.random, SECRET_BYTES);
     const createdAtMs = this.#host.clock.now();
     const record: TokenRecord = {
       name,
       role,
+      ...(role === "gateway" && limits.apps === undefined ? { ...limits, apps: [GATEWAY_APP] } : limits),
+      format: 2,
       sha256: hash(secret).toString("hex"),
       createdAtMs,
       ...(ttlSeconds === undefined ? {} : { expiresAtMs: createdAtMs + ttlSeconds * 1000 }),
@@ -167,11 +188,29 @@ export class Access {
   }
 }
 
-function summaryOf(id: string, { name, role, createdAtMs, expiresAtMs }: TokenRecord): TokenSummary {
+/** The principal of a token is its role and name: a token that replaces another has what that one had. */
+function principalOf(record: TokenRecord): Principal {
+  const { name, role, apps, format } = record;
+  const limits = limitsOf(record);
+  const secretApps = apps ?? (format === undefined ? [EVERY_NAME] : []);
+  return { id: `${role}:${name}`, name, role, secretApps, ...(isLimited(limits) ? { limits } : {}) };
+}
+
+function limitsOf({ namespaces, apps, services }: TokenRecord): Pick<TokenSummary, "namespaces" | "apps" | "services"> {
+  return {
+    ...(namespaces === undefined ? {} : { namespaces: [...namespaces] }),
+    ...(apps === undefined ? {} : { apps: [...apps] }),
+    ...(services === undefined ? {} : { services: [...services] }),
+  };
+}
+
+function summaryOf(id: string, record: TokenRecord): TokenSummary {
+  const { name, role, createdAtMs, expiresAtMs } = record;
   return {
     id,
     name,
     role,
+    ...limitsOf(record),
     createdAt: new Date(createdAtMs).toISOString(),
     ...(expiresAtMs === undefined ? {} : { expiresAt: new Date(expiresAtMs).toISOString() }),
   };

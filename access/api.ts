@@ -2,24 +2,53 @@
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
 
+/** Names in one limit of a token: the apps of a busy host, and a bound on what each request is compared with. */
+export const LIMIT_NAMES_MAX = 256;
 /** Longest life of a token that ends by itself: ten years, in seconds. */
 export const TOKEN_TTL_SECONDS_MAX = 315_360_000;
 
 export const Role = Type.Union(
-  [Type.Literal("operator"), Type.Literal("editor"), Type.Literal("agent"), Type.Literal("reader")],
+  [
+    Type.Literal("operator"),
+    Type.Literal("editor"),
+    Type.Literal("agent"),
+    Type.Literal("gateway"),
+    Type.Literal("reader"),
+  ],
   {
     description:
-      "operator: all · editor: draft, propose and review config · agent: register, read, and be told secrets · reader: read.",
+      "operator: all · editor: draft, propose and review config · agent: register, read, acknowledge, and be told secrets of its apps · gateway: read, acknowledge, and lease from shared limits · reader: read.",
   },
 );
+
+const Names = (description: string) =>
+  Type.Array(Type.String({ pattern: "^(\\*|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$" }), {
+    minItems: 1,
+    maxItems: LIMIT_NAMES_MAX,
+    uniqueItems: true,
+    description,
+  });
+
+/** What a token may reach of what its role allows; `*` stands for every name. */
+const limits = {
+  namespaces: Type.Optional(Names("The only namespaces that it reaches. Absent: every one.")),
+  apps: Type.Optional(
+    Names(
+      "The only apps whose configs it reads; for the role agent with their secrets. Absent: every app, for the role agent without secrets; for the role gateway: gateway.",
+    ),
+  ),
+  services: Type.Optional(Names("The only services that it registers instances of. Absent: every one.")),
+};
 
 export const TokenRequest = Type.Object(
   {
     name: Type.String({
       pattern: "^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,127}$",
-      description: "Whose it is: the author in histories.",
+      description:
+        "Whose it is: the author in histories, and with the role the owner of what it registers and opens. Give each host its own.",
     }),
     role: Role,
+    ...limits,
     ttlSeconds: Type.Optional(
       Type.Integer({ minimum: 1, maximum: TOKEN_TTL_SECONDS_MAX, description: "Absent: until revoked." }),
     ),
@@ -32,6 +61,7 @@ export const TokenSummary = Type.Object({
   id: Type.String(),
   name: Type.String(),
   role: Role,
+  ...limits,
   createdAt: Type.String({ format: "date-time" }),
   expiresAt: Type.Optional(Type.String({ format: "date-time" })),
 });
@@ -48,4 +78,5 @@ export type TokenList = Static<typeof TokenList>;
 
 export const AccessErrors = defineErrors("ACCESS", {
   TOKEN_NOT_FOUND: { status: 404, title: "Token not found" },
+  LIMITS_NOT_ALLOWED: { status: 400, title: "Role takes no limits" },
 });

@@ -2,7 +2,7 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { BODY_BYTES } from "#http";
+import { BODY_BYTES, principalOf } from "#http";
 import type { Access } from "./access.ts";
 import { IssuedToken, TokenList, TokenRequest } from "./api.ts";
 
@@ -23,11 +23,11 @@ export function accessPlugin(untyped: FastifyInstance, access: Access): void {
       bodyLimit: BODY_BYTES.command,
       schema: { tags, summary: "Issue a token", body: TokenRequest, response: { 201: IssuedToken } },
     },
-    async ({ body }, reply) =>
+    async (request, reply) =>
       reply
         .code(201)
         .header("cache-control", "no-store")
-        .send(await access.issue(body)),
+        .send(await access.issue(request.body, principalOf(request).name)),
   );
   app.delete(
     "/v1/tokens/:id",
@@ -40,8 +40,8 @@ export function accessPlugin(untyped: FastifyInstance, access: Access): void {
         response: { 204: Type.Null() },
       },
     },
-    async ({ params }, reply) => {
-      await access.revoke(params.id);
+    async (request, reply) => {
+      await access.revoke(request.params.id, principalOf(request).name);
       return reply.code(204).send(null);
     },
   );

@@ -4,6 +4,7 @@
  */
 import { canonicalJson, deadline, type AppError, type Host } from "#base";
 import type { Acknowledge } from "#config-server/api";
+import type { IfNoneMatch, Polled } from "#http";
 import { isHealthy, type Drain, type Lifecycle } from "#registry/api";
 import type { HealthStatus } from "#health";
 import { Acknowledger } from "./acknowledger.ts";
@@ -303,15 +304,12 @@ export class LocalAgent implements AsyncDisposable {
     return this.#configs.get(name);
   }
 
-  /**
-   * As soon as it is another one than `known` (a releaseKey); undefined when it still is that after so long.
-   * @throws AGENT_NOT_KNOWN_YET
-   */
+  /** As soon as it is another one than the caller has. @throws AGENT_NOT_KNOWN_YET */
   configOtherThan(
     name: ConfigName,
-    { known, waitMs, signal }: { known: string; waitMs: number; signal: AbortSignal },
-  ): Promise<Known<EffectiveConfig> | undefined> {
-    return this.#configs.getOther(name, { had: ({ releaseKey }) => releaseKey === known, waitMs, signal });
+    { known, waitMs, signal }: { known: IfNoneMatch | undefined; waitMs: number; signal: AbortSignal },
+  ): Promise<Polled<Known<EffectiveConfig>> & { readonly isKnown: boolean }> {
+    return this.#configs.getOther(name, { tagOf: ({ releaseKey }) => releaseKey, known, waitMs, signal });
   }
 
   /** Takes the older config of a server whose store was lost or restored. @throws AGENT_NOTHING_HELD */

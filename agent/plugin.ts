@@ -18,7 +18,15 @@ import {
   Resolved,
   ServiceRequest,
 } from "./api.ts";
-import { BODY_BYTES, principalOf, requireWithin, whileConnected, within } from "#http";
+import {
+  BODY_BYTES,
+  IF_NONE_MATCH_CHARS_MAX,
+  parseIfNoneMatch,
+  principalOf,
+  requireWithin,
+  whileConnected,
+  within,
+} from "#http";
 import { Acknowledge, AcknowledgeParams } from "#config-server/api";
 import { Drain, DRAIN_SECONDS_MAX, LifecycleRequest } from "#registry/api";
 import { contentOfFile, DEFAULT_NAMESPACE } from "./definitions.ts";
@@ -175,7 +183,7 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
           },
           { additionalProperties: false },
         ),
-        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: 128 })) }),
+        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: IF_NONE_MATCH_CHARS_MAX })) }),
         response: { 200: EffectiveConfig, 304: Type.Null() },
       },
     },
@@ -183,19 +191,13 @@ export function agentPlugin(untyped: FastifyInstance, agent: LocalAgent): void {
       const { params, headers } = request;
       const { wait = 0 } = request.query;
       requireApp(request, params);
-      const etag = headers["if-none-match"];
-      const known = etag?.replace(/^W\//, "").replaceAll('"', "");
-      const found =
-        known === undefined
-          ? await agent.config(params)
-          : await agent.configOtherThan(params, {
-              known,
-              waitMs: wait * 1000,
-              signal: AbortSignal.any([whileConnected(reply), closing.signal]),
-            });
-      if (!found) return reply.code(304).header("etag", etag).send(null);
-      void reply.header("etag", `"${found.value.releaseKey}"`).header("cache-control", "no-store");
-      return sendKnown(reply, found);
+      const { state, tag, isKnown } = await agent.configOtherThan(params, {
+        known: parseIfNoneMatch(headers["if-none-match"]),
+        waitMs: wait * 1000,
+        signal: AbortSignal.any([whileConnected(reply), closing.signal]),
+      });
+      void reply.header("etag", `"${tag}"`).header("cache-control", "no-store");
+      return isKnown ? reply.code(304).send(null) : sendKnown(reply, state);
     },
   );
   app.post(

@@ -3,6 +3,7 @@
  * the last known stays, and says how old it is.
  */
 import { messageOf, TaskGroup, type Host } from "#base";
+import { type IfNoneMatch, longPoll, type Polled } from "#http";
 import type { Frame } from "#http/frames";
 import { AgentErrors } from "./api.ts";
 
@@ -160,23 +161,33 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
   }
 
   /**
-   * What is known, as soon as it is something else than what the caller has; undefined when it still is that after `waitMs`, or when
-   * the signal aborted.
+   * What is known, as soon as it is something else than what the caller has.
    * @throws AGENT_NOT_KNOWN_YET
    */
   async getOther(
     name: Name,
-    { had, waitMs, signal }: { had: (value: Value) => boolean; waitMs: number; signal: AbortSignal },
-  ): Promise<Known<Value> | undefined> {
-    const untilMs = this.#host.clock.monotonic() + waitMs;
-    for (;;) {
-      const known = await this.get(name);
-      if (!had(known.value)) return known;
+    options: {
+      tagOf: (value: Value) => string;
+      known: IfNoneMatch | undefined;
+      waitMs: number;
+      signal: AbortSignal;
+    },
+  ): Promise<Polled<Known<Value>> & { readonly isKnown: boolean }> {
+    const { tagOf, known, waitMs, signal } = options;
+    const read = async () => {
+      const state = await this.get(name);
+      return { state, tag: tagOf(state.value) };
+    };
+    const next = async (ms: number, signal: AbortSignal) => {
       const entry = this.#entries.get(this.#options.keyOf(name));
-      const leftMs = untilMs - this.#host.clock.monotonic();
-      if (!entry || leftMs <= 0 || signal.aborted) return undefined;
-      await this.#news(entry, leftMs, signal);
-    }
+      if (!entry) return false;
+      const untilMs = this.#host.clock.monotonic() + ms;
+      await this.#news(entry, ms, signal);
+      return !signal.aborted && this.#host.clock.monotonic() < untilMs;
+    };
+    // Followed before the first look, or there would be nothing to wait for.
+    this.follow(name, { pinned: false });
+    return longPoll(this.#host.clock, { read, next, known, waitMs, signal });
   }
 
   /** Everything known, to keep in the snapshot; with the time it was last heard, unless that is now. */

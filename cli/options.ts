@@ -25,8 +25,9 @@ export function withSettings(command: Command, names: readonly SettingName[] = s
   for (const name of names) {
     const row = settingRow(name);
     const given = row.default === undefined ? "" : ` (default ${JSON.stringify(row.default)})`;
-    const many = row.type === "array" ? "..." : "";
-    command.addOption(option(`${flagOf(name)} <value${many}>`, `${row.description}${given}`));
+    // A flag that is named is on; `--flag false` turns one off that a settings file turned on.
+    const value = row.type === "boolean" ? "[value]" : row.type === "array" ? "<value...>" : "<value>";
+    command.addOption(option(`${flagOf(name)} ${value}`, `${row.description}${given}`));
   }
   return command;
 }
@@ -40,7 +41,8 @@ export function readSettings(options: GivenOptions, { environment }: Terminal): 
   const path = (options["settings"] as string | undefined) ?? environment["POSTHOUSE_SETTINGS"];
   const flags: Partial<Record<SettingName, string | string[]>> = {};
   for (const name of settingNames) {
-    if (options[name] !== undefined) flags[name] = options[name] as string | string[];
+    const given = options[name];
+    if (given !== undefined) flags[name] = given === true ? "true" : (given as string | string[]);
   }
   const file = path === undefined || path === "" ? undefined : readSettingsFile(path);
   return loadSettings({ file, environment, flags });

@@ -33,6 +33,8 @@ interface Waiting {
 /** What somebody said, and whether that lives by a session, and so somebody is there. */
 export interface Said extends Acknowledgement {
   readonly session: boolean;
+  /** Id of the principal that said it; absent: of a version that did not keep it. */
+  readonly by?: string;
 }
 
 export class Acknowledgements {
@@ -87,9 +89,13 @@ export class Acknowledgements {
     return this.#view.connected;
   }
 
-  /** Resolves once it is durable. @throws CONFIG_SESSION_NOT_FOUND */
-  async record(name: SetName, subscriber: string, said: Acknowledge): Promise<void> {
-    const { releaseKey, outcome, error, session } = said;
+  /**
+   * Resolves once it is durable. `by`: the caller's principal, which must be the one that the subscriber is.
+   * @throws CONFIG_SESSION_NOT_FOUND, CONFIG_SUBSCRIBER_TAKEN
+   */
+  async record(name: SetName, subscriber: string, said: Acknowledge & { by: string }): Promise<void> {
+    const { releaseKey, outcome, error, session, by } = said;
+    this.#requireSubscriber(name, subscriber, by);
     const labels = said.labels ?? this.#labelsOf(name, subscriber);
     const who = { instance: subscriber, labels };
     const nowMs = this.#host.clock.now();
@@ -105,6 +111,7 @@ export class Acknowledgements {
       at: new Date(nowMs).toISOString(),
       ...(current ? { lateMs } : {}),
       session: session !== undefined,
+      by,
     } satisfies Said);
     const key = acknowledgementKey(name, subscriber);
     if (session === undefined) return this.#lease.use((lease) => this.#enqueue({ key, value, lease }));
@@ -157,7 +164,7 @@ export class Acknowledgements {
 
   #viewOf(
     name: SetName,
-    { session: _session, ...said }: Said,
+    { session: _session, by: _by, ...said }: Said,
     present: ReadonlyMap<string, Present>,
   ): AcknowledgementView {
     const { live } = this.#config;
@@ -169,6 +176,16 @@ export class Acknowledgements {
       present: present.has(said.subscriber),
       ...(madeOf ? { versions: Object.fromEntries(madeOf) } : {}),
     };
+  }
+
+  /** One that is there, or whose session is, speaks for itself. */
+  #requireSubscriber(name: SetName, subscriber: string, by: string): void {
+    const before = this.of(name).get(subscriber);
+    const isOther = before?.session === true && before.by !== undefined && before.by !== by;
+    if (!isOther && !this.#subscribers.isTaken(name, subscriber, by)) return;
+    throw ConfigErrors.SUBSCRIBER_TAKEN(
+      `"${subscriber}" of ${setId(name)} is another principal, which acknowledges by itself. Choose another name for yours.`,
+    );
   }
 
   #labelsOf(name: SetName, subscriber: string): Labels {

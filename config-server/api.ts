@@ -174,6 +174,7 @@ export const ConfigErrors = defineErrors("CONFIG", {
   KEY_NOT_FOUND: { status: 404, title: "Key not found" },
   RELEASE_NOT_FOUND: { status: 404, title: "Release not found" },
   VERSION_CONFLICT: { status: 409, title: "Another release came first" },
+  SUBSCRIBER_TAKEN: { status: 403, title: "Subscriber is another principal" },
   SESSION_NOT_FOUND: { status: 404, title: "Session not found" },
   DRAFT_NOT_FOUND: { status: 404, title: "Draft not found" },
   DRAFT_INVALID: { status: 400, title: "Draft not valid" },

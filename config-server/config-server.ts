@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { deadline, decodeJson, encodeJson, type Host, own } from "#base";
-import { WatchHub } from "#http";
+import { type IfNoneMatch, longPoll, type Polled, WatchHub } from "#http";
 import { commit, type Entry, type KeyOrPrefix, type Known, type Revision, type Store, StoreErrors, View } from "#store";
 import {
   ConfigErrors,
@@ -323,37 +323,18 @@ export class ConfigServer {
     return bytes;
   }
 
-  /**
-   * What an instance is told, as soon as it is something else than `known` (its tag); undefined when it still is
-   * that after `waitMs`, or when the signal aborted.
-   */
+  /** What an instance is told, as soon as it is something else than it has; a set of which nothing is released has no tag. */
   async effectiveOtherThan(
     name: SetName,
-    {
-      reader = ANYBODY,
-      known,
-      waitMs,
-      signal,
-    }: { reader?: Reader; known: string | undefined; waitMs: number; signal: AbortSignal },
-  ): Promise<EffectiveConfig | undefined> {
-    const { clock } = this.#host;
-    const deadlineMs = clock.monotonic() + waitMs;
-    for (;;) {
-      const leftMs = deadlineMs - clock.monotonic();
-      // The waiter stands before the look, so news between the two is not missed.
-      const look = new AbortController();
-      const next = this.hub.next(
-        [topicOf(name, reader, false)],
-        Math.max(0, leftMs),
-        AbortSignal.any([signal, look.signal]),
-      );
-      const effective = this.effective(name, reader);
-      if (tagOf(effective, reader.audience) !== known) {
-        look.abort();
-        return effective;
-      }
-      if (!(await next)) return undefined;
-    }
+    options: { reader?: Reader; known: IfNoneMatch | undefined; waitMs: number; signal: AbortSignal },
+  ): Promise<Polled<EffectiveConfig> & { readonly isKnown: boolean }> {
+    const { reader = ANYBODY, known, waitMs, signal } = options;
+    const read = () => {
+      const state = this.effective(name, reader);
+      return { state, tag: state.revision === 0 ? undefined : tagOf(state, reader.audience) };
+    };
+    const next = (ms: number, signal: AbortSignal) => this.hub.next([topicOf(name, reader, false)], ms, signal);
+    return longPoll(this.#host.clock, { read, next, known, waitMs, signal });
   }
 
   /** 0 when nothing is released. Asked of the store, since this member's view may lag behind a release of another. */

@@ -3,7 +3,17 @@ import { own } from "#base";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { Type } from "typebox";
-import { BODY_BYTES, can, HttpErrors, lastEventId, principalOf, whileConnected } from "#http";
+import {
+  BODY_BYTES,
+  IF_NONE_MATCH_CHARS_MAX,
+  parseIfNoneMatch,
+  can,
+  isToldSecrets,
+  HttpErrors,
+  lastEventId,
+  principalOf,
+  whileConnected,
+} from "#http";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import {
   Acknowledge,
@@ -15,6 +25,7 @@ import {
   formatOf,
   IdentityQuery,
   Key,
+  type Labels,
   Name,
   Publish,
   Published,
@@ -26,7 +37,7 @@ import {
   SetName,
   VALUE_BYTES_MAX,
 } from "./api.ts";
-import { tagOf, tellsSecrets } from "./audience.ts";
+import { tellsSecrets } from "./audience.ts";
 import { type ConfigServer, HISTORY_PAGE_MAX, nothingReleased } from "./config-server.ts";
 import { NOBODY, parseLabels } from "./core/identity.ts";
 import { setId } from "./core/keys.ts";
@@ -49,12 +60,18 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
   const read = { action: "config:read" } as const;
   const publish = { action: "config:publish" } as const;
+  /** A gradual release waits for those that can acknowledge it; others are only told. */
+  const attach = (request: FastifyRequest, name: SetName, instance: string, labels: Labels) => {
+    const principal = principalOf(request);
+    if (!can(principal, "config:acknowledge")) return () => {};
+    return subscribers.attach(name, instance, { labels, by: principal.id });
+  };
   const tags = ["config"];
 
   app.get(
     "/v1/config",
     {
-      config: read,
+      config: { ...read, about: "everything" },
       schema: {
         tags,
         summary: "Sets that have a live release",
@@ -86,7 +103,7 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
           },
           { additionalProperties: false },
         ),
-        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: 128 })) }),
+        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: IF_NONE_MATCH_CHARS_MAX })) }),
         response: { 200: EffectiveConfig, 304: Type.Null() },
       },
     },
@@ -94,20 +111,21 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
       const { params, headers } = request;
       const { wait = 0, ...query } = request.query;
       revisionOf(config);
-      const reader = readerOf(request, query);
+      const reader = readerOf(request, params, query);
       const signal = whileConnected(reply);
-      const etag = headers["if-none-match"];
-      const known = etag?.replace(/^W\//, "").replaceAll('"', "");
-      const waitMs = known === undefined ? 0 : wait * 1000;
+      const known = parseIfNoneMatch(headers["if-none-match"]);
+      const waitMs = wait * 1000;
       // Whoever polls in a row is there; whoever asks once is not waited for.
       const { instance, labels } = reader.who;
-      const leave = instance !== undefined && waitMs > 0 ? subscribers.attach(params, instance, labels) : () => {};
-      const effective = await config.effectiveOtherThan(params, { reader, known, waitMs, signal }).finally(leave);
-      if (!effective) return reply.code(304).header("etag", etag).send(null);
-      if (effective.revision === 0) throw nothingReleased(params);
+      const isPolling = instance !== undefined && known !== undefined && waitMs > 0;
+      const leave = isPolling ? attach(request, params, instance, labels) : () => {};
+      const polled = await config.effectiveOtherThan(params, { reader, known, waitMs, signal }).finally(leave);
+      const { state: effective, tag, isKnown } = polled;
+      if (tag === undefined) throw nothingReleased(params);
       void reply
-        .header("etag", `"${tagOf(effective, reader.audience)}"`)
+        .header("etag", `"${tag}"`)
         .header("cache-control", tellsSecrets(effective, reader.audience) ? "no-store" : "no-cache");
+      if (isKnown) return reply.code(304).send(null);
       // The same bytes for all that ask; a large config is not written out anew for each.
       const bytes = config.effectiveBytes(effective);
       return reply.type("application/json; charset=utf-8").send(bytes as unknown as EffectiveConfig);
@@ -127,8 +145,9 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
         response: { 204: Type.Null() },
       },
     },
-    async ({ params: { subscriber, ...name }, body }, reply) => {
-      await acknowledgements.record(name, subscriber, body);
+    async (request, reply) => {
+      const { subscriber, ...name } = request.params;
+      await acknowledgements.record(name, subscriber, { ...request.body, by: principalOf(request).id });
       return reply.code(204).send(null);
     },
   );
@@ -235,14 +254,14 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
     (request, reply) => {
       const { key, ...name } = request.params;
       revisionOf(config);
-      const reader = readerOf(request, request.query);
+      const reader = readerOf(request, name, request.query);
       const effective = config.effective(name, reader);
       const item = own(effective.items, key);
       if (!item) throw ConfigErrors.KEY_NOT_FOUND(`No release for "${setId(name)}" has the key "${key}".`);
       void reply.header("x-posthouse-origin", `${item.origin.profile}@${item.origin.version}`);
       if (item.secret && reader.audience === "others") {
         throw HttpErrors.FORBIDDEN(
-          `"${key}" is a secret, which only tokens of the role agent read; an operator may reveal it: POST …/reveal.`,
+          `"${key}" is a secret, which only tokens of the role agent with "${name.app}" among their apps read; an operator may reveal it: POST …/reveal.`,
           { extra: { action: "config:secrets" } },
         );
       }
@@ -344,7 +363,7 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
     (request, reply) => {
       revisionOf(config);
       const { patches = false, instance, labels, ...name } = request.query;
-      const reader = readerOf(request, { instance, labels });
+      const reader = readerOf(request, name, { instance, labels });
       // What cannot be told is a problem now, and no stream without a beginning.
       config.effective(name, reader);
       config.hub.attach(reply, {
@@ -352,25 +371,26 @@ export function configPlugin(untyped: FastifyInstance, { config, acknowledgement
         after: lastEventId(request.headers),
         snapshot: () => [config.effective(name, reader)],
         since: (revision) => config.effectiveSince(name, reader, revision),
-        ...(instance === undefined ? {} : { onEnd: subscribers.attach(name, instance, reader.who.labels) }),
+        ...(instance === undefined ? {} : { onEnd: attach(request, name, instance, reader.who.labels) }),
       });
     },
   );
 }
 
 /**
- * Who asks. Only those that run apps are told their secrets: even an operator's look at one is to be audited.
+ * Who asks. Only those that run an app are told its secrets: even an operator's look at one is to be audited.
  * @throws CONFIG_IDENTITY_INVALID
  */
 function readerOf(
   request: FastifyRequest,
+  { app }: Pick<SetName, "app">,
   { instance, labels }: { instance?: string | undefined; labels?: string[] | undefined },
 ): Reader {
   const who =
     instance === undefined && labels === undefined
       ? NOBODY
       : { ...(instance === undefined ? {} : { instance }), labels: parseLabels(labels ?? []) };
-  return { who, audience: can(principalOf(request), "config:secrets") ? "instances" : "others" };
+  return { who, audience: isToldSecrets(principalOf(request), app) ? "instances" : "others" };
 }
 
 /** @throws CONFIG_VALUE_INVALID when bytes that are no UTF-8 are to be text */

@@ -239,7 +239,7 @@ export function proposalsPlugin(untyped: FastifyInstance, config: ConfigServer, 
   app.get(
     "/v1/config-search",
     {
-      config: read,
+      config: { ...read, about: "everything" },
       schema: {
         tags,
         summary: "Live keys and lines that hold a text",

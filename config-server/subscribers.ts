@@ -23,6 +23,8 @@ export interface Member {
 /** A subscriber of a set that is there. */
 export interface Present {
   readonly labels: Labels;
+  /** Id of the principal that it is; absent: of a member of an earlier version. */
+  readonly by?: string;
   readonly since: string;
 }
 
@@ -69,14 +71,26 @@ export class Subscribers {
     });
   }
 
+  /**
+   * Whether a name is another principal's: somebody else is there by it, on any member. A subscriber that has gone leaves
+   * its name to whoever comes next, as when a host gets another token.
+   */
+  isTaken(name: SetName, subscriber: string, by: string): boolean {
+    const members = this.#known.get(setId(name))?.get(subscriber);
+    const others = [...(members?.values() ?? [])].filter((one) => one.by !== undefined);
+    return others.length > 0 && others.every((one) => one.by !== by);
+  }
+
   /** Counts somebody in until what is returned is called, and a little longer. */
-  attach(name: SetName, subscriber: string, labels: Labels): () => void {
+  attach(name: SetName, subscriber: string, { labels, by }: Pick<Present, "labels"> & { by: string }): () => void {
     const key = subscriberKey(name, subscriber, this.#member.id);
     const known = this.#wanted.get(key);
+    // Told as that subscriber, but not counted in its place.
+    if (this.isTaken(name, subscriber, by) || (known && known.value.by !== by)) return () => {};
     known?.cancel();
     const same = known !== undefined && JSON.stringify(known.value.labels) === JSON.stringify(labels);
     const since = known?.value.since ?? new Date(this.#host.clock.now()).toISOString();
-    const wanted: Wanted = same ? known : { value: { labels, since }, open: known?.open ?? 0, cancel: () => {} };
+    const wanted: Wanted = same ? known : { value: { labels, by, since }, open: known?.open ?? 0, cancel: () => {} };
     wanted.open++;
     this.#wanted.set(key, wanted);
     if (!same) this.#touch(key);

@@ -9,7 +9,14 @@ import type { FastifyError, FastifyInstance, FastifyReply } from "fastify";
 import { Type, type TProperties } from "typebox";
 import { AppError, canonicalJson, type CounterChild, type Host, own } from "#base";
 import { Name, SetName, type EffectiveConfig } from "#config-server/api";
-import { errorOfRequest, HttpErrors, toAppError, type Action } from "#http";
+import {
+  errorOfRequest,
+  HttpErrors,
+  IF_NONE_MATCH_CHARS_MAX,
+  parseIfNoneMatch,
+  toAppError,
+  type Action,
+} from "#http";
 import {
   BulkEvaluation,
   DEPTH_MAX,
@@ -78,7 +85,10 @@ export function flagsPlugin(untyped: FastifyInstance, host: Host, source: FlagSo
           tags: ["flags"],
           summary: "Evaluate every flag for one context (OFREP); with If-None-Match 304 when no answer is another",
           params: Type.Object(params),
-          headers: Type.Object({ ...headers, "if-none-match": Type.Optional(Type.String({ maxLength: 1024 })) }),
+          headers: Type.Object({
+            ...headers,
+            "if-none-match": Type.Optional(Type.String({ maxLength: IF_NONE_MATCH_CHARS_MAX })),
+          }),
           body: EvaluationRequest,
           response: { 200: BulkEvaluation, 304: Type.Null(), ...refused },
         },
@@ -88,7 +98,8 @@ export function flagsPlugin(untyped: FastifyInstance, host: Host, source: FlagSo
         const context = contextOf(request.body);
         const etag = etagOf(set.release, context);
         void reply.header("etag", etag);
-        if (matchesAny(request.headers["if-none-match"], etag)) return reply.code(304).send(null);
+        if (parseIfNoneMatch(request.headers["if-none-match"])?.matches(etag.slice(1, -1)))
+          return reply.code(304).send(null);
         const flags = set.evaluateAll(context);
         for (const one of flags) count(wasEvaluated(one) ? one.reason : one.errorCode);
         return { flags, metadata: set.release };
@@ -205,10 +216,6 @@ function refusalOf(error: unknown): Refusal {
 /** Equal release and equal context, equal answers. */
 function etagOf(release: Metadata, context: EvaluationContext): string {
   return `"${hash("sha256", canonicalJson([release, context])).slice(0, 32)}"`;
-}
-
-function matchesAny(header: string | undefined, etag: string): boolean {
-  return header?.split(",").some((one) => one.trim() === "*" || one.trim().replace(/^W\//, "") === etag) ?? false;
 }
 
 function counters(host: Host): (result: string) => void {

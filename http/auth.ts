@@ -5,11 +5,14 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { BadTokens } from "./bad-tokens.ts";
 import { type Limits, within } from "./limits.ts";
+import { type AboutRoute, fieldsOf, requireWithinLimits, type RouteFields, valuesAt } from "./route-limits.ts";
 import { HttpErrors } from "./problem.ts";
 
 export const ACTIONS = [
   "registry:read",
   "registry:write",
+  "registry:policies",
+  "registry:override",
   "config:read",
   "config:acknowledge",
   "config:draft",
@@ -29,13 +32,14 @@ export const ACTIONS = [
 ] as const;
 export type Action = (typeof ACTIONS)[number];
 
-export const ROLES = ["operator", "editor", "agent", "reader"] as const;
+export const ROLES = ["operator", "editor", "agent", "gateway", "reader"] as const;
 export type Role = (typeof ROLES)[number];
 
 /**
- * What each role may do. An agent lives on a service's host, so it registers and reads but never publishes. An editor
- * drafts, proposes and reviews; an operator publishes. Secrets of configs are told to agents alone, for the services; an
- * operator reveals one at a time, which is audited.
+ * What each role may do. An agent lives on a service's host, so it registers, reads and acknowledges, but never publishes.
+ * A gateway follows and acknowledges, and leases from shared limits. An editor drafts, proposes and reviews; an operator
+ * publishes. Secrets of configs are told to agents alone, for the services; an operator reveals one at a time, which is
+ * audited. A reader changes nothing, so that no decision depends on its word.
  */
 const ALLOWED: Record<Role, readonly Action[]> = {
   operator: ACTIONS.filter((action) => action !== "config:secrets"),
@@ -48,8 +52,9 @@ const ALLOWED: Record<Role, readonly Action[]> = {
     "locks:read",
     "locks:write",
   ],
+  gateway: ["registry:read", "config:read", "config:acknowledge", "quotas:lease", "locks:read", "operations:read"],
   editor: ["registry:read", "config:read", "config:draft", "config:review", "locks:read"],
-  reader: ["registry:read", "config:read", "config:acknowledge", "locks:read", "quotas:lease", "operations:read"],
+  reader: ["registry:read", "config:read", "locks:read", "operations:read"],
 };
 
 export interface Principal {
@@ -60,6 +65,19 @@ export interface Principal {
   readonly role: Role;
   /** What it may reach of what its role allows; absent: all of it. */
   readonly limits?: Limits | undefined;
+  /** Apps whose secrets it is told, when its role is told any. */
+  readonly secretApps?: readonly string[] | undefined;
+}
+
+/** Whether a principal is told the secrets of an app in the clear. */
+export function isToldSecrets(principal: Principal, app: string): boolean {
+  return can(principal, "config:secrets") && within(principal.secretApps ?? [], app);
+}
+
+/** Sessions, which belong to the principal that opened them. */
+export interface SessionOwners {
+  /** Refuses a session that is another's, or is not there. @throws what the route says of a session that is not there */
+  require(principal: Principal, session: string, path: string): Promise<void>;
 }
 
 /** @throws HTTP_TOKEN_INVALID, HTTP_TOKEN_EXPIRED */
@@ -77,6 +95,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** What the caller must be allowed to do; "open" needs no token. Every route names one. */
     action?: Action | "open";
+    /** Where limits cannot be read from the schema: the route names nothing, or leaving names out means all of them. */
+    about?: AboutRoute;
   }
 }
 
@@ -99,10 +119,18 @@ function tokenOf(request: FastifyRequest): string {
 }
 
 /** Checks every route of this instance: a route that names no action does not start. */
-export function requireAuth(app: FastifyInstance, authenticate: Authenticate, badTokens: BadTokens): void {
+export function requireAuth(
+  app: FastifyInstance,
+  authenticate: Authenticate,
+  { badTokens, sessions }: { badTokens: BadTokens; sessions?: SessionOwners },
+): void {
   app.decorateRequest("principal", null);
+  const fields = new Map<string, RouteFields>();
   app.addHook("onRoute", (route) => {
     if (route.config?.action === undefined) throw new Error(`route ${route.url} names no action`);
+    const found = fieldsOf(route);
+    for (const method of [route.method].flat()) fields.set(`${method} ${route.url}`, found);
+    if (found.sessions.length > 0 && !sessions) throw new Error(`route ${route.url} takes a session`);
   });
   app.addHook("onRequest", async (request) => {
     const action = request.routeOptions.config.action;
@@ -119,6 +147,30 @@ export function requireAuth(app: FastifyInstance, authenticate: Authenticate, ba
         { extra: { action } },
       );
     }
+  });
+  // Once the request is read, and before anything is said of its form: names are where the schema says, or nowhere.
+  app.addHook("preValidation", (request, _reply, done) => {
+    const { principal, routeOptions } = request;
+    const { url = "", config } = routeOptions;
+    const found = fields.get(`${request.method} ${url}`);
+    if (principal?.limits === undefined || config.action === undefined || found === undefined) return done();
+    try {
+      requireWithinLimits(request, principal, { action: config.action, about: config.about, fields: found });
+    } catch (error) {
+      return done(error as Error);
+    }
+    done();
+  });
+  // Sessions once the form is right: a session that is not there is then the only thing that is wrong.
+  app.addHook("preHandler", (request, _reply, done) => {
+    const { principal, routeOptions } = request;
+    const { url = "" } = routeOptions;
+    const found = fields.get(`${request.method} ${url}`);
+    if (principal === null || found === undefined || found.sessions.length === 0) return done();
+    const used = new Set(found.sessions.flatMap((path) => valuesAt(request, path)));
+    if (used.size === 0 || !sessions) return done();
+    // One at a time is enough: a request names one session, a batch seldom more.
+    Promise.all([...used].map((session) => sessions.require(principal, session, url))).then(() => done(), done);
   });
 }
 

@@ -7,6 +7,7 @@ import type { FastifyReply } from "fastify";
 import { AppError, messageOf, randomId, type CounterChild, type GaugeChild, type Host } from "#base";
 import { onGone } from "./caller.ts";
 import { encodeFrame, WATCH_ID_HEADER, type Frame } from "./frames.ts";
+import type { Principal } from "./auth.ts";
 import { HttpErrors } from "./problem.ts";
 
 /** Frames kept for resuming, and their bytes: minutes of a busy catalog, and a bound on memory. */
@@ -53,8 +54,8 @@ export interface Subscription {
   readonly onEnd?: () => void;
   /** The reader's own name, when it acknowledges what it has taken over. */
   readonly subscriber?: string | undefined;
-  /** Whose token it came with. */
-  readonly principal?: string;
+  /** Who opened it: nobody else acknowledges for it, or passes for it once it was cut off. */
+  readonly principal?: Pick<Principal, "id" | "name">;
 }
 
 /** One open watch, for operators. Revisions are those of the hub; `seenRevision` is 0 before an acknowledgement. */
@@ -244,10 +245,10 @@ export class WatchHub implements AsyncDisposable {
     });
   }
 
-  /** Notes that a watch has taken over everything up to a revision; false when there is no such watch here. */
-  acknowledge(id: string, revision: number): boolean {
+  /** Notes that a principal's watch has taken over everything up to a revision; false when it has no such watch here. */
+  acknowledge(id: string, { principal, revision }: { principal: Pick<Principal, "id">; revision: number }): boolean {
     const subscriber = this.#all.get(id);
-    if (!subscriber) return false;
+    if (!subscriber || subscriber.subscription.principal?.id !== principal.id) return false;
     if (revision > subscriber.seen) {
       subscriber.seen = revision;
       this.#tellSeen();
@@ -282,7 +283,7 @@ export class WatchHub implements AsyncDisposable {
       yield {
         id,
         ...(subscription.subscriber === undefined ? {} : { subscriber: subscription.subscriber }),
-        principal: subscription.principal ?? "",
+        principal: subscription.principal?.name ?? "",
         topics: subscription.topics,
         since: new Date(sinceMs).toISOString(),
         // A live reader was sent all there is on its topics, also where nothing of it concerned them.
@@ -461,9 +462,10 @@ export class WatchHub implements AsyncDisposable {
     subscriber.subscription.onEnd?.();
   }
 
-  #gone({ subscription: { subscriber, topics }, seen }: Subscriber): void {
+  #gone({ subscription, seen }: Subscriber): void {
+    const { subscriber, topics } = subscription;
     if (subscriber === undefined || this.#closed) return;
-    const key = `${subscriber} ${topics.join(" ")}`;
+    const key = departedKey(subscription);
     const cancel = this.#host.clock.after(SUBSCRIBER_GRACE_MS, () => {
       this.#noLongerAwaited(key, departed);
       this.#tellSeen();
@@ -479,9 +481,9 @@ export class WatchHub implements AsyncDisposable {
     else this.#departed.delete(key);
   }
 
-  #back({ subscriber, topics }: Subscription): void {
-    if (subscriber === undefined) return;
-    const key = `${subscriber} ${topics.join(" ")}`;
+  #back(subscription: Subscription): void {
+    if (subscription.subscriber === undefined) return;
+    const key = departedKey(subscription);
     // Which of several it was, nobody knows; that which had come furthest is missed the least.
     const [furthest] = (this.#departed.get(key) ?? []).toSorted((a, b) => b.seen - a.seen);
     if (furthest) this.#noLongerAwaited(key, furthest);
@@ -524,6 +526,11 @@ export class WatchHub implements AsyncDisposable {
       this.#beat((part + 1) % HEARTBEAT_PARTS);
     });
   }
+}
+
+/** Only the principal whose stream was cut comes back as that subscriber. */
+function departedKey({ subscriber = "", topics, principal }: Subscription): string {
+  return `${subscriber} ${principal?.id ?? ""} ${topics.join(" ")}`;
 }
 
 /** Index of the first frame after a revision. */

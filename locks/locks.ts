@@ -8,7 +8,7 @@
  * next one waits then gives it to them, and another one should that member be away. The store lets one of them through.
  */
 import { AppError, deadline, fullJitter, messageOf, TaskGroup, type CancelTimer, type Host } from "#base";
-import { WatchHub } from "#http";
+import { type IfNoneMatch, longPoll, type Polled, WatchHub } from "#http";
 import { StoreErrors, View, type Store } from "#store";
 import {
   LOCK_BREAK_SECONDS,
@@ -236,14 +236,22 @@ export class Locks implements AsyncDisposable {
     return `${mark?.modRevision ?? 0}-${holder?.modRevision ?? 0}`;
   }
 
-  /** Resolves when the state is another than the one known by this tag, after `ms`, or when the signal aborts. */
-  async otherThan(ref: LockRef, tag: string, { ms, signal }: { ms: number; signal: AbortSignal }): Promise<void> {
-    const untilMs = this.#host.clock.monotonic() + ms;
-    while (this.tag(ref) === tag && !signal.aborted && !this.#closed) {
-      const leftMs = untilMs - this.#host.clock.monotonic();
-      if (leftMs <= 0) return;
-      await this.#sleep(this.#states, lockId(ref), { ms: leftMs, signal });
-    }
+  /** A lock, as soon as it is in another state than the caller has. */
+  async poll(
+    ref: LockRef,
+    { known, waitMs, signal }: { known: IfNoneMatch | undefined; waitMs: number; signal: AbortSignal },
+  ): Promise<Polled<Lock> & { readonly isKnown: boolean }> {
+    return longPoll(this.#host.clock, {
+      read: () => ({ state: this.get(ref), tag: this.tag(ref) }),
+      next: async (ms, signal) => {
+        const untilMs = this.#host.clock.monotonic() + ms;
+        await this.#sleep(this.#states, lockId(ref), { ms, signal });
+        return !this.#closed && !signal.aborted && this.#host.clock.monotonic() < untilMs;
+      },
+      known,
+      waitMs,
+      signal,
+    });
   }
 
   /** Locks of a namespace whose names begin so, in order of name, after one. */

@@ -2,7 +2,15 @@
 import type { FastifyInstance } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
-import { BODY_BYTES, HttpErrors, lastEventId, principalOf, whileConnected } from "#http";
+import {
+  BODY_BYTES,
+  IF_NONE_MATCH_CHARS_MAX,
+  parseIfNoneMatch,
+  HttpErrors,
+  lastEventId,
+  principalOf,
+  whileConnected,
+} from "#http";
 import {
   Lock,
   LOCK_NAME_CHARS_MAX,
@@ -126,18 +134,18 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
           },
           { additionalProperties: false },
         ),
-        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: 128 })) }),
+        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: IF_NONE_MATCH_CHARS_MAX })) }),
         response: { 200: Lock, 304: Type.Null() },
       },
     },
     async ({ params, query: { namespace = DEFAULT_NAMESPACE, wait = 0, revision }, headers }, reply) => {
       await ready(locks, revision);
       const lock = { ...params, namespace };
-      const known = /^(?:W\/)?"([^"]*)"$/.exec(headers["if-none-match"] ?? "")?.[1];
-      if (known !== undefined) await locks.otherThan(lock, known, { ms: wait * 1000, signal: whileConnected(reply) });
-      const tag = locks.tag(lock);
+      const known = parseIfNoneMatch(headers["if-none-match"]);
+      const signal = whileConnected(reply);
+      const { state, tag, isKnown } = await locks.poll(lock, { known, waitMs: wait * 1000, signal });
       void reply.header("etag", `W/"${tag}"`).header("cache-control", "no-cache");
-      return tag === known ? reply.code(304).send(null) : reply.send(locks.get(lock));
+      return isKnown ? reply.code(304).send(null) : reply.send(state);
     },
   );
 
@@ -183,7 +191,7 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
         topics: [lockId(lock)],
         after: lastEventId(request.headers),
         snapshot: () => [locks.state(lock)],
-        principal: principalOf(request).name,
+        principal: principalOf(request),
       });
       return reply;
     },

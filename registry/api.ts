@@ -88,7 +88,8 @@ export const Registration = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: 128,
-        description: "Who answers for it, such as an agent's node. Another owner cannot take the same id.",
+        description:
+          "Which of a principal's hosts or programs answers for it, such as an agent's node. It grants nothing: an instance belongs to the principal that registered it.",
       }),
     ),
     incarnation: Type.Optional(
@@ -137,6 +138,9 @@ export const Instance = Type.Object({
   drainUntil: Type.Optional(Type.String({ format: "date-time", description: "When it is stopped at the latest." })),
   owner: Type.Optional(Type.String()),
   incarnation: Type.Optional(Type.Integer()),
+  registeredBy: Type.Optional(
+    Type.String({ description: "The principal that it belongs to: role and name of its token." }),
+  ),
   status: CheckStatus,
   checks: Type.Array(CheckView),
   session: Type.Optional(Type.String()),
@@ -311,6 +315,7 @@ export const RegistryErrors = defineErrors("REGISTRY", {
   CHECK_INVALID: { status: 400, title: "Check not valid" },
   SESSION_NOT_FOUND: { status: 404, title: "Session not found" },
   OWNED_BY_ANOTHER: { status: 409, title: "Instance id is another owner's" },
+  NOT_OWNER: { status: 403, title: "Instance is another principal's" },
   CLAIM_OUTDATED: { status: 409, title: "A newer claim was made or taken back" },
   SERVICE_FULL: { status: 409, title: "Too many instances of a service" },
   BEHIND: { status: 503, title: "Revision not seen yet" },

@@ -6,7 +6,7 @@
 import { AppError, decodeJson, encodeJson, messageOf, Trigger, type Host } from "#base";
 import { type Store, View } from "#store";
 import { RegistryErrors, type Drain, type Instance } from "./api.ts";
-import { notFound } from "./core/commands.ts";
+import { type Commander, notFound } from "./core/commands.ts";
 import type { InstanceName } from "./core/keys.ts";
 import type { Members } from "./members.ts";
 import { topicsOf, type Registry } from "./registry.ts";
@@ -97,7 +97,9 @@ export class Drains {
     for (;;) {
       const status = this.status(name);
       const leftMs = untilMs - this.#host.clock.monotonic();
-      if (status.seen || leftMs <= 0 || signal.aborted) return status;
+      // One that does not drain has nothing to be seen yet, so this waits for its drain to begin, too.
+      const isLeaving = status.lifecycle === "draining" || status.lifecycle === "stopped";
+      if ((status.seen && isLeaving) || leftMs <= 0 || signal.aborted) return status;
       await this.#next(leftMs, signal);
     }
   }
@@ -108,9 +110,15 @@ export class Drains {
    */
   async deregister(
     name: InstanceName,
-    options: { ifRevision: number | undefined; owner: string | undefined; drainMs: number; signal: AbortSignal },
+    options: {
+      by: Commander;
+      ifRevision: number | undefined;
+      owner: string | undefined;
+      drainMs: number;
+      signal: AbortSignal;
+    },
   ): Promise<{ revision: number; seen: boolean; waitingFor: string[] }> {
-    const { ifRevision, owner, drainMs, signal } = options;
+    const { by, ifRevision, owner, drainMs, signal } = options;
     const known = this.#registry.catalog.instance(name);
     if (ifRevision !== undefined && known && known.modRevision !== ifRevision) {
       // The deregistration itself would find out only after the drain.
@@ -119,12 +127,12 @@ export class Drains {
         { extra: { revision: known.modRevision } },
       );
     }
-    const { revision } = await this.#registry.setLifecycle(name, "draining", drainMs);
+    const { revision } = await this.#registry.setLifecycle(name, "draining", { by, drainMs });
     await this.#registry.waitFor(revision, signal);
     const { seen, waitingFor } = await this.wait(name, drainMs, signal);
     // Who asked has gone, and may have thought better of it: it drains on, up to its deadline.
     signal.throwIfAborted();
-    const done = await this.#registry.deregister(name, { owner });
+    const done = await this.#registry.deregister(name, { by, owner });
     return { revision: done.revision, seen, waitingFor };
   }
 

@@ -1,9 +1,19 @@
 /** The registry's routes. Translates, decides nothing. */
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
 import { worstOf } from "#health/core";
-import { BODY_BYTES, HttpErrors, lastEventId, whileConnected } from "#http";
+import {
+  BODY_BYTES,
+  IF_NONE_MATCH_CHARS_MAX,
+  parseIfNoneMatch,
+  can,
+  HttpErrors,
+  lastEventId,
+  type Principal,
+  principalOf,
+  whileConnected,
+} from "#http";
 import {
   Batch,
   BatchRegistered,
@@ -34,6 +44,7 @@ import {
   SessionRequest,
   WatcherList,
 } from "./api.ts";
+import type { Commander } from "./core/commands.ts";
 import { parseFilter, type Predicate } from "./core/selector.ts";
 import type { Drains } from "./drains.ts";
 import { namespaceTopic, type Registry, serviceTopic, topicsOf } from "./registry.ts";
@@ -57,10 +68,26 @@ const Conditions = Type.Object({
 const SessionParams = Type.Object({ session: Type.String({ minLength: 1, maxLength: 128 }) });
 const DEFAULT_NAMESPACE = "default";
 
-export function registryPlugin(untyped: FastifyInstance, registry: Registry, drains: Drains): void {
+/** Who opens sessions for callers. */
+export interface SessionOpener {
+  open(principal: Principal, ttlSeconds: number): Promise<Session>;
+}
+
+/** The caller, as its token says; an operator acts on what belongs to others, too. */
+function commanderOf(request: FastifyRequest): Commander {
+  const principal = principalOf(request);
+  return { id: principal.id, overrides: can(principal, "registry:override") };
+}
+
+export function registryPlugin(
+  untyped: FastifyInstance,
+  { registry, drains, sessions }: { registry: Registry; drains: Drains; sessions: SessionOpener },
+): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
   const read = { action: "registry:read" } as const;
   const write = { action: "registry:write" } as const;
+  const policies = { action: "registry:policies" } as const;
+  const session = { action: "registry:write", about: "nothing" } as const;
   const tags = ["registry"];
 
   app.get(
@@ -103,7 +130,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
   app.put(
     "/v1/services/:service/policy",
     {
-      config: write,
+      config: policies,
       bodyLimit: BODY_BYTES.document,
       schema: {
         tags,
@@ -121,7 +148,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
   app.delete(
     "/v1/services/:service/policy",
     {
-      config: write,
+      config: policies,
       schema: {
         tags,
         summary: "Go back to the defaults for a service",
@@ -151,7 +178,10 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
         response: { 200: BatchRegistered },
       },
     },
-    ({ query: { namespace = DEFAULT_NAMESPACE }, body }) => registry.registerBatch(namespace, body),
+    (request) => {
+      const { namespace = DEFAULT_NAMESPACE } = request.query;
+      return registry.registerBatch(namespace, request.body, commanderOf(request));
+    },
   );
 
   app.get(
@@ -184,7 +214,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
           },
           { additionalProperties: false },
         ),
-        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: 256 })) }),
+        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: IF_NONE_MATCH_CHARS_MAX })) }),
         response: { 200: InstanceList, 304: Type.Null() },
       },
     },
@@ -195,30 +225,21 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
       if (revision !== undefined) await registry.waitFor(revision, signal);
       revisionOf(registry);
       const matches = matchesOf(registry, { namespace, service }, request.query);
-      const sent = request.headers["if-none-match"];
-      const etag = sent?.replace(/^W\//, "").replaceAll('"', "");
-      const absent = registry.catalog.size(namespace, service) === 0;
-      const found = await registry.discover(
+      const { state, tag, isKnown } = await registry.discover(
         { namespace, service, matches, healthy, near, failover },
-        // Nobody there yet: a reader that may wait is answered when somebody comes.
-        { etag: etag ?? (absent && wait > 0 ? "0" : undefined), waitMs: wait * 1000, signal },
+        { known: parseIfNoneMatch(request.headers["if-none-match"]), waitMs: wait * 1000, signal },
       );
-      if (!found && etag !== undefined) return reply.code(304).header("etag", sent).send(null);
-      if (!found || (found.instances.length === 0 && registry.catalog.size(namespace, service) === 0)) {
-        throw unknownService(namespace, service);
-      }
-      const { instances, panic, reason, from } = found;
-      return reply
-        .header("etag", `W/"${found.etag}"`)
-        .header("cache-control", "no-cache")
-        .header("x-posthouse-revision", String(found.revision))
-        .send({
-          revision: found.revision,
-          instances: [...instances],
-          panic,
-          ...(reason === undefined ? {} : { reason }),
-          ...(from === undefined ? {} : { from }),
-        });
+      if (tag === undefined) throw unknownService(namespace, service);
+      void reply.header("etag", `W/"${tag}"`).header("cache-control", "no-cache");
+      if (isKnown) return reply.code(304).send(null);
+      const { instances, panic, reason, from } = state;
+      return reply.header("x-posthouse-revision", String(state.revision)).send({
+        revision: state.revision,
+        instances: [...instances],
+        panic,
+        ...(reason === undefined ? {} : { reason }),
+        ...(from === undefined ? {} : { from }),
+      });
     },
   );
 
@@ -258,8 +279,11 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
         response: { 200: Registered, 201: Registered },
       },
     },
-    async ({ params, query: { namespace = DEFAULT_NAMESPACE }, headers, body }, reply) => {
-      const done = await registry.register({ ...params, namespace }, body, condition(headers));
+    async (request, reply) => {
+      const { params, headers, body } = request;
+      const { namespace = DEFAULT_NAMESPACE } = request.query;
+      const options = { by: commanderOf(request), ifRevision: condition(headers) };
+      const done = await registry.register({ ...params, namespace }, body, options);
       return reply.code(done.created ? 201 : 200).send(done);
     },
   );
@@ -299,11 +323,14 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
         response: { 200: Deregistered },
       },
     },
-    ({ params, query: { namespace = DEFAULT_NAMESPACE, owner, incarnation, drain = 0 }, headers }, reply) => {
+    (request, reply) => {
+      const { params, headers } = request;
+      const { namespace = DEFAULT_NAMESPACE, owner, incarnation, drain = 0 } = request.query;
       const name = { ...params, namespace };
       const ifRevision = condition(headers);
-      if (drain === 0) return registry.deregister(name, { ifRevision, owner, incarnation });
-      return drains.deregister(name, { ifRevision, owner, drainMs: drain * 1000, signal: whileConnected(reply) });
+      const by = commanderOf(request);
+      if (drain === 0) return registry.deregister(name, { by, ifRevision, owner, incarnation });
+      return drains.deregister(name, { by, ifRevision, owner, drainMs: drain * 1000, signal: whileConnected(reply) });
     },
   );
 
@@ -321,8 +348,13 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
         response: { 200: Changed },
       },
     },
-    ({ params, query: { namespace = DEFAULT_NAMESPACE }, body: { lifecycle, deadlineSeconds = DRAIN_SECONDS } }) =>
-      registry.setLifecycle({ ...params, namespace }, lifecycle, deadlineSeconds * 1000),
+    (request) => {
+      const { params, body } = request;
+      const { namespace = DEFAULT_NAMESPACE } = request.query;
+      const { lifecycle, deadlineSeconds = DRAIN_SECONDS } = body;
+      const options = { by: commanderOf(request), drainMs: deadlineSeconds * 1000 };
+      return registry.setLifecycle({ ...params, namespace }, lifecycle, options);
+    },
   );
 
   app.get(
@@ -391,14 +423,17 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
         response: { 200: Changed },
       },
     },
-    ({ params: { check, ...name }, query: { namespace = DEFAULT_NAMESPACE }, body }) =>
-      registry.report({ ...name, namespace }, check, body),
+    (request) => {
+      const { check, ...name } = request.params;
+      const { namespace = DEFAULT_NAMESPACE } = request.query;
+      return registry.report({ ...name, namespace }, check, { ...request.body, by: commanderOf(request) });
+    },
   );
 
   app.post(
     "/v1/sessions",
     {
-      config: write,
+      config: session,
       bodyLimit: BODY_BYTES.command,
       schema: {
         tags,
@@ -407,13 +442,13 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
         response: { 201: Session },
       },
     },
-    async ({ body }, reply) => reply.code(201).send(await registry.openSession(body.ttlSeconds)),
+    async (request, reply) => reply.code(201).send(await sessions.open(principalOf(request), request.body.ttlSeconds)),
   );
 
   app.put(
     "/v1/sessions/:session/heartbeat",
     {
-      config: write,
+      config: session,
       schema: {
         tags,
         summary: "Renew a session; costs no revision",
@@ -430,7 +465,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
   app.delete(
     "/v1/sessions/:session",
     {
-      config: write,
+      config: session,
       schema: {
         tags,
         summary: "End a session and what lives by it",
@@ -474,7 +509,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
       revisionOf(registry);
       registry.hub.attach(reply, {
         subscriber,
-        principal: request.principal?.name ?? "",
+        principal: principalOf(request),
         topics: service ? service.map((name) => serviceTopic(namespace, name)) : [namespaceTopic(namespace)],
         after: lastEventId(request.headers),
         snapshot: () => registry.snapshot(namespace, service),
@@ -506,7 +541,7 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
   app.put(
     "/v1/watches/:watch/seen",
     {
-      config: read,
+      config: { action: "registry:read", about: "nothing" },
       bodyLimit: BODY_BYTES.command,
       schema: {
         tags,
@@ -516,10 +551,11 @@ export function registryPlugin(untyped: FastifyInstance, registry: Registry, dra
         response: { 204: Type.Null() },
       },
     },
-    async ({ params: { watch }, body: { revision } }, reply) => {
-      if (!registry.hub.acknowledge(watch, revision)) {
+    async (request, reply) => {
+      const { watch } = request.params;
+      if (!registry.hub.acknowledge(watch, { principal: principalOf(request), revision: request.body.revision })) {
         throw RegistryErrors.WATCH_NOT_FOUND(
-          `This server has no open watch "${watch}". Acknowledge at the server that the watch is open at.`,
+          `This server has no open watch "${watch}" of yours. Acknowledge at the server that the watch is open at.`,
         );
       }
       return reply.code(204).send(null);
@@ -554,7 +590,7 @@ function revisionOf(registry: Registry): number {
 }
 
 function condition(headers: { "if-match"?: string; "if-none-match"?: string }): number | undefined {
-  if (headers["if-none-match"] === "*") return 0;
+  if (headers["if-none-match"]?.trim() === "*") return 0;
   const match = headers["if-match"];
   if (match === undefined) return undefined;
   const revision = /^"(\d{1,15})"$/.exec(match)?.[1];

@@ -15,6 +15,7 @@ import {
   type Reach,
 } from "#health";
 import { RegistryErrors, type Instance, type ServiceDelta } from "./api.ts";
+import { SERVERS } from "./core/commands.ts";
 import { instanceKey, verdictKey, type InstanceName } from "./core/keys.ts";
 import { ownership } from "./core/ownership.ts";
 import type { ProbedCheck } from "./core/stored-check.ts";
@@ -184,7 +185,7 @@ export class Prober {
     // A member that was cut off leaves the word to the new owner; back again, it compares and writes what differs.
     if (!probed || !last || last.status === "unknown" || !this.#members.current) return;
     try {
-      await this.#registry.report(probed.name, probed.check.id, { status: last.status });
+      await this.#registry.report(probed.name, probed.check.id, { status: last.status, by: SERVERS });
     } catch (error) {
       // Gone meanwhile: its probe goes with the news of it.
       if (!RegistryErrors.INSTANCE_NOT_FOUND.is(error) && !RegistryErrors.CHECK_NOT_FOUND.is(error)) throw error;

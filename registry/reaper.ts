@@ -165,14 +165,9 @@ export class Reaper {
     if (!check) return;
     const [checkId, { afterMs }] = check;
     try {
-      const evicted = await this.#registry.evict(name, checkId);
-      if (!evicted) return;
-      this.#evictions.labels().inc();
-      const said = this.#registry.history.last(instanceKey(name), checkId)?.output;
-      this.#host.log.warn(
-        { ...name, check: checkId, ...(said === undefined ? {} : { output: said }) },
-        `deregistered: check "${checkId}" of instance "${id}" of service "${service}" was critical for ${afterMs / 1000} s`,
-      );
+      const output = this.#registry.history.last(instanceKey(name), checkId)?.output;
+      const reason = `check "${checkId}" was critical for ${afterMs / 1000} s${output === undefined ? "" : `: ${output}`}`;
+      if (await this.#registry.evict(name, checkId, reason)) this.#evictions.labels().inc();
     } catch (error) {
       // Gone meanwhile, by somebody else's hand.
       if (RegistryErrors.INSTANCE_NOT_FOUND.is(error) || RegistryErrors.CHECK_NOT_FOUND.is(error)) return;

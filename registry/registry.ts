@@ -4,7 +4,7 @@
  */
 import { deadline, type Host, own, setOwn } from "#base";
 import { definitionOf, HealthHistory, type HistoryView, type Reach } from "#health";
-import { WatchHub } from "#http";
+import { type IfNoneMatch, longPoll, type Polled, WatchHub } from "#http";
 import { commit, SharedLease, type Store, StoreErrors, View } from "#store";
 import {
   INSTANCES_PER_SERVICE_MAX,
@@ -18,16 +18,17 @@ import {
   type Report,
   type ServiceDelta,
   type ServicePolicy,
-  type Session,
 } from "./api.ts";
 import { Catalog, hintsOf } from "./core/catalog.ts";
 import {
+  type Commander,
   deregisterInstance,
   notFound,
   readsToRegister,
   registerBatch,
   registerInstance,
   reportVerdict,
+  SERVERS,
   setLifecycle,
   setPolicy,
 } from "./core/commands.ts";
@@ -43,6 +44,7 @@ import {
   type ServiceName,
 } from "./core/keys.ts";
 import { parseFilter, type Predicate } from "./core/selector.ts";
+import { type Cause, Journal } from "./journal.ts";
 import type { ProbedCheck } from "./core/stored-check.ts";
 
 /** Milliseconds that a reader waits for the revision it asked for before it is told that we lag. */
@@ -64,6 +66,7 @@ export function namespaceTopic(namespace: string): string {
 
 /** Who deregisters, when it is the instance's own owner, and the latest claim that it takes back with that. */
 export interface DeregisterOptions {
+  readonly by: Commander;
   readonly ifRevision?: number | undefined;
   readonly owner?: string | undefined;
   readonly incarnation?: number | undefined;
@@ -85,6 +88,7 @@ export class Registry {
   readonly #tombstones: { readonly byOwner: SharedLease; readonly byOthers: SharedLease };
   /** What this member saw and heard of health, for people. Kept here only: text does not belong in replicated state. */
   readonly history: HealthHistory;
+  readonly #journal: Journal;
   readonly #listeners = new Set<(deltas: readonly ServiceDelta[]) => void>();
   /** Whether owners may still have to register again, as after the loss of a store. */
   cold = false;
@@ -95,6 +99,7 @@ export class Registry {
     this.#refuse = (check) => reach.refusal(definitionOf(check).target)?.message;
     this.hub = new WatchHub(host, "services", { ageMs: () => this.ageMs, cold: () => this.cold });
     this.history = new HealthHistory(host.clock);
+    this.#journal = new Journal(host, (instance, check) => this.history.last(instance, check)?.output);
     this.#tombstones = {
       byOwner: new SharedLease(host, store, TOMBSTONE_SECONDS.byOwner),
       byOthers: new SharedLease(host, store, TOMBSTONE_SECONDS.byOthers),
@@ -112,7 +117,9 @@ export class Registry {
         this.#tell([]);
       },
       apply: ({ events, revision }) => {
+        const before = this.#journal.before(events, (name) => this.catalog.instance(name));
         const deltas = this.catalog.apply(events, revision);
+        this.#journal.tell(before, deltas, revision);
         this.hub.publish(
           revision,
           deltas.map((data) => ({ topics: topicsOf(data), data })),
@@ -173,26 +180,34 @@ export class Registry {
    * @throws REGISTRY_REVISION_MISMATCH, REGISTRY_SESSION_NOT_FOUND, REGISTRY_SERVICE_FULL, REGISTRY_CHECK_INVALID,
    * REGISTRY_REGISTRATION_INVALID, REGISTRY_OWNED_BY_ANOTHER, REGISTRY_CLAIM_OUTDATED
    */
-  async register(name: InstanceName, registration: Registration, ifRevision?: number): Promise<Registered> {
+  async register(
+    name: InstanceName,
+    registration: Registration,
+    { by, ifRevision }: { by: Commander; ifRevision: number | undefined },
+  ): Promise<Registered> {
     this.#checkRoom([name]);
-    const { result, revision } = await this.#mapLease(registration.session, () =>
-      commit(this.#store, readsToRegister(name), (known) =>
-        registerInstance(known, {
-          name,
-          registration,
-          ifRevision,
-          nowMs: this.#host.clock.now(),
-          refuse: this.#refuse,
-        }),
+    const { result, revision } = await this.#note([name], { by: by.id }, () =>
+      this.#mapLease(registration.session, () =>
+        commit(this.#store, readsToRegister(name), (known) =>
+          registerInstance(known, {
+            name,
+            by,
+            registration,
+            ifRevision,
+            nowMs: this.#host.clock.now(),
+            refuse: this.#refuse,
+          }),
+        ),
       ),
     );
     return { revision, created: result.created };
   }
 
   /** All in one revision, or none. @throws what `register` throws */
-  async registerBatch(namespace: string, { instances }: Batch): Promise<BatchRegistered> {
+  async registerBatch(namespace: string, { instances }: Batch, by: Commander): Promise<BatchRegistered> {
     const batch = instances.map(({ service, id, registration }) => ({
       name: { namespace, service, id },
+      by,
       registration,
       ifRevision: undefined,
       nowMs: this.#host.clock.now(),
@@ -203,26 +218,35 @@ export class Registry {
       batch.flatMap(({ name }) => readsToRegister(name)).map((read) => ["key" in read ? read.key : read.prefix, read]),
     );
     const sessions = [...new Set(batch.map(({ registration }) => registration.session))];
-    const { result, revision } = await this.#mapLease(sessions.length === 1 ? sessions[0] : undefined, () =>
-      commit(this.#store, [...reads.values()], (known) => registerBatch(known, batch)),
+    const { result, revision } = await this.#note(
+      batch.map(({ name }) => name),
+      { by: by.id },
+      () =>
+        this.#mapLease(sessions.length === 1 ? sessions[0] : undefined, () =>
+          commit(this.#store, [...reads.values()], (known) => registerBatch(known, batch)),
+        ),
     );
     return { revision, created: result.created };
   }
 
   /**
    * What was claimed with an incarnation leaves a tombstone.
-   * @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_REVISION_MISMATCH
+   * @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_REVISION_MISMATCH, REGISTRY_NOT_OWNER
    */
   async deregister(
     name: InstanceName,
-    { ifRevision, owner, incarnation }: DeregisterOptions = {},
+    { by, ifRevision, owner, incarnation }: DeregisterOptions,
   ): Promise<{ revision: number }> {
     const byOwner = owner !== undefined && owner === (this.catalog.record(name)?.owner ?? owner);
     const tombstones = byOwner ? this.#tombstones.byOwner : this.#tombstones.byOthers;
     const claim = owner === undefined || incarnation === undefined ? undefined : { owner, incarnation };
     const reads = [{ key: instanceKey(name) }, { key: tombstoneKey(name) }];
-    const { revision, result } = await tombstones.use((tombstoneLease) =>
-      commit(this.#store, reads, (known) => deregisterInstance(known, { name, ifRevision, tombstoneLease, claim })),
+    const { revision, result } = await this.#note([name], { by: by.id }, () =>
+      tombstones.use((tombstoneLease) =>
+        commit(this.#store, reads, (known) =>
+          deregisterInstance(known, { name, by, ifRevision, tombstoneLease, claim }),
+        ),
+      ),
     );
     if (result.absent) throw notFound(name);
     return { revision };
@@ -232,22 +256,30 @@ export class Registry {
    * Deregisters an instance if this check of it is critical still; whether it did.
    * @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_CHECK_NOT_FOUND
    */
-  async evict(name: InstanceName, check: string): Promise<boolean> {
+  async evict(name: InstanceName, check: string, reason: string): Promise<boolean> {
     const reads = [{ key: instanceKey(name) }, { key: tombstoneKey(name) }, { key: verdictKey(name, check) }];
-    const { result } = await this.#tombstones.byOthers.use((tombstoneLease) =>
-      commit(this.#store, reads, (known) =>
-        evictInstance(known, { name, check, ifRevision: undefined, tombstoneLease, evicted: true }),
+    const { result } = await this.#note([name], { by: SERVERS.id, reason }, () =>
+      this.#tombstones.byOthers.use((tombstoneLease) =>
+        commit(this.#store, reads, (known) =>
+          evictInstance(known, { name, by: SERVERS, check, ifRevision: undefined, tombstoneLease, evicted: true }),
+        ),
       ),
     );
     return result;
   }
 
   /** `drainMs`: how long a drain may take from now. @throws REGISTRY_INSTANCE_NOT_FOUND */
-  async setLifecycle(name: InstanceName, lifecycle: Lifecycle, drainMs: number): Promise<{ revision: number }> {
+  async setLifecycle(
+    name: InstanceName,
+    lifecycle: Lifecycle,
+    { by, drainMs }: { by: Commander; drainMs: number },
+  ): Promise<{ revision: number }> {
     const drainUntilMs = this.#host.clock.now() + drainMs;
-    const { revision } = await this.#mapLease(undefined, () =>
-      commit(this.#store, [{ key: instanceKey(name) }], (known) =>
-        setLifecycle(known, { name, lifecycle, drainUntilMs }),
+    const { revision } = await this.#note([name], { by: by.id }, () =>
+      this.#mapLease(undefined, () =>
+        commit(this.#store, [{ key: instanceKey(name) }], (known) =>
+          setLifecycle(known, { name, by, lifecycle, drainUntilMs }),
+        ),
       ),
     );
     return { revision };
@@ -256,8 +288,10 @@ export class Registry {
   /** Calls a drain over whose deadline has passed, unless somebody ended it meanwhile. */
   async endDrain(name: InstanceName): Promise<void> {
     const nowMs = this.#host.clock.now();
-    await commit(this.#store, [{ key: instanceKey(name) }], (known) =>
-      setLifecycle(known, { name, lifecycle: "stopped", drainUntilMs: nowMs, ifOverAtMs: nowMs }),
+    await this.#note([name], { by: SERVERS.id, reason: "its deadline has passed" }, () =>
+      commit(this.#store, [{ key: instanceKey(name) }], (known) =>
+        setLifecycle(known, { name, by: SERVERS, lifecycle: "stopped", drainUntilMs: nowMs, ifOverAtMs: nowMs }),
+      ),
     );
   }
 
@@ -281,25 +315,30 @@ export class Registry {
   }
 
   /**
-   * Answers a reader that knows the answer by `etag` only when there is another one, for `waitMs` at most; then with
-   * nothing. The tag says of each service that was looked at when it last changed, so news of others wake nobody.
+   * The instances that are asked for, as soon as they are others than the reader has. The tag says of each service that was
+   * looked at when it last changed, so news of others wake nobody; a service without instances has none.
    */
   async discover(
     request: DiscoveryRequest,
-    { etag, waitMs, signal }: { etag: string | undefined; waitMs: number; signal: AbortSignal },
-  ): Promise<(Discovered & { readonly etag: string; readonly revision: number }) | undefined> {
-    const { clock } = this.#host;
-    const untilMs = clock.monotonic() + waitMs;
-    for (;;) {
+    { known, waitMs, signal }: { known: IfNoneMatch | undefined; waitMs: number; signal: AbortSignal },
+  ): Promise<Polled<Discovered & { readonly revision: number }> & { readonly isKnown: boolean }> {
+    let { looked } = discover(this.catalog, request);
+    const read = () => {
       const found = discover(this.catalog, request);
-      const current = found.looked
+      looked = found.looked;
+      const isAbsent = found.instances.length === 0 && this.catalog.size(request.namespace, request.service) === 0;
+      const tag = found.looked
         .map(({ namespace, service }) => this.catalog.serviceRevision(namespace, service))
         .join("-");
-      if (current !== etag) return { ...found, etag: current, revision: this.revision };
-      const topics = found.looked.map(({ namespace, service }) => serviceTopic(namespace, service));
-      const leftMs = untilMs - clock.monotonic();
-      if (leftMs <= 0 || !(await this.hub.next(topics, leftMs, signal))) return undefined;
-    }
+      return { state: { ...found, revision: this.revision }, tag: isAbsent ? undefined : tag };
+    };
+    const next = (ms: number, signal: AbortSignal) =>
+      this.hub.next(
+        looked.map(({ namespace, service }) => serviceTopic(namespace, service)),
+        ms,
+        signal,
+      );
+    return longPoll(this.#host.clock, { read, next, known, waitMs, signal });
   }
 
   /**
@@ -307,12 +346,18 @@ export class Registry {
    * lease that its passing lives by.
    * @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_CHECK_NOT_FOUND
    */
-  async report(name: InstanceName, check: string, { status, output }: Report): Promise<{ revision: number }> {
+  async report(
+    name: InstanceName,
+    check: string,
+    { status, output, by }: Report & { by: Commander },
+  ): Promise<{ revision: number }> {
     const keys = [{ key: instanceKey(name) }, { key: verdictKey(name, check) }];
     const attempt = (lease: string | undefined) =>
-      this.#mapLease(undefined, () =>
-        commit(this.#store, keys, (known) =>
-          reportVerdict(known, { name, check, status, nowMs: this.#host.clock.now(), lease }),
+      this.#note([name], { by: by.id, ...(output === undefined ? {} : { reason: output }) }, () =>
+        this.#mapLease(undefined, () =>
+          commit(this.#store, keys, (known) =>
+            reportVerdict(known, { name, by, check, status, nowMs: this.#host.clock.now(), lease }),
+          ),
         ),
       );
     let done = await attempt(undefined);
@@ -349,10 +394,6 @@ export class Registry {
     return this.history.view(instanceKey(name));
   }
 
-  async openSession(ttlSeconds: number): Promise<Session> {
-    return this.#store.grant(ttlSeconds);
-  }
-
   /** @throws REGISTRY_SESSION_NOT_FOUND when it has lapsed, with all that lived by it */
   async heartbeat(session: string): Promise<void> {
     await this.#mapLease(session, () => this.#store.keepAlive(session));
@@ -371,6 +412,15 @@ export class Registry {
       const hints = hintsOf(this.catalog.policy(namespace, service));
       yield { namespace, service, instances, removed: [], ...this.catalog.panic(namespace, service), ...hints };
     }
+  }
+
+  /** Runs a command whose change is logged with its cause. */
+  #note<T extends { revision: number }>(
+    names: readonly InstanceName[],
+    cause: Cause,
+    run: () => Promise<T>,
+  ): Promise<T> {
+    return this.#journal.noting(names, { cause, seen: () => this.revision, run });
   }
 
   #checkRoom(names: readonly InstanceName[]): void {

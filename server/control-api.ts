@@ -3,12 +3,13 @@
  * listener closes, or closing would wait for them for ever.
  */
 import type { FastifyInstance, FastifyReply } from "fastify";
-import { Access, accessPlugin, type IssuedToken } from "#access";
+import { Access, accessPlugin, type IssuedToken, Sessions } from "#access";
 import * as accessContract from "#access/api";
 import { AppError, deadline, messageOf, TaskGroup, type Host } from "#base";
 import {
   Acknowledgements,
   Audit,
+  ConfigErrors,
   ConfigServer,
   configPlugin,
   type KeySource,
@@ -44,11 +45,11 @@ import {
   requireAuth,
   wholeMs,
 } from "#http";
-import { Locks, locksPlugin } from "#locks";
+import { Locks, LocksErrors, locksPlugin } from "#locks";
 import * as locksContract from "#locks/api";
 import { Quotas, quotasPlugin } from "#quotas";
 import * as quotasContract from "#quotas/api";
-import { Drains, Members, MEMBERS_PREFIX, membersPlugin, Prober, Reaper, Registry, registryPlugin } from "#registry";
+import { Drains, Members, MEMBERS_PREFIX, membersPlugin, Prober, Reaper, Registry, RegistryErrors, registryPlugin } from "#registry";
 import * as registryContract from "#registry/api";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";
@@ -89,6 +90,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const { store } = options;
   await using stack = new AsyncDisposableStack();
   const access = new Access(host, store);
+  const sessions = new Sessions(host, store, sessionNotFound);
   const reach = createReach(options.probeRules);
   const registry = new Registry(named(host, "registry"), store, reach);
   const secretKeys = new SecretKeys(host, options.secretKeys);
@@ -126,7 +128,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
     rewrapper,
   };
   const app = stack.adopt(
-    await routes(host, { access, registry, members, drains, locks, quotas, ...configParts }, options),
+    await routes(host, { access, sessions, registry, members, drains, locks, quotas, ...configParts }, options),
     (app) => closeHttpServer(host, app),
   );
   stack.use(registry.hub);
@@ -136,6 +138,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const firstToken = await within(host, options.startMs, async (signal) => {
     const issued = await access.bootstrap();
     tasks.run("access", (signal) => access.run(signal));
+    tasks.run("sessions", (signal) => sessions.run(signal));
     tasks.run("registry", (signal) => registry.run(signal));
     tasks.run("config", (signal) => config.run(signal));
     tasks.run("locks", (signal) => locks.run(signal));
@@ -176,6 +179,14 @@ async function warmUp(
   stack.defer(host.clock.after(WARM_MS, () => void (registry.cold = false)));
 }
 
+/** In the words of the room that was asked, so that each client knows what to do. */
+function sessionNotFound(session: string, path: string): AppError {
+  const detail = `You have no session "${session}": it has lapsed, was closed, or is another principal's. Open a new one with POST /v1/sessions.`;
+  if (path.startsWith("/v1/locks")) return LocksErrors.SESSION_NOT_FOUND(detail);
+  if (path.startsWith("/v1/config")) return ConfigErrors.SESSION_NOT_FOUND(detail);
+  return RegistryErrors.SESSION_NOT_FOUND(detail);
+}
+
 /** Whose lines say by which part they are. */
 function named(host: Host, role: string): Host {
   return { ...host, log: host.log.child({ role }) };
@@ -207,6 +218,7 @@ async function compactRegularly(host: Host, store: Store, signal: AbortSignal): 
 
 interface Services {
   readonly access: Access;
+  readonly sessions: Sessions;
   readonly registry: Registry;
   readonly members: Members;
   readonly drains: Drains;
@@ -241,9 +253,10 @@ const TAGS = {
 } as const;
 
 async function routes(host: Host, services: Services, options: ControlApiOptions): Promise<FastifyInstance> {
-  const { access, registry, drains, locks, quotas, config, proposals, rollouts, transfer, sources } = services;
+  const { access, sessions, registry, drains, locks, quotas, config, proposals, rollouts, transfer, sources } =
+    services;
   const app = createHttpServer(host, { name: "api" });
-  requireAuth(app, (token) => access.authenticate(token), new BadTokens(host, "api"));
+  requireAuth(app, (token) => access.authenticate(token), { badTokens: new BadTokens(host, "api"), sessions });
   const about = { title: "posthouse control API", version: VERSION };
   registerOpenApi(app, DOCUMENT, {
     ...about,
@@ -281,7 +294,7 @@ async function routes(host: Host, services: Services, options: ControlApiOptions
   // Watches send their headers without the second hook; calls that wait are as old as their answer.
   app.addHook("onRequest", age);
   app.addHook("onSend", age);
-  registryPlugin(app, registry, drains);
+  registryPlugin(app, { registry, drains, sessions });
   membersPlugin(app, services.members);
   configPlugin(app, services);
   proposalsPlugin(app, config, proposals);

@@ -2,12 +2,14 @@
  * The composition root: the only place where everything meets. Each opener hands its resource to one stack, so a failed
  * start unwinds itself and a stop is the start in reverse.
  */
+import { chmod, mkdir, stat } from "node:fs/promises";
 import { Access, type TokenSummary } from "#access";
-import type { Host } from "#base";
+import { type Host, messageOf } from "#base";
 import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
 import type { Settings } from "#settings";
 import { openStore } from "#store";
+import { refusePlaintext } from "./plaintext.ts";
 import { requireFreePorts } from "./ports.ts";
 import { reasons, ROLES, storeOptions, type Addresses, type Parts } from "./roles.ts";
 import { withTelemetry } from "./tracing.ts";
@@ -16,6 +18,9 @@ export * from "./api.ts";
 export { TlsErrors } from "./certificates.ts";
 export type { Addresses } from "./roles.ts";
 export { VERSION } from "./version.ts";
+
+/** Of the data folder: keys, tokens and configs are in it. */
+const DATA_MODE = 0o700;
 
 export interface Server extends AsyncDisposable {
   readonly addresses: Readonly<Addresses>;
@@ -27,8 +32,27 @@ export interface Server extends AsyncDisposable {
   notReady(): string[];
 }
 
+/** Nobody else reads what is in the data folder: also one that was made, or copied back, with a wider mode. */
+async function closeFolder(host: Host, path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: DATA_MODE }).catch(() => {});
+  try {
+    const { mode } = await stat(path);
+    if ((mode & 0o077) === 0) return;
+    await chmod(path, DATA_MODE);
+    host.log.info(
+      { path, mode: (mode & 0o777).toString(8) },
+      "the data folder was open to others; its mode is 700 now",
+    );
+  } catch (error) {
+    // A folder that is missing, or another user's, is told by whatever opens it next.
+    host.log.warn({ path, err: error }, `the mode of the data folder was not checked: ${messageOf(error)}`);
+  }
+}
+
 /** @throws AppError with a code and a detail that names the setting and the way out; nothing is then left open */
 export async function createServer(host: Host, settings: Settings): Promise<Server> {
+  refusePlaintext(settings);
+  await closeFolder(host, settings.data);
   await using stack = new AsyncDisposableStack();
   const parts: Parts = {
     host: await withTelemetry(host, settings, stack),
@@ -70,8 +94,8 @@ export async function issueOfflineToken(
   await using store = await openStore(host, storeOptions(settings));
   const access = new Access(host, store);
   const others = (await access.stored()).filter(({ role }) => role === "operator");
-  const { token } = await access.issue({ name: "operator", role: "operator" });
+  const { token } = await access.issue({ name: "operator", role: "operator" }, "operator-token");
   // After the new one is durable: a crash in between leaves too many tokens, never none.
-  if (revokeOthers) for (const { id } of others) await access.revoke(id);
+  if (revokeOthers) for (const { id } of others) await access.revoke(id, "operator-token");
   return { token, others };
 }

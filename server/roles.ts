@@ -226,17 +226,21 @@ function labelsOf(pairs: readonly string[]): Record<string, string> {
   return Object.fromEntries(pairs.map((pair) => pair.split("=", 2) as [string, string]));
 }
 
-/** A client of the control plane for a role of this process. */
-function clientFor(parts: Parts, name: string, role: Role): Client {
-  return new Client(parts.host, wayFor(parts, name, role));
+/** A client of the control plane for a role of this process. `of`: which principal it is, the same after a restart. */
+function clientFor(parts: Parts, name: string, role: Role, of = name): Client {
+  return new Client(parts.host, wayFor(parts, name, role, of));
 }
 
 /** How a role of this process reaches the control plane: straight in, or over the network. */
-function wayFor(parts: Parts, name: string, role: Role) {
+function wayFor(parts: Parts, name: string, role: Role, of = name) {
   const { host, settings, control, stack, listeners } = parts;
   const subscriber = `${name.replace(" ", "-")}-${randomId(host.random, SUBSCRIBER_ID_BYTES)}`;
   if (control) {
-    return { transport: injectTransport(control.app), token: control.access.internalToken({ name, role }), subscriber };
+    return {
+      transport: injectTransport(control.app),
+      token: control.access.internalToken({ id: of, name, role }),
+      subscriber,
+    };
   }
   if (settings.token === undefined) {
     throw ServerErrors.SETTINGS_CONFLICT(
@@ -290,7 +294,7 @@ async function startGateway(parts: Parts): Promise<void> {
   };
   // Loaded with workers, too: a module that cannot be is then an error of the start, not of every worker.
   const filters = await loadFilters(settings.gatewayFilters);
-  const way = alone ? undefined : wayFor(parts, "gateway", "reader");
+  const way = alone ? undefined : wayFor(parts, "gateway", "gateway", `gateway@${given.instance.id}`);
   let gateway: { listen(): Promise<GatewayPorts> };
   if (settings.gatewayWorkers > 1) {
     const { GatewayWorkers } = await import("./workers/supervisor.ts");
@@ -350,7 +354,7 @@ async function startOperations(parts: Parts): Promise<void> {
       if (!sameSecret(token, settings.token)) throw HttpErrors.TOKEN_INVALID("It is the token of the setting `token`.");
       return { id: "internal:operations", name: "operations", role: "reader" };
     },
-    new BadTokens(host, "operations"),
+    { badTokens: new BadTokens(host, "operations") },
   );
   registerOperations(app, host, { guardMetrics: !isLoopback(settings.host), notReady: () => reasons(parts) });
   if (settings.token !== undefined) {
@@ -389,7 +393,7 @@ async function startAgent(parts: Parts): Promise<void> {
   await mkdir(servicesDir, { recursive: true, mode: 0o700 });
   const agent = stack.use(
     await createAgent(host, {
-      client: clientFor(parts, "agent", "agent"),
+      client: clientFor(parts, "agent", "agent", `agent@${settings.agentName ?? hostname()}`),
       settings: {
         ...AGENT_DEFAULTS,
         version: VERSION,

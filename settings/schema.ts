@@ -80,6 +80,11 @@ export const Settings = Type.Object(
           "First of the ports, where the usual ones are taken: control API, agent, operations, gateway, gateway TLS and DNS follow one another from it. A port that is set itself stays.",
       }),
     ),
+    insecurePlaintext: Type.Boolean({
+      default: false,
+      description:
+        "Accept that tokens and secrets cross the network without TLS: listen beyond this machine, and use http URLs of others.",
+    }),
     store: oneOf(["lmdb", "etcd", "memory"], {
       default: "lmdb",
       description: "Where state lives: in this process's data folder, in an etcd cluster, or nowhere (for trials).",

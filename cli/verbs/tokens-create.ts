@@ -12,21 +12,25 @@ import {
 } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
-const ROLES = ["operator", "editor", "agent", "reader"] as const satisfies TokenRequest["role"][];
+const ROLES = ["operator", "editor", "agent", "gateway", "reader"] as const satisfies TokenRequest["role"][];
 
 export function define(command: Command, { terminal }: VerbContext): void {
   command
     .addOption(new Option("--role <role>", "what it may do").choices(ROLES).makeOptionMandatory())
+    .option("--apps <apps...>", "only these apps' configs, for the role agent with their secrets; * for all")
+    .option("--services <services...>", "only instances of these services; absent: of all")
+    .option("--namespaces <namespaces...>", "only these namespaces; absent: all")
     .option("--ttl-seconds <seconds>", "it expires after this; absent: it does not", secondsOption());
   withSettings(command, CONTROL_SETTINGS);
   withExamples(command, [
-    "posthouse tokens create host-1 --role agent > agent.token",
+    "posthouse tokens create host-1 --role agent --apps orders --services orders > agent.token",
     "posthouse tokens create ci --role editor --ttl-seconds 3600",
   ]);
   command.action(async (name: string, options: GivenOptions) => {
     const request: TokenRequest = {
       name,
       role: options["role"] as TokenRequest["role"],
+      ...pick(options, ["apps", "services", "namespaces"]),
       ...(options["ttlSeconds"] === undefined ? {} : { ttlSeconds: options["ttlSeconds"] as number }),
     };
     const { id, token } = await withControlClient(readSettings(options, terminal), (client) =>
@@ -35,4 +39,9 @@ export function define(command: Command, { terminal }: VerbContext): void {
     terminal.out(`${token}\n`);
     terminal.err(`token ${id} of "${name}", role ${request.role}; it is not shown again\n`);
   });
+}
+
+/** The limits that were given. */
+function pick(options: GivenOptions, names: readonly ("apps" | "services" | "namespaces")[]): Partial<TokenRequest> {
+  return Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
 }

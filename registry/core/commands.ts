@@ -35,8 +35,19 @@ export interface Plan<Result> {
   readonly result: Result;
 }
 
+/** Who commands: the caller's principal, which no field of a request can name. */
+export interface Commander {
+  readonly id: string;
+  /** Whether it may act on what belongs to others: an operator, or the servers themselves. */
+  readonly overrides: boolean;
+}
+
+/** The servers: what they evict, end and judge by themselves. */
+export const SERVERS: Commander = Object.freeze({ id: "internal:servers", overrides: true });
+
 export interface Register {
   readonly name: InstanceName;
+  readonly by: Commander;
   readonly registration: Registration;
   /** The caller's condition: the modRevision it knows, 0 for "not there yet". */
   readonly ifRevision: number | undefined;
@@ -51,17 +62,23 @@ export interface Register {
  */
 export function registerInstance(
   known: Known,
-  { name, registration, ifRevision, nowMs, refuse }: Register,
+  { name, by, registration, ifRevision, nowMs, refuse }: Register,
 ): Plan<{ created: boolean }> {
   const key = instanceKey(name);
   const current = known.get(key);
   const previous = current && decodeJson<InstanceRecord>(current.value);
   checkRevision(name, current, ifRevision);
   checkPorts(registration);
+  checkOwner(name, previous, by);
   checkClaim(name, registration, previous);
   refuseUnfit(registration, defaultChecks(known, name) ?? []);
-  const grave = checkTombstone(known, name, registration);
-  const record = withDeadline(recordOf(registration, defaultChecks(known, name)), previous, nowMs);
+  const grave = checkTombstone(known, name, registration, by);
+  // An operator who replaces a registration does not take the instance away from its owner.
+  const owned = {
+    ...recordOf(registration, defaultChecks(known, name)),
+    registeredBy: previous?.registeredBy ?? by.id,
+  };
+  const record = withDeadline(owned, previous, nowMs);
   checkChecks(record.checks);
   if (registration.checks && record.probedBy === "server") refuseUnreachable(record.checks, refuse);
   const { session } = registration;
@@ -119,12 +136,13 @@ export function readsToRegister(name: InstanceName): ({ key: string } | { prefix
 /** Of a deregistration: who asks, and the lease that its tombstone lives by. */
 export interface Deregister {
   readonly name: InstanceName;
+  readonly by: Commander;
   readonly ifRevision: number | undefined;
   /** For how long late repetitions of the claim are kept out. */
   readonly tombstoneLease: string;
   /** By the servers, and not because somebody said so. */
   readonly evicted?: true;
-  /** By its owner, who may have claimed it anew meanwhile: that claim is taken back with the one that stands here. */
+  /** What its owner may have claimed it anew meanwhile: that claim is taken back with the one that stands here. */
   readonly claim?: TombstoneRecord | undefined;
 }
 
@@ -134,24 +152,30 @@ export interface Deregister {
  */
 export function deregisterInstance(
   known: Known,
-  { name, ifRevision, tombstoneLease, evicted, claim }: Deregister,
+  { name, by, ifRevision, tombstoneLease, evicted, claim }: Deregister,
 ): Plan<{ absent: boolean }> {
   const current = known.get(instanceKey(name));
   if (!current) {
     if (!claim) throw notFound(name);
+    const grave = graveOf(known, name);
+    // A claim of one principal says nothing of another's.
+    const isTheirs = grave !== undefined && !ownsGrave(grave, by);
+    const buried = latest({ ...claim, by: by.id }, grave);
     return {
-      writes: [put(tombstoneKey(name), latest(claim, graveOf(known, name)), tombstoneLease)],
+      writes: isTheirs ? [] : [put(tombstoneKey(name), buried, tombstoneLease)],
       result: { absent: true },
     };
   }
   checkRevision(name, current, ifRevision);
-  const { owner, incarnation } = decodeJson<InstanceRecord>(current.value);
+  const record = decodeJson<InstanceRecord>(current.value);
+  requireOwner(name, record, by);
+  const { owner, incarnation, registeredBy = by.id } = record;
   const writes: Write[] = [
     { type: "delete", key: current.key },
     { type: "delete", prefix: verdictsPrefix(name) },
   ];
   if (owner !== undefined && incarnation !== undefined) {
-    const buried = latest({ owner, incarnation }, claim);
+    const buried = latest({ owner, incarnation, by: registeredBy }, claim && { ...claim, by: registeredBy });
     writes.push(put(tombstoneKey(name), { ...buried, ...(evicted ? { evicted } : {}) }, tombstoneLease));
   }
   return { writes, result: { absent: false } };
@@ -159,6 +183,7 @@ export function deregisterInstance(
 
 export interface SetLifecycle {
   readonly name: InstanceName;
+  readonly by: Commander;
   readonly lifecycle: Lifecycle;
   /** Milliseconds since 1970 at which a drain is over. */
   readonly drainUntilMs: number;
@@ -167,10 +192,14 @@ export interface SetLifecycle {
 }
 
 /** @throws REGISTRY_INSTANCE_NOT_FOUND */
-export function setLifecycle(known: Known, { name, lifecycle, drainUntilMs, ifOverAtMs }: SetLifecycle): Plan<void> {
+export function setLifecycle(
+  known: Known,
+  { name, by, lifecycle, drainUntilMs, ifOverAtMs }: SetLifecycle,
+): Plan<void> {
   const current = known.get(instanceKey(name));
   if (!current) throw notFound(name);
   const { drainUntilMs: before, ...record } = decodeJson<InstanceRecord>(current.value);
+  requireOwner(name, record, by);
   const over = before !== undefined && ifOverAtMs !== undefined && before <= ifOverAtMs;
   if (record.lifecycle === lifecycle || (ifOverAtMs !== undefined && !over)) return { writes: [], result: undefined };
   const next: InstanceRecord = { ...record, lifecycle, ...(lifecycle === "draining" ? { drainUntilMs } : {}) };
@@ -188,6 +217,7 @@ export function setPolicy(known: Known, key: string, policy: ServicePolicy | und
 
 export interface Verdict {
   readonly name: InstanceName;
+  readonly by: Commander;
   readonly check: string;
   readonly status: Report["status"];
   readonly nowMs: number;
@@ -202,11 +232,13 @@ export interface Verdict {
  */
 export function reportVerdict(
   known: Known,
-  { name, check: id, status, nowMs, lease }: Verdict,
+  { name, by, check: id, status, nowMs, lease }: Verdict,
 ): Plan<{ keepAlive: string } | { grantSeconds: number } | undefined> {
   const instance = known.get(instanceKey(name));
   if (!instance) throw notFound(name);
-  const check = decodeJson<InstanceRecord>(instance.value).checks.find((candidate) => candidate.id === id);
+  const record = decodeJson<InstanceRecord>(instance.value);
+  requireOwner(name, record, by);
+  const check = record.checks.find((candidate) => candidate.id === id);
   if (!check) {
     throw RegistryErrors.CHECK_NOT_FOUND(`Instance "${name.id}" of service "${name.service}" has no check "${id}".`);
   }
@@ -244,7 +276,32 @@ function checkChecks(checks: readonly StoredCheck[]): void {
   }
 }
 
-/** An id belongs to whoever claimed it, until it is deregistered or its session ends. */
+function isOwner({ registeredBy }: InstanceRecord, { id, overrides }: Commander): boolean {
+  return overrides || registeredBy === undefined || registeredBy === id;
+}
+
+/** Whether a tombstone is of one's own claim. */
+function ownsGrave({ by }: TombstoneRecord, { id, overrides }: Commander): boolean {
+  return overrides || by === undefined || by === id;
+}
+
+/** An instance belongs to the principal that registered it, until it is deregistered or its session ends. */
+function checkOwner({ id, service }: InstanceName, current: InstanceRecord | undefined, by: Commander): void {
+  if (!current || isOwner(current, by)) return;
+  throw RegistryErrors.OWNED_BY_ANOTHER(
+    `Instance "${id}" of service "${service}" belongs to "${current.registeredBy}", not to "${by.id}". Use another id, or have it deregistered first.`,
+  );
+}
+
+/** @throws REGISTRY_NOT_OWNER */
+function requireOwner({ id, service }: InstanceName, current: InstanceRecord, by: Commander): void {
+  if (isOwner(current, by)) return;
+  throw RegistryErrors.NOT_OWNER(
+    `Instance "${id}" of service "${service}" belongs to "${current.registeredBy}", not to "${by.id}". Its owner or an operator may change it.`,
+  );
+}
+
+/** Within one principal, an id belongs to whoever claimed it by name. */
 function checkClaim(
   { id, service }: InstanceName,
   { owner, incarnation }: Registration,
@@ -271,16 +328,22 @@ function graveOf(known: Known, name: InstanceName): TombstoneRecord | undefined 
 
 /** The claim, or another of the same owner's if that is newer. */
 function latest(claim: TombstoneRecord, other: TombstoneRecord | undefined): TombstoneRecord {
-  const newer = other?.owner === claim.owner && other.incarnation > claim.incarnation;
-  return newer ? { owner: other.owner, incarnation: other.incarnation } : claim;
+  if (other === undefined || other.owner !== claim.owner || other.incarnation <= claim.incarnation) return claim;
+  const { evicted: _evicted, ...newer } = other;
+  return newer;
 }
 
 /** The key of a tombstone that this claim may remove; none when there is none. */
-function checkTombstone(known: Known, name: InstanceName, { owner, incarnation }: Registration): string | undefined {
+function checkTombstone(
+  known: Known,
+  name: InstanceName,
+  { owner, incarnation }: Registration,
+  by: Commander,
+): string | undefined {
   const entry = known.get(tombstoneKey(name));
   if (!entry) return undefined;
   const grave = decodeJson<TombstoneRecord>(entry.value);
-  if (owner === grave.owner && incarnation !== undefined && incarnation <= grave.incarnation) {
+  if (ownsGrave(grave, by) && owner === grave.owner && incarnation !== undefined && incarnation <= grave.incarnation) {
     throw RegistryErrors.CLAIM_OUTDATED(
       `Instance "${name.id}" of service "${name.service}" was deregistered after "${owner}" claimed it with incarnation ${incarnation}. To bring it back claim it anew, with one above ${grave.incarnation}.`,
       {

@@ -17,6 +17,8 @@ export interface InstanceRecord {
   readonly drainUntilMs?: number;
   readonly owner?: string;
   readonly incarnation?: number;
+  /** Id of the principal that it belongs to; absent: of a version that did not keep it. */
+  readonly registeredBy?: string;
   readonly probedBy: "server" | "agent";
   readonly checks: readonly StoredCheck[];
 }
@@ -31,6 +33,8 @@ export interface VerdictRecord {
 export interface TombstoneRecord {
   readonly owner: string;
   readonly incarnation: number;
+  /** Id of the principal that the claim was of. */
+  readonly by?: string;
   /** The servers removed it because it was critical for too long; its owner may claim it anew once it is well. */
   readonly evicted?: true;
 }

@@ -303,7 +303,7 @@ test("two members drive the same rollout, and it takes each step once", async ()
     );
   }
   const { releaseKey } = await eventually("it was told", () => (other.value === "two" ? other.told.at(-1) : undefined));
-  await one.client.config.acknowledge(SET, "web-9", { releaseKey, outcome: "applied" });
+  await two.client.config.acknowledge(SET, "web-9", { releaseKey, outcome: "applied" });
   const view = await ended(two, 2);
   expect(view).toMatchObject({
     state: "completed",

@@ -22,7 +22,11 @@ test("members of a cluster tell each other's secrets and change keys together; w
   await using first = await start("first", ["--secret-key-file", file]);
   await using second = await start("second", ["--secret-key-file", file]);
   expect((await release(first.api)).status).toBe(201);
-  const made = await call(`${first.api}/v1/tokens`, { method: "POST", token, body: { name: "a", role: "agent" } });
+  const made = await call(`${first.api}/v1/tokens`, {
+    method: "POST",
+    token,
+    body: { name: "a", role: "agent", apps: ["*"] },
+  });
   const agent = String(made.json["token"]);
   const told = async (api: string) => {
     const answer = await call(`${api}${PATH}`, { token: agent });

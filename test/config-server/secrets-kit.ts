@@ -27,7 +27,11 @@ export type Role = "operator" | "editor" | "agent" | "reader";
 export async function tokensOf(control: TestControl): Promise<Record<Role, { authorization: string }>> {
   const made = await Promise.all(
     (["editor", "agent", "reader"] as const).map(async (role) => {
-      const { json } = await control.call("POST", "/v1/tokens", { name: `some ${role}`, role });
+      const { json } = await control.call("POST", "/v1/tokens", {
+        name: `some ${role}`,
+        role,
+        ...(role === "agent" ? { apps: ["*"] } : {}),
+      });
       const headers = { authorization: `Bearer ${String(json["token"])}` };
       await eventually(
         "the token is known",

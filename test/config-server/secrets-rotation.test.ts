@@ -158,7 +158,11 @@ test("a process that is killed while it wraps anew leaves some under each key, a
   {
     await using process = await startPosthouse(options);
     ({ token } = process);
-    const made = await call(`${process.api}/v1/tokens`, { method: "POST", token, body: { name: "a", role: "agent" } });
+    const made = await call(`${process.api}/v1/tokens`, {
+      method: "POST",
+      token,
+      body: { name: "a", role: "agent", apps: ["*"] },
+    });
     agent = String(made.json["token"]);
     const items = Object.fromEntries(Object.entries(expected).map(([name, value]) => [name, secret(value)]));
     const done = await call(`${process.api}${PATH}/releases`, { method: "POST", token, body: { items } });

@@ -57,8 +57,8 @@ test("one that follows is known to every member, once for all its watches, and f
   await using _ = stack;
   const { subscribers: one } = await join("one");
   const { subscribers: two } = await join("two");
-  const leave = one.attach(SET, "web-1", { zone: "eu" });
-  const again = one.attach(SET, "web-1", { zone: "eu" });
+  const leave = one.attach(SET, "web-1", { labels: { zone: "eu" }, by: "agent:a" });
+  const again = one.attach(SET, "web-1", { labels: { zone: "eu" }, by: "agent:a" });
   await pass(1_000);
   expect([names(one), names(two)]).toEqual([["web-1"], ["web-1"]]);
   expect(two.of(SET).get("web-1")?.labels).toEqual({ zone: "eu" });
@@ -70,7 +70,7 @@ test("one that follows is known to every member, once for all its watches, and f
   expect(names(two), "another watch of it is open").toEqual(["web-1"]);
   again();
   await pass(LINGER_MS - 1_000);
-  const back = one.attach(SET, "web-1", { zone: "eu" });
+  const back = one.attach(SET, "web-1", { labels: { zone: "eu" }, by: "agent:a" });
   await pass(LINGER_MS * 2);
   expect(names(two), "it came back in time").toEqual(["web-1"]);
   expect(await writes(store), "which cost nothing").toBe(written);
@@ -85,7 +85,7 @@ test("a thousand that come at once share transactions", async () => {
   const { subscribers } = await join("one");
   await pass(100);
   const before = await writes(store);
-  for (let n = 0; n < 1_000; n++) subscribers.attach(SET, `web-${n}`, {});
+  for (let n = 0; n < 1_000; n++) subscribers.attach(SET, `web-${n}`, { labels: {}, by: "agent:a" });
   await pass(1_000);
   expect(names(subscribers)).toHaveLength(1_000);
   expect((await writes(store)) - before).toBeLessThanOrEqual(10);
@@ -95,7 +95,7 @@ test("a member that has no lease says later who is here, and one that got anothe
   const { stack, store, join, pass } = await rig();
   await using _ = stack;
   const { member, subscribers } = await join("one", false);
-  subscribers.attach(SET, "web-1", {});
+  subscribers.attach(SET, "web-1", { labels: {}, by: "agent:a" });
   await pass(3_000);
   expect(names(subscribers)).toEqual([]);
   const first = (await store.grant(60)).id;

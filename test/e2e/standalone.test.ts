@@ -139,10 +139,22 @@ const REFUSALS: Refusal[] = [
     words: ["TLS_UNREADABLE", "/nowhere/a.pem"],
   },
   {
-    what: "an agent beyond loopback without a token of its own",
+    what: "a control API beyond this machine without TLS",
+    args: () => ["--host", "0.0.0.0"],
+    code: 2,
+    words: ["SERVER_PLAINTEXT", "--host", "--insecure-plaintext"],
+  },
+  {
+    what: "an agent beyond this machine without TLS",
     args: () => ["--agent-host", "0.0.0.0"],
     code: 2,
-    words: ["agentToken"],
+    words: ["SERVER_PLAINTEXT", "--agent-host"],
+  },
+  {
+    what: "etcd over TLS, which is not there yet",
+    args: () => ["--store", "etcd", "--etcd-urls", "https://127.0.0.1:1", "--insecure-plaintext"],
+    code: 2,
+    words: ["SERVER_TLS_NOT_SUPPORTED", "--etcd-urls"],
   },
 ];
 

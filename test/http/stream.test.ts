@@ -6,6 +6,8 @@ import { expect, test } from "vitest";
 import { createHttpServer, encodeFrame, FrameDecoder, type Frame, HttpErrors, lastEventId, WatchHub } from "#http";
 import { eventually, testHost } from "#test/kit";
 
+const principal = { id: "gateway:one", name: "one" };
+
 interface Rig extends AsyncDisposable {
   readonly hub: WatchHub;
   readonly port: number;
@@ -87,6 +89,7 @@ async function rig(): Promise<Rig> {
     hub.attach(reply, {
       topics: topics.split(","),
       subscriber,
+      principal,
       after: lastEventId(request.headers),
       snapshot: () => {
         if (self.untold) throw HttpErrors.UNAVAILABLE("It cannot be told now.");
@@ -275,7 +278,7 @@ test("a subscriber of several watches has seen what all of them have, also when 
   const ids = () => [...hub.watchers(["a"])].map(({ id }) => id);
   await eventually("both are there", () => ids().length === 2);
   hub.publish(11, [news("a", "draining")]);
-  hub.acknowledge(ids()[0] ?? "", 11);
+  hub.acknowledge(ids()[0] ?? "", { principal, revision: 11 });
   expect(hub.unseen(["a"], 11)).toEqual(["gateway"]);
   for (const { socket } of readers) socket.destroy();
   await eventually("both are gone", () => ids().length === 0);
@@ -283,10 +286,10 @@ test("a subscriber of several watches has seen what all of them have, also when 
   // One is back and knows; the other is still out there with what it knew.
   watch.read({ subscriber: "gateway" });
   await eventually("one is back", () => ids().length === 1);
-  hub.acknowledge(ids()[0] ?? "", 11);
+  hub.acknowledge(ids()[0] ?? "", { principal, revision: 11 });
   expect(hub.unseen(["a"], 11)).toEqual(["gateway"]);
   watch.read({ subscriber: "gateway" });
   await eventually("both are back", () => ids().length === 2);
-  for (const id of ids()) hub.acknowledge(id, 11);
+  for (const id of ids()) hub.acknowledge(id, { principal, revision: 11 });
   expect(hub.unseen(["a"], 11)).toEqual([]);
 });

@@ -5,7 +5,7 @@ import { DEFAULT_DAMPING } from "#health";
 import { DEFAULT_THRESHOLDS } from "#health/core";
 import { CHECK_KINDS, Damping, resolveCheck, type Check, type Registration } from "#registry/api";
 import type { CatalogEntry } from "../../registry/core/catalog.ts";
-import { registerInstance, reportVerdict, type Known, type Write } from "../../registry/core/commands.ts";
+import { registerInstance, reportVerdict, SERVERS, type Known, type Write } from "../../registry/core/commands.ts";
 import { instanceKey, verdictKey } from "../../registry/core/keys.ts";
 
 const NAME = { namespace: "default", service: "orders", id: "orders-1" };
@@ -30,6 +30,7 @@ function entryOf(write: Write & { type: "put" }): CatalogEntry {
 function registered(): Known {
   const { writes } = registerInstance(new Map(), {
     name: NAME,
+    by: SERVERS,
     registration: registration("old"),
     ifRevision: undefined,
     nowMs: 0,
@@ -49,7 +50,14 @@ function registered(): Known {
 }
 
 function writesOf(next: Registration): readonly Write[] {
-  const command = { name: NAME, registration: next, ifRevision: undefined, nowMs: 9, refuse: () => undefined };
+  const command = {
+    name: NAME,
+    by: SERVERS,
+    registration: next,
+    ifRevision: undefined,
+    nowMs: 9,
+    refuse: () => undefined,
+  };
   return registerInstance(registered(), command).writes;
 }
 
@@ -78,7 +86,7 @@ test("a verdict goes with its check: one that is gone, or another now, has none"
 
 test("a verdict that has not changed is written only to move to its instance's lease", () => {
   const report = (known: Known, status: "passing" | "critical", check = "up") =>
-    reportVerdict(known, { name: NAME, check, status, nowMs: 9, lease: undefined });
+    reportVerdict(known, { name: NAME, by: SERVERS, check, status, nowMs: 9, lease: undefined });
   expect(report(registered(), "passing").writes).toEqual([]);
   expect(report(registered(), "critical").writes).toMatchObject([{ type: "put", lease: "old" }]);
   const moved = new Map(registered());

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { encodeJson } from "#base";
 import type { CatalogEntry } from "../../registry/core/catalog.ts";
-import { registerInstance } from "../../registry/core/commands.ts";
+import { registerInstance, SERVERS } from "../../registry/core/commands.ts";
 import { policyKey } from "../../registry/core/keys.ts";
 import { ManualClock, eventually, testHost, withControl } from "#test/kit";
 
@@ -93,6 +93,7 @@ test("a policy's check is refused where it is written, and one of an older store
   const known = new Map([[stored.key, stored]]);
   const plan = registerInstance(known, {
     name: NAME,
+    by: SERVERS,
     registration: HERE,
     ifRevision: undefined,
     nowMs: 0,

@@ -1,0 +1,71 @@
+/**
+ * Whose sessions there are. A session is a lease of the store with a record under it that names the principal which opened
+ * it, so its id, which others see, lets nobody else renew, use or end it. One without a record is of an earlier version:
+ * it counts as lapsed, and its owner opens another.
+ */
+import { decodeJson, encodeJson, type AppError, type Host } from "#base";
+import type { Principal, SessionOwners } from "#http";
+import { StoreErrors, type Lease, type Store, View } from "#store";
+
+const SESSIONS = "/sessions/";
+
+export class Sessions implements SessionOwners {
+  readonly #store: Store;
+  readonly #view: View;
+  readonly #owners = new Map<string, string>();
+  readonly #notFound: (session: string, path: string) => AppError;
+
+  /** `notFound`: what a route says of a session that is not there. */
+  constructor(host: Host, store: Store, notFound: (session: string, path: string) => AppError) {
+    this.#store = store;
+    this.#notFound = notFound;
+    this.#view = new View(host, store, {
+      name: "sessions",
+      prefix: SESSIONS,
+      reset: (entries) => {
+        this.#owners.clear();
+        for (const { key, value } of entries) this.#owners.set(key.slice(SESSIONS.length), decodeJson(value));
+      },
+      apply: ({ events }) => {
+        for (const event of events) {
+          if (event.type === "put") {
+            this.#owners.set(event.entry.key.slice(SESSIONS.length), decodeJson(event.entry.value));
+          } else this.#owners.delete(event.key.slice(SESSIONS.length));
+        }
+      },
+    });
+  }
+
+  /** Follows the store. Give it to a TaskGroup. */
+  run(signal: AbortSignal): Promise<void> {
+    return this.#view.run(signal);
+  }
+
+  /** Opens a session for a principal. */
+  async open({ id: owner }: Principal, ttlSeconds: number): Promise<Lease> {
+    const lease = await this.#store.grant(ttlSeconds);
+    await this.#store.txn({
+      then: [{ type: "put", key: `${SESSIONS}${lease.id}`, value: encodeJson(owner), lease: lease.id }],
+    });
+    return lease;
+  }
+
+  /** @throws what the route says of a session that is not there, also when it is another principal's */
+  async require({ id, role }: Principal, session: string, path: string): Promise<void> {
+    const owner = this.#owners.get(session) ?? (await this.#read(session));
+    // An operator acts for others, as when a session is ended by hand.
+    if (owner === undefined || (owner !== id && role !== "operator")) throw this.#notFound(session, path);
+  }
+
+  /** What the view has not seen yet: opened a moment ago, at another member. */
+  async #read(session: string): Promise<string | undefined> {
+    try {
+      const { entries } = await this.#store.range({ key: `${SESSIONS}${session}` });
+      return entries[0] && decodeJson<string>(entries[0].value);
+    } catch (error) {
+      // No id of ours looks like this.
+      if (StoreErrors.INVALID.is(error)) return undefined;
+      throw error;
+    }
+  }
+}
