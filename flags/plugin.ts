@@ -9,14 +9,7 @@ import type { FastifyError, FastifyInstance, FastifyReply } from "fastify";
 import { Type, type TProperties } from "typebox";
 import { AppError, canonicalJson, type CounterChild, type Host, own } from "#base";
 import { Name, SetName, type EffectiveConfig } from "#config-server/api";
-import {
-  errorOfRequest,
-  HttpErrors,
-  IF_NONE_MATCH_CHARS_MAX,
-  parseIfNoneMatch,
-  toAppError,
-  type Action,
-} from "#http";
+import { errorOfRequest, HttpErrors, IF_NONE_MATCH_CHARS_MAX, parseIfNoneMatch, toAppError, type Action } from "#http";
 import {
   BulkEvaluation,
   DEPTH_MAX,

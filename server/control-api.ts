@@ -49,7 +49,17 @@ import { Locks, LocksErrors, locksPlugin } from "#locks";
 import * as locksContract from "#locks/api";
 import { Quotas, quotasPlugin } from "#quotas";
 import * as quotasContract from "#quotas/api";
-import { Drains, Members, MEMBERS_PREFIX, membersPlugin, Prober, Reaper, Registry, RegistryErrors, registryPlugin } from "#registry";
+import {
+  Drains,
+  Members,
+  MEMBERS_PREFIX,
+  membersPlugin,
+  Prober,
+  Reaper,
+  Registry,
+  RegistryErrors,
+  registryPlugin,
+} from "#registry";
 import * as registryContract from "#registry/api";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";

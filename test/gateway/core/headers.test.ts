@@ -27,7 +27,7 @@ const CLAIMS = [
 test.each(CLAIMS)("%s is a trusted proxy's to say, and nobody else's", (name) => {
   expect(sent(STRANGER, [name, "forged"])[name.toLowerCase()]).toBeUndefined();
   expect(sent(TRUSTED, [name, "said"])[name.toLowerCase()]).toBe("said");
-  expect(trailersToPass([name, "forged"], new Set())).toEqual([]);
+  expect(trailersToPass([name, "forged"], () => false)).toEqual([]);
 });
 
 test("Proxy reaches no service", () => {
@@ -36,7 +36,7 @@ test("Proxy reaches no service", () => {
 
 test.each(["Forwarded", "X-Real-IP", "traceparent", "Cookie", "X-Forwarded-For", "Authorization", "x_a", "Host", "TE"])(
   "a trailer %s reaches no service",
-  (name) => expect(trailersToPass([name, "x", "x-checksum", "1"], new Set())).toEqual(["x-checksum", "1"]),
+  (name) => expect(trailersToPass([name, "x", "x-checksum", "1"], () => false)).toEqual(["x-checksum", "1"]),
 );
 
 test("each hop has its own scheme and host, and a trusted proxy's word for the client's host is kept", () => {
