@@ -55,7 +55,10 @@ export function freshKey(host: Host): Buffer {
   return Buffer.from(host.random.bytes(KEY_BYTES));
 }
 
-/** The key in a file, made there when there is none: hex on one line, for the owner alone. @throws STATE_FILE_DAMAGED, STATE_FILE_UNREADABLE */
+/**
+ * The key in a file, made there when there is none: hex on one line, for the owner alone.
+ * @throws STATE_FILE_DAMAGED, STATE_FILE_UNREADABLE
+ */
 export async function readStickyKey(host: Host, path: string): Promise<Buffer> {
   const known = await readStateFile(path, {
     what: "the key that signs the cookies of sticky sessions",
