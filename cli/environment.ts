@@ -36,11 +36,48 @@ export function environmentOf(
   const values: Record<string, string> = {};
   try {
     for (const config of configs) Object.assign(values, ofSet(config, prefix));
+    for (const name of Object.keys(values)) requireHarmless(name);
     for (const variable of variables) setOwn(values, variable.name, byHand(configs, variable));
     return { values };
   } catch (error) {
     return { problem: messageOf(error) };
   }
+}
+
+/**
+ * Variables that decide which code runs, in the loader, a shell or a language's runtime: whoever releases config would run
+ * programs on this host. `--env` names one on purpose.
+ */
+const DECIDES_CODE = new RegExp(
+  `^(?:${[
+    "PATH|LD_.*|DYLD_.*|GCONV_PATH|LOCPATH|NLSPATH|GLIBC_TUNABLES|HOSTALIASES|RESOLV_HOST_CONF|HOME|XDG_(?:CONFIG|DATA)_.*",
+    "SHELL|SHELLOPTS|BASHOPTS|BASH_ENV|BASH_FUNC_.*|IFS|PS4|PROMPT_COMMAND|CDPATH|ZDOTDIR|EDITOR|VISUAL|PAGER|LESSOPEN|LESSCLOSE",
+    "NODE_OPTIONS|NODE_PATH|NODE_EXTRA_CA_CERTS|NODE_TLS_REJECT_UNAUTHORIZED|NODE_REPL_EXTERNAL_MODULE|NPM_CONFIG_.*",
+    "PYTHON(?:PATH|HOME|STARTUP|INSPECT|BREAKPOINT|USERBASE|PLATLIBDIR|WARNINGS|EXECUTABLE)|PERL5LIB|PERL5OPT|PERL5DB|PERLLIB",
+    "RUBYOPT|RUBYLIB|GEM_HOME|GEM_PATH|BUNDLE_GEMFILE|PHPRC|PHP_INI_SCAN_DIR|LUA_(?:INIT|PATH|CPATH).*|R_(?:PROFILE|ENVIRON|LIBS).*",
+    "JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|JDK_JAVA_OPTIONS|JAVA_HOME|CLASSPATH|MAVEN_OPTS|GRADLE_OPTS|CATALINA_OPTS",
+    "DOTNET_(?:STARTUP_HOOKS|ADDITIONAL_DEPS|SHARED_STORE)|CORECLR_.*|COR_PROFILER.*|COR_ENABLE_PROFILING|ERL_(?:[AZ]?FLAGS|LIBS)",
+    "GIT_(?:SSH|SSH_COMMAND|ASKPASS|EXEC_PATH|CONFIG.*|EDITOR|PAGER|EXTERNAL_DIFF|TEMPLATE_DIR|PROXY_COMMAND)|SSH_ASKPASS",
+    "SSL_CERT_FILE|SSL_CERT_DIR|OPENSSL_(?:CONF|MODULES|ENGINES)",
+  ].join("|")})$`,
+  "i",
+);
+
+function requireHarmless(name: string): void {
+  if (!DECIDES_CODE.test(name)) return;
+  throw new Error(
+    `config would set ${name}, which decides what code runs here; rename the key, use --prefix, or name it on purpose: --env ${name}=KEY#PATH`,
+  );
+}
+
+/** What the command inherits: all but our own settings, among which are tokens. */
+export function inherited(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith("POSTHOUSE_")));
+}
+
+/** Keys that posthouse reads itself, and the command has no use for. */
+function isReadHere(key: string): boolean {
+  return /^(?:imports\.yaml|flags\.(?:yaml|json)|(?:.*\.)?schema\.json)$/.test(key);
 }
 
 function ofSet({ app, profile, items }: Pick<EffectiveConfig, "app" | "profile" | "items">, prefix: string) {
@@ -64,6 +101,7 @@ function ofSet({ app, profile, items }: Pick<EffectiveConfig, "app" | "profile" 
     }
   };
   for (const [key, item] of Object.entries(items)) {
+    if (isReadHere(key)) continue;
     requireTold(item, `${app}/${profile} ${key}`);
     const tree = dataOf(item, `${app}/${profile} ${key}`);
     // A structured key that holds no table is one variable, as a text is.

@@ -10,11 +10,14 @@ import type { LoadedSettings } from "#settings";
 import { Acknowledging, subscriberOf } from "./acknowledging.ts";
 import { exitBy, exitOf, FORWARDED, say, signalGroup, type Forwarded } from "./child.ts";
 import { withConfigSource } from "./config-source.ts";
-import type { NamedVariable } from "./environment.ts";
+import { inherited, type NamedVariable } from "./environment.ts";
 import { Follower, type Environment } from "./follower.ts";
 
 /** Those that end us while there is no command to hand them to, and keep a command from being started again. */
 const ENDING: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
+
+/** There is no config that the command could be started with. */
+const EXIT_NO_ENVIRONMENT = 1;
 
 export interface ExecCommand {
   readonly sets: readonly SetName[];
@@ -31,6 +34,8 @@ export interface ExecCommand {
   readonly splaySeconds: number;
   /** Between asking a command to end and ending it. */
   readonly graceSeconds: number;
+  /** Seconds that the first config may take; absent: as long as it takes, unless this token may not read it. */
+  readonly wait?: number;
   /** Under which name releases are acknowledged; absent: the host's and the command's. */
   readonly subscriber?: string;
 }
@@ -53,7 +58,12 @@ export async function runWithConfig(settings: LoadedSettings, exec: ExecCommand)
       await using acknowledging = new Acknowledging(source, exec.subscriber ?? subscriberOf(exec.command[0]));
       const follower = new Follower(source, { exec, acknowledging, signal: stop.signal });
       try {
-        let environment = await follower.first();
+        const first = await follower.first();
+        if ("gaveUp" in first) {
+          say(first.gaveUp);
+          return EXIT_NO_ENVIRONMENT;
+        }
+        let environment = first;
         for (;;) {
           if (asked) return exitBy(asked);
           child = start(exec, environment);
@@ -119,7 +129,7 @@ async function changed(
 }
 
 function start({ command: [file, ...args] }: ExecCommand, { values }: Environment): ChildProcess {
-  return spawn(file, args, { stdio: "inherit", detached: true, env: { ...process.env, ...values } });
+  return spawn(file, args, { stdio: "inherit", detached: true, env: { ...inherited(process.env), ...values } });
 }
 
 /** SIGTERM, a grace, SIGKILL for all that is left of its group. */

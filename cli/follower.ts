@@ -1,6 +1,7 @@
 /** The latest of every set that a command is run with, and the environment they make together. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { canonicalJson, messageOf, Trigger } from "#base";
+import { isMasked } from "#client";
 import type { Acknowledging } from "./acknowledging.ts";
 import { say } from "./child.ts";
 import type { ConfigSource } from "./config-source.ts";
@@ -26,6 +27,8 @@ export class Follower {
   readonly #news = new Trigger();
   readonly #signal: AbortSignal;
   #problem: string | undefined;
+  /** Whether there is a value that this token may not read, with which no environment is made. */
+  #masked = false;
 
   constructor(source: ConfigSource, { exec, acknowledging, signal }: FollowerOptions) {
     this.#exec = exec;
@@ -39,13 +42,21 @@ export class Follower {
     }
   }
 
-  /** Waits until every set is released and all of them make an environment. */
-  async first(): Promise<Environment> {
+  /** Waits until every set is released and all of them make an environment; or says why it waits no longer. */
+  async first(): Promise<Environment | { readonly gaveUp: string }> {
+    const { wait } = this.#exec;
+    const late = wait === undefined ? undefined : AbortSignal.timeout(wait * 1000);
+    const signal = late ? AbortSignal.any([this.#signal, late]) : this.#signal;
     for (;;) {
       const environment = this.#environment();
       if (environment) return environment;
-      await this.#news.wait(this.#signal);
+      // No release changes what this token may read.
+      if (this.#masked && wait === undefined) return { gaveUp: `not started: ${this.#problem}` };
+      await this.#news.wait(signal);
       this.#signal.throwIfAborted();
+      if (late?.aborted) {
+        return { gaveUp: `not started within ${wait} s: ${this.#problem ?? "not every set has a release"}` };
+      }
     }
   }
 
@@ -88,6 +99,7 @@ export class Follower {
     if (problem !== undefined && problem !== this.#problem) say(`this config makes no environment: ${problem}`);
     if (problem !== undefined) this.#acknowledging.say(configs, "failed", problem);
     this.#problem = problem;
+    this.#masked = configs.some(({ items }) => Object.values(items).some(isMasked));
     return "values" in result ? { values: result.values, configs } : undefined;
   }
 

@@ -8,6 +8,7 @@ import type { HeldLock, LockOptions } from "#client";
 import type { LoadedSettings } from "#settings";
 import { exitBy, exitOf, FORWARDED, say, signalGroup, type Forwarded } from "./child.ts";
 import { withControlClient } from "./control-client.ts";
+import { inherited } from "./environment.ts";
 
 /** Of sysexits.h, EX_TEMPFAIL: not acquired in time, or lost on the way; try again. */
 const EXIT_NOT_HELD = 75;
@@ -66,7 +67,7 @@ async function runHeld(
   const child = spawn(file, args, {
     stdio: "inherit",
     detached: true,
-    env: { ...process.env, LOCK_NAME: name, LOCK_TOKEN: String(held.token) },
+    env: { ...inherited(process.env), LOCK_NAME: name, LOCK_TOKEN: String(held.token) },
   });
   onSignal((signal) => signalGroup(child, signal));
   let kill: NodeJS.Timeout | undefined;

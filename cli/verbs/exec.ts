@@ -33,6 +33,7 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
     .option("--quiet-seconds-max <seconds>", "and after so long at the most", seconds, 10)
     .option("--splay-seconds <seconds>", "and then after a random part of this", seconds, 0)
     .option("--grace-seconds <seconds>", "from SIGTERM to SIGKILL of a restart", seconds, 10)
+    .option("--wait <seconds>", "for a first config, at most (default: as long as it takes)", seconds)
     .option("--subscriber <name>", "who acknowledges the releases (default: HOST-COMMAND)", subscriber);
   withSettings(withNamespaceOfSet(command), SOURCE_SETTINGS);
   withExamples(command, [

@@ -1,6 +1,10 @@
 /** Configs as environment variables: the names, the order, and what is refused. */
 import { expect, test } from "vitest";
-import { environmentOf, parseVariable, type EffectiveConfig } from "../../cli/environment.ts";
+import type { Acknowledging } from "../../cli/acknowledging.ts";
+import type { ConfigSource } from "../../cli/config-source.ts";
+import type { ExecCommand } from "../../cli/exec.ts";
+import { Follower } from "../../cli/follower.ts";
+import { environmentOf, inherited, parseVariable, type EffectiveConfig } from "../../cli/environment.ts";
 
 type Item = EffectiveConfig["items"][string];
 
@@ -52,3 +56,71 @@ test.each([
     });
   },
 );
+
+test.each([
+  "PATH",
+  "path",
+  "LD_PRELOAD",
+  "ld.library.path",
+  "NODE_OPTIONS",
+  "BASH_ENV",
+  "PYTHONPATH",
+  "JAVA_TOOL_OPTIONS",
+  "git.ssh.command",
+])("config does not decide what code runs: %s", (key) => {
+  const config = set("web", { [key]: ["text", "x"] });
+  expect(environmentOf([config], PLAIN)).toEqual({
+    problem: expect.stringContaining("decides what code runs") as string,
+  });
+  expect(environmentOf([config], { ...PLAIN, prefix: "APP_" })).toHaveProperty("values");
+  const named = set("web", { other: ["text", "x"] });
+  expect(environmentOf([named], { prefix: "", variables: [{ name: "PATH", key: "other", path: [] }] })).toEqual({
+    values: { OTHER: "x", PATH: "x" },
+  });
+});
+
+test("what posthouse reads itself is no variable, numbers keep their digits, and our own settings are not inherited", () => {
+  const config = set("web", {
+    "app.yaml": ["yaml", "big: 12345678901234567890\nmode: 0644\nlist: [12345678901234567890, 1.10]\n"],
+    "flags.yaml": ["yaml", "flags: {}"],
+    "imports.yaml": ["yaml", "- shared"],
+    "app.yaml.schema.json": ["json", "{}"],
+    "schema.json": ["json", '{"type":"object"}'],
+  });
+  expect(environmentOf([config], PLAIN)).toEqual({
+    values: { BIG: "12345678901234567890", MODE: "0644", LIST: "[12345678901234567890,1.10]" },
+  });
+  expect(inherited({ HOME: "/", POSTHOUSE_TOKEN: "t", POSTHOUSE_AGENT_TOKEN: "t" })).toEqual({ HOME: "/" });
+});
+
+/** What the first environment of `exec` is, when the source tells this config and no other. */
+async function firstOf(items: EffectiveConfig["items"], wait?: number) {
+  const stop = new AbortController();
+  const name = { namespace: "default", app: "web", profile: "default" };
+  const config = { ...name, releaseKey: "k", revision: Object.keys(items).length, items };
+  const source = {
+    async *follow() {
+      yield config;
+      await new Promise((resolve) => stop.signal.addEventListener("abort", resolve));
+    },
+  } as unknown as ConfigSource;
+  const said: string[] = [];
+  const acknowledging = { say: (_configs: unknown, outcome: string) => said.push(outcome) } as unknown as Acknowledging;
+  const exec = { ...PLAIN, sets: [name], ...(wait === undefined ? {} : { wait }) } as unknown as ExecCommand;
+  const first = await new Follower(source, { exec, acknowledging, signal: stop.signal }).first();
+  stop.abort();
+  return { first, said };
+}
+
+test("a token that sees masks ends at once with the reason, and --wait bounds the wait for a release", async () => {
+  const origin = { profile: "default", version: 1 };
+  const masked = { password: { format: "text" as const, value: "••••••", secret: true as const, origin } };
+  expect(await firstOf(masked)).toEqual({
+    first: { gaveUp: expect.stringContaining("password is a secret, which this token may not read") as string },
+    said: ["failed"],
+  });
+  expect(await firstOf({}, 0.01)).toEqual({
+    first: { gaveUp: "not started within 0.01 s: not every set has a release" },
+    said: [],
+  });
+});
