@@ -102,7 +102,7 @@ export function textLine({ timeMs, level, component = "", fields, message }: Log
 function errorText(error: Error, stacks: string[]): string {
   const messages: string[] = [];
   for (let at: unknown = error; at instanceof Error && messages.length <= CAUSES_MAX; at = at.cause) {
-    if (!messages.some((message) => message.includes((at as Error).message))) messages.push(at.message);
+    if (!messages.some((message) => message.includes(at.message))) messages.push(at.message);
     if (!isExpected(at) && at.stack !== undefined) stacks.push(at.stack);
   }
   return messages.join(": ");

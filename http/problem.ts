@@ -65,7 +65,7 @@ export function toAppError(error: unknown): AppError {
   const fastify = error as Partial<FastifyError>;
   if (fastify.validation) {
     const part = fastify.validationContext ?? "request";
-    const [first] = schemaProblems(fastify.validation as unknown as readonly SchemaError[]);
+    const [first] = schemaProblems(fastify.validation);
     const field = first?.pointer ?? "";
     return HttpErrors.INVALID(`${part}${field} ${first?.message ?? "is not valid"}.`, {
       extra: { field, part },

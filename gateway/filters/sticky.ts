@@ -62,8 +62,7 @@ export function freshKey(host: Host): Buffer {
 export async function readStickyKey(host: Host, path: string): Promise<Buffer> {
   const known = await readStateFile(path, {
     what: "the key that signs the cookies of sticky sessions",
-    wayOut:
-      "Restore it from a backup, or delete it: a new one is made, and clients get new instances.",
+    wayOut: "Restore it from a backup, or delete it: a new one is made, and clients get new instances.",
     parse(text) {
       if (!/^[0-9a-f]{64}\s*$/.test(text)) throw new Error(`expected ${KEY_BYTES} bytes in hex on one line`);
       return Buffer.from(text.trim(), "hex");

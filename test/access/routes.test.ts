@@ -43,7 +43,7 @@ const WRITES: Record<string, readonly string[]> = {
   stranger: [...SESSIONS, ...LOCKS, "PUT /v1/watches/{watch}/seen"],
 };
 /** Readings that not every role has. */
-const OPERATORS = ["GET /v1/tokens", "GET /v1/config-audit", "GET /v1/config-secrets"];
+const OPERATORS = new Set(["GET /v1/tokens", "GET /v1/config-audit", "GET /v1/config-secrets"]);
 const UNLIMITED = [
   "GET /v1/config",
   "GET /v1/config-search",
@@ -52,7 +52,7 @@ const UNLIMITED = [
   "GET /v1/config/{namespace}/rules",
 ];
 const isClosedToRead = (role: string, route: string): boolean => {
-  if (OPERATORS.includes(route)) return true;
+  if (OPERATORS.has(route)) return true;
   if (role === "gateway")
     return UNLIMITED.includes(route) || route.includes("{app}") || route === "GET /v1/watch/config";
   if (role !== "stranger") return false;

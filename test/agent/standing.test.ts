@@ -4,7 +4,7 @@ import { standingOf, type FileStanding } from "../../agent/core/standing.ts";
 import type { EffectiveConfig } from "../../agent/api.ts";
 
 const NAME = { namespace: "default", app: "web", profile: "default" };
-const config = { ...NAME, releaseKey: "r2", revision: 9, items: {} } as unknown as EffectiveConfig;
+const config = { ...NAME, releaseKey: "r2", revision: 9, items: {} };
 const file = (over: Partial<FileStanding> = {}): FileStanding => ({
   path: "/etc/web",
   key: "a",

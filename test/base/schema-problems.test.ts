@@ -93,7 +93,7 @@ function* choicesIn(schema: unknown): Generator<{ schema: TSchema; words: string
   if (typeof schema !== "object" || schema === null) return;
   const { anyOf } = schema as { anyOf?: { const?: unknown }[] };
   const words = Array.isArray(anyOf) ? anyOf.map((side) => side.const) : undefined;
-  if (words?.every((one) => typeof one === "string")) yield { schema: schema as TSchema, words };
+  if (words?.every((one) => typeof one === "string")) yield { schema: schema, words };
   for (const inner of Object.values(schema)) yield* choicesIn(inner);
 }
 

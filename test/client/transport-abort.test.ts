@@ -45,8 +45,8 @@ function openServer() {
 }
 
 const WAYS: Record<string, (app: ReturnType<typeof openServer>["app"]) => Promise<Transport>> = {
-  inject: async (app) => injectTransport(app as unknown as Injectable),
-  relay: async (app) => relayed({ transport: injectTransport(app as unknown as Injectable), token: "t" }),
+  inject: async (app) => injectTransport(app),
+  relay: async (app) => relayed({ transport: injectTransport(app), token: "t" }),
   fetch: async (app) => fetchTransport({ urls: [await app.listen({ host: "127.0.0.1", port: 0 })] }),
 };
 

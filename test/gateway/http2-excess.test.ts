@@ -47,7 +47,7 @@ test.for(["http/1.1", "h2"])(
     await using running = await runGateway(oneRoute(), [], { tls });
     const socket = tlsConnect({
       host: "127.0.0.1",
-      port: running.ports.httpsPort as number,
+      port: running.ports.httpsPort,
       ca: trusted.pem,
       maxVersion: "TLSv1.2",
       ALPNProtocols: [protocol],

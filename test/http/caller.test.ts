@@ -25,7 +25,7 @@ test.each([
     await turn();
     return "";
   });
-  await using transport = injectTransport(app as unknown as Injectable);
+  await using transport = injectTransport(app);
   await expect(transport.request({ method: "GET", path: "/", signal: abort.signal })).rejects.toThrow("gone");
   await eventually("the handler knows", () => signal?.aborted);
 });

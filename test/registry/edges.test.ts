@@ -122,7 +122,7 @@ test("what a check that says nothing is judged by is what the tests of health us
   expect(Object.fromEntries(stated)).toEqual(DEFAULT_DAMPING);
   // What is stated in part is filled up; what is switched off stays off; an alias is damped where it comes from.
   const damped = (check: object) =>
-    (resolveCheck({ id: "a", type: "tcp", ...check } as Check, place) as { damping: unknown }).damping;
+    (resolveCheck({ id: "a", type: "tcp", ...check }, place) as { damping: unknown }).damping;
   expect(damped({ damping: { suppress: 9 } })).toEqual({ ...DEFAULT_DAMPING, suppress: 9 });
   expect(damped({ damping: false })).toBe(false);
   expect(damped({ type: "alias", service: "db" })).toBe(false);

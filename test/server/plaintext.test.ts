@@ -3,8 +3,7 @@ import { expect, test } from "vitest";
 import { plaintextWays, refusePlaintext } from "../../server/plaintext.ts";
 import { loadSettings } from "#settings";
 
-const load = (flags: Record<string, string | string[]>) =>
-  loadSettings({ environment: {}, flags: flags as Parameters<typeof loadSettings>[0]["flags"] }).values;
+const load = (flags: Record<string, string | string[]>) => loadSettings({ environment: {}, flags: flags }).values;
 const AGENT = { roles: "agent", token: "ph_x" };
 
 test.each([
