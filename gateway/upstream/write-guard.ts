@@ -8,7 +8,8 @@ type Done = (error?: Error | null) => void;
 
 /** `onFailed` is called for each write that fails, in place of the socket's end. Reading goes on, to its own end or error. */
 export function guardWrites(socket: Socket, onFailed: () => void): void {
-  const { _write: write, _writev: writev } = socket;
+  const write = socket._write.bind(socket);
+  const writev = socket._writev?.bind(socket);
   // A stream has one write under way at a time.
   let done: Done | undefined;
   const settle: Done = (error) => {
@@ -19,10 +20,11 @@ export function guardWrites(socket: Socket, onFailed: () => void): void {
   };
   socket._write = (chunk: unknown, encoding, callback) => {
     done = callback;
-    write.call(socket, chunk, encoding, settle);
+    write(chunk, encoding, settle);
   };
+  if (!writev) return;
   socket._writev = (chunks, callback) => {
     done = callback;
-    writev?.call(socket, chunks, settle);
+    writev(chunks, settle);
   };
 }

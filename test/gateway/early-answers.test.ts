@@ -35,7 +35,10 @@ function writeThenRead(
     const more = () => {
       while (sent < bytes) {
         sent += piece.length;
-        if (!socket.write(framed)) return void socket.once("drain", more);
+        if (!socket.write(framed)) {
+          socket.once("drain", more);
+          return;
+        }
       }
       if (chunked) socket.write("0\r\n\r\n");
       socket.on("data", (data) => (text += data.toString("latin1")));
