@@ -162,15 +162,14 @@ export function requireAuth(
     done();
   });
   // Sessions once the form is right: a session that is not there is then the only thing that is wrong.
-  app.addHook("preHandler", (request, _reply, done) => {
+  app.addHook("preHandler", async (request) => {
     const { principal, routeOptions } = request;
     const { url = "" } = routeOptions;
     const found = fields.get(`${request.method} ${url}`);
-    if (principal === null || found === undefined || found.sessions.length === 0) return done();
+    if (principal === null || found === undefined || found.sessions.length === 0 || !sessions) return;
     const used = new Set(found.sessions.flatMap((path) => valuesAt(request, path)));
-    if (used.size === 0 || !sessions) return done();
     // One at a time is enough: a request names one session, a batch seldom more.
-    Promise.all([...used].map((session) => sessions.require(principal, session, url))).then(() => done(), done);
+    for (const session of used) await sessions.require(principal, session, url);
   });
 }
 

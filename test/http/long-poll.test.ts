@@ -1,5 +1,5 @@
 /** If-None-Match, and that no long poll of any API answers at once twice for the same state. */
-import fc from "fast-check";
+import { array, assert, boolean, constantFrom, property, record, stringMatching } from "fast-check";
 import { expect, test } from "vitest";
 import { longPoll, parseIfNoneMatch } from "#http";
 
@@ -28,11 +28,11 @@ test.each([
 });
 
 test("any list of tags matches each of its tags and no other", () => {
-  const tag = fc.stringMatching(/^[\x21\x23-\x7e]{0,20}$/);
-  const spaces = fc.constantFrom("", " ", "\t ");
-  const item = fc.record({ tag, weak: fc.boolean(), before: spaces, after: spaces });
-  fc.assert(
-    fc.property(fc.array(item, { minLength: 1, maxLength: 8 }), tag, (items, other) => {
+  const tag = stringMatching(/^[\x21\x23-\x7e]{0,20}$/);
+  const spaces = constantFrom("", " ", "\t ");
+  const item = record({ tag, weak: boolean(), before: spaces, after: spaces });
+  assert(
+    property(array(item, { minLength: 1, maxLength: 8 }), tag, (items, other) => {
       const header = items.map((one) => `${one.before}${one.weak ? "W/" : ""}"${one.tag}"${one.after}`).join(",");
       const found = parseIfNoneMatch(header);
       for (const one of items) expect(found?.matches(one.tag), header).toBe(true);
