@@ -6,7 +6,7 @@
 import type { FastifyInstance } from "fastify";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { Host } from "#base";
+import { type Host, own } from "#base";
 import { HttpErrors } from "./problem.ts";
 
 /** Descriptors for files, the store, pipes, DNS, and listeners. */
@@ -19,7 +19,7 @@ const CONNECTIONS_MIN = 8;
 
 /** Connections that the server of this name may hold in a process that may open so many files. */
 export function connectionsMax(name: string, descriptorsMax: number): number {
-  const share = SHARES[name] ?? SHARE_DEFAULT;
+  const share = own(SHARES, name) ?? SHARE_DEFAULT;
   return Math.max(CONNECTIONS_MIN, Math.floor((descriptorsMax - DESCRIPTORS_RESERVED) * share));
 }
 

@@ -3,6 +3,7 @@
  * remains of it when its service says that it is still good. Only freshness that the service states counts: an answer
  * with no more than a `Last-Modified` is not kept. @see RFC 9111
  */
+import { own, setOwn } from "#base";
 import type { AnswerHeaders } from "./headers.ts";
 
 /** What the cache compares of a request; names in lower case. */
@@ -148,13 +149,13 @@ function varyOf(headers: AnswerHeaders): readonly string[] {
 
 /** Whether a request is of the variant that it was given to, fresh or not. @see RFC 9111 §4.1 */
 export function isVariantOf({ headers, asked: before }: StoredHead, asked: AskedHeaders): boolean {
-  return varyOf(headers).every((name) => name !== "*" && before[name] === asked[name]);
+  return varyOf(headers).every((name) => name !== "*" && own(before, name) === own(asked, name));
 }
 
 /** The same with no more of its request than the variant needs: a cache must not be a store of credentials. */
 export function forKeeping(head: StoredHead): StoredHead {
   const named = varyOf(head.headers).flatMap((name) => {
-    const value = head.asked[name];
+    const value = own(head.asked, name);
     return value === undefined ? [] : [[name, value] as const];
   });
   return { ...head, asked: Object.fromEntries(named) };
@@ -199,7 +200,7 @@ export function renewedBy(
   delete headers["age"];
   delete headers["date"];
   for (const [name, value] of Object.entries(headers304)) {
-    if (!OF_THE_BYTES.has(name) && name !== "set-cookie") headers[name] = value;
+    if (!OF_THE_BYTES.has(name) && name !== "set-cookie") setOwn(headers, name, value);
   }
   const cookies = headers304["set-cookie"];
   return {
