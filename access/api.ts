@@ -17,7 +17,8 @@ export const Role = Type.Union(
   ],
   {
     description:
-      "operator: all · editor: draft, propose and review config · agent: register, read, acknowledge, and be told secrets of its apps · gateway: read, acknowledge, and lease from shared limits · reader: read.",
+      "operator: all · editor: draft, propose and review config · agent: register, acknowledge, read, also its apps' secrets · " +
+      "gateway: read, acknowledge, and lease from shared limits · reader: read.",
   },
 );
 
@@ -34,7 +35,8 @@ const limits = {
   namespaces: Type.Optional(Names("The only namespaces that it reaches. Absent: every one.")),
   apps: Type.Optional(
     Names(
-      "The only apps whose configs it reads; for the role agent with their secrets. Absent: every app, for the role agent without secrets; for the role gateway: gateway.",
+      "The only apps whose configs it reads; for the role agent with their secrets. " +
+        "Absent: every app, for the role agent without secrets; for the role gateway: gateway.",
     ),
   ),
   services: Type.Optional(Names("The only services that it registers instances of. Absent: every one.")),

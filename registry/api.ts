@@ -89,7 +89,8 @@ export const Registration = Type.Object(
         minLength: 1,
         maxLength: 128,
         description:
-          "Which of a principal's hosts or programs answers for it, such as an agent's node. It grants nothing: an instance belongs to the principal that registered it.",
+          "Which of a principal's hosts or programs answers for it, such as an agent's node. " +
+          "It grants nothing: an instance belongs to the principal that registered it.",
       }),
     ),
     incarnation: Type.Optional(
