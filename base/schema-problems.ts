@@ -2,6 +2,7 @@
  * What a JSON Schema validator found, as sentences for people: one problem per place, and every allowed value named. It takes the
  * errors of Ajv and those of TypeBox, whose parameters differ in name. Each use of a validator goes through it.
  */
+import { own } from "./own.ts";
 
 /** As much of a validator's error as is read here. */
 export interface SchemaError {
@@ -51,7 +52,7 @@ export function schemaProblems(errors: readonly SchemaError[]): SchemaProblem[] 
     const unknown = params.additionalProperties ?? listOf(params.additionalProperty);
     const missing = params.requiredProperties ?? listOf(params.missingProperty);
     if (error.keyword === "additionalProperties" && unknown.length > 0) {
-      const known = Object.keys(error.parentSchema?.properties ?? {});
+      const known = Object.keys((error.parentSchema as { properties?: object } | undefined)?.properties ?? {});
       for (const name of unknown) put(`${error.instancePath}/${pointerPart(name)}`, "unknown", error, known);
     } else if (error.keyword === "required" && missing.length > 0) {
       for (const name of missing) put(`${error.instancePath}/${pointerPart(name)}`, "missing", error);
@@ -110,7 +111,7 @@ function allowedBy({ keyword, params, schema, parentSchema }: SchemaError): read
     oneOf?: { properties?: Record<string, { const?: unknown; enum?: unknown[] }> }[];
   };
   return oneOf.flatMap(({ properties = {} }) => {
-    const schema = Object.hasOwn(properties, tag) ? properties[tag] : undefined;
+    const schema = own(properties, tag);
     return schema?.enum ?? (schema?.const === undefined ? [] : [schema.const]);
   });
 }

@@ -1,5 +1,6 @@
 /** The OpenAPI 3.1 document of a server, made of the very schemas that check its requests. */
 import type { FastifyInstance } from "fastify";
+import { own, setOwn } from "#base";
 import { PROBLEM_TYPE } from "./problem.ts";
 
 export interface OpenApiOptions {
@@ -102,7 +103,7 @@ function documentOf(routes: readonly Route[], { title, version, description, tag
   const paths: Record<string, Json> = {};
   for (const route of routes) {
     const path = route.url.replaceAll(/:([A-Za-z]+)/g, "{$1}");
-    paths[path] = { ...paths[path], [route.method]: operationOf(route, names) };
+    setOwn(paths, path, { ...own(paths, path), [route.method]: operationOf(route, names) });
   }
   const used = new Set(routes.flatMap(({ schema }) => schema.tags ?? []));
   return {
@@ -115,7 +116,7 @@ function documentOf(routes: readonly Route[], { title, version, description, tag
       license: { name: "Apache License 2.0", identifier: "Apache-2.0" },
     },
     servers: [{ url: "/", description: "The server that this document is from." }],
-    tags: [...used].map((name) => ({ name, description: tags[name] ?? name })),
+    tags: [...used].map((name) => ({ name, description: own(tags, name) ?? name })),
     security: [{ token: [] }],
     paths,
     components: {
@@ -200,7 +201,7 @@ const STATUS_TEXT: Readonly<Record<string, string>> = {
 
 function responsesOf({ response = {}, produces }: RouteSchema, names: SchemaNames): Json {
   const rows = Object.entries(response).map(([status, schema]): [string, Json] => {
-    const text = (schema["description"] as string | undefined) ?? STATUS_TEXT[status] ?? `Status ${status}.`;
+    const text = (schema["description"] as string | undefined) ?? own(STATUS_TEXT, status) ?? `Status ${status}.`;
     if (schema["type"] === "null") return [status, { description: text }];
     const types = produces ?? ["application/json"];
     const content = Object.fromEntries(types.map((type) => [type, { schema: names.shown(schema) }]));
@@ -272,12 +273,16 @@ class SchemaNames {
     for (const [keyword, value] of Object.entries(schema)) {
       if (keyword === "properties") {
         const members = Object.entries(value as Record<string, Json>);
-        made[keyword] = Object.fromEntries(members.map(([name, member]) => [name, this.shown(member)]));
+        setOwn(made, keyword, Object.fromEntries(members.map(([name, member]) => [name, this.shown(member)])));
       } else if (["items", "additionalProperties", "not", "propertyNames"].includes(keyword) && isObject(value)) {
-        made[keyword] = this.shown(value);
+        setOwn(made, keyword, this.shown(value));
       } else if (["oneOf", "allOf", "prefixItems"].includes(keyword)) {
-        made[keyword] = (value as Json[]).map((side) => this.shown(side));
-      } else if (keyword !== "discriminator") made[keyword] = value;
+        setOwn(
+          made,
+          keyword,
+          (value as Json[]).map((side) => this.shown(side)),
+        );
+      } else if (keyword !== "discriminator") setOwn(made, keyword, value);
     }
     return made;
   }

@@ -4,6 +4,7 @@
  * also by a route that nobody thought of: one that names nothing is about everything, and closed to limited principals.
  */
 import type { FastifyRequest, RouteOptions } from "fastify";
+import { own, ownMember } from "#base";
 import type { Principal } from "./auth.ts";
 import { type Limits, within } from "./limits.ts";
 import { HttpErrors } from "./problem.ts";
@@ -51,7 +52,7 @@ export function fieldsOf({ schema = {} }: RouteOptions): RouteFields {
     for (const [name, inner] of Object.entries(found.properties ?? {})) {
       const here = [...path, name];
       if (name === "session") sessions.push(here);
-      const kind = Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
+      const kind = own(KINDS, name);
       const outer = path.length === 1 || (part === "body" && path.length === 3 && path[1] === "instances");
       if (kind !== undefined && outer) names.push({ kind, path: here });
       visit(part, inner, here);
@@ -69,9 +70,8 @@ export function valuesAt({ params, query, headers, body }: FastifyRequest, path:
   for (const part of path) {
     values = values.flatMap((value) => {
       if (part === "*") return Array.isArray(value) ? (value as unknown[]) : [];
-      return typeof value === "object" && value !== null && Object.hasOwn(value, part)
-        ? [(value as Record<string, unknown>)[part]]
-        : [];
+      const inner = ownMember(value, part);
+      return inner === undefined ? [] : [inner];
     });
   }
   return values.flat().filter((value) => typeof value === "string");

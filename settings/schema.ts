@@ -77,7 +77,8 @@ export const Settings = Type.Object(
         minimum: 1,
         maximum: 65_530,
         description:
-          "First of the ports, where the usual ones are taken: control API, agent, operations, gateway, gateway TLS and DNS follow one another from it. A port that is set itself stays.",
+          "First of the ports, where the usual ones are taken: control API, agent, operations, gateway, gateway TLS and DNS follow one " +
+          "another from it. A port that is set itself stays.",
       }),
     ),
     insecurePlaintext: Type.Boolean({
