@@ -52,7 +52,8 @@ export function schemaProblems(errors: readonly SchemaError[]): SchemaProblem[] 
     const unknown = params.additionalProperties ?? listOf(params.additionalProperty);
     const missing = params.requiredProperties ?? listOf(params.missingProperty);
     if (error.keyword === "additionalProperties" && unknown.length > 0) {
-      const known = Object.keys((error.parentSchema as { properties?: object } | undefined)?.properties ?? {});
+      const parent: { properties?: object } | undefined = error.parentSchema;
+      const known = Object.keys(parent?.properties ?? {});
       for (const name of unknown) put(`${error.instancePath}/${pointerPart(name)}`, "unknown", error, known);
     } else if (error.keyword === "required" && missing.length > 0) {
       for (const name of missing) put(`${error.instancePath}/${pointerPart(name)}`, "missing", error);

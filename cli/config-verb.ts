@@ -49,7 +49,7 @@ export function setAction(
 
 export function why({ reason, emergency }: GivenOptions): { reason?: string; emergency?: true } {
   return {
-    ...(reason === undefined ? {} : { reason: String(reason) }),
+    ...(typeof reason === "string" ? { reason } : {}),
     ...(emergency === true ? { emergency: true } : {}),
   };
 }

@@ -5,9 +5,9 @@ import type { Terminal } from "./terminal.ts";
 export interface VerbContext {
   readonly terminal: Terminal;
   /** Sets the exit code of the program. */
-  exit(code: number): void;
+  readonly exit: (code: number) => void;
   /** Every verb with its options, for completion. */
-  allVerbs(): Promise<Command>;
+  readonly allVerbs: () => Promise<Command>;
 }
 
 export interface VerbModule {

@@ -3,7 +3,7 @@
  * anything else is a defect, told to the log in full and to the caller not at all.
  */
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
-import { AppError, defineErrors, messageOf, type Log, own, type SchemaError, schemaProblems } from "#base";
+import { AppError, defineErrors, messageOf, type Log, own, schemaProblems } from "#base";
 
 export const HttpErrors = defineErrors("HTTP", {
   INVALID: { status: 400, title: "Request not valid" },

@@ -26,7 +26,7 @@ export function define(command: Command, context: VerbContext): void {
             throw CliErrors.FILE_UNREADABLE(`${file} cannot be read: ${messageOf(cause)}.`, { cause });
           });
     const { version } = await client.config.putKey(set, key, bytes, {
-      ...(options["reason"] === undefined ? {} : { reason: String(options["reason"]) }),
+      ...(typeof options["reason"] === "string" ? { reason: options["reason"] } : {}),
       ...(command.getOptionValueSource("secret") === "cli" ? { secret: options["secret"] === true } : {}),
     });
     terminal.out(`${setText(set)}@${version} is released\n`);

@@ -34,16 +34,10 @@ export type MemberFact =
 export const UNKNOWN_MEMBER: MemberRecord = { standing: "good", heardMs: -Infinity, probedMs: -Infinity };
 
 export function judge(record: MemberRecord, fact: MemberFact, nowMs: number): MemberRecord {
-  switch (fact.type) {
-    case "heard":
-      return { ...record, heardMs: nowMs };
-    case "told": {
-      const isOld = fact.ageMs !== undefined && fact.ageMs > DATA_AGE_MS_MAX;
-      return { ...record, heardMs: nowMs, standing: isOld ? "stale" : "good" };
-    }
-    case "unanswered":
-      return { ...record, standing: "silent" };
-  }
+  if (fact.type === "unanswered") return { ...record, standing: "silent" };
+  if (fact.type === "heard") return { ...record, heardMs: nowMs };
+  const isOld = fact.ageMs !== undefined && fact.ageMs > DATA_AGE_MS_MAX;
+  return { ...record, heardMs: nowMs, standing: isOld ? "stale" : "good" };
 }
 
 const RANK: Readonly<Record<Standing, number>> = { good: 0, stale: 1, silent: 2 };

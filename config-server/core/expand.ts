@@ -99,16 +99,10 @@ class Expansion {
 
   item(source: Source, key: string, { format, value }: Item): string {
     requireReadable(key, value);
-    switch (format) {
-      case "text":
-        return withTexts(value, this.#texts(source, value), (text) => text);
-      case "properties":
-        return fillIn(format, value, (text) => ({ texts: this.#texts(source, text) }));
-      case "binary":
-        throw new ExpandError(`"${key}" is binary and has no placeholders; remove "expand"`);
-      default:
-        return this.#structured(source, key, { format, value });
-    }
+    if (format === "binary") throw new ExpandError(`"${key}" is binary and has no placeholders; remove "expand"`);
+    if (format === "text") return withTexts(value, this.#texts(source, value), (text) => text);
+    if (format === "properties") return fillIn(format, value, (text) => ({ texts: this.#texts(source, text) }));
+    return this.#structured(source, key, { format, value });
   }
 
   #structured(

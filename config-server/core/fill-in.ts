@@ -27,7 +27,7 @@ interface Place {
   /** A text that is put into it, written as its quotes ask for. */
   write(text: string, column: number): string;
   /** What a candidate for its source means; throws or returns something else when it breaks out. */
-  read(source: string): unknown;
+  readonly read: (source: string) => unknown;
 }
 
 export function fillIn(format: Structured | "properties", text: string, fill: Fill): string {

@@ -29,9 +29,9 @@ export interface Question {
   /** Kept, but to be asked about. */
   readonly stale: Entry | undefined;
   /** Those who wait for this answer need wait no longer. */
-  land(): void;
+  readonly land: () => void;
   /** Nor need they in a while, however slowly this client reads. */
-  landLater(): void;
+  readonly landLater: () => void;
 }
 
 const NOTHING_SET = [] as const;

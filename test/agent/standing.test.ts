@@ -1,7 +1,6 @@
 /** What a host says of one set of config: applied when every file stands, failed at the first that does not. */
 import { expect, test } from "vitest";
 import { standingOf, type FileStanding } from "../../agent/core/standing.ts";
-import type { EffectiveConfig } from "../../agent/api.ts";
 
 const NAME = { namespace: "default", app: "web", profile: "default" };
 const config = { ...NAME, releaseKey: "r2", revision: 9, items: {} };

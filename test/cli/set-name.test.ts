@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { SetName } from "#config-server/api";
 import { parseSetName, setText } from "../../cli/set-name.ts";
 
-const word = array(constantFrom(..."abz09-"), { minLength: 1, maxLength: 8 })
+const word = array(constantFrom("a", "b", "z", "0", "9", "-"), { minLength: 1, maxLength: 8 })
   .map((letters) => letters.join(""))
   .filter((text) => !/^-|-$/.test(text));
 

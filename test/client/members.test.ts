@@ -90,7 +90,10 @@ async function fakeMember(): Promise<Fake> {
     if (path !== "/livez") fake.seen.push(`${request.method} ${path}`);
     if (fake.hangs || path === fake.deafTo) return;
     response.setHeader("x-posthouse-data-age-ms", fake.ageMs);
-    if (request.headers.accept !== "text/event-stream") return void response.end("{}");
+    if (request.headers.accept !== "text/event-stream") {
+      response.end("{}");
+      return;
+    }
     open.add(response);
     response.once("close", () => open.delete(response));
     response.flushHeaders();

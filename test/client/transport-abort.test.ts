@@ -7,7 +7,7 @@ import { PassThrough } from "node:stream";
 import fastify from "fastify";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { fetchTransport, injectTransport, type Injectable, type Transport, type TransportResponse } from "#client";
+import { fetchTransport, injectTransport, type Transport, type TransportResponse } from "#client";
 import { eventually } from "#test/kit";
 import { relayed } from "./relayed.ts";
 

@@ -82,10 +82,7 @@ test("text that is not Unicode is refused at every door: values, reasons, names,
     ],
   ] as const) {
     const answer = await post(url, body);
-    expect([answer.statusCode, (answer.json() as { code: string }).code], String(body)).toEqual([
-      400,
-      "HTTP_MALFORMED",
-    ]);
+    expect([answer.statusCode, answer.json<{ code: string }>().code], String(body)).toEqual([400, "HTTP_MALFORMED"]);
   }
   // What a format's escapes stand for, too.
   const escaped = await post(

@@ -12,9 +12,9 @@ interface Plane extends AsyncDisposable {
   server: Posthouse;
   agent: Posthouse;
   gateway: Posthouse;
-  startServer(): Promise<void>;
-  startAgent(): Promise<void>;
-  startGateway(): Promise<void>;
+  readonly startServer: () => Promise<void>;
+  readonly startAgent: () => Promise<void>;
+  readonly startGateway: () => Promise<void>;
   statuses(): Promise<string[]>;
   files(): string;
 }

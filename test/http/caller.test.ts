@@ -2,7 +2,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import fastify from "fastify";
 import { expect, test } from "vitest";
-import { injectTransport, type Injectable } from "#client";
+import { injectTransport } from "#client";
 import { eventually } from "#test/kit";
 import { whileConnected } from "../../http/caller.ts";
 

@@ -56,13 +56,8 @@ test.each(["openapi.json", "agent-openapi.json"])("%s keeps the rules", (name) =
     ).toBe(true);
     expect(responses["4XX"], where).toEqual({ $ref: "#/components/responses/Problem" });
     const named = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
-    expect(
-      parameters
-        .filter((one) => one.in === "path")
-        .map((one) => one.name)
-        .sort(),
-      where,
-    ).toEqual(named.sort());
+    const taken = parameters.filter((one) => one.in === "path").map((one) => one.name);
+    expect([taken.length, new Set(taken)], where).toEqual([named.length, new Set(named)]);
     for (const one of parameters.filter(({ in: place }) => place === "path")) expect(one.required).toBe(true);
   }
 
@@ -71,7 +66,7 @@ test.each(["openapi.json", "agent-openapi.json"])("%s keeps the rules", (name) =
     ...Object.keys(document.components.schemas).map((schema) => `schemas/${schema}`),
     ...Object.keys(document.components.responses).map((response) => `responses/${response}`),
   ];
-  expect(there.sort()).toEqual([...used].sort());
+  expect(new Set(there)).toEqual(used);
   expect(text).not.toMatch(/"patternProperties"/);
 });
 

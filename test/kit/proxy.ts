@@ -17,7 +17,10 @@ export async function cuttingProxy(targetPort: number): Promise<CuttingProxy> {
     sockets.add(near);
     near.on("error", () => {});
     near.once("close", () => sockets.delete(near));
-    if (isCut) return void near.pause();
+    if (isCut) {
+      near.pause();
+      return;
+    }
     const far = connect(targetPort, "127.0.0.1");
     sockets.add(far);
     far.on("error", () => near.destroy());
