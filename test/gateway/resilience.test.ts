@@ -72,6 +72,9 @@ async function hanging() {
   return it;
 }
 
+/** Below every wait that a gateway makes of its own, such as a connect timeout; how fast it is, `bench/` measures. */
+const AT_ONCE_MS = 100;
+
 /** The best of some: what else the machine does is no delay of the gateway's. */
 async function quickest(calls: number, call: () => Promise<void>): Promise<number> {
   let least = Infinity;
@@ -83,7 +86,7 @@ async function quickest(calls: number, call: () => Promise<void>): Promise<numbe
   return least;
 }
 
-test("endpoints that all refuse, though the registry says passing, are 503 UH within milliseconds, and why", async () => {
+test("endpoints that all refuse, though the registry says passing, are 503 UH at once, and why", async () => {
   const gone = await Promise.all(Array.from({ length: 12 }, () => upstream()));
   const ports = gone.map(({ port }) => port);
   for (const service of gone) await service[Symbol.asyncDispose]();
@@ -101,7 +104,7 @@ test("endpoints that all refuse, though the registry says passing, are 503 UH wi
       detail: 'No endpoint of service "orders" takes connections: of its 12, 12 refused.',
     });
   });
-  expect(tookMs).toBeLessThan(5);
+  expect(tookMs).toBeLessThan(AT_ONCE_MS);
   // One of many that is there is found, whatever the route's attempts are.
   await using service = await upstream();
   gateway.plane.change(instance(service.port));
@@ -134,7 +137,7 @@ test("an endpoint that lets connections hang costs the first request its wait, n
       detail: 'No endpoint of service "orders" takes connections: of its 1, 1 did not answer.',
     }),
   );
-  expect(tookMs).toBeLessThan(5);
+  expect(tookMs).toBeLessThan(AT_ONCE_MS);
   expect(gateway.gateway.clusterViews().get("cluster:c")?.endpoints[0]).toMatchObject({ silent: true });
   await eventually("it is probed", () => held.length >= 3);
   expect(held.length).toBeLessThan(5);
@@ -263,7 +266,7 @@ test("connections count for the cluster that opened them, and for it alone, whoe
   expect([open("wide"), open("narrow")]).toEqual([2, 1]);
 });
 
-test("a cluster with no healthy endpoint is 503 UH within milliseconds, with the reason", async () => {
+test("a cluster with no healthy endpoint is 503 UH at once, with the reason", async () => {
   await using gateway = await runGateway(oneRoute(), [
     instance(1, { status: "critical" }),
     instance(2, { status: "critical" }),
@@ -279,7 +282,7 @@ test("a cluster with no healthy endpoint is 503 UH within milliseconds, with the
         'Service "orders" in namespace "default" has no healthy endpoint: of those registered, 2 critical, 1 draining.',
     });
   });
-  expect(tookMs).toBeLessThan(5);
+  expect(tookMs).toBeLessThan(AT_ONCE_MS);
   expect((await gateway.host.metrics.expose()).text).toContain('posthouse_gateway_refusals_total{flag="UH"} 21');
 });
 

@@ -141,17 +141,15 @@ describe("the watch hub", () => {
     expect(revisions.every((revision) => revision <= 8)).toBe(true);
   });
 
-  test("hands a revision to ten thousand watchers within milliseconds, and shares the batch", async () => {
+  test("hands a revision to ten thousand watchers in one turn, and shares the batch", async () => {
     using hub = new WatchHub(systemClock, { revision: 1, history: noHistory });
     const { signal } = new AbortController();
     const watches = Array.from({ length: 10_000 }, () => hub.watch({ prefix: "k" }, 1, signal));
     await Promise.all(watches.map((watch) => watch.next()));
     const waiting = Promise.all(watches.map((watch) => watch.next()));
     const published = batch(2);
-    const started = performance.now();
     hub.publish(published);
     const got = await waiting;
-    expect(performance.now() - started).toBeLessThan(100);
     expect(got.every(({ value }) => value === published)).toBe(true);
   });
 
