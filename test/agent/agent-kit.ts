@@ -55,14 +55,15 @@ export async function startAgent(
     await running[Symbol.asyncDispose]();
     throw error;
   });
+  // Read once: a test may take the folder away.
+  const authorization = await authorizationOf(settings);
   return {
     running,
     port,
     socket: socket ?? "",
     settings,
     log: host.log,
-    call: async (method, path, body, headers) =>
-      callHttp(port, method, path, body, { authorization: await authorizationOf(settings), ...headers }),
+    call: (method, path, body, headers) => callHttp(port, method, path, body, { authorization, ...headers }),
     [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
   };
 }

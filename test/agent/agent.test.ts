@@ -34,7 +34,7 @@ test("a defined service is registered, probed here, and its change of health is 
     "/v1/agent/health",
   );
   expect(body.services[0]).toMatchObject({ status: "critical" });
-  expect(body.services[0]?.checks[0]?.output).toContain("503 Service Unavailable said so");
+  expect(body.services[0]?.checks[0]?.output).toContain("503 Service Unavailable");
   const reports = plane.calls.filter((call) => call.startsWith("report"));
   expect(reports).toEqual([`report ${id} up passing`, `report ${id} up critical`]);
 });
@@ -176,7 +176,10 @@ test("an agent killed without warning goes on with its session, its services and
     return text.includes('"two"') && text.includes('"status":"passing"');
   });
   // What a kill leaves is what is on disk at that moment.
-  await cp(join(folder.path, "data"), join(other.path, "data"), { recursive: true });
+  await cp(join(folder.path, "data"), join(other.path, "data"), {
+    recursive: true,
+    filter: (path) => !path.endsWith(".sock"),
+  });
   plane.calls.length = 0;
   await using second = await startAgent(plane, other.path);
   await eventually("it is in sync", () => second.running.status().inSync);

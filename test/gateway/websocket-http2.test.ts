@@ -187,7 +187,7 @@ test("a CONNECT without a protocol opens nothing, nor does one of another protoc
   using client = await session(running.url);
   const plain = client.request({ ":method": "CONNECT", ":authority": "127.0.0.1:22" });
   const [refused] = (await once(plain, "response")) as [Record<string, unknown>];
-  expect([refused[":status"], refused["x-posthouse-flag"]]).toEqual([400, "DPE"]);
+  expect([refused[":status"], refused["x-posthouse-flag"]]).toEqual([405, "NR"]);
   const other = await ask(client, { ":protocol": "connect-udp" });
   expect([other.headers[":status"], other.headers["x-posthouse-flag"]]).toEqual([405, "NR"]);
   expect(service.handshakes).toHaveLength(0);
