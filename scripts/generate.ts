@@ -101,14 +101,17 @@ function errorsPage(): string {
 
 function metricsPage(exposition: string): string {
   const types = new Map([...exposition.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map((match) => [match[1], match[2]]));
-  const rows = [...exposition.matchAll(/^# HELP (posthouse_\S+) (.+)$/gm)]
-    .sort(([, a = ""], [, b = ""]) => (a < b ? -1 : 1))
-    .map(([, name, help]) => `| \`${name}\` | ${types.get(name)} | ${help} |`);
+  const helps = new Map(
+    [...exposition.matchAll(/^# HELP (posthouse_\S+) (.+)$/gm)].map((match) => [match[1], match[2]]),
+  );
+  const rows = [...helps]
+    .sort(([a = ""], [b = ""]) => (a < b ? -1 : 1))
+    .map(([name, help]) => `| \`${name}\` | ${types.get(name)} | ${help} |`);
   return [
     "# Metrics",
     NOTE,
     "",
-    "At `/metrics` of the control API, of the agent, and of the operations port where a gateway runs alone; beside them what\nPrometheus expects of any Node process (`process_…`, `nodejs_…`).",
+    "At `/metrics` of the control API, of the agent, and of the operations port where a gateway runs without a control API. Where\none process has an agent beside one of the other two, the agent's `/metrics` has only what the agent counts, and the other has\nthe rest: nothing is counted twice. Beside them is what Prometheus expects of any Node process (`process_…`, `nodejs_…`).",
     "",
     "| name | type | what it counts |",
     "| --- | --- | --- |",
@@ -217,7 +220,10 @@ export async function pages(): Promise<Record<string, string>> {
       const answer = await fetch(`${api}/v1/openapi.json`);
       return `${JSON.stringify(await answer.json(), null, 2)}\n`;
     };
-    const { text } = await host.metrics.expose();
+    const metrics = [server.addresses.controlApi, server.addresses.agent].map(async (base) =>
+      (await fetch(`${base}/metrics`)).text(),
+    );
+    const text = (await Promise.all(metrics)).join("\n");
     return {
       "settings.md": settingsPage(),
       "errors.md": errorsPage(),

@@ -11,6 +11,7 @@ import type { FastifyInstance } from "fastify";
 import { AppError, randomId, TaskGroup, type Host } from "#base";
 import type { OwnListeners } from "#base/address-class";
 import type { DialRules } from "#base/dial";
+import { createMetrics } from "#base/prometheus";
 import { Client, fetchTransport, injectTransport } from "#client";
 import { keyCommand, keyFile, ownKeyFile, type KeySource } from "#config-server";
 import { flagsReleaseCheck } from "#flags";
@@ -387,7 +388,11 @@ function sameSecret(a: string, b: string | undefined): boolean {
 
 async function startAgent(parts: Parts): Promise<void> {
   const { AGENT_DEFAULTS, createAgent } = await import("#agent");
-  const { host, settings, stack } = parts;
+  const { settings, stack, addresses } = parts;
+  // Where another server of this process has a /metrics, the process is counted there, and the agent counts only what it
+  // does itself: a collector of both gets nothing twice.
+  const beside = addresses.controlApi !== undefined || addresses.operations !== undefined;
+  const host = beside ? { ...parts.host, metrics: createMetrics() } : parts.host;
   const dataDir = join(settings.data, "agent");
   const servicesDir = settings.agentServices ?? join(dataDir, "services");
   await mkdir(servicesDir, { recursive: true, mode: 0o700 });

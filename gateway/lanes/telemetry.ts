@@ -60,10 +60,13 @@ export class GatewayMetrics {
     });
     metrics.gauge({
       name: "posthouse_gateway_upstream_connections",
-      help: "Connections to upstreams: open (of these idle), and on their way.",
+      help: "Connections to upstreams, each in one state: active, idle or connecting.",
       labelNames: ["state"],
       collect: (family) => {
-        for (const [state, count] of Object.entries(connections())) family.labels(state).set(count);
+        const { open, idle, connecting } = connections();
+        family.labels("active").set(open - idle);
+        family.labels("idle").set(idle);
+        family.labels("connecting").set(connecting);
       },
     });
     this.#requests = metrics.counter({
@@ -159,16 +162,25 @@ export class GatewayMetrics {
   }
 }
 
+/** One gauge for each number: a label never separates a part from its whole, or a load from its limit. */
 function clusterMetrics(metrics: Metrics, clusters: () => ReadonlyMap<string, ClusterView>, workers: number): void {
   metrics.gauge({
     name: "posthouse_gateway_cluster_endpoints",
-    help: "Endpoints of a cluster: all that requests may go to, and of these the ejected ones.",
-    labelNames: ["cluster", "state"],
+    help: "Endpoints of a cluster, ejected ones included.",
+    labelNames: ["cluster"],
+    across: "max",
+    collect: (family) => {
+      for (const [cluster, { endpoints }] of clusters()) family.labels(cluster).set(endpoints.length);
+    },
+  });
+  metrics.gauge({
+    name: "posthouse_gateway_cluster_endpoints_ejected",
+    help: "Endpoints of a cluster that are ejected.",
+    labelNames: ["cluster"],
     across: "max",
     collect: (family) => {
       for (const [cluster, { endpoints }] of clusters()) {
-        family.labels(cluster, "known").set(endpoints.length);
-        family.labels(cluster, "ejected").set(endpoints.filter(({ ejectedMs }) => ejectedMs !== undefined).length);
+        family.labels(cluster).set(endpoints.filter(({ ejectedMs }) => ejectedMs !== undefined).length);
       }
     },
   });
@@ -182,14 +194,21 @@ function clusterMetrics(metrics: Metrics, clusters: () => ReadonlyMap<string, Cl
     },
   });
   metrics.gauge({
-    name: "posthouse_gateway_cluster_requests",
-    help: "Requests to a cluster, and how many it may have: its breaker's, or what latency allows.",
-    labelNames: ["cluster", "state"],
+    name: "posthouse_gateway_cluster_requests_in_flight",
+    help: "Requests to a cluster that are in flight.",
+    labelNames: ["cluster"],
+    collect: (family) => {
+      for (const [cluster, { breaker }] of clusters()) family.labels(cluster).set(breaker.requests.now);
+    },
+  });
+  metrics.gauge({
+    name: "posthouse_gateway_cluster_requests_limit",
+    help: "Requests that a cluster may have in flight: the lower of its breaker's limit and the adaptive one.",
+    labelNames: ["cluster"],
     collect: (family) => {
       for (const [cluster, { breaker, adaptiveLimit }] of clusters()) {
-        family.labels(cluster, "in_flight").set(breaker.requests.now);
         // What latency allows is a worker's own, and the breaker's a part each, so that their sum says what holds.
-        family.labels(cluster, "max").set(Math.min(breaker.requests.max / workers, adaptiveLimit ?? Infinity));
+        family.labels(cluster).set(Math.min(breaker.requests.max / workers, adaptiveLimit ?? Infinity));
       }
     },
   });

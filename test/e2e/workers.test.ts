@@ -215,8 +215,8 @@ describe("two workers", { timeout: 120_000 }, () => {
     expect(secure).toEqual(new Set(seen.keys()));
     expect(await metric(counted)).toBe(before + 24);
     expect(await metric("posthouse_gateway_workers")).toBe(2);
-    expect(await metric('posthouse_gateway_cluster_endpoints{cluster="cluster:c",state="known"}')).toBe(1);
-    expect(await metric('posthouse_gateway_cluster_requests{cluster="cluster:c",state="max"}')).toBe(8192);
+    expect(await metric('posthouse_gateway_cluster_endpoints{cluster="cluster:c"}')).toBe(1);
+    expect(await metric('posthouse_gateway_cluster_requests_limit{cluster="cluster:c"}')).toBe(8192);
     const { text } = await call(`${posthouse.api}/metrics`);
     expect(text.match(/^posthouse_gateway_workers /gm)).toHaveLength(1);
     expect(text).toMatch(/^process_start_time_seconds \d/m);
@@ -346,7 +346,7 @@ describe("two workers", { timeout: 120_000 }, () => {
     const known = sick.count;
     for (let i = 0; i < 40; i++) expect((await fresh(`${gateway}/`)).status).toBe(200);
     expect(sick.count).toBe(known);
-    const state = 'posthouse_gateway_cluster_endpoints{cluster="cluster:c",state="ejected"}';
+    const state = 'posthouse_gateway_cluster_endpoints_ejected{cluster="cluster:c"}';
     expect(await running.metric(state)).toBe(1);
     const rares: number[] = [];
     for (let i = 0; i < 20; i++) rares.push((await fresh(`${gateway}/rare`)).status);

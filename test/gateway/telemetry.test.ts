@@ -123,6 +123,31 @@ test("requests are counted by route, method and status, refusals by flag, and no
   });
 });
 
+test("each gauge has one meaning: the states of one add up, and a whole and a limit have names of their own", async () => {
+  await using service = await upstream();
+  await using running = await runGateway(oneRoute(), [instance(service.port)]);
+  expect((await fetch(running.url)).status).toBe(200);
+  const lines = async () =>
+    (await running.host.metrics.expose()).text
+      .split("\n")
+      .filter((line) => /^posthouse_gateway_(?:cluster_(?:endpoints|requests)|upstream_connections)/.test(line))
+      .map((line) => line.replaceAll(/cluster="[^"]*"/g, "cluster"));
+  const wanted = [
+    "posthouse_gateway_cluster_endpoints_ejected{cluster} 0",
+    "posthouse_gateway_cluster_endpoints{cluster} 1",
+    "posthouse_gateway_cluster_requests_in_flight{cluster} 0",
+    expect.stringMatching(/^posthouse_gateway_cluster_requests_limit\{cluster\} [1-9]\d*$/),
+    'posthouse_gateway_upstream_connections{state="active"} 0',
+    'posthouse_gateway_upstream_connections{state="connecting"} 0',
+    'posthouse_gateway_upstream_connections{state="idle"} 1',
+  ];
+  await eventually("the connection is idle", async () =>
+    (await lines()).some((line) => line.endsWith('{state="idle"} 1')),
+  );
+  expect((await lines()).toSorted()).toEqual(expect.arrayContaining(wanted));
+  expect(await lines()).toHaveLength(wanted.length);
+});
+
 test("each request is a log line with its trace, route, status, flag and time", async () => {
   await using service = await upstream();
   await using running = await runGateway(oneRoute(), [instance(service.port, { status: "critical" })]);
