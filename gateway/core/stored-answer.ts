@@ -126,6 +126,27 @@ export function isFreshFor(head: StoredHead, asked: AskedHeaders, nowMs: number)
   return stale !== undefined && mayServeStale(head) && -left <= (stale === true ? Infinity : (seconds(stale) ?? 0));
 }
 
+/** Why a cache forwards a request. @see RFC 9211 §2.2 */
+export type ForwardReason = "bypass" | "method" | "uri-miss" | "vary-miss" | "request" | "stale";
+
+/** Why none of the answers that are stored for a target is used for a request. */
+export function forwardReason(stored: readonly StoredHead[], asked: AskedHeaders, nowMs: number): ForwardReason {
+  if (stored.length === 0) return "uri-miss";
+  const variant = stored.find((head) => isVariantOf(head, asked));
+  if (!variant) return "vary-miss";
+  return ageSeconds(variant, nowMs) < lifetimeSeconds(variant) ? "request" : "stale";
+}
+
+/** The gateway's member of `Cache-Status`; without a reason a hit. `more`: further parameters. */
+export function cacheStatus(reason?: ForwardReason, ...more: readonly string[]): string {
+  return ["posthouse", reason === undefined ? "hit" : `fwd=${reason}`, ...more].join("; ");
+}
+
+/** The values of `Cache-Status` with the gateway's after those of the caches behind it. */
+export function withCacheStatus({ "cache-status": before = [] }: AnswerHeaders, member: string): string[] {
+  return [before, member].flat();
+}
+
 /** What must be revalidated is never served without. */
 function mayServeStale({ headers }: StoredHead): boolean {
   const control = cacheControl(headers["cache-control"]);

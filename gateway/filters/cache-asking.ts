@@ -5,11 +5,14 @@
 import { answerHeaders, headerList, headerRecord, type AnswerHeaders } from "../core/headers.ts";
 import type { Forward } from "../core/pipeline.ts";
 import {
+  cacheStatus,
   isGoodOnError,
   mayKeep,
   renewedBy,
   storedHead,
+  withCacheStatus,
   type AskedHeaders,
+  type ForwardReason,
   type StoredHead,
 } from "../core/stored-answer.ts";
 import type { CallFailure, CallSink } from "../upstream/call.ts";
@@ -25,6 +28,7 @@ export interface Question {
   /** How many changes there had been when it was asked. */
   readonly askedAt: number;
   readonly request: AskedHeaders;
+  readonly reason: ForwardReason;
   readonly forward: Forward;
   /** Kept, but to be asked about. */
   readonly stale: Entry | undefined;
@@ -108,8 +112,8 @@ export class Asking extends Relay implements Transfer {
 
   /** The headers to go on with; undefined when the client was answered from what is kept. */
   #settle(status: number, list: readonly string[]): string[] | undefined {
-    const { request, stale } = this.#question;
-    if (status >= 500 && this.#serveStale()) {
+    const { request, reason, stale } = this.#question;
+    if (status >= 500 && this.#serveStale(status)) {
       this.#question.land();
       return undefined;
     }
@@ -126,16 +130,17 @@ export class Asking extends Relay implements Transfer {
       const length = headers["content-length"];
       this.#kept = { head, length: length === undefined ? undefined : Number(length) };
       this.#question.landLater();
-      headers["cache-status"] = "posthouse; fwd=miss; stored";
+      headers["cache-status"] = withCacheStatus(headers, cacheStatus(reason, "stored"));
     } else {
       this.#question.land();
-      headers["cache-status"] = "posthouse; fwd=miss";
+      headers["cache-status"] = withCacheStatus(headers, cacheStatus(reason));
     }
     return headerList(headers);
   }
 
-  #serveStale(): boolean {
-    const { stale, forward, resource, askedAt } = this.#question;
+  /** `status`: of the service's answer, if it gave one. */
+  #serveStale(status?: number): boolean {
+    const { stale, reason, forward, resource, askedAt } = this.#question;
     if (
       !stale ||
       this.#cache.changedSince(resource, askedAt) ||
@@ -143,13 +148,15 @@ export class Asking extends Relay implements Transfer {
     )
       return false;
     this.#settled = true;
-    this.#cache.answer(this.to, stale, "stale");
+    const answered = status === undefined ? [] : [`fwd-status=${status}`];
+    const said = cacheStatus(reason, ...answered, "detail=stale-if-error");
+    this.#cache.answer(this.to, stale, { outcome: "stale", status: said });
     return true;
   }
 
   /** The service says that what is kept is good still; what else it says of it holds from now on. */
   #renew(stale: Entry, headers: AnswerHeaders): void {
-    const { key, request, resource, askedAt, land } = this.#question;
+    const { key, request, reason, resource, askedAt, land } = this.#question;
     const now = this.#cache.now();
     const { head, personal } = renewedBy(stale.head, headers, request, now);
     const renewed: Entry = { ...stale, head };
@@ -157,7 +164,13 @@ export class Asking extends Relay implements Transfer {
     this.#cache.replace(key, stale, kept ? renewed : undefined);
     this.#settled = true;
     land();
-    this.#cache.answer(this.to, renewed, "revalidated", undefined, personal);
+    this.#cache.answer(
+      this.to,
+      renewed,
+      { outcome: "revalidated", status: cacheStatus(reason, "fwd-status=304") },
+      undefined,
+      personal,
+    );
   }
 
   /** It has passed whole. */

@@ -11,12 +11,7 @@ export function askedBy(plan: CallPlan): AskedHeaders | undefined {
   const { request, endpoint } = plan.forward;
   const { head } = request;
   // What was kept of a GET is the answer to a HEAD, too, but for its body.
-  if (
-    (plan.method !== "GET" && plan.method !== "HEAD") ||
-    plan.body ||
-    head.header("range").length > 0 ||
-    head.header("upgrade").length > 0
-  )
+  if (!isCacheable(plan.method) || plan.body || head.header("range").length > 0 || head.header("upgrade").length > 0)
     return undefined;
   const raw = plan.request(endpoint, undefined, 1).headers;
   const headers: Record<string, string> = Object.create(null) as Record<string, string>;
@@ -27,6 +22,11 @@ export function askedBy(plan: CallPlan): AskedHeaders | undefined {
   // The Host that the service sees is the endpoint's, and differs with each.
   headers["host"] = head.authority;
   return headers;
+}
+
+/** Whether a stored answer can answer a request of this method. */
+export function isCacheable(method: string): boolean {
+  return method === "GET" || method === "HEAD";
 }
 
 /** Methods after which nothing is other than before. @see RFC 9110 §9.2.1 */

@@ -8,19 +8,32 @@ import type { CounterChild, Host } from "#base";
 import type { RequestHead } from "../core/head.ts";
 import { headerList, type AnswerHeaders } from "../core/headers.ts";
 import {
+  cacheStatus,
   clientHas,
   forKeeping,
+  forwardReason,
   headersNow,
   isFreshFor,
   isVariantOf,
   revalidation,
+  withCacheStatus,
   type AskedHeaders,
+  type ForwardReason,
   type StoredHead,
 } from "../core/stored-answer.ts";
 import type { CallPlan, CallSink } from "../upstream/call.ts";
 import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
 import { Asking } from "./cache-asking.ts";
-import { askedBy, changedBy, hasCondition, isUnsafe, keyOf, onlyIfCached, resourceOf } from "./cache-rules.ts";
+import {
+  askedBy,
+  changedBy,
+  hasCondition,
+  isCacheable,
+  isUnsafe,
+  keyOf,
+  onlyIfCached,
+  resourceOf,
+} from "./cache-rules.ts";
 import type { StartCall } from "./chain.ts";
 import { changedPlan, Relay } from "./relay.ts";
 
@@ -47,6 +60,8 @@ export interface Entry {
 }
 
 export type Outcome = "hit" | "miss" | "revalidated" | "stale" | "bypass";
+
+const HIT = { outcome: "hit", status: cacheStatus() } as const;
 
 export class ResponseCache {
   readonly #host: Host;
@@ -93,7 +108,7 @@ export class ResponseCache {
     const request = askedBy(plan);
     const key = request && keyOf(plan.forward);
     const known = request && this.#fresh(key as string, request);
-    if (request && known) return this.answer(sink, known, "hit", { request, method: plan.method });
+    if (request && known) return this.answer(sink, known, HIT, { request, method: plan.method });
     if (onlyIfCached(plan)) {
       this.count("miss");
       sink.onFailure({ error: "NOT_CACHED", detail: "Nothing fresh is kept, and only that was asked for." });
@@ -101,14 +116,16 @@ export class ResponseCache {
     }
     if (!request || key === undefined || plan.method === "HEAD") {
       this.#outcomes.bypass.inc();
-      return call(plan, this.watch(plan, sink));
+      const reason =
+        request && key !== undefined ? this.#reason(key, request) : isCacheable(plan.method) ? "bypass" : "method";
+      return call(plan, this.watch(plan, new Passing(reason, sink)));
     }
     const flight = this.#flights.get(key);
     if (!flight) return this.#ask(key, request, plan, sink, call);
     return this.#wait(flight, () => {
       const kept = this.#fresh(key, request);
       return kept
-        ? this.answer(sink, kept, "hit", { request, method: plan.method })
+        ? this.answer(sink, kept, HIT, { request, method: plan.method })
         : this.#ask(key, request, plan, sink, call);
     });
   }
@@ -138,6 +155,11 @@ export class ResponseCache {
     return entry;
   }
 
+  #reason(key: string, request: AskedHeaders): ForwardReason {
+    const heads = (this.#entries.get(key) ?? []).map(({ head }) => head);
+    return forwardReason(heads, request, this.now().nowMs);
+  }
+
   /** The only one who asks; the others of its key wait until it has an answer that can be kept, or none. */
   #ask(key: string, request: AskedHeaders, plan: CallPlan, sink: CallSink, call: StartCall): Transfer {
     const landed = Promise.withResolvers<void>();
@@ -154,7 +176,17 @@ export class ResponseCache {
       more.length === 0 ? plan : changedPlan(plan, {}, (one) => ({ ...one, headers: [...one.headers, ...more] }));
     const landLater = () => void this.#host.clock.after(BODY_WAIT_MS, land);
     const resource = resourceOf(plan.forward.request.head);
-    const question = { key, resource, askedAt: this.#changed, request, forward: plan.forward, stale, land, landLater };
+    const question = {
+      key,
+      resource,
+      askedAt: this.#changed,
+      request,
+      reason: this.#reason(key, request),
+      forward: plan.forward,
+      stale,
+      land,
+      landLater,
+    };
     const asking = new Asking(this, question, sink);
     return asking.over(call(asked, asking));
   }
@@ -172,15 +204,14 @@ export class ResponseCache {
   answer(
     sink: CallSink,
     { head, body }: Entry,
-    outcome: "hit" | "stale" | "revalidated",
+    { outcome, status: said }: { readonly outcome: "hit" | "stale" | "revalidated"; readonly status: string },
     asked?: { readonly request: AskedHeaders; readonly method: string },
     more?: AnswerHeaders,
   ): Transfer {
     const { status } = head;
     this.count(outcome);
     const headers: AnswerHeaders = { ...headersNow(head, this.now().nowMs), ...more };
-    headers["cache-status"] =
-      outcome === "hit" ? "posthouse; hit" : `posthouse; hit; fwd=stale${outcome === "stale" ? "; detail=error" : ""}`;
+    headers["cache-status"] = withCacheStatus(headers, said);
     // The client has this very answer: it is told so, and not sent it again.
     if (asked && clientHas(head, asked.request)) {
       delete headers["content-length"];
@@ -259,6 +290,24 @@ export class ResponseCache {
     if (!entries) return;
     this.#entries.delete(key);
     this.#entries.set(key, entries);
+  }
+}
+
+/** Says in an answer that the cache has no part in why that is so. */
+class Passing extends Relay {
+  readonly #said: readonly string[];
+
+  constructor(reason: ForwardReason, to: CallSink) {
+    super(to);
+    this.#said = ["cache-status", cacheStatus(reason)];
+  }
+
+  override onHead(status: number, headers: readonly string[], more: boolean): void {
+    super.onHead(status, [...headers, ...this.#said], more);
+  }
+
+  override onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void {
+    super.onWhole(status, [...headers, ...this.#said], body);
   }
 }
 

@@ -219,7 +219,7 @@ test("the cache asks a service once for what may be kept, and each time for what
   };
   expect(await asked("/a?x=1")).toMatchObject({
     times: 1,
-    answer: { headers: { "cache-status": "posthouse; fwd=miss; stored" } },
+    answer: { headers: { "cache-status": "posthouse; fwd=uri-miss; stored" } },
   });
   const hit = await asked("/a?x=1");
   expect(hit).toMatchObject({
@@ -262,9 +262,58 @@ test("the cache asks a service once for what may be kept, and each time for what
   const stale = await asked("/tag");
   expect(stale.answer).toMatchObject({
     status: 200,
-    headers: { "cache-status": "posthouse; hit; fwd=stale; detail=error" },
+    headers: { "cache-status": "posthouse; fwd=stale; fwd-status=503; detail=stale-if-error" },
   });
   expect((await asked("/never-seen")).answer.status).toBe(503);
+});
+
+test("Cache-Status says why a request was forwarded, with the service's own members before it", async () => {
+  let broken = false;
+  await using running = await world(route({ cache: { staleIfErrorSeconds: 60 } }), {
+    handle: (request, response) => {
+      const [path = "", query] = (request.url ?? "").split("?", 2);
+      if (broken) return (void response.writeHead(503).end(), true);
+      if (request.headers["if-none-match"] === '"1"') return (void response.writeHead(304).end(), true);
+      if (query === "behind") response.setHeader("cache-status", "origin; hit");
+      if (path === "/vary") response.setHeader("vary", "accept-language");
+      response.setHeader("etag", '"1"');
+      response.setHeader("cache-control", path === "/old" ? "max-age=60" : "max-age=600");
+      if (path === "/old") response.setHeader("age", "60");
+      if (path === "/short") response.setHeader("cache-control", "max-age=1");
+      return (void response.end("kept"), true);
+    },
+  });
+  const status = async (path: string, headers: Record<string, string> = {}, more: object = {}) =>
+    (await running.ask(path, { headers, ...more })).headers["cache-status"];
+  expect(await status("/a", {}, { method: "HEAD" })).toBe("posthouse; fwd=uri-miss");
+  expect(await status("/a")).toBe("posthouse; fwd=uri-miss; stored");
+  expect(await status("/a")).toBe("posthouse; hit");
+  expect(await status("/a", { "cache-control": "no-cache" })).toBe("posthouse; fwd=request; fwd-status=304");
+  expect(await status("/a", { "cache-control": "no-cache" }, { method: "HEAD" })).toBe("posthouse; fwd=request");
+  expect(await status("/a", { "cache-control": "no-cache", "if-none-match": '"0"' })).toBe(
+    "posthouse; fwd=request; stored",
+  );
+  expect(await status("/a", { range: "bytes=0-1" })).toBe("posthouse; fwd=bypass");
+  expect(await status("/a", { "content-length": "1" }, { body: "x" })).toBe("posthouse; fwd=bypass");
+  for (const method of ["POST", "OPTIONS"]) expect(await status("/b", {}, { method })).toBe("posthouse; fwd=method");
+  expect(await status("/old")).toBe("posthouse; fwd=uri-miss");
+  expect(await status("/vary", { "accept-language": "en" })).toBe("posthouse; fwd=uri-miss; stored");
+  expect(await status("/vary", { "accept-language": "fr" })).toBe("posthouse; fwd=vary-miss; stored");
+  expect(await status("/vary", { "accept-language": "en" })).toBe("posthouse; hit");
+  expect(await status("/b?behind")).toBe("origin; hit, posthouse; fwd=uri-miss; stored");
+  expect(await status("/b?behind")).toBe("origin; hit, posthouse; hit");
+  expect(await status("/b?behind", {}, { method: "POST" })).toBe("origin; hit, posthouse; fwd=method");
+  expect(await status("/short")).toBe("posthouse; fwd=uri-miss; stored");
+  const stale = (wanted: string) =>
+    eventually(wanted, async () => {
+      const said = await status("/short");
+      if (said === "posthouse; hit") return undefined;
+      expect(said).toBe(wanted);
+      return true;
+    });
+  await stale("posthouse; fwd=stale; fwd-status=304");
+  broken = true;
+  await stale("posthouse; fwd=stale; fwd-status=503; detail=stale-if-error");
 });
 
 test("what a 304 says reaches the one who asked and those who come after, but for cookies", async () => {
@@ -309,7 +358,8 @@ test("what a 304 says reaches the one who asked and those who come after, but fo
   expect(second[3]?.headers["cache-status"]).toBe("posthouse; hit");
   expect((await asked("/vary", { "accept-language": "en" })).headers["cache-status"]).not.toBe("posthouse; hit");
   // Freshness that the service does not state is none.
-  for (let i = 0; i < 2; i++) expect((await asked("/modified")).headers["cache-status"]).toBe("posthouse; fwd=miss");
+  for (let i = 0; i < 2; i++)
+    expect((await asked("/modified")).headers["cache-status"]).toBe("posthouse; fwd=uri-miss");
 });
 
 test("a hundred callers of one uncached page are one request", async () => {
