@@ -27,8 +27,20 @@ export interface Span {
   end(): void;
 }
 
+export interface SpanStart {
+  readonly kind: SpanKind;
+  readonly parent?: SpanContext | undefined;
+  /** The parent's sender is not trusted to decide for us: its trace goes on, and whether it is sampled is drawn again. */
+  readonly resample?: boolean;
+}
+
 export interface Tracer {
-  start(name: string, options: { kind: SpanKind; parent?: SpanContext | undefined }): Span;
+  start(name: string, options: SpanStart): Span;
+}
+
+/** Whether a span is sampled: as its parent is, where there is a trusted one; else as `draw` says. */
+export function isSampled({ parent, resample = false }: SpanStart, draw: () => boolean): boolean {
+  return parent && !resample ? parent.sampled : draw();
 }
 
 const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
@@ -57,15 +69,16 @@ export function formatTraceparent(context: SpanContext): string {
   return `00-${context.traceId}-${context.spanId}-${context.sampled ? "01" : "00"}`;
 }
 
-/** A tracer that records nothing but keeps traces whole: a child keeps its parent's trace id and sampling. */
+/** A tracer that records nothing but keeps traces whole: a child keeps its parent's trace id and, if it is trusted, sampling. */
 export function passThroughTracer(random: Random): Tracer {
   const hex = (bytes: number) => Buffer.from(random.bytes(bytes)).toString("hex");
   return {
-    start(_name, { parent }) {
+    start(_name, options) {
+      const { parent } = options;
       const context: SpanContext = {
         traceId: parent?.traceId ?? hex(16),
         spanId: hex(8),
-        sampled: parent?.sampled ?? false,
+        sampled: isSampled(options, () => false),
         ...(parent?.state ? { state: parent.state } : {}),
       };
       return { context, recording: false, set() {}, fail() {}, end() {} };

@@ -31,6 +31,7 @@ import {
   Listener,
   Quota,
   RateLimit,
+  TraceTrust,
   TrustedProxies,
 } from "./policies.ts";
 import { FieldName, GATEWAY_DEFAULTS, HostName, ItemName, Milliseconds, Path, strict } from "./words.ts";
@@ -196,6 +197,7 @@ export const GatewayConfig = Type.Object(
   {
     listeners: Type.Optional(Type.Array(Listener, { maxItems: LISTENERS_MAX })),
     trustedProxies: Type.Optional(TrustedProxies),
+    traceTrust: Type.Optional(TraceTrust),
     jwt: Type.Optional(Type.Array(JwtProvider, { maxItems: 64 })),
     consumers: Type.Optional(Type.Array(Consumer, { maxItems: CONSUMERS_MAX })),
     clusters: Type.Optional(Type.Array(ClusterConfig, { maxItems: ROUTES_MAX })),

@@ -234,6 +234,12 @@ export const Listener = Type.Object(
 );
 export type Listener = Static<typeof Listener>;
 
+export const TraceTrust = Type.Enum(["proxies", "all"], {
+  default: "proxies",
+  description:
+    "Whose `traceparent` decides whether a trace is sampled: that of `trustedProxies` only, or of every client. The trace id of others is kept, and the gateway decides by its own ratio.",
+});
+
 export const TrustedProxies = Type.Array(Cidr, {
   maxItems: 256,
   description:

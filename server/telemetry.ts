@@ -7,7 +7,7 @@ import { createTraceState, INVALID_SPAN_CONTEXT } from "@opentelemetry/api";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { NodeSDK } from "@opentelemetry/sdk-node";
 import { AlwaysOnSampler, BatchSpanProcessor, ParentBasedSampler } from "@opentelemetry/sdk-trace";
-import { messageOf, passThroughTracer, type Host, type Span, type SpanContext, type Tracer } from "#base";
+import { isSampled, messageOf, passThroughTracer, type Host, type Span, type SpanContext, type Tracer } from "#base";
 
 /** Milliseconds that finished spans wait for company before they are sent. */
 const EXPORT_DELAY_MS = 1_000;
@@ -55,8 +55,10 @@ export function startTelemetry(host: Host, { otlpUrl, sampleRatio, serviceName }
   const unread = passThroughTracer(host.random);
   return {
     tracer: {
-      start(name, { kind, parent }) {
-        const sampled = parent ? parent.sampled : host.random.float() < sampleRatio;
+      start(name, options) {
+        const sampled = isSampled(options, () => host.random.float() < sampleRatio);
+        const { kind } = options;
+        const parent = options.parent && { ...options.parent, sampled };
         if (!sampled) return unread.start(name, { kind, parent });
         const span = tracer.startSpan(name, { kind: KINDS[kind] }, parentContext(parent));
         return wrap(span, parent);

@@ -46,6 +46,14 @@ export function seenBy({ trusted }: { readonly trusted: CidrSet | undefined }, h
   return { ...head, client: address, scheme: schemeSeen(head, trusted) };
 }
 
+/** Whether a peer decides if its trace is sampled. From strangers that would let anybody fill the store of traces. */
+export function isTraceTrusted(
+  { trusted, trustsAllTraces }: { readonly trusted: CidrSet | undefined; readonly trustsAllTraces: boolean },
+  peer: string,
+): boolean {
+  return trustsAllTraces || (trusted?.has(peer) ?? false);
+}
+
 /** The scheme that the client used, as a trusted proxy reports it; else the connection's. */
 export function schemeSeen(head: RequestHead, trusted: CidrSet | undefined): "http" | "https" {
   if (!trusted?.has(head.peer)) return head.scheme;

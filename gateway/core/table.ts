@@ -32,6 +32,8 @@ export interface RouteTable {
   readonly namespaces: ReadonlySet<string>;
   /** Proxies before this gateway; undefined: none. */
   readonly trusted: CidrSet | undefined;
+  /** Whether every client decides if its trace is sampled, not only a trusted proxy. */
+  readonly trustsAllTraces: boolean;
   /** Headers, in lower case, that only the gateway may set. */
   readonly ownHeaders: ReadonlySet<string>;
 }
@@ -69,6 +71,7 @@ export function compileTable(
       ...(config.hints && config.hints.length > 0 ? [namespace] : []),
     ]),
     trusted: config.trustedProxies && config.trustedProxies.length > 0 ? new CidrSet(config.trustedProxies) : undefined,
+    trustsAllTraces: config.traceTrust === "all",
     ownHeaders: new Set(routes.flatMap((route) => route.jwt?.forward.map(([, header]) => header) ?? [])),
   };
 }

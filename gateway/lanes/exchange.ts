@@ -4,6 +4,7 @@
  */
 import { parseTraceparent, type Host, type Span } from "#base";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
+import { isTraceTrusted } from "../core/client-address.ts";
 import { grpcOutcome } from "../core/grpc.ts";
 import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../core/head.ts";
 import type { Forward, GatewaySnapshot, Refuse } from "../core/pipeline.ts";
@@ -55,7 +56,8 @@ export class Exchange {
         ? undefined
         : parseTraceparent(traces[0], given.head.header("tracestate").join(",") || undefined);
     this.method = boundedMethod(given.raw.method);
-    this.span = host.tracer.start(spanName(this.method), { kind: "server", parent });
+    const resample = parent !== undefined && !isTraceTrusted(given.snapshot.table, given.raw.peer);
+    this.span = host.tracer.start(spanName(this.method), { kind: "server", parent, resample });
     metrics.inFlight.inc();
   }
 

@@ -59,7 +59,10 @@ test.for([
     const { token, api, gateway } = posthouse;
     const registration = { address: "127.0.0.1", port: service.port };
     await call(`${api}/v1/services/orders/instances/one`, { method: "PUT", token, body: registration });
-    const routes = { routes: [{ name: "orders", match: { path: { prefix: "/" } }, service: "orders" }] };
+    const routes = {
+      trustedProxies: ["127.0.0.0/8"],
+      routes: [{ name: "orders", match: { path: { prefix: "/" } }, service: "orders" }],
+    };
     const items = { "gateway.yaml": { format: "yaml", value: JSON.stringify(routes) } };
     await call(`${api}/v1/config/default/gateway/default/releases`, { method: "POST", token, body: { items } });
     await eventually("the route", async () => (await call(`${gateway}/warm`)).status === 200);

@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { connect as tlsConnect } from "node:tls";
 import { expect, test } from "vitest";
 import { passThroughTracer, seededRandom, type SpanContext, type SpanKind, type Tracer } from "#base";
+import type { GatewayConfig } from "#gateway/api";
 import { eventually, testHost } from "#test/kit";
 import { authority } from "./certificates.ts";
 import { instance, oneRoute, runGateway, sendRaw, upstream } from "./kit.ts";
@@ -46,12 +47,15 @@ function recordingTracer(): Tracer & { spans: Recorded[] } {
   };
 }
 
+/** The clients of these tests are one. */
+const trustedProxies = ["127.0.0.0/8"];
 const incoming = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 test("one trace runs from the client through the gateway to the service", async () => {
   await using service = await upstream();
   const tracer = recordingTracer();
-  await using running = await runGateway(oneRoute(), [instance(service.port)], {}, { ...testHost(), tracer });
+  const config = { ...oneRoute(), trustedProxies };
+  await using running = await runGateway(config, [instance(service.port)], {}, { ...testHost(), tracer });
   await (await fetch(`${running.url}/x`, { headers: { traceparent: incoming, tracestate: "a=1,b=2" } })).text();
   await eventually("both spans ended", () => tracer.spans.every(({ ended }) => ended === 1));
   const [server, client] = tracer.spans as [Recorded, Recorded];
@@ -63,6 +67,21 @@ test("one trace runs from the client through the gateway to the service", async 
   expect(headers["traceparent"]).toBe(`00-0af7651916cd43dd8448eb211c80319c-${client.context.spanId}-01`);
   expect(headers["tracestate"]).toBe("a=1,b=2");
   expect(server.set).toMatchObject({ "http.route": "orders", "http.response.status_code": 200, "url.path": "/x" });
+});
+
+test.for<[string, GatewayConfig, string, string]>([
+  ["a stranger", {}, "01", "00"],
+  ["a stranger whom it is to trust", { traceTrust: "all" }, "01", "01"],
+  ["a trusted proxy", { trustedProxies }, "01", "01"],
+  ["a trusted proxy", { trustedProxies }, "00", "00"],
+])("%s keeps its trace id, and whether it is sampled is the gateway's to say: %o", async ([, config, said, passed]) => {
+  await using service = await upstream();
+  await using running = await runGateway({ ...oneRoute(), ...config }, [instance(service.port)]);
+  const traceparent = `${incoming.slice(0, -2)}${said}`;
+  await (await fetch(running.url, { headers: { traceparent, tracestate: "a=1" } })).text();
+  const { headers } = service.requests[0] as (typeof service.requests)[number];
+  expect(headers["traceparent"]).toMatch(new RegExp(`^00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-${passed}$`));
+  expect(headers["tracestate"]).toBe("a=1");
 });
 
 test("a failed upstream marks both spans, and a retry is a client span of its own", async () => {
