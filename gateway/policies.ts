@@ -27,13 +27,22 @@ export const JwtProvider = Type.Object(
       description: "One of them is in the claim `aud`.",
     }),
     algorithms: Type.Array(Algorithm, { minItems: 1, maxItems: 16 }),
-    jwks: Type.Object(
-      {
-        url: Type.String({ pattern: "^https?://", maxLength: 2048, description: "http only on loopback." }),
-        ca: Type.Optional(Type.String({ maxLength: 65_536, description: "PEM of the CA to trust instead." })),
-        caFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
-      },
-      strict,
+    jwks: Type.Optional(
+      Type.Object(
+        {
+          url: Type.Optional(
+            Type.String({
+              pattern: "^https?://",
+              maxLength: 2048,
+              description:
+                "http only on loopback. Absent: the `jwks_uri` that `issuer` + /.well-known/openid-configuration names (OpenID Connect Discovery).",
+            }),
+          ),
+          ca: Type.Optional(Type.String({ maxLength: 65_536, description: "PEM of the CA to trust instead." })),
+          caFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
+        },
+        { ...strict, description: "Where the keys come from. Absent: discovered by the issuer." },
+      ),
     ),
     clockToleranceSeconds: Type.Optional(
       Type.Integer({ minimum: 0, maximum: 60, default: GATEWAY_DEFAULTS.clockToleranceSeconds }),

@@ -2,15 +2,15 @@
  * Says what is wrong with a gateway config, and where, before anyone lives by it: its shape, and what no shape can say:
  * names that must exist or be unique, routes that no request could tell apart, keys fetched in the clear.
  */
-import { canonicalJson, hostAddressProblem, urlHostProblem } from "#base";
+import { canonicalJson, hostAddressProblem } from "#base";
 import { isForbiddenAddress } from "#base/address-class";
 import { Compile } from "typebox/compile";
-import ipaddr from "ipaddr.js";
 import { shapeProblems } from "#base/shape";
 import { GATEWAY_DEFAULTS, GatewayConfig, OWN_LISTENER, type ConfigProblem, type Listener } from "../api.ts";
 import { hostProblems, routeProblems, type RouteContext } from "./check-route.ts";
 import { parseCidr } from "./conditions.ts";
 import { NO_FILTERS, type Filters } from "./filter.ts";
+import { discoveryProblem, keyUrlProblem } from "./key-urls.ts";
 import { conflicts, headlessRegexes, shadows } from "./shadow.ts";
 
 /** Problems told at once. More help nobody. */
@@ -80,29 +80,13 @@ function* duplicates(list: readonly { name: string }[], pointer: string, what: s
 function* providerProblems({ jwt = [] }: GatewayConfig): Generator<ConfigProblem> {
   yield* duplicates(jwt, "/jwt", "jwt provider");
   for (const [index, provider] of jwt.entries()) {
-    const pointer = `/jwt/${index}/jwks/url`;
-    const url = URL.parse(provider.jwks.url);
-    const unfit = urlHostProblem(provider.jwks.url);
-    if (!url || unfit !== undefined) yield { pointer, message: `${unfit ?? "Not a URL"}.` };
-    else if (url.username !== "" || url.password !== "") yield { pointer, message: "The URL holds a password." };
-    else if (isForbiddenAddress(url.hostname)) {
-      yield { pointer, message: "No identity provider has a link-local, metadata, multicast or unspecified address." };
-    } else if (url.protocol === "http:" && !isLoopback(url.hostname)) {
-      yield {
-        pointer,
-        message:
-          "Keys come by https; http is for loopback only, since whoever changes them on the way can make tokens.",
-      };
-    }
-    if (provider.jwks.ca !== undefined && provider.jwks.caFile !== undefined) {
+    const { url, ca, caFile } = provider.jwks ?? {};
+    const message = url === undefined ? discoveryProblem(provider.issuer) : keyUrlProblem(url);
+    if (message !== undefined) yield { pointer: `/jwt/${index}/${url === undefined ? "issuer" : "jwks/url"}`, message };
+    if (ca !== undefined && caFile !== undefined) {
       yield { pointer: `/jwt/${index}/jwks`, message: "Give ca or caFile, not both." };
     }
   }
-}
-
-function isLoopback(hostname: string): boolean {
-  const bare = hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
-  return bare === "localhost" || (ipaddr.isValid(bare) && ipaddr.process(bare).range() === "loopback");
 }
 
 function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigProblem> {

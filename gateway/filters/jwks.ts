@@ -13,6 +13,7 @@ import {
 import { canonicalJson, messageOf, type Host } from "#base";
 import type { DialGuard } from "#base/dial";
 import type { JwtProvider } from "../api.ts";
+import { discoveredKeyUrl, discoveryUrl } from "../core/key-urls.ts";
 import { DocumentFetcher } from "./fetch-document.ts";
 
 /** Milliseconds that keys are taken as current. Renewal begins at half of it. */
@@ -25,6 +26,8 @@ export const KEYS_COOLDOWN_MS = 30_000;
 export const KEYS_FIRST_COOLDOWN_MS = 1_000;
 /** Bytes of a key set. Large ones have some 20 keys of 2 KB. */
 const KEY_SET_BYTES_MAX = 256 * 1024;
+/** Bytes of a discovery. Common ones have 2 to 8 KB. */
+const DISCOVERY_BYTES_MAX = 64 * 1024;
 
 type Resolve = (header: JWSHeaderParameters, token: FlattenedJWSInput) => Promise<CryptoKey>;
 
@@ -44,7 +47,7 @@ export class KeySet implements AsyncDisposable {
     this.#host = host;
     this.#provider = provider;
     this.#onChange = onChange;
-    this.#fetcher = new DocumentFetcher(host, { dial, ca: provider.jwks.ca });
+    this.#fetcher = new DocumentFetcher(host, { dial, ca: provider.jwks?.ca });
   }
 
   /** False until keys were fetched, and again when they are older than a day. */
@@ -95,8 +98,10 @@ export class KeySet implements AsyncDisposable {
   }
 
   async #fetch(): Promise<void> {
-    const { url } = this.#provider.jwks;
+    const { issuer, jwks } = this.#provider;
+    let url = jwks?.url ?? discoveryUrl(issuer);
     try {
+      if (jwks?.url === undefined) url = await this.#discover(url, issuer);
       const keys = await this.#load(url);
       // An unknown kind of key is no reason to refuse the others; jose skips it.
       const resolve = createLocalJWKSet(keys);
@@ -114,6 +119,12 @@ export class KeySet implements AsyncDisposable {
         `token keys could not be fetched: ${messageOf(error)}`,
       );
     }
+  }
+
+  /** The URL of the keys, asked for with each fetch, since a provider may move them. */
+  async #discover(url: string, issuer: string): Promise<string> {
+    const document = await this.#fetcher.load(url, { accept: "application/json", bytesMax: DISCOVERY_BYTES_MAX });
+    return discoveredKeyUrl(document, issuer);
   }
 
   async #load(url: string): Promise<JSONWebKeySet> {

@@ -195,7 +195,7 @@ async function readFiles(config: GatewayConfig): Promise<ReadConfig> {
   };
   const jwt = await Promise.all(
     (config.jwt ?? []).map(async (provider, index) => {
-      const { caFile, ...jwks } = provider.jwks;
+      const { caFile, ...jwks } = provider.jwks ?? {};
       if (caFile === undefined) return provider;
       return { ...provider, jwks: { ...jwks, ca: await read(caFile, `/jwt/${index}/jwks/caFile`) } };
     }),
