@@ -4,12 +4,13 @@ import type { Host } from "#base";
 import { readPlainJson } from "#base/plain-json";
 import { ConfigErrors, type Item, type Items, type ReleaseProblem } from "./api.ts";
 import type { CheckTask } from "./check-worker.ts";
+import { FairShare } from "./core/fair-share.ts";
 import { checkSyntax } from "./core/format.ts";
 import type { SchemaTask } from "./schema.ts";
 
 /** Milliseconds for the syntax of a release: eight MiB of YAML on a slow machine. */
 const SYNTAX_MS_MAX = 30_000;
-/** Milliseconds for all schemas of a release: thousands of values, or one bad pattern. */
+/** Milliseconds for all schemas of a release: thousands of values, or lists compared item by item. */
 const SCHEMA_MS_MAX = 5_000;
 /** Characters of YAML that are checked without a thread: ten milliseconds or so; a thread takes thirty to begin. */
 const AT_ONCE_CHARS_MAX = 16 * 1024;
@@ -24,10 +25,10 @@ const THREADS_MAX = 2;
 const WORKER = new URL(`./check-worker${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
 
 /** @throws CONFIG_CHECK_TIMEOUT */
-export async function checkSyntaxOf(host: Host, items: Items): Promise<readonly ReleaseProblem[]> {
+export async function checkSyntaxOf(host: Host, items: Items, author: string): Promise<readonly ReleaseProblem[]> {
   const chars = Object.values(items).reduce((sum, item) => sum + item.value.length / speedOf(item), 0);
   if (chars <= AT_ONCE_CHARS_MAX) return checkSyntax(items);
-  return inThread(host, { syntaxOf: items }, { keys: Object.keys(items), msMax: SYNTAX_MS_MAX });
+  return inThread(host, { syntaxOf: items }, { author, keys: Object.keys(items), msMax: SYNTAX_MS_MAX });
 }
 
 function speedOf({ format, value }: Item): number {
@@ -36,33 +37,35 @@ function speedOf({ format, value }: Item): number {
 }
 
 /** @throws CONFIG_CHECK_TIMEOUT */
-export async function checkSchemas(host: Host, schemas: readonly SchemaTask[]): Promise<readonly ReleaseProblem[]> {
+export async function checkSchemas(
+  host: Host,
+  schemas: readonly SchemaTask[],
+  author: string,
+): Promise<readonly ReleaseProblem[]> {
   if (schemas.length === 0) return [];
   const keys = schemas.map(({ key }) => key);
-  return inThread(host, { schemas }, { keys, msMax: SCHEMA_MS_MAX });
+  return inThread(host, { schemas }, { author, keys, msMax: SCHEMA_MS_MAX });
 }
 
 /** Milliseconds that a thread is kept for the next release. */
 const IDLE_MS = 30_000;
 /** Threads without work, the one that worked last at the end. */
 const idle: CheckThread[] = [];
-let running = 0;
-const waiting: (() => void)[] = [];
+/** An author has one thread at a time: slow checks of one never keep both from another. */
+const places = new FairShare(THREADS_MAX);
 
 interface Bounds {
+  readonly author: string;
   readonly keys: readonly string[];
   readonly msMax: number;
 }
 
 async function inThread(host: Host, task: CheckTask, bounds: Bounds): Promise<readonly ReleaseProblem[]> {
-  if (running >= THREADS_MAX) await new Promise<void>((resolve) => waiting.push(resolve));
-  else running++;
+  await places.enter(bounds.author);
   try {
     return await checked(host, task, bounds);
   } finally {
-    const next = waiting.shift();
-    if (next) next();
-    else running--;
+    places.leave(bounds.author);
   }
 }
 
@@ -84,7 +87,7 @@ async function checked(host: Host, task: CheckTask, { keys, msMax }: Bounds): Pr
   const cancel = host.clock.after(msMax, () =>
     reject(
       ConfigErrors.CHECK_TIMEOUT(
-        `Checking ${named} took more than ${msMax / 1000} s. Look for a pattern that backtracks, or release less at a time. Nothing was released.`,
+        `Checking ${named} took more than ${msMax / 1000} s. Release less at a time, or simplify the schema. Nothing was released.`,
       ),
     ),
   );

@@ -383,7 +383,7 @@ export class ConfigServer {
     const { open, known: inTheClear } = taken;
     // What becomes of a source's commit is shown to whoever may read, and to its authors.
     const blind = change.source !== undefined;
-    const restsOn = await this.#checker.check(name, open, { blind, known: inTheClear });
+    const restsOn = await this.#checker.check(name, open, { blind, author: change.author, known: inTheClear });
     const items = await taken.seal();
     const knownDataKeys = new Set(dataKeysOf(live?.sealed ?? {}));
     const content = contentOf(items, sha256);
@@ -437,11 +437,11 @@ export class ConfigServer {
   async check(
     name: SetName,
     items: StoredItems,
-    { blind }: Pick<Sight, "blind">,
+    { blind, author }: Pick<Sight, "blind" | "author">,
   ): Promise<ReadonlyMap<string, number>> {
     const standing = this.live.get(name)?.sealed ?? {};
     const { open, known } = await this.secrets.take(name, items, { standing, draft: true });
-    return this.#checker.check(name, open, { blind, known });
+    return this.#checker.check(name, open, { blind, author, known });
   }
 
   /** The releases that live pointers name; those that are here already are not read again. */

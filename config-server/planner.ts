@@ -19,6 +19,7 @@ export interface Writer {
   readonly source?: { readonly name: string } | undefined;
   readonly emergency?: boolean | undefined;
   readonly reason: string;
+  readonly author: string;
   /** May not reveal secrets, so no answer depends on one. */
   readonly blind: boolean;
 }
@@ -52,7 +53,7 @@ export class Planner {
     for (const plan of changed) add(plan, await this.#problemsOf(plan, writer));
     // Only what is right by itself is held against schemas that come with it.
     const sound = changed.filter(({ name }) => !bySet.has(setId(name)));
-    for (const plan of sound) add(plan, await this.#againstNewSchemas(plan, sound));
+    for (const plan of sound) add(plan, await this.#againstNewSchemas(plan, sound, writer));
     return { plans, problems: [...bySet.values()].flat(), bySet };
   }
 
@@ -72,9 +73,9 @@ export class Planner {
     }
   }
 
-  async #problemsOf(plan: PlannedSet, { blind }: Writer): Promise<FileProblem[]> {
+  async #problemsOf(plan: PlannedSet, { blind, author }: Writer): Promise<FileProblem[]> {
     try {
-      await this.#config.check(plan.name, plan.items, { blind });
+      await this.#config.check(plan.name, plan.items, { blind, author });
       return [];
     } catch (error) {
       if (ConfigErrors.VALUE_INVALID.is(error)) {
@@ -86,7 +87,7 @@ export class Planner {
   }
 
   /** The check of a release knows the schemas that are live; those of the same import will be by then. */
-  async #againstNewSchemas(plan: PlannedSet, plans: readonly PlannedSet[]): Promise<FileProblem[]> {
+  async #againstNewSchemas(plan: PlannedSet, plans: readonly PlannedSet[], { author }: Writer): Promise<FileProblem[]> {
     const { namespace, app, profile } = plan.name;
     if (profile === BASE_PROFILE) return [];
     const base = plans.find(
@@ -97,6 +98,6 @@ export class Planner {
     const tasks = schemaTasks(base?.items ?? {}, [{ items: plan.items, where: "" }]).filter(
       ({ item, items = {} }) => ![item, ...Object.values(items)].some((one) => one?.secret),
     );
-    return inFiles(plan, await checkSchemas(this.#host, tasks));
+    return inFiles(plan, await checkSchemas(this.#host, tasks, author));
   }
 }

@@ -372,7 +372,7 @@ export class Proposals {
     { drafts, blind }: { readonly drafts: readonly { key: string }[]; readonly blind: boolean },
   ): Promise<void> {
     const { items } = await this.#merged(name, proposal);
-    await this.#config.check(name, items, { blind });
+    await this.#config.check(name, items, { blind, author: proposal.author });
     const value = encoded(proposal, "The proposal");
     const open = (await this.proposals(name)).filter(({ state }) => state === "open");
     if (open.length >= OPEN_PROPOSALS_MAX) {

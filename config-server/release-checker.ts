@@ -15,6 +15,8 @@ import { isSchema, schemaTasks, type SchemaTask } from "./schema.ts";
 export interface Sight {
   /** For somebody who may not reveal: no answer depends on a secret's value. */
   readonly blind: boolean;
+  /** The principal whose share of the checking threads this takes. */
+  readonly author: string;
   /** Keys of secrets whose value came in the clear with this very request. */
   readonly known: ReadonlySet<string>;
 }
@@ -36,16 +38,17 @@ export class ReleaseChecker {
    * of what instances will be told, placeholders filled in. Returns the versions of other sets that this rests on.
    * @throws CONFIG_RELEASE_TOO_LARGE, CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_CHECK_TIMEOUT
    */
-  async check(name: SetName, given: OpenItems, { blind, known }: Sight): Promise<ReadonlyMap<string, number>> {
+  async check(name: SetName, given: OpenItems, { blind, author, known }: Sight): Promise<ReadonlyMap<string, number>> {
     const items = blind ? blinded(given) : given;
     const release = { ...name, version: 0, hash: "", author: "", reason: "", createdAt: "", items };
     const candidate: LiveSet = { name, release, revision: 0, sealed: {} };
     contentOf(items, () => "");
     let problems: readonly ReleaseProblem[] = unfitForSecrets(items, isReadHere);
-    if (problems.length === 0) problems = await checkSyntaxOf(this.#host, blind ? withoutUnknown(given, known) : items);
+    if (problems.length === 0)
+      problems = await checkSyntaxOf(this.#host, blind ? withoutUnknown(given, known) : items, author);
     if (problems.length === 0) problems = importProblems(items);
     if (problems.length === 0) problems = this.#live.problemsOf(candidate, blind);
-    if (problems.length === 0) problems = await checkSchemas(this.#host, this.#schemaTasks(candidate, blind));
+    if (problems.length === 0) problems = await checkSchemas(this.#host, this.#schemaTasks(candidate, blind), author);
     if (problems.length === 0) {
       const told = this.#expanded(candidate, candidate, blind);
       problems = this.#checks.flatMap((check) => checkWithoutSecrets(check, name, told));

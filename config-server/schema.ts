@@ -10,6 +10,7 @@ import { messageOf, own, schemaProblems } from "#base";
 import { dataOf, isTable, readValue, YAML_OPTIONS } from "#base/formats";
 import { offsetOf } from "#base/yaml";
 import type { Item, Items, ReleaseProblem } from "./api.ts";
+import { LinearPatterns } from "./linear-patterns.ts";
 
 export const SCHEMA_SUFFIX = ".schema.json";
 export const SET_SCHEMA_KEY = "schema.json";
@@ -51,15 +52,19 @@ export function schemaTasks(
 /** All that is wrong, value by value. Syntax was checked before. */
 export function validateBySchema(tasks: readonly SchemaTask[]): ReleaseProblem[] {
   return tasks.flatMap((task) => {
-    const ajv = new Ajv2020({ allErrors: true, strict: false, validateFormats: true });
+    const patterns = new LinearPatterns();
+    const code = { regExp: patterns.engine };
+    const ajv = new Ajv2020({ allErrors: true, strict: false, validateFormats: true, code });
     addFormats.default(ajv);
+    const schemaKey = task.items ? task.key : `${task.key}${SCHEMA_SUFFIX}`;
     let validate;
     try {
       validate = ajv.compile(JSON.parse(task.schema) as object);
     } catch (error) {
-      const key = task.items ? task.key : `${task.key}${SCHEMA_SUFFIX}`;
-      return [{ key, pointer: "", message: `no usable schema: ${messageOf(error)}` }];
+      return [{ key: schemaKey, pointer: "", message: `no usable schema: ${messageOf(error)}` }];
     }
+    const refused = patterns.problemsOf(schemaKey, task.schema);
+    if (refused.length > 0) return refused.slice(0, PROBLEMS_MAX);
     const { value, place } = task.items ? readAll(task.items) : read(task.item as Item);
     if (validate(value)) return [];
     return (validate.errors ?? []).slice(0, PROBLEMS_MAX).map((error) => {

@@ -104,7 +104,7 @@ export class Transfer {
     }
     const { plans, problems } = await this.planner.plan(
       tree.sets,
-      { emergency, reason: reason ?? "import", blind: author.blind },
+      { emergency, reason: reason ?? "import", author: author.name, blind: author.blind },
       { keep },
     );
     refuse(problems);

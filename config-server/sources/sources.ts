@@ -273,7 +273,11 @@ export class Sources {
   ): Promise<{ sets: ImportedSet[]; problems: FileProblem[] }> {
     const source = provenanceOf(name, snapshot);
     const reason = source.message?.split("\n", 1)[0] ?? `folder ${name} changed`;
-    const { plans, problems, bySet } = await this.#planner.plan(sets, { source, reason, blind: true }, { keep: false });
+    const { plans, problems, bySet } = await this.#planner.plan(
+      sets,
+      { source, reason, author: principalOf(name), blind: true },
+      { keep: false },
+    );
     const done: ImportedSet[] = [];
     for (const plan of plans.filter(({ name }) => !bySet.has(setId(name)))) {
       this.#stop.throwIfAborted();
@@ -295,7 +299,7 @@ export class Sources {
 
   /** Whoever configured the source reviews there, so its releases count as approved by it, and say so. */
   async #releaseOne(plan: PlannedSet, source: Provenance, reason: string): Promise<ImportedSet> {
-    const principal = `source:${source.name}`;
+    const principal = principalOf(source.name);
     const { version } = await this.#config.release(plan.name, {
       items: plan.items,
       reason,
@@ -349,6 +353,8 @@ function succeeded(
     ...(rewritten ? { rewritten } : {}),
   };
 }
+
+const principalOf = (source: string) => `source:${source}`;
 
 function provenanceOf(name: string, { commit, author, message }: Snapshot): Provenance {
   return {

@@ -55,10 +55,14 @@ test("a check that cannot be sent to its thread fails at once, and leaves no tim
   const clock = new ManualClock();
   const host = testHost({ clock });
   const unsendable = { format: "yaml", value: "x".repeat(100_000), extra: () => {} };
-  await expect(checkSyntaxOf(host, { a: unsendable } as unknown as Items)).rejects.toThrow(/could not be cloned/);
+  await expect(checkSyntaxOf(host, { a: unsendable } as unknown as Items, "editor")).rejects.toThrow(
+    /could not be cloned/,
+  );
   await clock.advance(60_000);
   // The next check has a thread of its own.
-  expect(await checkSyntaxOf(host, { a: { format: "yaml", value: `a: ${"x".repeat(100_000)}` } })).toEqual([]);
+  expect(await checkSyntaxOf(host, { a: { format: "yaml", value: `a: ${"x".repeat(100_000)}` } }, "editor")).toEqual(
+    [],
+  );
 });
 
 test("text that is not Unicode is refused at every door: values, reasons, names, and bytes that are not UTF-8", async () => {

@@ -81,11 +81,56 @@ test("a schema that is none is refused by name", async () => {
   expect((await release(control, items)).json["problems"]).toMatchObject([{ key: "app.yaml.schema.json" }]);
 });
 
-test("a pattern that backtracks for ever is given up, and the server goes on meanwhile", async () => {
+test.each(["^(a+)+$", "^(a|a)*$", "^(a?){20}a{20}$", "(.*a){12}$"])("pattern %s takes linear time", async (pattern) => {
   await using control = await withControl();
   const items = {
-    "app.yaml.schema.json": schema({ properties: { a: { pattern: "^(a+)+$" } } }),
-    "app.yaml": yaml(`a: ${"a".repeat(40)}!`),
+    "app.yaml.schema.json": schema({ properties: { a: { pattern } } }),
+    "app.yaml": yaml(`a: ${"a".repeat(5_000)}!`),
+  };
+  const { json } = await release(control, items);
+  expect(json).toMatchObject({ code: "CONFIG_VALUE_INVALID", problems: [{ key: "app.yaml", pointer: "/a", line: 1 }] });
+});
+
+test("patterns are written as in JavaScript where RE2 can express them", async () => {
+  await using control = await withControl();
+  const pattern = String.raw`^\u00e9\/(?<year>\d{4})$`;
+  const items = (value: string) => ({
+    "app.yaml.schema.json": schema({ properties: { a: { pattern } } }),
+    "app.yaml": yaml(`a: ${value}`),
+  });
+  expect((await release(control, items("é/2026"))).status).toBe(201);
+  expect((await release(control, items("e/2026"))).json["problems"]).toMatchObject([{ pointer: "/a" }]);
+});
+
+test("a pattern that RE2 cannot express is refused with its line and pointer", async () => {
+  await using control = await withControl();
+  const value = `{
+  "properties": {
+    "a": { "pattern": "^(?=a)b" },
+    "pattern": { "const": { "pattern": "^(?=a)b" } }
+  },
+  "patternProperties": {
+    "(x)\\\\1": { "type": "string" }
+  }
+}`;
+  const items = { "app.yaml.schema.json": { format: "json", value }, "app.yaml": yaml("a: b") };
+  const { status, json } = await release(control, items);
+  expect([status, json["code"]]).toEqual([422, "CONFIG_VALUE_INVALID"]);
+  const message = expect.stringMatching(/is not an RE2 pattern .* without lookaround/) as string;
+  const key = "app.yaml.schema.json";
+  expect(json["problems"]).toEqual([
+    { key, pointer: "/properties/a/pattern", message, line: 3, column: 23 },
+    { key, pointer: "/patternProperties/(x)\\1", message, line: 7, column: 15 },
+  ]);
+});
+
+test("a schema that takes too long is given up, and the server goes on meanwhile", async () => {
+  await using control = await withControl();
+  // Lists are compared item by item: their number squared.
+  const lists = Array.from({ length: 80_000 }, (_, index) => `[${index}]`);
+  const items = {
+    "app.toml.schema.json": schema({ properties: { a: { uniqueItems: true } } }),
+    "app.toml": { format: "toml", value: `a = [${lists.join(",")}]` },
   };
   const asked = release(control, items);
   expect((await control.call("GET", "/livez")).status).toBe(200);
