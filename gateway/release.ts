@@ -55,6 +55,21 @@ function yamlConfig(text: string, filters: Filters): ParsedConfig {
   return { problems: located(checked.problems) };
 }
 
+/**
+ * For a config that is about to be used: one that answers every request with 404 must say so by `routes: []`. A text
+ * that is empty, or all comments, is most likely a mistake. A gateway still takes what was released before.
+ */
+export function parseNewGatewayConfig(text: string, filters: Filters = builtInFilters): ParsedConfig {
+  const parsed = parseGatewayConfig(text, filters);
+  if (!parsed.config) return parsed;
+  const { routes, hints = [] } = parsed.config;
+  if (routes !== undefined || hints.length > 0) return parsed;
+  const isEmpty = Object.keys(parsed.config).length === 0;
+  const found = isEmpty ? "The config is empty" : "The config has no routes";
+  const message = `${found}, so every request would be answered with 404. Add routes, or write "routes: []" to ask for that.`;
+  return { problems: [{ pointer: "", message, line: 1, column: 1 }] };
+}
+
 /** For the config server: refuses a release of the gateway's app whose routes no gateway would take. */
 export function gatewayReleaseCheckWith(filters: Filters): ReleaseCheck {
   return (name, items) => {
@@ -64,7 +79,7 @@ export function gatewayReleaseCheckWith(filters: Filters): ReleaseCheck {
     if (item.format !== "yaml" && item.format !== "json") {
       return [{ key: GATEWAY_KEY, pointer: "", message: `The format is yaml or json, not ${item.format}.` }];
     }
-    const { problems } = parseGatewayConfig(item.value, filters);
+    const { problems } = parseNewGatewayConfig(item.value, filters);
     return problems.map((problem): ReleaseProblem => ({ key: GATEWAY_KEY, ...problem }));
   };
 }

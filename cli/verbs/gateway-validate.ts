@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { messageOf } from "#base";
 import type { Located } from "#base/yaml";
-import { loadFilters, parseGatewayConfig } from "#gateway/release";
+import { loadFilters, parseNewGatewayConfig } from "#gateway/release";
 import { CliErrors } from "../errors.ts";
 import { type GivenOptions, readSettings, withExamples, withSettings } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
@@ -16,7 +16,7 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
     const text = await readFile(path, "utf8").catch((cause: unknown) => {
       throw CliErrors.FILE_UNREADABLE(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
     });
-    const parsed = parseGatewayConfig(text, await loadFilters(values.gatewayFilters));
+    const parsed = parseNewGatewayConfig(text, await loadFilters(values.gatewayFilters));
     for (const problem of parsed.problems) terminal.err(lineOf(path, problem));
     if (!parsed.config) return exit(1);
     for (const warning of parsed.warnings) terminal.err(lineOf(path, warning).replace(": ", ": warning: "));

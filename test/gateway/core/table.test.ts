@@ -296,6 +296,31 @@ test("a YAML bomb and a double key are refused", () => {
   expect(parseGatewayConfig("routes: []\nroutes: []\n").problems[0]?.line).toBe(2);
 });
 
+test.each([
+  ["", /empty/],
+  [" \n\t\n", /empty/],
+  ["# routes: later\n", /empty/],
+  ["---\n", /empty/],
+  ["null", /empty/],
+  ["{}", /empty/],
+  ["clusters: []\n", /no routes/],
+])("the release %j is refused, since it would answer every request with 404", (value, message) => {
+  const name = { namespace: "default", app: "gateway", profile: "default" };
+  const problems = gatewayReleaseCheck(name, { "gateway.yaml": { format: "yaml", value } });
+  expect(problems).toEqual([
+    { key: "gateway.yaml", pointer: "", message: expect.stringMatching(message) as string, line: 1, column: 1 },
+  ]);
+  expect(problems[0]?.message).toContain('write "routes: []"');
+});
+
+test.each(["routes: []", '{"routes":[]}', "hints: [{ service: orders, within: [/orders] }]"])(
+  "the release %j asks for having no routes of its own",
+  (value) => {
+    const name = { namespace: "default", app: "gateway", profile: "default" };
+    expect(gatewayReleaseCheck(name, { "gateway.yaml": { format: "yaml", value } })).toEqual([]);
+  },
+);
+
 test("the release check speaks for the gateway's app and key only", () => {
   const name = { namespace: "default", app: "gateway", profile: "default" };
   const item = (value: string, format: "yaml" | "json" | "text" = "yaml") => ({ "gateway.yaml": { format, value } });
