@@ -53,8 +53,9 @@ export function takenBack({ notBeforeMs }: ClaimState): boolean {
   return notBeforeMs === Number.POSITIVE_INFINITY;
 }
 
-/** Whether the server has this claim and all its verdicts. */
+/** Whether nothing is left to do: the server has this claim and all its verdicts, or somebody deregistered it there. */
 export function settled(claim: ClaimState): boolean {
+  if (takenBack(claim) && !claim.evicted) return true;
   if (markOf(claim) !== "inSync") return false;
   for (const verdict of claim.verdicts.values()) if (verdict.version !== verdict.reportedVersion) return false;
   return true;

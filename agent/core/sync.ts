@@ -384,7 +384,16 @@ function outdated(
   { detail, incarnation = 0, evicted = false }: SyncEvent & { type: "failed" },
 ): ClaimState {
   if (claim.fresh) return { ...claim, incarnation: Math.max(claim.incarnation, incarnation) + 1 };
-  return { ...claim, evicted, notBeforeMs: Number.POSITIVE_INFINITY, error: detail };
+  const error = evicted ? detail : waysBack(claim.name);
+  return { ...claim, evicted, notBeforeMs: Number.POSITIVE_INFINITY, error };
+}
+
+/** How a claim that was taken back is made again: the agent picks the incarnation itself. */
+function waysBack({ id }: ClaimName): string {
+  return (
+    "It was deregistered at the control plane, or a newer claim replaced it, so this agent leaves it as it is. " +
+    `To register it again, send PUT /v1/agent/services/${id} with its registration, or change its definition file.`
+  );
 }
 
 function drop(toInspect: ReadonlySet<string>, { namespace, service }: Effect & { type: "inspect" }): Set<string> {

@@ -37,6 +37,7 @@ test("an instance deregistered at the server is not brought back by its agent, n
       const { body } = await agent.call("GET", "services");
       return JSON.stringify(body).includes("deregistered");
     });
+    expect((await agent.call("GET", "status")).body).toMatchObject({ inSync: true });
     await new Promise((resolve) => setTimeout(resolve, 2 * FULL_SYNC_MS));
     expect(await there(control)).toBe(false);
   }

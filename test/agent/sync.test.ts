@@ -197,6 +197,29 @@ test("the server's yes to a claim is not its yes to the one made since, whatever
   expect(decide(next, 4).effects).toMatchObject([{ type: "register", incarnation: 10 }]);
 });
 
+test.each([
+  [false, true],
+  [true, false],
+])("a claim taken back at the server, evicted %s, is in sync %s until it is made again", (evicted, expected) => {
+  const { state } = claimed();
+  const judged = step(
+    step(state, { type: "claim", name: NAME, registration: { ...REGISTRATION, port: 81 }, incarnation: 1 }, at(1)),
+    { type: "verdict", key: KEY, check: "up", status: "passing", output: "" },
+    at(1),
+  );
+  const [effect] = decide(judged, 1).effects;
+  const detail = "claim it anew, with one above 1783";
+  const refusal = { type: "failed", effect: effect as Effect, failure: "outdated", detail, evicted } as const;
+  const refused = step(begin(judged, effect as Effect), refusal, at(2));
+  expect([inSync(refused), decide(refused, 3).effects]).toEqual([expected, []]);
+  const { error } = refused.claims.get(KEY) ?? {};
+  if (evicted) expect(error).toBe(detail);
+  else expect(error).toMatch(/deregistered .* PUT \/v1\/agent\/services\/web-1 /);
+  expect(error?.includes("1783")).toBe(evicted);
+  const again = step(refused, { type: "claim", name: NAME, registration: REGISTRATION, incarnation: 2 }, at(4));
+  expect([inSync(again), decide(again, 4).effects]).toMatchObject([false, [{ type: "register", incarnation: 2 }]]);
+});
+
 test("a verdict that is another one at the server is told again", () => {
   const { state, server } = claimed();
   const event = { type: "verdict", key: KEY, check: "up", status: "passing", output: "" } as const;
