@@ -1,4 +1,6 @@
 /** What is seen from outside: one trace from client to service, counts by route, log lines, and the HTTPS door. */
+import { once } from "node:events";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
 import { connect as tlsConnect } from "node:tls";
@@ -335,4 +337,22 @@ test("HTTPS serves the same routes, says so upstream, and takes a new certificat
     socket.on("secureConnect", () => resolve("connected"));
   });
   expect(old).not.toBe("connected");
+});
+
+test("of two traceparent fields neither is believed: a new trace begins", async () => {
+  await using service = await upstream();
+  const tracer = recordingTracer();
+  await using running = await runGateway(oneRoute(), [instance(service.port)], {}, { ...testHost(), tracer });
+  const other = "00-11111111111111111111111111111111-2222222222222222-01";
+  for (const second of [other, incoming]) {
+    const headers = { traceparent: [incoming, second] };
+    const request = httpRequest(`${running.url}/x`, { headers }).end();
+    const [response] = (await once(request, "response")) as [IncomingMessage];
+    response.resume();
+    await once(response, "end");
+  }
+  const servers = tracer.spans.filter(({ kind }) => kind === "server");
+  expect(servers.map(({ parent }) => parent)).toEqual([undefined, undefined]);
+  const traces = servers.map(({ context }) => context.traceId);
+  expect(new Set([...traces, incoming.slice(3, 35), other.slice(3, 35)]).size).toBe(4);
 });

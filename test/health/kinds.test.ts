@@ -365,3 +365,16 @@ test("a process check passes while the process is alive, by its id or by its fil
   expect((await ask({ type: "process", pidFile }, local)).output).toContain("no process id");
   expect((await ask({ type: "process", pidFile: join(folder.path, "none") }, local)).result).toBe("critical");
 });
+
+test("a process check does not tell whether a file exists or may be read", async () => {
+  await using folder = await tempFolder();
+  const at = (name: string) => join(folder.path, name);
+  await writeFile(at("text"), "not a number");
+  await writeFile(at("large"), "1".repeat(100_000));
+  await writeFile(at("closed"), "not a number", { mode: 0o000 });
+  const outputs = ["none", "text", "large", "closed", "text/below", "."].map(async (name) => {
+    const { result, output } = await ask({ type: "process", pidFile: at(name) }, { execAllow: new Set<string>() });
+    return [result, output.replaceAll(at(name), "PATH")].join(" ");
+  });
+  expect(new Set(await Promise.all(outputs)).size).toBe(1);
+});
