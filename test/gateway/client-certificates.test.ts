@@ -13,7 +13,10 @@ import { askHttp2, askTls, fingerprint } from "./tls-kit.ts";
 
 const HEADER = "x-forwarded-client-cert";
 
-async function listening(clients: object, options: { more?: object; tls?: { key: string; cert: string } } = {}) {
+async function listening(
+  clients: object | undefined,
+  options: { more?: object; tls?: { key: string; cert: string } } = {},
+) {
   const stack = new AsyncDisposableStack();
   const service = stack.use(
     await upstream((request, response) => {
@@ -71,6 +74,29 @@ test("only a client with a certificate of the listener's CA reaches a route, and
   }
   const [answer] = await askHttp2(at.port, { ...good, requests: [{ ":authority": "a.example" }] });
   expect([answer?.[0], at.told(answer?.[1] ?? "{}")]).toEqual([200, identity]);
+});
+
+test("TLS 1.2 has no CBC suites, whether or not a listener asks for certificates", async () => {
+  const ca = await authority();
+  for (const clients of [undefined, { ca: ca.pem }]) {
+    await using at = await listening(clients);
+    const client = { ...(await clientOf(ca)), maxVersion: "TLSv1.2" } as const;
+    for (const ciphers of [
+      "ECDHE-ECDSA-AES128-SHA256",
+      "ECDHE-ECDSA-AES256-SHA384",
+      "ECDHE-RSA-AES128-SHA",
+      "AES256-SHA",
+    ]) {
+      const refused = await askTls(at.port, { ...client, ciphers });
+      expect([ciphers, refused.status, refused.error]).toEqual([
+        ciphers,
+        0,
+        expect.stringMatching(/HANDSHAKE_FAILURE/),
+      ]);
+    }
+    const gcm = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256";
+    expect(await askTls(at.port, { ...client, ciphers: gcm })).toMatchObject({ status: 200 });
+  }
 });
 
 test("without a certificate a client gets the TLS alert that says so", async () => {
