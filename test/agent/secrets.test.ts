@@ -76,3 +76,16 @@ test("a command is told what is wrong with a secret without the secret", () => {
   const made = environmentOf([{ app: "web", profile: "default", items: { a: item } }], { prefix: "", variables: [] });
   expect(made).toEqual({ problem: "web/default a is no json" });
 });
+
+test("an agent answers a config with secrets as not to be stored", async () => {
+  await using folder = await tempFolder();
+  await using control = await withControl({ secretKeys: heldKeys(key("k1", 1)) });
+  const tokens = await tokensOf(control);
+  await control.client.config.publish(SET, { items: { password: secret("first") } });
+  const { agent, socket } = await agentWith(control, folder.path, tokens.agent.authorization);
+  await using _ = agent;
+  const path = `/v1/agent/config/${SET.namespace}/${SET.app}/${SET.profile}`;
+  const { status, headers, body } = await callHttp(socket, "GET", path);
+  expect([status, headers["cache-control"]]).toEqual([200, "no-store"]);
+  expect(JSON.stringify(body)).toContain("first");
+});
