@@ -4,9 +4,8 @@
  */
 import { RE2JS } from "re2js";
 import { LineCounter, parseDocument } from "yaml";
-import { messageOf } from "#base";
+import { messageOf, pointerPart } from "#base";
 import { isTable, YAML_OPTIONS } from "#base/formats";
-import { pointerPart } from "#base/shape";
 import { offsetOf } from "#base/yaml";
 import type { ReleaseProblem } from "./api.ts";
 
