@@ -1,12 +1,13 @@
 /**
  * Something to see: three small services as processes of their own, registered through the agent and checked by it, and
- * routes to them, released when nothing is released yet.
+ * routes to them, released when nothing is released yet. The demo offers only commands that work: through the gateway
+ * once it answers for every service, else straight to the services.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { extname } from "node:path";
-import { type Host, messageOf } from "#base";
+import { deadline, type Host } from "#base";
 import { Client, fetchTransport, type Transport } from "#client";
 import { ConfigErrors } from "#config-server/api";
 import type { Addresses } from "#server";
@@ -14,6 +15,9 @@ import type { Addresses } from "#server";
 const SERVICES = ["riders", "horses", "dispatches"];
 /** Milliseconds that the agent of this process may take to answer. */
 const REGISTER_MS_MAX = 10_000;
+/** Milliseconds until the gateway must answer for the services; two seconds are usual, a busy machine takes longer. */
+const ANSWER_MS_MAX = 20_000;
+const ANSWER_PAUSE_MS = 50;
 /** Milliseconds a service gets to end by itself. */
 const STOP_MS_MAX = 3_000;
 
@@ -26,27 +30,79 @@ export async function startDemo(host: Host, { addresses, ownToken }: DemoTarget)
   await using stack = new AsyncDisposableStack();
   const { agentSocket, controlApi, gateway } = addresses;
   if (agentSocket === undefined || controlApi === undefined || ownToken === undefined) {
-    throw new Error("--demo needs all roles in this process, and a data folder with a short path");
+    throw new Error(
+      "--demo needs the roles registry, config-server and agent in this process, and a data folder with a short path",
+    );
   }
   const agent = stack.use(fetchTransport({ urls: ["http://localhost"], socketPath: agentSocket }));
+  const services: Started[] = [];
   for (const name of SERVICES) {
-    const { port } = stack.use(await startService(name));
-    await register(agent, name, port);
+    const service = stack.use(await startService(name));
+    services.push(service);
+    await register(agent, name, service.port);
   }
   const transport = stack.use(fetchTransport({ urls: [controlApi] }));
-  await releaseRoutes(new Client(host, { transport, token: ownToken }));
-  process.stdout.write(`demo: three services run; try\n`);
-  for (const name of SERVICES) process.stdout.write(`  curl ${gateway}/${name}\n`);
-  process.stdout.write("\n");
+  const hasRoutes = await releaseRoutes(new Client(host, { transport, token: ownToken }));
+  const whyNot = await whyNotThroughGateway(host, { gateway, hasRoutes });
+  process.stdout.write(offerOf(services, { gateway, whyNot }));
   const owned = stack.move();
   return { [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-async function startService(name: string): Promise<{ port: number } & AsyncDisposable> {
+/** The commands to try, and why they do not lead through the gateway where they do not. */
+function offerOf(
+  services: readonly Started[],
+  by: { gateway: string | undefined; whyNot: string | undefined },
+): string {
+  const lines = ["demo: three services run; try"];
+  for (const { name, port } of services)
+    lines.push(by.whyNot === undefined ? `  curl ${by.gateway}/${name}` : `  curl http://127.0.0.1:${port}/`);
+  if (by.whyNot !== undefined) lines.push(`demo: these call the services themselves. ${by.whyNot}`);
+  return `${lines.join("\n")}\n\n`;
+}
+
+/** Undefined once the gateway answers for every service. */
+async function whyNotThroughGateway(
+  host: Host,
+  { gateway, hasRoutes }: { gateway: string | undefined; hasRoutes: boolean },
+): Promise<string | undefined> {
+  if (gateway === undefined) return "No gateway runs in this process.";
+  if (!hasRoutes) {
+    const [name = ""] = SERVICES;
+    const route = `{ name: ${name}, match: { path: { prefix: /${name} } }, service: ${name} }`;
+    return `The live gateway.yaml is not the demo's own and stays as it is.\nTo call them through the gateway, add routes to it such as ${route}`;
+  }
+  await using transport = fetchTransport({ urls: [gateway] });
+  using late = deadline(host.clock, ANSWER_MS_MAX);
+  for (const name of SERVICES) {
+    while (!(await answers(transport, `/${name}`, late.signal))) {
+      if (late.signal.aborted) return `The gateway does not answer for /${name} yet.`;
+      await host.clock.sleep(ANSWER_PAUSE_MS, late.signal).catch(() => {});
+    }
+  }
+  return undefined;
+}
+
+async function answers(transport: Transport, path: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const answer = await transport.request({ method: "GET", path, signal });
+    await answer.text();
+    return answer.status < 400;
+  } catch {
+    return false;
+  }
+}
+
+interface Started extends AsyncDisposable {
+  readonly name: string;
+  readonly port: number;
+}
+
+async function startService(name: string): Promise<Started> {
   const file = new URL(`./service${extname(import.meta.filename)}`, import.meta.url).pathname;
   const child = spawn(process.execPath, [file, "--name", name], { stdio: ["ignore", "pipe", "inherit"] });
   const [line] = (await once(createInterface(child.stdout), "line")) as [string];
-  return { port: Number(line.split(" ").at(-1)), [Symbol.asyncDispose]: () => end(child) };
+  return { name, port: Number(line.split(" ").at(-1)), [Symbol.asyncDispose]: () => end(child) };
 }
 
 async function end(child: ChildProcess): Promise<void> {
@@ -71,17 +127,18 @@ async function register(agent: Transport, name: string, port: number): Promise<v
   if (answer.status >= 400) throw new Error(`the agent did not take ${name}: ${await answer.text()}`);
 }
 
-async function releaseRoutes(client: Client): Promise<void> {
+/** Whether the demo's routes are live. Those of the user's own are left as they are. */
+async function releaseRoutes(client: Client): Promise<boolean> {
   const routes = SERVICES.map((name) => ({ name, match: { path: { prefix: `/${name}` } }, service: name }));
   const value = `${JSON.stringify({ routes }, null, 2)}\n`;
+  const set = { namespace: "default", app: "gateway", profile: "default" };
   try {
-    await client.config.publish(
-      { namespace: "default", app: "gateway", profile: "default" },
-      { items: { "gateway.yaml": { format: "yaml", value } }, reason: "demo", expectedVersion: 0 },
-    );
+    const items = { "gateway.yaml": { format: "yaml", value } } as const;
+    await client.config.publish(set, { items, reason: "demo", expectedVersion: 0 });
+    return true;
   } catch (error) {
-    // Routes of an earlier run or of the user's own are left as they are.
     if (!(error instanceof Error && "code" in error && error.code === ConfigErrors.VERSION_CONFLICT.code)) throw error;
-    process.stdout.write(`demo: routes are left as they are (${messageOf(error)})\n`);
+    const { items } = await client.config.effective(set);
+    return items["gateway.yaml"]?.value === value;
   }
 }
