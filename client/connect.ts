@@ -7,6 +7,7 @@ import { Labels, SetName, Subscriber } from "#config-server/api";
 import { ConfigReader } from "./config.ts";
 import { ClientErrors } from "./errors.ts";
 import { Client } from "./mod.ts";
+import { keepSession, type KeptSession, type SessionOptions } from "./session.ts";
 import { fetchTransport } from "./transport.ts";
 
 export interface ConnectOptions {
@@ -36,6 +37,11 @@ export interface ConnectOptions {
 
 export interface Posthouse extends AsyncDisposable {
   readonly config: ConfigReader;
+  /**
+   * A session that is kept alive and opened again after a lapse, until it or this client is closed. What is registered
+   * in `onOpen` under the session's id lives by it.
+   */
+  session(options?: SessionOptions): Promise<KeptSession>;
   /** All else that the control API can do. */
   readonly client: Client;
   /** Ends watches, says what is still to be said, closes connections. Calling it twice does nothing more. */
@@ -98,9 +104,22 @@ export function connect(options: ConnectOptions): Posthouse {
   const stack = new AsyncDisposableStack();
   stack.use(transport);
   stack.use(config);
+  // Closed before the transport, and with it a wait for the first session.
+  const sessions = stack.use(new AsyncDisposableStack());
+  const closing = new AbortController();
+  sessions.defer(() => closing.abort(ClientErrors.CLOSED("The client was closed.")));
+  const session = async ({ signal, ...rest }: SessionOptions = {}) => {
+    const any = signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal]);
+    const kept = await keepSession(host, client, { ...rest, signal: any });
+    if (sessions.disposed) {
+      await kept.close();
+      throw closing.signal.reason;
+    }
+    return sessions.use(kept);
+  };
   let closed: Promise<void> | undefined;
   const close = () => (closed ??= stack.disposeAsync());
-  return { config, client, close, [Symbol.asyncDispose]: close };
+  return { config, session, client, close, [Symbol.asyncDispose]: close };
 }
 
 function checkUrls(urls: readonly string[]): void {

@@ -5,4 +5,5 @@ export type { ConfigState } from "./config-feed.ts";
 export type { Change, ConfigReader, FollowOptions } from "./config.ts";
 export { ConfigSnapshot, type ReadOptions, type ValueIssue, type ValueOf } from "./config-value.ts";
 export { clientHost, connect, type ConnectOptions, type Posthouse } from "./connect.ts";
+export { SESSION_SECONDS, type KeptSession, type SessionOptions } from "./session.ts";
 export * from "./mod.ts";

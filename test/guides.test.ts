@@ -20,6 +20,9 @@ const READ_BY: Record<string, Record<string, string>> = {
   "node-client.md": {
     "run: read.ts": "test/client/package.test.ts",
     "run: watch.ts": "test/client/package.test.ts",
+    "run: register.ts": "test/client/package.test.ts",
+    "run: services.ts": "test/client/package.test.ts",
+    "run: lead.ts": "test/client/package.test.ts",
     text: "test/client/package.test.ts",
   },
 };

@@ -8,7 +8,16 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { writeClientPackage } from "../../scripts/client-package.ts";
-import { call, eventually, projectRoot, startCommand, startPosthouse, tempFolder, type TempFolder } from "#test/kit";
+import {
+  call,
+  eventually,
+  type Program,
+  projectRoot,
+  startCommand,
+  startPosthouse,
+  tempFolder,
+  type TempFolder,
+} from "#test/kit";
 
 const run = promisify(execFile);
 /** What the client may load: no server, no store, no gRPC. Whatever else it imported would not be found. */
@@ -153,4 +162,34 @@ test("the guide's programs do what the guide says", async () => {
   await says("CLIENT_VALUE_INVALID", watch.errors);
   watch.kill("SIGTERM");
   expect(await watch.exited, watch.errors()).toMatchObject({ code: 0 });
+}, 120_000);
+
+test("the guide's programs register a service, see it come and go, and lead one after the other", async () => {
+  await using data = await tempFolder();
+  await using posthouse = await startPosthouse({ data: data.path, args: ["--store", "memory"] });
+  const environment = { CONTROL_URL: posthouse.api, TOKEN: posthouse.token ?? "" };
+  const start = (name: string) => startCommand(process.execPath, [name], { cwd: project.path, environment });
+  const says = (program: Program, text: string) =>
+    eventually(`${text}, not ${program.output()}${program.errors()}`, () => program.output().endsWith(`${text}\n`));
+
+  await using services = start("services.ts");
+  await says(services, "orders: none");
+  await using register = start("register.ts");
+  await says(register, "orders-1 is registered");
+  await says(services, "orders: 127.0.0.1:4001");
+  register.kill("SIGTERM");
+  expect(await register.exited, register.errors()).toMatchObject({ code: 0 });
+  await says(services, "orders: none");
+  services.kill("SIGTERM");
+  expect(await services.exited, services.errors()).toMatchObject({ code: 0 });
+
+  await using first = start("lead.ts");
+  await eventually("the first leads", () => first.output().includes("leads with token"));
+  await using second = start("lead.ts");
+  first.kill("SIGTERM");
+  expect(await first.exited, first.errors()).toMatchObject({ code: 0 });
+  expect(first.output()).toMatch(/steps down\n$/);
+  await eventually("the second leads", () => second.output().includes("leads with token"));
+  second.kill("SIGTERM");
+  expect(await second.exited, second.errors()).toMatchObject({ code: 0 });
 }, 120_000);
