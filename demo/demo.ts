@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { extname } from "node:path";
+import type { Readable } from "node:stream";
 import { deadline, type Host } from "#base";
 import { Client, fetchTransport, type Transport } from "#client";
 import { ConfigErrors } from "#config-server/api";
@@ -100,8 +101,8 @@ interface Started extends AsyncDisposable {
 
 async function startService(name: string): Promise<Started> {
   const file = new URL(`./service${extname(import.meta.filename)}`, import.meta.url).pathname;
-  const child = spawn(process.execPath, [file, "--name", name], { stdio: ["ignore", "pipe", "inherit"] });
-  const [line] = (await once(createInterface(child.stdout), "line")) as [string];
+  const child = spawn(process.execPath, [file, "--name", name], { stdio: ["ignore", "pipe", "inherit", "ipc"] });
+  const [line] = (await once(createInterface(child.stdout as Readable), "line")) as [string];
   return { name, port: Number(line.split(" ").at(-1)), [Symbol.asyncDispose]: () => end(child) };
 }
 

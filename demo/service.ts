@@ -32,3 +32,5 @@ server.listen(Number(values.port ?? "0"), "127.0.0.1", () => {
   process.stdout.write(`${name} on ${typeof address === "object" && address ? address.port : ""}\n`);
 });
 process.on("SIGTERM", () => server.close(() => process.exit(0)));
+// Only where another process started it with a channel: it ends with that process, also when that one was killed.
+process.on("disconnect", () => process.exit(0));

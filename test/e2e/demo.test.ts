@@ -54,12 +54,16 @@ test("--demo offers its routes, also after a restart, and its services where a u
   expect(await kept.text()).toContain("name: orders");
 }, 180_000);
 
-test("--demo offers its services where no gateway runs", async () => {
+test("--demo offers its services where no gateway runs, and they end with the process", async () => {
   await using data = await tempFolder();
   await using posthouse = await startPosthouse({
     data: data.path,
     args: ["--demo", "--store", "memory", "--roles", "registry,config-server,agent"],
   });
-  const { offer } = await offeredBy(posthouse);
+  const { offer, commands } = await offeredBy(posthouse);
   expect(offer).toContain("No gateway runs in this process.");
+  // Killed, it leaves none of its services behind.
+  posthouse.kill("SIGKILL");
+  for (const command of commands)
+    await eventually(`${command} fails`, () => spawnSync("bash", ["-c", `${command} -s`]).status !== 0);
 }, 120_000);
