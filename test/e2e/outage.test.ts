@@ -145,6 +145,9 @@ test(
     await eventually("the agent repaired the registry", async () => (await world.statuses()).includes("passing"));
     await publish(world.server.api, token, "orders", "app.yaml", "greeting: again\n");
     await eventually("the new release arrived", async () => (await file()) === "greeting: again\n");
+    // The session of four seconds may have lapsed while server and agent were down: then the instances are new, and judged anew.
+    await eventually("an instance passes", async () => (await world.statuses()).includes("passing"));
+    await eventually("the route", ok);
     await serves(20);
 
     // Each is also stopped and started again; a stopped agent takes its services along, and brings them back.
