@@ -70,11 +70,6 @@ function requireHarmless(name: string): void {
   );
 }
 
-/** What the command inherits: all but our own settings, among which are tokens. */
-export function inherited(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith("POSTHOUSE_")));
-}
-
 /** Keys that posthouse reads itself, and the command has no use for. */
 function isReadHere(key: string): boolean {
   return /^(?:imports\.yaml|flags\.(?:yaml|json)|(?:.*\.)?schema\.json)$/.test(key);

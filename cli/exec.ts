@@ -10,7 +10,8 @@ import type { LoadedSettings } from "#settings";
 import { Acknowledging, subscriberOf } from "./acknowledging.ts";
 import { exitBy, exitOf, FORWARDED, say, signalGroup, type Forwarded } from "./child.ts";
 import { withConfigSource } from "./config-source.ts";
-import { inherited, type NamedVariable } from "./environment.ts";
+import type { NamedVariable } from "./environment.ts";
+import { inherited } from "./inherited-environment.ts";
 import { Follower, type Environment } from "./follower.ts";
 
 /** Those that end us while there is no command to hand them to, and keep a command from being started again. */

@@ -8,7 +8,7 @@ import type { HeldLock, LockOptions } from "#client";
 import type { LoadedSettings } from "#settings";
 import { exitBy, exitOf, FORWARDED, say, signalGroup, type Forwarded } from "./child.ts";
 import { withControlClient } from "./control-client.ts";
-import { inherited } from "./environment.ts";
+import { inherited } from "./inherited-environment.ts";
 
 /** Of sysexits.h, EX_TEMPFAIL: not acquired in time, or lost on the way; try again. */
 const EXIT_NOT_HELD = 75;

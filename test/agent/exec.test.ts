@@ -4,7 +4,8 @@ import type { Acknowledging } from "../../cli/acknowledging.ts";
 import type { ConfigSource } from "../../cli/config-source.ts";
 import type { ExecCommand } from "../../cli/exec.ts";
 import { Follower } from "../../cli/follower.ts";
-import { environmentOf, inherited, parseVariable, type EffectiveConfig } from "../../cli/environment.ts";
+import { environmentOf, parseVariable, type EffectiveConfig } from "../../cli/environment.ts";
+import { inherited } from "../../cli/inherited-environment.ts";
 
 type Item = EffectiveConfig["items"][string];
 
