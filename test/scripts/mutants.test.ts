@@ -74,6 +74,7 @@ test("every core has tests that reach each of its files", () => {
       expect([path, tests.length > 0]).toEqual([path, true]);
   }
   expect(index.testsOf("quotas/core/ledger.ts", "test/quotas").map(({ path, distance }) => [distance, path])).toEqual([
+    [1, "test/quotas/exact.test.ts"],
     [1, "test/quotas/ledger.test.ts"],
     [2, "test/quotas/quotas.test.ts"],
   ]);
