@@ -32,7 +32,7 @@ test(
     // The same service at a port of posthouse itself would make its local API everybody's.
     for (const url of [agent, api]) {
       const body = { name: "own", port: Number(new URL(url).port) };
-      const own = await call(`${agent}/v1/agent/services/own-${body.port}`, { method: "PUT", body });
+      const own = await call(`${agent}/v1/agent/services/own-${body.port}`, { method: "PUT", token: agentToken, body });
       expect(own.status).toBeLessThan(300);
     }
     const own = { routes: [...routes.routes, { name: "own", match: { path: { prefix: "/v1" } }, service: "own" }] };
