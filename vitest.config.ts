@@ -10,8 +10,8 @@ export default defineConfig({
     pool: "forks",
     // Files wait for processes and clocks more than they compute, also on two cores.
     maxWorkers: 3,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     globals: false,
   },
 });

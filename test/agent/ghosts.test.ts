@@ -52,7 +52,7 @@ test("an instance deregistered at the server is not brought back by its agent, n
 
 test(
   "an instance that the servers removed for being sick too long is claimed anew once it is well",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     await using folder = await tempFolder();
     await using control = await withControl();

@@ -54,7 +54,7 @@ test("each template of the guide's table is what the table says", () => {
   }
 });
 
-test("the guide's command runs with the values of its sets", { timeout: 120_000 }, async () => {
+test("the guide's command runs with the values of its sets", { timeout: 300_000 }, async () => {
   await using data = await tempFolder();
   await using posthouse = await startPosthouse({ data: data.path });
   expect(await followGuide("agent.md", { posthouse, data: data.path })).toBe(2);

@@ -333,4 +333,4 @@ test("a server killed with SIGKILL and started again is followed on, and a servi
   await eventually("live", () => between.posthouse.config.state.state === "live");
   await operator.config.publish(SET, { items: itemsOf({ "a.json": '{"n":2}' }) });
   expect((await waiting).value).toBe(2);
-}, 120_000);
+}, 300_000);

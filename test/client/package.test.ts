@@ -52,7 +52,7 @@ beforeAll(async () => {
   guide = await readFile(join(projectRoot, "docs/guides/node-client.md"), "utf8");
   for (const [, name = "", code = ""] of guide.matchAll(/<!-- run: (\S+) -->\n```ts\n([^]*?)```/g))
     await writeFile(join(project.path, name), code);
-}, 120_000);
+}, 300_000);
 
 afterAll(() => project?.[Symbol.asyncDispose]());
 
@@ -129,7 +129,7 @@ test("TypeScript infers values from schemas against the packed types, and finds 
   const wrong = await compile("use.ts", right.replace("n: number =", "n: string ="));
   expect(wrong).toMatch(/use\.ts\(6,\d+\): error TS2322/);
   expect(await compile("use.ts", right)).toBe("");
-}, 120_000);
+}, 300_000);
 
 test("the guide's programs do what the guide says", async () => {
   await using data = await tempFolder();
@@ -162,7 +162,7 @@ test("the guide's programs do what the guide says", async () => {
   await says("CLIENT_VALUE_INVALID", watch.errors);
   watch.kill("SIGTERM");
   expect(await watch.exited, watch.errors()).toMatchObject({ code: 0 });
-}, 120_000);
+}, 300_000);
 
 test("the guide's programs register a service, see it come and go, and lead one after the other", async () => {
   await using data = await tempFolder();
@@ -192,4 +192,4 @@ test("the guide's programs register a service, see it come and go, and lead one 
   await eventually("the second leads", () => second.output().includes("leads with token"));
   second.kill("SIGTERM");
   expect(await second.exited, second.errors()).toMatchObject({ code: 0 });
-}, 120_000);
+}, 300_000);

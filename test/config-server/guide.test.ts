@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { followGuide, startPosthouse, tempFolder } from "#test/kit";
 
-test("the life of a change is as the guide says", { timeout: 120_000 }, async () => {
+test("the life of a change is as the guide says", { timeout: 300_000 }, async () => {
   await using data = await tempFolder();
   await using posthouse = await startPosthouse({ data: data.path });
   expect(await followGuide("config.md", { posthouse, data: data.path })).toBeGreaterThan(14);

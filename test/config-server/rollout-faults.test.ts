@@ -129,7 +129,7 @@ test("a proposal that was approved is released gradually, and is published from 
 
 test(
   "two members over one etcd take a release to all, and back, whichever of them instances are connected to",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     await using etcd = await withEtcd();
     const open = (seed: number) =>

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { followGuide, startPosthouse, tempFolder } from "#test/kit";
 
-test("secrets are as the guide says", { timeout: 120_000 }, async () => {
+test("secrets are as the guide says", { timeout: 300_000 }, async () => {
   await using data = await tempFolder();
   await using posthouse = await startPosthouse({ data: data.path });
   expect(await followGuide("secrets.md", { posthouse, data: data.path })).toBeGreaterThan(9);

@@ -199,7 +199,7 @@ test("a process that is killed while it wraps anew leaves some under each key, a
   await process.stop();
   await using last = await startPosthouse(options);
   expect(valuesOf((await call(`${last.api}${PATH}`, { token: agent })).json)).toEqual(expected);
-}, 120_000);
+}, 300_000);
 
 test("an operator's client reveals a secret", async () => {
   await using control = await withControl({ secretKeys: heldKeys(K1) });

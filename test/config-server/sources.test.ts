@@ -426,7 +426,7 @@ test("thousands of files are mirrored, and config is answered meanwhile", async 
   }
   expect((await syncing).sets).toHaveLength(301);
   expect(answers).toBeGreaterThan(10);
-}, 120_000);
+}, 300_000);
 
 test("a folder is mirrored as it is, with links that stay inside, and links that lead out are refused", async () => {
   await using folder = await tempFolder();

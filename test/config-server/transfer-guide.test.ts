@@ -27,4 +27,4 @@ test("config goes in and out as the guide says", async () => {
   });
   await repo.git("branch", "later");
   expect(await followGuide("config-transfer.md", { posthouse, data: join(data.path, "data") })).toBe(5);
-}, 120_000);
+}, 300_000);

@@ -8,7 +8,7 @@ import { call, followGuide, projectRoot, startPosthouse, tempFolder } from "#tes
 
 const run = promisify(execFile);
 
-test("dig answers as the guide says, for every type of record", { timeout: 120_000 }, async () => {
+test("dig answers as the guide says, for every type of record", { timeout: 300_000 }, async () => {
   await using data = await tempFolder();
   await using posthouse = await startPosthouse({ data: data.path });
   expect(await followGuide("dns.md", { posthouse, data: data.path })).toBe(7);

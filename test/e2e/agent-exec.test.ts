@@ -156,7 +156,7 @@ test("a splay spreads the restarts of many", async () => {
   } finally {
     await Promise.all(programs.map((program) => program[Symbol.asyncDispose]()));
   }
-}, 120_000);
+}, 300_000);
 
 test("with the agent alone it starts while the control plane is away, and outlives a restart of the agent", async () => {
   await using home = await tempFolder();
@@ -232,4 +232,4 @@ test("with the agent alone it starts while the control plane is away, and outliv
   await eventually("it was restarted once more", async () => (await seen()).join() === "1,2,3", 20_000);
   program.kill("SIGTERM");
   expect(await program.exited).toEqual({ code: 5, signal: null });
-}, 180_000);
+}, 300_000);

@@ -125,7 +125,7 @@ test("an agent killed again and again in the middle of writes leaves one whole r
   }
   await eventually("it is applied", async () => (await host.outcome()) === "applied");
   expect((await readdir(host.folder)).filter((name) => name.startsWith(".out"))).toEqual([]);
-}, 120_000);
+}, 300_000);
 
 const mayMount = process.getuid?.() === 0 && process.platform === "linux";
 

@@ -13,7 +13,7 @@ import {
 
 test(
   "two servers share one etcd; either serves what the other was told, and both survive its restart and their own",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     await using folder = await tempFolder();
     await using etcd = await withEtcd();

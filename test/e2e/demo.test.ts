@@ -52,7 +52,7 @@ test("--demo offers its routes, also after a restart, and its services where a u
   expect(offer).toContain("The live gateway.yaml is not the demo's own and stays as it is.");
   const kept = await fetch(`${posthouse.api}${live}`, { headers: { authorization: `Bearer ${token}` } });
   expect(await kept.text()).toContain("name: orders");
-}, 180_000);
+}, 300_000);
 
 test("--demo offers its services where no gateway runs, and they end with the process", async () => {
   await using data = await tempFolder();
@@ -66,4 +66,4 @@ test("--demo offers its services where no gateway runs, and they end with the pr
   posthouse.kill("SIGKILL");
   for (const command of commands)
     await eventually(`${command} fails`, () => spawnSync("bash", ["-c", `${command} -s`]).status !== 0);
-}, 120_000);
+}, 300_000);

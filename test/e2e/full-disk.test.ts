@@ -8,7 +8,7 @@ const FILE_KILOBYTES_MAX = 3 * 1024;
 
 test(
   "a full disk refuses writes, ends neither the process nor the gateway, and writes work again once there is room",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     await using data = await tempFolder();
     await using posthouse = await startPosthouse({

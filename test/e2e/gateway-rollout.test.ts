@@ -65,4 +65,4 @@ test("a release reaches the gateways of a label first, then all; one that they c
   // The control plane and a gateway start again, and it is still so.
   await outlivesRestarts(control, () => all("one"));
   await outlivesRestarts(gateways[0] as Posthouse, () => all("one"));
-}, 180_000);
+}, 300_000);

@@ -64,7 +64,7 @@ async function setUp() {
   return { stack, posthouse, services, token, instance, publish };
 }
 
-test("no request fails while instances are drained, stopped and replaced", { timeout: 180_000 }, async () => {
+test("no request fails while instances are drained, stopped and replaced", { timeout: 300_000 }, async () => {
   const { stack, posthouse, services, token, instance } = await setUp();
   await using _ = stack;
   let rounds = 0;
@@ -92,7 +92,7 @@ test("no request fails while instances are drained, stopped and replaced", { tim
   await outlivesRestarts(posthouse, routeWorks);
 });
 
-test("no request fails while route releases change under load", { timeout: 180_000 }, async () => {
+test("no request fails while route releases change under load", { timeout: 300_000 }, async () => {
   const { stack, posthouse, publish } = await setUp();
   await using _ = stack;
   let releases = 0;
@@ -119,7 +119,7 @@ test("no request fails while route releases change under load", { timeout: 180_0
 
 test(
   "no request fails while the control plane is killed, stays away and comes back",
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     await using stack = new AsyncDisposableStack();
     const [data, gatewayData] = [stack.use(await tempFolder()), stack.use(await tempFolder())];

@@ -159,7 +159,7 @@ test("one who waits gives up in time or by a signal, without having run anything
 
 test(
   "a holder keeps its lock, and who waits its place, while the server is stopped, killed and started again",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     const args = ["--roles", "registry", "config-server", "--dns", "off"];
     await using first = await startPosthouse({ data: join(folder.path, "durable"), args });

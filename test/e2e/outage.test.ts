@@ -85,7 +85,7 @@ async function publish(api: string, token: string, app: string, key: string, val
 
 test(
   "service, server and agent are killed in turn; calls go on and everything comes back",
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     await using world = await plane();
     const { server, agent, gateway, token, folder } = world;

@@ -27,7 +27,7 @@ test("both READMEs have the same commands, and no token is on a command line", (
   }
 });
 
-test("each command of the table works as it stands", { timeout: 180_000 }, async () => {
+test("each command of the table works as it stands", { timeout: 300_000 }, async () => {
   await using data = await tempFolder();
   await using posthouse = await startPosthouse({ data: data.path });
   const { api, gateway, dns, token = "" } = posthouse;

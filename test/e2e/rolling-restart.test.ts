@@ -52,7 +52,7 @@ function load(urls: readonly string[]) {
   };
 }
 
-test("a rolling restart of five instances under load loses no request", { timeout: 180_000 }, async () => {
+test("a rolling restart of five instances under load loses no request", { timeout: 300_000 }, async () => {
   await using stack = new AsyncDisposableStack();
   const data = stack.use(await tempFolder());
   const posthouse = stack.use(await startPosthouse({ data: `${data.path}/one`, args: ["--probe-loopback", "true"] }));

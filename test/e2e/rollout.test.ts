@@ -145,7 +145,7 @@ function wholeAndAlive({ subscribers }: Plane): void {
   }
 }
 
-test("a good release goes through its stages to everybody", { timeout: 120_000 }, async () => {
+test("a good release goes through its stages to everybody", { timeout: 300_000 }, async () => {
   await using world = await plane();
   await world.publish("two", {
     stages: [
@@ -167,7 +167,7 @@ test("a good release goes through its stages to everybody", { timeout: 120_000 }
   wholeAndAlive(world);
 });
 
-test("a release that one instance cannot apply is taken back by itself", { timeout: 120_000 }, async () => {
+test("a release that one instance cannot apply is taken back by itself", { timeout: 300_000 }, async () => {
   await using world = await plane();
   await world.publish("refused by web-1", {
     stages: [
@@ -190,7 +190,7 @@ test("a release that one instance cannot apply is taken back by itself", { timeo
   wholeAndAlive(world);
 });
 
-test("a release whose instances turn critical is taken back by itself", { timeout: 120_000 }, async () => {
+test("a release whose instances turn critical is taken back by itself", { timeout: 300_000 }, async () => {
   await using world = await plane();
   await world.publish("ill on web-0", { stages: [{ labels: { zone: "eu" }, ...LONG }] });
   expect(await world.ended(2)).toMatchObject({
@@ -210,7 +210,7 @@ test("a release whose instances turn critical is taken back by itself", { timeou
   wholeAndAlive(world);
 });
 
-test("an abort takes it back at once, and is recorded with who and why", { timeout: 120_000 }, async () => {
+test("an abort takes it back at once, and is recorded with who and why", { timeout: 300_000 }, async () => {
   await using world = await plane();
   await world.publish("two", { stages: [{ instances: ["web-0", "web-2"], ...LONG }] });
   await eventually("it reached two", () => world.told() === "two | one | two");
@@ -226,7 +226,7 @@ test("an abort takes it back at once, and is recorded with who and why", { timeo
 
 test(
   "a server killed in the middle of a stage goes on where it was, and holds the stage anew",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     await using world = await plane();
     await world.publish("two", {
@@ -250,7 +250,7 @@ test(
   },
 );
 
-test("a server killed while it takes a rollout back leaves nobody behind", { timeout: 120_000 }, async () => {
+test("a server killed while it takes a rollout back leaves nobody behind", { timeout: 300_000 }, async () => {
   await using world = await plane();
   await world.publish("two", { stages: [{ labels: { zone: "eu" }, ...LONG }] });
   await eventually("it reached one", () => world.told() === "two | one | one");
@@ -272,7 +272,7 @@ test("a server killed while it takes a rollout back leaves nobody behind", { tim
 
 test(
   "a server killed at any moment of a publish has either all of the release or nothing of it",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     await using folder = await tempFolder();
     const start = () => startPosthouse({ data: folder.path, args: [...CONTROL, "0"] });

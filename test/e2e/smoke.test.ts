@@ -4,7 +4,7 @@ import { call, eventually, outlivesRestarts, startPosthouse, startService, tempF
 
 test(
   "a service registered through the agent is called through the gateway, also after a stop and a kill",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     await using data = await tempFolder();
     await using posthouse = await startPosthouse({ data: data.path });

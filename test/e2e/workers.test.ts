@@ -174,7 +174,7 @@ test("a gateway in a process of its own explains what it sees at its operations 
   expect((await ask(api, { token })).json["clusters"]).toBeUndefined();
 });
 
-describe("two workers", { timeout: 120_000 }, () => {
+describe("two workers", { timeout: 300_000 }, () => {
   test("serve no port of their own process, whichever part of it opened the port", async () => {
     await using running = await world();
     const { posthouse, publish } = running;

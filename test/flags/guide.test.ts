@@ -9,7 +9,7 @@ import { followGuide, projectRoot, startPosthouse, tempFolder } from "#test/kit"
 
 const run = promisify(execFile);
 
-test("feature flags are as the guide says", { timeout: 120_000 }, async () => {
+test("feature flags are as the guide says", { timeout: 300_000 }, async () => {
   await using folder = await tempFolder();
   await using posthouse = await startPosthouse({ data: folder.path, args: ["--store", "memory"] });
   const guide = await readFile(join(projectRoot, "docs/guides/flags.md"), "utf8");

@@ -30,7 +30,7 @@ function release(n: number): object {
 
 test(
   "a thousand route changes under load lose no request, and leave an event stream alone",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     let events: { write(text: string): void; end(): void } | undefined;
     await using service = await upstream((request, response) => {

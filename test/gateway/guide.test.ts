@@ -53,7 +53,7 @@ test("each field of a built-in filter says what it is", async () => {
   for (const row of rows) expect(row).toMatch(/\| [A-Za-z][^|]+\. \|$/);
 });
 
-test("the guide's commands answer as it says", { timeout: 120_000 }, async () => {
+test("the guide's commands answer as it says", { timeout: 300_000 }, async () => {
   expect(await followGuide("gateway.md")).toBe(2);
 });
 

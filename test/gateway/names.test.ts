@@ -56,7 +56,7 @@ test("every address of a name is an endpoint, by its TTL; the service sees the n
   );
   expect(addresses()).toHaveLength(2);
   expect((await fetch(gateway.url)).status).toBe(200);
-}, 120_000);
+}, 300_000);
 
 test("an address that no service has is no endpoint, whatever DNS says", async () => {
   await using dns = await nameServer({ a: ["169.254.169.254"], silent: false });

@@ -143,7 +143,7 @@ test("an endpoint that lets connections hang costs the first request its wait, n
   expect(held.length).toBeLessThan(5);
   service.back = true;
   await eventually("it is asked again", async () => (await ask()).flag === "UF", 10_000);
-}, 120_000);
+}, 300_000);
 
 test("one that hangs is found again though it was away in between, and for each cluster that it is in", async () => {
   await using service = await hanging();
@@ -170,7 +170,7 @@ test("one that hangs is found again though it was away in between, and for each 
   service.back = true;
   for (const path of ["/a", "/b"])
     await eventually(`${path} finds it`, async () => (await flag(path)) === "UF", 10_000);
-}, 120_000);
+}, 300_000);
 
 test("a route's own connect timeout holds for it, and splits nothing of its cluster", async () => {
   await using service = await upstream((_request, response) => void setTimeout(() => response.end("x"), 300));

@@ -136,7 +136,7 @@ test("the plain peer does what it is measured for: no verification, eleven tries
   expect((await fetch(patient.url, { headers: { "x-forwarded-for": "6.6.6.6" } })).status).toBe(503);
   expect(service.requests).toHaveLength(11);
   expect(service.requests[0]?.headers["x-forwarded-for"]).toBe("6.6.6.6");
-}, 120_000);
+}, 300_000);
 
 test("row 2: a 503 of the service is passed on after exactly one hit, Retry-After untouched", async () => {
   await using service = await upstream((_request, response) => {

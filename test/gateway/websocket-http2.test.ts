@@ -102,7 +102,7 @@ test("10,000 messages come back whole and in order, and the exchange counts unti
   const { text } = await running.host.metrics.expose();
   expect(text).toContain('posthouse_gateway_requests_total{route="orders",method="GET",status="200"} 1');
   expect(text).not.toContain("refusals_total{");
-}, 120_000);
+}, 300_000);
 
 test("one comes in over TLS, beside requests and another on the same connection", async () => {
   const trusted = await authority();

@@ -51,7 +51,7 @@ test("10,000 messages come back whole and in order, and the exchange counts unti
   expect((await running.host.metrics.expose()).text).toContain(
     'posthouse_gateway_requests_total{route="orders",method="GET",status="101"} 1',
   );
-}, 120_000);
+}, 300_000);
 
 test("a WebSocket comes in over TLS, beside HTTP/2 on the same port", async () => {
   const trusted = await authority();

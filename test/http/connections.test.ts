@@ -68,7 +68,7 @@ test("at the limit the connection that is idle for longest goes, and one with a 
 
 test(
   "idle connections to the API and the agent take no descriptor from the gateway",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     await using data = await tempFolder();
     await using posthouse = await startPosthouse({ data: data.path, ulimit: "-n 256", startMs: 60_000 });

@@ -7,7 +7,7 @@ import { eventually, followGuide, projectRoot, startPosthouse, tempFolder, withC
 
 const guide = () => readFile(join(projectRoot, "docs/guides/locks.md"), "utf8");
 
-test("the guide's commands answer as it says", { timeout: 120_000 }, async () => {
+test("the guide's commands answer as it says", { timeout: 300_000 }, async () => {
   await using data = await tempFolder();
   await using posthouse = await startPosthouse({ data: data.path });
   expect(await followGuide("locks.md", { posthouse, data: data.path })).toBe(7);

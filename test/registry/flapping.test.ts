@@ -37,7 +37,7 @@ async function each(count: number, work: (index: number) => Promise<unknown>): P
 
 test(
   "ten thousand flapping instances wake only who follows them, each flip in order",
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     await using control = await withControl();
     const { registry } = control.client;

@@ -11,7 +11,7 @@ vi.mock("ajv", async (original) => (await import("./compiled-once.ts")).withComp
 /** A fault that so many bad weeks do not bring to light is one that the checkers do not see. */
 const SEEDS_MAX = 50;
 
-test.for(MUTATIONS)("it is noticed when $when", { timeout: 120_000 }, async ({ breaks, ...mutation }) => {
+test.for(MUTATIONS)("it is noticed when $when", { timeout: 300_000 }, async ({ breaks, ...mutation }) => {
   expect(Object.keys(CHECKERS)).toContain(breaks);
   const others = new Set<string>();
   for (let seed = 1; seed <= SEEDS_MAX; seed++) {

@@ -7,7 +7,7 @@ const SEEDS = 6;
 /** A fault that so many days do not bring to light is one that the test does not see. */
 const SEEDS_MAX = 20;
 
-test("news goes on past hung and deaf members, and a day rests on its seed alone", { timeout: 120_000 }, async () => {
+test("news goes on past hung and deaf members, and a day rests on its seed alone", { timeout: 300_000 }, async () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
     const day = await memberDay(seed);
     expect(day.faults).toBeGreaterThan(1);
@@ -16,7 +16,7 @@ test("news goes on past hung and deaf members, and a day rests on its seed alone
   }
 });
 
-test.each(MEMBER_MUTATIONS)("it is noticed when $when", { timeout: 120_000 }, async (mutation) => {
+test.each(MEMBER_MUTATIONS)("it is noticed when $when", { timeout: 300_000 }, async (mutation) => {
   const gaps: number[] = [];
   for (let seed = 1; seed <= SEEDS_MAX; seed++) {
     const { longestGapMs } = await memberDay(seed, mutation);

@@ -26,7 +26,7 @@ async function fill(store: Store): Promise<void> {
 
 test(
   `${ROUNDS} damages of a store's file end as the same values or an error with a code (seed ${SEED})`,
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     await using folder = await tempFolder();
     await using work = await tempFolder();

@@ -63,4 +63,4 @@ test(`${ROUNDS} kills lose no acknowledged write, turn no revision back and corr
     }
   }
   expect(acks).toBeGreaterThan(ROUNDS * 10);
-}, 120_000);
+}, 300_000);
