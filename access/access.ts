@@ -30,7 +30,7 @@ interface TokenRecord {
   readonly namespaces?: readonly string[];
   readonly apps?: readonly string[];
   readonly services?: readonly string[];
-  /** Absent: of a version without limits, in which the role agent was told the secrets of every app. */
+  /** Absent: of a version without limits, in which the role agent read the secrets of every app. */
   readonly format?: 2;
 }
 
