@@ -53,6 +53,7 @@ const {
   probedBy: _probedBy,
   owner: _owner,
   incarnation: _incarnation,
+  verdicts: _verdicts,
   address,
   ...facts
 } = RegistryRegistration.properties;

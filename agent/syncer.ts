@@ -147,6 +147,7 @@ export class Syncer implements AsyncDisposable {
           {
             ...effect.registration,
             probedBy: "agent",
+            ...(effect.verdicts.length > 0 ? { verdicts: [...effect.verdicts] } : {}),
             owner: this.#owner,
             incarnation: effect.incarnation,
             session: effect.session,

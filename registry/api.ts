@@ -4,7 +4,7 @@
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
-import { Check, CHECKS_PER_INSTANCE_MAX, CheckStatus, CheckView, Id } from "./checks.ts";
+import { Check, CHECKS_PER_INSTANCE_MAX, CheckStatus, CheckView, Id, KnownVerdict } from "./checks.ts";
 import { Name, ServicePolicy } from "./policy.ts";
 
 export * from "./checks.ts";
@@ -111,6 +111,14 @@ export const Registration = Type.Object(
       Type.Union([Type.Literal("server"), Type.Literal("agent")], {
         default: "server",
         description: "Who runs its HTTP checks: the server, or the agent that registered it and reports verdicts.",
+      }),
+    ),
+    verdicts: Type.Optional(
+      Type.Array(KnownVerdict, {
+        maxItems: CHECKS_PER_INSTANCE_MAX,
+        description:
+          "What its agent has already found of its checks, so that a registration after an outage is healthy at once. " +
+          "Not of TTL checks, which pass by reports.",
       }),
     ),
     session: Type.Optional(

@@ -321,6 +321,13 @@ export const Report = Type.Object(
 );
 export type Report = Static<typeof Report>;
 
+/** A verdict that whoever probes an instance has found before it registers it. */
+export const KnownVerdict = Type.Object(
+  { check: Id, status: Report.properties.status },
+  { additionalProperties: false },
+);
+export type KnownVerdict = Static<typeof KnownVerdict>;
+
 export const Health = Type.Object({
   status: CheckStatus,
   checks: Type.Array(Type.Object({ ...CheckView.properties, output: Type.Optional(Type.String()) })),

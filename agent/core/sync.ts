@@ -4,6 +4,7 @@
  * back-off while the server is away. Whatever is lost, repeated or late, both ends agree after a quiet spell.
  */
 import type { HealthResult } from "#health/core";
+import type { KnownVerdict } from "#registry/api";
 import type { ClaimName, Instance, LocalRegistration } from "../api.ts";
 import {
   claim,
@@ -23,7 +24,10 @@ import { compare, drainedElsewhere } from "./compare.ts";
 
 /** Calls under way at once: enough to fill a group commit of the server, few enough not to be a burden. */
 export const CALLS_MAX = 16;
-/** Back-off while the server is away, and for a claim it refuses. Milliseconds. */
+/**
+ * Back-off while the server is away, but never longer than until a heartbeat is due: the server gives sessions their whole time again
+ * when it comes back. And back-off for a claim that it refuses. Milliseconds.
+ */
 const AWAY = { baseMs: 200, capMs: 5_000 };
 const REFUSED = { baseMs: 1_000, capMs: 60_000 };
 /** Share of a session's time after which it is renewed: two may be lost and it still stands. */
@@ -71,6 +75,8 @@ export type Effect =
       readonly incarnation: number;
       readonly session: string;
       readonly version: number;
+      /** What was found of its checks so far, so that it is healthy at once; reports with their output follow. */
+      readonly verdicts: readonly KnownVerdict[];
     }
   | {
       readonly type: "report";
@@ -230,7 +236,8 @@ function offerFor(
   const mark = markOf(claim);
   if (mark === "deleted") return offer(notBeforeMs, { type: "deregister", key, name, incarnation });
   if (mark === "changed") {
-    return offer(notBeforeMs, { type: "register", key, name, registration, incarnation, session, version });
+    const verdicts = knownVerdicts(claim);
+    return offer(notBeforeMs, { type: "register", key, name, registration, incarnation, session, version, verdicts });
   }
   for (const [check, verdict] of claim.verdicts) {
     const effect: Effect = { type: "report", key, name, check, ...pick(verdict) };
@@ -243,6 +250,14 @@ function offerFor(
       }
     }
   }
+}
+
+/** TTL checks pass by reports only. */
+function knownVerdicts({ registration: { checks = [] }, verdicts }: ClaimState): KnownVerdict[] {
+  return checks.flatMap(({ id, type }) => {
+    const verdict = type === "ttl" ? undefined : verdicts.get(id);
+    return verdict ? [{ check: id, status: verdict.status }] : [];
+  });
 }
 
 function pick({ status, output, version }: { status: HealthResult; output: string; version: number }) {
@@ -342,7 +357,8 @@ function calm(claim: ClaimState): ClaimState {
 function failed(state: SyncState, event: SyncEvent & { type: "failed" }, { nowMs, chance }: Moment): SyncState {
   const { effect, failure } = event;
   if (failure === "away") {
-    const notBeforeMs = nowMs + backOff(AWAY, state.attempt, chance);
+    const capMs = Math.min(AWAY.capMs, state.limits.sessionTtlMs * HEARTBEAT_SHARE);
+    const notBeforeMs = nowMs + backOff({ ...AWAY, capMs }, state.attempt, chance);
     return { ...state, connected: false, attempt: state.attempt + 1, notBeforeMs };
   }
   const heard = answered(state);

@@ -86,17 +86,53 @@ export function registerInstance(
   const same = current && current.lease === session && canonicalJson(previous) === canonicalJson(record);
   if (!same) writes.push(put(key, record, session));
   if (grave) writes.push({ type: "delete", key: grave });
+  const said = knownVerdicts(registration, record);
+  for (const [id, status] of said) {
+    const current = known.get(verdictKey(name, id));
+    const before = current && decodeJson<VerdictRecord>(current.value);
+    if (before?.status === status && current?.lease === session) continue;
+    const sinceMs = before?.status === status ? before.sinceMs : nowMs;
+    writes.push(put(verdictKey(name, id), verdict(status, sinceMs), session));
+  }
   // Verdicts outlive a new registration of the same check, but not the check, and move to the new session with it.
   for (const check of previous?.checks ?? []) {
     const verdict = known.get(verdictKey(name, check.id));
     if (!verdict) continue;
     const kept = record.checks.find((next) => canonicalJson(next) === canonicalJson(check));
+    if (said.has(check.id)) continue;
     if (!kept) writes.push({ type: "delete", key: verdict.key });
     else if (check.type !== "ttl" && verdict.lease !== session) {
       writes.push(put(verdict.key, decodeJson<VerdictRecord>(verdict.value), session));
     }
   }
   return { writes, result: { created: !current } };
+}
+
+/** What the agent has found, by check. @throws REGISTRY_REGISTRATION_INVALID naming the field and the way out */
+function knownVerdicts(
+  { verdicts = [] }: Registration,
+  { checks, probedBy }: InstanceRecord,
+): Map<string, Report["status"]> {
+  const found = new Map<string, Report["status"]>();
+  for (const [index, { check: id, status }] of verdicts.entries()) {
+    const check = checks.find((candidate) => candidate.id === id);
+    const problem =
+      probedBy !== "agent"
+        ? 'only an agent knows verdicts before it registers: say probedBy "agent", or leave them out'
+        : check === undefined
+          ? `the instance has no check "${id}"`
+          : check.type === "ttl"
+            ? `check "${id}" is a TTL check, which passes by reports: PUT …/checks/${id}/status after this`
+            : found.has(id)
+              ? `check "${id}" has a verdict already`
+              : undefined;
+    if (problem !== undefined) {
+      const field = `/verdicts/${index}`;
+      throw RegistryErrors.REGISTRATION_INVALID(`${field}: ${problem}.`, { extra: { field } });
+    }
+    found.set(id, status);
+  }
+  return found;
 }
 
 /**

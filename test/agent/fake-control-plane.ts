@@ -93,12 +93,14 @@ export class FakeControlPlane {
     this.#changed();
   }
 
-  put(name: InstanceName, registration: Registration): void {
+  put(name: InstanceName, { verdicts: found = [], ...registration }: Registration): void {
     const key = keyOf(name);
     const known = this.stored.get(key);
+    for (const { check, status } of found) known?.verdicts.set(check, status);
     if (known && JSON.stringify(known.registration) === JSON.stringify(registration)) return;
     const ids = new Set(registration.checks?.map(({ id }) => id));
     const verdicts = new Map([...(known?.verdicts ?? [])].filter(([id]) => ids.has(id)));
+    for (const { check, status } of found) verdicts.set(check, status);
     this.stored.set(key, { name, registration, modRevision: ++this.revision, verdicts });
     this.#changed();
   }

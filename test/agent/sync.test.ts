@@ -136,6 +136,20 @@ test("a claim is registered under a session, and its verdict follows", () => {
   expect(server.instances.get(KEY)?.checks[0]?.status).toBe("passing");
 });
 
+test("a registration carries what was found before, but of TTL checks, which pass by reports", () => {
+  const ttl = { id: "alive", type: "ttl", ttlSeconds: 10 } as const;
+  let { state } = claimed(0, { ...REGISTRATION, checks: [...(REGISTRATION.checks ?? []), ttl] });
+  for (const check of ["up", "alive"]) {
+    state = step(state, { type: "verdict", key: KEY, check, status: "passing", output: "" }, at(1));
+  }
+  const heartbeat = { type: "heartbeat", key: "session", session: state.session ?? "" } as const;
+  state = step(state, { type: "failed", effect: heartbeat, failure: "session", detail: "lapsed" }, at(2));
+  state = step(state, { type: "done", effect: { type: "openSession", key: "session" }, session: "s9" }, at(3));
+  expect(decide(state, 3).effects).toMatchObject([
+    { type: "register", session: "s9", verdicts: [{ check: "up", status: "passing" }] },
+  ]);
+});
+
 test("nothing is sent while nothing changes and nothing is due", () => {
   const { state } = claimed();
   const { effects, wakeAtMs } = decide(state, 1_000);
@@ -307,6 +321,21 @@ test("while the server is away one call at a time feels the way, ever less often
   expect(waits.at(-1)).toBeGreaterThanOrEqual(2_500);
 });
 
+test("a server that comes back hears from the agent within a third of its session, however short that is", () => {
+  let state = startSync({ ...LIMITS, sessionTtlMs: 3_000 }, 0, "s1");
+  const heartbeat = { type: "heartbeat", key: "session", session: "s1" } as const;
+  for (let nowMs = 0, tries = 0; tries < 20; tries++) {
+    state = step(
+      begin(state, heartbeat),
+      { type: "failed", effect: heartbeat, failure: "away", detail: "" },
+      at(nowMs),
+    );
+    const { wakeAtMs } = decide(state, nowMs);
+    expect(wakeAtMs - nowMs).toBeLessThanOrEqual(1_000);
+    nowMs = wakeAtMs;
+  }
+});
+
 test("a session refused is tried ever less often and says why, until it is granted", () => {
   let state = startSync(LIMITS, 0);
   const [open] = decide(state, 0).effects as [Effect];
@@ -456,6 +485,7 @@ test("the failure of a call of an older session says nothing of the one that sta
     incarnation: 1,
     session: "s0",
     version: 1,
+    verdicts: [],
   } as const;
   for (const effect of [old, register]) {
     const after = step(begin(state, effect), { type: "failed", effect, failure: "session", detail: "lapsed" }, at(1));

@@ -4,6 +4,7 @@ import { encodeJson } from "#base";
 import type { CatalogEntry } from "../../registry/core/catalog.ts";
 import { registerInstance, SERVERS } from "../../registry/core/commands.ts";
 import { policyKey } from "../../registry/core/keys.ts";
+import type { Registration } from "#registry/api";
 import { ManualClock, eventually, testHost, withControl } from "#test/kit";
 
 const NAME = { namespace: "default", service: "orders", id: "orders-1" };
@@ -100,6 +101,59 @@ test("a policy's check is refused where it is written, and one of an older store
     refuse: () => undefined,
   });
   expect(plan.result.created).toBe(true);
+});
+
+const VERDICT_PROBLEMS: [string, object, string][] = [
+  ["a check that is not there", { verdicts: [{ check: "down", status: "passing" }] }, 'has no check "down"'],
+  ["a TTL check", { verdicts: [{ check: "alive", status: "passing" }] }, "passes by reports"],
+  [
+    "the same check twice",
+    {
+      verdicts: [
+        { check: "up", status: "passing" },
+        { check: "up", status: "critical" },
+      ],
+    },
+    "has a verdict already",
+  ],
+  ["the server's own check", { probedBy: "server", verdicts: [{ check: "up", status: "passing" }] }, "only an agent"],
+];
+const AGENT_CHECKS = [
+  { id: "up", type: "http", path: "/" },
+  { id: "alive", type: "ttl", ttlSeconds: 60 },
+];
+
+test.each(VERDICT_PROBLEMS)("a registration with a verdict on %s is refused by name", async (_what, more, problem) => {
+  await using control = await withControl();
+  const body = { ...HERE, checks: AGENT_CHECKS, probedBy: "agent", ...more };
+  const { status, json } = await control.call("PUT", PATH, body);
+  expect([status, json["code"], json["field"]]).toEqual([
+    400,
+    "REGISTRY_REGISTRATION_INVALID",
+    expect.stringMatching(/^\/verdicts\/[01]$/),
+  ]);
+  expect(json["detail"]).toContain(problem);
+  await expect(control.client.registry.instances(NAME)).rejects.toMatchObject({ code: "REGISTRY_SERVICE_NOT_FOUND" });
+});
+
+test("a registration that carries verdicts is healthy in its own revision, and a verdict that stands keeps its time", async () => {
+  await using control = await withControl();
+  const { registry } = control.client;
+  const body: Registration = { ...HERE, checks: [{ id: "up", type: "http", path: "/" }], probedBy: "agent" };
+  const seen = async (revision: number) => (await registry.instances(NAME, { revision })).instances[0];
+  const { revision } = await registry.register(NAME, { ...body, verdicts: [{ check: "up", status: "passing" }] });
+  const first = await seen(revision);
+  expect(first).toMatchObject({ status: "passing", modRevision: revision });
+  const { id: session } = await registry.openSession(60);
+  const moved = { ...body, session, verdicts: [{ check: "up", status: "passing" as const }] };
+  const second = await seen((await registry.register(NAME, moved)).revision);
+  expect(second).toMatchObject({ session, checks: first?.checks });
+  const again = await registry.register(NAME, moved);
+  expect(again).toEqual({ revision: (second as { modRevision: number }).modRevision, created: false });
+  const third = await registry.register(NAME, { ...moved, verdicts: [{ check: "up", status: "critical" }] });
+  expect(await seen(third.revision)).toMatchObject({ status: "critical" });
+  await registry.closeSession(session);
+  await expect(registry.instances(NAME)).rejects.toMatchObject({ code: "REGISTRY_SERVICE_NOT_FOUND" });
 });
 
 test("two checks with one id are refused", async () => {
