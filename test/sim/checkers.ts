@@ -114,13 +114,34 @@ function readersSeeWholeRevisions(history: History, truth: Truth): string[] {
 
 function followersSeeWholeRevisions(history: History, truth: Truth): string[] {
   const found: string[] = [];
-  for (const { reader, revision, service, instances, atMs } of history.held) {
+  /** Instances as text that each reader held of each service. */
+  const before = new Map<string, Set<string>>();
+  for (const { reader, revision, service, instances, cold, atMs } of history.held) {
     const text = textOf(instances);
-    if (text === truth.instances(service, revision)) continue;
-    if (truth.changed(revision + 1) > 1 && text === truth.instances(service, revision + 1)) continue;
+    const known = before.get(`${reader} ${service}`) ?? new Set<string>();
+    before.set(`${reader} ${service}`, known);
+    const own = cold && reader.startsWith("gateway#") ? known : NOTHING;
+    const holds = (truths: string) => text === truths || holdsBeside(instances, truths, own);
+    for (const instance of instances) known.add(textOf([instance]));
+    if (holds(truth.instances(service, revision))) continue;
+    if (truth.changed(revision + 1) > 1 && holds(truth.instances(service, revision + 1))) continue;
     found.push(`${reader} at ${atMs} and revision ${revision} holds ${text} of ${service}`);
   }
   return found;
+}
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** Whether all of what is true is held, and beside it only what was known before and is not said otherwise. */
+function holdsBeside(held: readonly unknown[], truths: string, known: ReadonlySet<string>): boolean {
+  const said = new Map((JSON.parse(truths) as Instance[]).map((instance) => [instance.id, textOf([instance])]));
+  const right = (held as Instance[]).every((instance) => {
+    const text = textOf([instance]);
+    const now = said.get(instance.id);
+    said.delete(instance.id);
+    return now === undefined ? known.has(text) : now === text;
+  });
+  return right && said.size === 0;
 }
 
 function allAgree(history: History, truth: Truth): string[] {

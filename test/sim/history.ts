@@ -27,6 +27,8 @@ export interface Held {
   readonly revision: Revision;
   readonly service: string;
   readonly instances: readonly unknown[];
+  /** Heard from a cold member: what was known before is held beside what it says. */
+  readonly cold: boolean;
   readonly atMs: number;
 }
 

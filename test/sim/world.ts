@@ -18,7 +18,7 @@ import { RegistrySource } from "../../gateway/sources/registry.ts";
 import { mount, SimDisk } from "./disk.ts";
 import { FaultyStore } from "./faulty-store.ts";
 import { FaultyTransport, type Door } from "./faulty-transport.ts";
-import { History, type ReaderHistory } from "./history.ts";
+import { History, type Held, type ReaderHistory } from "./history.ts";
 import { fork, Life, simHost, SimTime, Trace } from "./host.ts";
 import { NO_MUTATION, type Mutation } from "./mutations.ts";
 import { Link, type Severity } from "./weather.ts";
@@ -516,7 +516,7 @@ class World {
       [...source.instances(NAMESPACE, service)].sort((a, b) => (a.id < b.id ? -1 : 1)) as unknown[];
     const source = new RegistrySource(host, noted.registry, (_namespace, changed) => {
       for (const service of changed === "all" ? SERVICES : changed) {
-        this.history.holds({ reader: name, revision: noted.revision(), service, instances: look(service) });
+        this.history.holds({ reader: name, ...noted.heard(), service, instances: look(service) });
       }
     });
     source.use(new Set([NAMESPACE]));
@@ -542,7 +542,7 @@ class World {
     catalog.onChange((changed) => {
       const services = changed.length === 0 ? SERVICES : changed.map(({ service }) => service);
       for (const service of services) {
-        this.history.holds({ reader: name, revision: noted.revision(), service, instances: look(service) });
+        this.history.holds({ reader: name, ...noted.heard(), service, instances: look(service) });
       }
     });
     this.#run(host, name, (signal) => catalog.run(signal));
@@ -626,13 +626,15 @@ function itemsOf(app: string, profile: string, stamp: number) {
 }
 
 /** A client that notes the revision of the latest frame before its reader sees it. */
-function noting(client: Client): Pick<Client, "registry"> & { revision(): number } {
+function noting(client: Client): Pick<Client, "registry"> & { heard(): Pick<Held, "revision" | "cold"> } {
   let revision = 0;
+  let cold = false;
   const watch: Client["registry"]["watch"] = async function* (query, options) {
     for await (const frame of client.registry.watch(query, options)) {
       revision = frame.revision;
+      if (frame.event === "synced" || frame.event === "heartbeat") cold = frame.cold === true;
       yield frame;
     }
   };
-  return { registry: { ...client.registry, watch }, revision: () => revision };
+  return { registry: { ...client.registry, watch }, heard: () => ({ revision, cold }) };
 }
