@@ -68,3 +68,16 @@ test("every dependency has its line in docs/dependencies.md, and no line speaks 
     .toSorted(byText);
   expect(lines).toEqual(names);
 });
+
+test("every locked package says where it comes from, and the hash that it must have", () => {
+  const { packages } = JSON.parse(read("package-lock.json")) as {
+    packages: Record<string, { resolved?: string; integrity?: string }>;
+  };
+  const { "": _root, ...locked } = packages;
+  const unsaid = Object.entries(locked).filter(
+    ([, { resolved = "", integrity = "" }]) =>
+      !resolved.startsWith("https://registry.npmjs.org/") || !/^sha512-/.test(integrity),
+  );
+  expect(unsaid).toEqual([]);
+  expect(Object.keys(locked).length).toBeGreaterThan(100);
+});
