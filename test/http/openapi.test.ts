@@ -1,6 +1,8 @@
 /** The documents of the APIs: what `redocly lint` (recommended) and Spectral's `spectral:oas` ask, held without either of them. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { Ajv } from "ajv";
+import addFormats from "ajv-formats";
 import { expect, test } from "vitest";
 import { projectRoot } from "#test/kit";
 import { operationIdOf } from "../../http/openapi.ts";
@@ -80,4 +82,31 @@ test("what has a name in the contract has it in the document, once", () => {
 test("an operation is named by its method and path", () => {
   expect(operationIdOf("get", "/v1/services/:service/instances/:id")).toBe("getServicesInstancesById");
   expect(operationIdOf("post", "/v1/config-secrets/rewrap")).toBe("postConfigSecretsRewrap");
+});
+
+/** Validators are compiled by the first request of their route; so a schema that cannot be compiled must be found here. */
+test.each(["openapi.json", "agent-openapi.json"])("every schema of %s can be compiled", (name) => {
+  const document = read(name);
+  const ajv = addFormats.default(new Ajv({ strict: false, discriminator: true, logger: false }));
+  // Names of their own would be the base of references.
+  const nameless = JSON.parse(JSON.stringify(document), (key, value: unknown) =>
+    key === "$id" ? undefined : value,
+  ) as Document;
+  ajv.addSchema(nameless, "document");
+  let compiled = 0;
+  const visit = (value: unknown, pointer: string): void => {
+    if (typeof value !== "object" || value === null) return;
+    if (/\/(schema|schemas\/[^/]+)$/.test(pointer)) {
+      expect(() => ajv.compile({ $ref: `document#${pointer}` }), pointer).not.toThrow();
+      compiled++;
+    }
+    for (const [key, child] of Object.entries(value)) {
+      visit(
+        child,
+        `${pointer}/${key.replaceAll("~", "~0").replaceAll("/", "~1").replaceAll("{", "%7B").replaceAll("}", "%7D")}`,
+      );
+    }
+  };
+  visit(document, "");
+  expect(compiled).toBeGreaterThan(50);
 });
