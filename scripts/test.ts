@@ -51,11 +51,13 @@ interface Report {
 provide();
 const folder = mkdtempSync(join(tmpdir(), "posthouse-report-"));
 const output = join(folder, "report.json");
-const vitest = join(import.meta.dirname, "..", "node_modules", "vitest", "vitest.mjs");
+const packages = join(import.meta.dirname, "..", "node_modules");
+const vitest = join(packages, "vitest", "vitest.mjs");
 const run = spawnSync(
   process.execPath,
   [vitest, "run", "--reporter=default", "--reporter=json", `--outputFile.json=${output}`, ...process.argv.slice(2)],
-  { stdio: "inherit" },
+  // Each test file is a process of its own: what they all load is compiled once.
+  { stdio: "inherit", env: { ...process.env, NODE_COMPILE_CACHE: join(packages, ".cache", "posthouse") } },
 );
 let report: Report | undefined;
 try {

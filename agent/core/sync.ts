@@ -4,8 +4,7 @@
  * back-off while the server is away. Whatever is lost, repeated or late, both ends agree after a quiet spell.
  */
 import type { HealthResult } from "#health/core";
-import type { KnownVerdict } from "#registry/api";
-import type { ClaimName, Instance, LocalRegistration } from "../api.ts";
+import type { ClaimName, Instance, KnownVerdict, LocalRegistration } from "../api.ts";
 import {
   claim,
   forgetServer,

@@ -231,7 +231,7 @@ test("what never becomes quiet is reloaded all the same, after the longest wait"
   await using _agent = await startAgent(plane, folder.path, { execAllow: [SH] });
   const busy = setInterval(() => plane.release(WEB, { a: `a${plane.revision}` }), 50);
   try {
-    await eventually("it is reloaded", async () => (await lines(folder.path, "reloads")).length > 0, 3_000);
+    await eventually("it is reloaded", async () => (await lines(folder.path, "reloads")).length > 0);
   } finally {
     clearInterval(busy);
   }

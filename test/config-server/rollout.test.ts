@@ -352,5 +352,5 @@ test("the subscribers of a set are listed with what each runs, how late it came 
     ],
     silent: [{ subscriber: "quiet", labels: { zone: "eu" } }],
   });
-  expect(list.subscribers[0]?.lateMs).toBeLessThan(5_000);
+  expect(list.subscribers[0]?.lateMs).toBeLessThan(60_000);
 });

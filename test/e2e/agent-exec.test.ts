@@ -145,9 +145,9 @@ test("a splay spreads the restarts of many", async () => {
   const script = `echo "$V $(date +%s%N)" >> splay; trap "exit 0" TERM; while :; do sleep 0.05; done`;
   const programs = Array.from({ length: 4 }, () => exec(script, ["--config", "splay", "--splay-seconds", "3"]));
   try {
-    await eventually("all run", async () => (await lines("splay")).length === 4, 20_000);
+    await eventually("all run", async () => (await lines("splay")).length === 4);
     await release("splay", "v: 2");
-    await eventually("all were restarted", async () => (await lines("splay")).length === 8, 20_000);
+    await eventually("all were restarted", async () => (await lines("splay")).length === 8);
     const seconds = (await lines("splay"))
       .filter((line) => line.startsWith("2 "))
       .map((line) => Number(line.split(" ")[1]) / 1e9);
@@ -221,15 +221,15 @@ test("with the agent alone it starts while the control plane is away, and outliv
   expect(second.api).toBe(first.api);
   expect(await seen()).toEqual(["1"]);
   await publish("v: 2");
-  await eventually("it was restarted with the next", async () => (await seen()).join() === "1,2", 20_000);
-  await eventually("that is said, too", () => applied(["long"]), 20_000);
+  await eventually("it was restarted with the next", async () => (await seen()).join() === "1,2");
+  await eventually("that is said, too", () => applied(["long"]));
 
   // Agent and control plane are stopped and start again: the command goes on, and follows what is released then.
   await using third = await restartBySigterm(again);
   await using last = await restartBySigterm(second);
   expect([third.child.exitCode, last.api]).toEqual([null, first.api]);
   await publish("v: 3");
-  await eventually("it was restarted once more", async () => (await seen()).join() === "1,2,3", 20_000);
+  await eventually("it was restarted once more", async () => (await seen()).join() === "1,2,3");
   program.kill("SIGTERM");
   expect(await program.exited).toEqual({ code: 5, signal: null });
 }, 300_000);

@@ -99,7 +99,7 @@ test("an agent killed again and again in the middle of writes leaves one whole r
   };
   let n = 1;
   await host.release({ t: "{{v}}", v: value(n) });
-  await eventually("it is there", seen, 20_000);
+  await eventually("it is there", seen);
   for (let round = 0; round < 6; round++) {
     let last = await seen();
     const reading = (async () => {
@@ -219,7 +219,7 @@ test("a server restored from an old copy changes no file, until it has released 
   await host.stopServer();
   await host.copyStore("restore");
   await host.startServer();
-  await eventually("it is shown", async () => (await codes()).includes("AGENT_CONFIG_OLDER"), 20_000);
+  await eventually("it is shown", async () => (await codes()).includes("AGENT_CONFIG_OLDER"));
   expect(await out()).toBe("third");
   // Until the restored store has come as far as what this host knows, a release of it is not told from an old one.
   await eventually("what is newer is taken", async () => {

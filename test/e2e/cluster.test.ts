@@ -68,24 +68,16 @@ test(
     one.kill();
     await one.exited;
     service.kill();
-    await eventually(
-      "found critical by the one that is left",
-      async () => (await status(two.api)) === "critical",
-      30_000,
-    );
+    await eventually("found critical by the one that is left", async () => (await status(two.api)) === "critical");
 
     // Both start again: the killed one, and the other after a stop.
     await using back = await restartByKill(one);
     await using other = await restartBySigterm(two);
     for (const { api } of [back, other])
-      await eventually(
-        "all is known, and still judged",
-        async () => {
-          const { json } = await call(`${api}${path}`, { token });
-          const found = (json["instances"] ?? []) as { id: string; status: string }[];
-          return found.map(({ id, status: is }) => `${id} ${is}`).join() === "a critical,c critical";
-        },
-        30_000,
-      );
+      await eventually("all is known, and still judged", async () => {
+        const { json } = await call(`${api}${path}`, { token });
+        const found = (json["instances"] ?? []) as { id: string; status: string }[];
+        return found.map(({ id, status: is }) => `${id} ${is}`).join() === "a critical,c critical";
+      });
   },
 );

@@ -5,11 +5,7 @@ import { eventually, type Posthouse, startPosthouse, tempFolder } from "#test/ki
 
 /** What it offers once it has started; each command is run and must answer below 400. */
 async function offeredBy(posthouse: Posthouse) {
-  const offer = await eventually(
-    "the demo offers",
-    () => /^demo: three [^]*\n\n/m.exec(posthouse.output())?.[0],
-    60_000,
-  );
+  const offer = await eventually("the demo offers", () => /^demo: three [^]*\n\n/m.exec(posthouse.output())?.[0]);
   const commands = offer.split("\n").flatMap((line) => /^ {2}(curl .*)$/.exec(line)?.[1] ?? []);
   expect(commands).toHaveLength(3);
   for (const [index, command] of commands.entries()) {

@@ -35,8 +35,7 @@ test("a release reaches the gateways of a label first, then all; one that they c
     }),
   );
   const told = () => Promise.all(gateways.map(async ({ gateway }) => (await call(`${gateway}/`)).text));
-  const all = (body: string) =>
-    eventually(`all say ${body}`, async () => (await told()).every((one) => one === body), 15_000);
+  const all = (body: string) => eventually(`all say ${body}`, async () => (await told()).every((one) => one === body));
   await all("one");
 
   const stages = [{ labels: { lane: "canary" }, holdSeconds: 600 }];

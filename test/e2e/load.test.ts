@@ -145,11 +145,11 @@ test(
     const failures = await load(
       () => `${gateway.gateway}/orders`,
       async (sent) => {
-        await eventually("the load runs", () => sent() > 500, 30_000);
+        await eventually("the load runs", () => sent() > 500);
         first.kill("SIGKILL");
         await first.exited;
         const away = sent();
-        await eventually("requests go on without it", () => sent() > away + 2_000, 60_000);
+        await eventually("requests go on without it", () => sent() > away + 2_000);
         const second = stack.use(await control());
         await publish(["orders", "later"]);
         await eventually(

@@ -99,9 +99,8 @@ async function openWorld({ sessionSeconds }: { sessionSeconds: number }): Promis
     const { json } = await call(`${api}/v1/services/orders/instances`, { token });
     return ((json["instances"] ?? []) as { status: string }[]).map(({ status }) => status);
   };
-  for (const api of apis)
-    await eventually("both pass", async () => (await statuses(api)).join() === "passing,passing", 60_000);
-  await eventually("the route works", async () => (await call(`${gateway.gateway}/x`)).status === 200, 60_000);
+  for (const api of apis) await eventually("both pass", async () => (await statuses(api)).join() === "passing,passing");
+  await eventually("the route works", async () => (await call(`${gateway.gateway}/x`)).status === 200);
 
   const stop = new AbortController();
   const failed: string[] = [];
@@ -250,7 +249,7 @@ describe.concurrent("a member that is alive but does not work", () => {
       expect(world.failed).toEqual([]);
       expect(world.lost).toEqual([]);
 
-      await eventually("it is well again", async () => (await readyz(world, 0)) === 200, 30_000);
+      await eventually("it is well again", async () => (await readyz(world, 0)) === 200);
       world.looksAt([0]);
       const cut = await longestGap(world, 0, async () => {
         for (const way of world.ways[1] ?? []) way.cut();
@@ -262,13 +261,13 @@ describe.concurrent("a member that is alive but does not work", () => {
       for (const way of world.ways[1] ?? []) way.mend();
       report("cut off from etcd", world, cut);
       expect(Math.max(cut.watch, cut.gateway)).toBeLessThan(GAP_MS_MAX);
-      await eventually("it is well again", async () => (await readyz(world, 1)) === 200, 30_000);
+      await eventually("it is well again", async () => (await readyz(world, 1)) === 200);
 
       for (const one of world.etcd) await one.freeze();
       for (const index of [0, 1]) await eventually("not ready", async () => (await readyz(world, index)) === 503);
       await sleep(12_000);
       for (const one of world.etcd) one.thaw();
-      for (const index of [0, 1]) await eventually("ready", async () => (await readyz(world, index)) === 200, 60_000);
+      for (const index of [0, 1]) await eventually("ready", async () => (await readyz(world, index)) === 200);
       await sleep(10_000);
       report("etcd away", world);
       expect(world.failed).toEqual([]);
@@ -303,7 +302,7 @@ async function absence(world: World, seconds: number): Promise<void> {
   const member = world.member(0);
   world.looksAt([1]);
   member.kill("SIGTERM");
-  const said = await eventually("it stops", () => member.output().includes("stopped\n") && performance.now(), 30_000);
+  const said = await eventually("it stops", () => member.output().includes("stopped\n") && performance.now());
   expect(await member.exited).toEqual({ code: 0, signal: null });
-  expect(performance.now() - said).toBeLessThan(4_000);
+  expect(performance.now() - said).toBeLessThan(7_000);
 }

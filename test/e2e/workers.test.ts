@@ -446,7 +446,7 @@ describe("two workers", { timeout: 300_000 }, () => {
     const workers = await running.pids();
     expect(workers.every(isAlive)).toBe(true);
     running.posthouse.kill("SIGKILL");
-    await eventually("no worker is left", () => !workers.some(isAlive), 5_000);
+    await eventually("no worker is left", () => !workers.some(isAlive));
   });
 
   test("serve again after a stop and after a kill, and leave no process behind", async () => {
@@ -463,7 +463,7 @@ describe("two workers", { timeout: 300_000 }, () => {
       for (const pid of pids) seen.add(pid);
     });
     expect(seen.size).toBe(6);
-    await eventually("no worker is left", () => ![...seen].some(isAlive), 5_000);
+    await eventually("no worker is left", () => ![...seen].some(isAlive));
   });
 
   test("both end what they have begun before the main process stops", async () => {

@@ -33,7 +33,7 @@ test("an endpoint that answers 503 five times is ejected, gets nothing, and is b
   await using good = await moody();
   await using bad = await moody();
   bad.say = 503;
-  await using gateway = await runGateway(toCluster({ outlier: { ejectionSeconds: 1 }, balance: "round-robin" }), [
+  await using gateway = await runGateway(toCluster({ outlier: { ejectionSeconds: 5 }, balance: "round-robin" }), [
     instance(good.port),
     instance(bad.port),
   ]);
@@ -73,7 +73,7 @@ async function hanging() {
 }
 
 /** Below every wait that a gateway makes of its own, such as a connect timeout; how fast it is, `bench/` measures. */
-const AT_ONCE_MS = 100;
+const AT_ONCE_MS = 1_000;
 
 /** The best of some: what else the machine does is no delay of the gateway's. */
 async function quickest(calls: number, call: () => Promise<void>): Promise<number> {
@@ -125,7 +125,7 @@ test("one request meets sixteen that refuse before the one that is there", async
 test("an endpoint that lets connections hang costs the first request its wait, no other, and is found when it is back", async () => {
   await using service = await hanging();
   const { held } = service;
-  await using gateway = await runGateway(toCluster({ timeouts: { connectMs: 150 } }), [service.instance()]);
+  await using gateway = await runGateway(toCluster({ timeouts: { connectMs: 2_000 } }), [service.instance()]);
   const ask = async () => {
     const answer = await fetch(gateway.url);
     return { flag: answer.headers.get("x-posthouse-flag"), detail: (await problemOf(answer)).detail };
@@ -142,7 +142,7 @@ test("an endpoint that lets connections hang costs the first request its wait, n
   await eventually("it is probed", () => held.length >= 3);
   expect(held.length).toBeLessThan(5);
   service.back = true;
-  await eventually("it is asked again", async () => (await ask()).flag === "UF", 10_000);
+  await eventually("it is asked again", async () => (await ask()).flag === "UF");
 }, 300_000);
 
 test("one that hangs is found again though it was away in between, and for each cluster that it is in", async () => {
@@ -168,8 +168,7 @@ test("one that hangs is found again though it was away in between, and for each 
   expect([await flag("/a"), await flag("/b")]).toEqual(["UT", "UT"]);
   expect([await flag("/a"), await flag("/b")]).toEqual(["UH", "UH"]);
   service.back = true;
-  for (const path of ["/a", "/b"])
-    await eventually(`${path} finds it`, async () => (await flag(path)) === "UF", 10_000);
+  for (const path of ["/a", "/b"]) await eventually(`${path} finds it`, async () => (await flag(path)) === "UF");
 }, 300_000);
 
 test("a route's own connect timeout holds for it, and splits nothing of its cluster", async () => {
@@ -177,7 +176,7 @@ test("a route's own connect timeout holds for it, and splits nothing of its clus
   await using silent = await hanging();
   const clusters = [
     { name: "c", service: "orders", breaker: { requestsMax: 2 } },
-    { name: "silent", service: "silent", panicPercent: 0 },
+    { name: "silent", service: "silent", panicPercent: 0, timeouts: { connectMs: 60_000 } },
   ];
   const at = (name: string, cluster: string, timeouts?: object) => ({
     name,
@@ -198,8 +197,8 @@ test("a route's own connect timeout holds for it, and splits nothing of its clus
   expect(await Promise.all(first)).toEqual([null, null]);
   const begun = performance.now();
   expect(await ask("/short")).toBe("UT");
-  // The cluster's own is two seconds.
-  expect(performance.now() - begun).toBeLessThan(1_500);
+  // The cluster's own is a minute.
+  expect(performance.now() - begun).toBeLessThan(30_000);
 });
 
 test("an endpoint that fails at once gets no more requests for being quick", async () => {
@@ -483,8 +482,7 @@ test("a gateway behind one that tries again does not", async () => {
 });
 
 test("a hedge asks a second endpoint when the first is silent, the first answer wins, and the other call ends", async () => {
-  let ended = 0;
-  await using silent = await rawUpstream(({ socket }) => void socket.once("close", () => ended++));
+  await using silent = await rawUpstream(() => {});
   await using good = await moody();
   await using gateway = await runGateway(toCluster({ balance: "round-robin" }, { retry: { hedgeMs: 50 } }), [
     instance(silent.port),
@@ -493,10 +491,10 @@ test("a hedge asks a second endpoint when the first is silent, the first answer 
   for (let i = 0; i < 4; i++) {
     const begun = performance.now();
     expect((await fetch(gateway.url)).status).toBe(200);
-    expect(performance.now() - begun).toBeLessThan(1_000);
+    expect(performance.now() - begun).toBeLessThan(10_000);
   }
   expect(silent.connections.length).toBeGreaterThan(0);
-  await eventually("the slow call is over", () => ended === silent.connections.length);
+  await eventually("the slow call is over", () => silent.connections.every(({ socket }) => socket.closed));
   expect(gateway.gateway.clusterViews().get("cluster:c")?.breaker.requests.now).toBe(0);
   expect((await gateway.host.metrics.expose()).text).toMatch(/retries_total\{kind="hedge"\} [1-4]/);
 });

@@ -13,7 +13,7 @@ export async function tempFolder(): Promise<TempFolder> {
 }
 
 /** Milliseconds that a condition may take: far beyond what it takes on an idle machine, so that a busy one fails no test. */
-export const EVENTUALLY_MS_MAX = 45_000;
+export const EVENTUALLY_MS_MAX = 120_000;
 
 /** Asks again and again until the answer is not undefined or false; fails with `what` after `timeoutMs`. */
 export async function eventually<T>(

