@@ -23,7 +23,7 @@ import {
   type TestEtcd,
 } from "#test/kit";
 
-/** Longest gap of news while one member is well, in milliseconds. */
+/** Longest gap of news while one member is well, in milliseconds, beyond what news takes on its straight way at that time. */
 const GAP_MS_MAX = 5_000;
 
 interface World extends AsyncDisposable {
@@ -153,15 +153,20 @@ async function openWorld({ sessionSeconds }: { sessionSeconds: number }): Promis
   };
 }
 
+/** Longest times that news took, in milliseconds; `straight` is a watch at the writer, which says how busy the machine is. */
+interface Gaps {
+  watch: number;
+  gateway: number;
+  straight: number;
+}
+
+const late = ({ watch, gateway, straight }: Gaps) => Math.max(watch, gateway) - straight;
+
 /**
  * The longest time that news takes while `during` runs: changes are written to the member `writer`, which is well, and a watch and the
  * gateway, which begin at the other one, must see each.
  */
-async function longestGap(
-  world: World,
-  writer: number,
-  during: () => Promise<void>,
-): Promise<{ watch: number; gateway: number }> {
+async function longestGap(world: World, writer: number, during: () => Promise<void>): Promise<Gaps> {
   const { token, apis, gateway } = world;
   const stop = new AbortController();
   // It begins at the member that will fail.
@@ -169,9 +174,13 @@ async function longestGap(
   const client = new Client(testHost(), { transport, token });
   await using direct = fetchTransport({ urls: [apis[writer] as string] });
   const source = new Client(testHost(), { transport: direct, token });
-  const gaps = { watch: 0, gateway: 0 };
-  const pending = { watch: new Map<number, number>(), gateway: new Map<number, number>() };
-  const seen = (who: "watch" | "gateway", revision: number) => {
+  const gaps: Gaps = { watch: 0, gateway: 0, straight: 0 };
+  const pending = {
+    watch: new Map<number, number>(),
+    gateway: new Map<number, number>(),
+    straight: new Map<number, number>(),
+  };
+  const seen = (who: keyof Gaps, revision: number) => {
     const nowMs = performance.now();
     for (const [written, atMs] of pending[who]) {
       // What has not been seen yet is late by now, too.
@@ -186,12 +195,17 @@ async function longestGap(
         if (event !== "reset" && event !== "snapshot") seen("watch", (watched = Math.max(watched, revision)));
     })(),
     (async () => {
+      for await (const { revision, event } of source.registry.watch({ namespace: "default" }, { signal: stop.signal }))
+        if (event !== "reset" && event !== "snapshot") seen("straight", revision);
+    })(),
+    (async () => {
       for (let port = 1; !stop.signal.aborted; port++) {
         const name = { namespace: "default", service: "news", id: "n" };
         const atMs = performance.now();
         const { revision } = await source.registry.register(name, { address: "127.0.0.1", port });
         pending.watch.set(revision, atMs);
         pending.gateway.set(revision, atMs);
+        pending.straight.set(revision, atMs);
         await sleep(200, undefined, { signal: stop.signal }).catch(() => {});
       }
     })(),
@@ -206,14 +220,10 @@ async function longestGap(
   ];
   await eventually("news comes", () => watched > 0);
   await during();
-  await eventually(
-    "all news has come",
-    async () => {
-      seen("watch", watched);
-      return [...pending.watch.values(), ...pending.gateway.values()].every((atMs) => performance.now() - atMs < 2_000);
-    },
-    30_000,
-  );
+  await eventually("all news has come", async () => {
+    seen("watch", watched);
+    return [...pending.watch.values(), ...pending.gateway.values()].every((atMs) => performance.now() - atMs < 2_000);
+  });
   stop.abort();
   await Promise.all(loops);
   return gaps;
@@ -222,9 +232,9 @@ async function longestGap(
 const readyz = async (world: World, index: number) => (await call(`${world.apis[index]}/readyz`)).status;
 
 /** Shown in the report, for the record. */
-function report(what: string, world: World, gaps?: { watch: number; gateway: number }): void {
+function report(what: string, world: World, gaps?: Gaps): void {
   const gap = gaps
-    ? `longest gap ${Math.round(gaps.watch)} ms in a watch, ${Math.round(gaps.gateway)} ms in the gateway; `
+    ? `longest gap ${Math.round(gaps.watch)} ms in a watch, ${Math.round(gaps.gateway)} ms in the gateway, ${Math.round(gaps.straight)} ms straight; `
     : "";
   console.log(
     `${what}: ${gap}${world.failed.length} of ${world.requests()} requests failed, ${world.lost.length} looks missed an instance`,
@@ -234,9 +244,9 @@ function report(what: string, world: World, gaps?: { watch: number; gateway: num
 describe.concurrent("a member that is alive but does not work", () => {
   test(
     "stopped, cut off from etcd, and etcd away: news goes on, and nothing is lost",
-    { timeout: 240_000 },
+    { timeout: 600_000 },
     async () => {
-      await using world = await openWorld({ sessionSeconds: 6 });
+      await using world = await openWorld({ sessionSeconds: 10 });
       world.looksAt([1]);
       // Agent, gateway and watch all begin at the first member.
       const stopped = await longestGap(world, 1, async () => {
@@ -245,7 +255,7 @@ describe.concurrent("a member that is alive but does not work", () => {
       });
       world.member(0).kill("SIGCONT");
       report("stopped", world, stopped);
-      expect(Math.max(stopped.watch, stopped.gateway)).toBeLessThan(GAP_MS_MAX);
+      expect(late(stopped)).toBeLessThan(GAP_MS_MAX);
       expect(world.failed).toEqual([]);
       expect(world.lost).toEqual([]);
 
@@ -260,7 +270,7 @@ describe.concurrent("a member that is alive but does not work", () => {
       });
       for (const way of world.ways[1] ?? []) way.mend();
       report("cut off from etcd", world, cut);
-      expect(Math.max(cut.watch, cut.gateway)).toBeLessThan(GAP_MS_MAX);
+      expect(late(cut)).toBeLessThan(GAP_MS_MAX);
       await eventually("it is well again", async () => (await readyz(world, 1)) === 200);
 
       for (const one of world.etcd) await one.freeze();
@@ -277,7 +287,7 @@ describe.concurrent("a member that is alive but does not work", () => {
 
   test.each([60, 180])(
     "every control API away for %i s: no request fails, and no instance is missing",
-    { timeout: 360_000 },
+    { timeout: 600_000 },
     async (seconds) => {
       await using world = await openWorld({ sessionSeconds: 30 });
       await absence(world, seconds);
