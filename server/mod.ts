@@ -8,13 +8,14 @@ import { type Host, messageOf } from "#base";
 import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
 import type { Settings } from "#settings";
-import { openStore } from "#store";
+import { openStore, repairStore, StoreErrors, type RepairReport } from "#store";
 import { refusePlaintext } from "./plaintext.ts";
 import { requireFreePorts } from "./ports.ts";
 import { reasons, ROLES, storeOptions, type Addresses, type Parts } from "./roles.ts";
 import { withTelemetry } from "./tracing.ts";
 
 export * from "./api.ts";
+export type { RepairReport } from "#store";
 export { TlsErrors } from "./certificates.ts";
 export type { Addresses } from "./roles.ts";
 export { VERSION } from "./version.ts";
@@ -98,4 +99,18 @@ export async function issueOfflineToken(
   // After the new one is durable: a crash in between leaves too many tokens, never none.
   if (revokeOthers) for (const { id } of others) await access.revoke(id, "operator-token");
   return { token, others };
+}
+
+/**
+ * Repairs the settings' store, which no process may have open.
+ * @throws STORE_INVALID when it is not the embedded one, STORE_LOCKED, STORE_CORRUPT, STORE_FULL, STORE_UNAVAILABLE
+ */
+export async function repairOwnStore(
+  host: Host,
+  settings: Settings,
+  { dryRun }: { dryRun: boolean },
+): Promise<RepairReport> {
+  const options = storeOptions(settings);
+  if (options.engine === "lmdb") return repairStore(host, { folder: options.folder, dryRun });
+  throw StoreErrors.INVALID(`Only the embedded store can be repaired, and the setting "store" is "${settings.store}".`);
 }

@@ -2,6 +2,7 @@
 import type { Host } from "#base";
 import type { EtcdStoreOptions } from "./etcd/engine.ts";
 import type { LmdbStoreOptions } from "./lmdb/recovering.ts";
+import type { RepairOptions, RepairReport } from "./lmdb/repair.ts";
 import type { MemoryStoreOptions } from "./memory/engine.ts";
 import type { Store } from "./types.ts";
 
@@ -12,6 +13,8 @@ export { SharedLease } from "./shared-lease.ts";
 export { View, type ViewOptions } from "./view.ts";
 export type { EtcdStoreOptions } from "./etcd/engine.ts";
 export type { LmdbStoreOptions } from "./lmdb/recovering.ts";
+export type { Dropped } from "./lmdb/salvage.ts";
+export type { RepairOptions, RepairReport } from "./lmdb/repair.ts";
 
 export type StoreOptions =
   | ({ readonly engine: "memory" } & MemoryStoreOptions)
@@ -26,4 +29,12 @@ export async function openStore(host: Host, options: StoreOptions): Promise<Stor
   if (options.engine === "memory") return (await import("./memory/engine.ts")).openMemoryStore(host, options);
   if (options.engine === "lmdb") return (await import("./lmdb/recovering.ts")).openLmdbStore(host, options);
   return (await import("./etcd/engine.ts")).openEtcdStore(host, options);
+}
+
+/**
+ * Keeps what is whole of an embedded store that cannot be opened any more, and says what is lost.
+ * @throws STORE_LOCKED, STORE_CORRUPT, STORE_FULL, STORE_UNAVAILABLE
+ */
+export async function repairStore(host: Host, options: RepairOptions): Promise<RepairReport> {
+  return (await import("./lmdb/repair.ts")).repairLmdbStore(host, options);
 }

@@ -37,7 +37,9 @@ import {
   type Row,
 } from "./layout.ts";
 import { lockFolder } from "./lock.ts";
-import { PAGE_BYTES, Pages } from "./pages.ts";
+import { PAGE_BYTES } from "./page.ts";
+import { Pages } from "./pages.ts";
+import { finishSwap } from "./swap.ts";
 import { UnknownFormat, verifyFile } from "./verify.ts";
 import { Witness, WITNESS_FILE } from "./witness.ts";
 
@@ -93,6 +95,7 @@ export class Disk implements AsyncDisposable {
     let root: RootDatabase<Buffer, Buffer> | undefined;
     let torn: { length: number } | undefined;
     try {
+      finishSwap(folder);
       torn = checkLength(folder);
       const { format, changes } = verified(folder);
       root = open<Buffer, Buffer>({
@@ -109,7 +112,6 @@ export class Disk implements AsyncDisposable {
       if (format !== FORMAT_VERSION) await (format === undefined ? disk.#initialize() : disk.#upgrade());
       disk.#witness.note();
       disk.#changes = changes;
-      keepBeside(folder);
       return disk;
     } catch (error) {
       await root?.close();
@@ -289,7 +291,7 @@ export function lostStore(folder: string): string | undefined {
 }
 
 /** Notes that a store is kept in the folder. A disk that is full or read only is no reason not to start. */
-function keepBeside(folder: string): void {
+export function keepBeside(folder: string): void {
   const beside = `${folder}${KEPT_BESIDE}`;
   if (existsSync(beside)) return;
   try {
@@ -414,7 +416,7 @@ export function hasRoom(folder: string): boolean {
 
 function corrupt(folder: string, what: string, cause?: unknown): Error {
   return StoreErrors.CORRUPT(
-    `The data folder "${folder}" is damaged: ${what}. Restore it from a backup, or move it away to start with an empty store.`,
+    `The data folder "${folder}" is damaged: ${what}. Restore it from a backup, or keep what is whole: "posthouse store repair" with the same --data lists what it drops (--dry-run only lists). Moved away, it makes room for an empty store.`,
     { cause },
   );
 }

@@ -122,6 +122,19 @@ export function decodeRow(key: Buffer, row: Buffer): { change: Change; value: Bu
   return { change, value, head: row.subarray(0, keyEnd) };
 }
 
+/**
+ * A record of either table as far as its checksums reach: the change, and whether the value is whole; undefined when the head is not
+ * what was written. A record of `idx` is whole when the value is empty, as that of a delete is.
+ */
+export function readRecord(key: Buffer, row: Buffer): { change: Change; isWhole: boolean } | undefined {
+  try {
+    const { change, keyEnd } = decodeChange(key, row);
+    return { change, isWhole: crc32(row.subarray(keyEnd)) === row.readUInt32BE(5) };
+  } catch {
+    return undefined;
+  }
+}
+
 function decodeChange(key: Buffer, row: Buffer): { change: Change; keyEnd: number } {
   const wrong = () => new Error(`${placeOf(key)} does not match its checksum`);
   if (key.length !== 12 || row[0] !== ROW_MARK || row.length < HEAD_BYTES + 2) throw wrong();
@@ -168,7 +181,8 @@ export function nameOf({ key, modRevision }: Pick<Change, "key" | "modRevision">
   return `the record of "${key}" at revision ${modRevision}`;
 }
 
-function placeOf(key: Buffer): string {
+/** For people: which record a key leads to. */
+export function placeOf(key: Buffer): string {
   return key.length === 12 ? `record ${key.readUInt32BE(8)} of revision ${readU64(key, 0)}` : "a record without a key";
 }
 

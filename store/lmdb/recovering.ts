@@ -20,7 +20,7 @@ import {
   type WatchBatch,
   type WatchRequest,
 } from "../types.ts";
-import { hasRoom, lostStore, removedStore } from "./disk.ts";
+import { hasRoom, keepBeside, lostStore, removedStore } from "./disk.ts";
 import { openEngine, type EngineOptions } from "./engine.ts";
 
 /** Milliseconds between two looks whether there is room again, and between two tries to open. */
@@ -40,6 +40,7 @@ export async function openLmdbStore(host: Host, options: LmdbStoreOptions): Prom
   if (lost !== undefined) host.log.warn({ folder: options.folder }, lost);
   const store = new RecoveringStore(host, options);
   await store.open();
+  keepBeside(options.folder);
   return store;
 }
 

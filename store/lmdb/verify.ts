@@ -13,7 +13,8 @@ import {
   sumOf,
   type Change,
 } from "./layout.ts";
-import { Damage, type Meta, type Node, Pages, type Tree } from "./pages.ts";
+import { Damage, type Meta, type Node, type Tree } from "./page.ts";
+import { Pages } from "./pages.ts";
 import { newestMeta, WITNESS_FILE } from "./witness.ts";
 
 /** Bytes of large values whose checksums are looked at when a store is opened; the rest is checked as it is read. */
@@ -36,8 +37,11 @@ export interface Verified {
   readonly changes: Change[];
 }
 
-/** @throws Damage and other errors that name the page or the record; UnknownFormat */
-export function verifyFile(folder: string): Verified {
+/**
+ * @param largeBytesMax bytes of large values whose checksums are looked at; of the rest only the head is checked
+ * @throws Damage and other errors that name the page or the record; UnknownFormat
+ */
+export function verifyFile(folder: string, largeBytesMax = LARGE_BYTES_MAX): Verified {
   const file = openSync(join(folder, "data.mdb"), "r");
   try {
     const pages = new Pages(file);
@@ -46,7 +50,8 @@ export function verifyFile(folder: string): Verified {
     const trees = pages.trees(meta);
     for (const name of trees.keys()) if (!TABLES.has(name)) throw new Damage(`a table "${name}" that is not ours`);
     const format = checkNumbers(pages, meta, trees.get("meta"));
-    const changes = checkChanges(pages, meta, { idx: trees.get("idx"), rev: trees.get("rev"), format });
+    const tables = { idx: trees.get("idx"), rev: trees.get("rev"), format, largeBytesMax };
+    const changes = checkChanges(pages, meta, tables);
     pages.checkFree(meta);
     return { format, changes };
   } finally {
@@ -94,10 +99,11 @@ interface Tables {
   readonly idx: Tree | undefined;
   readonly rev: Tree | undefined;
   readonly format: number | undefined;
+  readonly largeBytesMax: number;
 }
 
 /** Checks both tables of changes, record by record and against each other. */
-function checkChanges(pages: Pages, meta: Meta, { idx, rev, format }: Tables): Change[] {
+function checkChanges(pages: Pages, meta: Meta, { idx, rev, format, largeBytesMax }: Tables): Change[] {
   const changes: Change[] = [];
   if (!idx || !rev) {
     // A first start that was cut off has made some tables and written nothing.
@@ -124,7 +130,7 @@ function checkChanges(pages: Pages, meta: Meta, { idx, rev, format }: Tables): C
       if (!change || sum === undefined) throw new Damage(`page ${node.page}: a record that the index does not name`);
       large += node.big?.bytes ?? 0;
       // Beyond the limit only the head is read; its value is checked when somebody reads it.
-      const whole = !node.big || large <= LARGE_BYTES_MAX;
+      const whole = !node.big || large <= largeBytesMax;
       const row = whole ? valueIn(pages, node) : pages.big({ page: node.big?.page ?? 0, bytes: HEAD_BYTES_READ });
       const sound =
         sum === OLDER ? isSame(change, decodeRow1(node.key, row)?.change) : isRow(node.key, row, { sum, whole });

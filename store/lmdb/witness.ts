@@ -5,7 +5,7 @@
  */
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
-import { Damage, type Meta, META_BYTES, META_PLACES } from "./pages.ts";
+import { Damage, type Meta, META_BYTES, META_PLACES, metaFrom } from "./page.ts";
 
 /** Its name in the data folder. */
 export const WITNESS_FILE = "commits";
@@ -89,4 +89,23 @@ export function newestMeta(metas: readonly (Meta | undefined)[], path: string): 
   const changed = known.find((meta) => !same(meta));
   if (changed) throw new Damage(`page ${changed.index}, which describes the file, is not what was written last`);
   return newest;
+}
+
+export interface States {
+  /** The likeliest first: what was seen last goes before what the file says now. */
+  readonly states: readonly Meta[];
+  /** The last transaction that was seen. */
+  readonly seen: number;
+  /** Nothing tells whether a transaction came after the first of them. */
+  readonly unsure: boolean;
+}
+
+/** The states of a damaged file that can be tried. */
+export function likelyStates(metas: readonly (Meta | undefined)[], path: string): States {
+  const seen = (readWitness(path) ?? []).flatMap((bytes, index) => metaFrom(bytes, index === 0 ? 0 : 1) ?? []);
+  const found = metas.filter((meta) => meta !== undefined);
+  // The sort keeps the order of equals.
+  const states = [...seen, ...found].sort((a, b) => b.transaction - a.transaction);
+  const last = Math.max(0, ...seen.map(({ transaction }) => transaction));
+  return { states, seen: last, unsure: seen.length === 0 && found.length < metas.length };
 }

@@ -4,16 +4,14 @@
  */
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { randomInt, seededRandom } from "#base";
+import { seededRandom } from "#base";
 import { openStore, type Store } from "#store";
 import { testHost } from "#test/kit";
+import { damager } from "./damage.ts";
 
-const PAGE = 8192;
 const [source = "", work = "", seed = "1", rounds = "1"] = process.argv.slice(2);
-const random = seededRandom(Number(seed));
-const chance = (below: number) => randomInt(random, below);
 const say = (line: string): void => void writeSync(1, `${line}\n`);
-const original = readFileSync(join(source, "data.mdb"));
+const damaged = damager(readFileSync(join(source, "data.mdb")), seededRandom(Number(seed)));
 
 /** Everything that a reader of the store can see, and that it still takes writes. */
 async function contentOf(store: Store): Promise<string> {
@@ -51,40 +49,6 @@ async function outcome(data: Buffer, round: number): Promise<string> {
   } finally {
     rmSync(folder, { recursive: true });
   }
-}
-
-/** Where bytes turn: mostly where they matter to LMDB, and anywhere. */
-function place(): number {
-  const page = chance(original.length / PAGE) * PAGE;
-  switch (chance(5)) {
-    case 0:
-      return chance(2) * PAGE + chance(170);
-    case 1:
-      return page + chance(24);
-    case 2:
-      return page + 24 + chance(80);
-    case 3:
-      return page + PAGE - 1 - chance(400);
-    default:
-      return chance(original.length);
-  }
-}
-
-function damaged(): { data: Buffer; what: string } {
-  const data = Buffer.from(original);
-  const kind = chance(12);
-  const [from, to] = [chance(data.length / PAGE), chance(data.length / PAGE)];
-  if (kind === 0) {
-    data.fill(0, from * PAGE, (from + 1) * PAGE);
-    return { data, what: `page ${from} is zeros` };
-  }
-  if (kind === 1) {
-    original.copy(data, to * PAGE, from * PAGE, (from + 1) * PAGE);
-    return { data, what: `page ${to} is a copy of ${from}` };
-  }
-  const places = Array.from({ length: 1 + (chance(3) === 0 ? chance(8) : 0) }, place);
-  for (const at of places) data[at] = (data[at] as number) ^ (chance(2) === 0 ? 1 << chance(8) : 1 + chance(255));
-  return { data, what: `bytes ${places.map((at) => `${Math.floor(at / PAGE)}+${at % PAGE}`).join(" ")}` };
 }
 
 let expected = "";

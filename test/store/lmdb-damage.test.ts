@@ -1,28 +1,11 @@
 /** Bytes that turned in the store's file: an error with a code that names what is wrong, or the same values; nothing else. */
 import { expect, test } from "vitest";
-import { openStore, type Store } from "#store";
+import { openStore } from "#store";
 import { startProgram, tempFolder, testHost } from "#test/kit";
+import { fill } from "./damage.ts";
 
 const ROUNDS = 200;
 const SEED = 20261129;
-
-/** A store with everything that a file can have: old revisions, deleted keys, leases, large values, free pages. */
-async function fill(store: Store): Promise<void> {
-  for (let round = 0; round < 12; round++) {
-    const lease = await store.grant(1000 + round);
-    await store.txn({
-      then: Array.from({ length: 60 }, (_, key) => ({
-        type: "put" as const,
-        key: `/k/${key}`,
-        value: Buffer.alloc(key % 20 === 0 ? 9000 : 40, `${round}.${key};`),
-        ...(key % 5 === 0 ? { lease: lease.id } : {}),
-      })),
-    });
-    await store.txn({ then: [{ type: "delete", key: `/k/${round}` }] });
-    if (round === 8) await store.compact((await store.status()).revision - 2);
-    await store.txn({ then: [{ type: "put", key: `/a/${round}`, value: Buffer.alloc(10) }] });
-  }
-}
 
 test(
   `${ROUNDS} damages of a store's file end as the same values or an error with a code (seed ${SEED})`,
