@@ -28,14 +28,18 @@ export function tsvText<Row>(columns: readonly Column<Row>[], rows: readonly Row
   return rows.map((row) => `${cellsOf(columns, row).join("\t")}\n`).join("");
 }
 
-/** Rows in one of the formats. YAML is loaded when it is asked for. */
+/** A whole document for programs. YAML is loaded when it is asked for. */
+export async function formatDocument(format: "json" | "yaml", document: unknown): Promise<string> {
+  return format === "json" ? `${JSON.stringify(document, null, 2)}\n` : (await import("yaml")).stringify(document);
+}
+
+/** Rows in one of the formats. */
 export async function formatRows<Row>(
   format: OutputFormat,
   columns: readonly Column<Row>[],
   rows: readonly Row[],
 ): Promise<string> {
-  if (format === "json") return `${JSON.stringify(rows, null, 2)}\n`;
-  if (format === "yaml") return (await import("yaml")).stringify(rows);
+  if (format === "json" || format === "yaml") return formatDocument(format, rows);
   return format === "tsv" ? tsvText(columns, rows) : tableText(columns, rows);
 }
 

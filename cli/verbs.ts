@@ -20,6 +20,12 @@ export const VERBS: readonly VerbRow[] = [
     summary: "issue a new operator token from the data folder, when the first was lost",
     load: () => import("./verbs/operator-token.ts"),
   },
+  { path: "store", group: RUN, summary: "look after the embedded store" },
+  {
+    path: "store repair",
+    summary: "keep what is whole of a damaged store, and list what is dropped; stop the server first",
+    load: () => import("./verbs/store-repair.ts"),
+  },
   { path: "secret-key", group: RUN, summary: "keys that encrypt secrets of configs" },
   {
     path: "secret-key generate",

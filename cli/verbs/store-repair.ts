@@ -1,0 +1,50 @@
+/**
+ * `posthouse store repair`: the way back from a damaged embedded store without a backup. What is dropped is on standard output, the rest
+ * on standard error; as JSON or YAML the whole report is on standard output.
+ */
+import type { Command } from "commander";
+import type { RepairReport } from "#server";
+import { type GivenOptions, readSettings, withExamples, withSettings } from "../options.ts";
+import { type Column, formatDocument, formatRows, type OutputFormat, withOutput } from "../table.ts";
+import type { VerbContext } from "../verb.ts";
+
+const COLUMNS: readonly Column<RepairReport["dropped"][number]>[] = [
+  ["KEY", ({ key }) => key],
+  ["REVISION", ({ revision }) => revision],
+  ["TABLE", ({ table }) => table],
+  ["PAGE", ({ page }) => page],
+  ["REASON", ({ reason }) => reason],
+];
+
+export function define(command: Command, { terminal }: VerbContext): void {
+  withOutput(command);
+  command.option("--dry-run", "only list what would be dropped");
+  withSettings(command, ["data", "store", "logLevel", "logFormat"]);
+  withExamples(command, ["posthouse store repair --dry-run", "posthouse store repair --data /var/lib/posthouse"]);
+  command.action(async ({ dryRun, ...options }: GivenOptions) => {
+    const { values } = readSettings(options, terminal);
+    const { systemHost } = await import("#base/system");
+    const { repairOwnStore } = await import("#server");
+    const report = await repairOwnStore(systemHost(values), values, { dryRun: dryRun === true });
+    const format = options["output"] as OutputFormat;
+    if (format === "json" || format === "yaml") return terminal.out(await formatDocument(format, report));
+    if (report.dropped.length > 0) terminal.out(await formatRows(format, COLUMNS, report.dropped));
+    terminal.err(summaryOf(report));
+  });
+}
+
+function summaryOf({ folder, outcome, damage, dropped, unreadable, kept, damagedFile }: RepairReport): string {
+  if (outcome === "whole") return `the store in ${folder} is whole: ${kept.keys} keys; nothing was changed\n`;
+  const would = outcome === "dry-run" ? "would be " : "";
+  const lines = [
+    ...damage.map((one) => `damaged: ${one}`),
+    `${would}kept: ${kept.keys} keys, ${kept.leases} leases; ${would}dropped: ${dropped.length === 0 ? "nothing" : "what is listed"}`,
+  ];
+  if (unreadable > 0) {
+    lines.push(
+      `of up to ${unreadable} changes the key cannot be read: keys may be missing, deleted ones may be back, others may hold an earlier value`,
+    );
+  }
+  if (damagedFile !== undefined) lines.push(`the damaged file is ${damagedFile}; delete it once you need it no longer`);
+  return lines.map((line) => `${line}\n`).join("");
+}
