@@ -25,6 +25,7 @@ import {
   type FileCheck,
   type FileDefinition,
   type FileRequest,
+  type FileWrite,
   type LocalRegistration,
   type Reload,
   type ServiceDefinition,
@@ -46,6 +47,7 @@ export interface DefinedFile {
   readonly template?: (WantedTemplate & { readonly sets: ReadonlyMap<string, SetName> }) | undefined;
   /** For a new file. */
   readonly mode: number | undefined;
+  readonly write?: FileWrite | undefined;
   readonly check?: FileCheck | undefined;
   readonly reload?: Reload | undefined;
 }
@@ -261,12 +263,13 @@ export function serviceOf(definition: ServiceDefinition, { node, address }: Defi
 }
 
 function fileOf(definition: FileDefinition, folder: string): DefinedFile {
-  const { path, mode, check, reload, template, ...set } = definition;
+  const { path, mode, write, check, reload, template, ...set } = definition;
   const source = template?.path === undefined ? template : { ...template, path: resolve(folder, template.path) };
   return {
     ...contentOfFile({ ...set, ...(source === undefined ? {} : { template: source }) }),
     path: resolve(folder, path),
     mode: mode === undefined ? undefined : Number.parseInt(mode, 8),
+    write,
     check,
     reload,
   };

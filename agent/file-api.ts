@@ -148,6 +148,13 @@ export const RELOAD_DEFAULTS = Object.freeze({
   splaySeconds: 0,
 });
 
+export const FileWrite = Type.Union([Type.Literal("replace"), Type.Literal("in-place")], {
+  description:
+    "replace: readers see the old file or the new one, never a part · in-place: for a file that is mounted by itself; readers may " +
+    "see parts of both for a moment. Absent: replace.",
+});
+export type FileWrite = Static<typeof FileWrite>;
+
 export const FileDefinition = Type.Object(
   {
     ...set,
@@ -157,6 +164,7 @@ export const FileDefinition = Type.Object(
     mode: Type.Optional(
       Type.String({ pattern: "^0[0-7]{3}$", description: 'For a new file, in octal and quoted: "0640".' }),
     ),
+    write: Type.Optional(FileWrite),
     check: Type.Optional(FileCheck),
     reload: Type.Optional(Reload),
   },

@@ -1,6 +1,7 @@
 /**
  * Writes a file so that a reader sees the old content or the new, never a part: a temporary file in the same folder,
- * checked, flushed, renamed over the old one, and the folder flushed, so that it also survives a loss of power.
+ * checked, flushed, renamed over the old one, and the folder flushed, so that it also survives a loss of power. Only where it is asked
+ * for, a file is written in place.
  */
 import { constants } from "node:fs";
 import {
@@ -19,6 +20,7 @@ import {
 import { basename, dirname, join, resolve } from "node:path";
 import { AppError, messageOf, randomId, type CounterChild, type Family, type Host, own } from "#base";
 import { AgentErrors } from "./api.ts";
+import { writeInPlace } from "./in-place.ts";
 
 /** Mode of a new file: the owner writes, the group reads; a config may hold secrets. */
 export const NEW_FILE_MODE = 0o640;
@@ -34,6 +36,8 @@ export interface WriteOptions {
   readonly mode?: number | undefined;
   /** Whether a symbolic link is written through, or replaced. */
   readonly followLinks: boolean;
+  /** Writes into the file that is there instead of replacing it, see in-place.ts. One that is not there is made as usual. */
+  readonly inPlace?: boolean;
   /** Looks at the temporary file, whole and closed; when it rejects, the old file stands. */
   readonly check?: ((path: string) => Promise<void>) | undefined;
 }
@@ -89,7 +93,10 @@ export class FileSink {
       const refused = error instanceof AppError;
       this.#writes.labels(refused ? "refused" : "failed").inc();
       if (refused) throw error;
-      throw AgentErrors.FILE_NOT_WRITTEN(`${path} was not written: ${wayOut(error)} What it held before stands.`, {
+      const rest = (error as { isTorn?: boolean }).isTorn
+        ? "It may hold parts of both contents until it is written."
+        : "What it held before stands.";
+      throw AgentErrors.FILE_NOT_WRITTEN(`${path} was not written: ${wayOut(error)} ${rest}`, {
         cause: error,
         extra: { path },
       });
@@ -143,6 +150,9 @@ async function replace(target: string, content: string, options: WriteOptions, u
   if (existing && !existing.isFile() && !existing.isSymbolicLink()) {
     throw Object.assign(new Error("it is no regular file"), { code: "EISDIR" });
   }
+  const bytes = Buffer.from(content, options.encoding ?? "utf8");
+  const inPlace = options.inPlace === true && existing?.isFile() === true;
+  if (inPlace && !options.check) return writeInPlace(target, bytes);
   const kept = existing?.isFile() ? existing.mode & 0o7777 : undefined;
   const temp = join(dirname(target), `.${basename(target)}.${unique}${TEMP_SUFFIX}`);
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -150,7 +160,8 @@ async function replace(target: string, content: string, options: WriteOptions, u
     {
       await using file = await open(temp, flags, 0o600);
       await file.writeFile(content, options.encoding ?? "utf8");
-      if (existing?.isFile()) await keepOwner(file, existing);
+      // In place the owner stays, whoever looks at the temporary file.
+      if (existing?.isFile() && !inPlace) await keepOwner(file, existing);
       await file.chmod(kept ?? options.mode ?? NEW_FILE_MODE);
       if (!options.check) await file.sync();
     }
@@ -160,12 +171,15 @@ async function replace(target: string, content: string, options: WriteOptions, u
       await using file = await open(temp, constants.O_RDONLY | constants.O_NOFOLLOW);
       await file.sync();
     }
-    await rename(temp, target);
+    if (inPlace) {
+      await writeInPlace(target, bytes);
+      await unlink(temp);
+    } else await rename(temp, target);
   } catch (error) {
     await unlink(temp).catch(() => {});
     throw error;
   }
-  await syncFolder(dirname(target));
+  if (!inPlace) await syncFolder(dirname(target));
 }
 
 /** What chown takes for an id that stays as it is. */
@@ -220,7 +234,8 @@ const WAYS_OUT: Readonly<Record<string, string>> = {
   EPERM: "the agent may not write there (EPERM); give it the right, or name another path.",
   EISDIR: "it is a folder or a device, not a file (EISDIR); name a file.",
   EBUSY:
-    "it is a mount of its own (EBUSY), so it cannot be replaced in one step; mount the folder that holds it instead of the file.",
+    "it is a mount of its own (EBUSY), so it cannot be replaced in one step; " +
+    'mount the folder that holds it instead of the file, or say "write: in-place".',
   ELOOP: "its symbolic links never end (ELOOP); mend them.",
   ENAMETOOLONG: "its name is too long (ENAMETOOLONG); name a shorter one.",
 };

@@ -258,6 +258,7 @@ export class FileKeeper implements AsyncDisposable {
             encoding,
             mode: wanted.mode,
             followLinks: wanted.source === "file",
+            inPlace: wanted.write === "in-place",
             check: check && ((temp) => this.#parts.check(check, path, { temp, signal })),
           });
           entry.digest = digestOf(planned.value);

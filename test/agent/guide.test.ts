@@ -30,12 +30,13 @@ function config(app: string, items: Record<string, string>): EffectiveConfig {
 test("the guide's definition files are taken as they stand", async () => {
   await using folder = await tempFolder();
   const examples = blocks("definitions");
-  expect(examples).toHaveLength(2);
+  expect(examples).toHaveLength(3);
   for (const [i, text] of examples.entries()) await writeFile(join(folder.path, `${i}.yaml`), text);
   const { services, files } = await readDefinitions(folder.path, { node: "host-a", address: "10.0.0.7" });
   expect(services[0]?.registration.checks).toHaveLength(2);
-  expect(files).toHaveLength(2);
+  expect(files).toHaveLength(3);
   expect(files[1]).toMatchObject({ check: { timeoutSeconds: 5 }, reload: { type: "signal", splaySeconds: 10 } });
+  expect(files[2]).toMatchObject({ write: "in-place" });
 });
 
 test("each template of the guide's table is what the table says", () => {

@@ -1,6 +1,6 @@
 /** Files under faults, with the agent as a real process: killed in the middle of writes, a full disk, a server that is away. */
 import { execFile } from "node:child_process";
-import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
@@ -125,6 +125,31 @@ test("an agent killed again and again in the middle of writes leaves one whole r
   }
   await eventually("it is applied", async () => (await host.outcome()) === "applied");
   expect((await readdir(host.folder)).filter((name) => name.startsWith(".out"))).toEqual([]);
+}, 300_000);
+
+test("killed in the middle of writes in place, the agent makes the file whole at its next start, in the same inode", async () => {
+  await using host = await hostWith((folder) => ({
+    app: "web",
+    path: join(folder, "out"),
+    template: { key: "t", sets: {} },
+    write: "in-place",
+  }));
+  const value = (n: number) => `${String(n).padStart(7, "0")}\n`.repeat(60_000);
+  const path = join(host.folder, "out");
+  await host.release({ t: "{{v}}", v: value(1) });
+  await eventually("it is there", async () => (await readFile(path, "utf8")) === value(1), 20_000);
+  const { ino } = await stat(path);
+  let n = 1;
+  for (let round = 0; round < 4; round++) {
+    for (let i = 0; i < 3; i++) await host.release({ t: "{{v}}", v: value(++n) });
+    await new Promise((resolve) => setTimeout(resolve, round * 7));
+    host.agent.kill();
+    await host.agent.exited;
+    await host.startAgent();
+    await eventually("it is whole", async () => (await readFile(path, "utf8")) === value(n));
+    expect((await stat(path)).ino).toBe(ino);
+  }
+  await eventually("it is applied", async () => (await host.outcome()) === "applied");
 }, 300_000);
 
 const mayMount = process.getuid?.() === 0 && process.platform === "linux";
