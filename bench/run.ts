@@ -1,12 +1,18 @@
 /**
- * `npm run bench [-- NAME …]`: runs the benchmarks named, or all, and writes what came out to bench/results. Run it on a
- * quiet machine; every figure comes with its smallest and largest, so that noise shows.
+ * `npm run bench [-- NAME …]`: runs the benchmarks named, or all but the soak, and writes what came out to bench/results. Run it on a
+ * quiet machine; every figure comes with its smallest and largest, so that noise shows. Ends with 1 when one of them has failed.
  */
 import { execFileSync } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { VERSION } from "#server";
+import { parseArgs } from "node:util";
 import { machine } from "./kit.ts";
+
+const { values: options, positionals: asked } = parseArgs({
+  allowPositionals: true,
+  options: { minutes: { type: "string", default: "60" } },
+});
 
 const BENCHES: Record<string, () => Promise<object>> = {
   start: async () => (await import("./start.ts")).benchStart(),
@@ -18,9 +24,11 @@ const BENCHES: Record<string, () => Promise<object>> = {
   dns: async () => (await import("./dns.ts")).benchDns(),
   "route-match": async () => (await import("./route-match.ts")).benchRouteMatch(),
   proxy: async () => (await import("./proxy.ts")).benchProxy(),
+  soak: async () => (await import("./soak.ts")).benchSoak(Number(options.minutes)),
 };
+/** Runs only when it is named: it takes an hour. */
+const NAMED_ONLY = new Set(["soak"]);
 
-const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !(name in BENCHES));
 if (unknown.length > 0) {
   console.error(`No benchmark is called ${unknown.join(", ")}; there are ${Object.keys(BENCHES).join(", ")}.`);
@@ -39,10 +47,12 @@ const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], {
   cwd: import.meta.dirname,
   encoding: "utf8",
 }).trim();
-for (const name of asked.length > 0 ? asked : Object.keys(BENCHES)) {
+let failed = false;
+for (const name of asked.length > 0 ? asked : Object.keys(BENCHES).filter((one) => !NAMED_ONLY.has(one))) {
   const result = await BENCHES[name]?.();
   console.log(`${name}: ${JSON.stringify(result, null, 2)}`);
+  if (result && "failed" in result) failed = true;
   known[name] = { commit, machine: machine(), ...result };
 }
 await writeFile(file, `${JSON.stringify(known, null, 2)}\n`);
-process.exit(0);
+process.exit(failed ? 1 : 0);
