@@ -15,7 +15,7 @@ function commandsOf(file: string): string[] {
 }
 
 /** Those that do not end by themselves, or need a server that is stopped; each has a test of its own. */
-const ENDLESS = /^(npm start|posthouse services --watch|posthouse operator-token)/;
+const ENDLESS = /^(npm start|posthouse services --watch|posthouse operator-token|posthouse store repair)/;
 
 test("both READMEs have the same commands, and no token is on a command line", () => {
   const commands = commandsOf("README.md");
