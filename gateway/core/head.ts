@@ -62,6 +62,8 @@ export interface RawHead {
   readonly tls?: TlsPeer | undefined;
   /** Name, value, name, value, as they came. */
   readonly rawHeaders: readonly string[];
+  /** Name of a field whose value begins or ends with a space or a tab, which HTTP/2 forbids; absent: there is none. */
+  readonly padded?: string | undefined;
 }
 
 export interface BadHead {
@@ -71,6 +73,15 @@ export interface BadHead {
 
 /** Fields of one request. Browsers send some 20; Node's own limit would drop the rest in silence. */
 export const HEADER_FIELDS_MAX = 200;
+
+/** Whether a value begins or ends with a space or a tab. Over HTTP/1.1 the parser cuts them off. @see RFC 9113 §8.2.1 */
+export function isPadded(value: string): boolean {
+  return isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(value.length - 1));
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
 
 /** All values of one header among name, value, name, value. */
 export function headerValues(rawHeaders: readonly string[], name: string): string[] {
@@ -87,6 +98,9 @@ export function readHead(raw: RawHead, ports?: Ports): RequestHead | BadHead {
   const { rawHeaders } = raw;
   if (rawHeaders.length > HEADER_FIELDS_MAX * 2) {
     return { error: "HEADERS_TOO_LARGE", detail: `More than ${HEADER_FIELDS_MAX} header fields.` };
+  }
+  if (raw.padded !== undefined) {
+    return { error: "REQUEST_INVALID", detail: `The value of "${raw.padded}" begins or ends with a space or a tab.` };
   }
   const hosts = headerValues(rawHeaders, "host");
   if (hosts.length !== 1)

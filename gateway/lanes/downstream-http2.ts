@@ -1,7 +1,7 @@
 /** A client of HTTP/2, over Node's streams themselves: its compatibility layer knows neither trailers nor resets. */
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Clock } from "#base";
-import type { RawHead } from "../core/head.ts";
+import { isPadded, type RawHead } from "../core/head.ts";
 import type { BodySource } from "../upstream/body.ts";
 import { announcedBytes, ownEnd, type WholeEnd } from "../upstream/end.ts";
 import { cameToEndStream, requestTrailers } from "../upstream/http2-end.ts";
@@ -188,9 +188,11 @@ export function http2Head(raw: readonly string[], given: Pick<RawHead, "scheme" 
   let target = "";
   let authority: string | undefined;
   let cookie: string | undefined;
+  let padded: string | undefined;
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] as string;
     const value = raw[i + 1] as string;
+    if (isPadded(value)) padded = name;
     if (name === ":method") method = value;
     else if (name === ":path") target = value;
     else if (name === ":authority") authority = value;
@@ -200,5 +202,5 @@ export function http2Head(raw: readonly string[], given: Pick<RawHead, "scheme" 
   }
   if (authority !== undefined) rawHeaders.unshift("host", authority);
   if (cookie !== undefined) rawHeaders.push("cookie", cookie);
-  return { method, target, version: "2", ...given, rawHeaders };
+  return { method, target, version: "2", ...given, rawHeaders, padded };
 }

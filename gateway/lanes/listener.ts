@@ -77,6 +77,8 @@ export class Http2Listener {
       streamResetBurst: RESETS.burst,
       streamResetRate: RESETS.perSecond,
       strictSingleValueFields: false,
+      // nghttp2 would drop a field with spaces around its value, and the request would go on without it: readHead refuses it.
+      strictFieldWhitespaceValidation: false,
     });
     this.#server.on("session", (session) => this.#onSession(session));
     this.#server.on("sessionError", () => {});

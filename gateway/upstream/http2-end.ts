@@ -4,6 +4,7 @@
  */
 import type { Http2Stream, ServerHttp2Stream } from "node:http2";
 import { Readable } from "node:stream";
+import { isPadded } from "../core/head.ts";
 
 const ENDED = Symbol("END_STREAM came");
 const TRAILERS = Symbol("trailers");
@@ -40,6 +41,11 @@ function push(this: Http2Stream, chunk: unknown, encoding?: BufferEncoding): boo
   return Readable.prototype.push.call(this, chunk, encoding);
 }
 
-function keepTrailers(this: Http2Stream, _headers: object, _flags: number, raw?: readonly string[]): void {
-  (this as Watched)[TRAILERS] = raw ?? NO_TRAILERS;
+function keepTrailers(this: Http2Stream, _headers: object, _flags: number, raw = NO_TRAILERS): void {
+  (this as Watched)[TRAILERS] = raw.some(isPadded) ? withoutPadded(raw) : raw;
+}
+
+/** What comes behind a body is no longer refused, but a malformed field of it is dropped. */
+function withoutPadded(raw: readonly string[]): readonly string[] {
+  return raw.filter((_, i) => !isPadded(raw[i | 1] as string));
 }

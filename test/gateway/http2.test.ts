@@ -274,6 +274,62 @@ test("row 10: a name or a value with a line end is dropped on the way in, and no
   raw.socket.destroy();
 });
 
+test.for([
+  ["begins with a space", "authorization", " Bearer t"],
+  ["ends with a space", "authorization", "Bearer t "],
+  ["begins with a tab", "x-a", "\t1"],
+  ["ends with a tab", "x-a", "1\t"],
+  ["is a space", "x-a", " "],
+  ["is a part of a cookie and ends with a space", "cookie", "b=2 "],
+] as [string, string, string][])(
+  "row 13: a request with a field whose value %s is refused, in the clear and over TLS",
+  async ([, name, value]) => {
+    const trusted = await authority();
+    const tls = await trusted.issue(["127.0.0.1"]);
+    await using service = await upstream();
+    await using running = await runGateway(oneRoute(), [instance(service.port)], { tls });
+    const fields: [string, string][] = [
+      ["cookie", "a=1"],
+      [name, value],
+      ["cookie", "c=3"],
+    ];
+    const secure = tlsConnect({
+      host: "127.0.0.1",
+      port: running.ports.httpsPort,
+      ca: trusted.pem,
+      ALPNProtocols: ["h2"],
+    });
+    const plain = connect(running.ports.httpPort, "127.0.0.1");
+    for (const socket of [plain, secure]) {
+      let received = Buffer.alloc(0);
+      socket.on("data", (chunk: Buffer) => (received = Buffer.concat([received, chunk])));
+      socket.write(Buffer.concat([PREFACE, frame(1, 0x5, 1, headBlock(...fields)), frame(1, 0x5, 3, headBlock())]));
+      await eventually("it is answered", () => received.includes("begins or ends with a space or a tab"));
+      await eventually("the stream beside it goes on", () => service.requests.length === (socket === plain ? 1 : 2));
+      socket.destroy();
+    }
+    expect(service.requests.flatMap(({ rawHeaders }) => rawHeaders)).not.toContain("a=1");
+    expect((await running.host.metrics.expose()).text).toContain('refusals_total{flag="DPE"} 2');
+  },
+);
+
+test("a trailer whose value begins or ends with a space is dropped", async () => {
+  const trailers: unknown[] = [];
+  await using service = await upstream((request, response) => {
+    trailers.push(request.trailers);
+    response.end();
+  });
+  await using running = await runGateway(oneRoute(), [instance(service.port)]);
+  const raw = await rawSession(running.ports.httpPort);
+  const behind = Buffer.concat([literal("x-a", "1 "), literal("x-b", "2"), literal("x-c", "\t3")]);
+  raw.socket.write(
+    Buffer.concat([frame(1, 0x4, 1, headBlock()), frame(0, 0, 1, Buffer.from("x")), frame(1, 0x5, 1, behind)]),
+  );
+  await eventually("it is through", () => trailers.length > 0);
+  expect(trailers).toEqual([{ "x-b": "2" }]);
+  raw.socket.destroy();
+});
+
 test("a client whose connection ends has left, over TLS and without, and its request at the service with it", async () => {
   const trusted = await authority();
   const tls = await trusted.issue(["127.0.0.1"]);
