@@ -188,7 +188,8 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     const own = this.#callerDeadlineMs > this.#parts.host.clock.monotonic();
     this.#transfer?.abort(own);
     const { service } = this.forward.route.cluster;
-    this.onFailure({ error: "UPSTREAM_TIMEOUT", detail: `Service "${service}" did not answer in time.` });
+    const what = this.#downstream.headSent ? "did not end its answer in time" : "did not answer in time";
+    this.onFailure({ error: "UPSTREAM_TIMEOUT", detail: `Service "${service}" ${what}.` });
   }
 
   request(endpoint: Endpoint, span: Span | undefined, attempt: number): OutgoingRequest {

@@ -208,7 +208,7 @@ export class UpstreamCall implements Transfer {
     const refusal = isRefusal(error) ? refuseDead(route, endpoints, this.caller.host.clock.monotonic()) : undefined;
     this.sink.onFailure({
       error: error.error,
-      detail: detailOf(error, cluster.service, bodyBytesMax),
+      detail: detailOf(error, { service: cluster.service, bodyBytesMax, begun: this.#begun || error.begun }),
       ...(refusal ? { refusal } : {}),
     });
   }
@@ -279,9 +279,15 @@ export class UpstreamCall implements Transfer {
   }
 }
 
-function detailOf({ error, message, begun }: UpstreamError, service: string, bodyBytesMax: number): string {
+/** What is said of it. `begun`: something of the answer has come, maybe all but the last of a long stream. */
+function detailOf(
+  { error, message }: UpstreamError,
+  { service, bodyBytesMax, begun }: { service: string; bodyBytesMax: number; begun: boolean },
+): string {
   const details: Partial<Record<GatewayErrorName, string>> = {
-    UPSTREAM_TIMEOUT: `Service "${service}" did not answer in time.`,
+    UPSTREAM_TIMEOUT: begun
+      ? `Service "${service}" fell silent in the middle of its answer.`
+      : `Service "${service}" did not answer in time.`,
     UPSTREAM_UNTRUSTED: `The certificate of service "${service}" is not trusted; give its cluster the CA and the name.`,
     UPSTREAM_BAD_ANSWER: `Service "${service}" sent an answer that is not valid HTTP.`,
     UPSTREAM_RESET: begun

@@ -166,18 +166,24 @@ test("a stream that has begun lives by its silence, not by the route's time, unl
       call.write({ text: "m", number: i });
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    const { code, metadata } = await error;
-    return { heard, code, flag: metadata.get("x-posthouse-flag") };
+    const { code, details, metadata } = await error;
+    return { heard, code, details, flag: metadata.get("x-posthouse-flag") };
   };
-  expect(await talk({})).toEqual({ heard: 20, code: Status.DEADLINE_EXCEEDED, flag: ["UT"] });
+  expect(await talk({})).toEqual({
+    heard: 20,
+    code: Status.DEADLINE_EXCEEDED,
+    details: 'Service "orders" fell silent in the middle of its answer.',
+    flag: ["UT"],
+  });
   const limited = await talk({ deadline: Date.now() + 600 });
   expect(limited.code).toBe(Status.DEADLINE_EXCEEDED);
   expect(limited.heard).toBeGreaterThan(0);
   expect(limited.heard).toBeLessThan(20);
   // A call of which nothing comes back has not begun.
   const silent = used.client.talk();
-  const { code, metadata } = await new Promise<ServiceError>((resolve) => silent.once("error", resolve));
+  const { code, details, metadata } = await new Promise<ServiceError>((resolve) => silent.once("error", resolve));
   expect([code, metadata.get("x-posthouse-flag")]).toEqual([Status.DEADLINE_EXCEEDED, ["UT"]]);
+  expect(details).toBe('Service "orders" did not answer in time.');
 });
 
 test("a call that its client cancels is cancelled at the service", async () => {
@@ -236,6 +242,7 @@ test("a service that breaks off in the middle of a stream ends the call as UNAVA
   await service[Symbol.asyncDispose]();
   const error = await failed;
   expect(error.code).toBe(Status.UNAVAILABLE);
+  expect(error.details).toBe('Service "orders" broke off its answer.');
   expect(error.metadata.get("x-posthouse-flag")).toEqual(["UC"]);
 });
 
