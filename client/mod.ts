@@ -67,6 +67,8 @@ import { watchFrames, type Acknowledgement, type WatchOptions } from "./stream.t
 import type { RawBody, Transport, TransportRequest } from "./transport.ts";
 
 export { isMasked } from "#config-server/api";
+export { catalogFold, type Catalog, type CatalogDelta } from "./core/catalog.ts";
+export { FoldedWatch, type Fold } from "./core/fold.ts";
 export * from "./errors.ts";
 export { LOCK_SESSION_SECONDS, type HeldLock, type LockOptions } from "./lock.ts";
 export { STREAM_SILENCE_MS_MAX } from "./stream.ts";

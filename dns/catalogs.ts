@@ -1,9 +1,9 @@
 /**
  * Readers of the catalog for DNS: over the registry of this process, or over a watch of a namespace elsewhere. The latter
- * keeps what it knows while the server is away, and is then as old as the outage.
+ * keeps what it knows while the server is away, and is then as old as the outage; and beside what a cold server says.
  */
 import type { Host } from "#base";
-import type { Client } from "#client";
+import { catalogFold, FoldedWatch, type Catalog, type Client } from "#client";
 import type { Instance, ServiceDelta } from "#registry/api";
 import type { DnsCatalog } from "./core/directory.ts";
 
@@ -33,8 +33,7 @@ export class WatchedCatalog implements DnsCatalog {
   readonly #host: Host;
   readonly #client: Pick<Client, "registry">;
   readonly #namespace: string;
-  #services = new Map<string, Map<string, Instance>>();
-  #ready = false;
+  readonly #state = new FoldedWatch<Catalog<Instance>, ServiceDelta>(catalogFold<Instance>());
   #revision = 0;
   readonly #listeners = new Set<(services: readonly { namespace: string; service: string }[]) => void>();
 
@@ -45,7 +44,7 @@ export class WatchedCatalog implements DnsCatalog {
   }
 
   ready(): boolean {
-    return this.#ready;
+    return this.#state.value !== undefined;
   }
   knows(namespace: string): boolean {
     return namespace === this.#namespace;
@@ -54,10 +53,10 @@ export class WatchedCatalog implements DnsCatalog {
     return this.#revision;
   }
   instances(namespace: string, service: string): readonly Instance[] {
-    return this.knows(namespace) ? [...(this.#services.get(service)?.values() ?? [])] : [];
+    return this.knows(namespace) ? [...(this.#state.value?.get(service)?.values() ?? [])] : [];
   }
   services(): { namespace: string; service: string }[] {
-    return [...this.#services.keys()].map((service) => ({ namespace: this.#namespace, service }));
+    return [...(this.#state.value?.keys() ?? [])].map((service) => ({ namespace: this.#namespace, service }));
   }
   onChange(listener: (services: readonly { namespace: string; service: string }[]) => void): () => void {
     this.#listeners.add(listener);
@@ -71,33 +70,15 @@ export class WatchedCatalog implements DnsCatalog {
       help: "1 while the catalog that DNS answers from is followed, 0 while the server is away.",
     });
     const onState = (state: "connected" | "disconnected") => age.labels().set(state === "connected" ? 1 : 0);
-    let gathered: Map<string, Map<string, Instance>> | undefined;
     for await (const frame of this.#client.registry.watch({ namespace: this.#namespace }, { signal, onState })) {
       this.#revision = Math.max(this.#revision, frame.revision);
-      if (frame.event === "reset") gathered = new Map();
-      else if (frame.event === "snapshot") take((gathered ??= new Map()), frame.data as ServiceDelta);
-      else if (frame.event === "delta") {
-        take(this.#services, frame.data as ServiceDelta);
-        this.#tell([frame.data as ServiceDelta]);
-      } else if (frame.event === "synced") {
-        // What was known is served until the new state is whole.
-        if (gathered || !this.#ready) this.#services = gathered ?? new Map();
-        gathered = undefined;
-        this.#ready = true;
-        this.#tell([]);
-      }
+      const changed = this.#state.take(frame);
+      if (changed === "all") this.#tell([]);
+      else if (changed === "data" && frame.data) this.#tell([frame.data]);
     }
   }
 
   #tell(services: readonly { namespace: string; service: string }[]): void {
     for (const listener of this.#listeners) listener(services);
   }
-}
-
-function take(services: Map<string, Map<string, Instance>>, delta: ServiceDelta): void {
-  const known = services.get(delta.service) ?? new Map<string, Instance>();
-  for (const id of delta.removed) known.delete(id);
-  for (const instance of delta.instances) known.set(instance.id, instance);
-  if (known.size === 0) services.delete(delta.service);
-  else services.set(delta.service, known);
 }

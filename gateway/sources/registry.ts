@@ -1,31 +1,63 @@
 /**
  * Endpoints from the registry, by push: one watch per namespace that the routes use. A snapshot is built aside and
- * swapped in when it is whole, so nobody ever sees an empty list in between; while the registry is away, what was last
- * known goes on.
+ * swapped in when it is whole, so nobody ever sees an empty list in between; while the registry is away, or has just
+ * started without knowing all, what was last known goes on.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { ServiceDelta } from "#registry/api";
 import { TaskGroup, type Host } from "#base";
+import { catalogFold, FoldedWatch, type Catalog, type Fold } from "#client";
 import type { CatalogInstance } from "../core/endpoints.ts";
 import { NO_HINTS, type Hints } from "../core/hints.ts";
 import type { GatewayClient } from "../settings.ts";
 
-/** Instances by id. */
-type Service = ReadonlyMap<string, CatalogInstance>;
-/** Path prefixes that services hint at, by service. */
-type HintMap = Map<string, readonly string[]>;
-/** Milliseconds that services keep idle connections, by their policy. */
-type KeepAlives = Map<string, number>;
-/** Services by name. */
-export type NamespaceCatalog = ReadonlyMap<string, Service>;
+/** What is known of a namespace. */
+interface Known {
+  readonly catalog: Catalog<CatalogInstance>;
+  /** Path prefixes that services hint at, by service; the same map for as long as they are the same. */
+  readonly hints: ReadonlyMap<string, readonly string[]>;
+  /** Milliseconds that services keep idle connections, by their policy. */
+  readonly keepAlives: ReadonlyMap<string, number>;
+}
+
+const CATALOG = catalogFold<CatalogInstance>();
+
+/** Policies outlive a server's restart, so only the instances that were known are held beside what a cold server says. */
+const FOLD: Fold<Known, ServiceDelta> = {
+  gather(gathered, delta) {
+    const { hints, keepAlives } = gathered ?? { hints: new Map(), keepAlives: new Map() };
+    put(hints as Map<string, readonly string[]>, delta.service, delta.gateway?.pathPrefixes);
+    put(keepAlives as Map<string, number>, delta.service, keepAliveOf(delta));
+    return { catalog: CATALOG.gather(gathered?.catalog, delta), hints, keepAlives };
+  },
+  apply: (known, delta) => ({
+    catalog: CATALOG.apply(known?.catalog, delta),
+    hints: changed(known?.hints, delta.service, delta.gateway?.pathPrefixes),
+    keepAlives: changed(known?.keepAlives, delta.service, keepAliveOf(delta)),
+  }),
+  empty: { catalog: new Map(), hints: new Map(), keepAlives: new Map() },
+  together: (known, said) => ({ ...said, catalog: CATALOG.together(known.catalog, said.catalog) }),
+};
+
+function keepAliveOf({ gateway }: ServiceDelta): number | undefined {
+  return gateway?.keepAliveSeconds === undefined ? undefined : gateway.keepAliveSeconds * 1000;
+}
+
+function put<Value>(map: Map<string, Value>, key: string, value: Value | undefined): Map<string, Value> {
+  if (value === undefined) map.delete(key);
+  else map.set(key, value);
+  return map;
+}
+
+/** A copy with this entry, or the same map where that changes nothing. */
+function changed<Value>(map: ReadonlyMap<string, Value> = new Map(), key: string, value: Value | undefined) {
+  return isDeepStrictEqual(map.get(key), value) ? map : put(new Map(map), key, value);
+}
 
 interface Watched {
-  catalog: NamespaceCatalog;
-  hints: HintMap;
-  keepAlives: KeepAlives;
+  readonly state: FoldedWatch<Known, ServiceDelta>;
   /** Of the last frame that was taken over; 0: none was. */
   revision: number;
-  /** Whether it is whole, from the registry or from the last good state on disk. */
-  known: boolean;
   connected: boolean;
   readonly abort: AbortController;
 }
@@ -63,9 +95,9 @@ export class RegistrySource implements AsyncDisposable {
     for (const namespace of namespaces) if (!this.#watched.has(namespace)) this.#start(namespace);
   }
 
-  /** Whether all of what is watched is known whole. */
+  /** Whether all of what is watched is known whole, from the registry or from the last good state on disk. */
   get complete(): boolean {
-    return [...this.#watched.values()].every(({ known }) => known);
+    return [...this.#watched.values()].every(({ state }) => state.value !== undefined);
   }
 
   /** The revision that all namespaces have come to; 0: one was never heard of, or none is watched. */
@@ -75,43 +107,44 @@ export class RegistrySource implements AsyncDisposable {
   }
 
   instances(namespace: string, service: string): Iterable<CatalogInstance> {
-    const watched = this.#watched.get(namespace);
-    const instances = watched?.catalog.get(service)?.values() ?? [];
-    const keepAliveMs = watched?.keepAlives.get(service);
+    const known = this.#known(namespace);
+    const instances = known?.catalog.get(service)?.values() ?? [];
+    const keepAliveMs = known?.keepAlives.get(service);
     return keepAliveMs === undefined ? instances : [...instances].map((instance) => ({ ...instance, keepAliveMs }));
   }
 
   instance(namespace: string, service: string, id: string): CatalogInstance | undefined {
-    const watched = this.#watched.get(namespace);
-    const instance = watched?.catalog.get(service)?.get(id);
-    const keepAliveMs = watched?.keepAlives.get(service);
+    const known = this.#known(namespace);
+    const instance = known?.catalog.get(service)?.get(id);
+    const keepAliveMs = known?.keepAlives.get(service);
     return instance && keepAliveMs !== undefined ? { ...instance, keepAliveMs } : instance;
   }
 
   /** The path prefixes that the services of a namespace hint at. */
   hints(namespace: string): Hints {
-    return this.#watched.get(namespace)?.hints ?? NO_HINTS;
+    return this.#known(namespace)?.hints ?? NO_HINTS;
+  }
+
+  #known(namespace: string): Known | undefined {
+    return this.#watched.get(namespace)?.state.value;
   }
 
   /** Puts the last good state in place until the registry is heard. */
   restore(namespace: string, instances: readonly CatalogInstance[], hints: Hints): void {
-    const watched = this.#watched.get(namespace);
-    if (!watched || watched.known) return;
-    const catalog = new Map<string, Map<string, CatalogInstance>>();
-    for (const instance of instances) serviceOf(catalog, instance.service).set(instance.id, instance);
-    watched.catalog = catalog;
-    watched.hints = new Map(hints);
-    watched.known = true;
-    this.#onChange(namespace, "all");
+    let catalog: Known["catalog"] = new Map();
+    for (const [service, its] of Map.groupBy(instances, (instance) => instance.service)) {
+      catalog = CATALOG.gather(catalog, { service, instances: its, removed: [] });
+    }
+    const restored = this.#watched
+      .get(namespace)
+      ?.state.restore({ catalog, hints: new Map(hints), keepAlives: new Map() });
+    if (restored) this.#onChange(namespace, "all");
   }
 
   #start(namespace: string): void {
     const watched: Watched = {
-      catalog: new Map(),
-      hints: new Map(),
-      keepAlives: new Map(),
+      state: new FoldedWatch(FOLD),
       revision: 0,
-      known: false,
       connected: false,
       abort: new AbortController(),
     };
@@ -122,110 +155,29 @@ export class RegistrySource implements AsyncDisposable {
   }
 
   async #watch(namespace: string, watched: Watched, signal: AbortSignal): Promise<void> {
+    const { state } = watched;
+    const { log } = this.#host;
     const frames = this.#client.watch(
       { namespace },
       {
         signal,
-        onState: (state) => {
-          watched.connected = state === "connected";
-          this.#host.log.info({ namespace, state }, `registry watch ${state}`);
+        onState: (connection) => {
+          watched.connected = connection === "connected";
+          log.info({ namespace, state: connection }, `registry watch ${connection}`);
         },
       },
     );
-    // Until the first `synced` all is snapshot, whether or not a reset came before.
-    let building: Map<string, Map<string, CatalogInstance>> | undefined = new Map();
-    let hints: HintMap = new Map();
-    let keepAlives: KeepAlives = new Map();
-    // What a cold server says: it is in force beside what was known, and alone once the server is warm.
-    let said: NamespaceCatalog | undefined;
     for await (const frame of frames) {
-      if (frame.event === "reset") {
-        building = new Map();
-        hints = new Map();
-        keepAlives = new Map();
-      } else if (frame.event === "snapshot" && frame.data) {
-        if (!building) {
-          building = new Map();
-          hints = new Map();
-          keepAlives = new Map();
-        }
-        merge(serviceOf(building, frame.data.service), frame.data);
-        noteHints(hints, frame.data);
-        noteKeepAlive(keepAlives, frame.data);
-      } else if (frame.event === "synced" && building) {
-        said = frame.cold && watched.known ? building : undefined;
-        watched.catalog = said ? together(watched.catalog, said) : building;
-        watched.hints = hints;
-        watched.keepAlives = keepAlives;
-        watched.known = true;
-        building = undefined;
-        if (said) this.#host.log.info({ namespace }, "the registry has just started; endpoints known before are kept");
+      const changed = state.take(frame);
+      if (changed === "all") {
+        if (state.holds) log.info({ namespace }, "the registry has just started; endpoints known before are kept");
         this.#onChange(namespace, "all");
-      } else if (frame.event === "delta" && frame.data) {
-        noteKeepAlive(keepAlives, frame.data);
-        if (building) {
-          merge(serviceOf(building, frame.data.service), frame.data);
-          noteHints(hints, frame.data);
-        } else {
-          if (noteHints(hints, frame.data)) watched.hints = hints = new Map(hints);
-          watched.catalog = applyDelta(watched.catalog, frame.data);
-          said &&= applyDelta(said, frame.data);
-          this.#onChange(namespace, new Set([frame.data.service]));
-        }
-      }
-      if (said && frame.event === "heartbeat" && !frame.cold) {
-        watched.catalog = said;
-        said = undefined;
-        this.#onChange(namespace, "all");
-      }
-      if (!building) watched.revision = frame.revision;
+      } else if (changed === "data" && frame.data) this.#onChange(namespace, new Set([frame.data.service]));
+      if (state.settled) watched.revision = frame.revision;
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#tasks[Symbol.asyncDispose]();
   }
-}
-
-/** Whether they are others now. */
-function noteHints(hints: HintMap, { service, gateway }: ServiceDelta): boolean {
-  const before = hints.get(service);
-  const now = gateway?.pathPrefixes;
-  if (before?.join(" ") === now?.join(" ")) return false;
-  if (now) hints.set(service, now);
-  else hints.delete(service);
-  return true;
-}
-
-function noteKeepAlive(keepAlives: KeepAlives, { service, gateway }: ServiceDelta): void {
-  const seconds = gateway?.keepAliveSeconds;
-  if (seconds === undefined) keepAlives.delete(service);
-  else keepAlives.set(service, seconds * 1000);
-}
-
-function serviceOf(catalog: Map<string, Map<string, CatalogInstance>>, service: string): Map<string, CatalogInstance> {
-  let instances = catalog.get(service);
-  if (!instances) catalog.set(service, (instances = new Map()));
-  return instances;
-}
-
-/** What was known, and over it what is said now. */
-function together(known: NamespaceCatalog, said: NamespaceCatalog): NamespaceCatalog {
-  const both = new Map(known);
-  for (const [service, instances] of said) both.set(service, new Map([...(known.get(service) ?? []), ...instances]));
-  return both;
-}
-
-function merge(instances: Map<string, CatalogInstance>, delta: ServiceDelta): void {
-  for (const id of delta.removed) instances.delete(id);
-  for (const instance of delta.instances) instances.set(instance.id, instance);
-}
-
-function applyDelta(catalog: NamespaceCatalog, delta: ServiceDelta): NamespaceCatalog {
-  const next = new Map(catalog);
-  const instances = new Map(catalog.get(delta.service));
-  merge(instances, delta);
-  if (instances.size === 0) next.delete(delta.service);
-  else next.set(delta.service, instances);
-  return next;
 }

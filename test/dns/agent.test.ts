@@ -2,8 +2,12 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { TaskGroup } from "#base";
+import type { Client } from "#client";
 import { WatchedCatalog } from "#dns";
-import { call, eventually, freePort, startPosthouse, tempFolder, withControl } from "#test/kit";
+import type { Frame } from "#http/frames";
+import type { ServiceDelta } from "#registry/api";
+import { call, eventually, freePort, startPosthouse, tempFolder, testHost, withControl } from "#test/kit";
+import { instance } from "../gateway/kit.ts";
 import { ask, testDns } from "./kit.ts";
 
 test("a flip of health is in the next answer, within milliseconds", async () => {
@@ -35,6 +39,49 @@ test("a flip of health is in the next answer, within milliseconds", async () => 
   await reaches(control.client.registry.deregister(name), "");
   expect((await ask(dns.port, "orders.service.posthouse")).rcode).toBe("NXDOMAIN");
   expect((await ask(dns.port, "orders.service.staging.ns.posthouse")).rcode).toBe("REFUSED");
+});
+
+test("beside what a cold server says DNS answers with what it knew, until the server is warm", async () => {
+  const orders = (...addresses: string[]): Frame<ServiceDelta> => ({
+    event: "snapshot",
+    revision: 1,
+    data: {
+      namespace: "default",
+      service: "orders",
+      instances: addresses.map((address) => instance(1, { id: address, address })),
+      removed: [],
+      panic: false,
+    },
+  });
+  const frames: Frame<ServiceDelta>[] = [orders("10.0.0.1", "10.0.0.2"), { event: "synced", revision: 1 }];
+  let wake = () => {};
+  const registry = {
+    async *watch(_query: unknown, { signal }: { signal: AbortSignal }) {
+      signal.addEventListener("abort", () => wake(), { once: true });
+      while (!signal.aborted) {
+        const frame = frames.shift();
+        if (frame) yield frame;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    },
+  } as unknown as Client["registry"];
+  const hear = (...given: Frame<ServiceDelta>[]) => {
+    frames.push(...given);
+    wake();
+  };
+  const host = testHost();
+  const catalog = new WatchedCatalog(host, { registry }, "default");
+  await using tasks = new TaskGroup(host.log);
+  tasks.run("catalog", (signal) => catalog.run(signal));
+  await using dns = await testDns(catalog);
+  const named = async () => (await ask(dns.port, "orders.service.posthouse")).data.map(String).toSorted().join();
+  await eventually("it is known", async () => (await named()) === "10.0.0.1,10.0.0.2");
+  hear({ event: "reset", revision: 2 }, orders("10.0.0.3"), { event: "synced", revision: 2, cold: true });
+  await eventually("it is held", async () => (await named()) === "10.0.0.1,10.0.0.2,10.0.0.3");
+  hear({ event: "delta", revision: 3, data: { ...orders().data, removed: ["10.0.0.2"] } as ServiceDelta });
+  await eventually("a removal applies at once", async () => (await named()) === "10.0.0.1,10.0.0.3");
+  hear({ event: "heartbeat", revision: 4 });
+  await eventually("the server is warm", async () => (await named()) === "10.0.0.3");
 });
 
 test("an agent's DNS answers while the server is down, and follows it again when it is back", async () => {

@@ -120,7 +120,7 @@ function followersSeeWholeRevisions(history: History, truth: Truth): string[] {
     const text = textOf(instances);
     const known = before.get(`${reader} ${service}`) ?? new Set<string>();
     before.set(`${reader} ${service}`, known);
-    const own = cold && reader.startsWith("gateway#") ? known : NOTHING;
+    const own = cold ? known : NOTHING;
     const holds = (truths: string) => text === truths || holdsBeside(instances, truths, own);
     for (const instance of instances) known.add(textOf([instance]));
     if (holds(truth.instances(service, revision))) continue;

@@ -1,0 +1,40 @@
+/** Services and their instances, as the frames of a registry watch make them. */
+import type { Fold } from "./fold.ts";
+
+/** Instances by id, by service. A service without instances is absent. */
+export type Catalog<Instance> = ReadonlyMap<string, ReadonlyMap<string, Instance>>;
+
+/** As much of a service's change as the catalog needs. */
+export interface CatalogDelta<Instance> {
+  readonly service: string;
+  readonly instances: readonly Instance[];
+  /** Ids. */
+  readonly removed: readonly string[];
+}
+
+export function catalogFold<Instance extends { readonly id: string }>(): Required<
+  Fold<Catalog<Instance>, CatalogDelta<Instance>>
+> {
+  type Services = Map<string, ReadonlyMap<string, Instance>>;
+
+  function put(services: Services, { service, instances, removed }: CatalogDelta<Instance>): Services {
+    const changed = new Map(services.get(service));
+    for (const id of removed) changed.delete(id);
+    for (const instance of instances) changed.set(instance.id, instance);
+    if (changed.size === 0) services.delete(service);
+    else services.set(service, changed);
+    return services;
+  }
+
+  return {
+    gather: (gathered, delta) => put((gathered as Services | undefined) ?? new Map(), delta),
+    apply: (known, delta) => put(new Map(known), delta),
+    empty: new Map(),
+    together(known, said) {
+      const both = new Map(known);
+      for (const [service, instances] of said)
+        both.set(service, new Map([...(known.get(service) ?? []), ...instances]));
+      return both;
+    },
+  };
+}
