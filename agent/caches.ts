@@ -46,7 +46,7 @@ export function catalogCache(host: Host, client: ControlPlane, onChange: () => v
   return new WatchCache<ServiceName, Resolved, ServiceDelta>(host, {
     what: "service",
     keyOf: ({ namespace, service }) => `${namespace}/${service}`,
-    fold: { gather: withDelta, apply: withDelta, empty: undefined },
+    fold: { gather: withDelta, apply: withDelta, empty: undefined, together },
     watch: ({ namespace, service }, options) => client.registry.watch({ namespace, services: [service] }, options),
     onChange,
   });
@@ -59,4 +59,10 @@ function withDelta(known: Resolved | undefined, delta: ServiceDelta): Resolved {
   for (const instance of instances) byId.set(instance.id, instance);
   const list = [...byId.values()];
   return { namespace, service, instances: list, panic, ...(reason === undefined ? {} : { reason }) };
+}
+
+/** Instances that were known, and over them those of a server that has just started. */
+function together(known: Resolved, said: Resolved): Resolved {
+  const ids = new Set(said.instances.map(({ id }) => id));
+  return { ...said, instances: [...known.instances.filter(({ id }) => !ids.has(id)), ...said.instances] };
 }

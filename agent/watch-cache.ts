@@ -1,8 +1,9 @@
 /**
  * The latest of what the server says about many things, each followed by a watch of its own. While the server is away
- * the last known stays, and says how old it is.
+ * the last known stays, and says how old it is; beside what a cold server says it stays where its fold puts the two together.
  */
 import { messageOf, TaskGroup, type Host } from "#base";
+import { FoldedWatch, type Fold } from "#client";
 import { type IfNoneMatch, longPoll, type Polled } from "#http";
 import type { Frame } from "#http/frames";
 import { AgentErrors } from "./api.ts";
@@ -11,14 +12,6 @@ import { AgentErrors } from "./api.ts";
 export const ON_DEMAND_MAX = 128;
 /** Milliseconds that a first question waits for the server's first answer. */
 export const FIRST_ANSWER_MS_MAX = 3_000;
-
-/** How frames become a value. `snapshot` frames are gathered until `synced`; then `delta` frames change it. */
-export interface Fold<Value, Data> {
-  gather(gathered: Value | undefined, data: Data): Value;
-  apply(value: Value | undefined, data: Data): Value;
-  /** What a snapshot without a piece means, when it means anything. */
-  readonly empty: Value | undefined;
-}
 
 export interface WatchCacheOptions<Name, Value, Data> {
   readonly what: string;
@@ -287,9 +280,7 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
   async #run(entry: Entry<Name, Value>, groupSignal: AbortSignal): Promise<void> {
     const signal = AbortSignal.any([groupSignal, entry.stop.signal]);
     const { fold, watch } = this.#options;
-    let gathered: Value | undefined;
-    // A resumed watch goes on from what is known; any other replaces it.
-    let replacing = true;
+    const folded = new FoldedWatch(fold, entry.value);
     const onState = (state: "connected" | "disconnected", error?: unknown) => {
       // Connected alone proves nothing about the value; the first whole state does.
       if (state === "connected") return;
@@ -298,25 +289,17 @@ export class WatchCache<Name, Value, Data> implements AsyncDisposable {
       if (error !== undefined) entry.error = messageOf(error);
     };
     for await (const frame of watch(entry.name, { signal, onState, pinned: entry.pinned })) {
-      const { revision } = frame;
-      let isNew = false;
-      if (frame.event === "reset") {
-        gathered = undefined;
-        replacing = true;
-      } else if (frame.event === "snapshot") gathered = fold.gather(gathered, frame.data as Data);
-      else if (frame.event === "delta") {
-        isNew = this.#offer(entry, { value: fold.apply(entry.value, frame.data as Data), revision });
-      } else if (frame.event === "synced") {
-        const whole = gathered ?? fold.empty;
-        if (!replacing) isNew = true;
-        else if (whole !== undefined) isNew = this.#offer(entry, { value: whole, revision });
-        gathered = undefined;
-        replacing = false;
-      } else if (entry.held) {
+      const { event, revision } = frame;
+      // A resumed watch goes on from what is known; any other begins with a snapshot, which replaces it.
+      let isNew = event === "synced" && folded.settled;
+      const changed = folded.take(frame);
+      if (event === "reset" || event === "snapshot" || !folded.settled) continue;
+      if (changed) isNew = this.#offer(entry, { value: folded.value as Value, revision });
+      else if (event === "heartbeat") {
         // The server has caught up with what is known; if it still says the same, that is how it is.
-        isNew = this.#offer(entry, { value: entry.held.value, revision });
-      } else entry.revision = Math.max(entry.revision, revision);
-      if (frame.event === "reset" || frame.event === "snapshot") continue;
+        if (entry.held) isNew = this.#offer(entry, { value: entry.held.value, revision });
+        else entry.revision = Math.max(entry.revision, revision);
+      }
       entry.connected = entry.value !== undefined;
       entry.error = undefined;
       if (isNew) this.#tell(entry);

@@ -1,0 +1,50 @@
+/** What an agent makes of a server that has just started: instances that it knew stay until the server is warm. */
+import { expect, test } from "vitest";
+import type { Client } from "#client";
+import type { Frame } from "#http/frames";
+import type { ServiceDelta } from "#registry/api";
+import { eventually, testHost } from "#test/kit";
+import { catalogCache } from "../../agent/caches.ts";
+import { instance } from "../gateway/kit.ts";
+
+const of = (ids: readonly string[], removed: readonly string[] = []): ServiceDelta => ({
+  namespace: "default",
+  service: "orders",
+  instances: ids.map((id) => instance(1, { id })),
+  removed,
+  panic: false,
+});
+
+test("beside what a cold server says an agent lists what it knew, and removals apply at once", async () => {
+  const frames: Frame<ServiceDelta>[] = [];
+  let wake = () => {};
+  const registry = {
+    async *watch(_query: unknown, { signal }: { signal: AbortSignal }) {
+      signal.addEventListener("abort", () => wake(), { once: true });
+      while (!signal.aborted) {
+        const frame = frames.shift();
+        if (frame) yield frame;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    },
+  } as unknown as Client["registry"];
+  await using catalog = catalogCache(testHost(), { registry } as Client, () => {});
+  const name = { namespace: "default", service: "orders" };
+  catalog.follow(name, { pinned: false });
+  const holds = async (wanted: string, ...given: Frame<ServiceDelta>[]) => {
+    frames.push(...given);
+    wake();
+    const held = () => catalog.peek(name)?.value.instances.map(({ id }) => id) ?? [];
+    await eventually(`it holds ${wanted}`, () => frames.length === 0 && held().toSorted().join() === wanted);
+  };
+  await holds("a,b", { event: "snapshot", revision: 1, data: of(["a", "b"]) }, { event: "synced", revision: 1 });
+  const begun: Frame<ServiceDelta>[] = [
+    { event: "reset", revision: 2 },
+    { event: "snapshot", revision: 2, data: of(["c"]) },
+  ];
+  await holds("a,b,c", ...begun, { event: "synced", revision: 2, cold: true });
+  await holds("a,c", { event: "delta", revision: 3, data: of([], ["b"]) });
+  await holds("a,c,d", { event: "delta", revision: 4, data: of(["d"]) });
+  await holds("c,d", { event: "heartbeat", revision: 5 });
+  expect(catalog.peek(name)).toMatchObject({ stale: false });
+});
