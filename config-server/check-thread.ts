@@ -3,7 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { Host } from "#base";
 import { readPlainJson } from "#base/plain-json";
 import { ConfigErrors, type Item, type Items, type ReleaseProblem } from "./api.ts";
-import type { CheckTask } from "./check-worker.ts";
+import type { CheckAnswer, CheckTask } from "./check-worker.ts";
 import { FairShare } from "./core/fair-share.ts";
 import { checkSyntax } from "./core/format.ts";
 import type { SchemaTask } from "./schema.ts";
@@ -47,6 +47,8 @@ export async function checkSchemas(
   return inThread(host, { schemas }, { author, keys, msMax: SCHEMA_MS_MAX });
 }
 
+/** Milliseconds until a thread has begun, on a machine that is busy. */
+const START_MS_MAX = 60_000;
 /** Milliseconds that a thread is kept for the next release. */
 const IDLE_MS = 30_000;
 /** Threads without work, the one that worked last at the end. */
@@ -84,16 +86,18 @@ async function checked(host: Host, task: CheckTask, { keys, msMax }: Bounds): Pr
           )
         : error,
     );
-  const cancel = host.clock.after(msMax, () =>
-    reject(
-      ConfigErrors.CHECK_TIMEOUT(
-        `Checking ${named} took more than ${msMax / 1000} s. Release less at a time, or simplify the schema. Nothing was released.`,
-      ),
-    ),
-  );
+  const after = (ms: number, why: string) =>
+    host.clock.after(ms, () => reject(ConfigErrors.CHECK_TIMEOUT(`${why} Nothing was released.`)));
+  let cancel = after(START_MS_MAX, `No thread for checks began within ${START_MS_MAX / 1000} s. Try again.`);
   try {
     // Within the try: a task that cannot be sent must end the timer, whose rejection nobody would hear.
     thread.worker.ref();
+    await Promise.race([thread.begun, promise]);
+    cancel();
+    cancel = after(
+      msMax,
+      `Checking ${named} took more than ${msMax / 1000} s. Release less at a time, or simplify the schema.`,
+    );
     thread.worker.postMessage(task, []);
     const problems = await promise;
     rest(host, thread);
@@ -111,9 +115,16 @@ class CheckThread {
   readonly worker = new Worker(WORKER, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX } });
   onAnswer: (problems: readonly ReleaseProblem[]) => void = () => {};
   onEnd: (error: NodeJS.ErrnoException) => void = () => {};
+  /** Never fails: an end before it is for `onEnd`. */
+  readonly begun: Promise<void>;
 
   constructor() {
-    this.worker.on("message", (problems: readonly ReleaseProblem[]) => this.onAnswer(problems));
+    const begun = Promise.withResolvers<void>();
+    this.begun = begun.promise;
+    this.worker.on("message", (message: CheckAnswer) => {
+      if (message === "begun") begun.resolve();
+      else this.onAnswer(message);
+    });
     this.worker.on("messageerror", (error) => this.#ended(error));
     this.worker.on("error", (error) => this.#ended(error as Error));
     this.worker.on("exit", (code) => this.#ended(new Error(`the checking thread ended with code ${code}`)));

@@ -6,7 +6,12 @@ import { validateBySchema, type SchemaTask } from "./schema.ts";
 
 export type CheckTask = { readonly syntaxOf: Items } | { readonly schemas: readonly SchemaTask[] };
 
+/** First that the thread has begun, then what each check found. */
+export type CheckAnswer = "begun" | ReleaseProblem[];
+
 parentPort?.on("message", (task: CheckTask) => {
   const problems = "schemas" in task ? validateBySchema(task.schemas) : checkSyntax(task.syntaxOf);
-  parentPort?.postMessage(problems satisfies ReleaseProblem[], []);
+  parentPort?.postMessage(problems satisfies CheckAnswer, []);
 });
+// What a check may take counts from here: a busy machine takes seconds to begin a thread, which is no fault of the release.
+parentPort?.postMessage("begun" satisfies CheckAnswer, []);

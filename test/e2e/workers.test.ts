@@ -322,7 +322,7 @@ describe("two workers", { timeout: 300_000 }, () => {
     await using well = await upstream();
     const endpoints = [sick, well].map(({ port }) => ({ address: "127.0.0.1", port }));
     const clusters = [
-      { name: "c", endpoints, outlier: { consecutiveErrors: 5, ejectionSeconds: 30 } },
+      { name: "c", endpoints, outlier: { consecutiveErrors: 5, ejectionSeconds: 300 } },
       { name: "narrow", endpoints: [endpoints[1]], breaker: { requestsMax: 3 } },
     ];
     const narrow = { name: "narrow", match: { path: { prefix: "/narrow" } }, cluster: "narrow" };
@@ -365,8 +365,8 @@ describe("two workers", { timeout: 300_000 }, () => {
 
     const slow = [];
     for (let i = 0; i < 6; i++) {
-      slow.push(fresh(`${gateway}/narrow?wait=1500`));
-      await new Promise((resolve) => setTimeout(resolve, 30));
+      slow.push(fresh(`${gateway}/narrow?wait=10000`));
+      await new Promise((resolve) => setTimeout(resolve, 500));
     }
     const statuses = (await Promise.all(slow)).map(({ status }) => status);
     expect(statuses).toEqual([200, 200, 200, 503, 503, 503]);
