@@ -250,6 +250,8 @@ test("a key says what it is about, and one of a later version is passed over", (
   for (const key of [
     "/locks/",
     "/locks/shares/prod/a",
+    "/locks/holders/prod",
+    "/locks/holders//a",
     "/locks/holders/prod/a/b",
     "/locks/queue/prod/a",
     "/locks/queue/prod/a/b/c",

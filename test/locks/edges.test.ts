@@ -1,6 +1,6 @@
 /** Edges of the locks' core: views that are old, the last place in a queue, and what counts as a lapse. */
 import { expect, test } from "vitest";
-import { encodeJson } from "#base";
+import { encodeJson, type AppError } from "#base";
 import { openMemoryStore, type Store } from "#store";
 import { testHost } from "#test/kit";
 import { LOCK_WAITERS_MAX } from "../../locks/api.ts";
@@ -52,6 +52,29 @@ test("a lock of the same session in another acquisition is not broken by what wa
   expect(await run(store, release(old, { session, nowMs: 0 }))).toBe(true);
   await acquire(store, session);
   expect(await run(store, breakLock(old, { by: "a", reason: "b", nowMs: 0, lease: session }))).toBe(false);
+});
+
+test("a release takes a waiting session out of the queue; a session that neither holds nor waits is rejected", async () => {
+  await using store = openMemoryStore(testHost());
+  const [holder, other] = [(await store.grant(60)).id, (await store.grant(60)).id];
+  await acquire(store, holder);
+  const rejected = release(await seen(store), { session: other, nowMs: 0 });
+  expect(rejected.result).toMatchObject({ code: "LOCKS_NOT_HELD", extra: { holder } });
+  expect((rejected.result as AppError).message).toContain("another session does");
+  // The rejection is valid while its comparisons hold, and no longer once the session waits.
+  expect(await run(store, rejected)).toBe(true);
+  const asked = { session: other, value: undefined, lockDelaySeconds: undefined, nowMs: 0 };
+  expect(await run(store, ask(await seen(store), asked))).toBe(true);
+  expect(await run(store, rejected)).toBe(false);
+  const leaving = release(await seen(store), { session: other, nowMs: 0 });
+  expect(leaving.result).toBe("waiter");
+  expect(await run(store, leaving)).toBe(true);
+  const after = await seen(store);
+  expect([after.holder?.session, placeOf(after, other)]).toEqual([holder, 0]);
+  expect(await run(store, release(await seen(store), { session: holder, nowMs: 0 }))).toBe(true);
+  const free = release(await seen(store), { session: holder, nowMs: 0 }).result as AppError;
+  expect(free.message).toContain("nobody does");
+  expect(free.extra).not.toHaveProperty("holder");
 });
 
 const entry = (key: string, value: object, revision: number, lease?: string): BookEntry => ({
@@ -121,6 +144,17 @@ test("counts, places and the last change follow what happens, and what is over i
   expect([book.held, book.waiting, [...book.locks()].length]).toEqual([0, 0, 1]);
   book.apply([{ type: "delete", key: markKey(LEADER), modRevision: 11 }]);
   expect([[...book.locks()].length, lock().changed]).toEqual([0, 0]);
+});
+
+test("a book starts empty, and a new listing replaces everything that it counted before", () => {
+  const book = new Book();
+  expect([book.held, book.waiting, book.lock(LEADER).changed]).toEqual([0, 0, 0]);
+  for (const round of [1, 2]) {
+    book.reset([entry(holderKey(LEADER), {}, 7, "one"), waiter("two", 8)]);
+    expect([round, book.held, book.waiting]).toEqual([round, 1, 1]);
+  }
+  book.reset([]);
+  expect([book.held, book.waiting, [...book.locks()]]).toEqual([0, 0, []]);
 });
 
 test("saying the same again writes nothing, and another value does", () => {
