@@ -1,77 +1,17 @@
-/** Which names are there, what they say, and what they say when there is nothing. */
+/** Answers over UDP: what records say, and what a client receives when there is nothing. `names.test.ts` has all names. */
 import { expect, test } from "vitest";
-import { ask, instance, testCatalog, testDns } from "./kit.ts";
-
-const CATALOG = () =>
-  testCatalog(
-    instance("one", { tags: ["V2", "blue"], zone: "EU-1", metadata: { version: "2" } }),
-    instance("Two.B", { address: "fd00::2", zone: "eu-2" }),
-    instance("far", { service: "cloud", address: "cloud.example.com", port: 443, protocol: "https" }),
-    instance("sick", { service: "broken", status: "critical", address: "10.0.0.9", tags: ["v9"] }),
-    instance("other", { namespace: "staging", service: "billing", address: "10.1.0.1" }),
-  );
+import { ask, catalogOfNames, instance, testCatalog, testDns } from "./kit.ts";
 
 test.each([
-  // There, with records.
   ["orders.service.posthouse", "A", "NOERROR", 1],
-  ["orders.service.posthouse", "AAAA", "NOERROR", 1],
-  ["v2.orders.service.posthouse", "A", "NOERROR", 1],
-  ["orders.service.eu-1.zone.posthouse", "A", "NOERROR", 1],
-  ["blue.orders.service.eu-1.zone.posthouse", "SRV", "NOERROR", 1],
-  ["_orders._tcp.service.posthouse", "SRV", "NOERROR", 2],
-  ["_orders._http.service.posthouse", "SRV", "NOERROR", 2],
-  ["_orders._blue.service.posthouse", "SRV", "NOERROR", 1],
-  ["billing.service.staging.ns.posthouse", "A", "NOERROR", 1],
-  ["orders.service.default.ns.posthouse", "A", "NOERROR", 1],
-  ["one.orders.instance.posthouse", "A", "NOERROR", 1],
-  ["one.orders.instance.posthouse", "SRV", "NOERROR", 1],
-  ["other.billing.instance.staging.ns.posthouse", "A", "NOERROR", 1],
-  ["sick.broken.instance.posthouse", "A", "NOERROR", 1],
-  ["far.cloud.instance.posthouse", "A", "NOERROR", 1],
-  ["cloud.service.posthouse", "SRV", "NOERROR", 1],
-  ["ns.posthouse", "A", "NOERROR", 1],
-  // There, without such records.
   ["orders.service.posthouse", "MX", "NOERROR", 0],
-  ["v2.orders.service.posthouse", "AAAA", "NOERROR", 0],
-  ["_orders._tcp.service.posthouse", "A", "NOERROR", 0],
-  ["cloud.service.posthouse", "A", "NOERROR", 0],
-  ["broken.service.posthouse", "A", "NOERROR", 0],
-  ["v9.broken.service.posthouse", "SRV", "NOERROR", 0],
-  ["posthouse", "A", "NOERROR", 0],
-  ["one.orders.instance.posthouse", "AAAA", "NOERROR", 0],
-  // On the way to others.
-  ["service.posthouse", "A", "NOERROR", 0],
-  ["instance.posthouse", "A", "NOERROR", 0],
-  ["zone.posthouse", "A", "NOERROR", 0],
-  ["eu-1.zone.posthouse", "A", "NOERROR", 0],
-  ["service.eu-1.zone.posthouse", "A", "NOERROR", 0],
-  ["orders.instance.posthouse", "A", "NOERROR", 0],
-  ["_tcp.service.posthouse", "SRV", "NOERROR", 0],
-  ["_blue.service.posthouse", "SRV", "NOERROR", 0],
-  ["staging.ns.posthouse", "A", "NOERROR", 0],
-  ["service.staging.ns.posthouse", "A", "NOERROR", 0],
-  // Not there.
   ["nobody.service.posthouse", "A", "NXDOMAIN", 0],
-  ["red.orders.service.posthouse", "A", "NXDOMAIN", 0],
-  ["a.v2.orders.service.posthouse", "A", "NXDOMAIN", 0],
-  ["orders.service.eu-9.zone.posthouse", "A", "NXDOMAIN", 0],
-  ["billing.service.posthouse", "A", "NXDOMAIN", 0],
-  ["three.orders.instance.posthouse", "A", "NXDOMAIN", 0],
-  ["x.one.orders.instance.posthouse", "A", "NXDOMAIN", 0],
-  ["_orders._red.service.posthouse", "SRV", "NXDOMAIN", 0],
-  ["_red.service.posthouse", "SRV", "NXDOMAIN", 0],
-  ["eu-9.zone.posthouse", "A", "NXDOMAIN", 0],
-  ["nowhere.ns.posthouse", "A", "NXDOMAIN", 0],
-  ["orders.posthouse", "A", "NXDOMAIN", 0],
-  ["eu-1.orders.instance.eu-1.zone.posthouse", "A", "NXDOMAIN", 0],
-  // None of ours.
   ["example.com", "A", "REFUSED", 0],
-  ["notposthouse", "A", "REFUSED", 0],
   ["9.9.9.9.in-addr.arpa", "PTR", "REFUSED", 0],
   ["orders.service.elsewhere.ns.posthouse", "A", "REFUSED", 0],
   ["posthouse", "AXFR", "REFUSED", 0],
 ] as const)("%s %s: %s, %i records", async (name, type, rcode, count) => {
-  await using dns = await testDns(CATALOG());
+  await using dns = await testDns(catalogOfNames());
   const found = await ask(dns.port, name, type);
   expect([found.rcode, found.packet.answers?.length]).toEqual([rcode, count]);
   const ours = rcode !== "REFUSED";
@@ -82,7 +22,7 @@ test.each([
 });
 
 test("records say what the instances are", async () => {
-  await using dns = await testDns(CATALOG());
+  await using dns = await testDns(catalogOfNames());
   expect((await ask(dns.port, "orders.service.posthouse", "AAAA")).data).toEqual(["fd00::2"]);
   expect((await ask(dns.port, "cloud.service.posthouse", "SRV")).data).toEqual([
     { priority: 1, weight: 100, port: 443, target: "cloud.example.com" },

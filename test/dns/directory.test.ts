@@ -72,6 +72,29 @@ test("after any changes a directory tells what one made from scratch tells", () 
   );
 });
 
+test("a service that comes and goes takes nothing away from another of its namespace", () => {
+  const catalog = testCatalog(instance("stays", { service: "billing", zone: "eu-1" }));
+  const directory = new Directory(catalog);
+  const one = instance("one", { zone: "eu-1" });
+  const known = () => [
+    directory.hasNamespace("default"),
+    directory.hasZone("default", "eu-1"),
+    directory.byAddress("10.0.0.1").map(({ id }) => id),
+  ];
+  expect(known()).toEqual([true, true, ["stays"]]);
+  for (let round = 0; round < 3; round++) {
+    catalog.put(one);
+    directory.changed([one]);
+    expect(known()).toEqual([true, true, ["stays", "one"]]);
+    catalog.remove("one");
+    directory.changed([one]);
+    expect(known()).toEqual([true, true, ["stays"]]);
+  }
+  catalog.remove("stays", "billing");
+  directory.changed([{ namespace: "default", service: "billing" }]);
+  expect(known()).toEqual([false, false, []]);
+});
+
 function ask(
   instances: readonly DnsInstance[],
   type: keyof typeof Type,

@@ -67,6 +67,17 @@ export function testCatalog(...instances: DnsInstance[]): TestCatalog {
   return catalog;
 }
 
+/** Services with tags, zones, an alias, a critical instance, and one of another namespace. */
+export function catalogOfNames(): TestCatalog {
+  return testCatalog(
+    instance("one", { tags: ["V2", "blue"], zone: "EU-1", metadata: { version: "2" } }),
+    instance("Two.B", { address: "fd00::2", zone: "eu-2" }),
+    instance("far", { service: "cloud", address: "cloud.example.com", port: 443, protocol: "https" }),
+    instance("sick", { service: "broken", status: "critical", address: "10.0.0.9", tags: ["v9"] }),
+    instance("other", { namespace: "staging", service: "billing", address: "10.1.0.1" }),
+  );
+}
+
 export interface TestDns extends AsyncDisposable {
   readonly host: Host;
   readonly port: number;
