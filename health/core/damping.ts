@@ -49,7 +49,6 @@ export function addTurn(damping: Damping, nowMs: number, options: DampingOptions
 /** After some time without a turn. */
 export function fade(damping: Damping, nowMs: number, options: DampingOptions): Damping {
   const seconds = Math.max(0, nowMs - damping.atMs) / 1000;
-  if (damping.penalty === 0) return { ...damping, atMs: nowMs };
   const penalty = damping.penalty * 0.5 ** (seconds / options.halfLifeSeconds);
   const held = damping.held && penalty >= options.reuse;
   const rest = penalty < REST && !held;

@@ -67,21 +67,19 @@ function next(status: HealthResult, runs: Runs, { rise, fall }: Thresholds): Hea
   return status === "critical" && runs.alive < rise ? "critical" : "warning";
 }
 
-const BADNESS: Readonly<Record<HealthStatus, number>> = { passing: 0, warning: 1, unknown: 2, critical: 3 };
+const FROM_BEST_TO_WORST: readonly HealthStatus[] = ["passing", "warning", "unknown", "critical"];
 
 /**
  * The status of an instance by those of its checks: the worst of them, where `unknown` is worse than `warning`, since a
  * check that never passed vouches for nothing. Without checks an instance is passing: being registered is its word.
  */
 export function worstOf(statuses: Iterable<HealthStatus>): HealthStatus {
-  let worst: HealthStatus = "passing";
-  for (const status of statuses) if (BADNESS[status] > BADNESS[worst]) worst = status;
-  return worst;
+  const found = new Set(statuses);
+  return FROM_BEST_TO_WORST.findLast((status) => found.has(status)) ?? "passing";
 }
 
 /** The status of a service that any one of its instances can speak for: the best of theirs. Of none, critical. */
 export function bestOf(statuses: Iterable<HealthStatus>): HealthStatus {
-  let best: HealthStatus = "critical";
-  for (const status of statuses) if (BADNESS[status] < BADNESS[best]) best = status;
-  return best;
+  const found = new Set(statuses);
+  return FROM_BEST_TO_WORST.find((status) => found.has(status)) ?? "critical";
 }

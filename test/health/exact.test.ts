@@ -51,6 +51,13 @@ test("a place is in [0, 1), the same for the same key, and another for another",
   }
 });
 
+test("a place is the same in every version, so that an upgrade moves no probe", () => {
+  // FNV-1a and the finalizer of MurmurHash3, computed by other means.
+  expect(placeOf("") * 2 ** 32).toBe(0xab3e7c0b);
+  expect(placeOf("a") * 2 ** 32).toBe(0x1a80b1b3);
+  expect(placeOf("default/orders/orders-7/up") * 2 ** 32).toBe(0x22606aaa);
+});
+
 test.each([
   ["", "", true],
   ["", "a", false],
@@ -89,6 +96,22 @@ test("a status keeps the moment at which it was taken, and takes a new one when 
   expect([health.status, health.sinceMs]).toEqual(["critical", 50]);
 });
 
+test("after a restart results count from zero, for every kind of turn", () => {
+  const turns = (from: "passing" | "critical", result: "passing" | "warning" | "critical") => {
+    let health = startHealth(0, from);
+    for (let count = 1; count <= 3; count++) {
+      health = observe(health, result, count, { rise: 2, fall: 3 });
+      if (health.status !== from) return [count, health.status];
+    }
+    return undefined;
+  };
+  expect(turns("passing", "critical")).toEqual([3, "critical"]);
+  expect(turns("passing", "warning")).toEqual([3, "warning"]);
+  expect(turns("critical", "warning")).toEqual([2, "warning"]);
+  expect(turns("critical", "passing")).toEqual([2, "passing"]);
+  expect(turns("passing", "passing")).toBeUndefined();
+});
+
 test("the worst of checks and the best of instances, by how much is known against them", () => {
   expect([
     worstOf([]),
@@ -123,6 +146,10 @@ test("a penalty fades by half in its time; a check is held above suppress, and l
   // Exactly at reuse it is held still; at rest its turns are forgotten.
   expect(fade({ penalty: 2, atMs: 0, held: true, turns: 1 }, 100_000, options).held).toBe(true);
   expect(fade(free, 1_160_000, options)).toEqual({ penalty: 0, atMs: 1_160_000, held: false, turns: 0 });
+  // A penalty of exactly 0.1 is not at rest yet, and one turn fades like many.
+  const small = { penalty: 0.2, atMs: 0, held: false, turns: 1 };
+  expect(fade(small, 100_000, options)).toEqual({ penalty: 0.1, atMs: 100_000, held: false, turns: 1 });
+  expect(fade(addTurn(startDamping(0), 0, options), 100_000, options)).toMatchObject({ penalty: 0.5, turns: 1 });
   // A clock that goes back neither fades nor adds.
   expect(fade(damping, -5_000, options).penalty).toBe(3);
   // No turns hold it for longer than the longest hold.
