@@ -29,10 +29,11 @@ function settleRate(record: QuotaRecord | undefined, ask: QuotaAsk, perSeconds: 
   const { key, requests, burst = requests, spent = 0, waiting = 0, agoMs = 0 } = ask;
   const spacing = (perSeconds * 1000) / requests;
   const full = spacing * burst;
-  // A clock that went back, on this member or another, must not lock anybody out for longer than a whole allowance.
-  const known = record?.kind === "rate" ? Math.min(record.at, nowMs + 2 * full) : 0;
   // Counted from when it came, or each that waited would put off all that follow.
-  const before = Math.max(known, nowMs - agoMs) + spent * spacing;
+  const cameMs = nowMs - agoMs;
+  // A clock that went back, on this member or another, must not lock anybody out for longer than a whole allowance.
+  const known = record?.kind === "rate" ? Math.min(record.at, nowMs + 2 * full) : cameMs;
+  const before = Math.max(known, cameMs) + spent * spacing;
   const left = Math.max(0, Math.floor((full - Math.max(0, before - nowMs) + ROUNDING_MS) / spacing));
   const granted = share(ask, left);
   const ahead = Math.max(0, granted - waiting);
@@ -60,10 +61,10 @@ function share({ want, waiting = 0 }: QuotaAsk, left: number): number {
 
 /** Name of the period at a moment, and when it ends. */
 export function periodAt(per: "day" | "month", nowMs: number): { readonly period: string; readonly endMs: number } {
-  const text = new Date(nowMs).toISOString();
+  const date = new Date(nowMs);
+  const text = date.toISOString();
   if (per === "day") return { period: text.slice(0, 10), endMs: (Math.floor(nowMs / DAY_MS) + 1) * DAY_MS };
-  const [year = 0, month = 0] = text.split("-").map(Number);
-  return { period: text.slice(0, 7), endMs: Date.UTC(year, month, 1) };
+  return { period: text.slice(0, 7), endMs: Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1) };
 }
 
 export function readRecord(text: string): QuotaRecord | undefined {

@@ -12,7 +12,8 @@ function rate(over: Partial<QuotaAsk>, at?: number) {
   const { record: next, lease } = settle(record, ask, NOW);
   if (next.kind !== "rate") throw new Error("a rate stays one");
   expect(lease).toMatchObject({ key: "k", validMs: QUOTA_LEASE_MS });
-  return [lease.granted, lease.remaining, next.at - NOW, lease.resetMs];
+  const rounded = (ms: number) => Math.round(ms * 1000) / 1000;
+  return [lease.granted, lease.remaining, rounded(next.at - NOW), rounded(lease.resetMs)];
 }
 
 // Ten in ten seconds: one a second.
@@ -24,6 +25,9 @@ test.each([
   ["never more than is left", { want: 20, waiting: 20 }, undefined, [10, 0, 10_000, 10_000]],
   ["those that waited count from when they came", { want: 2, waiting: 2, agoMs: 3000 }, undefined, [2, 8, -1000, 0]],
   ["those ahead of need from now", { want: 3, waiting: 1, agoMs: 3000 }, undefined, [3, 7, 2000, 2000]],
+  ["those ahead of need from now, also when nobody waits", { want: 3, agoMs: 3000 }, undefined, [3, 7, 3000, 3000]],
+  ["a thousandth of a millisecond may be missing", { want: 1 }, 9000.0008, [1, 0, 10_000.001, 10_000.001]],
+  ["two thousandths may not", { want: 1 }, 9000.0016, [0, 0, 9000.002, 9000.002]],
   ["what was spent without a lease counts", { want: 10, spent: 3 }, undefined, [4, 3, 7000, 7000]],
   ["what others have counts", { want: 10 }, 4000, [3, 3, 7000, 7000]],
   ["a whole request must be left", {}, 9500, [0, 0, 9500, 9500]],
