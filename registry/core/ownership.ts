@@ -5,34 +5,37 @@
  * @see Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous" (highest random weight)
  */
 
+interface Candidate {
+  readonly member: string;
+  readonly weight: number;
+}
+
 /** The owner of a key; undefined when there are no members. */
 export function ownerOf(members: readonly string[], key: string): string | undefined {
   const hash = hashOf(key);
-  let owner: string | undefined;
-  let highest = -1;
+  let best: Candidate | undefined;
   for (const member of members) {
-    const weight = mix(hashOf(member) ^ hash);
-    if (weight < highest || (weight === highest && owner !== undefined && owner > member)) continue;
-    owner = member;
-    highest = weight;
+    const one = { member, weight: mix(hashOf(member) ^ hash) };
+    if (!best || outranks(one, best)) best = one;
   }
-  return owner;
+  return best?.member;
 }
 
 /** Whether one member owns a key; faster than asking for the owner of each key among the same members. */
 export function ownership(members: readonly string[], self: string): (key: string) => boolean {
   if (!members.includes(self)) return () => false;
-  if (members.length === 1) return () => true;
   const own = hashOf(self);
   const others = members.filter((member) => member !== self).map((member) => ({ member, hash: hashOf(member) }));
   return (key) => {
     const hash = hashOf(key);
-    const weight = mix(own ^ hash);
-    return others.every((other) => {
-      const theirs = mix(other.hash ^ hash);
-      return theirs < weight || (theirs === weight && other.member < self);
-    });
+    const mine = { member: self, weight: mix(own ^ hash) };
+    return others.every((other) => outranks(mine, { member: other.member, weight: mix(other.hash ^ hash) }));
   };
+}
+
+/** Two names may hash alike: then the one that sorts last wins. */
+function outranks(one: Candidate, other: Candidate): boolean {
+  return one.weight === other.weight ? one.member > other.member : one.weight > other.weight;
 }
 
 /** FNV-1a. */

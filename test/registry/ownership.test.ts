@@ -45,3 +45,29 @@ test("a member that is not in the list owns nothing, and nobody owns without mem
   expect(ownership(["a", "b"], "c")("key")).toBe(false);
   expect(ownerOf([], "key")).toBeUndefined();
 });
+
+test("members whose names hash alike share no key: the one that sorts last owns it", () => {
+  // Equal under 32-bit FNV-1a.
+  for (const [first, last] of [
+    ["costarring", "liquid"],
+    ["altarage", "zinke"],
+  ] as const) {
+    for (const list of [
+      [first, last],
+      [last, first],
+    ]) {
+      expect(ownerOf(list, "key")).toBe(last);
+      expect(list.filter((member) => ownership(list, member)("key"))).toEqual([last]);
+    }
+  }
+});
+
+test("the owners are the same in every version, so that members of two versions agree during an upgrade", () => {
+  const three = ["4f1c2a90b3d7e611", "9b02c7d1e88f4a30", "c3a95f10d2e4b678"];
+  const owners = KEYS.slice(0, 12).map((key) => three.indexOf(ownerOf(three, key) ?? ""));
+  expect(owners).toEqual([1, 0, 1, 1, 0, 2, 2, 1, 2, 2, 2, 0]);
+});
+
+test("a single member owns everything", () => {
+  expect(KEYS.slice(0, 100).every(ownership(["a"], "a"))).toBe(true);
+});
