@@ -31,11 +31,17 @@ export type CatalogEvent =
   | { readonly type: "put"; readonly entry: CatalogEntry }
   | { readonly type: "delete"; readonly key: string };
 
+/** An instance as the store has it. */
+interface Stored {
+  readonly record: InstanceRecord;
+  readonly session: string | undefined;
+  readonly createRevision: number;
+  readonly modRevision: number;
+}
+
 interface Slot {
-  record: InstanceRecord | undefined;
-  session: string | undefined;
-  createRevision: number;
-  modRevision: number;
+  /** Undefined while only verdicts are known. */
+  stored: Stored | undefined;
   readonly verdicts: Map<string, VerdictRecord>;
   /** The instance as everyone sees it; made when first asked for after a change. */
   view: Instance | undefined;
@@ -66,7 +72,7 @@ export class Catalog {
       const removed: string[] = [];
       for (const id of ids) {
         const slot = service.slots.get(id);
-        if (slot?.record) instances.push(viewOf(service, id, slot));
+        if (slot?.stored) instances.push(viewOf(service, id, slot, slot.stored));
         else removed.push(id);
       }
       const { namespace, service: name } = service;
@@ -102,7 +108,7 @@ export class Catalog {
       }
       const slot = slotOf(service, key.name.id);
       slot.view = undefined;
-      if (key.kind === "instance") setRecord(slot, event);
+      if (key.kind === "instance") slot.stored = event.type === "put" ? storedOf(event.entry) : undefined;
       else if (event.type === "put") slot.verdicts.set(key.check, decodeJson(event.entry.value));
       else slot.verdicts.delete(key.check);
       ids.add(key.name.id);
@@ -120,28 +126,29 @@ export class Catalog {
     const found = this.#services.get(`${namespace}/${service}`);
     if (!found) return [];
     const views: Instance[] = [];
-    for (const [id, slot] of found.slots) if (slot.record) views.push(viewOf(found, id, slot));
+    for (const [id, slot] of found.slots) if (slot.stored) views.push(viewOf(found, id, slot, slot.stored));
     return views.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   instance({ namespace, service, id }: InstanceName): Instance | undefined {
     const found = this.#services.get(`${namespace}/${service}`);
     const slot = found?.slots.get(id);
-    return found && slot?.record ? viewOf(found, id, slot) : undefined;
+    return found && slot?.stored ? viewOf(found, id, slot, slot.stored) : undefined;
   }
 
   /** Instances that drain or are stopped; found without making a view of all the others. */
   *leaving(): Iterable<Instance> {
     for (const service of this.#services.values()) {
       for (const [id, slot] of service.slots) {
-        const lifecycle = slot.record?.lifecycle;
-        if (lifecycle === "draining" || lifecycle === "stopped") yield viewOf(service, id, slot);
+        const { stored } = slot;
+        const lifecycle = stored?.record.lifecycle;
+        if (stored && (lifecycle === "draining" || lifecycle === "stopped")) yield viewOf(service, id, slot, stored);
       }
     }
   }
 
   record({ namespace, service, id }: InstanceName): InstanceRecord | undefined {
-    return this.#services.get(`${namespace}/${service}`)?.slots.get(id)?.record;
+    return this.#services.get(`${namespace}/${service}`)?.slots.get(id)?.stored?.record;
   }
 
   /** Instances of a service, whatever their health, without making a list. */
@@ -194,12 +201,10 @@ export class Catalog {
     verdict: VerdictRecord | undefined;
   }> {
     for (const { namespace, service, slots } of this.#services.values()) {
-      for (const [id, slot] of slots) {
-        if (slot.record?.probedBy !== "server") continue;
-        for (const check of slot.record.checks) {
-          if (check.type !== "ttl") {
-            yield { name: { namespace, service, id }, check, verdict: slot.verdicts.get(check.id) };
-          }
+      for (const [id, { stored, verdicts }] of slots) {
+        if (stored?.record.probedBy !== "server") continue;
+        for (const check of stored.record.checks) {
+          if (check.type !== "ttl") yield { name: { namespace, service, id }, check, verdict: verdicts.get(check.id) };
         }
       }
     }
@@ -223,44 +228,28 @@ function nameOf({ namespace, service }: ServiceName): string {
 function slotOf({ slots }: Service, id: string): Slot {
   let slot = slots.get(id);
   if (!slot) {
-    slot = {
-      record: undefined,
-      session: undefined,
-      createRevision: 0,
-      modRevision: 0,
-      verdicts: new Map(),
-      view: undefined,
-      serving: false,
-      healthy: false,
-    };
+    slot = { stored: undefined, verdicts: new Map(), view: undefined, serving: false, healthy: false };
     slots.set(id, slot);
   }
   return slot;
 }
 
-function setRecord(slot: Slot, event: CatalogEvent): void {
-  if (event.type === "delete") {
-    slot.record = undefined;
-    return;
-  }
-  slot.record = decodeJson(event.entry.value);
-  slot.session = event.entry.lease;
-  slot.createRevision = event.entry.createRevision;
-  slot.modRevision = event.entry.modRevision;
+function storedOf({ value, lease, createRevision, modRevision }: CatalogEntry): Stored {
+  return { record: decodeJson(value), session: lease, createRevision, modRevision };
 }
 
 /** Counts one instance anew, and forgets what nothing is left of. */
 function recount(service: Service, id: string): void {
   const slot = service.slots.get(id);
   if (!slot) return;
-  const serving = slot.record?.lifecycle === "serving";
-  const healthy =
-    slot.record !== undefined && isHealthy({ status: statusOf(slot.record, slot), lifecycle: slot.record.lifecycle });
+  const record = slot.stored?.record;
+  const serving = record?.lifecycle === "serving";
+  const healthy = record !== undefined && isHealthy({ status: statusOf(record, slot), lifecycle: record.lifecycle });
   service.serving += Number(serving) - Number(slot.serving);
   service.healthy += Number(healthy) - Number(slot.healthy);
   slot.serving = serving;
   slot.healthy = healthy;
-  if (!slot.record && slot.verdicts.size === 0) service.slots.delete(id);
+  if (!record && slot.verdicts.size === 0) service.slots.delete(id);
 }
 
 /** What a gateway may do by itself; absent when nobody said. */
@@ -276,9 +265,9 @@ function statusOf({ checks }: InstanceRecord, { verdicts }: Slot): Instance["sta
   return worstOf(checks.map((check) => statusBy(check, verdicts.get(check.id))));
 }
 
-function viewOf({ namespace, service }: Service, id: string, slot: Slot): Instance {
+function viewOf({ namespace, service }: Service, id: string, slot: Slot, stored: Stored): Instance {
   if (slot.view) return slot.view;
-  const record = slot.record as InstanceRecord;
+  const { record, session, createRevision, modRevision } = stored;
   const { probedBy: _probedBy, checks, drainUntilMs, ...facts } = record;
   slot.view = {
     namespace,
@@ -290,9 +279,9 @@ function viewOf({ namespace, service }: Service, id: string, slot: Slot): Instan
     ...(drainUntilMs === undefined ? {} : { drainUntil: new Date(drainUntilMs).toISOString() }),
     status: statusOf(record, slot),
     checks: checks.map((check) => checkView(check, slot.verdicts.get(check.id))),
-    ...(slot.session === undefined ? {} : { session: slot.session }),
-    createRevision: slot.createRevision,
-    modRevision: slot.modRevision,
+    ...(session === undefined ? {} : { session }),
+    createRevision,
+    modRevision,
   };
   return slot.view;
 }

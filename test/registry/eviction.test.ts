@@ -24,6 +24,9 @@ test("what is due goes, at most a tenth of a service and never less than one in 
 });
 
 test("a sweep that comes late evicts nothing: nobody was looking", () => {
+  expect(planEvictions(sweep({ lateMs: SWEEP_MS / 2 })).evict).toHaveLength(1);
+  expect(planEvictions(sweep({ lateMs: SWEEP_MS / 2 + 1 })).brake?.kind).toBe("paused");
+  expect(planEvictions(sweep({ lateMs: SWEEP_MS, due: [] }))).toEqual({ evict: [], brake: undefined });
   expect(planEvictions(sweep({ lateMs: SWEEP_MS * 0.4 })).evict).toHaveLength(1);
   expect(planEvictions(sweep({ lateMs: SWEEP_MS }))).toMatchObject({ evict: [], brake: { kind: "paused", kept: 1 } });
 });
@@ -39,6 +42,29 @@ test("when many turned critical together nothing goes, until that is no news any
   expect(
     planEvictions(sweep({ before: [{ instances: 4, critical: 0 }], now: { instances: 4, critical: 4 } })).evict,
   ).toHaveLength(1);
+});
+
+test("a jump is a rise by ten instances and by a fifth of all, above the calmest of the last sweeps", () => {
+  const jumps = (instances: number, critical: number, ...before: number[]) => {
+    const earlier = before.map((critical) => ({ instances, critical }));
+    return planEvictions(sweep({ before: earlier, now: { instances, critical } })).brake?.kind === "jump";
+  };
+  expect([jumps(50, 10, 0), jumps(50, 9, 0), jumps(51, 10, 0), jumps(50, 10, 1)]).toEqual([true, false, false, false]);
+  expect([jumps(50, 30, 25, 20, 28), jumps(50, 30, 25, 21, 28), jumps(50, 50)]).toEqual([true, false, false]);
+  expect(jumps(0, 0, 0)).toBe(false);
+});
+
+test("a tenth of a service is rounded down, and one instance may always go", () => {
+  const gone = (size: number) => {
+    const { evict, brake } = planEvictions(sweep({ due: [{ service: "s", size, ids: ids(9) }] }));
+    return [evict.length, brake?.kept];
+  };
+  expect([gone(9), gone(19), gone(20), gone(29)]).toEqual([
+    [1, 8],
+    [1, 8],
+    [2, 7],
+    [2, 7],
+  ]);
 });
 
 const NAME = { namespace: "default", service: "orders", id: "orders-1" };
