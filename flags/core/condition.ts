@@ -27,7 +27,8 @@ export interface Scope {
   readonly report: Report;
 }
 
-const never: Condition = () => false;
+/** What stands for something that was reported: a set with a problem is never asked. */
+export const never = (): boolean => false;
 
 /** Reports every problem; what is returned then is of no use. */
 export function compileCondition(definition: ConditionDefinition, pointer: string, scope: Scope): Condition {
@@ -94,9 +95,9 @@ export class Patterns {
     if (known) return known;
     if (this.#compiled.size === PATTERNS_MAX) {
       this.#report(pointer, `More than ${PATTERNS_MAX} different patterns; ask by equals, in, startsWith or endsWith.`);
-      return () => false;
+      return never;
     }
-    let matches: Pattern = () => false;
+    let matches: Pattern = never;
     try {
       const pattern = RE2JS.compile(text);
       matches = (value) => pattern.test(value);
@@ -135,7 +136,7 @@ const COMPILE: {
     const range = parseRange(operand);
     if (typeof range !== "function") {
       scope.report(pointer, range.problem);
-      return never as Holds;
+      return never;
     }
     return (value) => {
       const version = typeof value === "string" ? parseVersion(value, { loose: true }) : undefined;

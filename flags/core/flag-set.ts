@@ -18,7 +18,15 @@ import {
   type Reason,
   type RuleDefinition,
 } from "../api.ts";
-import { attributeReader, compileCondition, Patterns, type Condition, type Report, type Scope } from "./condition.ts";
+import {
+  attributeReader,
+  compileCondition,
+  never,
+  Patterns,
+  type Condition,
+  type Report,
+  type Scope,
+} from "./condition.ts";
 import { compileSplit, placeOf } from "./split.ts";
 
 /** Problems told at once. More help nobody. */
@@ -163,7 +171,7 @@ class Segments {
   #compile(name: string, pointer: string): { condition: Condition; stands: Set<string> } {
     const known = this.#compiled.get(name);
     const stands = new Set<string>();
-    const nothing = { condition: () => false, stands };
+    const nothing = { condition: never, stands };
     if (known === "open") {
       this.#report(pointer, `Segment "${name}" stands on itself.`);
       return nothing;

@@ -32,12 +32,12 @@ export function compareVersions(a: Version, b: Version): number {
   if (a.prerelease.length === 0 || b.prerelease.length === 0) return b.prerelease.length - a.prerelease.length;
   for (const [index, left] of a.prerelease.entries()) {
     const right = b.prerelease[index];
-    if (right === undefined) return 1;
+    if (right === undefined) break;
     if (left === right) continue;
-    const numeric = [/^\d+$/.test(left), /^\d+$/.test(right)] as const;
-    if (numeric[0] && numeric[1]) return left.length - right.length || (left < right ? -1 : 1);
-    if (numeric[0] !== numeric[1]) return numeric[0] ? -1 : 1;
-    return left < right ? -1 : 1;
+    const [isNumber, isOtherNumber] = [/^\d+$/.test(left), /^\d+$/.test(right)];
+    if (isNumber !== isOtherNumber) return isNumber ? -1 : 1;
+    // Numbers have no leading zeros, so the longer one is the larger.
+    return (isNumber && left.length - right.length) || (left < right ? -1 : 1);
   }
   return a.prerelease.length - b.prerelease.length;
 }

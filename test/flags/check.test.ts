@@ -1,7 +1,7 @@
 /** What is wrong with a set of flags is said by line and column, before anyone lives by it. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { FLAGS_MAX, FlagSets, PATTERNS_MAX, readFlags, wasEvaluated } from "#flags/core";
+import { depthOf, FLAGS_MAX, FlagSets, PATTERNS_MAX, readFlags, wasEvaluated } from "#flags/core";
 import { flags, problems } from "./kit.ts";
 
 /** A boolean flag with one rule, whose condition begins in line 6, column 15. */
@@ -194,6 +194,36 @@ test("one text is compiled once, whichever profiles stand on it, and each answer
     { profile: "default", version: 1, releaseKey: "a-1" },
     { profile: "default", version: 2, releaseKey: "b-2" },
   ]);
+});
+
+test("so many texts are kept compiled, and the least recently used goes first", () => {
+  const sets = new FlagSets();
+  const valueOf = (at: number) => {
+    const value = `flags: { f: { variants: { a: { at: ${at} } }, defaultVariant: a } }`;
+    const origin = { profile: "default", version: 1 };
+    const items = { "flags.yaml": { format: "yaml" as const, value, origin } };
+    const config = { namespace: "default", app: "orders", profile: "default", revision: 1, releaseKey: "k", items };
+    const flags = sets.of(config);
+    const evaluation = "set" in flags ? flags.set.evaluate("f", {}) : undefined;
+    return evaluation && wasEvaluated(evaluation) ? evaluation.value : undefined;
+  };
+  const kept = Array.from({ length: 256 }, (_, at) => valueOf(at));
+  expect(valueOf(0)).toBe(kept[0]);
+  valueOf(256);
+  expect([valueOf(0) === kept[0], valueOf(2) === kept[2], valueOf(255) === kept[255]]).toEqual([true, true, true]);
+  expect(valueOf(1)).toEqual({ at: 1 });
+  expect(valueOf(1)).not.toBe(kept[1]);
+});
+
+test("a document may be 32 levels deep, and no deeper", () => {
+  const nested = (levels: number): unknown => (levels === 1 ? 1 : [nested(levels - 1)]);
+  expect([depthOf(1), depthOf(null), depthOf({}), depthOf({ a: [1, { b: 2 }] })]).toEqual([1, 1, 1, 4]);
+  expect([depthOf(nested(32)), depthOf(nested(33)), depthOf(nested(50))]).toEqual([32, 33, 33]);
+  // The value of a variant stands five levels deep.
+  const text = (levels: number) =>
+    JSON.stringify({ flags: { f: { variants: { a: nested(levels) }, defaultVariant: "a" } } });
+  expect(problems(text(28))).toEqual([]);
+  expect(problems(text(29))).toEqual(["1:1  Nested deeper than 32 levels."]);
 });
 
 const names = fc.constantFrom(
