@@ -72,6 +72,34 @@ test("after any changes a directory tells what one made from scratch tells", () 
   );
 });
 
+test("a service's instances are found by tag, zone, label and address, all that share one", () => {
+  const directory = new Directory(
+    testCatalog(
+      instance("one", { tags: ["Blue", "v2"], zone: "EU-1" }),
+      instance("Two", { tags: ["blue"], zone: "eu-1" }),
+      instance("three", { tags: ["v2", "v2"], address: "10.0.0.3" }),
+    ),
+  );
+  const view = directory.service("default", "orders");
+  const ids = (list: readonly DnsInstance[] | undefined) => list?.map(({ id }) => id);
+  expect([ids(view?.all), ids(view?.tagged("blue")), ids(view?.tagged("v2"))]).toEqual([
+    ["one", "Two", "three"],
+    ["one", "Two"],
+    ["one", "three"],
+  ]);
+  expect([ids(view?.tagged("Blue")), ids(view?.inZone("eu-1")), ids(view?.inZone("us-1"))]).toEqual([
+    [],
+    ["one", "Two"],
+    [],
+  ]);
+  expect([view?.labelled("one")?.id, view?.labelled("Two"), directory.service("default", "users")]).toEqual([
+    "one",
+    undefined,
+    undefined,
+  ]);
+  expect([ids(directory.byAddress("10.0.0.1")), ids(directory.byAddress("10.0.0.9"))]).toEqual([["one", "Two"], []]);
+});
+
 test("a service that comes and goes takes nothing away from another of its namespace", () => {
   const catalog = testCatalog(instance("stays", { service: "billing", zone: "eu-1" }));
   const directory = new Directory(catalog);
