@@ -107,13 +107,16 @@ export function questionLabels({ key }: Query): string[] {
   return labels;
 }
 
-/** Where the name that begins at `at` ends; undefined when it is cut short, too long or, unless allowed, a pointer. */
+/**
+ * Where the name that begins at `at` ends; undefined when it is cut short, too long or, unless allowed, a pointer. A pointer
+ * may end one byte behind the message: no record that follows it is whole then.
+ */
 function endOfName(bytes: Buffer, at: number, pointers: boolean): number | undefined {
   const limit = at + NAME_BYTES_MAX;
   for (let next = at; next < bytes.length;) {
     const length = bytes[next] as number;
     if (length === 0) return next + 1 > limit ? undefined : next + 1;
-    if (length > 63) return pointers && length >= 0xc0 && next + 2 <= bytes.length ? next + 2 : undefined;
+    if (length > 63) return pointers && length >= 0xc0 ? next + 2 : undefined;
     next += length + 1;
   }
   return undefined;

@@ -11,6 +11,7 @@ import {
   PART_BYTES,
   publishRelease,
   type PublishCommand,
+  type ReleasePlan,
 } from "../../config-server/core/release.ts";
 import {
   dataKeysOf,
@@ -127,7 +128,7 @@ function published(live: object | undefined, over: Partial<PublishCommand> = {},
 }
 
 test("a release has the next number, moves the live pointer, and says what is used of data keys and parts", () => {
-  const plan = published(undefined) as Exclude<ReturnType<typeof published>, unknown[]>;
+  const plan = published(undefined) as ReleasePlan;
   expect(plan.result).toMatchObject({ ...SET, version: 1, hash: "h", createdAt: "1970-01-01T00:00:00.000Z" });
   expect(plan.result).not.toHaveProperty("rollout");
   const written = plan.writes.map((write) => [write.key, write.type === "put" ? decodeJson(write.value) : write.type]);
@@ -137,14 +138,14 @@ test("a release has the next number, moves the live pointer, and says what is us
     [usedDataKeysKey(SET, 1)]: [KEY_ID],
   });
   expect(written).toHaveLength(3);
-  const large = published({ version: 4, hash: "g" }, { knownDataKeys: new Set([KEY_ID]) }, 2) as typeof plan;
+  const large = published({ version: 4, hash: "g" }, { knownDataKeys: new Set([KEY_ID]) }, 2) as ReleasePlan;
   expect(large.writes.map(({ key, type }) => [key, type])).toEqual([
     [releaseKey(SET, 5), "put"],
     [liveKey(SET), "put"],
     [contentUsedKey(SET, "h"), "put"],
     [stagedKey(SET, "h"), "delete"],
   ]);
-  const none = published(undefined, { items: { a: text("1") } as StoredItems }) as typeof plan;
+  const none = published(undefined, { items: { a: text("1") } as StoredItems }) as ReleasePlan;
   expect(none.writes).toHaveLength(2);
   expect(decodeJson((none.writes[1] as { value: Uint8Array }).value)).not.toHaveProperty("secrets");
   expect([
@@ -168,12 +169,10 @@ test("a release on a condition, or beside one on its way, is refused; an emergen
   }
   const rollout = { plan: { stages: [{ percent: 10 }] } as never, critical: [] };
   expect(published(undefined, { rollout })).toEqual(["CONFIG_ROLLOUT_FIRST", { field: "/rollout" }]);
-  const begun = published({ version: 4, hash: "g", at: "t", secrets: true }, { rollout }) as {
-    writes: { key: string; value: Uint8Array }[];
-    result: object;
-  };
+  const begun = published({ version: 4, hash: "g", at: "t", secrets: true }, { rollout }) as ReleasePlan;
   expect(begun.result).toMatchObject({ version: 5, rollout: "running" });
-  const pointer = decodeJson<object>(begun.writes.find(({ key }) => key === liveKey(SET))?.value as Uint8Array);
+  const written = begun.writes.find(({ key }) => key === liveKey(SET)) as { value: Uint8Array } | undefined;
+  const pointer = decodeJson<object>(written?.value ?? new Uint8Array());
   expect(pointer).toMatchObject({
     version: 4,
     hash: "g",
