@@ -240,8 +240,7 @@ function storedOf({ value, lease, createRevision, modRevision }: CatalogEntry): 
 
 /** Counts one instance anew, and forgets what nothing is left of. */
 function recount(service: Service, id: string): void {
-  const slot = service.slots.get(id);
-  if (!slot) return;
+  const slot = slotOf(service, id);
   const record = slot.stored?.record;
   const serving = record?.lifecycle === "serving";
   const healthy = record !== undefined && isHealthy({ status: statusOf(record, slot), lifecycle: record.lifecycle });

@@ -2,7 +2,7 @@
 import { strToU8, zipSync, type Zippable } from "fflate";
 import { expect, test } from "vitest";
 import { AppError } from "#base";
-import { TRANSFER_FILE_BYTES_MAX, TRANSFER_FILES_MAX, ZIP_RATIO_MAX } from "#config-server/api";
+import { TRANSFER_BYTES_MAX, TRANSFER_FILE_BYTES_MAX, TRANSFER_FILES_MAX, ZIP_RATIO_MAX } from "#config-server/api";
 import { readZipDirectory } from "../../config-server/core/zip-directory.ts";
 
 const A = "default/a/default/a.txt";
@@ -199,6 +199,21 @@ test("an entry may be as large as a value, and a zip may grow so many times", ()
     return read(zip);
   };
   expect([padded(padding), padded(padding - 1)]).toEqual([[A, B], invalid()]);
+});
+
+test("all entries together may be so large, as they are declared", () => {
+  const files = TRANSFER_BYTES_MAX / TRANSFER_FILE_BYTES_MAX + 1;
+  const zip = zipSync(Object.fromEntries(Array.from({ length: files }, (_, i) => [`k${i}`, strToU8("x".repeat(50))])));
+  const total = (last: number) =>
+    read(
+      changed(zip, ({ view, central }) => {
+        for (const [i, at] of central.entries()) {
+          view.setUint32(at + 24, i === files - 1 ? last : TRANSFER_FILE_BYTES_MAX, true);
+        }
+      }),
+    );
+  // What is not too large is a bomb.
+  expect([total(0), total(1)]).toEqual([invalid(), ["CONFIG_ZIP_TOO_LARGE", ""]]);
 });
 
 test("entries lie side by side; one that begins before another ends is refused", () => {

@@ -158,6 +158,32 @@ test("a service's counts follow its instances, and too few healthy ones are a pa
   expect([panic(), catalog.panic("default", "nobody").panic]).toEqual([true, false]);
 });
 
+test("a record has every default filled in, and of what may be absent only what was given", () => {
+  expect(recordOf({ address: "10.0.0.1", port: 80 })).toEqual({
+    ...{ address: "10.0.0.1", port: 80, protocol: "http", ports: [], tags: [], metadata: {}, weight: 100 },
+    ...{ lifecycle: "serving", probedBy: "server", checks: [] },
+  });
+  const given = {
+    ...{
+      address: "db",
+      port: 1,
+      protocol: "tcp",
+      tags: ["t"],
+      metadata: { a: "b" },
+      weight: 0,
+      version: "1",
+      zone: "z",
+    },
+    ...{ lifecycle: "starting", owner: "o", incarnation: 2, probedBy: "agent" },
+  } as const;
+  const ports = [{ name: "a", port: 2 }];
+  expect(recordOf({ ...given, tags: ["t"], ports, checks: [] })).toEqual({
+    ...given,
+    ports: [{ name: "a", port: 2, protocol: "http" }],
+    checks: [],
+  });
+});
+
 test("instances that leave, and checks that the servers probe, are found without the others", () => {
   const catalog = new Catalog();
   catalog.apply(
