@@ -43,9 +43,12 @@ test("a draft sets a value or removes the key, and never both or neither", () =>
   const drafted = (request: Parameters<typeof draftedItem>[1]) => draftedItem("a.json", request);
   expect(drafted({ value: "1" })).toEqual({ format: "json", value: "1" });
   expect(drafted({ value: "1", format: "text", expand: true, secret: true })).toEqual({
-    ...{ format: "text", value: "1", expand: true, secret: true },
+    format: "text",
+    value: "1",
+    expand: true,
+    secret: true,
   });
-  expect(drafted({ value: "", secret: false } as never)).toEqual({ format: "json", value: "", secret: false });
+  expect(drafted({ value: "", secret: false })).toEqual({ format: "json", value: "", secret: false });
   expect(drafted({ remove: true })).toBeNull();
   const refused = (field: string) => ["CONFIG_DRAFT_INVALID", { field }];
   expect(errorOf(() => drafted({}))).toEqual(refused("/value"));
@@ -211,7 +214,10 @@ test.each([
 );
 
 const wanted = (items: Record<string, Item>) => ({
-  ...{ name: NAME, items, files: { a: "default/orders/prod/a" }, reason: undefined },
+  name: NAME,
+  items,
+  files: { a: "default/orders/prod/a" },
+  reason: undefined,
 });
 
 test("a plan says which keys come, change and go, and whether anything does", () => {
@@ -227,7 +233,12 @@ test("a plan says which keys come, change and go, and whether anything does", ()
   });
   expect(reported(plan, "planned")).toEqual({
     ...NAME,
-    ...{ fromVersion: 4, outcome: "planned", added: ["d"], changed: ["b"], removed: ["c"], unchanged: 1 },
+    fromVersion: 4,
+    outcome: "planned",
+    added: ["d"],
+    changed: ["b"],
+    removed: ["c"],
+    unchanged: 1,
   });
   const kept = planSet(wanted({ a: text("1") }), live, { keep: true });
   expect(kept).toMatchObject({ isChanged: false, removed: [], unchanged: 3, items: live.items });
@@ -298,7 +309,7 @@ test("a search finds keys and lines in order, no secrets and no binary values, a
     long: text(`needle ${"x".repeat(500)}`),
   };
   const release = { ...NAME, version: 7, items } as unknown as OpenRelease;
-  const all = searchIn([release, { ...release, version: 8, items: {} } as OpenRelease], "needle", 10);
+  const all = searchIn([release, { ...release, version: 8, items: {} }], "needle", 10);
   expect(all.more).toBe(false);
   expect(all.hits.map(({ key, line }) => [key, line])).toEqual([
     ["b", 2],

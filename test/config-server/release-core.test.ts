@@ -98,8 +98,8 @@ test("others are shown a config with its secrets masked, and one without secrets
 });
 
 test("a content lies in its release up to a size, then beside it in parts, and has an end", () => {
-  const parts = (bytes: number) => contentOf({ a: text("x".repeat(bytes - 34)) } as StoredItems, () => "h").parts;
-  const around = contentOf({ a: text("") } as StoredItems, () => "h").bytes.length;
+  const parts = (bytes: number) => contentOf({ a: text("x".repeat(bytes - 34)) }, () => "h").parts;
+  const around = contentOf({ a: text("") }, () => "h").bytes.length;
   expect(around).toBe(34);
   expect([parts(INLINE_BYTES_MAX), parts(INLINE_BYTES_MAX + 1), parts(PART_BYTES), parts(PART_BYTES + 1)]).toEqual([
     0, 1, 1, 2,
@@ -145,7 +145,7 @@ test("a release has the next number, moves the live pointer, and says what is us
     [contentUsedKey(SET, "h"), "put"],
     [stagedKey(SET, "h"), "delete"],
   ]);
-  const none = published(undefined, { items: { a: text("1") } as StoredItems }) as ReleasePlan;
+  const none = published(undefined, { items: { a: text("1") } }) as ReleasePlan;
   expect(none.writes).toHaveLength(2);
   expect(decodeJson((none.writes[1] as { value: Uint8Array }).value)).not.toHaveProperty("secrets");
   expect([

@@ -178,7 +178,10 @@ test.each([
 test("a placeholder is a key, perhaps of a set, a path and a default", () => {
   expect(parseReference("k")).toEqual({ set: undefined, key: "k", path: [], fallback: undefined });
   expect(parseReference("ns/app/p@l:k#a.b|x|y")).toEqual({
-    ...{ set: "ns/app/p@l", key: "k", path: ["a", "b"], fallback: "x|y" },
+    set: "ns/app/p@l",
+    key: "k",
+    path: ["a", "b"],
+    fallback: "x|y",
   });
   for (const wrong of ["", ":k", "A:k", "k#", "k k", "a/b/c/d:k"])
     expect(() => parseReference(wrong)).toThrow("no placeholder");

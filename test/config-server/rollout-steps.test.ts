@@ -61,7 +61,7 @@ test("a plan fills in what the request leaves out: one acknowledgement where a s
 });
 
 test("a stage selects in exactly one way, and no share is smaller than one before it", () => {
-  const invalid = (...stages: object[]) => errorOf(() => planned({ stages } as RolloutRequest, "orders"));
+  const invalid = (...stages: object[]) => errorOf(() => planned({ stages }, "orders"));
   const field = (path: string) => ["CONFIG_ROLLOUT_INVALID", { field: `/rollout/stages${path}` }];
   expect([invalid({}), invalid({ percent: 1 }, { percent: 2, instances: ["i"] })]).toEqual([field("/0"), field("/1")]);
   expect(invalid({ labels: {} })).toEqual(field("/0/labels"));
@@ -95,7 +95,14 @@ const take = (live: Live, what: Step, over: object = {}) =>
 
 test("a rollout begins with its first stage, and leaves aside who was critical before", () => {
   expect(BEGUN.rollout).toMatchObject({
-    ...{ version: 2, hash: "two", author: "ann", reason: "why", startedAt: at(1), state: "running", stage: 0, turn: 1 },
+    version: 2,
+    hash: "two",
+    author: "ann",
+    reason: "why",
+    startedAt: at(1),
+    state: "running",
+    stage: 0,
+    turn: 1,
     log: [{ beganAt: at(1) }],
     spared: { critical: ["a", "b"], failed: [] },
   });
@@ -121,7 +128,7 @@ test("a pause says why and by whom; only what is paused is resumed, and each ste
     wrong("running"),
   ]);
   // Whoever resumes goes on in spite of what was wrong.
-  const tally = { ...TALLY, failures: [{ instance: "f", error: "" }] as never };
+  const tally = { ...TALLY, failures: [{ instance: "f", error: "" }] };
   const resumed = take(paused, "resume", { tally, critical: ["c"] }).live;
   expect(resumed.rollout).toMatchObject({
     state: "running",
@@ -137,7 +144,10 @@ test("the next stage begins with who is critical then, and the one before keeps 
     const next = take(BEGUN, what, { critical: ["z"] }).live as Live;
     expect(next).toMatchObject({ version: 1, latest: 2 });
     expect(next.rollout).toMatchObject({
-      ...{ stage: 1, turn: 2, state: "running", spared: { critical: ["z"], failed: [] } },
+      stage: 1,
+      turn: 2,
+      state: "running",
+      spared: { critical: ["z"], failed: [] },
       log: [{ beganAt: at(1), endedAt: at(9), reached: 3, applied: 2 }, { beganAt: at(9) }],
     });
     // The last stage is everybody: after it the release is live.
@@ -155,7 +165,13 @@ test("a rollout ends as completed, back at what was live, or superseded; its num
   expect(completed.live).toEqual({ version: 2, hash: "two", at: at(9) });
   expect(completed.ended).toMatchObject({
     ...NAME,
-    ...{ version: 2, baseVersion: 1, state: "completed", because: "so", by: "ben", startedAt: at(1), endedAt: at(9) },
+    version: 2,
+    baseVersion: 1,
+    state: "completed",
+    because: "so",
+    by: "ben",
+    startedAt: at(1),
+    endedAt: at(9),
     stages: [{ instances: ["canary"], beganAt: at(1), endedAt: at(9), reached: 3, applied: 2 }, { acksMin: 0 }],
   });
   const withSecrets = { ...BEGUN, rollout: { ...BEGUN.rollout, secrets: true as const } };
@@ -185,7 +201,13 @@ test("a view says where a rollout stands, without what only its followers know",
   const view = viewOf(NAME, BEGUN, BEGUN.rollout);
   expect(view).toEqual({
     ...NAME,
-    ...{ version: 2, baseVersion: 1, state: "running", author: "ann", reason: "why", startedAt: at(1), stage: 0 },
+    version: 2,
+    baseVersion: 1,
+    state: "running",
+    author: "ann",
+    reason: "why",
+    startedAt: at(1),
+    stage: 0,
     stages: [{ ...PLAN.stages[0], beganAt: at(1) }, PLAN.stages[1]],
     onFailure: "rollback",
     failures: [],

@@ -97,6 +97,18 @@ test("a negative answer carries the SOA record under the name of the zone", () =
   expect([apex.answers?.map(({ name, type }) => [name, type]), apex.authorities]).toEqual([[["posthouse", "SOA"]], []]);
 });
 
+test("two tails of an answer may differ when it draws from two records or more", () => {
+  const varies = (count: number) => {
+    const catalog = testCatalog(
+      ...Array.from({ length: count }, (_, i) => instance(`i${i}`, { address: `10.0.0.${i}` })),
+    );
+    const context = { directory: new Directory(catalog), zone: ZONE, ready: true, knows: () => true, serial: 1 };
+    const found = answer({ labels: NAME.split("."), type: Type.A }, context);
+    return found && new Records(found, ZONE).varies;
+  };
+  expect([varies(0), varies(1), varies(2), varies(3)]).toEqual([false, false, true, true]);
+});
+
 test("an answer over TCP holds at most 512 records, drawn from all", () => {
   const catalog = testCatalog(
     ...Array.from({ length: 600 }, (_, i) => instance(`i-${i}`, { address: `10.0.${i >> 8}.${i & 255}` })),

@@ -146,8 +146,14 @@ test("a service's counts follow its instances, and too few healthy ones are a pa
   catalog.apply([judged("b", "beat", "warning", 3)], 3);
   expect(panic()).toBe(false);
   expect(catalog.summary("default", "orders")).toEqual({
-    ...{ namespace: "default", service: "orders", instances: 4, draining: 0 },
-    ...{ passing: 1, warning: 1, critical: 2, unknown: 0 },
+    namespace: "default",
+    service: "orders",
+    instances: 4,
+    draining: 0,
+    passing: 1,
+    warning: 1,
+    critical: 2,
+    unknown: 0,
   });
   // Those that drain or have gone count neither as serving nor as healthy.
   catalog.apply([registered("a", 4, { checks: [BEAT], lifecycle: "draining" })], 4);
@@ -160,22 +166,31 @@ test("a service's counts follow its instances, and too few healthy ones are a pa
 
 test("a record has every default filled in, and of what may be absent only what was given", () => {
   expect(recordOf({ address: "10.0.0.1", port: 80 })).toEqual({
-    ...{ address: "10.0.0.1", port: 80, protocol: "http", ports: [], tags: [], metadata: {}, weight: 100 },
-    ...{ lifecycle: "serving", probedBy: "server", checks: [] },
+    address: "10.0.0.1",
+    port: 80,
+    protocol: "http",
+    ports: [],
+    tags: [],
+    metadata: {},
+    weight: 100,
+    lifecycle: "serving",
+    probedBy: "server",
+    checks: [],
   });
-  const given = {
-    ...{
-      address: "db",
-      port: 1,
-      protocol: "tcp",
-      tags: ["t"],
-      metadata: { a: "b" },
-      weight: 0,
-      version: "1",
-      zone: "z",
-    },
-    ...{ lifecycle: "starting", owner: "o", incarnation: 2, probedBy: "agent" },
-  } as const;
+  const given: Parameters<typeof recordOf>[0] = {
+    address: "db",
+    port: 1,
+    protocol: "tcp",
+    tags: ["t"],
+    metadata: { a: "b" },
+    weight: 0,
+    version: "1",
+    zone: "z",
+    lifecycle: "starting",
+    owner: "o",
+    incarnation: 2,
+    probedBy: "agent",
+  };
   const ports = [{ name: "a", port: 2 }];
   expect(recordOf({ ...given, tags: ["t"], ports, checks: [] })).toEqual({
     ...given,

@@ -338,7 +338,7 @@ test("a check that states no target asks where its instance answers", () => {
   const target = (over: Partial<Registration>) => {
     const facts = new Facts();
     facts.register({ checks: [UP], ...over });
-    return (facts.record?.checks[0] as { url?: string }).url;
+    return (facts.record?.checks[0] as { url?: string } | undefined)?.url;
   };
   expect([target({}), target({ address: "fd00::1" }), target({ address: "db.example", port: 8080 })]).toEqual([
     "http://10.0.0.1:80/",
