@@ -76,7 +76,7 @@ export function attributeReader(name: string): (context: EvaluationContext) => u
   const parts = name.split(".");
   return (context) => {
     let value: unknown = ownMember(context, name);
-    if (value === undefined && parts.length > 1) value = parts.reduce<unknown>(ownMember, context);
+    if (value === undefined) value = parts.reduce<unknown>(ownMember, context);
     return value instanceof Date ? (Number.isNaN(value.getTime()) ? undefined : value.toISOString()) : value;
   };
 }

@@ -135,6 +135,12 @@ test("all that is wrong is said at once", () => {
   ]);
 });
 
+test("of very many problems the first fifty are said", () => {
+  const flags = (definition: object) => Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`f${i}`, definition]));
+  const unknown = flags({ variants: { on: true }, defaultVariant: "off" });
+  expect(problems(JSON.stringify({ flags: unknown }))).toHaveLength(50);
+});
+
 test("a set has so many different patterns, each as often as it likes", () => {
   const set = (count: number) => {
     const any = Array.from({ length: count }, (_, index) => ({

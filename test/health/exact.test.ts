@@ -94,6 +94,9 @@ test("a status keeps the moment at which it was taken, and takes a new one when 
   expect(health.sinceMs).toBe(10);
   for (const at of [30, 40, 50]) health = observe(health, "critical", at, DEFAULT_THRESHOLDS);
   expect([health.status, health.sinceMs]).toEqual(["critical", 50]);
+  // One good result suffices to rise, where a check does not say otherwise.
+  health = observe(health, "passing", 60, DEFAULT_THRESHOLDS);
+  expect([health.status, health.sinceMs]).toEqual(["passing", 60]);
 });
 
 test("after a restart results count from zero, for every kind of turn", () => {
@@ -143,7 +146,8 @@ test("a penalty fades by half in its time; a check is held above suppress, and l
   expect([half.penalty, half.held, half.turns, half.atMs]).toEqual([1.5, true, 3, 100_000]);
   const free = fade(half, 160_000, options);
   expect([free.held, heldForSeconds(free, options), free.turns]).toEqual([false, 0, 3]);
-  // Exactly at reuse it is held still; at rest its turns are forgotten.
+  // Exactly at reuse it is held still, and for no time more; at rest its turns are forgotten.
+  expect(heldForSeconds({ penalty: 1, atMs: 0, held: true, turns: 1 }, options)).toBe(0);
   expect(fade({ penalty: 2, atMs: 0, held: true, turns: 1 }, 100_000, options).held).toBe(true);
   expect(fade(free, 1_160_000, options)).toEqual({ penalty: 0, atMs: 1_160_000, held: false, turns: 0 });
   // A penalty of exactly 0.1 is not at rest yet, and one turn fades like many.

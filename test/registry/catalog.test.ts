@@ -273,6 +273,7 @@ test("without failover a service answers for itself, near instances first, those
   expect([ask({ healthy: true }).ids, ask({ healthy: false }).ids]).toEqual(["a b d", "c"]);
   const matches = [({ zone }: Instance) => zone === "us", ({ id }: Instance) => id !== "a"];
   expect(ask({ matches })).toMatchObject({ ids: "c", panic: true });
+  expect([ask({ matches: matches.slice(0, 1) }).ids, ask({ matches: matches.slice(1) }).ids]).toEqual(["a c", "b c d"]);
 });
 
 test("with failover the first tier with enough that are healthy answers: the zone, the service, its fallbacks", () => {
