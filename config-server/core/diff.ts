@@ -69,7 +69,8 @@ function diffMiddle(old: readonly string[], now: readonly string[]): string[] {
   let i = 0;
   let j = 0;
   while (i < old.length || j < now.length) {
-    if (i < old.length && j < now.length && old[i] === now[j]) {
+    // Behind the last line of either there is undefined, which no line equals.
+    if (old[i] === now[j]) {
       lines.push(` ${old[i++]}`);
       j++;
     } else if (
