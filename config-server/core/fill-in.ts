@@ -24,8 +24,8 @@ interface Place {
   readonly start: number;
   readonly end: number;
   readonly value: string;
-  /** A text that is put into it, written as its quotes ask for. */
-  write(text: string, column: number): string;
+  /** A text that is put into it, written as its quotes ask for; `indent`: spaces in front of the line. */
+  write(text: string, indent: number): string;
   /** What a candidate for its source means; throws or returns something else when it breaks out. */
   readonly read: (source: string) => unknown;
 }
@@ -59,19 +59,17 @@ function filledIn(text: string, place: Place, { format, filling }: { format: Str
   const lineEnd = source.endsWith("\n") ? "\n" : "";
   if ("data" in filling) return write(filling.data, format) + lineEnd;
   const value = withTexts(place.value, filling.texts, (part) => part);
-  const column = place.start - (text.lastIndexOf("\n", place.start - 1) + 1);
   if ([...source.matchAll(PLACEHOLDER)].length === filling.texts.length) {
-    const candidate = withTexts(source, filling.texts, (part, offset) =>
-      place.write(part, columnAt(source, offset, column)),
-    );
+    const candidate = withTexts(source, filling.texts, (part, offset) => place.write(part, indentAt(source, offset)));
     if (reads(place, candidate, value)) return candidate;
   }
   return quoted(value) + lineEnd;
 }
 
-function columnAt(source: string, offset: number, column: number): number {
+/** Spaces in front of the line that a placeholder stands in. */
+function indentAt(source: string, offset: number): number {
   const lineStart = source.lastIndexOf("\n", offset - 1) + 1;
-  return lineStart === 0 ? column : (/^ */.exec(source.slice(lineStart))?.[0].length ?? 0);
+  return /^ */.exec(source.slice(lineStart))?.[0].length ?? 0;
 }
 
 function reads({ read }: Place, source: string, value: string): boolean {
@@ -150,7 +148,7 @@ type YamlWriter = Place["write"];
 function yamlWriter(type: string | undefined | null): YamlWriter {
   if (type === "QUOTE_DOUBLE") return inQuotes;
   if (type === "QUOTE_SINGLE") return (text) => text.replaceAll("'", "''");
-  if (type === "BLOCK_LITERAL") return (text, column) => text.replaceAll("\n", `\n${" ".repeat(column)}`);
+  if (type === "BLOCK_LITERAL") return (text, indent) => text.replaceAll("\n", `\n${" ".repeat(indent)}`);
   return (text) => text;
 }
 

@@ -169,6 +169,14 @@ test("a table is filled in on one line, with its numbers as they are", () => {
   );
 });
 
+test("lines that are filled into a block are as far in as the block is, wherever it stands", () => {
+  const filled = (text: string) => fillIn("yaml", text, () => ({ texts: ["1\n2"] }));
+  expect(filled("v: |\n  a ${x}\n")).toBe("v: |\n  a 1\n  2\n");
+  expect(filled("a:\n    v: |\n      ${x}\n      b\n")).toBe("a:\n    v: |\n      1\n      2\n      b\n");
+  // A style of one line cannot hold two.
+  expect(filled("v: a ${x}\n")).toBe('v: "a 1\\n2"\n');
+});
+
 test("a text filled into a properties key is a part of the key", () => {
   const filled = fillIn("properties", "${x}=1\n", (text) => ({
     texts: [...text.matchAll(PLACEHOLDER)].map(() => "a=b:c d#\\\n"),
