@@ -148,6 +148,8 @@ test("a release has the next number, moves the live pointer, and says what is us
   const none = published(undefined, { items: { a: text("1") } }) as ReleasePlan;
   expect(none.writes).toHaveLength(2);
   expect(decodeJson((none.writes[1] as { value: Uint8Array }).value)).not.toHaveProperty("secrets");
+  const approved = (approvedBy: string[]) => (published(undefined, { approvedBy }) as ReleasePlan).result;
+  expect([approved(["ben"]).approvedBy, "approvedBy" in approved([])]).toEqual([["ben"], false]);
   expect([
     latestOf(undefined),
     latestOf({ version: 2, latest: 3 } as never),
