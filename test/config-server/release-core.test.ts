@@ -148,6 +148,12 @@ test("a release has the next number, moves the live pointer, and says what is us
   const none = published(undefined, { items: { a: text("1") } }) as ReleasePlan;
   expect(none.writes).toHaveLength(2);
   expect(decodeJson((none.writes[1] as { value: Uint8Array }).value)).not.toHaveProperty("secrets");
+  const origin = { rollbackOf: 1, promotedFrom: "default/orders/dev@3", proposal: "p1" };
+  const source = { name: "git", commit: "c" } as never;
+  expect((published(undefined, { ...origin, source }) as ReleasePlan).result).toMatchObject({ ...origin, source });
+  for (const field of ["rollbackOf", "promotedFrom", "proposal", "source", "emergency"]) {
+    expect(plan.result).not.toHaveProperty(field);
+  }
   const approved = (approvedBy: string[]) => (published(undefined, { approvedBy }) as ReleasePlan).result;
   expect([approved(["ben"]).approvedBy, "approvedBy" in approved([])]).toEqual([["ben"], false]);
   expect([
