@@ -142,6 +142,7 @@ test("a penalty fades by half in its time; a check is held above suppress, and l
     expect([damping.penalty, damping.held, damping.turns]).toEqual([turn, held, turn]);
   }
   expect(heldForSeconds(damping, options)).toBeCloseTo(100 * Math.log2(3), 9);
+  expect(heldForSeconds({ penalty: 8, atMs: 0, held: true, turns: 8 }, { ...options, reuse: 2 })).toBe(200);
   const half = fade(damping, 100_000, options);
   expect([half.penalty, half.held, half.turns, half.atMs]).toEqual([1.5, true, 3, 100_000]);
   const free = fade(half, 160_000, options);
