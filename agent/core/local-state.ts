@@ -38,6 +38,9 @@ export interface ClaimState {
   readonly error: string | undefined;
 }
 
+/** Of a claim that no refusal holds up. */
+export const CALM = { attempt: 0, notBeforeMs: 0, error: undefined } as const;
+
 export type Claims = ReadonlyMap<string, ClaimState>;
 
 export function keyOf({ namespace, service, id }: ClaimName): string {
@@ -100,9 +103,7 @@ export function claim(
     syncedVersion: known?.wanted ? known.syncedVersion : 0,
     seenRevision: undefined,
     verdicts: new Map(verdicts),
-    attempt: 0,
-    notBeforeMs: 0,
-    error: undefined,
+    ...CALM,
   });
 }
 
@@ -115,9 +116,7 @@ export function withdraw(claims: Claims, key: string): Claims {
     wanted: false,
     version: known.version + 1,
     verdicts: new Map(),
-    attempt: 0,
-    notBeforeMs: 0,
-    error: undefined,
+    ...CALM,
   });
 }
 
@@ -139,8 +138,7 @@ export function judge(claims: Claims, key: string, check: string, status: Health
   const verdicts = new Map(known.verdicts).set(check, verdict);
   const well = known.registration.checks.every(({ id }) => (verdicts.get(id)?.status ?? "critical") !== "critical");
   if (!known.evicted || !well) return withClaim(claims, { ...known, verdicts });
-  const { incarnation } = known;
-  const anew = { incarnation: incarnation + 1, fresh: true, evicted: false, notBeforeMs: 0, error: undefined };
+  const anew = { incarnation: known.incarnation + 1, fresh: true, evicted: false, ...CALM };
   return withClaim(claims, unsynced({ ...known, ...anew, verdicts }));
 }
 

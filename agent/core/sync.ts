@@ -6,6 +6,7 @@
 import type { HealthResult } from "#health/core";
 import type { ClaimName, Instance, KnownVerdict, LocalRegistration } from "../api.ts";
 import {
+  CALM,
   claim,
   forgetServer,
   judge,
@@ -217,12 +218,8 @@ export function decide(state: SyncState, nowMs: number): { state: SyncState; eff
     const [namespace = "", name = ""] = service.split("/");
     offer(0, { type: "inspect", key: `inspect ${service}`, namespace, service: name, asOf: versions(state) });
   }
-  offerWake(next.fullSyncAtMs);
+  if (next.fullSyncAtMs > nowMs) wakeAtMs = Math.min(wakeAtMs, next.fullSyncAtMs);
   return { state: next, effects, wakeAtMs };
-
-  function offerWake(atMs: number): void {
-    if (atMs > nowMs) wakeAtMs = Math.min(wakeAtMs, atMs);
-  }
 }
 
 function offerFor(
@@ -300,7 +297,7 @@ function jittered(periodMs: number, chance: number): number {
 
 function backOff(limits: { baseMs: number; capMs: number }, attempt: number, chance: number): number {
   // At least half of it: with one call at a time a wait of nothing would be a busy loop.
-  return Math.min(limits.capMs, limits.baseMs * 2 ** Math.min(attempt, 20)) * (0.5 + 0.5 * chance);
+  return Math.min(limits.capMs, limits.baseMs * 2 ** attempt) * (0.5 + 0.5 * chance);
 }
 
 function done(state: SyncState, event: SyncEvent & { type: "done" }, { nowMs, chance }: Moment): SyncState {
@@ -331,7 +328,7 @@ function done(state: SyncState, event: SyncEvent & { type: "done" }, { nowMs, ch
       const syncedVersion = claim.wanted ? effect.version : claim.syncedVersion;
       // The server took the claim that was sent, which may not be the one made since.
       const fresh = claim.fresh && effect.incarnation !== claim.incarnation;
-      return { ...state, claims: withClaim(state.claims, { ...calm(claim), fresh, syncedVersion }) };
+      return { ...state, claims: withClaim(state.claims, { ...claim, ...CALM, fresh, syncedVersion }) };
     }
     case "report": {
       const claim = state.claims.get(effect.key);
@@ -342,15 +339,11 @@ function done(state: SyncState, event: SyncEvent & { type: "done" }, { nowMs, ch
         reportedVersion: effect.version,
         reportedAtMs: nowMs,
       });
-      return { ...state, claims: withClaim(state.claims, { ...calm(claim), verdicts }) };
+      return { ...state, claims: withClaim(state.claims, { ...claim, ...CALM, verdicts }) };
     }
     default:
       return state;
   }
-}
-
-function calm(claim: ClaimState): ClaimState {
-  return { ...claim, attempt: 0, notBeforeMs: 0, error: undefined };
 }
 
 function failed(state: SyncState, event: SyncEvent & { type: "failed" }, { nowMs, chance }: Moment): SyncState {
@@ -396,7 +389,7 @@ function failed(state: SyncState, event: SyncEvent & { type: "failed" }, { nowMs
  */
 function outdated(
   claim: ClaimState,
-  { detail, incarnation = 0, evicted = false }: SyncEvent & { type: "failed" },
+  { detail, incarnation = claim.incarnation, evicted = false }: SyncEvent & { type: "failed" },
 ): ClaimState {
   if (claim.fresh) return { ...claim, incarnation: Math.max(claim.incarnation, incarnation) + 1 };
   const error = evicted ? detail : waysBack(claim.name);
@@ -458,8 +451,6 @@ export function tombstone(name: ClaimName): ClaimState {
     syncedVersion: 0,
     seenRevision: undefined,
     verdicts: new Map(),
-    attempt: 0,
-    notBeforeMs: 0,
-    error: undefined,
+    ...CALM,
   };
 }

@@ -13,7 +13,9 @@ export const PROBE_EVERY_MS = 2_000;
 /** Age of a member's data, in milliseconds, above which another one is better. */
 export const DATA_AGE_MS_MAX = 3_000;
 
-export type Standing = "good" | "stale" | "silent";
+/** From the best to the worst. */
+const STANDINGS = ["good", "stale", "silent"] as const;
+export type Standing = (typeof STANDINGS)[number];
 
 export interface MemberRecord {
   readonly standing: Standing;
@@ -40,19 +42,21 @@ export function judge(record: MemberRecord, fact: MemberFact, nowMs: number): Me
   return { ...record, heardMs: nowMs, standing: isOld ? "stale" : "good" };
 }
 
-const RANK: Readonly<Record<Standing, number>> = { good: 0, stale: 1, silent: 2 };
-
 /** The members in the order to try them: the best first, and the preferred one first among equals. */
 export function order(records: readonly MemberRecord[], preferred: number): number[] {
   const turn = (index: number) => (index - preferred + records.length) % records.length;
-  const rank = (index: number) => RANK[records[index]?.standing ?? "silent"];
+  const rank = (index: number) => rankOf(records[index]);
   return records.map((_, index) => index).sort((a, b) => rank(a) - rank(b) || turn(a) - turn(b));
 }
 
 /** Whether another member stands better than this one. Without a better one nobody gains by leaving. */
 export function hasBetter(records: readonly MemberRecord[], index: number): boolean {
-  const rank = RANK[records[index]?.standing ?? "silent"];
-  return records.some(({ standing }) => RANK[standing] < rank);
+  const rank = rankOf(records[index]);
+  return records.some((record) => rankOf(record) < rank);
+}
+
+function rankOf(record: MemberRecord | undefined): number {
+  return STANDINGS.indexOf(record?.standing ?? "silent");
 }
 
 /** Whether a member is to be probed now. `owesSinceMs`: since when it owes an answer or a heartbeat; absent: it owes none. */

@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 import { fetchTransport } from "#client";
 import { encodeFrame } from "#http/frames";
 import { eventually } from "#test/kit";
+import { HEARTBEAT_MS } from "../../http/stream.ts";
 import {
   DATA_AGE_MS_MAX,
   hasBetter,
@@ -14,6 +15,7 @@ import {
   judge,
   order,
   PROBE_EVERY_MS,
+  PROBE_MS,
   QUIET_MS,
   UNKNOWN_MEMBER,
   type MemberFact,
@@ -70,6 +72,19 @@ describe("judging", () => {
     const suspect = { ...judge(heard, { type: "unanswered" }, 1_000), probedMs: 1_000 };
     expect(isProbeDue(suspect, undefined, 1_000 + PROBE_EVERY_MS - 1)).toBe(false);
     expect(isProbeDue(suspect, undefined, 1_000 + PROBE_EVERY_MS)).toBe(true);
+  });
+
+  test("members are judged by the times that the discovery guide gives", () => {
+    // Silence for three seconds: two without a byte from a member that owes one, and a probe of one second.
+    const watched = judge(UNKNOWN_MEMBER, { type: "heard" }, 0);
+    expect([isProbeDue(watched, 0, 1_999), isProbeDue(watched, 0, 2_000)]).toEqual([false, true]);
+    expect(PROBE_MS).toBe(1_000);
+    // A member that is well has sent a heartbeat by then, so it is not probed.
+    expect(HEARTBEAT_MS).toBeLessThan(QUIET_MS);
+    const suspect = { ...judge(watched, { type: "unanswered" }, 0), probedMs: 0 };
+    expect([isProbeDue(suspect, undefined, 1_999), isProbeDue(suspect, undefined, 2_000)]).toEqual([false, true]);
+    const aged = (ageMs: number) => judge(watched, { type: "told", ageMs }, 0).standing;
+    expect([aged(3_000), aged(3_001)]).toEqual(["good", "stale"]);
   });
 });
 
