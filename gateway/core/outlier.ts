@@ -95,7 +95,6 @@ function payOff(load: EndpointLoad, { ejectionMs }: OutlierPolicy, nowMs: number
   if (load.ejections === 0 || nowMs - load.ejectedUntilMs < ejectionMs) return;
   load.ejections -= 1;
   load.ejectedUntilMs += ejectionMs;
-  if (load.ejectedUntilMs > nowMs) load.ejectedUntilMs = nowMs;
 }
 
 function compare(set: EndpointSet, policy: OutlierPolicy, nowMs: number): boolean {

@@ -53,6 +53,6 @@ export class LoopDelay {
   p99(): number {
     if (this.#count === 0) return 0;
     const sorted = this.#samples.slice(0, this.#count).sort();
-    return sorted[Math.min(this.#count - 1, Math.floor(this.#count * 0.99))] as number;
+    return sorted[Math.floor(this.#count * 0.99)] as number;
   }
 }

@@ -5,6 +5,7 @@
 import { cookieValue } from "./conditions.ts";
 import type { CompiledConsumer } from "./consumers.ts";
 import type { RequestHead } from "./head.ts";
+import { hashOf } from "./maglev.ts";
 import type { CompiledBackend, CompiledRoute } from "./route.ts";
 
 export function chooseBackend(
@@ -27,7 +28,7 @@ export function chooseBackend(
   if (stays) return stays;
   const sum = drawn.reduce((total, { weight }) => total + weight, 0);
   const value = keyOf(route.splitBy, head, consumer);
-  let at = (value === undefined ? random() : unit(`${route.name} ${value}`)) * sum;
+  let at = (value === undefined ? random() : hashOf(`${route.name} ${value}`) / 2 ** 32) * sum;
   for (const backend of drawn) {
     at -= backend.weight;
     if (at < 0) return backend;
@@ -57,16 +58,4 @@ function keyOf(
   if (by?.cookie !== undefined) return cookieValue(head.header("cookie"), by.cookie);
   if (by?.by === "ip") return head.client;
   return by?.by === "consumer" ? consumer?.name : undefined;
-}
-
-/**
- * A text as a number in [0, 1): FNV-1a, then the finaliser of MurmurHash3, for FNV alone leaves like texts close
- * together.
- */
-function unit(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
 }
