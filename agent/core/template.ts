@@ -67,12 +67,11 @@ class Renderer {
 
   render(): string {
     const { config, sets, template } = this.#input;
-    return this.#all(parse(template), [new Root(config, sets)]);
+    return this.#all(parse(template), [new Root(config, sets)], 0);
   }
 
-  /** `scopes`: innermost first. */
-  #all(tokens: readonly Token[], scopes: readonly unknown[]): string {
-    const offset = tokens[0]?.[2] ?? 0;
+  /** `scopes`: innermost first. `offset`: of the section's tag. */
+  #all(tokens: readonly Token[], scopes: readonly unknown[], offset: number): string {
     this.#step(offset);
     if (++this.#depth > DEPTH_MAX) throw new Flaw(offset, `sections are nested more than ${DEPTH_MAX} deep`);
     const text = tokens.map((token) => this.#one(token, scopes)).join("");
@@ -99,7 +98,7 @@ class Renderer {
         return this.#section(token, scopes);
       case "^": {
         const value = dataOf(lookUp(name, offset, scopes)?.value);
-        return !value || (Array.isArray(value) && value.length === 0) ? this.#all(innerOf(token), scopes) : "";
+        return !value || (Array.isArray(value) && value.length === 0) ? this.#all(innerOf(token), scopes, offset) : "";
       }
       case ">":
         throw new Flaw(offset, `{{>${name}}} is a partial, and there are none; write its content here`);
@@ -115,9 +114,9 @@ class Renderer {
     const [, name, offset] = token;
     const value = dataOf(lookUp(name, offset, scopes)?.value);
     const inner = innerOf(token);
-    if (Array.isArray(value)) return value.map((one: unknown) => this.#all(inner, [one, ...scopes])).join("");
+    if (Array.isArray(value)) return value.map((one: unknown) => this.#all(inner, [one, ...scopes], offset)).join("");
     if (!value) return "";
-    return this.#all(inner, [value, ...scopes]);
+    return this.#all(inner, [value, ...scopes], offset);
   }
 
   #variable(name: string, offset: number, scopes: readonly unknown[], escape: Escape): string {

@@ -10,20 +10,7 @@ import {
 import { planFile } from "../../agent/core/plan.ts";
 import { readValue } from "#base/formats";
 import type { EffectiveConfig } from "#config-server/api";
-
-type Format = EffectiveConfig["items"][string]["format"];
-
-function config(app: string, items: Record<string, [Format, string]>, revision = 1): EffectiveConfig {
-  const origin = { profile: "default", version: 1 };
-  return {
-    namespace: "default",
-    app,
-    profile: "default",
-    releaseKey: `${app}-${revision}`,
-    revision,
-    items: Object.fromEntries(Object.entries(items).map(([key, [format, value]]) => [key, { format, value, origin }])),
-  };
-}
+import { config } from "./template-kit.ts";
 
 const ORDERS = config("orders", {
   "app.yaml": ["yaml", "db: { url: pg://a, pool.max: 5 }\nhosts: [{ name: one, port: 1 }, { name: two }]\noff: false"],

@@ -4,8 +4,7 @@
  */
 import { METHODS } from "node:http";
 import * as fc from "fast-check";
-import { RE2JS } from "re2js";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { COMMON_METHODS, NAMED_METHODS, type NamedMatch, type RouteConfig } from "../../../gateway/api.ts";
 import { checkGatewayConfig } from "../../../gateway/core/check.ts";
 import { mismatchOf, type MatchHead } from "../../../gateway/core/conditions.ts";
@@ -267,12 +266,17 @@ test("of thousands of regexes those alone are run whose beginning fits, and many
   });
   expect(matchRoute(table, asked("/api/v1/service-4/7/items")).route?.name).toBe("r4");
   expect(matchRoute(table, asked("/api/v1/service-44/7/items")).route).toBeUndefined();
-  const runs = vi.spyOn(RE2JS.prototype, "testExact");
-  for (let service = 0; service < 20; service++) {
-    matchRoute(table, asked(`/api/v${service % 3}/service-${service}/7/items`));
+  // Counted, for on a busy machine no time says which are looked at: of each the beginning is.
+  let looked = 0;
+  for (const { path: pattern } of table.routes) {
+    const { head: begins } = pattern as { readonly head: string };
+    Object.defineProperty(pattern, "head", { get: () => (looked++, begins) });
   }
-  expect(runs).toHaveBeenCalledTimes(20);
-  runs.mockRestore();
+  for (let service = 0; service < 20; service++) {
+    const { route: found } = matchRoute(table, asked(`/api/v${service % 3}/service-${service}/7/items`));
+    expect(found?.name).toBe(`r${service}`);
+  }
+  expect(looked).toBe(20);
   expect(warningsOf(many((index) => `/s${index}/.*`, 60))).toEqual([]);
   expect(warningsOf(many((index) => `(?i)/s${index}/.*`, 60))).toMatchObject([
     { pointer: "/routes/0/match", message: expect.stringMatching(/60 regexes .* one by one/) as string },

@@ -254,7 +254,7 @@ test("gateways of every version hash alike, or a caller would meet another endpo
   expect([1, 2, 3].map((seed) => hashOf("a", seed))).toEqual([1_951_636_747, 738_454_016, 2_091_954_715]);
   const table = maglevTable(["one", "two", "three"].map((key, at) => ({ key, weight: [100, 50, 100][at] as number })));
   expect(table).toHaveLength(2_039);
-  expect([...table.slice(0, 16)]).toEqual([0, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 1]);
+  expect(Array.from(table.subarray(0, 16))).toEqual([0, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 1]);
   expect(table.reduce((hash, index) => Math.imul(hash, 31) + index, 0)).toBe(-1_059_195_790);
   const sizes = [20, 21, 163, 164].map(
     (count) => maglevTable(Array.from({ length: count }, (_, at) => ({ key: `k${at}`, weight: 1 }))).length,
