@@ -39,7 +39,10 @@ export function hintedRoutes(
       else if (!(policy.within ?? ["/"]).some((outer) => isWithin(prefix, prefixOf(outer) ?? outer))) {
         problem(`Service "${service}" hints "${prefix}", which lies outside of what it may have.`);
       } else {
-        takers.set(prefix, [...(takers.get(prefix) ?? []), service]);
+        const others = takers.get(prefix) ?? [];
+        // With and without its last slash it is the same prefix.
+        if (others.includes(service)) continue;
+        takers.set(prefix, [...others, service]);
         routes.push(routeOf(service, prefix, policy));
       }
     }
