@@ -194,7 +194,8 @@ test("an empty set says why each instance is not in it", () => {
       instance(7, { ...gold, protocol: "udp" }),
     ),
   ).toBe(
-    "of those registered, 1 not in the subset, 1 draining, 1 with a weight of 0, 1 at a forbidden address, 2 critical, 1 without the port or protocol",
+    "of those registered, 1 not in the subset, 1 draining, 1 with a weight of 0, 1 at a forbidden address, " +
+      "2 critical, 1 without the port or protocol",
   );
 });
 
