@@ -173,9 +173,7 @@ export function step(state: SyncState, event: SyncEvent, moment: Moment): SyncSt
     case "withdraw":
       return { ...state, claims: withdraw(state.claims, event.key) };
     case "leftover":
-      return state.claims.has(keyOf(event.name))
-        ? state
-        : { ...state, claims: withClaim(state.claims, tombstone(event.name)) };
+      return state.claims.has(keyOf(event.name)) ? state : { ...state, claims: removed(state.claims, event.name) };
     case "verdict":
       return { ...state, claims: judge(state.claims, event.key, event.check, event.status, event.output) };
     case "fullSync":
@@ -427,7 +425,7 @@ function inspected(
   }
   for (const [key, instance] of found) {
     if (instance.session !== state.session || claims.has(key) || state.busy.has(key)) continue;
-    claims = withClaim(claims, tombstone(nameOf(instance)));
+    claims = removed(claims, nameOf(instance));
   }
   const toInspect = drop(state.toInspect, effect);
   const fullSyncAtMs = toInspect.size > 0 ? state.fullSyncAtMs : nowMs + jittered(state.limits.fullSyncMs, chance);
@@ -438,19 +436,8 @@ function nameOf({ namespace, service, id }: Instance): ClaimName {
   return { namespace, service, id };
 }
 
-/** Something to be removed at the server that is not claimed here (any more). */
-export function tombstone(name: ClaimName): ClaimState {
-  return {
-    name,
-    registration: { address: "127.0.0.1", port: 1 },
-    incarnation: 0,
-    fresh: false,
-    evicted: false,
-    wanted: false,
-    version: 1,
-    syncedVersion: 0,
-    seenRevision: undefined,
-    verdicts: new Map(),
-    ...CALM,
-  };
+/** With something to be removed at the server that is not claimed here (any more): as a claim that was withdrawn at once. */
+function removed(claims: Claims, name: ClaimName): Claims {
+  const registration = { address: "127.0.0.1", port: 1 };
+  return withdraw(claim(claims, name, { registration, incarnation: 0, taken: true }), keyOf(name));
 }

@@ -234,6 +234,9 @@ test("what an earlier run left at the server is removed there, unless it is clai
   expect(decide(found, 0).effects).toEqual([{ type: "deregister", key: keyOf(left), name: left, incarnation: 0 }]);
   const refused = failing(found, "deregister", "refused", 0);
   expect(refused.claims.get(keyOf(left))).toMatchObject({ notBeforeMs: 750, error: "no" });
+  // Never by force: what claims to be newer there stays.
+  const newer = failing(found, "deregister", "outdated", 0, { incarnation: 9 });
+  expect(decide(newer, 1e6).effects.filter(({ type }) => type === "deregister")).toEqual([]);
   // A session that ends takes it along.
   const lost = failing({ ...found, heartbeatAtMs: 0 }, "heartbeat", "session", 0);
   const opened = step(lost, { type: "done", effect: { type: "openSession", key: "session" }, session: "s2" }, at(0));
