@@ -1,10 +1,10 @@
 /** Which test files see a change of a source file: by the imports between them, the nearest first. */
 import { globSync, readFileSync } from "node:fs";
-import { dirname, join, normalize } from "node:path";
+import { basename, dirname, join, normalize } from "node:path";
 
 export interface TestFile {
   readonly path: string;
-  /** Files of the program between the test and the source; 1: the test imports it. */
+  /** Files of the program between the test and the source; 1: the test imports it, or is called as it is. */
   readonly distance: number;
 }
 
@@ -26,7 +26,9 @@ export class TestIndex {
     const found: TestFile[] = [];
     for (const path of globSync(`${testFolder}/**/*.test.ts`, { cwd: this.#root })) {
       const distance = this.#distance(path, source);
-      if (distance !== undefined) found.push({ path, distance });
+      if (distance === undefined) continue;
+      const isItsOwn = basename(path, ".test.ts") === basename(source, ".ts");
+      found.push({ path, distance: isItsOwn ? 1 : distance });
     }
     return found.sort((a, b) => a.distance - b.distance || (a.path < b.path ? -1 : 1));
   }

@@ -131,6 +131,14 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     "/routes/0/split/0/cluster",
     /No cluster/,
   ],
+  ["a mirror to two places", one({ mirror: [{ service: "a", cluster: "c" }] }), "/routes/0/mirror/0", /either service/],
+  ["a mirror to nowhere", one({ mirror: [{ percent: 5 }] }), "/routes/0/mirror/0", /either service or cluster/],
+  [
+    "a part of a split to two places",
+    one({ service: undefined, split: [{ service: "a", cluster: "c" }, { service: "b" }] }),
+    "/routes/0/split/0",
+    /either service or cluster/,
+  ],
   [
     "a split without a rest",
     one({ service: undefined, split: [{ service: "a", weight: 0 }] }),
@@ -316,6 +324,15 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /No consumer "ghost"/,
   ],
   [
+    "a part of a split for consumers of a route that asks nobody who he is",
+    {
+      consumers: [{ name: "shop" }],
+      ...one({ service: undefined, split: [{ service: "a", when: { consumers: ["shop"] } }, { service: "b" }] }),
+    },
+    "/routes/0/split/0/when/consumers",
+    /Nobody is a consumer/,
+  ],
+  [
     "a part of a split for groups of a route that asks nobody who he is",
     one({ service: undefined, split: [{ service: "a", when: { groups: ["gold"] } }, { service: "b" }] }),
     "/routes/0/split/0/when/groups",
@@ -432,6 +449,13 @@ test.for(BAD.map(([what, config, pointer, message]) => ({ what, config, pointer,
     expect(problem?.column).toBeGreaterThanOrEqual(1);
   },
 );
+
+test("a part of a split weighs 1 where it does not say, and one that weighs 1 is rest enough", () => {
+  for (const part of [{ service: "a" }, { service: "a", weight: 1 }]) {
+    const config = one({ service: undefined, split: [part, { service: "b", weight: 0 }] });
+    expect(parseGatewayConfig(JSON.stringify(config)).problems).toEqual([]);
+  }
+});
 
 test("the line is that of the value", () => {
   const text =

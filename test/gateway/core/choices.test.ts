@@ -356,6 +356,18 @@ test("alone a gateway goes on with the rate that it was granted last, and an ans
   expect(alone.length).toBeLessThanOrEqual(50);
 });
 
+test("whoever comes while an ask is under way has a place behind those that it is for", () => {
+  const { limits, grant } = leases();
+  const policy = { requests: 20, per: 60_000, burst: 20 };
+  limits.take(KEY, policy, 0);
+  grant(0, 0, 5, { resetMs: 60_000 });
+  const waits = limits.take(KEY, policy, 2_965);
+  if (!("forMs" in waits)) throw new Error("it does not wait");
+  expect(limits.take(KEY, policy, 3_005, waits)).toHaveProperty("forMs");
+  expect(limits.asks(32, 3_005)).toMatchObject([{ waiting: 1 }]);
+  expect(limits.take(KEY, policy, 3_006)).toMatchObject({ allowed: false, retryMs: 2_999 });
+});
+
 test("a rate is due request by request, a quota as a whole", () => {
   const rate = { ...begin(RATE, 0), resetAtMs: 1_000 };
   expect([dueMs(rate, 1, 0), dueMs(rate, 2, 0), dueMs(rate, 100, 0), dueMs(rate, 100, 2_000)]).toEqual([

@@ -577,3 +577,13 @@ test("an explanation tells the closest candidates first, a hundred at most, and 
   expect(explained(many, "/x119").candidates).toHaveLength(CANDIDATES_MAX);
   expect(explained(many, "/x119").candidates[0]?.route).toBe("r119");
 });
+
+test("a request whose caller gives it no time is explained as refused, one with a millisecond as sent", () => {
+  const snapshot = snapshotOf(routed({ deadlineHeader: "x-time" }));
+  const outcome = (ms: string) => {
+    const headers = [["X-Time", ms]] as const;
+    return explain(snapshot, { head: headOf("/a", headers), rawHeaders: headers.flat() }, moment).outcome;
+  };
+  expect(outcome("0")).toMatchObject({ kind: "refuse", detail: expect.stringContaining("time was up") });
+  expect(outcome("1")).toMatchObject({ kind: "forward", headers: { "x-time": "1" } });
+});

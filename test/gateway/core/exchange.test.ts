@@ -464,6 +464,8 @@ test("a cache says why it asked the service", () => {
     "stale",
   ]);
   expect(lifetimeSeconds(head)).toBe(60);
+  // As long as a lifetime can be. @see RFC 9111 §1.2.2
+  expect(lifetimeSeconds(stored("max-age=99999999999"))).toBe(2_147_483_648);
 });
 
 const conditions = (match: Parameters<typeof compileConditions>[0]) => compileConditions(match);
