@@ -97,7 +97,7 @@ class Renderer {
       case "#":
         return this.#section(token, scopes);
       case "^": {
-        const value = dataOf(lookUp(name, offset, scopes)?.value);
+        const value = dataOf(lookUp(name, offset, scopes)?.value, offset);
         return !value || (Array.isArray(value) && value.length === 0) ? this.#all(innerOf(token), scopes, offset) : "";
       }
       case ">":
@@ -112,7 +112,7 @@ class Renderer {
 
   #section(token: Token, scopes: readonly unknown[]): string {
     const [, name, offset] = token;
-    const value = dataOf(lookUp(name, offset, scopes)?.value);
+    const value = dataOf(lookUp(name, offset, scopes)?.value, offset);
     const inner = innerOf(token);
     if (Array.isArray(value)) return value.map((one: unknown) => this.#all(inner, [one, ...scopes], offset)).join("");
     if (!value) return "";
@@ -334,8 +334,8 @@ function find(value: unknown, parts: readonly string[]): Hit | undefined {
 }
 
 /** What a section is over. */
-function dataOf(value: unknown): unknown {
-  const data = value instanceof KeyValue ? value.data(0) : value;
+function dataOf(value: unknown, offset: number): unknown {
+  const data = value instanceof KeyValue ? value.data(offset) : value;
   return data instanceof Literal ? (data.value ? data : undefined) : data;
 }
 

@@ -106,7 +106,14 @@ function masked(format: "text" | "json"): EffectiveConfig {
 }
 
 test("a secret that the agent may not read is an error, by itself, by a path and as a section; the rest is filled in", () => {
-  for (const template of ["\n{{s}}", "\n{{{s}}}", "\n{{s.x}}", "\n{{#s.x?}}{{/s.x?}}"]) {
+  for (const template of [
+    "\n{{s}}",
+    "\n{{{s}}}",
+    "\n{{s.x}}",
+    "\n{{#s}}{{/s}}",
+    "\n{{^s}}{{/s}}",
+    "\n{{#s.x?}}{{/s.x?}}",
+  ]) {
     expect(problemOf(template, masked("json"))).toEqual({
       line: 2,
       message: "web/default s is a secret; give the agent a token of the role agent",
