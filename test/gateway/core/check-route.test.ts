@@ -432,6 +432,59 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     "/clusters/0/endpoints/0/address",
     /link-local/,
   ],
+  ...[{ cert: "c", certFile: "f", key: "k" }, { cert: "c", key: "k", keyFile: "f" }, { cert: "c" }, { key: "k" }].map(
+    (pair): (typeof BAD)[number] => [
+      `a certificate of ${Object.keys(pair).join(", ")}`,
+      { listeners: [{ name: "l", port: 8443, tls: true, certificates: [pair] }] },
+      "/listeners/0/certificates/0",
+      /either cert or certFile, and key or keyFile/,
+    ],
+  ),
+  [
+    "certificates in the clear",
+    { listeners: [{ name: "l", port: 8443, certificates: [{ cert: "c", keyFile: "f" }] }] },
+    "/listeners/0/certificates",
+    /give tls: true/,
+  ],
+  [
+    "client certificates in the clear",
+    { listeners: [{ name: "l", port: 8443, clientCertificates: { ca: "c" } }] },
+    "/listeners/0/clientCertificates",
+    /give tls: true/,
+  ],
+  [
+    "one port with tls and without",
+    {
+      listeners: [
+        { name: "l", port: 8443, tls: true, hosts: ["a.example"] },
+        { name: "m", port: 8443, hosts: ["b.example"] },
+      ],
+    },
+    "/listeners/1/port",
+    /one port is either/,
+  ],
+  [
+    "one port twice for every host",
+    {
+      listeners: [
+        { name: "l", port: 81 },
+        { name: "m", port: 81 },
+      ],
+    },
+    "/listeners/1/port",
+    /every host/,
+  ],
+  [
+    "one port twice for one host",
+    {
+      listeners: [
+        { name: "l", port: 81, hosts: ["A.example"] },
+        { name: "m", port: 81, hosts: ["b.example", "a.example"] },
+      ],
+    },
+    "/listeners/1/hosts/1",
+    /has this host/,
+  ],
   ["a hint outside of paths", { hints: [{ service: "a", within: ["/a/../b"] }] }, "/hints/0/within/0", /`\.\.`/],
 ];
 
@@ -449,6 +502,15 @@ test.for(BAD.map(([what, config, pointer, message]) => ({ what, config, pointer,
     expect(problem?.column).toBeGreaterThanOrEqual(1);
   },
 );
+
+test("two listeners in the clear share a port by their hosts, and one of them may have all others", () => {
+  const listeners = [
+    { name: "l", port: 81, hosts: ["a.example"] },
+    { name: "m", port: 81, tls: false, hosts: ["b.example"] },
+    { name: "n", port: 81 },
+  ];
+  expect(parseGatewayConfig(JSON.stringify({ listeners })).problems).toEqual([]);
+});
 
 test("a part of a split weighs 1 where it does not say, and one that weighs 1 is rest enough", () => {
   for (const part of [{ service: "a" }, { service: "a", weight: 1 }]) {

@@ -28,7 +28,7 @@ test("a discovery lies at its issuer, which has no query and no fragment", () =>
     ["https://idp.example/#", "a query or a fragment"],
     ["http://idp.example", "Keys come by https"],
   ] as const)
-    expect(discoveryProblem(issuer)).toMatch(`${problem}`);
+    expect(discoveryProblem(issuer)).toMatch(problem);
   expect(discoveryProblem("http://idp.example")).toContain("Without jwks.url");
 });
 
