@@ -6,6 +6,7 @@ import { claimHeaders, tokenOf } from "../../../gateway/core/credentials.ts";
 import { chooseEncoding } from "../../../gateway/core/encoding.ts";
 import { nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/endpoints.ts";
 import { CANDIDATES_MAX, explain } from "../../../gateway/core/explain.ts";
+import { BODY_VERDICTS, notLater, VERDICTS, verdictOf } from "../../../gateway/core/filter.ts";
 import { addHeader, addVary, compileEdits, editAnswer, renderEdits } from "../../../gateway/core/header-edits.ts";
 import { isBadHead, readHead, type RequestHead } from "../../../gateway/core/head.ts";
 import { limitedKey } from "../../../gateway/core/limit.ts";
@@ -241,6 +242,30 @@ test("a sticky session goes to the endpoint that its cookie names, as long as th
   ]);
   named.load.inFlight = base.table.routes[0]?.backends[0]?.route.cluster.inFlightMax ?? 0;
   expect(port("s=v", 20)).toEqual([1, true]);
+});
+
+test("the steps of a decision name the session, the part of a split and the endpoint, where there are such", () => {
+  const steps = (over: Partial<RouteConfig>) => {
+    const told: string[] = [];
+    const trace: NonNullable<Moment["trace"]> = ({ step, detail }) => told.push(`${step}: ${detail}`);
+    decide(snapshotOf(routed(over)), headOf(), { ...moment, trace });
+    return told.filter((one) => /^(split|sticky|endpoint)/.test(one)).map((one) => one.replace(/: .* at /, ": at "));
+  };
+  expect(steps({})).toEqual(["endpoint: at 127.0.0.1:1"]);
+  expect(steps({ sticky: { cookie: "s" } })).toEqual(["sticky: chosen anew", "endpoint: at 127.0.0.1:1"]);
+  const split = { service: undefined, split: [{ service: "a" }, { service: "b" }] };
+  expect(steps(split as never)).toEqual([expect.stringMatching(/^split: .*a/), "endpoint: at 127.0.0.1:1"]);
+});
+
+test("a filter says pass, refuse or nothing; all else is a defect that names it", () => {
+  const said = (verdict: unknown, kinds = VERDICTS) => verdictOf("f", verdict as never, kinds);
+  for (const verdict of [undefined, { kind: "pass" }, { kind: "refuse" }]) expect(said(verdict)).toBe(verdict);
+  expect(() => said({ kind: "pass" }, BODY_VERDICTS)).toThrow('The filter "f" gave no verdict.');
+  for (const verdict of [null, {}, { kind: "other" }, true])
+    expect(() => said(verdict)).toThrow('The filter "f" gave no verdict.');
+  expect(() => said(Promise.reject(new Error("late")))).toThrow('The filter "f" gave a promise');
+  expect(() => notLater("f", undefined)).not.toThrow();
+  expect(() => notLater("f", Promise.reject(new Error("late")))).toThrow("a promise");
 });
 
 test("a mirror gets its share of the draws, a whole one without any, and none where nobody takes it", () => {

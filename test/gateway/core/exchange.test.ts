@@ -286,6 +286,17 @@ const sent = (rawHeaders: string[], more: Partial<Parameters<typeof upstreamHead
   return headerRecord(upstreamHeaders(head, rawHeaders, { table, version: "1.1", set: [], ...more }));
 };
 
+test("a service is told whose certificate the client has, and nothing where none was given", () => {
+  const told = (tls: Parameters<typeof readHead>[0]["tls"]) => {
+    const head = headOf({ "X-Forwarded-Client-Cert": "forged" }, { tls });
+    const rawHeaders = ["X-Forwarded-Client-Cert", "forged"];
+    const list = upstreamHeaders(head, rawHeaders, { table, version: "1.1", set: [] });
+    return list.filter((_, at) => list[at - 1] === "x-forwarded-client-cert");
+  };
+  expect(told({ serverName: undefined, trusts: "ca", certificate: "Hash=1" })).toEqual(["Hash=1"]);
+  expect([told(undefined), told({ serverName: undefined, trusts: "ca", certificate: undefined })]).toEqual([[], []]);
+});
+
 test("what is of one connection, the gateway's own, or named by Connection stays here; the rest crosses", () => {
   const passed = sent(
     ["Connection", "X-Hop, keep-alive", "X-Hop", "1", "TE", "trailers", "X-Own", "1", "X_A", "1", "X-A", "2"].concat([
