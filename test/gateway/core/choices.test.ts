@@ -13,7 +13,17 @@ import {
   type EndpointSet,
 } from "../../../gateway/core/endpoints.ts";
 import { hintedRoutes } from "../../../gateway/core/hints.ts";
-import { alonePolicy, begin, dueMs, sharedRate, type SharedPolicy } from "../../../gateway/core/lease.ts";
+import {
+  alonePolicy,
+  ask,
+  begin,
+  borrow,
+  dueMs,
+  lapse,
+  sharedRate,
+  type Lease,
+  type SharedPolicy,
+} from "../../../gateway/core/lease.ts";
 import { LeasedLimits } from "../../../gateway/core/leased-limits.ts";
 import { LineCap, LINES_PER_SECOND_MAX } from "../../../gateway/core/line-cap.ts";
 import { compileTable } from "../../../gateway/core/table.ts";
@@ -366,6 +376,43 @@ test("whoever comes while an ask is under way has a place behind those that it i
   expect(limits.take(KEY, policy, 3_005, waits)).toHaveProperty("forMs");
   expect(limits.asks(32, 3_005)).toMatchObject([{ waiting: 1 }]);
   expect(limits.take(KEY, policy, 3_006)).toMatchObject({ allowed: false, retryMs: 2_999 });
+});
+
+test("a lease whose time is over is as good as what is not back yet, and an opening at the least", () => {
+  const left = (tokens: number, resetAtMs: number) => {
+    const lease = { ...begin(RATE, 0), tokens, resetAtMs };
+    lapse(lease, 1_000);
+    return lease.tokens;
+  };
+  expect([left(50, 1_100), left(50, 1_000), left(50, 0), left(3, 1_100)]).toEqual([10, 5, 5, 3]);
+  // Of a quota another period has begun.
+  const quota = { ...begin({ requests: 100, per: "day", burst: 100 } as const, 0), tokens: 50, resetAtMs: 1_000 };
+  lapse(quota, 1_000);
+  expect([quota.tokens, quota.spent, quota.resetAtMs]).toEqual([5, 5, 1_000 + 86_400_000]);
+});
+
+test("an ask is for those that wait, and for what is used in two seconds beyond what is held", () => {
+  const want = (over: Partial<Lease>, nowMs = 1_000) => ask({ ...begin(RATE, 0), ...over }, KEY, nowMs).want;
+  expect([want({}), want({ short: 3 }), want({ tokens: 0 }), want({ tokens: 2, short: 200 })]).toEqual([1, 4, 5, 100]);
+  // 21 in a second are 20 in one, so 40 in two; as fast as the limit itself at the most.
+  expect([want({ tokens: 0, demand: 21 }), want({ tokens: 30, demand: 21 }), want({ tokens: 0, demand: 901 })]).toEqual(
+    [40, 10, 100],
+  );
+});
+
+test("what is due may be borrowed up to an opening, with what is in the ask under way", () => {
+  const lease = (spent: number, asked: number, resetAtMs = 0): Lease => ({
+    ...begin(RATE, 0),
+    spent,
+    asked: { key: KEY, requests: 100, per: 1, want: 1, spent: asked, agoMs: 0 },
+    resetAtMs,
+  });
+  const one = lease(2, 2);
+  expect(borrow(one, 500)).toBe(true);
+  expect([one.spent, one.resetAtMs]).toEqual([3, 510]);
+  expect([borrow(lease(3, 2), 500), borrow(lease(5, 0), 500), borrow(lease(0, 5), 500)]).toEqual([false, false, false]);
+  // Due to the millisecond.
+  expect([borrow(lease(0, 0, 1_490), 500), borrow(lease(0, 0, 1_491), 500)]).toEqual([true, false]);
 });
 
 test("a rate is due request by request, a quota as a whole", () => {
