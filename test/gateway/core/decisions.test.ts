@@ -24,6 +24,7 @@ import {
   variableNames,
 } from "../../../gateway/core/path-pattern.ts";
 import { decide, type GatewaySnapshot, type Moment } from "../../../gateway/core/pipeline.ts";
+import { HostTable, Ports } from "../../../gateway/core/ports.ts";
 import { RateLimiter } from "../../../gateway/core/rate-limit.ts";
 import { compileTable, misdirection } from "../../../gateway/core/table.ts";
 import { instance } from "../kit.ts";
@@ -242,6 +243,48 @@ test("a sticky session goes to the endpoint that its cookie names, as long as th
   ]);
   named.load.inFlight = base.table.routes[0]?.backends[0]?.route.cluster.inFlightMax ?? 0;
   expect(port("s=v", 20)).toEqual([1, true]);
+});
+
+test("a path that services read in two ways is refused, reported or kept, as its route says", () => {
+  const decided = (paths: RouteConfig["paths"], target: string, more: RouteConfig[] = []) => {
+    const { routes = [] } = routed(paths === undefined ? {} : { paths });
+    const decision = decide(snapshotOf({ routes: [...routes, ...more] }), headOf(target), moment);
+    if (decision.kind === "forward") return decision.pathReports ?? "forward";
+    return decision.kind === "refuse" ? decision.detail : decision.kind;
+  };
+  expect(decided(undefined, "/a/b%2Fc")).toBe(
+    'The path has an encoded slash. Route "r" can allow it by paths.encodedSlash.',
+  );
+  expect(decided(undefined, "/x/b%2Fc")).toBe("The path has an encoded slash.");
+  expect(decided(undefined, "/a/b;v/c")).toContain("paths.parameters");
+  expect(decided({ encodedSlash: "report" }, "/a/b%2Fc")).toEqual(["encodedSlash"]);
+  expect(decided({ encodedSlash: "keep" }, "/a/b%2Fc")).toBe("forward");
+  expect(decided({ parameters: "keep" }, "/a/b;v/c")).toBe("forward");
+  expect(decided({ parameters: "report", encodedSlash: "report" }, "/a/b;v/c%2Fd")).toEqual([
+    "encodedSlash",
+    "parameters",
+  ]);
+  // Decoded it would be a path of a route with other rules.
+  const other: RouteConfig = { name: "guarded", match: { path: { prefix: "/a/b/c" } }, service: "s" };
+  expect(decided({ encodedSlash: "keep" }, "/a/b%2Fc", [other])).toBe(
+    "With its slash decoded the path is another route's.",
+  );
+  expect(decided({ encodedSlash: "keep" }, "/a/b%2Fd", [other])).toBe("forward");
+});
+
+test("a route that redirects or answers by itself asks no service", () => {
+  const decided = (over: object) =>
+    decide(snapshotOf(routed({ service: undefined, ...over } as never), []), headOf("/a/b"), moment);
+  expect(decided({ redirect: { prefix: "/c" } })).toMatchObject({
+    kind: "answer",
+    status: 302,
+    headers: expect.arrayContaining([["location", "http://shop.example/c/b"]]),
+  });
+  expect(decided({ respond: { status: 410, body: "gone" } })).toMatchObject({
+    kind: "answer",
+    status: 410,
+    body: "gone",
+  });
 });
 
 test("the steps of a decision name the session, the part of a split and the endpoint, where there are such", () => {
@@ -502,6 +545,41 @@ test("the more exact path comes first, and covers less", () => {
     [{ regex: "/a+" }, { regex: "/aa" }, false],
   ] as const)
     expect([a, b, covers(a, b)]).toEqual([a, b, expected]);
+});
+
+test("of those that share a port a host is for the one that says the most of it, and for nobody else", () => {
+  const table = new HostTable([
+    [["*.Example"], "wild"],
+    [["a.example", "*.b.example"], "own"],
+  ] as const);
+  const hosts = ["a.example", "x.example", "x.y.example", "b.example", "x.b.example", "example", "other"];
+  expect(hosts.map((host) => table.of(host))).toEqual(["own", "wild", "wild", "wild", "own", undefined, undefined]);
+  expect(new HostTable([[["*.example"], 1]]).of("a.example")).toBe(1);
+  const any = new HostTable([
+    [undefined, "first"],
+    [undefined, "second"],
+    [["a.example"], "own"],
+  ] as const);
+  expect([any.of("b.example"), any.of("a.example")]).toEqual(["first", "own"]);
+  const ports = new Ports([
+    { name: "alone", port: 1, hosts: ["a.example"] },
+    { name: "one", port: 2, hosts: ["a.example"] },
+    { name: "two", port: 2, hosts: ["b.example"] },
+    { name: "own" },
+  ]);
+  expect([ports.of(1, "x"), ports.of(2, "b.example"), ports.of(2, "x"), ports.of(3, "x")]).toEqual([
+    "alone",
+    "two",
+    "",
+    "",
+  ]);
+  const misdirected = (port: number, serverName: string, host: string) => ports.misdirected(port, { serverName, host });
+  expect([misdirected(1, "a.example", "b.example"), misdirected(3, "a.example", "b.example")]).toEqual([false, false]);
+  expect([
+    misdirected(2, "a.example", "b.example"),
+    misdirected(2, "a.example", "a.example"),
+    misdirected(2, "a.example", "x"),
+  ]).toEqual([true, false, false]);
 });
 
 test("a connection that was opened under other rules carries no request for these", () => {

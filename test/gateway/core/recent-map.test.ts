@@ -40,3 +40,15 @@ test("a value that is set anew is one entry, and clearing leaves none", () => {
   map.clear();
   expect(map.size).toBe(0);
 });
+
+test("what is set again is there once", () => {
+  const map = new RecentMap<number>(4);
+  map.set("a", 1);
+  map.set("b", 2);
+  map.set("a", 3);
+  expect([map.size, map.get("a"), map.get("b")]).toEqual([2, 3, 2]);
+  map.delete("a");
+  expect([map.size, map.get("a")]).toEqual([1, undefined]);
+  map.clear();
+  expect([map.size, map.get("b")]).toEqual([0, undefined]);
+});
