@@ -76,7 +76,7 @@ test("every locked package says where it comes from, and the hash that it must h
   const { "": _root, ...locked } = packages;
   const unsaid = Object.entries(locked).filter(
     ([, { resolved = "", integrity = "" }]) =>
-      !resolved.startsWith("https://registry.npmjs.org/") || !/^sha512-/.test(integrity),
+      !resolved.startsWith("https://registry.npmjs.org/") || !integrity.startsWith("sha512-"),
   );
   expect(unsaid).toEqual([]);
   expect(Object.keys(locked).length).toBeGreaterThan(100);

@@ -85,29 +85,40 @@ test("with a control plane that does not answer, what is within the limit is ser
 });
 
 test("a client that leaves while it waits is gone, and leaves the others what they are due", async () => {
+  // One that is let in at the very moment in which its client leaves has taken its part; not each time.
+  for (let tries = 1; ; tries++) {
+    const { due, served } = await leavings();
+    if (served === due) return;
+    expect(tries, `${served} of ${due} were served`).toBeLessThan(5);
+  }
+});
+
+/** Three clients leave while they wait. How many of the twenty are due to others then, and how many of these are served. */
+async function leavings(): Promise<{ due: number; served: number }> {
   await using service = await upstream();
   const quotas = ledger({ delayMs: 30 });
   await using running = await runGateway(oneRoute({ rateLimit: shared }), [instance(service.port)], { quotas });
   expect((await fetch(running.url)).status).toBe(200);
-  let areServed: boolean;
-  do {
-    areServed = false;
+  // They wait for milliseconds only; on a busy machine they may be served before all three are seen to wait, and others are sent.
+  let areWaiting = false;
+  while (!areWaiting && service.requests.length < 14) {
     const leaving = new AbortController();
-    const left = Promise.allSettled([1, 2, 3].map(() => fetch(running.url, { signal: leaving.signal }))).then(
-      () => void (areServed = true),
+    const sent = { done: 0 };
+    const left = Promise.allSettled(
+      [1, 2, 3].map(() => fetch(running.url, { signal: leaving.signal }).finally(() => sent.done++)),
     );
-    // They wait for milliseconds only, so every turn of the loop that the gateway shares is looked at; on a busy machine they may be
-    // served before all three are seen to wait.
-    while (running.gateway.status().inFlight < 3 && !areServed) await new Promise((resolve) => setImmediate(resolve));
-    if (!areServed) leaving.abort();
+    while (!areWaiting && sent.done < 3) {
+      await new Promise((resolve) => setImmediate(resolve));
+      areWaiting = running.gateway.status().inFlight === 3;
+    }
+    leaving.abort();
     await left;
-    areServed = leaving.signal.aborted === false;
-  } while (areServed && service.requests.length < 14);
+  }
   await eventually("nobody waits", () => running.gateway.status().inFlight === 0);
   // Its place is given up when its wait would have been over.
   await sleep(2 * LEASE_WAIT_MS);
-  // What was not served before it left took nothing of the twenty.
   const due = 20 - service.requests.length;
   expect(due).toBeGreaterThan(0);
-  expect(await statuses(running.url, due)).toEqual(Array(due).fill(200));
-});
+  const answers = await statuses(running.url, due);
+  return { due, served: answers.filter((status) => status === 200).length };
+}
