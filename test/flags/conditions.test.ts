@@ -1,6 +1,8 @@
 /** What a condition asks of an evaluation context, operator by operator; and contexts that mean harm. */
 import { expect, test } from "vitest";
 import { MATCHED_CHARS_MAX, wasEvaluated } from "#flags/core";
+import { attributeReader } from "../../flags/core/condition.ts";
+import { compareVersions, parseVersion } from "../../flags/core/semver.ts";
 import { condition, flags, variantOf } from "./kit.ts";
 
 const holds: readonly [when: object, yes: readonly unknown[], no: readonly unknown[]][] = [
@@ -82,6 +84,45 @@ test("dots go into objects, a name with a dot goes before, and a date counts as 
   expect(asked({ user: "pro" })).toBe(false);
   expect(condition({ attribute: "since", startsWith: "2026-" })({ since: new Date(Date.UTC(2026, 3)) })).toBe(true);
   expect(condition({ attribute: "since", exists: true })({ since: new Date(Number.NaN) })).toBe(false);
+});
+
+test("a reader finds an attribute by its whole name, then by its dots, and dates as texts", () => {
+  const read = (name: string, context: Record<string, unknown>) => attributeReader(name)(context);
+  expect([read("a", { a: 1 }), read("a", {}), read("a.b", { a: { b: 2 } }), read("a.b", { "a.b": 3 })]).toEqual([
+    1,
+    undefined,
+    2,
+    3,
+  ]);
+  expect([read("a.b", { a: "b" }), read("at", { at: new Date(0) }), read("at", { at: new Date(Number.NaN) })]).toEqual([
+    undefined,
+    "1970-01-01T00:00:00.000Z",
+    undefined,
+  ]);
+});
+
+test("a version is whole, or loose where an app says it of itself, and ordered by the specification", () => {
+  const version = (text: string, loose = false) => parseVersion(text, { loose })?.numbers;
+  expect([version("1.2.3"), version("1.2"), version("v1.2.3"), version("01.2.3")]).toEqual([
+    [1, 2, 3],
+    undefined,
+    undefined,
+    undefined,
+  ]);
+  expect([version("v2", true), version("2.1", true), version("1.0.0-01", true)]).toEqual([
+    [2, 0, 0],
+    [2, 1, 0],
+    undefined,
+  ]);
+  const order = ["1.0.0-1", "1.0.0-2", "1.0.0-10", "1.0.0-a", "1.0.0-a.1", "1.0.0", "1.0.1", "1.1.0", "2.0.0"];
+  const signs = (text: string) =>
+    order.map((other) => {
+      const [a, b] = [parseVersion(text, { loose: false }), parseVersion(other, { loose: false })];
+      return a && b ? Math.sign(compareVersions(a, b)) : undefined;
+    });
+  for (const [index, text] of order.entries()) {
+    expect([text, signs(text)]).toEqual([text, order.map((_, other) => Math.sign(index - other))]);
+  }
 });
 
 test("what a context inherits is no attribute of it", () => {
