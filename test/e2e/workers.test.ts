@@ -365,8 +365,8 @@ describe("two workers", { timeout: 300_000 }, () => {
 
     const slow = [];
     for (let i = 0; i < 6; i++) {
-      slow.push(fresh(`${gateway}/narrow?wait=10000`));
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      slow.push(fresh(`${gateway}/narrow?wait=5000`));
+      await new Promise((resolve) => setTimeout(resolve, 300));
     }
     const statuses = (await Promise.all(slow)).map(({ status }) => status);
     expect(statuses).toEqual([200, 200, 200, 503, 503, 503]);
