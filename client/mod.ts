@@ -78,6 +78,8 @@ export { FailoverTransport, type Way } from "./failover.ts";
 
 /** Milliseconds a plain call may take before it counts as unreachable. */
 export const CALL_TIMEOUT_MS = 10_000;
+/** Milliseconds for a release: the server gives its checks up to thirty and five seconds, and they may wait for others. */
+export const RELEASE_TIMEOUT_MS = 90_000;
 /** Milliseconds for a call that moves many sets: each is checked and written by itself. */
 export const TRANSFER_TIMEOUT_MS = 300_000;
 
@@ -266,9 +268,9 @@ export class Client {
 
   readonly config = {
     publish: (name: SetName, body: Publish, options: CallOptions = {}) =>
-      this.#call<Published>("POST", `${setPath(name)}/releases`, body, options),
+      this.#call<Published>("POST", `${setPath(name)}/releases`, body, { ...options, timeoutMs: RELEASE_TIMEOUT_MS }),
     rollback: (name: SetName, body: Rollback, options: CallOptions = {}) =>
-      this.#call<Published>("POST", `${setPath(name)}/rollback`, body, options),
+      this.#call<Published>("POST", `${setPath(name)}/rollback`, body, { ...options, timeoutMs: RELEASE_TIMEOUT_MS }),
     releases: (name: SetName, options: CallOptions & { before?: number; limit?: number } = {}) => {
       const query = new URLSearchParams();
       if (options.before !== undefined) query.set("before", String(options.before));

@@ -5,7 +5,7 @@
  */
 import { writeSync } from "node:fs";
 import { openStore, type Entry } from "#store";
-import { testHost } from "#test/kit";
+import { testHost } from "../kit/host.ts";
 
 const WRITERS = 16;
 const [folder = "", bytes = "200"] = process.argv.slice(2);

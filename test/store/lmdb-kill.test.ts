@@ -23,14 +23,16 @@ test(`${ROUNDS} kills lose no acknowledged write, turn no revision back and corr
   for (let round = 0; round < ROUNDS; round++) {
     const child = spawn(process.execPath, [writer, folder.path], { stdio: ["ignore", "pipe", "inherit"] });
     let printed = "";
-    const started = Promise.withResolvers<void>();
+    // By what it has done, and not by time alone: a slow machine writes little in that.
+    const linesMin = 1 + randomInt(random, 60);
+    const written = Promise.withResolvers<void>();
     child.stdout.on("data", (chunk: Buffer) => {
       printed += chunk.toString();
-      if (printed.includes("\n")) started.resolve();
+      if (printed.split("\n").length > linesMin) written.resolve();
     });
-    child.once("exit", () => started.resolve());
-    await started.promise;
-    await new Promise((resolve) => setTimeout(resolve, randomInt(random, 120)));
+    child.once("exit", () => written.resolve());
+    await written.promise;
+    await new Promise((resolve) => setTimeout(resolve, randomInt(random, 60)));
     const closed = once(child, "close");
     child.kill("SIGKILL");
     await closed;
