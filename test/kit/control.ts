@@ -24,16 +24,16 @@ export interface TestControl extends AsyncDisposable {
   ): Promise<{ status: number; json: Record<string, unknown>; headers: Record<string, unknown> }>;
 }
 
-export async function withControl(
-  options: {
-    host?: Host;
-    store?: Store;
-    releaseChecks?: readonly ReleaseCheck[];
-    configSources?: readonly SourceSettings[];
-    secretKeys?: KeySource;
-    probeRules?: ReachRules;
-  } = {},
-): Promise<TestControl> {
+export interface TestControlOptions {
+  readonly host?: Host;
+  readonly store?: Store;
+  readonly releaseChecks?: readonly ReleaseCheck[];
+  readonly configSources?: readonly SourceSettings[];
+  readonly secretKeys?: KeySource;
+  readonly probeRules?: ReachRules;
+}
+
+export async function withControl(options: TestControlOptions = {}): Promise<TestControl> {
   await using stack = new AsyncDisposableStack();
   const host = options.host ?? testHost();
   const store = options.store ?? stack.use(openMemoryStore(host));
