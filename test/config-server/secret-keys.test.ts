@@ -179,7 +179,21 @@ test.each([
 ])("a start with %s ends with what to mend", async (_what, args, code) => {
   await using folder = await tempFolder();
   await writeFile(join(folder.path, "keys"), GOOD, { mode: 0o644 });
-  const given = ["up", "--data", folder.path, "--store", "memory", "--port", "0", ...args];
+  const given = [
+    "up",
+    "--data",
+    folder.path,
+    "--store",
+    "memory",
+    "--roles",
+    "registry",
+    "config-server",
+    "--dns",
+    "off",
+    "--port",
+    "0",
+    ...args,
+  ];
   await using program = startProgram("cli/main.ts", given, { cwd: folder.path });
   const { code: exit } = await program.exited;
   expect([exit, program.errors()]).toEqual([2, expect.stringContaining(code)]);

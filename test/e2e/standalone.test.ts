@@ -250,6 +250,8 @@ test("a full disk refuses the write by name, and loses nothing acknowledged", as
     "--roles",
     "registry",
     "config-server",
+    "--dns",
+    "off",
     "--port",
     "0",
   ];
