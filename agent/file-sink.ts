@@ -160,7 +160,7 @@ async function replace(target: string, content: string, options: WriteOptions, u
     {
       await using file = await open(temp, flags, 0o600);
       await file.writeFile(content, options.encoding ?? "utf8");
-      // In place the owner stays, whoever looks at the temporary file.
+      // A file written in place keeps its owner; the temporary file only serves the check.
       if (existing?.isFile() && !inPlace) await keepOwner(file, existing);
       await file.chmod(kept ?? options.mode ?? NEW_FILE_MODE);
       if (!options.check) await file.sync();

@@ -13,5 +13,5 @@ parentPort?.on("message", (task: CheckTask) => {
   const problems = "schemas" in task ? validateBySchema(task.schemas) : checkSyntax(task.syntaxOf);
   parentPort?.postMessage(problems satisfies CheckAnswer, []);
 });
-// What a check may take counts from here: a busy machine takes seconds to begin a thread, which is no fault of the release.
+// The time limit of a check begins here: a busy machine takes seconds to start a thread, and the release is not to blame.
 parentPort?.postMessage("begun" satisfies CheckAnswer, []);

@@ -27,7 +27,7 @@ export interface Scope {
   readonly report: Report;
 }
 
-/** What stands for something that was reported: a set with a problem is never asked. */
+/** Replaces a condition with a reported problem: a set with a problem is never evaluated. */
 export const never = (): boolean => false;
 
 /** Reports every problem; what is returned then is of no use. */

@@ -74,12 +74,14 @@ const FROM_BEST_TO_WORST: readonly HealthStatus[] = ["passing", "warning", "unkn
  * check that never passed vouches for nothing. Without checks an instance is passing: being registered is its word.
  */
 export function worstOf(statuses: Iterable<HealthStatus>): HealthStatus {
-  const found = new Set(statuses);
-  return FROM_BEST_TO_WORST.findLast((status) => found.has(status)) ?? "passing";
+  let worst = 0;
+  for (const status of statuses) worst = Math.max(worst, FROM_BEST_TO_WORST.indexOf(status));
+  return FROM_BEST_TO_WORST[worst] as HealthStatus;
 }
 
 /** The status of a service that any one of its instances can speak for: the best of theirs. Of none, critical. */
 export function bestOf(statuses: Iterable<HealthStatus>): HealthStatus {
-  const found = new Set(statuses);
-  return FROM_BEST_TO_WORST.find((status) => found.has(status)) ?? "critical";
+  let best = FROM_BEST_TO_WORST.length - 1;
+  for (const status of statuses) best = Math.min(best, FROM_BEST_TO_WORST.indexOf(status));
+  return FROM_BEST_TO_WORST[best] as HealthStatus;
 }

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { Client } from "#client";
 import type { Frame } from "#http/frames";
 import type { ServiceDelta } from "#registry/api";
-import { eventually, testHost } from "#test/kit";
+import { eventually, testHost, watchFeed } from "#test/kit";
 import { catalogCache } from "../../agent/caches.ts";
 import { instance } from "../gateway/kit.ts";
 
@@ -16,26 +16,14 @@ const of = (ids: readonly string[], removed: readonly string[] = []): ServiceDel
 });
 
 test("beside what a cold server says an agent lists what it knew, and removals apply at once", async () => {
-  const frames: Frame<ServiceDelta>[] = [];
-  let wake = () => {};
-  const registry = {
-    async *watch(_query: unknown, { signal }: { signal: AbortSignal }) {
-      signal.addEventListener("abort", () => wake(), { once: true });
-      while (!signal.aborted) {
-        const frame = frames.shift();
-        if (frame) yield frame;
-        else await new Promise<void>((resolve) => (wake = resolve));
-      }
-    },
-  } as unknown as Client["registry"];
-  await using catalog = catalogCache(testHost(), { registry } as Client, () => {});
+  const feed = watchFeed();
+  await using catalog = catalogCache(testHost(), { registry: feed.registry } as Client, () => {});
   const name = { namespace: "default", service: "orders" };
   catalog.follow(name, { pinned: false });
   const holds = async (wanted: string, ...given: Frame<ServiceDelta>[]) => {
-    frames.push(...given);
-    wake();
+    feed.hear(...given);
     const held = () => catalog.peek(name)?.value.instances.map(({ id }) => id) ?? [];
-    await eventually(`it holds ${wanted}`, () => frames.length === 0 && held().toSorted().join() === wanted);
+    await eventually(`it holds ${wanted}`, () => feed.isRead() && held().toSorted().join() === wanted);
   };
   await holds("a,b", { event: "snapshot", revision: 1, data: of(["a", "b"]) }, { event: "synced", revision: 1 });
   const begun: Frame<ServiceDelta>[] = [

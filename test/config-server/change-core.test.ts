@@ -1,6 +1,6 @@
 /** Drafts, reviews, merges, rules, plans and searches: the rules alone, without a server. */
 import { expect, test } from "vitest";
-import { AppError, encodeJson } from "#base";
+import { encodeJson } from "#base";
 import { LABELS_MAX, MASK, PLAN_LINES_MAX, REVIEWS_MAX, type Item, type Rules } from "#config-server/api";
 import {
   approversOf,
@@ -23,21 +23,11 @@ import { ownerOf, requireOwner } from "../../config-server/core/owner.ts";
 import { firstOf, inFiles, planSet, reported, shown } from "../../config-server/core/plan.ts";
 import { searchIn } from "../../config-server/core/search.ts";
 import type { OpenRelease, SealedItem } from "../../config-server/core/sealed.ts";
+import { errorOf } from "./errors-kit.ts";
 
 const text = (value: string): Item => ({ format: "text", value });
 const SECRET: SealedItem = { format: "text", secret: true, sealed: "v1.x" };
 const NAME = { namespace: "default", app: "orders", profile: "prod" };
-
-/** The code of the error that this throws, and what it names. */
-function errorOf(run: () => unknown): [string, unknown] | undefined {
-  try {
-    run();
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    return [error.code, error.extra];
-  }
-}
 
 test("a draft sets a value or removes the key, and never both or neither", () => {
   const drafted = (request: Parameters<typeof draftedItem>[1]) => draftedItem("a.json", request);

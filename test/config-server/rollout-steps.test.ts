@@ -1,6 +1,5 @@
 /** A gradual release step by step: the plan that a request becomes, and what each step leaves behind. */
 import { expect, test } from "vitest";
-import { AppError } from "#base";
 import {
   ACK_SECONDS,
   HOLD_SECONDS,
@@ -19,19 +18,10 @@ import {
   type Rollout,
   type Step,
 } from "../../config-server/core/rollout.ts";
+import { errorOf } from "./errors-kit.ts";
 
 const NAME = { namespace: "default", app: "orders", profile: "prod" };
 const at = (seconds: number) => new Date(seconds * 1000).toISOString();
-
-function errorOf(run: () => unknown): [string, unknown] | undefined {
-  try {
-    run();
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    return [error.code, error.extra];
-  }
-}
 
 test("a plan fills in what the request leaves out: one acknowledgement where a stage names or labels, none for a share", () => {
   const gate = { holdSeconds: HOLD_SECONDS, ackTimeoutSeconds: ACK_SECONDS };

@@ -2,11 +2,10 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { TaskGroup } from "#base";
-import type { Client } from "#client";
 import { WatchedCatalog } from "#dns";
 import type { Frame } from "#http/frames";
 import type { ServiceDelta } from "#registry/api";
-import { call, eventually, freePort, startPosthouse, tempFolder, testHost, withControl } from "#test/kit";
+import { call, eventually, freePort, startPosthouse, tempFolder, testHost, watchFeed, withControl } from "#test/kit";
 import { instance } from "../gateway/kit.ts";
 import { ask, testDns } from "./kit.ts";
 
@@ -53,22 +52,7 @@ test("beside what a cold server says DNS answers with what it knew, until the se
       panic: false,
     },
   });
-  const frames: Frame<ServiceDelta>[] = [orders("10.0.0.1", "10.0.0.2"), { event: "synced", revision: 1 }];
-  let wake = () => {};
-  const registry = {
-    async *watch(_query: unknown, { signal }: { signal: AbortSignal }) {
-      signal.addEventListener("abort", () => wake(), { once: true });
-      while (!signal.aborted) {
-        const frame = frames.shift();
-        if (frame) yield frame;
-        else await new Promise<void>((resolve) => (wake = resolve));
-      }
-    },
-  } as unknown as Client["registry"];
-  const hear = (...given: Frame<ServiceDelta>[]) => {
-    frames.push(...given);
-    wake();
-  };
+  const { registry, hear } = watchFeed(orders("10.0.0.1", "10.0.0.2"), { event: "synced", revision: 1 });
   const host = testHost();
   const catalog = new WatchedCatalog(host, { registry }, "default");
   await using tasks = new TaskGroup(host.log);

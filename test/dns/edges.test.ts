@@ -8,28 +8,17 @@ import { BURST_SECONDS, CLIENTS_MAX, RateLimiter } from "../../dns/core/limiter.
 import {
   HEADER_BYTES,
   OPT_BYTES,
-  readQuery,
   roomFor,
   Type,
   udpBytes,
   UDP_BYTES_MAX,
   UDP_BYTES_PLAIN,
   writeAnswer,
-  type Query,
 } from "../../dns/core/message.ts";
 import { instanceLabel } from "../../dns/core/names.ts";
 import { Records } from "../../dns/core/wire.ts";
 import { isWritable, isWritableName } from "../../dns/core/writable.ts";
-import { edns, instance, question, testCatalog } from "./kit.ts";
-
-const ZONE = { labels: ["posthouse"], namespace: "default", near: undefined, addresses: ["127.0.0.1"], ttlSeconds: 1 };
-const NAME = "orders.service.posthouse";
-
-function queryOf(bytes: Buffer): Query {
-  const reading = readQuery(bytes);
-  if (reading.kind !== "query") throw new Error(`not a query: ${JSON.stringify(reading)}`);
-  return reading.query;
-}
+import { edns, instance, NAME, question, queryOf, testCatalog, ZONE } from "./kit.ts";
 
 test("sizes are what the transport and the client allow, less what goes around the records", () => {
   const around = HEADER_BYTES + queryOf(question(NAME)).question.length;

@@ -5,6 +5,23 @@ import { decode, encode, type DecodedPacket, type Packet } from "dns-packet";
 import type { Host } from "#base";
 import { type DnsCatalog, type DnsInstance, type DnsOptions, startDns } from "#dns";
 import { testHost } from "#test/kit";
+import { readQuery, type Query } from "../../dns/core/message.ts";
+
+export const ZONE = {
+  labels: ["posthouse"],
+  namespace: "default",
+  near: undefined,
+  addresses: ["127.0.0.1"],
+  ttlSeconds: 1,
+};
+export const NAME = "orders.service.posthouse";
+
+/** What is asked in a message. @throws Error when it is no query */
+export function queryOf(bytes: Buffer): Query {
+  const reading = readQuery(bytes);
+  if (reading.kind !== "query") throw new Error(`not a query: ${JSON.stringify(reading)}`);
+  return reading.query;
+}
 
 export function instance(id: string, facts: Partial<DnsInstance> = {}): DnsInstance {
   return {

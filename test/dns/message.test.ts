@@ -17,19 +17,9 @@ import {
   writeAnswer,
   writeForwarded,
   writeRefusal,
-  type Query,
 } from "../../dns/core/message.ts";
 import { Responder } from "../../dns/responder.ts";
-import { edns, instance, question, testCatalog } from "./kit.ts";
-
-const ZONE = { labels: ["posthouse"], namespace: "default", near: undefined, addresses: ["127.0.0.1"], ttlSeconds: 1 };
-const NAME = "orders.service.posthouse";
-
-function queryOf(bytes: Buffer): Query {
-  const reading = readQuery(bytes);
-  if (reading.kind !== "query") throw new Error(`not a query: ${JSON.stringify(reading)}`);
-  return reading.query;
-}
+import { edns, instance, NAME, question, queryOf, testCatalog, ZONE } from "./kit.ts";
 
 test("recursion desired and checking disabled are copied, and no other bit of the query", () => {
   using responder = new Responder(testHost(), testCatalog(instance("one")), ZONE);

@@ -9,6 +9,7 @@ export * from "./proxy.ts";
 export * from "./shell.ts";
 export * from "./guide.ts";
 export * from "./life.ts";
+export * from "./watch-feed.ts";
 
 export type { TestControl, TestControlOptions } from "./control.ts";
 
