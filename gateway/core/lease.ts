@@ -259,9 +259,11 @@ function ahead({ policy, demand, demandSinceMs }: Lease, nowMs: number): number 
   return Math.max(opening(policy), Math.ceil(rate * AHEAD_MS));
 }
 
-/** The share that a gateway goes on with while it is alone. */
-export function alonePolicy({ policy, lastRate }: Lease): RatePolicy {
-  const { requests, burst } = policy;
+/** The share that a gateway goes on with while it is alone. Undefined: the last answer said that the period is used up. */
+export function alonePolicy({ policy, lastRate, remaining }: Lease): RatePolicy | undefined {
+  const { requests } = policy;
+  const burst = isRate(policy) ? policy.burst : Math.min(policy.burst, remaining);
+  if (burst < 1) return undefined;
   if (lastRate !== undefined && lastRate > 0) {
     const atOnce = Math.max(1, Math.min(burst, Math.floor(lastRate * AHEAD_MS)));
     return { requests: 1, perMs: 1 / lastRate, burst: atOnce };

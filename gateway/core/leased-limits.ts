@@ -9,7 +9,8 @@
  * The error, for each limit and gateway: before the first lease of a limit or a period, OPENING_SHARE of it may be used,
  * OPENING_MAX requests at most, and is counted afterwards. What one gateway holds unused, others miss: an opening, or
  * what it uses in two seconds; of a rate it may be used when they have as much back. While the control plane is away,
- * each goes on with the rate that it had last, or with the whole limit if it never had any.
+ * each goes on with the rate that it had last, or with the whole limit if it never had any. A quota of a day or month
+ * that the last answer called used up stays so until it begins again.
  */
 import {
   allow,
@@ -158,7 +159,9 @@ export class LeasedLimits {
 
   #takeAlone(key: string, lease: Lease, nowMs: number): RateVerdict {
     this.#want(key, lease, nowMs, false);
-    const verdict = this.#alone.take(key, alonePolicy(lease), nowMs);
+    const policy = alonePolicy(lease);
+    if (!policy) return deny(lease, 1, nowMs);
+    const verdict = this.#alone.take(key, policy, nowMs);
     if (verdict.allowed) spend(lease, 1, nowMs);
     return verdict;
   }

@@ -1,5 +1,6 @@
 /** One limit over two gateway processes, while their control plane is killed and comes back. */
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { Client, fetchTransport } from "#client";
 import {
@@ -12,6 +13,9 @@ import {
   tempFolder,
   testHost,
 } from "#test/kit";
+
+/** Milliseconds in which a control plane on the slowest machine has answered a gateway. */
+const ANSWERED_MS = 2_000;
 
 /** How many of so many requests each gateway let through, asked as fast as they answer. */
 async function allowed(gateways: readonly string[], ms: number): Promise<number> {
@@ -115,6 +119,9 @@ test("two gateways share a limit, go on with their shares while the control plan
   expect(stopped.api).toBe(first.api);
   await using restarted = await restartByKill(one);
   await eventually("it serves", async () => (await fetch(`${restarted.gateway}/limited`)).status !== 404);
+  // Its opening; what it goes on with while an answer takes long has a test of its own (`gateway/core/leased-limits`).
+  total += await counted(6);
+  await setTimeout(ANSWERED_MS);
   for (let i = 0; i < 3; i++) total += await counted(20);
   expect(total).toBeLessThanOrEqual(60 + 3 * 3);
 }, 300_000);

@@ -381,6 +381,37 @@ test("a gateway that never heard of the control plane has the whole limit for it
   expect(shared.total()).toBeLessThan(1_200);
 });
 
+test("a gateway that knows its month to be used up refuses while the control plane is away", () => {
+  const month: SharedPolicy = { requests: 60, per: "month", burst: 60 };
+  const limits = new LeasedLimits(() => {});
+  const allowed = (nowMs: number) => {
+    const verdict = limits.take("k", month, nowMs);
+    return "allowed" in verdict && verdict.allowed;
+  };
+  for (let i = 0; i < 3; i++) expect(allowed(0)).toBe(true);
+  const first = limits.asks(32, 10);
+  limits.granted(first, [{ key: "k", granted: 0, remaining: 0, resetMs: DAY_MS, validMs: DAY_MS }], 20);
+  expect(allowed(30)).toBe(false);
+  limits.failed(limits.asks(32, 6_000), 6_010);
+  for (let i = 0; i < 5; i++) expect(allowed(6_020 + i)).toBe(false);
+});
+
+test("a gateway that had no lease of a month yet goes on with what the last answer left", () => {
+  const month: SharedPolicy = { requests: 60, per: "month", burst: 60 };
+  const limits = new LeasedLimits(() => {});
+  const allowed = (nowMs: number) => {
+    const verdict = limits.take("k", month, nowMs);
+    return "allowed" in verdict && verdict.allowed;
+  };
+  for (let i = 0; i < 3; i++) expect(allowed(0)).toBe(true);
+  const first = limits.asks(32, 10);
+  limits.granted(first, [{ key: "k", granted: 0, remaining: 4, resetMs: DAY_MS, validMs: DAY_MS }], 20);
+  limits.take("k", month, 30);
+  limits.failed(limits.asks(32, 30), 40);
+  const verdicts = Array.from({ length: 10 }, (_, i) => allowed(50 + i));
+  expect(verdicts.filter(Boolean)).toHaveLength(4);
+});
+
 test("the largest and the smallest limit that a config may have are asked for in words that the control plane takes", () => {
   const policies: SharedPolicy[] = [
     { requests: 1_000_000_000, per: "month", burst: 1_000_000_000 },
