@@ -73,7 +73,7 @@ export function encodeRow(change: Change, value: Uint8Array): Row {
   row.write(change.key, leaseEnd + 2, "latin1");
   row.set(value, keyEnd);
   const head = row.subarray(0, keyEnd);
-  row.writeUInt32BE(headSum(revKey(change.modRevision, change.sub), row, keyEnd), 1);
+  row.writeUInt32BE(headSum(placeOfRevision(change.modRevision, change.sub), row, keyEnd), 1);
   return { row, head, value: row.subarray(keyEnd) };
 }
 
@@ -81,12 +81,21 @@ export function encodeRow(change: Change, value: Uint8Array): Row {
  * Over the key of the record, too: one that stands under another key is as wrong as another record. The key's part is a product with
  * odd numbers instead of a second call, which would cost as much as the rest.
  */
-function headSum(key: Buffer, head: Buffer, end: number): number {
-  const place =
-    Math.imul(key.readUInt32BE(4), 0x9e3779b1) ^
-    Math.imul(key.readUInt32BE(0), 0x85ebca6b) ^
-    Math.imul(key.readUInt32BE(8), 0xc2b2ae35);
+function headSum(place: number, head: Buffer, end: number): number {
   return (crc32(head.subarray(5, end)) ^ place) >>> 0;
+}
+
+/** The part of a checksum that a record's key is. */
+function placeOfRevision(revision: Revision, sub: number): number {
+  return (
+    Math.imul(revision >>> 0, 0x9e3779b1) ^
+    Math.imul(Math.floor(revision / 2 ** 32), 0x85ebca6b) ^
+    Math.imul(sub, 0xc2b2ae35)
+  );
+}
+
+function placeOfKey(key: Buffer): number {
+  return placeOfRevision(readU64(key, 0), key.readUInt32BE(8));
 }
 
 /**
@@ -97,7 +106,7 @@ export function isRow(key: Buffer, row: Buffer, { sum, whole }: { sum: number; w
   if (key.length !== 12 || row[0] !== ROW_MARK || row.length < HEAD_BYTES + 2 || row.readUInt32BE(1) !== sum)
     return false;
   const keyEnd = keyEndOf(row, SUMS_BYTES);
-  if (keyEnd > row.length || headSum(key, row, keyEnd) !== sum) return false;
+  if (keyEnd > row.length || headSum(placeOfKey(key), row, keyEnd) !== sum) return false;
   return !whole || crc32(row.subarray(keyEnd)) === row.readUInt32BE(5);
 }
 
@@ -139,7 +148,7 @@ function decodeChange(key: Buffer, row: Buffer): { change: Change; keyEnd: numbe
   const wrong = () => new Error(`${placeOf(key)} does not match its checksum`);
   if (key.length !== 12 || row[0] !== ROW_MARK || row.length < HEAD_BYTES + 2) throw wrong();
   const { change, keyEnd } = fieldsOf(key, row, SUMS_BYTES);
-  if (keyEnd > row.length || headSum(key, row, keyEnd) !== row.readUInt32BE(1)) throw wrong();
+  if (keyEnd > row.length || headSum(placeOfKey(key), row, keyEnd) !== row.readUInt32BE(1)) throw wrong();
   return { change, keyEnd };
 }
 

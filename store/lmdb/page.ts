@@ -17,7 +17,7 @@ export const META_START = 24;
 const META_END = 160;
 export const META_BYTES = META_END - META_START;
 /** Where the two are in the file. */
-export const META_PLACES: readonly number[] = [META_START, PAGE_BYTES + META_START];
+export const META_PLACES: readonly [number, number] = [META_START, PAGE_BYTES + META_START];
 const MAGIC = 0xbeefc0de;
 const DATA_VERSION = 2;
 const PAGE_BRANCH = 1;
