@@ -3,9 +3,9 @@
  * one thread, without sockets: the median of batches of a thousand matches, each of another request.
  */
 import type { RouteConfig } from "#gateway/api";
-import { checkGatewayConfig } from "../gateway/core/check.ts";
-import type { MatchHead } from "../gateway/core/conditions.ts";
-import { compileTable, matchRoute } from "../gateway/core/table.ts";
+import { checkGatewayConfig } from "../gateway/core/check/config.ts";
+import type { MatchHead } from "../gateway/core/routing/conditions.ts";
+import { compileTable, matchRoute } from "../gateway/core/routing/table.ts";
 import { percentiles, round, spread } from "./kit.ts";
 
 const ROUTES = 5_000;

@@ -1,6 +1,6 @@
 /**
  * What a route does with a request that is let in: where it goes and how it is changed on its way, after the Gateway
- * API's HTTPRoute filters and Envoy's RouteAction. Texts marked as templates may hold variables; see core/template.ts.
+ * API's HTTPRoute filters and Envoy's RouteAction. Texts marked as templates may hold variables; see core/rewriting/template.ts.
  */
 import { Type, type Static } from "typebox";
 import { Method } from "./match.ts";

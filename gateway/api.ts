@@ -1,7 +1,7 @@
 /**
  * The gateway's dynamic config in Envoy's words (listeners, routes, filters, clusters, consumers), its limits and its
  * GATEWAY_ codes. Pure, importable by every room. It is released as one key of the config server, or read from a file;
- * what it must satisfy beyond this shape is in core/check.ts.
+ * what it must satisfy beyond this shape is in core/check/config.ts.
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";

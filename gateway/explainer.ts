@@ -20,15 +20,15 @@ import {
   type ExplainRequest,
   type GatewayConfig,
 } from "./api.ts";
-import { nextEndpoints, NO_ENDPOINTS, type CatalogInstance, type EndpointSet } from "./core/endpoints.ts";
-import { adoptView } from "./core/cluster-view.ts";
-import { explain } from "./core/explain.ts";
-import type { Filters } from "./core/filter.ts";
-import { isBadHead, readHead, type RequestHead } from "./core/head.ts";
-import { hintedRoutes, type Hints } from "./core/hints.ts";
-import { seenBy } from "./core/client-address.ts";
-import { decide, refuseToken, type Decision, type GatewaySnapshot, type Moment } from "./core/pipeline.ts";
-import { compileTable, matchRoute, type CompiledCluster, type RouteTable } from "./core/table.ts";
+import { nextEndpoints, NO_ENDPOINTS, type CatalogInstance, type EndpointSet } from "./core/balancing/endpoints.ts";
+import { adoptView } from "./core/decision/cluster-view.ts";
+import { explain } from "./core/decision/explain.ts";
+import type { Filters } from "./core/request/filter.ts";
+import { isBadHead, readHead, type RequestHead } from "./core/request/head.ts";
+import { hintedRoutes, type Hints } from "./core/routing/hints.ts";
+import { seenBy } from "./core/request/client-address.ts";
+import { decide, refuseToken, type Decision, type GatewaySnapshot, type Moment } from "./core/decision/pipeline.ts";
+import { compileTable, matchRoute, type CompiledCluster, type RouteTable } from "./core/routing/table.ts";
 import { TokenVerifier } from "./filters/jwt.ts";
 import { parseGatewayConfig } from "./release.ts";
 import { readConfig } from "./sources/config.ts";

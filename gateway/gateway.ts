@@ -7,13 +7,19 @@ import type { Host } from "#base";
 import { OwnListeners } from "#base/address-class";
 import { DialGuard, type DialRules } from "#base/dial";
 import type { ClusterView, ConfigProblem, GatewayConfig } from "./api.ts";
-import { viewCluster } from "./core/cluster-view.ts";
-import { ConcurrencyLimiter } from "./core/concurrency.ts";
-import { endpointKey, nextEndpoints, NO_ENDPOINTS, type Endpoint, type EndpointSet } from "./core/endpoints.ts";
-import { hintedRoutes, type Hints } from "./core/hints.ts";
-import type { GatewaySnapshot } from "./core/pipeline.ts";
-import { RateLimiter } from "./core/rate-limit.ts";
-import { compileTable, type CompiledCluster, type RouteTable } from "./core/table.ts";
+import { viewCluster } from "./core/decision/cluster-view.ts";
+import { ConcurrencyLimiter } from "./core/limits/concurrency.ts";
+import {
+  endpointKey,
+  nextEndpoints,
+  NO_ENDPOINTS,
+  type Endpoint,
+  type EndpointSet,
+} from "./core/balancing/endpoints.ts";
+import { hintedRoutes, type Hints } from "./core/routing/hints.ts";
+import type { GatewaySnapshot } from "./core/decision/pipeline.ts";
+import { RateLimiter } from "./core/limits/rate-limit.ts";
+import { compileTable, type CompiledCluster, type RouteTable } from "./core/routing/table.ts";
 import { ResponseCache } from "./filters/cache.ts";
 import { Chain, type StartCall } from "./filters/chain.ts";
 import { TokenVerifier } from "./filters/jwt.ts";

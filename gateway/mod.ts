@@ -1,12 +1,12 @@
 /** The data plane: routes from releases, endpoints from the registry, requests from clients to services. */
 export * from "./api.ts";
 export { createGateway } from "./gateway.ts";
-export type { BuiltFilter, Filter, FilterPass, FilterRefusal, FilterRequest, Filters } from "./core/filter.ts";
+export type { BuiltFilter, Filter, FilterPass, FilterRefusal, FilterRequest, Filters } from "./core/request/filter.ts";
 export { builtInFilters, loadFilters } from "./filters/mod.ts";
 export { readStickyKey } from "./filters/sticky.ts";
 export { gatewayReleaseCheck, gatewayReleaseCheckWith, parseGatewayConfig } from "./release.ts";
 export type { GatewayPeers } from "./peers.ts";
-export { mergeViews } from "./core/cluster-view.ts";
-export { PeerRecord, type PeerNews } from "./core/peers.ts";
+export { mergeViews } from "./core/decision/cluster-view.ts";
+export { PeerRecord, type PeerNews } from "./core/limits/peer-messages.ts";
 export * from "./settings.ts";
 export { unheard } from "./sources/unheard.ts";

@@ -4,12 +4,12 @@
  * others'. Asleep while there is no traffic.
  */
 import type { Host } from "#base";
-import type { ConcurrencyLimiter } from "./core/concurrency.ts";
-import { NO_OTHERS } from "./core/endpoint-load.ts";
-import type { Endpoint, EndpointSet } from "./core/endpoints.ts";
-import { PeerCounts, type Ejection, type PeerNews } from "./core/peers.ts";
-import { hearEjection } from "./core/outlier.ts";
-import type { RateLimiter } from "./core/rate-limit.ts";
+import type { ConcurrencyLimiter } from "./core/limits/concurrency.ts";
+import { NO_OTHERS } from "./core/balancing/endpoint-load.ts";
+import type { Endpoint, EndpointSet } from "./core/balancing/endpoints.ts";
+import { PeerCounts, type Ejection, type PeerNews } from "./core/limits/peer-messages.ts";
+import { hearEjection } from "./core/balancing/outlier.ts";
+import type { RateLimiter } from "./core/limits/rate-limit.ts";
 
 /**
  * Milliseconds from the first thing worth telling to its telling. The error of all that is shared grows with it, the

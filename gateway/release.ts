@@ -6,8 +6,8 @@ import { readPlainJson } from "#base/plain-json";
 import { type Located, readYaml } from "#base/yaml";
 import type { ReleaseCheck, ReleaseProblem } from "#config-server/api";
 import { GATEWAY_APP, GATEWAY_KEY, type ConfigProblem, type GatewayConfig } from "./api.ts";
-import { checkGatewayConfig, type CheckedConfig } from "./core/check.ts";
-import type { Filters } from "./core/filter.ts";
+import { checkGatewayConfig, type CheckedConfig } from "./core/check/config.ts";
+import type { Filters } from "./core/request/filter.ts";
 import { builtInFilters } from "./filters/mod.ts";
 import { pemProblems } from "./sources/pem.ts";
 

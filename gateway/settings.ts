@@ -2,7 +2,7 @@
 import type { Client } from "#client";
 import type { ClusterView, ConfigProblem } from "./api.ts";
 import type { ResolveName } from "./sources/names.ts";
-import type { Filters } from "./core/filter.ts";
+import type { Filters } from "./core/request/filter.ts";
 
 export interface TlsIdentity {
   /** PEM. */

@@ -1,12 +1,12 @@
 /** What happens to the head of an answer on its way down: filters, the route's edits, CORS, and the cookie of a sticky session. */
 import type { Duplex } from "node:stream";
 import type { Log } from "#base";
-import { applyCors } from "../core/cors.ts";
-import type { Endpoint } from "../core/endpoints.ts";
-import { notLater } from "../core/filter.ts";
-import { addHeader, editAnswer } from "../core/header-edits.ts";
-import { answerHeaders, headerList, headerRecord } from "../core/headers.ts";
-import type { Forward, StickyCookies } from "../core/pipeline.ts";
+import { applyCors } from "../core/rewriting/cors.ts";
+import type { Endpoint } from "../core/balancing/endpoints.ts";
+import { notLater } from "../core/request/filter.ts";
+import { addHeader, editAnswer } from "../core/rewriting/header-edits.ts";
+import { answerHeaders, headerList, headerRecord } from "../core/decision/headers.ts";
+import type { Forward, StickyCookies } from "../core/decision/pipeline.ts";
 import type { CallFailure, CallSink } from "../upstream/call.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import { filterFailed, Relay } from "./relay.ts";

@@ -2,8 +2,8 @@
  * The answer to a request that the cache had nothing fresh for: kept as it passes where it may be, or the sign that what
  * is kept is good still, or, when it is an error, the reason to serve what is stale.
  */
-import { answerHeaders, headerList, headerRecord, type AnswerHeaders } from "../core/headers.ts";
-import type { Forward } from "../core/pipeline.ts";
+import { answerHeaders, headerList, headerRecord, type AnswerHeaders } from "../core/decision/headers.ts";
+import type { Forward } from "../core/decision/pipeline.ts";
 import {
   cacheStatus,
   isGoodOnError,
@@ -14,7 +14,7 @@ import {
   type AskedHeaders,
   type ForwardReason,
   type StoredHead,
-} from "../core/stored-answer.ts";
+} from "../core/decision/stored-answer.ts";
 import type { CallFailure, CallSink } from "../upstream/call.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import type { Transfer } from "../upstream/transfer.ts";

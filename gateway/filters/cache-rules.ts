@@ -1,9 +1,9 @@
 /** What a gateway's cache deals with: under which key, for which requests, and what unsafe requests change. */
 import { own, setOwn } from "#base";
-import { headerValues, type RequestHead } from "../core/head.ts";
-import { canonicalTarget } from "../core/path.ts";
-import type { Forward } from "../core/pipeline.ts";
-import type { AskedHeaders } from "../core/stored-answer.ts";
+import { headerValues, type RequestHead } from "../core/request/head.ts";
+import { canonicalTarget } from "../core/paths/path.ts";
+import type { Forward } from "../core/decision/pipeline.ts";
+import type { AskedHeaders } from "../core/decision/stored-answer.ts";
 import type { CallPlan } from "../upstream/call.ts";
 
 /** The headers that a service would see; undefined when the cache has no business with the request. */

@@ -1,12 +1,12 @@
 /**
- * A shared cache of answers by RFC 9111, whose rules are in core/stored-answer.ts. In memory, bounded in bytes, the
+ * A shared cache of answers by RFC 9111, whose rules are in core/decision/stored-answer.ts. In memory, bounded in bytes, the
  * longest unused first out. What a poisoner would need is not there: the key is all that the gateway itself sends
  * (route, method, host, canonical target, identity), `Vary` is kept, a GET with a body passes by, and an answer that
  * sets a cookie is never kept.
  */
 import type { CounterChild, Host } from "#base";
-import type { RequestHead } from "../core/head.ts";
-import { headerList, type AnswerHeaders } from "../core/headers.ts";
+import type { RequestHead } from "../core/request/head.ts";
+import { headerList, type AnswerHeaders } from "../core/decision/headers.ts";
 import {
   cacheStatus,
   clientHas,
@@ -20,7 +20,7 @@ import {
   type AskedHeaders,
   type ForwardReason,
   type StoredHead,
-} from "../core/stored-answer.ts";
+} from "../core/decision/stored-answer.ts";
 import type { CallPlan, CallSink } from "../upstream/call.ts";
 import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
 import { Asking } from "./cache-asking.ts";

@@ -5,8 +5,8 @@
  * itself.
  */
 import type { Log } from "#base";
-import { BODY_VERDICTS, verdictOf, type CompiledFilter } from "../core/filter.ts";
-import { refuse, type StickyCookies } from "../core/pipeline.ts";
+import { BODY_VERDICTS, verdictOf, type CompiledFilter } from "../core/request/filter.ts";
+import { refuse, type StickyCookies } from "../core/decision/pipeline.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
 import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
 import { AnswerChanges, changesAnswer } from "./answer-changes.ts";

@@ -4,12 +4,12 @@
  */
 import type { Transform } from "node:stream";
 import { constants, createBrotliCompress, createGzip, createZstdCompress } from "node:zlib";
-import { chooseEncoding } from "../core/encoding.ts";
-import { addVary } from "../core/header-edits.ts";
-import { headerList, headerRecord, type AnswerHeaders } from "../core/headers.ts";
-import type { Forward } from "../core/pipeline.ts";
-import { RecentMap } from "../core/recent-map.ts";
-import type { CompiledCompress, Encoding } from "../core/route.ts";
+import { chooseEncoding } from "../core/decision/encoding.ts";
+import { addVary } from "../core/rewriting/header-edits.ts";
+import { headerList, headerRecord, type AnswerHeaders } from "../core/decision/headers.ts";
+import type { Forward } from "../core/decision/pipeline.ts";
+import { RecentMap } from "../core/limits/recent-map.ts";
+import type { CompiledCompress, Encoding } from "../core/routing/route.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import type { Transfer } from "../upstream/transfer.ts";

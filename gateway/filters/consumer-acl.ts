@@ -1,7 +1,7 @@
 /** Who of the consumers may in, by name or by group. Whoever is no consumer is in no list, and so is not let in. */
 import { Type, type Static } from "typebox";
-import type { CompiledConsumer } from "../core/consumers.ts";
-import type { Filter } from "../core/filter.ts";
+import type { CompiledConsumer } from "../core/callers/consumers.ts";
+import type { Filter } from "../core/request/filter.ts";
 
 const names = (description: string) =>
   Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { minItems: 1, maxItems: 1024, description }));

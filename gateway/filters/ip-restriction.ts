@@ -2,8 +2,8 @@
  * Lets addresses in, or keeps them out. The address is the client's: behind trusted proxies the one that they speak of.
  */
 import { Type, type Static } from "typebox";
-import { CidrSet } from "../core/conditions.ts";
-import type { Filter } from "../core/filter.ts";
+import { CidrSet } from "../core/routing/conditions.ts";
+import type { Filter } from "../core/request/filter.ts";
 
 const networks = (description: string) =>
   Type.Optional(Type.Array(Type.String({ minLength: 2, maxLength: 64 }), { minItems: 1, maxItems: 1024, description }));

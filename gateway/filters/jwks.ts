@@ -13,7 +13,7 @@ import {
 import { canonicalJson, messageOf, type Host } from "#base";
 import type { DialGuard } from "#base/dial";
 import type { JwtProvider } from "../api.ts";
-import { discoveredKeyUrl, discoveryUrl } from "../core/key-urls.ts";
+import { discoveredKeyUrl, discoveryUrl } from "../core/callers/key-urls.ts";
 import { DocumentFetcher } from "./fetch-document.ts";
 
 /** Milliseconds that keys are taken as current. Renewal begins at half of it. */

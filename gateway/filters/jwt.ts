@@ -7,9 +7,9 @@ import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload, type JWTVeri
 import { canonicalJson, messageOf, type Host } from "#base";
 import type { DialGuard } from "#base/dial";
 import { GATEWAY_DEFAULTS, TOKEN_BYTES_MAX, type JwtProvider } from "../api.ts";
-import type { Claims } from "../core/claims.ts";
+import type { Claims } from "../core/callers/claims.ts";
 import { hasDoubleMember } from "#base/plain-json";
-import type { TokenRefusal, VerifiedTokens } from "../core/pipeline.ts";
+import type { TokenRefusal, VerifiedTokens } from "../core/decision/pipeline.ts";
 import { KeySet } from "./jwks.ts";
 import { TokenCache } from "./token-cache.ts";
 

@@ -5,7 +5,7 @@
  */
 import { hash } from "node:crypto";
 import { Type, type Static } from "typebox";
-import type { Filter, FilterVerdict } from "../core/filter.ts";
+import type { Filter, FilterVerdict } from "../core/request/filter.ts";
 
 /** Characters of a key; a longer one is not even hashed. */
 const KEY_CHARS_MAX = 512;

@@ -5,7 +5,7 @@
  */
 import type { CounterChild, Host } from "#base";
 import type { Duplex } from "node:stream";
-import type { Forward } from "../core/pipeline.ts";
+import type { Forward } from "../core/decision/pipeline.ts";
 import type { BodyWriter, RequestBody } from "../upstream/body.ts";
 import type { CallPlan, CallSink } from "../upstream/call.ts";
 import { bufferedBody, type Gathered } from "./buffered-body.ts";

@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import { resolve } from "node:path";
 import { messageOf } from "#base";
 import { GatewayErrors } from "../api.ts";
-import type { Filter, Filters } from "../core/filter.ts";
+import type { Filter, Filters } from "../core/request/filter.ts";
 import { consumerAcl } from "./consumer-acl.ts";
 import { ipRestriction } from "./ip-restriction.ts";
 import { keyAuth } from "./key-auth.ts";

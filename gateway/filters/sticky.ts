@@ -8,7 +8,7 @@ import { chmod } from "node:fs/promises";
 import type { Host } from "#base";
 import { replaceFile } from "#base/files";
 import { readStateFile } from "#base/state-file";
-import type { StickyCookies } from "../core/pipeline.ts";
+import type { StickyCookies } from "../core/decision/pipeline.ts";
 
 /** Bytes of a key, as many as of the hash. */
 const KEY_BYTES = 32;

@@ -4,8 +4,8 @@
  * when the provider's keys change.
  */
 import { hash } from "node:crypto";
-import type { Claims } from "../core/claims.ts";
-import { RecentMap } from "../core/recent-map.ts";
+import type { Claims } from "../core/callers/claims.ts";
+import { RecentMap } from "../core/limits/recent-map.ts";
 
 /** Tokens remembered per provider, and half of it at least; the longest unused go first. */
 export const VERIFIED_TOKENS_MAX = 20_000;

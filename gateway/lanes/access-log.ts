@@ -5,7 +5,7 @@
  */
 import type { Host } from "#base";
 import type { GatewayFlag } from "../api.ts";
-import { LineCap } from "../core/line-cap.ts";
+import { LineCap } from "../core/request/line-cap.ts";
 
 /** Milliseconds from the first line that was left out to the line that says how many were. */
 const TELL_MS = 1_000;

@@ -2,8 +2,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
-import type { RawHead } from "../core/head.ts";
-import { fieldOf } from "../core/headers.ts";
+import type { RawHead } from "../core/request/head.ts";
+import { fieldOf } from "../core/decision/headers.ts";
 import type { BodySource } from "../upstream/body.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";

@@ -1,7 +1,7 @@
 /** A client of HTTP/2, over Node's streams themselves: its compatibility layer knows neither trailers nor resets. */
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Clock } from "#base";
-import { isPadded, type RawHead } from "../core/head.ts";
+import { isPadded, type RawHead } from "../core/request/head.ts";
 import type { BodySource } from "../upstream/body.ts";
 import { announcedBytes, ownEnd, type WholeEnd } from "../upstream/end.ts";
 import { cameToEndStream, requestTrailers } from "../upstream/http2-end.ts";

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
-import { refuse, type Refuse } from "../core/pipeline.ts";
+import { refuse, type Refuse } from "../core/decision/pipeline.ts";
 import { Lingering, LINGER_MS_MAX } from "./linger.ts";
 import { FLAG_HEADER, PROBLEM_TYPE, problemText } from "./problem.ts";
 

@@ -4,11 +4,11 @@
  */
 import { parseTraceparent, type Host, type Span } from "#base";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
-import { isTraceTrusted } from "../core/client-address.ts";
-import { grpcOutcome } from "../core/grpc.ts";
-import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../core/head.ts";
-import type { Forward, GatewaySnapshot, Refuse } from "../core/pipeline.ts";
-import type { CompiledRoute } from "../core/table.ts";
+import { isTraceTrusted } from "../core/request/client-address.ts";
+import { grpcOutcome } from "../core/request/grpc.ts";
+import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../core/request/head.ts";
+import type { Forward, GatewaySnapshot, Refuse } from "../core/decision/pipeline.ts";
+import type { CompiledRoute } from "../core/routing/table.ts";
 import type { AccessLog } from "./access-log.ts";
 import { boundedMethod, NO_ROUTE, spanName, type GatewayMetrics } from "./telemetry.ts";
 

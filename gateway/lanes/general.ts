@@ -2,7 +2,7 @@
  * The general lane: everything that HTTP allows. Fastify and Node's parsers take requests in, one function decides, our
  * own client carries them out. One request's path, top to bottom: head → decision → (what it takes → decision) → passage.
  *
- * Fastify is told the path "/" for every request, so that there is one reader of the path, core/path.ts, and lets go of
+ * Fastify is told the path "/" for every request, so that there is one reader of the path, core/paths/path.ts, and lets go of
  * it in its first hook, before it has an opinion on the body. HTTP/2 comes beside it, as streams.
  */
 import { constants, type ServerHttp2Stream } from "node:http2";
@@ -11,9 +11,16 @@ import type { Server as HttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { SecureContext, TlsOptions, TLSSocket } from "node:tls";
 import Fastify, { type FastifyInstance } from "fastify";
-import type { Claims } from "../core/claims.ts";
-import { grpcKind } from "../core/grpc.ts";
-import { headerValues, isBadHead, readHead, type RawHead, type RequestHead, type TlsPeer } from "../core/head.ts";
+import type { Claims } from "../core/callers/claims.ts";
+import { grpcKind } from "../core/request/grpc.ts";
+import {
+  headerValues,
+  isBadHead,
+  readHead,
+  type RawHead,
+  type RequestHead,
+  type TlsPeer,
+} from "../core/request/head.ts";
 import {
   decide,
   isUnsettled,
@@ -25,8 +32,8 @@ import {
   type Refuse,
   type Verify,
   type Wait,
-} from "../core/pipeline.ts";
-import { misdirection } from "../core/table.ts";
+} from "../core/decision/pipeline.ts";
+import { misdirection } from "../core/routing/table.ts";
 import { COMMON_METHODS } from "../api.ts";
 import type { Downstream } from "./downstream.ts";
 import { Http1Downstream } from "./downstream-http1.ts";

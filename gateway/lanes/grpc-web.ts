@@ -9,8 +9,8 @@ import {
   webContentType,
   webTrailerFrame,
   type GrpcKind,
-} from "../core/grpc.ts";
-import type { RawHead } from "../core/head.ts";
+} from "../core/request/grpc.ts";
+import type { RawHead } from "../core/request/head.ts";
 import type { BodySource } from "../upstream/body.ts";
 import { ownEnd, type WholeEnd } from "../upstream/end.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";

@@ -14,7 +14,7 @@ import type { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "#base";
-import { HEADER_FIELDS_MAX } from "../core/head.ts";
+import { HEADER_FIELDS_MAX } from "../core/request/head.ts";
 import type { GatewaySettings } from "../settings.ts";
 import { Deadline } from "../upstream/deadline.ts";
 import { watchRequest } from "../upstream/http2-end.ts";

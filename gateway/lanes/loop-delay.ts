@@ -1,6 +1,6 @@
 /** Keeps watching how late this process's timers are. */
 import type { Clock } from "#base";
-import { DELAY_SAMPLE_MS, LoopDelay } from "../core/overload.ts";
+import { DELAY_SAMPLE_MS, LoopDelay } from "../core/limits/overload.ts";
 
 export class LoopWatch implements Disposable {
   readonly #clock: Clock;

@@ -1,7 +1,7 @@
 /** What every lane is given. */
 import type { Host } from "#base";
-import type { Pressure } from "../core/overload.ts";
-import type { GatewaySnapshot } from "../core/pipeline.ts";
+import type { Pressure } from "../core/limits/overload.ts";
+import type { GatewaySnapshot } from "../core/decision/pipeline.ts";
 import type { Chain } from "../filters/chain.ts";
 import type { TokenVerifier } from "../filters/jwt.ts";
 import type { GatewaySettings } from "../settings.ts";

@@ -5,13 +5,20 @@
 import type { Duplex } from "node:stream";
 import { formatTraceparent, messageOf, type Span, type SpanContext } from "#base";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
-import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "../core/deadline.ts";
-import type { Endpoint } from "../core/endpoints.ts";
-import { grpcKind, MessageMeter, type GrpcKind } from "../core/grpc.ts";
-import type { RequestHead } from "../core/head.ts";
-import { answerHeaders, refusedTrailer, trailersToPass, upstreamHeaders } from "../core/headers.ts";
-import { ownHeaders, refuse, type Answer, type Forward, type HeaderPair, type Refuse } from "../core/pipeline.ts";
-import { ATTEMPT_HEADER } from "../core/retry.ts";
+import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "../core/decision/deadline.ts";
+import type { Endpoint } from "../core/balancing/endpoints.ts";
+import { grpcKind, MessageMeter, type GrpcKind } from "../core/request/grpc.ts";
+import type { RequestHead } from "../core/request/head.ts";
+import { answerHeaders, refusedTrailer, trailersToPass, upstreamHeaders } from "../core/decision/headers.ts";
+import {
+  ownHeaders,
+  refuse,
+  type Answer,
+  type Forward,
+  type HeaderPair,
+  type Refuse,
+} from "../core/decision/pipeline.ts";
+import { ATTEMPT_HEADER } from "../core/balancing/retry.ts";
 import { RequestBody, type BodyLimits } from "../upstream/body.ts";
 import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
 import { announcedBytes, endOf, hasBody, type WholeEnd } from "../upstream/end.ts";

@@ -3,8 +3,8 @@
  * beside it.
  */
 import { GATEWAY_FLAGS } from "../api.ts";
-import { grpcMessage, grpcStatusOf, webContentType, type GrpcKind } from "../core/grpc.ts";
-import type { HeaderPair, Refuse } from "../core/pipeline.ts";
+import { grpcMessage, grpcStatusOf, webContentType, type GrpcKind } from "../core/request/grpc.ts";
+import type { HeaderPair, Refuse } from "../core/decision/pipeline.ts";
 
 export const PROBLEM_TYPE = "application/problem+json";
 export const FLAG_HEADER = "x-posthouse-flag";
@@ -34,7 +34,7 @@ export interface RefusalAnswer {
   readonly body: Buffer | undefined;
 }
 
-/** `headers`: as core/own-answer.ts makes them. */
+/** `headers`: as core/decision/own-answer.ts makes them. */
 export function refusalAnswer(
   refusal: Refuse,
   options: { grpc: GrpcKind | undefined; path: string; headers: readonly HeaderPair[] },

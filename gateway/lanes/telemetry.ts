@@ -17,7 +17,7 @@ export function spanName(method: string): string {
   return method === OTHER_METHOD ? "HTTP" : method;
 }
 
-/** Label of requests that no route took; core/check.ts keeps routes from being called so. */
+/** Label of requests that no route took; core/check/config.ts keeps routes from being called so. */
 export const NO_ROUTE = "none";
 
 interface RouteChildren {

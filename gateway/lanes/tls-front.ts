@@ -12,9 +12,9 @@ import {
   type TLSSocket,
 } from "node:tls";
 import type { ClientCertificates } from "../api.ts";
-import { clientCertificate } from "../core/certificates.ts";
-import type { TlsPeer } from "../core/head.ts";
-import { HostTable } from "../core/ports.ts";
+import { clientCertificate } from "../core/callers/certificates.ts";
+import type { TlsPeer } from "../core/request/head.ts";
+import { HostTable } from "../core/request/listener-ports.ts";
 import type { TlsIdentity } from "../settings.ts";
 
 /** A client of TLS 1.2 may not begin another handshake on a connection, of whichever protocol. @see RFC 9113 §9.2.1 */

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { messageOf, TaskGroup, type Host } from "#base";
-import type { Filters } from "../core/filter.ts";
+import type { Filters } from "../core/request/filter.ts";
 import { readConfig, type ConfigListener } from "./config.ts";
 
 /** Milliseconds between two looks. */

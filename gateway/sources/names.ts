@@ -5,7 +5,7 @@
 import { lookup, Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
 import { messageOf, TaskGroup, type Host } from "#base";
-import type { CatalogInstance } from "../core/endpoints.ts";
+import type { CatalogInstance } from "../core/balancing/endpoints.ts";
 
 export interface ResolvedName {
   readonly addresses: readonly string[];

@@ -4,8 +4,8 @@
  */
 import { messageOf, TaskGroup, Trigger, type Host } from "#base";
 import { QUOTA_ASKS_MAX } from "#quotas/api";
-import type { LeaseAsk } from "../core/lease.ts";
-import { LeasedLimits, type LeaseWait } from "../core/leased-limits.ts";
+import type { LeaseAsk } from "../core/limits/lease-arithmetic.ts";
+import { LeasedLimits, type LeaseWait } from "../core/limits/leased-limits.ts";
 import type { GatewayClient } from "../settings.ts";
 
 /** Milliseconds between two calls while no request waits: many limits that run out together are one call. */

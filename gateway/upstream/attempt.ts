@@ -2,11 +2,11 @@
 import type { Duplex } from "node:stream";
 import type { Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";
-import { noteAnswer, noteReached, noteRefused, noteSilent } from "../core/endpoint-load.ts";
-import type { Endpoint } from "../core/endpoints.ts";
-import { grpcKind, grpcOutcome } from "../core/grpc.ts";
-import { fieldOf } from "../core/headers.ts";
-import { noteOutcome } from "../core/outlier.ts";
+import { noteAnswer, noteReached, noteRefused, noteSilent } from "../core/balancing/endpoint-load.ts";
+import type { Endpoint } from "../core/balancing/endpoints.ts";
+import { grpcKind, grpcOutcome } from "../core/request/grpc.ts";
+import { fieldOf } from "../core/decision/headers.ts";
+import { noteOutcome } from "../core/balancing/outlier.ts";
 import type { UpstreamCall } from "./call.ts";
 import type { WholeEnd } from "./end.ts";
 import { UpstreamError, type AnswerSink, type Transfer } from "./transfer.ts";

@@ -1,5 +1,5 @@
 /** Whether a cluster may have one more connection. A circuit breaker as Envoy has it: by what is open now, not by errors. */
-import type { Endpoint } from "../core/endpoints.ts";
+import type { Endpoint } from "../core/balancing/endpoints.ts";
 import { UpstreamError } from "./transfer.ts";
 
 /** Why not; undefined when it may. */

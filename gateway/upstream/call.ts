@@ -1,14 +1,14 @@
 /**
- * One request's way to an upstream and, where core/retry.ts allows, further ones: after a failure, after an answer that
+ * One request's way to an upstream and, where core/balancing/retry.ts allows, further ones: after a failure, after an answer that
  * asks for it, or beside a first one that is slow. A failure comes out as a row of the error table, so that no code of a
  * library ever reaches a client.
  */
 import type { Host, Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";
-import { pick } from "../core/balancer.ts";
-import type { Endpoint } from "../core/endpoints.ts";
-import { fieldOf } from "../core/headers.ts";
-import { refuseDead, type Forward, type Refuse } from "../core/pipeline.ts";
+import { pick } from "../core/balancing/balancer.ts";
+import type { Endpoint } from "../core/balancing/endpoints.ts";
+import { fieldOf } from "../core/decision/headers.ts";
+import { refuseDead, type Forward, type Refuse } from "../core/decision/pipeline.ts";
 import {
   ATTEMPT_HEADER,
   backoffMs,
@@ -18,7 +18,7 @@ import {
   RetryBudget,
   statusRetryMs,
   type RetryChoice,
-} from "../core/retry.ts";
+} from "../core/balancing/retry.ts";
 import { Attempt } from "./attempt.ts";
 import type { RequestBody } from "./body.ts";
 import type { UpstreamPools } from "./pools.ts";

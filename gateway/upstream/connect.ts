@@ -3,8 +3,8 @@ import { connect as netConnect, isIP, type Socket } from "node:net";
 import { connect as tlsConnect, type PeerCertificate, type TLSSocket } from "node:tls";
 import { type Clock, messageOf } from "#base";
 import type { DialGuard } from "#base/dial";
-import { hasAltName } from "../core/certificates.ts";
-import type { Endpoint } from "../core/endpoints.ts";
+import { hasAltName } from "../core/callers/certificates.ts";
+import type { Endpoint } from "../core/balancing/endpoints.ts";
 import { UpstreamError } from "./transfer.ts";
 
 /** Milliseconds between probes of a connection that is silent, so that one cut in the middle is noticed. */

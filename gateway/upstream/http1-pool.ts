@@ -4,7 +4,7 @@
  * that came right behind the answer are seen by then, and not by the next request.
  */
 import type { Host } from "#base";
-import type { Endpoint } from "../core/endpoints.ts";
+import type { Endpoint } from "../core/balancing/endpoints.ts";
 import { openSocket, type Dialling } from "./connect.ts";
 import { Http1Connection, type ConnectionOwner } from "./http1-connection.ts";
 import { noConnection } from "./breaker.ts";

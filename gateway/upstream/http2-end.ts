@@ -4,7 +4,7 @@
  */
 import type { Http2Stream, ServerHttp2Stream } from "node:http2";
 import { Readable } from "node:stream";
-import { isPadded } from "../core/head.ts";
+import { isPadded } from "../core/request/head.ts";
 
 const ENDED = Symbol("END_STREAM came");
 const TRAILERS = Symbol("trailers");

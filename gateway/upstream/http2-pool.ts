@@ -4,7 +4,7 @@
  */
 import type { Socket } from "node:net";
 import type { Clock, Host } from "#base";
-import type { Endpoint } from "../core/endpoints.ts";
+import type { Endpoint } from "../core/balancing/endpoints.ts";
 import { noConnection } from "./breaker.ts";
 import { openSocket, type Dialling } from "./connect.ts";
 import type { PoolCounts } from "./http1-pool.ts";

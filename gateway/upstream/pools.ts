@@ -4,8 +4,8 @@
  * flight has ended.
  */
 import type { Host } from "#base";
-import type { Endpoint } from "../core/endpoints.ts";
-import { noteReached, noteRefused, noteSilent, probeMs } from "../core/endpoint-load.ts";
+import type { Endpoint } from "../core/balancing/endpoints.ts";
+import { noteReached, noteRefused, noteSilent, probeMs } from "../core/balancing/endpoint-load.ts";
 import { openSocket, type Dialling } from "./connect.ts";
 import { Http1Pool, type PoolCounts } from "./http1-pool.ts";
 import { Http2Pool, Waiting } from "./http2-pool.ts";

@@ -119,7 +119,7 @@ test("two gateways share a limit, go on with their shares while the control plan
   expect(stopped.api).toBe(first.api);
   await using restarted = await restartByKill(one);
   await eventually("it serves", async () => (await fetch(`${restarted.gateway}/limited`)).status !== 404);
-  // Its opening; what it goes on with while an answer takes long has a test of its own (`gateway/core/leased-limits`).
+  // Its opening; what it goes on with while an answer takes long has a test of its own (`gateway/core/limits`).
   total += await counted(6);
   await setTimeout(ANSWERED_MS);
   for (let i = 0; i < 3; i++) total += await counted(20);

@@ -5,7 +5,7 @@ import { connect as tlsConnect } from "node:tls";
 import { expect, test } from "vitest";
 import { parseGatewayConfig } from "#gateway";
 import { eventually, tempFolder, freePort } from "#test/kit";
-import { trailersToPass } from "../../gateway/core/headers.ts";
+import { trailersToPass } from "../../gateway/core/decision/headers.ts";
 import { authority, type Authority } from "./certificates.ts";
 import { ask } from "./echo.ts";
 import { instance, runGateway, upstream } from "./kit.ts";

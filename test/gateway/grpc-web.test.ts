@@ -7,7 +7,7 @@ import {
   grpcTimeoutMs,
   formatGrpcTimeout,
   grpcMessage,
-} from "../../gateway/core/grpc.ts";
+} from "../../gateway/core/request/grpc.ts";
 import { echoService } from "./grpc-kit.ts";
 import { instance, oneRoute, runGateway } from "./kit.ts";
 

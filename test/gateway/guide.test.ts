@@ -5,7 +5,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { expect, test } from "vitest";
 import { builtInFilters, GATEWAY_FLAGS, parseGatewayConfig } from "#gateway";
 import { followGuide, projectRoot } from "#test/kit";
-import { parseText } from "../../gateway/core/template.ts";
+import { parseText } from "../../gateway/core/rewriting/template.ts";
 
 const guide = await readFile(join(projectRoot, "docs/guides/gateway.md"), "utf8");
 const configs = [...guide.matchAll(/```yaml\n([^]*?)```/g)].map(([, text = ""]) => text);

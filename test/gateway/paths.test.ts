@@ -1,7 +1,7 @@
 /** A path that a common service reads as another one is refused or matched as that one, unless its route says otherwise. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { readTarget } from "../../gateway/core/path.ts";
+import { readTarget } from "../../gateway/core/paths/path.ts";
 import { eventually, recordingLog, testHost } from "#test/kit";
 import { instance, runGateway, sendRaw, upstream } from "./kit.ts";
 

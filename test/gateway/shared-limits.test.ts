@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { GatewayClient } from "#gateway";
 import type { QuotaLease } from "#quotas/api";
 import { eventually } from "#test/kit";
-import { LEASE_WAIT_MS } from "../../gateway/core/lease.ts";
+import { LEASE_WAIT_MS } from "../../gateway/core/limits/lease-arithmetic.ts";
 import { settle, type QuotaRecord } from "../../quotas/core/ledger.ts";
 import { instance, oneRoute, runGateway, upstream } from "./kit.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseGatewayConfig } from "#gateway";
 import { eventually, tempFolder, freePort } from "#test/kit";
-import { Ports } from "../../gateway/core/ports.ts";
+import { Ports } from "../../gateway/core/request/listener-ports.ts";
 import { authority } from "./certificates.ts";
 import { ask } from "./echo.ts";
 import { instance, runGateway, upstream } from "./kit.ts";

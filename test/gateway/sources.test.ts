@@ -7,7 +7,7 @@ import { createServer } from "node:net";
 import { expect, test } from "vitest";
 import { createGateway, gatewayReleaseCheck, unheard } from "#gateway";
 import { eventually, tempFolder, testHost, withControl } from "#test/kit";
-import { hintedRoutes } from "../../gateway/core/hints.ts";
+import { hintedRoutes } from "../../gateway/core/routing/hints.ts";
 import { authority } from "./certificates.ts";
 import { ask } from "./echo.ts";
 import { baseSettings, instance, runGateway, upstream } from "./kit.ts";

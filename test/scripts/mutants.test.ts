@@ -81,8 +81,8 @@ test("every core has tests that reach each of its files", () => {
 });
 
 test("a test that is called as a source file is nearest to it, by whatever way it reaches it", () => {
-  const tests = new TestIndex(projectRoot).testsOf("gateway/core/check-route.ts", "test/gateway");
-  const own = tests.find(({ path }) => path === "test/gateway/core/check-route.test.ts");
+  const tests = new TestIndex(projectRoot).testsOf("gateway/core/check/route.ts", "test/gateway");
+  const own = tests.find(({ path }) => path === "test/gateway/core/check/route.test.ts");
   expect(own?.distance).toBe(1);
   expect(tests.filter(({ distance }) => distance > 1).length).toBeGreaterThan(0);
 });

@@ -3,11 +3,16 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { seededRandom } from "#base";
 import type { Balance } from "../../../gateway/api.ts";
-import { pick, weigh } from "../../../gateway/core/balancer.ts";
-import { newLoad, noteLatency } from "../../../gateway/core/endpoint-load.ts";
-import { nextEndpoints, NO_ENDPOINTS, type Endpoint, type EndpointSet } from "../../../gateway/core/endpoints.ts";
-import { maglevTable } from "../../../gateway/core/maglev.ts";
-import { compileTable } from "../../../gateway/core/table.ts";
+import { pick, weigh } from "../../../gateway/core/balancing/balancer.ts";
+import { newLoad, noteLatency } from "../../../gateway/core/balancing/endpoint-load.ts";
+import {
+  nextEndpoints,
+  NO_ENDPOINTS,
+  type Endpoint,
+  type EndpointSet,
+} from "../../../gateway/core/balancing/endpoints.ts";
+import { maglevTable } from "../../../gateway/core/balancing/maglev.ts";
+import { compileTable } from "../../../gateway/core/routing/table.ts";
 import { instance } from "../kit.ts";
 
 function clusterOf(over: object = {}): Endpoint["cluster"] {

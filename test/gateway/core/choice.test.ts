@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { seededRandom } from "#base";
-import { isDead, pick, weigh } from "../../../gateway/core/balancer.ts";
+import { isDead, pick, weigh } from "../../../gateway/core/balancing/balancer.ts";
 import {
   AVOID_MS,
   newLoad,
@@ -11,11 +11,11 @@ import {
   noteSilent,
   PROBE_MS,
   probeMs,
-} from "../../../gateway/core/endpoint-load.ts";
-import { nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/endpoints.ts";
-import { addressGroup, RateLimiter } from "../../../gateway/core/rate-limit.ts";
-import { chooseRetry, MOVES_MAX, RetryBudget, type RetryContext } from "../../../gateway/core/retry.ts";
-import { compileTable } from "../../../gateway/core/table.ts";
+} from "../../../gateway/core/balancing/endpoint-load.ts";
+import { nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/balancing/endpoints.ts";
+import { addressGroup, RateLimiter } from "../../../gateway/core/limits/rate-limit.ts";
+import { chooseRetry, MOVES_MAX, RetryBudget, type RetryContext } from "../../../gateway/core/balancing/retry.ts";
+import { compileTable } from "../../../gateway/core/routing/table.ts";
 import { hasDoubleMember } from "#base/plain-json";
 import { instance } from "../kit.ts";
 

@@ -1,18 +1,18 @@
 /** Choices among endpoints, leases and what a gateway knows of its cluster: each rule by one example, at its edge. */
 import { expect, test } from "vitest";
 import type { ClusterView } from "#gateway";
-import { isDead, pick, readiness, weigh, type PickOptions } from "../../../gateway/core/balancer.ts";
-import { adoptView, mergeViews, viewCluster } from "../../../gateway/core/cluster-view.ts";
-import { ConcurrencyLimiter } from "../../../gateway/core/concurrency.ts";
-import { newLoad, noteSilent } from "../../../gateway/core/endpoint-load.ts";
+import { isDead, pick, readiness, weigh, type PickOptions } from "../../../gateway/core/balancing/balancer.ts";
+import { adoptView, mergeViews, viewCluster } from "../../../gateway/core/decision/cluster-view.ts";
+import { ConcurrencyLimiter } from "../../../gateway/core/limits/concurrency.ts";
+import { newLoad, noteSilent } from "../../../gateway/core/balancing/endpoint-load.ts";
 import {
   endpointKey,
   nextEndpoints,
   NO_ENDPOINTS,
   type Endpoint,
   type EndpointSet,
-} from "../../../gateway/core/endpoints.ts";
-import { hintedRoutes } from "../../../gateway/core/hints.ts";
+} from "../../../gateway/core/balancing/endpoints.ts";
+import { hintedRoutes } from "../../../gateway/core/routing/hints.ts";
 import {
   alonePolicy,
   ask,
@@ -23,10 +23,10 @@ import {
   sharedRate,
   type Lease,
   type SharedPolicy,
-} from "../../../gateway/core/lease.ts";
-import { LeasedLimits } from "../../../gateway/core/leased-limits.ts";
-import { LineCap, LINES_PER_SECOND_MAX } from "../../../gateway/core/line-cap.ts";
-import { compileTable } from "../../../gateway/core/table.ts";
+} from "../../../gateway/core/limits/lease-arithmetic.ts";
+import { LeasedLimits } from "../../../gateway/core/limits/leased-limits.ts";
+import { LineCap, LINES_PER_SECOND_MAX } from "../../../gateway/core/request/line-cap.ts";
+import { compileTable } from "../../../gateway/core/routing/table.ts";
 import { instance } from "../kit.ts";
 
 function clusterOf(over: object = {}): Endpoint["cluster"] {

@@ -1,16 +1,22 @@
 /** What a decision says and does, case by case: tokens, claims, limits, breakers, sessions, mirrors, paths, explanations. */
 import { expect, test } from "vitest";
 import type { GatewayConfig, RouteConfig } from "../../../gateway/api.ts";
-import { allows, claimValues } from "../../../gateway/core/claims.ts";
-import { claimHeaders, tokenOf } from "../../../gateway/core/credentials.ts";
-import { chooseEncoding } from "../../../gateway/core/encoding.ts";
-import { nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/endpoints.ts";
-import { CANDIDATES_MAX, explain } from "../../../gateway/core/explain.ts";
-import { BODY_VERDICTS, notLater, VERDICTS, verdictOf } from "../../../gateway/core/filter.ts";
-import { addHeader, addVary, compileEdits, editAnswer, renderEdits } from "../../../gateway/core/header-edits.ts";
-import { isBadHead, readHead, type RequestHead } from "../../../gateway/core/head.ts";
-import { limitedKey } from "../../../gateway/core/limit.ts";
-import { canonicalTarget, readTarget } from "../../../gateway/core/path.ts";
+import { allows, claimValues } from "../../../gateway/core/callers/claims.ts";
+import { claimHeaders, tokenOf } from "../../../gateway/core/decision/credentials.ts";
+import { chooseEncoding } from "../../../gateway/core/decision/encoding.ts";
+import { nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/balancing/endpoints.ts";
+import { CANDIDATES_MAX, explain } from "../../../gateway/core/decision/explain.ts";
+import { BODY_VERDICTS, notLater, VERDICTS, verdictOf } from "../../../gateway/core/request/filter.ts";
+import {
+  addHeader,
+  addVary,
+  compileEdits,
+  editAnswer,
+  renderEdits,
+} from "../../../gateway/core/rewriting/header-edits.ts";
+import { isBadHead, readHead, type RequestHead } from "../../../gateway/core/request/head.ts";
+import { limitedKey } from "../../../gateway/core/decision/limit.ts";
+import { canonicalTarget, readTarget } from "../../../gateway/core/paths/path.ts";
 import {
   comparePaths,
   grpcPath,
@@ -22,11 +28,11 @@ import {
   pathVariables,
   templateShape,
   variableNames,
-} from "../../../gateway/core/path-pattern.ts";
-import { decide, type GatewaySnapshot, type Moment } from "../../../gateway/core/pipeline.ts";
-import { HostTable, Ports } from "../../../gateway/core/ports.ts";
-import { RateLimiter } from "../../../gateway/core/rate-limit.ts";
-import { compileTable, misdirection } from "../../../gateway/core/table.ts";
+} from "../../../gateway/core/paths/path-pattern.ts";
+import { decide, type GatewaySnapshot, type Moment } from "../../../gateway/core/decision/pipeline.ts";
+import { HostTable, Ports } from "../../../gateway/core/request/listener-ports.ts";
+import { RateLimiter } from "../../../gateway/core/limits/rate-limit.ts";
+import { compileTable, misdirection } from "../../../gateway/core/routing/table.ts";
 import { instance } from "../kit.ts";
 
 function headOf(target = "/a", headers: readonly (readonly [string, string])[] = [], over = {}): RequestHead {

@@ -1,14 +1,19 @@
 /** Edges of the gateway's rules: the last case that counts, and the first that does not. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { pick } from "../../../gateway/core/balancer.ts";
-import { clientOrigin, schemeSeen, seenBy } from "../../../gateway/core/client-address.ts";
-import { CidrSet } from "../../../gateway/core/conditions.ts";
-import { nextEndpoints, NO_ENDPOINTS, type Endpoint, type EndpointSet } from "../../../gateway/core/endpoints.ts";
-import { noteOutcome, SUCCESS_RATE_ANSWERS_MIN, SUCCESS_RATE_MS } from "../../../gateway/core/outlier.ts";
-import type { RequestHead } from "../../../gateway/core/head.ts";
-import { pathCovers, pathMatches, pathOf, pathVariables } from "../../../gateway/core/path-pattern.ts";
-import { compileTable } from "../../../gateway/core/table.ts";
+import { pick } from "../../../gateway/core/balancing/balancer.ts";
+import { clientOrigin, schemeSeen, seenBy } from "../../../gateway/core/request/client-address.ts";
+import { CidrSet } from "../../../gateway/core/routing/conditions.ts";
+import {
+  nextEndpoints,
+  NO_ENDPOINTS,
+  type Endpoint,
+  type EndpointSet,
+} from "../../../gateway/core/balancing/endpoints.ts";
+import { noteOutcome, SUCCESS_RATE_ANSWERS_MIN, SUCCESS_RATE_MS } from "../../../gateway/core/balancing/outlier.ts";
+import type { RequestHead } from "../../../gateway/core/request/head.ts";
+import { pathCovers, pathMatches, pathOf, pathVariables } from "../../../gateway/core/paths/path-pattern.ts";
+import { compileTable } from "../../../gateway/core/routing/table.ts";
 import { instance } from "../kit.ts";
 
 const trusted = new CidrSet(["10.0.0.0/8"]);

@@ -1,7 +1,7 @@
 /** What an exchange carries, field by field: cross-origin words, gRPC's, the headers that cross, and how long an answer is good. */
 import { expect, test } from "vitest";
 import type { Cors } from "../../../gateway/api.ts";
-import { CidrSet, conditionsCover, compileConditions, mismatchOf } from "../../../gateway/core/conditions.ts";
+import { CidrSet, conditionsCover, compileConditions, mismatchOf } from "../../../gateway/core/routing/conditions.ts";
 import {
   applyCors,
   compileCors,
@@ -10,7 +10,7 @@ import {
   originProblem,
   preflightHeaders,
   preflightMethod,
-} from "../../../gateway/core/cors.ts";
+} from "../../../gateway/core/rewriting/cors.ts";
 import {
   Base64Reader,
   formatGrpcTimeout,
@@ -23,8 +23,8 @@ import {
   MessageMeter,
   webContentType,
   webTrailerFrame,
-} from "../../../gateway/core/grpc.ts";
-import { HEADER_FIELDS_MAX, isBadHead, readHead, type RequestHead } from "../../../gateway/core/head.ts";
+} from "../../../gateway/core/request/grpc.ts";
+import { HEADER_FIELDS_MAX, isBadHead, readHead, type RequestHead } from "../../../gateway/core/request/head.ts";
 import {
   answerHeaders,
   connectionNames,
@@ -35,7 +35,7 @@ import {
   isGatewayOwn,
   trailersToPass,
   upstreamHeaders,
-} from "../../../gateway/core/headers.ts";
+} from "../../../gateway/core/decision/headers.ts";
 import {
   forwardReason,
   isFreshFor,
@@ -43,7 +43,7 @@ import {
   lifetimeSeconds,
   mayKeep,
   storedHead,
-} from "../../../gateway/core/stored-answer.ts";
+} from "../../../gateway/core/decision/stored-answer.ts";
 
 function read(headers: readonly (readonly [string, string])[], over: Partial<Parameters<typeof readHead>[0]> = {}) {
   const rawHeaders = [...(over.rawHeaders ?? ["Host", "api.example"]), ...headers.flat()];

@@ -11,13 +11,13 @@ import {
   noteRefused,
   noteSilent,
   probeMs,
-} from "../../../gateway/core/endpoint-load.ts";
-import { nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/endpoints.ts";
-import { GradientLimit } from "../../../gateway/core/gradient.ts";
-import { hearEjection, noteOutcome } from "../../../gateway/core/outlier.ts";
-import { DELAY_LOW_MS, DELAY_NORMAL_MS, DELAY_SAMPLE_MS, LoopDelay } from "../../../gateway/core/overload.ts";
-import { RETRY_AFTER_MS_MAX, RetryBudget, statusRetryMs } from "../../../gateway/core/retry.ts";
-import { compileTable } from "../../../gateway/core/table.ts";
+} from "../../../gateway/core/balancing/endpoint-load.ts";
+import { nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/balancing/endpoints.ts";
+import { GradientLimit } from "../../../gateway/core/balancing/gradient.ts";
+import { hearEjection, noteOutcome } from "../../../gateway/core/balancing/outlier.ts";
+import { DELAY_LOW_MS, DELAY_NORMAL_MS, DELAY_SAMPLE_MS, LoopDelay } from "../../../gateway/core/limits/overload.ts";
+import { RETRY_AFTER_MS_MAX, RetryBudget, statusRetryMs } from "../../../gateway/core/balancing/retry.ts";
+import { compileTable } from "../../../gateway/core/routing/table.ts";
 import { instance } from "../kit.ts";
 
 test("a latency rises at once, and falls by what is left of it after ten seconds: a third, and a bit", () => {

@@ -2,16 +2,26 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { ClusterView } from "#gateway";
-import { pick } from "../../../gateway/core/balancer.ts";
-import { adoptView, mergeViews, viewCluster } from "../../../gateway/core/cluster-view.ts";
-import { ConcurrencyLimiter } from "../../../gateway/core/concurrency.ts";
-import { noteSilent, type EndpointLoad } from "../../../gateway/core/endpoint-load.ts";
-import { nextEndpoints, NO_ENDPOINTS, type Endpoint, type EndpointSet } from "../../../gateway/core/endpoints.ts";
-import { GradientLimit } from "../../../gateway/core/gradient.ts";
-import { EJECTION_MS_MAX, hearEjection, noteOutcome, SUCCESS_RATE_MS } from "../../../gateway/core/outlier.ts";
-import { DELAY_SAMPLE_MS, LoopDelay } from "../../../gateway/core/overload.ts";
-import { backoffMs, chooseRetry, RETRY_BACKOFF_MS, statusRetryMs } from "../../../gateway/core/retry.ts";
-import { compileTable } from "../../../gateway/core/table.ts";
+import { pick } from "../../../gateway/core/balancing/balancer.ts";
+import { adoptView, mergeViews, viewCluster } from "../../../gateway/core/decision/cluster-view.ts";
+import { ConcurrencyLimiter } from "../../../gateway/core/limits/concurrency.ts";
+import { noteSilent, type EndpointLoad } from "../../../gateway/core/balancing/endpoint-load.ts";
+import {
+  nextEndpoints,
+  NO_ENDPOINTS,
+  type Endpoint,
+  type EndpointSet,
+} from "../../../gateway/core/balancing/endpoints.ts";
+import { GradientLimit } from "../../../gateway/core/balancing/gradient.ts";
+import {
+  EJECTION_MS_MAX,
+  hearEjection,
+  noteOutcome,
+  SUCCESS_RATE_MS,
+} from "../../../gateway/core/balancing/outlier.ts";
+import { DELAY_SAMPLE_MS, LoopDelay } from "../../../gateway/core/limits/overload.ts";
+import { backoffMs, chooseRetry, RETRY_BACKOFF_MS, statusRetryMs } from "../../../gateway/core/balancing/retry.ts";
+import { compileTable } from "../../../gateway/core/routing/table.ts";
 import { instance } from "../kit.ts";
 
 const table = compileTable({ clusters: [{ name: "c", service: "orders" }] }, { namespace: "default" });

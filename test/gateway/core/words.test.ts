@@ -1,10 +1,10 @@
 /** Small languages of a config, one rule at a time: regexes, texts with variables, rewrites, cookies, splits, hashes. */
 import { expect, test } from "vitest";
 import type { PathMatch, RouteConfig } from "../../../gateway/api.ts";
-import { cookieValue } from "../../../gateway/core/conditions.ts";
-import { isBadHead, parseAuthority, readHead, type RequestHead } from "../../../gateway/core/head.ts";
-import { hashOf, maglevTable } from "../../../gateway/core/maglev.ts";
-import { pathOf } from "../../../gateway/core/path-pattern.ts";
+import { cookieValue } from "../../../gateway/core/routing/conditions.ts";
+import { isBadHead, parseAuthority, readHead, type RequestHead } from "../../../gateway/core/request/head.ts";
+import { hashOf, maglevTable } from "../../../gateway/core/balancing/maglev.ts";
+import { pathOf } from "../../../gateway/core/paths/path-pattern.ts";
 import {
   compileRegex,
   literalHead,
@@ -12,17 +12,17 @@ import {
   regexOf,
   replaceRegex,
   REGEX_PROGRAM_MAX,
-} from "../../../gateway/core/regex.ts";
+} from "../../../gateway/core/paths/regex.ts";
 import {
   compileRedirect,
   compileRewrite,
   parsePathTemplate,
   redirectLocation,
   upstreamPath,
-} from "../../../gateway/core/rewrite.ts";
-import { chooseBackend } from "../../../gateway/core/split.ts";
-import { compileTable } from "../../../gateway/core/table.ts";
-import { parseText, renderText, compileText } from "../../../gateway/core/template.ts";
+} from "../../../gateway/core/rewriting/rewrite.ts";
+import { chooseBackend } from "../../../gateway/core/routing/traffic-split.ts";
+import { compileTable } from "../../../gateway/core/routing/table.ts";
+import { parseText, renderText, compileText } from "../../../gateway/core/rewriting/template.ts";
 
 function headOf(target = "/", headers: readonly (readonly [string, string])[] = [], over = {}): RequestHead {
   const rawHeaders = ["Host", "Shop.example:8443", ...headers.flat()];

@@ -1,0 +1,256 @@
+/**
+ * Says what is wrong with a gateway config, and where, before anyone lives by it: its shape, and what no shape can say:
+ * names that must exist or be unique, routes that no request could tell apart, keys fetched in the clear.
+ */
+import { canonicalJson, hostAddressProblem } from "#base";
+import { isForbiddenAddress } from "#base/address-class";
+import { Compile } from "typebox/compile";
+import { shapeProblems } from "#base/shape";
+import { GATEWAY_DEFAULTS, GatewayConfig, OWN_LISTENER, type ConfigProblem, type Listener } from "../../api.ts";
+import { hostProblems, routeProblems, type RouteContext } from "./route.ts";
+import { parseCidr } from "../routing/conditions.ts";
+import { NO_FILTERS, type Filters } from "../request/filter.ts";
+import { discoveryProblem, keyUrlProblem } from "../callers/key-urls.ts";
+import { conflicts, headlessRegexes, shadows } from "../routing/shadowed-routes.ts";
+
+/** Problems told at once. More help nobody. */
+const PROBLEMS_MAX = 50;
+
+export type CheckedConfig =
+  | {
+      readonly config: GatewayConfig;
+      readonly problems: readonly [];
+      /** What is allowed, and most likely not meant: routes that can never be used, or cost all others. */
+      readonly warnings: readonly ConfigProblem[];
+    }
+  | { readonly config?: undefined; readonly problems: readonly ConfigProblem[] };
+
+let validator: ReturnType<typeof Compile<typeof GatewayConfig>> | undefined;
+
+/** `tree`: the parsed document. An empty document is a gateway without routes. `filters`: those that routes may use. */
+export function checkGatewayConfig(tree: unknown, filters: Filters = NO_FILTERS): CheckedConfig {
+  const value = tree ?? {};
+  // Compiled, it says yes a hundred times faster than it says why not.
+  validator ??= Compile(GatewayConfig);
+  if (!validator.Check(value)) {
+    return { problems: shapeProblems(GatewayConfig, value).slice(0, PROBLEMS_MAX) };
+  }
+  const config: GatewayConfig = value;
+  const context = contextOf(config, filters);
+  const problems = [
+    ...providerProblems(config),
+    ...clusterProblems(config),
+    ...listenerProblems(config),
+    ...proxyProblems(config),
+    ...consumerProblems(config, context),
+    ...duplicates(config.routes ?? [], "/routes", "route"),
+    ...(config.routes ?? []).flatMap((route, index) => [...routeProblems(route, `/routes/${index}`, context)]),
+    ...(config.hints ?? []).flatMap((hint, index) => [...hintProblems(hint, `/hints/${index}`, context)]),
+  ];
+  if (problems.length === 0) problems.push(...conflicts(config));
+  if (problems.length > 0) return { problems: problems.slice(0, PROBLEMS_MAX) };
+  return { config, problems: [], warnings: [...headlessRegexes(config), ...shadows(config)].slice(0, PROBLEMS_MAX) };
+}
+
+function contextOf(config: GatewayConfig, filters: Filters): RouteContext {
+  const claimed = (config.routes ?? []).flatMap(({ jwt }) => Object.values(jwt?.forwardClaims ?? {}));
+  return {
+    providers: new Set(config.jwt?.map(({ name }) => name)),
+    clusters: new Set(config.clusters?.map(({ name }) => name)),
+    listeners: new Set([OWN_LISTENER, ...(config.listeners ?? []).map(({ name }) => name)]),
+    consumers: new Set(config.consumers?.map(({ name }) => name)),
+    ownHeaders: new Set(claimed.map((name) => name.toLowerCase())),
+    filters,
+    shape: (schema, value, pointer) =>
+      shapeProblems(schema, value).map((problem) => ({
+        ...problem,
+        pointer: `${pointer}${problem.pointer}`,
+      })),
+  };
+}
+
+function* duplicates(list: readonly { name: string }[], pointer: string, what: string): Generator<ConfigProblem> {
+  const seen = new Set<string>();
+  for (const [index, { name }] of list.entries()) {
+    if (seen.has(name)) yield { pointer: `${pointer}/${index}/name`, message: `A second ${what} named "${name}".` };
+    seen.add(name);
+  }
+}
+
+function* providerProblems({ jwt = [] }: GatewayConfig): Generator<ConfigProblem> {
+  yield* duplicates(jwt, "/jwt", "jwt provider");
+  for (const [index, provider] of jwt.entries()) {
+    const { url, ca, caFile } = provider.jwks ?? {};
+    const message = url === undefined ? discoveryProblem(provider.issuer) : keyUrlProblem(url);
+    if (message !== undefined) yield { pointer: `/jwt/${index}/${url === undefined ? "issuer" : "jwks/url"}`, message };
+    if (ca !== undefined && caFile !== undefined) {
+      yield { pointer: `/jwt/${index}/jwks`, message: "Give ca or caFile, not both." };
+    }
+  }
+}
+
+function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigProblem> {
+  yield* duplicates(clusters, "/clusters", "cluster");
+  for (const [index, { service, endpoints }] of clusters.entries()) {
+    if ((service === undefined) === (endpoints === undefined)) {
+      yield { pointer: `/clusters/${index}`, message: "Give either service or endpoints." };
+    }
+    for (const [at, { address }] of (endpoints ?? []).entries()) {
+      const pointer = `/clusters/${index}/endpoints/${at}/address`;
+      const unfit = hostAddressProblem(/^\[(.*:.*)\]$/.exec(address)?.[1] ?? address);
+      if (unfit !== undefined) yield { pointer, message: `${unfit}.` };
+      else if (isForbiddenAddress(address))
+        yield { pointer, message: "No service has a link-local, metadata, multicast or unspecified address." };
+    }
+  }
+  for (const [index, { hashBy, balance, adaptive }] of clusters.entries()) {
+    if (hashBy !== undefined && balance !== "maglev") {
+      yield { pointer: `/clusters/${index}/hashBy`, message: "Only balance: maglev looks at who asks." };
+    }
+    const { min = GATEWAY_DEFAULTS.adaptiveMin, max = GATEWAY_DEFAULTS.adaptiveMax } = adaptive ?? {};
+    if (min > max)
+      yield { pointer: `/clusters/${index}/adaptive`, message: `The least, ${min}, is above the most, ${max}.` };
+  }
+  for (const [index, { tls, protocol }] of clusters.entries()) {
+    const unfit = tls?.serverName === undefined ? undefined : hostAddressProblem(tls.serverName);
+    if (unfit !== undefined) yield { pointer: `/clusters/${index}/tls/serverName`, message: `${unfit}.` };
+    if (tls?.ca !== undefined && tls.caFile !== undefined) {
+      yield { pointer: `/clusters/${index}/tls`, message: "Give ca or caFile, not both." };
+    }
+    if (tls && protocol === "h2c") {
+      yield { pointer: `/clusters/${index}/protocol`, message: "h2c is in the clear; with tls give h2, grpc or auto." };
+    }
+  }
+}
+
+function* listenerProblems({ listeners = [] }: GatewayConfig): Generator<ConfigProblem> {
+  yield* duplicates(listeners, "/listeners", "listener");
+  for (const [index, { name, port, tls, hosts = [] }] of listeners.entries()) {
+    const pointer = `/listeners/${index}`;
+    if ((name === OWN_LISTENER) === (port !== undefined)) {
+      const message =
+        name === OWN_LISTENER
+          ? `The listener "${OWN_LISTENER}" has its ports from the process's settings.`
+          : `Give the listener "${name}" a port; only "${OWN_LISTENER}" has none.`;
+      yield { pointer, message };
+    }
+    if (name === OWN_LISTENER && tls !== undefined) {
+      yield { pointer: `${pointer}/tls`, message: "The process's own listener has both, HTTP and HTTPS." };
+    }
+    const listener = listeners[index] as Listener;
+    yield* certificateProblems(listener, pointer);
+    yield* clientCertificateProblems(listener, pointer);
+    const others = port === undefined ? [] : listeners.slice(0, index).filter((other) => other.port === port);
+    for (const other of others) yield* sharingProblems(listener, other, pointer);
+    yield* hostProblems(hosts, `${pointer}/hosts`);
+  }
+}
+
+/** Two listeners on one port: each host is one's alone, and what a handshake asks is asked of all. */
+function* sharingProblems(listener: Listener, other: Listener, pointer: string): Generator<ConfigProblem> {
+  const who = `The listener "${other.name}"`;
+  if ((listener.tls ?? false) !== (other.tls ?? false)) {
+    const message = `${who} has this port ${other.tls ? "with" : "without"} tls; one port is either.`;
+    yield { pointer: `${pointer}/port`, message };
+  } else if (demandsOf(listener) !== demandsOf(other)) {
+    const message = `${who} has this port, and other clientCertificates; a handshake asks the same for every host.`;
+    yield { pointer: `${pointer}/clientCertificates`, message };
+  }
+  if (!listener.hosts && !other.hosts) {
+    yield { pointer: `${pointer}/port`, message: `${who} has this port for every host.` };
+  }
+  const taken = new Set(other.hosts?.map((host) => host.toLowerCase()));
+  for (const [at, host] of (listener.hosts ?? []).entries()) {
+    if (!taken.has(host.toLowerCase())) continue;
+    yield { pointer: `${pointer}/hosts/${at}`, message: `${who} has this host on the same port.` };
+  }
+}
+
+function demandsOf({ clientCertificates: clients }: Listener): string {
+  return canonicalJson(clients ? { mode: "require", ...clients } : null);
+}
+
+function* certificateProblems(
+  { name, tls = false, certificates }: Listener,
+  pointer: string,
+): Generator<ConfigProblem> {
+  if (!certificates) return;
+  if (name === OWN_LISTENER) {
+    const message = "The process's own listener has its certificate from the process's settings.";
+    yield { pointer: `${pointer}/certificates`, message };
+  } else if (!tls) {
+    yield { pointer: `${pointer}/certificates`, message: "In the clear nobody sees them; give tls: true, too." };
+  }
+  for (const [at, { cert, certFile, key, keyFile }] of certificates.entries()) {
+    if ((cert === undefined) === (certFile === undefined) || (key === undefined) === (keyFile === undefined)) {
+      yield { pointer: `${pointer}/certificates/${at}`, message: "Give either cert or certFile, and key or keyFile." };
+    }
+  }
+}
+
+function* clientCertificateProblems(
+  { name, tls = false, clientCertificates: clients }: Listener,
+  pointer: string,
+): Generator<ConfigProblem> {
+  if (!clients) return;
+  const at = `${pointer}/clientCertificates`;
+  if (name === OWN_LISTENER) {
+    const message = "The process's own listener also serves without TLS; give a listener with a port of its own.";
+    yield { pointer: at, message };
+  } else if (!tls) yield { pointer: at, message: "In the clear nobody has a certificate; give tls: true, too." };
+  if ((clients.ca === undefined) === (clients.caFile === undefined)) {
+    yield { pointer: at, message: "Give either ca or caFile." };
+  }
+}
+
+function* proxyProblems({ trustedProxies = [] }: GatewayConfig): Generator<ConfigProblem> {
+  for (const [index, cidr] of trustedProxies.entries()) {
+    const range = parseCidr(cidr);
+    const pointer = `/trustedProxies/${index}`;
+    if (!range) yield { pointer, message: `"${cidr}" is no network.` };
+    else if (range[1] === 0) yield { pointer, message: "To trust everybody is to let everybody say who he is." };
+  }
+}
+
+function* consumerProblems({ consumers = [] }: GatewayConfig, { providers }: RouteContext): Generator<ConfigProblem> {
+  yield* duplicates(consumers, "/consumers", "consumer");
+  const keys = new Map<string, string>();
+  const claims = new Map<string, string>();
+  for (const [index, { name, keys: own = [], jwt = [] }] of consumers.entries()) {
+    for (const [at, { sha256 }] of own.entries()) {
+      const other = keys.get(sha256);
+      if (other !== undefined) {
+        yield { pointer: `/consumers/${index}/keys/${at}`, message: `The consumer "${other}" has the same key.` };
+      }
+      keys.set(sha256, name);
+    }
+    for (const [at, { provider, claim = "sub", value }] of jwt.entries()) {
+      const pointer = `/consumers/${index}/jwt/${at}`;
+      if (!providers.has(provider)) {
+        yield { pointer: `${pointer}/provider`, message: `No provider "${provider}" in jwt.` };
+      }
+      const identity = JSON.stringify([provider, claim, value]);
+      const other = claims.get(identity);
+      if (other !== undefined) yield { pointer, message: `The consumer "${other}" has the same claim.` };
+      claims.set(identity, name);
+    }
+  }
+}
+
+/** A hint's policy is checked as the route that it would make. */
+function* hintProblems(
+  hint: NonNullable<GatewayConfig["hints"]>[number],
+  pointer: string,
+  context: RouteContext,
+): Generator<ConfigProblem> {
+  const { service: _service, within = [], hosts = [], methods: _methods, ...policies } = hint;
+  const route = { name: "hint", match: {}, service: "hint", ...policies };
+  yield* routeProblems(route, pointer, context);
+  yield* hostProblems(hosts, `${pointer}/hosts`);
+  for (const [at, prefix] of within.entries()) {
+    const match = { path: { prefix } };
+    for (const problem of routeProblems({ name: "hint", service: "hint", match }, "", context)) {
+      yield { pointer: `${pointer}/within/${at}`, message: problem.message };
+    }
+  }
+}

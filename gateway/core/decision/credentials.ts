@@ -1,0 +1,68 @@
+/**
+ * The token of a request: read strictly, refused in words that help nobody to make a better one, and told on as
+ * headers.
+ */
+import { TOKEN_BYTES_MAX } from "../../api.ts";
+import { claimValues, type Claims } from "../callers/claims.ts";
+import type { RequestHead } from "../request/head.ts";
+import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
+import type { CompiledRoute } from "../routing/route.ts";
+
+/** The one bearer token of a request, or its refusal. */
+export function tokenOf(route: CompiledRoute, head: RequestHead): string | Refuse {
+  const values = head.header("authorization");
+  if (values.length === 0) return refuseToken("TOKEN_MISSING", route);
+  const token = values.length === 1 ? bearerToken(values[0] as string) : undefined;
+  return token ?? refuseToken("TOKEN_INVALID", route);
+}
+
+/** Three base64url parts behind `Bearer`, not too long; anything else is no token. */
+function bearerToken(value: string): string | undefined {
+  if (value.length > TOKEN_BYTES_MAX + "Bearer ".length) return undefined;
+  return /^Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i.exec(value)?.[1];
+}
+
+export type TokenRefusal = "TOKEN_MISSING" | "TOKEN_INVALID" | "TOKEN_EXPIRED" | "KEYS_UNAVAILABLE";
+
+/** The same words for every flaw of a token, so that the answer helps nobody to make a better one. */
+const TOKEN_WORDS: Record<TokenRefusal, { detail: string; headers: readonly HeaderPair[] }> = {
+  TOKEN_MISSING: {
+    detail: "Send a bearer token in the Authorization header.",
+    headers: [["www-authenticate", "Bearer"]],
+  },
+  TOKEN_INVALID: {
+    detail: "The bearer token is not valid here.",
+    headers: [["www-authenticate", 'Bearer error="invalid_token"']],
+  },
+  TOKEN_EXPIRED: {
+    detail: "The bearer token has expired; get a new one.",
+    headers: [["www-authenticate", 'Bearer error="invalid_token", error_description="expired"']],
+  },
+  KEYS_UNAVAILABLE: {
+    detail: "The keys that tokens are checked with could not be fetched yet.",
+    headers: [["retry-after", "5"]],
+  },
+};
+
+export function refuseToken(error: TokenRefusal, route: CompiledRoute): Refuse {
+  const { detail, headers } = TOKEN_WORDS[error];
+  return refuse(error, detail, { route, headers });
+}
+
+/** Characters of one forwarded claim. */
+const CLAIM_CHARS_MAX = 1024;
+
+/** Claims as headers. What no header can carry is percent-encoded, so that a claim never ends a line. */
+export function claimHeaders(forward: readonly (readonly [string, string])[], claims: Claims): HeaderPair[] {
+  const headers: HeaderPair[] = [];
+  for (const [claim, header] of forward) {
+    const values = claimValues(claims, claim);
+    if (values.length === 0) continue;
+    const separator = claim === "scope" || claim === "scp" ? " " : ",";
+    const text = values
+      .map((value) => value.replaceAll(/[^\x20-\x7e]|[%,]/gu, (char) => encodeURIComponent(char)))
+      .join(separator);
+    headers.push([header, text.slice(0, CLAIM_CHARS_MAX)]);
+  }
+  return headers;
+}

@@ -1,0 +1,16 @@
+/** Which encoding of a body a client takes. @see RFC 9110 §12.5.3 */
+import type { Encoding } from "../routing/route.ts";
+
+/** The first of ours among those that the client takes most gladly; undefined when it takes the plain body no less. */
+export function chooseEncoding(accept: readonly string[], ours: readonly Encoding[]): Encoding | undefined {
+  const weights = new Map<string, number>();
+  for (const part of accept.join(",").split(",")) {
+    const [name = "", ...parameters] = part.trim().toLowerCase().split(";");
+    const q = /^\s*q=([01](\.\d{0,3})?)\s*$/.exec(parameters.find((parameter) => /^\s*q=/.test(parameter)) ?? "")?.[1];
+    if (name.trim() !== "") weights.set(name.trim(), q === undefined ? 1 : Number(q));
+  }
+  const weigh = (name: string) => weights.get(name) ?? weights.get("*") ?? 0;
+  let best: Encoding | undefined;
+  for (const encoding of ours) if (weigh(encoding) > (best === undefined ? 0 : weigh(best))) best = encoding;
+  return best !== undefined && weigh(best) >= (weights.get("identity") ?? 0) ? best : undefined;
+}

@@ -1,0 +1,333 @@
+/**
+ * The headers that cross the gateway. Hop-by-hop ones stop here, both ways; who the client is and how it came is said
+ * by the gateway alone, so whatever the client says about it is dropped.
+ */
+import { own, setOwn } from "#base";
+import { CLIENT_CERTIFICATE_HEADER } from "../callers/certificates.ts";
+import { clientOrigin, schemeSeen } from "../request/client-address.ts";
+import { parseAuthority, type RequestHead } from "../request/head.ts";
+import type { RenderedEdits } from "../rewriting/header-edits.ts";
+import type { HeaderPair } from "./refusal.ts";
+import { ATTEMPT_HEADER } from "../balancing/retry.ts";
+import type { RouteTable } from "../routing/table.ts";
+
+/** Of one connection, not of the message. @see RFC 9110 §7.6.1, and what older programs send */
+const HOP_BY_HOP = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authorization",
+  "proxy-authenticate",
+  "proxy-authentication-info",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+]);
+
+/** Set by the gateway on every request. */
+const REBUILT = new Set(["host", "expect", "content-length", "forwarded", "traceparent", "tracestate", "x-real-ip"]);
+
+/**
+ * What proxies, and only they, say of a client: its address, its certificate, the URL that it asked for. A service may
+ * believe it, so nobody but a trusted proxy passes it on. `Proxy` becomes `HTTP_PROXY` in CGI.
+ */
+const CLAIMS = new Set([
+  "proxy",
+  "x-original-url",
+  "x-original-uri",
+  "x-original-host",
+  "x-rewrite-url",
+  "x-original-forwarded-for",
+  "cf-connecting-ip",
+  "cf-connecting-ipv6",
+  "cf-pseudo-ipv4",
+  "cf-ipcountry",
+  "true-client-ip",
+  "fastly-client-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "x-azure-clientip",
+  "x-azure-socketip",
+  "x-appengine-user-ip",
+  "x-client-cert",
+  "x-arr-clientcert",
+  "client-cert",
+  "client-cert-chain",
+  "x-amzn-mtls-clientcert",
+  "x-ssl-cert",
+  "x-remote-user",
+  "remote-user",
+  "x-remote-addr",
+  "x-original-remote-addr",
+  "x-envoy-external-address",
+]);
+const CLAIM_PREFIXES = ["x-client-cert-", "x-ssl-client-", "ssl-client-", "x-amzn-mtls-", "x-ms-client-principal"];
+
+function isClaim(lower: string): boolean {
+  return CLAIMS.has(lower) || CLAIM_PREFIXES.some((prefix) => lower.startsWith(prefix));
+}
+
+/** Names that say who somebody is. A client has no business sending them, whether or not its route sets them. */
+const OWN_PREFIXES = ["x-forwarded-", "x-posthouse-", "x-consumer-", "x-jwt-"];
+
+/**
+ * Whether only the connection or the gateway may say this of a request; the name in lower case. A client's `X-Real-IP`
+ * is dropped, but the gateway sets none, so that a route may: some services read nothing else.
+ */
+export function isGatewayOwn(name: string): boolean {
+  if (name === "x-real-ip") return false;
+  return HOP_BY_HOP.has(name) || REBUILT.has(name) || OWN_PREFIXES.some((prefix) => name.startsWith(prefix));
+}
+
+/** The same of an answer. */
+export function isAnswerOwn(name: string): boolean {
+  return HOP_BY_HOP.has(name) || name === "content-length" || name.startsWith("x-posthouse-");
+}
+
+/** What `Connection` nearly always says, which names no header. */
+const PLAIN_CONNECTION = new Set(["keep-alive", "close", "Keep-Alive", "Close"]);
+
+/** Names of headers that `Connection` lists, in lower case; undefined: none. */
+export function connectionNames(values: readonly string[]): ReadonlySet<string> | undefined {
+  if (values.length === 0 || (values.length === 1 && PLAIN_CONNECTION.has(values[0] as string))) return undefined;
+  const names = new Set<string>();
+  for (const value of values) {
+    for (const name of value.split(",")) names.add(name.trim().toLowerCase());
+  }
+  return names;
+}
+
+/**
+ * The request's headers for the upstream, as name, value, name, value, but for those that frame it: the connection knows
+ * them best. First all that must go goes, then the gateway's own are set: a `Connection: x-user` cannot take away what
+ * is added after. A name with an underscore is dropped, for CGI and many frameworks read `x_user` and `x-user` as one.
+ */
+export function upstreamHeaders(
+  head: RequestHead,
+  rawHeaders: readonly string[],
+  options: {
+    table: Pick<RouteTable, "ownHeaders"> & { trusted?: RouteTable["trusted"] };
+    edits?: RenderedEdits | undefined;
+    /** Of HTTP, as the request came in: `1.1`. */
+    version: string;
+    /** Behind which trailers may follow. */
+    hasBody?: boolean;
+    /** Names, in lower case, that only `set` may have, whatever the client or the route says by them. */
+    deadline?: readonly string[] | undefined;
+    set: readonly HeaderPair[];
+  },
+): string[] {
+  const { edits, deadline } = options;
+  const named = connectionNames(head.header("connection"));
+  const fromProxy = options.table.trusted?.has(head.peer) === true;
+  const headers: string[] = [];
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    const lower = name.toLowerCase();
+    if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || lower.includes("_") || named?.has(lower)) {
+      if (lower !== "trailer" || !options.hasBody || named?.has(lower)) continue;
+      const announced = announcedTrailers(rawHeaders[i + 1] as string, refusedTrailer(head, options));
+      if (announced !== undefined) headers.push(name, announced);
+      continue;
+    }
+    if (isClaim(lower) && (!fromProxy || lower === "proxy")) continue;
+    if (options.table.ownHeaders.has(lower) || edits?.drop.has(lower)) continue;
+    if (deadline?.includes(lower)) continue;
+    // Whoever claims to be a second try only has no third one made of it.
+    if (isOwn(lower) && (lower !== ATTEMPT_HEADER || options.set.some(([own]) => own === lower))) continue;
+    headers.push(name, rawHeaders[i + 1] as string);
+  }
+  // Whom trusted proxies speak of stays in the list; whatever others wrote before is gone.
+  const { chain } = clientOrigin(head.peer, head.header("x-forwarded-for"), options.table.trusted);
+  const scheme = schemeSeen(head, options.table.trusted);
+  const hops = [...chain, head.peer];
+  const host = hostSeen(head, options.table.trusted);
+  headers.push(
+    "x-forwarded-for",
+    hops.join(", "),
+    "x-forwarded-proto",
+    scheme,
+    "x-forwarded-host",
+    host,
+    "forwarded",
+    forwardedElements(hops, { scheme, host }, { scheme: head.scheme, host: head.authority }),
+    "via",
+    `${options.version} posthouse`,
+  );
+  if (head.clientCertificate !== undefined) headers.push(CLIENT_CERTIFICATE_HEADER, head.clientCertificate);
+  for (const [name, value] of edits?.put ?? []) if (!deadline?.includes(name)) headers.push(name, value);
+  for (const [name, value] of options.set) headers.push(name, value);
+  return headers;
+}
+
+interface Asked {
+  readonly scheme: string;
+  readonly host: string;
+}
+
+/** Each element is what one proxy knew: the first what the client asked for, the last what came here. @see RFC 7239 §4 */
+function forwardedElements(hops: readonly string[], client: Asked, here: Asked): string {
+  return hops
+    .map((hop, at) => {
+      const asked = at === 0 ? client : at === hops.length - 1 ? here : undefined;
+      return `for=${forwardedNode(hop)}${asked ? `;proto=${asked.scheme};host="${asked.host}"` : ""}`;
+    })
+    .join(", ");
+}
+
+/** The host that the client asked for, as a trusted proxy says it; else the request's. */
+function hostSeen(head: RequestHead, trusted: RouteTable["trusted"] | undefined): string {
+  if (!trusted?.has(head.peer)) return head.authority;
+  const [said, ...more] = head.header("x-forwarded-host");
+  return more.length === 0 && said !== undefined && parseAuthority(said) ? said : head.authority;
+}
+
+function isOwn(lower: string): boolean {
+  return lower.startsWith("x-") && OWN_PREFIXES.some((prefix) => lower.startsWith(prefix));
+}
+
+/** @see RFC 7239 §6: an IPv6 address stands in brackets and quotes. */
+function forwardedNode(peer: string): string {
+  return peer.includes(":") ? `"[${peer}]"` : peer;
+}
+
+/** An answer's headers for whoever looks them up by name, in lower case; those that came more than once are a list. */
+export type AnswerHeaders = Record<string, string | string[] | undefined>;
+
+/** Of name, value, name, value. */
+export function headerRecord(headers: readonly string[]): AnswerHeaders {
+  // Without a prototype: a service may call a header as it likes.
+  const record = Object.create(null) as AnswerHeaders;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = (headers[i] as string).toLowerCase();
+    const before = own(record, name);
+    const value = headers[i + 1] as string;
+    setOwn(record, name, before === undefined ? value : [before, value].flat());
+  }
+  return record;
+}
+
+/** And back. */
+export function headerList(record: AnswerHeaders): string[] {
+  const list: string[] = [];
+  for (const [name, value] of Object.entries(record)) {
+    if (Array.isArray(value)) for (const one of value) list.push(name, one);
+    else if (value !== undefined) list.push(name, value);
+  }
+  return list;
+}
+
+/**
+ * The answer's headers for the client, as name, value, name, value: none of the connection, none that only the gateway
+ * says, and the gateway's own in place of any of the same name.
+ */
+export function answerHeaders(headers: readonly string[], set: readonly HeaderPair[]): string[] {
+  let named: ReadonlySet<string> | undefined;
+  for (let i = 0; i < headers.length; i += 2) {
+    if ((headers[i] as string).length !== 10 || (headers[i] as string).toLowerCase() !== "connection") continue;
+    const more = connectionNames([headers[i + 1] as string]);
+    if (more) named = named ? named.union(more) : more;
+  }
+  const kept: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string;
+    const lower = name.toLowerCase();
+    if (HOP_BY_HOP.has(lower) || lower === "x-posthouse-flag" || named?.has(lower)) {
+      if (lower !== "trailer" || named?.has(lower)) continue;
+      const announced = announcedTrailers(headers[i + 1] as string, undefined);
+      if (announced !== undefined) kept.push(name, announced);
+      continue;
+    }
+    if (set.some(([own]) => own === lower)) continue;
+    kept.push(name, headers[i + 1] as string);
+  }
+  for (const [name, value] of set) kept.push(name, value);
+  return kept;
+}
+
+/** What a request's headers must not have, beside what no request's may. */
+export function refusedTrailer(
+  head: RequestHead,
+  {
+    table,
+    edits,
+    deadline,
+  }: {
+    table: Pick<RouteTable, "ownHeaders">;
+    edits?: RenderedEdits | undefined;
+    deadline?: readonly string[] | undefined;
+  },
+): RefusedTrailer {
+  const named = connectionNames(head.header("connection"));
+  return (name) =>
+    table.ownHeaders.has(name) ||
+    (edits?.drop.has(name) ?? false) ||
+    (deadline?.includes(name) ?? false) ||
+    (named?.has(name) ?? false);
+}
+
+/**
+ * Fields that mean something only before a body: of framing, routing, authentication, conditions and control. Behind one
+ * they would be taken for what they are not. @see RFC 9110 §6.5.1
+ */
+const NOT_BEHIND = new Set([
+  "authorization",
+  "cache-control",
+  "content-encoding",
+  "content-length",
+  "content-range",
+  "content-type",
+  "cookie",
+  "expect",
+  "host",
+  "if-match",
+  "if-modified-since",
+  "if-none-match",
+  "if-range",
+  "if-unmodified-since",
+  "location",
+  "max-forwards",
+  "pragma",
+  "range",
+  "set-cookie",
+  "vary",
+  "www-authenticate",
+]);
+
+/** Names, in lower case, that a request must not have behind its body, since it must not have them before it. */
+export type RefusedTrailer = (name: string) => boolean;
+
+/** Whether a trailer may cross; `refused`, of a request's: see RefusedTrailer. */
+function isPassedBehind(lower: string, refused: RefusedTrailer | undefined): boolean {
+  if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || isOwn(lower)) return false;
+  return !refused || !(REBUILT.has(lower) || isClaim(lower) || lower.includes("_") || refused(lower));
+}
+
+/** Trailers that may cross, either way. Those of a request obey the rules of its headers. */
+export function trailersToPass(trailers: readonly string[], refused?: RefusedTrailer): readonly string[] {
+  if (trailers.length === 0) return trailers;
+  const kept: string[] = [];
+  for (let i = 0; i < trailers.length; i += 2) {
+    const name = trailers[i] as string;
+    if (isPassedBehind(name.toLowerCase(), refused)) kept.push(name, trailers[i + 1] as string);
+  }
+  return kept;
+}
+
+/** The field `Trailer` with the names that may cross; undefined: none of them. Some servers read only what it announces. */
+function announcedTrailers(value: string, refused: RefusedTrailer | undefined): string | undefined {
+  const names = value.split(",").map((name) => name.trim());
+  const kept = names.filter((name) => name !== "" && isPassedBehind(name.toLowerCase(), refused));
+  return kept.length > 0 ? kept.join(", ") : undefined;
+}
+
+/** The first field of a name, which is in lower case. */
+export function fieldOf(headers: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) {
+    if ((headers[i] as string).length === name.length && (headers[i] as string).toLowerCase() === name)
+      return headers[i + 1];
+  }
+  return undefined;
+}

@@ -1,0 +1,105 @@
+/** A route's limits: who shares an allowance, and what he is told of it. @see draft-ietf-httpapi-ratelimit-headers-11 */
+import type { LimitedBy } from "../../api.ts";
+import { claimValues } from "../callers/claims.ts";
+import type { Caller, GatewaySnapshot, LimitSaid, Moment, Wait } from "./decision.ts";
+import type { RequestHead } from "../request/head.ts";
+import type { SharedPolicy } from "../limits/lease-arithmetic.ts";
+import type { LeaseWait } from "../limits/leased-limits.ts";
+import { hashOf } from "../balancing/maglev.ts";
+import { addressGroup, type RateVerdict } from "../limits/rate-limit.ts";
+import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
+import type { CompiledRoute } from "../routing/route.ts";
+
+/** Headers of all limits that let it through, the refusal of the first that does not, or the wait for its lease. */
+export function limit(
+  route: CompiledRoute,
+  snapshot: GatewaySnapshot,
+  head: RequestHead,
+  moment: Moment,
+  caller: Caller,
+): { readonly headers: readonly HeaderPair[] } | Refuse | Wait {
+  const { rateLimit, quota } = route;
+  const said: LimitSaid[] = moment.waited ? [...moment.waited.said] : [];
+  // Whoever waited for the quota has been counted by the rate.
+  if (rateLimit && said.length === 0) {
+    const { policy, shared, header } = rateLimit;
+    const key = `${route.name} ${limitedKey(rateLimit.by, head, caller)}`;
+    const verdict = shared
+      ? takeShared(snapshot, `rate ${key}`, shared, moment)
+      : snapshot.limiter.take(key, policy, moment.nowMs);
+    if (!("allowed" in verdict)) return { kind: "wait", route, lease: verdict, said };
+    said.push({ name: "default", header, verdict });
+    if (!verdict.allowed) {
+      const detail = `Route "${route.name}" allows ${policy.requests} requests in ${policy.perMs / 1000} s.`;
+      return refuseLimited(route, detail, said);
+    }
+  }
+  if (quota) {
+    const { policy, by, header } = quota;
+    const key = `quota ${String(policy.per)} ${route.name} ${limitedKey(by, head, caller)}`;
+    const verdict = takeShared(snapshot, key, policy, moment);
+    if (!("allowed" in verdict)) return { kind: "wait", route, lease: verdict, said };
+    said.push({ name: "quota", header, verdict });
+    if (!verdict.allowed) {
+      const detail = `Route "${route.name}" allows ${policy.requests} requests a ${String(policy.per)}.`;
+      return refuseLimited(route, detail, said);
+    }
+  }
+  return { headers: limitHeaders(said) };
+}
+
+function takeShared(
+  { leases }: GatewaySnapshot,
+  key: string,
+  policy: SharedPolicy,
+  { nowMs, waited }: Moment,
+): RateVerdict | LeaseWait {
+  if (!leases) return { allowed: true, remaining: policy.burst - 1, resetMs: 0, retryMs: 0 };
+  return leases.take(key, policy, nowMs, waited?.lease);
+}
+
+/**
+ * Names who shares an allowance. Those without the claim, the header or the consumer share one, or leaving it out would
+ * be the way around.
+ */
+export function limitedKey(by: LimitedBy, head: RequestHead, caller: Caller): string {
+  const key = keyOf(by, head, caller);
+  if (key.length <= KEY_CHARS_MAX) return key;
+  return `${key.slice(0, KEY_CHARS_MAX)}#${hashOf(key, 1)}.${hashOf(key, 2)}`;
+}
+
+/** Characters of a key that are kept: a hundred thousand of them must not be what fills the memory. */
+const KEY_CHARS_MAX = 256;
+
+function keyOf(by: LimitedBy, head: RequestHead, { claims, consumer }: Caller): string {
+  if (by === "ip") return addressGroup(head.client);
+  if (by === "consumer") return JSON.stringify(["consumer", consumer?.name ?? ""]);
+  if (by === "route") return "";
+  if ("header" in by) return JSON.stringify(["header", ...head.header(by.header.toLowerCase())]);
+  return JSON.stringify(claimValues(claims ?? {}, by.claim));
+}
+
+function limitHeaders(said: readonly LimitSaid[]): HeaderPair[] {
+  return [
+    ["ratelimit-policy", said.map(({ header }) => header).join(", ")],
+    ["ratelimit", said.map(leftOf).join(", ")],
+  ];
+}
+
+function leftOf({ name, verdict }: LimitSaid): string {
+  const ms = verdict.allowed ? verdict.resetMs : Math.max(1_000, verdict.retryMs);
+  return `"${name}";r=${verdict.allowed ? verdict.remaining : 0};t=${seconds(ms)}`;
+}
+
+function refuseLimited(route: CompiledRoute, detail: string, said: readonly LimitSaid[]): Refuse {
+  const retry = Math.max(1, seconds(said.at(-1)?.verdict.retryMs ?? 0));
+  return refuse("RATE_LIMITED", detail, {
+    route,
+    headers: [["retry-after", String(retry)], ...limitHeaders(said)],
+  });
+}
+
+/** Sums of spacings are not exact in floating point; 30.000000001 s are 30. */
+function seconds(ms: number): number {
+  return Math.ceil(ms / 1000 - 1e-6);
+}

@@ -1,0 +1,209 @@
+/**
+ * One decision for every lane, and for whoever asks why: match → preflight → connection filters → authenticate →
+ * authorise → limit → request filters → redirect, answer, or choose an endpoint. Pure: a snapshot, a head and the
+ * moment go in, plain data comes out. What takes a promise comes out as data, too, and the lane asks again with what
+ * came of it: a token not seen before as `verify`, a shared limit that the control plane is about to speak of as `wait`.
+ */
+import { allows, entryNames, type Claims } from "../callers/claims.ts";
+import { seenBy } from "../request/client-address.ts";
+import type { CompiledConsumer } from "../callers/consumers.ts";
+import { isForeignWebSocket, preflightMethod } from "../rewriting/cors.ts";
+import { tokenOf } from "./credentials.ts";
+import type { Answer, Caller, Decision, GatewaySnapshot, Moment, Verify, Wait } from "./decision.ts";
+import { verdictOf, VERDICTS, type FilterPhase, type FilterRequest } from "../request/filter.ts";
+import { contextOf, forward } from "./forwarding.ts";
+import type { RequestHead } from "../request/head.ts";
+import { renderEdits } from "../rewriting/header-edits.ts";
+import { limit } from "./limit.ts";
+import { pathVerdict } from "./path-rules.ts";
+import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
+import { redirectLocation } from "../rewriting/rewrite.ts";
+import { matchRoute, type CompiledRoute } from "../routing/table.ts";
+
+export { refuseToken, type TokenRefusal } from "./credentials.ts";
+export type * from "./decision.ts";
+export { refuseDead } from "./forwarding.ts";
+export { ownHeaders } from "./own-answer.ts";
+export { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
+
+const NO_HEADERS: readonly HeaderPair[] = [];
+
+export function decide(snapshot: GatewaySnapshot, raw: RequestHead, moment: Moment): Decision {
+  const { table } = snapshot;
+  const head = seenBy(table, raw);
+  const asked = preflightMethod(head);
+  if (asked !== undefined) {
+    const { route } = matchRoute(table, { ...head, method: asked });
+    if (route?.cors) {
+      moment.trace?.({ step: "preflight", verdict: "answer", detail: "answered before any token is asked for" });
+      return { kind: "answer", route, status: 204, headers: NO_HEADERS, body: "", preflight: true };
+    }
+  }
+  const match = matchRoute(table, head);
+  const reports = pathVerdict(table, head, match.route);
+  if ("kind" in reports) return reports;
+  if (match.route === undefined) return refuseUnmatched(match.allow, head);
+  const { route } = match;
+  const decision = decideOn(route, snapshot, head, moment);
+  return reports.length > 0 && decision.kind === "forward" ? { ...decision, pathReports: reports } : decision;
+}
+
+/** Whether it has to be asked for again, once something is known. */
+export function isUnsettled(decision: Decision): decision is Verify | Wait {
+  return decision.kind === "verify" || decision.kind === "wait";
+}
+
+function decideOn(route: CompiledRoute, snapshot: GatewaySnapshot, head: RequestHead, moment: Moment): Decision {
+  // Before anything that costs more than to say no.
+  if (moment.pressure && route.importance < moment.pressure) {
+    return refuse("SHED", "The gateway has more to do than it can; less important requests wait.", {
+      route,
+      headers: [["retry-after", "1"]],
+    });
+  }
+  if (route.cors && isForeignWebSocket(route.cors, head)) {
+    const detail = `Route "${route.name}" opens a WebSocket only for pages of its allowed origins.`;
+    moment.trace?.({ step: "origin", verdict: "refuse", detail });
+    return refuse("ORIGIN_DENIED", detail, { route });
+  }
+  const filters = new FilterRun(route, snapshot, head, moment.trace);
+  const refused = filters.run("connection", NOBODY) ?? undefined;
+  if (refused) return refused;
+  const caller = authenticate(route, filters, snapshot, head, moment);
+  if ("kind" in caller) return caller;
+  const denied = authorise(route, caller, moment.trace) ?? filters.run("authorise", caller);
+  if (denied) return denied;
+  let answerHeaders = NO_HEADERS;
+  if (route.rateLimit || route.quota) {
+    const limited = limit(route, snapshot, head, moment, caller);
+    if ("kind" in limited && limited.kind === "wait") return limited;
+    const allowed = !("kind" in limited);
+    const detail = [route.rateLimit?.header, route.quota?.header].filter((header) => header !== undefined).join(", ");
+    moment.trace?.({ step: "rateLimit", verdict: allowed ? "pass" : "refuse", detail });
+    if (!allowed) return limited;
+    answerHeaders = limited.headers;
+  }
+  const late = filters.run("request", caller);
+  if (late) return late;
+  if (route.redirect || route.respond) return answer(route, head, answerHeaders, caller, moment.trace);
+  return forward(route, snapshot, head, moment, { ...caller, filters, answerHeaders });
+}
+
+const NOBODY: Caller = { claims: undefined, consumer: undefined };
+
+/** The filters of a route, phase by phase, and what they want of the request. */
+class FilterRun {
+  readonly #route: CompiledRoute;
+  readonly #snapshot: GatewaySnapshot;
+  readonly #head: RequestHead;
+  readonly #trace: Moment["trace"];
+  consumer: CompiledConsumer | undefined;
+  remove: string[] | undefined;
+  set: HeaderPair[] | undefined;
+
+  constructor(route: CompiledRoute, snapshot: GatewaySnapshot, head: RequestHead, trace: Moment["trace"]) {
+    this.#route = route;
+    this.#snapshot = snapshot;
+    this.#head = head;
+    this.#trace = trace;
+  }
+
+  request(caller: Caller): FilterRequest {
+    return { head: this.#head, route: this.#route.name, consumers: this.#snapshot.table.consumers, ...caller };
+  }
+
+  run(phase: FilterPhase, caller: Caller): Refuse | undefined {
+    for (const { name, phase: own, built } of this.#route.filters) {
+      if (own !== phase || !built.request) continue;
+      const request = this.request({ ...caller, consumer: this.consumer ?? caller.consumer });
+      const verdict = verdictOf(name, built.request(request), VERDICTS);
+      this.#trace?.({
+        step: "filter",
+        verdict: verdict?.kind === "refuse" ? "refuse" : "pass",
+        detail: verdict?.kind === "refuse" ? `${name}: ${verdict.detail}` : name,
+      });
+      if (verdict?.kind === "refuse") {
+        const { error, detail, headers = NO_HEADERS, status } = verdict;
+        return refuse(error, detail, { route: this.#route, headers, ...(status === undefined ? {} : { status }) });
+      }
+      if (verdict?.consumer) this.consumer = verdict.consumer;
+      if (verdict?.remove) (this.remove ??= []).push(...verdict.remove);
+      if (verdict?.set) (this.set ??= []).push(...verdict.set);
+    }
+    return undefined;
+  }
+}
+
+function authenticate(
+  route: CompiledRoute,
+  filters: FilterRun,
+  snapshot: GatewaySnapshot,
+  head: RequestHead,
+  moment: Moment,
+): Caller | Verify | Refuse {
+  let claims: Claims | undefined;
+  let consumer: CompiledConsumer | undefined;
+  if (route.jwt) {
+    const { provider } = route.jwt;
+    const token = tokenOf(route, head);
+    if (typeof token !== "string") {
+      moment.trace?.({ step: "jwt", verdict: "refuse", detail: token.detail });
+      return token;
+    }
+    claims = moment.claims ?? snapshot.tokens.get(provider, token, moment.wallMs);
+    if (!claims) return { kind: "verify", route, provider, token };
+    consumer = snapshot.table.consumers.byClaims(provider, claims);
+    moment.trace?.({ step: "jwt", verdict: "pass", detail: consumer ? `consumer ${consumer.name}` : "no consumer" });
+  }
+  const refused = filters.run("authenticate", { claims, consumer });
+  return refused ?? { claims, consumer: filters.consumer ?? consumer };
+}
+
+function authorise(route: CompiledRoute, { claims }: Caller, trace: Moment["trace"]): Refuse | undefined {
+  if (!route.acl) return undefined;
+  if (claims && allows(route.acl, claims)) {
+    trace?.({ step: "acl", verdict: "pass", detail: entryNames(route.acl) });
+    return undefined;
+  }
+  const detail = `Route "${route.name}" lets in by ${entryNames(route.acl)} only.`;
+  trace?.({ step: "acl", verdict: "refuse", detail });
+  return refuse("ACCESS_DENIED", detail, {
+    route,
+    headers: [["www-authenticate", 'Bearer error="insufficient_scope"']],
+  });
+}
+
+function answer(
+  route: CompiledRoute,
+  head: RequestHead,
+  answerHeaders: readonly HeaderPair[],
+  caller: Caller,
+  trace: Moment["trace"],
+): Answer | Refuse {
+  const edits = renderEdits([route.responseHeaders], contextOf(route, head, caller));
+  const more = [...answerHeaders, ...(edits?.put ?? [])];
+  if (route.redirect) {
+    const location = redirectLocation(route.redirect, route.path, head);
+    if (location === undefined) return refuse("PATH_INVALID", "The path cannot be redirected.", { route });
+    trace?.({ step: "redirect", verdict: "answer", detail: `${route.redirect.status} ${location}` });
+    return {
+      kind: "answer",
+      route,
+      status: route.redirect.status,
+      headers: [["location", location], ...more],
+      body: "",
+    };
+  }
+  const { status = 200, body = "", contentType = "text/plain; charset=utf-8" } = route.respond ?? {};
+  trace?.({ step: "respond", verdict: "answer", detail: String(status) });
+  const type: readonly HeaderPair[] =
+    body === "" || edits?.drop.has("content-type") ? [] : [["content-type", contentType]];
+  return { kind: "answer", route, status, headers: [...type, ...more], body };
+}
+
+function refuseUnmatched(allow: readonly string[], head: RequestHead): Refuse {
+  if (allow.length === 0) return refuse("ROUTE_NOT_FOUND", "No route matches this host and path.");
+  return refuse("METHOD_NOT_ALLOWED", `${head.method} is not among the methods of this path.`, {
+    headers: [["allow", allow.join(", ")]],
+  });
+}

@@ -1,0 +1,37 @@
+/** An answer of the gateway itself that says no: by a row of the error table, as plain data. */
+import { GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName, type GatewayFlag } from "../../api.ts";
+import type { CompiledRoute } from "../routing/route.ts";
+
+export type HeaderPair = readonly [name: string, value: string];
+
+export interface Refuse {
+  readonly kind: "refuse";
+  readonly route: CompiledRoute | undefined;
+  readonly status: number;
+  readonly code: string;
+  readonly title: string;
+  readonly flag: GatewayFlag;
+  readonly detail: string;
+  readonly headers: readonly HeaderPair[];
+}
+
+const NO_HEADERS: readonly HeaderPair[] = [];
+
+/** A refusal by its row in the error table. */
+export function refuse(
+  name: GatewayErrorName,
+  detail: string,
+  options: { route?: CompiledRoute | undefined; headers?: readonly HeaderPair[]; status?: number } = {},
+): Refuse {
+  const row = GatewayErrors[name];
+  return {
+    kind: "refuse",
+    route: options.route,
+    status: options.status ?? row.status,
+    code: row.code,
+    title: row.title,
+    flag: GATEWAY_FLAGS[name],
+    detail,
+    headers: options.headers ?? NO_HEADERS,
+  };
+}

@@ -1,0 +1,283 @@
+/** A route, compiled: what a decision reads, with nothing left to parse. */
+import { canonicalJson } from "#base";
+import {
+  GATEWAY_DEFAULTS,
+  type AclEntry,
+  type ConcurrencyLimit,
+  type HintedService,
+  type LimitedBy,
+  type RateLimit,
+  type RouteConfig,
+  type SplitEntry,
+} from "../../api.ts";
+import type { ClusterTable, CompiledCluster } from "../balancing/cluster.ts";
+import { compileConditions, type Conditions } from "./conditions.ts";
+import { compileCors, type CompiledCors } from "../rewriting/cors.ts";
+import type { CompiledFilter, Filters } from "../request/filter.ts";
+import { compileEdits, type CompiledEdits } from "../rewriting/header-edits.ts";
+import { pathOf, variableNames, type PathPattern } from "../paths/path-pattern.ts";
+import { sharedRate, type SharedPolicy } from "../limits/lease-arithmetic.ts";
+import type { RatePolicy } from "../limits/rate-limit.ts";
+import { NO_RETRY, type RetryPolicy } from "../balancing/retry.ts";
+import { compileRedirect, compileRewrite, type CompiledRedirect, type CompiledRewrite } from "../rewriting/rewrite.ts";
+
+export interface CompiledBackend {
+  /** The route as it is when the request goes here. */
+  readonly route: ForwardRoute;
+  readonly weight: number;
+  readonly when: SplitEntry["when"];
+  /** The route's and its own, in order; undefined when there are none. */
+  readonly edits:
+    | { readonly request: readonly CompiledEdits[]; readonly response: readonly CompiledEdits[] }
+    | undefined;
+}
+
+export interface CompiledMirror {
+  readonly route: ForwardRoute;
+  /** 0 to 1. */
+  readonly share: number;
+}
+
+export interface CompiledRoute {
+  readonly name: string;
+  /** From a service's hint; every route of the config comes before it. */
+  readonly hinted: boolean;
+  readonly hosts: readonly string[];
+  readonly listeners: readonly string[] | undefined;
+  readonly path: PathPattern;
+  readonly conditions: Conditions;
+  readonly priority: number;
+  /** Where requests go; with a split, its heaviest. undefined: the gateway answers itself. */
+  readonly cluster: CompiledCluster | undefined;
+  /** One, unless there is a split; none, when the gateway answers itself. */
+  readonly backends: readonly CompiledBackend[];
+  readonly splitBy: RouteConfig["splitBy"];
+  readonly mirrors: readonly CompiledMirror[];
+  readonly redirect: CompiledRedirect | undefined;
+  readonly respond: RouteConfig["respond"];
+  readonly rewrite: CompiledRewrite | undefined;
+  /** What it does with paths that services read in two ways; absent: they are refused. */
+  readonly paths: NonNullable<RouteConfig["paths"]>;
+  /** The Host that the service sees; undefined: the endpoint's own. */
+  readonly hostRewrite: string | undefined;
+  /** Of the answers that the gateway gives itself; those of a service have their backend's. */
+  readonly responseHeaders: CompiledEdits | undefined;
+  readonly sticky: { readonly cookie: string; readonly attributes: string } | undefined;
+  readonly cors: CompiledCors | undefined;
+  readonly compress: CompiledCompress | undefined;
+  readonly cache: { readonly entryBytesMax: number; readonly staleIfErrorSeconds: number } | undefined;
+  readonly filters: readonly CompiledFilter[];
+  readonly jwt:
+    | { readonly provider: string; readonly forward: readonly (readonly [claim: string, header: string])[] }
+    | undefined;
+  readonly acl: readonly AclEntry[] | undefined;
+  readonly rateLimit:
+    | {
+        readonly policy: RatePolicy;
+        readonly by: LimitedBy;
+        /** Shared by all gateways. */
+        readonly shared: SharedPolicy | undefined;
+        readonly header: string;
+      }
+    | undefined;
+  readonly quota: { readonly policy: SharedPolicy; readonly by: LimitedBy; readonly header: string } | undefined;
+  readonly concurrency: ConcurrencyLimit | undefined;
+  readonly bodyBytesMax: number;
+  readonly perTryMs: number | undefined;
+  readonly totalMs: number | undefined;
+  readonly connectMs: number;
+  readonly headersMs: number;
+  readonly idleMs: number;
+  readonly retry: RetryPolicy;
+  /** Header by which the service is told how much time is left, in lower case. */
+  readonly deadlineHeader: string | undefined;
+  /** 0 is shed first. */
+  readonly importance: 0 | 1 | 2;
+}
+
+/** A route on its way to an upstream. */
+export interface ForwardRoute extends CompiledRoute {
+  readonly cluster: CompiledCluster;
+}
+
+export type Encoding = "zstd" | "br" | "gzip";
+export interface CompiledCompress {
+  readonly encodings: readonly Encoding[];
+  readonly types: readonly string[];
+  readonly bytesMin: number;
+}
+
+/** Types that shrink. Images, films and archives are compressed already. */
+export const COMPRESSED_TYPES = [
+  "text/*",
+  "application/json",
+  "application/*+json",
+  "application/javascript",
+  "application/xml",
+  "application/*+xml",
+  "application/yaml",
+  "application/wasm",
+  "image/svg+xml",
+] as const;
+
+const IMPORTANCE = { low: 0, normal: 1, critical: 2 } as const;
+
+export interface RouteParts {
+  readonly clusters: ClusterTable;
+  readonly filters: Filters;
+  /** Filters of this table, by name and config. */
+  readonly built: Map<string, CompiledFilter>;
+  readonly hinted: boolean;
+}
+
+/** Compiles a route that core/check/config.ts found nothing wrong with. */
+export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRoute {
+  const { clusters, hinted } = parts;
+  const { totalMs, perTryMs, ...timeouts } = route.timeouts ?? {};
+  const path = pathOf(route.match);
+  const names = variableNames(path);
+  const targets = targetsOf(route).map((target) => ({ target, cluster: clusters.of(target) }));
+  const [main] = targets.toSorted((a, b) => (b.target.weight ?? 1) - (a.target.weight ?? 1));
+  const plain: CompiledRoute = {
+    name: route.name,
+    hinted,
+    hosts: (route.match.hosts ?? []).map((host) => host.toLowerCase()),
+    listeners: route.listeners,
+    path,
+    conditions: compileConditions(route.match),
+    priority: route.priority ?? 0,
+    cluster: main?.cluster,
+    backends: [],
+    splitBy: route.splitBy,
+    mirrors: [],
+    redirect: compileRedirect(route.redirect, names),
+    respond: route.respond,
+    rewrite: compileRewrite(route.rewrite, names),
+    paths: route.paths ?? {},
+    hostRewrite: route.rewrite?.host?.toLowerCase(),
+    responseHeaders: compileEdits(route.responseHeaders, names),
+    sticky: route.sticky && compileSticky(route.sticky),
+    cors: route.cors && compileCors(route.cors, GATEWAY_DEFAULTS.corsMaxAgeSeconds),
+    compress: route.compress && {
+      encodings: route.compress.encodings ?? ["zstd", "br", "gzip"],
+      types: route.compress.types ?? COMPRESSED_TYPES,
+      bytesMin: route.compress.bytesMin ?? GATEWAY_DEFAULTS.compressBytesMin,
+    },
+    cache: route.cache && {
+      entryBytesMax: route.cache.entryBytesMax ?? GATEWAY_DEFAULTS.cacheEntryBytesMax,
+      staleIfErrorSeconds: route.cache.staleIfErrorSeconds ?? 0,
+    },
+    filters: compileFilters(route.filters, parts),
+    ...compilePolicies(route),
+    perTryMs,
+    totalMs,
+    connectMs: timeouts.connectMs ?? main?.cluster.connectMs ?? GATEWAY_DEFAULTS.connectMs,
+    headersMs: timeouts.headersMs ?? main?.cluster.headersMs ?? GATEWAY_DEFAULTS.headersMs,
+    idleMs: timeouts.idleMs ?? main?.cluster.idleMs ?? GATEWAY_DEFAULTS.idleMs,
+    retry: {
+      attempts: route.retry?.attempts ?? GATEWAY_DEFAULTS.retryAttempts,
+      on: new Set(route.retry?.on ?? (["connect", "reset"] as const)),
+      statuses: new Set(route.retry?.statuses),
+      hedgeMs: route.retry?.hedgeMs,
+    },
+    deadlineHeader: route.deadlineHeader?.toLowerCase(),
+    importance: IMPORTANCE[route.importance ?? "normal"],
+  };
+  const towards = (cluster: CompiledCluster): ForwardRoute => ({
+    ...plain,
+    cluster,
+    connectMs: timeouts.connectMs ?? cluster.connectMs,
+    headersMs: timeouts.headersMs ?? cluster.headersMs,
+    idleMs: timeouts.idleMs ?? cluster.idleMs,
+  });
+  return {
+    ...plain,
+    backends: targets.map(({ target, cluster }) => ({
+      route: towards(cluster),
+      weight: target.weight ?? 1,
+      when: target.when,
+      edits: backendEdits(route, target, names),
+    })),
+    mirrors: (route.mirror ?? []).map((mirror) => ({
+      route: {
+        ...towards(clusters.of(mirror)),
+        retry: NO_RETRY,
+        rateLimit: undefined,
+        quota: undefined,
+        concurrency: undefined,
+      },
+      share: (mirror.percent ?? 100) / 100,
+    })),
+  };
+}
+
+function backendEdits(route: RouteConfig, target: SplitEntry, names: readonly string[]): CompiledBackend["edits"] {
+  const both = (name: "requestHeaders" | "responseHeaders") =>
+    [route[name], target[name]].flatMap((edits) => compileEdits(edits, names) ?? []);
+  const edits = { request: both("requestHeaders"), response: both("responseHeaders") };
+  return edits.request.length + edits.response.length > 0 ? edits : undefined;
+}
+
+/** Service, cluster or split: all are a list of where requests go. */
+function targetsOf({ service, cluster, split }: RouteConfig): readonly SplitEntry[] {
+  if (split) return split;
+  if (service !== undefined) return [{ service }];
+  return cluster === undefined ? [] : [{ cluster }];
+}
+
+function compilePolicies(
+  given: Pick<HintedService, "jwt" | "acl" | "rateLimit" | "quota" | "concurrency" | "bodyBytesMax">,
+) {
+  const { rateLimit: limit, quota } = given;
+  return {
+    jwt: given.jwt && {
+      provider: given.jwt.provider,
+      forward: Object.entries(given.jwt.forwardClaims ?? {}).map(
+        ([claim, header]) => [claim, header.toLowerCase()] as const,
+      ),
+    },
+    acl: given.acl?.allow,
+    rateLimit: limit && {
+      policy: ratePolicy(limit),
+      by: limit.by,
+      shared: limit.scope === "cluster" ? sharedRate(ratePolicy(limit)) : undefined,
+      header: `"default";q=${limit.requests};w=${Math.max(1, Math.round(limit.perSeconds))}`,
+    },
+    quota: quota && {
+      policy: { requests: quota.requests, per: quota.per, burst: quota.requests },
+      by: quota.by,
+      header: `"quota";q=${quota.requests};w=${quota.per === "day" ? 86_400 : 2_592_000}`,
+    },
+    concurrency: given.concurrency,
+    bodyBytesMax: given.bodyBytesMax ?? GATEWAY_DEFAULTS.bodyBytesMax,
+  };
+}
+
+function ratePolicy({ requests, perSeconds, burst = requests }: RateLimit): RatePolicy {
+  return { requests, perMs: perSeconds * 1000, burst };
+}
+
+/** Equal uses of a filter are built once per table. */
+function compileFilters(uses: RouteConfig["filters"], { filters, built }: RouteParts): readonly CompiledFilter[] {
+  return (uses ?? []).map(({ name, config = {} }) => {
+    const key = canonicalJson([name, config]);
+    const known = built.get(key);
+    if (known) return known;
+    const filter = filters.get(name);
+    if (!filter) throw new Error(`No filter is called "${name}".`);
+    const compiled: CompiledFilter = { name, phase: filter.phase, built: filter.build(config as never) };
+    built.set(key, compiled);
+    return compiled;
+  });
+}
+
+function compileSticky({
+  cookie = "posthouse-sticky",
+  maxAgeSeconds,
+  sameSite = "Lax",
+}: NonNullable<RouteConfig["sticky"]>) {
+  const parts = ["Path=/", "HttpOnly", `SameSite=${sameSite}`];
+  if (maxAgeSeconds !== undefined) parts.push(`Max-Age=${maxAgeSeconds}`);
+  if (sameSite === "None") parts.push("Secure");
+  return { cookie, attributes: parts.join("; ") };
+}

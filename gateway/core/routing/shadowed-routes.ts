@@ -1,0 +1,169 @@
+/**
+ * Routes that get in each other's way: two that ask for the same at the same priority, of which one would never be
+ * used, one that can never match because what comes before it takes all that it asks for, and regexes that slow down
+ * all. Told from the patterns alone, without running them, and only by one other route: what several routes take
+ * together is not looked for.
+ */
+import type { ConfigProblem, GatewayConfig, Listener, RouteConfig } from "../../api.ts";
+import { COMMON, compileConditions, conditionKeys, conditionsCover, type Conditions } from "./conditions.ts";
+import { compareRanked, hostMatches } from "./route-order.ts";
+import { grpcPath, pathCovers, pathOf, templateShape, type PathPattern } from "../paths/path-pattern.ts";
+import { literalHead } from "../paths/regex.ts";
+import type { CompiledRoute } from "./route.ts";
+import { allListeners, attaches } from "./table.ts";
+
+interface Matcher {
+  readonly config: RouteConfig;
+  readonly index: number;
+  readonly hosts: readonly string[];
+  /** Those that it is on, named or not. */
+  readonly listeners: ReadonlySet<string>;
+  readonly path: PathPattern;
+  readonly conditions: Conditions;
+}
+
+function matchersOf({ routes = [], listeners = [] }: GatewayConfig): readonly Matcher[] {
+  const all = allListeners(listeners);
+  const unnamed = listenersOf(undefined, all);
+  return routes.map((route, index) =>
+    matcherOf(route, index, route.listeners ? listenersOf(route.listeners, all) : unnamed),
+  );
+}
+
+function listenersOf(named: readonly string[] | undefined, all: readonly Listener[]): ReadonlySet<string> {
+  return new Set(all.filter((listener) => attaches(named, listener)).map(({ name }) => name));
+}
+
+function matcherOf(config: RouteConfig, index: number, listeners: ReadonlySet<string>): Matcher {
+  return {
+    config,
+    index,
+    listeners,
+    hosts: config.match.hosts?.map((host) => host.toLowerCase()) ?? [""],
+    path: pathOf(config.match),
+    conditions: compileConditions(config.match),
+  };
+}
+
+/** Pairs that no request could tell apart. */
+export function* conflicts(config: GatewayConfig): Generator<ConfigProblem> {
+  const taken = new Map<string, string>();
+  for (const matcher of matchersOf(config)) {
+    for (const signature of signatures(matcher)) {
+      const other = taken.get(signature);
+      if (other !== undefined) {
+        yield {
+          pointer: `/routes/${matcher.index}/match`,
+          message: `Matches the same requests as route "${other}", so one of them would never be used.`,
+        };
+        break;
+      }
+      taken.set(signature, matcher.config.name);
+    }
+  }
+}
+
+/** One line per listener, host and method: routes that share one, at equal priority, cannot be told apart. */
+function signatures({ config, listeners, hosts, path, conditions }: Matcher): string[] {
+  const { kind } = path;
+  const value = path.kind === "template" ? templateShape(path.parts) : path.value;
+  const methods: readonly string[] = conditions.methods ? [...conditions.methods] : [""];
+  const rest = conditionKeys(conditions).toSorted().join(" ");
+  return [...listeners].flatMap((listener) =>
+    hosts.flatMap((host) =>
+      methods.map((method) => JSON.stringify([config.priority ?? 0, listener, host, kind, value, method, rest])),
+    ),
+  );
+}
+
+/** Routes that can never be used, each with the one that is in its way. */
+export function* shadows(config: GatewayConfig): Generator<ConfigProblem> {
+  const matchers = matchersOf(config);
+  const lookup = new CoverIndex(matchers);
+  for (const matcher of matchers) {
+    const by = matcher.hosts.map((host) => lookup.shadowOf(matcher, host));
+    const first = by[0];
+    if (!first || by.includes(undefined)) continue;
+    yield {
+      pointer: `/routes/${matcher.index}/match`,
+      message: `Can never match: route "${first.config.name}" comes before it and takes all that it asks for.`,
+    };
+  }
+}
+
+/** Regexes that a request may have to be compared with one by one: at a microsecond each, as much as all else of a match. */
+const HEADLESS_MAX = 50;
+
+/** Regexes of which none can be left out by what a path begins with. */
+export function* headlessRegexes({ routes = [] }: GatewayConfig): Generator<ConfigProblem> {
+  const headless = routes.flatMap(({ match }, index) => {
+    const regex = (match.grpc ? grpcPath(match.grpc) : match.path)?.regex;
+    return regex !== undefined && literalHead(regex).length < 2 ? [index] : [];
+  });
+  if (headless.length <= HEADLESS_MAX) return;
+  yield {
+    pointer: `/routes/${headless[0]}/match`,
+    message: `With this one ${headless.length} regexes begin with no literal text, such as /api/, and are tried one by one.`,
+  };
+}
+
+/** Finds who may cover a path without comparing all with all. */
+class CoverIndex {
+  readonly #byValue: ReadonlyMap<string, readonly Matcher[]>;
+  /** Templates and regexes: their values say little about what they cover. */
+  readonly #patterns: readonly Matcher[];
+
+  constructor(matchers: readonly Matcher[]) {
+    this.#byValue = Map.groupBy(
+      matchers.filter(({ path }) => path.kind === "exact" || path.kind === "prefix"),
+      ({ path }) => path.value,
+    );
+    this.#patterns = matchers
+      .filter(({ path }) => path.kind === "template" || path.kind === "regex")
+      .slice(0, PATTERNS_MAX);
+  }
+
+  shadowOf(matcher: Matcher, host: string): Matcher | undefined {
+    const { path } = matcher;
+    const literal = path.kind === "regex" ? path.head : path.value;
+    for (const candidates of [...prefixesOf(literal).map((value) => this.#byValue.get(value) ?? []), this.#patterns]) {
+      for (const other of candidates) {
+        if (other !== matcher && pathCovers(other.path, path) && covers(other, matcher, host)) return other;
+      }
+    }
+    return undefined;
+  }
+}
+
+/** Templates and regexes that are compared with every route; beyond, a release would wait for it. */
+const PATTERNS_MAX = 500;
+
+function prefixesOf(path: string): string[] {
+  const prefixes = ["/"];
+  for (let slash = path.indexOf("/", 1); slash > 0; slash = path.indexOf("/", slash + 1))
+    prefixes.push(path.slice(0, slash));
+  if (path.length > 1) prefixes.push(path);
+  return prefixes;
+}
+
+/** Whether a route comes before another on a host and takes all that it asks for there; of the paths that is known. */
+function covers(other: Matcher, matcher: Matcher, host: string): boolean {
+  if (!matcher.listeners.isSubsetOf(other.listeners)) return false;
+  const over = other.hosts.find((pattern) => hostMatches(pattern, host) && (pattern === "" || host !== ""));
+  if (over === undefined) return false;
+  if (!(matcher.conditions.methods ?? COMMON).isSubsetOf(other.conditions.methods ?? COMMON)) return false;
+  if (!conditionsCover(other.conditions, matcher.conditions)) return false;
+  return compareRanked(ranked(other, over), ranked(matcher, host)) < 0;
+}
+
+/** As much of a compiled route as the order looks at. */
+function ranked({ config, path, conditions }: Matcher, host: string) {
+  const route: Pick<CompiledRoute, "name" | "hinted" | "path" | "conditions" | "priority"> = {
+    name: config.name,
+    hinted: false,
+    path,
+    conditions,
+    priority: config.priority ?? 0,
+  };
+  return { route: route as CompiledRoute, host };
+}
