@@ -20,9 +20,9 @@ import {
   SplitEntry,
   SplitKey,
   Sticky,
-} from "./actions.ts";
-import { ClusterConfig, Timeouts } from "./clusters.ts";
-import { Method, RouteMatchConfig } from "./match.ts";
+} from "./contract/actions.ts";
+import { ClusterConfig, Timeouts } from "./contract/clusters.ts";
+import { Method, RouteMatchConfig } from "./contract/match.ts";
 import {
   AclEntry,
   ConcurrencyLimit,
@@ -33,15 +33,15 @@ import {
   RateLimit,
   TraceTrust,
   TrustedProxies,
-} from "./policies.ts";
-import { FieldName, GATEWAY_DEFAULTS, HostName, ItemName, Milliseconds, Path, strict } from "./words.ts";
+} from "./contract/policies.ts";
+import { FieldName, GATEWAY_DEFAULTS, HostName, ItemName, Milliseconds, Path, strict } from "./contract/words.ts";
 
-export * from "./actions.ts";
-export * from "./clusters.ts";
-export * from "./explanation.ts";
-export * from "./match.ts";
-export * from "./policies.ts";
-export { GATEWAY_DEFAULTS, REGEX_CHARS_MAX } from "./words.ts";
+export * from "./contract/actions.ts";
+export * from "./contract/clusters.ts";
+export * from "./contract/explanation.ts";
+export * from "./contract/match.ts";
+export * from "./contract/policies.ts";
+export { GATEWAY_DEFAULTS, REGEX_CHARS_MAX } from "./contract/words.ts";
 
 /** Where the gateway's config is released: this key of app `gateway`, profile `default`, in the gateway's namespace. */
 export const GATEWAY_APP = "gateway";

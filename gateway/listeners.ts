@@ -5,7 +5,7 @@
 import { canonicalJson, messageOf, type Host } from "#base";
 import type { OwnListeners } from "#base/address-class";
 import { OWN_LISTENER, type ConfigProblem, type Listener } from "./api.ts";
-import { GeneralLane } from "./lanes/general.ts";
+import { GeneralLane } from "./lanes/general/lane.ts";
 import type { LaneParts } from "./lanes/parts.ts";
 import { modeOf, TlsFront } from "./lanes/tls-front.ts";
 import type { GatewayPorts, TlsIdentity } from "./settings.ts";

@@ -39,7 +39,7 @@ export interface GatewaySettings {
   readonly filters?: Filters;
   /** Milliseconds that requests in flight may take to end when the gateway stops. */
   readonly drainMs: number;
-  /** Milliseconds over which a request's body must keep to the least rate, in lanes/pace.ts. */
+  /** Milliseconds over which a request's body must keep to the least rate, in lanes/general/pace.ts. */
   readonly requestMs: number;
   /** Milliseconds for a request's head to arrive. */
   readonly headersMs: number;

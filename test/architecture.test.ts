@@ -119,7 +119,7 @@ const MAY: Record<string, readonly string[]> = {
     "#config-server",
     "#flags",
     "#gateway",
-    "#gateway/release",
+    "#gateway/config-text",
     "#agent",
     "#dns",
   ],
@@ -140,7 +140,7 @@ const MAY: Record<string, readonly string[]> = {
     "#locks/api",
     "#registry/api",
     "#gateway/api",
-    "#gateway/release",
+    "#gateway/config-text",
     "#settings",
     "#demo",
   ],
@@ -154,12 +154,12 @@ const CONTRACT_PARTS = new Set([
   "config-server/rollout.ts",
   "config-server/secrets-api.ts",
   "config-server/transfer-api.ts",
-  "gateway/actions.ts",
-  "gateway/clusters.ts",
-  "gateway/explanation.ts",
-  "gateway/match.ts",
-  "gateway/policies.ts",
-  "gateway/words.ts",
+  "gateway/contract/actions.ts",
+  "gateway/contract/clusters.ts",
+  "gateway/contract/explanation.ts",
+  "gateway/contract/match.ts",
+  "gateway/contract/policies.ts",
+  "gateway/contract/words.ts",
   "registry/checks.ts",
   "registry/policy.ts",
   "registry/resolve-check.ts",
@@ -283,10 +283,7 @@ test("the gateway opens sockets in two files, which ask first whether an address
       // HTTP/2 over a socket that stands.
       !text.includes("createConnection: () => socket"),
   );
-  expect(dialling.map(({ path }) => path)).toEqual([
-    "gateway/filters/fetch-document.ts",
-    "gateway/upstream/connect.ts",
-  ]);
+  expect(dialling.map(({ path }) => path)).toEqual(["gateway/tokens/fetch-document.ts", "gateway/upstream/connect.ts"]);
   for (const { path, text } of dialling) expect(text, path).toContain("dial.target(");
 });
 

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { messageOf } from "#base";
 import type { Located } from "#base/yaml";
-import { loadFilters, parseNewGatewayConfig } from "#gateway/release";
+import { loadFilters, parseNewGatewayConfig } from "#gateway/config-text";
 import { CliErrors } from "../errors.ts";
 import { type GivenOptions, readSettings, withExamples, withSettings } from "../options.ts";
 import type { VerbContext } from "../verb.ts";

@@ -59,7 +59,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
 
 /** By a file: without a token no endpoint is known, and the rest is as it would be. */
 async function explainFile(settings: LoadedSettings, request: ExplainRequest, path: string): Promise<ExplainAnswer> {
-  const { loadExplain, loadFilters } = await import("#gateway/release");
+  const { loadExplain, loadFilters } = await import("#gateway/config-text");
   const { Explainer } = await loadExplain();
   const { token, gatewayFilters } = settings.values;
   const config = () =>

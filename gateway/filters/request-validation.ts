@@ -6,7 +6,7 @@ import { own, setOwn } from "#base";
 import { Type, type Static } from "typebox";
 import { jsonShapeProblem } from "#base";
 import type { BuiltFilter, Filter, FilterRefusal } from "../core/request/filter.ts";
-import { compileBounded } from "./bounded-schema.ts";
+import { compileBounded } from "../bounded-schema.ts";
 
 const BYTES_MAX = 64 * 1024;
 

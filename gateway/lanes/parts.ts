@@ -2,8 +2,8 @@
 import type { Host } from "#base";
 import type { Pressure } from "../core/limits/overload.ts";
 import type { GatewaySnapshot } from "../core/decision/pipeline.ts";
-import type { Chain } from "../filters/chain.ts";
-import type { TokenVerifier } from "../filters/jwt.ts";
+import type { Chain } from "../answers/chain.ts";
+import type { TokenVerifier } from "../tokens/jwt.ts";
 import type { GatewaySettings } from "../settings.ts";
 import type { QuotaLeases } from "../sources/quota-leases.ts";
 import type { AccessLog } from "./access-log.ts";

@@ -6,7 +6,7 @@ import { isOlder, type ConfigAt, type EffectiveConfig } from "#config-server/api
 import { messageOf, TaskGroup, type Host } from "#base";
 import { GATEWAY_APP, GATEWAY_KEY, GATEWAY_PROFILE, type ConfigProblem, type GatewayConfig } from "../api.ts";
 import type { Filters } from "../core/request/filter.ts";
-import { parseGatewayConfig } from "../release.ts";
+import { parseGatewayConfig } from "../config-text.ts";
 import type { GatewayClient, GatewaySettings } from "../settings.ts";
 import { NamedFileReader, type NamedFiles } from "./named-files.ts";
 import { pemProblems } from "./pem.ts";

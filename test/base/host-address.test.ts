@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { hostAddressProblem, parseHostAddress, urlHostProblem } from "#base";
 import { checkProblem, type Check } from "#registry/api";
-import { parseGatewayConfig } from "#gateway/release";
+import { parseGatewayConfig } from "#gateway/config-text";
 import { loadSettings } from "#settings";
 
 const label63 = "a".repeat(63);

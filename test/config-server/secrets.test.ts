@@ -1,6 +1,6 @@
 /** Secrets through the API: who is told what, how a set goes round without its secrets being seen, and what is refused. */
 import { expect, test } from "vitest";
-import { gatewayReleaseCheck } from "#gateway/release";
+import { gatewayReleaseCheck } from "#gateway/config-text";
 import { eventually, type TestControl, testHost, withControl } from "#test/kit";
 import { CANARY, heldKeys, key, MASK, PATH, publish, secret, SET, tokensOf, valuesOf } from "./secrets-kit.ts";
 

@@ -5,7 +5,7 @@ import { exportJWK, SignJWT } from "jose";
 import { expect, test } from "vitest";
 import { builtInFilters, createGateway, unheard } from "#gateway";
 import { eventually, tempFolder, testHost } from "#test/kit";
-import { Explainer } from "../../gateway/explainer.ts";
+import { Explainer } from "../../gateway/explain/explainer.ts";
 import { ask, world } from "./echo.ts";
 import { baseSettings, instance, runGateway, upstream } from "./kit.ts";
 

@@ -14,7 +14,7 @@ import { createControlApi } from "#server/control-api";
 import { builtInFilters, gatewayReleaseCheck } from "#gateway";
 import { openStore } from "#store";
 import { tempFolder, testHost } from "#test/kit";
-import { Explainer, explainPlugin } from "../../gateway/explain-plugin.ts";
+import { Explainer, explainPlugin } from "../../gateway/explain/plugin.ts";
 import { ask } from "./echo.ts";
 import { instance, runGateway, upstream } from "./kit.ts";
 

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { OwnListeners } from "#base/address-class";
 import { DialGuard } from "#base/dial";
 import { ManualClock, testHost } from "#test/kit";
-import { KEYS_AGE_MS, KEYS_COOLDOWN_MS, KEYS_STALE_MS } from "../../gateway/filters/jwks.ts";
-import { CANDIDATE_KEYS_MAX, TokenVerifier } from "../../gateway/filters/jwt.ts";
+import { KEYS_AGE_MS, KEYS_COOLDOWN_MS, KEYS_STALE_MS } from "../../gateway/tokens/jwks.ts";
+import { CANDIDATE_KEYS_MAX, TokenVerifier } from "../../gateway/tokens/jwt.ts";
 import { instance, problemOf, runGateway, sendRaw, upstream, type Running, type Upstream } from "./kit.ts";
 
 const issuer = "https://idp.example";

@@ -2,7 +2,7 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { compileBounded } from "../../../gateway/filters/bounded-schema.ts";
+import { compileBounded } from "../../../gateway/bounded-schema.ts";
 
 const numbers = (count: number) => Array.from({ length: count }, (_, a) => ({ a }));
 const named = (count: number) => Object.fromEntries(numbers(count).map(({ a }) => [`k${a}`, a]));

@@ -1,6 +1,6 @@
 /** Configs that no gateway should live by, each refused at its place; with line and column when it came as a text. */
 import { expect, test } from "vitest";
-import { parseGatewayConfig } from "../../../../gateway/release.ts";
+import { parseGatewayConfig } from "../../../../gateway/config-text.ts";
 
 const base = { name: "r", match: { path: { prefix: "/" } }, service: "s" };
 const one = (over: object) => ({ routes: [{ ...base, ...over }] });

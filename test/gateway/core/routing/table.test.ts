@@ -5,7 +5,7 @@ import type { GatewayConfig, RouteConfig } from "../../../../gateway/api.ts";
 import type { MatchHead } from "../../../../gateway/core/routing/conditions.ts";
 import { checkGatewayConfig } from "../../../../gateway/core/check/config.ts";
 import { compileTable, hostMatches, matchRoute, upstreamPath } from "../../../../gateway/core/routing/table.ts";
-import { gatewayReleaseCheck, parseGatewayConfig } from "../../../../gateway/release.ts";
+import { gatewayReleaseCheck, parseGatewayConfig } from "../../../../gateway/config-text.ts";
 
 const route = (name: string, match: RouteConfig["match"], over: Partial<RouteConfig> = {}): RouteConfig => ({
   name,

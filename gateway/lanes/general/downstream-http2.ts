@@ -1,13 +1,13 @@
 /** A client of HTTP/2, over Node's streams themselves: its compatibility layer knows neither trailers nor resets. */
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Clock } from "#base";
-import { isPadded, type RawHead } from "../core/request/head.ts";
-import type { BodySource } from "../upstream/body.ts";
-import { announcedBytes, ownEnd, type WholeEnd } from "../upstream/end.ts";
-import { cameToEndStream, requestTrailers } from "../upstream/http2-end.ts";
-import { asObject } from "../upstream/http2-session.ts";
+import { isPadded, type RawHead } from "../../core/request/head.ts";
+import type { BodySource } from "../../upstream/body.ts";
+import { announcedBytes, ownEnd, type WholeEnd } from "../../upstream/end.ts";
+import { cameToEndStream, requestTrailers } from "../../upstream/http2-end.ts";
+import { asObject } from "../../upstream/http2-session.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
-import { LingerLimits } from "./linger.ts";
+import { LingerLimits } from "../linger.ts";
 
 /** Fields that HTTP/2 forbids, whoever set them. */
 const NOT_IN_HTTP2 = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade", "proxy-connection"]);

@@ -4,7 +4,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { Clock } from "#base";
-import { Deadline } from "../upstream/deadline.ts";
+import { Deadline } from "../../upstream/deadline.ts";
 
 export interface TunnelOptions {
   readonly idleMs: number;

@@ -3,14 +3,14 @@
  * the counts and the log line that say so afterwards. Whatever lane carries it.
  */
 import { parseTraceparent, type Host, type Span } from "#base";
-import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
-import { isTraceTrusted } from "../core/request/client-address.ts";
-import { grpcOutcome } from "../core/request/grpc.ts";
-import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../core/request/head.ts";
-import type { Forward, GatewaySnapshot, Refuse } from "../core/decision/pipeline.ts";
-import type { CompiledRoute } from "../core/routing/table.ts";
-import type { AccessLog } from "./access-log.ts";
-import { boundedMethod, NO_ROUTE, spanName, type GatewayMetrics } from "./telemetry.ts";
+import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../../api.ts";
+import { isTraceTrusted } from "../../core/request/client-address.ts";
+import { grpcOutcome } from "../../core/request/grpc.ts";
+import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../../core/request/head.ts";
+import type { Forward, GatewaySnapshot, Refuse } from "../../core/decision/pipeline.ts";
+import type { CompiledRoute } from "../../core/routing/table.ts";
+import type { AccessLog } from "../access-log.ts";
+import { boundedMethod, NO_ROUTE, spanName, type GatewayMetrics } from "../telemetry.ts";
 
 /** Beside the exchange itself nothing outlives the request; the snapshot it began with is the one it ends with. */
 export class Exchange {

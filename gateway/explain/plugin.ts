@@ -2,7 +2,7 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { BODY_BYTES } from "#http";
-import { ExplainAnswer, ExplainRequest } from "./api.ts";
+import { ExplainAnswer, ExplainRequest } from "../api.ts";
 import type { Explainer } from "./explainer.ts";
 
 export { Explainer } from "./explainer.ts";

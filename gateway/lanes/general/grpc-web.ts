@@ -9,10 +9,10 @@ import {
   webContentType,
   webTrailerFrame,
   type GrpcKind,
-} from "../core/request/grpc.ts";
-import type { RawHead } from "../core/request/head.ts";
-import type { BodySource } from "../upstream/body.ts";
-import { ownEnd, type WholeEnd } from "../upstream/end.ts";
+} from "../../core/request/grpc.ts";
+import type { RawHead } from "../../core/request/head.ts";
+import type { BodySource } from "../../upstream/body.ts";
+import { ownEnd, type WholeEnd } from "../../upstream/end.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
 
 export class GrpcWebDownstream implements Downstream {

@@ -2,13 +2,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
-import type { RawHead } from "../core/request/head.ts";
-import { fieldOf } from "../core/decision/headers.ts";
-import type { BodySource } from "../upstream/body.ts";
-import type { WholeEnd } from "../upstream/end.ts";
+import type { RawHead } from "../../core/request/head.ts";
+import { fieldOf } from "../../core/decision/headers.ts";
+import type { BodySource } from "../../upstream/body.ts";
+import type { WholeEnd } from "../../upstream/end.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
-import { drainRequest, keptBehind } from "./edge.ts";
-import { Lingering } from "./linger.ts";
+import { drainRequest, keptBehind } from "../edge.ts";
+import { Lingering } from "../linger.ts";
 
 /** Bytes of a body that are cheaper copied behind the head than handed to the system beside it. */
 const JOINED_BYTES_MAX = 16 * 1024;

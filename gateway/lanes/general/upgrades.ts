@@ -10,7 +10,7 @@ import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Host } from "#base";
-import type { RawHead } from "../core/request/head.ts";
+import type { RawHead } from "../../core/request/head.ts";
 import type { Downstream } from "./downstream.ts";
 import { Http1Downstream } from "./downstream-http1.ts";
 import { Http2Downstream } from "./downstream-http2.ts";

@@ -4,12 +4,12 @@
  */
 import type { Duplex } from "node:stream";
 import { formatTraceparent, messageOf, type Span, type SpanContext } from "#base";
-import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../api.ts";
-import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "../core/decision/deadline.ts";
-import type { Endpoint } from "../core/balancing/endpoints.ts";
-import { grpcKind, MessageMeter, type GrpcKind } from "../core/request/grpc.ts";
-import type { RequestHead } from "../core/request/head.ts";
-import { answerHeaders, refusedTrailer, trailersToPass, upstreamHeaders } from "../core/decision/headers.ts";
+import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../../api.ts";
+import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "../../core/decision/deadline.ts";
+import type { Endpoint } from "../../core/balancing/endpoints.ts";
+import { grpcKind, MessageMeter, type GrpcKind } from "../../core/request/grpc.ts";
+import type { RequestHead } from "../../core/request/head.ts";
+import { answerHeaders, refusedTrailer, trailersToPass, upstreamHeaders } from "../../core/decision/headers.ts";
 import {
   ownHeaders,
   refuse,
@@ -17,18 +17,18 @@ import {
   type Forward,
   type HeaderPair,
   type Refuse,
-} from "../core/decision/pipeline.ts";
-import { ATTEMPT_HEADER } from "../core/balancing/retry.ts";
-import { RequestBody, type BodyLimits } from "../upstream/body.ts";
-import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
-import { announcedBytes, endOf, hasBody, type WholeEnd } from "../upstream/end.ts";
-import type { OutgoingRequest, Transfer } from "../upstream/transfer.ts";
+} from "../../core/decision/pipeline.ts";
+import { ATTEMPT_HEADER } from "../../core/balancing/retry.ts";
+import { RequestBody, type BodyLimits } from "../../upstream/body.ts";
+import type { CallFailure, CallPlan, CallSink } from "../../upstream/call.ts";
+import { announcedBytes, endOf, hasBody, type WholeEnd } from "../../upstream/end.ts";
+import type { OutgoingRequest, Transfer } from "../../upstream/transfer.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
 import type { Exchange } from "./exchange.ts";
-import type { LaneParts } from "./parts.ts";
+import type { LaneParts } from "../parts.ts";
 import { BodyPace } from "./pace.ts";
-import { closesAfter, grpcFields, refusalAnswer } from "./problem.ts";
-import { spanName } from "./telemetry.ts";
+import { closesAfter, grpcFields, refusalAnswer } from "../problem.ts";
+import { spanName } from "../telemetry.ts";
 
 /** A handshake of WebSocket, in whatever version of HTTP it came. */
 export interface Handshake {

@@ -3,7 +3,7 @@
  * byte a minute hold a connection for ever. So it is a rate, over a span, and it counts only while we would take more.
  */
 import type { Clock } from "#base";
-import { Deadline } from "../upstream/deadline.ts";
+import { Deadline } from "../../upstream/deadline.ts";
 
 /** Bytes per second, averaged over the span. A modem of 1980 is faster; so few are sent on purpose. */
 export const BODY_BYTES_PER_SECOND_MIN = 240;

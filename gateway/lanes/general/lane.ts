@@ -11,8 +11,8 @@ import type { Server as HttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { SecureContext, TlsOptions, TLSSocket } from "node:tls";
 import Fastify, { type FastifyInstance } from "fastify";
-import type { Claims } from "../core/callers/claims.ts";
-import { grpcKind } from "../core/request/grpc.ts";
+import type { Claims } from "../../core/callers/claims.ts";
+import { grpcKind } from "../../core/request/grpc.ts";
 import {
   headerValues,
   isBadHead,
@@ -20,7 +20,7 @@ import {
   type RawHead,
   type RequestHead,
   type TlsPeer,
-} from "../core/request/head.ts";
+} from "../../core/request/head.ts";
 import {
   decide,
   isUnsettled,
@@ -32,21 +32,21 @@ import {
   type Refuse,
   type Verify,
   type Wait,
-} from "../core/decision/pipeline.ts";
-import { misdirection } from "../core/routing/table.ts";
-import { COMMON_METHODS } from "../api.ts";
+} from "../../core/decision/pipeline.ts";
+import { misdirection } from "../../core/routing/table.ts";
+import { COMMON_METHODS } from "../../api.ts";
 import type { Downstream } from "./downstream.ts";
 import { Http1Downstream } from "./downstream-http1.ts";
 import { http2Head, Http2Downstream } from "./downstream-http2.ts";
-import { answerBroken, refuseBroken } from "./edge.ts";
+import { answerBroken, refuseBroken } from "../edge.ts";
 import { Exchange } from "./exchange.ts";
 import { GrpcWebDownstream } from "./grpc-web.ts";
-import { Http2Listener } from "./listener.ts";
-import { isLingering } from "./linger.ts";
-import type { LaneParts } from "./parts.ts";
+import { Http2Listener } from "../listener.ts";
+import { isLingering } from "../linger.ts";
+import type { LaneParts } from "../parts.ts";
 import { Passage, type Handshake } from "./passage.ts";
-import { NO_ROUTE, OTHER_METHOD } from "./telemetry.ts";
-import type { TlsFront } from "./tls-front.ts";
+import { NO_ROUTE, OTHER_METHOD } from "../telemetry.ts";
+import type { TlsFront } from "../tls-front.ts";
 import { asksForWebSocket, asksForWebSocketStream, responseOn, Upgrades } from "./upgrades.ts";
 
 /** Milliseconds between two looks for heads that are late. */

@@ -6,7 +6,7 @@
  */
 import { _, Ajv2020, type CodeKeywordDefinition } from "ajv/dist/2020.js";
 import { canonicalJson, messageOf, schemaProblems, setOwn } from "#base";
-import { regexOf } from "../core/paths/regex.ts";
+import { regexOf } from "./core/paths/regex.ts";
 
 /** Characters of a schema as JSON. */
 const SCHEMA_CHARS_MAX = 64 * 1024;

@@ -1,7 +1,7 @@
 /** The client's end of one exchange, whatever version of HTTP it speaks. Each protocol's own words stay behind it. */
-import type { RawHead } from "../core/request/head.ts";
-import type { BodySource } from "../upstream/body.ts";
-import type { WholeEnd } from "../upstream/end.ts";
+import type { RawHead } from "../../core/request/head.ts";
+import type { BodySource } from "../../upstream/body.ts";
+import type { WholeEnd } from "../../upstream/end.ts";
 
 /** Who answers. */
 export interface DownstreamListener {

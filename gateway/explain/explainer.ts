@@ -19,19 +19,19 @@ import {
   type ExplainAnswer,
   type ExplainRequest,
   type GatewayConfig,
-} from "./api.ts";
-import { nextEndpoints, NO_ENDPOINTS, type CatalogInstance, type EndpointSet } from "./core/balancing/endpoints.ts";
-import { adoptView } from "./core/decision/cluster-view.ts";
-import { explain } from "./core/decision/explain.ts";
-import type { Filters } from "./core/request/filter.ts";
-import { isBadHead, readHead, type RequestHead } from "./core/request/head.ts";
-import { hintedRoutes, type Hints } from "./core/routing/hints.ts";
-import { seenBy } from "./core/request/client-address.ts";
-import { decide, refuseToken, type Decision, type GatewaySnapshot, type Moment } from "./core/decision/pipeline.ts";
-import { compileTable, matchRoute, type CompiledCluster, type RouteTable } from "./core/routing/table.ts";
-import { TokenVerifier } from "./filters/jwt.ts";
-import { parseGatewayConfig } from "./release.ts";
-import { readConfig } from "./sources/config.ts";
+} from "../api.ts";
+import { nextEndpoints, NO_ENDPOINTS, type CatalogInstance, type EndpointSet } from "../core/balancing/endpoints.ts";
+import { adoptView } from "../core/decision/cluster-view.ts";
+import { explain } from "../core/decision/explain.ts";
+import type { Filters } from "../core/request/filter.ts";
+import { isBadHead, readHead, type RequestHead } from "../core/request/head.ts";
+import { hintedRoutes, type Hints } from "../core/routing/hints.ts";
+import { seenBy } from "../core/request/client-address.ts";
+import { decide, refuseToken, type Decision, type GatewaySnapshot, type Moment } from "../core/decision/pipeline.ts";
+import { compileTable, matchRoute, type CompiledCluster, type RouteTable } from "../core/routing/table.ts";
+import { TokenVerifier } from "../tokens/jwt.ts";
+import { parseGatewayConfig } from "../config-text.ts";
+import { readConfig } from "../sources/config.ts";
 
 /** Services that are asked for their hints when the config takes everybody's. */
 const HINTED_SERVICES_MAX = 200;
