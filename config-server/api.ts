@@ -7,15 +7,15 @@
  */
 import { Type, type Static } from "typebox";
 import { defineErrors, own } from "#base";
-import { Format, Items, MASK, type SetName } from "./items.ts";
-import { RolloutRequest, RolloutState } from "./rollout.ts";
-import { Provenance } from "./transfer-api.ts";
+import { Format, Items, MASK, type SetName } from "./contract/items.ts";
+import { RolloutRequest, RolloutState } from "./contract/rollout.ts";
+import { Provenance } from "./contract/transfer.ts";
 
-export * from "./changes.ts";
-export * from "./items.ts";
-export * from "./rollout.ts";
-export * from "./secrets-api.ts";
-export * from "./transfer-api.ts";
+export * from "./contract/changes.ts";
+export * from "./contract/items.ts";
+export * from "./contract/rollout.ts";
+export * from "./contract/secrets.ts";
+export * from "./contract/transfer.ts";
 
 export const Publish = Type.Object(
   {

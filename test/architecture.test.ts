@@ -149,11 +149,11 @@ const MAY: Record<string, readonly string[]> = {
 /** Parts of a contract that is too long for one file; its `api.ts` exports them again. */
 const CONTRACT_PARTS = new Set([
   "agent/file-api.ts",
-  "config-server/changes.ts",
-  "config-server/items.ts",
-  "config-server/rollout.ts",
-  "config-server/secrets-api.ts",
-  "config-server/transfer-api.ts",
+  "config-server/contract/changes.ts",
+  "config-server/contract/items.ts",
+  "config-server/contract/rollout.ts",
+  "config-server/contract/secrets.ts",
+  "config-server/contract/transfer.ts",
   "gateway/contract/actions.ts",
   "gateway/contract/clusters.ts",
   "gateway/contract/explanation.ts",

@@ -8,7 +8,7 @@ import { ConfigErrors, type FileProblem, type SetName } from "../api.ts";
 import { mirrorKey, ownerKey, OWNERS_PREFIX, setId, sourceKey, SOURCES_PREFIX } from "../core/keys.ts";
 import { ownerOf, type OwnerRecord } from "../core/owner.ts";
 import type { ReleaseWrite } from "../core/release.ts";
-import { entriesUnder } from "../listing.ts";
+import { entriesUnder } from "../releases/listing.ts";
 
 /** How far a source has come. Times are ISO 8601. */
 export interface SourceRecord {

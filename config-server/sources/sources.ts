@@ -15,11 +15,11 @@ import {
   type SourceStatus,
   type SourceSync,
 } from "../api.ts";
-import type { ConfigServer } from "../config-server.ts";
+import type { ConfigServer } from "../releases/config-server.ts";
 import { setId } from "../core/keys.ts";
 import { firstOf, inFiles, reported, type PlannedSet } from "../core/plan.ts";
 import { readTree, type WantedSet } from "../core/tree.ts";
-import type { Planner } from "../planner.ts";
+import type { Planner } from "../transfer/planner.ts";
 import { type Member, requireAttached, SourceBook, type SourceRecord } from "./book.ts";
 import { FolderReader } from "./folder.ts";
 import { depthOf, type Snapshot, type SourceReader, type SourceSettings, unreadable } from "./snapshot.ts";

@@ -41,8 +41,8 @@ const FILES = [
 const SERVER = /^(store|health|http|access|registry|locks|quotas|config-server|flags|gateway|agent|dns|server|demo)\//;
 const LIGHT = new Set([
   "server/version.ts",
-  "config-server/secret-keys.ts",
-  "config-server/cipher.ts",
+  "config-server/secrets/secret-keys.ts",
+  "config-server/secrets/cipher.ts",
   "config-server/core/sealed.ts",
   "http/frames.ts",
 ]);

@@ -1,7 +1,7 @@
 /** Large and binary values: stored in parts, read back whole, and nothing half done when a publisher dies on the way. */
 import { createHash, randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
-import { Contents } from "../../config-server/contents.ts";
+import { Contents } from "../../config-server/releases/contents.ts";
 import { contentOf } from "../../config-server/core/release.ts";
 import { Client, fetchTransport } from "#client";
 import type { Item } from "#config-server/api";

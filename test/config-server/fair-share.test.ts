@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { ManualClock, testHost } from "#test/kit";
-import { checkSchemas } from "../../config-server/check-thread.ts";
+import { checkSchemas } from "../../config-server/releases/check-thread.ts";
 import { FairShare } from "../../config-server/core/fair-share.ts";
 
 /** Order in which work begins when the oldest that runs ends first. */

@@ -1,10 +1,10 @@
 /** Keys that every object inherits a member for are keys like any other, at each door. */
 import { expect, test } from "vitest";
-import { checkSyntaxOf } from "../../config-server/check-thread.ts";
+import { checkSyntaxOf } from "../../config-server/releases/check-thread.ts";
 import { readTree } from "../../config-server/core/tree.ts";
 import { formatOf, type Items } from "#config-server/api";
 import { ManualClock, testHost, withControl } from "#test/kit";
-import { writeZip } from "../../config-server/zip.ts";
+import { writeZip } from "../../config-server/transfer/zip.ts";
 
 const INHERITED = ["constructor", "toString", "valueOf", "hasOwnProperty", "isPrototypeOf"];
 const SET = "/v1/config/default/orders/default";

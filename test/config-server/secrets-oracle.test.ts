@@ -1,6 +1,6 @@
 /** Whoever may not reveal a secret gets the same answers whatever it is: checks are no oracle. */
 import { expect, test } from "vitest";
-import { writeZip } from "../../config-server/zip.ts";
+import { writeZip } from "../../config-server/transfer/zip.ts";
 import { type TestControl, withControl } from "#test/kit";
 import { heldKeys, key, MASK, PATH, publish, secret, tokensOf } from "./secrets-kit.ts";
 

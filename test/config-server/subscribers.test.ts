@@ -4,7 +4,7 @@ import { TaskGroup } from "#base";
 import { Subscribers } from "#config-server";
 import { openMemoryStore, type Store } from "#store";
 import { ManualClock, testHost } from "#test/kit";
-import { LINGER_MS, type Member } from "../../config-server/subscribers.ts";
+import { LINGER_MS, type Member } from "../../config-server/rollouts/subscribers.ts";
 
 const SET = { namespace: "default", app: "orders", profile: "default" };
 

@@ -1,0 +1,167 @@
+/**
+ * Where the keys for secrets come from: a file, or a program that prints what such a file would hold. What they say is never
+ * repeated in an error or a log. A file is refused when others could read it.
+ */
+import { spawn } from "node:child_process";
+import { constants } from "node:fs";
+import { mkdir, open, type FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
+import { messageOf, type Host } from "#base";
+import { ConfigErrors } from "../api.ts";
+import { keyLine } from "./secret-keys.ts";
+
+/** Bytes of all keys: some hundreds. */
+const KEYS_BYTES_MAX = 64 * 1024;
+/** Milliseconds that a program may take to print them: a call over the network, with its retries. */
+export const COMMAND_MS_MAX = 15_000;
+/** Milliseconds between two looks at a file, and between two runs of a program. */
+const FILE_RELOAD_MS = 5_000;
+const COMMAND_RELOAD_MS = 300_000;
+/** Bits of a mode that a key file may not have: anything for others, writing for its group. */
+const FORBIDDEN_MODE = 0o027;
+const KEY_FILE_MODE = 0o600;
+
+export interface KeySource {
+  /** For people, such as `file /etc/posthouse/keys`. */
+  readonly name: string;
+  readonly reloadMs: number;
+  /** It asks others, so that it fails now is no reason not to start: it is asked again. */
+  readonly remote?: true;
+  /** Undefined: there are none yet, which only a source that generates may say. @throws CONFIG_SECRET_KEYS_INVALID */
+  read(): Promise<string | undefined>;
+  /** Makes the first key. Absent: an operator does. */
+  generate?(): Promise<void>;
+}
+
+/** A file that an operator provides. */
+export function keyFile(path: string): KeySource {
+  return { name: `file ${path}`, reloadMs: FILE_RELOAD_MS, read: () => readKeyFile(path) };
+}
+
+/** A file of our own, made when the first secret is released. */
+export function ownKeyFile(host: Host, path: string): KeySource {
+  return {
+    name: `file ${path}`,
+    reloadMs: FILE_RELOAD_MS,
+    async read() {
+      try {
+        return await readKeyFile(path);
+      } catch (error) {
+        if (((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT") return undefined;
+        throw error;
+      }
+    },
+    async generate() {
+      const file = await openNew(path);
+      if (!file) return;
+      try {
+        await file.writeFile(`${keyLine(host.random, host.clock.now())}\n`);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      const folder = await open(dirname(path), "r");
+      try {
+        await folder.sync();
+      } finally {
+        await folder.close();
+      }
+      host.log.warn(
+        { path },
+        `a key for secrets was made in ${path}; back it up apart from the store: without it no secret can be read again`,
+      );
+    },
+  };
+}
+
+/** Undefined when somebody made it meanwhile. */
+async function openNew(path: string): Promise<FileHandle | undefined> {
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    return await open(path, "wx", KEY_FILE_MODE);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return undefined;
+    throw ConfigErrors.SECRETS_UNCONFIGURED(
+      `The key file ${path} cannot be made: ${messageOf(cause)}. Make the folder writable, or name one by the setting secretKeyFile.`,
+      { cause },
+    );
+  }
+}
+
+async function readKeyFile(path: string): Promise<string> {
+  const invalid = (what: string, cause?: unknown) =>
+    ConfigErrors.SECRET_KEYS_INVALID(`The key file ${path} ${what} (setting secretKeyFile).`, { cause });
+  let file;
+  try {
+    // A pipe that nobody writes to must not hold us up.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (cause) {
+    throw invalid(`cannot be read: ${messageOf(cause)}`, cause);
+  }
+  try {
+    // Of what was opened, not of what may lie there by now.
+    const found = await file.stat();
+    if (!found.isFile()) throw invalid("is no file");
+    if ((found.mode & FORBIDDEN_MODE) !== 0) {
+      const mode = (found.mode & 0o777).toString(8).padStart(4, "0");
+      throw invalid(`has mode ${mode}, so others may read or change it; say chmod 600`);
+    }
+    if (found.size > KEYS_BYTES_MAX) throw invalid(`has ${found.size} bytes; ${KEYS_BYTES_MAX} at most`);
+    return await file.readFile("utf8");
+  } finally {
+    await file.close();
+  }
+}
+
+/** A program that prints the keys, such as one that asks a key management service. */
+export function keyCommand(
+  host: Host,
+  [program, ...args]: readonly [string, ...string[]],
+  msMax = COMMAND_MS_MAX,
+): KeySource {
+  const read = () =>
+    new Promise<string>((resolve, reject) => {
+      const fail = (what: string, cause?: unknown) => {
+        done();
+        reject(
+          ConfigErrors.SECRET_KEYS_INVALID(
+            `The program ${program} ${what}; run it by hand to see why (setting secretKeyCommand).`,
+            { cause },
+          ),
+        );
+      };
+      // A group of its own, so that what it started ends with it.
+      const child = spawn(program, args, { stdio: ["ignore", "pipe", "ignore"], detached: true });
+      const end = () => {
+        try {
+          if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+        } catch {
+          // It has ended by itself.
+        }
+      };
+      const cancel = host.clock.after(msMax, () => {
+        end();
+        fail(`took more than ${msMax / 1000} s`);
+      });
+      const done = () => {
+        cancel();
+        child.stdout.destroy();
+      };
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      child.stdout.on("data", (chunk: Buffer) => {
+        chunks.push(chunk);
+        bytes += chunk.length;
+        if (bytes <= KEYS_BYTES_MAX) return;
+        end();
+        fail(`printed more than ${KEYS_BYTES_MAX} bytes`);
+      });
+      child.on("error", (error) => fail(`cannot be run: ${messageOf(error)}`, error));
+      child.on("close", (code, signal) => {
+        if (code !== 0) return fail(code === null ? `was ended by ${signal}` : `ended with code ${code}`);
+        done();
+        resolve(Buffer.concat(chunks).toString("utf8"));
+      });
+    });
+  return { name: `command ${program}`, reloadMs: COMMAND_RELOAD_MS, remote: true, read };
+}

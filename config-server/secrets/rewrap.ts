@@ -1,0 +1,187 @@
+/**
+ * Wraps data keys anew under the active key, one by one and each in a transaction of its own comparison: whoever dies on the
+ * way leaves some under the old key and some under the new, and all of them can be read. Releases stay as they are.
+ */
+import { AppError, encodeJson, messageOf, Trigger, type Host } from "#base";
+import type { Entry, Store, TxnRequest } from "#store";
+import { type Rewrapped, type SecretsStatus } from "../api.ts";
+import { unwrap, wrap } from "./cipher.ts";
+import type { ConfigServer } from "../releases/config-server.ts";
+import { parseDataKeyKey, SECRETS_PREFIX } from "../core/keys.ts";
+import { parseWrapped, type WrappedKey } from "../core/sealed.ts";
+
+/** Data keys read at a time, and wrapped in one transaction. */
+const PAGE = 100;
+/** Milliseconds between two looks for what is still under an old key, such as a release of a member that did not know of the new one. */
+const REWRAP_MS = 600_000;
+/** Milliseconds from hearing of other keys to the first use of them on what is stored: other members hear of them, too. */
+export const REWRAP_GRACE_MS = 60_000;
+
+export class Rewrapper {
+  readonly #host: Host;
+  readonly #store: Store;
+  readonly #config: ConfigServer;
+  readonly #due = new Trigger();
+  #running: { readonly active: string | undefined; readonly done: Promise<Rewrapped> } | undefined;
+  /** Values by the key that they need, as of the last look. */
+  #values = new Map<string, number>();
+  /** Keys that metrics told of. */
+  #told: readonly string[] = [];
+  readonly #rewrapped;
+
+  constructor(host: Host, store: Store, config: ConfigServer) {
+    this.#host = host;
+    this.#store = store;
+    this.#config = config;
+    config.secrets.keys.onChange(() => this.#due.fire());
+    this.#rewrapped = host.metrics
+      .counter({
+        name: "posthouse_config_secrets_rewrapped_total",
+        help: "Secrets whose data key was wrapped anew under the active key.",
+        labelNames: [],
+      })
+      .labels();
+    host.metrics.gauge({
+      name: "posthouse_config_secrets",
+      help: "Stored secrets, by the key that they need, as of the last look.",
+      labelNames: ["key"],
+      collect: (gauge) => {
+        const counts = this.#counts();
+        for (const id of this.#told) if (!counts.some((one) => one.id === id)) gauge.remove(id);
+        for (const { id, values } of counts) gauge.labels(id).set(values);
+        this.#told = counts.map(({ id }) => id);
+      },
+    });
+    host.metrics.gauge({
+      name: "posthouse_config_secrets_unreadable",
+      help: "Live secrets that cannot be decrypted.",
+      collect: (gauge) => gauge.labels().set(config.unreadable().length),
+    });
+  }
+
+  /** Looks a while after the start and after there are other keys, and now and then. Give it to a TaskGroup. */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#try(() => this.#count());
+    while (!signal.aborted) {
+      await this.#host.clock.sleep(REWRAP_GRACE_MS, signal).catch(() => {});
+      if (signal.aborted) return;
+      await this.#try(() => this.rewrap());
+      const cancel = this.#host.clock.after(REWRAP_MS, () => this.#due.fire());
+      await this.#due.wait(signal);
+      cancel();
+    }
+  }
+
+  async #try(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      this.#host.log.debug({ code: error.code }, `secrets were not looked through: ${messageOf(error)}`);
+    }
+  }
+
+  /** Wraps all that is not under the active key. Callers of the same moment share one round. */
+  async rewrap(): Promise<Rewrapped> {
+    const { keys } = this.#config.secrets;
+    // A round that began under another key does not do for this one.
+    while (this.#running && this.#running.active !== keys.active?.id) await this.#running.done.catch(() => {});
+    this.#running ??= {
+      active: keys.active?.id,
+      done: this.#round().finally(() => (this.#running = undefined)),
+    };
+    return this.#running.done;
+  }
+
+  async status(): Promise<SecretsStatus> {
+    await this.#count();
+    const { source, active, problem } = this.#config.secrets.keys;
+    return {
+      source,
+      ...(active ? { active: active.id } : {}),
+      keys: this.#counts(),
+      unreadable: this.#config.unreadable().map(({ name, key, message }) => ({ ...name, key, message })),
+      ...(problem === undefined ? {} : { problem }),
+    };
+  }
+
+  #counts(): SecretsStatus["keys"] {
+    const { keys } = this.#config.secrets;
+    const ids = [...new Set([...keys.ids, ...this.#values.keys()])];
+    return ids.map((id) => ({ id, values: this.#values.get(id) ?? 0, here: keys.get(id) !== undefined }));
+  }
+
+  async #round(): Promise<Rewrapped> {
+    const active = this.#config.secrets.keys.active;
+    let rewrapped = 0;
+    let failed = 0;
+    if (active) {
+      for await (const entries of this.#pages()) {
+        const old = entries.filter(({ value }) => parseWrapped(value)?.key !== active.id);
+        const anew = old.map((entry) => ({ entry, record: this.#anew(entry) }));
+        failed += anew.filter(({ record }) => !record).length;
+        const good = anew.flatMap(({ entry, record }) => (record ? [{ entry, record }] : []));
+        if (good.length === 0) continue;
+        const done = (await this.#store.txn(putsOf(good))).succeeded;
+        // Another member was there before for one of them: the others are done one by one.
+        const each = done ? [] : await Promise.all(good.map((one) => this.#store.txn(putsOf([one]))));
+        const count = done ? good.length : each.filter(({ succeeded }) => succeeded).length;
+        rewrapped += count;
+        this.#rewrapped.inc(count);
+      }
+    }
+    await this.#count();
+    if (rewrapped + failed > 0) this.#host.log.info({ rewrapped, failed }, "secrets were wrapped anew");
+    return { active: active?.id ?? "", rewrapped, failed };
+  }
+
+  /** Undefined when it cannot be read, and so stays as it is. */
+  #anew({ key, value }: Entry): WrappedKey | undefined {
+    const { keys } = this.#config.secrets;
+    const record = parseWrapped(value);
+    const wrapping = record && keys.get(record.key);
+    const place = parseDataKeyKey(key);
+    const bytes = wrapping && unwrap(wrapping, place, record);
+    if (!bytes || !keys.active) return undefined;
+    const anew = wrap(this.#host.random, keys.active, place, bytes);
+    bytes.fill(0);
+    return anew;
+  }
+
+  async #count(): Promise<void> {
+    const values = new Map<string, number>();
+    for await (const entries of this.#pages()) {
+      for (const { value } of entries) {
+        const id = parseWrapped(value)?.key ?? "";
+        values.set(id, (values.get(id) ?? 0) + 1);
+      }
+    }
+    this.#values = values;
+  }
+
+  async *#pages(): AsyncGenerator<readonly Entry[]> {
+    let after: string | undefined;
+    for (;;) {
+      const page = await this.#store.range({
+        prefix: SECRETS_PREFIX,
+        limit: PAGE,
+        ...(after === undefined ? {} : { after }),
+      });
+      if (page.entries.length > 0) yield page.entries;
+      if (!page.more) return;
+      after = page.entries.at(-1)?.key;
+    }
+  }
+}
+
+function putsOf(records: readonly { readonly entry: Entry; readonly record: WrappedKey }[]): TxnRequest {
+  return {
+    when: records.map(({ entry }) => ({
+      key: entry.key,
+      target: "modRevision",
+      is: "equal",
+      value: entry.modRevision,
+    })),
+    then: records.map(({ entry, record }) => ({ type: "put", key: entry.key, value: encodeJson(record) })),
+  };
+}

@@ -1,0 +1,271 @@
+/**
+ * Config in and out: live releases as a zip, and a zip as releases. An import is refused whole while any of its sets is
+ * invalid; then each changed set is one release, against the version that it was planned on. There is no transaction over
+ * all sets: when one fails half-way, those before it stand, and importing again does the rest.
+ */
+import { AppError, canonicalJson, decodeJson, type Host, own } from "#base";
+import type { Store } from "#store";
+import {
+  ConfigErrors,
+  DRAFTS_MAX,
+  isMasked,
+  MANIFEST_BYTES_MAX,
+  MANIFEST_FORMAT,
+  MANIFEST_NAME,
+  TRANSFER_BYTES_MAX,
+  TRANSFER_FILES_MAX,
+  TRANSFER_PROBLEMS_MAX,
+  type FileProblem,
+  type ImportedSet,
+  type ImportQuery,
+  type ImportReport,
+  type Item,
+  type Manifest,
+  type Proposal,
+  type Release,
+  type SetName,
+} from "../api.ts";
+import { type ConfigServer, nothingReleased } from "../releases/config-server.ts";
+import { LIVE_PREFIX, parseLiveKey, setId } from "../core/keys.ts";
+import { firstOf, reported, shown, type PlannedSet } from "../core/plan.ts";
+import type { LiveRecord } from "../core/rollout.ts";
+import { readTree, type TreeFile } from "../core/tree.ts";
+import { entriesUnder } from "../releases/listing.ts";
+import { Planner } from "./planner.ts";
+import type { Author, Proposals } from "../proposals/proposals.ts";
+import { readZip, writeZip } from "./zip.ts";
+
+/** A release to export, by its name. */
+interface Pinned {
+  readonly name: SetName;
+  readonly version: number;
+}
+
+export class Transfer {
+  readonly planner: Planner;
+  readonly #host: Host;
+  readonly #store: Store;
+  readonly #config: ConfigServer;
+  readonly #proposals: Proposals;
+
+  constructor(host: Host, store: Store, config: ConfigServer, proposals: Proposals) {
+    this.#host = host;
+    this.#store = store;
+    this.#config = config;
+    this.#proposals = proposals;
+    this.planner = new Planner(host, store, config);
+  }
+
+  /**
+   * One set, a file per key: the live release, or the version asked for.
+   * @throws CONFIG_SET_NOT_FOUND, CONFIG_RELEASE_NOT_FOUND
+   */
+  async exportSet(name: SetName, version: number | undefined): Promise<AsyncIterable<Uint8Array>> {
+    const at = version ?? (await this.#config.liveVersion(name));
+    if (at === 0) throw nothingReleased(name);
+    return this.#export([{ name, version: at }], ({ key }) => key);
+  }
+
+  /**
+   * The live releases of all sets that match, as they were at one revision: `NAMESPACE/APP/PROFILE/KEY`.
+   * @throws CONFIG_EXPORT_TOO_LARGE, CONFIG_SET_NOT_FOUND
+   */
+  async exportSets(match: { namespace?: string | undefined; app?: string | undefined }) {
+    const sets = (await this.#liveSets()).filter(
+      ({ name }) =>
+        (match.namespace === undefined || name.namespace === match.namespace) &&
+        (match.app === undefined || name.app === match.app),
+    );
+    if (sets.length === 0) {
+      const which = [match.namespace ?? "any namespace", match.app ?? "any app"].join(", ");
+      throw ConfigErrors.SET_NOT_FOUND(`Nothing is released for ${which}, so there is nothing to export.`);
+    }
+    return this.#export(sets, ({ name, key }) => `${setId(name)}/${key}`);
+  }
+
+  /**
+   * @throws CONFIG_ZIP_INVALID, CONFIG_ZIP_TOO_LARGE, CONFIG_IMPORT_INVALID (`extra.problems`): nothing was done;
+   *   CONFIG_IMPORT_INCOMPLETE (`extra.report`): some was
+   */
+  async import(zip: Uint8Array, query: ImportQuery, author: Author): Promise<ImportReport> {
+    const { mode = "dry-run", keep = false, emergency = false, reason } = query;
+    if (emergency && (reason ?? "").trim() === "") {
+      throw ConfigErrors.EMERGENCY_REASON("Say why it cannot wait: it is kept with each release.", {
+        extra: { field: "/reason" },
+      });
+    }
+    const { namespace, app, profile } = query;
+    const tree = readTree(await readZip(zip), { namespace, app, profile });
+    refuse(tree.problems);
+    if (tree.sets.length === 0) {
+      throw ConfigErrors.IMPORT_INVALID(
+        "The zip has no file of a set. One is NAMESPACE/APP/PROFILE/KEY, or APP/PROFILE/KEY with a namespace, or KEY with all three.",
+      );
+    }
+    const { plans, problems } = await this.planner.plan(
+      tree.sets,
+      { emergency, reason: reason ?? "import", author: author.name, blind: author.blind },
+      { keep },
+    );
+    refuse(problems);
+    const ignored = [...tree.ignored];
+    if (mode === "dry-run") return { mode, sets: shown(plans), ignored };
+    const sets = await this.#each(plans, (plan) =>
+      mode === "draft"
+        ? this.#draft(plan, author.name)
+        : this.#release(plan, { author, emergency, reason: reason ?? plan.wanted.reason ?? "import" }),
+    );
+    const report: ImportReport = { mode, sets, ignored };
+    const failed = sets.find(({ outcome }) => outcome === "failed");
+    if (!failed) return report;
+    const done = sets.filter(({ outcome }) => outcome !== "failed" && outcome !== "not-tried");
+    throw ConfigErrors.IMPORT_INCOMPLETE(
+      `${done.length} of ${sets.length} sets are done; "${setId(failed)}" failed: ${failed.error?.code}: ${failed.error?.detail} Import again: what is done is skipped.`,
+      { extra: { report } },
+    );
+  }
+
+  /** One after the other; after a failure the rest is not tried. */
+  async #each(plans: readonly PlannedSet[], apply: (plan: PlannedSet) => Promise<ImportedSet>): Promise<ImportedSet[]> {
+    const sets: ImportedSet[] = [];
+    let failed = false;
+    for (const plan of plans) {
+      if (!plan.isChanged) sets.push(reported(plan, "unchanged"));
+      else if (failed) sets.push(reported(plan, "not-tried"));
+      else {
+        try {
+          sets.push(await apply(plan));
+        } catch (error) {
+          if (!(error instanceof AppError)) throw error;
+          failed = true;
+          sets.push({ ...reported(plan, "failed"), error: { code: error.code, detail: error.message } });
+        }
+      }
+    }
+    return sets;
+  }
+
+  async #release(
+    plan: PlannedSet,
+    { author, reason, emergency }: { author: Author; reason: string; emergency: boolean },
+  ): Promise<ImportedSet> {
+    const { name, items, fromVersion } = plan;
+    if (!emergency && (await this.#proposals.rules(name.namespace)).review === "required") {
+      const changes = changesOf(plan);
+      // An import that is repeated while its proposals wait for a review proposes nothing twice.
+      const same = (await this.#proposals.proposals(name)).find(
+        (open) => open.state === "open" && canonicalJson(open.changes) === canonicalJson(changes),
+      );
+      const given = { changes, baseVersion: fromVersion, reason };
+      const { id } = same ?? (await this.#proposals.proposeChanges(name, given, author));
+      return { ...reported(plan, "proposed"), proposal: id };
+    }
+    const change = { items, reason, expectedVersion: fromVersion, author: author.name };
+    const { version } = await this.#config.release(name, { ...change, ...(emergency ? { emergency } : {}) });
+    return { ...reported(plan, "released"), version };
+  }
+
+  async #draft(plan: PlannedSet, author: string): Promise<ImportedSet> {
+    const changes = Object.entries(changesOf(plan));
+    const drafted = new Set((await this.#proposals.drafts(plan.name, author)).map(({ key }) => key));
+    for (const [key] of changes) drafted.add(key);
+    if (drafted.size > DRAFTS_MAX) {
+      throw ConfigErrors.DRAFTS_FULL(
+        `"${author}" would have ${drafted.size} drafts of "${setId(plan.name)}"; at most ${DRAFTS_MAX}. Import with mode=release: where a review is required it becomes a proposal.`,
+      );
+    }
+    for (const [key, item] of changes) {
+      await this.#proposals.saveDraft(plan.name, key, item ? { ...item } : { remove: true }, author);
+    }
+    return reported(plan, "drafted");
+  }
+
+  /**
+   * Releases are read twice: once for the manifest and to know that it is not too much, once for their content. Between the
+   * two only names are kept, so memory is that of one release; and releases do not change.
+   */
+  async #export(pinned: readonly Pinned[], pathOf: (at: { name: SetName; key: string }) => string) {
+    const sets: Manifest["sets"] = [];
+    let files = 1;
+    let bytes = 0;
+    for (const { name, version } of pinned) {
+      const release = await this.#config.read(name, version);
+      const items = Object.entries(release.items);
+      files += items.length;
+      for (const [, item] of items) bytes += bytesOf(item).length;
+      requireTakeable(files, bytes);
+      sets.push(described(release));
+    }
+    const manifest: Manifest = { format: MANIFEST_FORMAT, sets };
+    const encoder = new TextEncoder();
+    const said = encoder.encode(`${JSON.stringify(manifest, null, 1)}\n`);
+    requireTakeable(files, bytes + said.length, said.length);
+    const read = (at: Pinned) => this.#config.read(at.name, at.version);
+    async function* contents(): AsyncGenerator<TreeFile> {
+      yield { path: MANIFEST_NAME, bytes: said };
+      for (const at of pinned) {
+        const { items } = await read(at);
+        for (const key of Object.keys(items).sort()) {
+          yield { path: pathOf({ name: at.name, key }), bytes: bytesOf(own(items, key) as Item) };
+        }
+      }
+    }
+    return writeZip(contents());
+  }
+
+  /** Straight from the store at one revision, so that a release that was just answered is in it. */
+  async #liveSets(): Promise<Pinned[]> {
+    const sets: Pinned[] = [];
+    for await (const { key, value } of entriesUnder(this.#store, LIVE_PREFIX)) {
+      const name = parseLiveKey(key);
+      if (name) sets.push({ name, version: decodeJson<LiveRecord>(value).version });
+    }
+    return sets;
+  }
+
+  /** Who imported what, for the log. */
+  note(report: ImportReport, author: string): void {
+    const outcomes = Object.groupBy(report.sets, ({ outcome }) => outcome);
+    const counts = Object.fromEntries(Object.entries(outcomes).map(([outcome, sets]) => [outcome, sets.length]));
+    this.#host.log.info({ mode: report.mode, author, ...counts }, "config imported");
+  }
+}
+
+/** What goes out must go in again. @throws CONFIG_EXPORT_TOO_LARGE */
+function requireTakeable(files: number, bytes: number, manifestBytes = 0): void {
+  if (files <= TRANSFER_FILES_MAX && bytes <= TRANSFER_BYTES_MAX && manifestBytes <= MANIFEST_BYTES_MAX) return;
+  throw ConfigErrors.EXPORT_TOO_LARGE(
+    `The export is more than ${TRANSFER_FILES_MAX} files or ${TRANSFER_BYTES_MAX} bytes, the most that an import takes. Export by namespace, or by app.`,
+  );
+}
+
+function described({ items, ...release }: Release): Manifest["sets"][number] {
+  const { namespace, app, profile, version, hash, author, reason, createdAt } = release;
+  const names = Object.keys(items).sort();
+  const keys = Object.fromEntries(names.map((key) => [key, (own(items, key) as Item).format]));
+  const expand = names.filter((key) => own(items, key)?.expand);
+  const said = { namespace, app, profile, version, hash, author, reason, createdAt, keys };
+  const secret = names.filter((key) => own(items, key)?.secret);
+  return { ...said, ...(expand.length === 0 ? {} : { expand }), ...(secret.length === 0 ? {} : { secret }) };
+}
+
+/** What a file of the value holds. */
+function bytesOf(item: Item): Uint8Array {
+  const { format, value } = item;
+  return format === "binary" && !isMasked(item) ? Buffer.from(value, "base64") : Buffer.from(value, "utf8");
+}
+
+function changesOf({ added, changed, removed, items }: PlannedSet): Proposal["changes"] {
+  return Object.fromEntries([
+    ...[...added, ...changed].map((key) => [key, own(items, key) as Item] as const),
+    ...removed.map((key) => [key, null] as const),
+  ]);
+}
+
+/** @throws CONFIG_IMPORT_INVALID (`extra.problems`) when there are any */
+function refuse(problems: readonly FileProblem[]): void {
+  if (problems.length === 0) return;
+  throw ConfigErrors.IMPORT_INVALID(`${firstOf(problems)}. Nothing was imported.`, {
+    extra: { problems: problems.slice(0, TRANSFER_PROBLEMS_MAX) },
+  });
+}
