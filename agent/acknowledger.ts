@@ -20,7 +20,7 @@ import { failureOf } from "./syncer.ts";
 /** Back-off while the server is away. Milliseconds. */
 const RETRY = { baseMs: 500, capMs: 30_000 };
 /** Acknowledgements of programs on this host that wait to be passed on. */
-export const PASSED_ON_MAX = 1_000;
+const PASSED_ON_MAX = 1_000;
 /** Characters of an error that the server takes. */
 const ERROR_CHARS_MAX = 1024;
 

@@ -22,7 +22,7 @@ import {
   resolveCheck,
 } from "#registry/api";
 import { EffectiveConfig, isMasked } from "#config-server/api";
-import { FileDefinition } from "./file-api.ts";
+import { FileDefinition } from "./contract/files.ts";
 
 export {
   addressProblem,
@@ -83,7 +83,7 @@ export const ServiceDefinition = Type.Object(
 );
 export type ServiceDefinition = Static<typeof ServiceDefinition>;
 
-export * from "./file-api.ts";
+export * from "./contract/files.ts";
 
 /** A definition file: YAML or JSON. */
 export const DefinitionFile = Type.Object(

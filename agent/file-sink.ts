@@ -23,7 +23,7 @@ import { AgentErrors } from "./api.ts";
 import { writeInPlace } from "./in-place.ts";
 
 /** Mode of a new file: the owner writes, the group reads; a config may hold secrets. */
-export const NEW_FILE_MODE = 0o640;
+const NEW_FILE_MODE = 0o640;
 /** Bytes of an existing file that are read to see whether it is current; a config value is far smaller. */
 const COMPARED_BYTES_MAX = 4 * 1024 * 1024;
 

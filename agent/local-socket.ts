@@ -17,7 +17,7 @@ const SOCKET_MODE = 0o600;
 /** Bytes of a socket's path that every system takes (sockaddr_un.sun_path, with its final zero). */
 const PATH_BYTES_MAX = 103;
 
-export function localSocketPath(dataDir: string): string {
+function localSocketPath(dataDir: string): string {
   return join(dataDir, "agent.sock");
 }
 

@@ -9,9 +9,9 @@ import type { Frame } from "#http/frames";
 import { AgentErrors } from "./api.ts";
 
 /** Things followed on demand; the one asked for least recently goes first. A watch is a stream at the server. */
-export const ON_DEMAND_MAX = 128;
+const ON_DEMAND_MAX = 128;
 /** Milliseconds that a first question waits for the server's first answer. */
-export const FIRST_ANSWER_MS_MAX = 3_000;
+const FIRST_ANSWER_MS_MAX = 3_000;
 
 export interface WatchCacheOptions<Name, Value, Data> {
   readonly what: string;

@@ -5,41 +5,19 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "#base";
-import type { SetName } from "#config-server/api";
 import type { LoadedSettings } from "#settings";
 import { Acknowledging, subscriberOf } from "./acknowledging.ts";
 import { exitBy, exitOf, FORWARDED, say, signalGroup, type Forwarded } from "./child.ts";
 import { withConfigSource } from "./config-source.ts";
-import type { NamedVariable } from "./environment.ts";
 import { inherited } from "./inherited-environment.ts";
 import { Follower, type Environment } from "./follower.ts";
+import type { ExecCommand } from "./exec-command.ts";
 
 /** Those that end us while there is no command to hand them to, and keep a command from being started again. */
 const ENDING: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 
 /** There is no config that the command could be started with. */
 const EXIT_NO_ENVIRONMENT = 1;
-
-export interface ExecCommand {
-  readonly sets: readonly SetName[];
-  readonly prefix: string;
-  readonly variables: readonly NamedVariable[];
-  readonly command: readonly [string, ...string[]];
-  readonly onChange: "restart" | "signal" | "none";
-  /** What `onChange: "signal"` sends. */
-  readonly signal: NodeJS.Signals;
-  /** A change is acted on once nothing has changed for so long, and after so long at the most. */
-  readonly quietSeconds: number;
-  readonly quietSecondsMax: number;
-  /** And then after a random part of this, so that not all hosts restart at once. */
-  readonly splaySeconds: number;
-  /** Between asking a command to end and ending it. */
-  readonly graceSeconds: number;
-  /** Seconds that the first config may take; absent: as long as it takes, unless this token may not read it. */
-  readonly wait?: number;
-  /** Under which name releases are acknowledged; absent: the host's and the command's. */
-  readonly subscriber?: string;
-}
 
 /** @returns the exit code: the command's own, or one of those above */
 export async function runWithConfig(settings: LoadedSettings, exec: ExecCommand): Promise<number> {

@@ -6,7 +6,7 @@ import type { Acknowledging } from "./acknowledging.ts";
 import { say } from "./child.ts";
 import type { ConfigSource } from "./config-source.ts";
 import { environmentOf, type EffectiveConfig } from "./environment.ts";
-import type { ExecCommand } from "./exec.ts";
+import type { ExecCommand } from "./exec-command.ts";
 
 export interface Environment {
   readonly values: Record<string, string>;

@@ -6,7 +6,7 @@ import type { VerbContext, VerbRow } from "./verb.ts";
 import { VERBS } from "./verbs.ts";
 
 /** 0 done · 1 failed · 2 wrong usage or settings; `lock` and `exec` end with the code of their command. */
-export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
+const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
 const EXAMPLES = `
 Examples:

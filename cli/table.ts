@@ -1,7 +1,7 @@
 /** Rows as a person reads them: aligned columns under headers. And as programs do: JSON, YAML, tab-separated text. */
 import { type Command, Option } from "commander";
 
-export const OUTPUT_FORMATS = ["table", "json", "yaml", "tsv"] as const;
+const OUTPUT_FORMATS = ["table", "json", "yaml", "tsv"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 /** A header, and what stands under it; nothing is shown as `-`. */
@@ -24,7 +24,7 @@ export function tableText<Row>(columns: readonly Column<Row>[], rows: readonly R
     .join("");
 }
 
-export function tsvText<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
+function tsvText<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
   return rows.map((row) => `${cellsOf(columns, row).join("\t")}\n`).join("");
 }
 
@@ -51,7 +51,7 @@ function cellsOf<Row>(columns: readonly Column<Row>[], row: Row): string[] {
 }
 
 /** What others wrote must neither break a row nor move the cursor. */
-export function oneLine(text: string): string {
+function oneLine(text: string): string {
   return text.replaceAll(/[\s\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim();
 }
 

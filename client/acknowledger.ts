@@ -4,7 +4,7 @@
  */
 import { AppError, deadline, fullJitter, messageOf, TaskGroup, Trigger, type Host, startOf } from "#base";
 import type { Acknowledge, EffectiveConfig, Identity, SetName } from "#config-server/api";
-import type { Client } from "./mod.ts";
+import type { CallOptions } from "./calls/caller.ts";
 
 /** Characters of an error that the server takes. */
 const ERROR_CHARS_MAX = 1024;
@@ -23,7 +23,7 @@ export interface Delivery {
 type Verdict = { readonly error?: string } | undefined;
 
 export interface AcknowledgerOptions {
-  readonly client: Client;
+  readonly acknowledge: (name: SetName, subscriber: string, body: Acknowledge, options: CallOptions) => Promise<void>;
   readonly name: SetName;
   readonly subscriber: string;
   /** By which gradual releases find it. */
@@ -104,9 +104,9 @@ export class Acknowledger implements AsyncDisposable {
 
   /** Whether it is done with: heard, or refused for good. */
   async #send(wanted: Acknowledge, signal: AbortSignal): Promise<boolean> {
-    const { client, name, subscriber, labels, tell } = this.#options;
+    const { acknowledge, name, subscriber, labels, tell } = this.#options;
     try {
-      await client.config.acknowledge(name, subscriber, labels ? { ...wanted, labels } : wanted, { signal });
+      await acknowledge(name, subscriber, labels ? { ...wanted, labels } : wanted, { signal });
       this.#said = wanted;
     } catch (error) {
       const refused = error instanceof AppError && error.status < 500 && error.status !== 429;

@@ -9,7 +9,7 @@ import type { LastKnownGoodFile } from "./last-known-good.ts";
 import type { Client, Instance } from "./mod.ts";
 
 /** Milliseconds that a first question waits for a first answer; then the last-known-good file is asked. */
-export const FIRST_ANSWER_MS_MAX = 3_000;
+const FIRST_ANSWER_MS_MAX = 3_000;
 /** Milliseconds between two full checks, give or take a fifth, so that many do not check at once. As Apollo's clients. */
 export const FULL_CHECK_MS = 300_000;
 const FULL_CHECK_JITTER = 0.2;

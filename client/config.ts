@@ -54,7 +54,13 @@ export class ConfigReader implements AsyncDisposable {
     const file = path === undefined ? undefined : new LastKnownGoodFile(host, { path, name, tell });
     this.#feed = new ConfigFeed(host, { client, name, instance, file, tell });
     const { id: subscriber, labels } = instance;
-    this.#acknowledger = new Acknowledger(host, { client, name, subscriber, labels, tell });
+    this.#acknowledger = new Acknowledger(host, {
+      acknowledge: client.config.acknowledge,
+      name,
+      subscriber,
+      labels,
+      tell,
+    });
     this.#tell = tell;
   }
 

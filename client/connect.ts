@@ -8,7 +8,7 @@ import { ConfigReader } from "./config.ts";
 import { ClientErrors } from "./errors.ts";
 import { Client } from "./mod.ts";
 import { keepSession, type KeptSession, type SessionOptions } from "./session.ts";
-import { fetchTransport } from "./transport.ts";
+import { fetchTransport } from "./transports.ts";
 
 export interface ConnectOptions {
   /** `http://host:port` of the control API, or of several members; they are tried in turn. */

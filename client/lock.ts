@@ -10,7 +10,8 @@ import { AppError, deadline, fullJitter, messageOf, TaskGroup, type Host } from 
 import { LocksErrors, type LockRef } from "#locks/api";
 import { RegistryErrors } from "#registry/api";
 import { ClientErrors } from "./errors.ts";
-import type { Client } from "./mod.ts";
+import type { LockCalls } from "./calls/locks.ts";
+import type { RegistryCalls } from "./calls/registry.ts";
 
 /** Seconds of silence that end the session when nobody says: a lost holder is noticed soon, a pause is survived. */
 export const LOCK_SESSION_SECONDS = 15;
@@ -48,8 +49,14 @@ export interface HeldLock extends AsyncDisposable {
   release(): Promise<void>;
 }
 
+/** The calls that a held lock needs. */
+interface LockClient {
+  readonly locks: Pick<LockCalls, "acquire" | "release" | "watch">;
+  readonly registry: Pick<RegistryCalls, "openSession" | "heartbeat" | "closeSession">;
+}
+
 /** Resolves when the lock is held. @throws the signal's reason, or what the server refuses such as HTTP_INVALID */
-export async function holdLock(host: Host, client: Client, ref: LockRef, options: LockOptions): Promise<HeldLock> {
+export async function holdLock(host: Host, client: LockClient, ref: LockRef, options: LockOptions): Promise<HeldLock> {
   const signal = options.signal ?? new AbortController().signal;
   let attempt = 0;
   for (;;) {
@@ -87,7 +94,7 @@ interface Turn {
 }
 
 /** The token, once it is our turn. The place in the queue is kept while a server is away, for as long as the session is. */
-async function waitTurn(client: Client, { ref, session, options, signal }: Turn): Promise<number> {
+async function waitTurn(client: LockClient, { ref, session, options, signal }: Turn): Promise<number> {
   const { value, lockDelaySeconds } = options;
   const request = {
     session: session.id,
@@ -112,7 +119,7 @@ async function waitTurn(client: Client, { ref, session, options, signal }: Turn)
 }
 
 function hold(
-  client: Client,
+  client: LockClient,
   { ref, session, token }: { ref: LockRef; session: LiveSession; token: number },
 ): HeldLock {
   const done = new AbortController();
@@ -160,12 +167,12 @@ class LiveSession implements AsyncDisposable {
   readonly host: Host;
   readonly id: string;
   readonly tasks: TaskGroup;
-  readonly #client: Client;
+  readonly #client: LockClient;
   readonly #ttlMs: number;
   readonly #lost = new AbortController();
   #cancel = () => {};
 
-  private constructor(host: Host, client: Client, { id, ttlMs }: { id: string; ttlMs: number }) {
+  private constructor(host: Host, client: LockClient, { id, ttlMs }: { id: string; ttlMs: number }) {
     this.host = host;
     this.id = id;
     this.tasks = new TaskGroup(host.log, (error) =>
@@ -175,7 +182,7 @@ class LiveSession implements AsyncDisposable {
     this.#ttlMs = ttlMs;
   }
 
-  static async open(host: Host, client: Client, ttlSeconds: number): Promise<LiveSession> {
+  static async open(host: Host, client: LockClient, ttlSeconds: number): Promise<LiveSession> {
     const beganMs = host.clock.monotonic();
     const { id } = await client.registry.openSession(ttlSeconds);
     const session = new LiveSession(host, client, { id, ttlMs: ttlSeconds * 1000 });

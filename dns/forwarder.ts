@@ -10,9 +10,9 @@ import ipaddr from "ipaddr.js";
 import { answersQuery, isTruncated, writeForwarded, type Query } from "./core/message.ts";
 
 /** Milliseconds that one server may take before the next is asked. */
-export const FORWARD_MS_MAX = 2_000;
+const FORWARD_MS_MAX = 2_000;
 /** Questions asked of others at once: each holds a descriptor. */
-export const FORWARDED_MAX = 256;
+const FORWARDED_MAX = 256;
 const DNS_PORT = 53;
 
 export interface Upstream {

@@ -25,9 +25,9 @@ import {
 import { Records } from "./core/wire.ts";
 
 /** Orders of one answer kept ready. */
-export const ORDERS_KEPT = 16;
+const ORDERS_KEPT = 16;
 /** Queries that one order serves before it is drawn anew. */
-export const ORDER_USES_MAX = 16;
+const ORDER_USES_MAX = 16;
 /** Bytes of answers kept ready, roughly; beyond it all are forgotten and made again as they are asked for. */
 const KEPT_BYTES_MAX = 32 * 1024 * 1024;
 /** Bytes that an entry costs before any order is kept, and each record that it may draw; rough figures. */

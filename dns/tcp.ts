@@ -9,12 +9,12 @@ import { put16 } from "./core/message.ts";
 import { clientOf } from "./core/limiter.ts";
 
 /** Connections at once, and of one client: each holds a descriptor and a buffer. */
-export const CONNECTIONS_MAX = 256;
-export const CONNECTIONS_PER_CLIENT_MAX = 32;
+const CONNECTIONS_MAX = 256;
+const CONNECTIONS_PER_CLIENT_MAX = 32;
 /** Milliseconds without a whole query, or with answers that nobody takes, after which a connection is ended. */
-export const TCP_IDLE_MS_MAX = 10_000;
+const TCP_IDLE_MS_MAX = 10_000;
 /** Bytes of one query: the longest name with options takes a tenth of it. */
-export const QUERY_BYTES_MAX = 4096;
+const QUERY_BYTES_MAX = 4096;
 /** Bytes of answers waiting in one connection before it is read no further. */
 const WAITING_BYTES_MAX = 256 * 1024;
 /** Milliseconds between looks for connections that are idle. */

@@ -13,9 +13,6 @@ import { pemProblems } from "./sources/pem.ts";
 
 export { loadFilters } from "./filters/mod.ts";
 
-/** What explains requests; loaded by whoever has it explained, for it brings all of the pipeline. */
-export const loadExplain = () => import("./explain/plugin.ts");
-
 /** Aliases followed in one document: a few lines of YAML can name a billion nodes. */
 const ALIASES_MAX = 50;
 

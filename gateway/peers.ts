@@ -15,7 +15,7 @@ import type { RateLimiter } from "./core/limits/rate-limit.ts";
  * Milliseconds from the first thing worth telling to its telling. The error of all that is shared grows with it, the
  * cost falls: a message takes some 30 µs at each of its ends.
  */
-export const TELL_MS = 5;
+const TELL_MS = 5;
 /** Milliseconds between two looks at what is under way while no request comes: a WebSocket may be so for days. */
 const QUIET_MS = 50;
 

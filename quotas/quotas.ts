@@ -8,7 +8,7 @@ import { commit, type LeaseId, type Put, type Store } from "#store";
 import { QuotasErrors, type QuotaAnswer, type QuotaAsk, type QuotaRequest } from "./api.ts";
 import { readRecord, settle } from "./core/ledger.ts";
 
-export const QUOTAS_PREFIX = "/quotas/";
+const QUOTAS_PREFIX = "/quotas/";
 /**
  * Seconds of the store leases that records lie under. A record outlives its last change by half of that at least, which
  * is longer than a rate of up to SHORT_SECONDS, any rate, and a month take to be whole again.

@@ -4,12 +4,12 @@
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
-import { Check, CHECKS_PER_INSTANCE_MAX, CheckStatus, CheckView, Id, KnownVerdict } from "./checks.ts";
-import { Name, ServicePolicy } from "./policy.ts";
+import { Check, CHECKS_PER_INSTANCE_MAX, CheckStatus, CheckView, Id, KnownVerdict } from "./contract/checks.ts";
+import { Name, ServicePolicy } from "./contract/policy.ts";
 
-export * from "./checks.ts";
-export * from "./policy.ts";
-export * from "./resolve-check.ts";
+export * from "./contract/checks.ts";
+export * from "./contract/policy.ts";
+export * from "./contract/check-defaults.ts";
 
 /** Instances of one service. A page of the API and a snapshot frame stay readable. */
 export const INSTANCES_PER_SERVICE_MAX = 10_000;

@@ -7,7 +7,7 @@ import { type Store, StoreErrors, View } from "#store";
 
 export const MEMBERS_PREFIX = "/cluster/members/";
 /** Seconds of silence after which a member counts as gone: a few missed renewals. */
-export const MEMBER_TTL_SECONDS = 10;
+const MEMBER_TTL_SECONDS = 10;
 /** Renewals per time to live. */
 const RENEWALS = 3;
 const ID_BYTES = 8;

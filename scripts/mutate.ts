@@ -4,7 +4,7 @@
  */
 import { globSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { seededRandom, shuffle } from "#base";
 import { mutantsOf, mutated, type Mutant } from "./mutation/mutants.ts";
@@ -54,8 +54,15 @@ const index = new TestIndex(root);
 /** Milliseconds of each test file without a mutant; undefined: it fails without one, so it proves nothing. */
 const baselines = new Map<string, number | undefined>();
 
+/** The name of each module with a core, and where the core is. */
+const cores = new Map(
+  globSync("{*,kernel/*}/core", { cwd: root })
+    .sort()
+    .map((path) => [basename(dirname(path)), path]),
+);
+
 function casesOf(folder: string, seed: number, sample: number): { drawn: Case[]; all: number } {
-  const all = globSync(`${folder}/core/**/*.ts`, { cwd: root })
+  const all = globSync(`${cores.get(folder)}/**/*.ts`, { cwd: root })
     .map((path) => path.replaceAll("\\", "/"))
     .filter((path) => path.includes(options.file ?? ""))
     .sort()
@@ -133,11 +140,10 @@ if (options.help) {
   console.log(USAGE);
   process.exit(0);
 }
-const cores = globSync("*/core", { cwd: root }).map((path) => path.split("/", 1)[0] as string);
-const folders = options.folder ?? cores.sort();
-const unknown = folders.find((folder) => !cores.includes(folder));
+const folders = options.folder ?? [...cores.keys()];
+const unknown = folders.find((folder) => !cores.has(folder));
 if (unknown !== undefined) {
-  console.error(`"${unknown}" has no core/ folder. Give one of ${cores.sort().join(", ")}.`);
+  console.error(`"${unknown}" has no core/ folder. Give one of ${[...cores.keys()].join(", ")}.`);
   process.exit(1);
 }
 const jobs = Number(options.jobs ?? Math.max(1, Math.floor(availableParallelism() / 2)));

@@ -10,8 +10,8 @@ import { offsetOf } from "#base/yaml";
 import type { Client } from "#client";
 import type { EffectiveConfig, ReleaseCheck, ReleaseProblem } from "#config-server/api";
 
-export const LOG_SET = { namespace: "default", app: "posthouse", profile: "default" } as const;
-export const LOG_KEY = "log.yaml";
+const LOG_SET = { namespace: "default", app: "posthouse", profile: "default" } as const;
+const LOG_KEY = "log.yaml";
 /** What parts of the program call themselves in their lines. */
 const COMPONENTS = ["registry", "config-server", "gateway", "agent", "api", "operations"] as const;
 

@@ -16,7 +16,8 @@ import { Client, fetchTransport, injectTransport } from "#client";
 import { keyCommand, keyFile, ownKeyFile, type KeySource } from "#config-server";
 import { flagsReleaseCheck } from "#flags";
 import type { ClusterView, GatewayPorts } from "#gateway";
-import { gatewayReleaseCheckWith, loadExplain, loadFilters } from "#gateway/config-text";
+import { gatewayReleaseCheckWith, loadFilters } from "#gateway/config-text";
+import { loadExplain } from "#gateway/explain";
 import {
   BadTokens,
   closeHttpServer,

@@ -1,37 +1,28 @@
-/** Who may import whom; cores are pure; no cycles; no file that nobody reaches. The table is house rule, not advice. */
+/** Who may import whom; cores are pure; no cycles; nothing dead. The table is house rule, not advice. */
 import { globSync, readFileSync } from "node:fs";
-import { dirname, join, normalize } from "node:path";
+import { join } from "node:path";
 import { expect, test } from "vitest";
+import {
+  deadExports,
+  importCycles,
+  importViolations,
+  rulebookViolations,
+  unreachedFiles,
+  type Rulebook,
+} from "./architecture/rules.ts";
+import { loadSources, moduleOf, readSource } from "./architecture/sources.ts";
 
 const root = join(import.meta.dirname, "..");
-const FOLDERS = [
-  "base",
-  "store",
-  "settings",
-  "health",
-  "http",
-  "client",
-  "access",
-  "registry",
-  "locks",
-  "quotas",
-  "config-server",
-  "flags",
-  "gateway",
-  "agent",
-  "dns",
-  "server",
-  "cli",
-  "demo",
-];
+/** What is not the program itself. */
+const BESIDE = ["test", "scripts", "bench", "docs", "node_modules", "dist", "dist-client"];
 
-/** What a folder may import of ours, by the name in package.json's "imports". */
-const MAY: Record<string, readonly string[]> = {
-  base: [],
-  store: ["#base"],
-  settings: ["#base"],
-  health: ["#base", "#base/address-class"],
-  http: ["#base"],
+/** What a module may import of others, by the names in package.json's "imports". A module is a folder of the tree. */
+const MAY: Readonly<Record<string, readonly string[]>> = {
+  "kernel/base": [],
+  "kernel/store": ["#base"],
+  "kernel/settings": ["#base"],
+  "kernel/health": ["#base", "#base/address-class"],
+  "kernel/http": ["#base"],
   client: [
     "#base",
     "#base/files",
@@ -46,7 +37,7 @@ const MAY: Record<string, readonly string[]> = {
     "#gateway/api",
     "#flags/core",
   ],
-  access: ["#base", "#http", "#store"],
+  "kernel/access": ["#base", "#http", "#store"],
   registry: ["#base", "#store", "#health", "#health/core", "#http"],
   locks: ["#base", "#store", "#http"],
   quotas: ["#base", "#store", "#http"],
@@ -70,10 +61,7 @@ const MAY: Record<string, readonly string[]> = {
     "#base/shape",
     "#base/plain-json",
     "#base/yaml",
-    "#health",
-    "#health/core",
     "#http",
-    "#http/frames",
     "#client",
     "#registry/api",
     "#config-server/api",
@@ -120,6 +108,7 @@ const MAY: Record<string, readonly string[]> = {
     "#flags",
     "#gateway",
     "#gateway/config-text",
+    "#gateway/explain",
     "#agent",
     "#dns",
   ],
@@ -141,31 +130,14 @@ const MAY: Record<string, readonly string[]> = {
     "#registry/api",
     "#gateway/api",
     "#gateway/config-text",
+    "#gateway/explain",
     "#settings",
     "#demo",
   ],
 };
 
-/** Parts of a contract that is too long for one file; its `api.ts` exports them again. */
-const CONTRACT_PARTS = new Set([
-  "agent/file-api.ts",
-  "config-server/contract/changes.ts",
-  "config-server/contract/items.ts",
-  "config-server/contract/rollout.ts",
-  "config-server/contract/secrets.ts",
-  "config-server/contract/transfer.ts",
-  "gateway/contract/actions.ts",
-  "gateway/contract/clusters.ts",
-  "gateway/contract/explanation.ts",
-  "gateway/contract/match.ts",
-  "gateway/contract/policies.ts",
-  "gateway/contract/words.ts",
-  "registry/checks.ts",
-  "registry/policy.ts",
-  "registry/resolve-check.ts",
-]);
 /** An `api.ts` is a contract: shapes and codes, and nothing else; it may be built on another contract. */
-const API_MAY = new Set(["#base", "typebox", "#registry/api", "#config-server/api"]);
+const CONTRACT_MAY = new Set(["#base", "typebox", "#registry/api", "#config-server/api"]);
 /** What a core may import beside its own folder, its `../api.ts` and these. */
 const CORE_MAY = new Set([
   "#base",
@@ -182,93 +154,62 @@ const CORE_MAY = new Set([
   "typebox",
   "typebox/compile",
   "typebox/value",
-  "find-my-way",
   "ipaddr.js",
   "dns-packet",
   "re2js",
   "yaml",
   "smol-toml",
   "jsonc-parser",
-  "re2js",
   "node:crypto",
-  "node:assert",
 ]);
-const IMPURE =
-  /\b(Date\.now|Math\.random|random(Bytes|Int|UUID)|set(Timeout|Interval|Immediate)|performance\.now)\b|\bprocess\.|\bfetch\(|\bconsole\./;
 
-interface Source {
-  readonly path: string;
-  readonly text: string;
-  readonly imports: readonly string[];
-  /** Those that are there when it runs: `import type` is gone by then, and cannot make a detour. */
-  readonly runtime: readonly string[];
-}
+const RULES: Rulebook = { may: MAY, contractMay: CONTRACT_MAY, coreMay: CORE_MAY };
 
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
   imports: Record<string, string>;
   exports: Record<string, string | { default: string }>;
+  dependencies: Record<string, string>;
 };
 const aliases = manifest.imports;
 /** What others import from the package, before it is built. */
 const faces = Object.values(manifest.exports).flatMap((face) =>
   typeof face === "string" ? [] : [face.default.replace(/^\.\/dist\/(.*)\.js$/, "$1.ts")],
 );
+/** The demo's services and its identity provider are programs of their own; a worker is started by its path. */
+const entries = [
+  "cli/main.ts",
+  "demo/service.ts",
+  "demo/identity-provider.ts",
+  "config-server/releases/check-worker.ts",
+  ...faces,
+];
 
-function load(patterns: readonly string[]): Source[] {
-  return patterns
-    .flatMap((pattern) => globSync(pattern, { cwd: root }))
-    .map((path) => path.replaceAll("\\", "/"))
-    .sort()
-    .map((path) => {
-      const text = readFileSync(join(root, path), "utf8");
-      const code = text.replaceAll(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, "");
-      const matches = [...code.matchAll(/(?:\bfrom|\bimport\(|\bimport)\s*["']([^"']+)["']/g)];
-      const imports = matches.map((match) => match[1] as string);
-      const types = new Set(
-        [...code.matchAll(/\b(?:import|export) type [^;"']*?from\s*["']([^"']+)["']/g)].map((match) => match[1]),
-      );
-      const runtime = imports.filter((specifier) => !types.has(specifier));
-      return { path, text: code, imports, runtime };
-    });
-}
-
-const sources = load(FOLDERS.map((folder) => `${folder}/**/*.ts`));
-
-/** The file that an import of ours names; undefined for packages and Node's own. */
-function target(from: string, specifier: string): string | undefined {
-  if (specifier.startsWith(".")) return normalize(join(dirname(from), specifier));
-  const aliased = aliases[specifier];
-  return aliased === undefined ? undefined : normalize(aliased);
-}
-
-function violations(sources: readonly Source[]): string[] {
-  const found: string[] = [];
-  for (const { path, imports, text } of sources) {
-    const folder = path.split("/", 1)[0] as string;
-    const isApi = path === `${folder}/api.ts` || CONTRACT_PARTS.has(path);
-    const isCore = path.startsWith(`${folder}/core/`);
-    for (const specifier of imports) {
-      const to = target(path, specifier);
-      if (specifier.startsWith(".") && !to?.startsWith(`${folder}/`))
-        found.push(`${path}: ${specifier} leaves its folder`);
-      if (specifier.startsWith("#") && to === undefined) found.push(`${path}: ${specifier} is no public face`);
-      if (specifier.startsWith("#") && !MAY[folder]?.includes(specifier))
-        found.push(`${path}: may not import ${specifier}`);
-      const part = CONTRACT_PARTS.has(target(path, specifier) ?? "");
-      if (isApi && !part && !API_MAY.has(specifier)) found.push(`${path}: a contract may not import ${specifier}`);
-      if (isCore) {
-        const own = to !== undefined && (to.startsWith(`${folder}/core/`) || to === `${folder}/api.ts`);
-        if (!own && !CORE_MAY.has(specifier)) found.push(`${path}: a core may not import ${specifier}`);
-      }
-    }
-    const impure = isCore ? IMPURE.exec(text) : null;
-    if (impure) found.push(`${path}: a core may not say ${impure[0]}`);
-  }
-  return found;
-}
+const folders = [
+  ...new Set(globSync("*/**/*.ts", { cwd: root, exclude: BESIDE }).map((path) => path.split(/[\\/]/)[0])),
+];
+const sources = loadSources(
+  root,
+  folders.map((folder) => `${folder}/**/*.ts`),
+);
+const users = [...sources, ...loadSources(root, ["test/**/*.ts", "scripts/**/*.ts", "bench/**/*.ts"])];
 
 test("every import is one that the table allows, and cores touch neither time, chance nor the outside", () => {
-  expect(violations(sources)).toEqual([]);
+  expect(importViolations(sources, aliases, RULES)).toEqual([]);
+});
+
+test("the table has no row and no entry that nobody needs", () => {
+  expect(rulebookViolations(sources, RULES, new Set(Object.keys(manifest.dependencies)))).toEqual([]);
+});
+
+test("no file imports itself by a detour, neither at run time nor among types", () => {
+  expect(importCycles(sources, aliases)).toEqual([]);
+});
+
+test("every file is reached from the program, every public face is used, and every exported value imported", () => {
+  expect(unreachedFiles(sources, aliases, entries)).toEqual([]);
+  const used = new Set(users.flatMap(({ imports }) => imports.map(({ specifier }) => specifier)));
+  expect(Object.keys(aliases).filter((alias) => !used.has(alias))).toEqual([]);
+  expect(deadExports(sources, users, aliases, entries)).toEqual([]);
 });
 
 /** What opens a socket, where it is imported from. */
@@ -277,89 +218,118 @@ const DIAL = new RegExp(`${OPENS}[^;]*from "(node:(net|tls|https?|http2)|undici)
 
 test("the gateway opens sockets in two files, which ask first whether an address may be dialled", () => {
   const dialling = sources.filter(
-    ({ path, text }) =>
+    ({ path, code }) =>
       path.startsWith("gateway/") &&
-      [...text.matchAll(/^import (?!type)[\s\S]*?;|.*fetch\(.*/gm)].some(([line]) => DIAL.test(line)) &&
+      [...code.matchAll(/^import (?!type)[\s\S]*?;|.*fetch\(.*/gm)].some(([line]) => DIAL.test(line)) &&
       // HTTP/2 over a socket that stands.
-      !text.includes("createConnection: () => socket"),
+      !code.includes("createConnection: () => socket"),
   );
   expect(dialling.map(({ path }) => path)).toEqual(["gateway/tokens/fetch-document.ts", "gateway/upstream/connect.ts"]);
-  for (const { path, text } of dialling) expect(text, path).toContain("dial.target(");
-});
-
-test("a planted violation of each kind is found", () => {
-  const planted: Source[] = [
-    { path: "gateway/x.ts", text: "", runtime: [], imports: ["#store"] },
-    { path: "registry/x.ts", text: "", runtime: [], imports: ["#config-server/api"] },
-    {
-      path: "registry/core/x.ts",
-      text: "const now = Date.now();",
-      runtime: [],
-      imports: ["node:fs", "../registry.ts"],
-    },
-    { path: "agent/api.ts", text: "", runtime: [], imports: ["fastify"] },
-    { path: "http/x.ts", text: "", runtime: [], imports: ["../base/mod.ts", "#nowhere"] },
-  ];
-  expect(violations(planted)).toEqual([
-    "gateway/x.ts: may not import #store",
-    "registry/x.ts: may not import #config-server/api",
-    "registry/core/x.ts: a core may not import node:fs",
-    "registry/core/x.ts: a core may not import ../registry.ts",
-    "registry/core/x.ts: a core may not say Date.now",
-    "agent/api.ts: a contract may not import fastify",
-    "http/x.ts: ../base/mod.ts leaves its folder",
-    "http/x.ts: #nowhere is no public face",
-    "http/x.ts: may not import #nowhere",
-  ]);
+  for (const { path, code } of dialling) expect(code, path).toContain("dial.target(");
 });
 
 test("only base/library.ts touches the real clock, chance and log", () => {
   const touching = sources
-    .filter(({ path }) => path !== "base/library.ts" && !/^(cli|demo)\//.test(path))
-    .filter(({ text }) => /\b(Date\.now|Math\.random|setTimeout|setInterval|performance\.now)\b|\bconsole\./.test(text))
+    .filter(({ path }) => path !== "kernel/base/library.ts" && !/^(cli|demo)\//.test(path))
+    .filter(({ code }) => /\b(Date\.now|Math\.random|setTimeout|setInterval|performance\.now)\b|\bconsole\./.test(code))
     .map(({ path }) => path);
   expect(touching).toEqual([]);
 });
 
-test("no file imports itself by a detour", () => {
-  const graph = new Map<string, string[]>();
-  for (const { path, runtime } of sources) {
-    graph.set(
-      path,
-      runtime.map((specifier) => target(path, specifier)).filter((to) => to !== undefined),
-    );
-  }
-  const cycles: string[] = [];
-  const state = new Map<string, "open" | "done">();
-  const walk = (path: string, trail: readonly string[]) => {
-    if (state.get(path) === "done") return;
-    if (state.get(path) === "open") {
-      cycles.push([...trail.slice(trail.indexOf(path)), path].join(" → "));
-      return;
-    }
-    state.set(path, "open");
-    for (const next of graph.get(path) ?? []) walk(next, [...trail, path]);
-    state.set(path, "done");
-  };
-  for (const path of graph.keys()) walk(path, []);
-  expect(cycles).toEqual([]);
+/** Rules over a few files that are not there. */
+function planted(files: Readonly<Record<string, string>>) {
+  return Object.entries(files).map(([path, text]) => readSource(path, text));
+}
+
+const NO_RULES: Rulebook = { may: {}, contractMay: new Set(), coreMay: new Set() };
+
+test("a planted import that the table does not have is found, whatever its form", () => {
+  const rules = { ...NO_RULES, may: { gateway: [], registry: ["#base"], agent: [], "kernel/http": [] } };
+  const files = planted({
+    "gateway/value.ts": 'import { openStore } from "#store";',
+    "gateway/type.ts": 'import type { Store } from "#store";',
+    "gateway/again.ts": 'export * from "#store";',
+    "gateway/later.ts": 'export const store = () => import("#store");',
+    "gateway/in-type.ts": 'export type S = import("#store").Store;',
+    "kernel/http/x.ts": 'import "../base/mod.ts";\nimport { a } from "#nowhere";',
+    "newcomer/x.ts": "export {};",
+    "registry/fine.ts": 'import { own } from "#base";',
+  });
+  expect(
+    importViolations(files, { "#store": "./kernel/store/mod.ts", "#base": "./kernel/base/mod.ts" }, rules),
+  ).toEqual([
+    "gateway/value.ts: may not import #store",
+    "gateway/type.ts: may not import #store",
+    "gateway/again.ts: may not import #store",
+    "gateway/later.ts: may not import #store",
+    "gateway/in-type.ts: may not import #store",
+    "kernel/http/x.ts: ../base/mod.ts leaves its folder",
+    "kernel/http/x.ts: #nowhere is not a public face",
+    "newcomer/x.ts: its folder has no row in the table",
+  ]);
 });
 
-test("every file is reached from the program, and every public face is used", () => {
-  const all = new Map(sources.map((source) => [source.path, source]));
-  const reached = new Set<string>();
-  const walk = (path: string) => {
-    if (reached.has(path)) return;
-    reached.add(path);
-    for (const specifier of all.get(path)?.imports ?? []) {
-      const to = target(path, specifier);
-      if (to !== undefined) walk(to);
-    }
+test("a planted impurity of a core or a contract is found", () => {
+  const rules = { may: { registry: ["#base"] }, contractMay: new Set(["typebox"]), coreMay: new Set(["#base"]) };
+  const files = planted({
+    "registry/core/clock.ts": "export const now = Date.now();",
+    "registry/core/date.ts": "export const now = new Date();",
+    "registry/core/parsed.ts": "export const then = new Date(5); // not new Date()",
+    "registry/core/shell.ts": 'import { Registry } from "../registry.ts";\nimport { readFileSync } from "node:fs";',
+    "registry/core/later.ts": 'export const load = () => import("./clock.ts");',
+    "registry/core/fine.ts": 'import { a } from "../contract/checks.ts";\nimport { b } from "../api.ts";',
+    "registry/api.ts": 'import fastify from "fastify";\nexport * from "./contract/checks.ts";',
+    "registry/contract/checks.ts": 'import { Registry } from "../registry.ts";\nimport { Type } from "typebox";',
+  });
+  expect(importViolations(files, { "#base": "./kernel/base/mod.ts" }, rules)).toEqual([
+    "registry/core/clock.ts: a core may not say Date.now",
+    "registry/core/date.ts: a core may not say new Date()",
+    "registry/core/shell.ts: a core may not import ../registry.ts",
+    "registry/core/shell.ts: a core may not import node:fs",
+    "registry/core/later.ts: a core may not load ./clock.ts at run time",
+    "registry/api.ts: a contract may not import fastify",
+    "registry/contract/checks.ts: a contract may not import ../registry.ts",
+  ]);
+});
+
+test("planted entries that nobody needs are found", () => {
+  const rules = {
+    may: { dns: ["#base", "#client"], gone: ["#base"] },
+    contractMay: new Set<string>(),
+    coreMay: new Set(["left-pad", "yaml", "node:crypto"]),
   };
-  // The demo's services and its identity provider are programs of their own; what the package exports others import.
-  for (const entry of ["cli/main.ts", "demo/service.ts", "demo/identity-provider.ts", ...faces]) walk(entry);
-  expect(sources.map(({ path }) => path).filter((path) => !reached.has(path))).toEqual([]);
-  const others = load(["test/**/*.ts", "scripts/**/*.ts", "bench/**/*.ts"]);
-  const used = new Set([...sources, ...others].flatMap(({ imports }) => imports));
-  expect(Object.keys(aliases).filter((alias) => !used.has(alias))).toEqual([]);
+  const files = planted({ "dns/core/x.ts": 'import { own } from "#base";\nimport "left-pad";\nimport "node:crypto";' });
+  expect(rulebookViolations(files, rules, new Set(["yaml"]))).toEqual([
+    "dns does not import #client",
+    "the table has a row for gone, which is not there",
+    "gone does not import #base",
+    "left-pad is not a dependency",
+    "no core imports yaml",
+  ]);
+});
+
+test("a planted cycle is found, of values, of types, and of what is exported again", () => {
+  for (const back of ['import { a } from "./a.ts";', 'import type { A } from "./a.ts";', 'export * from "./a.ts";']) {
+    const files = planted({ "dns/a.ts": 'import { b } from "./b.ts";\nexport const a = b;', "dns/b.ts": back });
+    expect(importCycles(files, {})).toEqual(["dns/a.ts → dns/b.ts → dns/a.ts"]);
+  }
+});
+
+test("planted dead files and dead exports are found", () => {
+  const files = planted({
+    "cli/main.ts": 'import { used } from "./used.ts";\nexport type { Kept } from "./types.ts";',
+    "cli/used.ts": "export const used = 1;\nexport function unused() {}\nexport interface Shape { a: 1 }",
+    "cli/types.ts": "export class Kept {}\nexport const { one, two } = { one: 1, two: 2 };",
+    "cli/lost.ts": 'import { one } from "./types.ts";',
+  });
+  expect(unreachedFiles(files, {}, ["cli/main.ts"])).toEqual(["cli/lost.ts"]);
+  expect(deadExports(files, files, {}, ["cli/main.ts"])).toEqual([
+    "cli/used.ts: nobody imports unused",
+    "cli/types.ts: nobody imports two",
+  ]);
+});
+
+test("a module is a folder of the kernel's, or one beside it", () => {
+  expect(moduleOf("kernel/store/lmdb/disk.ts")).toBe("kernel/store");
+  expect(moduleOf("gateway/core/paths/path.ts")).toBe("gateway");
 });

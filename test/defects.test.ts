@@ -9,7 +9,7 @@ import { afterAll, expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "..");
 /** The two functions that everything else goes through. */
-const HOME = "base/own.ts";
+const HOME = "kernel/base/own.ts";
 
 const api = new API({ cwd: root });
 afterAll(() => api.close());

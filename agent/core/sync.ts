@@ -23,7 +23,7 @@ import {
 import { compare, drainedElsewhere } from "./compare.ts";
 
 /** Calls under way at once: enough to fill a group commit of the server, few enough not to be a burden. */
-export const CALLS_MAX = 16;
+const CALLS_MAX = 16;
 /**
  * Back-off while the server is away, but never longer than until a heartbeat is due: the server gives sessions their whole time again
  * when it comes back. And back-off for a claim that it refuses. Milliseconds.

@@ -59,7 +59,8 @@ export function define(command: Command, { terminal }: VerbContext): void {
 
 /** By a file: without a token no endpoint is known, and the rest is as it would be. */
 async function explainFile(settings: LoadedSettings, request: ExplainRequest, path: string): Promise<ExplainAnswer> {
-  const { loadExplain, loadFilters } = await import("#gateway/config-text");
+  const { loadFilters } = await import("#gateway/config-text");
+  const { loadExplain } = await import("#gateway/explain");
   const { Explainer } = await loadExplain();
   const { token, gatewayFilters } = settings.values;
   const config = () =>

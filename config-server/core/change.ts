@@ -42,7 +42,7 @@ export function itemsOf(changes: StoredChanges): StoredItems {
   );
 }
 
-export const DEFAULT_RULES: Rules = { review: "optional" };
+const DEFAULT_RULES: Rules = { review: "optional" };
 
 export function rulesOf(entry: KnownEntry | undefined): Rules {
   return entry ? decodeJson<Rules>(entry.value) : DEFAULT_RULES;

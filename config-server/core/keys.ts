@@ -1,7 +1,7 @@
 /** Where releases lie in the store: immutable contents by number, and one pointer per set to the live one. */
 import type { SetName } from "../api.ts";
 
-export const CONFIG_PREFIX = "/config/";
+const CONFIG_PREFIX = "/config/";
 /** The pointers alone; whoever follows the live config watches these. */
 export const LIVE_PREFIX = `${CONFIG_PREFIX}live/`;
 

@@ -45,7 +45,7 @@ import { topicOf, type Reader } from "../core/told.ts";
 import type { Subscribers } from "../rollouts/subscribers.ts";
 
 /** Seconds that a long poll may be held; below the minute that proxies allow. */
-export const WAIT_SECONDS_MAX = 50;
+const WAIT_SECONDS_MAX = 50;
 /** Bytes of the body of a release: 8 MiB of values, escaped as JSON. */
 const PUBLISH_BYTES_MAX = 2 * RELEASE_BYTES_MAX;
 const VERSION = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });

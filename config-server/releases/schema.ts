@@ -12,8 +12,8 @@ import { offsetOf } from "#base/yaml";
 import type { Item, Items, ReleaseProblem } from "../api.ts";
 import { LinearPatterns } from "./linear-patterns.ts";
 
-export const SCHEMA_SUFFIX = ".schema.json";
-export const SET_SCHEMA_KEY = "schema.json";
+const SCHEMA_SUFFIX = ".schema.json";
+const SET_SCHEMA_KEY = "schema.json";
 /** Problems told of one value: people mend the first ones first. */
 const PROBLEMS_MAX = 20;
 

@@ -2,7 +2,7 @@
 import { AppError, messageOf, type Host } from "#base";
 
 /** Milliseconds between two sweeps. What was seen by the last one and is not used by now is nobody's any more. */
-export const SWEEP_MS = 3_600_000;
+const SWEEP_MS = 3_600_000;
 
 /** Until the signal aborts. A store that does not answer puts a sweep off to the next. */
 export async function sweepRegularly<Seen>(

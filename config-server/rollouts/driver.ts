@@ -29,7 +29,7 @@ const PAUSE_LOOKS = 10;
 /** Milliseconds that this member may take to hear of its own step before it tells how things are. */
 const CATCH_UP_MS_MAX = 2_000;
 /** Rollouts of one listing. */
-export const ROLLOUTS_LISTED_MAX = 100;
+const ROLLOUTS_LISTED_MAX = 100;
 
 /** An instance as the registry judges it. `owner` answers for it, such as an agent's node. */
 export interface InstanceHealth {

@@ -16,7 +16,7 @@ import { AUDIT_PREFIX, auditKey, setId } from "../core/keys.ts";
 import { isSealed } from "../core/sealed.ts";
 
 /** Seconds that a record is kept: 280 days, which a shared lease makes a year at the most. The longest lease is a year. */
-export const AUDIT_KEEP_SECONDS = 280 * 86_400;
+const AUDIT_KEEP_SECONDS = 280 * 86_400;
 const ID_BYTES = 6;
 
 export class Audit {

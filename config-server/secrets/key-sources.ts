@@ -9,29 +9,18 @@ import { dirname } from "node:path";
 import { messageOf, type Host } from "#base";
 import { ConfigErrors } from "../api.ts";
 import { keyLine } from "./secret-keys.ts";
+import type { KeySource } from "./key-source.ts";
 
 /** Bytes of all keys: some hundreds. */
 const KEYS_BYTES_MAX = 64 * 1024;
 /** Milliseconds that a program may take to print them: a call over the network, with its retries. */
-export const COMMAND_MS_MAX = 15_000;
+const COMMAND_MS_MAX = 15_000;
 /** Milliseconds between two looks at a file, and between two runs of a program. */
 const FILE_RELOAD_MS = 5_000;
 const COMMAND_RELOAD_MS = 300_000;
 /** Bits of a mode that a key file may not have: anything for others, writing for its group. */
 const FORBIDDEN_MODE = 0o027;
 const KEY_FILE_MODE = 0o600;
-
-export interface KeySource {
-  /** For people, such as `file /etc/posthouse/keys`. */
-  readonly name: string;
-  readonly reloadMs: number;
-  /** It asks others, so that it fails now is no reason not to start: it is asked again. */
-  readonly remote?: true;
-  /** Undefined: there are none yet, which only a source that generates may say. @throws CONFIG_SECRET_KEYS_INVALID */
-  read(): Promise<string | undefined>;
-  /** Makes the first key. Absent: an operator does. */
-  generate?(): Promise<void>;
-}
 
 /** A file that an operator provides. */
 export function keyFile(path: string): KeySource {

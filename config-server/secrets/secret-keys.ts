@@ -6,7 +6,7 @@ import { createSecretKey, type KeyObject } from "node:crypto";
 import { AppError, messageOf, randomId, type Host, type Random } from "#base";
 import { ConfigErrors } from "../api.ts";
 import { KEY_BYTES, type WrappingKey } from "./cipher.ts";
-import type { KeySource } from "./key-sources.ts";
+import type { KeySource } from "./key-source.ts";
 
 /** Keys at a time: one a month for years. */
 export const SECRET_KEYS_MAX = 64;

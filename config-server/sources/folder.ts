@@ -21,7 +21,7 @@ import {
 } from "./snapshot.ts";
 
 /** Milliseconds in which nothing may change; a program that writes many files writes the next one sooner. */
-export const QUIET_MS = 300;
+const QUIET_MS = 300;
 /** Times that a folder is read anew because it changed meanwhile. */
 const TRIES_MAX = 5;
 

@@ -8,6 +8,7 @@ import { Rcode, Type } from "./message.ts";
 import { canonicalAddress, instanceLabel, parseName, parseReverse, type Asked } from "./names.ts";
 import type { Weighted } from "./order.ts";
 import { isWritable } from "./writable.ts";
+import type { RecordData } from "./record-data.ts";
 
 /** What the zone is, as the settings say. */
 export interface Zone {
@@ -22,21 +23,6 @@ export interface Zone {
   /** Seconds that any answer, the negative ones too, may be kept by others. */
   readonly ttlSeconds: number;
 }
-
-/** A record without its owner, class and time to live, in the shape of the packet library. */
-export type RecordData =
-  | { readonly type: "A" | "AAAA" | "NS" | "CNAME" | "PTR"; readonly data: string }
-  | {
-      readonly type: "SRV";
-      readonly data: {
-        readonly priority: number;
-        readonly weight: number;
-        readonly port: number;
-        readonly target: string;
-      };
-    }
-  | { readonly type: "TXT"; readonly data: readonly string[] }
-  | { readonly type: "HINFO"; readonly data: { readonly cpu: string; readonly os: string } };
 
 /** A record that stands for one instance, and the addresses of what it names. */
 export interface Candidate extends Weighted {

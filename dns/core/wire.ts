@@ -5,12 +5,13 @@
  */
 import { encode } from "dns-packet";
 import type { Random } from "#base";
-import { nameServer, type Answer, type Candidate, type RecordData, type Zone } from "./answer.ts";
+import { nameServer, type Answer, type Candidate, type Zone } from "./answer.ts";
+import type { RecordData } from "./record-data.ts";
 import { HEADER_BYTES, put16, type Tail } from "./message.ts";
 import { draw } from "./order.ts";
 
 /** Records of one answer at most, over TCP too: a client needs some instances, and whoever needs all asks the API. */
-export const RECORDS_MAX = 512;
+const RECORDS_MAX = 512;
 /** Bytes of the smallest record: a pointer as its owner, its type, class, time to live and length, an IPv4 address. */
 const RECORD_BYTES_MIN = 16;
 /** Highest place in a message that a pointer reaches. */

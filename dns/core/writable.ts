@@ -3,7 +3,7 @@
  * instance must not cost a client the others, so its records are left out.
  * @see RFC 1035 §2.3.4 (sizes), §3.3.14 (TXT), RFC 2782 (SRV)
  */
-import type { RecordData } from "./answer.ts";
+import type { RecordData } from "./record-data.ts";
 
 /** Bytes of one label, and of a name with the length of each label and the root. */
 const LABEL_BYTES_MAX = 63;

@@ -7,7 +7,7 @@ import type { RuleDefinition } from "../api.ts";
 import type { Report } from "./condition.ts";
 
 /** Places of a split: a place is 1/100 %. */
-export const PLACES = 10_000;
+const PLACES = 10_000;
 
 /** The first 32 bits of SHA-256 of `SALT:KEY` in UTF-8, big-endian, times 10,000 over 2^32, rounded down. */
 export function placeOf(salt: string, key: string): number {

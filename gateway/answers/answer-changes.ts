@@ -5,9 +5,10 @@ import { applyCors } from "../core/rewriting/cors.ts";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
 import { notLater } from "../core/request/filter.ts";
 import { addHeader, editAnswer } from "../core/rewriting/header-edits.ts";
-import { answerHeaders, headerList, headerRecord } from "../core/decision/headers.ts";
+import { answerHeaders } from "../core/decision/headers.ts";
+import { headerList, headerRecord } from "../core/request/header-list.ts";
 import type { Forward, StickyCookies } from "../core/decision/pipeline.ts";
-import type { CallFailure, CallSink } from "../upstream/call.ts";
+import type { CallFailure, CallSink } from "../upstream/call-plan.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import { filterFailed, Relay } from "./relay.ts";
 

@@ -8,7 +8,7 @@ import type { WholeEnd } from "../upstream/end.ts";
 import type { Transfer } from "../upstream/transfer.ts";
 
 /** Bytes of bodies that are held at once, in the whole gateway: many callers must not fill its memory together. */
-export const HELD_BYTES_MAX = 256 * 1024 * 1024;
+const HELD_BYTES_MAX = 256 * 1024 * 1024;
 
 /** How many bytes are held. */
 export class BodyBudget {

@@ -2,7 +2,9 @@
  * The answer to a request that the cache had nothing fresh for: kept as it passes where it may be, or the sign that what
  * is kept is good still, or, when it is an error, the reason to serve what is stale.
  */
-import { answerHeaders, headerList, headerRecord, type AnswerHeaders } from "../core/decision/headers.ts";
+import { answerHeaders } from "../core/decision/headers.ts";
+import { headerList, headerRecord } from "../core/request/header-list.ts";
+import type { AnswerHeaders } from "../core/request/header-list.ts";
 import type { Forward } from "../core/decision/pipeline.ts";
 import {
   cacheStatus,
@@ -15,10 +17,10 @@ import {
   type ForwardReason,
   type StoredHead,
 } from "../core/decision/stored-answer.ts";
-import type { CallFailure, CallSink } from "../upstream/call.ts";
+import type { CallFailure, CallSink } from "../upstream/call-plan.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import type { Transfer } from "../upstream/transfer.ts";
-import type { Entry, ResponseCache } from "./cache.ts";
+import type { Entry, Outcome } from "./cache-entry.ts";
 import { hasCondition } from "./cache-rules.ts";
 import { Relay } from "./relay.ts";
 
@@ -38,10 +40,26 @@ export interface Question {
   readonly landLater: () => void;
 }
 
+/** The cache, as far as one asking uses it. */
+export interface AnswerStore {
+  now(): { readonly nowMs: number; readonly wallMs: number };
+  count(outcome: Outcome): void;
+  changedSince(resource: string, at: number): boolean;
+  keep(key: string, entry: Entry): void;
+  replace(key: string, before: Entry, after: Entry | undefined): void;
+  answer(
+    sink: CallSink,
+    entry: Entry,
+    how: { readonly outcome: "hit" | "stale" | "revalidated"; readonly status: string },
+    asked?: { readonly request: AskedHeaders; readonly method: string },
+    more?: AnswerHeaders,
+  ): void;
+}
+
 const NOTHING_SET = [] as const;
 
 export class Asking extends Relay implements Transfer {
-  readonly #cache: ResponseCache;
+  readonly #cache: AnswerStore;
   readonly #question: Question;
   #transfer: Transfer | undefined;
   /** The client has its answer from what was kept; this one is read away. */
@@ -50,7 +68,7 @@ export class Asking extends Relay implements Transfer {
   #chunks: Buffer[] = [];
   #bytes = 0;
 
-  constructor(cache: ResponseCache, question: Question, to: CallSink) {
+  constructor(cache: AnswerStore, question: Question, to: CallSink) {
     super(to);
     this.#cache = cache;
     this.#question = question;

@@ -4,7 +4,7 @@ import { headerValues, type RequestHead } from "../core/request/head.ts";
 import { canonicalTarget } from "../core/paths/path.ts";
 import type { Forward } from "../core/decision/pipeline.ts";
 import type { AskedHeaders } from "../core/decision/stored-answer.ts";
-import type { CallPlan } from "../upstream/call.ts";
+import type { CallPlan } from "../upstream/call-plan.ts";
 
 /** The headers that a service would see; undefined when the cache has no business with the request. */
 export function askedBy(plan: CallPlan): AskedHeaders | undefined {

@@ -6,7 +6,8 @@
  */
 import type { CounterChild, Host } from "#base";
 import type { RequestHead } from "../core/request/head.ts";
-import { headerList, type AnswerHeaders } from "../core/decision/headers.ts";
+import { headerList } from "../core/request/header-list.ts";
+import type { AnswerHeaders } from "../core/request/header-list.ts";
 import {
   cacheStatus,
   clientHas,
@@ -19,9 +20,8 @@ import {
   withCacheStatus,
   type AskedHeaders,
   type ForwardReason,
-  type StoredHead,
 } from "../core/decision/stored-answer.ts";
-import type { CallPlan, CallSink } from "../upstream/call.ts";
+import type { CallPlan, CallSink } from "../upstream/call-plan.ts";
 import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
 import { Asking } from "./cache-asking.ts";
 import {
@@ -34,11 +34,13 @@ import {
   onlyIfCached,
   resourceOf,
 } from "./cache-rules.ts";
-import type { StartCall } from "./chain.ts";
+import type { StartCall } from "./start-call.ts";
 import { changedPlan, Relay } from "./relay.ts";
+import type { Entry } from "./cache-entry.ts";
+import type { Outcome } from "./cache-entry.ts";
 
 /** Bytes of all bodies kept. */
-export const CACHE_BYTES_MAX = 64 * 1024 * 1024;
+const CACHE_BYTES_MAX = 64 * 1024 * 1024;
 /** Bytes that an entry costs beside its body: headers, key. */
 const ENTRY_OVERHEAD_BYTES = 4 * 1024;
 /** Variants of one key; beyond, the oldest goes, for a header that always differs makes no cache. */
@@ -51,15 +53,6 @@ const BODY_WAIT_MS = 1_000;
 
 /** Changes that are remembered, so that an answer on its way from before them is not kept. */
 const CHANGES_MAX = 512;
-
-export interface Entry {
-  readonly head: StoredHead;
-  readonly body: Buffer;
-  /** What it tells of; see resourceOf. */
-  readonly resource: string;
-}
-
-export type Outcome = "hit" | "miss" | "revalidated" | "stale" | "bypass";
 
 const HIT = { outcome: "hit", status: cacheStatus() } as const;
 

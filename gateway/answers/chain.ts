@@ -7,7 +7,7 @@
 import type { Log } from "#base";
 import { BODY_VERDICTS, verdictOf, type CompiledFilter } from "../core/request/filter.ts";
 import { refuse, type StickyCookies } from "../core/decision/pipeline.ts";
-import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
+import type { CallFailure, CallPlan, CallSink } from "../upstream/call-plan.ts";
 import { NO_TRANSFER, type Transfer } from "../upstream/transfer.ts";
 import { AnswerChanges, changesAnswer } from "./answer-changes.ts";
 import { BodyBudget, bufferedBody, Gathering, type NotGathered } from "./buffered-body.ts";
@@ -15,9 +15,7 @@ import type { ResponseCache } from "./cache.ts";
 import { compressedTargets, Compressing } from "./compress.ts";
 import type { Mirrors } from "./mirrors.ts";
 import { changedPlan, filterFailed } from "./relay.ts";
-
-/** Begins a call; `sink` may hear of it before this returns. */
-export type StartCall = (plan: CallPlan, sink: CallSink) => Transfer;
+import type { StartCall } from "./start-call.ts";
 
 export interface ChainParts {
   readonly log: Log;
@@ -28,7 +26,7 @@ export interface ChainParts {
 }
 
 /** Bytes that are gathered of one request's body, whatever its filters would take. */
-export const BUFFERED_BYTES_MAX = 8 * 1024 * 1024;
+const BUFFERED_BYTES_MAX = 8 * 1024 * 1024;
 
 interface BodyFilter {
   readonly name: string;

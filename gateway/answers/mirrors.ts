@@ -7,15 +7,15 @@ import type { CounterChild, Host } from "#base";
 import type { Duplex } from "node:stream";
 import type { Forward } from "../core/decision/pipeline.ts";
 import type { BodyWriter, RequestBody } from "../upstream/body.ts";
-import type { CallPlan, CallSink } from "../upstream/call.ts";
+import type { CallPlan, CallSink } from "../upstream/call-plan.ts";
 import { bufferedBody, type Gathered } from "./buffered-body.ts";
 import { changedPlan } from "./relay.ts";
-import type { StartCall } from "./chain.ts";
+import type { StartCall } from "./start-call.ts";
 
 /** Copies on their way at once, of the whole gateway; a slow shadow must not gather them without end. */
-export const MIRRORS_IN_FLIGHT_MAX = 256;
+const MIRRORS_IN_FLIGHT_MAX = 256;
 /** Bytes of a body that is copied. */
-export const MIRRORED_BYTES_MAX = 64 * 1024;
+const MIRRORED_BYTES_MAX = 64 * 1024;
 /** Milliseconds for one copy, answer included. */
 const MIRROR_MS = 30_000;
 /** Marks a copy, for services that must not act on it. */

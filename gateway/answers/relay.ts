@@ -5,7 +5,7 @@
 import type { Duplex } from "node:stream";
 import { messageOf, type Log } from "#base";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
-import type { CallFailure, CallPlan, CallSink } from "../upstream/call.ts";
+import type { CallFailure, CallPlan, CallSink } from "../upstream/call-plan.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import type { OutgoingRequest } from "../upstream/transfer.ts";
 

@@ -20,7 +20,8 @@ import {
   type ExplainRequest,
   type GatewayConfig,
 } from "../api.ts";
-import { nextEndpoints, NO_ENDPOINTS, type CatalogInstance, type EndpointSet } from "../core/balancing/endpoints.ts";
+import { nextEndpoints, NO_ENDPOINTS, type EndpointSet } from "../core/balancing/endpoints.ts";
+import type { CatalogInstance } from "../core/balancing/instance.ts";
 import { adoptView } from "../core/decision/cluster-view.ts";
 import { explain } from "../core/decision/explain.ts";
 import type { Filters } from "../core/request/filter.ts";

@@ -2,7 +2,7 @@
  * Lets addresses in, or keeps them out. The address is the client's: behind trusted proxies the one that they speak of.
  */
 import { Type, type Static } from "typebox";
-import { CidrSet } from "../core/routing/conditions.ts";
+import { CidrSet } from "../core/request/cidr-set.ts";
 import type { Filter } from "../core/request/filter.ts";
 
 const networks = (description: string) =>

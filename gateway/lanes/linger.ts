@@ -11,9 +11,9 @@ import { Deadline } from "../upstream/deadline.ts";
 /** Milliseconds from the half-close to the end of the connection; as long as nginx's `lingering_time`. */
 export const LINGER_MS_MAX = 30_000;
 /** Milliseconds in which a lingering client sends nothing, and most likely never will; as nginx's `lingering_timeout`. */
-export const LINGER_SILENCE_MS_MAX = 5_000;
+const LINGER_SILENCE_MS_MAX = 5_000;
 /** Bytes that are read away for one answer: what an honest client on a fast network sends in a part of that time. */
-export const LINGER_BYTES_MAX = 1024 * 1024 * 1024;
+const LINGER_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** The three limits, whatever is read away. `onOver` is called once. */
 export class LingerLimits {

@@ -23,7 +23,7 @@ import { watchRequest } from "../upstream/http2-end.ts";
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 /** Requests at once on one connection; what browsers and gRPC clients reckon with. */
-export const STREAMS_MAX = 100;
+const STREAMS_MAX = 100;
 /** Streams that a client may reset at once, and again per second. More is the rapid reset attack (CVE-2023-44487). */
 const RESETS = { burst: 100, perSecond: 20 } as const;
 /**

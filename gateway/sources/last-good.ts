@@ -5,7 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { messageOf, type Host } from "#base";
 import { replaceFile } from "#base/files";
-import type { CatalogInstance } from "../core/balancing/endpoints.ts";
+import type { CatalogInstance } from "../core/balancing/instance.ts";
 import type { Release } from "./config.ts";
 
 /** Milliseconds between two writes. Health flips come in bursts, and a state seconds old serves a restart as well. */

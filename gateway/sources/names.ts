@@ -5,7 +5,7 @@
 import { lookup, Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
 import { messageOf, TaskGroup, type Host } from "#base";
-import type { CatalogInstance } from "../core/balancing/endpoints.ts";
+import type { CatalogInstance } from "../core/balancing/instance.ts";
 
 export interface ResolvedName {
   readonly addresses: readonly string[];
@@ -17,7 +17,7 @@ export interface ResolvedName {
 export type ResolveName = (name: string) => Promise<ResolvedName>;
 
 /** Seconds between two questions about a name, whatever its answer says: no storm for a TTL of 0, no hour of old news. */
-export const REFRESH_SECONDS = { min: 1, max: 300 } as const;
+const REFRESH_SECONDS = { min: 1, max: 300 } as const;
 /** Seconds after which a name is asked for again that could not be resolved. */
 const RETRY_SECONDS = 5;
 /** Seconds that an address from the hosts file is relied on, which says nothing of it. */

@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { ServiceDelta } from "#registry/api";
 import { TaskGroup, type Host } from "#base";
 import { catalogFold, FoldedWatch, type Catalog, type Fold } from "#client";
-import type { CatalogInstance } from "../core/balancing/endpoints.ts";
+import type { CatalogInstance } from "../core/balancing/instance.ts";
 import { NO_HINTS, type Hints } from "../core/routing/hints.ts";
 import type { GatewayClient } from "../settings.ts";
 

@@ -23,7 +23,7 @@ export const KEYS_STALE_MS = 86_400_000;
 /** Milliseconds between two fetches, jittered by a fifth: tokens with invented key ids must not become fetches. */
 export const KEYS_COOLDOWN_MS = 30_000;
 /** Milliseconds between two fetches while there are no keys at all. */
-export const KEYS_FIRST_COOLDOWN_MS = 1_000;
+const KEYS_FIRST_COOLDOWN_MS = 1_000;
 /** Bytes of a key set. Large ones have some 20 keys of 2 KB. */
 const KEY_SET_BYTES_MAX = 256 * 1024;
 /** Bytes of a discovery. Common ones have 2 to 8 KB. */

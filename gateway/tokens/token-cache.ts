@@ -8,9 +8,9 @@ import type { Claims } from "../core/callers/claims.ts";
 import { RecentMap } from "../core/limits/recent-map.ts";
 
 /** Tokens remembered per provider, and half of it at least; the longest unused go first. */
-export const VERIFIED_TOKENS_MAX = 20_000;
+const VERIFIED_TOKENS_MAX = 20_000;
 /** Milliseconds a verdict is trusted, since a key may be withdrawn. */
-export const VERIFIED_TTL_MS = 60_000;
+const VERIFIED_TTL_MS = 60_000;
 
 interface Entry {
   readonly claims: Claims;

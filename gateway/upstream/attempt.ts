@@ -1,13 +1,14 @@
 /** One try of a call on one endpoint: what it counts as while it lasts, and what its end says of the endpoint. */
 import type { Duplex } from "node:stream";
-import type { Span } from "#base";
+import type { Host, Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";
 import { noteAnswer, noteReached, noteRefused, noteSilent } from "../core/balancing/endpoint-load.ts";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
 import { grpcKind, grpcOutcome } from "../core/request/grpc.ts";
 import { fieldOf } from "../core/decision/headers.ts";
 import { noteOutcome } from "../core/balancing/outlier.ts";
-import type { UpstreamCall } from "./call.ts";
+import type { CallPlan, CallSink } from "./call-plan.ts";
+import type { UpstreamPools } from "./pools.ts";
 import type { WholeEnd } from "./end.ts";
 import { UpstreamError, type AnswerSink, type Transfer } from "./transfer.ts";
 
@@ -24,9 +25,23 @@ const NOT_ITS_FAULT: ReadonlySet<GatewayErrorName> = new Set([
 /** Part of the route's time that an endpoint must have had for the end of it to be its fault. */
 const OWN_SHARE_MIN = 0.5;
 
+/** The call that a try belongs to. */
+export interface AttemptOwner {
+  readonly caller: {
+    readonly host: Host;
+    readonly pools: UpstreamPools;
+    readonly onEjected: (endpoint: Endpoint) => void;
+  };
+  readonly plan: CallPlan;
+  readonly sink: CallSink;
+  /** Whether the client gets this answer; otherwise another try follows. */
+  accepts(attempt: Attempt, status: number, headers: readonly string[]): boolean;
+  failed(attempt: Attempt, error: UpstreamError): void;
+}
+
 export class Attempt implements AnswerSink {
   readonly endpoint: Endpoint;
-  readonly #call: UpstreamCall;
+  readonly #call: AttemptOwner;
   readonly #number: number;
   readonly #startedMs: number;
   #transfer: Transfer | undefined;
@@ -39,7 +54,7 @@ export class Attempt implements AnswerSink {
   /** An answer of gRPC has begun, and says at its end how it went. */
   #judgedByTrailers = false;
 
-  constructor(call: UpstreamCall, endpoint: Endpoint, number: number) {
+  constructor(call: AttemptOwner, endpoint: Endpoint, number: number) {
     this.#call = call;
     this.endpoint = endpoint;
     this.#number = number;

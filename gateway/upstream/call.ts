@@ -3,12 +3,12 @@
  * asks for it, or beside a first one that is slow. A failure comes out as a row of the error table, so that no code of a
  * library ever reaches a client.
  */
-import type { Host, Span } from "#base";
+import type { Host } from "#base";
 import type { GatewayErrorName } from "../api.ts";
 import { pick } from "../core/balancing/balancer.ts";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
 import { fieldOf } from "../core/decision/headers.ts";
-import { refuseDead, type Forward, type Refuse } from "../core/decision/pipeline.ts";
+import { refuseDead } from "../core/decision/pipeline.ts";
 import {
   ATTEMPT_HEADER,
   backoffMs,
@@ -20,34 +20,9 @@ import {
   type RetryChoice,
 } from "../core/balancing/retry.ts";
 import { Attempt } from "./attempt.ts";
-import type { RequestBody } from "./body.ts";
 import type { UpstreamPools } from "./pools.ts";
-import type { AnswerSink, OutgoingRequest, Transfer, UpstreamError } from "./transfer.ts";
-
-/** What a lane gives for a call, and hears of it beside the answer. */
-export interface CallPlan {
-  readonly forward: Forward;
-  readonly method: string;
-  readonly body: RequestBody | undefined;
-  /** Asked for once per try, since host, trace, time left and the number of the try (from 1) differ. */
-  request(endpoint: Endpoint, span: Span | undefined, attempt: number): OutgoingRequest;
-  /** Opens the span of one try; undefined: nobody reads it. */
-  startSpan(endpoint: Endpoint): Span | undefined;
-}
-
-export interface CallFailure {
-  readonly error: GatewayErrorName;
-  readonly detail: string;
-  /** In the place of one made of the row, when a filter refused with words of its own. */
-  readonly refusal?: Refuse;
-}
-
-export interface CallSink extends Omit<AnswerSink, "onError"> {
-  /** Who answers, which after a retry is another than was chosen; before its head, of which it tells the fields as they came. */
-  onEndpoint(endpoint: Endpoint, headers: readonly string[]): void;
-  /** There will be no whole answer, and no further try. */
-  onFailure(failure: CallFailure): void;
-}
+import type { Transfer, UpstreamError } from "./transfer.ts";
+import type { CallPlan, CallSink } from "./call-plan.ts";
 
 export type RetryKind = Exclude<RetryChoice, "none"> | "status" | "hedge";
 
@@ -92,7 +67,7 @@ export class UpstreamCaller {
   }
 }
 
-export class UpstreamCall implements Transfer {
+class UpstreamCall implements Transfer {
   readonly caller: UpstreamCaller;
   readonly plan: CallPlan;
   readonly sink: CallSink;

@@ -24,7 +24,7 @@ export function waiterKey(lock: LockRef, session: string): string {
   return `${queuePrefix(lock)}${session}`;
 }
 
-export function queuePrefix(lock: LockRef): string {
+function queuePrefix(lock: LockRef): string {
   return `${LOCKS_PREFIX}queue/${pathOf(lock)}/`;
 }
 

@@ -11,15 +11,15 @@ import type { InstanceRecord, VerdictRecord } from "./record.ts";
 /** Milliseconds between two sweeps. */
 export const SWEEP_MS = 10_000;
 /** Percent of a service's instances that one sweep removes at most; one instance always may go. */
-export const EVICT_PERCENT_MAX = 10;
+const EVICT_PERCENT_MAX = 10;
 /** A sweep that comes later than planned by more than this share of its interval evicts nothing: we were not looking. */
-export const LATE_SHARE_MAX = 0.5;
+const LATE_SHARE_MAX = 0.5;
 /** Sweeps over which a jump is looked for: five minutes. */
 export const JUMP_SWEEPS = 30;
 /** A jump is a rise by so many percent of all instances … */
-export const JUMP_PERCENT = 20;
+const JUMP_PERCENT = 20;
 /** … and by so many instances: in a small fleet each one is many percent. */
-export const JUMP_INSTANCES = 10;
+const JUMP_INSTANCES = 10;
 
 export interface Fleet {
   readonly instances: number;

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { Acknowledging } from "../../cli/acknowledging.ts";
 import type { ConfigSource } from "../../cli/config-source.ts";
-import type { ExecCommand } from "../../cli/exec.ts";
+import type { ExecCommand } from "../../cli/exec-command.ts";
 import { Follower } from "../../cli/follower.ts";
 import { environmentOf, parseVariable, type EffectiveConfig } from "../../cli/environment.ts";
 import { inherited } from "../../cli/inherited-environment.ts";

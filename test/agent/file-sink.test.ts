@@ -142,7 +142,7 @@ test("a symbolic link to a file that is not there yet is written through, also o
 const AGENT = { uid: 64_001, gid: 64_001, group: 64_002, stranger: 64_003 };
 const AS_AGENT = `
   import { FileSink } from "./agent/file-sink.ts";
-  import { libraryHost } from "./base/library.ts";
+  import { libraryHost } from "./kernel/base/library.ts";
   process.setgroups([${AGENT.group}]);
   process.setgid(${AGENT.gid});
   process.setuid(${AGENT.uid});

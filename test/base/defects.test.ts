@@ -6,8 +6,8 @@ import { projectRoot } from "#test/kit";
 
 const PROGRAM = `
   import { EventEmitter } from "node:events";
-  import { surviveDefects, systemHost } from "./base/system.ts";
-  import { libraryHost } from "./base/library.ts";
+  import { surviveDefects, systemHost } from "./kernel/base/system.ts";
+  import { libraryHost } from "./kernel/base/library.ts";
   const host = systemHost({ logLevel: "info" });
   using survive = surviveDefects(host);
   host.clock.after(1, () => { throw new Error("in a timer"); });

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { defineErrors } from "#base";
 import { systemLog } from "#base/library";
-import { jsonLine, textLine } from "../../base/log.ts";
+import { jsonLine, textLine } from "../../kernel/base/log.ts";
 
 const Errors = defineErrors("TEST", { DEFINITION: { status: 400, title: "Definition not valid" } });
 const line = (fields: object, message = "a message") => ({

@@ -38,15 +38,16 @@ const FILES = [
 ].map(([, path = "", file = ""]) => [path, `cli/${file}`] as const);
 
 /** Folders whose code runs in a server; of them a command may load contracts and what is as light. */
-const SERVER = /^(store|health|http|access|registry|locks|quotas|config-server|flags|gateway|agent|dns|server|demo)\//;
+const SERVER =
+  /^(kernel\/(?!base\/|settings\/)|registry|locks|quotas|config-server|flags|gateway|agent|dns|server|demo)/;
 const LIGHT = new Set([
   "server/version.ts",
   "config-server/secrets/secret-keys.ts",
   "config-server/secrets/cipher.ts",
   "config-server/core/sealed.ts",
-  "http/frames.ts",
+  "kernel/http/frames.ts",
 ]);
-const CONTRACT = /^(access|registry|locks|quotas|config-server|gateway|flags)\/(api|[a-z-]+-api|[a-z-]+)\.ts$/;
+const CONTRACT = /^(kernel\/)?[a-z-]+\/(api|contract\/[a-z-]+)\.ts$/;
 const PACKAGES = new Set(["commander", "ajv", "yaml", "typebox", "undici"]);
 /** By the first word of a verb: what it alone reads or writes. */
 const OWN_PACKAGES: Record<string, string> = { config: "fflate", exec: "smol-toml", agent: "smol-toml" };
@@ -88,6 +89,6 @@ test.each(FILES.filter(([path]) => !LOADS_CHECKS.has(path)))("posthouse %s loads
 function isContract(path: string): boolean {
   if (!CONTRACT.test(path)) return false;
   return [...loadedWith(path)].every(
-    (one) => one === "typebox" || one.startsWith("base/") || CONTRACT.test(one) || one.startsWith("typebox/"),
+    (one) => one === "typebox" || one.startsWith("kernel/base/") || CONTRACT.test(one) || one.startsWith("typebox/"),
   );
 }

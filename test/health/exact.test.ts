@@ -1,10 +1,10 @@
 /** When checks are probed, what a runner makes of a stated one, and what agrees with what: by example. */
 import { expect, test } from "vitest";
-import { bestOf, DEFAULT_THRESHOLDS, observe, startHealth, worstOf } from "../../health/core/state.ts";
-import { addTurn, DEFAULT_DAMPING, fade, heldForSeconds, startDamping } from "../../health/core/damping.ts";
-import { patternMatches, statusExpected } from "../../health/core/match.ts";
-import { FIRST_PROBE_MS_MAX, firstDelayMs, nextDueMs, placeOf } from "../../health/core/schedule.ts";
-import { definitionOf } from "../../health/core/targets.ts";
+import { bestOf, DEFAULT_THRESHOLDS, observe, startHealth, worstOf } from "../../kernel/health/core/state.ts";
+import { addTurn, DEFAULT_DAMPING, fade, heldForSeconds, startDamping } from "../../kernel/health/core/damping.ts";
+import { patternMatches, statusExpected } from "../../kernel/health/core/match.ts";
+import { FIRST_PROBE_MS_MAX, firstDelayMs, nextDueMs, placeOf } from "../../kernel/health/core/schedule.ts";
+import { definitionOf } from "../../kernel/health/core/targets.ts";
 
 test("a stated check becomes a definition in milliseconds, and its target has nothing else in it", () => {
   const judging = { intervalSeconds: 10, timeoutSeconds: 5, initialDelaySeconds: 2, rise: 1, fall: 3, warnAfterMs: 9 };

@@ -4,7 +4,7 @@ import fastify from "fastify";
 import { expect, test } from "vitest";
 import { injectTransport } from "#client";
 import { eventually } from "#test/kit";
-import { whileConnected } from "../../http/caller.ts";
+import { whileConnected } from "../../kernel/http/caller.ts";
 
 test.each([
   ["before its handler begins", true],

@@ -4,7 +4,7 @@ import { connect, type AddressInfo, type Socket } from "node:net";
 import { expect, test } from "vitest";
 import { createHttpServer } from "#http";
 import { eventually, startPosthouse, tempFolder, testHost } from "#test/kit";
-import { connectionsMax } from "../../http/connections.ts";
+import { connectionsMax } from "../../kernel/http/connections.ts";
 
 async function open(port: number, count: number): Promise<Socket[]> {
   const sockets = Array.from({ length: count }, () => connect(port, "127.0.0.1").on("error", () => {}));

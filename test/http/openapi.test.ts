@@ -5,7 +5,7 @@ import { Ajv } from "ajv";
 import addFormats from "ajv-formats";
 import { expect, test } from "vitest";
 import { projectRoot } from "#test/kit";
-import { operationIdOf } from "../../http/openapi.ts";
+import { operationIdOf } from "../../kernel/http/openapi.ts";
 
 interface Operation {
   readonly operationId: string;

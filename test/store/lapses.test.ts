@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { openStore } from "#store";
 import { eventually, testHost, withEtcd } from "#test/kit";
-import { AWAY_MS, Lapses } from "../../store/etcd/lapses.ts";
+import { AWAY_MS, Lapses } from "../../kernel/store/etcd/lapses.ts";
 
 /** Rounds of a quarter of a second, in which etcd answers or not; what `silentMs` says of each lease. */
 function live(

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { randomInt, seededRandom } from "#base";
 import { openStore, repairStore, type Store } from "#store";
 import { startProgram, tempFolder, testHost, type TempFolder } from "#test/kit";
-import { encodeRow, revKey } from "../../store/lmdb/layout.ts";
+import { encodeRow, revKey } from "../../kernel/store/lmdb/layout.ts";
 import { fill } from "./damage.ts";
 
 const ROUNDS = 120;

@@ -3,7 +3,7 @@ import { open as openLmdb } from "lmdb";
 import { expect, test } from "vitest";
 import { openStore, type Store } from "#store";
 import { tempFolder, testHost } from "#test/kit";
-import { decodeMeta, decodeRow } from "../../store/lmdb/layout.ts";
+import { decodeMeta, decodeRow } from "../../kernel/store/lmdb/layout.ts";
 
 const RAW = { pageSize: 8192, overlappingSync: false, keyEncoding: "binary", encoding: "binary" } as const;
 

@@ -3,11 +3,11 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "#base/library";
 import { ManualClock, testHost } from "#test/kit";
-import { Lessor } from "../../store/lessor.ts";
-import { OrderedKeys } from "../../store/ordered-keys.ts";
-import { RECENT_REVISIONS_MAX, RecentRevisions } from "../../store/recent.ts";
-import type { WatchBatch } from "../../store/types.ts";
-import { WatchHub } from "../../store/watch-hub.ts";
+import { Lessor } from "../../kernel/store/lessor.ts";
+import { OrderedKeys } from "../../kernel/store/ordered-keys.ts";
+import { RECENT_REVISIONS_MAX, RecentRevisions } from "../../kernel/store/recent.ts";
+import type { WatchBatch } from "../../kernel/store/types.ts";
+import { WatchHub } from "../../kernel/store/watch-hub.ts";
 
 const batch = (revision: number, key = "k"): WatchBatch => ({
   revision,

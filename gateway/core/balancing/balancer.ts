@@ -7,6 +7,7 @@ import type { Balance } from "../../api.ts";
 import { isSilent, latencyAt } from "./endpoint-load.ts";
 import type { Endpoint, EndpointSet } from "./endpoints.ts";
 import { hashOf } from "./maglev.ts";
+import { weigh } from "./endpoints.ts";
 
 export interface PickOptions {
   /** Requests in flight from which an endpoint counts as full. */
@@ -185,12 +186,4 @@ function indexAt(ends: readonly number[], at: number): number {
 
 function without(endpoints: readonly Endpoint[], excluded: readonly Endpoint[]): Endpoint[] {
   return endpoints.filter((endpoint) => !excluded.some((other) => other.key === endpoint.key));
-}
-
-/** Adds the running sums of the weights, unless all weigh the same. */
-export function weigh(endpoints: readonly Endpoint[]): EndpointSet {
-  const first = endpoints[0]?.weight;
-  if (endpoints.every((endpoint) => endpoint.weight === first)) return { endpoints };
-  let sum = 0;
-  return { endpoints, ends: endpoints.map((endpoint) => (sum += endpoint.weight)) };
 }

@@ -9,9 +9,8 @@ import {
   type GatewayConfig,
   type StaticEndpoint,
 } from "../../api.ts";
-import type { CatalogInstance } from "./endpoints.ts";
+import type { CatalogInstance } from "./instance.ts";
 import type { GradientPolicy } from "./gradient.ts";
-import type { OutlierPolicy } from "./outlier.ts";
 
 export interface ClusterTls {
   readonly ca?: string;
@@ -156,4 +155,15 @@ function staticInstance(
     lifecycle: "serving",
     status: "passing",
   };
+}
+
+export interface OutlierPolicy {
+  /** Gateway errors in a row that eject; 0: they never do. */
+  readonly consecutiveErrors: number;
+  /** Milliseconds of the first ejection; the n-th lasts n times as long. */
+  readonly ejectionMs: number;
+  /** Of the endpoints, that may be ejected at once; one always may. */
+  readonly ejectedPercentMax: number;
+  /** Whether success rates are compared. */
+  readonly successRate: boolean;
 }

@@ -4,34 +4,15 @@
  */
 import { own } from "#base";
 import { isForbiddenAddress } from "#base/address-class";
-import { weigh } from "./balancer.ts";
+
 import { newClusterState, newLoad, noteReached, type ClusterState, type EndpointLoad } from "./endpoint-load.ts";
 import { GradientLimit } from "./gradient.ts";
 import { maglevTable } from "./maglev.ts";
-import type { CompiledCluster } from "../routing/table.ts";
-
-/** As much of a registry instance as a gateway needs. The registry's `Instance` is one. */
-export interface CatalogInstance {
-  readonly namespace: string;
-  readonly service: string;
-  readonly id: string;
-  readonly address: string;
-  readonly port: number;
-  readonly protocol: string;
-  readonly ports: readonly { readonly name: string; readonly port: number; readonly protocol: string }[];
-  readonly weight: number;
-  readonly lifecycle: "starting" | "serving" | "draining" | "stopped";
-  readonly status: "passing" | "warning" | "critical" | "unknown";
-  readonly metadata?: Readonly<Record<string, string>>;
-  readonly zone?: string | undefined;
-  /** How long its service keeps an idle connection, by its policy; what the instance itself says goes before. */
-  readonly keepAliveMs?: number;
-  /** The DNS name that the address is of. */
-  readonly name?: string;
-}
+import type { CompiledCluster } from "./cluster.ts";
+import type { CatalogInstance } from "./instance.ts";
 
 /** Metadata by which an instance says how many milliseconds it keeps an idle connection. */
-export const KEEP_ALIVE_METADATA = "keep-alive-ms";
+const KEEP_ALIVE_METADATA = "keep-alive-ms";
 
 export interface Endpoint {
   readonly id: string;
@@ -265,4 +246,12 @@ function nearest(endpoints: readonly Endpoint[], known: readonly CatalogInstance
 function once<T>(make: () => T): () => T {
   let made: T | undefined;
   return () => (made ??= make());
+}
+
+/** Adds the running sums of the weights, unless all weigh the same. */
+export function weigh(endpoints: readonly Endpoint[]): EndpointSet {
+  const first = endpoints[0]?.weight;
+  if (endpoints.every((endpoint) => endpoint.weight === first)) return { endpoints };
+  let sum = 0;
+  return { endpoints, ends: endpoints.map((endpoint) => (sum += endpoint.weight)) };
 }

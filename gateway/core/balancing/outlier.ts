@@ -5,31 +5,21 @@
  */
 import type { EndpointLoad } from "./endpoint-load.ts";
 import type { EndpointSet } from "./endpoints.ts";
-
-export interface OutlierPolicy {
-  /** Gateway errors in a row that eject; 0: they never do. */
-  readonly consecutiveErrors: number;
-  /** Milliseconds of the first ejection; the n-th lasts n times as long. */
-  readonly ejectionMs: number;
-  /** Of the endpoints, that may be ejected at once; one always may. */
-  readonly ejectedPercentMax: number;
-  /** Whether success rates are compared. */
-  readonly successRate: boolean;
-}
+import type { OutlierPolicy } from "./cluster.ts";
 
 /** An ejection is never longer, however often there was one. */
 export const EJECTION_MS_MAX = 300_000;
 /** Milliseconds over which success rates are counted. */
 export const SUCCESS_RATE_MS = 10_000;
 /** Endpoints with enough answers, below which "far less than the others" means nothing. */
-export const SUCCESS_RATE_HOSTS_MIN = 5;
+const SUCCESS_RATE_HOSTS_MIN = 5;
 /** Answers of an endpoint in that time, below which its rate means nothing. */
 export const SUCCESS_RATE_ANSWERS_MIN = 100;
 /** Standard deviations below the mean that make an outlier. */
 const DEVIATIONS = 1.9;
 
 /** Statuses by which a proxy or a service says that nobody served the request. */
-export function isGatewayError(status: number): boolean {
+function isGatewayError(status: number): boolean {
   return status === 502 || status === 503 || status === 504;
 }
 

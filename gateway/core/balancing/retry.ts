@@ -8,7 +8,7 @@ import type { GatewayErrorName } from "../../api.ts";
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"]);
 
 /** Retries as a share of requests, beside a small allowance per second. @see Finagle's RetryBudget */
-export const RETRY_BUDGET = { share: 0.2, perSecond: 3, tokensMax: 100 } as const;
+const RETRY_BUDGET = { share: 0.2, perSecond: 3, tokensMax: 100 } as const;
 
 /** A call that failed before any byte of an answer reached the client. */
 export interface FailedCall {

@@ -8,7 +8,7 @@ import { Compile } from "typebox/compile";
 import { shapeProblems } from "#base/shape";
 import { GATEWAY_DEFAULTS, GatewayConfig, OWN_LISTENER, type ConfigProblem, type Listener } from "../../api.ts";
 import { hostProblems, routeProblems, type RouteContext } from "./route.ts";
-import { parseCidr } from "../routing/conditions.ts";
+import { parseCidr } from "../request/cidr-set.ts";
 import { NO_FILTERS, type Filters } from "../request/filter.ts";
 import { discoveryProblem, keyUrlProblem } from "../callers/key-urls.ts";
 import { conflicts, headlessRegexes, shadows } from "../routing/shadowed-routes.ts";

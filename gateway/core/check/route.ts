@@ -2,7 +2,7 @@
 import type { TSchema } from "typebox";
 import { pointerPart } from "#base/shape";
 import type { AclEntry, ConfigProblem, HeaderEdits, NamedMatch, RouteConfig } from "../../api.ts";
-import { parseCidr } from "../routing/conditions.ts";
+import { parseCidr } from "../request/cidr-set.ts";
 import { originProblem } from "../rewriting/cors.ts";
 import type { FilterPlace, Filters } from "../request/filter.ts";
 import { parseAuthority } from "../request/head.ts";

@@ -5,7 +5,8 @@
 import { TOKEN_BYTES_MAX } from "../../api.ts";
 import { claimValues, type Claims } from "../callers/claims.ts";
 import type { RequestHead } from "../request/head.ts";
-import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
+import { refuse, type Refuse } from "./refusal.ts";
+import type { HeaderPair } from "../request/header-list.ts";
 import type { CompiledRoute } from "../routing/route.ts";
 
 /** The one bearer token of a request, or its refusal. */

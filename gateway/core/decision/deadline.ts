@@ -5,7 +5,8 @@
  */
 import { formatGrpcTimeout, grpcTimeoutMs, type GrpcKind } from "../request/grpc.ts";
 import type { RequestHead } from "../request/head.ts";
-import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
+import { refuse, type Refuse } from "./refusal.ts";
+import type { HeaderPair } from "../request/header-list.ts";
 import type { CompiledRoute } from "../routing/route.ts";
 
 /** Milliseconds that a caller may give; the longest of a timer, 24 days. Who gives more gives no limit. */

@@ -9,7 +9,8 @@ import type { LeasedLimits, LeaseWait } from "../limits/leased-limits.ts";
 import type { Pressure } from "../limits/overload.ts";
 import type { PathDoubt } from "../paths/path.ts";
 import type { RateLimiter, RateVerdict } from "../limits/rate-limit.ts";
-import type { HeaderPair, Refuse } from "./refusal.ts";
+import type { Refuse } from "./refusal.ts";
+import type { HeaderPair } from "../request/header-list.ts";
 import type { CompiledRoute, ForwardRoute, RouteTable } from "../routing/table.ts";
 
 /** Tokens whose signature and times were found good. */

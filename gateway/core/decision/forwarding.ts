@@ -17,7 +17,8 @@ import type { RequestHead } from "../request/head.ts";
 import { renderEdits } from "../rewriting/header-edits.ts";
 import { limitedKey } from "./limit.ts";
 import { pathVariables } from "../paths/path-pattern.ts";
-import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
+import { refuse, type Refuse } from "./refusal.ts";
+import type { HeaderPair } from "../request/header-list.ts";
 import { upstreamPath } from "../rewriting/rewrite.ts";
 import type { CompiledRoute, ForwardRoute } from "../routing/route.ts";
 import { chooseBackend } from "../routing/traffic-split.ts";
@@ -215,7 +216,7 @@ function identityHeaders(
 }
 
 /** No endpoint at all, or none with room: either way the client may come back soon. */
-export function refuseEndpoint(route: ForwardRoute, endpoints: EndpointSet, nowMs: number): Refuse {
+function refuseEndpoint(route: ForwardRoute, endpoints: EndpointSet, nowMs: number): Refuse {
   const { service, namespace } = route.cluster;
   if (endpoints.endpoints.length === 0) {
     const reason = endpoints.absence === undefined ? "" : `: ${endpoints.absence}`;

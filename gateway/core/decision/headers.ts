@@ -2,12 +2,11 @@
  * The headers that cross the gateway. Hop-by-hop ones stop here, both ways; who the client is and how it came is said
  * by the gateway alone, so whatever the client says about it is dropped.
  */
-import { own, setOwn } from "#base";
 import { CLIENT_CERTIFICATE_HEADER } from "../callers/certificates.ts";
 import { clientOrigin, schemeSeen } from "../request/client-address.ts";
 import { parseAuthority, type RequestHead } from "../request/head.ts";
 import type { RenderedEdits } from "../rewriting/header-edits.ts";
-import type { HeaderPair } from "./refusal.ts";
+import type { HeaderPair } from "../request/header-list.ts";
 import { ATTEMPT_HEADER } from "../balancing/retry.ts";
 import type { RouteTable } from "../routing/table.ts";
 
@@ -191,32 +190,6 @@ function isOwn(lower: string): boolean {
 /** @see RFC 7239 §6: an IPv6 address stands in brackets and quotes. */
 function forwardedNode(peer: string): string {
   return peer.includes(":") ? `"[${peer}]"` : peer;
-}
-
-/** An answer's headers for whoever looks them up by name, in lower case; those that came more than once are a list. */
-export type AnswerHeaders = Record<string, string | string[] | undefined>;
-
-/** Of name, value, name, value. */
-export function headerRecord(headers: readonly string[]): AnswerHeaders {
-  // Without a prototype: a service may call a header as it likes.
-  const record = Object.create(null) as AnswerHeaders;
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = (headers[i] as string).toLowerCase();
-    const before = own(record, name);
-    const value = headers[i + 1] as string;
-    setOwn(record, name, before === undefined ? value : [before, value].flat());
-  }
-  return record;
-}
-
-/** And back. */
-export function headerList(record: AnswerHeaders): string[] {
-  const list: string[] = [];
-  for (const [name, value] of Object.entries(record)) {
-    if (Array.isArray(value)) for (const one of value) list.push(name, one);
-    else if (value !== undefined) list.push(name, value);
-  }
-  return list;
 }
 
 /**

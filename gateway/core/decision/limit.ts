@@ -7,7 +7,8 @@ import type { SharedPolicy } from "../limits/lease-arithmetic.ts";
 import type { LeaseWait } from "../limits/leased-limits.ts";
 import { hashOf } from "../balancing/maglev.ts";
 import { addressGroup, type RateVerdict } from "../limits/rate-limit.ts";
-import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
+import { refuse, type Refuse } from "./refusal.ts";
+import type { HeaderPair } from "../request/header-list.ts";
 import type { CompiledRoute } from "../routing/route.ts";
 
 /** Headers of all limits that let it through, the refusal of the first that does not, or the wait for its lease. */

@@ -6,7 +6,7 @@
 import { corsHeaders, preflightHeaders } from "../rewriting/cors.ts";
 import { seenBy } from "../request/client-address.ts";
 import { isBadHead, type BadHead, type RequestHead } from "../request/head.ts";
-import type { HeaderPair } from "./refusal.ts";
+import type { HeaderPair } from "../request/header-list.ts";
 import { matchRoute, type CompiledRoute, type RouteTable } from "../routing/table.ts";
 
 export interface OwnAnswer {

@@ -16,7 +16,8 @@ import type { RequestHead } from "../request/head.ts";
 import { renderEdits } from "../rewriting/header-edits.ts";
 import { limit } from "./limit.ts";
 import { pathVerdict } from "./path-rules.ts";
-import { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
+import { refuse, type Refuse } from "./refusal.ts";
+import type { HeaderPair } from "../request/header-list.ts";
 import { redirectLocation } from "../rewriting/rewrite.ts";
 import { matchRoute, type CompiledRoute } from "../routing/table.ts";
 
@@ -24,7 +25,8 @@ export { refuseToken, type TokenRefusal } from "./credentials.ts";
 export type * from "./decision.ts";
 export { refuseDead } from "./forwarding.ts";
 export { ownHeaders } from "./own-answer.ts";
-export { refuse, type HeaderPair, type Refuse } from "./refusal.ts";
+export { refuse, type Refuse } from "./refusal.ts";
+export type { HeaderPair } from "../request/header-list.ts";
 
 const NO_HEADERS: readonly HeaderPair[] = [];
 

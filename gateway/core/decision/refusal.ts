@@ -1,8 +1,7 @@
 /** An answer of the gateway itself that says no: by a row of the error table, as plain data. */
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName, type GatewayFlag } from "../../api.ts";
 import type { CompiledRoute } from "../routing/route.ts";
-
-export type HeaderPair = readonly [name: string, value: string];
+import type { HeaderPair } from "../request/header-list.ts";
 
 export interface Refuse {
   readonly kind: "refuse";

@@ -4,7 +4,7 @@
  * with no more than a `Last-Modified` is not kept. @see RFC 9111
  */
 import { own, setOwn } from "#base";
-import type { AnswerHeaders } from "./headers.ts";
+import type { AnswerHeaders } from "../request/header-list.ts";
 
 /** What the cache compares of a request; names in lower case. */
 export type AskedHeaders = Readonly<Record<string, string>>;
@@ -53,7 +53,7 @@ function seconds(value: string | true | undefined): number | undefined {
 }
 
 /** Milliseconds; undefined: no date of HTTP. What Date.parse takes beside is none. @see RFC 9110 §5.6.7 */
-export function httpDate(value: unknown): number | undefined {
+function httpDate(value: unknown): number | undefined {
   if (typeof value !== "string" || !/^[A-Z][a-z]{2}.*\d{2}:\d{2}:\d{2}/.test(value)) return undefined;
   // Of the three forms one does not say that it is in GMT.
   const ms = Date.parse(value.endsWith("GMT") ? value : `${value} GMT`);
@@ -71,7 +71,7 @@ export function storedHead(
   return { status, headers: { ...headers, date }, asked, cameMs: came.nowMs };
 }
 
-export function dateOf({ headers }: StoredHead): number {
+function dateOf({ headers }: StoredHead): number {
   return httpDate(headers["date"]) ?? 0;
 }
 
@@ -93,7 +93,7 @@ export function ageSeconds({ headers, cameMs }: StoredHead, nowMs: number): numb
 }
 
 /** Whether it may be kept at all, for others than the one who asked. @see RFC 9111 §3 */
-export function mayStore({ status, headers, asked }: StoredHead): boolean {
+function mayStore({ status, headers, asked }: StoredHead): boolean {
   const control = cacheControl(headers["cache-control"]);
   if (!UNDERSTOOD.has(status) || headers["set-cookie"] !== undefined || varyOf(headers).includes("*")) return false;
   if (control.has("no-store") || control.has("private") || cacheControl(asked["cache-control"]).has("no-store")) {

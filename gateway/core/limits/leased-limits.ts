@@ -50,7 +50,7 @@ export interface LeaseWait {
 /** A lease is renewed when so much of it is left. */
 const RENEW_SHARE = 0.5;
 /** Limits remembered, and half of it at least; beyond, the longest unseen are forgotten, and what they hold lapses. */
-export const SHARED_KEYS_MAX = 20_000;
+const SHARED_KEYS_MAX = 20_000;
 
 export class LeasedLimits {
   readonly #leases = new RecentMap<Lease>(SHARED_KEYS_MAX);

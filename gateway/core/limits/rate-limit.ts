@@ -10,7 +10,7 @@ import { RecentMap } from "./recent-map.ts";
  * Keys remembered, and half of it at least. Beyond, the longest unseen are forgotten; by then almost all of them are back
  * at a full allowance.
  */
-export const LIMITED_KEYS_MAX = 100_000;
+const LIMITED_KEYS_MAX = 100_000;
 
 export interface RatePolicy {
   readonly requests: number;

@@ -9,7 +9,7 @@
  */
 
 /** Characters of a path and query; more is refused, as by other gateways. */
-export const TARGET_CHARS_MAX = 16 * 1024;
+const TARGET_CHARS_MAX = 16 * 1024;
 
 const UNRESERVED = /[A-Za-z0-9\-._~]/;
 /** pchar without the percent sign, and the slash. */

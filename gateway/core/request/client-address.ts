@@ -4,7 +4,7 @@
  * proxy nothing is believed.
  */
 import ipaddr from "ipaddr.js";
-import type { CidrSet } from "../routing/conditions.ts";
+import type { CidrSet } from "./cidr-set.ts";
 import type { RequestHead } from "./head.ts";
 
 export interface ClientOrigin {

@@ -8,7 +8,7 @@ import type { ConfigProblem, GatewayErrorName } from "../../api.ts";
 import type { Claims } from "../callers/claims.ts";
 import type { CompiledConsumer, Consumers } from "../callers/consumers.ts";
 import type { RequestHead } from "./head.ts";
-import type { AnswerHeaders } from "../decision/headers.ts";
+import type { AnswerHeaders } from "./header-list.ts";
 
 /** What a filter may know of a request. */
 export interface FilterRequest {

@@ -8,7 +8,7 @@ import { own } from "#base";
 /** `web`, `web-text`: gRPC-Web, binary and in base64. */
 export type GrpcKind = "grpc" | "web" | "web-text";
 
-export const GRPC_STATUS = {
+const GRPC_STATUS = {
   OK: 0,
   CANCELLED: 1,
   DEADLINE_EXCEEDED: 4,

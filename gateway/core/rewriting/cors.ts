@@ -20,7 +20,7 @@ export interface CompiledCors {
   readonly maxAgeSeconds: number;
 }
 
-export const CORS_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] as const;
+const CORS_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] as const;
 const ORIGIN = /^(https?):\/\/(\*\.)?([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:]+\])(:\d{1,5})?$/;
 
 /** What is wrong with an origin of a config. */

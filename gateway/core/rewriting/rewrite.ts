@@ -32,7 +32,7 @@ export function parsePathTemplate(text: string, names: readonly string[]): PathT
   return parts;
 }
 
-export function compilePathTemplate(text: string, names: readonly string[]): PathTemplate {
+function compilePathTemplate(text: string, names: readonly string[]): PathTemplate {
   const parts = parsePathTemplate(text, names);
   if ("problem" in parts) throw new Error(parts.problem);
   return parts;

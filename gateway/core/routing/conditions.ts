@@ -1,9 +1,9 @@
 /** What a route asks of a request beside its host and path: method, headers, query, cookies, the client's network. */
-import ipaddr from "ipaddr.js";
 import type { RE2JS } from "re2js";
 import { COMMON_METHODS, type NamedMatch, type RouteMatchConfig } from "../../api.ts";
 import type { RequestHead } from "../request/head.ts";
 import { regexOf } from "../paths/regex.ts";
+import { CidrSet } from "../request/cidr-set.ts";
 
 export interface ValueCondition {
   readonly name: string;
@@ -151,44 +151,4 @@ function valueCovers(a: ValueCondition, b: ValueCondition): boolean {
   if (a.kind === "present") return true;
   if (b.kind === "exact") return holds(a, [b.value]);
   return a.kind === "prefix" && b.kind === "prefix" && b.value.startsWith(a.value);
-}
-
-type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];
-
-/** Networks, by CIDR or single address. IPv4 addresses in IPv6 clothes are IPv4. */
-export class CidrSet {
-  readonly text: string;
-  readonly #ranges: readonly Range[];
-
-  constructor(cidrs: readonly string[]) {
-    this.text = cidrs.toSorted().join(" ");
-    this.#ranges = cidrs.map((cidr) => {
-      const range = parseCidr(cidr);
-      if (!range) throw new Error(`"${cidr}" is no network.`);
-      return range;
-    });
-  }
-
-  has(address: string): boolean {
-    if (!ipaddr.isValid(address)) return false;
-    const parsed = ipaddr.process(address);
-    return this.#ranges.some(([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits));
-  }
-
-  /** Whether each of another's networks lies in one of these. */
-  covers(other: CidrSet): boolean {
-    return other.#ranges.every(([inner, innerBits]) =>
-      this.#ranges.some(
-        ([network, bits]) => network.kind() === inner.kind() && bits <= innerBits && inner.match(network, bits),
-      ),
-    );
-  }
-}
-
-export function parseCidr(text: string): Range | undefined {
-  if (ipaddr.isValid(text) && !/^\d+$/.test(text)) {
-    const address = ipaddr.process(text);
-    return [address, address.kind() === "ipv4" ? 32 : 128];
-  }
-  return ipaddr.isValidCIDR(text) ? ipaddr.parseCIDR(text) : undefined;
 }

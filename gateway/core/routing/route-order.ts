@@ -18,7 +18,7 @@ export interface Ranked {
 }
 
 /** The criteria in their order, each with what an operator calls it. */
-export const CRITERIA: readonly (readonly [name: string, compare: (a: Ranked, b: Ranked) => number])[] = [
+const CRITERIA: readonly (readonly [name: string, compare: (a: Ranked, b: Ranked) => number])[] = [
   ["hint", (a, b) => Number(a.route.hinted) - Number(b.route.hinted)],
   ["priority", (a, b) => b.route.priority - a.route.priority],
   ["host", (a, b) => hostRank(b.host) - hostRank(a.host)],

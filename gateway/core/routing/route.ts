@@ -108,7 +108,7 @@ export interface CompiledCompress {
 }
 
 /** Types that shrink. Images, films and archives are compressed already. */
-export const COMPRESSED_TYPES = [
+const COMPRESSED_TYPES = [
   "text/*",
   "application/json",
   "application/*+json",

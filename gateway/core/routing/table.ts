@@ -1,7 +1,8 @@
 /** The route table: a checked config, compiled. Built beside the running one and swapped by one pointer. */
 import { OWN_LISTENER, type GatewayConfig, type JwtProvider, type Listener, type RouteConfig } from "../../api.ts";
 import { ClusterTable, type CompiledCluster } from "../balancing/cluster.ts";
-import { CidrSet, type MatchHead } from "./conditions.ts";
+import { type MatchHead } from "./conditions.ts";
+import { CidrSet } from "../request/cidr-set.ts";
 import { Consumers } from "../callers/consumers.ts";
 import { NO_FILTERS, type Filters } from "../request/filter.ts";
 import type { RawHead, RequestHead } from "../request/head.ts";

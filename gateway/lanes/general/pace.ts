@@ -6,7 +6,7 @@ import type { Clock } from "#base";
 import { Deadline } from "../../upstream/deadline.ts";
 
 /** Bytes per second, averaged over the span. A modem of 1980 is faster; so few are sent on purpose. */
-export const BODY_BYTES_PER_SECOND_MIN = 240;
+const BODY_BYTES_PER_SECOND_MIN = 240;
 
 export class BodyPace {
   readonly #spanMs: number;

@@ -20,7 +20,7 @@ import {
 } from "../../core/decision/pipeline.ts";
 import { ATTEMPT_HEADER } from "../../core/balancing/retry.ts";
 import { RequestBody, type BodyLimits } from "../../upstream/body.ts";
-import type { CallFailure, CallPlan, CallSink } from "../../upstream/call.ts";
+import type { CallFailure, CallPlan, CallSink } from "../../upstream/call-plan.ts";
 import { announcedBytes, endOf, hasBody, type WholeEnd } from "../../upstream/end.ts";
 import type { OutgoingRequest, Transfer } from "../../upstream/transfer.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";

@@ -3,7 +3,8 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { seededRandom } from "#base";
 import type { Balance } from "../../../gateway/api.ts";
-import { pick, weigh } from "../../../gateway/core/balancing/balancer.ts";
+import { pick } from "../../../gateway/core/balancing/balancer.ts";
+import { weigh } from "../../../gateway/core/balancing/endpoints.ts";
 import { newLoad, noteLatency } from "../../../gateway/core/balancing/endpoint-load.ts";
 import {
   nextEndpoints,

@@ -2,7 +2,8 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { seededRandom } from "#base";
-import { isDead, pick, weigh } from "../../../gateway/core/balancing/balancer.ts";
+import { isDead, pick } from "../../../gateway/core/balancing/balancer.ts";
+import { weigh } from "../../../gateway/core/balancing/endpoints.ts";
 import {
   AVOID_MS,
   newLoad,

@@ -1,7 +1,8 @@
 /** Choices among endpoints, leases and what a gateway knows of its cluster: each rule by one example, at its edge. */
 import { expect, test } from "vitest";
 import type { ClusterView } from "#gateway";
-import { isDead, pick, readiness, weigh, type PickOptions } from "../../../gateway/core/balancing/balancer.ts";
+import { isDead, pick, readiness, type PickOptions } from "../../../gateway/core/balancing/balancer.ts";
+import { weigh } from "../../../gateway/core/balancing/endpoints.ts";
 import { adoptView, mergeViews, viewCluster } from "../../../gateway/core/decision/cluster-view.ts";
 import { ConcurrencyLimiter } from "../../../gateway/core/limits/concurrency.ts";
 import { newLoad, noteSilent } from "../../../gateway/core/balancing/endpoint-load.ts";

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { pick } from "../../../gateway/core/balancing/balancer.ts";
 import { clientOrigin, schemeSeen, seenBy } from "../../../gateway/core/request/client-address.ts";
-import { CidrSet } from "../../../gateway/core/routing/conditions.ts";
+import { CidrSet } from "../../../gateway/core/request/cidr-set.ts";
 import {
   nextEndpoints,
   NO_ENDPOINTS,

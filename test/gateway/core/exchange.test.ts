@@ -1,7 +1,8 @@
 /** What an exchange carries, field by field: cross-origin words, gRPC's, the headers that cross, and how long an answer is good. */
 import { expect, test } from "vitest";
 import type { Cors } from "../../../gateway/api.ts";
-import { CidrSet, conditionsCover, compileConditions, mismatchOf } from "../../../gateway/core/routing/conditions.ts";
+import { conditionsCover, compileConditions, mismatchOf } from "../../../gateway/core/routing/conditions.ts";
+import { CidrSet } from "../../../gateway/core/request/cidr-set.ts";
 import {
   applyCors,
   compileCors,
@@ -29,13 +30,12 @@ import {
   answerHeaders,
   connectionNames,
   fieldOf,
-  headerList,
-  headerRecord,
   isAnswerOwn,
   isGatewayOwn,
   trailersToPass,
   upstreamHeaders,
 } from "../../../gateway/core/decision/headers.ts";
+import { headerList, headerRecord } from "../../../gateway/core/request/header-list.ts";
 import {
   forwardReason,
   isFreshFor,

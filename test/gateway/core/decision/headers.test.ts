@@ -1,8 +1,9 @@
 /** What a request brings of other proxies' words: in its head, and in its trailers. */
 import { expect, test } from "vitest";
-import { CidrSet } from "../../../../gateway/core/routing/conditions.ts";
+import { CidrSet } from "../../../../gateway/core/request/cidr-set.ts";
 import { isBadHead, readHead } from "../../../../gateway/core/request/head.ts";
-import { headerRecord, trailersToPass, upstreamHeaders } from "../../../../gateway/core/decision/headers.ts";
+import { trailersToPass, upstreamHeaders } from "../../../../gateway/core/decision/headers.ts";
+import { headerRecord } from "../../../../gateway/core/request/header-list.ts";
 
 const TRUSTED = "10.0.0.1";
 const STRANGER = "192.0.2.9";

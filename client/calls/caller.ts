@@ -1,0 +1,106 @@
+/** One call of the control API: its headers, its deadline, and its error as a row; a body as it comes; a watch. */
+import { deadline, type Host } from "#base";
+import type { Frame } from "#http/frames";
+import { errorFromProblem } from "../errors.ts";
+import { watchFrames, type Acknowledgement, type WatchOptions } from "../stream.ts";
+import type { RawBody, Transport, TransportRequest } from "../transport.ts";
+
+/** Milliseconds a plain call may take before it counts as unreachable. */
+export const CALL_TIMEOUT_MS = 10_000;
+/** Milliseconds for a release: the server gives its checks up to thirty and five seconds, and they may wait for others. */
+export const RELEASE_TIMEOUT_MS = 90_000;
+/** Milliseconds for a call that moves many sets: each is checked and written by itself. */
+export const TRANSFER_TIMEOUT_MS = 300_000;
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface StreamOptions {
+  readonly signal: AbortSignal;
+  readonly after?: number;
+  readonly onState?: WatchOptions["onState"];
+}
+
+export interface ClientOptions {
+  readonly transport: Transport;
+  /** Bearer token; a function is asked at each call, so that a token may be renewed. */
+  readonly token?: string | (() => string | undefined) | undefined;
+  /**
+   * A name of its own for who holds this client. Its watches of the catalog then acknowledge what they have taken over,
+   * and a drain waits for them.
+   */
+  readonly subscriber?: string | undefined;
+}
+
+export const enc = encodeURIComponent;
+
+export class Caller {
+  readonly host: Host;
+  readonly options: ClientOptions;
+
+  constructor(host: Host, options: ClientOptions) {
+    this.host = host;
+    this.options = options;
+  }
+
+  #headers(): Record<string, string> {
+    const { token } = this.options;
+    const value = typeof token === "function" ? token() : token;
+    return value === undefined ? {} : { authorization: `Bearer ${value}` };
+  }
+
+  async call<T>(
+    method: TransportRequest["method"],
+    path: string,
+    body: unknown,
+    options: CallOptions & { timeoutMs?: number; raw?: RawBody; repeatable?: boolean },
+    headers: Record<string, string> = {},
+  ): Promise<T> {
+    using late = deadline(this.host.clock, options.timeoutMs ?? CALL_TIMEOUT_MS);
+    const answer = await this.options.transport.request({
+      method,
+      path,
+      headers: { ...this.#headers(), ...headers },
+      ...(body === undefined ? {} : { body }),
+      ...(options.raw ? { raw: options.raw } : {}),
+      ...(options.repeatable === undefined ? {} : { repeatable: options.repeatable }),
+      signal: options.signal ? AbortSignal.any([options.signal, late.signal]) : late.signal,
+    });
+    const text = await answer.text();
+    if (answer.status >= 400) throw errorFromProblem(answer.status, text);
+    return (text === "" ? undefined : JSON.parse(text)) as T;
+  }
+
+  /** A body as it comes. */
+  async *download(path: string, options: CallOptions): AsyncGenerator<Uint8Array> {
+    using late = deadline(this.host.clock, TRANSFER_TIMEOUT_MS);
+    const answer = await this.options.transport.request({
+      method: "GET",
+      path,
+      headers: this.#headers(),
+      signal: options.signal ? AbortSignal.any([options.signal, late.signal]) : late.signal,
+    });
+    if (answer.status >= 400) throw errorFromProblem(answer.status, await answer.text());
+    yield* answer.stream();
+  }
+
+  watch<Data>(path: string, options: StreamOptions, acknowledgement?: Acknowledgement): AsyncGenerator<Frame<Data>> {
+    return watchFrames<Data>(this.host, {
+      transport: this.options.transport,
+      path,
+      headers: () => this.#headers(),
+      signal: options.signal,
+      after: options.after,
+      onState: options.onState,
+      acknowledgement,
+    });
+  }
+}
+
+/** A query of what is given. */
+export function queryOf(given: Readonly<Record<string, string | number | boolean | undefined>>): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(given)) if (value !== undefined) query.set(name, String(value));
+  return query.toString();
+}

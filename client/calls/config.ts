@@ -1,0 +1,249 @@
+/** Calls of the config server. */
+import type {
+  Acknowledge,
+  AcknowledgementList,
+  ConfigPatch,
+  DiffResult,
+  EffectiveConfig,
+  Identity,
+  ImportQuery,
+  ImportReport,
+  Publish,
+  Published,
+  Release,
+  ReleaseList,
+  RevealRequest,
+  Revealed,
+  Rollback,
+  RolloutAction,
+  RolloutList,
+  RolloutView,
+  SetList,
+  SetName,
+  SourceList,
+  SourceStatus,
+  SourceSync,
+} from "#config-server/api";
+import type { AppError } from "#base";
+import { Acknowledger } from "../acknowledger.ts";
+import { acknowledged, wholeConfigs } from "../config-watch.ts";
+import {
+  RELEASE_TIMEOUT_MS,
+  TRANSFER_TIMEOUT_MS,
+  queryOf,
+  enc,
+  type Caller,
+  type CallOptions,
+  type StreamOptions,
+} from "./caller.ts";
+
+/** Who asks for a config. */
+export interface Instance {
+  readonly id: string;
+  readonly labels?: Identity["labels"] | undefined;
+}
+
+export type ConfigCalls = ReturnType<typeof configCalls>;
+
+/** Releases, rollouts, following, and transfer. */
+export function configCalls(caller: Caller) {
+  return {
+    ...releaseCalls(caller),
+    ...rolloutCalls(caller),
+    ...followCalls(caller),
+    ...watchCalls(caller),
+    ...transferCalls(caller),
+  };
+}
+
+/** Releases and their keys. */
+function releaseCalls(caller: Caller) {
+  return {
+    publish: (name: SetName, body: Publish, options: CallOptions = {}) =>
+      caller.call<Published>("POST", `${setPath(name)}/releases`, body, { ...options, timeoutMs: RELEASE_TIMEOUT_MS }),
+    rollback: (name: SetName, body: Rollback, options: CallOptions = {}) =>
+      caller.call<Published>("POST", `${setPath(name)}/rollback`, body, { ...options, timeoutMs: RELEASE_TIMEOUT_MS }),
+    releases: (name: SetName, options: CallOptions & { before?: number; limit?: number } = {}) => {
+      const query = new URLSearchParams();
+      if (options.before !== undefined) query.set("before", String(options.before));
+      if (options.limit !== undefined) query.set("limit", String(options.limit));
+      return caller.call<ReleaseList>("GET", `${setPath(name)}/releases?${query.toString()}`, undefined, options);
+    },
+    release: (name: SetName, version: number, options: CallOptions = {}) =>
+      caller.call<Release>("GET", `${setPath(name)}/releases/${version}`, undefined, options),
+    /** Sets with a live release. */
+    sets: (namespace: string | undefined, options: CallOptions = {}) =>
+      caller.call<SetList>("GET", `/v1/config?${queryOf({ namespace })}`, undefined, options),
+    /** States are a version, `live` or `drafts`. */
+    diff: (
+      name: SetName,
+      { from, to, toNamespace, ...options }: CallOptions & { from?: string; to?: string; toNamespace?: string } = {},
+    ) =>
+      caller.call<DiffResult>("GET", `${setPath(name)}/diff?${queryOf({ from, to, toNamespace })}`, undefined, options),
+    /** A release that differs from the live one in one key; its ending says the format. */
+    putKey: (
+      name: SetName,
+      key: string,
+      bytes: Uint8Array,
+      { reason, secret, ...options }: CallOptions & { reason?: string; secret?: boolean } = {},
+    ) =>
+      caller.call<Published>("PUT", `${setPath(name)}/keys/${enc(key)}?${queryOf({ reason, secret })}`, undefined, {
+        ...options,
+        raw: { type: "application/octet-stream", bytes },
+      }),
+    /** A release without one of the keys of the live one. @throws CONFIG_KEY_NOT_FOUND */
+    deleteKey: (
+      name: SetName,
+      key: string,
+      { reason, emergency, ...options }: CallOptions & { reason?: string; emergency?: boolean } = {},
+    ) => {
+      const query = queryOf({ reason, emergency });
+      return caller.call<Published>("DELETE", `${setPath(name)}/keys/${enc(key)}?${query}`, undefined, options);
+    },
+    /** One secret in the clear, for an operator; it is recorded who asked, and why. */
+    reveal: (name: SetName, body: RevealRequest, options: CallOptions = {}) =>
+      caller.call<Revealed>("POST", `${setPath(name)}/reveal`, body, options),
+  };
+}
+
+/** Gradual releases. */
+function rolloutCalls(caller: Caller) {
+  return {
+    /** The gradual release that is under way. @throws CONFIG_ROLLOUT_NOT_FOUND */
+    rollout: (name: SetName, options: CallOptions = {}) =>
+      caller.call<RolloutView>("GET", `${setPath(name)}/rollout`, undefined, options),
+    /** @throws CONFIG_ROLLOUT_NOT_FOUND, CONFIG_ROLLOUT_STATE */
+    steerRollout: (name: SetName, action: RolloutAction, reason = "", options: CallOptions = {}) =>
+      caller.call<RolloutView>("POST", `${setPath(name)}/rollout/${action}`, { reason }, options),
+    rollouts: (name: SetName, options: CallOptions = {}) =>
+      caller.call<RolloutList>("GET", `${setPath(name)}/rollouts`, undefined, options),
+  };
+}
+
+/** What an instance runs by, and what it says of it. */
+function followCalls(caller: Caller) {
+  return {
+    /** `instance`: who asks; gradual releases reach it by its id and labels. */
+    effective: (name: SetName, { instance, ...options }: CallOptions & { instance?: Instance } = {}) =>
+      caller.call<EffectiveConfig>("GET", effectivePath(name, instance), undefined, options),
+    /** The effective config when it is another one than `releaseKey` names; else undefined, and little was sent. */
+    effectiveOtherThan: async (
+      name: SetName,
+      releaseKey: string,
+      { instance, ...options }: CallOptions & { instance?: Instance } = {},
+    ) => {
+      const headers = { "if-none-match": `"${releaseKey}"` };
+      const path = effectivePath(name, instance);
+      const said = await caller.call<EffectiveConfig | undefined>("GET", path, undefined, options, headers);
+      // Whoever is shown masks is told by another tag than the content's own.
+      return said?.releaseKey === releaseKey ? undefined : said;
+    },
+    /** Says that a release has been applied, or why it could not be. */
+    acknowledge: (name: SetName, subscriber: string, body: Acknowledge, options: CallOptions = {}) =>
+      caller.call<void>("PUT", `${setPath(name)}/acknowledgements/${enc(subscriber)}`, body, {
+        ...options,
+        repeatable: true,
+      }),
+    acknowledgements: (name: SetName, options: CallOptions = {}) =>
+      caller.call<AcknowledgementList>("GET", `${setPath(name)}/acknowledgements`, undefined, options),
+  };
+}
+
+/** Following a config, and saying that it is applied. */
+function watchCalls(caller: Caller) {
+  return {
+    /**
+     * The effective config as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself.
+     * `instance`: who asks; gradual releases reach it by its id and labels. `acknowledge`: say that a config is applied as
+     * soon as the reader asks for the next frame; who knows better calls `config.acknowledge`.
+     */
+    watch: (name: SetName, options: StreamOptions & { instance?: Instance; acknowledge?: boolean }) => {
+      const { after, instance, acknowledge = false, ...afresh } = options;
+      const query = identityQuery(instance, { ...name, patches: "true" });
+      const path = `/v1/watch/config?${query.toString()}`;
+      const frames = wholeConfigs(
+        (resume, signal) =>
+          caller.watch<EffectiveConfig | ConfigPatch>(path, {
+            ...afresh,
+            signal,
+            ...(resume && after !== undefined ? { after } : {}),
+          }),
+        options.signal,
+      );
+      if (!acknowledge || instance === undefined) return frames;
+      return acknowledged(frames, acknowledgerOf(caller, name, instance, options.signal));
+    },
+    /**
+     * What says that a config is applied, or why it could not be: until that is heard, again before it is forgotten, and no
+     * more once the signal aborts.
+     */
+    acknowledger: (name: SetName, instance: Instance, signal: AbortSignal) =>
+      acknowledgerOf(caller, name, instance, signal),
+  };
+}
+
+/** Sets in and out, and the sources that they follow. */
+function transferCalls(caller: Caller) {
+  return {
+    /** One release of a set as a zip. Leaving the loop ends it. */
+    exportSet: (name: SetName, { version, ...options }: CallOptions & { version?: number } = {}) =>
+      caller.download(`${setPath(name)}/export?${queryOf({ version })}`, options),
+    /** The live releases of many sets as a zip. Leaving the loop ends it. */
+    exportSets: ({ namespace, app, ...options }: CallOptions & { namespace?: string; app?: string } = {}) =>
+      caller.download(`/v1/config-export?${queryOf({ namespace, app })}`, options),
+    /** @throws CONFIG_IMPORT_INVALID (`extra.problems`), CONFIG_IMPORT_INCOMPLETE (`extra.report`) */
+    importZip: (zip: Uint8Array, query: ImportQuery, options: CallOptions = {}) =>
+      caller.call<ImportReport>("POST", `/v1/config-import?${queryOf(query)}`, undefined, {
+        ...options,
+        timeoutMs: TRANSFER_TIMEOUT_MS,
+        raw: { type: "application/zip", bytes: zip },
+      }),
+    sources: (options: CallOptions = {}) => caller.call<SourceList>("GET", "/v1/config-sources", undefined, options),
+    /** Looks at a source now. @throws CONFIG_SOURCE_INVALID (`extra.problems`) */
+    syncSource: (source: string, options: CallOptions = {}) =>
+      caller.call<SourceSync>("POST", `/v1/config-sources/${enc(source)}/sync`, undefined, {
+        ...options,
+        timeoutMs: TRANSFER_TIMEOUT_MS,
+      }),
+    detachSource: (source: string, options: CallOptions = {}) =>
+      caller.call<SourceStatus>("POST", `/v1/config-sources/${enc(source)}/detach`, undefined, options),
+    attachSource: (source: string, options: CallOptions = {}) =>
+      caller.call<SourceStatus>("POST", `/v1/config-sources/${enc(source)}/attach`, undefined, options),
+  };
+}
+
+function acknowledgerOf(
+  caller: Caller,
+  name: SetName,
+  { id: subscriber, labels }: Instance,
+  signal: AbortSignal,
+): (config: EffectiveConfig, error?: unknown) => void {
+  // A refusal, such as of a token that may not, is said once; a rollout that waits for it says for whom it waits.
+  const tell = (problem: AppError) => caller.host.log.warn({ ...name, code: problem.code }, problem.message);
+  const { acknowledge } = followCalls(caller);
+  const acknowledger = new Acknowledger(caller.host, { acknowledge, name, subscriber, labels, tell });
+  const stand = acknowledger.join();
+  signal.addEventListener("abort", () => void acknowledger[Symbol.asyncDispose](), { once: true });
+  return (config, error) => {
+    const delivery = stand.deliver(config);
+    if (error === undefined) delivery.applied();
+    else delivery.failed(error);
+  };
+}
+
+function identityQuery(instance: Instance | undefined, query: Record<string, string> = {}): URLSearchParams {
+  const search = new URLSearchParams(query);
+  if (instance === undefined) return search;
+  search.set("instance", instance.id);
+  for (const [name, value] of Object.entries(instance.labels ?? {})) search.append("labels", `${name}=${value}`);
+  return search;
+}
+
+function effectivePath(name: SetName, instance: Instance | undefined): string {
+  const query = identityQuery(instance).toString();
+  return `${setPath(name)}${query === "" ? "" : `?${query}`}`;
+}
+
+function setPath(name: SetName): string {
+  return `/v1/config/${enc(name.namespace)}/${enc(name.app)}/${enc(name.profile)}`;
+}

@@ -1,0 +1,201 @@
+/** Calls of the registry. */
+import type {
+  Batch,
+  BatchRegistered,
+  Deregistered,
+  Drain,
+  Health,
+  InstanceList,
+  LifecycleRequest,
+  MemberList,
+  Registered,
+  Registration,
+  Report,
+  ServiceDelta,
+  ServiceList,
+  ServicePolicy,
+  ServiceView,
+  Session,
+  Watcher,
+} from "#registry/api";
+import { messageOf } from "#base";
+import type { Acknowledgement } from "../stream.ts";
+import { CALL_TIMEOUT_MS, enc, type Caller, type CallOptions, type StreamOptions } from "./caller.ts";
+
+export interface InstanceName {
+  readonly namespace: string;
+  readonly service: string;
+  readonly id: string;
+}
+
+/** What discovery is asked for; see `GET /v1/services/{service}/instances`. */
+export interface DiscoveryQuery {
+  readonly healthy?: boolean;
+  readonly filter?: string;
+  readonly subset?: string;
+  readonly near?: string;
+  readonly failover?: boolean;
+  readonly revision?: number;
+}
+
+export type RegistryCalls = ReturnType<typeof registryCalls>;
+
+/** Instances, services and sessions. */
+export function registryCalls(caller: Caller) {
+  return { ...instanceCalls(caller), ...serviceCalls(caller), ...sessionCalls(caller) };
+}
+
+/** Calls about single instances. */
+function instanceCalls(caller: Caller) {
+  return {
+    /** Registers or replaces an instance. `ifRevision`: only when its modRevision is this (0: not there yet). */
+    register: (name: InstanceName, body: Registration, options: CallOptions & { ifRevision?: number } = {}) =>
+      caller.call<Registered>(
+        "PUT",
+        instancePath(name),
+        body,
+        { ...options, repeatable: options.ifRevision === undefined },
+        ifMatch(options.ifRevision),
+      ),
+    /** All in one revision, or none. */
+    registerBatch: (namespace: string, body: Batch, options: CallOptions = {}) =>
+      caller.call<BatchRegistered>("POST", `/v1/batches?namespace=${enc(namespace)}`, body, options),
+    /**
+     * `owner`: it is deregistered by its owner, and not by somebody else for good. `drainSeconds`: drains first, until
+     * every subscriber has seen it or so long.
+     */
+    deregister: (
+      name: InstanceName,
+      {
+        owner,
+        incarnation,
+        drainSeconds,
+        ...options
+      }: CallOptions & { owner?: string | undefined; incarnation?: number; drainSeconds?: number } = {},
+    ) => {
+      const query = new URLSearchParams();
+      if (owner !== undefined) query.set("owner", owner);
+      if (incarnation !== undefined) query.set("incarnation", String(incarnation));
+      if (drainSeconds !== undefined) query.set("drain", String(drainSeconds));
+      const timeoutMs = CALL_TIMEOUT_MS + (drainSeconds ?? 0) * 1000;
+      const path = `${instancePath(name)}&${query.toString()}`;
+      return caller.call<Deregistered>("DELETE", path, undefined, { ...options, timeoutMs });
+    },
+    /** Says where an instance stands in its life, without touching its health. */
+    setLifecycle: (name: InstanceName, body: LifecycleRequest, options: CallOptions = {}) =>
+      caller.call<{ revision: number }>("PUT", instancePath(name, "/lifecycle"), body, options),
+    /** How far the news of a drain has come; answers when everyone has seen it, or after so long. */
+    drain: (name: InstanceName, waitSeconds: number, options: CallOptions = {}) =>
+      caller.call<Drain>("GET", `${instancePath(name, "/drain")}&wait=${waitSeconds}`, undefined, {
+        ...options,
+        timeoutMs: CALL_TIMEOUT_MS + waitSeconds * 1000,
+      }),
+    /** Reports the verdict on one check. */
+    report: (name: InstanceName, check: string, body: Report, options: CallOptions = {}) =>
+      caller.call<{ revision: number }>("PUT", instancePath(name, `/checks/${enc(check)}`), body, {
+        ...options,
+        repeatable: true,
+      }),
+    /** The checks of an instance, with what they last said. */
+    health: (name: InstanceName, options: CallOptions = {}) =>
+      caller.call<Health>("GET", instancePath(name, "/health"), undefined, options),
+  };
+}
+
+/** Calls about services, and their watch. */
+function serviceCalls(caller: Caller) {
+  return {
+    services: (namespace: string, options: CallOptions = {}) =>
+      caller.call<ServiceList>("GET", `/v1/services?namespace=${enc(namespace)}`, undefined, options),
+    service: (service: { namespace: string; service: string }, options: CallOptions = {}) =>
+      caller.call<ServiceView>("GET", servicePath(service), undefined, options),
+    setPolicy: (service: { namespace: string; service: string }, body: ServicePolicy, options: CallOptions = {}) =>
+      caller.call<{ revision: number }>("PUT", servicePath(service, "/policy"), body, options),
+    instances: (service: { namespace: string; service: string }, options: CallOptions & DiscoveryQuery = {}) => {
+      const query = new URLSearchParams();
+      for (const name of ["healthy", "filter", "subset", "near", "failover", "revision"] as const) {
+        const value = options[name];
+        if (value !== undefined) query.set(name, String(value));
+      }
+      const path = `${servicePath(service, "/instances")}&${query.toString()}`;
+      return caller.call<InstanceList>("GET", path, undefined, options);
+    },
+    /** The members of the control plane that are alive. */
+    members: (options: CallOptions = {}) => caller.call<MemberList>("GET", "/v1/members", undefined, options),
+    watchers: (namespace: string, options: CallOptions = {}) =>
+      caller.call<{ watchers: Watcher[] }>("GET", `/v1/watches?namespace=${enc(namespace)}`, undefined, options),
+    /**
+     * The catalog of a namespace, or of the services named, as frames: snapshot frames (one service each), synced, then
+     * deltas. Never ends by itself.
+     */
+    watch: (query: { namespace: string; services?: readonly string[] }, options: StreamOptions) => {
+      const search = new URLSearchParams({ namespace: query.namespace });
+      for (const service of query.services ?? []) search.append("service", service);
+      const { subscriber } = caller.options;
+      if (subscriber !== undefined) search.set("subscriber", subscriber);
+      const path = `/v1/watch/services?${search.toString()}`;
+      return caller.watch<ServiceDelta>(
+        path,
+        options,
+        subscriber === undefined ? undefined : acknowledgementOf(caller),
+      );
+    },
+  };
+}
+
+/** Sessions, by which instances and locks live. */
+function sessionCalls(caller: Caller) {
+  return {
+    openSession: (ttlSeconds: number, options: CallOptions = {}) =>
+      caller.call<Session>("POST", "/v1/sessions", { ttlSeconds }, options),
+    /** @throws REGISTRY_SESSION_NOT_FOUND when it has lapsed, with all that lived by it. */
+    heartbeat: (session: string, options: CallOptions = {}) =>
+      caller.call<Session>("PUT", `/v1/sessions/${enc(session)}/heartbeat`, undefined, {
+        ...options,
+        repeatable: true,
+      }),
+    closeSession: (session: string, options: CallOptions = {}) =>
+      caller.call<void>("DELETE", `/v1/sessions/${enc(session)}`, undefined, options),
+  };
+}
+
+/** Sends one at a time, and then the latest: what lies between is covered by it. */
+function acknowledgementOf(caller: Caller): Acknowledgement {
+  let next: { watch: string; revision: number } | undefined;
+  let sending = false;
+  const send = async () => {
+    sending = true;
+    while (next) {
+      const { watch, revision } = next;
+      next = undefined;
+      await caller.call<void>("PUT", `/v1/watches/${enc(watch)}/seen`, { revision }, {}).catch((error: unknown) => {
+        // The server that waits for it goes on without us after a while, and says for whom it waited.
+        caller.host.log.debug({ err: error, revision }, `not acknowledged: ${messageOf(error)}`);
+      });
+    }
+    sending = false;
+  };
+  return {
+    isWaitedFor: ({ data }) => (data as ServiceDelta | undefined)?.instances.some(isDraining) ?? false,
+    send: (watch, revision) => {
+      next = { watch, revision };
+      if (!sending) void send();
+    },
+  };
+}
+
+function isDraining({ lifecycle }: { lifecycle: string }): boolean {
+  return lifecycle === "draining";
+}
+
+function servicePath({ namespace, service }: { namespace: string; service: string }, rest = ""): string {
+  return `/v1/services/${enc(service)}${rest}?namespace=${enc(namespace)}`;
+}
+
+function instancePath(name: InstanceName, rest = ""): string {
+  return `/v1/services/${enc(name.service)}/instances/${enc(name.id)}${rest}?namespace=${enc(name.namespace)}`;
+}
+
+function ifMatch(revision: number | undefined): Record<string, string> {
+  return revision === undefined ? {} : revision === 0 ? { "if-none-match": "*" } : { "if-match": `"${revision}"` };
+}

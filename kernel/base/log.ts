@@ -1,0 +1,124 @@
+/**
+ * Log lines as text: JSON for programs, and aligned words for a person at a terminal. An error that we expect (ours, or the
+ * system's, such as a port in use) is its code and its message; only a defect brings its stack.
+ */
+import { AppError } from "./errors.ts";
+import type { LogLevel } from "./host.ts";
+
+export const LOG_FORMATS = ["json", "text"] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
+export interface LogLine {
+  /** Milliseconds since 1970. */
+  readonly timeMs: number;
+  readonly level: LogLevel;
+  /** The part of the program that says it, such as `agent`. */
+  readonly component: string | undefined;
+  readonly fields: object;
+  readonly message: string;
+}
+
+/** Causes of causes that are shown; a longer chain says nothing new. */
+const CAUSES_MAX = 5;
+
+/** What a log says of an error. */
+export interface LoggedError {
+  readonly type: string;
+  readonly message: string;
+  readonly code?: string;
+  readonly stack?: string;
+  readonly cause?: LoggedError;
+}
+
+/** An error of ours, or one of the system with a code of its own, tells all by its message. */
+function isExpected(error: Error): boolean {
+  return error instanceof AppError || typeof (error as { code?: unknown }).code === "string";
+}
+
+function loggedError(error: Error, depth = 0): LoggedError {
+  const { code } = error as { code?: unknown };
+  const { cause } = error;
+  return {
+    type: error.constructor.name,
+    message: error.message,
+    ...(typeof code === "string" ? { code } : {}),
+    ...(isExpected(error) || error.stack === undefined ? {} : { stack: error.stack }),
+    ...(cause instanceof Error && depth < CAUSES_MAX ? { cause: loggedError(cause, depth + 1) } : {}),
+  };
+}
+
+function plain(_key: string, value: unknown): unknown {
+  if (value instanceof Error) return loggedError(value);
+  return typeof value === "bigint" ? String(value) : value;
+}
+
+/** What is shown of a value that JSON cannot hold: a function, or one that refers to itself. */
+const NOT_JSON = JSON.stringify("[not JSON]");
+
+/** Text of a value. */
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value, plain) ?? NOT_JSON;
+  } catch {
+    return NOT_JSON;
+  }
+}
+
+/** One line of JSON: level, time, what else is known, and the message as `msg`. */
+export function jsonLine({ timeMs, level, fields, message }: LogLine): string {
+  const known = Object.entries(fields).filter(([, value]) => value !== undefined);
+  const members = known.map(([name, value]) => `,${JSON.stringify(name)}:${jsonOf(value)}`).join("");
+  const time = new Date(timeMs).toISOString();
+  return `{"level":"${level}","time":"${time}"${members},"msg":${JSON.stringify(message)}}\n`;
+}
+
+const COLORS: Readonly<Record<LogLevel, number>> = { debug: 90, info: 32, warn: 33, error: 31 };
+const DIM = 2;
+/** Wide enough for the names of our parts, such as `config-server`. */
+const COMPONENT_WIDTH = 13;
+
+/** `10:15:30.123 INFO  agent          the agent listens  port=8501`; a stack follows on lines of its own. */
+export function textLine({ timeMs, level, component = "", fields, message }: LogLine, color: boolean): string {
+  const paint = (code: number, text: string) => (color ? `\u001B[${code}m${text}\u001B[0m` : text);
+  const time = new Date(timeMs);
+  const clock = [time.getHours(), time.getMinutes(), time.getSeconds()].map((part) => String(part).padStart(2, "0"));
+  const at = `${clock.join(":")}.${String(time.getMilliseconds()).padStart(3, "0")}`;
+  const stacks: string[] = [];
+  const shown = Object.entries(fields).flatMap(([name, value]) => {
+    if (value === undefined || ((name === "role" || name === "server") && value === component)) return [];
+    if (value instanceof Error) {
+      const text = errorText(value, stacks);
+      return text === message ? [] : [`${name}=${word(text)}`];
+    }
+    return [`${name}=${word(value)}`];
+  });
+  const tail = shown.length === 0 ? "" : `  ${paint(DIM, shown.join(" "))}`;
+  const head = `${paint(DIM, at)} ${paint(COLORS[level], level.toUpperCase().padEnd(5))} ${component.padEnd(COMPONENT_WIDTH)}`;
+  const below = stacks.map((stack) => `${stack.replaceAll(/^/gm, "    ")}\n`).join("");
+  return `${head} ${printable(message)}${tail}\n${below}`;
+}
+
+/** The messages of an error and of its causes; the stack of a defect is put aside. */
+function errorText(error: Error, stacks: string[]): string {
+  const messages: string[] = [];
+  for (let at: unknown = error; at instanceof Error && messages.length <= CAUSES_MAX; at = at.cause) {
+    if (!messages.some((message) => message.includes(at.message))) messages.push(at.message);
+    if (!isExpected(at) && at.stack !== undefined) stacks.push(at.stack);
+  }
+  return messages.join(": ");
+}
+
+/** A value as people read it: quoted only where a space or a sign would make it two. */
+function word(value: unknown): string {
+  const text = typeof value === "string" ? value : jsonOf(value);
+  return typeof value === "string" && !/^[\w.:/@+,*-]+$/.test(value) ? JSON.stringify(value) : text;
+}
+
+/** Control characters, which could move the cursor or hide a line, are spelled out. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (sign) => {
+    const quoted = JSON.stringify(sign).slice(1, -1);
+    // JSON leaves DEL and the second block of control characters as they are.
+    return quoted === sign ? `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}` : quoted;
+  });
+}

@@ -1,0 +1,87 @@
+/**
+ * W3C trace context, and the span a room may open. Pure: parsing and printing of `traceparent` and a tracer that
+ * only hands ids on. The tracer that records and exports is the composition root's.
+ * @see https://www.w3.org/TR/trace-context/
+ */
+import type { Random } from "./chance.ts";
+
+export interface SpanContext {
+  /** 32 lower-case hex digits, not all zero. */
+  readonly traceId: string;
+  /** 16 lower-case hex digits, not all zero. */
+  readonly spanId: string;
+  readonly sampled: boolean;
+  /** The `tracestate` header, handed on untouched. */
+  readonly state?: string;
+}
+
+export type SpanKind = "server" | "client" | "internal";
+
+export interface Span {
+  readonly context: SpanContext;
+  /** False when nobody will read what is set, so that callers can skip the work. */
+  readonly recording: boolean;
+  set(name: string, value: string | number | boolean): void;
+  /** Marks the span as failed, with the reason. */
+  fail(reason: string): void;
+  end(): void;
+}
+
+export interface SpanStart {
+  readonly kind: SpanKind;
+  readonly parent?: SpanContext | undefined;
+  /** The parent's sender is not trusted to decide for us: its trace goes on, and whether it is sampled is drawn again. */
+  readonly resample?: boolean;
+}
+
+export interface Tracer {
+  start(name: string, options: SpanStart): Span;
+}
+
+/** Whether a span is sampled: as its parent is, where there is a trusted one; else as `draw` says. */
+export function isSampled({ parent, resample = false }: SpanStart, draw: () => boolean): boolean {
+  return parent && !resample ? parent.sampled : draw();
+}
+
+const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
+const ZERO_TRACE = "0".repeat(32);
+const ZERO_SPAN = "0".repeat(16);
+
+/** Reads `traceparent`; anything malformed is as if it were absent, as the recommendation asks. */
+export function parseTraceparent(header: string | undefined, state?: string): SpanContext | undefined {
+  if (header === undefined || header.length > 512) return undefined;
+  const match = TRACEPARENT.exec(header);
+  if (!match) return undefined;
+  const [, version, traceId, spanId, flags, rest] = match as unknown as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string?,
+  ];
+  if (version === "ff" || (version === "00" && rest !== undefined)) return undefined;
+  if (traceId === ZERO_TRACE || spanId === ZERO_SPAN) return undefined;
+  return { traceId, spanId, sampled: (Number.parseInt(flags, 16) & 1) === 1, ...(state ? { state } : {}) };
+}
+
+export function formatTraceparent(context: SpanContext): string {
+  return `00-${context.traceId}-${context.spanId}-${context.sampled ? "01" : "00"}`;
+}
+
+/** A tracer that records nothing but keeps traces whole: a child keeps its parent's trace id and, if it is trusted, sampling. */
+export function passThroughTracer(random: Random): Tracer {
+  const hex = (bytes: number) => Buffer.from(random.bytes(bytes)).toString("hex");
+  return {
+    start(_name, options) {
+      const { parent } = options;
+      const context: SpanContext = {
+        traceId: parent?.traceId ?? hex(16),
+        spanId: hex(8),
+        sampled: isSampled(options, () => false),
+        ...(parent?.state ? { state: parent.state } : {}),
+      };
+      return { context, recording: false, set() {}, fail() {}, end() {} };
+    },
+  };
+}

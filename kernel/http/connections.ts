@@ -1,0 +1,83 @@
+/**
+ * How many connections a server of ours may hold. All roles of a process share its file descriptors, and the gateway needs most of them:
+ * without a limit, idle connections to the API would use them up, and the gateway could accept nothing. At the limit the connection
+ * that has been idle for longest is closed; when all are busy, the new one is refused.
+ */
+import type { FastifyInstance } from "fastify";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { type Host, own } from "#base";
+import { HttpErrors } from "./problem.ts";
+
+/** Descriptors for files, the store, pipes, DNS, and listeners. */
+const DESCRIPTORS_RESERVED = 96;
+/** Parts of the rest that each server may use for its connections. What is left, the larger half, is the gateway's. */
+const SHARES: Readonly<Record<string, number>> = { api: 0.2, agent: 0.1, operations: 0.05 };
+const SHARE_DEFAULT = 0.1;
+/** Connections that a server has in any case: else nobody could look after a process whose limit is far too low. */
+const CONNECTIONS_MIN = 8;
+
+/** Connections that the server of this name may hold in a process that may open so many files. */
+export function connectionsMax(name: string, descriptorsMax: number): number {
+  const share = own(SHARES, name) ?? SHARE_DEFAULT;
+  return Math.max(CONNECTIONS_MIN, Math.floor((descriptorsMax - DESCRIPTORS_RESERVED) * share));
+}
+
+export function limitConnections(host: Host, app: FastifyInstance, name: string): void {
+  const max = host.descriptorsMax === undefined ? Infinity : connectionsMax(name, host.descriptorsMax);
+  /** Connections without a request under way, the one that has been idle for longest first. */
+  const idle = new Set<Socket>();
+  const open = new Set<Socket>();
+  const count = host.metrics
+    .gauge({ name: "posthouse_http_connections", help: "Open connections, by server.", labelNames: ["server"] })
+    .labels(name);
+  const closed = host.metrics.counter({
+    name: "posthouse_http_connections_limited_total",
+    help: "Connections closed or refused because the server had as many as it may hold.",
+    labelNames: ["server", "action"],
+  });
+  app.server.on("connection", (socket: Socket) => {
+    open.add(socket);
+    idle.add(socket);
+    count.set(open.size);
+    socket.once("close", () => forget(socket));
+    if (open.size <= max) return;
+    const [oldest] = idle;
+    if (oldest !== undefined && oldest !== socket) {
+      closed.labels(name, "closed").inc();
+      forget(oldest);
+      oldest.destroy();
+    } else {
+      closed.labels(name, "refused").inc();
+      refuse(socket);
+    }
+  });
+  app.server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
+    idle.delete(socket);
+    response.once("close", () => {
+      if (open.has(socket)) idle.add(socket);
+    });
+  });
+
+  function forget(socket: Socket): void {
+    open.delete(socket);
+    idle.delete(socket);
+    count.set(open.size);
+  }
+
+  function refuse(socket: Socket): void {
+    const { title, status, code } = HttpErrors.TOO_MANY_CONNECTIONS;
+    const body = JSON.stringify({
+      title,
+      status,
+      code,
+      detail: `This server holds ${max} connections, all of them busy.`,
+    });
+    socket.on("error", () => {});
+    socket.end(
+      `HTTP/1.1 ${status} ${title}\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+      () => socket.destroy(),
+    );
+    forget(socket);
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * What a request is about: the namespaces, apps, services and sessions that it names, read where the route's schema has
+ * them. So that a limited principal, and somebody else's session, are refused in one place, before any handler runs, and
+ * also by a route that nobody thought of: one that names nothing is about everything, and closed to limited principals.
+ */
+import type { FastifyRequest, RouteOptions } from "fastify";
+import { own, ownMember } from "#base";
+import type { Principal } from "./principal.ts";
+import { type Limits, within } from "./limits.ts";
+import { HttpErrors } from "./problem.ts";
+
+/** The app whose config every posthouse process reads for itself, such as its log level. */
+const OWN_APP = "posthouse";
+const DEFAULT_NAMESPACE = "default";
+/** Levels of a body's schema that are looked at; ours have fewer. */
+const DEPTH_MAX = 6;
+
+type Kind = keyof Limits;
+const KINDS: Readonly<Record<string, Kind>> = {
+  namespace: "namespaces",
+  toNamespace: "namespaces",
+  "x-posthouse-namespace": "namespaces",
+  app: "apps",
+  "x-posthouse-app": "apps",
+  service: "services",
+};
+
+/** Where a schema has a field: parts of the path, `*` standing for each item of a list. */
+type Path = readonly string[];
+
+export interface RouteFields {
+  readonly names: readonly { readonly kind: Kind; readonly path: Path }[];
+  readonly sessions: readonly Path[];
+}
+
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+  readonly anyOf?: readonly Schema[];
+}
+
+/**
+ * The fields of a route. Names count in the path, the query and headers, and at the top of a body or of its items; deeper
+ * a name may be about something else. A session is one wherever it is.
+ */
+export function fieldsOf({ schema = {} }: RouteOptions): RouteFields {
+  const names: { kind: Kind; path: Path }[] = [];
+  const sessions: Path[] = [];
+  const parts = { params: schema.params, query: schema.querystring, headers: schema.headers, body: schema.body };
+  const visit = (part: string, found: Schema | undefined, path: Path): void => {
+    if (!found || path.length > DEPTH_MAX) return;
+    for (const [name, inner] of Object.entries(found.properties ?? {})) {
+      const here = [...path, name];
+      if (name === "session") sessions.push(here);
+      const kind = own(KINDS, name);
+      const outer = path.length === 1 || (part === "body" && path.length === 3 && path[1] === "instances");
+      if (kind !== undefined && outer) names.push({ kind, path: here });
+      visit(part, inner, here);
+    }
+    visit(part, found.items, [...path, "*"]);
+    for (const one of found.anyOf ?? []) visit(part, one, path);
+  };
+  for (const [part, found] of Object.entries(parts)) visit(part, found as Schema | undefined, [part]);
+  return { names, sessions };
+}
+
+/** The texts at a path of a request. */
+export function valuesAt({ params, query, headers, body }: FastifyRequest, path: Path): string[] {
+  let values: unknown[] = [{ params, query, headers, body }];
+  for (const part of path) {
+    values = values.flatMap((value) => {
+      if (part === "*") return Array.isArray(value) ? (value as unknown[]) : [];
+      const inner = ownMember(value, part);
+      return inner === undefined ? [] : [inner];
+    });
+  }
+  return values.flat().filter((value) => typeof value === "string");
+}
+
+/** Which limits bear on an action: registering is limited by service, config by app, everything by namespace. */
+function kindsFor(action: string): Kind[] {
+  if (action === "operations:read") return [];
+  if (action === "registry:write") return ["namespaces", "services"];
+  return action.startsWith("config:") ? ["namespaces", "apps"] : ["namespaces"];
+}
+
+export type AboutRoute = "nothing" | "everything" | undefined;
+
+/**
+ * Refuses what is outside of a principal's limits. `about`: a route that concerns no names at all, or that concerns all of
+ * them when the request leaves them out.
+ * @throws HTTP_FORBIDDEN
+ */
+export function requireWithinLimits(
+  request: FastifyRequest,
+  principal: Principal,
+  { action, about, fields }: { action: string; about: AboutRoute; fields: RouteFields },
+): void {
+  const { limits } = principal;
+  if (limits === undefined || about === "nothing") return;
+  for (const kind of kindsFor(action)) {
+    const limit = limits[kind];
+    if (limit === undefined) continue;
+    const places = fields.names.filter((field) => field.kind === kind);
+    const named = places.flatMap(({ path }) => valuesAt(request, path));
+    if (kind === "namespaces" && places.length > 0 && named.length === 0) named.push(DEFAULT_NAMESPACE);
+    const isOwn = (name: string) => kind === "apps" && action === "config:read" && name === OWN_APP;
+    const outside = named.find((name) => !within(limit, name) && !isOwn(name));
+    if (outside === undefined && named.length > 0 && about !== "everything") continue;
+    const what = outside === undefined ? `and this is about all of them` : `and "${outside}" is not one of them`;
+    throw HttpErrors.FORBIDDEN(
+      `"${principal.name}" is limited to the ${kind} ${limit.join(", ") || "(none)"}, ${what}. Use a token for it.`,
+      { extra: { limit: kind } },
+    );
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * Everything under a prefix, kept up to date: list it, then watch it, and list it again when the past that the watch
+ * needs is gone. What to make of the entries is the owner's; it is called in order and one thing at a time.
+ */
+import { AppError, fullJitter, messageOf, type Host } from "#base";
+import { StoreErrors, type Entry, type Revision, type Store, type WatchBatch } from "./types.ts";
+
+/** Entries per read of a listing; all pages are read at one revision. */
+const LIST_PAGE = 1000;
+
+/**
+ * Milliseconds without a sign of life from the store after which what a view holds counts as old. A store gives one every second,
+ * so three are missing; readers that notice within this time and move on have news again in less than five seconds.
+ */
+const VIEW_AGE_MS_MAX = 3_000;
+
+/** How long a view waits before it asks an unavailable store again: full jitter up to the doubled base, and no more. */
+const RETRY = { baseMs: 100, capMs: 5000 };
+
+export interface ViewOptions {
+  /** For the log. */
+  readonly name: string;
+  readonly prefix: string;
+  /** All that stands under the prefix at a revision, in order of key. Forget what was known before. */
+  readonly reset: (entries: readonly Entry[], revision: Revision) => void | Promise<void>;
+  /**
+   * One whole revision, or a bookmark: no events, nothing under the prefix changed up to there.
+   * An AppError thrown here, such as a store that does not answer, has the revision handed over again a little later;
+   * anything else is a defect and ends the view.
+   */
+  readonly apply: (batch: WatchBatch) => void | Promise<void>;
+}
+
+export class View {
+  readonly #host: Host;
+  readonly #store: Store;
+  readonly #options: ViewOptions;
+  #listed = false;
+  #connected = false;
+  #heardMs = -Infinity;
+  #revision: Revision = 0;
+  readonly #waiters = new Set<{ readonly revision: Revision; readonly wake: () => void }>();
+
+  constructor(host: Host, store: Store, options: ViewOptions) {
+    this.#host = host;
+    this.#store = store;
+    this.#options = options;
+  }
+
+  /** All up to here has been handed over; 0 before the first listing. */
+  get revision(): Revision {
+    return this.#revision;
+  }
+
+  /** Whether the watch works and the store gave a sign of life lately. While it did not, what is known may be old. */
+  get connected(): boolean {
+    return this.#connected && this.ageMs <= VIEW_AGE_MS_MAX;
+  }
+
+  /**
+   * Milliseconds since the store's last sign of life. A working watch gives one every second or so. A watch that an engine
+   * repairs by itself gives none meanwhile, and only this shows it.
+   */
+  get ageMs(): number {
+    return this.#host.clock.monotonic() - this.#heardMs;
+  }
+
+  /** Resolves when all up to `revision` has been handed over. @throws the signal's reason */
+  async waitFor(revision: Revision, signal: AbortSignal): Promise<void> {
+    if (this.#revision >= revision) return;
+    signal.throwIfAborted();
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        this.#waiters.delete(waiter);
+        signal.removeEventListener("abort", wake);
+        resolve();
+      };
+      const waiter = { revision, wake };
+      this.#waiters.add(waiter);
+      signal.addEventListener("abort", wake, { once: true });
+    });
+    if (this.#revision < revision) signal.throwIfAborted();
+  }
+
+  /** Follows the store until the signal aborts. Give it to a TaskGroup. */
+  async run(signal: AbortSignal): Promise<void> {
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        if (!this.#listed) await this.#list(signal);
+        const { prefix } = this.#options;
+        for await (const batch of this.#store.watch({ prefix, after: this.#revision, signal })) {
+          await this.#options.apply(batch);
+          failures = 0;
+          this.#connected = true;
+          this.#reached(batch.revision);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!(error instanceof AppError)) throw error;
+        // The past is gone, or this is an older store than the one we knew: start over.
+        if (StoreErrors.COMPACTED.is(error) || StoreErrors.FUTURE_REVISION.is(error)) this.#listed = false;
+        await this.#pause(failures++, error, signal);
+      }
+    }
+  }
+
+  async #list(signal: AbortSignal): Promise<void> {
+    const { prefix } = this.#options;
+    const entries: Entry[] = [];
+    let page = await this.#store.range({ prefix, limit: LIST_PAGE });
+    const { revision } = page;
+    for (;;) {
+      entries.push(...page.entries);
+      const after = page.entries.at(-1)?.key;
+      if (!page.more || after === undefined) break;
+      signal.throwIfAborted();
+      page = await this.#store.range({ prefix, after, limit: LIST_PAGE, revision });
+    }
+    await this.#options.reset(entries, revision);
+    this.#listed = true;
+    this.#revision = 0;
+    this.#reached(revision);
+  }
+
+  #reached(revision: Revision): void {
+    this.#heardMs = this.#host.clock.monotonic();
+    if (revision <= this.#revision) return;
+    this.#revision = revision;
+    for (const waiter of this.#waiters) if (waiter.revision <= revision) waiter.wake();
+  }
+
+  async #pause(failures: number, error: AppError, signal: AbortSignal): Promise<void> {
+    // Being dropped for slowness, or compaction, is cured by asking again; a store out of reach is not.
+    if (failures === 0 && (StoreErrors.COMPACTED.is(error) || StoreErrors.WATCH_LAGGED.is(error))) return;
+    if (this.#connected || failures === 0) {
+      this.#host.log.warn({ view: this.#options.name, code: error.code }, `view is stale: ${messageOf(error)}`);
+    }
+    this.#connected = false;
+    await this.#host.clock.sleep(fullJitter(this.#host.random, failures, RETRY), signal).catch(() => {});
+  }
+}
