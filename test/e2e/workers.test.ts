@@ -165,10 +165,13 @@ test("a gateway in a process of its own explains what it sees at its operations 
   const ask = async (url: string, given: object) =>
     call(`${url}/v1/gateway/explain`, { method: "POST", body: { url: "http://a.example/" }, ...given });
   expect((await ask(gateway.operations, {})).status).toBe(401);
-  const { json } = await ask(gateway.operations, { token });
-  expect(json).toMatchObject({
-    clusters: { "cluster:c": { endpoints: [{ avoidedMs: expect.any(Number) }] } },
-    endpoints: [{ usable: true }],
+  // An endpoint that refuses is avoided for some seconds, and again once another request has found it so.
+  await eventually("it says that the endpoint is avoided", async () => {
+    await fresh(`${gateway.gateway}/`);
+    const { json } = await ask(gateway.operations, { token });
+    expect(json).toMatchObject({ endpoints: [{ usable: true }] });
+    const { clusters } = json as { clusters?: Record<string, { endpoints: { avoidedMs?: number }[] }> };
+    return typeof clusters?.["cluster:c"]?.endpoints[0]?.avoidedMs === "number";
   });
   // The control plane has no gateway to ask.
   expect((await ask(api, { token })).json["clusters"]).toBeUndefined();
