@@ -13,7 +13,7 @@ export interface Server extends AsyncDisposable {
 }
 
 export async function startServer(folder: string, token?: string): Promise<Server> {
-  const args = ["cli/main.ts", "up", "--data", folder, "--roles", "registry", "config-server", "--dns", "off"];
+  const args = ["bin/posthouse", "up", "--data", folder, "--roles", "registry", "config-server", "--dns", "off"];
   const running = await startPinned(CORE, process.execPath, [...args, "--port", "0"], /is up[^]*\n\n/);
   const url = /^ {2}control API +(\S+)$/m.exec(running.output())?.[1] as string;
   const bearer: string | undefined = token ?? /^ {2}(ph_\S+)$/m.exec(running.output())?.[1];

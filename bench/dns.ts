@@ -54,7 +54,7 @@ async function startPosthouse(folder: string, stack: AsyncDisposableStack): Prom
   const [api, port] = [await freePort(), await freePort()];
   const args = ["--roles", "registry", "config-server", "--port", String(api), "--dns-port", String(port)];
   const rest = ["--store", "memory", "--log-level", "error"];
-  const program = [join(projectRoot, "cli/main.ts"), "up", "--data", join(folder, "data"), ...args, ...rest];
+  const program = [join(projectRoot, "bin/posthouse"), "up", "--data", join(folder, "data"), ...args, ...rest];
   const running = stack.use(await startPinned(SERVER_CORE, process.execPath, program, /is up[\s\S]*\n\n/));
   const token = /^ {2}(ph_\S+)$/m.exec(running.output())?.[1];
   const all = Array.from(

@@ -235,7 +235,7 @@ async function posthouse(bench: Bench): Promise<Proxy[]> {
   const ports = ["--port", "0", "--gateway-port", "0", "--gateway-tls-port", "0", "--agent-port", "0", "--dns", "off"];
   const data = ["--data", join(bench.folder, "data"), "--log-level", "warn"];
   const traces = ["--otlp-url", otlp, "--trace-sample-ratio", "0.01"];
-  const args = [join(projectRoot, "cli/main.ts"), "up", ...data, ...ports, ...traces];
+  const args = [join(projectRoot, "bin/posthouse"), "up", ...data, ...ports, ...traces];
   const running = bench.stack.use(await startPinned(bench.core, process.execPath, args, /is up[\s\S]*\n\n/));
   const find = (pattern: RegExp) => pattern.exec(running.output())?.[1] ?? "";
   const api = find(/control API +(\S+)/);

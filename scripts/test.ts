@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { bundleProgram } from "./bundle.ts";
 
 /** Programs that tests start for real, and the Debian packages that bring them. */
 const NEEDED = [
@@ -49,6 +50,8 @@ interface Report {
 }
 
 provide();
+// The processes that tests start run this bundle, so that its sources are compiled once and not by each.
+await bundleProgram();
 const folder = mkdtempSync(join(tmpdir(), "posthouse-report-"));
 const output = join(folder, "report.json");
 const packages = join(import.meta.dirname, "..", "node_modules");

@@ -2,12 +2,12 @@
 import { readFileSync } from "node:fs";
 
 function read(): string {
-  for (const path of ["../package.json", "../../package.json"]) {
+  for (const path of ["../package.json", "../../package.json", "../../../../package.json"]) {
     try {
       const manifest = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")) as Record<string, string>;
       if (manifest["name"] === "posthouse" && manifest["version"]) return manifest["version"];
     } catch {
-      // Not here: built, the manifest lies one folder further up.
+      // Not here: built, the manifest lies one folder further up; bundled in a checkout, three.
     }
   }
   return "0.0.0";

@@ -158,7 +158,7 @@ test("a key file that is gone is not made anew over secrets that need it", async
 test("the program prints a line that a key file takes, and another one each time", async () => {
   const lines: string[] = [];
   for (let i = 0; i < 2; i++) {
-    await using program = startProgram("cli/main.ts", ["secret-key", "generate"]);
+    await using program = startProgram("bin/posthouse", ["secret-key", "generate"]);
     expect((await program.exited).code).toBe(0);
     lines.push(program.output().trim());
   }
@@ -194,7 +194,7 @@ test.each([
     "0",
     ...args,
   ];
-  await using program = startProgram("cli/main.ts", given, { cwd: folder.path });
+  await using program = startProgram("bin/posthouse", given, { cwd: folder.path });
   const { code: exit } = await program.exited;
   expect([exit, program.errors()]).toEqual([2, expect.stringContaining(code)]);
 });

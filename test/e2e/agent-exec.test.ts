@@ -35,7 +35,7 @@ afterAll(async () => {
 });
 
 function exec(script: string, args: readonly string[]): Program {
-  return startProgram("cli/main.ts", ["exec", ...args, "--quiet-seconds", "0.1", "--", "sh", "-c", script], {
+  return startProgram("bin/posthouse", ["exec", ...args, "--quiet-seconds", "0.1", "--", "sh", "-c", script], {
     environment: { POSTHOUSE_CONTROL_URLS: posthouse.api, POSTHOUSE_TOKEN: posthouse.token ?? "" },
     cwd: folder.path,
   });
@@ -106,7 +106,7 @@ test("a command that is not there ends with 127, one that may not be run with 12
   await release("codes", "v: 1");
   await writeFile(join(folder.path, "plain.sh"), "#!/bin/sh\nexit 0\n", { mode: 0o644 });
   const run = (command: string) =>
-    startProgram("cli/main.ts", ["exec", "--config", "codes", "--subscriber", "codes", "--", command], {
+    startProgram("bin/posthouse", ["exec", "--config", "codes", "--subscriber", "codes", "--", command], {
       environment: { POSTHOUSE_CONTROL_URLS: posthouse.api, POSTHOUSE_TOKEN: posthouse.token ?? "" },
       cwd: folder.path,
     });
@@ -184,7 +184,7 @@ test("with the agent alone it starts while the control plane is away, and outliv
   await publish("v: 1");
   const start = (name: string, ...command: string[]) =>
     startProgram(
-      "cli/main.ts",
+      "bin/posthouse",
       ["agent", "exec", "--config", "web", "--subscriber", name, "--quiet-seconds", "0.1", ...command],
       {
         environment: { POSTHOUSE_AGENT_PORT: String(agentPort), POSTHOUSE_DATA: join(home.path, "agent") },

@@ -33,7 +33,7 @@ afterAll(async () => {
 
 /** `posthouse lock NAME … -- sh -c SCRIPT`. */
 function lock(name: string, script: string, args: readonly string[] = []): Program {
-  return startProgram("cli/main.ts", ["lock", name, ...args, "--", "sh", "-c", script], {
+  return startProgram("bin/posthouse", ["lock", name, ...args, "--", "sh", "-c", script], {
     environment: { POSTHOUSE_CONTROL_URLS: posthouse.api, POSTHOUSE_TOKEN: posthouse.token ?? "" },
     cwd: folder.path,
   });
@@ -165,7 +165,7 @@ test(
     await using first = await startPosthouse({ data: join(folder.path, "durable"), args });
     const { token = "" } = first;
     const start = (script: string) =>
-      startProgram("cli/main.ts", ["lock", "durable", "--session-seconds", "60", "--", "sh", "-c", script], {
+      startProgram("bin/posthouse", ["lock", "durable", "--session-seconds", "60", "--", "sh", "-c", script], {
         environment: { POSTHOUSE_CONTROL_URLS: first.api, POSTHOUSE_TOKEN: token },
         cwd: folder.path,
       });
@@ -193,7 +193,7 @@ test(
 
 test("wrong usage, a missing token and a missing command say what to do", async () => {
   const run = (args: readonly string[], token?: string) =>
-    startProgram("cli/main.ts", ["lock", ...args], {
+    startProgram("bin/posthouse", ["lock", ...args], {
       environment: {
         POSTHOUSE_CONTROL_URLS: posthouse.api,
         ...(token === undefined ? {} : { POSTHOUSE_TOKEN: token }),

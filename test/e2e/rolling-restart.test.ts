@@ -86,7 +86,7 @@ test("a rolling restart of five instances under load loses no request", { timeou
   const traffic = load(gateways);
   for (const [index, service] of services.entries()) {
     const before = traffic.sent();
-    await using command = startProgram("cli/main.ts", [
+    await using command = startProgram("bin/posthouse", [
       "deregister",
       "orders",
       `i${index}`,
@@ -133,7 +133,7 @@ test("a drain that a gateway cannot see ends at its deadline, and says who had n
   });
   other.kill("SIGSTOP");
   try {
-    await using command = startProgram("cli/main.ts", ["deregister", "orders", "i1", "--drain", "2", ...remote]);
+    await using command = startProgram("bin/posthouse", ["deregister", "orders", "i1", "--drain", "2", ...remote]);
     expect((await command.exited).code).toBe(0);
     expect(command.errors()).toMatch(/^not seen within 2 s by gateway-[0-9a-f]+\n$/);
     expect((await call(path, { token })).status).toBe(404);

@@ -162,7 +162,7 @@ test.each(REFUSALS)(
     const own = args?.(data.path) ?? [];
     const given = own.includes("--port") ? [] : ["--port", "0"];
     await using program = startProgram(
-      "cli/main.ts",
+      "bin/posthouse",
       [...base, ...ports, ...given, ...own],
       environment ? { environment } : {},
     );
@@ -201,7 +201,7 @@ test("two servers on one data folder: the second says so, and the first goes on"
 test("what is said at the start comes in one piece, token and all", async () => {
   await using data = await tempFolder();
   const free = ["port", "operations-port", "gateway-port", "gateway-tls-port", "agent-port", "dns-port"];
-  await using program = startProgram("cli/main.ts", [
+  await using program = startProgram("bin/posthouse", [
     "up",
     "--data",
     data.path,
@@ -219,17 +219,17 @@ test("a lost operator token is replaced from the data folder while no server run
   {
     await using posthouse = await startPosthouse({ data: data.path });
     lost = posthouse.token;
-    await using refused = startProgram("cli/main.ts", ["operator-token", "--data", data.path]);
+    await using refused = startProgram("bin/posthouse", ["operator-token", "--data", data.path]);
     expect((await refused.exited).code).toBe(1);
     expect(refused.errors()).toContain("STORE_LOCKED");
     await posthouse.stop();
   }
-  await using made = startProgram("cli/main.ts", ["operator-token", "--data", data.path]);
+  await using made = startProgram("bin/posthouse", ["operator-token", "--data", data.path]);
   expect((await made.exited).code).toBe(0);
   expect(made.errors()).toMatch(
     new RegExp(`still work[^]*tokens revoke ID[^]*${lost?.split("_")[1]}  operator, created`),
   );
-  await using last = startProgram("cli/main.ts", ["operator-token", "--revoke-others", "--data", data.path]);
+  await using last = startProgram("bin/posthouse", ["operator-token", "--revoke-others", "--data", data.path]);
   expect((await last.exited).code).toBe(0);
   expect(last.errors()).toContain("no longer work");
   await using posthouse = await startPosthouse({ data: data.path });
@@ -257,7 +257,7 @@ test("a full disk refuses the write by name, and loses nothing acknowledged", as
   ];
   // Files of this process end at 3 MB, which the kernel tells as it tells a full disk.
   const limited = `ulimit -f 3000; exec "$0" "$@"`;
-  const main = join(projectRoot, "cli/main.ts");
+  const main = join(projectRoot, "bin/posthouse");
   await using program = startCommand("bash", ["-c", limited, process.execPath, main, ...settings]);
   const api = await eventually("it is up", () => /control API +(\S+)\n[\s\S]*\n\n/.exec(program.output())?.[1]);
   const token = /^ {2}(ph_\S+)$/m.exec(program.output())?.[1];

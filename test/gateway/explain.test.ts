@@ -214,7 +214,7 @@ test("what is explained is what the gateway does", async () => {
 test("the program validates a file with line and column, and tests a route of it without a control plane", async () => {
   await using folder = await tempFolder();
   const run = async (...args: string[]) => {
-    const main = join(import.meta.dirname, "..", "..", "cli", "main.ts");
+    const main = join(import.meta.dirname, "..", "..", "bin", "posthouse");
     return promisify(execFile)(process.execPath, [main, ...args]).then(
       ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
       (error: { code: number; stdout: string; stderr: string }) => error,

@@ -158,7 +158,7 @@ export async function startPosthouse(options: PosthouseOptions): Promise<Posthou
   const given = new Set(args);
   const free = ports.filter((flag, index) => !given.has(index % 2 === 0 ? flag : (ports[index - 1] as string)));
   const begun = performance.now();
-  const program = startProgram("cli/main.ts", ["up", "--data", data, "--log-level", "warn", ...free, ...args], rest);
+  const program = startProgram("bin/posthouse", ["up", "--data", data, "--log-level", "warn", ...free, ...args], rest);
   const address = (name: string) => new RegExp(`^  ${name} +(\\S+)$`, "m").exec(program.output())?.[1] ?? "";
   const up = () => /is up[\s\S]*\n\n/.test(program.output());
   await Promise.race([eventually("posthouse is up", up, startMs).catch(() => {}), program.exited]);

@@ -53,7 +53,7 @@ export async function posthouseOnPath(folder: string): Promise<string> {
   const bin = join(folder, "bin");
   await mkdir(bin, { recursive: true });
   const script = join(bin, "posthouse");
-  await writeFile(script, `#!/bin/sh\nexec '${process.execPath}' '${join(projectRoot, "cli/main.ts")}' "$@"\n`);
+  await writeFile(script, `#!/bin/sh\nexec '${process.execPath}' '${join(projectRoot, "bin/posthouse")}' "$@"\n`);
   await chmod(script, 0o755);
   return `${bin}:${process.env["PATH"]}`;
 }

@@ -242,7 +242,7 @@ test("killed at any moment, too", async () => {
   for (let round = 0; round < 10; round++) {
     const path = join(folder.path, String(round), "store");
     await damagedCopy(path, (bytes) => placesOf(bytes, "11.33;"));
-    await using child = startProgram("cli/main.ts", ["store", "repair", "--data", dirname(path)]);
+    await using child = startProgram("bin/posthouse", ["store", "repair", "--data", dirname(path)]);
     await new Promise((resolve) => setTimeout(resolve, randomInt(random, 1_500)));
     child.kill("SIGKILL");
     await child.exited;
