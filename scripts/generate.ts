@@ -2,7 +2,7 @@
  * Writes docs/reference from what the code itself says: settings, errors, metrics, filters, OpenAPI and schemas.
  * `npm run generate`; a test fails when the pages and the code differ.
  */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AccessErrors } from "#access/api";
@@ -21,6 +21,8 @@ import { HttpErrors } from "#http";
 import { LocksErrors } from "#locks/api";
 import { QuotasErrors } from "#quotas/api";
 import { RegistryErrors } from "#registry/api";
+import { modulesPicture, withPicture } from "./architecture/picture.ts";
+import { programSources, readAliases } from "./architecture/sources.ts";
 import { CliErrors } from "../cli/errors.ts";
 import { createServer, ServerErrors, TlsErrors } from "#server";
 import { envOf, flagOf, loadSettings, settingNames, settingRow, SettingsErrors } from "#settings";
@@ -243,4 +245,8 @@ if (import.meta.main) {
   const folder = join(import.meta.dirname, "..", "docs", "reference");
   await mkdir(folder, { recursive: true });
   for (const [name, text] of Object.entries(await pages())) await writeFile(join(folder, name), text);
+  const root = join(import.meta.dirname, "..");
+  const page = join(root, "ARCHITECTURE.md");
+  const picture = modulesPicture(programSources(root), readAliases(root));
+  await writeFile(page, withPicture(await readFile(page, "utf8"), picture));
 }

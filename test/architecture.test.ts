@@ -1,5 +1,5 @@
 /** Who may import whom; cores are pure; no cycles; nothing dead. The table is house rule, not advice. */
-import { globSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import {
@@ -9,13 +9,11 @@ import {
   rulebookViolations,
   unreachedFiles,
   type Rulebook,
-} from "./architecture/rules.ts";
-import { loadSources, moduleOf, readSource } from "./architecture/sources.ts";
+} from "../scripts/architecture/rules.ts";
+import { modulesPicture } from "../scripts/architecture/picture.ts";
+import { loadSources, moduleOf, programSources, readSource, targetOf } from "../scripts/architecture/sources.ts";
 
 const root = join(import.meta.dirname, "..");
-/** What is not the program itself. */
-const BESIDE = ["test", "scripts", "bench", "docs", "node_modules", "dist", "dist-client"];
-
 /** What a module may import of others, by the names in package.json's "imports". A module is a folder of the tree. */
 const MAY: Readonly<Record<string, readonly string[]>> = {
   "kernel/base": [],
@@ -184,17 +182,36 @@ const entries = [
   ...faces,
 ];
 
-const folders = [
-  ...new Set(globSync("*/**/*.ts", { cwd: root, exclude: BESIDE }).map((path) => path.split(/[\\/]/)[0])),
-];
-const sources = loadSources(
-  root,
-  folders.map((folder) => `${folder}/**/*.ts`),
-);
+const sources = programSources(root);
 const users = [...sources, ...loadSources(root, ["test/**/*.ts", "scripts/**/*.ts", "bench/**/*.ts"])];
 
 test("every import is one that the table allows, and cores touch neither time, chance nor the outside", () => {
   expect(importViolations(sources, aliases, RULES)).toEqual([]);
+});
+
+/** The folders of the gateway's core, from the bottom up: each imports only those before it. */
+const CORE_FOLDERS = [
+  "paths",
+  "callers",
+  "request",
+  "rewriting",
+  "limits",
+  "balancing",
+  "routing",
+  "decision",
+  "check",
+] as const;
+
+test("every folder of the gateway's core imports only those before it", () => {
+  const rankOf = (path: string) => CORE_FOLDERS.findIndex((folder) => path.startsWith(`gateway/core/${folder}/`));
+  const upward = sources
+    .filter(({ path }) => path.startsWith("gateway/core/"))
+    .flatMap(({ path, imports }) => {
+      expect([path, rankOf(path) >= 0]).toEqual([path, true]);
+      const targets = imports.map(({ specifier }) => targetOf(aliases, path, specifier) ?? "");
+      return targets.filter((to) => rankOf(to) > rankOf(path)).map((to) => `${path} imports ${to}`);
+    });
+  expect(upward).toEqual([]);
 });
 
 test("the table has no row and no entry that nobody needs", () => {
@@ -332,4 +349,17 @@ test("planted dead files and dead exports are found", () => {
 test("a module is a folder of the kernel's, or one beside it", () => {
   expect(moduleOf("kernel/store/lmdb/disk.ts")).toBe("kernel/store");
   expect(moduleOf("gateway/core/paths/path.ts")).toBe("gateway");
+});
+
+test("the picture puts each module above all that it imports, contracts aside", () => {
+  const files = planted({
+    "server/mod.ts": 'import "../gateway/mod.ts";\nimport "../kernel/base/mod.ts";',
+    "gateway/mod.ts": 'import "../kernel/base/mod.ts";\nimport "../server/api.ts";',
+    "kernel/base/mod.ts": "export {};",
+    "server/api.ts": "export {};",
+  });
+  const words = modulesPicture(files, {}).match(/\[ \S+ \]/g);
+  expect(words).toEqual(["[ server ]", "[ gateway ]", "[ kernel/base ]"]);
+  const bent = planted({ "dns/a.ts": 'import "../agent/b.ts";', "agent/b.ts": 'import "../dns/a.ts";' });
+  expect(() => modulesPicture(bent, {})).toThrow("modules import each other");
 });

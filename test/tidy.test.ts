@@ -3,6 +3,8 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { modulesPicture, withPicture } from "../scripts/architecture/picture.ts";
+import { programSources, readAliases } from "../scripts/architecture/sources.ts";
 import { pages } from "../scripts/generate.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -55,6 +57,12 @@ test("the generated pages say what the code says", async () => {
   for (const [name, text] of Object.entries(await pages())) {
     expect(read(join("docs/reference", name)), `${name}: run npm run generate`).toBe(text);
   }
+});
+
+test("the picture of the modules is what their imports say", () => {
+  const page = read("ARCHITECTURE.md");
+  const picture = modulesPicture(programSources(root), readAliases(root));
+  expect(withPicture(page, picture), "run npm run generate").toBe(page);
 });
 
 test("every dependency has its line in docs/dependencies.md, and no line speaks of one that is gone", () => {

@@ -128,6 +128,23 @@ export function loadSources(root: string, patterns: readonly string[]): Source[]
     .map((path) => readSource(path, readFileSync(join(root, path), "utf8")));
 }
 
+/** Top-level folders that are not the program itself. */
+const BESIDE = ["test", "scripts", "bench", "docs", "node_modules", "dist", "dist-client"];
+
+/** Every source of the program. */
+export function programSources(root: string): Source[] {
+  const paths = globSync("*/**/*.ts", { cwd: root, exclude: BESIDE }).map((path) => path.replaceAll("\\", "/"));
+  return loadSources(
+    root,
+    [...new Set(paths.map((path) => path.split("/", 1)[0] as string))].map((folder) => `${folder}/**/*.ts`),
+  );
+}
+
+/** package.json's "imports". */
+export function readAliases(root: string): Aliases {
+  return (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly imports: Aliases }).imports;
+}
+
 export type Aliases = Readonly<Record<string, string>>;
 
 /** The file that an import of ours names; undefined for packages and Node's own. */
