@@ -11,13 +11,15 @@ import type { Settings } from "#settings";
 import { openStore, repairStore, StoreErrors, type RepairReport } from "#store";
 import { refusePlaintext } from "./plaintext.ts";
 import { requireFreePorts } from "./ports.ts";
-import { reasons, ROLES, storeOptions, type Addresses, type Parts } from "./roles.ts";
+import { ROLES } from "./roles.ts";
+import { storeOptions } from "./roles/control-api.ts";
+import { reasons, type Addresses, type Parts } from "./roles/parts.ts";
 import { withTelemetry } from "./tracing.ts";
 
 export * from "./api.ts";
 export type { RepairReport } from "#store";
 export { TlsErrors } from "./certificates.ts";
-export type { Addresses } from "./roles.ts";
+export type { Addresses } from "./roles/parts.ts";
 export { VERSION } from "./version.ts";
 
 /** Of the data folder: keys, tokens and configs are in it. */

@@ -1,0 +1,134 @@
+/** What can be wrong with whom a route lets in, and how it splits its callers. */
+import { pointerPart } from "#base/shape";
+import type { AclEntry, RouteConfig } from "../../api.ts";
+import { originProblem } from "../rewriting/cors.ts";
+import type { FilterPlace } from "../request/filter.ts";
+import { isGatewayOwn } from "../decision/headers.ts";
+import type { RouteContext, Problems } from "./problems.ts";
+
+export function* policyProblems(route: RouteConfig, pointer: string, context: RouteContext): Problems {
+  const { jwt, acl, cors } = route;
+  const identifies = identifiesCallers(route, context);
+  if (jwt && !context.providers.has(jwt.provider)) {
+    yield { pointer: `${pointer}/jwt/provider`, message: `No provider "${jwt.provider}" in jwt.` };
+  }
+  if (acl && !jwt) {
+    yield { pointer: `${pointer}/acl`, message: "Access rules read the claims of a token; give the route a jwt." };
+  }
+  for (const name of ["rateLimit", "quota", "concurrency"] as const) {
+    const by = route[name]?.by;
+    if (typeof by === "object" && "claim" in by && !jwt) {
+      yield { pointer: `${pointer}/${name}/by`, message: "A limit by claim needs a token; give the route a jwt." };
+    }
+    if (by === "consumer" && !identifies) {
+      yield {
+        pointer: `${pointer}/${name}/by`,
+        message: "A limit by consumer needs one; give the route a jwt or key-auth.",
+      };
+    }
+  }
+  for (const [claim, header] of Object.entries(jwt?.forwardClaims ?? {})) {
+    const name = header.toLowerCase();
+    const own = isGatewayOwn(name) && !CLAIM_PREFIXES.some((prefix) => name.startsWith(prefix));
+    if (own || NOT_FOR_CLAIMS.has(name)) {
+      yield {
+        pointer: `${pointer}/jwt/forwardClaims/${pointerPart(claim)}`,
+        message: `A claim cannot become the header "${header}".`,
+      };
+    }
+  }
+  for (const [at, entry] of (acl?.allow ?? []).entries()) yield* entryProblems(entry, `${pointer}/acl/allow/${at}`);
+  for (const [at, origin] of (cors?.origins ?? []).entries()) {
+    const problem = originProblem(origin);
+    if (problem !== undefined) yield { pointer: `${pointer}/cors/origins/${at}`, message: problem };
+  }
+  if (cors?.credentials && cors.exposeHeaders?.includes("*")) {
+    yield {
+      pointer: `${pointer}/cors/exposeHeaders`,
+      message: "With credentials browsers take * for the name of a header; name those that pages may read.",
+    };
+  }
+  if (cors?.credentials && cors.origins.includes("*")) {
+    yield {
+      pointer: `${pointer}/cors/credentials`,
+      message: "With the origin * any page could use its visitor's credentials; name the origins.",
+    };
+  }
+  for (const [at, { name, config = {} }] of (route.filters ?? []).entries()) {
+    yield* filterProblems(name, config, `${pointer}/filters/${at}`, { ...context, identifies });
+  }
+  yield* splitProblems(route, pointer, context);
+}
+
+/** Headers that a claim must not become: they frame or route the request. */
+const NOT_FOR_CLAIMS = new Set(["authorization"]);
+
+/** The prefixes that `isGatewayOwn` knows and that claims may have all the same, since the gateway is who sets them. */
+const CLAIM_PREFIXES = ["x-jwt-", "x-consumer-", "x-posthouse-"];
+
+/** Whether a route finds out which consumer asks, by a token or by a filter such as key-auth. */
+function identifiesCallers({ jwt, filters }: RouteConfig, context: RouteContext): boolean {
+  return (
+    jwt !== undefined || (filters?.some(({ name }) => context.filters.get(name)?.phase === "authenticate") ?? false)
+  );
+}
+
+/** Parts that nobody could ever be sent to, since nobody is who they are for. */
+function* splitProblems(route: RouteConfig, pointer: string, context: RouteContext): Problems {
+  const identifies = identifiesCallers(route, context);
+  const wayOut = "give the route a jwt or key-auth.";
+  for (const [index, { when }] of (route.split ?? []).entries()) {
+    const at = `${pointer}/split/${index}/when`;
+    for (const name of ["consumers", "groups"] as const) {
+      if (when?.[name] && !identifies)
+        yield { pointer: `${at}/${name}`, message: `Nobody is a consumer here; ${wayOut}` };
+    }
+    for (const [which, name] of (when?.consumers ?? []).entries()) {
+      if (!context.consumers.has(name))
+        yield { pointer: `${at}/consumers/${which}`, message: `No consumer "${name}" in consumers.` };
+    }
+  }
+  if (route.splitBy?.by === "consumer" && !identifies)
+    yield { pointer: `${pointer}/splitBy/by`, message: `Nobody is a consumer here; ${wayOut}` };
+}
+
+function* filterProblems(
+  name: string,
+  config: object,
+  pointer: string,
+  context: RouteContext & Pick<FilterPlace, "identifies">,
+): Problems {
+  const filter = context.filters.get(name);
+  if (!filter) {
+    const known = [...context.filters.keys()].join(", ");
+    yield {
+      pointer: `${pointer}/name`,
+      message: `No filter "${name}"; there are ${known}. Others come by the setting gatewayFilters.`,
+    };
+    return;
+  }
+  const problems = context.shape(filter.schema, config, `${pointer}/config`);
+  yield* problems;
+  if (problems.length > 0) return;
+  for (const problem of filter.problems?.(config as never, context) ?? [])
+    yield { pointer: `${pointer}/config${problem.pointer}`, message: problem.message };
+  try {
+    filter.build(config as never);
+  } catch (error) {
+    yield { pointer: `${pointer}/config`, message: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function* entryProblems(entry: AclEntry, pointer: string): Problems {
+  const single = entry.claim !== undefined || entry.contains !== undefined || entry.anyOf !== undefined;
+  if (single === (entry.all !== undefined)) yield { pointer, message: "Give one rule, or all with a list of rules." };
+  const rules = entry.all
+    ? entry.all.map((rule, at) => ({ rule, at: `${pointer}/all/${at}` }))
+    : [{ rule: entry, at: pointer }];
+  for (const { rule, at } of single && entry.all ? [] : rules) {
+    if (rule.claim === undefined) yield { pointer: at, message: "A rule names a claim." };
+    else if ((rule.contains === undefined) === (rule.anyOf === undefined)) {
+      yield { pointer: at, message: "Give either contains or anyOf." };
+    }
+  }
+}

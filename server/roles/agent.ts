@@ -1,0 +1,52 @@
+/** The agent role. */
+import { mkdir } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { AppError } from "#base";
+import { createMetrics } from "#base/prometheus";
+import { spellings } from "#settings";
+import { listenError } from "../control-api.ts";
+import { VERSION } from "../version.ts";
+import { clientFor, type Parts, labelsOf } from "./parts.ts";
+
+export async function startAgent(parts: Parts): Promise<void> {
+  const { AGENT_DEFAULTS, createAgent } = await import("#agent");
+  const { settings, stack, addresses } = parts;
+  // Where another server of this process has a /metrics, the process is counted there, and the agent counts only what it
+  // does itself: a collector of both gets nothing twice.
+  const beside = addresses.controlApi !== undefined || addresses.operations !== undefined;
+  const host = beside ? { ...parts.host, metrics: createMetrics() } : parts.host;
+  const dataDir = join(settings.data, "agent");
+  const servicesDir = settings.agentServices ?? join(dataDir, "services");
+  await mkdir(servicesDir, { recursive: true, mode: 0o700 });
+  const agent = stack.use(
+    await createAgent(host, {
+      client: clientFor(parts, "agent", "agent", `agent@${settings.agentName ?? hostname()}`),
+      settings: {
+        ...AGENT_DEFAULTS,
+        version: VERSION,
+        node: settings.agentName ?? hostname(),
+        labels: labelsOf(settings.agentLabels),
+        address: settings.agentAddress,
+        host: settings.agentHost,
+        port: settings.agentPort,
+        token: settings.agentToken,
+        access: settings.agentAccess,
+        dataDir,
+        filesDir: join(dataDir, "files"),
+        servicesDir,
+        sessionTtlSeconds: settings.agentSessionSeconds,
+        execAllow: settings.agentExecAllow,
+      },
+    }),
+  );
+  try {
+    const { port, socket } = await agent.listen();
+    parts.listeners.add({ host: settings.agentHost, port });
+    parts.addresses.agent = `http://${settings.agentHost}:${port}`;
+    if (socket !== undefined) parts.addresses.agentSocket = socket;
+  } catch (error) {
+    const reason = error instanceof AppError ? error.cause : error;
+    throw listenError(reason, `${settings.agentHost}:${settings.agentPort}`, spellings("agentPort"));
+  }
+}

@@ -1,0 +1,120 @@
+/** The role that answers the control API: store, secrets, release checks. */
+import { isAbsolute, join } from "node:path";
+import type { AppError, Host } from "#base";
+import { Client, injectTransport } from "#client";
+import { keyCommand, keyFile, ownKeyFile, type KeySource } from "#config-server";
+import { flagsReleaseCheck } from "#flags";
+import { gatewayReleaseCheckWith, loadFilters } from "#gateway/config-text";
+import { loadExplain } from "#gateway/explain";
+import { isLoopback } from "#http";
+import { type Settings, spellings } from "#settings";
+import { openStore, type StoreOptions } from "#store";
+import { ServerErrors } from "../api.ts";
+import { createControlApi, listenError } from "../control-api.ts";
+import { logReleaseCheck } from "../log-level.ts";
+import { clustersIn, type Parts, has, listensAt, dialRules, reasons } from "./parts.ts";
+
+export async function startControlApi(parts: Parts): Promise<void> {
+  const { host, settings, stack } = parts;
+  if (!has(settings, "registry") || !has(settings, "config-server")) {
+    throw ServerErrors.SETTINGS_CONFLICT(
+      `registry and config-server share one control API and start together; name both or neither in ${spellings("roles")}.`,
+    );
+  }
+  const twice = settings.configSources.find(({ name }, at, all) => all.findIndex((one) => one.name === name) !== at);
+  if (twice) {
+    throw ServerErrors.SETTINGS_CONFLICT(
+      `Two config sources are named "${twice.name}"; give each a name of its own: ${spellings("configSources")}.`,
+    );
+  }
+  const filters = await loadFilters(settings.gatewayFilters);
+  const { Explainer, explainPlugin } = await loadExplain();
+  let refusing: AppError | undefined;
+  const store = stack.use(
+    await openStore(
+      host,
+      storeOptions(settings, (error) => (refusing = error)),
+    ),
+  );
+  const control = stack.use(
+    await createControlApi(host, {
+      store,
+      releaseChecks: [gatewayReleaseCheckWith(filters), flagsReleaseCheck, logReleaseCheck],
+      exposed: !isLoopback(settings.host),
+      startMs: settings.storeStartSeconds * 1000,
+      probeRules: {
+        refuse: settings.probeRefuse,
+        loopback: settings.probeLoopback,
+        metadata: false,
+        writes: settings.probeWrites,
+        own: parts.listeners,
+      },
+      configSources: settings.configSources,
+      secretKeys: secretKeysOf(host, settings),
+      notReady: () => reasons(parts),
+      degraded: () => (refusing ? [`store: ${refusing.message}`] : []),
+      extend: (app, access) => {
+        const token = access.internalToken({ name: "explain", role: "reader" });
+        const client = new Client(host, { transport: injectTransport(app), token });
+        const live = (namespace: string) => clustersIn(parts, namespace);
+        explainPlugin(app, new Explainer(host, { client, filters, dial: dialRules(parts), live }));
+      },
+    }),
+  );
+  parts.control = control;
+  const address = `${settings.host}:${settings.port}`;
+  try {
+    parts.addresses.controlApi = await control.app.listen({ host: settings.host, port: settings.port });
+    listensAt(parts, control.app);
+  } catch (error) {
+    throw listenError(error, address, spellings("port"));
+  }
+}
+
+/**
+ * Where the keys for secrets come from. A key that we make ourselves is for a store that only this process has: the members
+ * of a cluster must all know the same, so there an operator says which.
+ */
+function secretKeysOf(host: Host, { secretKeyFile, secretKeyCommand, store, data }: Settings): KeySource | undefined {
+  const [program, ...args] = secretKeyCommand;
+  if (program !== undefined && secretKeyFile !== undefined) {
+    throw ServerErrors.SETTINGS_CONFLICT(
+      `Keys for secrets come from a file or from a program, not from both: ${spellings("secretKeyFile")}; ${spellings("secretKeyCommand")}.`,
+    );
+  }
+  if (program !== undefined) {
+    if (!isAbsolute(program)) {
+      throw ServerErrors.SETTINGS_CONFLICT(`"${program}" is no absolute path: ${spellings("secretKeyCommand")}.`);
+    }
+    return keyCommand(host, [program, ...args]);
+  }
+  if (secretKeyFile !== undefined) return keyFile(secretKeyFile);
+  if (store === "etcd") return undefined;
+  const path = join(data, "secret-keys");
+  if (store === "lmdb") {
+    host.log.warn(
+      { path },
+      `the key for secrets is kept beside the store: a copy of ${data} contains both. Keep it elsewhere: ${spellings("secretKeyFile")}; or ${spellings("secretKeyCommand")}`,
+    );
+  }
+  return ownKeyFile(host, path);
+}
+
+/** How the settings' store is opened; `onRefusing` hears of a store that takes no writes, and why. */
+export function storeOptions(settings: Settings, onRefusing?: (error: AppError | undefined) => void): StoreOptions {
+  if (settings.store === "memory") return { engine: "memory" };
+  if (settings.store === "etcd") {
+    return {
+      engine: "etcd",
+      endpoints: settings.etcdUrls,
+      ...(settings.etcdUsername === undefined
+        ? {}
+        : { username: settings.etcdUsername, password: settings.etcdPassword ?? "" }),
+    };
+  }
+  return {
+    engine: "lmdb",
+    folder: join(settings.data, "store"),
+    onRefusing: (error) => onRefusing?.(error),
+  };
+}
