@@ -3,10 +3,13 @@
  * What is missing is installed when it may be; else this says exactly what to install, and fails.
  */
 import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { bundleProgram } from "./bundle.ts";
+import { leftProcesses, TEST_RUN_VARIABLE } from "./left-processes.ts";
 
 /** Programs that tests start for real, and the Debian packages that bring them. */
 const NEEDED = [
@@ -41,6 +44,9 @@ function provide(): void {
   process.exit(1);
 }
 
+/** Milliseconds for processes to end after the tests. */
+const LEFT_MS_MAX = 5_000;
+
 interface Report {
   readonly numPassedTests: number;
   readonly numFailedTests: number;
@@ -56,11 +62,15 @@ const folder = mkdtempSync(join(tmpdir(), "posthouse-report-"));
 const output = join(folder, "report.json");
 const packages = join(import.meta.dirname, "..", "node_modules");
 const vitest = join(packages, "vitest", "vitest.mjs");
+const mark = randomUUID();
 const run = spawnSync(
   process.execPath,
   [vitest, "run", "--reporter=default", "--reporter=json", `--outputFile.json=${output}`, ...process.argv.slice(2)],
   // Each test file is a process of its own: what they all load is compiled once.
-  { stdio: "inherit", env: { ...process.env, NODE_COMPILE_CACHE: join(packages, ".cache", "posthouse") } },
+  {
+    stdio: "inherit",
+    env: { ...process.env, NODE_COMPILE_CACHE: join(packages, ".cache", "posthouse"), [TEST_RUN_VARIABLE]: mark },
+  },
 );
 let report: Report | undefined;
 try {
@@ -72,7 +82,15 @@ rmSync(folder, { recursive: true, force: true });
 const skipped = (report?.numPendingTests ?? 0) + (report?.numTodoTests ?? 0);
 if (skipped > 0)
   console.error(`${skipped} tests were skipped; a skipped test proves nothing, so this counts as failed.`);
-const failed = (report?.numFailedTests ?? 0) + skipped + (report && report.numPassedTests > 0 ? 0 : 1);
+// What was killed a moment ago may take as long to be gone.
+const deadline = Date.now() + LEFT_MS_MAX;
+while (leftProcesses(mark).length > 0 && Date.now() < deadline) await setTimeout(100);
+const left = leftProcesses(mark);
+for (const { pid, command } of left) {
+  console.error(`The tests left process ${pid} running, which counts as failed: ${command}`);
+  process.kill(pid, "SIGKILL");
+}
+const failed = (report?.numFailedTests ?? 0) + skipped + left.length + (report && report.numPassedTests > 0 ? 0 : 1);
 const good = run.status === 0 && failed === 0;
 console.log(`\n${report?.numPassedTests ?? 0} passed, ${good ? 0 : Math.max(1, failed)} failed`);
 process.exit(good ? 0 : 1);

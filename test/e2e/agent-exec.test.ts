@@ -154,7 +154,9 @@ test("a splay spreads the restarts of many", async () => {
     expect(seconds).toHaveLength(4);
     expect(Math.max(...seconds) - Math.min(...seconds)).toBeGreaterThan(0.1);
   } finally {
-    await Promise.all(programs.map((program) => program[Symbol.asyncDispose]()));
+    // Killed by force they would leave their commands behind.
+    for (const program of programs) program.kill("SIGTERM");
+    await Promise.all(programs.map(({ exited }) => exited));
   }
 }, 300_000);
 
