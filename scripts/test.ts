@@ -84,8 +84,11 @@ if (skipped > 0)
   console.error(`${skipped} tests were skipped; a skipped test proves nothing, so this counts as failed.`);
 // What was killed a moment ago may take as long to be gone.
 const deadline = Date.now() + LEFT_MS_MAX;
-while (leftProcesses(mark).length > 0 && Date.now() < deadline) await setTimeout(100);
-const left = leftProcesses(mark);
+let left = leftProcesses(mark);
+while (left.length > 0 && Date.now() < deadline) {
+  await setTimeout(100);
+  left = leftProcesses(mark);
+}
 for (const { pid, command } of left) {
   console.error(`The tests left process ${pid} running, which counts as failed: ${command}`);
   process.kill(pid, "SIGKILL");

@@ -63,12 +63,8 @@ function releaseCalls(caller: Caller) {
       caller.call<Published>("POST", `${setPath(name)}/releases`, body, { ...options, timeoutMs: RELEASE_TIMEOUT_MS }),
     rollback: (name: SetName, body: Rollback, options: CallOptions = {}) =>
       caller.call<Published>("POST", `${setPath(name)}/rollback`, body, { ...options, timeoutMs: RELEASE_TIMEOUT_MS }),
-    releases: (name: SetName, options: CallOptions & { before?: number; limit?: number } = {}) => {
-      const query = new URLSearchParams();
-      if (options.before !== undefined) query.set("before", String(options.before));
-      if (options.limit !== undefined) query.set("limit", String(options.limit));
-      return caller.call<ReleaseList>("GET", `${setPath(name)}/releases?${query.toString()}`, undefined, options);
-    },
+    releases: (name: SetName, { before, limit, ...options }: CallOptions & { before?: number; limit?: number } = {}) =>
+      caller.call<ReleaseList>("GET", `${setPath(name)}/releases?${queryOf({ before, limit })}`, undefined, options),
     release: (name: SetName, version: number, options: CallOptions = {}) =>
       caller.call<Release>("GET", `${setPath(name)}/releases/${version}`, undefined, options),
     /** Sets with a live release. */
@@ -126,7 +122,7 @@ function followCalls(caller: Caller) {
     /** `instance`: who asks; gradual releases reach it by its id and labels. */
     effective: (name: SetName, { instance, ...options }: CallOptions & { instance?: Instance } = {}) =>
       caller.call<EffectiveConfig>("GET", effectivePath(name, instance), undefined, options),
-    /** The effective config when it is another one than `releaseKey` names; else undefined, and little was sent. */
+    /** The effective config unless it is the one that `releaseKey` names: then undefined, and the answer has no body. */
     effectiveOtherThan: async (
       name: SetName,
       releaseKey: string,
@@ -135,7 +131,7 @@ function followCalls(caller: Caller) {
       const headers = { "if-none-match": `"${releaseKey}"` };
       const path = effectivePath(name, instance);
       const said = await caller.call<EffectiveConfig | undefined>("GET", path, undefined, options, headers);
-      // Whoever is shown masks is told by another tag than the content's own.
+      // Masked content has a tag of its own, so the server may send a body although nothing changed.
       return said?.releaseKey === releaseKey ? undefined : said;
     },
     /** Says that a release has been applied, or why it could not be. */
@@ -218,7 +214,7 @@ function acknowledgerOf(
   { id: subscriber, labels }: Instance,
   signal: AbortSignal,
 ): (config: EffectiveConfig, error?: unknown) => void {
-  // A refusal, such as of a token that may not, is said once; a rollout that waits for it says for whom it waits.
+  // A rejection, such as for a token without permission, is logged once; a waiting rollout lists the missing subscribers.
   const tell = (problem: AppError) => caller.host.log.warn({ ...name, code: problem.code }, problem.message);
   const { acknowledge } = followCalls(caller);
   const acknowledger = new Acknowledger(caller.host, { acknowledge, name, subscriber, labels, tell });

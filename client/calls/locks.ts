@@ -10,7 +10,7 @@ import type {
   LockState,
   LockWasBroken,
 } from "#locks/api";
-import { CALL_TIMEOUT_MS, enc, type Caller, type CallOptions, type StreamOptions } from "./caller.ts";
+import { CALL_TIMEOUT_MS, enc, queryOf, type Caller, type CallOptions, type StreamOptions } from "./caller.ts";
 
 export type LockCalls = ReturnType<typeof lockCalls>;
 
@@ -30,13 +30,8 @@ export function lockCalls(caller: Caller) {
       const at = options.revision === undefined ? "" : `&revision=${options.revision}`;
       return caller.call<Lock>("GET", `${lockPath(lock)}${at}`, undefined, options);
     },
-    list: (
-      query: { namespace: string; prefix?: string; after?: string; limit?: number },
-      options: CallOptions = {},
-    ) => {
-      const search = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
-      return caller.call<LockList>("GET", `/v1/locks?${search.toString()}`, undefined, options);
-    },
+    list: (query: { namespace: string; prefix?: string; after?: string; limit?: number }, options: CallOptions = {}) =>
+      caller.call<LockList>("GET", `/v1/locks?${queryOf(query)}`, undefined, options),
     /** Takes a lock from its holder, for operators. */
     break: (lock: LockRef, body: LockBreak, options: CallOptions = {}) =>
       caller.call<LockWasBroken>("POST", lockPath(lock, "/break"), body, options),

@@ -20,7 +20,7 @@ import type {
 } from "#registry/api";
 import { messageOf } from "#base";
 import type { Acknowledgement } from "../stream.ts";
-import { CALL_TIMEOUT_MS, enc, type Caller, type CallOptions, type StreamOptions } from "./caller.ts";
+import { CALL_TIMEOUT_MS, enc, queryOf, type Caller, type CallOptions, type StreamOptions } from "./caller.ts";
 
 export interface InstanceName {
   readonly namespace: string;
@@ -73,15 +73,12 @@ function instanceCalls(caller: Caller) {
         ...options
       }: CallOptions & { owner?: string | undefined; incarnation?: number; drainSeconds?: number } = {},
     ) => {
-      const query = new URLSearchParams();
-      if (owner !== undefined) query.set("owner", owner);
-      if (incarnation !== undefined) query.set("incarnation", String(incarnation));
-      if (drainSeconds !== undefined) query.set("drain", String(drainSeconds));
+      const query = queryOf({ owner, incarnation, drain: drainSeconds });
       const timeoutMs = CALL_TIMEOUT_MS + (drainSeconds ?? 0) * 1000;
-      const path = `${instancePath(name)}&${query.toString()}`;
+      const path = `${instancePath(name)}&${query}`;
       return caller.call<Deregistered>("DELETE", path, undefined, { ...options, timeoutMs });
     },
-    /** Says where an instance stands in its life, without touching its health. */
+    /** Sets the lifecycle of an instance; its health stays as it is. */
     setLifecycle: (name: InstanceName, body: LifecycleRequest, options: CallOptions = {}) =>
       caller.call<{ revision: number }>("PUT", instancePath(name, "/lifecycle"), body, options),
     /** How far the news of a drain has come; answers when everyone has seen it, or after so long. */
@@ -169,7 +166,7 @@ function acknowledgementOf(caller: Caller): Acknowledgement {
       const { watch, revision } = next;
       next = undefined;
       await caller.call<void>("PUT", `/v1/watches/${enc(watch)}/seen`, { revision }, {}).catch((error: unknown) => {
-        // The server that waits for it goes on without us after a while, and says for whom it waited.
+        // The server continues after its deadline, and lists the subscribers that it waited for.
         caller.host.log.debug({ err: error, revision }, `not acknowledged: ${messageOf(error)}`);
       });
     }

@@ -1,4 +1,4 @@
-/** What can be wrong with whom a route lets in, and how it splits its callers. */
+/** Problems of a route's access policies, filters and traffic split. */
 import { pointerPart } from "#base/shape";
 import type { AclEntry, RouteConfig } from "../../api.ts";
 import { originProblem } from "../rewriting/cors.ts";
