@@ -30,6 +30,11 @@ export class ManualClock implements Clock {
     this.#nowMs = nowMs;
   }
 
+  /** Timers that were neither due nor cancelled yet. */
+  get pendingTimers(): number {
+    return this.#timers.size;
+  }
+
   now(): number {
     return this.#nowMs;
   }

@@ -1,0 +1,16 @@
+/** Binary search. */
+
+/**
+ * The first index in [0, length) at which `isReached` is true, or `length`. `isReached` must not turn false again once it
+ * was true.
+ */
+export function firstIndexWhere(length: number, isReached: (index: number) => boolean): number {
+  let low = 0;
+  let high = length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (isReached(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
