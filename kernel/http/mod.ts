@@ -15,4 +15,4 @@ export * from "./pages.ts";
 export * from "./operations.ts";
 export * from "./problem.ts";
 export * from "./server.ts";
-export * from "./stream.ts";
+export * from "./watch/hub.ts";

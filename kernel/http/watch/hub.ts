@@ -5,10 +5,10 @@
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import { AppError, messageOf, randomId, type CounterChild, type GaugeChild, type Host } from "#base";
-import { onGone } from "./caller.ts";
-import { encodeFrame, WATCH_ID_HEADER, type Frame } from "./frames.ts";
-import type { Principal } from "./principal.ts";
-import { HttpErrors } from "./problem.ts";
+import { onGone } from "../caller.ts";
+import { encodeFrame, WATCH_ID_HEADER, type Frame } from "../frames.ts";
+import type { Principal } from "../principal.ts";
+import { HttpErrors } from "../problem.ts";
 
 /** Frames kept for resuming, and their bytes: minutes of a busy catalog, and a bound on memory. */
 export const RING_FRAMES_MAX = 65_536;
