@@ -1,6 +1,7 @@
 /** What a gateway's cache deals with: under which key, for which requests, and what unsafe requests change. */
 import { own, setOwn } from "#base";
-import { headerValues, type RequestHead } from "../core/request/head.ts";
+import type { RequestHead } from "../core/request/head.ts";
+import { headerValues } from "../core/request/header-list.ts";
 import { canonicalTarget } from "../core/paths/path.ts";
 import type { Forward } from "../core/decision/pipeline.ts";
 import type { AskedHeaders } from "../core/decision/stored-answer.ts";

@@ -5,7 +5,7 @@ import type { GatewayErrorName } from "../api.ts";
 import { noteAnswer, noteReached, noteRefused, noteSilent } from "../core/balancing/endpoint-load.ts";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
 import { grpcKind, grpcOutcome } from "../core/request/grpc.ts";
-import { fieldOf } from "../core/decision/headers.ts";
+import { firstHeaderValue } from "../core/request/header-list.ts";
 import { noteOutcome } from "../core/balancing/outlier.ts";
 import type { CallPlan, CallSink } from "./call-plan.ts";
 import type { UpstreamPools } from "./pools.ts";
@@ -143,8 +143,8 @@ export class Attempt implements AnswerSink {
   /** The status that the endpoint is judged by. */
   #outcomeOf(status: number, headers: readonly string[]): number {
     if (status !== 200 || this.endpoint.protocol === "http1") return status;
-    if (grpcKind(fieldOf(headers, "content-type")) !== "grpc") return status;
-    const said = fieldOf(headers, "grpc-status");
+    if (grpcKind(firstHeaderValue(headers, "content-type")) !== "grpc") return status;
+    const said = firstHeaderValue(headers, "grpc-status");
     this.#judgedByTrailers = said === undefined;
     return said === undefined ? status : grpcOutcome(said);
   }
@@ -178,7 +178,7 @@ export class Attempt implements AnswerSink {
   onEnd(end: WholeEnd): void {
     if (!this.#held) return;
     if (this.#judgedByTrailers) {
-      this.#outcome(grpcOutcome(fieldOf(end, "grpc-status")), this.#call.caller.host.clock.monotonic());
+      this.#outcome(grpcOutcome(firstHeaderValue(end, "grpc-status")), this.#call.caller.host.clock.monotonic());
     }
     this.#end();
     this.#call.sink.onEnd(end);

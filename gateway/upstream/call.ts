@@ -7,7 +7,7 @@ import type { Host } from "#base";
 import type { GatewayErrorName } from "../api.ts";
 import { pick } from "../core/balancing/balancer.ts";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
-import { fieldOf } from "../core/decision/headers.ts";
+import { firstHeaderValue } from "../core/request/header-list.ts";
 import { refuseDead } from "../core/decision/pipeline.ts";
 import {
   ATTEMPT_HEADER,
@@ -154,7 +154,10 @@ class UpstreamCall implements Transfer {
     if (policy.statuses.size === 0 || this.#hedge) return false;
     const { random, clock } = this.caller.host;
     const context = { method, hasBody: body !== undefined, retries: this.#retriesMade, policy };
-    const waitMs = statusRetryMs(status, fieldOf(headers, "retry-after"), { ...context, random: () => random.float() });
+    const waitMs = statusRetryMs(status, firstHeaderValue(headers, "retry-after"), {
+      ...context,
+      random: () => random.float(),
+    });
     if (waitMs === undefined || !this.#mayAdd()) return false;
     const other = this.#other([...(this.#tried ?? []), attempt.endpoint]) ?? attempt.endpoint;
     if (!this.#withdraw()) return false;

@@ -295,12 +295,3 @@ function announcedTrailers(value: string, refused: RefusedTrailer | undefined): 
   const kept = names.filter((name) => name !== "" && isPassedBehind(name.toLowerCase(), refused));
   return kept.length > 0 ? kept.join(", ") : undefined;
 }
-
-/** The first field of a name, which is in lower case. */
-export function fieldOf(headers: readonly string[], name: string): string | undefined {
-  for (let i = 0; i < headers.length; i += 2) {
-    if ((headers[i] as string).length === name.length && (headers[i] as string).toLowerCase() === name)
-      return headers[i + 1];
-  }
-  return undefined;
-}

@@ -4,6 +4,7 @@
  */
 import { CLIENT_CERTIFICATE_HEADER } from "../callers/certificates.ts";
 import { readTarget, type PathDoubt } from "../paths/path.ts";
+import { headerValues } from "./header-list.ts";
 import type { Ports } from "./listener-ports.ts";
 import { OWN_LISTENER, type GatewayErrorName } from "../../api.ts";
 
@@ -81,16 +82,6 @@ export function isPadded(value: string): boolean {
 
 function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
-}
-
-/** All values of one header among name, value, name, value. */
-export function headerValues(rawHeaders: readonly string[], name: string): string[] {
-  const values: string[] = [];
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const candidate = rawHeaders[i] as string;
-    if (candidate.length === name.length && candidate.toLowerCase() === name) values.push(rawHeaders[i + 1] as string);
-  }
-  return values;
 }
 
 /** The head, or why it is refused. `ports`: whose requests are whose there. Never throws. */

@@ -19,6 +19,25 @@ export function headerRecord(headers: readonly string[]): AnswerHeaders {
   return record;
 }
 
+/** All values of one header in a list of name, value, name, value; the name in lower case. */
+export function headerValues(headers: readonly string[], name: string): string[] {
+  const values: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    const candidate = headers[i] as string;
+    if (candidate.length === name.length && candidate.toLowerCase() === name) values.push(headers[i + 1] as string);
+  }
+  return values;
+}
+
+/** The first of these values; undefined when the list does not contain the header. */
+export function firstHeaderValue(headers: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) {
+    if ((headers[i] as string).length === name.length && (headers[i] as string).toLowerCase() === name)
+      return headers[i + 1];
+  }
+  return undefined;
+}
+
 /** And back. */
 export function headerList(record: AnswerHeaders): string[] {
   const list: string[] = [];

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
 import type { RawHead } from "../../core/request/head.ts";
-import { fieldOf } from "../../core/decision/headers.ts";
+import { firstHeaderValue } from "../../core/request/header-list.ts";
 import type { BodySource } from "../../upstream/body.ts";
 import type { WholeEnd } from "../../upstream/end.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
@@ -66,7 +66,7 @@ export class Http1Downstream implements Downstream {
 
   /** An answer that announces trailers goes out in chunks: behind a length there is no place for them. */
   #roomForTrailers(headers: readonly string[]): readonly string[] {
-    if (this.head.version !== "1.1" || fieldOf(headers, "trailer") === undefined) return headers;
+    if (this.head.version !== "1.1" || firstHeaderValue(headers, "trailer") === undefined) return headers;
     return headers.filter((_, at) => (headers[at - (at % 2)] as string).toLowerCase() !== "content-length");
   }
 

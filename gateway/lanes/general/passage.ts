@@ -9,6 +9,7 @@ import { callerMs, deadlineHeaders, deadlineNames, refuseLate } from "../../core
 import type { Endpoint } from "../../core/balancing/endpoints.ts";
 import { grpcKind, MessageMeter, type GrpcKind } from "../../core/request/grpc.ts";
 import type { RequestHead } from "../../core/request/head.ts";
+import { firstHeaderValue } from "../../core/request/header-list.ts";
 import { answerHeaders, refusedTrailer, trailersToPass, upstreamHeaders } from "../../core/decision/headers.ts";
 import {
   ownHeaders,
@@ -260,7 +261,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
    * by its silence. Asked of the fields as the service sent them, since compression takes the length away.
    */
   onEndpoint(_endpoint: Endpoint, headers: readonly string[]): void {
-    if (this.#cancelTotal && fieldOf(headers, "content-length") === undefined) this.#releaseTotal();
+    if (this.#cancelTotal && firstHeaderValue(headers, "content-length") === undefined) this.#releaseTotal();
   }
 
   onInform(status: number, headers: readonly string[]): void {
@@ -284,8 +285,8 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
 
   /** Whether a call of gRPC has yet to report its status. */
   #callStatusMissing(status: number, headers: readonly string[]): boolean {
-    if (!this.#grpc || status !== 200 || grpcKind(fieldOf(headers, "content-type")) !== "grpc") return false;
-    return fieldOf(headers, "grpc-status") === undefined;
+    if (!this.#grpc || status !== 200 || grpcKind(firstHeaderValue(headers, "content-type")) !== "grpc") return false;
+    return firstHeaderValue(headers, "grpc-status") === undefined;
   }
 
   /** False: it could not be sent, and the client was told. */
@@ -327,7 +328,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     const extent = { marked: true, announced: this.#announced, received: this.#received };
     const end = endOf(extent, trailersToPass(trailers));
     if (!end) return this.#notWhole("sent less than its Content-Length announces");
-    const status = fieldOf(trailers, "grpc-status");
+    const status = firstHeaderValue(trailers, "grpc-status");
     if (this.#owesStatus && status === undefined) return this.#notWhole("ended the call without a status");
     if (!this.#sendHead(true)) return;
     if (this.#grpc && this.exchange.status === 200) this.exchange.saidByGrpc(status);
@@ -349,7 +350,7 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     }
     if (this.#callStatusMissing(status, headers)) return this.#notWhole("ended the call without a status");
     this.exchange.status = status;
-    if (this.#grpc && status === 200) this.exchange.saidByGrpc(fieldOf(headers, "grpc-status"));
+    if (this.#grpc && status === 200) this.exchange.saidByGrpc(firstHeaderValue(headers, "grpc-status"));
     try {
       this.#downstream.whole(status, this.#answerHeaders(headers), body);
     } catch (error) {
@@ -368,8 +369,8 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     const handshake = this.#handshake;
     if (this.#over || !handshake) return void socket.destroy();
     const { status, accept } = handshake;
-    const other = fieldOf(headers, "upgrade")?.toLowerCase() !== "websocket";
-    if (other || (accept !== undefined && fieldOf(headers, "sec-websocket-accept") !== accept)) {
+    const other = firstHeaderValue(headers, "upgrade")?.toLowerCase() !== "websocket";
+    if (other || (accept !== undefined && firstHeaderValue(headers, "sec-websocket-accept") !== accept)) {
       socket.destroy();
       return this.#badAnswer(
         other ? "switched to another protocol than the one asked for" : "accepted another handshake",
@@ -525,13 +526,4 @@ export class Passage implements CallSink, CallPlan, DownstreamListener {
     this.exchange.finish(complete);
     this.#onOver(this);
   }
-}
-
-function fieldOf(headers: readonly string[], name: string): string | undefined {
-  for (let i = 0; i < headers.length; i += 2) {
-    if ((headers[i] as string).length === name.length && (headers[i] as string).toLowerCase() === name) {
-      return headers[i + 1];
-    }
-  }
-  return undefined;
 }

@@ -29,13 +29,12 @@ import { HEADER_FIELDS_MAX, isBadHead, readHead, type RequestHead } from "../../
 import {
   answerHeaders,
   connectionNames,
-  fieldOf,
   isAnswerOwn,
   isGatewayOwn,
   trailersToPass,
   upstreamHeaders,
 } from "../../../gateway/core/decision/headers.ts";
-import { headerList, headerRecord } from "../../../gateway/core/request/header-list.ts";
+import { firstHeaderValue, headerList, headerRecord } from "../../../gateway/core/request/header-list.ts";
 import {
   forwardReason,
   isFreshFor,
@@ -400,11 +399,11 @@ test("headers become a record and a list again, and a field is found by its name
   ]);
   expect(headerList(record)).toEqual(["a", "1", "a", "3", "a", "5", "b", "2", "__proto__", "4"]);
   expect(headerList({ a: undefined, b: "1" })).toEqual(["b", "1"]);
-  expect([fieldOf(["ab", "0", ...list], "b"), fieldOf(list, "B"), fieldOf(list, "c")]).toEqual([
-    "2",
-    undefined,
-    undefined,
-  ]);
+  expect([
+    firstHeaderValue(["ab", "0", ...list], "b"),
+    firstHeaderValue(list, "B"),
+    firstHeaderValue(list, "c"),
+  ]).toEqual(["2", undefined, undefined]);
   const own = ["connection", "host", "x-jwt-sub", "x-forwarded-for", "forwarded"];
   expect([...own, "x-real-ip", "x-a", "jwt"].map(isGatewayOwn)).toEqual([
     true,
