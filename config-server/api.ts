@@ -13,6 +13,7 @@ import { Provenance } from "./contract/transfer.ts";
 
 export * from "./contract/changes.ts";
 export * from "./contract/items.ts";
+export * from "./contract/reading.ts";
 export * from "./contract/rollout.ts";
 export * from "./contract/secrets.ts";
 export * from "./contract/transfer.ts";

@@ -35,7 +35,7 @@ export interface Seen {
   readonly reachedAny: boolean;
 }
 
-export type Verdict =
+export type StageVerdict =
   | { readonly step: "wait"; readonly why: string; readonly untilMs?: number }
   | { readonly step: "next"; readonly because: string }
   | { readonly step: "fail"; readonly because: string };
@@ -45,7 +45,7 @@ export function judge(
   before: Seen | undefined,
   { reached, critical }: Observed,
   nowMs: number,
-): { readonly seen: Seen; readonly verdict: Verdict } {
+): { readonly seen: Seen; readonly verdict: StageVerdict } {
   const { turn, spared, plan } = rollout;
   const stage = plan.stages[rollout.stage];
   const known = before?.turn === turn ? before : undefined;
@@ -66,7 +66,7 @@ export function judge(
     criticalSinceMs: new Map(ill.map((id) => [id, known?.criticalSinceMs.get(id) ?? nowMs])),
     reachedAny,
   };
-  const verdict = (): Verdict => {
+  const verdict = (): StageVerdict => {
     if (rollout.state === "paused" || !stage) {
       return {
         step: "wait",

@@ -60,7 +60,7 @@ export interface Selector {
   readonly percent?: number;
 }
 
-/** `place`: of the instance, by `placeOf`. */
+/** `place`: of the instance, by `sharePlaceOf`. */
 export function selects({ labels, instances, percent }: Selector, who: Identity, place: () => number): boolean {
   if (!labels && !instances && percent === undefined) return true;
   if (who.instance === undefined) return false;
@@ -70,7 +70,7 @@ export function selects({ labels, instances, percent }: Selector, who: Identity,
 }
 
 /** The place of an id in a rollout, from 0 to 9,999: another one in each rollout, so that not always the same go first. */
-export function placeOf(rollout: string, instance: string, hash: (text: string) => string): number {
+export function sharePlaceOf(rollout: string, instance: string, hash: (text: string) => string): number {
   // Eight hex digits are four billion, so that no place is preferred by more than a millionth.
   return Number.parseInt(hash(`${rollout} ${instance}`).slice(0, 8), 16) % PLACES;
 }

@@ -6,7 +6,7 @@
 import { canonicalJson, decodeJson, encodeJson } from "#base";
 import { ConfigErrors, RELEASE_BYTES_MAX, type Provenance, type ReleaseSummary, type SetName } from "../api.ts";
 import { contentUsedKey, liveKey, releaseKey, rolloutKey, setId, stagedKey, usedDataKeysKey } from "./keys.ts";
-import { begin, step, type LiveRecord, type Plan, type Tally } from "./rollout.ts";
+import { begin, step, type LiveRecord, type RolloutPlan, type Tally } from "./rollout.ts";
 import { dataKeysOf, type StoredItems, type StoredRelease } from "./sealed.ts";
 
 /** Bytes of a content that stands in its release: a page of a hundred releases is then read in a moment. */
@@ -35,7 +35,7 @@ export interface PublishCommand {
   readonly approvedBy?: readonly string[] | undefined;
   readonly emergency?: boolean | undefined;
   /** Stage by stage; `critical`: instances that are so before it begins. */
-  readonly rollout?: { readonly plan: Plan; readonly critical: readonly string[] } | undefined;
+  readonly rollout?: { readonly plan: RolloutPlan; readonly critical: readonly string[] } | undefined;
   /** Of the rollout that an emergency ends. */
   readonly tally?: Tally | undefined;
   readonly source?: Provenance | undefined;

@@ -16,7 +16,7 @@ import {
   type SetName,
   type StageView,
 } from "../api.ts";
-import { placeOf, selects, type Selector } from "./identity.ts";
+import { sharePlaceOf, selects, type Selector } from "./identity.ts";
 import { setId } from "./keys.ts";
 
 /**
@@ -31,7 +31,7 @@ export interface Stage extends Selector {
   readonly acksMin: number;
 }
 
-export interface Plan {
+export interface RolloutPlan {
   /** The last selects everybody. */
   readonly stages: readonly Stage[];
   readonly health: { readonly service: string; readonly unhealthyMax: number; readonly graceSeconds: number };
@@ -50,7 +50,7 @@ export interface Rollout {
   readonly stage: number;
   /** Grows with each step: who looked at another turn knows something else. */
   readonly turn: number;
-  readonly plan: Plan;
+  readonly plan: RolloutPlan;
   /** One per stage that began. */
   readonly log: readonly StageLog[];
   /** Instances that were critical before this stage, and those whose failure somebody went on in spite of. */
@@ -91,7 +91,7 @@ export interface Tally {
 export function planned(
   { stages, everybody = {}, health = {}, onFailure = "rollback" }: RolloutRequest,
   app: string,
-): Plan {
+): RolloutPlan {
   const named = stages.reduce((sum, { instances = [] }) => sum + instances.length, 0);
   if (named > STAGE_INSTANCES_MAX) {
     throw ConfigErrors.ROLLOUT_INVALID(
@@ -140,7 +140,7 @@ function invalid(index: number, field: string, problem: string) {
 }
 
 export function begin(
-  plan: Plan,
+  plan: RolloutPlan,
   given: Pick<Rollout, "version" | "hash" | "secrets" | "author" | "reason"> & {
     critical: readonly string[];
     nowMs: number;
@@ -166,7 +166,7 @@ export function stageOf(
   { name, who, hash }: { name: SetName; who: Identity; hash: (text: string) => string },
 ): number {
   let known: number | undefined;
-  const place = () => (known ??= placeOf(`${setId(name)}@${version}`, who.instance ?? "", hash));
+  const place = () => (known ??= sharePlaceOf(`${setId(name)}@${version}`, who.instance ?? "", hash));
   return stages.findIndex((stage) => selects(stage, who, place));
 }
 

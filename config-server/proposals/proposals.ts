@@ -21,7 +21,8 @@ import {
   type Rules,
   type SetName,
 } from "../api.ts";
-import { nothingReleased, type ConfigServer } from "../releases/config-server.ts";
+import type { ConfigServer } from "../releases/config-server.ts";
+import { nothingReleased } from "../releases/stored-releases.ts";
 import {
   approversOf,
   draft,
@@ -215,7 +216,7 @@ export class Proposals {
       const { version, items } = await this.#merged(name, proposal);
       const key = proposalKey(name, id);
       try {
-        return await this.#config.release(name, {
+        return await this.#config.publisher.release(name, {
           items,
           reason: proposal.reason,
           expectedVersion: version,
@@ -253,9 +254,9 @@ export class Proposals {
     { toNamespace, version, keys, reason = "" }: PromoteRequest,
     author: string,
   ): Promise<{ published: Published } | { proposal: Proposal }> {
-    const from = version ?? (await this.#config.liveVersion(name));
+    const from = version ?? (await this.#config.releases.liveVersion(name));
     if (from === 0) throw nothingReleased(name);
-    const { items } = await this.#config.read(name, from);
+    const { items } = await this.#config.releases.readMasked(name, from);
     const target = { ...name, namespace: toNamespace };
     const live = await this.#liveItems(target);
     const changes: Record<string, StoredItem | null> = {};
@@ -274,7 +275,7 @@ export class Proposals {
       await this.#open(target, proposal, { drafts: [], blind: false });
       return { proposal: shownProposal(proposal) };
     }
-    const published = await this.#config.release(target, {
+    const published = await this.#config.publisher.release(target, {
       items: withChanges(live.items, changes),
       reason,
       expectedVersion: live.version,
@@ -372,7 +373,7 @@ export class Proposals {
     { drafts, blind }: { readonly drafts: readonly { key: string }[]; readonly blind: boolean },
   ): Promise<void> {
     const { items } = await this.#merged(name, proposal);
-    await this.#config.check(name, items, { blind, author: proposal.author });
+    await this.#config.publisher.check(name, items, { blind, author: proposal.author });
     const value = encoded(proposal, "The proposal");
     const open = (await this.proposals(name)).filter(({ state }) => state === "open");
     if (open.length >= OPEN_PROPOSALS_MAX) {
@@ -415,17 +416,18 @@ export class Proposals {
         ? live.items
         : baseVersion === 0
           ? {}
-          : (await this.#config.stored(name, baseVersion)).items;
+          : (await this.#config.releases.read(name, baseVersion)).items;
     return { version: live.version, items: merge(proposal, base, live.items) };
   }
 
   async #liveItems(name: SetName): Promise<{ version: number; items: StoredItems }> {
-    const version = await this.#config.liveVersion(name);
-    return { version, items: version === 0 ? {} : (await this.#config.stored(name, version)).items };
+    const version = await this.#config.releases.liveVersion(name);
+    return { version, items: version === 0 ? {} : (await this.#config.releases.read(name, version)).items };
   }
 
   async #itemsAt(name: SetName, state: SetState): Promise<StoredItems> {
-    if (typeof state === "object" && "version" in state) return (await this.#config.stored(name, state.version)).items;
+    if (typeof state === "object" && "version" in state)
+      return (await this.#config.releases.read(name, state.version)).items;
     const { items } = await this.#liveItems(name);
     if (state === "live") return items;
     const drafts = await this.#drafts(name, state.drafts);

@@ -6,6 +6,9 @@ import { releaseKey, releasesPrefix, rolloutKey, rolloutsPrefix } from "../core/
 import { latestOf, type ReleaseRecord } from "../core/release.ts";
 import type { LiveRecord } from "../core/rollout.ts";
 
+/** Releases of one page of the history. */
+export const HISTORY_PAGE_MAX = 100;
+
 export interface HistoryPage {
   /** Only releases below this number. */
   readonly before: number | undefined;

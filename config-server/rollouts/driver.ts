@@ -18,7 +18,15 @@ import type { ConfigServer } from "../releases/config-server.ts";
 import { judge, type Observed, type Seen } from "../core/gate.ts";
 import { liveKey, rolloutKey, rolloutsPrefix, setId, setOf } from "../core/keys.ts";
 import type { ActiveRollout } from "../core/live.ts";
-import { step, viewOf, type LiveRecord, type Plan, type Rollout, type Step, type Tally } from "../core/rollout.ts";
+import {
+  step,
+  viewOf,
+  type LiveRecord,
+  type RolloutPlan,
+  type Rollout,
+  type Step,
+  type Tally,
+} from "../core/rollout.ts";
 import type { Subscribers } from "./subscribers.ts";
 
 /** Milliseconds between two looks when nothing is heard: health is looked at so often. */
@@ -66,7 +74,7 @@ export class Rollouts {
     this.#host = host;
     this.#store = store;
     this.#parts = parts;
-    parts.config.rolloutWatch = {
+    parts.config.publisher.rolloutWatch = {
       critical: ({ namespace }, plan) => this.#criticalOf(namespace, plan),
       tally: (name) => this.#lookAt(name)?.tally ?? NO_TALLY,
     };
@@ -126,7 +134,7 @@ export class Rollouts {
     const after = keys.entries.at(-1 - ROLLOUTS_LISTED_MAX)?.key;
     const { entries } = await this.#store.range({ prefix, ...(after === undefined ? {} : { after }) });
     const ended = entries.map(({ value }) => decodeJson<RolloutView>(value));
-    const record = await this.#parts.config.liveRecord(name);
+    const record = await this.#parts.config.releases.liveRecord(name);
     return [...(record?.rollout ? [viewOf(name, record, record.rollout)] : []), ...ended.toReversed()];
   }
 
@@ -293,7 +301,7 @@ export class Rollouts {
     };
   }
 
-  #criticalOf(namespace: string, { health: { service } }: Plan): string[] {
+  #criticalOf(namespace: string, { health: { service } }: RolloutPlan): string[] {
     return this.#parts.health(namespace, service).flatMap(({ id, critical }) => (critical ? [id] : []));
   }
 }

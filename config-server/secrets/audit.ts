@@ -11,7 +11,8 @@ import {
   type RevealRequest,
   type SetName,
 } from "../api.ts";
-import { nothingReleased, type ConfigServer } from "../releases/config-server.ts";
+import type { ConfigServer } from "../releases/config-server.ts";
+import { nothingReleased } from "../releases/stored-releases.ts";
 import { AUDIT_PREFIX, auditKey, setId } from "../core/keys.ts";
 import { isSealed } from "../core/sealed.ts";
 
@@ -42,9 +43,9 @@ export class Audit {
 
   /** @throws CONFIG_SET_NOT_FOUND, CONFIG_RELEASE_NOT_FOUND, CONFIG_KEY_NOT_FOUND, CONFIG_SECRET_UNREADABLE */
   async reveal(name: SetName, { key, version: wanted, reason }: RevealRequest, who: string): Promise<Revealed> {
-    const version = wanted ?? (await this.#config.liveVersion(name));
+    const version = wanted ?? (await this.#config.releases.liveVersion(name));
     if (version === 0) throw nothingReleased(name);
-    const item = own((await this.#config.stored(name, version)).items, key);
+    const item = own((await this.#config.releases.read(name, version)).items, key);
     if (!item || !isSealed(item)) {
       throw ConfigErrors.KEY_NOT_FOUND(`Release ${version} of "${setId(name)}" has no secret "${key}".`);
     }

@@ -300,7 +300,7 @@ export class Sources {
   /** Whoever configured the source reviews there, so its releases count as approved by it, and say so. */
   async #releaseOne(plan: PlannedSet, source: Provenance, reason: string): Promise<ImportedSet> {
     const principal = principalOf(source.name);
-    const { version } = await this.#config.release(plan.name, {
+    const { version } = await this.#config.publisher.release(plan.name, {
       items: plan.items,
       reason,
       expectedVersion: plan.fromVersion,

@@ -58,8 +58,8 @@ export class Planner {
   }
 
   async live(name: SetName): Promise<{ version: number; items: Items }> {
-    const version = await this.#config.liveVersion(name);
-    return { version, items: version === 0 ? {} : (await this.#config.read(name, version)).items };
+    const version = await this.#config.releases.liveVersion(name);
+    return { version, items: version === 0 ? {} : (await this.#config.releases.readMasked(name, version)).items };
   }
 
   async #mayWrite({ name }: PlannedSet, writer: Writer): Promise<FileProblem[]> {
@@ -75,7 +75,7 @@ export class Planner {
 
   async #problemsOf(plan: PlannedSet, { blind, author }: Writer): Promise<FileProblem[]> {
     try {
-      await this.#config.check(plan.name, plan.items, { blind, author });
+      await this.#config.publisher.check(plan.name, plan.items, { blind, author });
       return [];
     } catch (error) {
       if (ConfigErrors.VALUE_INVALID.is(error)) {

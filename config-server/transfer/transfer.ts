@@ -25,7 +25,8 @@ import {
   type Release,
   type SetName,
 } from "../api.ts";
-import { type ConfigServer, nothingReleased } from "../releases/config-server.ts";
+import type { ConfigServer } from "../releases/config-server.ts";
+import { nothingReleased } from "../releases/stored-releases.ts";
 import { LIVE_PREFIX, parseLiveKey, setId } from "../core/keys.ts";
 import { firstOf, reported, shown, type PlannedSet } from "../core/plan.ts";
 import type { LiveRecord } from "../core/rollout.ts";
@@ -61,7 +62,7 @@ export class Transfer {
    * @throws CONFIG_SET_NOT_FOUND, CONFIG_RELEASE_NOT_FOUND
    */
   async exportSet(name: SetName, version: number | undefined): Promise<AsyncIterable<Uint8Array>> {
-    const at = version ?? (await this.#config.liveVersion(name));
+    const at = version ?? (await this.#config.releases.liveVersion(name));
     if (at === 0) throw nothingReleased(name);
     return this.#export([{ name, version: at }], ({ key }) => key);
   }
@@ -161,7 +162,7 @@ export class Transfer {
       return { ...reported(plan, "proposed"), proposal: id };
     }
     const change = { items, reason, expectedVersion: fromVersion, author: author.name };
-    const { version } = await this.#config.release(name, { ...change, ...(emergency ? { emergency } : {}) });
+    const { version } = await this.#config.publisher.release(name, { ...change, ...(emergency ? { emergency } : {}) });
     return { ...reported(plan, "released"), version };
   }
 
@@ -189,7 +190,7 @@ export class Transfer {
     let files = 1;
     let bytes = 0;
     for (const { name, version } of pinned) {
-      const release = await this.#config.read(name, version);
+      const release = await this.#config.releases.readMasked(name, version);
       const items = Object.entries(release.items);
       files += items.length;
       for (const [, item] of items) bytes += bytesOf(item).length;
@@ -200,7 +201,7 @@ export class Transfer {
     const encoder = new TextEncoder();
     const said = encoder.encode(`${JSON.stringify(manifest, null, 1)}\n`);
     requireTakeable(files, bytes + said.length, said.length);
-    const read = (at: Pinned) => this.#config.read(at.name, at.version);
+    const read = (at: Pinned) => this.#config.releases.readMasked(at.name, at.version);
     async function* contents(): AsyncGenerator<TreeFile> {
       yield { path: MANIFEST_NAME, bytes: said };
       for (const at of pinned) {

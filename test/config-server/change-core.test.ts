@@ -18,7 +18,7 @@ import {
   type StoredProposal,
 } from "../../config-server/core/change.ts";
 import { diffItems, diffLines } from "../../config-server/core/diff.ts";
-import { identityOf, identityText, parseLabels, placeOf, selects } from "../../config-server/core/identity.ts";
+import { identityOf, identityText, parseLabels, sharePlaceOf, selects } from "../../config-server/core/identity.ts";
 import { ownerOf, requireOwner } from "../../config-server/core/owner.ts";
 import { firstOf, inFiles, planSet, reported, shown } from "../../config-server/core/plan.ts";
 import { searchIn } from "../../config-server/core/search.ts";
@@ -351,5 +351,5 @@ test("a stage selects by labels, by name or by share; without any of these every
     true,
   ]);
   // The first eight hex digits, by ten thousand places.
-  expect(placeOf("r1", "i-1", (text) => (text === "r1 i-1" ? "0001e241ffff" : ""))).toBe(123_457 % 10_000);
+  expect(sharePlaceOf("r1", "i-1", (text) => (text === "r1 i-1" ? "0001e241ffff" : ""))).toBe(123_457 % 10_000);
 });

@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Identity, Labels, RolloutRequest, SetName } from "#config-server/api";
-import { judge, type Observed, type Seen, type Verdict } from "../../config-server/core/gate.ts";
-import { identityOf, identityText, parseLabels, placeOf, selects } from "../../config-server/core/identity.ts";
+import { judge, type Observed, type Seen, type StageVerdict } from "../../config-server/core/gate.ts";
+import { identityOf, identityText, parseLabels, sharePlaceOf, selects } from "../../config-server/core/identity.ts";
 import { LiveConfig, type Pointer } from "../../config-server/core/live.ts";
 import {
   begin,
@@ -81,7 +81,7 @@ describe("who is selected", () => {
         fc.integer({ min: 0, max: 99 }),
         (salt, id, p, q) => {
           const who = { instance: id, labels: {} };
-          const place = () => placeOf(salt, id, hash);
+          const place = () => sharePlaceOf(salt, id, hash);
           const small = Math.max(0.01, Math.min(p, p - q));
           if (selects({ percent: small }, who, place)) expect(selects({ percent: p }, who, place)).toBe(true);
           expect(selects({ percent: 100 }, who, place)).toBe(true);
@@ -93,7 +93,7 @@ describe("who is selected", () => {
   test("a share of ten percent takes about a tenth of all ids, others in each rollout", () => {
     const chosen = (rollout: string) =>
       Array.from({ length: 10_000 }, (_, n) => `web-${n}`).filter((instance) =>
-        selects({ percent: 10 }, { instance, labels: {} }, () => placeOf(rollout, instance, hash)),
+        selects({ percent: 10 }, { instance, labels: {} }, () => sharePlaceOf(rollout, instance, hash)),
       );
     const [first, second] = [new Set(chosen("orders@2")), new Set(chosen("orders@3"))];
     expect(first.size).toBeGreaterThan(850);
@@ -120,17 +120,17 @@ describe("what a gate waits for", () => {
   const failed = (instance: string) => ({ instance, outcome: "failed" as const, error: "no" });
 
   /** Looks at these moments, in order; the verdict of the last one. */
-  function lookedAt(looks: readonly (Observed & { at: number })[], of: Rollout = rollout): Verdict {
+  function lookedAt(looks: readonly (Observed & { at: number })[], of: Rollout = rollout): StageVerdict {
     let seen: Seen | undefined;
-    let verdict: Verdict | undefined;
+    let verdict: StageVerdict | undefined;
     for (const { at, ...observed } of looks) ({ seen, verdict } = judge(of, seen, observed, at * 1000));
-    return verdict as Verdict;
+    return verdict as StageVerdict;
   }
 
   const both = { reached: [applied("a"), applied("b")], critical: ill() };
   const one = { reached: [applied("a"), silent("b")], critical: ill() };
 
-  test.each<[string, (Observed & { at: number })[], Partial<Verdict> & { why?: string; because?: string }]>([
+  test.each<[string, (Observed & { at: number })[], Partial<StageVerdict> & { why?: string; because?: string }]>([
     [
       "all have acknowledged, the hold is not over",
       [

@@ -22,7 +22,7 @@ async function read(control: TestControl, keys = heldKeys(key("k1", 1)), name = 
   const known = new SecretKeys(host, keys);
   await known.load();
   const config = new ConfigServer(host, control.store, [], known);
-  const { items } = await config.stored(name, 1);
+  const { items } = await config.releases.read(name, 1);
   const open = await config.secrets.open(name, items);
   await config.hub[Symbol.asyncDispose]();
   return open;
