@@ -16,3 +16,4 @@ export * from "./operations.ts";
 export * from "./problem.ts";
 export * from "./server.ts";
 export * from "./watch/hub.ts";
+export * from "./watch/subscription.ts";

@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { fetchTransport } from "#client";
 import { encodeFrame } from "#http/frames";
 import { eventually } from "#test/kit";
-import { HEARTBEAT_MS } from "../../kernel/http/watch/hub.ts";
+import { HEARTBEAT_MS } from "../../kernel/http/watch/heartbeats.ts";
 import {
   DATA_AGE_MS_MAX,
   hasBetter,
