@@ -1,25 +1,17 @@
 /**
- * The data plane as a whole: it holds the snapshot in force, builds the next from the two sources and swaps one
- * pointer; opens the listeners, and stops them without dropping what is in flight.
+ * The data plane as a whole: opens the sources and the listeners, puts each new config in force once its endpoints are
+ * known, and stops without dropping requests in flight.
  */
-import { own, setOwn } from "#base";
+import { own, setOwn, Waiters } from "#base";
 import type { Host } from "#base";
 import { OwnListeners } from "#base/address-class";
 import { DialGuard, type DialRules } from "#base/dial";
 import type { ClusterView, ConfigProblem, GatewayConfig } from "./api.ts";
-import { viewCluster } from "./core/decision/cluster-view.ts";
 import { ConcurrencyLimiter } from "./core/limits/concurrency.ts";
-import {
-  endpointKey,
-  nextEndpoints,
-  NO_ENDPOINTS,
-  type Endpoint,
-  type EndpointSet,
-} from "./core/balancing/endpoints.ts";
+import type { Endpoint } from "./core/balancing/endpoints.ts";
 import { hintedRoutes, type Hints } from "./core/routing/hints.ts";
-import type { GatewaySnapshot } from "./core/decision/pipeline.ts";
 import { RateLimiter } from "./core/limits/rate-limit.ts";
-import { compileTable, type CompiledCluster, type RouteTable } from "./core/routing/table.ts";
+import { compileTable, type RouteTable } from "./core/routing/table.ts";
 import { ResponseCache } from "./answers/cache.ts";
 import { Chain } from "./answers/chain.ts";
 import type { StartCall } from "./answers/start-call.ts";
@@ -29,6 +21,7 @@ import { Mirrors } from "./answers/mirrors.ts";
 import { freshKey, SignedCookies } from "./answers/sticky.ts";
 import { AccessLog } from "./lanes/access-log.ts";
 import { LoopWatch } from "./lanes/loop-delay.ts";
+import type { LaneParts } from "./lanes/parts.ts";
 import { GatewayMetrics } from "./lanes/telemetry.ts";
 import { Listeners } from "./listeners.ts";
 import { PeerExchange, type GatewayPeers } from "./peers.ts";
@@ -41,7 +34,8 @@ import type {
   GatewayStatus,
   TlsIdentity,
 } from "./settings.ts";
-import { ConfigSource, readConfig, type Release } from "./sources/config.ts";
+import { Snapshots } from "./snapshots.ts";
+import { ConfigSource, readConfig, type ConfigListener, type Release } from "./sources/config.ts";
 import { FileSource } from "./sources/file.ts";
 import { QuotaLeases } from "./sources/quota-leases.ts";
 import { LastGoodFile, readLastGood, slim, type LastGood } from "./sources/last-good.ts";
@@ -51,7 +45,7 @@ import { NamedFileWatch } from "./sources/named-files.ts";
 import { UpstreamCaller, type RetryKind } from "./upstream/call.ts";
 import { UpstreamPools } from "./upstream/pools.ts";
 
-/** Begins to learn routes and endpoints at once; serves once `listen` was called. */
+/** Starts to follow routes and endpoints at once; accepts requests after `listen`. */
 export function createGateway(
   host: Host,
   given: { client: GatewayClient; settings: GatewaySettings; peers?: GatewayPeers; dial?: DialRules },
@@ -61,9 +55,10 @@ export function createGateway(
   return new RunningGateway(host, { ...given, dial });
 }
 
-interface NextTable {
+/** A checked config and its compiled table. */
+interface CompiledRelease {
   readonly config: GatewayConfig;
-  /** Compiled again when services hint at other routes. */
+  /** Compiled again when the services' hints change. */
   readonly table: RouteTable;
   readonly hints: Hints;
   readonly warnings: readonly ConfigProblem[];
@@ -75,7 +70,6 @@ class RunningGateway implements Gateway {
   readonly #host: Host;
   readonly #settings: GatewaySettings;
   readonly #metrics: GatewayMetrics;
-  readonly #dial: DialGuard;
   readonly #endListening: () => void;
   readonly #tokens: TokenVerifier;
   readonly #pools: UpstreamPools;
@@ -84,7 +78,7 @@ class RunningGateway implements Gateway {
   readonly #config: ConfigSource | FileSource;
   readonly #lastGood: LastGoodFile | undefined;
   readonly #inFlight = { count: 0 };
-  readonly #readiness = Promise.withResolvers<void>();
+  readonly #readiness = new Waiters();
   readonly #starting: Promise<void>;
   readonly #listeners: Listeners;
   readonly #loop: LoopWatch;
@@ -94,10 +88,10 @@ class RunningGateway implements Gateway {
   readonly #peers: PeerExchange | undefined;
   readonly #names: NameSource;
   readonly #files: NamedFileWatch;
-  #snapshot: GatewaySnapshot;
-  #current: NextTable | undefined;
-  /** Checked and compiled, waiting for its endpoints. */
-  #next: NextTable | undefined;
+  readonly #snapshots: Snapshots;
+  #current: CompiledRelease | undefined;
+  /** Waits for its endpoints. */
+  #next: CompiledRelease | undefined;
   #problems: readonly ConfigProblem[] = [];
   #ready = false;
   #stopping: Promise<void> | undefined;
@@ -106,95 +100,100 @@ class RunningGateway implements Gateway {
     host: Host,
     given: { client: GatewayClient; settings: GatewaySettings; peers?: GatewayPeers; dial: DialRules },
   ) {
-    const { client, settings, peers, dial } = given;
-    const log = host.log.child({ role: "gateway" });
-    this.#host = { ...host, log };
+    const { client, settings, peers } = given;
+    this.#host = { ...host, log: host.log.child({ role: "gateway" }) };
     this.#settings = settings;
     this.#workers = peers?.workers ?? 1;
     this.#loop = new LoopWatch(host.clock);
     this.#accessLog = new AccessLog(this.#host);
-    this.#dial = new DialGuard(dial);
-    this.#tokens = new TokenVerifier(this.#host, this.#dial);
-    this.#pools = new UpstreamPools({ ...this.#host, dial: this.#dial });
+    const dial = new DialGuard(given.dial);
+    this.#tokens = new TokenVerifier(this.#host, dial);
+    this.#pools = new UpstreamPools({ ...this.#host, dial });
     this.#metrics = new GatewayMetrics(host, {
       connections: () => this.#pools.counts,
       clusters: () => this.clusterViews(),
       revision: () => this.#registry.revision,
       workers: this.#workers,
     });
-    const told = {
+    const events = {
       onRetry: (kind: RetryKind) => this.#metrics.retry(kind),
       onEjected: (endpoint: Endpoint) => this.#ejected(endpoint),
     };
-    this.#caller = new UpstreamCaller(this.#host, this.#pools, told, this.#workers);
-    this.#registry = new RegistrySource(this.#host, client.registry, (namespace, services) =>
-      this.#endpointsChanged(namespace, services),
-    );
-    const { configFile: file } = settings;
-    const origin = file === undefined ? "control-plane" : "config-file";
-    const listener = {
-      apply: (config: GatewayConfig, release: Release) => this.#apply(config, release, origin),
-      refused: (problems: readonly ConfigProblem[], { key }: { key: string }) => this.#refused(problems, key),
-    };
-    this.#config =
-      file === undefined
-        ? new ConfigSource(this.#host, client.config, settings, listener)
-        : new FileSource(this.#host, file, listener, settings.filters);
-    this.#lastGood =
-      settings.dataFile === undefined || settings.dataFileUse?.write === false
-        ? undefined
-        : new LastGoodFile(this.#host, settings.dataFile, () => this.#lastGoodState());
-    this.#names = new NameSource(this.#host, () => this.#namesChanged(), settings.resolveName);
+    this.#caller = new UpstreamCaller(this.#host, this.#pools, events, this.#workers);
+    this.#registry = new RegistrySource(this.#host, client.registry, (namespace, services) => {
+      this.#snapshots.rebuildServices(namespace, services);
+      this.#settle();
+    });
+    this.#config = this.#configSource(client.config);
+    this.#lastGood = this.#lastGoodFile();
+    this.#names = new NameSource(this.#host, () => this.#snapshots.rebuildNamed(), settings.resolveName);
     this.#files = new NamedFileWatch(this.#host, () => this.#filesChanged());
     this.#leases = new QuotaLeases(this.#host, client.quotas, settings.namespace);
     const sticky = new SignedCookies(settings.stickyKey ?? freshKey(host));
     const limiter = new RateLimiter({ workers: this.#workers });
     const concurrency = new ConcurrencyLimiter();
-    const endpoints = () => this.#snapshot.endpoints;
-    this.#snapshot = {
-      table: compileTable({}, settings),
-      endpoints: new Map(),
-      tokens: this.#tokens,
-      limiter,
-      leases: this.#leases.limits,
-      concurrency,
-      sticky,
-    };
-    // Last, for it may have heard something already.
+    const table = compileTable({}, settings);
+    this.#snapshots = new Snapshots(
+      this.#host,
+      { table, endpoints: new Map(), tokens: this.#tokens, limiter, leases: this.#leases.limits, concurrency, sticky },
+      {
+        zone: settings.zone,
+        dial,
+        registry: this.#registry,
+        names: this.#names,
+        pools: this.#pools,
+        onReplaced: () => this.#peers?.refresh(),
+      },
+    );
+    const endpoints = () => this.#snapshots.current.endpoints;
+    // Last, because news of other workers may arrive at once.
     this.#peers = peers && new PeerExchange(this.#host, peers, { limiter, concurrency, endpoints });
+    this.#listeners = new Listeners(this.#host, this.#laneParts(sticky), { tls: settings.tls, own: given.dial.own });
+    // A port that this process listens on is excluded from the endpoints, until the port is closed.
+    this.#endListening = given.dial.own.onChange(() => this.#snapshots.rebuildAll());
+    this.#starting = this.#start();
+  }
+
+  #configSource(client: GatewayClient["config"]): ConfigSource | FileSource {
+    const { configFile, filters } = this.#settings;
+    const origin = configFile === undefined ? "control-plane" : "config-file";
+    const listener: ConfigListener = {
+      apply: (config, release) => this.#apply(config, release, origin),
+      refused: (problems, { key }) => this.#refused(problems, key),
+    };
+    return configFile === undefined
+      ? new ConfigSource(this.#host, client, this.#settings, listener)
+      : new FileSource(this.#host, configFile, listener, filters);
+  }
+
+  #lastGoodFile(): LastGoodFile | undefined {
+    const { dataFile, dataFileUse } = this.#settings;
+    if (dataFile === undefined || dataFileUse?.write === false) return undefined;
+    return new LastGoodFile(this.#host, dataFile, () => this.#lastGoodState());
+  }
+
+  #laneParts(sticky: SignedCookies): LaneParts {
     const call: StartCall = (plan, sink) => this.#caller.start(plan, sink);
-    const chain = new Chain({
-      log,
-      call,
-      cache: new ResponseCache(this.#host),
-      mirrors: new Mirrors(this.#host, call),
-      sticky,
-    });
-    const parts = {
+    const cache = new ResponseCache(this.#host);
+    return {
       host: this.#host,
-      settings,
+      settings: this.#settings,
       metrics: this.#metrics,
       accessLog: this.#accessLog,
       tokens: this.#tokens,
       leases: this.#leases,
-      chain,
+      chain: new Chain({ log: this.#host.log, call, cache, mirrors: new Mirrors(this.#host, call), sticky }),
       snapshot: () => {
         this.#peers?.arm();
-        return this.#snapshot;
+        return this.#snapshots.current;
       },
       pressure: () => this.#loop.delay.pressure,
       stopping: () => this.#stopping !== undefined,
       inFlight: this.#inFlight,
     };
-    this.#listeners = new Listeners(this.#host, parts, { tls: settings.tls, own: dial.own });
-    // An instance at a port that this process opens is no endpoint from then on, and is one again afterwards.
-    this.#endListening = dial.own.onChange(() =>
-      this.#swap(this.#snapshot.table, this.#snapshot.table.clusters.keys()),
-    );
-    this.#starting = this.#start();
   }
 
-  /** The file first, for it is at hand; then the control plane, which knows better. */
+  /** From the file first, which is available at once; then from the control plane, which is more recent. */
   async #start(): Promise<void> {
     const { dataFile, dataFileUse } = this.#settings;
     const reads = dataFile !== undefined && (dataFileUse?.read ?? true);
@@ -204,7 +203,7 @@ class RunningGateway implements Gateway {
   }
 
   async #restore(state: LastGood): Promise<void> {
-    // The same reading and checking as of a release: a file may be older than this program.
+    // Checked like a release: the file may have been written by an older version of this program.
     const read = await readConfig(state.config, this.#settings.filters);
     if (!read.config) return this.#refused(read.problems, state.releaseKey);
     const release = { key: state.releaseKey, text: state.config, at: state.at, files: read.files };
@@ -213,7 +212,7 @@ class RunningGateway implements Gateway {
     for (const [namespace, instances] of Object.entries(state.instances)) {
       this.#registry.restore(namespace, instances, new Map(Object.entries(own(state.hints, namespace) ?? {})));
     }
-    this.#host.log.info({ release: state.releaseKey }, "serving the last good state until the control plane is heard");
+    this.#host.log.info({ release: state.releaseKey }, "serving the last good state until the control plane answers");
   }
 
   listen(): Promise<GatewayPorts> {
@@ -222,18 +221,13 @@ class RunningGateway implements Gateway {
 
   async ready(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const aborted = Promise.withResolvers<never>();
-    const abort = () => aborted.reject(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    try {
-      await Promise.race([this.#readiness.promise, aborted.promise]);
-    } finally {
-      signal.removeEventListener("abort", abort);
-    }
+    if (this.#ready) return;
+    const end = await this.#readiness.wait({ signal });
+    if (end === "aborted") signal.throwIfAborted();
   }
 
   status(): GatewayStatus {
-    const { table, endpoints } = this.#snapshot;
+    const { table, endpoints } = this.#snapshots.current;
     return {
       ready: this.#ready && this.#stopping === undefined,
       source: this.#current?.source ?? "none",
@@ -252,14 +246,7 @@ class RunningGateway implements Gateway {
   }
 
   clusterViews(): ReadonlyMap<string, ClusterView> {
-    const { table, endpoints } = this.#snapshot;
-    const nowMs = this.#host.clock.monotonic();
-    return new Map(
-      [...table.clusters].map(([key, cluster]) => [
-        key,
-        viewCluster(endpoints.get(key) ?? NO_ENDPOINTS, cluster, nowMs),
-      ]),
-    );
+    return this.#snapshots.views();
   }
 
   setTls(identity: TlsIdentity): void {
@@ -267,17 +254,17 @@ class RunningGateway implements Gateway {
   }
 
   /**
-   * Puts a config in force, once the endpoints of all its namespaces are known: a route must not be without endpoints
-   * only because nobody had asked for them before.
+   * Puts a config in force once the endpoints of all its namespaces are known, so that no route is without endpoints only
+   * because its namespace was not watched before.
    */
   #apply(config: GatewayConfig, release: Release, source: ConfigOrigin): void {
     const next = this.#compiled({ config, release, source });
     this.#next = next;
-    this.#registry.use(next.table.namespaces.union(this.#snapshot.table.namespaces));
+    this.#registry.use(next.table.namespaces.union(this.#snapshots.current.table.namespaces));
     if (!this.#ready || this.#registry.complete) this.#promote(next);
   }
 
-  #compiled(given: Pick<NextTable, "config" | "release" | "source">): NextTable {
+  #compiled(given: Pick<CompiledRelease, "config" | "release" | "source">): CompiledRelease {
     const hints = this.#registry.hints(this.#settings.namespace);
     const { routes: hinted, problems: warnings } = hintedRoutes(given.config, hints);
     const { namespace, filters = builtInFilters } = this.#settings;
@@ -285,27 +272,27 @@ class RunningGateway implements Gateway {
     return { ...given, table, hints, warnings };
   }
 
-  #promote(next: NextTable): void {
+  #promote(next: CompiledRelease): void {
     const { table, release, source, config } = next;
     this.#next = undefined;
-    // A table built anew for its hints says nothing of a newer config that was refused.
+    // A table that is compiled again for new hints changes nothing about a newer config that was refused.
     if (this.#current?.release.key !== release.key) this.#problems = [];
     this.#current = next;
     this.#tokens.use(table.providers.values());
     this.#names.use([...table.clusters.values()].flatMap(({ instances }) => instances ?? []));
-    this.#swap(table, table.clusters.keys());
+    this.#snapshots.useTable(table);
     this.#registry.use(table.namespaces);
     this.#listeners.use(config.listeners ?? []);
     this.#files.use(release.files);
     this.#metrics.retain(new Set(table.routes.map(({ name }) => name)));
     this.#caller.retain(new Set(table.clusters.keys()));
     this.#metrics.config("applied");
-    this.#host.log.info({ release: release.key, routes: table.routes.length, source }, "routes in force");
+    this.#host.log.info({ release: release.key, routes: table.routes.length, source }, "config applied");
     for (const { pointer, message } of next.warnings) this.#host.log.warn({ pointer }, message);
     this.#settle();
   }
 
-  /** The same release with what its files now hold; where that is no good, with what they held. */
+  /** Applies the release again with the new content of its files. Invalid content is ignored: the old one stays in use. */
   async #filesChanged(): Promise<void> {
     const { release, source } = this.#current ?? {};
     if (!release || !source) return;
@@ -313,7 +300,7 @@ class RunningGateway implements Gateway {
     if (this.#stopping || this.#current?.release !== release || this.#next) return;
     if (read.config) return this.#apply(read.config, { ...release, files: read.files }, source);
     const [{ pointer, message } = { pointer: "", message: "" }] = read.problems;
-    this.#host.log.error({ pointer }, `files of the config changed and are not taken: ${message}`);
+    this.#host.log.error({ pointer }, `files of the config changed, and the new content is not valid: ${message}`);
   }
 
   #refused(problems: readonly ConfigProblem[], key: string): void {
@@ -321,77 +308,14 @@ class RunningGateway implements Gateway {
     this.#metrics.config("refused");
     this.#host.log.error(
       { release: key, problems, inForce: this.#current?.release.key },
-      "config refused; the one in force goes on",
+      "config rejected: it is not valid; the previous one stays in force",
     );
-  }
-
-  #endpointsChanged(namespace: string, services: ReadonlySet<string> | "all"): void {
-    const { table } = this.#snapshot;
-    const clusters = [...table.clusters.values()].filter(
-      (cluster) =>
-        !cluster.instances && cluster.namespace === namespace && (services === "all" || services.has(cluster.service)),
-    );
-    if (clusters.length > 0)
-      this.#swap(
-        table,
-        clusters.map(({ key }) => key),
-      );
-    this.#settle();
-  }
-
-  #namesChanged(): void {
-    const { table } = this.#snapshot;
-    this.#swap(
-      table,
-      [...table.clusters.values()].filter(({ instances }) => instances).map(({ key }) => key),
-    );
-  }
-
-  /** The next snapshot: this table, and the endpoints of these clusters built anew. */
-  #swap(table: RouteTable, rebuilt: Iterable<string>): void {
-    const before = this.#snapshot.endpoints;
-    const nowMs = this.#host.clock.monotonic();
-    const { zone } = this.#settings;
-    const refusal = (address: string, port: number) => this.#dial.refusal(address, port);
-    const endpoints = new Map<string, EndpointSet>();
-    for (const key of table.clusters.keys()) endpoints.set(key, before.get(key) ?? NO_ENDPOINTS);
-    for (const key of rebuilt) {
-      const cluster = table.clusters.get(key);
-      if (!cluster) continue;
-      const instances = cluster.instances
-        ? this.#names.expand(cluster.instances)
-        : this.#registry.instances(cluster.namespace, cluster.service);
-      const old = before.get(key) ?? NO_ENDPOINTS;
-      const next = nextEndpoints(old, cluster, instances, { nowMs, zone, refusal });
-      if (next.panic && !old.panic) this.#panics(cluster);
-      endpoints.set(key, next);
-    }
-    this.#snapshot = { ...this.#snapshot, table, endpoints };
-    this.#peers?.refresh();
-    // An endpoint that is merely unwell keeps its connections; it may be back in a second.
-    this.#pools.retain(({ id, key, cluster: { key: clusterKey } }) => {
-      const cluster = table.clusters.get(clusterKey);
-      const instance = cluster?.instances
-        ? this.#names.expand(cluster.instances).find((one) => one.id === id)
-        : cluster && this.#registry.instance(cluster.namespace, cluster.service, id);
-      return instance !== undefined && endpointKey(cluster as CompiledCluster, instance) === key;
-    });
   }
 
   #ejected(endpoint: Endpoint): void {
-    const { id, authority, load, cluster } = endpoint;
-    const nowMs = this.#host.clock.monotonic();
-    const seconds = Math.round((load.ejectedUntilMs - nowMs) / 1000);
-    const fields = { cluster: cluster.key, endpoint: id, authority, seconds };
     this.#metrics.ejected();
     this.#peers?.ejected(endpoint);
-    this.#host.log.warn(fields, "endpoint ejected: it answers badly");
-    const set = this.#snapshot.endpoints.get(cluster.key) ?? NO_ENDPOINTS;
-    if (viewCluster(set, cluster, nowMs).panic) this.#panics(cluster);
-  }
-
-  #panics({ key }: CompiledCluster): void {
-    this.#host.log.warn({ cluster: key }, "too few healthy endpoints are left: all are used");
+    this.#snapshots.logEjection(endpoint);
   }
 
   #settle(): void {
@@ -403,16 +327,17 @@ class RunningGateway implements Gateway {
     const changed = this.#current.hints !== this.#registry.hints(this.#settings.namespace);
     if (changed && config.hints && config.hints.length > 0) return this.#promote(this.#compiled(this.#current));
     this.#ready = true;
-    this.#readiness.resolve();
+    this.#readiness.wakeAll();
   }
 
   #lastGoodState(): LastGood | undefined {
     if (!this.#current || !this.#registry.complete) return undefined;
     const { release, hints, config } = this.#current;
+    const { table } = this.#snapshots.current;
     const instances: Record<string, ReturnType<typeof slim>[]> = {};
-    // A namespace that is watched for its hints alone is known, too, and empty.
-    for (const namespace of this.#snapshot.table.namespaces) setOwn(instances, namespace, []);
-    for (const { namespace, service, instances: fixed } of this.#snapshot.table.clusters.values()) {
+    // A namespace that is watched only for its hints counts as known and has no instances.
+    for (const namespace of table.namespaces) setOwn(instances, namespace, []);
+    for (const { namespace, service, instances: fixed } of table.clusters.values()) {
       if (fixed) continue;
       const list = own(instances, namespace) ?? [];
       setOwn(instances, namespace, list);

@@ -1,83 +1,59 @@
-/** Opens sockets to endpoints: in time, TLS verified always, and to no address that a gateway must not be a door to. */
+/** Opens sockets to endpoints: within a time limit, over verified TLS, and never to an address that the guard refuses. */
 import { connect as netConnect, isIP, type Socket } from "node:net";
 import { connect as tlsConnect, type PeerCertificate, type TLSSocket } from "node:tls";
 import { type Clock, messageOf } from "#base";
-import type { DialGuard } from "#base/dial";
+import type { DialGuard, DialTarget } from "#base/dial";
 import { hasAltName } from "../core/callers/certificates.ts";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
 import { UpstreamError } from "./transfer.ts";
 
-/** Milliseconds between probes of a connection that is silent, so that one cut in the middle is noticed. */
+/** Milliseconds between probes of a silent connection, so that a connection cut by the network is noticed. */
 const KEEP_ALIVE_PROBE_MS = 30_000;
 
-/** What OpenSSL and Node say of a certificate that they do not trust, or of a handshake that was none. */
+/** Error codes of OpenSSL and Node for a certificate that is not trusted, and for a failed handshake. */
 const UNTRUSTED = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|ALTNAME|HOSTNAME_MISMATCH|ERR_SSL|ERR_TLS|EPROTO/;
 
 export interface Connected {
   readonly socket: Socket;
-  /** What both sides chose by ALPN; undefined in the clear, and when the upstream has no opinion. */
+  /** The protocol that both sides chose by ALPN; undefined in the clear, and for an upstream without ALPN. */
   readonly protocol: string | undefined;
 }
 
-/** In the place of the name that was asked for: one of several that a service may have. */
-function namesProblem({ subjectaltname }: PeerCertificate, wanted: readonly string[]): Error | undefined {
-  if (hasAltName(subjectaltname, wanted)) return undefined;
-  const error = new Error(`the certificate is for ${subjectaltname || "nobody"}, not for ${wanted.join(" or ")}`);
-  return Object.assign(error, { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
-}
-
-/** What opening a socket needs of its surroundings. */
-export interface Dialling {
+export interface Dialing {
   readonly clock: Clock;
   readonly dial: DialGuard;
 }
 
-/** Calls back once. The answer is a function that gives up; nothing is called back then. */
+interface SocketOptions {
+  /** Milliseconds for the connection to be established, TLS included. */
+  readonly connectMs: number;
+  readonly alpn: readonly string[];
+  readonly session?: Buffer | undefined;
+  onSession?: (session: Buffer) => void;
+}
+
+type Done = (error: UpstreamError | undefined, connected?: Connected) => void;
+
+/** Calls `done` once. Returns a function that gives up; `done` is not called after that. */
 export function openSocket(
-  { clock, dial }: Dialling,
+  { clock, dial }: Dialing,
   endpoint: Endpoint,
-  options: {
-    /** Milliseconds for it to stand, TLS included. */
-    readonly connectMs: number;
-    readonly alpn: readonly string[];
-    readonly session?: Buffer | undefined;
-    onSession?: (session: Buffer) => void;
-  },
-  done: (error: UpstreamError | undefined, connected?: Connected) => void,
+  options: SocketOptions,
+  done: Done,
 ): () => void {
-  const { cluster, hostname, port, secure } = endpoint;
-  const { ca, serverName, subjectAltNames } = cluster.tls;
-  let target: ReturnType<DialGuard["target"]>;
+  let target: DialTarget;
   try {
-    target = dial.target(hostname, port);
+    target = dial.target(endpoint.hostname, endpoint.port);
   } catch (error) {
-    let given = false;
-    queueMicrotask(() => {
-      if (!given) done(new UpstreamError("UPSTREAM_UNREACHABLE", messageOf(error), { connecting: true }));
-    });
-    return () => void (given = true);
+    return refuseLater(messageOf(error), done);
   }
-  const { host } = target;
-  const socket: Socket | TLSSocket = secure
-    ? tlsConnect({
-        ...target,
-        // Without a name Node verifies the certificate against the address.
-        servername: serverName ?? endpoint.serverName ?? (isIP(host) === 0 ? host : ""),
-        ALPNProtocols: [...options.alpn],
-        rejectUnauthorized: true,
-        minVersion: "TLSv1.2",
-        ...(ca === undefined ? {} : { ca }),
-        ...(subjectAltNames === undefined
-          ? {}
-          : { checkServerIdentity: (_name, certificate) => namesProblem(certificate, subjectAltNames) }),
-        ...(options.session ? { session: options.session } : {}),
-      })
-    : netConnect(target);
+  const { secure } = endpoint;
+  const socket: Socket | TLSSocket = secure ? connectTls(target, endpoint, options) : netConnect(target);
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
   let failure: Error | undefined;
   const cancel = clock.after(options.connectMs, () =>
-    settle(new UpstreamError("UPSTREAM_TIMEOUT", "the connection did not stand in time", { connecting: true })),
+    settle(new UpstreamError("UPSTREAM_TIMEOUT", "the connection was not established in time", { connecting: true })),
   );
   let settled = false;
   const settle = (error: UpstreamError | undefined) => {
@@ -99,18 +75,7 @@ export function openSocket(
   const onError = (error: Error) => {
     failure = error;
   };
-  const onClose = () => {
-    const code = (failure as { code?: string } | undefined)?.code ?? "";
-    const name = UNTRUSTED.test(code)
-      ? ("UPSTREAM_UNTRUSTED" as const)
-      : code === "ETIMEDOUT"
-        ? ("UPSTREAM_TIMEOUT" as const)
-        : // It took the connection, and let it go before TLS stood or we had looked.
-          code === "ECONNRESET"
-          ? ("UPSTREAM_RESET" as const)
-          : ("UPSTREAM_UNREACHABLE" as const);
-    settle(new UpstreamError(name, failure?.message ?? "the connection was closed", { connecting: true }));
-  };
+  const onClose = () => settle(closedError(failure));
   socket.on("error", onError);
   socket.on("close", onClose);
   socket.on(secure ? "secureConnect" : "connect", onConnect);
@@ -121,4 +86,51 @@ export function openSocket(
     cancel();
     socket.destroy();
   };
+}
+
+/** A refused address fails like a socket: after this call has returned. */
+function refuseLater(message: string, done: Done): () => void {
+  let givenUp = false;
+  queueMicrotask(() => {
+    if (!givenUp) done(new UpstreamError("UPSTREAM_UNREACHABLE", message, { connecting: true }));
+  });
+  return () => void (givenUp = true);
+}
+
+function connectTls(target: DialTarget, { cluster, serverName }: Endpoint, options: SocketOptions): TLSSocket {
+  const { ca, serverName: clusterName, subjectAltNames } = cluster.tls;
+  return tlsConnect({
+    ...target,
+    // Without a name Node verifies the certificate against the address.
+    servername: clusterName ?? serverName ?? (isIP(target.host) === 0 ? target.host : ""),
+    ALPNProtocols: [...options.alpn],
+    rejectUnauthorized: true,
+    minVersion: "TLSv1.2",
+    ...(ca === undefined ? {} : { ca }),
+    ...(subjectAltNames === undefined
+      ? {}
+      : { checkServerIdentity: (_name, certificate) => namesProblem(certificate, subjectAltNames) }),
+    ...(options.session ? { session: options.session } : {}),
+  });
+}
+
+/** Replaces Node's check of the requested name: the certificate must carry one of several names. */
+function namesProblem({ subjectaltname }: PeerCertificate, wanted: readonly string[]): Error | undefined {
+  if (hasAltName(subjectaltname, wanted)) return undefined;
+  const names = subjectaltname ? `is for ${subjectaltname}` : "has no names";
+  const error = new Error(`the certificate ${names}, but ${wanted.join(" or ")} is required`);
+  return Object.assign(error, { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+}
+
+function closedError(failure: Error | undefined): UpstreamError {
+  const { code = "" } = (failure ?? {}) as { readonly code?: string };
+  return new UpstreamError(errorNameOf(code), failure?.message ?? "the connection was closed", { connecting: true });
+}
+
+function errorNameOf(code: string) {
+  if (UNTRUSTED.test(code)) return "UPSTREAM_UNTRUSTED";
+  if (code === "ETIMEDOUT") return "UPSTREAM_TIMEOUT";
+  // The upstream accepted the connection, and closed it before TLS was established or before we had looked.
+  if (code === "ECONNRESET") return "UPSTREAM_RESET";
+  return "UPSTREAM_UNREACHABLE";
 }

@@ -5,7 +5,7 @@
  */
 import type { Host } from "#base";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
-import { openSocket, type Dialling } from "./connect.ts";
+import { openSocket, type Dialing } from "./connect.ts";
 import { Http1Connection, type ConnectionOwner } from "./http1-connection.ts";
 import { noConnection } from "./breaker.ts";
 import { NO_TRANSFER, UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
@@ -32,7 +32,7 @@ export interface PoolCounts {
 }
 
 export class Http1Pool implements ConnectionOwner {
-  readonly #host: Host & Dialling;
+  readonly #host: Host & Dialing;
   readonly #endpoint: Endpoint;
   /** The last is the warmest. */
   readonly #idle: Http1Connection[] = [];
@@ -45,7 +45,7 @@ export class Http1Pool implements ConnectionOwner {
   #closing = false;
   #onEmpty: () => void = () => {};
 
-  constructor(host: Host & Dialling, endpoint: Endpoint) {
+  constructor(host: Host & Dialing, endpoint: Endpoint) {
     this.#host = host;
     this.#endpoint = endpoint;
     this.#idleMsMax = idleMs(endpoint.keepAliveMs);

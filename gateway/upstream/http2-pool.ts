@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import type { Clock, Host } from "#base";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
 import { noConnection } from "./breaker.ts";
-import { openSocket, type Dialling } from "./connect.ts";
+import { openSocket, type Dialing } from "./connect.ts";
 import type { PoolCounts } from "./http1-pool.ts";
 import { Http2Session, STREAMS_MAX, type SessionOwner } from "./http2-session.ts";
 import { NO_TRANSFER, UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
@@ -61,7 +61,7 @@ export class Waiting implements Transfer {
 }
 
 export class Http2Pool implements SessionOwner {
-  readonly #host: Host & Dialling;
+  readonly #host: Host & Dialing;
   readonly #endpoint: Endpoint;
   readonly #sessions = new Set<Http2Session>();
   readonly #connecting = new Set<() => void>();
@@ -69,7 +69,7 @@ export class Http2Pool implements SessionOwner {
   #closing = false;
   #onEmpty: () => void = () => {};
 
-  constructor(host: Host & Dialling, endpoint: Endpoint) {
+  constructor(host: Host & Dialing, endpoint: Endpoint) {
     this.#host = host;
     this.#endpoint = endpoint;
   }

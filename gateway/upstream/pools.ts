@@ -6,7 +6,7 @@
 import type { Host } from "#base";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
 import { noteReached, noteRefused, noteSilent, probeMs } from "../core/balancing/endpoint-load.ts";
-import { openSocket, type Dialling } from "./connect.ts";
+import { openSocket, type Dialing } from "./connect.ts";
 import { Http1Pool, type PoolCounts } from "./http1-pool.ts";
 import { Http2Pool, Waiting } from "./http2-pool.ts";
 import { NO_TRANSFER, UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
@@ -19,7 +19,7 @@ const ALPN = { http1: ["http/1.1"], h2: ["h2"], auto: ["h2", "http/1.1"] } as co
 /** All connections to one endpoint, in the protocols that it speaks. */
 class EndpointPool {
   readonly endpoint: Endpoint;
-  readonly #host: Host & Dialling;
+  readonly #host: Host & Dialing;
   readonly #http1: Http1Pool;
   readonly #http2: Http2Pool;
   /** What the upstream chose, where the choice was left to it. */
@@ -31,7 +31,7 @@ class EndpointPool {
   #endProbe: (() => void) | undefined;
   #closing = false;
 
-  constructor(host: Host & Dialling, endpoint: Endpoint) {
+  constructor(host: Host & Dialing, endpoint: Endpoint) {
     this.#host = host;
     this.endpoint = endpoint;
     this.#http1 = new Http1Pool(host, endpoint);
@@ -136,12 +136,12 @@ class EndpointPool {
 }
 
 export class UpstreamPools implements AsyncDisposable {
-  readonly #host: Host & Dialling;
+  readonly #host: Host & Dialing;
   readonly #pools = new Map<string, EndpointPool>();
   readonly #closing = new Map<EndpointPool, Promise<void>>();
   #closed = false;
 
-  constructor(host: Host & Dialling) {
+  constructor(host: Host & Dialing) {
     this.#host = host;
   }
 

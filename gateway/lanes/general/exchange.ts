@@ -7,6 +7,7 @@ import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../../api.ts";
 import { isTraceTrusted } from "../../core/request/client-address.ts";
 import { grpcOutcome } from "../../core/request/grpc.ts";
 import { isBadHead, type BadHead, type RawHead, type RequestHead } from "../../core/request/head.ts";
+import type { Endpoint } from "../../core/balancing/endpoints.ts";
 import type { Forward, GatewaySnapshot, Refuse } from "../../core/decision/pipeline.ts";
 import type { CompiledRoute } from "../../core/routing/table.ts";
 import type { AccessLog } from "../access-log.ts";
@@ -68,6 +69,15 @@ export class Exchange {
 
   get route(): string {
     return this.forward?.route.name ?? this.answeredBy?.name ?? this.refusal?.route?.name ?? NO_ROUTE;
+  }
+
+  /** The span of one try. Undefined: the trace is not sampled, so its spans are never read. */
+  startTry({ authority }: Endpoint): Span | undefined {
+    if (!this.span.recording) return undefined;
+    const span = this.#host.tracer.start(spanName(this.method), { kind: "client", parent: this.span.context });
+    span.set("http.request.method", this.method);
+    span.set("server.address", authority);
+    return span;
   }
 
   /** A call of gRPC has ended; `status` is its `grpc-status`. */

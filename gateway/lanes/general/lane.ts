@@ -13,14 +13,8 @@ import type { SecureContext, TlsOptions, TLSSocket } from "node:tls";
 import Fastify, { type FastifyInstance } from "fastify";
 import type { Claims } from "../../core/callers/claims.ts";
 import { grpcKind } from "../../core/request/grpc.ts";
-import {
-  headerValues,
-  isBadHead,
-  readHead,
-  type RawHead,
-  type RequestHead,
-  type TlsPeer,
-} from "../../core/request/head.ts";
+import { isBadHead, readHead, type RawHead, type RequestHead, type TlsPeer } from "../../core/request/head.ts";
+import { firstHeaderValue } from "../../core/request/header-list.ts";
 import {
   decide,
   isUnsettled,
@@ -44,7 +38,8 @@ import { GrpcWebDownstream } from "./grpc-web.ts";
 import { Http2Listener } from "../listener.ts";
 import { isLingering } from "../linger.ts";
 import type { LaneParts } from "../parts.ts";
-import { Passage, type Handshake } from "./passage.ts";
+import type { Handshake } from "./handshake.ts";
+import { Passage } from "./passage.ts";
 import { NO_ROUTE, OTHER_METHOD } from "../telemetry.ts";
 import type { TlsFront } from "../tls-front.ts";
 import { asksForWebSocket, asksForWebSocketStream, responseOn, Upgrades } from "./upgrades.ts";
@@ -237,7 +232,7 @@ export class GeneralLane {
   #serve(client: Downstream, handshake?: Handshake): Passage {
     const { host, inFlight } = this.#parts;
     const grpc =
-      client.head.method === "POST" ? grpcKind(headerValues(client.head.rawHeaders, "content-type")[0]) : undefined;
+      client.head.method === "POST" ? grpcKind(firstHeaderValue(client.head.rawHeaders, "content-type")) : undefined;
     const downstream = grpc === "web" || grpc === "web-text" ? new GrpcWebDownstream(client, grpc) : client;
     const snapshot = this.#parts.snapshot();
     const head = readHead(downstream.head, snapshot.table.ports);

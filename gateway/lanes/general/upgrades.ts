@@ -14,7 +14,7 @@ import type { RawHead } from "../../core/request/head.ts";
 import type { Downstream } from "./downstream.ts";
 import { Http1Downstream } from "./downstream-http1.ts";
 import { Http2Downstream } from "./downstream-http2.ts";
-import type { Handshake } from "./passage.ts";
+import type { Handshake } from "./handshake.ts";
 import { Tunnel, type TunnelOptions } from "./tunnel.ts";
 
 /** Bytes that a client may send before it was told that it may. */
