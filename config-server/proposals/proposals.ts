@@ -1,71 +1,50 @@
 /**
- * The life of a change before it is released: drafts, proposals, reviews, and what differs. Read from the store each
- * time: people look at these, not every instance.
+ * Proposals: changes that others review before they become a release. They are read from the store for each request,
+ * since only people look at them.
  */
 import { decodeJson, encodeJson, randomId, type Host, own, setOwn } from "#base";
 import { commit, type Store } from "#store";
 import {
   ConfigErrors,
-  DRAFTS_MAX,
   OPEN_PROPOSALS_MAX,
-  PROPOSAL_BYTES_MAX,
-  type DiffResult,
-  type Draft,
-  type DraftRequest,
   type PromoteRequest,
   type Proposal,
   type ProposalRequest,
   type Published,
   type ReviewRequest,
   type RolloutRequest,
-  type Rules,
   type SetName,
 } from "../api.ts";
 import type { ConfigServer } from "../releases/config-server.ts";
 import { nothingReleased } from "../releases/stored-releases.ts";
 import {
   approversOf,
-  draft,
-  draftedItem,
-  itemsOf,
   merge,
   requireOpen,
   review,
-  rulesOf,
-  shownDraft,
   shownProposal,
   withChanges,
   type StoredChanges,
   type StoredDraft,
   type StoredProposal,
 } from "../core/change.ts";
-import { diffItems } from "../core/diff.ts";
-import {
-  authorDraftsPrefix,
-  draftKey,
-  draftsPrefix,
-  proposalKey,
-  proposalsPrefix,
-  rulesKey,
-  setId,
-} from "../core/keys.ts";
-import { isSealed, sealedOf, type SealedItems, type StoredItem, type StoredItems } from "../core/sealed.ts";
-
-/** Who proposes. */
-export interface Author {
-  readonly name: string;
-  /** May not reveal secrets, so no answer depends on one; the release is checked in full. */
-  readonly blind: boolean;
-}
+import { draftKey, proposalKey, proposalsPrefix, setId } from "../core/keys.ts";
+import { isSealed, sealedOf, type StoredItem, type StoredItems } from "../core/sealed.ts";
+import type { Author } from "./author.ts";
+import { Drafts } from "./drafts.ts";
+import { EnvironmentRules } from "./environment-rules.ts";
+import { encodeChange, sealedChanges } from "./stored-changes.ts";
 
 const ID_BYTES = 6;
-/** Times that a proposal is merged anew because somebody released meanwhile. */
+/** Attempts to merge a proposal when other releases come first. */
 const PUBLISH_TRIES_MAX = 5;
 
-/** A state of a set to compare: a version, what is live, or what is live with one author's drafts. */
-export type SetState = { readonly version: number } | "live" | { readonly drafts: string };
+/** A proposal before it is stored. */
+type NewProposal = Pick<StoredProposal, "author" | "reason" | "changes" | "baseVersion">;
 
 export class Proposals {
+  readonly drafts: Drafts;
+  readonly rules: EnvironmentRules;
   readonly #host: Host;
   readonly #store: Store;
   readonly #config: ConfigServer;
@@ -74,64 +53,12 @@ export class Proposals {
     this.#host = host;
     this.#store = store;
     this.#config = config;
+    this.drafts = new Drafts(host, store, config);
+    this.rules = new EnvironmentRules(host, store);
   }
 
   /**
-   * A secret is encrypted before it is kept. A mask stands for the author's draft of it, else for what is live.
-   * @throws CONFIG_DRAFT_INVALID, CONFIG_DRAFTS_FULL, CONFIG_RELEASE_TOO_LARGE, CONFIG_SECRET_MASKED,
-   *   CONFIG_SECRETS_UNCONFIGURED
-   */
-  async saveDraft(name: SetName, key: string, request: DraftRequest, author: string): Promise<Draft> {
-    const given = draftedItem(key, request);
-    const live = await this.#liveItems(name);
-    const liveVersion = live.version;
-    const drafts = given ? await this.#drafts(name, author) : [];
-    const standing = { ...live.items, ...itemsOf(Object.fromEntries(drafts.map((one) => [one.key, one.item]))) };
-    const item = own(await this.#kept(name, { [key]: given }, sealedOf(standing)), key) ?? null;
-    const at = draftKey(name, author, key);
-    const prefix = authorDraftsPrefix(name, author);
-    const { result } = await commit(this.#store, [{ prefix }, { key: at }], (known) => {
-      const previous = known.get(at);
-      if (!previous && known.size >= DRAFTS_MAX) {
-        throw ConfigErrors.DRAFTS_FULL(
-          `"${author}" has ${DRAFTS_MAX} drafts of "${setId(name)}", the most there may be. Propose or discard some.`,
-        );
-      }
-      const nowMs = this.#host.clock.now();
-      const result = draft(previous && decodeJson<StoredDraft>(previous.value), {
-        key,
-        author,
-        item,
-        liveVersion,
-        nowMs,
-      });
-      return { writes: [{ type: "put", key: at, value: encoded(result, `The draft of "${key}"`) }], result };
-    });
-    return shownDraft(result);
-  }
-
-  /** @throws CONFIG_DRAFT_NOT_FOUND */
-  async discardDraft(name: SetName, key: string, author: string): Promise<void> {
-    const at = draftKey(name, author, key);
-    await commit(this.#store, [{ key: at }], (known) => {
-      if (!known.has(at)) throw ConfigErrors.DRAFT_NOT_FOUND(`"${author}" has no draft of "${key}".`);
-      return { writes: [{ type: "delete", key: at }], result: undefined };
-    });
-  }
-
-  /** Of one author, or of all. */
-  async drafts(name: SetName, author?: string): Promise<Draft[]> {
-    return (await this.#drafts(name, author)).map(shownDraft);
-  }
-
-  async #drafts(name: SetName, author?: string): Promise<StoredDraft[]> {
-    const prefix = author === undefined ? draftsPrefix(name) : authorDraftsPrefix(name, author);
-    const { entries } = await this.#store.range({ prefix });
-    return entries.map(({ value }) => decodeJson<StoredDraft>(value));
-  }
-
-  /**
-   * Makes a proposal of the author's drafts, which are then gone. What it would release is checked as a release is.
+   * Turns drafts of the author into a proposal, and removes them. The proposal is checked as a release of it would be.
    * @throws CONFIG_NOTHING_TO_PROPOSE, CONFIG_DRAFT_NOT_FOUND, CONFIG_PROPOSAL_OUTDATED, CONFIG_VALUE_INVALID
    */
   async propose(
@@ -139,12 +66,12 @@ export class Proposals {
     { reason = "", keys }: ProposalRequest,
     { name: author, blind }: Author,
   ): Promise<Proposal> {
-    const drafts = await this.#drafts(name, author);
+    const drafts = await this.drafts.stored(name, author);
     const wanted = keys ?? drafts.map(({ key }) => key);
     if (wanted.length === 0) {
       throw ConfigErrors.NOTHING_TO_PROPOSE(`"${author}" has no drafts of "${setId(name)}". Draft a change first.`);
     }
-    const chosen = wanted.map((key) => {
+    const chosen = wanted.map((key): StoredDraft => {
       const found = drafts.find((draft) => draft.key === key);
       if (!found) throw ConfigErrors.DRAFT_NOT_FOUND(`"${author}" has no draft of "${key}".`);
       return found;
@@ -153,27 +80,27 @@ export class Proposals {
       author,
       reason,
       changes: Object.fromEntries(chosen.map(({ key, item }) => [key, item])),
-      // The oldest: what was released since any of the drafts was begun is looked at.
+      // The oldest base: the merge looks at all releases since any of the drafts was begun.
       baseVersion: Math.min(...chosen.map(({ baseVersion }) => baseVersion)),
     });
-    const reads = chosen.map(({ key }) => ({ key: draftKey(name, author, key) }));
-    await this.#open(name, proposal, { drafts: reads, blind });
+    const drafted = chosen.map(({ key }) => ({ key: draftKey(name, author, key) }));
+    await this.#open(name, proposal, { drafts: drafted, blind });
     return shownProposal(proposal);
   }
 
   /** @throws CONFIG_PROPOSAL_NOT_FOUND */
-  async proposal(name: SetName, id: string): Promise<Proposal> {
-    return shownProposal(await this.#proposal(name, id));
+  async read(name: SetName, id: string): Promise<Proposal> {
+    return shownProposal(await this.#stored(name, id));
   }
 
-  async #proposal(name: SetName, id: string): Promise<StoredProposal> {
+  async #stored(name: SetName, id: string): Promise<StoredProposal> {
     const { entries } = await this.#store.range({ key: proposalKey(name, id) });
     if (!entries[0]) throw unknownProposal(name, id);
     return decodeJson<StoredProposal>(entries[0].value);
   }
 
   /** Newest first. */
-  async proposals(name: SetName): Promise<Proposal[]> {
+  async list(name: SetName): Promise<Proposal[]> {
     const { entries } = await this.#store.range({ prefix: proposalsPrefix(name) });
     return entries
       .toSorted((a, b) => b.createRevision - a.createRevision)
@@ -186,13 +113,13 @@ export class Proposals {
     return this.#update(name, id, (proposal) => review(proposal, { ...request, reviewer, nowMs }));
   }
 
-  /** Its author takes it back. @throws CONFIG_PROPOSAL_NOT_FOUND, CONFIG_PROPOSAL_CLOSED */
+  /** Withdraws a proposal of the author. @throws CONFIG_PROPOSAL_NOT_FOUND, CONFIG_PROPOSAL_CLOSED */
   withdraw(name: SetName, id: string, author: string): Promise<Proposal> {
     return this.#update(name, id, (proposal) => {
       requireOpen(proposal);
       if (proposal.author !== author) {
         throw ConfigErrors.PROPOSAL_CLOSED(
-          `Proposal ${id} is "${proposal.author}"'s; only its author takes it back. Others review it.`,
+          `Proposal ${id} belongs to "${proposal.author}". Only its author can withdraw it; others can review it.`,
         );
       }
       return { ...proposal, state: "withdrawn" };
@@ -200,7 +127,7 @@ export class Proposals {
   }
 
   /**
-   * Releases a proposal, merged onto what is live now; release and proposal change in one revision.
+   * Releases a proposal, merged onto the live items; release and proposal change in one revision.
    * @throws CONFIG_PROPOSAL_NOT_FOUND, CONFIG_PROPOSAL_CLOSED, CONFIG_PROPOSAL_OUTDATED, CONFIG_REVIEW_REQUIRED, and as
    * a release
    */
@@ -211,7 +138,7 @@ export class Proposals {
     { emergency, rollout }: { emergency: boolean; rollout: RolloutRequest | undefined },
   ): Promise<Published> {
     for (let attempt = 1; ; attempt++) {
-      const proposal = await this.#proposal(name, id);
+      const proposal = await this.#stored(name, id);
       requireOpen(proposal);
       const { version, items } = await this.#merged(name, proposal);
       const key = proposalKey(name, id);
@@ -246,7 +173,7 @@ export class Proposals {
 
   /**
    * Takes a release, or some of its keys, to the same set of another environment: as a release there, or as a proposal
-   * where its rules want a review. Secrets belong to their environment: the target keeps its own, and must have them.
+   * where the rules require a review. Secrets belong to their environment: the target keeps its own, and must have them.
    * @throws CONFIG_SET_NOT_FOUND, CONFIG_RELEASE_NOT_FOUND, CONFIG_KEY_NOT_FOUND, and as a release
    */
   async promote(
@@ -254,28 +181,28 @@ export class Proposals {
     { toNamespace, version, keys, reason = "" }: PromoteRequest,
     author: string,
   ): Promise<{ published: Published } | { proposal: Proposal }> {
-    const from = version ?? (await this.#config.releases.liveVersion(name));
+    const { releases, publisher } = this.#config;
+    const from = version ?? (await releases.liveVersion(name));
     if (from === 0) throw nothingReleased(name);
-    const { items } = await this.#config.releases.readMasked(name, from);
+    const { items } = await releases.readMasked(name, from);
     const target = { ...name, namespace: toNamespace };
-    const live = await this.#liveItems(target);
+    const live = await releases.liveItems(target);
     const changes: Record<string, StoredItem | null> = {};
     for (const key of keys ?? [...new Set([...Object.keys(items), ...Object.keys(live.items)])]) {
       const item = own(items, key);
       if (keys && !item) throw ConfigErrors.KEY_NOT_FOUND(`Release ${from} of "${setId(name)}" has no key "${key}".`);
-      const stands = own(live.items, key);
-      setOwn(changes, key, item && stands && isSealed(stands) ? stands : (item ?? null));
+      const current = own(live.items, key);
+      setOwn(changes, key, item && current && isSealed(current) ? current : (item ?? null));
     }
     const promotedFrom = `${setId(name)}@${from}`;
-    if ((await this.rules(toNamespace)).review === "required") {
-      const kept = await this.#kept(target, changes, sealedOf(live.items));
-      const begun = this.#begin(target, { author, reason, changes: kept, baseVersion: live.version });
-      const proposal = { ...begun, promotedFrom };
-      // Whoever promotes may publish.
+    if (await this.rules.requiresReview(toNamespace)) {
+      const given = { author, reason, changes, baseVersion: live.version };
+      const proposal = { ...(await this.#beginSealed(target, given, live.items)), promotedFrom };
+      // A caller that may promote may publish, so nothing is hidden from it.
       await this.#open(target, proposal, { drafts: [], blind: false });
       return { proposal: shownProposal(proposal) };
     }
-    const published = await this.#config.publisher.release(target, {
+    const published = await publisher.release(target, {
       items: withChanges(live.items, changes),
       reason,
       expectedVersion: live.version,
@@ -285,67 +212,19 @@ export class Proposals {
     return { published };
   }
 
-  /** A proposal of changes that were not drafted, such as those of an import. Checked as its release will be. */
+  /** A proposal of changes that have no drafts, such as those of an import. It is checked as a release of it would be. */
   async proposeChanges(
     name: SetName,
     given: Pick<Proposal, "changes" | "baseVersion" | "reason">,
     { name: author, blind }: Author,
   ): Promise<Proposal> {
-    const live = await this.#liveItems(name);
-    const changes = await this.#kept(name, given.changes, sealedOf(live.items));
-    const proposal = this.#begin(name, { author, ...given, changes });
+    const { items } = await this.#config.releases.liveItems(name);
+    const proposal = await this.#beginSealed(name, { author, ...given }, items);
     await this.#open(name, proposal, { drafts: [], blind });
     return shownProposal(proposal);
   }
 
-  /** @throws CONFIG_RELEASE_NOT_FOUND */
-  async diff(
-    from: { readonly name: SetName; readonly state: SetState },
-    to: { readonly name: SetName; readonly state: SetState },
-  ): Promise<DiffResult> {
-    const [before, after] = await Promise.all([this.#itemsAt(from.name, from.state), this.#itemsAt(to.name, to.state)]);
-    const sides = [from.state, to.state];
-    const compare = !sides.some((state) => typeof state === "object" && "drafts" in state);
-    const same = await this.#config.secrets.same(
-      { name: from.name, items: before },
-      { name: to.name, items: after },
-      { compare },
-    );
-    return { from: labelOf(from), to: labelOf(to), differences: diffItems(before, after, same) };
-  }
-
-  async rules(namespace: string): Promise<Rules> {
-    return (await this.rulesAt(namespace)).rules;
-  }
-
-  /** With the revision that they were set at; 0 when they never were. */
-  async rulesAt(namespace: string): Promise<{ rules: Rules; revision: number }> {
-    const { entries } = await this.#store.range({ key: rulesKey(namespace) });
-    return { rules: rulesOf(entries[0]), revision: entries[0]?.modRevision ?? 0 };
-  }
-
-  /** @throws CONFIG_VERSION_CONFLICT when they were set at another revision than `ifRevision` */
-  async setRules(
-    namespace: string,
-    rules: Rules,
-    { by, ifRevision }: { by: string; ifRevision?: number | undefined },
-  ): Promise<{ rules: Rules; revision: number }> {
-    const key = rulesKey(namespace);
-    const { revision } = await commit(this.#store, [{ key }], (known) => {
-      const stands = known.get(key)?.modRevision ?? 0;
-      if (ifRevision !== undefined && ifRevision !== stands) {
-        throw ConfigErrors.VERSION_CONFLICT(
-          `The rules of "${namespace}" were set at revision ${stands}, not ${ifRevision}. Read them, and set them again.`,
-          { extra: { revision: stands } },
-        );
-      }
-      return { writes: [{ type: "put", key, value: encodeJson(rules) }], result: undefined };
-    });
-    this.#host.log.warn({ namespace, ...rules, by }, "the rules of an environment were changed");
-    return { rules, revision };
-  }
-
-  #begin(name: SetName, given: Pick<StoredProposal, "author" | "reason" | "changes" | "baseVersion">): StoredProposal {
+  #begin(name: SetName, given: NewProposal): StoredProposal {
     return {
       ...name,
       id: randomId(this.#host.random, ID_BYTES),
@@ -356,17 +235,17 @@ export class Proposals {
     };
   }
 
-  /** A change as it is stored: its secrets encrypted, a mask replaced by what it stands for. */
-  async #kept(
-    name: SetName,
-    changes: Readonly<Record<string, StoredItem | null>>,
-    standing: SealedItems,
-  ): Promise<StoredChanges> {
-    const taken = await this.#config.secrets.take(name, itemsOf(changes), { standing, draft: true });
-    return { ...changes, ...(await taken.seal()) };
+  async #beginSealed(name: SetName, given: NewProposal, liveItems: StoredItems): Promise<StoredProposal> {
+    const standing = sealedOf(liveItems);
+    const changes: StoredChanges = await sealedChanges(this.#config.secrets, {
+      name,
+      changes: given.changes,
+      standing,
+    });
+    return this.#begin(name, { ...given, changes });
   }
 
-  /** Checks a proposal as its release would be, and writes it; the drafts that it was made of go with that. */
+  /** Checks a proposal as its release would be, and stores it. The drafts that it was made of are removed with that. */
   async #open(
     name: SetName,
     proposal: StoredProposal,
@@ -374,17 +253,19 @@ export class Proposals {
   ): Promise<void> {
     const { items } = await this.#merged(name, proposal);
     await this.#config.publisher.check(name, items, { blind, author: proposal.author });
-    const value = encoded(proposal, "The proposal");
-    const open = (await this.proposals(name)).filter(({ state }) => state === "open");
+    const value = encodeChange(proposal, "The proposal");
+    const open = (await this.list(name)).filter(({ state }) => state === "open");
     if (open.length >= OPEN_PROPOSALS_MAX) {
       throw ConfigErrors.DRAFTS_FULL(
-        `"${setId(name)}" has ${OPEN_PROPOSALS_MAX} open proposals, the most there may be. Publish or withdraw some.`,
+        `"${setId(name)}" already has ${OPEN_PROPOSALS_MAX} open proposals, which is the limit. Publish or withdraw some.`,
       );
     }
     await commit(this.#store, drafts, (known) => {
       for (const { key } of drafts) {
         if (!known.has(key))
-          throw ConfigErrors.DRAFT_NOT_FOUND("A draft was discarded meanwhile. Look at the rest again.");
+          throw ConfigErrors.DRAFT_NOT_FOUND(
+            "A draft was discarded while the proposal was made. List the drafts and try again.",
+          );
       }
       return {
         writes: [
@@ -407,47 +288,14 @@ export class Proposals {
     return shownProposal(result);
   }
 
-  /** What a proposal would release, and the version that it stands on now. @throws CONFIG_PROPOSAL_OUTDATED */
+  /** The items that a proposal would release, and the live version that they are based on. @throws CONFIG_PROPOSAL_OUTDATED */
   async #merged(name: SetName, proposal: StoredProposal): Promise<{ version: number; items: StoredItems }> {
-    const live = await this.#liveItems(name);
+    const { releases } = this.#config;
+    const live = await releases.liveItems(name);
     const { baseVersion } = proposal;
-    const base =
-      baseVersion === live.version
-        ? live.items
-        : baseVersion === 0
-          ? {}
-          : (await this.#config.releases.read(name, baseVersion)).items;
+    const base = baseVersion === live.version ? live.items : await releases.itemsOf(name, baseVersion);
     return { version: live.version, items: merge(proposal, base, live.items) };
   }
-
-  async #liveItems(name: SetName): Promise<{ version: number; items: StoredItems }> {
-    const version = await this.#config.releases.liveVersion(name);
-    return { version, items: version === 0 ? {} : (await this.#config.releases.read(name, version)).items };
-  }
-
-  async #itemsAt(name: SetName, state: SetState): Promise<StoredItems> {
-    if (typeof state === "object" && "version" in state)
-      return (await this.#config.releases.read(name, state.version)).items;
-    const { items } = await this.#liveItems(name);
-    if (state === "live") return items;
-    const drafts = await this.#drafts(name, state.drafts);
-    return withChanges(items, Object.fromEntries(drafts.map(({ key, item }) => [key, item])));
-  }
-}
-
-/** @throws CONFIG_RELEASE_TOO_LARGE */
-function encoded(record: StoredDraft | StoredProposal, what: string): Uint8Array {
-  const bytes = encodeJson(record);
-  if (bytes.length <= PROPOSAL_BYTES_MAX) return bytes;
-  throw ConfigErrors.RELEASE_TOO_LARGE(
-    `${what} is ${bytes.length} bytes; at most ${PROPOSAL_BYTES_MAX}. Propose fewer keys at a time; a value as large as this one is released without a proposal.`,
-    { extra: { bytes: bytes.length, bytesMax: PROPOSAL_BYTES_MAX } },
-  );
-}
-
-function labelOf({ name, state }: { name: SetName; state: SetState }): string {
-  const at = state === "live" ? state : "version" in state ? String(state.version) : `drafts of ${state.drafts}`;
-  return `${setId(name)}@${at}`;
 }
 
 function unknownProposal(name: SetName, id: string) {

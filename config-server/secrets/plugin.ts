@@ -1,4 +1,4 @@
-/** Routes of secrets: reveal one, look who did, and see to the keys. Translates, decides nothing. */
+/** The routes of secrets: reveal a secret, list who revealed which, and manage the keys. They decide nothing. */
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
@@ -7,14 +7,20 @@ import { AUDIT_PAGE_MAX, AuditList, Revealed, RevealRequest, Rewrapped, SecretsS
 import type { Audit } from "./audit.ts";
 import type { ConfigServer } from "../releases/config-server.ts";
 import type { Rewrapper } from "./rewrap.ts";
+import type { SecretKeys } from "./secret-keys.ts";
+
+const tags = ["config secrets"];
 
 export function secretsPlugin(
-  untyped: FastifyInstance,
+  app: FastifyInstance,
   { config, audit, rewrapper }: { config: ConfigServer; audit: Audit; rewrapper: Rewrapper },
 ): void {
+  revealRoutes(app, audit);
+  keyRoutes(app, { keys: config.secrets.keys, rewrapper });
+}
+
+function revealRoutes(untyped: FastifyInstance, audit: Audit): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
-  const keys = { action: "config:keys" } as const;
-  const tags = ["config secrets"];
 
   app.post(
     "/v1/config/:namespace/:app/:profile/reveal",
@@ -23,7 +29,7 @@ export function secretsPlugin(
       bodyLimit: BODY_BYTES.command,
       schema: {
         tags,
-        summary: "One secret in the clear; who asked, and why, is recorded first",
+        summary: "One secret in the clear. The caller and the reason are recorded first",
         params: SetName,
         body: RevealRequest,
         response: { 200: Revealed },
@@ -41,7 +47,7 @@ export function secretsPlugin(
       config: { action: "config:audit" },
       schema: {
         tags,
-        summary: "Who was shown which secret, newest first",
+        summary: "Which caller revealed which secret, newest first",
         querystring: Type.Object(
           {
             after: Type.Optional(Type.String({ pattern: "^[0-9]{13}-[0-9a-f]{1,32}$" })),
@@ -54,14 +60,19 @@ export function secretsPlugin(
     },
     ({ query: { after, limit = 20 } }) => audit.list({ after, limit }),
   );
+}
+
+function keyRoutes(untyped: FastifyInstance, { keys, rewrapper }: { keys: SecretKeys; rewrapper: Rewrapper }): void {
+  const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
+  const action = { action: "config:keys" } as const;
 
   app.get(
     "/v1/config-secrets",
     {
-      config: keys,
+      config: action,
       schema: {
         tags,
-        summary: "Which keys there are, how many values need each, and what cannot be read",
+        summary: "The keys, how many values need each, and the values that cannot be read",
         response: { 200: SecretsStatus },
       },
     },
@@ -71,15 +82,15 @@ export function secretsPlugin(
   app.post(
     "/v1/config-secrets/rewrap",
     {
-      config: keys,
+      config: action,
       schema: {
         tags,
-        summary: "Read the keys anew, and bring all values under the active one",
+        summary: "Read the keys again, and wrap all values with the active key",
         response: { 200: Rewrapped },
       },
     },
     async () => {
-      await config.secrets.keys.reload();
+      await keys.reload();
       return rewrapper.rewrap();
     },
   );

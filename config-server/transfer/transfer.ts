@@ -33,7 +33,8 @@ import type { LiveRecord } from "../core/rollout.ts";
 import { readTree, type TreeFile } from "../core/tree.ts";
 import { entriesUnder } from "../releases/listing.ts";
 import { Planner } from "./planner.ts";
-import type { Author, Proposals } from "../proposals/proposals.ts";
+import type { Author } from "../proposals/author.ts";
+import type { Proposals } from "../proposals/proposals.ts";
 import { readZip, writeZip } from "./zip.ts";
 
 /** A release to export, by its name. */
@@ -151,10 +152,10 @@ export class Transfer {
     { author, reason, emergency }: { author: Author; reason: string; emergency: boolean },
   ): Promise<ImportedSet> {
     const { name, items, fromVersion } = plan;
-    if (!emergency && (await this.#proposals.rules(name.namespace)).review === "required") {
+    if (!emergency && (await this.#proposals.rules.requiresReview(name.namespace))) {
       const changes = changesOf(plan);
       // An import that is repeated while its proposals wait for a review proposes nothing twice.
-      const same = (await this.#proposals.proposals(name)).find(
+      const same = (await this.#proposals.list(name)).find(
         (open) => open.state === "open" && canonicalJson(open.changes) === canonicalJson(changes),
       );
       const given = { changes, baseVersion: fromVersion, reason };
@@ -168,7 +169,7 @@ export class Transfer {
 
   async #draft(plan: PlannedSet, author: string): Promise<ImportedSet> {
     const changes = Object.entries(changesOf(plan));
-    const drafted = new Set((await this.#proposals.drafts(plan.name, author)).map(({ key }) => key));
+    const drafted = new Set((await this.#proposals.drafts.list(plan.name, author)).map(({ key }) => key));
     for (const [key] of changes) drafted.add(key);
     if (drafted.size > DRAFTS_MAX) {
       throw ConfigErrors.DRAFTS_FULL(
@@ -176,7 +177,7 @@ export class Transfer {
       );
     }
     for (const [key, item] of changes) {
-      await this.#proposals.saveDraft(plan.name, key, item ? { ...item } : { remove: true }, author);
+      await this.#proposals.drafts.save(plan.name, key, item ? { ...item } : { remove: true }, author);
     }
     return reported(plan, "drafted");
   }

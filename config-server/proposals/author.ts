@@ -1,0 +1,14 @@
+/** The author of a change: a name, and whether secrets are hidden from it. */
+import type { FastifyRequest } from "fastify";
+import { can, principalOf } from "#http";
+
+export interface Author {
+  readonly name: string;
+  /** The author may not reveal secrets, so no answer depends on one. The release itself is checked in full. */
+  readonly blind: boolean;
+}
+
+export function authorOf(request: FastifyRequest): Author {
+  const principal = principalOf(request);
+  return { name: principal.name, blind: !can(principal, "config:reveal") };
+}

@@ -1,0 +1,63 @@
+/** Routes of exports: one release, or the live releases of many sets, as a zip. */
+import { Readable } from "node:stream";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { FastifyInstance, FastifyReply } from "fastify";
+import { Type } from "typebox";
+import { Name, SetName } from "../api.ts";
+import type { Transfer } from "./transfer.ts";
+import { ZIP_TYPE } from "./zip.ts";
+
+export function exportRoutes(untyped: FastifyInstance, transfer: Transfer): void {
+  const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
+  const read = { action: "config:read" } as const;
+  const tags = ["config transfer"];
+
+  app.get(
+    "/v1/config/:namespace/:app/:profile/export",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "One release of a set as a zip: a file per key, and a manifest",
+        params: SetName,
+        querystring: Type.Object(
+          { version: Type.Optional(Type.Integer({ minimum: 1, description: "Absent: the live version." })) },
+          { additionalProperties: false },
+        ),
+        produces: [ZIP_TYPE],
+      },
+    },
+    async ({ params, query }, reply) => {
+      const zip = await transfer.exportSet(params, query.version);
+      return sendZip(reply, `${params.namespace}-${params.app}-${params.profile}.zip`, zip);
+    },
+  );
+
+  app.get(
+    "/v1/config-export",
+    {
+      config: read,
+      schema: {
+        tags,
+        operationId: "getExportOfSets",
+        summary: "The live releases of many sets as a zip: NAMESPACE/APP/PROFILE/KEY, and a manifest; without history",
+        querystring: Type.Object(
+          {
+            namespace: Type.Optional(Type.Unsafe<string>({ ...Name, description: "Absent: all." })),
+            app: Type.Optional(Type.Unsafe<string>({ ...Name, description: "Absent: all." })),
+          },
+          { additionalProperties: false },
+        ),
+        produces: [ZIP_TYPE],
+      },
+    },
+    async ({ query }, reply) => sendZip(reply, "config.zip", await transfer.exportSets(query)),
+  );
+}
+
+function sendZip(reply: FastifyReply, file: string, zip: AsyncIterable<Uint8Array>) {
+  return reply
+    .type(ZIP_TYPE)
+    .header("content-disposition", `attachment; filename="${file}"`)
+    .send(Readable.from(zip, { objectMode: false }));
+}
