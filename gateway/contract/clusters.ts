@@ -33,10 +33,27 @@ export const ClusterProtocol = Type.Enum(["http1", "h2", "h2c", "grpc", "auto"],
 });
 export type ClusterProtocol = Static<typeof ClusterProtocol>;
 
-export const Balance = Type.Enum(["p2c", "round-robin", "least-requests", "maglev", "random"], {
+/** The balancing policies. Each row has its code in core/balancing/policies/, under the same name. */
+export const BALANCES = {
+  p2c: {
+    usesHashBy: false,
+    description:
+      "of two endpoints drawn by weight, the one expected to finish sooner by requests in flight and latency",
+  },
+  "round-robin": { usesHashBy: false, description: "in turn, by weight" },
+  "least-requests": {
+    usesHashBy: false,
+    description: "the endpoint with the fewest requests in flight for its weight",
+  },
+  maglev: { usesHashBy: true, description: "the same endpoint for the same hashBy" },
+  random: { usesHashBy: false, description: "drawn by weight" },
+} as const;
+
+export const Balance = Type.Enum(Object.keys(BALANCES) as (keyof typeof BALANCES)[], {
   default: "p2c",
-  description:
-    "p2c: of two drawn by weight the one sooner done, by requests in flight and latency. maglev: the same for the same hashBy.",
+  description: Object.entries(BALANCES)
+    .map(([name, { description }]) => `${name}: ${description}.`)
+    .join(" "),
 });
 export type Balance = Static<typeof Balance>;
 

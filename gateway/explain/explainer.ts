@@ -20,7 +20,8 @@ import {
   type ExplainRequest,
   type GatewayConfig,
 } from "../api.ts";
-import { nextEndpoints, NO_ENDPOINTS, type EndpointSet } from "../core/balancing/endpoints.ts";
+import { NO_ENDPOINTS, type EndpointSet } from "../core/balancing/endpoints.ts";
+import { nextEndpoints } from "../core/balancing/next-endpoints.ts";
 import type { CatalogInstance } from "../core/balancing/instance.ts";
 import { adoptView } from "../core/decision/cluster-view.ts";
 import { explain } from "../core/decision/explain.ts";

@@ -2,6 +2,7 @@
 import type { Static } from "typebox";
 import { canonicalJson } from "#base";
 import {
+  BALANCES,
   GATEWAY_DEFAULTS,
   type Balance,
   type ClusterConfig,
@@ -43,7 +44,8 @@ export interface CompiledCluster {
   readonly idleMs: number;
   readonly inFlightMax: number;
   readonly balance: Balance;
-  readonly hashBy: NonNullable<ClusterConfig["hashBy"]>;
+  /** What the balancing policy hashes of a request; undefined: it hashes nothing. */
+  readonly hashBy: ClusterConfig["hashBy"];
   readonly subset: readonly (readonly [label: string, value: string])[];
   readonly zoneAware: boolean;
   readonly slowStartMs: number;
@@ -116,9 +118,10 @@ function compileResilience(given: Omit<ClusterConfig, "name">, workers: number) 
   const { outlierErrors, ejectionSeconds, ejectedPercentMax, adaptiveMin, adaptiveMax } = GATEWAY_DEFAULTS;
   const { connectionsMax, pendingMax, requestsMax, retriesMax } = { ...GATEWAY_DEFAULTS, ...given.breaker };
   const { outlier = {}, adaptive } = given;
+  const balance = given.balance ?? "p2c";
   return {
-    balance: given.balance ?? "p2c",
-    hashBy: given.hashBy ?? "ip",
+    balance,
+    hashBy: BALANCES[balance].usesHashBy ? (given.hashBy ?? "ip") : undefined,
     subset: Object.entries(given.subset ?? {}),
     zoneAware: given.zoneAware ?? true,
     slowStartMs: (given.slowStartSeconds ?? GATEWAY_DEFAULTS.slowStartSeconds) * 1000,

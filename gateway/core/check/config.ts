@@ -6,7 +6,14 @@ import { canonicalJson, hostAddressProblem } from "#base";
 import { isForbiddenAddress } from "#base/address-class";
 import { Compile } from "typebox/compile";
 import { shapeProblems } from "#base/shape";
-import { GATEWAY_DEFAULTS, GatewayConfig, OWN_LISTENER, type ConfigProblem, type Listener } from "../../api.ts";
+import {
+  BALANCES,
+  GATEWAY_DEFAULTS,
+  GatewayConfig,
+  OWN_LISTENER,
+  type ConfigProblem,
+  type Listener,
+} from "../../api.ts";
 import { routeProblems } from "./route.ts";
 import { hostProblems } from "./match.ts";
 import type { RouteContext } from "./problems.ts";
@@ -15,8 +22,10 @@ import { NO_FILTERS, type Filters } from "../request/filter.ts";
 import { discoveryProblem, keyUrlProblem } from "../callers/key-urls.ts";
 import { conflicts, headlessRegexes, shadows } from "../routing/shadowed-routes.ts";
 
-/** Problems told at once. More help nobody. */
+/** Problems in one report. A longer list does not help. */
 const PROBLEMS_MAX = 50;
+
+const HASHING_BALANCES = Object.entries(BALANCES).flatMap(([name, { usesHashBy }]) => (usesHashBy ? [name] : []));
 
 export type CheckedConfig =
   | {
@@ -105,9 +114,12 @@ function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigPro
         yield { pointer, message: "No service has a link-local, metadata, multicast or unspecified address." };
     }
   }
-  for (const [index, { hashBy, balance, adaptive }] of clusters.entries()) {
-    if (hashBy !== undefined && balance !== "maglev") {
-      yield { pointer: `/clusters/${index}/hashBy`, message: "Only balance: maglev looks at who asks." };
+  for (const [index, { hashBy, balance = "p2c", adaptive }] of clusters.entries()) {
+    if (hashBy !== undefined && !BALANCES[balance].usesHashBy) {
+      yield {
+        pointer: `/clusters/${index}/hashBy`,
+        message: `balance: ${balance} does not use hashBy. Remove hashBy, or use balance: ${HASHING_BALANCES.join(" or ")}.`,
+      };
     }
     const { min = GATEWAY_DEFAULTS.adaptiveMin, max = GATEWAY_DEFAULTS.adaptiveMax } = adaptive ?? {};
     if (min > max)

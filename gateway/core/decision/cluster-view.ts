@@ -3,7 +3,8 @@
  * and back into a set, for a decision about it elsewhere.
  */
 import type { ClusterView, EndpointView } from "../../api.ts";
-import { isEjected, readiness } from "../balancing/balancer.ts";
+import { isEjected } from "../balancing/balancer.ts";
+import { readiness } from "../balancing/weighted-draw.ts";
 import { isSilent, latencyAt } from "../balancing/endpoint-load.ts";
 import type { EndpointSet } from "../balancing/endpoints.ts";
 import { GradientLimit } from "../balancing/gradient.ts";

@@ -120,13 +120,13 @@ function choose(
   head: RequestHead,
   moment: Moment,
 ): Endpoint | undefined {
-  const { inFlightMax, balance, slowStartMs, panicPercent } = cluster;
-  const hashKey = balance === "maglev" ? hashKeyOf(cluster.hashBy, head) : undefined;
+  const { inFlightMax, balance, hashBy, slowStartMs, panicPercent } = cluster;
+  const hashKey = hashBy && hashKeyOf(hashBy, head);
   const { nowMs } = moment;
   return pick(endpoints, moment.random, { inFlightMax, nowMs, balance, hashKey, slowStartMs, panicPercent });
 }
 
-function hashKeyOf(by: CompiledCluster["hashBy"], head: RequestHead): string | undefined {
+function hashKeyOf(by: NonNullable<CompiledCluster["hashBy"]>, head: RequestHead): string | undefined {
   if (by === "ip") return head.client;
   return "header" in by ? head.header(by.header.toLowerCase())[0] : cookieValue(head.header("cookie"), by.cookie);
 }

@@ -5,7 +5,7 @@ import type { Caller, GatewaySnapshot, LimitSaid, Moment, Wait } from "./decisio
 import type { RequestHead } from "../request/head.ts";
 import type { SharedPolicy } from "../limits/lease-arithmetic.ts";
 import type { LeaseWait } from "../limits/leased-limits.ts";
-import { hashOf } from "../balancing/maglev.ts";
+import { textHash32 } from "#base";
 import { addressGroup, type RateVerdict } from "../limits/rate-limit.ts";
 import { refuse, type Refuse } from "./refusal.ts";
 import type { HeaderPair } from "../request/header-list.ts";
@@ -66,7 +66,7 @@ function takeShared(
 export function limitedKey(by: LimitedBy, head: RequestHead, caller: Caller): string {
   const key = keyOf(by, head, caller);
   if (key.length <= KEY_CHARS_MAX) return key;
-  return `${key.slice(0, KEY_CHARS_MAX)}#${hashOf(key, 1)}.${hashOf(key, 2)}`;
+  return `${key.slice(0, KEY_CHARS_MAX)}#${textHash32(key, 1)}.${textHash32(key, 2)}`;
 }
 
 /** Characters of a key that are kept: a hundred thousand of them must not be what fills the memory. */

@@ -130,23 +130,53 @@ export interface RouteParts {
   readonly hinted: boolean;
 }
 
-/** Compiles a route that core/check/config.ts found nothing wrong with. */
+/** Compiles a route in which core/check/config.ts found no problem. */
 export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRoute {
-  const { clusters, hinted } = parts;
-  const { totalMs, perTryMs, ...timeouts } = route.timeouts ?? {};
+  const { clusters } = parts;
   const path = pathOf(route.match);
   const names = variableNames(path);
   const targets = targetsOf(route).map((target) => ({ target, cluster: clusters.of(target) }));
-  const [main] = targets.toSorted((a, b) => (b.target.weight ?? 1) - (a.target.weight ?? 1));
-  const plain: CompiledRoute = {
+  const [heaviest] = targets.toSorted((a, b) => (b.target.weight ?? 1) - (a.target.weight ?? 1));
+  const compiled = compileAlone(route, path, heaviest?.cluster, parts);
+  const toward = (cluster: CompiledCluster): ForwardRoute => ({ ...compiled, cluster, ...timeLimits(route, cluster) });
+  return {
+    ...compiled,
+    backends: targets.map(({ target, cluster }) => ({
+      route: toward(cluster),
+      weight: target.weight ?? 1,
+      when: target.when,
+      edits: backendEdits(route, target, names),
+    })),
+    mirrors: (route.mirror ?? []).map((mirror) => ({
+      route: {
+        ...toward(clusters.of(mirror)),
+        retry: NO_RETRY,
+        rateLimit: undefined,
+        quota: undefined,
+        concurrency: undefined,
+      },
+      share: (mirror.percent ?? 100) / 100,
+    })),
+  };
+}
+
+/** The route without its backends and mirrors, which are copies of it with another cluster. */
+function compileAlone(
+  route: RouteConfig,
+  path: PathPattern,
+  cluster: CompiledCluster | undefined,
+  parts: RouteParts,
+): CompiledRoute {
+  const names = variableNames(path);
+  return {
     name: route.name,
-    hinted,
+    hinted: parts.hinted,
     hosts: (route.match.hosts ?? []).map((host) => host.toLowerCase()),
     listeners: route.listeners,
     path,
     conditions: compileConditions(route.match),
     priority: route.priority ?? 0,
-    cluster: main?.cluster,
+    cluster,
     backends: [],
     splitBy: route.splitBy,
     mirrors: [],
@@ -169,11 +199,9 @@ export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRou
     },
     filters: compileFilters(route.filters, parts),
     ...compilePolicies(route),
-    perTryMs,
-    totalMs,
-    connectMs: timeouts.connectMs ?? main?.cluster.connectMs ?? GATEWAY_DEFAULTS.connectMs,
-    headersMs: timeouts.headersMs ?? main?.cluster.headersMs ?? GATEWAY_DEFAULTS.headersMs,
-    idleMs: timeouts.idleMs ?? main?.cluster.idleMs ?? GATEWAY_DEFAULTS.idleMs,
+    perTryMs: route.timeouts?.perTryMs,
+    totalMs: route.timeouts?.totalMs,
+    ...timeLimits(route, cluster ?? GATEWAY_DEFAULTS),
     retry: {
       attempts: route.retry?.attempts ?? GATEWAY_DEFAULTS.retryAttempts,
       on: new Set(route.retry?.on ?? (["connect", "reset"] as const)),
@@ -183,31 +211,16 @@ export function compileRoute(route: RouteConfig, parts: RouteParts): CompiledRou
     deadlineHeader: route.deadlineHeader?.toLowerCase(),
     importance: IMPORTANCE[route.importance ?? "normal"],
   };
-  const towards = (cluster: CompiledCluster): ForwardRoute => ({
-    ...plain,
-    cluster,
+}
+
+type TimeLimits = Pick<CompiledRoute, "connectMs" | "headersMs" | "idleMs">;
+
+/** The route's own limits come before those of its cluster. */
+function timeLimits({ timeouts = {} }: RouteConfig, cluster: TimeLimits): TimeLimits {
+  return {
     connectMs: timeouts.connectMs ?? cluster.connectMs,
     headersMs: timeouts.headersMs ?? cluster.headersMs,
     idleMs: timeouts.idleMs ?? cluster.idleMs,
-  });
-  return {
-    ...plain,
-    backends: targets.map(({ target, cluster }) => ({
-      route: towards(cluster),
-      weight: target.weight ?? 1,
-      when: target.when,
-      edits: backendEdits(route, target, names),
-    })),
-    mirrors: (route.mirror ?? []).map((mirror) => ({
-      route: {
-        ...towards(clusters.of(mirror)),
-        retry: NO_RETRY,
-        rateLimit: undefined,
-        quota: undefined,
-        concurrency: undefined,
-      },
-      share: (mirror.percent ?? 100) / 100,
-    })),
   };
 }
 

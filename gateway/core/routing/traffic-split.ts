@@ -5,7 +5,7 @@
 import { cookieValue } from "./conditions.ts";
 import type { CompiledConsumer } from "../callers/consumers.ts";
 import type { RequestHead } from "../request/head.ts";
-import { hashOf } from "../balancing/maglev.ts";
+import { textHash32 } from "#base";
 import type { CompiledBackend, CompiledRoute } from "./route.ts";
 
 export function chooseBackend(
@@ -28,7 +28,7 @@ export function chooseBackend(
   if (stays) return stays;
   const sum = drawn.reduce((total, { weight }) => total + weight, 0);
   const value = keyOf(route.splitBy, head, consumer);
-  let at = (value === undefined ? random() : hashOf(`${route.name} ${value}`) / 2 ** 32) * sum;
+  let at = (value === undefined ? random() : textHash32(`${route.name} ${value}`) / 2 ** 32) * sum;
   for (const backend of drawn) {
     at -= backend.weight;
     if (at < 0) return backend;

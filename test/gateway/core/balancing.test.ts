@@ -6,13 +6,9 @@ import type { Balance } from "../../../gateway/api.ts";
 import { pick } from "../../../gateway/core/balancing/balancer.ts";
 import { weigh } from "../../../gateway/core/balancing/endpoints.ts";
 import { newLoad, noteLatency } from "../../../gateway/core/balancing/endpoint-load.ts";
-import {
-  nextEndpoints,
-  NO_ENDPOINTS,
-  type Endpoint,
-  type EndpointSet,
-} from "../../../gateway/core/balancing/endpoints.ts";
-import { maglevTable } from "../../../gateway/core/balancing/maglev.ts";
+import { NO_ENDPOINTS, type Endpoint, type EndpointSet } from "../../../gateway/core/balancing/endpoints.ts";
+import { nextEndpoints } from "../../../gateway/core/balancing/next-endpoints.ts";
+import { maglevTable } from "../../../gateway/core/balancing/policies/maglev.ts";
 import { compileTable } from "../../../gateway/core/routing/table.ts";
 import { instance } from "../kit.ts";
 

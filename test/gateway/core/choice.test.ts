@@ -13,7 +13,8 @@ import {
   PROBE_MS,
   probeMs,
 } from "../../../gateway/core/balancing/endpoint-load.ts";
-import { nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/balancing/endpoints.ts";
+import { NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/balancing/endpoints.ts";
+import { nextEndpoints } from "../../../gateway/core/balancing/next-endpoints.ts";
 import { addressGroup, RateLimiter } from "../../../gateway/core/limits/rate-limit.ts";
 import { chooseRetry, MOVES_MAX, RetryBudget, type RetryContext } from "../../../gateway/core/balancing/retry.ts";
 import { compileTable } from "../../../gateway/core/routing/table.ts";

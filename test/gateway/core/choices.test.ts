@@ -1,18 +1,16 @@
 /** Choices among endpoints, leases and what a gateway knows of its cluster: each rule by one example, at its edge. */
 import { expect, test } from "vitest";
 import type { ClusterView } from "#gateway";
-import { isDead, pick, readiness, type PickOptions } from "../../../gateway/core/balancing/balancer.ts";
+import { isDead, pick } from "../../../gateway/core/balancing/balancer.ts";
+import { type PickOptions } from "../../../gateway/core/balancing/policies/policy.ts";
+import { readiness } from "../../../gateway/core/balancing/weighted-draw.ts";
 import { weigh } from "../../../gateway/core/balancing/endpoints.ts";
 import { adoptView, mergeViews, viewCluster } from "../../../gateway/core/decision/cluster-view.ts";
 import { ConcurrencyLimiter } from "../../../gateway/core/limits/concurrency.ts";
 import { newLoad, noteSilent } from "../../../gateway/core/balancing/endpoint-load.ts";
-import {
-  endpointKey,
-  nextEndpoints,
-  NO_ENDPOINTS,
-  type Endpoint,
-  type EndpointSet,
-} from "../../../gateway/core/balancing/endpoints.ts";
+import { endpointKey } from "../../../gateway/core/balancing/endpoint-target.ts";
+import { NO_ENDPOINTS, type Endpoint, type EndpointSet } from "../../../gateway/core/balancing/endpoints.ts";
+import { nextEndpoints } from "../../../gateway/core/balancing/next-endpoints.ts";
 import { hintedRoutes } from "../../../gateway/core/routing/hints.ts";
 import {
   alonePolicy,

@@ -4,7 +4,8 @@ import type { GatewayConfig, RouteConfig } from "../../../gateway/api.ts";
 import { allows, claimValues } from "../../../gateway/core/callers/claims.ts";
 import { claimHeaders, tokenOf } from "../../../gateway/core/decision/credentials.ts";
 import { chooseEncoding } from "../../../gateway/core/decision/encoding.ts";
-import { nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/balancing/endpoints.ts";
+import { NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/balancing/endpoints.ts";
+import { nextEndpoints } from "../../../gateway/core/balancing/next-endpoints.ts";
 import { CANDIDATES_MAX, explain } from "../../../gateway/core/decision/explain.ts";
 import { BODY_VERDICTS, notLater, VERDICTS, verdictOf } from "../../../gateway/core/request/filter.ts";
 import {

@@ -4,12 +4,8 @@ import { expect, test } from "vitest";
 import { pick } from "../../../gateway/core/balancing/balancer.ts";
 import { clientOrigin, schemeSeen, seenBy } from "../../../gateway/core/request/client-address.ts";
 import { CidrSet } from "../../../gateway/core/request/cidr-set.ts";
-import {
-  nextEndpoints,
-  NO_ENDPOINTS,
-  type Endpoint,
-  type EndpointSet,
-} from "../../../gateway/core/balancing/endpoints.ts";
+import { NO_ENDPOINTS, type Endpoint, type EndpointSet } from "../../../gateway/core/balancing/endpoints.ts";
+import { nextEndpoints } from "../../../gateway/core/balancing/next-endpoints.ts";
 import { noteOutcome, SUCCESS_RATE_ANSWERS_MIN, SUCCESS_RATE_MS } from "../../../gateway/core/balancing/outlier.ts";
 import type { RequestHead } from "../../../gateway/core/request/head.ts";
 import { pathCovers, pathMatches, pathOf, pathVariables } from "../../../gateway/core/paths/path-pattern.ts";

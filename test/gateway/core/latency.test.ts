@@ -12,7 +12,8 @@ import {
   noteSilent,
   probeMs,
 } from "../../../gateway/core/balancing/endpoint-load.ts";
-import { nextEndpoints, NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/balancing/endpoints.ts";
+import { NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/balancing/endpoints.ts";
+import { nextEndpoints } from "../../../gateway/core/balancing/next-endpoints.ts";
 import { GradientLimit } from "../../../gateway/core/balancing/gradient.ts";
 import { hearEjection, noteOutcome } from "../../../gateway/core/balancing/outlier.ts";
 import { DELAY_LOW_MS, DELAY_NORMAL_MS, DELAY_SAMPLE_MS, LoopDelay } from "../../../gateway/core/limits/overload.ts";

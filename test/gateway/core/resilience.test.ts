@@ -6,12 +6,8 @@ import { pick } from "../../../gateway/core/balancing/balancer.ts";
 import { adoptView, mergeViews, viewCluster } from "../../../gateway/core/decision/cluster-view.ts";
 import { ConcurrencyLimiter } from "../../../gateway/core/limits/concurrency.ts";
 import { noteSilent, type EndpointLoad } from "../../../gateway/core/balancing/endpoint-load.ts";
-import {
-  nextEndpoints,
-  NO_ENDPOINTS,
-  type Endpoint,
-  type EndpointSet,
-} from "../../../gateway/core/balancing/endpoints.ts";
+import { NO_ENDPOINTS, type Endpoint, type EndpointSet } from "../../../gateway/core/balancing/endpoints.ts";
+import { nextEndpoints } from "../../../gateway/core/balancing/next-endpoints.ts";
 import { GradientLimit } from "../../../gateway/core/balancing/gradient.ts";
 import {
   EJECTION_MS_MAX,

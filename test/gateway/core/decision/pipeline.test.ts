@@ -1,7 +1,8 @@
 /** The decision alone: the same snapshot, head and moment give the same answer, and its steps come in their order. */
 import { expect, test } from "vitest";
 import type { GatewayConfig, RouteConfig } from "../../../../gateway/api.ts";
-import { nextEndpoints, NO_ENDPOINTS } from "../../../../gateway/core/balancing/endpoints.ts";
+import { NO_ENDPOINTS } from "../../../../gateway/core/balancing/endpoints.ts";
+import { nextEndpoints } from "../../../../gateway/core/balancing/next-endpoints.ts";
 import { isBadHead, readHead, type RequestHead } from "../../../../gateway/core/request/head.ts";
 import { LeasedLimits } from "../../../../gateway/core/limits/leased-limits.ts";
 import {
