@@ -78,11 +78,16 @@ function casesOf(folder: string, seed: number, sample: number): { drawn: Case[];
   };
 }
 
+/** The folder of a core file's tests: `kernel/health/core/damping.ts` has them in `test/health`. */
+function testFolderOf(path: string): string {
+  return `test/${path.replace(/^kernel\//, "").split("/", 1)[0]}`;
+}
+
 /** The tests that import the file, and the next nearest that fit the budget; the quickest first, and what they take. */
 async function testsFor(worker: Worker, path: string, budgetMs: number): Promise<{ tests: string[]; ms: number }> {
   const chosen: { path: string; ms: number }[] = [];
   let spent = 0;
-  for (const test of index.testsOf(path, `test/${path.split("/", 1)[0]}`)) {
+  for (const test of index.testsOf(path, testFolderOf(path))) {
     if (!test.path.includes(options.tests)) continue;
     // Tests that import the file itself are about it, whatever they cost.
     const close = test.distance === 1;

@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import { fetchTransport } from "#client";
+import { hangSignal } from "#test/kit";
 
 /** A server whose `/call` answers, whose `/watch` stays open and whose `/hang` says nothing. */
 async function startServer() {
@@ -33,7 +34,7 @@ test("calls are answered however many watches are open", async () => {
       transport.request({ method: "GET", path: "/watch", headers, signal: open.signal }),
     ),
   );
-  const answer = await transport.request({ method: "GET", path: "/call", signal: AbortSignal.timeout(5_000) });
+  const answer = await transport.request({ method: "GET", path: "/call", signal: hangSignal() });
   expect(await answer.text()).toBe("answered");
   open.abort();
 });

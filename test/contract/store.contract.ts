@@ -18,7 +18,7 @@ import {
   type TxnRequest,
   type WatchBatch,
 } from "#store";
-import { testHost } from "#test/kit";
+import { testHost, hangSignal } from "#test/kit";
 
 export interface StoreUnderTest {
   /** An empty store, apart from all others that this opens. */
@@ -49,7 +49,7 @@ export async function readWatch(
   enough: (batches: readonly WatchBatch[]) => boolean,
 ): Promise<WatchBatch[]> {
   const batches: WatchBatch[] = [];
-  const signal = AbortSignal.timeout(15_000);
+  const signal = hangSignal();
   for await (const batch of store.watch({ ...request, signal })) {
     batches.push(batch);
     if (enough(batches)) return batches;
@@ -447,7 +447,7 @@ export function storeContract(name: string, prepare: () => Promise<StoreUnderTes
       test("without a revision a watch begins with what is written after the call", async () => {
         await using store = await open();
         await write(store, put("before"));
-        const watch = store.watch({ prefix: "", signal: AbortSignal.timeout(15_000) });
+        const watch = store.watch({ prefix: "", signal: hangSignal() });
         await write(store, put("after"));
         for await (const { events } of watch) {
           if (events.length === 0) continue;
@@ -473,7 +473,7 @@ export function storeContract(name: string, prepare: () => Promise<StoreUnderTes
       test("a slow watcher is dropped and told where it stood, and a resumed watch goes on from there", async () => {
         await using store = await open({ watchQueueRevisionsMax: 10 });
         const after = (await store.status()).revision;
-        const signal = AbortSignal.timeout(15_000);
+        const signal = hangSignal();
         const watch = store.watch({ prefix: "", signal })[Symbol.asyncIterator]();
         const seen: string[] = [];
         await watch.next();

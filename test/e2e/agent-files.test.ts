@@ -137,7 +137,7 @@ test("killed in the middle of writes in place, the agent makes the file whole at
   const value = (n: number) => `${String(n).padStart(7, "0")}\n`.repeat(60_000);
   const path = join(host.folder, "out");
   await host.release({ t: "{{v}}", v: value(1) });
-  await eventually("it is there", async () => (await readFile(path, "utf8")) === value(1), 20_000);
+  await eventually("it is there", async () => (await readFile(path, "utf8")) === value(1));
   const { ino } = await stat(path);
   let n = 1;
   for (let round = 0; round < 4; round++) {

@@ -46,22 +46,14 @@ test(
     etcd.thaw();
 
     await etcd.restart();
-    const again = await eventually(
-      "writable again",
-      async () => {
-        const answer = await call(`${two.api}${path}/c`, { method: "PUT", token, body: registration });
-        return answer.status === 201 || answer.status === 200 ? answer : undefined;
-      },
-      20_000,
-    );
-    const late = await eventually(
-      "the other has it",
-      async () => {
-        const { json } = await call(`${one.api}${path}?revision=${String(again.json["revision"])}`, { token });
-        return (json["instances"] as { id: string }[] | undefined)?.map(({ id }) => id);
-      },
-      20_000,
-    );
+    const again = await eventually("writable again", async () => {
+      const answer = await call(`${two.api}${path}/c`, { method: "PUT", token, body: registration });
+      return answer.status === 201 || answer.status === 200 ? answer : undefined;
+    });
+    const late = await eventually("the other has it", async () => {
+      const { json } = await call(`${one.api}${path}?revision=${String(again.json["revision"])}`, { token });
+      return (json["instances"] as { id: string }[] | undefined)?.map(({ id }) => id);
+    });
     expect(late).toContain("c");
 
     // The member that probes dies; the other takes over.

@@ -108,32 +108,24 @@ async function plane(): Promise<Plane> {
         .map((story) => story.split(",").at(-1))
         .join(" | "),
     ended: (version) =>
-      eventually(
-        `the rollout of ${version} has ended`,
-        async () => {
-          const { rollouts } = (await self.call("GET", `${SET}/rollouts`)) as { rollouts: Rollout[] };
-          return rollouts.find((one) => one.version === version && one.endedAt !== undefined);
-        },
-        15_000,
-      ),
+      eventually(`the rollout of ${version} has ended`, async () => {
+        const { rollouts } = (await self.call("GET", `${SET}/rollouts`)) as { rollouts: Rollout[] };
+        return rollouts.find((one) => one.version === version && one.endedAt !== undefined);
+      }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
   await self.publish("one");
-  await eventually(
-    "all run the first release, and are well",
-    async () => {
-      const { applied, subscribers } = (await self.call("GET", `${SET}/acknowledgements`)) as {
-        applied: number;
-        subscribers: { present: boolean }[];
-      };
-      const { instances } = (await self.call("GET", "/v1/services/orders/instances")) as {
-        instances: { status: string }[];
-      };
-      const well = instances.filter(({ status }) => status === "passing").length;
-      return applied === IDS.length && well === IDS.length && subscribers.every(({ present }) => present);
-    },
-    20_000,
-  );
+  await eventually("all run the first release, and are well", async () => {
+    const { applied, subscribers } = (await self.call("GET", `${SET}/acknowledgements`)) as {
+      applied: number;
+      subscribers: { present: boolean }[];
+    };
+    const { instances } = (await self.call("GET", "/v1/services/orders/instances")) as {
+      instances: { status: string }[];
+    };
+    const well = instances.filter(({ status }) => status === "passing").length;
+    return applied === IDS.length && well === IDS.length && subscribers.every(({ present }) => present);
+  });
   return self;
 }
 

@@ -75,15 +75,7 @@ async function world(given: object = {}, environment: Record<string, string> = {
     const answer = await call(`${api}/v1/config/default/gateway/default/releases`, { method: "POST", token, body });
     expect(answer.status, answer.text).toBe(201);
   };
-  const pids = async () => {
-    const found = new Set<number>();
-    await eventually("both workers answer", async () => {
-      const { status, pid } = await fresh(`${gateway}/pids`);
-      if (status === 200) found.add(pid);
-      return found.size === 2;
-    });
-    return [...found];
-  };
+  const pids = () => pidsAt(`${gateway}/pids`);
   const metric = async (line: string) => {
     const { text } = await call(`${api}/metrics`);
     const found = text.split("\n").find((one) => one.startsWith(`${line} `));
@@ -98,9 +90,20 @@ async function world(given: object = {}, environment: Record<string, string> = {
 
 /** One request on a connection of its own. */
 async function fresh(url: string): Promise<{ status: number; pid: number }> {
-  const { statusCode, headers, body } = await request(url, { reset: true, headersTimeout: 5_000 });
+  const { statusCode, headers, body } = await request(url, { reset: true });
   await body.text();
   return { status: statusCode, pid: Number(headers["x-pid"]) };
+}
+
+/** The pids of both workers, once each has answered with 200 at a URL whose route has the filter "who". */
+async function pidsAt(url: string): Promise<number[]> {
+  const found = new Set<number>();
+  await eventually("both workers answer", async () => {
+    const { status, pid } = await fresh(url);
+    if (status === 200) found.add(pid);
+    return found.size === 2;
+  });
+  return [...found];
 }
 
 const isAlive = (pid: number) => {
@@ -114,7 +117,7 @@ const isAlive = (pid: number) => {
 
 /** Requests over kept connections until told to stop; what failed, by reason. */
 function load(url: () => string, connections: number) {
-  const agent = new Agent({ connections, pipelining: 1, headersTimeout: 5_000 });
+  const agent = new Agent({ connections, pipelining: 1 });
   const failures: string[] = [];
   const over = new AbortController();
   let sent = 0;
@@ -189,9 +192,9 @@ describe("two workers", { timeout: 300_000 }, () => {
       expect((await call(`${api}/v1/services/${name}/instances/i`, { method: "PUT", token, body })).status).toBe(201);
     }
     const routes = names.map((name) => ({ name, match: { path: { prefix: `/${name}` } }, service: name }));
-    const ready = { name: "ready", match: { path: { exact: "/ready" } }, cluster: "c" };
+    const ready = { name: "ready", match: { path: { exact: "/ready" } }, cluster: "c", filters: who };
     await publish({ routes: [...routes, ready] });
-    await eventually("it serves", async () => (await fresh(`${gateway}/ready`)).status === 200);
+    await pidsAt(`${gateway}/ready`);
     for (const name of names) {
       // Of each worker.
       for (let i = 0; i < 2; i++) {
@@ -409,13 +412,14 @@ describe("two workers", { timeout: 300_000 }, () => {
 
   test("are one subscriber, for which a drain waits until the last of them has swapped", async () => {
     await using running = await world();
-    const { posthouse, upstream, pids, publish } = running;
+    const { posthouse, upstream, publish } = running;
     const { api, token } = posthouse;
     const instance = `${api}/v1/services/orders/instances/i1`;
     const body = { address: "127.0.0.1", port: upstream.port, lifecycle: "serving" };
     expect((await call(instance, { method: "PUT", token, body })).status).toBe(201);
-    await publish({ routes: [{ name: "orders", match: all, service: "orders", filters: who }] });
-    const [stopped = 0] = await pids();
+    const orders = { name: "orders", match: { path: { prefix: "/orders" } }, service: "orders", filters: who };
+    await publish({ routes: [orders] });
+    const [stopped = 0] = await pidsAt(`${posthouse.gateway}/orders`);
     const { json } = await call(`${api}/v1/watches?namespace=default`, { token });
     const watchers = (json["watchers"] as { subscriber?: string }[]).map(({ subscriber }) => subscriber);
     const gateways = watchers.filter((name) => name?.startsWith("gateway-"));
@@ -456,12 +460,7 @@ describe("two workers", { timeout: 300_000 }, () => {
     await using running = await world();
     const seen = new Set<number>();
     await outlivesRestarts(running.posthouse, async ({ gateway }) => {
-      const pids = new Set<number>();
-      await eventually("both workers answer", async () => {
-        const { status, pid } = await fresh(`${gateway}/pids`);
-        if (status === 200) pids.add(pid);
-        return pids.size === 2;
-      });
+      const pids = await pidsAt(`${gateway}/pids`);
       expect([...seen].filter(isAlive)).toEqual([]);
       for (const pid of pids) seen.add(pid);
     });

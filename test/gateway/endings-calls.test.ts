@@ -4,7 +4,7 @@
  */
 import { connect, type Socket } from "node:net";
 import { expect, test } from "vitest";
-import { eventually } from "#test/kit";
+import { eventually, within } from "#test/kit";
 import { frame } from "./frames.ts";
 import { instance, oneRoute, runGateway } from "./kit.ts";
 import {
@@ -207,7 +207,7 @@ test("a request that breaks off is broken for the service, and one that is whole
       const [first = "", ...rest] = bytes;
       socket.write(first, "latin1");
       // What breaks it off comes once the service has the request.
-      if (ending === "broken") await eventually(`${told} is there`, () => exchanges.length > 0, 1_000).catch(() => {});
+      if (ending === "broken") await within(1_000, `${told} is there`, () => exchanges.length > 0).catch(() => {});
       for (const more of rest) socket.write(more, "latin1");
       leave(socket);
       const seen = () => {
@@ -216,7 +216,7 @@ test("a request that breaks off is broken for the service, and one that is whole
         if (http1) return requestEnding(http1);
         return http2 ? endingOf(http2.frames, http2.closed()) : undefined;
       };
-      const got = await eventually(told, () => (seen() === "open" ? undefined : seen()), 3_000).catch(() => "open");
+      const got = await within(3_000, told, () => (seen() === "open" ? undefined : seen())).catch(() => "open");
       if (got !== ending) wrong.push(`${cluster}, ${told}: ${got}`);
       socket.destroy();
     };

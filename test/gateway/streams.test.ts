@@ -251,7 +251,7 @@ test("a service's policy says how long its connections are kept, where an instan
   const closes = async () => {
     await (await fetch(running.url)).text();
     const started = performance.now();
-    await eventually("it is closed from our side", async () => (await count()) === 0, 20_000);
+    await eventually("it is closed from our side", async () => (await count()) === 0);
     return performance.now() - started;
   };
   // With the metadata's 1.5 s that an instance says itself, the policy's hour is not asked.

@@ -92,15 +92,11 @@ async function memberOf(
         failure ??= new Error(`etcd ended with code ${code}`);
       });
       const started = child;
-      const answer = await eventually(
-        "etcd answers",
-        async () => {
-          if (failure && started === child) return failure;
-          const response = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(1000) });
-          return ((await response.json()) as { health?: string }).health === "true";
-        },
-        30_000,
-      );
+      const answer = await eventually("etcd answers", async () => {
+        if (failure && started === child) return failure;
+        const response = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(1000) });
+        return ((await response.json()) as { health?: string }).health === "true";
+      });
       if (answer instanceof Error) throw answer;
     },
     async freeze() {

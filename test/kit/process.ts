@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { eventually } from "./temp.ts";
+import { eventually, hangSignal, within } from "./temp.ts";
 
 export const projectRoot = join(import.meta.dirname, "..", "..");
 
@@ -161,7 +161,7 @@ export async function startPosthouse(options: PosthouseOptions): Promise<Posthou
   const program = startProgram("bin/posthouse", ["up", "--data", data, "--log-level", "warn", ...free, ...args], rest);
   const address = (name: string) => new RegExp(`^  ${name} +(\\S+)$`, "m").exec(program.output())?.[1] ?? "";
   const up = () => /is up[\s\S]*\n\n/.test(program.output());
-  await Promise.race([eventually("posthouse is up", up, startMs).catch(() => {}), program.exited]);
+  await Promise.race([within(startMs, "posthouse is up", up).catch(() => {}), program.exited]);
   if (!up() || program.child.exitCode !== null) {
     await program[Symbol.asyncDispose]();
     throw new Error(`posthouse did not start: ${program.errors()}${program.output()}`);
@@ -225,7 +225,7 @@ export async function call(
       ...options.headers,
     },
     ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
-    signal: AbortSignal.timeout(15_000),
+    signal: hangSignal(),
   });
   const text = await answer.text();
   return {

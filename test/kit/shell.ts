@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { cleanEnvironment, projectRoot } from "./process.ts";
-import { eventually } from "./temp.ts";
+import { eventually, within } from "./temp.ts";
 
 export interface Shell extends AsyncDisposable {
   /** Types a block; returns what it printed on standard output and the exit code of its last command. */
@@ -33,10 +33,10 @@ export function openShell(
       output = "";
       const end = `end-of-block-${pasted++}`;
       child.stdin.write(`${block}\nprintf '\\n%s %s\\n' ${end} $?\n`);
-      const code = await eventually(
+      const code = await within(
+        options.pasteMs ?? 60_000,
         `the block is done: ${block}`,
         () => new RegExp(`^${end} (\\d+)$`, "m").exec(output)?.[1],
-        options.pasteMs ?? 60_000,
       );
       return { output: output.slice(0, output.indexOf(`\n${end} `)), code: Number(code) };
     },

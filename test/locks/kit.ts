@@ -52,7 +52,7 @@ export function countingStore(store: Store): CountingStore {
 
 /** Waits until so many wait for a lock. */
 export async function queued({ locks }: Member, waiting: number, lock = LEADER): Promise<void> {
-  await eventually(`${waiting} wait`, () => locks.get(lock).waiting === waiting, 20_000);
+  await eventually(`${waiting} wait`, () => locks.get(lock).waiting === waiting);
 }
 
 /** The keys of locks that are left in a store, without the record of who broke one. */

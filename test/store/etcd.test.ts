@@ -2,7 +2,7 @@
 import { beforeAll, afterAll, describe, expect, test } from "vitest";
 import { TaskGroup } from "#base";
 import { View, openStore, type Op, type Store, type WatchBatch } from "#store";
-import { eventually, testHost, withEtcd, type TestEtcd } from "#test/kit";
+import { eventually, testHost, withEtcd, type TestEtcd, hangSignal } from "#test/kit";
 
 const value = new Uint8Array(100);
 const put = (key: string): Op => ({ type: "put", key, value });
@@ -39,7 +39,7 @@ describe("over a real etcd", () => {
     const seen: number[] = [];
     let kills = 0;
     let killing: Promise<void> | undefined;
-    for await (const batch of store.watch({ prefix: "", after, signal: AbortSignal.timeout(60_000) })) {
+    for await (const batch of store.watch({ prefix: "", after, signal: hangSignal() })) {
       if (batch.events.length === 0) continue;
       seen.push(batch.revision);
       if (seen.length === count) break;
@@ -108,7 +108,7 @@ describe("over a real etcd", () => {
       },
     });
     tasks.run("view", (signal) => view.run(signal));
-    await view.waitFor(1, AbortSignal.timeout(5000));
+    await view.waitFor(1, hangSignal());
     await etcd.freeze();
     try {
       await eventually("the view's age says that nothing is heard", () => view.ageMs > 3500);
@@ -116,7 +116,7 @@ describe("over a real etcd", () => {
       etcd.thaw();
     }
     const { revision } = await eventually("etcd answers again", () => store.txn({ then: [put("a1")] }));
-    await view.waitFor(revision, AbortSignal.timeout(10_000));
+    await view.waitFor(revision, hangSignal());
     expect([...keys]).toEqual(["a1"]);
     await eventually("its age says that it is current", () => view.ageMs < 3000);
   });
@@ -128,7 +128,7 @@ describe("over a real etcd", () => {
     await store.txn({ then: [put("a")] });
     const compactedRevision = (await store.txn({ then: [put("a")] })).revision;
     await other.compact(compactedRevision);
-    const watch = store.watch({ prefix: "", after, signal: AbortSignal.timeout(10_000) });
+    const watch = store.watch({ prefix: "", after, signal: hangSignal() });
     await expect(
       (async () => {
         for await (const batch of watch) expect(batch.events).toEqual([]);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { open as openLmdb } from "lmdb";
 import { describe, expect, test } from "vitest";
 import { openStore, type Op, type Store } from "#store";
-import { ManualClock, eventually, tempFolder, testHost } from "#test/kit";
+import { ManualClock, eventually, tempFolder, testHost, hangSignal } from "#test/kit";
 
 const value = (size = 100): Uint8Array => new Uint8Array(size).fill(7);
 const put = (key: string, lease?: string): Op => ({
@@ -37,7 +37,7 @@ describe("over LMDB", () => {
     for await (const { revision, events } of store.watch({
       prefix: "",
       after: before.first,
-      signal: AbortSignal.timeout(5000),
+      signal: hangSignal(),
     })) {
       if (events.length === 0) continue;
       expect([revision, events.map(({ type }) => type)]).toEqual([before.first + 1, ["put", "delete"]]);

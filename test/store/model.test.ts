@@ -6,7 +6,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { openMemoryStore, openStore, type Compare, type Op, type Revision, type Store, type WatchBatch } from "#store";
-import { ManualClock, tempFolder, testHost, withEtcd } from "#test/kit";
+import { ManualClock, tempFolder, testHost, withEtcd, hangSignal } from "#test/kit";
 
 /** Revisions and leases are relative, so that a command means the same on a store that does not begin at nothing. */
 type Command =
@@ -138,7 +138,7 @@ class Subject {
     // A mark at the end, so that the watch knows when it has seen all.
     const mark = await this.store.txn({ then: [{ type: "put", key: "~mark", value: new Uint8Array() }] });
     const batches: WatchBatch[] = [];
-    for await (const batch of this.store.watch({ prefix, after, signal: AbortSignal.timeout(10_000) })) {
+    for await (const batch of this.store.watch({ prefix, after, signal: hangSignal() })) {
       if (batch.events.length > 0) batches.push(batch);
       if (batch.revision >= mark.revision) return batches;
     }
