@@ -4,10 +4,12 @@
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
-import { Check, CHECKS_PER_INSTANCE_MAX, CheckStatus, CheckView, Id, KnownVerdict } from "./contract/checks.ts";
+import { Check, CHECKS_PER_INSTANCE_MAX, CheckStatus, Id } from "./contract/checks.ts";
+import { CheckView, KnownVerdict } from "./contract/health.ts";
 import { Name, ServicePolicy } from "./contract/policy.ts";
 
 export * from "./contract/checks.ts";
+export * from "./contract/health.ts";
 export * from "./contract/policy.ts";
 export * from "./contract/check-defaults.ts";
 
@@ -157,11 +159,6 @@ export const Instance = Type.Object({
   modRevision: Type.Integer({ description: "Of the registration; a flip of health does not change it." }),
 });
 export type Instance = Static<typeof Instance>;
-
-/** Whether consumers should send an instance new requests: it serves, and is passing or warning. */
-export function isHealthy({ status, lifecycle }: Pick<Instance, "status" | "lifecycle">): boolean {
-  return lifecycle === "serving" && (status === "passing" || status === "warning");
-}
 
 /** Truth plus a flag: the instances are told as they are, and this says whether to believe that so few can be well. */
 const PanicFlag = {

@@ -6,10 +6,12 @@
 import { AppError, decodeJson, encodeJson, messageOf, Trigger, type Host } from "#base";
 import { type Store, View } from "#store";
 import { RegistryErrors, type Drain, type Instance } from "./api.ts";
-import { type Commander, notFound } from "./core/commands.ts";
+import type { Commander } from "./core/commands/commander.ts";
+import { instanceNotFound, requireRevision } from "./core/commands/plan.ts";
 import type { InstanceName } from "./core/keys.ts";
 import type { Members } from "./members.ts";
-import { topicsOf, type Registry } from "./registry.ts";
+import type { Registry } from "./registry.ts";
+import { topicsOf } from "./topics.ts";
 
 const PREFIX = "/cluster/drains/";
 /** Milliseconds after which what could not be written is tried again, and deadlines are looked at. */
@@ -82,7 +84,7 @@ export class Drains {
   /** @throws REGISTRY_INSTANCE_NOT_FOUND */
   status(name: InstanceName): Drain {
     const instance = this.#registry.catalog.instance(name);
-    if (!instance) throw notFound(name);
+    if (!instance) throw instanceNotFound(name);
     const { lifecycle, drainUntil, modRevision } = instance;
     const tracked = this.#tracked.get(pathOf(name));
     const revision = tracked?.revision ?? modRevision;
@@ -120,19 +122,14 @@ export class Drains {
   ): Promise<{ revision: number; seen: boolean; waitingFor: string[] }> {
     const { by, ifRevision, owner, drainMs, signal } = options;
     const known = this.#registry.catalog.instance(name);
-    if (ifRevision !== undefined && known && known.modRevision !== ifRevision) {
-      // The deregistration itself would find out only after the drain.
-      throw RegistryErrors.REVISION_MISMATCH(
-        `Instance "${name.id}" of service "${name.service}" is at revision ${known.modRevision}, not ${ifRevision}. Read it again, then decide.`,
-        { extra: { revision: known.modRevision } },
-      );
-    }
-    const { revision } = await this.#registry.setLifecycle(name, "draining", { by, drainMs });
+    // The deregistration itself would find the mismatch only after the drain.
+    if (known) requireRevision(name, known, ifRevision);
+    const { revision } = await this.#registry.commands.setLifecycle(name, "draining", { by, drainMs });
     await this.#registry.waitFor(revision, signal);
     const { seen, waitingFor } = await this.wait(name, drainMs, signal);
     // Who asked has gone, and may have thought better of it: it drains on, up to its deadline.
     signal.throwIfAborted();
-    const done = await this.#registry.deregister(name, { by, owner });
+    const done = await this.#registry.commands.deregister(name, { by, owner });
     return { revision: done.revision, seen, waitingFor };
   }
 
@@ -211,7 +208,7 @@ export class Drains {
     for (const tracked of this.#tracked.values()) {
       const { name, revision, drain } = tracked;
       if (!tracked.over && drain > 0 && drain <= nowMs) {
-        await this.#registry.endDrain(name).catch((error: unknown) => {
+        await this.#registry.commands.endDrain(name).catch((error: unknown) => {
           if (!RegistryErrors.INSTANCE_NOT_FOUND.is(error)) throw error;
         });
         tracked.over = true;

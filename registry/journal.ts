@@ -5,7 +5,7 @@
  */
 import type { Host } from "#base";
 import type { Instance, ServiceDelta } from "./api.ts";
-import { instanceKey, parseKey, type InstanceName } from "./core/keys.ts";
+import { instanceKey, parseRegistryKey, type InstanceName } from "./core/keys.ts";
 
 /** Who made a change, and why. */
 export interface Cause {
@@ -61,7 +61,7 @@ export class Journal {
   ): ReadonlyMap<string, Instance | undefined> {
     const before = new Map<string, Instance | undefined>();
     for (const event of events) {
-      const parsed = parseKey(event.type === "put" ? event.entry.key : event.key);
+      const parsed = parseRegistryKey(event.type === "put" ? event.entry.key : event.key);
       if (parsed === undefined || parsed.kind === "policy") continue;
       const key = instanceKey(parsed.name);
       if (!before.has(key)) before.set(key, instance(parsed.name));

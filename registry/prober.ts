@@ -4,7 +4,7 @@
  * for one flip. Verdicts are written only when they change.
  */
 import type { Host } from "#base";
-import { bestOf } from "#health/core";
+import { bestOf, isServing } from "#health/core";
 import {
   createProbe,
   definitionOf,
@@ -15,7 +15,7 @@ import {
   type Reach,
 } from "#health";
 import { RegistryErrors, type Instance, type ServiceDelta } from "./api.ts";
-import { SERVERS } from "./core/commands.ts";
+import { SERVERS } from "./core/commands/commander.ts";
 import { instanceKey, verdictKey, type InstanceName } from "./core/keys.ts";
 import { ownership } from "./core/ownership.ts";
 import type { ProbedCheck } from "./core/stored-check.ts";
@@ -185,7 +185,7 @@ export class Prober {
     // A member that was cut off leaves the word to the new owner; back again, it compares and writes what differs.
     if (!probed || !last || last.status === "unknown" || !this.#members.current) return;
     try {
-      await this.#registry.report(probed.name, probed.check.id, { status: last.status, by: SERVERS });
+      await this.#registry.commands.report(probed.name, probed.check.id, { status: last.status, by: SERVERS });
     } catch (error) {
       // Gone meanwhile: its probe goes with the news of it.
       if (!RegistryErrors.INSTANCE_NOT_FOUND.is(error) && !RegistryErrors.CHECK_NOT_FOUND.is(error)) throw error;
@@ -208,9 +208,7 @@ export class Prober {
     }
     const others = catalog
       .instances(namespace, service)
-      .filter(
-        ({ lifecycle, id }) => lifecycle === "serving" && instanceKey({ namespace, service, id }) !== instanceKey(self),
-      );
+      .filter((instance) => isServing(instance) && instanceKey(instance) !== instanceKey(self));
     return aliased(
       `service ${namespace}/${service}`,
       others.map(({ status }) => status),

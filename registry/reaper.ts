@@ -5,7 +5,7 @@
  */
 import { AppError, messageOf, type CounterChild, type Family, type Host } from "#base";
 import { RegistryErrors, type Instance, type ServiceDelta } from "./api.ts";
-import { JUMP_SWEEPS, planEvictions, SWEEP_MS, type Due, type Fleet } from "./core/eviction.ts";
+import { JUMP_SWEEPS, planEvictions, SWEEP_MS, type DueInstances, type Fleet } from "./core/eviction.ts";
 import { instanceKey, type InstanceName } from "./core/keys.ts";
 import { ownership } from "./core/ownership.ts";
 import type { Members } from "./members.ts";
@@ -134,7 +134,7 @@ export class Reaper {
   }
 
   /** What this member owns and is critical for too long, by service, the longest first. */
-  #due(): Due[] {
+  #due(): DueInstances[] {
     const owns = ownership(this.#members.list(), this.#members.id);
     const due = new Map<string, { name: InstanceName; forMs: number }[]>();
     for (const [key, { name, checks }] of this.#timed) {
@@ -167,7 +167,7 @@ export class Reaper {
     try {
       const output = this.#registry.history.last(instanceKey(name), checkId)?.output;
       const reason = `check "${checkId}" was critical for ${afterMs / 1000} s${output === undefined ? "" : `: ${output}`}`;
-      if (await this.#registry.evict(name, checkId, reason)) this.#evictions.labels().inc();
+      if (await this.#registry.commands.evict(name, checkId, reason)) this.#evictions.labels().inc();
     } catch (error) {
       // Gone meanwhile, by somebody else's hand.
       if (RegistryErrors.INSTANCE_NOT_FOUND.is(error) || RegistryErrors.CHECK_NOT_FOUND.is(error)) return;

@@ -3,6 +3,7 @@
  * come later. A name that is there without records of the type asked is NODATA, one that is not there NXDOMAIN, and both
  * carry the SOA record (RFC 2308); a name on the way to others is there (RFC 8020).
  */
+import { isAlive, isServing } from "#health/core";
 import type { Directory, DnsInstance, ServiceView } from "./directory.ts";
 import { Rcode, Type } from "./message.ts";
 import { canonicalAddress, instanceLabel, parseName, parseReverse, type Asked } from "./names.ts";
@@ -140,8 +141,8 @@ function instancesOf(view: ServiceView, asked: Extract<Asked, { kind: "service" 
  * judged, since nothing speaks against them yet. Critical ones are never named.
  */
 export function usable(instances: readonly DnsInstance[]): readonly DnsInstance[] {
-  const open = instances.filter(({ lifecycle, weight }) => lifecycle === "serving" && weight > 0);
-  const well = open.filter(({ status }) => status === "passing" || status === "warning");
+  const open = instances.filter((instance) => isServing(instance) && instance.weight > 0);
+  const well = open.filter(({ status }) => isAlive(status));
   return well.length > 0 ? well : open.filter(({ status }) => status === "unknown");
 }
 

@@ -6,6 +6,8 @@ import type { Static } from "typebox";
 import { hostAddressProblem, urlHostProblem } from "#base";
 import {
   AGENT_ONLY_CHECKS,
+  DAMPING_DEFAULTS,
+  JUDGING_DEFAULTS,
   type AliasCheck,
   type Check,
   type Damping,
@@ -107,12 +109,12 @@ function judged<Kind extends StatedJudging>(check: Kind): Omit<Kind, keyof Resol
   const { damping = {} } = check;
   return {
     ...check,
-    intervalSeconds: check.intervalSeconds ?? 10,
-    timeoutSeconds: check.timeoutSeconds ?? 5,
-    initialDelaySeconds: check.initialDelaySeconds ?? 0,
-    rise: check.rise ?? 1,
-    fall: check.fall ?? 3,
-    damping: damping !== false && { halfLifeSeconds: 120, suppress: 3.5, reuse: 1, holdSecondsMax: 600, ...damping },
+    intervalSeconds: check.intervalSeconds ?? JUDGING_DEFAULTS.intervalSeconds,
+    timeoutSeconds: check.timeoutSeconds ?? JUDGING_DEFAULTS.timeoutSeconds,
+    initialDelaySeconds: check.initialDelaySeconds ?? JUDGING_DEFAULTS.initialDelaySeconds,
+    rise: check.rise ?? JUDGING_DEFAULTS.rise,
+    fall: check.fall ?? JUDGING_DEFAULTS.fall,
+    damping: damping !== false && { ...DAMPING_DEFAULTS, ...damping },
   };
 }
 
@@ -185,8 +187,12 @@ export function ruleProblem(check: Check, probedBy: "server" | "agent"): CheckPr
       message: `a check of type "${check.type}" runs on the instance's own host; register it through the agent there, or use a check that a server can make`,
     };
   }
-  if ("damping" in check && check.damping && (check.damping.reuse ?? 1) >= (check.damping.suppress ?? 3.5)) {
-    return { field: "/damping/reuse", message: "must be below suppress, or what is held is let go at once" };
+  if ("damping" in check && check.damping) {
+    const { reuse = DAMPING_DEFAULTS.reuse, suppress = DAMPING_DEFAULTS.suppress } = check.damping;
+    if (reuse >= suppress) {
+      const message = `${reuse} must be below suppress (${suppress}); otherwise a held check is released at once`;
+      return { field: "/damping/reuse", message };
+    }
   }
   if (check.type === "process" && (check.pid === undefined) === (check.pidFile === undefined)) {
     return { field: "/pid", message: "a process is named by either pid or pidFile; state one of them" };

@@ -18,9 +18,22 @@ export const CheckStatus = Type.Union(
 );
 export type CheckStatus = Static<typeof CheckStatus>;
 
-/** Seconds of an interval, and of a timeout. */
-const INTERVAL_SECONDS = 10;
-const TIMEOUT_SECONDS = 5;
+/** How a probed check is judged when it does not say. */
+export const JUDGING_DEFAULTS = {
+  intervalSeconds: 10,
+  timeoutSeconds: 5,
+  initialDelaySeconds: 0,
+  rise: 1,
+  fall: 3,
+} as const;
+
+/**
+ * How a flapping check is damped when it does not say: four turns to critical within a short time hold it for four minutes.
+ * A check that turns critical once a minute indefinitely stays just below that, and neither a rolling restart nor three
+ * failed starts in a row count as flapping.
+ */
+export const DAMPING_DEFAULTS = { halfLifeSeconds: 120, suppress: 3.5, reuse: 1, holdSecondsMax: 600 } as const;
+
 /** Characters of what is sent to a target and of what is looked for in its answer: an answer's start is 4 KiB. */
 const TEXT_CHARS_MAX = 4096;
 const HEADERS_MAX = 32;
@@ -31,16 +44,36 @@ const PEM_CHARS_MAX = 32 * 1024;
 export const Damping = Type.Object(
   {
     halfLifeSeconds: Type.Optional(
-      Type.Number({ minimum: 1, maximum: 86_400, default: 120, description: "In which the penalty fades by half." }),
+      Type.Number({
+        minimum: 1,
+        maximum: 86_400,
+        default: DAMPING_DEFAULTS.halfLifeSeconds,
+        description: "Seconds in which the penalty falls by half.",
+      }),
     ),
     suppress: Type.Optional(
-      Type.Number({ minimum: 1, maximum: 1000, default: 3.5, description: "Penalty in turns above which it is held." }),
+      Type.Number({
+        minimum: 1,
+        maximum: 1000,
+        default: DAMPING_DEFAULTS.suppress,
+        description: "Penalty, in turns, above which the check is held critical.",
+      }),
     ),
     reuse: Type.Optional(
-      Type.Number({ minimum: 0.1, maximum: 1000, default: 1, description: "Penalty below which it is let go." }),
+      Type.Number({
+        minimum: 0.1,
+        maximum: 1000,
+        default: DAMPING_DEFAULTS.reuse,
+        description: "Penalty below which the check is released.",
+      }),
     ),
     holdSecondsMax: Type.Optional(
-      Type.Number({ minimum: 1, maximum: 86_400, default: 600, description: "After its latest turn, at most." }),
+      Type.Number({
+        minimum: 1,
+        maximum: 86_400,
+        default: DAMPING_DEFAULTS.holdSecondsMax,
+        description: "Longest hold, in seconds after the latest turn.",
+      }),
     ),
   },
   { additionalProperties: false },
@@ -58,16 +91,33 @@ const DeregisterAfter = {
 
 /** How each check that is probed is judged. */
 const Judging = {
-  intervalSeconds: Type.Optional(Type.Number({ minimum: 0.1, maximum: 86_400, default: INTERVAL_SECONDS })),
-  timeoutSeconds: Type.Optional(Type.Number({ minimum: 0.05, maximum: 300, default: TIMEOUT_SECONDS })),
+  intervalSeconds: Type.Optional(
+    Type.Number({ minimum: 0.1, maximum: 86_400, default: JUDGING_DEFAULTS.intervalSeconds }),
+  ),
+  timeoutSeconds: Type.Optional(Type.Number({ minimum: 0.05, maximum: 300, default: JUDGING_DEFAULTS.timeoutSeconds })),
   initialDelaySeconds: Type.Optional(
-    Type.Number({ minimum: 0, maximum: 3600, default: 0, description: "Before the first probe; until then unknown." }),
+    Type.Number({
+      minimum: 0,
+      maximum: 3600,
+      default: JUDGING_DEFAULTS.initialDelaySeconds,
+      description: "Seconds before the first probe. Until then the status is unknown.",
+    }),
   ),
   rise: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 100, default: 1, description: "Good probes in a row that turn it passing." }),
+    Type.Integer({
+      minimum: 1,
+      maximum: 100,
+      default: JUDGING_DEFAULTS.rise,
+      description: "Successful probes in a row that turn the check passing.",
+    }),
   ),
   fall: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 100, default: 3, description: "Bad probes in a row that turn it critical." }),
+    Type.Integer({
+      minimum: 1,
+      maximum: 100,
+      default: JUDGING_DEFAULTS.fall,
+      description: "Failed probes in a row that turn the check critical.",
+    }),
   ),
   warnAfterMs: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 300_000, description: "A good answer that took longer is a warning." }),
@@ -296,64 +346,3 @@ export const Check = Type.Unsafe<Check>({
   discriminator: { propertyName: "type" },
   oneOf: Object.values(CHECK_KINDS),
 });
-
-const CheckTypeName = Type.Unsafe<CheckType>(
-  Type.Union(
-    Object.keys(CHECK_KINDS).map((name) => Type.Literal(name)),
-    { description: "How it is judged." },
-  ),
-);
-
-export const CheckView = Type.Object({
-  id: Id,
-  type: CheckTypeName,
-  status: CheckStatus,
-  since: Type.Optional(Type.String({ format: "date-time", description: "When it took this status." })),
-});
-export type CheckView = Static<typeof CheckView>;
-
-export const Report = Type.Object(
-  {
-    status: Type.Union([Type.Literal("passing"), Type.Literal("warning"), Type.Literal("critical")]),
-    output: Type.Optional(Type.String({ maxLength: 4096, description: "Why, for people. Not replicated." })),
-  },
-  { additionalProperties: false },
-);
-export type Report = Static<typeof Report>;
-
-/** A verdict that whoever probes an instance has found before it registers it. */
-export const KnownVerdict = Type.Object(
-  { check: Id, status: Report.properties.status },
-  { additionalProperties: false },
-);
-export type KnownVerdict = Static<typeof KnownVerdict>;
-
-export const Health = Type.Object({
-  status: CheckStatus,
-  checks: Type.Array(Type.Object({ ...CheckView.properties, output: Type.Optional(Type.String()) })),
-});
-export type Health = Static<typeof Health>;
-
-export const HealthEvent = Type.Object({
-  check: Type.String(),
-  at: Type.String({ format: "date-time" }),
-  from: Type.Optional(CheckStatus),
-  status: CheckStatus,
-  output: Type.Optional(Type.String()),
-});
-/** What is remembered of an instance's health: by this process, for a day at most. */
-export const HealthHistory = Type.Object({
-  transitions: Type.Array(HealthEvent, { description: "Changes of status, the latest first." }),
-  outputs: Type.Array(
-    Type.Object({
-      check: Type.String(),
-      status: CheckStatus,
-      output: Type.String(),
-      first: Type.String({ format: "date-time" }),
-      last: Type.String({ format: "date-time" }),
-      times: Type.Integer({ description: "In a row." }),
-    }),
-    { description: "What probes and reports said, equal ones in a row as one, the latest first." },
-  ),
-});
-export type HealthHistory = Static<typeof HealthHistory>;

@@ -1,11 +1,9 @@
 /**
- * The catalog: who is where, and is it well. Events of the store become what changed, one service at a time. It holds
- * everything in memory and touches nothing else.
+ * The catalog: all instances with their health, in memory. Events of the store become changes, one service at a time.
  */
-import { decodeJson } from "#base";
-import { worstOf } from "#health/core";
+import { costlyInvariant, decodeJson, invariant } from "#base";
+import { isHealthy, isServing, worstOf } from "#health/core";
 import {
-  isHealthy,
   type CheckView,
   type Instance,
   type Panic,
@@ -14,11 +12,11 @@ import {
   type ServiceSummary,
 } from "../api.ts";
 import { judgePanic, NO_PANIC } from "./discovery.ts";
-import { parseKey, type InstanceName, type ServiceName } from "./keys.ts";
+import { parseRegistryKey, type InstanceName, type ServiceName } from "./keys.ts";
 import type { InstanceRecord, VerdictRecord } from "./record.ts";
 import type { ProbedCheck, StoredCheck } from "./stored-check.ts";
 
-/** An entry of the store, as much of it as the catalog needs. */
+/** An entry of the store, with the fields that the catalog needs. */
 export interface CatalogEntry {
   readonly key: string;
   readonly value: Uint8Array;
@@ -31,8 +29,8 @@ export type CatalogEvent =
   | { readonly type: "put"; readonly entry: CatalogEntry }
   | { readonly type: "delete"; readonly key: string };
 
-/** An instance as the store has it. */
-interface Stored {
+/** An instance as stored. */
+interface StoredInstance {
   readonly record: InstanceRecord;
   readonly session: string | undefined;
   readonly createRevision: number;
@@ -40,12 +38,12 @@ interface Stored {
 }
 
 interface Slot {
-  /** Undefined while only verdicts are known. */
-  stored: Stored | undefined;
+  /** Undefined while the catalog has only verdicts of it. */
+  stored: StoredInstance | undefined;
   readonly verdicts: Map<string, VerdictRecord>;
-  /** The instance as everyone sees it; made when first asked for after a change. */
+  /** The instance as readers see it; built when it is first read after a change. */
   view: Instance | undefined;
-  /** How it is counted in its service. */
+  /** Whether its service counts it as serving, and as healthy. */
   serving: boolean;
   healthy: boolean;
 }
@@ -53,7 +51,7 @@ interface Slot {
 interface Service extends ServiceName {
   readonly slots: Map<string, Slot>;
   policy: ServicePolicy | undefined;
-  /** Of the latest change of anything of this service: what it is now, it was at this revision. */
+  /** Revision of the latest change of anything in this service. */
   revision: number;
   serving: number;
   healthy: number;
@@ -64,7 +62,7 @@ const NO_POLICY: ServicePolicy = {};
 export class Catalog {
   readonly #services = new Map<string, Service>();
 
-  /** Applies one whole revision, and says which instances are different now, service by service. */
+  /** Applies one whole revision and returns the instances that changed, by service. */
   apply(events: readonly CatalogEvent[], revision: number): ServiceDelta[] {
     const deltas: ServiceDelta[] = [];
     for (const [service, ids] of this.#change(events, revision)) {
@@ -82,8 +80,8 @@ export class Catalog {
   }
 
   /**
-   * Forgets all and starts from these entries. What changed meanwhile is not known, so every service counts as changed:
-   * it is, at this revision, what it is now.
+   * Replaces everything by these entries. The changes in between are not known, so every service counts as changed at
+   * this revision.
    */
   reset(entries: readonly CatalogEntry[], revision: number): void {
     this.#services.clear();
@@ -93,11 +91,11 @@ export class Catalog {
     );
   }
 
-  /** The services that the events touch, each with the instances that do. */
+  /** The services that the events change, each with the ids of its changed instances. */
   #change(events: readonly CatalogEvent[], revision: number): Map<Service, Set<string>> {
     const touched = new Map<Service, Set<string>>();
     for (const event of events) {
-      const key = parseKey(event.type === "put" ? event.entry.key : event.key);
+      const key = parseRegistryKey(event.type === "put" ? event.entry.key : event.key);
       if (!key) continue;
       const service = this.#service(key.name);
       let ids = touched.get(service);
@@ -114,14 +112,16 @@ export class Catalog {
       ids.add(key.name.id);
     }
     for (const [service, ids] of touched) {
+      invariant(revision >= service.revision, "a service's revision only grows");
       service.revision = revision;
       for (const id of ids) recount(service, id);
-      if (service.slots.size === 0 && !service.policy) this.#services.delete(nameOf(service));
+      checkCounts(service);
+      if (service.slots.size === 0 && !service.policy) this.#services.delete(serviceKeyOf(service));
     }
     return touched;
   }
 
-  /** Instances of a service in order of id; none when nobody knows it. */
+  /** Instances of a service in order of id; empty for a service that does not exist. */
   instances(namespace: string, service: string): Instance[] {
     const found = this.#services.get(`${namespace}/${service}`);
     if (!found) return [];
@@ -136,7 +136,7 @@ export class Catalog {
     return found && slot?.stored ? viewOf(found, id, slot, slot.stored) : undefined;
   }
 
-  /** Instances that drain or are stopped; found without making a view of all the others. */
+  /** Instances that are draining or stopped. Builds no views of the others. */
   *leaving(): Iterable<Instance> {
     for (const service of this.#services.values()) {
       for (const [id, slot] of service.slots) {
@@ -151,12 +151,12 @@ export class Catalog {
     return this.#services.get(`${namespace}/${service}`)?.slots.get(id)?.stored?.record;
   }
 
-  /** Instances of a service, whatever their health, without making a list. */
+  /** The number of a service's instances, whatever their health. */
   size(namespace: string, service: string): number {
     return this.#services.get(`${namespace}/${service}`)?.slots.size ?? 0;
   }
 
-  /** What the service as a whole asks for; empty when nobody said. */
+  /** A service's policy; empty when none is set. */
   policy(namespace: string, service: string): ServicePolicy {
     return this.#services.get(`${namespace}/${service}`)?.policy ?? NO_POLICY;
   }
@@ -171,14 +171,14 @@ export class Catalog {
   }
 
   /**
-   * The revision at which the service became what it is now; 0 when nobody knows it. Two members that have one say the
-   * same of it, so it may stand in an ETag.
+   * The revision of the service's last change; 0 for a service that does not exist. Two members with the same revision of
+   * a service hold the same state of it, so an ETag can be made of it.
    */
   serviceRevision(namespace: string, service: string): number {
     return this.#services.get(`${namespace}/${service}`)?.revision ?? 0;
   }
 
-  /** All services of a namespace, or of all, in order of name; also those of which only a policy is known. */
+  /** All services of a namespace, or of all namespaces, in order of name. Includes services that have only a policy. */
   services(namespace?: string): ServiceName[] {
     return [...this.#services.values()]
       .filter((service) => namespace === undefined || service.namespace === namespace)
@@ -194,7 +194,7 @@ export class Catalog {
     return { namespace, service, instances: instances.length, ...counts, draining };
   }
 
-  /** Every check that the servers are to probe, with its verdict. */
+  /** Every check that the servers must probe, with its verdict. */
   *probed(): Iterable<{
     name: InstanceName;
     check: ProbedCheck;
@@ -211,7 +211,7 @@ export class Catalog {
   }
 
   #service({ namespace, service }: ServiceName): Service {
-    const name = nameOf({ namespace, service });
+    const name = serviceKeyOf({ namespace, service });
     let found = this.#services.get(name);
     if (!found) {
       found = { namespace, service, slots: new Map(), policy: undefined, revision: 0, serving: 0, healthy: 0 };
@@ -221,7 +221,7 @@ export class Catalog {
   }
 }
 
-function nameOf({ namespace, service }: ServiceName): string {
+function serviceKeyOf({ namespace, service }: ServiceName): string {
   return `${namespace}/${service}`;
 }
 
@@ -234,15 +234,15 @@ function slotOf({ slots }: Service, id: string): Slot {
   return slot;
 }
 
-function storedOf({ value, lease, createRevision, modRevision }: CatalogEntry): Stored {
+function storedOf({ value, lease, createRevision, modRevision }: CatalogEntry): StoredInstance {
   return { record: decodeJson(value), session: lease, createRevision, modRevision };
 }
 
-/** Counts one instance anew, and forgets what nothing is left of. */
+/** Counts one instance again, and removes its slot when neither a registration nor a verdict is left. */
 function recount(service: Service, id: string): void {
   const slot = slotOf(service, id);
   const record = slot.stored?.record;
-  const serving = record?.lifecycle === "serving";
+  const serving = record !== undefined && isServing(record);
   const healthy = record !== undefined && isHealthy({ status: statusOf(record, slot), lifecycle: record.lifecycle });
   service.serving += Number(serving) - Number(slot.serving);
   service.healthy += Number(healthy) - Number(slot.healthy);
@@ -251,7 +251,21 @@ function recount(service: Service, id: string): void {
   if (!record && slot.verdicts.size === 0) service.slots.delete(id);
 }
 
-/** What a gateway may do by itself; absent when nobody said. */
+function checkCounts({ slots, serving, healthy }: Service): void {
+  invariant(
+    0 <= healthy && healthy <= serving && serving <= slots.size,
+    "of a service's instances some are serving, and of these some are healthy",
+  );
+  costlyInvariant(() => {
+    const counted = [...slots.values()];
+    return (
+      serving === counted.filter((slot) => slot.serving).length &&
+      healthy === counted.filter((slot) => slot.healthy).length
+    );
+  }, "a service's counts are the sums over its instances");
+}
+
+/** The policy's hints for gateways; absent when the policy has none. */
 export function hintsOf({ gateway }: ServicePolicy = NO_POLICY): Pick<ServiceDelta, "gateway"> {
   return gateway ? { gateway } : {};
 }
@@ -264,7 +278,7 @@ function statusOf({ checks }: InstanceRecord, { verdicts }: Slot): Instance["sta
   return worstOf(checks.map((check) => statusBy(check, verdicts.get(check.id))));
 }
 
-function viewOf({ namespace, service }: Service, id: string, slot: Slot, stored: Stored): Instance {
+function viewOf({ namespace, service }: Service, id: string, slot: Slot, stored: StoredInstance): Instance {
   if (slot.view) return slot.view;
   const { record, session, createRevision, modRevision } = stored;
   const { probedBy: _probedBy, checks, drainUntilMs, ...facts } = record;
@@ -292,6 +306,6 @@ function checkView(check: StoredCheck, verdict: VerdictRecord | undefined): Chec
 }
 
 /** A TTL check without a verdict has lapsed or was never reported: critical. A probe without one never ran: unknown. */
-function statusBy({ type }: StoredCheck, verdict: VerdictRecord | undefined): CheckView["status"] {
+export function statusBy({ type }: StoredCheck, verdict: VerdictRecord | undefined): CheckView["status"] {
   return verdict?.status ?? (type === "ttl" ? "critical" : "unknown");
 }

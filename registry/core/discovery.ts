@@ -1,14 +1,16 @@
 /**
- * Whom to send a caller to: filter, order, and who stands in when too few are healthy. Health is told as it is; what
- * follows from it is a flag with a reason, or another tier that the caller asked for.
+ * Discovery: which instances a caller receives, in which order, and which tier replaces a service with too few healthy
+ * instances. Health itself is reported unchanged; panic is a flag with a reason, and failover happens only on request.
  */
-import { isHealthy, MIN_HEALTHY_PERCENT, type Instance, type Origin, type Panic, type ServicePolicy } from "../api.ts";
+import { isHealthy, isServing } from "#health/core";
+import { MIN_HEALTHY_PERCENT, type Instance, type Origin, type Panic, type ServicePolicy } from "../api.ts";
+import type { ServiceName } from "./keys.ts";
 import type { Predicate } from "./selector.ts";
 
-/** Services in a row that stand in for each other; a longer chain is a mistake, and so is a circle. */
+/** Services in one chain of fallbacks, the first included. A longer chain is a mistake, and so is a cycle. */
 export const FALLBACKS_MAX = 4;
 
-/** How many instances serve, and how many of these are healthy. */
+/** The number of serving instances, and of healthy ones among them. */
 export interface Headcount {
   readonly serving: number;
   readonly healthy: number;
@@ -16,28 +18,28 @@ export interface Headcount {
 
 export const NO_PANIC: Panic = { panic: false };
 
-/** Whether so few of those that serve can be believed to be well. Who drains or starts is not counted. */
+/** Whether implausibly few of the serving instances are healthy. Draining and starting instances are not counted. */
 export function judgePanic({ serving, healthy }: Headcount, { minHealthyPercent }: ServicePolicy): Panic {
   const wanted = minHealthyPercent ?? MIN_HEALTHY_PERCENT;
   if (serving === 0 || healthy * 100 >= wanted * serving) return NO_PANIC;
   return {
     panic: true,
-    reason: `${healthy} of ${serving} serving instances are healthy, fewer than the ${wanted} % that are asked for`,
+    reason: `${healthy} of ${serving} serving instances are healthy, fewer than the ${wanted} % that the policy requires`,
   };
 }
 
 export function headcount(instances: readonly Instance[]): Headcount {
-  const serving = instances.filter(({ lifecycle }) => lifecycle === "serving");
+  const serving = instances.filter(isServing);
   return { serving: serving.length, healthy: serving.filter(isHealthy).length };
 }
 
 export interface DiscoveryRequest {
   readonly namespace: string;
   readonly service: string;
-  /** All must hold: the filter, the subset, tags, status. */
+  /** Conditions that an instance must all meet: the filter, the subset, tags, status. */
   readonly matches: readonly Predicate[];
   readonly healthy: boolean | undefined;
-  /** The caller's zone: its instances first; with `failover` only these while enough of them are healthy. */
+  /** The caller's zone: its instances come first. With `failover`, only these while enough of them are healthy. */
   readonly near: string | undefined;
   readonly failover: boolean;
 }
@@ -50,19 +52,19 @@ export interface CatalogReader {
 export interface Discovered extends Panic {
   readonly instances: readonly Instance[];
   readonly from?: Origin;
-  /** Every service that was looked at: the answer changes when one of them does. */
-  readonly looked: readonly { readonly namespace: string; readonly service: string }[];
+  /** Every service that was searched: the result changes when one of them does. */
+  readonly looked: readonly ServiceName[];
 }
 
 /**
- * Without `failover`: the service's instances, near ones first. With it, the first of these tiers that is not in panic:
- * those of the caller's zone, all of the service, its fallback's, and so on; when none is, the first of them with anyone
- * healthy; when nobody is, the service itself.
+ * Without `failover`: the service's instances, near ones first. With it, the first tier that is not in panic: the service's
+ * instances in the caller's zone, all of its instances, those of its fallback, and so on. When every tier is in panic, the
+ * first tier with a healthy instance; when no tier has one, the service itself.
  */
 export function discover(catalog: CatalogReader, request: DiscoveryRequest): Discovered {
   const { namespace, service, near, failover } = request;
-  const looked = [{ namespace, service }];
-  const own = tierOf(catalog, request, looked[0] as ServiceName);
+  const own = tierOf(catalog, request, { namespace, service });
+  const looked: ServiceName[] = [{ namespace, service }];
   if (!failover) return { ...answer(own, request), looked };
 
   const tiers: Tier[] = near === undefined ? [own] : [zoneOf(own, near), own];
@@ -79,11 +81,6 @@ export function discover(catalog: CatalogReader, request: DiscoveryRequest): Dis
     tiers.find(({ count }) => count.healthy > 0) ??
     own;
   return { ...answer(chosen, request), from: chosen.origin, looked };
-}
-
-interface ServiceName {
-  readonly namespace: string;
-  readonly service: string;
 }
 
 interface Tier {

@@ -1,12 +1,12 @@
 /**
- * Where the registry's facts lie in the store. Names are checked at the door and hold no slash, so a key splits back
- * into them without escaping.
+ * The registry's keys in the store. Requests are validated before a key is built, so no name contains a slash, and a key
+ * splits into its names without escaping.
  */
 export const REGISTRY_PREFIX = "/registry/";
 const INSTANCES = `${REGISTRY_PREFIX}instances/`;
 const VERDICTS = `${REGISTRY_PREFIX}verdicts/`;
 const POLICIES = `${REGISTRY_PREFIX}policies/`;
-/** Apart from the catalog: only who registers looks there. */
+/** Outside the prefix of the catalog, since only registrations read tombstones. */
 const TOMBSTONES = "/tombstones/";
 
 export interface InstanceName {
@@ -19,7 +19,7 @@ export function instanceKey({ namespace, service, id }: InstanceName): string {
   return `${INSTANCES}${namespace}/${service}/${id}`;
 }
 
-/** The verdicts of all checks of one instance lie under this. */
+/** The prefix of the verdicts of all checks of one instance. */
 export function verdictsPrefix({ namespace, service, id }: InstanceName): string {
   return `${VERDICTS}${namespace}/${service}/${id}/`;
 }
@@ -37,7 +37,7 @@ export function policyKey({ namespace, service }: ServiceName): string {
   return `${POLICIES}${namespace}/${service}`;
 }
 
-/** Says which claim on an instance was deregistered last. */
+/** The last claim on an instance that was withdrawn. */
 export function tombstoneKey({ namespace, service, id }: InstanceName): string {
   return `${TOMBSTONES}${namespace}/${service}/${id}`;
 }
@@ -47,8 +47,8 @@ export type RegistryKey =
   | { readonly kind: "instance"; readonly name: InstanceName }
   | { readonly kind: "verdict"; readonly name: InstanceName; readonly check: string };
 
-/** What a key is about; undefined for keys of a later version, which an older reader must not trip over. */
-export function parseKey(key: string): RegistryKey | undefined {
+/** The meaning of a key; undefined for keys of a later version, which an older reader must ignore. */
+export function parseRegistryKey(key: string): RegistryKey | undefined {
   const [, , kind, namespace, service, id, check, ...rest] = key.split("/");
   if (!namespace || !service || rest.length > 0) return undefined;
   if (kind === "policies" && id === undefined) return { kind: "policy", name: { namespace, service } };

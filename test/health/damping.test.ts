@@ -3,7 +3,6 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import {
   addTurn,
-  DEFAULT_DAMPING,
   fade,
   heldForSeconds,
   nextDueMs,
@@ -14,14 +13,15 @@ import {
   type Damping,
   type DampingOptions,
 } from "#health";
+import { DAMPING_DEFAULTS } from "#registry/api";
 
-const turnsAt = (times: readonly number[], options = DEFAULT_DAMPING): Damping =>
+const turnsAt = (times: readonly number[], options: DampingOptions = DAMPING_DEFAULTS): Damping =>
   times.reduce((damping, seconds) => addTurn(damping, seconds * 1000, options), startDamping(0));
 
 test("a check that turns critical once a minute for a day is never held", () => {
   let damping = startDamping(0);
   for (let minute = 0; minute < 1440; minute++) {
-    damping = addTurn(damping, minute * 60_000, DEFAULT_DAMPING);
+    damping = addTurn(damping, minute * 60_000, DAMPING_DEFAULTS);
     expect(damping.held).toBe(false);
   }
 });
@@ -30,8 +30,8 @@ test("four turns in a short while hold a check for some four minutes", () => {
   expect(turnsAt([0, 2, 4]).held).toBe(false);
   const held = turnsAt([0, 2, 4, 6]);
   expect(held).toMatchObject({ held: true, turns: 4 });
-  expect(heldForSeconds(held, DEFAULT_DAMPING)).toBeGreaterThan(230);
-  expect(heldForSeconds(held, DEFAULT_DAMPING)).toBeLessThan(240);
+  expect(heldForSeconds(held, DAMPING_DEFAULTS)).toBeGreaterThan(230);
+  expect(heldForSeconds(held, DAMPING_DEFAULTS)).toBeLessThan(240);
 });
 
 const options: fc.Arbitrary<DampingOptions> = fc

@@ -1,7 +1,8 @@
 /** When checks are probed, what a runner makes of a stated one, and what agrees with what: by example. */
 import { expect, test } from "vitest";
-import { bestOf, DEFAULT_THRESHOLDS, observe, startHealth, worstOf } from "../../kernel/health/core/state.ts";
-import { addTurn, DEFAULT_DAMPING, fade, heldForSeconds, startDamping } from "../../kernel/health/core/damping.ts";
+import { DAMPING_DEFAULTS, JUDGING_DEFAULTS } from "#registry/api";
+import { bestOf, observe, startHealth, worstOf } from "../../kernel/health/core/state.ts";
+import { addTurn, fade, heldForSeconds, startDamping } from "../../kernel/health/core/damping.ts";
 import { patternMatches, statusExpected } from "../../kernel/health/core/match.ts";
 import { FIRST_PROBE_MS_MAX, firstDelayMs, nextDueMs, placeOf } from "../../kernel/health/core/schedule.ts";
 import { definitionOf } from "../../kernel/health/core/targets.ts";
@@ -10,7 +11,7 @@ test("a stated check becomes a definition in milliseconds, and its target has no
   const judging = { intervalSeconds: 10, timeoutSeconds: 5, initialDelaySeconds: 2, rise: 1, fall: 3, warnAfterMs: 9 };
   const stated = {
     ...judging,
-    damping: DEFAULT_DAMPING,
+    damping: DAMPING_DEFAULTS,
     id: "up",
     deregisterAfterSeconds: 60,
     type: "tcp",
@@ -25,7 +26,7 @@ test("a stated check becomes a definition in milliseconds, and its target has no
     warnAfterMs: 9,
     rise: 1,
     fall: 3,
-    damping: DEFAULT_DAMPING,
+    damping: DAMPING_DEFAULTS,
   };
   expect(definitionOf(stated)).toEqual(expected);
   expect(definitionOf({ ...stated, damping: false })).toEqual({ ...expected, damping: undefined });
@@ -88,14 +89,14 @@ test("a status is one of some, or within a range with both of its ends", () => {
 });
 
 test("a status keeps the moment at which it was taken, and takes a new one when it turns", () => {
-  let health = observe(startHealth(5), "passing", 10, DEFAULT_THRESHOLDS);
+  let health = observe(startHealth(5), "passing", 10, JUDGING_DEFAULTS);
   expect([health.status, health.sinceMs]).toEqual(["passing", 10]);
-  health = observe(health, "passing", 20, DEFAULT_THRESHOLDS);
+  health = observe(health, "passing", 20, JUDGING_DEFAULTS);
   expect(health.sinceMs).toBe(10);
-  for (const at of [30, 40, 50]) health = observe(health, "critical", at, DEFAULT_THRESHOLDS);
+  for (const at of [30, 40, 50]) health = observe(health, "critical", at, JUDGING_DEFAULTS);
   expect([health.status, health.sinceMs]).toEqual(["critical", 50]);
   // One good result suffices to rise, where a check does not say otherwise.
-  health = observe(health, "passing", 60, DEFAULT_THRESHOLDS);
+  health = observe(health, "passing", 60, JUDGING_DEFAULTS);
   expect([health.status, health.sinceMs]).toEqual(["passing", 60]);
 });
 

@@ -1,7 +1,6 @@
 /** The schedule of probes: when, how many at once, and what is told. */
 import { expect, test } from "vitest";
 import {
-  DEFAULT_DAMPING,
   PROBE_SLOW_MS,
   ProbeRunner,
   type HttpTarget,
@@ -9,6 +8,7 @@ import {
   type ProbeResult,
   type Verdict,
 } from "#health";
+import { DAMPING_DEFAULTS } from "#registry/api";
 import { ManualClock, testHost } from "#test/kit";
 
 const DEFINITION: ProbeDefinition = {
@@ -118,7 +118,7 @@ test("a check that flaps is held critical, says so, and is let go when it is cal
   let good = true;
   const { clock, told, runner } = setup(() => (good ? GOOD : BAD));
   await using _ = runner;
-  runner.set("web", { ...DEFINITION, intervalMs: 1_000, fall: 1, damping: DEFAULT_DAMPING });
+  runner.set("web", { ...DEFINITION, intervalMs: 1_000, fall: 1, damping: DAMPING_DEFAULTS });
   for (let i = 0; i < 8; i++) {
     await clock.advance(2_000);
     good = !good;

@@ -10,7 +10,7 @@ import {
   judgePanic,
   type DiscoveryRequest,
 } from "../../registry/core/discovery.ts";
-import { instanceKey, parseKey, policyKey, tombstoneKey, verdictKey } from "../../registry/core/keys.ts";
+import { instanceKey, parseRegistryKey, policyKey, tombstoneKey, verdictKey } from "../../registry/core/keys.ts";
 import { recordOf } from "../../registry/core/record.ts";
 
 const UP = { id: "up", type: "tcp" } as const;
@@ -221,9 +221,12 @@ test("instances that leave, and checks that the servers probe, are found without
 
 test("keys say what they are about; those of a later version are passed over", () => {
   const name = nameOf("one");
-  expect(parseKey(instanceKey(name))).toEqual({ kind: "instance", name });
-  expect(parseKey(verdictKey(name, "up"))).toEqual({ kind: "verdict", name, check: "up" });
-  expect(parseKey(policyKey(name))).toEqual({ kind: "policy", name: { namespace: "default", service: "orders" } });
+  expect(parseRegistryKey(instanceKey(name))).toEqual({ kind: "instance", name });
+  expect(parseRegistryKey(verdictKey(name, "up"))).toEqual({ kind: "verdict", name, check: "up" });
+  expect(parseRegistryKey(policyKey(name))).toEqual({
+    kind: "policy",
+    name: { namespace: "default", service: "orders" },
+  });
   for (const key of [
     "/registry/instances/default",
     "/registry/instances//orders/one",
@@ -239,7 +242,7 @@ test("keys say what they are about; those of a later version are passed over", (
     "/registry/",
     tombstoneKey(name),
   ]) {
-    expect([key, parseKey(key)]).toEqual([key, undefined]);
+    expect([key, parseRegistryKey(key)]).toEqual([key, undefined]);
   }
 });
 

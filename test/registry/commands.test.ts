@@ -3,21 +3,14 @@ import { expect, test } from "vitest";
 import { AppError, decodeJson, encodeJson } from "#base";
 import { DRAIN_SECONDS_MAX, type Check, type Registration, type ServicePolicy } from "#registry/api";
 import type { CatalogEntry } from "../../registry/core/catalog.ts";
-import {
-  deregisterInstance,
-  registerBatch,
-  registerInstance,
-  reportVerdict,
-  setLifecycle,
-  setPolicy,
-  SERVERS,
-  type Commander,
-  type Deregister,
-  type Register,
-  type SetLifecycle,
-  type Write,
-} from "../../registry/core/commands.ts";
-import { evictInstance } from "../../registry/core/eviction.ts";
+import { SERVERS, type Commander } from "../../registry/core/commands/commander.ts";
+import { deregisterInstance, type DeregisterCommand } from "../../registry/core/commands/deregister.ts";
+import { evictInstance } from "../../registry/core/commands/evict.ts";
+import { setLifecycle, type SetLifecycleCommand } from "../../registry/core/commands/lifecycle.ts";
+import type { RegistryWrite } from "../../registry/core/commands/plan.ts";
+import { setPolicy } from "../../registry/core/commands/policy.ts";
+import { registerBatch, registerInstance, type RegisterCommand } from "../../registry/core/commands/register.ts";
+import { reportVerdict } from "../../registry/core/commands/verdict.ts";
 import { instanceKey, policyKey, tombstoneKey, verdictKey } from "../../registry/core/keys.ts";
 import type { InstanceRecord, TombstoneRecord, VerdictRecord } from "../../registry/core/record.ts";
 
@@ -34,7 +27,7 @@ class Facts {
   readonly known = new Map<string, CatalogEntry>();
   revision = 0;
 
-  apply(writes: readonly Write[]): void {
+  apply(writes: readonly RegistryWrite[]): void {
     if (writes.length > 0) this.revision++;
     for (const write of writes) {
       if (write.type === "put") {
@@ -47,21 +40,21 @@ class Facts {
     }
   }
 
-  register(registration: Partial<Registration> = {}, more: Partial<Register> = {}) {
+  register(registration: Partial<Registration> = {}, more: Partial<RegisterCommand> = {}) {
     const command = { name: NAME, by: ANN, ifRevision: undefined, nowMs: 1000, refuse: () => undefined, ...more };
     const plan = registerInstance(this.known, { registration: { ...HERE, ...registration }, ...command });
     this.apply(plan.writes);
     return plan;
   }
 
-  deregister(more: Partial<Deregister> = {}) {
+  deregister(more: Partial<DeregisterCommand> = {}) {
     const command = { name: NAME, by: ANN, ifRevision: undefined, tombstoneLease: "grave", ...more };
     const plan = deregisterInstance(this.known, command);
     this.apply(plan.writes);
     return plan;
   }
 
-  lifecycle(lifecycle: SetLifecycle["lifecycle"], more: Partial<SetLifecycle> = {}) {
+  lifecycle(lifecycle: SetLifecycleCommand["lifecycle"], more: Partial<SetLifecycleCommand> = {}) {
     const plan = setLifecycle(this.known, { name: NAME, by: ANN, lifecycle, drainUntilMs: 5000, ...more });
     this.apply(plan.writes);
     return plan.writes.length;
@@ -258,7 +251,7 @@ test("an agent's verdicts come with the registration, keep their time while they
 
 test("a batch names the place of an instance that it holds twice, and counts those that are new", () => {
   const facts = new Facts();
-  const of = (id: string): Register => ({
+  const of = (id: string): RegisterCommand => ({
     name: { ...NAME, id },
     by: ANN,
     registration: HERE,
@@ -354,7 +347,7 @@ test("a check that states no target asks where its instance answers", () => {
 test("the servers refuse a check that they would not run, of those that they are to run", () => {
   const facts = new Facts();
   const register = (over: Partial<Registration>) => {
-    const refuse: Register["refuse"] = ({ id }) => (id === "up" ? "a header" : undefined);
+    const refuse: RegisterCommand["refuse"] = ({ id }) => (id === "up" ? "a header" : undefined);
     return errorOf(() => facts.register(over, { refuse }));
   };
   const checks = [BEAT, { id: "port", type: "tcp" as const }, UP];

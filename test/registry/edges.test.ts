@@ -1,11 +1,20 @@
 /** Edges of the registry's commands: whose lease a verdict lives by. And the defaults by which checks are judged. */
 import { expect, test } from "vitest";
 import { decodeJson, encodeJson } from "#base";
-import { DEFAULT_DAMPING } from "#health";
-import { DEFAULT_THRESHOLDS } from "#health/core";
-import { CHECK_KINDS, Damping, resolveCheck, type Check, type Registration } from "#registry/api";
+import {
+  CHECK_KINDS,
+  Damping,
+  DAMPING_DEFAULTS,
+  JUDGING_DEFAULTS,
+  resolveCheck,
+  type Check,
+  type Registration,
+} from "#registry/api";
 import type { CatalogEntry } from "../../registry/core/catalog.ts";
-import { registerInstance, reportVerdict, SERVERS, type Known, type Write } from "../../registry/core/commands.ts";
+import { SERVERS } from "../../registry/core/commands/commander.ts";
+import type { KnownEntries, RegistryWrite } from "../../registry/core/commands/plan.ts";
+import { registerInstance } from "../../registry/core/commands/register.ts";
+import { reportVerdict } from "../../registry/core/commands/verdict.ts";
 import { instanceKey, verdictKey } from "../../registry/core/keys.ts";
 
 const NAME = { namespace: "default", service: "orders", id: "orders-1" };
@@ -21,13 +30,13 @@ const registration = (session: string | undefined, over: Partial<Registration> =
   ...over,
 });
 
-function entryOf(write: Write & { type: "put" }): CatalogEntry {
+function entryOf(write: RegistryWrite & { type: "put" }): CatalogEntry {
   const { key, value, lease } = write;
   return { key, value, createRevision: 1, modRevision: 1, ...(lease === undefined ? {} : { lease }) };
 }
 
 /** The instance under session `old`, with both checks passing; the TTL check's verdict has a lease of its own. */
-function registered(): Known {
+function registered(): KnownEntries {
   const { writes } = registerInstance(new Map(), {
     name: NAME,
     by: SERVERS,
@@ -49,7 +58,7 @@ function registered(): Known {
   return known;
 }
 
-function writesOf(next: Registration): readonly Write[] {
+function writesOf(next: Registration): readonly RegistryWrite[] {
   const command = {
     name: NAME,
     by: SERVERS,
@@ -64,7 +73,7 @@ function writesOf(next: Registration): readonly Write[] {
 test("a verdict moves to the lease of the new session with its instance, unchanged; a TTL check's keeps its own", () => {
   const writes = writesOf(registration("new"));
   expect(writes.map(({ type }) => type)).toEqual(["put", "put"]);
-  const [instance, verdict] = writes as [Write & { type: "put" }, Write & { type: "put" }];
+  const [instance, verdict] = writes as [RegistryWrite & { type: "put" }, RegistryWrite & { type: "put" }];
   expect([instance.key, instance.lease]).toEqual([instanceKey(NAME), "new"]);
   expect([verdict.key, verdict.lease]).toEqual([verdictKey(NAME, "up"), "new"]);
   expect(decodeJson(verdict.value)).toEqual({ status: "passing", sinceMs: 7 });
@@ -85,7 +94,7 @@ test("a verdict goes with its check: one that is gone, or another now, has none"
 });
 
 test("a verdict that has not changed is written only to move to its instance's lease", () => {
-  const report = (known: Known, status: "passing" | "critical", check = "up") =>
+  const report = (known: KnownEntries, status: "passing" | "critical", check = "up") =>
     reportVerdict(known, { name: NAME, by: SERVERS, check, status, nowMs: 9, lease: undefined });
   expect(report(registered(), "passing").writes).toEqual([]);
   expect(report(registered(), "critical").writes).toMatchObject([{ type: "put", lease: "old" }]);
@@ -98,7 +107,7 @@ test("a verdict that has not changed is written only to move to its instance's l
   expect(report(registered(), "critical", "beat")).toEqual({ writes: [], result: { grantSeconds: 5 } });
 });
 
-test("what a check that says nothing is judged by is what the tests of health use, and what the contract states", () => {
+test("the defaults of a check are those that the contract states", () => {
   const place = { host: "127.0.0.1", port: 1, tls: false };
   for (const check of [
     { id: "a", type: "http" },
@@ -109,8 +118,8 @@ test("what a check that says nothing is judged by is what the tests of health us
     { id: "a", type: "process", pid: 1 },
   ] as Check[]) {
     const { rise, fall, damping, intervalSeconds, timeoutSeconds } = resolveCheck(check, place) as never;
-    expect({ rise, fall }).toEqual(DEFAULT_THRESHOLDS);
-    expect(damping).toEqual(DEFAULT_DAMPING);
+    expect({ rise, fall }).toEqual({ rise: JUDGING_DEFAULTS.rise, fall: JUDGING_DEFAULTS.fall });
+    expect(damping).toEqual(DAMPING_DEFAULTS);
     const stated = CHECK_KINDS[check.type].properties as Record<string, { default?: unknown }>;
     const defaults = { rise, fall, intervalSeconds, timeoutSeconds } as Record<string, unknown>;
     for (const [name, value] of Object.entries(defaults)) expect([name, stated[name]?.default]).toEqual([name, value]);
@@ -119,11 +128,11 @@ test("what a check that says nothing is judged by is what the tests of health us
     name,
     (row as { default?: unknown }).default,
   ]);
-  expect(Object.fromEntries(stated)).toEqual(DEFAULT_DAMPING);
+  expect(Object.fromEntries(stated)).toEqual(DAMPING_DEFAULTS);
   // What is stated in part is filled up; what is switched off stays off; an alias is damped where it comes from.
   const damped = (check: object) =>
     (resolveCheck({ id: "a", type: "tcp", ...check }, place) as { damping: unknown }).damping;
-  expect(damped({ damping: { suppress: 9 } })).toEqual({ ...DEFAULT_DAMPING, suppress: 9 });
+  expect(damped({ damping: { suppress: 9 } })).toEqual({ ...DAMPING_DEFAULTS, suppress: 9 });
   expect(damped({ damping: false })).toBe(false);
   expect(damped({ type: "alias", service: "db" })).toBe(false);
 });

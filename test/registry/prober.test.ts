@@ -7,7 +7,7 @@ import { TaskGroup, type Host } from "#base";
 import { createReach, OWN_HOST_RULES } from "#health";
 import { Members, Prober, Registry, type Check } from "#registry";
 import { openMemoryStore, StoreErrors, type Store } from "#store";
-import { SERVERS } from "../../registry/core/commands.ts";
+import { SERVERS } from "../../registry/core/commands/commander.ts";
 import { eventually, testHost, withControl } from "#test/kit";
 
 const BY = { by: SERVERS, ifRevision: undefined };
@@ -75,7 +75,11 @@ test("each check is probed by exactly one member, and another takes it over when
   await using one = await member(host, store);
   const two = await member(host, store);
   for (let i = 0; i < 20; i++) {
-    await one.registry.register(nameOf(`orders-${i}`), { address: "127.0.0.1", port: web.port, checks: [http] }, BY);
+    await one.registry.commands.register(
+      nameOf(`orders-${i}`),
+      { address: "127.0.0.1", port: web.port, checks: [http] },
+      BY,
+    );
   }
   const keys = () => [...one.prober.keys(), ...two.prober.keys()];
   await eventually("all are shared", () => new Set(keys()).size === 20 && keys().length === 20);
@@ -96,15 +100,15 @@ test("a check follows its definition and goes with its instance", async () => {
   await using web = await target();
   await using one = await member(host, store);
   const here = { address: "127.0.0.1", port: web.port };
-  await one.registry.register(nameOf("a"), { ...here, checks: [http, { ...http, id: "other" }] }, BY);
+  await one.registry.commands.register(nameOf("a"), { ...here, checks: [http, { ...http, id: "other" }] }, BY);
   await eventually("both are probed", () => one.prober.keys().length === 2);
-  await one.registry.register(nameOf("a"), { ...here, checks: [http] }, BY);
+  await one.registry.commands.register(nameOf("a"), { ...here, checks: [http] }, BY);
   await eventually("one is probed", () => one.prober.keys().length === 1);
-  await one.registry.register(nameOf("a"), { ...here, probedBy: "agent", checks: [http] }, BY);
+  await one.registry.commands.register(nameOf("a"), { ...here, probedBy: "agent", checks: [http] }, BY);
   await eventually("the agent's are left alone", () => one.prober.keys().length === 0);
-  await one.registry.register(nameOf("a"), { ...here, checks: [http] }, BY);
+  await one.registry.commands.register(nameOf("a"), { ...here, checks: [http] }, BY);
   await eventually("it is probed again", () => one.prober.keys().length === 1);
-  await one.registry.deregister(nameOf("a"), BY);
+  await one.registry.commands.deregister(nameOf("a"), BY);
   await eventually("nothing is probed", () => one.prober.keys().length === 0);
   const { probes } = web;
   await new Promise((resolve) => setTimeout(resolve, 500));
@@ -127,7 +131,7 @@ test("a verdict that the store did not take is written later", async () => {
   });
   await using web = await target();
   await using one = await member(host, store);
-  await one.registry.register(nameOf("a"), { address: "127.0.0.1", port: web.port, checks: [http] }, BY);
+  await one.registry.commands.register(nameOf("a"), { address: "127.0.0.1", port: web.port, checks: [http] }, BY);
   await eventually("it passes", () => statusOf(one, "a") === "passing");
   away = true;
   web.status = 503;
@@ -144,10 +148,10 @@ test("a stale verdict of a former owner does not stay", async () => {
   await using store = openMemoryStore(host);
   await using web = await target();
   await using one = await member(host, store);
-  await one.registry.register(nameOf("a"), { address: "127.0.0.1", port: web.port, checks: [http] }, BY);
+  await one.registry.commands.register(nameOf("a"), { address: "127.0.0.1", port: web.port, checks: [http] }, BY);
   await eventually("it passes", () => statusOf(one, "a") === "passing");
   const before = one.registry.revision;
-  await one.registry.report(nameOf("a"), "up", { status: "critical", by: SERVERS });
+  await one.registry.commands.report(nameOf("a"), "up", { status: "critical", by: SERVERS });
   await eventually("it was written over", () => one.registry.revision > before + 1);
   await eventually("it passes again", () => statusOf(one, "a") === "passing");
 });
@@ -158,12 +162,16 @@ test("an alias is as well as what it follows, at once, and a ring of aliases end
   await using web = await target();
   await using one = await member(host, store);
   const here = { address: "127.0.0.1", port: web.port };
-  await one.registry.register(nameOf("db-1", "db"), { ...here, checks: [http] }, BY);
+  await one.registry.commands.register(nameOf("db-1", "db"), { ...here, checks: [http] }, BY);
   const follows = (service: string): Check => ({ id: "follows", type: "alias", service });
-  await one.registry.register(nameOf("api-1", "api"), { ...here, checks: [follows("db")] }, BY);
-  await one.registry.register(nameOf("gone-1", "gone"), { ...here, checks: [follows("nowhere")] }, BY);
-  await one.registry.register(nameOf("x-1", "x"), { ...here, checks: [{ ...http, id: "own" }, follows("y")] }, BY);
-  await one.registry.register(nameOf("y-1", "y"), { ...here, checks: [follows("x")] }, BY);
+  await one.registry.commands.register(nameOf("api-1", "api"), { ...here, checks: [follows("db")] }, BY);
+  await one.registry.commands.register(nameOf("gone-1", "gone"), { ...here, checks: [follows("nowhere")] }, BY);
+  await one.registry.commands.register(
+    nameOf("x-1", "x"),
+    { ...here, checks: [{ ...http, id: "own" }, follows("y")] },
+    BY,
+  );
+  await one.registry.commands.register(nameOf("y-1", "y"), { ...here, checks: [follows("x")] }, BY);
   await eventually("it passes with it", () => statusOf(one, "api-1", "api") === "passing");
   await eventually("what is not there is critical", () => statusOf(one, "gone-1", "gone") === "critical");
   web.status = 500;
@@ -216,14 +224,14 @@ test("one flip among many instances does not walk the catalog", async () => {
       registration: { ...here, checks: [rare] },
       ifRevision: undefined,
     }));
-    await Promise.all(batch.map(({ name, registration }) => one.registry.register(name, registration, BY)));
+    await Promise.all(batch.map(({ name, registration }) => one.registry.commands.register(name, registration, BY)));
   }
   await eventually("all are probed", () => one.prober.keys().length === 5_000);
   let walks = 0;
   const { catalog } = one.registry;
   const probed = catalog.probed.bind(catalog);
   catalog.probed = () => (walks++, probed());
-  await one.registry.register(nameOf("flips"), { ...here, checks: [http] }, BY);
+  await one.registry.commands.register(nameOf("flips"), { ...here, checks: [http] }, BY);
   await eventually("it passes", () => statusOf(one, "flips") === "passing");
   web.status = 500;
   await eventually("it is critical", () => statusOf(one, "flips") === "critical");
@@ -249,7 +257,7 @@ test("a member that cannot renew its lease stops probing, and goes on when it ca
   });
   await using web = await target();
   await using one = await member(host, store);
-  await one.registry.register(nameOf("a"), { address: "127.0.0.1", port: web.port, checks: [http] }, BY);
+  await one.registry.commands.register(nameOf("a"), { address: "127.0.0.1", port: web.port, checks: [http] }, BY);
   await eventually("it passes", () => statusOf(one, "a") === "passing");
   cut = true;
   skippedMs = 11_000;

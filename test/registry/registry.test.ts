@@ -2,7 +2,8 @@
 import { expect, test } from "vitest";
 import { encodeJson } from "#base";
 import type { CatalogEntry } from "../../registry/core/catalog.ts";
-import { registerInstance, SERVERS } from "../../registry/core/commands.ts";
+import { SERVERS } from "../../registry/core/commands/commander.ts";
+import { registerInstance } from "../../registry/core/commands/register.ts";
 import { policyKey } from "../../registry/core/keys.ts";
 import type { Registration } from "#registry/api";
 import { ManualClock, eventually, testHost, withControl } from "#test/kit";
@@ -105,7 +106,7 @@ test("a policy's check is refused where it is written, and one of an older store
 
 const VERDICT_PROBLEMS: [string, object, string][] = [
   ["a check that is not there", { verdicts: [{ check: "down", status: "passing" }] }, 'has no check "down"'],
-  ["a TTL check", { verdicts: [{ check: "alive", status: "passing" }] }, "passes by reports"],
+  ["a TTL check", { verdicts: [{ check: "alive", status: "passing" }] }, "passes only by reports"],
   [
     "the same check twice",
     {
@@ -114,9 +115,9 @@ const VERDICT_PROBLEMS: [string, object, string][] = [
         { check: "up", status: "critical" },
       ],
     },
-    "has a verdict already",
+    "already has a verdict",
   ],
-  ["the server's own check", { probedBy: "server", verdicts: [{ check: "up", status: "passing" }] }, "only an agent"],
+  ["the server's own check", { probedBy: "server", verdicts: [{ check: "up", status: "passing" }] }, "only an instance with probedBy"],
 ];
 const AGENT_CHECKS = [
   { id: "up", type: "http", path: "/" },

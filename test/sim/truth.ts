@@ -5,7 +5,7 @@
 import { canonicalJson, decodeJson } from "#base";
 import type { Release } from "#config-server/api";
 import type { Revision } from "#store";
-import { parseKey } from "../../registry/core/keys.ts";
+import { parseRegistryKey } from "../../registry/core/keys.ts";
 import { Catalog } from "../../registry/core/catalog.ts";
 import type { History } from "./history.ts";
 
@@ -81,7 +81,7 @@ export function textOf(instances: readonly unknown[]): string {
 
 /** The instance that a key registers, as `service/id`. */
 export function instanceOf(key: string): string | undefined {
-  const parsed = parseKey(key);
+  const parsed = parseRegistryKey(key);
   return parsed?.kind === "instance" ? `${parsed.name.service}/${parsed.name.id}` : undefined;
 }
 

@@ -15,12 +15,6 @@ export interface DampingOptions {
   readonly holdSecondsMax: number;
 }
 
-/**
- * Four turns in a short while hold a check for four minutes. A check that turns critical once a minute for ever stays
- * just below; a rolling restart, or three failed starts in a row, are not flapping.
- */
-export const DEFAULT_DAMPING: DampingOptions = { halfLifeSeconds: 120, suppress: 3.5, reuse: 1, holdSecondsMax: 600 };
-
 export interface Damping {
   /** In turns, as of `atMs`. */
   readonly penalty: number;

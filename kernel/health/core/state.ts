@@ -18,9 +18,6 @@ export interface Thresholds {
   readonly fall: number;
 }
 
-/** As the registry's contract has them when a check does not say. */
-export const DEFAULT_THRESHOLDS: Thresholds = { rise: 1, fall: 3 };
-
 /** How many of the latest results in a row were … */
 interface Runs {
   readonly passing: number;
@@ -65,6 +62,21 @@ function next(status: HealthResult, runs: Runs, { rise, fall }: Thresholds): Hea
   if (status === "passing") return runs.troubled >= fall ? "warning" : "passing";
   if (runs.passing >= rise) return "passing";
   return status === "critical" && runs.alive < rise ? "critical" : "warning";
+}
+
+/** Whether a check, or an instance, with this status can answer requests: passing or warning. */
+export function isAlive(status: HealthStatus): boolean {
+  return status === "passing" || status === "warning";
+}
+
+/** Whether an instance accepts new requests by its own declaration, whatever its health. */
+export function isServing({ lifecycle }: { readonly lifecycle: string }): boolean {
+  return lifecycle === "serving";
+}
+
+/** Whether clients should send an instance new requests: it is serving and alive. */
+export function isHealthy(instance: { readonly status: HealthStatus; readonly lifecycle: string }): boolean {
+  return isServing(instance) && isAlive(instance.status);
 }
 
 const FROM_BEST_TO_WORST: readonly HealthStatus[] = ["passing", "warning", "unknown", "critical"];
