@@ -8,9 +8,10 @@ import { once } from "node:events";
 import { isIP, type AddressInfo } from "node:net";
 import { networkInterfaces } from "node:os";
 import { messageOf, type Host } from "#base";
+import { clientNetwork } from "#base/address-class";
 import type { Zone } from "./core/answer.ts";
 import type { DnsCatalog } from "./core/directory.ts";
-import { clientOf, RateLimiter } from "./core/limiter.ts";
+import { RateLimiter } from "./core/limiter.ts";
 import {
   emptyTail,
   Rcode,
@@ -137,7 +138,7 @@ class DnsServer {
 
   #mayAsk(address: string, transport: Transport): boolean {
     if (!this.#limits.loopback && isLoopbackAddress(address)) return true;
-    return this.#limits[transport].take(clientOf(address), this.#host.clock.monotonic());
+    return this.#limits[transport].take(clientNetwork(address), this.#host.clock.monotonic());
   }
 
   /** As response rate limiting does: a forged address gets at most what was sent under it, a real client a way in. */

@@ -5,8 +5,8 @@
  */
 import { createServer, type Server, type Socket } from "node:net";
 import type { Host } from "#base";
+import { clientNetwork } from "#base/address-class";
 import { put16 } from "./core/message.ts";
-import { clientOf } from "./core/limiter.ts";
 
 /** Connections at once, and of one client: each holds a descriptor and a buffer. */
 const CONNECTIONS_MAX = 256;
@@ -47,7 +47,7 @@ export class TcpListener implements AsyncDisposable {
   }
 
   #accept(socket: Socket): void {
-    const client = clientOf(socket.remoteAddress ?? "");
+    const client = clientNetwork(socket.remoteAddress ?? "");
     const ofClient = [...this.#connections.values()].filter((connection) => connection.client === client).length;
     if (this.#connections.size >= CONNECTIONS_MAX || ofClient >= CONNECTIONS_PER_CLIENT_MAX) {
       this.#options.dropped("connections");

@@ -46,18 +46,3 @@ export class RateLimiter {
     return true;
   }
 }
-
-/** Who counts as one client: an IPv4 address, or the /64 of an IPv6 address, since a host has all of that. */
-export function clientOf(address: string): string {
-  if (!address.includes(":")) return address;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  const [head = "", tail = ""] = (address.split("%", 1)[0] ?? "").split("::");
-  const [left, right] = [groupsOf(head), groupsOf(tail)];
-  const zeros = Array.from({ length: 8 - left.length - right.length }, () => "0");
-  return [...left, ...zeros, ...right].slice(0, 4).join(":");
-}
-
-function groupsOf(text: string): string[] {
-  return text === "" ? [] : text.split(":");
-}

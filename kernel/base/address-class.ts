@@ -74,6 +74,18 @@ export function canonicalAddress(text: string): string | undefined {
     : address.toString();
 }
 
+/**
+ * What counts as one client in limits: an IPv4 address, or the /64 network of an IPv6 address, since one host may use
+ * all of it. Any other text stays as it is.
+ */
+export function clientNetwork(text: string): string {
+  const canonical = canonicalAddress(text);
+  const address = canonical === undefined ? undefined : ipaddr.parse(canonical);
+  if (!(address instanceof ipaddr.IPv6)) return canonical ?? text;
+  const groups = address.parts.slice(0, 4).map((part) => part.toString(16));
+  return `${groups.join(":")}::/64`;
+}
+
 /** The IPv4 address inside an IPv6 address of a network for that; undefined when there is none. */
 export function embeddedIPv4(text: string): string | undefined {
   const address = parsed(text);

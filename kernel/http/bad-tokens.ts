@@ -3,8 +3,8 @@
  * looked at after a delay that doubles. A good token is never slowed, so that nobody locks others out from behind a shared
  * address; at 256 bits there is nothing to guess, and what is kept away is load and noise.
  */
-import { isIPv6 } from "node:net";
 import type { CounterChild, Host } from "#base";
+import { clientNetwork } from "#base/address-class";
 import { HttpErrors } from "./problem.ts";
 
 /** Bad tokens of an address that are answered without a delay: a few clients with an old token behind one address. */
@@ -44,7 +44,7 @@ export class BadTokens {
   /** Notes a bad token. Returns when it is to be refused as such. @throws HTTP_TOO_MANY_BAD_TOKENS when its address must wait */
   refuse(address: string): void {
     const nowMs = this.#host.clock.monotonic();
-    const key = networkOf(address);
+    const key = clientNetwork(address);
     const before = this.#seen.get(key);
     const current = before && nowMs - before.atMs < FORGET_MS ? before : { count: 0, atMs: nowMs, untilMs: 0 };
     if (nowMs < current.untilMs) {
@@ -70,22 +70,4 @@ export class BadTokens {
 export function delayAfter(count: number): number {
   if (count <= BAD_TOKENS_FREE) return 0;
   return Math.min(DELAY_MS_MAX, DELAY_MS * 2 ** Math.min(count - BAD_TOKENS_FREE - 1, 16));
-}
-
-/** An IPv4 address by itself; of an IPv6 address the /64, all of which one host may use. */
-export function networkOf(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  if (!isIPv6(address)) return address;
-  const [head = "", tail] = (address.split("%", 1)[0] ?? "").split("::", 2);
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const groups =
-    tail === undefined
-      ? left
-      : [...left, ...Array<string>(Math.max(0, 8 - left.length - right.length)).fill("0"), ...right];
-  return groups
-    .slice(0, 4)
-    .map((group) => parseInt(group, 16).toString(16))
-    .join(":");
 }

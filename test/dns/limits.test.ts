@@ -5,9 +5,10 @@ import { createServer, type AddressInfo } from "node:net";
 import { decode, encode } from "dns-packet";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { clientNetwork } from "#base/address-class";
 import { parseUpstream } from "#dns";
 import { ManualClock, testHost } from "#test/kit";
-import { clientOf, CLIENTS_MAX, RateLimiter } from "../../dns/core/limiter.ts";
+import { CLIENTS_MAX, RateLimiter } from "../../dns/core/limiter.ts";
 import { Responder } from "../../dns/responder.ts";
 import { ask, askTcp, askUdp, edns, framed, instance, question, testCatalog, testDns } from "./kit.ts";
 
@@ -46,13 +47,13 @@ test("buckets fill with time, and their table does not grow beyond its size", ()
 test.each([
   ["10.0.0.1", "10.0.0.1"],
   ["::ffff:10.0.0.1", "10.0.0.1"],
-  ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2"],
-  ["2001:db8::6", "2001:db8:0:0"],
-  ["2001:db8::", "2001:db8:0:0"],
-  ["2001::3:4:5:6:7:8", "2001:0:3:4"],
-  ["fe80::1%eth0", "fe80:0:0:0"],
-  ["::1", "0:0:0:0"],
-])("%s counts as %s", (address, client) => expect(clientOf(address)).toBe(client));
+  ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
+  ["2001:db8::6", "2001:db8:0:0::/64"],
+  ["2001:db8::", "2001:db8:0:0::/64"],
+  ["2001::3:4:5:6:7:8", "2001:0:3:4::/64"],
+  ["fe80::1%eth0", "fe80:0:0:0::/64"],
+  ["::1", "0:0:0:0::/64"],
+])("%s counts as %s", (address, client) => expect(clientNetwork(address)).toBe(client));
 
 const SEED = Number(process.env["FUZZ_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 

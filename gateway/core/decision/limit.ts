@@ -6,7 +6,8 @@ import type { RequestHead } from "../request/head.ts";
 import type { SharedPolicy } from "../limits/lease-arithmetic.ts";
 import type { LeaseWait } from "../limits/leased-limits.ts";
 import { textHash32 } from "#base";
-import { addressGroup, type RateVerdict } from "../limits/rate-limit.ts";
+import { clientNetwork } from "#base/address-class";
+import type { RateVerdict } from "../limits/rate-limit.ts";
 import { refuse, type Refuse } from "./refusal.ts";
 import type { HeaderPair } from "../request/header-list.ts";
 import type { CompiledRoute } from "../routing/route.ts";
@@ -73,7 +74,7 @@ export function limitedKey(by: LimitedBy, head: RequestHead, caller: Caller): st
 const KEY_CHARS_MAX = 256;
 
 function keyOf(by: LimitedBy, head: RequestHead, { claims, consumer }: Caller): string {
-  if (by === "ip") return addressGroup(head.client);
+  if (by === "ip") return clientNetwork(head.client);
   if (by === "consumer") return JSON.stringify(["consumer", consumer?.name ?? ""]);
   if (by === "route") return "";
   if ("header" in by) return JSON.stringify(["header", ...head.header(by.header.toLowerCase())]);

@@ -3,7 +3,6 @@
  * burst at their edges, and two numbers less per key than a token bucket.
  * @see https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm (virtual scheduling)
  */
-import ipaddr from "ipaddr.js";
 import { RecentMap } from "./recent-map.ts";
 
 /**
@@ -98,15 +97,4 @@ export class RateLimiter {
     if (known && known.spacingMs === spacingMs) known.requests += 1;
     else spent.set(key, { spacingMs, requests: 1 });
   }
-}
-
-/** Who shares an allowance by address: an IPv4 address, or an IPv6 /64, since a single host has a whole one. */
-export function addressGroup(peer: string): string {
-  if (!ipaddr.isValid(peer)) return peer;
-  const address = ipaddr.process(peer);
-  if (address.kind() === "ipv4") return address.toString();
-  return `${(address as ipaddr.IPv6).parts
-    .slice(0, 4)
-    .map((part) => part.toString(16))
-    .join(":")}::/64`;
 }

@@ -2,6 +2,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { seededRandom } from "#base";
+import { clientNetwork } from "#base/address-class";
 import { isDead, pick } from "../../../gateway/core/balancing/balancer.ts";
 import { weigh } from "../../../gateway/core/balancing/endpoints.ts";
 import {
@@ -15,7 +16,7 @@ import {
 } from "../../../gateway/core/balancing/endpoint-load.ts";
 import { NO_ENDPOINTS, type Endpoint } from "../../../gateway/core/balancing/endpoints.ts";
 import { nextEndpoints } from "../../../gateway/core/balancing/next-endpoints.ts";
-import { addressGroup, RateLimiter } from "../../../gateway/core/limits/rate-limit.ts";
+import { RateLimiter } from "../../../gateway/core/limits/rate-limit.ts";
 import { chooseRetry, MOVES_MAX, RetryBudget, type RetryContext } from "../../../gateway/core/balancing/retry.ts";
 import { compileTable } from "../../../gateway/core/routing/table.ts";
 import { hasDoubleMember } from "#base/plain-json";
@@ -255,10 +256,10 @@ test("a flood of keys does not grow without end", () => {
 });
 
 test("an IPv4 address stands for itself in both its forms, an IPv6 one for its /64", () => {
-  expect(addressGroup("10.0.0.1")).toBe("10.0.0.1");
-  expect(addressGroup("::ffff:10.0.0.1")).toBe("10.0.0.1");
-  expect(addressGroup("2001:db8:1:2:3:4:5:6")).toBe(addressGroup("2001:db8:1:2::1"));
-  expect(addressGroup("2001:db8:1:3::1")).not.toBe(addressGroup("2001:db8:1:2::1"));
+  expect(clientNetwork("10.0.0.1")).toBe("10.0.0.1");
+  expect(clientNetwork("::ffff:10.0.0.1")).toBe("10.0.0.1");
+  expect(clientNetwork("2001:db8:1:2:3:4:5:6")).toBe(clientNetwork("2001:db8:1:2::1"));
+  expect(clientNetwork("2001:db8:1:3::1")).not.toBe(clientNetwork("2001:db8:1:2::1"));
 });
 
 const calm: RetryContext = {
