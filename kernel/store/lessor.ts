@@ -6,7 +6,7 @@
  */
 import { randomId, type CancelTimer, type Clock, type Random } from "#base";
 import { leaseNotFound } from "./rules.ts";
-import type { LeaseId } from "./types.ts";
+import type { LeaseId, Op } from "./types.ts";
 
 /** Longest that a timer of Node waits; later deadlines are looked at again then. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -73,6 +73,11 @@ export class Lessor implements Disposable {
     const held = this.#leases.get(id);
     if (!held) throw leaseNotFound(id);
     return held;
+  }
+
+  /** @throws STORE_LEASE_NOT_FOUND unless every lease that the operations put under exists */
+  expectAll(ops: readonly Op[]): void {
+    for (const op of ops) if (op.type === "put" && op.lease !== undefined) this.expect(op.lease);
   }
 
   /** Forgets a lease. Its keys are the engine's to delete. */

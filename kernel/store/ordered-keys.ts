@@ -2,6 +2,7 @@
  * A set of keys in order, in chunks: an insert moves half a chunk at most, so a million keys cost no more per insert
  * than a thousand. A balanced tree would do the same in three times the code.
  */
+import { firstIndexWhere } from "#base";
 
 /** Keys in one chunk before it is split in two; moving so many pointers costs less than a microsecond. */
 const CHUNK_KEYS_MAX = 512;
@@ -59,25 +60,12 @@ export class OrderedKeys {
 
   /** The last chunk that begins at or before `key`, or the first. */
   #chunkOf(key: string): number {
-    let low = 0;
-    let high = this.#chunks.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if ((this.#chunks[middle]?.[0] as string) <= key) low = middle;
-      else high = middle - 1;
-    }
-    return low;
+    const chunks = this.#chunks;
+    return Math.max(0, firstIndexWhere(chunks.length, (at) => (chunks[at]?.[0] as string) > key) - 1);
   }
 }
 
 /** The first index whose key is not before `key`. */
 function lowerBound(keys: readonly string[], key: string): number {
-  let low = 0;
-  let high = keys.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((keys[middle] as string) < key) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return firstIndexWhere(keys.length, (index) => (keys[index] as string) >= key);
 }

@@ -1,4 +1,5 @@
 /** The last revisions that were published, so that a watch that resumes soon after a cut needs no disk and no server. */
+import { firstIndexWhere } from "#base";
 import type { Revision, WatchBatch } from "./types.ts";
 import { bytesOf, type History } from "./watch-hub.ts";
 
@@ -10,12 +11,12 @@ const RECENT_BYTES_MAX = 32 * 1024 * 1024;
 
 export class RecentRevisions {
   #batches: WatchBatch[] = [];
-  /** Batches at the front that are no longer held, until enough of them are worth moving the rest. */
+  /** Batches at the front that are dropped but not yet cut off, because cutting moves the rest. */
   #dropped = 0;
   #bytes = 0;
   #base: Revision;
 
-  /** Nothing is known of `base` and before. */
+  /** Revisions up to and including `base` are unknown. */
   constructor(base: Revision) {
     this.#base = base;
   }
@@ -41,26 +42,21 @@ export class RecentRevisions {
     this.#shrink();
   }
 
-  /** The batches after a revision, `limit` at most; undefined when some of them are no longer here. */
+  /** The batches after a revision, `limit` at most; undefined when some of them are dropped. */
   after(after: Revision, limit: number, current: Revision): History | undefined {
     if (after < this.#base) return undefined;
-    let low = this.#dropped;
-    let high = this.#batches.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#batches[middle] as WatchBatch).revision <= after) low = middle + 1;
-      else high = middle;
-    }
-    const batches = this.#batches.slice(low, low + limit);
-    const whole = low + limit >= this.#batches.length;
-    return { batches, through: whole ? current : (batches.at(-1) as WatchBatch).revision };
+    const all = this.#batches;
+    const first = firstIndexWhere(all.length, (index) => (all[index] as WatchBatch).revision > after);
+    const batches = all.slice(first, first + limit);
+    const isWhole = first + limit >= all.length;
+    return { batches, through: isWhole ? current : (batches.at(-1) as WatchBatch).revision };
   }
 
   #drop(): void {
     const batch = this.#batches[this.#dropped] as WatchBatch;
     this.#bytes -= bytesOf(batch);
     this.#base = batch.revision;
-    // The slot keeps its revision for the search, and lets go of the values.
+    // The slot keeps its revision for the search and releases the values.
     this.#batches[this.#dropped++] = { revision: batch.revision, events: [] };
   }
 

@@ -2,7 +2,7 @@
  * Everything under a prefix, kept up to date: list it, then watch it, and list it again when the past that the watch
  * needs is gone. What to make of the entries is the owner's; it is called in order and one thing at a time.
  */
-import { AppError, fullJitter, messageOf, type Host } from "#base";
+import { AppError, fullJitter, KeyedWaiters, messageOf, type Host } from "#base";
 import { StoreErrors, type Entry, type Revision, type Store, type WatchBatch } from "./types.ts";
 
 /** Entries per read of a listing; all pages are read at one revision. */
@@ -39,7 +39,8 @@ export class View {
   #connected = false;
   #heardMs = -Infinity;
   #revision: Revision = 0;
-  readonly #waiters = new Set<{ readonly revision: Revision; readonly wake: () => void }>();
+  /** By the revision that they wait for. */
+  readonly #waiters = new KeyedWaiters();
 
   constructor(host: Host, store: Store, options: ViewOptions) {
     this.#host = host;
@@ -69,16 +70,7 @@ export class View {
   async waitFor(revision: Revision, signal: AbortSignal): Promise<void> {
     if (this.#revision >= revision) return;
     signal.throwIfAborted();
-    await new Promise<void>((resolve) => {
-      const wake = (): void => {
-        this.#waiters.delete(waiter);
-        signal.removeEventListener("abort", wake);
-        resolve();
-      };
-      const waiter = { revision, wake };
-      this.#waiters.add(waiter);
-      signal.addEventListener("abort", wake, { once: true });
-    });
+    await this.#waiters.wait([String(revision)], { signal });
     if (this.#revision < revision) signal.throwIfAborted();
   }
 
@@ -127,7 +119,7 @@ export class View {
     this.#heardMs = this.#host.clock.monotonic();
     if (revision <= this.#revision) return;
     this.#revision = revision;
-    for (const waiter of this.#waiters) if (waiter.revision <= revision) waiter.wake();
+    for (const awaited of this.#waiters.keys()) if (Number(awaited) <= revision) this.#waiters.wake(awaited);
   }
 
   async #pause(failures: number, error: AppError, signal: AbortSignal): Promise<void> {

@@ -4,8 +4,7 @@
  * with STORE_WATCH_LAGGED where it stands). Publishing never waits for a reader, and a batch is filtered once per key or
  * prefix, not once per watcher.
  */
-import assert from "node:assert/strict";
-import type { CancelTimer, Clock } from "#base";
+import { invariant, type CancelTimer, type Clock } from "#base";
 import { closed } from "./rules.ts";
 import { StoreErrors, type KeyOrPrefix, type Revision, type StoreEvent, type WatchBatch } from "./types.ts";
 
@@ -38,7 +37,7 @@ export interface WatchHubOptions {
    * @throws STORE_COMPACTED when they are gone
    */
   readonly history: (after: Revision, limit: number) => History;
-  readonly queueRevisionsMax?: number;
+  readonly queueRevisionsMax?: number | undefined;
   /**
    * Whether the hub is told of the store's signs of life, by `confirm`, as when the store is another process. Else the store is
    * this process, and an idle hub sends its bookmarks by itself.
@@ -82,7 +81,7 @@ export class WatchHub implements Disposable {
 
   /** Hands out one whole revision. Revisions come in order, each once. */
   publish(batch: WatchBatch): void {
-    assert(batch.revision > this.#revision, `revision ${batch.revision} after ${this.#revision}`);
+    invariant(batch.revision > this.#revision, "revisions are published in order, each once");
     this.#revision = batch.revision;
     if (this.#watchers.size === 0) return;
     const matched = new Map<Group, StoreEvent[]>();
@@ -221,7 +220,7 @@ class Watcher implements AsyncIterableIterator<WatchBatch> {
   }
 
   async next(): Promise<IteratorResult<WatchBatch>> {
-    assert(!this.#waiting, "a watch is read by one reader, one batch at a time");
+    invariant(!this.#waiting, "a watch has one reader, which reads one batch at a time");
     if (!this.#opened && !this.#ended) {
       this.#opened = true;
       this.#told = Math.min(this.#cursor, this.#hub.revision);

@@ -66,7 +66,7 @@ export class Feed implements Disposable {
       revision: after,
       history: (from, limit) => this.#history(from, limit),
       confirmed: true,
-      ...(queueRevisionsMax === undefined ? {} : { queueRevisionsMax }),
+      queueRevisionsMax,
     });
     this.#stands.promise.catch(() => {});
     void this.#run();

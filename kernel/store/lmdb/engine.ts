@@ -1,13 +1,12 @@
 /**
- * The default engine: revisions over LMDB in this process. A transaction is judged at once against what every key has
- * been (in memory, values aside), gets its revision, and waits for the disk with all others that came meanwhile: one
- * commit for many, one commit in flight. Reads, watches and answers see only what is on the disk.
- * When a write fails the engine ends: it never acknowledges, and never goes on from a state that the disk does not have.
+ * The default engine: revisions over LMDB in this process. A transaction is evaluated at once against the history of every key
+ * (in memory, without values), gets its revision, and waits for the disk. Reads, watches and results see only what is on the
+ * disk. When a write fails, the engine ends: it never acknowledges a state that the disk does not have, nor builds on one.
  */
-import type { Host } from "#base";
+import { firstIndexWhere, invariant, type Host } from "#base";
 import { Lessor } from "../lessor.ts";
 import { RecentRevisions } from "../recent.ts";
-import { NO_VALUE, REVISION_FIRST, closed, compacted, futureRevision, holds } from "../rules.ts";
+import { NO_VALUE, REVISION_FIRST, closed, compacted, expectCompactable, expectReadable, holds } from "../rules.ts";
 import type {
   Entry,
   Lease,
@@ -18,7 +17,6 @@ import type {
   RangeResult,
   Revision,
   Store,
-  StoreEvent,
   StoreStatus,
   TxnRequest,
   TxnResult,
@@ -27,26 +25,20 @@ import type {
 } from "../types.ts";
 import { validateCompact, validateRange, validateTtl, validateTxn, validateWatch } from "../validate.ts";
 import { WatchHub, type History } from "../watch-hub.ts";
+import { CommitQueue, nextTurn, type PendingChange, type RevisionDraft } from "./commit-queue.ts";
 import { Disk, type Writes } from "./disk.ts";
 import { KeyHistory } from "./history.ts";
-import { META, encodeMeta, encodeRow, leaseKey, type Change, type Row } from "./layout.ts";
+import { META, encodeMeta, encodeRow, leaseKey } from "./layout.ts";
+import { entryOf, readHistory } from "./past.ts";
 
 export interface EngineOptions {
-  /** The data folder; made when it is not there, and readable by its owner only. */
+  /** The data folder. Created when it does not exist; only its owner can read it. */
   readonly folder: string;
-  /** Called once when a write failed. The engine answers nothing any more; it must be disposed and opened again. */
+  /** Called once when a write failed. Every later call is rejected; dispose the engine and open it again. */
   readonly onFatal?: (error: Error) => void;
   /** Revisions that wait for one slow watcher before it is dropped. */
-  readonly watchQueueRevisionsMax?: number;
+  readonly watchQueueRevisionsMax?: number | undefined;
 }
-
-/** Bytes and transactions in one commit: enough to fill a disk's sync, little enough not to hold up the loop. */
-const COMMIT_BYTES_MAX = 4 * 1024 * 1024;
-const COMMIT_TXNS_MAX = 1024;
-
-/** Changes that one commit forgets when nobody writes, and beside the writes of others. */
-const FORGET_IDLE = 1000;
-const FORGET_BUSY = 100;
 
 /** Values read from the disk before other work gets its turn. */
 const READ_CHUNK = 512;
@@ -65,44 +57,24 @@ export async function openEngine(host: Host, options: EngineOptions): Promise<St
   }
 }
 
-/** A change whose value is in memory until it is on the disk. */
-interface Held extends Change {
-  value: Buffer | undefined;
-}
-
-/** The changes of one revision while they are gathered. */
-interface Draft {
-  readonly changes: ({ readonly change: Held } & Pick<Row, "row" | "head">)[];
-  readonly events: StoreEvent[];
-}
-
-/** What waits for the disk; without changes and meta, it waits for what came before it. */
-interface Waiting extends Draft {
-  readonly revision: Revision;
-  readonly meta: Writes["meta"];
-  readonly settled: PromiseWithResolvers<void>;
-}
-
 class LmdbStore implements Store {
   readonly #host: Host;
   readonly #disk: Disk;
   readonly #onFatal: (error: Error) => void;
-  readonly #keys = new KeyHistory<Held>();
+  readonly #keys = new KeyHistory<PendingChange>();
   readonly #hub: WatchHub;
   readonly #recent: RecentRevisions;
   readonly #lessor: Lessor;
+  readonly #commits: CommitQueue;
   /** The last revision given out. */
   #head: Revision = REVISION_FIRST;
   /** The last revision on the disk. */
   #durable: Revision;
   #compacted: Revision;
-  #queue: Waiting[] = [];
-  #forgotten: Change[] = [];
-  #flushing: Promise<void> | undefined;
-  /** Reads that go over several turns, and whose records must stay meanwhile. */
-  /** The listing that the latest range began or went on with, while there is more of it. */
-  #listing: { readonly prefix: string; readonly revision: Revision; readonly found: readonly Held[] } | undefined;
-  #longReads = 0;
+  /** The rest of the latest listing, while it has further pages. */
+  #listing:
+    | { readonly prefix: string; readonly revision: Revision; readonly found: readonly PendingChange[] }
+    | undefined;
   #failure: Error | undefined;
   #disposed = false;
 
@@ -115,10 +87,14 @@ class LmdbStore implements Store {
     this.#load();
     this.#durable = this.#head;
     this.#recent = new RecentRevisions(this.#head);
+    this.#commits = new CommitQueue(disk, {
+      onDurable: (draft, revision) => this.#publish(draft, revision),
+      onFailure: (error) => this.#fail(error),
+    });
     this.#hub = new WatchHub(host.clock, {
       revision: this.#head,
       history: (after, limit) => this.#history(after, limit),
-      ...(watchQueueRevisionsMax === undefined ? {} : { queueRevisionsMax: watchQueueRevisionsMax }),
+      queueRevisionsMax: watchQueueRevisionsMax,
     });
     if (this.#compacted > 0) void this.#forget(this.#compacted);
   }
@@ -127,8 +103,7 @@ class LmdbStore implements Store {
     this.#assertOpen();
     validateRange(request);
     const { revision = this.#durable, limit = Infinity, keysOnly = false } = request;
-    if (revision > this.#durable) throw futureRevision(revision, this.#durable);
-    if (revision < this.#compacted) throw compacted(revision, this.#compacted);
+    expectReadable(revision, { current: this.#durable, compacted: this.#compacted });
     const { found, from } = this.#select(request, revision);
     const count = found.length - from;
     const answer = { revision: this.#durable, more: count > limit, count };
@@ -136,22 +111,17 @@ class LmdbStore implements Store {
     this.#listing = answer.more && "prefix" in request ? { prefix: request.prefix, revision, found } : undefined;
     if (keysOnly || kept.length <= READ_CHUNK) return { ...answer, entries: this.#entries(kept, keysOnly) };
     const entries: Entry[] = [];
-    this.#longReads++;
-    try {
-      for (let at = 0; at < kept.length; at += READ_CHUNK) {
-        if (at > 0) await nextTurn();
-        this.#assertOpen();
-        entries.push(...this.#entries(kept.slice(at, at + READ_CHUNK), false));
-      }
-    } finally {
-      this.#longReads--;
-      this.#flush();
+    using _ = this.#commits.longRead();
+    for (let at = 0; at < kept.length; at += READ_CHUNK) {
+      if (at > 0) await nextTurn();
+      this.#assertOpen();
+      entries.push(...this.#entries(kept.slice(at, at + READ_CHUNK), false));
     }
     return { ...answer, entries };
   }
 
-  /** What a range is about, and from where; the next page of a listing goes on in what its first page found. */
-  #select(request: RangeRequest, revision: Revision): { found: readonly Held[]; from: number } {
+  /** The changes that a range selects, and where it begins among them. Later pages reuse what the first page found. */
+  #select(request: RangeRequest, revision: Revision): { found: readonly PendingChange[]; from: number } {
     const { after } = request;
     const listing = this.#listing;
     if (
@@ -160,7 +130,8 @@ class LmdbStore implements Store {
       listing?.prefix === request.prefix &&
       listing.revision === revision
     ) {
-      return { found: listing.found, from: firstAfter(listing.found, after) };
+      const { found } = listing;
+      return { found, from: firstIndexWhere(found.length, (index) => (found[index] as PendingChange).key > after) };
     }
     return { found: this.#keys.select(request, revision), from: 0 };
   }
@@ -171,8 +142,8 @@ class LmdbStore implements Store {
     const { when = [], then = [], otherwise = [] } = request;
     const succeeded = when.every((compare) => holds(compare, this.#keys.at(compare.key, this.#head)));
     const ops = succeeded ? then : otherwise;
-    for (const op of ops) if (op.type === "put" && op.lease !== undefined) this.#lessor.expect(op.lease);
-    const draft: Draft = { changes: [], events: [] };
+    this.#lessor.expectAll(ops);
+    const draft: RevisionDraft = { changes: [], events: [] };
     const results = ops.map((op) => this.#apply(op, draft));
     const durable = this.#commit(draft);
     const answer = { succeeded, revision: this.#head, results };
@@ -209,8 +180,7 @@ class LmdbStore implements Store {
   async compact(through: Revision): Promise<void> {
     this.#assertOpen();
     validateCompact(through);
-    if (through > this.#durable) throw futureRevision(through, this.#durable);
-    if (through <= this.#compacted) throw compacted(through, this.#compacted);
+    expectCompactable(through, { current: this.#durable, compacted: this.#compacted });
     this.#compacted = through;
     this.#recent.forget(through);
     await this.#commit(NOTHING, [
@@ -230,14 +200,14 @@ class LmdbStore implements Store {
     };
   }
 
-  /** What was asked for before is still written. */
+  /** Pending writes are still written. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#failure ??= closed();
     this.#lessor[Symbol.dispose]();
     this.#hub[Symbol.dispose]();
-    while (this.#flushing) await this.#flushing;
+    await this.#commits.close();
     await this.#disk[Symbol.asyncDispose]();
   }
 
@@ -247,7 +217,7 @@ class LmdbStore implements Store {
 
   #load(): void {
     for (const change of this.#disk.load()) {
-      const held: Held = { ...change, value: undefined };
+      const held: PendingChange = { ...change, value: undefined };
       this.#keys.record(held);
       if (held.modRevision > this.#head) this.#head = held.modRevision;
     }
@@ -258,7 +228,7 @@ class LmdbStore implements Store {
     for (const { lease, key } of this.#keys.current()) this.#lessor.attach(lease, key);
   }
 
-  #apply(op: Op, draft: Draft): OpResult {
+  #apply(op: Op, draft: RevisionDraft): OpResult {
     if (op.type === "put") {
       this.#put(op.key, op.value, op.lease, draft);
       return { type: "put" };
@@ -275,10 +245,10 @@ class LmdbStore implements Store {
     return { type: "range", revision, entries, more: found.length > limit, count: found.length };
   }
 
-  #put(key: string, bytes: Uint8Array, lease: LeaseId | undefined, draft: Draft): void {
+  #put(key: string, bytes: Uint8Array, lease: LeaseId | undefined, draft: RevisionDraft): void {
     const revision = this.#head + 1;
     const before = this.#keys.at(key, revision);
-    const change: Held = {
+    const change: PendingChange = {
       key,
       modRevision: revision,
       sub: draft.changes.length,
@@ -296,10 +266,10 @@ class LmdbStore implements Store {
     draft.events.push({ type: "put", entry: entryOf(change, value) });
   }
 
-  #delete({ key, lease }: Held, draft: Draft): void {
+  #delete({ key, lease }: PendingChange, draft: RevisionDraft): void {
     const revision = this.#head + 1;
     const sub = draft.changes.length;
-    const change: Held = {
+    const change: PendingChange = {
       key,
       modRevision: revision,
       sub,
@@ -314,9 +284,9 @@ class LmdbStore implements Store {
     draft.events.push({ type: "delete", key, modRevision: revision });
   }
 
-  /** Ends a lease at once; resolves when its end is on the disk. */
+  /** Ends a lease immediately. Resolves when its end is on the disk. */
   #endLease(id: LeaseId): Promise<void> {
-    const draft: Draft = { changes: [], events: [] };
+    const draft: RevisionDraft = { changes: [], events: [] };
     for (const key of this.#lessor.keysOf(id)) {
       const before = this.#keys.at(key, this.#head);
       if (before) this.#delete(before, draft);
@@ -325,90 +295,42 @@ class LmdbStore implements Store {
     return this.#commit(draft, [{ key: leaseKey(id) }]);
   }
 
-  /** Gives the draft its revision; resolves when it, and all before it, is on the disk. */
-  #commit(draft: Draft, meta: Writes["meta"] = []): Promise<void> {
+  /** Gives the draft its revision. Resolves when it, and every draft before it, is on the disk. */
+  #commit(draft: RevisionDraft, meta: Writes["meta"] = []): Promise<void> {
     if (draft.changes.length > 0) this.#head++;
     else if (meta.length === 0 && this.#head === this.#durable) return Promise.resolve();
-    const settled = Promise.withResolvers<void>();
-    this.#queue.push({ ...draft, revision: this.#head, meta, settled });
-    this.#flush();
-    return settled.promise;
+    return this.#commits.push(draft, this.#head, meta);
   }
 
-  /** Starts writing what waits, unless that is under way. */
-  #flush(): void {
-    this.#flushing ??= this.#flushAll().finally(() => {
-      this.#flushing = undefined;
-    });
-  }
-
-  async #flushAll(): Promise<void> {
-    for (;;) {
-      // One turn, so that what is asked for at once shares one commit, and timers get theirs under constant load.
-      await nextTurn();
-      if (this.#failure && !this.#disposed) return;
-      const group = this.#takeGroup();
-      const forgotten = this.#takeForgotten(group.length > 0);
-      if (group.length === 0 && forgotten.length === 0) return;
-      const changes = group.flatMap((waiting) => waiting.changes);
-      const meta = group.flatMap((waiting) => waiting.meta);
-      try {
-        if (changes.length + meta.length + forgotten.length > 0) await this.#disk.write({ changes, meta, forgotten });
-      } catch (error) {
-        this.#fail(error as Error, group);
-        return;
-      }
-      for (const waiting of group) this.#settle(waiting);
-    }
-  }
-
-  #takeGroup(): Waiting[] {
-    let bytes = 0;
-    let count = 0;
-    while (count < this.#queue.length && count < COMMIT_TXNS_MAX && bytes < COMMIT_BYTES_MAX) {
-      for (const { row } of (this.#queue[count] as Waiting).changes) bytes += row.byteLength;
-      count++;
-    }
-    return this.#queue.splice(0, count);
-  }
-
-  #takeForgotten(busy: boolean): Change[] {
-    if (this.#longReads > 0 || this.#disposed) return [];
-    return this.#forgotten.splice(0, busy ? FORGET_BUSY : FORGET_IDLE);
-  }
-
-  #settle({ changes, events, revision, settled }: Waiting): void {
+  /** The draft is on the disk. */
+  #publish({ changes, events }: RevisionDraft, revision: Revision): void {
     for (const { change } of changes) change.value = undefined;
-    if (events.length > 0) {
-      this.#durable = revision;
-      const batch = { revision, events };
-      this.#recent.push(batch);
-      if (!this.#disposed) this.#hub.publish(batch);
-    }
-    settled.resolve();
+    if (events.length === 0) return;
+    invariant(revision > this.#durable, "revisions reach the disk in order");
+    this.#durable = revision;
+    const batch = { revision, events };
+    this.#recent.push(batch);
+    if (!this.#disposed) this.#hub.publish(batch);
   }
 
-  #fail(error: Error, group: readonly Waiting[]): void {
+  #fail(error: Error): void {
     this.#failure = error;
-    for (const waiting of [...group, ...this.#queue]) waiting.settled.reject(error);
-    this.#queue = [];
     this.#hub.fail(error);
     this.#lessor[Symbol.dispose]();
-    this.#host.log.error({ err: error }, "a write to the store failed");
+    this.#host.log.error({ err: error }, `a write to the store failed: ${error.message}`);
     this.#onFatal(error);
   }
 
-  /** Drops what a compaction made needless, some keys per turn, and leaves its records to the commits to come. */
+  /** Drops what a compaction made unnecessary, some keys per turn. The next commits remove the records. */
   async #forget(through: Revision): Promise<void> {
     for (const forgotten of this.#keys.compact(through)) {
-      for (const change of forgotten) this.#forgotten.push(change);
-      this.#flush();
+      this.#commits.forget(forgotten);
       await nextTurn();
       if (this.#failure) return;
     }
   }
 
-  #entries(changes: readonly Held[], keysOnly: boolean): Entry[] {
+  #entries(changes: readonly PendingChange[], keysOnly: boolean): Entry[] {
     return changes.map((change) => entryOf(change, keysOnly ? NO_VALUE : (change.value ?? this.#disk.valueOf(change))));
   }
 
@@ -416,52 +338,8 @@ class LmdbStore implements Store {
     if (after < this.#compacted) throw compacted(after, this.#compacted);
     const recent = this.#recent.after(after, limit, this.#durable);
     if (recent) return recent;
-    const batches: { revision: Revision; events: StoreEvent[] }[] = [];
-    let through = this.#durable;
-    this.#disk.scan(after + 1, (change, value) => {
-      // Nothing beyond what was published, though the disk may have it already.
-      if (change.modRevision > this.#durable) return false;
-      let batch = batches.at(-1);
-      if (batch?.revision !== change.modRevision) {
-        if (batches.length === limit) {
-          through = batches.at(-1)?.revision ?? after;
-          return false;
-        }
-        batches.push((batch = { revision: change.modRevision, events: [] }));
-      }
-      batch.events.push(eventOf(change, value));
-      return true;
-    });
-    return { batches, through };
+    return readHistory(this.#disk, after, { limit, last: this.#durable });
   }
 }
 
-const NOTHING: Draft = { changes: [], events: [] };
-
-function entryOf(change: Change, value: Uint8Array): Entry {
-  const { key, createRevision, modRevision, version, lease } = change;
-  return lease === undefined
-    ? { key, value, createRevision, modRevision, version }
-    : { key, value, createRevision, modRevision, version, lease };
-}
-
-function eventOf(change: Change, value: Uint8Array): StoreEvent {
-  if (change.version === 0) return { type: "delete", key: change.key, modRevision: change.modRevision };
-  return { type: "put", entry: entryOf(change, value) };
-}
-
-/** The index of the first change after a key, in changes that are in order of key. */
-function firstAfter(changes: readonly Change[], key: string): number {
-  let low = 0;
-  let high = changes.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((changes[middle] as Change).key <= key) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
+const NOTHING: RevisionDraft = { changes: [], events: [] };

@@ -12,6 +12,9 @@ import type { LeaseId, Revision } from "../types.ts";
 /** Raised with every change of what follows. An older format is brought up to this one when the store is opened. */
 export const FORMAT_VERSION = 2;
 
+/** Name of the data file in the data folder. */
+export const DATA_FILE = "data.mdb";
+
 /** One change of one key: a put, or a delete (`version` 0). */
 export interface Change {
   readonly key: string;

@@ -20,8 +20,8 @@ import {
   type WatchBatch,
   type WatchRequest,
 } from "../types.ts";
-import { hasRoom, keepBeside, lostStore, removedStore } from "./disk.ts";
 import { openEngine, type EngineOptions } from "./engine.ts";
+import { hasRoom, keepBeside, lostStore, removedStore } from "./folder.ts";
 
 /** Milliseconds between two looks whether there is room again, and between two tries to open. */
 const RETRY_MS = 1_000;

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { messageOf, type Host } from "#base";
 import { StoreErrors, type Revision } from "../types.ts";
 import { Disk } from "./disk.ts";
-import { encodeMeta, encodeRow, leaseKey, META, type Change } from "./layout.ts";
+import { DATA_FILE, encodeMeta, encodeRow, leaseKey, META, type Change } from "./layout.ts";
 import { lockFolder } from "./lock.ts";
 import { Salvage, type Dropped } from "./salvage.ts";
 import { endingFor, finishSwap, swapIn, workFolder } from "./swap.ts";
@@ -74,14 +74,14 @@ export async function repairLmdbStore(host: Host, { folder, dryRun = false }: Re
   }
   const ending = endingFor(folder, host.clock.now());
   swapIn(folder, ending);
-  return { ...report, outcome: "repaired", damagedFile: join(folder, `data.mdb.${ending}`) };
+  return { ...report, outcome: "repaired", damagedFile: join(folder, `${DATA_FILE}.${ending}`) };
 }
 
 const NOTHING = { damage: [], dropped: [], unreadable: 0, kept: { keys: 0, leases: 0 }, revision: 0 } as const;
 
 /** What is wrong with the file, all values included; undefined when it is whole, `empty` when nothing was written yet. @throws STORE_CORRUPT, STORE_UNAVAILABLE */
 function damageOf(folder: string): string | undefined {
-  const path = join(folder, "data.mdb");
+  const path = join(folder, DATA_FILE);
   if (!existsSync(path) || statSync(path).size === 0) throw hopeless(folder, "its data file is gone");
   try {
     return verifyFile(folder, Infinity).format === undefined ? "empty" : undefined;

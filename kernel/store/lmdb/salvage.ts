@@ -8,6 +8,7 @@ import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import type { LeaseId, Revision } from "../types.ts";
 import {
+  DATA_FILE,
   decodeMeta,
   decodeRow,
   FORMAT_VERSION,
@@ -81,7 +82,7 @@ export class Salvage implements Disposable {
 
   /** @throws Damage when no state of the file can be reached; UnknownFormat */
   constructor(folder: string) {
-    this.#file = openSync(join(folder, "data.mdb"), "r");
+    this.#file = openSync(join(folder, DATA_FILE), "r");
     try {
       this.#reader = new LeafReader(this.#file);
       const state = this.#newestState(join(folder, WITNESS_FILE));

@@ -5,6 +5,7 @@
  */
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { DATA_FILE } from "./layout.ts";
 import { WITNESS_FILE } from "./witness.ts";
 
 /** Within the store's folder: where the new file is made. */
@@ -12,7 +13,7 @@ const WORK_FOLDER = "repair";
 /** The note: what the names of the old files get at their end. */
 const NOTE = "ready";
 /** In this order: a data file without its witness can be opened, the other way round it cannot. */
-const FILES = ["data.mdb", WITNESS_FILE] as const;
+const FILES = [DATA_FILE, WITNESS_FILE] as const;
 
 export function workFolder(folder: string): string {
   return join(folder, WORK_FOLDER);
@@ -22,7 +23,7 @@ export function workFolder(folder: string): string {
 export function endingFor(folder: string, now: number): string {
   for (let at = now; ; at++) {
     const ending = `damaged-${new Date(at).toISOString().replaceAll(":", "")}`;
-    if (!existsSync(join(folder, `data.mdb.${ending}`))) return ending;
+    if (!existsSync(join(folder, `${DATA_FILE}.${ending}`))) return ending;
   }
 }
 

@@ -2,6 +2,7 @@
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import {
+  DATA_FILE,
   decodeHead,
   decodeMeta,
   decodeMeta1,
@@ -42,7 +43,7 @@ export interface Verified {
  * @throws Damage and other errors that name the page or the record; UnknownFormat
  */
 export function verifyFile(folder: string, largeBytesMax = LARGE_BYTES_MAX): Verified {
-  const file = openSync(join(folder, "data.mdb"), "r");
+  const file = openSync(join(folder, DATA_FILE), "r");
   try {
     const pages = new Pages(file);
     const meta = newestMeta(pages.metas(), join(folder, WITNESS_FILE));

@@ -5,7 +5,7 @@
 import type { Host } from "#base";
 import { Lessor } from "../lessor.ts";
 import { OrderedKeys } from "../ordered-keys.ts";
-import { NO_VALUE, REVISION_FIRST, closed, compacted, futureRevision, holds } from "../rules.ts";
+import { NO_VALUE, REVISION_FIRST, closed, compacted, expectCompactable, expectReadable, holds } from "../rules.ts";
 import type {
   Entry,
   Lease,
@@ -28,7 +28,7 @@ import { WatchHub } from "../watch-hub.ts";
 
 export interface MemoryStoreOptions {
   /** Revisions that wait for one slow watcher before it is dropped. */
-  readonly watchQueueRevisionsMax?: number;
+  readonly watchQueueRevisionsMax?: number | undefined;
 }
 
 /** A store that forgets all when it is disposed. */
@@ -58,7 +58,7 @@ class MemoryStore implements Store {
     this.#hub = new WatchHub(host.clock, {
       revision: this.#revision,
       history: (after, limit) => this.#history(after, limit),
-      ...(watchQueueRevisionsMax === undefined ? {} : { queueRevisionsMax: watchQueueRevisionsMax }),
+      queueRevisionsMax: watchQueueRevisionsMax,
     });
     this.#lessor = new Lessor(host.clock, (id) => this.#endLease(id));
   }
@@ -67,8 +67,7 @@ class MemoryStore implements Store {
     this.#assertOpen();
     validateRange(request);
     const { revision = this.#revision } = request;
-    if (revision > this.#revision) throw futureRevision(revision, this.#revision);
-    if (revision < this.#compacted) throw compacted(revision, this.#compacted);
+    expectReadable(revision, { current: this.#revision, compacted: this.#compacted });
     return this.#range(request, revision, this.#revision);
   }
 
@@ -78,7 +77,7 @@ class MemoryStore implements Store {
     const { when = [], then = [], otherwise = [] } = request;
     const succeeded = when.every((compare) => holds(compare, this.#at(compare.key, this.#revision)));
     const ops = succeeded ? then : otherwise;
-    for (const op of ops) if (op.type === "put" && op.lease !== undefined) this.#lessor.expect(op.lease);
+    this.#lessor.expectAll(ops);
     const events: StoreEvent[] = [];
     const results = ops.map((op) => this.#apply(op, events));
     this.#commit(events);
@@ -113,8 +112,7 @@ class MemoryStore implements Store {
   async compact(through: Revision): Promise<void> {
     this.#assertOpen();
     validateCompact(through);
-    if (through > this.#revision) throw futureRevision(through, this.#revision);
-    if (through <= this.#compacted) throw compacted(through, this.#compacted);
+    expectCompactable(through, { current: this.#revision, compacted: this.#compacted });
     this.#compacted = through;
     this.#log = this.#log.filter((batch) => batch.revision > through);
     for (const [key, versions] of this.#versions) {
