@@ -1,10 +1,10 @@
 /**
- * Who runs which release, and how late it came to it: what each subscriber says it has applied, or why it could not.
- * Acknowledgements come in thousands at once, so those of a moment share a transaction; each is answered once it is durable.
- * They live by the session of whoever sends them, or for an hour.
+ * The last acknowledgement of each subscriber: the release that it runs, or why it could not apply one, and the delay.
+ * Thousands arrive at once, so acknowledgements of the same few milliseconds share a transaction; each is answered once it
+ * is durable. An acknowledgement is removed with the session of its sender, or after an hour.
  */
 import { decodeJson, encodeJson, type Host } from "#base";
-import { SharedLease, type Store, StoreErrors, TXN_OPS_MAX, View } from "#store";
+import { SharedLease, type Store, StoreErrors, TXN_OPS_MAX } from "#store";
 import {
   ConfigErrors,
   type Acknowledge,
@@ -16,9 +16,10 @@ import {
 } from "../api.ts";
 import type { ConfigServer } from "../releases/config-server.ts";
 import { acknowledgementKey, ACKNOWLEDGEMENTS_PREFIX, setId } from "../core/keys.ts";
+import { SubscriberView } from "./subscriber-view.ts";
 import type { Present, Subscribers } from "./subscribers.ts";
 
-/** Seconds that an acknowledgement without a session is kept; whoever is still there says it again sooner. */
+/** Seconds that an acknowledgement without a session is kept. A present subscriber repeats it sooner. */
 const KEEP_SECONDS = 3_600;
 /** Milliseconds over which acknowledgements are gathered into one transaction. */
 const GATHER_MS = 5;
@@ -30,10 +31,11 @@ interface Waiting {
   readonly done: (error?: unknown) => void;
 }
 
-/** What somebody said, and whether that lives by a session, and so somebody is there. */
-export interface Said extends Acknowledgement {
+/** An acknowledgement as it is stored. */
+export interface StoredAcknowledgement extends Acknowledgement {
+  /** Whether it is removed with a session. While it exists, the session does, and so the subscriber is present. */
   readonly session: boolean;
-  /** Id of the principal that said it; absent: of a version that did not keep it. */
+  /** Id of the principal that sent it; absent in records of earlier versions. */
   readonly by?: string;
 }
 
@@ -42,11 +44,8 @@ export class Acknowledgements {
   readonly #store: Store;
   readonly #config: ConfigServer;
   readonly #subscribers: Subscribers;
-  readonly #listeners = new Set<() => void>();
-  readonly #view: View;
+  readonly #view: SubscriberView<StoredAcknowledgement>;
   readonly #lease: SharedLease;
-  /** By set, then by subscriber. */
-  readonly #known = new Map<string, Map<string, Said>>();
   #waiting: Waiting[] = [];
   #gathering = false;
 
@@ -56,26 +55,16 @@ export class Acknowledgements {
     this.#config = config;
     this.#subscribers = subscribers;
     this.#lease = new SharedLease(host, store, KEEP_SECONDS);
-    this.#view = new View(host, store, {
+    this.#view = new SubscriberView<StoredAcknowledgement>(host, store, {
       name: "acknowledgements",
       prefix: ACKNOWLEDGEMENTS_PREFIX,
-      reset: (entries) => {
-        this.#known.clear();
-        for (const { key, value } of entries) this.#put(key, value);
-        this.#tell();
-      },
-      apply: ({ events }) => {
-        for (const event of events) {
-          if (event.type === "put") this.#put(event.entry.key, event.entry.value);
-          else {
-            const { set, subscriber } = placeOf(event.key);
-            const subscribers = this.#known.get(set);
-            subscribers?.delete(subscriber);
-            if (subscribers?.size === 0) this.#known.delete(set);
-          }
-        }
-        if (events.length > 0) this.#tell();
-      },
+      // Earlier versions kept neither labels nor whether there is a session.
+      put: (_before, value) => ({
+        labels: {},
+        session: false,
+        ...decodeJson<Omit<StoredAcknowledgement, "labels" | "session">>(value),
+      }),
+      remove: () => undefined,
     });
   }
 
@@ -84,23 +73,23 @@ export class Acknowledgements {
     return this.#view.run(signal);
   }
 
-  /** Whether the store is followed. While it is not, what is known may be old. */
+  /** Whether the store is followed. While it is not, the acknowledgements may be old. */
   get connected(): boolean {
     return this.#view.connected;
   }
 
   /**
-   * Resolves once it is durable. `by`: the caller's principal, which must be the one that the subscriber is.
+   * Resolves once it is durable. `by`: the id of the caller's principal, which must be that of the subscriber.
    * @throws CONFIG_SESSION_NOT_FOUND, CONFIG_SUBSCRIBER_TAKEN
    */
-  async record(name: SetName, subscriber: string, said: Acknowledge & { by: string }): Promise<void> {
-    const { releaseKey, outcome, error, session, by } = said;
+  async record(name: SetName, subscriber: string, given: Acknowledge & { by: string }): Promise<void> {
+    const { releaseKey, outcome, error, session, by } = given;
     this.#requireSubscriber(name, subscriber, by);
-    const labels = said.labels ?? this.#labelsOf(name, subscriber);
+    const labels = given.labels ?? this.#labelsOf(name, subscriber);
     const who = { instance: subscriber, labels };
     const nowMs = this.#host.clock.now();
     const current = this.#config.live.resolved(name, who).config.releaseKey === releaseKey;
-    // Two members' wall clocks may differ by more than a quick subscriber takes.
+    // The wall clocks of two members may differ by more than a fast subscriber needs.
     const lateMs = Math.max(0, nowMs - this.#config.live.toldAtMs(name, who));
     const value = encodeJson({
       subscriber,
@@ -112,7 +101,7 @@ export class Acknowledgements {
       ...(current ? { lateMs } : {}),
       session: session !== undefined,
       by,
-    } satisfies Said);
+    } satisfies StoredAcknowledgement);
     const key = acknowledgementKey(name, subscriber);
     if (session === undefined) return this.#lease.use((lease) => this.#enqueue({ key, value, lease }));
     try {
@@ -120,13 +109,13 @@ export class Acknowledgements {
     } catch (cause) {
       if (!StoreErrors.LEASE_NOT_FOUND.is(cause)) throw cause;
       throw ConfigErrors.SESSION_NOT_FOUND(
-        `The session "${session}" has lapsed or was closed. Acknowledge without one, or with the one you have now.`,
+        `The session "${session}" has lapsed or was closed. Acknowledge with an open session, or without one.`,
         { cause },
       );
     }
   }
 
-  /** Who has which release of a set, how many have what they are told now, and who has said nothing. */
+  /** The releases that subscribers of a set run, how many run their current one, and the subscribers without acknowledgement. */
   list(name: SetName): AcknowledgementList {
     const present = this.#subscribers.of(name);
     const known = this.of(name);
@@ -146,25 +135,24 @@ export class Acknowledgements {
     };
   }
 
-  /** What is known of a set's subscribers. */
-  of(name: SetName): ReadonlyMap<string, Said> {
-    return this.#known.get(setId(name)) ?? new Map<string, Said>();
+  /** The last acknowledgement of each subscriber of a set. */
+  of(name: SetName): ReadonlyMap<string, StoredAcknowledgement> {
+    return this.#view.of(name);
   }
 
-  /** Ids of sets that somebody has acknowledged. */
+  /** Ids of sets with acknowledgements. */
   sets(): Iterable<string> {
-    return this.#known.keys();
+    return this.#view.sets();
   }
 
-  /** Called after every change. */
+  /** Calls the listener after every change. */
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+    return this.#view.onChange(listener);
   }
 
   #viewOf(
     name: SetName,
-    { session: _session, by: _by, ...said }: Said,
+    { session: _session, by: _by, ...said }: StoredAcknowledgement,
     present: ReadonlyMap<string, Present>,
   ): AcknowledgementView {
     const { live } = this.#config;
@@ -178,31 +166,18 @@ export class Acknowledgements {
     };
   }
 
-  /** One that is there, or whose session is, speaks for itself. */
+  /** A subscriber that is present, or has a session, is acknowledged by its own principal only. */
   #requireSubscriber(name: SetName, subscriber: string, by: string): void {
     const before = this.of(name).get(subscriber);
     const isOther = before?.session === true && before.by !== undefined && before.by !== by;
     if (!isOther && !this.#subscribers.isTaken(name, subscriber, by)) return;
     throw ConfigErrors.SUBSCRIBER_TAKEN(
-      `"${subscriber}" of ${setId(name)} is another principal, which acknowledges by itself. Choose another name for yours.`,
+      `The subscriber "${subscriber}" of ${setId(name)} belongs to another principal. Choose a different name for yours.`,
     );
   }
 
   #labelsOf(name: SetName, subscriber: string): Labels {
     return this.#subscribers.one(name, subscriber)?.labels ?? this.of(name).get(subscriber)?.labels ?? {};
-  }
-
-  #tell(): void {
-    for (const listener of this.#listeners) listener();
-  }
-
-  #put(key: string, value: Uint8Array): void {
-    const { set, subscriber } = placeOf(key);
-    let subscribers = this.#known.get(set);
-    if (!subscribers) this.#known.set(set, (subscribers = new Map()));
-    // Earlier versions kept neither labels nor whether there is a session.
-    const said: Partial<Said> & Omit<Said, "labels" | "session"> = decodeJson(value);
-    subscribers.set(subscriber, { labels: {}, session: false, ...said });
   }
 
   #enqueue(one: Omit<Waiting, "done">): Promise<void> {
@@ -219,7 +194,7 @@ export class Acknowledgements {
   }
 
   #flush(): void {
-    // The last word of a subscriber stands for all that it said in this moment.
+    // The last acknowledgement of a subscriber replaces its earlier ones of the same moment.
     const latest = new Map(this.#waiting.map((one) => [one.key, one]));
     const superseded = this.#waiting.filter((one) => latest.get(one.key) !== one);
     this.#waiting = [];
@@ -231,7 +206,7 @@ export class Acknowledgements {
     }
   }
 
-  /** One lease that is gone fails the whole transaction, so its acknowledgements are then written one by one. */
+  /** One missing lease fails the whole transaction; its acknowledgements are then written one by one. */
   async #write(batch: readonly Waiting[], superseded: readonly Waiting[] = []): Promise<void> {
     try {
       await this.#store.txn({ then: batch.map(({ key, value, lease }) => ({ type: "put", key, value, lease })) });
@@ -249,9 +224,4 @@ export class Acknowledgements {
 
 function bySubscriber(a: { subscriber: string }, b: { subscriber: string }): number {
   return a.subscriber < b.subscriber ? -1 : 1;
-}
-
-function placeOf(key: string): { set: string; subscriber: string } {
-  const [namespace, app, profile, subscriber = ""] = key.slice(ACKNOWLEDGEMENTS_PREFIX.length).split("/");
-  return { set: `${namespace}/${app}/${profile}`, subscriber };
 }

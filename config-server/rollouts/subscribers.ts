@@ -1,29 +1,31 @@
 /**
- * Who follows a config, on whichever member: a key per subscriber and member, by the member's lease. So a gradual release
- * waits for those, too, that have said nothing yet and are connected elsewhere, and not for those that have gone.
+ * The subscribers that follow a config, at any member: a key per subscriber and member, under the member's lease. So a
+ * rollout also waits for subscribers that have not acknowledged yet and are connected to another member, and does not wait
+ * for subscribers that are gone.
  */
 import { AppError, decodeJson, encodeJson, fullJitter, messageOf, Trigger, type Host } from "#base";
-import { type Op, type Store, StoreErrors, TXN_OPS_MAX, View } from "#store";
+import { type Op, type Store, StoreErrors, TXN_OPS_MAX } from "#store";
 import type { Labels, SetName } from "../api.ts";
-import { setId, subscriberKey, SUBSCRIBERS_PREFIX } from "../core/keys.ts";
+import { subscriberKey, SUBSCRIBERS_PREFIX } from "../core/keys.ts";
+import { SubscriberView } from "./subscriber-view.ts";
 
-/** Milliseconds over which comings and goings are gathered into transactions. */
+/** Milliseconds over which arrivals and departures are gathered into transactions. */
 const GATHER_MS = 20;
-/** Milliseconds that one that was cut off still counts as there: it is coming back. */
+/** Milliseconds that a disconnected subscriber still counts as present, since it is likely to reconnect. */
 export const LINGER_MS = 10_000;
 const RETRY = { baseMs: 200, capMs: 5_000 };
 
-/** This member of the control plane, and the lease that it lives by. */
+/** This member of the control plane, and its lease. */
 export interface Member {
   readonly id: string;
   readonly lease: string | undefined;
   onChange(listener: () => void): () => void;
 }
 
-/** A subscriber of a set that is there. */
+/** A present subscriber of a set. */
 export interface Present {
   readonly labels: Labels;
-  /** Id of the principal that it is; absent: of a member of an earlier version. */
+  /** Id of its principal; absent in records of members of an earlier version. */
   readonly by?: string;
   readonly since: string;
 }
@@ -39,10 +41,8 @@ export class Subscribers {
   readonly #host: Host;
   readonly #store: Store;
   readonly #member: Member;
-  readonly #view: View;
-  /** By set, then by subscriber, then by member. */
-  readonly #known = new Map<string, Map<string, Map<string, Present>>>();
-  readonly #listeners = new Set<() => void>();
+  /** By member. */
+  readonly #view: SubscriberView<Map<string, Present>>;
   /** By key: those of this member. */
   readonly #wanted = new Map<string, Wanted>();
   readonly #dirty = new Set<string>();
@@ -53,39 +53,32 @@ export class Subscribers {
     this.#host = host;
     this.#store = store;
     this.#member = member;
-    this.#view = new View(host, store, {
+    this.#view = new SubscriberView(host, store, {
       name: "subscribers",
       prefix: SUBSCRIBERS_PREFIX,
-      reset: (entries) => {
-        this.#known.clear();
-        for (const { key, value } of entries) this.#put(key, value);
-        this.#tell();
-      },
-      apply: ({ events }) => {
-        for (const event of events) {
-          if (event.type === "put") this.#put(event.entry.key, event.entry.value);
-          else this.#delete(event.key);
-        }
-        if (events.length > 0) this.#tell();
+      put: (members = new Map(), value, subscribedAt) => members.set(subscribedAt, decodeJson<Present>(value)),
+      remove: (members, subscribedAt) => {
+        members.delete(subscribedAt);
+        return members.size === 0 ? undefined : members;
       },
     });
   }
 
   /**
-   * Whether a name is another principal's: somebody else is there by it, on any member. A subscriber that has gone leaves
-   * its name to whoever comes next, as when a host gets another token.
+   * Whether a name belongs to another principal that is present at any member. A subscriber that is gone frees its name,
+   * for example when a host gets another token.
    */
   isTaken(name: SetName, subscriber: string, by: string): boolean {
-    const members = this.#known.get(setId(name))?.get(subscriber);
+    const members = this.#view.of(name).get(subscriber);
     const others = [...(members?.values() ?? [])].filter((one) => one.by !== undefined);
     return others.length > 0 && others.every((one) => one.by !== by);
   }
 
-  /** Counts somebody in until what is returned is called, and a little longer. */
+  /** Counts a subscriber as present until the returned function is called, and for `LINGER_MS` after that. */
   attach(name: SetName, subscriber: string, { labels, by }: Pick<Present, "labels"> & { by: string }): () => void {
     const key = subscriberKey(name, subscriber, this.#member.id);
     const known = this.#wanted.get(key);
-    // Told as that subscriber, but not counted in its place.
+    // The caller reads the config under that name, but does not count as that subscriber.
     if (this.isTaken(name, subscriber, by) || (known && known.value.by !== by)) return () => {};
     known?.cancel();
     const same = known !== undefined && JSON.stringify(known.value.labels) === JSON.stringify(labels);
@@ -107,42 +100,41 @@ export class Subscribers {
     };
   }
 
-  /** Those of a set that are there, on any member. */
+  /** The subscribers of a set that are present at any member. */
   of(name: SetName): ReadonlyMap<string, Present> {
     const found = new Map<string, Present>();
-    for (const [subscriber, members] of this.#known.get(setId(name)) ?? []) {
+    for (const [subscriber, members] of this.#view.of(name)) {
       for (const present of members.values()) found.set(subscriber, present);
     }
     return found;
   }
 
-  /** One of them: asked for at every acknowledgement, so nothing is made of all the others for it. */
+  /** One present subscriber. Each acknowledgement needs it, so this does not build the map of all. */
   one(name: SetName, subscriber: string): Present | undefined {
-    const members = this.#known.get(setId(name))?.get(subscriber);
+    const members = this.#view.of(name).get(subscriber);
     let last: Present | undefined;
     for (const present of members?.values() ?? []) last = present;
     return last;
   }
 
-  /** Whether the store is followed. While it is not, what is known may be old. */
+  /** Whether the store is followed. While it is not, the subscribers may be old. */
   get connected(): boolean {
     return this.#view.connected;
   }
 
-  /** Ids of sets that somebody follows. */
+  /** Ids of sets with subscribers. */
   sets(): Iterable<string> {
-    return this.#known.keys();
+    return this.#view.sets();
   }
 
-  /** Called after every change. */
+  /** Calls the listener after every change. */
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+    return this.#view.onChange(listener);
   }
 
-  /** Follows the store, and writes who is here, until the signal aborts. Give it to a TaskGroup. */
+  /** Follows the store, and writes the subscribers of this member, until the signal aborts. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
-    // Whoever counts itself in anew may have lost what lived by its lease before.
+    // A member with a new lease has lost the keys of its old one.
     const off = this.#member.onChange(() => {
       if (this.#member.lease === this.#lease) return;
       for (const key of this.#wanted.keys()) this.#touch(key);
@@ -165,7 +157,7 @@ export class Subscribers {
         for (const key of batch) this.#dirty.delete(key);
         try {
           const { lease } = this.#member;
-          // A member that is cut off stands nowhere; once it is back it says who is here.
+          // A disconnected member has no lease. Once it has one again, it writes its subscribers.
           if (lease === undefined) throw StoreErrors.LEASE_NOT_FOUND("This member has no lease at the moment.");
           await this.#store.txn({ then: batch.map((key) => this.#op(key, lease)) });
           this.#lease = lease;
@@ -189,31 +181,4 @@ export class Subscribers {
     this.#dirty.add(key);
     this.#wake.fire();
   }
-
-  #put(key: string, value: Uint8Array): void {
-    const { set, subscriber, member } = placeOf(key);
-    let subscribers = this.#known.get(set);
-    if (!subscribers) this.#known.set(set, (subscribers = new Map()));
-    let members = subscribers.get(subscriber);
-    if (!members) subscribers.set(subscriber, (members = new Map()));
-    members.set(member, decodeJson<Present>(value));
-  }
-
-  #delete(key: string): void {
-    const { set, subscriber, member } = placeOf(key);
-    const subscribers = this.#known.get(set);
-    const members = subscribers?.get(subscriber);
-    members?.delete(member);
-    if (members?.size === 0) subscribers?.delete(subscriber);
-    if (subscribers?.size === 0) this.#known.delete(set);
-  }
-
-  #tell(): void {
-    for (const listener of this.#listeners) listener();
-  }
-}
-
-function placeOf(key: string): { readonly set: string; readonly subscriber: string; readonly member: string } {
-  const [namespace, app, profile, subscriber = "", member = ""] = key.slice(SUBSCRIBERS_PREFIX.length).split("/");
-  return { set: `${namespace}/${app}/${profile}`, subscriber, member };
 }

@@ -202,7 +202,7 @@ describe("what a gate waits for", () => {
     [
       "nobody is there",
       [{ at: 0, reached: [], critical: ill() }],
-      { step: "wait", why: "waiting for 1 acknowledgements, and 0 came" },
+      { step: "wait", why: "waiting for 1 acknowledgements (0 so far)" },
     ],
     [
       "one cannot",

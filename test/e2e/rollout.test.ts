@@ -188,7 +188,7 @@ test("a release whose instances turn critical is taken back by itself", { timeou
   expect(await world.ended(2)).toMatchObject({
     state: "rolledBack",
     stage: 0,
-    because: "1 instances of orders turned critical, 0 may: web-0",
+    because: "1 instances of orders turned critical (at most 0 may): web-0",
     stages: [{ reached: 1, applied: 1 }, {}],
   });
   await eventually("it is back", () => world.told() === "one | one | one");
