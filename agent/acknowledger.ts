@@ -1,155 +1,90 @@
 /**
- * Tells the config server which release this host has applied, or why it could not: once for each thing there is to say, again when
- * the session is another one, and as often as it takes while the server is away.
+ * Acknowledges the releases that this host has applied, or says why it could not, under the host's session; and forwards the
+ * acknowledgements of programs on this host.
  */
-import {
-  canonicalJson,
-  messageOf,
-  TaskGroup,
-  Trigger,
-  type CounterChild,
-  type Family,
-  type Host,
-  startOf,
-} from "#base";
+import { messageOf, type Host } from "#base";
+import { AcknowledgementOutbox, subscriberNameOf } from "#client/follow";
 import { ConfigErrors, type Acknowledge, type SetName } from "#config-server/api";
 import { AgentErrors } from "./api.ts";
 import type { ControlPlane } from "./caches.ts";
-import { failureOf } from "./syncer.ts";
 
-/** Back-off while the server is away. Milliseconds. */
-const RETRY = { baseMs: 500, capMs: 30_000 };
-/** Acknowledgements of programs on this host that wait to be passed on. */
-const PASSED_ON_MAX = 1_000;
-/** Characters of an error that the server takes. */
-const ERROR_CHARS_MAX = 1024;
+/** Acknowledgements that the agent keeps at once: its own, and those of programs that wait to be forwarded. */
+const ACKNOWLEDGEMENTS_MAX = 1_000;
 
-interface Entry {
+interface OwnAcknowledgement {
   readonly name: SetName;
-  readonly subscriber: string;
-  /** Of this agent: it lives by its session. Of others: passed on as it came, and then forgotten. */
-  readonly own: boolean;
-  body: Acknowledge;
-  /** What was told, with the session it lives by. */
-  told: string | undefined;
+  readonly body: Acknowledge;
 }
 
 export class Acknowledger implements AsyncDisposable {
-  readonly #host: Host;
-  readonly #client: ControlPlane["config"];
+  readonly #outbox: AcknowledgementOutbox;
   readonly #subscriber: string;
   readonly #session: () => string | undefined;
-  readonly #tasks: TaskGroup;
-  readonly #news = new Trigger();
-  readonly #entries = new Map<string, Entry>();
-  readonly #results: Family<CounterChild>;
+  /** By set. They belong to the session: each session sends them again, and without one they wait. */
+  readonly #own = new Map<string, OwnAcknowledgement>();
 
-  /** `subscriber`: this host's name. `session`: the one that its own acknowledgements live by; without one they wait. */
+  /** `subscriber`: this host's name. `session`: the session of its own acknowledgements. */
   constructor(
     host: Host,
     client: ControlPlane["config"],
     options: { subscriber: string; session: () => string | undefined },
   ) {
-    this.#host = host;
-    this.#client = client;
-    this.#subscriber = subscriber(options.subscriber);
+    this.#subscriber = subscriberNameOf(options.subscriber, "host");
     this.#session = options.session;
-    this.#tasks = new TaskGroup(host.log);
-    this.#results = host.metrics.counter({
+    const results = host.metrics.counter({
       name: "posthouse_agent_acknowledgements_total",
-      help: "Acknowledgements told to the config server, by outcome, and those that it did not take.",
+      help: "Acknowledgements sent to the config server, by outcome; refused: the server rejected them.",
       labelNames: ["outcome"],
+    });
+    this.#outbox = new AcknowledgementOutbox(host, {
+      send: (name, subscriber, body, call) => client.acknowledge(name, subscriber, body, call),
+      onAccepted: ({ outcome }) => results.labels(outcome).inc(),
+      onRejected: (error, name) => {
+        results.labels("refused").inc();
+        // A lapsed session is replaced soon, and the next one sends the acknowledgement again.
+        const level = ConfigErrors.SESSION_NOT_FOUND.is(error) ? "debug" : "warn";
+        host.log[level]({ ...name, err: error }, `the server rejected an acknowledgement: ${messageOf(error)}`);
+      },
     });
   }
 
-  start(): void {
-    this.#tasks.run("acknowledge", (signal) => this.#run(signal));
-  }
-
-  /** What this host says of a set; the latest stands. */
-  say(name: SetName, body: Acknowledge): void {
-    this.#put(name, this.#subscriber, { own: true, body });
+  /** Sets this host's own acknowledgement of a config set. */
+  acknowledge(name: SetName, body: Acknowledge): void {
+    const own = { name, body };
+    this.#own.set(`${name.namespace}/${name.app}/${name.profile}`, own);
+    this.#send(own);
   }
 
   /**
-   * Passes on what a program on this host says of a set.
+   * Forwards the acknowledgement of a program on this host.
    * @throws AGENT_ACKNOWLEDGEMENT_INVALID for this host's own name, AGENT_ACKNOWLEDGEMENTS_FULL
    */
-  passOn(name: SetName, subscriber: string, body: Acknowledge): void {
+  forward(name: SetName, subscriber: string, body: Acknowledge): void {
     if (subscriber === this.#subscriber) {
       throw AgentErrors.ACKNOWLEDGEMENT_INVALID(
-        `"${subscriber}" is the agent itself, which acknowledges its own files. Choose another name.`,
+        `"${subscriber}" is the name of the agent, which acknowledges its own files. Use another name.`,
       );
     }
-    if (this.#entries.size >= PASSED_ON_MAX) {
+    if (this.#outbox.size >= ACKNOWLEDGEMENTS_MAX) {
       throw AgentErrors.ACKNOWLEDGEMENTS_FULL(
-        `${PASSED_ON_MAX} acknowledgements wait for the control plane, the most there may be. Say it again later.`,
+        `${ACKNOWLEDGEMENTS_MAX} acknowledgements already wait for the control plane, which is the maximum. Send it again later.`,
       );
     }
-    this.#put(name, subscriber, { own: false, body });
+    this.#outbox.put(name, subscriber, body, { isOnce: true });
   }
 
-  /** The session may be another one. */
+  /** Sends the host's own acknowledgements again, under another session. */
   sessionChanged(): void {
-    this.#news.fire();
+    for (const own of this.#own.values()) this.#send(own);
   }
 
-  #put(name: SetName, subscriber: string, { own, body }: Pick<Entry, "own" | "body">): void {
-    const key = `${name.namespace}/${name.app}/${name.profile}/${subscriber}`;
-    const short = body.error === undefined ? body : { ...body, error: startOf(body.error, ERROR_CHARS_MAX) };
-    const entry = this.#entries.get(key) ?? { name, subscriber, own, body: short, told: undefined };
-    entry.body = short;
-    this.#entries.set(key, entry);
-    this.#news.fire();
-  }
-
-  async #run(signal: AbortSignal): Promise<void> {
-    let attempt = 0;
-    while (!signal.aborted) {
-      const away = await this.#tellAll(signal);
-      if (signal.aborted) return;
-      attempt = away ? attempt + 1 : 0;
-      const waitMs =
-        Math.min(RETRY.capMs, RETRY.baseMs * 2 ** Math.min(attempt, 20)) * (0.5 + 0.5 * this.#host.random.float());
-      const cancel = away ? this.#host.clock.after(waitMs, () => this.#news.fire()) : () => {};
-      await this.#news.wait(signal);
-      cancel();
-    }
-  }
-
-  /** Whether the server was away. */
-  async #tellAll(signal: AbortSignal): Promise<boolean> {
-    for (const [key, entry] of this.#entries) {
-      const session = entry.own ? this.#session() : entry.body.session;
-      if (entry.own && session === undefined) continue;
-      const said = entry.body;
-      const body: Acknowledge = { ...said, ...(session === undefined ? {} : { session }) };
-      const text = canonicalJson(body);
-      if (entry.told === text) continue;
-      try {
-        await this.#client.acknowledge(entry.name, entry.subscriber, body, { signal });
-        this.#results.labels(body.outcome).inc();
-      } catch (error) {
-        if (signal.aborted) return false;
-        if (failureOf(error) === "away") return true;
-        this.#results.labels("refused").inc();
-        // A lapsed session is replaced soon, and it is said again with the next one; anything else stays as it is.
-        const level = ConfigErrors.SESSION_NOT_FOUND.is(error) ? "debug" : "warn";
-        this.#host.log[level]({ ...entry.name, err: error }, `acknowledgement not taken: ${messageOf(error)}`);
-      }
-      entry.told = text;
-      if (!entry.own && entry.body === said) this.#entries.delete(key);
-    }
-    return false;
+  #send({ name, body }: OwnAcknowledgement): void {
+    const session = this.#session();
+    if (session === undefined) this.#outbox.remove(name, this.#subscriber);
+    else this.#outbox.put(name, this.#subscriber, { ...body, session });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#tasks[Symbol.asyncDispose]();
+    await this.#outbox[Symbol.asyncDispose]();
   }
-}
-
-/** A host name may hold what a subscriber's may not. */
-function subscriber(node: string): string {
-  const name = node.replaceAll(/[^A-Za-z0-9._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "");
-  return name.slice(0, 128) || "host";
 }

@@ -1,4 +1,4 @@
-/** The two things an agent follows at the server: effective configs, and the instances of services. */
+/** The two kinds of values that an agent follows at the server: effective configs, and the instances of services. */
 import type { Host } from "#base";
 import type { Client } from "#client";
 import { isOlder } from "#config-server/api";
@@ -6,7 +6,7 @@ import type { ServiceDelta } from "#registry/api";
 import type { EffectiveConfig, Resolved } from "./api.ts";
 import { WatchCache } from "./watch-cache.ts";
 
-/** What the agent needs of the control plane's client. */
+/** As much of the control plane's client as the agent uses. */
 export type ControlPlane = Pick<Client, "registry" | "config">;
 
 export interface ConfigName {
@@ -23,23 +23,29 @@ export interface ServiceName {
 export type ConfigCache = WatchCache<ConfigName, EffectiveConfig, EffectiveConfig>;
 export type CatalogCache = WatchCache<ServiceName, Resolved, ServiceDelta>;
 
-/** Every frame of a config is the whole of it. */
+/** Every frame of a config holds the whole config. */
 export function configCache(
   host: Host,
   { client, node, labels }: { client: ControlPlane; node: string; labels: Readonly<Record<string, string>> },
   { onChange, onHeld }: { onChange: (name: ConfigName) => void; onHeld: (name: ConfigName) => void },
 ): ConfigCache {
-  return new WatchCache<ConfigName, EffectiveConfig, EffectiveConfig>(host, {
+  const cache = new WatchCache<ConfigName, EffectiveConfig, EffectiveConfig>(host, {
     what: "config",
     keyOf: ({ namespace, app, profile }) => `${namespace}/${app}/${profile}`,
     fold: { gather: (_gathered, data) => data, apply: (_value, data) => data, empty: undefined },
-    // What files are made of is acknowledged once they stand; what is only handed on, as soon as it is here.
+    // Configs of files are acknowledged once the files are current; configs that are only forwarded, as soon as they arrive.
     watch: (name, { pinned, ...options }) =>
       client.config.watch(name, { ...options, instance: { id: node, labels }, acknowledge: !pinned }),
     onChange,
     onHeld,
     isOlder,
   });
+  host.metrics.gauge({
+    name: "posthouse_agent_configs_held",
+    help: "Configs for which the server has an older one than this host, which the agent does not accept.",
+    collect: (gauge) => gauge.labels().set(cache.held().length),
+  });
+  return cache;
 }
 
 export function catalogCache(host: Host, client: ControlPlane, onChange: () => void): CatalogCache {
@@ -61,8 +67,8 @@ function withDelta(known: Resolved | undefined, delta: ServiceDelta): Resolved {
   return { namespace, service, instances: list, panic, ...(reason === undefined ? {} : { reason }) };
 }
 
-/** Instances that were known, and over them those of a server that has just started. */
-function together(known: Resolved, said: Resolved): Resolved {
-  const ids = new Set(said.instances.map(({ id }) => id));
-  return { ...said, instances: [...known.instances.filter(({ id }) => !ids.has(id)), ...said.instances] };
+/** The known instances, overridden by those of a server that has just started. */
+function together(known: Resolved, cold: Resolved): Resolved {
+  const ids = new Set(cold.instances.map(({ id }) => id));
+  return { ...cold, instances: [...known.instances.filter(({ id }) => !ids.has(id)), ...cold.instances] };
 }

@@ -12,6 +12,7 @@ import {
   createReach,
   OWN_HOST_RULES,
   bestOf,
+  isServing,
   worstOf,
   type AliasTarget,
   type HealthResult,
@@ -224,8 +225,9 @@ export class LocalChecks implements AsyncDisposable {
     const prefix = `${name.namespace}/${service}/`;
     const statuses = new Map<string, HealthStatus>();
     const known = this.#options.instances(name);
-    for (const { id, status, lifecycle } of known ?? []) {
-      if (instance !== undefined ? id === instance : lifecycle === "serving") statuses.set(prefix + id, status);
+    for (const other of known ?? []) {
+      const isMeant = instance === undefined ? isServing(other) : other.id === instance;
+      if (isMeant) statuses.set(prefix + other.id, other.status);
     }
     for (const local of this.#services.keys()) {
       if (instance === undefined ? local.startsWith(prefix) : local === prefix + instance) {

@@ -1,34 +1,34 @@
 /**
- * The safety net under the push: now and then every followed config is held against the server's. What was missed, for whatever
- * reason, is asked for again by the way of all news.
+ * The safety net under the watches: now and then the agent compares every followed config with the server's, and reads those that
+ * a watch missed again.
  */
 import { messageOf, TaskGroup, type CounterChild, type Family, type Host } from "#base";
-import { ConfigErrors } from "#config-server/api";
+import { auditPauseMs, configOtherThan } from "#client/follow";
 import type { ConfigCache, ConfigName, ControlPlane } from "./caches.ts";
 
-/** Milliseconds between two audits, give or take a fifth, so that hosts do not ask together. */
-export const AUDIT_MS = 300_000;
-/** Milliseconds that news may be under way by push while the answer of an audit came first. */
+/** Milliseconds that a change may still be on its way by the watch when the answer of an audit arrives first. */
 const UNDER_WAY_MS = 2_000;
 
-/** Asks as this host does: a gradual release may have reached it. */
-export type AuditClient = Pick<ControlPlane["config"], "effectiveOtherThan">;
+export interface ConfigAuditParts {
+  readonly client: Pick<ControlPlane["config"], "effectiveOtherThan">;
+  /** This host: gradual releases select it by its id and labels. */
+  readonly instance: { readonly id: string; readonly labels: Readonly<Record<string, string>> };
+  readonly configs: ConfigCache;
+}
 
 export class ConfigAudit implements AsyncDisposable {
   readonly #host: Host;
-  readonly #client: AuditClient;
-  readonly #configs: ConfigCache;
+  readonly #parts: ConfigAuditParts;
   readonly #tasks: TaskGroup;
   readonly #audits: Family<CounterChild>;
 
-  constructor(host: Host, client: AuditClient, configs: ConfigCache) {
+  constructor(host: Host, parts: ConfigAuditParts) {
     this.#host = host;
-    this.#client = client;
-    this.#configs = configs;
+    this.#parts = parts;
     this.#tasks = new TaskGroup(host.log);
     this.#audits = host.metrics.counter({
       name: "posthouse_agent_config_audits_total",
-      help: "Followed configs held against the server's, by what was found.",
+      help: "Followed configs compared with the server's, by result.",
       labelNames: ["result"],
     });
   }
@@ -36,33 +36,32 @@ export class ConfigAudit implements AsyncDisposable {
   start(): void {
     this.#tasks.run("audit", async (signal) => {
       while (!signal.aborted) {
-        await this.#host.clock.sleep(AUDIT_MS * (0.8 + 0.4 * this.#host.random.float()), signal);
-        for (const name of this.#configs.names()) this.#audits.labels(await this.#audit(name, signal)).inc();
+        await this.#host.clock.sleep(auditPauseMs(this.#host.random), signal);
+        for (const name of this.#parts.configs.names()) this.#audits.labels(await this.#audit(name, signal)).inc();
       }
     });
   }
 
   async #audit(name: ConfigName, signal: AbortSignal): Promise<"same" | "missed" | "away"> {
-    const known = this.#configs.peek(name)?.value.releaseKey;
+    const { client, instance, configs } = this.#parts;
+    const known = configs.peek(name)?.value.releaseKey;
     if (known === undefined) return "away";
-    let theirs: string | undefined;
+    let theirs: string;
     try {
-      theirs = (await this.#client.effectiveOtherThan(name, known, { signal }))?.releaseKey;
-      if (theirs === undefined) return "same";
+      const other = await configOtherThan(client, name, known, { signal, instance });
+      if (!other) return "same";
+      theirs = other.releaseKey;
     } catch (error) {
       signal.throwIfAborted();
-      // Nothing released is an answer, too.
-      if (!ConfigErrors.SET_NOT_FOUND.is(error)) {
-        this.#host.log.debug({ ...name, err: error }, `not audited: ${messageOf(error)}`);
-        return "away";
-      }
+      this.#host.log.debug({ ...name, err: error }, `not audited: ${messageOf(error)}`);
+      return "away";
     }
     await this.#host.clock.sleep(UNDER_WAY_MS, signal);
-    // Heard meanwhile, or known and held back because it is older.
-    if (this.#configs.peek(name)?.value.releaseKey !== known) return "same";
-    if (this.#configs.held().some((held) => sameSet(held, name))) return "same";
-    this.#host.log.warn({ ...name, known, theirs }, "a release was missed by push; the config is asked for again");
-    this.#configs.followAnew(name);
+    // The watch has brought it meanwhile, or it is older and held back.
+    if (configs.peek(name)?.value.releaseKey !== known) return "same";
+    if (configs.held().some((held) => isSameSet(held, name))) return "same";
+    this.#host.log.warn({ ...name, known, theirs }, "the watch missed a release; the config is read again");
+    configs.followAgain(name);
     return "missed";
   }
 
@@ -71,6 +70,6 @@ export class ConfigAudit implements AsyncDisposable {
   }
 }
 
-function sameSet(a: ConfigName, b: ConfigName): boolean {
+function isSameSet(a: ConfigName, b: ConfigName): boolean {
   return a.namespace === b.namespace && a.app === b.app && a.profile === b.profile;
 }

@@ -1,32 +1,32 @@
-/** Waits until all who must know have seen that an instance of this host drains. */
+/** Waits until every subscriber of the registry has seen that an instance of this host drains. */
 import type { Clock } from "#base";
 import type { Drain } from "#registry/api";
 import type { ClaimName } from "./api.ts";
 import type { ControlPlane } from "./caches.ts";
 
-/** Seconds that one question after a drain is held at the server, and milliseconds between two that were not. */
+/** Seconds that the server may hold one request for the state of a drain, and milliseconds between two requests. */
 const WAIT_SECONDS = 10;
 const LOOK_MS = 100;
 
 export type Drained = Pick<Drain, "seen" | "waitingFor">;
 
 /**
- * How far it came when everyone has seen it, or when the signal aborted. `isTold`: whether the control plane has the claim as it is
- * stated here, and so knows of the drain.
+ * The state of the drain once every subscriber has seen it, or when the signal aborts. `isSynced`: whether the control plane has
+ * the claim as this host states it, and so knows of the drain.
  */
 export async function drained(
   clock: Clock,
   registry: ControlPlane["registry"],
-  { name, isTold, signal }: { name: ClaimName; isTold: () => boolean; signal: AbortSignal },
+  { name, isSynced, signal }: { name: ClaimName; isSynced: () => boolean; signal: AbortSignal },
 ): Promise<Drained> {
-  const untold: Drained = { seen: false, waitingFor: ["the control plane"] };
-  let status = untold;
+  const notSynced: Drained = { seen: false, waitingFor: ["the control plane"] };
+  let status = notSynced;
   while (!signal.aborted && !status.seen) {
-    if (isTold()) {
+    if (isSynced()) {
       const asked = registry.drain(name, WAIT_SECONDS, { signal });
       const { lifecycle, seen, waitingFor } = await asked.catch(() => ({ ...status, lifecycle: "serving" }));
       status = { seen: seen && lifecycle !== "serving", waitingFor };
-    } else status = untold;
+    } else status = notSynced;
     if (!status.seen) await clock.sleep(LOOK_MS, signal).catch(() => {});
   }
   return status;

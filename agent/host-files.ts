@@ -1,4 +1,4 @@
-/** The files of this host, from definition files and from the local API: which there are, and what is followed and said for them. */
+/** The files of this host, from definition files and from the local API, with the configs that they need and their acknowledgements. */
 import { join } from "node:path";
 import type { Host } from "#base";
 import type { Acknowledge, SetName } from "#config-server/api";
@@ -8,7 +8,8 @@ import type { ConfigCache } from "./caches.ts";
 import { contentOfFile, type DefinedFile } from "./definitions.ts";
 import { fileChecker } from "./file-check.ts";
 import type { FileSink } from "./file-sink.ts";
-import { FileKeeper, setsOf, type WantedFile } from "./files.ts";
+import { FileKeeper } from "./file-keeper.ts";
+import { setIdOf, setsOf, type WantedFile } from "./kept-file.ts";
 import { Reloader } from "./reloader.ts";
 import type { AgentSettings } from "./settings.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -18,10 +19,10 @@ export interface HostFilesParts {
   readonly settings: Pick<AgentSettings, "filesDir" | "execAllow">;
   readonly configs: ConfigCache;
   readonly snapshot: Snapshot | undefined;
-  /** There is something new to keep over a restart. */
+  /** Called when the snapshot should be written again. */
   readonly onChange: () => void;
-  /** What there is to say of a set, whenever it may be new. */
-  readonly say: (name: SetName, said: Acknowledge) => void;
+  /** Called with a set's acknowledgement whenever it may have changed. */
+  readonly acknowledge: (name: SetName, body: Acknowledge) => void;
 }
 
 export class HostFiles implements AsyncDisposable {
@@ -41,7 +42,7 @@ export class HostFiles implements AsyncDisposable {
         execAllow: settings.execAllow,
         loaded: new Map(snapshot?.reloaded),
         onChange: () => {
-          this.#keeper.tellAll();
+          this.#keeper.reportAll();
           parts.onChange();
         },
       }),
@@ -53,25 +54,25 @@ export class HostFiles implements AsyncDisposable {
         reloader: this.#reloader,
         configOf: (name) => configs.peek(name)?.value,
         isHeard: (name) => configs.peek(name)?.stale === false,
-        onSettled: ({ name, said }) => {
-          if (said) parts.say(name, said);
+        onSettled: ({ name, acknowledgement }) => {
+          if (acknowledgement) parts.acknowledge(name, acknowledgement);
         },
       }),
     );
   }
 
-  /** Sets those of the definition files. */
+  /** Sets the files of the definition files. */
   define(files: readonly DefinedFile[]): void {
     this.#defined = files;
     this.#set();
   }
 
-  /** Looks again at those that are made of a config. */
+  /** Looks again at the files that are made of a config. */
   changed(name: SetName): void {
     this.#keeper.changed(name);
   }
 
-  /** @throws AGENT_FILES_FULL, AGENT_FILE_INVALID */
+  /** Keeps a file of the local API, and returns its path. @throws AGENT_FILES_FULL, AGENT_FILE_INVALID */
   keep(name: string, request: FileRequest): string {
     const problem = fileProblem(request, isLoopback);
     if (problem) {
@@ -79,7 +80,9 @@ export class HostFiles implements AsyncDisposable {
       throw AgentErrors.FILE_INVALID(`${field === "" ? "The body" : field}: ${message}.`, { extra: { field } });
     }
     if (!this.#asked.has(name) && this.#asked.size + this.#defined.length >= FILES_PER_AGENT_MAX) {
-      throw AgentErrors.FILES_FULL(`This host keeps ${FILES_PER_AGENT_MAX} files, the most there may be.`);
+      throw AgentErrors.FILES_FULL(
+        `This host already keeps ${FILES_PER_AGENT_MAX} files, which is the maximum. Remove one first.`,
+      );
     }
     this.#asked.set(name, request);
     this.#set();
@@ -87,11 +90,11 @@ export class HostFiles implements AsyncDisposable {
     return this.#pathOf(name);
   }
 
-  /** @throws AGENT_FILE_NOT_FOUND */
+  /** Stops keeping a file of the local API, and removes it. @throws AGENT_FILE_NOT_FOUND */
   async drop(name: string): Promise<void> {
     if (!this.#asked.delete(name)) {
       throw AgentErrors.FILE_NOT_FOUND(
-        `The local API keeps no file "${name}". A definition file's entry is removed there.`,
+        `The local API keeps no file "${name}". To remove a file of a definition file, remove its entry there.`,
       );
     }
     this.#set();
@@ -99,7 +102,7 @@ export class HostFiles implements AsyncDisposable {
     await this.#parts.sink.remove(this.#pathOf(name));
   }
 
-  /** The sets that a file of the local API is made of. */
+  /** The sets that a file of the local API is made of; none when there is no such file. */
   setsOf(name: string): SetName[] {
     const request = this.#asked.get(name);
     return request ? setsOf(contentOfFile(request)) : [];
@@ -109,8 +112,8 @@ export class HostFiles implements AsyncDisposable {
     return this.#keeper.list();
   }
 
-  /** What is kept over a restart. */
-  take(): Pick<Snapshot, "files" | "reloaded"> {
+  /** The part of the snapshot that is about files. */
+  snapshot(): Pick<Snapshot, "files" | "reloaded"> {
     const files = [...this.#asked].map(([name, request]) => ({ name, request }));
     return { files, reloaded: this.#reloader.loaded() };
   }
@@ -124,9 +127,7 @@ export class HostFiles implements AsyncDisposable {
     for (const [name, request] of this.#asked) {
       wanted.push({ ...contentOfFile(request), path: this.#pathOf(name), mode: undefined, source: "api" });
     }
-    const names = new Map(
-      wanted.flatMap(setsOf).map((set) => [`${set.namespace}/${set.app}/${set.profile}`, set] as const),
-    );
+    const names = new Map(wanted.flatMap(setsOf).map((set) => [setIdOf(set), set] as const));
     this.#parts.configs.pin([...names.values()]);
     this.#keeper.set(wanted);
   }

@@ -1,6 +1,6 @@
 /**
- * Tells services that their files changed: once for all files whose reload says the same, when it has been quiet, and again until it
- * worked. What was loaded is known by a digest of the files, also over a restart, so a kill between swap and reload loses no reload.
+ * Notifies services that their files changed: once for all files with the same reload, after a quiet period, and again until it
+ * succeeds. A digest of the files records what is loaded, also over a restart, so a kill between writing and reloading loses no reload.
  */
 import {
   canonicalJson,
@@ -18,32 +18,34 @@ import { AgentErrors, RELOAD_DEFAULTS, type Reload } from "./api.ts";
 /** Back-off after a failed reload. Milliseconds. */
 const RETRY = { baseMs: 1_000, capMs: 60_000 };
 
-/** What is wrong, with its stable code. */
-export interface Problem {
+/** A problem with its stable code. */
+export interface CodedProblem {
   readonly code: string;
   readonly message: string;
 }
 
-export type ReloadState = { readonly state: "current" | "due" } | { readonly state: "failed"; readonly error: Problem };
+export type ReloadState =
+  | { readonly state: "current" | "due" }
+  | { readonly state: "failed"; readonly error: CodedProblem };
 
-interface Group {
+interface ReloadGroup {
   readonly key: string;
   readonly reload: Reload;
-  /** Of what its files hold now; undefined while some are not known yet. */
+  /** Digest of the content of its files; undefined while some are not known yet. */
   wanted: string | undefined;
   loaded: string | undefined;
-  error: Problem | undefined;
+  error: CodedProblem | undefined;
   /** Counts changes. */
   version: number;
-  /** Of the first and the last change that are not loaded yet. */
+  /** Times of the first and the last change that are not loaded yet. */
   firstChangeMs: number;
   lastChangeMs: number;
   readonly news: Trigger;
   readonly stop: AbortController;
 }
 
-/** Files whose reload has the same key are one group. */
-export function groupOf(reload: Reload): string {
+/** The group of a reload: files with equal reloads are one group. */
+export function reloadGroupOf(reload: Reload): string {
   return canonicalJson(reload);
 }
 
@@ -52,11 +54,11 @@ export class Reloader implements AsyncDisposable {
   readonly #probe: Probe;
   readonly #onChange: () => void;
   readonly #tasks: TaskGroup;
-  readonly #groups = new Map<string, Group>();
+  readonly #groups = new Map<string, ReloadGroup>();
   readonly #loaded: Map<string, string>;
   readonly #reloads: Family<CounterChild>;
 
-  /** `loaded`: what an earlier run had loaded, by group. `onChange`: a group stands otherwise than before. */
+  /** `loaded`: digests that an earlier run had loaded, by group. `onChange` is called when the state of a group changes. */
   constructor(
     host: Host,
     options: { execAllow: readonly string[]; loaded: ReadonlyMap<string, string>; onChange: () => void },
@@ -68,24 +70,24 @@ export class Reloader implements AsyncDisposable {
     this.#tasks = new TaskGroup(host.log);
     this.#reloads = host.metrics.counter({
       name: "posthouse_agent_reloads_total",
-      help: "Reloads after files were replaced, by how they ended.",
+      help: "Reloads after files were replaced, by result.",
       labelNames: ["result"],
     });
   }
 
-  /** Sets which groups there are. */
+  /** Sets the groups. */
   set(reloads: readonly Reload[]): void {
-    const wanted = new Map(reloads.map((reload) => [groupOf(reload), reload]));
+    const wanted = new Map(reloads.map((reload) => [reloadGroupOf(reload), reload]));
     for (const [key, group] of this.#groups) {
       if (wanted.has(key)) continue;
       group.stop.abort(new Error("no longer wanted"));
       this.#groups.delete(key);
-      // Should it come back, nobody knows what was loaded meanwhile.
+      // If the group comes back, its service may have loaded other content meanwhile.
       this.#loaded.delete(key);
     }
     for (const [key, reload] of wanted) {
       if (this.#groups.has(key)) continue;
-      const group: Group = {
+      const group: ReloadGroup = {
         key,
         reload,
         wanted: undefined,
@@ -103,10 +105,10 @@ export class Reloader implements AsyncDisposable {
   }
 
   /**
-   * What the files of a group hold now; undefined while some are not known yet. `replaced`: one of them was written just now, so it
-   * is to be loaded whatever was loaded before.
+   * Sets the digest of a group's files; undefined while some are not known yet. `replaced`: one of them was just written, so the
+   * group is reloaded whatever was loaded before.
    */
-  holds(key: string, digest: string | undefined, replaced: boolean): void {
+  filesHave(key: string, digest: string | undefined, replaced: boolean): void {
     const group = this.#groups.get(key);
     if (!group || (group.wanted === digest && !replaced)) return;
     const pending = group.wanted !== undefined && group.wanted !== group.loaded;
@@ -114,7 +116,7 @@ export class Reloader implements AsyncDisposable {
     if (replaced) group.loaded = undefined;
     if (digest === undefined || digest === group.loaded) return;
     group.version++;
-    // What failed was the reload of what the files held before.
+    // The error is that of a reload of earlier content.
     group.error = undefined;
     group.lastChangeMs = this.#host.clock.monotonic();
     if (!pending) group.firstChangeMs = group.lastChangeMs;
@@ -127,14 +129,14 @@ export class Reloader implements AsyncDisposable {
     return group.error ? { state: "failed", error: group.error } : { state: "due" };
   }
 
-  /** What is loaded, by group, to be kept over a restart. */
+  /** The loaded digests by group, to be kept over a restart. */
   loaded(): [string, string][] {
     return [...this.#groups.values()].flatMap(({ key, loaded }) =>
       loaded === undefined ? [] : [[key, loaded] as [string, string]],
     );
   }
 
-  async #run(group: Group, signal: AbortSignal): Promise<void> {
+  async #run(group: ReloadGroup, signal: AbortSignal): Promise<void> {
     let attempt = 0;
     let tried = 0;
     while (!signal.aborted) {
@@ -143,7 +145,7 @@ export class Reloader implements AsyncDisposable {
         attempt = 0;
         continue;
       }
-      // Tried before and nothing new: it had its quiet and its turn.
+      // A retry without a new change has already waited for quiet and for its splay.
       if (tried !== group.version) await this.#quiet(group, signal);
       if (signal.aborted) return;
       const { wanted } = group;
@@ -152,7 +154,7 @@ export class Reloader implements AsyncDisposable {
       if (signal.aborted) return;
       this.#reloads.labels(failure === undefined ? "ok" : "failed").inc();
       if (failure === undefined) {
-        // What was replaced meanwhile may have been read or not.
+        // The service may or may not have read a file that was replaced meanwhile.
         if (group.version === tried) group.loaded = wanted;
         group.firstChangeMs = group.lastChangeMs;
         group.error = undefined;
@@ -160,7 +162,7 @@ export class Reloader implements AsyncDisposable {
         this.#onChange();
         continue;
       }
-      const message = `The files are replaced, but their reload failed: ${failure}. It is tried again.`;
+      const message = `The files are replaced, but their reload failed: ${failure}. The agent retries it.`;
       if (group.error?.message !== message) this.#host.log.error({ reload: group.reload.type }, message);
       group.error = { code: AgentErrors.RELOAD_FAILED.code, message };
       this.#onChange();
@@ -171,8 +173,8 @@ export class Reloader implements AsyncDisposable {
     }
   }
 
-  /** Until nothing has changed for a while, or for long enough; and then until it is this host's turn. */
-  async #quiet(group: Group, signal: AbortSignal): Promise<void> {
+  /** Waits for a quiet period, up to its maximum, and then for this host's part of the splay. */
+  async #quiet(group: ReloadGroup, signal: AbortSignal): Promise<void> {
     const { quietSeconds, quietSecondsMax, splaySeconds } = { ...RELOAD_DEFAULTS, ...group.reload };
     const { clock, random } = this.#host;
     try {
@@ -189,27 +191,27 @@ export class Reloader implements AsyncDisposable {
     }
   }
 
-  /** Undefined when it worked, or why not. */
+  /** Undefined on success, otherwise the reason of the failure. */
   async #perform(reload: Reload, signal: AbortSignal): Promise<string | undefined> {
     const timeoutMs = (reload.timeoutSeconds ?? RELOAD_DEFAULTS.timeoutSeconds) * 1000;
     if (reload.type === "signal") {
       const { pidFile = "", signal: name = RELOAD_DEFAULTS.signal } = reload;
-      // A process that began after its pid file was written is another one, and must not be signalled.
-      const alive = await ask(this.#probe, { target: { type: "process", pidFile }, timeoutMs, signal });
+      // A process that began after its pid file was written is a different one, which must not receive the signal.
+      const alive = await failureOf(this.#probe, { target: { type: "process", pidFile }, timeoutMs, signal });
       if (alive !== undefined) return alive;
       try {
         process.kill(await pidIn(pidFile), `SIG${name}`);
         return undefined;
       } catch (error) {
-        return `the process of ${pidFile} could not be signalled: ${messageOf(error)}`;
+        return `the process of ${pidFile} could not be signaled: ${messageOf(error)}`;
       }
     }
     if (reload.type === "http") {
       const { url = "", method = RELOAD_DEFAULTS.method } = reload;
-      return ask(this.#probe, { target: { type: "http", url, method }, timeoutMs, signal });
+      return failureOf(this.#probe, { target: { type: "http", url, method }, timeoutMs, signal });
     }
     const [program = "", ...args] = reload.command ?? [];
-    return ask(this.#probe, { target: { type: "exec", program, args }, timeoutMs, signal });
+    return failureOf(this.#probe, { target: { type: "exec", program, args }, timeoutMs, signal });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -217,14 +219,14 @@ export class Reloader implements AsyncDisposable {
   }
 }
 
-/** Programs run as checks do: allowed ones only, without a shell, ended with their group at their time. */
+/** Runs programs as checks do: only allowed ones, without a shell, killed with their process group at the timeout. */
 export function programProbe(host: Host, execAllow: readonly string[]): Probe {
   const alias = () => ({ result: undefined, output: "" });
   return createProbe(host, { reach: createReach(OWN_HOST_RULES), execAllow: new Set(execAllow), alias });
 }
 
-/** Undefined when it passed, or why not. */
-export async function ask(
+/** Runs one probe. Undefined when it passed, otherwise its output. */
+export async function failureOf(
   probe: Probe,
   { target, timeoutMs, signal }: { target: ProbeCall["definition"]["target"]; timeoutMs: number; signal: AbortSignal },
 ): Promise<string | undefined> {

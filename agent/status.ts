@@ -2,7 +2,7 @@
 import type { AppError } from "#base";
 import type { SetName } from "#config-server/api";
 import { AgentErrors, type AgentStatus, type LocalFile } from "./api.ts";
-import { inSync, type SyncState } from "./core/sync.ts";
+import { inSync, type SyncState } from "./core/sync-state.ts";
 
 export interface StatusParts {
   readonly node: string;

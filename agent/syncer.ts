@@ -1,6 +1,4 @@
-/**
- * Carries out what the anti-entropy core decides: one loop that asks it, sends its calls, and tells it how they ended.
- */
+/** Carries out the decisions of the anti-entropy core: one loop that sends the calls that are due and reports their outcomes to it. */
 import {
   AppError,
   messageOf,
@@ -11,27 +9,28 @@ import {
   type GaugeChild,
   type Host,
 } from "#base";
+import { isTransient } from "#client/follow";
 import { RegistryErrors } from "#registry/api";
 import type { ControlPlane } from "./caches.ts";
-import { markOf } from "./core/local-state.ts";
+import { syncMarkOf } from "./core/local-state.ts";
+import { decide } from "./core/decide.ts";
 import {
   begin,
-  decide,
   startSync,
-  step,
   type Effect,
   type Failure,
   type SyncEvent,
   type SyncLimits,
   type SyncState,
-} from "./core/sync.ts";
+} from "./core/sync-state.ts";
+import { step } from "./core/sync.ts";
 
-/** Longest sleep without looking, in milliseconds: also when a deadline was far and the clock jumped. */
+/** Milliseconds that the loop sleeps at most, for a clock that jumps while the next deadline is far away. */
 const SLEEP_MS_MAX = 60_000;
-/** Milliseconds that a clean stop waits for the session to close; the session lapses by itself otherwise. */
+/** Milliseconds that a clean stop waits for the session to close. Otherwise the session lapses by itself. */
 const CLOSE_MS_MAX = 2_000;
 
-type Told = Pick<SyncEvent & { type: "done" }, "session" | "instances">;
+type CallResult = Pick<SyncEvent & { type: "done" }, "session" | "instances">;
 
 export class Syncer implements AsyncDisposable {
   readonly #host: Host;
@@ -59,7 +58,7 @@ export class Syncer implements AsyncDisposable {
     const { metrics } = host;
     this.#results = metrics.counter({
       name: "posthouse_agent_sync_total",
-      help: "Calls to the control plane that keep it in step with this host, by how they ended.",
+      help: "Calls to the control plane that keep it in sync with this host, by result.",
       labelNames: ["result"],
     });
     this.#connected = metrics
@@ -68,11 +67,11 @@ export class Syncer implements AsyncDisposable {
     this.#connected.set(0);
     metrics.gauge({
       name: "posthouse_agent_services",
-      help: "Services of this host, by whether the server has them as claimed here.",
+      help: "Services of this host, by whether the server has them as this host claims them.",
       labelNames: ["state"],
       collect: (gauge) => {
         const counts = { inSync: 0, changed: 0, deleted: 0 };
-        for (const claim of this.#state.claims.values()) counts[markOf(claim)]++;
+        for (const claim of this.#state.claims.values()) counts[syncMarkOf(claim)]++;
         for (const [state, count] of Object.entries(counts)) gauge.labels(state).set(count);
       },
     });
@@ -89,9 +88,9 @@ export class Syncer implements AsyncDisposable {
   dispatch(event: SyncEvent): void {
     const before = this.#state;
     this.#state = step(before, event, { nowMs: this.#host.clock.monotonic(), chance: this.#host.random.float() });
-    if (before.connected !== this.#state.connected) this.#tellConnected(event);
+    if (before.connected !== this.#state.connected) this.#reportConnected(event);
     if (before.session !== undefined && this.#state.session === undefined) {
-      this.#host.log.warn({}, "the session with the server has lapsed; all services are registered again");
+      this.#host.log.warn({}, "the session with the control plane has lapsed; the agent registers all services again");
     }
     if (this.#state === before) return;
     this.#onChange();
@@ -115,13 +114,13 @@ export class Syncer implements AsyncDisposable {
 
   async #perform(effect: Effect, signal: AbortSignal): Promise<void> {
     try {
-      const told = await this.#send(effect, signal);
+      const result = await this.#send(effect, signal);
       this.#results.labels("ok").inc();
-      this.dispatch({ type: "done", effect, ...told });
+      this.dispatch({ type: "done", effect, ...result });
     } catch (error) {
-      // A stop cuts calls under way; what became of them is for the next start to find out.
+      // A stop aborts calls under way. The next start finds out whether they succeeded.
       if (signal.aborted) return;
-      const failure = failureOf(error);
+      const failure = syncFailureOf(error);
       this.#results.labels(failure).inc();
       const level = failure === "refused" ? "warn" : "debug";
       this.#host.log[level]({ effect: effect.type, key: effect.key, err: error }, messageOf(error));
@@ -131,7 +130,7 @@ export class Syncer implements AsyncDisposable {
     }
   }
 
-  async #send(effect: Effect, signal: AbortSignal): Promise<Told> {
+  async #send(effect: Effect, signal: AbortSignal): Promise<CallResult> {
     const { registry } = this.#client;
     switch (effect.type) {
       case "openSession": {
@@ -168,16 +167,19 @@ export class Syncer implements AsyncDisposable {
     }
   }
 
-  #tellConnected(event: SyncEvent): void {
+  #reportConnected(event: SyncEvent): void {
     const { connected } = this.#state;
     this.#connected.set(connected ? 1 : 0);
     if (connected) this.#host.log.info({}, "the control plane answers");
     else if (event.type === "failed") {
-      this.#host.log.warn({}, `the control plane is away; going on with what is known: ${event.detail}`);
+      this.#host.log.warn(
+        {},
+        `the control plane does not answer; the agent continues with what it knows: ${event.detail}`,
+      );
     }
   }
 
-  /** Closes the session, so that all it registered leaves at once. Stop the loop first. */
+  /** Closes the session, which deregisters all its instances at once. Stop the loop first. */
   async leave(): Promise<void> {
     const { session } = this.#state;
     if (session === undefined) return;
@@ -187,7 +189,7 @@ export class Syncer implements AsyncDisposable {
       await this.#client.registry.closeSession(session, { signal: cut.signal });
     } catch (error) {
       if (!RegistryErrors.SESSION_NOT_FOUND.is(error)) {
-        this.#host.log.warn({ err: error }, `the session was not closed and will lapse: ${messageOf(error)}`);
+        this.#host.log.warn({ err: error }, `the session could not be closed and will lapse: ${messageOf(error)}`);
       }
     } finally {
       cancel();
@@ -206,11 +208,11 @@ const MISSING: ReadonlySet<string> = new Set([
   RegistryErrors.CHECK_NOT_FOUND.code,
 ]);
 
-/** What an error means for anti-entropy. No answer, or an answer that may be another one soon, counts as away. */
-export function failureOf(error: unknown): Failure {
+/** The meaning of an error for anti-entropy. A transient error counts as away. */
+function syncFailureOf(error: unknown): Failure {
   if (!(error instanceof AppError)) return "away";
   if (error.code === RegistryErrors.SESSION_NOT_FOUND.code) return "session";
   if (error.code === RegistryErrors.CLAIM_OUTDATED.code) return "outdated";
   if (MISSING.has(error.code)) return "missing";
-  return error.status >= 500 || error.status === 408 || error.status === 429 ? "away" : "refused";
+  return isTransient(error) ? "away" : "refused";
 }

@@ -1,6 +1,6 @@
 /**
- * Where a command's config comes from: the agent of this host, which also answers while the control plane is away, or the control
- * plane itself when the settings say where it is.
+ * The source of a command's config: the agent of this host, which also answers while the control plane is away, or the control
+ * plane itself when the settings name it.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,9 +13,9 @@ import { withControlClient } from "./control-client.ts";
 import type { EffectiveConfig } from "./environment.ts";
 import { CONTROL_SETTINGS } from "./options.ts";
 
-/** The settings that say where config comes from. */
+/** The settings that name the source of config. */
 export const SOURCE_SETTINGS = [...CONTROL_SETTINGS, "agentHost", "agentPort", "agentToken", "data"] as const;
-/** Seconds that the agent holds a question whose answer has not changed. */
+/** Seconds that the agent holds a request while the config does not change. */
 const WAIT_SECONDS = 25;
 /** Milliseconds that an answer may take beyond that. */
 const ANSWER_MS_MAX = 10_000;
@@ -23,18 +23,17 @@ const ANSWER_MS_MAX = 10_000;
 const RETRY = { baseMs: 100, capMs: 5_000 };
 
 type SetName = Parameters<Client["config"]["acknowledge"]>[0];
-export type Acknowledge = Parameters<Client["config"]["acknowledge"]>[2];
 
 export interface ConfigSource {
-  /** A set now, and whenever it is another one; `onAway` hears why it is not known any more. Ends with the signal only. */
+  /** The config now and at each change. `onAway` receives the reason when the source does not answer. Ends with the signal only. */
   follow(
     name: SetName,
     options: { signal: AbortSignal; onAway: (error: unknown) => void },
   ): AsyncIterable<EffectiveConfig>;
-  acknowledge(name: SetName, subscriber: string, body: Acknowledge, signal: AbortSignal): Promise<void>;
+  readonly acknowledge: Client["config"]["acknowledge"];
 }
 
-/** Runs with the control plane when there is a token for it or `--control-urls`, else with the agent of this host. */
+/** Runs with the control plane when a token or `--control-urls` is given, else with the agent of this host. */
 export async function withConfigSource<T>(
   settings: LoadedSettings,
   run: (source: ConfigSource) => Promise<T>,
@@ -60,18 +59,18 @@ function controlSource(client: Client): ConfigSource {
         if (frame.event === "snapshot" || frame.event === "delta") yield frame.data as EffectiveConfig;
       }
     },
-    acknowledge: (name, subscriber, body, signal) => client.config.acknowledge(name, subscriber, body, { signal }),
+    acknowledge: client.config.acknowledge,
   };
 }
 
-/** The token that the agent made for itself; it is read at each call, since the agent may not have been started yet. */
+/** The token that the agent generated. It is read at each call, since the agent may not have started yet. */
 async function agentTokenIn(data: string): Promise<string> {
   const path = join(data, "agent", "token");
   try {
     return (await readFile(path, "utf8")).trim();
   } catch (cause) {
     throw SettingsErrors.INVALID(
-      `The token of the agent's local API cannot be read from ${path}: ${messageOf(cause)}. Name the agent's data folder (${spellings("data")}), or its token (${spellings("agentToken")}).`,
+      `The token of the agent's local API cannot be read from ${path}: ${messageOf(cause)}. Set the agent's data folder (${spellings("data")}) or its token (${spellings("agentToken")}).`,
       { cause },
     );
   }
@@ -107,7 +106,7 @@ function agentSource(transport: Transport, headers: () => Promise<Record<string,
         }
       }
     },
-    async acknowledge(name, subscriber, body, signal) {
+    async acknowledge(name, subscriber, body, { signal } = {}) {
       const path = `${pathOf(name)}/acknowledgements/${encodeURIComponent(subscriber)}`;
       const late = AbortSignal.timeout(ANSWER_MS_MAX);
       const answer = await transport.request({
@@ -115,7 +114,7 @@ function agentSource(transport: Transport, headers: () => Promise<Record<string,
         path,
         headers: await headers(),
         body,
-        signal: AbortSignal.any([signal, late]),
+        signal: signal ? AbortSignal.any([signal, late]) : late,
       });
       const text = await answer.text();
       if (answer.status >= 400) throw errorFromProblem(answer.status, text);

@@ -1,44 +1,44 @@
 /**
- * What a service reads its config by: `get` once, `watch` for as long as it runs. A watch hands out the latest whole value,
- * never an older one and never parts of two releases; a value that is bad is told and refused, and the last good one stays.
+ * How a service reads its config: `get` once, `watch` for as long as it runs. A watch returns the latest whole value, never an
+ * older one and never parts of two releases. A value that is not valid is reported and rejected, and the last good one stays.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { AppError, messageOf, type Host } from "#base";
 import { ConfigErrors, type EffectiveConfig, type SetName } from "#config-server/api";
-import { Acknowledger, type Delivery, type WatchStand } from "./acknowledger.ts";
 import { ConfigFeed, type ConfigState } from "./config-feed.ts";
 import { ConfigSnapshot, type AnySchema, type Found, type ReadOptions, type ValueOf } from "./config-value.ts";
 import { ClientErrors } from "./errors.ts";
+import { Acknowledger, type Delivery, type JoinedWatch } from "./follow/acknowledger.ts";
 import { LastKnownGoodFile } from "./last-known-good.ts";
 import type { CallOptions, Client, Instance } from "./mod.ts";
 
 export interface FollowOptions extends CallOptions {
   /**
-   * `auto`: a change counts as applied once the next one is asked for, unless it was said to have failed. `manual`: only
-   * by its own `applied` or `failed`.
+   * `auto`: a change counts as applied once the service asks for the next one, unless the service called `failed`. `manual`: only
+   * the change's own `applied` or `failed` count.
    */
   readonly acknowledge?: "auto" | "manual" | undefined;
 }
 
 export interface Change<Value> extends Delivery {
   readonly value: Value;
-  /** Names the content that it is of. */
+  /** Identifies the content that the value is from. */
   readonly releaseKey: string;
-  /** Store revision of that. */
+  /** Store revision of that content. */
   readonly revision: number;
-  /** Whether no server has confirmed it yet: it is from the last-known-good file, or the server is away. */
+  /** Whether no server confirms it now: it is from the last-known-good file, or the server is away. */
   readonly stale: boolean;
-  /** It is in use: told to the server in the background. The first word stands. */
+  /** The value is in use: acknowledged in the background. Only the first call of `applied` or `failed` counts. */
   applied(): void;
-  /** It could not be used: the server is told why, and the service goes on with what it had. */
+  /** The value could not be used: acknowledged as failed with the reason. The service continues with the value before it. */
   failed(error: unknown): void;
 }
 
 export interface ConfigReaderOptions {
   readonly client: Client;
   readonly name: SetName;
-  /** Who reads, to gradual releases and in acknowledgements. */
+  /** The reader: gradual releases select it by its id and labels, and it acknowledges under its id. */
   readonly instance: Instance;
   readonly lastKnownGoodFile: string | undefined;
   readonly tell: (problem: AppError) => void;
@@ -64,15 +64,15 @@ export class ConfigReader implements AsyncDisposable {
     this.#tell = tell;
   }
 
-  /** Whether what is known is what the server says now, and how old it is if not. */
+  /** Whether the server confirms the known config now, and its age if not. */
   get state(): ConfigState {
     return this.#feed.state;
   }
 
   /**
-   * The value of a key, of the latest release that is known. The first call waits for a server, at most 3 s.
+   * The value of a key in the latest known release. The first call waits for a server, at most 3 s.
    * @throws CONFIG_SET_NOT_FOUND (nothing released), CONFIG_KEY_NOT_FOUND, CLIENT_VALUE_NOT_PARSED, CLIENT_VALUE_INVALID
-   * (`extra.issues`), CLIENT_CONFIG_UNKNOWN (no server, no last-known-good file), CLIENT_CLOSED, or what the server refuses
+   * (`extra.issues`), CLIENT_CONFIG_UNKNOWN (no server, no last-known-good file), CLIENT_CLOSED, or the server's rejection
    */
   async get<Schema extends StandardSchemaV1 = AnySchema, Default = never>(
     key: string,
@@ -82,8 +82,8 @@ export class ConfigReader implements AsyncDisposable {
   }
 
   /**
-   * The latest release whole, to read several keys of one and the same.
-   * @throws CONFIG_SET_NOT_FOUND, CLIENT_CONFIG_UNKNOWN, CLIENT_CLOSED, or what the server refuses
+   * The latest release as a whole, to read several keys of the same release.
+   * @throws CONFIG_SET_NOT_FOUND, CLIENT_CONFIG_UNKNOWN, CLIENT_CLOSED, or the server's rejection
    */
   async snapshot({ signal }: CallOptions = {}): Promise<ConfigSnapshot> {
     const effective = await this.#feed.current(signal);
@@ -93,9 +93,9 @@ export class ConfigReader implements AsyncDisposable {
   }
 
   /**
-   * The value of a key now, and again whenever it is another one. Never throws of itself, and ends with its signal or with
-   * the client. A value that does not parse, does not keep the schema, or has gone without a default is told to
-   * `onProblem` and to the server as failed; the next good one follows.
+   * The value of a key now, and at each change. Never throws by itself, and ends with its signal or with the client. A value
+   * that does not parse, does not match the schema, or is absent without a default is reported to `onProblem` and acknowledged
+   * as failed; the next good value follows.
    */
   watch<Schema extends StandardSchemaV1 = AnySchema, Default = never>(
     key: string,
@@ -112,20 +112,20 @@ export class ConfigReader implements AsyncDisposable {
     });
   }
 
-  /** Each release whole, for what is made of several keys. As `watch` otherwise. */
+  /** Each release as a whole, for values made of several keys. Otherwise like `watch`. */
   watchAll(options: FollowOptions = {}): AsyncGenerator<Change<ConfigSnapshot>, void, undefined> {
     return this.#follow(options, async (effective) =>
       effective.revision === 0 ? { kept: true } : { kept: false, value: new ConfigSnapshot(effective) },
     );
   }
 
-  /** `read` makes a value of a release, or says that it is the one before; what it throws is a bad value. */
+  /** `read` makes a value of a release, or returns that the value is unchanged. It throws when the value is not valid. */
   async *#follow<Value>(
     { signal, acknowledge = "auto" }: FollowOptions,
     read: (effective: EffectiveConfig) => Promise<{ kept: true } | { kept: false; value: Value }>,
   ): AsyncGenerator<Change<Value>, void, undefined> {
     const either = signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal;
-    const stand = this.#acknowledger.join();
+    const watch = this.#acknowledger.join();
     let last: Delivery | undefined;
     try {
       for await (const effective of this.#feed.follow(either)) {
@@ -133,32 +133,32 @@ export class ConfigReader implements AsyncDisposable {
         try {
           made = await read(effective);
         } catch (error) {
-          this.#refuse(effective, error, stand);
+          this.#refuse(effective, error, watch);
           continue;
         }
         if (either.aborted) return;
         if (made.kept) {
-          if (last) stand.keep(effective, last);
+          if (last) watch.keep(effective, last);
           continue;
         }
-        last = stand.deliver(effective);
+        last = watch.deliver(effective);
         const { releaseKey, revision } = effective;
         const stale = this.#feed.state.state !== "live";
         yield { value: made.value, releaseKey, revision, stale, ...last };
         if (acknowledge === "auto") last.applied();
       }
     } finally {
-      stand.leave();
+      watch.leave();
     }
   }
 
-  #refuse(effective: EffectiveConfig, error: unknown, stand: WatchStand): void {
-    stand.deliver(effective).failed(error);
-    // A schema of the service's own that throws is told like any other bad value.
+  #refuse(effective: EffectiveConfig, error: unknown, watch: JoinedWatch): void {
+    watch.deliver(effective).failed(error);
+    // A schema of the service that throws is reported like any other value that is not valid.
     this.#tell(error instanceof AppError ? error : schemaThrew(error));
   }
 
-  /** Ends all watches, says the last word, writes what is still to be written. */
+  /** Ends all watches, sends the acknowledgements that are due, and finishes writing the file. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
     await this.#acknowledger[Symbol.asyncDispose]();
@@ -167,5 +167,5 @@ export class ConfigReader implements AsyncDisposable {
 }
 
 function schemaThrew(cause: unknown): AppError {
-  return ClientErrors.VALUE_INVALID(`The schema itself threw: ${messageOf(cause)}. Mend it.`, { cause });
+  return ClientErrors.VALUE_INVALID(`The schema itself threw: ${messageOf(cause)}. Fix the schema.`, { cause });
 }

@@ -25,8 +25,8 @@ import type {
   SourceSync,
 } from "#config-server/api";
 import type { AppError } from "#base";
-import { Acknowledger } from "../acknowledger.ts";
-import { acknowledged, wholeConfigs } from "../config-watch.ts";
+import { Acknowledger } from "../follow/acknowledger.ts";
+import { acknowledged, wholeConfigs } from "../follow/whole-configs.ts";
 import {
   RELEASE_TIMEOUT_MS,
   TRANSFER_TIMEOUT_MS,
@@ -37,7 +37,7 @@ import {
   type StreamOptions,
 } from "./caller.ts";
 
-/** Who asks for a config. */
+/** The caller that asks for a config: gradual releases select it by its id and labels. */
 export interface Instance {
   readonly id: string;
   readonly labels?: Identity["labels"] | undefined;
@@ -45,7 +45,7 @@ export interface Instance {
 
 export type ConfigCalls = ReturnType<typeof configCalls>;
 
-/** Releases, rollouts, following, and transfer. */
+/** Calls about releases, rollouts, effective configs and transfer. */
 export function configCalls(caller: Caller) {
   return {
     ...releaseCalls(caller),
@@ -96,7 +96,7 @@ function releaseCalls(caller: Caller) {
       const query = queryOf({ reason, emergency });
       return caller.call<Published>("DELETE", `${setPath(name)}/keys/${enc(key)}?${query}`, undefined, options);
     },
-    /** One secret in the clear, for an operator; it is recorded who asked, and why. */
+    /** One secret in the clear, for an operator. The server records who asked, and why. */
     reveal: (name: SetName, body: RevealRequest, options: CallOptions = {}) =>
       caller.call<Revealed>("POST", `${setPath(name)}/reveal`, body, options),
   };
@@ -116,13 +116,13 @@ function rolloutCalls(caller: Caller) {
   };
 }
 
-/** What an instance runs by, and what it says of it. */
+/** Reading the effective config, and acknowledging it. */
 function followCalls(caller: Caller) {
   return {
-    /** `instance`: who asks; gradual releases reach it by its id and labels. */
+    /** `instance`: the caller; gradual releases select it by its id and labels. */
     effective: (name: SetName, { instance, ...options }: CallOptions & { instance?: Instance } = {}) =>
       caller.call<EffectiveConfig>("GET", effectivePath(name, instance), undefined, options),
-    /** The effective config unless it is the one that `releaseKey` names: then undefined, and the answer has no body. */
+    /** The effective config; undefined, without a body, when it is the one that `releaseKey` names. */
     effectiveOtherThan: async (
       name: SetName,
       releaseKey: string,
@@ -130,11 +130,11 @@ function followCalls(caller: Caller) {
     ) => {
       const headers = { "if-none-match": `"${releaseKey}"` };
       const path = effectivePath(name, instance);
-      const said = await caller.call<EffectiveConfig | undefined>("GET", path, undefined, options, headers);
-      // Masked content has a tag of its own, so the server may send a body although nothing changed.
-      return said?.releaseKey === releaseKey ? undefined : said;
+      const answer = await caller.call<EffectiveConfig | undefined>("GET", path, undefined, options, headers);
+      // Masked content has its own tag, so the server may send a body although nothing changed.
+      return answer?.releaseKey === releaseKey ? undefined : answer;
     },
-    /** Says that a release has been applied, or why it could not be. */
+    /** Acknowledges that a release is applied, or says why it could not be. */
     acknowledge: (name: SetName, subscriber: string, body: Acknowledge, options: CallOptions = {}) =>
       caller.call<void>("PUT", `${setPath(name)}/acknowledgements/${enc(subscriber)}`, body, {
         ...options,
@@ -145,13 +145,13 @@ function followCalls(caller: Caller) {
   };
 }
 
-/** Following a config, and saying that it is applied. */
+/** Following a config and acknowledging it. */
 function watchCalls(caller: Caller) {
   return {
     /**
      * The effective config as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself.
-     * `instance`: who asks; gradual releases reach it by its id and labels. `acknowledge`: say that a config is applied as
-     * soon as the reader asks for the next frame; who knows better calls `config.acknowledge`.
+     * `instance`: the caller; gradual releases select it by its id and labels. `acknowledge`: acknowledges a config as applied
+     * as soon as the reader asks for the next frame; a reader that applies it later calls `config.acknowledge` itself.
      */
     watch: (name: SetName, options: StreamOptions & { instance?: Instance; acknowledge?: boolean }) => {
       const { after, instance, acknowledge = false, ...afresh } = options;
@@ -170,15 +170,15 @@ function watchCalls(caller: Caller) {
       return acknowledged(frames, acknowledgerOf(caller, name, instance, options.signal));
     },
     /**
-     * What says that a config is applied, or why it could not be: until that is heard, again before it is forgotten, and no
-     * more once the signal aborts.
+     * A function that acknowledges a config as applied, or as failed with the reason. It repeats until the server accepts or
+     * rejects that, sends it again before the server forgets it, and ends when the signal aborts.
      */
     acknowledger: (name: SetName, instance: Instance, signal: AbortSignal) =>
       acknowledgerOf(caller, name, instance, signal),
   };
 }
 
-/** Sets in and out, and the sources that they follow. */
+/** Import and export of sets, and the sources that they mirror. */
 function transferCalls(caller: Caller) {
   return {
     /** One release of a set as a zip. Leaving the loop ends it. */
@@ -195,7 +195,7 @@ function transferCalls(caller: Caller) {
         raw: { type: "application/zip", bytes: zip },
       }),
     sources: (options: CallOptions = {}) => caller.call<SourceList>("GET", "/v1/config-sources", undefined, options),
-    /** Looks at a source now. @throws CONFIG_SOURCE_INVALID (`extra.problems`) */
+    /** Reads a source now. @throws CONFIG_SOURCE_INVALID (`extra.problems`) */
     syncSource: (source: string, options: CallOptions = {}) =>
       caller.call<SourceSync>("POST", `/v1/config-sources/${enc(source)}/sync`, undefined, {
         ...options,
@@ -218,10 +218,10 @@ function acknowledgerOf(
   const tell = (problem: AppError) => caller.host.log.warn({ ...name, code: problem.code }, problem.message);
   const { acknowledge } = followCalls(caller);
   const acknowledger = new Acknowledger(caller.host, { acknowledge, name, subscriber, labels, tell });
-  const stand = acknowledger.join();
+  const watch = acknowledger.join();
   signal.addEventListener("abort", () => void acknowledger[Symbol.asyncDispose](), { once: true });
   return (config, error) => {
-    const delivery = stand.deliver(config);
+    const delivery = watch.deliver(config);
     if (error === undefined) delivery.applied();
     else delivery.failed(error);
   };

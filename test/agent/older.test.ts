@@ -3,7 +3,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { configCache } from "../../agent/caches.ts";
-import { AUDIT_MS, ConfigAudit } from "../../agent/config-audit.ts";
+import { ConfigAudit } from "../../agent/config-audit.ts";
+import { AUDIT_MS } from "#client/follow";
 import { isOlder } from "#config-server/api";
 import { eventually, ManualClock, tempFolder, testHost } from "#test/kit";
 import { settingsIn, startAgent } from "./agent-kit.ts";
@@ -92,7 +93,11 @@ test("what push missed is found by the audit, which asks for little while nothin
       onHeld: () => {},
     },
   );
-  await using audit = new ConfigAudit(host, plane.client().config, configs);
+  await using audit = new ConfigAudit(host, {
+    client: plane.client().config,
+    instance: { id: "host-a", labels: {} },
+    configs,
+  });
   configs.follow(WEB, { pinned: true });
   await eventually("it is heard", () => changed.length === 1);
   audit.start();

@@ -12,7 +12,7 @@ const file = (over: Partial<FileStanding> = {}): FileStanding => ({
   error: undefined,
   ...over,
 });
-const said = (...files: FileStanding[]) => standingOf(NAME, config, files).said;
+const said = (...files: FileStanding[]) => standingOf(NAME, config, files).acknowledgement;
 const APPLIED = { releaseKey: "r2", outcome: "applied" };
 
 test("a release is applied once every file stands for it", () => {
@@ -42,7 +42,7 @@ test("one failure is said at once, though others are on their way", () => {
 });
 
 test("without a release nothing is said, and what is said is of that set only", () => {
-  expect(standingOf({ ...NAME, more: 1 } as never, undefined, [file()])).toEqual({ name: NAME, said: undefined });
-  expect(standingOf(NAME, { ...config, revision: 0 }, [file()]).said).toBeUndefined();
-  expect(standingOf(NAME, { ...config, revision: 1 }, [file()]).said).toEqual(APPLIED);
+  expect(standingOf({ ...NAME, more: 1 } as never, undefined, [file()])).toEqual({ name: NAME, acknowledgement: undefined });
+  expect(standingOf(NAME, { ...config, revision: 0 }, [file()]).acknowledgement).toBeUndefined();
+  expect(standingOf(NAME, { ...config, revision: 1 }, [file()]).acknowledgement).toEqual(APPLIED);
 });

@@ -1,12 +1,14 @@
 /** Both ends of anti-entropy, played on one clock: what the host claims, and a server that answers its calls. */
 import type { Instance } from "#registry/api";
 import type { LocalRegistration } from "../../agent/api.ts";
-import { keyOf } from "../../agent/core/local-state.ts";
-import { begin, decide, startSync, step, type Effect, type SyncEvent, type SyncState } from "../../agent/core/sync.ts";
+import { claimKeyOf } from "../../agent/core/local-state.ts";
+import { decide } from "../../agent/core/decide.ts";
+import { begin, startSync, type Effect, type SyncEvent, type SyncState } from "../../agent/core/sync-state.ts";
+import { step } from "../../agent/core/sync.ts";
 
 export const LIMITS = { sessionTtlMs: 30_000, fullSyncMs: 60_000 };
 export const NAME = { namespace: "default", service: "web", id: "web-1" };
-export const KEY = keyOf(NAME);
+export const KEY = claimKeyOf(NAME);
 export const REGISTRATION: LocalRegistration = {
   address: "127.0.0.1",
   port: 80,

@@ -1,17 +1,10 @@
 /** Anti-entropy, rule by rule and to the millisecond: how much at once, when next, and what an answer changes. */
 import { expect, test } from "vitest";
 import type { LocalRegistration } from "../../agent/api.ts";
-import { keyOf, markOf } from "../../agent/core/local-state.ts";
-import {
-  begin,
-  decide,
-  inSync,
-  startSync,
-  step,
-  type Effect,
-  type Failure,
-  type SyncState,
-} from "../../agent/core/sync.ts";
+import { claimKeyOf, syncMarkOf } from "../../agent/core/local-state.ts";
+import { decide } from "../../agent/core/decide.ts";
+import { begin, inSync, startSync, type Effect, type Failure, type SyncState } from "../../agent/core/sync-state.ts";
+import { step } from "../../agent/core/sync.ts";
 import { at, claimed, KEY, LIMITS, NAME, REGISTRATION, Server, settle } from "./sync-kit.ts";
 
 const claim = (state: SyncState, more: { name?: typeof NAME; port?: number; incarnation?: number } = {}, nowMs = 0) => {
@@ -193,7 +186,7 @@ test("an inspection touches what is claimed of its service in its namespace, and
     { type: "failed", effect: inspect, failure: "missing", detail: "" },
   ] as const) {
     const looked = step(begin(due.state, inspect), answer, at(LIMITS.fullSyncMs));
-    const marks = [NAME, ...others].map((name) => markOf(looked.claims.get(keyOf(name)) as never));
+    const marks = [NAME, ...others].map((name) => syncMarkOf(looked.claims.get(claimKeyOf(name)) as never));
     expect(marks).toEqual(["changed", "inSync", "inSync"]);
   }
 });
@@ -203,14 +196,14 @@ test("an inspection leaves alone what a call is under way for", () => {
   const due = decide({ ...state, heartbeatAtMs: 1e9 }, LIMITS.fullSyncMs);
   const [inspect] = due.effects as [Effect];
   const stray = { ...NAME, id: "stray" };
-  server.put(keyOf(stray), stray, REGISTRATION, state.session ?? "");
+  server.put(claimKeyOf(stray), stray, REGISTRATION, state.session ?? "");
   const answer = server.answer(inspect, () => REGISTRATION);
   const removed = step(begin(due.state, inspect), answer, at(LIMITS.fullSyncMs));
-  expect(markOf(removed.claims.get(keyOf(stray)) as never)).toBe("deleted");
+  expect(syncMarkOf(removed.claims.get(claimKeyOf(stray)) as never)).toBe("deleted");
   expect(decide(removed, LIMITS.fullSyncMs).effects).toMatchObject([{ type: "deregister", name: stray }]);
-  const underWay = { type: "deregister", key: keyOf(stray), name: stray, incarnation: 0 } as const;
+  const underWay = { type: "deregister", key: claimKeyOf(stray), name: stray, incarnation: 0 } as const;
   const busy = step(begin(begin(due.state, inspect), underWay), answer, at(LIMITS.fullSyncMs));
-  expect(busy.claims.has(keyOf(stray))).toBe(false);
+  expect(busy.claims.has(claimKeyOf(stray))).toBe(false);
   // Our own, of which the answer knows nothing yet.
   const report = {
     type: "report",
@@ -223,7 +216,7 @@ test("an inspection leaves alone what a call is under way for", () => {
   } as const;
   const none = { type: "done", effect: inspect, instances: [] } as const;
   const reporting = step(begin(begin(due.state, inspect), report), none, at(LIMITS.fullSyncMs));
-  expect(markOf(reporting.claims.get(KEY) as never)).toBe("inSync");
+  expect(syncMarkOf(reporting.claims.get(KEY) as never)).toBe("inSync");
 });
 
 test("what an earlier run left at the server is removed there, unless it is claimed by now", () => {
@@ -231,9 +224,9 @@ test("what an earlier run left at the server is removed there, unless it is clai
   expect(step(state, { type: "leftover", name: NAME }, at(0))).toBe(state);
   const left = { ...NAME, id: "old" };
   const found = step(state, { type: "leftover", name: left }, at(0));
-  expect(decide(found, 0).effects).toEqual([{ type: "deregister", key: keyOf(left), name: left, incarnation: 0 }]);
+  expect(decide(found, 0).effects).toEqual([{ type: "deregister", key: claimKeyOf(left), name: left, incarnation: 0 }]);
   const refused = failing(found, "deregister", "refused", 0);
-  expect(refused.claims.get(keyOf(left))).toMatchObject({ notBeforeMs: 750, error: "no" });
+  expect(refused.claims.get(claimKeyOf(left))).toMatchObject({ notBeforeMs: 750, error: "no" });
   // Never by force: what claims to be newer there stays.
   const newer = failing(found, "deregister", "outdated", 0, { incarnation: 9 });
   expect(decide(newer, 1e6).effects.filter(({ type }) => type === "deregister")).toEqual([]);

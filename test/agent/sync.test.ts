@@ -3,17 +3,10 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { HealthResult } from "#health";
 import type { LocalRegistration } from "../../agent/api.ts";
-import { keyOf, markOf } from "../../agent/core/local-state.ts";
-import {
-  begin,
-  decide,
-  inSync,
-  startSync,
-  step,
-  type Effect,
-  type SyncEvent,
-  type SyncState,
-} from "../../agent/core/sync.ts";
+import { claimKeyOf, syncMarkOf } from "../../agent/core/local-state.ts";
+import { decide } from "../../agent/core/decide.ts";
+import { begin, inSync, startSync, type Effect, type SyncEvent, type SyncState } from "../../agent/core/sync-state.ts";
+import { step } from "../../agent/core/sync.ts";
 import { at, claimed, KEY, LIMITS, NAME, REGISTRATION, Server, settle } from "./sync-kit.ts";
 
 test("a claim is registered under a session, and its verdict follows", () => {
@@ -69,7 +62,7 @@ test("a full sync restores what somebody altered, removed or left over", () => {
   const session = state.session ?? "";
   server.put(KEY, NAME, { ...REGISTRATION, port: 81 }, session);
   const stray = { ...NAME, id: "stray" };
-  server.put(keyOf(stray), stray, REGISTRATION, session);
+  server.put(claimKeyOf(stray), stray, REGISTRATION, session);
   const altered = settle(state, server, 70_000);
   expect([...server.instances.values()].map(({ id, port }) => [id, port])).toEqual([["web-1", 80]]);
   server.instances.clear();
@@ -136,9 +129,9 @@ test("a verdict that is another one at the server is told again", () => {
 test("an instance that another agent holds in the same service is left alone", () => {
   const { state, server } = claimed();
   const other = { ...NAME, id: "theirs" };
-  server.put(keyOf(other), other, REGISTRATION, "their-session");
+  server.put(claimKeyOf(other), other, REGISTRATION, "their-session");
   settle(state, server, 70_000);
-  expect(server.instances.has(keyOf(other))).toBe(true);
+  expect(server.instances.has(claimKeyOf(other))).toBe(true);
 });
 
 test("an instance drained at the server stays drained: the host takes it over", () => {
@@ -183,7 +176,7 @@ test("the answer to an older registration does not pass for a newer one", () => 
   expect(decide(state, 0).effects).toEqual([]);
   state = step(state, { type: "done", effect: first as Effect }, at(0));
   const claim = state.claims.get(KEY);
-  expect(claim && markOf(claim)).toBe("changed");
+  expect(claim && syncMarkOf(claim)).toBe("changed");
 });
 
 test("while the server is away one call at a time feels the way, ever less often", () => {
@@ -319,18 +312,24 @@ test("whatever was cut, lost, refused or edited, after a quiet spell the server 
         if (one.do === "claim") {
           const registration = { ...REGISTRATION, port: one.port };
           state = step(state, { type: "claim", name: name(one.id), registration, incarnation: 1 }, moment);
-        } else if (one.do === "withdraw") state = step(state, { type: "withdraw", key: keyOf(name(one.id)) }, moment);
+        } else if (one.do === "withdraw")
+          state = step(state, { type: "withdraw", key: claimKeyOf(name(one.id)) }, moment);
         else if (one.do === "verdict") {
           const { status } = one;
-          state = step(state, { type: "verdict", key: keyOf(name(one.id)), check: "up", status, output: "" }, moment);
+          state = step(
+            state,
+            { type: "verdict", key: claimKeyOf(name(one.id)), check: "up", status, output: "" },
+            moment,
+          );
         } else if (one.do === "wait") nowMs += one.ms;
         else if (one.do === "lapse") server.lapse();
         else if (one.do === "alter") {
-          const found = server.instances.get(keyOf(name(one.id)));
-          if (found) server.put(keyOf(name(one.id)), name(one.id), { ...REGISTRATION, port: 99 }, found.session ?? "");
-        } else if (one.do === "remove") server.instances.delete(keyOf(name(one.id)));
+          const found = server.instances.get(claimKeyOf(name(one.id)));
+          if (found)
+            server.put(claimKeyOf(name(one.id)), name(one.id), { ...REGISTRATION, port: 99 }, found.session ?? "");
+        } else if (one.do === "remove") server.instances.delete(claimKeyOf(name(one.id)));
         else if (one.do === "misjudge") {
-          for (const check of server.instances.get(keyOf(name(one.id)))?.checks ?? []) check.status = "critical";
+          for (const check of server.instances.get(claimKeyOf(name(one.id)))?.checks ?? []) check.status = "critical";
         } else if (one.do === "send") {
           const decided = decide(state, nowMs);
           state = decided.state;
@@ -353,7 +352,7 @@ test("whatever was cut, lost, refused or edited, after a quiet spell the server 
       const seen = held.map(({ id, port, checks }) => `${id} ${port} ${checks[0]?.status}`);
       // A check that was never judged here has whatever status it has there.
       const said = [...state.claims.values()].map(({ name, registration, verdicts }) => {
-        const there = server.instances.get(keyOf(name))?.checks[0]?.status;
+        const there = server.instances.get(claimKeyOf(name))?.checks[0]?.status;
         return `${name.id} ${registration.port} ${verdicts.get("up")?.status ?? there}`;
       });
       expect(new Set(seen)).toEqual(new Set(said));
@@ -410,14 +409,14 @@ test("a claim that was taken back and is made again is registered again, whether
     step(state, { type: "claim", name: NAME, registration: REGISTRATION, incarnation: 1 }, at(3));
   const { state, server } = claimed();
   const withdrawn = step(state, { type: "withdraw", key: KEY }, at(1));
-  expect(markOf(withdrawn.claims.get(KEY) as never)).toBe("deleted");
+  expect(syncMarkOf(withdrawn.claims.get(KEY) as never)).toBe("deleted");
   const gone = settle(withdrawn, server, 2);
   expect([server.instances.size, gone.claims.size]).toEqual([0, 0]);
   expect(inSync(settle(claimAgain(gone), server, 3))).toBe(true);
   expect(server.instances.has(KEY)).toBe(true);
   // Before the server was told.
   const early = claimAgain(step(settle(claimAgain(gone), server, 3), { type: "withdraw", key: KEY }, at(4)));
-  expect(markOf(early.claims.get(KEY) as never)).toBe("changed");
+  expect(syncMarkOf(early.claims.get(KEY) as never)).toBe("changed");
   // While it is being told: its answer to the old word does not undo the new one.
   const [effect] = decide(withdrawn, 2).effects as [Effect];
   expect(effect.type).toBe("deregister");
@@ -429,7 +428,7 @@ test("a claim that was taken back and is made again is registered again, whether
     { type: "failed", effect, failure: "missing", detail: "gone" },
   ] as const) {
     const after = step(under, answer, at(4));
-    expect([markOf(after.claims.get(KEY) as never), inSync(after)]).toEqual(["changed", false]);
+    expect([syncMarkOf(after.claims.get(KEY) as never), inSync(after)]).toEqual(["changed", false]);
     expect(inSync(settle(after, server, 4))).toBe(true);
     expect(server.instances.delete(KEY)).toBe(true);
   }

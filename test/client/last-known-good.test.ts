@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 import { Client, fetchTransport } from "#client";
 import { eventually, freePort, ManualClock, startPosthouse, tempFolder, testHost, withControl } from "#test/kit";
 import { ConfigReader } from "../../client/config.ts";
-import { FULL_CHECK_MS } from "../../client/config-feed.ts";
+import { AUDIT_MS } from "#client/follow";
 import { itemsOf, lab, next, service, SET } from "./kit.ts";
 
 const NOBODY = "http://127.0.0.1:1";
@@ -302,7 +302,7 @@ test("a full check finds what the watch lost, and asks for the whole only then",
     });
   await passing("checked", () => asked.at(-1) === "unless 304");
   const tookMs = host.clock.now() - begunMs;
-  expect(Math.abs(tookMs - FULL_CHECK_MS)).toBeLessThan(FULL_CHECK_MS * 0.25);
+  expect(Math.abs(tookMs - AUDIT_MS)).toBeLessThan(AUDIT_MS * 0.25);
   await one.release({ "a.json": '{"n":2}' });
   await passing("found", () => asked.at(-1) === "unless 200");
   expect(await config.get("a.json")).toEqual({ n: 2 });

@@ -1,13 +1,13 @@
 /**
- * A watch of a config, each frame with the whole of it, though only what changed travels. A patch that is for another
- * content than the one known cannot be laid on: the whole is then asked for, after a `reset`.
+ * A watch of a config whose frames each hold the whole config, although only changes are sent. A patch for other content than
+ * the known one cannot be applied: the stream then starts again from nothing, after a `reset`.
  */
 import type { Frame } from "#http/frames";
 import type { ConfigPatch, EffectiveConfig } from "#config-server/api";
 
 type Frames = AsyncGenerator<Frame<EffectiveConfig | ConfigPatch>>;
 
-/** `open` begins a stream, to resume what is known or from nothing. */
+/** `open` begins a stream: one that resumes, or one from nothing. */
 export async function* wholeConfigs(
   open: (resume: boolean, signal: AbortSignal) => Frames,
   signal: AbortSignal,
@@ -35,18 +35,18 @@ export async function* wholeConfigs(
   }
 }
 
-/** The same frames; `say` hears of each config once its reader has taken it over, and asks for what comes next. */
+/** The same frames; `acknowledge` is called for each config once the reader asks for the next frame. */
 export async function* acknowledged(
   frames: AsyncGenerator<Frame<EffectiveConfig>>,
-  say: (config: EffectiveConfig) => void,
+  acknowledge: (config: EffectiveConfig) => void,
 ): AsyncGenerator<Frame<EffectiveConfig>> {
   for await (const frame of frames) {
     yield frame;
-    if (frame.data && frame.data.revision > 0) say(frame.data);
+    if (frame.data && frame.data.revision > 0) acknowledge(frame.data);
   }
 }
 
-/** What a frame says: the whole, or what was known with a patch laid on. Undefined: the patch is for another content. */
+/** The config of a frame: the whole one, or the known one with a patch applied. Undefined: the patch is for other content. */
 function withPatch(
   known: EffectiveConfig | undefined,
   data: EffectiveConfig | ConfigPatch,
