@@ -11,7 +11,7 @@ import type { Filters } from "./core/request/filter.ts";
 import { builtInFilters } from "./filters/mod.ts";
 import { pemProblems } from "./sources/pem.ts";
 
-export { loadFilters } from "./filters/mod.ts";
+export { loadFilters } from "./filter-modules.ts";
 
 /** Aliases followed in one document: a few lines of YAML can name a billion nodes. */
 const ALIASES_MAX = 50;

@@ -2,11 +2,12 @@
 export * from "./api.ts";
 export { createGateway } from "./gateway.ts";
 export type { BuiltFilter, Filter, FilterPass, FilterRefusal, FilterRequest, Filters } from "./core/request/filter.ts";
-export { builtInFilters, loadFilters } from "./filters/mod.ts";
+export { builtInFilters } from "./filters/mod.ts";
+export { loadFilters } from "./filter-modules.ts";
 export { readStickyKey } from "./answers/sticky.ts";
 export { gatewayReleaseCheck, gatewayReleaseCheckWith, parseGatewayConfig } from "./config-text.ts";
 export type { GatewayPeers } from "./peers.ts";
 export { mergeViews } from "./core/decision/cluster-view.ts";
 export { PeerRecord, type PeerNews } from "./core/limits/peer-messages.ts";
 export * from "./settings.ts";
-export { unheard } from "./sources/unheard.ts";
+export { noControlPlane } from "./sources/no-control-plane.ts";

@@ -2,7 +2,7 @@
  * In which order instances are named: drawn by weight without putting back, so that whoever takes the first sends each
  * instance its share. Those of the own zone come before all others.
  */
-import type { Random } from "#base";
+import { firstIndexWhere, type Random } from "#base";
 
 export interface Weighted {
   /** Above 0. */
@@ -48,22 +48,11 @@ function drawFew<Item extends Weighted>(random: Random, items: readonly Item[], 
   for (const [i, { weight }] of items.entries()) ends[i] = total += weight;
   const drawn = new Set<Item>();
   for (let tries = count * TRIES_PER_ITEM; tries > 0 && drawn.size < count; tries--) {
-    drawn.add(items[above(ends, random.float() * total)] as Item);
+    const value = random.float() * total;
+    drawn.add(items[firstIndexWhere(items.length - 1, (index) => (ends[index] as number) > value)] as Item);
   }
   // A few heavy ones came up again and again; the rest follow in turn.
   const start = Math.floor(random.float() * items.length);
   for (let i = 0; drawn.size < count; i++) drawn.add(items[(start + i) % items.length] as Item);
   return [...drawn];
-}
-
-/** The first place whose sum is above the value. */
-function above(ends: Float64Array, value: number): number {
-  let low = 0;
-  let high = ends.length - 1;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((ends[middle] as number) > value) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

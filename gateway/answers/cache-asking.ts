@@ -20,7 +20,7 @@ import {
 import type { CallFailure, CallSink } from "../upstream/call-plan.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import type { Transfer } from "../upstream/transfer.ts";
-import type { Entry, Outcome } from "./cache-entry.ts";
+import type { CachedAnswer, Outcome } from "./cache-entry.ts";
 import { hasCondition } from "./cache-rules.ts";
 import { Relay } from "./relay.ts";
 
@@ -33,7 +33,7 @@ export interface Question {
   readonly reason: ForwardReason;
   readonly forward: Forward;
   /** Kept, but to be asked about. */
-  readonly stale: Entry | undefined;
+  readonly stale: CachedAnswer | undefined;
   /** Those who wait for this answer need wait no longer. */
   readonly land: () => void;
   /** Nor need they in a while, however slowly this client reads. */
@@ -45,11 +45,11 @@ export interface AnswerStore {
   now(): { readonly nowMs: number; readonly wallMs: number };
   count(outcome: Outcome): void;
   changedSince(resource: string, at: number): boolean;
-  keep(key: string, entry: Entry): void;
-  replace(key: string, before: Entry, after: Entry | undefined): void;
+  keep(key: string, entry: CachedAnswer): void;
+  replace(key: string, before: CachedAnswer, after: CachedAnswer | undefined): void;
   answer(
     sink: CallSink,
-    entry: Entry,
+    entry: CachedAnswer,
     how: { readonly outcome: "hit" | "stale" | "revalidated"; readonly status: string },
     asked?: { readonly request: AskedHeaders; readonly method: string },
     more?: AnswerHeaders,
@@ -173,11 +173,11 @@ export class Asking extends Relay implements Transfer {
   }
 
   /** The service says that what is kept is good still; what else it says of it holds from now on. */
-  #renew(stale: Entry, headers: AnswerHeaders): void {
+  #renew(stale: CachedAnswer, headers: AnswerHeaders): void {
     const { key, request, reason, resource, askedAt, land } = this.#question;
     const now = this.#cache.now();
     const { head, personal } = renewedBy(stale.head, headers, request, now);
-    const renewed: Entry = { ...stale, head };
+    const renewed: CachedAnswer = { ...stale, head };
     const kept = mayKeep(head, now.nowMs) && !this.#cache.changedSince(resource, askedAt);
     this.#cache.replace(key, stale, kept ? renewed : undefined);
     this.#settled = true;

@@ -1,7 +1,7 @@
 /** An answer that the cache keeps. */
 import { type StoredHead } from "../core/decision/stored-answer.ts";
 
-export interface Entry {
+export interface CachedAnswer {
   readonly head: StoredHead;
   readonly body: Buffer;
   /** What it tells of; see resourceOf. */

@@ -67,7 +67,7 @@ export function onlyIfCached({ method, forward }: CallPlan): boolean {
 }
 
 /** All that the gateway itself tells the service; as JSON, so that no part can pose as the next. */
-export function keyOf({ route, request, target, setHeaders, edits, authority }: Forward): string {
+export function cacheKeyOf({ route, request, target, setHeaders, edits, authority }: Forward): string {
   const { head, consumer } = request;
   return JSON.stringify([
     route.name,

@@ -30,13 +30,13 @@ import {
   hasCondition,
   isCacheable,
   isUnsafe,
-  keyOf,
+  cacheKeyOf,
   onlyIfCached,
   resourceOf,
 } from "./cache-rules.ts";
 import type { StartCall } from "./start-call.ts";
 import { changedPlan, Relay } from "./relay.ts";
-import type { Entry } from "./cache-entry.ts";
+import type { CachedAnswer } from "./cache-entry.ts";
 import type { Outcome } from "./cache-entry.ts";
 
 /** Bytes of all bodies kept. */
@@ -59,7 +59,7 @@ const HIT = { outcome: "hit", status: cacheStatus() } as const;
 export class ResponseCache {
   readonly #host: Host;
   readonly #bytesMax: number;
-  readonly #entries = new Map<string, Entry[]>();
+  readonly #entries = new Map<string, CachedAnswer[]>();
   /** The keys of what is kept, by what it tells of. */
   readonly #keys = new Map<string, Set<string>>();
   /** When a resource changed, in the order of that; numbered from 1. */
@@ -99,7 +99,7 @@ export class ResponseCache {
   serve(plan: CallPlan, sink: CallSink, call: StartCall): Transfer {
     this.#used = true;
     const request = askedBy(plan);
-    const key = request && keyOf(plan.forward);
+    const key = request && cacheKeyOf(plan.forward);
     const known = request && this.#fresh(key as string, request);
     if (request && known) return this.answer(sink, known, HIT, { request, method: plan.method });
     if (onlyIfCached(plan)) {
@@ -142,7 +142,7 @@ export class ResponseCache {
     };
   }
 
-  #fresh(key: string, request: AskedHeaders): Entry | undefined {
+  #fresh(key: string, request: AskedHeaders): CachedAnswer | undefined {
     const entry = this.#entries.get(key)?.find(({ head }) => isFreshFor(head, request, this.now().nowMs));
     if (entry) this.#touch(key);
     return entry;
@@ -196,7 +196,7 @@ export class ResponseCache {
   /** Answers from what is kept. `more`: fields for this client alone. */
   answer(
     sink: CallSink,
-    { head, body }: Entry,
+    { head, body }: CachedAnswer,
     { outcome, status: said }: { readonly outcome: "hit" | "stale" | "revalidated"; readonly status: string },
     asked?: { readonly request: AskedHeaders; readonly method: string },
     more?: AnswerHeaders,
@@ -216,13 +216,13 @@ export class ResponseCache {
     return NO_TRANSFER;
   }
 
-  keep(key: string, entry: Entry): void {
+  keep(key: string, entry: CachedAnswer): void {
     const others = (this.#entries.get(key) ?? []).filter(({ head }) => !isVariantOf(head, entry.head.asked));
     this.#drop(key);
     this.#put(key, [{ ...entry, head: forKeeping(entry.head) }, ...others].slice(0, VARIANTS_MAX));
   }
 
-  #put(key: string, kept: Entry[]): void {
+  #put(key: string, kept: CachedAnswer[]): void {
     const [first] = kept;
     if (!first) return;
     this.#entries.set(key, kept);
@@ -237,7 +237,7 @@ export class ResponseCache {
   }
 
   /** An entry's place is another's, or nobody's: its service said that it is good for longer, or no longer to be kept. */
-  replace(key: string, before: Entry, after: Entry | undefined): void {
+  replace(key: string, before: CachedAnswer, after: CachedAnswer | undefined): void {
     const entries = this.#entries.get(key);
     if (!entries?.includes(before)) return;
     const others = entries.filter((entry) => entry !== before);
@@ -331,6 +331,6 @@ class Changing extends Relay {
   }
 }
 
-function sizeOf({ body }: Entry): number {
+function sizeOf({ body }: CachedAnswer): number {
   return body.length + ENTRY_OVERHEAD_BYTES;
 }

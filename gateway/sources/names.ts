@@ -46,7 +46,7 @@ export function systemResolver(servers?: readonly string[]): ResolveName {
   };
 }
 
-interface Known {
+interface KnownName {
   addresses: readonly string[];
   readonly abort: AbortController;
 }
@@ -56,7 +56,7 @@ export class NameSource implements AsyncDisposable {
   readonly #resolve: ResolveName;
   readonly #onChange: (name: string) => void;
   readonly #tasks: TaskGroup;
-  readonly #names = new Map<string, Known>();
+  readonly #names = new Map<string, KnownName>();
 
   constructor(host: Host, onChange: (name: string) => void, resolve: ResolveName = systemResolver()) {
     this.#host = host;
@@ -75,7 +75,7 @@ export class NameSource implements AsyncDisposable {
     }
     for (const name of wanted) {
       if (this.#names.has(name)) continue;
-      const known: Known = { addresses: [], abort: new AbortController() };
+      const known: KnownName = { addresses: [], abort: new AbortController() };
       this.#names.set(name, known);
       this.#tasks.run(`name ${name}`, (signal) =>
         this.#follow(name, known, AbortSignal.any([signal, known.abort.signal])),
@@ -97,7 +97,7 @@ export class NameSource implements AsyncDisposable {
     });
   }
 
-  async #follow(name: string, known: Known, signal: AbortSignal): Promise<void> {
+  async #follow(name: string, known: KnownName, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#host;
     let failing = false;
     while (!signal.aborted) {

@@ -2,7 +2,7 @@
  * Keeps the leases of shared limits: asks for what requests are about to need, in one call at a time, and wakes the few
  * that wait for an answer.
  */
-import { messageOf, TaskGroup, Trigger, type Host } from "#base";
+import { messageOf, TaskGroup, Trigger, Waiters, type Host } from "#base";
 import { QUOTA_ASKS_MAX } from "#quotas/api";
 import type { LeaseAsk } from "../core/limits/lease-arithmetic.ts";
 import { LeasedLimits, type LeaseWait } from "../core/limits/leased-limits.ts";
@@ -22,7 +22,7 @@ export class QuotaLeases implements AsyncDisposable {
   readonly #waiting = new Map<string, Map<() => void, number>>();
   /** A request waits for what is asked next. */
   #urgent = false;
-  #endPause = () => {};
+  readonly #pauses = new Waiters();
   #away = false;
 
   constructor(host: Host, client: GatewayClient["quotas"], namespace: string) {
@@ -53,7 +53,7 @@ export class QuotaLeases implements AsyncDisposable {
     this.#trigger.fire();
     if (!urgent) return;
     this.#urgent = true;
-    this.#endPause();
+    this.#pauses.wakeAll();
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -77,19 +77,8 @@ export class QuotaLeases implements AsyncDisposable {
     for (const [wake] of waiting.sort(([, a], [, b]) => a - b)) wake();
   }
 
-  #pause(signal: AbortSignal): Promise<void> {
-    if (this.#urgent || signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const end = () => {
-        cancel();
-        signal.removeEventListener("abort", end);
-        this.#endPause = () => {};
-        resolve();
-      };
-      const cancel = this.#host.clock.after(CALL_EVERY_MS, end);
-      signal.addEventListener("abort", end, { once: true });
-      this.#endPause = end;
-    });
+  async #pause(signal: AbortSignal): Promise<void> {
+    if (!this.#urgent) await this.#pauses.wait({ limit: { clock: this.#host.clock, ms: CALL_EVERY_MS }, signal });
   }
 
   async #ask(asks: readonly LeaseAsk[], signal: AbortSignal): Promise<void> {

@@ -12,7 +12,7 @@ import { NO_HINTS, type Hints } from "../core/routing/hints.ts";
 import type { GatewayClient } from "../settings.ts";
 
 /** What is known of a namespace. */
-interface Known {
+interface KnownNamespace {
   readonly catalog: Catalog<CatalogInstance>;
   /** Path prefixes that services hint at, by service; the same map for as long as they are the same. */
   readonly hints: ReadonlyMap<string, readonly string[]>;
@@ -23,7 +23,7 @@ interface Known {
 const CATALOG = catalogFold<CatalogInstance>();
 
 /** Policies outlive a server's restart, so only the instances that were known are held beside what a cold server says. */
-const FOLD: Fold<Known, ServiceDelta> = {
+const FOLD: Fold<KnownNamespace, ServiceDelta> = {
   gather(gathered, delta) {
     const { hints, keepAlives } = gathered ?? { hints: new Map(), keepAlives: new Map() };
     put(hints as Map<string, readonly string[]>, delta.service, delta.gateway?.pathPrefixes);
@@ -55,7 +55,7 @@ function changed<Value>(map: ReadonlyMap<string, Value> = new Map(), key: string
 }
 
 interface Watched {
-  readonly state: FoldedWatch<Known, ServiceDelta>;
+  readonly state: FoldedWatch<KnownNamespace, ServiceDelta>;
   /** Of the last frame that was taken over; 0: none was. */
   revision: number;
   connected: boolean;
@@ -125,13 +125,13 @@ export class RegistrySource implements AsyncDisposable {
     return this.#known(namespace)?.hints ?? NO_HINTS;
   }
 
-  #known(namespace: string): Known | undefined {
+  #known(namespace: string): KnownNamespace | undefined {
     return this.#watched.get(namespace)?.state.value;
   }
 
   /** Puts the last good state in place until the registry is heard. */
   restore(namespace: string, instances: readonly CatalogInstance[], hints: Hints): void {
-    let catalog: Known["catalog"] = new Map();
+    let catalog: KnownNamespace["catalog"] = new Map();
     for (const [service, its] of Map.groupBy(instances, (instance) => instance.service)) {
       catalog = CATALOG.gather(catalog, { service, instances: its, removed: [] });
     }

@@ -12,20 +12,20 @@ const VERIFIED_TOKENS_MAX = 20_000;
 /** Milliseconds a verdict is trusted, since a key may be withdrawn. */
 const VERIFIED_TTL_MS = 60_000;
 
-interface Entry {
+interface VerifiedToken {
   readonly claims: Claims;
   readonly untilMs: number;
 }
 
 export class TokenCache {
-  readonly #entries = new RecentMap<Entry>(VERIFIED_TOKENS_MAX);
+  readonly #entries = new RecentMap<VerifiedToken>(VERIFIED_TOKENS_MAX);
 
   get size(): number {
     return this.#entries.size;
   }
 
   get(token: string, wallMs: number): Claims | undefined {
-    const key = keyOf(token);
+    const key = digestOf(token);
     const entry = this.#entries.get(key);
     if (entry && entry.untilMs > wallMs) return entry.claims;
     if (entry) this.#entries.delete(key);
@@ -33,7 +33,7 @@ export class TokenCache {
   }
 
   set(token: string, claims: Claims, expiresMs: number, wallMs: number): void {
-    this.#entries.set(keyOf(token), { claims, untilMs: Math.min(expiresMs, wallMs + VERIFIED_TTL_MS) });
+    this.#entries.set(digestOf(token), { claims, untilMs: Math.min(expiresMs, wallMs + VERIFIED_TTL_MS) });
   }
 
   clear(): void {
@@ -42,6 +42,6 @@ export class TokenCache {
 }
 
 /** Not the token itself: a heap dump must not be a bag of passes. */
-function keyOf(token: string): string {
+function digestOf(token: string): string {
   return hash("sha256", token, "base64");
 }

@@ -7,7 +7,7 @@ import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
 import type { LogSettings } from "#base/system";
 import { Client } from "#client";
-import { createGateway, loadFilters, unheard, type Gateway, type GatewayPeers } from "#gateway";
+import { createGateway, loadFilters, noControlPlane, type Gateway, type GatewayPeers } from "#gateway";
 import { withTelemetry } from "../tracing.ts";
 import { UNHEARD_EXIT, type FromWorker, type Listening, type ToWorker, type WorkerStart } from "./messages.ts";
 import { RelayTransport } from "./relay.ts";
@@ -71,7 +71,7 @@ export async function runGatewayWorker(hostOf: (log: LogSettings) => Host): Prom
   const { subscriber, filterModules, settings, dial } = start;
   const gateway = (running = stack.use(
     createGateway(host, {
-      client: start.controlled ? new Client(host, { transport, subscriber }) : unheard,
+      client: start.controlled ? new Client(host, { transport, subscriber }) : noControlPlane,
       settings: {
         ...settings,
         stickyKey: settings.stickyKey && Buffer.from(settings.stickyKey),

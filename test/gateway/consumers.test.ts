@@ -3,7 +3,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import { exportJWK, SignJWT } from "jose";
 import { expect, test } from "vitest";
-import { builtInFilters, createGateway, unheard } from "#gateway";
+import { builtInFilters, createGateway, noControlPlane } from "#gateway";
 import { eventually, tempFolder, testHost } from "#test/kit";
 import { Explainer } from "../../gateway/explain/explainer.ts";
 import { ask, world } from "./echo.ts";
@@ -114,7 +114,7 @@ test("a start without a control plane has consumers, hints and filters as they w
     });
     await eventually("the hint is a route", async () => (await ask(running.ports.httpPort, "/hinted")).status === 200);
   }
-  await using gateway = createGateway(testHost(), { client: unheard, settings: { ...baseSettings, dataFile } });
+  await using gateway = createGateway(testHost(), { client: noControlPlane, settings: { ...baseSettings, dataFile } });
   await gateway.ready(AbortSignal.timeout(5_000));
   const { httpPort } = await gateway.listen();
   expect((await ask(httpPort, "/hinted/x")).text).toBe("/hinted/x");

@@ -5,7 +5,7 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import { get as httpsGet } from "node:https";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
-import { createGateway, gatewayReleaseCheck, unheard } from "#gateway";
+import { createGateway, gatewayReleaseCheck, noControlPlane } from "#gateway";
 import { eventually, tempFolder, testHost, withControl } from "#test/kit";
 import { hintedRoutes } from "../../gateway/core/routing/hints.ts";
 import { authority } from "./certificates.ts";
@@ -33,7 +33,7 @@ routes: [{ name: r, match: { path: { prefix: ${prefix} } }, cluster: static }]
   await writeFile(file, config("/a"));
   const settings = { ...baseSettings, configFile: file, dataFile: join(folder.path, "state.json") };
   const start = async () => {
-    const gateway = createGateway(testHost(), { client: unheard, settings });
+    const gateway = createGateway(testHost(), { client: noControlPlane, settings });
     await gateway.ready(AbortSignal.timeout(5_000));
     return { gateway, port: (await gateway.listen()).httpPort };
   };

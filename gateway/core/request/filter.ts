@@ -106,7 +106,8 @@ export interface FilterPlace {
   readonly identifies: boolean;
 }
 
-export type FilterPhase = "connection" | "authenticate" | "authorise" | "request";
+export const FILTER_PHASES = ["connection", "authenticate", "authorise", "request"] as const;
+export type FilterPhase = (typeof FILTER_PHASES)[number];
 
 /** By name. */
 export type Filters = ReadonlyMap<string, Filter>;

@@ -1,16 +1,14 @@
-/** The client of a gateway that has no control plane: nothing is ever heard, and nothing is asked. */
+/** The client of a gateway without a control plane: its watches stay silent, and it sends no calls. */
+import { whenAborted } from "#base";
 import type { GatewayClient } from "../settings.ts";
 
 /** Yields nothing, and ends with the signal. */
 async function* silence(signal: AbortSignal): AsyncGenerator<never> {
-  const { promise, resolve } = Promise.withResolvers<readonly never[]>();
-  const end = () => resolve([]);
-  if (signal.aborted) end();
-  else signal.addEventListener("abort", end, { once: true });
-  yield* await promise;
+  await whenAborted(signal);
+  yield* [];
 }
 
-export const unheard: GatewayClient = {
+export const noControlPlane: GatewayClient = {
   registry: { watch: (_query, { signal }) => silence(signal) },
   config: {
     watch: (_name, { signal }) => silence(signal),
