@@ -1,4 +1,4 @@
-/** A cluster, compiled: where requests may go, and what holds for all of them. */
+/** A compiled cluster: where requests may go, and the settings that apply to all of them. */
 import type { Static } from "typebox";
 import { canonicalJson } from "#base";
 import {
@@ -20,7 +20,7 @@ export interface ClusterTls {
   readonly subjectAltNames?: readonly string[];
 }
 
-/** Most of each, at once, of a whole cluster. */
+/** Limits of a whole cluster at one time. */
 export interface BreakerPolicy {
   readonly connectionsMax: number;
   readonly pendingMax: number;
@@ -32,19 +32,19 @@ export interface CompiledCluster {
   readonly key: string;
   readonly namespace: string;
   readonly service: string;
-  /** Those of the config; undefined: the registry's. */
+  /** The instances of the config; undefined: the registry's. */
   readonly instances: readonly CatalogInstance[] | undefined;
   /** Name of the instances' port; undefined: their main one. */
   readonly port: string | undefined;
   readonly tls: ClusterTls;
-  /** What is spoken to its endpoints; undefined: what each of them registered. */
+  /** The protocol of its endpoints; undefined: the one that each of them registered. */
   readonly protocol: ClusterProtocol | undefined;
   readonly connectMs: number;
   readonly headersMs: number;
   readonly idleMs: number;
   readonly inFlightMax: number;
   readonly balance: Balance;
-  /** What the balancing policy hashes of a request; undefined: it hashes nothing. */
+  /** The part of a request that the balancing policy hashes; undefined: it hashes nothing. */
   readonly hashBy: ClusterConfig["hashBy"];
   readonly subset: readonly (readonly [label: string, value: string])[];
   readonly zoneAware: boolean;
@@ -54,26 +54,26 @@ export interface CompiledCluster {
   readonly breaker: BreakerPolicy;
   readonly adaptive: GradientPolicy | undefined;
   /**
-   * Equal while its connections may be kept from one table to the next. Never that of another cluster: what a breaker
-   * counts, and what is known of an endpoint, is each cluster's own.
+   * Equal keys mean that connections may be kept from one table to the next. Two clusters never share a key, since each
+   * has its own breaker and its own knowledge of endpoints.
    */
   readonly connectionKey: string;
 }
 
-/** The clusters of one table, with those of services that none is named for. */
+/** The clusters of one table: those of the config, and one for each service that a route names directly. */
 export class ClusterTable {
   readonly byKey = new Map<string, CompiledCluster>();
   readonly #namespace: string;
   readonly #workers: number;
 
-  /** `workers`: processes that the gateway is, among which some of a cluster's limits are split. */
+  /** `workers`: the number of the gateway's processes, which share some of a cluster's limits. */
   constructor(config: GatewayConfig, namespace: string, workers: number) {
     this.#namespace = namespace;
     this.#workers = workers;
     for (const { name, ...cluster } of config.clusters ?? []) this.#add(`cluster:${name}`, cluster);
   }
 
-  /** Of a service or a cluster by name. */
+  /** The cluster of a name, or the one of a service. */
   of({ service, cluster }: { service?: string; cluster?: string }): CompiledCluster {
     const key = cluster === undefined ? `service:${service}` : `cluster:${cluster}`;
     return this.byKey.get(key) ?? this.#add(key, { service: service as string });
@@ -107,8 +107,8 @@ export class ClusterTable {
 }
 
 /**
- * A worker's part of what one endpoint or its connections may be. Not shared by news as requests are: a connection
- * that another worker keeps idle is of no use to this one, and must not be what leaves it without any.
+ * One worker's part of a limit per endpoint or of connections. Workers do not report these to each other as they do with
+ * requests: this worker cannot use a connection that another keeps idle, and must not be left without one because of it.
  */
 function part(most: number, workers: number): number {
   return Math.ceil(most / workers);
@@ -161,11 +161,11 @@ function staticInstance(
 }
 
 export interface OutlierPolicy {
-  /** Gateway errors in a row that eject; 0: they never do. */
+  /** Consecutive gateway errors that eject an endpoint; 0: never. */
   readonly consecutiveErrors: number;
   /** Milliseconds of the first ejection; the n-th lasts n times as long. */
   readonly ejectionMs: number;
-  /** Of the endpoints, that may be ejected at once; one always may. */
+  /** Percentage of the endpoints that may be ejected at once; one endpoint always may. */
   readonly ejectedPercentMax: number;
   /** Whether success rates are compared. */
   readonly successRate: boolean;

@@ -1,27 +1,28 @@
 /**
- * What this gateway itself sees of an endpoint and of its cluster: the only things here that change in place. An
- * endpoint's load lives as long as the endpoint is in its set, through every swap of tables and sets.
+ * A gateway's own observations of an endpoint and of its cluster. These are the only objects here that change in
+ * place. An endpoint keeps its load while it is in the set, through every replacement of tables and sets.
  */
+import { invariant } from "#base";
 
 import type { GradientLimit } from "./gradient.ts";
 
-/** Of a cluster as a whole. */
+/** The state of a cluster as a whole. */
 export interface ClusterState {
-  /** Requests to it, tries included. */
+  /** Requests in flight to the cluster, retries included. */
   inFlight: number;
-  /** Of these, further tries. */
+  /** How many of these are retries. */
   retrying: number;
-  /** Connections that stand. */
+  /** Established connections. */
   connections: number;
-  /** Connections on their way. */
+  /** Connections being established. */
   pending: number;
   /** When the success rates were last compared. */
   comparedMs: number;
-  /** Milliseconds to the head of an answer that was no failure, over all endpoints; 0: none came yet. */
+  /** Usual milliseconds to the head of a successful answer, over all endpoints; 0: there was none yet. */
   usualMs: number;
-  /** Of the other workers of this gateway, some milliseconds ago. */
+  /** The same counts of the other workers of this gateway, some milliseconds ago. */
   others: { readonly inFlight: number; readonly retrying: number };
-  /** How many requests it bears, when that is to be found out. */
+  /** The adaptive limit of requests; undefined: the cluster has none. */
   gradient?: GradientLimit | undefined;
 }
 
@@ -34,24 +35,24 @@ export function newClusterState(): ClusterState {
 export interface EndpointLoad {
   readonly cluster: ClusterState;
   inFlight: number;
-  /** Connections in a row that did not come to stand. */
+  /** Consecutive connections that failed. */
   failures: number;
-  /** Sent nothing until then, while others have room: it refused the last connection. Infinity: see noteSilent. */
+  /** Until then other endpoints with room come first, since this one refused a connection. Infinity: see noteSilent. */
   avoidUntilMs: number;
-  /** When it came into a set that had others before. */
+  /** When it joined a set that already had endpoints. */
   sinceMs: number;
-  /** Milliseconds to the head of an answer, rising at once and falling slowly; 0: none came yet. */
+  /** Milliseconds to the head of an answer. Rises at once and falls slowly; 0: none has arrived yet. */
   latencyMs: number;
-  /** When that was so. */
+  /** When `latencyMs` was last updated. */
   latencyAtMs: number;
   /** Its turn in round robin. */
   turn: number;
-  /** Gateway errors in a row. */
+  /** Consecutive gateway errors. */
   errors: number;
-  /** Answers since the success rates were last compared, and those that were good. */
+  /** Answers since the success rates were last compared, and how many of them were successful. */
   answers: number;
   successes: number;
-  /** How often it was ejected, less those that good behaviour has paid off. */
+  /** How often it was ejected, minus one for each period of good behavior since. */
   ejections: number;
   ejectedUntilMs: number;
 }
@@ -74,20 +75,20 @@ export function newLoad(cluster: ClusterState = newClusterState(), sinceMs = -In
   };
 }
 
-/** Milliseconds an endpoint is passed over after a refused connection: doubled each time, until one stands. */
+/** Milliseconds for which an endpoint is avoided after a refused connection. Doubles until a connection succeeds. */
 export const AVOID_MS = { base: 500, cap: 30_000 } as const;
-/** Milliseconds between two connections that ask whether a silent endpoint is there again: doubled each time. */
+/** Milliseconds between two test connections to a silent endpoint. Doubles each time. */
 export const PROBE_MS = { base: 250, cap: 4_000 } as const;
 
-/** A connection was refused. An opinion of this gateway only; the registry's verdict comes by its own way. */
+/** A connection was refused. Only this gateway uses that; the registry has its own health checks. */
 export function noteRefused(load: EndpointLoad, nowMs: number): void {
   load.avoidUntilMs = nowMs + Math.min(AVOID_MS.cap, AVOID_MS.base * 2 ** Math.min(load.failures, 16));
   load.failures += 1;
 }
 
 /**
- * A connection did not come to stand in time. To ask a refuser costs a request less than a millisecond, to ask a silent
- * one all of its connect timeout: so it gets no request at all before a connection that nobody waits for has stood.
+ * A connection timed out. Trying an endpoint that refuses costs a request less than a millisecond; trying a silent one
+ * costs the whole connect timeout. So a silent endpoint receives no request until a test connection succeeds.
  */
 export function noteSilent(load: EndpointLoad): void {
   load.avoidUntilMs = Infinity;
@@ -98,30 +99,31 @@ export function isSilent({ avoidUntilMs }: EndpointLoad): boolean {
   return avoidUntilMs === Infinity;
 }
 
-/** Milliseconds to the next connection that asks. A random part of it off, so that gateways do not ask in step. */
+/** Milliseconds to the next test connection, shortened by a random part so that gateways do not test in step. */
 export function probeMs({ failures }: EndpointLoad, random: () => number): number {
   const most = Math.min(PROBE_MS.cap, PROBE_MS.base * 2 ** Math.min(Math.max(0, failures - 1), 16));
   return most * (0.5 + random() / 2);
 }
 
-/** It answered, or let a connection stand. */
+/** It answered, or accepted a connection. */
 export function noteReached(load: EndpointLoad): void {
   load.failures = 0;
   load.avoidUntilMs = 0;
 }
 
-/** Milliseconds in which a latency that was seen loses two thirds of its weight. Finagle's, too. */
+/** Milliseconds in which an observed latency loses two thirds of its weight. As in Finagle. */
 export const LATENCY_DECAY_MS = 10_000;
 
-/** Answers over which the usual latency of a cluster is taken. */
+/** Answers over which the usual latency of a cluster is averaged. */
 const USUAL_ANSWERS = 64;
 /**
- * How many times the usual a failure counts at least. Who fails at once is idle and seems quick, and would draw most of
- * the requests to itself; with several in flight at each of the others it draws few of them at this.
+ * The least latency of a failure, as a multiple of the usual latency. An endpoint that fails at once is idle and looks
+ * fast, so it would attract most of the requests. With this factor it attracts few while the others have several in
+ * flight each.
  */
 const FAILURE_FACTOR = 5;
 
-/** An answer's head came, or a failure in the place of one. */
+/** The head of an answer arrived, or the request failed without one. */
 export function noteAnswer(load: EndpointLoad, failed: boolean, latencyMs: number, nowMs: number): void {
   const { cluster } = load;
   if (failed) return noteLatency(load, Math.max(latencyMs, FAILURE_FACTOR * cluster.usualMs), nowMs);
@@ -129,15 +131,16 @@ export function noteAnswer(load: EndpointLoad, failed: boolean, latencyMs: numbe
   noteLatency(load, latencyMs, nowMs);
 }
 
-/** A rise counts at once, or a slow endpoint would be found out only after many have waited. @see Finagle, PeakEwma */
+/** A rise counts at once, so that few requests wait before a slow endpoint is noticed. @see Finagle, PeakEwma */
 export function noteLatency(load: EndpointLoad, latencyMs: number, nowMs: number): void {
   const known = load.latencyMs;
   const kept = Math.exp(-Math.max(0, nowMs - load.latencyAtMs) / LATENCY_DECAY_MS);
+  invariant(latencyMs >= 0, "a latency is not negative");
   load.latencyMs = latencyMs > known ? latencyMs : known * kept + latencyMs * (1 - kept);
   load.latencyAtMs = nowMs;
 }
 
-/** As it counts now: what was seen long ago counts less, so that a slow endpoint gets to show that it no longer is. */
+/** The latency as it counts now. An old value counts less, so that an endpoint that was slow gets requests again. */
 export function latencyAt(load: EndpointLoad, nowMs: number): number {
   if (load.latencyMs === 0) return 0;
   return load.latencyMs * Math.exp(-Math.max(0, nowMs - load.latencyAtMs) / LATENCY_DECAY_MS);

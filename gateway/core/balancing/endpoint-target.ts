@@ -47,7 +47,7 @@ export function clusterPort(cluster: CompiledCluster, instance: CatalogInstance)
   return cluster.port === undefined ? instance : instance.ports.find(({ name }) => name === cluster.port);
 }
 
-/** The cluster's setting comes before the instance's. Without TLS there is no ALPN to choose a version. */
+/** The cluster's setting comes before the instance's. Only TLS has ALPN, which chooses a version. */
 function wireProtocol(asked: CompiledCluster["protocol"], secure: boolean, registered: "http1" | "h2"): WireProtocol {
   if (asked === undefined) return registered;
   if (asked === "auto") return secure ? "auto" : registered;

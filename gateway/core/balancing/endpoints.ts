@@ -5,12 +5,12 @@
 import type { CompiledCluster } from "./cluster.ts";
 import type { ClusterState, EndpointLoad } from "./endpoint-load.ts";
 
-/** What is spoken on a connection; `auto`: what the upstream chooses by ALPN. */
+/** The version of HTTP on a connection; `auto`: the upstream chooses by ALPN. */
 export type WireProtocol = "http1" | "h2" | "auto";
 
 export interface Endpoint {
   readonly id: string;
-  /** Names the connections: equal key, equal address and TLS. */
+  /** Identifies the connections: endpoints with equal keys have the same address and TLS settings. */
   readonly key: string;
   /** `https://10.0.0.1:8443` */
   readonly origin: string;
@@ -22,9 +22,9 @@ export interface Endpoint {
   /** Over TLS. */
   readonly secure: boolean;
   readonly protocol: WireProtocol;
-  /** What a certificate must be for, where the cluster does not say; undefined: the hostname. */
+  /** The name that the certificate must have, unless the cluster sets one; undefined: the hostname. */
   readonly serverName: string | undefined;
-  /** How long the instance keeps an idle connection, as it registered or as its service's policy says. */
+  /** How long the instance keeps an idle connection, by its registration or its service's policy. */
   readonly keepAliveMs: number | undefined;
   readonly weight: number;
   readonly zone: string | undefined;
@@ -36,23 +36,23 @@ export interface EndpointSet {
   readonly endpoints: readonly Endpoint[];
   /** Running sums of the weights, when they differ. */
   readonly ends?: readonly number[];
-  /** Those of the gateway's own zone, and which share of the requests they get. */
+  /** The endpoints of the gateway's own zone, and the share of the requests that they receive. */
   readonly near?: EndpointSet & { readonly share: number };
   /** Maglev's table, built when it is first needed; absent: the cluster has another policy. */
   readonly maglev?: () => Uint16Array;
-  /** So few are healthy that the others are in it, too. */
+  /** So few instances are healthy that the set contains the unhealthy ones, too. */
   readonly panic?: boolean;
-  /** What is known of instances that are there and not in it, by key: they may be back in a second. */
+  /** The load of registered instances that are not in the set, by key, for when they return. */
   readonly resting?: ReadonlyMap<string, EndpointLoad>;
-  /** Of the cluster as a whole; absent: nothing was ever sent there. */
+  /** The state of the cluster as a whole; absent: the cluster never received a request. */
   readonly state?: ClusterState;
-  /** Of an empty set: why it is, in words. */
+  /** Why the set is empty. */
   readonly absence?: string;
 }
 
 export const NO_ENDPOINTS: EndpointSet = { endpoints: [] };
 
-/** Adds the running sums of the weights, unless all weigh the same. */
+/** Adds the running sums of the weights, unless all weights are equal. */
 export function weigh(endpoints: readonly Endpoint[]): EndpointSet {
   const first = endpoints[0]?.weight;
   if (endpoints.every((endpoint) => endpoint.weight === first)) return { endpoints };

@@ -1,6 +1,6 @@
 /** A registry instance, as far as a gateway needs it. */
 
-/** As much of a registry instance as a gateway needs. The registry's `Instance` is one. */
+/** The registry's `Instance` is assignable to it. */
 export interface CatalogInstance {
   readonly namespace: string;
   readonly service: string;
@@ -14,8 +14,8 @@ export interface CatalogInstance {
   readonly status: "passing" | "warning" | "critical" | "unknown";
   readonly metadata?: Readonly<Record<string, string>>;
   readonly zone?: string | undefined;
-  /** How long its service keeps an idle connection, by its policy; what the instance itself says goes before. */
+  /** How long an idle connection is kept, by the service's policy; the instance's own metadata overrides it. */
   readonly keepAliveMs?: number;
-  /** The DNS name that the address is of. */
+  /** The DNS name that resolved to the address. */
   readonly name?: string;
 }

@@ -1,31 +1,32 @@
 /**
- * Endpoints that answer badly are sent nothing for a while: after errors in a row, or when they succeed far less often
- * than their like. An opinion of this gateway alone, bounded, so that it never takes a cluster away by itself.
+ * Outlier detection: an endpoint receives no requests for a while after consecutive errors, or when it succeeds far less
+ * often than the others. Each gateway judges for itself, and ejects only a limited part of a cluster.
  * @see Envoy, Outlier detection, for both rules and their numbers
  */
+import { invariant } from "#base";
 import type { EndpointLoad } from "./endpoint-load.ts";
 import type { EndpointSet } from "./endpoints.ts";
 import type { OutlierPolicy } from "./cluster.ts";
 
-/** An ejection is never longer, however often there was one. */
+/** The longest ejection, in milliseconds, however often the endpoint was ejected. */
 export const EJECTION_MS_MAX = 300_000;
 /** Milliseconds over which success rates are counted. */
 export const SUCCESS_RATE_MS = 10_000;
-/** Endpoints with enough answers, below which "far less than the others" means nothing. */
+/** With fewer endpoints that have enough answers, success rates are not compared. */
 const SUCCESS_RATE_HOSTS_MIN = 5;
-/** Answers of an endpoint in that time, below which its rate means nothing. */
+/** With fewer answers in that time, an endpoint's success rate does not count. */
 export const SUCCESS_RATE_ANSWERS_MIN = 100;
-/** Standard deviations below the mean that make an outlier. */
+/** An endpoint is an outlier when its rate is this many standard deviations below the mean. */
 const DEVIATIONS = 1.9;
 
-/** Statuses by which a proxy or a service says that nobody served the request. */
+/** Statuses that say that the request was not served. */
 function isGatewayError(status: number): boolean {
   return status === 502 || status === 503 || status === 504;
 }
 
 /**
- * Notes how a try ended: its status, or 0 when there was no answer for which the endpoint is to blame. Says whether that
- * ejected anybody.
+ * Notes how an attempt ended: its status, or 0 when the endpoint is to blame for the lack of an answer. Returns whether
+ * an endpoint was ejected.
  */
 export function noteOutcome(
   load: EndpointLoad,
@@ -35,6 +36,7 @@ export function noteOutcome(
   const failed = status === 0 || status >= 500;
   load.answers += 1;
   if (!failed) load.successes += 1;
+  invariant(load.successes <= load.answers, "an endpoint has at most as many successes as answers");
   let ejected = false;
   if (status === 0 || isGatewayError(status)) {
     load.errors += 1;
@@ -52,8 +54,8 @@ export function noteOutcome(
 }
 
 /**
- * Notes what another worker found. The bound holds here, too: two that eject different halves in one moment, before
- * either has heard of the other, each go on with what they have.
+ * Notes an ejection by another worker. The limit applies here, too: when two workers eject different halves at the same
+ * time, each of them keeps the half that it still uses.
  */
 export function hearEjection(
   load: EndpointLoad,
@@ -66,7 +68,7 @@ export function hearEjection(
   load.errors = 0;
 }
 
-/** Whether one more may be ejected. */
+/** Whether one more endpoint may be ejected. */
 function hasRoom({ endpoints }: EndpointSet, policy: OutlierPolicy, nowMs: number): boolean {
   const ejected = endpoints.filter((one) => one.load.ejectedUntilMs > nowMs).length;
   return ejected < Math.max(1, Math.floor((endpoints.length * policy.ejectedPercentMax) / 100));
@@ -80,10 +82,11 @@ function eject(load: EndpointLoad, set: EndpointSet, policy: OutlierPolicy, nowM
   return true;
 }
 
-/** One ejection is forgotten for each time of it spent well. */
+/** One ejection is forgotten for each `ejectionMs` of good behavior. */
 function payOff(load: EndpointLoad, { ejectionMs }: OutlierPolicy, nowMs: number): void {
   if (load.ejections === 0 || nowMs - load.ejectedUntilMs < ejectionMs) return;
   load.ejections -= 1;
+  invariant(load.ejections >= 0, "the ejections of an endpoint are not below 0");
   load.ejectedUntilMs += ejectionMs;
 }
 

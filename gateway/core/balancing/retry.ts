@@ -1,7 +1,8 @@
 /**
- * Whether a failed call is tried again, and where. Only what cannot have had an effect, or may have it twice, and
- * only before the client saw a byte; and never so much that a sick upstream is buried under second tries.
+ * Whether a failed call is retried, and where. Only calls that cannot have had an effect or may have it twice are
+ * retried, only before the client received a byte, and never so many that retries overload an unhealthy upstream.
  */
+import { invariant } from "#base";
 import type { GatewayErrorName } from "../../api.ts";
 
 /** Safe to repeat by definition. @see RFC 9110 §9.2.2 */
@@ -10,45 +11,45 @@ const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
 /** Retries as a share of requests, beside a small allowance per second. @see Finagle's RetryBudget */
 const RETRY_BUDGET = { share: 0.2, perSecond: 3, tokensMax: 100 } as const;
 
-/** A call that failed before any byte of an answer reached the client. */
+/** A call that failed before a byte of an answer reached the client. */
 export interface FailedCall {
   readonly error: GatewayErrorName;
-  /** Failed while connecting: the upstream saw nothing of the request. */
+  /** The connection failed: the upstream received nothing of the request. */
   readonly connecting: boolean;
-  /** The upstream did nothing with the request, and said so: it refused the stream, or was leaving. */
+  /** The upstream reported that it did not process the request: it refused the stream, or was shutting down. */
   readonly unsent?: boolean;
-  /** On a connection that had served before: most likely the upstream closed it as the request left. */
+  /** The connection had served requests before: most likely the upstream closed it while the request was being sent. */
   readonly reused: boolean;
 }
 
-/** What a route says of further tries. */
+/** A route's settings for retries. */
 export interface RetryPolicy {
   readonly attempts: number;
   readonly on: ReadonlySet<"connect" | "reset" | "timeout">;
   readonly statuses: ReadonlySet<number>;
-  /** Milliseconds after which a second endpoint is asked, too; undefined: none is. */
+  /** Milliseconds after which a second endpoint receives the request, too; undefined: never. */
   readonly hedgeMs: number | undefined;
 }
 
 export const NO_RETRY: RetryPolicy = { attempts: 0, on: new Set(), statuses: new Set(), hedgeMs: undefined };
 
-/** Milliseconds that a service may ask to wait before it is asked again; for longer the client waits better. */
+/** The longest Retry-After that the gateway waits for, in milliseconds. For longer, the client should wait instead. */
 export const RETRY_AFTER_MS_MAX = 5_000;
-/** Milliseconds before a further try that adds load: a random part of the base, doubled each time. Envoy's. */
+/** Milliseconds before a retry that adds load: a random part of the base, which doubles each time. As in Envoy. */
 export const RETRY_BACKOFF_MS = { base: 25, cap: 250 } as const;
-/** Endpoints that may refuse one request in a row. Each costs well under a millisecond, and nothing of anybody's budget. */
+/** Endpoints in a row that may refuse a request. Each costs well under a millisecond, and none of the retry budget. */
 export const MOVES_MAX = 16;
-/** Says which try of a request this is, from the second on. Who sees it does not try again itself. */
+/** The number of the attempt, from the second on. A proxy that sees it does not retry by itself. */
 export const ATTEMPT_HEADER = "x-posthouse-attempt";
 
 export interface RetryContext {
   readonly method: string;
   readonly hasBody: boolean;
-  /** Whether any of the body was taken from the client. */
+  /** Whether any of the body was read from the client. */
   readonly bodyStarted: boolean;
-  /** Tries on other endpoints so far, but for those after a refused connection. */
+  /** Attempts on other endpoints so far, except those after a refused connection. */
   readonly retries: number;
-  /** Tries after a refused connection so far. */
+  /** Attempts after a refused connection so far. */
   readonly moves: number;
   readonly policy: Pick<RetryPolicy, "attempts" | "on">;
   /** Whether a fresh connection was tried already. */
@@ -56,10 +57,12 @@ export interface RetryContext {
 }
 
 /**
- * `fresh`: the same endpoint on a new connection, for a kept-alive one had died. `move`: another endpoint, for this one
- * never saw the request. Neither adds to what the upstream has to do, so neither costs budget; nor does a refusal count
- * as one of the route's attempts, or a request would meet those that are gone instead of the one that is there. `again`:
- * another endpoint gets what this one may have begun, if the budget allows.
+ * - `fresh`: the same endpoint on a new connection, since the kept-alive connection was closed.
+ * - `move`: another endpoint, since this one never received the request.
+ * - `again`: another endpoint, although this one may have begun the request; only if the retry budget allows.
+ *
+ * `fresh` and `move` add no work for the upstream, so they cost no budget. A refused connection does not count as one of
+ * the route's attempts either; otherwise a few dead endpoints could use up the attempts before a live one is tried.
  */
 export type RetryChoice = "fresh" | "move" | "again" | "none";
 
@@ -69,7 +72,7 @@ export function chooseRetry(failed: FailedCall, context: RetryContext): RetryCho
   const again =
     (failed.error === "UPSTREAM_RESET" && policy.on.has("reset")) ||
     (failed.error === "UPSTREAM_TIMEOUT" && policy.on.has("timeout"));
-  // A kept connection that was closing is nobody's failure, so it is replaced whatever the route says.
+  // A kept-alive connection that was closing is not a failure, so it is replaced whatever the route allows.
   const stale = failed.error === "UPSTREAM_RESET" && failed.reused;
   const repeatable = unseen ? !context.bodyStarted : (again || stale) && isRepeatable(context);
   if (!repeatable || failed.error === "OVERLOADED") return "none";
@@ -80,19 +83,19 @@ export function chooseRetry(failed: FailedCall, context: RetryContext): RetryCho
   return policy.on.has("connect") && moves ? "move" : "none";
 }
 
-/** Nobody there takes connections, and said so at once. */
+/** The endpoint refused the connection at once. */
 export function isRefusal({ error, connecting }: Pick<FailedCall, "error" | "connecting">): boolean {
   return connecting && error === "UPSTREAM_UNREACHABLE";
 }
 
-/** Whether it may be sent a second time though the first may have had its effect. */
+/** Whether the request may be sent a second time although the first may have had an effect. */
 export function isRepeatable({ method, hasBody }: Pick<RetryContext, "method" | "hasBody">): boolean {
   return IDEMPOTENT.has(method) && !hasBody;
 }
 
 /**
- * Milliseconds to wait before an answer of this status is asked for again; undefined when it is to be passed on.
- * `retryAfter` is in seconds, as RFC 9110 §10.2.3 has it; a date is for clients.
+ * Milliseconds to wait before a retry after an answer of this status; undefined when the answer is forwarded instead.
+ * `retryAfter` is in seconds (RFC 9110 §10.2.3); an answer with a date is forwarded.
  */
 export function statusRetryMs(
   status: number,
@@ -119,8 +122,8 @@ export function backoffMs(retries: number, random: () => number): number {
 }
 
 /**
- * A token bucket: each request adds a share of a retry, each second adds a few. Of several workers each has a bucket for
- * its own requests and an equal part of those few, which comes to the same in sum.
+ * A token bucket: each request adds a fraction of a retry, and each second adds a few retries. Each worker has a bucket
+ * for its own requests and gets an equal part of the retries per second, so the total is the same for any number.
  */
 export class RetryBudget {
   readonly #perSecond: number;
@@ -138,13 +141,14 @@ export class RetryBudget {
     this.#tokens = Math.min(this.#tokensMax, this.#tokens + RETRY_BUDGET.share);
   }
 
-  /** Takes one retry, if there is one. */
+  /** Takes one retry; false: the budget is used up. */
   withdraw(nowMs: number): boolean {
     const seconds = this.#filledMs === -Infinity ? 0 : (nowMs - this.#filledMs) / 1000;
     this.#filledMs = nowMs;
     this.#tokens = Math.min(this.#tokensMax, this.#tokens + seconds * this.#perSecond);
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;
+    invariant(this.#tokens >= 0, "a retry budget is not overdrawn");
     return true;
   }
 }

@@ -40,7 +40,7 @@ interface Weighted {
   readonly weight: number;
 }
 
-/** Indices of endpoints, by slot. Empty when there are no endpoints. */
+/** Indices of endpoints, by slot; empty without endpoints. */
 export function maglevTable(endpoints: readonly Weighted[]): Uint16Array {
   const size = SIZES.find((one) => one >= endpoints.length * 100) ?? SIZES[2];
   if (endpoints.length === 0) return new Uint16Array(0);

@@ -1,4 +1,4 @@
-/** What a balancing policy is, and what a pick takes into account. */
+/** The shape of a balancing policy, and the options of a pick. */
 import type { Balance } from "../../../api.ts";
 import type { Endpoint, EndpointSet } from "../endpoints.ts";
 
@@ -6,7 +6,7 @@ import type { Endpoint, EndpointSet } from "../endpoints.ts";
 export interface BalancingPolicy {
   /** Called with sets of two endpoints or more. It may choose an endpoint that is full: `pick` looks again then. */
   pick(set: EndpointSet, random: () => number, options: PickOptions): Endpoint | undefined;
-  /** What the policy keeps with each new set of a cluster; absent: nothing. */
+  /** Data that the policy keeps with each new set of a cluster; absent: none. */
   readonly prepare?: (endpoints: readonly Endpoint[]) => Pick<EndpointSet, "maglev">;
 }
 
