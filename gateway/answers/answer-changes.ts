@@ -1,4 +1,7 @@
-/** What happens to the head of an answer on its way down: filters, the route's edits, CORS, and the cookie of a sticky session. */
+/**
+ * Changes to the head of an answer on its way to the client: by filters, the route's edits, CORS, and the cookie of a
+ * sticky session.
+ */
 import type { Duplex } from "node:stream";
 import type { Log } from "#base";
 import { applyCors } from "../core/rewriting/cors.ts";
@@ -14,7 +17,7 @@ import { filterFailed, Relay } from "./relay.ts";
 
 const NOTHING_SET = [] as const;
 
-/** Whether an answer to it is changed at all; most pass as they are, and as bytes that nobody looks into. */
+/** Whether the answer is changed at all. Most are not, and pass as bytes that are never parsed. */
 export function changesAnswer({ filters, answerEdits, cors, sticky }: Forward): boolean {
   return answerEdits !== undefined || cors !== undefined || sticky !== undefined || filters.some(answers);
 }
@@ -26,7 +29,7 @@ function answers({ built }: Forward["filters"][number]): boolean {
 export class AnswerChanges extends Relay {
   readonly #forward: Forward;
   readonly #parts: { readonly sticky: StickyCookies; readonly log: Log };
-  /** A filter failed, and the client was told. */
+  /** A filter failed, and the client has received an error. */
   #failed = false;
   #endpoint: Endpoint | undefined;
 
@@ -54,7 +57,7 @@ export class AnswerChanges extends Relay {
   override onSwitch(status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void {
     const changed = this.#changed(status, headers);
     if (!changed) return void socket.destroy();
-    // The one field of the connection that the lane still looks at.
+    // The only field of the connection that the lane still reads.
     this.to.onSwitch(status, ["upgrade", "websocket", ...changed], socket, rest);
   }
 
@@ -90,7 +93,7 @@ export class AnswerChanges extends Relay {
   #stick(headers: ReturnType<typeof headerRecord>): void {
     const { sticky, route, request } = this.#forward;
     const endpoint = this.#endpoint;
-    // The endpoint that answered, which after a retry is another than the one that was chosen.
+    // The endpoint that answered. After a retry it differs from the chosen one.
     if (!sticky || !endpoint || sticky.pinned === endpoint.id) return;
     const secure = request.head.scheme === "https" && !sticky.attributes.includes("Secure") ? "; Secure" : "";
     const value = this.#parts.sticky.write(endpoint.id, route.cluster.key);

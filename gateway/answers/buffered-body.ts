@@ -1,16 +1,16 @@
 /**
- * A request's body gathered whole, up to a limit, for those that must see all of it; and then sent on as if it had just
- * come.
+ * Collects a request's whole body, up to a limit, for filters and mirrors that need all of it, and sends it on
+ * afterwards.
  */
 import { Readable } from "node:stream";
 import { RequestBody, type BodyCut, type BodyWriter } from "../upstream/body.ts";
 import type { WholeEnd } from "../upstream/end.ts";
 import type { Transfer } from "../upstream/transfer.ts";
 
-/** Bytes of bodies that are held at once, in the whole gateway: many callers must not fill its memory together. */
+/** Bytes of all bodies held at once, in the whole gateway, so that many callers together cannot exhaust its memory. */
 const HELD_BYTES_MAX = 256 * 1024 * 1024;
 
-/** How many bytes are held. */
+/** Counts the bytes that are held. */
 export class BodyBudget {
   readonly #bytesMax: number;
   #bytes = 0;
@@ -30,7 +30,7 @@ export class BodyBudget {
   }
 }
 
-/** Why a body was not gathered. `many`: the gateway holds as much as it may. */
+/** Why a body was not collected. `many`: the gateway already holds as many bytes as it may. */
 export type NotGathered = BodyCut | "many";
 
 export interface Gathered {
@@ -38,7 +38,10 @@ export interface Gathered {
   readonly trailers: WholeEnd;
 }
 
-/** Takes a body in. Exactly one of the two is called, and neither after `abort`, which must come in the end. */
+/**
+ * Collects a body. Calls exactly one of its two callbacks, and neither after `abort`. The caller must call `abort` in
+ * the end.
+ */
 export class Gathering implements BodyWriter, Transfer {
   readonly #body: RequestBody;
   readonly #limits: { readonly bytesMax: number; readonly budget: BodyBudget };
@@ -52,7 +55,7 @@ export class Gathering implements BodyWriter, Transfer {
   constructor(
     body: RequestBody,
     limits: { readonly bytesMax: number; readonly budget: BodyBudget },
-    /** What the body was gathered for; its transfer is this one's from then on. */
+    /** Continues with the body. The returned transfer receives this one's calls from then on. */
     onWhole: (gathered: Gathered) => Transfer,
     onCut: (reason: NotGathered) => void,
   ) {
@@ -128,7 +131,7 @@ class OneChunk extends Readable {
   }
 }
 
-/** It was counted and waited for when it was gathered. */
+/** The body was limited while it was collected. */
 const NO_LIMITS = { exceeds: () => false, onStart() {}, onFlow() {}, onBytes() {} };
 
 export function bufferedBody({ bytes, trailers }: Gathered): RequestBody {

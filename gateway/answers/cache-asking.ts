@@ -1,6 +1,6 @@
 /**
- * The answer to a request that the cache had nothing fresh for: kept as it passes where it may be, or the sign that what
- * is kept is good still, or, when it is an error, the reason to serve what is stale.
+ * Handles the service's answer to a request that the cache had nothing fresh for. The answer is stored as it passes, or
+ * confirms the stored one (304), or is an error, on which a stale answer may be served.
  */
 import { answerHeaders } from "../core/decision/headers.ts";
 import { headerList, headerRecord } from "../core/request/header-list.ts";
@@ -27,20 +27,20 @@ import { Relay } from "./relay.ts";
 export interface Question {
   readonly key: string;
   readonly resource: string;
-  /** How many changes there had been when it was asked. */
+  /** The number of the last change when the request was sent. */
   readonly askedAt: number;
   readonly request: AskedHeaders;
   readonly reason: ForwardReason;
   readonly forward: Forward;
-  /** Kept, but to be asked about. */
+  /** Stored, but it must be revalidated. */
   readonly stale: CachedAnswer | undefined;
-  /** Those who wait for this answer need wait no longer. */
+  /** Ends the wait of the requests that wait for this answer. */
   readonly land: () => void;
-  /** Nor need they in a while, however slowly this client reads. */
+  /** The same after a while, however slowly this client reads. */
   readonly landLater: () => void;
 }
 
-/** The cache, as far as one asking uses it. */
+/** The part of the cache that one request uses. */
 export interface AnswerStore {
   now(): { readonly nowMs: number; readonly wallMs: number };
   count(outcome: Outcome): void;
@@ -62,7 +62,7 @@ export class Asking extends Relay implements Transfer {
   readonly #cache: AnswerStore;
   readonly #question: Question;
   #transfer: Transfer | undefined;
-  /** The client has its answer from what was kept; this one is read away. */
+  /** The client received a stored answer. The rest of this one is discarded. */
   #settled = false;
   #kept: { readonly head: StoredHead; readonly length: number | undefined } | undefined;
   #chunks: Buffer[] = [];
@@ -128,7 +128,7 @@ export class Asking extends Relay implements Transfer {
     this.#transfer?.abort(late);
   }
 
-  /** The headers to go on with; undefined when the client was answered from what is kept. */
+  /** The headers of the answer; undefined when the client received a stored answer. */
   #settle(status: number, list: readonly string[]): string[] | undefined {
     const { request, reason, stale } = this.#question;
     if (status >= 500 && this.#serveStale(status)) {
@@ -136,7 +136,7 @@ export class Asking extends Relay implements Transfer {
       return undefined;
     }
     const headers = headerRecord(answerHeaders(list, NOTHING_SET));
-    // A 304 to a client's own condition is the client's.
+    // A 304 to the client's own condition is passed to the client.
     if (stale && status === 304 && !hasCondition(request)) {
       this.#renew(stale, headers);
       return undefined;
@@ -156,7 +156,7 @@ export class Asking extends Relay implements Transfer {
     return headerList(headers);
   }
 
-  /** `status`: of the service's answer, if it gave one. */
+  /** `status`: of the service's answer; undefined if there was none. */
   #serveStale(status?: number): boolean {
     const { stale, reason, forward, resource, askedAt } = this.#question;
     if (
@@ -172,7 +172,7 @@ export class Asking extends Relay implements Transfer {
     return true;
   }
 
-  /** The service says that what is kept is good still; what else it says of it holds from now on. */
+  /** The service confirmed the stored answer. Its headers update the stored ones. */
   #renew(stale: CachedAnswer, headers: AnswerHeaders): void {
     const { key, request, reason, resource, askedAt, land } = this.#question;
     const now = this.#cache.now();
@@ -191,13 +191,13 @@ export class Asking extends Relay implements Transfer {
     );
   }
 
-  /** It has passed whole. */
+  /** Stores the answer, which has passed as a whole. */
   #keep(): void {
     const kept = this.#kept;
     if (kept && (kept.length === undefined || kept.length === this.#bytes)) {
       const { head } = kept;
       const { key, resource, askedAt } = this.#question;
-      // What came before a change may tell of how it was.
+      // An answer from before a change may show the old state.
       if (!this.#cache.changedSince(resource, askedAt)) {
         this.#cache.keep(key, { head, body: Buffer.concat(this.#chunks), resource });
       }

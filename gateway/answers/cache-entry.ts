@@ -1,10 +1,10 @@
-/** An answer that the cache keeps. */
+/** An answer in the cache. */
 import { type StoredHead } from "../core/decision/stored-answer.ts";
 
 export interface CachedAnswer {
   readonly head: StoredHead;
   readonly body: Buffer;
-  /** What it tells of; see resourceOf. */
+  /** The resource that it represents; see resourceOf. */
   readonly resource: string;
 }
 

@@ -1,4 +1,4 @@
-/** What a gateway's cache deals with: under which key, for which requests, and what unsafe requests change. */
+/** The rules of the gateway's cache: which requests it serves, by which key, and what unsafe requests change. */
 import { own, setOwn } from "#base";
 import type { RequestHead } from "../core/request/head.ts";
 import { headerValues } from "../core/request/header-list.ts";
@@ -7,11 +7,11 @@ import type { Forward } from "../core/decision/pipeline.ts";
 import type { AskedHeaders } from "../core/decision/stored-answer.ts";
 import type { CallPlan } from "../upstream/call-plan.ts";
 
-/** The headers that a service would see; undefined when the cache has no business with the request. */
+/** The headers that the service would receive; undefined when the cache does not handle the request. */
 export function askedBy(plan: CallPlan): AskedHeaders | undefined {
   const { request, endpoint } = plan.forward;
   const { head } = request;
-  // What was kept of a GET is the answer to a HEAD, too, but for its body.
+  // The stored answer to a GET also answers a HEAD, without its body.
   if (!isCacheable(plan.method) || plan.body || head.header("range").length > 0 || head.header("upgrade").length > 0)
     return undefined;
   const raw = plan.request(endpoint, undefined, 1).headers;
@@ -20,7 +20,7 @@ export function askedBy(plan: CallPlan): AskedHeaders | undefined {
     const name = (raw[at] as string).toLowerCase();
     if (!Object.hasOwn(headers, name)) setOwn(headers, name, headerValues(raw, name).join(", "));
   }
-  // The Host that the service sees is the endpoint's, and differs with each.
+  // The Host that the service receives is the endpoint's, and differs from endpoint to endpoint.
   headers["host"] = head.authority;
   return headers;
 }
@@ -30,20 +30,21 @@ export function isCacheable(method: string): boolean {
   return method === "GET" || method === "HEAD";
 }
 
-/** Methods after which nothing is other than before. @see RFC 9110 §9.2.1 */
+/** Methods that change nothing. @see RFC 9110 §9.2.1 */
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 
 export function isUnsafe(method: string): boolean {
   return !SAFE.has(method);
 }
 
-/** What an answer tells of, whoever asked for it and by whatever route; without scheme and port, for they seldom matter. */
+/** The resource that an answer represents, for all callers and routes. Without scheme and port, which rarely matter. */
 export function resourceOf({ host, path, query }: Pick<RequestHead, "host" | "path" | "query">): string {
   return host + path + query;
 }
 
 /**
- * What an unsafe request that did not fail has changed: its target, and on the same origin what the answer names.
+ * The resources that a successful unsafe request changed: its target, and those on the same origin that the answer
+ * names.
  * @see RFC 9111 §4.4
  */
 export function changedBy(head: RequestHead, answer: readonly string[]): readonly string[] {
@@ -59,14 +60,14 @@ export function changedBy(head: RequestHead, answer: readonly string[]): readonl
   return changed;
 }
 
-/** Whether a client would rather have nothing than wait for the service. @see RFC 9111 §5.2.1.7 */
+/** Whether the client accepts only a stored answer. @see RFC 9111 §5.2.1.7 */
 export function onlyIfCached({ method, forward }: CallPlan): boolean {
   if (isUnsafe(method)) return false;
   const control = forward.request.head.header("cache-control");
   return control.some((value) => value.split(",").some((one) => one.trim().toLowerCase() === "only-if-cached"));
 }
 
-/** All that the gateway itself tells the service; as JSON, so that no part can pose as the next. */
+/** Everything that the gateway itself sends to the service. Encoded as JSON, so that no part can be read as another. */
 export function cacheKeyOf({ route, request, target, setHeaders, edits, authority }: Forward): string {
   const { head, consumer } = request;
   return JSON.stringify([

@@ -1,8 +1,8 @@
 /**
- * A shared cache of answers by RFC 9111, whose rules are in core/decision/stored-answer.ts. In memory, bounded in bytes, the
- * longest unused first out. What a poisoner would need is not there: the key is all that the gateway itself sends
- * (route, method, host, canonical target, identity), `Vary` is kept, a GET with a body passes by, and an answer that
- * sets a cookie is never kept.
+ * A shared cache of answers by RFC 9111. The rules are in core/decision/stored-answer.ts. It is in memory and bounded
+ * in bytes; the least recently used answer is evicted first. Against poisoning, the key consists of everything that the
+ * gateway itself sends (route, method, host, canonical target, identity), `Vary` is respected, a GET with a body
+ * bypasses the cache, and an answer that sets a cookie is never stored.
  */
 import type { CounterChild, Host } from "#base";
 import type { RequestHead } from "../core/request/head.ts";
@@ -39,19 +39,19 @@ import { changedPlan, Relay } from "./relay.ts";
 import type { CachedAnswer } from "./cache-entry.ts";
 import type { Outcome } from "./cache-entry.ts";
 
-/** Bytes of all bodies kept. */
+/** Bytes of all stored bodies. */
 const CACHE_BYTES_MAX = 64 * 1024 * 1024;
-/** Bytes that an entry costs beside its body: headers, key. */
+/** Bytes that an entry costs besides its body: headers and key. */
 const ENTRY_OVERHEAD_BYTES = 4 * 1024;
-/** Variants of one key; beyond, the oldest goes, for a header that always differs makes no cache. */
+/** Variants of one key. Beyond that the oldest is dropped: a header that always differs cannot be cached by. */
 const VARIANTS_MAX = 8;
 /**
- * Milliseconds that callers wait for the body of the one who asks already, who may read slowly; then each asks for
- * himself.
+ * Milliseconds that callers wait for the body of a request in progress, whose client may read slowly. After that each
+ * caller sends its own request.
  */
 const BODY_WAIT_MS = 1_000;
 
-/** Changes that are remembered, so that an answer on its way from before them is not kept. */
+/** Changes that are remembered, so that an answer requested before a change is not stored after it. */
 const CHANGES_MAX = 512;
 
 const HIT = { outcome: "hit", status: cacheStatus() } as const;
@@ -60,16 +60,16 @@ export class ResponseCache {
   readonly #host: Host;
   readonly #bytesMax: number;
   readonly #entries = new Map<string, CachedAnswer[]>();
-  /** The keys of what is kept, by what it tells of. */
+  /** The keys of stored answers, by resource. */
   readonly #keys = new Map<string, Set<string>>();
-  /** When a resource changed, in the order of that; numbered from 1. */
+  /** The number of each resource's last change, oldest first. Changes are numbered from 1. */
   readonly #changes = new Map<string, number>();
   #changed = 0;
-  /** The last change that is no longer remembered. */
+  /** The last change that was dropped from the list. */
   #forgotten = 0;
-  /** A route has a cache; until then nobody need look at changes. */
+  /** A route with a cache was used. Until then changes need not be watched. */
   #used = false;
-  /** Who is asked for already; resolves when it is known whether the answer was kept. */
+  /** Requests in progress, by key. Each resolves when it is known whether its answer was stored. */
   readonly #flights = new Map<string, Promise<void>>();
   readonly #outcomes: Record<Outcome, CounterChild>;
   #bytes = 0;
@@ -79,7 +79,7 @@ export class ResponseCache {
     this.#bytesMax = bytesMax;
     const counter = host.metrics.counter({
       name: "posthouse_gateway_cache_total",
-      help: "Requests to routes with a cache, by what it had for them.",
+      help: "Requests to routes with a cache, by its result: hit, miss, revalidated, stale or bypass.",
       labelNames: ["result"],
     });
     const outcome = (name: Outcome) => counter.labels(name);
@@ -104,7 +104,10 @@ export class ResponseCache {
     if (request && known) return this.answer(sink, known, HIT, { request, method: plan.method });
     if (onlyIfCached(plan)) {
       this.count("miss");
-      sink.onFailure({ error: "NOT_CACHED", detail: "Nothing fresh is kept, and only that was asked for." });
+      sink.onFailure({
+        error: "NOT_CACHED",
+        detail: "The request has only-if-cached, and the cache holds no fresh answer.",
+      });
       return NO_TRANSFER;
     }
     if (!request || key === undefined || plan.method === "HEAD") {
@@ -123,7 +126,7 @@ export class ResponseCache {
     });
   }
 
-  /** `then` has its turn once the flight has landed. */
+  /** Calls `then` once the request in progress has its result. */
   #wait(flight: Promise<void>, then: () => Transfer): Transfer {
     let transfer: Transfer | undefined;
     let over = false;
@@ -153,7 +156,7 @@ export class ResponseCache {
     return forwardReason(heads, request, this.now().nowMs);
   }
 
-  /** The only one who asks; the others of its key wait until it has an answer that can be kept, or none. */
+  /** Sends the request to the service. Others with its key wait until its answer is stored, or known not to be. */
   #ask(key: string, request: AskedHeaders, plan: CallPlan, sink: CallSink, call: StartCall): Transfer {
     const landed = Promise.withResolvers<void>();
     const first = !this.#flights.has(key);
@@ -163,7 +166,7 @@ export class ResponseCache {
       landed.resolve();
     };
     const stale = this.#entries.get(key)?.find(({ head }) => isVariantOf(head, request));
-    // A client's own conditions are left alone, for the answer to them is the client's.
+    // A client's own conditions stay as they are: the answer to them is for the client.
     const more = stale && !hasCondition(request) ? revalidation(stale.head) : [];
     const asked =
       more.length === 0 ? plan : changedPlan(plan, {}, (one) => ({ ...one, headers: [...one.headers, ...more] }));
@@ -188,12 +191,12 @@ export class ResponseCache {
     this.#outcomes[outcome].inc();
   }
 
-  /** By both clocks. */
+  /** The time on both clocks. */
   now(): { readonly nowMs: number; readonly wallMs: number } {
     return { nowMs: this.#host.clock.monotonic(), wallMs: this.#host.clock.now() };
   }
 
-  /** Answers from what is kept. `more`: fields for this client alone. */
+  /** Answers with a stored answer. `more`: fields for this client only. */
   answer(
     sink: CallSink,
     { head, body }: CachedAnswer,
@@ -205,7 +208,7 @@ export class ResponseCache {
     this.count(outcome);
     const headers: AnswerHeaders = { ...headersNow(head, this.now().nowMs), ...more };
     headers["cache-status"] = withCacheStatus(headers, said);
-    // The client has this very answer: it is told so, and not sent it again.
+    // The client already has this answer, so it receives a 304.
     if (asked && clientHas(head, asked.request)) {
       delete headers["content-length"];
       sink.onWhole(304, headerList(headers), undefined);
@@ -236,7 +239,7 @@ export class ResponseCache {
     }
   }
 
-  /** An entry's place is another's, or nobody's: its service said that it is good for longer, or no longer to be kept. */
+  /** Replaces an entry, or removes it: its service extended its lifetime, or no longer allows storing it. */
   replace(key: string, before: CachedAnswer, after: CachedAnswer | undefined): void {
     const entries = this.#entries.get(key);
     if (!entries?.includes(before)) return;
@@ -257,12 +260,12 @@ export class ResponseCache {
     this.#entries.delete(key);
   }
 
-  /** What listens to a call in the place of `sink`, by whatever route: it may change what is kept. */
+  /** The sink for a call on any route: an unsafe request may change stored resources. */
   watch(plan: CallPlan, sink: CallSink): CallSink {
     return this.#used && isUnsafe(plan.method) ? new Changing(this, plan.forward.request.head, sink) : sink;
   }
 
-  /** What was kept of it is gone, and what is on its way is not kept. */
+  /** Drops the stored answers for a resource, and prevents storing those requested before now. */
   invalidate(resource: string): void {
     for (const key of this.#keys.get(resource) ?? []) this.#drop(key);
     this.#changes.delete(resource);
@@ -277,7 +280,7 @@ export class ResponseCache {
     return this.#forgotten > at || (this.#changes.get(resource) ?? 0) > at;
   }
 
-  /** Last in the map is last to go. */
+  /** The last in the map is evicted last. */
   #touch(key: string): void {
     const entries = this.#entries.get(key);
     if (!entries) return;
@@ -286,7 +289,7 @@ export class ResponseCache {
   }
 }
 
-/** Says in an answer that the cache has no part in why that is so. */
+/** Adds to an answer why the cache was bypassed. */
 class Passing extends Relay {
   readonly #said: readonly string[];
 
@@ -304,7 +307,7 @@ class Passing extends Relay {
   }
 }
 
-/** Hears whether an unsafe request did what it was to do; the client hears of it after the cache. */
+/** Watches whether an unsafe request succeeded. The cache is updated before the client receives the answer. */
 class Changing extends Relay {
   readonly #cache: ResponseCache;
   readonly #head: RequestHead;

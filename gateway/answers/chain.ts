@@ -1,8 +1,7 @@
 /**
- * What lies between a decision and the upstream, on the way up and on the way down: body filters, the cache, mirrors;
- * then the cookie of a sticky session, what filters and the route change in the answer, and compression. Lanes call
- * `start` where they would call the upstream, and know of none of it; a route that uses none of it has the upstream
- * itself.
+ * The steps between a decision and the upstream. On the way up: body filters, the cache, mirrors. On the way down: the
+ * cookie of a sticky session, changes by filters and the route, and compression. Lanes call `start` in place of the
+ * upstream. A route that uses no step calls the upstream directly.
  */
 import type { Log } from "#base";
 import { BODY_VERDICTS, verdictOf, type CompiledFilter } from "../core/request/filter.ts";
@@ -25,7 +24,7 @@ export interface ChainParts {
   readonly sticky: StickyCookies;
 }
 
-/** Bytes that are gathered of one request's body, whatever its filters would take. */
+/** Bytes collected of one request's body, whatever limit its filters have. */
 const BUFFERED_BYTES_MAX = 8 * 1024 * 1024;
 
 interface BodyFilter {
@@ -44,7 +43,7 @@ export class Chain {
     this.#parts = parts;
   }
 
-  /** Never throws; `sink` may hear of it before this returns. */
+  /** Never throws. May call `sink` before it returns. */
   start(plan: CallPlan, sink: CallSink): Transfer {
     const { forward } = plan;
     const { compress } = forward.route;
@@ -67,7 +66,7 @@ export class Chain {
     return this.#parts.call(plan, sink);
   };
 
-  /** Sends it on once its filters have seen the body. */
+  /** Sends the request on once its filters have checked the body. */
   #check(plan: CallPlan, filters: readonly BodyFilter[], sink: CallSink): Transfer {
     const { route } = plan.forward;
     if (!plan.body) {
@@ -109,7 +108,7 @@ function bodyFilter({ name, built }: CompiledFilter): BodyFilter | readonly [] {
   return built.body ? { name, body: built.body } : [];
 }
 
-/** What the first filter that does not like it says. */
+/** The refusal of the first filter that rejects the body. */
 function refusedBody({ forward }: CallPlan, filters: readonly BodyFilter[], bytes: Buffer): CallFailure | undefined {
   for (const { name, body } of filters) {
     const refusal = verdictOf(name, body.check(bytes, forward.request), BODY_VERDICTS);
@@ -125,12 +124,12 @@ function cutFailure(reason: NotGathered, bytesMax: number): CallFailure {
   const failures: Readonly<Record<NotGathered, CallFailure>> = {
     size: {
       error: "BODY_TOO_LARGE",
-      detail: `The body is larger than the ${bytesMax} bytes that this route looks at.`,
+      detail: `The body is larger than the ${bytesMax} bytes that the filters of this route check.`,
     },
-    slow: { error: "REQUEST_TIMEOUT", detail: "The body of the request comes too slowly." },
-    content: { error: "REQUEST_INVALID", detail: "The body of the request is not what its content type says." },
-    many: { error: "OVERLOADED", detail: "The gateway holds as many bodies as it may." },
-    client: { error: "CLIENT_CLOSED", detail: "The client went away while it sent its body." },
+    slow: { error: "REQUEST_TIMEOUT", detail: "The body of the request arrives too slowly." },
+    content: { error: "REQUEST_INVALID", detail: "The body of the request does not match its content type." },
+    many: { error: "OVERLOADED", detail: "The gateway has no memory left for request bodies. Try again later." },
+    client: { error: "CLIENT_CLOSED", detail: "The client disconnected while it sent its body." },
   };
   return failures[reason];
 }

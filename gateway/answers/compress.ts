@@ -1,6 +1,6 @@
 /**
- * Answers compressed for clients that take it. Only what shrinks, only as it passes, and never what is compressed or
- * must stay as it is.
+ * Compresses answers for clients that accept it, as they pass. Answers that would not shrink, that are already
+ * compressed, or that must not be transformed are left as they are.
  */
 import type { Transform } from "node:stream";
 import { constants, createBrotliCompress, createGzip, createZstdCompress } from "node:zlib";
@@ -16,11 +16,11 @@ import type { WholeEnd } from "../upstream/end.ts";
 import type { Transfer } from "../upstream/transfer.ts";
 import { Relay } from "./relay.ts";
 
-/** Brotli's fastest third: beyond, a core compresses less than a network carries. */
+/** Brotli's fastest third. At higher levels one core compresses less than a network carries. */
 const BROTLI_QUALITY = 4;
 const GZIP_LEVEL = 6;
 
-/** `stream`: each piece comes out as it goes in, and does not wait for the next. */
+/** `stream`: each chunk is flushed at once and does not wait for the next one. */
 const COMPRESSORS: Readonly<Record<Encoding, (stream: boolean) => Transform>> = {
   gzip: (stream) => createGzip({ level: GZIP_LEVEL, flush: stream ? constants.Z_SYNC_FLUSH : constants.Z_NO_FLUSH }),
   br: (stream) =>
@@ -31,12 +31,12 @@ const COMPRESSORS: Readonly<Record<Encoding, (stream: boolean) => Transform>> = 
   zstd: (stream) => createZstdCompress({ flush: stream ? constants.ZSTD_e_flush : constants.ZSTD_e_continue }),
 };
 
-/** Targets of which it is remembered whether their answers are compressed. */
+/** Targets for which the gateway remembers whether their answers are compressed. */
 const REMEMBERED_MAX = 8_192;
 
 /**
- * Whether what a target answers with 200 is compressed, by route and target. A 304 describes that same answer, and a service
- * need not say in it of what type and length the answer is.
+ * Whether a target's 200 answers are compressed, by route and target. A 304 describes the same answer, but need not
+ * repeat its type and length.
  */
 export type CompressedTargets = RecentMap<boolean>;
 
@@ -44,7 +44,7 @@ export function compressedTargets(): CompressedTargets {
   return new RecentMap<boolean>(REMEMBERED_MAX);
 }
 
-/** Stands between an answer and its client; `over` tells it whose answer it is, once that is known. */
+/** Compresses one answer on its way to the client. `over` sets the transfer once it is known. */
 export class Compressing extends Relay implements Transfer {
   readonly #forward: Forward;
   readonly #compress: CompiledCompress;
@@ -77,7 +77,7 @@ export class Compressing extends Relay implements Transfer {
     const encoding = this.#choose(status, record);
     if (!encoding) return this.to.onHead(status, headerList(record), more);
     if (this.#bodiless(status)) return this.to.onHead(status, described(status, record, encoding), more);
-    // Without a length it may be a stream, whose reader waits for each word.
+    // Without a length it may be a stream, whose reader waits for each message.
     const stream = record["content-length"] === undefined;
     this.to.onHead(status, encoded(record, encoding), false);
     this.#start(encoding, { stream, onPiece: this.#onCompressed });
@@ -100,7 +100,7 @@ export class Compressing extends Relay implements Transfer {
     const encoding = body === undefined && !bodiless ? undefined : this.#choose(status, record);
     if (!encoding) return this.to.onWhole(status, headerList(record), body);
     if (bodiless) return this.to.onWhole(status, described(status, record, encoding), undefined);
-    // In one piece as it came.
+    // In one piece, as it arrived.
     const pieces: Buffer[] = [];
     const compressor = this.#start(encoding, { stream: false, onPiece: (piece) => void pieces.push(piece) });
     compressor.once("end", () => {
@@ -126,17 +126,17 @@ export class Compressing extends Relay implements Transfer {
     this.#transfer?.abort(late);
   }
 
-  /** It describes an answer without bringing it. */
+  /** The answer describes a body without containing it. */
   #bodiless(status: number): boolean {
     return this.#head || status === 304;
   }
 
   #choose(status: number, headers: AnswerHeaders): Encoding | undefined {
-    // A part is of the answer as it is, which others may get compressed.
+    // An answer that is never compressed.
     if (!this.#fits(status, headers)) return undefined;
-    // Whether or not this client takes it: the next may, and a cache between must know.
+    // Independent of this client: the next one may accept compression, and caches on the way must know.
     addVary(headers, "Accept-Encoding");
-    // A part is of the answer as the service made it.
+    // A range refers to the service's own bytes.
     if (status === 206) return undefined;
     return chooseEncoding(this.#forward.request.head.header("accept-encoding"), this.#compress.encodings);
   }
@@ -145,7 +145,7 @@ export class Compressing extends Relay implements Transfer {
     const { route, target, request } = this.#forward;
     const key = `${route.name} ${target}`;
     const known = this.#targets.get(key);
-    // A HEAD without a length, a 304 and a 206 say less of the answer than was seen of it before.
+    // A HEAD without a length, a 304 and a 206 describe less of the answer than an earlier 200 did.
     const partial = status === 304 || status === 206 || (this.#head && headers["content-length"] === undefined);
     if (partial && known !== undefined && (status === 200 || status === 304 || status === 206)) return known;
     if (status !== 304 && status !== 206) {
@@ -156,7 +156,7 @@ export class Compressing extends Relay implements Transfer {
     if (headers["content-type"] !== undefined) {
       return fits(this.#compress, 200, { ...headers, "content-length": undefined, "content-range": undefined });
     }
-    // Of a target not seen before: a client with the tag as the service made it has the answer as the service made it.
+    // The target is new: a client with the service's own strong tag has the uncompressed answer.
     const held = request.head.header("if-none-match").flatMap((tags) => tags.split(","));
     return !held.some((tag) => tag.trim() === headers["etag"] && !tag.trim().startsWith("W/"));
   }
@@ -177,10 +177,10 @@ export class Compressing extends Relay implements Transfer {
   };
 }
 
-/** Fields that are true of the service's bytes and of no others. */
+/** Fields that describe the service's exact bytes. */
 const OF_THE_BYTES = ["content-length", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest"];
 
-/** The headers with what compressing changes about an answer. */
+/** The headers of the compressed answer. */
 function encoded(headers: AnswerHeaders, encoding: Encoding): string[] {
   for (const name of OF_THE_BYTES) delete headers[name];
   headers["content-encoding"] = encoding;
@@ -188,7 +188,7 @@ function encoded(headers: AnswerHeaders, encoding: Encoding): string[] {
   return headerList(headers);
 }
 
-/** The same of an answer that is described only. A 304 says no more than which answer it is. @see RFC 9110 §15.4.5 */
+/** The same for an answer without its body. A 304 only identifies the answer. @see RFC 9110 §15.4.5 */
 function described(status: number, headers: AnswerHeaders, encoding: Encoding): string[] {
   if (status !== 304) return encoded(headers, encoding);
   for (const name of OF_THE_BYTES) delete headers[name];
@@ -196,7 +196,7 @@ function described(status: number, headers: AnswerHeaders, encoding: Encoding): 
   return headerList(headers);
 }
 
-/** Other bytes, same meaning: that is what a weak tag says. */
+/** The bytes differ, the meaning is the same: a weak tag. */
 function weaken(headers: AnswerHeaders): void {
   const tag = headers["etag"];
   if (typeof tag === "string" && !tag.startsWith("W/")) headers["etag"] = `W/${tag}`;
@@ -213,7 +213,7 @@ function fits({ types, bytesMin }: CompiledCompress, status: number, headers: An
       .split(";", 1)[0]
       ?.trim()
       .toLowerCase() ?? "";
-  // An event must not wait in a compressor for the next one.
+  // An event must not wait in the compressor for the next one.
   if (type === "text/event-stream" || type.startsWith("application/grpc")) return false;
   return types.some((pattern) => typeMatches(pattern, type));
 }

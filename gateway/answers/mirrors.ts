@@ -1,7 +1,7 @@
 /**
- * Copies of requests for services that are to see real traffic: sent beside the primary, answered to nobody. The
- * primary never waits for one: a body is copied as it passes, and goes out once it has passed whole. What would be too
- * much is not copied, and counted.
+ * Sends copies of requests to other services, so that they see real traffic. Their answers are discarded. The primary
+ * request never waits for a copy: its body is recorded as it passes, and the copy is sent afterwards. Copies beyond the
+ * limits are dropped and counted.
  */
 import type { CounterChild, Host } from "#base";
 import type { Duplex } from "node:stream";
@@ -12,9 +12,9 @@ import { bufferedBody, type Gathered } from "./buffered-body.ts";
 import { changedPlan } from "./relay.ts";
 import type { StartCall } from "./start-call.ts";
 
-/** Copies on their way at once, of the whole gateway; a slow shadow must not gather them without end. */
+/** Copies in flight, in the whole gateway, so that a slow mirror cannot accumulate them without limit. */
 const MIRRORS_IN_FLIGHT_MAX = 256;
-/** Bytes of a body that is copied. */
+/** Bytes of a body up to which it is copied. */
 const MIRRORED_BYTES_MAX = 64 * 1024;
 /** Milliseconds for one copy, answer included. */
 const MIRROR_MS = 30_000;
@@ -32,7 +32,7 @@ export class Mirrors {
     this.#call = call;
     const counter = host.metrics.counter({
       name: "posthouse_gateway_mirrored_total",
-      help: "Copies of requests: sent, dropped for too much of them or too large a body, failed.",
+      help: "Copies of requests: sent, dropped (too many, or the body was too large), or failed.",
       labelNames: ["result"],
     });
     this.#counts = {
@@ -42,7 +42,9 @@ export class Mirrors {
     };
   }
 
-  /** Sends the copies of a call that is about to start, with its body once that has passed. A handshake is not copied. */
+  /**
+   * Sends the copies of a call that is about to start; a body is copied once it has passed. Handshakes are not copied.
+   */
   beside(plan: CallPlan): void {
     const { mirrors, request } = plan.forward;
     if (request.head.header("upgrade").length > 0) return;
@@ -50,7 +52,7 @@ export class Mirrors {
     else for (const forward of mirrors) this.#send(plan, forward, undefined);
   }
 
-  /** Gathers what passes. It listens only; how fast the body flows is for its one writer to say. */
+  /** Records the body as it passes. It only listens: the primary writer controls the flow. */
   #copying(plan: CallPlan): BodyWriter {
     const { mirrors } = plan.forward;
     const chunks: Buffer[] = [];
@@ -92,7 +94,7 @@ export class Mirrors {
       fail();
     });
     const copy = copyOf(plan, forward, gathered && bufferedBody(gathered));
-    const transfer = this.#call(copy, unheard(done, fail));
+    const transfer = this.#call(copy, discardingSink(done, fail));
   }
 }
 
@@ -108,8 +110,8 @@ function copyOf(plan: CallPlan, forward: Forward, body: RequestBody | undefined)
   }));
 }
 
-/** Reads an answer away. */
-function unheard(done: () => void, fail: () => void): CallSink {
+/** Discards an answer. */
+function discardingSink(done: () => void, fail: () => void): CallSink {
   return {
     onEndpoint() {},
     onInform() {},

@@ -1,6 +1,5 @@
 /**
- * A link between the upstream's answer and the client that passes all of it on; what a link is for, it does in the place
- * of one of these.
+ * Passes an upstream's answer to the next sink unchanged. Each step of the chain overrides the calls that it changes.
  */
 import type { Duplex } from "node:stream";
 import { messageOf, type Log } from "#base";
@@ -49,7 +48,7 @@ export class Relay implements CallSink {
   }
 }
 
-/** A plan whose requests are changed on their way, and perhaps its body and where it goes. */
+/** A copy of the plan with changed requests, and optionally another body or target. */
 export function changedPlan(
   plan: CallPlan,
   changes: Partial<Pick<CallPlan, "forward" | "body">>,
@@ -64,7 +63,7 @@ export function changedPlan(
   };
 }
 
-/** A filter of somebody's own threw; that is this request's trouble and nobody else's. */
+/** A filter threw an error. It fails this request only. */
 export function filterFailed(log: Log, route: string, error: unknown): CallFailure {
   log.error({ err: error, route }, `a filter failed: ${messageOf(error)}`);
   return { error: "INTERNAL", detail: "A filter failed." };

@@ -1,6 +1,6 @@
-/** How a call begins: the seam between what acts on answers and the upstream. */
+/** How a call starts: the seam between the steps that change answers and the upstream. */
 import type { CallPlan, CallSink } from "../upstream/call-plan.ts";
 import { type Transfer } from "../upstream/transfer.ts";
 
-/** Begins a call; `sink` may hear of it before this returns. */
+/** Starts a call. May call `sink` before it returns. */
 export type StartCall = (plan: CallPlan, sink: CallSink) => Transfer;

@@ -1,7 +1,7 @@
 /**
- * The cookie of a sticky session: an instance's id and a signature. Without the signature a client could choose the
- * instance that all its load falls on, or try out which ones there are. The key is the operator's or one of our own in
- * the data folder; gateways that share it know each other's cookies.
+ * The cookie of a sticky session: an instance's id and a signature. Without the signature a client could choose its
+ * instance, direct all its load at one, or probe which instances exist. The key is set by the operator or generated in
+ * the data folder; gateways with the same key accept each other's cookies.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { chmod } from "node:fs/promises";
@@ -10,11 +10,11 @@ import { replaceFile } from "#base/files";
 import { readStateFile } from "#base/state-file";
 import type { StickyCookies } from "../core/decision/pipeline.ts";
 
-/** Bytes of a key, as many as of the hash. */
+/** Bytes of a key: as many as the hash has. */
 const KEY_BYTES = 32;
-/** Bytes of a signature: no one tries 2^128. */
+/** Bytes of a signature: 2^128 values cannot be guessed. */
 const SIGNATURE_BYTES = 16;
-/** Signatures remembered, so that a session's next request costs no hash. */
+/** Verified cookies that are remembered, so that the next request of a session needs no hash. */
 const KNOWN_MAX = 10_000;
 
 export class SignedCookies implements StickyCookies {
@@ -50,13 +50,13 @@ export class SignedCookies implements StickyCookies {
   }
 }
 
-/** A key of this process alone, for a gateway without a data folder. */
+/** A key for this process only, for a gateway without a data folder. */
 export function freshKey(host: Host): Buffer {
   return Buffer.from(host.random.bytes(KEY_BYTES));
 }
 
 /**
- * The key in a file, made there when there is none: hex on one line, for the owner alone.
+ * Reads the key from a file, or creates the file: hex on one line, readable by its owner only.
  * @throws STATE_FILE_DAMAGED, STATE_FILE_UNREADABLE
  */
 export async function readStickyKey(host: Host, path: string): Promise<Buffer> {
