@@ -1,8 +1,8 @@
 /**
- * Reads the answers of an HTTP/1.1 connection, strictly: whatever could be read in two ways is no answer. Two lengths, a
- * length that is no plain number, a chunk size with anything but hex digits, a bare line feed, a folded line: each of
- * them is how one answer becomes two (CVE-2026-48931, CVE-2026-6733, CVE-2026-16728), so each ends the connection.
- * Knows nothing of sockets: bytes go in, parts of an answer come out.
+ * Parses the answers of an HTTP/1.1 connection, strictly: an answer that could be read in two ways is rejected. Two
+ * lengths, a length that is not a plain number, a chunk size with anything but hex digits, a bare line feed, a folded
+ * line: each of them can turn one answer into two (CVE-2026-48931, CVE-2026-6733, CVE-2026-16728), so each ends the
+ * connection. The parser knows nothing of sockets: bytes go in, parts of an answer come out.
  * @see RFC 9112
  */
 import { endOf, type Extent, type WholeEnd } from "./end.ts";
@@ -11,33 +11,33 @@ import { endOf, type Extent, type WholeEnd } from "./end.ts";
 export const ANSWER_HEAD_BYTES_MAX = 32 * 1024;
 /** Fields of an answer's head, or of its trailers. */
 export const ANSWER_FIELDS_MAX = 256;
-/** Answers of 1xx before the one that counts; a server that sends them for ever never answers. */
+/** 1xx answers before the final one; a server that sends them forever never answers. */
 export const INFORMATIONAL_MAX = 16;
-/** Bytes of a chunk's first line; extensions are read over, and nobody sends them. */
+/** Bytes of a chunk's first line. Its extensions are skipped; in practice there are none. */
 const CHUNK_LINE_BYTES_MAX = 256;
 
-/** The upstream sent what is no valid answer. */
+/** The upstream sent an invalid answer. */
 export class BadAnswer extends Error {}
 
 export interface AnswerParts {
   /** 100, 102, 103: more follows. */
   onInform(status: number, headers: string[]): void;
-  /** A head whose body is yet to come; `more`: the first of it at once. Headers are name, value, name, value. */
+  /** A head whose body follows. `more`: its first bytes follow at once. Headers are name, value, name, value. */
   onHead(status: number, headers: string[], more: boolean): void;
   onData(chunk: Buffer): void;
   /** The answer is whole. */
   onEnd(end: WholeEnd): void;
   /** Head and body in one, in place of the three above. */
   onWhole(status: number, headers: string[], body: Buffer | undefined): void;
-  /** 101: what follows is no HTTP. `rest`: its first bytes. */
+  /** 101: the following bytes are not HTTP. `rest`: the first of them. */
   onSwitch(status: number, headers: string[], rest: Buffer): void;
 }
 
 type State = "head" | "length" | "chunk-size" | "chunk" | "chunk-end" | "trailers" | "close" | "done";
 
-/** A status line, its reason in any words. */
+/** A status line with any reason phrase. */
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: [^\r\n]*)?$/;
-/** Control characters but tab, and line ends that are not both of CR and LF. */
+/** Control characters other than tab, and line ends that are not CR LF. */
 const BROKEN = /[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n)|(?<!\r)\n/;
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const LENGTH = /^\d{1,15}$/;
@@ -62,13 +62,13 @@ export class AnswerParser {
   #mayUpgrade = false;
   #left = 0;
   #informed = 0;
-  /** What came of a head, a chunk's line or trailers that is not whole yet. */
+  /** The received part of an incomplete head, chunk line or trailers. */
   #pending: Buffer | undefined;
-  /** Bytes of the answer so far, in whatever state. */
+  /** Whether any byte of the answer was received. */
   #any = false;
   /** Whether another request may follow on this connection, once the answer is whole. */
   reusable = false;
-  /** Seconds that the upstream says it keeps an idle connection; undefined: it did not say. */
+  /** Seconds for which the upstream says it keeps an idle connection; undefined: it did not say. */
   keepAliveSeconds: number | undefined;
 
   constructor(parts: AnswerParts) {
@@ -91,12 +91,15 @@ export class AnswerParser {
     return this.#state === "done";
   }
 
-  /** Whether any byte of the answer has come. */
+  /** Whether any byte of the answer was received. */
   get begun(): boolean {
     return this.#any;
   }
 
-  /** @throws BadAnswer, and is of no use afterwards. Bytes behind the answer's end make the connection not reusable. */
+  /**
+   * @throws BadAnswer; the parser cannot be used afterwards. Bytes after the end of the answer make the connection not
+   * reusable.
+   */
   push(chunk: Buffer): void {
     this.#any = true;
     let data = chunk;
@@ -131,10 +134,10 @@ export class AnswerParser {
         }
         case "chunk-end": {
           if (data.length - at < 2) {
-            if (data[at] !== 0x0d) throw new BadAnswer("a chunk is longer than it says");
+            if (data[at] !== 0x0d) throw new BadAnswer("a chunk is longer than its size");
             return this.#keep(data, at);
           }
-          if (data[at] !== 0x0d || data[at + 1] !== 0x0a) throw new BadAnswer("a chunk is longer than it says");
+          if (data[at] !== 0x0d || data[at + 1] !== 0x0a) throw new BadAnswer("a chunk is longer than its size");
           at += 2;
           this.#state = "chunk-size";
           break;
@@ -147,7 +150,7 @@ export class AnswerParser {
           at = data.length;
           break;
         case "done":
-          // Nobody asked for more. The answer stands; the connection has lost its place.
+          // No request was sent for these bytes. The answer is valid, but the connection is out of step.
           this.reusable = false;
           return;
       }
@@ -155,7 +158,7 @@ export class AnswerParser {
     }
   }
 
-  /** The upstream ended the connection. @throws BadAnswer never; answers whether the answer is whole by that. */
+  /** The upstream ended the connection. Returns whether this completes the answer. Never throws. */
   finish(): boolean {
     if (this.#state === "close") {
       this.#end(NO_FIELDS);
@@ -172,7 +175,7 @@ export class AnswerParser {
     const end = data.indexOf("\r\n\r\n", at, "latin1");
     if (end < 0) {
       if (data.length - at > ANSWER_HEAD_BYTES_MAX) throw new BadAnswer("the head of the answer is too large");
-      // What is no HTTP at all is said so at once, and not when its line ends.
+      // Bytes that cannot be HTTP are rejected at once, without waiting for the end of the line.
       const start = data.toString("latin1", at, Math.min(at + 5, data.length));
       if (!"HTTP/".startsWith(start)) throw new BadAnswer("the answer is not HTTP");
       if (BROKEN.test(data.toString("latin1", at, data.length - (data.at(-1) === 0x0d ? 1 : 0)))) {
@@ -199,7 +202,7 @@ export class AnswerParser {
     const old = line[1] === "0";
     if (framing.encoded && framing.length !== undefined) throw new BadAnswer("the answer has two lengths");
     if (framing.encoded && (!framing.chunked || old)) {
-      throw new BadAnswer("the answer's transfer coding is not chunked alone");
+      throw new BadAnswer("the answer has a transfer coding other than chunked");
     }
     return this.#begin(data, end + 4, status, headers, framing, old);
   }
@@ -207,7 +210,7 @@ export class AnswerParser {
   #begin(data: Buffer, at: number, status: number, headers: string[], framing: Framing, old: boolean): number {
     const parts = this.#parts;
     if (status === 101) {
-      if (!this.#mayUpgrade) throw new BadAnswer("the answer switches protocols unasked");
+      if (!this.#mayUpgrade) throw new BadAnswer("the answer switches protocols without a request to do so");
       this.#state = "done";
       parts.onSwitch(status, headers, data.subarray(at));
       return data.length;
@@ -253,13 +256,13 @@ export class AnswerParser {
     }
     if (end < 0) {
       if (BROKEN.test(data.toString("latin1", at, data.length - (data.at(-1) === 0x0d ? 1 : 0)))) {
-        throw new BadAnswer("the size of a chunk is no number");
+        throw new BadAnswer("the size of a chunk is not a number");
       }
       this.#keep(data, at);
       return data.length;
     }
     const line = data.toString("latin1", at, end);
-    if (!CHUNK_SIZE.test(line)) throw new BadAnswer("the size of a chunk is no number");
+    if (!CHUNK_SIZE.test(line)) throw new BadAnswer("the size of a chunk is not a number");
     this.#left = Number.parseInt(line, 16);
     this.#state = this.#left === 0 ? "trailers" : "chunk";
     return end + 2;
@@ -297,7 +300,7 @@ function parseFields(text: string, at: number, framing: Framing | undefined): st
     const colon = text.indexOf(":", from);
     if (colon < 0 || colon > end) throw new BadAnswer("a header has no colon");
     const name = text.slice(from, colon);
-    // A folded line begins with a space, which no name has.
+    // A folded line starts with a space, which no name contains.
     if (!NAME.test(name)) throw new BadAnswer("a header's name is not valid");
     const value = trimmed(text, colon + 1, end);
     fields.push(name, value);
@@ -316,7 +319,7 @@ function trimmed(text: string, from: number, to: number): string {
   return text.slice(start, end);
 }
 
-/** The few fields that say where the answer ends and whether another may follow; told apart by length first. */
+/** The few fields that say where the answer ends and whether another may follow. Compared by length first. */
 function noteFraming(framing: Framing, name: string, value: string): void {
   switch (name.length) {
     case 10: {
@@ -332,7 +335,7 @@ function noteFraming(framing: Framing, name: string, value: string): void {
     }
     case 14:
       if (name.toLowerCase() !== "content-length") return;
-      if (!LENGTH.test(value)) throw new BadAnswer("the Content-Length is no plain number");
+      if (!LENGTH.test(value)) throw new BadAnswer("the Content-Length is not a plain number");
       if (framing.length !== undefined) throw new BadAnswer("the answer has more than one Content-Length");
       framing.length = Number(value);
       return;

@@ -1,4 +1,4 @@
-/** One try of a call on one endpoint: what it counts as while it lasts, and what its end says of the endpoint. */
+/** One try of a call at one endpoint: how it counts while it runs, and what its end says about the endpoint. */
 import type { Duplex } from "node:stream";
 import type { Host, Span } from "#base";
 import type { GatewayErrorName } from "../api.ts";
@@ -12,7 +12,7 @@ import type { UpstreamPools } from "./pools.ts";
 import type { WholeEnd } from "./end.ts";
 import { UpstreamError, type AnswerSink, type Transfer } from "./transfer.ts";
 
-/** Failures for which no endpoint is to blame. */
+/** Failures that no endpoint caused. */
 const NOT_ITS_FAULT: ReadonlySet<GatewayErrorName> = new Set([
   "BODY_TOO_LARGE",
   "CLIENT_CLOSED",
@@ -22,7 +22,7 @@ const NOT_ITS_FAULT: ReadonlySet<GatewayErrorName> = new Set([
   "REQUEST_TIMEOUT",
 ]);
 
-/** Part of the route's time that an endpoint must have had for the end of it to be its fault. */
+/** The share of the route's time that an endpoint must have had before the end of that time counts as its failure. */
 const OWN_SHARE_MIN = 0.5;
 
 /** The call that a try belongs to. */
@@ -47,11 +47,11 @@ export class Attempt implements AnswerSink {
   #transfer: Transfer | undefined;
   #span: Span | undefined;
   #cancelLimit: (() => void) | undefined;
-  /** It counts as in flight. */
+  /** Whether it counts as in flight. */
   #held = false;
-  /** The head of its answer has come. */
+  /** Whether the head of its answer has arrived. */
   #begun = false;
-  /** An answer of gRPC has begun, and says at its end how it went. */
+  /** A gRPC answer has begun, whose trailers carry the outcome. */
   #judgedByTrailers = false;
 
   constructor(call: AttemptOwner, endpoint: Endpoint, number: number) {
@@ -74,14 +74,14 @@ export class Attempt implements AnswerSink {
     if (perTryMs !== undefined) this.#cancelLimit = caller.host.clock.after(perTryMs, () => this.#late());
     const request = plan.request(endpoint, this.#span, this.#number);
     const transfer = caller.pools.send(endpoint, request, this, fresh);
-    // It may have ended at once.
+    // The call may have ended already.
     if (this.#held) this.#transfer = transfer;
   }
 
-  /** It has not come to an answer's head in time. */
+  /** No head of an answer has arrived in time. */
   #late(): void {
     this.#transfer?.abort();
-    this.onError(new UpstreamError("UPSTREAM_TIMEOUT", "the try took too long"));
+    this.onError(new UpstreamError("UPSTREAM_TIMEOUT", "the try exceeded perTryMs"));
   }
 
   resume(): void {
@@ -89,8 +89,8 @@ export class Attempt implements AnswerSink {
   }
 
   /**
-   * The route's time is up. That counts as no answer, unless one has begun, the client still sends what is to be
-   * answered, or most of the time went to other endpoints.
+   * The route's time is up. That counts as a failure of the endpoint, unless an answer has begun, the client is still
+   * sending its body, or most of the time was spent on other endpoints.
    */
   expire(): void {
     if (!this.#held || this.#begun) return;
@@ -105,7 +105,7 @@ export class Attempt implements AnswerSink {
     this.#outcome(0, nowMs);
   }
 
-  /** Nobody waits for it any more. */
+  /** The call no longer needs this try. */
   drop(): void {
     if (!this.#held) return;
     this.#end();
@@ -140,7 +140,7 @@ export class Attempt implements AnswerSink {
     return this.#call.accepts(this, status, headers);
   }
 
-  /** The status that the endpoint is judged by. */
+  /** The status by which the endpoint is judged. */
   #outcomeOf(status: number, headers: readonly string[]): number {
     if (status !== 200 || this.endpoint.protocol === "http1") return status;
     if (grpcKind(firstHeaderValue(headers, "content-type")) !== "grpc") return status;
@@ -190,7 +190,7 @@ export class Attempt implements AnswerSink {
     if (accepted) this.#call.sink.onWhole(status, headers, body);
   }
 
-  /** The connection is the sink's, and counts as in flight until the socket closes. */
+  /** The connection belongs to the sink, and counts as in flight until the socket closes. */
   onSwitch(status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void {
     if (!this.#answered(status, headers)) return void socket.destroy();
     socket.once("close", () => this.#end());
@@ -205,7 +205,7 @@ export class Attempt implements AnswerSink {
     const nowMs = this.#call.caller.host.clock.monotonic();
     if (error.connecting && error.error !== "OVERLOADED") this.#unconnected(error, nowMs);
     if (isEvidence(error)) {
-      // Else who fails at once would seem quick, and who is silent would seem as it was before.
+      // Without this, an endpoint that fails at once would look fast, and a silent one would keep its old rating.
       if (!this.#begun && !error.connecting) noteAnswer(this.endpoint.load, true, nowMs - this.#startedMs, nowMs);
       this.#outcome(0, nowMs);
     }
@@ -214,8 +214,8 @@ export class Attempt implements AnswerSink {
 }
 
 /**
- * Whether a failure says something of the endpoint. A kept connection that was closing does not, nor does one that broke
- * while a body was written to it: an upload that the service does not want ends like that.
+ * Whether a failure says something about the endpoint. A kept connection that was closing does not. Nor does one that
+ * broke while a body was written: a service that rejects an upload may end it that way.
  */
 function isEvidence(error: UpstreamError): boolean {
   return !NOT_ITS_FAULT.has(error.error) && !error.reused && !error.unsent && !error.sending;

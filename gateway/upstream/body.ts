@@ -1,45 +1,51 @@
 /**
- * A request's body on its way up: taken from the client when the upstream wants it, counted, cut at the limit, and held
- * back while the upstream cannot take more. Nothing is read before a connection stands, so a refused connection leaves
- * the body whole for another endpoint.
+ * A request's body on its way to the upstream. It is read from the client when the upstream wants it, counted, cut at
+ * the limit, and paused while the upstream cannot take more. Nothing is read before a connection is established, so
+ * after a refused connection the whole body is still there for another endpoint.
  */
 import type { Readable } from "node:stream";
 import { endOf, type WholeEnd } from "./end.ts";
 
-/** Where the bytes go. */
+/** Where the bytes are written. */
 export interface BodyWriter {
-  /** False: no more, please, until `resume`. */
+  /** False: write no further bytes until `resume`. */
   writeBody(chunk: Buffer): boolean;
   /** The body is whole. */
   endBody(end: WholeEnd): void;
-  /** It will never be whole. */
+  /** The body will never be complete. */
   cutBody(reason: BodyCut): void;
 }
 
-/** `client`: it left while sending. `size`: more than allowed. `slow`: it hardly sends. `content`: it cannot be read. */
+/**
+ * `client`: the client disconnected while sending. `size`: larger than allowed. `slow`: sent too slowly. `content`: not
+ * decodable.
+ */
 export type BodyCut = "client" | "size" | "slow" | "content";
 
-/** What a lane knows of a body that it took in. */
+/** A body as its lane received it. */
 export interface BodySource {
   readonly stream: Readable;
-  /** Whether its protocol marked the end; asked when the stream has ended or closed. */
+  /** Whether its protocol marked the end. Called when the stream has ended or closed. */
   marked(): boolean;
   /** Bytes that it announced. */
   readonly announced: number | undefined;
-  /** What came behind it, as name, value, name, value; asked when it is whole. */
+  /** Its trailers, as name, value, name, value. Called when the body is complete. */
   trailers(): readonly string[];
-  /** Decodes the bytes, in place of passing them on as they are; undefined: nothing more comes. @throws when they mean nothing. */
+  /**
+   * Decodes the bytes; undefined: the end of the body. Absent: they are passed on unchanged. @throws for bytes that
+   * cannot be decoded
+   */
   readonly translate?: ((chunk: Buffer | undefined) => Buffer) | undefined;
 }
 
 export interface BodyLimits {
-  /** Whether this much more is too much. Asked for each piece, in order. */
+  /** Whether this chunk exceeds the limit. Called for each chunk, in order. */
   exceeds(chunk: Buffer): boolean;
-  /** The upstream is there and wants it, so a client that waits for leave to send may get it. */
+  /** The upstream wants the body, so a client that waits for a 100 may get it. */
   onStart(): void;
-  /** The upstream takes no more for now, or does again: a client that is held back is not slow. */
+  /** The upstream stopped or resumed reading. A client that is held back does not count as slow. */
   onFlow(flowing: boolean): void;
-  /** Bytes came. */
+  /** Bytes were received. */
   onBytes(bytes: number): void;
 }
 
@@ -50,11 +56,11 @@ export class RequestBody {
   #witness: BodyWriter | undefined;
   #paused = false;
   #received = 0;
-  /** Whether any of it was asked for. */
+  /** Whether the upstream has wanted any of it. */
   started = false;
-  /** Whether all of it was handed on. */
+  /** Whether all of it was written. */
   whole = false;
-  /** Why it never will be. */
+  /** Why it will never be complete. */
   cut: BodyCut | undefined;
 
   constructor(source: BodySource, limits: BodyLimits) {
@@ -62,7 +68,7 @@ export class RequestBody {
     this.#limits = limits;
   }
 
-  /** Sends it there. Once only. */
+  /** Starts to write the body. Called once at most. */
   start(writer: BodyWriter): void {
     const { stream } = this.#source;
     this.started = true;
@@ -78,12 +84,12 @@ export class RequestBody {
     else stream.resume();
   }
 
-  /** Is shown what the writer gets, too, and holds nothing back. */
+  /** The witness receives the same bytes as the writer, and cannot hold them back. */
   watch(witness: BodyWriter): void {
     this.#witness = witness;
   }
 
-  /** The writer takes no more for now. */
+  /** The writer cannot take more at the moment. */
   get heldBack(): boolean {
     return this.#paused;
   }
@@ -96,7 +102,7 @@ export class RequestBody {
     this.#source.stream.resume();
   }
 
-  /** Nobody wants the rest. What the client still sends is for the lane to read away. */
+  /** The rest is not needed. The lane discards what the client still sends. */
   stop(): void {
     if (!this.#writer) return;
     this.#writer = undefined;

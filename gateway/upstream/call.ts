@@ -1,7 +1,7 @@
 /**
- * One request's way to an upstream and, where core/balancing/retry.ts allows, further ones: after a failure, after an answer that
- * asks for it, or beside a first one that is slow. A failure comes out as a row of the error table, so that no code of a
- * library ever reaches a client.
+ * Carries one request to an upstream, with further tries where core/balancing/retry.ts allows them: after a failure,
+ * after an answer with a status to retry, or beside a slow first try. A failure is reported as a row of the error
+ * table, so that no error code of a library reaches a client.
  */
 import type { Host } from "#base";
 import type { GatewayErrorName } from "../api.ts";
@@ -38,7 +38,7 @@ export class UpstreamCaller {
     host: Host,
     pools: UpstreamPools,
     told: { onRetry: (kind: RetryKind) => void; onEjected: (endpoint: Endpoint) => void },
-    /** Processes that this gateway is; its budgets' fixed part is split among them. */
+    /** Processes of this gateway. The fixed part of a budget is split among them. */
     workers = 1,
   ) {
     this.host = host;
@@ -48,7 +48,7 @@ export class UpstreamCaller {
     this.#workers = workers;
   }
 
-  /** Never throws; `sink` may hear of it before this returns. */
+  /** Never throws. May call `sink` before it returns. */
   start(plan: CallPlan, sink: CallSink): Transfer {
     const call = new UpstreamCall(this, plan, sink, this.#budgetOf(plan.forward.route.cluster.key));
     call.start();
@@ -73,16 +73,16 @@ class UpstreamCall implements Transfer {
   readonly sink: CallSink;
   readonly #budget: RetryBudget;
   #tried: Endpoint[] | undefined;
-  /** Of these, those that refused the connection. */
+  /** Those of them that refused the connection. */
   #moves = 0;
   #refreshed = false;
   #number = 0;
-  /** The try that the client's answer comes from, or will. */
+  /** The try whose answer the client receives, or will receive. */
   #current: Attempt | undefined;
-  /** A second one beside it. */
+  /** A second try beside it. */
   #hedge: Attempt | undefined;
   #cancelWait: (() => void) | undefined;
-  /** The client has seen a head, so there is no further try. */
+  /** The client has received a head, so no further try is possible. */
   #begun = false;
   #over = false;
 
@@ -109,7 +109,7 @@ class UpstreamCall implements Transfer {
     attempt.start(fresh);
   }
 
-  /** Asks a second endpoint while the first is still silent. */
+  /** Sends the request to a second endpoint while the first is silent. */
   #startHedge(): void {
     this.#cancelWait = undefined;
     const current = this.#current;
@@ -134,7 +134,7 @@ class UpstreamCall implements Transfer {
     this.#hedge?.drop();
   }
 
-  /** A head has come. False: it is not for the client, and there will be another try. */
+  /** A head has arrived. False: it is not for the client, and another try follows. */
   accepts(attempt: Attempt, status: number, headers: readonly string[]): boolean {
     if (!this.#begun && this.#retriesStatus(attempt, status, headers)) return false;
     this.#begun = true;
@@ -169,11 +169,11 @@ class UpstreamCall implements Transfer {
     return true;
   }
 
-  /** A try has failed, and nothing is left of it. */
+  /** A try has failed. */
   failed(attempt: Attempt, error: UpstreamError): void {
     if (this.#over) return;
     if (!this.#begun && this.#hedge) {
-      // The other may still answer.
+      // The other try may still answer.
       if (attempt === this.#current) this.#current = this.#hedge;
       this.#hedge = undefined;
       return;
@@ -218,10 +218,11 @@ class UpstreamCall implements Transfer {
     }
     if (choice === "again" && !this.#mayAdd()) return false;
     const others = [...tried, attempt.endpoint];
-    // Where there is no other the same one is asked again, as it is for a status; but one that took no connection.
+    // If no other endpoint is left, the same one is tried again, as after a status. Not one that refused the
+    // connection.
     const other = this.#other(others) ?? (choice === "again" ? attempt.endpoint : undefined);
     if (!other) return false;
-    // Where everybody else refuses as well, the client need not wait to hear it of each.
+    // If all others refuse connections, the client need not wait for each refusal.
     if (choice === "move" && other.load.avoidUntilMs > host.clock.monotonic()) return false;
     if (choice === "again" && !this.#withdraw()) return false;
     tried.push(attempt.endpoint);
@@ -237,7 +238,10 @@ class UpstreamCall implements Transfer {
     return true;
   }
 
-  /** Whether a try may be added that the upstream must serve, too: not when a gateway before this one does so already. */
+  /**
+   * Whether another try may be added that the upstream has to serve. Not when a gateway before this one retries
+   * already.
+   */
   #mayAdd(): boolean {
     const { forward } = this.plan;
     const { retriesMax } = forward.route.cluster.breaker;
@@ -257,25 +261,25 @@ class UpstreamCall implements Transfer {
   }
 }
 
-/** What is said of it. `begun`: something of the answer has come, maybe all but the last of a long stream. */
+/** The detail of a failure. `begun`: part of the answer has arrived, possibly all but the end of a long stream. */
 function detailOf(
   { error, message }: UpstreamError,
   { service, bodyBytesMax, begun }: { service: string; bodyBytesMax: number; begun: boolean },
 ): string {
   const details: Partial<Record<GatewayErrorName, string>> = {
     UPSTREAM_TIMEOUT: begun
-      ? `Service "${service}" fell silent in the middle of its answer.`
+      ? `Service "${service}" stopped sending in the middle of its answer.`
       : `Service "${service}" did not answer in time.`,
     UPSTREAM_UNTRUSTED: `The certificate of service "${service}" is not trusted; give its cluster the CA and the name.`,
     UPSTREAM_BAD_ANSWER: `Service "${service}" sent an answer that is not valid HTTP.`,
     UPSTREAM_RESET: begun
       ? `Service "${service}" broke off its answer.`
       : `Service "${service}" closed the connection before it answered.`,
-    BODY_TOO_LARGE: `The body is larger than the ${bodyBytesMax} bytes that this route takes.`,
-    REQUEST_TIMEOUT: "The body of the request comes too slowly.",
-    REQUEST_INVALID: "The body of the request is not what its content type says.",
-    OVERLOADED: `Service "${service}" gets no more connections: ${message}.`,
+    BODY_TOO_LARGE: `The body is larger than the ${bodyBytesMax} bytes that this route allows.`,
+    REQUEST_TIMEOUT: "The body of the request arrives too slowly.",
+    REQUEST_INVALID: "The body of the request does not match its content type.",
+    OVERLOADED: `Service "${service}" may not get another connection: ${message}.`,
     INTERNAL: "The request could not be sent.",
   };
-  return details[error] ?? `No connection to service "${service}" could be made.`;
+  return details[error] ?? `The gateway cannot connect to service "${service}".`;
 }

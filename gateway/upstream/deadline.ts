@@ -1,6 +1,7 @@
 /**
- * A moment that is moved far more often than it is reached. Setting a timer for every request costs more than the
- * request's own bookkeeping, so one timer runs on, looks at the moment when it fires, and is set again for what is left.
+ * A deadline that is moved far more often than it is reached. Setting a timer for every request costs more than the
+ * request's own bookkeeping. So one timer keeps running, checks the deadline when it fires, and is set again for the
+ * remaining time.
  */
 import type { Clock } from "#base";
 
@@ -16,7 +17,7 @@ export class Deadline {
     this.#onReached = onReached;
   }
 
-  /** Reached in `ms` milliseconds, whatever was set before. */
+  /** Sets the deadline to `ms` milliseconds from now, replacing an earlier one. */
   set(ms: number): void {
     this.#atMs = this.#clock.monotonic() + ms;
     if (this.#atMs >= this.#armedMs) return;
@@ -24,12 +25,12 @@ export class Deadline {
     this.#arm(ms);
   }
 
-  /** Never reached, until set again. */
+  /** Removes the deadline, until it is set again. */
   clear(): void {
     this.#atMs = Infinity;
   }
 
-  /** Ends the timer, too. */
+  /** Removes the deadline and stops the timer. */
   close(): void {
     this.#atMs = Infinity;
     this.#armedMs = Infinity;

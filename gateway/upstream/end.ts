@@ -1,22 +1,24 @@
 /**
- * How a message ends: whole or broken, never in between. Each protocol marks the end in its own way (END_STREAM, the last
- * chunk, the last byte of a length, the end of a connection) and each has ends that look like it (a reset without an
- * error, a short body). `endOf` alone decides, and everything that passes an end on takes the type that only `endOf`
- * makes, so that an end nobody has judged does not compile.
+ * How a message ends: complete or broken, never in between. Each protocol marks the end in its own way (END_STREAM, the
+ * last chunk, the last byte of a length, the end of a connection), and each has ends that look like it (a reset without
+ * an error, a short body). Only `endOf` decides. Everything that passes an end on takes the type that only `endOf`
+ * creates, so that an unchecked end does not compile.
  * @see RFC 9112 §6.3, RFC 9113 §8.1
  */
 declare const JUDGED: unique symbol;
 
-/** The end of a message that came whole: its trailers, as name, value, name, value. */
+/** The end of a complete message: its trailers, as name, value, name, value. */
 export type WholeEnd = readonly string[] & { readonly [JUDGED]: true };
 
-/** What is known of a message once no more of it comes. */
+/** The known facts of a message after its last byte. */
 export interface Extent {
-  /** Its protocol marked the end, and not merely stopped. */
+  /** Its protocol marked the end; the message did not merely stop. */
   readonly marked: boolean;
-  /** Bytes that it announced; undefined: it announced none, or they are of another message, as in an answer to HEAD. */
+  /**
+   * Bytes that it announced; undefined: it announced none, or they belong to another message, as in an answer to HEAD.
+   */
   readonly announced: number | undefined;
-  /** Bytes that came. */
+  /** Bytes received. */
   readonly received: number;
 }
 
@@ -33,7 +35,7 @@ export function ownEnd(trailers: readonly string[] = []): WholeEnd {
 
 const LENGTH = /^\d{1,15}$/;
 
-/** The bytes that fields announce for a body; undefined: none that can be read. */
+/** The bytes that the headers announce for a body; undefined: no valid length. */
 export function announcedBytes(headers: readonly string[]): number | undefined {
   for (let i = 0; i < headers.length; i += 2) {
     if ((headers[i] as string).length !== 14 || (headers[i] as string).toLowerCase() !== "content-length") continue;
@@ -43,7 +45,7 @@ export function announcedBytes(headers: readonly string[]): number | undefined {
   return undefined;
 }
 
-/** Whether an answer has a body at all, whatever length it names. @see RFC 9110 §6.4.1 */
+/** Whether an answer has a body, regardless of its Content-Length. @see RFC 9110 §6.4.1 */
 export function hasBody(method: string, status: number): boolean {
   return method !== "HEAD" && status !== 204 && status !== 304;
 }

@@ -1,6 +1,6 @@
 /**
- * One HTTP/1.1 connection to an endpoint: one request at a time, its answer read strictly, its silence bounded, and its
- * place among the idle ones only when nothing about the last exchange is in doubt.
+ * One HTTP/1.1 connection to an endpoint. It carries one request at a time, parses the answer strictly, limits silence,
+ * and returns to the idle ones only when nothing about the last exchange is in doubt.
  */
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
@@ -12,13 +12,16 @@ import { guardWrites } from "./write-guard.ts";
 import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
 export interface ConnectionOwner {
-  /** The exchange has ended well and the connection may serve another. */
+  /** The exchange is complete, and the connection may serve another. */
   onFree(connection: Http1Connection): void;
-  /** It is gone, whether it was idle or busy; or the sink has it now. Once. */
+  /** The connection is closed, idle or not, or belongs to the sink now. Called once. */
   onGone(connection: Http1Connection): void;
 }
 
-/** What ends a field or a line. Node's parsers let none through; a filter that made one must not split a request. */
+/**
+ * Characters that end a field or a line. Node's parsers let none through; a filter that sets one must not split a
+ * request.
+ */
 const FORBIDDEN = /[\r\n\0]/;
 
 /** Methods that are expected to have a body. @see RFC 9110 §8.6 */
@@ -31,16 +34,16 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
   readonly #deadline: Deadline;
   #sink: AnswerSink | undefined;
   #request: OutgoingRequest | undefined;
-  /** The request has been written to its end. */
+  /** The request was written completely. */
   #sent = false;
-  /** The answer's head has been handed on. */
+  /** The answer's head was passed on. */
   #answering = false;
   #paused = false;
   #gone = false;
   #ended = false;
   #guarded = false;
   #failure: Error | undefined;
-  /** Answers that came by it. */
+  /** Answers received on it. */
   served = 0;
   /** Monotonic milliseconds at which it became idle. */
   idleSinceMs = 0;
@@ -56,12 +59,12 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
     socket.on("drain", this.#onDrain);
   }
 
-  /** Whether a request may be sent: nothing has come since the last answer, least of all an end. */
+  /** Whether a request may be sent: nothing was received since the last answer, not even an end. */
   get usable(): boolean {
     return !this.#gone && !this.#ended && this.#sink === undefined && this.#socket.writable;
   }
 
-  /** Seconds that the upstream said it keeps an idle connection. */
+  /** Seconds for which the upstream said it keeps an idle connection. */
   get keepAliveSeconds(): number | undefined {
     return this.#parser.keepAliveSeconds;
   }
@@ -75,8 +78,8 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
     const socket = this.#socket;
     const head = headOf(request);
     if (head === undefined) {
-      // Nothing was written, and the connection is as good as before; but a defect is better loud.
-      this.#fail(new UpstreamError("INTERNAL", "a header has a line end in it"));
+      // Nothing was written, so the connection is still good. But a defect should be visible.
+      this.#fail(new UpstreamError("INTERNAL", "a header contains a line end"));
       return this;
     }
     if (!request.body) {
@@ -88,7 +91,7 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
       this.#guarded = true;
       guardWrites(socket, this.#onUnwritable);
     }
-    // The first of the body is often there already; so both go in one write.
+    // The first bytes of the body are often there already, so that both go out in one write.
     socket.cork();
     socket.write(head, "latin1");
     this.#deadline.set(request.idleMs);
@@ -122,9 +125,9 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
 
   cutBody(reason: BodyCut): void {
     if (reason === "size") this.#fail(new UpstreamError("BODY_TOO_LARGE", "the request body is too large"));
-    else if (reason === "slow") this.#fail(new UpstreamError("REQUEST_TIMEOUT", "the request body came too slowly"));
+    else if (reason === "slow") this.#fail(new UpstreamError("REQUEST_TIMEOUT", "the request body arrived too slowly"));
     else if (reason === "content") this.#fail(new UpstreamError("REQUEST_INVALID", "the request body cannot be read"));
-    else this.#fail(new UpstreamError("CLIENT_CLOSED", "the client went away while sending"));
+    else this.#fail(new UpstreamError("CLIENT_CLOSED", "the client disconnected while sending"));
   }
 
   resume(): void {
@@ -140,7 +143,7 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
     this.destroy();
   }
 
-  /** Ends it under whoever uses it, who hears of it. */
+  /** Closes the connection. A request in progress fails. */
   cut(): void {
     this.#fail(new UpstreamError("UPSTREAM_RESET", "the connection was cut"));
   }
@@ -152,7 +155,7 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    // Bytes that nobody asked for would become the answer of whoever asks next.
+    // Bytes without a request would become the answer to the next request.
     if (!this.#sink) return this.destroy();
     try {
       this.#parser.push(chunk);
@@ -162,12 +165,12 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
     }
     if (this.#parser.done) this.#settle();
     else if (this.#sink && !this.#paused) {
-      // A head that is not whole yet does not put off the moment by which it must be.
+      // An incomplete head does not extend its time limit.
       if (this.#answering) this.#deadline.set((this.#request as OutgoingRequest).idleMs);
     }
   };
 
-  /** The answer is whole: free for another, or gone. */
+  /** The answer is complete: the connection becomes free, or closes. */
   #settle(): void {
     if (this.#gone) return;
     const request = this.#request;
@@ -183,13 +186,13 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
       }
       return this.#owner.onFree(this);
     }
-    // Answered before the request was whole: what is still to come would be taken for another.
+    // The answer came before the end of the request, so the rest of the request would be read as a new one.
     request?.body?.stop();
     this.#socket.destroy();
     this.#leave();
   }
 
-  /** The upstream takes no more of the body. Its answer may be on its way, or there already. */
+  /** The upstream no longer reads the body. Its answer may be on its way, or already here. */
   readonly #onUnwritable = (): void => {
     const request = this.#request;
     if (!request || this.#sent) return;
@@ -253,7 +256,7 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
   onData(chunk: Buffer): void {
     if (this.#sink?.onData(chunk) !== false || this.#paused || !this.#sink) return;
     this.#paused = true;
-    // It is the client that is slow now, and its own limit that counts.
+    // The client is the slow side now, and its own limit applies.
     this.#deadline.clear();
     this.#socket.pause();
   }
@@ -288,12 +291,12 @@ function uncork(socket: Socket): void {
   socket.uncork();
 }
 
-/** The length that frames the body; undefined: chunks do. */
+/** The length of the body; undefined: it is sent in chunks. */
 function lengthOf({ contentLength, trailersFollow }: OutgoingRequest): string | undefined {
   return trailersFollow ? undefined : contentLength;
 }
 
-/** The request's head as it goes out; undefined when a field would end its line. */
+/** The request's head as it is sent; undefined when a field contains a line end. */
 function headOf(request: OutgoingRequest): string | undefined {
   const { headers } = request;
   let head = `${request.method} ${request.path} HTTP/1.1\r\nhost: ${request.authority}\r\n`;
@@ -306,7 +309,7 @@ function headOf(request: OutgoingRequest): string | undefined {
   const length = lengthOf(request);
   if (length !== undefined) head += `content-length: ${length}\r\n`;
   else if (request.body) head += "transfer-encoding: chunked\r\n";
-  // A client of HTTP/2 need not say that nothing comes; a server of HTTP/1.1 may wait to be told.
+  // An HTTP/2 client need not announce an empty body, but an HTTP/1.1 server may wait for an announcement.
   else if (WITH_BODY.has(request.method)) head += "content-length: 0\r\n";
   return `${head}connection: keep-alive\r\n\r\n`;
 }

@@ -1,7 +1,7 @@
 /**
- * The HTTP/1.1 connections to one endpoint. The last one used is the first one taken, so that few are kept warm and the
- * rest grow old and go. A connection rests for one turn of the event loop before it may be taken again: an end or bytes
- * that came right behind the answer are seen by then, and not by the next request.
+ * The HTTP/1.1 connections to one endpoint. The most recently used one is taken first, so that few are kept warm and
+ * the others expire. A used connection waits for one turn of the event loop before it may be taken again: bytes or an
+ * end that directly follow the answer are noticed then, and not by the next request.
  */
 import type { Host } from "#base";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
@@ -12,29 +12,29 @@ import { NO_TRANSFER, UpstreamError, type AnswerSink, type OutgoingRequest, type
 import type { Socket } from "node:net";
 
 /**
- * Milliseconds an idle connection is kept. Below the 5 s of Node's and many servers' default, so that it is we who
- * close first and a request seldom meets a closing connection.
+ * Milliseconds for which an idle connection is kept. Below the 5 s that Node and many servers default to, so that the
+ * gateway closes first and a request rarely meets a closing connection.
  */
 export const IDLE_MS_MAX = 4_000;
-/** Milliseconds by which we close before the upstream said it would. */
+/** Milliseconds by which the gateway closes earlier than the upstream announced. */
 const IDLE_MARGIN_MS = 1_000;
 /** Milliseconds between two looks for connections that have been idle for long. */
 const SWEEP_MS = 500;
-/** Idle connections kept for one endpoint. More come of a burst, and would be held through the calm after it. */
+/** Idle connections kept for one endpoint. A burst opens more, which would stay open long after it. */
 const IDLE_MAX = 256;
 
 export interface PoolCounts {
-  /** Connections that stand. */
+  /** Established connections. */
   readonly open: number;
   readonly idle: number;
-  /** Connections on their way. */
+  /** Connections being opened. */
   readonly connecting: number;
 }
 
 export class Http1Pool implements ConnectionOwner {
   readonly #host: Host & Dialing;
   readonly #endpoint: Endpoint;
-  /** The last is the warmest. */
+  /** The last one was used most recently. */
   readonly #idle: Http1Connection[] = [];
   readonly #open = new Set<Http1Connection>();
   readonly #connecting = new Map<() => void, AnswerSink>();
@@ -55,7 +55,7 @@ export class Http1Pool implements ConnectionOwner {
     return { open: this.#open.size, idle: this.#idle.length, connecting: this.#connecting.size };
   }
 
-  /** `fresh`: on a connection of its own, for a kept one has just failed. */
+  /** `fresh`: on a new connection, because a kept one has just failed. */
   send(request: OutgoingRequest, sink: AnswerSink, fresh: boolean): Transfer {
     const kept = fresh ? undefined : this.#take();
     if (kept) return kept.send(request, sink);
@@ -65,7 +65,7 @@ export class Http1Pool implements ConnectionOwner {
     return NO_TRANSFER;
   }
 
-  /** Takes over a socket that stands already. */
+  /** Takes over an established socket. */
   adopt(socket: Socket): void {
     const connection = this.#add(socket);
     connection.idleSinceMs = this.#host.clock.monotonic();
@@ -105,11 +105,13 @@ export class Http1Pool implements ConnectionOwner {
         this.#arrived(giveUp);
         if (connected?.protocol !== undefined && connected.protocol !== "http/1.1") {
           connected.socket.destroy();
-          sink.onError(new UpstreamError("UPSTREAM_UNREACHABLE", "no HTTP/1.1 there", { connecting: true }));
+          sink.onError(
+            new UpstreamError("UPSTREAM_UNREACHABLE", "the upstream does not speak HTTP/1.1", { connecting: true }),
+          );
         } else if (connected) {
           transfer = this.#add(connected.socket).send(request, sink);
         } else {
-          // A session that the upstream no longer knows is not tried a second time.
+          // A TLS session that the upstream no longer accepts is not tried again.
           this.#session = undefined;
           sink.onError(error as UpstreamError);
         }
@@ -158,7 +160,7 @@ export class Http1Pool implements ConnectionOwner {
   readonly #onSweep = (): void => {
     this.#sweep = undefined;
     const oldest = this.#host.clock.monotonic() - this.#idleMsMax;
-    // The first in the list have been idle longest.
+    // The first in the list have been idle for the longest time.
     const old = this.#idle.filter(({ idleSinceMs }) => idleSinceMs <= oldest);
     for (const connection of old) connection.destroy();
     if (this.#idle.length > 0) this.#sweep = this.#host.clock.after(SWEEP_MS, this.#onSweep);
@@ -175,7 +177,7 @@ export class Http1Pool implements ConnectionOwner {
     if (this.#closing && this.#open.size === 0 && this.#connecting.size === 0) this.#onEmpty();
   }
 
-  /** Closes idle connections now and busy ones with their answer; resolves when none is left. */
+  /** Closes idle connections now and busy ones after their answer. Resolves when none is left. */
   close(): Promise<void> {
     this.#closing = true;
     this.#sweep?.();
@@ -185,7 +187,7 @@ export class Http1Pool implements ConnectionOwner {
     return new Promise((resolve) => (this.#onEmpty = resolve));
   }
 
-  /** Cuts whatever is left; requests under way hear of it. */
+  /** Cuts all remaining connections. Requests in progress fail. */
   destroy(): void {
     this.#closing = true;
     this.#sweep?.();
@@ -202,7 +204,7 @@ export class Http1Pool implements ConnectionOwner {
   }
 }
 
-/** How long a connection may be idle when the upstream keeps it for so long. */
+/** How long the gateway keeps an idle connection that the upstream keeps for so long. */
 function idleMs(keepAliveMs: number | undefined): number {
   if (keepAliveMs === undefined) return IDLE_MS_MAX;
   return Math.max(0, Math.min(IDLE_MS_MAX, keepAliveMs - IDLE_MARGIN_MS));

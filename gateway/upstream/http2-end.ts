@@ -1,12 +1,12 @@
 /**
- * Whether a stream of HTTP/2 ended by END_STREAM. Node emits `end` for a reset without an error as well. The difference
- * is the order: at END_STREAM Node pushes the end of the data before it closes the stream, at a reset after it.
+ * Whether an HTTP/2 stream ended by END_STREAM. Node emits `end` for a reset without an error as well. They differ in
+ * order: at END_STREAM Node pushes the end of the data before it closes the stream, at a reset after it.
  */
 import type { Http2Stream, ServerHttp2Stream } from "node:http2";
 import { Readable } from "node:stream";
 import { isPadded } from "../core/request/head.ts";
 
-const ENDED = Symbol("END_STREAM came");
+const ENDED = Symbol("END_STREAM received");
 const TRAILERS = Symbol("trailers");
 const NO_TRAILERS: readonly string[] = [];
 
@@ -15,12 +15,12 @@ interface Watched {
   [TRAILERS]?: readonly string[];
 }
 
-/** To be called as soon as the stream is there. */
+/** Call it as soon as the stream exists. */
 export function watchEndStream(stream: Http2Stream): void {
   stream.push = push;
 }
 
-/** The same of a request whose head is there and whose body is not: both may have come in one packet. */
+/** The same for a request with a body: head and body may have arrived in one packet. */
 export function watchRequest(stream: ServerHttp2Stream): void {
   watchEndStream(stream);
   if (stream.state.remoteClose === 1) (stream as Watched)[ENDED] = true;
@@ -31,7 +31,7 @@ export function cameToEndStream(stream: Http2Stream): boolean {
   return (stream as Watched)[ENDED] === true;
 }
 
-/** What came behind the body of a watched request. */
+/** The trailers of a watched request. */
 export function requestTrailers(stream: ServerHttp2Stream): readonly string[] {
   return (stream as Watched)[TRAILERS] ?? NO_TRAILERS;
 }
@@ -45,7 +45,7 @@ function keepTrailers(this: Http2Stream, _headers: object, _flags: number, raw =
   (this as Watched)[TRAILERS] = raw.some(isPadded) ? withoutPadded(raw) : raw;
 }
 
-/** What comes behind a body is no longer refused, but a malformed field of it is dropped. */
+/** Trailers are no longer refused, but a malformed field in them is dropped. */
 function withoutPadded(raw: readonly string[]): readonly string[] {
   return raw.filter((_, i) => !isPadded(raw[i | 1] as string));
 }

@@ -1,6 +1,6 @@
 /**
- * The HTTP/2 connections to one endpoint: requests share one until it is full, then another is opened. While one is on
- * its way requests wait for it, since it will carry a hundred of them.
+ * The HTTP/2 connections to one endpoint. Requests share one until it is full, then another is opened. While one is
+ * being opened, requests wait for it, since it will carry a hundred of them.
  */
 import type { Socket } from "node:net";
 import type { Clock, Host } from "#base";
@@ -11,7 +11,7 @@ import type { PoolCounts } from "./http1-pool.ts";
 import { Http2Session, STREAMS_MAX, type SessionOwner } from "./http2-session.ts";
 import { NO_TRANSFER, UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
-/** A request that waits for a connection, or for room on one. */
+/** A request that waits for a connection, or for a free stream on one. */
 export class Waiting implements Transfer {
   readonly request: OutgoingRequest;
   readonly sink: AnswerSink;
@@ -25,17 +25,17 @@ export class Waiting implements Transfer {
     this.sink = sink;
   }
 
-  /** It waits for so long at most, and what it waits counts as waiting for its answer. */
+  /** The longest wait. It counts toward the wait for the answer. */
   limit(clock: Clock, ms: number): void {
     const untilMs = clock.monotonic() + ms;
     this.#msLeft = () => Math.max(1, untilMs - clock.monotonic());
     this.#cancelLimit = clock.after(ms, () => {
       this.gone = true;
-      this.sink.onError(new UpstreamError("UPSTREAM_TIMEOUT", "no connection had room for it in time"));
+      this.sink.onError(new UpstreamError("UPSTREAM_TIMEOUT", "no connection had a free stream in time"));
     });
   }
 
-  /** It waits no longer. */
+  /** Ends the wait. */
   send(by: (request: OutgoingRequest, sink: AnswerSink) => Transfer): void {
     this.#cancelLimit?.();
     const { request } = this;
@@ -80,24 +80,26 @@ export class Http2Pool implements SessionOwner {
     return { open: this.#sessions.size, idle, connecting: this.#connecting.size };
   }
 
-  /** `fresh`: on a connection of its own, for one that stood has just failed. */
+  /** `fresh`: on a new connection, because an established one has just failed. */
   send(request: OutgoingRequest, sink: AnswerSink, fresh: boolean): Transfer {
     if (!fresh) for (const session of this.#sessions) if (session.roomy) return session.send(request, sink);
     const { pendingMax } = this.#endpoint.cluster.breaker;
     if (this.#waiting.length >= pendingMax) this.#waiting = this.#waiting.filter(({ gone }) => !gone);
     if (this.#waiting.length >= pendingMax) {
-      sink.onError(new UpstreamError("OVERLOADED", `${pendingMax} requests wait for room`, { connecting: true }));
+      sink.onError(
+        new UpstreamError("OVERLOADED", `${pendingMax} requests already wait for a stream`, { connecting: true }),
+      );
       return NO_TRANSFER;
     }
     const waiting = new Waiting(request, sink);
-    // Until a connection stands its own limit holds.
+    // While no connection is established, the time for connecting is added.
     waiting.limit(this.#host.clock, request.headersMs + (this.#sessions.size > 0 ? 0 : request.connectMs));
     this.#waiting.push(waiting);
     this.#open();
     return waiting;
   }
 
-  /** Takes over a socket that stands already. */
+  /** Takes over an established socket. */
   adopt(socket: Socket): void {
     const session = new Http2Session(this.#host.clock, socket, this.#endpoint.origin, this);
     this.#sessions.add(session);
@@ -106,12 +108,12 @@ export class Http2Pool implements SessionOwner {
     if (this.#closing) session.close();
   }
 
-  /** As many connections as the waiting fill. */
+  /** Opens as many connections as the waiting requests fill. */
   #open(): void {
     const wanted = Math.ceil(this.#waiting.length / STREAMS_MAX);
     if (this.#connecting.size >= wanted) return;
     const refusal = noConnection(this.#endpoint);
-    // While others stand or are on their way, the waiting have their turn there.
+    // While others are established or being opened, the waiting requests use those.
     if (refusal) return this.#sessions.size + this.#connecting.size > 0 ? undefined : this.#refuse(refusal);
     const connectMs = Math.max(...this.#waiting.map(({ request }) => request.connectMs));
     const giveUp = openSocket(this.#host, this.#endpoint, { connectMs, alpn: ["h2"] }, (error, connected) => {
@@ -119,7 +121,9 @@ export class Http2Pool implements SessionOwner {
       if (error) this.#refuse(error);
       else if (connected && this.#endpoint.secure && connected.protocol !== "h2") {
         connected.socket.destroy();
-        this.#refuse(new UpstreamError("UPSTREAM_UNREACHABLE", "no HTTP/2 there", { connecting: true }));
+        this.#refuse(
+          new UpstreamError("UPSTREAM_UNREACHABLE", "the upstream does not speak HTTP/2", { connecting: true }),
+        );
       } else if (connected) this.adopt(connected.socket);
       this.#lookEmpty();
     });
@@ -157,7 +161,7 @@ export class Http2Pool implements SessionOwner {
     if (this.#closing && this.#sessions.size === 0 && this.#connecting.size === 0) this.#onEmpty();
   }
 
-  /** Idle connections close now, the others with their last request; resolves when none is left. */
+  /** Closes idle connections now and the others after their last request. Resolves when none is left. */
   close(): Promise<void> {
     this.#closing = true;
     for (const session of this.#sessions) session.close();
@@ -165,7 +169,7 @@ export class Http2Pool implements SessionOwner {
     return new Promise((resolve) => (this.#onEmpty = resolve));
   }
 
-  /** Cuts whatever is left; requests under way hear of it. */
+  /** Cuts all remaining connections. Requests in progress fail. */
   destroy(): void {
     this.#closing = true;
     for (const giveUp of this.#connecting) giveUp();

@@ -1,7 +1,7 @@
 /**
- * One HTTP/2 connection to an endpoint and the requests that share it. A stream that the upstream refused, or never got
- * to before it said GOAWAY, had no effect and says so; a connection that stays silent while requests wait is asked
- * whether it is alive.
+ * One HTTP/2 connection to an endpoint and the requests that share it. A stream that the upstream refused, or did not
+ * process before its GOAWAY, had no effect and is reported as unsent. A connection that is silent while requests wait
+ * is pinged.
  */
 import { own, setOwn } from "#base";
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
@@ -14,20 +14,25 @@ import { announcedBytes, endOf, hasBody, ownEnd, type WholeEnd } from "./end.ts"
 import { cameToEndStream, watchEndStream } from "./http2-end.ts";
 import { UpstreamError, type AnswerSink, type OutgoingRequest, type Transfer } from "./transfer.ts";
 
-/** Requests at once on one connection, should the upstream allow more: they share one TCP window and one loss. */
+/**
+ * Concurrent requests on one connection, even if the upstream allows more: they share one TCP window and its losses.
+ */
 export const STREAMS_MAX = 100;
-/** Milliseconds a connection without requests is kept. One per endpoint is cheap, and a new one costs two round trips. */
+/**
+ * Milliseconds for which a connection without requests is kept. One per endpoint is cheap, and a new one costs two
+ * round trips.
+ */
 const SESSION_IDLE_MS = 60_000;
-/** Milliseconds of silence under requests after which the upstream is asked whether it is there. */
+/** Milliseconds of silence during requests after which the upstream is pinged. */
 const PING_AFTER_MS = 20_000;
-/** Milliseconds it has to say so. */
+/** Milliseconds for the answer to the ping. */
 const PING_TIMEOUT_MS = 5_000;
-/** Bytes that one answer may have under way, and all of a connection together. */
+/** Bytes in transit of one answer, and of all answers of a connection together. */
 const STREAM_WINDOW_BYTES = 256 * 1024;
 const SESSION_WINDOW_BYTES = 4 * 1024 * 1024;
 
 export interface SessionOwner {
-  /** A stream has ended: there may be room again. */
+  /** A stream has ended, so another may start. */
   onRoom(session: Http2Session): void;
   onGone(session: Http2Session): void;
 }
@@ -55,7 +60,7 @@ export class Http2Session {
       },
       maxHeaderListPairs: ANSWER_FIELDS_MAX,
       maxReservedRemoteStreams: 0,
-      // What a client sends twice is for the upstream to judge. Node knows this here; its types do not yet.
+      // A repeated field is for the upstream to judge. Node has this option, but its types do not yet.
       ...({ strictSingleValueFields: false } as object),
     });
     const session = this.#session;
@@ -81,7 +86,7 @@ export class Http2Session {
     return this.#transfers.size;
   }
 
-  /** Whether it can take one more request. */
+  /** Whether it can take another request. */
   get roomy(): boolean {
     if (this.#closing || this.#session.closed || this.#session.destroyed) return false;
     const theirs = this.#session.remoteSettings?.maxConcurrentStreams ?? STREAMS_MAX;
@@ -93,7 +98,7 @@ export class Http2Session {
     try {
       stream = this.#session.request(pseudo(request), {
         endStream: request.body === undefined,
-        // Also where none come: else Node ends a stream that it resets, so that what was cut looks whole.
+        // Also without trailers: otherwise Node ends a stream that it resets, so that a cut request looks complete.
         waitForTrailers: request.body !== undefined,
       });
     } catch (error) {
@@ -131,7 +136,7 @@ export class Http2Session {
     if (!sent) cancel();
   }
 
-  /** No more requests; ends with the last of those it has. */
+  /** Takes no further requests, and ends with the last of its current ones. */
   close(): void {
     this.#closing = true;
     this.#session.close();
@@ -182,7 +187,7 @@ class Http2Transfer implements Transfer, BodyWriter {
     stream.on("trailers", (_headers, _flags, raw) => (this.#trailers = fields(raw)));
     stream.on("end", () => this.#onEnd());
     stream.on("drain", () => request.body?.resume());
-    // What it is comes with the close; without a listener it would end the process.
+    // The close reports the error. Without a listener it would end the process.
     stream.on("error", () => {});
     stream.on("close", () => {
       this.#broken();
@@ -214,9 +219,9 @@ class Http2Transfer implements Transfer, BodyWriter {
 
   cutBody(reason: BodyCut): void {
     if (reason === "size") this.#fail(new UpstreamError("BODY_TOO_LARGE", "the request body is too large"));
-    else if (reason === "slow") this.#fail(new UpstreamError("REQUEST_TIMEOUT", "the request body came too slowly"));
+    else if (reason === "slow") this.#fail(new UpstreamError("REQUEST_TIMEOUT", "the request body arrived too slowly"));
     else if (reason === "content") this.#fail(new UpstreamError("REQUEST_INVALID", "the request body cannot be read"));
-    else this.#fail(new UpstreamError("CLIENT_CLOSED", "the client went away while sending"));
+    else this.#fail(new UpstreamError("CLIENT_CLOSED", "the client disconnected while sending"));
   }
 
   resume(): void {
@@ -238,7 +243,7 @@ class Http2Transfer implements Transfer, BodyWriter {
   #onInform(status: number, headers: string[]): void {
     this.#onActive();
     if (status === 101 || ++this.#informed > INFORMATIONAL_MAX) {
-      return this.#fail(new UpstreamError("UPSTREAM_BAD_ANSWER", "an informational answer that must not be"));
+      return this.#fail(new UpstreamError("UPSTREAM_BAD_ANSWER", "an informational answer that is not allowed here"));
     }
     this.#sink?.onInform(status, headers);
   }
@@ -264,7 +269,7 @@ class Http2Transfer implements Transfer, BodyWriter {
       this.#deadline.set(this.#request.idleMs);
       return;
     }
-    // It is the client that is slow now, and its own limit that counts.
+    // The client is the slow side now, and its own limit applies.
     this.#deadline.clear();
     this.#stream.pause();
   }
@@ -273,8 +278,9 @@ class Http2Transfer implements Transfer, BodyWriter {
     const marked = this.#answered && cameToEndStream(this.#stream);
     const end = endOf({ marked, announced: this.#announced, received: this.#received }, this.#trailers);
     if (!end) {
-      // What broke it off comes with the close.
-      if (marked) this.#fail(new UpstreamError("UPSTREAM_BAD_ANSWER", "the answer is not as long as it says"));
+      // The close reports what broke the answer off.
+      if (marked)
+        this.#fail(new UpstreamError("UPSTREAM_BAD_ANSWER", "the answer does not have the length that it announces"));
       return;
     }
     const sink = this.#sink;
@@ -283,7 +289,7 @@ class Http2Transfer implements Transfer, BodyWriter {
     this.#finish();
   }
 
-  /** The answer is whole; whatever of the request is still to come is not wanted. */
+  /** The answer is complete, and the rest of the request is not needed. */
   #finish(): void {
     this.#deadline.close();
     if (this.#sent) return;
@@ -311,7 +317,7 @@ class Http2Transfer implements Transfer, BodyWriter {
   }
 }
 
-/** The request's fields, those of HTTP/2 first; all in lower case. */
+/** The request's fields, the pseudo-headers first, all in lower case. */
 function pseudo(request: OutgoingRequest): string[] {
   const all = [
     ":method",
@@ -331,7 +337,7 @@ function pseudo(request: OutgoingRequest): string[] {
   return all;
 }
 
-/** Node takes trailers as an object only. */
+/** Node accepts trailers only as an object. */
 export function asObject(list: readonly string[]): Record<string, string[]> {
   const object: Record<string, string[]> = {};
   for (let i = 0; i < list.length; i += 2) {
@@ -341,7 +347,7 @@ export function asObject(list: readonly string[]): Record<string, string[]> {
   return object;
 }
 
-/** Without the fields that only HTTP/2 has. */
+/** Without the pseudo-headers. */
 function fields(raw: readonly string[]): string[] {
   let at = 0;
   while (at < raw.length && (raw[at] as string).startsWith(":")) at += 2;

@@ -1,7 +1,6 @@
 /**
- * The connections to endpoints. They belong to endpoints, not to a lane: whichever lane carries a request, the same
- * connections carry it on. A pool opens with its first request and closes when its endpoint goes, after what is in
- * flight has ended.
+ * The connections to endpoints. They belong to endpoints and are shared by all lanes. A pool opens with its first
+ * request. It closes after its endpoint is removed, when the last request in flight has ended.
  */
 import type { Host } from "#base";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
@@ -13,21 +12,21 @@ import { NO_TRANSFER, UpstreamError, type AnswerSink, type OutgoingRequest, type
 
 export { IDLE_MS_MAX } from "./http1-pool.ts";
 
-/** What is offered to an endpoint over TLS. */
+/** The protocols offered by ALPN. */
 const ALPN = { http1: ["http/1.1"], h2: ["h2"], auto: ["h2", "http/1.1"] } as const;
 
-/** All connections to one endpoint, in the protocols that it speaks. */
+/** All connections to one endpoint, in all protocols that it speaks. */
 class EndpointPool {
   readonly endpoint: Endpoint;
   readonly #host: Host & Dialing;
   readonly #http1: Http1Pool;
   readonly #http2: Http2Pool;
-  /** What the upstream chose, where the choice was left to it. */
+  /** The protocol that the upstream chose by ALPN, for `auto`. */
   #chosen: "http1" | "h2" | undefined;
-  /** Requests that wait for the choice; the first has a connection on its way. */
+  /** Requests that wait for the choice; the first one opens a connection. */
   #waiting: Waiting[] = [];
   #giveUp: (() => void) | undefined;
-  /** Of the probe that is under way, or its wait. */
+  /** Cancels the current probe, or the wait before the next. */
   #endProbe: (() => void) | undefined;
   #closing = false;
 
@@ -49,17 +48,22 @@ class EndpointPool {
   }
 
   send(request: OutgoingRequest, sink: AnswerSink, fresh: boolean): Transfer {
-    // Upgrades are of HTTP/1.1 alone.
+    // Upgrades exist in HTTP/1.1 only.
     if (this.#chosen === "http1" || request.upgrade !== undefined) return this.#http1.send(request, sink, fresh);
     if (this.#chosen === "h2") return this.#http2.send(request, sink, fresh);
     return this.#ask(request, sink);
   }
 
-  /** The first connection tells what the upstream speaks; it carries the request that asked, and then the others go. */
+  /**
+   * The first connection shows which protocol the upstream speaks. It carries the request that opened it; the other
+   * requests follow.
+   */
   #ask(request: OutgoingRequest, sink: AnswerSink): Transfer {
     const { pendingMax } = this.endpoint.cluster.breaker;
     if (this.#waiting.length >= pendingMax) {
-      sink.onError(new UpstreamError("OVERLOADED", `${pendingMax} requests wait for it`, { connecting: true }));
+      sink.onError(
+        new UpstreamError("OVERLOADED", `${pendingMax} requests already wait for a connection`, { connecting: true }),
+      );
       return NO_TRANSFER;
     }
     const waiting = new Waiting(request, sink);
@@ -85,7 +89,7 @@ class EndpointPool {
     return waiting;
   }
 
-  /** Asks by a connection now and then whether the endpoint is there again, until one stands. */
+  /** Probes with a connection from time to time, until one is established. */
   probe(): void {
     if (this.#closing || this.#endProbe) return;
     const { clock, random } = this.#host;
@@ -101,7 +105,7 @@ class EndpointPool {
             this.#endProbe = undefined;
             connected?.socket.destroy();
             if (!error) return noteReached(load);
-            // Who refuses at once costs a request no more than that.
+            // An endpoint that refuses at once costs a request very little.
             if (error.error !== "UPSTREAM_TIMEOUT") return noteRefused(load, clock.monotonic());
             noteSilent(load);
             this.probe();
@@ -145,12 +149,12 @@ export class UpstreamPools implements AsyncDisposable {
     this.#host = host;
   }
 
-  /** Endpoints with connections, or about to have them. */
+  /** Endpoints with connections, established or being opened. */
   get size(): number {
     return this.#pools.size;
   }
 
-  /** Over all endpoints, those that are closing included. */
+  /** Of all endpoints, including those that are closing. */
   get counts(): PoolCounts {
     const sum = { open: 0, idle: 0, connecting: 0 };
     for (const pool of [...this.#pools.values(), ...this.#closing.keys()]) {
@@ -168,19 +172,20 @@ export class UpstreamPools implements AsyncDisposable {
       pool = new EndpointPool(this.#host, endpoint);
       this.#pools.set(endpoint.key, pool);
       const transfer = pool.send(request, sink, fresh);
-      // Opened for a request that had chosen before its endpoint went, or before the stop: gone again with it.
+      // Opened for a request that chose its endpoint before the endpoint was removed, or before the stop. It closes
+      // after that request.
       if (this.#closed) this.#close(endpoint.key, pool);
       return transfer;
     }
     return pool.send(request, sink, fresh);
   }
 
-  /** For an endpoint that let a connection hang; ends with its pool. */
+  /** For an endpoint that left a connection attempt unanswered. Ends with its pool. */
   probe(endpoint: Endpoint): void {
     this.#pools.get(endpoint.key)?.probe();
   }
 
-  /** Closes the connections of endpoints that need not be kept, each when its last request has ended. */
+  /** Closes the pools of endpoints that are not kept, each after its last request. */
   retain(keep: (endpoint: Endpoint) => boolean): void {
     for (const [key, pool] of this.#pools) if (!keep(pool.endpoint)) this.#close(key, pool);
   }
@@ -196,7 +201,7 @@ export class UpstreamPools implements AsyncDisposable {
     this.#host.log.debug({ endpoint: pool.endpoint.origin }, "connections to an endpoint closed");
   }
 
-  /** Cuts whatever is left. Drain first. */
+  /** Cuts all remaining connections. Drain first. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     const pools = [...this.#pools.values(), ...this.#closing.keys()];

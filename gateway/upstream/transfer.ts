@@ -1,6 +1,6 @@
 /**
- * One request to one endpoint and what comes of it, whatever protocol carries it. Calls instead of promises and streams:
- * most answers are one small piece, and a stream for each of them costs more than the rest of the work.
+ * One request to one endpoint and its answer, in any protocol. It uses calls instead of promises and streams: most
+ * answers are one small chunk, and a stream for each would cost more than the rest of the work.
  */
 import type { Duplex } from "node:stream";
 import type { GatewayErrorName } from "../api.ts";
@@ -10,21 +10,21 @@ import type { WholeEnd } from "./end.ts";
 export interface OutgoingRequest {
   readonly method: string;
   readonly scheme: "http" | "https";
-  /** What the upstream is told as its host. */
+  /** The Host, or `:authority`, for the upstream. */
   readonly authority: string;
   /** Path and query. */
   readonly path: string;
-  /** Name, value, name, value; without host, and without the fields of a connection. */
+  /** Name, value, name, value; without Host and without the fields of a connection. */
   readonly headers: readonly string[];
   readonly contentLength: string | undefined;
   readonly body: RequestBody | undefined;
-  /** The protocol asked for instead of HTTP, as `websocket`. */
+  /** The protocol to switch to, such as `websocket`. */
   readonly upgrade: string | undefined;
-  /** The client reads trailers, which gRPC servers insist on being told. */
+  /** The client reads trailers. gRPC servers require this announcement. */
   readonly trailers: boolean;
-  /** Its body announces trailers, for which HTTP/1.1 has no place behind a length. */
+  /** The body is followed by trailers, which HTTP/1.1 cannot send after a body with a length. */
   readonly trailersFollow: boolean;
-  /** Milliseconds for a connection to stand, where it needs one. */
+  /** Milliseconds to establish a connection, if one is needed. */
   readonly connectMs: number;
   /** Milliseconds from the request sent to the head of its answer. */
   readonly headersMs: number;
@@ -33,45 +33,45 @@ export interface OutgoingRequest {
 }
 
 /**
- * What becomes of a request: any number of onInform, then either onWhole, or onHead, onData and onEnd, or onSwitch; and
- * onError in place of whatever is still to come. Nothing comes after an abort.
+ * The events of a request: any number of onInform, then either onWhole, or onHead, onData and onEnd, or onSwitch.
+ * onError replaces the events still to come. Nothing follows an abort.
  */
 export interface AnswerSink {
   onInform(status: number, headers: readonly string[]): void;
-  /** `more`: the first of the body comes at once, so the head need not go alone. */
+  /** `more`: the first bytes of the body follow at once, so the head need not be sent alone. */
   onHead(status: number, headers: readonly string[], more: boolean): void;
-  /** False: no more, please, until `resume`. */
+  /** False: send no further data until `resume`. */
   onData(chunk: Buffer): boolean;
   onEnd(end: WholeEnd): void;
   onWhole(status: number, headers: readonly string[], body: Buffer | undefined): void;
-  /** 101: the socket is the sink's from now on. `rest`: what it had sent already. */
+  /** 101: the socket belongs to the sink from now on. `rest`: the bytes already received from it. */
   onSwitch(status: number, headers: readonly string[], socket: Duplex, rest: Buffer): void;
   onError(error: UpstreamError): void;
 }
 
-/** A request under way. */
+/** A request in progress. */
 export interface Transfer {
   /** The sink can take more. */
   resume(): void;
-  /** Nobody waits for the answer any more. `late`: because the upstream did not give it within the route's time. */
+  /** Ends the request. `late`: because the upstream did not answer within the route's time. */
   abort(late?: boolean): void;
 }
 
-/** Of what has ended already. */
+/** For a request that has already ended. */
 export const NO_TRANSFER: Transfer = { resume() {}, abort() {} };
 
-/** Why there is no whole answer. */
+/** Why the answer is missing or incomplete. */
 export class UpstreamError extends Error {
   readonly error: GatewayErrorName;
-  /** No connection stood: the upstream saw nothing of the request. */
+  /** No connection was established, so the upstream received nothing of the request. */
   readonly connecting: boolean;
-  /** The upstream says, or it is certain, that it did nothing with the request. */
+  /** The upstream says, or it is certain, that it did not process the request. */
   readonly unsent: boolean;
-  /** The connection had served before and died without a byte of an answer: most likely it was closing already. */
+  /** The connection was used before and ended without a byte of the answer: it was probably closing already. */
   readonly reused: boolean;
-  /** The request was not sent to its end: who closed first, and why, is not known. */
+  /** The request was not sent completely. Which side closed first, and why, is not known. */
   readonly sending: boolean;
-  /** Of the answer something had come. */
+  /** Part of the answer was received. */
   readonly begun: boolean;
 
   constructor(

@@ -1,16 +1,19 @@
 /**
- * Keeps a socket alive when a write on it fails. The other end takes no more, but may have answered before it closed;
- * Node would destroy the socket at once, with the answer that waits to be read.
+ * Keeps a socket alive when a write on it fails. The other end no longer reads, but may have answered before it closed.
+ * Node would destroy the socket at once, together with the unread answer.
  */
 import type { Socket } from "node:net";
 
 type Done = (error?: Error | null) => void;
 
-/** `onFailed` is called for each write that fails, in place of the socket's end. Reading goes on, to its own end or error. */
+/**
+ * Calls `onFailed` for each write that fails, instead of closing the socket. Reading continues until its own end or
+ * error.
+ */
 export function guardWrites(socket: Socket, onFailed: () => void): void {
   const write = socket._write.bind(socket);
   const writev = socket._writev?.bind(socket);
-  // A stream has one write under way at a time.
+  // A stream has one write in progress at a time.
   let done: Done | undefined;
   const settle: Done = (error) => {
     const settled = done;

@@ -172,7 +172,7 @@ test("a stream that has begun lives by its silence, not by the route's time, unl
   expect(await talk({})).toEqual({
     heard: 20,
     code: Status.DEADLINE_EXCEEDED,
-    details: 'Service "orders" fell silent in the middle of its answer.',
+    details: 'Service "orders" stopped sending in the middle of its answer.',
     flag: ["UT"],
   });
   const limited = await talk({ deadline: Date.now() + 600 });
