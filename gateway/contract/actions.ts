@@ -1,6 +1,6 @@
 /**
- * What a route does with a request that is let in: where it goes and how it is changed on its way, after the Gateway
- * API's HTTPRoute filters and Envoy's RouteAction. Texts marked as templates may hold variables; see core/rewriting/template.ts.
+ * The actions of a route on an admitted request: its destination and its changes, after the Gateway API's HTTPRoute filters
+ * and Envoy's RouteAction. Texts marked as templates may contain variables; see core/rewriting/template.ts.
  */
 import { Type, type Static } from "typebox";
 import { Method } from "./match.ts";
@@ -17,42 +17,50 @@ import {
   TokenName,
 } from "./words.ts";
 
-/** Where requests go: a service of the gateway's namespace, or a cluster by name. */
+/** The destination: a service of the gateway's namespace, or a cluster by name. */
 export const backend = {
   service: Type.Optional(ServiceName),
   cluster: Type.Optional(ItemName),
 };
 
-const Template = Type.String({ maxLength: 2048, description: "May hold variables such as {client.address}." });
+const Template = Type.String({ maxLength: 2048, description: "May contain variables such as {client.address}." });
 
 export const HeaderEdits = Type.Object(
   {
     set: Type.Optional(
-      Type.Record(FieldName, Template, { maxProperties: 32, description: "In place of what is there." }),
+      Type.Record(FieldName, Template, { maxProperties: 32, description: "Replaces existing values." }),
     ),
-    add: Type.Optional(Type.Record(FieldName, Template, { maxProperties: 32, description: "Beside what is there." })),
+    add: Type.Optional(
+      Type.Record(FieldName, Template, { maxProperties: 32, description: "Added to existing values." }),
+    ),
     remove: Type.Optional(Type.Array(FieldName, { maxItems: 32 })),
   },
-  { ...strict, description: "First remove, then set, then add. Never headers that the gateway itself owns." },
+  {
+    ...strict,
+    description: "remove applies first, then set, then add. Headers that the gateway itself manages cannot be changed.",
+  },
 );
 export type HeaderEdits = Static<typeof HeaderEdits>;
 
 export const Rewrite = Type.Object(
   {
-    prefix: Type.Optional({ ...Path, description: "In place of the matched prefix or exact path." }),
-    template: Type.Optional({ ...Path, description: "The whole path: /v2/{id}, with the variables of match.path." }),
+    prefix: Type.Optional({ ...Path, description: "Replaces the matched prefix or exact path." }),
+    template: Type.Optional({
+      ...Path,
+      description: "Replaces the whole path: /v2/{id}, with the variables of match.path.",
+    }),
     regex: Type.Optional(
       Type.Object(
         {
-          pattern: { ...Regex, description: "RE2 syntax; every place that it fits is replaced." },
-          replacement: Type.String({ maxLength: 1024, description: "\\1 to \\9 are the groups." }),
+          pattern: { ...Regex, description: "RE2 syntax; every match is replaced." },
+          replacement: Type.String({ maxLength: 1024, description: "\\1 to \\9 are the capture groups." }),
         },
         strict,
       ),
     ),
-    host: Type.Optional({ ...HostName, description: "The Host that the service sees; absent: the endpoint's." }),
+    host: Type.Optional({ ...HostName, description: "The Host that the service receives; absent: the endpoint's." }),
   },
-  { ...strict, description: "Of the path one of prefix, template and regex." },
+  { ...strict, description: "For the path, give one of prefix, template and regex." },
 );
 export type Rewrite = Static<typeof Rewrite>;
 
@@ -61,12 +69,16 @@ const PathMode = (description: string) =>
 
 export const Paths = Type.Object(
   {
-    encodedSlash: PathMode("`%2F` in a path, such as in an id: part of a segment to some services, a slash to others."),
-    parameters: PathMode("`;…` in a segment before the last: part of a name to some services, ignored by others."),
+    encodedSlash: PathMode(
+      "`%2F` in a path, such as in an id. Some services read it as part of a segment, others as a slash.",
+    ),
+    parameters: PathMode(
+      "`;…` in a segment before the last. Some services read it as part of the name, others ignore it.",
+    ),
   },
   {
     ...strict,
-    description: "Paths that services read in two ways. report: they pass and are logged. keep: they pass.",
+    description: "Paths that services interpret differently. report: forwarded and logged. keep: forwarded.",
   },
 );
 
@@ -75,11 +87,11 @@ export const Redirect = Type.Object(
     scheme: Type.Optional(Type.Enum(["http", "https"])),
     host: Type.Optional(HostName),
     port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
-    prefix: Type.Optional({ ...Path, description: "In place of the matched prefix." }),
-    path: Type.Optional({ ...Path, description: "The whole path; may hold the variables of match.path." }),
+    prefix: Type.Optional({ ...Path, description: "Replaces the matched prefix." }),
+    path: Type.Optional({ ...Path, description: "Replaces the whole path; may contain the variables of match.path." }),
     status: Type.Optional(Type.Enum([301, 302, 303, 307, 308], { default: 302 })),
   },
-  { ...strict, description: "What is not given stays as it came. The query is kept." },
+  { ...strict, description: "Parts that are not given stay as in the request. The query is kept." },
 );
 export type Redirect = Static<typeof Redirect>;
 
@@ -95,7 +107,13 @@ export const Respond = Type.Object(
 export const SplitEntry = Type.Object(
   {
     ...backend,
-    weight: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000, description: "Its share of what is left." })),
+    weight: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1_000_000,
+        description: "Its share of the requests that no `when` matches.",
+      }),
+    ),
     when: Type.Optional(
       Type.Object(
         {
@@ -107,7 +125,7 @@ export const SplitEntry = Type.Object(
         {
           ...strict,
           minProperties: 1,
-          description: "All that is given holds: then it is this one, whatever the weights.",
+          description: "Requests that meet all of these conditions go here, whatever the weights are.",
         },
       ),
     ),
@@ -124,7 +142,10 @@ export const SplitKey = Type.Object(
     cookie: Type.Optional(TokenName),
     by: Type.Optional(Type.Enum(["consumer", "ip"])),
   },
-  { ...strict, description: "Equal value, equal choice. Absent: each request is drawn anew." },
+  {
+    ...strict,
+    description: "Requests with equal values go to the same part. Absent: each request is drawn separately.",
+  },
 );
 
 export const Mirror = Type.Object(
@@ -144,7 +165,10 @@ export const Sticky = Type.Object(
     ),
     sameSite: Type.Optional(Type.Enum(["Lax", "Strict", "None"], { default: "Lax" })),
   },
-  { ...strict, description: "A signed cookie names the instance; when that is gone, another is chosen and named." },
+  {
+    ...strict,
+    description: "A signed cookie names the instance. When that instance is gone, another one is chosen and named.",
+  },
 );
 export type Sticky = Static<typeof Sticky>;
 
@@ -154,7 +178,7 @@ export const Compress = Type.Object(
       Type.Array(Type.Enum(["zstd", "br", "gzip"]), {
         minItems: 1,
         uniqueItems: true,
-        description: "The first that the client takes as gladly as any other. Default: zstd, br, gzip.",
+        description: "In order of preference among encodings that the client accepts equally. Default: zstd, br, gzip.",
       }),
     ),
     types: Type.Optional(Type.Array(Type.String({ pattern: "^[a-z]+/[a-z0-9.+*-]+$" }), { minItems: 1, maxItems: 64 })),
@@ -173,24 +197,28 @@ export const Cors = Type.Object(
     origins: Type.Array(Type.String({ minLength: 1, maxLength: 512 }), {
       minItems: 1,
       maxItems: 64,
-      description: "https://app.example, https://*.example (one label or more), or * for all.",
+      description: "https://app.example, https://*.example (one or more labels), or * for all.",
     }),
     methods: Type.Optional(Type.Array(Method, { minItems: 1, uniqueItems: true })),
     headers: Type.Optional(
       Type.Array(FieldNameOrAll, {
         maxItems: 64,
-        description: "That requests may carry. * is all; without credentials authorization must be named beside it.",
+        description:
+          "Headers that requests may have. * allows all; without credentials, authorization must be listed as well.",
       }),
     ),
     exposeHeaders: Type.Optional(
-      Type.Array(FieldNameOrAll, { maxItems: 64, description: "That pages may read. * is all, without credentials." }),
+      Type.Array(FieldNameOrAll, {
+        maxItems: 64,
+        description: "Headers that pages may read. * allows all, without credentials.",
+      }),
     ),
-    credentials: Type.Optional(Type.Boolean({ default: false, description: "Not together with the origin *." })),
+    credentials: Type.Optional(Type.Boolean({ default: false, description: "Cannot be combined with the origin *." })),
     maxAgeSeconds: Type.Optional(
       Type.Integer({ minimum: 0, maximum: 86_400, default: GATEWAY_DEFAULTS.corsMaxAgeSeconds }),
     ),
   },
-  { ...strict, description: "Preflights are answered here, before any token is asked for." },
+  { ...strict, description: "The gateway answers preflights itself, before it requires a token." },
 );
 export type Cors = Static<typeof Cors>;
 
@@ -200,17 +228,24 @@ export const CacheConfig = Type.Object(
       Type.Integer({ minimum: 1, maximum: 16 * 1024 ** 2, default: GATEWAY_DEFAULTS.cacheEntryBytesMax }),
     ),
     staleIfErrorSeconds: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 86_400, default: 0, description: "Where the answer itself does not say." }),
+      Type.Integer({
+        minimum: 0,
+        maximum: 86_400,
+        default: 0,
+        description: "For answers that do not set stale-if-error themselves.",
+      }),
     ),
   },
-  { ...strict, description: "Answers to GET that say they may be kept (RFC 9111), by consumer." },
+  { ...strict, description: "Caches answers to GET that allow it (RFC 9111), per consumer." },
 );
 export type CacheConfig = Static<typeof CacheConfig>;
 
 export const FilterUse = Type.Object(
   {
     name: Type.String({ pattern: "^[a-z][a-z0-9-]{0,62}$" }),
-    config: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: "By the filter's own schema." })),
+    config: Type.Optional(
+      Type.Record(Type.String(), Type.Unknown(), { description: "Checked by the filter's own schema." }),
+    ),
   },
   strict,
 );

@@ -1,20 +1,20 @@
-/** Where requests go: endpoints, how one of them is chosen, and what holds between the gateway and them. */
+/** Clusters: their endpoints, how one is chosen, and the limits between the gateway and them. */
 import { Type, type Static } from "typebox";
 import { GATEWAY_DEFAULTS, FieldName, ItemName, Milliseconds, ServiceName, strict, TokenName } from "./words.ts";
 
-/** Limits of time that clusters and routes share. */
+/** Timeouts that clusters and routes share. */
 export const Timeouts = {
   headersMs: Type.Optional(Milliseconds),
   idleMs: Type.Optional(Milliseconds),
 };
 
-/** Where a service is that no registry knows. */
+/** An endpoint that is not in the registry. */
 export const StaticEndpoint = Type.Object(
   {
     address: Type.String({
       minLength: 1,
       maxLength: 253,
-      description: "An IP address, or a DNS name, of which every address is an endpoint.",
+      description: "An IP address, or a DNS name. Every address of the name is an endpoint.",
     }),
     port: Type.Integer({ minimum: 1, maximum: 65_535 }),
     protocol: Type.Optional(Type.Enum(["http", "https", "h2c", "grpc", "grpcs"], { default: "http" })),
@@ -25,8 +25,8 @@ export const StaticEndpoint = Type.Object(
 );
 
 /**
- * What is spoken to a cluster's endpoints. `h2` and `grpc`: HTTP/2, over TLS where the instance is registered so; `h2c`:
- * HTTP/2 in the clear; `auto`: what an https instance chooses by ALPN.
+ * The protocol of a cluster's endpoints. `h2` and `grpc`: HTTP/2, over TLS if the instance is registered so; `h2c`: HTTP/2
+ * without TLS; `auto`: https instances choose by ALPN.
  */
 export const ClusterProtocol = Type.Enum(["http1", "h2", "h2c", "grpc", "auto"], {
   description: "Absent: HTTP/1.1 to http and https instances, HTTP/2 to h2c, grpc and grpcs ones.",
@@ -59,7 +59,10 @@ export type Balance = Static<typeof Balance>;
 
 const HashBy = Type.Union(
   [Type.Literal("ip"), Type.Object({ header: FieldName }, strict), Type.Object({ cookie: TokenName }, strict)],
-  { description: "For maglev: whose requests meet the same endpoint. Default: ip. Without the header or cookie: p2c." },
+  {
+    description:
+      "For maglev: requests with equal values get the same endpoint. Default: ip. Requests without the header or cookie: p2c.",
+  },
 );
 
 const Outlier = Type.Object(
@@ -75,7 +78,7 @@ const Outlier = Type.Object(
     ),
     successRate: Type.Optional(Type.Boolean({ default: true })),
   },
-  { ...strict, description: "When an endpoint that answers badly is passed over." },
+  { ...strict, description: "When failing endpoints are ejected for a while." },
 );
 
 const Breaker = Type.Object(
@@ -88,13 +91,13 @@ const Breaker = Type.Object(
         minimum: 1,
         maximum: 1_000_000,
         default: GATEWAY_DEFAULTS.pendingMax,
-        description: "Connections on their way.",
+        description: "Connections that are being established.",
       }),
     ),
     requestsMax: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, default: GATEWAY_DEFAULTS.requestsMax })),
     retriesMax: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000, default: GATEWAY_DEFAULTS.retriesMax })),
   },
-  { ...strict, description: "Limits of the whole cluster, beyond which a request is 503 UO at once." },
+  { ...strict, description: "Limits of the whole cluster. A request beyond them is answered with 503 (UO) at once." },
 );
 
 const Adaptive = Type.Object(
@@ -102,7 +105,10 @@ const Adaptive = Type.Object(
     min: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000, default: GATEWAY_DEFAULTS.adaptiveMin })),
     max: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000, default: GATEWAY_DEFAULTS.adaptiveMax })),
   },
-  { ...strict, description: "Requests at once, found out by latency between these. Absent: requestsMax alone." },
+  {
+    ...strict,
+    description: "A limit of concurrent requests that follows latency, within these bounds. Absent: requestsMax alone.",
+  },
 );
 
 export const ClusterConfig = Type.Object(
@@ -113,28 +119,34 @@ export const ClusterConfig = Type.Object(
       Type.Array(StaticEndpoint, {
         minItems: 1,
         maxItems: 1024,
-        description: "In the place of service: always these.",
+        description: "Fixed endpoints, instead of service.",
       }),
     ),
     namespace: Type.Optional(ServiceName),
-    port: Type.Optional({ ...ServiceName, description: "Name of the instances' port to use; absent: their main one." }),
+    port: Type.Optional({
+      ...ServiceName,
+      description: "Name of the instances' port to use; absent: their main port.",
+    }),
     tls: Type.Optional(
       Type.Object(
         {
-          ca: Type.Optional(Type.String({ maxLength: 65_536, description: "PEM of the CA to trust instead." })),
+          ca: Type.Optional(
+            Type.String({ maxLength: 65_536, description: "PEM of the CA to trust instead of the system's." }),
+          ),
           caFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
           serverName: Type.Optional(
             Type.String({
               minLength: 1,
               maxLength: 253,
-              description: "Asked for (SNI), and verified where there are no subjectAltNames.",
+              description: "Sent as SNI, and verified unless subjectAltNames are given.",
             }),
           ),
           subjectAltNames: Type.Optional(
             Type.Array(Type.String({ minLength: 1, maxLength: 2048, pattern: "^[\\x21-\\x7e]+$" }), {
               minItems: 1,
               maxItems: 64,
-              description: "DNS names and URIs such as spiffe://mesh/orders; a certificate has one of them, exactly.",
+              description:
+                "DNS names and URIs such as spiffe://mesh/orders. The certificate must contain one of them, exactly as given.",
             }),
           ),
         },
@@ -143,7 +155,9 @@ export const ClusterConfig = Type.Object(
     ),
     protocol: Type.Optional(ClusterProtocol),
     timeouts: Type.Optional(Type.Object({ connectMs: Type.Optional(Milliseconds), ...Timeouts }, strict)),
-    inFlightMax: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_536, description: "Per endpoint." })),
+    inFlightMax: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 65_536, description: "Requests in flight per endpoint." }),
+    ),
     balance: Type.Optional(Balance),
     hashBy: Type.Optional(HashBy),
     subset: Type.Optional(
@@ -155,7 +169,7 @@ export const ClusterConfig = Type.Object(
     zoneAware: Type.Optional(
       Type.Boolean({
         default: true,
-        description: "The gateway's own zone first, as far as it has the capacity; see the setting gatewayZone.",
+        description: "Prefer the gateway's own zone as far as its capacity allows; see the setting gatewayZone.",
       }),
     ),
     slowStartSeconds: Type.Optional(
@@ -166,7 +180,8 @@ export const ClusterConfig = Type.Object(
         minimum: 0,
         maximum: 100,
         default: GATEWAY_DEFAULTS.panicPercent,
-        description: "With fewer healthy ones left, but not none, all are used. 0: never.",
+        description:
+          "With a smaller percentage of healthy instances, but at least one, all instances are used. 0: never.",
       }),
     ),
     outlier: Type.Optional(Outlier),

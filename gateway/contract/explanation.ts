@@ -1,4 +1,4 @@
-/** What is asked of `POST /v1/gateway/explain`, and what it tells. */
+/** Request and response of `POST /v1/gateway/explain`. */
 import { Type, type Static } from "typebox";
 import { ItemName, ServiceName } from "./words.ts";
 
@@ -6,9 +6,13 @@ const closed = { additionalProperties: false } as const;
 
 export const ExplainRequest = Type.Object(
   {
-    namespace: Type.Optional({ ...ServiceName, default: "default", description: "Of the gateway's config." }),
+    namespace: Type.Optional({
+      ...ServiceName,
+      default: "default",
+      description: "The namespace of the gateway's config.",
+    }),
     method: Type.Optional(Type.String({ pattern: "^[A-Z][A-Z-]{0,15}$", default: "GET" })),
-    url: Type.String({ pattern: "^https?://", maxLength: 16_384, description: "As a client would ask for it." }),
+    url: Type.String({ pattern: "^https?://", maxLength: 16_384, description: "The URL as a client would send it." }),
     headers: Type.Optional(
       Type.Array(
         Type.Object(
@@ -18,15 +22,19 @@ export const ExplainRequest = Type.Object(
           },
           closed,
         ),
-        { maxItems: 200, description: "Never told again when they are secrets." },
+        { maxItems: 200, description: "Secrets are never returned." },
       ),
     ),
     peer: Type.Optional(
-      Type.String({ maxLength: 64, default: "127.0.0.1", description: "Address that the connection comes from." }),
+      Type.String({ maxLength: 64, default: "127.0.0.1", description: "The address that the connection comes from." }),
     ),
     listener: Type.Optional({ ...ItemName, default: "default" }),
     zone: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 64, description: "Of the gateway; absent: as one without a zone." }),
+      Type.String({
+        minLength: 1,
+        maxLength: 64,
+        description: "The gateway's zone; absent: as a gateway without a zone.",
+      }),
     ),
   },
   closed,
@@ -42,42 +50,44 @@ const EndpointView = Type.Object({
   address: Type.String(),
   zone: Type.Optional(Type.String()),
   weight: Type.Integer(),
-  readiness: Type.Number({ description: "0 to 1: how much of its weight counts while it starts slowly." }),
+  readiness: Type.Number({ description: "0 to 1: the part of its weight that counts during its slow start." }),
   inFlight: Type.Integer(),
   latencyMs: Type.Optional(
-    Type.Number({ description: "To the head of an answer, as the balancer sees it; absent: none came yet." }),
+    Type.Number({
+      description: "Milliseconds to the head of an answer, as the balancer counts it; absent: no answer yet.",
+    }),
   ),
-  ejectedMs: Type.Optional(Type.Number({ description: "For how long it is still ejected." })),
+  ejectedMs: Type.Optional(Type.Number({ description: "Milliseconds for which it is still ejected." })),
   avoidedMs: Type.Optional(
-    Type.Number({ description: "For how long it is still passed over, for it refused a connection." }),
+    Type.Number({ description: "Milliseconds for which it is still avoided after it refused a connection." }),
   ),
   silent: Type.Optional(
-    Type.Boolean({ description: "It let a connection hang, and is sent nothing before one stands." }),
+    Type.Boolean({ description: "A connection timed out. It receives no request until a test connection succeeds." }),
   ),
 });
 export type EndpointView = Static<typeof EndpointView>;
 
-/** What a cluster is like in a gateway at a moment. */
+/** The state of a cluster in one gateway. */
 export const ClusterView = Type.Object({
   balance: Type.String(),
-  panic: Type.Boolean({ description: "So few are healthy that all are used." }),
+  panic: Type.Boolean({ description: "So few instances are healthy that all are used." }),
   nearShare: Type.Optional(
-    Type.Number({ description: "Share of the requests that stay in the gateway's zone; absent: zones do not matter." }),
+    Type.Number({ description: "Share of the requests that stay in the gateway's zone; absent: zones are not used." }),
   ),
   breaker: Type.Object({ requests: Use, retries: Use, connections: Use, pending: Use }),
   adaptiveLimit: Type.Optional(
-    Type.Number({ description: "Requests at once, as latency allows them; absent: not asked for." }),
+    Type.Number({ description: "The current adaptive limit of concurrent requests; absent: the cluster has none." }),
   ),
   endpoints: Type.Array(EndpointView),
 });
 export type ClusterView = Static<typeof ClusterView>;
 
 export const ExplainAnswer = Type.Object({
-  releaseKey: Type.String({ description: "Names the config that was asked; empty: none is released." }),
+  releaseKey: Type.String({ description: "Identifies the config that was used; empty: none is released." }),
   request: Type.Object({
     method: Type.String(),
     host: Type.String(),
-    path: Type.String({ description: "Canonical." }),
+    path: Type.String({ description: "The canonical path." }),
     client: Type.String(),
     listener: Type.String(),
   }),
@@ -90,11 +100,11 @@ export const ExplainAnswer = Type.Object({
       verdict: Type.Enum(["chosen", "lost"]),
       reason: Type.String(),
     }),
-    { description: "In the order that they are asked, the closest first; a hundred at most." },
+    { description: "In the order in which they are compared, the closest match first; at most 100." },
   ),
   steps: Type.Array(
     Type.Object({ step: Type.String(), verdict: Type.Enum(["pass", "refuse", "answer"]), detail: Type.String() }),
-    { description: "What each policy says, in order." },
+    { description: "The result of each policy, in order." },
   ),
   endpoints: Type.Array(
     Type.Object({
@@ -104,13 +114,13 @@ export const ExplainAnswer = Type.Object({
       weight: Type.Integer(),
       status: Type.String(),
       lifecycle: Type.String(),
-      usable: Type.Boolean({ description: "Whether a gateway may send it anything." }),
+      usable: Type.Boolean({ description: "Whether a gateway may send it requests." }),
     }),
   ),
   clusters: Type.Optional(
     Type.Record(Type.String(), ClusterView, {
       description:
-        "What the gateway in the process that was asked sees of the route's clusters now, over all of its workers; absent: it has none.",
+        "The route's clusters as the gateway of this process sees them now, over all of its workers; absent: this process has no gateway.",
     }),
   ),
   outcome: Type.Object(
@@ -118,7 +128,9 @@ export const ExplainAnswer = Type.Object({
       kind: Type.Enum(["forward", "answer", "refuse"]),
       route: Type.Optional(Type.String()),
       cluster: Type.Optional(Type.String()),
-      endpoint: Type.Optional(Type.String({ description: "The one of this draw; the next request may have another." })),
+      endpoint: Type.Optional(
+        Type.String({ description: "The endpoint of this draw; the next request may get another one." }),
+      ),
       target: Type.Optional(Type.String()),
       headers: Type.Optional(Headers),
       mirrors: Type.Optional(Type.Array(Type.String())),
@@ -127,7 +139,7 @@ export const ExplainAnswer = Type.Object({
       flag: Type.Optional(Type.String()),
       detail: Type.Optional(Type.String()),
     },
-    { description: "What would happen." },
+    { description: "The result that the client would get." },
   ),
 });
 export type ExplainAnswer = Static<typeof ExplainAnswer>;

@@ -1,8 +1,8 @@
-/** Who may do what: tokens and who issues them, consumers and their credentials, access rules, limits. */
+/** Access and limits: tokens and their providers, consumers and their credentials, access rules, rates, listeners. */
 import { Type, type Static } from "typebox";
 import { Cidr, FieldName, GATEWAY_DEFAULTS, HostName, ItemName, strict, Text } from "./words.ts";
 
-/** Asymmetric ones only: with a shared secret each service that checks a token could also make one. */
+/** Asymmetric algorithms only: with a shared secret, each service that verifies a token could also issue one. */
 export const Algorithm = Type.Enum([
   "RS256",
   "RS384",
@@ -20,11 +20,11 @@ export const Algorithm = Type.Enum([
 export const JwtProvider = Type.Object(
   {
     name: ItemName,
-    issuer: Type.String({ minLength: 1, maxLength: 2048, description: "Equal to the claim `iss`." }),
+    issuer: Type.String({ minLength: 1, maxLength: 2048, description: "Must equal the claim `iss`." }),
     audience: Type.Array(Type.String({ minLength: 1, maxLength: 2048 }), {
       minItems: 1,
       maxItems: 64,
-      description: "One of them is in the claim `aud`.",
+      description: "The claim `aud` must contain one of them.",
     }),
     algorithms: Type.Array(Algorithm, { minItems: 1, maxItems: 16 }),
     jwks: Type.Optional(
@@ -38,10 +38,12 @@ export const JwtProvider = Type.Object(
                 "http only on loopback. Absent: the `jwks_uri` that `issuer` + /.well-known/openid-configuration names (OpenID Connect Discovery).",
             }),
           ),
-          ca: Type.Optional(Type.String({ maxLength: 65_536, description: "PEM of the CA to trust instead." })),
+          ca: Type.Optional(
+            Type.String({ maxLength: 65_536, description: "PEM of the CA to trust instead of the system's." }),
+          ),
           caFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
         },
-        { ...strict, description: "Where the keys come from. Absent: discovered by the issuer." },
+        { ...strict, description: "Where the keys come from. Absent: discovered from the issuer." },
       ),
     ),
     clockToleranceSeconds: Type.Optional(
@@ -55,7 +57,9 @@ export const JwtProvider = Type.Object(
         description: "Claims that a token must have. `exp`, `iss` and `aud` are always required.",
       }),
     ),
-    maxTokenAgeSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 31_536_000, description: "Since `iat`." })),
+    maxTokenAgeSeconds: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 31_536_000, description: "Maximum age since `iat`." }),
+    ),
   },
   strict,
 );
@@ -70,14 +74,14 @@ const ClaimName = Type.String({
 export const ClaimRule = Type.Object(
   {
     claim: ClaimName,
-    contains: Type.Optional({ ...Text, description: "Is it, or is among them." }),
+    contains: Type.Optional({ ...Text, description: "The claim is this value, or is a list that contains it." }),
     anyOf: Type.Optional(Type.Array(Text, { minItems: 1, maxItems: 256 })),
   },
   strict,
 );
 export type ClaimRule = Static<typeof ClaimRule>;
 
-/** One way to be let in: a single rule, or a list of rules that must all hold. */
+/** One way to get access: a single rule, or a list of rules that must all hold. */
 export const AclEntry = Type.Object(
   {
     name: Type.Optional(ItemName),
@@ -90,7 +94,7 @@ export const AclEntry = Type.Object(
 );
 export type AclEntry = Static<typeof AclEntry>;
 
-/** Who shares one allowance. */
+/** The requests that share one allowance. */
 export const LimitedBy = Type.Union(
   [
     Type.Literal("ip"),
@@ -99,7 +103,10 @@ export const LimitedBy = Type.Union(
     Type.Object({ claim: ClaimName }, strict),
     Type.Object({ header: FieldName }, strict),
   ],
-  { description: "An address (IPv6: its /64), a consumer, everybody, a claim's value or a header's." },
+  {
+    description:
+      "Requests that share an allowance: of an address (IPv6: its /64), of a consumer, of the whole route, or with equal values of a claim or a header.",
+  },
 );
 export type LimitedBy = Static<typeof LimitedBy>;
 
@@ -111,14 +118,15 @@ export const RateLimit = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: 10_000_000,
-        description: "At once, after silence; of a shared rate what comes in 100 ms at least. Default: requests.",
+        description:
+          "Requests at once after a pause; for a shared rate, at least the requests of 100 ms. Default: requests.",
       }),
     ),
     by: LimitedBy,
     scope: Type.Optional(
       Type.Enum(["gateway", "cluster"], {
         default: "gateway",
-        description: "Each gateway's own, or one that all gateways of the namespace share.",
+        description: "gateway: each gateway counts by itself. cluster: all gateways of the namespace share one limit.",
       }),
     ),
   },
@@ -129,16 +137,16 @@ export type RateLimit = Static<typeof RateLimit>;
 export const Quota = Type.Object(
   {
     requests: Type.Integer({ minimum: 1, maximum: 1_000_000_000 }),
-    per: Type.Enum(["day", "month"], { description: "Of the calendar, in UTC." }),
+    per: Type.Enum(["day", "month"], { description: "Calendar day or month, in UTC." }),
     by: LimitedBy,
   },
-  { ...strict, description: "Counted over all gateways, and over restarts." },
+  { ...strict, description: "All gateways share one count, which restarts do not reset." },
 );
 export type Quota = Static<typeof Quota>;
 
 export const ConcurrencyLimit = Type.Object(
   { requests: Type.Integer({ minimum: 1, maximum: 1_000_000 }), by: LimitedBy },
-  { ...strict, description: "Requests at once, in this gateway." },
+  { ...strict, description: "Concurrent requests in this gateway." },
 );
 export type ConcurrencyLimit = Static<typeof ConcurrencyLimit>;
 
@@ -153,7 +161,8 @@ export const Consumer = Type.Object(
             name: Type.Optional(ItemName),
             sha256: Type.String({
               pattern: "^[0-9a-f]{64}$",
-              description: "Of the API key, in hex; `posthouse gateway key` makes one. The key itself is never here.",
+              description:
+                "SHA-256 of the API key, in hex; `posthouse gateway key` creates one. The config never contains the key itself.",
             }),
           },
           strict,
@@ -165,7 +174,7 @@ export const Consumer = Type.Object(
       Type.Array(
         Type.Object(
           { provider: ItemName, claim: Type.Optional({ ...ClaimName, default: "sub" }), value: Text },
-          { ...strict, description: "Whoever has a token of this provider with this claim." },
+          { ...strict, description: "Callers with a token of this provider and this claim value." },
         ),
         { maxItems: 16 },
       ),
@@ -181,30 +190,38 @@ export const ClientCertificates = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: 262_144,
-        description: "PEM of the CAs that clients' certificates are of.",
+        description: "PEM of the CAs that issue the clients' certificates.",
       }),
     ),
     caFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
     mode: Type.Optional(
       Type.Enum(["require", "verify-if-given"], {
         default: "require",
-        description: "verify-if-given lets in who has none; one that is not trusted never.",
+        description:
+          "verify-if-given also accepts clients without a certificate. An untrusted certificate is always rejected.",
       }),
     ),
   },
   {
     ...strict,
-    description: "Clients are asked for a certificate; services are told whose it is by x-forwarded-client-cert.",
+    description:
+      "The gateway requests a certificate from clients, and describes it to services in x-forwarded-client-cert.",
   },
 );
 export type ClientCertificates = Static<typeof ClientCertificates>;
 
 export const ServerCertificate = Type.Object(
   {
-    cert: Type.Optional(Type.String({ minLength: 1, maxLength: 65_536, description: "PEM, the leaf first." })),
+    cert: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 65_536, description: "PEM, with the leaf certificate first." }),
+    ),
     certFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
     key: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 65_536, description: "PEM. In a release it is for whoever may read it." }),
+      Type.String({
+        minLength: 1,
+        maxLength: 65_536,
+        description: "PEM. Every reader of the release can read it; prefer keyFile.",
+      }),
     ),
     keyFile: Type.Optional(Type.String({ minLength: 1, maxLength: 4096, description: "The same, from a file." })),
   },
@@ -214,12 +231,12 @@ export type ServerCertificate = Static<typeof ServerCertificate>;
 
 export const Listener = Type.Object(
   {
-    name: { ...ItemName, description: "`default` is the process's own, on the ports of its settings." },
+    name: { ...ItemName, description: "`default` is the process's own listener, on the ports of its settings." },
     port: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: 65_535,
-        description: "Every listener but `default` has one; listeners with unlike hosts may share it.",
+        description: "Required except for `default`. Listeners with different hosts may share a port.",
       }),
     ),
     tls: Type.Optional(Type.Boolean({ default: false, description: "HTTPS." })),
@@ -227,15 +244,21 @@ export const Listener = Type.Object(
       Type.Array(ServerCertificate, {
         minItems: 1,
         maxItems: 64,
-        description: "The first for the name that a client asks for is shown. Absent: the gateway's.",
+        description: "The first that covers the requested server name is used. Absent: the gateway's.",
       }),
     ),
     clientCertificates: Type.Optional(ClientCertificates),
-    hosts: Type.Optional(Type.Array(HostName, { minItems: 1, maxItems: 64, description: "Others are 404 here." })),
+    hosts: Type.Optional(
+      Type.Array(HostName, {
+        minItems: 1,
+        maxItems: 64,
+        description: "Requests for other hosts are answered with 404.",
+      }),
+    ),
     attach: Type.Optional(
       Type.Enum(["all", "named"], {
         default: "all",
-        description: "Also routes that name no listener, or only those that name it.",
+        description: "all: also routes that list no listeners. named: only routes that list this one.",
       }),
     ),
   },
@@ -246,11 +269,11 @@ export type Listener = Static<typeof Listener>;
 export const TraceTrust = Type.Enum(["proxies", "all"], {
   default: "proxies",
   description:
-    "Whose `traceparent` decides whether a trace is sampled: that of `trustedProxies` only, or of every client. The trace id of others is kept, and the gateway decides by its own ratio.",
+    "The clients whose `traceparent` decides whether a trace is sampled: `trustedProxies` only, or all. For others the trace id is kept, and the gateway samples by its own ratio.",
 });
 
 export const TrustedProxies = Type.Array(Cidr, {
   maxItems: 256,
   description:
-    "Proxies before this gateway: behind them the client is the last address of X-Forwarded-For that is none of them.",
+    "Proxies in front of this gateway. For requests through them, the client is the last address in X-Forwarded-For that is not one of them.",
 });
