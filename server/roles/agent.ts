@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { AppError } from "#base";
 import { createMetrics } from "#base/prometheus";
 import { spellings } from "#settings";
-import { listenError } from "../control-api.ts";
+import { listenError } from "../listen-error.ts";
 import { VERSION } from "../version.ts";
 import { clientFor, type Parts, labelsOf } from "./parts.ts";
 

@@ -10,7 +10,8 @@ import { isLoopback } from "#http";
 import { type Settings, spellings } from "#settings";
 import { openStore, type StoreOptions } from "#store";
 import { ServerErrors } from "../api.ts";
-import { createControlApi, listenError } from "../control-api.ts";
+import { createControlApi } from "../control-api.ts";
+import { listenError } from "../listen-error.ts";
 import { logReleaseCheck } from "../log-level.ts";
 import { clustersIn, type Parts, has, listensAt, dialRules, reasons } from "./parts.ts";
 

@@ -2,7 +2,7 @@
 import { TaskGroup } from "#base";
 import { spellings } from "#settings";
 import { ServerErrors } from "../api.ts";
-import { listenError } from "../control-api.ts";
+import { listenError } from "../listen-error.ts";
 import { clientFor, type Parts } from "./parts.ts";
 
 /** Queries per second of a client beyond this machine when nobody said how many: far more than hosts with caches ask. */

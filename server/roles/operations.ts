@@ -13,7 +13,7 @@ import {
   requireAuth,
 } from "#http";
 import { spellings } from "#settings";
-import { listenError } from "../control-api.ts";
+import { listenError } from "../listen-error.ts";
 import { clientFor, type Parts, listensAt, dialRules, reasons } from "./parts.ts";
 import { clustersIn } from "./parts.ts";
 

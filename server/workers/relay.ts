@@ -109,7 +109,7 @@ export class RelayTransport implements Transport {
     return asked.answered.promise;
   }
 
-  hear(message: Extract<ToWorker, { readonly id: number }>): void {
+  receive(message: Extract<ToWorker, { readonly id: number }>): void {
     const asked = this.#asked.get(message.id);
     if (!asked) return;
     if (message.type === "head") {

@@ -1,122 +1,84 @@
 /**
- * One worker of a gateway: a process that the main process starts, tells everything, and tells to stop. It has no
- * control API, no store and no token; signals are the main process's business, and its end is this one's.
+ * One worker of a gateway: a process that the main process starts, configures and stops. It has no control API, no store and no
+ * token. It leaves signals to the main process, and ends when that process ends.
  */
-import { deadline, messageOf, type Host } from "#base";
-import { OwnListeners } from "#base/address-class";
-import { machineAddresses } from "#base/dial";
+import { deadline, messageOf, whenAborted, type Host } from "#base";
 import type { LogSettings } from "#base/system";
 import { Client } from "#client";
 import { createGateway, loadFilters, noControlPlane, type Gateway, type GatewayPeers } from "#gateway";
 import { withTelemetry } from "../tracing.ts";
-import { UNHEARD_EXIT, type FromWorker, type Listening, type ToWorker, type WorkerStart } from "./messages.ts";
-import { RelayTransport } from "./relay.ts";
+import { WorkerChannel } from "./channel.ts";
+import { UNHEARD_EXIT, type WorkerStart } from "./messages.ts";
 
-/** Milliseconds that a replacement waits for the control plane before the last good state has to do. */
-const HEARD_MS = 5_000;
+/** Milliseconds that a replacement waits for the control plane before the next one starts from the last-known-good state. */
+const READY_MS_MAX = 5_000;
 
-/** @throws when nobody started it who could tell it anything. `hostOf` makes its host once its log settings are known. */
+/**
+ * `hostOf` creates the worker's host once its log settings are known.
+ * @throws Error when the process was not started by the main process
+ */
 export async function runGatewayWorker(hostOf: (log: LogSettings) => Host): Promise<void> {
   if (!process.send) throw new Error("gateway-worker is started by posthouse itself, with --gateway-workers.");
-  // Ctrl-C in a terminal, and some supervisors, reach every process; only the main one may judge.
+  // Ctrl-C in a terminal, and some supervisors, signal every process. Only the main process acts on it.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
-  const started = Promise.withResolvers<WorkerStart>();
-  const stop = new AbortController();
-  const post = (message: FromWorker) => {
-    if (process.connected) process.send?.(message, undefined, undefined, () => {});
-  };
-  const transport = new RelayTransport(post);
-  const news: Extract<ToWorker, { type: "news" }>[] = [];
-  let hear = (message: Extract<ToWorker, { type: "news" }>): void => void news.push(message);
-  let host: Host | undefined;
-  let running: Gateway | undefined;
-  const own = new OwnListeners(machineAddresses);
-  let close: (() => void)[] = [];
-  const follow = (listening: Listening) => {
-    const before = close;
-    close = listening.map((listener) => own.add(listener));
-    for (const end of before) end();
-  };
-  process.on("message", (message: ToWorker) => {
-    if (message.type === "start") {
-      follow(message.start.dial.own);
-      started.resolve(message.start);
-    } else if (message.type === "news") hear(message);
-    else if (message.type === "ports") follow(message.own);
-    else if (message.type === "stop") stop.abort(new Error("stopping"));
-    else if (message.type === "values") {
-      const { id } = message;
-      void host?.metrics.values().then((answer) => post({ type: "answer", id, answer }));
-    } else if (message.type === "clusters") {
-      post({ type: "answer", id: message.id, answer: running?.clusterViews() ?? new Map() });
-    } else transport.hear(message);
-  });
-  post({ type: "online" });
-  const start = await started.promise;
+  const channel = new WorkerChannel();
+  const start = await channel.start();
   await using stack = new AsyncDisposableStack();
   const base = hostOf(start.log);
-  host = await withTelemetry(
+  const host = await withTelemetry(
     { ...base, log: base.log.child({ pid: process.pid, worker: start.worker }) },
     { otlpUrl: start.otlpUrl, traceSampleRatio: start.traceSampleRatio },
     stack,
   );
-  const peers: GatewayPeers = {
-    workers: start.workers,
-    tell: (news) => post({ type: "news", news }),
-    onHeard(listener) {
-      hear = ({ worker, news }) => listener(worker, news);
-      for (const message of news.splice(0)) hear(message);
-    },
-  };
-  const { subscriber, filterModules, settings, dial } = start;
-  const gateway = (running = stack.use(
-    createGateway(host, {
-      client: start.controlled ? new Client(host, { transport, subscriber }) : noControlPlane,
-      settings: {
-        ...settings,
-        stickyKey: settings.stickyKey && Buffer.from(settings.stickyKey),
-        filters: await loadFilters(filterModules),
-        dataFileUse: { read: !start.replaces, write: start.worker === 0 },
-      },
-      peers,
-      dial: { loopback: dial.loopback, own },
-    }),
-  ));
-  if (start.replaces && !(await heard(host, gateway, stop.signal))) {
-    host.log.warn({}, "the control plane says nothing; the next worker begins with the last good state");
-    // What waits for the control plane is not worth waiting for.
+  channel.measures(host.metrics);
+  const gateway = stack.use(await openGateway(host, start, channel));
+  channel.serves(gateway);
+  if (start.replaces && !(await isReadyInTime(host, gateway, channel.stop))) {
+    host.log.warn({}, "the control plane does not answer; the next worker starts from the last-known-good state");
+    // Exits at once: a clean shutdown would wait for the control plane.
     process.exit(UNHEARD_EXIT);
   }
   try {
-    post({ type: "listening", ports: await gateway.listen() });
+    channel.post({ type: "listening", ports: await gateway.listen() });
   } catch (error) {
     const { code, port } = error as { code?: string; port?: number };
-    await new Promise<void>((resolve) => {
-      process.send?.({ type: "refused", code, port, message: messageOf(error) } satisfies FromWorker, () => resolve());
-    });
+    await channel.postLast({ type: "refused", code, port, message: messageOf(error) });
     return;
   }
-  await gateway.ready(stop.signal).then(
-    () => post({ type: "ready" }),
+  await gateway.ready(channel.stop).then(
+    () => channel.post({ type: "ready" }),
     () => {},
   );
-  await stopped(stop.signal);
+  await whenAborted(channel.stop);
 }
 
-/** Whether it came to a whole state within its time; asked to stop, it may as well go on to that. */
-async function heard(host: Host, gateway: Gateway, stop: AbortSignal): Promise<boolean> {
-  using late = deadline(host.clock, HEARD_MS);
+async function openGateway(host: Host, start: WorkerStart, channel: WorkerChannel): Promise<Gateway> {
+  const { subscriber, filterModules, settings, dial, worker, workers, replaces, controlled } = start;
+  const peers: GatewayPeers = {
+    workers,
+    tell: (news) => channel.post({ type: "news", news }),
+    onHeard: (listener) => channel.onNews(({ worker, news }) => listener(worker, news)),
+  };
+  return createGateway(host, {
+    client: controlled ? new Client(host, { transport: channel.transport, subscriber }) : noControlPlane,
+    settings: {
+      ...settings,
+      stickyKey: settings.stickyKey && Buffer.from(settings.stickyKey),
+      filters: await loadFilters(filterModules),
+      dataFileUse: { read: !replaces, write: worker === 0 },
+    },
+    peers,
+    dial: { loopback: dial.loopback, own: channel.own },
+  });
+}
+
+/** Whether the gateway has a complete state within its time. True, too, when the worker is asked to stop meanwhile. */
+async function isReadyInTime(host: Host, gateway: Gateway, stop: AbortSignal): Promise<boolean> {
+  using late = deadline(host.clock, READY_MS_MAX);
   try {
     await gateway.ready(AbortSignal.any([late.signal, stop]));
     return true;
   } catch {
     return stop.aborted;
   }
-}
-
-function stopped(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

@@ -256,7 +256,7 @@ describe("over LMDB", () => {
     expect(await warnings()).toEqual([]);
     expect(await warnings()).toEqual([]);
     await rm(path, { recursive: true });
-    expect(await warnings()).toEqual([expect.stringContaining(`kept in ${path}, and it is gone`)]);
+    expect(await warnings()).toEqual([expect.stringContaining(`the store in ${path} is gone`)]);
     expect(await warnings()).toEqual([]);
   });
 
@@ -270,7 +270,7 @@ describe("over LMDB", () => {
     await clock.advance(1000);
     await expect(store.txn({ then: [put("b")] })).rejects.toMatchObject({
       code: "STORE_UNAVAILABLE",
-      message: expect.stringContaining("was removed while it is in use") as string,
+      message: expect.stringContaining("was removed while in use") as string,
     });
     expect((await store.range({ prefix: "" })).entries.map(({ key }) => key)).toEqual(["a"]);
     expect((await store.status()).revision).toBeGreaterThan(1);

@@ -1,0 +1,131 @@
+/** The HTTP side of the control API: all routes on one Fastify instance. */
+import type { FastifyInstance, FastifyReply } from "fastify";
+import { type Access, accessPlugin } from "#access";
+import * as accessContract from "#access/api";
+import type { Host } from "#base";
+import {
+  configPlugin,
+  proposalsPlugin,
+  rolloutsPlugin,
+  secretsPlugin,
+  sourcesPlugin,
+  transferPlugin,
+} from "#config-server";
+import * as configContract from "#config-server/api";
+import { flagsPlugin } from "#flags";
+import * as gatewayContract from "#gateway/api";
+import {
+  BadTokens,
+  createHttpServer,
+  DATA_AGE_HEADER,
+  HttpErrors,
+  registerOpenApi,
+  registerOperations,
+  registerPages,
+  requireAuth,
+  wholeMs,
+} from "#http";
+import { locksPlugin } from "#locks";
+import * as locksContract from "#locks/api";
+import { quotasPlugin } from "#quotas";
+import * as quotasContract from "#quotas/api";
+import { membersPlugin, registryPlugin } from "#registry";
+import * as registryContract from "#registry/api";
+import { VERSION } from "../version.ts";
+import type { Services } from "./services.ts";
+
+export interface RoutesOptions {
+  /** Whether other machines can reach the API. /metrics then needs a token too. */
+  readonly exposed: boolean;
+  /** Other parts of this process that are not ready, for people. */
+  readonly notReady: () => readonly string[];
+  /** Functions that are unavailable while the rest works, for people. */
+  readonly degraded?: () => readonly string[];
+  /** Adds routes of other modules before the API is ready. */
+  readonly extend?: (app: FastifyInstance, access: Access) => void;
+}
+
+/** Where the API describes itself. */
+const DOCUMENT = "/v1/openapi.json";
+const TAGS = {
+  operations: "Whether the process lives and is ready, its metrics, and its error codes.",
+  registry: "Services, their instances and health, sessions, watches, and the members of the control plane.",
+  config: "Releases of config, what an instance receives, and acknowledgements.",
+  "config changes": "Drafts, proposals, reviews, comparison, promotion, and the rules of an environment.",
+  "config rollouts": "Gradual releases.",
+  "config secrets": "Secrets that are revealed, and the keys that encrypt them.",
+  "config sources": "Git branches and folders that are mirrored into sets.",
+  "config transfer": "Exports and imports of config as zips.",
+  flags: "Feature flags over OFREP.",
+  gateway: "What gateways would do with a request, and limits that they share.",
+  locks: "Locks and leader election.",
+  access: "Tokens.",
+} as const;
+
+export async function createRoutes(host: Host, services: Services, options: RoutesOptions): Promise<FastifyInstance> {
+  const { access, sessions, registry, drains, locks, quotas, config, proposals, rollouts, transfer, sources } =
+    services;
+  const app = createHttpServer(host, { name: "api" });
+  requireAuth(app, (token) => access.authenticate(token), { badTokens: new BadTokens(host, "api"), sessions });
+  const about = { title: "posthouse control API", version: VERSION };
+  registerOpenApi(app, DOCUMENT, {
+    ...about,
+    description: "Registry, config server, locks and access. Errors are RFC 9457 problems with a stable `code`.",
+    tags: TAGS,
+    contracts: {
+      Registry: registryContract,
+      Config: configContract,
+      Locks: locksContract,
+      Access: accessContract,
+      Gateway: gatewayContract,
+      Quotas: quotasContract,
+    },
+  });
+  registerPages(app, { ...about, document: DOCUMENT });
+  registerOperations(app, host, {
+    guardMetrics: options.exposed,
+    notReady: () => [
+      ...(registry.connected ? [] : ["registry: the store does not answer; what is served may be old"]),
+      ...(config.connected ? [] : ["config server: the store does not answer; what is served may be old"]),
+      ...(locks.connected ? [] : ["locks: the store does not answer; what is served may be old"]),
+      ...options.notReady(),
+    ],
+    degraded: () => {
+      const unreadable = config.unreadable().length;
+      const own =
+        unreadable === 0
+          ? []
+          : [`config server: ${unreadable} live secrets cannot be decrypted; GET /v1/config-secrets says which`];
+      return [...own, ...(options.degraded?.() ?? [])];
+    },
+  });
+  const age = async (_request: unknown, reply: FastifyReply) =>
+    void reply.header(DATA_AGE_HEADER, wholeMs(Math.max(registry.ageMs, config.ageMs, locks.ageMs)));
+  // Watches send their headers without the second hook; calls that wait are as old as their answer.
+  app.addHook("onRequest", age);
+  app.addHook("onSend", age);
+  registryPlugin(app, { registry, drains, sessions });
+  membersPlugin(app, services.members);
+  configPlugin(app, services);
+  proposalsPlugin(app, config, proposals);
+  rolloutsPlugin(app, rollouts);
+  transferPlugin(app, transfer);
+  sourcesPlugin(app, sources);
+  flagsPlugin(app, host, {
+    action: "config:read",
+    effective: (name) => {
+      if (config.revision === 0) throw HttpErrors.UNAVAILABLE("The config is still being read; try again shortly.");
+      return config.effective(name);
+    },
+  });
+  secretsPlugin(app, services);
+  locksPlugin(app, locks);
+  quotasPlugin(app, quotas);
+  accessPlugin(app, access);
+  options.extend?.(app, access);
+  app.addHook("preClose", async () => {
+    await Promise.all([registry.hub, config.hub, locks].map((part) => part[Symbol.asyncDispose]()));
+  });
+  await app.ready();
+  return app;
+}
