@@ -1,4 +1,4 @@
-/** The routes of locks. Translates, decides nothing. */
+/** The routes of locks. They translate requests and decide nothing. */
 import type { FastifyInstance } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
@@ -35,26 +35,37 @@ const LockParams = Type.Object({ name: LockName });
 const namespaceOnly = { namespace: Type.Optional(LockNamespace) };
 const InNamespace = Type.Object(namespaceOnly, { additionalProperties: false });
 const AtRevision = Type.Optional(
-  Type.Integer({ minimum: 0, description: "Answer when this revision is seen: a caller reads its own write." }),
+  Type.Integer({ minimum: 0, description: "Wait until this revision is seen, so that a caller reads its own write." }),
 );
 
-export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
+const TAGS = ["locks"];
+const READ = { action: "locks:read" } as const;
+const WRITE = { action: "locks:write" } as const;
+
+export function locksPlugin(app: FastifyInstance, locks: Locks): void {
+  listRoute(app, locks);
+  holdingRoutes(app, locks);
+  readRoute(app, locks);
+  breakRoute(app, locks);
+  watchRoute(app, locks);
+}
+
+function listRoute(untyped: FastifyInstance, locks: Locks): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
-  const read = { action: "locks:read" } as const;
-  const write = { action: "locks:write" } as const;
-  const tags = ["locks"];
 
   app.get(
     "/v1/locks",
     {
-      config: read,
+      config: READ,
       schema: {
-        tags,
-        summary: "Locks that are held, waited for or resting, by name",
+        tags: TAGS,
+        summary: "List locks that are held, waited for or delayed, by name",
         querystring: Type.Object(
           {
             ...namespaceOnly,
-            prefix: Type.Optional(Type.String({ maxLength: LOCK_NAME_CHARS_MAX, description: "Of the names." })),
+            prefix: Type.Optional(
+              Type.String({ maxLength: LOCK_NAME_CHARS_MAX, description: "Only names that start with this." }),
+            ),
             after: Type.Optional(
               Type.String({ maxLength: LOCK_NAME_CHARS_MAX, description: "Only names after this one, for paging." }),
             ),
@@ -71,15 +82,19 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
       return locks.list({ namespace, prefix, after, limit });
     },
   );
+}
+
+function holdingRoutes(untyped: FastifyInstance, locks: Locks): void {
+  const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
 
   app.put(
     "/v1/locks/:name",
     {
-      config: write,
+      config: WRITE,
       bodyLimit: BODY_BYTES.command,
       schema: {
-        tags,
-        summary: "Acquire a lock, or wait for it; by its holder: say another value",
+        tags: TAGS,
+        summary: "Acquire a lock or wait for it; its holder can change the value",
         params: LockParams,
         querystring: InNamespace,
         body: LockRequest,
@@ -95,9 +110,9 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
   app.delete(
     "/v1/locks/:name",
     {
-      config: write,
+      config: WRITE,
       schema: {
-        tags,
+        tags: TAGS,
         summary: "Release a lock, or leave its queue",
         params: LockParams,
         querystring: Type.Object({ ...namespaceOnly, session: LockSession }, { additionalProperties: false }),
@@ -109,16 +124,20 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
       return locks.release({ ...params, namespace }, session);
     },
   );
+}
+
+function readRoute(untyped: FastifyInstance, locks: Locks): void {
+  const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
 
   app.get(
     "/v1/locks/:name",
     {
-      config: read,
+      config: READ,
       schema: {
-        tags,
-        summary: "A lock; with If-None-Match and wait, a long poll that answers 304 when nothing came",
+        tags: TAGS,
+        summary: "Read a lock; a long poll with If-None-Match and wait, which may return 304",
         description:
-          "The weak ETag names holder, value and delay, not the queue: those that follow a leader sleep while others queue.",
+          "The weak ETag covers holder, value and delay, but not the queue, so clients that follow a leader are not woken when others queue.",
         params: LockParams,
         querystring: Type.Object(
           {
@@ -127,7 +146,7 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
               Type.Number({
                 minimum: 0,
                 maximum: LOCK_WAIT_SECONDS_MAX,
-                description: "Seconds to wait for another state than the one of If-None-Match.",
+                description: "Seconds to wait for a state other than that of If-None-Match.",
               }),
             ),
             revision: AtRevision,
@@ -148,6 +167,10 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
       return isKnown ? reply.code(304).send(null) : reply.send(state);
     },
   );
+}
+
+function breakRoute(untyped: FastifyInstance, locks: Locks): void {
+  const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
 
   app.post(
     "/v1/locks/:name/break",
@@ -155,8 +178,8 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
       config: { action: "locks:break" },
       bodyLimit: BODY_BYTES.command,
       schema: {
-        tags,
-        summary: "Take a lock from its holder, for operators; its delay then runs",
+        tags: TAGS,
+        summary: "Take a lock from its holder; the delay then runs. For operators",
         params: LockParams,
         querystring: InNamespace,
         body: LockBreak,
@@ -170,14 +193,18 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
       return reply.send(await locks.break({ ...request.params, namespace }, { by, reason: request.body.reason }));
     },
   );
+}
+
+function watchRoute(untyped: FastifyInstance, locks: Locks): void {
+  const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
 
   app.get(
     "/v1/locks/:name/watch",
     {
-      config: read,
+      config: READ,
       schema: {
-        tags,
-        summary: "Who holds a lock, as Server-Sent Events: snapshot, synced, then deltas; resumes by Last-Event-ID",
+        tags: TAGS,
+        summary: "Watch a lock by Server-Sent Events: snapshot, synced, then deltas; resumes by Last-Event-ID",
         params: LockParams,
         querystring: InNamespace,
         produces: ["text/event-stream"],
@@ -200,6 +227,6 @@ export function locksPlugin(untyped: FastifyInstance, locks: Locks): void {
 
 /** @throws HTTP_UNAVAILABLE before the first listing, LOCKS_BEHIND */
 async function ready(locks: Locks, revision: number | undefined): Promise<void> {
-  if (locks.revision === 0) throw HttpErrors.UNAVAILABLE("The locks are still being read; try again shortly.");
+  if (locks.revision === 0) throw HttpErrors.UNAVAILABLE("The locks are still loading. Retry shortly.");
   if (revision !== undefined) await locks.waitFor(revision);
 }

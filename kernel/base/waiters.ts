@@ -21,6 +21,11 @@ export class KeyedWaiters {
     return this.#wakesByKey.keys();
   }
 
+  /** Whether at least one wait names the key. */
+  has(key: string): boolean {
+    return this.#wakesByKey.has(key);
+  }
+
   wait(keys: readonly string[], { limit, signal }: WaitLimits): Promise<WaitEnd> {
     if (signal?.aborted) return Promise.resolve("aborted");
     return new Promise((resolve) => {

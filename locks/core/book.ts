@@ -1,12 +1,12 @@
 /**
- * The book of all locks: the store's entries go in, in order; who holds what, who waits and since when a holder is
- * missed comes out. It decides nothing and knows no time of its own.
+ * The book of all locks: the store's entries go in, in order, and the holder, mark and queue of each lock come out. It
+ * decides nothing and reads no clock.
  */
-import { decodeJson } from "#base";
+import { costlyInvariant, decodeJson, invariant } from "#base";
 import type { LockRef } from "../api.ts";
-import { lockId, parseKey } from "./keys.ts";
+import { lockId, parseLockKey } from "./keys.ts";
 
-/** An entry of the store, as far as it matters here. */
+/** An entry of the store, with the fields that the book needs. */
 export interface BookEntry {
   readonly key: string;
   readonly value: Uint8Array;
@@ -18,7 +18,7 @@ export type BookEvent =
   | { readonly type: "put"; readonly entry: BookEntry }
   | { readonly type: "delete"; readonly key: string; readonly modRevision: number };
 
-/** What stands in the store; the session is the lease that it hangs on. */
+/** The value of a stored holder. Its session is the lease that it is attached to. */
 export interface HolderRecord {
   readonly value?: string;
 }
@@ -45,7 +45,7 @@ export interface Holder extends HolderRecord {
   readonly session: string;
   readonly modRevision: number;
 }
-/** `modRevision` is the token of the acquisition that it was written with. */
+/** `modRevision` is the token of its acquisition. */
 export interface Mark extends MarkRecord {
   readonly modRevision: number;
 }
@@ -56,29 +56,29 @@ export interface Waiter extends WaiterRecord {
 }
 
 /**
- * One lock, as of the last revision that touched it. Free: neither holder nor mark. Held: both. Lapsed, or broken: a
- * mark alone, and the delay runs.
+ * One lock, as of the last revision that changed it. A free lock has neither holder nor mark, and a held one has both. A
+ * lapsed or broken one has only a mark, and its delay runs.
  */
 export interface LockFacts {
   readonly ref: LockRef;
   readonly holder: Holder | undefined;
   readonly mark: Mark | undefined;
-  /** In order of asking. */
+  /** By session, in the order of their requests. */
   readonly queue: ReadonlyMap<string, Waiter>;
   readonly broken: BreakRecord | undefined;
-  /** Of the last change of anything about it; 0 when nothing is known of it. */
+  /** Revision of its last change, of whatever kind; 0 without any. */
   readonly changed: number;
 }
 
-/** What a batch of events meant for one lock. */
-export interface Change {
+/** The effect of a batch of events on one lock. */
+export interface LockChange {
   readonly lock: LockFacts;
-  /** Holder, value or delay changed: those that follow the lock want to know. The queue alone does not count. */
+  /** Holder, value or delay changed, which watchers receive. A change of the queue alone does not count. */
   readonly state: boolean;
   readonly acquired: boolean;
-  /** The holder went without a release, and nobody took it from it. */
+  /** The holder ended without a release, and no operator broke the lock. */
   readonly lapsed: boolean;
-  /** Sessions that wait no longer: they hold the lock now, or gave up, or ended. */
+  /** Sessions that no longer wait: they acquired the lock, gave up, or ended. */
   readonly left: readonly string[];
 }
 
@@ -97,32 +97,32 @@ export class Book {
     return this.#waiting;
   }
 
-  /** A lock, also one that nobody has asked for yet. */
+  /** A lock, even if no session has ever asked for it. */
   lock(ref: LockRef): LockFacts {
     return this.#locks.get(lockId(ref)) ?? empty(ref);
   }
 
-  /** All that are held, waited for, resting or remembered as broken; in no order. */
+  /** All locks that are held, waited for, delayed or were broken lately, in no order. */
   locks(): Iterable<LockFacts> {
     return this.#locks.values();
   }
 
-  /** Forgets all and begins with these. */
+  /** Replaces everything by these entries. */
   reset(entries: readonly BookEntry[]): void {
     this.#locks.clear();
     this.#held = 0;
     this.#waiting = 0;
-    // Queues are kept in order of creation by being filled in it.
+    // Filling a queue in the order of creation keeps it in that order.
     const sorted = [...entries].sort((a, b) => a.createRevision - b.createRevision);
     this.apply(sorted.map((entry) => ({ type: "put", entry })));
   }
 
-  /** Takes whole revisions, each once and in order. */
-  apply(events: readonly BookEvent[]): Change[] {
+  /** Applies whole revisions, each once and in order. */
+  apply(events: readonly BookEvent[]): LockChange[] {
     const before = new Map<string, LockFacts & { left: string[] }>();
     for (const event of events) {
       const key = event.type === "put" ? event.entry.key : event.key;
-      const parsed = parseKey(key);
+      const parsed = parseLockKey(key);
       if (!parsed) continue;
       const id = lockId(parsed.lock);
       const lock = this.#locks.get(id) ?? empty(parsed.lock);
@@ -140,6 +140,7 @@ export class Book {
     }
     return [...before].map(([id, was]) => {
       const lock = this.#locks.get(id) as Draft;
+      checkLock(lock);
       if (!lock.holder && !lock.mark && !lock.broken && lock.queue.size === 0) this.#locks.delete(id);
       return {
         lock,
@@ -153,6 +154,7 @@ export class Book {
 
   #hold(lock: Draft, entry: BookEntry | undefined): void {
     this.#held += (entry ? 1 : 0) - (lock.holder ? 1 : 0);
+    invariant(this.#held >= 0, "the number of held locks is not negative");
     lock.holder = entry && {
       ...decodeJson<HolderRecord>(entry.value),
       session: entry.lease ?? "",
@@ -164,7 +166,7 @@ export class Book {
     this.#waiting -= lock.queue.size;
     if (!entry) lock.queue.delete(session);
     else {
-      // Who says something else keeps its place; who left, which was told before, and comes back stands at the end.
+      // An updated waiter keeps its place. One that left was deleted before, so it comes back at the end.
       lock.queue.set(session, {
         ...decodeJson<WaiterRecord>(entry.value),
         session,
@@ -173,16 +175,17 @@ export class Book {
       });
     }
     this.#waiting += lock.queue.size;
+    invariant(this.#waiting >= lock.queue.size, "all waiting sessions include those of each queue");
   }
 }
 
-/** Who is next. */
-export function headOf({ queue }: LockFacts): Waiter | undefined {
+/** The next session of the queue. */
+export function queueHeadOf({ queue }: LockFacts): Waiter | undefined {
   return queue.values().next().value;
 }
 
 /** Place of a session in the queue, from 1; 0 when it does not wait. */
-export function placeOf({ queue }: LockFacts, session: string): number {
+export function queuePlaceOf({ queue }: LockFacts, session: string): number {
   if (!queue.has(session)) return 0;
   let place = 1;
   for (const waiting of queue.keys()) {
@@ -190,6 +193,18 @@ export function placeOf({ queue }: LockFacts, session: string): number {
     place++;
   }
   return place;
+}
+
+/** Holds after every whole revision. */
+function checkLock({ holder, mark, queue, changed }: LockFacts): void {
+  invariant(
+    (holder?.modRevision ?? 0) <= changed && (mark?.modRevision ?? 0) <= changed,
+    "a lock is as new as its holder and its mark",
+  );
+  costlyInvariant(() => {
+    const created = [...queue.values()].map(({ createRevision }) => createRevision);
+    return created.every((revision, place) => place === 0 || revision >= (created[place - 1] ?? 0));
+  }, "a lock's queue is in the order of creation");
 }
 
 function at({ modRevision }: BookEntry): { modRevision: number } {

@@ -1,25 +1,25 @@
 /**
- * Where locks lie in the store. A name's slashes become colons, which no name holds, so that the queue of `a` is not the
- * beginning of that of `a/b`, and a key splits back without escaping.
+ * The keys of locks in the store. A name's slashes become colons, which no name contains. So the queue of `a` is not a
+ * prefix of the queue of `a/b`, and a key splits into its parts without escaping.
  */
 import type { LockRef } from "../api.ts";
 
 export const LOCKS_PREFIX = "/locks/";
 
-/** Who holds a lock: under the holder's session, and gone with it. */
+/** The holder of a lock: attached to the holder's session, and removed with it. */
 export function holderKey(lock: LockRef): string {
   return `${LOCKS_PREFIX}holders/${pathOf(lock)}`;
 }
 
 /**
- * Says that a lock is held, by whom and with which delay. Written and removed together with the holder's key but under
- * no session: one that stands alone tells that the holder lapsed. Its revision is the token.
+ * The mark of an acquisition: its session and its delay. It is written and removed together with the holder's key, but is
+ * attached to no session, so a mark without a holder shows that the holder lapsed. Its revision is the token.
  */
 export function markKey(lock: LockRef): string {
   return `${LOCKS_PREFIX}marks/${pathOf(lock)}`;
 }
 
-/** A place in the queue, under the waiter's session. The order is that of creation. */
+/** A place in the queue, attached to the waiter's session. Places are ordered by creation. */
 export function waiterKey(lock: LockRef, session: string): string {
   return `${queuePrefix(lock)}${session}`;
 }
@@ -28,7 +28,7 @@ function queuePrefix(lock: LockRef): string {
   return `${LOCKS_PREFIX}queue/${pathOf(lock)}/`;
 }
 
-/** Who broke the lock last, and why. */
+/** The principal that last broke the lock, and its reason. */
 export function breakKey(lock: LockRef): string {
   return `${LOCKS_PREFIX}breaks/${pathOf(lock)}`;
 }
@@ -43,8 +43,8 @@ export type LockKey =
   | { readonly kind: "break"; readonly lock: LockRef }
   | { readonly kind: "waiter"; readonly lock: LockRef; readonly session: string };
 
-/** What a key is about; undefined for keys of a later version, which an older reader must not trip over. */
-export function parseKey(key: string): LockKey | undefined {
+/** The meaning of a key; undefined for keys of a later version, which an older reader must ignore. */
+export function parseLockKey(key: string): LockKey | undefined {
   const [, , kind, namespace, path, session, ...rest] = key.split("/");
   if (!namespace || !path || rest.length > 0) return undefined;
   const lock = { namespace, name: path.replaceAll(":", "/") };
@@ -56,7 +56,7 @@ export function parseKey(key: string): LockKey | undefined {
   return undefined;
 }
 
-/** Names a lock among those of all namespaces: a topic of the hub, and a key of the book. */
+/** Identifies a lock across namespaces: a topic of the hub, and a key of the book. */
 export function lockId({ namespace, name }: LockRef): string {
   return `${namespace}/${name}`;
 }

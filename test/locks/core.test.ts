@@ -5,9 +5,9 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { AppError } from "#base";
-import { Book, headOf, placeOf, type LockFacts } from "../../locks/core/book.ts";
-import { ask, due, grant, release, type Plan } from "../../locks/core/commands.ts";
-import { holderKey, lockId, markKey, parseKey, waiterKey } from "../../locks/core/keys.ts";
+import { Book, queueHeadOf, queuePlaceOf, type LockFacts } from "../../locks/core/book.ts";
+import { requestLock, grantDue, grantLock, releaseLock, type LockPlan } from "../../locks/core/commands.ts";
+import { holderKey, lockId, markKey, parseLockKey, waiterKey } from "../../locks/core/keys.ts";
 import { openMemoryStore, type Store, type WatchBatch } from "#store";
 import { testHost } from "#test/kit";
 import { LEADER } from "./kit.ts";
@@ -79,11 +79,11 @@ class World implements AsyncDisposable {
     while (last() < revision) await new Promise((resolve) => setImmediate(resolve));
     for (const { events, revision } of this.#log.slice(this.#judged)) {
       this.#judged++;
-      const before = { ...this.lock, head: headOf(this.lock) };
+      const before = { ...this.lock, head: queueHeadOf(this.lock) };
       this.truth.apply(events);
       const { holder, mark } = this.lock;
       if (holder) expect(mark?.session, "a holder has its mark").toBe(holder.session);
-      expect(placeOf(this.lock, holder?.session ?? ""), "who holds a lock does not wait for it").toBe(0);
+      expect(queuePlaceOf(this.lock, holder?.session ?? ""), "who holds a lock does not wait for it").toBe(0);
       if (before.mark && !mark) {
         if (before.holder) expect(by, "nobody else lets go").toBe(before.holder.session);
         else expect(this.#rested(before.mark.modRevision), "a mark is kept for its delay").toBe(true);
@@ -112,7 +112,7 @@ class World implements AsyncDisposable {
     this.see(member, this.#log.length);
   }
 
-  async try<T>({ when, then, result }: Plan<T>, by?: string): Promise<{ held: boolean; result: T | AppError }> {
+  async try<T>({ when, then, result }: LockPlan<T>, by?: string): Promise<{ held: boolean; result: T | AppError }> {
     const { succeeded } = await this.#store.txn({ when, then });
     await this.judge(succeeded ? by : undefined);
     return { held: succeeded, result };
@@ -141,29 +141,29 @@ async function take(world: World, step: Step): Promise<void> {
   const lock = member.book.lock(LEADER);
   if (step.do === "see") return world.see(member, step.batches);
   if (step.do === "rest") {
-    if (due(lock) === "after delay") member.rested = lock.mark?.modRevision ?? 0;
+    if (grantDue(lock) === "after delay") member.rested = lock.mark?.modRevision ?? 0;
     return;
   }
   if (step.do === "give") {
-    const is = due(lock);
+    const is = grantDue(lock);
     if (is === "now" || (is === "after delay" && member.rested === lock.mark?.modRevision))
-      await world.try(grant(lock, 0));
+      await world.try(grantLock(lock, 0));
     return;
   }
   const session = (step.do === "release late" ? world.ended : world.sessions)[step.session];
   if (session === undefined) return;
   if (step.do !== "ask") {
-    const { held, result } = await world.try(release(lock, { session, nowMs: 0 }), session);
+    const { held, result } = await world.try(releaseLock(lock, { session, nowMs: 0 }), session);
     if (!held) return;
     expect(world.lock.holder?.session, "who let go holds nothing").not.toBe(session);
-    expect(placeOf(world.lock, session), "and waits for nothing").toBe(0);
+    expect(queuePlaceOf(world.lock, session), "and waits for nothing").toBe(0);
     if (!(result instanceof AppError)) expect(["holder", "waiter"]).toContain(result);
     return;
   }
   const asked = { session, value: undefined, lockDelaySeconds: undefined, nowMs: 0 };
-  const { held, result } = await world.try(ask(lock, asked));
+  const { held, result } = await world.try(requestLock(lock, asked));
   if (!held) return;
-  if (result === undefined) expect(placeOf(world.lock, session), "who asked has a place").toBeGreaterThan(0);
+  if (result === undefined) expect(queuePlaceOf(world.lock, session), "who asked has a place").toBeGreaterThan(0);
   else expect([world.lock.holder?.session, world.lock.mark?.modRevision]).toEqual([session, result]);
 }
 
@@ -185,10 +185,10 @@ test("whatever members do that are behind, a lock has one holder, first come is 
         if (lock.holder) {
           const { session } = lock.holder;
           served.push(session);
-          expect((await world.try(release(lock, { session, nowMs: 0 }), session)).held).toBe(true);
+          expect((await world.try(releaseLock(lock, { session, nowMs: 0 }), session)).held).toBe(true);
         } else {
           caretaker.rested = lock.mark?.modRevision ?? 0;
-          expect((await world.try(grant(lock, 0))).held).toBe(true);
+          expect((await world.try(grantLock(lock, 0))).held).toBe(true);
         }
       }
       expect(served).toEqual(first === undefined ? order : [first, ...order]);
@@ -203,18 +203,18 @@ test("a member that missed a whole acquisition cannot give the lock past one who
   const [late, quick] = world.members as [Member, Member];
   const [a, b, c] = world.sessions as [string, string, string];
   const asks = (session: string) => ({ session, value: undefined, lockDelaySeconds: undefined, nowMs: 0 });
-  await world.try(ask(late.book.lock(LEADER), asks(c)));
+  await world.try(requestLock(late.book.lock(LEADER), asks(c)));
   world.seeAll(late);
   // `late` is about to give the lock to c, and sees nothing of what follows.
-  const stale = grant(late.book.lock(LEADER), 0);
+  const stale = grantLock(late.book.lock(LEADER), 0);
   world.seeAll(quick);
-  await world.try(grant(quick.book.lock(LEADER), 0));
+  await world.try(grantLock(quick.book.lock(LEADER), 0));
   world.seeAll(quick);
-  await world.try(ask(quick.book.lock(LEADER), asks(b)));
-  await world.try(release(quick.book.lock(LEADER), { session: c, nowMs: 0 }), c);
+  await world.try(requestLock(quick.book.lock(LEADER), asks(b)));
+  await world.try(releaseLock(quick.book.lock(LEADER), { session: c, nowMs: 0 }), c);
   world.seeAll(quick);
-  await world.try(ask(quick.book.lock(LEADER), asks(a)));
-  await world.try(ask(quick.book.lock(LEADER), asks(c)));
+  await world.try(requestLock(quick.book.lock(LEADER), asks(a)));
+  await world.try(requestLock(quick.book.lock(LEADER), asks(c)));
   expect((await world.try(stale)).held).toBe(false);
 });
 
@@ -224,16 +224,16 @@ test("a member that waited out an earlier lapse cannot shorten the delay of a la
   const [late, quick] = world.members as [Member, Member];
   const asks = (session: string) => ({ session, value: undefined, lockDelaySeconds: undefined, nowMs: 0 });
   const hold = async (session: number) => {
-    await world.try(ask(quick.book.lock(LEADER), asks(world.sessions[session] as string)));
+    await world.try(requestLock(quick.book.lock(LEADER), asks(world.sessions[session] as string)));
     world.seeAll(quick);
     quick.rested = quick.book.lock(LEADER).mark?.modRevision ?? 0;
-    await world.try(grant(quick.book.lock(LEADER), 0));
+    await world.try(grantLock(quick.book.lock(LEADER), 0));
     world.seeAll(quick);
   };
   await hold(0);
   await world.lapse(0);
   world.seeAll(late);
-  const stale = grant(late.book.lock(LEADER), 0);
+  const stale = grantLock(late.book.lock(LEADER), 0);
   world.seeAll(quick);
   await hold(1);
   await world.lapse(1);
@@ -243,9 +243,9 @@ test("a member that waited out an earlier lapse cannot shorten the delay of a la
 
 test("a key says what it is about, and one of a later version is passed over", () => {
   const deep = { namespace: "prod", name: "a/b/c" };
-  expect(parseKey(holderKey(deep))).toEqual({ kind: "holder", lock: deep });
-  expect(parseKey(markKey(deep))).toEqual({ kind: "mark", lock: deep });
-  expect(parseKey(waiterKey(deep, "42"))).toEqual({ kind: "waiter", lock: deep, session: "42" });
+  expect(parseLockKey(holderKey(deep))).toEqual({ kind: "holder", lock: deep });
+  expect(parseLockKey(markKey(deep))).toEqual({ kind: "mark", lock: deep });
+  expect(parseLockKey(waiterKey(deep, "42"))).toEqual({ kind: "waiter", lock: deep, session: "42" });
   expect(lockId(deep)).toBe("prod/a/b/c");
   for (const key of [
     "/locks/",
@@ -256,7 +256,7 @@ test("a key says what it is about, and one of a later version is passed over", (
     "/locks/queue/prod/a",
     "/locks/queue/prod/a/b/c",
   ]) {
-    expect(parseKey(key)).toBeUndefined();
+    expect(parseLockKey(key)).toBeUndefined();
   }
 });
 
@@ -272,5 +272,5 @@ test("a book that is listed anew keeps the order of the queue, whatever the orde
   const book = new Book();
   book.reset([entry("a", 9), entry("b", 5), entry("c", 7)]);
   expect([...book.lock(LEADER).queue.keys()]).toEqual(["b", "c", "a"]);
-  expect([placeOf(book.lock(LEADER), "c"), placeOf(book.lock(LEADER), "x"), book.waiting]).toEqual([2, 0, 3]);
+  expect([queuePlaceOf(book.lock(LEADER), "c"), queuePlaceOf(book.lock(LEADER), "x"), book.waiting]).toEqual([2, 0, 3]);
 });

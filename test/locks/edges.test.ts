@@ -4,8 +4,8 @@ import { encodeJson, type AppError } from "#base";
 import { openMemoryStore, type Store } from "#store";
 import { testHost } from "#test/kit";
 import { LOCK_WAITERS_MAX } from "../../locks/api.ts";
-import { Book, placeOf, type BookEntry, type LockFacts } from "../../locks/core/book.ts";
-import { ask, breakLock, due, grant, release, type Plan } from "../../locks/core/commands.ts";
+import { Book, queuePlaceOf, type BookEntry, type LockFacts } from "../../locks/core/book.ts";
+import { requestLock, breakLock, grantDue, grantLock, releaseLock, type LockPlan } from "../../locks/core/commands.ts";
 import { breakKey, holderKey, markKey, waiterKey } from "../../locks/core/keys.ts";
 import { LEADER } from "./kit.ts";
 
@@ -16,14 +16,14 @@ async function seen(store: Store): Promise<LockFacts> {
   return book.lock(LEADER);
 }
 
-async function run(store: Store, { when, then }: Plan<unknown>): Promise<boolean> {
+async function run(store: Store, { when, then }: LockPlan<unknown>): Promise<boolean> {
   return (await store.txn({ when, then })).succeeded;
 }
 
 async function acquire(store: Store, session: string): Promise<void> {
   const asked = { session, value: undefined, lockDelaySeconds: 5, nowMs: 0 };
-  expect(await run(store, ask(await seen(store), asked))).toBe(true);
-  expect(await run(store, grant(await seen(store), 0))).toBe(true);
+  expect(await run(store, requestLock(await seen(store), asked))).toBe(true);
+  expect(await run(store, grantLock(await seen(store), 0))).toBe(true);
 }
 
 test("breaking a lock from an old view does not take it from the next holder", async () => {
@@ -31,7 +31,7 @@ test("breaking a lock from an old view does not take it from the next holder", a
   const [first, second] = [(await store.grant(60)).id, (await store.grant(60)).id];
   await acquire(store, first);
   const old = await seen(store);
-  expect(await run(store, release(old, { session: first, nowMs: 0 }))).toBe(true);
+  expect(await run(store, releaseLock(old, { session: first, nowMs: 0 }))).toBe(true);
   await acquire(store, second);
   const command = { by: "admin", reason: "stuck", nowMs: 0, lease: second };
   expect(await run(store, breakLock(old, command))).toBe(false);
@@ -49,7 +49,7 @@ test("a lock of the same session in another acquisition is not broken by what wa
   const session = (await store.grant(60)).id;
   await acquire(store, session);
   const old = await seen(store);
-  expect(await run(store, release(old, { session, nowMs: 0 }))).toBe(true);
+  expect(await run(store, releaseLock(old, { session, nowMs: 0 }))).toBe(true);
   await acquire(store, session);
   expect(await run(store, breakLock(old, { by: "a", reason: "b", nowMs: 0, lease: session }))).toBe(false);
 });
@@ -58,22 +58,22 @@ test("a release takes a waiting session out of the queue; a session that neither
   await using store = openMemoryStore(testHost());
   const [holder, other] = [(await store.grant(60)).id, (await store.grant(60)).id];
   await acquire(store, holder);
-  const rejected = release(await seen(store), { session: other, nowMs: 0 });
+  const rejected = releaseLock(await seen(store), { session: other, nowMs: 0 });
   expect(rejected.result).toMatchObject({ code: "LOCKS_NOT_HELD", extra: { holder } });
-  expect((rejected.result as AppError).message).toContain("another session does");
+  expect((rejected.result as AppError).message).toContain("another session holds it");
   // The rejection is valid while its comparisons hold, and no longer once the session waits.
   expect(await run(store, rejected)).toBe(true);
   const asked = { session: other, value: undefined, lockDelaySeconds: undefined, nowMs: 0 };
-  expect(await run(store, ask(await seen(store), asked))).toBe(true);
+  expect(await run(store, requestLock(await seen(store), asked))).toBe(true);
   expect(await run(store, rejected)).toBe(false);
-  const leaving = release(await seen(store), { session: other, nowMs: 0 });
+  const leaving = releaseLock(await seen(store), { session: other, nowMs: 0 });
   expect(leaving.result).toBe("waiter");
   expect(await run(store, leaving)).toBe(true);
   const after = await seen(store);
-  expect([after.holder?.session, placeOf(after, other)]).toEqual([holder, 0]);
-  expect(await run(store, release(await seen(store), { session: holder, nowMs: 0 }))).toBe(true);
-  const free = release(await seen(store), { session: holder, nowMs: 0 }).result as AppError;
-  expect(free.message).toContain("nobody does");
+  expect([after.holder?.session, queuePlaceOf(after, other)]).toEqual([holder, 0]);
+  expect(await run(store, releaseLock(await seen(store), { session: holder, nowMs: 0 }))).toBe(true);
+  const free = releaseLock(await seen(store), { session: holder, nowMs: 0 }).result as AppError;
+  expect(free.message).toContain("it has no holder");
   expect(free.extra).not.toHaveProperty("holder");
 });
 
@@ -91,14 +91,14 @@ test("a queue takes exactly as many as there may be, and one who waits already m
   const book = new Book();
   const asking = { session: "last", value: "v", lockDelaySeconds: undefined, nowMs: 0 };
   book.reset(Array.from({ length: LOCK_WAITERS_MAX - 1 }, (_, i) => waiter(`s${i}`, i + 1)));
-  expect(ask(book.lock(LEADER), asking)).toMatchObject({ then: [{ type: "put" }], result: undefined });
+  expect(requestLock(book.lock(LEADER), asking)).toMatchObject({ then: [{ type: "put" }], result: undefined });
   book.apply([{ type: "put", entry: waiter("last", LOCK_WAITERS_MAX) }]);
-  expect([book.waiting, placeOf(book.lock(LEADER), "last")]).toEqual([LOCK_WAITERS_MAX, LOCK_WAITERS_MAX]);
-  expect(ask(book.lock(LEADER), { ...asking, session: "more" })).toMatchObject({
+  expect([book.waiting, queuePlaceOf(book.lock(LEADER), "last")]).toEqual([LOCK_WAITERS_MAX, LOCK_WAITERS_MAX]);
+  expect(requestLock(book.lock(LEADER), { ...asking, session: "more" })).toMatchObject({
     then: [],
     result: { code: "LOCKS_QUEUE_FULL" },
   });
-  expect(ask(book.lock(LEADER), asking)).toMatchObject({ then: [{ type: "put" }], result: undefined });
+  expect(requestLock(book.lock(LEADER), asking)).toMatchObject({ then: [{ type: "put" }], result: undefined });
 });
 
 function held(): Book {
@@ -132,10 +132,10 @@ test("counts, places and the last change follow what happens, and what is over i
   const book = held();
   const lock = () => book.lock(LEADER);
   expect([book.held, book.waiting, lock().changed]).toEqual([1, 2, 7]);
-  expect([placeOf(lock(), "two"), placeOf(lock(), "three"), placeOf(lock(), "one")]).toEqual([1, 2, 0]);
+  expect([queuePlaceOf(lock(), "two"), queuePlaceOf(lock(), "three"), queuePlaceOf(lock(), "one")]).toEqual([1, 2, 0]);
   // Another value of one who waits is no news for those that follow the lock, and costs no place.
   const [change] = book.apply([{ type: "put", entry: { ...waiter("two", 3), modRevision: 8 } }]);
-  expect([change?.state, change?.acquired, placeOf(lock(), "two"), lock().changed]).toEqual([false, false, 1, 8]);
+  expect([change?.state, change?.acquired, queuePlaceOf(lock(), "two"), lock().changed]).toEqual([false, false, 1, 8]);
   book.apply([
     { type: "delete", key: waiterKey(LEADER, "two"), modRevision: 9 },
     { type: "delete", key: waiterKey(LEADER, "three"), modRevision: 9 },
@@ -160,13 +160,13 @@ test("a book starts empty, and a new listing replaces everything that it counted
 test("saying the same again writes nothing, and another value does", () => {
   const lock = held().lock(LEADER);
   const say = (session: string, value: string | undefined) =>
-    ask(lock, { session, value, lockDelaySeconds: undefined, nowMs: 9 });
+    requestLock(lock, { session, value, lockDelaySeconds: undefined, nowMs: 9 });
   expect(say("one", "v")).toMatchObject({ then: [], result: 7 });
   expect(say("one", undefined)).toMatchObject({ then: [], result: 7 });
   expect(say("one", "w")).toMatchObject({ then: [{ type: "put", key: holderKey(LEADER), lease: "one" }], result: 7 });
   expect(say("two", undefined).then).toEqual([]);
   expect(say("two", "w").then).toMatchObject([{ type: "put", key: waiterKey(LEADER, "two"), lease: "two" }]);
-  const delay = ask(lock, { session: "two", value: undefined, lockDelaySeconds: 6, nowMs: 9 });
+  const delay = requestLock(lock, { session: "two", value: undefined, lockDelaySeconds: 6, nowMs: 9 });
   expect(delay.then).toMatchObject([{ type: "put" }]);
 });
 
@@ -174,7 +174,7 @@ test("a lock is due when nobody has it: at once for who waits, after its delay w
   const dueOf = (...entries: BookEntry[]) => {
     const book = new Book();
     book.reset(entries);
-    return due(book.lock(LEADER));
+    return grantDue(book.lock(LEADER));
   };
   const holder = entry(holderKey(LEADER), {}, 7, "one");
   const mark = entry(markKey(LEADER), { session: "one", lockDelaySeconds: 5, sinceMs: 0 }, 7);
@@ -188,11 +188,11 @@ test("a lock is due when nobody has it: at once for who waits, after its delay w
 
 test("nothing is given where somebody holds, nor where nobody waits and nothing is left", () => {
   const none = { when: [], then: [] };
-  expect(grant(held().lock(LEADER), 0)).toMatchObject(none);
-  expect(grant(new Book().lock(LEADER), 0)).toMatchObject(none);
+  expect(grantLock(held().lock(LEADER), 0)).toMatchObject(none);
+  expect(grantLock(new Book().lock(LEADER), 0)).toMatchObject(none);
   const book = new Book();
   book.reset([entry(markKey(LEADER), { session: "one", lockDelaySeconds: 5, sinceMs: 0 }, 7)]);
-  expect(grant(book.lock(LEADER), 0).then).toEqual([{ type: "delete", key: markKey(LEADER) }]);
+  expect(grantLock(book.lock(LEADER), 0).then).toEqual([{ type: "delete", key: markKey(LEADER) }]);
 });
 
 test("that a lock was broken is remembered for as long as its record stands", () => {

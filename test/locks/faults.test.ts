@@ -33,7 +33,9 @@ test("a lock whose time comes while the store refuses is given away once it does
   await store.revoke(a);
   await expect(member.locks.acquire(LEADER, { session: b })).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
   await expect(member.locks.release(LEADER, b)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
-  await eventually("it was tried", () => host.log.lines.some(({ message }) => message.includes("not given away")));
+  await eventually("it was tried", () =>
+    host.log.lines.some(({ message }) => message.includes("lock not granted yet")),
+  );
   store.refuses = false;
   expect(await waiting).toMatchObject({ acquired: true, holder: { session: b } });
 });
