@@ -1,13 +1,13 @@
 /**
- * The log lines of requests. What the gateway itself refused or had to cut is told at `info`, whatever its status, and
- * so is a service's failure; the rest is for `debug`. Anybody can be refused as often as he likes, so such lines are
- * capped by flag: those beyond are for `debug`, too, and a line says how many they were.
+ * The log lines of requests. A request that the gateway rejected or cut is logged at `info`, and so is a failure of a
+ * service; all others are logged at `debug`. Clients can cause rejections at any rate, so those lines are limited per
+ * flag: the rest are logged at `debug`, and one line reports their number.
  */
 import type { Host } from "#base";
 import type { GatewayFlag } from "../api.ts";
 import { LineCap } from "../core/request/line-cap.ts";
 
-/** Milliseconds from the first line that was left out to the line that says how many were. */
+/** Milliseconds from the first omitted line to the line that reports how many were omitted. */
 const TELL_MS = 1_000;
 
 export class AccessLog implements Disposable {
@@ -26,9 +26,9 @@ export class AccessLog implements Disposable {
   }): void {
     const { log, clock } = this.#host;
     const { flag } = fields;
-    // What a stricter setting would refuse is looked for by operators before they set it.
+    // Operators look for these lines before they choose a stricter setting.
     if (fields.pathReports && this.#cap.take("report", clock.monotonic())) {
-      log.warn(fields, "a path that services read in two ways was let pass");
+      log.warn(fields, "forwarded a path that services may interpret in two ways");
     }
     if (flag === undefined) {
       if (fields.status >= 500) log.info(fields, "request failed");
@@ -45,7 +45,7 @@ export class AccessLog implements Disposable {
     this.#cancel?.();
     this.#cancel = undefined;
     for (const [flag, lines] of this.#cap.leftOut()) {
-      this.#host.log.info({ flag, lines }, "lines of failed requests left out");
+      this.#host.log.info({ flag, lines }, "further failed requests were not logged");
     }
   }
 

@@ -1,4 +1,4 @@
-/** The client's end of an HTTP/1.x connection: input that is no HTTP, and a body that nobody will read. */
+/** The client's end of an HTTP/1.x connection: input that is not HTTP, and bodies that are not read. */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
@@ -7,12 +7,12 @@ import { Lingering, LINGER_MS_MAX } from "./linger.ts";
 import { FLAG_HEADER, PROBLEM_TYPE, problemText } from "./problem.ts";
 
 /**
- * Bytes of an unwanted body behind which a connection is kept: as many as the sockets between hold, so that the client
- * has most likely sent them. A longer body, and one of unknown length, costs less than it is worth.
+ * Bytes of an unwanted body after which a connection is kept: as many as the sockets between hold, so that the client
+ * has most likely sent them already. Reading a longer body, or one of unknown length, costs more than a new connection.
  */
 const KEPT_BEHIND_BYTES_MAX = 64 * 1024;
 
-/** What is wrong with a request that Node found broken, too large or too slow; undefined: the connection is gone. */
+/** The refusal of a request that Node found broken, too large or too slow; undefined: the connection is gone. */
 export function refuseBroken({ code }: { code?: string }): Refuse | undefined {
   if (code === "ECONNRESET") return undefined;
   if (code === "HPE_HEADER_OVERFLOW") return refuse("HEADERS_TOO_LARGE", "The head of the request is too large.");
@@ -20,7 +20,7 @@ export function refuseBroken({ code }: { code?: string }): Refuse | undefined {
   return refuse("REQUEST_INVALID", "This is not a valid HTTP/1.1 request.");
 }
 
-/** Answers a request that never came so far as to have a place for its answer, and closes. */
+/** Answers a request that failed before it had a response object, and closes. */
 export function answerBroken(clock: Clock, socket: Socket, refusal: Refuse): void {
   const body = problemText(refusal, "");
   const lingering = new Lingering(clock, socket);
@@ -31,12 +31,12 @@ export function answerBroken(clock: Clock, socket: Socket, refusal: Refuse): voi
   lingering.halfClose();
 }
 
-/** Whether the next request may follow on the same connection, though the body of this one is not wanted. */
+/** Whether the next request may follow on the connection, although the body of this one is not wanted. */
 export function keptBehind(contentLength: string | undefined): boolean {
   return contentLength !== undefined && Number(contentLength) <= KEPT_BEHIND_BYTES_MAX;
 }
 
-/** Reads a short body away, so that it is never taken for the next request. */
+/** Discards a short body, so that it is never read as the next request. */
 export function drainRequest(clock: Clock, request: IncomingMessage): void {
   if (request.complete) return;
   const { socket } = request;

@@ -1,7 +1,7 @@
 /**
  * A lingering close. A connection that is closed while its client still sends is reset, and the reset can reach the
- * client before the answer is read. So the gateway closes its half behind the answer, and reads on until the client
- * closes the other half, within limits.
+ * client before it has read the answer. So the gateway closes its half after the answer, and keeps reading, within
+ * limits, until the client closes the other half.
  * @see RFC 9112 §9.6
  */
 import type { Socket } from "node:net";
@@ -10,12 +10,12 @@ import { Deadline } from "../upstream/deadline.ts";
 
 /** Milliseconds from the half-close to the end of the connection; as long as nginx's `lingering_time`. */
 export const LINGER_MS_MAX = 30_000;
-/** Milliseconds in which a lingering client sends nothing, and most likely never will; as nginx's `lingering_timeout`. */
+/** Milliseconds of silence after which a lingering client is assumed to be done; as nginx's `lingering_timeout`. */
 const LINGER_SILENCE_MS_MAX = 5_000;
-/** Bytes that are read away for one answer: what an honest client on a fast network sends in a part of that time. */
+/** Bytes discarded for one answer: as much as an honest client on a fast network sends in part of that time. */
 const LINGER_BYTES_MAX = 1024 * 1024 * 1024;
 
-/** The three limits, whatever is read away. `onOver` is called once. */
+/** The three limits on discarded input. `onOver` is called once. */
 export class LingerLimits {
   readonly #clock: Clock;
   readonly #silence: Deadline;
@@ -30,7 +30,7 @@ export class LingerLimits {
     this.#silence = new Deadline(clock, () => this.#over());
   }
 
-  /** The answer is out; from now on it is the client's turn. */
+  /** The answer is sent, and the time limits start. */
   start(): void {
     if (this.#timed) return;
     this.#timed = true;
@@ -57,7 +57,7 @@ export class LingerLimits {
 
 const LINGERING = Symbol("lingering close");
 
-/** Whether nothing that comes on a connection is a request any more. */
+/** Whether further bytes on the connection are discarded, and not parsed as requests. */
 export function isLingering(socket: Socket): boolean {
   return (socket as { [LINGERING]?: boolean })[LINGERING] === true;
 }
@@ -68,12 +68,12 @@ export class Lingering {
   #ended = false;
   #halfClosed = false;
 
-  /** Takes over what is read from the socket: nothing of it is a request any more. */
+  /** Takes over reading from the socket. Nothing that is read is a request from now on. */
   constructor(clock: Clock, socket: Socket) {
     this.#socket = socket;
     (socket as { [LINGERING]?: boolean })[LINGERING] = true;
     this.#limits = new LingerLimits(clock, () => socket.destroy());
-    // Whatever parser was there; with it Node's server forgets the rest of the request.
+    // Removes the parser. With it Node's server forgets the rest of the request.
     socket.removeAllListeners("data");
     socket.removeAllListeners("end");
     socket.on("data", (chunk: Buffer) => this.#limits.note(chunk.length));
@@ -82,7 +82,7 @@ export class Lingering {
       if (this.#halfClosed) this.#finish();
     });
     socket.on("error", () => {});
-    // The request that was being read may hold the connection back, now or as the last thing that it does.
+    // The request that was being read may pause the connection, now or as its last action.
     socket.on("pause", () => setImmediate(() => this.#flow()));
     socket.once("close", () => this.#limits.close());
     this.#flow();
@@ -91,11 +91,11 @@ export class Lingering {
   #flow(): void {
     if (this.#socket.destroyed) return;
     this.#socket.resume();
-    // A parser that read the connection past the socket leaves it believing that a read is under way.
+    // A parser that read directly from the handle leaves the socket believing that a read is in progress.
     this.#socket._read(0);
   }
 
-  /** All of the answer was written. */
+  /** The whole answer is written. */
   halfClose(): void {
     if (this.#halfClosed) return;
     this.#halfClosed = true;
@@ -105,7 +105,7 @@ export class Lingering {
     if (this.#ended) this.#finish();
   }
 
-  /** Both halves are closed once the answer is out. */
+  /** Closes the socket once the answer is sent. */
   #finish(): void {
     const socket = this.#socket;
     if (socket.writableFinished) socket.destroy();

@@ -1,6 +1,6 @@
 /**
- * One port for every version of HTTP: HTTP/1.x and HTTP/2, by ALPN under TLS and by the first bytes in the clear. The
- * server of HTTP/1.x listens; connections that speak HTTP/2 are handed to a server that has no port of its own.
+ * One port for all versions of HTTP: HTTP/1.x and HTTP/2, chosen by ALPN under TLS and by the first bytes in the clear.
+ * The HTTP/1.x server listens. HTTP/2 connections are handed to a server without a port of its own.
  */
 import type { Server as HttpServer } from "node:http";
 import {
@@ -19,40 +19,39 @@ import type { GatewaySettings } from "../settings.ts";
 import { Deadline } from "../upstream/deadline.ts";
 import { watchRequest } from "../upstream/http2-end.ts";
 
-/** What a client of HTTP/2 sends first. No request of HTTP/1.x begins so: `PRI` is a method that is kept for this. */
+/** The first bytes of an HTTP/2 client. No HTTP/1.x request starts with them: the method `PRI` is reserved for this. */
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
-/** Requests at once on one connection; what browsers and gRPC clients reckon with. */
+/** Concurrent requests on one connection; browsers and gRPC clients expect this number. */
 const STREAMS_MAX = 100;
-/** Streams that a client may reset at once, and again per second. More is the rapid reset attack (CVE-2023-44487). */
+/** Streams that a client may reset in a burst, and per second. More is the rapid reset attack (CVE-2023-44487). */
 const RESETS = { burst: 100, perSecond: 20 } as const;
 /**
- * Streams of one connection that ended in an error, whoever found it, beyond which the connection ends: a client that
- * breaks the rules on purpose has the server do the resetting (CVE-2025-8671).
+ * Streams of one connection that may end in an error, on either side, before the connection is closed: an attacker
+ * breaks the rules so that the server sends the resets (CVE-2025-8671).
  */
 const FAILED_STREAMS_MAX = 200;
 /**
- * Streams beyond STREAMS_MAX that are refused one by one in the life of a connection, before it ends with all that it has.
- * A client may open many before it has read how many it may, and again after each pause; nghttp2 counts each of them as
- * an invalid frame, too.
+ * Streams above STREAMS_MAX that are refused one by one before the whole connection ends. A client may open many before
+ * it has read the limit, and again after each pause. nghttp2 also counts each of them as an invalid frame.
  */
 const REFUSED_STREAMS_MAX = 10_000;
 /** MiB that nghttp2 may hold for one connection. */
 const SESSION_MEMORY_MIB = 10;
 /** Entries of one SETTINGS frame; the protocol has seven. */
 const SETTINGS_MAX = 16;
-/** Bytes that a client may have under way on one stream. */
+/** Bytes in transit from a client on one stream. */
 const STREAM_WINDOW_BYTES = 256 * 1024;
 
 export interface Http2Intake {
-  /** A stream has begun and is still there a turn of the event loop later. */
+  /** A stream has started, and still exists one turn of the event loop later. */
   serve(stream: ServerHttp2Stream, rawHeaders: readonly string[], flags: number): void;
 }
 
 export class Http2Listener {
   readonly #server: Http2Server;
   readonly #sessions = new Set<ServerHttp2Session>();
-  /** Connections that have not said yet what they speak. */
+  /** Connections whose protocol is not known yet. */
   readonly #silent = new Set<Socket>();
   readonly #clock: Clock;
   readonly #settings: GatewaySettings;
@@ -65,7 +64,7 @@ export class Http2Listener {
         maxConcurrentStreams: STREAMS_MAX,
         maxHeaderListSize: settings.headerBytesMax,
         initialWindowSize: STREAM_WINDOW_BYTES,
-        // WebSockets come as streams of their own (RFC 8441).
+        // WebSockets are streams of their own (RFC 8441).
         enableConnectProtocol: true,
       },
       maxHeaderListPairs: HEADER_FIELDS_MAX,
@@ -77,13 +76,14 @@ export class Http2Listener {
       streamResetBurst: RESETS.burst,
       streamResetRate: RESETS.perSecond,
       strictSingleValueFields: false,
-      // nghttp2 would drop a field with spaces around its value, and the request would go on without it: readHead refuses it.
+      // nghttp2 would drop a field with spaces around its value and continue without it. readHead refuses such a
+      // request.
       strictFieldWhitespaceValidation: false,
     });
     this.#server.on("session", (session) => this.#onSession(session));
     this.#server.on("sessionError", () => {});
     this.#server.on("stream", (stream, _headers, flags, rawHeaders) => {
-      // A stream that is reset in the same breath must not cost the upstream a request.
+      // A stream that is reset at once must not cost the upstream a request.
       stream.on("error", () => {});
       if ((flags & constants.NGHTTP2_FLAG_END_STREAM) === 0) watchRequest(stream as ServerHttp2Stream);
       setImmediate(() => {
@@ -118,13 +118,13 @@ export class Http2Listener {
     });
   }
 
-  /** Puts itself before a server of HTTP/1.x that listens in the clear. */
+  /** Intercepts the connections of an HTTP/1.x server that listens in the clear. */
   attach(server: HttpServer): void {
     const onHttp1 = takeListener(server, "connection");
     server.on("connection", (socket: Socket) => this.#peek(socket, () => onHttp1.call(server, socket)));
   }
 
-  /** Puts itself before one that listens with TLS and offers h2. `admit`: whether the other end is let in. */
+  /** Intercepts the connections of a TLS server that offers h2. `admit`: whether the client is admitted. */
   attachTls(server: HttpsServer, admit: (socket: TLSSocket) => boolean): void {
     const onHttp1 = takeListener(server, "secureConnection");
     server.on("secureConnection", (socket: TLSSocket) => {
@@ -135,12 +135,13 @@ export class Http2Listener {
   }
 
   #begin(socket: Socket): void {
-    // Node's server keeps its half open, and its session would not notice; but who ends a connection has left.
+    // Node's server keeps its half open, and its session would not notice the end. But a client that ends its half has
+    // disconnected.
     socket.once("end", () => socket.destroy());
     this.#server.emit("connection", socket);
   }
 
-  /** Looks at as many bytes as tell the two apart, and puts them back. */
+  /** Reads as many bytes as distinguish the two protocols, and puts them back. */
   #peek(socket: Socket, onHttp1: () => void): void {
     this.#silent.add(socket);
     const forget = () => {
@@ -179,20 +180,20 @@ export class Http2Listener {
     socket.on("readable", onReadable);
   }
 
-  /** New requests go elsewhere; those under way end. */
+  /** Takes no new requests. Requests in progress finish. */
   drain(): void {
     for (const session of this.#sessions) if (!session.closed) session.close();
     for (const socket of this.#silent) socket.destroy();
   }
 
-  /** Cuts whatever is left. */
+  /** Cuts all remaining connections. */
   destroy(): void {
     this.drain();
     for (const session of this.#sessions) session.destroy();
   }
 }
 
-/** Takes over the one listener by which Node's server begins to read a connection. */
+/** Removes and returns the one listener by which Node's server starts to read a connection. */
 function takeListener(
   server: HttpServer | HttpsServer,
   event: "connection" | "secureConnection",

@@ -1,4 +1,4 @@
-/** Keeps watching how late this process's timers are. */
+/** Measures continuously how late the timers of this process fire. */
 import type { Clock } from "#base";
 import { DELAY_SAMPLE_MS, LoopDelay } from "../core/limits/overload.ts";
 

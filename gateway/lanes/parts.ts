@@ -1,4 +1,4 @@
-/** What every lane is given. */
+/** The parts that all lanes share. */
 import type { Host } from "#base";
 import type { Pressure } from "../core/limits/overload.ts";
 import type { GatewaySnapshot } from "../core/decision/pipeline.ts";
@@ -16,17 +16,17 @@ export interface LaneParts {
   readonly accessLog: AccessLog;
   readonly tokens: TokenVerifier;
   readonly leases: QuotaLeases;
-  /** The upstream, with what lies before it. */
+  /** The upstream, with the steps before it. */
   readonly chain: Chain;
   snapshot(): GatewaySnapshot;
-  /** How much this process has to do. */
+  /** The load of this process. */
   pressure(): Pressure;
-  /** True once the gateway stops: connections then end with their answer. */
+  /** True once the gateway stops. Connections then end with their current answer. */
   stopping(): boolean;
   /**
-   * How many exchanges are under way, in all lanes. A number and not a Set of them: a Set that is added to and deleted
-   * from all the time leaves a chain of outgrown tables, and one of them in the old generation keeps every exchange
-   * since alive through young collections (measured: 16 ms each instead of 2).
+   * The number of exchanges in progress, in all lanes. A number and not a Set of them: a Set with constant additions
+   * and deletions leaves a chain of outgrown tables, and one of them in the old generation keeps all later exchanges
+   * alive through young collections (measured: 16 ms each instead of 2).
    */
   readonly inFlight: { count: number };
 }

@@ -1,6 +1,6 @@
 /**
- * A refusal as its client understands it: an RFC 9457 problem document, or a gRPC status. The flag goes into a header
- * beside it.
+ * A refusal in the form that its client understands: an RFC 9457 problem document, or a gRPC status. A header carries
+ * the flag.
  */
 import { GATEWAY_FLAGS } from "../api.ts";
 import { grpcMessage, grpcStatusOf, webContentType, type GrpcKind } from "../core/request/grpc.ts";
@@ -11,7 +11,7 @@ export const FLAG_HEADER = "x-posthouse-flag";
 
 export function problemText(refusal: Pick<Refuse, "code" | "title" | "status" | "detail">, path: string): string {
   return JSON.stringify({
-    // A name, not an address: every path of a gateway belongs to the services behind it.
+    // A name, not an address: all paths of a gateway belong to the services behind it.
     type: `urn:posthouse:error:${refusal.code}`,
     title: refusal.title,
     status: refusal.status,
@@ -21,7 +21,7 @@ export function problemText(refusal: Pick<Refuse, "code" | "title" | "status" | 
   });
 }
 
-/** In the trailers, or in a head that is all there is. */
+/** For the trailers, or for a head without a body. */
 export function grpcFields(refusal: Refuse): string[] {
   const status = String(grpcStatusOf(refusal.status));
   return ["grpc-status", status, "grpc-message", grpcMessage(refusal.detail), FLAG_HEADER, refusal.flag];
@@ -53,7 +53,7 @@ export function refusalAnswer(
   return { status: refusal.status, headers, body };
 }
 
-/** After a request that could not be read there is no telling where the next one begins. */
+/** Whether the connection closes: after a malformed request, the start of the next one is unknown. */
 export function closesAfter(refusal: Refuse): boolean {
   return refusal.flag === GATEWAY_FLAGS.REQUEST_INVALID || refusal.flag === GATEWAY_FLAGS.UPGRADE_UNSUPPORTED;
 }

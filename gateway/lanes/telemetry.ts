@@ -1,12 +1,15 @@
 /**
- * What the gateway counts. Labels are bounded: routes by the config, methods and flags by a list. A child is looked up
- * once per route, method and status, and kept; those of routes that are gone are forgotten.
+ * The gateway's metrics. Labels are bounded: routes by the config, methods and flags by a list. A child is looked up
+ * once per route, method and status, and kept; those of removed routes are dropped.
  */
 import { LATENCY_BUCKETS_SECONDS, type CounterChild, type HistogramChild, type Host, type Metrics } from "#base";
 import { COMMON_METHODS, GATEWAY_FLAGS, type ClusterView, type GatewayFlag } from "../api.ts";
 
 const METHODS: ReadonlySet<string> = new Set(COMMON_METHODS);
-/** What all others are called, for a client may send any. @see OpenTelemetry's semantic conventions, http.request.method */
+/**
+ * The label for all other methods, because a client may send any. @see OpenTelemetry's semantic conventions,
+ * http.request.method
+ */
 export const OTHER_METHOD = "_OTHER";
 export function boundedMethod(method: string): string {
   return METHODS.has(method) ? method : OTHER_METHOD;
@@ -17,7 +20,7 @@ export function spanName(method: string): string {
   return method === OTHER_METHOD ? "HTTP" : method;
 }
 
-/** Label of requests that no route took; core/check/config.ts keeps routes from being called so. */
+/** The label of requests without a route; core/check/config.ts reserves the name. */
 export const NO_ROUTE = "none";
 
 interface RouteChildren {
@@ -35,7 +38,7 @@ export class GatewayMetrics {
   readonly #routes = new Map<string, RouteChildren>();
   readonly inFlight: { inc(): void; dec(): void };
 
-  /** What is asked for when the metrics are read: connections to upstreams, and what clusters are like. */
+  /** The functions are called when the metrics are read. */
   constructor(
     { metrics }: Host,
     {
@@ -47,14 +50,14 @@ export class GatewayMetrics {
       connections: () => { readonly open: number; readonly idle: number; readonly connecting: number };
       clusters: () => ReadonlyMap<string, ClusterView>;
       revision: () => number;
-      /** Processes that the gateway is, each of which counts for itself. */
+      /** Processes of the gateway, each of which counts for itself. */
       workers?: number;
     },
   ) {
     clusterMetrics(metrics, clusters, workers);
     metrics.gauge({
       name: "posthouse_gateway_catalog_revision",
-      help: "Revision of the registry that requests are served by; of several workers the oldest.",
+      help: "Revision of the registry data in use; the lowest one of several workers.",
       across: "min",
       collect: (family) => family.labels().set(revision()),
     });
@@ -76,30 +79,30 @@ export class GatewayMetrics {
     });
     this.#durations = metrics.histogram({
       name: "posthouse_gateway_request_duration_seconds",
-      help: "From a request's head to the last byte of its answer.",
+      help: "Time from a request's head to the last byte of its answer.",
       labelNames: ["route", "method", "status_class"],
       buckets: LATENCY_BUCKETS_SECONDS,
     });
     this.#retries = metrics.counter({
       name: "posthouse_gateway_upstream_retries_total",
-      help: "Further tries: fresh connection, moved after a failed connection, again after a reset or timeout, for a status, hedged.",
+      help: "Further tries, by kind: fresh connection, other endpoint, after a reset or timeout, for a status, hedged.",
       labelNames: ["kind"],
     });
     const refusals = metrics.counter({
       name: "posthouse_gateway_refusals_total",
-      help: "Answers that the gateway itself gave or had to cut, by flag.",
+      help: "Requests that the gateway rejected or cut, by flag.",
       labelNames: ["flag"],
     });
     this.#refusals = new Map([...new Set(Object.values(GATEWAY_FLAGS))].map((flag) => [flag, refusals.labels(flag)]));
     this.#ejections = metrics
       .counter({
         name: "posthouse_gateway_ejections_total",
-        help: "Endpoints that were passed over for a while because they answered badly.",
+        help: "Ejections of endpoints after too many failed answers.",
       })
       .labels();
     this.#configs = metrics.counter({
       name: "posthouse_gateway_configs_total",
-      help: "Configs received, by whether they were put in force.",
+      help: "Configs received, by result: applied or refused.",
       labelNames: ["result"],
     });
     this.inFlight = metrics
@@ -107,7 +110,7 @@ export class GatewayMetrics {
       .labels();
   }
 
-  /** `label`: the method, bounded. Without `seconds` nobody knows when it began. */
+  /** `label`: the bounded method. Without `seconds`: the start is not known. */
   request(route: string, label: string, status: number, seconds?: number): void {
     const children = this.#of(route);
     const code = String(status);
@@ -145,7 +148,7 @@ export class GatewayMetrics {
     this.#configs.labels(result).inc();
   }
 
-  /** Forgets the routes that are no longer there. */
+  /** Drops the children of removed routes. */
   retain(routes: ReadonlySet<string>): void {
     for (const [route, children] of this.#routes) {
       if (routes.has(route) || route === NO_ROUTE) continue;
@@ -162,7 +165,7 @@ export class GatewayMetrics {
   }
 }
 
-/** One gauge for each number: a label never separates a part from its whole, or a load from its limit. */
+/** One gauge for each number: a label never separates a part from its total, or a load from its limit. */
 function clusterMetrics(metrics: Metrics, clusters: () => ReadonlyMap<string, ClusterView>, workers: number): void {
   metrics.gauge({
     name: "posthouse_gateway_cluster_endpoints",
@@ -186,7 +189,7 @@ function clusterMetrics(metrics: Metrics, clusters: () => ReadonlyMap<string, Cl
   });
   metrics.gauge({
     name: "posthouse_gateway_cluster_panic",
-    help: "1: so few of a cluster's endpoints are healthy that all are used.",
+    help: "1 while too few of a cluster's endpoints are healthy, so that requests go to all of them.",
     labelNames: ["cluster"],
     across: "max",
     collect: (family) => {
@@ -207,7 +210,8 @@ function clusterMetrics(metrics: Metrics, clusters: () => ReadonlyMap<string, Cl
     labelNames: ["cluster"],
     collect: (family) => {
       for (const [cluster, { breaker, adaptiveLimit }] of clusters()) {
-        // What latency allows is a worker's own, and the breaker's a part each, so that their sum says what holds.
+        // The adaptive limit is per worker, and the breaker's limit is split among the workers, so that their sum is
+        // the limit.
         family.labels(cluster).set(Math.min(breaker.requests.max / workers, adaptiveLimit ?? Infinity));
       }
     },

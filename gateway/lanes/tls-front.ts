@@ -1,7 +1,8 @@
 /**
- * What a port shows of itself in a handshake, and asks of the other end. The certificate is that of the listener whose
- * host the client asks for. A client without a trusted certificate, where one is asked for, is cut before its first byte
- * of HTTP is read: without any by OpenSSL, with a bad one by Node, and once more here.
+ * The TLS side of a port: which certificate it presents, and which certificates it asks of clients. The certificate
+ * belongs to the listener whose host the client requests. Where client certificates are required, a client without a
+ * trusted one is cut before its first byte of HTTP is read: without a certificate by OpenSSL, with an untrusted one by
+ * Node, and again here.
  */
 import { constants, createHash, X509Certificate } from "node:crypto";
 import {
@@ -17,11 +18,14 @@ import type { TlsPeer } from "../core/request/head.ts";
 import { HostTable } from "../core/request/listener-ports.ts";
 import type { TlsIdentity } from "../settings.ts";
 
-/** A client of TLS 1.2 may not begin another handshake on a connection, of whichever protocol. @see RFC 9113 §9.2.1 */
+/** TLS 1.2 clients may not renegotiate, in any protocol. @see RFC 9113 §9.2.1 */
 const NO_RENEGOTIATION = constants.SSL_OP_NO_RENEGOTIATION;
 
 export interface TlsPlan {
-  /** Whoever asks for no host of theirs is shown the first of whoever is for any, else of the first. */
+  /**
+   * A client that requests none of their hosts gets the first certificate of a listener for any host, or else of the
+   * first listener.
+   */
   readonly listeners: readonly {
     /** undefined: any. */
     readonly hosts: readonly string[] | undefined;
@@ -34,7 +38,7 @@ export interface TlsPlan {
 
 export type ClientMode = NonNullable<ClientCertificates["mode"]>;
 
-/** What a port with these demands asks; undefined: for no certificates. */
+/** The mode of a port with these settings; undefined: it does not ask for certificates. */
 export function modeOf(clients: ClientCertificates | undefined): ClientMode | undefined {
   return clients && (clients.mode ?? "require");
 }
@@ -64,12 +68,12 @@ export class TlsFront {
   /** undefined: there is one certificate for all. */
   readonly #byHost: HostTable<readonly Shown[]> | undefined;
 
-  /** @throws OpenSSL's own error, of a certificate or key that is none */
+  /** @throws OpenSSL's own error for a certificate or key that is not valid */
   constructor({ listeners, clients }: TlsPlan) {
     this.mode = modeOf(clients);
     this.#clients = clients;
     const [first] = (listeners.find(({ hosts }) => !hosts) ?? listeners[0])?.identities ?? [];
-    if (!first) throw new Error("there is no certificate to show");
+    if (!first) throw new Error("no listener of the port has a certificate");
     this.#first = first;
     if (listeners.length === 1 && listeners[0]?.identities.length === 1) return;
     this.#byHost = new HostTable(
@@ -81,12 +85,12 @@ export class TlsFront {
     return { leaf: new X509Certificate(identity.cert), context: createSecureContext(this.#contextOf(identity)) };
   }
 
-  /** CAs of clients, in PEM; undefined: they are not asked. */
+  /** The CAs for client certificates, in PEM; undefined: clients are not asked. */
   get trusts(): string | undefined {
     return this.#clients?.ca;
   }
 
-  /** Of a server; what is asked of clients stays for as long as it listens. */
+  /** The options of a server. Its mode for client certificates cannot change while it listens. */
   get serverOptions(): TlsOptions {
     return {
       ...this.contextOptions,
@@ -95,7 +99,7 @@ export class TlsFront {
     };
   }
 
-  /** What of it may change under a server that listens: what is shown without a name. */
+  /** The options that may change while the server listens: the certificate for clients that request no name. */
   get contextOptions(): SecureContextOptions {
     return this.#contextOf(this.#first);
   }
@@ -103,21 +107,21 @@ export class TlsFront {
   #contextOf({ key, cert }: TlsIdentity): SecureContextOptions {
     if (!this.#clients) return { key, cert, minVersion: "TLSv1.2", ciphers: CIPHERS, secureOptions: NO_RENEGOTIATION };
     const { ca } = this.#clients;
-    // Without one Node would trust every public CA.
-    if (!ca) throw new Error("the CA of the clients' certificates is missing");
+    // Without a CA Node would trust every public CA.
+    if (!ca) throw new Error("clientCertificates has no CA");
     return {
       key,
       cert,
       ca,
       minVersion: "TLSv1.2",
       ciphers: CIPHERS,
-      // A session that is resumed is not verified again: neither by another CA nor after its own is no longer trusted.
+      // A resumed session is not verified again, neither by another CA nor after its own CA is no longer trusted.
       secureOptions: NO_RENEGOTIATION | constants.SSL_OP_NO_TICKET,
       sessionIdContext: createHash("sha256").update(ca).digest("hex").slice(0, 32),
     };
   }
 
-  /** What is shown to who asks for a name; undefined: the server's own. */
+  /** The certificate for a requested name; undefined: the server's own. */
   contextFor(serverName: string): SecureContext | undefined {
     if (!this.#byHost) return undefined;
     const name = normal(serverName);
@@ -125,7 +129,7 @@ export class TlsFront {
     return (shown?.find(({ leaf }) => leaf.checkHost(name) !== undefined) ?? shown?.[0])?.context;
   }
 
-  /** Who is at the other end; undefined: somebody who must not be let in. */
+  /** The client; undefined: it must not be admitted. */
   admit(socket: TLSSocket): TlsPeer | undefined {
     const certificate = this.mode === undefined ? undefined : socket.getPeerX509Certificate();
     if (certificate ? !socket.authorized : this.mode === "require") return undefined;
@@ -137,7 +141,7 @@ export class TlsFront {
   }
 }
 
-/** As hosts of requests are compared. */
+/** In the form in which hosts of requests are compared. */
 function normal(serverName: string): string {
   return serverName.toLowerCase().replace(/\.$/, "");
 }

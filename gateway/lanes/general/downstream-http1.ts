@@ -1,4 +1,4 @@
-/** A client of HTTP/1.x, over Node's own parser: the strictest reader of requests that there is here. */
+/** An HTTP/1.x client, over Node's own parser: the strictest parser of requests available here. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
@@ -10,7 +10,7 @@ import type { Downstream, DownstreamListener } from "./downstream.ts";
 import { drainRequest, keptBehind } from "../edge.ts";
 import { Lingering } from "../linger.ts";
 
-/** Bytes of a body that are cheaper copied behind the head than handed to the system beside it. */
+/** Bytes of a body up to which copying it behind the head is cheaper than a second write. */
 const JOINED_BYTES_MAX = 16 * 1024;
 
 export class Http1Downstream implements Downstream {
@@ -56,7 +56,7 @@ export class Http1Downstream implements Downstream {
     if (this.#closes) return;
     this.#closes = true;
     const { socket } = this.#request;
-    // With it Node closes behind its last answer, both halves at once.
+    // Node calls this to close after its last answer, both halves at once.
     socket.destroySoon = () => this.#linger(socket).halfClose();
   }
 
@@ -64,19 +64,19 @@ export class Http1Downstream implements Downstream {
     return (this.#lingering ??= new Lingering(this.#clock, socket));
   }
 
-  /** An answer that announces trailers goes out in chunks: behind a length there is no place for them. */
+  /** An answer that announces trailers is sent in chunks, because trailers cannot follow a body with a length. */
   #roomForTrailers(headers: readonly string[]): readonly string[] {
     if (this.head.version !== "1.1" || firstHeaderValue(headers, "trailer") === undefined) return headers;
     return headers.filter((_, at) => (headers[at - (at % 2)] as string).toLowerCase() !== "content-length");
   }
 
-  /** Behind a whole request nothing that comes is one. */
+  /** After a complete last request, further bytes are not requests. */
   #lingerAtOnce(): void {
     const { socket, complete } = this.#request;
     if (this.#closes && (complete || !this.body) && !socket.destroyed) this.#linger(socket);
   }
 
-  /** The fields of the head, and what they must say when the answer is earlier than the end of the request. */
+  /** The fields of the head. An answer before the end of the request may have to close the connection. */
   #headOf(headers: readonly string[]): string[] {
     if (this.body && !this.#request.complete && !keptBehind(this.contentLength)) this.closeBehind();
     return this.#closes ? [...headers, "connection", "close"] : (headers as string[]);
@@ -88,10 +88,10 @@ export class Http1Downstream implements Downstream {
     this.#response.writeContinue();
   }
 
-  /** HTTP/1.0 knows no informational answers, and old clients of 1.1 stumble over all but 100 and 103. */
+  /** HTTP/1.0 has no informational answers, and old HTTP/1.1 clients fail on all but 100 and 103. */
   inform(status: number, headers: readonly string[]): void {
     const { socket } = this.#response;
-    // Behind the answer of an earlier request there is no place for it yet, and a hint that waits is none.
+    // It cannot overtake the answer to an earlier request, and a delayed hint is useless.
     if (status !== 103 || this.head.version === "1.0" || !socket || this.#response.headersSent) return;
     let text = "HTTP/1.1 103 Early Hints\r\n";
     for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
@@ -124,15 +124,15 @@ export class Http1Downstream implements Downstream {
     this.#lingerAtOnce();
     if (body === undefined) this.#response.end();
     else if (body.length > JOINED_BYTES_MAX) this.#response.end(body);
-    // As text Node joins it to the head, byte for byte: one buffer to write instead of two.
+    // Node joins text to the head, byte for byte: one buffer to write instead of two.
     else this.#response.end(body.toString("latin1"), "latin1");
   }
 
   cut(): boolean {
     const { socket } = this.#response;
-    // What was handed over before is true, and goes first.
+    // Sends the bytes that were handed over before.
     while (this.#response.writableCorked > 0) this.#response.uncork();
-    // An end is how an answer without a length ends well; a reset is how it does not.
+    // An answer without a length ends with the connection, so only a reset shows a failure.
     if (socket && "resetAndDestroy" in socket && !("encrypted" in socket)) socket.resetAndDestroy();
     else this.#response.destroy();
     return false;

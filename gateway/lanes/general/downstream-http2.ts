@@ -1,4 +1,4 @@
-/** A client of HTTP/2, over Node's streams themselves: its compatibility layer knows neither trailers nor resets. */
+/** An HTTP/2 client, over Node's streams directly: Node's compatibility layer supports neither trailers nor resets. */
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Clock } from "#base";
 import { isPadded, type RawHead } from "../../core/request/head.ts";
@@ -9,7 +9,7 @@ import { asObject } from "../../upstream/http2-session.ts";
 import type { Downstream, DownstreamListener } from "./downstream.ts";
 import { LingerLimits } from "../linger.ts";
 
-/** Fields that HTTP/2 forbids, whoever set them. */
+/** Fields that HTTP/2 forbids, from any source. */
 const NOT_IN_HTTP2 = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade", "proxy-connection"]);
 
 export class Http2Downstream implements Downstream {
@@ -20,15 +20,15 @@ export class Http2Downstream implements Downstream {
   readonly #stream: ServerHttp2Stream;
   #trailers: WholeEnd = ownEnd();
   #ended = false;
-  /** The answer ends with trailers, were there none in them. */
+  /** The answer ends with trailers, possibly empty ones. */
   #trailed = false;
   /** The rest of the request's body is not wanted. */
   #unwanted = false;
-  /** The answer is out, and the client may still send. */
+  /** Called when the answer is sent while the client may still send. */
   #onAnswered: (() => void) | undefined;
   #listener: DownstreamListener | undefined;
   readonly #bodiless: boolean;
-  /** What the client sends is no body but its side of a tunnel, once there is one. */
+  /** The client sends its side of a tunnel, not a body. */
   readonly #tunnel: boolean;
   #opened = false;
 
@@ -38,7 +38,7 @@ export class Http2Downstream implements Downstream {
     this.#stream = stream;
     this.#bodiless = request === "ended";
     this.#tunnel = request === "tunnel";
-    // What it is comes with the close; without a listener it would end the process.
+    // The close reports the error. Without a listener it would end the process.
     stream.on("error", () => {});
     if (request !== "body") return;
     const { rawHeaders } = head;
@@ -81,7 +81,7 @@ export class Http2Downstream implements Downstream {
     );
   }
 
-  /** A stream ends with its answer anyway, and the others go on. */
+  /** A stream ends with its answer, and other streams continue. */
   closeBehind(): void {}
 
   continue(): void {
@@ -104,7 +104,7 @@ export class Http2Downstream implements Downstream {
     return this.#stream.write(chunk);
   }
 
-  /** Opens the tunnel: the stream is whoever's called this from now on, until it closes. */
+  /** Opens the tunnel. The stream belongs to the caller until it closes. */
   open(headers: readonly string[]): void {
     this.#opened = true;
     if (!this.closed) this.#stream.respond(fieldsOf(200, headers), { waitForTrailers: true });
@@ -138,8 +138,9 @@ export class Http2Downstream implements Downstream {
   }
 
   /**
-   * Reads the rest of the body away, for as long as a lingering close would: many clients write all of it before they
-   * read, and take a reset for a failure. Then one without an error says that the answer is whole and the rest unwanted.
+   * Discards the rest of the body, for as long as a lingering close would: many clients write all of it before they
+   * read, and treat a reset as a failure. After that, a reset without an error says that the answer is complete and the
+   * rest is not wanted.
    */
   discard(): void {
     const stream = this.#stream;
@@ -150,7 +151,7 @@ export class Http2Downstream implements Downstream {
     });
     this.#onAnswered = () => {
       limits.start();
-      // The exchange is over, whatever the client goes on to send.
+      // The exchange is over, whatever the client still sends.
       this.#over(true);
     };
     stream.on("data", (chunk: Buffer) => limits.note(chunk.length));
@@ -168,7 +169,7 @@ export class Http2Downstream implements Downstream {
   }
 }
 
-/** Node takes names in any case but passes them on as they are, and HTTP/2 has small letters only. */
+/** Node passes names on in any case, and HTTP/2 requires lower case. */
 function fieldsOf(status: number, headers: readonly string[]): string[] {
   const fields = [":status", String(status)];
   for (let i = 0; i < headers.length; i += 2) {
@@ -179,8 +180,8 @@ function fieldsOf(status: number, headers: readonly string[]): string[] {
 }
 
 /**
- * The head of a stream in the words of every other: `:authority` is the host, and crumbs of a cookie are one again. Two
- * hosts that differ stay two, and are refused as such.
+ * The head of a stream in the form of an HTTP/1.1 head: `:authority` becomes the host, and the parts of a cookie are
+ * joined. Two different hosts stay two, and are refused later.
  */
 export function http2Head(raw: readonly string[], given: Pick<RawHead, "scheme" | "peer" | "port" | "tls">): RawHead {
   const rawHeaders: string[] = [];

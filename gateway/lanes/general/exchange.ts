@@ -1,6 +1,6 @@
 /**
- * One request and its answer, from the first line to the last byte: what was decided, what went wrong, and the span,
- * the counts and the log line that say so afterwards. Whatever lane carries it.
+ * One request and its answer, from the first line to the last byte: the decision, the failure, and the span, counts and
+ * log line that record them. Independent of the lane.
  */
 import { parseTraceparent, type Host, type Span } from "#base";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayFlag } from "../../api.ts";
@@ -13,25 +13,25 @@ import type { CompiledRoute } from "../../core/routing/table.ts";
 import type { AccessLog } from "../access-log.ts";
 import { boundedMethod, NO_ROUTE, spanName, type GatewayMetrics } from "../telemetry.ts";
 
-/** Beside the exchange itself nothing outlives the request; the snapshot it began with is the one it ends with. */
+/** Nothing outlives the request except the exchange itself. It uses the same snapshot from start to end. */
 export class Exchange {
   readonly raw: RawHead;
   readonly head: RequestHead | BadHead;
   readonly snapshot: GatewaySnapshot;
-  /** As metrics and spans know it. */
+  /** Bounded, for metrics and spans. */
   readonly method: string;
   readonly span: Span;
   /** Monotonic milliseconds. */
   readonly startedMs: number;
   forward: Forward | undefined;
-  /** The route whose answer the gateway gave by itself: a redirect, a preflight. */
+  /** The route for which the gateway answered without a service: a redirect, a fixed answer, a preflight. */
   answeredBy: CompiledRoute | undefined;
-  /** Set when the gateway itself says no. */
+  /** Set when the gateway refuses the request. */
   refusal: Refuse | undefined;
   flag: GatewayFlag | undefined;
-  /** Of the answer: what the client is told, or what it means where that says nothing, as with gRPC. */
+  /** The status of the answer, or the HTTP equivalent of its gRPC status. */
   status = 0;
-  /** What a gRPC service said at the end of a call. */
+  /** The status that a gRPC service reported at the end of the call. */
   #grpcStatus: string | undefined;
   readonly #host: Host;
   readonly #metrics: GatewayMetrics;
@@ -51,7 +51,7 @@ export class Exchange {
     this.snapshot = given.snapshot;
     this.startedMs = host.clock.monotonic();
     const traces = isBadHead(given.head) ? [] : given.head.header("traceparent");
-    // Of two nobody can say which is true: a new trace begins. @see W3C Trace Context §3.2
+    // Two trace parents contradict each other, so a new trace starts. @see W3C Trace Context §3.2
     const parent =
       isBadHead(given.head) || traces.length !== 1
         ? undefined
@@ -62,7 +62,7 @@ export class Exchange {
     metrics.inFlight.inc();
   }
 
-  /** Path for logs and problems: the canonical one, or nothing when there is none. */
+  /** The path for logs and problems: the canonical one, or empty if there is none. */
   get path(): string {
     return isBadHead(this.head) ? "" : this.head.path;
   }
@@ -80,18 +80,18 @@ export class Exchange {
     return span;
   }
 
-  /** A call of gRPC has ended; `status` is its `grpc-status`. */
+  /** A gRPC call has ended; `status` is its `grpc-status`. */
   saidByGrpc(status: string | undefined): void {
     this.#grpcStatus = status;
     this.status = grpcOutcome(status);
   }
 
-  /** `complete`: the client has the whole answer. Counts, ends the span and logs, once. */
+  /** `complete`: the client has received the whole answer. Counts, ends the span and logs, once. */
   finish(complete: boolean): void {
     if (this.#finished) return;
     this.#finished = true;
     if (!complete) this.flag ??= GATEWAY_FLAGS.CLIENT_CLOSED;
-    // Without any answer sent there is no status but the one that says so.
+    // If no answer was sent, the status is that of a client that disconnected.
     const shown =
       !complete && this.flag === GATEWAY_FLAGS.CLIENT_CLOSED ? GatewayErrors.CLIENT_CLOSED.status : this.status;
     const { route, span } = this;

@@ -1,6 +1,6 @@
 /**
- * A browser's gRPC: the same calls with trailers as a last frame of the body, in base64 where asked for. To the lane it is
- * a client of gRPC like any other.
+ * gRPC-Web, for browsers: the same calls, with the trailers as a last frame of the body, in base64 if requested. The
+ * lane sees an ordinary gRPC client.
  */
 import {
   Base64Reader,
@@ -70,7 +70,7 @@ export class GrpcWebDownstream implements Downstream {
   }
 
   #send(chunk: Buffer): boolean {
-    // Each piece with padding of its own: a message must not wait for the first bytes of the next.
+    // Each chunk has its own padding, because a message must not wait for the first bytes of the next.
     return this.#inner.write(this.#kind === "web-text" ? Buffer.from(chunk.toString("base64"), "latin1") : chunk);
   }
 
@@ -80,12 +80,12 @@ export class GrpcWebDownstream implements Downstream {
     this.#inner.end(ownEnd(), undefined);
   }
 
-  /** The status is among the headers then, where a client of gRPC-Web looks first. */
+  /** The status is among the headers in this case, where a gRPC-Web client looks first. */
   whole(status: number, headers: readonly string[], body: Buffer | undefined): void {
     this.#inner.whole(status, this.#answerHeaders(headers, false), body);
   }
 
-  /** Inside a message the frame of the trailers would be taken for a part of it. */
+  /** Within a message, a frame of trailers would be read as part of it. */
   cut(status?: readonly string[]): boolean {
     if (!status || !this.#meter.between) return this.#inner.cut();
     this.end(ownEnd(status), undefined);

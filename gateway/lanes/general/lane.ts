@@ -1,9 +1,10 @@
 /**
- * The general lane: everything that HTTP allows. Fastify and Node's parsers take requests in, one function decides, our
- * own client carries them out. One request's path, top to bottom: head → decision → (what it takes → decision) → passage.
+ * The general lane, for everything that HTTP allows. Fastify and Node's parsers receive requests, one function decides,
+ * and the gateway's own client carries them out. The path of a request, from top to bottom: head → decision → (a token
+ * or a lease → decision) → passage.
  *
- * Fastify is told the path "/" for every request, so that there is one reader of the path, core/paths/path.ts, and lets go of
- * it in its first hook, before it has an opinion on the body. HTTP/2 comes beside it, as streams.
+ * Fastify receives the path "/" for every request, so that only core/paths/path.ts parses paths, and releases the
+ * request in its first hook, before it reads the body. HTTP/2 requests arrive beside it, as streams.
  */
 import { constants, type ServerHttp2Stream } from "node:http2";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
@@ -44,17 +45,17 @@ import { NO_ROUTE, OTHER_METHOD } from "../telemetry.ts";
 import type { TlsFront } from "../tls-front.ts";
 import { asksForWebSocket, asksForWebSocketStream, responseOn, Upgrades } from "./upgrades.ts";
 
-/** Milliseconds between two looks for heads that are late. */
+/** Milliseconds between two checks for late heads. */
 const LATE_CHECK_MS = 1_000;
-/** Not for a reverse proxy, whatever a route says. */
+/** Never forwarded by a reverse proxy, whatever a route says. */
 const NEVER_PASSED = new Set(["CONNECT", "TRACE"]);
-/** Node reads the head of others, too, such as HTTP/0.9 and what calls itself HTTP/2.0 without its frames. */
+/** Node also parses other versions, such as HTTP/0.9, and HTTP/2.0 without its frames. */
 const VERSIONS = new Set(["1.0", "1.1", "2"]);
 
-/** Where a connection keeps its last request, for when the rest of it turns out to be broken. */
+/** On a connection: its last request, in case its remaining bytes turn out to be malformed. */
 const RESPONSE = Symbol("last response");
 const PASSAGE = Symbol("last passage");
-/** Where it keeps who is at its other end. */
+/** On a connection: the TLS peer. */
 const PEER = Symbol("TLS peer");
 
 interface Connection {
@@ -66,14 +67,14 @@ interface Connection {
 export class GeneralLane {
   readonly #parts: LaneParts;
   readonly #scheme: "http" | "https";
-  /** Of the config's listeners; undefined: the process's own. */
+  /** The port of the config's listeners; undefined: the process's own. */
   readonly #port: number | undefined;
   readonly #app: FastifyInstance;
   readonly #http2: Http2Listener;
   readonly #upgrades: Upgrades;
   #tls: TlsFront | undefined;
 
-  /** One lane per port; `tls` makes it an HTTPS one, `port` one of the config's listeners. */
+  /** One lane per port. `tls`: it serves HTTPS. `port`: it belongs to listeners of the config. */
   constructor(parts: LaneParts, tls: TlsFront | undefined, port?: number) {
     this.#parts = parts;
     this.#tls = tls;
@@ -94,7 +95,7 @@ export class GeneralLane {
     return peer !== undefined;
   }
 
-  /** Whatever goes wrong ends this handshake, and no other. */
+  /** A failure ends this handshake only. */
   readonly #onServerName: NonNullable<TlsOptions["SNICallback"]> = (serverName, done) => {
     let context: SecureContext | undefined;
     try {
@@ -110,19 +111,19 @@ export class GeneralLane {
     const server = {
       maxHeaderSize: settings.headerBytesMax,
       headersTimeout: settings.headersMs,
-      // Bodies have a least rate instead, in pace.ts.
+      // Bodies have a minimum rate instead, in pace.ts.
       requestTimeout: 0,
       connectionsCheckingInterval: LATE_CHECK_MS,
       // A missing Host is refused by readHead, as a problem document.
       requireHostHeader: false,
       insecureHTTPParser: false,
-      // Other upgrades may be ignored by the protocol's own rules.
+      // The protocol allows ignoring other upgrades.
       shouldUpgradeCallback: asksForWebSocket,
     };
     const common = {
       logger: false,
       trustProxy: false,
-      // Draining answers what still comes, and says close.
+      // While draining, requests are still answered, with "connection: close".
       return503OnClosing: false,
       forceCloseConnections: false,
       requestTimeout: 0,
@@ -142,9 +143,9 @@ export class GeneralLane {
           },
         }) as FastifyInstance)
       : Fastify({ ...common, http: server });
-    // Node would drop what is beyond in silence; readHead refuses it.
+    // Node would drop further headers silently. readHead refuses the request.
     app.server.maxHeadersCount = 0;
-    // Leave to send is given when the upstream wants the body, not before the request was even looked at.
+    // A 100 is sent when the upstream wants the body, not before the request was examined.
     for (const event of ["checkContinue", "checkExpectation"] as const) {
       app.server.on(event, (request, response) => app.server.emit("request", request, response));
     }
@@ -152,7 +153,7 @@ export class GeneralLane {
       this.#upgrades.take(request, socket, first, this.#rawHead(request, request.url ?? "")),
     );
     app.server.on("connect", (request: IncomingMessage) => this.#serveConnect(request));
-    // Hooks run for what no route takes, too; from here on the exchange is ours.
+    // Hooks also run for requests without a route. From here on the exchange handles the request.
     app.addHook("onRequest", (request, reply) => {
       reply.hijack();
       this.#serveHttp1(request.raw, reply.raw, request.originalUrl);
@@ -161,18 +162,18 @@ export class GeneralLane {
     return app;
   }
 
-  /** Node can read no further. What is under way hears of it; a request that never came so far is counted here. */
+  /** Node cannot parse further. A request in progress fails; one that never started is counted here. */
   #onClientError(error: Error & { code?: string }, socket: Socket): void {
     const { [RESPONSE]: response, [PASSAGE]: passage } = socket as Connection;
-    // What a parser still makes of the bytes behind a last request.
+    // Errors for bytes after a last request do not matter.
     if (isLingering(socket)) return;
     const refusal = refuseBroken(error);
     if (!refusal || !socket.writable) return void socket.destroy(error);
     if (response && passage && !(response.writableFinished && response.req.complete)) {
-      // It ended its half in the middle of a body, which is how clients leave.
+      // The client ended its half in the middle of a body, which is how clients disconnect.
       const left = error.code === "HPE_INVALID_EOF_STATE";
       if (!left && !response.headersSent) return passage.broken(refusal);
-      // Of what is answered the rest may be anything; a second answer would be the next one's.
+      // After an answer, a second one would be read as the answer to the next request.
       if (!left && !response.writableEnded) passage.exchange.flag ??= refusal.flag;
       return void socket.destroy(error);
     }
@@ -206,7 +207,7 @@ export class GeneralLane {
     connection[PASSAGE] = this.#serve(new Http1Downstream(this.#parts.host.clock, request, response, head));
   }
 
-  /** Node hands over the socket with it, as if a tunnel were to follow; it is refused like any method that is not passed on. */
+  /** Node hands over the socket, as for a tunnel. The method is refused like other methods that are not forwarded. */
   #serveConnect(request: IncomingMessage): void {
     const { socket } = request;
     socket.on("error", () => {});
@@ -228,7 +229,9 @@ export class GeneralLane {
     this.#serve(new Http2Downstream(this.#parts.host.clock, stream, head, ended ? "ended" : "body"));
   }
 
-  /** Everything before the upstream: read the head, decide, check a token or wait for a lease if need be, decide again. */
+  /**
+   * The steps before the upstream: read the head, decide, verify a token or wait for a lease if needed, decide again.
+   */
   #serve(client: Downstream, handshake?: Handshake): Passage {
     const { host, inFlight } = this.#parts;
     const grpc =
@@ -259,7 +262,7 @@ export class GeneralLane {
     this.#parts.inFlight.count--;
   };
 
-  /** With claims in hand nothing is left to verify, and a wait has its end: so this has, too. */
+  /** Ends: with verified claims nothing is left to verify, and each wait is limited. */
   async #settle(passage: Passage, first: Verify | Wait): Promise<void> {
     const { tokens, leases } = this.#parts;
     let decision: Decision = first;
@@ -284,16 +287,16 @@ export class GeneralLane {
     }
   }
 
-  /** What is refused whatever the routes say. */
+  /** Refusals that do not depend on routes. */
   #refuseAtOnce(passage: Passage): Refuse | undefined {
     const { head, snapshot, raw } = passage.exchange;
     if (NEVER_PASSED.has(raw.method)) {
-      return refuse("METHOD_NOT_ALLOWED", `${raw.method} is not passed on.`, {
+      return refuse("METHOD_NOT_ALLOWED", `The gateway does not forward ${raw.method} requests.`, {
         headers: [["allow", COMMON_METHODS.join(", ")]],
       });
     }
     if (!VERSIONS.has(raw.version)) {
-      return refuse("REQUEST_INVALID", `HTTP/${raw.version} is not spoken here; use HTTP/1.1 or HTTP/2.`);
+      return refuse("REQUEST_INVALID", `HTTP/${raw.version} is not supported. Use HTTP/1.1 or HTTP/2.`);
     }
     if (isBadHead(head)) return refuse(head.error, head.detail);
     const misdirected = this.#port === undefined ? undefined : misdirection(snapshot.table, head, raw);
@@ -301,7 +304,7 @@ export class GeneralLane {
     const expect = head.header("expect");
     if (expect.length > 0) {
       if (expect.length > 1 || (expect[0] as string).toLowerCase() !== "100-continue") {
-        return refuse("EXPECTATION_FAILED", "The only expectation known here is 100-continue.");
+        return refuse("EXPECTATION_FAILED", "The only supported expectation is 100-continue.");
       }
       if (raw.version !== "1.0") passage.expectContinue();
     }
@@ -326,41 +329,41 @@ export class GeneralLane {
     else passage.go(decision);
   }
 
-  /** @throws the system's own error, such as EADDRINUSE. The answer is the port. */
+  /** Returns the port. @throws the system's own error, such as EADDRINUSE */
   async listen(host: string, port: number): Promise<number> {
     await this.#app.listen({ host, port });
     return (this.#app.server.address() as AddressInfo).port;
   }
 
-  /** Serves new connections with other certificates, of the same mode; in the clear there are none. */
+  /** Serves new connections with other certificates, of the same mode. Ignored in the clear. */
   setTls(tls: TlsFront): void {
     if (!this.#tls) return;
     (this.#app.server as unknown as HttpsServer).setSecureContext(tls.contextOptions);
     const others = tls.trusts !== this.#tls.trusts;
     this.#tls = tls;
-    // Those who were verified by other CAs are asked to come again; what they still ask here is refused.
+    // Clients verified by other CAs must reconnect. Requests that they still send here are refused.
     if (!others) return;
     this.#http2.drain();
     this.closeIdle();
   }
 
-  /** Calls back when the port is no longer listened on. */
+  /** Calls back when the port is closed. */
   onClosed(listener: () => void): void {
     this.#server.once("close", listener);
   }
 
-  /** Takes no new connections; resolves when the last has ended. */
+  /** Takes no new connections. Resolves when the last one has ended. */
   async close(): Promise<void> {
     this.#http2.drain();
     await this.#app.close();
   }
 
-  /** Closes connections that carry nothing. */
+  /** Closes idle connections. */
   closeIdle(): void {
     this.#server.closeIdleConnections();
   }
 
-  /** Cuts whatever is left. */
+  /** Cuts all remaining connections. */
   destroy(): void {
     this.#upgrades.destroy();
     this.#http2.destroy();

@@ -27,7 +27,7 @@ interface Try {
   readonly context: SpanContext;
   /** Counted from 1. */
   readonly attempt: number;
-  /** Undefined: there is no limit. */
+  /** Undefined: no limit applies. */
   readonly timeLeft: TimeLeft | undefined;
 }
 

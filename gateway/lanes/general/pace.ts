@@ -1,11 +1,12 @@
 /**
- * How fast a client must send. A limit on the whole request would cut honest uploads of any size; one on silence lets a
- * byte a minute hold a connection for ever. So it is a rate, over a span, and it counts only while we would take more.
+ * How fast a client must send its body. A limit on the whole request would cut honest large uploads; a limit on silence
+ * would let one byte per minute hold a connection forever. So the limit is a rate over a time span, and the clock runs
+ * only while the gateway reads.
  */
 import type { Clock } from "#base";
 import { Deadline } from "../../upstream/deadline.ts";
 
-/** Bytes per second, averaged over the span. A modem of 1980 is faster; so few are sent on purpose. */
+/** Bytes per second, averaged over the span. A modem of 1980 is faster, so a slower client is slow on purpose. */
 const BODY_BYTES_PER_SECOND_MIN = 240;
 
 export class BodyPace {
@@ -21,7 +22,7 @@ export class BodyPace {
     });
   }
 
-  /** We take more, or do not for now: then the client is not the slow one. */
+  /** The gateway reads, or has paused: while it has paused, the client is not the slow side. */
   flow(flowing: boolean): void {
     this.#bytes = 0;
     if (flowing) this.#deadline.set(this.#spanMs);

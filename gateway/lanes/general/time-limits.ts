@@ -26,7 +26,7 @@ export class TimeLimits {
     this.#listener = listener;
   }
 
-  /** Starts the limit on the whole exchange; Infinity is no limit. False: it has passed already. */
+  /** Starts the limit on the whole exchange; Infinity: unlimited. False: it has passed already. */
   start(startedMs: number, { routeMs, callerMs }: { readonly routeMs: number; readonly callerMs: number }): boolean {
     this.#callerDeadlineMs = startedMs + callerMs;
     this.#deadlineMs = Math.min(startedMs + routeMs, this.#callerDeadlineMs);

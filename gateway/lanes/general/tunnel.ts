@@ -1,6 +1,6 @@
 /**
- * Two sockets joined after a switch of protocols: bytes cross as they come, each side waits for the other, silence on
- * both ends it, and so does the death of either.
+ * Two sockets joined after a switch of protocols. Bytes pass as they arrive, each side waits for the other, and the
+ * tunnel ends when both are silent or either closes.
  */
 import type { Duplex } from "node:stream";
 import type { Clock } from "#base";
@@ -9,7 +9,7 @@ import { Deadline } from "../../upstream/deadline.ts";
 export interface TunnelOptions {
   readonly idleMs: number;
   readonly onIdle: () => void;
-  /** Ends the client's side, where that is more than to destroy it. */
+  /** Ends the client's side, if destroying it is not enough. */
   readonly cutClient?: () => void;
 }
 
@@ -38,11 +38,11 @@ export class Tunnel {
       if (!to.write(chunk)) from.pause();
     });
     to.on("drain", () => from.resume());
-    // An end on one side may be a last word: what the other still has to say is let through.
+    // One side may end first: what the other side still sends is passed on.
     from.on("end", () => to.end());
     from.on("error", () => this.destroy());
     from.on("close", () => {
-      // What it said before it left is the other's still, as fast as that takes it.
+      // Bytes sent before the close are still delivered, as fast as the other side reads.
       if (from.readableEnded && !to.destroyed && !to.writableFinished) to.once("finish", () => this.destroy());
       else this.destroy();
     });

@@ -1,8 +1,8 @@
 /**
- * WebSocket handshakes. A handshake is a request like any other until the upstream has switched: it is matched,
- * authorised, limited and counted, and whatever else the upstream answers is passed on as that answer. Only then are the
- * two sockets joined. In HTTP/2 the client's is a stream (RFC 8441); to all behind the lane it is the same GET, with a
- * key that the gateway made.
+ * WebSocket handshakes. Until the upstream has switched protocols, a handshake is an ordinary request: it is matched,
+ * authorized, limited and counted, and any other answer of the upstream is passed on. Then the two sockets are joined.
+ * In HTTP/2 the client's side is a stream (RFC 8441); behind the lane it looks like the same GET, with a key that the
+ * gateway made.
  */
 import { createHash } from "node:crypto";
 import { ServerResponse, type IncomingMessage } from "node:http";
@@ -17,34 +17,39 @@ import { Http2Downstream } from "./downstream-http2.ts";
 import type { Handshake } from "./handshake.ts";
 import { Tunnel, type TunnelOptions } from "./tunnel.ts";
 
-/** Bytes that a client may send before it was told that it may. */
+/** Bytes that a client may send before the protocol has switched. */
 const EARLY_BYTES_MAX = 64 * 1024;
 
-/** Whether Node should take a request for a handshake. HTTP/1.0 knows none, and one with a body is a plain request. */
+/**
+ * Whether Node should treat a request as a handshake. HTTP/1.0 has none, and a request with a body is an ordinary one.
+ */
 export function asksForWebSocket(request: IncomingMessage): boolean {
   const { "content-length": length = "0", "transfer-encoding": encoding } = request.headers;
   if (encoding !== undefined || Number(length) > 0) return false;
   return request.httpVersion === "1.1" && request.headers.upgrade?.trim().toLowerCase() === "websocket";
 }
 
-/** The same of a stream, whose fields are `rawHeaders`. Other protocols are asked for by this method, and are refused with it. */
+/**
+ * The same for a stream; `rawHeaders` are its fields. Requests for other protocols use the same method, and are refused
+ * with it.
+ */
 export function asksForWebSocketStream({ method }: RawHead, rawHeaders: readonly string[]): boolean {
   if (method !== "CONNECT") return false;
   const at = rawHeaders.indexOf(":protocol");
   return at >= 0 && at % 2 === 0 && rawHeaders[at + 1] === "websocket";
 }
 
-/** What a server puts behind a key before it hashes both. @see RFC 6455 §1.3 */
+/** A server appends this to the key before it hashes both. @see RFC 6455 §1.3 */
 const ACCEPT_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/** Fields of a handshake that HTTP/2 does without: there is a key on each side of the gateway, or none. */
+/** Fields that only HTTP/1.1 handshakes have. Each side of the gateway has its own key, or none. */
 const OF_KEYS = new Set(["sec-websocket-key", "sec-websocket-accept"]);
 
 function withoutKeys(headers: readonly string[]): string[] {
   return headers.filter((_, at) => !OF_KEYS.has((headers[at - (at % 2)] as string).toLowerCase()));
 }
 
-/** Node's server has let go of the socket; its only answer goes out as any other. */
+/** For a socket that Node's server has released: its one answer is sent like any other. */
 export function responseOn(socket: Socket, request: IncomingMessage): ServerResponse {
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;
@@ -57,7 +62,7 @@ export class Upgrades {
   readonly #host: Host;
   readonly #serve: (downstream: Downstream, handshake: Handshake) => void;
   readonly #tunnels = new Set<Tunnel>();
-  /** Handshakes and tunnels; Node's server no longer knows them. */
+  /** Sockets of handshakes and tunnels, which Node's server no longer tracks. */
   readonly #sockets = new Set<Socket>();
 
   constructor(host: Host, serve: (downstream: Downstream, handshake: Handshake) => void) {
@@ -72,7 +77,7 @@ export class Upgrades {
     const response = responseOn(socket, request);
     const early = first.length > 0 ? [first] : [];
     let bytes = first.length;
-    // Read all the time, or nobody would see a client leave.
+    // Reads continuously, because otherwise a disconnect of the client would go unnoticed.
     const onData = (chunk: Buffer) => {
       early.push(chunk);
       bytes += chunk.length;
@@ -99,7 +104,7 @@ export class Upgrades {
     this.#serve(downstream, { status: 101, take });
   }
 
-  /** A stream of HTTP/2 that asks for one; `head` in the words of HTTP/2. */
+  /** Handles an HTTP/2 stream that requests a WebSocket; `head` is in the form of HTTP/2. */
   takeStream(stream: ServerHttp2Stream, head: RawHead): void {
     const key = Buffer.from(this.#host.random.bytes(16)).toString("base64");
     const accept = createHash("sha1").update(`${key}${ACCEPT_GUID}`).digest("base64");
@@ -123,7 +128,7 @@ export class Upgrades {
     client.once("close", () => this.#tunnels.delete(tunnel));
   }
 
-  /** Cuts whatever is left. */
+  /** Cuts all remaining handshakes and tunnels. */
   destroy(): void {
     for (const tunnel of this.#tunnels) tunnel.destroy();
     for (const socket of this.#sockets) socket.destroy();
