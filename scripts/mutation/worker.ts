@@ -32,6 +32,9 @@ async function start(): Promise<Vitest> {
   return createVitest(
     {
       root,
+      // Not the projects of the whole suite: one worker, and the plugin below in it.
+      config: false,
+      include: ["test/**/*.test.ts"],
       watch: false,
       // Kept on disk by the file's text, which is not what runs.
       fsModuleCache: false,

@@ -205,13 +205,13 @@ test("an answer in chunks reaches a client of HTTP/1.0 as bytes to the end", asy
 
 test("a slow and steady upload is no slow one, whatever it takes in all", async () => {
   await using service = await upstream((_request, response, body) => void response.end(String(body.length)));
-  await using running = await runGateway(oneRoute(), [instance(service.port)], { requestMs: 150 });
+  await using running = await runGateway(oneRoute(), [instance(service.port)], { requestMs: 2_000 });
   const socket = connect(running.ports.httpPort, "127.0.0.1");
   let text = "";
   socket.on("data", (chunk) => (text += chunk.toString()));
   socket.write("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n");
   for (let i = 0; i < 10; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await new Promise((resolve) => setTimeout(resolve, 250));
     socket.write("x".repeat(100));
   }
   await eventually("it is answered", () => text.includes("1000"));
