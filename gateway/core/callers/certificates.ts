@@ -1,36 +1,36 @@
 /**
- * What certificates say, as text: the names in one, and whom a client's is of, in the words of Envoy's
- * `x-forwarded-client-cert`. Pure; whether a certificate is to be trusted was found out before.
+ * Certificates as text: the names in a certificate, and the owner of a client's certificate in the format of Envoy's
+ * `x-forwarded-client-cert`. Pure. The certificates were verified before.
  */
 
-/** Header by which a service is told whose certificate the client has. Only the gateway sets it. */
+/** Header in which a service receives the owner of the client's certificate. Only the gateway sets it. */
 export const CLIENT_CERTIFICATE_HEADER = "x-forwarded-client-cert";
 
-/** Characters of the header; names beyond are left out, for the service has a limit for all headers. */
+/** Longest header, in characters. Names beyond it are omitted, since services limit the size of headers. */
 const HEADER_CHARS_MAX = 4096;
 
 export interface AltName {
-  /** As OpenSSL calls it: `DNS`, `URI`, `IP Address`. */
+  /** The type in OpenSSL's words: `DNS`, `URI`, `IP Address`. */
   readonly type: string;
   readonly value: string;
 }
 
-/** As much of Node's X509Certificate as is looked at. */
+/** The fields of Node's X509Certificate that are read. */
 export interface CertificateText {
   /** SHA-256, in hex with colons. */
   readonly fingerprint256: string;
-  /** A line per attribute, each escaped by RFC 2253. */
+  /** One line per attribute, each escaped by RFC 2253. */
   readonly subject: string;
   readonly subjectAltName: string | undefined;
 }
 
-/** A value that would be taken for several stands as a JSON string. */
+/** Node writes a value with special characters as a JSON string. */
 const QUOTED = /^"(?:[^"\\\p{Cc}]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/u;
 
 /**
- * The subject alternative names of a certificate, from Node's text of them: `DNS:a.example, URI:"spiffe://b, c"`. None
- * when the text is not of that shape: half a list may not be what was signed.
- * @see CVE-2021-44532, for which Node quotes
+ * The subject alternative names of a certificate, from Node's text: `DNS:a.example, URI:"spiffe://b, c"`. Empty when the
+ * text has another shape, since a part of the list may differ from what was signed.
+ * @see CVE-2021-44532, the reason for Node's quotes
  */
 export function altNames(text: string | undefined): readonly AltName[] {
   const names: AltName[] = [];
@@ -54,7 +54,7 @@ export function altNames(text: string | undefined): readonly AltName[] {
   return names;
 }
 
-/** Whether a certificate has one of these names: a DNS name, or a URI, which has a colon. Exact; no wildcards. */
+/** Whether a certificate has one of these names: a DNS name, or a URI, which has a colon. Exact, without wildcards. */
 export function hasAltName(text: string | undefined, wanted: readonly string[]): boolean {
   return altNames(text).some(({ type, value }) =>
     type === "DNS"
@@ -64,7 +64,7 @@ export function hasAltName(text: string | undefined, wanted: readonly string[]):
 }
 
 /**
- * Whose certificate it is: `Hash=…;Subject="CN=…";URI=…;DNS=…`.
+ * The owner of a certificate: `Hash=…;Subject="CN=…";URI=…;DNS=…`.
  * @see Envoy, HTTP header manipulation, x-forwarded-client-cert
  */
 export function clientCertificate({ fingerprint256, subject, subjectAltName }: CertificateText): string {
@@ -72,18 +72,18 @@ export function clientCertificate({ fingerprint256, subject, subjectAltName }: C
   const names = altNames(subjectAltName);
   for (const kind of ["URI", "DNS"]) {
     for (const { type, value } of names) {
-      const told = type === kind ? quoteName(value) : undefined;
-      if (told === undefined) continue;
-      if (text.length + kind.length + told.length + 2 > HEADER_CHARS_MAX) return text;
-      text += `;${kind}=${told}`;
+      const name = type === kind ? quoteName(value) : undefined;
+      if (name === undefined) continue;
+      if (text.length + kind.length + name.length + 2 > HEADER_CHARS_MAX) return text;
+      text += `;${kind}=${name}`;
     }
   }
   return text;
 }
 
 /**
- * RFC 2253 has the most special first, and a byte that is no plain character as two hex digits. Quotes and backslashes
- * are escaped in it already, so that none ends the header's own quotes.
+ * The name in the order of RFC 2253, most specific attribute first, with each byte outside printable ASCII as two hex
+ * digits. The lines already escape quotes and backslashes, so none of them ends the header's own quotes.
  */
 function distinguishedName(lines: string): string {
   const name = lines
@@ -99,7 +99,7 @@ function distinguishedName(lines: string): string {
   return name.length > HEADER_CHARS_MAX / 2 ? "" : name;
 }
 
-/** undefined: what no name has, and no header should. */
+/** undefined: the value has characters that a header must not contain. */
 function quoteName(value: string): string | undefined {
   if (!/^[\x21-\x7e]+$/.test(value)) return undefined;
   return /[",;=\\]/.test(value) ? `"${value.replaceAll(/["\\]/g, "\\$&")}"` : value;

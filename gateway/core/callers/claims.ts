@@ -1,4 +1,4 @@
-/** Access rules over the claims of a verified token. Pure. A claim that is missing satisfies nothing. */
+/** Access rules on the claims of a verified token. Pure. A missing claim meets no rule. */
 import { ownMember } from "#base";
 import type { AclEntry, ClaimRule } from "../../api.ts";
 
@@ -8,8 +8,8 @@ export type Claims = Readonly<Record<string, unknown>>;
 const SPACE_SEPARATED = new Set(["scope", "scp"]);
 
 /**
- * The values of a claim as strings: a list's members, a scope's words, else the one value. Only scopes are split, for a
- * role called "super admin" is not the role "admin".
+ * The values of a claim as strings: the members of a list, the words of a scope, or the single value. Only scopes are
+ * split, since the role "super admin" does not include the role "admin".
  */
 export function claimValues(claims: Claims, name: string): readonly string[] {
   const value = name.startsWith("/") ? atPointer(claims, name) : ownMember(claims, name);
@@ -29,7 +29,7 @@ function atPointer(claims: Claims, pointer: string): unknown {
   return at;
 }
 
-/** Any entry lets in; an entry of several rules needs all of them. */
+/** Any entry grants access; an entry with several rules requires all of them. */
 export function allows(entries: readonly AclEntry[], claims: Claims): boolean {
   return entries.some((entry) =>
     entry.all
@@ -44,7 +44,7 @@ function holds(rule: Pick<ClaimRule, "claim" | "contains" | "anyOf">, claims: Cl
   return rule.anyOf !== undefined && rule.anyOf.some((wanted) => values.includes(wanted));
 }
 
-/** What an operator calls the entries, for the refusal: the rules' names, never the caller's claims. */
+/** The operator's names of the entries, for the refusal. Never contains the caller's claims. */
 export function entryNames(entries: readonly AclEntry[]): string {
   return entries.map((entry, index) => entry.name ?? `allow/${index}`).join(", ");
 }

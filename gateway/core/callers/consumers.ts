@@ -1,4 +1,4 @@
-/** Who a caller is to the gateway: a consumer, found by the hash of an API key or by a claim of a verified token. */
+/** Finds the consumer of a request by the hash of its API key, or by a claim of its verified token. */
 import type { Consumer } from "../../api.ts";
 import { claimValues, type Claims } from "./claims.ts";
 
@@ -26,7 +26,7 @@ export class Consumers {
     }
   }
 
-  /** `sha256`: of the key, in hex. */
+  /** `sha256`: the hash of the key, in hex. */
   byKey(sha256: string): CompiledConsumer | undefined {
     return this.#byKey.get(sha256);
   }

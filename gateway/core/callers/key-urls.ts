@@ -1,29 +1,30 @@
-/** Where the keys of an identity provider may come from: one rule for the URLs of a config and for those of a discovery. */
+/** Which URLs may serve the keys of an identity provider: one rule for configured and for discovered URLs. */
 import ipaddr from "ipaddr.js";
 import { urlHostProblem } from "#base";
 import { isForbiddenAddress } from "#base/address-class";
 
-/** What is wrong with the URL of a key set; undefined: nothing. */
+/** The problem of a key set's URL; undefined: none. */
 export function keyUrlProblem(text: string): string | undefined {
   const url = URL.parse(text);
   const unfit = urlHostProblem(text);
   if (!url || unfit !== undefined) return `${unfit ?? "Not a URL"}.`;
-  if (url.protocol !== "https:" && url.protocol !== "http:") return "Keys come by https.";
-  if (url.username !== "" || url.password !== "") return "The URL holds a password.";
+  if (url.protocol !== "https:" && url.protocol !== "http:")
+    return `The URL of a key set must use https, not ${url.protocol.slice(0, -1)}.`;
+  if (url.username !== "" || url.password !== "") return "The URL contains a user name or password. Remove it.";
   if (isForbiddenAddress(url.hostname)) {
-    return "No identity provider has a link-local, metadata, multicast or unspecified address.";
+    return `The host ${url.hostname} is a link-local, metadata, multicast or unspecified address, which cannot serve keys.`;
   }
   if (url.protocol === "http:" && !isLoopback(url.hostname)) {
-    return "Keys come by https; http is for loopback only, since whoever changes them on the way can make tokens.";
+    return "Use https for keys. http is allowed on loopback only: an attacker who changes keys in transit can forge tokens.";
   }
   return undefined;
 }
 
-/** What is wrong with an issuer whose keys are to be found by its discovery; undefined: nothing. */
+/** The problem of an issuer as the base of a discovery; undefined: none. */
 export function discoveryProblem(issuer: string): string | undefined {
-  // An issuer is compared to the letter, so an empty query counts, too. @see OpenID Connect Discovery 1.0 §3
+  // Issuers are compared exactly, so an empty query counts, too. @see OpenID Connect Discovery 1.0 §3
   const problem = /[?#]/.test(issuer) ? "The URL has a query or a fragment." : keyUrlProblem(issuer);
-  return problem === undefined ? undefined : `${problem} Without jwks.url the keys are discovered by the issuer.`;
+  return problem === undefined ? undefined : `${problem} Without jwks.url, the keys are discovered from the issuer.`;
 }
 
 /** @see OpenID Connect Discovery 1.0 §4.1 */
@@ -31,15 +32,16 @@ export function discoveryUrl(issuer: string): string {
   return `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
 }
 
-/** The URL of the key set that a discovery names. @throws with the reason why it names none that may be used */
+/** The URL of the key set in a discovery document. @throws with the reason why it cannot be used */
 export function discoveredKeyUrl(document: unknown, issuer: string): string {
-  const said = (document ?? {}) as { readonly issuer?: unknown; readonly jwks_uri?: unknown };
-  // Or one tenant of a provider could stand in for another. @see OpenID Connect Discovery 1.0 §4.3
-  if (said.issuer !== issuer) throw new Error(`the discovery is of another issuer: ${JSON.stringify(said.issuer)}`);
-  if (typeof said.jwks_uri !== "string") throw new Error("the discovery has no jwks_uri");
-  const problem = keyUrlProblem(said.jwks_uri);
+  const discovery = (document ?? {}) as { readonly issuer?: unknown; readonly jwks_uri?: unknown };
+  // Otherwise one tenant of a provider could impersonate another. @see OpenID Connect Discovery 1.0 §4.3
+  if (discovery.issuer !== issuer)
+    throw new Error(`the discovery has another issuer: ${JSON.stringify(discovery.issuer)}`);
+  if (typeof discovery.jwks_uri !== "string") throw new Error("the discovery has no jwks_uri");
+  const problem = keyUrlProblem(discovery.jwks_uri);
   if (problem !== undefined) throw new Error(`the discovery's jwks_uri cannot be used: ${problem}`);
-  return said.jwks_uri;
+  return discovery.jwks_uri;
 }
 
 function isLoopback(hostname: string): boolean {

@@ -17,7 +17,7 @@ import { pathMatches } from "../paths/path-pattern.ts";
 import { ownHeaders } from "./own-answer.ts";
 import { decide, isUnsettled } from "./pipeline.ts";
 import type { CompiledRoute } from "../routing/route.ts";
-import type { Entry } from "../routing/route-index.ts";
+import type { RouteEntry } from "../routing/route-index.ts";
 import { servesHost } from "../routing/table.ts";
 
 /** Candidates that are told: the order of the rest is the same, and nobody reads more. */
@@ -161,7 +161,7 @@ function candidatesOf(snapshot: GatewaySnapshot, head: MatchHead, chosen: Compil
 }
 
 /** The first thing that does not fit, in words; undefined when all does. */
-function mismatch({ route, host }: Entry, head: MatchHead): string | undefined {
+function mismatch({ route, host }: RouteEntry, head: MatchHead): string | undefined {
   if (!hostMatches(host, head.host)) return `host is not ${host}`;
   if (!pathMatches(route.path, head.path)) return `path is not ${route.path.kind} ${route.path.value}`;
   const found = mismatchOf(route.conditions, head);

@@ -1,13 +1,13 @@
 /**
- * The four ways in which a route asks for a path: exact, template, regex, prefix. All see the canonical path only, so
- * what one of them lets through is what the upstream gets.
+ * The four kinds of path patterns: exact, template, regex, prefix. All compare the canonical path, which is also the path
+ * that the upstream receives.
  */
 import { setOwn } from "#base";
 import type { RE2JS } from "re2js";
 import type { PathMatch, RouteMatchConfig } from "../../api.ts";
 import { literalHead, regexOf } from "./regex.ts";
 
-/** A template's segment: a text, a variable of one segment, or one of all that is left. */
+/** A part of a template: a literal, a variable for one segment, or a variable for the rest of the path. */
 export type TemplatePart =
   | { readonly literal: string }
   | { readonly variable: string; readonly rest: boolean; readonly literal?: undefined };
@@ -17,7 +17,7 @@ export type PathPattern =
   | { readonly kind: "template"; readonly value: string; readonly parts: readonly TemplatePart[] }
   | { readonly kind: "regex"; readonly value: string; readonly regex: RE2JS; readonly head: string };
 
-/** `/users/{id}/{rest=**}` in parts, or what is wrong with it. */
+/** The parts of `/users/{id}/{rest=**}`, or the problem of a template. */
 export function parseTemplate(template: string): readonly TemplatePart[] | { readonly problem: string } {
   const parts: TemplatePart[] = [];
   const names = new Set<string>();
@@ -27,7 +27,7 @@ export function parseTemplate(template: string): readonly TemplatePart[] | { rea
     if (!variable) {
       if (/[{}]/.test(segment)) {
         return {
-          problem: `"${segment}" is no segment: a variable is the whole of one, {name} or at the end {name=**}.`,
+          problem: `"${segment}" is not a valid segment. A variable must be a whole segment: {name}, or {name=**} at the end.`,
         };
       }
       parts.push({ literal: segment });
@@ -35,16 +35,16 @@ export function parseTemplate(template: string): readonly TemplatePart[] | { rea
     }
     const name = variable[1] as string;
     const rest = variable[2] !== undefined;
-    if (names.has(name)) return { problem: `The variable "${name}" is there twice.` };
+    if (names.has(name)) return { problem: `The variable "${name}" occurs twice.` };
     if (rest && index !== segments.length - 1)
-      return { problem: `{${name}=**} takes all that is left, so it stands last.` };
+      return { problem: `{${name}=**} matches the rest of the path, so it must be the last segment.` };
     names.add(name);
     parts.push({ variable: name, rest });
   }
-  return names.size > 0 ? parts : { problem: "A template has a variable; without one it is exact." };
+  return names.size > 0 ? parts : { problem: "The template has no variable. Use exact instead." };
 }
 
-/** The path that gRPC asks for, by a checked match. */
+/** The path of a checked match for gRPC. */
 export function grpcPath({ type, service, method }: NonNullable<RouteMatchConfig["grpc"]>): PathMatch {
   if (type === "regex") {
     const part = (regex = "[^/]+") => (regex.includes("|") ? `(?:${regex})` : regex);
@@ -55,7 +55,8 @@ export function grpcPath({ type, service, method }: NonNullable<RouteMatchConfig
 }
 
 /**
- * The path of a checked match; a prefix without its last slash, as in the Gateway API; no path at all is the prefix /.
+ * The path pattern of a checked match. A prefix loses its trailing slash, as in the Gateway API; without a path the
+ * pattern is the prefix /.
  */
 export function pathOf(match: Pick<RouteMatchConfig, "path" | "grpc">): PathPattern {
   const { exact, template, regex, prefix = "/" } = (match.grpc ? grpcPath(match.grpc) : match.path) ?? {};
@@ -75,7 +76,7 @@ export function pathMatches(pattern: PathPattern, path: string): boolean {
   return pattern.kind === "exact" ? path === pattern.value : isWithin(path, pattern.value);
 }
 
-/** Whether a path lies at or below another, by whole segments. */
+/** Whether a path is equal to a prefix or below it, by whole segments. */
 export function isWithin(path: string, prefix: string): boolean {
   return prefix === "/" || (path.startsWith(prefix) && (path.length === prefix.length || path[prefix.length] === "/"));
 }
@@ -93,7 +94,7 @@ function templateMatches(parts: readonly TemplatePart[], path: string): boolean 
   return at === path.length + 1;
 }
 
-/** The variables of a path that matches: a template's, or a regex's named groups. */
+/** The variables of a matching path: those of the template, or the named groups of the regex. */
 export function pathVariables(pattern: PathPattern, path: string): Readonly<Record<string, string>> {
   const variables: Record<string, string> = {};
   if (pattern.kind === "regex") {
@@ -110,7 +111,7 @@ export function pathVariables(pattern: PathPattern, path: string): Readonly<Reco
   return variables;
 }
 
-/** Names of the variables that a pattern gives. */
+/** Names of the variables of a pattern. */
 export function variableNames(pattern: PathPattern): readonly string[] {
   if (pattern.kind === "regex") return Object.keys(pattern.regex.namedGroups());
   if (pattern.kind !== "template") return [];
@@ -119,7 +120,7 @@ export function variableNames(pattern: PathPattern): readonly string[] {
 
 const KINDS = ["exact", "template", "regex", "prefix"];
 
-/** The more exact first: by kind, then by how much of the path is written out. */
+/** More specific patterns first: by kind, then by the length of their literal parts. */
 export function comparePaths(a: PathPattern, b: PathPattern): number {
   if (a.kind !== b.kind) return KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind);
   if (a.kind === "template" && b.kind === "template") {
@@ -137,7 +138,7 @@ export function comparePaths(a: PathPattern, b: PathPattern): number {
   return b.value.length - a.value.length;
 }
 
-/** Whether every path of `b` is one of `a`'s, as far as that can be told without running them. */
+/** Whether every path that matches `b` also matches `a`, as far as the patterns show. */
 export function pathCovers(a: PathPattern, b: PathPattern): boolean {
   if (a.kind === "prefix") {
     if (a.value === "/") return true;
@@ -153,7 +154,7 @@ export function pathCovers(a: PathPattern, b: PathPattern): boolean {
   return a.kind === b.kind && a.value === b.value;
 }
 
-/** Segment by segment. A variable is never empty, which a segment that is written out may be at the end. */
+/** Compares by segment. A variable is never empty, but the last literal may be. */
 function templateCovers(a: readonly TemplatePart[], b: readonly TemplatePart[]): boolean {
   for (const [at, part] of a.entries()) {
     const other = b[at];
@@ -166,7 +167,7 @@ function templateCovers(a: readonly TemplatePart[], b: readonly TemplatePart[]):
   return a.length === b.length;
 }
 
-/** Whether a template takes all paths that begin with a text, the last segment of which may go on. */
+/** Whether a template matches all paths that start with a text whose last segment may continue. */
 function restCovers(parts: readonly TemplatePart[], head: string): boolean {
   const rest = parts.length - 1;
   const last = parts[rest];
@@ -176,7 +177,7 @@ function restCovers(parts: readonly TemplatePart[], head: string): boolean {
   return parts.slice(0, rest).every(({ literal }, at) => literal === undefined || literal === segments[at]);
 }
 
-/** A template without the names of its variables: equal shape, equal paths. */
+/** A template without the names of its variables. Equal shapes match equal paths. */
 export function templateShape(parts: readonly TemplatePart[]): string {
   return parts.map((part) => part.literal ?? (part.rest ? "{**}" : "{}")).join("/");
 }

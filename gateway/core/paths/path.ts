@@ -1,18 +1,18 @@
 /**
- * One canonical path for matching, access rules, upstream and log. Two readers of one path are how gateways are
- * walked around (Envoy, Traefik and APISIX each had it), so a path that could be read in two ways is refused.
+ * One canonical path for matching, access rules, upstream and log. When two components read a path differently, clients
+ * can bypass a gateway's rules (Envoy, Traefik and APISIX each had such a defect), so ambiguous paths are rejected.
  *
- * Canonical: starts with one slash; empty and `.` segments are gone; unreserved characters stand for themselves;
- * everything outside RFC 3986's pchar is percent-encoded in upper case. Refused: a `..` segment however it is written,
- * an encoded slash, backslash or NUL, a backslash, broken percent-encoding, and double encoding whose second decoding
- * would change the segments.
+ * Canonical: starts with one slash; has no empty and no `.` segments; unreserved characters are not encoded; everything
+ * outside RFC 3986's pchar is percent-encoded in upper case. Rejected: a `..` segment in any encoding, an encoded slash,
+ * backslash or NUL, a backslash, broken percent-encoding, and double encoding whose second decoding would change the
+ * segments.
  */
 
-/** Characters of a path and query; more is refused, as by other gateways. */
+/** Longest path and query, in characters. Other gateways have similar limits. */
 const TARGET_CHARS_MAX = 16 * 1024;
 
 const UNRESERVED = /[A-Za-z0-9\-._~]/;
-/** pchar without the percent sign, and the slash. */
+/** The characters of pchar except the percent sign, and the slash. */
 const PLAIN = /^[A-Za-z0-9\-._~!$&'()*+,;=:@/]*$/;
 const PCHAR = /[A-Za-z0-9\-._~!$&'()*+,;=:@]/;
 
@@ -33,7 +33,7 @@ export function canonicalTarget(target: string): PathResult {
   return path.ok ? { ok: true, path: path.path, query: read.query } : path;
 }
 
-/** The path and the query of a target, when it is of origin form and has no character that must be encoded. */
+/** Splits a target in origin form into path and query. */
 function splitTarget(target: string): { ok: true; raw: string; query: string } | { ok: false; reason: string } {
   if (target.length > TARGET_CHARS_MAX) return refuse(`The target is longer than ${TARGET_CHARS_MAX} characters.`);
   const mark = target.indexOf("?");
@@ -41,7 +41,7 @@ function splitTarget(target: string): { ok: true; raw: string; query: string } |
   const query = mark < 0 ? "" : target.slice(mark);
   if (!raw.startsWith("/")) return refuse("The path does not start with a slash.");
   if (raw.includes("#") || query.includes("#")) return refuse("The target has a fragment.");
-  // Node's parser lets none of these through; another lane's must not either.
+  // Node's parser rejects these; other lanes must do the same.
   for (let i = 0; i < query.length; i++) {
     const code = query.charCodeAt(i);
     if (code <= 0x20 || code === 0x7f || code > 0xff) return refuse("The query has a character that must be encoded.");
@@ -49,25 +49,25 @@ function splitTarget(target: string): { ok: true; raw: string; query: string } |
   return { ok: true, raw, query };
 }
 
-/** A path as it came, in canonical form, and what services of different kinds read differently in it. */
+/** A request's path in canonical form, and the parts that services interpret differently. */
 export interface ReadPath {
   /** For matching: canonical, without path parameters, since many services ignore them. */
   readonly path: string;
   /** For the upstream: canonical, with its path parameters. */
   readonly written: string;
   readonly query: string;
-  /** What only a route can allow; see core/decision/path-rules.ts. */
+  /** Parts that only a route can allow; see core/decision/path-rules.ts. */
   readonly doubts: readonly PathDoubt[];
 }
 
-/** `encodedSlash`: `%2F`, a slash to some. `parameters`: `;x` in a segment before the last, nothing to some. */
+/** `encodedSlash`: `%2F`, which some services read as a slash. `parameters`: `;x` before the last segment, which some ignore. */
 export type PathDoubt = "encodedSlash" | "parameters";
 
 const NO_DOUBTS: readonly PathDoubt[] = [];
 /** A path parameter, from its semicolon on. */
 const PARAMETER = /(?:;|%3B).*$/i;
 
-/** As `canonicalTarget`, of a request: it also tells what a route may allow, instead of refusing that for all of them. */
+/** Like `canonicalTarget`, but returns the parts that a route may allow instead of rejecting them for all routes. */
 export function readTarget(target: string): ({ readonly ok: true } & ReadPath) | { ok: false; reason: string } {
   const read = splitTarget(target);
   if (!read.ok) return read;
@@ -80,7 +80,7 @@ export function readTarget(target: string): ({ readonly ok: true } & ReadPath) |
   const segments = written.slice(1).split("/");
   for (const piece of segments.flatMap((segment) => segment.split("%2F"))) {
     const bare = piece.replace(PARAMETER, "");
-    // With the parameter gone, or the slash decoded, another path would be left.
+    // Without the parameter, or with the slash decoded, this would be another path.
     if (bare === "." || bare === ".." || (bare === "" && piece !== "")) return dotted;
   }
   if (doubts.length > 0 && segments.some((segment) => /^%2F|%2F$|%2F%2F|(?:^|%2F)\.{1,2}(?:%2F|$)/.test(segment))) {
@@ -98,7 +98,7 @@ export function readTarget(target: string): ({ readonly ok: true } & ReadPath) |
 
 const dotted = {
   ok: false,
-  reason: "The path has a segment that some services read as `..`, as `.` or as none.",
+  reason: "The path has a segment that some services read as `..`, as `.` or as empty.",
 } as const;
 
 function canonicalPath(raw: string, keepSlashes = false): { ok: true; path: string } | { ok: false; reason: string } {
@@ -115,7 +115,7 @@ function canonicalPath(raw: string, keepSlashes = false): { ok: true; path: stri
     }
     const last = index === parts.length - 1;
     if (segment === "" || segment === ".") {
-      // What ends in a slash or a dot names the folder, so its slash stays.
+      // A path that ends in a slash or a dot names a folder, so it keeps a trailing slash.
       if (last && segments.length > 0) segments.push("");
       continue;
     }
@@ -124,7 +124,7 @@ function canonicalPath(raw: string, keepSlashes = false): { ok: true; path: stri
   return { ok: true, path: `/${segments.join("/")}` };
 }
 
-/** Percent-encoding in its one form; refuses what a second decoding would read differently. */
+/** Normalizes the percent-encoding. Rejects text that a second decoding would read differently. */
 function encodeOnce(raw: string, keepSlashes: boolean): { ok: true; path: string } | { ok: false; reason: string } {
   let path = "";
   for (let i = 0; i < raw.length; i++) {
@@ -156,13 +156,13 @@ function encodeOnce(raw: string, keepSlashes: boolean): { ok: true; path: string
   return { ok: true, path };
 }
 
-/** UTF-8 that encodes an ASCII character, or another, in more bytes than it has; some decoders accept it. */
+/** Overlong UTF-8, which uses more bytes than a character needs. Some decoders accept it. */
 const OVERLONG = /%C[01]|%E0%[89]|%F0%8/;
 
 /**
- * Whether the text behind an encoded percent sign would, decoded once more, become a character of a name, a separator
- * or one more percent sign: `%25` `2e`. Such a path means one thing here and another behind a server that decodes
- * twice. What could only become a space or the like is left alone.
+ * Whether the text after an encoded percent sign, decoded again, becomes a character of a name, a separator or another
+ * percent sign: `%25` `2e`. A server that decodes twice would read such a path differently. Text that could only become a
+ * space or the like is allowed.
  */
 function changesSegments(raw: string, at: number): boolean {
   const byte = hexByte(raw, at);

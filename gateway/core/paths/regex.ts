@@ -1,11 +1,11 @@
 /**
- * Regular expressions of a config, by RE2: time linear in the text whatever the pattern, so that neither a config nor a
- * request can hang a gateway. Patterns are bounded in length and in program size. They match the whole text, as Envoy's
- * and the Gateway API's do.
+ * Regular expressions of a config, by RE2. They take linear time for every pattern, so neither a config nor a request can
+ * hang a gateway. Patterns have limits of length and of program size. They match the whole text, as in Envoy and the
+ * Gateway API.
  */
 import { RE2JS } from "re2js";
 
-/** Instructions of a compiled pattern. Repetitions multiply them: `(a{100}){100}` has ten thousand. */
+/** Most instructions of a compiled pattern. Repetitions multiply them: `(a{100}){100}` has ten thousand. */
 export const REGEX_PROGRAM_MAX = 1000;
 
 export type CompiledRegex =
@@ -18,37 +18,37 @@ export function compileRegex(pattern: string): CompiledRegex {
     const size = regex.programSize();
     if (size > REGEX_PROGRAM_MAX) {
       return {
-        problem: `The pattern compiles to ${size} instructions; ${REGEX_PROGRAM_MAX} are allowed. Repeat less.`,
+        problem: `The pattern compiles to ${size} instructions; at most ${REGEX_PROGRAM_MAX} are allowed. Use fewer or smaller repetitions.`,
       };
     }
     return { regex };
   } catch (error) {
-    return { problem: `No RE2 pattern: ${(error as Error).message}.` };
+    return { problem: `The pattern is not valid RE2: ${(error as Error).message}.` };
   }
 }
 
-/** Of a pattern that was checked before. */
+/** For a pattern that was checked before. */
 export function regexOf(pattern: string): RE2JS {
   const { regex, problem } = compileRegex(pattern);
   if (!regex) throw new Error(problem);
   return regex;
 }
 
-/** What every match of a pattern begins with; empty when that cannot be told at a glance. */
+/** The literal text that every match of a pattern starts with; empty when a simple look does not show it. */
 export function literalHead(pattern: string): string {
   if (pattern.startsWith("(?") || alternates(pattern)) return "";
   const start = pattern.startsWith("^") ? 1 : 0;
   const written = /^(?:[A-Za-z0-9/_~%-]|\\[.+~-])*/.exec(pattern.slice(start))?.[0] ?? "";
   const head = written.replaceAll("\\", "");
   const next = pattern[start + written.length];
-  // A quantifier takes the last character with it.
+  // A quantifier applies to the last character.
   return next !== undefined && "*?{+".includes(next) ? head.slice(0, -1) : head;
 }
 
-/** Whether a pattern is, or might be, several of which each could match alone: `a|b`, but not `(a|b)c`. */
+/** Whether a pattern has, or might have, alternatives at the top level: `a|b`, but not `(a|b)c`. */
 function alternates(pattern: string): boolean {
   if (!pattern.includes("|")) return false;
-  // Quotations and classes within classes are not read here.
+  // Quotations and nested classes are not parsed here.
   if (pattern.includes("\\Q") || pattern.includes("[:")) return true;
   let depth = 0;
   for (let at = 0; at < pattern.length; at++) {
@@ -62,7 +62,7 @@ function alternates(pattern: string): boolean {
   return false;
 }
 
-/** Where the class that begins at `start` ends; its first character may be the bracket that would end it. */
+/** The end of the class that starts at `start`. Its first character may be a closing bracket. */
 function endOfClass(pattern: string, start: number): number {
   let at = start + (pattern[start + 1] === "^" ? 2 : 1);
   do at += pattern[at] === "\\" ? 2 : 1;
@@ -70,14 +70,14 @@ function endOfClass(pattern: string, start: number): number {
   return at;
 }
 
-/** `\1` to `\9` in a replacement as parts: texts and numbers of groups. */
+/** The parts of a replacement: texts, and the numbers of groups for `\1` to `\9`. */
 export function parseReplacement(text: string): readonly (string | number)[] {
   return text
     .split(/(\\[1-9])/)
     .flatMap((part) => (part === "" ? [] : [/^\\[1-9]$/.test(part) ? Number(part[1]) : part]));
 }
 
-/** Replaces every place that the pattern fits. */
+/** Replaces every match of the pattern. */
 export function replaceRegex(regex: RE2JS, text: string, replacement: readonly (string | number)[]): string {
   const matcher = regex.matcher(text);
   let done = "";

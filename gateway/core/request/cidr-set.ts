@@ -1,7 +1,7 @@
 /** Sets of networks. */
 import ipaddr from "ipaddr.js";
 
-/** Networks, by CIDR or single address. IPv4 addresses in IPv6 clothes are IPv4. */
+/** Networks in CIDR notation, or single addresses. IPv4-mapped IPv6 addresses count as IPv4. */
 export class CidrSet {
   readonly text: string;
   readonly #ranges: readonly Range[];
@@ -10,7 +10,7 @@ export class CidrSet {
     this.text = cidrs.toSorted().join(" ");
     this.#ranges = cidrs.map((cidr) => {
       const range = parseCidr(cidr);
-      if (!range) throw new Error(`"${cidr}" is no network.`);
+      if (!range) throw new Error(`"${cidr}" is not a network in CIDR notation.`);
       return range;
     });
   }
@@ -21,7 +21,7 @@ export class CidrSet {
     return this.#ranges.some(([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits));
   }
 
-  /** Whether each of another's networks lies in one of these. */
+  /** Whether each network of the other set is inside one of these. */
   covers(other: CidrSet): boolean {
     return other.#ranges.every(([inner, innerBits]) =>
       this.#ranges.some(

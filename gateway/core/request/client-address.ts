@@ -1,7 +1,7 @@
 /**
- * Who the client is when there are proxies before the gateway: of `X-Forwarded-For`, read from the right, the first
- * address that is no trusted proxy. From the left anybody could write what he likes; and from a peer that is no trusted
- * proxy nothing is believed.
+ * The client's address when there are proxies in front of the gateway: the first address in `X-Forwarded-For`, read from
+ * the right, that is not a trusted proxy. The left side can be forged by any client. Headers of a peer that is not a
+ * trusted proxy are ignored.
  */
 import ipaddr from "ipaddr.js";
 import type { CidrSet } from "./cidr-set.ts";
@@ -9,7 +9,7 @@ import type { RequestHead } from "./head.ts";
 
 export interface ClientOrigin {
   readonly address: string;
-  /** The proxies that the request came through, from the client's on, without the gateway's own peer. */
+  /** The addresses that the request came through, from the client on, without the gateway's own peer. */
   readonly chain: readonly string[];
 }
 
@@ -23,7 +23,7 @@ export function clientOrigin(
   let first = listed.length;
   for (let at = listed.length - 1; at >= 0; at--) {
     const address = listed[at] as string;
-    // What is no address ends the chain: beyond it nobody vouches for anything.
+    // Any other text ends the chain, since the addresses before it are not confirmed by a trusted proxy.
     if (!ipaddr.isValid(address)) break;
     first = at;
     if (!trusted.has(address)) break;
@@ -32,7 +32,7 @@ export function clientOrigin(
   return { address: chain[0] ?? peer, chain };
 }
 
-/** Without the port that some proxies write, and without brackets. */
+/** Removes the port that some proxies add, and brackets. */
 function bare(text: string): string {
   const six = /^\[([^\]]+)\](:\d+)?$/.exec(text);
   if (six) return six[1] as string;
@@ -46,7 +46,7 @@ export function seenBy({ trusted }: { readonly trusted: CidrSet | undefined }, h
   return { ...head, client: address, scheme: schemeSeen(head, trusted) };
 }
 
-/** Whether a peer decides if its trace is sampled. From strangers that would let anybody fill the store of traces. */
+/** Whether a peer decides if its trace is sampled. Otherwise any client could fill the trace store. */
 export function isTraceTrusted(
   { trusted, trustsAllTraces }: { readonly trusted: CidrSet | undefined; readonly trustsAllTraces: boolean },
   peer: string,

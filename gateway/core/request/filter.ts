@@ -1,7 +1,7 @@
 /**
  * The gateway's extension point. A filter is a name, a schema and a function: its config is checked by the schema with
- * the rest of the release, `build` runs once per snapshot, and what it returns is asked with every request of the
- * routes that use it.
+ * the rest of the release, `build` runs once per snapshot, and its result is called for each request of the routes that
+ * use the filter.
  */
 import type { TSchema } from "typebox";
 import type { ConfigProblem, GatewayErrorName } from "../../api.ts";
@@ -10,28 +10,28 @@ import type { CompiledConsumer, Consumers } from "../callers/consumers.ts";
 import type { RequestHead } from "./head.ts";
 import type { AnswerHeaders } from "./header-list.ts";
 
-/** What a filter may know of a request. */
+/** The parts of a request that a filter may read. */
 export interface FilterRequest {
   readonly head: RequestHead;
   readonly route: string;
-  /** Of the verified token, when the route asks for one. */
+  /** The claims of the verified token, when the route requires one. */
   readonly claims: Claims | undefined;
   readonly consumer: CompiledConsumer | undefined;
   readonly consumers: Consumers;
 }
 
-/** The gateway's answer in the place of the service's. */
+/** The gateway answers with an error instead of forwarding. */
 export interface FilterRefusal {
   readonly kind: "refuse";
   /** A row of the error table; for filters from outside usually FILTER_REFUSED. */
   readonly error: GatewayErrorName;
-  /** Another status than the row's, 400 to 599. */
+  /** A status that replaces the row's, 400 to 599. */
   readonly status?: number;
   readonly detail: string;
   readonly headers?: readonly (readonly [name: string, value: string])[];
 }
 
-/** The request goes on: as this consumer, without these headers, with those beside its own. */
+/** The request continues: as this consumer, without the headers in `remove`, and with those in `set` added. */
 export interface FilterPass {
   readonly kind: "pass";
   readonly consumer?: CompiledConsumer;
@@ -40,27 +40,27 @@ export interface FilterPass {
   readonly set?: readonly (readonly [name: string, value: string])[];
 }
 
-/** undefined: nothing to say. */
+/** undefined: the request continues unchanged. */
 export type FilterVerdict = FilterRefusal | FilterPass | undefined;
 
 export interface BuiltFilter {
-  /** Request headers, in lower case, that hold credentials of its kind: nobody is told what is in them. */
+  /** Request headers, in lower case, that contain credentials. Their values are never shown. */
   readonly secrets?: readonly string[];
   /**
-   * Without waiting: it is asked in the request's path, and by whoever has a decision explained. May be asked more than
-   * once. What is no verdict, such as a promise of one, is a defect, and the request ends in a 500.
+   * Must be synchronous: it runs for each request, possibly more than once, and for explanations. Any result that is not
+   * a verdict, such as a promise, is a defect, and the request is answered with 500.
    */
   request?(request: FilterRequest): FilterVerdict;
-  /** The whole body, when it is not larger than `bytesMax`; else the request is 413. */
+  /** Checks the whole body. A request with more than `bytesMax` bytes is answered with 413. */
   readonly body?: {
     readonly bytesMax: number;
     check(body: Uint8Array, request: FilterRequest): FilterRefusal | undefined;
   };
-  /** The head of the service's answer, names in lower case, to be changed in place. */
+  /** Changes the head of the service's answer in place. Names are in lower case. */
   answer?(answer: { readonly status: number; readonly headers: AnswerHeaders }, request: FilterRequest): void;
 }
 
-/** @throws when a filter said something else than its type allows: to take that for a pass would let everybody in. */
+/** @throws when a filter returned anything else than its type allows; to treat that as a pass would admit every request. */
 export function verdictOf<Verdict extends FilterVerdict>(name: string, said: Verdict, allowed: FilterKinds): Verdict {
   if (said === undefined || (said !== null && allowed.includes(said.kind))) return said;
   throw notSaid(name, said);
@@ -70,39 +70,39 @@ type FilterKinds = readonly NonNullable<FilterVerdict>["kind"][];
 export const VERDICTS: FilterKinds = ["pass", "refuse"];
 export const BODY_VERDICTS: FilterKinds = ["refuse"];
 
-/** @throws when a filter means to change the answer later, for by then it is gone. */
+/** @throws when a filter is asynchronous, since the answer is sent before its change. */
 export function notLater(name: string, said: unknown): void {
   if (said instanceof Promise) throw notSaid(name, said);
 }
 
 function notSaid(name: string, said: unknown): Error {
-  // Nobody waits for it, and what nobody waits for must not end the process when it fails.
+  // The promise is not awaited, and its failure must not end the process.
   if (said instanceof Promise) said.catch(() => {});
-  const what = said instanceof Promise ? "a promise, and nobody waits for it" : "no verdict";
-  return new Error(`The filter "${name}" gave ${what}.`);
+  const what = said instanceof Promise ? "a promise, but filters must be synchronous" : "a value that is not a verdict";
+  return new Error(`The filter "${name}" returned ${what}.`);
 }
 
 export interface Filter {
   readonly name: string;
   readonly description: string;
   /**
-   * When it is asked: `connection` before any credential is looked at, `authenticate` beside the route's tokens,
-   * `authorise` beside its access rules, `request` after limits. Within one, in the order of the config.
+   * When it runs: `connection` before credentials are read, `authenticate` with the route's tokens, `authorise` with its
+   * access rules, `request` after the limits. Within a phase, filters run in the order of the config.
    */
   readonly phase: FilterPhase;
-  /** Of `config`. */
+  /** The schema of `config`. */
   readonly schema: TSchema;
-  /** What is wrong with a config that fits the schema where it is used; pointers are into the config. */
+  /** Problems of a config that matches the schema, at the place where it is used. Pointers are into the config. */
   problems?(config: never, place: FilterPlace): Iterable<ConfigProblem>;
-  /** Of a config that fits the schema. @throws what is wrong with it all the same, for the operator to read */
+  /** Called with a config that matches the schema. @throws with the problem that remains, for the operator to read */
   build(config: never): BuiltFilter;
 }
 
-/** What the rest of a config says where a filter is used. */
+/** The parts of the gateway's config that matter where a filter is used. */
 export interface FilterPlace {
-  /** Names of those that there are. */
+  /** Names of all consumers. */
   readonly consumers: ReadonlySet<string>;
-  /** Whether the route finds out who its callers are. */
+  /** Whether the route identifies its callers. */
   readonly identifies: boolean;
 }
 

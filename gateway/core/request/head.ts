@@ -1,6 +1,6 @@
 /**
- * What a decision may see of a request, whatever lane it came by. Headers stay as they came until a policy asks.
- * `readHead` is the strict gate before it: one host, one meaning, or a refusal.
+ * The head of a request as decisions see it, in every lane. Headers stay unparsed until a policy needs them. `readHead`
+ * is strict: it rejects a request whose host or path could be read in two ways.
  */
 import { CLIENT_CERTIFICATE_HEADER } from "../callers/certificates.ts";
 import { readTarget, type PathDoubt } from "../paths/path.ts";
@@ -13,36 +13,36 @@ export interface RequestHead {
   readonly method: string;
   /** Host in lower case without the port; IPv6 in brackets. */
   readonly host: string;
-  /** Host and port as asked for, in lower case. */
+  /** Host and port as in the request, in lower case. */
   readonly authority: string;
   readonly scheme: "http" | "https";
   /** Canonical, without path parameters. */
   readonly path: string;
-  /** The same with its path parameters, for the upstream; absent: there are none. */
+  /** The path with its parameters, for the upstream; absent: it has none. */
   readonly written?: string;
-  /** What only a route can allow in a path; absent: nothing. */
+  /** Parts of the path that only a route can allow; absent: none. */
   readonly doubts?: readonly PathDoubt[];
-  /** With its question mark, or empty; untouched. */
+  /** Includes the question mark; unchanged, or empty. */
   readonly query: string;
   /** Address of the connection's other end. */
   readonly peer: string;
-  /** Address of the client: the peer, or behind trusted proxies whom they speak of. */
+  /** Address of the client: the peer, or the one that trusted proxies report. */
   readonly client: string;
-  /** Name of the listener that it came by. */
+  /** Name of the listener that received it. */
   readonly listener: string;
-  /** Whose certificate the client has, as core/callers/certificates.ts says it; undefined: none was asked for, or given. */
+  /** The client's certificate as text, see core/callers/certificates.ts; undefined: none was requested or presented. */
   readonly clientCertificate?: string | undefined;
   /** Every value of a header, in order; the name in lower case. */
   header(name: string): readonly string[];
 }
 
-/** What a handshake said of the connection's other end. */
+/** Facts about the client from the TLS handshake. */
 export interface TlsPeer {
-  /** The host that it was opened for (SNI), in lower case; undefined: the client did not say. */
+  /** The requested server name (SNI), in lower case; undefined: the client sent none. */
   readonly serverName: string | undefined;
-  /** The CAs that the client's certificate was to be of, in PEM; undefined: it was not asked for one. */
+  /** The CAs that were accepted for the client's certificate, in PEM; undefined: none was requested. */
   readonly trusts: string | undefined;
-  /** Of a certificate that was verified. */
+  /** The verified certificate as text. */
   readonly certificate: string | undefined;
 }
 
@@ -55,15 +55,15 @@ export interface RawHead {
   readonly version: string;
   readonly scheme: "http" | "https";
   readonly peer: string;
-  /** Absent: the process's own, or whose host it is of those on the port. */
+  /** Absent: the process's own, or the one of the port that serves the host. */
   readonly listener?: string;
-  /** Of the config's listeners that it came by; absent: the process's own. */
+  /** The port of the config's listeners; absent: one of the process's own ports. */
   readonly port?: number | undefined;
-  /** Absent: in the clear, or on a listener that asks for no certificates. */
+  /** Absent: without TLS, or on a listener without client certificates. */
   readonly tls?: TlsPeer | undefined;
-  /** Name, value, name, value, as they came. */
+  /** Name, value, name, value, as received. */
   readonly rawHeaders: readonly string[];
-  /** Name of a field whose value begins or ends with a space or a tab, which HTTP/2 forbids; absent: there is none. */
+  /** Name of a field whose value starts or ends with a space or a tab, which HTTP/2 forbids; absent: none. */
   readonly padded?: string | undefined;
 }
 
@@ -72,10 +72,10 @@ export interface BadHead {
   readonly detail: string;
 }
 
-/** Fields of one request. Browsers send some 20; Node's own limit would drop the rest in silence. */
+/** Most fields of one request. Browsers send about 20; Node's own limit would drop the rest silently. */
 export const HEADER_FIELDS_MAX = 200;
 
-/** Whether a value begins or ends with a space or a tab. Over HTTP/1.1 the parser cuts them off. @see RFC 9113 §8.2.1 */
+/** Whether a value starts or ends with a space or a tab. For HTTP/1.1 the parser removes these. @see RFC 9113 §8.2.1 */
 export function isPadded(value: string): boolean {
   return isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(value.length - 1));
 }
@@ -84,29 +84,29 @@ function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }
 
-/** The head, or why it is refused. `ports`: whose requests are whose there. Never throws. */
+/** The head, or why it is rejected. `ports`: which listener serves a host. Never throws. */
 export function readHead(raw: RawHead, ports?: Ports): RequestHead | BadHead {
   const { rawHeaders } = raw;
   if (rawHeaders.length > HEADER_FIELDS_MAX * 2) {
-    return { error: "HEADERS_TOO_LARGE", detail: `More than ${HEADER_FIELDS_MAX} header fields.` };
+    return { error: "HEADERS_TOO_LARGE", detail: `The request has more than ${HEADER_FIELDS_MAX} header fields.` };
   }
   if (raw.padded !== undefined) {
-    return { error: "REQUEST_INVALID", detail: `The value of "${raw.padded}" begins or ends with a space or a tab.` };
+    return { error: "REQUEST_INVALID", detail: `The value of "${raw.padded}" starts or ends with a space or a tab.` };
   }
   const hosts = headerValues(rawHeaders, "host");
   if (hosts.length !== 1)
-    return { error: "HOST_INVALID", detail: `${hosts.length} Host headers; exactly one is needed.` };
+    return { error: "HOST_INVALID", detail: `The request has ${hosts.length} Host headers; exactly one is required.` };
   const authority = parseAuthority(hosts[0] as string);
   if (!authority) return { error: "HOST_INVALID", detail: "The Host header is not a host with an optional port." };
   if (raw.version === "1.0" && headerValues(rawHeaders, "transfer-encoding").length > 0) {
-    return { error: "REQUEST_INVALID", detail: "HTTP/1.0 has no Transfer-Encoding." };
+    return { error: "REQUEST_INVALID", detail: "Transfer-Encoding is not allowed in HTTP/1.0." };
   }
   let target = raw.target;
   const absolute = /^https?:\/\/([^/?#]*)/i.exec(target);
   if (absolute) {
     const named = parseAuthority(absolute[1] as string);
     if (named?.authority !== authority.authority) {
-      return { error: "HOST_INVALID", detail: "The target names another host than the Host header." };
+      return { error: "HOST_INVALID", detail: "The request target and the Host header name different hosts." };
     }
     target = target.slice(absolute[0].length);
     if (!target.startsWith("/")) target = `/${target}`;
@@ -127,7 +127,7 @@ export function readHead(raw: RawHead, ports?: Ports): RequestHead | BadHead {
     client: raw.peer,
     listener: raw.listener ?? (raw.port === undefined ? OWN_LISTENER : (ports?.of(raw.port, authority.host) ?? "")),
     clientCertificate,
-    // What a client says of its own certificate is seen by nobody, neither the service nor a route's conditions.
+    // The client's own version of this header is ignored, by the service and by conditions of routes.
     header: (name) => (name === CLIENT_CERTIFICATE_HEADER ? listOf(clientCertificate) : headerValues(rawHeaders, name)),
   };
 }
@@ -145,7 +145,7 @@ export function isBadHead(head: RequestHead | BadHead): head is BadHead {
 const HOST_NAME = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?$/;
 const IPV6 = /^\[[0-9a-f:.]{2,45}\]$/;
 
-/** Host and port without userinfo, path or spaces; undefined when it is anything else. */
+/** Host and optional port, without userinfo, path or spaces; undefined for any other text. */
 export function parseAuthority(text: string): { host: string; authority: string } | undefined {
   const lower = text.toLowerCase();
   if (lower.length > 261) return undefined;
@@ -154,6 +154,6 @@ export function parseAuthority(text: string): { host: string; authority: string 
   const host = match[1] as string;
   if (!(host.startsWith("[") ? IPV6.test(host) : HOST_NAME.test(host))) return undefined;
   if (match[2] !== undefined && Number(match[2]) > 65_535) return undefined;
-  // A trailing dot names the same host, and must not slip past a route's host.
+  // A host with a trailing dot is the same host, and must match the same routes.
   return { host: host.endsWith(".") ? host.slice(0, -1) : host, authority: lower };
 }

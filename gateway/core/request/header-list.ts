@@ -1,14 +1,14 @@
 /** Header fields as lists and records. */
 import { own, setOwn } from "#base";
 
-/** An answer's headers for whoever looks them up by name, in lower case; those that came more than once are a list. */
+/** An answer's headers by name, in lower case. A header that occurs more than once has a list of values. */
 export type AnswerHeaders = Record<string, string | string[] | undefined>;
 
 export type HeaderPair = readonly [name: string, value: string];
 
-/** Of name, value, name, value. */
+/** From a list of name, value, name, value. */
 export function headerRecord(headers: readonly string[]): AnswerHeaders {
-  // Without a prototype: a service may call a header as it likes.
+  // Without a prototype, since a service may use any name.
   const record = Object.create(null) as AnswerHeaders;
   for (let i = 0; i < headers.length; i += 2) {
     const name = (headers[i] as string).toLowerCase();
@@ -38,7 +38,7 @@ export function firstHeaderValue(headers: readonly string[], name: string): stri
   return undefined;
 }
 
-/** And back. */
+/** Back to a list of name, value, name, value. */
 export function headerList(record: AnswerHeaders): string[] {
   const list: string[] = [];
   for (const [name, value] of Object.entries(record)) {

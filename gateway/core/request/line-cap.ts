@@ -1,13 +1,13 @@
 /**
- * How many lines of a kind go into a log: what clients can cause at will must not fill a disk, nor cost more than the
- * work that was refused. What is left out is counted.
+ * Limits the log lines of each kind. Lines that clients can cause at will must not fill a disk, nor cost more than the
+ * rejected work. Omitted lines are counted.
  */
 
-/** In any second, of one kind. Nobody reads more, and it is 0.2 GB a day were it to go on. */
+/** Lines of one kind in any second. Operators do not read more; at this rate, a day has 0.2 GB. */
 export const LINES_PER_SECOND_MAX = 10;
 
 interface Kind {
-  /** When the last lines were, in turn. */
+  /** When the last lines were written, as a ring. */
   readonly atMs: Float64Array;
   next: number;
   leftOut: number;
@@ -16,7 +16,7 @@ interface Kind {
 export class LineCap {
   readonly #kinds = new Map<string, Kind>();
 
-  /** Whether a line of this kind goes into the log now. */
+  /** Whether a line of this kind may be written now. */
   take(name: string, nowMs: number): boolean {
     let kind = this.#kinds.get(name);
     if (!kind) {
@@ -32,7 +32,7 @@ export class LineCap {
     return true;
   }
 
-  /** How many of which kinds were left out since this was last asked. */
+  /** How many lines of each kind were omitted since the last call. */
   leftOut(): [name: string, lines: number][] {
     const counts: [string, number][] = [];
     for (const [name, kind] of this.#kinds) {

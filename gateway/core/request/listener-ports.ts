@@ -1,19 +1,19 @@
 /**
- * Listeners that share a port, each with hosts of its own: a request is for the one whose host says the most of it, and
- * for no other, so that a host's routes, certificates and policies are its own. A TLS connection is for the listener of
- * the name that it was opened for, and carries no request for another's.
+ * Listeners that share a port, each with its own hosts. A request belongs to the listener with the most specific matching
+ * host, and to no other, so a host has its own routes, certificates and policies. A TLS connection belongs to the
+ * listener of its server name, and must not carry requests for another listener.
  * @see Gateway API, Listener, on isolation; GEP-3567 on connections that carry requests for several hosts
  */
 import type { Listener } from "../../api.ts";
 
-/** By host: exact, then the longer wildcard, then any. */
+/** Values by host: exact hosts first, then longer wildcards, then any host. */
 export class HostTable<Value> {
   readonly #exact = new Map<string, Value>();
-  /** By suffix with its dot. */
+  /** By suffix, including the dot. */
   readonly #wildcards = new Map<string, Value>();
   #any: Value | undefined;
 
-  /** `hosts` undefined: any. */
+  /** `hosts` undefined: any host. */
   constructor(entries: Iterable<readonly [hosts: readonly string[] | undefined, value: Value]>) {
     for (const [hosts, value] of entries) {
       if (!hosts) this.#any ??= value;
@@ -25,7 +25,7 @@ export class HostTable<Value> {
     }
   }
 
-  /** `host` in lower case. */
+  /** `host` is in lower case. */
   of(host: string): Value | undefined {
     const exact = this.#exact.get(host);
     if (exact !== undefined) return exact;
@@ -37,11 +37,11 @@ export class HostTable<Value> {
   }
 }
 
-/** No listener has an empty name. */
-const NOBODY = "";
+/** Matches no listener, since names are not empty. */
+const NO_LISTENER = "";
 
 export class Ports {
-  /** A port's only listener, or whose it is by host. */
+  /** A port's only listener, or its listeners by host. */
   readonly #ports = new Map<number, string | HostTable<string>>();
 
   constructor(listeners: readonly Pick<Listener, "name" | "port" | "hosts">[]) {
@@ -54,13 +54,13 @@ export class Ports {
     }
   }
 
-  /** The name of the listener that a request is for; one that does not exist when it is for none. */
+  /** The name of the request's listener; empty when the port has none for the host. */
   of(port: number, host: string): string {
     const listener = this.#ports.get(port);
-    return typeof listener === "string" ? listener : (listener?.of(host) ?? NOBODY);
+    return typeof listener === "string" ? listener : (listener?.of(host) ?? NO_LISTENER);
   }
 
-  /** Whether a connection that was opened for one host must not carry a request for this one. */
+  /** Whether a connection for one server name must not carry a request for this host. */
   misdirected(port: number, { serverName, host }: { serverName: string; host: string }): boolean {
     const listeners = this.#ports.get(port);
     if (listeners === undefined || typeof listeners === "string") return false;

@@ -1,6 +1,6 @@
 /**
- * Cross-origin requests, by the Fetch standard. An origin is compared whole: scheme, host and port; a wildcard stands
- * for labels of the host only. The answer names the one origin that asked, never a list, and says so in `Vary`.
+ * Cross-origin requests, by the Fetch standard. Origins are compared as a whole: scheme, host and port. A wildcard matches
+ * labels of the host only. The answer contains the origin of the request, never a list, and lists it in `Vary`.
  */
 import { setOwn } from "#base";
 import type { Cors } from "../../api.ts";
@@ -13,7 +13,7 @@ export interface CompiledCors {
   readonly wildcards: readonly { readonly scheme: string; readonly suffix: string }[];
   readonly methods: string;
   readonly headers: string | undefined;
-  /** Each header that a preflight asks for is allowed by its name. */
+  /** Each header that a preflight requests is allowed by name. */
   readonly echoesHeaders: boolean;
   readonly exposeHeaders: string | undefined;
   readonly credentials: boolean;
@@ -23,10 +23,10 @@ export interface CompiledCors {
 const CORS_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] as const;
 const ORIGIN = /^(https?):\/\/(\*\.)?([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:]+\])(:\d{1,5})?$/;
 
-/** What is wrong with an origin of a config. */
+/** The problem of an origin in a config; undefined: none. */
 export function originProblem(origin: string): string | undefined {
   if (origin === "*" || ORIGIN.test(origin)) return undefined;
-  return `"${origin}" is no origin: scheme and host in lower case, such as https://app.example or https://*.example, without path.`;
+  return `"${origin}" is not a valid origin. Use scheme and host in lower case, such as https://app.example or https://*.example, without a path.`;
 }
 
 export function compileCors(cors: Cors, maxAgeSeconds: number): CompiledCors {
@@ -40,7 +40,7 @@ export function compileCors(cors: Cors, maxAgeSeconds: number): CompiledCors {
     }),
     methods: (cors.methods ?? CORS_METHODS).join(", "),
     headers: cors.headers?.join(", "),
-    // With credentials browsers take * for a header of that name.
+    // With credentials, browsers read * as the name of a header.
     echoesHeaders: (cors.credentials ?? false) && (cors.headers?.includes("*") ?? false),
     exposeHeaders: cors.exposeHeaders?.join(", "),
     credentials: cors.credentials ?? false,
@@ -53,7 +53,7 @@ function allowedOrigin(cors: CompiledCors, head: Pick<RequestHead, "header">): s
   if (origin === undefined || more.length > 0) return undefined;
   if (cors.anyOrigin) return "*";
   if (cors.exact.has(origin)) return origin;
-  // Whatever stands for the star must be labels of a name: not a port, not a path, not userinfo.
+  // The star matches labels of a name only: not a port, a path or userinfo.
   const matches = cors.wildcards.some(
     ({ scheme, suffix }) =>
       origin.startsWith(scheme) &&
@@ -64,9 +64,9 @@ function allowedOrigin(cors: CompiledCors, head: Pick<RequestHead, "header">): s
 }
 
 /**
- * Whether a page that is neither of an allowed origin nor of the service's own asks for a WebSocket. Browsers ask no
- * preflight for one and let every page read it, with the user's cookies, so the server has to look. A client that is no
- * browser sends no Origin. @see RFC 6455 §10.2
+ * Whether a page of a foreign origin opens a WebSocket: neither an allowed origin nor the service's own. Browsers send no
+ * preflight for a WebSocket and let every page use it with the user's cookies, so the server has to check. Other clients
+ * send no Origin. @see RFC 6455 §10.2
  */
 export function isForeignWebSocket(cors: CompiledCors, head: RequestHead): boolean {
   const origins = head.header("origin");
@@ -75,13 +75,13 @@ export function isForeignWebSocket(cors: CompiledCors, head: RequestHead): boole
   return allowedOrigin(cors, head) === undefined && !(origins.length === 1 && isOwnOrigin(origins[0] as string, head));
 }
 
-/** Compared as URLs, so that the default port may be spelled out. */
+/** Compares as URLs, so that the default port may be explicit. */
 function isOwnOrigin(origin: string, { scheme, authority }: RequestHead): boolean {
   const own = URL.parse(`${scheme}://${authority}`)?.origin;
   return own !== undefined && URL.parse(origin)?.origin === own;
 }
 
-/** The method that a preflight asks for; undefined when the request is none. */
+/** The method that a preflight requests; undefined when the request is not a preflight. */
 export function preflightMethod(head: Pick<RequestHead, "method" | "header">): string | undefined {
   if (head.method !== "OPTIONS" || head.header("origin").length !== 1) return undefined;
   const [method, ...more] = head.header("access-control-request-method");
@@ -90,7 +90,7 @@ export function preflightMethod(head: Pick<RequestHead, "method" | "header">): s
 
 type Pairs = (readonly [name: string, value: string])[];
 
-/** What a preflight is told. An origin that is not allowed is told nothing, which a browser takes for a no. */
+/** The answer to a preflight. An origin that is not allowed gets no CORS headers, which browsers treat as a refusal. */
 export function preflightHeaders(cors: CompiledCors, head: RequestHead): Pairs {
   const vary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
   const origin = allowedOrigin(cors, head);
@@ -107,11 +107,11 @@ export function preflightHeaders(cors: CompiledCors, head: RequestHead): Pairs {
   return headers;
 }
 
-/** Headers that one preflight may ask for, as many as a route can name. */
+/** Most headers that a preflight may request: as many as a route can list. */
 const ASKED_MAX = 64;
 const FIELD_NAME = /^[!#$%&'+.^_`|~0-9A-Za-z-]{1,128}$/;
 
-/** The names that a preflight asks for; undefined when one is none, or when there are more than any page sends. */
+/** The headers that a preflight requests; undefined when a name is not valid, or when there are too many. */
 function askedHeaders(head: RequestHead): string | undefined {
   const names = head
     .header("access-control-request-headers")
@@ -122,7 +122,7 @@ function askedHeaders(head: RequestHead): string | undefined {
     : undefined;
 }
 
-/** What an answer says beside its own headers, whoever gave it. */
+/** The CORS headers of an answer, from the service or from the gateway. */
 export function corsHeaders(cors: CompiledCors, head: Pick<RequestHead, "header">): Pairs {
   const headers: Pairs = cors.anyOrigin ? [] : [["vary", "Origin"]];
   const origin = allowedOrigin(cors, head);
@@ -133,7 +133,7 @@ export function corsHeaders(cors: CompiledCors, head: Pick<RequestHead, "header"
   return headers;
 }
 
-/** Puts them on an answer; what the service says of it goes, for two opinions are an error to browsers. */
+/** Adds the headers to an answer and removes the service's own, since browsers reject contradictory ones. */
 export function applyCors(headers: Record<string, string | string[] | undefined>, pairs: Readonly<Pairs>): void {
   for (const name of Object.keys(headers)) if (name.startsWith("access-control-")) delete headers[name];
   for (const [name, value] of pairs) {

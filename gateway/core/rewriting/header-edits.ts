@@ -1,4 +1,4 @@
-/** Headers that a route adds, sets and removes, on a request's way up and an answer's way down. */
+/** Headers that a route adds, sets and removes, in requests and in answers. */
 import { own, setOwn } from "#base";
 import type { HeaderEdits } from "../../api.ts";
 import { compileText, renderText, type Template, type TemplateContext } from "./template.ts";
@@ -9,11 +9,11 @@ export interface CompiledEdits {
   readonly add: readonly (readonly [name: string, value: Template])[];
 }
 
-/** Edits with their values: what happens to one message. */
+/** Edits with their values for one message. */
 export interface RenderedEdits {
-  /** Names whose values must not cross, in lower case: those removed, and those set anew. */
+  /** Names, in lower case, whose present values are dropped: those of `remove` and `set`. */
   readonly drop: ReadonlySet<string>;
-  /** Then these are there. */
+  /** Headers that are added afterwards. */
   readonly put: readonly (readonly [name: string, value: string])[];
 }
 
@@ -28,7 +28,7 @@ export function compileEdits(edits: HeaderEdits | undefined, pathNames: readonly
   };
 }
 
-/** Several edits as one, in order; undefined when there is nothing to do. */
+/** Combines several edits in order; undefined when there are none. */
 export function renderEdits(
   edits: readonly (CompiledEdits | undefined)[],
   context: TemplateContext,

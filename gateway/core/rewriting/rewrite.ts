@@ -1,4 +1,4 @@
-/** Where a request goes: the path that the upstream sees, and the place that a redirect names. */
+/** Rewritten paths: the path that the upstream receives, and the location of a redirect. */
 import { own } from "#base";
 import type { RE2JS } from "re2js";
 import type { Redirect, Rewrite } from "../../api.ts";
@@ -16,7 +16,7 @@ export interface CompiledRewrite {
 
 export type PathTemplate = readonly (string | { readonly variable: string })[];
 
-/** `/v2/{id}/x` as parts, or what is wrong with it. */
+/** The parts of `/v2/{id}/x`, or the problem of a template. */
 export function parsePathTemplate(text: string, names: readonly string[]): PathTemplate | { readonly problem: string } {
   const parts: (string | { variable: string })[] = [];
   for (const part of text.split(/(\{[^{}]*\})/)) {
@@ -26,7 +26,7 @@ export function parsePathTemplate(text: string, names: readonly string[]): PathT
         problem: `match.path has no variable "${variable}"${names.length > 0 ? `; it has ${names.join(", ")}` : ""}.`,
       };
     }
-    if (variable === undefined && /[{}]/.test(part)) return { problem: "A brace without its other half." };
+    if (variable === undefined && /[{}]/.test(part)) return { problem: "The template has an unmatched brace." };
     if (part !== "") parts.push(variable === undefined ? part : { variable });
   }
   return parts;
@@ -55,7 +55,7 @@ function fillPath(template: PathTemplate, pattern: PathPattern, path: string): s
   return template.map((part) => (typeof part === "string" ? part : (own(variables, part.variable) ?? ""))).join("");
 }
 
-/** The matched part of a canonical path replaced. */
+/** Replaces the matched part of a canonical path. */
 function replacePrefix(pattern: PathPattern, path: string, prefix: string): string {
   const rest = pattern.value === "/" ? path : path.slice(pattern.value.length);
   const base = prefix.endsWith("/") ? prefix.slice(0, -1) : prefix;
@@ -64,8 +64,8 @@ function replacePrefix(pattern: PathPattern, path: string, prefix: string): stri
 }
 
 /**
- * The path at the upstream. What a rewrite makes is read again as a path that came in would be: undefined when it
- * climbs, or could be read in two ways.
+ * The path at the upstream. A rewritten path is checked like the path of a request: undefined when it has `..` segments or
+ * is ambiguous.
  */
 export function upstreamPath(
   route: { readonly path: PathPattern; readonly rewrite: CompiledRewrite | undefined },
@@ -79,7 +79,7 @@ export function upstreamPath(
     : rewrite.regex
       ? replaceRegex(rewrite.regex.pattern, path, rewrite.regex.replacement)
       : path;
-  // An encoded slash came in where the route keeps it, and goes on as one.
+  // A route that allows encoded slashes forwards them encoded.
   if (path.includes("%2F")) {
     const read = readTarget(made);
     return read.ok && read.query === "" ? read.written : undefined;
@@ -115,8 +115,9 @@ export function compileRedirect(
 const PORTS: Readonly<Record<string, number>> = { http: 80, https: 443 };
 
 /**
- * The place to go to; undefined when its path would be no path. Another scheme means its own port, unless the redirect
- * names one: a port that spoke http does not speak https. @see Gateway API, HTTPRequestRedirectFilter
+ * The location of a redirect; undefined when its path would not be valid. With another scheme, the port is that scheme's
+ * default unless the redirect sets one, since a port for http does not serve https.
+ * @see Gateway API, HTTPRequestRedirectFilter
  */
 export function redirectLocation(
   redirect: CompiledRedirect,

@@ -1,14 +1,14 @@
 /**
  * Texts with variables, for headers that the gateway sets: `{client.address}`, `{request.method}`,
- * `{request.header.NAME}`. A variable is replaced once and never read again as a template; what no header can carry is
- * percent-encoded, so that none ever ends a line.
+ * `{request.header.NAME}`. A variable's value is never parsed as a template. Characters that a header cannot contain are
+ * percent-encoded, so that a value never ends a line.
  */
 import { own } from "#base";
 import type { Claims } from "../callers/claims.ts";
 import { claimValues } from "../callers/claims.ts";
 import type { RequestHead } from "../request/head.ts";
 
-/** Characters of one variable's value. */
+/** Longest value of a variable, in characters. */
 const VALUE_CHARS_MAX = 2048;
 
 export interface TemplateContext {
@@ -16,7 +16,7 @@ export interface TemplateContext {
   readonly route: string;
   readonly consumer: string | undefined;
   readonly claims: Claims | undefined;
-  /** Of the path's template or regex. */
+  /** The variables of the path's template or regex. */
   readonly variables: Readonly<Record<string, string>>;
 }
 
@@ -39,24 +39,24 @@ const PLAIN: Readonly<Record<string, Variable["of"]>> = {
   "consumer.name": ({ consumer }) => consumer ?? "",
 };
 
-/** Headers whose values are secrets, or are not the client's to say. */
+/** Headers whose values are secret, or that only the gateway may set. */
 const UNREADABLE =
   /^(authorization|proxy-authorization|cookie|x-api-key|x-forwarded-.*|x-posthouse-.*|x-consumer-.*|x-jwt-.*)$/;
 
-/** The parts of a text, or what is wrong with it. `{{` and `}}` are braces. */
+/** The parts of a text, or its problem. `{{` and `}}` are literal braces. */
 export function parseText(text: string, pathNames: readonly string[] = []): Template | { readonly problem: string } {
   const parts: (string | Variable)[] = [];
   let plain = "";
   for (let at = 0; at < text.length;) {
     const char = text[at] as string;
     const code = text.charCodeAt(at);
-    if ((code < 0x20 && code !== 9) || code > 0x7e) return { problem: "A header holds printable ASCII only." };
+    if ((code < 0x20 && code !== 9) || code > 0x7e) return { problem: "A header may contain printable ASCII only." };
     if ((char === "{" || char === "}") && text[at + 1] === char) {
       plain += char;
       at += 2;
     } else if (char === "{") {
       const end = text.indexOf("}", at);
-      if (end < 0) return { problem: "A { without its }; a brace by itself is written {{." };
+      if (end < 0) return { problem: "Unmatched {. Write {{ for a literal brace." };
       const name = text.slice(at + 1, end);
       const variable = variableOf(name, pathNames);
       if ("problem" in variable) return variable;
@@ -65,7 +65,7 @@ export function parseText(text: string, pathNames: readonly string[] = []): Temp
       parts.push(variable);
       at = end + 1;
     } else if (char === "}") {
-      return { problem: "A } without its {; a brace by itself is written }}." };
+      return { problem: "Unmatched }. Write }} for a literal brace." };
     } else {
       plain += char;
       at += 1;
@@ -82,7 +82,7 @@ function variableOf(name: string, pathNames: readonly string[]): Variable | { re
   if (kind === "request.header") {
     const lower = key.toLowerCase();
     if (UNREADABLE.test(lower))
-      return { problem: `The header "${key}" is a secret or the gateway's own, and is not copied.` };
+      return { problem: `The header "${key}" is secret or set by the gateway, so it cannot be copied.` };
     return { name, of: ({ head }) => head.header(lower).join(", ") };
   }
   if (kind === "request.query") return { name, of: ({ head }) => new URLSearchParams(head.query).get(key) ?? "" };
@@ -94,11 +94,11 @@ function variableOf(name: string, pathNames: readonly string[]): Variable | { re
     };
   }
   return {
-    problem: `No variable {${name}}; there are ${Object.keys(PLAIN).join(", ")}, request.header.NAME, request.query.NAME, path.NAME, claim.NAME.`,
+    problem: `Unknown variable {${name}}. Available: ${Object.keys(PLAIN).join(", ")}, request.header.NAME, request.query.NAME, path.NAME, claim.NAME.`,
   };
 }
 
-/** Of a text that was checked before. */
+/** For a text that was checked before. */
 export function compileText(text: string, pathNames: readonly string[] = []): Template {
   const parts = parseText(text, pathNames);
   if ("problem" in parts) throw new Error(parts.problem);
@@ -113,7 +113,7 @@ export function renderText(template: Template, context: TemplateContext): string
 
 function safe(value: string): string {
   const short = value.length > VALUE_CHARS_MAX ? value.slice(0, VALUE_CHARS_MAX) : value;
-  // Half of a surrogate pair cannot be encoded; it is nobody's name.
+  // Half of a surrogate pair cannot be encoded, so it is replaced.
   return /^[\x20-\x7e]*$/.test(short)
     ? short
     : short.replaceAll(/[^\x20-\x7e]/gu, (char) => encodeURIComponent(char.toWellFormed()));

@@ -1,4 +1,4 @@
-/** What a route asks of a request beside its host and path: method, headers, query, cookies, the client's network. */
+/** The conditions of a route besides host and path: method, headers, query, cookies, scheme and the client's network. */
 import type { RE2JS } from "re2js";
 import { COMMON_METHODS, type NamedMatch, type RouteMatchConfig } from "../../api.ts";
 import type { RequestHead } from "../request/head.ts";
@@ -13,7 +13,7 @@ export interface ValueCondition {
 }
 
 export interface Conditions {
-  /** undefined: the common ones. */
+  /** undefined: the common methods. */
   readonly methods: ReadonlySet<string> | undefined;
   readonly headers: readonly ValueCondition[];
   readonly query: readonly ValueCondition[];
@@ -22,21 +22,21 @@ export interface Conditions {
   readonly scheme: "http" | "https" | undefined;
 }
 
-/** What of a request made a route lose; undefined when nothing did. */
+/** The first condition that a request does not meet; undefined when it meets all. */
 export type Mismatch = "scheme" | "source" | "header" | "cookie" | "query" | "method";
 
-/** The client, once for all routes that ask; with its head. */
+/** The parts of a request's head that conditions look at. */
 export type MatchHead = Pick<
   RequestHead,
   "host" | "path" | "method" | "query" | "header" | "client" | "listener" | "scheme"
 >;
 
-/** Methods of a route that names none. */
+/** The methods of a route that lists none. */
 export const COMMON: ReadonlySet<string> = new Set(COMMON_METHODS);
 
 const NO_CONDITIONS: readonly ValueCondition[] = [];
 
-/** Not gRPC-Web, which only begins like it. Compiled once, and only where somebody asks. */
+/** Not gRPC-Web, whose type only starts like that of gRPC. Compiled once, when the first route needs it. */
 let grpcType: ValueCondition | undefined;
 
 export function compileConditions(match: RouteMatchConfig): Conditions {
@@ -59,7 +59,7 @@ function compileValue({ name, exact, prefix, regex, present }: NamedMatch): Valu
   return { name, kind: present === false ? "absent" : "present", value: "", regex: undefined };
 }
 
-/** The method last, so that `method` means that all else fits. */
+/** Compares the method last, so that `method` means that all other conditions are met. */
 export function mismatchOf(conditions: Conditions, head: MatchHead): Mismatch | undefined {
   const { methods, headers, query, cookies, source, scheme } = conditions;
   if (scheme !== undefined && scheme !== head.scheme) return "scheme";
@@ -71,14 +71,14 @@ export function mismatchOf(conditions: Conditions, head: MatchHead): Mismatch | 
       if (!holds(condition, listOf(cookieValue(values, condition.name)))) return "cookie";
   }
   if (query.length > 0) {
-    // Read as a form would be: + is a space, and the first of several counts.
+    // Read as a form: + is a space, and the first of several values counts.
     const parameters = parametersOf(head.query);
     for (const condition of query) if (!holds(condition, listOf(parameters.get(condition.name)))) return "query";
   }
   return (methods ?? COMMON).has(head.method) ? undefined : "method";
 }
 
-/** The last query is remembered, for the routes of one request ask for it one after the other. */
+/** The last query is cached, since several routes look at the query of one request. */
 let last: { readonly query: string; readonly parameters: URLSearchParams } | undefined;
 function parametersOf(query: string): URLSearchParams {
   if (last?.query !== query) last = { query, parameters: new URLSearchParams(query) };
@@ -112,13 +112,13 @@ export function cookieValue(headers: readonly string[], name: string): string | 
   return undefined;
 }
 
-/** In words that name the condition, but never a value that the client sent. */
+/** Names the condition, and never a value that the client sent. */
 export function conditionText({ name, kind, value }: ValueCondition): string {
   if (kind === "present" || kind === "absent") return `${name} ${kind}`;
-  return `${name} ${kind === "exact" ? "=" : kind === "prefix" ? "begins with" : "matches"} ${value}`;
+  return `${name} ${kind === "exact" ? "=" : kind === "prefix" ? "starts with" : "matches"} ${value}`;
 }
 
-/** One text per condition; equal text, equal condition. */
+/** One text per condition; equal texts mean equal conditions. */
 export function conditionKeys({ headers, query, cookies, source, scheme }: Conditions): readonly string[] {
   const keys = (what: string, list: readonly ValueCondition[]) =>
     list.map((one) => JSON.stringify([what, one.name, one.kind, one.value]));
@@ -131,7 +131,7 @@ export function conditionKeys({ headers, query, cookies, source, scheme }: Condi
   ];
 }
 
-/** Whether whoever meets `b` meets `a`, too, as far as that can be told; of the method nothing is said. */
+/** Whether each request that meets `b` also meets `a`, as far as can be determined. The method is not compared. */
 export function conditionsCover(a: Conditions, b: Conditions): boolean {
   const all = (what: "headers" | "query" | "cookies") =>
     a[what].every((one) => b[what].some((other) => valueCovers(one, other)));

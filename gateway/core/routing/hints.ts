@@ -1,8 +1,7 @@
 /**
- * Routes that services ask for themselves: the path prefixes of their policy in the registry. The gateway's config says
- * whose hints count and may only tighten what they become: narrow hosts, methods and prefixes, ask for tokens, limit.
- * It can widen nothing, for there is no field that could: a hinted route goes to the service that hinted it, and comes
- * after every route of the config.
+ * Routes from hints: the path prefixes in the policies of services in the registry. The gateway's config lists the
+ * services whose hints count, and can only restrict the routes: narrower hosts, methods and prefixes, required tokens,
+ * limits. A hinted route always leads to the service that hinted it, and comes after every route of the config.
  */
 import {
   GATEWAY_DEFAULTS,
@@ -19,7 +18,7 @@ export type Hints = ReadonlyMap<string, readonly string[]>;
 
 export const NO_HINTS: Hints = new Map();
 
-/** `problems`: hints that become no route, and why; nothing is served by guess. */
+/** `problems`: hints that do not become routes, and why. An ambiguous hint is never served. */
 export function hintedRoutes(
   config: GatewayConfig,
   hints: Hints,
@@ -35,12 +34,12 @@ export function hintedRoutes(
     const problem = (message: string) => problems.push({ pointer: `/hints/${policies.indexOf(policy)}`, message });
     for (const given of new Set(prefixes)) {
       const prefix = prefixOf(given);
-      if (prefix === undefined) problem(`Service "${service}" hints "${given}", which is no canonical path.`);
+      if (prefix === undefined) problem(`Service "${service}" hints "${given}", which is not a canonical path.`);
       else if (!(policy.within ?? ["/"]).some((outer) => isWithin(prefix, prefixOf(outer) ?? outer))) {
-        problem(`Service "${service}" hints "${prefix}", which lies outside of what it may have.`);
+        problem(`Service "${service}" hints "${prefix}", which is outside the prefixes that its "within" allows.`);
       } else {
         const others = takers.get(prefix) ?? [];
-        // With and without its last slash it is the same prefix.
+        // A prefix with and without a trailing slash is the same.
         if (others.includes(service)) continue;
         takers.set(prefix, [...others, service]);
         routes.push(routeOf(service, prefix, policy));
@@ -51,14 +50,14 @@ export function hintedRoutes(
   for (const [prefix, services] of clashes) {
     problems.push({
       pointer: "/hints",
-      message: `${services.join(" and ")} hint the same prefix "${prefix}"; until one of them gives way it is nobody's.`,
+      message: `${services.join(" and ")} hint the same prefix "${prefix}", so neither gets a route for it. Remove it from all but one of them.`,
     });
   }
-  const nobodys = new Set(clashes.map(([prefix]) => prefix));
-  return { routes: routes.filter(({ match }) => !nobodys.has(match.path?.prefix ?? "")), problems };
+  const contested = new Set(clashes.map(([prefix]) => prefix));
+  return { routes: routes.filter(({ match }) => !contested.has(match.path?.prefix ?? "")), problems };
 }
 
-/** As routes spell it, or undefined when no request could have it. */
+/** The prefix in the form that routes use, or undefined when no request can have it. */
 function prefixOf(text: string): string | undefined {
   const canonical = canonicalTarget(text);
   if (!canonical.ok || canonical.query !== "" || canonical.path !== text) return undefined;
@@ -72,7 +71,7 @@ function routeOf(service: string, prefix: string, policy: HintedService): RouteC
     match: { path: { prefix }, ...(hosts ? { hosts } : {}), ...(methods ? { methods } : {}) },
     service,
     ...policies,
-    // Never more than a route that says nothing.
+    // Never above the default of a route.
     bodyBytesMax: Math.min(bodyBytesMax ?? Infinity, GATEWAY_DEFAULTS.bodyBytesMax),
   };
 }

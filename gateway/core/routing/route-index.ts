@@ -1,54 +1,55 @@
 /**
- * Finds the first route, in the order of core/routing/route-order.ts, that takes a request. By host, then by what is written out of
- * the path: a look-up per exact path and per prefix that the path has, a walk down the templates, and one down what
- * regexes begin with. Five thousand routes cost no more than five, but for regexes that begin with anything.
+ * Finds the first route that matches a request, in the order of core/routing/route-order.ts. It looks up the host, then
+ * the literal parts of the path: the exact path, each of its prefixes, a tree of templates, and a tree of the literal
+ * starts of regexes. Five thousand routes cost as little as five, except regexes without a literal start.
  */
+import { costlyInvariant } from "#base";
 import { COMMON, mismatchOf, type MatchHead } from "./conditions.ts";
 import { compareRanked, type Ranked } from "./route-order.ts";
 import { pathMatches } from "../paths/path-pattern.ts";
 import type { CompiledRoute } from "./route.ts";
 
 /** A route under one of its hosts. */
-export interface Entry extends Ranked {
-  /** Place in the order, over all hosts. */
+export interface RouteEntry extends Ranked {
+  /** Position in the order, over all hosts. */
   readonly order: number;
 }
 
 interface TemplateNode {
   readonly literals: Map<string, TemplateNode>;
   variable: TemplateNode | undefined;
-  /** End here. */
-  readonly ends: Entry[];
-  /** Take all that is left. */
-  readonly rests: Entry[];
+  /** Routes whose template ends here. */
+  readonly ends: RouteEntry[];
+  /** Routes whose template matches the rest of the path from here. */
+  readonly rests: RouteEntry[];
 }
 
-/** Regexes by what they begin with: what this node's, and those of the nodes above, have in common. */
+/** Regexes by their literal start, which is the text of this node after the texts of the nodes above it. */
 interface RegexNode {
-  /** What comes after the node above. */
+  /** The part of the start after the node above. */
   readonly text: string;
-  /** Begin with nothing more. */
-  readonly entries: Entry[];
-  /** By the first character of their texts. */
+  /** Regexes whose literal start ends here. */
+  readonly entries: RouteEntry[];
+  /** Longer starts, by the first character of their texts. */
   readonly below: Map<number, RegexNode>;
 }
 
 interface HostBucket {
-  /** Of its first entry: nothing here can win against one that comes before. */
+  /** The order of the first entry. A match that comes before it beats every entry of the bucket. */
   readonly order: number;
-  readonly exact: ReadonlyMap<string, readonly Entry[]>;
-  readonly prefixes: ReadonlyMap<string, readonly Entry[]>;
-  /** Segments of the longest prefix; a longer path is not looked at beyond. */
+  readonly exact: ReadonlyMap<string, readonly RouteEntry[]>;
+  readonly prefixes: ReadonlyMap<string, readonly RouteEntry[]>;
+  /** Number of segments of the longest prefix; further segments of a path are not looked up. */
   readonly depthMax: number;
   readonly templates: TemplateNode | undefined;
   readonly regexes: RegexNode | undefined;
 }
 
 export interface RouteIndex {
-  /** In order. */
-  readonly entries: readonly Entry[];
+  /** Sorted by `order`. */
+  readonly entries: readonly RouteEntry[];
   readonly byHost: ReadonlyMap<string, HostBucket>;
-  /** By suffix with its dot: `.example`. */
+  /** By suffix, including the dot: `.example`. */
   readonly byWildcard: ReadonlyMap<string, HostBucket>;
   readonly anyHost: HostBucket | undefined;
 }
@@ -57,7 +58,11 @@ export function buildIndex(routes: readonly CompiledRoute[]): RouteIndex {
   const ranked: Ranked[] = routes.flatMap((route) =>
     (route.hosts.length > 0 ? route.hosts : [""]).map((host) => ({ route, host })),
   );
-  const entries: Entry[] = ranked.sort(compareRanked).map(({ route, host }, order) => ({ route, host, order }));
+  const entries: RouteEntry[] = ranked.sort(compareRanked).map(({ route, host }, order) => ({ route, host, order }));
+  costlyInvariant(
+    () => entries.every((entry, at) => at === 0 || compareRanked(entries[at - 1] as RouteEntry, entry) <= 0),
+    "the entries of a route index are sorted",
+  );
   const byHost = Map.groupBy(entries, ({ host }) => host);
   const buckets = [...byHost].map(([host, own]) => [host, bucketOf(own)] as const);
   return {
@@ -70,7 +75,7 @@ export function buildIndex(routes: readonly CompiledRoute[]): RouteIndex {
   };
 }
 
-function bucketOf(entries: readonly Entry[]): HostBucket {
+function bucketOf(entries: readonly RouteEntry[]): HostBucket {
   const of = (kind: string) => entries.filter(({ route }) => route.path.kind === kind);
   const prefixes = Map.groupBy(of("prefix"), ({ route }) => route.path.value);
   let templates: TemplateNode | undefined;
@@ -88,8 +93,8 @@ function bucketOf(entries: readonly Entry[]): HostBucket {
   };
 }
 
-/** `entries`: in order, which those of each node are in, too. */
-function regexTree(entries: readonly Entry[]): RegexNode | undefined {
+/** `entries` are sorted, so the entries of each node are, too. */
+function regexTree(entries: readonly RouteEntry[]): RegexNode | undefined {
   if (entries.length === 0) return undefined;
   const root: RegexNode = { text: "", entries: [], below: new Map() };
   for (const entry of entries) {
@@ -102,7 +107,7 @@ function regexTree(entries: readonly Entry[]): RegexNode | undefined {
       const next = node.below.get(first) ?? { text: head, entries: [], below: new Map() };
       let common = 1;
       while (common < Math.min(head.length, next.text.length) && head[common] === next.text[common]) common++;
-      // The part that both begin with becomes a node between.
+      // The common part of both starts becomes a node between them.
       const shared =
         common === next.text.length
           ? next
@@ -124,7 +129,7 @@ function newNode(): TemplateNode {
   return { literals: new Map(), variable: undefined, ends: [], rests: [] };
 }
 
-function insertTemplate(root: TemplateNode, entry: Entry): void {
+function insertTemplate(root: TemplateNode, entry: RouteEntry): void {
   const { path } = entry.route;
   if (path.kind !== "template") return;
   let node = root;
@@ -143,20 +148,20 @@ function insertTemplate(root: TemplateNode, entry: Entry): void {
   node.ends.push(entry);
 }
 
-/** A look for the best entry. */
+/** One search for the first matching entry. */
 class Search {
   readonly head: MatchHead;
-  best: Entry | undefined;
-  /** Methods of the routes that everything but the method fits, and the best of those routes. */
+  best: RouteEntry | undefined;
+  /** Methods of the routes that match except for the method, and the first of these routes. */
   allow: Set<string> | undefined;
-  near: Entry | undefined;
+  near: RouteEntry | undefined;
 
   constructor(head: MatchHead) {
     this.head = head;
   }
 
-  /** `entries`: in order, and their path fits. */
-  consider(entries: readonly Entry[]): void {
+  /** `entries`: sorted, with a path that matches. */
+  consider(entries: readonly RouteEntry[]): void {
     for (const entry of entries) {
       if (this.best && entry.order >= this.best.order) return;
       const mismatch = mismatchOf(entry.route.conditions, this.head);
@@ -195,13 +200,13 @@ class Search {
       const found = prefixes.get(path.slice(0, slash));
       if (found) this.consider(found);
     }
-    // The whole path is the last of its own prefixes.
+    // The last prefix is the whole path.
     if (depth > depthMax || path.length === 1) return;
     const whole = prefixes.get(path);
     if (whole) this.consider(whole);
   }
 
-  /** The longer heads first, since they come before others more often. `at`: where the text of a node ends. */
+  /** Longer starts first, since they more often come first in the order. `at`: the end of the node's text in the path. */
   #regexes({ entries, below }: RegexNode, at: number): void {
     const { path } = this.head;
     const next = below.size > 0 ? below.get(path.charCodeAt(at)) : undefined;
@@ -212,7 +217,7 @@ class Search {
     }
   }
 
-  /** `at`: where the next segment of the path begins. */
+  /** `at`: the start of the path's next segment. */
   #walk(node: TemplateNode, at: number): void {
     const { path } = this.head;
     if (at > path.length) return this.consider(node.ends);
@@ -229,7 +234,7 @@ class Search {
 
 export type RouteMatch =
   | { readonly route: CompiledRoute }
-  /** Nothing matches. `allow`: the methods of routes that match but for the method; `near`: the first of these. */
+  /** No route matches. `allow`: methods of routes that match except for the method; `near`: the first of these routes. */
   | { readonly route: undefined; readonly allow: readonly string[]; readonly near?: CompiledRoute };
 
 export function findRoute(index: RouteIndex, head: MatchHead): RouteMatch {

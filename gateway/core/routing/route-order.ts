@@ -1,23 +1,23 @@
 /**
- * Which of two routes comes first: a total order that people can work out, and that does not depend on where a route
- * stands in its file.
+ * Which of two routes comes first: a total order that people can work out, and that does not depend on the order of the
+ * routes in their file.
  *
  * Routes of the config before those of hints; higher priority; exact host, then the longer wildcard, then any host;
- * exact path, then template (the more written out), regex (the longer), prefix (the longer); with methods before
+ * exact path, then template (the one with more literals), regex (the longer), prefix (the longer); with methods before
  * without, fewer before more; more header conditions, then query, then cookie conditions; with source networks before
- * without; then with a scheme before without; at last the name.
- * @see Gateway API, HTTPRouteRule.matches, for the middle of it
+ * without; with a scheme before without; finally the name.
+ * @see Gateway API, HTTPRouteRule.matches, for the criteria from host to query
  */
 import type { CompiledRoute } from "./route.ts";
 import { comparePaths } from "../paths/path-pattern.ts";
 
 export interface Ranked {
   readonly route: CompiledRoute;
-  /** The one of the route's hosts that this is about; empty for any host. */
+  /** One of the route's hosts; empty for any host. */
   readonly host: string;
 }
 
-/** The criteria in their order, each with what an operator calls it. */
+/** The criteria in their order, each with the name that operators see. */
 const CRITERIA: readonly (readonly [name: string, compare: (a: Ranked, b: Ranked) => number])[] = [
   ["hint", (a, b) => Number(a.route.hinted) - Number(b.route.hinted)],
   ["priority", (a, b) => b.route.priority - a.route.priority],
@@ -46,12 +46,12 @@ export function compareRanked(a: Ranked, b: Ranked): number {
   return a.host === b.host ? 0 : a.host < b.host ? -1 : 1;
 }
 
-/** What decides between two routes; `name` when nothing else does. */
+/** The first criterion in which two routes differ. */
 export function decidedBy(a: Ranked, b: Ranked): string {
   return CRITERIA.find(([, compare]) => compare(a, b) !== 0)?.[0] ?? "host";
 }
 
-/** Hosts are at most 255 characters, so an exact one is above every wildcard. */
+/** Hosts have at most 255 characters, so an exact one ranks above every wildcard. */
 function hostRank(host: string): number {
   if (host === "") return 0;
   return host.startsWith("*.") ? host.length : 1000;
@@ -61,7 +61,7 @@ function methodRank({ route }: Ranked): number {
   return route.conditions.methods?.size ?? 100;
 }
 
-/** `*.example` stands for one label or more before `.example`; another wildcard below it counts too. */
+/** `*.example` matches one or more labels before `.example`, including a narrower wildcard such as `*.a.example`. */
 export function hostMatches(pattern: string, host: string): boolean {
   return (
     pattern === "" ||

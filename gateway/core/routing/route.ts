@@ -1,4 +1,4 @@
-/** A route, compiled: what a decision reads, with nothing left to parse. */
+/** A compiled route: everything that a decision reads, already parsed. */
 import { canonicalJson } from "#base";
 import {
   GATEWAY_DEFAULTS,
@@ -22,11 +22,11 @@ import { NO_RETRY, type RetryPolicy } from "../balancing/retry.ts";
 import { compileRedirect, compileRewrite, type CompiledRedirect, type CompiledRewrite } from "../rewriting/rewrite.ts";
 
 export interface CompiledBackend {
-  /** The route as it is when the request goes here. */
+  /** The route with the cluster of this backend. */
   readonly route: ForwardRoute;
   readonly weight: number;
   readonly when: SplitEntry["when"];
-  /** The route's and its own, in order; undefined when there are none. */
+  /** The edits of the route and then of the backend; undefined: neither has any. */
   readonly edits:
     | { readonly request: readonly CompiledEdits[]; readonly response: readonly CompiledEdits[] }
     | undefined;
@@ -40,27 +40,27 @@ export interface CompiledMirror {
 
 export interface CompiledRoute {
   readonly name: string;
-  /** From a service's hint; every route of the config comes before it. */
+  /** The route comes from a service's hint. Every route of the config comes before it. */
   readonly hinted: boolean;
   readonly hosts: readonly string[];
   readonly listeners: readonly string[] | undefined;
   readonly path: PathPattern;
   readonly conditions: Conditions;
   readonly priority: number;
-  /** Where requests go; with a split, its heaviest. undefined: the gateway answers itself. */
+  /** The cluster of the requests; with a split, its heaviest. undefined: the gateway answers itself. */
   readonly cluster: CompiledCluster | undefined;
-  /** One, unless there is a split; none, when the gateway answers itself. */
+  /** One, or several with a split; empty when the gateway answers itself. */
   readonly backends: readonly CompiledBackend[];
   readonly splitBy: RouteConfig["splitBy"];
   readonly mirrors: readonly CompiledMirror[];
   readonly redirect: CompiledRedirect | undefined;
   readonly respond: RouteConfig["respond"];
   readonly rewrite: CompiledRewrite | undefined;
-  /** What it does with paths that services read in two ways; absent: they are refused. */
+  /** How the route treats paths that services interpret differently; absent: it rejects them. */
   readonly paths: NonNullable<RouteConfig["paths"]>;
-  /** The Host that the service sees; undefined: the endpoint's own. */
+  /** The Host that the service receives; undefined: the endpoint's own. */
   readonly hostRewrite: string | undefined;
-  /** Of the answers that the gateway gives itself; those of a service have their backend's. */
+  /** For the gateway's own answers. The answers of a service have the edits of their backend. */
   readonly responseHeaders: CompiledEdits | undefined;
   readonly sticky: { readonly cookie: string; readonly attributes: string } | undefined;
   readonly cors: CompiledCors | undefined;
@@ -89,13 +89,13 @@ export interface CompiledRoute {
   readonly headersMs: number;
   readonly idleMs: number;
   readonly retry: RetryPolicy;
-  /** Header by which the service is told how much time is left, in lower case. */
+  /** Header, in lower case, in which the service receives the time that is left. */
   readonly deadlineHeader: string | undefined;
-  /** 0 is shed first. */
+  /** 0 is rejected first under overload. */
   readonly importance: 0 | 1 | 2;
 }
 
-/** A route on its way to an upstream. */
+/** A route whose requests go to a cluster. */
 export interface ForwardRoute extends CompiledRoute {
   readonly cluster: CompiledCluster;
 }
@@ -107,7 +107,7 @@ export interface CompiledCompress {
   readonly bytesMin: number;
 }
 
-/** Types that shrink. Images, films and archives are compressed already. */
+/** Types that compress well. Images, videos and archives are compressed already. */
 const COMPRESSED_TYPES = [
   "text/*",
   "application/json",
@@ -125,7 +125,7 @@ const IMPORTANCE = { low: 0, normal: 1, critical: 2 } as const;
 export interface RouteParts {
   readonly clusters: ClusterTable;
   readonly filters: Filters;
-  /** Filters of this table, by name and config. */
+  /** The filters that this table has built so far, by name and config. */
   readonly built: Map<string, CompiledFilter>;
   readonly hinted: boolean;
 }
@@ -231,7 +231,7 @@ function backendEdits(route: RouteConfig, target: SplitEntry, names: readonly st
   return edits.request.length + edits.response.length > 0 ? edits : undefined;
 }
 
-/** Service, cluster or split: all are a list of where requests go. */
+/** The destinations of a route, whether given as service, cluster or split. */
 function targetsOf({ service, cluster, split }: RouteConfig): readonly SplitEntry[] {
   if (split) return split;
   if (service !== undefined) return [{ service }];
@@ -277,7 +277,7 @@ function compileFilters(uses: RouteConfig["filters"], { filters, built }: RouteP
     const known = built.get(key);
     if (known) return known;
     const filter = filters.get(name);
-    if (!filter) throw new Error(`No filter is called "${name}".`);
+    if (!filter) throw new Error(`Unknown filter "${name}".`);
     const compiled: CompiledFilter = { name, phase: filter.phase, built: filter.build(config as never) };
     built.set(key, compiled);
     return compiled;

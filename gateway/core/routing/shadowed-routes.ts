@@ -1,8 +1,7 @@
 /**
- * Routes that get in each other's way: two that ask for the same at the same priority, of which one would never be
- * used, one that can never match because what comes before it takes all that it asks for, and regexes that slow down
- * all. Told from the patterns alone, without running them, and only by one other route: what several routes take
- * together is not looked for.
+ * Routes that interfere with each other: two that match the same requests at the same priority, a route that can never
+ * match because an earlier one matches all of its requests, and regexes that slow down all requests. Only the patterns
+ * are compared, and each route only with single other routes, not with several combined.
  */
 import type { ConfigProblem, GatewayConfig, Listener, RouteConfig } from "../../api.ts";
 import { COMMON, compileConditions, conditionKeys, conditionsCover, type Conditions } from "./conditions.ts";
@@ -16,7 +15,7 @@ interface Matcher {
   readonly config: RouteConfig;
   readonly index: number;
   readonly hosts: readonly string[];
-  /** Those that it is on, named or not. */
+  /** The listeners that it is attached to, listed or not. */
   readonly listeners: ReadonlySet<string>;
   readonly path: PathPattern;
   readonly conditions: Conditions;
@@ -45,7 +44,7 @@ function matcherOf(config: RouteConfig, index: number, listeners: ReadonlySet<st
   };
 }
 
-/** Pairs that no request could tell apart. */
+/** Pairs of routes that match the same requests. */
 export function* conflicts(config: GatewayConfig): Generator<ConfigProblem> {
   const taken = new Map<string, string>();
   for (const matcher of matchersOf(config)) {
@@ -54,7 +53,7 @@ export function* conflicts(config: GatewayConfig): Generator<ConfigProblem> {
       if (other !== undefined) {
         yield {
           pointer: `/routes/${matcher.index}/match`,
-          message: `Matches the same requests as route "${other}", so one of them would never be used.`,
+          message: `Matches the same requests as route "${other}", so one of them would never be used. Change a match or a priority.`,
         };
         break;
       }
@@ -63,7 +62,7 @@ export function* conflicts(config: GatewayConfig): Generator<ConfigProblem> {
   }
 }
 
-/** One line per listener, host and method: routes that share one, at equal priority, cannot be told apart. */
+/** One text per listener, host and method. Two routes with a common text match the same requests. */
 function signatures({ config, listeners, hosts, path, conditions }: Matcher): string[] {
   const { kind } = path;
   const value = path.kind === "template" ? templateShape(path.parts) : path.value;
@@ -76,7 +75,7 @@ function signatures({ config, listeners, hosts, path, conditions }: Matcher): st
   );
 }
 
-/** Routes that can never be used, each with the one that is in its way. */
+/** Routes that can never be used, each with the route that comes before it. */
 export function* shadows(config: GatewayConfig): Generator<ConfigProblem> {
   const matchers = matchersOf(config);
   const lookup = new CoverIndex(matchers);
@@ -86,15 +85,15 @@ export function* shadows(config: GatewayConfig): Generator<ConfigProblem> {
     if (!first || by.includes(undefined)) continue;
     yield {
       pointer: `/routes/${matcher.index}/match`,
-      message: `Can never match: route "${first.config.name}" comes before it and takes all that it asks for.`,
+      message: `Can never match: route "${first.config.name}" comes before it and matches all of its requests.`,
     };
   }
 }
 
-/** Regexes that a request may have to be compared with one by one: at a microsecond each, as much as all else of a match. */
+/** Most regexes that one request may be compared with. At a microsecond each, they cost as much as the rest of a match. */
 const HEADLESS_MAX = 50;
 
-/** Regexes of which none can be left out by what a path begins with. */
+/** Regexes that must be compared with every path, since they have no literal start. */
 export function* headlessRegexes({ routes = [] }: GatewayConfig): Generator<ConfigProblem> {
   const headless = routes.flatMap(({ match }, index) => {
     const regex = (match.grpc ? grpcPath(match.grpc) : match.path)?.regex;
@@ -103,14 +102,14 @@ export function* headlessRegexes({ routes = [] }: GatewayConfig): Generator<Conf
   if (headless.length <= HEADLESS_MAX) return;
   yield {
     pointer: `/routes/${headless[0]}/match`,
-    message: `With this one ${headless.length} regexes begin with no literal text, such as /api/, and are tried one by one.`,
+    message: `${headless.length} regexes, starting with this one, have no literal start such as /api/, so they are compared one by one.`,
   };
 }
 
-/** Finds who may cover a path without comparing all with all. */
+/** Finds the routes that may cover a path without comparing all pairs. */
 class CoverIndex {
   readonly #byValue: ReadonlyMap<string, readonly Matcher[]>;
-  /** Templates and regexes: their values say little about what they cover. */
+  /** Templates and regexes: they cannot be looked up by their values. */
   readonly #patterns: readonly Matcher[];
 
   constructor(matchers: readonly Matcher[]) {
@@ -135,7 +134,7 @@ class CoverIndex {
   }
 }
 
-/** Templates and regexes that are compared with every route; beyond, a release would wait for it. */
+/** Most templates and regexes that are compared with every route, so that checks of a release stay fast. */
 const PATTERNS_MAX = 500;
 
 function prefixesOf(path: string): string[] {
@@ -146,7 +145,7 @@ function prefixesOf(path: string): string[] {
   return prefixes;
 }
 
-/** Whether a route comes before another on a host and takes all that it asks for there; of the paths that is known. */
+/** Whether `other` comes before `matcher` on a host and matches all of its requests there; the paths were compared before. */
 function covers(other: Matcher, matcher: Matcher, host: string): boolean {
   if (!matcher.listeners.isSubsetOf(other.listeners)) return false;
   const over = other.hosts.find((pattern) => hostMatches(pattern, host) && (pattern === "" || host !== ""));
@@ -156,7 +155,7 @@ function covers(other: Matcher, matcher: Matcher, host: string): boolean {
   return compareRanked(ranked(other, over), ranked(matcher, host)) < 0;
 }
 
-/** As much of a compiled route as the order looks at. */
+/** The parts of a compiled route that the order compares. */
 function ranked({ config, path, conditions }: Matcher, host: string) {
   const route: Pick<CompiledRoute, "name" | "hinted" | "path" | "conditions" | "priority"> = {
     name: config.name,

@@ -1,4 +1,4 @@
-/** The route table: a checked config, compiled. Built beside the running one and swapped by one pointer. */
+/** The route table: a checked config, compiled. Requests use the old table until the new one replaces it in one assignment. */
 import { OWN_LISTENER, type GatewayConfig, type JwtProvider, type Listener, type RouteConfig } from "../../api.ts";
 import { ClusterTable, type CompiledCluster } from "../balancing/cluster.ts";
 import { type MatchHead } from "./conditions.ts";
@@ -26,30 +26,30 @@ export interface RouteTable {
   readonly clusters: ReadonlyMap<string, CompiledCluster>;
   readonly providers: ReadonlyMap<string, JwtProvider>;
   readonly consumers: Consumers;
-  /** By name; the process's own is always there. */
+  /** By name; always contains the process's own listener. */
   readonly listeners: ReadonlyMap<string, CompiledListener>;
   readonly ports: Ports;
-  /** Namespaces of the registry that it needs to know. */
+  /** Namespaces of the registry whose instances it needs. */
   readonly namespaces: ReadonlySet<string>;
-  /** Proxies before this gateway; undefined: none. */
+  /** Proxies in front of this gateway; undefined: none. */
   readonly trusted: CidrSet | undefined;
-  /** Whether every client decides if its trace is sampled, not only a trusted proxy. */
+  /** Whether every client, not only a trusted proxy, decides if its trace is sampled. */
   readonly trustsAllTraces: boolean;
   /** Headers, in lower case, that only the gateway may set. */
   readonly ownHeaders: ReadonlySet<string>;
 }
 
 export interface TableOptions {
-  /** Of services whose cluster names none. */
+  /** The namespace of clusters that set none. */
   readonly namespace: string;
   readonly filters?: Filters;
-  /** Routes that services' hints make; see core/routing/hints.ts. */
+  /** Routes from the hints of services; see core/routing/hints.ts. */
   readonly hinted?: readonly RouteConfig[];
-  /** Processes that the gateway is: what a cluster's connections may be is split among them. */
+  /** The number of the gateway's processes, which share the limits of a cluster's connections. */
   readonly workers?: number;
 }
 
-/** Compiles a config that core/check/config.ts found nothing wrong with. */
+/** Compiles a config in which core/check/config.ts found no problem. */
 export function compileTable(
   config: GatewayConfig,
   { namespace, filters = NO_FILTERS, hinted = [], workers = 1 }: TableOptions,
@@ -89,12 +89,12 @@ function compileListeners(
   );
 }
 
-/** Those of a config, and the process's own. */
+/** The listeners of a config, and the process's own. */
 export function allListeners(listeners: readonly Listener[]): readonly Listener[] {
   return listeners.some(({ name }) => name === OWN_LISTENER) ? listeners : [{ name: OWN_LISTENER }, ...listeners];
 }
 
-/** A route that names listeners is on those; one that names none is on all that take any. */
+/** A route that lists listeners is attached to those; other routes are attached to all listeners with `attach: all`. */
 export function attaches(named: readonly string[] | undefined, { name, attach = "all" }: Listener): boolean {
   return named === undefined ? attach === "all" : named.includes(name);
 }
@@ -107,7 +107,7 @@ export function matchRoute(table: RouteTable, head: MatchHead): RouteMatch {
   return findRoute(listener.index, head);
 }
 
-/** Why a request must come by another connection than it did; undefined: it need not. */
+/** Why a request must use another connection; undefined: this connection is right. */
 export function misdirection(
   { listeners, ports }: RouteTable,
   { listener, host, clientCertificate }: RequestHead,
@@ -116,14 +116,14 @@ export function misdirection(
   const { clientCertificates: clients } = listeners.get(listener) ?? {};
   const shown = clientCertificate !== undefined || clients?.mode === "verify-if-given";
   if (clients && (!shown || tls?.trusts !== clients.ca)) {
-    return "This connection was opened before its listener asked for the certificates that it asks for now.";
+    return "This connection was opened before the listener's client certificate settings changed. Open a new connection.";
   }
   if (port === undefined || tls?.serverName === undefined) return undefined;
   if (!ports.misdirected(port, { serverName: tls.serverName, host })) return undefined;
-  return `This connection was opened for ${tls.serverName}, which is another listener's.`;
+  return `This connection was opened for ${tls.serverName}, which belongs to another listener. Open a connection for this host.`;
 }
 
-/** Whether a listener is for this host at all. */
+/** Whether a listener serves this host. */
 export function servesHost({ hosts }: Pick<Listener, "hosts">, host: string): boolean {
   return hosts === undefined || hosts.some((pattern) => hostMatches(pattern.toLowerCase(), host));
 }

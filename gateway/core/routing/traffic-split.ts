@@ -1,11 +1,11 @@
 /**
- * Which part of a split takes a request: one whose condition holds, else one drawn by weight, anew or by a value that
- * stays.
+ * Which part of a split receives a request: the first whose condition holds, else one drawn by weight, either at random
+ * or by a value of the request.
  */
+import { invariant, textHash32 } from "#base";
 import { cookieValue } from "./conditions.ts";
 import type { CompiledConsumer } from "../callers/consumers.ts";
 import type { RequestHead } from "../request/head.ts";
-import { textHash32 } from "#base";
 import type { CompiledBackend, CompiledRoute } from "./route.ts";
 
 export function chooseBackend(
@@ -13,7 +13,7 @@ export function chooseBackend(
   caller: {
     head: RequestHead;
     consumer: CompiledConsumer | undefined;
-    /** Whether a sticky session of the caller is on a cluster. */
+    /** Whether the caller has a sticky session on a cluster. */
     pinned?: ((cluster: string) => boolean) | undefined;
   },
   random: () => number,
@@ -23,11 +23,12 @@ export function chooseBackend(
   if (backends.length < 2) return backends[0];
   for (const backend of backends) if (backend.when && holds(backend.when, head, consumer)) return backend;
   const drawn = backends.filter(({ when, weight }) => !when && weight > 0);
-  // A session stays where it is, whatever the weights are by now, unless its part has none any more.
+  // A session stays in its part when weights change, unless that part's weight became 0.
   const stays = pinned && drawn.find(({ route: { cluster } }) => pinned(cluster.key));
   if (stays) return stays;
   const sum = drawn.reduce((total, { weight }) => total + weight, 0);
-  const value = keyOf(route.splitBy, head, consumer);
+  invariant(sum > 0, "a split has a part with a weight and without a condition");
+  const value = splitValue(route.splitBy, head, consumer);
   let at = (value === undefined ? random() : textHash32(`${route.name} ${value}`) / 2 ** 32) * sum;
   for (const backend of drawn) {
     at -= backend.weight;
@@ -48,8 +49,8 @@ function holds(
   return !groups || (consumer !== undefined && groups.some((group) => consumer.groups.has(group)));
 }
 
-/** What a caller is told apart by; undefined when he does not have it, so that he is drawn. */
-function keyOf(
+/** The value that chooses the part; undefined when the request does not have it, so that the part is drawn at random. */
+function splitValue(
   by: CompiledRoute["splitBy"],
   head: RequestHead,
   consumer: CompiledConsumer | undefined,
