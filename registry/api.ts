@@ -1,6 +1,6 @@
 /**
- * The registry's wire contract: shapes, limits and REGISTRY_ codes. Pure, and importable by every room: the server
- * checks with it, the client types with it, OpenAPI prints it.
+ * The registry's wire contract: shapes, limits and REGISTRY_ codes. Pure, and importable by every module. The server
+ * validates with it, the client takes its types from it, and OpenAPI is generated from it.
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
@@ -18,10 +18,10 @@ export const INSTANCES_PER_SERVICE_MAX = 10_000;
 
 /** Named ports of one instance beside its main one. */
 export const PORTS_PER_INSTANCE_MAX = 16;
-/** Registrations of one batch: with what goes with each they fit one transaction of the store. */
+/** Registrations of one batch: with all of their keys they fit one transaction of the store. */
 export const BATCH_MAX = 32;
 
-/** What is spoken on a port. The s of `grpcs`, as of `https`, and `tls` mean TLS; `h2c` is HTTP/2 without. */
+/** The protocol of a port. `https`, `grpcs` and `tls` use TLS; `h2c` is HTTP/2 without TLS. */
 export const Protocol = Type.Union(
   [
     Type.Literal("http"),
@@ -33,7 +33,7 @@ export const Protocol = Type.Union(
     Type.Literal("tls"),
     Type.Literal("udp"),
   ],
-  { default: "http", description: "What is spoken there." },
+  { default: "http", description: "The protocol of the port." },
 );
 export type Protocol = Static<typeof Protocol>;
 
@@ -42,27 +42,27 @@ export const Port = Type.Object({ name: Name, port: PortNumber, protocol: Protoc
 export type Port = Static<typeof Port>;
 
 /**
- * Where an instance stands in its own life, said by whoever runs it; apart from health, which is judged.
- * Consumers send new requests to those that are serving.
+ * The state that an instance declares itself, separate from its health, which checks determine. Clients send new requests
+ * to serving instances.
  */
 export const Lifecycle = Type.Union(
   [Type.Literal("starting"), Type.Literal("serving"), Type.Literal("draining"), Type.Literal("stopped")],
   {
     default: "serving",
     description:
-      "starting: not ready yet · serving: takes requests · draining: finishes what it has, gets nothing new · stopped: done.",
+      "starting: not ready yet · serving: takes requests · draining: finishes its requests and receives no new ones · stopped: done.",
   },
 );
 export type Lifecycle = Static<typeof Lifecycle>;
 
-/** What a caller says about an instance. Absent members take their defaults. */
+/** A registration, as the caller sends it. Absent members take their defaults. */
 export const Registration = Type.Object(
   {
     address: Type.String({
       minLength: 1,
       maxLength: 253,
       pattern: "^[A-Za-z0-9.:_-]+$",
-      description: "IP address, or host name as RFC 1123 has it; without port, brackets or a dot at the end.",
+      description: "IP address, or host name by RFC 1123, without a port, brackets or a trailing dot.",
     }),
     port: PortNumber,
     protocol: Type.Optional(Protocol),
@@ -83,7 +83,7 @@ export const Registration = Type.Object(
       }),
     ),
     weight: Type.Optional(Type.Integer({ minimum: 0, maximum: 1000, default: 100 })),
-    version: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: "Of the software it runs." })),
+    version: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: "Version of its software." })),
     zone: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
     lifecycle: Type.Optional(Lifecycle),
     owner: Type.Optional(
@@ -91,8 +91,8 @@ export const Registration = Type.Object(
         minLength: 1,
         maxLength: 128,
         description:
-          "Which of a principal's hosts or programs answers for it, such as an agent's node. " +
-          "It grants nothing: an instance belongs to the principal that registered it.",
+          "The party that claims the instance, such as an agent's node: one of the principal's hosts or programs. " +
+          "It grants no rights; an instance belongs to the principal that registered it.",
       }),
     ),
     incarnation: Type.Optional(
@@ -100,38 +100,44 @@ export const Registration = Type.Object(
         minimum: 0,
         maximum: Number.MAX_SAFE_INTEGER,
         description:
-          "Of the owner's claim; grows with each new one. One no newer than what was deregistered is refused: no ghosts.",
+          "Number of the owner's claim, which grows with each new claim. A claim that is not newer than a deregistered one " +
+          "is rejected, so that a late retry does not restore the instance.",
       }),
     ),
     checks: Type.Optional(
       Type.Array(Check, {
         maxItems: CHECKS_PER_INSTANCE_MAX,
-        description: "Absent: those of the service's policy, if the servers probe it; else none.",
+        description: "Absent: the checks of the service's policy if the servers probe the instance, otherwise none.",
       }),
     ),
     probedBy: Type.Optional(
       Type.Union([Type.Literal("server"), Type.Literal("agent")], {
         default: "server",
-        description: "Who runs its HTTP checks: the server, or the agent that registered it and reports verdicts.",
+        description: "Which side runs its checks: the servers, or the agent that registered it and reports verdicts.",
       }),
     ),
     verdicts: Type.Optional(
       Type.Array(KnownVerdict, {
         maxItems: CHECKS_PER_INSTANCE_MAX,
         description:
-          "What its agent has already found of its checks, so that a registration after an outage is healthy at once. " +
-          "Not of TTL checks, which pass by reports.",
+          "Verdicts that the agent has already reached, so that an instance is healthy at once when it is registered again " +
+          "after an outage. TTL checks are excluded: they pass by reports.",
       }),
     ),
     session: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 128, description: "Lives by this session; absent: stays until removed." }),
+      Type.String({
+        minLength: 1,
+        maxLength: 128,
+        description:
+          "The session that it is attached to: it is removed when the session ends. Absent: it stays until it is deregistered.",
+      }),
     ),
   },
   { additionalProperties: false },
 );
 export type Registration = Static<typeof Registration>;
 
-/** An instance as everyone sees it. */
+/** An instance as readers see it. */
 export const Instance = Type.Object({
   namespace: Type.String(),
   service: Type.String(),
@@ -146,24 +152,28 @@ export const Instance = Type.Object({
   version: Type.Optional(Type.String()),
   zone: Type.Optional(Type.String()),
   lifecycle: Lifecycle,
-  drainUntil: Type.Optional(Type.String({ format: "date-time", description: "When it is stopped at the latest." })),
+  drainUntil: Type.Optional(
+    Type.String({ format: "date-time", description: "Deadline of its drain, after which it is stopped." }),
+  ),
   owner: Type.Optional(Type.String()),
   incarnation: Type.Optional(Type.Integer()),
   registeredBy: Type.Optional(
-    Type.String({ description: "The principal that it belongs to: role and name of its token." }),
+    Type.String({ description: "The principal that it belongs to, as role and name of the token." }),
   ),
   status: CheckStatus,
   checks: Type.Array(CheckView),
   session: Type.Optional(Type.String()),
   createRevision: Type.Integer(),
-  modRevision: Type.Integer({ description: "Of the registration; a flip of health does not change it." }),
+  modRevision: Type.Integer({ description: "Revision of the registration. A change of health does not change it." }),
 });
 export type Instance = Static<typeof Instance>;
 
-/** Truth plus a flag: the instances are told as they are, and this says whether to believe that so few can be well. */
+/** Instances are reported unchanged. This flag says that implausibly few of them are healthy. */
 const PanicFlag = {
-  panic: Type.Boolean({ description: "Fewer of the serving instances are healthy than the service's policy asks." }),
-  reason: Type.Optional(Type.String({ description: "Of the panic, for people." })),
+  panic: Type.Boolean({
+    description: "Fewer of the serving instances are healthy than the service's policy requires.",
+  }),
+  reason: Type.Optional(Type.String({ description: "Reason of the panic, for people." })),
 };
 export interface Panic {
   readonly panic: boolean;
@@ -185,18 +195,20 @@ export type ServiceSummary = Static<typeof ServiceSummary>;
 export const ServiceList = Type.Object({ revision: Type.Integer(), services: Type.Array(ServiceSummary) });
 export type ServiceList = Static<typeof ServiceList>;
 
-/** Who answers for the service that was asked for. */
+/** Where the instances of a response come from, when it may be another service than the requested one. */
 export const Origin = Type.Object({
   namespace: Type.String(),
   service: Type.String(),
   tier: Type.Union([Type.Literal("zone"), Type.Literal("service"), Type.Literal("fallback")], {
-    description: "zone: those near · service: all of its instances · fallback: another service.",
+    description: "zone: instances of the caller's zone · service: all of its instances · fallback: another service.",
   }),
 });
 export type Origin = Static<typeof Origin>;
 
 export const InstanceList = Type.Object({
-  revision: Type.Integer({ description: "Up to which all changes of the whole catalog are in this answer." }),
+  revision: Type.Integer({
+    description: "Revision up to which this response includes all changes of the whole catalog.",
+  }),
   instances: Type.Array(Instance),
   ...PanicFlag,
   from: Type.Optional(Origin),
@@ -222,7 +234,7 @@ export type Batch = Static<typeof Batch>;
 export const BatchRegistered = Type.Object({ revision: Type.Integer(), created: Type.Integer() });
 export type BatchRegistered = Static<typeof BatchRegistered>;
 
-/** Seconds that a drain may take, and what it takes when nobody says: a slow request and some room. */
+/** Seconds that a drain may take, and the default: a slow request with some margin. */
 export const DRAIN_SECONDS_MAX = 3600;
 export const DRAIN_SECONDS = 30;
 export const LifecycleRequest = Type.Object(
@@ -233,7 +245,7 @@ export const LifecycleRequest = Type.Object(
         minimum: 1,
         maximum: DRAIN_SECONDS_MAX,
         default: DRAIN_SECONDS,
-        description: "Of a drain: then it is stopped.",
+        description: "Longest time of a drain, in seconds; then the instance is stopped.",
       }),
     ),
   },
@@ -241,38 +253,47 @@ export const LifecycleRequest = Type.Object(
 );
 export type LifecycleRequest = Static<typeof LifecycleRequest>;
 
-/** How far the news of a drain has come. */
+/** Which subscribers have seen a drain. */
 export const Drain = Type.Object({
   lifecycle: Lifecycle,
   drainUntil: Type.Optional(Type.String({ format: "date-time" })),
-  revision: Type.Integer({ description: "At which it began to drain; who acknowledged that much has seen it." }),
-  seen: Type.Boolean({ description: "Every subscriber that acknowledges has seen it." }),
+  revision: Type.Integer({
+    description: "Revision at which the drain began. Subscribers that acknowledged it have seen the drain.",
+  }),
+  seen: Type.Boolean({ description: "Whether every subscriber that acknowledges has seen it." }),
   waitingFor: Type.Array(Type.String(), {
-    description: "Subscribers of this server that have not, and members of the control plane that have not said so.",
+    description:
+      "Subscribers of this server that have not seen it, and members of the control plane that have not confirmed that theirs have.",
   }),
 });
 export type Drain = Static<typeof Drain>;
 
-/** What a deregistration answers; after a drain also how that ended. */
+/** The response to a deregistration. After a drain, also the outcome of that. */
 export const Deregistered = Type.Object({
   revision: Type.Integer(),
-  seen: Type.Optional(Type.Boolean({ description: "With `drain`: whether all had seen it before it was removed." })),
+  seen: Type.Optional(
+    Type.Boolean({
+      description: "With `drain`: whether every subscriber had seen it before the instance was removed.",
+    }),
+  ),
   waitingFor: Type.Optional(Type.Array(Type.String())),
 });
 export type Deregistered = Static<typeof Deregistered>;
 
-/** What a write answers: read with `?revision=` of it, anywhere, to see it. */
+/** The response to a write. A read with this `?revision=`, at any member, includes the write. */
 export const Changed = Type.Object({ revision: Type.Integer() });
 
 /** One open watch, as operators see it. */
 export const Watcher = Type.Object({
   id: Type.String(),
-  subscriber: Type.Optional(Type.String({ description: "Its own name; absent: it does not acknowledge." })),
-  principal: Type.String({ description: "Whose token it came with." }),
-  topics: Type.Array(Type.String(), { description: "namespace/service, or namespace/* for all." }),
+  subscriber: Type.Optional(
+    Type.String({ description: "The subscriber's own name. Absent: it does not acknowledge." }),
+  ),
+  principal: Type.String({ description: "The principal of its token." }),
+  topics: Type.Array(Type.String(), { description: "namespace/service, or namespace/* for all of its services." }),
   since: Type.String({ format: "date-time" }),
   sentRevision: Type.Integer(),
-  seenRevision: Type.Integer({ description: "What it acknowledged last; 0: nothing." }),
+  seenRevision: Type.Integer({ description: "The revision that it acknowledged last; 0: none." }),
 });
 export type Watcher = Static<typeof Watcher>;
 export const WatcherList = Type.Object({ watchers: Type.Array(Watcher) });
@@ -280,32 +301,39 @@ export const Seen = Type.Object({ revision: Type.Integer({ minimum: 0 }) }, { ad
 
 /** One process of the control plane. */
 export const Member = Type.Object({
-  id: Type.String({ description: "Of one start of one process." }),
-  self: Type.Boolean({ description: "It is the member that answered." }),
+  id: Type.String({ description: "Identifies one start of one process." }),
+  self: Type.Boolean({ description: "Whether it is the member that answered." }),
 });
 export type Member = Static<typeof Member>;
-export const MemberList = Type.Object({ members: Type.Array(Member, { description: "Those that are alive, by id." }) });
+export const MemberList = Type.Object({
+  members: Type.Array(Member, { description: "The members that are alive, in order of id." }),
+});
 export type MemberList = Static<typeof MemberList>;
 
 export const SessionRequest = Type.Object(
   {
-    ttlSeconds: Type.Integer({ minimum: 1, maximum: 86_400, default: 30, description: "Silence that ends it." }),
+    ttlSeconds: Type.Integer({
+      minimum: 1,
+      maximum: 86_400,
+      default: 30,
+      description: "The session ends after this many seconds without a heartbeat.",
+    }),
   },
   { additionalProperties: false },
 );
 export const Session = Type.Object({ id: Type.String(), ttlSeconds: Type.Integer() });
 export type Session = Static<typeof Session>;
 
-/** Data of a snapshot and of a delta frame: the instances of one service that changed, whole, and the ids that went. */
+/** Data of a snapshot frame and of a delta frame: the changed instances of one service, each in full, and the removed ids. */
 export interface ServiceDelta {
   readonly namespace: string;
   readonly service: string;
   readonly instances: readonly Instance[];
   readonly removed: readonly string[];
-  /** Of the service after this change. */
+  /** Panic of the service after this change. */
   readonly panic: boolean;
   readonly reason?: string;
-  /** Of its policy after this change: hints that a gateway may use. Absent: there are none, or none any more. */
+  /** The policy's hints for gateways after this change. Absent: the policy has none, or no longer has any. */
   readonly gateway?: NonNullable<ServicePolicy["gateway"]>;
 }
 
@@ -320,10 +348,10 @@ export const RegistryErrors = defineErrors("REGISTRY", {
   REGISTRATION_INVALID: { status: 400, title: "Registration not valid" },
   CHECK_INVALID: { status: 400, title: "Check not valid" },
   SESSION_NOT_FOUND: { status: 404, title: "Session not found" },
-  OWNED_BY_ANOTHER: { status: 409, title: "Instance id is another owner's" },
-  NOT_OWNER: { status: 403, title: "Instance is another principal's" },
-  CLAIM_OUTDATED: { status: 409, title: "A newer claim was made or taken back" },
-  SERVICE_FULL: { status: 409, title: "Too many instances of a service" },
+  OWNED_BY_ANOTHER: { status: 409, title: "Instance id belongs to another owner" },
+  NOT_OWNER: { status: 403, title: "Instance belongs to another principal" },
+  CLAIM_OUTDATED: { status: 409, title: "A newer claim was made or withdrawn" },
+  SERVICE_FULL: { status: 409, title: "Service has too many instances" },
   BEHIND: { status: 503, title: "Revision not seen yet" },
-  REVISION_MISMATCH: { status: 412, title: "Instance changed meanwhile" },
+  REVISION_MISMATCH: { status: 412, title: "Instance has changed meanwhile" },
 });

@@ -1,9 +1,9 @@
 /**
- * Follows drains until everyone who must know of them does. Each member asks the subscribers that it has itself and says
- * in the store when all of them have seen it; a drain is seen when every member has said so. Nobody is asked again and
- * again: acknowledgements, and members that go, wake it.
+ * Follows drains until every subscriber has seen them. Each member checks its own subscribers, and writes to the store when
+ * all of them have seen a drain. A drain is seen when every member has written so. Nothing is polled: acknowledgements, and
+ * members that leave, trigger the next check.
  */
-import { AppError, decodeJson, encodeJson, messageOf, Trigger, type Host } from "#base";
+import { AppError, decodeJson, encodeJson, messageOf, Trigger, Waiters, type Host } from "#base";
 import { type Store, View } from "#store";
 import { RegistryErrors, type Drain, type Instance } from "./api.ts";
 import type { Commander } from "./core/commands/commander.ts";
@@ -14,19 +14,19 @@ import type { Registry } from "./registry.ts";
 import { topicsOf } from "./topics.ts";
 
 const PREFIX = "/cluster/drains/";
-/** Milliseconds after which what could not be written is tried again, and deadlines are looked at. */
-const LOOK_MS = 1_000;
+/** Milliseconds after which failed writes are retried and deadlines are checked. */
+const CHECK_MS = 1_000;
 
-interface Tracked {
+interface TrackedDrain {
   readonly name: InstanceName;
   /** The registration's revision when this member first saw it drain. */
   readonly revision: number;
-  /** One drain of an instance from another: its deadline, or 0 when it has none. */
+  /** Tells this drain from another one of the instance: its deadline, or 0 without one. */
   readonly drain: number;
-  /** Whether this member has said in the store that its subscribers have seen it. */
-  said: boolean;
-  /** Whether its deadline has passed; who has not seen it by then is still named. */
-  over: boolean;
+  /** Whether this member has written to the store that its subscribers have seen it. */
+  isWritten: boolean;
+  /** Whether its deadline has passed. Subscribers that have not seen it by then are still listed. */
+  isOver: boolean;
 }
 
 export class Drains {
@@ -35,11 +35,11 @@ export class Drains {
   readonly #registry: Registry;
   readonly #members: Members;
   readonly #view: View;
-  readonly #tracked = new Map<string, Tracked>();
-  /** By instance and member: the drain that the member's subscribers have all seen. */
-  readonly #said = new Map<string, number>();
+  readonly #tracked = new Map<string, TrackedDrain>();
+  /** By instance and member: the drain that all subscribers of the member have seen. */
+  readonly #seen = new Map<string, number>();
   readonly #wake = new Trigger();
-  readonly #waiters = new Set<() => void>();
+  readonly #waiters = new Waiters();
 
   constructor(host: Host, store: Store, registry: Registry, members: Members) {
     this.#host = host;
@@ -50,14 +50,14 @@ export class Drains {
       name: "drains",
       prefix: PREFIX,
       reset: (entries) => {
-        this.#said.clear();
-        for (const { key, value } of entries) this.#said.set(key, decodeJson(value));
+        this.#seen.clear();
+        for (const { key, value } of entries) this.#seen.set(key, decodeJson(value));
         this.#changed();
       },
       apply: ({ events }) => {
         for (const event of events) {
-          if (event.type === "put") this.#said.set(event.entry.key, decodeJson(event.entry.value));
-          else this.#said.delete(event.key);
+          if (event.type === "put") this.#seen.set(event.entry.key, decodeJson(event.entry.value));
+          else this.#seen.delete(event.key);
         }
         if (events.length > 0) this.#changed();
       },
@@ -76,9 +76,9 @@ export class Drains {
     members.onChange(() => this.#changed());
   }
 
-  /** Follows the store, and says what this member has to say, until the signal aborts. Give it to a TaskGroup. */
+  /** Follows the store, and writes what the subscribers of this member have seen, until the signal aborts. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#view.run(signal), this.#say(signal)]);
+    await Promise.all([this.#view.run(signal), this.#write(signal)]);
   }
 
   /** @throws REGISTRY_INSTANCE_NOT_FOUND */
@@ -93,21 +93,21 @@ export class Drains {
     return { lifecycle, ...(drainUntil === undefined ? {} : { drainUntil }), revision, seen, waitingFor };
   }
 
-  /** How it stands once everyone has seen it, or after so long. @throws REGISTRY_INSTANCE_NOT_FOUND */
+  /** The drain once every subscriber has seen it, or after the time given. @throws REGISTRY_INSTANCE_NOT_FOUND */
   async wait(name: InstanceName, ms: number, signal: AbortSignal): Promise<Drain> {
     const untilMs = this.#host.clock.monotonic() + ms;
     for (;;) {
       const status = this.status(name);
       const leftMs = untilMs - this.#host.clock.monotonic();
-      // One that does not drain has nothing to be seen yet, so this waits for its drain to begin, too.
+      // An instance that is not leaving has no drain to be seen yet, so this also waits for a drain to begin.
       const isLeaving = status.lifecycle === "draining" || status.lifecycle === "stopped";
       if ((status.seen && isLeaving) || leftMs <= 0 || signal.aborted) return status;
-      await this.#next(leftMs, signal);
+      await this.#waiters.wait({ limit: { clock: this.#host.clock, ms: leftMs }, signal });
     }
   }
 
   /**
-   * Drains, waits until everyone has seen it or so long, and deregisters.
+   * Drains, waits until every subscriber has seen it or for the time given, and deregisters.
    * @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_REVISION_MISMATCH
    */
   async deregister(
@@ -127,17 +127,17 @@ export class Drains {
     const { revision } = await this.#registry.commands.setLifecycle(name, "draining", { by, drainMs });
     await this.#registry.waitFor(revision, signal);
     const { seen, waitingFor } = await this.wait(name, drainMs, signal);
-    // Who asked has gone, and may have thought better of it: it drains on, up to its deadline.
+    // The caller has disconnected and may have changed its mind: the drain goes on up to its deadline.
     signal.throwIfAborted();
     const done = await this.#registry.commands.deregister(name, { by, owner });
     return { revision: done.revision, seen, waitingFor };
   }
 
-  #waitingFor({ name, revision, drain }: Tracked): string[] {
+  #waitingFor({ name, revision, drain }: TrackedDrain): string[] {
     const own = this.#registry.hub.unseen(topicsOf(name), revision);
     const others = this.#members
       .list()
-      .filter((member) => member !== this.#members.id && this.#said.get(keyOf(name, member)) !== drain)
+      .filter((member) => member !== this.#members.id && this.#seen.get(drainKeyOf(name, member)) !== drain)
       .map((member) => `member ${member}`);
     return [...own, ...others];
   }
@@ -148,7 +148,7 @@ export class Drains {
       this.#follow(instance);
       before.delete(pathOf(instance));
     }
-    for (const path of before) this.#untrack((this.#tracked.get(path) as Tracked).name);
+    for (const path of before) this.#untrack((this.#tracked.get(path) as TrackedDrain).name);
   }
 
   #follow(instance: Instance): void {
@@ -158,7 +158,8 @@ export class Drains {
     if (instance.lifecycle !== "draining") return this.#untrack(name);
     const drain = instance.drainUntil === undefined ? 0 : Date.parse(instance.drainUntil);
     const known = this.#tracked.get(pathOf(name));
-    if (known?.drain !== drain) this.#tracked.set(pathOf(name), { name, revision, drain, said: false, over: false });
+    if (known?.drain !== drain)
+      this.#tracked.set(pathOf(name), { name, revision, drain, isWritten: false, isOver: false });
   }
 
   #untrack(name: InstanceName): void {
@@ -168,62 +169,50 @@ export class Drains {
 
   #changed(): void {
     this.#wake.fire();
-    for (const waiter of this.#waiters) waiter();
+    this.#waiters.wakeAll();
   }
 
-  #next(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        cancel();
-        this.#waiters.delete(done);
-        signal.removeEventListener("abort", done);
-        resolve();
-      };
-      const cancel = this.#host.clock.after(ms, done);
-      this.#waiters.add(done);
-      signal.addEventListener("abort", done, { once: true });
-    });
-  }
-
-  async #say(signal: AbortSignal): Promise<void> {
+  async #write(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       let again = this.#tracked.size > 0;
       try {
-        await this.#sayOnce();
+        await this.#writeOnce();
       } catch (error) {
         if (!(error instanceof AppError)) throw error;
-        this.#host.log.debug({ err: error }, `a drain could not be followed yet: ${messageOf(error)}`);
+        this.#host.log.debug({ err: error }, `drains not written yet, retrying: ${messageOf(error)}`);
         again = true;
       }
-      const cancel = again ? this.#host.clock.after(LOOK_MS, () => this.#wake.fire()) : () => {};
+      const cancel = again ? this.#host.clock.after(CHECK_MS, () => this.#wake.fire()) : () => {};
       await this.#wake.wait(signal);
       cancel();
     }
   }
 
-  async #sayOnce(): Promise<void> {
+  async #writeOnce(): Promise<void> {
     const nowMs = this.#host.clock.now();
     const { lease, id: member } = this.#members;
     const alone = this.#members.list().every((other) => other === member);
     for (const tracked of this.#tracked.values()) {
       const { name, revision, drain } = tracked;
-      if (!tracked.over && drain > 0 && drain <= nowMs) {
+      if (!tracked.isOver && drain > 0 && drain <= nowMs) {
         await this.#registry.commands.endDrain(name).catch((error: unknown) => {
           if (!RegistryErrors.INSTANCE_NOT_FOUND.is(error)) throw error;
         });
-        tracked.over = true;
+        tracked.isOver = true;
       }
-      // A member that is alone tells nobody.
-      if (tracked.said || alone || lease === undefined) continue;
+      // Without other members, no member reads what this one would write.
+      if (tracked.isWritten || alone || lease === undefined) continue;
       if (this.#registry.hub.unseen(topicsOf(name), revision).length > 0) continue;
-      await this.#store.txn({ then: [{ type: "put", key: keyOf(name, member), value: encodeJson(drain), lease }] });
-      tracked.said = true;
+      await this.#store.txn({
+        then: [{ type: "put", key: drainKeyOf(name, member), value: encodeJson(drain), lease }],
+      });
+      tracked.isWritten = true;
     }
-    for (const key of this.#said.keys()) {
-      const [, , , namespace = "", service = "", id = "", who] = key.split("/");
-      if (who !== member || this.#tracked.has(pathOf({ namespace, service, id }))) continue;
+    for (const key of this.#seen.keys()) {
+      const [, , , namespace = "", service = "", id = "", writer] = key.split("/");
+      if (writer !== member || this.#tracked.has(pathOf({ namespace, service, id }))) continue;
       await this.#store.txn({ then: [{ type: "delete", key }] });
-      this.#said.delete(key);
+      this.#seen.delete(key);
     }
   }
 }
@@ -232,6 +221,6 @@ function pathOf({ namespace, service, id }: InstanceName): string {
   return `${namespace}/${service}/${id}`;
 }
 
-function keyOf(name: InstanceName, member: string): string {
+function drainKeyOf(name: InstanceName, member: string): string {
   return `${PREFIX}${pathOf(name)}/${member}`;
 }

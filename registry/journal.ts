@@ -1,43 +1,43 @@
 /**
- * One line of the log for each change of the catalog that an operator asks about: registration, deregistration, lifecycle,
- * and each check whose status changes. They are made from what the store's watch brings, so none is missed whoever made
- * the change, on this member or another; who did it and why is told where this member did it.
+ * One log line for each change of the catalog that operators ask about: registrations, deregistrations, lifecycles, and
+ * each check whose status changes. The lines are made from the store's watch, so they include the changes of other members.
+ * Changes that this member made have their principal and reason, too.
  */
 import type { Host } from "#base";
 import type { Instance, ServiceDelta } from "./api.ts";
 import { instanceKey, parseRegistryKey, type InstanceName } from "./core/keys.ts";
 
-/** Who made a change, and why. */
+/** The principal that made a change, and the reason. */
 export interface Cause {
   readonly by: string;
   readonly reason?: string;
 }
 
-interface Note extends Cause {
-  /** Of the write; undefined while it is under way. */
+interface PendingCause extends Cause {
+  /** The revision of the write; undefined until it is done. */
   revision: number | undefined;
 }
 
-/** What the log says of a removal that this member did not make. */
+/** The reason in the log for a removal that this member did not make. */
 const REMOVED = "its session ended, or another member deregistered it";
 
 export class Journal {
   readonly #host: Host;
   readonly #output: (instance: string, check: string) => string | undefined;
-  readonly #notes = new Map<string, Note>();
+  readonly #notes = new Map<string, PendingCause>();
 
-  /** `output`: what was last said of a check on this member. */
+  /** `output`: the last output of a check on this member. */
   constructor(host: Host, output: (instance: string, check: string) => string | undefined) {
     this.#host = host;
     this.#output = output;
   }
 
-  /** Runs a command on an instance, whose change is then told with its cause. `seen`: up to which revision changes were told. */
+  /** Runs a command whose change is then logged with its cause. `seen`: the revision up to which changes are logged. */
   async noting<T extends { revision: number }>(
     names: readonly InstanceName[],
     { cause, seen, run }: { cause: Cause; seen: () => number; run: () => Promise<T> },
   ): Promise<T> {
-    const note: Note = { ...cause, revision: undefined };
+    const note: PendingCause = { ...cause, revision: undefined };
     const keys = names.map(instanceKey);
     for (const key of keys) this.#notes.set(key, note);
     const forget = () => {
@@ -54,7 +54,7 @@ export class Journal {
     }
   }
 
-  /** The instances that some events are about, as they are before. */
+  /** The instances that the events concern, as they are before these. */
   before(
     events: readonly ({ type: "put"; entry: { key: string } } | { type: "delete"; key: string })[],
     instance: (name: InstanceName) => Instance | undefined,
@@ -69,8 +69,8 @@ export class Journal {
     return before;
   }
 
-  /** Tells what changed in one revision. */
-  tell(before: ReadonlyMap<string, Instance | undefined>, deltas: readonly ServiceDelta[], revision: number): void {
+  /** Logs the changes of one revision. */
+  log(before: ReadonlyMap<string, Instance | undefined>, deltas: readonly ServiceDelta[], revision: number): void {
     for (const { namespace, service, instances, removed } of deltas) {
       for (const id of removed) {
         const was = before.get(instanceKey({ namespace, service, id }));
@@ -88,10 +88,10 @@ export class Journal {
 
   #removed(was: Instance): void {
     const note = this.#notes.get(instanceKey(was));
-    const { reason = note ? "asked for" : REMOVED, by } = note ?? {};
+    const { reason = note ? "requested" : REMOVED, by } = note ?? {};
     const { status, lifecycle } = was;
     this.#host.log.info(
-      { ...nameOf(was), status, lifecycle, ...(by === undefined ? {} : { by }), reason },
+      { ...nameFieldsOf(was), status, lifecycle, ...(by === undefined ? {} : { by }), reason },
       "deregistered",
     );
   }
@@ -101,16 +101,22 @@ export class Journal {
     const { address, port, lifecycle, registeredBy, status } = now;
     const cause = note ? { by: note.by, ...(note.reason === undefined ? {} : { reason: note.reason }) } : {};
     if (!was) {
-      this.#host.log.info({ ...nameOf(now), address, port, lifecycle, status, registeredBy, ...cause }, "registered");
+      this.#host.log.info(
+        { ...nameFieldsOf(now), address, port, lifecycle, status, registeredBy, ...cause },
+        "registered",
+      );
       return;
     }
     if (was.lifecycle !== lifecycle) {
       const { drainUntil } = now;
       const until = drainUntil === undefined ? {} : { drainUntil };
       const message = lifecycle === "draining" ? "drain began" : "lifecycle changed";
-      this.#host.log.info({ ...nameOf(now), from: was.lifecycle, to: lifecycle, ...until, ...cause }, message);
+      this.#host.log.info({ ...nameFieldsOf(now), from: was.lifecycle, to: lifecycle, ...until, ...cause }, message);
     } else if (was.modRevision !== now.modRevision) {
-      this.#host.log.info({ ...nameOf(now), address, port, lifecycle, status, ...cause }, "registered anew");
+      this.#host.log.info(
+        { ...nameFieldsOf(now), address, port, lifecycle, status, ...cause },
+        "registration replaced",
+      );
     }
     for (const check of now.checks) {
       const from = was.checks.find(({ id }) => id === check.id)?.status ?? "unknown";
@@ -118,7 +124,7 @@ export class Journal {
       const reason = note?.reason ?? this.#output(instanceKey(now), check.id);
       this.#host.log.info(
         {
-          ...nameOf(now),
+          ...nameFieldsOf(now),
           check: check.id,
           from,
           to: check.status,
@@ -131,6 +137,6 @@ export class Journal {
   }
 }
 
-function nameOf({ namespace, service, id }: InstanceName) {
+function nameFieldsOf({ namespace, service, id }: InstanceName) {
   return { namespace, service, instance: id };
 }

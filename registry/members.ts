@@ -1,6 +1,6 @@
 /**
- * Which members of the control plane are alive: each keeps one key by a lease of its own, and each follows the keys of
- * all. Work that exactly one member must do is divided over this list.
+ * The members of the control plane that are alive. Each member keeps one key under a lease of its own and follows the keys
+ * of all. Work that exactly one member must do is divided among the members of this list.
  */
 import { fullJitter, messageOf, randomId, type Host } from "#base";
 import { type Store, StoreErrors, View } from "#store";
@@ -14,7 +14,7 @@ const ID_BYTES = 8;
 const RETRY = { baseMs: 200, capMs: 2_000 };
 
 export class Members {
-  /** Of this process and this start; never used again. */
+  /** Identifies one start of one process; never reused. */
   readonly id: string;
   readonly #host: Host;
   readonly #store: Store;
@@ -51,31 +51,31 @@ export class Members {
     return [...this.#known].sort();
   }
 
-  /** The lease that this member lives by: what is written with it goes when the member goes. */
+  /** The lease of this member's key. Other keys under it are removed when the member is gone. */
   get lease(): string | undefined {
     return this.current ? this.#lease : undefined;
   }
 
   /**
-   * Whether this member may count itself in: it renewed its key within the time to live, by its own clock. One that was
-   * cut off finds out here no later than the others do.
+   * Whether this member may count itself as alive: it renewed its key within the time to live, by its own clock. A member
+   * that was cut off finds out here no later than the others do.
    */
   get current(): boolean {
     return this.#host.clock.monotonic() - this.#renewedMs < MEMBER_TTL_SECONDS * 1000;
   }
 
-  /** Called after every change of the list, and when this member counts itself in again. */
+  /** Called after every change of the list, and when this member counts itself as alive again. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Follows the list, and stands in it, until the signal aborts. Give it to a TaskGroup. */
+  /** Follows the list, and keeps this member in it, until the signal aborts. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#view.run(signal), this.#stand(signal)]);
+    await Promise.all([this.#view.run(signal), this.#stayListed(signal)]);
   }
 
-  async #stand(signal: AbortSignal): Promise<void> {
+  async #stayListed(signal: AbortSignal): Promise<void> {
     let failures = 0;
     while (!signal.aborted) {
       try {
@@ -84,7 +84,8 @@ export class Members {
         await this.#host.clock.sleep((MEMBER_TTL_SECONDS * 1000) / RENEWALS, signal).catch(() => {});
       } catch (error) {
         if (StoreErrors.LEASE_NOT_FOUND.is(error)) this.#lease = undefined;
-        else if (failures++ === 0) this.#host.log.warn({ err: error }, `membership not renewed: ${messageOf(error)}`);
+        else if (failures++ === 0)
+          this.#host.log.warn({ err: error }, `membership not renewed yet, retrying: ${messageOf(error)}`);
         await this.#host.clock.sleep(fullJitter(this.#host.random, failures, RETRY), signal).catch(() => {});
       }
     }
@@ -102,7 +103,7 @@ export class Members {
     } else {
       await this.#store.keepAlive(this.#lease);
     }
-    // Counted from before the call: the store counts from some moment after it.
+    // Counted from before the call, since the store counts from a moment after it.
     const back = !this.current;
     this.#renewedMs = beganMs;
     if (back) this.#tell();

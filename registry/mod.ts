@@ -1,4 +1,4 @@
-/** The registry: who is where, and is it well. */
+/** The registry: services, their instances, and the health of these. */
 export * from "./api.ts";
 export { Drains } from "./drains.ts";
 export { Members, MEMBERS_PREFIX } from "./members.ts";

@@ -1,7 +1,7 @@
 /**
- * Probes the instances that no agent watches over. Each check is probed by exactly one member of the control plane, by
- * rendezvous hashing; when a member goes, its share is taken over. It follows what changes and never walks the catalog
- * for one flip. Verdicts are written only when they change.
+ * Probes the instances that have no agent. Exactly one member of the control plane probes each check, by rendezvous
+ * hashing; when a member leaves, the others divide its checks. The prober follows changes, so one flip never costs a pass
+ * over the catalog. Verdicts are written only when they change.
  */
 import type { Host } from "#base";
 import { bestOf, isServing } from "#health/core";
@@ -23,10 +23,10 @@ import type { Members } from "./members.ts";
 import type { Registry } from "./registry.ts";
 import { VerdictWriter } from "./verdict-writer.ts";
 
-/** Milliseconds between looks at whether this member may count itself in still. */
+/** Milliseconds between checks whether this member may still count itself as alive. */
 const CURRENT_MS = 1_000;
 
-interface Probed {
+interface ProbedInstanceCheck {
   readonly name: InstanceName;
   readonly check: ProbedCheck;
   /** The service that an alias follows. */
@@ -34,7 +34,7 @@ interface Probed {
 }
 
 export interface ProberOptions {
-  /** What this server may connect to. */
+  /** The addresses that this server may connect to. */
   readonly reach: Reach;
 }
 
@@ -43,17 +43,17 @@ export class Prober {
   readonly #registry: Registry;
   readonly #members: Members;
   readonly #reach: Reach;
-  /** The checks of this member, by the key of their verdict. */
-  readonly #probed = new Map<string, Probed>();
-  /** The same by instance. */
+  /** The checks that this member probes, by the key of their verdict. */
+  readonly #probed = new Map<string, ProbedInstanceCheck>();
+  /** The keys of these checks, by instance. */
   readonly #ofInstance = new Map<string, Set<string>>();
   /** Aliases by the service that they follow. */
   readonly #aliases = new Map<string, Set<string>>();
   #runner: ProbeRunner | undefined;
   #writer: VerdictWriter | undefined;
   #owns: (key: string) => boolean = () => false;
-  /** Whether this member counted itself in when it last looked at everything. */
-  #counted = false;
+  /** Whether this member counted itself as alive when it last went through all checks. */
+  #wasCurrent = false;
 
   constructor(host: Host, registry: Registry, members: Members, { reach }: ProberOptions) {
     this.#host = host;
@@ -67,7 +67,7 @@ export class Prober {
     });
   }
 
-  /** Keys of the verdicts that this member is to find. */
+  /** Keys of the verdicts that this member must find. */
   keys(): string[] {
     return [...this.#probed.keys()];
   }
@@ -95,15 +95,15 @@ export class Prober {
     this.#all();
     while (!signal.aborted) {
       await this.#host.clock.sleep(CURRENT_MS, signal).catch(() => {});
-      // Nobody tells a member that was cut off: it finds out by its own clock, and leaves its share to the others.
-      if (this.#members.current !== this.#counted) this.#all();
+      // A member that was cut off finds out by its own clock, and leaves its checks to the others.
+      if (this.#members.current !== this.#wasCurrent) this.#all();
     }
   }
 
-  /** Who the members are may have changed, or anything in the catalog. */
+  /** After a change of the members, or of an unknown part of the catalog. */
   #all(): void {
-    this.#counted = this.#members.current;
-    this.#owns = this.#counted ? ownership(this.#members.list(), this.#members.id) : () => false;
+    this.#wasCurrent = this.#members.current;
+    this.#owns = this.#wasCurrent ? ownership(this.#members.list(), this.#members.id) : () => false;
     const wanted = new Set<string>();
     for (const { name, check, verdict } of this.#registry.catalog.probed()) {
       const key = verdictKey(name, check.id);
@@ -139,12 +139,15 @@ export class Prober {
 
   #set(key: string, name: InstanceName, check: ProbedCheck, written: Instance["status"] | undefined): void {
     const known = this.#probed.get(key);
-    // The very same, as most are whenever members change.
+    // The same object: most checks are unchanged when the members change.
     if (known?.check === check) return this.#compare(key, written);
     const follows = check.type === "alias" ? `${check.namespace ?? name.namespace}/${check.service}` : undefined;
     if (known?.follows !== follows) this.#unfollow(key, known);
     if (!known && "tls" in check && check.tls?.skipVerify) {
-      this.#host.log.warn({ check: key }, "this check takes any certificate (tls.skipVerify)");
+      this.#host.log.warn(
+        { check: key },
+        "this check accepts any certificate (tls.skipVerify); set tls.ca to verify it",
+      );
     }
     this.#probed.set(key, { name, check, follows });
     add(this.#ofInstance, instanceKey(name), key);
@@ -153,7 +156,7 @@ export class Prober {
     this.#compare(key, written);
   }
 
-  /** What stands in the store is to be what was found here. */
+  /** Corrects the stored verdict when this member found another one. */
   #compare(key: string, written: Instance["status"] | undefined): void {
     const last = this.#runner?.last(key);
     if (last && last.status !== "unknown" && last.status !== written && this.#runner?.judged(key)) {
@@ -175,30 +178,30 @@ export class Prober {
     this.#writer?.drop(key);
   }
 
-  #unfollow(key: string, known: Probed | undefined): void {
+  #unfollow(key: string, known: ProbedInstanceCheck | undefined): void {
     if (known?.follows !== undefined) remove(this.#aliases, known.follows, key);
   }
 
   async #write(key: string): Promise<void> {
     const probed = this.#probed.get(key);
     const last = this.#runner?.last(key);
-    // A member that was cut off leaves the word to the new owner; back again, it compares and writes what differs.
+    // A member that was cut off leaves the verdict to the new owner. Once it is back, it compares and writes differences.
     if (!probed || !last || last.status === "unknown" || !this.#members.current) return;
     try {
       await this.#registry.commands.report(probed.name, probed.check.id, { status: last.status, by: SERVERS });
     } catch (error) {
-      // Gone meanwhile: its probe goes with the news of it.
+      // Removed meanwhile: its probe ends when the change arrives.
       if (!RegistryErrors.INSTANCE_NOT_FOUND.is(error) && !RegistryErrors.CHECK_NOT_FOUND.is(error)) throw error;
     }
   }
 
   /**
-   * An instance's status, or that of the best serving instance of a service, as written last: aliases of each other see
-   * what was, and none waits for another.
+   * The status of an instance, or of the best serving instance of a service, as last written. Aliases of each other
+   * therefore read earlier statuses, and none waits for another.
    */
   #alias(target: AliasTarget, key: string): ProbeResult {
     const self = this.#probed.get(key)?.name;
-    if (!self) return notMade("the check is gone");
+    if (!self) return notMade("the check was removed");
     const { namespace = self.namespace, service, instance: id } = target;
     const { catalog } = this.#registry;
     if (id !== undefined) {
@@ -216,11 +219,11 @@ export class Prober {
   }
 }
 
-/** The best of some statuses; nothing can be said while that is unknown, and nobody there is as bad as can be. */
+/** The best of some statuses. No status at all is critical, and an unknown one is not a result. */
 function aliased(name: string, statuses: readonly Instance["status"][]): ProbeResult {
-  if (statuses.length === 0) return { result: "critical", output: `${name} is not there` };
+  if (statuses.length === 0) return { result: "critical", output: `${name} does not exist` };
   const best = bestOf(statuses);
-  if (best === "unknown") return notMade(`${name} was not judged yet`);
+  if (best === "unknown") return notMade(`${name} has no verdict yet`);
   return { result: best, output: `${name} is ${best}` };
 }
 

@@ -1,7 +1,7 @@
 /**
- * Deregisters instances whose checks were critical for as long as the check says, however they were registered. Every
- * member counts for how long it has seen them critical, by a clock that stands still while the member is paused or cut
- * off; the one that owns an instance acts. So neither a jump of the wall clock nor a pause evicts anybody.
+ * Evicts instances whose check was critical for as long as the check allows, however they were registered. Every member
+ * counts how long it has seen them critical, by a clock that stops while the member is paused or cut off, and the member
+ * that owns an instance evicts it. So neither a jump of the wall clock nor a pause evicts an instance.
  */
 import { AppError, messageOf, type CounterChild, type Family, type Host } from "#base";
 import { RegistryErrors, type Instance, type ServiceDelta } from "./api.ts";
@@ -11,9 +11,9 @@ import { ownership } from "./core/ownership.ts";
 import type { Members } from "./members.ts";
 import type { Registry } from "./registry.ts";
 
-interface Timed {
+interface TimedInstance {
   readonly name: InstanceName;
-  /** By check: since when it was seen critical, in counted milliseconds, and after how many it goes. */
+  /** By check: when it was first seen critical, and after how long its instance is evicted, in counted milliseconds. */
   readonly checks: ReadonlyMap<string, { readonly sinceMs: number; readonly afterMs: number }>;
 }
 
@@ -23,11 +23,11 @@ export class Reaper {
   readonly #members: Members;
   readonly #evictions: Family<CounterChild>;
   readonly #brakes: Family<CounterChild>;
-  /** Instances with a critical check that is timed. */
-  readonly #timed = new Map<string, Timed>();
+  /** Instances with a critical check that has a time limit. */
+  readonly #timed = new Map<string, TimedInstance>();
   readonly #critical = new Set<string>();
   readonly #fleets: Fleet[] = [];
-  /** Milliseconds for which this member watched, as of the latest sweep, and when that was. */
+  /** Milliseconds for which this member has observed the catalog, as of the latest sweep. */
   #countedMs = 0;
   #sweptAt: number;
   #brake = "";
@@ -43,7 +43,7 @@ export class Reaper {
     });
     this.#brakes = host.metrics.counter({
       name: "posthouse_registry_evictions_held_total",
-      help: "Instances that were to go in a sweep and were kept, by what kept them: paused, jump or pace.",
+      help: "Instances that were due for eviction in a sweep and were kept, by the brake: paused, jump or pace.",
       labelNames: ["brake"],
     });
   }
@@ -109,7 +109,7 @@ export class Reaper {
     const nowMs = this.#host.clock.monotonic();
     const lateMs = nowMs - this.#sweptAt - SWEEP_MS;
     const watching = this.#members.current && this.#registry.connected;
-    // What passed while nobody watched does not count: it may have been well all the while.
+    // Time without observation does not count: the instance may have been healthy meanwhile.
     if (watching) this.#countedMs = this.#now();
     this.#sweptAt = nowMs;
     if (!watching) return;
@@ -125,7 +125,7 @@ export class Reaper {
       if (this.#brake !== brake.kind) {
         this.#host.log.warn(
           { brake: brake.kind, kept: brake.kept },
-          `${brake.kept} instances critical for too long are kept for now: ${brake.reason}`,
+          `${brake.kept} instances are due for eviction and kept for now: ${brake.reason}`,
         );
       }
     }
@@ -133,7 +133,7 @@ export class Reaper {
     for (const { service, id } of evict) await this.#evict(`${service}/${id}`);
   }
 
-  /** What this member owns and is critical for too long, by service, the longest first. */
+  /** Instances that this member owns and that were critical for too long, by service, the longest first. */
   #due(): DueInstances[] {
     const owns = ownership(this.#members.list(), this.#members.id);
     const due = new Map<string, { name: InstanceName; forMs: number }[]>();
@@ -160,7 +160,7 @@ export class Reaper {
     const [namespace = "", service = "", id = ""] = path.split("/");
     const name = { namespace, service, id };
     const timed = this.#timed.get(instanceKey(name));
-    // A verdict that came while earlier ones were evicted.
+    // Undefined when a verdict arrived while earlier instances were evicted.
     const check = timed && [...timed.checks].find(([, { sinceMs, afterMs }]) => this.#countedMs - sinceMs >= afterMs);
     if (!check) return;
     const [checkId, { afterMs }] = check;
@@ -169,10 +169,10 @@ export class Reaper {
       const reason = `check "${checkId}" was critical for ${afterMs / 1000} s${output === undefined ? "" : `: ${output}`}`;
       if (await this.#registry.commands.evict(name, checkId, reason)) this.#evictions.labels().inc();
     } catch (error) {
-      // Gone meanwhile, by somebody else's hand.
+      // Deregistered meanwhile.
       if (RegistryErrors.INSTANCE_NOT_FOUND.is(error) || RegistryErrors.CHECK_NOT_FOUND.is(error)) return;
       if (!(error instanceof AppError)) throw error;
-      this.#host.log.warn({ ...name, err: error }, `not deregistered yet: ${messageOf(error)}`);
+      this.#host.log.warn({ ...name, err: error }, `not evicted yet, retrying: ${messageOf(error)}`);
     }
   }
 }

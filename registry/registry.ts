@@ -59,7 +59,7 @@ export class Registry {
       apply: ({ events, revision }) => {
         const before = this.#journal.before(events, (name) => this.catalog.instance(name));
         const deltas = this.catalog.apply(events, revision);
-        this.#journal.tell(before, deltas, revision);
+        this.#journal.log(before, deltas, revision);
         this.hub.publish(
           revision,
           deltas.map((data) => ({ topics: topicsOf(data), data })),

@@ -1,19 +1,19 @@
 /**
- * Writes verdicts until they are written, or void. Many checks may flip in one instant, so a few are written at a time;
- * one that could not be written is tried again, later and later, and takes the verdict as it is by then.
+ * Writes verdicts, and retries until they are written or no longer needed. Many checks may flip at the same moment, so only
+ * a limited number of writes run at a time. A failed write is retried with increasing pauses, with the verdict of that time.
  */
 import { AppError, fullJitter, messageOf, type CancelTimer, type Host } from "#base";
 
-/** Writes under way at once: the store puts them one after another, and others want to write, too. */
+/** Writes at the same time: the store runs them one after another, and other writers need it, too. */
 const WRITES_MAX = 64;
 const RETRY = { baseMs: 200, capMs: 10_000 };
-/** Milliseconds, at most, before a verdict that somebody else wrote over is written again. */
+/** Milliseconds, at most, before a verdict that another member overwrote is written again. */
 const CONTEST_MS = 1_000;
 
-interface Wanted {
+interface WantedWrite {
   attempt: number;
   writing: boolean;
-  /** It changed while it was being written. */
+  /** The verdict changed while it was being written. */
   again: boolean;
   cancel: CancelTimer;
 }
@@ -21,12 +21,12 @@ interface Wanted {
 export class VerdictWriter implements AsyncDisposable {
   readonly #host: Host;
   readonly #write: (key: string) => Promise<void>;
-  readonly #wanted = new Map<string, Wanted>();
+  readonly #wanted = new Map<string, WantedWrite>();
   readonly #ready = new Set<string>();
   readonly #underWay = new Set<Promise<void>>();
   #disposed = false;
 
-  /** `write` writes the verdict as it is now. It resolves when that is done or void, and rejects to be tried again. */
+  /** `write` writes the current verdict. It resolves when that is done or no longer needed, and rejects to be retried. */
   constructor(host: Host, write: (key: string) => Promise<void>) {
     this.#host = host;
     this.#write = write;
@@ -39,7 +39,7 @@ export class VerdictWriter implements AsyncDisposable {
     else if (!known) this.#add(key, 0);
   }
 
-  /** What stands in the store is not ours: written over by a late former owner, or never written. */
+  /** The stored verdict is not this member's: a former owner overwrote it late, or it was never written. */
   contest(key: string): void {
     if (!this.#wanted.has(key)) this.#add(key, this.#host.random.float() * CONTEST_MS);
   }
@@ -52,12 +52,12 @@ export class VerdictWriter implements AsyncDisposable {
 
   #add(key: string, delayMs: number): void {
     if (this.#disposed) return;
-    const wanted: Wanted = { attempt: 0, writing: false, again: false, cancel: () => {} };
+    const wanted: WantedWrite = { attempt: 0, writing: false, again: false, cancel: () => {} };
     this.#wanted.set(key, wanted);
     this.#after(key, wanted, delayMs);
   }
 
-  #after(key: string, wanted: Wanted, delayMs: number): void {
+  #after(key: string, wanted: WantedWrite, delayMs: number): void {
     const ready = () => {
       this.#ready.add(key);
       this.#pump();
@@ -81,7 +81,7 @@ export class VerdictWriter implements AsyncDisposable {
     }
   }
 
-  async #one(key: string, wanted: Wanted): Promise<void> {
+  async #one(key: string, wanted: WantedWrite): Promise<void> {
     wanted.writing = true;
     let failed = false;
     try {
@@ -89,7 +89,7 @@ export class VerdictWriter implements AsyncDisposable {
     } catch (error) {
       failed = true;
       const fields = { check: key, ...(error instanceof AppError ? { code: error.code } : { err: error }) };
-      const text = `a verdict could not be written yet: ${messageOf(error)}`;
+      const text = `verdict not written yet, retrying: ${messageOf(error)}`;
       if (wanted.attempt === 0) this.#host.log.warn(fields, text);
       else this.#host.log.debug(fields, text);
     }

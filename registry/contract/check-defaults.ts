@@ -1,6 +1,6 @@
 /**
- * A check with every default filled in and its target spelled out, and what is wrong with one beyond its shape. Part of
- * the contract: server and agent must take, and judge, the same check alike.
+ * A check with every default filled in and its target spelled out, and the problems that its shape does not show. Part of
+ * the contract, since servers and agents must accept and judge the same checks.
  */
 import type { Static } from "typebox";
 import { hostAddressProblem, urlHostProblem } from "#base";
@@ -57,15 +57,15 @@ export type ResolvedProbe =
   | Judged<Static<typeof AliasCheck>>;
 export type ResolvedCheck = ResolvedTtl | ResolvedProbe;
 
-/** Where an instance answers, for checks that do not say. */
-export interface Place {
+/** Where an instance can be reached, for checks that do not state it. */
+export interface InstancePlace {
   readonly host: string;
   readonly port: number;
-  /** Whether its protocol is spoken over TLS. */
+  /** Whether its protocol uses TLS. */
   readonly tls: boolean;
 }
 
-/** Seconds between looks at an alias that nobody told of a change. It turns at once: what it follows was damped already. */
+/** Seconds between probes of an alias without a change of its target. It turns at once, since its target is damped already. */
 const ALIAS_JUDGING = {
   intervalSeconds: 5,
   timeoutSeconds: 5,
@@ -75,7 +75,7 @@ const ALIAS_JUDGING = {
   damping: false,
 } as const;
 
-export function resolveCheck(check: Check, place: Place): ResolvedCheck {
+export function resolveCheck(check: Check, place: InstancePlace): ResolvedCheck {
   switch (check.type) {
     case "ttl":
       return { ...check };
@@ -118,7 +118,10 @@ function judged<Kind extends StatedJudging>(check: Kind): Omit<Kind, keyof Resol
   };
 }
 
-function placed({ host, port }: { host?: string; port?: number }, place: Place): { host: string; port: number } {
+function placed(
+  { host, port }: { host?: string; port?: number },
+  place: InstancePlace,
+): { host: string; port: number } {
   return { host: host ?? place.host, port: port ?? place.port };
 }
 
@@ -126,7 +129,7 @@ function without<Kind extends { tls?: unknown }>({ tls: _tls, ...rest }: Kind): 
   return rest;
 }
 
-function tlsOf(stated: Tls | boolean | undefined, place: Place): { tls?: Tls } {
+function tlsOf(stated: Tls | boolean | undefined, place: InstancePlace): { tls?: Tls } {
   if (typeof stated === "object") return { tls: stated };
   return (stated ?? place.tls) ? { tls: {} } : {};
 }
@@ -135,7 +138,7 @@ function bracketed(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
 
-/** Headers that are about the connection, which is the probe's own. */
+/** Headers of the connection itself, which the probe controls. */
 const OWN_HEADERS = new Set([
   "connection",
   "content-length",
@@ -151,22 +154,22 @@ const OWN_HEADERS = new Set([
 export interface CheckProblem {
   /** A JSON pointer into the check. */
   readonly field: string;
-  /** What is wrong, and the way out. */
+  /** The problem, and how to fix it. */
   readonly message: string;
 }
 
-/** What is wrong with the address of a registration; undefined when nothing is. */
+/** The problem of a registration's address, if it has one. */
 export function addressProblem(address: string | undefined): CheckProblem | undefined {
   const message = address === undefined ? undefined : hostAddressProblem(address);
   return message === undefined ? undefined : { field: "/address", message };
 }
 
-/** What is wrong with a check whose shape is right; undefined when nothing is. */
+/** The problem of a check whose shape is valid, if it has one. */
 export function checkProblem(check: Check, probedBy: "server" | "agent"): CheckProblem | undefined {
   return ruleProblem(check, probedBy) ?? targetProblem(check);
 }
 
-/** The addresses and host names that a check holds. */
+/** The problem of the addresses and host names of a check, if it has one. */
 function targetProblem(check: Check): CheckProblem | undefined {
   const { tls } = check as { tls?: Tls | boolean };
   const serverName = typeof tls === "object" ? tls.serverName : undefined;
@@ -179,12 +182,12 @@ function targetProblem(check: Check): CheckProblem | undefined {
   return undefined;
 }
 
-/** Without its addresses: a check that an older version stored may hold one that is refused today. */
+/** Without its addresses: a check that an older version stored may contain an address that is rejected today. */
 export function ruleProblem(check: Check, probedBy: "server" | "agent"): CheckProblem | undefined {
   if (probedBy === "server" && AGENT_ONLY_CHECKS.has(check.type)) {
     return {
       field: "/type",
-      message: `a check of type "${check.type}" runs on the instance's own host; register it through the agent there, or use a check that a server can make`,
+      message: `a check of type "${check.type}" runs only on the instance's own host; register it through the agent there, or use another type of check`,
     };
   }
   if ("damping" in check && check.damping) {
@@ -195,27 +198,27 @@ export function ruleProblem(check: Check, probedBy: "server" | "agent"): CheckPr
     }
   }
   if (check.type === "process" && (check.pid === undefined) === (check.pidFile === undefined)) {
-    return { field: "/pid", message: "a process is named by either pid or pidFile; state one of them" };
+    return { field: "/pid", message: "must state either pid or pidFile, and not both" };
   }
   return check.type === "http" ? httpProblem(check) : undefined;
 }
 
 function httpProblem(check: HttpCheck): CheckProblem | undefined {
   if (check.url !== undefined && check.path !== undefined) {
-    return { field: "/path", message: "url says it all; state either url or path" };
+    return { field: "/path", message: "cannot be combined with url; state one of them" };
   }
   const body = check.bodyContains === undefined ? "bodyPattern" : "bodyContains";
   if (check.method === "HEAD" && check[body] !== undefined) {
-    return { field: `/${body}`, message: "an answer to HEAD has no body; use GET" };
+    return { field: `/${body}`, message: "a response to HEAD has no body; use GET" };
   }
   for (const [index, one] of (check.expectStatus ?? []).entries()) {
     const [low = 0, high = low] = String(one).split("-").map(Number);
     if (low > high)
-      return { field: `/expectStatus/${index}`, message: `${one} holds no status; put the lower one first` };
+      return { field: `/expectStatus/${index}`, message: `the range ${one} is empty; put the lower status first` };
   }
   const own = Object.keys(check.headers ?? {}).find((name) => OWN_HEADERS.has(name.toLowerCase()));
   if (own !== undefined) {
-    return { field: `/headers/${own}`, message: "the connection is the probe's own; leave this header out" };
+    return { field: `/headers/${own}`, message: "the probe sets this header itself; remove it" };
   }
   return undefined;
 }

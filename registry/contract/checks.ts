@@ -1,7 +1,4 @@
-/**
- * The part of the registry's wire contract that is about health: how a check is stated, what is reported and what is
- * seen of it. The agent's contract is built on the same shapes.
- */
+/** The part of the registry's wire contract that states checks. The agent's contract is built on the same shapes. */
 import { Type, type Static } from "typebox";
 
 /** Checks of one instance: each costs a probe and a key. */
@@ -9,12 +6,12 @@ export const CHECKS_PER_INSTANCE_MAX = 16;
 
 export const Id = Type.String({
   pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
-  description: "Letters, digits, dot, underscore and dash; at most 128.",
+  description: "Letters, digits, dot, underscore and dash; at most 128 characters.",
 });
 
 export const CheckStatus = Type.Union(
   [Type.Literal("passing"), Type.Literal("warning"), Type.Literal("critical"), Type.Literal("unknown")],
-  { description: "The verdict on a check. unknown: never judged yet." },
+  { description: "The verdict on a check. unknown: it has not been probed yet." },
 );
 export type CheckStatus = Static<typeof CheckStatus>;
 
@@ -34,11 +31,11 @@ export const JUDGING_DEFAULTS = {
  */
 export const DAMPING_DEFAULTS = { halfLifeSeconds: 120, suppress: 3.5, reuse: 1, holdSecondsMax: 600 } as const;
 
-/** Characters of what is sent to a target and of what is looked for in its answer: an answer's start is 4 KiB. */
+/** Characters of a text that is sent to a target, or searched for in the first 4 KiB of its response. */
 const TEXT_CHARS_MAX = 4096;
 const HEADERS_MAX = 32;
 const ARGS_MAX = 64;
-/** Characters of authorities in PEM: a handful. */
+/** Characters of authorities in PEM: a few certificates. */
 const PEM_CHARS_MAX = 32 * 1024;
 
 export const Damping = Type.Object(
@@ -84,12 +81,13 @@ const DeregisterAfter = {
     Type.Integer({
       minimum: 10,
       maximum: 30 * 86_400,
-      description: "Critical for so long without a break, its instance is deregistered by the server.",
+      description:
+        "Seconds that the check may stay critical without a break before the servers deregister the instance.",
     }),
   ),
 };
 
-/** How each check that is probed is judged. */
+/** How a probed check is judged. */
 const Judging = {
   intervalSeconds: Type.Optional(
     Type.Number({ minimum: 0.1, maximum: 86_400, default: JUDGING_DEFAULTS.intervalSeconds }),
@@ -120,11 +118,16 @@ const Judging = {
     }),
   ),
   warnAfterMs: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 300_000, description: "A good answer that took longer is a warning." }),
+    Type.Integer({
+      minimum: 1,
+      maximum: 300_000,
+      description: "Milliseconds. A successful probe that takes longer is a warning.",
+    }),
   ),
   damping: Type.Optional(
     Type.Union([Damping, Type.Literal(false)], {
-      description: "What flaps is held critical for a while (RFC 2439), counted in turns to critical. false: never.",
+      description:
+        "Holds a flapping check critical for a while, by a penalty counted in turns to critical (RFC 2439). false: no damping.",
     }),
   ),
   ...DeregisterAfter,
@@ -134,16 +137,20 @@ const Host = Type.String({
   minLength: 1,
   maxLength: 253,
   pattern: "^[A-Za-z0-9.:_-]+$",
-  description: "IP address or host name; absent: the instance's own.",
+  description: "IP address or host name. Absent: the instance's own address.",
 });
-const Port = Type.Integer({ minimum: 1, maximum: 65_535, description: "Absent: the instance's own." });
+const Port = Type.Integer({ minimum: 1, maximum: 65_535, description: "Absent: the instance's own port." });
 const At = { host: Type.Optional(Host), port: Type.Optional(Port) };
 const Text = (description: string) => Type.String({ minLength: 1, maxLength: TEXT_CHARS_MAX, description });
 
 export const Tls = Type.Object(
   {
     serverName: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 253, description: "Asked for and verified instead of the host's name." }),
+      Type.String({
+        minLength: 1,
+        maxLength: 253,
+        description: "The name to request and to verify, instead of the host's name.",
+      }),
     ),
     ca: Type.Optional(
       Type.String({
@@ -153,7 +160,7 @@ export const Tls = Type.Object(
       }),
     ),
     skipVerify: Type.Optional(
-      Type.Boolean({ default: false, description: "Takes any certificate. Each such check is warned of in the log." }),
+      Type.Boolean({ default: false, description: "Accepts any certificate. Each such check logs a warning." }),
     ),
   },
   { additionalProperties: false },
@@ -163,7 +170,11 @@ export const TtlCheck = Type.Object(
   {
     id: Id,
     type: Type.Literal("ttl"),
-    ttlSeconds: Type.Integer({ minimum: 1, maximum: 86_400, description: "Critical when not reported for so long." }),
+    ttlSeconds: Type.Integer({
+      minimum: 1,
+      maximum: 86_400,
+      description: "Seconds without a report after which the check is critical.",
+    }),
     ...DeregisterAfter,
   },
   { additionalProperties: false },
@@ -175,7 +186,11 @@ export const HttpCheck = Type.Object(
     type: Type.Literal("http"),
     url: Type.Optional(Type.String({ format: "uri", pattern: "^https?://", maxLength: 2048 })),
     path: Type.Optional(
-      Type.String({ pattern: "^/", maxLength: 2048, description: "Instead of url: on the instance itself." }),
+      Type.String({
+        pattern: "^/",
+        maxLength: 2048,
+        description: "A path on the instance itself; an alternative to url.",
+      }),
     ),
     method: Type.Optional(
       Type.Union(
@@ -187,7 +202,7 @@ export const HttpCheck = Type.Object(
       Type.Record(
         Type.String({ pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$" }),
         Type.String({ maxLength: 2048, pattern: "^[\\t\\x20-\\x7e]*$" }),
-        { maxProperties: HEADERS_MAX, description: "Kept in the store as they are, and shown nowhere." },
+        { maxProperties: HEADERS_MAX, description: "Stored unencrypted, and never returned." },
       ),
     ),
     body: Type.Optional(Text("Sent with the request.")),
@@ -200,12 +215,15 @@ export const HttpCheck = Type.Object(
         {
           minItems: 1,
           maxItems: 32,
-          description: 'Statuses that pass: numbers, and ranges such as "200-299". Absent: 2xx passes, 429 warns.',
+          description:
+            'Status codes that pass: numbers, and ranges such as "200-299". Absent: 2xx passes, and 429 is a warning.',
         },
       ),
     ),
-    bodyContains: Type.Optional(Text("Text that the first 4 KiB of the answer must hold.")),
-    bodyPattern: Type.Optional(Text("All of the answer's first 4 KiB, where `*` stands for any text.")),
+    bodyContains: Type.Optional(Text("Text that the first 4 KiB of the response must contain.")),
+    bodyPattern: Type.Optional(
+      Text("Pattern for the whole of the response's first 4 KiB, in which `*` matches any text."),
+    ),
     tls: Type.Optional(Tls),
     ...Judging,
   },
@@ -217,11 +235,11 @@ export const TcpCheck = Type.Object(
     id: Id,
     type: Type.Literal("tcp"),
     ...At,
-    send: Type.Optional(Text("Sent once connected.")),
-    expect: Type.Optional(Text("Text that the first 4 KiB of what it says must hold.")),
+    send: Type.Optional(Text("Sent once the connection is established.")),
+    expect: Type.Optional(Text("Text that the first 4 KiB of the response must contain.")),
     tls: Type.Optional(
       Type.Union([Tls, Type.Boolean()], {
-        description: "Absent: as the instance's protocol says, and then by default.",
+        description: "Absent: TLS with its defaults if the instance's protocol uses TLS.",
       }),
     ),
     ...Judging,
@@ -234,9 +252,9 @@ export const UdpCheck = Type.Object(
     id: Id,
     type: Type.Literal("udp"),
     ...At,
-    send: Text("The datagram sent."),
+    send: Text("The datagram to send."),
     expect: Type.Optional(
-      Text("Text that an answer must hold. Absent: silence passes, and only a refusal (ICMP) is critical."),
+      Text("Text that a response must contain. Absent: no response passes, and only an ICMP error is critical."),
     ),
     ...Judging,
   },
@@ -249,17 +267,21 @@ export const GrpcCheck = Type.Object(
     type: Type.Literal("grpc"),
     ...At,
     service: Type.Optional(
-      Type.String({ maxLength: 256, default: "", description: "As grpc.health.v1 has it; empty: the whole server." }),
+      Type.String({
+        maxLength: 256,
+        default: "",
+        description: "Service name of grpc.health.v1. Empty: the whole server.",
+      }),
     ),
     watch: Type.Optional(
       Type.Boolean({
         default: false,
-        description: "Keeps a Watch open and hears of changes at once, instead of asking with Check each time.",
+        description: "Keeps a Watch call open and receives changes at once, instead of calling Check for each probe.",
       }),
     ),
     tls: Type.Optional(
       Type.Union([Tls, Type.Boolean()], {
-        description: "Absent: as the instance's protocol says, and then by default.",
+        description: "Absent: TLS with its defaults if the instance's protocol uses TLS.",
       }),
     ),
     ...Judging,
@@ -274,18 +296,21 @@ export const ExecCheck = Type.Object(
     program: Type.String({
       pattern: "^/",
       maxLength: 4096,
-      description: "Absolute path, one that the agent's setting agentExecAllow names.",
+      description: "Absolute path, which must be listed in the agent's setting agentExecAllow.",
     }),
     args: Type.Optional(
       Type.Array(Type.String({ maxLength: TEXT_CHARS_MAX, pattern: "^[^\\x00]*$" }), {
         maxItems: ARGS_MAX,
         default: [],
-        description: "Given as they are: there is no shell.",
+        description: "Arguments, passed unchanged and without a shell.",
       }),
     ),
     ...Judging,
   },
-  { additionalProperties: false, description: "By an agent only. Exit 0 passes, 1 warns, all else is critical." },
+  {
+    additionalProperties: false,
+    description: "Only on an agent. Exit code 0 passes, 1 is a warning, anything else is critical.",
+  },
 );
 
 export const ProcessCheck = Type.Object(
@@ -294,11 +319,15 @@ export const ProcessCheck = Type.Object(
     type: Type.Literal("process"),
     pid: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 22 })),
     pidFile: Type.Optional(
-      Type.String({ pattern: "^/", maxLength: 4096, description: "Instead of pid: absolute path of a file with it." }),
+      Type.String({
+        pattern: "^/",
+        maxLength: 4096,
+        description: "Absolute path of a file that contains the process ID; an alternative to pid.",
+      }),
     ),
     ...Judging,
   },
-  { additionalProperties: false, description: "By an agent only. Passing while the process is alive." },
+  { additionalProperties: false, description: "Only on an agent. Passing while the process is alive." },
 );
 
 export const AliasCheck = Type.Object(
@@ -306,7 +335,10 @@ export const AliasCheck = Type.Object(
     id: Id,
     type: Type.Literal("alias"),
     namespace: Type.Optional(
-      Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description: "Absent: the instance's own." }),
+      Type.String({
+        pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        description: "Absent: the instance's own namespace.",
+      }),
     ),
     service: Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" }),
     instance: Type.Optional(Id),
@@ -314,7 +346,7 @@ export const AliasCheck = Type.Object(
   },
   {
     additionalProperties: false,
-    description: "The status of another instance, or of the best serving instance of another service, is its own.",
+    description: "Takes the status of another instance, or of the best serving instance of another service.",
   },
 );
 
@@ -334,11 +366,11 @@ export const CHECK_KINDS = {
   alias: AliasCheck,
 } as const;
 export type CheckType = keyof typeof CHECK_KINDS;
-/** Kinds that are about a host from within, so only its agent can run them. */
+/** Kinds that look at a host from within, so only its agent can run them. */
 export const AGENT_ONLY_CHECKS: ReadonlySet<CheckType> = new Set<CheckType>(["exec", "process"]);
 
 export type Check = { [Kind in CheckType]: Static<(typeof CHECK_KINDS)[Kind]> }[CheckType];
-/** The type says which of the shapes holds, so that a mistake is told of that one and not of the first. */
+/** The type selects the shape, so that a problem is reported for that shape and not for the first one. */
 export const Check = Type.Unsafe<Check>({
   type: "object",
   description: "How an instance's health is judged.",

@@ -1,6 +1,6 @@
 /**
- * The part of the registry's wire contract that is about a service as a whole: what its instances take when they do not
- * say, when too few of them are healthy, who stands in for it, and what a gateway may do by itself.
+ * The part of the registry's wire contract that is about a service as a whole: the default checks of its instances, the
+ * share that must be healthy, its fallback and subsets, and hints for gateways.
  */
 import { Type, type Static } from "typebox";
 import { Check, CHECKS_PER_INSTANCE_MAX } from "./checks.ts";
@@ -10,18 +10,18 @@ const NAME = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 export const Name = Type.String({ pattern: NAME, description: "A DNS label: a-z, 0-9 and -, at most 63." });
 export const Namespace = Type.String({ pattern: NAME, default: "default", description: "A DNS label." });
 
-/** Characters of a filter expression: some ten comparisons. */
+/** Characters of a filter expression: about ten comparisons. */
 export const FILTER_CHARS_MAX = 1024;
 export const Filter = Type.String({
   minLength: 1,
   maxLength: FILTER_CHARS_MAX,
-  description: 'Such as `"v2" in tags and metadata.tier == "gold" and not (zone startswith "eu-")`.',
+  description: 'An expression such as `"v2" in tags and metadata.tier == "gold" and not (zone startswith "eu-")`.',
 });
 
-/** Subsets of a service: each is looked through for every reader that names one. */
+/** Subsets of a service: each reader that names one evaluates its filter for every instance. */
 const SUBSETS_MAX = 32;
 const PATH_PREFIXES_MAX = 64;
-/** Percent of healthy instances below which a service is said to be in panic, when its policy does not say. */
+/** Default percentage of healthy instances below which a service is in panic. */
 export const MIN_HEALTHY_PERCENT = 50;
 
 export const ServiceRef = Type.Object(
@@ -35,7 +35,8 @@ export const ServicePolicy = Type.Object(
     checks: Type.Optional(
       Type.Array(Check, {
         maxItems: CHECKS_PER_INSTANCE_MAX,
-        description: "Of instances that the servers probe and that state none themselves. Taken at registration.",
+        description:
+          "Checks of instances that the servers probe and that state no checks themselves. They are applied at registration.",
       }),
     ),
     minHealthyPercent: Type.Optional(
@@ -43,14 +44,21 @@ export const ServicePolicy = Type.Object(
         minimum: 0,
         maximum: 100,
         default: MIN_HEALTHY_PERCENT,
-        description: "With fewer of the serving instances healthy, answers carry `panic`. 0: never.",
+        description:
+          "Percentage of the serving instances that must be healthy. Below it, responses have `panic` set. 0: never.",
       }),
     ),
     fallback: Type.Optional(
-      Type.Unsafe<ServiceRef>({ ...ServiceRef, description: "Asked for instead when too few are healthy (failover)." }),
+      Type.Unsafe<ServiceRef>({
+        ...ServiceRef,
+        description: "The service whose instances are returned by failover, when too few of this one are healthy.",
+      }),
     ),
     subsets: Type.Optional(
-      Type.Record(Name, Filter, { maxProperties: SUBSETS_MAX, description: "Named filters, such as one per version." }),
+      Type.Record(Name, Filter, {
+        maxProperties: SUBSETS_MAX,
+        description: "Filters by name, for example one per version.",
+      }),
     ),
     gateway: Type.Optional(
       Type.Object(
@@ -63,11 +71,11 @@ export const ServicePolicy = Type.Object(
               minimum: 1,
               maximum: 3600,
               description:
-                "How long its instances keep an idle connection open, where they do not say so themselves by `keep-alive-ms`.",
+                "Seconds that its instances keep an idle connection open, unless an instance states its own `keep-alive-ms`.",
             }),
           ),
         },
-        { additionalProperties: false, description: "Hints that a gateway may use; it need not." },
+        { additionalProperties: false, description: "Hints for gateways, which may ignore them." },
       ),
     ),
   },

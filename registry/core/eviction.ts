@@ -67,7 +67,7 @@ export function planEvictions({ lateMs, before, now, due }: Sweep): Eviction {
     evict.push(...ids.slice(0, most).map((id) => ({ service, id })));
   }
   const kept = all - evict.length;
-  invariant(kept >= 0, "a sweep evicts no more instances than are due");
+  invariant(kept >= 0, "a sweep evicts only instances that are due");
   const reason = `one sweep removes at most ${EVICT_PERCENT_MAX} % of a service, or one instance`;
   return { evict, brake: kept > 0 ? { kind: "pace", reason, kept } : undefined };
 }

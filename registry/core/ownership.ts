@@ -11,7 +11,7 @@ interface Candidate {
   readonly weight: number;
 }
 
-/** The owner of a key; undefined when there are no members. */
+/** The owner of a key; undefined without members. */
 export function ownerOf(members: readonly string[], key: string): string | undefined {
   const hash = textHash32(key);
   let best: Candidate | undefined;

@@ -1,4 +1,4 @@
-/** What the store keeps of an instance and of a verdict: every default filled in, nothing that can be derived. */
+/** The stored records of instances, verdicts and tombstones. Every default is filled in, and nothing derived is stored. */
 import type { Check, CheckStatus, Lifecycle, Port, Protocol, Registration } from "../api.ts";
 import { storedCheck, type StoredCheck } from "./stored-check.ts";
 
@@ -13,11 +13,11 @@ export interface InstanceRecord {
   readonly version?: string;
   readonly zone?: string;
   readonly lifecycle: Lifecycle;
-  /** Milliseconds since 1970; while it drains. */
+  /** Milliseconds since 1970; only while it drains. */
   readonly drainUntilMs?: number;
   readonly owner?: string;
   readonly incarnation?: number;
-  /** Id of the principal that it belongs to; absent: of a version that did not keep it. */
+  /** Id of the principal that it belongs to. Absent in records of versions that did not store it. */
   readonly registeredBy?: string;
   readonly probedBy: "server" | "agent";
   readonly checks: readonly StoredCheck[];
@@ -29,17 +29,17 @@ export interface VerdictRecord {
   readonly sinceMs: number;
 }
 
-/** The last claim on an instance that was deregistered. */
+/** The last withdrawn claim on an instance. */
 export interface TombstoneRecord {
   readonly owner: string;
   readonly incarnation: number;
-  /** Id of the principal that the claim was of. */
+  /** Id of the principal that made the claim. */
   readonly by?: string;
-  /** The servers removed it because it was critical for too long; its owner may claim it anew once it is well. */
+  /** The servers evicted the instance. Its owner may claim it again once it is healthy. */
   readonly evicted?: true;
 }
 
-/** A registration as it is stored; `checks` are the service's own, for an instance that states none. */
+/** A registration as it is stored. `checks`: the defaults of its service, for an instance that states none. */
 export function recordOf(registration: Registration, checks: readonly Check[] = []): InstanceRecord {
   const { address, port, protocol = "http", ports = [], tags = [], metadata = {}, weight = 100 } = registration;
   const { version, zone, owner, incarnation, lifecycle = "serving", probedBy = "server" } = registration;

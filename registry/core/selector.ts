@@ -1,6 +1,6 @@
 /**
- * Filter expressions over instances: text becomes a predicate, or an error that points at the place. Read by recursive
- * descent, so an expression costs what its length says.
+ * Filter expressions over instances: a text becomes a predicate, or an error with its position. The parser is a recursive
+ * descent, so its cost is linear in the length of the expression.
  *
  *     or   = and { "or" and }        and = not { "and" not }        not = [ "not" ] ( "(" or ")" | test )
  *     test = value "in" field | field ("==" | "!=" | "startswith") value | field "is" ["not"] "empty"
@@ -10,7 +10,7 @@ import { RegistryErrors, type Instance } from "../api.ts";
 
 export type Predicate = (instance: Instance) => boolean;
 
-/** Parentheses and `not`s within each other; deeper is no filter that somebody wrote. */
+/** Nested parentheses and `not`s. No filter written by hand is deeper. */
 export const FILTER_DEPTH_MAX = 32;
 
 interface Token {
@@ -39,7 +39,7 @@ const LISTS: Readonly<Record<string, (instance: Instance) => readonly string[]>>
 };
 const METADATA = "metadata.";
 
-/** `field`: where the filter stood. @throws REGISTRY_FILTER_INVALID, naming the character where it went wrong */
+/** `field`: where the filter was given. @throws REGISTRY_FILTER_INVALID, naming the character of the mistake */
 export function parseFilter(source: string, field = "/filter"): Predicate {
   return new Parser(source, field).parse();
 }
@@ -124,13 +124,16 @@ class Parser {
     const field = own(FIELDS, text);
     if (field) return field;
     const known = [...Object.keys(FIELDS), "metadata.KEY"].join(", ");
-    throw this.#error(at, `"${text}" is no field; there are ${known}, and the lists ${Object.keys(LISTS).join(", ")}`);
+    throw this.#error(
+      at,
+      `"${text}" is not a field; use one of ${known}, or the lists ${Object.keys(LISTS).join(", ")}`,
+    );
   }
 
   #listOf({ text, at }: Token): (instance: Instance) => readonly string[] {
     const list = own(LISTS, text);
     if (list) return list;
-    throw this.#error(at, `"${text}" is no list; there are ${Object.keys(LISTS).join(", ")}`);
+    throw this.#error(at, `"${text}" is not a list; use one of ${Object.keys(LISTS).join(", ")}`);
   }
 
   #emptiness(token: Token): Predicate {
@@ -171,7 +174,7 @@ class Parser {
       TOKEN.lastIndex = this.#source.length;
       const at = from + (/^\s*/.exec(this.#source.slice(from))?.[0].length ?? 0);
       if (at < this.#source.length) {
-        throw this.#error(at, `a word, a text in double quotes, ==, != or a parenthesis is wanted`);
+        throw this.#error(at, "expected a word, a quoted string, ==, != or a parenthesis");
       }
       return { kind: "end", text: "", at };
     }
@@ -182,8 +185,8 @@ class Parser {
   }
 
   #wrong(wanted: string): Error {
-    const found = this.#token.kind === "end" ? "it ends there" : `found "${this.#token.text}"`;
-    return this.#error(this.#token.at, `${wanted} is wanted, ${found}`);
+    const found = this.#token.kind === "end" ? "found the end" : `found "${this.#token.text}"`;
+    return this.#error(this.#token.at, `expected ${wanted}, ${found}`);
   }
 
   #error(at: number, what: string): Error {

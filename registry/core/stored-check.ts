@@ -1,4 +1,4 @@
-/** What the store keeps of a check: every default filled in, and its target spelled out. And which checks it refuses. */
+/** Checks as they are stored, with every default filled in and the target spelled out, and the checks that are rejected. */
 import {
   RegistryErrors,
   addressProblem,
@@ -13,10 +13,10 @@ import {
 } from "../api.ts";
 
 export type StoredCheck = ResolvedCheck;
-/** One that somebody must make; a TTL check waits for reports. */
+/** A check that is probed; a TTL check waits for reports instead. */
 export type ProbedCheck = ResolvedProbe;
 
-/** A check as it is stored; `origin` is where its instance answers, such as `http://10.0.0.7:8080`. */
+/** A check as it is stored. `origin`: where its instance can be reached, such as `http://10.0.0.7:8080`. */
 export function storedCheck(check: Check, origin: string): StoredCheck {
   const [, scheme, host = "", port] = /^(https?):\/\/\[?(.*?)\]?:(\d+)$/.exec(origin) ?? [];
   return resolveCheck(check, { host, port: Number(port), tls: scheme === "https" });
@@ -31,13 +31,13 @@ export function refuseUnreachable(
     const problem = check.type === "ttl" ? undefined : refuse(check);
     if (problem === undefined) continue;
     const field = `/checks/${index}`;
-    throw RegistryErrors.CHECK_INVALID(`${field}: the server does not run check "${check.id}" with ${problem}.`, {
+    throw RegistryErrors.CHECK_INVALID(`${field}: the servers do not run check "${check.id}" with ${problem}.`, {
       extra: { field },
     });
   }
 }
 
-/** @throws REGISTRY_REGISTRATION_INVALID, REGISTRY_CHECK_INVALID naming the field and the way out */
+/** @throws REGISTRY_REGISTRATION_INVALID, REGISTRY_CHECK_INVALID naming the field and how to fix it */
 export function refuseUnfit(
   { address, checks, probedBy = "server" }: Pick<Registration, "address" | "checks" | "probedBy">,
   defaults: readonly Check[],
@@ -51,7 +51,7 @@ export function refuseUnfit(
   else refuseUnfitChecks(defaults, (check) => ruleProblem(check, probedBy));
 }
 
-/** @throws REGISTRY_CHECK_INVALID naming the field and the way out */
+/** @throws REGISTRY_CHECK_INVALID naming the field and how to fix it */
 export function refuseUnfitChecks(
   checks: readonly Check[],
   problemOf: (check: Check) => CheckProblem | undefined = (check) => checkProblem(check, "server"),

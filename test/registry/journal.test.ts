@@ -42,7 +42,7 @@ test("registering, health, a drain and deregistering leave one line each, and re
   expect(await next(["DELETE", ONE])).toMatchObject({
     level: "info",
     message: "deregistered",
-    fields: { ...name, by, reason: "asked for", lifecycle: "draining" },
+    fields: { ...name, by, reason: "requested", lifecycle: "draining" },
   });
   expect(lines()).toHaveLength(5);
 });

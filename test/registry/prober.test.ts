@@ -136,7 +136,7 @@ test("a verdict that the store did not take is written later", async () => {
   away = true;
   web.status = 503;
   await eventually("it could not be written", () =>
-    host.log.lines.some(({ message }) => message.startsWith("a verdict could not be written yet")),
+    host.log.lines.some(({ message }) => message.startsWith("verdict not written yet")),
   );
   expect(statusOf(one, "a")).toBe("passing");
   away = false;

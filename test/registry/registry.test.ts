@@ -117,7 +117,11 @@ const VERDICT_PROBLEMS: [string, object, string][] = [
     },
     "already has a verdict",
   ],
-  ["the server's own check", { probedBy: "server", verdicts: [{ check: "up", status: "passing" }] }, "only an instance with probedBy"],
+  [
+    "the server's own check",
+    { probedBy: "server", verdicts: [{ check: "up", status: "passing" }] },
+    "only an instance with probedBy",
+  ],
 ];
 const AGENT_CHECKS = [
   { id: "up", type: "http", path: "/" },

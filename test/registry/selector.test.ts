@@ -56,22 +56,22 @@ test.each([
 });
 
 test.each([
-  ["", 1, "it ends there"],
-  ["   ", 4, "it ends there"],
+  ["", 1, "found the end"],
+  ["   ", 4, "found the end"],
   ["zone", 5, '"=="'],
-  ["zone ==", 8, "a value is wanted"],
-  ["zone == eu and", 15, "it ends there"],
-  ["(zone == eu", 12, '")" is wanted'],
+  ["zone ==", 8, "expected a value"],
+  ["zone == eu and", 15, "found the end"],
+  ["(zone == eu", 12, 'expected ")"'],
   ["zone == eu)", 11, '"and", "or" or the end'],
-  ["colour == red", 1, '"colour" is no field'],
-  ["red in colours", 8, '"colours" is no list'],
-  ["zone is empti", 9, '"empty" is wanted'],
-  ['zone == "eu', 9, "is wanted"],
-  ["zone = eu", 6, "is wanted"],
-  ['"a" == zone', 5, '"in" is wanted'],
-  ["__proto__ == x", 1, "is no field"],
-  ["constructor in toString", 16, "is no list"],
-  ["zone == eu; drop", 11, "is wanted"],
+  ["colour == red", 1, '"colour" is not a field'],
+  ["red in colours", 8, '"colours" is not a list'],
+  ["zone is empti", 9, 'expected "empty"'],
+  ['zone == "eu', 9, "expected"],
+  ["zone = eu", 6, "expected"],
+  ['"a" == zone', 5, 'expected "in"'],
+  ["__proto__ == x", 1, "is not a field"],
+  ["constructor in toString", 16, "is not a list"],
+  ["zone == eu; drop", 11, "expected"],
 ])("%j is refused at character %i", (filter, character, detail) => {
   try {
     parseFilter(filter);

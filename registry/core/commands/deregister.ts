@@ -26,7 +26,7 @@ export interface DeregisterCommand {
 }
 
 /**
- * `absent`: there was no instance to remove. A claim of its owner that has not arrived yet is rejected all the same.
+ * `absent`: the instance does not exist. A claim of its owner that has not arrived yet is rejected all the same.
  * @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_REVISION_MISMATCH
  */
 export function deregisterInstance(

@@ -111,7 +111,7 @@ function verdictWrites(
   return writes;
 }
 
-/** The verdicts that the agent states, by check. @throws REGISTRY_REGISTRATION_INVALID naming the field and the way out */
+/** The verdicts that the agent states, by check. @throws REGISTRY_REGISTRATION_INVALID naming the field and how to fix it */
 function statedVerdicts(
   { verdicts = [] }: Registration,
   { checks, probedBy }: InstanceRecord,
