@@ -1,13 +1,14 @@
 /**
- * Readers of the catalog for DNS: over the registry of this process, or over a watch of a namespace elsewhere. The latter
- * keeps what it knows while the server is away, and is then as old as the outage; and beside what a cold server says.
+ * Catalog readers for DNS: over the registry of this process, or over a watch of one namespace of another server. While
+ * that server is away, the watch keeps its last data, which is then as old as the outage. A server that has just
+ * started and lacks data only adds to it.
  */
 import type { Host } from "#base";
 import { catalogFold, FoldedWatch, type Catalog, type Client } from "#client";
 import type { Instance, ServiceDelta } from "#registry/api";
 import type { DnsCatalog } from "./core/directory.ts";
 
-/** What DNS needs of the registry; structural, so that neither room knows the other. */
+/** The part of the registry that DNS needs. Structural, so that neither module imports the other. */
 export interface RegistryReader {
   readonly revision: number;
   readonly catalog: {
@@ -63,11 +64,11 @@ export class WatchedCatalog implements DnsCatalog {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Follows the server for as long as the signal lives. Give it to a TaskGroup. */
+  /** Follows the server until the signal aborts. Run it in a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
     const age = this.#host.metrics.gauge({
       name: "posthouse_dns_catalog_connected",
-      help: "1 while the catalog that DNS answers from is followed, 0 while the server is away.",
+      help: "1 while DNS follows the catalog of the server, 0 while the server is away.",
     });
     const onState = (state: "connected" | "disconnected") => age.labels().set(state === "connected" ? 1 : 0);
     for await (const frame of this.#client.registry.watch({ namespace: this.#namespace }, { signal, onState })) {

@@ -1,7 +1,7 @@
 /**
- * Asks other servers for names that are none of ours: by UDP from a port of chance with an id of chance, by TCP when the
- * answer was cut short. What does not repeat our question under our id is not heard.
- * @see RFC 5452 (answers that are forged)
+ * Forwards queries for other names to other servers: by UDP from a random port with a random id, and by TCP when the
+ * answer was truncated. An answer that does not repeat the question under the id is ignored.
+ * @see RFC 5452 (forged answers)
  */
 import { createSocket } from "node:dgram";
 import { connect, isIP } from "node:net";
@@ -9,9 +9,9 @@ import type { Host } from "#base";
 import ipaddr from "ipaddr.js";
 import { answersQuery, isTruncated, writeForwarded, type Query } from "./core/message.ts";
 
-/** Milliseconds that one server may take before the next is asked. */
+/** Milliseconds for one server to answer before the next one is tried. */
 const FORWARD_MS_MAX = 2_000;
-/** Questions asked of others at once: each holds a descriptor. */
+/** Concurrent forwarded queries; each holds a descriptor. */
 const FORWARDED_MAX = 256;
 const DNS_PORT = 53;
 
@@ -30,12 +30,12 @@ export function parseUpstream(text: string): Upstream | undefined {
   return number >= 1 && number <= 65_535 ? { address, port: number } : undefined;
 }
 
-/** Ranges whose clients are forwarded for; for the rest of the world this is no resolver. */
-const NEIGHBOURS = new Set(["loopback", "private", "linkLocal", "uniqueLocal", "carrierGradeNat"]);
+/** Address ranges of clients whose queries are forwarded. For all other clients this is not a resolver. */
+const LOCAL_RANGES = new Set(["loopback", "private", "linkLocal", "uniqueLocal", "carrierGradeNat"]);
 
-export function isNeighbour(address: string): boolean {
+export function isLocalClient(address: string): boolean {
   const [plain = ""] = address.split("%", 1);
-  return ipaddr.isValid(plain) && NEIGHBOURS.has(ipaddr.process(plain).range());
+  return ipaddr.isValid(plain) && LOCAL_RANGES.has(ipaddr.process(plain).range());
 }
 
 export class Forwarder {
@@ -53,7 +53,7 @@ export class Forwarder {
     return this.#upstreams.length > 0;
   }
 
-  /** The answer as it came, under an id that is not the client's; undefined when nobody answered. Never rejects. */
+  /** The answer as received, with an id that is not the client's; undefined when no server answered. Never rejects. */
   async ask(query: Query): Promise<Buffer | undefined> {
     if (this.#asked >= FORWARDED_MAX) return undefined;
     this.#asked++;
@@ -97,7 +97,7 @@ type Exchange = (
   options: { fits: (answer: Buffer) => boolean; signal: AbortSignal },
 ) => Promise<Buffer | undefined>;
 
-/** A socket of its own for each question: the system gives it a port of chance, and hears only from that server. */
+/** Each query has its own socket: the system gives it a random port, and it receives only from that server. */
 const overUdp: Exchange = ({ address, port }, query, { fits, signal }) =>
   new Promise((resolve) => {
     const socket = createSocket(isIP(address) === 6 ? "udp6" : "udp4");

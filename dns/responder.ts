@@ -1,7 +1,8 @@
 /**
- * From the bytes of a query to the bytes of its answer, without waiting. Answers about services are kept ready in several
- * orders drawn by weight; each order serves a few queries and is then drawn anew, so that keeping them changes nothing in
- * who comes first how often. A change of a service drops what was kept of it before the next query is read.
+ * Turns the bytes of a query into the bytes of its answer, without waiting. Answers about services are cached in
+ * several orders, drawn by weight. Each order serves a few queries and is then drawn again, so that caching does not
+ * change how often each instance comes first. A change of a service drops its cached answers before the next query is
+ * read.
  */
 import type { CounterChild, Host } from "#base";
 import { answer, type Zone } from "./core/answer.ts";
@@ -24,17 +25,20 @@ import {
 } from "./core/message.ts";
 import { Records } from "./core/wire.ts";
 
-/** Orders of one answer kept ready. */
+/** Cached orders of one answer. */
 const ORDERS_KEPT = 16;
-/** Queries that one order serves before it is drawn anew. */
+/** Queries that one order serves before it is drawn again. */
 const ORDER_USES_MAX = 16;
-/** Bytes of answers kept ready, roughly; beyond it all are forgotten and made again as they are asked for. */
+/** Approximate bytes of all cached answers. Beyond it all are dropped, and built again when they are needed. */
 const KEPT_BYTES_MAX = 32 * 1024 * 1024;
-/** Bytes that an entry costs before any order is kept, and each record that it may draw; rough figures. */
+/** Approximate bytes of an entry without its orders, and of each record that it may draw. */
 const ENTRY_BYTES = 600;
 const CANDIDATE_BYTES = 250;
 
-/** Types that are told apart in metrics and whose answers are kept; there are 65,536, and anybody may ask for any. */
+/**
+ * Record types that metrics distinguish and whose answers are cached. There are 65,536 types, and clients may query
+ * any.
+ */
 const TYPE_NAMES = new Map<number, string>(Object.entries(Type).map(([name, number]) => [number, name] as const));
 
 interface Order {
@@ -42,7 +46,7 @@ interface Order {
   uses: number;
 }
 
-/** What is kept for one question; the orders by size class of the client. */
+/** The cached answer to one question, with its orders by the size class of the client. */
 interface Kept {
   readonly records: Records;
   readonly orders: (Order | undefined)[][];
@@ -50,7 +54,7 @@ interface Kept {
 
 export type Reply =
   | { readonly kind: "answer"; readonly bytes: Buffer }
-  /** None of our names: ask a forwarder, or refuse. */
+  /** The name is outside the zone: forward the query, or refuse it. */
   | { readonly kind: "outside"; readonly query: Query }
   | { readonly kind: "drop"; readonly reason: "short" | "response" };
 
@@ -60,7 +64,7 @@ export class Responder implements Disposable {
   readonly #zone: Zone;
   readonly #directory: Directory;
   readonly #kept = new Map<string, Kept>();
-  /** Questions kept, by the service that their answers rest on. */
+  /** Cached questions, by the service that their answers depend on. */
   readonly #byService = new Map<string, Set<string>>();
   #keptBytes = 0;
   readonly #queries;
@@ -74,18 +78,18 @@ export class Responder implements Disposable {
     this.#directory = new Directory(catalog);
     this.#queries = host.metrics.counter({
       name: "posthouse_dns_queries_total",
-      help: "DNS queries answered, by type of record asked for and response code.",
+      help: "DNS queries answered, by record type and response code.",
       labelNames: ["type", "rcode"],
     });
     this.#stop = catalog.onChange((services) => this.#changed(services));
   }
 
-  /** Questions whose answers are kept ready. */
+  /** Questions with a cached answer. */
   get kept(): number {
     return this.#kept.size;
   }
 
-  /** Never throws, whatever the bytes are. */
+  /** Never throws, for any bytes. */
   respond(bytes: Buffer, transport: Transport): Reply {
     const reading = readQuery(bytes);
     if (reading.kind === "drop") return reading;
@@ -105,7 +109,7 @@ export class Responder implements Disposable {
     return { kind: "answer", bytes: writeAnswer(query, tail) };
   }
 
-  /** Counts a query answered; a type of -1 is one that could not be read. */
+  /** Counts an answered query; the type -1 stands for an unreadable one. */
   count(type: number, rcode: number): void {
     const known = TYPE_NAMES.has(type) ? type : -1;
     const key = known * 32 + rcode;
@@ -147,7 +151,7 @@ export class Responder implements Disposable {
   }
 
   #next({ records, orders }: Kept, query: Query, transport: Transport): Tail {
-    // An answer over TCP is long and rare; it is drawn each time.
+    // An answer over TCP is long and rare, so it is drawn each time.
     if (transport === "tcp") return this.#draw(records, query, transport);
     const sizeClass = query.edns === undefined ? 0 : udpBytes(query) === UDP_BYTES_MAX ? 2 : 1;
     const kept = orders[sizeClass] as (Order | undefined)[];

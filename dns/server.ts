@@ -1,7 +1,8 @@
 /**
  * The DNS server: one port for UDP and TCP, over any reader of the catalog. It answers for its own zone and for the
- * addresses of instances; other names go to forwarders, for neighbours only, or are refused. Too many queries of one
- * client are dropped, every second one with a hint to come by TCP, where an address cannot be forged.
+ * addresses of instances. Queries for other names are forwarded for local clients only, and otherwise refused. Queries
+ * of a client above its rate are dropped. Every second one gets a truncated answer, which asks the client to retry over
+ * TCP, where an address cannot be forged.
  */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
@@ -24,36 +25,36 @@ import {
   type Query,
   type Transport,
 } from "./core/message.ts";
-import { Forwarder, isNeighbour, type Upstream } from "./forwarder.ts";
+import { Forwarder, isLocalClient, type Upstream } from "./forwarder.ts";
 import { Responder } from "./responder.ts";
 import { TcpListener } from "./tcp.ts";
 
-/** Tries to find a number that is free for UDP and for TCP, when any will do. */
+/** Tries to find a port that is free for UDP and for TCP, when the port may be any. */
 const PORT_TRIES = 20;
-/** Bytes that the system keeps of queries not yet read: a burst of several thousand. */
+/** Bytes of the system's receive buffer: a burst of several thousand queries. */
 const RECEIVE_BYTES = 1024 * 1024;
-/** Of so many queries by UDP one is timed: a clock costs a part of what an answer does. */
+/** One of so many UDP queries is timed: reading the clock costs a noticeable part of an answer. */
 const TIMED_EVERY = 16;
 /** Seconds; an answer from memory takes microseconds. */
 const BUCKETS_SECONDS = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25];
 
 export interface DnsOptions {
   readonly host: string;
-  /** 0 takes one that is free for both UDP and TCP. */
+  /** 0: any port that is free for both UDP and TCP. */
   readonly port: number;
   readonly zone: Omit<Zone, "addresses">;
   readonly forwarders: readonly Upstream[];
-  /** Queries per second of one client, 0 for any number; and whether clients of this machine are counted as well. */
+  /** Queries per second of one client, 0 for no limit, and whether clients on this machine are limited as well. */
   readonly limit: { readonly perSecond: number; readonly loopback: boolean };
 }
 
 export interface RunningDns extends AsyncDisposable {
   readonly port: number;
-  /** Questions whose answers are kept ready. */
+  /** Questions with a cached answer. */
   kept(): number;
 }
 
-/** Answers from now on. @throws what the system says when the port cannot be listened on */
+/** Starts to answer. @throws the system's error when the port cannot be opened */
 export async function startDns(host: Host, catalog: DnsCatalog, options: DnsOptions): Promise<RunningDns> {
   await using stack = new AsyncDisposableStack();
   const zone: Zone = { ...options.zone, addresses: ownAddresses(options.host) };
@@ -95,13 +96,13 @@ class DnsServer {
     this.#limits = { udp: new RateLimiter(perSecond), tcp: new RateLimiter(perSecond), loopback };
     this.#dropped = host.metrics.counter({
       name: "posthouse_dns_dropped_total",
-      help: "DNS queries and connections not answered, by reason.",
+      help: "DNS queries and connections dropped, by reason.",
       labelNames: ["reason"],
     });
     this.#seconds = host.metrics
       .histogram({
         name: "posthouse_dns_answer_seconds",
-        help: `Time to answer a DNS query by UDP from memory, of every ${TIMED_EVERY}th.`,
+        help: `Time to answer a DNS query over UDP from memory; every ${TIMED_EVERY}th is measured.`,
         buckets: BUCKETS_SECONDS,
       })
       .labels();
@@ -141,7 +142,10 @@ class DnsServer {
     return this.#limits[transport].take(clientNetwork(address), this.#host.clock.monotonic());
   }
 
-  /** As response rate limiting does: a forged address gets at most what was sent under it, a real client a way in. */
+  /**
+   * Like response rate limiting: a forged address receives at most as many bytes as were sent in its name, and a real
+   * client can retry over TCP.
+   */
   #overLimit(socket: Socket, bytes: Buffer, from: RemoteInfo): void {
     this.dropped("rate");
     this.#slip = !this.#slip;
@@ -153,7 +157,7 @@ class DnsServer {
 
   async #outside(query: Query, address: string, transport: Transport): Promise<Buffer> {
     const wanted = (query.copied & 0x0100) !== 0;
-    if (!this.#forwarder.enabled || !wanted || !isNeighbour(address)) return this.#empty(query, Rcode.REFUSED);
+    if (!this.#forwarder.enabled || !wanted || !isLocalClient(address)) return this.#empty(query, Rcode.REFUSED);
     const answer = await this.#forwarder.ask(query);
     if (!answer) return this.#empty(query, Rcode.SERVFAIL);
     this.#responder.count(query.type, rcodeOf(answer));
@@ -168,12 +172,12 @@ class DnsServer {
   }
 }
 
-/** An answer that cannot be sent is lost like any packet: the client asks again. */
+/** An answer that cannot be sent is lost like any packet, and the client retries. */
 function send(socket: Socket, answer: Buffer, { port, address }: RemoteInfo): void {
   try {
     socket.send(answer, port, address);
   } catch {
-    // The socket was closed, or the packet came from port 0, where nobody is.
+    // The socket is closed, or the packet came from port 0, which cannot receive.
   }
 }
 
@@ -181,7 +185,7 @@ function isLoopbackAddress(address: string): boolean {
   return address.startsWith("127.") || address === "::1" || address.startsWith("::ffff:127.");
 }
 
-/** One number for both, since clients are told only one. */
+/** One port number for both, because clients are configured with one. */
 async function listen(tcp: TcpListener, options: DnsOptions): Promise<{ udp: Socket; port: number }> {
   for (let left = PORT_TRIES; ; left--) {
     const listening = once(tcp.server, "listening");
@@ -201,11 +205,11 @@ async function bind(address: string, port: number): Promise<Socket> {
   const socket = createSocket({
     type: isIP(address) === 6 ? "udp6" : "udp4",
     recvBufferSize: RECEIVE_BYTES,
-    // Addresses come from packets and need no looking up, which would cost as much as the answer.
+    // Addresses come from packets and need no lookup, which would cost as much as the answer.
     lookup: (name, _options, done) => done(null, name, isIP(name)),
   });
   try {
-    // Listened for first: with an address that needs no looking up it is bound before the call returns.
+    // The listener is added first: with a literal address the socket is bound before the call returns.
     const listening = once(socket, "listening");
     socket.bind(port, address);
     await listening;
@@ -216,7 +220,7 @@ async function bind(address: string, port: number): Promise<Socket> {
   }
 }
 
-/** The name server's addresses: the one listened on, or all of this machine when that is any. */
+/** The name server's addresses: the configured one, or all of this machine for a wildcard. */
 function ownAddresses(host: string): string[] {
   if (isIP(host) !== 0 && host !== "0.0.0.0" && host !== "::") return [host];
   if (isIP(host) === 0) return [];

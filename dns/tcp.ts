@@ -1,6 +1,7 @@
 /**
- * DNS over TCP: each message behind its length in two bytes, as many on one connection as the client likes. Connections
- * are few, answer in turn, and end when no whole query came, or no answer was taken, for a while.
+ * DNS over TCP: each message follows its length in two bytes, and a connection may carry any number of them.
+ * Connections are limited, are answered in order, and end when no complete query arrives, or no answer is read, for a
+ * while.
  * @see RFC 7766
  */
 import { createServer, type Server, type Socket } from "node:net";
@@ -8,27 +9,27 @@ import type { Host } from "#base";
 import { clientNetwork } from "#base/address-class";
 import { put16 } from "./core/message.ts";
 
-/** Connections at once, and of one client: each holds a descriptor and a buffer. */
+/** Concurrent connections, in total and per client. Each holds a descriptor and a buffer. */
 const CONNECTIONS_MAX = 256;
 const CONNECTIONS_PER_CLIENT_MAX = 32;
-/** Milliseconds without a whole query, or with answers that nobody takes, after which a connection is ended. */
+/** Milliseconds without a complete query, or with unread answers, after which a connection is closed. */
 const TCP_IDLE_MS_MAX = 10_000;
-/** Bytes of one query: the longest name with options takes a tenth of it. */
+/** Bytes of one query. The longest name with options takes a tenth of it. */
 const QUERY_BYTES_MAX = 4096;
-/** Bytes of answers waiting in one connection before it is read no further. */
+/** Bytes of unread answers in one connection, beyond which it is not read further. */
 const WAITING_BYTES_MAX = 256 * 1024;
-/** Milliseconds between looks for connections that are idle. */
+/** Milliseconds between two checks for idle connections. */
 const LOOK_MS = 500;
 
 export interface TcpOptions {
-  /** The answer, at once or later; undefined: there is none, and the connection ends. */
+  /** The answer, now or later; undefined: there is none, and the connection ends. */
   readonly answer: (query: Buffer, client: string) => Promise<Buffer | undefined> | Buffer | undefined;
   readonly dropped: (reason: "connections" | "idle" | "malformed") => void;
 }
 
 interface Connection {
   readonly client: string;
-  /** When it last did what it is there for. Monotonic milliseconds. */
+  /** When it last received a query or sent an answer, in monotonic milliseconds. */
   aliveAtMs: number;
 }
 
@@ -57,7 +58,7 @@ export class TcpListener implements AsyncDisposable {
     const connection: Connection = { client, aliveAtMs: this.#host.clock.monotonic() };
     this.#connections.set(socket, connection);
     socket.on("close", () => this.#connections.delete(socket));
-    // What a client does to its own connection is no news.
+    // A failure of the client's own connection is not worth a log line.
     socket.on("error", () => socket.destroy());
     void this.#serve(socket, connection).catch(() => socket.destroy());
   }
@@ -88,7 +89,7 @@ export class TcpListener implements AsyncDisposable {
         if (socket.destroyed) return;
         socket.write(framed);
         if (socket.writableLength > WAITING_BYTES_MAX) await drained(socket);
-        // Answers that are taken are a sign of life.
+        // The client reads its answers, so the connection is in use.
         connection.aliveAtMs = this.#host.clock.monotonic();
       }
     }

@@ -1,7 +1,7 @@
 /**
- * What is answered to a question: (question, directory) → sections. Names and health decide here; bytes, order and size
- * come later. A name that is there without records of the type asked is NODATA, one that is not there NXDOMAIN, and both
- * carry the SOA record (RFC 2308); a name on the way to others is there (RFC 8020).
+ * The answer to a question: (question, directory) → sections. Names and health are decided here; bytes, order and size
+ * later. An existing name without records of the requested type is NODATA, a missing name NXDOMAIN, and both carry the
+ * SOA record (RFC 2308). A name between the zone and an existing name exists as well (RFC 8020).
  */
 import { isAlive, isServing } from "#health/core";
 import type { Directory, DnsInstance, ServiceView } from "./directory.ts";
@@ -11,21 +11,21 @@ import type { Weighted } from "./order.ts";
 import { isWritable } from "./writable.ts";
 import type { RecordData } from "./record-data.ts";
 
-/** What the zone is, as the settings say. */
+/** The zone, as configured. */
 export interface Zone {
   /** Its labels from left to right: `["posthouse"]`. */
   readonly labels: readonly string[];
-  /** Whose services have short names. */
+  /** The namespace whose services have short names. */
   readonly namespace: string;
-  /** Zone whose instances come first; undefined: all are equal. */
+  /** The locality whose instances come first; undefined: all are equal. */
   readonly near: string | undefined;
-  /** Of the name server, for its A and AAAA records. */
+  /** The name server's addresses, for its A and AAAA records. */
   readonly addresses: readonly string[];
-  /** Seconds that any answer, the negative ones too, may be kept by others. */
+  /** Seconds for which others may cache an answer, including negative ones. */
   readonly ttlSeconds: number;
 }
 
-/** A record that stands for one instance, and the addresses of what it names. */
+/** A record for one instance, and the addresses of the host that it names. */
 export interface Candidate extends Weighted {
   readonly record: RecordData;
   readonly glue?: { readonly owner: string; readonly record: RecordData };
@@ -34,14 +34,14 @@ export interface Candidate extends Weighted {
 export interface Answer {
   readonly rcode: Rcode;
   readonly authoritative: boolean;
-  /** In order of priority; which of them, and in what order, is drawn for each answer. */
+  /** In order of priority. Which of them are sent, and in what order, is drawn for each answer. */
   readonly candidates: readonly Candidate[];
   readonly additionals: readonly { readonly owner: string; readonly record: RecordData }[];
-  /** The SOA record of the zone, as the answer or beside the lack of one; of a reverse name, at that name itself. */
+  /** The SOA record of the zone: as the answer, or beside an empty one. For a reverse name it is owned by that name. */
   readonly soa:
     | { readonly section: "answer" | "authority"; readonly owner: "zone" | "question"; readonly serial: number }
     | undefined;
-  /** The answer holds until this service changes; undefined: it may rest on anything. */
+  /** The answer is valid until this service changes; undefined: it may depend on any service. */
   readonly service: { readonly namespace: string; readonly service: string } | undefined;
 }
 
@@ -52,13 +52,13 @@ export interface Question {
 
 const EMPTY = { candidates: [], additionals: [], soa: undefined, service: undefined } as const;
 const REFUSED: Answer = { ...EMPTY, rcode: Rcode.REFUSED, authoritative: false };
-/** Nothing was read yet, so nothing true can be said. */
+/** The catalog has not been read yet, so no answer would be correct. */
 const NOT_READY: Answer = { ...EMPTY, rcode: Rcode.SERVFAIL, authoritative: false };
 
-/** RFC 8482: whoever asks for everything is told that this is not given. */
+/** The reply to queries for ANY, which are not supported. RFC 8482. */
 const MINIMAL_ANY: RecordData = { type: "HINFO", data: { cpu: "RFC8482", os: "" } };
 
-/** Undefined: the name is none of ours. */
+/** Undefined: the name is outside the zone. */
 export function answer(
   question: Question,
   context: { directory: Directory; zone: Zone; ready: boolean; knows: (namespace: string) => boolean; serial: number },
@@ -108,7 +108,9 @@ function answerApex(type: number, { labels, addresses }: Zone, serial: number): 
   return { ...base, soa: { section: "authority", owner: "zone", serial } };
 }
 
-/** Names are told back only for addresses that instances have; the tree of addresses as a whole is not ours. */
+/**
+ * Reverse names exist only for addresses that instances have. The tree of addresses as a whole is not part of the zone.
+ */
 function answerReverse(
   instances: readonly DnsInstance[],
   { type, zone, serial }: { type: number; zone: Zone; serial: number },
@@ -137,8 +139,8 @@ function instancesOf(view: ServiceView, asked: Extract<Asked, { kind: "service" 
 }
 
 /**
- * Whom to send requests to: passing or warning, serving, with a weight. When there is none, those that were never
- * judged, since nothing speaks against them yet. Critical ones are never named.
+ * The instances to send requests to: passing or warning, serving, with a weight. If there are none, the instances that
+ * were never checked, since nothing is known against them yet. Critical instances are never returned.
  */
 export function usable(instances: readonly DnsInstance[]): readonly DnsInstance[] {
   const open = instances.filter((instance) => isServing(instance) && instance.weight > 0);
@@ -169,7 +171,7 @@ function answerService(
     return inOrder(usable(instances).map(text));
   }
   if (type !== Type.A && type !== Type.AAAA) return [];
-  // One record per address, however many instances share it: they share its weight too.
+  // One record per address. Instances that share it share its weight as well.
   const found = new Map<string, Candidate>();
   for (const instance of usable(instances)) {
     for (const record of ofType(type, addressRecord(instance.address))) {
@@ -182,7 +184,7 @@ function answerService(
   return inOrder([...found.values()]);
 }
 
-/** An instance is told of by its name whatever its health: whoever asks for it means this one. */
+/** An instance's own name resolves whatever its health: the client asks for this instance. */
 function answerInstance(type: number, instance: DnsInstance, zone: Zone): Candidate[] {
   const addresses = addressRecord(instance.address);
   if (type === Type.ANY) return [plain(MINIMAL_ANY)];
@@ -194,7 +196,7 @@ function answerInstance(type: number, instance: DnsInstance, zone: Zone): Candid
 
 function srvOf(instance: DnsInstance, zone: Zone, priority: number): Candidate {
   const [address] = addressRecord(instance.address);
-  // A target must not be an alias, so a host name is named itself.
+  // A target must not be an alias, so the target is the instance's host name itself.
   const target = address ? instanceName(instance, zone) : instance.address;
   const { port, weight } = instance;
   return {
@@ -208,7 +210,7 @@ function srvOf(instance: DnsInstance, zone: Zone, priority: number): Candidate {
 /** Bytes of one string of a TXT record. RFC 1035 §3.3. */
 const TEXT_BYTES_MAX = 255;
 
-/** The id and then the metadata as `key=value`; a pair too long for one string is left out rather than cut. */
+/** The id, then the metadata as `key=value`. A pair too long for one string is omitted, not cut. */
 function textOf({ id, metadata }: DnsInstance): RecordData {
   const pairs = Object.entries(metadata).map(([key, value]) => `${key}=${value}`);
   return { type: "TXT", data: [`id=${id}`, ...pairs.filter((pair) => Buffer.byteLength(pair) <= TEXT_BYTES_MAX)] };
@@ -232,7 +234,7 @@ function ofType(type: number, records: readonly RecordData[]): readonly RecordDa
   return type === Type.ANY ? [MINIMAL_ANY] : records.filter((record) => Type[record.type] === type);
 }
 
-/** Those that can be sent: one instance that cannot must not cost a client the others. */
+/** The candidates that can be encoded: one that cannot must not cost a client the others. */
 function writable(candidates: readonly Candidate[]): readonly Candidate[] {
   return candidates.filter(({ record }) => isWritable(record));
 }

@@ -1,10 +1,11 @@
 /**
- * The catalog as names ask for it: a service's instances by tag, zone and label, who has an address, which namespaces and
- * zones there are. Made when first asked for and forgotten when the catalog changes, so that a change costs nothing here.
+ * The catalog as names query it: a service's instances by tag, zone and label, the owners of an address, the namespaces
+ * and zones. It is built on first use and dropped when the catalog changes, so that a change costs nothing here.
  */
+import { invariant } from "#base";
 import { canonicalAddress, instanceLabel, lower } from "./names.ts";
 
-/** As much of an instance as names need. The registry's `Instance` is one. */
+/** The part of an instance that names need. The registry's `Instance` is one. */
 export interface DnsInstance {
   readonly namespace: string;
   readonly service: string;
@@ -20,21 +21,24 @@ export interface DnsInstance {
   readonly status: "passing" | "warning" | "critical" | "unknown";
 }
 
-/** Whatever knows the instances: the registry of this process, or a reader that follows one elsewhere. */
+/** A source of instances: the registry of this process, or a reader that follows another one. */
 export interface DnsCatalog {
-  /** False until it was read once: an empty catalog is then not news but ignorance. */
+  /** False until it was read once. Until then, an empty catalog means that nothing is known. */
   ready(): boolean;
-  /** Whether it knows this namespace; of another it could say nothing true. */
+  /** Whether it covers this namespace. It cannot answer for others. */
   knows(namespace: string): boolean;
   /** Grows with every change. */
   revision(): number;
   instances(namespace: string, service: string): readonly DnsInstance[];
   services(): readonly { readonly namespace: string; readonly service: string }[];
-  /** Called after each change with the services concerned; with none when all may have changed. Returns the way out. */
+  /**
+   * Called after each change with the changed services; with an empty list when all may have changed. Returns a
+   * function that removes the listener.
+   */
   onChange(listener: (services: readonly { namespace: string; service: string }[]) => void): () => void;
 }
 
-/** One service. Lists by tag and zone are made once for all who ask, so that asking for many tags costs little each. */
+/** One service. Lists by tag and zone are built once and shared, so that queries for many tags stay cheap. */
 export class ServiceView {
   readonly all: readonly DnsInstance[];
   #byTag: Map<string, DnsInstance[]> | undefined;
@@ -76,7 +80,7 @@ function grouped(
   return groups;
 }
 
-/** What spans services: counted by service, so that a change of one takes out and puts in only its own. */
+/** The data that spans services, kept per service, so that a change of one replaces only its own part. */
 interface Contribution {
   readonly addresses: ReadonlyMap<string, readonly DnsInstance[]>;
   readonly marks: ReadonlySet<string>;
@@ -85,7 +89,7 @@ interface Contribution {
 export class Directory {
   readonly #catalog: DnsCatalog;
   readonly #views = new Map<string, ServiceView>();
-  /** Everything below is made at the first question that spans services. */
+  /** Everything below is built at the first query that spans services. */
   #contributions: Map<string, Contribution> | undefined;
   readonly #marks = new Map<string, number>();
   readonly #addresses = new Map<string, Map<string, readonly DnsInstance[]>>();
@@ -95,7 +99,7 @@ export class Directory {
     this.#catalog = catalog;
   }
 
-  /** Forgets what it made of these services, or of all. */
+  /** Drops the data of these services, or of all for an empty list. */
   changed(services: readonly { namespace: string; service: string }[]): void {
     if (services.length === 0) {
       this.#views.clear();
@@ -109,7 +113,7 @@ export class Directory {
     }
   }
 
-  /** Undefined when no instance of it is registered, well or not. */
+  /** Undefined when no instance of it is registered, healthy or not. */
   service(namespace: string, service: string): ServiceView | undefined {
     const key = `${namespace}/${service}`;
     const known = this.#views.get(key);
@@ -127,7 +131,7 @@ export class Directory {
   hasZone(namespace: string, zone: string): boolean {
     return this.#has(`${namespace}/zone/${zone}`);
   }
-  /** Whether any instance of the namespace speaks this protocol or has this tag, in that zone when one is named. */
+  /** Whether an instance of the namespace has this protocol or tag, within the zone if one is given. */
   hasProtocol(namespace: string, protocol: string, zone: string | undefined): boolean {
     return this.#has(`${namespace}/protocol/${zone ?? ""}/${protocol}`);
   }
@@ -164,7 +168,8 @@ export class Directory {
     if (!old) return;
     this.#contributions?.delete(key);
     for (const mark of old.marks) {
-      const left = (this.#marks.get(mark) ?? 1) - 1;
+      const left = (this.#marks.get(mark) ?? 0) - 1;
+      invariant(left >= 0, "each mark of a service in the directory is counted");
       if (left === 0) this.#marks.delete(mark);
       else this.#marks.set(mark, left);
     }

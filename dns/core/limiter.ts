@@ -1,11 +1,12 @@
 /**
- * How many queries a client may ask: a token bucket for each network, in a table that never grows beyond its size. An
- * address that is easily forged must not make us send much to whoever really has it.
+ * Limits the queries of each client: a token bucket per network, in a table of bounded size. The address of a query is
+ * easily forged, and its real owner must not be flooded with answers.
  */
+import { invariant } from "#base";
 
-/** Networks remembered at once; whoever asked least recently is forgotten, and starts anew with a full bucket. */
+/** Networks in the table. The least recently used one is dropped, and starts again with a full bucket. */
 export const CLIENTS_MAX = 10_000;
-/** A client may ask this many seconds' worth at once. */
+/** Seconds of its rate that a client may use in one burst. */
 export const BURST_SECONDS = 2;
 
 interface Bucket {
@@ -27,7 +28,7 @@ export class RateLimiter {
     return this.#buckets.size;
   }
 
-  /** Whether this client may ask now; it has then asked. */
+  /** Whether this client may send a query now. If so, the query is counted. */
   take(client: string, nowMs: number): boolean {
     if (this.#perSecond === 0) return true;
     const most = this.#perSecond * BURST_SECONDS;
@@ -43,6 +44,8 @@ export class RateLimiter {
     this.#buckets.set(client, bucket);
     if (bucket.tokens < 1) return false;
     bucket.tokens -= 1;
+    invariant(bucket.tokens >= 0 && bucket.tokens < most, "a bucket holds between 0 and its burst");
+    invariant(this.#buckets.size <= CLIENTS_MAX, "the table of clients is bounded");
     return true;
   }
 }

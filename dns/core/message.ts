@@ -1,22 +1,25 @@
 /**
- * Reads a DNS query from bytes and writes the frame of an answer around records. Only what a query has (header, one
- * question, OPT) is read here, in place and without making objects of what is not needed, since every packet from
- * anywhere comes through; records are encoded by the packet library.
+ * Reads a DNS query from bytes, and writes the frame of an answer around records. Only the parts of a query (header,
+ * one question, OPT) are read, in place and without creating unneeded objects, because all packets from anywhere pass
+ * here. Records are encoded by the packet library.
  * @see RFC 1035 §4, RFC 6891 (EDNS)
  */
+import { invariant } from "#base";
 
 export const HEADER_BYTES = 12;
 /** Bytes of a UDP answer to a client without EDNS. RFC 1035 §2.3.4. */
 export const UDP_BYTES_PLAIN = 512;
-/** Bytes of a UDP answer at most, whatever the client offers: larger ones are cut into fragments on some ways. DNS flag day 2020. */
+/**
+ * Largest UDP answer in bytes, whatever the client offers: larger ones are fragmented on some paths. DNS flag day 2020.
+ */
 export const UDP_BYTES_MAX = 1232;
-/** Bytes of an answer over TCP: its length is told in two bytes. */
+/** Largest TCP answer in bytes: its length has two bytes. */
 export const TCP_BYTES_MAX = 65_535;
 /** Bytes of the OPT record in our answers: root name, type, size, flags, no options. */
 export const OPT_BYTES = 11;
-/** Additional records looked at in a query: OPT and a signature are all that clients send. */
+/** Additional records of a query that are read. Clients send only OPT and a signature. */
 const ADDITIONALS_MAX = 4;
-/** Bytes of a name, its length bytes and the root included. RFC 1035 §2.3.4. */
+/** Bytes of a name, including its length bytes and the root. RFC 1035 §2.3.4. */
 const NAME_BYTES_MAX = 255;
 
 export const Type = {
@@ -40,23 +43,23 @@ export const CLASS_IN = 1;
 export const Rcode = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5, BADVERS: 16 } as const;
 export type Rcode = (typeof Rcode)[keyof typeof Rcode];
 
-/** The transport that a query came by decides how large its answer may be. */
+/** The transport of a query; it limits the size of the answer. */
 export type Transport = "udp" | "tcp";
 
 export interface Query {
   readonly id: number;
   /** Recursion desired and checking disabled, as bits of the flags; both are copied into the answer. */
   readonly copied: number;
-  /** The question as it came, its capitals kept: an answer repeats it byte by byte. */
+  /** The question as received, with its capitals: an answer repeats it byte for byte. */
   readonly question: Uint8Array;
-  /** The same with small letters, type and class, as a key. */
+  /** The same in lower case, with type and class, as a key. */
   readonly key: string;
   readonly type: number;
   readonly class: number;
   readonly edns: { readonly payloadBytes: number; readonly version: number; readonly dnssecOk: boolean } | undefined;
 }
 
-/** `drop`: answer nothing · `refuse`: answer the header alone with this code. */
+/** `drop`: send no answer · `refuse`: send only the header, with this code. */
 export type Reading =
   | { readonly kind: "query"; readonly query: Query }
   | { readonly kind: "drop"; readonly reason: "short" | "response" }
@@ -68,11 +71,11 @@ const FLAG_TRUNCATED = 0x0200;
 const FLAGS_COPIED = 0x0100 | 0x0010;
 const OPCODE_BITS = 0x7800;
 
-/** Never throws, whatever the bytes are. */
+/** Never throws, for any bytes. */
 export function readQuery(bytes: Buffer): Reading {
   if (bytes.length < HEADER_BYTES) return { kind: "drop", reason: "short" };
   const flags = u16(bytes, 2);
-  // An answer to an answer would go on for ever.
+  // Answering an answer could loop forever.
   if ((flags & FLAG_RESPONSE) !== 0) return { kind: "drop", reason: "response" };
   if ((flags & OPCODE_BITS) !== 0) return { kind: "refuse", rcode: Rcode.NOTIMP };
   if (u16(bytes, 4) !== 1 || u16(bytes, 6) !== 0 || u16(bytes, 8) !== 0) return malformed;
@@ -96,7 +99,7 @@ export function readQuery(bytes: Buffer): Reading {
 
 const malformed: Reading = { kind: "refuse", rcode: Rcode.FORMERR };
 
-/** The labels of the question's name, small letters, the root left out. */
+/** The labels of the question's name in lower case, without the root. */
 export function questionLabels({ key }: Query): string[] {
   const bytes = Buffer.from(key, "latin1");
   const labels: string[] = [];
@@ -108,8 +111,8 @@ export function questionLabels({ key }: Query): string[] {
 }
 
 /**
- * Where the name that begins at `at` ends; undefined when it is cut short, too long or, unless allowed, a pointer. A pointer
- * may end one byte behind the message: no record that follows it is whole then.
+ * The end of the name that starts at `at`; undefined when it is truncated, too long or, unless allowed, a pointer. A
+ * pointer may end one byte after the message: then no complete record follows.
  */
 function endOfName(bytes: Buffer, at: number, pointers: boolean): number | undefined {
   const limit = at + NAME_BYTES_MAX;
@@ -145,7 +148,7 @@ function readAdditionals(bytes: Buffer, start: number, count: number): Query["ed
   return at === bytes.length ? edns : "malformed";
 }
 
-/** ASCII capitals made small. Length bytes are below 64, so that none is taken for a letter. */
+/** ASCII capitals in lower case. Length bytes are below 64, so none is mistaken for a letter. */
 function lowered(bytes: Buffer, start: number, end: number): string {
   const text = bytes.toString("latin1", start, end);
   return CAPITAL.test(text) ? text.replaceAll(CAPITALS, (letters) => letters.toLowerCase()) : text;
@@ -157,7 +160,7 @@ function u16(bytes: Uint8Array, at: number): number {
   return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
 }
 
-/** The records of an answer as bytes that follow the question, whoever asked; the OPT record is not among them. */
+/** The records of an answer as bytes that follow the question. Independent of the client; without the OPT record. */
 export interface Tail {
   readonly rcode: Rcode;
   readonly authoritative: boolean;
@@ -176,15 +179,17 @@ const NOTHING = new Uint8Array(0);
 export function roomFor(query: Query, transport: Transport): number {
   const opt = query.edns === undefined ? 0 : OPT_BYTES;
   const most = transport === "tcp" ? TCP_BYTES_MAX : udpBytes(query);
-  return most - HEADER_BYTES - query.question.length - opt;
+  const room = most - HEADER_BYTES - query.question.length - opt;
+  invariant(room > 0, "a valid question leaves room for records");
+  return room;
 }
 
-/** What a client can take by UDP: two sizes are enough, and let it share answers kept ready with others. */
+/** The UDP size that a client accepts. Two size classes suffice, so that clients share cached answers. */
 export function udpBytes({ edns }: Query): number {
   return edns !== undefined && edns.payloadBytes >= UDP_BYTES_MAX ? UDP_BYTES_MAX : UDP_BYTES_PLAIN;
 }
 
-/** A whole answer: header, the question as it was asked, the records, and OPT for whoever sent one. */
+/** A complete answer: header, the question as received, the records, and OPT if the client sent one. */
 export function writeAnswer(query: Query, tail: Tail): Buffer {
   const { question, edns } = query;
   const opt = edns === undefined ? 0 : OPT_BYTES;
@@ -218,7 +223,7 @@ function putOpt(bytes: Uint8Array, at: number, { rcode, dnssecOk }: { rcode: num
   put16(bytes, at + 9, 0);
 }
 
-/** The header alone, for what cannot be read further. `bytes` has at least a header. */
+/** Only the header, for a query that cannot be read further. `bytes` contains at least a header. */
 export function writeRefusal(bytes: Uint8Array, rcode: Rcode): Buffer {
   const answer = Buffer.alloc(HEADER_BYTES);
   put16(answer, 0, u16(bytes, 0));
@@ -226,7 +231,7 @@ export function writeRefusal(bytes: Uint8Array, rcode: Rcode): Buffer {
   return answer;
 }
 
-/** The query as we ask it of a forwarder: an id of our own, and OPT only where the client had one. */
+/** The query as sent to a forwarder: with a new id, and with OPT only if the client sent one. */
 export function writeForwarded({ question, edns, copied }: Query, id: number): Buffer {
   const query = Buffer.alloc(HEADER_BYTES + question.length + (edns === undefined ? 0 : OPT_BYTES));
   put16(query, 0, id);
@@ -238,7 +243,7 @@ export function writeForwarded({ question, edns, copied }: Query, id: number): B
   return query;
 }
 
-/** Whether these bytes answer that query: its id and, capital for capital, its question. */
+/** Whether these bytes answer the query: they repeat its id and its question, including capitals. */
 export function answersQuery(answer: Buffer, { question }: Query, id: number): boolean {
   return (
     answer.length >= HEADER_BYTES + question.length &&
@@ -257,7 +262,7 @@ export function rcodeOf(answer: Uint8Array): number {
   return u16(answer, 2) & 15;
 }
 
-/** A forwarder's answer under the client's id; says that recursion is to be had here. Changes the bytes given. */
+/** A forwarder's answer with the client's id and the flag for available recursion. Changes the given bytes. */
 export function readdressed(answer: Buffer, id: number): Buffer {
   put16(answer, 0, id);
   put16(answer, 2, u16(answer, 2) | 0x0080);

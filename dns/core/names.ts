@@ -1,16 +1,16 @@
 /**
- * What a name of the zone stands for, and what an instance is called in it. Labels come in small letters and without
- * the root; nothing here knows what is registered.
+ * The meaning of a name in the zone, and the name of an instance in it. Labels are in lower case and without the root.
+ * This file does not know what is registered.
  */
 import ipaddr from "ipaddr.js";
-import { parseHostAddress } from "#base";
+import { invariant, parseHostAddress } from "#base";
 
-/** What a name asks for, by its form alone. Whether it is there is for the directory to say. */
+/** The form of a name. Whether the name exists is decided by the directory. */
 export type Asked =
   | { readonly kind: "apex" }
   | { readonly kind: "name server" }
   | { readonly kind: "nowhere" }
-  /** A name without records of its own on the way to others. `namespace` undefined: it is always there. */
+  /** A name without own records, between the zone and existing names. `namespace` undefined: it always exists. */
   | {
       readonly kind: "between";
       readonly namespace: string | undefined;
@@ -84,31 +84,34 @@ function parseService(
   return { kind: "service", namespace, service: second, locality, tag: first, srv: false };
 }
 
-/** What a tag or a zone is compared as: names have no capitals. */
+/** The form in which tags and zones are compared: names are case-insensitive. */
 export function lower(text: string): string {
   return text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 const PLAIN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
-const MARKED = /--[0-9a-z]{11}$/;
-/** Characters of an id kept in front of its mark, so that the whole fits a label of 63. */
+const HASHED = /--[0-9a-z]{11}$/;
+/** Characters of an id before its hash, so that the whole fits into a label of 63. */
 const KEPT_MAX = 50;
+const LABEL_CHARS_MAX = 63;
 
 /**
- * An instance's id as a label of a host name. One that is a label already stays as it is; any other is made one, with a
- * mark of the whole id behind it, so that two ids never share a label.
+ * An instance's id as a label of a host name. An id that is a valid label stays as it is. Any other is converted and
+ * gets a hash of the whole id as a suffix, so that two ids never share a label.
  */
 export function instanceLabel(id: string): string {
-  if (PLAIN.test(id) && !MARKED.test(id)) return id;
+  if (PLAIN.test(id) && !HASHED.test(id)) return id;
   const kept = lower(id)
     .replaceAll(/[^a-z0-9-]+/g, "-")
     .slice(0, KEPT_MAX)
     .replaceAll(/^-+|-+$/g, "");
-  return `${kept}--${mark(id)}`;
+  const label = `${kept}--${hashOf(id)}`;
+  invariant(label.length <= LABEL_CHARS_MAX, "a label has at most 63 characters");
+  return label;
 }
 
-/** 53 bits of a text in 11 characters (cyrb53). Tells ids apart; protects nothing. */
-function mark(text: string): string {
+/** A 53-bit hash of a text in 11 characters (cyrb53). It distinguishes ids and is not for security. */
+function hashOf(text: string): string {
   let a = 0xdeadbeef;
   let b = 0x41c6ce57;
   for (let i = 0; i < text.length; i++) {
@@ -121,7 +124,7 @@ function mark(text: string): string {
   return (4294967296 * (2097151 & b) + (a >>> 0)).toString(36).padStart(11, "0");
 }
 
-/** The address that a name under `in-addr.arpa` or `ip6.arpa` stands for, in one spelling; undefined for other names. */
+/** The address of a name under `in-addr.arpa` or `ip6.arpa`, in canonical form; undefined for other names. */
 export function parseReverse(labels: readonly string[]): string | undefined {
   if (labels.at(-1) !== "arpa") return undefined;
   const digits = labels.slice(0, -2).toReversed();
@@ -134,7 +137,7 @@ export function parseReverse(labels: readonly string[]): string | undefined {
   return undefined;
 }
 
-/** An IP address in one spelling, with its record type; undefined for anything else. */
+/** An IP address in canonical form, with its record type; undefined for any other text. */
 export function canonicalAddress(text: string): { address: string; type: "A" | "AAAA" } | undefined {
   const kind = parseHostAddress(text)?.kind;
   if (kind === "ipv4") return { address: text, type: "A" };

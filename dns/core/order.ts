@@ -1,8 +1,8 @@
 /**
- * In which order instances are named: drawn by weight without putting back, so that whoever takes the first sends each
- * instance its share. Those of the own zone come before all others.
+ * The order in which instances are returned: drawn by weight without replacement, so that clients that use the first
+ * one send each instance its share. Instances of the own zone come before all others.
  */
-import { firstIndexWhere, type Random } from "#base";
+import { costlyInvariant, firstIndexWhere, type Random } from "#base";
 
 export interface Weighted {
   /** Above 0. */
@@ -11,11 +11,16 @@ export interface Weighted {
   readonly priority: number;
 }
 
-/** Tries per item wanted before the draw from a large group gives up on meeting new ones by chance. */
+/** Tries per requested item before the draw from a large group stops drawing at random. */
 const TRIES_PER_ITEM = 4;
 
-/** At most `count` of them. `items` are in order of priority. */
+/** Draws at most `count` of the items, which are in order of priority. */
 export function draw<Item extends Weighted>(random: Random, items: readonly Item[], count: number): Item[] {
+  costlyInvariant(() => items.every(({ weight }) => weight > 0), "instances without a weight are not drawn");
+  costlyInvariant(
+    () => items.every(({ priority }, at) => at === 0 || priority >= (items[at - 1] as Item).priority),
+    "instances are drawn in order of priority",
+  );
   const drawn: Item[] = [];
   for (let start = 0; start < items.length && drawn.length < count;) {
     const { priority } = items[start] as Item;
@@ -25,12 +30,16 @@ export function draw<Item extends Weighted>(random: Random, items: readonly Item
     drawn.push(...drawGroup(random, group, count - drawn.length));
     start = end;
   }
+  costlyInvariant(
+    () => new Set(drawn).size === Math.min(count, items.length),
+    "no instance is drawn twice or left out",
+  );
   return drawn;
 }
 
 function drawGroup<Item extends Weighted>(random: Random, items: readonly Item[], count: number): Item[] {
   if (items.length === 1) return [...items];
-  // For a few of many, sorting all would cost more than drawing again what was drawn before.
+  // For a few of many, sorting all would cost more than discarding repeated draws.
   return items.length > 4 * count ? drawFew(random, items, count) : drawAll(random, items).slice(0, count);
 }
 
@@ -51,7 +60,7 @@ function drawFew<Item extends Weighted>(random: Random, items: readonly Item[], 
     const value = random.float() * total;
     drawn.add(items[firstIndexWhere(items.length - 1, (index) => (ends[index] as number) > value)] as Item);
   }
-  // A few heavy ones came up again and again; the rest follow in turn.
+  // A few heavy items came up repeatedly. The rest follow in order.
   const start = Math.floor(random.float() * items.length);
   for (let i = 0; drawn.size < count; i++) drawn.add(items[(start + i) % items.length] as Item);
   return [...drawn];

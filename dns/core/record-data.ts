@@ -1,6 +1,6 @@
-/** Records as posthouse answers them. */
+/** The records in the answers of posthouse. */
 
-/** A record without its owner, class and time to live, in the shape of the packet library. */
+/** A record without owner, class and time to live, in the form of the packet library. */
 export type RecordData =
   | { readonly type: "A" | "AAAA" | "NS" | "CNAME" | "PTR"; readonly data: string }
   | {

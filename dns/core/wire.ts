@@ -1,35 +1,37 @@
 /**
- * An answer as bytes: draws the order, fits what there is room for, and points back at names already written. Records are
- * encoded by the packet library, each once, and put together here, since the library repeats every name in full.
+ * Encodes an answer: draws the order, includes the records that fit, and compresses names with pointers. The packet
+ * library encodes each record once; they are joined here, because the library repeats every name in full.
  * @see RFC 1035 §4.1.4 (pointers), RFC 2181 §9 (truncation)
  */
 import { encode } from "dns-packet";
-import type { Random } from "#base";
+import { invariant, type Random } from "#base";
 import { nameServer, type Answer, type Candidate, type Zone } from "./answer.ts";
 import type { RecordData } from "./record-data.ts";
 import { HEADER_BYTES, put16, type Tail } from "./message.ts";
 import { draw } from "./order.ts";
 
-/** Records of one answer at most, over TCP too: a client needs some instances, and whoever needs all asks the API. */
+/**
+ * Most records of one answer, also over TCP: a client needs some instances, and a client that needs all uses the API.
+ */
 const RECORDS_MAX = 512;
 /** Bytes of the smallest record: a pointer as its owner, its type, class, time to live and length, an IPv4 address. */
 const RECORD_BYTES_MIN = 16;
-/** Highest place in a message that a pointer reaches. */
+/** Highest offset in a message that a pointer can hold. */
 const POINTER_MAX = 0x3fff;
 /** Bytes between a record's owner and its data; and in an SRV record's data before the target. */
 const BEFORE_DATA = 10;
 const BEFORE_TARGET = 6;
 
 export interface Frame {
-  /** Bytes of the question, behind which the records come. */
+  /** Bytes of the question, which precedes the records. */
   readonly questionBytes: number;
   /** Bytes that the records may take. */
   readonly room: number;
-  /** Whether a client that is not given all can ask again by TCP. */
+  /** Whether a client that does not receive all records can retry over TCP. */
   readonly mayTruncate: boolean;
 }
 
-/** Records of one answer with their bytes, encoded when first drawn. */
+/** The records of one answer with their bytes, which are encoded at the first draw. */
 export class Records {
   readonly #answer: Answer;
   readonly #zone: Zone;
@@ -45,7 +47,7 @@ export class Records {
     return this.#answer.candidates.length > 1;
   }
 
-  /** What is sent this time. Truncated when not all answers fit and the client may come again by TCP. */
+  /** The records for one reply. Truncated when not all answers fit and the client may retry over TCP. */
   tail(random: Random, { questionBytes, room, mayTruncate }: Frame): Tail {
     const { rcode, authoritative, candidates, additionals, soa } = this.#answer;
     const start = HEADER_BYTES + questionBytes;
@@ -67,7 +69,7 @@ export class Records {
     }
     let extra = 0;
     if (fits) {
-      // What is only helpful is left out, one name after the other, without a word: the client can ask for it.
+      // Records that are only helpful are omitted one by one if they do not fit: the client can query them.
       for (const { owner, record } of [...drawn.flatMap(glueOf), ...additionals]) {
         if (writer.record(undefined, owner, this.#bytes(record), undefined)) extra++;
       }
@@ -93,7 +95,7 @@ function targetOf(record: RecordData): string | undefined {
 
 class Writer {
   readonly #room: number;
-  /** Where in the message the first byte written stands. */
+  /** The offset in the message of the first byte written. */
   readonly #start: number;
   readonly #parts: Uint8Array[] = [];
   readonly #names = new Map<string, number>();
@@ -104,7 +106,7 @@ class Writer {
     this.#start = start;
   }
 
-  /** False when it does not fit; nothing is then written. The owner is a place already written, or a name. */
+  /** False when the record does not fit; nothing is written then. The owner is an offset already written, or a name. */
   record(place: number | undefined, owner: string | undefined, rest: Uint8Array, target: string | undefined): boolean {
     const at = place ?? this.#names.get(owner ?? "");
     const name = at === undefined ? encodeName(owner ?? "") : pointer(at);
@@ -117,6 +119,7 @@ class Writer {
   }
 
   bytes(): Uint8Array {
+    invariant(this.#length <= this.#room, "records fit into the room of the answer");
     return Buffer.concat(this.#parts, this.#length);
   }
 }
@@ -127,7 +130,7 @@ function pointer(place: number): Uint8Array {
   return bytes;
 }
 
-/** Type, class, time to live, length and data, as the library writes them behind a root name of one byte. */
+/** Type, class, time to live, length and data, as the library writes them after a root name of one byte. */
 function encodeRecord(record: RecordData, ttl: number): Uint8Array {
   const rest = { name: ".", class: "IN", ttl } as const;
   const answer =
@@ -137,7 +140,7 @@ function encodeRecord(record: RecordData, ttl: number): Uint8Array {
   return encode({ type: "response", answers: [answer] }).subarray(HEADER_BYTES + 1);
 }
 
-/** Seconds of the SOA record that secondaries would go by; there are none, so they only have to be sound. */
+/** Seconds of the SOA record for secondary servers. There are none, so the values only have to be plausible. */
 const SOA_SECONDS = { refresh: 3600, retry: 600, expire: 86_400 } as const;
 
 function encodeSoa({ labels, ttlSeconds }: Zone, serial: number): Uint8Array {
@@ -152,7 +155,7 @@ function encodeSoa({ labels, ttlSeconds }: Zone, serial: number): Uint8Array {
   return encode({ type: "response", answers: [answer] }).subarray(HEADER_BYTES + 1);
 }
 
-/** A question for that name holds it as the library writes it, between the header and its type and class. */
+/** The name as the library encodes it in a question, between the header and type and class. */
 function encodeName(name: string): Uint8Array {
   const bytes = encode({ type: "query", questions: [{ type: "A", name }] });
   return bytes.subarray(HEADER_BYTES, bytes.length - 4);

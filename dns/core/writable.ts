@@ -1,6 +1,6 @@
 /**
- * Whether a record has a form in a DNS message. A catalog may hold what no registration is accepted with today; one such
- * instance must not cost a client the others, so its records are left out.
+ * Whether a record can be encoded in a DNS message. A catalog may contain an instance that today's registration would
+ * reject. Such an instance must not cost a client the others, so its records are omitted.
  * @see RFC 1035 §2.3.4 (sizes), §3.3.14 (TXT), RFC 2782 (SRV)
  */
 import type { RecordData } from "./record-data.ts";
@@ -11,9 +11,12 @@ const NAME_BYTES_MAX = 255;
 /** Bytes of one string of a TXT record, and of the data of a record. */
 const TEXT_BYTES_MAX = 255;
 const DATA_BYTES_MAX = 65_535;
-/** Wider than a host name's: resolvers look up names with underscores, and older registrations hold them. */
+/**
+ * More characters than a host name allows: resolvers look up names with underscores, and older registrations contain
+ * them.
+ */
 const LABEL = /^[A-Za-z0-9_-]+$/;
-/** Stub resolvers take a name that ends in a number for an IPv4 address and do not look it up. */
+/** Stub resolvers treat a name that ends in a number as an IPv4 address and do not look it up. */
 const NUMBER = /^\d+$/;
 
 export function isWritable(record: RecordData): boolean {
@@ -38,14 +41,14 @@ export function isWritable(record: RecordData): boolean {
   }
 }
 
-/** A trailing dot is the root, and allowed. */
+/** A trailing dot is the root, and is allowed. */
 export function isWritableName(name: string): boolean {
   const labels = (name.endsWith(".") ? name.slice(0, -1) : name).split(".");
   if (!labels.every((label) => label.length <= LABEL_BYTES_MAX && LABEL.test(label))) return false;
   return !NUMBER.test(labels.at(-1) ?? "") && sum(labels.map((label) => label.length)) < NAME_BYTES_MAX;
 }
 
-/** With one byte of length before each. Behind a name's labels comes the root's. */
+/** Includes one length byte per item. The root after a name's labels is not included. */
 function sum(sizes: readonly number[]): number {
   return sizes.reduce((total, size) => total + size + 1, 0);
 }
