@@ -167,7 +167,14 @@ function numberOf(text: string): number | string {
 }
 
 // Defaults of the rows are set by then; these are of what a list holds.
-const ajv = new Ajv({ strict: false, allErrors: false, useDefaults: true, verbose: true });
+const ajv = new Ajv({
+  strict: false,
+  allErrors: false,
+  useDefaults: true,
+  verbose: true,
+  // To compile the meta-schema would cost each start tens of milliseconds; a test checks the schema of the settings by it.
+  validateSchema: false,
+});
 for (const [name, problem] of Object.entries(HOST_FORMATS)) {
   ajv.addFormat(name, (text: string) => problem(text) === undefined);
 }

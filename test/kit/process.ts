@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { eventually, hangSignal, within } from "./temp.ts";
+import { EVENTUALLY_MS_MAX, eventually, hangSignal, within } from "./temp.ts";
 
 export const projectRoot = join(import.meta.dirname, "..", "..");
 
@@ -140,7 +140,7 @@ function again({ options, ...addresses }: Posthouse): PosthouseOptions {
 
 /** A posthouse on free ports, up and announced. */
 export async function startPosthouse(options: PosthouseOptions): Promise<Posthouse> {
-  const { data, args = [], startMs = 60_000, ...rest } = options;
+  const { data, args = [], startMs = EVENTUALLY_MS_MAX, ...rest } = options;
   const ports = [
     "--operations-port",
     "0",

@@ -1,6 +1,8 @@
 /** Settings: who overrides whom, and what a mistake hears. */
+import { Ajv } from "ajv";
 import { expect, test } from "vitest";
 import { loadSettings } from "#settings";
+import { Settings } from "../../kernel/settings/schema.ts";
 
 const load = (inputs: Partial<Parameters<typeof loadSettings>[0]>) =>
   loadSettings({ environment: {}, flags: {}, ...inputs });
@@ -88,4 +90,9 @@ test("secrets are masked in what is shown, also when they are wrong", () => {
   const { shown } = load({ flags: { token: "very-secret" } });
   expect(JSON.stringify(shown)).not.toContain("very-secret");
   expect(() => load({ flags: { agentToken: "short" } })).toThrow(/^(?!.*short).*agentToken/);
+});
+
+test("the schema of the settings is a valid one", () => {
+  const ajv = new Ajv({ strict: false, validateFormats: false });
+  expect(ajv.validateSchema(Settings), ajv.errorsText()).toBe(true);
 });
