@@ -172,3 +172,23 @@ test("an answer belongs to a query by its id, its kind and its whole question", 
   const back = readdressed(answered, query.id);
   expect([back.readUInt16BE(0), back.readUInt16BE(2)]).toEqual([4711, before | 0x0080]);
 });
+
+test("the numbers of record types and of answers are those of IANA", () => {
+  expect(Type).toEqual({
+    A: 1,
+    NS: 2,
+    CNAME: 5,
+    SOA: 6,
+    PTR: 12,
+    HINFO: 13,
+    TXT: 16,
+    AAAA: 28,
+    SRV: 33,
+    OPT: 41,
+    HTTPS: 65,
+    IXFR: 251,
+    AXFR: 252,
+    ANY: 255,
+  });
+  expect(Rcode).toEqual({ NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5, BADVERS: 16 });
+});
