@@ -201,7 +201,7 @@ export class LocalAgent implements AsyncDisposable {
       [...state.claims.values()].every((claim) => syncMarkOf(claim) === "inSync" || claim.error !== undefined);
     return this.#wasReady
       ? []
-      : ["the control plane has not accepted this host's services yet, and there is no snapshot of an earlier run"];
+      : ["the control plane has not accepted this host's services yet, and no snapshot of an earlier run exists"];
   }
 
   async ready(signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * What the agent is told and tells: service definition files, the local API, limits and AGENT_ codes. Shapes of the
- * registry and the config server are theirs; here is only what is the agent's own.
+ * The agent's contract: service definition files, the local API, limits and AGENT_ codes. Shapes of the registry and the config
+ * server come from their contracts.
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
@@ -41,7 +41,7 @@ export {
   resolveCheck,
 };
 
-/** Services that one agent holds: each is a key, its checks, and a claim compared in every full sync. */
+/** Services of one agent: each is a key, its checks, and a claim that every full sync compares. */
 export const SERVICES_PER_AGENT_MAX = 1_000;
 /** Files that one agent writes: each is read back and compared when its config changes. */
 export const FILES_PER_AGENT_MAX = 1_000;
@@ -60,7 +60,7 @@ const {
   ...facts
 } = RegistryRegistration.properties;
 
-/** What a caller says about a service on this host: the session, the owner and who probes are the agent's to say. */
+/** The registration of a service on this host. The agent adds the session, the owner and `probedBy`. */
 export const LocalRegistration = Type.Object({ address, ...facts }, { additionalProperties: false });
 export type LocalRegistration = Static<typeof LocalRegistration>;
 
@@ -70,7 +70,7 @@ const stated = {
   namespace: Type.Optional(Namespace),
   address: Type.Optional({
     ...address,
-    description: "IP address or host name; absent: the address the agent advertises.",
+    description: "IP address or host name; absent: the address that the agent advertises.",
   }),
   ...facts,
 };
@@ -97,12 +97,6 @@ export const DefinitionFile = Type.Object(
 );
 export type DefinitionFile = Static<typeof DefinitionFile>;
 
-/** A safe file name: it cannot leave its folder, hide, or look like the agent's own temporary files. */
-export const FileName = Type.String({
-  pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
-  description: "Letters, digits, dot, underscore and dash; at most 128.",
-});
-
 export interface ClaimName {
   readonly namespace: string;
   readonly service: string;
@@ -119,7 +113,7 @@ export const LocalCheck = Type.Object({
 export type LocalCheck = Static<typeof LocalCheck>;
 
 export const SyncMark = Type.Union([Type.Literal("inSync"), Type.Literal("changed"), Type.Literal("deleted")], {
-  description: "Whether the server has it as claimed here.",
+  description: "Whether the server has the service as this host claims it.",
 });
 export type SyncMark = Static<typeof SyncMark>;
 
@@ -150,14 +144,15 @@ export type LocalHealth = Static<typeof LocalHealth>;
 
 export const AgentStatus = Type.Object({
   node: Type.String(),
-  connected: Type.Boolean({ description: "The latest call to the control plane was answered." }),
+  connected: Type.Boolean({ description: "Whether the control plane answered the latest call." }),
   session: Type.Union([Type.Literal("none"), Type.Literal("open")]),
-  inSync: Type.Boolean({ description: "The server has exactly what is claimed here." }),
+  inSync: Type.Boolean({ description: "Whether the server has exactly what this host claims." }),
   services: Type.Integer(),
   files: Type.Integer(),
   filesFailed: Type.Integer(),
   problems: Type.Array(Type.Object({ code: Type.String(), detail: Type.String() }), {
-    description: "What is wrong now: a definition file, a file not written, a snapshot not kept, a server away.",
+    description:
+      "Current problems: a definition file, a file or a snapshot that cannot be written, a server that is away.",
   }),
 });
 export type AgentStatus = Static<typeof AgentStatus>;
@@ -166,38 +161,40 @@ export const Resolved = Type.Object({
   namespace: Type.String(),
   service: Type.String(),
   instances: Type.Array(Instance),
-  panic: Type.Boolean({ description: "Fewer of the serving instances are healthy than the service's policy asks." }),
-  reason: Type.Optional(Type.String({ description: "Of the panic, for people." })),
+  panic: Type.Boolean({
+    description: "Whether fewer serving instances are healthy than the service's policy requires.",
+  }),
+  reason: Type.Optional(Type.String({ description: "Why the service is in panic, for people." })),
 });
 export type Resolved = Static<typeof Resolved>;
 
 export const AgentErrors = defineErrors("AGENT", {
   DEFINITION_INVALID: { status: 400, title: "Definition file not valid" },
   FILE_NOT_WRITTEN: { status: 500, title: "File not written" },
-  SNAPSHOT_NOT_KEPT: { status: 500, title: "Snapshot not kept" },
+  SNAPSHOT_NOT_KEPT: { status: 500, title: "Snapshot not written" },
   FOLDER_UNUSABLE: { status: 500, title: "Folder not usable" },
   NOT_LISTENING: { status: 500, title: "Local API not listening" },
   TOKEN_INVALID: { status: 401, title: "Token missing or not valid" },
   HOST_REFUSED: { status: 403, title: "Host not allowed" },
   SERVICE_NOT_FOUND: { status: 404, title: "No such service on this host" },
-  SERVICE_DEFINED: { status: 409, title: "Service is held by a definition file" },
-  SERVICE_REFUSED: { status: 409, title: "Service refused by the control plane" },
+  SERVICE_DEFINED: { status: 409, title: "Service is defined in a definition file" },
+  SERVICE_REFUSED: { status: 409, title: "Service rejected by the control plane" },
   SERVICES_FULL: { status: 409, title: "Too many services on this host" },
   CHECK_NOT_FOUND: { status: 404, title: "No such check" },
   REGISTRATION_INVALID: { status: 400, title: "Registration not valid" },
   CHECK_INVALID: { status: 400, title: "Check not valid" },
-  CHECK_NOT_TTL: { status: 409, title: "Check is not reported but probed" },
+  CHECK_NOT_TTL: { status: 409, title: "Check is probed, not reported" },
   FILE_INVALID: { status: 400, title: "File entry not valid" },
-  TEMPLATE_INVALID: { status: 500, title: "Template makes no file" },
-  CHECK_REFUSED: { status: 500, title: "File refused by its check" },
+  TEMPLATE_INVALID: { status: 500, title: "Template not valid" },
+  CHECK_REFUSED: { status: 500, title: "File rejected by its check" },
   RELOAD_FAILED: { status: 500, title: "Reload failed" },
   CONFIG_OLDER: { status: 409, title: "Server has an older config" },
   NOTHING_HELD: { status: 404, title: "No older config to accept" },
   ACKNOWLEDGEMENT_INVALID: { status: 400, title: "Acknowledgement not valid" },
-  ACKNOWLEDGEMENTS_FULL: { status: 409, title: "Too many acknowledgements under way" },
+  ACKNOWLEDGEMENTS_FULL: { status: 409, title: "Too many acknowledgements waiting" },
   FILE_NOT_FOUND: { status: 404, title: "No such file" },
   FILES_FULL: { status: 409, title: "Too many files on this host" },
-  NOT_KNOWN_YET: { status: 503, title: "Not heard from the control plane yet" },
-  SESSION_REFUSED: { status: 403, title: "Session refused by the control plane" },
-  SERVER_AWAY: { status: 503, title: "Control plane away" },
+  NOT_KNOWN_YET: { status: 503, title: "Not known yet" },
+  SESSION_REFUSED: { status: 403, title: "Session rejected by the control plane" },
+  SERVER_AWAY: { status: 503, title: "Control plane does not answer" },
 });

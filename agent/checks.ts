@@ -1,6 +1,6 @@
 /**
- * The checks of this host's services: most are probed here, TTL checks wait for reports and turn critical when none
- * comes in time, aliases follow what this host knows. Only a change of verdict is told on.
+ * The checks of this host's services. The agent probes most of them; a TTL check waits for reports and turns critical when none
+ * arrives in time; an alias follows the instances that this host knows. Only a change of verdict is passed on.
  */
 import { type CancelTimer, type Host } from "#base";
 import {
@@ -14,7 +14,7 @@ import {
   bestOf,
   isServing,
   worstOf,
-  type AliasTarget,
+  type AliasedInstance,
   type HealthResult,
   type HealthStatus,
   type HistoryView,
@@ -45,11 +45,11 @@ interface TtlState {
 }
 
 export interface LocalChecksOptions {
-  /** Told when the verdict on a check changes; `service` is the key of a claim. */
+  /** Called when the verdict of a check changes; `service` is the key of a claim. */
   readonly onVerdict: (service: string, check: string, verdict: LocalVerdict) => void;
   /** Absolute paths of programs that checks may run. */
   readonly execAllow: readonly string[];
-  /** The instances of a service as the control plane said last, for aliases; undefined: nothing heard yet. */
+  /** The instances of a service as last sent by the control plane, for aliases; undefined: not known yet. */
   readonly instances: (name: { namespace: string; service: string }) => readonly Instance[] | undefined;
 }
 
@@ -69,14 +69,14 @@ export class LocalChecks implements AsyncDisposable {
     this.#history = new HealthHistory(host.clock);
     this.#runner = new ProbeRunner(host, {
       probe: createProbe(host, {
-        // Who may write definitions or reach the local API is of this host already.
+        // Only users of this host can write definitions or reach the local API.
         reach: createReach(OWN_HOST_RULES),
         execAllow: new Set(options.execAllow),
         alias: (target, key) => this.#alias(target, key),
       }),
       onVerdict: (key, { status, output }) => {
         const [service, check] = splitKey(key);
-        if (status !== "unknown") this.#tell(service, check, { status, output });
+        if (status !== "unknown") this.#report(service, check, { status, output });
       },
       onProbe: (key, result, output) => {
         const [service, check] = splitKey(key);
@@ -95,7 +95,7 @@ export class LocalChecks implements AsyncDisposable {
     });
   }
 
-  /** Sets the checks of a service. One that stays the same keeps its status. `initial`: what was known before a restart. */
+  /** Sets the checks of a service. A check that stays the same keeps its status. `initial`: the statuses before a restart. */
   set(service: string, registration: LocalRegistration, initial: ReadonlyMap<string, HealthStatus> = new Map()): void {
     const checks = registration.checks ?? [];
     const kept = new Set(checks.map(({ id, type }) => `${type} ${id}`));
@@ -116,13 +116,13 @@ export class LocalChecks implements AsyncDisposable {
     this.#history.forget(service);
   }
 
-  /** What was seen of a service's health within a day. */
+  /** A service's health over the last 24 hours. */
   history(service: string): HistoryView {
     return this.#history.view(service);
   }
 
   /**
-   * Takes the word of a service on its TTL check; it holds for the check's time.
+   * Takes a service's report on its TTL check, which is valid for the check's time.
    * @throws AGENT_CHECK_NOT_FOUND, AGENT_CHECK_NOT_TTL
    */
   report(service: string, check: string, verdict: LocalVerdict): void {
@@ -131,7 +131,7 @@ export class LocalChecks implements AsyncDisposable {
     if (!state) {
       const known = this.#services.get(service)?.some(({ id }) => id === check);
       if (known)
-        throw AgentErrors.CHECK_NOT_TTL(`The agent probes check "${check}" itself; only a TTL check is reported.`);
+        throw AgentErrors.CHECK_NOT_TTL(`Check "${check}" is probed by the agent. Only a TTL check can be reported.`);
       throw AgentErrors.CHECK_NOT_FOUND(`The service has no check "${check}". Add it to its definition.`);
     }
     this.#arm(key, state);
@@ -165,7 +165,7 @@ export class LocalChecks implements AsyncDisposable {
           cancel: () => {},
         };
     this.#ttls.set(key, state);
-    // Known from before a restart, it has its full time to be reported again.
+    // A status from before a restart is valid for the check's full time again.
     if (state.status !== "critical") this.#arm(key, state);
   }
 
@@ -179,7 +179,7 @@ export class LocalChecks implements AsyncDisposable {
 
   #turn(key: string, state: TtlState, { status, output }: LocalVerdict): void {
     const changed = state.status !== status;
-    // Critical without ever having been reported, a first report of critical is news all the same: it has an output.
+    // A check is critical before its first report. A first report of critical still counts as a change, since it has an output.
     const first = state.output === "not reported yet";
     state.status = status;
     state.output = output;
@@ -187,10 +187,10 @@ export class LocalChecks implements AsyncDisposable {
     if (!changed && !first) return;
     if (changed) state.sinceMs = this.#host.clock.now();
     const [service, check] = splitKey(key);
-    this.#tell(service, check, { status, output });
+    this.#report(service, check, { status, output });
   }
 
-  #tell(service: string, check: string, verdict: LocalVerdict): void {
+  #report(service: string, check: string, verdict: LocalVerdict): void {
     this.#history.is(service, check, verdict.status);
     this.#options.onVerdict(service, check, verdict);
     const followed = service.slice(0, service.lastIndexOf("/"));
@@ -213,13 +213,13 @@ export class LocalChecks implements AsyncDisposable {
       this.#aliases.set(key, `${resolved.namespace ?? service.split("/", 1)[0]}/${resolved.service}`);
     } else this.#aliases.delete(key);
     if ("tls" in resolved && resolved.tls?.skipVerify && this.#runner.last(key) === undefined) {
-      this.#host.log.warn({ check: key }, "this check takes any certificate (tls.skipVerify)");
+      this.#host.log.warn({ check: key }, "this check accepts any certificate (tls.skipVerify)");
     }
     this.#runner.set(key, definitionOf(resolved), initial === undefined ? {} : { initial });
   }
 
-  /** Of this host's own instances it is known here; of others, from what the control plane said. */
-  #alias({ namespace, service, instance }: AliasTarget, key: string): ProbeResult {
+  /** The result of an alias: from this host's own checks, and for other instances from the control plane. */
+  #alias({ namespace, service, instance }: AliasedInstance, key: string): ProbeResult {
     const [self] = splitKey(key);
     const name = { namespace: namespace ?? self.split("/", 1)[0] ?? "", service };
     const prefix = `${name.namespace}/${service}/`;
@@ -237,12 +237,10 @@ export class LocalChecks implements AsyncDisposable {
     statuses.delete(self);
     const text = instance === undefined ? `service ${prefix.slice(0, -1)}` : `instance ${prefix}${instance}`;
     if (statuses.size === 0) {
-      return known
-        ? { result: "critical", output: `${text} is not there` }
-        : notMade(`nothing was heard of ${text} yet`);
+      return known ? { result: "critical", output: `${text} does not exist` } : notMade(`${text} is not known yet`);
     }
     const best = bestOf(statuses.values());
-    return best === "unknown" ? notMade(`${text} was not judged yet`) : { result: best, output: `${text} is ${best}` };
+    return best === "unknown" ? notMade(`${text} has no verdict yet`) : { result: best, output: `${text} is ${best}` };
   }
 
   #remove(key: string): void {
@@ -263,7 +261,7 @@ function joinKey(service: string, check: string): string {
   return `${service}/${check}`;
 }
 
-/** A check's id holds no slash. */
+/** A check's id does not contain a slash. */
 function splitKey(key: string): [service: string, check: string] {
   const slash = key.lastIndexOf("/");
   return [key.slice(0, slash), key.slice(slash + 1)];

@@ -21,7 +21,7 @@ export class DefinitionFiles {
     this.#settings = settings;
   }
 
-  /** Reads all definitions, none when there is no folder. @throws AGENT_DEFINITION_INVALID */
+  /** Reads all definitions; none without a folder. @throws AGENT_DEFINITION_INVALID */
   async read(): Promise<Definitions> {
     const { servicesDir, node, address } = this.#settings;
     if (servicesDir === undefined) return { services: [], files: [] };

@@ -1,6 +1,6 @@
 /**
- * Reads the folder of definition files: what this host runs, and which config values it wants in which files. All of
- * them are good or none is taken; an error names file, line, field and the way out.
+ * Reads the folder of definition files: the services of this host, and the files that it wants of config values. All of them are
+ * valid or none takes effect; an error names the file, the line, the field and the fix.
  */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -42,10 +42,10 @@ export interface DefinedFile {
   readonly namespace: string;
   readonly app: string;
   readonly profile: string;
-  /** The key whose text it is; undefined: it is made from the template. */
+  /** The key whose text the file has; undefined: it is made from the template. */
   readonly key: string | undefined;
   readonly template?: (WantedTemplate & { readonly sets: ReadonlyMap<string, SetName> }) | undefined;
-  /** For a new file. */
+  /** Mode of a new file. */
   readonly mode: number | undefined;
   readonly write?: FileWrite | undefined;
   readonly check?: FileCheck | undefined;
@@ -67,8 +67,8 @@ const DEFAULT_PROFILE = "default";
 const EXTENSIONS = /\.(yaml|yml|json)$/;
 
 /**
- * Names and times of the definition files, and of the templates that they name: equal text, nothing to read again. A missing folder
- * is an empty one.
+ * Names and times of the definition files and their templates: while it stays equal, nothing must be read again. A missing folder
+ * counts as empty.
  */
 export async function fingerprint(folder: string, templates: readonly string[] = []): Promise<string> {
   const marks = [...(await listFiles(folder)), ...templates].map(async (path) => {
@@ -83,7 +83,7 @@ export async function readDefinitions(folder: string, defaults: DefinitionDefaul
   const paths = await listFiles(folder);
   if (paths.length > DEFINITION_FILES_MAX) {
     throw AgentErrors.DEFINITION_INVALID(
-      `${folder} holds ${paths.length} definition files; ${DEFINITION_FILES_MAX} is the most.`,
+      `${folder} contains ${paths.length} definition files; the maximum is ${DEFINITION_FILES_MAX}.`,
     );
   }
   const services = new Map<string, DefinedService>();
@@ -94,7 +94,10 @@ export async function readDefinitions(folder: string, defaults: DefinitionDefaul
       const defined = serviceOf(service, defaults);
       const { id } = defined.name;
       if (services.has(id)) {
-        throw source.invalid(field, `id "${id}" is taken by another service of this host; give it an id of its own`);
+        throw source.invalid(
+          field,
+          `another service of this host already has the id "${id}"; give each service its own id`,
+        );
       }
       checkService(source, field, service);
       services.set(id, defined);
@@ -104,14 +107,14 @@ export async function readDefinitions(folder: string, defaults: DefinitionDefaul
       if (problem) throw source.invalid(`${field}${problem.field}`, problem.message);
       const defined = fileOf(file, folder);
       if (files.has(defined.path)) {
-        throw source.invalid(`${field}/path`, `${defined.path} is written from another entry already; remove one`);
+        throw source.invalid(`${field}/path`, `another entry already writes ${defined.path}; remove one of the two`);
       }
       files.set(defined.path, defined);
     }
   }
   if (services.size > SERVICES_PER_AGENT_MAX || files.size > FILES_PER_AGENT_MAX) {
     throw AgentErrors.DEFINITION_INVALID(
-      `${folder} defines ${services.size} services and ${files.size} files; ${SERVICES_PER_AGENT_MAX} and ${FILES_PER_AGENT_MAX} are the most.`,
+      `${folder} defines ${services.size} services and ${files.size} files; the maximum is ${SERVICES_PER_AGENT_MAX} services and ${FILES_PER_AGENT_MAX} files.`,
     );
   }
   return { services: [...services.values()], files: [...files.values()] };
@@ -127,7 +130,7 @@ async function listFiles(folder: string): Promise<string[]> {
       cause,
     });
   }
-  // A dot file is an editor's, or a write under way.
+  // A dot file belongs to an editor, or is still being written.
   return names
     .filter((name) => EXTENSIONS.test(name) && !name.startsWith("."))
     .sort()
@@ -135,13 +138,13 @@ async function listFiles(folder: string): Promise<string[]> {
 }
 
 /** One file, parsed and checked, with each entry's field (a JSON pointer) for errors. */
-interface Source {
+interface DefinitionSource {
   readonly services: readonly (readonly [field: string, ServiceDefinition])[];
   readonly files: readonly (readonly [field: string, FileDefinition])[];
   invalid(field: string, message: string): Error;
 }
 
-async function readSource(path: string): Promise<Source> {
+async function readSource(path: string): Promise<DefinitionSource> {
   const text = await readFileText(path);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
@@ -173,7 +176,7 @@ async function readSource(path: string): Promise<Source> {
 async function readFileText(path: string): Promise<string> {
   try {
     const { size } = await stat(path);
-    if (size > DEFINITION_BYTES_MAX) throw new Error(`it has ${size} bytes, ${DEFINITION_BYTES_MAX} is the most`);
+    if (size > DEFINITION_BYTES_MAX) throw new Error(`it has ${size} bytes; the maximum is ${DEFINITION_BYTES_MAX}`);
     return await readFile(path, "utf8");
   } catch (cause) {
     throw AgentErrors.DEFINITION_INVALID(`${path} cannot be read: ${messageOf(cause)}.`, { cause, extra: { path } });
@@ -188,16 +191,16 @@ function contentOf(document: Document, path: string): unknown {
   }
 }
 
-interface Problem {
+interface FieldProblem {
   readonly field: string;
   readonly message: string;
 }
 
-function firstProblem(content: unknown): Problem | undefined {
+function firstProblem(content: unknown): FieldProblem | undefined {
   const found = problemOf(DefinitionFile, content, "");
   const check = found && /^(.*\/checks\/\d+)(\/|$)/.exec(found.field)?.[1];
   if (check === undefined) return found;
-  // A check is one of several shapes; its type says which one it was meant to be.
+  // A check has one of several shapes; its type tells which one the author meant.
   const value: unknown = Pointer.Get(content, check);
   const type = (value as { type?: unknown } | null)?.type;
   const kind = Object.entries(CHECK_KINDS).find(([name]) => name === type);
@@ -205,7 +208,7 @@ function firstProblem(content: unknown): Problem | undefined {
   return { field: `${check}/type`, message: `must be one of ${Object.keys(CHECK_KINDS).join(", ")}` };
 }
 
-function problemOf(schema: TSchema, value: unknown, at: string): Problem | undefined {
+function problemOf(schema: TSchema, value: unknown, at: string): FieldProblem | undefined {
   const [problem] = schemaProblems(Errors(schema, value));
   if (!problem) return undefined;
   const { pointer, kind, message } = problem;
@@ -220,7 +223,7 @@ function lineOf(document: Document, lines: LineCounter, field: string): number {
     .split("/")
     .slice(1)
     .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
-  // What is missing has no place, so its parent's is named.
+  // A missing field has no line, so its parent's line is returned.
   for (; keys.length > 0; keys.pop()) {
     const node = document.getIn(keys, true) as { range?: [number, number, number] | null } | undefined;
     if (node?.range) return lines.linePos(node.range[0]).line;
@@ -228,20 +231,24 @@ function lineOf(document: Document, lines: LineCounter, field: string): number {
   return 1;
 }
 
-function checkService(source: Source, field: string, { address, checks = [] }: ServiceDefinition): void {
+function checkService(source: DefinitionSource, field: string, { address, checks = [] }: ServiceDefinition): void {
   const unfit = addressProblem(address);
   if (unfit) throw source.invalid(`${field}${unfit.field}`, unfit.message);
   const seen = new Set<string>();
   for (const [i, check] of checks.entries()) {
     const { id } = check;
-    if (seen.has(id)) throw source.invalid(`${field}/checks/${i}/id`, `another check has the id "${id}", too`);
+    if (seen.has(id))
+      throw source.invalid(
+        `${field}/checks/${i}/id`,
+        `another check also has the id "${id}"; give each check its own id`,
+      );
     seen.add(id);
     const problem = checkProblem(check, "agent");
     if (problem) throw source.invalid(`${field}/checks/${i}${problem.field}`, problem.message);
   }
 }
 
-/** A host name may be longer than an id has room for beside a name and a port, and may hold what an id may not. */
+/** A host name may be too long for an id that also has a name and a port, and may contain other characters. */
 function idPart(node: string): string {
   return (
     node
@@ -251,7 +258,7 @@ function idPart(node: string): string {
   );
 }
 
-/** A service as it will be claimed, with the defaults of this host. */
+/** The service to claim, with the defaults of this host. */
 export function serviceOf(definition: ServiceDefinition, { node, address }: DefinitionDefaults): DefinedService {
   const {
     name,
@@ -275,7 +282,7 @@ function fileOf(definition: FileDefinition, folder: string): DefinedFile {
   };
 }
 
-/** What a file is made of, with the defaults filled in. */
+/** The content of a file entry, with the defaults filled in. */
 export function contentOfFile({
   namespace = DEFAULT_NAMESPACE,
   app,

@@ -1,7 +1,7 @@
 /**
- * Writes a file so that a reader sees the old content or the new, never a part: a temporary file in the same folder,
- * checked, flushed, renamed over the old one, and the folder flushed, so that it also survives a loss of power. Only where it is asked
- * for, a file is written in place.
+ * Writes a file so that a reader sees the old content or the new, never a part: a temporary file in the same folder is checked,
+ * flushed and renamed over the old one, and the folder is flushed, so that it also survives a power loss. Files are written in place
+ * only on request.
  */
 import { constants } from "node:fs";
 import {
@@ -24,28 +24,28 @@ import { writeInPlace } from "./in-place.ts";
 
 /** Mode of a new file: the owner writes, the group reads; a config may hold secrets. */
 const NEW_FILE_MODE = 0o640;
-/** Bytes of an existing file that are read to see whether it is current; a config value is far smaller. */
+/** Bytes of an existing file that are read to compare it; a config value is far smaller. */
 const COMPARED_BYTES_MAX = 4 * 1024 * 1024;
 
 const TEMP_SUFFIX = ".posthouse-tmp";
 
 export interface WriteOptions {
-  /** How the content is given; absent: as text. */
+  /** Encoding of the content; absent: plain text. */
   readonly encoding?: "utf8" | "base64";
-  /** For a new file; an existing one keeps its own. */
+  /** Mode of a new file; an existing one keeps its own. */
   readonly mode?: number | undefined;
-  /** Whether a symbolic link is written through, or replaced. */
+  /** Whether a write follows a symbolic link or replaces it. */
   readonly followLinks: boolean;
-  /** Writes into the file that is there instead of replacing it, see in-place.ts. One that is not there is made as usual. */
+  /** Overwrites an existing file instead of replacing it, see in-place.ts. A missing file is created as usual. */
   readonly inPlace?: boolean;
-  /** Looks at the temporary file, whole and closed; when it rejects, the old file stands. */
+  /** Checks the temporary file, which is complete and closed. When it rejects, the old file stays. */
   readonly check?: ((path: string) => Promise<void>) | undefined;
 }
 
 export class FileSink {
   readonly #host: Host;
   readonly #writes: Family<CounterChild>;
-  /** The write under way for a path; the next one waits, so that the last one asked for is the one that stays. */
+  /** The write under way for a path. The next one waits for it, so that the last requested content remains. */
   readonly #chains = new Map<string, Promise<void>>();
   readonly #swept = new Set<string>();
 
@@ -53,20 +53,20 @@ export class FileSink {
     this.#host = host;
     this.#writes = host.metrics.counter({
       name: "posthouse_agent_file_writes_total",
-      help: "Files written atomically, by how it ended.",
+      help: "Files written atomically, by result.",
       labelNames: ["result"],
     });
   }
 
   /**
-   * Replaces the content of a file, or makes it. On failure the old content stands and no temporary file is left.
-   * @throws AGENT_FILE_NOT_WRITTEN, which names the path, the reason and the way out; and what the check throws
+   * Replaces the content of a file, or creates it. On failure the old content remains and no temporary file is left.
+   * @throws AGENT_FILE_NOT_WRITTEN, which names the path, the reason and the fix; and the error of the check
    */
   write(path: string, content: string, options: WriteOptions): Promise<void> {
     return this.#enqueue(path, () => this.#write(path, content, options));
   }
 
-  /** Removes a file, after the writes asked for before. A missing one is no error. */
+  /** Removes a file, after the writes requested before. A missing file is not an error. */
   remove(path: string): Promise<void> {
     return this.#enqueue(path, () => rm(path, { force: true }));
   }
@@ -94,16 +94,16 @@ export class FileSink {
       this.#writes.labels(refused ? "refused" : "failed").inc();
       if (refused) throw error;
       const rest = (error as { isTorn?: boolean }).isTorn
-        ? "It may hold parts of both contents until it is written."
-        : "What it held before stands.";
-      throw AgentErrors.FILE_NOT_WRITTEN(`${path} was not written: ${wayOut(error)} ${rest}`, {
+        ? "It may contain parts of both contents until it is written again."
+        : "Its old content remains.";
+      throw AgentErrors.FILE_NOT_WRITTEN(`${path} was not written: ${reasonAndFix(error)} ${rest}`, {
         cause: error,
         extra: { path },
       });
     }
   }
 
-  /** Removes what an agent killed in the middle of a write left beside this file. */
+  /** Removes temporary files that a killed agent left beside this file. */
   async #sweep(target: string): Promise<void> {
     if (this.#swept.has(target)) return;
     const folder = dirname(target);
@@ -115,7 +115,7 @@ export class FileSink {
   }
 }
 
-/** The text of a file; undefined when there is none, or nothing we could have written. */
+/** The text of a file; undefined when it does not exist, cannot be read, or is larger than the agent writes. */
 export async function readText(path: string, encoding: "utf8" | "base64" = "utf8"): Promise<string | undefined> {
   try {
     const { size } = await stat(path);
@@ -126,10 +126,10 @@ export async function readText(path: string, encoding: "utf8" | "base64" = "utf8
   }
 }
 
-/** Links followed from one to the next, as many as Linux follows. */
+/** Consecutive links that are followed, as many as Linux follows. */
 const LINKS_MAX = 40;
 
-/** The file that a path leads to, also when that file is not there yet. */
+/** The file that a path refers to, also when that file does not exist yet. */
 async function throughLinks(path: string, left = LINKS_MAX): Promise<string> {
   try {
     return await realpath(path);
@@ -137,7 +137,7 @@ async function throughLinks(path: string, left = LINKS_MAX): Promise<string> {
     if (codeOf(error) !== "ENOENT") throw error;
     const target = await readlink(path).catch(() => undefined);
     if (target === undefined) return path;
-    if (left === 0) throw Object.assign(new Error("its links never end"), { code: "ELOOP" });
+    if (left === 0) throw Object.assign(new Error("its symbolic links form a loop"), { code: "ELOOP" });
     return throughLinks(resolve(await realpath(dirname(path)), target), left - 1);
   }
 }
@@ -148,7 +148,7 @@ async function replace(target: string, content: string, options: WriteOptions, u
     throw error;
   });
   if (existing && !existing.isFile() && !existing.isSymbolicLink()) {
-    throw Object.assign(new Error("it is no regular file"), { code: "EISDIR" });
+    throw Object.assign(new Error("it is not a regular file"), { code: "EISDIR" });
   }
   const bytes = Buffer.from(content, options.encoding ?? "utf8");
   const inPlace = options.inPlace === true && existing?.isFile() === true;
@@ -160,13 +160,13 @@ async function replace(target: string, content: string, options: WriteOptions, u
     {
       await using file = await open(temp, flags, 0o600);
       await file.writeFile(content, options.encoding ?? "utf8");
-      // A file written in place keeps its owner; the temporary file only serves the check.
+      // A file that is written in place keeps its owner; here the temporary file is for the check only.
       if (existing?.isFile() && !inPlace) await keepOwner(file, existing);
       await file.chmod(kept ?? options.mode ?? NEW_FILE_MODE);
       if (!options.check) await file.sync();
     }
     if (options.check) {
-      // Closed meanwhile: nothing that is open for writing can be run.
+      // Closed first, since a file that is open for writing cannot be run.
       await options.check(temp);
       await using file = await open(temp, constants.O_RDONLY | constants.O_NOFOLLOW);
       await file.sync();
@@ -182,15 +182,14 @@ async function replace(target: string, content: string, options: WriteOptions, u
   if (!inPlace) await syncFolder(dirname(target));
 }
 
-/** What chown takes for an id that stays as it is. */
+/** chown keeps an id that is given as -1. */
 const AS_IT_IS = -1;
 const ROOT = 0;
 
 /**
- * Gives the new file the owner and the group of the old one, so that the service which reads it still may. Only root may
- * give a file away; others may give it to a group that they are in. A file of root may become the agent's, since root
- * reads it anyway.
- * @throws with the code OWNER_LOST when one of them cannot be kept
+ * Gives the new file the owner and the group of the old one, so that its service can still read it. Only root can change the owner;
+ * other users can set a group that they are in. A file of root may become the agent's, since root can read it anyway.
+ * @throws with the code OWNER_LOST when the owner or the group cannot be kept
  */
 async function keepOwner(file: FileHandle, { uid, gid }: { uid: number; gid: number }): Promise<void> {
   const made = await file.stat();
@@ -223,26 +222,26 @@ function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? "";
 }
 
-const WAYS_OUT: Readonly<Record<string, string>> = {
+const REASONS_AND_FIXES: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full (ENOSPC); free some space.",
-  EFBIG: "the file grows too large (EFBIG); lift the limit on file sizes.",
+  EFBIG: "the file is too large (EFBIG); raise the limit on file sizes.",
   EDQUOT: "the disk quota is used up (EDQUOT); free some space.",
-  EROFS: "the file system is read-only (EROFS); mount it for writing, or name another path.",
+  EROFS: "the file system is read-only (EROFS); mount it for writing, or use another path.",
   ENOENT: "its folder does not exist (ENOENT); create it.",
-  ENOTDIR: "a part of its path is no folder (ENOTDIR); mend the path.",
-  EACCES: "the agent may not write there (EACCES); give it the right, or name another path.",
-  EPERM: "the agent may not write there (EPERM); give it the right, or name another path.",
-  EISDIR: "it is a folder or a device, not a file (EISDIR); name a file.",
+  ENOTDIR: "a part of its path is not a folder (ENOTDIR); fix the path.",
+  EACCES: "the agent has no permission to write there (EACCES); grant it, or use another path.",
+  EPERM: "the agent has no permission to write there (EPERM); grant it, or use another path.",
+  EISDIR: "it is a folder or a device, not a file (EISDIR); use the path of a file.",
   EBUSY:
-    "it is a mount of its own (EBUSY), so it cannot be replaced in one step; " +
-    'mount the folder that holds it instead of the file, or say "write: in-place".',
-  ELOOP: "its symbolic links never end (ELOOP); mend them.",
-  ENAMETOOLONG: "its name is too long (ENAMETOOLONG); name a shorter one.",
+    "it is itself a mount (EBUSY), so it cannot be replaced in one step; " +
+    'mount its folder instead of the file, or set "write: in-place".',
+  ELOOP: "its symbolic links form a loop (ELOOP); fix them.",
+  ENAMETOOLONG: "its name is too long (ENAMETOOLONG); use a shorter one.",
 };
 
-function wayOut(error: unknown): string {
+function reasonAndFix(error: unknown): string {
   if (codeOf(error) === OWNER_LOST) {
     return `${messageOf(error)}; run the agent as root or as that user, add it to that group, or remove the file.`;
   }
-  return own(WAYS_OUT, codeOf(error)) ?? `${messageOf(error)}.`;
+  return own(REASONS_AND_FIXES, codeOf(error)) ?? `${messageOf(error)}.`;
 }

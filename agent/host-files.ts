@@ -102,7 +102,7 @@ export class HostFiles implements AsyncDisposable {
     await this.#parts.sink.remove(this.#pathOf(name));
   }
 
-  /** The sets that a file of the local API is made of; none when there is no such file. */
+  /** The sets that a file of the local API is made of; none for an unknown name. */
   setsOf(name: string): SetName[] {
     const request = this.#asked.get(name);
     return request ? setsOf(contentOfFile(request)) : [];

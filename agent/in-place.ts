@@ -1,14 +1,14 @@
 /**
- * Writes a file into the inode that it has, for a file that cannot be replaced, such as one that is mounted by itself. Readers may see
- * parts of both contents for a moment. What needs room is written first, so that a full disk leaves the old content.
+ * Overwrites a file in its inode, for a file that cannot be replaced, such as one that is itself a mount. Readers may see parts of
+ * both contents for a moment. The bytes beyond the old size are written first, so that a full disk leaves the old content.
  */
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 
-/** Bytes of an old content that are kept in memory to be put back when writing fails. */
+/** Bytes of old content that are kept in memory, to restore it when writing fails. */
 const PUT_BACK_BYTES_MAX = 4 * 1024 * 1024;
 
-/** @throws Error of the file system; with `isTorn` when the file holds neither content */
+/** @throws Error of the file system; with `isTorn` when the file has neither the old content nor the new */
 export async function writeInPlace(path: string, content: Buffer): Promise<void> {
   await using file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW);
   const { size } = await file.stat();

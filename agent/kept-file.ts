@@ -22,7 +22,7 @@ export interface KeptFile {
   looked: ReadonlyMap<string, string>;
   /** Whether the content to write is not known yet, since the server has not confirmed it. */
   undecided: boolean;
-  /** Of the content on disk; that of nothing when there is no file, undefined before the first look. */
+  /** Of the content on disk; for a missing file that of an empty text, undefined before the first look. */
   digest: string | undefined;
   problem: CodedProblem | undefined;
   attempt: number;

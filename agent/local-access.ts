@@ -1,7 +1,7 @@
 /**
- * Who may use the local API: the owner of its Unix socket, whom the file system has let in, and on the port whoever has
- * one of its tokens. On loopback a Host header that is not loopback is refused besides, so that no web page in a browser
- * on this host reaches it (DNS rebinding).
+ * Access to the local API. The file system decides which user opens its Unix socket; a request to the port needs one of its
+ * tokens. On loopback a Host header that is not loopback is also rejected, so that a web page in a browser on this host cannot
+ * reach the API (DNS rebinding).
  */
 import { createHash } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
@@ -9,7 +9,7 @@ import { type BadTokens, bearerOf, HttpErrors, isLoopback, OPEN_PAGES, type Prin
 import { AgentErrors } from "./api.ts";
 import { localPrincipal, type LocalToken } from "./local-tokens.ts";
 
-/** What orchestrators ask without a token, and on loopback collectors of metrics, as at the control API. */
+/** Paths that need no token, for orchestrators. On loopback /metrics is one of them, for collectors. The control API has the same. */
 const OPEN = new Set([...OPEN_PAGES, "/livez", "/readyz", "/v1/openapi.json"]);
 /** Whether a path of the local API needs no token. */
 export const isOpenPath = (path: string): boolean => OPEN.has(path);
@@ -29,7 +29,7 @@ export interface LocalGuard {
 }
 
 export function guardLocalApi(app: FastifyInstance, { host, tokens, isOwner, badTokens }: LocalGuard): void {
-  // By digest, so that looking one up takes the same time whatever was sent.
+  // By digest, so that the time of a lookup does not depend on the token that was sent.
   const known = new Map<string, Principal>(tokens.map(({ token, principal }) => [digest(token), principal]));
   const owner = localPrincipal("local");
   const guardHost = isLoopback(host);
@@ -42,7 +42,7 @@ export function guardLocalApi(app: FastifyInstance, { host, tokens, isOwner, bad
     const header = request.headers.host ?? "";
     if (guardHost && !isLoopback(hostName(header))) {
       throw AgentErrors.HOST_REFUSED(
-        `The local API is for this host only, and "${header.slice(0, 100)}" is not it. Use http://127.0.0.1.`,
+        `The local API is for this host only, and "${header.slice(0, 100)}" is not a name of this host. Use http://127.0.0.1.`,
       );
     }
     const path = request.routeOptions.url ?? "";
@@ -52,7 +52,7 @@ export function guardLocalApi(app: FastifyInstance, { host, tokens, isOwner, bad
     if (principal === undefined) {
       if (sent !== undefined) badTokens.refuse(request.ip);
       throw AgentErrors.TOKEN_INVALID(
-        "Send `Authorization: Bearer TOKEN`; the token is in the file agent/token of the data folder. Or use the Unix socket beside it.",
+        "This request has no valid token. Send `Authorization: Bearer TOKEN` with the token in the file agent/token of the data folder, or use the Unix socket beside it.",
       );
     }
     request.principal = principal;
@@ -63,10 +63,10 @@ function digest(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** @throws HTTP_FORBIDDEN when a token is for some apps or services, and this is about all of them */
+/** @throws HTTP_FORBIDDEN when a token is limited to some apps or services */
 export function requireEverything({ name, limits }: Principal): void {
   if (limits === undefined) return;
   throw HttpErrors.FORBIDDEN(
-    `The token "${name}" is for some apps and services, and this is about all of this host. Use the agent's own token, or its Unix socket.`,
+    `The token "${name}" is limited to some apps and services, but this request is about the whole host. Use the agent's own token or its Unix socket.`,
   );
 }

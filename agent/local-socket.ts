@@ -1,6 +1,6 @@
 /**
- * The local API on a Unix socket that only the agent's user may open. Its folder and mode are the check, so its callers
- * need no token.
+ * The local API on a Unix socket that only the agent's user can open. The permissions of its folder and file protect it, so its
+ * callers need no token.
  */
 import { chmod, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
@@ -14,7 +14,7 @@ import { AgentErrors } from "./api.ts";
 /** Milliseconds that requests under way may take to end at a stop. */
 const CLOSE_MS_MAX = 1_000;
 const SOCKET_MODE = 0o600;
-/** Bytes of a socket's path that every system takes (sockaddr_un.sun_path, with its final zero). */
+/** Bytes of a socket's path that every system accepts (sockaddr_un.sun_path, with its final zero). */
 const PATH_BYTES_MAX = 103;
 
 function localSocketPath(dataDir: string): string {
@@ -34,7 +34,7 @@ export class LocalSocket implements AsyncDisposable {
     this.#path = localSocketPath(dataDir);
   }
 
-  /** Whether a request came in here. */
+  /** Whether a request arrived over this socket. */
   readonly has = ({ raw }: FastifyRequest): boolean => this.#sockets.has(raw.socket);
 
   /** Listens, and returns the path; undefined where the path is longer than a socket's may be. @throws AGENT_NOT_LISTENING */
@@ -42,7 +42,7 @@ export class LocalSocket implements AsyncDisposable {
     if (Buffer.byteLength(this.#path) > PATH_BYTES_MAX) {
       this.#host.log.warn(
         { path: this.#path },
-        "the path of the local API's Unix socket is too long for one; use the port with the token",
+        "the path of the local API's Unix socket is too long; use the port with the token",
       );
       return undefined;
     }
@@ -52,7 +52,7 @@ export class LocalSocket implements AsyncDisposable {
     );
     server.on("connection", (socket) => this.#sockets.add(socket));
     try {
-      // What a killed agent left is removed; one that answers is another agent over the same folder.
+      // The socket of a killed agent is removed. A socket that answers belongs to another agent with the same folder.
       if (await isAnswered(this.#path)) throw new Error("another agent listens on it");
       await rm(this.#path, { force: true });
       await new Promise<void>((resolve, reject) => {
@@ -63,7 +63,7 @@ export class LocalSocket implements AsyncDisposable {
     } catch (cause) {
       server.close();
       throw AgentErrors.NOT_LISTENING(
-        `The agent's local API cannot listen on ${this.#path}: ${messageOf(cause)}. Is another agent using this data folder?`,
+        `The agent's local API cannot listen on ${this.#path}: ${messageOf(cause)}. If another agent uses this data folder, set another one.`,
         { cause },
       );
     }

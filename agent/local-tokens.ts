@@ -1,6 +1,6 @@
 /**
- * The tokens of the local API: one for everything, and one for each entry of the setting `agentAccess`. Unless a setting
- * names it, each is made at the first start, in a file that only the agent's user reads.
+ * The tokens of the local API: one for everything, and one for each entry of the setting `agentAccess`. A token that no setting
+ * gives is generated at the first start, in a file that only the agent's user can read.
  */
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -9,11 +9,11 @@ import type { Principal } from "#http";
 import { AgentErrors } from "./api.ts";
 import type { AgentSettings, LocalAccess } from "./settings.ts";
 
-/** Random bytes of a token: nothing to guess. */
+/** Random bytes of a token: too many to guess. */
 const TOKEN_BYTES = 32;
 const TOKEN_MODE = 0o600;
 const FOLDER_MODE = 0o700;
-/** Characters of a token in a file; shorter ones are mistakes, such as an empty file. */
+/** Characters of a token in a file. A shorter one is a mistake, such as an empty file. */
 const TOKEN_CHARS_MIN = 16;
 
 export interface LocalToken {
@@ -21,7 +21,7 @@ export interface LocalToken {
   readonly principal: Principal;
 }
 
-/** Where the token that allows everything is kept, below the agent's data folder. */
+/** Path of the token that allows everything, below the agent's data folder. */
 export function localTokenPath(dataDir: string): string {
   return join(dataDir, "token");
 }
@@ -31,16 +31,16 @@ export async function localTokens(
   host: Host,
   { dataDir, token, access }: Pick<AgentSettings, "dataDir" | "token" | "access">,
 ): Promise<LocalToken[]> {
-  const everything = token ?? (await readOrMake(host, localTokenPath(dataDir)));
+  const everything = token ?? (await readOrGenerate(host, localTokenPath(dataDir)));
   const tokens: LocalToken[] = [{ token: everything, principal: localPrincipal("local") }];
   for (const one of access) {
     const path = join(dataDir, "tokens", one.name);
-    tokens.push({ token: await readOrMake(host, path), principal: localPrincipal(one.name, one) });
+    tokens.push({ token: await readOrGenerate(host, path), principal: localPrincipal(one.name, one) });
   }
   return tokens;
 }
 
-/** A caller of the local API. One without limits is the agent's own user, who could read its files anyway. */
+/** A caller of the local API. A caller without limits is the agent's own user, who can read its files anyway. */
 export function localPrincipal(name: string, access?: LocalAccess): Principal {
   const { apps, services } = access ?? {};
   return {
@@ -51,21 +51,21 @@ export function localPrincipal(name: string, access?: LocalAccess): Principal {
   };
 }
 
-async function readOrMake(host: Host, path: string): Promise<string> {
+async function readOrGenerate(host: Host, path: string): Promise<string> {
   try {
     const known = (await readFile(path, "utf8").catch(absent))?.trim();
     if (known !== undefined && known.length >= TOKEN_CHARS_MIN) {
       await chmod(path, TOKEN_MODE);
       return known;
     }
-    const made = `pha_${randomId(host.random, TOKEN_BYTES)}`;
+    const generated = `pha_${randomId(host.random, TOKEN_BYTES)}`;
     await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
-    await writeFile(path, `${made}\n`, { mode: TOKEN_MODE });
+    await writeFile(path, `${generated}\n`, { mode: TOKEN_MODE });
     await chmod(path, TOKEN_MODE);
-    return made;
+    return generated;
   } catch (cause) {
     throw AgentErrors.FOLDER_UNUSABLE(
-      `The token of the local API cannot be kept in ${path}: ${messageOf(cause)}. Make its folder writable, or set a token.`,
+      `The token of the local API cannot be read from or written to ${path}: ${messageOf(cause)}. Make its folder writable, or set a token.`,
       { cause },
     );
   }

@@ -1,4 +1,4 @@
-/** The agent: the hand of the control plane on each host. */
+/** The agent: it runs on each host, registers its services, runs their checks, and writes config files. */
 export * from "./api.ts";
 export { type AgentListeners, createAgent, type RunningAgent } from "./create.ts";
 export { localTokenPath } from "./local-tokens.ts";

@@ -1,43 +1,43 @@
-/** A token of the local API for some of what it can do. `*` stands for every name. */
+/** A token of the local API with limited permissions. `*` stands for every name. */
 export interface LocalAccess {
-  /** Of the token's file, below `tokens` in the agent's data folder. */
+  /** Name of the token's file, below `tokens` in the agent's data folder. */
   readonly name: string;
-  /** Whose configs it may read, acknowledge and keep in files. */
+  /** Apps whose configs it may read, acknowledge and keep in files. */
   readonly apps: readonly string[];
-  /** Under which names it may register services. */
+  /** Names under which it may register services. */
   readonly services: readonly string[];
 }
 
-/** What an agent must be told: complete and frozen, with the defaults filled in by whoever starts it. */
+/** The settings of an agent. They are complete: the program that starts it fills in the defaults. */
 export interface AgentSettings {
-  /** Of the program, for the document of the local API. */
+  /** Version of the program, for the OpenAPI document of the local API. */
   readonly version: string;
-  /** Name of this host; part of the ids of services that do not say their own. */
+  /** Name of this host; part of the ids of services without one. */
   readonly node: string;
-  /** By which gradual releases of a config find this host. */
+  /** Gradual releases of a config select this host by these. */
   readonly labels: Readonly<Record<string, string>>;
-  /** Address that services are reached at when they do not say: 127.0.0.1 for all on one host. */
+  /** Address of services without one: 127.0.0.1 when everything is on one host. */
   readonly address: string;
-  /** Where the local API listens; port 0 takes a free one. */
+  /** Address and port of the local API; port 0 selects a free one. */
   readonly host: string;
   readonly port: number;
-  /** Of the local API; absent: one that is made at the first start and kept in the data folder. */
+  /** Token of the local API; absent: one is generated at the first start and kept in the data folder. */
   readonly token: string | undefined;
-  /** Further tokens of the local API, each for some of what it can do. */
+  /** Further tokens of the local API, each with limited permissions. */
   readonly access: readonly LocalAccess[];
   /** Folder of the snapshot. */
   readonly dataDir: string;
-  /** Folder of the files that the local API may ask for. */
+  /** Folder of the files that callers of the local API request. */
   readonly filesDir: string;
   /** Folder of definition files; undefined: none. */
   readonly servicesDir: string | undefined;
-  /** Silence after which this host's services leave the registry. */
+  /** Seconds without a heartbeat after which this host's services leave the registry. */
   readonly sessionTtlSeconds: number;
-  /** Between two looks at all that the server has of this host. */
+  /** Seconds between two comparisons of everything that the server has of this host. */
   readonly fullSyncSeconds: number;
-  /** Absolute paths of programs that checks of type exec may run. */
+  /** Absolute paths of the programs that checks of type exec may run. */
   readonly execAllow: readonly string[];
-  /** Whether a clean stop takes the services out at once; otherwise they stay until the session lapses. */
+  /** Whether a clean stop deregisters the services at once; otherwise they stay until the session lapses. */
   readonly leaveOnStop: boolean;
 }
 

@@ -1,7 +1,7 @@
 /**
- * What the agent keeps across restarts, in one file: its session, what was registered through the local API, the last
- * configs and catalogs, the verdicts. With it the agent starts and serves while the server is down, and goes on with its
- * session after a kill.
+ * The state that the agent keeps across restarts, in one file: its session, the services registered through the local API, the last
+ * configs and catalogs, and the verdicts. With it the agent starts and serves while the server is down, and continues its session
+ * after a crash.
  */
 import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,28 +14,30 @@ import { readText, type FileSink } from "./file-sink.ts";
 
 /** Milliseconds over which changes are gathered into one write. */
 const GATHER_MS = 250;
-/** Milliseconds after which it is written again though nothing changed, so that it says how old the rest is. */
+/** Milliseconds after which it is written again without a change, so that it records the age of its content. */
 const REFRESH_MS = 60_000;
 /** Back-off after a failed write. Milliseconds. */
 const RETRY = { baseMs: 1_000, capMs: 60_000 };
-/** Only its owner may read it: it holds a session and configs. */
+/** Only its owner may read it, since it contains a session and configs. */
 const SNAPSHOT_MODE = 0o600;
 
 const ClaimName = Type.Object({ namespace: Type.String(), service: Type.String(), id: Type.String() });
-const heardAtMs = Type.Optional(Type.Number({ description: "Absent: as of savedAtMs." }));
+const heardAtMs = Type.Optional(Type.Number({ description: "When the server last confirmed it. Absent: savedAtMs." }));
 
 export const Snapshot = Type.Object({
   format: Type.Literal(1),
   savedAtMs: Type.Number(),
   session: Type.Optional(Type.String()),
-  /** Everything told to the server, so that what is defined no more is taken back. */
+  /** Everything registered at the server, so that services which are no longer defined are deregistered. */
   told: Type.Array(Type.Object({ name: ClaimName, lifecycle: Lifecycle })),
   services: Type.Array(
     Type.Object({
       name: ClaimName,
       registration: LocalRegistration,
       incarnation: Type.Integer({ minimum: 0 }),
-      taken: Type.Boolean({ description: "The server had this claim; refused, it was deregistered there." }),
+      taken: Type.Boolean({
+        description: "Whether the server accepted this claim. If it then rejects it, it was deregistered there.",
+      }),
     }),
   ),
   verdicts: Type.Array(Type.Object({ service: Type.String(), check: Type.String(), status: CheckStatus })),
@@ -44,11 +46,11 @@ export const Snapshot = Type.Object({
     Type.Object({
       value: EffectiveConfig,
       heardAtMs,
-      revision: Type.Optional(Type.Number({ description: "Store revision up to which it was so." })),
+      revision: Type.Optional(Type.Number({ description: "Store revision up to which the server confirmed it." })),
     }),
   ),
   catalogs: Type.Array(Type.Object({ value: Resolved, heardAtMs })),
-  /** By group of files, a digest of what was loaded last. */
+  /** By reload group: the digest of the content that was loaded last. */
   reloaded: Type.Optional(Type.Array(Type.Tuple([Type.String(), Type.String()]))),
 });
 export type Snapshot = Static<typeof Snapshot>;
@@ -62,13 +64,16 @@ export async function makeFolder(path: string, mode: number): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode });
   } catch (cause) {
-    throw AgentErrors.FOLDER_UNUSABLE(`The folder ${path} cannot be made: ${messageOf(cause)}. Name another one.`, {
-      cause,
-    });
+    throw AgentErrors.FOLDER_UNUSABLE(
+      `The folder ${path} cannot be created: ${messageOf(cause)}. Create it, or use another one.`,
+      {
+        cause,
+      },
+    );
   }
 }
 
-/** The snapshot of an earlier run. One that cannot be read is set aside as `agent.json.corrupt`, not overwritten. */
+/** The snapshot of an earlier run. A corrupt one is renamed to `agent.json.corrupt`, not overwritten. */
 export async function loadSnapshot(host: Host, dataDir: string): Promise<Snapshot | undefined> {
   const path = snapshotPath(dataDir);
   const text = await readText(path);
@@ -77,15 +82,12 @@ export async function loadSnapshot(host: Host, dataDir: string): Promise<Snapsho
     const value: unknown = JSON.parse(text);
     if (matches(Snapshot, value)) return value;
   } catch {
-    // Not JSON: the same as JSON of another shape.
+    // Text that is not JSON is treated like JSON of another shape.
   }
   await rename(path, `${path}.corrupt`).catch((error: unknown) => {
-    host.log.warn({ path, err: error }, `the corrupt snapshot could not be set aside: ${messageOf(error)}`);
+    host.log.warn({ path, err: error }, `the corrupt snapshot cannot be renamed: ${messageOf(error)}`);
   });
-  host.log.warn(
-    { path },
-    `the snapshot is corrupt; it is set aside as ${path}.corrupt and the agent starts without it`,
-  );
+  host.log.warn({ path }, `the snapshot is corrupt; it is renamed to ${path}.corrupt, and the agent starts without it`);
   return undefined;
 }
 
@@ -99,7 +101,7 @@ export class SnapshotKeeper implements AsyncDisposable {
   #written = "";
   #writtenAt = Number.NEGATIVE_INFINITY;
   #attempt = 0;
-  /** Why the latest write failed; undefined when it did not. */
+  /** Why the latest write failed; undefined when it succeeded. */
   problem: string | undefined;
 
   constructor(host: Host, sink: FileSink, options: { dataDir: string; take: () => Omit<Snapshot, "savedAtMs"> }) {
@@ -114,7 +116,7 @@ export class SnapshotKeeper implements AsyncDisposable {
     this.#tasks.run("snapshot", (signal) => this.#run(signal));
   }
 
-  /** Says that something worth keeping may have changed. */
+  /** Notes that the state to keep may have changed. */
   touch(): void {
     this.#trigger.fire();
   }
@@ -131,7 +133,7 @@ export class SnapshotKeeper implements AsyncDisposable {
     }
   }
 
-  /** Writes it now, when there is anything new to write. Never rejects. */
+  /** Writes it now, if it has changed. Never rejects. */
   async save(): Promise<void> {
     const content = this.#take();
     const text = JSON.stringify(content);
@@ -146,7 +148,7 @@ export class SnapshotKeeper implements AsyncDisposable {
       this.problem = undefined;
     } catch (error) {
       this.#attempt++;
-      const message = `The snapshot was not kept, so a restart knows an older state: ${messageOf(error)}`;
+      const message = `The snapshot was not written, so a restart would restore an older state: ${messageOf(error)}`;
       if (this.problem === undefined) this.#host.log.error({ err: error }, message);
       this.problem = message;
       this.#trigger.fire();

@@ -1,4 +1,4 @@
-/** How the agent is, in one answer: counts, and what is wrong now, each with its code. */
+/** The status of the agent: counts, and the current problems with their codes. */
 import type { AppError } from "#base";
 import type { SetName } from "#config-server/api";
 import { AgentErrors, type AgentStatus, type LocalFile } from "./api.ts";
@@ -34,23 +34,23 @@ function problemsOf({ sync, files, older, definitionProblem, snapshotProblem }: 
   const report = ({ code }: { code: string }, detail: string) => problems.push({ code, detail });
   if (definitionProblem) report(definitionProblem, definitionProblem.message);
   if (sync.connected === false) {
-    report(AgentErrors.SERVER_AWAY, "The control plane is away; what is known is served.");
+    report(AgentErrors.SERVER_AWAY, "The control plane does not answer; the agent serves what it knows.");
   }
   if (sync.refusal !== undefined) {
-    report(AgentErrors.SESSION_REFUSED, `The control plane gives this agent no session: ${sync.refusal}`);
+    report(AgentErrors.SESSION_REFUSED, `The control plane rejects this agent's session: ${sync.refusal}`);
   }
   if (snapshotProblem !== undefined) report(AgentErrors.SNAPSHOT_NOT_KEPT, snapshotProblem);
   for (const { code = "", error } of files) if (error !== undefined) report({ code }, error);
   for (const { namespace, app, profile } of older) {
     const set = `${namespace}/${app}/${profile}`;
-    const ways = `Release it anew, or take it with POST /v1/agent/config/${set}/accept.`;
+    const ways = `Release it again, or accept the older one with POST /v1/agent/config/${set}/accept.`;
     report(
       AgentErrors.CONFIG_OLDER,
       `The server has an older config of ${set} than this host, which keeps its own. ${ways}`,
     );
   }
   for (const { name, error } of sync.claims.values()) {
-    if (error !== undefined) report(AgentErrors.SERVICE_REFUSED, `The server refuses "${name.id}": ${error}`);
+    if (error !== undefined) report(AgentErrors.SERVICE_REFUSED, `The server rejects "${name.id}": ${error}`);
   }
   return problems;
 }

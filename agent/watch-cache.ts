@@ -1,6 +1,6 @@
 /**
  * The latest value of many names, each followed by its own watch. While the server is away the last known value stays, with
- * its age. What a cold server says is combined with it where the fold allows that.
+ * its age. The data of a cold server is combined with it where the fold allows that.
  */
 import { messageOf, TaskGroup, Waiters, type Host } from "#base";
 import { FoldedWatch, type Fold } from "#client";

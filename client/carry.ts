@@ -1,6 +1,6 @@
 /**
- * One call, whatever carries it. Every transport goes through `carry`, so an aborted signal never starts a call, a call
- * that is aborted ends with the abort's reason at both ends, and no error of its body is left without a listener.
+ * One call over any transport. Every transport uses `carry`, so an aborted signal never starts a call, an aborted call ends with the
+ * abort's reason at both ends, and every error of a body has a listener.
  */
 import type { Readable } from "node:stream";
 import { AppError, messageOf, own } from "#base";
@@ -8,7 +8,7 @@ import { ClientErrors } from "./errors.ts";
 
 export type AnswerHeaders = Readonly<Record<string, string | string[] | number | undefined>>;
 
-/** The head of an answer, and its body as it comes. */
+/** The head of an answer, and its body as a stream. */
 export interface CarriedAnswer {
   readonly status: number;
   readonly headers: AnswerHeaders;
@@ -18,17 +18,17 @@ export interface CarriedAnswer {
 export interface TransportResponse {
   readonly status: number;
   header(name: string): string | undefined;
-  /** All of them, names in lower case, for callers that forward an answer. */
+  /** All headers, with names in lower case, for callers that forward an answer. */
   headers(): Readonly<Record<string, string>>;
   /** The whole body as text. */
   text(): Promise<string>;
-  /** The body as it comes. Leaving the loop ends it at the producer, too. */
+  /** The body in chunks as they arrive. Leaving the loop also ends the producer. */
   stream(): AsyncIterable<Uint8Array>;
 }
 
 /**
  * Makes one call. `start` must begin it before it returns its promise, and end it when the signal aborts.
- * @throws the signal's reason once it aborts, what `start` throws, CLIENT_UNREACHABLE when the body breaks off
+ * @throws the signal's reason once it aborts, the error of `start`, CLIENT_UNREACHABLE when the body breaks off
  */
 export async function carry(
   signal: AbortSignal,
@@ -45,14 +45,14 @@ export async function carry(
   const release = () => signal.removeEventListener("abort", forward);
   signal.addEventListener("abort", forward, { once: true });
   const started = start(abort.signal).then((answer) => {
-    // The reader of the body receives its error. Without a reader nobody needs it, and it must not end the process.
+    // The reader of the body receives its error. Without a reader the error is ignored, since it must not end the process.
     answer.body.on("error", () => {});
     answer.body.once("close", release);
     if (abort.signal.aborted) answer.body.destroy();
     return answer;
   });
   try {
-    // Not every carrier notices an abort before the head of its answer.
+    // Some transports do not notice an abort before the head of the answer.
     return respond(await Promise.race([started, aborted.promise]), signal, abort);
   } catch (error) {
     release();
@@ -90,7 +90,7 @@ async function* chunksOf(body: Readable, signal: AbortSignal): AsyncGenerator<Ui
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof AppError) throw error;
-    throw ClientErrors.UNREACHABLE(`The answer broke off: ${messageOf(error)}.`, { cause: error });
+    throw ClientErrors.UNREACHABLE(`The answer ended early: ${messageOf(error)}.`, { cause: error });
   }
 }
 

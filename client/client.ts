@@ -1,4 +1,4 @@
-/** The typed client of the control API. Gateway, agent and program see the control plane through it only. */
+/** The typed client of the control API. Gateway, agent and command line reach the control plane only through it. */
 import type { Host } from "#base";
 import type { LockRef } from "#locks/api";
 import { Caller, type ClientOptions } from "./calls/caller.ts";
@@ -30,8 +30,8 @@ export class Client {
   }
 
   /**
-   * Waits for a lock and keeps it, under a session of its own, until it is released or lost; `signal` of what it returns
-   * aborts when it is lost. A campaign for leadership is the same call.
+   * Waits for a lock and keeps it, under its own session, until it is released or lost. The `signal` of the held lock aborts when
+   * it is lost. Leader election is the same call.
    */
   lock(lock: LockRef, options: LockOptions = {}): Promise<HeldLock> {
     return holdLock(this.#host, this, lock, options);

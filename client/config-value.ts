@@ -1,6 +1,6 @@
 /**
- * One release as its reader sees it: the value of a key, parsed by its format, looked up by a path, and held to a Standard
- * Schema (zod, valibot, arktype and others). A snapshot never changes, so two values read from it are of one release.
+ * One release as its reader sees it: the value of a key, parsed by its format, selected by a path, and validated by a Standard
+ * Schema (zod, valibot, arktype and others). A snapshot never changes, so two values read from it belong to one release.
  * @see https://standardschema.dev
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
@@ -9,31 +9,31 @@ import { readValue } from "#base/formats";
 import { ConfigErrors, isMasked, type EffectiveConfig } from "#config-server/api";
 import { ClientErrors } from "./errors.ts";
 
-/** Issues told in the text of an error; `extra.issues` has all of them. */
-const ISSUES_TOLD_MAX = 5;
+/** Issues listed in the text of an error; `extra.issues` has all of them. */
+const ISSUES_LISTED_MAX = 5;
 
 export type AnySchema = StandardSchemaV1<unknown, unknown>;
 
 export interface ReadOptions<Schema extends StandardSchemaV1 = AnySchema, Default = never> {
-  /** What the value must be; its output is what is returned. Absent: the data as parsed, of type unknown. */
+  /** Validates the value; its output is returned. Absent: the parsed data, of type unknown. */
   readonly schema?: Schema | undefined;
-  /** Into the data: `"db.url"`, or its parts where a name holds a dot. Of properties it is the name of one. */
+  /** Path into the data: `"db.url"`, or its parts where a name contains a dot. For properties: the name of one property. */
   readonly path?: string | readonly string[] | undefined;
-  /** Returned as it is when nothing is released, or key or path is absent. Never for a value that is bad. */
+  /** Returned unchanged when nothing is released, or key or path is absent. Never for a value that is not valid. */
   readonly default?: Default;
 }
 
 export type ValueOf<Schema extends StandardSchemaV1, Default = never> = StandardSchemaV1.InferOutput<Schema> | Default;
 
-/** Of VALUE_INVALID: `extra.issues`. */
+/** One issue of VALUE_INVALID, in `extra.issues`. */
 export interface ValueIssue {
   readonly message: string;
-  /** Into the value that the schema was given. */
+  /** Path into the validated value. */
   readonly path: readonly (string | number)[];
 }
 
-/** What stands at key and path, before any schema; `present` is false when one of them is absent. */
-export type Found = { readonly present: true; readonly data: unknown } | { readonly present: false };
+/** The data at key and path, before any schema; `present` is false when one of them is absent. */
+export type FoundValue = { readonly present: true; readonly data: unknown } | { readonly present: false };
 
 export class ConfigSnapshot {
   readonly #effective: EffectiveConfig;
@@ -42,7 +42,7 @@ export class ConfigSnapshot {
     this.#effective = effective;
   }
 
-  /** Names this very content. */
+  /** Identifies this content. */
   get releaseKey(): string {
     return this.#effective.releaseKey;
   }
@@ -57,7 +57,7 @@ export class ConfigSnapshot {
     return Object.keys(this.#effective.items).sort();
   }
 
-  /** Which release a key's value comes from; undefined when there is no such key. */
+  /** The release that a key's value comes from; undefined for an unknown key. */
   origin(key: string): { readonly profile: string; readonly version: number } | undefined {
     return this.#item(key)?.origin;
   }
@@ -75,7 +75,7 @@ export class ConfigSnapshot {
   }
 
   /** The data at key and path. @throws CLIENT_VALUE_MASKED, CLIENT_VALUE_NOT_PARSED */
-  find(key: string, path?: string | readonly string[]): Found {
+  find(key: string, path?: string | readonly string[]): FoundValue {
     const item = this.#item(key);
     if (!item) return { present: false };
     if (isMasked(item)) {
@@ -89,10 +89,10 @@ export class ConfigSnapshot {
       data = readValue(item);
     } catch (cause) {
       throw ClientErrors.VALUE_NOT_PARSED(
-        // What a parser says quotes the text.
+        // The parser's message quotes the text.
         item.secret
-          ? `${this.#place(key)} is no ${item.format}. Release a value that is.`
-          : `${this.#place(key)} is no ${item.format}: ${messageOf(cause)}. Release a value that is.`,
+          ? `${this.#place(key)} is not valid ${item.format}. Release a valid value.`
+          : `${this.#place(key)} is not valid ${item.format}: ${messageOf(cause)}. Release a valid value.`,
         item.secret ? { extra: { key } } : { cause, extra: { key } },
       );
     }
@@ -103,10 +103,10 @@ export class ConfigSnapshot {
     return { present: true, data };
   }
 
-  /** What was found, as its schema makes it; the default, when nothing was. Errors are those of `get`. */
+  /** The found value as its schema returns it, or the default when none was found. Throws the errors of `get`. */
   async settle<Schema extends StandardSchemaV1, Default>(
     key: string,
-    found: Found,
+    found: FoundValue,
     options: ReadOptions<Schema, Default>,
   ): Promise<ValueOf<Schema, Default>> {
     const { schema, path } = options;
@@ -118,10 +118,10 @@ export class ConfigSnapshot {
     const result = await schema["~standard"].validate(found.data);
     if (!result.issues) return result.value;
     const issues = result.issues.map(issueOf);
-    const told = issues.slice(0, ISSUES_TOLD_MAX).map(({ message, path }) => `${pointerOf(path)}: ${message}`);
-    const more = issues.length > told.length ? `; and ${issues.length - told.length} more` : "";
+    const listed = issues.slice(0, ISSUES_LISTED_MAX).map(({ message, path }) => `${pointerOf(path)}: ${message}`);
+    const more = issues.length > listed.length ? `; and ${issues.length - listed.length} more` : "";
     throw ClientErrors.VALUE_INVALID(
-      `${this.#place(key)} does not keep its schema. ${told.join("; ")}${more}. Release a value that does, or mend the schema.`,
+      `${this.#place(key)} does not match its schema. ${listed.join("; ")}${more}. Release a value that does, or fix the schema.`,
       { extra: { key, ...(path === undefined ? {} : { path }), issues } },
     );
   }
@@ -135,12 +135,12 @@ export class ConfigSnapshot {
     const { namespace, app, profile, revision } = this.#effective;
     if (revision === 0) {
       return ConfigErrors.SET_NOT_FOUND(
-        `Nothing is released for "${namespace}/${app}/${profile}", so there is no key "${key}". Release it, or give a default.`,
+        `Nothing is released for "${namespace}/${app}/${profile}", so it has no key "${key}". Release it, or give a default.`,
         { extra: { key } },
       );
     }
     const where = path === undefined || !this.#item(key) ? "" : ` at path ${JSON.stringify(path)}`;
-    return ConfigErrors.KEY_NOT_FOUND(`There is no ${this.#place(key)}${where}. Release it, or give a default.`, {
+    return ConfigErrors.KEY_NOT_FOUND(`Found no ${this.#place(key)}${where}. Release it, or give a default.`, {
       extra: { key, ...(path === undefined ? {} : { path }) },
     });
   }

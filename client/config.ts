@@ -7,7 +7,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { AppError, messageOf, type Host } from "#base";
 import { ConfigErrors, type EffectiveConfig, type SetName } from "#config-server/api";
 import { ConfigFeed, type ConfigState } from "./config-feed.ts";
-import { ConfigSnapshot, type AnySchema, type Found, type ReadOptions, type ValueOf } from "./config-value.ts";
+import { ConfigSnapshot, type AnySchema, type FoundValue, type ReadOptions, type ValueOf } from "./config-value.ts";
 import { ClientErrors } from "./errors.ts";
 import { Acknowledger, type Delivery, type JoinedWatch } from "./follow/acknowledger.ts";
 import { LastKnownGoodFile } from "./last-known-good.ts";
@@ -101,7 +101,7 @@ export class ConfigReader implements AsyncDisposable {
     key: string,
     options: ReadOptions<Schema, Default> & FollowOptions = {},
   ): AsyncGenerator<Change<ValueOf<Schema, Default>>, void, undefined> {
-    let before: Found | undefined;
+    let before: FoundValue | undefined;
     return this.#follow(options, async (effective) => {
       const snapshot = new ConfigSnapshot(effective);
       const found = snapshot.find(key, options.path);

@@ -1,4 +1,4 @@
-/** A service's way to the control plane, over the network, with the real clock: made once, closed at the end. */
+/** The connection of a service to the control plane, over the network: created once, closed at the end. */
 import { hostname } from "node:os";
 import { Check as matches } from "typebox/value";
 import { messageOf, type AppError, type Host, type Log } from "#base";
@@ -11,25 +11,25 @@ import { keepSession, type KeptSession, type SessionOptions } from "./session.ts
 import { fetchTransport } from "./transports.ts";
 
 export interface ConnectOptions {
-  /** `http://host:port` of the control API, or of several members; they are tried in turn. */
+  /** `http://host:port` of the control API, or of several members, which are tried in turn. */
   readonly url: string | readonly string[];
-  /** Bearer token; a function is asked at each call, so that a token may be renewed. */
+  /** Bearer token. A function is called for each request, so that the token can be renewed. */
   readonly token?: string | (() => string | undefined) | undefined;
   /** The environment. @default "default" */
   readonly namespace?: string | undefined;
   readonly app: string;
-  /** Its values stand over those of profile `default`. @default "default" */
+  /** Its values override those of profile `default`. @default "default" */
   readonly profile?: string | undefined;
-  /** Name by which this process acknowledges, and gradual releases reach it; of letters, digits, `.`, `_` and `-`. @default host name and process id */
+  /** Name under which this process acknowledges, and gradual releases select it: letters, digits, `.`, `_` and `-`. @default host name and process id */
   readonly instance?: string | undefined;
-  /** By which gradual releases find this process, such as `{ zone: "eu" }`. */
+  /** Labels by which gradual releases select this process, such as `{ zone: "eu" }`. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /**
-   * Where the last config is kept, with mode 0600, for a start while no server answers. Its folder must be there. Absent:
-   * such a start fails.
+   * File of the last config, with mode 0600, for a start while no server answers. Its folder must exist. Absent: such a start
+   * fails.
    */
   readonly lastKnownGoodFile?: string | undefined;
-  /** Told once of each trouble that no call throws: a bad value in a watch, a server away or older, a file not written. */
+  /** Called once for each problem that no call throws: a value that is not valid in a watch, a server that is away or older, a file that cannot be written. */
   readonly onProblem?: ((problem: AppError) => void) | undefined;
   /** A log like pino's. @default warnings and errors, as JSON on standard error */
   readonly log?: Log | undefined;
@@ -38,22 +38,22 @@ export interface ConnectOptions {
 export interface Posthouse extends AsyncDisposable {
   readonly config: ConfigReader;
   /**
-   * A session that is kept alive and opened again after a lapse, until it or this client is closed. What is registered
-   * in `onOpen` under the session's id lives by it.
+   * A session that is kept alive, and opened again after a lapse, until it or this client is closed. Registrations that `onOpen`
+   * makes under the session's id belong to it.
    */
   session(options?: SessionOptions): Promise<KeptSession>;
-  /** All else that the control API can do. */
+  /** The whole control API. */
   readonly client: Client;
-  /** Ends watches, says what is still to be said, closes connections. Calling it twice does nothing more. */
+  /** Ends watches, sends due acknowledgements, and closes connections. A second call does nothing. */
   close(): Promise<void>;
 }
 
-/** The host of a process that has none: real time and chance, no metrics shown, warnings and errors on standard error. */
+/** The host of a process without one: the real clock and chance, no metrics, warnings and errors on standard error. */
 export function clientHost(log: Log = systemLog({ level: "warn", format: "json" }).log): Host {
   return libraryHost(log);
 }
 
-/** Connects lazily: nothing is sent before the first question. @throws CLIENT_OPTION_INVALID (`extra.field`) */
+/** Connects lazily: nothing is sent before the first call. @throws CLIENT_OPTION_INVALID (`extra.field`) */
 export function connect(options: ConnectOptions): Posthouse {
   const {
     token,
@@ -71,17 +71,17 @@ export function connect(options: ConnectOptions): Posthouse {
   const subscriber = instance ?? defaultInstance();
   for (const [field, value] of Object.entries(name)) {
     if (!matches(SetName.properties[field as keyof SetName], value))
-      throw invalid(field, `${JSON.stringify(value)} is no name; a-z, 0-9 and -, at most 63`);
+      throw invalid(field, `${JSON.stringify(value)} is not a valid name; use a-z, 0-9 and -, at most 63 characters`);
   }
   if (!matches(Subscriber, subscriber))
     throw invalid(
       "instance",
-      `${JSON.stringify(subscriber)} is no name; letters, digits, ".", "_" and "-", at most 128`,
+      `${JSON.stringify(subscriber)} is not a valid name; use letters, digits, ".", "_" and "-", at most 128 characters`,
     );
   if (labels !== undefined && !matches(Labels, labels))
     throw invalid(
       "labels",
-      `${JSON.stringify(labels)} are no labels; names and values of letters, digits and "._:/@+-"`,
+      `${JSON.stringify(labels)} are not valid labels; use names and values of letters, digits and "._:/@+-"`,
     );
   const host = clientHost(options.log);
   const transport = fetchTransport({ urls });
@@ -104,7 +104,7 @@ export function connect(options: ConnectOptions): Posthouse {
   const stack = new AsyncDisposableStack();
   stack.use(transport);
   stack.use(config);
-  // Closed before the transport, and with it a wait for the first session.
+  // Closed before the transport. Closing also ends a wait for the first session.
   const sessions = stack.use(new AsyncDisposableStack());
   const closing = new AbortController();
   sessions.defer(() => closing.abort(ClientErrors.CLOSED("The client was closed.")));
@@ -123,14 +123,15 @@ export function connect(options: ConnectOptions): Posthouse {
 }
 
 function checkUrls(urls: readonly string[]): void {
-  if (urls.length === 0) throw invalid("url", "no URL is given. Name the control API, such as http://127.0.0.1:8500");
+  if (urls.length === 0)
+    throw invalid("url", "it is empty. Give the URL of the control API, such as http://127.0.0.1:8500");
   for (const url of urls) {
     if (!/^https?:$/.test(URL.parse(url)?.protocol ?? ""))
-      throw invalid("url", `${JSON.stringify(url)} is no http or https URL. Name the control API`);
+      throw invalid("url", `${JSON.stringify(url)} is not an http or https URL. Give the URL of the control API`);
   }
 }
 
-/** Two processes of one host are two subscribers. */
+/** The default name: two processes of one host are two subscribers. */
 function defaultInstance(): string {
   const safe = hostname().replaceAll(/[^A-Za-z0-9._-]/g, "-");
   const name = /^[A-Za-z0-9]/.test(safe) ? safe : `host${safe}`;

@@ -1,7 +1,7 @@
 /**
- * Several members of the control plane as one transport. A member that is alive but does not answer, or whose data is old, is
- * left for a better one: by watches and repeatable calls at once, by other calls only when nothing was sent. Suspects are probed
- * in the background. The judgement is `core/members.ts`; this file carries it out.
+ * Several members of the control plane as one transport. When a member does not answer or its data is old, watches and repeatable
+ * calls move to a better one at once, other calls only when nothing was sent. Members that are not good are probed in the
+ * background. `core/members.ts` judges them; this file carries that out.
  */
 import { AppError, deadline, type Clock } from "#base";
 import { ageIn, DATA_AGE_HEADER } from "#http/frames";
@@ -10,36 +10,36 @@ import { ClientErrors } from "./errors.ts";
 import type { TransportResponse } from "./carry.ts";
 import type { Transport, TransportRequest } from "./transport.ts";
 
-/** Milliseconds between looks at members that owe something or are suspects. */
+/** Milliseconds between looks at members that owe an answer or are not good. */
 const LOOK_MS = 250;
 
-/** One member, and the transport that reaches it alone. */
-export interface Way {
-  /** For messages. */
+/** One member, with the transport that reaches only it. */
+export interface MemberTransport {
+  /** Shown in messages. */
   readonly name: string;
   readonly transport: Transport;
 }
 
 /** A call or a watch under way at a member. */
-interface Open {
+interface OpenCall {
   readonly sinceMs: number;
-  /** Whether a byte is owed: an answer that has not begun, or the next heartbeat. */
+  /** Whether the member owes a byte: the begin of its answer, or the next heartbeat. */
   owes: boolean;
   readonly isWatch: boolean;
-  /** Ends it, so that it goes on at another member; absent when it may not be repeated. */
+  /** Ends it, so that it continues at another member; absent when it may not be repeated. */
   readonly leave: ((why: string) => void) | undefined;
 }
 
 export class FailoverTransport implements Transport {
   readonly #clock: Clock;
-  readonly #ways: readonly Way[];
+  readonly #ways: readonly MemberTransport[];
   readonly #records = [] as ReturnType<typeof judge>[];
-  readonly #open: Set<Open>[];
+  readonly #open: Set<OpenCall>[];
   readonly #probes = new AbortController();
   #preferred = 0;
   #looking = false;
 
-  constructor(clock: Clock, ways: readonly Way[], preferred = 0) {
+  constructor(clock: Clock, ways: readonly MemberTransport[], preferred = 0) {
     this.#clock = clock;
     this.#ways = ways;
     this.#preferred = preferred % ways.length;
@@ -54,7 +54,7 @@ export class FailoverTransport implements Transport {
     let failure: unknown;
     for (const index of order(this.#records, this.#preferred)) {
       request.signal.throwIfAborted();
-      const way = this.#ways[index] as Way;
+      const way = this.#ways[index] as MemberTransport;
       tried.push(way.name);
       try {
         const answer = await this.#attempt(index, way, request);
@@ -68,22 +68,22 @@ export class FailoverTransport implements Transport {
     }
     if (tried.length === 1) throw failure;
     throw ClientErrors.UNREACHABLE(
-      `No answer from ${tried.join(" or ")}. The last one said: ${failure instanceof Error ? failure.message : String(failure)}`,
+      `No answer from ${tried.join(" or ")}. The last error was: ${failure instanceof Error ? failure.message : String(failure)}`,
       { cause: failure },
     );
   }
 
-  /** One call to one member; it ends with CLIENT_UNREACHABLE when a better member is found meanwhile. */
-  async #attempt(index: number, { transport }: Way, request: TransportRequest): Promise<TransportResponse> {
+  /** One call to one member. It ends with CLIENT_UNREACHABLE when a better member is found meanwhile. */
+  async #attempt(index: number, { transport }: MemberTransport, request: TransportRequest): Promise<TransportResponse> {
     const left = new AbortController();
     const isWatch = request.headers?.["accept"] === "text/event-stream";
-    const open: Open = {
+    const open: OpenCall = {
       sinceMs: this.#clock.monotonic(),
       owes: true,
       isWatch,
       leave: isRepeatable(request) ? (why) => left.abort(ClientErrors.UNREACHABLE(why)) : undefined,
     };
-    const opens = this.#open[index] as Set<Open>;
+    const opens = this.#open[index] as Set<OpenCall>;
     opens.add(open);
     this.#look();
     const over = () => void opens.delete(open);
@@ -97,7 +97,7 @@ export class FailoverTransport implements Transport {
       throw error;
     }
     open.owes = isWatch;
-    this.#note(index, toldBy(answer));
+    this.#note(index, ageFactOf(answer));
     return {
       status: answer.status,
       header: (name) => answer.header(name),
@@ -121,7 +121,7 @@ export class FailoverTransport implements Transport {
     try {
       for await (const chunk of answer.stream()) {
         const ageMs = isWatch ? ageIn(chunk) : undefined;
-        this.#note(index, ageMs === undefined ? { type: "heard" } : { type: "told", ageMs });
+        this.#note(index, ageMs === undefined ? { type: "heard" } : { type: "age", ageMs });
         yield chunk;
       }
     } finally {
@@ -137,16 +137,16 @@ export class FailoverTransport implements Transport {
     if (record.standing !== before.standing) this.#leaveWorse();
   }
 
-  /** Ends what may go on elsewhere, wherever a better member is known. */
+  /** Ends the calls that may continue elsewhere, at each member with a better one. */
   #leaveWorse(): void {
     for (const [index, opens] of this.#open.entries()) {
       if (!hasBetter(this.#records, index)) continue;
-      const why = `${this.#ways[index]?.name} is ${this.#records[index]?.standing}; another member is asked.`;
+      const why = `${this.#ways[index]?.name} is ${this.#records[index]?.standing}; the call moves to another member.`;
       for (const open of opens) open.leave?.(why);
     }
   }
 
-  /** Looks now and then, for as long as anything is under way or suspected. */
+  /** Looks at the members repeatedly, for as long as a call is under way or a member is not good. */
   #look(): void {
     if (this.#looking || this.#probes.signal.aborted) return;
     this.#looking = true;
@@ -177,7 +177,7 @@ export class FailoverTransport implements Transport {
         signal,
       });
       await answer?.text();
-      if (answer) this.#note(index, toldBy(answer));
+      if (answer) this.#note(index, ageFactOf(answer));
     } catch {
       if (!this.#probes.signal.aborted) this.#note(index, { type: "unanswered" });
     }
@@ -189,18 +189,18 @@ export class FailoverTransport implements Transport {
   }
 }
 
-/** A repetition changes nothing: reads, and what its caller says of. */
+/** Whether a repetition changes nothing: true for reads, and for calls that their caller marks. */
 function isRepeatable({ method, repeatable = method === "GET" }: TransportRequest): boolean {
   return repeatable;
 }
 
-/** Nothing was sent, so nothing can have happened. */
+/** Whether nothing was sent, so that nothing can have happened. */
 function isUnsent(error: unknown): boolean {
   const code = error instanceof AppError ? (error.cause as { code?: unknown } | undefined)?.code : undefined;
   return code === "ECONNREFUSED" || code === "UND_ERR_CONNECT_TIMEOUT";
 }
 
-function toldBy(answer: TransportResponse): MemberFact {
+function ageFactOf(answer: TransportResponse): MemberFact {
   const age = answer.header(DATA_AGE_HEADER);
-  return { type: "told", ageMs: age !== undefined && /^\d{1,16}$/.test(age) ? Number(age) : undefined };
+  return { type: "age", ageMs: age !== undefined && /^\d{1,16}$/.test(age) ? Number(age) : undefined };
 }

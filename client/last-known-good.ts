@@ -1,6 +1,7 @@
 /**
- * The last config that the server confirmed, in one file, so that a service starts while no server answers. Replaced whole,
- * for the owner alone; a file that is no more what was written is set aside, not used. Several processes may share it.
+ * The last config that the server confirmed, in one file, so that a service can start while no server answers. The file is replaced
+ * as a whole, and only its owner can read it. A file that differs from what was written is renamed, not used. Several processes may
+ * share it.
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile, rename, stat, unlink } from "node:fs/promises";
@@ -13,27 +14,27 @@ import { EffectiveConfig, type SetName } from "#config-server/api";
 import { FRAME_CHARS_MAX } from "#http/frames";
 import { ClientErrors } from "./errors.ts";
 
-/** Values may be secrets: for the owner alone. */
+/** Readable for the owner only, since values may be secrets. */
 const FILE_MODE = 0o600;
-/** Bytes that are read: what a frame may hold, in UTF-8, and room. */
+/** Bytes that are read: the maximum of a frame in UTF-8, with a margin. */
 const FILE_BYTES_MAX = 4 * FRAME_CHARS_MAX;
 const TEMP_SUFFIX = ".posthouse-tmp";
-/** Milliseconds after which a temporary file is nobody's any more; a write takes a fraction of it. */
+/** Milliseconds after which a temporary file counts as abandoned; a write takes a fraction of that. */
 const TEMP_ABANDONED_MS = 60_000;
 
 const Content = Type.Object({
   format: Type.Literal(1),
   hash: Type.String({ description: "SHA-256 of the canonical config, in hex." }),
-  heardAtMs: Type.Number({ description: "When the server last said that it is so." }),
-  revision: Type.Integer({ description: "The store's, when it did." }),
+  heardAtMs: Type.Number({ description: "When the server last confirmed it." }),
+  revision: Type.Integer({ description: "The store's revision at that time." }),
   config: EffectiveConfig,
 });
 
 export interface LastKnownGood {
   readonly config: EffectiveConfig;
-  /** When the server last said that it is so. Wall clock, milliseconds since 1970. */
+  /** When the server last confirmed it. Wall clock, milliseconds since 1970. */
   readonly heardAtMs: number;
-  /** The store's revision then. */
+  /** The store's revision at that time. */
   readonly revision: number;
 }
 
@@ -53,7 +54,7 @@ export class LastKnownGoodFile implements AsyncDisposable {
     this.#tell = options.tell;
   }
 
-  /** What the file holds; undefined when there is none or none to be used, which is then told. */
+  /** The content of the file; undefined when it does not exist, or is not usable, which is then reported. */
   async load(): Promise<LastKnownGood | undefined> {
     const path = this.#path;
     let content: Static<typeof Content> | undefined;
@@ -63,7 +64,7 @@ export class LastKnownGoodFile implements AsyncDisposable {
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       this.#tell(
-        ClientErrors.LAST_KNOWN_GOOD_UNUSABLE(`${path} cannot be read: ${messageOf(cause)}. Mend its rights.`, {
+        ClientErrors.LAST_KNOWN_GOOD_UNUSABLE(`${path} cannot be read: ${messageOf(cause)}. Fix its permissions.`, {
           cause,
           extra: { path },
         }),
@@ -77,14 +78,14 @@ export class LastKnownGoodFile implements AsyncDisposable {
       return { config, heardAtMs, revision };
     this.#tell(
       ClientErrors.LAST_KNOWN_GOOD_UNUSABLE(
-        `${path} holds the config of "${config.namespace}/${config.app}/${config.profile}", not of "${namespace}/${app}/${profile}". Give each its own file.`,
+        `${path} contains the config of "${config.namespace}/${config.app}/${config.profile}", not of "${namespace}/${app}/${profile}". Give each set its own file.`,
         { extra: { path } },
       ),
     );
     return undefined;
   }
 
-  /** Soon on disk. While a write is under way only the newest waits for its turn. */
+  /** Writes it in the background. While a write is under way, only the newest one waits. */
   save(known: LastKnownGood): void {
     this.#next = known;
     this.#writing ??= this.#write().finally(() => {
@@ -102,10 +103,10 @@ export class LastKnownGoodFile implements AsyncDisposable {
       try {
         await replaceFile(this.#path, JSON.stringify(content), FILE_MODE, unique);
       } catch (cause) {
-        // A full disk costs the next start its head start, not this process its life.
+        // A full disk only affects the next start, so this process continues.
         this.#tell(
           ClientErrors.LAST_KNOWN_GOOD_NOT_WRITTEN(
-            `${this.#path} was not written: ${messageOf(cause)}. What it held before stands; make its folder writable.`,
+            `${this.#path} was not written: ${messageOf(cause)}. Its old content remains; make its folder writable.`,
             { cause, extra: { path: this.#path } },
           ),
         );
@@ -116,17 +117,17 @@ export class LastKnownGoodFile implements AsyncDisposable {
   async #setAside(): Promise<undefined> {
     const aside = `${this.#path}.corrupt`;
     const moved = await rename(this.#path, aside).then(
-      () => `It is set aside as ${aside}.`,
-      (error: unknown) => `It could not be set aside: ${messageOf(error)}.`,
+      () => `It is renamed to ${aside}.`,
+      (error: unknown) => `It cannot be renamed: ${messageOf(error)}.`,
     );
     this.#tell(
-      ClientErrors.LAST_KNOWN_GOOD_UNUSABLE(`${this.#path} is corrupt or cut short. ${moved}`, {
+      ClientErrors.LAST_KNOWN_GOOD_UNUSABLE(`${this.#path} is corrupt or truncated. ${moved}`, {
         extra: { path: this.#path, setAside: aside },
       }),
     );
   }
 
-  /** Removes what processes killed in the middle of a write left beside it. */
+  /** Removes temporary files that killed processes left beside it. */
   async #sweep(): Promise<void> {
     if (this.#swept) return;
     this.#swept = true;
@@ -140,7 +141,7 @@ export class LastKnownGoodFile implements AsyncDisposable {
     }
   }
 
-  /** Waits until all that was given is written. */
+  /** Waits until the newest content is written. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#writing;
   }

@@ -1,10 +1,10 @@
 /**
- * A lock for as long as it is needed: opens a session, keeps it alive, waits for the lock's turn, and says by a signal
- * when the lock is lost. Leader election is the same call: who holds the lock leads, and its value says where.
+ * A lock for as long as it is needed: opens a session, keeps it alive, waits for its turn, and aborts a signal when the lock is lost.
+ * Leader election is the same call: the holder of the lock is the leader, and the lock's value can be its address.
  *
- * The signal errs on the safe side: it aborts when the session could have lapsed by our own clock, which counts from
- * before the last heartbeat that was answered. A process that was paused hears of it only when it goes on, so a resource
- * that must not see two holders compares the token.
+ * The signal errs on the safe side: it aborts when the session may have lapsed by the clock of this process, which counts from before
+ * the last answered heartbeat was sent. A paused process learns of it only when it continues, so a resource that must not see two
+ * holders compares the token.
  */
 import { AppError, deadline, fullJitter, messageOf, TaskGroup, type Host } from "#base";
 import { LocksErrors, type LockRef } from "#locks/api";
@@ -13,7 +13,7 @@ import { ClientErrors } from "./errors.ts";
 import type { LockCalls } from "./calls/locks.ts";
 import type { RegistryCalls } from "./calls/registry.ts";
 
-/** Seconds of silence that end the session when nobody says: a lost holder is noticed soon, a pause is survived. */
+/** Seconds without a heartbeat that end the session by default: a lost holder is noticed soon, and a short pause is survived. */
 export const LOCK_SESSION_SECONDS = 15;
 /** Heartbeats per time to live. */
 const HEARTBEATS = 3;
@@ -22,28 +22,28 @@ const POLL_SECONDS = 25;
 const RETRY = { baseMs: 100, capMs: 3_000 };
 
 export interface LockOptions {
-  /** For people and for those that follow an election, such as the leader's address. */
+  /** Shown to people and to followers of an election, such as the leader's address. */
   readonly value?: string;
   /** See `PUT /v1/locks/{name}`. */
   readonly lockDelaySeconds?: number;
-  /** Silence after which the lock is lost; then its delay runs, and then the next one has it. */
+  /** Seconds without a heartbeat after which the lock is lost. Then its delay runs, and then the next session acquires it. */
   readonly sessionSeconds?: number;
-  /** Ends the waiting, and leaves the queue. What is held already stays held. */
+  /** Ends the wait and leaves the queue. A lock that is already held stays held. */
   readonly signal?: AbortSignal;
 }
 
 export interface HeldLock extends AsyncDisposable {
   readonly ref: LockRef;
   readonly session: string;
-  /** Larger than that of every earlier holder: show it to the resource, and let it refuse lower ones. */
+  /** Higher than the token of every earlier holder. Send it to the resource, which must reject lower ones. */
   readonly token: number;
-  /** Aborts when the lock is lost: its session ended or may have, or an operator broke it. Stop then, at once. */
+  /** Aborts when the lock is lost: its session ended or may have ended, or an operator broke it. Stop at once then. */
   readonly signal: AbortSignal;
-  /** Says another value without letting go. */
+  /** Changes the value without releasing the lock. */
   setValue(value: string): Promise<void>;
   /**
-   * Lets go; the next in the queue has it at once. Once lost it only ends the session. Disposing does the same, and only
-   * logs when no server answers: the session then ends by itself.
+   * Releases the lock; the next session in the queue acquires it at once. A lost lock only ends its session. Disposing does the
+   * same, and only logs when no server answers: the session then lapses by itself.
    * @throws CLIENT_UNREACHABLE
    */
   release(): Promise<void>;
@@ -55,7 +55,7 @@ interface LockClient {
   readonly registry: Pick<RegistryCalls, "openSession" | "heartbeat" | "closeSession">;
 }
 
-/** Resolves when the lock is held. @throws the signal's reason, or what the server refuses such as HTTP_INVALID */
+/** Resolves when the lock is held. @throws the signal's reason, or the server's rejection such as HTTP_INVALID */
 export async function holdLock(host: Host, client: LockClient, ref: LockRef, options: LockOptions): Promise<HeldLock> {
   const signal = options.signal ?? new AbortController().signal;
   let attempt = 0;
@@ -70,13 +70,13 @@ export async function holdLock(host: Host, client: LockClient, ref: LockRef, opt
       await session?.[Symbol.asyncDispose]();
       signal.throwIfAborted();
       if (!isPassing(error)) throw error;
-      host.log.warn({ ...ref, err: error }, `asking for the lock anew: ${messageOf(error)}`);
+      host.log.warn({ ...ref, err: error }, `the lock is requested again: ${messageOf(error)}`);
       await host.clock.sleep(fullJitter(host.random, attempt++, RETRY), signal).catch(() => {});
     }
   }
 }
 
-/** Whether asking again may help: nobody answered, the server is not ready, or the session lapsed on the way. */
+/** Whether a retry may succeed: no server answered, the server is not ready, or the session lapsed meanwhile. */
 function isPassing(error: unknown): boolean {
   if (!(error instanceof AppError)) return false;
   return error.status >= 500 || isGone(error) || ClientErrors.LOCK_LOST.is(error);
@@ -93,7 +93,7 @@ interface Turn {
   readonly signal: AbortSignal;
 }
 
-/** The token, once it is our turn. The place in the queue is kept while a server is away, for as long as the session is. */
+/** The token, once it is this session's turn. It keeps its place in the queue while the server is away, until the session lapses. */
 async function waitTurn(client: LockClient, { ref, session, options, signal }: Turn): Promise<number> {
   const { value, lockDelaySeconds } = options;
   const request = {
@@ -126,14 +126,14 @@ function hold(
   session.tasks.run("lock watch", async (stopping) => {
     const signal = AbortSignal.any([stopping, done.signal]);
     for await (const { data, revision } of client.locks.watch(ref, { signal })) {
-      // A member that is behind may still speak of those before us.
+      // A member that lags behind may still send earlier holders.
       if (!data || revision < token || data.holder?.token === token || signal.aborted) continue;
-      session.lose(`Lock "${ref.name}" was taken from us.`);
+      session.lose(`Another session now holds lock "${ref.name}", or an operator broke it.`);
     }
   });
   let released: Promise<void> | undefined;
-  const release = () => (released ??= letGo());
-  const letGo = async () => {
+  const release = () => (released ??= releaseOnce());
+  const releaseOnce = async () => {
     done.abort();
     try {
       if (!session.lost.aborted) await client.locks.release(ref, session.id);
@@ -151,18 +151,22 @@ function hold(
     async setValue(value) {
       session.lost.throwIfAborted();
       const answer = await client.locks.acquire(ref, { session: session.id, value });
-      if (answer.token !== token) session.lose(`Lock "${ref.name}" was taken from us.`);
+      if (answer.token !== token)
+        session.lose(`Another session now holds lock "${ref.name}", or an operator broke it.`);
       session.lost.throwIfAborted();
     },
     release,
     [Symbol.asyncDispose]: () =>
       release().catch((error: unknown) => {
-        session.host.log.warn({ ...ref, err: error }, `lock not released, it lapses: ${messageOf(error)}`);
+        session.host.log.warn(
+          { ...ref, err: error },
+          `the lock could not be released and will lapse: ${messageOf(error)}`,
+        );
       }),
   };
 }
 
-/** A session that is kept alive, and says when it may no longer be. */
+/** A session that is kept alive, with a signal that aborts when it may have ended. */
 class LiveSession implements AsyncDisposable {
   readonly host: Host;
   readonly id: string;
@@ -175,9 +179,7 @@ class LiveSession implements AsyncDisposable {
   private constructor(host: Host, client: LockClient, { id, ttlMs }: { id: string; ttlMs: number }) {
     this.host = host;
     this.id = id;
-    this.tasks = new TaskGroup(host.log, (error) =>
-      this.lose(`The lock is no longer looked after: ${messageOf(error)}`),
-    );
+    this.tasks = new TaskGroup(host.log, (error) => this.lose(`The lock is no longer kept alive: ${messageOf(error)}`));
     this.#client = client;
     this.#ttlMs = ttlMs;
   }
@@ -199,7 +201,7 @@ class LiveSession implements AsyncDisposable {
     this.#lost.abort(ClientErrors.LOCK_LOST(why));
   }
 
-  /** Stops the heartbeats and ends the session; when no server answers, it ends by itself. */
+  /** Stops the heartbeats and closes the session. When no server answers, it lapses by itself. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#cancel();
     await this.tasks[Symbol.asyncDispose]();
@@ -207,7 +209,7 @@ class LiveSession implements AsyncDisposable {
     await this.#client.registry.closeSession(this.id, { signal: late.signal }).catch(() => {});
   }
 
-  /** Heard of at a moment before which we asked: the store counts from a later one. */
+  /** Counts from before the request was sent: the store counts from a later time. */
   #alive(beganMs: number): void {
     this.#cancel();
     const leftMs = this.#ttlMs - (this.host.clock.monotonic() - beganMs);

@@ -19,4 +19,4 @@ export { LOCK_SESSION_SECONDS, type HeldLock, type LockOptions } from "./lock.ts
 export { STREAM_SILENCE_MS_MAX } from "./stream.ts";
 export * from "./transport.ts";
 export * from "./transports.ts";
-export { FailoverTransport, type Way } from "./failover.ts";
+export { FailoverTransport, type MemberTransport } from "./failover.ts";

@@ -1,4 +1,4 @@
-/** The event emitter that the OpenFeature SDK asks of a provider: its own is a class of the SDK, which is not ours to load. */
+/** The event emitter that the OpenFeature SDK requires of a provider. The SDK's own is a class, which only the caller loads. */
 import type {
   AnyProviderEvent,
   EventContext,
@@ -13,7 +13,7 @@ export class ProviderEmitter implements ProviderEventEmitter<AnyProviderEvent> {
   readonly #handlers = new Map<string, EventHandler[]>();
   #logger: Logger | undefined;
 
-  /** Handlers are called at once and in order; one that fails is logged and does not keep the next from it. */
+  /** Handlers are called at once and in order. A handler that fails is logged and does not stop the next one. */
   emit(event: `${AnyProviderEvent}`, context?: EventContext): void {
     for (const handler of this.#handlers.get(event) ?? []) void this.#call(handler, context as EventDetails);
   }

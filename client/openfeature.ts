@@ -1,6 +1,6 @@
 /**
- * An OpenFeature provider for Node: flags are evaluated in this process, from the config that is watched, so a question
- * costs no call and is answered while the server is away. The SDK is the caller's; of it only types are used here.
+ * An OpenFeature provider for Node. It evaluates flags in this process, from the config that it watches, so an evaluation costs no
+ * call and works while the server is away. The SDK belongs to the caller; this file uses only its types.
  */
 import type {
   ErrorCode,
@@ -23,21 +23,21 @@ const UNAUTHORIZED = 401;
 const FORBIDDEN = 403;
 
 export interface PosthouseProviderOptions {
-  /** `http://host:port` of a control API; several are tried in turn. */
+  /** `http://host:port` of a control API. Several are tried in turn. */
   readonly url: string | readonly string[];
-  /** A token of the role reader is enough. A function is asked at each connection, so that a token may be renewed. */
+  /** A token of the role reader is enough. A function is called at each connection, so that the token can be renewed. */
   readonly token?: string | (() => string | undefined);
   readonly app: string;
   /** `default` when absent, as is `namespace`. */
   readonly profile?: string;
   readonly namespace?: string;
-  /** Milliseconds until `initialize` fails; what comes later still makes the provider ready. 10,000 when absent. */
+  /** Milliseconds until `initialize` fails; a later answer still makes the provider ready. 10,000 when absent. */
   readonly initializeMs?: number;
 }
 
-/** Where a provider stands once it has been ready; each turn is told as an event. */
-type Standing = "ready" | "stale" | "error";
-const EVENT_OF: Readonly<Record<Standing, `${ProviderEvents}`>> = {
+/** State of a provider after its first `initialize`; each change is an event. */
+type ProviderState = "ready" | "stale" | "error";
+const EVENT_OF: Readonly<Record<ProviderState, `${ProviderEvents}`>> = {
   ready: "PROVIDER_READY",
   stale: "PROVIDER_STALE",
   error: "PROVIDER_ERROR",
@@ -51,8 +51,8 @@ interface Run extends AsyncDisposable {
 /**
  * `OpenFeature.setProviderAndWait(new PosthouseProvider({ url, token, app }))`.
  *
- * Stale: the server is away, and what was known is served. Error: the server refuses the token, or its flags cannot be
- * read; what was known is served all the same. `initialize` fails with PROVIDER_FATAL when the token is refused.
+ * Stale: the server is away, and the last flags are served. Error: the server rejects the token, or its flags are not valid; the last
+ * flags are still served. `initialize` fails with PROVIDER_FATAL when the server rejects the token.
  */
 export class PosthouseProvider implements Provider {
   readonly metadata = { name: "posthouse" } as const;
@@ -64,21 +64,21 @@ export class PosthouseProvider implements Provider {
   #run: Run | undefined;
   #set: FlagSet | undefined;
   #known: { readonly releaseKey: string; readonly revision: number } | undefined;
-  /** Why the server's latest flags are not what is served. */
+  /** Why the server's latest flags are not served. */
   #refused: string | undefined;
   #lastError: string | undefined;
-  /** Undefined until the SDK has been told of the first. */
-  #standing: Standing | undefined;
+  /** Undefined until `initialize` has ended, which the SDK reports itself. */
+  #state: ProviderState | undefined;
 
   constructor(options: PosthouseProviderOptions) {
     this.#options = options;
     const { namespace = "default", app, profile = "default" } = options;
     this.#name = { namespace, app, profile };
-    // A library keeps quiet: what happens is told to the SDK as events.
+    // A library writes no log: the SDK receives events.
     this.#host = libraryHost();
   }
 
-  /** Resolves with the first whole state of the server, also when no flags are released yet. */
+  /** Resolves with the first complete state of the server, also when no flags are released yet. */
   async initialize(): Promise<void> {
     this.#run ??= this.#start();
     const { initializeMs = INITIALIZE_MS } = this.#options;
@@ -94,9 +94,9 @@ export class PosthouseProvider implements Provider {
     );
     try {
       await Promise.race([this.#run.first.promise, timeout.promise]);
-      this.#standing = "ready";
+      this.#state = "ready";
     } catch (error) {
-      this.#standing = "error";
+      this.#state = "error";
       throw error;
     }
   }
@@ -104,7 +104,7 @@ export class PosthouseProvider implements Provider {
   async onClose(): Promise<void> {
     const run = this.#run;
     this.#run = undefined;
-    this.#standing = undefined;
+    this.#state = undefined;
     await run?.[Symbol.asyncDispose]();
   }
 
@@ -120,20 +120,20 @@ export class PosthouseProvider implements Provider {
     return this.#resolve<number>("number", key, context);
   }
 
-  /** Values are frozen: they are handed out again. */
+  /** Values are frozen, since later evaluations return them again. */
   resolveObjectEvaluation<T extends JsonValue>(key: string, _fallback: T, context: EvaluationContext) {
     return this.#resolve<T>("object", key, context);
   }
 
-  /** The SDK makes the caller's fallback of whatever is thrown, and tells its code. */
+  /** When this throws, the SDK returns the caller's fallback with the error's code. */
   async #resolve<T>(type: FlagType, key: string, context: EvaluationContext): Promise<ResolutionDetails<T>> {
-    if (!this.#set) throw coded("PROVIDER_NOT_READY", "No flags were heard of yet.");
+    if (!this.#set) throw coded("PROVIDER_NOT_READY", "The provider has not received any flags yet.");
     const evaluation = this.#set.evaluate(key, context);
     if (!wasEvaluated(evaluation)) throw coded(evaluation.errorCode, evaluation.errorDetails);
     const { value, variant, reason, metadata } = evaluation;
     const actual = typeOfValue(value);
     if (actual !== type) {
-      throw coded("TYPE_MISMATCH", `Flag "${key}" is a ${actual}, and a ${type} was asked for.`);
+      throw coded("TYPE_MISMATCH", `Flag "${key}" is a ${actual}, but the caller requested a ${type}.`);
     }
     return { value: value as T, variant, reason, flagMetadata: metadata };
   }
@@ -143,7 +143,7 @@ export class PosthouseProvider implements Provider {
     const transport = fetchTransport({ urls: typeof url === "string" ? [url] : url });
     const client = new Client(this.#host, { transport, token });
     const first = Promise.withResolvers<void>();
-    // Whoever initializes hears of it; nobody else need.
+    // `initialize` reports a rejection. Without it, the rejection is ignored.
     first.promise.catch(() => {});
     const tasks = new TaskGroup(this.#host.log);
     tasks.run("flags", (signal) => this.#follow(client, first, signal));
@@ -163,12 +163,12 @@ export class PosthouseProvider implements Provider {
       this.#lastError = error === undefined ? "the server ended the stream" : messageOf(error);
       const refused = error instanceof AppError && (error.status === UNAUTHORIZED || error.status === FORBIDDEN);
       if (refused) first.reject(coded("PROVIDER_FATAL", this.#lastError));
-      // Nothing is stale before something was known.
+      // Without any flags the state is error, not stale.
       this.#turn(refused || !this.#set ? "error" : "stale", this.#lastError);
     };
     for await (const frame of client.config.watch(this.#name, { signal, onState })) {
       if (frame.event === "reset") continue;
-      // Every frame with data is the whole of it.
+      // Every frame with data contains the whole config.
       if (frame.data !== undefined) this.#take(frame.data);
       if (frame.event === "snapshot") continue;
       if (this.#refused === undefined) {
@@ -188,7 +188,7 @@ export class PosthouseProvider implements Provider {
       return;
     }
     if (this.#known && revision < this.#known.revision) {
-      this.#refused = `The server is at revision ${revision}, and revision ${this.#known.revision} was known: is its store an older copy?`;
+      this.#refused = `The server is at revision ${revision}, but revision ${this.#known.revision} was known before. Its store may be an older copy.`;
       return;
     }
     const flags = flagsOf(config);
@@ -199,19 +199,19 @@ export class PosthouseProvider implements Provider {
     const before = this.#set;
     this.#refused = undefined;
     this.#known = { releaseKey, revision };
-    // A set without flags says of each that it is not found, which is so.
+    // A set without flags answers that each flag is not found.
     this.#set = "set" in flags ? flags.set : new FlagSet().of({ releaseKey });
     const flagsChanged = this.#set.changedSince(before);
-    if (before && flagsChanged.length > 0 && this.#standing !== undefined) {
+    if (before && flagsChanged.length > 0 && this.#state !== undefined) {
       this.events.emit("PROVIDER_CONFIGURATION_CHANGED", { flagsChanged, metadata: { ...this.#set.release } });
     }
   }
 
-  /** The SDK itself tells of how `initialize` ended; every turn after that is told here. */
-  #turn(standing: Standing, message?: string): void {
-    if (this.#standing === undefined || this.#standing === standing) return;
-    this.#standing = standing;
-    this.events.emit(EVENT_OF[standing], message === undefined ? {} : { message });
+  /** Emits an event for each change of state after `initialize`, whose end the SDK reports itself. */
+  #turn(state: ProviderState, message?: string): void {
+    if (this.#state === undefined || this.#state === state) return;
+    this.#state = state;
+    this.events.emit(EVENT_OF[state], message === undefined ? {} : { message });
   }
 }
 

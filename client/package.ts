@@ -1,4 +1,4 @@
-/** What `posthouse/client` gives to services: `connect` and what belongs to it, and the client beneath for all the rest. */
+/** The package `posthouse/client` for services: `connect` with its types, and the client beneath it for everything else. */
 export { AppError, type Host, type Log } from "#base";
 export { ConfigErrors } from "#config-server/api";
 export type { ConfigState } from "./config-feed.ts";

@@ -1,36 +1,36 @@
 /**
- * A session for as long as it is needed: opens, sends heartbeats, opens another one when it has lapsed, and closes. What
- * lives by a session ends with it, so `onOpen` makes it: the first time, and again for each later session.
+ * A session for as long as it is needed: it is opened, kept alive by heartbeats, opened again after a lapse, and closed. Registrations
+ * end with their session, so `onOpen` makes them for the first session and for each later one.
  */
 import { AppError, deadline, fullJitter, messageOf, TaskGroup, type Host } from "#base";
 import { RegistryErrors } from "#registry/api";
 import type { Client } from "./mod.ts";
 
-/** Seconds of silence that end the session by default: a lost process is noticed soon, a pause is survived. */
+/** Seconds without a heartbeat that end the session by default: a lost process is noticed soon, and a short pause is survived. */
 export const SESSION_SECONDS = 15;
 /** Heartbeats per time to live. */
 const HEARTBEATS = 3;
 const RETRY = { baseMs: 100, capMs: 3_000 };
 
 export interface SessionOptions {
-  /** Silence after which the session lapses, with everything that lives by it. @default 15 */
+  /** Seconds without a heartbeat after which the session lapses, with everything that belongs to it. @default 15 */
   readonly ttlSeconds?: number | undefined;
-  /** Makes what lives by the session, such as registrations. It runs for each session, so it must bear repetition. */
+  /** Makes everything that belongs to the session, such as registrations. It runs for each session, so it must be repeatable. */
   readonly onOpen?: ((session: string) => Promise<unknown>) | undefined;
-  /** Ends the waiting for the first session. A session that is open stays open. */
+  /** Ends the wait for the first session. An open session stays open. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface KeptSession extends AsyncDisposable {
-  /** Id of the current session; another one after a lapse. */
+  /** Id of the current session. It changes after a lapse. */
   readonly id: string;
-  /** Stops the heartbeats and closes the session, and with it ends what lives by it. Disposing does the same. */
+  /** Stops the heartbeats and closes the session, which ends everything that belongs to it. Disposing does the same. */
   close(): Promise<void>;
 }
 
 /**
  * Resolves once the first session is open and `onOpen` is done; waits while no server answers.
- * @throws the signal's reason, what the server refuses, or what `onOpen` throws
+ * @throws the signal's reason, the server's rejection, or the error of `onOpen`
  */
 export async function keepSession(host: Host, client: Client, options: SessionOptions): Promise<KeptSession> {
   const { ttlSeconds = SESSION_SECONDS, signal = new AbortController().signal } = options;
@@ -42,7 +42,7 @@ export async function keepSession(host: Host, client: Client, options: SessionOp
     for (;;) {
       await untilLapsed(host, client, { id, ttlSeconds, signal: stop });
       if (stop.aborted) return;
-      host.log.warn({ session: id }, "the session lapsed; another one is opened");
+      host.log.warn({ session: id }, "the session has lapsed; a new one is opened");
       const next = await untilDone(host, open, { signal: stop, isPassing: () => true }).catch(() => undefined);
       if (next === undefined) return;
       id = next;
@@ -77,7 +77,7 @@ async function openSession(
   }
 }
 
-/** Tries again for as long as that may help. */
+/** Retries for as long as that may succeed. */
 async function untilDone<T>(
   host: Host,
   work: () => Promise<T>,
@@ -89,13 +89,13 @@ async function untilDone<T>(
       return await work();
     } catch (error) {
       if (!isPassing(error)) throw error;
-      host.log.warn({ err: error }, `no session yet: ${messageOf(error)}`);
+      host.log.warn({ err: error }, `the session is not open yet: ${messageOf(error)}`);
       await host.clock.sleep(fullJitter(host.random, attempt, RETRY), signal).catch(() => {});
     }
   }
 }
 
-interface Beaten {
+interface OpenedSession {
   readonly id: string;
   readonly ttlSeconds: number;
 }
@@ -104,7 +104,7 @@ interface Beaten {
 async function untilLapsed(
   host: Host,
   client: Client,
-  { id, ttlSeconds, signal }: Beaten & { signal: AbortSignal },
+  { id, ttlSeconds, signal }: OpenedSession & { signal: AbortSignal },
 ): Promise<void> {
   const periodMs = (ttlSeconds * 1000) / HEARTBEATS;
   let failures = 0;
@@ -123,8 +123,8 @@ async function untilLapsed(
   }
 }
 
-/** When no server answers, the session ends by itself. */
-async function closeQuietly(host: Host, client: Client, { id, ttlSeconds }: Beaten): Promise<void> {
+/** When no server answers, the session lapses by itself. */
+async function closeQuietly(host: Host, client: Client, { id, ttlSeconds }: OpenedSession): Promise<void> {
   using late = deadline(host.clock, ttlSeconds * 1000);
   await client.registry.closeSession(id, { signal: late.signal }).catch(() => {});
 }

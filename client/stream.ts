@@ -1,13 +1,13 @@
 /**
- * Reads a watch for as long as its signal lives: survives cuts, resumes by revision, and starts over when told to.
- * A reader sees `reset` before any snapshot that replaces what it knew, so it never mixes two worlds.
+ * Reads a watch until its signal aborts: it reconnects after a cut, resumes by revision, and starts over when the server asks for it.
+ * A reader receives `reset` before any snapshot that replaces its state, so it never mixes two states.
  */
 import { fullJitter, messageOf, type Host } from "#base";
 import { FrameDecoder, WATCH_ID_HEADER, type Frame } from "#http/frames";
 import { errorFromProblem } from "./errors.ts";
 import type { Transport } from "./transport.ts";
 
-/** Back-off between tries: quick at first, since a restart takes a second; then gentle. Milliseconds. */
+/** Back-off between tries: short at first, since a restart takes a second. Milliseconds. */
 const RETRY = { baseMs: 50, capMs: 5_000 };
 /** Silence after which a stream counts as dead. Servers send heartbeats every 10 s. Milliseconds. */
 export const STREAM_SILENCE_MS_MAX = 25_000;
@@ -17,16 +17,16 @@ export interface WatchOptions {
   readonly path: string;
   readonly headers: () => Record<string, string>;
   readonly signal: AbortSignal;
-  /** Resume after this revision, when what was known up to there is still at hand. */
+  /** Resume after this revision. The reader must still have the state of that revision. */
   readonly after?: number | undefined;
-  /** Told when the stream is cut and when it stands again. */
+  /** Called when the stream is cut and when it is connected again. */
   readonly onState?: ((state: "connected" | "disconnected", error?: unknown) => void) | undefined;
   readonly acknowledgement?: Acknowledgement | undefined;
 }
 
 /**
- * Tells the server how far its reader has come: whenever the stream stands anew, and after a frame that somebody waits
- * for. A frame counts as taken over when the reader asks for the next one.
+ * Sends the server the revision that its reader has applied: after each reconnect, and after a frame that a drain waits for. A frame
+ * counts as applied once the reader asks for the next one.
  */
 export interface Acknowledgement {
   readonly isWaitedFor: (frame: Frame) => boolean;
@@ -34,13 +34,13 @@ export interface Acknowledgement {
   readonly send: (watch: string, revision: number) => void;
 }
 
-/** Frames for as long as the signal lives; then it returns. Only `heartbeat`s are kept back from nobody. */
+/** All frames, `heartbeat`s among them, until the signal aborts; then it returns. */
 export async function* watchFrames<Data>(host: Host, options: WatchOptions): AsyncGenerator<Frame<Data>> {
   const { signal, acknowledgement } = options;
   let last = options.after;
-  // A snapshot under way is not a place to resume from; only a synced state is.
+  // Only a synced state can be resumed from, not a snapshot under way.
   let whole = options.after !== undefined;
-  // Cut in the middle of a snapshot: the next answer, which knows nothing of it, begins anew.
+  // Cut in the middle of a snapshot: the next answer is independent of it and starts over.
   let partial = false;
   let attempt = 0;
   let watch: string | undefined;
@@ -63,7 +63,7 @@ export async function* watchFrames<Data>(host: Host, options: WatchOptions): Asy
         owed ||= acknowledgement.isWaitedFor(frame);
         if (!owed || !whole) continue;
         acknowledgement.send(watch, frame.revision);
-        // The frames of one revision are stamped with the one before, and a heartbeat closes them.
+        // The frames of one revision carry the previous revision, and a heartbeat closes them.
         if (frame.event === "heartbeat") owed = false;
       }
       options.onState?.("disconnected");
@@ -92,7 +92,9 @@ async function* readOnce<Data>(
   let cancel = () => {};
   const alive = () => {
     cancel();
-    cancel = host.clock.after(STREAM_SILENCE_MS_MAX, () => cut.abort(new Error("the stream fell silent")));
+    cancel = host.clock.after(STREAM_SILENCE_MS_MAX, () =>
+      cut.abort(new Error("the stream sent nothing for too long")),
+    );
   };
   try {
     alive();

@@ -1,7 +1,6 @@
 /**
- * How a call to the control plane travels: over the network, or straight into a server in this process. Nothing above
- * knows which. A signal is required, since a reader that merely leaves does not stop the producer behind an in-process
- * stream; aborting does.
+ * The transport of a call to the control plane: the network, or a server in this process. Its callers do not know which. A signal is
+ * required, since a reader that leaves does not stop the producer of an in-process stream, but an abort does.
  */
 import type { TransportResponse } from "./carry.ts";
 
@@ -20,16 +19,16 @@ export interface TransportRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON. */
   readonly body?: unknown;
-  /** Sent as it is, in place of `body`. */
+  /** Sent unchanged, in place of `body`. */
   readonly raw?: RawBody;
-  /** Whether a repetition changes nothing, so that another member may be asked after no answer. Absent: only a GET is. */
+  /** Whether a repetition changes nothing, so that the call may be sent to another member after no answer. Absent: only for a GET. */
   readonly repeatable?: boolean;
-  /** Asked only to see whether the member answers. */
+  /** Whether the call only tests if the member answers. */
   readonly isProbe?: boolean;
   readonly signal: AbortSignal;
 }
 
 export interface Transport extends AsyncDisposable {
-  /** @throws CLIENT_UNREACHABLE when no answer came; any answer, whatever its status, is returned. */
+  /** Returns any answer, whatever its status. @throws CLIENT_UNREACHABLE without an answer */
   request(request: TransportRequest): Promise<TransportResponse>;
 }

@@ -1,4 +1,4 @@
-/** The two transports: over the network, and straight into a server in this process. */
+/** The two transports: over the network, and into a server in this process. */
 import type { Readable } from "node:stream";
 import { Agent, request as undiciRequest, type Dispatcher } from "undici";
 import { messageOf, type Clock } from "#base";
@@ -8,7 +8,7 @@ import { ClientErrors } from "./errors.ts";
 import { FailoverTransport } from "./failover.ts";
 import type { RawBody, Transport } from "./transport.ts";
 
-/** A body as it goes over the wire, and its type; undefined when there is none. */
+/** The encoded body and its type; undefined without a body. */
 function encoded({
   body,
   raw,
@@ -21,19 +21,19 @@ function encoded({
 }
 
 export interface FetchTransportOptions {
-  /** `http://host:port` of a control API; of several, one that is well is asked. */
+  /** `http://host:port` of the control API, or of several members, of which a good one receives each call. */
   readonly urls: readonly string[];
-  /** Unix socket that every call goes over, such as a local agent's; the URL then only names the host. */
+  /** Unix socket of every call, such as that of a local agent. The URL then only names the host. */
   readonly socketPath?: string;
-  /** Milliseconds to connect and to wait for the head of an answer; a watch then may be silent for `bodyTimeoutMs`. */
+  /** Milliseconds to connect, and to wait for the head of an answer. */
   readonly connectTimeoutMs?: number;
   readonly headersTimeoutMs?: number;
-  /** Silence on a body that ends it. Watches send heartbeats well within. */
+  /** Milliseconds without a byte that end a body. Heartbeats of watches are more frequent. */
   readonly bodyTimeoutMs?: number;
   readonly clock?: Clock;
 }
 
-/** Calls over the network, by undici with dispatchers of its own. */
+/** Calls over the network, with its own undici dispatchers. */
 export function fetchTransport(options: FetchTransportOptions): Transport {
   const limits = {
     connect: {
@@ -44,9 +44,9 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
     bodyTimeout: options.bodyTimeoutMs ?? 60_000,
   };
   const calls: Dispatcher = new Agent({ ...limits, connections: 64 });
-  // A watch holds its connection for as long as it lives, so sixty-four of them would leave none for calls.
+  // A watch occupies its connection, so 64 watches would leave no connection for calls.
   const watches: Dispatcher = new Agent({ ...limits, connections: null });
-  // A probe does not wait behind calls that are not answered.
+  // A probe must not wait behind unanswered calls.
   const probes: Dispatcher = new Agent({ ...limits, connections: 1, pipelining: 0 });
   const ways = options.urls.map((url) => ({ name: url, transport: wayTo(url, { calls, watches, probes }) }));
   const failover = new FailoverTransport(options.clock ?? systemClock, ways);
@@ -81,7 +81,7 @@ function wayTo(
         } catch (error) {
           aborted.throwIfAborted();
           throw ClientErrors.UNREACHABLE(
-            `No answer from ${url}: ${messageOf(error)}. Is the server running, and the URL right?`,
+            `No answer from ${url}: ${messageOf(error)}. Check that the server is running and that the URL is right.`,
             { cause: error },
           );
         }
@@ -91,7 +91,7 @@ function wayTo(
   };
 }
 
-/** What Fastify's `inject` asks and answers, as far as it is used here. */
+/** The part of Fastify's `inject` that the transport uses. */
 export interface Injectable {
   inject(options: {
     method: string;
@@ -107,13 +107,13 @@ export interface Injectable {
   }>;
 }
 
-/** Calls into a server in this process, without a socket. Everything else of the request is as over the network. */
+/** Calls into a server in this process, without a socket. Otherwise requests are the same as over the network. */
 export function injectTransport(app: Injectable): Transport {
   return {
     request({ method, path, headers, body, raw, signal }) {
       const sent = encoded({ body, raw });
       return carry(signal, (aborted) =>
-        // The call begins in `then`, at once: awaited, it would begin a turn later, when the signal may have aborted.
+        // `then` starts the call at once. `await` would start it one turn later, when the signal may have aborted.
         app
           .inject({
             method,

@@ -1,6 +1,6 @@
 /**
- * The part of the agent's contract that is about files: what one is made of, what must agree with it before it stands, and who is
- * told of it afterwards.
+ * The part of the agent's contract that is about files: their content, the check before a file is replaced, and the reload
+ * afterwards.
  */
 import { Type, type Static } from "typebox";
 import { urlHostProblem } from "#base";
@@ -9,17 +9,17 @@ import { Key } from "#config-server/api";
 
 /** Parts of one command. */
 const COMMAND_PARTS_MAX = 64;
-/** Seconds that a check or a reload may take; a service that needs longer should answer first and load then. */
+/** Seconds that a check or a reload may take; a service that needs longer should answer first and then load. */
 const TIMEOUT_SECONDS_MAX = 600;
 const TIMEOUT_SECONDS = 10;
-/** Seconds that a reload waits for quiet, or for its turn, at the most. */
+/** Seconds that a reload waits at most for quiet, or for its splay. */
 const WAIT_SECONDS_MAX = 86_400;
 
 export const Escape = Type.Union(
   [Type.Literal("none"), Type.Literal("json"), Type.Literal("yaml"), Type.Literal("shell")],
   {
     description:
-      "How a value is written: as it is · as a JSON value with its quotes · the same, as YAML reads it · as one word of a shell.",
+      "How a value is written. none: unchanged · json: as a JSON value with its quotes · yaml: the same, which YAML also reads · shell: as one shell word.",
   },
 );
 export type Escape = Static<typeof Escape>;
@@ -34,12 +34,12 @@ const template = {
   sets: Type.Optional(
     Type.Record(Name, SetRef, {
       maxProperties: 16,
-      description: "Further sets, by the name they have in the template.",
+      description: "Further sets, by their names in the template.",
     }),
   ),
 };
 
-/** A template of the set itself: the local API lets nobody have a file of this host read. */
+/** A template from the set itself: a caller of the local API cannot make the agent read a file of this host. */
 const KeyTemplate = Type.Object(
   { key: { ...Key, description: "Key of the set that is the template." }, ...template },
   { additionalProperties: false },
@@ -48,7 +48,11 @@ const AnyTemplate = Type.Object(
   {
     key: Type.Optional({ ...Key, description: "Key of the set that is the template." }),
     path: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 4096, description: "Of the template, relative to the definition files." }),
+      Type.String({
+        minLength: 1,
+        maxLength: 4096,
+        description: "Path of the template, relative to the definition files.",
+      }),
     ),
     ...template,
   },
@@ -57,7 +61,7 @@ const AnyTemplate = Type.Object(
 
 const set = { namespace: Type.Optional(Namespace), app: Name, profile: Type.Optional(Name) };
 
-/** A file kept by the local API, below the agent's own folder only: the text of a key, or a template. */
+/** A file of the local API, always in the agent's own folder: the text of a key, or a template. */
 export const FileRequest = Type.Object(
   { ...set, key: Type.Optional(Key), template: Type.Optional(KeyTemplate) },
   { additionalProperties: false },
@@ -68,7 +72,7 @@ const command = (more: string) =>
   Type.Array(Type.String({ maxLength: 4096 }), {
     minItems: 1,
     maxItems: COMMAND_PARTS_MAX,
-    description: `Program, by its absolute path, and arguments. The setting agentExecAllow must name it. No shell.${more}`,
+    description: `Absolute path of the program, and its arguments. The setting agentExecAllow must list the program. It runs without a shell.${more}`,
   });
 const timeoutSeconds = Type.Optional(
   Type.Number({ minimum: 0.1, maximum: TIMEOUT_SECONDS_MAX, description: `Absent: ${TIMEOUT_SECONDS}.` }),
@@ -76,12 +80,12 @@ const timeoutSeconds = Type.Optional(
 
 export const FileCheck = Type.Object(
   {
-    command: command(" {path} stands for the file that may become the new one."),
+    command: command(" {path} is replaced by the path of the new file."),
     timeoutSeconds,
   },
   {
     additionalProperties: false,
-    description: "Run on the new file before it takes the place of the old; exit 0 lets it.",
+    description: "Runs on the new file before it replaces the old one; exit code 0 accepts it.",
   },
 );
 export type FileCheck = Static<typeof FileCheck>;
@@ -90,51 +94,56 @@ export const Reload = Type.Object(
   {
     type: Type.Union([Type.Literal("signal"), Type.Literal("http"), Type.Literal("command")]),
     pidFile: Type.Optional(
-      Type.String({ pattern: "^/", maxLength: 4096, description: "signal: file that holds the id of the process." }),
+      Type.String({ pattern: "^/", maxLength: 4096, description: "signal: file with the id of the process." }),
     ),
     signal: Type.Optional(
       Type.Union(
         (["HUP", "USR1", "USR2", "TERM", "INT", "QUIT", "WINCH"] as const).map((name) => Type.Literal(name)),
-        { description: "signal: which one. Absent: HUP." },
+        { description: "signal: the signal to send. Absent: HUP." },
       ),
     ),
     url: Type.Optional(
       Type.String({
         pattern: "^https?://",
         maxLength: 2048,
-        description: "http: 2xx is done; a redirect is not followed.",
+        description: "http: the URL to call; 2xx is success, and redirects are not followed.",
       }),
     ),
     method: Type.Optional(
       Type.Union(
         (["POST", "PUT", "GET"] as const).map((name) => Type.Literal(name)),
-        { description: "http: absent: POST." },
+        { description: "http: the method. Absent: POST." },
       ),
     ),
-    allowRemote: Type.Optional(Type.Literal(true, { description: "http: the URL may lead beyond this host." })),
+    allowRemote: Type.Optional(Type.Literal(true, { description: "http: allows a URL of another host." })),
     command: Type.Optional(command("")),
     timeoutSeconds,
     quietSeconds: Type.Optional(
       Type.Number({
         minimum: 0,
         maximum: WAIT_SECONDS_MAX,
-        description: "Once nothing has changed for so long. Absent: 0.5.",
+        description: "Reload once nothing has changed for this long. Absent: 0.5.",
       }),
     ),
     quietSecondsMax: Type.Optional(
-      Type.Number({ minimum: 0, maximum: WAIT_SECONDS_MAX, description: "After so long at the most. Absent: 10." }),
+      Type.Number({
+        minimum: 0,
+        maximum: WAIT_SECONDS_MAX,
+        description: "Reload after this long at the latest. Absent: 10.",
+      }),
     ),
     splaySeconds: Type.Optional(
       Type.Number({
         minimum: 0,
         maximum: WAIT_SECONDS_MAX,
-        description: "And then after a random part of this, so that not all hosts reload at once. Absent: 0.",
+        description:
+          "Wait for a random part of this before the reload, so that hosts do not reload all at once. Absent: 0.",
       }),
     ),
   },
   {
     additionalProperties: false,
-    description: "After the file was replaced. Files whose reload says the same are one group, and are reloaded once.",
+    description: "Runs after the file was replaced. Files with equal reloads are one group, which is reloaded once.",
   },
 );
 export type Reload = Static<typeof Reload>;
@@ -150,7 +159,7 @@ export const RELOAD_DEFAULTS = Object.freeze({
 
 export const FileWrite = Type.Union([Type.Literal("replace"), Type.Literal("in-place")], {
   description:
-    "replace: readers see the old file or the new one, never a part · in-place: for a file that is mounted by itself; readers may " +
+    "replace: readers see the old file or the new one, never a part · in-place: for a file that is itself a mount; readers may " +
     "see parts of both for a moment. Absent: replace.",
 });
 export type FileWrite = Static<typeof FileWrite>;
@@ -179,21 +188,27 @@ const RELOAD_FIELDS: Readonly<Record<Reload["type"], { needs: keyof Reload; take
 };
 const COMMON = new Set<string>(["type", "timeoutSeconds", "quietSeconds", "quietSecondsMax", "splaySeconds"]);
 
-/** What is wrong with an entry beyond its shape, with a JSON pointer to it. `isLocal`: whether a host name stays on this host. */
+/** The first problem of an entry beyond its shape, with a JSON pointer. `isLocal`: whether a host name refers to this host. */
 export function fileProblem(
   { key, template, check, reload }: Pick<FileDefinition, "key" | "template" | "check" | "reload">,
   isLocal: (host: string) => boolean,
 ): { readonly field: string; readonly message: string } | undefined {
   if ((key === undefined) === (template === undefined)) {
-    return { field: "", message: 'it wants either "key", whose text it is, or "template"' };
+    return { field: "", message: 'a file needs either "key" or "template"' };
   }
   if (template && (template.key === undefined) === (template.path === undefined)) {
-    return { field: "/template", message: 'it wants either "path", of a file of this host, or "key", of the set' };
+    return {
+      field: "/template",
+      message: 'a template needs either "path", a file of this host, or "key", a key of the set',
+    };
   }
   if (check) {
     if (!check.command[0]?.startsWith("/")) return notAbsolute("/check/command/0");
     if (!check.command.slice(1).some((part) => part.includes("{path}"))) {
-      return { field: "/check/command", message: "no argument holds {path}, so it would not look at the new file" };
+      return {
+        field: "/check/command",
+        message: "no argument contains {path}, so the program would not read the new file; add it",
+      };
     }
   }
   return reload && reloadProblem(reload, isLocal);
@@ -202,25 +217,26 @@ export function fileProblem(
 function reloadProblem(reload: Reload, isLocal: (host: string) => boolean) {
   const { needs, takes } = RELOAD_FIELDS[reload.type];
   if (reload[needs] === undefined)
-    return { field: `/reload/${needs}`, message: `type ${reload.type} wants "${needs}"` };
+    return { field: `/reload/${needs}`, message: `type ${reload.type} needs "${needs}"` };
   const extra = Object.keys(reload).find(
     (name) => !COMMON.has(name) && name !== needs && !takes.some((one) => one === name),
   );
-  if (extra !== undefined) return { field: `/reload/${extra}`, message: `"${extra}" is not for type ${reload.type}` };
+  if (extra !== undefined)
+    return { field: `/reload/${extra}`, message: `type ${reload.type} does not use "${extra}"; remove it` };
   if (reload.command && !reload.command[0]?.startsWith("/")) return notAbsolute("/reload/command/0");
   if (reload.url === undefined) return undefined;
   const url = URL.parse(reload.url);
   const unfit = urlHostProblem(reload.url);
-  if (!url || unfit !== undefined) return { field: "/reload/url", message: unfit ?? "it is not a URL" };
+  if (!url || unfit !== undefined) return { field: "/reload/url", message: unfit ?? "this is not a URL" };
   if (reload.allowRemote || isLocal(url.hostname)) return undefined;
   return {
     field: "/reload/url",
-    message: `${url.hostname} is beyond this host; say "allowRemote: true" if it is meant`,
+    message: `${url.hostname} is not this host; set "allowRemote: true" if that is intended`,
   };
 }
 
 function notAbsolute(field: string) {
-  return { field, message: "a program is named by its absolute path" };
+  return { field, message: "the program must be an absolute path" };
 }
 
 /** A safe file name: it cannot leave its folder, hide, or look like the agent's own temporary files. */
@@ -239,9 +255,9 @@ export const FileState = Type.Union(
   ],
   {
     description:
-      "current: as released · waiting: nothing heard from the server, or nothing released yet · " +
-      "absent: the key is in no release, the file is left as it was · " +
-      "reloading: written, and its reload is due · failed: not written or not reloaded, see error.",
+      "current: as released · waiting: no answer from the server, or nothing released yet · " +
+      "absent: no release has the key, the file stays as it is · " +
+      "reloading: written, and its reload is pending · failed: not written or not reloaded, see error.",
   },
 );
 export const LocalFile = Type.Object({
@@ -249,12 +265,12 @@ export const LocalFile = Type.Object({
   namespace: Type.String(),
   app: Type.String(),
   profile: Type.String(),
-  key: Type.Optional(Type.String({ description: "Absent: it is made from a template." })),
-  template: Type.Optional(Type.String({ description: "Path of the template, or key of the set." })),
+  key: Type.Optional(Type.String({ description: "Absent: the file is made from a template." })),
+  template: Type.Optional(Type.String({ description: "Path of the template, or its key in the set." })),
   source: Type.Union([Type.Literal("file"), Type.Literal("api")]),
   state: FileState,
-  releaseKey: Type.Optional(Type.String({ description: "Of the config it was last written from." })),
-  code: Type.Optional(Type.String({ description: "Of the error." })),
+  releaseKey: Type.Optional(Type.String({ description: "Release key of the config that it was last written from." })),
+  code: Type.Optional(Type.String({ description: "Code of the error." })),
   error: Type.Optional(Type.String()),
 });
 export type LocalFile = Static<typeof LocalFile>;

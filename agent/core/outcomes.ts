@@ -90,7 +90,7 @@ export function failed(state: SyncState, event: SyncEvent & { type: "failed" }, 
     return { ...next, claims: withClaim(next.claims, refused) };
   }
   if (effect.type === "inspect") return { ...next, toInspect: withoutInspection(next, effect) };
-  // Until an operator fixes the cause, such a server is of no more use than one that is away.
+  // Until an operator fixes the cause, such a server is as useless as one that is away.
   return {
     ...next,
     attempt: state.attempt + 1,

@@ -1,4 +1,4 @@
-/** Wanted against on disk: which files to write, and how each one stands. */
+/** Compares the wanted content of a file with the disk: whether it is written, and why not. */
 import { own } from "#base";
 import { isMasked, type EffectiveConfig, type Escape } from "../api.ts";
 import { renderTemplate } from "./template.ts";
@@ -17,16 +17,16 @@ export interface WantedContent {
   readonly template?: WantedTemplate | undefined;
 }
 
-/** What is known at one moment: whole releases, never a mix. */
-export interface Known {
+/** The configs of one moment: whole releases, never a mix. */
+export interface KnownConfigs {
   readonly config: EffectiveConfig | undefined;
-  /** The template's further sets, by the name they have in it. */
+  /** The template's further sets, by their names in it. */
   readonly sets: ReadonlyMap<string, EffectiveConfig | undefined>;
-  /** Of a template on this host. */
+  /** The text of a template on this host. */
   readonly template: string | undefined;
 }
 
-/** How a file is read and written as a text: that of a binary value is base64. */
+/** How a file's content is represented as text: base64 for a binary value. */
 export type Encoding = "utf8" | "base64";
 
 export function encodingOf({ key }: Pick<WantedContent, "key">, config: EffectiveConfig | undefined): Encoding {
@@ -35,18 +35,18 @@ export function encodingOf({ key }: Pick<WantedContent, "key">, config: Effectiv
 }
 
 export type PlannedFile =
-  /** Nothing was heard of a config yet, or, for a template, nothing is released. */
+  /** The server has not sent a config yet; for a template also: nothing is released. */
   | { readonly state: "waiting" }
-  /** Its key is in no release: the file stays as it is, since an old value is better than none. */
+  /** No release has its key: the file stays as it is, since an old value is better than none. */
   | { readonly state: "absent" }
-  /** It is a secret, and the agent's token may not read it: a mask is no value, and is not written over one. */
+  /** Its value is a secret that the agent's token may not read. A mask never replaces a value. */
   | { readonly state: "masked" }
-  /** The template makes no file; the old one stays. */
+  /** The template cannot be filled in; the old file stays. */
   | { readonly state: "invalid"; readonly message: string }
   | { readonly state: "current" | "write"; readonly value: string };
 
-/** `onDisk` is what the file holds now, in the encoding of what is wanted; undefined when there is none, or none that can be read. */
-export function planFile(wanted: WantedContent, known: Known, onDisk: string | undefined): PlannedFile {
+/** `onDisk`: the content of the file, in the encoding of the wanted content; undefined when it does not exist or cannot be read. */
+export function planFile(wanted: WantedContent, known: KnownConfigs, onDisk: string | undefined): PlannedFile {
   const { config } = known;
   if (!config) return { state: "waiting" };
   if (wanted.key !== undefined) {

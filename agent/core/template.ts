@@ -1,32 +1,32 @@
 /**
- * A template and the configs that it draws on become a text, or the first thing that is wrong with its line. Mustache's syntax,
- * with one thing stricter: a name that is not there is an error, never nothing.
+ * Fills in a template from configs. The result is a text, or the first problem with its line. The syntax is Mustache's, with one
+ * stricter rule: a name that does not exist is an error, never an empty text.
  *
- * How a name is found: a key of the set in full or without its ending (`app.yaml`, `app`), then the path within it, where the
- * longest name that is there wins, since names hold dots. A key by itself is its text; with a path, or as a section, it is its data.
- * What no key is called is looked for at the top of every key's data, and must be in one of them only. `name.` of another set goes
- * before all this. Within a section its data comes first, then what is around it. `{{#name?}}` and `{{^name?}}` allow absence.
+ * How a name is found: first a key of the set, in full or without its ending (`app.yaml`, `app`), then the path within it. The longest
+ * existing name wins, since names may contain dots. A key by itself is its text; with a path, or as a section, it is its data. A name
+ * that is not a key is searched at the top level of every key's data, and must be in exactly one of them. The name of another set comes
+ * before all of these. A section searches its own data first, then the scopes around it. `{{#name?}}` and `{{^name?}}` allow absence.
  */
 import { messageOf, own } from "#base";
 import mustache from "mustache";
 import { isTable, Literal, readSource } from "#base/formats";
 import { isMasked, type EffectiveConfig, type Escape } from "../api.ts";
 
-/** Characters of a rendered file: a section in a section over long lists must end somewhere. At most 3 MiB as UTF-8. */
+/** Characters of a rendered file: nested sections over long lists need a limit. At most 3 MiB as UTF-8. */
 export const RENDERED_CHARS_MAX = 1024 * 1024;
-/** Tags and turns of sections for one file: lists in lists may say nothing, and still take for ever. */
+/** Tags and iterations of sections for one file: nested lists may produce no text and still take very long. */
 export const STEPS_MAX = 200_000;
-/** Sections in sections, and parts of one name: people write a handful. */
+/** Nested sections, and parts of one name: people write a handful. */
 export const DEPTH_MAX = 64;
-/** Keys that an error names, for whoever looks for the right one. */
+/** Keys that an error lists, to help find the right one. */
 const KEYS_SHOWN = 10;
 
 export interface TemplateInput {
   readonly template: string;
   readonly escape: Escape;
-  /** Whose keys stand at the root. */
+  /** The config whose keys are at the root. */
   readonly config: EffectiveConfig;
-  /** Further sets by the name that they have in the template. */
+  /** Further sets by their names in the template. */
   readonly sets: ReadonlyMap<string, EffectiveConfig>;
 }
 
@@ -39,13 +39,13 @@ export function renderTemplate(input: TemplateInput): Rendered {
   try {
     return { text: new Renderer(input).render() };
   } catch (error) {
-    if (error instanceof Flaw)
+    if (error instanceof TemplateError)
       return { problem: { line: lineAt(input.template, error.offset), message: error.message } };
     throw error;
   }
 }
 
-class Flaw extends Error {
+class TemplateError extends Error {
   readonly offset: number;
   constructor(offset: number, message: string) {
     super(message);
@@ -73,7 +73,7 @@ class Renderer {
   /** `scopes`: innermost first. `offset`: of the section's tag. */
   #all(tokens: readonly Token[], scopes: readonly unknown[], offset: number): string {
     this.#step(offset);
-    if (++this.#depth > DEPTH_MAX) throw new Flaw(offset, `sections are nested more than ${DEPTH_MAX} deep`);
+    if (++this.#depth > DEPTH_MAX) throw new TemplateError(offset, `sections are nested more than ${DEPTH_MAX} deep`);
     const text = tokens.map((token) => this.#one(token, scopes)).join("");
     this.#depth--;
     return text;
@@ -81,7 +81,7 @@ class Renderer {
 
   #step(offset: number): void {
     if (++this.#steps > STEPS_MAX)
-      throw new Flaw(offset, `the file would take more than ${STEPS_MAX} steps to fill in`);
+      throw new TemplateError(offset, `the file would take more than ${STEPS_MAX} steps to fill in`);
   }
 
   #one(token: Token, scopes: readonly unknown[]): string {
@@ -101,12 +101,15 @@ class Renderer {
         return !value || (Array.isArray(value) && value.length === 0) ? this.#all(innerOf(token), scopes, offset) : "";
       }
       case ">":
-        throw new Flaw(offset, `{{>${name}}} is a partial, and there are none; write its content here`);
+        throw new TemplateError(
+          offset,
+          `{{>${name}}} is a partial, which templates do not support; write its content here`,
+        );
       case "!":
       case "=":
         return "";
       default:
-        throw new Flaw(offset, `{{${name}}} is not understood`);
+        throw new TemplateError(offset, `{{${name}}} is not a supported tag`);
     }
   }
 
@@ -120,36 +123,38 @@ class Renderer {
   }
 
   #variable(name: string, offset: number, scopes: readonly unknown[], escape: Escape): string {
-    if (name.endsWith("?")) throw new Flaw(offset, `{{${name}}} would be nothing when absent; ask {{#${name}}} first`);
+    if (name.endsWith("?"))
+      throw new TemplateError(offset, `{{${name}}} would be empty when absent; put it into a section {{#${name}}}`);
     const value = lookUp(name, offset, scopes)?.value;
-    const plain = value instanceof KeyValue ? value.told(offset) : value;
-    if (plain === null || plain === undefined) throw new Flaw(offset, `{{${name}}} is null`);
-    if (plain instanceof ConfigSet) throw new Flaw(offset, `{{${name}}} is a whole set; name a key of it`);
+    const plain = value instanceof KeyValue ? value.readableText(offset) : value;
+    if (plain === null || plain === undefined) throw new TemplateError(offset, `{{${name}}} is null`);
+    if (plain instanceof ConfigSet) throw new TemplateError(offset, `{{${name}}} is a whole set; name one of its keys`);
     if (escape === "json" || escape === "yaml") return asJson(plain, name, offset);
-    const text = textOf(plain);
+    const text = scalarText(plain);
     if (text === undefined) {
-      const what = Array.isArray(plain) ? "a list" : "a table";
-      throw new Flaw(
+      const kind = Array.isArray(plain) ? "a list" : "a table";
+      throw new TemplateError(
         offset,
-        `{{${name}}} is ${what}; name what is in it, make it a section, or escape as json or yaml`,
+        `{{${name}}} is ${kind}; name a value in it, use it as a section, or escape as json or yaml`,
       );
     }
     if (escape === "none") return text;
-    if (text.includes("\0")) throw new Flaw(offset, `{{${name}}} holds a zero byte, which no shell can take`);
+    if (text.includes("\0"))
+      throw new TemplateError(offset, `{{${name}}} contains a zero byte, which a shell word cannot have`);
     return `'${text.replaceAll("'", `'\\''`)}'`;
   }
 
   #counted(text: string, offset: number): string {
     this.#length += text.length;
     if (this.#length > RENDERED_CHARS_MAX) {
-      throw new Flaw(offset, `the file would have more than ${RENDERED_CHARS_MAX} characters`);
+      throw new TemplateError(offset, `the file would have more than ${RENDERED_CHARS_MAX} characters`);
     }
     return text;
   }
 }
 
-/** As it is written in its config; undefined for a table or a list. */
-function textOf(value: unknown): string | undefined {
+/** The value as its config has it; undefined for a table or a list. */
+function scalarText(value: unknown): string | undefined {
   if (value instanceof Literal) return value.source;
   return typeof value === "string" ? value : undefined;
 }
@@ -158,7 +163,7 @@ function asJson(value: unknown, name: string, offset: number): string {
   try {
     return JSON.stringify(value);
   } catch (error) {
-    throw new Flaw(offset, `{{${name}}}: ${messageOf(error)}`);
+    throw new TemplateError(offset, `{{${name}}}: ${messageOf(error)}`);
   }
 }
 
@@ -167,14 +172,14 @@ function innerOf(token: Token): readonly Token[] {
   return Array.isArray(inner) ? inner : [];
 }
 
-/** Parsed by a writer of its own: the library's keeps every template that it ever saw. */
+/** Uses its own writer, since the library's shared one caches every template forever. */
 function parse(template: string): readonly Token[] {
   try {
     return new mustache.Writer().parse(template) as readonly Token[];
   } catch (error) {
     const message = (error as Error).message;
-    const [, what = message, offset = "0"] = /^(.*) at (\d+)$/.exec(message) ?? [];
-    throw new Flaw(Number(offset), what);
+    const [, problem = message, offset = "0"] = /^(.*) at (\d+)$/.exec(message) ?? [];
+    throw new TemplateError(Number(offset), problem);
   }
 }
 
@@ -182,13 +187,13 @@ function lineAt(text: string, offset: number): number {
   return text.slice(0, offset).split("\n").length;
 }
 
-// Where names are found.
+// How names are found.
 
 interface Hit {
   readonly value: unknown;
 }
 
-/** A key of a set: its text, and what the text holds. */
+/** A key of a set: its text, and the data that it contains. */
 class KeyValue {
   readonly name: string;
   readonly text: string;
@@ -203,21 +208,24 @@ class KeyValue {
     this.#place = place;
   }
 
-  /** Its text, unless it is a secret that the agent's token may not read: a mask is no value. */
-  told(offset: number): string {
+  /** Its text. A secret that the agent's token may not read has only a mask, which is not a value. */
+  readableText(offset: number): string {
     if (!isMasked(this.#item)) return this.text;
-    throw new Flaw(offset, `${this.#place} ${this.name} is a secret; give the agent a token of the role agent`);
+    throw new TemplateError(
+      offset,
+      `${this.#place} ${this.name} is a secret that the agent's token may not read; give the agent a token of the role agent`,
+    );
   }
 
   data(offset: number): unknown {
-    this.told(offset);
+    this.readableText(offset);
     try {
-      // Bytes have no names; the text that stands for them is all that a template can use.
+      // Binary data has no names in it, so a template can only use its base64 text.
       this.#data ??= { value: this.#item.format === "binary" ? this.text : readSource(this.#item) };
     } catch (error) {
-      throw new Flaw(
+      throw new TemplateError(
         offset,
-        `${this.#place} ${this.name} is no ${this.#item.format}${this.#item.secret ? "" : `: ${(error as Error).message}`}`,
+        `${this.#place} ${this.name} is not valid ${this.#item.format}${this.#item.secret ? "" : `: ${(error as Error).message}`}`,
       );
     }
     return this.#data.value;
@@ -270,7 +278,10 @@ class ConfigSet {
     });
     if (hits.length > 1) {
       const names = hits.map(({ key }) => key.name).join(" and ");
-      throw new Flaw(offset, `"${parts.join(".")}" is in ${names} of ${this.place}; begin with the key that is meant`);
+      throw new TemplateError(
+        offset,
+        `"${parts.join(".")}" is in ${names} of ${this.place}; put the key in front of it`,
+      );
     }
     return hits[0]?.hit;
   }
@@ -292,7 +303,7 @@ class Root {
     return rest.length === 0 ? { value: other } : other.find(rest, offset);
   }
 
-  /** What there is, for errors. */
+  /** The keys and sets that exist, for errors. */
   get shown(): string {
     const keys = this.own.keys.map(({ name }) => name);
     const more = keys.length > KEYS_SHOWN ? ", …" : "";
@@ -301,23 +312,23 @@ class Root {
   }
 }
 
-/** Undefined only for what may be absent. */
+/** Undefined only for an optional name. */
 function lookUp(name: string, offset: number, scopes: readonly unknown[]): Hit | undefined {
   const optional = name.endsWith("?");
   const wanted = optional ? name.slice(0, -1) : name;
   if (wanted === ".") return { value: scopes[0] instanceof Root ? scopes[0].own : scopes[0] };
   const parts = wanted.split(".");
-  if (parts.length > DEPTH_MAX) throw new Flaw(offset, `a name has more than ${DEPTH_MAX} parts`);
+  if (parts.length > DEPTH_MAX) throw new TemplateError(offset, `a name has more than ${DEPTH_MAX} parts`);
   for (const scope of scopes) {
     const hit = scope instanceof Root || scope instanceof ConfigSet ? scope.find(parts, offset) : find(scope, parts);
     if (hit) return hit;
   }
   if (optional) return undefined;
   const root = scopes.at(-1);
-  throw new Flaw(offset, `{{${name}}} names nothing: ${root instanceof Root ? root.shown : ""}`);
+  throw new TemplateError(offset, `{{${name}}} does not exist: ${root instanceof Root ? root.shown : ""}`);
 }
 
-/** The longest name that is there wins, as long as the rest of the path is there, too. */
+/** The longest existing name wins, provided that the rest of the path exists, too. */
 function find(value: unknown, parts: readonly string[]): Hit | undefined {
   if (parts.length === 0) return { value };
   if (Array.isArray(value)) {
@@ -333,13 +344,13 @@ function find(value: unknown, parts: readonly string[]): Hit | undefined {
   return undefined;
 }
 
-/** What a section is over. */
+/** The data that a section iterates over or tests. */
 function dataOf(value: unknown, offset: number): unknown {
   const data = value instanceof KeyValue ? value.data(offset) : value;
   return data instanceof Literal ? (data.value ? data : undefined) : data;
 }
 
-/** A key without the ending that says its format. */
+/** A key without the ending that gives its format. */
 function stemOf(key: string): string {
   return key.replace(/\.(yaml|yml|json|toml|properties|txt)$/i, "");
 }

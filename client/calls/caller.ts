@@ -1,15 +1,15 @@
-/** One call of the control API: its headers, its deadline, and its error as a row; a body as it comes; a watch. */
+/** One call of the control API, with its headers, its deadline and its errors by code; a streamed body; a watch. */
 import { deadline, type Host } from "#base";
 import type { Frame } from "#http/frames";
 import { errorFromProblem } from "../errors.ts";
 import { watchFrames, type Acknowledgement, type WatchOptions } from "../stream.ts";
 import type { RawBody, Transport, TransportRequest } from "../transport.ts";
 
-/** Milliseconds a plain call may take before it counts as unreachable. */
+/** Milliseconds that a plain call may take before the server counts as unreachable. */
 export const CALL_TIMEOUT_MS = 10_000;
-/** Milliseconds for a release: the server gives its checks up to thirty and five seconds, and they may wait for others. */
+/** Milliseconds for a release: its checks may take 30 and 5 seconds, and may wait for those of other releases. */
 export const RELEASE_TIMEOUT_MS = 90_000;
-/** Milliseconds for a call that moves many sets: each is checked and written by itself. */
+/** Milliseconds for a call that transfers many sets: the server checks and writes each one separately. */
 export const TRANSFER_TIMEOUT_MS = 300_000;
 
 export interface CallOptions {
@@ -24,11 +24,11 @@ export interface StreamOptions {
 
 export interface ClientOptions {
   readonly transport: Transport;
-  /** Bearer token; a function is asked at each call, so that a token may be renewed. */
+  /** Bearer token. A function is called for each request, so that the token can be renewed. */
   readonly token?: string | (() => string | undefined) | undefined;
   /**
-   * A name of its own for who holds this client. Its watches of the catalog then acknowledge what they have taken over,
-   * and a drain waits for them.
+   * The subscriber's name of this client. Its watches of the catalog then acknowledge the changes that they have applied, and a
+   * drain waits for them.
    */
   readonly subscriber?: string | undefined;
 }
@@ -72,7 +72,7 @@ export class Caller {
     return (text === "" ? undefined : JSON.parse(text)) as T;
   }
 
-  /** A body as it comes. */
+  /** A body in chunks as they arrive. */
   async *download(path: string, options: CallOptions): AsyncGenerator<Uint8Array> {
     using late = deadline(this.host.clock, TRANSFER_TIMEOUT_MS);
     const answer = await this.options.transport.request({
@@ -98,7 +98,7 @@ export class Caller {
   }
 }
 
-/** A query of what is given. */
+/** The query string of the fields that are not undefined. */
 export function queryOf(given: Readonly<Record<string, string | number | boolean | undefined>>): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(given)) if (value !== undefined) query.set(name, String(value));

@@ -14,16 +14,16 @@ import { CALL_TIMEOUT_MS, enc, queryOf, type Caller, type CallOptions, type Stre
 
 export type LockCalls = ReturnType<typeof lockCalls>;
 
-/** Asking for locks, letting them go, and watching them. */
+/** Calls to acquire, release and watch locks. */
 export function lockCalls(caller: Caller) {
   return {
-    /** Asks for a lock, or waits `waitSeconds` for it. Asking again keeps the place, and the token when it is held. */
+    /** Acquires a lock, or waits `waitSeconds` for it. A repeated call keeps the place in the queue, and the token once it is held. */
     acquire: (lock: LockRef, body: LockRequest, options: CallOptions = {}) =>
       caller.call<LockAnswer>("PUT", lockPath(lock), body, {
         ...options,
         timeoutMs: CALL_TIMEOUT_MS + (body.waitSeconds ?? 0) * 1000,
       }),
-    /** Lets go, or leaves the queue. @throws LOCKS_NOT_HELD */
+    /** Releases the lock, or leaves its queue. @throws LOCKS_NOT_HELD */
     release: (lock: LockRef, session: string, options: CallOptions = {}) =>
       caller.call<LockReleased>("DELETE", `${lockPath(lock)}&session=${enc(session)}`, undefined, options),
     get: (lock: LockRef, options: CallOptions & { revision?: number } = {}) => {
@@ -35,7 +35,7 @@ export function lockCalls(caller: Caller) {
     /** Takes a lock from its holder, for operators. */
     break: (lock: LockRef, body: LockBreak, options: CallOptions = {}) =>
       caller.call<LockWasBroken>("POST", lockPath(lock, "/break"), body, options),
-    /** Who holds a lock, as frames: one snapshot, synced, then a delta (again the whole) per change. Never ends by itself. */
+    /** A lock's state as frames: one snapshot, synced, then a delta (again the whole state) per change. Never ends by itself. */
     watch: (lock: LockRef, options: StreamOptions) => caller.watch<LockState>(lockPath(lock, "/watch"), options),
   };
 }

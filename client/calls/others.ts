@@ -1,4 +1,4 @@
-/** Calls about tokens, shared limits and requests. */
+/** Calls about tokens, shared limits, and how gateways handle a request. */
 import type { IssuedToken, TokenList, TokenRequest } from "#access/api";
 import type { ExplainAnswer, ExplainRequest } from "#gateway/api";
 import type { QuotaAnswer, QuotaRequest } from "#quotas/api";
@@ -8,7 +8,7 @@ import { enc, type Caller, type CallOptions } from "./caller.ts";
 export function tokenCalls(caller: Caller) {
   return {
     tokens: (options: CallOptions = {}) => caller.call<TokenList>("GET", "/v1/tokens", undefined, options),
-    /** The answer has the token, this once. */
+    /** The answer contains the token, which is never shown again. */
     issueToken: (body: TokenRequest, options: CallOptions = {}) =>
       caller.call<IssuedToken>("POST", "/v1/tokens", body, options),
     /** @throws ACCESS_TOKEN_NOT_FOUND */
@@ -20,16 +20,16 @@ export function tokenCalls(caller: Caller) {
 /** Limits that gateways share. */
 export function quotaCalls(caller: Caller) {
   return {
-    /** Takes parts of limits that several processes share. */
+    /** Leases parts of limits that several processes share. */
     lease: (namespace: string, body: QuotaRequest, options: CallOptions = {}) =>
       caller.call<QuotaAnswer>("POST", `/v1/gateway/quotas?namespace=${enc(namespace)}`, body, options),
   };
 }
 
-/** What gateways would do. */
+/** Explanations of requests. */
 export function gatewayCalls(caller: Caller) {
   return {
-    /** What the gateways of a namespace would do with a request, and why. */
+    /** Explains how the gateways of a namespace would handle a request. */
     explain: (body: ExplainRequest, options: CallOptions = {}) =>
       caller.call<ExplainAnswer>("POST", "/v1/gateway/explain", body, options),
   };

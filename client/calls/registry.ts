@@ -28,7 +28,7 @@ export interface InstanceName {
   readonly id: string;
 }
 
-/** What discovery is asked for; see `GET /v1/services/{service}/instances`. */
+/** A discovery query; see `GET /v1/services/{service}/instances`. */
 export interface DiscoveryQuery {
   readonly healthy?: boolean;
   readonly filter?: string;
@@ -48,7 +48,7 @@ export function registryCalls(caller: Caller) {
 /** Calls about single instances. */
 function instanceCalls(caller: Caller) {
   return {
-    /** Registers or replaces an instance. `ifRevision`: only when its modRevision is this (0: not there yet). */
+    /** Registers or replaces an instance. `ifRevision`: only when its modRevision equals this (0: it does not exist yet). */
     register: (name: InstanceName, body: Registration, options: CallOptions & { ifRevision?: number } = {}) =>
       caller.call<Registered>(
         "PUT",
@@ -61,8 +61,8 @@ function instanceCalls(caller: Caller) {
     registerBatch: (namespace: string, body: Batch, options: CallOptions = {}) =>
       caller.call<BatchRegistered>("POST", `/v1/batches?namespace=${enc(namespace)}`, body, options),
     /**
-     * `owner`: it is deregistered by its owner, and not by somebody else for good. `drainSeconds`: drains first, until
-     * every subscriber has seen it or so long.
+     * `owner`: the owner itself deregisters it. Without one it is deregistered for good. `drainSeconds`: drains first, until
+     * every subscriber has seen it or for at most this long.
      */
     deregister: (
       name: InstanceName,
@@ -81,19 +81,19 @@ function instanceCalls(caller: Caller) {
     /** Sets the lifecycle of an instance; its health stays as it is. */
     setLifecycle: (name: InstanceName, body: LifecycleRequest, options: CallOptions = {}) =>
       caller.call<{ revision: number }>("PUT", instancePath(name, "/lifecycle"), body, options),
-    /** How far the news of a drain has come; answers when everyone has seen it, or after so long. */
+    /** The progress of a drain. The server answers once every subscriber has seen it, or after `waitSeconds`. */
     drain: (name: InstanceName, waitSeconds: number, options: CallOptions = {}) =>
       caller.call<Drain>("GET", `${instancePath(name, "/drain")}&wait=${waitSeconds}`, undefined, {
         ...options,
         timeoutMs: CALL_TIMEOUT_MS + waitSeconds * 1000,
       }),
-    /** Reports the verdict on one check. */
+    /** Reports the verdict of one check. */
     report: (name: InstanceName, check: string, body: Report, options: CallOptions = {}) =>
       caller.call<{ revision: number }>("PUT", instancePath(name, `/checks/${enc(check)}`), body, {
         ...options,
         repeatable: true,
       }),
-    /** The checks of an instance, with what they last said. */
+    /** The checks of an instance with their last output. */
     health: (name: InstanceName, options: CallOptions = {}) =>
       caller.call<Health>("GET", instancePath(name, "/health"), undefined, options),
   };
@@ -140,12 +140,12 @@ function serviceCalls(caller: Caller) {
   };
 }
 
-/** Sessions, by which instances and locks live. */
+/** Sessions, which instances and locks belong to. */
 function sessionCalls(caller: Caller) {
   return {
     openSession: (ttlSeconds: number, options: CallOptions = {}) =>
       caller.call<Session>("POST", "/v1/sessions", { ttlSeconds }, options),
-    /** @throws REGISTRY_SESSION_NOT_FOUND when it has lapsed, with all that lived by it. */
+    /** @throws REGISTRY_SESSION_NOT_FOUND when it has lapsed, with everything that belonged to it. */
     heartbeat: (session: string, options: CallOptions = {}) =>
       caller.call<Session>("PUT", `/v1/sessions/${enc(session)}/heartbeat`, undefined, {
         ...options,
@@ -156,7 +156,7 @@ function sessionCalls(caller: Caller) {
   };
 }
 
-/** Sends one at a time, and then the latest: what lies between is covered by it. */
+/** Sends one acknowledgement at a time, and then the latest, which covers those in between. */
 function acknowledgementOf(caller: Caller): Acknowledgement {
   let next: { watch: string; revision: number } | undefined;
   let sending = false;

@@ -1,10 +1,10 @@
-/** Services and their instances, as the frames of a registry watch make them. */
+/** Services and their instances, built from the frames of a registry watch. */
 import type { Fold } from "./fold.ts";
 
 /** Instances by id, by service. A service without instances is absent. */
 export type Catalog<Instance> = ReadonlyMap<string, ReadonlyMap<string, Instance>>;
 
-/** As much of a service's change as the catalog needs. */
+/** The part of a service's change that the catalog needs. */
 export interface CatalogDelta<Instance> {
   readonly service: string;
   readonly instances: readonly Instance[];
@@ -30,9 +30,9 @@ export function catalogFold<Instance extends { readonly id: string }>(): Require
     gather: (gathered, delta) => put((gathered as Services | undefined) ?? new Map(), delta),
     apply: (known, delta) => put(new Map(known), delta),
     empty: new Map(),
-    together(known, said) {
+    together(known, cold) {
       const both = new Map(known);
-      for (const [service, instances] of said)
+      for (const [service, instances] of cold)
         both.set(service, new Map([...(known.get(service) ?? []), ...instances]));
       return both;
     },

@@ -1,7 +1,7 @@
 /**
- * How the frames of a watch become a value. A snapshot is gathered aside and takes effect when it is whole, so no reader
- * sees half of one. A cold server has just started without others and may lack much of what it will know in a moment:
- * what it says takes effect beside what was known, and alone once a server that is not cold confirms it.
+ * How the frames of a watch become a value. A snapshot is gathered separately and takes effect when it is complete, so no reader
+ * sees half of one. A cold server has just started without other members and may lack data that it will have in a moment: its
+ * data is combined with the known value, and replaces it once a server that is not cold confirms it.
  */
 
 /** Rules for one kind of value. */
@@ -10,13 +10,13 @@ export interface Fold<Value, Data> {
   gather(gathered: Value | undefined, data: Data): Value;
   /** The value after a change. The value that it is given stays as it is. */
   apply(value: Value | undefined, data: Data): Value;
-  /** The value of a snapshot without a piece; undefined: such a snapshot says nothing. */
+  /** The value of a snapshot without a piece; undefined: such a snapshot changes nothing. */
   readonly empty: Value | undefined;
-  /** What was known, and over it what a cold server says. Absent: a cold server is believed like any other. */
-  together?(known: Value, said: Value): Value;
+  /** The known value, overridden by that of a cold server. Absent: a cold server is treated like any other. */
+  together?(known: Value, cold: Value): Value;
 }
 
-/** As much of a frame as the rules need. */
+/** The part of a frame that the rules need. */
 export interface FoldedFrame<Data> {
   readonly event: "snapshot" | "synced" | "delta" | "reset" | "heartbeat";
   readonly data?: Data;
@@ -27,40 +27,40 @@ export class FoldedWatch<Value, Data> {
   readonly #fold: Fold<Value, Data>;
   #value: Value | undefined;
   #gathered: Value | undefined;
-  /** A snapshot is on its way, or none has come yet. */
+  /** Whether a snapshot is under way, or none has arrived yet. */
   #gathering = true;
-  /** What a cold server says by itself, while it takes effect beside what was known. */
-  #said: Value | undefined;
+  /** The value of a cold server alone, while its combination with the known value is in effect. */
+  #cold: Value | undefined;
 
-  /** `known`: from before the first frame, such as from a file. */
+  /** `known`: a value from before the first frame, such as from a file. */
   constructor(fold: Fold<Value, Data>, known?: Value) {
     this.#fold = fold;
     this.#value = known;
   }
 
-  /** What takes effect; undefined before the first whole snapshot, unless something was known. */
+  /** The value in effect; undefined before the first complete snapshot, unless one was known. */
   get value(): Value | undefined {
     return this.#value;
   }
 
-  /** Whether the value is the server's at the revision of the last frame, and not of an earlier snapshot. */
+  /** Whether the value is that of the server at the revision of the last frame, not of an earlier snapshot. */
   get settled(): boolean {
     return !this.#gathering;
   }
 
-  /** Whether something takes effect that only an earlier server said. */
+  /** Whether the value in effect contains data that only an earlier server sent. */
   get holds(): boolean {
-    return this.#said !== undefined;
+    return this.#cold !== undefined;
   }
 
-  /** Sets what was known before, unless a server was heard. False: it was. */
+  /** Sets the known value, unless a server has already sent one. False: it has. */
   restore(known: Value): boolean {
     if (this.#value !== undefined) return false;
     this.#value = known;
     return true;
   }
 
-  /** Takes the next frame. The answer is what changed: "all" of the value, the "data" of the frame, or nothing. */
+  /** Takes the next frame. Returns what changed: "all" of the value, the "data" of the frame, or nothing. */
   take({ event, data, cold = false }: FoldedFrame<Data>): "all" | "data" | undefined {
     if (event === "reset") this.#begin();
     else if (event === "snapshot") {
@@ -68,9 +68,9 @@ export class FoldedWatch<Value, Data> {
       if (data !== undefined) this.#gathered = this.#fold.gather(this.#gathered, data);
     } else if (event === "delta") return data === undefined ? undefined : this.#change(data);
     else if (event === "synced" && this.#gathering) return this.#settle(cold);
-    else if (!cold && !this.#gathering && this.#said !== undefined) {
-      this.#value = this.#said;
-      this.#said = undefined;
+    else if (!cold && !this.#gathering && this.#cold !== undefined) {
+      this.#value = this.#cold;
+      this.#cold = undefined;
       return "all";
     }
     return undefined;
@@ -87,7 +87,7 @@ export class FoldedWatch<Value, Data> {
       return undefined;
     }
     this.#value = this.#fold.apply(this.#value, data);
-    if (this.#said !== undefined) this.#said = this.#fold.apply(this.#said, data);
+    if (this.#cold !== undefined) this.#cold = this.#fold.apply(this.#cold, data);
     return "data";
   }
 
@@ -97,7 +97,7 @@ export class FoldedWatch<Value, Data> {
     this.#gathered = undefined;
     if (whole === undefined) return undefined;
     const both = cold && this.#value !== undefined ? this.#fold.together?.(this.#value, whole) : undefined;
-    this.#said = both === undefined ? undefined : whole;
+    this.#cold = both === undefined ? undefined : whole;
     this.#value = both ?? whole;
     return "all";
   }

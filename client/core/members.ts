@@ -1,16 +1,16 @@
 /**
- * How a client judges the members of the control plane: facts and the time go in, a standing comes out. A member is *good* until
- * something speaks against it; *stale* when its data is old, though it answers; *silent* when it does not answer. A suspect is
- * probed until it is good again.
+ * How a client judges the members of the control plane: facts and the time go in, a standing comes out. A member is *good* by
+ * default; *stale* when it answers with old data; *silent* when it does not answer. A member that is not good is probed until it is
+ * good again.
  */
 
-/** Milliseconds without a byte from a member that owes one, after which it is probed: its watches send a heartbeat every 1.5 s. */
+/** Milliseconds without a byte that a member owes, after which it is probed: its watches send a heartbeat every 1.5 s. */
 export const QUIET_MS = 2_000;
-/** Milliseconds that a probe may take. Together with QUIET_MS it leaves two of five seconds for the way to another member. */
+/** Milliseconds that a probe may take. Together with QUIET_MS it leaves two of five seconds to reach another member. */
 export const PROBE_MS = 1_000;
-/** Milliseconds between two probes of a suspect. */
+/** Milliseconds between two probes of a member that is not good. */
 export const PROBE_EVERY_MS = 2_000;
-/** Age of a member's data, in milliseconds, above which another one is better. */
+/** Milliseconds of age of a member's data above which another member is better. */
 export const DATA_AGE_MS_MAX = 3_000;
 
 /** From the best to the worst. */
@@ -21,15 +21,15 @@ export interface MemberRecord {
   readonly standing: Standing;
   /** When the last byte came from it. */
   readonly heardMs: number;
-  /** When it was last probed, or found wanting. */
+  /** When it was last probed. */
   readonly probedMs: number;
 }
 
 export type MemberFact =
   /** It sent something. */
   | { readonly type: "heard" }
-  /** It said how old its data is, or answered a probe without saying so. */
-  | { readonly type: "told"; readonly ageMs: number | undefined }
+  /** It stated the age of its data, or answered a probe without stating it. */
+  | { readonly type: "age"; readonly ageMs: number | undefined }
   /** It refused a connection, broke one off, or did not answer a probe. */
   | { readonly type: "unanswered" };
 
@@ -49,7 +49,7 @@ export function order(records: readonly MemberRecord[], preferred: number): numb
   return records.map((_, index) => index).sort((a, b) => rank(a) - rank(b) || turn(a) - turn(b));
 }
 
-/** Whether another member stands better than this one. Without a better one nobody gains by leaving. */
+/** Whether another member is better than this one. Without a better one it is not worth leaving. */
 export function hasBetter(records: readonly MemberRecord[], index: number): boolean {
   const rank = rankOf(records[index]);
   return records.some((record) => rankOf(record) < rank);
@@ -59,7 +59,7 @@ function rankOf(record: MemberRecord | undefined): number {
   return STANDINGS.indexOf(record?.standing ?? "silent");
 }
 
-/** Whether a member is to be probed now. `owesSinceMs`: since when it owes an answer or a heartbeat; absent: it owes none. */
+/** Whether a member should be probed now. `owesSinceMs`: since when it owes an answer or a heartbeat; absent: it does not owe one. */
 export function isProbeDue(record: MemberRecord, owesSinceMs: number | undefined, nowMs: number): boolean {
   if (nowMs - record.probedMs < PROBE_EVERY_MS) return false;
   if (record.standing !== "good") return true;

@@ -93,27 +93,27 @@ test.for([
   ],
   [
     "files:\n  - app: web\n    path: a\n",
-    `web.yaml:2: /files/0: it wants either "key", whose text it is, or "template".`,
+    `web.yaml:2: /files/0: a file needs either "key" or "template".`,
   ],
   [
     "file: { app: web, path: a, template: { escape: none } }\n",
-    `web.yaml:1: /file/template: it wants either "path", of a file of this host, or "key", of the set.`,
+    `web.yaml:1: /file/template: a template needs either "path", a file of this host, or "key", a key of the set.`,
   ],
   [
     "file:\n  app: web\n  key: a\n  path: a\n  check: { command: [nginx, -t, '{path}'] }\n",
-    "web.yaml:5: /file/check/command/0: a program is named by its absolute path.",
+    "web.yaml:5: /file/check/command/0: the program must be an absolute path.",
   ],
   [
     "file: { app: web, key: a, path: a, check: { command: [/bin/true] } }\n",
-    "web.yaml:1: /file/check/command: no argument holds {path}, so it would not look at the new file.",
+    "web.yaml:1: /file/check/command: no argument contains {path}, so the program would not read the new file; add it.",
   ],
   [
     "file: { app: web, key: a, path: a, reload: { type: signal } }\n",
-    `web.yaml:1: /file/reload/pidFile: type signal wants "pidFile".`,
+    `web.yaml:1: /file/reload/pidFile: type signal needs "pidFile".`,
   ],
   [
     "file:\n  app: web\n  key: a\n  path: a\n  reload:\n    type: http\n    url: http://10.0.0.1/-/reload\n",
-    `web.yaml:7: /file/reload/url: 10.0.0.1 is beyond this host; say "allowRemote: true" if it is meant.`,
+    `web.yaml:7: /file/reload/url: 10.0.0.1 is not this host; set "allowRemote: true" if that is intended.`,
   ],
   [
     "file: { app: web, key: a, path: a, reload: { type: http, url: 'http://a..b/', allowRemote: true } }\n",
@@ -126,7 +126,7 @@ test.for([
   ],
   [
     "file: { app: web, key: a, path: a, reload: { type: command, command: [/bin/true], signal: HUP } }\n",
-    `web.yaml:1: /file/reload/signal: "signal" is not for type command.`,
+    `web.yaml:1: /file/reload/signal: type command does not use "signal"; remove it.`,
   ],
   ["sevices: []\n", `web.yaml:1: /sevices: "sevices" is not a known field; remove it or correct its name.`],
   ["- a\n- b\n", `web.yaml:1: the file: must be object, not ["a","b"].`],
@@ -148,7 +148,7 @@ test("an id taken twice is refused, also across files", async () => {
     "a.yaml": "service: { name: web, port: 80 }",
     "b.yaml": "service: { name: other, port: 80, id: host-a-web-80 }",
   });
-  expect((definitions as Error).message).toMatch(/b\.yaml:1: \/service: id "host-a-web-80" is taken/);
+  expect((definitions as Error).message).toMatch(/b\.yaml:1: \/service: another service of this host already has the id "host-a-web-80"/);
 });
 
 test("two checks of one id and two entries for one path are refused", async () => {
@@ -166,5 +166,5 @@ test("a bomb of aliases is refused, not unfolded", async () => {
 });
 
 test("a file too large to have been written by a person is refused unread", async () => {
-  expect(await errorOf(`#${"x".repeat(1024 * 1024)}\n`)).toMatch(/1048576 is the most/);
+  expect(await errorOf(`#${"x".repeat(1024 * 1024)}\n`)).toMatch(/the maximum is 1048576/);
 });

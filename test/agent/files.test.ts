@@ -78,7 +78,7 @@ test("a name that is missing leaves the file as it was, is shown with its line, 
   await eventually("it is written", async () => (await file()) === "first\nurl=a\n");
   plane.release(WEB, { "out.mustache": "first\nurl={{url}}\n" });
   await eventually("it is refused", async () => (await states(agent))[0]?.state === "failed");
-  const detail = `out.mustache:2: {{url}} names nothing: web/default has out.mustache`;
+  const detail = `out.mustache:2: {{url}} does not exist: web/default has out.mustache`;
   expect((await states(agent))[0]).toMatchObject({
     code: "AGENT_TEMPLATE_INVALID",
     error: expect.stringContaining(detail),

@@ -96,7 +96,7 @@ test("a disk with no more room leaves the old content", async () => {
   const script = `ulimit -f 16; exec "$0" "$@"`;
   const args = ["-c", script, ...NODE, path, "x".repeat(100_000), JSON.stringify({ inPlace: true })];
   const { stdout } = await run("bash", args);
-  expect(stdout).toMatch(/^AGENT_FILE_NOT_WRITTEN .*app\.yaml was not written: .*What it held before stands\./);
+  expect(stdout).toMatch(/^AGENT_FILE_NOT_WRITTEN .*app\.yaml was not written: .*Its old content remains\./);
   expect(await readFile(path, "utf8")).toBe("old");
 });
 

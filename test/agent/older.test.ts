@@ -131,5 +131,5 @@ test("a file that somebody changed or removed is written again, and that is logg
   await writeFile(join(folder.path, "a"), "mine");
   await agent.running.reload();
   await eventually("it is as released again", async () => (await file()) === "one");
-  expect(agent.log.lines.some(({ message }) => message.includes("changed or removed by somebody else"))).toBe(true);
+  expect(agent.log.lines.some(({ message }) => message.includes("another program changed or removed the file"))).toBe(true);
 });

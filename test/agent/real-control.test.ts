@@ -144,7 +144,7 @@ test("what a file stands for is acknowledged under the agent's session, passed o
   await eventually("another is passed on", async () => (await said()).length === 2);
   await config.publish(set, { items: { t: text("\n{{b}}"), a: text("1") } });
   await eventually("it is refused", async () => (await said())[0]?.startsWith("host-a failed"));
-  expect((await said())[0]).toContain("t:2: {{b}} names nothing");
+  expect((await said())[0]).toContain("t:2: {{b}} does not exist");
   expect(await readFile(join(folder.path, "files", "out"), "utf8")).toBe("1");
   await agent[Symbol.asyncDispose]();
   await eventually("its own went with its session", async () => (await said()).join() === "web-1 applied");

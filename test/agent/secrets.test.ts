@@ -74,7 +74,7 @@ test("a command is told what is wrong with a secret without the secret", () => {
   const origin = { profile: "default", version: 1 };
   const item = { format: "json" as const, value: "hunter2", secret: true as const, origin };
   const made = environmentOf([{ app: "web", profile: "default", items: { a: item } }], { prefix: "", variables: [] });
-  expect(made).toEqual({ problem: "web/default a is no json" });
+  expect(made).toEqual({ problem: "web/default a is not valid json" });
 });
 
 test("an agent answers a config with secrets as not to be stored", async () => {

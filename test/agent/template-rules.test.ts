@@ -1,7 +1,7 @@
 /** A file from a template, at the edges: the last that a limit lets through, what counts as nothing, and what is never written. */
 import { expect, test } from "vitest";
 import type { EffectiveConfig } from "#config-server/api";
-import { encodingOf, planFile, type Known } from "../../agent/core/plan.ts";
+import { encodingOf, planFile, type KnownConfigs } from "../../agent/core/plan.ts";
 import { renderTemplate, type TemplateInput } from "../../agent/core/template.ts";
 import { config } from "./template-kit.ts";
 
@@ -60,8 +60,8 @@ test("a list's turns see their own member first, a dot is the member itself, and
   expect(render("{{#list}}{{a}}{{/list}}{{a}}", set)).toEqual({ text: "129" });
   expect(render("{{#flat}}{{.}}{{/flat}}{{flat.1}}", set)).toEqual({ text: "xyy" });
   for (const name of ["flat.2", "flat.-1", "flat.x", "flat.1.x", "a.b"])
-    expect(problemOf(`{{${name}}}`, set)?.message).toContain(`{{${name}}} names nothing`);
-  expect(problemOf("{{.}}", set)?.message).toBe("{{.}} is a whole set; name a key of it");
+    expect(problemOf(`{{${name}}}`, set)?.message).toContain(`{{${name}}} does not exist`);
+  expect(problemOf("{{.}}", set)?.message).toBe("{{.}} is a whole set; name one of its keys");
 });
 
 test("the longest name that leads somewhere wins, in a table and among keys", () => {
@@ -78,16 +78,16 @@ test("an error names ten keys, and that there are more", () => {
   const keys = (count: number) =>
     config("web", Object.fromEntries(Array.from({ length: count }, (_, at) => [`k${at}`, ["text", "x"]])));
   const ten = "web/default has k0, k1, k2, k3, k4, k5, k6, k7, k8, k9";
-  expect(problemOf("{{nope}}", keys(10))?.message).toBe(`{{nope}} names nothing: ${ten}`);
-  expect(problemOf("{{nope}}", keys(11))?.message).toBe(`{{nope}} names nothing: ${ten}, …`);
-  expect(problemOf("{{nope}}", config("web", {}))?.message).toBe("{{nope}} names nothing: web/default has no keys");
+  expect(problemOf("{{nope}}", keys(10))?.message).toBe(`{{nope}} does not exist: ${ten}`);
+  expect(problemOf("{{nope}}", keys(11))?.message).toBe(`{{nope}} does not exist: ${ten}, …`);
+  expect(problemOf("{{nope}}", config("web", {}))?.message).toBe("{{nope}} does not exist: web/default has no keys");
 });
 
 test("a zero byte is no shell word, and an infinite number is no JSON", () => {
   const zero = json({ z: "a\u0000b" });
   expect(problemOf("\n{{z}}", zero, { escape: "shell" })).toEqual({
     line: 2,
-    message: "{{z}} holds a zero byte, which no shell can take",
+    message: "{{z}} contains a zero byte, which a shell word cannot have",
   });
   expect(render("{{z}}", zero)).toEqual({ text: "a\u0000b" });
   const infinite = config("web", { "a.toml": ["toml", "x = inf"] });
@@ -116,23 +116,23 @@ test("a secret that the agent may not read is an error, by itself, by a path and
   ]) {
     expect(problemOf(template, masked("json"))).toEqual({
       line: 2,
-      message: "web/default s is a secret; give the agent a token of the role agent",
+      message: "web/default s is a secret that the agent's token may not read; give the agent a token of the role agent",
     });
   }
   expect(render("{{open}}", masked("text"))).toEqual({ text: "o" });
   // What is no JSON is quoted in an error, but not of a secret.
   const secret = masked("json");
   const broken = { ...secret, items: { s: { ...secret.items["s"], value: "{hidden" } } } as EffectiveConfig;
-  expect(problemOf("{{s.x}}", broken)?.message).toBe("web/default s is no json");
+  expect(problemOf("{{s.x}}", broken)?.message).toBe("web/default s is not valid json");
 });
 
 test("bytes are the text that stands for them, and have no names within", () => {
   const set = config("web", { b: ["binary", "AAE="] });
   expect(render("{{b}} {{#b}}x{{/b}}", set)).toEqual({ text: "AAE= x" });
-  expect(problemOf("{{b.x}}", set)?.message).toContain("names nothing");
+  expect(problemOf("{{b.x}}", set)?.message).toContain("does not exist");
 });
 
-const known = (more: Partial<Known> = {}): Known => ({
+const known = (more: Partial<KnownConfigs> = {}): KnownConfigs => ({
   config: undefined,
   sets: new Map(),
   template: undefined,
@@ -168,7 +168,7 @@ test("a file of a template waits until its set is released and the template is r
   expect(planFile(onHost, known({ config: set }), "0")).toMatchObject({ state: "invalid" });
   expect(planFile(onHost, known({ config: set, template: "\n{{b}}" }), "0")).toEqual({
     state: "invalid",
-    message: expect.stringMatching(/^\/etc\/t:2: \{\{b}} names nothing/),
+    message: expect.stringMatching(/^\/etc\/t:2: \{\{b}} does not exist/),
   });
   // One of the set comes from there, whatever the host has.
   const ofSet = fromTemplate({ key: "t" });

@@ -49,12 +49,12 @@ test.each([
 });
 
 test.each([
-  ["an absent name", "a\n\n{{app.db.urll}}", 3, "{{app.db.urll}} names nothing: orders/default has app.yaml"],
-  ["an absent section", "\n{{#nope}}x{{/nope}}", 2, "{{nope}} names nothing"],
-  ["an absent inverted section", "{{^nope}}x{{/nope}}", 1, "{{nope}} names nothing"],
-  ["a name absent in one member of a list", "{{#hosts}}\n{{port}}\n{{/hosts}}", 2, "{{port}} names nothing"],
-  ["a variable that may be absent", "{{db.url?}}", 1, "ask {{#db.url?}} first"],
-  ["what an object inherits", "{{app.constructor}} {{toString}}", 1, "{{app.constructor}} names nothing"],
+  ["an absent name", "a\n\n{{app.db.urll}}", 3, "{{app.db.urll}} does not exist: orders/default has app.yaml"],
+  ["an absent section", "\n{{#nope}}x{{/nope}}", 2, "{{nope}} does not exist"],
+  ["an absent inverted section", "{{^nope}}x{{/nope}}", 1, "{{nope}} does not exist"],
+  ["a name absent in one member of a list", "{{#hosts}}\n{{port}}\n{{/hosts}}", 2, "{{port}} does not exist"],
+  ["a variable that may be absent", "{{db.url?}}", 1, "put it into a section {{#db.url?}}"],
+  ["what an object inherits", "{{app.constructor}} {{toString}}", 1, "{{app.constructor}} does not exist"],
   ["a table where a text is wanted", "{{app.db}}", 1, "{{app.db}} is a table"],
   ["a list where a text is wanted", "x\n{{hosts}}", 2, "{{hosts}} is a list"],
   ["a partial", "{{> other}}", 1, "{{>other}} is a partial"],
@@ -67,7 +67,7 @@ test.each([
 test("a name that two keys have is an error that names both, until the key is said", () => {
   const both = config("web", { "a.yaml": ["yaml", "port: 1"], "b.json": ["json", '{"port":2}'] });
   expect(render("{{port}}", { config: both })).toEqual({
-    problem: { line: 1, message: `"port" is in a.yaml and b.json of web/default; begin with the key that is meant` },
+    problem: { line: 1, message: `"port" is in a.yaml and b.json of web/default; put the key in front of it` },
   });
   expect(render("{{a.port}}{{b.port}}", { config: both })).toEqual({ text: "12" });
   const twins = config("web", { "a.yaml": ["yaml", "port: 1"], "a.json": ["json", '{"port":2}'] });
@@ -78,7 +78,7 @@ test("a name that two keys have is an error that names both, until the key is sa
 test("null is an error, and a key that is not its format says so", () => {
   const odd = config("web", { "a.yaml": ["yaml", "x: null"], "b.json": ["json", "{"] });
   expect(render("\n{{a.x}}", { config: odd })).toEqual({ problem: { line: 2, message: "{{a.x}} is null" } });
-  expect(render("{{b.x}}", { config: odd }).problem?.message).toMatch(/^web\/default b\.json is no json: /);
+  expect(render("{{b.x}}", { config: odd }).problem?.message).toMatch(/^web\/default b\.json is not valid json: /);
 });
 
 test("further sets stand under their names, and are asked for nothing else", () => {

@@ -26,7 +26,7 @@ const facts: fc.Arbitrary<MemberFact> = fc.oneof(
   fc.constant({ type: "heard" } as const),
   fc.constant({ type: "unanswered" } as const),
   fc.record({
-    type: fc.constant("told" as const),
+    type: fc.constant("age" as const),
     ageMs: fc.option(fc.integer({ min: 0, max: 2 * DATA_AGE_MS_MAX }), { nil: undefined }),
   }),
 );
@@ -83,7 +83,7 @@ describe("judging", () => {
     expect(HEARTBEAT_MS).toBeLessThan(QUIET_MS);
     const suspect = { ...judge(watched, { type: "unanswered" }, 0), probedMs: 0 };
     expect([isProbeDue(suspect, undefined, 1_999), isProbeDue(suspect, undefined, 2_000)]).toEqual([false, true]);
-    const aged = (ageMs: number) => judge(watched, { type: "told", ageMs }, 0).standing;
+    const aged = (ageMs: number) => judge(watched, { type: "age", ageMs }, 0).standing;
     expect([aged(3_000), aged(3_001)]).toEqual(["good", "stale"]);
   });
 });

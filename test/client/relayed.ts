@@ -14,7 +14,7 @@ export function relayed(way: { readonly transport: Transport; readonly token: st
         resolve();
       });
     });
-  const relay: Relay = new Relay(way, (message) => carry(message, (copy) => transport.hear(copy as Answer)));
+  const relay: Relay = new Relay(way, (message) => carry(message, (copy) => transport.receive(copy as Answer)));
   const transport = new RelayTransport((message) => {
     void carry(message, (copy) => {
       if (copy.type === "request") void relay.take(copy);
