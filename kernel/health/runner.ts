@@ -4,10 +4,12 @@
  */
 import { canonicalJson, messageOf, type CancelTimer, type CounterChild, type Family, type Host } from "#base";
 import { addTurn, fade, heldForSeconds, startDamping, type Damping } from "./core/damping.ts";
-import { firstDelayMs, nextDueMs, placeOf } from "./core/schedule.ts";
+import { firstDelayMs, intervalPlaceOf, nextDueMs } from "./core/schedule.ts";
 import { observe, startHealth, type Health, type HealthResult, type HealthStatus } from "./core/state.ts";
-import type { ProbeDefinition } from "./core/targets.ts";
-import type { Probe, ProbeMemory } from "./probes.ts";
+import type { ProbeDefinition } from "./definition.ts";
+import type { Probe } from "./probe.ts";
+import type { ProbeMemory } from "./probes/kind.ts";
+import { probeKindOf } from "./probes/kinds.ts";
 import { short, type ProbeResult } from "./result.ts";
 
 /** Places for probes that end soon: each is a socket for a moment. */
@@ -127,7 +129,7 @@ export class ProbeRunner implements AsyncDisposable {
     this.delete(key);
     const entry: Entry = {
       key,
-      place: placeOf(key),
+      place: intervalPlaceOf(key),
       mark,
       definition,
       health: startHealth(this.#host.clock.now(), initial),
@@ -276,17 +278,18 @@ export class ProbeRunner implements AsyncDisposable {
     const { definition } = entry;
     if (startedAt - entry.dueAt > definition.intervalMs) this.#late.labels().inc();
     entry.running = abort;
-    const watched = definition.target.type === "grpc" && definition.target.watch && this.#watches < WATCHES_MAX;
+    const { target } = definition;
+    const watched = probeKindOf(target)?.staysOpen?.(target) === true && this.#watches < WATCHES_MAX;
     if (watched) this.#watches++;
     try {
-      const told = (found: ProbeResult) => {
+      const report = (found: ProbeResult) => {
         if (abort.signal.aborted) return;
         leave();
         entry.slow = false;
         this.#stand(entry, found);
       };
       const call = { key: entry.key, definition, signal: abort.signal, memory: entry.memory };
-      const found = await this.#options.probe(watched ? { ...call, told } : call);
+      const found = await this.#options.probe(watched ? { ...call, report } : call);
       const tookMs = clock.monotonic() - startedAt;
       if (abort.signal.aborted) return;
       if (!entry.standing) entry.slow = tookMs > PROBE_SLOW_MS;

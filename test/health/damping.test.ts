@@ -7,7 +7,7 @@ import {
   heldForSeconds,
   nextDueMs,
   patternMatches,
-  placeOf,
+  intervalPlaceOf,
   startDamping,
   statusExpected,
   type Damping,
@@ -79,7 +79,7 @@ test("looking more often changes nothing, and only a turn begins a hold", () => 
 test("ten thousand checks spread evenly over their interval, each at its place for ever", () => {
   const buckets = Array.from({ length: 10 }, () => 0);
   for (let i = 0; i < 10_000; i++) {
-    const place = placeOf(`/registry/verdicts/default/orders/orders-${i}/http`);
+    const place = intervalPlaceOf(`/registry/verdicts/default/orders/orders-${i}/http`);
     const dueMs = nextDueMs({ place, intervalMs: 10_000, initialDelayMs: 0 }, 1_234_567);
     const again = nextDueMs({ place, intervalMs: 10_000, initialDelayMs: 0 }, dueMs);
     expect(Math.round(again - dueMs)).toBe(10_000);

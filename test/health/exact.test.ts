@@ -4,8 +4,8 @@ import { DAMPING_DEFAULTS, JUDGING_DEFAULTS } from "#registry/api";
 import { bestOf, observe, startHealth, worstOf } from "../../kernel/health/core/state.ts";
 import { addTurn, fade, heldForSeconds, startDamping } from "../../kernel/health/core/damping.ts";
 import { patternMatches, statusExpected } from "../../kernel/health/core/match.ts";
-import { FIRST_PROBE_MS_MAX, firstDelayMs, nextDueMs, placeOf } from "../../kernel/health/core/schedule.ts";
-import { definitionOf } from "../../kernel/health/core/targets.ts";
+import { FIRST_PROBE_MS_MAX, firstDelayMs, nextDueMs, intervalPlaceOf } from "../../kernel/health/core/schedule.ts";
+import { definitionOf } from "../../kernel/health/definition.ts";
 
 test("a stated check becomes a definition in milliseconds, and its target has nothing else in it", () => {
   const judging = { intervalSeconds: 10, timeoutSeconds: 5, initialDelaySeconds: 2, rise: 1, fall: 3, warnAfterMs: 9 };
@@ -41,10 +41,10 @@ test("a first probe comes at the check's place within a second, or within a shor
 });
 
 test("a place is in [0, 1), the same for the same key, and another for another", () => {
-  const places = Array.from({ length: 2_000 }, (_, i) => placeOf(`default/orders/orders-${i}/up`));
+  const places = Array.from({ length: 2_000 }, (_, i) => intervalPlaceOf(`default/orders/orders-${i}/up`));
   expect(places.every((place) => place >= 0 && place < 1)).toBe(true);
   expect(new Set(places).size).toBe(places.length);
-  expect(placeOf("default/orders/orders-7/up")).toBe(places[7]);
+  expect(intervalPlaceOf("default/orders/orders-7/up")).toBe(places[7]);
   // Each tenth of the interval has about its tenth of the checks, also of keys that differ in their last character only.
   for (let tenth = 0; tenth < 10; tenth++) {
     const count = places.filter((place) => Math.floor(place * 10) === tenth).length;
@@ -54,9 +54,9 @@ test("a place is in [0, 1), the same for the same key, and another for another",
 
 test("a place is the same in every version, so that an upgrade moves no probe", () => {
   // FNV-1a and the finalizer of MurmurHash3, computed by other means.
-  expect(placeOf("") * 2 ** 32).toBe(0xab3e7c0b);
-  expect(placeOf("a") * 2 ** 32).toBe(0x1a80b1b3);
-  expect(placeOf("default/orders/orders-7/up") * 2 ** 32).toBe(0x22606aaa);
+  expect(intervalPlaceOf("") * 2 ** 32).toBe(0xab3e7c0b);
+  expect(intervalPlaceOf("a") * 2 ** 32).toBe(0x1a80b1b3);
+  expect(intervalPlaceOf("default/orders/orders-7/up") * 2 ** 32).toBe(0x22606aaa);
 });
 
 test.each([

@@ -21,7 +21,7 @@ import {
   OWN_HOST_RULES,
   type ProbeMemory,
   type ProbeResult,
-  type ProbeTools,
+  type ProbeOptions,
   type Target,
   type Verdict,
 } from "#health";
@@ -30,7 +30,7 @@ import { authority } from "../gateway/certificates.ts";
 
 function ask(
   target: Target,
-  options: Partial<ProbeTools> & { timeoutMs?: number; memory?: ProbeMemory } = {},
+  options: Partial<ProbeOptions> & { timeoutMs?: number; memory?: ProbeMemory } = {},
 ): Promise<ProbeResult> {
   const { timeoutMs = 5_000, memory = {}, ...tools } = options;
   const all = { reach: createReach(OWN_HOST_RULES), execAllow: undefined, alias: () => notMade("nobody"), ...tools };
@@ -96,7 +96,7 @@ test("TCP that says something else, hangs, ends or never stops is critical, and 
   await using wrong = await listen(createServer((socket) => void socket.end("-ERR loading")));
   expect(await ask(tcp(wrong.port, { expect: "+OK" }))).toMatchObject({
     result: "critical",
-    output: `tcp 127.0.0.1:${wrong.port}: the answer does not contain what is expected`,
+    output: `tcp 127.0.0.1:${wrong.port}: the response does not contain the expected text`,
   });
   await using hangs = await listen(createServer());
   expect((await ask(tcp(hangs.port, { expect: "+OK" }), { timeoutMs: 100 })).output).toContain("within 100 ms");
@@ -143,7 +143,7 @@ test("UDP passes in silence unless something is expected, and a refusal is criti
     ...(expect === undefined ? {} : { expect }),
   });
   expect((await ask(udp("hello"))).output).toContain("not refused");
-  expect((await ask(udp("ping"))).output).toContain("answered");
+  expect((await ask(udp("ping"))).output).toContain("responded");
   expect((await ask(udp("ping", "pong"))).result).toBe("passing");
   expect((await ask(udp("hello", "pong"), { timeoutMs: 200 })).result).toBe("critical");
   expect((await ask(udp("ping", "else"), { timeoutMs: 200 })).result).toBe("critical");
@@ -353,7 +353,7 @@ test("a process check passes while the process is alive, by its id or by its fil
     expect((await ask({ type: "process", pidFile }, local)).result).toBe("passing");
     // A file older than the process that has its number by now.
     await utimes(pidFile, 1_000_000, 1_000_000);
-    expect((await ask({ type: "process", pidFile }, local)).output).toContain("another one");
+    expect((await ask({ type: "process", pidFile }, local)).output).toContain("another process");
     const memory = { seen: { pid, started: "1" } };
     expect((await ask({ type: "process", pid }, { ...local, memory })).output).toContain("another process");
   } finally {
@@ -362,7 +362,7 @@ test("a process check passes while the process is alive, by its id or by its fil
   }
   expect((await ask({ type: "process", pid }, local)).output).toContain("is not alive");
   await writeFile(pidFile, "not a number");
-  expect((await ask({ type: "process", pidFile }, local)).output).toContain("no process id");
+  expect((await ask({ type: "process", pidFile }, local)).output).toContain("cannot read a process id");
   expect((await ask({ type: "process", pidFile: join(folder.path, "none") }, local)).result).toBe("critical");
 });
 

@@ -120,7 +120,7 @@ test("a redirect is not followed, and the output says so", async () => {
   });
   const found = await probe(target.port);
   expect(found).toMatchObject({ result: "critical" });
-  expect(found.output).toContain("a redirect is not followed");
+  expect(found.output).toContain("redirects are not followed");
   expect(requests).toBe(1);
 });
 

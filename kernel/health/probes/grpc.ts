@@ -1,7 +1,7 @@
 /**
- * Probes by grpc.health.v1, over HTTP/2 as Node has it. The two messages of the protocol are a string and a number, so
- * they are written and read here; and a connection of our own can be cut at the deadline, whatever the target does,
- * where a gRPC channel goes on connecting after it was closed.
+ * Probes by grpc.health.v1, over Node's own HTTP/2. The two messages of the protocol are a string and a number, so they are
+ * encoded and decoded here. A plain connection can be cut at the deadline whatever the target does, whereas a gRPC channel
+ * continues to connect after it was closed.
  * @see https://github.com/grpc/grpc/blob/master/doc/health-checking.md
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
  */
@@ -9,10 +9,10 @@ import { once } from "node:events";
 import { connect as connectHttp2, type ClientHttp2Session, type IncomingHttpHeaders } from "node:http2";
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
-import type { GrpcTarget } from "./core/targets.ts";
-import { addressOf, openSocket } from "./probe-socket.ts";
-import type { Reach } from "./reach.ts";
-import { critical, failed, passing, PROBE_BODY_BYTES_MAX, type ProbeContext, type ProbeResult } from "./result.ts";
+import type { Network } from "../network.ts";
+import { critical, failed, passing, PROBE_BODY_BYTES_MAX, type ProbeContext, type ProbeResult } from "../result.ts";
+import type { ProbeKind, ProbeSetting } from "./kind.ts";
+import { addressOf, openSocket, type SocketPlace } from "./socket.ts";
 
 const CHECK = "/grpc.health.v1.Health/Check";
 const WATCH = "/grpc.health.v1.Health/Watch";
@@ -23,7 +23,7 @@ const SERVICE_TAG = 0x0a;
 const STATUS_TAG = 0x08;
 /** Bytes before each message: whether it is compressed, and its length. */
 const PREFIX_BYTES = 5;
-/** Milliseconds between two pings of a watch; one that was not answered by the next means that nobody is there. */
+/** Milliseconds between two pings of a watch; the target is gone when one is still unanswered at the next. */
 const WATCH_PING_MS = 20_000;
 
 /** `HealthCheckRequest` with its prefix; a service's name has less than 128 × 128 bytes. */
@@ -39,67 +39,87 @@ function requestOf(service: string): Buffer {
 /** The status of a `HealthCheckResponse`. Zero is not sent, so an empty message is UNKNOWN. */
 function statusOf(message: Buffer): number {
   if (message.length === 0) return 0;
-  if (message[0] !== STATUS_TAG || message[1] === undefined) throw new Error("the answer is no HealthCheckResponse");
+  if (message[0] !== STATUS_TAG || message[1] === undefined) throw new Error("the answer is not a HealthCheckResponse");
   return message[1];
 }
 
-/** Asks once with Check. */
-export async function probeGrpc(target: GrpcTarget, context: ProbeContext, reach: Reach): Promise<ProbeResult> {
+export interface GrpcTarget extends SocketPlace {
+  readonly type: "grpc";
+  /** The service's name in grpc.health.v1. Empty: the whole server. */
+  readonly service: string;
+  /** Keeps a Watch open and receives changes at once, instead of calling Check each time. */
+  readonly watch: boolean;
+}
+
+export const GRPC_PROBE: ProbeKind<GrpcTarget> = {
+  connectsTo: (target) => target,
+  staysOpen: ({ watch }) => watch,
+  probe(target, setting) {
+    const { report } = setting;
+    return target.watch && report ? watchStatus(target, setting, report) : checkStatus(target, setting);
+  },
+};
+
+/** Calls Check once. */
+async function checkStatus(target: GrpcTarget, { context, tools }: ProbeSetting): Promise<ProbeResult> {
   const name = nameOf(target);
   try {
-    let heard: number | undefined;
-    await call(CHECK, { target, context, reach, onStatus: (status) => (heard = status), alive: () => () => {} });
-    if (heard === undefined) throw new Error("it answered nothing");
-    return judge(name, heard);
+    let found: number | undefined;
+    const onStatus = (status: number) => (found = status);
+    await call(CHECK, { target, context, network: tools.network, onStatus, keepAlive: () => () => {} });
+    if (found === undefined) throw new Error("the response is empty");
+    return judge(name, found);
   } catch (error) {
     return failed(name, error, context);
   }
 }
 
-/** Keeps a Watch open. Each state is told as it comes; the promise resolves with what ended it. */
-export async function watchGrpc(
+/** Keeps a Watch open and reports each state. The promise resolves with what ended the watch. */
+async function watchStatus(
   target: GrpcTarget,
-  context: ProbeContext & { readonly told: (result: ProbeResult) => void },
-  { reach, clock }: { reach: Reach; clock: Clock },
+  { context, tools: { network, clock } }: ProbeSetting,
+  report: (found: ProbeResult) => void,
 ): Promise<ProbeResult> {
   const name = nameOf(target);
-  const onStatus = (status: number) => context.told(judge(name, status));
+  const onStatus = (status: number) => report(judge(name, status));
   try {
-    await call(WATCH, { target, context, reach, onStatus, alive: (session, dead) => pinged(session, dead, clock) });
+    const keepAlive: Call["keepAlive"] = (session, onDead) => ping(session, onDead, clock);
+    await call(WATCH, { target, context, network, onStatus, keepAlive });
     return critical(`${name}: the watch ended`);
   } catch (error) {
     return failed(name, error, context);
   }
 }
 
-/** Notices that nobody is there any more; the function returned ends that. */
-function pinged(session: ClientHttp2Session, dead: (error: Error) => void, clock: Clock): () => void {
+/** Pings until a ping stays unanswered, or the returned function is called. */
+function ping(session: ClientHttp2Session, onDead: (error: Error) => void, clock: Clock): () => void {
   let cancel = () => {};
-  const ping = () => {
+  const next = () => {
     let answered = false;
     session.ping((error) => (answered = error === null));
-    cancel = clock.after(WATCH_PING_MS, () => (answered ? ping() : dead(new Error("it answers no ping"))));
+    cancel = clock.after(WATCH_PING_MS, () => (answered ? next() : onDead(new Error("a ping was not answered"))));
   };
-  ping();
+  next();
   return () => cancel();
 }
 
 interface Call {
   readonly target: GrpcTarget;
   readonly context: ProbeContext;
-  readonly reach: Reach;
+  readonly network: Network;
   readonly onStatus: (status: number) => void;
-  readonly alive: (session: ClientHttp2Session, dead: (error: Error) => void) => () => void;
+  /** Watches over the session; the returned function ends that. */
+  readonly keepAlive: (session: ClientHttp2Session, onDead: (error: Error) => void) => () => void;
 }
 
-/** One call on a connection of its own. Resolves when it ends well. */
-async function call(path: string, { target, context: { signal }, reach, onStatus, alive }: Call): Promise<void> {
+/** One call on a connection of its own. Resolves when the call succeeds. */
+async function call(path: string, { target, context: { signal }, network, onStatus, keepAlive }: Call): Promise<void> {
   let socket: Socket | undefined;
   let session: ClientHttp2Session | undefined;
-  let rest = () => {};
+  let stopKeepAlive = () => {};
   try {
     signal.throwIfAborted();
-    const open = openSocket(target, reach, ["h2"]);
+    const open = openSocket(target, network, ["h2"]);
     socket = open;
     const cut = () => open.destroy(signal.reason as Error);
     signal.addEventListener("abort", cut, { once: true });
@@ -107,13 +127,13 @@ async function call(path: string, { target, context: { signal }, reach, onStatus
     await once(open, target.tls ? "secureConnect" : "connect");
     const { port, tls, host } = target;
     const authority = `${target.tls ? "https" : "http"}://${addressOf({ host: tls?.serverName ?? host, port })}`;
-    const speaking = connectHttp2(authority, { createConnection: () => open, maxSessionMemory: 1 });
-    session = speaking;
+    const opened = connectHttp2(authority, { createConnection: () => open, maxSessionMemory: 1 });
+    session = opened;
     await new Promise<void>((resolve, reject) => {
-      speaking.on("error", reject);
-      speaking.on("close", () => reject(signal.reason ?? new Error("it closed the connection")));
-      rest = alive(speaking, reject);
-      const stream = speaking.request({
+      opened.on("error", reject);
+      opened.on("close", () => reject(signal.reason ?? new Error("the target closed the connection")));
+      stopKeepAlive = keepAlive(opened, reject);
+      const stream = opened.request({
         ":method": "POST",
         ":path": path,
         "content-type": "application/grpc",
@@ -124,7 +144,7 @@ async function call(path: string, { target, context: { signal }, reach, onStatus
       let bytes = Buffer.alloc(0);
       stream.on("error", reject);
       stream.on("response", (headers) => {
-        if (headers[":status"] !== 200) reject(new Error(`it answered HTTP ${headers[":status"]}`));
+        if (headers[":status"] !== 200) reject(new Error(`the response is HTTP ${headers[":status"]}`));
         ended = headers;
       });
       stream.on("trailers", (trailers) => (ended = trailers));
@@ -143,18 +163,18 @@ async function call(path: string, { target, context: { signal }, reach, onStatus
       stream.end(requestOf(target.service));
     });
   } finally {
-    rest();
+    stopKeepAlive();
     session?.on("error", () => {}).destroy();
     socket?.on("error", () => {}).destroy();
   }
 }
 
-/** Hands over the whole messages, and returns what is left. */
+/** Handles the complete messages, and returns the remaining bytes. */
 function eachMessage(bytes: Buffer, handle: (message: Buffer) => void): Buffer {
   let rest = bytes;
   while (rest.length >= PREFIX_BYTES) {
     const length = rest.readUInt32BE(1);
-    if (length > PROBE_BODY_BYTES_MAX || rest[0] !== 0) throw new Error("the answer is no HealthCheckResponse");
+    if (length > PROBE_BODY_BYTES_MAX || rest[0] !== 0) throw new Error("the answer is not a HealthCheckResponse");
     if (rest.length < PREFIX_BYTES + length) break;
     handle(rest.subarray(PREFIX_BYTES, PREFIX_BYTES + length));
     rest = rest.subarray(PREFIX_BYTES + length);
@@ -162,9 +182,9 @@ function eachMessage(bytes: Buffer, handle: (message: Buffer) => void): Buffer {
   return rest;
 }
 
-/** Without the target's message: readers of the registry see the output, and may not be allowed to read the target. */
+/** The target's message stays out: readers of the registry see the output, and may not be allowed to read the target. */
 function reasonOf({ "grpc-status": status }: IncomingHttpHeaders): string {
-  return status === undefined ? "it ended without a gRPC status" : `gRPC status ${String(status)}`;
+  return status === undefined ? "the response has no gRPC status" : `gRPC status ${String(status)}`;
 }
 
 function judge(name: string, status: number): ProbeResult {
