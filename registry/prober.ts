@@ -10,7 +10,7 @@ import {
   definitionOf,
   notMade,
   ProbeRunner,
-  type AliasTarget,
+  type AliasedInstance,
   type ProbeResult,
   type Reach,
 } from "#health";
@@ -199,7 +199,7 @@ export class Prober {
    * The status of an instance, or of the best serving instance of a service, as last written. Aliases of each other
    * therefore read earlier statuses, and none waits for another.
    */
-  #alias(target: AliasTarget, key: string): ProbeResult {
+  #alias(target: AliasedInstance, key: string): ProbeResult {
     const self = this.#probed.get(key)?.name;
     if (!self) return notMade("the check was removed");
     const { namespace = self.namespace, service, instance: id } = target;
