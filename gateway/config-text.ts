@@ -1,6 +1,6 @@
 /**
- * A released text becomes a gateway config, or a list of what is wrong with it by line and column. The config server
- * asks before a release stands, the gateway asks again before it lives by one.
+ * Parses a released text into a gateway config, or into problems with line and column. The config server checks a release
+ * before it accepts it, and the gateway checks it again before it uses it.
  */
 import { readPlainJson } from "#base/plain-json";
 import { type Located, readYaml } from "#base/yaml";
@@ -13,24 +13,24 @@ import { pemProblems } from "./sources/pem.ts";
 
 export { loadFilters } from "./filter-modules.ts";
 
-/** Aliases followed in one document: a few lines of YAML can name a billion nodes. */
+/** Most aliases in one document: a few lines of YAML could expand to a billion nodes. */
 const ALIASES_MAX = 50;
 
 export type ParsedConfig =
   | {
       readonly config: GatewayConfig;
       readonly problems: readonly [];
-      /** Routes that can never be used, and the like: allowed, and most likely not meant. */
+      /** Allowed, but most likely a mistake, such as routes that can never be used. */
       readonly warnings: readonly Located[];
     }
   | { readonly config?: undefined; readonly problems: readonly Located[] };
 
-/** Reads YAML 1.2, of which JSON is a part. `filters`: those that routes may use. */
+/** Reads YAML 1.2, which includes JSON. `filters`: the filters that routes may use. */
 export function parseGatewayConfig(text: string, filters: Filters = builtInFilters): ParsedConfig {
   const tree = readPlainJson(text);
   if (tree !== undefined) {
     const checked = checkWhole(tree, filters);
-    // Where something is wrong, the other reader says on which line.
+    // For the lines of problems, the YAML reader has to read the text.
     if (checked.config && checked.warnings.length === 0) return { ...checked, warnings: [] };
   }
   return yamlConfig(text, filters);
@@ -53,8 +53,9 @@ function yamlConfig(text: string, filters: Filters): ParsedConfig {
 }
 
 /**
- * For a config that is about to be used: one that answers every request with 404 must say so by `routes: []`. A text
- * that is empty, or all comments, is most likely a mistake. A gateway still takes what was released before.
+ * For a new config: without any routes it would answer every request with 404, so it must ask for that by `routes: []`. A
+ * text that is empty or has only comments is most likely a mistake. A gateway still uses such a config from an earlier
+ * release.
  */
 export function parseNewGatewayConfig(text: string, filters: Filters = builtInFilters): ParsedConfig {
   const parsed = parseGatewayConfig(text, filters);
@@ -67,19 +68,19 @@ export function parseNewGatewayConfig(text: string, filters: Filters = builtInFi
   return { problems: [{ pointer: "", message, line: 1, column: 1 }] };
 }
 
-/** For the config server: refuses a release of the gateway's app whose routes no gateway would take. */
+/** For the config server: rejects a release of the gateway's app that gateways would not use. */
 export function gatewayReleaseCheckWith(filters: Filters): ReleaseCheck {
   return (name, items) => {
     if (name.app !== GATEWAY_APP) return [];
     const item = items[GATEWAY_KEY];
     if (!item) return [];
     if (item.format !== "yaml" && item.format !== "json") {
-      return [{ key: GATEWAY_KEY, pointer: "", message: `The format is yaml or json, not ${item.format}.` }];
+      return [{ key: GATEWAY_KEY, pointer: "", message: `The format must be yaml or json, not ${item.format}.` }];
     }
     const { problems } = parseNewGatewayConfig(item.value, filters);
     return problems.map((problem): ReleaseProblem => ({ key: GATEWAY_KEY, ...problem }));
   };
 }
 
-/** With the built-in filters alone. */
+/** The check with only the built-in filters. */
 export const gatewayReleaseCheck: ReleaseCheck = gatewayReleaseCheckWith(builtInFilters);

@@ -1,8 +1,8 @@
 /**
- * Explains a request where there is no gateway: from the released config and the registry's view, by the pipeline that
- * gateways run. So it holds for every gateway of a namespace, whatever process it is in. What only a gateway itself sees
- * (requests in flight, endpoints that just refused it) is asked of the one in this process, if there is one, and else
- * counts as none; how much of a limit is used up always does.
+ * Explains a request in any process: from the released config and the registry, by the pipeline that gateways run. The
+ * explanation therefore applies to every gateway of a namespace. State that only a gateway has (requests in flight,
+ * endpoints that just refused a connection) comes from the gateway in this process; without one it counts as empty. Limits
+ * always count as unused.
  */
 import { setOwn } from "#base";
 import type { Host } from "#base";
@@ -35,18 +35,18 @@ import { TokenVerifier } from "../tokens/jwt.ts";
 import { parseGatewayConfig } from "../config-text.ts";
 import { readConfig } from "../sources/config.ts";
 
-/** Services that are asked for their hints when the config takes everybody's. */
+/** Most services whose hints are read when the config accepts those of every service. */
 const HINTED_SERVICES_MAX = 200;
 
 export interface ExplainerParts {
-  /** undefined: there is no registry to ask, so that nobody has an endpoint. */
+  /** undefined: without a registry, so services have no endpoints. */
   readonly client: Pick<Client, "config" | "registry"> | undefined;
   readonly filters: Filters;
-  /** The text asked in the place of what is released, read anew each time. */
+  /** Reads the config that replaces the released one; called for each explanation. */
   readonly config?: () => Promise<string>;
-  /** Where this process may connect to; absent: it listens nowhere, and services may be anywhere. */
+  /** The rules for addresses that may be dialed; absent: all except those that no gateway dials. */
   readonly dial?: DialRules;
-  /** What the gateway in this process sees of its clusters, by key; undefined: it has none for the namespace. */
+  /** The clusters as the gateway of this process sees them, by key; undefined: it has no gateway for the namespace. */
   readonly live?: (namespace: string) => Promise<ReadonlyMap<string, ClusterView> | undefined>;
 }
 
@@ -61,16 +61,17 @@ export class Explainer {
     this.#dial = new DialGuard(parts.dial ?? { loopback: true, own: new OwnListeners(() => []) });
   }
 
-  /** @throws GATEWAY_CONFIG_INVALID, GATEWAY_REQUEST_INVALID, and what a call of the client may throw */
+  /** @throws GATEWAY_CONFIG_INVALID, GATEWAY_REQUEST_INVALID, and the errors of calls to the control plane */
   async explain(request: ExplainRequest): Promise<ExplainAnswer> {
     const { namespace = "default" } = request;
     const { config, releaseKey } = await this.#config(namespace);
     const { routes: hinted } = hintedRoutes(config, await this.#hints(config, namespace));
     const table = compileTable(config, { namespace, filters: this.#parts.filters, hinted });
     const { head, rawHeaders } = headOf(request, table);
-    if (isBadHead(head)) throw GatewayErrors.REQUEST_INVALID(`The request would be refused unread: ${head.detail}`);
+    if (isBadHead(head))
+      throw GatewayErrors.REQUEST_INVALID(`Gateways reject this request before they choose a route: ${head.detail}`);
     const live = await this.#parts.live?.(namespace);
-    const { endpoints, told, seen } = await this.#endpoints(table, head, { live, zone: request.zone });
+    const { endpoints, listed, seen } = await this.#endpoints(table, head, { live, zone: request.zone });
     await using tokens = new TokenVerifier(this.#host, this.#dial);
     tokens.use(table.providers.values());
     const snapshot: GatewaySnapshot = { table, endpoints, tokens, limiter: UNCOUNTED };
@@ -85,7 +86,7 @@ export class Explainer {
       ...explanation,
       candidates: [...explanation.candidates],
       steps: [...explanation.steps],
-      endpoints: told,
+      endpoints: listed,
       ...(seen ? { clusters: seen } : {}),
       outcome: plain(explanation.outcome),
     };
@@ -105,7 +106,7 @@ export class Explainer {
       const [first] = parsed.problems;
       throw GatewayErrors.CONFIG_INVALID(`${first?.pointer ?? ""} ${first?.message ?? ""}`.trim());
     }
-    // Files that lie on the gateways' hosts only are not needed to decide, but to fetch keys.
+    // Files that exist only on the hosts of gateways are needed to fetch keys, but not to decide.
     const whole = await readConfig(text, filters);
     return { config: whole.config ?? parsed.config, releaseKey };
   }
@@ -128,7 +129,7 @@ export class Explainer {
     );
   }
 
-  /** Of the clusters that the request's route may use. */
+  /** The endpoints of the clusters that the request's route may use. */
   async #endpoints(
     table: RouteTable,
     head: RequestHead,
@@ -140,7 +141,7 @@ export class Explainer {
       [...(route?.backends ?? []), ...(route?.mirrors ?? [])].map(({ route: { cluster } }) => [cluster.key, cluster]),
     );
     const endpoints = new Map<string, EndpointSet>();
-    const told: ExplainAnswer["endpoints"] = [];
+    const listed: ExplainAnswer["endpoints"] = [];
     const seen: Record<string, ClusterView> = {};
     for (const cluster of clusters.values()) {
       const instances = await this.#instances(cluster);
@@ -154,7 +155,7 @@ export class Explainer {
       endpoints.set(cluster.key, set);
       for (const instance of instances) {
         const { id, address, port, weight, status, lifecycle } = instance;
-        told.push({
+        listed.push({
           cluster: cluster.key,
           id,
           address: `${address}:${port}`,
@@ -165,7 +166,7 @@ export class Explainer {
         });
       }
     }
-    return { endpoints, told, seen: live && seen };
+    return { endpoints, listed, seen: live && seen };
   }
 
   async #instances({ instances, namespace, service }: CompiledCluster): Promise<readonly CatalogInstance[]> {
@@ -180,7 +181,7 @@ export class Explainer {
     }
   }
 
-  /** The moment with the claims of the token, if the route asks for one; or the refusal of the token. */
+  /** The moment with the claims of the token, if the route requires one; or the refusal of the token. */
   async #moment(
     snapshot: GatewaySnapshot,
     head: RequestHead,
@@ -196,18 +197,18 @@ export class Explainer {
   }
 }
 
-/** A limit that nobody has used anything of. */
+/** A limit that is always unused. */
 const UNCOUNTED: GatewaySnapshot["limiter"] = {
   take: (_key, { burst }) => ({ allowed: true, remaining: burst - 1, resetMs: 0, retryMs: 0 }),
 };
 
-/** A listener that shares its port is asked by way of the port: the host says which of them it is. */
+/** On a shared port, the host decides which listener receives the request. */
 function headOf(
   { url, method = "GET", headers = [], peer = "127.0.0.1", listener = OWN_LISTENER }: ExplainRequest,
   { listeners, ports }: RouteTable,
 ) {
   const port = listeners.get(listener)?.port;
-  // Not by URL, which would make the path canonical before the gateway's own reader sees it.
+  // Not parsed as a URL, which would normalize the path before the gateway's own parser reads it.
   const [, scheme = "http", authority = "", target = ""] = /^(https?):\/\/([^/?#]*)(.*)$/i.exec(url) ?? [];
   const hosts = headers.some(({ name }) => name.toLowerCase() === "host") ? [] : ["Host", authority];
   const rawHeaders = [...hosts, ...headers.flatMap(({ name, value }) => [name, value])];
@@ -223,7 +224,7 @@ function headOf(
   return { head, rawHeaders };
 }
 
-/** Without members that are undefined. */
+/** Removes undefined members. */
 function plain(outcome: object): ExplainAnswer["outcome"] {
   return JSON.parse(JSON.stringify(outcome)) as ExplainAnswer["outcome"];
 }

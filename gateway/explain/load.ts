@@ -1,2 +1,2 @@
-/** Loads what explains requests when somebody asks for it, since it brings all of the pipeline. */
+/** Loads the explainer on first use, since it imports the whole pipeline. */
 export const loadExplain = () => import("./plugin.ts");

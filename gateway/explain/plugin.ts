@@ -1,4 +1,4 @@
-/** The route of the control API that explains what a gateway would do. Translates, decides nothing. */
+/** The route of the control API that explains a gateway's decision. */
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { BODY_BYTES } from "#http";
@@ -16,7 +16,7 @@ export function explainPlugin(untyped: FastifyInstance, explainer: Explainer): v
       bodyLimit: BODY_BYTES.document,
       schema: {
         tags: ["gateway"],
-        summary: "What the gateways of a namespace would do with a request, and why",
+        summary: "Explain what the gateways of a namespace would do with a request, and why",
         body: ExplainRequest,
         response: { 200: ExplainAnswer },
       },

@@ -10,20 +10,23 @@ export function* policyProblems(route: RouteConfig, pointer: string, context: Ro
   const { jwt, acl, cors } = route;
   const identifies = identifiesCallers(route, context);
   if (jwt && !context.providers.has(jwt.provider)) {
-    yield { pointer: `${pointer}/jwt/provider`, message: `No provider "${jwt.provider}" in jwt.` };
+    yield {
+      pointer: `${pointer}/jwt/provider`,
+      message: `Unknown provider "${jwt.provider}". Add it to jwt, or use one of its names.`,
+    };
   }
   if (acl && !jwt) {
-    yield { pointer: `${pointer}/acl`, message: "Access rules read the claims of a token; give the route a jwt." };
+    yield { pointer: `${pointer}/acl`, message: "Access rules read the claims of a token. Add jwt to the route." };
   }
   for (const name of ["rateLimit", "quota", "concurrency"] as const) {
     const by = route[name]?.by;
     if (typeof by === "object" && "claim" in by && !jwt) {
-      yield { pointer: `${pointer}/${name}/by`, message: "A limit by claim needs a token; give the route a jwt." };
+      yield { pointer: `${pointer}/${name}/by`, message: "A limit by claim needs a token. Add jwt to the route." };
     }
     if (by === "consumer" && !identifies) {
       yield {
         pointer: `${pointer}/${name}/by`,
-        message: "A limit by consumer needs one; give the route a jwt or key-auth.",
+        message: "This route does not identify consumers. Add jwt or key-auth.",
       };
     }
   }
@@ -33,7 +36,7 @@ export function* policyProblems(route: RouteConfig, pointer: string, context: Ro
     if (own || NOT_FOR_CLAIMS.has(name)) {
       yield {
         pointer: `${pointer}/jwt/forwardClaims/${pointerPart(claim)}`,
-        message: `A claim cannot become the header "${header}".`,
+        message: `A claim cannot be forwarded in the header "${header}". Use another header.`,
       };
     }
   }
@@ -45,13 +48,13 @@ export function* policyProblems(route: RouteConfig, pointer: string, context: Ro
   if (cors?.credentials && cors.exposeHeaders?.includes("*")) {
     yield {
       pointer: `${pointer}/cors/exposeHeaders`,
-      message: "With credentials browsers take * for the name of a header; name those that pages may read.",
+      message: "With credentials, browsers read * as the name of a header. List the headers that pages may read.",
     };
   }
   if (cors?.credentials && cors.origins.includes("*")) {
     yield {
       pointer: `${pointer}/cors/credentials`,
-      message: "With the origin * any page could use its visitor's credentials; name the origins.",
+      message: "With the origin *, any page could use the credentials of its visitors. List the origins.",
     };
   }
   for (const [at, { name, config = {} }] of (route.filters ?? []).entries()) {
@@ -60,36 +63,37 @@ export function* policyProblems(route: RouteConfig, pointer: string, context: Ro
   yield* splitProblems(route, pointer, context);
 }
 
-/** Headers that a claim must not become: they frame or route the request. */
+/** Headers in which a claim must not be forwarded. */
 const NOT_FOR_CLAIMS = new Set(["authorization"]);
 
-/** The prefixes that `isGatewayOwn` knows and that claims may have all the same, since the gateway is who sets them. */
+/** Prefixes of `isGatewayOwn` that are allowed for claims, since the gateway sets these headers. */
 const CLAIM_PREFIXES = ["x-jwt-", "x-consumer-", "x-posthouse-"];
 
-/** Whether a route finds out which consumer asks, by a token or by a filter such as key-auth. */
+/** Whether a route identifies consumers, by a token or by a filter such as key-auth. */
 function identifiesCallers({ jwt, filters }: RouteConfig, context: RouteContext): boolean {
   return (
     jwt !== undefined || (filters?.some(({ name }) => context.filters.get(name)?.phase === "authenticate") ?? false)
   );
 }
 
-/** Parts that nobody could ever be sent to, since nobody is who they are for. */
+/** Parts of a split that can never receive a request, since the route does not identify their consumers. */
 function* splitProblems(route: RouteConfig, pointer: string, context: RouteContext): Problems {
   const identifies = identifiesCallers(route, context);
-  const wayOut = "give the route a jwt or key-auth.";
+  const message = "This route does not identify consumers. Add jwt or key-auth.";
   for (const [index, { when }] of (route.split ?? []).entries()) {
     const at = `${pointer}/split/${index}/when`;
     for (const name of ["consumers", "groups"] as const) {
-      if (when?.[name] && !identifies)
-        yield { pointer: `${at}/${name}`, message: `Nobody is a consumer here; ${wayOut}` };
+      if (when?.[name] && !identifies) yield { pointer: `${at}/${name}`, message };
     }
     for (const [which, name] of (when?.consumers ?? []).entries()) {
       if (!context.consumers.has(name))
-        yield { pointer: `${at}/consumers/${which}`, message: `No consumer "${name}" in consumers.` };
+        yield {
+          pointer: `${at}/consumers/${which}`,
+          message: `Unknown consumer "${name}". Add it to consumers, or use one of its names.`,
+        };
     }
   }
-  if (route.splitBy?.by === "consumer" && !identifies)
-    yield { pointer: `${pointer}/splitBy/by`, message: `Nobody is a consumer here; ${wayOut}` };
+  if (route.splitBy?.by === "consumer" && !identifies) yield { pointer: `${pointer}/splitBy/by`, message };
 }
 
 function* filterProblems(
@@ -103,7 +107,7 @@ function* filterProblems(
     const known = [...context.filters.keys()].join(", ");
     yield {
       pointer: `${pointer}/name`,
-      message: `No filter "${name}"; there are ${known}. Others come by the setting gatewayFilters.`,
+      message: `Unknown filter "${name}". Available: ${known}. The setting gatewayFilters adds others.`,
     };
     return;
   }
@@ -121,12 +125,12 @@ function* filterProblems(
 
 function* entryProblems(entry: AclEntry, pointer: string): Problems {
   const single = entry.claim !== undefined || entry.contains !== undefined || entry.anyOf !== undefined;
-  if (single === (entry.all !== undefined)) yield { pointer, message: "Give one rule, or all with a list of rules." };
+  if (single === (entry.all !== undefined)) yield { pointer, message: "Give one rule, or `all` with a list of rules." };
   const rules = entry.all
     ? entry.all.map((rule, at) => ({ rule, at: `${pointer}/all/${at}` }))
     : [{ rule: entry, at: pointer }];
   for (const { rule, at } of single && entry.all ? [] : rules) {
-    if (rule.claim === undefined) yield { pointer: at, message: "A rule names a claim." };
+    if (rule.claim === undefined) yield { pointer: at, message: "The rule needs a claim." };
     else if ((rule.contains === undefined) === (rule.anyOf === undefined)) {
       yield { pointer: at, message: "Give either contains or anyOf." };
     }

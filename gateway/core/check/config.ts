@@ -1,6 +1,6 @@
 /**
- * Says what is wrong with a gateway config, and where, before anyone lives by it: its shape, and what no shape can say:
- * names that must exist or be unique, routes that no request could tell apart, keys fetched in the clear.
+ * Finds the problems of a gateway config before it is used: those of its shape, and those beyond it, such as names that
+ * must exist or be unique, routes that match the same requests, and keys fetched without TLS.
  */
 import { canonicalJson, hostAddressProblem } from "#base";
 import { isForbiddenAddress } from "#base/address-class";
@@ -31,17 +31,17 @@ export type CheckedConfig =
   | {
       readonly config: GatewayConfig;
       readonly problems: readonly [];
-      /** What is allowed, and most likely not meant: routes that can never be used, or cost all others. */
+      /** Allowed, but most likely a mistake: routes that can never be used, or that slow down all others. */
       readonly warnings: readonly ConfigProblem[];
     }
   | { readonly config?: undefined; readonly problems: readonly ConfigProblem[] };
 
 let validator: ReturnType<typeof Compile<typeof GatewayConfig>> | undefined;
 
-/** `tree`: the parsed document. An empty document is a gateway without routes. `filters`: those that routes may use. */
+/** `tree`: the parsed document; an empty one is a gateway without routes. `filters`: the filters that routes may use. */
 export function checkGatewayConfig(tree: unknown, filters: Filters = NO_FILTERS): CheckedConfig {
   const value = tree ?? {};
-  // Compiled, it says yes a hundred times faster than it says why not.
+  // The compiled check is a hundred times faster than the one that finds the problems.
   validator ??= Compile(GatewayConfig);
   if (!validator.Check(value)) {
     return { problems: shapeProblems(GatewayConfig, value).slice(0, PROBLEMS_MAX) };
@@ -83,7 +83,11 @@ function contextOf(config: GatewayConfig, filters: Filters): RouteContext {
 function* duplicates(list: readonly { name: string }[], pointer: string, what: string): Generator<ConfigProblem> {
   const seen = new Set<string>();
   for (const [index, { name }] of list.entries()) {
-    if (seen.has(name)) yield { pointer: `${pointer}/${index}/name`, message: `A second ${what} named "${name}".` };
+    if (seen.has(name))
+      yield {
+        pointer: `${pointer}/${index}/name`,
+        message: `Another ${what} is already named "${name}". Names must be unique.`,
+      };
     seen.add(name);
   }
 }
@@ -111,7 +115,10 @@ function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigPro
       const unfit = hostAddressProblem(/^\[(.*:.*)\]$/.exec(address)?.[1] ?? address);
       if (unfit !== undefined) yield { pointer, message: `${unfit}.` };
       else if (isForbiddenAddress(address))
-        yield { pointer, message: "No service has a link-local, metadata, multicast or unspecified address." };
+        yield {
+          pointer,
+          message: `${address} is a link-local, metadata, multicast or unspecified address, where no service can be.`,
+        };
     }
   }
   for (const [index, { hashBy, balance = "p2c", adaptive }] of clusters.entries()) {
@@ -122,8 +129,7 @@ function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigPro
       };
     }
     const { min = GATEWAY_DEFAULTS.adaptiveMin, max = GATEWAY_DEFAULTS.adaptiveMax } = adaptive ?? {};
-    if (min > max)
-      yield { pointer: `/clusters/${index}/adaptive`, message: `The least, ${min}, is above the most, ${max}.` };
+    if (min > max) yield { pointer: `/clusters/${index}/adaptive`, message: `min (${min}) is above max (${max}).` };
   }
   for (const [index, { tls, protocol }] of clusters.entries()) {
     const unfit = tls?.serverName === undefined ? undefined : hostAddressProblem(tls.serverName);
@@ -132,7 +138,10 @@ function* clusterProblems({ clusters = [] }: GatewayConfig): Generator<ConfigPro
       yield { pointer: `/clusters/${index}/tls`, message: "Give ca or caFile, not both." };
     }
     if (tls && protocol === "h2c") {
-      yield { pointer: `/clusters/${index}/protocol`, message: "h2c is in the clear; with tls give h2, grpc or auto." };
+      yield {
+        pointer: `/clusters/${index}/protocol`,
+        message: "h2c does not use TLS. With tls, use h2, grpc or auto.",
+      };
     }
   }
 }
@@ -144,12 +153,15 @@ function* listenerProblems({ listeners = [] }: GatewayConfig): Generator<ConfigP
     if ((name === OWN_LISTENER) === (port !== undefined)) {
       const message =
         name === OWN_LISTENER
-          ? `The listener "${OWN_LISTENER}" has its ports from the process's settings.`
-          : `Give the listener "${name}" a port; only "${OWN_LISTENER}" has none.`;
+          ? `The ports of the listener "${OWN_LISTENER}" come from the process's settings. Remove port.`
+          : `The listener "${name}" needs a port. Only "${OWN_LISTENER}" has none.`;
       yield { pointer, message };
     }
     if (name === OWN_LISTENER && tls !== undefined) {
-      yield { pointer: `${pointer}/tls`, message: "The process's own listener has both, HTTP and HTTPS." };
+      yield {
+        pointer: `${pointer}/tls`,
+        message: `The listener "${OWN_LISTENER}" serves both HTTP and HTTPS. Remove tls.`,
+      };
     }
     const listener = listeners[index] as Listener;
     yield* certificateProblems(listener, pointer);
@@ -160,23 +172,26 @@ function* listenerProblems({ listeners = [] }: GatewayConfig): Generator<ConfigP
   }
 }
 
-/** Two listeners on one port: each host is one's alone, and what a handshake asks is asked of all. */
+/** Two listeners on one port: each host belongs to one of them, and TLS settings must agree. */
 function* sharingProblems(listener: Listener, other: Listener, pointer: string): Generator<ConfigProblem> {
-  const who = `The listener "${other.name}"`;
+  const which = `The listener "${other.name}"`;
   if ((listener.tls ?? false) !== (other.tls ?? false)) {
-    const message = `${who} has this port ${other.tls ? "with" : "without"} tls; one port is either.`;
+    const message = `${which} uses this port ${other.tls ? "with" : "without"} tls. Listeners of one port must agree.`;
     yield { pointer: `${pointer}/port`, message };
   } else if (demandsOf(listener) !== demandsOf(other)) {
-    const message = `${who} has this port, and other clientCertificates; a handshake asks the same for every host.`;
+    const message = `${which} uses this port with other clientCertificates. Listeners of one port must have the same.`;
     yield { pointer: `${pointer}/clientCertificates`, message };
   }
   if (!listener.hosts && !other.hosts) {
-    yield { pointer: `${pointer}/port`, message: `${who} has this port for every host.` };
+    yield {
+      pointer: `${pointer}/port`,
+      message: `${which} already uses this port for every host. Give hosts to one of them.`,
+    };
   }
   const taken = new Set(other.hosts?.map((host) => host.toLowerCase()));
   for (const [at, host] of (listener.hosts ?? []).entries()) {
     if (!taken.has(host.toLowerCase())) continue;
-    yield { pointer: `${pointer}/hosts/${at}`, message: `${who} has this host on the same port.` };
+    yield { pointer: `${pointer}/hosts/${at}`, message: `${which} already has the host "${host}" on the same port.` };
   }
 }
 
@@ -190,10 +205,10 @@ function* certificateProblems(
 ): Generator<ConfigProblem> {
   if (!certificates) return;
   if (name === OWN_LISTENER) {
-    const message = "The process's own listener has its certificate from the process's settings.";
+    const message = `The certificate of the listener "${OWN_LISTENER}" comes from the process's settings. Remove certificates.`;
     yield { pointer: `${pointer}/certificates`, message };
   } else if (!tls) {
-    yield { pointer: `${pointer}/certificates`, message: "In the clear nobody sees them; give tls: true, too." };
+    yield { pointer: `${pointer}/certificates`, message: "Certificates need TLS. Add tls: true." };
   }
   for (const [at, { cert, certFile, key, keyFile }] of certificates.entries()) {
     if ((cert === undefined) === (certFile === undefined) || (key === undefined) === (keyFile === undefined)) {
@@ -209,9 +224,9 @@ function* clientCertificateProblems(
   if (!clients) return;
   const at = `${pointer}/clientCertificates`;
   if (name === OWN_LISTENER) {
-    const message = "The process's own listener also serves without TLS; give a listener with a port of its own.";
+    const message = `The listener "${OWN_LISTENER}" also serves without TLS. Use a listener with its own port.`;
     yield { pointer: at, message };
-  } else if (!tls) yield { pointer: at, message: "In the clear nobody has a certificate; give tls: true, too." };
+  } else if (!tls) yield { pointer: at, message: "Client certificates need TLS. Add tls: true." };
   if ((clients.ca === undefined) === (clients.caFile === undefined)) {
     yield { pointer: at, message: "Give either ca or caFile." };
   }
@@ -221,8 +236,9 @@ function* proxyProblems({ trustedProxies = [] }: GatewayConfig): Generator<Confi
   for (const [index, cidr] of trustedProxies.entries()) {
     const range = parseCidr(cidr);
     const pointer = `/trustedProxies/${index}`;
-    if (!range) yield { pointer, message: `"${cidr}" is no network.` };
-    else if (range[1] === 0) yield { pointer, message: "To trust everybody is to let everybody say who he is." };
+    if (!range) yield { pointer, message: `"${cidr}" is not a network. Give one such as 10.0.0.0/8, or an address.` };
+    else if (range[1] === 0)
+      yield { pointer, message: `"${cidr}" trusts every client to state its own address. List the proxies only.` };
   }
 }
 
@@ -241,7 +257,10 @@ function* consumerProblems({ consumers = [] }: GatewayConfig, { providers }: Rou
     for (const [at, { provider, claim = "sub", value }] of jwt.entries()) {
       const pointer = `/consumers/${index}/jwt/${at}`;
       if (!providers.has(provider)) {
-        yield { pointer: `${pointer}/provider`, message: `No provider "${provider}" in jwt.` };
+        yield {
+          pointer: `${pointer}/provider`,
+          message: `Unknown provider "${provider}". Add it to jwt, or use one of its names.`,
+        };
       }
       const identity = JSON.stringify([provider, claim, value]);
       const other = claims.get(identity);
@@ -251,7 +270,7 @@ function* consumerProblems({ consumers = [] }: GatewayConfig, { providers }: Rou
   }
 }
 
-/** A hint's policy is checked as the route that it would make. */
+/** A hint's policy is checked like the route that it would become. */
 function* hintProblems(
   hint: NonNullable<GatewayConfig["hints"]>[number],
   pointer: string,

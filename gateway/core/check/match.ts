@@ -1,4 +1,4 @@
-/** What can be wrong with what a route matches. */
+/** Problems of the conditions of a route. */
 import type { NamedMatch, RouteConfig } from "../../api.ts";
 import { parseCidr } from "../request/cidr-set.ts";
 import { parseAuthority } from "../request/head.ts";
@@ -14,7 +14,7 @@ export function* matchProblems({ match }: RouteConfig, pointer: string): Problem
     if (given.length !== 1) {
       yield {
         pointer: `${pointer}/match/path`,
-        message: "Give either prefix or exact, or template, or regex; one of them.",
+        message: "Give exactly one of prefix, exact, template and regex.",
       };
     }
     for (const kind of ["prefix", "exact"] as const) {
@@ -25,15 +25,20 @@ export function* matchProblems({ match }: RouteConfig, pointer: string): Problem
   }
   if (grpc) {
     yield* grpcProblems(grpc, `${pointer}/match/grpc`);
-    if (path) yield { pointer: `${pointer}/match/path`, message: "grpc says the path; give one of the two." };
-    if (match.methods) yield { pointer: `${pointer}/match/methods`, message: "gRPC is always POST." };
+    if (path)
+      yield { pointer: `${pointer}/match/path`, message: "grpc already defines the path. Give only one of the two." };
+    if (match.methods) yield { pointer: `${pointer}/match/methods`, message: "gRPC always uses POST. Remove methods." };
   }
   yield* hostProblems(hosts, `${pointer}/match/hosts`);
   yield* conditionProblems(headers, `${pointer}/match/headers`, (name) => name.toLowerCase());
   yield* conditionProblems(query, `${pointer}/match/query`);
   yield* conditionProblems(cookies, `${pointer}/match/cookies`);
   for (const [at, cidr] of sourceCidrs.entries()) {
-    if (!parseCidr(cidr)) yield { pointer: `${pointer}/match/sourceCidrs/${at}`, message: `"${cidr}" is no network.` };
+    if (!parseCidr(cidr))
+      yield {
+        pointer: `${pointer}/match/sourceCidrs/${at}`,
+        message: `"${cidr}" is not a network. Give one such as 10.0.0.0/8, or an address.`,
+      };
   }
 }
 
@@ -51,7 +56,7 @@ function* grpcProblems(grpc: NonNullable<RouteConfig["match"]["grpc"]>, pointer:
     else if (!name.test(value)) {
       yield {
         pointer: `${pointer}/${part}`,
-        message: `"${value}" is no ${part}'s name; with type: regex it may be one.`,
+        message: `"${value}" is not a valid ${part} name. For a pattern, use type: regex.`,
       };
     }
   }
@@ -60,7 +65,7 @@ function* grpcProblems(grpc: NonNullable<RouteConfig["match"]["grpc"]>, pointer:
 function* templateProblems(template: string, pointer: string): Problems {
   const parts = parseTemplate(template);
   if ("problem" in parts) yield { pointer, message: parts.problem };
-  // The variables' names stand for themselves; all around them must be canonical.
+  // The names of variables need no check; the rest of the template must be canonical.
   else yield* pathProblems(template.replaceAll(/\{[^{}/]*\}/g, "x"), pointer);
 }
 
@@ -78,7 +83,7 @@ function* conditionProblems(
     if (list.findIndex(({ name }) => spell(name) === spell(condition.name)) !== at) {
       yield {
         pointer: `${pointer}/${at}/name`,
-        message: `"${condition.name}" is there twice; one regex can ask for both.`,
+        message: `"${condition.name}" is listed twice. Combine both conditions in one regex.`,
       };
     }
   }
@@ -87,13 +92,13 @@ function* conditionProblems(
 export function* hostProblems(hosts: readonly string[], pointer: string): Problems {
   const seen = new Set<string>();
   for (const [at, host] of hosts.entries()) {
-    if (seen.has(host.toLowerCase())) yield { pointer: `${pointer}/${at}`, message: `"${host}" is there twice.` };
+    if (seen.has(host.toLowerCase())) yield { pointer: `${pointer}/${at}`, message: `"${host}" is listed twice.` };
     seen.add(host.toLowerCase());
     const bare = host.startsWith("*.") ? host.slice(2) : host;
     if (!isHost(bare)) {
       yield {
         pointer: `${pointer}/${at}`,
-        message: `"${host}" is no host: give a name such as a.example or *.example, without scheme, port or path.`,
+        message: `"${host}" is not a valid host. Give a name such as a.example or *.example, without scheme, port or path.`,
       };
     }
   }
@@ -107,9 +112,10 @@ export function isHost(text: string): boolean {
 export function* pathProblems(path: string, pointer: string): Problems {
   const canonical = canonicalTarget(path);
   if (!canonical.ok) yield { pointer, message: canonical.reason };
-  else if (canonical.query !== "") yield { pointer, message: "A path has no query." };
+  else if (canonical.query !== "")
+    yield { pointer, message: "The path contains a query. Remove it, or use match.query." };
   else if (canonical.path !== path) {
-    yield { pointer, message: `Requests are matched by their canonical path; write "${canonical.path}".` };
+    yield { pointer, message: `"${path}" is not canonical. Write "${canonical.path}".` };
   }
 }
 
@@ -130,6 +136,6 @@ export function* replacementProblems(
   const groups = regex.groupCount();
   const asked = Math.max(0, ...parseReplacement(replacement).filter((part) => typeof part === "number"));
   if (asked <= groups) return;
-  const has = groups === 0 ? "no group" : groups === 1 ? "one group, \\1" : `${groups} groups, \\1 to \\${groups}`;
-  yield { pointer: `${pointer}/replacement`, message: `There is no \\${asked}: the pattern has ${has}.` };
+  const has = groups === 0 ? "no groups" : groups === 1 ? "one group, \\1" : `${groups} groups, \\1 to \\${groups}`;
+  yield { pointer: `${pointer}/replacement`, message: `\\${asked} does not exist: the pattern has ${has}.` };
 }

@@ -1,4 +1,4 @@
-/** What can be wrong with what a route changes. */
+/** Problems of a route's rewrites, redirects and header changes. */
 import { isHost, pathProblems, replacementProblems } from "./match.ts";
 import { pointerPart } from "#base/shape";
 import type { HeaderEdits, RouteConfig } from "../../api.ts";
@@ -15,19 +15,25 @@ export function* changeProblems(route: RouteConfig, pointer: string, context: Ro
   if (rewrite) {
     const ways = [rewrite.prefix, rewrite.template, rewrite.regex].filter((way) => way !== undefined).length;
     if (ways > 1 || (ways === 0 && rewrite.host === undefined)) {
-      yield { pointer: `${pointer}/rewrite`, message: "Give host, and of prefix, template and regex one." };
+      yield {
+        pointer: `${pointer}/rewrite`,
+        message: "Give host, or one of prefix, template and regex, or both.",
+      };
     }
     if (rewrite.prefix !== undefined) yield* prefixProblems(rewrite.prefix, `${pointer}/rewrite/prefix`);
     if (rewrite.template !== undefined) yield* fillProblems(rewrite.template, `${pointer}/rewrite/template`);
     if (rewrite.regex) yield* replacementProblems(rewrite.regex, `${pointer}/rewrite/regex`);
     if (rewrite.host !== undefined && !isHost(rewrite.host)) {
-      yield { pointer: `${pointer}/rewrite/host`, message: `"${rewrite.host}" is no host.` };
+      yield { pointer: `${pointer}/rewrite/host`, message: `"${rewrite.host}" is not a valid host.` };
     }
   }
   if (redirect) {
     const { status: _status, ...where } = redirect;
     if (Object.keys(where).length === 0) {
-      yield { pointer: `${pointer}/redirect`, message: "It would lead to where it came from; change something." };
+      yield {
+        pointer: `${pointer}/redirect`,
+        message: "The redirect leads back to the same URL. Change at least one part.",
+      };
     }
     if (redirect.prefix !== undefined && redirect.path !== undefined) {
       yield { pointer: `${pointer}/redirect`, message: "Give either prefix or path." };
@@ -35,7 +41,7 @@ export function* changeProblems(route: RouteConfig, pointer: string, context: Ro
     if (redirect.prefix !== undefined) yield* prefixProblems(redirect.prefix, `${pointer}/redirect/prefix`);
     if (redirect.path !== undefined) yield* fillProblems(redirect.path, `${pointer}/redirect/path`);
     if (redirect.host !== undefined && !isHost(redirect.host)) {
-      yield { pointer: `${pointer}/redirect/host`, message: `"${redirect.host}" is no host.` };
+      yield { pointer: `${pointer}/redirect/host`, message: `"${redirect.host}" is not a valid host.` };
     }
   }
   const edits = [
@@ -55,7 +61,7 @@ export function* changeProblems(route: RouteConfig, pointer: string, context: Ro
     if (pattern.kind === "template" || pattern.kind === "regex") {
       yield {
         pointer: at,
-        message: `A ${pattern.kind} matches no prefix that could be replaced; give the whole path.`,
+        message: `A ${pattern.kind} does not match a prefix that could be replaced. Replace the whole path.`,
       };
     }
     yield* pathProblems(prefix, at);
@@ -77,7 +83,7 @@ function* editProblems(
   if (!edits) return;
   const own = (name: string) => (way === "request" ? isGatewayOwn(name) || ownHeaders.has(name) : isAnswerOwn(name));
   const problem = (name: string) =>
-    `The header "${name}" is the gateway's own or the connection's; no route changes it.`;
+    `The header "${name}" belongs to the gateway or to the connection, and routes cannot change it.`;
   for (const verb of ["set", "add"] as const) {
     for (const [name, text] of Object.entries(edits[verb] ?? {})) {
       const at = `${pointer}/${verb}/${pointerPart(name)}`;

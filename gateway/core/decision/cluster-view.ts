@@ -1,6 +1,6 @@
 /**
- * What a cluster is like at a moment, for whoever asks why: shares, ejections, breakers; of several workers as of one;
- * and back into a set, for a decision about it elsewhere.
+ * Views of a cluster's current state, for explanations: shares, ejections, breakers. Views of several workers are merged
+ * into one, and a view can be applied to a set, so that another process decides as this gateway would.
  */
 import type { ClusterView, EndpointView } from "../../api.ts";
 import { isEjected } from "../balancing/balancer.ts";
@@ -48,7 +48,7 @@ export function viewCluster(set: EndpointSet, cluster: CompiledCluster, nowMs: n
   };
 }
 
-/** Of workers that share a cluster: what they do is summed; of what they think of an endpoint the worst is told. */
+/** Merges the views of workers that share a cluster: counts are summed, and the worst state of an endpoint counts. */
 export function mergeViews(views: readonly ClusterView[]): ClusterView | undefined {
   const [first, ...others] = views;
   return first && others.reduce(merged, first);
@@ -91,7 +91,7 @@ function mergedEndpoint(a: EndpointView, b: EndpointView | undefined): EndpointV
   };
 }
 
-/** The larger of an optional number, where there is one. */
+/** The larger of two optional numbers; empty when both are absent. */
 function most(
   name: "adaptiveLimit" | "latencyMs" | "ejectedMs" | "avoidedMs",
   ...both: readonly (number | undefined)[]
@@ -100,7 +100,7 @@ function most(
   return values.length === 0 ? {} : { [name]: Math.max(...values) };
 }
 
-/** Lets a set that nobody has sent anything to yet be as a gateway sees it. */
+/** Applies a gateway's view to a new set. */
 export function adoptView({ endpoints }: EndpointSet, view: ClusterView, nowMs: number): void {
   const state = endpoints[0]?.load.cluster;
   if (state) {

@@ -1,6 +1,6 @@
 /**
- * The token of a request: read strictly, refused in words that help nobody to make a better one, and told on as
- * headers.
+ * The token of a request: how it is read, the refusals, and the headers with its claims for the service. Refusals do not
+ * reveal what is wrong with a token.
  */
 import { TOKEN_BYTES_MAX } from "../../api.ts";
 import { claimValues, type Claims } from "../callers/claims.ts";
@@ -9,7 +9,7 @@ import { refuse, type Refuse } from "./refusal.ts";
 import type { HeaderPair } from "../request/header-list.ts";
 import type { CompiledRoute } from "../routing/route.ts";
 
-/** The one bearer token of a request, or its refusal. */
+/** The only bearer token of a request, or the refusal. */
 export function tokenOf(route: CompiledRoute, head: RequestHead): string | Refuse {
   const values = head.header("authorization");
   if (values.length === 0) return refuseToken("TOKEN_MISSING", route);
@@ -17,7 +17,7 @@ export function tokenOf(route: CompiledRoute, head: RequestHead): string | Refus
   return token ?? refuseToken("TOKEN_INVALID", route);
 }
 
-/** Three base64url parts behind `Bearer`, not too long; anything else is no token. */
+/** Three base64url parts after `Bearer`, within the limit of length; undefined for any other value. */
 function bearerToken(value: string): string | undefined {
   if (value.length > TOKEN_BYTES_MAX + "Bearer ".length) return undefined;
   return /^Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i.exec(value)?.[1];
@@ -25,7 +25,7 @@ function bearerToken(value: string): string | undefined {
 
 export type TokenRefusal = "TOKEN_MISSING" | "TOKEN_INVALID" | "TOKEN_EXPIRED" | "KEYS_UNAVAILABLE";
 
-/** The same words for every flaw of a token, so that the answer helps nobody to make a better one. */
+/** One text for every flaw of a token, so that the answer does not help to forge a better one. */
 const TOKEN_WORDS: Record<TokenRefusal, { detail: string; headers: readonly HeaderPair[] }> = {
   TOKEN_MISSING: {
     detail: "Send a bearer token in the Authorization header.",
@@ -40,7 +40,7 @@ const TOKEN_WORDS: Record<TokenRefusal, { detail: string; headers: readonly Head
     headers: [["www-authenticate", 'Bearer error="invalid_token", error_description="expired"']],
   },
   KEYS_UNAVAILABLE: {
-    detail: "The keys that tokens are checked with could not be fetched yet.",
+    detail: "The keys for verifying tokens could not be fetched yet.",
     headers: [["retry-after", "5"]],
   },
 };
@@ -50,10 +50,10 @@ export function refuseToken(error: TokenRefusal, route: CompiledRoute): Refuse {
   return refuse(error, detail, { route, headers });
 }
 
-/** Characters of one forwarded claim. */
+/** Longest forwarded claim, in characters. */
 const CLAIM_CHARS_MAX = 1024;
 
-/** Claims as headers. What no header can carry is percent-encoded, so that a claim never ends a line. */
+/** Claims as headers. Characters that a header cannot contain are percent-encoded, so that a claim never ends a line. */
 export function claimHeaders(forward: readonly (readonly [string, string])[], claims: Claims): HeaderPair[] {
   const headers: HeaderPair[] = [];
   for (const [claim, header] of forward) {

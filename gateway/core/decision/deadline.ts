@@ -1,7 +1,7 @@
 /**
- * How long a call may take in all: what the route gives it, or what the caller does, whichever is sooner. So a caller
- * can only shorten its own time, which anybody may, and each hop of a chain waits no longer than the one before it.
- * Where the caller says so, and where the service is told, is gRPC's `grpc-timeout` and the route's `deadlineHeader`.
+ * The total time of a call: the shorter of the route's limit and the caller's. So callers can only shorten their time, and
+ * each hop of a chain waits at most as long as the one before it. Callers set the time, and services receive it, in gRPC's
+ * `grpc-timeout` and in the route's `deadlineHeader`.
  */
 import { formatGrpcTimeout, grpcTimeoutMs, type GrpcKind } from "../request/grpc.ts";
 import type { RequestHead } from "../request/head.ts";
@@ -9,18 +9,18 @@ import { refuse, type Refuse } from "./refusal.ts";
 import type { HeaderPair } from "../request/header-list.ts";
 import type { CompiledRoute } from "../routing/route.ts";
 
-/** Milliseconds that a caller may give; the longest of a timer, 24 days. Who gives more gives no limit. */
+/** Longest time that a caller may set, in milliseconds: 24 days, the longest timer. A longer time counts as unlimited. */
 export const CALLER_MS_MAX = 2 ** 31 - 1;
 
 type Route = Pick<CompiledRoute, "deadlineHeader" | "totalMs">;
 
-/** Milliseconds that the caller gives the call; Infinity: it says nothing that can be read. */
+/** The caller's time for the call in milliseconds; Infinity: it sets none, or the value is not valid. */
 export function callerMs({ deadlineHeader }: Route, head: RequestHead, grpc: GrpcKind | undefined): number {
   const plain = deadlineHeader === undefined ? Infinity : bounded(plainMs(only(head.header(deadlineHeader))));
   return grpc === undefined ? plain : Math.min(plain, bounded(grpcTimeoutMs(only(head.header("grpc-timeout")))));
 }
 
-/** Of two nobody knows which is meant. */
+/** Undefined for several values, since it is unclear which one applies. */
 function only(values: readonly string[]): string | undefined {
   return values.length === 1 ? values[0] : undefined;
 }
@@ -35,22 +35,22 @@ function bounded(ms = Infinity): number {
 
 const GRPC_TIMEOUT = ["grpc-timeout"] as const;
 
-/** Headers, in lower case, that say how much time is left. What the client said by them stops here: the gateway says it anew. */
+/** Headers, in lower case, with the time that is left. The client's values are dropped, and the gateway sets its own. */
 export function deadlineNames({ deadlineHeader }: Route, grpc: GrpcKind | undefined): readonly string[] | undefined {
   if (deadlineHeader === undefined) return grpc && GRPC_TIMEOUT;
   return grpc ? [deadlineHeader, ...GRPC_TIMEOUT] : [deadlineHeader];
 }
 
-/** Milliseconds that are left; Infinity: there is no limit. */
+/** Milliseconds that are left; Infinity: unlimited. */
 export interface TimeLeft {
   readonly callerMs: number;
-  /** Of the route's limit and the caller's, the sooner. */
+  /** The shorter of the route's limit and the caller's. */
   readonly totalMs: number;
 }
 
 /**
- * By which the service is told how much time is left. By `grpc-timeout` only what the caller gave, for a service ends the
- * call by it: the route's limit does not hold for streams, and nobody knows yet whether it is one.
+ * The headers in which the service receives the time that is left. `grpc-timeout` contains only the caller's time, since a
+ * service ends the call after it: the route's limit does not apply to streams, and the call may turn out to be one.
  */
 export function deadlineHeaders(
   { deadlineHeader }: Route,
@@ -65,7 +65,7 @@ export function deadlineHeaders(
   return headers;
 }
 
-/** For a call whose time is up before it begins: work that nobody waits for is not begun. */
+/** The refusal of a call whose time is up before it starts. */
 export function refuseLate(route: CompiledRoute): Refuse {
   return refuse("UPSTREAM_TIMEOUT", "The caller's time was up before the request could be sent.", { route });
 }

@@ -1,4 +1,4 @@
-/** What a decision rests on and what comes out of it: shapes alone, plain data all of them. */
+/** The inputs and the results of a decision. All of them are plain data. */
 import type { Claims } from "../callers/claims.ts";
 import type { ConcurrencyLimiter } from "../limits/concurrency.ts";
 import type { CompiledConsumer } from "../callers/consumers.ts";
@@ -13,31 +13,31 @@ import type { Refuse } from "./refusal.ts";
 import type { HeaderPair } from "../request/header-list.ts";
 import type { CompiledRoute, ForwardRoute, RouteTable } from "../routing/table.ts";
 
-/** Tokens whose signature and times were found good. */
+/** Tokens whose signature and times were verified. */
 export interface VerifiedTokens {
-  /** The claims of a token known to be good at this moment. */
+  /** The claims of a token that is known to be valid at this time. */
   get(provider: string, token: string, wallMs: number): Claims | undefined;
 }
 
-/** Cookies that name an instance, signed so that no client picks one by himself. */
+/** Cookies that name an instance. They are signed, so that clients cannot choose an instance. */
 export interface StickyCookies {
-  /** The instance that a cookie names for a cluster; undefined when it was not signed here for it. */
+  /** The instance that a cookie names for a cluster; undefined when its signature is not valid for the cluster. */
   read(value: string, cluster: string): string | undefined;
   write(instance: string, cluster: string): string;
 }
 
-/** All that decisions rest on. Immutable but for the counts; the next one is built beside it and swapped in. */
+/** All data that decisions use. Immutable except for counts; the next snapshot replaces it as a whole. */
 export interface GatewaySnapshot {
   readonly table: RouteTable;
   /** By cluster key. */
   readonly endpoints: ReadonlyMap<string, EndpointSet>;
   readonly tokens: VerifiedTokens;
   readonly limiter: Pick<RateLimiter, "take">;
-  /** Limits that gateways share; undefined: whoever explains a decision uses up nothing. */
+  /** Limits that gateways share; undefined: an explanation, which uses up nothing. */
   readonly leases?: Pick<LeasedLimits, "take">;
-  /** The same for those who have so many requests under way. */
+  /** Limits of requests in flight. */
   readonly concurrency?: ConcurrencyLimiter;
-  /** undefined: nobody is sent back to where he was. */
+  /** undefined: without sticky sessions. */
   readonly sticky?: StickyCookies;
 }
 
@@ -47,13 +47,13 @@ export interface Moment {
   /** Milliseconds since 1970, for tokens. */
   readonly wallMs: number;
   readonly random: () => number;
-  /** How much this process has to do; routes of less importance are refused. Absent: not too much. */
+  /** The overload of this process: routes of less importance are rejected. Absent: none. */
   readonly pressure?: Pressure;
-  /** Of the token that the last answer asked to have checked. */
+  /** The claims of the token that the last decision required to be verified. */
   readonly claims?: Claims;
-  /** The last answer, when that was to wait for a lease. */
+  /** The last decision, when that was to wait for a lease. */
   readonly waited?: Wait;
-  /** Told of every step, for whoever has the decision explained. */
+  /** Called with every step, for explanations. */
   readonly trace?: (step: Step) => void;
 }
 
@@ -78,44 +78,44 @@ export interface Forward {
   readonly kind: "forward";
   readonly route: ForwardRoute;
   readonly endpoint: Endpoint;
-  /** To choose another from, should this one fail. */
+  /** The set for choosing another endpoint when this one fails. */
   readonly endpoints: EndpointSet;
   /** Path and query for the upstream. */
   readonly target: string;
   /** The Host for the upstream; undefined: the endpoint's own. */
   readonly authority: string | undefined;
-  /** Headers for the upstream beside the client's. */
+  /** Headers for the upstream besides the client's. */
   readonly setHeaders: readonly HeaderPair[];
-  /** What the route does to the client's headers. */
+  /** The route's changes of the client's headers. */
   readonly edits: RenderedEdits | undefined;
-  /** Headers for the client beside the upstream's, also on refusals. */
+  /** Headers for the client besides the upstream's, also on refusals. */
   readonly answerHeaders: readonly HeaderPair[];
   readonly answerEdits: RenderedEdits | undefined;
-  /** In the place of what the upstream says of other origins; undefined when it may. */
+  /** Replace the upstream's CORS headers; undefined: those are kept. */
   readonly cors: readonly HeaderPair[] | undefined;
-  /** The cookie that sends the caller back here, and the instance that it named; undefined: none is used. */
+  /** The cookie for sticky sessions, and the instance that it named; undefined: the route has none. */
   readonly sticky:
     | { readonly cookie: string; readonly attributes: string; readonly pinned: string | undefined }
     | undefined;
-  /** Copies to send beside it. */
+  /** Copies that are sent as well. */
   readonly mirrors: readonly Forward[];
   readonly filters: readonly CompiledFilter[];
-  /** To be given back to the snapshot's concurrency limits once the exchange has ended. */
+  /** The key to release in the snapshot's concurrency limits when the exchange ends. */
   readonly held: string | undefined;
-  /** What the route's `paths` would refuse, were it not set to `report`; absent: nothing. */
+  /** Parts of the path that the route's `paths` reports instead of rejecting; absent: none. */
   readonly pathReports?: readonly PathDoubt[];
-  /** What filters were told of the request. */
+  /** The request as filters saw it. */
   readonly request: FilterRequest;
 }
 
-/** The gateway's own answer: a redirect, a fixed one, a preflight's. */
+/** The gateway's own answer: a redirect, a fixed answer, or the answer to a preflight. */
 export interface Answer {
   readonly kind: "answer";
   readonly route: CompiledRoute;
   readonly status: number;
   readonly headers: readonly HeaderPair[];
   readonly body: string;
-  /** Its headers are those of a preflight; see own-answer.ts. */
+  /** The answer needs the headers of a preflight; see own-answer.ts. */
   readonly preflight?: boolean;
 }
 
@@ -126,25 +126,25 @@ export interface Verify {
   readonly token: string;
 }
 
-/** What a limit said. */
-export interface LimitSaid {
+/** The verdict of one limit. */
+export interface LimitVerdict {
   readonly name: "default" | "quota";
   readonly header: string;
   readonly verdict: RateVerdict;
 }
 
-/** A shared limit about which the control plane has been asked; it is decided again when that has answered. */
+/** The request waits for the control plane's answer about a shared limit, and is then decided again. */
 export interface Wait {
   readonly kind: "wait";
   readonly route: CompiledRoute;
   readonly lease: LeaseWait;
-  /** Of the limits before it, which have counted the request. */
-  readonly said: readonly LimitSaid[];
+  /** Verdicts of earlier limits, which have counted the request already. */
+  readonly verdicts: readonly LimitVerdict[];
 }
 
 export type Decision = Forward | Answer | Verify | Wait | Refuse;
 
-/** Who asks, as far as it is known. */
+/** The caller, as far as it is identified. */
 export interface Caller {
   readonly claims: Claims | undefined;
   readonly consumer: CompiledConsumer | undefined;

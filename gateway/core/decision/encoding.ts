@@ -1,7 +1,7 @@
-/** Which encoding of a body a client takes. @see RFC 9110 §12.5.3 */
+/** Chooses the content encoding for a client. @see RFC 9110 §12.5.3 */
 import type { Encoding } from "../routing/route.ts";
 
-/** The first of ours among those that the client takes most gladly; undefined when it takes the plain body no less. */
+/** The first of our encodings with the client's highest weight; undefined when the client prefers the plain body. */
 export function chooseEncoding(accept: readonly string[], ours: readonly Encoding[]): Encoding | undefined {
   const weights = new Map<string, number>();
   for (const part of accept.join(",").split(",")) {

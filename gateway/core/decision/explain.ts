@@ -1,7 +1,7 @@
 /**
- * Why a request would go where it goes: every route that it could have had and why that lost, what each policy says,
- * who could be sent it, and what would be sent. It asks the same `decide` as the lanes do, and the same conditions one
- * by one; nothing is decided here.
+ * Explains a decision: every candidate route and why it lost, the result of each policy, the chosen endpoint, and the
+ * request that would be sent. It runs the same `decide` as the lanes, and compares the same conditions one by one. It
+ * makes no decision of its own.
  */
 import { own, setOwn } from "#base";
 import { COMMON, conditionText, mismatchOf, type Mismatch, type MatchHead } from "../routing/conditions.ts";
@@ -20,7 +20,7 @@ import type { CompiledRoute } from "../routing/route.ts";
 import type { RouteEntry } from "../routing/route-index.ts";
 import { servesHost } from "../routing/table.ts";
 
-/** Candidates that are told: the order of the rest is the same, and nobody reads more. */
+/** Most candidates in an explanation. A longer list would not help. */
 export const CANDIDATES_MAX = 100;
 
 export interface Candidate {
@@ -29,7 +29,7 @@ export interface Candidate {
   readonly path: string;
   readonly priority: number;
   readonly verdict: "chosen" | "lost";
-  /** Why it lost: the first thing that does not fit, or what put another before it. */
+  /** Why it lost: the first condition that does not match, or the criterion that puts another route before it. */
   readonly reason: string;
 }
 
@@ -69,20 +69,20 @@ export interface Explanation {
       };
 }
 
-/** What is never told again: whoever may ask why need not see the caller's credentials. */
+/** Names whose values are never shown, since callers of an explanation must not see the credentials of a request. */
 const SECRET =
   /^(authorization|proxy-authorization|cookie|set-cookie|x-api-key|.*(token|secret|password|api-?key|session).*)$/;
 const SECRET_HEADERS = ["authorization", "proxy-authorization", "x-api-key"];
 const HIDDEN = "(hidden)";
 
-/** `rawHeaders` belong to the head. `decision`: the one, when it was made already, such as the refusal of a token. */
+/** `rawHeaders` belong to the head. `decision`: given when it was made before, such as the refusal of a token. */
 export function explain(
   snapshot: GatewaySnapshot,
   given: { readonly head: RequestHead | BadHead; readonly rawHeaders: readonly string[]; readonly decision?: Decision },
   moment: Moment,
 ): Explanation {
   const { head: raw } = given;
-  if (isBadHead(raw)) throw new Error("a head that is refused has nothing to explain");
+  if (isBadHead(raw)) throw new Error("a rejected head cannot be explained");
   const head = seenBy(snapshot.table, raw);
   const steps: Step[] = [];
   const traced = decide(snapshot, raw, { ...moment, trace: (step) => steps.push(step) });
@@ -96,10 +96,10 @@ export function explain(
   });
 }
 
-/** Values shorter than this are no secrets, and hiding them would hide half of all words. */
+/** Shorter values are not hidden: they are not secrets, and hiding them would hide parts of many words. */
 const SECRET_CHARS_MIN = 4;
 
-/** What the caller sent that is nobody's business: credentials in headers, cookies and the query. */
+/** The secrets of a request: credentials in headers, cookies and the query. */
 function secretsOf(head: RequestHead, route: CompiledRoute | undefined): readonly string[] {
   const own = new Set(route?.filters.flatMap(({ built }) => built.secrets ?? []));
   const values: string[] = [];
@@ -116,7 +116,7 @@ function secretsOf(head: RequestHead, route: CompiledRoute | undefined): readonl
     .sort((a, b) => b.length - a.length);
 }
 
-/** The same without these values, wherever a template or a rewrite may have put them. */
+/** Hides the secrets everywhere, since a template or a rewrite may have copied them. */
 function scrubbed(secrets: readonly string[], explanation: Explanation): Explanation {
   if (secrets.length === 0) return explanation;
   const clean = (value: unknown): unknown => {
@@ -137,11 +137,11 @@ function candidatesOf(snapshot: GatewaySnapshot, head: MatchHead, chosen: Compil
   if (!listener || !servesHost(listener, head.host)) return [];
   const { entries } = listener.index;
   const winner = entries.find((entry) => entry.route.name === chosen?.name && mismatch(entry, head) === undefined);
-  const told = entries.map((entry) => ({ entry, reason: mismatch(entry, head) }));
-  // Those that come closest first, for a long table is mostly routes that have nothing to do with it.
+  const compared = entries.map((entry) => ({ entry, reason: mismatch(entry, head) }));
+  // The closest routes first, since most routes of a long table are unrelated to the request.
   const near = (reason: string | undefined) =>
     reason === undefined ? 0 : reason.startsWith("host") ? 3 : reason.startsWith("path") ? 2 : 1;
-  return told
+  return compared
     .sort((a, b) => near(a.reason) - near(b.reason) || a.entry.order - b.entry.order)
     .slice(0, CANDIDATES_MAX)
     .map(({ entry, reason }) => ({
@@ -152,15 +152,15 @@ function candidatesOf(snapshot: GatewaySnapshot, head: MatchHead, chosen: Compil
       verdict: entry === winner ? "chosen" : "lost",
       reason:
         entry === winner
-          ? "the first that fits"
+          ? "the first match"
           : (reason ??
             (winner
               ? `"${winner.route.name}" comes before it by ${decidedBy(winner, entry)}`
-              : "it fits, and was not asked")),
+              : "matches, but was not compared")),
     }));
 }
 
-/** The first thing that does not fit, in words; undefined when all does. */
+/** The first condition that does not match, as text; undefined when the route matches. */
 function mismatch({ route, host }: RouteEntry, head: MatchHead): string | undefined {
   if (!hostMatches(host, head.host)) return `host is not ${host}`;
   if (!pathMatches(route.path, head.path)) return `path is not ${route.path.kind} ${route.path.value}`;
@@ -193,7 +193,7 @@ function outcomeOf(
       headers: hidden(ownHeaders(snapshot.table, given.head, decision).flat()),
     };
   }
-  if (isUnsettled(decision)) throw new Error(`what the decision waits for is not known: ${decision.kind}`);
+  if (isUnsettled(decision)) throw new Error(`the decision is not final: ${decision.kind}`);
   const sent = sentHeaders(decision, snapshot, given);
   if (!sent) return outcomeOf(refuseLate(decision.route), snapshot, given);
   return {
@@ -207,7 +207,7 @@ function outcomeOf(
   };
 }
 
-/** As the lane makes them, but for the trace of a request that there is none of. undefined: the caller gives it no time. */
+/** The headers that the lane would send, without those of a trace. undefined: the caller allows no time. */
 function sentHeaders(
   forward: Forward,
   { table }: GatewaySnapshot,

@@ -1,6 +1,5 @@
 /**
- * The last step of a decision: which part of a split, which path, which endpoint, which headers, and which copies
- * beside it.
+ * The last step of a decision: the part of a split, the path, the endpoint, the headers, and the mirrors.
  */
 import { isDead, isEjected, pick } from "../balancing/balancer.ts";
 import type { CompiledCluster } from "../balancing/cluster.ts";
@@ -25,12 +24,12 @@ import { chooseBackend } from "../routing/traffic-split.ts";
 import type { TemplateContext } from "../rewriting/template.ts";
 
 const NO_HEADERS: readonly HeaderPair[] = [];
-/** Seconds after which it is worth asking again. */
+/** Clients may retry after one second. */
 const SOON: readonly HeaderPair[] = [["retry-after", "1"]];
 const NO_MIRRORS: readonly Forward[] = [];
 
-/** What the filters that ran want of the request on its way up. */
-export interface FilterWishes {
+/** The changes that filters made to the request. */
+export interface FilterChanges {
   /** In lower case. */
   readonly remove: readonly string[] | undefined;
   readonly set: readonly HeaderPair[] | undefined;
@@ -54,18 +53,18 @@ export function forward(
   snapshot: GatewaySnapshot,
   head: RequestHead,
   moment: Moment,
-  given: Caller & { filters: FilterWishes; answerHeaders: readonly HeaderPair[] },
+  given: Caller & { filters: FilterChanges; answerHeaders: readonly HeaderPair[] },
 ): Forward | Refuse {
   const { filters, consumer, claims } = given;
-  // Almost every route has one place to go, and nothing to change; neither costs a look.
+  // Almost every route has a single backend and no edits, so neither should cost anything.
   const backend =
     matched.backends.length === 1
       ? matched.backends[0]
       : chooseBackend(matched, { head, consumer, pinned: sessionOf(matched, snapshot, head) }, moment.random);
-  if (!backend) return refuse("INTERNAL", "The route leads nowhere.", { route: matched });
+  if (!backend) return refuse("INTERNAL", "The route has no backend.", { route: matched });
   const { route } = backend;
   if (matched.backends.length > 1) moment.trace?.({ step: "split", verdict: "pass", detail: route.cluster.key });
-  // A path that is rewritten is made of what was matched, so its parameters are gone.
+  // A rewrite starts from the matched path, which has no parameters.
   const path = upstreamPath(route, route.rewrite ? head.path : (head.written ?? head.path));
   if (path === undefined) return refuse("PATH_INVALID", "The rewritten path is not valid.", { route });
   const endpoints = snapshot.endpoints.get(route.cluster.key) ?? NO_ENDPOINTS;
@@ -77,15 +76,15 @@ export function forward(
     moment.trace?.({
       step: "sticky",
       verdict: "pass",
-      detail: pinned?.endpoint ? `to ${pinned.endpoint.id}` : "chosen anew",
+      detail: pinned?.endpoint ? `to ${pinned.endpoint.id}` : "a new choice",
     });
   }
   if (!endpoint) return refuseEndpoint(route, endpoints, moment.nowMs);
   const { concurrency } = route;
   const held = concurrency && `${route.name} ${limitedKey(concurrency.by, head, given)}`;
-  // The last thing that may refuse, for whatever is taken here must be given back.
+  // The last check that may refuse, since a taken place must be released.
   if (held !== undefined && snapshot.concurrency?.take(held, concurrency?.requests ?? 0) === false) {
-    const detail = `Route "${route.name}" allows ${concurrency?.requests} requests at once.`;
+    const detail = `Route "${route.name}" allows ${concurrency?.requests} concurrent requests.`;
     return refuse("RATE_LIMITED", detail, { route, headers: [["retry-after", "1"], ...given.answerHeaders] });
   }
   moment.trace?.({ step: "endpoint", verdict: "pass", detail: `${endpoint.id} at ${endpoint.authority}` });
@@ -131,32 +130,32 @@ function hashKeyOf(by: NonNullable<CompiledCluster["hashBy"]>, head: RequestHead
   return "header" in by ? head.header(by.header.toLowerCase())[0] : cookieValue(head.header("cookie"), by.cookie);
 }
 
-/** Share of an adaptive limit that requests may use, by their importance: what is left is for those above. */
+/** Share of an adaptive limit that requests may use, by importance. The rest is reserved for more important requests. */
 const ADMITTED = [0.7, 0.9, 1] as const;
 
-/** Why a cluster takes no more now; undefined when it does. Before any queue: waiting would only hide it. */
+/** Why a cluster accepts no further request now; undefined when it does. A queue would only hide an overload. */
 function overload(route: ForwardRoute, { endpoints }: EndpointSet): string | undefined {
   const state = endpoints[0]?.load.cluster;
   if (!state) return undefined;
   const { service, breaker } = route.cluster;
   if (state.inFlight + state.others.inFlight >= breaker.requestsMax) {
-    return `Service "${service}" has ${breaker.requestsMax} requests in flight, its breaker's most.`;
+    return `Service "${service}" has ${breaker.requestsMax} requests in flight, the limit of its breaker.`;
   }
   const { gradient } = state;
   if (gradient && state.inFlight >= gradient.limit * (ADMITTED[route.importance] as number)) {
-    return `Service "${service}" bears ${gradient.limit} requests at once, as it answers now.`;
+    return `Service "${service}" has reached its adaptive limit of ${gradient.limit} concurrent requests.`;
   }
   return undefined;
 }
 
-/** Tells the cluster that the caller's cookie is of. */
+/** Finds out whether the caller's cookie belongs to a cluster; undefined without a cookie. */
 function sessionOf({ sticky }: CompiledRoute, snapshot: GatewaySnapshot, head: RequestHead) {
   const value = sticky && cookieValue(head.header("cookie"), sticky.cookie);
   if (value === undefined) return undefined;
   return (cluster: string) => snapshot.sticky?.read(value, cluster) !== undefined;
 }
 
-/** The endpoint that the caller's cookie names, while it is there. */
+/** The endpoint that the caller's cookie names, if it is in the set. */
 function pinnedTo(
   route: ForwardRoute,
   cookie: string,
@@ -191,13 +190,13 @@ function mirrorsOf(
     if (share < 1 && moment.random() >= share) continue;
     const endpoints = snapshot.endpoints.get(route.cluster.key) ?? NO_ENDPOINTS;
     const endpoint = choose(route, endpoints, primary.request.head, moment);
-    // A copy that nobody can take is no reason to bother the caller.
+    // Without an endpoint for the copy, only the copy is dropped.
     if (endpoint) mirrors.push({ ...primary, route, endpoint, endpoints, sticky: undefined, held: undefined });
   }
   return mirrors;
 }
 
-/** Who the caller is, for the service. Nobody but the gateway can say these. */
+/** The headers that identify the caller to the service. Only the gateway can set them. */
 function identityHeaders(
   route: CompiledRoute,
   claims: Claims | undefined,
@@ -215,7 +214,7 @@ function identityHeaders(
   return headers;
 }
 
-/** No endpoint at all, or none with room: either way the client may come back soon. */
+/** The set is empty, or every endpoint is full. In both cases the client may retry soon. */
 function refuseEndpoint(route: ForwardRoute, endpoints: EndpointSet, nowMs: number): Refuse {
   const { service, namespace } = route.cluster;
   if (endpoints.endpoints.length === 0) {
@@ -223,16 +222,16 @@ function refuseEndpoint(route: ForwardRoute, endpoints: EndpointSet, nowMs: numb
     const detail = `Service "${service}" in namespace "${namespace}" has no healthy endpoint${reason}.`;
     return refuse("NO_ENDPOINT", detail, { route, headers: SOON });
   }
-  const detail = `Every endpoint of service "${service}" has as many requests in flight as it may have.`;
+  const detail = `Every endpoint of service "${service}" has reached its limit of requests in flight.`;
   return refuseDead(route, endpoints, nowMs) ?? refuse("OVERLOADED", detail, { route, headers: SOON });
 }
 
-/** The same where all are healthy by the registry, but none takes connections; undefined while one may. */
+/** The refusal when the registry lists healthy instances, but none accepts connections; undefined while one may. */
 export function refuseDead(route: ForwardRoute, set: EndpointSet, nowMs: number): Refuse | undefined {
   if (!isDead(set, nowMs)) return undefined;
   const silent = set.endpoints.filter(({ load }) => isSilent(load)).length;
   const refusing = set.endpoints.length - silent;
   const how = [...(refusing > 0 ? [`${refusing} refused`] : []), ...(silent > 0 ? [`${silent} did not answer`] : [])];
-  const detail = `No endpoint of service "${route.cluster.service}" takes connections: of its ${set.endpoints.length}, ${how.join(" and ")}.`;
+  const detail = `No endpoint of service "${route.cluster.service}" accepts connections: of its ${set.endpoints.length}, ${how.join(" and ")}.`;
   return refuse("NO_ENDPOINT", detail, { route, headers: SOON });
 }

@@ -1,6 +1,6 @@
 /**
- * The headers that cross the gateway. Hop-by-hop ones stop here, both ways; who the client is and how it came is said
- * by the gateway alone, so whatever the client says about it is dropped.
+ * The headers that the gateway forwards. Hop-by-hop headers are removed in both directions. Only the gateway describes the
+ * client and its connection, so the client's own statements about these are dropped.
  */
 import { CLIENT_CERTIFICATE_HEADER } from "../callers/certificates.ts";
 import { clientOrigin, schemeSeen } from "../request/client-address.ts";
@@ -10,7 +10,7 @@ import type { HeaderPair } from "../request/header-list.ts";
 import { ATTEMPT_HEADER } from "../balancing/retry.ts";
 import type { RouteTable } from "../routing/table.ts";
 
-/** Of one connection, not of the message. @see RFC 9110 §7.6.1, and what older programs send */
+/** Headers of one connection, not of the message. @see RFC 9110 §7.6.1; includes those of older programs */
 const HOP_BY_HOP = new Set([
   "connection",
   "keep-alive",
@@ -29,8 +29,8 @@ const HOP_BY_HOP = new Set([
 const REBUILT = new Set(["host", "expect", "content-length", "forwarded", "traceparent", "tracestate", "x-real-ip"]);
 
 /**
- * What proxies, and only they, say of a client: its address, its certificate, the URL that it asked for. A service may
- * believe it, so nobody but a trusted proxy passes it on. `Proxy` becomes `HTTP_PROXY` in CGI.
+ * Headers in which proxies describe a client: its address, its certificate, the original URL. Services may trust them, so
+ * they are forwarded from trusted proxies only. `Proxy` becomes `HTTP_PROXY` in CGI.
  */
 const CLAIMS = new Set([
   "proxy",
@@ -68,27 +68,27 @@ function isClaim(lower: string): boolean {
   return CLAIMS.has(lower) || CLAIM_PREFIXES.some((prefix) => lower.startsWith(prefix));
 }
 
-/** Names that say who somebody is. A client has no business sending them, whether or not its route sets them. */
+/** Prefixes of headers that identify callers. They are dropped from clients, whether or not the route sets them. */
 const OWN_PREFIXES = ["x-forwarded-", "x-posthouse-", "x-consumer-", "x-jwt-"];
 
 /**
- * Whether only the connection or the gateway may say this of a request; the name in lower case. A client's `X-Real-IP`
- * is dropped, but the gateway sets none, so that a route may: some services read nothing else.
+ * Whether only the connection or the gateway may set a request header; the name in lower case. A client's `X-Real-IP` is
+ * dropped, but the gateway does not set it, so that a route may do so for services that read only this header.
  */
 export function isGatewayOwn(name: string): boolean {
   if (name === "x-real-ip") return false;
   return HOP_BY_HOP.has(name) || REBUILT.has(name) || OWN_PREFIXES.some((prefix) => name.startsWith(prefix));
 }
 
-/** The same of an answer. */
+/** The same for an answer header. */
 export function isAnswerOwn(name: string): boolean {
   return HOP_BY_HOP.has(name) || name === "content-length" || name.startsWith("x-posthouse-");
 }
 
-/** What `Connection` nearly always says, which names no header. */
+/** The usual values of `Connection`, which list no header. */
 const PLAIN_CONNECTION = new Set(["keep-alive", "close", "Keep-Alive", "Close"]);
 
-/** Names of headers that `Connection` lists, in lower case; undefined: none. */
+/** The headers that `Connection` lists, in lower case; undefined: none. */
 export function connectionNames(values: readonly string[]): ReadonlySet<string> | undefined {
   if (values.length === 0 || (values.length === 1 && PLAIN_CONNECTION.has(values[0] as string))) return undefined;
   const names = new Set<string>();
@@ -99,9 +99,9 @@ export function connectionNames(values: readonly string[]): ReadonlySet<string> 
 }
 
 /**
- * The request's headers for the upstream, as name, value, name, value, but for those that frame it: the connection knows
- * them best. First all that must go goes, then the gateway's own are set: a `Connection: x-user` cannot take away what
- * is added after. A name with an underscore is dropped, for CGI and many frameworks read `x_user` and `x-user` as one.
+ * The request's headers for the upstream, as name, value, name, value, without those of framing, which the connection
+ * adds. Headers are removed first and the gateway's own are added afterwards, so `Connection: x-user` cannot remove an
+ * added header. Names with an underscore are dropped, since CGI and many frameworks read `x_user` as `x-user`.
  */
 export function upstreamHeaders(
   head: RequestHead,
@@ -109,11 +109,11 @@ export function upstreamHeaders(
   options: {
     table: Pick<RouteTable, "ownHeaders"> & { trusted?: RouteTable["trusted"] };
     edits?: RenderedEdits | undefined;
-    /** Of HTTP, as the request came in: `1.1`. */
+    /** The HTTP version of the request: `1.1`. */
     version: string;
-    /** Behind which trailers may follow. */
+    /** Whether the request has a body, after which trailers may follow. */
     hasBody?: boolean;
-    /** Names, in lower case, that only `set` may have, whatever the client or the route says by them. */
+    /** Names, in lower case, that only `set` may contain. Values of the client or the route are dropped. */
     deadline?: readonly string[] | undefined;
     set: readonly HeaderPair[];
   },
@@ -134,11 +134,11 @@ export function upstreamHeaders(
     if (isClaim(lower) && (!fromProxy || lower === "proxy")) continue;
     if (options.table.ownHeaders.has(lower) || edits?.drop.has(lower)) continue;
     if (deadline?.includes(lower)) continue;
-    // Whoever claims to be a second try only has no third one made of it.
+    // A client may set the number of the attempt: all it does is to prevent retries of its own request.
     if (isOwn(lower) && (lower !== ATTEMPT_HEADER || options.set.some(([own]) => own === lower))) continue;
     headers.push(name, rawHeaders[i + 1] as string);
   }
-  // Whom trusted proxies speak of stays in the list; whatever others wrote before is gone.
+  // Addresses that trusted proxies report stay in the list; earlier ones are dropped.
   const { chain } = clientOrigin(head.peer, head.header("x-forwarded-for"), options.table.trusted);
   const scheme = schemeSeen(head, options.table.trusted);
   const hops = [...chain, head.peer];
@@ -161,13 +161,13 @@ export function upstreamHeaders(
   return headers;
 }
 
-interface Asked {
+interface RequestedUrl {
   readonly scheme: string;
   readonly host: string;
 }
 
-/** Each element is what one proxy knew: the first what the client asked for, the last what came here. @see RFC 7239 §4 */
-function forwardedElements(hops: readonly string[], client: Asked, here: Asked): string {
+/** Each element describes one hop: the first has the URL of the client, the last that of this request. @see RFC 7239 §4 */
+function forwardedElements(hops: readonly string[], client: RequestedUrl, here: RequestedUrl): string {
   return hops
     .map((hop, at) => {
       const asked = at === 0 ? client : at === hops.length - 1 ? here : undefined;
@@ -176,7 +176,7 @@ function forwardedElements(hops: readonly string[], client: Asked, here: Asked):
     .join(", ");
 }
 
-/** The host that the client asked for, as a trusted proxy says it; else the request's. */
+/** The host that the client requested, as a trusted proxy reports it; else the request's. */
 function hostSeen(head: RequestHead, trusted: RouteTable["trusted"] | undefined): string {
   if (!trusted?.has(head.peer)) return head.authority;
   const [said, ...more] = head.header("x-forwarded-host");
@@ -187,14 +187,14 @@ function isOwn(lower: string): boolean {
   return lower.startsWith("x-") && OWN_PREFIXES.some((prefix) => lower.startsWith(prefix));
 }
 
-/** @see RFC 7239 §6: an IPv6 address stands in brackets and quotes. */
+/** An IPv6 address needs brackets and quotes. @see RFC 7239 §6 */
 function forwardedNode(peer: string): string {
   return peer.includes(":") ? `"[${peer}]"` : peer;
 }
 
 /**
- * The answer's headers for the client, as name, value, name, value: none of the connection, none that only the gateway
- * says, and the gateway's own in place of any of the same name.
+ * The answer's headers for the client, as name, value, name, value, without those of the connection and those that only
+ * the gateway may set. The headers in `set` replace headers of the same name.
  */
 export function answerHeaders(headers: readonly string[], set: readonly HeaderPair[]): string[] {
   let named: ReadonlySet<string> | undefined;
@@ -220,7 +220,7 @@ export function answerHeaders(headers: readonly string[], set: readonly HeaderPa
   return kept;
 }
 
-/** What a request's headers must not have, beside what no request's may. */
+/** Names that the trailers of this request must not have, besides those that no request may have. */
 export function refusedTrailer(
   head: RequestHead,
   {
@@ -242,10 +242,10 @@ export function refusedTrailer(
 }
 
 /**
- * Fields that mean something only before a body: of framing, routing, authentication, conditions and control. Behind one
- * they would be taken for what they are not. @see RFC 9110 §6.5.1
+ * Fields that are valid only before a body: of framing, routing, authentication, conditions and control. As trailers they
+ * could be misread. @see RFC 9110 §6.5.1
  */
-const NOT_BEHIND = new Set([
+const NOT_IN_TRAILERS = new Set([
   "authorization",
   "cache-control",
   "content-encoding",
@@ -269,29 +269,29 @@ const NOT_BEHIND = new Set([
   "www-authenticate",
 ]);
 
-/** Names, in lower case, that a request must not have behind its body, since it must not have them before it. */
+/** Whether a request must not have a trailer, since it must not have a header of that name. The name is in lower case. */
 export type RefusedTrailer = (name: string) => boolean;
 
-/** Whether a trailer may cross; `refused`, of a request's: see RefusedTrailer. */
-function isPassedBehind(lower: string, refused: RefusedTrailer | undefined): boolean {
-  if (HOP_BY_HOP.has(lower) || NOT_BEHIND.has(lower) || lower.startsWith(":") || isOwn(lower)) return false;
+/** Whether a trailer is forwarded. `refused`: given for requests. */
+function isForwardedTrailer(lower: string, refused: RefusedTrailer | undefined): boolean {
+  if (HOP_BY_HOP.has(lower) || NOT_IN_TRAILERS.has(lower) || lower.startsWith(":") || isOwn(lower)) return false;
   return !refused || !(REBUILT.has(lower) || isClaim(lower) || lower.includes("_") || refused(lower));
 }
 
-/** Trailers that may cross, either way. Those of a request obey the rules of its headers. */
+/** The trailers that are forwarded, in either direction. Those of a request follow the rules of its headers. */
 export function trailersToPass(trailers: readonly string[], refused?: RefusedTrailer): readonly string[] {
   if (trailers.length === 0) return trailers;
   const kept: string[] = [];
   for (let i = 0; i < trailers.length; i += 2) {
     const name = trailers[i] as string;
-    if (isPassedBehind(name.toLowerCase(), refused)) kept.push(name, trailers[i + 1] as string);
+    if (isForwardedTrailer(name.toLowerCase(), refused)) kept.push(name, trailers[i + 1] as string);
   }
   return kept;
 }
 
-/** The field `Trailer` with the names that may cross; undefined: none of them. Some servers read only what it announces. */
+/** The field `Trailer` with the names that are forwarded; undefined: none. Some servers read only announced trailers. */
 function announcedTrailers(value: string, refused: RefusedTrailer | undefined): string | undefined {
   const names = value.split(",").map((name) => name.trim());
-  const kept = names.filter((name) => name !== "" && isPassedBehind(name.toLowerCase(), refused));
+  const kept = names.filter((name) => name !== "" && isForwardedTrailer(name.toLowerCase(), refused));
   return kept.length > 0 ? kept.join(", ") : undefined;
 }

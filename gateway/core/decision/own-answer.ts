@@ -1,7 +1,7 @@
 /**
- * The headers of every answer that the gateway gives itself: a refusal, a redirect, a fixed answer, a preflight's. All
- * of them pass `ownHeaders`, whatever step made them, so a page of an allowed origin can read each one: a browser hides
- * a 401 without CORS headers from the page that would renew its token.
+ * The headers of every answer by the gateway itself: a refusal, a redirect, a fixed answer, a preflight's. All of them pass
+ * through `ownHeaders`, so a page of an allowed origin can read them. Without CORS headers, a browser would hide a 401
+ * from the page that should renew its token.
  */
 import { corsHeaders, preflightHeaders } from "../rewriting/cors.ts";
 import { seenBy } from "../request/client-address.ts";
@@ -10,14 +10,14 @@ import type { HeaderPair } from "../request/header-list.ts";
 import { matchRoute, type CompiledRoute, type RouteTable } from "../routing/table.ts";
 
 export interface OwnAnswer {
-  /** The route that it was made on; undefined: none was chosen, or not yet. */
+  /** The route of the answer; undefined: none was chosen, or not yet. */
   readonly route: CompiledRoute | undefined;
   readonly headers: readonly HeaderPair[];
-  /** It answers a preflight. */
+  /** Whether it answers a preflight. */
   readonly preflight?: boolean;
 }
 
-/** The answer's headers together with what its route says to pages of other origins. */
+/** The answer's headers with the CORS headers of its route. */
 export function ownHeaders(
   table: RouteTable,
   head: RequestHead | BadHead,
@@ -26,12 +26,12 @@ export function ownHeaders(
   if (isBadHead(head)) return headers;
   const cors = route ? route.cors : nearestCors(table, head);
   if (!cors) return headers;
-  // The route's word is the only one, as it is on a service's answers.
+  // Only the route's CORS headers count, as with the answers of a service.
   const others = headers.filter(([name]) => !name.startsWith("access-control-"));
   return [...others, ...(preflight ? preflightHeaders(cors, head) : corsHeaders(cors, head))];
 }
 
-/** Of the route that the request is for, or would be for by another method. Only a page of some origin needs to know. */
+/** The CORS settings of the route that matches the request, or would match another method. Only cross-origin requests need them. */
 function nearestCors(table: RouteTable, head: RequestHead) {
   if (head.header("origin").length === 0) return undefined;
   const match = matchRoute(table, seenBy(table, head));

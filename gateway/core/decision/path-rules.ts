@@ -1,6 +1,6 @@
 /**
- * What a route says of paths that services read in two ways: an encoded slash, and a path parameter in a segment before
- * the last. By default such a request is refused. `report` lets it pass and logs it; `keep` lets it pass.
+ * A route's rules for ambiguous paths: those with an encoded slash, or with a path parameter before the last segment. By
+ * default such a request is rejected. `report` forwards and logs it; `keep` forwards it.
  */
 import type { RequestHead } from "../request/head.ts";
 import type { PathDoubt } from "../paths/path.ts";
@@ -15,7 +15,7 @@ const WORDS: Readonly<Record<PathDoubt, string>> = {
   parameters: "The path has a path parameter before its last segment.",
 };
 
-/** The refusal of a request's path, or what of it is to be reported. `route` undefined: none takes the request. */
+/** The refusal of a request's path, or the parts of it to report. `route` undefined: no route matches. */
 export function pathVerdict(
   table: RouteTable,
   head: RequestHead,
@@ -26,19 +26,19 @@ export function pathVerdict(
   for (const doubt of head.doubts) {
     const mode = route?.paths[doubt] ?? "refuse";
     if (mode === "refuse") {
-      const way = route ? ` Route "${route.name}" can allow it by paths.${doubt}.` : "";
+      const way = route ? ` Route "${route.name}" can allow it with paths.${doubt}.` : "";
       return refuse("PATH_INVALID", `${WORDS[doubt]}${way}`, { route });
     }
     if (mode === "report") reports.push(doubt);
     else if (doubt === "encodedSlash" && route && !leadsTo(table, head, route)) {
-      const detail = "With its slash decoded the path is another route's.";
+      const detail = "With the slash decoded, the path belongs to another route.";
       return refuse("PATH_INVALID", detail, { route });
     }
   }
   return reports;
 }
 
-/** A service that decodes the slash reads a path that must not be of a route with other rules. */
+/** A service that decodes the slash reads another path, which must belong to the same route. */
 function leadsTo(table: RouteTable, head: RequestHead, route: CompiledRoute): boolean {
   return matchRoute(table, { ...head, path: head.path.replaceAll("%2F", "/") }).route === route;
 }

@@ -1,8 +1,8 @@
 /**
- * One decision for every lane, and for whoever asks why: match → preflight → connection filters → authenticate →
- * authorise → limit → request filters → redirect, answer, or choose an endpoint. Pure: a snapshot, a head and the
- * moment go in, plain data comes out. What takes a promise comes out as data, too, and the lane asks again with what
- * came of it: a token not seen before as `verify`, a shared limit that the control plane is about to speak of as `wait`.
+ * One decision for every lane and for explanations: match → preflight → connection filters → authenticate → authorize →
+ * limit → request filters → redirect, answer, or choose an endpoint. Pure: the inputs are a snapshot, a head and the
+ * moment, and the result is plain data. When a step would have to wait, the result says so, and the lane decides again
+ * with the outcome: `verify` for a token that is not verified yet, `wait` for a shared limit whose answer is pending.
  */
 import { allows, entryNames, type Claims } from "../callers/claims.ts";
 import { seenBy } from "../request/client-address.ts";
@@ -37,7 +37,7 @@ export function decide(snapshot: GatewaySnapshot, raw: RequestHead, moment: Mome
   if (asked !== undefined) {
     const { route } = matchRoute(table, { ...head, method: asked });
     if (route?.cors) {
-      moment.trace?.({ step: "preflight", verdict: "answer", detail: "answered before any token is asked for" });
+      moment.trace?.({ step: "preflight", verdict: "answer", detail: "answered before a token is required" });
       return { kind: "answer", route, status: 204, headers: NO_HEADERS, body: "", preflight: true };
     }
   }
@@ -50,26 +50,26 @@ export function decide(snapshot: GatewaySnapshot, raw: RequestHead, moment: Mome
   return reports.length > 0 && decision.kind === "forward" ? { ...decision, pathReports: reports } : decision;
 }
 
-/** Whether it has to be asked for again, once something is known. */
+/** Whether the lane has to decide again with the outcome of a verification or a wait. */
 export function isUnsettled(decision: Decision): decision is Verify | Wait {
   return decision.kind === "verify" || decision.kind === "wait";
 }
 
 function decideOn(route: CompiledRoute, snapshot: GatewaySnapshot, head: RequestHead, moment: Moment): Decision {
-  // Before anything that costs more than to say no.
+  // Before any step that costs more than a refusal.
   if (moment.pressure && route.importance < moment.pressure) {
-    return refuse("SHED", "The gateway has more to do than it can; less important requests wait.", {
+    return refuse("SHED", "The gateway is overloaded and rejects less important requests. Try again later.", {
       route,
       headers: [["retry-after", "1"]],
     });
   }
   if (route.cors && isForeignWebSocket(route.cors, head)) {
-    const detail = `Route "${route.name}" opens a WebSocket only for pages of its allowed origins.`;
+    const detail = `Route "${route.name}" allows WebSockets only for pages of its allowed origins.`;
     moment.trace?.({ step: "origin", verdict: "refuse", detail });
     return refuse("ORIGIN_DENIED", detail, { route });
   }
   const filters = new FilterRun(route, snapshot, head, moment.trace);
-  const refused = filters.run("connection", NOBODY) ?? undefined;
+  const refused = filters.run("connection", UNIDENTIFIED) ?? undefined;
   if (refused) return refused;
   const caller = authenticate(route, filters, snapshot, head, moment);
   if ("kind" in caller) return caller;
@@ -91,9 +91,9 @@ function decideOn(route: CompiledRoute, snapshot: GatewaySnapshot, head: Request
   return forward(route, snapshot, head, moment, { ...caller, filters, answerHeaders });
 }
 
-const NOBODY: Caller = { claims: undefined, consumer: undefined };
+const UNIDENTIFIED: Caller = { claims: undefined, consumer: undefined };
 
-/** The filters of a route, phase by phase, and what they want of the request. */
+/** Runs the filters of a route by phase, and collects their changes to the request. */
 class FilterRun {
   readonly #route: CompiledRoute;
   readonly #snapshot: GatewaySnapshot;
@@ -167,7 +167,7 @@ function authorise(route: CompiledRoute, { claims }: Caller, trace: Moment["trac
     trace?.({ step: "acl", verdict: "pass", detail: entryNames(route.acl) });
     return undefined;
   }
-  const detail = `Route "${route.name}" lets in by ${entryNames(route.acl)} only.`;
+  const detail = `Route "${route.name}" allows access by ${entryNames(route.acl)} only.`;
   trace?.({ step: "acl", verdict: "refuse", detail });
   return refuse("ACCESS_DENIED", detail, {
     route,
@@ -205,7 +205,7 @@ function answer(
 
 function refuseUnmatched(allow: readonly string[], head: RequestHead): Refuse {
   if (allow.length === 0) return refuse("ROUTE_NOT_FOUND", "No route matches this host and path.");
-  return refuse("METHOD_NOT_ALLOWED", `${head.method} is not among the methods of this path.`, {
+  return refuse("METHOD_NOT_ALLOWED", `${head.method} is not allowed for this path. See the header Allow.`, {
     headers: [["allow", allow.join(", ")]],
   });
 }

@@ -1,4 +1,4 @@
-/** An answer of the gateway itself that says no: by a row of the error table, as plain data. */
+/** The gateway's refusal of a request, from a row of the error table, as plain data. */
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName, type GatewayFlag } from "../../api.ts";
 import type { CompiledRoute } from "../routing/route.ts";
 import type { HeaderPair } from "../request/header-list.ts";
@@ -16,7 +16,7 @@ export interface Refuse {
 
 const NO_HEADERS: readonly HeaderPair[] = [];
 
-/** A refusal by its row in the error table. */
+/** The refusal for a row of the error table. */
 export function refuse(
   name: GatewayErrorName,
   detail: string,

@@ -1,39 +1,39 @@
 /**
- * The rules of a shared cache about one answer: whether it may be kept, for which requests, how old it is, and what
- * remains of it when its service says that it is still good. Only freshness that the service states counts: an answer
- * with no more than a `Last-Modified` is not kept. @see RFC 9111
+ * The rules of a shared cache for one answer: whether it may be stored, for which requests, how old it is, and how a
+ * revalidation updates it. Only explicit freshness counts: an answer that has only a `Last-Modified` is not stored.
+ * @see RFC 9111
  */
 import { own, setOwn } from "#base";
 import type { AnswerHeaders } from "../request/header-list.ts";
 
-/** What the cache compares of a request; names in lower case. */
+/** The request headers that the cache compares; names in lower case. */
 export type AskedHeaders = Readonly<Record<string, string>>;
 
-/** The head of an answer, as its service sent it. */
+/** The head of an answer, as the service sent it. */
 export interface StoredHead {
   readonly status: number;
-  /** With a `Date`, which stays as it is for as long as the answer is kept. */
+  /** Always with a `Date`, which does not change while the answer is stored. */
   readonly headers: AnswerHeaders;
-  /** Of the request that it was given to. */
+  /** The headers of the request that it answered. */
   readonly asked: AskedHeaders;
-  /** Monotonic milliseconds at which it came. */
+  /** Monotonic milliseconds at which it arrived. */
   readonly cameMs: number;
 }
 
-/** Final statuses whose meaning for a cache is known here. */
+/** Final statuses that this cache understands. */
 const UNDERSTOOD = new Set([200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 451, 501]);
 
-/** Directives by name; `true` for those without a value. Of two values of a directive the one that allows less counts. */
+/** Directives by name; `true` for those without a value. Of two values of a directive, the more restrictive one counts. */
 export type CacheControl = ReadonlyMap<string, string | true>;
 
-/** What is between commas, but for those in quotes. */
+/** The text between commas, except commas in quotes. */
 const PART = /(?:[^,"]|"(?:[^"\\]|\\[^])*"?)+/g;
 const DIRECTIVE = /^\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?:=\s*(?:"([^"]*)"|([^"]*)))?/;
 
 export function cacheControl(value: string | string[] | undefined): CacheControl {
   const found = new Map<string, string | true>();
   const text = [value ?? ""].flat().join(",");
-  // With a quote that never ends nothing is quoted, or it would hide what follows.
+  // With an unmatched quote nothing counts as quoted, so that the quote cannot hide the directives after it.
   const balanced = text.split('"').length % 2 === 1 ? text : text.replaceAll('"', "");
   for (const part of balanced.match(PART) ?? []) {
     const [, name = "", quoted, plain] = DIRECTIVE.exec(part) ?? [];
@@ -46,21 +46,21 @@ export function cacheControl(value: string | string[] | undefined): CacheControl
   return found;
 }
 
-/** Seconds; what is no number of them counts as none. */
+/** Seconds; a value that is not a number counts as 0. */
 function seconds(value: string | true | undefined): number | undefined {
   if (value === undefined) return undefined;
   return value !== true && /^\d+$/.test(value) ? Math.min(Number(value), 2 ** 31) : 0;
 }
 
-/** Milliseconds; undefined: no date of HTTP. What Date.parse takes beside is none. @see RFC 9110 §5.6.7 */
+/** Milliseconds; undefined: not an HTTP date. Date.parse accepts other forms as well. @see RFC 9110 §5.6.7 */
 function httpDate(value: unknown): number | undefined {
   if (typeof value !== "string" || !/^[A-Z][a-z]{2}.*\d{2}:\d{2}:\d{2}/.test(value)) return undefined;
-  // Of the three forms one does not say that it is in GMT.
+  // One of the three forms does not contain GMT.
   const ms = Date.parse(value.endsWith("GMT") ? value : `${value} GMT`);
   return Number.isNaN(ms) ? undefined : ms;
 }
 
-/** `came`: when it came, by both clocks. An answer without a date is dated by whoever receives it. @see RFC 9110 §6.6.1 */
+/** `came`: the arrival, by both clocks. The recipient dates an answer without a date. @see RFC 9110 §6.6.1 */
 export function storedHead(
   status: number,
   headers: AnswerHeaders,
@@ -75,7 +75,7 @@ function dateOf({ headers }: StoredHead): number {
   return httpDate(headers["date"]) ?? 0;
 }
 
-/** Seconds from its making, or what its service says of that, for which it is fresh. */
+/** Seconds for which the answer is fresh, counted from its creation. */
 export function lifetimeSeconds({ headers }: Pick<StoredHead, "headers">): number {
   const control = cacheControl(headers["cache-control"]);
   if (control.has("no-cache") || (control.size === 0 && /no-cache/i.test(String(headers["pragma"] ?? "")))) return 0;
@@ -86,32 +86,32 @@ export function lifetimeSeconds({ headers }: Pick<StoredHead, "headers">): numbe
   return expires === undefined || date === undefined ? 0 : Math.max(0, (expires - date) / 1000);
 }
 
-/** Seconds since it was made, caches before this one included. @see RFC 9111 §4.2.3 */
+/** Seconds since the answer was created, including its time in other caches. @see RFC 9111 §4.2.3 */
 export function ageSeconds({ headers, cameMs }: StoredHead, nowMs: number): number {
   const [before = ""] = [headers["age"] ?? ""].flat();
   return (seconds(before.trim() || undefined) ?? 0) + Math.max(0, nowMs - cameMs) / 1000;
 }
 
-/** Whether it may be kept at all, for others than the one who asked. @see RFC 9111 §3 */
+/** Whether the answer may be stored for other requests. @see RFC 9111 §3 */
 function mayStore({ status, headers, asked }: StoredHead): boolean {
   const control = cacheControl(headers["cache-control"]);
   if (!UNDERSTOOD.has(status) || headers["set-cookie"] !== undefined || varyOf(headers).includes("*")) return false;
   if (control.has("no-store") || control.has("private") || cacheControl(asked["cache-control"]).has("no-store")) {
     return false;
   }
-  // What a credential or a cookie may have made personal is kept only when the service says that it is for all.
+  // An answer to a request with credentials or cookies may be personal, so it is stored only if the service allows that.
   const forAll = control.has("public") || control.has("s-maxage");
   if (asked["authorization"] !== undefined && !forAll && !control.has("must-revalidate")) return false;
   if (asked["cookie"] !== undefined && !forAll) return false;
   return true;
 }
 
-/** Whether it may be kept and is fresh now. */
+/** Whether it may be stored and is fresh now. */
 export function mayKeep(head: StoredHead, nowMs: number): boolean {
   return mayStore(head) && ageSeconds(head, nowMs) < lifetimeSeconds(head);
 }
 
-/** Whether it answers a request without a question to the service. @see RFC 9111 §4 */
+/** Whether it answers a request without revalidation. @see RFC 9111 §4 */
 export function isFreshFor(head: StoredHead, asked: AskedHeaders, nowMs: number): boolean {
   if (!isVariantOf(head, asked)) return false;
   const wants = cacheControl(asked["cache-control"]);
@@ -129,7 +129,7 @@ export function isFreshFor(head: StoredHead, asked: AskedHeaders, nowMs: number)
 /** Why a cache forwards a request. @see RFC 9211 §2.2 */
 export type ForwardReason = "bypass" | "method" | "uri-miss" | "vary-miss" | "request" | "stale";
 
-/** Why none of the answers that are stored for a target is used for a request. */
+/** Why none of the stored answers of a target is used for a request. */
 export function forwardReason(stored: readonly StoredHead[], asked: AskedHeaders, nowMs: number): ForwardReason {
   if (stored.length === 0) return "uri-miss";
   const variant = stored.find((head) => isVariantOf(head, asked));
@@ -137,7 +137,7 @@ export function forwardReason(stored: readonly StoredHead[], asked: AskedHeaders
   return ageSeconds(variant, nowMs) < lifetimeSeconds(variant) ? "request" : "stale";
 }
 
-/** The gateway's member of `Cache-Status`; without a reason a hit. `more`: further parameters. */
+/** The gateway's member of `Cache-Status`; without a reason, a hit. `more`: further parameters. */
 export function cacheStatus(reason?: ForwardReason, ...more: readonly string[]): string {
   return ["posthouse", reason === undefined ? "hit" : `fwd=${reason}`, ...more].join("; ");
 }
@@ -147,13 +147,13 @@ export function withCacheStatus({ "cache-status": before = [] }: AnswerHeaders, 
   return [before, member].flat();
 }
 
-/** What must be revalidated is never served without. */
+/** Whether the answer may be served without the revalidation that it needs. */
 function mayServeStale({ headers }: StoredHead): boolean {
   const control = cacheControl(headers["cache-control"]);
   return !["must-revalidate", "proxy-revalidate", "s-maxage", "no-cache"].some((name) => control.has(name));
 }
 
-/** Whether it may stand in for an error of the service. @see RFC 5861 §4 */
+/** Whether it may be served instead of an error of the service. @see RFC 5861 §4 */
 export function isGoodOnError(head: StoredHead, staleIfErrorSeconds: number, nowMs: number): boolean {
   if (!mayServeStale(head)) return false;
   const said = seconds(cacheControl(head.headers["cache-control"]).get("stale-if-error"));
@@ -168,12 +168,12 @@ function varyOf(headers: AnswerHeaders): readonly string[] {
     .filter((name) => name !== "");
 }
 
-/** Whether a request is of the variant that it was given to, fresh or not. @see RFC 9111 §4.1 */
+/** Whether a request selects this variant of the answer, fresh or not. @see RFC 9111 §4.1 */
 export function isVariantOf({ headers, asked: before }: StoredHead, asked: AskedHeaders): boolean {
   return varyOf(headers).every((name) => name !== "*" && own(before, name) === own(asked, name));
 }
 
-/** The same with no more of its request than the variant needs: a cache must not be a store of credentials. */
+/** The head with only those request headers that select the variant, so that the cache does not store credentials. */
 export function forKeeping(head: StoredHead): StoredHead {
   const named = varyOf(head.headers).flatMap((name) => {
     const value = own(head.asked, name);
@@ -182,12 +182,12 @@ export function forKeeping(head: StoredHead): StoredHead {
   return { ...head, asked: Object.fromEntries(named) };
 }
 
-/** Its headers for a client: the service's, its `Date` among them, and how old it is. */
+/** The headers for a client: those of the service, including its `Date`, and the age. */
 export function headersNow(head: StoredHead, nowMs: number): AnswerHeaders {
   return { ...head.headers, age: String(Math.floor(ageSeconds(head, nowMs))) };
 }
 
-/** Fields that ask only for what is new. */
+/** The request headers of a revalidation. */
 export function revalidation({ headers }: StoredHead): readonly string[] {
   const { etag, "last-modified": modified } = headers;
   return [
@@ -196,7 +196,7 @@ export function revalidation({ headers }: StoredHead): readonly string[] {
   ];
 }
 
-/** Of a 304: what is said of bytes that it does not bring. The stored answer keeps its own. */
+/** Headers of a 304 that describe a body, which a 304 does not have. The stored answer keeps its own. */
 const OF_THE_BYTES = new Set([
   "content-length",
   "content-encoding",
@@ -206,9 +206,9 @@ const OF_THE_BYTES = new Set([
 ]);
 
 /**
- * What is stored once its service has said, to `asked`, that it is still good: all that the 304 says stands in the place
- * of what was said before. `personal`: what of it is for the one who asked alone. Whether the result may still be kept
- * is for `mayKeep` to say, as of a new answer. @see RFC 9111 §3.2, §4.3.4
+ * The stored answer after a 304 to the request `asked`: the headers of the 304 replace the stored ones. `personal`: headers
+ * for this client only. As with a new answer, `mayKeep` decides whether the result may be stored.
+ * @see RFC 9111 §3.2, §4.3.4
  */
 export function renewedBy(
   stored: StoredHead,
@@ -217,7 +217,7 @@ export function renewedBy(
   came: { readonly nowMs: number; readonly wallMs: number },
 ): { readonly head: StoredHead; readonly personal: AnswerHeaders } {
   const headers: AnswerHeaders = { ...stored.headers };
-  // They were true of the answer as it first came.
+  // These describe the answer as it first arrived.
   delete headers["age"];
   delete headers["date"];
   for (const [name, value] of Object.entries(headers304)) {
@@ -231,8 +231,8 @@ export function renewedBy(
 }
 
 /**
- * Whether the client has this very answer: by its tag, compared weakly, for the bytes may have been compressed on their
- * way; without one by its date. @see RFC 9110 §13.1.2, §13.1.3, §13.2.1; RFC 9111 §4.3.2
+ * Whether the client already has this answer: by its tag, compared weakly, since the body may have been compressed on its
+ * way; without a tag, by its date. @see RFC 9110 §13.1.2, §13.1.3, §13.2.1; RFC 9111 §4.3.2
  */
 export function clientHas(head: StoredHead, asked: AskedHeaders): boolean {
   if (head.status !== 200) return false;

@@ -1,18 +1,18 @@
-/** How many requests each who shares a limit has under way. */
+/** Counts the requests in flight for each key of a concurrency limit. */
 import { PeerCounts } from "./peer-messages.ts";
 
 export class ConcurrencyLimiter {
   readonly #counts = new Map<string, number>();
-  /** Keys whose count changed since `recorded` was last asked; undefined: nobody asks. */
+  /** Keys whose count changed since the last call of `recorded`; undefined: changes are not recorded. */
   #changed: Set<string> | undefined;
-  /** What the other workers of this gateway have under way. */
+  /** The requests in flight in the other workers of this gateway. */
   readonly others = new PeerCounts();
 
   get keys(): number {
     return this.#counts.size;
   }
 
-  /** False: as many as may be. What was taken must be released, once. */
+  /** False: the limit is reached. Each successful take must be released exactly once. */
   take(key: string, most: number): boolean {
     const count = this.#counts.get(key) ?? 0;
     if (count + this.others.sum(key) >= most) return false;
@@ -28,12 +28,12 @@ export class ConcurrencyLimiter {
     this.#changed?.add(key);
   }
 
-  /** From now on it is noted what changes. */
+  /** Starts to record changes. */
   record(): void {
     this.#changed = new Set();
   }
 
-  /** The keys that changed since the last call, and how many requests are under way. */
+  /** The keys that changed since the last call, with their requests in flight. */
   recorded(): (readonly [key: string, requests: number])[] {
     if (!this.#changed || this.#changed.size === 0) return [];
     const changed = [...this.#changed].map((key) => [key, this.#counts.get(key) ?? 0] as const);

@@ -1,10 +1,11 @@
 /**
- * What one gateway holds of a limit that it shares with others, and what it knows of the rest: the state, and the
- * arithmetic upon it. Who takes of it and who asks for more is in leased-limits.ts.
+ * One gateway's lease of a limit that gateways share: its state, and the arithmetic on it. leased-limits.ts decides when
+ * requests use the lease and when the gateway asks for more.
  */
+import { invariant } from "#base";
 import type { RatePolicy, RateVerdict } from "./rate-limit.ts";
 
-/** A limit that is shared. */
+/** A limit that several gateways share. */
 export interface SharedPolicy {
   readonly requests: number;
   /** Milliseconds of a rate, or a calendar period. */
@@ -12,7 +13,7 @@ export interface SharedPolicy {
   readonly burst: number;
 }
 
-/** What the control plane is asked. */
+/** A request to the control plane. */
 export interface LeaseAsk {
   readonly key: string;
   readonly requests: number;
@@ -20,10 +21,10 @@ export interface LeaseAsk {
   readonly per: number | "day" | "month";
   readonly burst?: number;
   readonly want: number;
-  /** Of these, for requests that wait. */
+  /** How many of `want` are for waiting requests. */
   readonly waiting?: number;
   readonly spent: number;
-  /** Since the first of what waits or is spent. */
+  /** Milliseconds since the first waiting or spent request. */
   readonly agoMs: number;
 }
 
@@ -36,70 +37,71 @@ export interface LeaseGrant {
 }
 
 /**
- * Milliseconds that a request waits for an answer; a control plane that takes longer counts as away. An answer that
- * there is enough, given before it was asked for this request, is waited for once more.
+ * Milliseconds that a request waits for an answer. A control plane that takes longer counts as unreachable. When an answer
+ * that did not cover the request reports that requests remain, it waits once more.
  */
 export const LEASE_WAIT_MS = 50;
-/** Share of a limit that may be used before the first answer, one request at least. */
+/** Share of a limit that may be used before the first answer; at least one request. */
 export const OPENING_SHARE = 0.05;
-/** And not more than that: a fast gateway's requests until the control plane has answered. */
+/** Most requests before the first answer: those of a busy gateway until the control plane has answered. */
 export const OPENING_MAX = 1_000;
-/** Milliseconds of a rate that its burst is at least: what is held must last for longer than a call takes. */
+/** Least burst of a rate, in milliseconds of it: a lease must last longer than a call takes. */
 const BURST_MS_MIN = 2 * LEASE_WAIT_MS;
-/** Requests; no larger burst is asked about. */
+/** Largest burst, in requests. */
 const BURST_MAX = 10_000_000;
-/** Milliseconds of use that one ask covers. */
+/** Milliseconds of use that one request for a lease covers. */
 const AHEAD_MS = 2_000;
-/** Milliseconds below which a count of requests says nothing of their rate. */
+/** Shortest time, in milliseconds, over which a rate is measured. */
 const LEAST_ELAPSED_MS = 50;
 const DAY_MS = 86_400_000;
-/** Milliseconds from an answer that nothing is left to the next ask, where several requests are due by then. */
+/** Milliseconds between two asks of a used-up rate that frees several requests in that time. */
 const ASK_AGAIN_MS = 20;
-/** Milliseconds after which it is asked for in any case: whoever counts may have lost his count. */
+/** Milliseconds after which a used-up limit is asked for in any case, since the control plane may have lost its count. */
 const ASK_ANYWAY_MS = 5_000;
-/** Milliseconds after an ask that failed. */
+/** Milliseconds from a failed ask to the next. */
 const RETRY_MS = 1_000;
 
 export interface Lease {
   policy: SharedPolicy;
   tokens: number;
-  /** All tokens are good until then. */
+  /** When the tokens expire. */
   untilMs: number;
-  /** Used without a lease, and in no ask yet that was answered or may be. */
+  /** Requests without a lease that no answered or pending ask contains. */
   spent: number;
-  /** Requests that wait and are in no ask yet; and those that wait and are in the one under way. */
+  /** Waiting requests that no ask contains yet, and those that the pending ask contains (`asking`). */
   short: number;
   asking: number;
-  /** When the first of those came that are spent, or short. */
+  /** When the first spent or waiting request arrived. */
   sinceMs: number;
-  /** Since when somebody waits for the next answer; Infinity: nobody does. */
+  /** Since when a request waits for the next answer; Infinity: none does. */
   waitingSinceMs: number;
   /** Requests since the last answer. */
   demand: number;
   demandSinceMs: number;
-  /** The ask under way, and when it began. */
+  /** The pending ask, and when it was made. */
   asked: LeaseAsk | undefined;
   askedAtMs: number;
-  /** Earliest moment of the next ask. */
+  /** Earliest time of the next ask. */
   nextAskMs: number;
-  /** Counts asks and ends of asks. */
+  /** Counts the starts and ends of asks. */
   turn: number;
-  /** Of a period: left for everybody, by the last answer. A rate's is reckoned from the next. */
+  /** For a period: what remains for all gateways, by the last answer. For a rate it follows from `resetAtMs`. */
   remaining: number;
-  /** When all of it is there again, by the last answer. */
+  /** When the whole limit is available again, by the last answer. */
   resetAtMs: number;
-  /** Granted last, per millisecond; undefined: never. */
+  /** The last granted rate, in requests per millisecond; undefined: none yet. */
   lastRate: number | undefined;
+  /** The control plane does not answer. */
   away: boolean;
 }
 
-/** A rate as it is shared. */
+/** A rate in its shared form. */
 export function sharedRate({ requests, perMs, burst }: RatePolicy): SharedPolicy {
   const least = Math.min(BURST_MAX, Math.ceil((requests * BURST_MS_MIN) / perMs));
   return { requests, per: perMs, burst: Math.max(burst, least) };
 }
 
-/** Of a limit of which nobody has told yet. */
+/** The lease of a limit before the first answer. */
 export function begin(policy: SharedPolicy, nowMs: number): Lease {
   const first = opening(policy);
   return {
@@ -124,11 +126,11 @@ export function begin(policy: SharedPolicy, nowMs: number): Lease {
   };
 }
 
-/** Its time is over. */
+/** The lease has expired. */
 export function lapse(lease: Lease, nowMs: number): void {
   const { policy } = lease;
   if (isRate(policy)) {
-    // It was counted, so it is as good as what others find until the limit is whole again, and an opening longer.
+    // The tokens were counted, so they stay valid until the limit is full again; an opening stays valid longer.
     const good = Math.ceil((lease.resetAtMs - nowMs) / spacingMs(policy));
     lease.tokens = Math.min(lease.tokens, Math.max(opening(policy), good));
     return;
@@ -138,7 +140,7 @@ export function lapse(lease: Lease, nowMs: number): void {
   Object.assign(lease, { tokens, untilMs, spent, sinceMs, remaining, resetAtMs, nextAskMs });
 }
 
-/** Another release may have changed the limit: what is held and used stays, what was said of it no longer counts. */
+/** A release changed the limit. Held tokens and counted use stay; the last answer no longer applies. */
 export function amend(lease: Lease, policy: SharedPolicy, nowMs: number): void {
   const { requests, per, burst } = lease.policy;
   lease.policy = policy;
@@ -151,7 +153,7 @@ export function amend(lease: Lease, policy: SharedPolicy, nowMs: number): void {
   lease.lastRate = undefined;
 }
 
-/** What is asked for it now. */
+/** The next ask for a lease. */
 export function ask(lease: Lease, key: string, nowMs: number): LeaseAsk {
   const { requests, per, burst } = lease.policy;
   const waiting = Math.min(burst, lease.short);
@@ -168,19 +170,20 @@ export function ask(lease: Lease, key: string, nowMs: number): LeaseAsk {
   return lease.asked;
 }
 
-/** The ask under way was answered. */
+/** The pending ask was answered. */
 export function grant(lease: Lease, { granted, remaining, resetMs, validMs }: LeaseGrant, nowMs: number): void {
   const { policy, askedAtMs, demandSinceMs } = lease;
   settle(lease);
   if (granted > 0) {
-    // Not more than the limit itself.
+    // At most the rate of the limit itself.
     const rate = granted / Math.max(LEAST_ELAPSED_MS, nowMs - demandSinceMs);
     lease.lastRate = Math.min(rate, 1 / spacingMs(policy));
   }
   lease.tokens += granted;
+  invariant(lease.tokens >= 0, "a lease is not overdrawn");
   lease.untilMs = nowMs + validMs;
   lease.remaining = remaining;
-  // Of a rate not too late, so that what is due is asked for; of a period not too soon, for the next is not this one's.
+  // For a rate, an early estimate, so that due requests are asked for; for a period a late one, so that it does not end early.
   lease.resetAtMs = (isRate(policy) ? askedAtMs : nowMs) + resetMs;
   lease.demand = 0;
   lease.demandSinceMs = nowMs;
@@ -188,14 +191,14 @@ export function grant(lease: Lease, { granted, remaining, resetMs, validMs }: Le
   lease.nextAskMs = remaining > 0 ? nowMs : Math.min(againMs(lease, nowMs), nowMs + ASK_ANYWAY_MS);
 }
 
-/** It was not answered: whoever holds the limit goes on alone. */
+/** The ask was not answered, so the gateway continues alone. */
 export function fail(lease: Lease, nowMs: number): void {
   settle(lease);
   lease.away = true;
   lease.nextAskMs = nowMs + RETRY_MS;
 }
 
-/** Nothing is under way any more, and whoever waited comes again. */
+/** The pending ask is over. Waiting requests take again. */
 function settle(lease: Lease): void {
   lease.asked = undefined;
   lease.short = 0;
@@ -204,7 +207,7 @@ function settle(lease: Lease): void {
   lease.turn += 1;
 }
 
-/** Used without a lease, to be counted later. */
+/** Requests without a lease, which the control plane counts later. */
 export function spend(lease: Lease, requests: number, sinceMs: number): void {
   if (requests === 0) return;
   lease.spent += requests;
@@ -216,26 +219,26 @@ export function allow(lease: Lease, nowMs: number): RateVerdict {
   return { allowed: true, remaining: lease.tokens + left(lease, nowMs), resetMs, retryMs: 0 };
 }
 
-/** `place`: how many would have to be there for this one to be among them. */
+/** `place`: the request's place among those that wait for the limit. */
 export function deny(lease: Lease, place: number, nowMs: number): RateVerdict {
   const retryMs = Math.max(1, dueMs(lease, place, nowMs) - nowMs);
   return { allowed: false, remaining: 0, resetMs: Math.max(0, lease.resetAtMs - nowMs), retryMs };
 }
 
-/** What nobody holds, as far as the last answer tells. */
+/** Requests that no gateway holds, by the last answer. */
 function left({ policy, remaining, resetAtMs }: Lease, nowMs: number): number {
   if (!isRate(policy)) return remaining;
   const missing = Math.max(0, resetAtMs - nowMs) / spacingMs(policy);
   return Math.max(0, Math.floor(policy.burst - missing + 1e-6));
 }
 
-/** When so many requests are there beyond those that are held, as far as the last answer tells. */
+/** When `count` requests are available beyond those that are held, by the last answer. */
 export function dueMs({ policy, remaining, resetAtMs }: Lease, count: number, nowMs: number): number {
   if (!isRate(policy)) return count <= remaining ? nowMs : resetAtMs;
   return Math.max(resetAtMs, nowMs) + (count - policy.burst) * spacingMs(policy);
 }
 
-/** One request goes on what is due, uncounted yet; as many as an opening has may be so. False: it must not. */
+/** Admits one request that is due before it is counted, up to as many as an opening has. False: not allowed. */
 export function borrow(lease: Lease, nowMs: number): boolean {
   const { policy, spent, asked } = lease;
   if (spent + (asked?.spent ?? 0) >= opening(policy) || dueMs(lease, 1, nowMs) > nowMs) return false;
@@ -245,21 +248,21 @@ export function borrow(lease: Lease, nowMs: number): boolean {
   return true;
 }
 
-/** When it is worth asking again while nothing is left: for each request that is due, but not for each of a fast limit. */
+/** When to ask again while nothing is left: when the next request is due, but less often for a fast limit. */
 function againMs(lease: Lease, nowMs: number): number {
   const due = dueMs(lease, 1, nowMs);
   return isRate(lease.policy) && spacingMs(lease.policy) < ASK_AGAIN_MS ? Math.max(due, nowMs + ASK_AGAIN_MS) : due;
 }
 
-/** How much should be held: what is used in AHEAD_MS, as far as the limit is not used up faster than it comes back. */
+/** How many requests to hold: the use of AHEAD_MS, at most at the rate of the limit. */
 function ahead({ policy, demand, demandSinceMs }: Lease, nowMs: number): number {
-  // One request is no rate.
+  // A single request has no rate.
   const used = (demand - 1) / Math.max(LEAST_ELAPSED_MS, nowMs - demandSinceMs);
   const rate = isRate(policy) ? Math.min(used, 1 / spacingMs(policy)) : used;
   return Math.max(opening(policy), Math.ceil(rate * AHEAD_MS));
 }
 
-/** The share that a gateway goes on with while it is alone. Undefined: the last answer said that the period is used up. */
+/** The rate that a gateway uses while it is alone. Undefined: by the last answer the period is used up. */
 export function alonePolicy({ policy, lastRate, remaining }: Lease): RatePolicy | undefined {
   const { requests } = policy;
   const burst = isRate(policy) ? policy.burst : Math.min(policy.burst, remaining);

@@ -1,17 +1,18 @@
 /**
- * Limits that several gateways share, without asking anybody in a request's path: a gateway holds a lease of a few
- * requests of each limit, uses it up, and has asked for the next by then. Pure: time comes in, and `asks` and `granted`
- * are the two ends of a call that the shell makes.
+ * Limits that several gateways share, usually without a call in a request's path: a gateway holds a lease of a few requests
+ * of each limit, and asks for the next lease before this one is used up. Pure: callers pass the time, and `asks` and
+ * `granted` are the two ends of a call that the shell makes.
  *
- * A request that finds nothing held is not refused for that: where by the last answer there may be something left, it
- * waits for the next one. Only what no answer within that time can make right is refused, and at once.
+ * A request without a lease is not rejected at once. If requests may remain by the last answer, it waits for the next
+ * answer. A request that no answer within that time could admit is rejected at once.
  *
- * The error, for each limit and gateway: before the first lease of a limit or a period, OPENING_SHARE of it may be used,
- * OPENING_MAX requests at most, and is counted afterwards. What one gateway holds unused, others miss: an opening, or
- * what it uses in two seconds; of a rate it may be used when they have as much back. While the control plane is away,
- * each goes on with the rate that it had last, or with the whole limit if it never had any. A quota of a day or month
- * that the last answer called used up stays so until it begins again.
+ * The error for each limit and gateway: before the first lease of a limit or period, OPENING_SHARE of it may be used, at
+ * most OPENING_MAX requests, and is counted afterwards. Requests that one gateway holds unused are not available to
+ * others: an opening, or its use of two seconds; those of a rate may be used when the others have regained as many. While
+ * the control plane is unreachable, each gateway continues with its last rate, or with the whole limit if it never had
+ * one. A daily or monthly quota that was used up by the last answer stays so until the next period.
  */
+import { invariant } from "#base";
 import {
   allow,
   alonePolicy,
@@ -34,22 +35,22 @@ import {
 import { RateLimiter, type RateVerdict } from "./rate-limit.ts";
 import { RecentMap } from "./recent-map.ts";
 
-/** No verdict yet: the control plane is about to say. Whoever waits asks again with this. */
+/** No verdict yet: the control plane is about to answer. The caller passes this to the next `take` of the request. */
 export interface LeaseWait {
   readonly key: string;
-  /** At most; an answer that is about the key ends it. */
+  /** Longest wait in milliseconds; an answer about the key ends it earlier. */
   readonly forMs: number;
-  /** When the request came. */
+  /** When the request arrived. */
   readonly sinceMs: number;
-  /** When there is a verdict, unless an answer before gives reason to wait on. */
+  /** When the verdict is due, unless an earlier answer gives reason to keep waiting. */
   readonly untilMs: number;
-  /** Of the lease, when it began to wait. */
+  /** The lease's turn when the wait began. */
   readonly turn: number;
 }
 
-/** A lease is renewed when so much of it is left. */
+/** A lease is renewed when this share of it is left. */
 const RENEW_SHARE = 0.5;
-/** Limits remembered, and half of it at least; beyond, the longest unseen are forgotten, and what they hold lapses. */
+/** Most limits that are kept; at least half of it. Leases of limits that were unused for longest are dropped. */
 const SHARED_KEYS_MAX = 20_000;
 
 export class LeasedLimits {
@@ -58,12 +59,12 @@ export class LeasedLimits {
   readonly #alone = new RateLimiter();
   readonly #onWant: (urgent: boolean) => void;
 
-  /** `onWant`: there is something to ask for; urgent: a request waits for it. */
+  /** `onWant`: called when there is something to ask for; urgent: a request waits for it. */
   constructor(onWant: (urgent: boolean) => void) {
     this.#onWant = onWant;
   }
 
-  /** `waited`: what this said before of the same request. */
+  /** `waited`: the earlier result for the same request. */
   take(key: string, policy: SharedPolicy, nowMs: number, waited?: LeaseWait): RateVerdict | LeaseWait {
     const lease = this.#of(key, policy, nowMs);
     if (waited?.key !== key) lease.demand += 1;
@@ -76,13 +77,13 @@ export class LeasedLimits {
     return allow(lease, nowMs);
   }
 
-  /** Whoever waited does so no more. */
+  /** The request stops waiting. */
   leave(waited: LeaseWait): void {
     const lease = this.#leases.get(waited.key);
     if (lease) leave(lease, waited);
   }
 
-  /** What to ask for now, at most so much; each counts as asked until `granted` or `failed`. */
+  /** The asks to send now, at most `most`. Each is pending until `granted` or `failed` is called with it. */
   asks(most: number, nowMs: number): LeaseAsk[] {
     const asks: LeaseAsk[] = [];
     for (const key of this.#wanting) {
@@ -102,14 +103,14 @@ export class LeasedLimits {
       const lease = this.#leases.get(one.key);
       const given = byKey.get(one.key);
       if (lease && lease.untilMs <= nowMs) lapse(lease, nowMs);
-      // A limit that was forgotten, changed or begun anew meanwhile asks anew.
+      // A limit that was dropped, changed or reset meanwhile asks again.
       if (lease?.asked !== one) continue;
       if (given) grant(lease, given, nowMs);
       else this.failed([one], nowMs);
     }
   }
 
-  /** The control plane did not answer: the last share goes on. */
+  /** The control plane did not answer: the gateway continues with its last share. */
   failed(asks: readonly LeaseAsk[], nowMs: number): void {
     for (const one of asks) {
       const lease = this.#leases.get(one.key);
@@ -126,12 +127,12 @@ export class LeasedLimits {
     return lease;
   }
 
-  /** Nothing is held: waits for what there may be, in the order of coming. */
+  /** The lease is used up: requests wait in their order of arrival for what may remain. */
   #takeLater(key: string, lease: Lease, nowMs: number, waited: LeaseWait | undefined): RateVerdict | LeaseWait {
     const { asked, turn } = lease;
     const sinceMs = waited?.sinceMs ?? nowMs;
     const untilMs = waited?.untilMs ?? nowMs + LEASE_WAIT_MS;
-    const counted = waited?.key === key && standing(lease, waited) !== undefined;
+    const counted = waited?.key === key && waitingCount(lease, waited) !== undefined;
     if (counted && asked && nowMs < untilMs) return { ...waited, forMs: untilMs - nowMs };
     if (counted) leave(lease, waited);
     if (nowMs >= untilMs) return this.#takeOverdue(key, lease, nowMs);
@@ -142,13 +143,13 @@ export class LeasedLimits {
     lease.short += 1;
     lease.sinceMs = Math.min(lease.sinceMs, sinceMs);
     if (!asked && atMs > nowMs) return { key, forMs: atMs - nowMs, sinceMs, untilMs, turn };
-    // An answer has just said that there is enough, and the next one is for this request, too.
+    // The last answer reports that requests remain, and the next answer includes this request.
     const onMs = counted ? untilMs : Math.min(nowMs, sinceMs + LEASE_WAIT_MS) + LEASE_WAIT_MS;
     lease.waitingSinceMs = Math.min(lease.waitingSinceMs, nowMs);
     return { key, forMs: onMs - nowMs, sinceMs, untilMs: onMs, turn };
   }
 
-  /** It has waited as long as it may: for an answer that did not come, or for its turn. */
+  /** The request has waited for the longest time, for an answer that did not arrive or for its turn. */
   #takeOverdue(key: string, lease: Lease, nowMs: number): RateVerdict {
     if (lease.waitingSinceMs + LEASE_WAIT_MS <= nowMs) {
       lease.away = true;
@@ -173,13 +174,15 @@ export class LeasedLimits {
   }
 }
 
-/** Among which of a lease's requests one is that waits; undefined: it was answered since. */
-function standing({ turn, asked, short, asking }: Lease, waited: LeaseWait): "short" | "asking" | undefined {
+/** Which of the lease's counts includes a waiting request; undefined: the ask was answered since. */
+function waitingCount({ turn, asked, short, asking }: Lease, waited: LeaseWait): "short" | "asking" | undefined {
   if (waited.turn === turn) return short > 0 ? "short" : undefined;
   return asked && asking > 0 && waited.turn === turn - 1 ? "asking" : undefined;
 }
 
 function leave(lease: Lease, waited: LeaseWait): void {
-  const among = standing(lease, waited);
-  if (among) lease[among] -= 1;
+  const among = waitingCount(lease, waited);
+  if (!among) return;
+  lease[among] -= 1;
+  invariant(lease[among] >= 0, "a lease has no fewer than 0 waiting requests");
 }

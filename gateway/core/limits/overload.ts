@@ -1,25 +1,26 @@
 /**
- * Whether this process itself has more to do than it can: by how late its timers are. When it is, requests are refused
- * before they cost anything, the least important first, since work that is begun and not finished in time is lost work.
+ * Detects an overload of this process by the delay of its timers. Under overload, requests are rejected before they cost
+ * anything, the least important first, since work that does not finish in time is wasted.
  */
+import { invariant } from "#base";
 
-/** Milliseconds between two timers that should be on time. */
+/** Milliseconds between two sample timers. */
 export const DELAY_SAMPLE_MS = 20;
-/** Samples looked back on: five seconds of them. */
+/** Number of samples that count: five seconds of them. */
 const SAMPLES = 250;
-/** Milliseconds that one in a hundred timers may be late before requests of low importance are refused. */
+/** Milliseconds by which one in a hundred timers may be late before requests of low importance are rejected. */
 export const DELAY_LOW_MS = 100;
-/** And those of normal importance. What is critical is always tried. */
+/** The same for requests of normal importance. Critical requests are never rejected. */
 export const DELAY_NORMAL_MS = 500;
-/** Timers that must have been so late: one long pause is no overload, and is over when it is seen. */
+/** Least number of late timers. A single long pause is not an overload, and is over when it is noticed. */
 const LATE_TIMERS_MIN = 3;
 
-/** Requests of less importance than that are refused; 0: none are. */
+/** Requests of less importance than this are rejected; 0: none. */
 export type Pressure = 0 | 1 | 2;
 
 export class LoopDelay {
   readonly #samples = new Float64Array(SAMPLES);
-  /** 1: a timer of its own; 0: time that a late one stood for. */
+  /** 1: a timer; 0: an interval that passed while a timer was late. */
   readonly #timers = new Uint8Array(SAMPLES);
   #at = 0;
   #count = 0;
@@ -29,7 +30,7 @@ export class LoopDelay {
     return this.#pressure;
   }
 
-  /** A timer was so late. A delay of many samples' time counts as that many, for so long nobody else had a turn. */
+  /** A timer was late. A delay of several intervals counts as that many samples, since nothing else ran meanwhile. */
   note(lateMs: number): void {
     const weight = Math.min(SAMPLES, 1 + Math.floor(Math.max(0, lateMs) / DELAY_SAMPLE_MS));
     for (let i = 0; i < weight; i++) {
@@ -49,10 +50,12 @@ export class LoopDelay {
     return timers >= LATE_TIMERS_MIN;
   }
 
-  /** Milliseconds that all but one in a hundred are not later than. */
+  /** The delay in milliseconds that 99 in 100 timers do not exceed. */
   p99(): number {
     if (this.#count === 0) return 0;
     const sorted = this.#samples.slice(0, this.#count).sort();
-    return sorted[Math.floor(this.#count * 0.99)] as number;
+    const delayMs = sorted[Math.floor(this.#count * 0.99)] as number;
+    invariant(delayMs >= 0, "a timer is not early");
+    return delayMs;
   }
 }

@@ -1,38 +1,40 @@
 /**
- * What the workers of one gateway tell each other, so that limits, breakers and ejections hold for all of them. Pure:
- * each keeps what the others said and reckons with it; nobody waits for anybody, so all of it is some milliseconds old.
+ * Messages between the workers of one gateway, so that limits, breakers and ejections apply to all of them. Pure: each
+ * worker keeps the reports of the others and includes them in its decisions. Workers never wait for each other, so the
+ * reports are some milliseconds old.
  *
- * What was let through of a rate is told as an amount and paid by the others after the fact: at once, they may let
- * through more than the limit by what came within the delay; over time they may not, for the debt is theirs, too.
+ * Workers report the requests that they admitted under a rate, and the others charge them afterwards. For a moment they
+ * may together admit more than the limit, by the requests within the delay; over time they may not.
  */
+import { invariant } from "#base";
 
-/** An endpoint that one of them found to answer badly. */
+/** An endpoint that one worker ejected. */
 export interface Ejection {
   readonly cluster: string;
   /** The endpoint's key: address and TLS. */
   readonly endpoint: string;
-  /** How often it was ejected, as its load counts them. */
+  /** How often it was ejected, by the count of its load. */
   readonly ejections: number;
-  /** Milliseconds from now. */
+  /** Remaining milliseconds. */
   readonly forMs: number;
 }
 
 export interface PeerNews {
-  /** Let through since the last news, by the key of a rate: how far apart its requests are, and how many. */
+  /** Admitted requests since the last report, by the key of a rate: the spacing of its requests, and their number. */
   readonly spent?: readonly (readonly [key: string, spacingMs: number, requests: number])[];
-  /** Under way now, by the key of a limit on concurrency. */
+  /** Requests in flight, by the key of a concurrency limit. */
   readonly held?: readonly (readonly [key: string, requests: number])[];
-  /** Under way now, by cluster: tries, and of these further ones. */
+  /** Requests in flight by cluster, and how many of them are retries. */
   readonly clusters?: readonly (readonly [key: string, inFlight: number, retrying: number])[];
   readonly ejected?: readonly Ejection[];
 }
 
-/** Numbers that each worker says of itself, by key, and their sums. */
+/** Numbers that each worker reports, by key, and their sums. */
 export class PeerCounts {
   readonly #byWorker = new Map<number, Map<string, number>>();
   readonly #sums = new Map<string, number>();
 
-  /** 0 when nobody said anything else. */
+  /** 0 for a key without reports. */
   sum(key: string): number {
     return this.#sums.get(key) ?? 0;
   }
@@ -41,34 +43,35 @@ export class PeerCounts {
     let counts = this.#byWorker.get(worker);
     if (!counts) this.#byWorker.set(worker, (counts = new Map()));
     const sum = this.sum(key) - (counts.get(key) ?? 0) + value;
+    invariant(sum >= value, "a sum over workers is not below the number of one of them");
     if (value === 0) counts.delete(key);
     else counts.set(key, value);
     if (sum === 0) this.#sums.delete(key);
     else this.#sums.set(key, sum);
   }
 
-  /** It is gone, and with it all that it had under way. */
+  /** Removes the numbers of a worker that ended. */
   forget(worker: number): void {
     for (const key of this.#byWorker.get(worker)?.keys() ?? []) this.set(worker, key, 0);
     this.#byWorker.delete(worker);
   }
 }
 
-interface Known {
+interface WorkerCounts {
   readonly held: Map<string, number>;
   readonly clusters: Map<string, readonly [inFlight: number, retrying: number]>;
 }
 
-/** Rates of which a newcomer is told how much is spent; beyond, the longest unused are begun anew with it. */
+/** Most rates whose use a new worker receives. The rates that were unused for longest start at zero there. */
 export const SPENT_TOLD_MAX = 10_000;
 
-/** What all said so far, as far as it still holds: for a worker that starts in the midst of it. */
+/** The reports of all workers that still apply, for a worker that starts later. */
 export class PeerRecord {
-  readonly #workers = new Map<number, Known>();
-  /** By cluster and endpoint, with the moment that each ends. */
+  readonly #workers = new Map<number, WorkerCounts>();
+  /** By cluster and endpoint, with the end of each ejection. */
   readonly #ejected = new Map<string, { readonly ejection: Ejection; readonly untilMs: number }>();
 
-  /** By the key of a rate: the moment when it is whole again. The last used come last. */
+  /** By the key of a rate: when its allowance is full again. In the order of use. */
   readonly #spent = new Map<string, number>();
 
   note(worker: number, news: PeerNews, nowMs: number): void {
@@ -102,9 +105,9 @@ export class PeerRecord {
     this.#workers.delete(worker);
   }
 
-  /** What each worker but this one has under way, and once, under the newcomer's own number, what is ejected and spent. */
+  /** The counts of each other worker, and under the new worker's own number the ejections and the used allowances. */
   for(newcomer: number, nowMs: number): { readonly worker: number; readonly news: PeerNews }[] {
-    const told = [...this.#workers]
+    const counts = [...this.#workers]
       .filter(([worker]) => worker !== newcomer)
       .map(([worker, { held, clusters }]) => ({
         worker,
@@ -116,6 +119,6 @@ export class PeerRecord {
     const spent = [...this.#spent]
       .filter(([, untilMs]) => untilMs > nowMs)
       .map(([key, untilMs]) => [key, untilMs - nowMs, 1] as const);
-    return [...told, { worker: newcomer, news: { ejected, ...(spent.length > 0 ? { spent } : {}) } }];
+    return [...counts, { worker: newcomer, news: { ejected, ...(spent.length > 0 ? { spent } : {}) } }];
   }
 }

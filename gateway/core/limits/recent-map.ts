@@ -1,17 +1,19 @@
 /**
- * A map of what was used lately, of bounded size: two generations, of which the older is forgotten when the younger has
- * half of what there may be. Whoever is used is in the younger one.
+ * A map of recently used keys with a bounded size. It has two generations: when the younger one reaches half of the limit,
+ * the older one is dropped and the younger one takes its place. Each use moves a key into the younger one.
  *
- * Not one map in the order of use: to put a key last it must be deleted and set again, and a Map that is deleted from
- * with every request leaves a table behind with every few. One of these in the old generation of the heap keeps all that
- * came after it from young collections (measured: 170 bytes a request, up to the next full collection).
+ * A single map in the order of use would delete and set a key with each request, and such a Map allocates a new table
+ * every few requests. A table in the old generation of the heap keeps all later ones from young collections (measured:
+ * 170 bytes per request, until the next full collection).
  */
+import { costlyInvariant } from "#base";
+
 export class RecentMap<Value> {
   readonly #half: number;
   #young = new Map<string, Value>();
   #old = new Map<string, Value>();
 
-  /** Holds half of `most` at least, and `most` at the most. */
+  /** Keeps at least half of `most` keys, and at most `most`. */
   constructor(most: number) {
     this.#half = Math.max(1, Math.floor(most / 2));
   }
@@ -20,7 +22,7 @@ export class RecentMap<Value> {
     return this.#young.size + this.#old.size;
   }
 
-  /** It counts as a use. */
+  /** Counts as a use of the key. */
   get(key: string): Value | undefined {
     const known = this.#young.get(key);
     if (known !== undefined) return known;
@@ -37,6 +39,7 @@ export class RecentMap<Value> {
     if (this.#young.size < this.#half) return;
     this.#old = this.#young;
     this.#young = new Map();
+    costlyInvariant(() => this.#old.size <= this.#half, "a generation of a recent map has at most half of the keys");
   }
 
   delete(key: string): void {
