@@ -1,4 +1,4 @@
-/** Who of the consumers may in, by name or by group. Whoever is no consumer is in no list, and so is not let in. */
+/** Admits consumers by name or group. A caller that is not a consumer is in no list, and is therefore rejected. */
 import { Type, type Static } from "typebox";
 import type { CompiledConsumer } from "../core/callers/consumers.ts";
 import type { Filter } from "../core/request/filter.ts";
@@ -7,36 +7,39 @@ const names = (description: string) =>
   Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { minItems: 1, maxItems: 1024, description }));
 const List = Type.Object(
   {
-    consumers: names("By name; each must be one of the config's consumers."),
-    groups: names("Whoever is in one of them."),
+    consumers: names("Names of consumers of the config."),
+    groups: names("All consumers in one of these groups."),
   },
   { additionalProperties: false, minProperties: 1 },
 );
 const Config = Type.Object(
   {
-    allow: Type.Optional({ ...List, description: "Who may." }),
-    deny: Type.Optional({ ...List, description: "Who may not." }),
+    allow: Type.Optional({ ...List, description: "Consumers that are admitted." }),
+    deny: Type.Optional({ ...List, description: "Consumers that are rejected." }),
   },
   {
     additionalProperties: false,
     minProperties: 1,
-    description: "deny goes before allow; without allow, all other consumers may.",
+    description: "deny is checked first. Without allow, all other consumers are admitted.",
   },
 );
 
 export const consumerAcl: Filter = {
   name: "consumer-acl",
-  description: "Lets consumers in by name or group.",
+  description: "Admits consumers by name or group.",
   phase: "authorise",
   schema: Config,
   *problems(config: Static<typeof Config>, { consumers, identifies }) {
     if (!identifies) {
-      yield { pointer: "", message: "Nobody is a consumer here, so nobody gets in; give the route a jwt or key-auth." };
+      yield {
+        pointer: "",
+        message: "This route does not identify consumers, so every caller would be rejected. Add jwt or key-auth.",
+      };
     }
     for (const list of ["allow", "deny"] as const) {
       for (const [at, name] of (config[list]?.consumers ?? []).entries()) {
         if (!consumers.has(name))
-          yield { pointer: `/${list}/consumers/${at}`, message: `No consumer "${name}" in consumers.` };
+          yield { pointer: `/${list}/consumers/${at}`, message: `Unknown consumer "${name}". Add it to consumers.` };
       }
     }
   },
@@ -47,7 +50,7 @@ export const consumerAcl: Filter = {
     return {
       request({ consumer, route }) {
         if (consumer && !isIn(deny, consumer) && (!allow || isIn(allow, consumer))) return undefined;
-        return { kind: "refuse", error: "ACCESS_DENIED", detail: `Route "${route}" does not let this consumer in.` };
+        return { kind: "refuse", error: "ACCESS_DENIED", detail: `Route "${route}" does not admit this consumer.` };
       },
     };
   },

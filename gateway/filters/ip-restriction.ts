@@ -1,6 +1,4 @@
-/**
- * Lets addresses in, or keeps them out. The address is the client's: behind trusted proxies the one that they speak of.
- */
+/** Admits or rejects clients by address. Behind trusted proxies this is the address that they report. */
 import { Type, type Static } from "typebox";
 import { CidrSet } from "../core/request/cidr-set.ts";
 import type { Filter } from "../core/request/filter.ts";
@@ -9,19 +7,19 @@ const networks = (description: string) =>
   Type.Optional(Type.Array(Type.String({ minLength: 2, maxLength: 64 }), { minItems: 1, maxItems: 1024, description }));
 const Config = Type.Object(
   {
-    allow: networks("CIDRs or addresses that are let in: 10.0.0.0/8, 2001:db8::1."),
-    deny: networks("CIDRs or addresses that are kept out."),
+    allow: networks("CIDRs or addresses that are admitted: 10.0.0.0/8, 2001:db8::1."),
+    deny: networks("CIDRs or addresses that are rejected."),
   },
   {
     additionalProperties: false,
     minProperties: 1,
-    description: "deny goes before allow; with allow, all others are kept out.",
+    description: "deny is checked first. With allow, all other addresses are rejected.",
   },
 );
 
 export const ipRestriction: Filter = {
   name: "ip-restriction",
-  description: "Lets networks in or keeps them out.",
+  description: "Admits or rejects clients by their network.",
   phase: "connection",
   schema: Config,
   build({ allow, deny }: Static<typeof Config>) {

@@ -1,27 +1,33 @@
 /**
- * API keys. A key is a secret of a consumer, of which the config knows the SHA-256 only; it comes in a header, never in
- * a query, which logs and histories keep. A key must be long and random, as `posthouse gateway key` makes it: the hash
- * of a guessable one is guessable.
+ * API keys. A key is a secret of a consumer; the config contains only its SHA-256. The key is sent in a header, never
+ * in a query, which ends up in logs and histories. It must be long and random, as `posthouse gateway key` generates it,
+ * because the hash of a guessable key can be guessed.
  */
 import { hash } from "node:crypto";
 import { Type, type Static } from "typebox";
 import type { Filter, FilterVerdict } from "../core/request/filter.ts";
 
-/** Characters of a key; a longer one is not even hashed. */
+/** Characters of a key. A longer one is rejected without hashing it. */
 const KEY_CHARS_MAX = 512;
 const Config = Type.Object(
   {
     header: Type.Optional(
-      Type.String({ pattern: "^[A-Za-z0-9-]{1,64}$", default: "x-api-key", description: "That the key comes in." }),
+      Type.String({
+        pattern: "^[A-Za-z0-9-]{1,64}$",
+        default: "x-api-key",
+        description: "The header that carries the key.",
+      }),
     ),
-    keepKey: Type.Optional(Type.Boolean({ default: false, description: "true: the service sees the key, too." })),
+    keepKey: Type.Optional(
+      Type.Boolean({ default: false, description: "true: the service receives the key as well." }),
+    ),
   },
   { additionalProperties: false },
 );
 
 export const keyAuth: Filter = {
   name: "key-auth",
-  description: "Asks for the API key of a consumer.",
+  description: "Requires the API key of a consumer.",
   phase: "authenticate",
   schema: Config,
   build({ header = "x-api-key", keepKey = false }: Static<typeof Config>) {

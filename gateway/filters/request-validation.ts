@@ -1,6 +1,6 @@
 /**
- * Requests by JSON Schema: the body, when it is JSON, and the query. A schema comes with a release and runs in the
- * request's path, on what a caller sends, so that its cost is bounded; see bounded-schema.ts.
+ * Validates requests by JSON Schema: JSON bodies, and the query. A schema comes with a release and runs in the request
+ * path on input from callers, so its cost is bounded; see bounded-schema.ts.
  */
 import { own, setOwn } from "#base";
 import { Type, type Static } from "typebox";
@@ -13,17 +13,17 @@ const BYTES_MAX = 64 * 1024;
 const Schema = Type.Record(Type.String(), Type.Unknown());
 const Config = Type.Object(
   {
-    body: Type.Optional({ ...Schema, description: "JSON Schema, draft 2020-12, of the body." }),
+    body: Type.Optional({ ...Schema, description: "JSON Schema (draft 2020-12) for the body." }),
     query: Type.Optional({
       ...Schema,
-      description: "JSON Schema of an object of the query's parameters, each a text or a list of texts.",
+      description: "JSON Schema for an object of the query parameters, each a string or an array of strings.",
     }),
     bytesMax: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: 8 * 1024 * 1024,
         default: BYTES_MAX,
-        description: "Of a body; a larger one is 413.",
+        description: "Largest body; a larger one gets a 413.",
       }),
     ),
     contentTypes: Type.Optional(
@@ -31,7 +31,7 @@ const Config = Type.Object(
         minItems: 1,
         maxItems: 16,
         default: ["application/json"],
-        description: "Of bodies; others are 415.",
+        description: "Accepted content types of bodies; others get a 415.",
       }),
     ),
   },
@@ -40,7 +40,7 @@ const Config = Type.Object(
 
 export const requestValidation: Filter = {
   name: "request-validation",
-  description: "Checks JSON bodies and queries by JSON Schema.",
+  description: "Validates JSON bodies and queries by JSON Schema.",
   phase: "request",
   schema: Config,
   build({
@@ -66,11 +66,11 @@ export const requestValidation: Filter = {
         check(bytes, { head }) {
           const [type, ...more] = head.header("content-type");
           const essence = type?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
-          // Checked as one type and read as another is how a check is walked around.
+          // A body that is checked as one type and read as another would bypass the check.
           if (more.length > 0 || !types.has(essence))
             return refusal(`The Content-Type must be one of ${[...types].join(", ")}.`, 415);
           if (head.header("content-encoding").length > 0)
-            return refusal("An encoded body cannot be looked at here.", 415);
+            return refusal("A body with a Content-Encoding cannot be validated. Send it unencoded.", 415);
           const shape = jsonShapeProblem(bytes);
           if (shape !== undefined) return refusal(`The body ${shape}.`, 400);
           let value: unknown;

@@ -1,6 +1,6 @@
 /**
- * The gateway's config from the config server, by push: read, checked and told on when it is good. A bad one is told
- * as such and changes nothing; the one in force goes on. So is an older one, of a server whose store was lost or set back.
+ * The gateway's config, pushed by the config server. It is read and checked; a valid one is applied. An invalid one is
+ * reported and changes nothing. The same holds for an older one, from a server whose store was lost or restored.
  */
 import { isOlder, type ConfigAt, type EffectiveConfig } from "#config-server/api";
 import { messageOf, TaskGroup, type Host } from "#base";
@@ -11,28 +11,28 @@ import type { GatewayClient, GatewaySettings } from "../settings.ts";
 import { NamedFileReader, type NamedFiles } from "./named-files.ts";
 import { pemProblems } from "./pem.ts";
 
-/** Where a config came from. */
+/** A config's text and origin. */
 export interface Release {
   readonly key: string;
   readonly text: string;
-  /** That it names, as they were when it was read. */
+  /** The files that it names, as they were when it was read. */
   readonly files: NamedFiles;
-  /** When it was released, by the store's revision, and how far the store was when it said so; absent: by no server. */
+  /** The store's revision at the release, and at the time the server sent it; absent: it came from no server. */
   readonly at?: { readonly revision: number; readonly storeRevision: number } | undefined;
 }
 
 export interface ConfigListener {
-  /** A config without a flaw, its files read. */
+  /** A valid config whose files were read. */
   apply(config: GatewayConfig, release: Release): void;
   refused(problems: readonly ConfigProblem[], release: { readonly key: string }): void;
 }
 
-/** Milliseconds between two looks at what the server has, give or take a fifth: the safety net under the push. */
+/** Milliseconds between two comparisons with the server, plus or minus a fifth: the safety net under the push. */
 const AUDIT_MS = 300_000;
-/** Milliseconds that news may be under way by push while the answer of a look came first. */
+/** Milliseconds to wait for the push of a release that a comparison found first. */
 const UNDER_WAY_MS = 2_000;
 
-/** Says to the config server what became of a config. */
+/** Acknowledges a config to the config server, or reports why it failed. */
 type Say = (config: EffectiveConfig, error?: unknown) => void;
 
 export class ConfigSource implements AsyncDisposable {
@@ -42,9 +42,9 @@ export class ConfigSource implements AsyncDisposable {
   readonly #listener: ConfigListener;
   readonly #tasks: TaskGroup;
   #connected = false;
-  /** What was heard last. */
+  /** The config received last. */
   #last: EffectiveConfig | undefined;
-  /** The newest that is known, from before the start perhaps. */
+  /** The newest known config, possibly from before the start. */
   #known: ConfigAt | undefined;
 
   constructor(
@@ -64,14 +64,14 @@ export class ConfigSource implements AsyncDisposable {
     return this.#connected;
   }
 
-  /** What an earlier start of this gateway knew. */
+  /** Sets the config known from an earlier run. */
   remember({ key: releaseKey, at }: Pick<Release, "key" | "at">): void {
     if (at) this.#known = { value: { releaseKey, revision: at.revision }, revision: at.storeRevision };
   }
 
   start(): void {
     this.#tasks.run("gateway watches its config", (signal) => this.#watch(signal));
-    this.#tasks.run("gateway looks after its config", (signal) => this.#audit(signal));
+    this.#tasks.run("gateway compares its config", (signal) => this.#audit(signal));
   }
 
   get #name() {
@@ -93,23 +93,24 @@ export class ConfigSource implements AsyncDisposable {
       const config = frame.event === "snapshot" || frame.event === "delta" ? frame.data : undefined;
       if (!config || this.#holdsBack(config, frame.revision)) continue;
       this.#known = { value: config, revision: frame.revision };
-      // After a cut the same content comes again; there is nothing to build anew.
+      // After a reconnect the same content arrives again, and need not be built again.
       if (config.releaseKey !== this.#last?.releaseKey) await this.#take(config, say);
     }
   }
 
-  /** Whether the server has an older config than is known here. An empty one is a lost store's, too. */
+  /** Whether the server has an older config than the known one. An empty config may also come from a lost store. */
   #holdsBack(config: EffectiveConfig, storeRevision: number): boolean {
     const known = this.#known;
     if (!known || known.value.revision === 0) return false;
     if (config.revision !== 0 && !isOlder(known, { value: config, revision: storeRevision })) return false;
-    const theirs = config.revision === 0 ? "has nothing released" : `has a release of revision ${config.revision}`;
-    const message = `The server ${theirs}, and one of revision ${known.value.revision} is known here. It is kept until the server's store has passed it; release it anew.`;
+    const theirs = config.revision === 0 ? "has nothing released" : `has a config of revision ${config.revision}`;
+    const own = `this gateway already uses revision ${known.value.revision} and keeps it`;
+    const message = `The server ${theirs}, but ${own}. Release the config again.`;
     this.#listener.refused([{ pointer: "", message }], { key: config.releaseKey });
     return true;
   }
 
-  /** Now and then holds what is known against the server's, and takes what the push never brought. */
+  /** Compares the current config with the server's from time to time, and takes a release that the push missed. */
   async #audit(signal: AbortSignal): Promise<void> {
     const { instance } = this.#settings;
     const say = this.#sayer(signal);
@@ -123,11 +124,15 @@ export class ConfigSource implements AsyncDisposable {
         if (!theirs) continue;
         await this.#host.clock.sleep(UNDER_WAY_MS, signal);
         if (this.#last?.releaseKey !== known.releaseKey || theirs.revision < known.revision) continue;
-        this.#host.log.warn({ releaseKey: theirs.releaseKey }, "the config watch missed a release; it is taken now");
+        this.#host.log.warn({ releaseKey: theirs.releaseKey }, "the config watch missed a release; applying it now");
         this.#known = { value: theirs, revision: Math.max(theirs.revision, this.#known?.revision ?? 0) };
         await this.#take(theirs, say);
       } catch (error) {
-        if (!signal.aborted) this.#host.log.debug({ err: error }, `the config was not audited: ${messageOf(error)}`);
+        if (!signal.aborted)
+          this.#host.log.debug(
+            { err: error },
+            `the config could not be compared with the server's: ${messageOf(error)}`,
+          );
       }
     }
   }
@@ -139,11 +144,12 @@ export class ConfigSource implements AsyncDisposable {
 
   async #take(config: EffectiveConfig, say: Say): Promise<void> {
     this.#last = config;
-    const text = textOf(config);
+    const text = configTextOf(config);
     const at = { revision: config.revision, storeRevision: this.#known?.revision ?? config.revision };
     const read = await readConfig(text, this.#settings.filters);
     const { releaseKey: key } = config;
-    for (const warning of read.warnings ?? []) this.#host.log.warn({ ...warning }, "a part of the config is of no use");
+    for (const warning of read.warnings ?? [])
+      this.#host.log.warn({ ...warning }, "a part of the config has no effect");
     if (read.config) {
       this.#listener.apply(read.config, { key, text, at, files: read.files });
       say(config);
@@ -159,8 +165,8 @@ export class ConfigSource implements AsyncDisposable {
   }
 }
 
-/** Nothing released yet is a gateway without routes. */
-function textOf(config: EffectiveConfig): string {
+/** The config's text; empty before the first release: a gateway without routes. */
+function configTextOf(config: EffectiveConfig): string {
   return config.items[GATEWAY_KEY]?.value ?? "";
 }
 
@@ -173,7 +179,7 @@ export type ReadConfig =
     }
   | { readonly config?: undefined; readonly problems: readonly ConfigProblem[]; readonly warnings?: undefined };
 
-/** Reads and checks a config text, and the files it names. */
+/** Reads and checks a config text and the files that it names. */
 export async function readConfig(text: string, filters?: Filters): Promise<ReadConfig> {
   const parsed = parseGatewayConfig(text, filters);
   if (!parsed.config) return { problems: parsed.problems };
@@ -181,7 +187,7 @@ export async function readConfig(text: string, filters?: Filters): Promise<ReadC
   return read.config ? { ...read, warnings: parsed.warnings } : read;
 }
 
-/** Puts the content of files in place of their names, or beside them, so that what follows needs no disk. */
+/** Adds the content of named files to the config, so that later steps read no files. */
 async function readFiles(config: GatewayConfig): Promise<ReadConfig> {
   const problems: ConfigProblem[] = [];
   const files = new NamedFileReader();
@@ -189,7 +195,7 @@ async function readFiles(config: GatewayConfig): Promise<ReadConfig> {
     try {
       return await files.read(path);
     } catch (error) {
-      problems.push({ pointer, message: `The file cannot be read here: ${messageOf(error)}.` });
+      problems.push({ pointer, message: `The file cannot be read on this host: ${messageOf(error)}.` });
       return "";
     }
   };

@@ -1,7 +1,8 @@
 /**
  * The gateway's config from a file, for use without a control plane: the same text as a release, read again when it
- * changed. A bad one changes nothing; the one in force goes on. The file is looked at once a second: that works on
- * every file system, for mounted ConfigMaps that are swapped by symlink, and for editors that write anew.
+ * changes. An invalid config changes nothing; the previous one stays in force. The file is read once a second. That
+ * works on every file system, for mounted ConfigMaps that are swapped by symlink, and for editors that replace the
+ * file.
  */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -9,7 +10,7 @@ import { messageOf, TaskGroup, type Host } from "#base";
 import type { Filters } from "../core/request/filter.ts";
 import { readConfig, type ConfigListener } from "./config.ts";
 
-/** Milliseconds between two looks. */
+/** Milliseconds between two reads. */
 const LOOK_MS = 1_000;
 /** Bytes of a config file: more than the largest release may have. */
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
@@ -30,7 +31,7 @@ export class FileSource implements AsyncDisposable {
     this.#tasks = new TaskGroup(host.log);
   }
 
-  /** Whether the file could be read at the last look. */
+  /** Whether the last read succeeded. */
   get connected(): boolean {
     return this.#readable;
   }
@@ -59,7 +60,7 @@ export class FileSource implements AsyncDisposable {
       this.#readable = true;
       return bytes.toString("utf8");
     } catch (error) {
-      // Said once; while it is being replaced it may be gone for a moment.
+      // Logged once. While it is being replaced, the file may be missing for a moment.
       if (this.#readable)
         this.#host.log.warn({ path: this.#path, reason: messageOf(error) }, "the config file cannot be read");
       else this.#host.log.debug({ path: this.#path, reason: messageOf(error) }, "the config file cannot be read");
@@ -70,7 +71,8 @@ export class FileSource implements AsyncDisposable {
 
   async #take(text: string, key: string): Promise<void> {
     const read = await readConfig(text, this.#filters);
-    for (const warning of read.warnings ?? []) this.#host.log.warn({ ...warning }, "a part of the config is of no use");
+    for (const warning of read.warnings ?? [])
+      this.#host.log.warn({ ...warning }, "a part of the config has no effect");
     if (read.config) this.#listener.apply(read.config, { key, text, files: read.files });
     else this.#listener.refused(read.problems, { key });
   }

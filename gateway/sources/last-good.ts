@@ -1,6 +1,6 @@
 /**
- * The last good config and endpoints, in one file, so that a gateway starts and serves while the control plane is away.
- * Written to a temporary file, flushed, renamed: whoever reads it reads one whole state.
+ * The last good config and endpoints in one file, so that a gateway can start while the control plane is away. The file
+ * is written to a temporary name, flushed and renamed, so that a reader always sees one complete state.
  */
 import { readFile } from "node:fs/promises";
 import { messageOf, type Host } from "#base";
@@ -8,10 +8,13 @@ import { replaceFile } from "#base/files";
 import type { CatalogInstance } from "../core/balancing/instance.ts";
 import type { Release } from "./config.ts";
 
-/** Milliseconds between two writes. Health flips come in bursts, and a state seconds old serves a restart as well. */
+/**
+ * Milliseconds between two writes. Health changes come in bursts, and a state a few seconds old is good enough for a
+ * restart.
+ */
 const WRITE_PAUSE_MS = 500;
 const FORMAT = 2;
-/** It names services and their addresses: for the owner alone. */
+/** It contains services and addresses, so only its owner may read it. */
 const FILE_MODE = 0o600;
 
 export interface LastGood {
@@ -25,25 +28,26 @@ export interface LastGood {
   readonly hints?: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
 }
 
-/** The state on disk; undefined when there is none, or none that can be read, which the log then says. */
+/** The state on disk; undefined when there is none, or when it cannot be read, which is logged. */
 export async function readLastGood(host: Host, path: string): Promise<LastGood | undefined> {
   try {
     const state = JSON.parse(await readFile(path, "utf8")) as LastGood & { format: number };
-    if (state.format !== FORMAT) throw new Error(`format ${state.format} is not known here`);
-    if (typeof state.config !== "string" || typeof state.instances !== "object") throw new Error("members are missing");
+    if (state.format !== FORMAT) throw new Error(`format ${state.format} is not supported`);
+    if (typeof state.config !== "string" || typeof state.instances !== "object")
+      throw new Error("config or instances are missing");
     return state;
   } catch (error) {
     if ((error as { code?: string }).code !== "ENOENT") {
       host.log.warn(
         { path, reason: messageOf(error) },
-        "the gateway's last good state cannot be read; starting without",
+        "the gateway's last good state cannot be read; starting without it",
       );
     }
     return undefined;
   }
 }
 
-/** Writes the newest state, now and then, off the request path. */
+/** Writes the newest state from time to time, outside the request path. */
 export class LastGoodFile implements AsyncDisposable {
   readonly #host: Host;
   readonly #path: string;
@@ -58,7 +62,7 @@ export class LastGoodFile implements AsyncDisposable {
     this.#state = state;
   }
 
-  /** The state changed; it will be on disk soon. */
+  /** Schedules a write of the changed state. */
   touch(): void {
     if (this.#closed) return;
     this.#cancel ??= this.#host.clock.after(WRITE_PAUSE_MS, () => this.#write());
@@ -76,12 +80,12 @@ export class LastGoodFile implements AsyncDisposable {
     try {
       await replaceFile(this.#path, JSON.stringify({ format: FORMAT, ...state }), FILE_MODE);
     } catch (error) {
-      // A full disk costs the next start its head start, not this process its life.
-      this.#host.log.warn({ path: this.#path, reason: messageOf(error) }, "the last good state could not be written");
+      // A full disk affects the next start, but not this process.
+      this.#host.log.warn({ path: this.#path, reason: messageOf(error) }, "the last good state cannot be written");
     }
   }
 
-  /** Writes what is still to be written. */
+  /** Completes a scheduled write. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     if (this.#cancel) {
@@ -92,7 +96,7 @@ export class LastGoodFile implements AsyncDisposable {
   }
 }
 
-/** As much of an instance as a start needs. */
+/** The part of an instance that a start needs. */
 export function slim(instance: CatalogInstance): CatalogInstance {
   const {
     namespace,

@@ -1,23 +1,23 @@
 /**
- * The files that a config names, such as certificates: whoever renews one need not release anything. They are looked at
- * once a second, as the config file is, and told of when they have become others.
+ * The files that a config names, such as certificates: renewing one needs no release. They are checked once a second,
+ * and changes are reported.
  */
 import { readFile, stat } from "node:fs/promises";
 import { messageOf, TaskGroup, type Host } from "#base";
 
-/** Milliseconds between two looks. */
+/** Milliseconds between two checks. */
 const LOOK_MS = 1_000;
 
-/** By path what tells one state of a file from the next. */
+/** By path, a text that identifies the state of the file. */
 export type NamedFiles = ReadonlyMap<string, string>;
 
-/** Reads files for a config, and remembers as what it found them. */
+/** Reads files for a config, and records their states. */
 export class NamedFileReader {
   readonly seen = new Map<string, string>();
 
   /** @throws the system's own error */
   async read(path: string): Promise<string> {
-    // First, so that a change while it is read is one to be seen.
+    // The state is read first, so that a change during the read is noticed later.
     this.seen.set(path, await stateOf(path));
     return await readFile(path, "utf8");
   }
@@ -41,7 +41,7 @@ export class NamedFileWatch implements AsyncDisposable {
     this.#tasks = new TaskGroup(host.log);
   }
 
-  /** Those of the config now in force. */
+  /** Watches the files of the config in force. */
   use(files: NamedFiles): void {
     this.#files = files;
     if (this.#running || files.size === 0) return;
@@ -55,10 +55,13 @@ export class NamedFileWatch implements AsyncDisposable {
       const files = this.#files;
       const now = await look(files);
       if (signal.aborted || this.#files !== files || same(files, now)) continue;
-      // Whatever comes of it, this state has been seen.
+      // This state has been seen, whatever the result.
       this.#files = now;
       await this.#changed().catch((error: unknown) =>
-        this.#host.log.error({ err: error }, `files of the config were not taken: ${messageOf(error)}`),
+        this.#host.log.error(
+          { err: error },
+          `the changed files of the config could not be applied: ${messageOf(error)}`,
+        ),
       );
     }
   }
@@ -68,7 +71,7 @@ export class NamedFileWatch implements AsyncDisposable {
   }
 }
 
-/** One that is gone for a moment, while it is replaced, counts as it was. */
+/** A file that is missing while it is replaced counts as unchanged. */
 async function look(files: NamedFiles): Promise<NamedFiles> {
   const states = [...files].map(async ([path, before]) => [path, await stateOf(path).catch(() => before)] as const);
   return new Map(await Promise.all(states));

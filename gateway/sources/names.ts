@@ -1,6 +1,6 @@
 /**
- * The addresses behind the DNS names of a config's own endpoints: asked for ahead of need and for as long as an answer
- * lives, so that no request waits for DNS; while no server answers, what was last heard goes on.
+ * The addresses of the DNS names in a config's own endpoints. They are resolved ahead of need and again after their
+ * TTL, so that no request waits for DNS. While DNS does not answer, the last addresses stay in use.
  */
 import { lookup, Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -9,23 +9,26 @@ import type { CatalogInstance } from "../core/balancing/instance.ts";
 
 export interface ResolvedName {
   readonly addresses: readonly string[];
-  /** Seconds that this may be relied on. */
+  /** Seconds for which the addresses are valid. */
   readonly ttlSeconds: number;
 }
 
-/** Rejects when the name is not known, or nobody answers. */
+/** Rejects when the name does not exist or no server answers. */
 export type ResolveName = (name: string) => Promise<ResolvedName>;
 
-/** Seconds between two questions about a name, whatever its answer says: no storm for a TTL of 0, no hour of old news. */
+/**
+ * Seconds between two lookups of a name, whatever its TTL says: a TTL of 0 must not cause a storm, and a long one no
+ * stale addresses.
+ */
 const REFRESH_SECONDS = { min: 1, max: 300 } as const;
-/** Seconds after which a name is asked for again that could not be resolved. */
+/** Seconds after which a failed lookup is repeated. */
 const RETRY_SECONDS = 5;
-/** Seconds that an address from the hosts file is relied on, which says nothing of it. */
+/** Seconds for which an address from the hosts file is valid; the file has no TTLs. */
 const HOSTS_TTL_SECONDS = 30;
 /** Addresses of one name that become endpoints. */
 const ADDRESSES_MAX = 64;
 
-/** By the system's servers, or these; then by its hosts file. */
+/** Uses the system's servers, or these, and then the hosts file. */
 export function systemResolver(servers?: readonly string[]): ResolveName {
   const resolver = new Resolver({ timeout: 2_000, tries: 2 });
   if (servers) resolver.setServers([...servers]);
@@ -65,7 +68,7 @@ export class NameSource implements AsyncDisposable {
     this.#tasks = new TaskGroup(host.log);
   }
 
-  /** Follows the names among these, and no others. */
+  /** Resolves the names among these addresses, and no others. */
   use(instances: Iterable<CatalogInstance>): void {
     const wanted = new Set([...instances].map(({ address }) => address).filter((address) => isIP(address) === 0));
     for (const [name, { abort }] of this.#names) {
@@ -83,7 +86,9 @@ export class NameSource implements AsyncDisposable {
     }
   }
 
-  /** Each name as its addresses; one that is not known yet as itself, for the system to resolve. */
+  /**
+   * Replaces each name by its addresses. A name that is not resolved yet stays, and the system resolves it at connect.
+   */
   expand(instances: readonly CatalogInstance[]): CatalogInstance[] {
     return instances.flatMap((instance) => {
       const addresses = this.#names.get(instance.address)?.addresses ?? [];
@@ -114,7 +119,10 @@ export class NameSource implements AsyncDisposable {
         }
       } catch (error) {
         if (!failing)
-          log.warn({ name, err: error }, `the name is not resolved: ${messageOf(error)}; what was known goes on`);
+          log.warn(
+            { name, err: error },
+            `the name ${name} cannot be resolved; its last addresses stay in use: ${messageOf(error)}`,
+          );
         failing = true;
       }
       await clock.sleep(seconds * 1000, signal).catch(() => {});

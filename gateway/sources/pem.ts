@@ -1,12 +1,12 @@
 /**
- * Whether what a config gives as PEM is what it should be: said when the config is checked, with its place, and not by
- * the first handshake. OpenSSL skips what it cannot read, and of a CA file that is none it would trust nobody, or all.
+ * Checks PEM texts of a config when it is read, and not in the first handshake. OpenSSL skips what it cannot read; with
+ * an invalid CA file it would trust no client, or all of them.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { messageOf } from "#base";
 import type { ConfigProblem, GatewayConfig, ServerCertificate } from "../api.ts";
 
-/** Of what is in the config, and of what was read from its files. */
+/** Checks PEM texts in the config and in its files. */
 export function pemProblems({ listeners = [] }: GatewayConfig): ConfigProblem[] {
   return listeners.flatMap(({ clientCertificates: clients, certificates = [] }, index) => {
     const pointer = `/listeners/${index}/clientCertificates/${clients?.caFile === undefined ? "ca" : "caFile"}`;
@@ -22,16 +22,18 @@ const CERTIFICATE =
 
 function certificateProblems(pem: string, pointer: string): ConfigProblem[] {
   const certificates = pem.match(CERTIFICATE) ?? [];
-  if (certificates.length === 0) return [{ pointer, message: "This holds no certificate in PEM." }];
+  if (certificates.length === 0) return [{ pointer, message: "This contains no PEM certificate." }];
   if (pem.split("-----BEGIN").length - 1 > certificates.length) {
-    return [{ pointer, message: "Beside certificates this holds something else, which would end the list." }];
+    return [
+      { pointer, message: "This contains something other than certificates, at which OpenSSL would stop reading." },
+    ];
   }
   return certificates.flatMap((text, at) => {
     try {
       void new X509Certificate(text);
       return [];
     } catch (error) {
-      return [{ pointer, message: `Its certificate ${at + 1} cannot be read: ${messageOf(error)}.` }];
+      return [{ pointer, message: `Certificate ${at + 1} cannot be read: ${messageOf(error)}.` }];
     }
   });
 }
@@ -46,7 +48,7 @@ function identityProblems({ cert, certFile, key, keyFile }: ServerCertificate, a
     if (cert === undefined || new X509Certificate(cert).checkPrivateKey(own)) return [];
     return [{ pointer, message: "This is not the key of the first certificate." }];
   } catch {
-    // What OpenSSL says of a key is for nobody's log.
-    return [{ pointer, message: "This holds no private key in PEM that can be read without a password." }];
+    // OpenSSL's message may contain parts of the key and must not be logged.
+    return [{ pointer, message: "This contains no PEM private key that can be read without a password." }];
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Keeps the leases of shared limits: asks for what requests are about to need, in one call at a time, and wakes the few
- * that wait for an answer.
+ * Keeps the leases of shared limits: requests what is needed next, in one call at a time, and wakes the requests that
+ * wait for an answer.
  */
 import { messageOf, TaskGroup, Trigger, Waiters, type Host } from "#base";
 import { QUOTA_ASKS_MAX } from "#quotas/api";
@@ -8,7 +8,7 @@ import type { LeaseAsk } from "../core/limits/lease-arithmetic.ts";
 import { LeasedLimits, type LeaseWait } from "../core/limits/leased-limits.ts";
 import type { GatewayClient } from "../settings.ts";
 
-/** Milliseconds between two calls while no request waits: many limits that run out together are one call. */
+/** Milliseconds between two calls while no request waits, so that many limits that run out together need one call. */
 const CALL_EVERY_MS = 20;
 
 export class QuotaLeases implements AsyncDisposable {
@@ -18,9 +18,9 @@ export class QuotaLeases implements AsyncDisposable {
   readonly #trigger = new Trigger();
   readonly #tasks: TaskGroup;
   readonly limits: LeasedLimits;
-  /** By the key of a limit; each with the end of its wait. */
+  /** By the key of a limit: the waits, each with its end. */
   readonly #waiting = new Map<string, Map<() => void, number>>();
-  /** A request waits for what is asked next. */
+  /** A request waits for the next call. */
   #urgent = false;
   readonly #pauses = new Waiters();
   #away = false;
@@ -34,7 +34,7 @@ export class QuotaLeases implements AsyncDisposable {
     this.#tasks.run("quota leases", (signal) => this.#run(signal));
   }
 
-  /** Resolves once its time is over, or sooner when the limit has been spoken of. */
+  /** Resolves when its time is over, or sooner when the limit has an answer. */
   wait({ key, forMs, untilMs }: LeaseWait): Promise<void> {
     return new Promise((resolve) => {
       const others = this.#waiting.get(key) ?? new Map<() => void, number>();
@@ -65,13 +65,13 @@ export class QuotaLeases implements AsyncDisposable {
         if (asks.length === 0 || signal.aborted) break;
         await this.#ask(asks, signal);
         for (const { key } of asks) this.#wake(key);
-        // Otherwise there is more than one call holds.
+        // Otherwise there is more than one call can carry.
         if (asks.length < QUOTA_ASKS_MAX) await this.#pause(signal);
       }
     }
   }
 
-  /** In the order of coming. */
+  /** Wakes the waits of a limit, the earliest end first. */
   #wake(key: string): void {
     const waiting = [...(this.#waiting.get(key) ?? [])];
     for (const [wake] of waiting.sort(([, a], [, b]) => a - b)) wake();
@@ -87,12 +87,16 @@ export class QuotaLeases implements AsyncDisposable {
       if (!this.#client) throw new Error("this gateway has no control plane");
       const { leases } = await this.#client.lease(this.#namespace, { asks: [...asks] }, { signal });
       this.limits.granted(asks, leases, clock.monotonic());
-      if (this.#away) log.info({}, "shared limits are shared again");
+      if (this.#away) log.info({}, "shared limits are coordinated with the control plane again");
       this.#away = false;
     } catch (error) {
       if (signal.aborted) return;
       this.limits.failed(asks, clock.monotonic());
-      if (!this.#away) log.warn({ err: error }, `shared limits go on with the last share: ${messageOf(error)}`);
+      if (!this.#away)
+        log.warn(
+          { err: error },
+          `the control plane does not lease shared limits; the last share stays in use: ${messageOf(error)}`,
+        );
       this.#away = true;
     }
   }

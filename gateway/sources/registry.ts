@@ -1,7 +1,7 @@
 /**
- * Endpoints from the registry, by push: one watch per namespace that the routes use. A snapshot is built aside and
- * swapped in when it is whole, so nobody ever sees an empty list in between; while the registry is away, or has just
- * started without knowing all, what was last known goes on.
+ * Endpoints pushed by the registry: one watch per namespace that the routes use. A snapshot is built aside and swapped
+ * in when it is complete, so that no request sees an empty list in between. While the registry is away, or has just
+ * started and lacks data, the last known endpoints stay in use.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { ServiceDelta } from "#registry/api";
@@ -11,18 +11,18 @@ import type { CatalogInstance } from "../core/balancing/instance.ts";
 import { NO_HINTS, type Hints } from "../core/routing/hints.ts";
 import type { GatewayClient } from "../settings.ts";
 
-/** What is known of a namespace. */
+/** The known state of a namespace. */
 interface KnownNamespace {
   readonly catalog: Catalog<CatalogInstance>;
-  /** Path prefixes that services hint at, by service; the same map for as long as they are the same. */
+  /** Path prefixes in the hints of services, by service. The same map as long as they do not change. */
   readonly hints: ReadonlyMap<string, readonly string[]>;
-  /** Milliseconds that services keep idle connections, by their policy. */
+  /** Milliseconds for which services keep idle connections, by their policies. */
   readonly keepAlives: ReadonlyMap<string, number>;
 }
 
 const CATALOG = catalogFold<CatalogInstance>();
 
-/** Policies outlive a server's restart, so only the instances that were known are held beside what a cold server says. */
+/** Policies survive a server's restart, so only the known instances are kept beside the data of a cold server. */
 const FOLD: Fold<KnownNamespace, ServiceDelta> = {
   gather(gathered, delta) {
     const { hints, keepAlives } = gathered ?? { hints: new Map(), keepAlives: new Map() };
@@ -49,14 +49,14 @@ function put<Value>(map: Map<string, Value>, key: string, value: Value | undefin
   return map;
 }
 
-/** A copy with this entry, or the same map where that changes nothing. */
+/** A copy with this entry, or the same map if nothing changes. */
 function changed<Value>(map: ReadonlyMap<string, Value> = new Map(), key: string, value: Value | undefined) {
   return isDeepStrictEqual(map.get(key), value) ? map : put(new Map(map), key, value);
 }
 
 interface Watched {
   readonly state: FoldedWatch<KnownNamespace, ServiceDelta>;
-  /** Of the last frame that was taken over; 0: none was. */
+  /** Of the last processed frame; 0: there was none. */
   revision: number;
   connected: boolean;
   readonly abort: AbortController;
@@ -69,7 +69,7 @@ export class RegistrySource implements AsyncDisposable {
   readonly #tasks: TaskGroup;
   readonly #watched = new Map<string, Watched>();
 
-  /** `onChange`: the instances of these services are others now, or all may be. */
+  /** `onChange`: the instances of these services, or of all, have changed. */
   constructor(
     host: Host,
     client: GatewayClient["registry"],
@@ -95,12 +95,12 @@ export class RegistrySource implements AsyncDisposable {
     for (const namespace of namespaces) if (!this.#watched.has(namespace)) this.#start(namespace);
   }
 
-  /** Whether all of what is watched is known whole, from the registry or from the last good state on disk. */
+  /** Whether all watched namespaces are completely known, from the registry or from the last good state on disk. */
   get complete(): boolean {
     return [...this.#watched.values()].every(({ state }) => state.value !== undefined);
   }
 
-  /** The revision that all namespaces have come to; 0: one was never heard of, or none is watched. */
+  /** The lowest revision of all namespaces; 0: one has not been received yet, or none is watched. */
   get revision(): number {
     const revisions = [...this.#watched.values()].map(({ revision }) => revision);
     return revisions.length === 0 ? 0 : Math.min(...revisions);
@@ -120,7 +120,7 @@ export class RegistrySource implements AsyncDisposable {
     return instance && keepAliveMs !== undefined ? { ...instance, keepAliveMs } : instance;
   }
 
-  /** The path prefixes that the services of a namespace hint at. */
+  /** The path prefixes in the hints of the namespace's services. */
   hints(namespace: string): Hints {
     return this.#known(namespace)?.hints ?? NO_HINTS;
   }
@@ -129,7 +129,7 @@ export class RegistrySource implements AsyncDisposable {
     return this.#watched.get(namespace)?.state.value;
   }
 
-  /** Puts the last good state in place until the registry is heard. */
+  /** Uses the last good state until the registry answers. */
   restore(namespace: string, instances: readonly CatalogInstance[], hints: Hints): void {
     let catalog: KnownNamespace["catalog"] = new Map();
     for (const [service, its] of Map.groupBy(instances, (instance) => instance.service)) {
@@ -170,7 +170,11 @@ export class RegistrySource implements AsyncDisposable {
     for await (const frame of frames) {
       const changed = state.take(frame);
       if (changed === "all") {
-        if (state.holds) log.info({ namespace }, "the registry has just started; endpoints known before are kept");
+        if (state.holds)
+          log.info(
+            { namespace },
+            "the registry has just started and may lack instances; the endpoints known before stay in use",
+          );
         this.#onChange(namespace, "all");
       } else if (changed === "data" && frame.data) this.#onChange(namespace, new Set([frame.data.service]));
       if (state.settled) watched.revision = frame.revision;

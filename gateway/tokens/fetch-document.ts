@@ -1,14 +1,17 @@
-/** Fetches small JSON documents of identity providers: in time, up to a size, TLS verified, and where may be dialled only. */
+/**
+ * Fetches small JSON documents of identity providers: within a time and size limit, over verified TLS, and only from
+ * allowed addresses.
+ */
 import { Agent, buildConnector, request } from "undici";
 import { deadline, type Host } from "#base";
 import type { DialGuard } from "#base/dial";
 
-/** Milliseconds for one document, from its connection to its last byte. */
+/** Milliseconds for one document, from connecting to its last byte. */
 const FETCH_TIMEOUT_MS = 5_000;
 
 export interface DocumentSource {
   readonly dial: DialGuard;
-  /** PEM of the CAs to trust instead of the system's. */
+  /** PEM of the CAs to trust in place of the system's. */
   readonly ca?: string | undefined;
 }
 
@@ -28,12 +31,12 @@ export class DocumentFetcher implements AsyncDisposable {
     });
   }
 
-  /** True once it was disposed of: what failed then failed for that. */
+  /** True once it was disposed of, which explains failures after that. */
   get stopping(): boolean {
     return this.#abort.signal.aborted;
   }
 
-  /** The document as it was parsed. A redirect is not followed. @throws with the reason */
+  /** The parsed document. Redirects are not followed. @throws with the reason */
   async load(url: string, { accept, bytesMax }: { accept: string; bytesMax: number }): Promise<unknown> {
     using late = deadline(this.#host.clock, FETCH_TIMEOUT_MS);
     const { statusCode, body } = await request(url, {
@@ -59,7 +62,7 @@ export class DocumentFetcher implements AsyncDisposable {
   }
 }
 
-/** As undici's own, to targets that the guard gives. */
+/** Like undici's own connector, but only to targets that the guard allows. */
 function guardedConnector({ dial, ca }: DocumentSource): buildConnector.connector {
   return (asked, callback) => {
     const port = Number(asked.port) || (asked.protocol === "https:" ? 443 : 80);

@@ -1,6 +1,7 @@
 /**
- * The key set of one provider, fetched from its URL and kept. An outage of the provider must not become one of ours:
- * keys are renewed at half their age, by one fetch at a time, and the old ones stay good for a day while that fails.
+ * The key set of one provider, fetched from its URL and cached. An outage of the provider must not become an outage of
+ * the gateway: keys are renewed at half their age, with one fetch at a time, and the old ones stay valid for a day
+ * while fetching fails.
  */
 import {
   createLocalJWKSet,
@@ -16,13 +17,13 @@ import type { JwtProvider } from "../api.ts";
 import { discoveredKeyUrl, discoveryUrl } from "../core/callers/key-urls.ts";
 import { DocumentFetcher } from "./fetch-document.ts";
 
-/** Milliseconds that keys are taken as current. Renewal begins at half of it. */
+/** Milliseconds for which keys are current. Renewal starts at half of it. */
 export const KEYS_AGE_MS = 600_000;
-/** Milliseconds that keys are used at most when they cannot be renewed. */
+/** Milliseconds for which keys are used at most when they cannot be renewed. */
 export const KEYS_STALE_MS = 86_400_000;
-/** Milliseconds between two fetches, jittered by a fifth: tokens with invented key ids must not become fetches. */
+/** Milliseconds between two fetches, jittered by a fifth: tokens with invented key ids must not cause a fetch each. */
 export const KEYS_COOLDOWN_MS = 30_000;
-/** Milliseconds between two fetches while there are no keys at all. */
+/** Milliseconds between two fetches before the first keys arrive. */
 const KEYS_FIRST_COOLDOWN_MS = 1_000;
 /** Bytes of a key set. Large ones have some 20 keys of 2 KB. */
 const KEY_SET_BYTES_MAX = 256 * 1024;
@@ -42,7 +43,7 @@ export class KeySet implements AsyncDisposable {
   #nextTryMs = -Infinity;
   #fetching: Promise<void> | undefined;
 
-  /** `onChange`: the keys are others than before, so verdicts made with the old ones no longer hold. */
+  /** `onChange`: the keys have changed, so earlier verdicts are no longer valid. */
   constructor(host: Host, provider: JwtProvider, { dial, onChange }: { dial: DialGuard; onChange: () => void }) {
     this.#host = host;
     this.#provider = provider;
@@ -59,13 +60,13 @@ export class KeySet implements AsyncDisposable {
     return this.#host.clock.monotonic() - this.#fetchedMs;
   }
 
-  /** Waits for the first keys; renews old ones behind the caller's back. */
+  /** Waits for the first keys. Renews old ones in the background. */
   async ensure(): Promise<void> {
     if (!this.available) await this.#refresh(KEYS_FIRST_COOLDOWN_MS);
     else if (this.#age() > KEYS_AGE_MS / 2) void this.#refresh(KEYS_COOLDOWN_MS);
   }
 
-  /** The key of a token. An unknown key id leads to one more fetch, when the last is long enough ago. */
+  /** The key of a token. An unknown key id causes one fetch, if the last one is long enough ago. */
   readonly key: Resolve = async (header, token) => {
     const resolve = this.#resolve;
     if (!resolve) throw new errors.JWKSNoMatchingKey();
@@ -80,14 +81,14 @@ export class KeySet implements AsyncDisposable {
     }
   };
 
-  /** Whether there are other keys now, for a token that none of the known ones made. Fetches by the same limits. */
+  /** Whether the keys have changed, for a token that no known key signed. Fetches within the same limits. */
   async hasOthers(): Promise<boolean> {
     const before = this.#content;
     await this.#refresh(KEYS_COOLDOWN_MS);
     return this.#content !== before;
   }
 
-  /** One fetch at a time, and none within the cooldown. Never throws. */
+  /** Fetches once at a time, and not within the cooldown. Never throws. */
   #refresh(cooldownMs: number): Promise<void> {
     if (this.#fetching) return this.#fetching;
     const now = this.#host.clock.monotonic();
@@ -103,7 +104,7 @@ export class KeySet implements AsyncDisposable {
     try {
       if (jwks?.url === undefined) url = await this.#discover(url, issuer);
       const keys = await this.#load(url);
-      // An unknown kind of key is no reason to refuse the others; jose skips it.
+      // jose skips keys of an unknown type; the others stay usable.
       const resolve = createLocalJWKSet(keys);
       const content = canonicalJson(keys);
       const changed = content !== this.#content;
@@ -116,12 +117,12 @@ export class KeySet implements AsyncDisposable {
       if (this.#fetcher.stopping) return;
       this.#host.log.warn(
         { provider: this.#provider.name, url, usable: this.available, reason: messageOf(error) },
-        `token keys could not be fetched: ${messageOf(error)}`,
+        `the token keys cannot be fetched: ${messageOf(error)}`,
       );
     }
   }
 
-  /** The URL of the keys, asked for with each fetch, since a provider may move them. */
+  /** The URL of the keys. It is discovered at each fetch, because a provider may move them. */
   async #discover(url: string, issuer: string): Promise<string> {
     const document = await this.#fetcher.load(url, { accept: "application/json", bytesMax: DISCOVERY_BYTES_MAX });
     return discoveredKeyUrl(document, issuer);
@@ -130,7 +131,8 @@ export class KeySet implements AsyncDisposable {
   async #load(url: string): Promise<JSONWebKeySet> {
     const accept = "application/jwk-set+json, application/json";
     const set = (await this.#fetcher.load(url, { accept, bytesMax: KEY_SET_BYTES_MAX })) as JSONWebKeySet;
-    if (!Array.isArray(set?.keys) || set.keys.length === 0) throw new Error("the answer is no key set with keys in it");
+    if (!Array.isArray(set?.keys) || set.keys.length === 0)
+      throw new Error("the document is not a key set, or has no keys");
     return set;
   }
 

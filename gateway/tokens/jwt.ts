@@ -1,7 +1,7 @@
 /**
- * Checks bearer tokens with jose, and closes what jose leaves open by default: tokens without `exp`, times that are not
- * finite or lie in the future, members named twice, tokens meant for something else (`typ`). Asymmetric algorithms from
- * the provider's list only.
+ * Verifies bearer tokens with jose, and rejects what jose accepts by default: tokens without `exp`, times that are not
+ * finite or lie in the future, duplicate members, and tokens for another purpose (`typ`). Only asymmetric algorithms
+ * from the provider's list are accepted.
  */
 import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } from "jose";
 import { canonicalJson, messageOf, type Host } from "#base";
@@ -13,22 +13,25 @@ import type { TokenRefusal, VerifiedTokens } from "../core/decision/pipeline.ts"
 import { KeySet } from "./jwks.ts";
 import { TokenCache } from "./token-cache.ts";
 
-/** `typ` of an access token. A DPoP proof or a logout token is signed by the same keys, and is none. @see RFC 9068 */
+/**
+ * Allowed `typ` of an access token. A DPoP proof or a logout token is signed with the same keys, but is not an access
+ * token. @see RFC 9068
+ */
 const TYPES = new Set(["jwt", "at+jwt", "application/jwt", "application/at+jwt"]);
 
 /**
- * Keys that are tried for a token that names none, or one that several keys have: RFC 7515 §4.1.4 makes `kid` optional. Key
- * sets have few keys of one algorithm; each try of a forged token costs one signature check.
+ * Keys tried for a token that names none, or one that several keys share: RFC 7515 §4.1.4 makes `kid` optional. Key
+ * sets have few keys of one algorithm, and each try of a forged token costs one signature check.
  */
 export const CANDIDATE_KEYS_MAX = 16;
-/** Milliseconds between two lines at `info` that say why tokens are refused. */
+/** Milliseconds between two lines at `info` about refused tokens. */
 const TELL_MS = 10_000;
 
 export type TokenVerdict =
   | { readonly claims: Claims; readonly error?: undefined }
   | { readonly claims?: undefined; readonly error: TokenRefusal };
 
-/** All providers of the table in force. A provider that stays as it was keeps its keys and its verdicts. */
+/** Verifies the tokens of all providers of the current table. An unchanged provider keeps its keys and verdicts. */
 export class TokenVerifier implements VerifiedTokens, AsyncDisposable {
   readonly #host: Host;
   readonly #dial: DialGuard;
@@ -39,7 +42,7 @@ export class TokenVerifier implements VerifiedTokens, AsyncDisposable {
     this.#dial = dial;
   }
 
-  /** Takes the providers of the next table. Those that are gone are closed in time. */
+  /** Uses the providers of the next table, and closes removed ones. */
   use(providers: Iterable<JwtProvider>): void {
     const next = new Map<string, ProviderVerifier>();
     for (const provider of providers) {
@@ -58,7 +61,7 @@ export class TokenVerifier implements VerifiedTokens, AsyncDisposable {
     return this.#providers.get(provider)?.cache.get(token, wallMs);
   }
 
-  /** Never throws: what is wrong with a token is an answer. */
+  /** Never throws: an invalid token is a result. */
   async verify(provider: string, token: string): Promise<TokenVerdict> {
     return (await this.#providers.get(provider)?.verify(token)) ?? { error: "KEYS_UNAVAILABLE" };
   }
@@ -74,7 +77,7 @@ class ProviderVerifier implements AsyncDisposable {
   readonly #host: Host;
   readonly #keys: KeySet;
   #toldMs = -Infinity;
-  /** Checks under way, so that a burst with one new token is one check. */
+  /** Checks in progress, so that a burst of requests with one new token needs one check. */
   readonly #pending = new Map<string, Promise<TokenVerdict>>();
 
   constructor(host: Host, provider: JwtProvider, dial: DialGuard) {
@@ -112,13 +115,13 @@ class ProviderVerifier implements AsyncDisposable {
       this.cache.set(token, payload, (payload.exp as number) * 1000 + toleranceSeconds * 1000, nowMs);
       return { claims: payload };
     } catch (error) {
-      // The reason is for the operator's log at its finest; the caller learns only that it is expired, or not valid.
+      // The log has the reason. The caller learns only that the token is expired or not valid.
       this.#tell(messageOf(error));
       return { error: error instanceof errors.JWTExpired ? "TOKEN_EXPIRED" : "TOKEN_INVALID" };
     }
   }
 
-  /** Once more when the keys have changed: a token without a key id does not tell that its key is a new one. */
+  /** Verifies again when the keys have changed: a token without a key id does not show that its key is new. */
   async #payloadOf(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
     try {
       return await this.#verified(token, options);
@@ -130,7 +133,7 @@ class ProviderVerifier implements AsyncDisposable {
     }
   }
 
-  /** By its key, or by one of those that may be its key. */
+  /** Verifies with the token's key, or with each candidate. */
   async #verified(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
     try {
       return (await jwtVerify(token, this.#keys.key, options)).payload;
@@ -149,14 +152,14 @@ class ProviderVerifier implements AsyncDisposable {
     }
   }
 
-  /** The latest reason now and then at `info`, so that a fault of the provider is seen; each at `debug`. */
+  /** Logs a reason at `info` from time to time, so that a fault of the provider is visible, and each at `debug`. */
   #tell(reason: string): void {
     const { log, clock } = this.#host;
     const fields = { provider: this.provider.name, reason };
     const nowMs = clock.monotonic();
     if (nowMs - this.#toldMs < TELL_MS) return log.debug(fields, "token refused");
     this.#toldMs = nowMs;
-    log.info(fields, "token refused; further ones within ten seconds are logged at debug");
+    log.info(fields, "token refused; further refusals within ten seconds are logged at debug");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -164,7 +167,7 @@ class ProviderVerifier implements AsyncDisposable {
   }
 }
 
-/** What can be judged before any key is touched. */
+/** Checks that need no key. */
 function plausible(token: string): boolean {
   try {
     const { typ, b64, crit } = decodeProtectedHeader(token);
@@ -178,7 +181,7 @@ function plausible(token: string): boolean {
   }
 }
 
-/** `1e400` is JSON, and infinity; a token issued tomorrow was not issued. */
+/** `1e400` is valid JSON and means infinity. A token issued tomorrow is not valid yet. */
 function timesAreSane(payload: JWTPayload, latestSeconds: number): boolean {
   const { exp, iat, nbf, sub } = payload;
   const finite = [exp, iat ?? 0, nbf ?? 0].every((time) => Number.isSafeInteger(Math.trunc(time as number)));

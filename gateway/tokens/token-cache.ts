@@ -1,15 +1,15 @@
 /**
- * Tokens found good, so that a signature is checked once and not with every request: 4,300 requests/s become 13,000 on
- * one core (performance.md). Keyed by the token's SHA-256, kept for a minute at most and never past its `exp`, dropped
- * when the provider's keys change.
+ * Verified tokens, so that a signature is checked once and not with every request: 4,300 requests/s become 13,000 on
+ * one core (performance.md). Keyed by the token's SHA-256, kept for at most a minute and never beyond its `exp`, and
+ * dropped when the provider's keys change.
  */
 import { hash } from "node:crypto";
 import type { Claims } from "../core/callers/claims.ts";
 import { RecentMap } from "../core/limits/recent-map.ts";
 
-/** Tokens remembered per provider, and half of it at least; the longest unused go first. */
+/** Tokens remembered per provider, at least half of this number. The least recently used are dropped first. */
 const VERIFIED_TOKENS_MAX = 20_000;
-/** Milliseconds a verdict is trusted, since a key may be withdrawn. */
+/** Milliseconds for which a verdict is trusted, because a key may be withdrawn. */
 const VERIFIED_TTL_MS = 60_000;
 
 interface VerifiedToken {
@@ -41,7 +41,7 @@ export class TokenCache {
   }
 }
 
-/** Not the token itself: a heap dump must not be a bag of passes. */
+/** Not the token itself: a heap dump must not contain usable tokens. */
 function digestOf(token: string): string {
   return hash("sha256", token, "base64");
 }

@@ -222,7 +222,7 @@ test("a CA file that changes is in force for new connections without a release; 
   expect((await askTls(at.port, second)).text).toBe("");
   await writeFile(caFile, "no certificate");
   await eventually("it is told", () =>
-    at.running.host.log.lines.some(({ message }) => message.includes("are not taken: This holds no certificate")),
+    at.running.host.log.lines.some(({ message }) => message.includes("is not valid: This contains no PEM certificate")),
   );
   expect((await askTls(at.port, first)).status).toBe(200);
   await writeFile(caFile, other.pem);

@@ -224,7 +224,7 @@ test("what a server with a lost store or an older one says changes nothing, also
     plane.release(config("a"));
     await eventually("it is told", () => gateway.status().problems.length === 1);
     expect(gateway.status().problems[0]?.message).toMatch(
-      /The server has a release of revision 1, and one of revision 2 is known/,
+      /The server has a config of revision 1, but this gateway already uses revision 2/,
     );
     expect(routes()).toBe(2);
     await eventually("it is on disk", async () => (await readFile(settings.dataFile, "utf8")).includes('"at":{'));
