@@ -1,4 +1,4 @@
-/** The config server: what services are told, release by release. */
+/** The config server: the config of services, release by release. */
 export { Acknowledgements } from "./rollouts/acknowledgements.ts";
 export * from "./api.ts";
 export { Audit } from "./secrets/audit.ts";

@@ -1,6 +1,6 @@
 /**
- * The part of the config server's wire contract that is about a change before it is released: drafts of one author, a
- * proposal that others review, what differs between two states, and the rules of an environment.
+ * Changes before a release in the config server's wire contract: drafts of one author, a proposal that others review, the
+ * differences between two states, and the rules of an environment. Acknowledgements and search, too.
  */
 import { Type, type Static } from "typebox";
 import {
@@ -16,13 +16,13 @@ import {
 } from "./items.ts";
 import { Labels, Subscriber } from "./rollout.ts";
 
-/** Reviews of one proposal; more voices than that are a meeting. */
+/** Reviews of one proposal. */
 export const REVIEWS_MAX = 32;
 /** Drafts of one author in one set, and so keys of one proposal. */
 export const DRAFTS_MAX = 100;
 /** Proposals of one set that are open at a time. */
 export const OPEN_PROPOSALS_MAX = 100;
-/** Bytes of a draft or a proposal as stored: one value of the store, and more than people review. */
+/** Bytes of a stored draft or proposal: one value of the store, and more than people review. */
 export const PROPOSAL_BYTES_MAX = 1024 * 1024;
 /** Hits of one search. */
 export const SEARCH_HITS_MAX = 200;
@@ -35,7 +35,7 @@ export const DraftRequest = Type.Object(
     value: Type.Optional(Type.String({ maxLength: VALUE_CHARS_MAX })),
     expand: Item.properties.expand,
     secret: Item.properties.secret,
-    remove: Type.Optional(Type.Literal(true, { description: "Instead of a value: the key is to go." })),
+    remove: Type.Optional(Type.Literal(true, { description: "Removes the key. Give no value then." })),
   },
   { additionalProperties: false },
 );
@@ -44,9 +44,9 @@ export type DraftRequest = Static<typeof DraftRequest>;
 export const Draft = Type.Object({
   key: Key,
   author: Type.String(),
-  baseVersion: Type.Integer({ description: "The live version when it was first drafted; 0: nothing was released." }),
+  baseVersion: Type.Integer({ description: "The live version when the draft was begun; 0: nothing was released." }),
   updatedAt: Type.String({ format: "date-time" }),
-  item: Type.Union([Item, Type.Null()], { description: "null: the key is to go." }),
+  item: Type.Union([Item, Type.Null()], { description: "null: remove the key." }),
 });
 export type Draft = Static<typeof Draft>;
 export const DraftList = Type.Object({ drafts: Type.Array(Draft) });
@@ -55,7 +55,11 @@ export const ProposalRequest = Type.Object(
   {
     reason: Type.Optional(Reason),
     keys: Type.Optional(
-      Type.Array(Key, { minItems: 1, maxItems: DRAFTS_MAX, description: "Of the caller's drafts; absent: all." }),
+      Type.Array(Key, {
+        minItems: 1,
+        maxItems: DRAFTS_MAX,
+        description: "Keys of the caller's drafts. Absent: all of them.",
+      }),
     ),
   },
   { additionalProperties: false },
@@ -85,12 +89,12 @@ export const Proposal = Type.Object({
   baseVersion: Type.Integer(),
   state: Type.Union(
     [Type.Literal("open"), Type.Literal("rejected"), Type.Literal("withdrawn"), Type.Literal("published")],
-    { description: "An open one may be reviewed and published; the others are history." },
+    { description: "An open proposal can be reviewed and published. All other states are final." },
   ),
-  changes: Type.Record(Key, Type.Union([Item, Type.Null()]), { description: "By key; null: the key goes." }),
+  changes: Type.Record(Key, Type.Union([Item, Type.Null()]), { description: "By key. null: remove the key." }),
   reviews: Type.Array(Review),
-  version: Type.Optional(Type.Integer({ description: "The release that it became." })),
-  promotedFrom: Type.Optional(Type.String({ description: "Of a promotion: NAMESPACE/APP/PROFILE@VERSION." })),
+  version: Type.Optional(Type.Integer({ description: "The release that was published from it." })),
+  promotedFrom: Type.Optional(Type.String({ description: "The promoted release: NAMESPACE/APP/PROFILE@VERSION." })),
 });
 export type Proposal = Static<typeof Proposal>;
 export const ProposalList = Type.Object({ proposals: Type.Array(Proposal) });
@@ -100,16 +104,21 @@ export const Rules = Type.Object(
     review: Type.Union([Type.Literal("optional"), Type.Literal("required")], {
       default: "optional",
       description:
-        "required: a release is published from a proposal that somebody else than its author has approved, or as an emergency.",
+        "required: a release needs a proposal that a principal other than its author has approved, unless it is an emergency.",
     }),
     limits: Type.Optional(
       Type.Object(
         {
-          keys: Type.Optional(Type.Integer({ minimum: 1, maximum: KEYS_PER_RELEASE_MAX, description: "Of a set." })),
+          keys: Type.Optional(
+            Type.Integer({ minimum: 1, maximum: KEYS_PER_RELEASE_MAX, description: "Keys of a set." }),
+          ),
           valueBytes: Type.Optional(Type.Integer({ minimum: 1, maximum: VALUE_BYTES_MAX })),
           releaseBytes: Type.Optional(Type.Integer({ minimum: 1, maximum: RELEASE_BYTES_MAX })),
         },
-        { additionalProperties: false, description: "Of every release of the environment; below those of the server." },
+        {
+          additionalProperties: false,
+          description: "Limits for every release of the environment, below those of the server.",
+        },
       ),
     ),
   },
@@ -123,7 +132,7 @@ export const Difference = Type.Object({
   before: Type.Optional(Item),
   after: Type.Optional(Item),
   lines: Type.Optional(
-    Type.Array(Type.String(), { description: 'Of a change: each line with "+", "-" or " " in front of it.' }),
+    Type.Array(Type.String(), { description: 'For a change: each line with the prefix "+", "-" or " ".' }),
   ),
 });
 export type Difference = Static<typeof Difference>;
@@ -137,7 +146,7 @@ export type DiffResult = Static<typeof DiffResult>;
 export const PromoteRequest = Type.Object(
   {
     toNamespace: Name,
-    version: Type.Optional(Type.Integer({ minimum: 1, description: "Absent: the live one." })),
+    version: Type.Optional(Type.Integer({ minimum: 1, description: "Absent: the live version." })),
     keys: Type.Optional(
       Type.Array(Key, { minItems: 1, maxItems: 1000, description: "Only these; absent: the whole set." }),
     ),
@@ -150,17 +159,21 @@ export type PromoteRequest = Static<typeof PromoteRequest>;
 const Outcome = Type.Union([Type.Literal("applied"), Type.Literal("failed")]);
 const ApplyError = Type.String({ maxLength: 1024, description: "Why it could not be applied." });
 
-/** What a subscriber says of the release that it was told. */
+/** The acknowledgement of a received release. */
 export const Acknowledge = Type.Object(
   {
     releaseKey: Type.String({ minLength: 1, maxLength: 128 }),
     outcome: Outcome,
     error: Type.Optional(ApplyError),
     labels: Type.Optional(
-      Type.Unsafe<Labels>({ ...Labels, description: "As in its watch; absent: those of the watch that is open." }),
+      Type.Unsafe<Labels>({ ...Labels, description: "As in the watch. Absent: the labels of the open watch." }),
     ),
     session: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 128, description: "Forgotten with this session; absent: after an hour." }),
+      Type.String({
+        minLength: 1,
+        maxLength: 128,
+        description: "The acknowledgement is removed with this session. Absent: after an hour.",
+      }),
     ),
   },
   { additionalProperties: false },
@@ -176,19 +189,22 @@ export const Acknowledgement = Type.Object({
   error: Type.Optional(ApplyError),
   at: Type.String({ format: "date-time" }),
   lateMs: Type.Optional(
-    Type.Integer({ description: "From when it was to be told this until it said so. Absent: it is told another one." }),
+    Type.Integer({
+      description:
+        "Delay between the release reaching the subscriber and its acknowledgement. Absent when it should run another release.",
+    }),
   ),
 });
 export type Acknowledgement = Static<typeof Acknowledgement>;
 
-/** An acknowledgement, and what it is of. */
+/** An acknowledgement, and the releases that it is about. */
 export const AcknowledgementView = Type.Object({
   ...Acknowledgement.properties,
-  current: Type.Boolean({ description: "It is of what the subscriber is told now." }),
-  present: Type.Boolean({ description: "It follows the config now." }),
+  current: Type.Boolean({ description: "Whether it is about the current config of the subscriber." }),
+  present: Type.Boolean({ description: "Whether the subscriber follows the config now." }),
   versions: Type.Optional(
     Type.Record(Type.String(), Type.Integer(), {
-      description: "By NAMESPACE/APP/PROFILE: the releases that this is made of. Absent: nobody here remembers.",
+      description: "By NAMESPACE/APP/PROFILE: the releases in this config. Absent: this member no longer knows them.",
     }),
   ),
 });
@@ -196,16 +212,16 @@ export type AcknowledgementView = Static<typeof AcknowledgementView>;
 export const Silent = Type.Object({
   subscriber: Subscriber,
   labels: Labels,
-  since: Type.String({ format: "date-time", description: "It follows the config since then." }),
+  since: Type.String({ format: "date-time", description: "When the subscriber began to follow the config." }),
 });
 export type Silent = Static<typeof Silent>;
 export const AcknowledgementList = Type.Object({
-  releaseKey: Type.String({ description: "What is live." }),
-  applied: Type.Integer({ description: "Subscribers that run what they are told." }),
-  failed: Type.Integer({ description: "Subscribers that could not take it." }),
-  behind: Type.Integer({ description: "Subscribers that said something of another one only." }),
+  releaseKey: Type.String({ description: "The releaseKey of the live config." }),
+  applied: Type.Integer({ description: "Subscribers that applied their current config." }),
+  failed: Type.Integer({ description: "Subscribers that could not apply their current config." }),
+  behind: Type.Integer({ description: "Subscribers that have acknowledged only an earlier config." }),
   subscribers: Type.Array(AcknowledgementView),
-  silent: Type.Array(Silent, { description: "They follow the config and have said nothing." }),
+  silent: Type.Array(Silent, { description: "Subscribers that follow the config and have not acknowledged." }),
 });
 export type AcknowledgementList = Static<typeof AcknowledgementList>;
 
@@ -217,7 +233,7 @@ export const SearchResult = Type.Object({
       profile: Type.String(),
       version: Type.Integer(),
       key: Type.String(),
-      line: Type.Integer({ description: "From 1; 0 when the key's name was hit." }),
+      line: Type.Integer({ description: "From 1. 0: the name of the key matches." }),
       text: Type.String(),
     }),
   ),

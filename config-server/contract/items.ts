@@ -1,18 +1,18 @@
-/** The part of the config server's wire contract that everything else in it is built on: names, keys and values. */
+/** The base of the config server's wire contract: names, keys and values. */
 import { Type, type Static } from "typebox";
 
-/** Bytes of one value, text or binary: a certificate bundle or a model's vocabulary; what is larger belongs into a file store. */
+/** Bytes of one value, text or binary: a certificate bundle or a model's vocabulary. Larger data belongs in a file store. */
 export const VALUE_BYTES_MAX = 1024 * 1024;
-/** Characters of one value as it travels: base64 of a binary one. */
+/** Characters of one value in a request or response: a binary value is base64. */
 export const VALUE_CHARS_MAX = 4 * Math.ceil(VALUE_BYTES_MAX / 3);
-/** Bytes of all values of one release as JSON: told to ten thousand subscribers in one piece, within a second. */
+/** Bytes of all values of one release as JSON: sent to ten thousand subscribers in one piece, within a second. */
 export const RELEASE_BYTES_MAX = 8 * 1024 * 1024;
-/** Keys of one release: more than anybody reads, few enough to be told in one piece. */
+/** Keys of one release: more than people read, few enough to be sent in one piece. */
 export const KEYS_PER_RELEASE_MAX = 10_000;
 
 const NAME = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
 export const Name = Type.String({ pattern: `^${NAME}$`, description: "a-z, 0-9 and -, at most 63." });
-/** A variant of a profile, such as a branch or a region, is told over the profile itself: `prod@blue`. */
+/** A label, such as a branch or a region, makes a variant that overrides its profile: `prod@blue`. */
 export const Profile = Type.String({
   pattern: `^${NAME}(@${NAME})?$`,
   description: "A profile, or PROFILE@LABEL: each a-z, 0-9 and -, at most 63.",
@@ -30,17 +30,17 @@ export const Format = Type.Union(
     Type.Literal("text"),
     Type.Literal("binary"),
   ],
-  { description: "The syntax that a release checks before it stands; the value of a binary one is base64." },
+  { description: "The syntax that a release is checked for. A binary value is base64." },
 );
 export type Format = Static<typeof Format>;
 
 export const SetName = Type.Object({ namespace: Name, app: Name, profile: Profile });
 export type SetName = Static<typeof SetName>;
 
-/** What is shown in place of a secret's value. Sent back it means: as it is. */
+/** Shown in place of a secret's value. In a request it means: unchanged. */
 export const MASK = "••••••";
 
-/** Whether a value is held back from whoever was told this. */
+/** Whether the value of an item was withheld. */
 export function isMasked({
   secret,
   value,
@@ -54,10 +54,10 @@ export function isMasked({
 export const Item = Type.Object(
   {
     format: Format,
-    value: Type.String({ maxLength: VALUE_CHARS_MAX, description: `Of a secret that is shown: ${MASK}.` }),
+    value: Type.String({ maxLength: VALUE_CHARS_MAX, description: `${MASK} for a secret.` }),
     secret: Type.Optional(
       Type.Boolean({
-        description: `Encrypted where it is stored, and shown as ${MASK}, which sent back means "as it is". Absent: what the key is already.`,
+        description: `Encrypted in the store, and shown as ${MASK}, which in a request means "unchanged". Absent: as the key already is.`,
       }),
     ),
     expand: Type.Optional(

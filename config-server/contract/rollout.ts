@@ -1,25 +1,25 @@
 /**
- * The part of the config server's wire contract that is about gradual releases: who somebody is that asks for a config, in
- * which stages a release reaches whom, what each stage waits for, and how it went.
+ * Rollouts in the config server's wire contract: the identity of a subscriber, the stages of a release and the instances that
+ * each stage reaches, what a stage waits for, and its result.
  */
 import { Type, type Static } from "typebox";
 import { Name } from "./items.ts";
 
-/** Stages of one rollout, everybody apart: more are a calendar. */
+/** Stages of one rollout, without the last stage, which reaches every instance. */
 export const STAGES_MAX = 16;
-/** Instances that all stages of one rollout name, since they stand in its record; more are told apart by a label or a share. */
+/** Instances that all stages of one rollout name, since its record holds them. Larger stages use labels or a share. */
 export const STAGE_INSTANCES_MAX = 1000;
 /** Labels of one instance, or of one selector. */
 export const LABELS_MAX = 32;
 /** Seconds that a stage may be held, and that it may wait for acknowledgements: a week, a day. */
 export const HOLD_SECONDS_MAX = 604_800;
 export const ACK_SECONDS_MAX = 86_400;
-/** What a stage takes when nobody says: long enough for a health check to turn, and for a slow start. */
+/** Defaults of a stage: long enough for a health check to change, and for a slow start. */
 export const HOLD_SECONDS = 60;
 export const ACK_SECONDS = 120;
-/** Instances that a rollout is shown with, the ones that it waits for first. */
+/** Instances in the view of a rollout; those that it waits for come first. */
 export const SHOWN_INSTANCES_MAX = 1000;
-/** Failures that are kept with a rollout: the first of them tell what there is to tell. */
+/** Failures that are kept with a rollout. The first ones usually show the cause. */
 export const KEPT_FAILURES_MAX = 20;
 
 export const Subscriber = Type.String({
@@ -35,21 +35,21 @@ export const Labels = Type.Record(
 );
 export type Labels = Static<typeof Labels>;
 
-/** Who asks for a config. Without an instance it is nobody in particular, and told what is live only. */
+/** The identity of a caller that reads a config. A caller without an instance receives live releases only. */
 export interface Identity {
   readonly instance?: string;
   readonly labels: Labels;
 }
 
-/** Members of a query by which somebody says who it is. */
+/** Query fields for the identity of the caller. */
 export const IdentityQuery = {
   instance: Type.Optional(
-    Type.Unsafe<string>({ ...Subscriber, description: "Id of who asks; gradual releases reach it by that." }),
+    Type.Unsafe<string>({ ...Subscriber, description: "The caller's instance id. Rollouts reach the caller by it." }),
   ),
   labels: Type.Optional(
     Type.Array(Type.String({ maxLength: 8192 }), {
       maxItems: LABELS_MAX,
-      description: "name=value of who asks, repeated or with commas between.",
+      description: "The caller's labels: name=value, repeated or separated by commas.",
     }),
   ),
 };
@@ -60,7 +60,7 @@ const Gate = {
       minimum: 0,
       maximum: HOLD_SECONDS_MAX,
       default: HOLD_SECONDS,
-      description: "How long all must be well once they have acknowledged, before the next stage begins.",
+      description: "Seconds between the last acknowledgement and the next stage, in which health must stay good.",
     }),
   ),
   ackTimeoutSeconds: Type.Optional(
@@ -68,34 +68,35 @@ const Gate = {
       minimum: 0.1,
       maximum: ACK_SECONDS_MAX,
       default: ACK_SECONDS,
-      description: "How long acknowledgements may be missing.",
+      description: "Seconds that acknowledgements may be missing.",
     }),
   ),
   acksMin: Type.Optional(
     Type.Integer({
       minimum: 0,
       maximum: 1_000_000,
-      description: "At least so many must acknowledge. Absent: 1 of a stage by labels or instances, else 0.",
+      description: "The fewest acknowledgements of a stage. Absent: 1 for a stage by labels or instances, else 0.",
     }),
   ),
 };
 
 export const StageRequest = Type.Object(
   {
-    labels: Type.Optional(Type.Unsafe<Labels>({ ...Labels, description: "Whoever has all of these." })),
+    labels: Type.Optional(Type.Unsafe<Labels>({ ...Labels, description: "Instances with all of these labels." })),
     instances: Type.Optional(Type.Array(Subscriber, { minItems: 1, maxItems: STAGE_INSTANCES_MAX })),
     percent: Type.Optional(
       Type.Number({
         exclusiveMinimum: 0,
         maximum: 100,
-        description: "Share of all instances by their ids. Whoever is in at 10 is in at 20.",
+        description:
+          "Share of all instances, chosen by their ids. An instance in the first 10 % is also in the first 20 %.",
       }),
     ),
     ...Gate,
   },
   {
     additionalProperties: false,
-    description: "Exactly one of labels, instances, percent; whoever earlier stages reached stays reached.",
+    description: "Exactly one of labels, instances and percent. Instances of earlier stages stay reached.",
   },
 );
 export type StageRequest = Static<typeof StageRequest>;
@@ -106,20 +107,20 @@ export const RolloutRequest = Type.Object(
     everybody: Type.Optional(
       Type.Object(Gate, {
         additionalProperties: false,
-        description: "Of the last stage, which is everybody: until it is over, there is a way back.",
+        description: "The last stage, which reaches every instance. Until it ends, the rollout can be rolled back.",
       }),
     ),
     health: Type.Optional(
       Type.Object(
         {
           service: Type.Optional(
-            Type.Unsafe<string>({ ...Name, description: "Of the registry; absent: the app's name." }),
+            Type.Unsafe<string>({ ...Name, description: "A service of the registry. Absent: the app's name." }),
           ),
           unhealthyMax: Type.Optional(
             Type.Integer({
               minimum: 0,
               default: 0,
-              description: "So many reached instances may be critical that were not before the stage.",
+              description: "The most reached instances that may turn critical in a stage.",
             }),
           ),
           graceSeconds: Type.Optional(
@@ -127,7 +128,7 @@ export const RolloutRequest = Type.Object(
               minimum: 0,
               maximum: 3600,
               default: 0,
-              description: "An instance counts once it has been critical for so long.",
+              description: "Seconds that an instance must be critical before it counts.",
             }),
           ),
         },
@@ -137,11 +138,11 @@ export const RolloutRequest = Type.Object(
     onFailure: Type.Optional(
       Type.Union([Type.Literal("rollback"), Type.Literal("pause")], {
         default: "rollback",
-        description: "What an instance that cannot take it, a missing acknowledgement or bad health leads to.",
+        description: "The reaction to a failed or missing acknowledgement, or to bad health.",
       }),
     ),
   },
-  { additionalProperties: false, description: "Released stage by stage, and taken back by itself when it fails." },
+  { additionalProperties: false, description: "Releases stage by stage, and rolls back automatically on failure." },
 );
 export type RolloutRequest = Static<typeof RolloutRequest>;
 
@@ -167,60 +168,68 @@ export type RolloutState = Static<typeof RolloutState>;
 export const StageView = Type.Object({
   labels: Type.Optional(Labels),
   instances: Type.Optional(Type.Array(Type.String())),
-  percent: Type.Optional(Type.Number({ description: "None of the three: everybody." })),
+  percent: Type.Optional(Type.Number({ description: "Without labels, instances and percent: every instance." })),
   holdSeconds: Type.Number(),
   ackTimeoutSeconds: Type.Number(),
   acksMin: Type.Integer(),
   beganAt: Type.Optional(Type.String({ format: "date-time" })),
   endedAt: Type.Optional(Type.String({ format: "date-time" })),
-  reached: Type.Optional(Type.Integer({ description: "Instances that it and the stages before it reached." })),
-  applied: Type.Optional(Type.Integer({ description: "Those that acknowledged." })),
+  reached: Type.Optional(Type.Integer({ description: "Instances reached by this stage and earlier stages." })),
+  applied: Type.Optional(Type.Integer({ description: "Reached instances that acknowledged." })),
 });
 export type StageView = Static<typeof StageView>;
 
 export const Failure = Type.Object({ instance: Type.String(), error: Type.String() });
 export type Failure = Static<typeof Failure>;
 
-/** One instance as a rollout sees it. */
+/** One instance in a rollout. */
 export const RolloutInstance = Type.Object({
   instance: Type.String(),
-  set: Type.Optional(Type.String({ description: "NAMESPACE/APP/PROFILE that it follows, when that is another one." })),
+  set: Type.Optional(
+    Type.String({ description: "NAMESPACE/APP/PROFILE that the instance follows, when it is another set." }),
+  ),
   labels: Labels,
-  stage: Type.Integer({ description: "The stage that reaches it, from 0." }),
-  reached: Type.Boolean({ description: "It is told the new release." }),
-  present: Type.Boolean({ description: "It follows the config now, or acknowledged with a session that lives." }),
+  stage: Type.Integer({ description: "The stage that reaches the instance, from 0." }),
+  reached: Type.Boolean({ description: "Whether the rollout has reached the instance." }),
+  present: Type.Boolean({ description: "Whether it follows the config now, or acknowledged with an open session." }),
   outcome: Type.Optional(
-    Type.Union([Type.Literal("applied"), Type.Literal("failed")], { description: "Of the new release." }),
+    Type.Union([Type.Literal("applied"), Type.Literal("failed")], {
+      description: "The acknowledgement of the new release.",
+    }),
   ),
   error: Type.Optional(Type.String()),
   at: Type.Optional(Type.String({ format: "date-time" })),
   health: Type.Optional(
-    Type.Union([Type.Literal("well"), Type.Literal("critical")], { description: "Absent: not in the registry." }),
+    Type.Union([Type.Literal("well"), Type.Literal("critical")], {
+      description: "Absent: the instance is not in the registry.",
+    }),
   ),
 });
 export type RolloutInstance = Static<typeof RolloutInstance>;
 
-/** A rollout under way, or what is kept of one that ended. */
+/** A running rollout, or the record of one that ended. */
 export const RolloutView = Type.Object({
   namespace: Type.String(),
   app: Type.String(),
   profile: Type.String(),
-  version: Type.Integer({ description: "The release that it brings." }),
-  baseVersion: Type.Integer({ description: "The one that it goes back to." }),
+  version: Type.Integer({ description: "The release that the rollout brings." }),
+  baseVersion: Type.Integer({ description: "The release that a rollback returns to." }),
   state: RolloutState,
   author: Type.String(),
   reason: Type.String(),
   startedAt: Type.String({ format: "date-time" }),
-  stage: Type.Integer({ description: "Index of the stage that it is in, or ended in." }),
-  stages: Type.Array(StageView, { description: "The last is everybody." }),
+  stage: Type.Integer({ description: "Index of the current stage, or of the stage in which the rollout ended." }),
+  stages: Type.Array(StageView, { description: "The last stage reaches every instance." }),
   onFailure: Type.Union([Type.Literal("rollback"), Type.Literal("pause")]),
-  because: Type.Optional(Type.String({ description: "Why it is paused, or ended as it did." })),
-  by: Type.Optional(Type.String({ description: "Who paused or ended it; absent: it did by itself." })),
+  because: Type.Optional(Type.String({ description: "The reason for the pause or the end." })),
+  by: Type.Optional(Type.String({ description: "The principal that paused or ended it. Absent: automatic." })),
   endedAt: Type.Optional(Type.String({ format: "date-time" })),
-  failures: Type.Array(Failure, { description: "Instances that could not take it." }),
-  waitsFor: Type.Optional(Type.String({ description: "What it waits for now, for people." })),
+  failures: Type.Array(Failure, { description: "Instances that could not apply the release." }),
+  waitsFor: Type.Optional(Type.String({ description: "The missing condition for the next step, as a sentence." })),
   instances: Type.Optional(
-    Type.Array(RolloutInstance, { description: "Of one under way; those not reached come last." }),
+    Type.Array(RolloutInstance, {
+      description: "Only of a running rollout. Instances that are not reached come last.",
+    }),
   ),
 });
 export type RolloutView = Static<typeof RolloutView>;

@@ -1,4 +1,4 @@
-/** The part of the config server's wire contract that is about secrets: their keys, what is shown of them, and to whom it was. */
+/** Secrets in the config server's wire contract: their keys, revealed values, and the audit of who revealed them. */
 import { Type, type Static } from "typebox";
 import { Format, Key } from "./items.ts";
 
@@ -8,7 +8,7 @@ export const AUDIT_PAGE_MAX = 100;
 export const RevealRequest = Type.Object(
   {
     key: Key,
-    version: Type.Optional(Type.Integer({ minimum: 1, description: "Absent: the live one." })),
+    version: Type.Optional(Type.Integer({ minimum: 1, description: "Absent: the live version." })),
     reason: Type.String({ pattern: "\\S", maxLength: 1024, description: "Why, for the audit." }),
   },
   { additionalProperties: false },
@@ -21,7 +21,7 @@ export type Revealed = Static<typeof Revealed>;
 export const AuditRecord = Type.Object({
   id: Type.String(),
   action: Type.Literal("reveal"),
-  who: Type.String({ description: "The principal." }),
+  who: Type.String({ description: "The principal that revealed the secret." }),
   at: Type.String({ format: "date-time" }),
   namespace: Type.String(),
   app: Type.String(),
@@ -34,18 +34,20 @@ export type AuditRecord = Static<typeof AuditRecord>;
 
 export const AuditList = Type.Object({
   records: Type.Array(AuditRecord, { description: "Newest first." }),
-  after: Type.Optional(Type.String({ description: "Ask for the next page with it." })),
+  after: Type.Optional(Type.String({ description: "Pass it to read the next page." })),
 });
 export type AuditList = Static<typeof AuditList>;
 
 export const SecretsStatus = Type.Object({
-  source: Type.String({ description: "Where the keys come from; empty: nowhere, and no secret can be released." }),
+  source: Type.String({
+    description: "Where the keys come from. Empty: none is configured, so secrets cannot be released.",
+  }),
   active: Type.Optional(Type.String({ description: "The key that new values are encrypted under." })),
   keys: Type.Array(
     Type.Object({
       id: Type.String(),
-      values: Type.Integer({ description: "Values, of releases, drafts and proposals, that need it to be read." }),
-      here: Type.Boolean({ description: "Whether this member has it. A key that is here with 0 values may go." }),
+      values: Type.Integer({ description: "Values of releases, drafts and proposals that are encrypted with it." }),
+      here: Type.Boolean({ description: "Whether this member has the key. A key with 0 values can be removed." }),
     }),
   ),
   unreadable: Type.Array(
@@ -58,13 +60,15 @@ export const SecretsStatus = Type.Object({
     }),
     { description: "Live values that cannot be decrypted." },
   ),
-  problem: Type.Optional(Type.String({ description: "Why the keys could not be read the last time." })),
+  problem: Type.Optional(Type.String({ description: "Why the last attempt to read the keys failed." })),
 });
 export type SecretsStatus = Static<typeof SecretsStatus>;
 
 export const Rewrapped = Type.Object({
   active: Type.String(),
-  rewrapped: Type.Integer({ description: "Values that are under the active key now and were not before." }),
-  failed: Type.Integer({ description: "Values whose key is not here, or that were tampered with; they stay." }),
+  rewrapped: Type.Integer({ description: "Values that this request rewrapped with the active key." }),
+  failed: Type.Integer({
+    description: "Values whose key is missing here, or that were tampered with. They stay unchanged.",
+  }),
 });
 export type Rewrapped = Static<typeof Rewrapped>;

@@ -1,6 +1,6 @@
 /**
- * What a check sees for somebody who may not reveal secrets: whether a value is refused would tell about it, whatever the
- * check, and so would its length. Each secret is there, and empty. Pure.
+ * Items for the check of an author who may not reveal secrets. Every check would disclose something about a secret by
+ * rejecting it, and so would its length. So each secret is present but empty. Pure.
  */
 import type { OpenItem, OpenItems } from "./sealed.ts";
 

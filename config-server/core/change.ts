@@ -1,6 +1,6 @@
 /**
- * A change on its way to a release: drafted by its author, proposed, reviewed by others, merged onto what is live. Pure:
- * records and commands become records, writes or errors.
+ * A change before its release: drafted by its author, proposed, reviewed by others, merged onto the live items. Pure: records
+ * and commands become records, writes or errors.
  */
 import { canonicalJson, decodeJson, own, setOwn } from "#base";
 import {
@@ -20,12 +20,12 @@ import { bytesOf } from "./format.ts";
 import type { KnownEntry } from "./release.ts";
 import { shownItem, type StoredItem, type StoredItems } from "./sealed.ts";
 
-/** A draft and a proposal as they lie in the store: their secrets are encrypted as those of a release are. */
+/** A draft and a proposal as they are stored: with secrets encrypted like those of a release. */
 export type StoredDraft = Omit<Draft, "item"> & { readonly item: StoredItem | null };
 export type StoredChanges = Readonly<Record<string, StoredItem | null>>;
 export type StoredProposal = Omit<Proposal, "changes"> & { readonly changes: StoredChanges };
 
-/** As people are shown them. */
+/** A draft for people: secrets are masked. */
 export function shownDraft(draft: StoredDraft): Draft {
   return { ...draft, item: draft.item && shownItem(draft.item) };
 }
@@ -35,7 +35,7 @@ export function shownProposal({ changes, ...proposal }: StoredProposal): Proposa
   return { ...proposal, changes: Object.fromEntries(shown) };
 }
 
-/** The items of a change, without the keys that go. */
+/** The items of a change, without the removed keys. */
 export function itemsOf(changes: StoredChanges): StoredItems {
   return Object.fromEntries(
     Object.entries(changes).filter((entry): entry is [string, StoredItem] => entry[1] !== null),
@@ -64,7 +64,7 @@ export function draftedItem(key: string, { format, value, expand, secret, remove
   };
 }
 
-/** A draft keeps the version that it was begun on, so that what others released since is noticed. */
+/** A draft keeps the version that it was begun on, so that later releases of other authors are noticed. */
 export function draft(
   previous: StoredDraft | undefined,
   given: { key: string; author: string; item: StoredItem | null; liveVersion: number; nowMs: number },
@@ -75,7 +75,7 @@ export function draft(
 }
 
 /**
- * A proposal with one more review. Nobody reviews their own; the last word of each reviewer counts.
+ * A proposal with one more review. Authors cannot review their own proposals; the last review of each reviewer counts.
  * @throws CONFIG_PROPOSAL_CLOSED, CONFIG_REVIEW_OWN, CONFIG_DRAFTS_FULL
  */
 export function review(
@@ -84,11 +84,13 @@ export function review(
 ): StoredProposal {
   requireOpen(proposal);
   if (reviewer === proposal.author) {
-    throw ConfigErrors.REVIEW_OWN(`"${reviewer}" made proposal ${proposal.id}; somebody else reviews it.`);
+    throw ConfigErrors.REVIEW_OWN(
+      `"${reviewer}" is the author of proposal ${proposal.id}. Another principal must review it.`,
+    );
   }
   const others = proposal.reviews.filter((known) => known.reviewer !== reviewer);
   if (others.length >= REVIEWS_MAX) {
-    throw ConfigErrors.DRAFTS_FULL(`Proposal ${proposal.id} has ${REVIEWS_MAX} reviews, the most there may be.`);
+    throw ConfigErrors.DRAFTS_FULL(`Proposal ${proposal.id} already has ${REVIEWS_MAX} reviews, which is the limit.`);
   }
   const reviews = [...others, { reviewer, verdict, comment, at: new Date(nowMs).toISOString() }];
   return { ...proposal, reviews, state: verdict === "reject" ? "rejected" : "open" };
@@ -101,12 +103,12 @@ export function approversOf({ reviews, author }: StoredProposal): string[] {
 /** @throws CONFIG_PROPOSAL_CLOSED */
 export function requireOpen({ id, state }: StoredProposal): void {
   if (state === "open") return;
-  throw ConfigErrors.PROPOSAL_CLOSED(`Proposal ${id} is ${state}. Draft the change again and propose it anew.`, {
+  throw ConfigErrors.PROPOSAL_CLOSED(`Proposal ${id} is ${state}. Draft the change and propose it again.`, {
     extra: { state },
   });
 }
 
-/** Items with some of them set, and others gone (null). */
+/** Items with some of them set, and others removed (null). */
 export function withChanges(items: StoredItems, changes: StoredChanges): StoredItems {
   const changed: Record<string, StoredItem> = { ...items };
   for (const [key, item] of Object.entries(changes)) {
@@ -117,8 +119,8 @@ export function withChanges(items: StoredItems, changes: StoredChanges): StoredI
 }
 
 /**
- * The live items with a proposal's changes. A key that others changed since the proposal was begun is a conflict, unless
- * they made it just what the proposal makes it.
+ * The live items with a proposal's changes. A key that other releases changed since the proposal was begun is a conflict,
+ * unless they gave it the same value as the proposal.
  * @throws CONFIG_PROPOSAL_OUTDATED (`extra.keys`)
  */
 export function merge({ id, changes, baseVersion }: StoredProposal, base: StoredItems, live: StoredItems): StoredItems {
@@ -129,7 +131,7 @@ export function merge({ id, changes, baseVersion }: StoredProposal, base: Stored
   }
   if (conflicts.length === 0) return withChanges(live, changes);
   throw ConfigErrors.PROPOSAL_OUTDATED(
-    `Since version ${baseVersion}, on which proposal ${id} stands, others released ${conflicts.join(", ")}. Look at the difference, and draft it anew.`,
+    `Proposal ${id} is based on version ${baseVersion}. Later releases changed ${conflicts.join(", ")}. Compare the versions, and draft the change again.`,
     { extra: { keys: conflicts } },
   );
 }
@@ -139,7 +141,7 @@ function same(a: StoredItem | null | undefined, b: StoredItem | null | undefined
 }
 
 /**
- * Whether a release may stand that comes without an approved proposal.
+ * Checks a release without an approved proposal against the rules of its environment.
  * @throws CONFIG_REVIEW_REQUIRED, CONFIG_EMERGENCY_REASON
  */
 export function requireReview(
@@ -159,32 +161,35 @@ export function requireReview(
   if (rules.review === "optional" || approvedBy.length > 0) return;
   if (!emergency) {
     throw ConfigErrors.REVIEW_REQUIRED(
-      `Releases in "${namespace}" are published from a proposal that somebody else has approved. Draft the change, propose it, and have it reviewed; in an emergency say so, with a reason.`,
+      `Releases in "${namespace}" require a proposal that another principal has approved. Draft the change, propose it, and have it reviewed. In an emergency set "emergency": true, with a reason.`,
     );
   }
   if (reason.trim() === "") {
-    throw ConfigErrors.EMERGENCY_REASON("Say why it cannot wait for a review: it is kept with the release.", {
-      extra: { field: "/reason" },
-    });
+    throw ConfigErrors.EMERGENCY_REASON(
+      "An emergency release without a review requires a reason, which is kept with the release.",
+      {
+        extra: { field: "/reason" },
+      },
+    );
   }
 }
 
-/** Whether a release keeps the limits of its environment. @throws CONFIG_LIMIT_EXCEEDED */
+/** Checks a release against the limits of its environment. @throws CONFIG_LIMIT_EXCEEDED */
 export function requireLimits({ limits = {} }: Rules, namespace: string, items: Items, bytes: number): void {
   const refuse = (what: string, is: number, limit: number) =>
     ConfigErrors.LIMIT_EXCEEDED(
-      `${what} ${is}; releases in "${namespace}" may have ${limit}. Make it smaller, or have an operator change the rules.`,
+      `${what} ${is}; the limit in "${namespace}" is ${limit}. Make the release smaller, or have an operator change the rules.`,
       { extra: { is, limit } },
     );
   const keys = Object.keys(items).length;
-  if (limits.keys !== undefined && keys > limits.keys) throw refuse("Its keys are", keys, limits.keys);
+  if (limits.keys !== undefined && keys > limits.keys) throw refuse("The number of keys is", keys, limits.keys);
   if (limits.releaseBytes !== undefined && bytes > limits.releaseBytes) {
-    throw refuse("Its bytes are", bytes, limits.releaseBytes);
+    throw refuse("The size in bytes is", bytes, limits.releaseBytes);
   }
   for (const [key, item] of limits.valueBytes === undefined ? [] : Object.entries(items)) {
     const size = bytesOf(item);
     if (size > (limits.valueBytes as number)) {
-      throw refuse(`The bytes of key "${key}" are`, size, limits.valueBytes as number);
+      throw refuse(`The size in bytes of key "${key}" is`, size, limits.valueBytes as number);
     }
   }
 }

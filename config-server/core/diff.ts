@@ -1,6 +1,6 @@
 /**
- * What differs between two states of a set, key by key, and for a changed key line by line. Lines are compared by the
- * longest common subsequence, for as long as that is affordable; beyond it a change is shown as a whole.
+ * The differences between two states of a set, by key, and by line for a changed key. Lines are compared by the longest
+ * common subsequence up to a limit; beyond it the whole value counts as changed.
  */
 import { own } from "#base";
 import type { Difference } from "../api.ts";
@@ -9,7 +9,7 @@ import { isSealed, shownItem, type StoredItems } from "./sealed.ts";
 /** Cells of the table that lines are compared in: two values of two thousand lines, or some 16 MiB. */
 const TABLE_CELLS_MAX = 4_000_000;
 
-/** Of a secret it says that it changed and no more; `same` are those that did not. */
+/** A changed secret has no lines; `same` lists the secrets that did not change. */
 export function diffItems(
   before: StoredItems,
   after: StoredItems,
@@ -33,7 +33,7 @@ export function diffItems(
   return differences;
 }
 
-/** Every line of both, in order, with "-" (went), "+" (came) or " " (stayed) in front of it. */
+/** Every line of both, in order, with the prefix "-" (removed), "+" (added) or " " (unchanged). */
 export function diffLines(before: string, after: string): string[] {
   const old = before.split("\n");
   const now = after.split("\n");
@@ -69,7 +69,7 @@ function diffMiddle(old: readonly string[], now: readonly string[]): string[] {
   let i = 0;
   let j = 0;
   while (i < old.length || j < now.length) {
-    // Behind the last line of either there is undefined, which no line equals.
+    // After the last line of either list there is undefined, which no line equals.
     if (old[i] === now[j]) {
       lines.push(` ${old[i++]}`);
       j++;

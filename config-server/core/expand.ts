@@ -1,7 +1,7 @@
 /**
- * Placeholders: `${KEY}`, `${KEY#path.to.value}` and `${SET:KEY#path}` in a value that asks for it are filled in from the
- * effective config, or from that of another set; `${…|text}` has a default and `$${` is a plain `${`. What is filled in is
- * a value, never syntax: it is written the way that the format of the place asks for, so it cannot break out of it.
+ * Placeholders: `${KEY}`, `${KEY#path.to.value}` and `${SET:KEY#path}` in an item with `expand` are filled in from the
+ * effective config, or from that of another set; `${…|text}` has a default and `$${` is a plain `${`. Only values are filled
+ * in, never syntax: each is written as the format of its place requires, so it cannot break out of it.
  */
 import { VALUE_BYTES_MAX, type Item } from "../api.ts";
 import { messageOf } from "#base";
@@ -10,33 +10,33 @@ import { fillIn, PLACEHOLDER, withTexts, type Filling } from "./fill-in.ts";
 import type { OpenItem, Unreadable } from "./sealed.ts";
 
 /**
- * Characters of a value with placeholders, or of one that a placeholder points into: it is read when a config is made,
- * between two requests, and so in milliseconds.
+ * Characters of a value with placeholders, or of one that a placeholder points into: it is parsed while a
+ * config is built, between two requests, and so must take milliseconds only.
  */
 export const EXPAND_CHARS_MAX = 64 * 1024;
-/** Placeholders inside placeholders: chains of people are short, those of a mistake endless. */
+/** Placeholders inside placeholders: intended chains are short, those of a mistake endless. */
 export const DEPTH_MAX = 16;
 
 /** Where a placeholder points. */
 export interface Reference {
-  /** `APP`, `APP/PROFILE` or `NAMESPACE/APP/PROFILE`; undefined: the config that it stands in. */
+  /** `APP`, `APP/PROFILE` or `NAMESPACE/APP/PROFILE`; undefined: the config that contains the placeholder. */
   readonly set: string | undefined;
   readonly key: string;
   readonly path: readonly string[];
   readonly fallback: string | undefined;
 }
 
-/** An effective config that placeholders look into, by a name that tells it from all others. */
+/** An effective config that placeholders refer to, with a unique id. */
 export interface Source {
   readonly id: string;
-  item(key: string): (OpenItem & { /** Why it may not be told. */ readonly withheld?: string }) | undefined;
+  item(key: string): (OpenItem & { /** Why the value must not be used. */ readonly withheld?: string }) | undefined;
   /** Undefined: nothing is released for such a set. */
   other(set: string): Source | undefined;
 }
 
-/** A placeholder that cannot be filled in. The message names it and the way out. */
+/** A placeholder that cannot be filled in. The message names it and says how to fix it. */
 export class ExpandError extends Error {
-  /** The secret that could not be read, when that was it. */
+  /** The secret that could not be read, if that is the cause. */
   readonly unreadable: Unreadable | undefined;
 
   constructor(message: string, unreadable?: Unreadable) {
@@ -54,13 +54,13 @@ export function parseReference(text: string): Reference {
   const [, set, key, path, fallback] = REFERENCE.exec(text) ?? [];
   if (key === undefined) {
     throw new ExpandError(
-      `"\${${text}}" is no placeholder; it is \${KEY}, \${KEY#path.to.value} or \${SET:KEY#path}, each with |default if wanted, and a plain "\${" is written "$\${"`,
+      `"\${${text}}" is not a valid placeholder; expected \${KEY}, \${KEY#path.to.value} or \${SET:KEY#path}, each optionally with |default. A plain "\${" is written "$\${"`,
     );
   }
   return { set, key, path: path?.split(".") ?? [], fallback };
 }
 
-/** Sets that the placeholders of a value name. Ill-formed ones name none; `expandItem` tells of them. */
+/** Sets that the placeholders of a value name. Malformed placeholders name none; `expandItem` reports them. */
 export function setsIn(item: Item): string[] {
   const sets: string[] = [];
   for (const [, inner] of item.value.matchAll(PLACEHOLDER)) {
@@ -70,7 +70,7 @@ export function setsIn(item: Item): string[] {
   return sets;
 }
 
-/** A value with its placeholders filled in, and whether a secret is in it by now. @throws ExpandError */
+/** A value with its placeholders filled in, and whether it contains a secret. @throws ExpandError */
 export function expandItem(
   source: Source,
   key: string,
@@ -85,16 +85,16 @@ export function expandItem(
   }
 }
 
-/** A value that is not told is not quoted either; which secret cannot be read is. */
+/** Errors do not quote a secret value. They do name a secret that cannot be read. */
 function unquoted(error: unknown, message: string): unknown {
   return error instanceof ExpandError && !error.unreadable ? new ExpandError(message) : error;
 }
 
 class Expansion {
-  /** What is being filled in, outermost first: what comes again goes round for ever. */
+  /** The placeholders being filled in, outermost first. A repeated one would recurse forever. */
   readonly #open: string[] = [];
   #chars = 0;
-  /** Whether any secret was looked at. */
+  /** Whether any secret was used. */
   secret = false;
 
   item(source: Source, key: string, { format, value }: Item): string {
@@ -118,7 +118,7 @@ class Expansion {
     }
   }
 
-  /** One string of a structured value. A string that is one placeholder and no more keeps the type of what it names. */
+  /** One string of a structured value. A string that is exactly one placeholder takes the type of the named value. */
   #filling(source: Source, text: string): Filling {
     const whole = /^\$\{([^}\n]{0,512})\}$/.exec(text)?.[1];
     if (whole === undefined) return { texts: this.#texts(source, text) };
@@ -126,7 +126,7 @@ class Expansion {
     return typeof data === "string" ? { texts: [data] } : { data };
   }
 
-  /** What each placeholder of a text becomes, in order. */
+  /** The text for each placeholder, in order. */
   #texts(source: Source, text: string): string[] {
     return [...text.matchAll(PLACEHOLDER)].map(([found, inner, closed]) => {
       if (found === "$${") return "${";
@@ -145,7 +145,7 @@ class Expansion {
     if (!source || !item) {
       if (fallback !== undefined) return fallback;
       const what = source ? `no key "${key}"` : `nothing is released for "${set}"`;
-      throw new ExpandError(`\${${name}}: ${what}; release it, mend the name, or give a default: \${${name}|…}`);
+      throw new ExpandError(`\${${name}}: ${what}; release it, correct the name, or give a default: \${${name}|…}`);
     }
     if (item.unreadable) throw new ExpandError(`\${${name}}: ${item.unreadable.message}`, item.unreadable);
     if (item.withheld !== undefined) throw new ExpandError(`\${${name}}: ${item.withheld}`);
@@ -153,14 +153,16 @@ class Expansion {
     if (item.opaque) return "";
     const place = `${source.id}:${key}#${path.join(".")}`;
     if (this.#open.includes(place)) {
-      throw new ExpandError(`\${${name}} goes in a circle: ${[...this.#open, place].join(" → ")}`);
+      throw new ExpandError(`\${${name}} is circular: ${[...this.#open, place].join(" → ")}`);
     }
     if (this.#open.length >= DEPTH_MAX) throw new ExpandError(`\${${name}}: more than ${DEPTH_MAX} placeholders deep`);
     this.#open.push(place);
     const value = this.#told(source, item, reference);
     this.#open.pop();
     if (value === undefined && fallback === undefined) {
-      throw new ExpandError(`\${${name}}: "${key}" has nothing at ${path.join(".")}; mend the path, or give a default`);
+      throw new ExpandError(
+        `\${${name}}: "${key}" has nothing at ${path.join(".")}; correct the path, or give a default`,
+      );
     }
     return value ?? fallback ?? null;
   }
@@ -183,11 +185,11 @@ class Expansion {
     return "data" in filling ? filling.data : withTexts(value, filling.texts, (text) => text);
   }
 
-  /** A few placeholders that name each other twice would fill the memory. */
+  /** A few placeholders that each name another one twice would fill the memory. */
   #counted(text: string): string {
     this.#chars += text.length;
     if (this.#chars > VALUE_BYTES_MAX) {
-      throw new ExpandError(`filled in, it is more than ${VALUE_BYTES_MAX} characters; let fewer placeholders nest`);
+      throw new ExpandError(`filled in, it is more than ${VALUE_BYTES_MAX} characters; nest fewer placeholders`);
     }
     return text;
   }
@@ -196,7 +198,7 @@ class Expansion {
 function requireReadable(key: string, value: string): void {
   if (value.length <= EXPAND_CHARS_MAX) return;
   throw new ExpandError(
-    `"${key}" has ${value.length} characters; with placeholders, or pointed into by one, it may have ${EXPAND_CHARS_MAX}`,
+    `"${key}" has ${value.length} characters; a value with placeholders, or with a path that a placeholder names, may have at most ${EXPAND_CHARS_MAX}`,
   );
 }
 
@@ -208,5 +210,5 @@ function textOf(value: unknown, name: string): string {
   if (typeof value === "string") return value;
   if (value === null) return "";
   if (value instanceof Literal) return value.source;
-  throw new ExpandError(`\${${name}} is a list or an object, which has no place inside a text; name one value of it`);
+  throw new ExpandError(`\${${name}} is a list or an object, which cannot be part of a text; name one value of it`);
 }

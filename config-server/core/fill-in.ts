@@ -1,7 +1,7 @@
 /**
  * Values are filled into a text so that nothing but the placeholders changes: comments, quotes, order, and how every other
- * number is written keep their bytes. What is filled in is a value and never syntax. A scalar whose style cannot hold the
- * value is written again in double quotes; that is known by reading it back.
+ * number is written keep their bytes. Only values are filled in, never syntax. A scalar whose style cannot hold the value is
+ * written again in double quotes; reading it back shows whether it can.
  */
 import { isScalar, parseDocument, visit } from "yaml";
 import { isTable, Literal, parseYaml, YAML_OPTIONS } from "#base/formats";
@@ -11,10 +11,10 @@ import { readTomlSource, tomlValue } from "#base/toml-source";
 /** `${…}` with what is inside, an opening without an end, or `$${`, which is a plain `${`. */
 export const PLACEHOLDER = /\$\$\{|\$\{([^}\n]{0,512})(\})?/g;
 
-/** What becomes of one string: a text for each placeholder in order, or, of a string that is one placeholder, data. */
+/** The result for one string: a text for each placeholder in order, or data when the string is exactly one placeholder. */
 export type Filling = { readonly texts: readonly string[] } | { readonly data: unknown };
 
-/** @throws whatever it throws for a placeholder that cannot be filled in */
+/** Throws for a placeholder that cannot be filled in. */
 export type Fill = (value: string) => Filling;
 
 type Structured = "yaml" | "json" | "toml";
@@ -24,9 +24,9 @@ interface Place {
   readonly start: number;
   readonly end: number;
   readonly value: string;
-  /** A text that is put into it, written as its quotes ask for; `indent`: spaces in front of the line. */
+  /** A text for this place, escaped as its quotes require; `indent`: spaces before the line. */
   write(text: string, indent: number): string;
-  /** What a candidate for its source means; throws or returns something else when it breaks out. */
+  /** The value of a candidate source. Throws or returns another value when the candidate breaks out. */
   readonly read: (source: string) => unknown;
 }
 
@@ -43,7 +43,7 @@ export function fillIn(format: Structured | "properties", text: string, fill: Fi
   return filled + text.slice(at);
 }
 
-/** The texts in place of the placeholders, each by its turn. */
+/** A text with its placeholders replaced, in order. */
 export function withTexts(
   text: string,
   texts: readonly string[],
@@ -66,7 +66,7 @@ function filledIn(text: string, place: Place, { format, filling }: { format: Str
   return quoted(value) + lineEnd;
 }
 
-/** Spaces in front of the line that a placeholder stands in. */
+/** Spaces before the line that contains a placeholder. */
 function indentAt(source: string, offset: number): number {
   const lineStart = source.lastIndexOf("\n", offset - 1) + 1;
   return /^ */.exec(source.slice(lineStart))?.[0].length ?? 0;
@@ -93,7 +93,7 @@ function write(data: unknown, format: Structured): string {
   if (data instanceof Literal) return data.textIn(format);
   if (typeof data === "string") return quoted(data);
   if (data === null || data === undefined) {
-    if (format === "toml") throw new Error("null has no place in TOML");
+    if (format === "toml") throw new Error("TOML has no null");
     return "null";
   }
   const [comma, is] = SEPARATORS[format];
@@ -122,7 +122,7 @@ function tomlPlaces(text: string): Place[] {
   });
 }
 
-/** Values only: names keep what they are. */
+/** Values only: names are not filled in. */
 function yamlPlaces(text: string): Place[] {
   const places: Place[] = [];
   visit(parseYaml(text), {
@@ -152,7 +152,7 @@ function yamlWriter(type: string | undefined | null): YamlWriter {
   return (text) => text;
 }
 
-/** What a scalar's source means where it is: in the same style, and the same to readers of YAML 1.1. */
+/** The value of a scalar's source in its place: in the same style, and equal for readers of YAML 1.1. */
 function readYamlScalar(source: string, type: string | undefined | null, inFlow: boolean): unknown {
   const [before, after] = inFlow ? ["[", "]"] : ["k: ", "\n"];
   const values = (["1.2", "1.1"] as const).map((version) => {
@@ -172,7 +172,7 @@ function readYamlScalar(source: string, type: string | undefined | null, inFlow:
 
 const SCHEMAS = { "1.2": "core", "1.1": "yaml-1.1" } as const;
 
-/** In comments nothing is filled in. */
+/** Comments are not filled in. */
 function fillProperties(text: string, fill: Fill): string {
   let filled = "";
   let at = 0;

@@ -1,4 +1,4 @@
-/** Whether a value is what its format says, with line and column where not, and of a size that is told. */
+/** Checks values against their format and size. Problems have a line and a column. */
 import { hasLoneSurrogate, jsonShapeProblem } from "#base";
 import { type ParseError, parseTree } from "jsonc-parser";
 import { TomlError } from "smol-toml";
@@ -8,23 +8,24 @@ import { dataOf, nestsTooDeep, NESTING_MAX, readValue, YAML_OPTIONS } from "#bas
 import { doubleMember, readPlainJson } from "#base/plain-json";
 import { propertyProblem, readProperties } from "#base/properties";
 
-/** All that is wrong with the size and the syntax of values, in order of key. */
+/** All problems with the size and the syntax of values, in order of key. */
 export function checkSyntax(items: Items): ReleaseProblem[] {
   const problems: ReleaseProblem[] = [];
   for (const [key, item] of Object.entries(items).sort(([a], [b]) => (a < b ? -1 : 1))) {
     const bytes = bytesOf(item);
     const problem =
       bytes > VALUE_BYTES_MAX
-        ? { message: `it is ${bytes} bytes, ${VALUE_BYTES_MAX} are the most` }
+        ? { message: `it is ${bytes} bytes; at most ${VALUE_BYTES_MAX} are allowed` }
         : (lfsPointer(item) ?? CHECKS[item.format](item.value));
-    // What parsers say quotes the text; of a secret it is told what it should be, and where it is not.
-    const message = item.secret && bytes <= VALUE_BYTES_MAX ? `the secret is no ${item.format}` : problem?.message;
+    // Messages of parsers quote the text. The message for a secret names only the format, and the place.
+    const message =
+      item.secret && bytes <= VALUE_BYTES_MAX ? `the secret is not valid ${item.format}` : problem?.message;
     if (problem && message !== undefined) problems.push({ key, pointer: "", ...problem, message });
   }
   return problems;
 }
 
-/** Bytes of a value: of a binary one those that its base64 stands for. */
+/** Bytes of a value. A binary value counts decoded. */
 export function bytesOf({ format, value }: Pick<Item, "format" | "value">): number {
   if (format !== "binary") return encoder.encode(value).length;
   return Math.floor((value.length * 3) / 4) - (value.endsWith("==") ? 2 : value.endsWith("=") ? 1 : 0);
@@ -33,20 +34,20 @@ export function bytesOf({ format, value }: Pick<Item, "format" | "value">): numb
 const encoder = new TextEncoder();
 
 const TOO_DEEP = {
-  message: `lists and objects are more than ${NESTING_MAX} deep in each other, or one contains itself`,
+  message: `lists and objects are nested more than ${NESTING_MAX} deep, or one contains itself`,
 };
 
 const NO_UNICODE = {
-  message: "a text in it is not Unicode: half of a surrogate pair stands alone; remove it, or write both halves",
+  message: "a text in it is not Unicode: half of a surrogate pair is alone; remove it, or write both halves",
 };
 
-/** What is wrong with data whatever its format: too deep, or with a text that no file can hold. */
+/** Problems of data in any format: nested too deep, or with a text that no file can hold. */
 function unsound(data: unknown): Found {
   if (nestsTooDeep(data)) return TOO_DEEP;
   return hasLoneSurrogate(data) ? NO_UNICODE : undefined;
 }
 
-/** Brackets open at a time in a YAML text, those in strings counted: beyond it a reader takes a kilobyte for each. */
+/** Brackets open at a time in a YAML text, those in strings counted: beyond it a parser needs a kilobyte for each. */
 const OPEN_BRACKETS_MAX = 10_000;
 
 function opensTooMany(value: string): boolean {
@@ -62,15 +63,15 @@ function opensTooMany(value: string): boolean {
 const LFS_POINTER =
   /^version https:\/\/git-lfs\.github\.com\/spec\/v\d+\n(?:[a-z0-9.-]+ [^\n]+\n)*oid [a-z0-9]+:[0-9a-f]+\nsize \d+\n?$/;
 const LFS_POINTER_BYTES_MAX = 1024;
-export const LFS_POINTER_MESSAGE = "is a pointer of Git LFS and not the file; keep config in git itself";
+export const LFS_POINTER_MESSAGE = "is a Git LFS pointer, not the file; store config in git itself";
 
-/** Whether a file is what git keeps in the place of a large one. A text that only begins like that is a text. */
+/** Whether a file is a pointer that git stores in place of a large file. A text that only begins like one is a text. */
 export function isLfsPointer(bytes: Uint8Array): boolean {
   return bytes.length <= LFS_POINTER_BYTES_MAX && LFS_POINTER.test(Buffer.from(bytes).toString("latin1"));
 }
 
 function lfsPointer({ format, value }: Pick<Item, "format" | "value">): Found {
-  // Base64 is a third longer than what it stands for.
+  // Base64 is a third longer than its bytes.
   if (value.length > 2 * LFS_POINTER_BYTES_MAX) return undefined;
   return isLfsPointer(Buffer.from(value, format === "binary" ? "base64" : "utf8"))
     ? { message: LFS_POINTER_MESSAGE }
@@ -92,12 +93,12 @@ const CHECKS: Record<Items[string]["format"], (value: string) => Found> = {
       const problem = unsound(readValue({ format: "json", value }));
       return problem ?? doubled(value);
     } catch (error) {
-      // V8 says what is wrong but not always where; this reader always does.
+      // V8 does not always give the place of an error; this parser does.
       const errors: ParseError[] = [];
       try {
         parseTree(value, errors, { disallowComments: true, allowTrailingComma: false, allowEmptyContent: false });
       } catch {
-        // It nests deeper than that reader goes; what V8 said has to do.
+        // The value nests deeper than that parser can read; the message of V8 must do.
       }
       const [first] = errors;
       return { message: (error as Error).message, ...(first ? place(value, first.offset) : {}) };
@@ -131,11 +132,14 @@ const CHECKS: Record<Items[string]["format"], (value: string) => Found> = {
   properties: (value) => propertyProblem(value) ?? unsound(readProperties(value)),
 };
 
-/** Parsers keep the last of two members in silence, and not all of them the same one. */
+/** Parsers silently keep one of two equal members, and not all keep the same one. */
 function doubled(value: string): Found {
   const found = doubleMember(value, NESTING_MAX + 1);
   if (!found) return undefined;
-  return { message: `the member "${found.name}" comes twice in one object; remove one`, ...place(value, found.offset) };
+  return {
+    message: `the member "${found.name}" appears twice in one object; remove one`,
+    ...place(value, found.offset),
+  };
 }
 
 function place(text: string, offset: number): { line: number; column: number } {

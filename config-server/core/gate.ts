@@ -24,7 +24,7 @@ export interface Observed {
   readonly critical: ReadonlySet<string>;
 }
 
-/** What one observer remembers of one turn. Milliseconds of its monotonic clock. */
+/** The memory of one observer for one turn. Milliseconds of its monotonic clock. */
 export interface Seen {
   readonly turn: number;
   /** Start of the time without all acknowledgements. */

@@ -1,8 +1,8 @@
-/** Where releases lie in the store: immutable contents by number, and one pointer per set to the live one. */
+/** Keys in the store: immutable releases by number, one pointer per set to the live one, and everything beside them. */
 import type { SetName } from "../api.ts";
 
 const CONFIG_PREFIX = "/config/";
-/** The pointers alone; whoever follows the live config watches these. */
+/** The live pointers. Readers of live config watch this prefix. */
 export const LIVE_PREFIX = `${CONFIG_PREFIX}live/`;
 
 export function setId({ namespace, app, profile }: SetName): string {
@@ -22,7 +22,7 @@ export function releaseKey(name: SetName, version: number): string {
   return `${releasesPrefix(name)}${String(version).padStart(12, "0")}`;
 }
 
-/** What a release is made of, where it is too much for one value: named by its hash, so equal content lies there once. */
+/** The parts of a content too large for one value: named by its hash, so that equal content is stored once. */
 export function contentPrefix(name: SetName, hash: string): string {
   return `${CONFIG_PREFIX}contents/${setId(name)}/${hash}/`;
 }
@@ -31,12 +31,12 @@ export function partKey(name: SetName, hash: string, part: number): string {
   return `${contentPrefix(name, hash)}${String(part).padStart(4, "0")}`;
 }
 
-/** Says that a release is made of a content, which therefore stays. */
+/** Marks a content as part of a release, so that it is kept. */
 export function contentUsedKey(name: SetName, hash: string): string {
   return `${CONFIG_PREFIX}used/${setId(name)}/${hash}`;
 }
 
-/** Contents on their way to a release. What stays here is of a publisher that died. */
+/** Contents that are being published. Entries that stay here are from a publisher that crashed. */
 export const STAGED_PREFIX = `${CONFIG_PREFIX}staged/`;
 
 export function stagedKey(name: SetName, hash: string): string {
@@ -75,21 +75,21 @@ export function proposalKey(name: SetName, id: string): string {
   return `${proposalsPrefix(name)}${id}`;
 }
 
-/** Wrapped data keys of all secrets. They lie beside releases, which never change, so that they can be wrapped anew. */
+/** Wrapped data keys of all secrets. They are stored apart from releases, which never change, so that they can be rewrapped. */
 export const SECRETS_PREFIX = `${CONFIG_PREFIX}secrets/`;
 
 export function dataKeyKey(name: SetName, dataKey: string): string {
   return `${SECRETS_PREFIX}${setId(name)}/${dataKey}`;
 }
 
-/** The set's id and the data key's. */
+/** The id of the set, and of the data key. */
 export function parseDataKeyKey(key: string): { readonly set: string; readonly dataKey: string } {
   const rest = key.slice(SECRETS_PREFIX.length);
   const end = rest.lastIndexOf("/");
   return { set: rest.slice(0, end), dataKey: rest.slice(end + 1) };
 }
 
-/** Data keys that came with a release of a set, by its version: those of all releases are needed for ever. */
+/** Data keys that a release of a set added, by its version. They are kept as long as the releases: forever. */
 export function usedDataKeysPrefix(name: SetName): string {
   return `${CONFIG_PREFIX}secrets-used/${setId(name)}/`;
 }
@@ -98,30 +98,30 @@ export function usedDataKeysKey(name: SetName, version: number): string {
   return `${usedDataKeysPrefix(name)}${String(version).padStart(12, "0")}`;
 }
 
-/** Who was shown which secret. */
+/** The audit of revealed secrets. */
 export const AUDIT_PREFIX = `${CONFIG_PREFIX}audit/`;
-/** Milliseconds since 1970 that no clock reaches: what is left of them orders the latest first. */
+/** Milliseconds since 1970 that no clock reaches: the difference to it orders the latest record first. */
 const AUDIT_MS_MAX = 9_999_999_999_999;
 
 export function auditKey(atMs: number, id: string): string {
   return `${AUDIT_PREFIX}${String(AUDIT_MS_MAX - atMs).padStart(13, "0")}-${id}`;
 }
 
-/** Who runs which release. */
+/** The release that each subscriber runs. */
 export const ACKNOWLEDGEMENTS_PREFIX = `${CONFIG_PREFIX}acknowledgements/`;
 
 export function acknowledgementKey(name: SetName, subscriber: string): string {
   return `${ACKNOWLEDGEMENTS_PREFIX}${setId(name)}/${subscriber}`;
 }
 
-/** Who follows a config, on whichever member. */
+/** Subscribers that follow a config, by member. */
 export const SUBSCRIBERS_PREFIX = `${CONFIG_PREFIX}subscribers/`;
 
 export function subscriberKey(name: SetName, subscriber: string, member: string): string {
   return `${SUBSCRIBERS_PREFIX}${setId(name)}/${subscriber}/${member}`;
 }
 
-/** Rollouts of a set that ended, by the version that each brought; padded as releases are. */
+/** Ended rollouts of a set, by the version that each brought, padded like releases. */
 export function rolloutsPrefix(name: SetName): string {
   return `${CONFIG_PREFIX}rollouts/${setId(name)}/`;
 }
@@ -136,31 +136,31 @@ export function setOf(id: string): SetName {
   return { namespace, app, profile };
 }
 
-/** What holds for the releases of an environment. */
+/** The rules for the releases of an environment. */
 export function rulesKey(namespace: string): string {
   return `${CONFIG_PREFIX}rules/${namespace}`;
 }
 
-/** Which source a set follows, by set. */
+/** The source that a set follows, by set. */
 export const OWNERS_PREFIX = `${CONFIG_PREFIX}owners/`;
 
 export function ownerKey(name: SetName): string {
   return `${OWNERS_PREFIX}${setId(name)}`;
 }
 
-/** How far sources have come, by their name. */
+/** The progress of sources, by name. */
 export const SOURCES_PREFIX = `${CONFIG_PREFIX}sources/`;
 
 export function sourceKey(source: string): string {
   return `${SOURCES_PREFIX}${source}`;
 }
 
-/** Which member mirrors a source, under that member's lease. */
+/** The member that mirrors a source, under the lease of that member. */
 export function mirrorKey(source: string): string {
   return `${CONFIG_PREFIX}mirrors/${source}`;
 }
 
-/** The set a live pointer belongs to; undefined for keys of a later version. */
+/** The set of a live pointer; undefined for keys that a later version wrote. */
 export function parseLiveKey(key: string): SetName | undefined {
   if (!key.startsWith(LIVE_PREFIX)) return undefined;
   const [namespace, app, profile, ...rest] = key.slice(LIVE_PREFIX.length).split("/");

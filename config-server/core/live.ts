@@ -1,7 +1,7 @@
 /**
- * All live releases in memory, those on their way, and what every instance is told by them. An effective config is made once
- * per variant (which of the releases on their way are in it) and kept until a release of an app that it stands on changes.
- * Pure: the hash is handed in.
+ * All live releases in memory, the releases of running rollouts, and the effective configs of instances. An effective config
+ * is built once per variant (the running rollouts that have reached it) and kept until a release of an app in it changes.
+ * Pure: the hash function is a parameter.
  */
 import { own, setOwn } from "#base";
 import type { ConfigPatch, EffectiveConfig, Identity, ReleaseProblem, SetName } from "../api.ts";
@@ -14,9 +14,9 @@ import type { OpenRelease, SealedItems } from "./sealed.ts";
 
 /** Effective configs kept at a time: those of a large fleet's apps. Values in them are shared with the releases. */
 const KEPT_MAX = 20_000;
-/** Sets that a release is guarded against changes of: a transaction compares so many, with room for its own. */
+/** Sets whose changes a release is guarded against: the comparisons of a transaction, with room for its own. */
 const RESTS_ON_MAX = 64;
-/** Characters of all values of one effective config: told in one piece, which readers take up to 16 MiB of. */
+/** Characters of all values of one effective config: it is sent in one piece, and readers accept up to 16 MiB. */
 export const EFFECTIVE_CHARS_MAX = 12 * 1024 * 1024;
 
 export interface LiveSet extends LiveRelease {
@@ -28,18 +28,18 @@ export interface LiveSet extends LiveRelease {
 /** A live pointer with the releases that it names. */
 export interface Pointer extends LiveSet {
   readonly record: LiveRecord;
-  /** The release that is on its way, and its secrets as they are stored. */
+  /** The release that a rollout brings, and its secrets as they are stored. */
   readonly candidate: OpenRelease | undefined;
   readonly candidateSealed: SealedItems;
 }
 
-/** A rollout that is under way. */
+/** A running rollout. */
 export interface ActiveRollout {
   readonly name: SetName;
   readonly record: LiveRecord & { readonly rollout: Rollout };
 }
 
-/** The releases that a config was made of, by set. */
+/** The versions in a config, by set. */
 export type MadeOf = ReadonlyMap<string, number>;
 
 export class LiveConfig {
@@ -47,18 +47,18 @@ export class LiveConfig {
   readonly #sets = new Map<string, Pointer>();
   /** Sets of an app. */
   readonly #byApp = new Map<string, Set<string>>();
-  /** Apps that a set names, and by whom an app is named. */
+  /** Apps that a set names, and sets that name an app. */
   readonly #names = new Map<string, ReadonlySet<string>>();
   readonly #namedBy = new Map<string, Set<string>>();
-  /** Sets with a release on its way, and apps that a config stands on, directly or by others; forgotten at each change. */
+  /** Sets with a running rollout; and apps that a config depends on, directly or through others, cleared at each change. */
   readonly #rolling = new Set<string>();
   readonly #reach = new Map<string, ReadonlySet<string>>();
   /** Variants, in order of use. */
   readonly #kept = new Map<string, Resolved>();
-  /** Of configs that cannot be made any more, what they were before. */
+  /** The last valid versions of configs that can no longer be built. */
   readonly #lastGood = new Map<string, EffectiveConfig>();
   readonly #keptByApp = new Map<string, Set<string>>();
-  /** By releaseKey, in order of making: what subscribers say that they run. */
+  /** By releaseKey, oldest first: to look up the configs that subscribers acknowledge. */
   readonly #made = new Map<string, MadeOf>();
 
   constructor(hash: (text: string) => string) {
@@ -92,7 +92,7 @@ export class LiveConfig {
       part.clear();
   }
 
-  /** Takes over what has become live, or come a step on its way, at one revision. */
+  /** Applies the pointers that changed at one revision: new live releases, and steps of rollouts. */
   apply(pointers: readonly Pointer[]): void {
     this.#reach.clear();
     for (const pointer of pointers) {
@@ -121,7 +121,7 @@ export class LiveConfig {
     for (const named of names) add(this.#namedBy, named, id);
   }
 
-  /** Rollouts that are under way, by set. */
+  /** Running rollouts, by set. */
   *rollouts(): Iterable<ActiveRollout> {
     for (const id of this.#rolling) {
       const { name, record } = this.#sets.get(id) as Pointer;
@@ -129,57 +129,57 @@ export class LiveConfig {
     }
   }
 
-  /** Whether anything is on its way. Else whoever follows a config is told the same of it. */
+  /** Whether a rollout is running. Otherwise all readers of a config receive the same. */
   get isRolling(): boolean {
     return this.#rolling.size > 0;
   }
 
-  /** Whether what is told of a config may be another one once releases of these apps change. */
+  /** Whether a config may change when releases of these apps change. */
   touchedBy(apps: ReadonlySet<string>): (name: SetName) => boolean {
     const kept = new Set([...apps].flatMap((app) => [...(this.#keptByApp.get(app) ?? [])].map(setIdOf)));
     return (name) => kept.has(setId(name)) || !this.#reachOf(name).isDisjointFrom(apps);
   }
 
   /**
-   * What an instance is told; empty when nothing is released for it. With problems it is what it was before they came up:
-   * two releases on two members, at the same moment, may each be right and not fit together. Two that are on their way may
-   * not fit either: then it is what is live.
+   * The config of an instance; empty when nothing is released for it. With problems it is the last config without them: two
+   * simultaneous releases at two members may each be valid and not fit together. The releases of two rollouts may not fit
+   * together either: then it is the live config.
    */
   resolved(name: SetName, who: Identity = NOBODY): Resolved {
     return this.#variant(name, this.#variantOf(name, who));
   }
 
-  /** What an instance is told, when that is known without making it; what never was without problems is told to nobody. */
-  told(name: SetName, who: Identity): EffectiveConfig | undefined {
+  /** The config of an instance, if it is built already. Undefined for one that never was without problems. */
+  cached(name: SetName, who: Identity): EffectiveConfig | undefined {
     const found = this.#kept.get(variantKey(name, this.#variantOf(name, who)));
     return found && (found.problems.length === 0 || this.isLastGood(name, who)) ? found.config : undefined;
   }
 
-  /** What a config is or was made of, by its releaseKey; undefined when that is forgotten. */
+  /** The versions in a present or earlier config, by its releaseKey; undefined when they are no longer known. */
   madeOf(releaseKey: string): MadeOf | undefined {
     return this.#made.get(releaseKey);
   }
 
-  /** Of a config with problems: whether what is told of it is what it was before they came up, or what is live. */
+  /** For a config with problems: whether `resolved` returns its last valid version, or the live config. */
   isLastGood(name: SetName, who: Identity = NOBODY): boolean {
     const variant = this.#variantOf(name, who);
     if (this.#lastGood.has(variantKey(name, variant))) return true;
     return variant.length > 0 && (this.resolved(name).problems.length === 0 || this.isLastGood(name));
   }
 
-  /** The stage of a rollout that reaches somebody. */
+  /** The stage of a rollout that reaches an instance. */
   stageOf({ name, record }: ActiveRollout, who: Identity): number {
     return stageOf(record.rollout, { name, who, hash: this.#hash });
   }
 
-  /** Whether a release that is on its way is a part of what somebody would be told, were it reached. */
+  /** Whether the release of a rollout is part of the config of a reached instance. */
   concerns({ name: rolling }: ActiveRollout, name: SetName): boolean {
     const id = setId(rolling);
     return this.#reachOf(name).has(appId(rolling)) && this.#variant(name, [id]).sets.includes(id);
   }
 
-  /** When somebody was to be told what it is told now: milliseconds since 1970. */
-  toldAtMs(name: SetName, who: Identity): number {
+  /** When the present config of an instance became due: milliseconds since 1970. */
+  dueAtMs(name: SetName, who: Identity): number {
     const variant = this.#variantOf(name, who);
     const times = this.#variant(name, variant).sets.map((id) => {
       const pointer = this.#sets.get(id);
@@ -192,7 +192,7 @@ export class LiveConfig {
     return Math.max(0, ...times);
   }
 
-  /** Sets whose release that is on its way somebody is told, of those that its config may stand on. */
+  /** Sets whose rollout has reached the instance, among the sets that its config may depend on. */
   #variantOf(name: SetName, who: Identity): string[] {
     if (this.#rolling.size === 0) return [];
     const reach = this.#reachOf(name);
@@ -238,7 +238,7 @@ export class LiveConfig {
     if (this.#made.size > KEPT_MAX) this.#made.delete(this.#made.keys().next().value as string);
   }
 
-  /** Apps that a config may stand on, whoever asks for it: those of all its layers, live or on their way. */
+  /** Apps that a config may depend on, for any reader: the apps of all its layers, live or in a rollout. */
   #reachOf(name: SetName): ReadonlySet<string> {
     const app = appId(name);
     const known = this.#reach.get(app);
@@ -251,7 +251,7 @@ export class LiveConfig {
     return apps;
   }
 
-  /** Live pointers of other sets that the checks of a candidate look at, and the versions that they have here. */
+  /** Live pointers of other sets that the checks of a candidate use, and their versions here. */
   restsOn(candidate: LiveSet): Map<string, number> {
     const found = new Map<string, number>();
     for (const name of this.dependents(candidate.name)) {
@@ -265,8 +265,8 @@ export class LiveConfig {
   }
 
   /**
-   * What a candidate would do to those that stand on its set, itself among them: placeholders that could not be filled in
-   * any more, and imports that would go in a circle. What is broken already is not held against it.
+   * The problems that a candidate would cause in all configs that depend on its set, including its own: placeholders that
+   * could no longer be filled in, and circular imports. Existing problems do not count.
    */
   problemsOf(candidate: LiveSet, blind = false): ReleaseProblem[] {
     return this.dependents(candidate.name).flatMap((name) => {
@@ -284,7 +284,7 @@ export class LiveConfig {
               {
                 key: "",
                 pointer: "",
-                message: `${where}in all it is ${chars} characters, ${EFFECTIVE_CHARS_MAX} at most`,
+                message: `${where}all values together have ${chars} characters; at most ${EFFECTIVE_CHARS_MAX} are allowed`,
               },
             ]
           : []),
@@ -292,7 +292,7 @@ export class LiveConfig {
     });
   }
 
-  /** What a config would be with the candidate, first as things are, then with all that is on its way. */
+  /** The config with the candidate, first with live releases, then with those of all running rollouts. */
   #withAndWithout(candidate: LiveSet, name: SetName, blind: boolean): Pick<Resolved, "problems" | "config"> {
     const found = this.resolvedWith(candidate, name, blind);
     const id = setId(candidate.name);
@@ -303,11 +303,14 @@ export class LiveConfig {
     const what = others.map((one) => `${one}@${this.#sets.get(one)?.record.rollout?.version}`).join(", ");
     return {
       config: found.config,
-      problems: later.problems.map(({ key, message }) => ({ key, message: `with ${what}, on its way: ${message}` })),
+      problems: later.problems.map(({ key, message }) => ({
+        key,
+        message: `with ${what}, which is being rolled out: ${message}`,
+      })),
     };
   }
 
-  /** What a config would be, were the candidate live; `blind` as somebody who may not know secrets is to see it. */
+  /** The config if the candidate were live; `blind`: without the values of secrets. */
   resolvedWith(candidate: LiveSet, name: SetName, blind = false): Resolved {
     const id = setId(candidate.name);
     const seen = sightOf(blind);
@@ -324,7 +327,7 @@ export class LiveConfig {
     for (const app of apps) {
       for (const id of this.#byApp.get(app) ?? []) {
         const { name: other } = this.#sets.get(id) as LiveSet;
-        // Of the app itself only the profiles that have this one as a layer.
+        // Of the same app, only the profiles that have this one as a layer.
         if (app !== appId(name) || layersOf(other).some(({ profile }) => profile === name.profile))
           found.set(id, other);
       }
@@ -338,7 +341,7 @@ export class LiveConfig {
   }
 }
 
-/** What changes from one config to the next: `base` is the content that it is to be laid onto. */
+/** The patch from one config to the next; `base` is the releaseKey that it applies to. */
 export function patchOf(before: EffectiveConfig, after: EffectiveConfig): ConfigPatch {
   const { items, ...head } = after;
   const changed: EffectiveConfig["items"] = {};
@@ -371,7 +374,7 @@ function add(sets: Map<string, Set<string>>, name: string, one: string): void {
   else sets.set(name, new Set([one]));
 }
 
-/** A live release as a check may see it. */
+/** Live releases for a check, with or without the values of secrets. */
 function sightOf(blind: boolean): (live: LiveRelease | undefined) => LiveRelease | undefined {
   if (!blind) return (live) => live;
   return (live) => live && { ...live, release: { ...live.release, items: blinded(live.release.items) } };

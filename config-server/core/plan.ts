@@ -1,4 +1,4 @@
-/** What an import or a source would make of a set, held against what is live. Pure. */
+/** The plan of an import or a source for one set, compared with the live release. Pure. */
 import { own } from "#base";
 import type { FileProblem, ImportedSet, Items, ReleaseProblem, SetName } from "../api.ts";
 import { PLAN_LINES_MAX } from "../api.ts";
@@ -8,7 +8,7 @@ import type { WantedSet } from "./tree.ts";
 export interface PlannedSet {
   readonly wanted: WantedSet;
   readonly name: SetName;
-  /** All that would be released. */
+  /** All items of the release. */
   readonly items: Items;
   readonly fromVersion: number;
   readonly added: readonly string[];
@@ -19,7 +19,7 @@ export interface PlannedSet {
   readonly before: Items;
 }
 
-/** `keep`: keys that are not wanted stay as they are. */
+/** `keep`: live keys without a file stay. */
 export function planSet(
   wanted: WantedSet,
   live: { readonly version: number; readonly items: Items },
@@ -60,12 +60,12 @@ export function reported(plan: PlannedSet, outcome: ImportedSet["outcome"]): Imp
   };
 }
 
-/** Plans as a dry run shows them: with lines, up to so many over all sets. */
+/** Plans for a dry run: with lines, up to a limit over all sets. */
 export function shown(plans: readonly PlannedSet[]): ImportedSet[] {
   let left = PLAN_LINES_MAX;
   return plans.map((plan) => {
     if (!plan.isChanged) return reported(plan, "unchanged");
-    // Comparing lines takes time, too: past the limit it is not done.
+    // Comparing lines takes time, too, so it stops at the limit.
     if (left === 0) return reported(plan, "planned");
     const differences = diffItems(plan.before, plan.items).map(({ key, kind, lines }) => {
       if (!lines) return { key, kind };
@@ -77,7 +77,7 @@ export function shown(plans: readonly PlannedSet[]): ImportedSet[] {
   });
 }
 
-/** Problems of a set, by the files that its keys came from. */
+/** Problems of a set, by the files of its keys. */
 export function inFiles({ wanted: { files, name } }: PlannedSet, problems: readonly ReleaseProblem[]): FileProblem[] {
   return problems.map(({ key, pointer, message, line, column }) => ({
     file: own(files, key) ?? `${name.namespace}/${name.app}/${name.profile}/${key}`,
@@ -88,7 +88,7 @@ export function inFiles({ wanted: { files, name } }: PlannedSet, problems: reado
   }));
 }
 
-/** The first of some problems, in a sentence. */
+/** The first of several problems, as a sentence. */
 export function firstOf(problems: readonly FileProblem[]): string {
   const [first] = problems;
   if (!first) return "";

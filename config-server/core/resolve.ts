@@ -1,7 +1,7 @@
 /**
- * What one instance is told: of each key the value of the highest layer that has it, and which release that is of. The
- * layers, from low to high: shared sets that the app imports, in the order of its list; then the app's own
- * `default`, PROFILE, `default@LABEL`, PROFILE@LABEL. A shared set has the same four of its own. Then placeholders are filled in.
+ * The effective config of one instance: for each key the value of the highest layer that has it, and the release it comes
+ * from. The layers, from low to high: shared sets that the app imports, in the order of its list; then the app's own
+ * `default`, PROFILE, `default@LABEL`, PROFILE@LABEL. A shared set has the same four layers. Then placeholders are filled in.
  */
 import { canonicalJson, own, setOwn } from "#base";
 import type { EffectiveConfig, Item, SetName } from "../api.ts";
@@ -10,11 +10,11 @@ import { setId } from "./keys.ts";
 import { readValue } from "#base/formats";
 import type { OpenItem, OpenItems, OpenRelease, Unreadable } from "./sealed.ts";
 
-/** The profile that all others of an app stand on. */
+/** The profile that all other profiles of an app override. */
 export const BASE_PROFILE = "default";
-/** The key that lists the apps whose sets an app stands on: a list of APP or NAMESPACE/APP. */
+/** The key that lists the apps that an app imports: a list of APP or NAMESPACE/APP. */
 export const IMPORTS_KEY = "imports.yaml";
-/** Apps that one stands on, through others or by itself. */
+/** Apps that one app imports, directly or through others. */
 export const IMPORTS_MAX = 64;
 
 /** A live release and the store revision that made it live. */
@@ -23,16 +23,16 @@ export interface LiveRelease {
   readonly revision: number;
 }
 
-/** The live release of a set, as one instance is to see it. */
+/** The release of a set that one instance receives. */
 export type Lookup = (name: SetName) => LiveRelease | undefined;
 
 export interface Resolved {
   readonly config: EffectiveConfig;
-  /** NAMESPACE/APP of all that it stands on: a change of any other changes nothing here. */
+  /** NAMESPACE/APP of all apps that it depends on. A change of any other app changes nothing here. */
   readonly apps: ReadonlySet<string>;
-  /** Ids of the sets that it is made of. */
+  /** Ids of the sets in it. */
   readonly sets: readonly string[];
-  /** Placeholders that cannot be filled in, imports that go in a circle, secrets that may not or cannot be told, by key. */
+  /** Placeholders that cannot be filled in, circular imports, and secrets that must not or cannot be read, by key. */
   readonly problems: readonly { readonly key: string; readonly message: string; readonly unreadable?: Unreadable }[];
 }
 
@@ -50,7 +50,7 @@ export function appId({ namespace, app }: Pick<SetName, "namespace" | "app">): s
   return `${namespace}/${app}`;
 }
 
-/** The apps that a set names by its imports and placeholders, in whatever profile. Ill-formed names are left out. */
+/** The apps that a set names in its imports and placeholders, in any profile. Malformed names are left out. */
 export function appsNamedBy({ namespace, ...name }: SetName, items: OpenItems): Set<string> {
   const named = new Set<string>();
   const imports = own(items, IMPORTS_KEY);
@@ -63,18 +63,18 @@ export function appsNamedBy({ namespace, ...name }: SetName, items: OpenItems): 
 
 const IMPORT = /^(?:[a-z0-9][a-z0-9-]{0,62}\/)?[a-z0-9][a-z0-9-]{0,62}$/;
 
-/** The list of imports, or what is wrong with it. */
+/** The list of imports, or its problem. */
 export function readImports(item: Item): { readonly imports?: readonly string[]; readonly problem?: string } {
-  const problem = `"${IMPORTS_KEY}" is a list of apps, such as "- shared" or "- NAMESPACE/APP", ${IMPORTS_MAX} at most`;
+  const problem = `"${IMPORTS_KEY}" must be a list of at most ${IMPORTS_MAX} apps, such as "- shared" or "- NAMESPACE/APP"`;
   if (item.format !== "yaml" && item.format !== "json") return { problem };
   try {
     const list = readValue(item) ?? [];
     if (!Array.isArray(list) || list.length > IMPORTS_MAX) return { problem };
     const bad = list.find((one) => typeof one !== "string" || !IMPORT.test(one)) as unknown;
-    if (bad !== undefined) return { problem: `${problem}; ${JSON.stringify(bad)} is none` };
+    if (bad !== undefined) return { problem: `${problem}; ${JSON.stringify(bad)} is not a valid app name` };
     return { imports: list as string[] };
   } catch {
-    // Its syntax was checked before; what it says now is that it is no list.
+    // The syntax has been checked before, so the value is not a list.
     return { problem };
   }
 }
@@ -84,14 +84,14 @@ function importedFrom(namespace: string, text: string): { namespace: string; app
   return second === undefined ? { namespace, app: first } : { namespace: first, app: second };
 }
 
-/** The set that a placeholder names: `APP`, `APP/PROFILE` or `NAMESPACE/APP/PROFILE`; what it leaves out is that of `name`. */
+/** The set that a placeholder names: `APP`, `APP/PROFILE` or `NAMESPACE/APP/PROFILE`; omitted parts are those of `name`. */
 function setNamed(name: SetName, text: string): SetName {
   const parts = text.split("/");
   const [app = "", profile = name.profile] = parts.length === 3 ? parts.slice(1) : parts;
   return { namespace: parts.length === 3 ? (parts[0] as string) : name.namespace, app, profile };
 }
 
-/** Merges the layers and fills in placeholders; `releaseKey` names the versions of all that it stands on, and so the content. */
+/** Merges the layers and fills in placeholders. `releaseKey` is made of the versions of all used releases, and so identifies the content. */
 export function resolve(name: SetName, lookup: Lookup, hash: (text: string) => string): Resolved {
   const world = new World(name.namespace, lookup);
   const layered = world.layered(name);
@@ -138,7 +138,7 @@ interface Layered {
   readonly problems: { key: string; message: string; unreadable?: Unreadable }[];
 }
 
-/** Remembers what was looked at on the way: that is what the result stands on. */
+/** Records the apps and releases that are looked up: the result depends on them. */
 class World {
   readonly apps = new Set<string>();
   readonly releases = new Map<string, LiveRelease>();
@@ -150,13 +150,13 @@ class World {
     this.#lookup = lookup;
   }
 
-  /** Why an item may not be told here: a secret stays in its environment, or whoever may release in one could have those of all. */
+  /** Why an item must not be used here. A secret stays in its environment; otherwise a publisher of one could read those of all. */
   withheld({ secret }: Item, { namespace, app, profile }: SetName): string | undefined {
     if (!secret || namespace === this.#namespace) return undefined;
-    return `it is a secret of ${setId({ namespace, app, profile })}, and secrets are told in their own namespace only; release one in "${this.#namespace}"`;
+    return `it is a secret of ${setId({ namespace, app, profile })}, and secrets are only available in their own namespace; release one in "${this.#namespace}"`;
   }
 
-  /** Items of all layers of a config, imports and all, placeholders as they are. */
+  /** Items of all layers of a config, with imports, before placeholders are filled in. */
   layered(name: SetName): Layered {
     const problems: Layered["problems"] = [];
     const items = new Map<string, { item: OpenItem; origin: OpenRelease }>();
@@ -164,13 +164,16 @@ class World {
     const add = (one: SetName, open: readonly string[]): void => {
       const id = appId(one);
       if (open.includes(id)) {
-        const message = `the imports go in a circle: ${[...open, id].join(" → ")}; take one of them out`;
+        const message = `the imports are circular: ${[...open, id].join(" → ")}; remove one of them`;
         problems.push({ key: IMPORTS_KEY, message });
         return;
       }
       if (done.has(id)) return;
       if (done.size >= IMPORTS_MAX) {
-        problems.push({ key: IMPORTS_KEY, message: `more than ${IMPORTS_MAX} apps, those of others counted` });
+        problems.push({
+          key: IMPORTS_KEY,
+          message: `more than ${IMPORTS_MAX} apps, including those that imported apps import`,
+        });
         return;
       }
       const layers = this.#layers(one);
@@ -181,7 +184,7 @@ class World {
       done.add(id);
       for (const { release } of layers) {
         for (const [key, item] of Object.entries(release.items)) {
-          // Whom a shared set imports is its own affair.
+          // The list of imports of a shared set is not part of the result.
           if (open.length === 0 || key !== IMPORTS_KEY) items.set(key, { item, origin: release });
         }
       }

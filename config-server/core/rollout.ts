@@ -1,6 +1,6 @@
 /**
- * A gradual release: its plan, and the steps that it takes. All of it stands in the live pointer of its set, so each step is
- * one revision, in order with releases. Pure: a command and what is known become the next state or an error.
+ * A rollout: its plan and its steps. The live pointer of the set holds all of its state, so each step is one revision, in
+ * order with releases. Pure: a command and the present state become the next state or an error.
  */
 import {
   ACK_SECONDS,
@@ -20,8 +20,8 @@ import { sharePlaceOf, selects, type Selector } from "./identity.ts";
 import { setId } from "./keys.ts";
 
 /**
- * Names of instances that are left out of account because they were ill before: the record of a rollout stays small. Those
- * beyond count as if they had been well, which errs on the side of going back.
+ * Names of instances that do not count because they were critical before: the record of a rollout stays small. Instances
+ * beyond the limit count as if they had been healthy, which errs toward a rollback.
  */
 export const SPARED_MAX = 1000;
 
@@ -32,7 +32,7 @@ export interface Stage extends Selector {
 }
 
 export interface RolloutPlan {
-  /** The last selects everybody. */
+  /** The last stage selects every instance. */
   readonly stages: readonly Stage[];
   readonly health: { readonly service: string; readonly unhealthyMax: number; readonly graceSeconds: number };
   readonly onFailure: "rollback" | "pause";
@@ -41,21 +41,21 @@ export interface RolloutPlan {
 export interface Rollout {
   readonly version: number;
   readonly hash: string;
-  /** As in the pointer, once it is live. */
+  /** As in the pointer, once the release is live. */
   readonly secrets?: true;
   readonly author: string;
   readonly reason: string;
   readonly startedAt: string;
   readonly state: "running" | "paused";
   readonly stage: number;
-  /** Grows with each step: who looked at another turn knows something else. */
+  /** Grows with each step. A decision applies only to the turn that it was made for. */
   readonly turn: number;
   readonly plan: RolloutPlan;
-  /** One per stage that began. */
+  /** One entry per started stage. */
   readonly log: readonly StageLog[];
-  /** Instances that were critical before this stage, and those whose failure somebody went on in spite of. */
+  /** Instances that were critical before this stage, and those whose failure an operator accepted. */
   readonly spared: { readonly critical: readonly string[]; readonly failed: readonly string[] };
-  /** Of a pause. */
+  /** The reason of a pause. */
   readonly because?: string;
   readonly by?: string;
 }
@@ -67,27 +67,27 @@ interface StageLog {
   readonly applied?: number;
 }
 
-/** What the live pointer of a set says. */
+/** The live pointer of a set. */
 export interface LiveRecord {
   readonly version: number;
   readonly hash: string;
-  /** It has secrets, which a release on top of it may refer to without saying so. */
+  /** The release has secrets, which the next release may refer to implicitly. */
   readonly secrets?: true;
-  /** Since when this is so. Absent in what earlier versions wrote. */
+  /** When it became live. Absent in records of earlier versions. */
   readonly at?: string;
-  /** The highest number of a release, when that is not the live one: numbers are not used again. */
+  /** The highest release number, when it is not the live one: numbers are never reused. */
   readonly latest?: number;
   readonly rollout?: Rollout;
 }
 
-/** How many a stage reached, how many of them acknowledged, and who could not take it. */
+/** How many instances a stage reached, how many applied the release, and the failures. */
 export interface Tally {
   readonly reached: number;
   readonly applied: number;
   readonly failures: readonly Failure[];
 }
 
-/** A plan with all that it does not say filled in. @throws CONFIG_ROLLOUT_INVALID */
+/** A plan with all defaults filled in. @throws CONFIG_ROLLOUT_INVALID */
 export function planned(
   { stages, everybody = {}, health = {}, onFailure = "rollback" }: RolloutRequest,
   app: string,
@@ -95,7 +95,7 @@ export function planned(
   const named = stages.reduce((sum, { instances = [] }) => sum + instances.length, 0);
   if (named > STAGE_INSTANCES_MAX) {
     throw ConfigErrors.ROLLOUT_INVALID(
-      `The stages name ${named} instances, ${STAGE_INSTANCES_MAX} in all are the most. Select by a label or a share.`,
+      `The stages name ${named} instances; at most ${STAGE_INSTANCES_MAX} in total are allowed. Select by a label or a percentage.`,
       { extra: { field: "/rollout/stages" } },
     );
   }
@@ -103,14 +103,14 @@ export function planned(
   const filled = stages.map((stage, index): Stage => {
     const { labels, instances, percent, ...gate } = stage;
     if ([labels, instances, percent].filter((one) => one !== undefined).length !== 1) {
-      throw invalid(index, "", "gives exactly one of labels, instances and percent");
+      throw invalid(index, "", "must have exactly one of labels, instances and percent");
     }
     if (labels && Object.keys(labels).length === 0) throw invalid(index, "/labels", "has no label to select by");
     if (percent !== undefined && percent < share) {
       throw invalid(
         index,
         "/percent",
-        `reaches ${percent} %, and a stage before it ${share} %: whoever is in stays in`,
+        `has ${percent} %, but an earlier stage has ${share} %. Percentages must not decrease`,
       );
     }
     share = percent ?? share;
@@ -160,7 +160,7 @@ export function begin(
   };
 }
 
-/** The first stage that selects somebody; the last selects everybody. */
+/** The first stage that selects an instance; the last selects every instance. */
 export function stageOf(
   { plan: { stages }, version }: Pick<Rollout, "plan" | "version">,
   { name, who, hash }: { name: SetName; who: Identity; hash: (text: string) => string },
@@ -170,7 +170,7 @@ export function stageOf(
   return stages.findIndex((stage) => selects(stage, who, place));
 }
 
-/** What a step is taken with: who said so, why, when, and how the stage stands. */
+/** The circumstances of a step: its author, reason and time, and the state of the stage. */
 export interface StepContext {
   readonly by?: string | undefined;
   readonly because: string;
@@ -185,7 +185,7 @@ export type Step = RolloutAction | "next" | "fail" | "supersede";
 export type Stepped = { readonly live: LiveRecord; readonly ended?: RolloutView };
 
 /**
- * The pointer after one step. `next` and `fail` are the driver's; the others are somebody's.
+ * The pointer after one step. The driver takes `next` and `fail`; an operator takes the others.
  * @throws CONFIG_ROLLOUT_STATE
  */
 export function step(
@@ -197,10 +197,10 @@ export function step(
   const { rollout } = live;
   switch (what) {
     case "pause":
-      if (rollout.state === "paused") throw wrongState(rollout, "It is paused already.");
+      if (rollout.state === "paused") throw wrongState(rollout, "It is already paused.");
       return going(live, paused(rollout, context));
     case "resume":
-      if (rollout.state === "running") throw wrongState(rollout, "Only one that is paused is resumed.");
+      if (rollout.state === "running") throw wrongState(rollout, "Only a paused rollout can be resumed.");
       return going(live, resumed(rollout, context));
     case "next":
     case "promote":
@@ -229,7 +229,7 @@ function paused(rollout: Rollout, { because, by }: StepContext): Rollout {
   return { ...rest, state: "paused", because, ...(by === undefined ? {} : { by }) };
 }
 
-/** Whoever resumes has seen what is wrong, and goes on in spite of it. */
+/** An operator that resumes has seen the problems and accepts them. */
 function resumed(rollout: Rollout, { tally, critical }: StepContext): Rollout {
   const { because: _because, by: _by, spared, ...rest } = rollout;
   const failed = tally.failures.map(({ instance }) => instance);
@@ -278,7 +278,7 @@ function end(
   return { live: state === "completed" ? completed : { ...before, at, latest: version }, ended };
 }
 
-/** A rollout as it is told, without what only the followers know. */
+/** The view of a rollout, without the state of its instances. */
 export function viewOf(name: SetName, live: LiveRecord, rollout: Rollout): RolloutView {
   const { version, state, author, reason, startedAt, stage, plan, log, because, by } = rollout;
   const { namespace, app, profile } = name;

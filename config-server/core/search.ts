@@ -1,4 +1,4 @@
-/** Finds a text in what is live: in the names of keys, and line by line in their values, secrets left out. */
+/** Finds a text in live releases: in the names of keys, and by line in values that are not secret. */
 import { startOf } from "#base";
 import type { SearchResult } from "../api.ts";
 import type { OpenRelease } from "./sealed.ts";
@@ -6,7 +6,7 @@ import type { OpenRelease } from "./sealed.ts";
 /** Characters of a line that a search shows. */
 const HIT_CHARS_MAX = 240;
 
-/** Hits in the order of the releases given, then of keys, up to so many. */
+/** Hits in the order of the given releases, then of keys, at most `limit`. */
 export function searchIn(releases: Iterable<OpenRelease>, text: string, limit: number): SearchResult {
   const hits: SearchResult["hits"] = [];
   for (const { namespace, app, profile, version, items } of releases) {

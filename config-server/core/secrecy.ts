@@ -1,6 +1,6 @@
 /**
- * What secrets may not be used for: keys that the config server reads itself, values that a release check looks at, and
- * values of another environment. And how what is told becomes what others are shown. Pure.
+ * The limits of secrets: they may not be keys that the config server itself reads, or values that a release check uses. And
+ * the masking of configs for readers that do not run the app. Pure.
  */
 import { setOwn } from "#base";
 import {
@@ -12,19 +12,20 @@ import {
   type SetName,
 } from "../api.ts";
 
-/** Secrets under keys that are read and quoted in problems: schemas, and the list of imports. */
+/** Secrets under keys that posthouse reads and quotes in problems: schemas, and the list of imports. */
 export function unfitForSecrets(items: Items, isRead: (key: string) => boolean): ReleaseProblem[] {
   return Object.entries(items)
     .filter(([key, { secret }]) => secret && isRead(key))
     .map(([key]) => ({
       key,
       pointer: "",
-      message: "it may not be a secret: the config server reads it, and quotes it",
+      message: "it must not be a secret: the config server reads it, and quotes it in problems",
     }));
 }
 
 /**
- * What a check finds. A check quotes what it finds, so it is shown no secret; a value that it asks for may therefore be none.
+ * The problems that a check finds. Checks quote values in problems, so they receive no secret. A value that a check reads
+ * must therefore not be a secret.
  */
 export function checkWithoutSecrets(check: ReleaseCheck, name: SetName, items: Items): readonly ReleaseProblem[] {
   const secrets = Object.entries(items).filter(([, { secret }]) => secret);
@@ -47,11 +48,11 @@ export function checkWithoutSecrets(check: ReleaseCheck, name: SetName, items: I
   return [...asked].map((key) => ({
     key,
     pointer: "",
-    message: "it may not be a secret, nor be filled in with one: posthouse itself reads it, and quotes it in problems",
+    message: "it must not be a secret or contain one: posthouse itself reads it, and quotes it in problems",
   }));
 }
 
-/** A config as it is shown to those that do not run the app. */
+/** A config for readers that do not run the app. */
 export function maskedConfig(config: EffectiveConfig): EffectiveConfig {
   if (!hasSecrets(config)) return config;
   const items = Object.entries(config.items).map(([key, item]) => [key, item.secret ? { ...item, value: MASK } : item]);

@@ -1,6 +1,6 @@
 /**
- * Files become sets: the path says the set and the key, the bytes are the value. All that is wrong is told at once, file by
- * file, before anything is done. Pure.
+ * Turns files into sets: the path names the set and the key, the bytes are the value. All problems are reported together, by
+ * file, before anything is released. Pure.
  */
 import { hasLoneSurrogate, own, schemaProblems, setOwn } from "#base";
 import { Value } from "typebox/value";
@@ -31,33 +31,33 @@ export interface TreeFile {
 
 /** How a path is read. */
 export interface Mapping {
-  /** All sets are of it: paths are APP/PROFILE/KEY, or NAMESPACE/APP/PROFILE/KEY of one namespace, which it replaces. */
+  /** The namespace of all sets. Paths are APP/PROFILE/KEY, or NAMESPACE/APP/PROFILE/KEY of one namespace, which it replaces. */
   readonly namespace?: string | undefined;
   /** With both, a file without folders is a key of this set. */
   readonly app?: string | undefined;
   readonly profile?: string | undefined;
-  /** Folders in front of a key, where that is known: 2 without a namespace, 3 with one. Absent: both are understood. */
+  /** Folders before a key: 2 without a namespace, 3 with one. Absent: both are accepted. */
   readonly depth?: 2 | 3 | undefined;
 }
 
-/** A set as the files want it. */
+/** A set as the files define it. */
 export interface WantedSet {
   readonly name: SetName;
   readonly items: Record<string, Item>;
-  /** Path of each key's file, for people who mend it. */
+  /** The path of each key's file, for messages. */
   readonly files: Record<string, string>;
-  /** Why, where the manifest says so. */
+  /** The reason in the manifest. */
   readonly reason: string | undefined;
 }
 
 export interface Tree {
-  /** The base profile of each app first, since the schemas of the others stand in it. */
+  /** The base profile of each app comes first, since it contains the schemas of the other profiles. */
   readonly sets: readonly WantedSet[];
   readonly ignored: readonly string[];
   readonly problems: readonly FileProblem[];
 }
 
-/** What people keep beside their files and is none: dot files, and what a Mac puts into a zip. */
+/** Files that are not config: dot files, and those that macOS adds to a zip. */
 export function isBeside(path: string): boolean {
   return path.split("/").some((part) => part.startsWith(".")) || path.startsWith("__MACOSX/");
 }
@@ -76,7 +76,7 @@ export function readTree(files: readonly TreeFile[], mapping: Mapping): Tree {
   const flat = ours.every(({ path }) => !path.includes("/"));
   const root = flat ? { app: mapping.app ?? only?.app, profile: mapping.profile ?? only?.profile } : NO_SET;
   if (!flat && (mapping.app !== undefined || mapping.profile !== undefined)) {
-    problems.push({ file: "", message: "app and profile are of files without folders, and there are folders" });
+    problems.push({ file: "", message: "app and profile apply to files without folders, but there are folders" });
   }
   for (const { path, bytes } of ours.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
     const parts = path.split("/");
@@ -119,7 +119,7 @@ export function readTree(files: readonly TreeFile[], mapping: Mapping): Tree {
   if (mapping.namespace !== undefined && namespaces.size > 1) {
     problems.push({
       file: "",
-      message: `the sets are of several namespaces (${[...namespaces].join(", ")}); one namespace for all would mix them`,
+      message: `the sets belong to several namespaces (${[...namespaces].join(", ")}), and one namespace for all would mix them`,
     });
   }
   for (const { name, items, files } of sets.values()) {
@@ -127,13 +127,13 @@ export function readTree(files: readonly TreeFile[], mapping: Mapping): Tree {
     if (count <= KEYS_PER_RELEASE_MAX) continue;
     problems.push({
       file: Object.values(files)[0] ?? "",
-      message: `"${setId(name)}" would have ${count} keys; at most ${KEYS_PER_RELEASE_MAX}`,
+      message: `"${setId(name)}" would have ${count} keys; at most ${KEYS_PER_RELEASE_MAX} are allowed`,
     });
   }
   return { sets: [...sets.values()].sort(inOrder), ignored, problems };
 }
 
-/** The set of a file in these folders; undefined when it is of none, a text when it is wrong. */
+/** The set of a file in these folders; undefined when it belongs to no set, a text when the path is wrong. */
 function placeOf(
   folders: readonly string[],
   { namespace, depth }: Mapping,
@@ -147,12 +147,12 @@ function placeOf(
   if (folders.length < (depth ?? 2)) return undefined;
   if (folders.length > (depth ?? 3)) {
     const form = depth === 2 ? "APP/PROFILE/KEY" : "NAMESPACE/APP/PROFILE/KEY";
-    return `lies too deep; a file is ${form}, and a key has no folders`;
+    return `has too many folders; a file is ${form}, and a key has no folders`;
   }
   const [app, profile] = folders.slice(-2) as [string, string];
   const own = folders.length === 3 ? folders[0] : undefined;
   const space = namespace ?? own;
-  if (space === undefined) return "is APP/PROFILE/KEY, so say which namespace it goes to";
+  if (space === undefined) return "is APP/PROFILE/KEY; give the namespace that it belongs to";
   return { namespace: space, app, profile };
 }
 
@@ -161,12 +161,12 @@ function invalidName(name: SetName, key: string): string | undefined {
     (part) => !matches(part === "profile" ? Profile : Name, name[part]),
   );
   if (wrong !== undefined)
-    return `"${name[wrong]}" is no ${wrong}: a-z, 0-9 and -, at most 63${wrong === "profile" ? "; with a label PROFILE@LABEL" : ""}`;
+    return `"${name[wrong]}" is not a valid ${wrong}: a-z, 0-9 and -, at most 63${wrong === "profile" ? "; with a label PROFILE@LABEL" : ""}`;
   if (matches(Key, key)) return undefined;
-  return `"${key}" is no key: letters, digits, dot, underscore and dash, at most 128, a letter or digit first`;
+  return `"${key}" is not a valid key: letters, digits, dot, underscore and dash, at most 128, a letter or digit first`;
 }
 
-/** What an export shows in the place of a secret. */
+/** Whether a file holds the mask that an export writes in place of a secret. */
 function isMask(bytes: Uint8Array): boolean {
   return bytes.length < 64 && Buffer.from(bytes).toString("utf8") === MASK;
 }
@@ -180,8 +180,8 @@ function matches(schema: typeof Name, text: string): boolean {
 }
 
 /**
- * The value of a file, or what is wrong with it. The one place that decides what becomes of bytes that are no text: where
- * nobody says otherwise they are a binary value.
+ * The value of a file, or its problem. The one place that decides about bytes that are not text: without an explicit format
+ * they are a binary value.
  */
 function itemOf(
   key: string,
@@ -203,7 +203,7 @@ function valueOf(key: string, bytes: Uint8Array, format: Format | undefined): It
   } catch {
     return said === "text" && format === undefined
       ? { format: "binary", value: toBase64(bytes) }
-      : `is no UTF-8, which ${said} is`;
+      : `is not UTF-8, which ${said} requires`;
   }
   return { format: said, value };
 }
@@ -215,11 +215,11 @@ function readManifest(files: readonly TreeFile[], problems: FileProblem[]): Mani
   try {
     manifest = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(file.bytes));
   } catch (error) {
-    problems.push({ file: MANIFEST_NAME, message: `is no JSON: ${(error as Error).message}` });
+    problems.push({ file: MANIFEST_NAME, message: `is not valid JSON: ${(error as Error).message}` });
     return undefined;
   }
   if (hasLoneSurrogate(manifest)) {
-    problems.push({ file: MANIFEST_NAME, message: "holds a text that is not Unicode; remove the lone surrogate" });
+    problems.push({ file: MANIFEST_NAME, message: "contains a text that is not Unicode; remove the lone surrogate" });
     return undefined;
   }
   if (Value.Check(Manifest, manifest)) return manifest;

@@ -1,6 +1,6 @@
 /**
- * What a zip says that it holds, checked before a byte of it is inflated: how many entries and how large, names that stay
- * inside, no links, no entry inside another. Pure; reads the central directory, which is what counts.
+ * Checks the directory of a zip before a byte of it is inflated: the number and sizes of entries, names that stay inside, no
+ * links, no overlapping entries. Pure; reads the central directory, which is authoritative.
  * @see PKWARE APPNOTE.TXT 4.3, and Fifield, "A better zip bomb" (overlapping entries)
  */
 import { ConfigErrors, fileBytesMax, TRANSFER_BYTES_MAX, TRANSFER_FILES_MAX, ZIP_RATIO_MAX } from "../api.ts";
@@ -12,7 +12,7 @@ export interface ZipEntry {
   readonly crc: number;
   /** Bytes once inflated, as declared. */
   readonly size: number;
-  /** Where its bytes are in the zip. */
+  /** Offsets of its bytes in the zip. */
   readonly start: number;
   readonly end: number;
 }
@@ -24,7 +24,7 @@ const ENCRYPTED = 1;
 const UNIX_TYPE = 0o170000;
 const UNIX_LINK = 0o120000;
 const UNIX_FOLDER = 0o040000;
-/** Below so many bytes nothing is a bomb, however well it shrinks. */
+/** A zip with fewer inflated bytes is not a bomb, however well it shrinks. */
 const RATIO_FROM_BYTES = 1024 * 1024;
 
 /** Files of a zip, without folders. @throws CONFIG_ZIP_INVALID (`extra.entry`), CONFIG_ZIP_TOO_LARGE */
@@ -36,10 +36,13 @@ export function readZipDirectory(zip: Uint8Array): ZipEntry[] {
   let at = view.getUint32(end + 16, true);
   if (count === 0xffff || at === 0xffffffff) throw invalid("", "it is a zip64; split it by namespace or app");
   if (view.getUint16(end + 4, true) !== 0 || view.getUint16(end + 8, true) !== count) {
-    throw invalid("", "it is a part of a zip in several parts");
+    throw invalid("", "it is one part of a multi-part zip");
   }
   if (count > TRANSFER_FILES_MAX) {
-    throw tooLarge("", `it has ${count} entries; at most ${TRANSFER_FILES_MAX}. Split it by namespace or app`);
+    throw tooLarge(
+      "",
+      `it has ${count} entries; at most ${TRANSFER_FILES_MAX} are allowed. Split it by namespace or app`,
+    );
   }
   if (at + size > end) throw invalid("", "its directory is cut off");
   const entries: ZipEntry[] = [];
@@ -52,21 +55,21 @@ export function readZipDirectory(zip: Uint8Array): ZipEntry[] {
     const nameBytes = view.getUint16(at + 28, true);
     const next = at + CENTRAL.bytes + nameBytes + view.getUint16(at + 30, true) + view.getUint16(at + 32, true);
     if (next > end) throw invalid("", "its directory is cut off");
-    const name = nameOf(zip.subarray(at + CENTRAL.bytes, at + CENTRAL.bytes + nameBytes));
+    const name = entryNameOf(zip.subarray(at + CENTRAL.bytes, at + CENTRAL.bytes + nameBytes));
     const entry = entryAt(view, zip, at, name);
-    if (names.has(name)) throw invalid(name, "it is there twice");
+    if (names.has(name)) throw invalid(name, "the name appears twice");
     names.add(name);
     if (entry) {
       total += entry.size;
       if (total > TRANSFER_BYTES_MAX) {
-        throw tooLarge("", `inflated it is more than ${TRANSFER_BYTES_MAX} bytes. Split it by namespace or app`);
+        throw tooLarge("", `its inflated size is more than ${TRANSFER_BYTES_MAX} bytes. Split it by namespace or app`);
       }
       entries.push(entry);
     }
     at = next;
   }
   if (total > RATIO_FROM_BYTES && total > zip.length * ZIP_RATIO_MAX) {
-    throw invalid("", `it would grow more than ${ZIP_RATIO_MAX} times, as bombs do`);
+    throw invalid("", `it would inflate to more than ${ZIP_RATIO_MAX} times its size, like a zip bomb`);
   }
   requireApart(entries);
   return entries;
@@ -82,22 +85,22 @@ function entryAt(view: DataView, zip: Uint8Array, at: number, name: string): Zip
   const local = view.getUint32(at + 42, true);
   // The upper half holds the mode of Unix, whatever system wrote the zip; others leave it 0.
   const type = (view.getUint32(at + 38, true) >>> 16) & UNIX_TYPE;
-  if (type === UNIX_LINK) throw invalid(name, "it is a symbolic link; give the file itself");
+  if (type === UNIX_LINK) throw invalid(name, "it is a symbolic link; add the file itself");
   if (name.endsWith("/") || type === UNIX_FOLDER) {
     if (size !== 0) throw invalid(name, "it is a folder with content");
     return undefined;
   }
   if ((flags & ENCRYPTED) !== 0) throw invalid(name, "it is encrypted");
   if (method !== 0 && method !== 8)
-    throw invalid(name, `it is compressed by method ${method}; only deflate is understood`);
-  if (size > fileBytesMax(name)) throw tooLarge(name, `it is ${size} bytes; at most ${fileBytesMax(name)}`);
-  if (method === 0 && size !== compressed) throw invalid(name, "its two sizes differ though it is not compressed");
+    throw invalid(name, `it is compressed by method ${method}; only deflate is supported`);
+  if (size > fileBytesMax(name)) throw tooLarge(name, `it is ${size} bytes; at most ${fileBytesMax(name)} are allowed`);
+  if (method === 0 && size !== compressed) throw invalid(name, "its two sizes differ although it is not compressed");
   if (local + LOCAL.bytes > zip.length || view.getUint32(local, true) !== LOCAL.signature) {
     throw invalid(name, "it is not where the directory says");
   }
   const nameBytes = view.getUint16(local + 26, true);
-  if (nameOf(zip.subarray(local + LOCAL.bytes, local + LOCAL.bytes + nameBytes)) !== name) {
-    throw invalid(name, "it has another name in the directory than where it lies");
+  if (entryNameOf(zip.subarray(local + LOCAL.bytes, local + LOCAL.bytes + nameBytes)) !== name) {
+    throw invalid(name, "its name differs from the name in the directory");
   }
   const start = local + LOCAL.bytes + nameBytes + view.getUint16(local + 28, true);
   const end = start + compressed;
@@ -110,16 +113,16 @@ function findEnd(view: DataView): number {
   for (let at = view.byteLength - END.bytes; at >= lowest; at--) {
     if (view.getUint32(at, true) === END.signature) return at;
   }
-  throw invalid("", "it is no zip file, or cut off");
+  throw invalid("", "it is not a zip file, or it is cut off");
 }
 
-/** Bytes that are no UTF-8 are shown as such; no key has such a name, so the entry is refused later by its name. */
-function nameOf(bytes: Uint8Array): string {
+/** Bytes that are not UTF-8 become replacement characters. No key has such a name, so the entry is rejected later. */
+function entryNameOf(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }
 
 function requireSafeName(name: string): void {
-  if (name.includes("\\")) throw invalid(name, "its name has a backslash; folders are divided by /");
+  if (name.includes("\\")) throw invalid(name, "its name has a backslash; separate folders with /");
   if (name.startsWith("/") || /^[A-Za-z]:/.test(name)) throw invalid(name, "its name is absolute");
   const parts = name.replace(/\/$/, "").split("/");
   if (parts.some((part) => part === ".." || part === "." || part === "")) {
@@ -128,7 +131,7 @@ function requireSafeName(name: string): void {
   if (name.includes("\0")) throw invalid(name, "its name has a NUL");
 }
 
-/** No entry lies in another: a few bytes could else be inflated thousands of times. */
+/** Entries must not overlap: a few bytes could otherwise be inflated thousands of times. */
 function requireApart(entries: readonly ZipEntry[]): void {
   let reached = 0;
   for (const { name, start, end } of entries.toSorted((a, b) => a.start - b.start)) {

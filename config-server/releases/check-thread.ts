@@ -1,4 +1,4 @@
-/** Asks the checking thread, and ends it when it takes too long. */
+/** Runs checks in the checking thread, and ends the thread when a check takes too long. */
 import { Worker } from "node:worker_threads";
 import type { Host } from "#base";
 import { readPlainJson } from "#base/plain-json";
@@ -12,15 +12,15 @@ import type { SchemaTask } from "./schema.ts";
 const SYNTAX_MS_MAX = 30_000;
 /** Milliseconds for all schemas of a release: thousands of values, or lists compared item by item. */
 const SCHEMA_MS_MAX = 5_000;
-/** Characters of YAML that are checked without a thread: ten milliseconds or so; a thread takes thirty to begin. */
+/** Characters of YAML that are checked without a thread: about ten milliseconds; a thread needs thirty to start. */
 const AT_ONCE_CHARS_MAX = 16 * 1024;
-/** How many times faster than YAML a format is read. */
+/** How many times faster than YAML a format is parsed. */
 const FASTER: Record<Item["format"], number> = { yaml: 1, toml: 8, properties: 16, json: 32, text: 1000, binary: 100 };
 /** Keys that an error names. */
 const KEYS_NAMED_MAX = 10;
-/** MiB of heap of one check: some sixty times what a release may have, as YAML takes. Beyond it the thread ends, not the server. */
+/** MiB of heap of one check: about sixty times the largest release, which YAML needs. Beyond it the thread ends, not the server. */
 const HEAP_MIB_MAX = 768;
-/** Checks under way at a time; others wait. They are made of memory and of a core. */
+/** Checks at a time; others wait. Each takes memory and a core. */
 const THREADS_MAX = 2;
 const WORKER = new URL(`./check-worker${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
 
@@ -47,11 +47,11 @@ export async function checkSchemas(
   return inThread(host, { schemas }, { author, keys, msMax: SCHEMA_MS_MAX });
 }
 
-/** Milliseconds until a thread has begun, on a machine that is busy. */
+/** Milliseconds until a thread has started, on a busy machine. */
 const START_MS_MAX = 60_000;
 /** Milliseconds that a thread is kept for the next release. */
 const IDLE_MS = 30_000;
-/** Threads without work, the one that worked last at the end. */
+/** Idle threads; the one that worked last is at the end. */
 const idle: CheckThread[] = [];
 /** An author has one thread at a time: slow checks of one never keep both from another. */
 const places = new FairShare(THREADS_MAX);
@@ -74,7 +74,7 @@ async function inThread(host: Host, task: CheckTask, bounds: Bounds): Promise<re
 async function checked(host: Host, task: CheckTask, { keys, msMax }: Bounds): Promise<readonly ReleaseProblem[]> {
   const named = [...new Set(keys)].slice(0, KEYS_NAMED_MAX).join(", ");
   const { promise, resolve, reject } = Promise.withResolvers<readonly ReleaseProblem[]>();
-  // It may fail before or after somebody awaits it.
+  // It may fail before or after it is awaited.
   promise.catch(() => {});
   const thread = idle.pop() ?? new CheckThread();
   thread.onAnswer = resolve;
@@ -88,9 +88,9 @@ async function checked(host: Host, task: CheckTask, { keys, msMax }: Bounds): Pr
     );
   const after = (ms: number, why: string) =>
     host.clock.after(ms, () => reject(ConfigErrors.CHECK_TIMEOUT(`${why} Nothing was released.`)));
-  let cancel = after(START_MS_MAX, `No thread for checks began within ${START_MS_MAX / 1000} s. Try again.`);
+  let cancel = after(START_MS_MAX, `No thread for checks started within ${START_MS_MAX / 1000} s. Try again.`);
   try {
-    // Within the try: a task that cannot be sent must end the timer, whose rejection nobody would hear.
+    // Inside the try: a task that cannot be sent must end the timer, whose rejection would be unhandled.
     thread.worker.ref();
     await Promise.race([thread.begun, promise]);
     cancel();
@@ -100,7 +100,7 @@ async function checked(host: Host, task: CheckTask, { keys, msMax }: Bounds): Pr
     );
     thread.worker.postMessage(task, []);
     const problems = await promise;
-    rest(host, thread);
+    keepIdle(host, thread);
     return problems;
   } catch (error) {
     await thread.worker.terminate();
@@ -110,12 +110,12 @@ async function checked(host: Host, task: CheckTask, { keys, msMax }: Bounds): Pr
   }
 }
 
-/** One thread, and who waits for it. It may fail at any time, also while it is idle: it then fails no more than its check. */
+/** One thread, and the check that waits for it. It may fail at any time, even when idle; a failure affects its own check only. */
 class CheckThread {
   readonly worker = new Worker(WORKER, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX } });
   onAnswer: (problems: readonly ReleaseProblem[]) => void = () => {};
   onEnd: (error: NodeJS.ErrnoException) => void = () => {};
-  /** Never fails: an end before it is for `onEnd`. */
+  /** Never rejects: `onEnd` reports an earlier end. */
   readonly begun: Promise<void>;
 
   constructor() {
@@ -137,15 +137,15 @@ class CheckThread {
   }
 }
 
-/** Keeps a thread for a while: the next release is checked in a tenth of the time. It keeps no process alive. */
-function rest(host: Host, thread: CheckThread): void {
+/** Keeps an idle thread for a while: the next check then takes a tenth of the time. It does not keep the process alive. */
+function keepIdle(host: Host, thread: CheckThread): void {
   thread.worker.unref();
   thread.onAnswer = () => {};
   thread.onEnd = () => {};
   idle.push(thread);
   host.clock.after(IDLE_MS, () => {
     const at = idle.indexOf(thread);
-    // One that was used meanwhile rests again, and has a later end of its own.
+    // A thread that was used meanwhile has a later end of its own.
     if (at >= 0)
       idle
         .splice(at, 1)[0]

@@ -20,7 +20,7 @@ import { appId } from "../core/resolve.ts";
 import type { LiveRecord } from "../core/rollout.ts";
 import { searchIn } from "../core/search.ts";
 import { sealedOf, type Unreadable } from "../core/sealed.ts";
-import { ANYBODY, followersOf, toldAfter, topicOf, type Reader } from "../core/told.ts";
+import { ANYBODY, followersOf, framesAfter, topicOf, type Reader } from "../core/watch-frames.ts";
 import { Healing } from "../secrets/healing.ts";
 import { SecretKeys } from "../secrets/secret-keys.ts";
 import { Secrets, unreadable } from "../secrets/secrets.ts";
@@ -155,7 +155,7 @@ export class ConfigServer {
 
   /**
    * The config of an instance now; empty when nothing is released for it.
-   * @throws CONFIG_UNRESOLVED (`extra.problems`) when its placeholders cannot be filled in and there is no earlier config,
+   * @throws CONFIG_UNRESOLVED (`extra.problems`) when its placeholders cannot be filled in and no earlier config exists,
    * CONFIG_SECRET_UNREADABLE when a secret in it cannot be decrypted
    */
   effective(name: SetName, { who, audience }: Reader = ANYBODY): EffectiveConfig {
@@ -244,7 +244,7 @@ export class ConfigServer {
     const apps = new Set(pointers.map(({ name }) => appId(name)));
     const followers = pointers.length === 0 ? [] : followersOf(this.live, this.hub.topics(), apps);
     this.live.apply(pointers);
-    const told = toldAfter(this.live, followers, {
+    const told = framesAfter(this.live, followers, {
       broken: (name, problems) => this.#broken(name, problems),
       shown: (config, audience) => this.#shown.of(config, audience),
     });

@@ -1,6 +1,6 @@
 /**
- * Contents of releases that are too much for one value of the store: written in parts before their release, read back as
- * one. A publisher that dies between the two leaves parts that no release is made of; they are swept after a while.
+ * Contents of releases that are too large for one value of the store: written in parts before their release, read back as one.
+ * A publisher that crashes in between leaves parts without a release, which are swept after a while.
  */
 import { decodeJson, type Host } from "#base";
 import { type Store, StoreErrors } from "#store";
@@ -28,7 +28,7 @@ export class Contents {
     this.#store = store;
   }
 
-  /** Puts the parts where their release will look for them; nothing to do for one that has none, or whose parts are there. */
+  /** Writes the parts of a content before its release. Does nothing for a content without parts, or one that is stored already. */
   async stage(name: SetName, { hash, bytes, parts }: Content): Promise<void> {
     if (parts === 0) return;
     const used = await this.#store.range({ key: contentUsedKey(name, hash), keysOnly: true });
@@ -37,7 +37,7 @@ export class Contents {
       const value = bytes.subarray(part * PART_BYTES, (part + 1) * PART_BYTES);
       await this.#store.txn({
         then: [
-          // First of all, so that nothing lies there that no sweep would find.
+          // The mark comes first, so that a sweep finds every part.
           ...(part === 0 ? [{ type: "put" as const, key: stagedKey(name, hash), value: new Uint8Array() }] : []),
           { type: "put", key: partKey(name, hash, part), value },
         ],
@@ -45,14 +45,14 @@ export class Contents {
     }
   }
 
-  /** Undefined when there is no such release. */
+  /** Undefined when the release does not exist. */
   async read(name: SetName, version: number): Promise<StoredRelease | undefined> {
     const { entries } = await this.#store.range({ key: releaseKey(name, version) });
     if (!entries[0]) return undefined;
     const record = decodeJson<ReleaseRecord>(entries[0].value);
     if ("items" in record) return record;
     const { parts, ...summary } = record;
-    // One by one: an engine may refuse to answer with so much at once.
+    // One read per part: an engine may refuse to return all parts in one answer.
     const found = await Promise.all(
       Array.from({ length: parts }, (_, part) => this.#store.range({ key: partKey(name, record.hash, part) })),
     );
@@ -71,13 +71,13 @@ export class Contents {
     return sweepRegularly(this.#host, { what: "contents", none, sweep: (seen) => this.sweep(seen) }, signal);
   }
 
-  /** Removes what was staged by then and is still no release. Returns what is staged now, for the next sweep. */
+  /** Removes contents that were staged at the last sweep and still have no release. Returns the staged contents, for the next sweep. */
   async sweep(seen: ReadonlyMap<string, number>): Promise<Map<string, number>> {
     const { entries } = await this.#store.range({ prefix: STAGED_PREFIX });
     for (const { key, modRevision } of entries) {
       if (seen.get(key) !== modRevision) continue;
       const { name, hash } = parseStagedKey(key);
-      // A release that came meanwhile, or somebody who publishes the same just now, has it stay.
+      // A release in the meantime, or another publisher of the same content, keeps it.
       await this.#store.txn({
         when: [
           { key, target: "modRevision", is: "equal", value: modRevision },

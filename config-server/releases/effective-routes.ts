@@ -4,9 +4,9 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import { can, IF_NONE_MATCH_CHARS_MAX, lastEventId, parseIfNoneMatch, principalOf, whileConnected } from "#http";
 import { EffectiveConfig, IdentityQuery, type Labels, Name, SetList, SetName, WaitQuery } from "../api.ts";
-import { topicOf } from "../core/told.ts";
+import { topicOf } from "../core/watch-frames.ts";
 import type { Subscribers } from "../rollouts/subscribers.ts";
-import { tellsSecrets } from "../secrets/audience.ts";
+import { hasClearSecrets } from "../secrets/audience.ts";
 import type { ConfigServer } from "./config-server.ts";
 import { readerOf, readyRevisionOf } from "./reader.ts";
 import { nothingReleased } from "./stored-releases.ts";
@@ -67,7 +67,7 @@ export function effectiveRoutes(untyped: FastifyInstance, { config, subscribers 
       if (tag === undefined) throw nothingReleased(params);
       void reply
         .header("etag", `"${tag}"`)
-        .header("cache-control", tellsSecrets(effective, reader.audience) ? "no-store" : "no-cache");
+        .header("cache-control", hasClearSecrets(effective, reader.audience) ? "no-store" : "no-cache");
       if (isKnown) return reply.code(304).send(null);
       // The same bytes for all readers: a large config is not encoded again for each.
       const bytes = config.effectiveBytes(effective);

@@ -1,4 +1,4 @@
-/** The releases of a set, newest first, page by page, each with what became of its rollout. */
+/** The releases of a set, newest first, by page, each with the state of its rollout. */
 import { decodeJson } from "#base";
 import type { Store } from "#store";
 import type { ReleaseList, RolloutState, RolloutView, SetName } from "../api.ts";
@@ -15,7 +15,7 @@ export interface HistoryPage {
   readonly limit: number;
 }
 
-/** `live`: the pointer of the set, read just now. */
+/** `live`: the current pointer of the set. */
 export async function readHistory(
   store: Store,
   { name, live }: { name: SetName; live: LiveRecord },
@@ -25,7 +25,7 @@ export async function readHistory(
   const oldest = Math.max(1, newest - limit + 1);
   if (newest < 1) return { releases: [] };
   const limits = { limit: newest - oldest + 1 };
-  // Rollouts are some of the releases, so those of a page are no more than that has room for.
+  // Not every release has a rollout, so a page has at most as many rollouts as releases.
   const [page, ended] = await Promise.all([
     store.range({ prefix: releasesPrefix(name), after: releaseKey(name, oldest - 1), ...limits }),
     store.range({ prefix: rolloutsPrefix(name), after: rolloutKey(name, oldest - 1), ...limits }),

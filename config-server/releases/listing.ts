@@ -1,16 +1,36 @@
-/** All that lies under a prefix, page by page, as it was at one revision. */
+/** Lists everything under a prefix of the store, page by page. */
 import type { Entry, Revision, Store } from "#store";
 
 /** Entries per read of the store. */
-const PAGE = 1000;
+const LIMIT = 1000;
 
-export async function* entriesUnder(store: Store, prefix: string): AsyncGenerator<Entry> {
+interface ListingOptions {
+  /** Entries per read of the store. */
+  readonly limit: number;
+  /** Lists all pages as they were at the revision of the first. */
+  readonly atOneRevision?: boolean;
+}
+
+export async function* pagesUnder(
+  store: Store,
+  prefix: string,
+  { limit, atOneRevision = false }: ListingOptions,
+): AsyncGenerator<readonly Entry[]> {
   let at: { after?: string; revision?: Revision } = {};
   for (;;) {
-    const page = await store.range({ prefix, limit: PAGE, ...at });
-    yield* page.entries;
+    const page = await store.range({ prefix, limit, ...at });
+    if (page.entries.length > 0) yield page.entries;
     const after = page.entries.at(-1)?.key;
     if (!page.more || after === undefined) return;
-    at = { after, revision: at.revision ?? page.revision };
+    at = atOneRevision ? { after, revision: at.revision ?? page.revision } : { after };
   }
+}
+
+/** Entries one by one; by default all as they were at one revision. */
+export async function* entriesUnder(
+  store: Store,
+  prefix: string,
+  options: ListingOptions = { limit: LIMIT, atOneRevision: true },
+): AsyncGenerator<Entry> {
+  for await (const page of pagesUnder(store, prefix, options)) yield* page;
 }

@@ -3,7 +3,7 @@ import type { FastifyRequest } from "fastify";
 import { HttpErrors, isToldSecrets, principalOf } from "#http";
 import type { SetName } from "../api.ts";
 import { NOBODY, parseLabels } from "../core/identity.ts";
-import type { Reader } from "../core/told.ts";
+import type { Reader } from "../core/watch-frames.ts";
 import type { ConfigServer } from "./config-server.ts";
 
 /**

@@ -1,4 +1,4 @@
-/** Whether a release may stand: its syntax, what its placeholders and those of others say with it, its schemas, its meaning. */
+/** Checks a release: its syntax, placeholders in all configs that depend on it, its schemas, and its meaning. */
 import { own } from "#base";
 import type { Host } from "#base";
 import { ConfigErrors, type Item, type Items, type ReleaseCheck, type ReleaseProblem, type SetName } from "../api.ts";
@@ -11,13 +11,13 @@ import type { OpenItems } from "../core/sealed.ts";
 import { checkWithoutSecrets, unfitForSecrets } from "../core/secrecy.ts";
 import { isSchema, schemaTasks, type SchemaTask } from "./schema.ts";
 
-/** What a check may look at. */
+/** The values that a check may use. */
 export interface Sight {
-  /** For somebody who may not reveal: no answer depends on a secret's value. */
+  /** The author may not reveal secrets: no answer depends on the value of a secret. */
   readonly blind: boolean;
   /** The principal whose share of the checking threads this takes. */
   readonly author: string;
-  /** Keys of secrets whose value came in the clear with this very request. */
+  /** Keys of secrets whose value came in the clear with this request. */
   readonly known: ReadonlySet<string>;
 }
 
@@ -26,7 +26,7 @@ export class ReleaseChecker {
   readonly #live: LiveConfig;
   readonly #checks: readonly ReleaseCheck[];
 
-  /** `checks` look at a release's meaning; each decides by the set's name whether it is meant. */
+  /** `checks` judge a release's meaning; each decides by the set's name whether it applies. */
   constructor(host: Host, live: LiveConfig, checks: readonly ReleaseCheck[]) {
     this.#host = host;
     this.#live = live;
@@ -34,8 +34,8 @@ export class ReleaseChecker {
   }
 
   /**
-   * Syntax, then imports and placeholders (also of those that stand on the set), then schemas, then meaning; the last two
-   * of what instances will be told, placeholders filled in. Returns the versions of other sets that this rests on.
+   * Syntax, then imports and placeholders (also of configs that depend on the set), then schemas, then meaning. The last two
+   * check values with placeholders filled in. Returns the versions of other sets that the result relies on.
    * @throws CONFIG_RELEASE_TOO_LARGE, CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_CHECK_TIMEOUT
    */
   async check(name: SetName, given: OpenItems, { blind, author, known }: Sight): Promise<ReadonlyMap<string, number>> {
@@ -57,9 +57,9 @@ export class ReleaseChecker {
     return this.#live.restsOn(candidate);
   }
 
-  /** Items of a set as instances are told them: where placeholders are, filled in. */
+  /** Items of a set with placeholders filled in, as instances receive them. */
   #expanded(set: LiveSet, candidate: LiveSet, blind: boolean): Items {
-    // Of a secret that cannot be read nothing can be said.
+    // A secret that cannot be read cannot be checked.
     const readable = Object.entries(set.release.items).filter(([, item]) => !item.unreadable);
     const items = Object.fromEntries(readable);
     if (!Object.values(items).some(({ expand }) => expand)) return items;
@@ -73,8 +73,8 @@ export class ReleaseChecker {
   }
 
   /**
-   * Values and the schemas that they must keep. A schema stands in the base profile and holds in every profile, so a new
-   * one is held against what is live in the others, too.
+   * Values and their schemas. A schema belongs to the base profile and applies to every profile, so a new schema also checks
+   * the live values of the other profiles.
    */
   #schemaTasks(candidate: LiveSet, blind: boolean): SchemaTask[] {
     const { name } = candidate;
@@ -95,12 +95,12 @@ export class ReleaseChecker {
 
 const isSecret = (item: Item | undefined) => item?.secret === true;
 
-/** Items whose values the caller knows: those that are no secrets, and secrets that came with the request. */
+/** Items whose values the caller knows: those that are not secret, and secrets that came with the request. */
 function withoutUnknown(items: OpenItems, known: ReadonlySet<string>): OpenItems {
   return Object.fromEntries(Object.entries(items).filter(([key, item]) => !item.secret || known.has(key)));
 }
 
-/** @throws CONFIG_VALUE_INVALID unless there is nothing */
+/** @throws CONFIG_VALUE_INVALID unless the list is empty */
 function refuse(problems: readonly ReleaseProblem[]): void {
   const [first] = problems;
   if (!first) return;

@@ -1,7 +1,7 @@
 /**
- * Whether a value keeps its JSON Schema (2020-12), with line and column where not. The schema of key `app.yaml` is the key
- * `app.yaml.schema.json` beside it in profile `default`, so it is reviewed, released and rolled back like anything else;
- * `schema.json` is that of a whole release, an object of all its values by key.
+ * Checks values against their JSON Schema (2020-12). Problems have a line and a column. The schema of key `app.yaml` is the
+ * key `app.yaml.schema.json` in profile `default`, so it is reviewed, released and rolled back like any other key.
+ * `schema.json` is the schema of a whole release, as an object of all its values by key.
  */
 import { Ajv2020, type ErrorObject } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
@@ -14,18 +14,18 @@ import { LinearPatterns } from "./linear-patterns.ts";
 
 const SCHEMA_SUFFIX = ".schema.json";
 const SET_SCHEMA_KEY = "schema.json";
-/** Problems told of one value: people mend the first ones first. */
+/** Problems reported for one value: people fix the first ones first. */
 const PROBLEMS_MAX = 20;
 
 export interface SchemaTask {
-  /** Of the value; of a whole release, of its schema. */
+  /** The key of the value. For a whole release: the key of its schema. */
   readonly key: string;
   readonly item?: Item;
-  /** Instead of one value: all of a release. */
+  /** Instead of one value: all values of a release. */
   readonly items?: Items;
   /** Text of the schema. */
   readonly schema: string;
-  /** Said in front of each message, such as the profile that the value is live in. */
+  /** Prefix of each message, such as the profile in which the value is live. */
   readonly where: string;
 }
 
@@ -33,7 +33,7 @@ export function isSchema(key: string): boolean {
   return key.endsWith(SCHEMA_SUFFIX) || key === SET_SCHEMA_KEY;
 }
 
-/** What is to be held against what: the schemas among `base`, the items of the base profile, and each set's values. */
+/** Pairs each schema in `base`, the items of the base profile, with the values that it applies to in each set. */
 export function schemaTasks(
   base: Items,
   sets: readonly { readonly items: Items; readonly where: string }[],
@@ -60,7 +60,7 @@ function metaSchemas(): Ajv2020 {
   return withMetaSchemas;
 }
 
-/** All that is wrong, value by value. Syntax was checked before. */
+/** All problems, by value. The syntax has been checked before. */
 export function validateBySchema(tasks: readonly SchemaTask[]): ReleaseProblem[] {
   return tasks.flatMap((task) => {
     const patterns = new LinearPatterns();
@@ -74,7 +74,7 @@ export function validateBySchema(tasks: readonly SchemaTask[]): ReleaseProblem[]
       metaSchemas().validateSchema(schema, true);
       validate = ajv.compile(schema);
     } catch (error) {
-      return [{ key: schemaKey, pointer: "", message: `no usable schema: ${messageOf(error)}` }];
+      return [{ key: schemaKey, pointer: "", message: `not a valid schema: ${messageOf(error)}` }];
     }
     const refused = patterns.problemsOf(schemaKey, task.schema);
     if (refused.length > 0) return refused.slice(0, PROBLEMS_MAX);
@@ -89,13 +89,13 @@ export function validateBySchema(tasks: readonly SchemaTask[]): ReleaseProblem[]
             message: `${task.where}${said(error)}`,
             ...place(error.instancePath),
           }
-        : // Where in a secret it is, and what is there, is a part of it; what the schema asks is not.
+        : // The place and the value of a problem are parts of the secret; the requirement of the schema is not.
           { key: task.key, pointer: "", message: `${task.where}the secret "${secret}" breaks ${error.schemaPath}` };
     });
   });
 }
 
-/** JSON Schema knows numbers only: a large integer is judged by the nearest one. */
+/** JSON Schema has no big integers: a large integer is checked as the nearest number. */
 function asNumbers(data: unknown): unknown {
   if (typeof data === "bigint") return Number(data);
   if (Array.isArray(data)) return data.map(asNumbers);
@@ -106,13 +106,13 @@ function asNumbers(data: unknown): unknown {
 type Place = (pointer: string) => { line?: number; column?: number };
 const NOWHERE: Place = () => ({});
 
-/** A release as one object. Schemas are no part of what they describe. */
+/** A release as one object, without its schemas. */
 function readAll(items: Items): { value: unknown; place: Place } {
   const values = Object.entries(items).filter(([key]) => !key.endsWith(SCHEMA_SUFFIX) && key !== SET_SCHEMA_KEY);
   return { value: Object.fromEntries(values.map(([key, item]) => [key, asNumbers(readValue(item))])), place: NOWHERE };
 }
 
-/** A value as data. YAML and JSON are read with their places; properties are one flat object of texts. */
+/** A value as data. YAML and JSON have places; properties are one flat object of texts. */
 function read({ format, value }: Item): { value: unknown; place: Place } {
   if (format !== "yaml" && format !== "json") return { value: asNumbers(readValue({ format, value })), place: NOWHERE };
   const lines = new LineCounter();
@@ -128,7 +128,7 @@ function read({ format, value }: Item): { value: unknown; place: Place } {
   };
 }
 
-/** The key of a release whose value an error is about, when that is a secret. */
+/** The key that an error is about, if its value is a secret. */
 function secretAt(items: Items | undefined, instancePath: string): string | undefined {
   const [, key = ""] = instancePath.split("/");
   return items && own(items, key)?.secret ? key : undefined;
@@ -139,5 +139,5 @@ function said(error: ErrorObject): string {
   if (error.keyword === "additionalProperties" && additionalProperty !== undefined)
     return `"${additionalProperty}" is not a known field`;
   const [problem] = schemaProblems([error]);
-  return problem?.kind === "value" ? problem.message : (error.message ?? "is not as the schema asks");
+  return problem?.kind === "value" ? problem.message : (error.message ?? "does not match the schema");
 }

@@ -1,10 +1,10 @@
-/** Sweeps now and then, each time with what the sweep before saw: only what both of them see is nobody's any more. */
+/** Sweeps regularly, each time with the result of the previous sweep: only entries that are unused in both are removed. */
 import { AppError, messageOf, type Host } from "#base";
 
-/** Milliseconds between two sweeps. What was seen by the last one and is not used by now is nobody's any more. */
+/** Milliseconds between two sweeps, and so the age of an unused entry before it is removed. */
 const SWEEP_MS = 3_600_000;
 
-/** Until the signal aborts. A store that does not answer puts a sweep off to the next. */
+/** Runs until the signal aborts. When the store does not answer, a sweep is skipped. */
 export async function sweepRegularly<Seen>(
   host: Host,
   { what, none, sweep }: { what: string; none: Seen; sweep: (seen: Seen) => Promise<Seen> },

@@ -90,7 +90,7 @@ export class Acknowledgements {
     const nowMs = this.#host.clock.now();
     const current = this.#config.live.resolved(name, who).config.releaseKey === releaseKey;
     // The wall clocks of two members may differ by more than a fast subscriber needs.
-    const lateMs = Math.max(0, nowMs - this.#config.live.toldAtMs(name, who));
+    const lateMs = Math.max(0, nowMs - this.#config.live.dueAtMs(name, who));
     const value = encodeJson({
       subscriber,
       labels,

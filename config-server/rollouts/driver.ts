@@ -1,7 +1,7 @@
 /**
- * Drives gradual releases: looks at who has acknowledged and who is well, asks the core, and commits the step. Every member
- * does so, and a step is taken only on the turn that it was decided on, so two drivers do no harm and one that dies leaves
- * nothing undone. All state is in the store; only how long something has been so is this member's own.
+ * Drives rollouts: observes acknowledgements and health, asks the core, and commits the next step. Every member does so. A
+ * step applies only to the turn that it was decided for, so two drivers do no harm, and a crash of one leaves nothing undone.
+ * All state is in the store, except durations: each member measures them itself.
  */
 import { AppError, deadline, decodeJson, encodeJson, messageOf, Trigger, type Host } from "#base";
 import { commit, type Store } from "#store";
@@ -29,24 +29,24 @@ import {
 } from "../core/rollout.ts";
 import type { Subscribers } from "./subscribers.ts";
 
-/** Milliseconds between two looks when nothing is heard: health is looked at so often. */
+/** Milliseconds between two observations without a change. Health has no change events, so it is read this often. */
 const LOOK_MS = 500;
-/** Milliseconds between two looks at least, and times that a look itself took: a large fleet is looked at less often. */
+/** The least milliseconds between two observations, and the pause as a multiple of the last one: large fleets are observed less often. */
 const PAUSE_MS_MIN = 50;
 const PAUSE_LOOKS = 10;
-/** Milliseconds that this member may take to hear of its own step before it tells how things are. */
+/** Milliseconds that this member may take to see its own step before it answers with the state. */
 const CATCH_UP_MS_MAX = 2_000;
 /** Rollouts of one listing. */
 const ROLLOUTS_LISTED_MAX = 100;
 
-/** An instance as the registry judges it. `owner` answers for it, such as an agent's node. */
+/** An instance in the registry. `owner` claims it, such as an agent's node. */
 export interface InstanceHealth {
   readonly id: string;
   readonly owner: string | undefined;
   readonly critical: boolean;
 }
 
-/** The instances of a service, by whoever knows them. */
+/** Returns the instances of a service with their health. */
 export type HealthSource = (namespace: string, service: string) => readonly InstanceHealth[];
 
 interface Parts {
@@ -56,7 +56,7 @@ interface Parts {
   readonly health: HealthSource;
 }
 
-interface Look extends Observed {
+interface Observation extends Observed {
   readonly instances: readonly RolloutInstance[];
   readonly tally: Tally;
 }
@@ -85,7 +85,7 @@ export class Rollouts {
     });
   }
 
-  /** Looks and steps until the signal aborts. Give it to a TaskGroup. */
+  /** Observes and takes steps until the signal aborts. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#host;
     const { config, acknowledgements, subscribers } = this.#parts;
@@ -104,7 +104,7 @@ export class Rollouts {
     for (const end of off) end();
   }
 
-  /** The rollout of a set that is under way. @throws CONFIG_ROLLOUT_NOT_FOUND */
+  /** The running rollout of a set. @throws CONFIG_ROLLOUT_NOT_FOUND */
   async view(name: SetName): Promise<RolloutView> {
     const { entries } = await this.#store.range({ key: liveKey(name) });
     const record = entries[0] && decodeJson<LiveRecord>(entries[0].value);
@@ -127,7 +127,7 @@ export class Rollouts {
     };
   }
 
-  /** Those of a set that ended, newest first, after the one that is under way. */
+  /** The running rollout of a set, then its ended rollouts, newest first. */
   async list(name: SetName): Promise<RolloutView[]> {
     const prefix = rolloutsPrefix(name);
     const keys = await this.#store.range({ prefix, keysOnly: true });
@@ -138,7 +138,7 @@ export class Rollouts {
     return [...(record?.rollout ? [viewOf(name, record, record.rollout)] : []), ...ended.toReversed()];
   }
 
-  /** What somebody wants of the rollout that is under way. @throws CONFIG_ROLLOUT_NOT_FOUND, CONFIG_ROLLOUT_STATE */
+  /** Applies an operator's command to the running rollout. @throws CONFIG_ROLLOUT_NOT_FOUND, CONFIG_ROLLOUT_STATE */
   async command(
     name: SetName,
     action: RolloutAction,
@@ -155,7 +155,7 @@ export class Rollouts {
   async #look(): Promise<void> {
     const { config, acknowledgements, subscribers } = this.#parts;
     const seen = new Map<string, Seen>();
-    // Who does not hear of acknowledgements does not judge that they are missing; what was waited for begins anew.
+    // Without a connection acknowledgements may be missing only here, so this member does not judge. Its waits start over.
     const hears = config.connected && acknowledgements.connected && subscribers.connected;
     for (const active of hears ? config.live.rollouts() : []) {
       const { rollout } = active.record;
@@ -167,15 +167,15 @@ export class Rollouts {
       try {
         await this.#step(active.name, step, { because, turn: rollout.turn, version: rollout.version });
       } catch (error) {
-        // The next look decides anew.
+        // The next observation decides again.
         if (!(error instanceof AppError)) throw error;
-        this.#host.log.debug({ code: error.code, rollout: id }, `step not taken: ${messageOf(error)}`);
+        this.#host.log.debug({ code: error.code, rollout: id }, `rollout step not taken: ${messageOf(error)}`);
       }
     }
     this.#seen = seen;
   }
 
-  /** Undefined when there is no rollout, or not any more the turn that was looked at. */
+  /** Undefined when no rollout is running, or it is no longer at the given turn. */
   async #step(
     name: SetName,
     what: Step,
@@ -237,13 +237,13 @@ export class Rollouts {
     return record?.rollout && { name, record: { ...record, rollout: record.rollout } };
   }
 
-  #lookAt(name: SetName): Look | undefined {
+  #lookAt(name: SetName): Observation | undefined {
     const active = this.#activeOf(name);
     return active && this.#observe(active);
   }
 
-  /** Everybody whom the rollout concerns, and those of them that it has reached. */
-  #observe(active: ActiveRollout): Look {
+  /** All instances that the rollout concerns, and those that it has reached. */
+  #observe(active: ActiveRollout): Observation {
     const { config, acknowledgements, subscribers, health } = this.#parts;
     const { rollout } = active.record;
     const healthOf = new Map<string, InstanceHealth[]>();
@@ -256,18 +256,18 @@ export class Rollouts {
     for (const set of new Set([...acknowledgements.sets(), ...subscribers.sets()])) {
       const name = setOf(set);
       if (!config.live.concerns(active, name)) continue;
-      const said = acknowledgements.of(name);
+      const acknowledged = acknowledgements.of(name);
       const here = subscribers.of(name);
-      for (const instance of new Set([...said.keys(), ...here.keys()])) {
-        const last = said.get(instance);
+      for (const instance of new Set([...acknowledged.keys(), ...here.keys()])) {
+        const last = acknowledged.get(instance);
         const there = here.get(instance);
         const who = { instance, labels: there?.labels ?? last?.labels ?? {} };
         const stage = config.live.stageOf(active, who);
-        // Making what it is told remembers what that is made of.
+        // Building the config makes its versions known to `madeOf`.
         config.live.resolved(name, who);
         const ofThis = last !== undefined && config.live.madeOf(last.releaseKey)?.get(rolling) === rollout.version;
         const present = there !== undefined || last?.session === true;
-        // Who has gone is not waited for; that it could not take the release still counts.
+        // An instance that is gone is not waited for, but its failure still counts.
         if (!present && !(ofThis && last.outcome === "failed")) continue;
         const judged = healthOf.get(instance);
         const reached = stage <= rollout.stage;
@@ -312,7 +312,7 @@ function idOf({ name, record: { rollout } }: ActiveRollout): string {
   return `${setId(name)}@${rollout.version}`;
 }
 
-/** Reached ones first, of these the ones that failed or are waited for. */
+/** Reached instances first; among them, failed and missing ones first. */
 function byUrgency(a: RolloutInstance, b: RolloutInstance): number {
   const rank = ({ reached, outcome, stage }: RolloutInstance) =>
     reached ? (outcome === "failed" ? 0 : outcome === undefined ? 1 : 2) : 3 + stage;
@@ -321,6 +321,6 @@ function byUrgency(a: RolloutInstance, b: RolloutInstance): number {
 
 function noRollout(name: SetName) {
   return ConfigErrors.ROLLOUT_NOT_FOUND(
-    `No release of "${setId(name)}" is on its way. GET …/rollouts lists those that ended; POST …/releases with "rollout" begins one.`,
+    `No rollout of "${setId(name)}" is running. GET …/rollouts lists those that ended; POST …/releases with "rollout" begins one.`,
   );
 }

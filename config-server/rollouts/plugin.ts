@@ -1,4 +1,4 @@
-/** Routes of gradual releases. Translates, decides nothing. */
+/** The routes of rollouts. They translate between HTTP and the driver, and decide nothing. */
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { BODY_BYTES, principalOf } from "#http";
@@ -7,11 +7,11 @@ import type { Rollouts } from "./driver.ts";
 
 const SET = "/v1/config/:namespace/:app/:profile";
 const SUMMARIES: Record<RolloutAction, string> = {
-  pause: "Stay in this stage, whatever comes",
-  resume: "Go on; what is wrong now is taken as known and counts no more",
-  promote: "Begin the next stage now, unasked",
-  complete: "Make it live for everybody now, unasked",
-  abort: "Take it back",
+  pause: "Stay in this stage until resumed",
+  resume: "Continue. Present failures and critical instances no longer count",
+  promote: "Begin the next stage now, without waiting",
+  complete: "Make the release live for every instance now, without waiting",
+  abort: "Roll back",
 };
 
 export function rolloutsPlugin(untyped: FastifyInstance, rollouts: Rollouts): void {
@@ -26,7 +26,7 @@ export function rolloutsPlugin(untyped: FastifyInstance, rollouts: Rollouts): vo
       config: read,
       schema: {
         tags,
-        summary: "The gradual release that is under way: its stage, what it waits for, and every instance",
+        summary: "The running rollout: its stage, what it waits for, and every instance",
         params: SetName,
         response: { 200: RolloutView },
       },
@@ -40,7 +40,7 @@ export function rolloutsPlugin(untyped: FastifyInstance, rollouts: Rollouts): vo
       config: read,
       schema: {
         tags,
-        summary: "Gradual releases of a set, newest first",
+        summary: "Rollouts of a set, newest first",
         params: SetName,
         response: { 200: RolloutList },
       },

@@ -1,5 +1,5 @@
 /**
- * Who was shown which secret. The record is durable before the value is handed out: what cannot be recorded is not revealed.
+ * The audit of revealed secrets. The record is durable before the value is returned: a reveal that cannot be recorded fails.
  */
 import { decodeJson, encodeJson, randomId, type Host, own } from "#base";
 import { SharedLease, type Store } from "#store";
@@ -16,7 +16,7 @@ import { nothingReleased } from "../releases/stored-releases.ts";
 import { AUDIT_PREFIX, auditKey, setId } from "../core/keys.ts";
 import { isSealed } from "../core/sealed.ts";
 
-/** Seconds that a record is kept: 280 days, which a shared lease makes a year at the most. The longest lease is a year. */
+/** Seconds that a record is kept: 280 days, which a shared lease extends to a year at most, the longest lease. */
 const AUDIT_KEEP_SECONDS = 280 * 86_400;
 const ID_BYTES = 6;
 
@@ -62,7 +62,7 @@ export class Audit {
     return { key, version, format: item.format, value };
   }
 
-  /** Newest first; `after` is what the page before said. */
+  /** Newest first; `after` is the value from the previous page. */
   async list({ after, limit }: { after: string | undefined; limit: number }): Promise<AuditList> {
     const page = await this.#store.range({
       prefix: AUDIT_PREFIX,

@@ -44,7 +44,7 @@ export function seal(
   return { item: { format, ...(expand ? { expand } : {}), secret: true, sealed }, dataKey, wrapped };
 }
 
-/** The value; undefined when the data key is not its own, or anything about it was changed. */
+/** The value; undefined when the data key is not the right one, or any part of the item was changed. */
 export function open(
   bytes: Uint8Array,
   at: { readonly name: SetName; readonly key: string },
@@ -95,7 +95,7 @@ function decrypt(key: KeyObject, nonce: Uint8Array, bound: string, data: Uint8Ar
   try {
     return Buffer.concat([decipher.update(data.subarray(0, data.length - TAG_BYTES)), decipher.final()]);
   } catch {
-    // Node says no more than that the tag does not fit, and neither do we.
+    // The only error is a tag that does not match.
     return undefined;
   }
 }
@@ -104,7 +104,7 @@ function text(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("base64url");
 }
 
-/** Only the one spelling that these bytes have: the last letter of base64 has bits to spare that would else go unnoticed. */
+/** Accepts only the canonical spelling: the last letter of base64 has spare bits, whose change would otherwise go unnoticed. */
 function bytesOf(encoded: string): Buffer | undefined {
   const bytes = Buffer.from(encoded, "base64url");
   return bytes.toString("base64url") === encoded ? bytes : undefined;

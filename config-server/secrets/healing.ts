@@ -1,18 +1,18 @@
-/** Tries again what could not be decrypted, whenever there are other keys and now and then, until it can be told. */
+/** Tries again to decrypt unreadable secrets, when keys change and regularly, until they can be read. */
 import { AppError, messageOf, Trigger, type Host, own } from "#base";
 import { setId } from "../core/keys.ts";
 import type { Pointer } from "../core/live.ts";
 import type { SecretKeys } from "./secret-keys.ts";
 
-/** Milliseconds between two tries: a data key may have been brought back, or wrapped under a key that is here. */
+/** Milliseconds between two attempts: a data key may have been restored, or rewrapped with a key that is here. */
 const HEAL_MS = 5_000;
 
 export interface Healed {
-  /** What is live now. */
+  /** All live sets. */
   readonly live: () => Iterable<Pointer>;
-  /** The same set, read and decrypted anew. */
+  /** Reads and decrypts a set again. */
   readonly open: (set: Pointer) => Promise<Pointer>;
-  /** Takes over sets of which more can be read than before. */
+  /** Publishes sets with newly readable secrets. */
   readonly take: (sets: readonly Pointer[]) => void;
 }
 
@@ -38,7 +38,7 @@ export class Healing {
         await this.#try();
       } catch (error) {
         if (!(error instanceof AppError)) throw error;
-        this.#host.log.debug({ code: error.code }, `secrets were not tried again: ${messageOf(error)}`);
+        this.#host.log.debug({ code: error.code }, `unreadable secrets were not decrypted again: ${messageOf(error)}`);
       }
     }
   }
@@ -46,7 +46,7 @@ export class Healing {
   async #try(): Promise<void> {
     const before = [...this.#what.live()].filter((set) => lost(set) > 0);
     const opened = await Promise.all(before.map((set) => this.#what.open(set)));
-    // What was released meanwhile was opened as it came.
+    // A set that was released meanwhile has been decrypted by its release.
     const now = new Set(this.#what.live());
     const healed = opened.filter((set, i) => now.has(before[i] as Pointer) && lost(set) < lost(before[i] as Pointer));
     if (healed.length === 0) return;
@@ -55,7 +55,7 @@ export class Healing {
   }
 }
 
-/** How many of its secrets cannot be read. */
+/** The number of secrets that cannot be read. */
 function lost({ sealed, release, candidateSealed, candidate }: Pointer): number {
   return (
     Object.keys(sealed).filter((key) => own(release.items, key)?.unreadable).length +

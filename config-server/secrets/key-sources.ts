@@ -1,6 +1,6 @@
 /**
- * Where the keys for secrets come from: a file, or a program that prints what such a file would hold. What they say is never
- * repeated in an error or a log. A file is refused when others could read it.
+ * The sources of the keys for secrets: a file, or a program that prints the content of such a file. Errors and logs never
+ * repeat the content. A file that others could read is rejected.
  */
 import { spawn } from "node:child_process";
 import { constants } from "node:fs";
@@ -13,9 +13,9 @@ import type { KeySource } from "./key-source.ts";
 
 /** Bytes of all keys: some hundreds. */
 const KEYS_BYTES_MAX = 64 * 1024;
-/** Milliseconds that a program may take to print them: a call over the network, with its retries. */
+/** Milliseconds that a program may take: a network call, with its retries. */
 const COMMAND_MS_MAX = 15_000;
-/** Milliseconds between two looks at a file, and between two runs of a program. */
+/** Milliseconds between two reads of a file, and between two runs of a program. */
 const FILE_RELOAD_MS = 5_000;
 const COMMAND_RELOAD_MS = 300_000;
 /** Bits of a mode that a key file may not have: anything for others, writing for its group. */
@@ -27,7 +27,7 @@ export function keyFile(path: string): KeySource {
   return { name: `file ${path}`, reloadMs: FILE_RELOAD_MS, read: () => readKeyFile(path) };
 }
 
-/** A file of our own, made when the first secret is released. */
+/** A file that posthouse generates for the first secret. */
 export function ownKeyFile(host: Host, path: string): KeySource {
   return {
     name: `file ${path}`,
@@ -57,13 +57,13 @@ export function ownKeyFile(host: Host, path: string): KeySource {
       }
       host.log.warn(
         { path },
-        `a key for secrets was made in ${path}; back it up apart from the store: without it no secret can be read again`,
+        `a key for secrets was generated in ${path}; back it up separately from the store, because without it secrets can never be read again`,
       );
     },
   };
 }
 
-/** Undefined when somebody made it meanwhile. */
+/** Undefined when another process created it meanwhile. */
 async function openNew(path: string): Promise<FileHandle | undefined> {
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
@@ -71,7 +71,7 @@ async function openNew(path: string): Promise<FileHandle | undefined> {
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "EEXIST") return undefined;
     throw ConfigErrors.SECRETS_UNCONFIGURED(
-      `The key file ${path} cannot be made: ${messageOf(cause)}. Make the folder writable, or name one by the setting secretKeyFile.`,
+      `The key file ${path} cannot be created: ${messageOf(cause)}. Make the folder writable, or set secretKeyFile to another path.`,
       { cause },
     );
   }
@@ -82,27 +82,27 @@ async function readKeyFile(path: string): Promise<string> {
     ConfigErrors.SECRET_KEYS_INVALID(`The key file ${path} ${what} (setting secretKeyFile).`, { cause });
   let file;
   try {
-    // A pipe that nobody writes to must not hold us up.
+    // A pipe without a writer must not block.
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     throw invalid(`cannot be read: ${messageOf(cause)}`, cause);
   }
   try {
-    // Of what was opened, not of what may lie there by now.
+    // The state of the opened file, not of a file that may have replaced it.
     const found = await file.stat();
-    if (!found.isFile()) throw invalid("is no file");
+    if (!found.isFile()) throw invalid("is not a file");
     if ((found.mode & FORBIDDEN_MODE) !== 0) {
       const mode = (found.mode & 0o777).toString(8).padStart(4, "0");
-      throw invalid(`has mode ${mode}, so others may read or change it; say chmod 600`);
+      throw invalid(`has mode ${mode}, so others may read or change it; run chmod 600`);
     }
-    if (found.size > KEYS_BYTES_MAX) throw invalid(`has ${found.size} bytes; ${KEYS_BYTES_MAX} at most`);
+    if (found.size > KEYS_BYTES_MAX) throw invalid(`has ${found.size} bytes; at most ${KEYS_BYTES_MAX} are allowed`);
     return await file.readFile("utf8");
   } finally {
     await file.close();
   }
 }
 
-/** A program that prints the keys, such as one that asks a key management service. */
+/** A program that prints the keys, such as a client of a key management service. */
 export function keyCommand(
   host: Host,
   [program, ...args]: readonly [string, ...string[]],
@@ -119,13 +119,13 @@ export function keyCommand(
           ),
         );
       };
-      // A group of its own, so that what it started ends with it.
+      // A process group of its own, so that its child processes end with it.
       const child = spawn(program, args, { stdio: ["ignore", "pipe", "ignore"], detached: true });
       const end = () => {
         try {
           if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
         } catch {
-          // It has ended by itself.
+          // It has already ended.
         }
       };
       const cancel = host.clock.after(msMax, () => {
@@ -147,7 +147,7 @@ export function keyCommand(
       });
       child.on("error", (error) => fail(`cannot be run: ${messageOf(error)}`, error));
       child.on("close", (code, signal) => {
-        if (code !== 0) return fail(code === null ? `was ended by ${signal}` : `ended with code ${code}`);
+        if (code !== 0) return fail(code === null ? `was terminated by ${signal}` : `ended with code ${code}`);
         done();
         resolve(Buffer.concat(chunks).toString("utf8"));
       });

@@ -1,17 +1,23 @@
 /**
- * Data keys that nothing needs: of releases that were refused after their secrets were encrypted, and of drafts that were
- * changed or discarded. They are swept after a while, and with them goes the last way to read what they encrypted.
+ * Data keys without a value: of releases that were rejected after their secrets were encrypted, and of drafts that were
+ * changed or discarded. They are swept after a while; without them, the values that they encrypted can never be read again.
  */
 import { decodeJson, type Host } from "#base";
-import type { Entry, Store } from "#store";
-import type { SetName } from "../api.ts";
+import type { Store } from "#store";
 import { itemsOf, type StoredDraft, type StoredProposal } from "../core/change.ts";
-import { draftsPrefix, parseDataKeyKey, proposalsPrefix, SECRETS_PREFIX, usedDataKeysPrefix } from "../core/keys.ts";
+import {
+  draftsPrefix,
+  parseDataKeyKey,
+  proposalsPrefix,
+  SECRETS_PREFIX,
+  setOf,
+  usedDataKeysPrefix,
+} from "../core/keys.ts";
 import { dataKeysOf } from "../core/sealed.ts";
+import { entriesUnder } from "../releases/listing.ts";
 import { sweepRegularly } from "../releases/sweeping.ts";
 
-/** Entries read at a time. */
-const PAGE = 100;
+const PAGED = { limit: 100 };
 
 export class Orphans {
   readonly #host: Host;
@@ -29,13 +35,13 @@ export class Orphans {
   }
 
   /**
-   * Removes what nothing needed at the last sweep and nothing needs now: between the two whoever encrypts has long released.
-   * Returns what nothing needs now, for the next sweep.
+   * Removes data keys that had no value at the last sweep and have none now: a release that encrypts has long been written
+   * between two sweeps. Returns the keys without a value now, for the next sweep.
    */
   async sweep(seen: ReadonlySet<string>): Promise<ReadonlySet<string>> {
-    // What is listed before those that need it is looked at cannot have come in between.
+    // Keys are listed before the values that need them, so that no new key lacks its value.
     const bySet = new Map<string, string[]>();
-    for await (const { key } of this.#under(SECRETS_PREFIX)) {
+    for await (const { key } of entriesUnder(this.#store, SECRETS_PREFIX, PAGED)) {
       const { set } = parseDataKeyKey(key);
       const keys = bySet.get(set);
       if (keys) keys.push(key);
@@ -55,29 +61,19 @@ export class Orphans {
   }
 
   async #needed(set: string): Promise<ReadonlySet<string>> {
-    const [namespace, app, profile] = set.split("/") as [string, string, string];
-    const name: SetName = { namespace, app, profile };
+    const name = setOf(set);
     const needed = new Set<string>();
     const need = (ids: readonly string[]) => ids.forEach((id) => needed.add(id));
-    // A draft becomes a proposal and that a release, so none of them is missed in this order.
-    for await (const { value } of this.#under(draftsPrefix(name))) {
+    // A draft becomes a proposal, and a proposal a release: in this order no value is missed.
+    for await (const { value } of entriesUnder(this.#store, draftsPrefix(name), PAGED)) {
       const { key, item } = decodeJson<StoredDraft>(value);
       need(dataKeysOf(itemsOf({ [key]: item })));
     }
-    for await (const { value } of this.#under(proposalsPrefix(name))) {
+    for await (const { value } of entriesUnder(this.#store, proposalsPrefix(name), PAGED)) {
       need(dataKeysOf(itemsOf(decodeJson<StoredProposal>(value).changes)));
     }
-    for await (const { value } of this.#under(usedDataKeysPrefix(name))) need(decodeJson<string[]>(value));
+    for await (const { value } of entriesUnder(this.#store, usedDataKeysPrefix(name), PAGED))
+      need(decodeJson<string[]>(value));
     return needed;
-  }
-
-  async *#under(prefix: string): AsyncGenerator<Entry> {
-    let after: string | undefined;
-    for (;;) {
-      const page = await this.#store.range({ prefix, limit: PAGE, ...(after === undefined ? {} : { after }) });
-      yield* page.entries;
-      if (!page.more) return;
-      after = page.entries.at(-1)?.key;
-    }
   }
 }

@@ -1,20 +1,21 @@
 /**
- * Wraps data keys anew under the active key, one by one and each in a transaction of its own comparison: whoever dies on the
- * way leaves some under the old key and some under the new, and all of them can be read. Releases stay as they are.
+ * Rewraps data keys with the active key. Each write compares the revision of its data key, so a crash half-way leaves some
+ * keys under the old key and some under the new one, and every value can still be read. Releases do not change.
  */
 import { AppError, encodeJson, messageOf, Trigger, type Host } from "#base";
 import type { Entry, Store, TxnRequest } from "#store";
 import { type Rewrapped, type SecretsStatus } from "../api.ts";
 import { unwrap, wrap } from "./cipher.ts";
 import type { ConfigServer } from "../releases/config-server.ts";
+import { pagesUnder } from "../releases/listing.ts";
 import { parseDataKeyKey, SECRETS_PREFIX } from "../core/keys.ts";
 import { parseWrapped, type WrappedKey } from "../core/sealed.ts";
 
 /** Data keys read at a time, and wrapped in one transaction. */
 const PAGE = 100;
-/** Milliseconds between two looks for what is still under an old key, such as a release of a member that did not know of the new one. */
+/** Milliseconds between two searches for data keys under an old key, such as those of a member that had not read the new one. */
 const REWRAP_MS = 600_000;
-/** Milliseconds from hearing of other keys to the first use of them on what is stored: other members hear of them, too. */
+/** Milliseconds from reading new keys to rewrapping with them, so that other members have read them, too. */
 export const REWRAP_GRACE_MS = 60_000;
 
 export class Rewrapper {
@@ -23,10 +24,10 @@ export class Rewrapper {
   readonly #config: ConfigServer;
   readonly #due = new Trigger();
   #running: { readonly active: string | undefined; readonly done: Promise<Rewrapped> } | undefined;
-  /** Values by the key that they need, as of the last look. */
+  /** Values by the key that they need, as of the last count. */
   #values = new Map<string, number>();
-  /** Keys that metrics told of. */
-  #told: readonly string[] = [];
+  /** Keys that the metric has labels for. */
+  #labeled: readonly string[] = [];
   readonly #rewrapped;
 
   constructor(host: Host, store: Store, config: ConfigServer) {
@@ -37,19 +38,19 @@ export class Rewrapper {
     this.#rewrapped = host.metrics
       .counter({
         name: "posthouse_config_secrets_rewrapped_total",
-        help: "Secrets whose data key was wrapped anew under the active key.",
+        help: "Secrets whose data key was rewrapped with the active key.",
         labelNames: [],
       })
       .labels();
     host.metrics.gauge({
       name: "posthouse_config_secrets",
-      help: "Stored secrets, by the key that they need, as of the last look.",
+      help: "Stored secrets, by the key that they need, as of the last count.",
       labelNames: ["key"],
       collect: (gauge) => {
         const counts = this.#counts();
-        for (const id of this.#told) if (!counts.some((one) => one.id === id)) gauge.remove(id);
+        for (const id of this.#labeled) if (!counts.some((one) => one.id === id)) gauge.remove(id);
         for (const { id, values } of counts) gauge.labels(id).set(values);
-        this.#told = counts.map(({ id }) => id);
+        this.#labeled = counts.map(({ id }) => id);
       },
     });
     host.metrics.gauge({
@@ -59,7 +60,7 @@ export class Rewrapper {
     });
   }
 
-  /** Looks a while after the start and after there are other keys, and now and then. Give it to a TaskGroup. */
+  /** Rewraps a while after the start, a while after new keys, and regularly. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
     await this.#try(() => this.#count());
     while (!signal.aborted) {
@@ -77,14 +78,14 @@ export class Rewrapper {
       await work();
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      this.#host.log.debug({ code: error.code }, `secrets were not looked through: ${messageOf(error)}`);
+      this.#host.log.debug({ code: error.code }, `secrets were not rewrapped: ${messageOf(error)}`);
     }
   }
 
-  /** Wraps all that is not under the active key. Callers of the same moment share one round. */
+  /** Rewraps all data keys that are under another key. Concurrent callers share one round. */
   async rewrap(): Promise<Rewrapped> {
     const { keys } = this.#config.secrets;
-    // A round that began under another key does not do for this one.
+    // A round that began with another active key does not count.
     while (this.#running && this.#running.active !== keys.active?.id) await this.#running.done.catch(() => {});
     this.#running ??= {
       active: keys.active?.id,
@@ -116,14 +117,14 @@ export class Rewrapper {
     let rewrapped = 0;
     let failed = 0;
     if (active) {
-      for await (const entries of this.#pages()) {
+      for await (const entries of pagesUnder(this.#store, SECRETS_PREFIX, { limit: PAGE })) {
         const old = entries.filter(({ value }) => parseWrapped(value)?.key !== active.id);
-        const anew = old.map((entry) => ({ entry, record: this.#anew(entry) }));
-        failed += anew.filter(({ record }) => !record).length;
-        const good = anew.flatMap(({ entry, record }) => (record ? [{ entry, record }] : []));
+        const rewrappedKeys = old.map((entry) => ({ entry, record: this.#wrapAgain(entry) }));
+        failed += rewrappedKeys.filter(({ record }) => !record).length;
+        const good = rewrappedKeys.flatMap(({ entry, record }) => (record ? [{ entry, record }] : []));
         if (good.length === 0) continue;
         const done = (await this.#store.txn(putsOf(good))).succeeded;
-        // Another member was there before for one of them: the others are done one by one.
+        // Another member was first for one of them: the others are written one by one.
         const each = done ? [] : await Promise.all(good.map((one) => this.#store.txn(putsOf([one]))));
         const count = done ? good.length : each.filter(({ succeeded }) => succeeded).length;
         rewrapped += count;
@@ -131,46 +132,32 @@ export class Rewrapper {
       }
     }
     await this.#count();
-    if (rewrapped + failed > 0) this.#host.log.info({ rewrapped, failed }, "secrets were wrapped anew");
+    if (rewrapped + failed > 0) this.#host.log.info({ rewrapped, failed }, "data keys of secrets were rewrapped");
     return { active: active?.id ?? "", rewrapped, failed };
   }
 
-  /** Undefined when it cannot be read, and so stays as it is. */
-  #anew({ key, value }: Entry): WrappedKey | undefined {
+  /** Undefined when the data key cannot be unwrapped, and so stays as it is. */
+  #wrapAgain({ key, value }: Entry): WrappedKey | undefined {
     const { keys } = this.#config.secrets;
     const record = parseWrapped(value);
     const wrapping = record && keys.get(record.key);
     const place = parseDataKeyKey(key);
     const bytes = wrapping && unwrap(wrapping, place, record);
     if (!bytes || !keys.active) return undefined;
-    const anew = wrap(this.#host.random, keys.active, place, bytes);
+    const wrapped = wrap(this.#host.random, keys.active, place, bytes);
     bytes.fill(0);
-    return anew;
+    return wrapped;
   }
 
   async #count(): Promise<void> {
     const values = new Map<string, number>();
-    for await (const entries of this.#pages()) {
+    for await (const entries of pagesUnder(this.#store, SECRETS_PREFIX, { limit: PAGE })) {
       for (const { value } of entries) {
         const id = parseWrapped(value)?.key ?? "";
         values.set(id, (values.get(id) ?? 0) + 1);
       }
     }
     this.#values = values;
-  }
-
-  async *#pages(): AsyncGenerator<readonly Entry[]> {
-    let after: string | undefined;
-    for (;;) {
-      const page = await this.#store.range({
-        prefix: SECRETS_PREFIX,
-        limit: PAGE,
-        ...(after === undefined ? {} : { after }),
-      });
-      if (page.entries.length > 0) yield page.entries;
-      if (!page.more) return;
-      after = page.entries.at(-1)?.key;
-    }
   }
 }
 

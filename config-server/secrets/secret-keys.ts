@@ -1,6 +1,6 @@
 /**
- * The keys that data keys of secrets are wrapped by: the first encrypts, all of them decrypt. They are read at the start and
- * again and again; what cannot be read leaves the ones that we have. A line is `ID:BASE64`, of 32 bytes; `#` begins a comment.
+ * The keys that wrap data keys of secrets: the first key encrypts, all keys decrypt. They are read at the start and then
+ * regularly; after a failed read the known keys stay. A line is `ID:BASE64`, of 32 bytes; `#` begins a comment.
  */
 import { createSecretKey, type KeyObject } from "node:crypto";
 import { AppError, messageOf, randomId, type Host, type Random } from "#base";
@@ -10,7 +10,7 @@ import type { KeySource } from "./key-source.ts";
 
 /** Keys at a time: one a month for years. */
 export const SECRET_KEYS_MAX = 64;
-/** Milliseconds between two tries while there is none. */
+/** Milliseconds between two attempts without a key so far. */
 const RETRY_MS = 10_000;
 const LINE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63}):([A-Za-z0-9+/]{43}=)$/;
 const ID_BYTES = 4;
@@ -21,7 +21,7 @@ export function keyLine(random: Random, nowMs: number): string {
   return `${id}:${Buffer.from(random.bytes(KEY_BYTES)).toString("base64")}`;
 }
 
-/** The keys of a text, the active one first. @throws CONFIG_SECRET_KEYS_INVALID, which names the line and never what it says */
+/** The keys of a text, the active one first. @throws CONFIG_SECRET_KEYS_INVALID, which names the line but never its content */
 export function parseKeys(text: string, where: string): WrappingKey[] {
   const keys: WrappingKey[] = [];
   const invalid = (line: number, what: string) =>
@@ -34,12 +34,14 @@ export function parseKeys(text: string, where: string): WrappingKey[] {
     if (id === undefined || bytes?.length !== KEY_BYTES || bytes.toString("base64") !== base64) {
       throw invalid(index + 1, `is not ID:BASE64 with ${KEY_BYTES} bytes; posthouse secret-key generate prints one`);
     }
-    if (keys.some((known) => known.id === id)) throw invalid(index + 1, `has the id "${id}" again; ids name one key`);
-    if (keys.length === SECRET_KEYS_MAX) throw invalid(index + 1, `is one key too many; ${SECRET_KEYS_MAX} at most`);
+    if (keys.some((known) => known.id === id))
+      throw invalid(index + 1, `repeats the id "${id}"; each key needs its own id`);
+    if (keys.length === SECRET_KEYS_MAX)
+      throw invalid(index + 1, `is one key too many; at most ${SECRET_KEYS_MAX} are allowed`);
     keys.push({ id, key: createSecretKey(bytes) });
     bytes.fill(0);
   }
-  if (keys.length === 0) throw ConfigErrors.SECRET_KEYS_INVALID(`The ${where} holds no key.`);
+  if (keys.length === 0) throw ConfigErrors.SECRET_KEYS_INVALID(`The ${where} contains no key.`);
   return keys;
 }
 
@@ -50,10 +52,10 @@ export class SecretKeys {
   #keys = new Map<string, KeyObject>();
   #active: WrappingKey | undefined;
   #generating: Promise<void> | undefined;
-  /** Why they could not be read the last time. */
+  /** Why the last read failed. */
   problem: string | undefined;
 
-  /** Without a source there are none, and no secret can be released. */
+  /** Without a source, keys are missing and secrets cannot be released. */
   constructor(host: Host, source: KeySource | undefined) {
     this.#host = host;
     this.#source = source;
@@ -75,12 +77,12 @@ export class SecretKeys {
     return this.#keys.get(id);
   }
 
-  /** Called when there are other keys than before. */
+  /** Calls the listener when the keys have changed. */
   onChange(listener: () => void): void {
     this.#listeners.add(listener);
   }
 
-  /** Reads them. @throws CONFIG_SECRET_KEYS_INVALID; those that were known then stay */
+  /** Reads the keys. @throws CONFIG_SECRET_KEYS_INVALID; the known keys then stay */
   async load(): Promise<void> {
     const text = await this.#source?.read();
     if (text === undefined) return;
@@ -98,12 +100,12 @@ export class SecretKeys {
     for (const listener of this.#listeners) listener();
   }
 
-  /** The first time. @throws CONFIG_SECRET_KEYS_INVALID of a source that will not mend by itself */
+  /** The first read. @throws CONFIG_SECRET_KEYS_INVALID for a source that cannot recover without an operator */
   async start(): Promise<void> {
     await (this.#source?.remote ? this.reload() : this.load());
   }
 
-  /** As `load`, but what is wrong is told to the log, once, and to the status. */
+  /** Like `load`, but reports a problem in the log, once, and in the status. */
   async reload(): Promise<void> {
     try {
       await this.load();
@@ -112,12 +114,12 @@ export class SecretKeys {
       if (!(error instanceof AppError)) throw error;
       const message = messageOf(error);
       if (this.problem !== message)
-        this.#host.log.error({ code: error.code }, `${message} The keys known so far stay.`);
+        this.#host.log.error({ code: error.code }, `${message} The known keys stay in use.`);
       this.problem = message;
     }
   }
 
-  /** Reads them again and again. Give it to a TaskGroup. */
+  /** Reads the keys regularly. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
     while (this.#source && !signal.aborted) {
       const waitMs = this.#active ? this.#source.reloadMs : Math.min(this.#source.reloadMs, RETRY_MS);
@@ -127,16 +129,16 @@ export class SecretKeys {
   }
 
   /**
-   * The key to encrypt under. The first one is made where we may, unless secrets stand already, whose key was lost then.
+   * The key to encrypt with. Generates the first key if the source can, unless secrets exist already: then their key was lost.
    * @throws CONFIG_SECRETS_UNCONFIGURED
    */
-  async need(stand: () => Promise<boolean>): Promise<WrappingKey> {
+  async need(secretsExist: () => Promise<boolean>): Promise<WrappingKey> {
     if (!this.#active && this.#source?.generate) {
       await this.reload();
       if (!this.#active && this.problem === undefined) {
-        if (await stand()) {
+        if (await secretsExist()) {
           throw ConfigErrors.SECRETS_UNCONFIGURED(
-            `The ${this.source} is gone, and secrets stand that need it. Bring it back from its backup, or name other keys by the setting secretKeyFile or secretKeyCommand.`,
+            `The ${this.source} is gone, but there are secrets that need it. Restore it from its backup, or set secretKeyFile or secretKeyCommand to other keys.`,
           );
         }
         this.#generating ??= this.#source.generate().finally(() => (this.#generating = undefined));
@@ -147,7 +149,7 @@ export class SecretKeys {
     if (this.#active) return this.#active;
     throw ConfigErrors.SECRETS_UNCONFIGURED(
       this.problem ??
-        "There is no key to encrypt secrets with. Have all members know the same: the setting secretKeyFile or secretKeyCommand; `posthouse secret-key generate` prints one.",
+        "No key to encrypt secrets is configured. Set secretKeyFile or secretKeyCommand, to the same keys on all members. `posthouse secret-key generate` prints a key.",
     );
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Secrets of sets: opens what is stored, and seals what is given. What is given may be a mask, which stands for what the key
- * has already. A data key is in the store before the release that needs it, so that nothing stands that cannot be read.
+ * Secrets of sets: decrypts stored items, and encrypts given ones. A given value may be a mask, which stands for the present
+ * value of the key. A data key is stored before the release that needs it, so that every released secret can be read.
  */
 import { hash, timingSafeEqual } from "node:crypto";
 import { encodeJson, type Host, own, setOwn } from "#base";
@@ -26,12 +26,12 @@ import type { SecretKeys } from "./secret-keys.ts";
 /** Data keys read or written in one transaction. */
 const BATCH_MAX = 100;
 
-/** What is given for a release or a draft: in the clear for its checks, and as it will be stored. */
+/** Given items of a release or a draft: in the clear for checks, and as they will be stored. */
 export interface Taken {
   readonly open: OpenItems;
   /** Keys of secrets that were given in the clear. */
   readonly known: ReadonlySet<string>;
-  /** Encrypts what is new, and keeps its data keys. @throws CONFIG_SECRETS_UNCONFIGURED */
+  /** Encrypts new values, and stores their data keys. @throws CONFIG_SECRETS_UNCONFIGURED */
   seal(): Promise<StoredItems>;
 }
 
@@ -46,7 +46,7 @@ export class Secrets {
     this.keys = keys;
   }
 
-  /** Items of one set in the clear. One that cannot be read has no value but says why, and holds up no other. */
+  /** Items of one set in the clear. An unreadable secret has the reason instead of a value, and does not affect other items. */
   async open(name: SetName, items: StoredItems): Promise<OpenItems> {
     const sealed = Object.entries(items).filter((entry): entry is [string, SealedItem] => isSealed(entry[1]));
     if (sealed.length === 0) return items as OpenItems;
@@ -70,14 +70,14 @@ export class Secrets {
         ...(keyId === undefined ? {} : { keyId }),
       },
     });
-    const changed = "it was changed where it is stored, or moved there from elsewhere; release it anew";
+    const changed = "its record in the store was changed, or moved there from elsewhere; release the secret again";
     const dataKey = parseSealed(item.sealed)?.dataKey;
     if (dataKey === undefined) return not(changed);
     const record = wrapped.get(dataKey);
-    if (!record) return not("its data key is gone; release it anew, or restore the store from a backup");
+    if (!record) return not("its data key is gone; release the secret again, or restore the store from a backup");
     const wrapping = this.keys.get(record.key);
     if (!wrapping)
-      return not(`the key "${record.key}" is not here; bring it back, or release the secret anew`, record.key);
+      return not(`the key "${record.key}" is not here; restore the key, or release the secret again`, record.key);
     const bytes = unwrap(wrapping, { set: setId(name), dataKey }, record);
     const value = bytes && open(bytes, { name, key }, item);
     bytes?.fill(0);
@@ -91,10 +91,10 @@ export class Secrets {
   }
 
   /**
-   * What is given for a set in which `standing` is. A secret stays one until it is said not to be. For a release,
-   * one that is given in the clear and is what stands stays as it is stored. Not so for a draft, whose author may not read
-   * the secret: that would tell whether the guess was right.
-   * @throws CONFIG_SECRET_MASKED, CONFIG_SECRET_UNREADABLE for a mask of what cannot be read
+   * Reads given items against the present secrets of the set, `standing`. A secret stays a secret until `secret: false`. In a
+   * release, a secret with an unchanged value stays as it is stored. A draft is always encrypted again, because its author
+   * may not read the secret, and an unchanged record would confirm a guess.
+   * @throws CONFIG_SECRET_MASKED, CONFIG_SECRET_UNREADABLE for a mask of an unreadable secret
    */
   async take(
     name: SetName,
@@ -103,9 +103,9 @@ export class Secrets {
   ): Promise<Taken> {
     const looked: Record<string, StoredItem> = {};
     for (const [key, item] of Object.entries(given)) {
-      const stands = own(standing, key);
+      const current = own(standing, key);
       if (isSealed(item)) setOwn(looked, key, item);
-      else if (stands) setOwn(looked, key, stands);
+      else if (current) setOwn(looked, key, current);
     }
     const standingOpen = await this.open(name, looked);
     const known = new Set<string>();
@@ -118,13 +118,13 @@ export class Secrets {
         setOwn(stored, key, item);
         continue;
       }
-      const stands = own(standing, key);
+      const current = own(standing, key);
       const masked = item.value === MASK;
-      if (masked && (!stands || item.secret === false)) throw maskIsNoValue(name, key, item);
-      const { secret = stands !== undefined, ...rest } = item;
+      if (masked && (!current || item.secret === false)) throw maskNotValue(name, key, item);
+      const { secret = current !== undefined, ...rest } = item;
       if (!secret) {
         setOwn(open, key, rest);
-        // That it is to be a secret no more is said when it is released.
+        // A draft keeps `secret: false` for its release.
         setOwn(stored, key, draft ? item : rest);
         continue;
       }
@@ -133,11 +133,11 @@ export class Secrets {
       setOwn(open, key, now);
       if (!masked) known.add(key);
       const keeps =
-        stands?.format === now.format &&
-        stands.expand === now.expand &&
+        current?.format === now.format &&
+        current.expand === now.expand &&
         was?.unreadable === undefined &&
         (masked || (!draft && was !== undefined && equal(was.value, now.value)));
-      if (keeps) setOwn(stored, key, stands);
+      if (keeps) setOwn(stored, key, current);
       else toSeal.push([key, now]);
     }
     return { open, known, seal: () => this.#seal(name, stored, toSeal) };
@@ -145,7 +145,7 @@ export class Secrets {
 
   async #seal(name: SetName, kept: StoredItems, toSeal: readonly (readonly [string, Item])[]): Promise<StoredItems> {
     if (toSeal.length === 0) return kept;
-    const wrapping = await this.keys.need(() => this.stand());
+    const wrapping = await this.keys.need(() => this.exist());
     const sealed = toSeal.map(([key, item]) => [key, seal(this.#host.random, wrapping, { name, key }, item)] as const);
     for (let at = 0; at < sealed.length; at += BATCH_MAX) {
       const puts = sealed.slice(at, at + BATCH_MAX).map(([, { dataKey, wrapped }]): Put => ({
@@ -157,15 +157,15 @@ export class Secrets {
         when: puts.map(({ key }) => ({ key, target: "createRevision", is: "equal", value: 0 })),
         then: puts,
       });
-      // Ids of 128 bits never meet; should they, what another value needs is not overwritten.
-      if (!succeeded) throw StoreErrors.CONTENDED("A data key of that id stands already. Try again.");
+      // Random ids of 128 bits do not collide. If they did, the data key of another value would not be overwritten.
+      if (!succeeded) throw StoreErrors.CONTENDED("A data key with that id already exists. Try again.");
     }
     return { ...kept, ...Object.fromEntries(sealed.map(([key, { item }]) => [key, item])) };
   }
 
   /**
-   * Keys that are secrets on both sides, and the same. Without `compare` only those whose stored form is: an editor's draft
-   * that was compared by value would tell whether the guess in it is right.
+   * Keys of equal secrets on both sides. Without `compare`, only those with an equal stored form: comparing a draft by value
+   * would confirm a guess of its author.
    * @throws CONFIG_SECRET_UNREADABLE
    */
   async same(
@@ -192,8 +192,8 @@ export class Secrets {
     return found;
   }
 
-  /** Whether there is any secret in the store. */
-  async stand(): Promise<boolean> {
+  /** Whether the store has any secret. */
+  async exist(): Promise<boolean> {
     return (await this.#store.range({ prefix: SECRETS_PREFIX, limit: 1, keysOnly: true })).count > 0;
   }
 
@@ -214,7 +214,7 @@ export class Secrets {
   }
 }
 
-/** Takes as long whatever the values are; their lengths are no secret from whoever may compare them. */
+/** Takes the same time for any values. Callers that may compare values may know their lengths. */
 function equal(a: string, b: string): boolean {
   return timingSafeEqual(hash("sha256", a, "buffer"), hash("sha256", b, "buffer"));
 }
@@ -231,12 +231,15 @@ export function unreadable({ set, key, message, keyId }: Unreadable) {
   });
 }
 
-function maskIsNoValue(name: SetName, key: string, { secret }: Item) {
+function maskNotValue(name: SetName, key: string, { secret }: Item) {
   const way =
     secret === false
-      ? "to make it public, give its value"
-      : `no secret stands there to be kept; give its value with "secret": true`;
-  return ConfigErrors.SECRET_MASKED(`Key "${key}" of "${setId(name)}" is ${MASK}, which is no value: ${way}.`, {
-    extra: { field: `/items/${key}/value` },
-  });
+      ? "to make the key public, give its value"
+      : `the key has no secret to keep; give a value with "secret": true`;
+  return ConfigErrors.SECRET_MASKED(
+    `Key "${key}" of "${setId(name)}" has the mask ${MASK} instead of a value: ${way}.`,
+    {
+      extra: { field: `/items/${key}/value` },
+    },
+  );
 }

@@ -1,6 +1,6 @@
 /**
- * What the store keeps of sources: how far each has come, which sets follow it, and which member mirrors it. Every member
- * reads the same, whoever does the work.
+ * The records of sources in the store: the progress of each, the sets that follow it, and the member that mirrors it. Every
+ * member reads the same records.
  */
 import { canonicalJson, decodeJson, encodeJson } from "#base";
 import { commit, type Known, type Store } from "#store";
@@ -25,7 +25,7 @@ export interface SourceRecord {
   };
 }
 
-/** Who this process is among the members; what is written by `lease` goes when it goes. */
+/** This process as a member. Entries under `lease` are removed when the member is gone. */
 export interface Member {
   readonly id: string;
   readonly lease: string | undefined;
@@ -51,7 +51,7 @@ export class SourceBook {
     return records;
   }
 
-  /** Writes what `change` makes of the record, unless it makes the same. */
+  /** Writes the changed record, unless it is unchanged. */
   async update(source: string, change: (record: SourceRecord) => SourceRecord): Promise<SourceRecord> {
     const key = sourceKey(source);
     const { result } = await commit(this.#store, [{ key }], (known) => {
@@ -75,7 +75,7 @@ export class SourceBook {
     return owners;
   }
 
-  /** What goes into the same revision as a release: the set follows the source from then on, unless it is detached. */
+  /** Writes for the same revision as a release, after which the set follows the source. @throws CONFIG_SOURCE_DETACHED */
   owning(source: string, name: SetName) {
     return {
       reads: [{ key: sourceKey(source) }],
@@ -86,7 +86,7 @@ export class SourceBook {
     };
   }
 
-  /** A set that is as the source wants it follows it, without a release. @throws CONFIG_SET_OWNED, CONFIG_SOURCE_DETACHED */
+  /** Lets an unchanged set follow the source, without a release. @throws CONFIG_SET_OWNED, CONFIG_SOURCE_DETACHED */
   async claim(source: string, name: SetName): Promise<void> {
     const { reads, writes } = this.owning(source, name);
     const key = ownerKey(name);
@@ -95,7 +95,7 @@ export class SourceBook {
       if (owner === source) return { result: undefined };
       if (owner !== undefined) {
         throw ConfigErrors.SET_OWNED(
-          `"${setId(name)}" follows the source "${owner}", so "${source}" cannot have it. Take it out of one of them.`,
+          `"${setId(name)}" follows the source "${owner}", so "${source}" cannot own it. Remove it from one of them.`,
           { extra: { source: owner } },
         );
       }
@@ -103,7 +103,7 @@ export class SourceBook {
     });
   }
 
-  /** Sets that follow the source, but for some, are anybody's from now on. */
+  /** Ends the ownership of the source for all of its sets except some. */
   async letGo(source: string, but: ReadonlySet<string> = new Set()): Promise<void> {
     for (const [id, { name, source: owner }] of await this.owners()) {
       if (owner !== source || but.has(id)) continue;
@@ -116,7 +116,7 @@ export class SourceBook {
     }
   }
 
-  /** Whether this member is the one that mirrors a source: whoever was first, for as long as it lives. */
+  /** Whether this member mirrors a source: the first member that asks does, until it is gone. */
   async mirrors(source: string, { id, lease }: Member): Promise<boolean> {
     if (lease === undefined) return false;
     const key = mirrorKey(source);
@@ -136,7 +136,7 @@ export class SourceBook {
 export function requireAttached({ detached }: SourceRecord, source: string): void {
   if (!detached) return;
   throw ConfigErrors.SOURCE_DETACHED(
-    `Source "${source}" was detached by "${detached.by}" at ${detached.at}; attach it to mirror it again.`,
+    `Source "${source}" was detached by "${detached.by}" at ${detached.at}. Attach it to mirror it again.`,
   );
 }
 

@@ -1,7 +1,7 @@
 /**
- * A folder, read when nobody writes in it: it is listed, left alone for a moment, read, and listed again; only when both
- * lists agree on every size and time is it a snapshot. Links that stay inside are followed, as mounted Kubernetes
- * ConfigMaps have them; those that lead out are refused.
+ * Reads a folder while nothing writes to it: it is listed, left alone for a moment, read, and listed again. It is a snapshot
+ * only when both lists agree on every size and time. Links that stay inside are followed, because mounted Kubernetes
+ * ConfigMaps use them; links that lead out are rejected.
  */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
@@ -20,12 +20,12 @@ import {
   type SourceSettings,
 } from "./snapshot.ts";
 
-/** Milliseconds in which nothing may change; a program that writes many files writes the next one sooner. */
+/** Milliseconds without any change; a program that writes many files writes the next one sooner. */
 const QUIET_MS = 300;
-/** Times that a folder is read anew because it changed meanwhile. */
+/** Attempts to read a folder that changes meanwhile. */
 const TRIES_MAX = 5;
 
-/** What a folder of a namespace, an app or a profile may be called. */
+/** Names for folders of a namespace, an app or a profile. */
 const SET_FOLDER = /^[a-z0-9][a-z0-9@-]*$/;
 
 interface Listed {
@@ -59,15 +59,15 @@ export class FolderReader implements SourceReader {
       if (snapshot && marksOf(await this.#list()) === marksOf(before)) return snapshot;
     }
     throw ConfigErrors.SOURCE_UNSTABLE(
-      `Source "${this.#settings.name}" changed ${TRIES_MAX} times while it was read. It is read again later; replace the folder in one step (a renamed link) if it never rests.`,
+      `Source "${this.#settings.name}" changed ${TRIES_MAX} times while it was read. It is read again later. If it changes all the time, replace it atomically, by renaming a link.`,
     );
   }
 
-  async standsOn(): Promise<boolean> {
+  async isDescendant(): Promise<boolean> {
     return true;
   }
 
-  /** Undefined when a file went meanwhile. */
+  /** Undefined when a file was removed meanwhile. */
   async #readAll({ files: listed, problems: found }: Listing): Promise<Snapshot | undefined> {
     const budget = new Budget(this.#settings.name);
     const files: TreeFile[] = [];
@@ -115,18 +115,18 @@ export class FolderReader implements SourceReader {
       if (isBeside(name)) continue;
       budget.file();
       const file = path === "" ? name : `${path}/${name}`;
-      // A file that went between the listing and this look is seen as gone by the second listing.
+      // If a file disappears after the listing, the second listing shows it.
       const real = await realpath(join(at, name)).catch(() => undefined);
       const leadsOut = real === undefined || (real !== root && !real.startsWith(`${root}${sep}`));
       const isLink = real !== join(at, name);
-      // A link above the sets is one of them only where it may be: LATEST is somebody's shortcut.
+      // A link above the set folders counts only if its name is valid there: LATEST is just a shortcut.
       if (isOutsideSets(this.#settings, file) && (leadsOut || (isLink && !SET_FOLDER.test(name)))) continue;
       if (real === undefined) {
-        found.problems.push({ file, message: "leads nowhere" });
+        found.problems.push({ file, message: "is a link to a missing file" });
         continue;
       }
       if (leadsOut) {
-        found.problems.push({ file, message: "is a link that leads out of the folder; give the file itself" });
+        found.problems.push({ file, message: "is a link out of the folder; add the file itself" });
         continue;
       }
       const kind = await stat(real, { bigint: true }).catch(() => undefined);
@@ -151,7 +151,7 @@ function marksOf({ files, problems }: Listing): string {
   return hash.digest("hex");
 }
 
-/** One byte more than may be, at the most; never through a link that was put there since, and never waiting for a pipe. */
+/** Reads at most one byte more than the limit. Never follows a link that appeared meanwhile, and never waits for a pipe. */
 async function readBounded(path: string, bytesMax: number): Promise<Uint8Array> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {

@@ -1,6 +1,6 @@
 /**
- * The tip of one branch of a local git repository, read from its objects: the work tree and what is not committed do not
- * count, no program is run, and nothing is written. Somebody else fetches or pushes into it.
+ * Reads the tip of one branch of a local git repository from its objects. The work tree and uncommitted changes do not count,
+ * no program is run, and nothing is written. Another program must fetch or push into the repository.
  */
 import * as fs from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -18,13 +18,13 @@ import {
   type SourceSettings,
 } from "./snapshot.ts";
 
-/** Bytes of a file of git's own, such as a pack: it is read as a whole. */
+/** Bytes of a file of git itself, such as a pack: it is read as a whole. */
 export const GIT_FILE_BYTES_MAX = 256 * 1024 * 1024;
-/** Commits between two tips that are looked at to see whether one stands on the other. */
+/** Commits that are read to find out whether one tip is a descendant of another. */
 const ANCESTORS_MAX = 2_000;
 const LINK_MODE = "120000";
 
-/** What a walk found so far, and what may stop it. */
+/** The files found so far, and the limits of the walk. */
 interface Walk {
   readonly files: TreeFile[];
   readonly problems: FileProblem[];
@@ -45,7 +45,7 @@ export class GitReader implements SourceReader {
     return this.#tip(gitdir);
   }
 
-  /** @throws CONFIG_SOURCE_UNREADABLE for a repository with object names that are not read here */
+  /** @throws CONFIG_SOURCE_UNREADABLE for a repository with unsupported object names */
   async #requireSha1(gitdir: string): Promise<void> {
     const config = await fs.readFile(join(gitdir, "config"), "utf8").catch(() => "");
     const [, format = "sha1"] = /^\s*objectformat\s*=\s*"?(\w+)/im.exec(config) ?? [];
@@ -60,7 +60,7 @@ export class GitReader implements SourceReader {
     const gitdir = await this.#gitdir();
     await this.#requireSha1(gitdir);
     const oid = await this.#tip(gitdir);
-    // Packs that were opened are kept for one reading only: they are replaced, and large.
+    // The cache of opened packs lives for one read only: packs are large, and are replaced.
     const guard = guarded();
     const at = { fs: guard.fs, gitdir, cache: {} };
     try {
@@ -78,18 +78,18 @@ export class GitReader implements SourceReader {
     }
   }
 
-  async standsOn(commit: string, earlier: string): Promise<boolean> {
+  async isDescendant(commit: string, earlier: string): Promise<boolean> {
     if (commit === earlier) return true;
     const at = { fs: guarded().fs, gitdir: await this.#gitdir(), cache: {} };
     try {
       return await isDescendent({ ...at, oid: commit, ancestor: earlier, depth: ANCESTORS_MAX });
     } catch {
-      // The earlier commit is gone, as after a rewrite and a garbage collection, or very far away.
+      // The earlier commit is gone, for example after a rewrite and a garbage collection, or it is very far away.
       return false;
     }
   }
 
-  /** The tree that the sets begin in. */
+  /** The tree that contains the sets. */
   async #root(at: At, oid: string): Promise<string> {
     const { folder } = this.#settings;
     const filepath = folder?.replaceAll(/^\/+|\/+$/g, "");
@@ -111,10 +111,10 @@ export class GitReader implements SourceReader {
       budget.file();
       if (entry.type !== "tree" && isOutsideSets(this.#settings, file)) continue;
       if (entry.type === "commit") {
-        const message = "is a submodule; its files are not in this repository. Make it a source of its own";
+        const message = "is a submodule, whose files are not in this repository. Configure it as a source of its own";
         problems.push({ file, message });
       } else if (entry.mode === LINK_MODE) {
-        problems.push({ file, message: "is a symbolic link; give the file itself" });
+        problems.push({ file, message: "is a symbolic link; add the file itself" });
       } else if (entry.type === "tree") {
         if (depth < DEPTH_MAX) await this.#walk(at, { oid: entry.oid, path: file, depth: depth + 1 }, walk);
       } else {
@@ -135,7 +135,7 @@ export class GitReader implements SourceReader {
     }
   }
 
-  /** Where the objects are: the path itself when bare, `.git` in it, or where a file `.git` of a linked work tree points. */
+  /** The folder of the objects: the path itself when bare, `.git` in it, or the target of a file `.git` in a linked work tree. */
   async #gitdir(): Promise<string> {
     const { path } = this.#settings;
     const inside = join(path, ".git");
@@ -153,7 +153,7 @@ export class GitReader implements SourceReader {
       ["HEAD", "objects"].map((name) => fs.stat(join(path, name)).catch(() => undefined)),
     );
     if (head?.isFile() && objects?.isDirectory()) return path;
-    throw unreadable(this.#settings, "there is no git repository");
+    throw unreadable(this.#settings, "it is not a git repository");
   }
 }
 
@@ -165,20 +165,20 @@ interface At {
 
 interface Guarded {
   readonly fs: { readonly promises: typeof fs };
-  /** Why a file was not read: git's reader takes any error for a file that is not there. */
+  /** Why a file was not read: isomorphic-git treats any error as a missing file. */
   refusal(): string | undefined;
 }
 
-/** The file system as git's reader sees it: it only reads, and nothing that would fill the memory. */
+/** The file system for isomorphic-git: read-only, and without files that would fill the memory. */
 function guarded(): Guarded {
   let refusal: string | undefined;
   const readFile = async (path: string, options: Parameters<typeof fs.readFile>[1] = null) => {
     const { size } = await fs.stat(path);
     if (size <= GIT_FILE_BYTES_MAX) return fs.readFile(path, options);
-    refusal = `${path} is ${size} bytes; at most ${GIT_FILE_BYTES_MAX}. Repack with a smaller pack.packSizeLimit`;
+    refusal = `${path} is ${size} bytes; at most ${GIT_FILE_BYTES_MAX} are allowed. Repack with a smaller pack.packSizeLimit`;
     throw new Error(refusal);
   };
-  const write = (path: unknown) => Promise.reject(new Error(`${String(path)} is only read`));
+  const write = (path: unknown) => Promise.reject(new Error(`${String(path)} is read-only`));
   const writes = {
     writeFile: write,
     unlink: write,

@@ -1,4 +1,4 @@
-/** Routes of config sources. Translates, decides nothing. */
+/** The routes of config sources. They translate between HTTP and the sources, and decide nothing. */
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
@@ -16,7 +16,11 @@ export function sourcesPlugin(untyped: FastifyInstance, sources: Sources): void 
     "/v1/config-sources",
     {
       config: { action: "config:read" },
-      schema: { tags, summary: "Sources, how far each has come, and why no further", response: { 200: SourceList } },
+      schema: {
+        tags,
+        summary: "Sources, with the last released commit of each, and its problems",
+        response: { 200: SourceList },
+      },
     },
     async () => ({ sources: await sources.list() }),
   );
@@ -27,7 +31,7 @@ export function sourcesPlugin(untyped: FastifyInstance, sources: Sources): void 
       config: { action: "config:publish" },
       schema: {
         tags,
-        summary: "Look at a source now, and release what differs",
+        summary: "Read a source now, and release the differences",
         params,
         response: { 200: SourceSync },
       },
@@ -41,7 +45,7 @@ export function sourcesPlugin(untyped: FastifyInstance, sources: Sources): void 
       config: rules,
       schema: {
         tags,
-        summary: "Mirror a source no more; its sets may be released by anybody",
+        summary: "Stop mirroring a source. Its sets can then be released by any publisher",
         params,
         response: { 200: SourceStatus },
       },

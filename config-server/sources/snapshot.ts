@@ -1,4 +1,4 @@
-/** What a source holds at one moment, whatever kind it is, and the limits that all kinds keep. */
+/** The content of a source at one moment, and the limits for all kinds of sources. */
 import {
   ConfigErrors,
   fileBytesMax,
@@ -12,12 +12,12 @@ import type { TreeFile } from "../core/tree.ts";
 export interface SourceSettings {
   readonly name: string;
   readonly type: "git" | "folder";
-  /** Of a repository, bare or with a work tree, or of a folder. */
+  /** Path of a repository, bare or with a work tree, or of a folder. */
   readonly path: string;
   readonly branch: string;
-  /** Where in it the sets begin; absent: at its root. */
+  /** The folder that contains the sets; absent: the root. */
   readonly folder?: string | undefined;
-  /** With one, files are APP/PROFILE/KEY; without, NAMESPACE/APP/PROFILE/KEY. */
+  /** With a namespace, files are APP/PROFILE/KEY; without one, NAMESPACE/APP/PROFILE/KEY. */
   readonly namespace?: string | undefined;
   readonly intervalSeconds: number;
   /** Whether a set whose files are gone is released empty. */
@@ -25,44 +25,44 @@ export interface SourceSettings {
 }
 
 export interface Snapshot {
-  /** Of git, the commit; of a folder, the SHA-256 of all that was read. */
+  /** The git commit, or the SHA-256 of all files of a folder. */
   readonly commit: string;
   readonly author?: string;
   readonly message?: string;
   readonly files: readonly TreeFile[];
-  /** Entries that are no files of ours, such as links out of it. */
+  /** Entries that cannot be config files, such as links out of the source. */
   readonly problems: readonly FileProblem[];
 }
 
 export interface SourceReader {
   /**
-   * A cheap look: equal texts mean that nothing came since.
+   * A cheap read: equal texts mean that nothing has changed.
    * @throws CONFIG_SOURCE_UNREADABLE
    */
   glance(): Promise<string>;
   /** @throws CONFIG_SOURCE_UNREADABLE, CONFIG_SOURCE_UNSTABLE, CONFIG_SOURCE_INVALID */
   read(signal: AbortSignal): Promise<Snapshot>;
-  /** Whether one commit stands on another; true where there is no history. */
-  standsOn(commit: string, earlier: string): Promise<boolean>;
+  /** Whether a commit is a descendant of another, or the same; true for sources without history. */
+  isDescendant(commit: string, earlier: string): Promise<boolean>;
 }
 
-/** Folders below the beginning: a set's, and the one too deep that is told as a mistake. */
+/** Depth of the read folders: those of a set, and one more to report files that are too deep. */
 export const DEPTH_MAX = 4;
 
-/** Folders in front of a key. */
+/** Folders before a key. */
 export function depthOf({ namespace }: Pick<SourceSettings, "namespace">): 2 | 3 {
   return namespace === undefined ? 3 : 2;
 }
 
 /**
- * Whether a path is in no set's folder, such as a README or a link at the root: what is there is not looked at, whatever
- * it is, but for the manifest of an export.
+ * Whether a path is outside all set folders, such as a README or a link at the root. Such entries are ignored, except for the
+ * manifest of an export.
  */
 export function isOutsideSets(settings: Pick<SourceSettings, "namespace">, path: string): boolean {
   return path.split("/").length <= depthOf(settings) && path !== MANIFEST_NAME;
 }
 
-/** Counts what is read, and stops before it is too much. */
+/** Counts read files and bytes, and stops at the limits. */
 export class Budget {
   readonly #name: string;
   #files = 0;
@@ -79,23 +79,23 @@ export class Budget {
     }
   }
 
-  /** What is wrong with a file of this size. @throws CONFIG_SOURCE_INVALID when all together are too much */
+  /** The problem of a file of this size. @throws CONFIG_SOURCE_INVALID when all files together are too large */
   bytes(path: string, size: number): string | undefined {
     if (size > fileBytesMax(path)) return `is more than ${fileBytesMax(path)} bytes`;
     this.#bytes += size;
-    if (this.#bytes > TRANSFER_BYTES_MAX) throw this.#refused(`holds more than ${TRANSFER_BYTES_MAX} bytes`);
+    if (this.#bytes > TRANSFER_BYTES_MAX) throw this.#refused(`has more than ${TRANSFER_BYTES_MAX} bytes`);
     return undefined;
   }
 
   #refused(what: string) {
     return ConfigErrors.SOURCE_INVALID(
-      `Source "${this.#name}" ${what}. Divide it into several sources, or name the folder that holds config.`,
+      `Source "${this.#name}" ${what}. Split it into several sources, or set the folder that contains config.`,
       { extra: { problems: [] } },
     );
   }
 }
 
 export function unreadable({ name, path }: SourceSettings, what: string, cause?: unknown) {
-  const detail = `Source "${name}" (${path}): ${what}. What was released from it stays live.`;
+  const detail = `Source "${name}" (${path}): ${what}. Earlier releases of the source stay live.`;
   return ConfigErrors.SOURCE_UNREADABLE(detail, cause === undefined ? {} : { cause });
 }

@@ -1,7 +1,7 @@
 /**
- * Mirrors of git branches and folders: in the background, on an interval and when asked, never while somebody reads config.
- * A commit is released set by set, each whole or not at all; a set that is not valid stays as it was, and says why. One
- * member mirrors a source; were there two, each release is a compare-and-swap, so the second finds it done.
+ * Mirrors git branches and folders: in the background, on an interval and on request, never during a read of config. Each set
+ * of a commit is released whole or not at all. An invalid set stays as it was, and the status has its problems. One member
+ * mirrors a source. If there were two, the second would find the release done, since each release is a compare-and-swap.
  */
 import { AppError, canonicalJson, messageOf, type Host, startOf } from "#base";
 import type { Store } from "#store";
@@ -24,11 +24,11 @@ import { type Member, requireAttached, SourceBook, type SourceRecord } from "./b
 import { FolderReader } from "./folder.ts";
 import { depthOf, type Snapshot, type SourceReader, type SourceSettings, unreadable } from "./snapshot.ts";
 
-/** Characters of a commit's message that its releases keep. */
+/** Characters of a commit message that releases keep. */
 const MESSAGE_CHARS_MAX = 1024;
-/** Times that a commit is planned anew because somebody released meanwhile. */
+/** Attempts to plan a commit when other releases come first. */
 const TRIES_MAX = 3;
-/** Milliseconds until a member that does not count itself in yet looks again. */
+/** Milliseconds until a member without a lease tries again. */
 const JOIN_MS = 500;
 
 export interface SourcesOptions {
@@ -39,7 +39,7 @@ export interface SourcesOptions {
 interface Mirror {
   readonly settings: SourceSettings;
   readonly reader: Promise<SourceReader>;
-  /** What the last look that ended well saw. */
+  /** The result of `glance` of the last successful round. */
   glance: string | undefined;
   /** The round that runs; the next one waits for it. */
   last: Promise<unknown>;
@@ -54,7 +54,7 @@ export class Sources {
   readonly #mirrors = new Map<string, Mirror>();
   readonly #rounds;
   readonly #healthy;
-  /** Ends with the process, and not with whoever asked for a look. */
+  /** Aborts with the process, not with the request for a round. */
   #stop = new AbortController().signal;
 
   constructor(host: Host, store: Store, config: ConfigServer, planner: Planner, { sources, member }: SourcesOptions) {
@@ -69,12 +69,12 @@ export class Sources {
     }
     this.#rounds = host.metrics.counter({
       name: "posthouse_config_source_rounds_total",
-      help: "Looks at a config source by this member, by what became of them: released, unchanged or failed.",
+      help: "Rounds of a config source at this member, by result: released, unchanged or failed.",
       labelNames: ["source", "result"],
     });
     this.#healthy = host.metrics.gauge({
       name: "posthouse_config_source_healthy",
-      help: "Whether the last look at a config source by this member ended well: 1, or 0 while its last commit is not live.",
+      help: "Whether the last round of a config source at this member succeeded: 1, or 0 while its last commit is not live.",
       labelNames: ["source"],
     });
   }
@@ -85,7 +85,7 @@ export class Sources {
     await Promise.all([...this.#mirrors.values()].map((mirror) => this.#follow(mirror, signal)));
   }
 
-  /** Every source that is configured here, or that the store knows of. In order of name. */
+  /** Every source that is configured here or recorded in the store, in order of name. */
   async list(): Promise<SourceStatus[]> {
     const records = await this.#book.all();
     const counts = new Map<string, number>();
@@ -95,7 +95,7 @@ export class Sources {
   }
 
   /**
-   * Looks now, and releases whatever differs from it, also what somebody released past it.
+   * Reads the source now, and releases all differences, including sets that were changed by an emergency release.
    * @throws CONFIG_SOURCE_NOT_FOUND, CONFIG_SOURCE_DETACHED, CONFIG_SOURCE_UNREADABLE, CONFIG_SOURCE_UNSTABLE,
    *   CONFIG_SOURCE_INVALID (`extra.problems`)
    */
@@ -105,15 +105,15 @@ export class Sources {
       const known = (await this.#book.all()).has(name);
       throw ConfigErrors.SOURCE_NOT_FOUND(
         known
-          ? `Source "${name}" is not configured at this member, so it cannot be read here. Ask one that has it (setting configSources).`
-          : `There is no source "${name}". They are in the setting configSources.`,
+          ? `Source "${name}" is not configured at this member, so it cannot be read here. Send the request to a member that has it (setting configSources).`
+          : `Unknown source "${name}". The setting configSources lists all sources.`,
       );
     }
     requireAttached(await this.#book.read(name), name);
     return this.#round(mirror, { force: true });
   }
 
-  /** Its sets are anybody's from then on, and it is not mirrored until it is attached. @throws CONFIG_SOURCE_NOT_FOUND */
+  /** Stops mirroring until the source is attached again. Its sets then accept any release. @throws CONFIG_SOURCE_NOT_FOUND */
   async detach(name: string, by: string): Promise<SourceStatus> {
     await this.#one(name);
     await this.#book.update(name, (record) => ({ ...record, detached: record.detached ?? { by, at: this.#now() } }));
@@ -122,10 +122,10 @@ export class Sources {
     return this.#one(name);
   }
 
-  /** It is mirrored again, and takes its sets back with the next look. @throws CONFIG_SOURCE_NOT_FOUND */
+  /** Mirrors the source again. It owns its sets again after the next round. @throws CONFIG_SOURCE_NOT_FOUND */
   async attach(name: string, by: string): Promise<SourceStatus> {
     await this.#one(name);
-    // What was released is forgotten with it, so that the next look takes everything over anew.
+    // Without the released commit, the next round claims every set again.
     await this.#book.update(name, (record) => {
       const { detached: _detached, released: _released, ...rest } = record;
       return record.detached ? rest : record;
@@ -137,7 +137,7 @@ export class Sources {
   async #one(name: string): Promise<SourceStatus> {
     const found = (await this.list()).find((source) => source.name === name);
     if (found) return found;
-    throw ConfigErrors.SOURCE_NOT_FOUND(`There is no source "${name}". They are in the setting configSources.`);
+    throw ConfigErrors.SOURCE_NOT_FOUND(`Unknown source "${name}". The setting configSources lists all sources.`);
   }
 
   async #follow(mirror: Mirror, signal: AbortSignal): Promise<void> {
@@ -149,21 +149,21 @@ export class Sources {
         else if (await this.#book.mirrors(name, this.#member)) await this.#round(mirror, { force: false });
       } catch (error) {
         if (signal.aborted) return;
-        // Told where people look: in the status, the metric and, once, the log. The next look is soon enough.
+        // The status, the metric and, once, the log report the error. The next round tries again.
         this.#host.log.debug({ source: name, err: error }, `config source not mirrored: ${messageOf(error)}`);
       }
       await this.#host.clock.sleep(pauseMs, signal).catch(() => {});
     }
   }
 
-  /** One look, after the one that runs. */
+  /** One round, after the running one. */
   #round(mirror: Mirror, how: { force: boolean }): Promise<SourceSync> {
-    const round = mirror.last.then(() => this.#look(mirror, how));
+    const round = mirror.last.then(() => this.#runRound(mirror, how));
     mirror.last = round.catch(() => {});
     return round;
   }
 
-  async #look(mirror: Mirror, { force }: { force: boolean }): Promise<SourceSync> {
+  async #runRound(mirror: Mirror, { force }: { force: boolean }): Promise<SourceSync> {
     const { name } = mirror.settings;
     let commit: string | undefined;
     try {
@@ -179,7 +179,7 @@ export class Sources {
       const snapshot = await reader.read(this.#stop);
       commit = snapshot.commit;
       if (force || commit !== done) {
-        const rewritten = !(await reader.standsOn(commit, record.released?.commit ?? commit));
+        const rewritten = !(await reader.isDescendant(commit, record.released?.commit ?? commit));
         const sets = await this.#release(mirror.settings, snapshot);
         await this.#book.update(name, (record) =>
           succeeded(record, snapshot.commit, { mapping, rewritten, at: this.#now() }),
@@ -206,7 +206,7 @@ export class Sources {
     if (this.#stop.aborted) return;
     this.#rounds.labels(name, "failed").inc();
     this.#healthy.labels(name).set(0);
-    // A round that was cut by a detachment is no fault of the source.
+    // A round that a detachment ended is not a failure of the source.
     if (!(error instanceof AppError) || error.code === ConfigErrors.SOURCE_DETACHED.code) return;
     const at = this.#now();
     const { code, message: detail } = error;
@@ -215,34 +215,34 @@ export class Sources {
     const note = (record: SourceRecord): SourceRecord => {
       const before = record.error;
       isNew = before?.code !== code || before.detail !== detail;
-      const told = isNew || !before ? { code, detail, problems, at } : before;
+      const recorded = isNew || !before ? { code, detail, problems, at } : before;
       const seen = commit === undefined || record.seen?.commit === commit ? record.seen : { commit, at };
-      return { ...record, ...(seen ? { seen } : {}), error: told };
+      return { ...record, ...(seen ? { seen } : {}), error: recorded };
     };
     try {
       await this.#book.update(name, note);
     } catch (unsaved) {
-      // A store that is away is often why it failed, and cannot be told of it.
+      // Often the store is the cause of the failure, and then cannot record it.
       this.#host.log.debug({ source: name, err: unsaved }, "the status of a config source was not saved");
     }
     if (isNew) this.#host.log.warn({ source: name, code, commit }, `config source not released: ${detail}`);
   }
 
   /**
-   * The sets of a snapshot, each whole or not at all: one that is not valid stays as it was, and the others are released.
+   * Releases the sets of a snapshot, each whole or not at all. An invalid set stays as it was; the others are released.
    * @throws CONFIG_SOURCE_INVALID (`extra.problems`) after that, when any is not valid
    */
   async #release(settings: SourceSettings, snapshot: Snapshot): Promise<ImportedSet[]> {
     const { name, namespace } = settings;
     const tree = readTree(snapshot.files, { namespace, depth: depthOf(settings) });
     const bad = badSets(settings, [...snapshot.problems, ...tree.problems]);
-    // What is wrong with no set in particular is wrong with all.
+    // A problem that belongs to no set affects all of them.
     if (bad.has(undefined)) throw invalid(name, snapshot.commit, [...bad.values()].flat(), []);
     const sound = tree.sets.filter((set) => !bad.has(setId(set.name)));
     if (sound.length === 0 && bad.size === 0) {
       const form = namespace === undefined ? "NAMESPACE/APP/PROFILE/KEY" : "APP/PROFILE/KEY";
-      // Most likely a wrong path or a clone that is not done, and never a reason to empty what is live.
-      throw invalid(name, snapshot.commit, [{ file: "", message: `it holds no file ${form}` }], []);
+      // Most likely a wrong path or an unfinished clone, and never a reason to empty live sets.
+      throw invalid(name, snapshot.commit, [{ file: "", message: `it contains no file ${form}` }], []);
     }
     const wanted = new Set([...tree.sets.map((set) => setId(set.name)), ...(bad.keys() as Iterable<string>)]);
     const owners = await this.#book.owners();
@@ -259,7 +259,7 @@ export class Sources {
         if (all.length > 0) throw invalid(name, snapshot.commit, all, sets);
         return sets;
       } catch (error) {
-        // Another mirror or an emergency was first: what is live now is looked at, and what is done already is skipped.
+        // Another mirror or an emergency was first. The next attempt plans from the live state and skips released sets.
         if (!ConfigErrors.VERSION_CONFLICT.is(error) || attempt === TRIES_MAX) throw error;
       }
     }
@@ -289,7 +289,7 @@ export class Sources {
       try {
         done.push(await this.#releaseOne(plan, source, reason));
       } catch (error) {
-        // Found valid a moment ago, it may stand on a set that is not released.
+        // The set was valid in its plan, but it may depend on a set that could not be released.
         if (!ConfigErrors.VALUE_INVALID.is(error)) throw error;
         problems.push(...inFiles(plan, error.extra["problems"] as readonly ReleaseProblem[]));
       }
@@ -297,7 +297,7 @@ export class Sources {
     return { sets: done, problems };
   }
 
-  /** Whoever configured the source reviews there, so its releases count as approved by it, and say so. */
+  /** Changes are reviewed in the source, so its releases count as approved by the source, which they record. */
   async #releaseOne(plan: PlannedSet, source: Provenance, reason: string): Promise<ImportedSet> {
     const principal = principalOf(source.name);
     const { version } = await this.#config.publisher.release(plan.name, {
@@ -365,12 +365,12 @@ function provenanceOf(name: string, { commit, author, message }: Snapshot): Prov
   };
 }
 
-/** Settings that make other sets of the same commit. */
+/** Settings that change the sets of the same commit. */
 function mappingOf({ folder, namespace, prune }: SourceSettings): string {
   return canonicalJson({ folder: folder ?? "", namespace: namespace ?? "", prune });
 }
 
-/** Problems by the set in whose folder they are; undefined: in none. */
+/** Problems by the set of their folder; undefined: outside all sets. */
 function badSets(settings: SourceSettings, problems: readonly FileProblem[]): Map<string | undefined, FileProblem[]> {
   const found = new Map<string | undefined, FileProblem[]>();
   const depth = depthOf(settings);
@@ -386,8 +386,8 @@ function badSets(settings: SourceSettings, problems: readonly FileProblem[]): Ma
 function invalid(source: string, commit: string, problems: readonly FileProblem[], done: readonly ImportedSet[]) {
   const stays =
     done.length === 0
-      ? "What was released from it before stays live."
-      : `Its ${done.length} other sets are live as they are in it; of these what was released before stays.`;
+      ? "Earlier releases of the source stay live."
+      : `Its ${done.length} other sets are live at this commit; invalid sets stay at their earlier release.`;
   return ConfigErrors.SOURCE_INVALID(`Source "${source}" at ${commit.slice(0, 12)}: ${firstOf(problems)}. ${stays}`, {
     extra: { problems: problems.slice(0, TRANSFER_PROBLEMS_MAX), sets: done },
   });

@@ -79,7 +79,7 @@ export class Planner {
     }
   }
 
-  /** The check of a release uses live schemas. Schemas of the same import will be live by then. */
+  /** The check of a release uses live schemas. At that time, schemas of the same import will be live, too. */
   async #againstNewSchemas(
     plan: PlannedSet,
     plans: readonly PlannedSet[],

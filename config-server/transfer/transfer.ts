@@ -1,7 +1,7 @@
 /**
- * Config in and out: live releases as a zip, and a zip as releases. An import is refused whole while any of its sets is
- * invalid; then each changed set is one release, against the version that it was planned on. There is no transaction over
- * all sets: when one fails half-way, those before it stand, and importing again does the rest.
+ * Exports live releases as a zip, and imports a zip as releases. An import with an invalid set is rejected as a whole. Then
+ * each changed set is one release, expecting the version that it was planned for. No transaction spans all sets: when a set
+ * fails, the releases before it remain, and the next import of the same zip does the rest.
  */
 import { AppError, canonicalJson, decodeJson, type Host, own } from "#base";
 import type { Store } from "#store";
@@ -37,7 +37,7 @@ import type { Author } from "../proposals/author.ts";
 import type { Proposals } from "../proposals/proposals.ts";
 import { readZip, writeZip } from "./zip.ts";
 
-/** A release to export, by its name. */
+/** A release to export. */
 interface Pinned {
   readonly name: SetName;
   readonly version: number;
@@ -59,7 +59,7 @@ export class Transfer {
   }
 
   /**
-   * One set, a file per key: the live release, or the version asked for.
+   * One set, a file per key: the live release, or the given version.
    * @throws CONFIG_SET_NOT_FOUND, CONFIG_RELEASE_NOT_FOUND
    */
   async exportSet(name: SetName, version: number | undefined): Promise<AsyncIterable<Uint8Array>> {
@@ -92,7 +92,7 @@ export class Transfer {
   async import(zip: Uint8Array, query: ImportQuery, author: Author): Promise<ImportReport> {
     const { mode = "dry-run", keep = false, emergency = false, reason } = query;
     if (emergency && (reason ?? "").trim() === "") {
-      throw ConfigErrors.EMERGENCY_REASON("Say why it cannot wait: it is kept with each release.", {
+      throw ConfigErrors.EMERGENCY_REASON("An emergency import requires a reason, which is kept with each release.", {
         extra: { field: "/reason" },
       });
     }
@@ -101,7 +101,7 @@ export class Transfer {
     refuse(tree.problems);
     if (tree.sets.length === 0) {
       throw ConfigErrors.IMPORT_INVALID(
-        "The zip has no file of a set. One is NAMESPACE/APP/PROFILE/KEY, or APP/PROFILE/KEY with a namespace, or KEY with all three.",
+        "The zip contains no config file. Name files NAMESPACE/APP/PROFILE/KEY, APP/PROFILE/KEY with a namespace, or KEY with all three.",
       );
     }
     const { plans, problems } = await this.planner.plan(
@@ -122,12 +122,12 @@ export class Transfer {
     if (!failed) return report;
     const done = sets.filter(({ outcome }) => outcome !== "failed" && outcome !== "not-tried");
     throw ConfigErrors.IMPORT_INCOMPLETE(
-      `${done.length} of ${sets.length} sets are done; "${setId(failed)}" failed: ${failed.error?.code}: ${failed.error?.detail} Import again: what is done is skipped.`,
+      `${done.length} of ${sets.length} sets were imported. "${setId(failed)}" failed: ${failed.error?.code}: ${failed.error?.detail} Import again to continue; sets that were imported are skipped.`,
       { extra: { report } },
     );
   }
 
-  /** One after the other; after a failure the rest is not tried. */
+  /** Applies plans in order. After a failure the rest is not tried. */
   async #each(plans: readonly PlannedSet[], apply: (plan: PlannedSet) => Promise<ImportedSet>): Promise<ImportedSet[]> {
     const sets: ImportedSet[] = [];
     let failed = false;
@@ -154,7 +154,7 @@ export class Transfer {
     const { name, items, fromVersion } = plan;
     if (!emergency && (await this.#proposals.rules.requiresReview(name.namespace))) {
       const changes = changesOf(plan);
-      // An import that is repeated while its proposals wait for a review proposes nothing twice.
+      // A repeated import does not propose again what already waits for a review.
       const same = (await this.#proposals.list(name)).find(
         (open) => open.state === "open" && canonicalJson(open.changes) === canonicalJson(changes),
       );
@@ -173,7 +173,7 @@ export class Transfer {
     for (const [key] of changes) drafted.add(key);
     if (drafted.size > DRAFTS_MAX) {
       throw ConfigErrors.DRAFTS_FULL(
-        `"${author}" would have ${drafted.size} drafts of "${setId(plan.name)}"; at most ${DRAFTS_MAX}. Import with mode=release: where a review is required it becomes a proposal.`,
+        `"${author}" would have ${drafted.size} drafts of "${setId(plan.name)}"; at most ${DRAFTS_MAX} are allowed. Import with mode=release, which makes a proposal where a review is required.`,
       );
     }
     for (const [key, item] of changes) {
@@ -183,8 +183,8 @@ export class Transfer {
   }
 
   /**
-   * Releases are read twice: once for the manifest and to know that it is not too much, once for their content. Between the
-   * two only names are kept, so memory is that of one release; and releases do not change.
+   * Reads releases twice: first for the manifest and the size limits, then for their content. Only names are kept in between,
+   * so the memory of one release is enough. Releases never change, so both reads return the same.
    */
   async #export(pinned: readonly Pinned[], pathOf: (at: { name: SetName; key: string }) => string) {
     const sets: Manifest["sets"] = [];
@@ -195,16 +195,16 @@ export class Transfer {
       const items = Object.entries(release.items);
       files += items.length;
       for (const [, item] of items) bytes += bytesOf(item).length;
-      requireTakeable(files, bytes);
+      requireImportable(files, bytes);
       sets.push(described(release));
     }
     const manifest: Manifest = { format: MANIFEST_FORMAT, sets };
     const encoder = new TextEncoder();
-    const said = encoder.encode(`${JSON.stringify(manifest, null, 1)}\n`);
-    requireTakeable(files, bytes + said.length, said.length);
+    const encoded = encoder.encode(`${JSON.stringify(manifest, null, 1)}\n`);
+    requireImportable(files, bytes + encoded.length, encoded.length);
     const read = (at: Pinned) => this.#config.releases.readMasked(at.name, at.version);
     async function* contents(): AsyncGenerator<TreeFile> {
-      yield { path: MANIFEST_NAME, bytes: said };
+      yield { path: MANIFEST_NAME, bytes: encoded };
       for (const at of pinned) {
         const { items } = await read(at);
         for (const key of Object.keys(items).sort()) {
@@ -215,7 +215,7 @@ export class Transfer {
     return writeZip(contents());
   }
 
-  /** Straight from the store at one revision, so that a release that was just answered is in it. */
+  /** Reads the store at one revision, so that the list includes a release that was just answered. */
   async #liveSets(): Promise<Pinned[]> {
     const sets: Pinned[] = [];
     for await (const { key, value } of entriesUnder(this.#store, LIVE_PREFIX)) {
@@ -225,7 +225,7 @@ export class Transfer {
     return sets;
   }
 
-  /** Who imported what, for the log. */
+  /** Logs the author and the result of an import. */
   note(report: ImportReport, author: string): void {
     const outcomes = Object.groupBy(report.sets, ({ outcome }) => outcome);
     const counts = Object.fromEntries(Object.entries(outcomes).map(([outcome, sets]) => [outcome, sets.length]));
@@ -233,11 +233,11 @@ export class Transfer {
   }
 }
 
-/** What goes out must go in again. @throws CONFIG_EXPORT_TOO_LARGE */
-function requireTakeable(files: number, bytes: number, manifestBytes = 0): void {
+/** An export must fit into an import. @throws CONFIG_EXPORT_TOO_LARGE */
+function requireImportable(files: number, bytes: number, manifestBytes = 0): void {
   if (files <= TRANSFER_FILES_MAX && bytes <= TRANSFER_BYTES_MAX && manifestBytes <= MANIFEST_BYTES_MAX) return;
   throw ConfigErrors.EXPORT_TOO_LARGE(
-    `The export is more than ${TRANSFER_FILES_MAX} files or ${TRANSFER_BYTES_MAX} bytes, the most that an import takes. Export by namespace, or by app.`,
+    `The export has more than ${TRANSFER_FILES_MAX} files or ${TRANSFER_BYTES_MAX} bytes, the limits of an import. Export by namespace or by app.`,
   );
 }
 
@@ -251,7 +251,7 @@ function described({ items, ...release }: Release): Manifest["sets"][number] {
   return { ...said, ...(expand.length === 0 ? {} : { expand }), ...(secret.length === 0 ? {} : { secret }) };
 }
 
-/** What a file of the value holds. */
+/** The bytes of the file of a value. */
 function bytesOf(item: Item): Uint8Array {
   const { format, value } = item;
   return format === "binary" && !isMasked(item) ? Buffer.from(value, "base64") : Buffer.from(value, "utf8");
@@ -264,7 +264,7 @@ function changesOf({ added, changed, removed, items }: PlannedSet): Proposal["ch
   ]);
 }
 
-/** @throws CONFIG_IMPORT_INVALID (`extra.problems`) when there are any */
+/** @throws CONFIG_IMPORT_INVALID (`extra.problems`) unless the list is empty */
 function refuse(problems: readonly FileProblem[]): void {
   if (problems.length === 0) return;
   throw ConfigErrors.IMPORT_INVALID(`${firstOf(problems)}. Nothing was imported.`, {

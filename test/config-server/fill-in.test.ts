@@ -243,6 +243,6 @@ test("a pointer of Git LFS is refused at every door, a text that begins like one
     return [problemsOf("text", value), problemsOf("binary", base64), readTree([file], { namespace: "n" }).problems];
   };
   expect(doors(about)).toEqual([[], [], []]);
-  const told = { message: expect.stringContaining("pointer of Git LFS") as string };
+  const told = { message: expect.stringContaining("Git LFS pointer") as string };
   expect(doors(pointer)).toMatchObject([[told], [told], [told]]);
 });

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { EffectiveConfig, SetName } from "#config-server/api";
 import { EFFECTIVE_CHARS_MAX, LiveConfig, patchOf, type Pointer } from "../../config-server/core/live.ts";
 import type { OpenItem, OpenItems } from "../../config-server/core/sealed.ts";
-import { ANYBODY, followersOf, toldAfter, topicOf, type Reader } from "../../config-server/core/told.ts";
+import { ANYBODY, followersOf, framesAfter, topicOf, type Reader } from "../../config-server/core/watch-frames.ts";
 
 const text = (value: string, over: object = {}): OpenItem => ({ format: "text", value, ...over });
 const yaml = (value: string): OpenItem => ({ format: "yaml", value });
@@ -104,7 +104,7 @@ test("a candidate is held against what is on its way, too", () => {
     live(name("web"), { url: text("x") }),
   );
   const [problem] = config.problemsOf(live(name("web"), { url: filled("${base:a}") }));
-  expect(problem?.message).toMatch(/^with default\/base\/default@2, on its way: \$\{base:a\}/);
+  expect(problem?.message).toMatch(/^with default\/base\/default@2, which is being rolled out: \$\{base:a\}/);
   expect(config.problemsOf(live(name("web"), { url: filled("${base:a|x}") }))).toEqual([]);
 });
 
@@ -134,7 +134,7 @@ test("whoever a stage selects is told what is on its way, others what is live; e
     { a: "old" },
     { a: "old" },
   ]);
-  expect([config.toldAtMs(name("web"), canary), config.toldAtMs(name("web"), other)]).toEqual([7000, 3000]);
+  expect([config.dueAtMs(name("web"), canary), config.dueAtMs(name("web"), other)]).toEqual([7000, 3000]);
   const [rolling, ...rest] = [...config.rollouts()];
   if (!rolling) throw new Error("nothing is on its way");
   expect([config.isRolling, rest, config.stageOf(rolling, canary), config.stageOf(rolling, other)]).toEqual([
@@ -147,24 +147,24 @@ test("whoever a stage selects is told what is on its way, others what is live; e
   config.apply([live(name("web"), { a: text("new") }, { version: 2 })]);
   expect([config.isRolling, [...config.rollouts()], of(other)]).toEqual([false, [], { a: "new" }]);
   // Without a moment of its own, a release is told since it was made; of none, since ever.
-  expect([config.toldAtMs(name("web"), other), config.toldAtMs(name("none"), other)]).toEqual([1000, 0]);
+  expect([config.dueAtMs(name("web"), other), config.dueAtMs(name("none"), other)]).toEqual([1000, 0]);
 });
 
 test("with problems an instance is told what was before, and nobody what never was without", () => {
   const config = world(live(name("base"), { a: text("1") }), live(name("web"), { url: filled("${base:a}") }));
   const web = () => config.resolved(name("web"));
   const before = web().config;
-  expect([config.told(name("web"), other), config.isLastGood(name("web"))]).toEqual([before, false]);
+  expect([config.cached(name("web"), other), config.isLastGood(name("web"))]).toEqual([before, false]);
   config.apply([live(name("base"), { b: text("2") }, { version: 2 })]);
   // Until it is asked for, it is not known.
-  expect(config.told(name("web"), other)).toBeUndefined();
+  expect(config.cached(name("web"), other)).toBeUndefined();
   expect([web().problems.length, web().config, config.isLastGood(name("web"))]).toEqual([1, before, true]);
-  expect(config.told(name("web"), other)).toEqual(before);
+  expect(config.cached(name("web"), other)).toEqual(before);
   config.apply([live(name("base"), { a: text("3") }, { version: 3 })]);
   expect([web().problems, values(web().config), config.isLastGood(name("web"))]).toEqual([[], { url: "3" }, false]);
   const never = world(live(name("web"), { url: filled("${no}") }));
   expect(never.resolved(name("web")).problems).toHaveLength(1);
-  expect([never.told(name("web"), other), never.isLastGood(name("web"))]).toEqual([undefined, false]);
+  expect([never.cached(name("web"), other), never.isLastGood(name("web"))]).toEqual([undefined, false]);
 });
 
 test("what is on its way and does not fit leaves those that it reaches with what is live", () => {
@@ -261,7 +261,7 @@ test("after a change each follower is told its config once, in whole or as a pat
   );
   const tell = () => {
     const broken: string[] = [];
-    const told = toldAfter(config, followers, {
+    const told = framesAfter(config, followers, {
       broken: ({ app }) => broken.push(app),
       shown: (one, audience) => (audience === "others" ? { ...one, items: {} } : one),
     });

@@ -82,7 +82,7 @@ test("imports in a circle, and more than so many, are problems of the list", () 
   });
   expect([circle.values["b"], circle.problems]).toEqual([
     "2",
-    ["imports.yaml: the imports go in a circle: default/orders → default/one → default/orders; take one of them out"],
+    ["imports.yaml: the imports are circular: default/orders → default/one → default/orders; remove one of them"],
   ]);
   const chain = (count: number) => {
     const list = Array.from({ length: count }, (_, i) => `- s${i}`).join("\n");
@@ -95,7 +95,7 @@ test("imports in a circle, and more than so many, are problems of the list", () 
     });
   };
   expect([chain(IMPORTS_MAX - 1).problems, chain(IMPORTS_MAX - 2).problems]).toEqual([
-    [`imports.yaml: more than ${IMPORTS_MAX} apps, those of others counted`],
+    [`imports.yaml: more than ${IMPORTS_MAX} apps, including those that imported apps import`],
     [],
   ]);
 });
@@ -116,7 +116,7 @@ test("a list of imports is one of apps, and no longer than may be", () => {
   ]) {
     expect([wrong.imports, wrong.problem]).toEqual([undefined, expect.stringContaining("is a list of apps")]);
   }
-  expect(list("- a\n- B!").problem).toContain('"B!" is none');
+  expect(list("- a\n- B!").problem).toContain('"B!" is not a valid app name');
 });
 
 test("the apps that a set names are those of its imports and of the placeholders that are asked for", () => {
@@ -165,9 +165,9 @@ test.each([
   ["${gone:x}", /nothing is released for "gone"/],
   ["${list#server.no}", /has nothing at server\.no/],
   ["${list#server}", /is a list or an object/],
-  ["${bad key}", /is no placeholder/],
+  ["${bad key}", /is not a valid placeholder/],
   ["${open", /has no end/],
-  ["${a}", /goes in a circle/],
+  ["${a}", /is circular/],
 ])("%s is a problem that says why", (value, problem) => {
   const { problems } = told({
     "default/orders/default": { a: text(value, expand), list: yaml("server: { port: 80 }") },

@@ -146,8 +146,8 @@ test.each<[string, Record<string, Item>, string]>([
   ["a set that is not there", { x: text("${nobody:y}", true) }, 'nothing is released for "nobody"'],
   ["a circle", { x: text("${y}", true), y: text("${z}", true), z: text("${x}", true) }, "in a circle"],
   ["a circle within one document", { "x.yaml": yaml("a: ${x.yaml#b}\nb: ${x.yaml#a}\n", true) }, "in a circle"],
-  ["a list inside a text", { x: text("<${db.yaml#list}>", true), "db.yaml": yaml(DB) }, "no place inside a text"],
-  ["an ill-formed one", { x: text("${what is this}", true) }, "is no placeholder"],
+  ["a list inside a text", { x: text("<${db.yaml#list}>", true), "db.yaml": yaml(DB) }, "cannot be part of a text"],
+  ["an ill-formed one", { x: text("${what is this}", true) }, "is not a valid placeholder"],
   ["one without an end", { x: text("${y", true) }, "has no end"],
   ["binary", { x: { format: "binary", value: "", expand: true } }, "is binary"],
   [
@@ -225,7 +225,7 @@ test("an environment's own limits are kept, and the refusal says which", async (
     code: "CONFIG_LIMIT_EXCEEDED",
   });
   await expect(refused({ a: text("é".repeat(51)) })).rejects.toThrow('key "a" are 102');
-  await expect(refused({ a: text("x".repeat(99)), b: text("x".repeat(99)) })).rejects.toThrow("Its bytes are");
+  await expect(refused({ a: text("x".repeat(99)), b: text("x".repeat(99)) })).rejects.toThrow("The size in bytes is");
   await refused({ a: text("x".repeat(50)) });
 });
 

@@ -15,7 +15,7 @@ import {
   type Rollout,
   type Step,
 } from "../../config-server/core/rollout.ts";
-import { followersOf, toldAfter, topicOf } from "../../config-server/core/told.ts";
+import { followersOf, framesAfter, topicOf } from "../../config-server/core/watch-frames.ts";
 
 const hash = (text: string) => createHash("sha256").update(text).digest("hex");
 const NAME: SetName = { namespace: "default", app: "orders", profile: "default" };
@@ -412,7 +412,7 @@ describe("in every run", () => {
         const take = (next: LiveRecord) => {
           const followers = followersOf(live, topics, new Set(["default/orders"]));
           live.apply([pointer(next, revision++)]);
-          const frames = toldAfter(live, followers, { broken: () => expect.unreachable(), shown: (config) => config });
+          const frames = framesAfter(live, followers, { broken: () => expect.unreachable(), shown: (config) => config });
           expect(frames.length, "one encoding per content, whole or as a patch").toBeLessThanOrEqual(2 * 2);
           for (const { topics, data } of frames) for (const topic of topics) knows.set(topic, versionIn(data));
         };

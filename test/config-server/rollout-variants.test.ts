@@ -66,7 +66,7 @@ test("a release that fits what is live, and not what is on its way, is refused b
   const items = { ...imports, "o.txt": { ...text("with ${t.txt}"), expand: true as const } };
   await expect(config.publish(SET, { items })).rejects.toMatchObject({
     code: "CONFIG_VALUE_INVALID",
-    message: expect.stringContaining("with default/shared/default@2, on its way") as string,
+    message: expect.stringContaining("with default/shared/default@2, which is being rolled out") as string,
   });
   await config.steerRollout(SHARED, "abort");
   await eventually("it is", () => config.publish(SET, { items }).catch(() => undefined));

@@ -29,7 +29,7 @@ test.each([
   ["an id twice", `${GOOD}\n# again\n${key("k1", 2)}`, "line 3"],
   ["another spelling of base64", GOOD.replace(/.=$/, "F="), "line 1"],
   ["base64url", `k1:${Buffer.alloc(32, 255).toString("base64url")}`, "line 1"],
-  ["nothing", "# no key\n", "holds no key"],
+  ["nothing", "# no key\n", "contains no key"],
   ["too many", Array.from({ length: 65 }, (_, i) => key(`k${i}`, i)).join("\n"), "line 65"],
 ])("a file with %s is refused by its line, and is not quoted", async (_what, text, where) => {
   await using folder = await tempFolder();
@@ -71,7 +71,7 @@ test.each([
   ["is not there", async () => {}, "cannot be read"],
   ["is a folder", (path: string) => mkdir(path, { mode: 0o700 }), "no file"],
   ["is a pipe", async (path: string) => void execFileSync("mkfifo", ["-m", "600", path]), "no file"],
-  ["is huge", (path: string) => writeFile(path, "#".repeat(70_000), { mode: 0o600 }), "65536 at most"],
+  ["is huge", (path: string) => writeFile(path, "#".repeat(70_000), { mode: 0o600 }), "at most 65536 are allowed"],
 ])("a key file that %s is refused", async (_what, make, says) => {
   await using folder = await tempFolder();
   const path = join(folder.path, "keys");

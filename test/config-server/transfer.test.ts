@@ -170,9 +170,9 @@ test("while one set is invalid none is released, and every problem is told with 
     code: "CONFIG_IMPORT_INVALID",
     extra: {
       problems: [
-        { file: "default/D/default/x.txt", message: expect.stringContaining('"D" is no app') as string },
+        { file: "default/D/default/x.txt", message: expect.stringContaining('"D" is not a valid app') as string },
         { file: "default/d/default/sub/x.txt", message: expect.stringContaining("too deep") as string },
-        { file: "default/d/default/x y.txt", message: expect.stringContaining('"x y.txt" is no key') as string },
+        { file: "default/d/default/x y.txt", message: expect.stringContaining('"x y.txt" is not a valid key') as string },
       ],
     },
   });

@@ -54,7 +54,7 @@ test("a namespace that is given is that of all sets, and replaces one in the pat
   expect(read(paths("app/prod/k", "app/dev/k"), { namespace: "n" }).sets).toEqual(["n/app/dev: k", "n/app/prod: k"]);
   expect(read(paths("old/app/prod/k"), { namespace: "n" })).toMatchObject({ sets: ["n/app/prod: k"], problems: [] });
   expect(read(paths("old/app/prod/k", "older/app/dev/k"), { namespace: "n" }).problems).toEqual([
-    expect.stringMatching(/^: the sets are of several namespaces \(old, older\)/),
+    expect.stringMatching(/^: the sets belong to several namespaces \(old, older\)/),
   ]);
   expect(read(paths("old/app/prod/k", "older/app/dev/k")).problems).toEqual([]);
   expect(read(paths("app/prod/k")).problems).toEqual([expect.stringMatching(/^app\/prod\/k: is APP\/PROFILE\/KEY/)]);
@@ -73,7 +73,7 @@ test("files beside the folders of sets are passed over; those too deep are refus
   expect(read(paths("x/app/prod/k", "app/prod/k", "app/k"), two)).toEqual({
     sets: ["n/app/prod: k"],
     ignored: ["app/k"],
-    problems: [expect.stringMatching(/^x\/app\/prod\/k: lies too deep; a file is APP\/PROFILE\/KEY/)],
+    problems: [expect.stringMatching(/^x\/app\/prod\/k: has too many folders; a file is APP\/PROFILE\/KEY/)],
   });
   expect(read(paths("app/prod/k", "n/app/prod/k"), { depth: 3 })).toMatchObject({
     sets: ["n/app/prod: k"],
@@ -100,17 +100,17 @@ test("files without folders are keys of the set that is named, by the caller or 
   expect(read(paths("k", "n/app/prod/k"), { app: "a", profile: "p" })).toEqual({
     sets: ["n/app/prod: k"],
     ignored: ["k"],
-    problems: [": app and profile are of files without folders, and there are folders"],
+    problems: [": app and profile apply to files without folders, but there are folders"],
   });
   expect(read(paths("n/app/prod/k"), { profile: "p" }).problems).toHaveLength(1);
 });
 
 test("names and keys are checked where they stand", () => {
   const problems = (path: string) => read(paths(path)).problems;
-  expect(problems("N/app/prod/k")).toEqual([expect.stringMatching(/^N\/app\/prod\/k: "N" is no namespace/)]);
-  expect(problems("n/App/prod/k")).toEqual([expect.stringMatching(/"App" is no app/)]);
-  expect(problems("n/app/PROD/k")).toEqual([expect.stringMatching(/"PROD" is no profile.*PROFILE@LABEL/)]);
-  expect(problems("n/app/prod/k y")).toEqual([expect.stringMatching(/"k y" is no key/)]);
+  expect(problems("N/app/prod/k")).toEqual([expect.stringMatching(/^N\/app\/prod\/k: "N" is not a valid namespace/)]);
+  expect(problems("n/App/prod/k")).toEqual([expect.stringMatching(/"App" is not a valid app/)]);
+  expect(problems("n/app/PROD/k")).toEqual([expect.stringMatching(/"PROD" is not a valid profile.*PROFILE@LABEL/)]);
+  expect(problems("n/app/prod/k y")).toEqual([expect.stringMatching(/"k y" is not a valid key/)]);
   expect([problems("n/app/prod@blue/k"), problems("n/app@blue/prod/k").length]).toEqual([[], 1]);
 });
 
@@ -129,8 +129,8 @@ test("a manifest says of keys what their names do not, and why a set is as it is
   const short = readTree([said, file("app/prod/k", "1")], { namespace: "m" }).sets;
   expect(short[0]?.items["k"]).toMatchObject({ format: "json", expand: true });
   const wrong = (content: string | Uint8Array) => read([file(MANIFEST_NAME, content), ...paths("n/app/prod/k")]);
-  expect(wrong("{").problems).toEqual([expect.stringMatching(/^_manifest\.json: is no JSON/)]);
-  expect(wrong(Buffer.from([0xff])).problems).toEqual([expect.stringMatching(/is no JSON/)]);
+  expect(wrong("{").problems).toEqual([expect.stringMatching(/^_manifest\.json: is not valid JSON/)]);
+  expect(wrong(Buffer.from([0xff])).problems).toEqual([expect.stringMatching(/is not valid JSON/)]);
   expect(wrong("{}").problems).toEqual([expect.stringMatching(/is not the manifest of an export/)]);
   const unsound = { ...EXPORTED, ...set, reason: "mark" };
   const surrogate = JSON.stringify({ format: MANIFEST_FORMAT, sets: [unsound] }).replace("mark", "\\ud800");
@@ -147,8 +147,8 @@ test("bytes become a text, or a binary value where nobody says otherwise", () =>
   };
   expect(item("k", notText)).toEqual({ format: "binary", value: "//4=" });
   expect([item("k.json", notText), item("k", notText, { k: "text" })]).toEqual([
-    "is no UTF-8, which json is",
-    "is no UTF-8, which text is",
+    "is not UTF-8, which json requires",
+    "is not UTF-8, which text requires",
   ]);
   expect(item("k", Buffer.from("\uFEFFa"))).toEqual({ format: "text", value: "\uFEFFa" });
   expect(item("k", Buffer.from("ab"), { k: "binary" })).toEqual({ format: "binary", value: "YWI=" });
@@ -183,7 +183,7 @@ test("syntax is checked by the format, and told with line and column, of a secre
   ]).toEqual([[], [], [], []]);
   expect(found("json", '{"a":\n 1,}')).toMatchObject([[expect.any(String), 2, expect.any(Number)]]);
   expect(found("json", '{\n "a": 1, "a": 2}')).toEqual([
-    ['the member "a" comes twice in one object; remove one', 2, 10],
+    ['the member "a" appears twice in one object; remove one', 2, 10],
   ]);
   expect(found("yaml", "a: 1\nb: [")).toMatchObject([[expect.any(String), 2, expect.any(Number)]]);
   expect(found("toml", "a = 1\nb = ")).toMatchObject([[expect.any(String), 2, expect.any(Number)]]);
@@ -193,7 +193,7 @@ test("syntax is checked by the format, and told with line and column, of a secre
     1,
     [],
   ]);
-  expect(found("json", "{", { secret: true })[0]?.[0]).toBe("the secret is no json");
+  expect(found("json", "{", { secret: true })[0]?.[0]).toBe("the secret is not valid json");
   for (const good of ["", "AA==", "AAA=", "AAAA", "+/+/"]) expect(found("binary", good)).toEqual([]);
   for (const bad of ["A", "AA", "AB==", "AAB=", "AA=A", "A-==", "AAAA\n"]) expect(found("binary", bad)).toHaveLength(1);
 });
@@ -203,9 +203,9 @@ test("lists nest as deep as may be and no deeper, whatever the format", () => {
   for (const format of ["json", "yaml"] as const) {
     // The innermost list has nothing in it.
     expect(found(format, deep(NESTING_MAX + 1))).toEqual([]);
-    expect(found(format, deep(NESTING_MAX + 2))[0]?.[0]).toMatch(/deep in each other/);
+    expect(found(format, deep(NESTING_MAX + 2))[0]?.[0]).toMatch(/nested more than/);
   }
-  expect(found("yaml", "[".repeat(100_000))[0]?.[0]).toMatch(/deep in each other/);
+  expect(found("yaml", "[".repeat(100_000))[0]?.[0]).toMatch(/nested more than/);
   expect(found("yaml", `a: "${"[]".repeat(20_000)}"`)).toEqual([]);
 });
 
@@ -220,7 +220,7 @@ test("a value's bytes are those of its UTF-8, or those that its base64 stands fo
   ]).toEqual([3, 0, 1, 2, 3]);
   expect([found("text", "x".repeat(VALUE_BYTES_MAX)), found("text", "x".repeat(VALUE_BYTES_MAX + 1))[0]?.[0]]).toEqual([
     [],
-    `it is ${VALUE_BYTES_MAX + 1} bytes, ${VALUE_BYTES_MAX} are the most`,
+    `it is ${VALUE_BYTES_MAX + 1} bytes; at most ${VALUE_BYTES_MAX} are allowed`,
   ]);
   expect(found("json", "x".repeat(VALUE_BYTES_MAX + 1), { secret: true })[0]?.[0]).toMatch(/^it is/);
 });

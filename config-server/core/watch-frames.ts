@@ -1,20 +1,20 @@
 /**
- * Who follows what, and what each is to be told after a change. A topic of watches is a config, who follows it, and whether
- * it wants what changed only; whoever is told the same is told it in one frame, encoded once. Pure.
+ * The frames of config watches after a change. A topic of watches is a config, the identity of its reader, and whether the
+ * reader wants patches. Readers that receive the same share one frame, which is encoded once. Pure.
  */
 import type { ConfigPatch, EffectiveConfig, Identity, SetName } from "../api.ts";
 import { identityOf, identityText, NOBODY } from "./identity.ts";
 import { setId, setOf } from "./keys.ts";
 import { patchOf, type LiveConfig } from "./live.ts";
 
-/** Said at the end of the topic of watches that want what changed only, and before that of those shown no secrets. */
+/** Marks at the end of a topic: of watches that want patches, and before that of readers with masked secrets. */
 const PATCHES = "#patches";
 const MASKED = "#masked";
 
-/** Who is shown a config: those that run the app in the clear, others with its secrets masked. */
+/** `instances` run the app and receive secrets in the clear; `others` receive them masked. */
 export type Audience = "instances" | "others";
 
-/** Who asks for a config, and whether its secrets are for them. */
+/** A reader of a config, and whether it receives secrets. */
 export interface Reader {
   readonly who: Identity;
   readonly audience: Audience;
@@ -27,11 +27,11 @@ export interface Follower {
   readonly name: SetName;
   readonly reader: Reader;
   readonly patches: boolean;
-  /** What it was told last; undefined when that is not known. */
+  /** The config that it received last; undefined when that is unknown. */
   readonly was: EffectiveConfig | undefined;
 }
 
-/** What a watch of a config subscribes to; with `patches` it is told what changed only. */
+/** The topic that a watch of a config subscribes to. */
 export function topicOf(name: SetName, { who, audience }: Reader, patches: boolean): string {
   const text = identityText(who);
   const shown = audience === "others" ? MASKED : "";
@@ -40,7 +40,7 @@ export function topicOf(name: SetName, { who, audience }: Reader, patches: boole
 
 type Topic = Pick<Follower, "name" | "reader" | "patches">;
 
-/** Topics read before: the same ten thousand are asked for at every change. */
+/** Parsed topics: every change needs the same ten thousand again. */
 const read = new Map<string, Topic>();
 const READ_MAX = 50_000;
 
@@ -65,11 +65,11 @@ function idOf(topic: string): string {
   return end < 0 ? topic : topic.slice(0, end);
 }
 
-/** Those who may be told something else once these apps have changed. Asked before the change. */
+/** Followers whose config may change with these apps. Call it before the change. */
 export function followersOf(live: LiveConfig, topics: Iterable<string>, apps: ReadonlySet<string>): Follower[] {
   const touched = live.touchedBy(apps);
   const known = new Map<string, boolean>();
-  const told = oncePerConfig(live, (name, who) => live.told(name, who));
+  const cached = oncePerConfig(live, (name, who) => live.cached(name, who));
   const found: Follower[] = [];
   for (const topic of topics) {
     const id = idOf(topic);
@@ -77,19 +77,19 @@ export function followersOf(live: LiveConfig, topics: Iterable<string>, apps: Re
     if (concerned === undefined) known.set(id, (concerned = touched(setOf(id))));
     if (!concerned) continue;
     const follower = parseTopic(topic);
-    const was = told(follower.name, follower.reader.who, id);
+    const was = cached(follower.name, follower.reader.who, id);
     found.push({ ...follower, topic, was });
   }
   return found;
 }
 
-export interface Told {
+export interface TopicFrame {
   readonly topics: readonly string[];
   readonly data: EffectiveConfig | ConfigPatch;
 }
 
-/** What they are to be told after the change, as `shown` to each. `broken` hears of each config that could not be made. */
-export function toldAfter(
+/** The frames for followers after the change; `shown` masks a config. Calls `broken` for each config that cannot be built. */
+export function framesAfter(
   live: LiveConfig,
   followers: readonly Follower[],
   {
@@ -99,8 +99,8 @@ export function toldAfter(
     broken: (name: SetName, problems: readonly { readonly key: string; readonly message: string }[]) => void;
     shown: (config: EffectiveConfig, audience: Audience) => EffectiveConfig;
   },
-): Told[] {
-  const frames = new Map<string, { topics: string[]; data: Told["data"] }>();
+): TopicFrame[] {
+  const frames = new Map<string, { topics: string[]; data: TopicFrame["data"] }>();
   const make = oncePerConfig(live, (name, who) => {
     const { config, problems } = live.resolved(name, who);
     if (problems.length === 0) return config;
@@ -124,7 +124,7 @@ export function toldAfter(
   return [...frames.values()];
 }
 
-/** While nothing is on its way, what holds for a config holds for whoever follows it, and is asked once for all of them. */
+/** Without a running rollout all readers of a config receive the same, so `ask` is called once per config. */
 function oncePerConfig<T>(live: LiveConfig, ask: (name: SetName, who: Identity) => T) {
   const known = new Map<string, { readonly answer: T }>();
   return (name: SetName, who: Identity, id: string): T => {
