@@ -1,37 +1,37 @@
 /**
- * The contract of feature flags: what a set of flags is made of, what a question about one is answered with, and the
- * wire of OFREP. Pure, importable by every room.
+ * The contract of feature flags: the shape of a flag set, the results of an evaluation, and the wire format of OFREP.
+ * Pure, and importable by every module.
  *
  * The flags of an app are its config key `flags.yaml` (or `flags.json`), so they are drafted, reviewed, released, rolled
- * back and acknowledged as any other config. A flag has variants of one type, a default among them, and rules that are
- * looked at in order; the first whose condition holds decides.
+ * back and acknowledged like any other config. A flag has variants of one type, one of them the default, and rules that
+ * are checked in order; the first rule whose condition holds decides.
  * @see https://openfeature.dev/specification/types for reasons and error codes
  * @see https://github.com/open-feature/protocol service/openapi.yaml for the wire
  */
 import { Type, type Static } from "typebox";
 
-/** Config keys that hold the flags of a set. */
+/** Config keys that contain a flag set. */
 export const FLAGS_KEYS = ["flags.yaml", "flags.json"] as const;
 
-/** Flags and segments of one set: a release is 1 MiB at most, and a bulk answer tells of each flag. */
+/** Flags, and segments, of one set: a release is 1 MiB at most, and a bulk response contains every flag. */
 export const FLAGS_MAX = 1000;
-/** Variants of a flag and rules of a flag; each evaluation may look at all of its rules. */
+/** Variants, and rules, of a flag: an evaluation may check all of its rules. */
 export const VARIANTS_MAX = 50;
 export const RULES_MAX = 100;
-/** Conditions in one list, values in one `in`. */
+/** Conditions in one list, and values in one `in`. */
 export const CONDITIONS_MAX = 100;
 export const IN_VALUES_MAX = 1000;
-/** Different patterns of a set, and characters of one: compiling takes up to 2 ms each, in which a server does nothing else. */
+/** Different patterns of a set, and characters of one: compiling a pattern blocks the server for up to 2 ms. */
 export const PATTERNS_MAX = 100;
 export const PATTERN_CHARS_MAX = 256;
-/** Characters of a text that a pattern is held against. Time is linear in it; an attribute is a name, not a document. */
+/** Characters of a text that a pattern is matched against. Time is linear in it, and attributes are short. */
 export const MATCHED_CHARS_MAX = 1024;
-/** Levels of a set's document: conditions within conditions, objects within values. */
+/** Levels of a set's document: nested conditions, and objects in values. */
 export const DEPTH_MAX = 32;
 /** Bytes of one OFREP request: an evaluation context is a handful of attributes. */
 export const EVALUATION_BYTES_MAX = 64 * 1024;
 
-/** A letter first: `__proto__` is no name, and JavaScript keeps such names in the order in which they are written. */
+/** Starts with a letter: this excludes `__proto__`, and JavaScript keeps such names in the order of the document. */
 const VARIANT = "^[A-Za-z][A-Za-z0-9._-]{0,63}$";
 const FLAG_KEY = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$";
 const Variant = Type.String({ pattern: VARIANT, description: "A variant of this flag." });
@@ -39,25 +39,23 @@ const Segment = Type.String({ pattern: VARIANT, description: "A segment of this 
 const Attribute = Type.String({
   minLength: 1,
   maxLength: 128,
-  description: "Name of an attribute of the evaluation context; dots go into objects: `user.plan`.",
+  description: "Name of an attribute of the evaluation context. Dots select members of objects: `user.plan`.",
 });
 const Scalar = Type.Union([Type.String({ maxLength: 1024 }), Type.Number(), Type.Boolean()]);
 const Text = Type.String({ minLength: 1, maxLength: 1024 });
 
-/** What a condition may ask of an attribute. Several of one condition must all hold. */
+/** Operators on an attribute. Several operators of one condition must all hold. */
 const operators = {
   equals: Type.Optional(Scalar),
   in: Type.Optional(Type.Array(Scalar, { minItems: 1, maxItems: IN_VALUES_MAX })),
   startsWith: Type.Optional(Text),
   endsWith: Type.Optional(Text),
-  contains: Type.Optional(
-    Type.Union([Scalar], { description: "In a text: this part of it. In a list: this element of it." }),
-  ),
+  contains: Type.Optional(Type.Union([Scalar], { description: "A part of a text, or an element of a list." })),
   matches: Type.Optional(
     Type.String({
       minLength: 1,
       maxLength: PATTERN_CHARS_MAX,
-      description: "A pattern in RE2's syntax, found anywhere; ^ and $ hold it to the ends.",
+      description: "A pattern in RE2's syntax, which matches anywhere in the text. Anchor it with ^ and $.",
     }),
   ),
   gt: Type.Optional(Type.Number()),
@@ -68,7 +66,7 @@ const operators = {
     Type.String({
       minLength: 1,
       maxLength: 256,
-      description: "Comparisons that must all hold, such as `>=2.1.0 <3.0.0`; with = != > >= < <= ^ ~.",
+      description: "Comparisons that must all hold, such as `>=2.1.0 <3.0.0`. Operators: = != > >= < <= ^ ~.",
     }),
   ),
   exists: Type.Optional(Type.Boolean()),
@@ -87,14 +85,14 @@ const Condition = Type.Object(
   },
   {
     additionalProperties: false,
-    description: "Either an attribute with what is asked of it, or one of all, any, not and segment.",
+    description: "Either an attribute with operators, or one of all, any, not and segment.",
   },
 );
 
 const Rule = Type.Object(
   {
     name: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 64, description: "Told in the metadata of an answer." }),
+      Type.String({ minLength: 1, maxLength: 64, description: "Included in the metadata of an evaluation." }),
     ),
     when: Type.Optional(Type.Ref("Condition")),
     variant: Type.Optional(Variant),
@@ -103,7 +101,7 @@ const Rule = Type.Object(
         minProperties: 1,
         maxProperties: VARIANTS_MAX,
         additionalProperties: false,
-        description: "Percent by variant, in steps of 0.01; 100 in all.",
+        description: "Percentages by variant, in steps of 0.01, which sum to 100.",
       }),
     ),
     by: Type.Optional(
@@ -111,13 +109,13 @@ const Rule = Type.Object(
         minLength: 1,
         maxLength: 128,
         default: "targetingKey",
-        description: "The attribute that a split is sticky by.",
+        description: "The attribute whose value decides the variant of a split.",
       }),
     ),
   },
   {
     additionalProperties: false,
-    description: "Holds for all without `when`. Gives either one variant, or a split.",
+    description: "Has either a variant or a split. Without `when`, it applies to every context.",
   },
 );
 
@@ -127,14 +125,14 @@ const Flag = Type.Object(
     state: Type.Optional(
       Type.Union([Type.Literal("enabled"), Type.Literal("disabled")], {
         default: "enabled",
-        description: "A disabled flag gives its default variant to all.",
+        description: "A disabled flag evaluates to its default variant for every context.",
       }),
     ),
     variants: Type.Record(Type.String({ pattern: VARIANT }), Type.Unknown(), {
       minProperties: 1,
       maxProperties: VARIANTS_MAX,
       additionalProperties: false,
-      description: "Values by name, all of one type: boolean, string, number, or object.",
+      description: "Values by name, all of one type: boolean, string, number or object.",
     }),
     defaultVariant: Variant,
     rules: Type.Optional(Type.Array(Type.Ref("Rule"), { maxItems: RULES_MAX })),
@@ -142,14 +140,14 @@ const Flag = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: 128,
-        description: "What splits are drawn by; absent: the flag's key. Flags of one salt give a user one place.",
+        description: "Salt of the splits; absent: the flag's key. Flags with equal salts place a user equally.",
       }),
     ),
     metadata: Type.Optional(
       Type.Record(
         Type.String({ pattern: VARIANT }),
         Type.Union([Type.String({ maxLength: 1024 }), Type.Number(), Type.Boolean()]),
-        { maxProperties: 50, additionalProperties: false, description: "Told with each answer." },
+        { maxProperties: 50, additionalProperties: false, description: "Included in each evaluation." },
       ),
     ),
   },
@@ -162,7 +160,7 @@ const FlagsDocument = Type.Object(
       Type.Record(Type.String({ pattern: VARIANT }), Type.Ref("Condition"), {
         maxProperties: FLAGS_MAX,
         additionalProperties: false,
-        description: "Conditions by name, for rules and for one another.",
+        description: "Conditions by name, for use in rules and in other segments.",
       }),
     ),
     flags: Type.Record(Type.String({ pattern: FLAG_KEY }), Type.Ref("Flag"), {
@@ -173,7 +171,7 @@ const FlagsDocument = Type.Object(
   { additionalProperties: false },
 );
 
-/** JSON Schema of the key `flags.yaml`; what no shape can say is checked beside it. */
+/** JSON Schema of the key `flags.yaml`. Rules that a schema cannot express are checked separately. */
 export const FlagSetSchema = Type.Cyclic({ Condition, Rule, Flag, FlagsDocument }, "FlagsDocument");
 export type FlagsDocument = Static<typeof FlagSetSchema>;
 export type FlagDefinition = FlagsDocument["flags"][string];
@@ -183,10 +181,10 @@ export type ConditionDefinition = NonNullable<FlagsDocument["segments"]>[string]
 export type FlagValue = boolean | string | number | object;
 export type FlagType = "boolean" | "string" | "number" | "object";
 
-/** Why a flag has its value, in OpenFeature's words. */
+/** Reasons for the value of a flag, as OpenFeature names them. */
 export const REASONS = ["STATIC", "DEFAULT", "TARGETING_MATCH", "SPLIT", "DISABLED"] as const;
 export type Reason = (typeof REASONS)[number];
-/** Why a question has no value, in OpenFeature's words. */
+/** Reasons why an evaluation has no value, as OpenFeature names them. */
 export const ERROR_CODES = [
   "FLAG_NOT_FOUND",
   "PARSE_ERROR",
@@ -197,7 +195,7 @@ export const ERROR_CODES = [
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** An evaluation context, whoever sent it: looked at by own members only. */
+/** An evaluation context, from any caller: only its own members are read. */
 export type EvaluationContext = Readonly<Record<string, unknown>>;
 
 export const Evaluated = Type.Object({
@@ -206,7 +204,7 @@ export const Evaluated = Type.Object({
   reason: Type.Enum([...REASONS]),
   variant: Type.String(),
   metadata: Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]), {
-    description: "profile and version of the release, its releaseKey, the rule that decided, and what the flag says.",
+    description: "Profile, version and releaseKey of the release, the rule that decided, and the flag's own metadata.",
   }),
 });
 export type Evaluated = Omit<Static<typeof Evaluated>, "value"> & { readonly value: FlagValue };

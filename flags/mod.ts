@@ -1,4 +1,4 @@
-/** Feature flags: released as config, asked over OFREP. */
+/** Feature flags: released as config, evaluated over OFREP. */
 export * from "./core/mod.ts";
 export { flagsPlugin, type FlagSource } from "./plugin.ts";
 export { flagsReleaseCheck } from "./release.ts";

@@ -1,6 +1,6 @@
 /**
- * OFREP, the OpenFeature Remote Evaluation Protocol, over whatever knows effective configs: the config server, or an
- * agent. A client of OFREP can be told a base URL and headers only, so the set of flags stands in either.
+ * OFREP, the OpenFeature Remote Evaluation Protocol, on the config server and on agents. A client of OFREP can be configured
+ * only with a base URL and headers, so one of the two names the flag set.
  * @see https://github.com/open-feature/protocol service/openapi.yaml
  */
 import { hash } from "node:crypto";
@@ -26,13 +26,13 @@ const DEFAULT_NAMESPACE = "default";
 const DEFAULT_PROFILE = "default";
 
 export interface FlagSource {
-  /** What the routes need their caller to be allowed to do. */
+  /** The action that a caller of the routes must be allowed. */
   readonly action: Action | "open";
-  /** What an instance is told now; it may say how old that is. @throws whatever says that it is not known yet */
+  /** The current effective config. May add headers with its age. @throws an error when it is not known yet */
   readonly effective: (name: SetName, reply: FastifyReply) => EffectiveConfig | Promise<EffectiveConfig>;
 }
 
-/** Routes of OFREP: below a path that names the set, and plain with headers that do. */
+/** The routes of OFREP: below a path that names the flag set, and without one, where headers name it. */
 export function flagsPlugin(untyped: FastifyInstance, host: Host, source: FlagSource): void {
   const sets = new FlagSets();
   const count = counters(host);
@@ -43,66 +43,9 @@ export function flagsPlugin(untyped: FastifyInstance, host: Host, source: FlagSo
     throw new Refusal("PARSE_ERROR", flags.problem);
   };
 
-  const routes = (untypedScope: FastifyInstance, { prefix, params, headers, nameOf }: Naming) => {
-    const scope = untypedScope.withTypeProvider<TypeBoxTypeProvider>();
-    const common = { config: { action: source.action }, bodyLimit: EVALUATION_BYTES_MAX };
-    const refused = { 400: EvaluationRefused, 404: EvaluationRefused };
-
-    scope.post(
-      `${prefix}/ofrep/v1/evaluate/flags/:key`,
-      {
-        ...common,
-        schema: {
-          tags: ["flags"],
-          summary: "Evaluate one flag (OFREP)",
-          params: Type.Object({ ...params, key: Type.String({ maxLength: 128 }) }),
-          headers: Type.Object(headers),
-          body: EvaluationRequest,
-          response: { 200: Evaluated, ...refused },
-        },
-      },
-      async (request, reply) => {
-        const set = await setOf(nameOf(request), reply);
-        const evaluation = set.evaluate(request.params.key, contextOf(request.body));
-        count(wasEvaluated(evaluation) ? evaluation.reason : evaluation.errorCode);
-        if (wasEvaluated(evaluation)) return evaluation;
-        return reply.code(statusOf(evaluation.errorCode)).send(evaluation);
-      },
-    );
-
-    scope.post(
-      `${prefix}/ofrep/v1/evaluate/flags`,
-      {
-        ...common,
-        schema: {
-          tags: ["flags"],
-          summary: "Evaluate every flag for one context (OFREP); with If-None-Match 304 when no answer is another",
-          params: Type.Object(params),
-          headers: Type.Object({
-            ...headers,
-            "if-none-match": Type.Optional(Type.String({ maxLength: IF_NONE_MATCH_CHARS_MAX })),
-          }),
-          body: EvaluationRequest,
-          response: { 200: BulkEvaluation, 304: Type.Null(), ...refused },
-        },
-      },
-      async (request, reply) => {
-        const set = await setOf(nameOf(request), reply);
-        const context = contextOf(request.body);
-        const etag = etagOf(set.release, context);
-        void reply.header("etag", etag);
-        if (parseIfNoneMatch(request.headers["if-none-match"])?.matches(etag.slice(1, -1)))
-          return reply.code(304).send(null);
-        const flags = set.evaluateAll(context);
-        for (const one of flags) count(wasEvaluated(one) ? one.reason : one.errorCode);
-        return { flags, metadata: set.release };
-      },
-    );
-  };
-
   void untyped.register(async (scope) => {
     scope.addHook("preValidation", (request, _reply, done) => {
-      // The protocol does not ask for a body.
+      // The protocol does not require a body.
       request.body ??= {};
       done();
     });
@@ -114,30 +57,101 @@ export function flagsPlugin(untyped: FastifyInstance, host: Host, source: FlagSo
       count(errorCode);
       return reply.code(status).send({ ...(key === undefined ? {} : { key }), errorCode, errorDetails: message });
     });
-    routes(scope, BY_HEADERS);
-    routes(scope, BY_PATH);
+    for (const naming of [BY_HEADERS, BY_PATH]) {
+      const parts = { action: source.action, setOf, count, naming };
+      evaluateRoute(scope, parts);
+      evaluateAllRoute(scope, parts);
+    }
   });
 }
 
-/** How a request names its set. */
-interface Naming {
+/** The parts that the routes of one naming share. */
+interface RouteParts {
+  readonly action: FlagSource["action"];
+  readonly setOf: (name: SetName, reply: FastifyReply) => Promise<FlagSet>;
+  /** Counts an evaluation by its reason, or by its error code. */
+  readonly count: (result: string) => void;
+  readonly naming: SetNaming;
+}
+
+const REFUSED_RESPONSES = { 400: EvaluationRefused, 404: EvaluationRefused };
+
+function evaluateRoute(untyped: FastifyInstance, { action, setOf, count, naming }: RouteParts): void {
+  untyped.withTypeProvider<TypeBoxTypeProvider>().post(
+    `${naming.prefix}/ofrep/v1/evaluate/flags/:key`,
+    {
+      config: { action },
+      bodyLimit: EVALUATION_BYTES_MAX,
+      schema: {
+        tags: ["flags"],
+        summary: "Evaluate one flag (OFREP)",
+        params: Type.Object({ ...naming.params, key: Type.String({ maxLength: 128 }) }),
+        headers: Type.Object(naming.headers),
+        body: EvaluationRequest,
+        response: { 200: Evaluated, ...REFUSED_RESPONSES },
+      },
+    },
+    async (request, reply) => {
+      const set = await setOf(naming.setNameOf(request), reply);
+      const evaluation = set.evaluate(request.params.key, contextOf(request.body));
+      count(wasEvaluated(evaluation) ? evaluation.reason : evaluation.errorCode);
+      if (wasEvaluated(evaluation)) return evaluation;
+      return reply.code(statusOf(evaluation.errorCode)).send(evaluation);
+    },
+  );
+}
+
+function evaluateAllRoute(untyped: FastifyInstance, { action, setOf, count, naming }: RouteParts): void {
+  untyped.withTypeProvider<TypeBoxTypeProvider>().post(
+    `${naming.prefix}/ofrep/v1/evaluate/flags`,
+    {
+      config: { action },
+      bodyLimit: EVALUATION_BYTES_MAX,
+      schema: {
+        tags: ["flags"],
+        summary: "Evaluate every flag for one context (OFREP); with If-None-Match, 304 when nothing has changed",
+        params: Type.Object(naming.params),
+        headers: Type.Object({
+          ...naming.headers,
+          "if-none-match": Type.Optional(Type.String({ maxLength: IF_NONE_MATCH_CHARS_MAX })),
+        }),
+        body: EvaluationRequest,
+        response: { 200: BulkEvaluation, 304: Type.Null(), ...REFUSED_RESPONSES },
+      },
+    },
+    async (request, reply) => {
+      const set = await setOf(naming.setNameOf(request), reply);
+      const context = contextOf(request.body);
+      const etag = etagOf(set.release, context);
+      void reply.header("etag", etag);
+      if (parseIfNoneMatch(request.headers["if-none-match"])?.matches(etag.slice(1, -1)))
+        return reply.code(304).send(null);
+      const flags = set.evaluateAll(context);
+      for (const one of flags) count(wasEvaluated(one) ? one.reason : one.errorCode);
+      return { flags, metadata: set.release };
+    },
+  );
+}
+
+/** How a request names its flag set. */
+interface SetNaming {
   readonly prefix: string;
   readonly params: TProperties;
   readonly headers: TProperties;
-  readonly nameOf: (request: { readonly params: unknown; readonly headers: unknown }) => SetName;
+  readonly setNameOf: (request: { readonly params: unknown; readonly headers: unknown }) => SetName;
 }
 
-const BY_PATH: Naming = {
+const BY_PATH: SetNaming = {
   prefix: "/v1/flags/:namespace/:app/:profile",
   params: SetName.properties,
   headers: {},
-  nameOf({ params }) {
+  setNameOf({ params }) {
     const { namespace, app, profile } = params as SetName;
     return { namespace, app, profile };
   },
 };
 
-const BY_HEADERS: Naming = {
+const BY_HEADERS: SetNaming = {
   prefix: "",
   params: {},
   headers: {
@@ -145,7 +159,7 @@ const BY_HEADERS: Naming = {
     "x-posthouse-app": Type.Optional(Name),
     "x-posthouse-profile": Type.Optional(Name),
   },
-  nameOf({ headers }) {
+  setNameOf({ headers }) {
     const {
       "x-posthouse-namespace": namespace = DEFAULT_NAMESPACE,
       "x-posthouse-app": app,
@@ -154,7 +168,7 @@ const BY_HEADERS: Naming = {
     if (app !== undefined) return { namespace, app, profile };
     throw new Refusal(
       "GENERAL",
-      "Whose flags? Send the header x-posthouse-app, or ask below /v1/flags/NAMESPACE/APP/PROFILE.",
+      "The request names no app. Send the header x-posthouse-app, or use the path /v1/flags/NAMESPACE/APP/PROFILE.",
     );
   },
 };
@@ -170,7 +184,7 @@ function statusOf(errorCode: ErrorCode): number {
   return errorCode === "FLAG_NOT_FOUND" ? 404 : 400;
 }
 
-/** What OFREP has a code for. */
+/** An error that OFREP has a code for. */
 class Refusal extends Error {
   readonly errorCode: ErrorCode;
   readonly status: number;
@@ -182,7 +196,7 @@ class Refusal extends Error {
   }
 }
 
-/** Our codes that mean one of OFREP's. */
+/** OFREP's codes for errors of the HTTP server. */
 const REFUSED: Readonly<Record<string, ErrorCode>> = {
   [HttpErrors.MALFORMED.code]: "PARSE_ERROR",
   [HttpErrors.MEDIA_TYPE.code]: "PARSE_ERROR",
@@ -192,8 +206,8 @@ const REFUSED: Readonly<Record<string, ErrorCode>> = {
 };
 
 /**
- * An error in OFREP's words. What the protocol answers by its status alone (401, 403, 5xx) goes on to the server's
- * handler, as a problem with OFREP's `errorDetails`.
+ * An error as OFREP expresses it. Errors that the protocol expresses by their status alone (401, 403, 5xx) are thrown on to
+ * the server's handler, as a problem with OFREP's `errorDetails`.
  */
 function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
@@ -206,7 +220,7 @@ function refusalOf(error: unknown): Refusal {
   return new Refusal(errorCode, known.message, known.status);
 }
 
-/** Equal release and equal context, equal answers. */
+/** Equal releases and equal contexts give equal evaluations. */
 function etagOf(release: Metadata, context: EvaluationContext): string {
   return `"${hash("sha256", canonicalJson([release, context])).slice(0, 32)}"`;
 }
@@ -214,7 +228,7 @@ function etagOf(release: Metadata, context: EvaluationContext): string {
 function counters(host: Host): (result: string) => void {
   const family = host.metrics.counter({
     name: "posthouse_flags_evaluations_total",
-    help: "Flags asked for over OFREP, by reason, or by error code where there was no value.",
+    help: "Flags evaluated over OFREP, by reason, or by error code for those without a value.",
     labelNames: ["result"],
   });
   const known = new Map<string, CounterChild>();

@@ -1,4 +1,4 @@
-/** The route of quotas. Translates, decides nothing. */
+/** The route of quotas. It translates requests and decides nothing. */
 import type { FastifyInstance } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
@@ -17,7 +17,7 @@ export function quotasPlugin(untyped: FastifyInstance, quotas: Quotas): void {
       bodyLimit: BODY_BYTES.document,
       schema: {
         tags: ["gateway"],
-        summary: "Lease parts of limits that gateways share",
+        summary: "Lease a part of limits that gateways share",
         querystring: Type.Object({ namespace: Type.Optional(Namespace) }, { additionalProperties: false }),
         body: QuotaRequest,
         response: { 200: QuotaAnswer },

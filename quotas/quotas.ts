@@ -1,22 +1,22 @@
 /**
- * The shell of quotas: a call is one transaction over the limits it asks about. Nothing is kept here but the leases of
- * the store under which records lie, so any member answers, and what is granted is granted once.
+ * The shell of quotas. A call is one transaction over its limits. A member keeps nothing but the store leases of the
+ * records, so any member can answer, and each request is granted only once.
  */
 import { createHash } from "node:crypto";
 import type { Host } from "#base";
-import { commit, type LeaseId, type Put, type Store } from "#store";
+import { commit, StoreErrors, type LeaseId, type Put, type Store } from "#store";
 import { QuotasErrors, type QuotaAnswer, type QuotaAsk, type QuotaRequest } from "./api.ts";
 import { readRecord, settle } from "./core/ledger.ts";
 
 const QUOTAS_PREFIX = "/quotas/";
 /**
- * Seconds of the store leases that records lie under. A record outlives its last change by half of that at least, which
- * is longer than a rate of up to SHORT_SECONDS, any rate, and a month take to be whole again.
+ * Seconds of the store leases of records. A record outlives its last change by at least half of that, which is longer than
+ * its limit takes to be fully available again: a rate of up to SHORT_SECONDS, any other rate, and a month.
  */
 const KEPT_SECONDS = { short: 1_800, rate: 4 * 86_400, period: 70 * 86_400 } as const;
-/** Most rates are whole again within so many seconds; callers that never return leave nothing behind for long. */
+/** Most rates are fully available again within this time, so callers that never return leave no record for long. */
 const SHORT_SECONDS = 300;
-/** Tries of a transaction: gateways ask about the same limits at the same time by their nature. */
+/** Tries of a transaction: gateways tend to request the same limits at the same time. */
 const TRIES = 8;
 
 export class Quotas {
@@ -34,18 +34,18 @@ export class Quotas {
     try {
       return await this.#settle(namespace, request);
     } catch (error) {
-      if ((error as { code?: string }).code !== "STORE_LEASE_NOT_FOUND") throw error;
-      // The store lost what it granted us: nothing was written, and new ones are there for the asking.
+      if (!StoreErrors.LEASE_NOT_FOUND.is(error)) throw error;
+      // The store has lost the leases: nothing was written, so grant new ones and retry.
       this.#leases.clear();
       return this.#settle(namespace, request);
     }
   }
 
   async #settle(namespace: string, { asks }: QuotaRequest): Promise<QuotaAnswer> {
-    const keyed = asks.map((ask) => ({ ask, key: keyOf(namespace, ask.key) }));
+    const keyed = asks.map((ask) => ({ ask, key: recordKeyOf(namespace, ask.key) }));
     if (new Set(keyed.map(({ key }) => key)).size < keyed.length)
-      throw QuotasErrors.DUPLICATE("Each limit may be asked about once in a call.");
-    const kinds = new Set(asks.map(kindOf));
+      throw QuotasErrors.DUPLICATE("A limit appears twice in the request. Combine the two into one entry.");
+    const kinds = new Set(asks.map(leaseKindOf));
     const leases = new Map(await Promise.all([...kinds].map(async (kind) => [kind, await this.#lease(kind)] as const)));
     const nowMs = this.#host.clock.now();
     const { result } = await commit(
@@ -55,7 +55,7 @@ export class Quotas {
         const settled = keyed.map(({ ask, key }) => {
           const entry = known.get(key);
           const before = entry && readRecord(Buffer.from(entry.value).toString("utf8"));
-          return { key, storeLease: leases.get(kindOf(ask)) as LeaseId, ...settle(before, ask, nowMs) };
+          return { key, storeLease: leases.get(leaseKindOf(ask)) as LeaseId, ...settle(before, ask, nowMs) };
         });
         const writes = settled.map(({ key, record, storeLease }): Put => ({
           type: "put",
@@ -80,12 +80,12 @@ export class Quotas {
   }
 }
 
-function kindOf({ per, requests, burst = requests }: QuotaAsk): keyof typeof KEPT_SECONDS {
+function leaseKindOf({ per, requests, burst = requests }: QuotaAsk): keyof typeof KEPT_SECONDS {
   if (typeof per !== "number") return "period";
   return (per * burst) / requests <= SHORT_SECONDS ? "short" : "rate";
 }
 
-/** By hash: a limit's key holds what callers say of themselves, and may be longer than a store's key. */
-function keyOf(namespace: string, key: string): string {
+/** Hashed, since a limit's key contains data of callers and may be longer than a key of the store. */
+function recordKeyOf(namespace: string, key: string): string {
   return `${QUOTAS_PREFIX}${namespace}/${createHash("sha256").update(key).digest("hex")}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Conditions become functions of an evaluation context, once per release. A context is whatever a caller sent: only its
- * own members count, a value of another type than the operator's never holds, and no pattern backtracks.
+ * Conditions are compiled to functions of an evaluation context, once per release. A context may contain anything: only its
+ * own members count, a value of a type that the operator does not support never matches, and no pattern backtracks.
  */
 import { RE2JS } from "re2js";
 import { messageOf, ownMember } from "#base";
@@ -16,31 +16,31 @@ import { parseRange, parseVersion } from "./semver.ts";
 
 export type Condition = (context: EvaluationContext) => boolean;
 export type Pattern = (text: string) => boolean;
-/** Hears what is wrong, and where: a JSON pointer into the document. */
+/** Takes a problem and its place, a JSON pointer into the document. */
 export type Report = (pointer: string, message: string) => void;
 
 export interface Scope {
-  /** The segment's condition; reports at `pointer` when there is none, or when it stands on itself. */
+  /** The segment's condition. Reports at `pointer` a segment that does not exist or refers to itself. */
   readonly segment: (name: string, pointer: string) => Condition;
-  /** The compiled pattern; reports at `pointer` when it is none, or one too many. */
+  /** The compiled pattern. Reports at `pointer` an invalid pattern, or one too many. */
   readonly pattern: (text: string, pointer: string) => Pattern;
   readonly report: Report;
 }
 
-/** Replaces a condition with a reported problem: a set with a problem is never evaluated. */
+/** Replaces a condition whose problem was reported: a set with a problem is never evaluated. */
 export const never = (): boolean => false;
 
-/** Reports every problem; what is returned then is of no use. */
+/** Reports every problem. After a report the returned condition must not be used. */
 export function compileCondition(definition: ConditionDefinition, pointer: string, scope: Scope): Condition {
   const { attribute, all, any, not, segment } = definition;
   const asked = OPERATORS.filter((operator) => definition[operator] !== undefined);
   const kinds = [attribute, all, any, not, segment].filter((kind) => kind !== undefined);
   if (kinds.length !== 1) {
-    scope.report(pointer, "A condition is either an attribute, or one of all, any, not and segment.");
+    scope.report(pointer, "A condition must have exactly one of attribute, all, any, not and segment.");
     return never;
   }
   if (attribute === undefined && asked.length > 0) {
-    scope.report(`${pointer}/${asked[0]}`, `"${asked[0]}" asks of an attribute; name it.`);
+    scope.report(`${pointer}/${asked[0]}`, `"${asked[0]}" needs an attribute; add "attribute" to this condition.`);
     return never;
   }
   if (all) return every(all.map((inner, at) => compileCondition(inner, `${pointer}/all/${at}`, scope)));
@@ -54,7 +54,7 @@ export function compileCondition(definition: ConditionDefinition, pointer: strin
   }
   if (segment !== undefined) return scope.segment(segment, `${pointer}/segment`);
   if (asked.length === 0) {
-    scope.report(pointer, `Say what is asked of "${attribute}": ${OPERATORS.join(", ")}.`);
+    scope.report(pointer, `The condition on "${attribute}" has no operator; add one of ${OPERATORS.join(", ")}.`);
     return never;
   }
   const attributeOf = attributeReader(attribute ?? "");
@@ -71,7 +71,7 @@ function every(conditions: readonly Condition[]): Condition {
   return (context) => conditions.every((holds) => holds(context));
 }
 
-/** An attribute by its whole name, or else by its dots. A date counts as its ISO text. */
+/** Reads an attribute by its whole name, or else along its dots. A date is read as its ISO text. */
 export function attributeReader(name: string): (context: EvaluationContext) => unknown {
   const parts = name.split(".");
   return (context) => {
@@ -81,7 +81,7 @@ export function attributeReader(name: string): (context: EvaluationContext) => u
   };
 }
 
-/** Patterns, each compiled once however often it stands in the set. */
+/** Compiles each pattern once, however often it occurs in the set. */
 export class Patterns {
   readonly #report: Report;
   readonly #compiled = new Map<string, Pattern>();
@@ -94,7 +94,10 @@ export class Patterns {
     const known = this.#compiled.get(text);
     if (known) return known;
     if (this.#compiled.size === PATTERNS_MAX) {
-      this.#report(pointer, `More than ${PATTERNS_MAX} different patterns; ask by equals, in, startsWith or endsWith.`);
+      this.#report(
+        pointer,
+        `The set has more than ${PATTERNS_MAX} different patterns; use equals, in, startsWith or endsWith instead.`,
+      );
       return never;
     }
     let matches: Pattern = never;
@@ -102,7 +105,7 @@ export class Patterns {
       const pattern = RE2JS.compile(text);
       matches = (value) => pattern.test(value);
     } catch (error) {
-      this.#report(pointer, `Not a pattern in RE2's syntax: ${messageOf(error)}.`);
+      this.#report(pointer, `Invalid pattern in RE2's syntax: ${messageOf(error)}.`);
     }
     this.#compiled.set(text, matches);
     return matches;

@@ -1,6 +1,6 @@
 /**
- * A set of flags, compiled once: a question then costs a few comparisons, and for a split one hash. Compiling
- * says all that is wrong with the set, and where, before anyone lives by it.
+ * Flag sets, compiled once. An evaluation then costs a few comparisons and, for a split, one hash. Compiling reports all
+ * problems of the set, with their places, before the set is used.
  */
 import { canonicalJson, own } from "#base";
 import { pointerPart, shapeProblems, type ShapeProblem } from "#base/shape";
@@ -27,25 +27,25 @@ import {
   type Report,
   type Scope,
 } from "./condition.ts";
-import { compileSplit, placeOf } from "./split.ts";
+import { compileSplit, splitPlaceOf } from "./split.ts";
 
-/** Problems told at once. More help nobody. */
+/** Problems reported at once. A longer list helps no reader. */
 const PROBLEMS_MAX = 50;
-/** What a split is sticky by when it does not say. */
+/** The attribute of a split that names none. */
 const TARGETING_KEY = "targetingKey";
 
 export type Metadata = Readonly<Record<string, string | number | boolean>>;
 
-/** A flag, ready to be asked. */
+/** A compiled flag. */
 interface Flag {
-  /** Equal text, equal behaviour. */
+  /** Flags with equal texts behave equally. */
   readonly identity: string;
   readonly evaluate: (context: EvaluationContext) => Evaluation;
 }
 
 export class FlagSet {
   readonly #flags: ReadonlyMap<string, Flag>;
-  /** Which release it is of; told with each answer. */
+  /** The release of the set; included in each evaluation. */
   readonly release: Metadata;
 
   constructor(flags: ReadonlyMap<string, Flag> = new Map(), release: Metadata = {}) {
@@ -53,33 +53,33 @@ export class FlagSet {
     this.release = release;
   }
 
-  /** The same flags, of another release. */
+  /** The same flags, for another release. */
   of(release: Metadata): FlagSet {
     return new FlagSet(this.#flags, release);
   }
 
-  /** Keys in the order in which they are written. */
+  /** Keys in the order of the document. */
   get keys(): string[] {
     return [...this.#flags.keys()];
   }
 
   evaluate(key: string, context: EvaluationContext): Evaluation {
     const flag = this.#flags.get(key);
-    if (!flag) return { key, errorCode: "FLAG_NOT_FOUND", errorDetails: `No flag "${key}" is released.` };
-    return this.#told(flag.evaluate(context));
+    if (!flag) return { key, errorCode: "FLAG_NOT_FOUND", errorDetails: `No released flag has the key "${key}".` };
+    return this.#withRelease(flag.evaluate(context));
   }
 
-  #told(evaluation: Evaluation): Evaluation {
+  #withRelease(evaluation: Evaluation): Evaluation {
     if (!wasEvaluated(evaluation)) return evaluation;
     return { ...evaluation, metadata: { ...evaluation.metadata, ...this.release } };
   }
 
   /** Every flag, in order. */
   evaluateAll(context: EvaluationContext): Evaluation[] {
-    return [...this.#flags.values()].map((flag) => this.#told(flag.evaluate(context)));
+    return [...this.#flags.values()].map((flag) => this.#withRelease(flag.evaluate(context)));
   }
 
-  /** Keys of the flags that came, went, or are defined otherwise than in another set. */
+  /** Keys of the flags that were added, removed or changed since another set. */
   changedSince(other: FlagSet | undefined): string[] {
     const keys = new Set([...this.#flags.keys(), ...(other?.keys ?? [])]);
     return [...keys].filter((key) => this.#flags.get(key)?.identity !== other?.identityOf(key));
@@ -109,7 +109,7 @@ export type CompiledFlags =
 export function compileFlags(tree: unknown): CompiledFlags {
   const value = tree ?? { flags: {} };
   if (depthOf(value) > DEPTH_MAX) {
-    return { problems: [{ pointer: "", message: `Nested deeper than ${DEPTH_MAX} levels.` }] };
+    return { problems: [{ pointer: "", message: `The document is nested deeper than ${DEPTH_MAX} levels.` }] };
   }
   const problems = shapeProblems(FlagSetSchema, value);
   if (problems.length > 0) return { problems: problems.slice(0, PROBLEMS_MAX) };
@@ -125,7 +125,7 @@ export function compileFlags(tree: unknown): CompiledFlags {
   return { set: new FlagSet(flags) };
 }
 
-/** Levels of a tree, or one more than DEPTH_MAX. Without recursion, since the depth is what is in doubt. */
+/** Levels of a tree, or DEPTH_MAX + 1 if it has more. Without recursion, since the depth is not known to be safe. */
 export function depthOf(tree: unknown): number {
   let depth = 0;
   for (let level = [tree]; level.length > 0 && depth <= DEPTH_MAX; depth++) {
@@ -134,12 +134,12 @@ export function depthOf(tree: unknown): number {
   return depth;
 }
 
-/** Segments, each compiled once however many stand on it. */
+/** Compiles each segment once, however many conditions use it. */
 class Segments {
   readonly #definitions: NonNullable<FlagsDocument["segments"]>;
   readonly #report: Report;
   readonly #patterns: Patterns;
-  readonly #compiled = new Map<string, { condition: Condition; stands: Set<string> } | "open">();
+  readonly #compiled = new Map<string, { condition: Condition; uses: Set<string> } | "open">();
 
   constructor(definitions: NonNullable<FlagsDocument["segments"]>, report: Report) {
     this.#definitions = definitions;
@@ -151,14 +151,14 @@ class Segments {
     for (const name of Object.keys(this.#definitions)) this.#compile(name, `/segments/${name}`);
   }
 
-  /** What conditions see of the segments; `used` gathers those that they stand on, directly or not. */
+  /** The segments as conditions see them. `used` collects the segments that the conditions use, directly or not. */
   scope(used: Set<string>): Scope {
     return {
       report: this.#report,
       pattern: (text, pointer) => this.#patterns.compile(text, pointer),
       segment: (name, pointer) => {
-        const { condition, stands } = this.#compile(name, pointer);
-        for (const one of [name, ...stands]) used.add(one);
+        const { condition, uses } = this.#compile(name, pointer);
+        for (const one of [name, ...uses]) used.add(one);
         return condition;
       },
     };
@@ -168,37 +168,37 @@ class Segments {
     return [...names].sort().map((name) => [name, own(this.#definitions, name)]);
   }
 
-  #compile(name: string, pointer: string): { condition: Condition; stands: Set<string> } {
+  #compile(name: string, pointer: string): { condition: Condition; uses: Set<string> } {
     const known = this.#compiled.get(name);
-    const stands = new Set<string>();
-    const nothing = { condition: never, stands };
+    const uses = new Set<string>();
+    const nothing = { condition: never, uses };
     if (known === "open") {
-      this.#report(pointer, `Segment "${name}" stands on itself.`);
+      this.#report(pointer, `Segment "${name}" refers to itself.`);
       return nothing;
     }
     if (known) return known;
     const definition = own(this.#definitions, name);
     if (!definition) {
-      this.#report(pointer, `No segment "${name}" in segments.`);
+      this.#report(pointer, `Segment "${name}" is not defined in segments.`);
       return nothing;
     }
     this.#compiled.set(name, "open");
-    const condition = compileCondition(definition, `/segments/${name}`, this.scope(stands));
-    const compiled = { condition, stands };
+    const condition = compileCondition(definition, `/segments/${name}`, this.scope(uses));
+    const compiled = { condition, uses };
     this.#compiled.set(name, compiled);
     return compiled;
   }
 }
 
-interface Whole {
+interface FlagParts {
   readonly segments: Segments;
   readonly report: Report;
 }
 
-/** What a rule says of a context; undefined when it does not hold. */
+/** The evaluation of a rule; undefined when the rule does not apply. */
 type Rule = (context: EvaluationContext) => Evaluation | undefined;
 
-function compileFlag(key: string, definition: FlagDefinition, { segments, report }: Whole): Flag {
+function compileFlag(key: string, definition: FlagDefinition, { segments, report }: FlagParts): Flag {
   const pointer = `/flags/${pointerPart(key)}`;
   const { variants, defaultVariant, rules = [], state = "enabled", salt = key } = definition;
   reportTypes(variants, pointer, report);
@@ -206,8 +206,8 @@ function compileFlag(key: string, definition: FlagDefinition, { segments, report
   const answers = (reason: Reason, at: string, rule?: RuleDefinition) => {
     const metadata = rule?.name === undefined ? about : { ...about, rule: rule.name };
     return (variant: string): Evaluated => {
-      if (!Object.hasOwn(variants, variant)) report(at, `No variant "${variant}" in variants.`);
-      // Handed out again and again, so nobody may change it.
+      if (!Object.hasOwn(variants, variant)) report(at, `Variant "${variant}" is not defined in variants.`);
+      // Frozen, since every evaluation returns the same object.
       return Object.freeze({
         key,
         value: frozen(own(variants, variant)),
@@ -222,7 +222,7 @@ function compileFlag(key: string, definition: FlagDefinition, { segments, report
   const compiled = rules.map((rule, index): Rule => {
     const at = `${pointer}/rules/${index}`;
     if (rule.when === undefined && index < rules.length - 1) {
-      report(at, "A rule without `when` holds for all, so those after it never decide; put it last.");
+      report(at, "A rule without `when` always applies, so later rules never decide. Move it to the end.");
     }
     const holds = rule.when === undefined ? () => true : compileCondition(rule.when, `${at}/when`, scope);
     const outcome = compileOutcome(key, rule, { at, salt, report, answers });
@@ -244,7 +244,7 @@ function compileFlag(key: string, definition: FlagDefinition, { segments, report
   };
 }
 
-interface Outcome {
+interface OutcomeParts {
   readonly at: string;
   readonly salt: string;
   readonly report: Report;
@@ -254,16 +254,16 @@ interface Outcome {
 function compileOutcome(
   key: string,
   rule: RuleDefinition,
-  { at, salt, report, answers }: Outcome,
+  { at, salt, report, answers }: OutcomeParts,
 ): (context: EvaluationContext) => Evaluation {
   const { variant, split, by = TARGETING_KEY } = rule;
   const missing = missingKey(key, by);
   if ((variant === undefined) === (split === undefined)) {
-    report(at, "A rule gives either a variant or a split.");
+    report(at, "A rule must have either a variant or a split.");
     return () => missing;
   }
   if (variant !== undefined) {
-    if (rule.by !== undefined) report(`${at}/by`, "`by` is of a split, and this rule has none.");
+    if (rule.by !== undefined) report(`${at}/by`, "`by` belongs to a split, and this rule has none. Remove `by`.");
     const answer = answers("TARGETING_MATCH", `${at}/variant`, rule)(variant);
     return () => answer;
   }
@@ -275,7 +275,7 @@ function compileOutcome(
   return (context) => {
     const value = attributeOf(context);
     if ((typeof value !== "string" && typeof value !== "number") || value === "") return missing;
-    return answerOf.get(variantAt(placeOf(salt, String(value)))) ?? missing;
+    return answerOf.get(variantAt(splitPlaceOf(salt, String(value)))) ?? missing;
   };
 }
 
@@ -284,7 +284,7 @@ function missingKey(key: string, by: string): NotEvaluated {
   return Object.freeze({
     key,
     errorCode,
-    errorDetails: `Flag "${key}" is split by "${by}", and the context has no such text or number.`,
+    errorDetails: `Flag "${key}" is split by "${by}", but the context has no text or number of that name.`,
   });
 }
 
@@ -294,10 +294,13 @@ function reportTypes(variants: FlagDefinition["variants"], pointer: string, repo
     const type = typeOfValue(value);
     const at = `${pointer}/variants/${name}`;
     if (type === undefined || (type === "number" && !Number.isFinite(value))) {
-      report(at, "A value is a boolean, a string, a finite number, an object or a list.");
+      report(at, "A value must be a boolean, a string, a finite number, an object or a list.");
     } else if (!first) first = { name, type };
     else if (type !== first.type) {
-      report(at, `Variants are of one type: "${first.name}" is a ${first.type}, "${name}" a ${type}.`);
+      report(
+        at,
+        `All variants must have the same type, but "${first.name}" is of type ${first.type} and "${name}" of type ${type}.`,
+      );
     }
   }
 }

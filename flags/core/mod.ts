@@ -1,6 +1,4 @@
-/**
- * From what an instance is told to a set of flags that can be asked: what server, agent and client share. Pure.
- */
+/** Makes a flag set of an effective config. Servers, agents and clients share it. Pure. */
 import type { EffectiveConfig } from "#config-server/api";
 import { type Located, readYaml } from "#base/yaml";
 import { FLAGS_KEYS } from "../api.ts";
@@ -9,16 +7,16 @@ import { compileFlags, type FlagSet } from "./flag-set.ts";
 export * from "../api.ts";
 export { depthOf, FlagSet, typeOfValue, wasEvaluated, type Metadata } from "./flag-set.ts";
 
-/** Aliases followed in one document: a few lines of YAML can name a billion nodes. */
+/** Aliases followed in one document: a few lines of YAML can expand to a billion nodes. */
 const ALIASES_MAX = 100;
-/** Texts kept compiled: a server has as many as it has apps with flags in use, and old ones go by themselves. */
+/** Compiled flag sets kept: a server has about as many as apps with flags, and drops the oldest ones. */
 const SETS_MAX = 256;
 
 export type ReadFlags =
   | { readonly set: FlagSet; readonly problems?: undefined }
   | { readonly problems: readonly Located[] };
 
-/** Reads YAML 1.2, of which JSON is a part. Says all that is wrong, by line and column. */
+/** Reads YAML 1.2, which includes JSON. Reports all problems by line and column. */
 export function readFlags(text: string): ReadFlags {
   const read = readYaml(text, ALIASES_MAX);
   if (read.problems) return { problems: read.problems };
@@ -27,10 +25,10 @@ export function readFlags(text: string): ReadFlags {
   return { problems: compiled.problems.map((problem) => ({ ...problem, ...read.place(problem.pointer) })) };
 }
 
-/** The flags of a config: absent when its releases hold none. */
+/** The flags of a config: absent when its releases have none. */
 export type FlagsOfConfig = { readonly set: FlagSet } | { readonly absent: string } | { readonly problem: string };
 
-/** Where one release has `flags.yaml` and another `flags.json`, the profile's own goes before what it stands on. */
+/** When one release has `flags.yaml` and another has `flags.json`, the profile's own release wins over the default one. */
 export function flagsOf(config: EffectiveConfig, read: (text: string) => ReadFlags = readFlags): FlagsOfConfig {
   const { namespace, app, profile, releaseKey } = config;
   const held = FLAGS_KEYS.flatMap((key) => {
@@ -50,8 +48,8 @@ export function flagsOf(config: EffectiveConfig, read: (text: string) => ReadFla
 }
 
 /**
- * Flags by their text, so that each is compiled once however many profiles stand on it, were their names made up; the
- * least recently asked for goes first.
+ * Flag sets by their text, so that a text is compiled once for all profiles that inherit it, even for invented profile
+ * names. The least recently used text is dropped first.
  */
 export class FlagSets {
   readonly #known = new Map<string, ReadFlags>();

@@ -1,11 +1,11 @@
 /**
- * Semantic versions: read, ordered, and held against comparisons. What a release says must be whole (`2.1.0`); what an
- * app says of itself may lack its last parts or begin with a v.
+ * Semantic versions: parsed, ordered, and compared with ranges. A version in a flag set must be complete (`2.1.0`); a version
+ * that an app reports may lack its last parts or start with a v.
  * @see https://semver.org/spec/v2.0.0.html, §11 for the order
  */
 export interface Version {
   readonly numbers: readonly [major: number, minor: number, patch: number];
-  /** Identifiers after the dash; none for a version proper. */
+  /** Identifiers after the dash; empty for a version that is not a prerelease. */
   readonly prerelease: readonly string[];
 }
 
@@ -15,7 +15,7 @@ const REST = "(?:-([0-9A-Za-z-]+(?:\\.[0-9A-Za-z-]+)*))?(?:\\+[0-9A-Za-z.-]+)?$"
 const WHOLE = new RegExp(`^${NUMBER}\\.${NUMBER}\\.${NUMBER}${REST}`);
 const LOOSE = new RegExp(`^v?${NUMBER}(?:\\.${NUMBER})?(?:\\.${NUMBER})?${REST}`);
 
-/** Undefined when it is none. `loose`: `v2`, `2.1`. */
+/** Undefined unless the text is a version. `loose` also accepts `v2` and `2.1`. */
 export function parseVersion(text: string, { loose }: { loose: boolean }): Version | undefined {
   const match = (loose ? LOOSE : WHOLE).exec(text);
   if (!match) return undefined;
@@ -53,14 +53,14 @@ function compareNumbers(a: Version, b: Version): number {
 const COMPARISON = /^(=|!=|>=|<=|>|<|\^|~)?(.+)$/;
 type Comparison = (version: Version) => boolean;
 
-/** Comparisons that must all hold, parted by blanks; or what is wrong with them. */
+/** Comparisons that must all hold, separated by spaces; or the problem. */
 export function parseRange(text: string): Comparison | { readonly problem: string } {
   const comparisons: Comparison[] = [];
   for (const part of text.trim().split(/\s+/)) {
     const [, operator = "=", operand = ""] = COMPARISON.exec(part) ?? [];
     const version = parseVersion(operand, { loose: false });
     if (!version) {
-      return { problem: `"${part}" is no comparison with a semantic version; write one such as >=2.1.0.` };
+      return { problem: `"${part}" is not a comparison with a semantic version; write one such as >=2.1.0.` };
     }
     comparisons.push(comparison(operator, version));
   }
@@ -90,7 +90,7 @@ function comparison(operator: string, bound: Version): Comparison {
   }
 }
 
-/** As npm has it: ~ leaves the patch free, ^ whatever stands right of the first number that is not 0. */
+/** As in npm: ~ allows any patch, and ^ any numbers to the right of the first nonzero one. */
 function endOf(operator: "^" | "~", [major, minor, patch]: Version["numbers"]): Version["numbers"] {
   if (operator === "~") return [major, minor + 1, 0];
   if (major > 0) return [major + 1, 0, 0];

@@ -1,17 +1,19 @@
 /**
- * How much of a limit is left, and how much of that one asker gets. A rate is a moment, as in the generic cell rate
- * algorithm; a quota of a day or month is a count in a period. Pure: a record, an ask and the time give the next record.
+ * How much of a limit is left, and how much of that one request receives. A rate is stored as a time, as in the generic
+ * cell rate algorithm, and a limit per day or month as a count in a period. Pure: a record, a request and the current time
+ * give the next record.
  */
+import { invariant } from "#base";
 import { QUOTA_LEASE_MS, type QuotaAsk, type QuotaLease } from "../api.ts";
 
-/** `at`: when a rate is all there again, in milliseconds since 1970. */
+/** `at`: when the whole rate is available again, in milliseconds since 1970. */
 export type QuotaRecord =
   | { readonly kind: "rate"; readonly at: number }
   | { readonly kind: "period"; readonly period: string; readonly used: number };
 
-/** Of what is left, that one ask gets ahead of need at most: so whoever asks next finds something, too. */
+/** Largest share of what is left that one request receives ahead of need, so that the next request finds some, too. */
 const SHARE_MAX = 0.5;
-/** Milliseconds that may be missing: a moment since 1970 has no smaller part than a quarter of a thousandth. */
+/** Milliseconds that rounding may cost: times since 1970 are exact to a quarter of a microsecond. */
 const ROUNDING_MS = 1e-3;
 const DAY_MS = 86_400_000;
 
@@ -29,16 +31,17 @@ function settleRate(record: QuotaRecord | undefined, ask: QuotaAsk, perSeconds: 
   const { key, requests, burst = requests, spent = 0, waiting = 0, agoMs = 0 } = ask;
   const spacing = (perSeconds * 1000) / requests;
   const full = spacing * burst;
-  // Counted from when it came, or each that waited would put off all that follow.
+  // Counted from the arrival. Otherwise each request that waited would delay all later ones.
   const cameMs = nowMs - agoMs;
-  // A clock that went back, on this member or another, must not lock anybody out for longer than a whole allowance.
+  // A clock that was set back, on this member or another, must not lock callers out for longer than two full allowances.
   const known = record?.kind === "rate" ? Math.min(record.at, nowMs + 2 * full) : cameMs;
   const before = Math.max(known, cameMs) + spent * spacing;
   const left = Math.max(0, Math.floor((full - Math.max(0, before - nowMs) + ROUNDING_MS) / spacing));
   const granted = share(ask, left);
   const ahead = Math.max(0, granted - waiting);
-  const come = before + (granted - ahead) * spacing;
-  const at = ahead > 0 ? Math.max(come, nowMs) + ahead * spacing : come;
+  const counted = before + (granted - ahead) * spacing;
+  const at = ahead > 0 ? Math.max(counted, nowMs) + ahead * spacing : counted;
+  invariant(at >= before, "a grant does not make a rate available earlier");
   const lease = { key, granted, remaining: left - granted, resetMs: Math.max(0, at - nowMs), validMs: QUOTA_LEASE_MS };
   return { record: { kind: "rate", at } as const, lease };
 }
@@ -56,10 +59,12 @@ function settlePeriod(record: QuotaRecord | undefined, ask: QuotaAsk, per: "day"
 }
 
 function share({ want, waiting = 0 }: QuotaAsk, left: number): number {
-  return Math.min(want, left, Math.max(waiting, Math.ceil(left * SHARE_MAX)));
+  const granted = Math.min(want, left, Math.max(waiting, Math.ceil(left * SHARE_MAX)));
+  invariant(0 <= granted && granted <= left, "a lease grants at most what is left of its limit");
+  return granted;
 }
 
-/** Name of the period at a moment, and when it ends. */
+/** The name of the period at a time, and when it ends. */
 export function periodAt(per: "day" | "month", nowMs: number): { readonly period: string; readonly endMs: number } {
   const date = new Date(nowMs);
   const text = date.toISOString();
@@ -69,6 +74,6 @@ export function periodAt(per: "day" | "month", nowMs: number): { readonly period
 
 export function readRecord(text: string): QuotaRecord | undefined {
   const value = JSON.parse(text) as QuotaRecord;
-  // Of a later version: better a limit begun anew than none that can be asked about.
+  // A record of a later version: restart the limit, rather than fail every request for it.
   return value.kind === "rate" || value.kind === "period" ? value : undefined;
 }

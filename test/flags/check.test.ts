@@ -19,96 +19,114 @@ const wrong: readonly [what: string, text: string, said: readonly (string | RegE
   ["no YAML", "flags: [", [/^\d+:\d+ {2}/]],
   ["no flags", "segments: {}", ['1:1  Missing: "flags".']],
   ["a list", "[]", [/^1:1 /]],
-  ["an unknown default", flag("defaultVariant: nope"), ['2:60 /flags/f/defaultVariant No variant "nope" in variants.']],
+  [
+    "an unknown default",
+    flag("defaultVariant: nope"),
+    ['2:60 /flags/f/defaultVariant Variant "nope" is not defined in variants.'],
+  ],
   [
     "an unknown variant of a rule",
     flag("defaultVariant: on, rules: [{ variant: x }]"),
-    [/^2:\d+ \/flags\/f\/rules\/0\/variant No variant "x"/],
+    [/^2:\d+ \/flags\/f\/rules\/0\/variant Variant "x" is not defined in variants/],
   ],
   [
     "an unknown variant of a split",
     flag("defaultVariant: on, rules: [{ split: { on: 50, blue: 50 } }]"),
-    [/\/split\/blue No variant "blue" in variants/],
+    [/\/split\/blue Variant "blue" is not defined in variants/],
   ],
   [
     "mixed types",
     "flags: { f: { variants: { a: true, b: 1 }, defaultVariant: a } }",
-    ['1:39 /flags/f/variants/b Variants are of one type: "a" is a boolean, "b" a number.'],
+    [
+      '1:39 /flags/f/variants/b All variants must have the same type, but "a" is of type boolean and "b" of type number.',
+    ],
   ],
-  ["no value", "flags: { f: { variants: { a: null }, defaultVariant: a } }", [/\/variants\/a A value is a boolean/]],
-  ["an endless number", "flags: { f: { variants: { a: .inf }, defaultVariant: a } }", [/\/variants\/a A value is/]],
+  [
+    "no value",
+    "flags: { f: { variants: { a: null }, defaultVariant: a } }",
+    [/\/variants\/a A value must be a boolean/],
+  ],
+  [
+    "an endless number",
+    "flags: { f: { variants: { a: .inf }, defaultVariant: a } }",
+    [/\/variants\/a A value must be/],
+  ],
   [
     "percentages below 100",
     flag("defaultVariant: on, rules: [{ split: { on: 10, off: 80 } }]"),
-    [/\/rules\/0\/split The percentages sum to 90, not to 100\./],
+    [/\/rules\/0\/split The percentages sum to 90, but must sum to 100\./],
   ],
   [
     "percentages above 100",
     flag("defaultVariant: on, rules: [{ split: { on: 60, off: 60 } }]"),
-    [/The percentages sum to 120, not to 100\./],
+    [/The percentages sum to 120, but must sum to 100\./],
   ],
   [
     "finer steps than there are places",
     flag("defaultVariant: on, rules: [{ split: { on: 0.005, off: 99.995 } }]"),
-    [/\/split\/on 0.005 % is no step of 0.01 %\./, /\/split\/off/, /sum to 100.01/],
+    [/\/split\/on 0.005 % is not a multiple of 0.01 %\./, /\/split\/off/, /sum to 100.01/],
   ],
   ["an unknown operator", rule("{ attribute: a, like: x }"), ['6:37 /flags/f/rules/0/when/like Unknown field "like".']],
   [
     "no operator",
     rule("{ attribute: a }"),
-    [/^6:15 \/flags\/f\/rules\/0\/when Say what is asked of "a": equals, in, /],
+    [/^6:15 \/flags\/f\/rules\/0\/when The condition on "a" has no operator; add one of equals, in, /],
   ],
-  ["no attribute", rule("{ equals: a }"), [/A condition is either an attribute, or one of/]],
-  [
-    "an operator of a list",
-    rule("{ all: [{ attribute: a, equals: 1 }], equals: 1 }"),
-    [/"equals" asks of an attribute/],
-  ],
-  ["two kinds", rule("{ attribute: a, equals: 1, segment: s }"), [/A condition is either/]],
+  ["no attribute", rule("{ equals: a }"), [/A condition must have exactly one of/]],
+  ["an operator of a list", rule("{ all: [{ attribute: a, equals: 1 }], equals: 1 }"), [/"equals" needs an attribute/]],
+  ["two kinds", rule("{ attribute: a, equals: 1, segment: s }"), [/A condition must have exactly one of/]],
   ["an operand of another type", rule("{ attribute: a, gt: many }"), [/^6:35 .*\/gt Must be number/]],
   [
     "a bad version",
     rule("{ attribute: a, semver: '>=2' }"),
-    [/^6:39 .*\/semver ">=2" is no comparison with a semantic version/],
+    [/^6:39 .*\/semver ">=2" is not a comparison with a semantic version/],
   ],
-  ["a version with a leading zero", rule("{ attribute: a, semver: 01.0.0 }"), [/\/semver "01.0.0" is no/]],
+  [
+    "a version with a leading zero",
+    rule("{ attribute: a, semver: 01.0.0 }"),
+    [/\/semver "01.0.0" is not a comparison/],
+  ],
   [
     "a bad pattern",
     rule("{ attribute: a, matches: '(a' }"),
-    [/\/matches Not a pattern in RE2's syntax: .*missing closing/],
+    [/\/matches Invalid pattern in RE2's syntax: .*missing closing/],
   ],
-  ["a lookahead", rule("{ attribute: a, matches: '(?=a)' }"), [/\/matches Not a pattern/]],
-  ["a pattern that grows", rule("{ attribute: a, matches: '((a{999}){999}){999}' }"), [/\/matches Not a pattern/]],
+  ["a lookahead", rule("{ attribute: a, matches: '(?=a)' }"), [/\/matches Invalid pattern/]],
+  ["a pattern that grows", rule("{ attribute: a, matches: '((a{999}){999}){999}' }"), [/\/matches Invalid pattern/]],
   [
     "an unknown segment",
     rule("{ segment: staff }"),
-    ['6:26 /flags/f/rules/0/when/segment No segment "staff" in segments.'],
+    ['6:26 /flags/f/rules/0/when/segment Segment "staff" is not defined in segments.'],
   ],
   [
     "a segment that stands on itself",
     "segments: { a: { segment: a } }\nflags: {}\n",
-    ['1:27 /segments/a/segment Segment "a" stands on itself.'],
+    ['1:27 /segments/a/segment Segment "a" refers to itself.'],
   ],
   [
     "segments in a ring",
     "segments:\n  a: { not: { segment: b } }\n  b: { any: [{ segment: c }] }\n  c: { segment: a }\nflags: {}\n",
-    ['4:17 /segments/c/segment Segment "a" stands on itself.'],
+    ['4:17 /segments/c/segment Segment "a" refers to itself.'],
   ],
   [
     "a rule without an outcome",
     flag("defaultVariant: on, rules: [{}]"),
-    [/\/rules\/0 A rule gives either a variant or a split\./],
+    [/\/rules\/0 A rule must have either a variant or a split\./],
   ],
   [
     "a rule with two",
     flag("defaultVariant: on, rules: [{ variant: on, split: { on: 100 } }]"),
-    [/A rule gives either/],
+    [/A rule must have either/],
   ],
-  ["`by` without a split", flag("defaultVariant: on, rules: [{ variant: on, by: a }]"), [/\/by `by` is of a split/]],
+  [
+    "`by` without a split",
+    flag("defaultVariant: on, rules: [{ variant: on, by: a }]"),
+    [/\/by `by` belongs to a split/],
+  ],
   [
     "a rule that is never reached",
     flag("defaultVariant: on, rules: [{ variant: on }, { variant: off }]"),
-    [/\/rules\/0 A rule without `when` holds for all/],
+    [/\/rules\/0 A rule without `when` always applies/],
   ],
   ["a variant named by JavaScript", "flags: { f: { variants: { __proto__: 1 }, defaultVariant: a } }", [/__proto__/]],
   ["a flag named by JavaScript", "flags: { __proto__: {} }", ['1:21 /flags/__proto__ Unknown field "__proto__".']],
@@ -154,7 +172,7 @@ test("a set has so many different patterns, each as often as it likes", () => {
     return JSON.stringify({ flags: { f: { variants: { on: true }, defaultVariant: "on", rules } } });
   };
   expect(problems(set(PATTERNS_MAX + 1))).toEqual([
-    expect.stringMatching(/any\/0\/matches More than 100 different patterns/),
+    expect.stringMatching(/any\/0\/matches The set has more than 100 different patterns/),
   ]);
   const same = Array.from({ length: 100 }, () => ({ attribute: "a", matches: "^x" }));
   const rules = Array.from({ length: 5 }, () => ({ when: { any: same }, variant: "on" }));
@@ -165,8 +183,10 @@ test("a set has so many different patterns, each as often as it likes", () => {
 
 test("depth, aliases and sizes have limits, and a text of brackets does not end the process", () => {
   expect(problems("[".repeat(100_000))[0]).toBeDefined();
-  expect(problems(`flags: ${"[".repeat(40)}${"]".repeat(40)}`)).toEqual(["1:1  Nested deeper than 32 levels."]);
-  expect(problems("flags: &a [*a]")).toEqual(["1:1  Nested deeper than 32 levels."]);
+  expect(problems(`flags: ${"[".repeat(40)}${"]".repeat(40)}`)).toEqual([
+    "1:1  The document is nested deeper than 32 levels.",
+  ]);
+  expect(problems("flags: &a [*a]")).toEqual(["1:1  The document is nested deeper than 32 levels."]);
   const bomb = `a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [${"*a,".repeat(20)}]\nc: &c [${"*b,".repeat(20)}]\nflags: [${"*c,".repeat(20)}]`;
   expect(problems(bomb)[0]).toMatch(/aliases/);
   const many = Array.from({ length: FLAGS_MAX + 1 }, (_, index) => [
@@ -229,7 +249,7 @@ test("a document may be 32 levels deep, and no deeper", () => {
   const text = (levels: number) =>
     JSON.stringify({ flags: { f: { variants: { a: nested(levels) }, defaultVariant: "a" } } });
   expect(problems(text(28))).toEqual([]);
-  expect(problems(text(29))).toEqual(["1:1  Nested deeper than 32 levels."]);
+  expect(problems(text(29))).toEqual(["1:1  The document is nested deeper than 32 levels."]);
 });
 
 const names = fc.constantFrom(

@@ -231,7 +231,7 @@ test("flags that are wrong are refused with line and column, and what was live s
     {
       key: "flags.yaml",
       pointer: "/flags/checkout/rules/0/variant",
-      message: 'No variant "blue" in variants.',
+      message: 'Variant "blue" is not defined in variants.',
       line: 7,
       column: (wrong.split("\n")[6] ?? "").indexOf("blue") + 1,
     },
@@ -240,11 +240,15 @@ test("flags that are wrong are refused with line and column, and what was live s
 });
 
 test.each([
-  ["text", { "flags.yaml": { format: "text", value: "flags: {}" } }, "The format is yaml or json, not text."],
+  [
+    "text",
+    { "flags.yaml": { format: "text", value: "flags: {}" } },
+    "The format of a flag set must be yaml or json, not text.",
+  ],
   [
     "two keys",
     { "flags.yaml": { format: "yaml", value: "flags: {}" }, "flags.json": { format: "json", value: '{"flags":{}}' } },
-    "One release holds its flags in one key, and there is flags.yaml, too.",
+    "A release must have only one flag set, and it already has flags.yaml. Remove one of the two keys.",
   ],
 ])("a release with its flags as %s is refused", async (_what, items, message) => {
   await using control = await withFlags();

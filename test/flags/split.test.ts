@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { placeOf } from "../../flags/core/split.ts";
+import { splitPlaceOf } from "../../flags/core/split.ts";
 import { flags, variantOf } from "./kit.ts";
 
 function rollout(percent: number, { salt, key = "f" }: { salt?: string; key?: string } = {}) {
@@ -78,7 +78,7 @@ test("the place is the documented hash, so that any program finds the same", () 
     fc.property(fc.string({ minLength: 1 }), (targetingKey) => {
       const digest = createHash("sha256").update(`checkout:${targetingKey}`, "utf8").digest();
       const place = Math.floor((digest.readUInt32BE(0) * 10_000) / 2 ** 32);
-      expect(placeOf("checkout", targetingKey)).toBe(place);
+      expect(splitPlaceOf("checkout", targetingKey)).toBe(place);
       expect(rollout(place, { key: "checkout" })(targetingKey)).toBe(false);
       expect(rollout(place + 1, { key: "checkout" })(targetingKey)).toBe(true);
     }),
