@@ -1,8 +1,8 @@
-/** What several listings read from the catalog. */
+/** Reading the catalog, for several listings. */
 import type { Client } from "#client";
 import type { Instance } from "#registry/api";
 
-/** Services asked for at a time: enough to hide the way there, few enough for a small server. */
+/** Concurrent requests for services: enough to hide the latency, few enough for a small server. */
 const SERVICES_AT_A_TIME = 16;
 
 export interface InNamespace {

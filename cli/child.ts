@@ -1,17 +1,19 @@
-/** A command that is run for somebody: a process group of its own, and an exit code as shells say it. */
+/** A child command: it has its own process group, and an exit code like that of a shell. */
 import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 
-/** Handed on to the command. */
+/** Signals that are forwarded to the command. */
 export const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
-export type Forwarded = (typeof FORWARDED)[number];
+export type ForwardedSignal = (typeof FORWARDED)[number];
+/** Signals that end a wait while no command is running, and prevent a restart of the command. */
+export const ENDING: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 
-/** A command that is not there, or may not be run, and 128 with the number of a signal. */
+/** Exit codes: the command does not exist, cannot be executed, or 128 plus the number of the signal that ended it. */
 const EXIT_NOT_FOUND = 127;
 const EXIT_NOT_EXECUTABLE = 126;
 const EXIT_SIGNAL = 128;
 
-/** The exit code of whatever a signal ended. */
+/** The exit code of a process that a signal ended. */
 export function exitBy(signal: NodeJS.Signals): number {
   return EXIT_SIGNAL + constants.signals[signal];
 }
@@ -31,12 +33,12 @@ export function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void
   try {
     process.kill(-pid, signal);
   } catch (error) {
-    // It has ended by itself.
+    // The group has already ended.
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
 
-/** On standard error, apart from what the command says. */
+/** Writes a line to standard error, marked as posthouse's. */
 export function say(line: string): void {
   process.stderr.write(`posthouse: ${line}\n`);
 }

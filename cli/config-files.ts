@@ -17,13 +17,13 @@ import {
 } from "#config-server/api";
 import { CliErrors } from "./errors.ts";
 
-/** Folders deeper than this hold no file of a set; they are sent all the same, for the server to say so. */
+/** Levels of folders that are read. Files of sets need three; deeper files are sent, too, so that the server reports them. */
 const DEPTH_MAX = 8;
-/** Values may be secret: only who exported reads them. */
+/** Only the exporting user may read the files, since values may be secrets. */
 const MODE = { file: 0o600, folder: 0o700 } as const;
 
 /**
- * The bytes of a zip, or of a zip made of a folder: dot files are left out, links are not followed.
+ * The bytes of a zip, or of a zip made from a folder, without dot files. Links are not followed.
  * @throws CLI_FILE_UNREADABLE, CONFIG_ZIP_INVALID, CONFIG_ZIP_TOO_LARGE
  */
 export async function readImport(path: string): Promise<Uint8Array> {
@@ -32,7 +32,7 @@ export async function readImport(path: string): Promise<Uint8Array> {
   });
   if (!kind.isDirectory()) {
     if (kind.size > ZIP_BYTES_MAX) {
-      throw ConfigErrors.ZIP_TOO_LARGE(`${path} is ${kind.size} bytes; at most ${ZIP_BYTES_MAX}. Split it.`);
+      throw ConfigErrors.ZIP_TOO_LARGE(`${path} has ${kind.size} bytes; the maximum is ${ZIP_BYTES_MAX}. Split it.`);
     }
     return readFile(path);
   }
@@ -50,7 +50,7 @@ async function collect(
     if (entry.name.startsWith(".")) continue;
     const path = inside === "" ? entry.name : `${inside}/${entry.name}`;
     if (entry.isSymbolicLink()) {
-      throw ConfigErrors.ZIP_INVALID(`${join(root, path)} is a symbolic link; give the file itself.`, {
+      throw ConfigErrors.ZIP_INVALID(`${join(root, path)} is a symbolic link. Replace it by the file itself.`, {
         extra: { entry: path },
       });
     }
@@ -62,7 +62,7 @@ async function collect(
       const tooMany = Object.keys(found.files).length >= TRANSFER_FILES_MAX;
       if (size > fileBytesMax(path) || found.bytes > TRANSFER_BYTES_MAX || tooMany) {
         throw ConfigErrors.ZIP_TOO_LARGE(
-          `${join(root, path)} is too much: a file has at most ${TRANSFER_FILE_BYTES_MAX} bytes, an import ${TRANSFER_FILES_MAX} files and ${TRANSFER_BYTES_MAX} bytes. Import by namespace, or by app.`,
+          `${join(root, path)} exceeds a limit: a file has at most ${TRANSFER_FILE_BYTES_MAX} bytes, an import at most ${TRANSFER_FILES_MAX} files and ${TRANSFER_BYTES_MAX} bytes. Import one namespace or one app at a time.`,
         );
       }
       setOwn(found.files, path, await readFile(join(root, path)));
@@ -70,7 +70,7 @@ async function collect(
   }
 }
 
-/** Whole or not at all: it is written beside, and then renamed. */
+/** Writes the whole file or nothing: to a temporary file, which is then renamed. */
 export async function writeZipFile(path: string, zip: AsyncIterable<Uint8Array>): Promise<void> {
   const temporary = `${path}.new`;
   try {
@@ -82,8 +82,8 @@ export async function writeZipFile(path: string, zip: AsyncIterable<Uint8Array>)
 }
 
 /**
- * Writes an export into a folder. What an earlier export wrote there and is no more is removed, so that importing the folder
- * does not bring it back. @returns how many files @throws CLI_FOLDER_NOT_EMPTY when something else is in the folder
+ * Writes an export into a folder. Files of an earlier export that are not in this one are removed, so that importing the folder
+ * does not bring them back. @returns the number of files @throws CLI_FOLDER_NOT_EMPTY when the folder has other content
  */
 export async function writeFolder(folder: string, zip: AsyncIterable<Uint8Array>): Promise<number> {
   const earlier = await requireOwn(folder);
@@ -91,7 +91,8 @@ export async function writeFolder(folder: string, zip: AsyncIterable<Uint8Array>
   for await (const chunk of zip) chunks.push(chunk);
   const files = unzipSync(Buffer.concat(chunks));
   for (const [path, bytes] of Object.entries(files)) {
-    if (!isSafe(path)) throw ConfigErrors.ZIP_INVALID(`The export has an entry "${path}", which is none of config.`);
+    if (!isSafe(path))
+      throw ConfigErrors.ZIP_INVALID(`The export has the entry "${path}", which is not a valid path of config.`);
     await mkdir(dirname(join(folder, path)), { recursive: true, mode: MODE.folder });
     await writeFile(join(folder, path), bytes, { mode: MODE.file });
   }
@@ -99,7 +100,7 @@ export async function writeFolder(folder: string, zip: AsyncIterable<Uint8Array>
   return Object.keys(files).length - 1;
 }
 
-/** Paths that the earlier export of a folder wrote. */
+/** Paths that an earlier export wrote into the folder. */
 async function requireOwn(folder: string): Promise<string[]> {
   await mkdir(folder, { recursive: true, mode: MODE.folder });
   const there = (await readdir(folder)).filter((name) => !name.startsWith("."));
@@ -107,7 +108,7 @@ async function requireOwn(folder: string): Promise<string[]> {
   const text = await readFile(join(folder, MANIFEST_NAME), "utf8").catch(() => undefined);
   if (text === undefined) {
     throw CliErrors.FOLDER_NOT_EMPTY(
-      `--out ${folder}: it is neither empty nor an earlier export (it has no ${MANIFEST_NAME}). Name a new or empty folder.`,
+      `--out ${folder}: the folder is neither empty nor an earlier export (it has no ${MANIFEST_NAME}). Use a new or empty folder.`,
     );
   }
   const { sets } = JSON.parse(text) as Manifest;

@@ -1,7 +1,15 @@
-/** What imports, sources and comparisons of config say, in lines. */
+/** The results of imports, sources and comparisons of config, as lines. */
 import type { Difference, FileProblem, ImportReport } from "#config-server/api";
 import { setText } from "./set-name.ts";
 import type { Terminal } from "./terminal.ts";
+
+/** Characters that identify a commit. */
+const COMMIT_CHARS = 12;
+
+/** The part of a commit's hash that people use. */
+export function shortCommit(commit: string): string {
+  return commit.slice(0, COMMIT_CHARS);
+}
 
 export function showReport(terminal: Terminal, { sets, ignored }: ImportReport): void {
   for (const set of sets) {
@@ -12,7 +20,7 @@ export function showReport(terminal: Terminal, { sets, ignored }: ImportReport):
     if (error) terminal.err(`${setText(set)}: ${error.code}: ${error.detail}\n`);
     for (const difference of differences) showDifference(terminal, difference, "  ");
   }
-  for (const file of ignored) terminal.err(`${file}: belongs to no set, ignored\n`);
+  for (const file of ignored) terminal.err(`${file}: ignored, since it belongs to no set\n`);
 }
 
 export function showDifference(terminal: Terminal, { key, kind, lines = [] }: Difference, indent = ""): void {

@@ -1,4 +1,4 @@
-/** What verbs of one config set share: its name, why it changes, and the call. */
+/** The parts that verbs about config share: the set, the reason of a change, and the call. */
 import type { Command } from "commander";
 import type { Client } from "#client";
 import type { SetName } from "#config-server/api";
@@ -11,9 +11,9 @@ export const EMERGENCY = [
   "--emergency",
   "release although a review is required or a source owns the set; needs --reason",
 ] as const;
-export const REASON = ["--reason <text>", "why, for the history"] as const;
+export const REASON = ["--reason <text>", "reason of the release, shown in the history"] as const;
 
-/** Adds the settings, and an action that is handed the client, the arguments and the options. */
+/** Adds the settings, and an action that receives the client, the arguments and the options. */
 export function configAction(
   command: Command,
   { terminal }: VerbContext,
@@ -27,7 +27,7 @@ export function configAction(
   });
 }
 
-/** As `configAction`, for a verb whose first argument is a set. The name is checked before anything is asked. */
+/** Like `configAction`, for a verb whose first argument is a set. The name is checked before any call. */
 export function setAction(
   command: Command,
   context: VerbContext,
@@ -47,7 +47,7 @@ export function setAction(
   });
 }
 
-export function why({ reason, emergency }: GivenOptions): { reason?: string; emergency?: true } {
+export function reasonOf({ reason, emergency }: GivenOptions): { reason?: string; emergency?: true } {
   return {
     ...(typeof reason === "string" ? { reason } : {}),
     ...(emergency === true ? { emergency: true } : {}),

@@ -1,8 +1,8 @@
 /**
- * Effective configs as environment variables. `app.yaml: {db: {url: x}}` is `DB_URL=x`: the path to a value, its parts joined by
- * `_`, in capitals, anything but letters and digits as `_`. A text or properties key is one variable by its own name. A list is
- * JSON, null is nothing; a number or a boolean is as it is written. The sets come in order, the later over the earlier; a
- * variable that is named by hand wins over all.
+ * Effective configs as environment variables. `app.yaml: {db: {url: x}}` becomes `DB_URL=x`: the parts of the path are joined by `_`,
+ * in upper case, with every other character replaced by `_`. A text or properties key is one variable with the key's name. A list is
+ * JSON, null is left out, and a number or a boolean keeps its spelling. Later sets override earlier ones, and a variable that is named
+ * explicitly overrides all.
  */
 import { messageOf, own, setOwn } from "#base";
 import { isTable, Literal, readSource } from "#base/formats";
@@ -10,7 +10,7 @@ import { isMasked, type Client } from "#client";
 
 export type EffectiveConfig = Awaited<ReturnType<Client["config"]["effective"]>>;
 
-/** `NAME=key#path`: one variable by hand; without a path it is the whole text of the key. */
+/** `NAME=key#path`: one explicit variable; without a path its value is the whole text of the key. */
 export interface NamedVariable {
   readonly name: string;
   readonly key: string;
@@ -19,15 +19,15 @@ export interface NamedVariable {
 
 const VARIABLE = /^([A-Za-z_][A-Za-z0-9_]*)=([^#]+?)(?:#(.+))?$/;
 
-/** Undefined when it is not of the form `NAME=key#path`, where a path is `db.url`. */
+/** Undefined unless the text has the form `NAME=key#path`, with a path such as `db.url`. */
 export function parseVariable(text: string): NamedVariable | undefined {
   const [, name, key, path] = VARIABLE.exec(text) ?? [];
   return name === undefined || key === undefined ? undefined : { name, key, path: path?.split(".") ?? [] };
 }
 
 /**
- * The variables of some configs, or what is wrong with them: a value that is not what its format says, two keys of one set
- * that would be one variable, a variable by hand whose key or path is missing.
+ * The variables of some configs, or the first problem: a value that does not match its format, two keys of one set that would
+ * become the same variable, or an explicit variable whose key or path is missing.
  */
 export function environmentOf(
   configs: readonly Pick<EffectiveConfig, "app" | "profile" | "items">[],
@@ -37,7 +37,7 @@ export function environmentOf(
   try {
     for (const config of configs) Object.assign(values, ofSet(config, prefix));
     for (const name of Object.keys(values)) requireHarmless(name);
-    for (const variable of variables) setOwn(values, variable.name, byHand(configs, variable));
+    for (const variable of variables) setOwn(values, variable.name, explicitValue(configs, variable));
     return { values };
   } catch (error) {
     return { problem: messageOf(error) };
@@ -45,8 +45,8 @@ export function environmentOf(
 }
 
 /**
- * Variables that decide which code runs, in the loader, a shell or a language's runtime: whoever releases config would run
- * programs on this host. `--env` names one on purpose.
+ * Variables that decide which code runs, in the loader, a shell or a language runtime. With them, anyone who releases config could
+ * run programs on this host. `--env` can name one on purpose.
  */
 const DECIDES_CODE = new RegExp(
   `^(?:${[
@@ -66,11 +66,11 @@ const DECIDES_CODE = new RegExp(
 function requireHarmless(name: string): void {
   if (!DECIDES_CODE.test(name)) return;
   throw new Error(
-    `config would set ${name}, which decides what code runs here; rename the key, use --prefix, or name it on purpose: --env ${name}=KEY#PATH`,
+    `config would set ${name}, which decides what code runs on this host; rename the key, use --prefix, or set it on purpose: --env ${name}=KEY#PATH`,
   );
 }
 
-/** Keys that posthouse reads itself, and the command has no use for. */
+/** Keys that posthouse reads itself, and that the command does not need. */
 function isReadHere(key: string): boolean {
   return /^(?:imports\.yaml|flags\.(?:yaml|json)|(?:.*\.)?schema\.json)$/.test(key);
 }
@@ -89,53 +89,56 @@ function ofSet({ app, profile, items }: Pick<EffectiveConfig, "app" | "profile" 
           .replaceAll(/[^A-Za-z0-9]/g, "_")
           .toUpperCase();
       const other = origins.get(name);
-      if (other !== undefined) throw new Error(`${app}/${profile}: "${other}" and "${origin}" are both ${name}`);
-      if (!/^[A-Za-z_]/.test(name)) throw new Error(`${app}/${profile}: "${origin}" is no variable; set a prefix`);
+      if (other !== undefined)
+        throw new Error(`${app}/${profile}: "${other}" and "${origin}" both become ${name}; rename one of them`);
+      if (!/^[A-Za-z_]/.test(name))
+        throw new Error(`${app}/${profile}: "${origin}" is not a valid variable name; set --prefix`);
       origins.set(name, origin);
-      setOwn(values, name, textOf(value, name));
+      setOwn(values, name, variableText(value, name));
     }
   };
   for (const [key, item] of Object.entries(items)) {
     if (isReadHere(key)) continue;
-    requireTold(item, `${app}/${profile} ${key}`);
+    requireReadable(item, `${app}/${profile} ${key}`);
     const tree = dataOf(item, `${app}/${profile} ${key}`);
-    // A structured key that holds no table is one variable, as a text is.
+    // A structured key without a table is one variable, like a text.
     if (isTable(tree)) put([], tree, key);
     else put([key], tree, key);
   }
   return values;
 }
 
-function byHand(configs: Parameters<typeof environmentOf>[0], { name, key, path }: NamedVariable): string {
+function explicitValue(configs: Parameters<typeof environmentOf>[0], { name, key, path }: NamedVariable): string {
   const config = configs.findLast(({ items }) => Object.hasOwn(items, key));
   const item = own(config?.items, key);
   if (!item) throw new Error(`${name}: no set has the key "${key}"`);
-  requireTold(item, key);
-  if (path.length === 0) return textOf(item.value, name);
+  requireReadable(item, key);
+  if (path.length === 0) return variableText(item.value, name);
   let value = dataOf(item, key);
   for (const part of path) value = isTable(value) ? own(value, part) : undefined;
-  if (value === undefined || value === null) throw new Error(`${name}: "${key}" has nothing at ${path.join(".")}`);
-  return textOf(value, name);
+  if (value === undefined || value === null) throw new Error(`${name}: "${key}" has no value at ${path.join(".")}`);
+  return variableText(value, name);
 }
 
-/** No command is to run with a mask for a password. */
-function requireTold(item: EffectiveConfig["items"][string], place: string): void {
-  if (isMasked(item)) throw new Error(`${place} is a secret, which this token may not read; use one of the role agent`);
+/** A command must not run with a mask instead of a password. */
+function requireReadable(item: EffectiveConfig["items"][string], place: string): void {
+  if (isMasked(item))
+    throw new Error(`${place} is a secret, which this token may not read; use a token of the role agent`);
 }
 
-/** A properties key is one variable, as a text is: its names are no paths. A binary one is its base64. */
+/** A properties key is one variable, like a text, since its names are not paths. A binary key is its base64 text. */
 function dataOf(item: EffectiveConfig["items"][string], place: string): unknown {
   const { format, value, secret } = item;
   try {
     return format === "yaml" || format === "json" || format === "toml" ? readSource(item) : value;
   } catch (error) {
-    // What a parser says quotes the text.
-    throw new Error(`${place} is no ${format}${secret ? "" : `: ${messageOf(error)}`}`, { cause: error });
+    // The parser's message quotes the text.
+    throw new Error(`${place} is not valid ${format}${secret ? "" : `: ${messageOf(error)}`}`, { cause: error });
   }
 }
 
-function textOf(value: unknown, name: string): string {
+function variableText(value: unknown, name: string): string {
   const text = typeof value === "string" ? value : value instanceof Literal ? value.source : JSON.stringify(value);
-  if (text.includes("\0")) throw new Error(`${name}: a variable may hold no zero byte`);
+  if (text.includes("\0")) throw new Error(`${name}: a variable must not contain a zero byte`);
   return text;
 }

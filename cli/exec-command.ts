@@ -1,4 +1,4 @@
-/** What `posthouse exec` and `agent exec` are asked to run. */
+/** The options of `posthouse exec` and `agent exec`. */
 import type { SetName } from "#config-server/api";
 import type { NamedVariable } from "./environment.ts";
 
@@ -8,17 +8,17 @@ export interface ExecCommand {
   readonly variables: readonly NamedVariable[];
   readonly command: readonly [string, ...string[]];
   readonly onChange: "restart" | "signal" | "none";
-  /** What `onChange: "signal"` sends. */
+  /** The signal that `onChange: "signal"` sends. */
   readonly signal: NodeJS.Signals;
-  /** A change is acted on once nothing has changed for so long, and after so long at the most. */
+  /** A change takes effect once nothing has changed for this long, and after the maximum at the latest. */
   readonly quietSeconds: number;
   readonly quietSecondsMax: number;
-  /** And then after a random part of this, so that not all hosts restart at once. */
+  /** A change then waits for a random part of this, so that hosts do not restart all at once. */
   readonly splaySeconds: number;
-  /** Between asking a command to end and ending it. */
+  /** Seconds from SIGTERM to SIGKILL. */
   readonly graceSeconds: number;
-  /** Seconds that the first config may take; absent: as long as it takes, unless this token may not read it. */
+  /** Seconds that the first config may take; absent: unlimited, unless the token may not read it. */
   readonly wait?: number;
-  /** Under which name releases are acknowledged; absent: the host's and the command's. */
+  /** Name that acknowledges the releases; absent: that of the host and the command. */
   readonly subscriber?: string;
 }

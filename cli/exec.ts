@@ -1,31 +1,28 @@
 /**
- * Runs a command with config as its environment, and restarts or signals it when that changes. The command is a process group of
- * its own: signals are handed on to all of it, and all of it ends before the next one starts.
+ * Runs a command with config as its environment, and restarts or signals it when the config changes. The command has its own process
+ * group: signals are forwarded to the whole group, and the whole group ends before the next command starts.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "#base";
 import type { LoadedSettings } from "#settings";
 import { Acknowledging, subscriberOf } from "./acknowledging.ts";
-import { exitBy, exitOf, FORWARDED, say, signalGroup, type Forwarded } from "./child.ts";
+import { ENDING, exitBy, exitOf, FORWARDED, say, signalGroup, type ForwardedSignal } from "./child.ts";
 import { withConfigSource } from "./config-source.ts";
 import { inherited } from "./inherited-environment.ts";
 import { Follower, type Environment } from "./follower.ts";
 import type { ExecCommand } from "./exec-command.ts";
 
-/** Those that end us while there is no command to hand them to, and keep a command from being started again. */
-const ENDING: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
-
-/** There is no config that the command could be started with. */
+/** No config to start the command with arrived in time. */
 const EXIT_NO_ENVIRONMENT = 1;
 
-/** @returns the exit code: the command's own, or one of those above */
+/** @returns the exit code of the command, or one of this program */
 export async function runWithConfig(settings: LoadedSettings, exec: ExecCommand): Promise<number> {
   const stop = new AbortController();
-  let asked: Forwarded | undefined;
+  let asked: ForwardedSignal | undefined;
   let child: ChildProcess | undefined;
-  const onSignal = (signal: Forwarded): void => {
-    // To a command that runs, SIGHUP often says no more than to read its files anew.
+  const onSignal = (signal: ForwardedSignal): void => {
+    // For a running command, SIGHUP often only means to read its files again.
     if (ENDING.has(signal) && !(child && signal === "SIGHUP")) asked ??= signal;
     if (child) signalGroup(child, signal);
     else if (asked) stop.abort(new Error(`ended by ${signal}`));
@@ -48,7 +45,7 @@ export async function runWithConfig(settings: LoadedSettings, exec: ExecCommand)
           child = start(exec, environment);
           const running = child;
           const exited = exitOf(running, exec.command[0]);
-          sayStarted(running, environment, acknowledging);
+          acknowledgeStart(running, environment, acknowledging);
           const next = await changed(follower, {
             exec,
             environment,
@@ -77,12 +74,12 @@ export async function runWithConfig(settings: LoadedSettings, exec: ExecCommand)
 }
 
 /** A release is applied once the command was started with it. */
-function sayStarted(child: ChildProcess, { configs }: Environment, acknowledging: Acknowledging): void {
+function acknowledgeStart(child: ChildProcess, { configs }: Environment, acknowledging: Acknowledging): void {
   child.once("spawn", () => acknowledging.say(configs, "applied"));
   child.once("error", (error) => acknowledging.say(configs, "failed", messageOf(error)));
 }
 
-/** The exit code of a command that ended by itself, or the environment to start it anew with. */
+/** The exit code of a command that ended by itself, or the environment to restart it with. */
 async function changed(
   follower: Follower,
   options: {
@@ -101,7 +98,7 @@ async function changed(
     const next = await follower.next(environment, done.signal);
     if (next === undefined) return exited;
     if (exec.onChange === "restart") return next;
-    // Its environment stays as it was; what it reads anew at a signal is its own business.
+    // Its environment stays the same; the command decides what it reads again at a signal.
     environment = next;
     onSignal(next);
   }
@@ -111,7 +108,7 @@ function start({ command: [file, ...args] }: ExecCommand, { values }: Environmen
   return spawn(file, args, { stdio: "inherit", detached: true, env: { ...inherited(process.env), ...values } });
 }
 
-/** SIGTERM, a grace, SIGKILL for all that is left of its group. */
+/** Sends SIGTERM, waits for the grace period, and sends SIGKILL to the rest of the group. */
 async function end(child: ChildProcess, exited: Promise<number>, graceSeconds: number): Promise<void> {
   signalGroup(child, "SIGTERM");
   const late = new AbortController();

@@ -2,7 +2,7 @@
 import { own } from "#base";
 import type { ExplainAnswer } from "#gateway/api";
 
-/** What the gateway in the process that was asked sees of an endpoint. */
+/** The current state of an endpoint at the gateway of the process that answered. */
 function nowOf({ clusters }: ExplainAnswer, { cluster, id }: ExplainAnswer["endpoints"][number]): string {
   const seen = own(clusters, cluster)?.endpoints.find((endpoint) => endpoint.id === id);
   if (!seen) return "";

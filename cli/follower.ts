@@ -1,4 +1,4 @@
-/** The latest of every set that a command is run with, and the environment they make together. */
+/** The latest configs of all sets of a command, and the environment that they form. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { canonicalJson, messageOf, Trigger } from "#base";
 import { isMasked } from "#client";
@@ -10,7 +10,7 @@ import type { ExecCommand } from "./exec-command.ts";
 
 export interface Environment {
   readonly values: Record<string, string>;
-  /** What it was made of. */
+  /** The configs that it is made of. */
   readonly configs: readonly EffectiveConfig[];
 }
 
@@ -27,7 +27,7 @@ export class Follower {
   readonly #news = new Trigger();
   readonly #signal: AbortSignal;
   #problem: string | undefined;
-  /** Whether there is a value that this token may not read, with which no environment is made. */
+  /** Whether this token may not read one of the values, which prevents an environment. */
   #masked = false;
 
   constructor(source: ConfigSource, { exec, acknowledging, signal }: FollowerOptions) {
@@ -37,12 +37,12 @@ export class Follower {
     this.#known = exec.sets.map(() => undefined);
     for (const [i, set] of exec.sets.entries()) {
       void this.#follow(source, i, set).catch((error: unknown) => {
-        if (!signal.aborted) say(`${set.app}/${set.profile} is followed no more: ${messageOf(error)}`);
+        if (!signal.aborted) say(`${set.app}/${set.profile} is no longer followed: ${messageOf(error)}`);
       });
     }
   }
 
-  /** Waits until every set is released and all of them make an environment; or says why it waits no longer. */
+  /** Waits until every set is released and all of them form an environment; or returns why it gave up. */
   async first(): Promise<Environment | { readonly gaveUp: string }> {
     const { wait } = this.#exec;
     const late = wait === undefined ? undefined : AbortSignal.timeout(wait * 1000);
@@ -50,7 +50,7 @@ export class Follower {
     for (;;) {
       const environment = this.#environment();
       if (environment) return environment;
-      // No release changes what this token may read.
+      // No release changes the permissions of this token.
       if (this.#masked && wait === undefined) return { gaveUp: `not started: ${this.#problem}` };
       await this.#news.wait(signal);
       this.#signal.throwIfAborted();
@@ -60,7 +60,7 @@ export class Follower {
     }
   }
 
-  /** Other values than these, once it is quiet; undefined when the signal aborts first. */
+  /** The next environment with different values, after a quiet period; undefined when the signal aborts first. */
   async next({ values }: Environment, signal: AbortSignal): Promise<Environment | undefined> {
     const { quietSeconds, quietSecondsMax, splaySeconds } = this.#exec;
     try {
@@ -78,7 +78,7 @@ export class Follower {
         signal.throwIfAborted();
         const next = this.#environment();
         if (next && canonicalJson(next.values) !== canonicalJson(values)) return next;
-        // Another release with the same values: the command runs with it already.
+        // A release with the same values: the command already runs with them.
         if (next) this.#acknowledging.say(next.configs, "applied");
       }
     } catch (error) {
@@ -96,7 +96,8 @@ export class Follower {
     if (configs.length < this.#known.length) return undefined;
     const result = environmentOf(configs, this.#exec);
     const problem = "problem" in result ? result.problem : undefined;
-    if (problem !== undefined && problem !== this.#problem) say(`this config makes no environment: ${problem}`);
+    if (problem !== undefined && problem !== this.#problem)
+      say(`this config cannot be used as an environment: ${problem}`);
     if (problem !== undefined) this.#acknowledging.say(configs, "failed", problem);
     this.#problem = problem;
     this.#masked = configs.some(({ items }) => Object.values(items).some(isMasked));
@@ -117,7 +118,7 @@ export class Follower {
     for await (const config of source.follow(name, { signal: this.#signal, onAway })) {
       away = undefined;
       if (config.revision === 0 && this.#known[i] === undefined) {
-        say(`nothing is released for ${name.namespace}/${name.app}/${name.profile} yet; waiting`);
+        say(`waiting for a first release of ${name.namespace}/${name.app}/${name.profile}`);
         continue;
       }
       this.#known[i] = config;

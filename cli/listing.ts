@@ -1,4 +1,4 @@
-/** A verb that lists something of the control plane: as a table, JSON or YAML, once or again at every change. */
+/** A verb that lists objects of the control plane, as a table, JSON or YAML: once, or at every change. */
 import type { Command } from "commander";
 import type { Client } from "#client";
 import { withControlClient } from "./control-client.ts";
@@ -9,18 +9,18 @@ import type { VerbContext } from "./verb.ts";
 export interface Listing<Row, Given> {
   readonly columns: readonly Column<Row>[];
   readonly rows: (client: Client, given: Given) => Promise<readonly Row[]>;
-  /** Said on standard error when there is no row: what to do to get one. */
+  /** Written to standard error for an empty list: how to get a first row. */
   readonly empty: string;
-  /** Yields whenever the rows may be others. Absent: there is no `--watch`. */
+  /** Yields whenever the rows may have changed. Absent: the verb has no `--watch`. */
   readonly changes?: (client: Client, given: Given, signal: AbortSignal) => AsyncIterable<unknown>;
 }
 
-/** Milliseconds in which changes that come together are one. */
+/** Milliseconds over which changes are gathered. */
 const GATHER_MS = 100;
-/** Clears a terminal, and moves to its top. */
+/** Clears a terminal and moves to its top. */
 const CLEAR = "\u001B[2J\u001B[H";
 
-/** Adds the options of a listing, and its action; `given` makes what it asks of the arguments and options. */
+/** Adds the options of a listing and its action; `given` turns the arguments and options into its query. */
 export function defineListing<Row, Given>(
   command: Command,
   { terminal }: VerbContext,
@@ -29,7 +29,7 @@ export function defineListing<Row, Given>(
   },
 ): void {
   withOutput(command);
-  if (listing.changes) command.option("-w, --watch", "show it again whenever it changes");
+  if (listing.changes) command.option("-w, --watch", "show the list again whenever it changes");
   withSettings(command, CONTROL_SETTINGS);
   command.action(async (...all: unknown[]) => {
     const options = command.opts<GivenOptions>();
@@ -60,7 +60,7 @@ export function defineListing<Row, Given>(
   });
 }
 
-/** At once for the first change, and then once for all that come within a moment. */
+/** Yields at once for the first change, and then once for all changes within GATHER_MS. */
 async function* gathered(changes: AsyncIterable<unknown>, signal: AbortSignal): AsyncGenerator<void> {
   let isChanged = true;
   let failure: { readonly error: unknown } | undefined;

@@ -1,37 +1,34 @@
 /**
- * Runs a command while holding a lock. The command is a process group of its own: signals are handed on to all of it,
- * and all of it ends when the lock is lost, since a child left behind would still be at work.
+ * Runs a command while holding a lock. The command has its own process group: signals are forwarded to the whole group, and the whole
+ * group ends when the lock is lost, since a remaining child would continue to work.
  */
 import { spawn } from "node:child_process";
 import { messageOf } from "#base";
 import type { HeldLock, LockOptions } from "#client";
 import type { LoadedSettings } from "#settings";
-import { exitBy, exitOf, FORWARDED, say, signalGroup, type Forwarded } from "./child.ts";
+import { ENDING, exitBy, exitOf, FORWARDED, say, signalGroup, type ForwardedSignal } from "./child.ts";
 import { withControlClient } from "./control-client.ts";
 import { inherited } from "./inherited-environment.ts";
 
-/** Of sysexits.h, EX_TEMPFAIL: not acquired in time, or lost on the way; try again. */
+/** EX_TEMPFAIL of sysexits.h: the lock was not acquired in time, or was lost. A retry may succeed. */
 const EXIT_NOT_HELD = 75;
-
-/** Those that end the waiting while there is no command yet. */
-const ENDING: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 
 export interface LockCommand {
   readonly name: string;
   readonly namespace: string;
   readonly command: readonly [string, ...string[]];
   readonly options: Pick<LockOptions, "value" | "lockDelaySeconds" | "sessionSeconds">;
-  /** Gives up after so long; absent: waits for ever. */
+  /** Gives up after this long; absent: waits without a limit. */
   readonly waitSeconds: number | undefined;
-  /** Between asking a command to end because the lock was lost, and ending it. */
+  /** Seconds from SIGTERM to SIGKILL once the lock is lost. */
   readonly graceSeconds: number;
 }
 
-/** @returns the exit code: the command's own, or one of those above */
+/** @returns the exit code of the command, or EXIT_NOT_HELD */
 export async function runWithLock(settings: LoadedSettings, lock: LockCommand): Promise<number> {
   const giveUp = new AbortController();
-  let asked: Forwarded | undefined;
-  let onSignal = (signal: Forwarded): void => {
+  let asked: ForwardedSignal | undefined;
+  let onSignal = (signal: ForwardedSignal): void => {
     if (!ENDING.has(signal)) return;
     asked ??= signal;
     giveUp.abort(new Error(`ended by ${signal}`));
@@ -51,7 +48,7 @@ export async function runWithLock(settings: LoadedSettings, lock: LockCommand): 
   } catch (error) {
     if (asked) return exitBy(asked);
     if (!giveUp.signal.aborted) throw error;
-    say(`lock "${lock.name}" was not free within ${waitSeconds} s`);
+    say(`lock "${lock.name}" was not acquired within ${waitSeconds} s`);
     return EXIT_NOT_HELD;
   } finally {
     clearTimeout(late);
@@ -62,7 +59,7 @@ export async function runWithLock(settings: LoadedSettings, lock: LockCommand): 
 async function runHeld(
   held: HeldLock,
   { name, command: [file, ...args], graceSeconds }: LockCommand,
-  onSignal: (forward: (signal: Forwarded) => void) => void,
+  onSignal: (forward: (signal: ForwardedSignal) => void) => void,
 ): Promise<number> {
   const child = spawn(file, args, {
     stdio: "inherit",
@@ -81,7 +78,7 @@ async function runHeld(
   try {
     const code = await exitOf(child, file);
     if (!held.signal.aborted) return code;
-    // Whatever the command started and left behind goes, too.
+    // Ends the remaining processes that the command started.
     signalGroup(child, "SIGKILL");
     return EXIT_NOT_HELD;
   } finally {

@@ -1,4 +1,4 @@
-/** Options that verbs share: settings as flags, the kind of output, and values that are checked. */
+/** Options that verbs share: settings as flags, and checked values. */
 import { readFileSync } from "node:fs";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { messageOf } from "#base";
@@ -13,7 +13,7 @@ import {
 } from "#settings";
 import type { Terminal } from "./terminal.ts";
 
-/** Options as commander hands them over. */
+/** Options as commander passes them. */
 export type GivenOptions = Record<string, unknown>;
 
 /** The settings of a command that talks to a control plane. */
@@ -25,7 +25,7 @@ export function withSettings(command: Command, names: readonly SettingName[] = s
   for (const name of names) {
     const row = settingRow(name);
     const given = row.default === undefined ? "" : ` (default ${JSON.stringify(row.default)})`;
-    // A flag that is named is on; `--flag false` turns one off that a settings file turned on.
+    // A flag without a value is on; `--flag false` turns off a setting of a settings file.
     const value = row.type === "boolean" ? "[value]" : row.type === "array" ? "<value...>" : "<value>";
     command.addOption(option(`${flagOf(name)} ${value}`, `${row.description}${given}`));
   }
@@ -36,7 +36,7 @@ function option(flags: string, description: string): Option {
   return new Option(flags, description).helpGroup("Settings:");
 }
 
-/** The settings that flags, the environment and the settings file come to. */
+/** The settings from flags, the environment and the settings file. */
 export function readSettings(options: GivenOptions, { environment }: Terminal): LoadedSettings {
   const path = (options["settings"] as string | undefined) ?? environment["POSTHOUSE_SETTINGS"];
   const flags: Partial<Record<SettingName, string | string[]>> = {};
@@ -59,12 +59,12 @@ function readSettingsFile(path: string): { path: string; text: string } {
   }
 }
 
-/** Examples below the help of a verb. */
+/** Adds examples below the help of a verb. */
 export function withExamples(command: Command, examples: readonly string[]): Command {
   return command.addHelpText("after", `\nExamples:\n${examples.map((line) => `  ${line}`).join("\n")}`);
 }
 
-/** A number of seconds, up to `max`. */
+/** Parses a number of seconds, up to `max`. */
 export const secondsOption =
   (max = Infinity) =>
   (text: string): number => {
@@ -73,14 +73,14 @@ export const secondsOption =
     throw new InvalidArgumentError(`It must be a number of seconds${max === Infinity ? "" : `, at most ${max}`}.`);
   };
 
-/** A whole number from 1, such as a version. */
+/** Parses a whole number from 1, such as a version. */
 export function countOption(text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value >= 1) return value;
   throw new InvalidArgumentError("It must be a whole number from 1.");
 }
 
-/** The members that were given, without those that were not. */
+/** The fields that are not undefined. */
 export function givenOnly<T extends object>(options: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given) as { [Key in keyof T]?: Exclude<T[Key], undefined> };

@@ -1,30 +1,30 @@
-/** Reads the command line: finds the verb in the table, loads its file, and ends with an exit code that scripts branch on. */
+/** Reads the command line: finds the verb in the table, loads its file, and returns the exit code. */
 import { Command, CommanderError } from "commander";
 import { AppError } from "#base";
 import type { Terminal } from "./terminal.ts";
 import type { VerbContext, VerbRow } from "./verb.ts";
 import { VERBS } from "./verbs.ts";
 
-/** 0 done · 1 failed · 2 wrong usage or settings; `lock` and `exec` end with the code of their command. */
+/** 0 success · 1 failure · 2 wrong usage or settings. `lock` and `exec` return the exit code of their command. */
 const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
 const EXAMPLES = `
 Examples:
   posthouse up                                     run everything on this machine
-  posthouse services                               what is registered, and how it is
+  posthouse services                               list the services and their health
   posthouse config put orders app.yaml app.yaml    release a file as a key of app orders
-  posthouse route test GET http://127.0.0.1/orders why a request goes where it goes
+  posthouse route test GET http://127.0.0.1/orders show how the gateway routes a request
 
-A command that asks the control plane needs POSTHOUSE_TOKEN, and POSTHOUSE_CONTROL_URLS
+A command that calls the control plane needs POSTHOUSE_TOKEN, and POSTHOUSE_CONTROL_URLS
 unless it is at http://127.0.0.1:8500. "posthouse VERB --help" shows options and examples.`;
 
 export interface Outcome {
   readonly code: number;
-  /** It ended by an error, so something may be left that would keep the process alive. */
+  /** Whether it ended with an error, so that open resources may keep the process alive. */
   readonly isFailed: boolean;
 }
 
-/** Runs one command line, without the program's own name. */
+/** Runs one command line, given without the name of the program. */
 export async function runCli(args: readonly string[], terminal: Terminal): Promise<Outcome> {
   let code: number = EXIT.done;
   const program = buildProgram(terminal, (given) => (code = given));
@@ -36,7 +36,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   }
 }
 
-/** `--version` is a verb, too, and `help VERB` is `VERB --help`. */
+/** The command line with `--version` as the verb `version`, and `help VERB` as `VERB --help`. */
 function spelledOut(args: readonly string[]): string[] {
   const [first, ...rest] = args;
   if (first === "--version" || first === "-V") return ["version"];
@@ -69,7 +69,7 @@ function buildProgram(terminal: Terminal, exit: (code: number) => void): Command
   const defined = new Set<Command>();
   const context: VerbContext = { terminal, exit, allVerbs };
 
-  /** Loads the file of a verb, once; before that it has its words and summary only. */
+  /** Loads the file of a verb once. Before that, the verb has only its words and summary. */
   async function define(command: Command): Promise<void> {
     const row = commands.get(command);
     if (!row?.load || defined.has(command)) return;

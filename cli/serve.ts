@@ -1,14 +1,14 @@
-/** Runs a server until it is told to stop: says where everything is, and stops in good order. */
+/** Runs a server until a signal stops it: prints its addresses, and shuts down in order. */
 import { surviveDefects, systemHost } from "#base/system";
 import { createServer, type Server, VERSION } from "#server";
 import type { LoadedSettings, SettingName } from "#settings";
 
-/** Milliseconds a stop may take beyond the gateway's drain before the process ends anyway. */
+/** Milliseconds that a stop may take beyond the gateway's drain, before the process exits anyway. */
 const STOP_MS_MAX = 15_000;
 
 /**
- * The exit code: 0 after a stop in good order. Failures while it runs are retried or shown by /readyz; none ends the process.
- * @throws AppError when it does not start
+ * Returns the exit code: 0 after an orderly stop. Failures at run time are retried or shown by /readyz; none ends the process.
+ * @throws AppError when the server does not start
  */
 export async function serve(settings: LoadedSettings, options: { demo: boolean }): Promise<number> {
   const { values } = settings;
@@ -25,7 +25,7 @@ export async function serve(settings: LoadedSettings, options: { demo: boolean }
       stack.use(await startDemo(host, server));
     }
     await stop;
-    say("stopping; a second Ctrl-C ends at once");
+    say("stopping; press Ctrl-C again to stop at once");
     setTimeout(() => process.exit(1), values.gatewayDrainSeconds * 1000 + STOP_MS_MAX).unref();
   }
   say("stopped");
@@ -42,7 +42,7 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** In one write, so that whoever reads a part of it through a pipe has all of it. */
+/** Prints everything in one write, so that a reader of a pipe receives it as a whole. */
 function announce({ addresses, firstToken }: Server, data: string): void {
   const rows: [string, string | undefined][] = [
     ["control API", addresses.controlApi],
@@ -57,7 +57,7 @@ function announce({ addresses, firstToken }: Server, data: string): void {
   const lines = [`posthouse ${VERSION} is up`];
   for (const [name, value] of rows) if (value !== undefined) lines.push(`  ${name.padEnd(14)}${value}`);
   if (firstToken !== undefined) {
-    lines.push("", "  operator token, shown this once and stored as a hash:", `  ${firstToken}`);
+    lines.push("", "  operator token, shown only once and stored as a hash:", `  ${firstToken}`);
   }
   say([...lines, ""].join("\n"));
 }

@@ -1,14 +1,14 @@
-/** Rows as a person reads them: aligned columns under headers. And as programs do: JSON, YAML, tab-separated text. */
+/** Rows for people, as aligned columns under headers; and for programs, as JSON, YAML or tab-separated text. */
 import { type Command, Option } from "commander";
 
 const OUTPUT_FORMATS = ["table", "json", "yaml", "tsv"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
-/** A header, and what stands under it; nothing is shown as `-`. */
+/** A header and its cells. An empty cell is shown as `-`. */
 export type Column<Row> = readonly [header: string, cell: (row: Row) => string | number | undefined];
 
 export function withOutput(command: Command): Command {
-  const output = new Option("-o, --output <format>", "kind of output; tsv is tab-separated, without headers");
+  const output = new Option("-o, --output <format>", "output format; tsv is tab-separated, without headers");
   return command.addOption(output.choices(OUTPUT_FORMATS).default("table"));
 }
 
@@ -28,7 +28,7 @@ function tsvText<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): st
   return rows.map((row) => `${cellsOf(columns, row).join("\t")}\n`).join("");
 }
 
-/** A whole document for programs. YAML is loaded when it is asked for. */
+/** A whole document for programs. The YAML package is loaded only when needed. */
 export async function formatDocument(format: "json" | "yaml", document: unknown): Promise<string> {
   return format === "json" ? `${JSON.stringify(document, null, 2)}\n` : (await import("yaml")).stringify(document);
 }
@@ -50,7 +50,7 @@ function cellsOf<Row>(columns: readonly Column<Row>[], row: Row): string[] {
   });
 }
 
-/** What others wrote must neither break a row nor move the cursor. */
+/** Text of other users must neither break a row nor move the cursor. */
 function oneLine(text: string): string {
   return text.replaceAll(/[\s\p{Cc}\p{Zl}\p{Zp}]+/gu, " ").trim();
 }

@@ -1,15 +1,15 @@
-/** What a command reads and writes. It is handed in, so that a test runs commands in its own process. */
+/** The input and output of a command. A parameter, so that tests can run commands in their own process. */
 import { buffer } from "node:stream/consumers";
 
 export interface Terminal {
-  /** Standard output: what was asked for, and nothing else. */
+  /** Writes to standard output: the requested result, and nothing else. */
   out(text: string): void;
-  /** Standard error: everything else. */
+  /** Writes to standard error: everything else. */
   err(text: string): void;
-  /** All of standard input. */
+  /** Reads all of standard input. */
   input(): Promise<Uint8Array>;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Whether a person looks at standard output. */
+  /** Whether standard output is a terminal. */
   readonly isInteractive: boolean;
   /** Aborts when the command should end, such as by Ctrl-C during a watch. */
   stopSignal(): AbortSignal;
@@ -25,7 +25,7 @@ export function processTerminal(): Terminal {
     stopSignal() {
       const stop = new AbortController();
       for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
-      // A reader that closes the pipe, such as `head`, wants no more.
+      // A reader such as `head` closes the pipe when it has enough.
       process.stdout.on("error", () => stop.abort());
       return stop.signal;
     },

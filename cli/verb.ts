@@ -1,4 +1,4 @@
-/** What a verb of the command line is: a row of the table, and a file that is loaded when the verb is used. */
+/** A verb of the command line: a row of the table, and a file that is loaded when the verb is used. */
 import type { Command } from "commander";
 import type { Terminal } from "./terminal.ts";
 
@@ -23,8 +23,8 @@ export interface VerbRow {
   readonly summary: string;
   /** Heading in the help of its parent. */
   readonly group?: string;
-  /** Not listed in any help. */
+  /** Hidden in every help text. */
   readonly hidden?: true;
-  /** Absent: it only groups others. */
+  /** Absent: the verb only groups others. */
   readonly load?: () => Promise<VerbModule>;
 }

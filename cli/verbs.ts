@@ -1,10 +1,10 @@
-/** Every verb in one table. A new verb is a row here and a file in `verbs/`; nothing is loaded before it is used. */
+/** Every verb in one table. A new verb is a row here and a file in `verbs/`, which is loaded only when used. */
 import type { VerbRow } from "./verb.ts";
 
 const RUN = "Run";
 const LOOK = "Look";
 const CHANGE = "Change";
-const COMMANDS = "Run a command of yours";
+const COMMANDS = "Run your own command";
 const MORE = "More";
 
 export const VERBS: readonly VerbRow[] = [
@@ -17,24 +17,24 @@ export const VERBS: readonly VerbRow[] = [
   {
     path: "operator-token",
     group: RUN,
-    summary: "issue a new operator token from the data folder, when the first was lost",
+    summary: "issue a new operator token from the data folder, when the first one is lost",
     load: () => import("./verbs/operator-token.ts"),
   },
-  { path: "store", group: RUN, summary: "look after the embedded store" },
+  { path: "store", group: RUN, summary: "maintain the embedded store" },
   {
     path: "store repair",
-    summary: "keep what is whole of a damaged store, and list what is dropped; stop the server first",
+    summary: "keep the intact part of a damaged store, and list what is dropped; stop the server first",
     load: () => import("./verbs/store-repair.ts"),
   },
   { path: "secret-key", group: RUN, summary: "keys that encrypt secrets of configs" },
   {
     path: "secret-key generate",
-    summary: "print a new key as a line of a key file; put it first to encrypt with it",
+    summary: "print a new key as a line of a key file; the first line is used to encrypt",
     load: () => import("./verbs/secret-key-generate.ts"),
   },
   {
     path: "gateway-worker",
-    summary: "one process of a gateway of several; posthouse starts it itself",
+    summary: "one worker process of a gateway; started by posthouse itself",
     hidden: true,
     load: () => import("./verbs/gateway-worker.ts"),
   },
@@ -56,7 +56,7 @@ export const VERBS: readonly VerbRow[] = [
     path: "health",
     args: "[service] [id]",
     group: LOOK,
-    summary: "list health checks, worst first; of one instance with their output",
+    summary: "list health checks, the worst first; for one instance with their output",
     load: () => import("./verbs/health.ts"),
   },
   {
@@ -90,11 +90,11 @@ export const VERBS: readonly VerbRow[] = [
     summary: "list gradual releases under way, or the history of one set",
     load: () => import("./verbs/rollouts.ts"),
   },
-  { path: "route", group: LOOK, summary: "ask about routes" },
+  { path: "route", group: LOOK, summary: "explain routing" },
   {
     path: "route test",
     args: "<method> <url>",
-    summary: "show what the gateways would do with a request, and why; nothing is sent",
+    summary: "show how the gateways would handle a request, and why; nothing is sent",
     load: () => import("./verbs/route-test.ts"),
   },
 
@@ -102,7 +102,7 @@ export const VERBS: readonly VerbRow[] = [
     path: "deregister",
     args: "<service> <id>",
     group: CHANGE,
-    summary: "deregister an instance, with --drain after every caller has seen it go",
+    summary: "deregister an instance, with --drain after every subscriber has seen it drain",
     load: () => import("./verbs/deregister.ts"),
   },
   { path: "config", group: CHANGE, summary: "read and release config, one set or many at a time" },
@@ -114,13 +114,13 @@ export const VERBS: readonly VerbRow[] = [
   {
     path: "config get",
     args: "<set> [key]",
-    summary: "print what an instance receives: its keys, or one value",
+    summary: "print the effective config of an instance: its keys, or one value",
     load: () => import("./verbs/config-get.ts"),
   },
   {
     path: "config put",
     args: "<set> <key> [file]",
-    summary: "release a set with one key changed to a file, or to standard input",
+    summary: "release a set with one key set to a file, or to standard input",
     load: () => import("./verbs/config-put.ts"),
   },
   {
@@ -138,7 +138,7 @@ export const VERBS: readonly VerbRow[] = [
   {
     path: "config diff",
     args: "<set>",
-    summary: "compare two states of a set: by default the release before with the live one",
+    summary: "compare two states of a set; by default the previous release and the live one",
     load: () => import("./verbs/config-diff.ts"),
   },
   {
@@ -150,7 +150,7 @@ export const VERBS: readonly VerbRow[] = [
   {
     path: "config export",
     args: "[set]",
-    summary: "write live releases to a zip or a folder: of one set, or of all that match",
+    summary: "write live releases to a zip or a folder: one set, or all matching sets",
     load: () => import("./verbs/config-export.ts"),
   },
   {
@@ -167,7 +167,7 @@ export const VERBS: readonly VerbRow[] = [
   {
     path: "config sync",
     args: "<source>",
-    summary: "read a source now, and release what differs",
+    summary: "read a source now, and release the differences",
     load: () => import("./verbs/config-sync.ts"),
   },
   {
@@ -182,7 +182,7 @@ export const VERBS: readonly VerbRow[] = [
     summary: "mirror a detached source again",
     load: () => import("./verbs/config-attach.ts"),
   },
-  { path: "gateway", group: CHANGE, summary: "check a gateway config, make an API key" },
+  { path: "gateway", group: CHANGE, summary: "check a gateway config, generate an API key" },
   {
     path: "gateway validate",
     args: "<file>",
@@ -191,7 +191,7 @@ export const VERBS: readonly VerbRow[] = [
   },
   {
     path: "gateway key",
-    summary: "make an API key for a consumer, and the hash that the config holds",
+    summary: "generate an API key for a consumer, and the hash for the config",
     load: () => import("./verbs/gateway-key.ts"),
   },
   {
@@ -203,7 +203,7 @@ export const VERBS: readonly VerbRow[] = [
   {
     path: "tokens create",
     args: "<name>",
-    summary: "issue a token; it is printed this once",
+    summary: "issue a token; it is shown only once",
     load: () => import("./verbs/tokens-create.ts"),
   },
   {
@@ -227,7 +227,7 @@ export const VERBS: readonly VerbRow[] = [
     summary: "run a command with config as its environment",
     load: () => import("./verbs/exec.ts"),
   },
-  { path: "agent", group: COMMANDS, summary: "what the agent of this host does for a command" },
+  { path: "agent", group: COMMANDS, summary: "run commands with the agent of this host" },
   {
     path: "agent exec",
     args: "<command...>",

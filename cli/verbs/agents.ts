@@ -1,4 +1,4 @@
-/** `posthouse agents`: the owners of registered instances, which are the agents of their hosts. */
+/** `posthouse agents`: the owners of registered instances, which are the agents of the hosts. */
 import type { Command } from "commander";
 import { type InNamespace, instancesOf, NAMESPACE_OPTION } from "../catalog.ts";
 import { defineListing } from "../listing.ts";

@@ -1,4 +1,4 @@
-/** `posthouse completion SHELL`: a script made of the verbs and options that there are. */
+/** `posthouse completion SHELL`: a script generated from the verbs and options. */
 import type { Command } from "commander";
 import { own } from "#base";
 import { CliErrors } from "../errors.ts";
@@ -20,7 +20,7 @@ export function define(command: Command, { terminal, allVerbs }: VerbContext): v
   ]);
   command.action(async (shell: string) => {
     const script = own({ bash, zsh, fish }, shell);
-    if (!script) throw CliErrors.ARGUMENT_INVALID(`"${shell}" is not a shell that is known here: bash, zsh or fish.`);
+    if (!script) throw CliErrors.ARGUMENT_INVALID(`"${shell}" is not a supported shell. Use bash, zsh or fish.`);
     terminal.out(script(placesOf(await allVerbs(), "")));
   });
 }
@@ -38,7 +38,7 @@ const word = ({ verbs, options }: Place) => [...verbs, ...options].join(" ");
 
 function bash(places: readonly Place[]): string {
   const rows = places.map((place) => `    "${place.path}") words="${word(place)}" ;;`);
-  return `# bash completion of posthouse; load it by: source <(posthouse completion bash)
+  return `# bash completion of posthouse; load it with: source <(posthouse completion bash)
 _posthouse() {
   local path="" word words="" current="\${COMP_WORDS[COMP_CWORD]}" i
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -61,7 +61,7 @@ complete -F _posthouse posthouse
 `;
 }
 
-/** zsh runs completions of bash, which keeps the two alike. */
+/** zsh runs the bash completion, so that both stay equal. */
 function zsh(places: readonly Place[]): string {
   return `#compdef posthouse
 autoload -U +X bashcompinit && bashcompinit

@@ -1,4 +1,4 @@
-/** `posthouse config diff SET`: what differs between two states; by default, what the live release changed. */
+/** `posthouse config diff SET`: the differences between two states; by default, the changes of the live release. */
 import type { Command } from "commander";
 import type { Client } from "#client";
 import type { SetName } from "#config-server/api";
@@ -9,7 +9,7 @@ import { withExamples } from "../options.ts";
 import { setText } from "../set-name.ts";
 import type { VerbContext } from "../verb.ts";
 
-/** As of diff(1) and `git diff --exit-code`. */
+/** As with diff(1) and `git diff --exit-code`. */
 const EXIT_DIFFERENT = 1;
 
 export function define(command: Command, context: VerbContext): void {
@@ -18,10 +18,10 @@ export function define(command: Command, context: VerbContext): void {
     .option("--from <state>", "a version, live, or drafts (default: the release before the live one)")
     .option("--to <state>", "a version, live, or drafts (default: live)")
     .option("--to-namespace <name>", "namespace of the second state")
-    .option("--exit-code", `end with ${EXIT_DIFFERENT} when there are differences`);
+    .option("--exit-code", `exit with ${EXIT_DIFFERENT} when there are differences`);
   withExamples(command, [
-    "posthouse config diff orders                            what the live release changed",
-    "posthouse config diff orders --from live --to drafts    what is about to change",
+    "posthouse config diff orders                            changes of the live release",
+    "posthouse config diff orders --from live --to drafts    changes of the drafts",
     "posthouse config diff orders/prod --from 3 --to 5 --exit-code",
   ]);
   setAction(command, context, async ({ client, set, options }) => {
@@ -37,7 +37,7 @@ export function define(command: Command, context: VerbContext): void {
   });
 }
 
-/** Against drafts, another version or another namespace it is the live state that people mean; else the release before. */
+/** The live state when compared with drafts, another version or another namespace; otherwise the previous release. */
 async function defaultFrom(
   client: Client,
   set: SetName,
@@ -48,6 +48,6 @@ async function defaultFrom(
   const [, before] = releases;
   if (before) return String(before.version);
   throw CliErrors.ARGUMENT_INVALID(
-    `${setText(set)} has ${releases.length === 0 ? "no release" : "one release only"}, so there is nothing to compare with. Name a state: --from or --to.`,
+    `${setText(set)} has ${releases.length === 0 ? "no release" : "only one release"}, so there is nothing to compare it with. Give a state with --from or --to.`,
   );
 }

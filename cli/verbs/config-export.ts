@@ -17,9 +17,9 @@ interface ExportOptions extends Record<string, unknown> {
 export function define(command: Command, { terminal }: VerbContext): void {
   command
     .requiredOption("--out <path>", "a file that ends in .zip, or a folder that is new, empty or an earlier export")
-    .option("--namespace <name>", "only of this namespace; of one set: default")
-    .option("--app <name>", "only of this app")
-    .option("--at <version>", "of one set: this version instead of the live one", countOption);
+    .option("--namespace <name>", "only this namespace; for one set: default")
+    .option("--app <name>", "only this app")
+    .option("--at <version>", "for one set: this version instead of the live one", countOption);
   withSettings(command, CONTROL_SETTINGS);
   withExamples(command, [
     "posthouse config export --out config",
@@ -29,14 +29,14 @@ export function define(command: Command, { terminal }: VerbContext): void {
     const { out, namespace, app, at: version } = options;
     const set = text === undefined ? undefined : parseSetName(text, namespace);
     if (!set && version !== undefined) {
-      throw CliErrors.ARGUMENT_INVALID("--at is of one set: export APP/PROFILE --at VERSION.");
+      throw CliErrors.ARGUMENT_INVALID("--at needs one set: export APP/PROFILE --at VERSION.");
     }
     await withControlClient(readSettings(options, terminal), async ({ config }) => {
       const zip = set
         ? config.exportSet(set, givenOnly({ version }))
         : config.exportSets(givenOnly({ namespace, app }));
       if (out.endsWith(".zip")) await writeZipFile(out, zip);
-      else terminal.out(`${await writeFolder(out, zip)} files are in ${out}\n`);
+      else terminal.out(`${await writeFolder(out, zip)} files written to ${out}\n`);
     });
   });
 }

@@ -1,4 +1,4 @@
-/** `posthouse config get SET [KEY]`: what an instance receives. One value is printed as it is. */
+/** `posthouse config get SET [KEY]`: the effective config. A single value is printed unchanged. */
 import type { Command } from "commander";
 import { own } from "#base";
 import { ConfigErrors } from "#config-server/api";

@@ -2,28 +2,26 @@
 import type { Command } from "commander";
 import type { ReleaseSummary, SetName } from "#config-server/api";
 import { defineListing } from "../listing.ts";
+import { shortCommit } from "../config-report.ts";
 import { countOption } from "../options.ts";
 import { parseSetName, withNamespaceOfSet } from "../set-name.ts";
 import type { VerbContext } from "../verb.ts";
 
-/** A commit is told from others by this many characters. */
-const COMMIT_CHARS = 12;
-
 export function define(command: Command, context: VerbContext): void {
-  withNamespaceOfSet(command).option("--limit <count>", "at most so many", countOption, 20);
+  withNamespaceOfSet(command).option("--limit <count>", "maximum number of releases", countOption, 20);
   defineListing<ReleaseSummary, { set: SetName; limit: number }>(command, context, {
     columns: [
       ["VERSION", ({ version }) => version],
       ["CREATED", ({ createdAt }) => createdAt],
       ["AUTHOR", ({ author }) => author],
       ["REASON", ({ reason }) => reason],
-      ["SOURCE", ({ source }) => source && `${source.name}@${source.commit.slice(0, COMMIT_CHARS)}`],
+      ["SOURCE", ({ source }) => source && `${source.name}@${shortCommit(source.commit)}`],
     ],
     given: ([set = ""], { namespace, limit }) => ({
       set: parseSetName(set, namespace as string | undefined),
       limit: limit as number,
     }),
     rows: async (client, { set, limit }) => (await client.config.releases(set, { limit })).releases,
-    empty: "nothing was ever released for this set",
+    empty: "this set has no release",
   });
 }

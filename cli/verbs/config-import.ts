@@ -1,10 +1,10 @@
-/** `posthouse config import PATH`: problems and what was done are printed before it fails. */
+/** `posthouse config import PATH`. On failure it first prints the problems and the sets that were released. */
 import type { Command } from "commander";
 import { AppError } from "#base";
 import type { FileProblem, ImportQuery, ImportReport } from "#config-server/api";
 import { readImport } from "../config-files.ts";
 import { showProblem, showReport } from "../config-report.ts";
-import { EMERGENCY, REASON, why } from "../config-verb.ts";
+import { EMERGENCY, REASON, reasonOf } from "../config-verb.ts";
 import { withControlClient } from "../control-client.ts";
 import { CliErrors } from "../errors.ts";
 import { CONTROL_SETTINGS, givenOnly, readSettings, withExamples, withSettings } from "../options.ts";
@@ -21,12 +21,12 @@ interface ImportOptions extends Record<string, unknown> {
 
 export function define(command: Command, { terminal }: VerbContext): void {
   command
-    .option("--namespace <name>", "where all sets go")
-    .option("--app <name>", "of files without folders: their app")
-    .option("--profile <name>", "of files without folders: their profile")
-    .option("--dry-run", "only show what would change")
-    .option("--draft", "draft what changes instead of releasing it")
-    .option("--keep", "keep keys that are not among the files")
+    .option("--namespace <name>", "namespace of all sets")
+    .option("--app <name>", "app of files without folders")
+    .option("--profile <name>", "profile of files without folders")
+    .option("--dry-run", "only show the changes")
+    .option("--draft", "save the changes as drafts instead of releasing them")
+    .option("--keep", "keep keys that have no file")
     .option(...REASON)
     .option(...EMERGENCY);
   withSettings(command, CONTROL_SETTINGS);
@@ -38,7 +38,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
     const { namespace, app, profile, keep, dryRun, draft } = options;
     if (dryRun && draft) throw CliErrors.ARGUMENT_INVALID("--dry-run and --draft exclude each other.");
     const mode = dryRun ? "dry-run" : draft ? "draft" : "release";
-    const query: ImportQuery = { mode, ...givenOnly({ namespace, app, profile, keep }), ...why(options) };
+    const query: ImportQuery = { mode, ...givenOnly({ namespace, app, profile, keep }), ...reasonOf(options) };
     const zip = await readImport(path);
     try {
       const settings = readSettings(options, terminal);

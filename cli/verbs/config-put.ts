@@ -13,7 +13,7 @@ export function define(command: Command, context: VerbContext): void {
   command
     .option(...REASON)
     .option("--secret", "encrypt the value in the store, and mask it for people")
-    .option("--no-secret", "keep the value in the clear, also when it was a secret");
+    .option("--no-secret", "store the value in the clear, also when it was a secret");
   withExamples(command, [
     "posthouse config put orders app.yaml app.yaml --reason 'a larger pool'",
     'printf %s "$PASSWORD" | posthouse config put orders/prod db.password --secret',

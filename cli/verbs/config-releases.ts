@@ -6,7 +6,7 @@ import { setText } from "../set-name.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
-  command.option("--namespace <name>", "only of this namespace");
+  command.option("--namespace <name>", "only this namespace");
   defineListing<SetSummary, string | undefined>(command, context, {
     columns: [
       ["SET", (set) => setText(set)],
@@ -16,6 +16,6 @@ export function define(command: Command, context: VerbContext): void {
     ],
     given: (_args, { namespace }) => namespace as string | undefined,
     rows: async (client, namespace) => (await client.config.sets(namespace)).sets,
-    empty: "nothing is released; release a first key by: posthouse config put APP KEY FILE",
+    empty: "nothing is released; release a first key with: posthouse config put APP KEY FILE",
   });
 }

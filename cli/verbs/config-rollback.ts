@@ -1,6 +1,6 @@
 /** `posthouse config rollback SET VERSION`. */
 import { type Command, InvalidArgumentError } from "commander";
-import { EMERGENCY, REASON, setAction, why } from "../config-verb.ts";
+import { EMERGENCY, REASON, setAction, reasonOf } from "../config-verb.ts";
 import { CliErrors } from "../errors.ts";
 import { countOption, withExamples } from "../options.ts";
 import { setText } from "../set-name.ts";
@@ -11,7 +11,7 @@ export function define(command: Command, context: VerbContext): void {
   withExamples(command, ["posthouse config rollback orders 3 --reason 'the pool was too large'"]);
   setAction(command, context, async ({ client, set, args: [text = ""], options }) => {
     const toVersion = versionOf(text);
-    const { version } = await client.config.rollback(set, { toVersion, ...why(options) });
+    const { version } = await client.config.rollback(set, { toVersion, ...reasonOf(options) });
     context.terminal.out(`${setText(set)}@${version} is released, with the content of ${toVersion}\n`);
   });
 }

@@ -1,11 +1,9 @@
-/** `posthouse config sources`; why one is behind is on standard error. */
+/** `posthouse config sources`. Errors of sources are written to standard error. */
 import type { Command } from "commander";
 import type { SourceStatus } from "#config-server/api";
 import { defineListing } from "../listing.ts";
+import { shortCommit } from "../config-report.ts";
 import type { VerbContext } from "../verb.ts";
-
-/** A commit is told from others by this many characters. */
-const COMMIT_CHARS = 12;
 
 export function define(command: Command, context: VerbContext): void {
   defineListing<SourceStatus, undefined>(command, context, {
@@ -13,7 +11,7 @@ export function define(command: Command, context: VerbContext): void {
       ["SOURCE", ({ name }) => name],
       ["TYPE", ({ type = "elsewhere" }) => type],
       ["SETS", ({ sets }) => `${sets} sets`],
-      ["COMMIT", ({ released }) => released?.commit.slice(0, COMMIT_CHARS)],
+      ["COMMIT", ({ released }) => released && shortCommit(released.commit)],
       ["STATE", stateOf],
     ],
     given: () => undefined,
@@ -24,7 +22,7 @@ export function define(command: Command, context: VerbContext): void {
       }
       return sources;
     },
-    empty: "no source is set (configSources)",
+    empty: "the setting configSources has no source",
   });
 }
 

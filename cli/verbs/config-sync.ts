@@ -2,12 +2,9 @@
 import type { Command } from "commander";
 import { AppError } from "#base";
 import type { FileProblem } from "#config-server/api";
-import { showProblem, showReport } from "../config-report.ts";
+import { shortCommit, showProblem, showReport } from "../config-report.ts";
 import { configAction } from "../config-verb.ts";
 import type { VerbContext } from "../verb.ts";
-
-/** A commit is told from others by this many characters. */
-const COMMIT_CHARS = 12;
 
 export function define(command: Command, context: VerbContext): void {
   const { terminal } = context;
@@ -15,7 +12,7 @@ export function define(command: Command, context: VerbContext): void {
     try {
       const { commit, sets } = await client.config.syncSource(source);
       showReport(terminal, { mode: "release", sets, ignored: [] });
-      terminal.out(`${source} is live at ${commit.slice(0, COMMIT_CHARS)}\n`);
+      terminal.out(`${source} is live at ${shortCommit(commit)}\n`);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       const { problems = [] } = error.extra as { problems?: readonly FileProblem[] };

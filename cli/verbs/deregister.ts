@@ -1,4 +1,4 @@
-/** `posthouse deregister SERVICE ID`: at once, or after every caller has seen that it goes. */
+/** `posthouse deregister SERVICE ID`: at once, or after every subscriber has seen the drain. */
 import type { Command } from "commander";
 import { DRAIN_SECONDS, DRAIN_SECONDS_MAX } from "#registry/api";
 import { withControlClient } from "../control-client.ts";
@@ -9,7 +9,7 @@ import type { VerbContext } from "../verb.ts";
 export function define(command: Command, { terminal }: VerbContext): void {
   command
     .option("--namespace <name>", "namespace of the service", "default")
-    .option("--drain [seconds]", `drain first, for at most so long (default ${DRAIN_SECONDS})`);
+    .option("--drain [seconds]", `drain first, for at most this long (default ${DRAIN_SECONDS})`);
   withSettings(command, CONTROL_SETTINGS);
   withExamples(command, ["posthouse deregister orders orders-1 --drain 60"]);
   command.action(async (service: string, id: string, options: GivenOptions) => {
@@ -20,14 +20,14 @@ export function define(command: Command, { terminal }: VerbContext): void {
     );
     const all = seen ? "; every subscriber had seen it drain" : "";
     terminal.out(`${service}/${id} is deregistered${all}\n`);
-    if (seen === false) terminal.err(`not seen within ${seconds} s by ${waitingFor.join(", ")}\n`);
+    if (seen === false) terminal.err(`not seen within ${seconds} s by: ${waitingFor.join(", ")}\n`);
   });
 }
 
-/** `--drain` alone is true. */
+/** The seconds of `--drain`, which is `true` without a value. */
 function drainSeconds(given: string | boolean | undefined): number | undefined {
   if (given === undefined || given === false) return undefined;
   const seconds = given === true ? DRAIN_SECONDS : Number(given);
   if (Number.isInteger(seconds) && seconds >= 1 && seconds <= DRAIN_SECONDS_MAX) return seconds;
-  throw CliErrors.ARGUMENT_INVALID(`--drain ${given}: it takes whole seconds from 1 to ${DRAIN_SECONDS_MAX}.`);
+  throw CliErrors.ARGUMENT_INVALID(`--drain ${given} is not valid. Use whole seconds from 1 to ${DRAIN_SECONDS_MAX}.`);
 }

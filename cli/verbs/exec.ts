@@ -11,7 +11,7 @@ import { type GivenOptions, readSettings, secondsOption, withExamples, withSetti
 import { parseSetName, withNamespaceOfSet } from "../set-name.ts";
 import type { VerbContext } from "../verb.ts";
 
-/** A day: nothing that a command waits for takes longer. */
+/** The maximum of every option in seconds: one day. */
 const SECONDS_MAX = 86_400;
 
 export function define(command: Command, { terminal, exit }: VerbContext): void {
@@ -19,23 +19,23 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
   command
     .description(
       "Run a command with config as its environment: app.yaml {db: {url: x}} is DB_URL=x. " +
-        "The agent of this host is asked, unless --control-urls or --token is given.",
+        "The config comes from the agent of this host, unless --control-urls or --token is given.",
     )
-    .requiredOption("--config <app/profile>", "a config set; again for more, the later over the earlier", texts)
-    .option("--prefix <text>", "what every variable begins with", "")
-    .option("--env <name=key#path>", "one variable by hand, such as URL=app.yaml#db.url; again for more", variables, [])
+    .requiredOption("--config <app/profile>", "a config set; repeatable, later sets override earlier ones", texts)
+    .option("--prefix <text>", "prefix of every variable", "")
+    .option("--env <name=key#path>", "one explicit variable, such as URL=app.yaml#db.url; repeatable", variables, [])
     .addOption(
-      new Option("--on-change <what>", "when the environment changes")
+      new Option("--on-change <what>", "action when the environment changes")
         .choices(["restart", "signal", "none"])
         .default("restart"),
     )
-    .option("--signal <name>", "what --on-change signal sends", signalName, "SIGHUP")
-    .option("--quiet-seconds <seconds>", "act on a change once nothing has changed for so long", seconds, 0.5)
-    .option("--quiet-seconds-max <seconds>", "and after so long at the most", seconds, 10)
-    .option("--splay-seconds <seconds>", "and then after a random part of this", seconds, 0)
-    .option("--grace-seconds <seconds>", "from SIGTERM to SIGKILL of a restart", seconds, 10)
-    .option("--wait <seconds>", "for a first config, at most (default: as long as it takes)", seconds)
-    .option("--subscriber <name>", "who acknowledges the releases (default: HOST-COMMAND)", subscriber);
+    .option("--signal <name>", "signal that --on-change signal sends", signalName, "SIGHUP")
+    .option("--quiet-seconds <seconds>", "act on a change once nothing has changed for this long", seconds, 0.5)
+    .option("--quiet-seconds-max <seconds>", "act on a change after this long at the latest", seconds, 10)
+    .option("--splay-seconds <seconds>", "then wait for a random part of this", seconds, 0)
+    .option("--grace-seconds <seconds>", "time from SIGTERM to SIGKILL at a restart", seconds, 10)
+    .option("--wait <seconds>", "maximum wait for a first config (default: unlimited)", seconds)
+    .option("--subscriber <name>", "name that acknowledges the releases (default: HOST-COMMAND)", subscriber);
   withSettings(withNamespaceOfSet(command), SOURCE_SETTINGS);
   withExamples(command, [
     "posthouse exec --config orders/prod -- ./orders --port 4001",
@@ -43,7 +43,7 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
   ]);
   command.addHelpText(
     "after",
-    "\nThe exit code is the command's; 128 and the signal's number when a signal ended it, 126 or 127 when it cannot be run.",
+    "\nThe exit code is that of the command; 128 plus the signal's number when a signal ended it, 126 or 127 when it cannot be run.",
   );
   command.action(async (words: [string, ...string[]], options: GivenOptions) => {
     const { config, env, namespace, ...given } = options as unknown as Omit<
@@ -73,7 +73,9 @@ function variables(text: string, before: NamedVariable[]): NamedVariable[] {
 
 function subscriber(text: string): string {
   if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(text)) return text;
-  throw new InvalidArgumentError("It must be letters, digits, dot, underscore and dash; at most 128.");
+  throw new InvalidArgumentError(
+    "It must consist of letters, digits, dot, underscore and dash; at most 128 characters.",
+  );
 }
 
 function signalName(text: string): string {

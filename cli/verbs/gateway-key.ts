@@ -1,9 +1,9 @@
-/** `posthouse gateway key`: an API key for a consumer, and what the config is to hold of it. */
+/** `posthouse gateway key`: an API key for a consumer, and its hash for the config. */
 import { createHash, randomBytes } from "node:crypto";
 import type { Command } from "commander";
 import type { VerbContext } from "../verb.ts";
 
-/** Bytes of an API key: nobody guesses 2^256, so its hash may lie in a config. */
+/** Bytes of an API key. 2^256 values cannot be guessed, so a config may contain the hash. */
 const KEY_BYTES = 32;
 
 export function define(command: Command, { terminal }: VerbContext): void {

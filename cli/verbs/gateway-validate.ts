@@ -1,4 +1,4 @@
-/** `posthouse gateway validate FILE`: the check of a release, without one. */
+/** `posthouse gateway validate FILE`: the checks of a release, without a release. */
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { messageOf } from "#base";

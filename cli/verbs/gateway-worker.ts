@@ -1,4 +1,4 @@
-/** `posthouse gateway-worker`: one worker of a gateway; posthouse itself starts it, and nothing else can. */
+/** `posthouse gateway-worker`: one worker of a gateway. Only posthouse itself can start it. */
 import type { Command } from "commander";
 
 export function define(command: Command): void {
@@ -10,7 +10,7 @@ export function define(command: Command): void {
       surviveDefects(host);
       return host;
     });
-    // What is still open belongs to nothing.
+    // Resources that are still open are not needed.
     process.exit(0);
   });
 }

@@ -1,4 +1,4 @@
-/** `posthouse gateways`: those that follow the config of the gateways, and which release each of them runs. */
+/** `posthouse gateways`: the gateways that follow their config, and the release that each one runs. */
 import { own } from "#base";
 import type { Command } from "commander";
 import { type InNamespace } from "../catalog.ts";

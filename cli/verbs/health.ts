@@ -1,4 +1,4 @@
-/** `posthouse health`: checks of every service, of one, or of one instance with what they last said. */
+/** `posthouse health`: the checks of every service, of one service, or of one instance with their last output. */
 import type { Command } from "commander";
 import type { CheckView } from "#registry/api";
 import { catalogChanges, type InNamespace, instancesOf, NAMESPACE_OPTION } from "../catalog.ts";
@@ -17,7 +17,7 @@ interface Row extends Omit<CheckView, "id"> {
   readonly output?: string | undefined;
 }
 
-/** The worst first: that is what the list is read for. */
+/** The worst status first, since people look for it. */
 const ORDER = ["critical", "warning", "unknown", "passing"];
 
 export function define(command: Command, context: VerbContext): void {

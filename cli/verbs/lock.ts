@@ -17,16 +17,25 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
   const seconds = secondsOption();
   command
     .option("--namespace <name>", "namespace of the lock", "default")
-    .option("--value <text>", "who we are, for those that look at the lock")
-    .option("--wait-seconds <seconds>", "give up after so long, with exit code 75 (default: wait for ever)", seconds)
-    .option("--delay-seconds <seconds>", "how long the lock rests should we vanish (default 15)", seconds)
-    .option("--session-seconds <seconds>", "silence after which we count as vanished", seconds, 15)
-    .option("--grace-seconds <seconds>", "from SIGTERM to SIGKILL once the lock is lost", seconds, 5);
+    .option("--value <text>", "value of the lock, which others can read, such as this host's name")
+    .option("--wait-seconds <seconds>", "give up after this long, with exit code 75 (default: never)", seconds)
+    .option(
+      "--delay-seconds <seconds>",
+      "how long the lock stays unavailable when this process vanishes (default 15)",
+      seconds,
+    )
+    .option(
+      "--session-seconds <seconds>",
+      "time without a heartbeat after which this process counts as vanished",
+      seconds,
+      15,
+    )
+    .option("--grace-seconds <seconds>", "time from SIGTERM to SIGKILL once the lock is lost", seconds, 5);
   withSettings(command, CONTROL_SETTINGS);
   withExamples(command, ["posthouse lock nightly/backup -- ./backup.sh /data"]);
   command.addHelpText(
     "after",
-    "\nThe command knows LOCK_NAME and LOCK_TOKEN. The exit code is the command's; 75 when the lock was not acquired in time, or lost.",
+    "\nThe command receives LOCK_NAME and LOCK_TOKEN. The exit code is that of the command; 75 when the lock was not acquired in time, or lost.",
   );
   command.action(async (name: string, words: [string, ...string[]], options: LockOptions) => {
     const { namespace, value, waitSeconds, delaySeconds, sessionSeconds, graceSeconds } = options;

@@ -12,6 +12,6 @@ export function define(command: Command, context: VerbContext): void {
     ],
     given: () => undefined,
     rows: async (client) => (await client.registry.members()).members,
-    empty: "no member has counted itself in yet; try again in a few seconds",
+    empty: "no member has registered itself yet; try again in a few seconds",
   });
 }

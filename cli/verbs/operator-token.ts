@@ -1,13 +1,13 @@
 /**
- * `posthouse operator-token`: written straight into the store, since whoever can write the data folder can operate it anyway.
- * The token is all that is on standard output.
+ * `posthouse operator-token`: writes the token directly into the store. A user who can write the data folder has full control anyway.
+ * Standard output has only the token.
  */
 import type { Command } from "commander";
 import { type GivenOptions, readSettings, withExamples, withSettings } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, { terminal }: VerbContext): void {
-  command.option("--revoke-others", "revoke every other operator token: the lost one no longer works");
+  command.option("--revoke-others", "revoke every other operator token, so that the lost one no longer works");
   withSettings(command);
   withExamples(command, [
     "posthouse operator-token --revoke-others",
@@ -23,8 +23,8 @@ export function define(command: Command, { terminal }: VerbContext): void {
     if (others.length === 0) return;
     terminal.err(
       isRevoking
-        ? "revoked, they no longer work:\n"
-        : "these operator tokens still work; revoke a lost one by `posthouse tokens revoke ID`, or all by --revoke-others:\n",
+        ? "revoked operator tokens, which no longer work:\n"
+        : "these operator tokens still work; revoke a lost one with `posthouse tokens revoke ID`, or all of them with --revoke-others:\n",
     );
     for (const { id, name, createdAt } of others) terminal.err(`  ${id}  ${name}, created ${createdAt}\n`);
   });

@@ -23,14 +23,14 @@ interface RouteOptions extends Record<string, unknown> {
 
 export function define(command: Command, { terminal }: VerbContext): void {
   command
-    .option("-H, --header <name: value>", "a header of the request; again for more", header, [])
+    .option("-H, --header <name: value>", "a header of the request; repeatable", header, [])
     .option("--bearer <token>", "the request's bearer token")
-    .option("--peer <address>", "where the request comes from", "127.0.0.1")
+    .option("--peer <address>", "address that the request comes from", "127.0.0.1")
     .option("--listener <name>", "the listener that receives it", "default")
     .option("--namespace <name>", "namespace of the gateway's config", "default")
-    .option("--zone <name>", "zone of the gateway; without it zones do not count")
-    .option("--file <path>", "ask this config instead of the released one")
-    .option("--json", "print all of it as JSON");
+    .option("--zone <name>", "zone of the gateway; absent: zones are ignored")
+    .option("--file <path>", "use this config instead of the released one")
+    .option("--json", "print the whole explanation as JSON");
   withSettings(command, [...CONTROL_SETTINGS, "gatewayFilters"]);
   withExamples(command, [
     "posthouse route test GET http://shop.example.com/orders/1",
@@ -57,7 +57,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
   });
 }
 
-/** By a file: without a token no endpoint is known, and the rest is as it would be. */
+/** Explains with the config of a file. Without a token no endpoint is known; the rest of the explanation is the same. */
 async function explainFile(settings: LoadedSettings, request: ExplainRequest, path: string): Promise<ExplainAnswer> {
   const { loadFilters } = await import("#gateway/config-text");
   const { loadExplain } = await import("#gateway/explain");

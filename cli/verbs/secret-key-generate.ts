@@ -1,4 +1,4 @@
-/** `posthouse secret-key generate`: a new key for secrets, as a line of a key file. It is kept nowhere. */
+/** `posthouse secret-key generate`: a new key for secrets, as a line of a key file. It is not stored. */
 import type { Command } from "commander";
 import { withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";

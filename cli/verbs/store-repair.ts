@@ -1,6 +1,6 @@
 /**
- * `posthouse store repair`: the way back from a damaged embedded store without a backup. What is dropped is on standard output, the rest
- * on standard error; as JSON or YAML the whole report is on standard output.
+ * `posthouse store repair`: recovers a damaged embedded store without a backup. Standard output lists the dropped records, standard
+ * error the rest. As JSON or YAML, the whole report is on standard output.
  */
 import type { Command } from "commander";
 import type { RepairReport } from "#server";
@@ -18,7 +18,7 @@ const COLUMNS: readonly Column<RepairReport["dropped"][number]>[] = [
 
 export function define(command: Command, { terminal }: VerbContext): void {
   withOutput(command);
-  command.option("--dry-run", "only list what would be dropped");
+  command.option("--dry-run", "only list the records that would be dropped");
   withSettings(command, ["data", "store", "logLevel", "logFormat"]);
   withExamples(command, ["posthouse store repair --dry-run", "posthouse store repair --data /var/lib/posthouse"]);
   command.action(async ({ dryRun, ...options }: GivenOptions) => {
@@ -34,17 +34,17 @@ export function define(command: Command, { terminal }: VerbContext): void {
 }
 
 function summaryOf({ folder, outcome, damage, dropped, unreadable, kept, damagedFile }: RepairReport): string {
-  if (outcome === "whole") return `the store in ${folder} is whole: ${kept.keys} keys; nothing was changed\n`;
+  if (outcome === "whole") return `the store in ${folder} is intact: ${kept.keys} keys; nothing was changed\n`;
   const would = outcome === "dry-run" ? "would be " : "";
   const lines = [
     ...damage.map((one) => `damaged: ${one}`),
-    `${would}kept: ${kept.keys} keys, ${kept.leases} leases; ${would}dropped: ${dropped.length === 0 ? "nothing" : "what is listed"}`,
+    `${would}kept: ${kept.keys} keys, ${kept.leases} leases; ${would}dropped: ${dropped.length === 0 ? "nothing" : "the listed records"}`,
   ];
   if (unreadable > 0) {
     lines.push(
-      `of up to ${unreadable} changes the key cannot be read: keys may be missing, deleted ones may be back, others may hold an earlier value`,
+      `the keys of up to ${unreadable} changes cannot be read: keys may be missing, deleted keys may be back, and others may have an earlier value`,
     );
   }
-  if (damagedFile !== undefined) lines.push(`the damaged file is ${damagedFile}; delete it once you need it no longer`);
+  if (damagedFile !== undefined) lines.push(`the damaged file is ${damagedFile}; delete it when you no longer need it`);
   return lines.map((line) => `${line}\n`).join("");
 }

@@ -1,4 +1,4 @@
-/** `posthouse tokens create NAME`. The token is all that is on standard output, so that a script can keep it. */
+/** `posthouse tokens create NAME`. Standard output has only the token, so that a script can store it. */
 import { type Command, Option } from "commander";
 import type { TokenRequest } from "#access/api";
 import { withControlClient } from "../control-client.ts";
@@ -16,11 +16,11 @@ const ROLES = ["operator", "editor", "agent", "gateway", "reader"] as const sati
 
 export function define(command: Command, { terminal }: VerbContext): void {
   command
-    .addOption(new Option("--role <role>", "what it may do").choices(ROLES).makeOptionMandatory())
-    .option("--apps <apps...>", "only these apps' configs, for the role agent with their secrets; * for all")
-    .option("--services <services...>", "only instances of these services; absent: of all")
+    .addOption(new Option("--role <role>", "permissions of the token").choices(ROLES).makeOptionMandatory())
+    .option("--apps <apps...>", "only the configs of these apps, for the role agent with their secrets; * for all")
+    .option("--services <services...>", "only instances of these services; absent: all")
     .option("--namespaces <namespaces...>", "only these namespaces; absent: all")
-    .option("--ttl-seconds <seconds>", "it expires after this; absent: it does not", secondsOption());
+    .option("--ttl-seconds <seconds>", "time after which the token expires; absent: never", secondsOption());
   withSettings(command, CONTROL_SETTINGS);
   withExamples(command, [
     "posthouse tokens create host-1 --role agent --apps orders --services orders > agent.token",
@@ -37,7 +37,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
       client.access.issueToken(request),
     );
     terminal.out(`${token}\n`);
-    terminal.err(`token ${id} of "${name}", role ${request.role}; it is not shown again\n`);
+    terminal.err(`token ${id} of "${name}" with role ${request.role}; it is not shown again\n`);
   });
 }
 

@@ -1,4 +1,4 @@
-/** `posthouse tokens`: lists them; `create` and `revoke` are verbs below it. */
+/** `posthouse tokens`: lists tokens; `create` and `revoke` are verbs below it. */
 import type { Command } from "commander";
 import type { TokenSummary } from "#access/api";
 import { defineListing } from "../listing.ts";
@@ -17,6 +17,6 @@ export function define(command: Command, context: VerbContext): void {
     ],
     given: () => undefined,
     rows: async (client) => (await client.access.tokens()).tokens,
-    empty: "there is no token",
+    empty: "no token exists",
   });
 }

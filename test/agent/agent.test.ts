@@ -277,7 +277,7 @@ test("a service that the server refuses is shown with its reason, and the others
   await agent.running.ready(AbortSignal.timeout(5_000));
   await eventually("the other is there", () => plane.ids().join() === "two");
   expect(agent.running.status().problems).toMatchObject([
-    { code: "AGENT_SERVICE_REFUSED", detail: 'The server refuses "one": "full" is full.' },
+    { code: "AGENT_SERVICE_REFUSED", detail: 'The server rejects "one": "full" is full.' },
   ]);
 });
 

@@ -91,10 +91,7 @@ test.for([
     "files:\n  - app: web\n    key: a\n    path: a\n    mode: 0640\n",
     "web.yaml:5: /files/0/mode: must be string, not 640.",
   ],
-  [
-    "files:\n  - app: web\n    path: a\n",
-    `web.yaml:2: /files/0: a file needs either "key" or "template".`,
-  ],
+  ["files:\n  - app: web\n    path: a\n", `web.yaml:2: /files/0: a file needs either "key" or "template".`],
   [
     "file: { app: web, path: a, template: { escape: none } }\n",
     `web.yaml:1: /file/template: a template needs either "path", a file of this host, or "key", a key of the set.`,
@@ -148,7 +145,9 @@ test("an id taken twice is refused, also across files", async () => {
     "a.yaml": "service: { name: web, port: 80 }",
     "b.yaml": "service: { name: other, port: 80, id: host-a-web-80 }",
   });
-  expect((definitions as Error).message).toMatch(/b\.yaml:1: \/service: another service of this host already has the id "host-a-web-80"/);
+  expect((definitions as Error).message).toMatch(
+    /b\.yaml:1: \/service: another service of this host already has the id "host-a-web-80"/,
+  );
 });
 
 test("two checks of one id and two entries for one path are refused", async () => {

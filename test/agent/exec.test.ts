@@ -37,17 +37,22 @@ test("a later set stands over an earlier one, what is named by hand over all, an
 });
 
 test.each([
-  ["two keys that would be one variable", { a: ["yaml", "x-y: 1\nx_y: 2"] }, [], '"a x-y" and "a x_y" are both X_Y'],
-  ["a name that begins with a digit", { a: ["json", '{"1a": 2}'] }, [], '"a 1a" is not a valid variable name; set --prefix'],
+  ["two keys that would be one variable", { a: ["yaml", "x-y: 1\nx_y: 2"] }, [], '"a x-y" and "a x_y" both become X_Y'],
+  [
+    "a name that begins with a digit",
+    { a: ["json", '{"1a": 2}'] },
+    [],
+    '"a 1a" is not a valid variable name; set --prefix',
+  ],
   ["a value that is not its format", { a: ["json", "{"] }, [], "web/default a is not valid json"],
   ["a key that is missing", {}, ["URL=app.yaml#db"], 'URL: no set has the key "app.yaml"'],
   [
     "a path that is missing",
     { a: ["yaml", "b: {}"] },
     ["URL=a#b.constructor"],
-    'URL: "a" has nothing at b.constructor',
+    'URL: "a" has no value at b.constructor',
   ],
-  ["a zero byte", { a: ["json", '{"b": "\\u0000"}'] }, [], "B: a variable may hold no zero byte"],
+  ["a zero byte", { a: ["json", '{"b": "\\u0000"}'] }, [], "B: a variable must not contain a zero byte"],
 ] as [string, Record<string, [Item["format"], string]>, string[], string][])(
   "%s is refused",
   (_, items, named, why) => {

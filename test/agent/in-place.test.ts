@@ -80,7 +80,7 @@ test("a file that is mounted by itself is refused with the way out, and written 
     const args = [NODE[0], source, target, JSON.stringify(options), WRITER];
     return (await run("unshare", [...space, "bash", "-c", script, ...args])).stdout.trim();
   };
-  expect(await mounted({})).toMatch(/^AGENT_FILE_NOT_WRITTEN .*EBUSY.*mount the folder.*"write: in-place"/);
+  expect(await mounted({})).toMatch(/^AGENT_FILE_NOT_WRITTEN .*EBUSY.*mount its folder.*"write: in-place"/);
   expect(await readFile(source, "utf8")).toBe("old");
   const { ino } = await stat(source);
   expect(await mounted({ inPlace: true })).toBe("ok");

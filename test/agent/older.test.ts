@@ -131,5 +131,7 @@ test("a file that somebody changed or removed is written again, and that is logg
   await writeFile(join(folder.path, "a"), "mine");
   await agent.running.reload();
   await eventually("it is as released again", async () => (await file()) === "one");
-  expect(agent.log.lines.some(({ message }) => message.includes("another program changed or removed the file"))).toBe(true);
+  expect(agent.log.lines.some(({ message }) => message.includes("another program changed or removed the file"))).toBe(
+    true,
+  );
 });

@@ -42,7 +42,10 @@ test("one failure is said at once, though others are on their way", () => {
 });
 
 test("without a release nothing is said, and what is said is of that set only", () => {
-  expect(standingOf({ ...NAME, more: 1 } as never, undefined, [file()])).toEqual({ name: NAME, acknowledgement: undefined });
+  expect(standingOf({ ...NAME, more: 1 } as never, undefined, [file()])).toEqual({
+    name: NAME,
+    acknowledgement: undefined,
+  });
   expect(standingOf(NAME, { ...config, revision: 0 }, [file()]).acknowledgement).toBeUndefined();
   expect(standingOf(NAME, { ...config, revision: 1 }, [file()]).acknowledgement).toEqual(APPLIED);
 });

@@ -30,5 +30,5 @@ test.each(["", "A", "a/B", "a/b/c/d", "a//b", "/a", "a/", "a@b", "a@b/c", "a b",
 );
 
 test("a namespace that is named twice must be the same", () => {
-  expect(() => parseSetName("test/orders/prod", "live")).toThrow("--namespace says live");
+  expect(() => parseSetName("test/orders/prod", "live")).toThrow("--namespace is live");
 });

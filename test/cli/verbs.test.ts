@@ -117,7 +117,7 @@ test("config: put, secret, get, delete, history, diff", async () => {
   );
   expect(await posthouse("config diff orders")).toMatchObject({
     code: 2,
-    err: expect.stringContaining("one release only") as string,
+    err: expect.stringContaining("only one release") as string,
   });
   await posthouse("config put orders app.yaml", { input: "a: 2\nb: 1\n" });
   const changed = await posthouse("config diff orders");
@@ -132,7 +132,7 @@ test("config: put, secret, get, delete, history, diff", async () => {
   expect((await posthouse("config get orders db.password")).out).not.toContain("hunter2");
 
   expect((await posthouse("config delete orders db.password --reason unused")).out).toBe(
-    "default/orders/default@4 is released, without db.password\n",
+    "default/orders/default@4 is released without db.password\n",
   );
   expect(await posthouse("config delete orders db.password")).toMatchObject({
     code: 1,
@@ -163,7 +163,7 @@ test.each([
   ["config put orders k nowhere.txt", "CLI_FILE_UNREADABLE", "nowhere.txt"],
   ["config import x --dry-run --draft", "CLI_ARGUMENT_INVALID", "exclude each other"],
   ["config export", "error", "--out"],
-  ["config export --out x.zip --at 1", "CLI_ARGUMENT_INVALID", "--at is of one set"],
+  ["config export --out x.zip --at 1", "CLI_ARGUMENT_INVALID", "--at needs one set"],
   ["deregister orders orders-1 --drain soon", "CLI_ARGUMENT_INVALID", "--drain"],
   ["gateway validate nowhere.yaml", "CLI_FILE_UNREADABLE", "nowhere.yaml"],
   ["completion tcsh", "CLI_ARGUMENT_INVALID", "bash, zsh or fish"],

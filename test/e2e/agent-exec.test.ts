@@ -94,7 +94,7 @@ test("a change may be a signal instead, and a config that makes no environment c
   await using program = exec(script, args);
   await eventually("it runs", async () => (await lines("signals")).length === 1);
   await release("signal", "w: 2");
-  await eventually("it says why not", () => program.errors().includes('"app.yaml" has nothing at v'));
+  await eventually("it says why not", () => program.errors().includes('"app.yaml" has no value at v'));
   await release("signal", "v: 3");
   await eventually("it had its signal", async () => (await lines("signals")).length === 2);
   program.kill("SIGTERM");

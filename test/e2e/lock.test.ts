@@ -122,7 +122,7 @@ test("a command whose lock is broken is ended with all that it started", async (
     expect(done.status).toBe(200);
     expect(await program.exited).toEqual({ code: 75, signal: null });
     await eventually("all of it ended", () => !alive(pid) && !alive(inner));
-    expect(program.errors()).toContain('Lock "broken" was taken from us.');
+    expect(program.errors()).toContain('lock "broken", or an operator broke it.');
   } finally {
     reap(pid);
   }
@@ -146,7 +146,7 @@ test("one who waits gives up in time or by a signal, without having run anything
   await eventually("ready", () => holder.output().includes("ready"));
   await using impatient = lock("busy", `echo never`, ["--wait-seconds", "0.3"]);
   expect(await impatient.exited).toEqual({ code: 75, signal: null });
-  expect(impatient.errors()).toContain('lock "busy" was not free within 0.3 s');
+  expect(impatient.errors()).toContain('lock "busy" was not acquired within 0.3 s');
   await using ended = lock("busy", `echo never`);
   await eventually("it waits", async () => (await seen("busy"))["waiting"] === 1);
   ended.kill("SIGTERM");
