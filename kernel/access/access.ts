@@ -1,6 +1,6 @@
 /**
- * Who may call the control API. Tokens are long and random, so a plain SHA-256 of them is kept: nothing to guess, and
- * cheap to check. They are followed by a view, so a revoked one is refused everywhere within milliseconds.
+ * Tokens of the control API. They are long and random, so a plain SHA-256 is stored: impossible to guess, and cheap to check. A view
+ * follows them, so a revoked token is rejected everywhere within milliseconds.
  */
 import { hash as digest, timingSafeEqual } from "node:crypto";
 import { decodeJson, encodeJson, randomId, type Host } from "#base";
@@ -10,14 +10,14 @@ import { AccessErrors, type IssuedToken, type TokenRequest, type TokenSummary } 
 
 const PREFIX = "/access/";
 const TOKENS = `${PREFIX}tokens/`;
-/** Written with the first operator token, so that only one is ever made by itself. */
+/** Written with the first operator token, so that only one is ever created automatically. */
 const BOOTSTRAPPED = `${PREFIX}bootstrapped`;
 /** The app that gateways follow, unless their token says otherwise. */
 const GATEWAY_APP = "gateway";
 /** Random bytes of an id and of a secret. */
 const ID_BYTES = 8;
 const SECRET_BYTES = 32;
-/** Tokens remembered as checked: every agent's of a large fleet, in a few MiB. */
+/** Tokens remembered as checked: enough for every agent of a large fleet, in a few MiB. */
 const CHECKED_MAX = 20_000;
 const FORM = /^ph_([0-9a-f]{16})_([0-9a-f]{64})$/;
 
@@ -30,11 +30,11 @@ interface TokenRecord {
   readonly namespaces?: readonly string[];
   readonly apps?: readonly string[];
   readonly services?: readonly string[];
-  /** Absent: of a version without limits, in which the role agent read the secrets of every app. */
+  /** Absent: written by a version without limits, in which the role agent read the secrets of every app. */
   readonly format?: 2;
 }
 
-/** In one call: every request is authenticated, and a hash that could take more data costs several times as much. */
+/** One call for speed: every request is authenticated, and an incremental hash costs several times as much. */
 const hash = (secret: string) => digest("sha256", secret, "buffer");
 
 export class Access {
@@ -43,7 +43,7 @@ export class Access {
   readonly #view: View;
   readonly #tokens = new Map<string, TokenRecord>();
   readonly #internal = new Map<string, Principal>();
-  /** Tokens that were checked since the last change of any, so that each is hashed once and not per request. */
+  /** Tokens that were checked since the last change of any token, so that each is hashed once and not per request. */
   readonly #checked = new Map<string, TokenRecord>();
 
   constructor(host: Host, store: Store) {
@@ -83,7 +83,7 @@ export class Access {
     return this.#view.waitFor(revision, signal);
   }
 
-  /** A token for a role in this very process; it is not kept anywhere and ends with the process. */
+  /** A token for a role in this process. It is not stored, and ends with the process. */
   internalToken({ id, ...rest }: Omit<Principal, "id"> & { id?: string }): string {
     const principal: Principal = { secretApps: [EVERY_NAME], ...rest, id: `internal:${id ?? rest.name}` };
     const token = `phi_${randomId(this.#host.random, SECRET_BYTES)}`;
@@ -91,7 +91,7 @@ export class Access {
     return token;
   }
 
-  /** The operator's token of the first run, this once; undefined ever after. */
+  /** The operator's token at the first start; undefined afterwards. */
   async bootstrap(): Promise<IssuedToken | undefined> {
     const { id, token, record } = this.#make({ name: "operator", role: "operator" });
     const { result } = await commit(this.#store, [{ key: BOOTSTRAPPED }], (known) => {
@@ -111,15 +111,12 @@ export class Access {
   async issue(request: TokenRequest, by: string): Promise<IssuedToken> {
     if (request.role === "operator" && (request.namespaces ?? request.apps ?? request.services) !== undefined) {
       throw AccessErrors.LIMITS_NOT_ALLOWED(
-        "An operator issues tokens, and so cannot be limited. Leave namespaces, apps and services out, or choose another role.",
+        "An operator can issue tokens, so its own cannot be limited. Remove namespaces, apps and services, or choose another role.",
       );
     }
     const { id, token, record } = this.#make(request);
     await this.#store.txn({ then: [{ type: "put", key: `${TOKENS}${id}`, value: encodeJson(record) }] });
-    this.#host.log.info(
-      { token: id, ...limitsOf(record), name: record.name, role: record.role, by },
-      "a token was issued",
-    );
+    this.#host.log.info({ token: id, ...limitsOf(record), name: record.name, role: record.role, by }, "token issued");
     return { ...summaryOf(id, record), token };
   }
 
@@ -128,19 +125,19 @@ export class Access {
     const key = `${TOKENS}${id}`;
     const { result } = await commit(this.#store, [{ key }], (known) => {
       const entry = known.get(key);
-      if (!entry) throw AccessErrors.TOKEN_NOT_FOUND(`No token has the id "${id}".`);
+      if (!entry) throw AccessErrors.TOKEN_NOT_FOUND(`Token "${id}" not found.`);
       return { writes: [{ type: "delete", key }], result: decodeJson<TokenRecord>(entry.value) };
     });
-    this.#host.log.info({ token: id, name: result.name, role: result.role, by }, "a token was revoked");
+    this.#host.log.info({ token: id, name: result.name, role: result.role, by }, "token revoked");
   }
 
-  /** All tokens as the store has them now, for a process that does not follow it. */
+  /** All current tokens of the store, for a process that does not follow it. */
   async stored(): Promise<TokenSummary[]> {
     const { entries } = await this.#store.range({ prefix: TOKENS });
     return entries.map(({ key, value }) => summaryOf(key.slice(TOKENS.length), decodeJson(value)));
   }
 
-  /** All tokens, without what would let one use them. */
+  /** All tokens, without their secrets. */
   list(): TokenSummary[] {
     return [...this.#tokens].map(([id, record]) => summaryOf(id, record)).sort((a, b) => (a.id < b.id ? -1 : 1));
   }
@@ -149,11 +146,11 @@ export class Access {
   async authenticate(token: string): Promise<Principal> {
     const internal = this.#internal.get(token);
     if (internal) return internal;
-    if (this.#view.revision === 0) throw HttpErrors.UNAVAILABLE("Tokens are still being read; try again shortly.");
+    if (this.#view.revision === 0) throw HttpErrors.UNAVAILABLE("Tokens are not loaded yet. Try again shortly.");
     const record = this.#checked.get(token) ?? this.#check(token);
     if (record.expiresAtMs !== undefined && this.#host.clock.now() >= record.expiresAtMs) {
       throw HttpErrors.TOKEN_EXPIRED(
-        `The token of "${record.name}" expired at ${new Date(record.expiresAtMs).toISOString()}. Ask an operator for another.`,
+        `The token of "${record.name}" expired at ${new Date(record.expiresAtMs).toISOString()}. Ask an operator for a new one.`,
       );
     }
     return principalOf(record);
@@ -164,7 +161,7 @@ export class Access {
     const [, id = "", secret = ""] = FORM.exec(token) ?? [];
     const record = this.#tokens.get(id);
     if (!record || !timingSafeEqual(hash(secret), Buffer.from(record.sha256, "hex"))) {
-      throw HttpErrors.TOKEN_INVALID("The token is not known here: mistyped, revoked, or of another installation.");
+      throw HttpErrors.TOKEN_INVALID("Unknown token: it is mistyped, revoked, or belongs to another installation.");
     }
     if (this.#checked.size >= CHECKED_MAX) this.#checked.clear();
     this.#checked.set(token, record);
@@ -188,7 +185,7 @@ export class Access {
   }
 }
 
-/** The principal of a token is its role and name: a token that replaces another has what that one had. */
+/** The principal of a token is its role and name, so a replacement token owns everything that the previous one owned. */
 function principalOf(record: TokenRecord): Principal {
   const { name, role, apps, format } = record;
   const limits = limitsOf(record);

@@ -1,10 +1,10 @@
-/** Tokens of the control API: shapes and ACCESS_ codes. A token is shown once, when made; the store keeps its hash. */
+/** Tokens of the control API: shapes and ACCESS_ codes. A token is shown once, when issued. The store keeps its hash. */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
 
-/** Names in one limit of a token: the apps of a busy host, and a bound on what each request is compared with. */
+/** Names in one limit of a token: enough for the apps of a busy host, and a bound on the comparisons per request. */
 export const LIMIT_NAMES_MAX = 256;
-/** Longest life of a token that ends by itself: ten years, in seconds. */
+/** Longest lifetime of an expiring token: ten years, in seconds. */
 export const TOKEN_TTL_SECONDS_MAX = 315_360_000;
 
 export const Role = Type.Union(
@@ -17,7 +17,7 @@ export const Role = Type.Union(
   ],
   {
     description:
-      "operator: all · editor: draft, propose and review config · agent: register, acknowledge, read, also its apps' secrets · " +
+      "operator: everything · editor: draft, propose and review config · agent: register, acknowledge, read, including its apps' secrets · " +
       "gateway: read, acknowledge, and lease from shared limits · reader: read.",
   },
 );
@@ -30,16 +30,16 @@ const Names = (description: string) =>
     description,
   });
 
-/** What a token may reach of what its role allows; `*` stands for every name. */
+/** Limits a token further than its role does; `*` matches every name. */
 const limits = {
-  namespaces: Type.Optional(Names("The only namespaces that it reaches. Absent: every one.")),
+  namespaces: Type.Optional(Names("The only namespaces that the token can access. Absent: all namespaces.")),
   apps: Type.Optional(
     Names(
-      "The only apps whose configs it reads; for the role agent with their secrets. " +
+      "The only apps whose configs the token can read; for the role agent, including their secrets. " +
         "Absent: every app, for the role agent without secrets; for the role gateway: gateway.",
     ),
   ),
-  services: Type.Optional(Names("The only services that it registers instances of. Absent: every one.")),
+  services: Type.Optional(Names("The only services that the token can register instances of. Absent: all services.")),
 };
 
 export const TokenRequest = Type.Object(
@@ -47,7 +47,7 @@ export const TokenRequest = Type.Object(
     name: Type.String({
       pattern: "^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,127}$",
       description:
-        "Whose it is: the author in histories, and with the role the owner of what it registers and opens. Give each host its own.",
+        "Name of the holder: the author in histories. Together with the role, the owner of instances and sessions. Use one per host.",
     }),
     role: Role,
     ...limits,
@@ -71,7 +71,7 @@ export type TokenSummary = Static<typeof TokenSummary>;
 
 export const IssuedToken = Type.Object({
   ...TokenSummary.properties,
-  token: Type.String({ description: "Shown this once." }),
+  token: Type.String({ description: "Shown only in this response." }),
 });
 export type IssuedToken = Static<typeof IssuedToken>;
 

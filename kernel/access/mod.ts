@@ -1,4 +1,4 @@
-/** Who may call the control API: tokens, issued, listed, revoked and checked. */
+/** Tokens of the control API: issued, listed, revoked and checked. Sessions and their owners. */
 export { Access } from "./access.ts";
 export * from "./api.ts";
 export { Sessions } from "./sessions.ts";

@@ -1,7 +1,7 @@
 /**
- * Whose sessions there are. A session is a lease of the store with a record under it that names the principal which opened
- * it, so its id, which others see, lets nobody else renew, use or end it. One without a record is of an earlier version:
- * it counts as lapsed, and its owner opens another.
+ * Sessions and their owners. A session is a lease of the store with a record that names the principal that opened it. Others can see
+ * its id, but only that principal can renew, use or end it. A session without a record was opened by an earlier version: it counts as
+ * lapsed, and its owner opens another one.
  */
 import { decodeJson, encodeJson, type AppError, type Host } from "#base";
 import type { Principal, SessionOwners } from "#http";
@@ -15,7 +15,7 @@ export class Sessions implements SessionOwners {
   readonly #owners = new Map<string, string>();
   readonly #notFound: (session: string, path: string) => AppError;
 
-  /** `notFound`: what a route says of a session that is not there. */
+  /** `notFound`: the error of a route for a session that does not exist. */
   constructor(host: Host, store: Store, notFound: (session: string, path: string) => AppError) {
     this.#store = store;
     this.#notFound = notFound;
@@ -50,20 +50,20 @@ export class Sessions implements SessionOwners {
     return lease;
   }
 
-  /** @throws what the route says of a session that is not there, also when it is another principal's */
+  /** @throws the error of `notFound`, also for a session of another principal */
   async require({ id, role }: Principal, session: string, path: string): Promise<void> {
     const owner = this.#owners.get(session) ?? (await this.#read(session));
-    // An operator acts for others, as when a session is ended by hand.
+    // An operator may act for others, for example to end a session by hand.
     if (owner === undefined || (owner !== id && role !== "operator")) throw this.#notFound(session, path);
   }
 
-  /** What the view has not seen yet: opened a moment ago, at another member. */
+  /** A session that the view does not have yet, because another member opened it a moment ago. */
   async #read(session: string): Promise<string | undefined> {
     try {
       const { entries } = await this.#store.range({ key: `${SESSIONS}${session}` });
       return entries[0] && decodeJson<string>(entries[0].value);
     } catch (error) {
-      // No id of ours looks like this.
+      // The text cannot be the id of a session.
       if (StoreErrors.INVALID.is(error)) return undefined;
       throw error;
     }

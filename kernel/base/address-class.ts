@@ -1,6 +1,6 @@
 /**
- * What kind of address a connection would go to: this machine, its link, a cloud's metadata, or anything else. Pure. Callers
- * classify the address that they connect to, after name resolution, since a name may resolve differently the next time.
+ * The kind of address that a connection would go to: this machine, its link, a cloud's metadata, or anything else. Pure. Callers
+ * classify the address after name resolution, because a name may resolve differently the next time.
  */
 import ipaddr from "ipaddr.js";
 
@@ -43,7 +43,7 @@ const EMBEDDING_NETWORKS = [
   ...networks(["2002::/16"]).map((network) => ({ network, at: 2 })),
 ];
 
-/** Ranges in which nothing listens that a connection could be for. */
+/** Ranges in which no service listens. */
 const NOWHERE: ReadonlySet<string> = new Set(["multicast", "broadcast", "unspecified"]);
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
@@ -75,8 +75,8 @@ export function canonicalAddress(text: string): string | undefined {
 }
 
 /**
- * What counts as one client in limits: an IPv4 address, or the /64 network of an IPv6 address, since one host may use
- * all of it. Any other text stays as it is.
+ * One client, for limits: an IPv4 address, or the /64 network of an IPv6 address, because one host may use all of it. Any other
+ * text is returned unchanged.
  */
 export function clientNetwork(text: string): string {
   const canonical = canonicalAddress(text);
@@ -86,13 +86,13 @@ export function clientNetwork(text: string): string {
   return `${groups.join(":")}::/64`;
 }
 
-/** The IPv4 address inside an IPv6 address of a network for that; undefined when there is none. */
+/** The IPv4 address inside an IPv6 address of a translation network; undefined for other addresses. */
 export function embeddedIPv4(text: string): string | undefined {
   const address = parsed(text);
   return address && embedded(address)?.toString();
 }
 
-/** Addresses that no service has, and nothing connects to: of one link only, of metadata services, multicast, unspecified. */
+/** Addresses that no service has: of one link only, of metadata services, multicast, unspecified. */
 export function isForbiddenAddress(text: string): boolean {
   const kind = classOfAddress(text);
   return kind === "metadata" || kind === "link-local" || isNowhere(text);
@@ -125,14 +125,14 @@ function embedded(address: Address): ipaddr.IPv4 | undefined {
 }
 
 export interface Listener {
-  /** Address or name that it was opened with. */
+  /** Address or name that the listener was opened with. */
   readonly host: string;
   readonly port: number;
 }
 
 /**
- * The listeners of this process. A port of ours on any address of this machine counts as ours, whatever address it listens on:
- * the check then errs on the safe side where a listener was opened by name.
+ * The listeners of this process. The port counts on every address of this machine, whatever address the listener was opened on.
+ * That is the safe side for listeners that were opened by name.
  */
 export class OwnListeners {
   readonly #listeners = new Set<Listener>();
@@ -144,9 +144,9 @@ export class OwnListeners {
     this.#machineAddresses = machineAddresses;
   }
 
-  /** Counts a listener until the function returned is called. */
+  /** Counts a listener until the returned function is called. */
   add({ host, port }: Listener): () => void {
-    // An object of its own: the same port may be added twice, and is ours until both are gone.
+    // A new object: the same port may be added twice, and counts until both are removed.
     const listener = { host, port };
     this.#listeners.add(listener);
     this.#changed();
@@ -155,7 +155,7 @@ export class OwnListeners {
     };
   }
 
-  /** Calls the subscriber after each change, until the function returned is called. */
+  /** Calls the subscriber after each change, until the returned function is called. */
   onChange(subscriber: () => void): () => void {
     this.#subscribers.add(subscriber);
     return () => void this.#subscribers.delete(subscriber);
@@ -169,7 +169,7 @@ export class OwnListeners {
     return [...this.#listeners];
   }
 
-  /** Whether a connection to the address and port would reach this process. Names are never ours: resolve them first. */
+  /** Whether a connection to the address and port would reach this process. Always false for names: resolve them first. */
   has(address: string, port: number): boolean {
     const listeners = this.list().filter((listener) => listener.port === port);
     const canonical = canonicalAddress(address);

@@ -1,4 +1,4 @@
-/** Chance, as it is handed in. */
+/** The source of random numbers, as a parameter. */
 
 export interface Random {
   /** A number in [0, 1). */

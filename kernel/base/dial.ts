@@ -1,7 +1,7 @@
 /**
- * May this address be dialled? One answer for every connection that somebody else's data can lead to: endpoints of
- * services, copies of requests, key sets of identity providers. A registration or a release must not turn this process
- * into a door to its own listeners, to a cloud's metadata service, or to this host where no services live on it.
+ * Whether an address may be dialed. One decision for every connection whose address comes from data: endpoints of services,
+ * copies of requests, key sets of identity providers. A registration or a release must not turn this process into a door to its
+ * own listeners, to a cloud's metadata service, or to this host where it runs no services.
  */
 import { lookup as systemLookup } from "node:dns";
 import type { LookupFunction } from "node:net";
@@ -10,18 +10,18 @@ import { classOfAddress, embeddedIPv4, isNowhere, type OwnListeners } from "./ad
 import { defineErrors } from "./errors.ts";
 
 export const DialErrors = defineErrors("DIAL", {
-  REFUSED: { status: 403, title: "Address not to be dialled" },
+  REFUSED: { status: 403, title: "Address must not be dialed" },
 });
 
-/** Addresses of this machine's network interfaces; they come and go. */
+/** Addresses of this machine's network interfaces. They change over time. */
 export function machineAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address));
 }
 
 export interface DialRules {
-  /** Services live on this host, so its loopback addresses may be dialled. */
+  /** Services run on this host, so its loopback addresses may be dialed. */
   readonly loopback: boolean;
-  /** Of this process and its workers; never dialled. */
+  /** Listeners of this process and its workers, which are never dialed. */
   readonly own: OwnListeners;
 }
 
@@ -29,11 +29,11 @@ export interface DialRules {
 export interface DialTarget {
   readonly host: string;
   readonly port: number;
-  /** For a name: resolves it to the addresses that may be dialled. */
+  /** For a name: resolves it to the addresses that may be dialed. */
   readonly lookup: LookupFunction;
 }
 
-/** Every dial asks it: `target` gives what to connect to, and there is no other way to a socket. */
+/** Guards every dial: the only way to a socket is through `target`. */
 export class DialGuard {
   readonly #rules: DialRules;
 
@@ -41,7 +41,7 @@ export class DialGuard {
     this.#rules = rules;
   }
 
-  /** What an address is that must not be dialled; undefined: it may be, or it is a name, whose addresses are judged. */
+  /** The kind of an address that must not be dialed. Undefined: it may be, or it is a name, whose addresses are judged later. */
   refusal(host: string, port: number): string | undefined {
     const kind = classOfAddress(host);
     if (kind === undefined) return undefined;
@@ -53,7 +53,7 @@ export class DialGuard {
     return undefined;
   }
 
-  /** What to connect to. @throws DIAL_REFUSED; a name is refused by its lookup, through the socket's error */
+  /** The arguments of a connection. @throws DIAL_REFUSED; for a name, the lookup fails with it instead */
   target(host: string, port: number): DialTarget {
     const bare = host.replaceAll(/^\[|\]$/g, "");
     const reason = this.refusal(bare, port);

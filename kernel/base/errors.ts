@@ -1,6 +1,6 @@
 /**
  * Errors as rows of a table. A row is the class, the stable code, the HTTP status, the title and a line of the
- * reference; whoever throws adds the detail: what thing, and the way out. Callers branch on `code`, never on text.
+ * reference. The code that throws adds the detail: what is wrong, and what to do. Callers branch on `code`, never on text.
  */
 import { setOwn } from "./own.ts";
 

@@ -4,8 +4,8 @@ import { dirname } from "node:path";
 
 /**
  * Writes beside it, syncs, renames over it, syncs the folder. `unique` is a part of the temporary file's name: where several
- * processes write one file, each gives one of its own, and the last rename stands.
- * @throws the system's own error; the old file then stands, and no temporary one is left
+ * processes write one file, each passes its own, and the last rename wins.
+ * @throws the system's own error; the old file then remains, and the temporary file is removed
  */
 export async function replaceFile(path: string, text: string, mode: number, unique = "new"): Promise<void> {
   const temporary = `${path}.${unique}`;

@@ -1,6 +1,6 @@
 /**
- * A config value's text as the data that its format says it is; one reading for whoever checks and whoever uses it. YAML
- * aliases are bounded, since a few bytes of them can stand for gigabytes.
+ * Reads a config value's text as the data of its format. Checks and users of a value share this reader. YAML aliases are bounded,
+ * because a few bytes of them can expand to gigabytes.
  */
 import { parse as parseToml } from "smol-toml";
 import { parseDocument, visit, type Document, type DocumentOptions, type ParseOptions, type SchemaOptions } from "yaml";
@@ -11,7 +11,7 @@ import { readTomlSource } from "./toml-source.ts";
 
 export { Literal } from "./literal.ts";
 
-/** Alias expansions in one YAML value: plenty for anchors of people, nothing for a bomb. */
+/** Alias expansions in one YAML value: plenty for handwritten anchors, too few for an alias bomb. */
 const YAML_ALIASES_MAX = 100;
 
 /** YAML 1.2 with unique keys, and merge keys (`<<`), which most readers of YAML know. */
@@ -27,7 +27,7 @@ type Valued = { readonly format: string; readonly value: string };
 /**
  * `yaml`, `json` and `toml` as their data, `properties` as one flat object of texts, `text` as it is, `binary` (base64) as a
  * Uint8Array. An integer that a number would round is a bigint.
- * @throws Error that says what does not parse, or that the format is not known here
+ * @throws Error with what does not parse, or for an unknown format
  */
 export function readValue({ format, value }: Valued): unknown {
   switch (format) {
@@ -44,13 +44,13 @@ export function readValue({ format, value }: Valued): unknown {
     case "binary":
       return readBase64(value);
     default:
-      throw new Error(`the format "${format}" is not known here`);
+      throw new Error(`unknown format "${format}"`);
   }
 }
 
 /**
- * The same, with each scalar that is not a text as a Literal, which keeps how it is written; null is null. For whatever
- * fills values in elsewhere.
+ * The same, with each scalar that is not a text as a Literal, which keeps its spelling; null is null. For templates, which insert
+ * values into other texts.
  * @throws as readValue
  */
 export function readSource({ format, value }: Valued): unknown {
@@ -71,10 +71,10 @@ export function readSource({ format, value }: Valued): unknown {
   return toData(document);
 }
 
-/** Digits or exponents that a number may not hold. */
+/** Digits or exponents that a number may lose. */
 const MAY_ROUND = /\d{16}|[eE]\+?\d{3}/;
 
-/** JSON.parse hands a third argument to it, which the library's types do not know yet. */
+/** JSON.parse passes a third argument, which the library's types do not have yet. */
 type Reviver = (this: unknown, name: string, value: unknown, context?: { readonly source?: string }) => unknown;
 const exactly: Reviver = (_name, value, { source = "" } = {}) =>
   typeof value === "number" ? exactNumber(source, value) : value;
@@ -91,7 +91,7 @@ export function parseYaml(text: string): Document.Parsed {
   return document;
 }
 
-/** Integers that a number would round are bigints. @throws Error when there are more aliases than anybody needs */
+/** Integers that a number would round are bigints. @throws Error for too many aliases */
 export function dataOf(document: Document): unknown {
   visit(document, {
     Scalar(place, node) {
@@ -110,11 +110,11 @@ function toData(document: Document): unknown {
 
 function readBase64(text: string): Uint8Array {
   const packed = text.replaceAll(/\s/g, "");
-  if (packed.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(packed)) throw new Error("it is no base64");
+  if (packed.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(packed)) throw new Error("it is not valid base64");
   return Uint8Array.from(Buffer.from(packed, "base64"));
 }
 
-/** Lists and objects inside each other: whoever reads a value may do so by recursion. */
+/** Depth of lists and objects, so that readers of a value may use recursion. */
 export const NESTING_MAX = 100;
 
 /** Whether data nests deeper than that, or contains itself. */
@@ -122,7 +122,7 @@ export function nestsTooDeep(data: unknown): boolean {
   let level: unknown[] = [data];
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > NESTING_MAX) return true;
-    // An alias is one object in many places, and is looked at once a level.
+    // An alias is one object in many places, and is examined once per level.
     const next = new Set<unknown>();
     for (const one of level) {
       if (typeof one !== "object" || one === null || one instanceof Date || one instanceof Literal) continue;
@@ -133,7 +133,7 @@ export function nestsTooDeep(data: unknown): boolean {
   return false;
 }
 
-/** What stands at a path of member names and list indices; undefined when nothing does. */
+/** The value at a path of member names and list indices; undefined when there is none. */
 export function valueAt(data: unknown, path: readonly string[]): unknown {
   let value = data;
   for (const part of path) {

@@ -1,6 +1,6 @@
 /**
- * What the world hands to whatever runs: time, chance, a log, metrics and spans. Types, and the words of one of them.
- * Because all of it is an argument, a cluster's bad week replays from a seed.
+ * The outside world as parameters: time, randomness, a log, metrics and spans. Types, and the log levels. Because nothing takes them
+ * from anywhere else, a simulation can replay a cluster's bad week from a seed.
  */
 import type { Metrics } from "./metrics.ts";
 import type { Tracer } from "./trace.ts";
@@ -10,9 +10,9 @@ import type { Random } from "./chance.ts";
 export type CancelTimer = () => void;
 
 export interface Clock {
-  /** Milliseconds since 1970, for people and for tokens. May jump either way. */
+  /** Milliseconds since 1970, for people and for tokens. May jump in both directions. */
   now(): number;
-  /** Milliseconds since some fixed moment, for durations. Never goes back. */
+  /** Milliseconds since some fixed moment, for durations. Never decreases. */
   monotonic(): number;
   /** Calls back once, `ms` milliseconds from now. A timer does not keep the process alive. */
   after(ms: number, callback: () => void): CancelTimer;
@@ -32,11 +32,11 @@ export interface Log {
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** How much is logged, while the process runs. */
+/** Changes the log level while the process runs. */
 export interface LogControl {
   /**
-   * The least severe line that is logged, and by component otherwise; what is absent is as the settings say. A component is what a
-   * part of the program calls itself in its lines: their field `role`, or else `server`.
+   * The least severe level that is logged, in general and by component. Absent: the level of the settings. A line's component is its
+   * field `role`, or else `server`.
    */
   set(levels: { readonly level?: LogLevel; readonly components?: Readonly<Record<string, LogLevel>> }): void;
 }
@@ -45,9 +45,9 @@ export interface Host {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Absent where nobody chooses how much is logged, such as in tests. */
+  /** Absent where the log level cannot change, such as in tests. */
   readonly logControl?: LogControl;
-  /** Files and connections that the process may have open. Absent: nobody knows, or there is no limit. */
+  /** Files and connections that the process may have open. Absent: unknown or unlimited. */
   readonly descriptorsMax?: number | undefined;
   readonly metrics: Metrics;
   readonly tracer: Tracer;

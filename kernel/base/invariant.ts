@@ -13,7 +13,7 @@ export function invariant(condition: boolean, rule: string): asserts condition {
   if (!condition) throw new InvariantError(`posthouse broke a rule of its own: ${rule}`);
 }
 
-/** Tests set it, in their own process and in all that they start. */
+/** Tests set it, in their own process and in every process that they start. */
 const CHECKS_COSTLY_RULES = process.env["NODE_ENV"] === "test";
 
 /** Like `invariant`, for checks whose cost grows with the data: on in tests only. */

@@ -11,9 +11,9 @@ export function decodeJson<T>(bytes: Uint8Array): T {
   return JSON.parse(decoder.decode(bytes)) as T;
 }
 
-/** Lists and objects open in each other: far more than a document for people has. */
+/** Depth of lists and objects: far more than a handwritten document has. */
 export const JSON_DEPTH_MAX = 64;
-/** Values in one document. Parsing so many takes some tens of milliseconds at most. */
+/** Values in one document. Parsing that many takes some tens of milliseconds at most. */
 export const JSON_PARTS_MAX = 200_000;
 
 export interface JsonBounds {
@@ -44,7 +44,7 @@ export function jsonShapeProblem(
     // "[" and "{" differ in one bit, and so do "]" and "}".
     const bracket = byte & ~0x20;
     if (bracket === 0x5b) {
-      if (++depth > depthMax) return `has lists and objects more than ${depthMax} deep in each other`;
+      if (++depth > depthMax) return `has lists and objects nested more than ${depthMax} deep`;
       parts++;
     } else if (bracket === 0x5d) depth--;
     else if (byte === COMMA) parts++;

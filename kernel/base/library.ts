@@ -1,4 +1,4 @@
-/** The real clock, chance and standard error, and the host of a library or a command: no metrics are exposed. */
+/** The real clock, random numbers and standard error, and the host of a library or a command, which exposes no metrics. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { messageOf } from "./errors.ts";
@@ -9,7 +9,7 @@ import { silentMetrics } from "./metrics.ts";
 import { own } from "./own.ts";
 import { passThroughTracer } from "./trace.ts";
 
-/** The real clock. What a timer's callback throws goes to `onDefect`, since it would end the process otherwise. */
+/** The real clock. Errors of a timer's callback go to `onDefect`; otherwise they would end the process. */
 export function clockOf(onDefect: (error: unknown) => void): Clock {
   return {
     now: () => Date.now(),
@@ -31,19 +31,19 @@ export function clockOf(onDefect: (error: unknown) => void): Clock {
   };
 }
 
-/** For those without a log: a defect in a timer is a warning of the process. */
+/** For processes without a log: a defect in a timer is a warning of the process. */
 export const systemClock: Clock = clockOf((error) =>
   process.emitWarning(error instanceof Error ? error : String(error)),
 );
 
-/** Logs and counts a defect that no code was there to catch. */
+/** Logs and counts a defect that no code caught. */
 export function defectLog({
   log,
   metrics,
 }: Pick<Host, "log" | "metrics">): (where: string) => (error: unknown) => void {
   const defects = metrics.counter({
     name: "posthouse_defects_total",
-    help: "Errors that no code was there to catch, by where they surfaced. Each is a bug; the process goes on.",
+    help: "Errors that no code caught, by where they surfaced. Each is a bug; the process continues.",
     labelNames: ["where"],
   });
   return (where) => (error) => {
@@ -56,7 +56,7 @@ export function defectLog({
   };
 }
 
-/** Random bytes fetched at a time: ids are short and many, and each call into the system costs more than its bytes. */
+/** Random bytes fetched at a time: ids are short and frequent, and each call into the system costs more than its bytes. */
 const POOL_BYTES = 8 * 1024;
 let pool = Buffer.alloc(0);
 
@@ -66,7 +66,7 @@ export const systemRandom: Random = {
     if (length > POOL_BYTES) return randomBytes(length);
     if (pool.length < length) pool = randomBytes(POOL_BYTES);
     const taken = Uint8Array.from(pool.subarray(0, length));
-    // Nothing handed out stays behind in the pool.
+    // Bytes that were handed out do not remain in the pool.
     pool = pool.fill(0, 0, length).subarray(length);
     return taken;
   },
@@ -74,7 +74,7 @@ export const systemRandom: Random = {
 
 const SEVERITY: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
 
-/** What all lines of one process share: which of them are logged. */
+/** The log settings that all lines of one process share. */
 class Levels implements LogControl {
   readonly #setting: LogLevel;
   #level: LogLevel;
@@ -145,9 +145,9 @@ class SystemLog implements Log {
 
 export interface SystemLogOptions {
   readonly level: LogLevel;
-  /** Absent: text where a person looks at it, else JSON. */
+  /** Absent: text on a terminal, else JSON. */
   readonly format?: LogFormat | undefined;
-  /** Absent: standard error, so that standard output stays for what people and programs asked for. */
+  /** Absent: standard error, so that standard output has only the output that was asked for. */
   readonly write?: ((text: string) => void) | undefined;
 }
 
@@ -164,14 +164,14 @@ export function systemLog({ level, format, write = standardError() }: SystemLogO
 
 let isGuarded = false;
 
-/** A reader of our log that goes away must not end us. */
+/** The process survives when the reader of its log goes away. */
 function standardError(): (text: string) => void {
   if (!isGuarded) process.stderr.on("error", () => {});
   isGuarded = true;
   return (text) => void process.stderr.write(text);
 }
 
-/** Says nothing to anybody. */
+/** Discards everything. */
 const quietLog: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => quietLog };
 
 /** The host of a library in another program's process, or of a command. Without a log it is quiet. */

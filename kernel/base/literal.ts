@@ -1,6 +1,6 @@
 /**
  * A value's scalar as it was written. A number, a boolean or a date has a spelling that its value does not keep:
- * `12345678901234567890`, `0644`, `1.10`, `True`. Whatever fills one in somewhere, fills in its source text.
+ * `12345678901234567890`, `0644`, `1.10`, `True`. A template inserts its source text.
  */
 
 /** The grammar of RFC 8259 §6. */
@@ -30,10 +30,10 @@ export class Literal {
     if (JSON_NUMBER.test(source)) return source;
     if (typeof value === "bigint") return String(value);
     if (Number.isFinite(value)) return String(value);
-    throw new Error(`${source} is a number that JSON cannot hold; write it as a text`);
+    throw new Error(`${source} is a number that JSON cannot represent; write it as a string`);
   }
 
-  /** Its text in another format: as written where that reads it the same way, else as JSON spells it. */
+  /** Its text in another format: as written where that format reads it the same way, else as JSON spells it. */
   textIn(format: LiteralFormat): string {
     return format === this.format ? this.source : this.json;
   }
@@ -47,7 +47,7 @@ export class Literal {
 
 /**
  * The number that a text spells, exactly: an integer that a number would round is a bigint.
- * @throws Error when the text is so large a number that it would become infinite
+ * @throws Error when the number is so large that it would become infinite
  */
 export function exactNumber(source: string, value: number): number | bigint {
   if (Number.isSafeInteger(value)) return value;
@@ -55,6 +55,6 @@ export function exactNumber(source: string, value: number): number | bigint {
   if (INTEGER.test(digits))
     return digits.startsWith("-") ? -BigInt(digits.slice(1)) : BigInt(digits.replace(/^\+/, ""));
   if (!Number.isFinite(value) && /\d/.test(source))
-    throw new Error(`${source} is larger than any number; write it as a text`);
+    throw new Error(`${source} is larger than any number; write it as a string`);
   return value;
 }

@@ -1,6 +1,6 @@
 /**
- * Log lines as text: JSON for programs, and aligned words for a person at a terminal. An error that we expect (ours, or the
- * system's, such as a port in use) is its code and its message; only a defect brings its stack.
+ * Log lines as text: JSON for programs, and aligned columns for a person at a terminal. An expected error (of posthouse, or of the
+ * system, such as a port in use) is its code and its message. Only a defect has its stack.
  */
 import { AppError } from "./errors.ts";
 import type { LogLevel } from "./host.ts";
@@ -12,7 +12,7 @@ export interface LogLine {
   /** Milliseconds since 1970. */
   readonly timeMs: number;
   readonly level: LogLevel;
-  /** The part of the program that says it, such as `agent`. */
+  /** The part of the program that writes the line, such as `agent`. */
   readonly component: string | undefined;
   readonly fields: object;
   readonly message: string;
@@ -21,7 +21,7 @@ export interface LogLine {
 /** Causes of causes that are shown; a longer chain says nothing new. */
 const CAUSES_MAX = 5;
 
-/** What a log says of an error. */
+/** An error in a log line. */
 export interface LoggedError {
   readonly type: string;
   readonly message: string;
@@ -30,7 +30,7 @@ export interface LoggedError {
   readonly cause?: LoggedError;
 }
 
-/** An error of ours, or one of the system with a code of its own, tells all by its message. */
+/** The message is enough for an error of posthouse, and for an error of the system with its own code. */
 function isExpected(error: Error): boolean {
   return error instanceof AppError || typeof (error as { code?: unknown }).code === "string";
 }
@@ -52,7 +52,7 @@ function plain(_key: string, value: unknown): unknown {
   return typeof value === "bigint" ? String(value) : value;
 }
 
-/** What is shown of a value that JSON cannot hold: a function, or one that refers to itself. */
+/** The text for a value that JSON cannot represent: a function, or an object that refers to itself. */
 const NOT_JSON = JSON.stringify("[not JSON]");
 
 /** Text of a value. */
@@ -64,7 +64,7 @@ function jsonOf(value: unknown): string {
   }
 }
 
-/** One line of JSON: level, time, what else is known, and the message as `msg`. */
+/** One line of JSON: level, time, fields, and the message as `msg`. */
 export function jsonLine({ timeMs, level, fields, message }: LogLine): string {
   const known = Object.entries(fields).filter(([, value]) => value !== undefined);
   const members = known.map(([name, value]) => `,${JSON.stringify(name)}:${jsonOf(value)}`).join("");
@@ -74,10 +74,10 @@ export function jsonLine({ timeMs, level, fields, message }: LogLine): string {
 
 const COLORS: Readonly<Record<LogLevel, number>> = { debug: 90, info: 32, warn: 33, error: 31 };
 const DIM = 2;
-/** Wide enough for the names of our parts, such as `config-server`. */
+/** Wide enough for every part's name, such as `config-server`. */
 const COMPONENT_WIDTH = 13;
 
-/** `10:15:30.123 INFO  agent          the agent listens  port=8501`; a stack follows on lines of its own. */
+/** `10:15:30.123 INFO  agent          the agent listens  port=8501`. A stack follows on separate lines. */
 export function textLine({ timeMs, level, component = "", fields, message }: LogLine, color: boolean): string {
   const paint = (code: number, text: string) => (color ? `\u001B[${code}m${text}\u001B[0m` : text);
   const time = new Date(timeMs);
@@ -98,7 +98,7 @@ export function textLine({ timeMs, level, component = "", fields, message }: Log
   return `${head} ${printable(message)}${tail}\n${below}`;
 }
 
-/** The messages of an error and of its causes; the stack of a defect is put aside. */
+/** The messages of an error and of its causes; the stack of a defect is separate. */
 function errorText(error: Error, stacks: string[]): string {
   const messages: string[] = [];
   for (let at: unknown = error; at instanceof Error && messages.length <= CAUSES_MAX; at = at.cause) {
@@ -108,13 +108,13 @@ function errorText(error: Error, stacks: string[]): string {
   return messages.join(": ");
 }
 
-/** A value as people read it: quoted only where a space or a sign would make it two. */
+/** A value for people: quoted only where a space or a sign would split it. */
 function word(value: unknown): string {
   const text = typeof value === "string" ? value : jsonOf(value);
   return typeof value === "string" && !/^[\w.:/@+,*-]+$/.test(value) ? JSON.stringify(value) : text;
 }
 
-/** Control characters, which could move the cursor or hide a line, are spelled out. */
+/** Escapes control characters, which could move the cursor or hide a line. */
 function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, (sign) => {
     const quoted = JSON.stringify(sign).slice(1, -1);

@@ -1,6 +1,6 @@
 /**
- * Metrics in the few words that the modules use; `prometheus.ts` has the ones that are exposed. A child (one set of label
- * values) is resolved once and kept, so that a hot path never looks a label up.
+ * The part of metrics that the modules use. `prometheus.ts` implements the ones that are exposed. A child (one set of label values) is
+ * resolved once and kept, so that a hot path never looks up a label.
  */
 export interface CounterChild {
   inc(by?: number): void;
@@ -17,7 +17,7 @@ export interface HistogramChild {
 /** A metric with labels; `labels` returns the child of one set of values, in the order of `labelNames`. */
 export interface Family<Child> {
   labels(...values: string[]): Child;
-  /** Forgets one child, so that what is gone is not reported for ever. */
+  /** Removes one child, so that it is no longer reported. */
   remove(...values: string[]): void;
 }
 
@@ -31,16 +31,16 @@ export interface MetricOptions {
 /** Metric names are shared by a process: asking again for a known name returns the same metric. */
 export interface Metrics {
   counter(options: MetricOptions): Family<CounterChild>;
-  /** `across`: what several processes that are one come to; absent: the sum. */
+  /** `across`: how the values of several processes of one server combine. Absent: by their sum. */
   gauge(
     options: MetricOptions & { across?: "min" | "max"; collect?: (family: Family<GaugeChild>) => void },
   ): Family<GaugeChild>;
   histogram(options: MetricOptions & { buckets: readonly number[] }): Family<HistogramChild>;
   /** The exposition text of everything, and its content type. */
   expose(): Promise<{ contentType: string; text: string }>;
-  /** The values of everything, to be sent to another process that exposes them with its own. */
+  /** All values, for another process that exposes them together with its own. */
   values(): Promise<MetricValues>;
-  /** From now on `expose` tells of other processes, too: what `others` gives, and its own, as one. */
+  /** From now on `expose` combines the values of other processes with its own. */
   join(others: () => Promise<readonly MetricValues[]>): void;
 }
 

@@ -1,4 +1,4 @@
-/** Words everyone uses. Imports nothing of ours. */
+/** The vocabulary of all modules. Imports no other module. */
 export * from "./errors.ts";
 export * from "./hash.ts";
 export * from "./host-address.ts";

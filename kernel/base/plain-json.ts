@@ -1,14 +1,14 @@
 /**
- * JSON that every reader reads alike: no object in it names a member twice. Parsers keep the last in silence, so two
- * readers of one token could see two subjects, and one of YAML would refuse what one of JSON takes.
+ * JSON that every reader reads the same way: no object names a member twice. Parsers silently keep the last one, so two readers of
+ * one token could see two subjects, and a YAML reader would reject what a JSON reader accepts.
  */
 
-/** Nesting looked at; deeper is treated as a double, for no honest token is. */
+/** Nesting that is examined. Deeper nesting counts as a duplicate, because no legitimate token has it. */
 const DEPTH_MAX = 32;
 
 /**
- * A text that is plain JSON, read; undefined when it is not. JSON is a part of YAML 1.2, and reads some hundred times
- * faster as what it is. Only objects, for a lone word may be either.
+ * The value of a text that is plain JSON; undefined for any other text. JSON is a subset of YAML 1.2, and a JSON parser is some
+ * hundred times faster. Only objects count, because a bare word may be either.
  */
 export function readPlainJson(text: string): object | undefined {
   if (!text.startsWith("{")) return undefined;
@@ -26,8 +26,7 @@ export function hasDoubleMember(text: string): boolean {
 }
 
 /**
- * The second of two members of one name in one object; what nests deeper than `depthMax` counts as one. `text` is known to
- * be JSON.
+ * The second of two members of one name in one object. Nesting deeper than `depthMax` counts as such. `text` is known to be JSON.
  */
 export function doubleMember(
   text: string,

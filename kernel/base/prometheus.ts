@@ -1,4 +1,4 @@
-/** Metrics over prom-client, for a process that exposes them; and what several such processes come to together. */
+/** Metrics over prom-client, for a process that exposes them; and how the values of several such processes combine. */
 import {
   AggregatorRegistry,
   collectDefaultMetrics,
@@ -14,23 +14,23 @@ import type { MetricOptions, Metrics, MetricValues } from "./metrics.ts";
 /** The library's own shape of what `MetricValues` carries. */
 type LibraryValues = MetricObjectWithValues<MetricValue<string>>;
 
-/** Those of a process that has ended which go on counting: without them a sum would fall, and a rate see a restart. */
+/** The values of an ended process that still count. Without them a sum would fall, and a rate would see a restart. */
 export function lastingValues(values: MetricValues): MetricValues {
   const lasting = new Set<string>(["counter", "histogram"]);
   return values.filter(({ type }) => lasting.has(String(type)));
 }
 
-/** The sum of what several processes say. */
+/** The values of several processes combined. */
 export async function sumValues(values: readonly MetricValues[]): Promise<MetricValues> {
   return AggregatorRegistry.aggregate(mutable(values)).getMetricsAsJSON();
 }
 
-/** What cannot be summed, such as when a process began, is that of the process which is asked. */
+/** Values that cannot be summed, such as a process's start time, come from the process that exposes them. */
 function own(values: readonly LibraryValues[]): MetricValues {
   return values.map((metric) => (metric.aggregator === "omit" ? { ...metric, aggregator: "first" } : metric));
 }
 
-/** The library reads what its types would let it write. */
+/** The library only reads the value, although its types allow writing. */
 function mutable(values: readonly MetricValues[]): LibraryValues[][] {
   return values.map((one) => [...one] as LibraryValues[]);
 }
@@ -46,8 +46,8 @@ function arrayBuffersGauge(registry: Registry): void {
 }
 
 /**
- * Metrics over one prom-client registry of their own, so that two servers in one process do not mix. With `process`, also
- * what Prometheus expects of any process: CPU, memory, garbage collection and event loop.
+ * Metrics over a separate prom-client registry, so that two servers in one process do not mix. With `process`, also the usual process
+ * metrics: CPU, memory, garbage collection and event loop.
  */
 export function createMetrics(options: { process?: boolean } = {}): Metrics {
   const registry = new Registry();

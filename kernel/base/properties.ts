@@ -1,11 +1,11 @@
 /**
- * Java's properties, read as `java.util.Properties.load` reads them: natural lines become logical lines first, then each
- * logical line is a key and a value, and only then are escapes read. A byte order mark in front is dropped.
+ * Java's properties, read like `java.util.Properties.load`: natural lines become logical lines, each logical line becomes a key and a
+ * value, and then escapes are resolved. A leading byte order mark is dropped.
  * @see https://docs.oracle.com/en/java/javase/21/docs/api/java.base/java/util/Properties.html (load)
  */
 import { own } from "./own.ts";
 
-/** A stretch of the text that belongs to a key or a value, with its escapes. A continued line gives several. */
+/** A part of the text that belongs to a key or a value, with its escapes. A continued line has several. */
 export interface PropertyPiece {
   readonly start: number;
   readonly end: number;
@@ -16,13 +16,13 @@ export interface Property {
   /** With escapes. */
   readonly key: string;
   readonly value: string;
-  /** Where its text is, without the backslash that continues a line and the blanks that begin the next one. */
+  /** The places of its text, without the backslash that continues a line and the blanks at the start of the next one. */
   readonly pieces: readonly PropertyPiece[];
-  /** Characters of all pieces in a row that the key has. */
+  /** Characters of the key, counted over all pieces. */
   readonly keyLength: number;
 }
 
-/** Line of a text, from 1, and why it does not read. */
+/** Line of a text, from 1, and why it cannot be read. */
 export interface PropertyProblem {
   readonly message: string;
   readonly line: number;
@@ -30,16 +30,16 @@ export interface PropertyProblem {
 }
 
 const BOM = "\uFEFF";
-/** A placeholder is one thing, whatever it holds: its colons do not end a key. */
+/** A placeholder is one unit: colons inside it do not end a key. */
 const KEY = /^(?:\$\$?\{[^}\n]*\}|[^\\=: \t\f]|\\.)*/s;
 const SEPARATOR = /^[ \t\f]*[=:]?[ \t\f]*/;
 
-/** One flat object of texts; of a key that comes twice the last value holds. */
+/** One flat object of texts. For a duplicate key, the last value wins. */
 export function readProperties(text: string): Record<string, string> {
   return Object.fromEntries(logicalLines(text).map(({ key, value }) => [unescape(key), unescape(value)]));
 }
 
-/** Without comments and blank lines; a line that ends in an odd number of backslashes goes on in the next one. */
+/** Without comments and blank lines. A line that ends in an odd number of backslashes continues in the next one. */
 export function logicalLines(text: string): Property[] {
   const lines: Property[] = [];
   let begun: PropertyPiece[] | undefined;
@@ -79,14 +79,14 @@ function unescape(text: string): string {
   );
 }
 
-/** The first thing in a text that does not read. */
+/** The first problem of a text. */
 export function propertyProblem(text: string): PropertyProblem | undefined {
   for (const { key, pieces } of logicalLines(text)) {
-    if (key === "") return { message: "a line begins without a key", ...placeOf(text, pieces[0]?.start ?? 0) };
+    if (key === "") return { message: "a line has no key", ...placeOf(text, pieces[0]?.start ?? 0) };
     for (const { start, end } of pieces) {
       for (const found of text.slice(start, end).matchAll(ESCAPE)) {
         if (!found[0].startsWith("\\u") || found[1] !== undefined) continue;
-        return { message: "\\u needs four hex digits after it", ...placeOf(text, start + found.index) };
+        return { message: "\\u must be followed by four hex digits", ...placeOf(text, start + found.index) };
       }
     }
   }
@@ -98,7 +98,7 @@ function placeOf(text: string, offset: number): { line: number; column: number }
   return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
 }
 
-/** A text as a part of a value, or of a key: whatever it holds, it reads as itself. */
+/** Escapes a text as part of a value or a key, so that it is read back unchanged. */
 export function escapeProperty(text: string, place: "key" | "value"): string {
   const escaped = text
     .replaceAll("\\", "\\\\")
@@ -106,7 +106,7 @@ export function escapeProperty(text: string, place: "key" | "value"): string {
     .replaceAll("\r", "\\r")
     .replaceAll("\t", "\\t")
     .replaceAll("\f", "\\f");
-  // A blank in front of a value would be dropped; a comment's sign matters at the beginning of a line only.
+  // A leading blank of a value would be dropped. A comment sign matters at the start of a line only.
   return place === "value"
     ? escaped.replace(/^ +/, (blanks) => "\\ ".repeat(blanks.length))
     : escaped.replaceAll(/[ =:#!]/g, "\\$&");

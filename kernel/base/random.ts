@@ -1,4 +1,4 @@
-/** Chance, by request: a seeded generator for tests and simulations, ids, shuffles and full-jitter backoff. */
+/** Uses of random numbers: a seeded generator for tests and simulations, ids, shuffles and full-jitter backoff. */
 import type { Random } from "./chance.ts";
 
 /** A small deterministic generator (mulberry32). Good enough for tests; never for secrets. */
@@ -22,7 +22,7 @@ export function randomInt(random: Random, below: number): number {
   return Math.floor(random.float() * below);
 }
 
-/** An id of `bytes` random bytes in lower-case hex; 16 bytes never meet by chance. */
+/** An id of `bytes` random bytes in lower-case hex. 16 bytes never collide. */
 export function randomId(random: Random, bytes = 16): string {
   return Buffer.from(random.bytes(bytes)).toString("hex");
 }
@@ -38,8 +38,8 @@ export function shuffle<T>(random: Random, items: readonly T[]): T[] {
 }
 
 /**
- * Milliseconds to wait before try number `attempt` (the first is 0): anywhere between nothing and the doubled base,
- * so that many clients cut off at once do not come back at once.
+ * Milliseconds to wait before attempt number `attempt` (the first is 0): anywhere between nothing and the doubled base, so that
+ * clients that were cut off at once do not return at once.
  * @see https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full jitter)
  */
 export function fullJitter(random: Random, attempt: number, limits: { baseMs: number; capMs: number }): number {

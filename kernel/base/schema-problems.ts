@@ -1,23 +1,23 @@
 /**
- * What a JSON Schema validator found, as sentences for people: one problem per place, and every allowed value named. It takes the
- * errors of Ajv and those of TypeBox, whose parameters differ in name. Each use of a validator goes through it.
+ * The errors of a JSON Schema validator as sentences for people: one problem per place, with all allowed values. Handles the errors of
+ * Ajv and of TypeBox, whose parameters have different names. Every use of a validator goes through here.
  */
 import { own } from "./own.ts";
 
-/** As much of a validator's error as is read here. */
+/** The part of a validator's error that is read here. */
 export interface SchemaError {
   readonly keyword: string;
   readonly instancePath: string;
   readonly schemaPath: string;
   readonly message?: string | undefined;
   readonly params: object;
-  /** With Ajv's `verbose`: what the keyword asks, and the schema that has it. */
+  /** With Ajv's `verbose`: the keyword's value, and the schema that has it. */
   readonly schema?: unknown;
   readonly parentSchema?: object | undefined;
 }
 
 export interface SchemaProblem {
-  /** JSON pointer to the place: of an unknown or missing field to itself. */
+  /** JSON pointer to the place. For an unknown or missing field, to the field itself. */
   readonly pointer: string;
   readonly kind: "unknown" | "missing" | "value";
   /** Without the place: `must be one of a, b`. */
@@ -35,10 +35,10 @@ interface Params {
   readonly tag?: string;
 }
 
-/** Keywords that only say that something inside of them did not fit, or the same as another one. */
+/** Keywords whose errors only repeat an error inside of them, or that of another keyword. */
 const OUTER = new Set(["anyOf", "oneOf", "if", "boolean"]);
 
-/** In the order in which places were found; empty only when there is no error. */
+/** In the order in which places were found. Empty only without errors. */
 export function schemaProblems(errors: readonly SchemaError[]): SchemaProblem[] {
   const places = new Map<string, { kind: SchemaProblem["kind"]; errors: SchemaError[]; known?: readonly string[] }>();
   const put = (pointer: string, kind: SchemaProblem["kind"], error: SchemaError, known?: readonly string[]) => {
@@ -122,8 +122,8 @@ function typeOf(value: unknown): string {
 }
 
 /**
- * Of a union whose sides are told apart by a fixed value, such as `type`, only the side that was meant is of interest: another
- * side has a wrong constant where this one has none.
+ * In a union whose members differ in a fixed value, such as `type`, only the errors of the intended member matter: every other member
+ * has an error at its constant.
  */
 function withoutOtherBranches(errors: readonly SchemaError[]): readonly SchemaError[] {
   const unions = new Map<string, SchemaError[]>();
@@ -132,7 +132,7 @@ function withoutOtherBranches(errors: readonly SchemaError[]): readonly SchemaEr
   }
   const ruledOut = new Set<string>();
   for (const [union, inside] of unions) {
-    // A constant at the value itself is a choice among several; one further in tells sides apart.
+    // A constant at the value itself is a choice among several. A constant further inside identifies a member.
     const depth = Math.min(...inside.map(({ instancePath }) => instancePath.length));
     const sides = new Map<string, boolean>();
     for (const { schemaPath, keyword, instancePath } of inside) {
@@ -146,7 +146,7 @@ function withoutOtherBranches(errors: readonly SchemaError[]): readonly SchemaEr
   return errors.filter(({ schemaPath }) => branchesOf(schemaPath).every(({ branch }) => !ruledOut.has(branch)));
 }
 
-/** The unions that a schema's path goes through, and their sides. */
+/** The unions on a schema's path, and their members. */
 function branchesOf(schemaPath: string): { union: string; branch: string }[] {
   return [...schemaPath.matchAll(/\/(?:anyOf|oneOf)\/\d+/g)].map(({ index, 0: text }) => ({
     union: schemaPath.slice(0, index),
@@ -154,10 +154,10 @@ function branchesOf(schemaPath: string): { union: string; branch: string }[] {
   }));
 }
 
-/** Letters that a mistyped word may differ by, at most; and never half of it. */
+/** Letters in which a mistyped word may differ at most, and fewer than half of it. */
 const EDITS_MAX = 2;
 
-/** The known word that was most likely meant. */
+/** The known word that is most likely meant. */
 export function closest(word: string, known: readonly string[]): string | undefined {
   const ranked = known
     .map((candidate) => ({ candidate, edits: editsBetween(word.toLowerCase(), candidate.toLowerCase()) }))

@@ -1,6 +1,6 @@
 /**
- * What is wrong with the shape of a value, in words and by JSON pointer, for texts that people write by hand. An unknown
- * field is pointed at itself, not at its holder; what each side of a union asks for stands in one line.
+ * Problems with the shape of a value, by JSON pointer, for handwritten texts. The pointer of an unknown field is that of the field
+ * itself. The requirements of all members of a union are in one line.
  */
 import type { TSchema } from "typebox";
 import { Value } from "typebox/value";
@@ -14,7 +14,7 @@ export interface ShapeProblem {
   readonly message: string;
 }
 
-/** One problem per place, in order; none when the value is what the schema asks. What is missing is said at its holder. */
+/** One problem per place, in order; none for a valid value. A missing field is a problem of the object that lacks it. */
 export function shapeProblems(schema: TSchema, value: unknown): ShapeProblem[] {
   const problems: ShapeProblem[] = [];
   const missing = new Map<string, string[]>();

@@ -1,8 +1,7 @@
 /** Binary search. */
 
 /**
- * The first index in [0, length) at which `isReached` is true, or `length`. `isReached` must not turn false again once it
- * was true.
+ * The first index in [0, length) at which `isReached` is true, or `length`. From there on, `isReached` must stay true.
  */
 export function firstIndexWhere(length: number, isReached: (index: number) => boolean): number {
   let low = 0;

@@ -1,6 +1,6 @@
 /**
- * Files that the program keeps for itself, or is given, and reads when it starts. One that is damaged ends the start with a code, the
- * file's name and the way out; it is never taken for another, and never overwritten.
+ * Files that the program keeps or receives, and reads when it starts. A damaged file ends the start with a code, the file's name and
+ * what to do. It is never ignored, and never overwritten.
  */
 import { readFile } from "node:fs/promises";
 import { defineErrors, messageOf } from "./errors.ts";
@@ -11,11 +11,11 @@ export const StateFileErrors = defineErrors("STATE_FILE", {
 });
 
 export interface StateFile<T> {
-  /** What the file is, such as "the key that signs cookies". */
+  /** Describes the file, such as "the key that signs cookies". */
   readonly what: string;
-  /** What an operator does about a damaged one, as a sentence. */
+  /** How an operator fixes a damaged file, as a sentence. */
   readonly wayOut: string;
-  /** Reads the text. What it throws becomes the reason. */
+  /** Reads the text. The message of an error becomes the reason. */
   readonly parse: (text: string) => T;
 }
 

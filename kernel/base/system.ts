@@ -1,4 +1,4 @@
-/** The host of a server: the real clock, chance and log, metrics that are exposed, and a process that survives defects. */
+/** The host of a server: the real clock, random numbers and log, exposed metrics, and a process that survives defects. */
 import { readFileSync } from "node:fs";
 import type { Host, LogLevel } from "./host.ts";
 import { clockOf, defectLog, systemLog, systemRandom } from "./library.ts";
@@ -6,13 +6,13 @@ import type { LogFormat } from "./log.ts";
 import { createMetrics } from "./prometheus.ts";
 import { passThroughTracer } from "./trace.ts";
 
-/** What a process logs, and how; `auto` is text on a terminal, else JSON. */
+/** Level and format of a process's log; `auto` is text on a terminal, else JSON. */
 export interface LogSettings {
   readonly logLevel: LogLevel;
   readonly logFormat?: LogFormat | "auto";
 }
 
-/** Files and connections that this process may have open; undefined where the system does not say. */
+/** Files and connections that this process may have open; undefined where the system does not tell. */
 function descriptorsMax(): number | undefined {
   try {
     const found = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"));
@@ -36,8 +36,8 @@ export function systemHost({ logLevel, logFormat = "auto" }: LogSettings): Host 
 }
 
 /**
- * Keeps the process alive when a listener throws or a promise is rejected that nobody awaits: other requests, and the
- * gateway above all, go on. Each is logged and counted. Disposing it restores Node's default, which ends the process.
+ * Keeps the process alive when a listener throws, or when a rejected promise is not handled, because other requests, and above all the
+ * gateway, must go on. Each defect is logged and counted. Disposing restores Node's default, which ends the process.
  */
 export function surviveDefects(host: Pick<Host, "log" | "metrics">): Disposable {
   const onDefect = defectLog(host);

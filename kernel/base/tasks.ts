@@ -1,10 +1,10 @@
-/** Loops that stop together, calls that end in time, and many calls that become one wake. No promise floats: every loop has an owner. */
+/** Loops that stop together, deadlines, and wake-ups that coalesce. Every loop has an owner, so no promise floats. */
 import { messageOf } from "./errors.ts";
 import type { Clock, Log } from "./host.ts";
 
 /**
  * Owns background loops. Each gets the group's signal; disposing aborts it and waits for all of them.
- * A loop that throws while the group lives is a defect: it is logged and told to `onFailure`.
+ * A loop that throws before that is a defect: it is logged and passed to `onFailure`.
  */
 export class TaskGroup implements AsyncDisposable {
   readonly #log: Log;
@@ -44,7 +44,7 @@ export class TaskGroup implements AsyncDisposable {
   }
 }
 
-/** Many calls, one wake: `fire` any number of times, and the waiter wakes once. */
+/** Coalesces wake-ups: after any number of calls of `fire`, the waiter wakes once. */
 export class Trigger {
   #fired = false;
   #wake: (() => void) | undefined;
@@ -72,8 +72,8 @@ export class Trigger {
 }
 
 /**
- * A signal that aborts with a TimeoutError once `ms` milliseconds have passed by this clock, unlike
- * `AbortSignal.timeout`, which knows the real one only. Disposing it ends the timer.
+ * A signal that aborts with a TimeoutError after `ms` milliseconds of this clock. `AbortSignal.timeout` supports the real clock only.
+ * Disposing it ends the timer.
  */
 export function deadline(clock: Clock, ms: number): { readonly signal: AbortSignal } & Disposable {
   const late = new AbortController();

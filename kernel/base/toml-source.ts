@@ -1,6 +1,6 @@
 /**
- * Where the values of a TOML text are, and how they are written: the parser tells what they mean, and forgets both.
- * The text is known to be valid, so a scanner needs no more than the grammar's skeleton.
+ * The places and spellings of the values in a TOML text, which the parser does not keep. The text is known to be valid, so the scanner
+ * needs only the grammar's skeleton.
  */
 import { parse } from "smol-toml";
 import { exactNumber, Literal } from "./literal.ts";
@@ -14,7 +14,7 @@ export interface TomlString {
 }
 
 export interface TomlSource {
-  /** The data; scalars that are no strings are Literals. */
+  /** The data. Scalars other than strings are Literals. */
   readonly tree: Readonly<Record<string, unknown>>;
   /** Strings that are values, not names, in the order of the text. */
   readonly strings: readonly TomlString[];
@@ -28,7 +28,7 @@ export function readTomlSource(text: string): TomlSource {
   return new Scanner(text).scan();
 }
 
-/** What one value's text means. */
+/** The value of one text. */
 export function tomlValue(source: string): unknown {
   return parse(`v = ${source}`, { integersAsBigInt: "asNeeded" })["v"];
 }
@@ -76,7 +76,7 @@ class Scanner {
     setOwn(descend(table, path), name, this.#value());
   }
 
-  /** A dotted key; stands behind it, and behind the blanks after it, at "=" or "]". */
+  /** Reads a dotted key and the blanks after it, up to "=" or "]". */
   #path(): string[] {
     const path: string[] = [];
     for (;;) {
@@ -128,7 +128,7 @@ class Scanner {
     this.#at += fence.length;
     while (!this.#text.startsWith(fence, this.#at)) this.#at += quote === '"' && this.#text[this.#at] === "\\" ? 2 : 1;
     this.#at += fence.length;
-    // Up to two more quotes may stand right before the closing three.
+    // Up to two more quotes may precede the closing three.
     if (fence.length === 3) while (this.#text[this.#at] === quote) this.#at++;
     return this.#text.slice(start, this.#at);
   }
@@ -141,7 +141,7 @@ class Scanner {
   }
 }
 
-/** The table at a path; of a list of tables the last one. */
+/** The table at a path; the last one of a list of tables. */
 function descend(table: Table, path: readonly string[]): Table {
   let at = table;
   for (const name of path) {

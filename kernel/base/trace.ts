@@ -1,6 +1,6 @@
 /**
- * W3C trace context, and the span a room may open. Pure: parsing and printing of `traceparent` and a tracer that
- * only hands ids on. The tracer that records and exports is the composition root's.
+ * W3C trace context, and the spans that modules open. Pure: parsing and printing of `traceparent`, and a tracer that only passes ids
+ * on. The composition root provides the tracer that records and exports.
  * @see https://www.w3.org/TR/trace-context/
  */
 import type { Random } from "./chance.ts";
@@ -11,7 +11,7 @@ export interface SpanContext {
   /** 16 lower-case hex digits, not all zero. */
   readonly spanId: string;
   readonly sampled: boolean;
-  /** The `tracestate` header, handed on untouched. */
+  /** The `tracestate` header, passed on unchanged. */
   readonly state?: string;
 }
 
@@ -19,7 +19,7 @@ export type SpanKind = "server" | "client" | "internal";
 
 export interface Span {
   readonly context: SpanContext;
-  /** False when nobody will read what is set, so that callers can skip the work. */
+  /** False when attributes are not recorded, so that callers can skip computing them. */
   readonly recording: boolean;
   set(name: string, value: string | number | boolean): void;
   /** Marks the span as failed, with the reason. */
@@ -30,7 +30,7 @@ export interface Span {
 export interface SpanStart {
   readonly kind: SpanKind;
   readonly parent?: SpanContext | undefined;
-  /** The parent's sender is not trusted to decide for us: its trace goes on, and whether it is sampled is drawn again. */
+  /** The parent's sender is not trusted to decide about sampling: its trace continues, and sampling is drawn again. */
   readonly resample?: boolean;
 }
 
@@ -38,7 +38,7 @@ export interface Tracer {
   start(name: string, options: SpanStart): Span;
 }
 
-/** Whether a span is sampled: as its parent is, where there is a trusted one; else as `draw` says. */
+/** Whether a span is sampled: like its parent, if it has a trusted one; otherwise by `draw`. */
 export function isSampled({ parent, resample = false }: SpanStart, draw: () => boolean): boolean {
   return parent && !resample ? parent.sampled : draw();
 }
@@ -47,7 +47,7 @@ const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(
 const ZERO_TRACE = "0".repeat(32);
 const ZERO_SPAN = "0".repeat(16);
 
-/** Reads `traceparent`; anything malformed is as if it were absent, as the recommendation asks. */
+/** Reads `traceparent`. A malformed header counts as absent, as the recommendation requires. */
 export function parseTraceparent(header: string | undefined, state?: string): SpanContext | undefined {
   if (header === undefined || header.length > 512) return undefined;
   const match = TRACEPARENT.exec(header);

@@ -1,4 +1,4 @@
-/** Texts that UTF-8 can hold: half of a surrogate pair has no bytes, so it cannot be written to a file and read back. */
+/** Texts that UTF-8 can represent. Half of a surrogate pair has no bytes, so it cannot be written to a file and read back. */
 
 /** Whether a text or a name in some data has half of a surrogate pair. */
 export function hasLoneSurrogate(data: unknown): boolean {
@@ -14,7 +14,7 @@ export function hasLoneSurrogate(data: unknown): boolean {
   return false;
 }
 
-/** The beginning of a text, at most so many UTF-16 units, never with half of a pair at its end. */
+/** The start of a text, at most that many UTF-16 units, without half of a pair at its end. */
 export function startOf(text: string, unitsMax: number): string {
   const start = text.slice(0, unitsMax);
   return start.length < text.length && /[\ud800-\udbff]$/.test(start) ? start.slice(0, -1) : start;

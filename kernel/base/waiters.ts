@@ -1,12 +1,12 @@
-/** Waiting for the next change, the end of a time or an abort, whichever comes first. Leaves no timer and no listener. */
+/** Waits for the next change, a time limit or an abort, whichever comes first. Leaves no timer and no listener. */
 import type { Clock } from "./host.ts";
 
 /** How a wait ended. */
 export type WaitEnd = "woken" | "late" | "aborted";
 
-/** What ends a wait besides a wake-up. Both may be absent. */
+/** Limits that end a wait without a wake-up. Both may be absent. */
 export interface WaitLimits {
-  /** Ends the wait as "late" after so many milliseconds of this clock. */
+  /** Ends the wait as "late" after that many milliseconds of this clock. */
   readonly limit?: { readonly clock: Clock; readonly ms: number } | undefined;
   /** Ends the wait as "aborted". */
   readonly signal?: AbortSignal | undefined;

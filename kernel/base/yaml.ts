@@ -1,4 +1,4 @@
-/** Where something stands in a YAML text, for errors that people find: a pointer becomes a line and a column. */
+/** Places in a YAML text, for errors: a pointer becomes a line and a column. */
 import { isNode, LineCounter, parseDocument, type Document } from "yaml";
 import { messageOf } from "./errors.ts";
 import { YAML_OPTIONS } from "./formats.ts";
@@ -19,10 +19,10 @@ export type ReadYaml =
   | { readonly tree: unknown; readonly place: (pointer: string) => Place; readonly problems?: undefined }
   | { readonly problems: readonly Located[] };
 
-/** Problems told of one text: after the first, the parser guesses. */
+/** Problems reported for one text. After the first one, the parser guesses. */
 const PROBLEMS_MAX = 20;
 
-/** Reads YAML 1.2, of which JSON is a part. `aliasesMax`: a few lines of YAML can name a billion nodes. */
+/** Reads YAML 1.2, which includes JSON. `aliasesMax`: a few lines of YAML can expand to a billion nodes. */
 export function readYaml(text: string, aliasesMax: number): ReadYaml {
   const lines = new LineCounter();
   const at = (offset: number): Place => {
@@ -33,7 +33,7 @@ export function readYaml(text: string, aliasesMax: number): ReadYaml {
   try {
     document = parseDocument(text, { ...YAML_OPTIONS, lineCounter: lines, prettyErrors: false });
   } catch (error) {
-    // The parser recurses, so a text of brackets alone runs it out of stack.
+    // The parser is recursive, so a text of only brackets would exhaust its stack.
     return { problems: [{ pointer: "", message: `Not readable: ${messageOf(error)}.` }] };
   }
   if (document.errors.length > 0) {
@@ -55,7 +55,7 @@ export function readYaml(text: string, aliasesMax: number): ReadYaml {
   };
 }
 
-/** Offset of the node that a JSON pointer names, or of the nearest one around it; undefined in an empty document. */
+/** Offset of the node at a JSON pointer, or of the nearest node around it; undefined in an empty document. */
 export function offsetOf(document: Document, pointer: string): number | undefined {
   const path = pointer
     .split("/")

@@ -1,6 +1,6 @@
 /**
- * Defaults, under a file, under the environment, under flags: one frozen object, checked, that knows where each value
- * came from, and a copy without secrets for people and logs.
+ * Merges defaults, a file, the environment and flags, each overriding the ones before. The result is one checked, frozen object with
+ * the source of each value, and a copy without secrets for people and logs.
  */
 import { Ajv } from "ajv";
 import { parseDocument } from "yaml";
@@ -26,9 +26,9 @@ interface Row {
   readonly type?: string;
   readonly minimum?: number;
   readonly maximum?: number;
-  /** Of a list: what is in it. */
+  /** For a list: the type of its items. */
   readonly items?: { readonly type?: string };
-  /** The words to choose from. */
+  /** The allowed words. */
   readonly anyOf?: readonly { readonly const: string }[];
   readonly default?: unknown;
   readonly secret?: boolean;
@@ -44,7 +44,7 @@ export interface SettingInputs {
   /** Text of the settings file (YAML or JSON) and its name for errors. */
   readonly file?: { readonly path: string; readonly text: string } | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** By setting name; text as typed, or a list for repeated flags. */
+  /** By setting name: the text as typed, or a list for repeated flags. */
   readonly flags: Readonly<Partial<Record<SettingName, string | readonly string[]>>>;
 }
 
@@ -103,7 +103,7 @@ const PORTS_FROM_BASE = [
   "dnsPort",
 ] as const satisfies SettingName[];
 
-/** Ports that are not set themselves follow one another from the base; the control plane is then looked for there, too. */
+/** Ports that are not set explicitly follow one another from the base. The control plane's URL follows, too. */
 function usePortBase({
   values,
   sources,
@@ -131,12 +131,12 @@ function parseFile({ path, text }: { path: string; text: string }): Record<strin
   const content: unknown = document.toJS({ maxAliasCount: 100 });
   if (content === null) return {};
   if (typeof content !== "object" || Array.isArray(content)) {
-    throw SettingsErrors.FILE_UNREADABLE(`${path} must hold settings by name, such as "port: 8500".`);
+    throw SettingsErrors.FILE_UNREADABLE(`${path} must contain settings by name, such as "port: 8500".`);
   }
   return content as Record<string, unknown>;
 }
 
-/** Text as typed, to what the row wants; text that does not fit is left for the check to name. */
+/** Converts typed text to the row's type. Text that does not fit is returned unchanged, for the check to report. */
 function read(row: Row, input: string | readonly string[]): unknown {
   if (row.type === "array" && row.items?.type === "object") {
     const texts = typeof input === "string" ? [input] : input;
@@ -151,7 +151,7 @@ function read(row: Row, input: string | readonly string[]): unknown {
   return text;
 }
 
-/** One object or a list of them; text that is no JSON is left for the check to name. */
+/** One object or a list of objects. Text that is not JSON is returned unchanged, for the check to report. */
 function parseObjects(text: string): unknown[] {
   try {
     const parsed: unknown = JSON.parse(text);
@@ -166,13 +166,13 @@ function numberOf(text: string): number | string {
   return Number.isNaN(number) ? text : number;
 }
 
-// Defaults of the rows are set by then; these are of what a list holds.
+// Defaults of settings are already set. These are the defaults inside of lists.
 const ajv = new Ajv({
   strict: false,
   allErrors: false,
   useDefaults: true,
   verbose: true,
-  // To compile the meta-schema would cost each start tens of milliseconds; a test checks the schema of the settings by it.
+  // Compiling the meta-schema would cost each start tens of milliseconds. A test checks the schema of the settings instead.
   validateSchema: false,
 });
 for (const [name, problem] of Object.entries(HOST_FORMATS)) {
@@ -180,7 +180,7 @@ for (const [name, problem] of Object.entries(HOST_FORMATS)) {
 }
 const validate = ajv.compile(Settings);
 
-/** What a value of each format looks like. */
+/** The problem with a value of each format. */
 const SHAPES: ReadonlyMap<string, string> = new Map([
   ["host-address", "must be an IP address or a host name, without scheme, port or brackets"],
   ["http-url", "must be an http or https URL with an IP address or a host name"],
@@ -196,7 +196,7 @@ function check(values: Record<string, unknown>, wheres: Record<string, string>):
   const must = shape ?? problem?.message ?? "is not valid";
   const place = inside.length === 0 ? "" : `: /${inside.join("/")}`;
   throw SettingsErrors.INVALID(
-    `${name}${place} ${must}, but ${wheres[name] ?? "its source"} says ${value}. Set it by ${spellings(name)}.`,
+    `${name}${place} ${must}, but ${wheres[name] ?? "its source"} sets it to ${value}. Set it with ${spellings(name)}.`,
     { extra: { field: `/${name}` } },
   );
 }
@@ -206,6 +206,6 @@ function unknown(what: string, name: string) {
     (known) => known.toLowerCase() === name.toLowerCase().replaceAll(/posthouse_|[_-]/g, ""),
   );
   return SettingsErrors.UNKNOWN(
-    `${what} is no setting of posthouse${close ? `; did you mean ${close} (${spellings(close)})?` : ". `posthouse up --help` lists them all."}`,
+    `Unknown setting ${what}. ${close ? `Did you mean ${close} (${spellings(close)})?` : "`posthouse up --help` lists all settings."}`,
   );
 }

@@ -1,6 +1,6 @@
 /**
- * Every setting once: its type, default, unit, bounds and sentence. Flag, environment variable, file key, check and
- * reference page all follow from its row.
+ * Every setting once: its type, default, unit, bounds and description. Flag, environment variable, file key, check and reference page
+ * are all derived from its row.
  */
 import { Type, type Static } from "typebox";
 import { LOG_FORMATS, LOG_LEVELS } from "#base";
@@ -14,7 +14,7 @@ const oneOf = <Word extends string>(words: readonly Word[], options: Record<stri
     ),
   );
 const port = (description: string, value: number) =>
-  Type.Integer({ default: value, minimum: 0, maximum: 65_535, description: `${description} 0 takes a free one.` });
+  Type.Integer({ default: value, minimum: 0, maximum: 65_535, description: `${description} 0 chooses a free port.` });
 const address = (description: string) => Type.String({ default: "127.0.0.1", format: "host-address", description });
 const url = () => Type.String({ pattern: "^https?://", format: "http-url" });
 const labels = (description: string) =>
@@ -41,7 +41,7 @@ const ConfigSource = Type.Object(
   { additionalProperties: false },
 );
 
-/** A token of the agent's local API that is for some apps and services. */
+/** A token of the agent's local API that is limited to some apps and services. */
 const LocalAccess = Type.Object(
   {
     name: Type.String({ pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$" }),
@@ -63,12 +63,12 @@ export const Settings = Type.Object(
       default: [...ROLE_NAMES],
       minItems: 1,
       uniqueItems: true,
-      description: "What this process is. registry and config-server go together and bring the control API.",
+      description: "Roles of this process. registry and config-server require each other and provide the control API.",
     }),
     data: Type.String({
       default: "./data",
       minLength: 1,
-      description: "Folder of everything that must outlive the process.",
+      description: "Folder for everything that must outlive the process.",
     }),
     host: address("Address that the control API listens on."),
     port: port("Port of the control API.", 8500),
@@ -77,47 +77,48 @@ export const Settings = Type.Object(
         minimum: 1,
         maximum: 65_530,
         description:
-          "First of the ports, where the usual ones are taken: control API, agent, operations, gateway, gateway TLS and DNS follow one " +
-          "another from it. A port that is set itself stays.",
+          "First of six consecutive ports, for when the usual ones are in use: control API, agent, operations, gateway, gateway TLS " +
+          "and DNS. A port that is set explicitly keeps its value.",
       }),
     ),
     insecurePlaintext: Type.Boolean({
       default: false,
       description:
-        "Accept that tokens and secrets cross the network without TLS: listen beyond this machine, and use http URLs of others.",
+        "Accept that tokens and secrets cross the network without TLS: listen beyond this machine, and use http URLs of other machines.",
     }),
     store: oneOf(["lmdb", "etcd", "memory"], {
       default: "lmdb",
-      description: "Where state lives: in this process's data folder, in an etcd cluster, or nowhere (for trials).",
+      description:
+        "Where state is stored: in this process's data folder, in an etcd cluster, or in memory only (for trials).",
     }),
     etcdUrls: Type.Array(url(), {
       default: ["http://127.0.0.1:2379"],
       minItems: 1,
       description: "Members of the etcd cluster.",
     }),
-    etcdUsername: Type.Optional(Type.String({ description: "User at etcd, when it asks for one." })),
-    etcdPassword: Type.Optional(Type.String({ secret: true, description: "Password at etcd." })),
+    etcdUsername: Type.Optional(Type.String({ description: "User name for etcd, if it requires one." })),
+    etcdPassword: Type.Optional(Type.String({ secret: true, description: "Password for etcd." })),
     storeStartSeconds: Type.Number({
       default: 10,
       minimum: 0.1,
       maximum: 600,
-      description: "How long a start waits for the store to answer before it gives up.",
+      description: "How long a start waits for the store before it fails.",
     }),
     probeRefuse: Type.Array(Type.String({ minLength: 1, maxLength: 64 }), {
       default: ["169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "64:ff9b::a9fe:0/112"],
       maxItems: 256,
       description:
-        "Networks that servers do not probe; the default is link-local. Metadata addresses of clouds are refused in any case.",
+        "Networks that servers do not probe. The default is link-local. Metadata addresses of clouds are always refused.",
     }),
     probeLoopback: Type.Boolean({
       default: false,
       description:
-        "Whether servers probe services on their own loopback addresses, save their own listeners. Agents always may.",
+        "Whether servers probe services on their own loopback addresses, except their own listeners. Agents always do.",
     }),
     probeWrites: Type.Boolean({
       default: false,
       description:
-        "Whether servers' checks may send bodies, texts over tcp and udp, and HTTP methods beyond GET and HEAD. Agents always may.",
+        "Whether servers' checks may send bodies, texts over tcp and udp, and HTTP methods other than GET and HEAD. Agents' checks always may.",
     }),
     configSources: Type.Array(ConfigSource, {
       default: [],
@@ -128,54 +129,58 @@ export const Settings = Type.Object(
     controlUrls: Type.Array(url(), {
       default: ["http://127.0.0.1:8500"],
       minItems: 1,
-      description: "Control APIs that a gateway or agent in a process of its own follows.",
+      description: "Control APIs that a gateway or agent in a separate process follows.",
     }),
     token: Type.Optional(
-      Type.String({ secret: true, description: "Token that a gateway or agent in a process of its own shows there." }),
+      Type.String({
+        secret: true,
+        description: "Token of a gateway or agent in a separate process for those control APIs.",
+      }),
     ),
-    operationsPort: port("Port of /livez, /readyz and /metrics in a gateway's process without the control API.", 8502),
+    operationsPort: port("Port of /livez, /readyz and /metrics in a gateway process without the control API.", 8502),
     secretKeyFile: Type.Optional(
       Type.String({
         minLength: 1,
         description:
-          "File of the keys for secrets of configs: ID:BASE64 lines, the active one first. Absent: one in the data folder, with etcd none.",
+          "File with the keys for secrets of configs: ID:BASE64 lines, the active one first. Absent: one in the data folder; none with etcd.",
       }),
     ),
     secretKeyCommand: Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), {
       default: [],
       maxItems: 64,
-      description: "Absolute path of a program that prints those keys instead of a file, and its arguments.",
+      description: "Absolute path of a program that prints these keys, and its arguments. Replaces secretKeyFile.",
     }),
     gatewayHost: address("Address that the gateway listens on."),
     gatewayPort: port("Port of the gateway for HTTP.", 8080),
     gatewayTlsPort: port("Port of the gateway for HTTPS.", 8443),
     gatewayCertFile: Type.Optional(
-      Type.String({ description: "PEM certificate chain for HTTPS; absent: one of the CA made at the first start." }),
+      Type.String({
+        description: "PEM certificate chain for HTTPS. Absent: one from the CA that the first start creates.",
+      }),
     ),
-    gatewayKeyFile: Type.Optional(Type.String({ description: "PEM key of that certificate." })),
+    gatewayKeyFile: Type.Optional(Type.String({ description: "PEM key of gatewayCertFile." })),
     gatewayNamespace: Type.String({
       default: "default",
       pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
-      description: "Namespace whose app `gateway`, profile `default`, holds the routes.",
+      description: "Namespace whose app `gateway`, profile `default`, contains the routes.",
     }),
     gatewayFile: Type.Optional(
       Type.String({
         minLength: 1,
         description:
-          "The gateway's config is this file, read again when it changes, and not what the control plane releases.",
+          "The gateway reads its config from this file, again after each change, instead of from the control plane.",
       }),
     ),
     gatewayFilters: Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), {
       default: [],
       maxItems: 64,
-      description:
-        "Modules with filters beside the built-in ones; for the gateway, and for the control API that checks releases.",
+      description: "Modules with additional filters, for the gateway and for the control API, which checks releases.",
     }),
     gatewayStickyKeyFile: Type.Optional(
       Type.String({
         minLength: 1,
         description:
-          "32 bytes in hex that sign the cookies of sticky sessions; absent: `gateway/sticky.key` in the data folder, made at the first start.",
+          "32 bytes in hex that sign the cookies of sticky sessions. Absent: `gateway/sticky.key` in the data folder, created at the first start.",
       }),
     ),
     gatewayWorkers: Type.Integer({
@@ -183,34 +188,34 @@ export const Settings = Type.Object(
       minimum: 1,
       maximum: 64,
       description:
-        "Processes that the gateway is, on the same ports; about one per core. 1: it runs in the main process.",
+        "Number of gateway processes, on the same ports; about one per core. 1: the gateway runs in the main process.",
     }),
     gatewayZone: Type.Optional(
       Type.String({
         minLength: 1,
         maxLength: 64,
-        description: "Where the gateway is: instances of this zone are preferred. Absent: none are.",
+        description: "Zone of the gateway, whose instances it prefers. Absent: no preference.",
       }),
     ),
     gatewayLoopback: Type.Optional(
       oneOf(["on", "off"], {
         description:
-          "The gateway may connect to loopback: services are on its host. Absent: on where the control plane is, or with gatewayFile.",
+          "Whether the gateway may connect to loopback, because services run on its host. Absent: on with a local control plane or gatewayFile.",
       }),
     ),
     gatewayDrainSeconds: Type.Number({
       default: 10,
       minimum: 0,
       maximum: 3600,
-      description: "How long a stopping gateway lets requests finish.",
+      description: "How long a stopping gateway waits for running requests.",
     }),
     gatewayName: Type.Optional(
       Type.String({
         pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
-        description: "Id of this gateway among those that follow its config; absent: the host name.",
+        description: "Id of this gateway among the subscribers of its config. Absent: the host name.",
       }),
     ),
-    gatewayLabels: labels("Labels of this gateway, by which gradual releases of its config find it: name=value."),
+    gatewayLabels: labels("Labels of this gateway, which gradual releases of its config can select: name=value."),
     agentHost: address("Address that the agent's local API listens on."),
     agentPort: port("Port of the agent's local API.", 8501),
     agentToken: Type.Optional(
@@ -218,29 +223,29 @@ export const Settings = Type.Object(
         secret: true,
         minLength: 16,
         description:
-          "Token of the local API; absent: one made at the first start, in `agent/token` of the data folder.",
+          "Token of the local API. Absent: one that the first start creates, in `agent/token` of the data folder.",
       }),
     ),
     agentAccess: Type.Array(LocalAccess, {
       default: [],
       maxItems: 256,
       description:
-        "Further tokens of the local API, each for some apps and services (docs/guides/agent.md): a list in the file, JSON elsewhere.",
+        "More tokens of the local API, each for some apps and services (docs/guides/agent.md): a list in the file, JSON elsewhere.",
     }),
     agentName: Type.Optional(
       Type.String({
         pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description: "Name of this host among agents; absent: its host name.",
+        description: "Name of this host among agents. Absent: its host name.",
       }),
     ),
-    agentLabels: labels("Labels of this host, by which gradual releases of a config find it: name=value."),
+    agentLabels: labels("Labels of this host, which gradual releases of a config can select: name=value."),
     agentAddress: Type.String({
       default: "127.0.0.1",
       format: "host-address",
-      description: "Address under which this host's services are registered, unless they say their own.",
+      description: "Address of this host's services, unless a service definition has its own.",
     }),
     agentServices: Type.Optional(
-      Type.String({ description: "Folder of service definition files; absent: `agent/services` in the data folder." }),
+      Type.String({ description: "Folder of service definition files. Absent: `agent/services` in the data folder." }),
     ),
     agentExecAllow: Type.Array(Type.String({ pattern: "^/", maxLength: 4096 }), {
       default: [],
@@ -252,74 +257,76 @@ export const Settings = Type.Object(
       default: 30,
       minimum: 2,
       maximum: 86_400,
-      description: "Silence after which an agent's services leave the registry.",
+      description: "Time without a heartbeat after which an agent's services are deregistered.",
     }),
     dns: oneOf(["on", "off"], {
       default: "on",
       description: "Whether a process with the control API or an agent answers DNS.",
     }),
-    dnsHost: address("Address that DNS is answered on, over UDP and TCP. It asks for no token."),
+    dnsHost: address("Address that DNS listens on, over UDP and TCP. It requires no token."),
     dnsPort: port("Port of DNS, for UDP and TCP.", 8600),
     dnsZone: Type.String({
       default: "posthouse.",
       maxLength: 128,
       pattern: "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.?$",
-      description: "Zone that services have names in.",
+      description: "DNS zone of the services' names.",
     }),
     dnsNamespace: Type.String({
       default: "default",
       pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
-      description: "Namespace whose services have short names; the only one that an agent alone answers for.",
+      description:
+        "Namespace whose services have short names. Without the control API, the only namespace that is answered.",
     }),
     dnsNear: Type.Optional(
       Type.String({
         minLength: 1,
         maxLength: 64,
-        description: "Zone of instances that answers name first, such as this machine's. Absent: all are equal.",
+        description: "Zone whose instances come first in answers, such as this machine's. Absent: no preference.",
       }),
     ),
     dnsTtlSeconds: Type.Integer({
       default: 1,
       minimum: 0,
       maximum: 3600,
-      description: "How long a DNS answer may be kept by whoever asked; a change is not seen for so long.",
+      description: "How long clients may cache a DNS answer. They do not see a change before.",
     }),
     dnsForwarders: Type.Array(Type.String({ minLength: 1, maxLength: 64 }), {
       default: [],
       maxItems: 3,
       description:
-        "DNS servers asked for names outside the zone, as IP or IP:PORT, one after the other. None: those are refused.",
+        "DNS servers for names outside the zone, as IP or IP:PORT, tried in order. None: such queries are refused.",
     }),
     dnsQueriesPerSecond: Type.Optional(
       Type.Integer({
         minimum: 0,
         maximum: 1_000_000,
         description:
-          "DNS queries that a client (an IPv4 address, an IPv6 /64) may ask; 0: any number. Absent: 1000, on this machine any.",
+          "DNS queries that one client (an IPv4 address or an IPv6 /64) may send. 0: unlimited. Absent: 1000; unlimited from this machine.",
       }),
     ),
     logLevel: oneOf(LOG_LEVELS, {
       default: "info",
       description:
-        "Least severe line that is logged, on standard error; key log.yaml of app posthouse changes it at run time.",
+        "Least severe level that is logged, to standard error. Key log.yaml of app posthouse changes it at run time.",
     }),
     logFormat: oneOf(["auto", ...LOG_FORMATS], {
       default: "auto",
-      description: "Form of a log line. auto: text when standard error is a terminal, else JSON.",
+      description: "Format of a log line. auto: text when standard error is a terminal, else JSON.",
     }),
     otlpUrl: Type.Optional(
       Type.String({
         pattern: "^https?://",
         format: "http-url",
         env: "OTEL_EXPORTER_OTLP_ENDPOINT",
-        description: "OTLP/HTTP endpoint that spans are exported to, such as http://127.0.0.1:4318. Absent: none are.",
+        description:
+          "OTLP/HTTP endpoint that receives spans, such as http://127.0.0.1:4318. Absent: no spans are exported.",
       }),
     ),
     traceSampleRatio: Type.Number({
       default: 0.01,
       minimum: 0,
       maximum: 1,
-      description: "Share of traces begun here that are recorded; a caller's own decision is kept.",
+      description: "Share of traces started here that are recorded. The decision of a trusted caller is kept.",
     }),
   },
   { additionalProperties: false },

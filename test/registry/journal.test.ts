@@ -59,7 +59,7 @@ test("an instance whose session ends leaves a line that says so, and tokens leav
   const made = await control.call("POST", "/v1/tokens", { name: "ci", role: "reader", apps: ["orders"] });
   await control.call("DELETE", `/v1/tokens/${String(made.json["id"])}`);
   const fields = { name: "ci", role: "reader", by: "operator", token: made.json["id"] };
-  expect(await line("a token was issued")).toMatchObject({ level: "info", fields: { ...fields, apps: ["orders"] } });
-  expect(await line("a token was revoked")).toMatchObject({ level: "info", fields });
+  expect(await line("token issued")).toMatchObject({ level: "info", fields: { ...fields, apps: ["orders"] } });
+  expect(await line("token revoked")).toMatchObject({ level: "info", fields });
   expect(JSON.stringify(host.log.lines)).not.toContain(String(made.json["token"]));
 });
