@@ -109,7 +109,7 @@ test("an explanation names each candidate and why it lost, the steps, the endpoi
     answer.candidates.map(({ route, verdict, reason }) => [route, `${verdict}: ${reason}`]),
   );
   expect(reasons).toEqual({
-    api: "chosen: the first that fits",
+    api: "chosen: the first match",
     all: 'lost: "api" comes before it by path',
     "api-post": "lost: method is not POST",
     beta: "lost: header: not x-beta present",
@@ -245,7 +245,7 @@ test("the program validates a file with line and column, and tests a route of it
     "--bearer",
     "a.b.c",
   );
-  expect(tested.stdout).toMatch(/→ a: the first that fits\n +b: "a" comes before it by priority/);
+  expect(tested.stdout).toMatch(/→ a: the first match\n +b: "a" comes before it by priority/);
   expect(tested.stdout).toContain("204 by the gateway");
   expect(tested.stdout + tested.stderr).not.toMatch(/hush|a\.b\.c/);
   const { stdout } = await run("gateway", "key");

@@ -304,7 +304,7 @@ test.for([
       let received = Buffer.alloc(0);
       socket.on("data", (chunk: Buffer) => (received = Buffer.concat([received, chunk])));
       socket.write(Buffer.concat([PREFACE, frame(1, 0x5, 1, headBlock(...fields)), frame(1, 0x5, 3, headBlock())]));
-      await eventually("it is answered", () => received.includes("begins or ends with a space or a tab"));
+      await eventually("it is answered", () => received.includes("starts or ends with a space or a tab"));
       await eventually("the stream beside it goes on", () => service.requests.length === (socket === plain ? 1 : 2));
       socket.destroy();
     }

@@ -101,7 +101,7 @@ test("endpoints that all refuse, though the registry says passing, are 503 UH at
     expect(await problemOf(answer)).toMatchObject({
       status: 503,
       code: "GATEWAY_NO_ENDPOINT",
-      detail: 'No endpoint of service "orders" takes connections: of its 12, 12 refused.',
+      detail: 'No endpoint of service "orders" accepts connections: of its 12, 12 refused.',
     });
   });
   expect(tookMs).toBeLessThan(AT_ONCE_MS);
@@ -134,7 +134,7 @@ test("an endpoint that lets connections hang costs the first request its wait, n
   const tookMs = await quickest(21, async () =>
     expect(await ask()).toEqual({
       flag: "UH",
-      detail: 'No endpoint of service "orders" takes connections: of its 1, 1 did not answer.',
+      detail: 'No endpoint of service "orders" accepts connections: of its 1, 1 did not answer.',
     }),
   );
   expect(tookMs).toBeLessThan(AT_ONCE_MS);

@@ -50,7 +50,7 @@ export function hintedRoutes(
   for (const [prefix, services] of clashes) {
     problems.push({
       pointer: "/hints",
-      message: `${services.join(" and ")} hint the same prefix "${prefix}", so neither gets a route for it. Remove it from all but one of them.`,
+      message: `${services.join(" and ")} hint the same prefix "${prefix}", so none of them gets a route for it. Remove it from all but one of them.`,
     });
   }
   const contested = new Set(clashes.map(([prefix]) => prefix));

@@ -460,10 +460,10 @@ test("a hinted route is as its policy allows it, and of two services that hint o
   expect(routes[1]?.bodyBytesMax).toBeLessThan(1e15);
   expect(routes[1]?.match).toEqual({ path: { prefix: "/b" } });
   expect(problems.map(({ pointer, message }) => `${pointer} ${message}`)).toEqual([
-    '/hints/0 Service "a" hints "/a//y", which is no canonical path.',
-    '/hints/0 Service "a" hints "/other", which lies outside of what it may have.',
-    '/hints/0 Service "a" hints "/q?x", which is no canonical path.',
-    '/hints a and b hint the same prefix "/shared"; until one of them gives way it is nobody\'s.',
+    '/hints/0 Service "a" hints "/a//y", which is not a canonical path.',
+    '/hints/0 Service "a" hints "/other", which is outside the prefixes that its "within" allows.',
+    '/hints/0 Service "a" hints "/q?x", which is not a canonical path.',
+    '/hints a and b hint the same prefix "/shared", so none of them gets a route for it. Remove it from all but one of them.',
   ]);
   const star = hintedRoutes({ hints: [{ service: "*" }] }, new Map([["z", ["/"]]]));
   expect(star.routes.map(({ match }) => match.path?.prefix)).toEqual(["/"]);

@@ -211,9 +211,9 @@ test("a service without endpoints, full, refusing or silent is refused in its ow
   };
   expect(said(() => {})).toBe("forward");
   expect(said(() => {}, [])).toContain("has no healthy endpoint: none is registered.");
-  expect(said((load) => (load.inFlight = 1e9))).toContain("as many requests in flight as it may have");
+  expect(said((load) => (load.inFlight = 1e9))).toContain("has reached its limit of requests in flight");
   expect(said((load) => (load.avoidUntilMs = Infinity))).toBe(
-    'No endpoint of service "orders" takes connections: of its 2, 2 did not answer.',
+    'No endpoint of service "orders" accepts connections: of its 2, 2 did not answer.',
   );
   const mixed = (load: Endpoint["load"], at: number) => {
     load.avoidUntilMs = at === 0 ? 5 : Infinity;
@@ -260,7 +260,7 @@ test("a path that services read in two ways is refused, reported or kept, as its
     return decision.kind === "refuse" ? decision.detail : decision.kind;
   };
   expect(decided(undefined, "/a/b%2Fc")).toBe(
-    'The path has an encoded slash. Route "r" can allow it by paths.encodedSlash.',
+    'The path has an encoded slash. Route "r" can allow it with paths.encodedSlash.',
   );
   expect(decided(undefined, "/x/b%2Fc")).toBe("The path has an encoded slash.");
   expect(decided(undefined, "/a/b;v/c")).toContain("paths.parameters");
@@ -274,7 +274,7 @@ test("a path that services read in two ways is refused, reported or kept, as its
   // Decoded it would be a path of a route with other rules.
   const other: RouteConfig = { name: "guarded", match: { path: { prefix: "/a/b/c" } }, service: "s" };
   expect(decided({ encodedSlash: "keep" }, "/a/b%2Fc", [other])).toBe(
-    "With its slash decoded the path is another route's.",
+    "With the slash decoded, the path belongs to another route.",
   );
   expect(decided({ encodedSlash: "keep" }, "/a/b%2Fd", [other])).toBe("forward");
 });
@@ -302,7 +302,7 @@ test("the steps of a decision name the session, the part of a split and the endp
     return told.filter((one) => /^(split|sticky|endpoint)/.test(one)).map((one) => one.replace(/: .* at /, ": at "));
   };
   expect(steps({})).toEqual(["endpoint: at 127.0.0.1:1"]);
-  expect(steps({ sticky: { cookie: "s" } })).toEqual(["sticky: chosen anew", "endpoint: at 127.0.0.1:1"]);
+  expect(steps({ sticky: { cookie: "s" } })).toEqual(["sticky: a new choice", "endpoint: at 127.0.0.1:1"]);
   const split = { service: undefined, split: [{ service: "a" }, { service: "b" }] };
   expect(steps(split as never)).toEqual([expect.stringMatching(/^split: .*a/), "endpoint: at 127.0.0.1:1"]);
 });
@@ -310,10 +310,10 @@ test("the steps of a decision name the session, the part of a split and the endp
 test("a filter says pass, refuse or nothing; all else is a defect that names it", () => {
   const said = (verdict: unknown, kinds = VERDICTS) => verdictOf("f", verdict as never, kinds);
   for (const verdict of [undefined, { kind: "pass" }, { kind: "refuse" }]) expect(said(verdict)).toBe(verdict);
-  expect(() => said({ kind: "pass" }, BODY_VERDICTS)).toThrow('The filter "f" gave no verdict.');
+  expect(() => said({ kind: "pass" }, BODY_VERDICTS)).toThrow('The filter "f" returned a value that is not a verdict.');
   for (const verdict of [null, {}, { kind: "other" }, true])
-    expect(() => said(verdict)).toThrow('The filter "f" gave no verdict.');
-  expect(() => said(Promise.reject(new Error("late")))).toThrow('The filter "f" gave a promise');
+    expect(() => said(verdict)).toThrow('The filter "f" returned a value that is not a verdict.');
+  expect(() => said(Promise.reject(new Error("late")))).toThrow('The filter "f" returned a promise');
   expect(() => notLater("f", undefined)).not.toThrow();
   expect(() => notLater("f", Promise.reject(new Error("late")))).toThrow("a promise");
 });
@@ -460,12 +460,12 @@ test("a template is segments, each a text or a variable, of which the last may t
     { variable: "rest", rest: true },
   ]);
   const problem = (template: string) => (parseTemplate(template) as { problem?: string }).problem;
-  expect(problem("/a/b")).toContain("A template has a variable");
-  expect(problem("/a{id}")).toContain('"a{id}" is no segment');
-  expect(problem("/{id}/{id}")).toContain('"id" is there twice');
-  expect(problem("/{rest=**}/a")).toContain("it stands last");
+  expect(problem("/a/b")).toContain("The template has no variable");
+  expect(problem("/a{id}")).toContain('"a{id}" is not a valid segment');
+  expect(problem("/{id}/{id}")).toContain('"id" occurs twice');
+  expect(problem("/{rest=**}/a")).toContain("it must be the last segment");
   expect(problem(`/{${"a".repeat(64)}}`)).toBeUndefined();
-  expect(problem(`/{${"a".repeat(65)}}`)).toContain("is no segment");
+  expect(problem(`/{${"a".repeat(65)}}`)).toContain("is not a valid segment");
   const pattern = pathOf({ path: { template: "/a/{id}/{rest=**}" } });
   expect(pathVariables(pattern, "/a/7/b/c")).toEqual({ id: "7", rest: "b/c" });
   expect(variableNames(pattern)).toEqual(["id", "rest"]);
@@ -619,10 +619,14 @@ test("a connection that was opened under other rules carries no request for thes
   expect(asks("other", "b.example", 1, { serverName: undefined })).toBeUndefined();
   const trusts = table.listeners.get("strict")?.clientCertificates?.ca;
   expect(asks("strict", "a.example", 2, { trusts }, "Hash=1")).toBeUndefined();
-  expect(asks("strict", "a.example", 2, { trusts })).toContain("before its listener asked");
-  expect(asks("strict", "a.example", 2, {}, "Hash=1")).toContain("before its listener asked");
+  expect(asks("strict", "a.example", 2, { trusts })).toContain(
+    "before the listener's client certificate settings changed",
+  );
+  expect(asks("strict", "a.example", 2, {}, "Hash=1")).toContain(
+    "before the listener's client certificate settings changed",
+  );
   expect(asks("lenient", "a.example", 3, { trusts })).toBeUndefined();
-  expect(asks("lenient", "a.example", 3)).toContain("before its listener asked");
+  expect(asks("lenient", "a.example", 3)).toContain("before the listener's client certificate settings changed");
 });
 
 test("an explanation tells the closest candidates first, a hundred at most, and no secret of the caller's", () => {
@@ -668,7 +672,7 @@ test("an explanation tells the closest candidates first, a hundred at most, and 
   };
   const told = explained(snapshot, "/a/b?token=t0ken&q=1");
   expect(told.candidates.map((one) => `${one.route} ${one.verdict} ${one.reason}`)).toEqual([
-    "fits chosen the first that fits",
+    "fits chosen the first match",
     'later lost "fits" comes before it by path',
     "method lost method is not POST",
     "header lost header: not x-a = 1 and x-b present",

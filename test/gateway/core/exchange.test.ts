@@ -85,7 +85,7 @@ test("an origin is allowed whole: scheme, host and port; a star is labels of its
   for (const origin of ["*", "https://a.example", "http://*.a.example:80", "https://[::1]:8443"])
     expect(originProblem(origin)).toBeUndefined();
   for (const origin of ["https://A.example", "a.example", "https://a.example/", "https://*", "ftp://a.example"])
-    expect(originProblem(origin)).toContain("is no origin");
+    expect(originProblem(origin)).toContain("is not a valid origin");
 });
 
 test("a preflight is an OPTIONS with one origin that asks for one method", () => {
@@ -250,7 +250,7 @@ test("base64 is read in groups of four, with padding where a piece ended", () =>
   expect(Buffer.from(reader.push("=\r\n=Y2RlZg=="))).toEqual(Buffer.from("bcdef"));
   expect(reader.whole).toBe(true);
   for (const bad of ["YQ=a", "Y===", "Y Q=", "====", "YQ*="])
-    expect(() => new Base64Reader().push(bad)).toThrow("no base64");
+    expect(() => new Base64Reader().push(bad)).toThrow("not base64");
 });
 
 test("a head is refused for what two programs read in two ways", () => {

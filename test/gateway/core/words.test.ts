@@ -80,8 +80,8 @@ test("a pattern may be of so many instructions, and no more", () => {
   const largest = Array.from({ length: 20 }, (_, i) => 990 + i).findLast((times) => sizeOf(times) !== undefined);
   expect(sizeOf(largest as number)).toBe(REGEX_PROGRAM_MAX);
   expect(compileRegex(`a{${(largest as number) + 1}}`).problem).toContain(`${REGEX_PROGRAM_MAX + 1} instructions`);
-  expect(compileRegex("(").problem).toContain("No RE2 pattern");
-  expect(() => regexOf("(")).toThrow("No RE2 pattern");
+  expect(compileRegex("(").problem).toContain("not valid RE2");
+  expect(() => regexOf("(")).toThrow("not valid RE2");
 });
 
 test("a replacement's groups are filled in at every place, and what is between stays", () => {
@@ -124,10 +124,10 @@ test.each([
   ["a\nb", "printable ASCII"],
   ["a\u007fb", "printable ASCII"],
   ["é", "printable ASCII"],
-  ["{route.name", "without its }"],
-  ["a}b", "without its {"],
-  ["{nothing}", "No variable {nothing}"],
-  ["{constructor}", "No variable {constructor}"],
+  ["{route.name", "Unmatched {"],
+  ["a}b", "Unmatched }"],
+  ["{nothing}", "Unknown variable {nothing}"],
+  ["{constructor}", "Unknown variable {constructor}"],
   ["{path.x}", 'no variable "x"; it has id'],
   ["{request.header.Authorization}", "secret"],
   ["{request.header.X-Forwarded-For}", "secret"],
@@ -148,7 +148,7 @@ test("a path template is texts and variables of the match, and braces come in pa
   expect(parsePathTemplate("/{other}", ["id"])).toEqual({ problem: 'match.path has no variable "other"; it has id.' });
   expect(parsePathTemplate("/{other}", [])).toEqual({ problem: 'match.path has no variable "other".' });
   for (const text of ["/{id", "/id}", "/{{id}}"])
-    expect(parsePathTemplate(text, ["id"])).toEqual({ problem: "A brace without its other half." });
+    expect(parsePathTemplate(text, ["id"])).toEqual({ problem: "The template has an unmatched brace." });
 });
 
 test("a rewritten path is a canonical path without a query, or none", () => {

@@ -31,7 +31,7 @@ test("a discovery lies at its issuer, which has no query and no fragment", () =>
   for (const [issuer, problem] of [
     ["https://idp.example/?", "a query or a fragment"],
     ["https://idp.example/#", "a query or a fragment"],
-    ["http://idp.example", "Keys come by https"],
+    ["http://idp.example", "Use https for keys"],
   ] as const)
     expect(discoveryProblem(issuer)).toMatch(problem);
   expect(discoveryProblem("http://idp.example")).toContain("Without jwks.url");
@@ -42,11 +42,11 @@ test("a discovery is taken from its own issuer only, and names keys that may be 
   const jwks_uri = `${issuer}/keys`;
   expect(discoveredKeyUrl({ issuer, jwks_uri }, issuer)).toBe(jwks_uri);
   for (const [document, problem] of [
-    [{ issuer: `${issuer}/`, jwks_uri }, 'of another issuer: "https://idp.example/"'],
-    [null, "of another issuer"],
+    [{ issuer: `${issuer}/`, jwks_uri }, 'has another issuer: "https://idp.example/"'],
+    [null, "has another issuer"],
     [{ issuer, jwks_uri: 1 }, "no jwks_uri"],
     [{ issuer }, "no jwks_uri"],
-    [{ issuer, jwks_uri: "http://idp.example/keys" }, "cannot be used: Keys come by https"],
+    [{ issuer, jwks_uri: "http://idp.example/keys" }, "cannot be used: Use https for keys"],
   ] as const)
     expect(() => discoveredKeyUrl(document, issuer)).toThrow(problem);
 });

@@ -110,7 +110,7 @@ test("a limit whose lease is on its way is waited for, with the token's claims, 
   const ask = (over: Partial<Moment>) => decide(snapshot, headOf("/a", bearer), { ...moment, claims, ...over });
   expect(ask({}).kind).toBe("forward");
   const waited = ask({}) as Wait;
-  expect(waited).toMatchObject({ kind: "wait", said: [{ name: "default", verdict: { remaining: 1 } }] });
+  expect(waited).toMatchObject({ kind: "wait", verdicts: [{ name: "default", verdict: { remaining: 1 } }] });
   expect(ask({ nowMs: 5, waited })).toMatchObject({ kind: "wait", lease: { untilMs: waited.lease.untilMs } });
   const asks = leases.asks(1, 5);
   const grants = asks.map(({ key }) => ({ key, granted: 1, remaining: 18, resetMs: 60_000, validMs: 60_000 }));

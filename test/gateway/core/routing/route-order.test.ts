@@ -279,7 +279,7 @@ test("of thousands of regexes those alone are run whose beginning fits, and many
   expect(looked).toBe(20);
   expect(warningsOf(many((index) => `/s${index}/.*`, 60))).toEqual([]);
   expect(warningsOf(many((index) => `(?i)/s${index}/.*`, 60))).toMatchObject([
-    { pointer: "/routes/0/match", message: expect.stringMatching(/60 regexes .* one by one/) as string },
+    { pointer: "/routes/0/match", message: expect.stringMatching(/60 regexes, .* one by one/) as string },
   ]);
 });
 
@@ -299,7 +299,7 @@ test("a shadowed route is a warning that names its shadow, and a conflict is a p
     warnings: [
       {
         pointer: "/routes/1/match",
-        message: 'Can never match: route "all" comes before it and takes all that it asks for.',
+        message: 'Can never match: route "all" comes before it and matches all of its requests.',
       },
     ],
   });
@@ -375,7 +375,8 @@ test("a route that names no listener is on those that take any, and gets in the 
   };
   const inside = { name: "inside", port: 1 };
   const named = { ...inside, attach: "named" };
-  const same = 'Matches the same requests as route "a", so one of them would never be used.';
+  const same =
+    'Matches the same requests as route "a", so one of them would never be used. Change a match or a priority.';
   expect(check([on(undefined, "a"), on(["default"], "b")])).toEqual({ problems: [same], warned: 0 });
   expect(check([on(["default"], "a"), on(undefined, "b")])).toEqual({ problems: [same], warned: 0 });
   expect(check([on(undefined, "a"), on(["inside"], "b")], inside)).toEqual({ problems: [same], warned: 0 });
