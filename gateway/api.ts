@@ -1,7 +1,7 @@
 /**
- * The gateway's dynamic config in Envoy's words (listeners, routes, filters, clusters, consumers), its limits and its
- * GATEWAY_ codes. Pure, importable by every room. It is released as one key of the config server, or read from a file;
- * what it must satisfy beyond this shape is in core/check/config.ts.
+ * The gateway's dynamic config in Envoy's terms (listeners, routes, filters, clusters, consumers), its limits and its
+ * GATEWAY_ codes. Pure, and importable by every module. The config is released as one key of the config server, or read
+ * from a file. The rules beyond its shape are in core/check/config.ts.
  */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
@@ -43,20 +43,20 @@ export * from "./contract/match.ts";
 export * from "./contract/policies.ts";
 export { GATEWAY_DEFAULTS, REGEX_CHARS_MAX } from "./contract/words.ts";
 
-/** Where the gateway's config is released: this key of app `gateway`, profile `default`, in the gateway's namespace. */
+/** The gateway's config is released under this key of app `gateway`, profile `default`, in the gateway's namespace. */
 export const GATEWAY_APP = "gateway";
 export const GATEWAY_PROFILE = "default";
 export const GATEWAY_KEY = "gateway.yaml";
 
-/** Routes of one config: a linear list that people read. */
+/** Routes of one config: a list that people read from top to bottom. */
 export const ROUTES_MAX = 5000;
-/** Listeners of one config: each is a port, or a part of one. As many as a Gateway of the Gateway API has. */
+/** Listeners of one config, each a port or part of one. As many as a Gateway of the Gateway API has. */
 export const LISTENERS_MAX = 64;
-/** Consumers of one config; beyond, an identity provider is the place for them. */
+/** Consumers of one config. More belong in an identity provider. */
 export const CONSUMERS_MAX = 10_000;
 /** The listener on the process's own ports. */
 export const OWN_LISTENER = "default";
-/** Bytes of a bearer token. Longer ones are refused unread; identity providers stay far below. */
+/** Bytes of a bearer token. Longer ones are rejected without parsing; identity providers stay far below. */
 export const TOKEN_BYTES_MAX = 8 * 1024;
 
 const JwtUse = Type.Object(
@@ -65,19 +65,28 @@ const JwtUse = Type.Object(
     forwardClaims: Type.Optional(
       Type.Record(Type.String({ minLength: 1, maxLength: 256 }), FieldName, {
         maxProperties: 32,
-        description: "Claim → request header. These headers are removed from every request that comes in.",
+        description: "Claim → request header. These headers are removed from every incoming request.",
       }),
     ),
   },
   strict,
 );
 
-/** Who is let in, how often, with how much: what a route asks, and what may be asked of a hinted one. */
+/**
+ * Which callers are admitted, how often, and with how much: the policies of a route, and those that a hinted route may
+ * have.
+ */
 const policies = {
   jwt: Type.Optional(JwtUse),
   acl: Type.Optional(
     Type.Object(
-      { allow: Type.Array(AclEntry, { minItems: 1, maxItems: 64, description: "Any one of them lets in." }) },
+      {
+        allow: Type.Array(AclEntry, {
+          minItems: 1,
+          maxItems: 64,
+          description: "A caller that satisfies one of them is admitted.",
+        }),
+      },
       strict,
     ),
   ),
@@ -95,7 +104,7 @@ const Retry = Type.Object(
         minimum: 0,
         maximum: 5,
         default: GATEWAY_DEFAULTS.retryAttempts,
-        description: "Further tries, but for those after a refused connection: these are free.",
+        description: "Further tries. Tries after a refused connection do not count.",
       }),
     ),
     on: Type.Optional(
@@ -103,22 +112,27 @@ const Retry = Type.Object(
         uniqueItems: true,
         default: ["connect", "reset"],
         description:
-          "connect: the service saw nothing. reset: the connection ended first. timeout: perTryMs, headersMs.",
+          "connect: the service received nothing. reset: the connection ended before the answer. timeout: perTryMs or headersMs passed.",
       }),
     ),
     statuses: Type.Optional(
       Type.Array(Type.Integer({ minimum: 400, maximum: 599 }), {
         maxItems: 32,
         uniqueItems: true,
-        description: "Answers that are tried again, after Retry-After where it is short. Default: none.",
+        description: "Statuses that are retried, after Retry-After if it is short. Default: none.",
       }),
     ),
     hedgeMs: Type.Optional({
       ...Milliseconds,
-      description: "Without an answer's head by then, a second endpoint is asked, too, and the first to answer wins.",
+      description:
+        "If no answer's head has arrived by then, a second endpoint receives the request as well, and the first answer is used.",
     }),
   },
-  { ...strict, description: "Only of idempotent requests without a body, or of what no service saw; within a budget." },
+  {
+    ...strict,
+    description:
+      "Only idempotent requests without a body, or requests that no service received, are retried, within a budget.",
+  },
 );
 
 export const RouteConfig = Type.Object(
@@ -126,7 +140,7 @@ export const RouteConfig = Type.Object(
     name: ItemName,
     match: RouteMatchConfig,
     listeners: Type.Optional(
-      Type.Array(ItemName, { minItems: 1, maxItems: 64, description: "Absent: all that take it." }),
+      Type.Array(ItemName, { minItems: 1, maxItems: 64, description: "Absent: all listeners that accept it." }),
     ),
     priority: Type.Optional(Type.Integer({ minimum: -1000, maximum: 1000, default: 0, description: "Higher first." })),
     ...backend,
@@ -155,24 +169,24 @@ export const RouteConfig = Type.Object(
         {
           ...strict,
           description:
-            "perTryMs: one try until its head. totalMs: to the last byte of the answer, or to its head when it has no length.",
+            "perTryMs: one try, until its answer's head. totalMs: until the answer's last byte, or its head if it has no length.",
         },
       ),
     ),
     deadlineHeader: Type.Optional({
       ...FieldName,
       description:
-        "Header by which the service is told how many milliseconds are left of totalMs, and a caller may say that it waits for less.",
+        "Header that tells the service how many milliseconds of totalMs are left. A caller may send it to shorten its own limit.",
     }),
     retry: Type.Optional(Retry),
     importance: Type.Optional(
       Type.Enum(["critical", "normal", "low"], {
         default: "normal",
-        description: "Under overload, low goes first, then normal.",
+        description: "Under overload, low is rejected first, then normal.",
       }),
     ),
   },
-  { ...strict, description: "It goes to one of service, cluster, split, redirect and respond." },
+  { ...strict, description: "A route needs one of service, cluster, split, redirect and respond." },
 );
 export type RouteConfig = Static<typeof RouteConfig>;
 
@@ -180,16 +194,16 @@ export const HintedService = Type.Object(
   {
     service: Type.String({
       pattern: "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|\\*)$",
-      description: "* is all that are not named.",
+      description: "* stands for all services that are not named.",
     }),
     within: Type.Optional(
-      Type.Array(Path, { minItems: 1, maxItems: 64, description: "Prefixes that hints must lie in." }),
+      Type.Array(Path, { minItems: 1, maxItems: 64, description: "Prefixes within which hints must lie." }),
     ),
     hosts: Type.Optional(Type.Array(HostName, { minItems: 1, maxItems: 64 })),
     methods: Type.Optional(Type.Array(Method, { minItems: 1, uniqueItems: true })),
     ...policies,
   },
-  { ...strict, description: "Only narrows: what a hint offers and this does not allow is no route." },
+  { ...strict, description: "Restricts hints: a hint that it does not allow creates no route." },
 );
 export type HintedService = Static<typeof HintedService>;
 
@@ -205,7 +219,7 @@ export const GatewayConfig = Type.Object(
     hints: Type.Optional(
       Type.Array(HintedService, {
         maxItems: 256,
-        description: "Services whose policy in the registry may make routes of its path prefixes. Absent: none.",
+        description: "Services whose policy in the registry may create routes from its path prefixes. Absent: none.",
       }),
     ),
   },
@@ -213,7 +227,7 @@ export const GatewayConfig = Type.Object(
 );
 export type GatewayConfig = Static<typeof GatewayConfig>;
 
-/** What is wrong with a config, and where. */
+/** A problem of a config, and where it is. */
 export interface ConfigProblem {
   /** JSON pointer into the config. */
   readonly pointer: string;
@@ -234,14 +248,14 @@ export const GatewayErrors = defineErrors("GATEWAY", {
   ORIGIN_DENIED: { status: 403, title: "Origin not allowed" },
   ROUTE_NOT_FOUND: { status: 404, title: "No route" },
   METHOD_NOT_ALLOWED: { status: 405, title: "Method not allowed" },
-  REQUEST_TIMEOUT: { status: 408, title: "Request came too slowly" },
+  REQUEST_TIMEOUT: { status: 408, title: "Request arrived too slowly" },
   BODY_TOO_LARGE: { status: 413, title: "Request body too large" },
   EXPECTATION_FAILED: { status: 417, title: "Expectation not supported" },
   MISDIRECTED: { status: 421, title: "Wrong connection for this host" },
   BODY_INVALID: { status: 422, title: "Request body not valid" },
   RATE_LIMITED: { status: 429, title: "Too many requests" },
   HEADERS_TOO_LARGE: { status: 431, title: "Request headers too large" },
-  CLIENT_CLOSED: { status: 499, title: "Client went away" },
+  CLIENT_CLOSED: { status: 499, title: "Client disconnected" },
   UPGRADE_UNSUPPORTED: { status: 501, title: "Upgrade not supported" },
   UPSTREAM_UNREACHABLE: { status: 502, title: "Upstream not reachable" },
   UPSTREAM_UNTRUSTED: { status: 502, title: "Upstream certificate not trusted" },
@@ -261,10 +275,10 @@ export const GatewayErrors = defineErrors("GATEWAY", {
 export type GatewayErrorName = keyof typeof GatewayErrors;
 
 /**
- * Why the gateway itself answered, in the header `x-posthouse-flag`, the log and the metric; after Envoy's response
- * flags where it has one: NR no route, UH no healthy upstream, UF upstream connection failure, UC upstream closed,
- * UT upstream timeout, UO upstream overflow, OM overload manager, UP upstream protocol error, DC downstream closed, DPE
- * downstream protocol error, RL rate limited. Ours: MD misdirected request, AU not authenticated, AD
+ * Why the gateway itself answered, in the header `x-posthouse-flag`, the log and the metric. Named like Envoy's
+ * response flags where there is one: NR no route, UH no healthy upstream, UF upstream connection failure, UC upstream
+ * closed, UT upstream timeout, UO upstream overflow, OM overload manager, UP upstream protocol error, DC downstream
+ * closed, DPE downstream protocol error, RL rate limited. Own flags: MD misdirected request, AU not authenticated, AD
  * access denied, KU keys unavailable, PL payload too large, UG upgrade unsupported, RV request not valid by its schema,
  * FR refused by a filter, NC not in the cache, IE internal error.
  */

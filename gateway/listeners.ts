@@ -1,6 +1,6 @@
 /**
- * The ports that a gateway listens on: its own two from the settings, and those of the config's listeners, opened and
- * closed as the config says. A port that cannot be opened is a problem of that listener alone; the others serve.
+ * The ports of a gateway: its own two from the settings, and those of the config's listeners, which are opened and
+ * closed as the config changes. A port that cannot be opened is a problem of its listeners only; the others serve.
  */
 import { canonicalJson, messageOf, type Host } from "#base";
 import type { OwnListeners } from "#base/address-class";
@@ -10,23 +10,25 @@ import type { LaneParts } from "./lanes/parts.ts";
 import { modeOf, TlsFront } from "./lanes/tls-front.ts";
 import type { GatewayPorts, TlsIdentity } from "./settings.ts";
 
-/** Milliseconds between two looks whether all requests have ended. */
+/** Milliseconds between two checks whether all requests have ended. */
 const DRAIN_LOOK_MS = 10;
 
-/** Milliseconds between two tries to open a port, and how many: the listener that had it may just be letting go. */
+/**
+ * Milliseconds between two tries to open a port, and their number: the previous listener on it may still be closing.
+ */
 const OPEN_AGAIN_MS = 50;
 const OPEN_TRIES = 40;
-/** Milliseconds between two looks for connections of a closed listener that have become idle. */
+/** Milliseconds between two checks for idle connections of a closed listener. */
 const IDLE_LOOK_MS = 100;
 
 /** A port, and the listeners that share it. */
 interface Open {
   readonly port: number;
-  /** As it was opened, or changed since. */
+  /** As opened, or as changed since. */
   listeners: readonly Listener[];
-  /** undefined while it opens, and when that failed. */
+  /** Undefined while it opens, and when that failed. */
   lane: GeneralLane | undefined;
-  /** Resolves when it is open, or is given up. */
+  /** Resolves when it is open or given up. */
   opened: Promise<void>;
   /** No longer wanted. */
   closed: boolean;
@@ -37,10 +39,10 @@ export class Listeners {
   readonly #parts: LaneParts;
   readonly #http: GeneralLane;
   readonly #https: GeneralLane | undefined;
-  /** By port, as the problems are. */
+  /** By port, like the problems. */
   readonly #others = new Map<number, Open>();
   readonly #problems = new Map<number, ConfigProblem>();
-  /** Closing, so that a stop waits for them and then cuts. */
+  /** Lanes that are closing: a stop waits for them and then cuts them. */
   readonly #closing = new Map<Promise<void>, GeneralLane>();
   readonly #own: OwnListeners;
   #tls: TlsIdentity | undefined;
@@ -56,12 +58,12 @@ export class Listeners {
     this.#https = tls && new GeneralLane(parts, ownFront(tls));
   }
 
-  /** Of listeners that could not be opened. */
+  /** The problems of listeners that could not be opened. */
   get problems(): readonly ConfigProblem[] {
     return [...this.#problems.values()];
   }
 
-  /** Opens the gateway's own. @throws the system's own error, with its `port`; nothing is left open. */
+  /** Opens the gateway's own ports. @throws the system's own error, with its `port`; nothing is left open. */
   async listen(): Promise<GatewayPorts> {
     const { host, port, tlsPort } = this.#parts.settings;
     const httpPort = await this.#http.listen(host, port);
@@ -79,12 +81,12 @@ export class Listeners {
     }
   }
 
-  /** A lane that is open is not dialled by its own gateway, until it is closed. */
+  /** The gateway does not dial its own open ports, until they are closed. */
   #noteOpen(lane: GeneralLane, port: number): void {
     lane.onClosed(this.#own.add({ host: this.#parts.settings.host, port }));
   }
 
-  /** Those of the config now in force; they open once the gateway listens at all. */
+  /** Uses the listeners of the config in force. They open once the gateway listens. */
   use(listeners: Iterable<Listener>): void {
     this.#wanted = [...listeners].filter(({ name }) => name !== OWN_LISTENER);
     if (!this.#listening) return;
@@ -109,7 +111,7 @@ export class Listeners {
     open.opened = this.#try(open);
   }
 
-  /** New connections are shown other certificates, or asked for them of other CAs. */
+  /** New connections get the changed certificates, and are checked by the changed CAs. */
   #change(open: Open, wanted: readonly Listener[]): void {
     const before = open.listeners;
     open.listeners = wanted;
@@ -123,12 +125,12 @@ export class Listeners {
     } catch (error) {
       this.#failed(
         open,
-        `Port ${open.port}, of ${namesOf(open.listeners)}, keeps its certificates: ${messageOf(error)}.`,
+        `Port ${open.port}, of ${namesOf(open.listeners)}, keeps its previous certificates: ${messageOf(error)}.`,
       );
     }
   }
 
-  /** undefined: in the clear. @throws when a certificate is missing, or none */
+  /** Undefined: in the clear. @throws when a certificate is missing or not valid */
   #frontOf(listeners: readonly Listener[]): TlsFront | undefined {
     if (listeners[0]?.tls !== true) return undefined;
     return new TlsFront({
@@ -139,7 +141,7 @@ export class Listeners {
 
   #identitiesOf(certificates: Listener["certificates"]): readonly TlsIdentity[] {
     if (certificates) return certificates.map(({ key = "", cert = "" }) => ({ key, cert }));
-    if (!this.#tls) throw new Error("this gateway has no certificate");
+    if (!this.#tls) throw new Error("this gateway has no certificate of its own; give the listener certificates");
     return [this.#tls];
   }
 
@@ -153,7 +155,7 @@ export class Listeners {
         if (open.closed) return this.#close(lane);
         open.lane = lane;
         this.#noteOpen(lane, port);
-        // They may have changed meanwhile.
+        // The certificates may have changed in the meantime.
         this.#showTls(open);
         this.#host.log.info({ listeners: open.listeners.map(({ name }) => name), port }, "listener open");
         return;
@@ -175,7 +177,7 @@ export class Listeners {
     this.#host.log.error({ port }, message);
   }
 
-  /** Takes no new connections; what is under way ends by itself, and its connection with it. */
+  /** Takes no new connections. Requests in progress finish, and their connections close after them. */
   #close(lane: GeneralLane): void {
     const closed = this.#drain(lane).finally(() => this.#closing.delete(closed));
     this.#closing.set(closed, lane);
@@ -198,7 +200,7 @@ export class Listeners {
     return [this.#http, this.#https, ...others].filter((lane) => lane !== undefined);
   }
 
-  /** Stop accepting, let what is in flight end up to the deadline, then cut. */
+  /** Stops accepting, lets requests in flight finish until the deadline, then cuts the rest. */
   async stop(drainMs: number): Promise<void> {
     const { clock, log } = this.#host;
     const { inFlight } = this.#parts;
@@ -212,26 +214,26 @@ export class Listeners {
       for (const lane of lanes) lane.closeIdle();
       await clock.sleep(DRAIN_LOOK_MS);
     }
-    if (inFlight.count > 0) log.warn({ cut: inFlight.count }, "requests cut: they outlasted the drain");
+    if (inFlight.count > 0) log.warn({ cut: inFlight.count }, "requests were cut at the end of the drain time");
     for (const lane of lanes) lane.destroy();
     await Promise.allSettled(closed);
   }
 }
 
-/** Of the process's own port. */
+/** The TLS side of the process's own port. */
 function ownFront(identity: TlsIdentity): TlsFront {
   return new TlsFront({ listeners: [{ hosts: undefined, identities: [identity] }], clients: undefined });
 }
 
 /**
- * Whether a port can go on without being opened anew. Whether clients are asked is not changed under connections that
- * stand: those of the old port end with what is under way. On one port it is the same for all.
+ * Whether a port can stay open. A change of the mode for client certificates does not apply to established connections,
+ * so the old port finishes its requests and closes. All listeners on one port have the same mode.
  */
 function sameSocket([a]: readonly Listener[], [b]: readonly Listener[]): boolean {
   return (a?.tls ?? false) === (b?.tls ?? false) && modeOf(a?.clientCertificates) === modeOf(b?.clientCertificates);
 }
 
-/** What a handshake depends on. */
+/** The settings that affect a handshake. */
 function tlsOf({ tls, hosts, certificates, clientCertificates }: Listener) {
   return tls === true ? { hosts, certificates, clientCertificates } : {};
 }

@@ -1,7 +1,7 @@
 /**
- * A worker's part in what the workers of one gateway know of each other: collects what it let through and has under
- * way, tells it some milliseconds later in one piece, and lets its limits, breakers and endpoints reckon with the
- * others'. Asleep while there is no traffic.
+ * The part of a worker in the exchange between the workers of one gateway. It collects the requests that it admitted
+ * and those in flight, sends them in one message some milliseconds later, and adds the other workers' numbers to its
+ * limits, breakers and endpoints. It is idle without traffic.
  */
 import type { Host } from "#base";
 import type { ConcurrencyLimiter } from "./core/limits/concurrency.ts";
@@ -12,26 +12,28 @@ import { hearEjection } from "./core/balancing/outlier.ts";
 import type { RateLimiter } from "./core/limits/rate-limit.ts";
 
 /**
- * Milliseconds from the first thing worth telling to its telling. The error of all that is shared grows with it, the
- * cost falls: a message takes some 30 µs at each of its ends.
+ * Milliseconds from the first change to the message that reports it. The error of all shared numbers grows with this
+ * delay, and the cost falls: a message takes some 30 µs at each end.
  */
 const TELL_MS = 5;
-/** Milliseconds between two looks at what is under way while no request comes: a WebSocket may be so for days. */
+/**
+ * Milliseconds between two checks of requests in flight while no new request arrives: a WebSocket may last for days.
+ */
 const QUIET_MS = 50;
 
-/** The way to the other workers. */
+/** The channel to the other workers. */
 export interface GatewayPeers {
-  /** How many processes the gateway is, this one included. */
+  /** The number of processes of the gateway, including this one. */
   readonly workers: number;
   tell(news: PeerNews): void;
-  /** Called for the news of others, and without news for one that is gone. */
+  /** Called with the news of another worker, and without news when that worker is gone. */
   onHeard(listener: (worker: number, news: PeerNews | undefined) => void): void;
 }
 
 interface Parts {
   readonly limiter: RateLimiter;
   readonly concurrency: ConcurrencyLimiter;
-  /** Those in force, by cluster. */
+  /** The current endpoints, by cluster. */
   readonly endpoints: () => ReadonlyMap<string, EndpointSet>;
 }
 
@@ -41,12 +43,12 @@ export class PeerExchange implements Disposable {
   readonly #parts: Parts;
   readonly #inFlight = new PeerCounts();
   readonly #retrying = new PeerCounts();
-  /** What the others were last told, as far as it is not nothing. */
+  /** The numbers last sent to the others, except zeros. */
   #told = new Map<string, readonly [inFlight: number, retrying: number]>();
-  /** Of endpoints that are not known here yet, with the moment that each ends. */
+  /** Ejections of endpoints that are not known here yet, with the time at which each ends. */
   #early: { readonly ejection: Ejection; readonly untilMs: number }[] = [];
   #cancel: (() => void) | undefined;
-  /** The next look is one of the slow ones. */
+  /** The next check is a slow one. */
   #quiet = false;
   #closed = false;
 
@@ -59,7 +61,7 @@ export class PeerExchange implements Disposable {
     peers.onHeard((worker, news) => (news ? this.#heard(worker, news) : this.#gone(worker)));
   }
 
-  /** There is traffic, so there will be something to tell. */
+  /** There is traffic, so there will be numbers to send. */
   arm(): void {
     if (this.#cancel && !this.#quiet) return;
     this.#after(TELL_MS);
@@ -77,7 +79,7 @@ export class PeerExchange implements Disposable {
     this.#peers.tell({ ejected: [{ cluster: cluster.key, endpoint: key, ejections: load.ejections, forMs }] });
   }
 
-  /** Endpoints were built anew, and some clusters' counts with them. */
+  /** Endpoints were rebuilt, and with them the counts of some clusters. */
   refresh(): void {
     for (const key of this.#parts.endpoints().keys()) this.#reckon(key);
     const nowMs = this.#host.clock.monotonic();
@@ -96,7 +98,7 @@ export class PeerExchange implements Disposable {
       if (inFlight !== 0 || retrying !== 0) told.set(key, [inFlight, retrying]);
       if (inFlight !== (before?.[0] ?? 0) || retrying !== (before?.[1] ?? 0)) clusters.push([key, inFlight, retrying]);
     }
-    // A cluster that is gone, or has lost its last endpoint, has nothing under way that counts.
+    // A cluster that is gone, or has lost its last endpoint, has no requests in flight that count.
     for (const key of this.#told.keys()) {
       if (!told.has(key) && !clusters.some(([one]) => one === key)) clusters.push([key, 0, 0]);
     }
@@ -109,7 +111,7 @@ export class PeerExchange implements Disposable {
       ...(clusters.length > 0 ? { clusters } : {}),
     };
     if (Object.keys(news).length > 0) this.#peers.tell(news);
-    // What is under way ends without a word, so it is looked at until it has.
+    // The end of a request causes no event here, so the counts are checked until all have ended.
     if (told.size > 0 || this.#parts.concurrency.keys > 0)
       this.#after(Object.keys(news).length > 0 ? TELL_MS : QUIET_MS);
   }

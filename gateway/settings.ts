@@ -1,4 +1,4 @@
-/** What a gateway is given by the composition root: where it listens, its limits, and the client it learns by. */
+/** The settings of a gateway, given by the composition root: ports, limits, and the client for the control plane. */
 import type { Client } from "#client";
 import type { ClusterView, ConfigProblem } from "./api.ts";
 import type { ResolveName } from "./sources/names.ts";
@@ -11,41 +11,44 @@ export interface TlsIdentity {
   readonly cert: string;
 }
 
-/** Arrives checked, complete and frozen. `GATEWAY_SETTINGS` has the defaults of what nobody usually sets. */
+/** Checked, complete and frozen. `GATEWAY_SETTINGS` has the defaults of rarely used fields. */
 export interface GatewaySettings {
-  /** Of the gateway's own config set, and of services whose cluster names none. */
+  /** The namespace of the gateway's own config set, and of services whose cluster names none. */
   readonly namespace: string;
-  /** Who this gateway is to gradual releases of its config; undefined: nobody in particular. */
+  /** The identity of this gateway in gradual rollouts of its config; undefined: it has none. */
   readonly instance: { readonly id: string; readonly labels: Readonly<Record<string, string>> } | undefined;
-  /** Where this gateway is, so that clusters may prefer what is near; absent: nothing is. */
+  /** The gateway's zone, so that clusters can prefer near endpoints; absent: they do not. */
   readonly zone?: string | undefined;
   readonly host: string;
-  /** 0 takes a free one. */
+  /** 0: any free port. */
   readonly port: number;
   readonly tlsPort: number;
-  /** Without it there is no HTTPS listener. */
+  /** Undefined: the gateway has no HTTPS listener. */
   readonly tls: TlsIdentity | undefined;
-  /** The config is this file, and not what the control plane releases. */
+  /** The config comes from this file, and not from the control plane. */
   readonly configFile?: string | undefined;
-  /** Where the last good config and endpoints are kept, for a start without the control plane. */
+  /** The file for the last good config and endpoints, for a start without the control plane. */
   readonly dataFile: string | undefined;
-  /** Absent: read at the start, and written. Of several workers one writes; one that replaces another reads the news. */
+  /**
+   * Absent: the file is read at the start and written later. Of several workers one writes; a worker that replaces
+   * another reads the newest state.
+   */
   readonly dataFileUse?: { readonly read: boolean; readonly write: boolean };
-  /** Signs the cookies of sticky sessions; absent: a key of this process alone, so that they end with it. */
+  /** Signs the cookies of sticky sessions; absent: with a key of this process, so that sessions end with it. */
   readonly stickyKey?: Buffer | undefined;
-  /** How DNS names of a config's own endpoints are resolved; absent: as the system does. */
+  /** Resolves DNS names of a config's own endpoints; absent: the system does. */
   readonly resolveName?: ResolveName;
-  /** Filters that routes may use beside the built-in ones. */
+  /** Filters for routes, in addition to the built-in ones. */
   readonly filters?: Filters;
-  /** Milliseconds that requests in flight may take to end when the gateway stops. */
+  /** Milliseconds for requests in flight to end when the gateway stops. */
   readonly drainMs: number;
-  /** Milliseconds over which a request's body must keep to the least rate, in lanes/general/pace.ts. */
+  /** Milliseconds over which a request's body must reach the minimum rate of lanes/general/pace.ts. */
   readonly requestMs: number;
   /** Milliseconds for a request's head to arrive. */
   readonly headersMs: number;
-  /** Milliseconds that a client may take nothing of an answer that waits for it. */
+  /** Milliseconds for which a client may stop reading an answer. */
   readonly stallMs: number;
-  /** Milliseconds that a client's idle connection is kept. */
+  /** Milliseconds for which an idle client connection is kept. */
   readonly keepAliveMs: number;
   /** Bytes of a request's head. */
   readonly headerBytesMax: number;
@@ -61,11 +64,11 @@ export const GATEWAY_SETTINGS = {
   headerBytesMax: 16 * 1024,
 } as const;
 
-/** As much of the client as a gateway uses. */
+/** The part of the client that a gateway uses. */
 export interface GatewayClient {
   readonly registry: Pick<Client["registry"], "watch">;
   readonly config: Pick<Client["config"], "watch" | "acknowledger" | "effectiveOtherThan">;
-  /** Absent: limits that gateways share are each one's own. */
+  /** Absent: each gateway applies shared limits on its own. */
   readonly quotas?: Pick<Client["quotas"], "lease">;
 }
 
@@ -79,18 +82,18 @@ export type ConfigOrigin = "file" | "config-file" | "control-plane";
 export interface GatewayStatus {
   readonly ready: boolean;
   /**
-   * Where what it lives by came from. `file`: the last good state, for nothing newer has been heard since the start;
-   * `config-file`: the file of the setting.
+   * The origin of the config in force. `file`: the last good state, because nothing newer arrived since the start;
+   * `config-file`: the configured file.
    */
   readonly source: ConfigOrigin | "none";
-  /** Names the config in force; equal key, equal content. */
+  /** Identifies the config in force; equal keys mean equal content. */
   readonly releaseKey: string | undefined;
   readonly routes: number;
-  /** Per cluster, the endpoints that get requests. */
+  /** The endpoints of each cluster that receive requests. */
   readonly clusters: readonly { readonly name: string; readonly service: string; readonly endpoints: number }[];
-  /** Of a newer config that was refused; the one in force goes on. */
+  /** Problems of a newer config that was rejected; the previous one stays in force. */
   readonly problems: readonly ConfigProblem[];
-  /** Of the one in force: hints that became no route, listeners whose port could not be opened. */
+  /** Warnings about the config in force: hints that became no route, listeners whose port could not be opened. */
   readonly warnings: readonly ConfigProblem[];
   readonly connected: { readonly config: boolean; readonly registry: boolean };
   readonly inFlight: number;
@@ -102,8 +105,8 @@ export interface Gateway extends AsyncDisposable {
   /** Resolves when the first whole config and its endpoints are in force; rejects with the signal's reason. */
   ready(signal: AbortSignal): Promise<void>;
   status(): GatewayStatus;
-  /** What each cluster is like now, by its key: shares, ejections, breakers. */
+  /** The current state of each cluster, by its key: shares, ejections, breakers. */
   clusterViews(): ReadonlyMap<string, ClusterView>;
-  /** Serves new connections with another certificate; those that stand go on. */
+  /** Serves new connections with another certificate. Established connections are not affected. */
   setTls(identity: TlsIdentity): void;
 }

@@ -293,9 +293,9 @@ test("a config that asks in vain is refused, with the place", async () => {
     [{ clientCertificates: {} }, at, /either ca or caFile/],
     [{ clientCertificates: { ca, caFile: "/ca.pem" } }, at, /either ca or caFile/],
     [{ clientCertificates: { ca: "" } }, `${at}/ca`, /./],
-    [{ clientCertificates: { ca: "hello" } }, `${at}/ca`, /no certificate in PEM/],
-    [{ clientCertificates: { ca: ca.replace(/\n..../, "\nAAAA") } }, `${at}/ca`, /certificate 1 cannot be read/],
-    [{ clientCertificates: { ca: `${ca}\n${ca.replace(/\n..../, "\nAAAA")}` } }, `${at}/ca`, /certificate 2/],
+    [{ clientCertificates: { ca: "hello" } }, `${at}/ca`, /no PEM certificate/],
+    [{ clientCertificates: { ca: ca.replace(/\n..../, "\nAAAA") } }, `${at}/ca`, /Certificate 1 cannot be read/],
+    [{ clientCertificates: { ca: `${ca}\n${ca.replace(/\n..../, "\nAAAA")}` } }, `${at}/ca`, /Certificate 2/],
     // OpenSSL would take the first and forget the second.
     [{ clientCertificates: { ca: `${ca}\n${ca}${ca}` } }, `${at}/ca`, /something else/],
     [{ clientCertificates: { ca: `${ca}\n${key}` } }, `${at}/ca`, /something else/],

@@ -231,9 +231,9 @@ test("a certificate that is none, or of another key, is refused with its place a
   expect(problems(other)).toEqual([]);
   for (const [certificate, pointer, message] of [
     [{ ...one, key: other.key }, `${at}/key`, /not the key of the first/],
-    [{ ...one, cert: "x" }, `${at}/cert`, /no certificate in PEM/],
-    [{ ...one, key: "x" }, `${at}/key`, /no private key in PEM/],
-    [{ ...one, key: one.key.replace("MI", "XX") }, `${at}/key`, /no private key in PEM/],
+    [{ ...one, cert: "x" }, `${at}/cert`, /no PEM certificate/],
+    [{ ...one, key: "x" }, `${at}/key`, /no PEM private key/],
+    [{ ...one, key: one.key.replace("MI", "XX") }, `${at}/key`, /no PEM private key/],
   ] as const) {
     const found = problems(certificate);
     expect(found).toEqual([[pointer, expect.stringMatching(message)]]);

@@ -87,7 +87,7 @@ test("a hint becomes a route only for services that the config names, below ever
   ] as const) {
     expect([path, (await ask(port, path, { host })).status]).toEqual([path, 404]);
   }
-  expect(running.gateway.status().warnings[0]?.message).toMatch(/"\/admin", which lies outside/);
+  expect(running.gateway.status().warnings[0]?.message).toMatch(/"\/admin", which is outside/);
   const big = await ask(port, "/orders", { method: "POST", body: "x".repeat(1024 * 1024 + 1) });
   expect(big.status).toBe(413);
   hint("orders");
@@ -122,8 +122,8 @@ test("two services that hint the same prefix get none of it, and a path that is 
   );
   expect(routes.map(({ name }) => name)).toEqual(["hint:a:/a"]);
   expect(problems.map(({ message }) => message)).toEqual([
-    'Service "b" hints "/b//c", which is no canonical path.',
-    'a and b hint the same prefix "/x"; until one of them gives way it is nobody\'s.',
+    'Service "b" hints "/b//c", which is not a canonical path.',
+    'a and b hint the same prefix "/x", so none of them gets a route for it. Remove it from all but one of them.',
   ]);
 });
 
