@@ -93,7 +93,7 @@ test("an effective config has so many characters", () => {
   expect(problems(EFFECTIVE_CHARS_MAX - around)).toEqual([]);
   const [one, ...rest] = problems(EFFECTIVE_CHARS_MAX - around + 1);
   expect([one?.message, rest]).toEqual([
-    expect.stringMatching(/^default\/web\/default: in all it is 12582913 characters/),
+    expect.stringMatching(/^default\/web\/default: all values together have 12582913 characters/),
     [],
   ]);
 });

@@ -114,7 +114,7 @@ test("a list of imports is one of apps, and no longer than may be", () => {
     list("- a/b/c"),
     list("[", "json"),
   ]) {
-    expect([wrong.imports, wrong.problem]).toEqual([undefined, expect.stringContaining("is a list of apps")]);
+    expect([wrong.imports, wrong.problem]).toEqual([undefined, expect.stringContaining("must be a list of")]);
   }
   expect(list("- a\n- B!").problem).toContain('"B!" is not a valid app name');
 });
@@ -184,7 +184,7 @@ test("a placeholder is a key, perhaps of a set, a path and a default", () => {
     fallback: "x|y",
   });
   for (const wrong of ["", ":k", "A:k", "k#", "k k", "a/b/c/d:k"])
-    expect(() => parseReference(wrong)).toThrow("no placeholder");
+    expect(() => parseReference(wrong)).toThrow("not a valid placeholder");
 });
 
 test("placeholders nest so deep, are read from values so large, and become no larger than a value", () => {

@@ -66,7 +66,7 @@ test("an import of an import is followed, the later import lies over the earlier
   const { items } = await control.client.config.effective(set("orders"));
   expect(["a", "b", "c"].map((key) => items[key]?.value)).toEqual(["base", "one", "two"]);
   const circle = await problems(control, set("base"), { a: text("base"), "imports.yaml": yaml("- orders") });
-  expect(circle[0]).toMatchObject({ key: "imports.yaml", message: expect.stringContaining("in a circle") as string });
+  expect(circle[0]).toMatchObject({ key: "imports.yaml", message: expect.stringContaining("circular") as string });
 });
 
 test.each([
@@ -144,8 +144,8 @@ test.each<[string, Record<string, Item>, string]>([
   ["a key that is not there", { x: text("${y}", true) }, 'no key "y"'],
   ["a path that is not there", { x: text("${db.yaml#nowhere}", true), "db.yaml": yaml(DB) }, "has nothing at nowhere"],
   ["a set that is not there", { x: text("${nobody:y}", true) }, 'nothing is released for "nobody"'],
-  ["a circle", { x: text("${y}", true), y: text("${z}", true), z: text("${x}", true) }, "in a circle"],
-  ["a circle within one document", { "x.yaml": yaml("a: ${x.yaml#b}\nb: ${x.yaml#a}\n", true) }, "in a circle"],
+  ["a circle", { x: text("${y}", true), y: text("${z}", true), z: text("${x}", true) }, "circular"],
+  ["a circle within one document", { "x.yaml": yaml("a: ${x.yaml#b}\nb: ${x.yaml#a}\n", true) }, "circular"],
   ["a list inside a text", { x: text("<${db.yaml#list}>", true), "db.yaml": yaml(DB) }, "cannot be part of a text"],
   ["an ill-formed one", { x: text("${what is this}", true) }, "is not a valid placeholder"],
   ["one without an end", { x: text("${y", true) }, "has no end"],
@@ -224,7 +224,7 @@ test("an environment's own limits are kept, and the refusal says which", async (
   await expect(refused({ a: text(""), b: text(""), c: text("") })).rejects.toMatchObject({
     code: "CONFIG_LIMIT_EXCEEDED",
   });
-  await expect(refused({ a: text("é".repeat(51)) })).rejects.toThrow('key "a" are 102');
+  await expect(refused({ a: text("é".repeat(51)) })).rejects.toThrow('key "a" is 102');
   await expect(refused({ a: text("x".repeat(99)), b: text("x".repeat(99)) })).rejects.toThrow("The size in bytes is");
   await refused({ a: text("x".repeat(50)) });
 });

@@ -69,8 +69,8 @@ test.each([
 
 test.each([
   ["is not there", async () => {}, "cannot be read"],
-  ["is a folder", (path: string) => mkdir(path, { mode: 0o700 }), "no file"],
-  ["is a pipe", async (path: string) => void execFileSync("mkfifo", ["-m", "600", path]), "no file"],
+  ["is a folder", (path: string) => mkdir(path, { mode: 0o700 }), "is not a file"],
+  ["is a pipe", async (path: string) => void execFileSync("mkfifo", ["-m", "600", path]), "is not a file"],
   ["is huge", (path: string) => writeFile(path, "#".repeat(70_000), { mode: 0o600 }), "at most 65536 are allowed"],
 ])("a key file that %s is refused", async (_what, make, says) => {
   await using folder = await tempFolder();

@@ -86,7 +86,7 @@ test.each([
     ],
   });
   const found = await read(control, undefined, name);
-  expect(found[toKey]?.unreadable?.message).toContain("it was changed where it is stored");
+  expect(found[toKey]?.unreadable?.message).toContain("its record in the store was changed");
   expect(JSON.stringify(found)).not.toContain(CANARY);
 });
 

@@ -230,7 +230,7 @@ test.each([
   await using control = await withControl({ secretKeys: KEYS(), releaseChecks: [gatewayReleaseCheck] });
   const answer = await control.call("POST", `/v1/config/default/${app}/default/releases`, { items });
   expect(answer).toMatchObject({ status: 422, json: { code: "CONFIG_VALUE_INVALID" } });
-  expect(answer.json["detail"]).toContain("may not be a secret");
+  expect(answer.json["detail"]).toContain("must not be a secret");
 });
 
 test("a watch in the clear and a masked one of the same config are told different bytes", async () => {

@@ -171,7 +171,7 @@ test("while one set is invalid none is released, and every problem is told with 
     extra: {
       problems: [
         { file: "default/D/default/x.txt", message: expect.stringContaining('"D" is not a valid app') as string },
-        { file: "default/d/default/sub/x.txt", message: expect.stringContaining("too deep") as string },
+        { file: "default/d/default/sub/x.txt", message: expect.stringContaining("too many folders") as string },
         { file: "default/d/default/x y.txt", message: expect.stringContaining('"x y.txt" is not a valid key') as string },
       ],
     },
@@ -229,7 +229,7 @@ test("a file that is no text becomes a binary value and comes out as it was; one
   await expect(control.client.config.importZip(zip, { mode: "release" })).rejects.toMatchObject({
     code: "CONFIG_IMPORT_INVALID",
     extra: {
-      problems: [{ file: "default/a/default/app.yaml", message: expect.stringContaining("no UTF-8") as string }],
+      problems: [{ file: "default/a/default/app.yaml", message: expect.stringContaining("is not UTF-8") as string }],
     },
   });
 });

@@ -67,7 +67,7 @@ test("files beside the folders of sets are passed over; those too deep are refus
     problems: [],
   });
   expect(read(paths("n/app/prod/folder/k")).problems).toEqual([
-    expect.stringMatching(/too deep; a file is NAMESPACE\/APP\/PROFILE\/KEY/),
+    expect.stringMatching(/has too many folders; a file is NAMESPACE\/APP\/PROFILE\/KEY/),
   ]);
   const two = { namespace: "n", depth: 2 } as const;
   expect(read(paths("x/app/prod/k", "app/prod/k", "app/k"), two)).toEqual({
