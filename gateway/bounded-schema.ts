@@ -1,33 +1,33 @@
 /**
- * A JSON Schema whose check ends soon, whatever the value. Callers choose the value, so nothing may cost more than in
- * proportion to it: patterns are RE2's, values are compared as texts, and not all with all, and each
- * use of a subschema is a step, of which there are so many for each byte. That is what bounds schemas that refer to
- * themselves: of `oneOf` over two ways down a tree, each level doubles the work.
+ * JSON Schema validation with bounded cost. Clients choose the value, so the cost must stay in proportion to its size:
+ * patterns are RE2's, values are compared as texts instead of pairwise, and each use of a subschema is a step, with a limit
+ * of steps per byte. The limit also bounds recursive schemas: `oneOf` with two branches down a tree doubles the work at
+ * each level.
  */
 import { _, Ajv2020, type CodeKeywordDefinition } from "ajv/dist/2020.js";
 import { canonicalJson, messageOf, schemaProblems, setOwn } from "#base";
 import { regexOf } from "./core/paths/regex.ts";
 
-/** Characters of a schema as JSON. */
+/** Longest schema as JSON, in characters. */
 const SCHEMA_CHARS_MAX = 64 * 1024;
-/** Problems that a caller is told at once. */
-const PROBLEMS_TOLD_MAX = 5;
-/** Steps of any value, a few milliseconds, however small it is. */
+/** Most problems in one answer. */
+const PROBLEMS_LISTED_MAX = 5;
+/** Steps that every value may use, however small it is: a few milliseconds. */
 const STEPS_MIN = 50_000;
-/** A union of thirty, for each number of a list of digits: 64 KiB take a tenth of a second at the most. */
+/** Enough for a union of thirty schemas for each number in a list of digits. 64 KiB take at most a tenth of a second. */
 const STEPS_PER_BYTE = 16;
-/** Steps of the largest value: up to half a second, in which a gateway does nothing else. */
+/** Most steps of any value: up to half a second, in which a gateway does nothing else. */
 const STEPS_MAX = 8_000_000;
-/** Characters that are looked at in a step. */
+/** Characters that one step covers. */
 const CHARS_PER_STEP = 32;
 
-/** What is wrong with a value of so many bytes, in words; undefined: nothing. */
+/** The problems of a value as text; undefined: none. `bytes`: the size of the value. */
 export type BoundedCheck = (value: unknown, bytes: number) => string | undefined;
 
 class TooManySteps extends Error {}
 
 class Steps {
-  /** The check of the schema itself, by its own schema, is the operator's. */
+  /** Unlimited before `begin`: the schema itself comes from the operator. */
   #left = Infinity;
 
   begin(bytes: number): void {
@@ -44,7 +44,7 @@ class Steps {
   }
 }
 
-/** @throws what is wrong with the schema, for the operator to read */
+/** @throws with the problem of the schema, for the operator to read */
 export function compileBounded(schema: Record<string, unknown>, what: string): BoundedCheck {
   if (JSON.stringify(schema).length > SCHEMA_CHARS_MAX)
     throw new Error(`${what}: the schema is longer than ${SCHEMA_CHARS_MAX} characters`);
@@ -65,18 +65,18 @@ export function compileBounded(schema: Record<string, unknown>, what: string): B
       if (validate(value)) return undefined;
     } catch (error) {
       if (error instanceof TooManySteps) return "it takes too many steps to check";
-      // The stack ends: each level of the value is some of the check's.
+      // A stack overflow: each level of the value needs some levels of the check.
       if (error instanceof RangeError) return "it is nested too deeply";
       throw error;
     }
     return schemaProblems(validate.errors ?? [])
-      .slice(0, PROBLEMS_TOLD_MAX)
+      .slice(0, PROBLEMS_LISTED_MAX)
       .map(({ pointer, message }) => `${pointer === "" ? "it" : pointer} ${message}`)
       .join("; ");
   };
 }
 
-/** Checks schemas by their meta-schema. To compile that takes tens of milliseconds, so one does it for all schemas. */
+/** Checks schemas by their meta-schema. Compiling that takes tens of milliseconds, so all schemas share one instance. */
 let metaSchemas: Ajv2020 | undefined;
 
 const STEP = "x-posthouse-step";
@@ -85,13 +85,13 @@ const STRING_STEP = "x-posthouse-string-step";
 function counting(steps: Steps): Ajv2020 {
   const tester = (pattern: string) => {
     const regex = regexOf(pattern);
-    // JSON Schema's patterns are not anchored.
+    // Patterns of JSON Schema are not anchored.
     return (text: string) => {
       steps.takeChars(text.length);
       return regex.test(text);
     };
   };
-  // Ajv keeps compiled patterns by what they are as a text.
+  // Ajv caches compiled patterns by their text.
   const regExp = Object.assign((pattern: string) => ({ test: tester(pattern), toString: () => pattern }), { code: "" });
   const ajv = new Ajv2020({
     strict: false,
@@ -121,7 +121,7 @@ function counting(steps: Steps): Ajv2020 {
     error: { message: "must be equal to one of the allowed values" },
     compile: (values: readonly unknown[]) => isOneOf(values, steps),
   });
-  // Before all others of their kind: what fails at once has cost a step, too.
+  // Before all other keywords of the type, so that a value that fails at once costs a step, too.
   const first = (type: string | undefined) => ajv.RULES.rules.find((group) => group.type === type)?.rules[0]?.keyword;
   ajv.addKeyword({
     ...stepping((value, weight) => {
@@ -156,7 +156,7 @@ function stepping(step: (value: never, weight: number) => void): Omit<CodeKeywor
 function isUnique(items: readonly unknown[], steps: Steps): boolean {
   const seen = new Set<unknown>();
   for (const item of items) {
-    const key = keyOf(item, steps);
+    const key = comparisonKey(item, steps);
     if (seen.has(key)) return false;
     seen.add(key);
   }
@@ -164,13 +164,13 @@ function isUnique(items: readonly unknown[], steps: Steps): boolean {
 }
 
 function isOneOf(values: readonly unknown[], steps: Steps): (value: unknown) => boolean {
-  const keys = new Set(values.map((value) => keyOf(value, steps)));
+  const keys = new Set(values.map((value) => comparisonKey(value, steps)));
   const objects = values.some((value) => typeof value === "object" && value !== null);
-  return (value) => (objects || typeof value !== "object" || value === null) && keys.has(keyOf(value, steps));
+  return (value) => (objects || typeof value !== "object" || value === null) && keys.has(comparisonKey(value, steps));
 }
 
-/** Equal values, equal keys. Ajv's own comparison calls `valueOf` of what a caller sent. */
-function keyOf(value: unknown, steps: Steps): unknown {
+/** Equal values have equal keys. Ajv's own comparison would call a `valueOf` that the client sent. */
+function comparisonKey(value: unknown, steps: Steps): unknown {
   if (typeof value === "string") return `"${value}`;
   if (typeof value !== "object" || value === null) return value;
   const text = canonicalJson(value);
@@ -178,14 +178,14 @@ function keyOf(value: unknown, steps: Steps): unknown {
   return text;
 }
 
-/** Where subschemas stand: one, a list, by name. */
+/** Keywords with subschemas: a single one, a list, or by name. */
 const words = (text: string) => new Set(text.split(" "));
 const ONE = words(
   "additionalProperties propertyNames items contains not if then else unevaluatedItems unevaluatedProperties",
 );
 const LIST = words("allOf anyOf oneOf prefixItems");
 const NAMED = words("properties patternProperties dependentSchemas $defs definitions");
-/** What else takes part in a check. All other words are notes, and left out: no reference leads into one. */
+/** Other keywords that affect validation. All further keywords are annotations and are dropped; references cannot lead into one. */
 const PLAIN = new Set([
   ...words("$schema $id $anchor $ref $dynamicAnchor $dynamicRef type nullable const enum required dependentRequired"),
   ...words(
@@ -194,7 +194,7 @@ const PLAIN = new Set([
   ...words("uniqueItems maxContains minContains maxProperties minProperties"),
 ]);
 
-/** The same schema, every part of which counts its use; the more is written in it, the more. */
+/** The same schema, in which each part counts its use, in proportion to its length. */
 function counted(schema: unknown): unknown {
   if (typeof schema !== "object" || schema === null || Array.isArray(schema)) return schema;
   const made: Record<string, unknown> = {};
