@@ -30,10 +30,10 @@ test("each kind of check is taken, and shown by its type", async () => {
 test.each([
   [{ type: "exec", program: "/bin/true" }, "/checks/0/type", "through the agent"],
   [{ type: "process", pid: 1 }, "/checks/0/type", "through the agent"],
-  [{ type: "http", path: "/", url: "http://a/" }, "/checks/0/path", "either url or path"],
+  [{ type: "http", path: "/", url: "http://a/" }, "/checks/0/path", "cannot be combined with url"],
   [{ type: "http", method: "HEAD", bodyContains: "x" }, "/checks/0/bodyContains", "use GET"],
-  [{ type: "http", headers: { "Transfer-Encoding": "x" } }, "/checks/0/headers/Transfer-Encoding", "leave this header"],
-  [{ type: "http", expectStatus: ["299-200"] }, "/checks/0/expectStatus/0", "lower one first"],
+  [{ type: "http", headers: { "Transfer-Encoding": "x" } }, "/checks/0/headers/Transfer-Encoding", "remove it"],
+  [{ type: "http", expectStatus: ["299-200"] }, "/checks/0/expectStatus/0", "lower status first"],
   [{ type: "tcp", damping: { reuse: 5 } }, "/checks/0/damping/reuse", "below suppress"],
   [{ type: "tcp", host: "a..b" }, "/checks/0/host", "or a host name"],
   [{ type: "udp", host: "host:8080", send: "x" }, "/checks/0/host", "without scheme, port"],
