@@ -19,7 +19,7 @@ import {
   type KeptFile,
   type WantedFile,
 } from "./kept-file.ts";
-import type { CodedProblem, Reloader } from "./reloader.ts";
+import type { Reloader } from "./reloader.ts";
 
 /** Milliseconds between looks at all files, since another program may have changed or removed one. */
 const LOOK_MS = 60_000;
@@ -209,7 +209,11 @@ export class FileKeeper implements AsyncDisposable {
   }
 
   /** Records the state of a file that is not written now. */
-  #settle(file: KeptFile, planned: PlannedFile, config: EffectiveConfig | undefined): void {
+  #settle(
+    file: KeptFile,
+    planned: Exclude<PlannedFile, { readonly state: "write" }>,
+    config: EffectiveConfig | undefined,
+  ): void {
     const { path, key } = file.wanted;
     switch (planned.state) {
       case "masked":
@@ -228,8 +232,9 @@ export class FileKeeper implements AsyncDisposable {
         setState(file, "current");
         file.releaseKey = config?.releaseKey;
         return;
-      default:
-        setState(file, planned.state === "absent" ? "absent" : "waiting");
+      case "waiting":
+      case "absent":
+        setState(file, planned.state);
     }
   }
 

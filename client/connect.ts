@@ -20,7 +20,10 @@ export interface ConnectOptions {
   readonly app: string;
   /** Its values override those of profile `default`. @default "default" */
   readonly profile?: string | undefined;
-  /** Name under which this process acknowledges, and gradual releases select it: letters, digits, `.`, `_` and `-`. @default host name and process id */
+  /**
+   * Name under which this process acknowledges, and gradual releases select it: letters, digits, `.`, `_` and `-`.
+   * @default host name and process id
+   */
   readonly instance?: string | undefined;
   /** Labels by which gradual releases select this process, such as `{ zone: "eu" }`. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
@@ -29,7 +32,10 @@ export interface ConnectOptions {
    * fails.
    */
   readonly lastKnownGoodFile?: string | undefined;
-  /** Called once for each problem that no call throws: a value that is not valid in a watch, a server that is away or older, a file that cannot be written. */
+  /**
+   * Called once for each problem that no call throws: a value in a watch that is not valid, a server that is away or older, a file
+   * that cannot be written.
+   */
   readonly onProblem?: ((problem: AppError) => void) | undefined;
   /** A log like pino's. @default warnings and errors, as JSON on standard error */
   readonly log?: Log | undefined;

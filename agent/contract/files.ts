@@ -19,7 +19,8 @@ export const Escape = Type.Union(
   [Type.Literal("none"), Type.Literal("json"), Type.Literal("yaml"), Type.Literal("shell")],
   {
     description:
-      "How a value is written. none: unchanged · json: as a JSON value with its quotes · yaml: the same, which YAML also reads · shell: as one shell word.",
+      "How a value is written. none: unchanged · json: as a JSON value with its quotes · yaml: the same, which YAML also reads · " +
+      "shell: as one shell word.",
   },
 );
 export type Escape = Static<typeof Escape>;

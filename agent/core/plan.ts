@@ -43,7 +43,9 @@ export type PlannedFile =
   | { readonly state: "masked" }
   /** The template cannot be filled in; the old file stays. */
   | { readonly state: "invalid"; readonly message: string }
-  | { readonly state: "current" | "write"; readonly value: string };
+  | { readonly state: "current" }
+  /** The content to write. */
+  | { readonly state: "write"; readonly value: string };
 
 /** `onDisk`: the content of the file, in the encoding of the wanted content; undefined when it does not exist or cannot be read. */
 export function planFile(wanted: WantedContent, known: KnownConfigs, onDisk: string | undefined): PlannedFile {
@@ -70,7 +72,7 @@ export function planFile(wanted: WantedContent, known: KnownConfigs, onDisk: str
 
 function against(onDisk: string | undefined, value: string | undefined): PlannedFile {
   if (value === undefined) return { state: "absent" };
-  return { state: value === onDisk ? "current" : "write", value };
+  return value === onDisk ? { state: "current" } : { state: "write", value };
 }
 
 function itemOf({ items }: EffectiveConfig, key: string) {

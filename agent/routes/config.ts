@@ -26,7 +26,7 @@ function effectiveRoute(untyped: FastifyInstance, agent: LocalAgent, closing: Ab
       schema: {
         tags: TAGS,
         summary:
-          "Get an effective config from this host, also while the server is away; with If-None-Match and wait, a long poll that answers 304",
+          "Get an effective config, also while the server is away; with If-None-Match and wait, a long poll that answers 304",
         params: SetParams,
         querystring: Type.Object(WaitQuery, { additionalProperties: false }),
         headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: IF_NONE_MATCH_CHARS_MAX })) }),

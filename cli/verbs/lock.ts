@@ -35,7 +35,8 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
   withExamples(command, ["posthouse lock nightly/backup -- ./backup.sh /data"]);
   command.addHelpText(
     "after",
-    "\nThe command receives LOCK_NAME and LOCK_TOKEN. The exit code is that of the command; 75 when the lock was not acquired in time, or lost.",
+    "\nThe command receives LOCK_NAME and LOCK_TOKEN. The exit code is that of the command, or 75 when the lock was lost or not " +
+      "acquired in time.",
   );
   command.action(async (name: string, words: [string, ...string[]], options: LockOptions) => {
     const { namespace, value, waitSeconds, delaySeconds, sessionSeconds, graceSeconds } = options;

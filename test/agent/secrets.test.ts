@@ -67,7 +67,7 @@ test.each([
     prefix: "",
     variables,
   });
-  expect(made).toEqual({ problem: expect.stringContaining("use one of the role agent") as string });
+  expect(made).toEqual({ problem: expect.stringContaining("use a token of the role agent") as string });
 });
 
 test("a command is told what is wrong with a secret without the secret", () => {
