@@ -2,7 +2,7 @@
  * The differences between two states of a set, by key, and by line for a changed key. Lines are compared by the longest
  * common subsequence up to a limit; beyond it the whole value counts as changed.
  */
-import { own } from "#base";
+import { costlyInvariant, own } from "#base";
 import type { Difference } from "../api.ts";
 import { isSealed, shownItem, type StoredItems } from "./sealed.ts";
 
@@ -42,11 +42,17 @@ export function diffLines(before: string, after: string): string[] {
   let end = 0;
   while (end < old.length - start && end < now.length - start && old.at(-1 - end) === now.at(-1 - end)) end++;
   const kept = (lines: readonly string[]) => lines.map((line) => ` ${line}`);
-  return [
+  const lines = [
     ...kept(old.slice(0, start)),
     ...diffMiddle(old.slice(start, old.length - end), now.slice(start, now.length - end)),
     ...kept(old.slice(old.length - end)),
   ];
+  const without = (mark: string) => lines.filter((line) => !line.startsWith(mark)).map((line) => line.slice(1));
+  costlyInvariant(
+    () => without("-").join("\n") === after && without("+").join("\n") === before,
+    "the lines of a difference contain all of both texts",
+  );
+  return lines;
 }
 
 function diffMiddle(old: readonly string[], now: readonly string[]): string[] {

@@ -2,6 +2,8 @@
  * Fair shares of a few places of work. An author takes one place at a time, however much it asks for, and authors take
  * turns. Pure: the caller does the work.
  */
+import { costlyInvariant, invariant } from "#base";
+
 export class FairShare {
   readonly #placesMax: number;
   readonly #working = new Set<string>();
@@ -23,7 +25,7 @@ export class FairShare {
   }
 
   leave(author: string): void {
-    this.#working.delete(author);
+    invariant(this.#working.delete(author), "an author leaves a place only after entering one");
     // The author's next turn comes after those of everyone who waits now.
     const queue = this.#waiting.get(author);
     if (queue) {
@@ -40,7 +42,12 @@ export class FairShare {
       const begin = queue.shift();
       if (queue.length === 0) this.#waiting.delete(author);
       this.#working.add(author);
+      invariant(this.#working.size <= this.#placesMax, "no more authors work than there are places");
       begin?.();
     }
+    costlyInvariant(
+      () => this.#waiting.values().every((queue) => queue.length > 0),
+      "an author without waiting work has no turn",
+    );
   }
 }

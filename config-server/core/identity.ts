@@ -2,7 +2,7 @@
  * The identity of a config reader: an id and labels, in one canonical spelling. A stage selects identities by labels, by name
  * or by a share of all ids. A share is sticky: an id has one place per rollout, and a larger share includes every smaller one.
  */
-import { own, setOwn } from "#base";
+import { invariant, own, setOwn } from "#base";
 import { ConfigErrors, LABEL_NAME, LABEL_VALUE, LABELS_MAX, type Identity, type Labels } from "../api.ts";
 
 /** A reader without an identity. */
@@ -75,5 +75,7 @@ export function selects({ labels, instances, percent }: Selector, who: Identity,
 /** The place of an id in a rollout, from 0 to 9,999. It differs by rollout, so that the first instances are not always the same. */
 export function sharePlaceOf(rollout: string, instance: string, hash: (text: string) => string): number {
   // Eight hex digits are four billion, so no place is preferred by more than a millionth.
-  return Number.parseInt(hash(`${rollout} ${instance}`).slice(0, 8), 16) % PLACES;
+  const place = Number.parseInt(hash(`${rollout} ${instance}`).slice(0, 8), 16) % PLACES;
+  invariant(place >= 0 && place < PLACES, "an instance has a place in each rollout");
+  return place;
 }

@@ -3,7 +3,7 @@
  * is built once per variant (the running rollouts that have reached it) and kept until a release of an app in it changes.
  * Pure: the hash function is a parameter.
  */
-import { own, setOwn } from "#base";
+import { costlyInvariant, invariant, own, setOwn } from "#base";
 import type { ConfigPatch, EffectiveConfig, Identity, ReleaseProblem, SetName } from "../api.ts";
 import { NOBODY } from "./identity.ts";
 import { blinded } from "./blind.ts";
@@ -96,6 +96,8 @@ export class LiveConfig {
   apply(pointers: readonly Pointer[]): void {
     this.#reach.clear();
     for (const pointer of pointers) {
+      const { record, candidate } = pointer;
+      invariant(record.rollout?.version === candidate?.version, "a set has a candidate while a rollout brings it");
       this.#put(pointer);
       for (const key of this.#keptByApp.get(appId(pointer.name)) ?? []) {
         const { config, problems } = this.#kept.get(key) as Resolved;
@@ -219,6 +221,7 @@ export class LiveConfig {
       for (const app of found.apps) add(this.#keptByApp, app, key);
     }
     this.#kept.set(key, found);
+    invariant(this.#kept.size <= KEPT_MAX + 1, "kept configs exceed their limit by the newest one at most");
     if (this.#kept.size > KEPT_MAX) this.#forget(this.#kept.keys().next().value as string);
     return found;
   }
@@ -235,6 +238,10 @@ export class LiveConfig {
     const versions = sets.map((id): [string, number] => [id, this.#lookup(setOf(id), variant)?.release.version ?? 0]);
     this.#made.delete(releaseKey);
     this.#made.set(releaseKey, new Map(versions));
+    costlyInvariant(
+      () => versions.every(([, version]) => version > 0),
+      "a config consists of releases, which are numbered from 1",
+    );
     if (this.#made.size > KEPT_MAX) this.#made.delete(this.#made.keys().next().value as string);
   }
 

@@ -1,5 +1,5 @@
 /** The plan of an import or a source for one set, compared with the live release. Pure. */
-import { own } from "#base";
+import { invariant, own } from "#base";
 import type { FileProblem, ImportedSet, Items, ReleaseProblem, SetName } from "../api.ts";
 import { PLAN_LINES_MAX } from "../api.ts";
 import { diffItems } from "./diff.ts";
@@ -35,13 +35,15 @@ export function planSet(
     }
   }
   for (const key of Object.keys(live.items).sort()) if (!Object.hasOwn(items, key)) kinds.removed.push(key);
+  const unchanged = Object.keys(items).length - kinds.added.length - kinds.changed.length;
+  invariant(unchanged >= 0, "every key of a plan is added, changed or unchanged");
   return {
     wanted,
     name: wanted.name,
     items,
     fromVersion: live.version,
     ...kinds,
-    unchanged: Object.keys(items).length - kinds.added.length - kinds.changed.length,
+    unchanged,
     isChanged: live.version === 0 || kinds.added.length + kinds.changed.length + kinds.removed.length > 0,
     before: live.items,
   };

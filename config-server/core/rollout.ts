@@ -2,6 +2,7 @@
  * A rollout: its plan and its steps. The live pointer of the set holds all of its state, so each step is one revision, in
  * order with releases. Pure: a command and the present state become the next state or an error.
  */
+import { invariant } from "#base";
 import {
   ACK_SECONDS,
   ConfigErrors,
@@ -241,6 +242,7 @@ function resumed(rollout: Rollout, { tally, critical }: StepContext): Rollout {
 }
 
 function advanced(rollout: Rollout, context: StepContext): Rollout {
+  invariant(rollout.stage + 1 < rollout.plan.stages.length, "only a stage with a next one is advanced");
   const { because: _because, by: _by, log, spared, ...rest } = rollout;
   return {
     ...rest,
@@ -252,6 +254,7 @@ function advanced(rollout: Rollout, context: StepContext): Rollout {
 }
 
 function closed(log: Rollout["log"], { nowMs, tally: { reached, applied } }: StepContext): StageLog[] {
+  invariant(applied >= 0 && applied <= reached, "a stage has at most as many acknowledgements as reached instances");
   const last = log.at(-1) as StageLog;
   return [...log.slice(0, -1), { ...last, endedAt: new Date(nowMs).toISOString(), reached, applied }];
 }

@@ -2,6 +2,7 @@
  * The frames of config watches after a change. A topic of watches is a config, the identity of its reader, and whether the
  * reader wants patches. Readers that receive the same share one frame, which is encoded once. Pure.
  */
+import { costlyInvariant } from "#base";
 import type { ConfigPatch, EffectiveConfig, Identity, SetName } from "../api.ts";
 import { identityOf, identityText, NOBODY } from "./identity.ts";
 import { setId, setOf } from "./keys.ts";
@@ -121,6 +122,10 @@ export function framesAfter(
     const whole = shown(config, audience);
     frames.set(key, { topics: [topic], data: base ? patchOf(shown(base, audience), whole) : whole });
   }
+  costlyInvariant(() => {
+    const topics = [...frames.values()].flatMap((frame) => frame.topics);
+    return new Set(topics).size === topics.length;
+  }, "a topic receives one frame at most");
   return [...frames.values()];
 }
 

@@ -71,7 +71,7 @@ export function validateBySchema(tasks: readonly SchemaTask[]): ReleaseProblem[]
     let validate;
     try {
       const schema = JSON.parse(task.schema) as object;
-      metaSchemas().validateSchema(schema, true);
+      void metaSchemas().validateSchema(schema, true);
       validate = ajv.compile(schema);
     } catch (error) {
       return [{ key: schemaKey, pointer: "", message: `not a valid schema: ${messageOf(error)}` }];

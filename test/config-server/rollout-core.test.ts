@@ -412,7 +412,10 @@ describe("in every run", () => {
         const take = (next: LiveRecord) => {
           const followers = followersOf(live, topics, new Set(["default/orders"]));
           live.apply([pointer(next, revision++)]);
-          const frames = framesAfter(live, followers, { broken: () => expect.unreachable(), shown: (config) => config });
+          const frames = framesAfter(live, followers, {
+            broken: () => expect.unreachable(),
+            shown: (config) => config,
+          });
           expect(frames.length, "one encoding per content, whole or as a patch").toBeLessThanOrEqual(2 * 2);
           for (const { topics, data } of frames) for (const topic of topics) knows.set(topic, versionIn(data));
         };

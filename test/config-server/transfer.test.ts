@@ -172,7 +172,10 @@ test("while one set is invalid none is released, and every problem is told with 
       problems: [
         { file: "default/D/default/x.txt", message: expect.stringContaining('"D" is not a valid app') as string },
         { file: "default/d/default/sub/x.txt", message: expect.stringContaining("too many folders") as string },
-        { file: "default/d/default/x y.txt", message: expect.stringContaining('"x y.txt" is not a valid key') as string },
+        {
+          file: "default/d/default/x y.txt",
+          message: expect.stringContaining('"x y.txt" is not a valid key') as string,
+        },
       ],
     },
   });
