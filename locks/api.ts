@@ -52,7 +52,8 @@ const Value = Type.String({
 });
 const Token = Type.Integer({
   description:
-    "Fencing token: the revision of the acquisition, larger than all earlier tokens. A resource rejects tokens below the largest that it has seen.",
+    "Fencing token: the revision of the acquisition, larger than all earlier tokens. " +
+    "A resource rejects tokens below the largest that it has seen.",
 });
 const Since = Type.String({ format: "date-time" });
 const Delay = Type.Integer({ description: "Seconds that the lock stays unavailable if this holder lapses." });
@@ -99,7 +100,8 @@ const state = {
     Type.String({
       format: "date-time",
       description:
-        "The holder ended without a release, and no session acquires the lock before this time. Measured by this member; another member may have seen the end earlier.",
+        "The holder ended without a release, and no session acquires the lock before this time. " +
+        "Measured by this member; another member may have seen the end earlier.",
     }),
   ),
 };

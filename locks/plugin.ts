@@ -137,7 +137,8 @@ function readRoute(untyped: FastifyInstance, locks: Locks): void {
         tags: TAGS,
         summary: "Read a lock; a long poll with If-None-Match and wait, which may return 304",
         description:
-          "The weak ETag covers holder, value and delay, but not the queue, so clients that follow a leader are not woken when others queue.",
+          "The weak ETag covers holder, value and delay, but not the queue. " +
+          "So clients that follow a leader are not woken when others queue.",
         params: LockParams,
         querystring: Type.Object(
           {
