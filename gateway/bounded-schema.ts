@@ -51,7 +51,7 @@ export function compileBounded(schema: Record<string, unknown>, what: string): B
   const steps = new Steps();
   let validate: ReturnType<Ajv2020["compile"]>;
   try {
-    (metaSchemas ??= new Ajv2020({ strict: false, logger: false, validateFormats: false })).validateSchema(
+    void (metaSchemas ??= new Ajv2020({ strict: false, logger: false, validateFormats: false })).validateSchema(
       schema,
       true,
     );

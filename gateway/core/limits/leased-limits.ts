@@ -184,5 +184,5 @@ function leave(lease: Lease, waited: LeaseWait): void {
   const among = waitingCount(lease, waited);
   if (!among) return;
   lease[among] -= 1;
-  invariant(lease[among] >= 0, "a lease has no fewer than 0 waiting requests");
+  invariant(lease[among] >= 0, "the count of waiting requests is not below 0");
 }
