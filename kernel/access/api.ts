@@ -17,7 +17,7 @@ export const Role = Type.Union(
   ],
   {
     description:
-      "operator: everything · editor: draft, propose and review config · agent: register, acknowledge, read, including its apps' secrets · " +
+      "operator: everything · editor: draft, propose and review config · agent: register, acknowledge, read, with its apps' secrets · " +
       "gateway: read, acknowledge, and lease from shared limits · reader: read.",
   },
 );

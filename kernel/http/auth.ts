@@ -1,6 +1,6 @@
 /**
- * Who calls, and what they may do. A principal has one role; a role is a list of actions; a route names the action it
- * needs. Where tokens are kept is not known here: an authenticator is handed in.
+ * Authentication and authorization of requests. A principal has one role; a role is a list of actions; a route names the action that
+ * it needs. The authenticator is a parameter, so this module does not know where tokens are stored.
  */
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { BadTokens } from "./bad-tokens.ts";
@@ -35,10 +35,10 @@ export const ACTIONS = [
 export type Action = (typeof ACTIONS)[number];
 
 /**
- * What each role may do. An agent lives on a service's host, so it registers, reads and acknowledges, but never publishes.
- * A gateway follows and acknowledges, and leases from shared limits. An editor drafts, proposes and reviews; an operator
- * publishes. Secrets of configs are told to agents alone, for the services; an operator reveals one at a time, which is
- * audited. A reader changes nothing, so that no decision depends on its word.
+ * The actions of each role. An agent runs on a service's host, so it registers, reads and acknowledges, but never publishes. A gateway
+ * follows and acknowledges, and leases from shared limits. An editor drafts, proposes and reviews; an operator publishes. Only agents
+ * receive the secrets of configs, for the services. An operator reveals one at a time, which is audited. A reader changes nothing, so
+ * no decision depends on it.
  */
 const ALLOWED: Record<Role, readonly Action[]> = {
   operator: ACTIONS.filter((action) => action !== "config:secrets"),
@@ -56,14 +56,14 @@ const ALLOWED: Record<Role, readonly Action[]> = {
   reader: ["registry:read", "config:read", "locks:read", "operations:read"],
 };
 
-/** Whether a principal is told the secrets of an app in the clear. */
+/** Whether a principal receives the secrets of an app in the clear. */
 export function isToldSecrets(principal: Principal, app: string): boolean {
   return can(principal, "config:secrets") && within(principal.secretApps ?? [], app);
 }
 
 /** Sessions, which belong to the principal that opened them. */
 export interface SessionOwners {
-  /** Refuses a session that is another's, or is not there. @throws what the route says of a session that is not there */
+  /** Rejects a session that does not exist or belongs to another principal. @throws the route's error for an unknown session */
   require(principal: Principal, session: string, path: string): Promise<void>;
 }
 
@@ -76,20 +76,20 @@ export function can(principal: Principal, action: Action): boolean {
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Who calls; null on routes open to all. */
+    /** The caller; null on open routes. */
     principal: Principal | null;
   }
   interface FastifyContextConfig {
-    /** What the caller must be allowed to do; "open" needs no token. Every route names one. */
+    /** The action that the caller's role must allow; "open" needs no token. Every route names one. */
     action?: Action | "open";
-    /** Where limits cannot be read from the schema: the route names nothing, or leaving names out means all of them. */
+    /** For limits that the schema does not show: the route concerns no names, or omitted names mean all of them. */
     about?: AboutRoute;
   }
 }
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]{1,4096}=*) *$/i;
 
-/** The bearer token of a request; undefined when there is none, or a header that is not one. */
+/** The bearer token of a request; undefined when the header is absent or has another form. */
 export function bearerOf({ headers: { authorization } }: FastifyRequest): string | undefined {
   return authorization === undefined ? undefined : BEARER.exec(authorization)?.[1];
 }
@@ -97,15 +97,16 @@ export function bearerOf({ headers: { authorization } }: FastifyRequest): string
 function tokenOf(request: FastifyRequest): string {
   if (request.headers.authorization === undefined) {
     throw HttpErrors.TOKEN_MISSING(
-      "No token. Send `Authorization: Bearer TOKEN`; the operator's token was printed at the first start.",
+      "Missing token. Send `Authorization: Bearer TOKEN`. The first start printed the operator's token.",
     );
   }
   const token = bearerOf(request);
-  if (token === undefined) throw HttpErrors.TOKEN_INVALID("The Authorization header is not `Bearer TOKEN`.");
+  if (token === undefined)
+    throw HttpErrors.TOKEN_INVALID("Invalid Authorization header. Send `Authorization: Bearer TOKEN`.");
   return token;
 }
 
-/** Checks every route of this instance: a route that names no action does not start. */
+/** Authenticates and authorizes every route of this instance. A route without an action fails at the start. */
 export function requireAuth(
   app: FastifyInstance,
   authenticate: Authenticate,
@@ -130,12 +131,12 @@ export function requireAuth(
     }
     if (!can(request.principal, action)) {
       throw HttpErrors.FORBIDDEN(
-        `"${request.principal.name}" has the role ${request.principal.role}, which may not ${action}.`,
+        `"${request.principal.name}" has the role ${request.principal.role}, which does not allow ${action}. Use a token with another role.`,
         { extra: { action } },
       );
     }
   });
-  // Once the request is read, and before anything is said of its form: names are where the schema says, or nowhere.
+  // After the request is read and before its form is validated: names are where the schema has them, or nowhere.
   app.addHook("preValidation", (request, _reply, done) => {
     const { principal, routeOptions } = request;
     const { url = "", config } = routeOptions;
@@ -148,14 +149,14 @@ export function requireAuth(
     }
     done();
   });
-  // Sessions once the form is right: a session that is not there is then the only thing that is wrong.
+  // Sessions are checked after validation, so that an unknown session is then the only problem.
   app.addHook("preHandler", async (request) => {
     const { principal, routeOptions } = request;
     const { url = "" } = routeOptions;
     const found = fields.get(`${request.method} ${url}`);
     if (principal === null || found === undefined || found.sessions.length === 0 || !sessions) return;
     const used = new Set(found.sessions.flatMap((path) => valuesAt(request, path)));
-    // One at a time is enough: a request names one session, a batch seldom more.
+    // One after the other is enough: a request names one session, and a batch rarely more.
     for (const session of used) await sessions.require(principal, session, url);
   });
 }
@@ -172,13 +173,13 @@ export function requireWithin(
   if (outside === undefined) return;
   const allowed = limits[outside]?.join(", ") || "none";
   throw HttpErrors.FORBIDDEN(
-    `"${principal.name}" is limited to the ${outside} ${allowed}; "${outside === "namespaces" ? namespace : name}" is not one of them.`,
+    `"${principal.name}" is limited to the ${outside} ${allowed}, which do not include "${outside === "namespaces" ? namespace : name}".`,
     { extra: { limit: outside } },
   );
 }
 
 /** The caller of a route that is not open. */
 export function principalOf(request: FastifyRequest): Principal {
-  if (request.principal === null) throw HttpErrors.TOKEN_MISSING("This needs a token.");
+  if (request.principal === null) throw HttpErrors.TOKEN_MISSING("Missing token. Send `Authorization: Bearer TOKEN`.");
   return request.principal;
 }

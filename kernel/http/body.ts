@@ -1,14 +1,14 @@
 /**
- * Bodies of requests: how large they may be, and the one reader of JSON that all of them go through. The parser's cost depends on
- * brackets more than on bytes (two megabytes of them take it a second), so they are counted before it starts.
+ * Bodies of requests: their maximum sizes, and the one reader of JSON. The parser's cost depends on brackets more than on bytes (two
+ * megabytes of them take a second), so they are counted before parsing.
  */
 import type { FastifyInstance, RouteOptions } from "fastify";
 import { hasLoneSurrogate, jsonShapeProblem } from "#base";
 import { HttpErrors } from "./problem.ts";
 
-/** Bytes of a request body, by what the route takes. Every route with a body states one of these, or a limit of its own. */
+/** Bytes of a request body, by kind of route. Every route with a body states one of these, or its own limit. */
 export const BODY_BYTES = {
-  /** Names, numbers, and a reason of 1024 characters, all escaped. */
+  /** Names, numbers, and a reason of 1024 escaped characters. */
   command: 16 * 1024,
   /** The same with a text of 4096 characters. */
   note: 64 * 1024,
@@ -18,14 +18,14 @@ export const BODY_BYTES = {
   value: 2 * 1024 * 1024,
 } as const;
 
-/** For routes that state none: they take no body, and a client may still send an empty object. */
+/** For routes that state no limit: they accept no body, except an empty object. */
 export const BODY_BYTES_DEFAULT = BODY_BYTES.command;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
-/** Escapes in JSON that may be half of a surrogate pair. */
+/** JSON escapes that may be half of a surrogate pair. */
 const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 
-/** Reads JSON bodies within bounds and in Unicode (values, names, keys, reasons alike), and keeps which routes take one. */
+/** Reads JSON bodies within bounds and in valid Unicode, and records which routes accept a body. */
 export function readJsonBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser("error", "error");
   app.removeContentTypeParser("application/json");
@@ -37,12 +37,12 @@ export function readJsonBodies(app: FastifyInstance): void {
     try {
       text = utf8.decode(bytes);
     } catch (cause) {
-      return done(HttpErrors.MALFORMED("The body is not UTF-8. Send JSON in UTF-8.", { cause }));
+      return done(HttpErrors.MALFORMED("The body is not valid UTF-8. Send JSON in UTF-8.", { cause }));
     }
     return parse(request, text, (error, value) => {
       if (error || !SURROGATE_ESCAPE.test(text) || !hasLoneSurrogate(value)) return done(error, value);
       const detail =
-        "The body has half of a surrogate pair (\\ud800 to \\udfff) alone, which is not Unicode. Remove it.";
+        "The body contains half of a surrogate pair (\\ud800 to \\udfff), which is not valid Unicode. Remove it.";
       return done(HttpErrors.MALFORMED(detail));
     });
   });
@@ -54,7 +54,7 @@ export function readJsonBodies(app: FastifyInstance): void {
 
 declare module "fastify" {
   interface FastifyInstance {
-    /** Routes that take a body and state no limit for it. A test keeps this empty. */
+    /** Routes that accept a body without a limit. A test keeps this empty. */
     readonly unlimitedRoutes: string[];
   }
 }

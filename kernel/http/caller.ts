@@ -1,9 +1,9 @@
-/** Whether the caller of a request is still there to receive the answer. */
+/** Whether the caller of a request is still connected. */
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import { HttpErrors } from "./problem.ts";
 
-/** Calls back once when the caller has gone; at once when it went before anybody listened, as during authentication. */
+/** Calls back once when the caller disconnects; at once when it already has, for example during authentication. */
 export function onGone(raw: ServerResponse, callback: () => void): void {
   if (raw.destroyed) return callback();
   let gone = false;
@@ -15,9 +15,9 @@ export function onGone(raw: ServerResponse, callback: () => void): void {
   raw.on("error", once);
 }
 
-/** Aborts when the caller is gone, so that nothing is waited for in vain. */
+/** Aborts when the caller disconnects, so that no work continues for it. */
 export function whileConnected({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController();
-  onGone(raw, () => gone.abort(HttpErrors.UNAVAILABLE("The caller has gone.")));
+  onGone(raw, () => gone.abort(HttpErrors.UNAVAILABLE("The caller disconnected.")));
   return gone.signal;
 }

@@ -1,17 +1,17 @@
-/** Closing an HTTP server in bounded time, whatever its clients do. */
+/** Closes an HTTP server in bounded time, whatever its clients do. */
 import type { FastifyInstance } from "fastify";
 import type { Host } from "#base";
 
 /**
- * Milliseconds that requests under way have once a server closes; then their connections are cut. Without a bound, one
- * client that sends half a request, or stops reading its watch, holds up the stop of the whole process.
+ * Milliseconds for running requests to finish after a server begins to close; then their connections are cut. Without a bound, one
+ * client that sends half a request, or stops reading its watch, would delay the stop of the whole process.
  */
 export const CLOSE_MS_MAX = 5_000;
 
-/** Accepts nothing new, lets requests under way end, and cuts those that take longer than CLOSE_MS_MAX. */
+/** Accepts nothing new, lets running requests finish, and cuts those that take longer than CLOSE_MS_MAX. */
 export async function closeHttpServer(host: Host, app: FastifyInstance): Promise<void> {
   const cancel = host.clock.after(CLOSE_MS_MAX, () => {
-    host.log.warn({ ms: CLOSE_MS_MAX }, "connections were cut, since their requests did not end in time");
+    host.log.warn({ ms: CLOSE_MS_MAX }, "connections were cut because their requests did not finish in time");
     app.server.closeAllConnections();
   });
   try {

@@ -1,7 +1,7 @@
 /**
- * How many connections a server of ours may hold. All roles of a process share its file descriptors, and the gateway needs most of them:
- * without a limit, idle connections to the API would use them up, and the gateway could accept nothing. At the limit the connection
- * that has been idle for longest is closed; when all are busy, the new one is refused.
+ * Limits the connections of a server. All roles of a process share its file descriptors, and the gateway needs most of them: without a
+ * limit, idle connections to the API would use them up, and the gateway could not accept any. At the limit, the connection that has
+ * been idle longest is closed. When all are busy, the new connection is refused.
  */
 import type { FastifyInstance } from "fastify";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -11,13 +11,13 @@ import { HttpErrors } from "./problem.ts";
 
 /** Descriptors for files, the store, pipes, DNS, and listeners. */
 const DESCRIPTORS_RESERVED = 96;
-/** Parts of the rest that each server may use for its connections. What is left, the larger half, is the gateway's. */
+/** Share of the remaining descriptors per server. The larger half is left for the gateway. */
 const SHARES: Readonly<Record<string, number>> = { api: 0.2, agent: 0.1, operations: 0.05 };
 const SHARE_DEFAULT = 0.1;
-/** Connections that a server has in any case: else nobody could look after a process whose limit is far too low. */
+/** Connections that a server always has, so that an operator can reach a process whose limit is far too low. */
 const CONNECTIONS_MIN = 8;
 
-/** Connections that the server of this name may hold in a process that may open so many files. */
+/** Connections that the server of this name may hold in a process with that many file descriptors. */
 export function connectionsMax(name: string, descriptorsMax: number): number {
   const share = own(SHARES, name) ?? SHARE_DEFAULT;
   return Math.max(CONNECTIONS_MIN, Math.floor((descriptorsMax - DESCRIPTORS_RESERVED) * share));
@@ -25,7 +25,7 @@ export function connectionsMax(name: string, descriptorsMax: number): number {
 
 export function limitConnections(host: Host, app: FastifyInstance, name: string): void {
   const max = host.descriptorsMax === undefined ? Infinity : connectionsMax(name, host.descriptorsMax);
-  /** Connections without a request under way, the one that has been idle for longest first. */
+  /** Connections without a running request, the longest idle one first. */
   const idle = new Set<Socket>();
   const open = new Set<Socket>();
   const count = host.metrics
@@ -33,7 +33,7 @@ export function limitConnections(host: Host, app: FastifyInstance, name: string)
     .labels(name);
   const closed = host.metrics.counter({
     name: "posthouse_http_connections_limited_total",
-    help: "Connections closed or refused because the server had as many as it may hold.",
+    help: "Connections closed or refused because the server was at its limit.",
     labelNames: ["server", "action"],
   });
   app.server.on("connection", (socket: Socket) => {
@@ -71,7 +71,7 @@ export function limitConnections(host: Host, app: FastifyInstance, name: string)
       title,
       status,
       code,
-      detail: `This server holds ${max} connections, all of them busy.`,
+      detail: `All ${max} connections of this server are busy. Try again shortly.`,
     });
     socket.on("error", () => {});
     socket.end(

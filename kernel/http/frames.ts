@@ -1,12 +1,12 @@
 /**
- * The frames of a watch, to bytes and back. Server-Sent Events, with `id:` the revision, so that any client's own
- * `Last-Event-ID` resumes it. Pure, and shared with the client.
+ * Encodes and decodes the frames of a watch: Server-Sent Events whose `id:` is the revision, so that the `Last-Event-ID` of any client
+ * resumes the watch. Pure, and shared with the client.
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 
 /**
  * `snapshot`: part of the whole state as of the revision · `synced`: the snapshot is complete · `delta`: what changed ·
- * `reset`: forget all, a snapshot follows · `heartbeat`: nothing new, all up to the revision was sent.
+ * `reset`: discard everything, a snapshot follows · `heartbeat`: no change, everything up to the revision was sent.
  */
 export const FRAME_EVENTS = ["snapshot", "synced", "delta", "reset", "heartbeat"] as const;
 export type FrameEvent = (typeof FRAME_EVENTS)[number];
@@ -16,22 +16,22 @@ export interface Frame<Data = unknown> {
   readonly revision: number;
   /** Absent for synced, reset and heartbeat. */
   readonly data?: Data;
-  /** Of a heartbeat: milliseconds since the server last heard from its store. Absent from servers that do not say it. */
+  /** Of a heartbeat: milliseconds since the last sign of life of the server's store. Absent from older servers. */
   readonly ageMs?: number;
-  /** Of synced and heartbeat: the server has just started without others, so owners may still have to register again. */
+  /** Of synced and heartbeat: the server started a moment ago and found no other, so owners may still have to register again. */
   readonly cold?: boolean;
 }
 
-/** Of the answer to a watch: its id, by which the reader acknowledges what it has taken over. */
+/** Response header of a watch: its id, which the reader needs to acknowledge revisions. */
 export const WATCH_ID_HEADER = "x-posthouse-watch";
 
-/** Longest frame a reader accepts, in characters: a catalog page of a thousand instances, many times over. */
+/** Longest frame that a reader accepts, in characters: many times a catalog page of a thousand instances. */
 export const FRAME_CHARS_MAX = 16 * 1024 * 1024;
 
-/** Of every answer of the control API: milliseconds since it last heard from its store. */
+/** Response header of the control API: milliseconds since the last sign of life of its store. */
 export const DATA_AGE_HEADER = "x-posthouse-data-age-ms";
 
-/** Fields beyond those of Server-Sent Events are ignored by readers that do not know them. */
+/** Readers ignore fields that Server-Sent Events do not define. */
 export function encodeFrame(frame: Frame): Uint8Array {
   const { event, revision, ageMs, cold } = frame;
   const data = frame.data === undefined ? "" : JSON.stringify(frame.data);
@@ -40,14 +40,14 @@ export function encodeFrame(frame: Frame): Uint8Array {
   return new TextEncoder().encode(`event: ${event}\nid: ${revision}\n${age}${temperature}data: ${data}\n\n`);
 }
 
-/** An age as it goes over the wire; one that is not known counts as very old. */
+/** An age for the wire. An unknown age counts as very old. */
 export function wholeMs(ageMs: number): number {
   return Math.round(Math.min(Math.max(0, ageMs), Number.MAX_SAFE_INTEGER));
 }
 
 /**
- * The age that the last heartbeat in a piece of a stream tells, without decoding it. Heartbeats are written in one piece each;
- * one that was cut on the way is missed, and the next one tells it.
+ * The age in the last heartbeat of a chunk, without decoding the chunk. Each heartbeat is written in one piece. A heartbeat that was split
+ * on the way is missed; the next one has the age, too.
  */
 export function ageIn(chunk: Uint8Array): number | undefined {
   const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
@@ -57,12 +57,12 @@ export function ageIn(chunk: Uint8Array): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
-/** Cuts a byte stream into frames, however the bytes were split on the way. */
+/** Splits a byte stream into frames, whatever chunks it arrives in. */
 export class FrameDecoder {
   readonly #decoder = new TextDecoder();
   #rest = "";
 
-  /** @throws Error when a frame is malformed, unknown or longer than FRAME_CHARS_MAX; the stream is then useless. */
+  /** @throws Error for a frame that is malformed, unknown or longer than FRAME_CHARS_MAX; the stream is then unusable. */
   push<Data>(chunk: Uint8Array): Frame<Data>[] {
     this.#rest += this.#decoder.decode(chunk, { stream: true });
     const frames: Frame<Data>[] = [];

@@ -3,11 +3,11 @@
  * @see RFC 9110 §13.1.2 and §8.8.3
  */
 
-/** Characters of the header that are taken: some dozens of tags. */
+/** Longest header that is accepted, in characters: some dozens of tags. */
 export const IF_NONE_MATCH_CHARS_MAX = 4096;
 
 export interface IfNoneMatch {
-  /** Whether a representation with this tag is one that the caller has. The tag comes without quotes and `W/`. */
+  /** Whether the caller has the representation with this tag. Pass the tag without quotes and `W/`. */
   matches(tag: string): boolean;
 }
 
@@ -15,11 +15,11 @@ const LIST =
   /^[ \t]*(?:(?:W\/)?"[\x21\x23-\x7e\x80-\u00ff]*"|)(?:[ \t]*,[ \t]*(?:(?:W\/)?"[\x21\x23-\x7e\x80-\u00ff]*"|))*[ \t]*$/;
 const TAG = /"([^"]*)"/g;
 
-/** Undefined when there is no condition: the header is absent, or is not one that can be read. */
+/** Undefined without a valid condition: the header is absent or malformed. */
 export function parseIfNoneMatch(header: string | undefined): IfNoneMatch | undefined {
   if (header === undefined || header.length > IF_NONE_MATCH_CHARS_MAX) return undefined;
   if (header.trim() === "*") return { matches: () => true };
-  // A tag that lost its quotes, as some clients send it.
+  // A tag without quotes, as some clients send it.
   const bare = /^[A-Za-z0-9._-]+$/.exec(header.trim())?.[0];
   if (bare !== undefined) return { matches: (tag) => tag === bare };
   if (!LIST.test(header)) return undefined;

@@ -1,8 +1,8 @@
-/** Which methods a path has, for a request that no route took: 405 with `Allow` where the path is known, else 404. */
+/** The methods of a path, for a request without a route: 405 with `Allow` for a known path, else 404. */
 import type { FastifyInstance } from "fastify";
 
 export interface KnownPaths {
-  /** Methods that the path of a URL has, in order; none when it is not known. */
+  /** Methods of a URL's path, in order; none for an unknown path. */
   methodsOf(url: string): string[];
 }
 
@@ -23,7 +23,7 @@ export function knownPaths(app: FastifyInstance): KnownPaths {
   };
 }
 
-/** `/v1/services/:service` as an expression; a `*` at the end takes all that follows. */
+/** `/v1/services/:service` as a regular expression; a `*` at the end matches the rest. */
 function patternOf(url: string): RegExp {
   const parts = url.split("/").map((part) => {
     if (part.startsWith(":")) return "[^/]+";

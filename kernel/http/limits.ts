@@ -1,6 +1,6 @@
 /**
- * What a principal may reach of what its role allows. A limit that is absent limits nothing. Limits hold names, since a
- * token is issued before the app or service that it is for exists.
+ * Limits of a principal beyond its role. An absent limit allows everything. Limits contain names, because a token may be issued before
+ * its app or service exists.
  */
 export interface Limits {
   readonly namespaces?: readonly string[] | undefined;
@@ -8,10 +8,10 @@ export interface Limits {
   readonly services?: readonly string[] | undefined;
 }
 
-/** Stands for every name in a limit. */
+/** Matches every name in a limit. */
 export const EVERY_NAME = "*";
 
-/** Whether a limit lets a name pass; an absent limit lets every name pass. */
+/** Whether a limit allows a name. An absent limit allows every name. */
 export function within(limit: readonly string[] | undefined, name: string): boolean {
   return limit === undefined || limit.includes(name) || limit.includes(EVERY_NAME);
 }

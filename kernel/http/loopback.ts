@@ -6,8 +6,7 @@ loopback.addSubnet("127.0.0.0", 8, "ipv4");
 loopback.addAddress("::1", "ipv6");
 
 /**
- * True for `localhost` and addresses of the loopback range, in brackets or not; other names are not looked up and count
- * as beyond.
+ * True for `localhost` and addresses of the loopback range, in brackets or not. Other names are not resolved and count as remote.
  */
 export function isLoopback(host: string): boolean {
   const address = host.replaceAll(/^\[|\]$/g, "");

@@ -1,4 +1,4 @@
-/** The HTTP kit: a server with our limits, problems for errors, who may call, watches, and what operators ask. */
+/** The HTTP kit: a server with strict limits, problems for errors, authorization, watches, and routes for operators. */
 export * from "./auth.ts";
 export * from "./principal.ts";
 export * from "./bad-tokens.ts";

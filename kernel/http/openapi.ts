@@ -1,4 +1,4 @@
-/** The OpenAPI 3.1 document of a server, made of the very schemas that check its requests. */
+/** The OpenAPI 3.1 document of a server, made from the schemas that validate its requests. */
 import type { FastifyInstance } from "fastify";
 import { own, setOwn } from "#base";
 import { PROBLEM_TYPE } from "./problem.ts";
@@ -7,11 +7,11 @@ export interface OpenApiOptions {
   readonly title: string;
   readonly version: string;
   readonly description: string;
-  /** What each tag of the routes is about. */
+  /** Descriptions of the routes' tags. */
   readonly tags: Readonly<Record<string, string>>;
   /** Whether a path needs no token; absent: by the action of its route. */
   readonly isOpen?: (path: string) => boolean;
-  /** Contracts by area: a schema that one of them exports has its name in the document. */
+  /** Contracts by area: a schema that a contract exports appears under its name in the document. */
   readonly contracts: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
@@ -19,21 +19,21 @@ declare module "fastify" {
   interface FastifySchema {
     /** Not in the document. */
     hide?: boolean;
-    /** Where the name that method and path make is taken. */
+    /** Replaces the name that is made from method and path, where that is already in use. */
     operationId?: string;
     tags?: readonly string[];
     summary?: string;
     description?: string;
     /** Content types of the body; absent: JSON. */
     consumes?: readonly string[];
-    /** Content types of the answer; absent: JSON. */
+    /** Content types of the response; absent: JSON. */
     produces?: readonly string[];
   }
 }
 
 type Json = Record<string, unknown>;
 
-/** As much of a route's schema as the document shows. */
+/** The parts of a route's schema that the document shows. */
 interface RouteSchema {
   readonly hide?: boolean;
   readonly operationId?: string;
@@ -56,7 +56,7 @@ interface Route {
   readonly isOpen: boolean;
 }
 
-/** Call before any route; the document is then at `path`, open to all, since it says nothing that the source does not. */
+/** Call before any route. The document is at `path`, without a token, because it reveals nothing that the source does not. */
 export function registerOpenApi(app: FastifyInstance, path: string, options: OpenApiOptions): void {
   const routes: Route[] = [];
   const isOpen = (url: string, action: string | undefined) => options.isOpen?.(url) ?? action === "open";
@@ -86,13 +86,13 @@ export function registerOpenApi(app: FastifyInstance, path: string, options: Ope
 
 const PROBLEM_SCHEMA: Json = {
   type: "object",
-  description: "RFC 9457. Branch on the code; the detail is for people and may change.",
+  description: "RFC 9457. Branch on `code`. `detail` is for people and may change.",
   properties: {
-    type: { type: "string", format: "uri-reference", description: "The page of the code at the server that answered." },
+    type: { type: "string", format: "uri-reference", description: "The page of the code at the responding server." },
     title: { type: "string" },
     status: { type: "integer" },
-    detail: { type: "string", description: "What is wrong, and what to do." },
-    instance: { type: "string", description: "The path that was asked for." },
+    detail: { type: "string", description: "The problem, and what to do." },
+    instance: { type: "string", description: "The path of the request." },
     code: { type: "string", description: "Stable, such as REGISTRY_INSTANCE_NOT_FOUND." },
   },
   required: ["type", "title", "status", "detail", "code"],
@@ -115,7 +115,7 @@ function documentOf(routes: readonly Route[], { title, version, description, tag
       contact: { name: "The posthouse project" },
       license: { name: "Apache License 2.0", identifier: "Apache-2.0" },
     },
-    servers: [{ url: "/", description: "The server that this document is from." }],
+    servers: [{ url: "/", description: "The server that provides this document." }],
     tags: [...used].map((name) => ({ name, description: own(tags, name) ?? name })),
     security: [{ token: [] }],
     paths,
@@ -123,7 +123,7 @@ function documentOf(routes: readonly Route[], { title, version, description, tag
       securitySchemes: { token: { type: "http", scheme: "bearer" } },
       responses: {
         Problem: {
-          description: "What is wrong, and what to do.",
+          description: "The problem, and what to do.",
           content: { [PROBLEM_TYPE]: { schema: { $ref: "#/components/schemas/Problem" } } },
         },
       },
@@ -193,10 +193,10 @@ function requestBodyOf({ body, consumes }: RouteSchema, names: SchemaNames): Jso
 }
 
 const STATUS_TEXT: Readonly<Record<string, string>> = {
-  200: "It is so.",
-  201: "It is made.",
-  204: "It is done.",
-  304: "Nothing has changed.",
+  200: "Success.",
+  201: "Created.",
+  204: "Done.",
+  304: "Not modified.",
 };
 
 function responsesOf({ response = {}, produces }: RouteSchema, names: SchemaNames): Json {
@@ -209,15 +209,15 @@ function responsesOf({ response = {}, produces }: RouteSchema, names: SchemaName
   });
   if (rows.some(([status]) => status.startsWith("2"))) return Object.fromEntries(rows);
   const content = Object.fromEntries((produces ?? []).map((type) => [type, { schema: textOrBytes(type) }]));
-  const done = { description: "It is so.", ...(produces ? { content } : {}) };
-  return Object.fromEntries([[produces ? "200" : "204", produces ? done : { description: "It is done." }], ...rows]);
+  const done = { description: "Success.", ...(produces ? { content } : {}) };
+  return Object.fromEntries([[produces ? "200" : "204", produces ? done : { description: "Done." }], ...rows]);
 }
 
 function textOrBytes(type: string): Json {
   return type.startsWith("text/") ? { type: "string" } : BYTES;
 }
 
-/** Finds the schemas that have a name, and keeps those that are used. */
+/** Finds the schemas that have a name, and keeps the ones in use. */
 class SchemaNames {
   readonly #names = new Map<string, string>();
   readonly #used = new Map<string, Json>();
@@ -236,13 +236,13 @@ class SchemaNames {
     }
   }
 
-  /** A reference where the schema has a name, else the schema with references inside. */
+  /** A reference for a schema with a name, else the schema with references inside. */
   shown(schema: Json): Json {
     const text = JSON.stringify(schema);
     const name = this.#names.get(text);
     if (name === undefined) return this.#plain(JSON.parse(text) as Json);
     if (!this.#used.has(name)) {
-      // Kept before its parts are looked at: one of them may refer to it.
+      // Stored before its parts are examined, because one of them may refer to it.
       this.#used.set(name, {});
       this.#used.set(name, this.#plain(JSON.parse(text) as Json));
     }
@@ -253,7 +253,7 @@ class SchemaNames {
     return Object.fromEntries([...this.#used].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
-  /** Choices as `enum` and records as `additionalProperties`, which generators of clients understand best. */
+  /** Choices as `enum` and records as `additionalProperties`, which client generators understand best. */
   #plain(schema: Json): Json {
     const { anyOf, patternProperties, ...rest } = schema as {
       anyOf?: Json[];

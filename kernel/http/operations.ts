@@ -1,21 +1,23 @@
-/** What operators and orchestrators ask of any process: is it alive, is it ready, what do its numbers say. */
+/** Routes of every process for operators and orchestrators: liveness, readiness, metrics. */
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
 import type { Host } from "#base";
 import { HttpErrors } from "./problem.ts";
 
 export interface OperationsOptions {
-  /** What is not ready yet, in words; empty when all is. */
+  /** Parts that are not ready yet, for people; empty when the process is ready. */
   readonly notReady: () => readonly string[];
-  /** What cannot be done while the rest can, in words: no reason to send requests elsewhere. */
+  /** Functions that are unavailable while the rest works, for people. Requests need not go elsewhere. */
   readonly degraded?: () => readonly string[];
-  /** Whether /metrics needs a token: when the server listens beyond loopback. */
+  /** Whether /metrics needs a token, because the server listens beyond loopback. */
   readonly guardMetrics: boolean;
 }
 
 const Ready = Type.Object({
   status: Type.Literal("ready"),
-  degraded: Type.Optional(Type.Array(Type.String(), { description: "What it cannot do, while it does all else." })),
+  degraded: Type.Optional(
+    Type.Array(Type.String(), { description: "Functions that are unavailable while the rest works." }),
+  ),
 });
 const Live = Type.Object({ status: Type.Literal("live") });
 
@@ -32,7 +34,11 @@ export function registerOperations(app: FastifyInstance, host: Host, options: Op
     "/readyz",
     {
       config: { action: "open" },
-      schema: { tags: ["operations"], summary: "It can do its work; else 503 and why not", response: { 200: Ready } },
+      schema: {
+        tags: ["operations"],
+        summary: "The process is ready; otherwise 503 with the reasons",
+        response: { 200: Ready },
+      },
     },
     () => {
       const missing = options.notReady();

@@ -1,6 +1,6 @@
 /**
- * What a person finds who opens an address of an API in a browser: what is here, and what an error means. The `type` of every
- * problem leads to the page of its code. Programs are given the same as JSON.
+ * Pages for people who open an API in a browser: an index, and the meaning of each error. The `type` of every problem is the URL of its
+ * code's page. Programs receive the same as JSON.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Type } from "typebox";
@@ -11,41 +11,41 @@ export interface PageOptions {
   /** Such as `posthouse control API`. */
   readonly title: string;
   readonly version: string;
-  /** Where the OpenAPI document is. */
+  /** Path of the OpenAPI document. */
   readonly document: string;
 }
 
-/** Paths that need no token: they say nothing that the source does not. */
+/** Paths that need no token, because they reveal nothing that the source does not. */
 export const OPEN_PAGES: ReadonlySet<string> = new Set(["/", "/errors", "/errors/:code"]);
 
 const ErrorPage = Type.Object({
   code: Type.String(),
   status: Type.Integer(),
   title: Type.String(),
-  advice: Type.String({ description: "What such a status asks of the caller." }),
+  advice: Type.String({ description: "How the caller should react to this status." }),
 });
 
 const ErrorList = Type.Object({ errors: Type.Array(Type.Omit(ErrorPage, ["advice"])) });
 
-/** What a caller can do about a status, where the detail of the error says nothing else. */
+/** How a caller can react to a status, unless the detail of the error says otherwise. */
 const ADVICE: Readonly<Record<number, string>> = {
-  400: "Correct the request; the detail names the field. The same request fails again.",
-  401: "Send a token that is known here: Authorization: Bearer TOKEN.",
-  403: "Use a token whose role may do this.",
-  404: "Check the name. It may not be there yet.",
-  405: "Use one of the methods that the header Allow names.",
+  400: "Correct the request; the detail names the field. The same request would fail again.",
+  401: "Send a valid token: Authorization: Bearer TOKEN.",
+  403: "Use a token whose role allows this.",
+  404: "Check the name. The resource may not exist yet.",
+  405: "Use one of the methods in the Allow header.",
   408: "Send the request faster, or in parts.",
-  409: "Read the present state, and decide again.",
-  412: "Read the present state, and send the request with its revision.",
-  413: "Send less at a time.",
+  409: "Read the current state, and decide again.",
+  412: "Read the current state, and send the request with its revision.",
+  413: "Send less data per request.",
   415: "Send the content type that the detail names.",
   422: "Correct the content; the detail names the place.",
-  429: "Wait as long as the header Retry-After says.",
+  429: "Wait for the time in the Retry-After header.",
 };
 
 function adviceOf(status: number): string {
-  if (status >= 500) return "The server could not do it now. Try again later; its log has the details.";
-  return ADVICE[status] ?? "Correct the request; the same request fails again.";
+  if (status >= 500) return "The server failed to process the request. Try again later; its log has the details.";
+  return ADVICE[status] ?? "Correct the request. The same request would fail again.";
 }
 
 export function registerPages(app: FastifyInstance, { title, version, document }: PageOptions): void {
@@ -56,7 +56,7 @@ export function registerPages(app: FastifyInstance, { title, version, document }
     return send(request, reply, {
       data: { name: title, version, links },
       title,
-      html: `<p>Version ${text(version)}. A console in the browser is yet to come.</p><ul>${items.join("")}</ul>`,
+      html: `<p>Version ${text(version)}. A browser console is planned.</p><ul>${items.join("")}</ul>`,
     });
   });
   app.get(
@@ -79,7 +79,7 @@ export function registerPages(app: FastifyInstance, { title, version, document }
       config: open,
       schema: {
         tags: ["operations"],
-        summary: "What an error code means; the type of every problem leads here",
+        summary: "The meaning of an error code, at the URL that problems have as their type",
         params: Type.Object({ code: Type.String({ maxLength: 100 }) }),
         response: { 200: ErrorPage },
       },

@@ -1,15 +1,15 @@
-/** Who calls the control API, and what the caller may reach. */
+/** The caller of the control API, with its role and limits. */
 import type { Limits } from "./limits.ts";
 
 export interface Principal {
-  /** Identity across tokens and restarts: what it registered, opened and acknowledged belongs to it. */
+  /** Identity across tokens and restarts: the owner of registrations, sessions and acknowledgements. */
   readonly id: string;
-  /** Who it is, for authorship and the log. */
+  /** Name for authorship and the log. */
   readonly name: string;
   readonly role: Role;
-  /** What it may reach of what its role allows; absent: all of it. */
+  /** Limits beyond the role; absent: none. */
   readonly limits?: Limits | undefined;
-  /** Apps whose secrets it is told, when its role is told any. */
+  /** Apps whose secrets it receives, if its role receives secrets at all. */
   readonly secretApps?: readonly string[] | undefined;
 }
 

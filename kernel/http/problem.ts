@@ -1,6 +1,6 @@
 /**
- * Any error, to an RFC 9457 problem. What we meant to say keeps its code; what Fastify or Node found gets one of ours;
- * anything else is a defect, told to the log in full and to the caller not at all.
+ * Converts any error to an RFC 9457 problem. An error of posthouse keeps its code; an error of Fastify or Node gets one; any other error
+ * is a defect, which is logged in full and hidden from the caller.
  */
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { AppError, defineErrors, messageOf, type Log, own, schemaProblems } from "#base";
@@ -17,7 +17,7 @@ export const HttpErrors = defineErrors("HTTP", {
   TIMEOUT: { status: 408, title: "Request took too long" },
   BODY_TOO_LARGE: { status: 413, title: "Body too large" },
   BODY_TOO_COMPLEX: { status: 400, title: "Body has too many values or levels" },
-  MEDIA_TYPE: { status: 415, title: "Content type not understood" },
+  MEDIA_TYPE: { status: 415, title: "Content type not supported" },
   TOO_MANY_BAD_TOKENS: { status: 429, title: "Too many bad tokens" },
   HEADERS_TOO_LARGE: { status: 431, title: "Headers too large" },
   INTERNAL: { status: 500, title: "Internal error" },
@@ -37,7 +37,7 @@ export interface Problem {
 
 export const PROBLEM_TYPE = "application/problem+json";
 
-/** The problem document of an error; `instance` is the path asked for. The server that answers has a page at `type`. */
+/** The problem document of an error; `instance` is the path of the request. `type` is a page of the same server. */
 export function problemOf(error: AppError, instance?: string): Problem {
   return {
     ...error.extra,
@@ -50,7 +50,7 @@ export function problemOf(error: AppError, instance?: string): Problem {
   };
 }
 
-/** Codes of Fastify whose meaning is the caller's fault, and what we call them. */
+/** Fastify's codes for mistakes of the caller, and the errors that they become. */
 const FASTIFY_CODES: Record<string, keyof typeof HttpErrors> = {
   FST_ERR_CTP_BODY_TOO_LARGE: "BODY_TOO_LARGE",
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: "MALFORMED",
@@ -59,7 +59,7 @@ const FASTIFY_CODES: Record<string, keyof typeof HttpErrors> = {
   FST_ERR_BAD_URL: "INVALID",
 };
 
-/** Turns whatever was thrown into one of our errors. */
+/** Converts anything thrown to an AppError. */
 export function toAppError(error: unknown): AppError {
   if (error instanceof AppError) return error;
   const fastify = error as Partial<FastifyError>;
@@ -72,7 +72,7 @@ export function toAppError(error: unknown): AppError {
     });
   }
   if (fastify.code === "FST_ERR_CTP_INVALID_MEDIA_TYPE" || fastify.code === "FST_ERR_CTP_INVALID_TYPE") {
-    return HttpErrors.MEDIA_TYPE("The content type of the body is not one that this path takes.", { cause: error });
+    return HttpErrors.MEDIA_TYPE("This path does not accept the body's content type.", { cause: error });
   }
   const mapped = fastify.code === undefined ? undefined : own(FASTIFY_CODES, fastify.code);
   if (mapped) return HttpErrors[mapped](messageOf(error), { cause: error });
@@ -82,31 +82,31 @@ export function toAppError(error: unknown): AppError {
   if (fastify.statusCode !== undefined && fastify.statusCode >= 400 && fastify.statusCode < 500) {
     return HttpErrors.INVALID(messageOf(error), { cause: error });
   }
-  return HttpErrors.INTERNAL("Something broke on our side; the log has the details under this trace id.", {
+  return HttpErrors.INTERNAL("An internal error occurred. The server's log has the details under this trace id.", {
     cause: error,
   });
 }
 
-/** Whatever was thrown for this request, as one of our errors: of a content type with the ones that the path takes. */
+/** The AppError of anything thrown for this request. For a content type, with the ones that the path accepts. */
 export function errorOfRequest(request: FastifyRequest, reply: FastifyReply, thrown: unknown): AppError {
   if (thrown instanceof AppError) return thrown;
   const error = toAppError(thrown);
   return HttpErrors.MEDIA_TYPE.is(error) ? mediaTypeError(request, reply) : error;
 }
 
-/** Says what was sent and what to send; `Accept` says it to programs. */
+/** Names the content type that was sent and the accepted ones; `Accept` has them for programs. */
 function mediaTypeError(request: FastifyRequest, reply: FastifyReply): AppError {
   const { consumes = ["application/json"] } = (request.routeOptions.schema ?? {}) as { consumes?: readonly string[] };
   const [type = ""] = consumes;
   const sent = request.headers["content-type"];
   void reply.header("accept", consumes.join(", "));
   return HttpErrors.MEDIA_TYPE(
-    `${sent === undefined ? "The body has no content type" : `"${sent}" is not a content type that this path takes`}. ` +
+    `${sent === undefined ? "The body has no content type" : `"${sent}" is not a content type that this path accepts`}. ` +
       `Send it as ${consumes.join(" or ")}, with the header "content-type: ${type}" (curl: -H 'content-type: ${type}').`,
   );
 }
 
-/** Answers with the problem of an error, and logs it when it is ours to mend. */
+/** Responds with the problem of an error, and logs it when it is a defect. */
 export function sendProblem(log: Log, request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
   const error = errorOfRequest(request, reply, thrown);
   if (error.status >= 500) {

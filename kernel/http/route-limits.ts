@@ -1,7 +1,7 @@
 /**
- * What a request is about: the namespaces, apps, services and sessions that it names, read where the route's schema has
- * them. So that a limited principal, and somebody else's session, are refused in one place, before any handler runs, and
- * also by a route that nobody thought of: one that names nothing is about everything, and closed to limited principals.
+ * The namespaces, apps, services and sessions that a request names, read where the route's schema has them. So limits and foreign sessions
+ * are rejected in one place, before any handler runs. A route that names nothing concerns everything, so limited principals cannot use
+ * it, even if its author did not think of limits.
  */
 import type { FastifyRequest, RouteOptions } from "fastify";
 import { own, ownMember } from "#base";
@@ -12,7 +12,7 @@ import { HttpErrors } from "./problem.ts";
 /** The app whose config every posthouse process reads for itself, such as its log level. */
 const OWN_APP = "posthouse";
 const DEFAULT_NAMESPACE = "default";
-/** Levels of a body's schema that are looked at; ours have fewer. */
+/** Levels of a body's schema that are examined. Every schema has fewer. */
 const DEPTH_MAX = 6;
 
 type Kind = keyof Limits;
@@ -25,7 +25,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   service: "services",
 };
 
-/** Where a schema has a field: parts of the path, `*` standing for each item of a list. */
+/** The place of a field in a schema: parts of the path, with `*` for each item of a list. */
 type Path = readonly string[];
 
 export interface RouteFields {
@@ -40,8 +40,8 @@ interface Schema {
 }
 
 /**
- * The fields of a route. Names count in the path, the query and headers, and at the top of a body or of its items; deeper
- * a name may be about something else. A session is one wherever it is.
+ * The fields of a route. Names count in the path, the query and headers, and at the top of a body or of its items. Deeper names may have
+ * another meaning. A session counts everywhere.
  */
 export function fieldsOf({ schema = {} }: RouteOptions): RouteFields {
   const names: { kind: Kind; path: Path }[] = [];
@@ -77,7 +77,7 @@ export function valuesAt({ params, query, headers, body }: FastifyRequest, path:
   return values.flat().filter((value) => typeof value === "string");
 }
 
-/** Which limits bear on an action: registering is limited by service, config by app, everything by namespace. */
+/** The limits that apply to an action: registering is limited by service, config by app, everything by namespace. */
 function kindsFor(action: string): Kind[] {
   if (action === "operations:read") return [];
   if (action === "registry:write") return ["namespaces", "services"];
@@ -87,8 +87,8 @@ function kindsFor(action: string): Kind[] {
 export type AboutRoute = "nothing" | "everything" | undefined;
 
 /**
- * Refuses what is outside of a principal's limits. `about`: a route that concerns no names at all, or that concerns all of
- * them when the request leaves them out.
+ * Rejects requests outside of a principal's limits. `about`: whether the route concerns no names at all, or all of them when the request
+ * omits them.
  * @throws HTTP_FORBIDDEN
  */
 export function requireWithinLimits(
@@ -107,9 +107,9 @@ export function requireWithinLimits(
     const isOwn = (name: string) => kind === "apps" && action === "config:read" && name === OWN_APP;
     const outside = named.find((name) => !within(limit, name) && !isOwn(name));
     if (outside === undefined && named.length > 0 && about !== "everything") continue;
-    const what = outside === undefined ? `and this is about all of them` : `and "${outside}" is not one of them`;
+    const what = outside === undefined ? `but the request concerns all of them` : `which do not include "${outside}"`;
     throw HttpErrors.FORBIDDEN(
-      `"${principal.name}" is limited to the ${kind} ${limit.join(", ") || "(none)"}, ${what}. Use a token for it.`,
+      `"${principal.name}" is limited to the ${kind} ${limit.join(", ") || "(none)"}, ${what}. Use another token.`,
       { extra: { limit: kind } },
     );
   }

@@ -1,6 +1,6 @@
 /**
- * A Fastify instance with our limits: strict bodies, problems for errors, a span and a metric for every request, and a
- * log line with the trace id. Roles register their routes on it.
+ * A Fastify instance with strict limits and bodies, problems for errors, a span and a metric for every request, and a log line with the
+ * trace id. Roles register their routes on it.
  */
 import { randomUUID } from "node:crypto";
 import Fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
@@ -56,7 +56,7 @@ export function createHttpServer(host: Host, options: HttpServerOptions): Fastif
     routerOptions: { ignoreTrailingSlash: false, maxParamLength: 256 },
     genReqId: () => randomUUID(),
     clientErrorHandler: (error, socket) => {
-      // Not HTTP at all, or too slow: say so in one line and close. There is no request to answer as a problem.
+      // Not HTTP at all, or too slow: send one line and close. A problem document would need a request.
       if (error.code === "ECONNRESET" || !socket.writable) {
         socket.destroy();
         return;
@@ -71,10 +71,10 @@ export function createHttpServer(host: Host, options: HttpServerOptions): Fastif
     },
   });
   readJsonBodies(app);
-  // Text is a body where a route says so; elsewhere it is a content type that was forgotten.
+  // Only some routes accept text as a body. For the others, the client forgot the content type.
   app.removeContentTypeParser("text/plain");
   strictValidation(app);
-  // Types of replies come from the schemas; the text is plain JSON, so nothing is silently left out.
+  // The schemas give replies their types only. The body is plain JSON, so no field is silently dropped.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler((error, request, reply) => sendProblem(log, request, reply, error));
   const paths = knownPaths(app);
@@ -84,7 +84,9 @@ export function createHttpServer(host: Host, options: HttpServerOptions): Fastif
     const error =
       methods.length > 0
         ? HttpErrors.METHOD_NOT_ALLOWED(`${request.url} takes ${methods.join(", ")}, not ${request.method}.`)
-        : HttpErrors.NOT_FOUND(`Nothing is at ${request.method} ${request.url}. GET / says what is here.`);
+        : HttpErrors.NOT_FOUND(
+            `Path not found: ${request.method} ${request.url}. GET / lists what this server provides.`,
+          );
     return sendProblem(log, request, reply, error);
   });
   observe(host, app, options.name);
@@ -92,13 +94,13 @@ export function createHttpServer(host: Host, options: HttpServerOptions): Fastif
   return app;
 }
 
-/** Bodies are taken as they are: no unknown field, no type bent. Queries and paths are text, so there numbers are read. */
+/** Bodies are strict: no unknown field, no type coercion. Queries and paths are text, so their numbers are converted. */
 function strictValidation(app: FastifyInstance): void {
   const base: AjvOptions = {
     useDefaults: true,
     removeAdditional: false,
     allErrors: false,
-    // So that a problem can name what would be right.
+    // A problem can then name the allowed values.
     verbose: true,
     strict: false,
     discriminator: true,
@@ -111,7 +113,7 @@ function strictValidation(app: FastifyInstance): void {
   app.setValidatorCompiler(({ schema, httpPart }) => whenAsked(httpPart === "body" ? body : text, schema as object));
 }
 
-/** A validator that is compiled by its first request: nine tenths of what a start costs otherwise, and most routes wait long for theirs. */
+/** Compiles a validator at its first request. Compiling all of them would be nine tenths of a start's cost. */
 function whenAsked(ajv: Ajv, schema: object): ValidateFunction {
   let compiled: ValidateFunction | undefined;
   const lazy = ((data: unknown) => {
@@ -136,13 +138,13 @@ function observe(host: Host, app: FastifyInstance, server: string): void {
   });
   const seconds = host.metrics.histogram({
     name: "posthouse_http_request_duration_seconds",
-    help: "Time from the head of a request to the end of its answer; watches are left out.",
+    help: "Time from the head of a request to the end of its response, without watches.",
     labelNames: ["server", "route", "method"],
     buckets: LATENCY_BUCKETS_SECONDS,
   });
   const log = host.log.child({ server });
   app.decorateRequest("span", null);
-  // Routes, methods and statuses are few; finding their counters by labels anew would cost more than counting.
+  // Routes, methods and statuses are few, so their counters are kept. Looking them up by labels would cost more than counting.
   const countersOf = new Map<string, { count: CounterChild; time: HistogramChild }>();
   const counters = (route: string, method: string, status: number) => {
     const key = `${status} ${method} ${route}`;
@@ -156,7 +158,7 @@ function observe(host: Host, app: FastifyInstance, server: string): void {
     }
     return found;
   };
-  // Hooks with a callback: an async one costs every request a promise and a turn of the microtasks.
+  // Hooks with a callback, because an async hook costs every request a promise and a turn of the microtask queue.
   app.addHook("onRequest", (request, reply, done) => {
     const parent = parseTraceparent(one(request.headers["traceparent"]), one(request.headers["tracestate"]));
     const route = request.routeOptions.url ?? "none";

@@ -84,7 +84,7 @@ export const Settings = Type.Object(
     insecurePlaintext: Type.Boolean({
       default: false,
       description:
-        "Accept that tokens and secrets cross the network without TLS: listen beyond this machine, and use http URLs of other machines.",
+        "Accept tokens and secrets on the network without TLS: listen beyond this machine, and use http URLs of other machines.",
     }),
     store: oneOf(["lmdb", "etcd", "memory"], {
       default: "lmdb",
@@ -118,7 +118,7 @@ export const Settings = Type.Object(
     probeWrites: Type.Boolean({
       default: false,
       description:
-        "Whether servers' checks may send bodies, texts over tcp and udp, and HTTP methods other than GET and HEAD. Agents' checks always may.",
+        "Whether servers' checks may send bodies, texts over tcp and udp, and HTTP methods other than GET and HEAD. Agents' always may.",
     }),
     configSources: Type.Array(ConfigSource, {
       default: [],
@@ -142,7 +142,7 @@ export const Settings = Type.Object(
       Type.String({
         minLength: 1,
         description:
-          "File with the keys for secrets of configs: ID:BASE64 lines, the active one first. Absent: one in the data folder; none with etcd.",
+          "File with the keys for config secrets: ID:BASE64 lines, the active one first. Absent: one in the data folder; none with etcd.",
       }),
     ),
     secretKeyCommand: Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), {
@@ -200,7 +200,7 @@ export const Settings = Type.Object(
     gatewayLoopback: Type.Optional(
       oneOf(["on", "off"], {
         description:
-          "Whether the gateway may connect to loopback, because services run on its host. Absent: on with a local control plane or gatewayFile.",
+          "Whether the gateway may connect to loopback, for services on its host. Absent: on with a local control plane or gatewayFile.",
       }),
     ),
     gatewayDrainSeconds: Type.Number({

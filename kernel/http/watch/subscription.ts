@@ -1,4 +1,4 @@
-/** What a reader of a watch asks for, and what operators see of it. */
+/** A reader's request for a watch, and how operators see it. */
 import type { Principal } from "../principal.ts";
 
 export interface Subscription {
