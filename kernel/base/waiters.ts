@@ -48,11 +48,11 @@ export class KeyedWaiters {
 
   /** Ends the waits for a key, in the order in which they began. */
   wake(key: string): void {
-    for (const wake of [...(this.#wakesByKey.get(key) ?? [])]) wake();
+    for (const wake of this.#wakesByKey.get(key) ?? []) wake();
   }
 
   wakeAll(): void {
-    for (const key of [...this.#wakesByKey.keys()]) this.wake(key);
+    for (const key of this.#wakesByKey.keys()) this.wake(key);
   }
 
   #remove(key: string, wake: () => void): void {

@@ -1,3 +1,4 @@
+/** Waits, binary search and assertions that the whole program shares. */
 import { expect, test } from "vitest";
 import { costlyInvariant, firstIndexWhere, InvariantError, invariant, KeyedWaiters, Waiters, whenAborted } from "#base";
 import { ManualClock } from "#test/kit";
