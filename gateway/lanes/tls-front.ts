@@ -32,7 +32,7 @@ export interface TlsPlan {
     /** One at least. */
     readonly identities: readonly TlsIdentity[];
   }[];
-  /** Its files read. */
+  /** With the content of its files. */
   readonly clients: ClientCertificates | undefined;
 }
 

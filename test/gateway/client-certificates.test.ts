@@ -288,7 +288,7 @@ test("a config that asks in vain is refused, with the place", async () => {
   const at = "/listeners/0/clientCertificates";
   expect(problems({ clientCertificates: { ca } })).toEqual([]);
   for (const [listener, pointer, message] of [
-    [{ clientCertificates: { ca }, tls: false }, at, /In the clear/],
+    [{ clientCertificates: { ca }, tls: false }, at, /need TLS/],
     [{ clientCertificates: { ca }, name: "default", port: undefined, tls: undefined }, at, /also serves without TLS/],
     [{ clientCertificates: {} }, at, /either ca or caFile/],
     [{ clientCertificates: { ca, caFile: "/ca.pem" } }, at, /either ca or caFile/],
@@ -297,8 +297,8 @@ test("a config that asks in vain is refused, with the place", async () => {
     [{ clientCertificates: { ca: ca.replace(/\n..../, "\nAAAA") } }, `${at}/ca`, /Certificate 1 cannot be read/],
     [{ clientCertificates: { ca: `${ca}\n${ca.replace(/\n..../, "\nAAAA")}` } }, `${at}/ca`, /Certificate 2/],
     // OpenSSL would take the first and forget the second.
-    [{ clientCertificates: { ca: `${ca}\n${ca}${ca}` } }, `${at}/ca`, /something else/],
-    [{ clientCertificates: { ca: `${ca}\n${key}` } }, `${at}/ca`, /something else/],
+    [{ clientCertificates: { ca: `${ca}\n${ca}${ca}` } }, `${at}/ca`, /something other/],
+    [{ clientCertificates: { ca: `${ca}\n${key}` } }, `${at}/ca`, /something other/],
   ] as const) {
     expect(problems(listener)).toContainEqual([pointer, expect.stringMatching(message)]);
   }
