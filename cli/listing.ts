@@ -1,5 +1,7 @@
 /** A verb that lists objects of the control plane, as a table, JSON or YAML: once, or at every change. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
+import { Trigger } from "#base";
 import type { Client } from "#client";
 import { withControlClient } from "./control-client.ts";
 import { CONTROL_SETTINGS, type GivenOptions, readSettings, withSettings } from "./options.ts";
@@ -62,28 +64,21 @@ export function defineListing<Row, Given>(
 
 /** Yields at once for the first change, and then once for all changes within GATHER_MS. */
 async function* gathered(changes: AsyncIterable<unknown>, signal: AbortSignal): AsyncGenerator<void> {
-  let isChanged = true;
+  const news = new Trigger();
+  news.fire();
   let failure: { readonly error: unknown } | undefined;
-  let wake = (): void => {};
   const reading = (async () => {
-    for await (const _change of changes) {
-      isChanged = true;
-      wake();
-    }
+    for await (const _change of changes) news.fire();
   })().catch((error: unknown) => {
     if (!signal.aborted) failure = { error };
-    wake();
+    news.fire();
   });
-  signal.addEventListener("abort", () => wake(), { once: true });
-  while (!signal.aborted) {
+  for (;;) {
+    await news.wait(signal);
+    if (signal.aborted) break;
     if (failure) throw failure.error;
-    if (isChanged) {
-      isChanged = false;
-      yield;
-      await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
-    } else {
-      await new Promise<void>((resolve) => (wake = resolve));
-    }
+    yield;
+    await sleep(GATHER_MS);
   }
   await reading;
 }

@@ -7,7 +7,7 @@
  * that is not a key is searched at the top level of every key's data, and must be in exactly one of them. The name of another set comes
  * before all of these. A section searches its own data first, then the scopes around it. `{{#name?}}` and `{{^name?}}` allow absence.
  */
-import { messageOf, own } from "#base";
+import { invariant, messageOf, own } from "#base";
 import mustache from "mustache";
 import { isTable, Literal, readSource } from "#base/formats";
 import { isMasked, type EffectiveConfig, type Escape } from "../api.ts";
@@ -67,7 +67,10 @@ class Renderer {
 
   render(): string {
     const { config, sets, template } = this.#input;
-    return this.#all(parse(template), [new Root(config, sets)], 0);
+    const text = this.#all(parse(template), [new Root(config, sets)], 0);
+    invariant(this.#depth === 0, "every section that was entered is left");
+    invariant(this.#length === text.length, "every character of a rendered file is counted");
+    return text;
   }
 
   /** `scopes`: innermost first. `offset`: of the section's tag. */

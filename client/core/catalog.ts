@@ -1,4 +1,5 @@
 /** Services and their instances, built from the frames of a registry watch. */
+import { costlyInvariant } from "#base";
 import type { Fold } from "./fold.ts";
 
 /** Instances by id, by service. A service without instances is absent. */
@@ -34,6 +35,7 @@ export function catalogFold<Instance extends { readonly id: string }>(): Require
       const both = new Map(known);
       for (const [service, instances] of cold)
         both.set(service, new Map([...(known.get(service) ?? []), ...instances]));
+      costlyInvariant(() => [...both.values()].every(({ size }) => size > 0), "a service without instances is absent");
       return both;
     },
   };

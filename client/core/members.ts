@@ -3,6 +3,7 @@
  * default; *stale* when it answers with old data; *silent* when it does not answer. A member that is not good is probed until it is
  * good again.
  */
+import { invariant } from "#base";
 
 /** Milliseconds without a byte that a member owes, after which it is probed: its watches send a heartbeat every 1.5 s. */
 export const QUIET_MS = 2_000;
@@ -36,6 +37,7 @@ export type MemberFact =
 export const UNKNOWN_MEMBER: MemberRecord = { standing: "good", heardMs: -Infinity, probedMs: -Infinity };
 
 export function judge(record: MemberRecord, fact: MemberFact, nowMs: number): MemberRecord {
+  invariant(nowMs >= record.heardMs, "facts about a member arrive in the order of time");
   if (fact.type === "unanswered") return { ...record, standing: "silent" };
   if (fact.type === "heard") return { ...record, heardMs: nowMs };
   const isOld = fact.ageMs !== undefined && fact.ageMs > DATA_AGE_MS_MAX;
@@ -44,6 +46,7 @@ export function judge(record: MemberRecord, fact: MemberFact, nowMs: number): Me
 
 /** The members in the order to try them: the best first, and the preferred one first among equals. */
 export function order(records: readonly MemberRecord[], preferred: number): number[] {
+  invariant(records.length === 0 || (preferred >= 0 && preferred < records.length), "the preferred member exists");
   const turn = (index: number) => (index - preferred + records.length) % records.length;
   const rank = (index: number) => rankOf(records[index]);
   return records.map((_, index) => index).sort((a, b) => rank(a) - rank(b) || turn(a) - turn(b));

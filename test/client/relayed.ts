@@ -2,7 +2,7 @@
 import type { Transport } from "#client";
 import { Relay, RelayTransport } from "../../server/workers/relay.ts";
 
-type Answer = Parameters<RelayTransport["hear"]>[0];
+type Answer = Parameters<RelayTransport["receive"]>[0];
 
 export function relayed(way: { readonly transport: Transport; readonly token: string }): RelayTransport {
   // The channel of two processes copies what it carries, and delivers later.
