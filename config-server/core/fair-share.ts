@@ -42,7 +42,7 @@ export class FairShare {
       const begin = queue.shift();
       if (queue.length === 0) this.#waiting.delete(author);
       this.#working.add(author);
-      invariant(this.#working.size <= this.#placesMax, "no more authors work than there are places");
+      invariant(this.#working.size <= this.#placesMax, "at most one author works per place");
       begin?.();
     }
     costlyInvariant(
