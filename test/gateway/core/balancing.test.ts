@@ -8,7 +8,7 @@ import { weigh } from "../../../gateway/core/balancing/endpoints.ts";
 import { newLoad, noteLatency } from "../../../gateway/core/balancing/endpoint-load.ts";
 import { NO_ENDPOINTS, type Endpoint, type EndpointSet } from "../../../gateway/core/balancing/endpoints.ts";
 import { nextEndpoints } from "../../../gateway/core/balancing/next-endpoints.ts";
-import { maglevTable } from "../../../gateway/core/balancing/policies/maglev.ts";
+import { maglev, maglevTable } from "../../../gateway/core/balancing/policies/maglev.ts";
 import { compileTable } from "../../../gateway/core/routing/table.ts";
 import { instance } from "../kit.ts";
 
@@ -61,6 +61,12 @@ test("chance and Maglev share by weight, within a few percent", () => {
     }),
     { numRuns: 20 },
   );
+});
+
+test("a Maglev table is made for as many endpoints as its indices can name, and for none beyond", () => {
+  const sized = (length: number) => Array.from({ length }, () => ({})) as never[];
+  expect(maglev.prepare?.(sized(65_534)).maglev).toBeTypeOf("function");
+  expect(maglev.prepare?.(sized(65_535)).maglev).toBeUndefined();
 });
 
 test("Maglev sends a caller to the same endpoint on every gateway, and one that goes moves hardly anybody else", () => {

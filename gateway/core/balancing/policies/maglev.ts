@@ -9,10 +9,11 @@ import type { Endpoint, EndpointSet } from "../endpoints.ts";
 import { p2c } from "./p2c.ts";
 import { isAvailable, type BalancingPolicy, type PickOptions } from "./policy.ts";
 
-/** Without a hash key, or when no endpoint of the key's slots is available, p2c chooses. */
+/** Without a hash key, with more endpoints than a table holds, or when none of the key's slots is available, p2c chooses. */
 export const maglev: BalancingPolicy = {
   pick: (set, random, options) => endpointOfKey(set, options) ?? p2c.pick(set, random, options),
   prepare(endpoints) {
+    if (endpoints.length > ENDPOINTS_MAX) return {};
     let table: Uint16Array | undefined;
     return { maglev: () => (table ??= maglevTable(endpoints)) };
   },
@@ -34,6 +35,8 @@ const SIZES = [2_039, 16_381, 65_537] as const;
 
 /** A slot that no endpoint has yet. */
 const FREE = 0xffff;
+/** Endpoints of a table: their indices are less than that of a free slot. */
+const ENDPOINTS_MAX = FREE - 1;
 
 interface Weighted {
   readonly key: string;
@@ -44,7 +47,7 @@ interface Weighted {
 export function maglevTable(endpoints: readonly Weighted[]): Uint16Array {
   const size = SIZES.find((one) => one >= endpoints.length * 100) ?? SIZES[2];
   if (endpoints.length === 0) return new Uint16Array(0);
-  invariant(endpoints.length < FREE, "a Maglev table has at most 65,534 endpoints");
+  invariant(endpoints.length <= ENDPOINTS_MAX, "a Maglev table has at most 65,534 endpoints");
   const heaviest = Math.max(...endpoints.map(({ weight }) => weight));
   invariant(heaviest > 0, "an endpoint of a Maglev table weighs more than 0");
   const rows = endpoints.map(({ key, weight }) => ({
