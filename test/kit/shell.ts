@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { cleanEnvironment, projectRoot } from "./process.ts";
-import { eventually, within } from "./temp.ts";
+import { within } from "./temp.ts";
 
 export interface Shell extends AsyncDisposable {
   /** Types a block; returns what it printed on standard output and the exit code of its last command. */

@@ -201,7 +201,7 @@ class World {
         this.history.defect(`${name} is not up though all was calm`);
         continue;
       }
-      for (const { service, id, registration } of agent.services()) {
+      for (const { service, id, registration } of agent.services.list()) {
         // One that was taken back just before a kill may be in its snapshot still: it may be there again, or not.
         const stamp = services.has(id) ? Number(registration.metadata?.["stamp"]) : undefined;
         wanted.set(`${service}/${id}`, stamp);
@@ -254,7 +254,12 @@ class World {
   #claim(agent: LocalAgent, id: string, { service, stamp }: { service: string; stamp: number }): void {
     this.trace.note(`claim ${service}/${id} ${stamp}`);
     const checks = id.endsWith("1") ? [{ id: "alive", type: "ttl" as const, ttlSeconds: 6 }] : [];
-    agent.register(id, { name: service, port: 1_000 + (stamp % 60_000), metadata: { stamp: String(stamp) }, checks });
+    agent.services.register(id, {
+      name: service,
+      port: 1_000 + (stamp % 60_000),
+      metadata: { stamp: String(stamp) },
+      checks,
+    });
   }
 
   #dropService(process: AgentProcess): void {
@@ -262,23 +267,24 @@ class World {
     if (id === undefined || !process.agent || !process.life.alive) return;
     const { service } = process.services.get(id) ?? { service: "" };
     process.services.delete(id);
-    if (!process.agent.services().some((held) => held.id === id)) return;
+    if (!process.agent.services.list().some((held) => held.id === id)) return;
     this.trace.note(`withdraw ${service}/${id}`);
-    process.agent.deregister(id);
+    process.agent.services.deregister(id);
     this.history.withdrawn.push({ name: `${service}/${id}`, stamp: this.#stamp, atMs: this.time.nowMs });
   }
 
   #drainService(process: AgentProcess): void {
     const { agent, life } = process;
-    const held = agent && life.alive ? this.#pick(agent.services()) : undefined;
+    const held = agent && life.alive ? this.#pick(agent.services.list()) : undefined;
     if (!agent || !held) return;
-    agent.setLifecycle(held.id, this.#chance.float() < 0.5 ? "draining" : "serving");
+    agent.services.setLifecycle(held.id, this.#chance.float() < 0.5 ? "draining" : "serving");
   }
 
   #reportService({ agent, life }: AgentProcess): void {
-    const held = agent && life.alive ? this.#pick(agent.services().filter(({ id }) => id.endsWith("1"))) : undefined;
+    const held =
+      agent && life.alive ? this.#pick(agent.services.list().filter(({ id }) => id.endsWith("1"))) : undefined;
     if (!agent || !held) return;
-    agent.report(held.id, "alive", {
+    agent.services.report(held.id, "alive", {
       status: this.#pick(["passing", "warning", "critical"] as const) ?? "passing",
       output: "",
     });
@@ -466,7 +472,7 @@ class World {
     agent.start({ services: [], files: [] });
     process.agent = agent;
     this.trace.note(`${name} is up ${snapshot ? "with" : "without"} its snapshot`);
-    agent.keepFile(FILE_KEY, { namespace: NAMESPACE, app: APP, profile: "eu", key: FILE_KEY });
+    agent.files.keep(FILE_KEY, { namespace: NAMESPACE, app: APP, profile: "eu", key: FILE_KEY });
     for (const [id, what] of services) this.#claim(agent, id, what);
     for (const service of SERVICES) this.#quietly(agent.resolve({ namespace: NAMESPACE, service }, undefined));
   }
