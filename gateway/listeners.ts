@@ -22,7 +22,7 @@ const OPEN_TRIES = 40;
 const IDLE_LOOK_MS = 100;
 
 /** A port, and the listeners that share it. */
-interface Open {
+interface OpenPort {
   readonly port: number;
   /** As opened, or as changed since. */
   listeners: readonly Listener[];
@@ -40,7 +40,7 @@ export class Listeners {
   readonly #http: GeneralLane;
   readonly #https: GeneralLane | undefined;
   /** By port, like the problems. */
-  readonly #others = new Map<number, Open>();
+  readonly #others = new Map<number, OpenPort>();
   readonly #problems = new Map<number, ConfigProblem>();
   /** Lanes that are closing: a stop waits for them and then cuts them. */
   readonly #closing = new Map<Promise<void>, GeneralLane>();
@@ -106,19 +106,19 @@ export class Listeners {
   }
 
   #open(port: number, listeners: readonly Listener[]): void {
-    const open: Open = { port, listeners, lane: undefined, opened: Promise.resolve(), closed: false };
+    const open: OpenPort = { port, listeners, lane: undefined, opened: Promise.resolve(), closed: false };
     this.#others.set(port, open);
     open.opened = this.#try(open);
   }
 
   /** New connections get the changed certificates, and are checked by the changed CAs. */
-  #change(open: Open, wanted: readonly Listener[]): void {
+  #change(open: OpenPort, wanted: readonly Listener[]): void {
     const before = open.listeners;
     open.listeners = wanted;
     if (canonicalJson(wanted.map(tlsOf)) !== canonicalJson(before.map(tlsOf))) this.#showTls(open);
   }
 
-  #showTls(open: Open): void {
+  #showTls(open: OpenPort): void {
     try {
       const front = this.#frontOf(open.listeners);
       if (front) open.lane?.setTls(front);
@@ -145,7 +145,7 @@ export class Listeners {
     return [this.#tls];
   }
 
-  async #try(open: Open): Promise<void> {
+  async #try(open: OpenPort): Promise<void> {
     const { port } = open;
     for (let tries = 1; !open.closed; tries++) {
       let lane: GeneralLane | undefined;
@@ -172,7 +172,7 @@ export class Listeners {
     }
   }
 
-  #failed({ port, listeners }: Open, message: string): void {
+  #failed({ port, listeners }: OpenPort, message: string): void {
     this.#problems.set(port, { pointer: `/listeners/${listeners[0]?.name}`, message });
     this.#host.log.error({ port }, message);
   }

@@ -44,7 +44,7 @@ export class PeerExchange implements Disposable {
   readonly #inFlight = new PeerCounts();
   readonly #retrying = new PeerCounts();
   /** The numbers last sent to the others, except zeros. */
-  #told = new Map<string, readonly [inFlight: number, retrying: number]>();
+  #sent = new Map<string, readonly [inFlight: number, retrying: number]>();
   /** Ejections of endpoints that are not known here yet, with the time at which each ends. */
   #early: { readonly ejection: Ejection; readonly untilMs: number }[] = [];
   #cancel: (() => void) | undefined;
@@ -88,21 +88,21 @@ export class PeerExchange implements Disposable {
 
   #tell(): void {
     this.#cancel = undefined;
-    const told = new Map<string, readonly [number, number]>();
+    const current = new Map<string, readonly [number, number]>();
     const clusters: [string, number, number][] = [];
     for (const [key, { endpoints }] of this.#parts.endpoints()) {
       const state = endpoints[0]?.load.cluster;
       if (!state) continue;
       const { inFlight, retrying } = state;
-      const before = this.#told.get(key);
-      if (inFlight !== 0 || retrying !== 0) told.set(key, [inFlight, retrying]);
+      const before = this.#sent.get(key);
+      if (inFlight !== 0 || retrying !== 0) current.set(key, [inFlight, retrying]);
       if (inFlight !== (before?.[0] ?? 0) || retrying !== (before?.[1] ?? 0)) clusters.push([key, inFlight, retrying]);
     }
     // A cluster that is gone, or has lost its last endpoint, has no requests in flight that count.
-    for (const key of this.#told.keys()) {
-      if (!told.has(key) && !clusters.some(([one]) => one === key)) clusters.push([key, 0, 0]);
+    for (const key of this.#sent.keys()) {
+      if (!current.has(key) && !clusters.some(([one]) => one === key)) clusters.push([key, 0, 0]);
     }
-    this.#told = told;
+    this.#sent = current;
     const spent = this.#parts.limiter.recorded();
     const held = this.#parts.concurrency.recorded();
     const news: PeerNews = {
@@ -112,7 +112,7 @@ export class PeerExchange implements Disposable {
     };
     if (Object.keys(news).length > 0) this.#peers.tell(news);
     // The end of a request causes no event here, so the counts are checked until all have ended.
-    if (told.size > 0 || this.#parts.concurrency.keys > 0)
+    if (current.size > 0 || this.#parts.concurrency.keys > 0)
       this.#after(Object.keys(news).length > 0 ? TELL_MS : QUIET_MS);
   }
 

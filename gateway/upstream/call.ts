@@ -37,14 +37,14 @@ export class UpstreamCaller {
   constructor(
     host: Host,
     pools: UpstreamPools,
-    told: { onRetry: (kind: RetryKind) => void; onEjected: (endpoint: Endpoint) => void },
+    events: { onRetry: (kind: RetryKind) => void; onEjected: (endpoint: Endpoint) => void },
     /** Processes of this gateway. The fixed part of a budget is split among them. */
     workers = 1,
   ) {
     this.host = host;
     this.pools = pools;
-    this.onRetry = told.onRetry;
-    this.onEjected = told.onEjected;
+    this.onRetry = events.onRetry;
+    this.onEjected = events.onEjected;
     this.#workers = workers;
   }
 

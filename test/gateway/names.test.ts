@@ -49,7 +49,9 @@ test("every address of a name is an endpoint, by its TTL; the service sees the n
   answers.a = ["127.0.0.1", "127.0.0.2"];
   await eventually("both are endpoints", () => addresses()?.length === 2);
   answers.silent = true;
-  await eventually("it is said", () => gateway.host.log.lines.some(({ message }) => message.includes("cannot be resolved")));
+  await eventually("it is said", () =>
+    gateway.host.log.lines.some(({ message }) => message.includes("cannot be resolved")),
+  );
   expect(addresses()).toHaveLength(2);
   expect((await fetch(gateway.url)).status).toBe(200);
 }, 300_000);

@@ -290,7 +290,10 @@ test("a flood of refusals is some lines a second and a count of the rest, and hi
   const lines = (message: string, level = "info") =>
     running.host.log.lines.filter((line) => line.message === message && line.level === level);
   const leftOut = () =>
-    lines("further failed requests were not logged").reduce((sum, line) => sum + (line.fields as { lines: number }).lines, 0);
+    lines("further failed requests were not logged").reduce(
+      (sum, line) => sum + (line.fields as { lines: number }).lines,
+      0,
+    );
   await eventually("all are told of", () => lines("request failed").length + leftOut() === 300);
   expect(lines("request failed").length).toBeLessThanOrEqual(10 * (seconds() + 1));
   // Whoever asks for more gets all.
