@@ -2,7 +2,7 @@
 import { hash } from "node:crypto";
 import { decodeJson, encodeJson, type Host, own } from "#base";
 import { type IfNoneMatch, longPoll, type Polled, WatchHub } from "#http";
-import { type Entry, type Revision, type Store, View } from "#store";
+import { type StoreEntry, type Revision, type Store, View } from "#store";
 import {
   ConfigErrors,
   type EffectiveConfig,
@@ -197,7 +197,7 @@ export class ConfigServer {
   }
 
   /** The releases that live pointers name. Releases that are in memory are not read again. */
-  async #load(entries: readonly Entry[]): Promise<Pointer[]> {
+  async #load(entries: readonly StoreEntry[]): Promise<Pointer[]> {
     const loaded = await Promise.all(
       entries.map(async (entry): Promise<Pointer[]> => {
         const name = parseLiveKey(entry.key);

@@ -1,5 +1,5 @@
 /** Lists everything under a prefix of the store, page by page. */
-import type { Entry, Revision, Store } from "#store";
+import type { StoreEntry, Revision, Store } from "#store";
 
 /** Entries per read of the store. */
 const LIMIT = 1000;
@@ -15,7 +15,7 @@ export async function* pagesUnder(
   store: Store,
   prefix: string,
   { limit, atOneRevision = false }: ListingOptions,
-): AsyncGenerator<readonly Entry[]> {
+): AsyncGenerator<readonly StoreEntry[]> {
   let at: { after?: string; revision?: Revision } = {};
   for (;;) {
     const page = await store.range({ prefix, limit, ...at });
@@ -31,6 +31,6 @@ export async function* entriesUnder(
   store: Store,
   prefix: string,
   options: ListingOptions = { limit: LIMIT, atOneRevision: true },
-): AsyncGenerator<Entry> {
+): AsyncGenerator<StoreEntry> {
   for await (const page of pagesUnder(store, prefix, options)) yield* page;
 }

@@ -1,7 +1,7 @@
 /** Publishes releases: resolves masks, checks the items, and commits the release with everything that must change with it. */
 import { hash } from "node:crypto";
 import { deadline, decodeJson, type Host, own } from "#base";
-import { commit, type KeyOrPrefix, type Known, type Revision, type Store, StoreErrors } from "#store";
+import { commit, type KeyOrPrefix, type KnownEntries, type Revision, type Store, StoreErrors } from "#store";
 import {
   ConfigErrors,
   type Item,
@@ -48,7 +48,7 @@ export interface ReleaseChange {
   /** Written in the same revision, guarded by the entries read for it. */
   readonly also?: {
     readonly reads: readonly KeyOrPrefix[];
-    readonly writes: (known: Known, release: StoredRelease) => readonly ReleaseWrite[];
+    readonly writes: (known: KnownEntries, release: StoredRelease) => readonly ReleaseWrite[];
   };
 }
 
@@ -284,7 +284,7 @@ class OthersChanged extends Error {
 }
 
 /** @throws OthersChanged */
-function requireUnchanged(known: Known, name: SetName, { items, liveVersion, restsOn }: PreparedRelease): void {
+function requireUnchanged(known: KnownEntries, name: SetName, { items, liveVersion, restsOn }: PreparedRelease): void {
   const entry = known.get(liveKey(name));
   const live = entry && decodeJson<LiveRecord>(entry.value);
   // Masks stand for secrets of the version that was live here, and a secret stays a secret: other versions may differ.

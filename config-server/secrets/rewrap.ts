@@ -3,7 +3,7 @@
  * keys under the old key and some under the new one, and every value can still be read. Releases do not change.
  */
 import { AppError, encodeJson, messageOf, Trigger, type Host } from "#base";
-import type { Entry, Store, TxnRequest } from "#store";
+import type { StoreEntry, Store, TxnRequest } from "#store";
 import { type Rewrapped, type SecretsStatus } from "../api.ts";
 import { unwrap, wrap } from "./cipher.ts";
 import type { ConfigServer } from "../releases/config-server.ts";
@@ -137,7 +137,7 @@ export class Rewrapper {
   }
 
   /** Undefined when the data key cannot be unwrapped, and so stays as it is. */
-  #wrapAgain({ key, value }: Entry): WrappedKey | undefined {
+  #wrapAgain({ key, value }: StoreEntry): WrappedKey | undefined {
     const { keys } = this.#config.secrets;
     const record = parseWrapped(value);
     const wrapping = record && keys.get(record.key);
@@ -161,7 +161,7 @@ export class Rewrapper {
   }
 }
 
-function putsOf(records: readonly { readonly entry: Entry; readonly record: WrappedKey }[]): TxnRequest {
+function putsOf(records: readonly { readonly entry: StoreEntry; readonly record: WrappedKey }[]): TxnRequest {
   return {
     when: records.map(({ entry }) => ({
       key: entry.key,

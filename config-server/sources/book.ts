@@ -3,7 +3,7 @@
  * member reads the same records.
  */
 import { canonicalJson, decodeJson, encodeJson } from "#base";
-import { commit, type Known, type Store } from "#store";
+import { commit, type KnownEntries, type Store } from "#store";
 import { ConfigErrors, type FileProblem, type SetName } from "../api.ts";
 import { mirrorKey, ownerKey, OWNERS_PREFIX, setId, sourceKey, SOURCES_PREFIX } from "../core/keys.ts";
 import { ownerOf, type OwnerRecord } from "../core/owner.ts";
@@ -79,7 +79,7 @@ export class SourceBook {
   owning(source: string, name: SetName) {
     return {
       reads: [{ key: sourceKey(source) }],
-      writes: (known: Known): ReleaseWrite[] => {
+      writes: (known: KnownEntries): ReleaseWrite[] => {
         requireAttached(recordOf(known, source), source);
         return [{ type: "put", key: ownerKey(name), value: encodeJson({ source } satisfies OwnerRecord) }];
       },
@@ -140,7 +140,7 @@ export function requireAttached({ detached }: SourceRecord, source: string): voi
   );
 }
 
-function recordOf(known: Known, source: string): SourceRecord {
+function recordOf(known: KnownEntries, source: string): SourceRecord {
   const entry = known.get(sourceKey(source));
   return entry ? decodeJson<SourceRecord>(entry.value) : {};
 }

@@ -5,7 +5,7 @@
 import { hash as digest, timingSafeEqual } from "node:crypto";
 import { decodeJson, encodeJson, randomId, type Host } from "#base";
 import { EVERY_NAME, HttpErrors, isLimited, type Principal } from "#http";
-import { commit, type Entry, type Store, View } from "#store";
+import { commit, type StoreEntry, type Store, View } from "#store";
 import { AccessErrors, type IssuedToken, type TokenRequest, type TokenSummary } from "./api.ts";
 
 const PREFIX = "/access/";
@@ -49,7 +49,7 @@ export class Access {
   constructor(host: Host, store: Store) {
     this.#host = host;
     this.#store = store;
-    const put = ({ key, value }: Entry) => {
+    const put = ({ key, value }: StoreEntry) => {
       if (key.startsWith(TOKENS)) this.#tokens.set(key.slice(TOKENS.length), decodeJson(value));
     };
     this.#view = new View(host, store, {

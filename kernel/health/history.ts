@@ -1,22 +1,22 @@
 /**
- * What was seen of the health of instances, for a day: changes of status, and what probes and reports said. In the
- * memory of whoever saw it and nowhere else, since text does not belong in replicated state; bounded in every way.
+ * One day of health history: changes of status, and the outputs of probes and reports. Only in the memory of the process that saw
+ * them, because text does not belong in replicated state. Bounded in every dimension.
  */
 import { startOf } from "#base";
 import type { Clock } from "#base";
 import type { HealthStatus } from "./core/state.ts";
 
-/** Milliseconds that anything is remembered. */
+/** Milliseconds for which history is kept. */
 export const HISTORY_MS = 24 * 3_600_000;
-/** Changes of status remembered of one instance: a flapping one's last hours. */
+/** Changes of status kept per instance: the last hours of a flapping one. */
 export const TRANSITIONS_MAX = 64;
-/** Outputs remembered of one check; equal ones in a row count as one. */
+/** Outputs kept per check. Equal ones in a row count as one. */
 export const OUTPUTS_MAX = 8;
-/** Characters remembered of one output. */
+/** Characters kept per output. */
 const OUTPUT_CHARS_MAX = 512;
-/** Bytes of all histories together. The instance that was quiet for longest is forgotten first. */
+/** Bytes of all histories together. The least recently active instance is forgotten first. */
 export const HISTORY_BYTES_MAX = 64 * 1024 * 1024;
-/** Bytes that an entry costs beside its text, roughly. */
+/** Approximate bytes of an entry, without its text. */
 const ENTRY_BYTES = 160;
 
 export interface Transition {
@@ -60,7 +60,7 @@ export interface HistoryView {
 export class HealthHistory {
   readonly #clock: Pick<Clock, "now">;
   readonly #bytesMax: number;
-  /** By instance, the one that was quiet for longest first. */
+  /** By instance, the least recently active first. */
   readonly #pasts = new Map<string, Past>();
   #bytes = 0;
 
@@ -73,7 +73,7 @@ export class HealthHistory {
     return this.#bytes;
   }
 
-  /** A probe or a report said something. */
+  /** Records the result of a probe or a report. */
   said(instance: string, check: string, status: HealthStatus, text: string): void {
     const past = this.#touch(instance);
     const nowMs = this.#clock.now();
@@ -92,11 +92,11 @@ export class HealthHistory {
     this.#trim();
   }
 
-  /** The status of a check as it is now; only a change is remembered. */
+  /** Records the current status of a check. Only changes are kept. */
   is(instance: string, check: string, status: HealthStatus): void {
     const known = this.#pasts.get(instance)?.status.get(check);
     if (known === status) return;
-    // The first word about one that is well is no change, and most instances never cause another.
+    // A first status of passing is not a change. Most instances never have another status.
     if (!this.#pasts.has(instance) && (status === "passing" || status === "unknown")) return;
     const past = this.#touch(instance);
     past.status.set(check, status);
@@ -108,7 +108,7 @@ export class HealthHistory {
     this.#trim();
   }
 
-  /** What was last said of a check. */
+  /** The latest output of a check. */
   last(instance: string, check: string): Said | undefined {
     return this.#pasts.get(instance)?.outputs.get(check)?.at(-1);
   }

@@ -1,4 +1,4 @@
-/** How health is judged, once, for registry and agent. */
+/** Health checks for registry and agent: probes, and the judgment of their results. */
 export * from "./core/damping.ts";
 export { patternMatches, statusExpected } from "./core/match.ts";
 export * from "./core/schedule.ts";

@@ -1,6 +1,6 @@
 /**
- * Runs probes on a schedule, under a limit, and tells when a verdict changes. A check never overlaps with itself.
- * Quick and slow probes have places of their own, so that targets which hang wait for each other and for nobody else.
+ * Runs probes on a schedule, within limits, and reports changed verdicts. A check never overlaps with itself. Quick and slow probes
+ * have separate places, so that hanging targets delay only each other.
  */
 import { canonicalJson, messageOf, type CancelTimer, type CounterChild, type Family, type Host } from "#base";
 import { addTurn, fade, heldForSeconds, startDamping, type Damping } from "./core/damping.ts";
@@ -12,14 +12,14 @@ import type { ProbeMemory } from "./probes/kind.ts";
 import { probeKindOf } from "./probes/kinds.ts";
 import { short, type ProbeResult } from "./result.ts";
 
-/** Places for probes that end soon: each is a socket for a moment. */
+/** Places for quick probes. Each is a socket for a moment. */
 export const PROBES_QUICK_MAX = 256;
-/** Places for probes that do not: each is a socket until its deadline. Ten thousand hanging targets share them. */
+/** Places for slow probes. Each is a socket until its deadline. Ten thousand hanging targets share them. */
 export const PROBES_SLOW_MAX = 768;
 /** Part of the process's file descriptors that probes may use. */
 const DESCRIPTORS_SHARE = 0.15;
 
-/** Places for probes in a process that may open so many files. */
+/** Places for probes in a process with that many file descriptors. */
 export function placesWithin(descriptorsMax = Infinity): { quick: number; slow: number } {
   const all = Math.max(4, Math.floor(descriptorsMax * DESCRIPTORS_SHARE));
   return {
@@ -28,14 +28,14 @@ export function placesWithin(descriptorsMax = Infinity): { quick: number; slow: 
   };
 }
 
-/** Milliseconds after which a probe is a slow one. */
+/** Milliseconds after which a probe counts as slow. */
 export const PROBE_SLOW_MS = 250;
-/** Watches that stay open at once, each on a connection; checks beyond that ask each time. */
+/** Probes that stay open at once, each on a connection. Checks beyond that probe each time. */
 export const WATCHES_MAX = 1_000;
 
-export interface Verdict {
+export interface CheckVerdict {
   readonly status: HealthStatus;
-  /** Why, for people; of the latest probe. Empty before the first. */
+  /** The reason of the latest probe, for people. Empty before the first. */
   readonly output: string;
   /** When it took this status, in milliseconds since 1970. */
   readonly sinceMs: number;
@@ -43,9 +43,9 @@ export interface Verdict {
 
 export interface ProbeRunnerOptions {
   readonly probe: Probe;
-  /** Told when the status of a check changes; not for each probe. Must not throw. */
-  readonly onVerdict: (key: string, verdict: Verdict) => void;
-  /** Told of each probe that was made. Must not throw. */
+  /** Called when the status of a check changes, not for each probe. Must not throw. */
+  readonly onVerdict: (key: string, verdict: CheckVerdict) => void;
+  /** Called for each probe that was made. Must not throw. */
   readonly onProbe?: (key: string, result: HealthResult, output: string) => void;
   readonly places?: { readonly quick: number; readonly slow: number };
 }
@@ -55,29 +55,29 @@ type Lane = "quick" | "slow";
 interface Entry {
   readonly key: string;
   readonly place: number;
-  /** Of the target, to know it again. */
+  /** Identifies the target. */
   readonly mark: string;
   definition: ProbeDefinition;
   health: Health;
   damping: Damping;
-  /** With damping. */
+  /** The status after damping. */
   status: HealthStatus;
   sinceMs: number;
   output: string;
   cancel: CancelTimer;
   /** Monotonic milliseconds at which the next probe is due. */
   dueAt: number;
-  /** Of the probe under way; aborted when the check goes or its target changes. */
+  /** Aborts the running probe, when the check is removed or its target changes. */
   running: AbortController | undefined;
-  /** What a watch said last. */
+  /** The latest report of a probe that stays open. */
   standing: ProbeResult | undefined;
-  /** Whether the latest probe took long, or may. */
+  /** Whether the latest probe was slow, or the next one may be. */
   slow: boolean;
-  /** Whether anything is known of it yet. */
+  /** Whether the check has a status yet. */
   probed: boolean;
-  /** Whether a probe of this runner found anything. */
+  /** Whether a probe of this runner had a result. */
   judged: boolean;
-  /** It is to be probed again as soon as the probe under way is over. */
+  /** Probes it again as soon as the running probe has ended. */
   again: boolean;
   readonly memory: ProbeMemory;
 }
@@ -103,18 +103,18 @@ export class ProbeRunner implements AsyncDisposable {
     this.#places = options.places ?? placesWithin(host.descriptorsMax);
     this.#probes = host.metrics.counter({
       name: "posthouse_health_probes_total",
-      help: "Health probes made, by what they found.",
+      help: "Health probes made, by result.",
       labelNames: ["result"],
     });
     this.#late = host.metrics.counter({
       name: "posthouse_health_probes_late_total",
-      help: "Health probes that began a whole interval late, since too many others hang.",
+      help: "Health probes that began a whole interval late, because too many others hang.",
     });
   }
 
   /**
-   * Adds a check or redefines it. While its target stays the same it keeps its status and its runs; a new target starts
-   * over. `initial` is what a check not known yet starts from: after a restart, the status it had.
+   * Adds or redefines a check. With the same target it keeps its status and its runs; with a new target it starts over. `initial` is the
+   * first status of a new check: after a restart, the one that it had.
    */
   set(key: string, definition: ProbeDefinition, { initial = "unknown" }: { initial?: HealthStatus } = {}): void {
     if (this.#disposed) return;
@@ -141,7 +141,7 @@ export class ProbeRunner implements AsyncDisposable {
       dueAt: 0,
       running: undefined,
       standing: undefined,
-      // What was critical may hang, and is quick again after one probe that shows it.
+      // A critical target may hang. It counts as quick again after one quick probe.
       slow: initial === "critical",
       probed: initial !== "unknown",
       judged: false,
@@ -154,7 +154,7 @@ export class ProbeRunner implements AsyncDisposable {
     this.#schedule(entry, firstDelayMs({ place: entry.place, intervalMs, initialDelayMs }));
   }
 
-  /** Forgets a check. A probe under way is cut and its result dropped. Unknown keys are no error. */
+  /** Removes a check. A running probe is cut and its result dropped. Unknown keys are ignored. */
   delete(key: string): void {
     const entry = this.#entries.get(key);
     if (!entry) return;
@@ -164,7 +164,7 @@ export class ProbeRunner implements AsyncDisposable {
     entry.running?.abort(new Error("the check was removed"));
   }
 
-  /** Has a check probed as soon as there is a place, since something it depends on changed. */
+  /** Probes a check as soon as a place is free, because something that it depends on has changed. */
   poke(key: string): void {
     const entry = this.#entries.get(key);
     if (!entry) return;
@@ -172,13 +172,13 @@ export class ProbeRunner implements AsyncDisposable {
     else if (!this.#waiting(entry)) this.#schedule(entry, 0);
   }
 
-  /** The verdict as it stands, with the output of the latest probe; undefined for a key that was not set. */
-  last(key: string): Verdict | undefined {
+  /** The current verdict, with the output of the latest probe; undefined for an unknown key. */
+  last(key: string): CheckVerdict | undefined {
     const entry = this.#entries.get(key);
     return entry && verdictOf(entry);
   }
 
-  /** Whether the check was probed here, so that its verdict is more than what it was set with. */
+  /** Whether the check was probed here, so that its verdict is not just its initial status. */
   judged(key: string): boolean {
     return this.#entries.get(key)?.judged === true;
   }
@@ -212,7 +212,7 @@ export class ProbeRunner implements AsyncDisposable {
     });
   }
 
-  /** Newcomers have half of the quick places at most: a crowd of them that hangs leaves the known ones room. */
+  /** New checks get at most half of the quick places, so that a crowd of hanging ones does not delay known checks. */
   #pump(): void {
     while (this.#busy.quick < this.#places.quick) {
       const known = take(this.#due.quick);
@@ -241,7 +241,7 @@ export class ProbeRunner implements AsyncDisposable {
     });
   }
 
-  /** A place for a probe. One that turns out to be slow moves over, when there is room. */
+  /** Takes a place for a probe. A probe that turns out to be slow moves to a slow place, if one is free. */
   #take(entry: Entry, begun: Lane): { leave: () => void } {
     let lane: Lane | undefined = begun;
     let fresh = !entry.probed;
@@ -296,7 +296,7 @@ export class ProbeRunner implements AsyncDisposable {
       entry.standing = undefined;
       this.#judge(entry, watched ? found : slowed(found, tookMs, definition));
     } catch (error) {
-      log.error({ check: entry.key, err: error }, `a probe failed by itself: ${messageOf(error)}`);
+      log.error({ check: entry.key, err: error }, `defect in a probe: ${messageOf(error)}`);
     } finally {
       if (watched) this.#watches--;
       entry.running = undefined;
@@ -305,7 +305,7 @@ export class ProbeRunner implements AsyncDisposable {
     }
   }
 
-  /** What a watch said holds until it says something else: it counts at once, and again in every interval. */
+  /** A report of an open probe counts at once, and again in every interval until the next report. */
   #stand(entry: Entry, found: ProbeResult): void {
     entry.standing = found;
     this.#judge(entry, found);
@@ -333,7 +333,7 @@ export class ProbeRunner implements AsyncDisposable {
     this.#options.onVerdict(entry.key, verdictOf(entry));
   }
 
-  /** The output, with the reason in front when the check is held. */
+  /** The output, preceded by the reason when the check is held. */
   #damp(entry: Entry, turned: boolean, output: string): string {
     const { damping: options } = entry.definition;
     const nowMs = this.#host.clock.monotonic();
@@ -345,11 +345,11 @@ export class ProbeRunner implements AsyncDisposable {
     if (!entry.damping.held) return output;
     const seconds = Math.ceil(heldForSeconds(entry.damping, options));
     return short(
-      `held critical: flapped ${entry.damping.turns} times; let go in ${seconds} s without another: ${output}`,
+      `held critical: flapped ${entry.damping.turns} times; released after ${seconds} s without flapping: ${output}`,
     );
   }
 
-  /** Cuts the probes under way and waits until their sockets are closed. */
+  /** Cuts the running probes and waits until their sockets are closed. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
     for (const key of this.#entries.keys()) this.delete(key);
@@ -365,13 +365,13 @@ function take(queue: Set<Entry>): Entry | undefined {
   return undefined;
 }
 
-/** A good answer that took too long is a warning. */
+/** A successful probe that took too long is a warning. */
 function slowed(found: ProbeResult, tookMs: number, { warnAfterMs }: ProbeDefinition): ProbeResult {
   if (found.result !== "passing" || warnAfterMs === undefined || tookMs <= warnAfterMs) return found;
   const output = short(`slow: took ${Math.round(tookMs)} ms, more than ${warnAfterMs} ms: ${found.output}`);
   return { result: "warning", output };
 }
 
-function verdictOf({ status, output, sinceMs }: Entry): Verdict {
+function verdictOf({ status, output, sinceMs }: Entry): CheckVerdict {
   return { status, output, sinceMs };
 }

@@ -1,17 +1,16 @@
 /**
- * Leases of the embedded engines: who holds which keys, and when each lapses. Deadlines are by the monotonic clock, so
- * that a jump of the wall clock ends no lease. A renewal only moves a number; the heap of deadlines finds out when the
- * old one comes up. Nothing here is durable: the engine persists grants and ends, and starts each lease anew, with its
- * full time, after a restart.
+ * Leases of the embedded engines: the keys of each, and when it lapses. Deadlines use the monotonic clock, so that a jump of the wall
+ * clock ends no lease. A renewal only changes a number; the heap of deadlines notices it when the old deadline is due. Nothing here is
+ * durable: the engine persists grants and ends, and restarts each lease with its full time after a restart.
  */
 import { randomId, type CancelTimer, type Clock, type Random } from "#base";
 import { leaseNotFound } from "./rules.ts";
 import type { LeaseId, Op } from "./types.ts";
 
-/** Longest that a timer of Node waits; later deadlines are looked at again then. */
+/** Longest wait of a Node timer. Later deadlines are examined again then. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
-/** Bytes of a lease's id: as many as etcd's have. */
+/** Bytes of a lease's id: the same as in etcd. */
 const ID_BYTES = 8;
 
 interface Held {
@@ -39,7 +38,7 @@ export class Lessor implements Disposable {
     this.#lapse = lapse;
   }
 
-  /** Makes a lease with an id that no other has; its time runs from `start`. */
+  /** Creates a lease with a unique id. Its time runs from `start`. */
   add(random: Random, ttlSeconds: number): LeaseId {
     let id = randomId(random, ID_BYTES);
     while (this.#leases.has(id)) id = randomId(random, ID_BYTES);
@@ -80,7 +79,7 @@ export class Lessor implements Disposable {
     for (const op of ops) if (op.type === "put" && op.lease !== undefined) this.expect(op.lease);
   }
 
-  /** Forgets a lease. Its keys are the engine's to delete. */
+  /** Removes a lease. The engine deletes its keys. */
   end(id: LeaseId): void {
     this.#leases.delete(id);
   }
@@ -93,7 +92,7 @@ export class Lessor implements Disposable {
     if (id !== undefined) this.#leases.get(id)?.keys.delete(key);
   }
 
-  /** The keys that live by a lease, in order. */
+  /** The keys of a lease, in order. */
   keysOf(id: LeaseId): string[] {
     return [...this.expect(id).keys].sort();
   }

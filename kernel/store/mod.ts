@@ -1,4 +1,4 @@
-/** The single seam for state: the contract, the engines behind it, and how to read and write through it. */
+/** The only interface to state: the contract, the engines behind it, and helpers to read and write through it. */
 import type { Host } from "#base";
 import type { EtcdStoreOptions } from "./etcd/engine.ts";
 import type { LmdbStoreOptions } from "./lmdb/recovering.ts";
@@ -7,7 +7,14 @@ import type { MemoryStoreOptions } from "./memory/engine.ts";
 import type { Store } from "./types.ts";
 
 export * from "./types.ts";
-export { commit, COMMIT_TRIES, type Committed, type CommitOptions, type Known, type Plan } from "./commit.ts";
+export {
+  commit,
+  COMMIT_TRIES,
+  type Committed,
+  type CommitOptions,
+  type KnownEntries,
+  type CommitPlan,
+} from "./commit.ts";
 export { openMemoryStore, type MemoryStoreOptions } from "./memory/engine.ts";
 export { SharedLease } from "./shared-lease.ts";
 export { View, type ViewOptions } from "./view.ts";
@@ -32,7 +39,7 @@ export async function openStore(host: Host, options: StoreOptions): Promise<Stor
 }
 
 /**
- * Keeps what is whole of an embedded store that cannot be opened any more, and says what is lost.
+ * Keeps the undamaged records of an embedded store that cannot be opened, and reports the lost ones.
  * @throws STORE_LOCKED, STORE_CORRUPT, STORE_FULL, STORE_UNAVAILABLE
  */
 export async function repairStore(host: Host, options: RepairOptions): Promise<RepairReport> {

@@ -1,10 +1,10 @@
 /**
- * A set of keys in order, in chunks: an insert moves half a chunk at most, so a million keys cost no more per insert
- * than a thousand. A balanced tree would do the same in three times the code.
+ * A set of keys in order, in chunks: an insert moves half a chunk at most, so its cost does not grow with the number of keys. A balanced
+ * tree would need three times the code.
  */
 import { firstIndexWhere } from "#base";
 
-/** Keys in one chunk before it is split in two; moving so many pointers costs less than a microsecond. */
+/** Keys in one chunk before it is split in two. Moving that many pointers costs less than a microsecond. */
 const CHUNK_KEYS_MAX = 512;
 
 export class OrderedKeys {
@@ -16,7 +16,7 @@ export class OrderedKeys {
     return this.#size;
   }
 
-  /** Adds a key; one that is there already stays as it is. */
+  /** Adds a key. Does nothing if the set has it. */
   add(key: string): void {
     const at = this.#chunkOf(key);
     const chunk = this.#chunks[at];

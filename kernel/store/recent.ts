@@ -1,9 +1,9 @@
-/** The last revisions that were published, so that a watch that resumes soon after a cut needs no disk and no server. */
+/** The last published revisions, so that a watch that resumes soon after a cut needs no disk and no server. */
 import { firstIndexWhere } from "#base";
 import type { Revision, WatchBatch } from "./types.ts";
 import { bytesOf, type History } from "./watch-hub.ts";
 
-/** Revisions kept: some seconds of the fastest writing, hours of the usual. */
+/** Revisions kept: some seconds at the fastest write rate, hours at the usual one. */
 export const RECENT_REVISIONS_MAX = 65_536;
 
 /** Bytes of values kept by them. */

@@ -1,5 +1,5 @@
 /** Rules that all engines share: how a comparison is evaluated, which revisions can be read, and the texts of rejections. */
-import { StoreErrors, type Compare, type Entry, type LeaseId, type Revision } from "./types.ts";
+import { StoreErrors, type Compare, type StoreEntry, type LeaseId, type Revision } from "./types.ts";
 
 /** The revision of a store without writes, as in etcd. The first write makes revision 2. */
 export const REVISION_FIRST: Revision = 1;
@@ -7,14 +7,14 @@ export const REVISION_FIRST: Revision = 1;
 export const NO_VALUE = new Uint8Array(0);
 
 /** Whether a comparison holds. An absent key counts as 0 in all three. */
-export function holds({ target, is, value }: Compare, entry: Pick<Entry, Compare["target"]> | undefined): boolean {
+export function holds({ target, is, value }: Compare, entry: Pick<StoreEntry, Compare["target"]> | undefined): boolean {
   const actual = entry?.[target] ?? 0;
   if (is === "equal") return actual === value;
   if (is === "notEqual") return actual !== value;
   return is === "less" ? actual < value : actual > value;
 }
 
-/** How far an embedded engine goes in either direction. */
+/** The range of revisions that an embedded engine has. */
 interface RevisionBounds {
   readonly current: Revision;
   /** The past is forgotten through this revision. */

@@ -1,6 +1,6 @@
 /**
- * One lease for many keys that should last about equally long: granted when first needed and again every so often, so
- * that a thousand tombstones an hour cost one grant and not a thousand.
+ * One lease for many keys with about the same lifetime. It is granted when first needed and replaced regularly, so that a thousand
+ * tombstones an hour cost one grant and not a thousand.
  */
 import type { Host } from "#base";
 import { StoreErrors, type Store } from "./types.ts";
@@ -21,7 +21,7 @@ export class SharedLease {
     this.#seconds = seconds;
   }
 
-  /** Runs with the lease, and once more with a new one when the first turns out to be gone. */
+  /** Runs with the lease, and once more with a new lease when the first one has lapsed. */
   async use<T>(run: (lease: string) => Promise<T>): Promise<T> {
     try {
       return await run(await this.#lease());
@@ -39,7 +39,7 @@ export class SharedLease {
       const granted = this.#store.grant(Math.ceil(this.#seconds * (1 + RENEW_SHARE)));
       const current = { id: granted.then(({ id }) => id), grantedMs: nowMs };
       this.#current = current;
-      // One that could not be granted is asked for again.
+      // After a failed grant, the next call tries again.
       current.id.catch(() => {
         if (this.#current === current) this.#current = undefined;
       });

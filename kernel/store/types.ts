@@ -1,7 +1,7 @@
 /**
- * The single seam for state, in etcd's meaning: a key space with one revision clock, transactions, watches and leases.
- * Three engines keep this contract: memory (the model), LMDB (this process) and etcd (a cluster). Eight methods,
- * because that meaning is known, small and proven.
+ * The only interface to state, with etcd's semantics: a key space with one revision clock, transactions, watches and leases. Three
+ * engines implement it: memory (the model), LMDB (this process) and etcd (a cluster). Eight methods, because these semantics are known,
+ * small and proven.
  */
 import { defineErrors } from "#base";
 
@@ -27,16 +27,16 @@ export const TXN_BYTES_MAX = 1400 * 1024;
 export const LEASE_TTL_SECONDS_MIN = 1;
 export const LEASE_TTL_SECONDS_MAX = 31_536_000;
 
-export interface Entry {
+export interface StoreEntry {
   readonly key: string;
   readonly value: Uint8Array;
-  /** Revision at which this key came into being; a deleted key that returns is created anew. */
+  /** Revision at which this key was created. A key that is put after a delete counts as a new key. */
   readonly createRevision: Revision;
   /** Revision of the last change. */
   readonly modRevision: Revision;
   /** Puts since creation, from 1. */
   readonly version: number;
-  /** The lease that the key lives by, if any. */
+  /** The lease that the key is attached to, if any. */
   readonly lease?: LeaseId;
 }
 
@@ -46,7 +46,7 @@ export type KeyOrPrefix = { readonly key: string } | { readonly prefix: string }
 export type RangeRequest = KeyOrPrefix & {
   /** With a prefix: only keys after this one, for paging. */
   readonly after?: string;
-  /** At most so many entries; `more` then says that there are others. */
+  /** Maximum number of entries; `more` is then true if there are others. */
   readonly limit?: number;
   /** Read the past. @throws STORE_COMPACTED, STORE_FUTURE_REVISION */
   readonly revision?: Revision;
@@ -55,16 +55,16 @@ export type RangeRequest = KeyOrPrefix & {
 };
 
 export interface RangeResult {
-  /** The store's revision when this was read (not the one asked for). */
+  /** The store's revision at the time of the read (not the requested one). */
   readonly revision: Revision;
   /** In order of key. */
-  readonly entries: readonly Entry[];
+  readonly entries: readonly StoreEntry[];
   readonly more: boolean;
   /** How many keys match without the limit (and after `after`). */
   readonly count: number;
 }
 
-/** Holds when the key's number stands so to `value`. An absent key has 0 for all three. */
+/** Holds when the key's number relates to `value` as `is` says. An absent key has 0 for all three. */
 export interface Compare {
   readonly key: string;
   readonly target: "modRevision" | "createRevision" | "version";
@@ -78,7 +78,7 @@ export type Get = { readonly type: "range" } & Omit<RangeRequest, "revision"> & 
 export type Op = Put | Delete | Get;
 
 /**
- * When all comparisons hold, `then` is done, else `otherwise`; all of it at one revision or not at all.
+ * When all comparisons hold, `then` is executed, else `otherwise`; all of it at one revision or not at all.
  * A key may be put at most once in a transaction, and not be both put and deleted, as in etcd.
  */
 export interface TxnRequest {
@@ -101,11 +101,11 @@ export interface TxnResult {
 }
 
 export type StoreEvent =
-  | { readonly type: "put"; readonly entry: Entry }
+  | { readonly type: "put"; readonly entry: StoreEntry }
   /** A delete by hand, by prefix or by the lapse of a lease. */
   | { readonly type: "delete"; readonly key: string; readonly modRevision: Revision };
 
-/** One whole revision, never split, events in order of the operations. No events: a bookmark, all up to here was seen. */
+/** One whole revision, never split, events in order of the operations. No events: a bookmark, everything up to here was delivered. */
 export interface WatchBatch {
   readonly revision: Revision;
   readonly events: readonly StoreEvent[];
@@ -120,7 +120,7 @@ export type WatchRequest = KeyOrPrefix & {
 
 export interface Lease {
   readonly id: LeaseId;
-  /** What was granted: asked for, or longer. It may lapse late, never early. */
+  /** The granted time: the requested one or longer. The lease may lapse late, never early. */
   readonly ttlSeconds: number;
 }
 
@@ -133,8 +133,8 @@ export interface StoreStatus {
 }
 
 /**
- * State with one order. A promise that resolves means durable; one that rejects with STORE_UNAVAILABLE leaves open
- * whether the write happened, so writers compare on a revision.
+ * State with one order. A write is durable when its promise resolves. When it rejects with STORE_UNAVAILABLE, the write may or may not
+ * have happened, so writers compare on a revision.
  */
 export interface Store extends AsyncDisposable {
   /** @throws STORE_INVALID, STORE_COMPACTED, STORE_FUTURE_REVISION, STORE_UNAVAILABLE */
@@ -142,10 +142,10 @@ export interface Store extends AsyncDisposable {
   /** @throws STORE_INVALID before anything is written, STORE_LEASE_NOT_FOUND, STORE_FULL, STORE_UNAVAILABLE */
   txn(request: TxnRequest): Promise<TxnResult>;
   /**
-   * Batches in order: each revision once, whole, none missing. Bookmarks come at the start (so that the caller knows
-   * that the watch stands) and now and then while nothing else does.
+   * Batches in order: each revision once, whole, none missing. Bookmarks come at the start (so that the caller knows that the watch is
+   * established) and regularly while there is nothing else.
    * @throws STORE_COMPACTED (`extra.compactedRevision`) when `after` is below what is kept,
-   *   STORE_WATCH_LAGGED (`extra.revision`, the last one handed over) when the reader is too slow; writers never wait
+   *   STORE_WATCH_LAGGED (`extra.revision`, the last one delivered) when the reader is too slow; writers never wait
    */
   watch(request: WatchRequest): AsyncIterable<WatchBatch>;
   /** A lease of at least `ttlSeconds` (whole seconds). When it lapses, its keys are deleted in one revision. */
@@ -157,7 +157,7 @@ export interface Store extends AsyncDisposable {
   keepAlive(lease: LeaseId): Promise<void>;
   /** Ends a lease now, and deletes its keys in one revision. @throws STORE_LEASE_NOT_FOUND */
   revoke(lease: LeaseId): Promise<void>;
-  /** Forgets the past up to and including this revision, save what is still current. @throws STORE_COMPACTED, STORE_FUTURE_REVISION */
+  /** Forgets the past up to and including this revision, except for current entries. @throws STORE_COMPACTED, STORE_FUTURE_REVISION */
   compact(through: Revision): Promise<void>;
   status(): Promise<StoreStatus>;
 }

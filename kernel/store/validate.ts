@@ -1,6 +1,6 @@
 /**
- * What every engine refuses, in the same words and before anything is written. The limits are those of the narrowest
- * engine, so that a plane that runs on one runs on all.
+ * Validation that all engines share, before anything is written. The limits are those of the strictest engine, so that a control plane
+ * that runs on one engine runs on all.
  */
 import {
   KEY_BYTES_MAX,
@@ -18,7 +18,7 @@ import {
   type WatchRequest,
 } from "./types.ts";
 
-/** Printable ASCII: the one alphabet that JavaScript, LMDB and etcd put in the same order. */
+/** Printable ASCII: the only alphabet that JavaScript, LMDB and etcd sort in the same order. */
 const KEY_PATTERN = /^[\x20-\x7e]*$/;
 
 export function validateRange(request: RangeRequest): void {
@@ -31,7 +31,9 @@ export function validateTxn({ when = [], then = [], otherwise = [] }: TxnRequest
   let bytes = 0;
   for (const [name, list] of Object.entries({ when, then, otherwise })) {
     if (list.length > TXN_OPS_MAX) {
-      throw StoreErrors.INVALID(`"${name}" has ${list.length} items; a transaction takes ${TXN_OPS_MAX}. Split it.`);
+      throw StoreErrors.INVALID(
+        `"${name}" has ${list.length} items, but a transaction can have at most ${TXN_OPS_MAX}. Split it.`,
+      );
     }
   }
   for (const compare of when) bytes += validateCompare(compare);
@@ -40,7 +42,9 @@ export function validateTxn({ when = [], then = [], otherwise = [] }: TxnRequest
     validateOverlaps(branch);
   }
   if (bytes > TXN_BYTES_MAX) {
-    throw StoreErrors.INVALID(`A transaction of ${bytes} bytes; it may hold ${TXN_BYTES_MAX}. Split it.`);
+    throw StoreErrors.INVALID(
+      `The transaction has ${bytes} bytes, but at most ${TXN_BYTES_MAX} are allowed. Split it.`,
+    );
   }
 }
 
@@ -65,23 +69,23 @@ function validateSelector(selector: KeyOrPrefix): number {
 function validateList(request: Omit<RangeRequest, "revision"> & KeyOrPrefix): number {
   if (request.limit !== undefined) validateWhole("limit", request.limit, 0);
   if (request.after === undefined) return 0;
-  if ("key" in request) throw StoreErrors.INVALID(`"after" goes with a prefix; this range asks for one key.`);
+  if ("key" in request) throw StoreErrors.INVALID(`"after" requires a prefix, but this range selects one key.`);
   return validateText("after", request.after);
 }
 
 function validateKey(key: string): number {
-  if (key === "") throw StoreErrors.INVALID("A key has at least one character.");
+  if (key === "") throw StoreErrors.INVALID("A key must have at least one character.");
   return validateText("key", key);
 }
 
-/** @returns its bytes, which for ASCII are its characters. */
+/** @returns its bytes, which are its characters in ASCII. */
 function validateText(name: string, text: string): number {
   if (text.length > KEY_BYTES_MAX) {
-    throw StoreErrors.INVALID(`A ${name} of ${text.length} bytes; at most ${KEY_BYTES_MAX} are taken.`);
+    throw StoreErrors.INVALID(`The ${name} has ${text.length} bytes, but at most ${KEY_BYTES_MAX} are allowed.`);
   }
   if (!KEY_PATTERN.test(text)) {
     throw StoreErrors.INVALID(
-      `The ${name} ${JSON.stringify(text)} is not printable ASCII; percent-encode its segments.`,
+      `The ${name} ${JSON.stringify(text)} is not printable ASCII. Percent-encode its segments.`,
     );
   }
   return text.length;
@@ -96,7 +100,9 @@ function validateOp(op: Op): number {
   if (op.type === "delete") return validateSelector(op);
   if (op.type === "range") return validateSelector(op) + validateList(op);
   if (op.value.byteLength > VALUE_BYTES_MAX) {
-    throw StoreErrors.INVALID(`The value of "${op.key}" has ${op.value.byteLength} bytes; at most ${VALUE_BYTES_MAX}.`);
+    throw StoreErrors.INVALID(
+      `The value of "${op.key}" has ${op.value.byteLength} bytes, but at most ${VALUE_BYTES_MAX} are allowed.`,
+    );
   }
   return validateKey(op.key) + op.value.byteLength;
 }
@@ -118,6 +124,6 @@ function validateOverlaps(branch: readonly Op[]): void {
 
 function validateWhole(name: string, value: number, min: number, max: number = Number.MAX_SAFE_INTEGER): void {
   if (!Number.isSafeInteger(value) || value < min || value > max) {
-    throw StoreErrors.INVALID(`${name} is ${value}; it must be a whole number from ${min} to ${max}.`);
+    throw StoreErrors.INVALID(`${name} must be a whole number from ${min} to ${max}, not ${value}.`);
   }
 }

@@ -1,32 +1,31 @@
 /**
- * Everything under a prefix, kept up to date: list it, then watch it, and list it again when the past that the watch
- * needs is gone. What to make of the entries is the owner's; it is called in order and one thing at a time.
+ * Everything under a prefix, kept up to date: list it, then watch it, and list it again when the revisions that the watch needs are
+ * compacted. The owner interprets the entries; it is called in order, one batch at a time.
  */
 import { AppError, fullJitter, KeyedWaiters, messageOf, type Host } from "#base";
-import { StoreErrors, type Entry, type Revision, type Store, type WatchBatch } from "./types.ts";
+import { StoreErrors, type StoreEntry, type Revision, type Store, type WatchBatch } from "./types.ts";
 
-/** Entries per read of a listing; all pages are read at one revision. */
+/** Entries per page of a listing. All pages are read at one revision. */
 const LIST_PAGE = 1000;
 
 /**
- * Milliseconds without a sign of life from the store after which what a view holds counts as old. A store gives one every second,
- * so three are missing; readers that notice within this time and move on have news again in less than five seconds.
+ * Milliseconds without a sign of life from the store after which the view's data counts as old. A store gives one every second, so three
+ * are missing then. Readers that notice it within this time and switch to another member have current data in less than five seconds.
  */
 const VIEW_AGE_MS_MAX = 3_000;
 
-/** How long a view waits before it asks an unavailable store again: full jitter up to the doubled base, and no more. */
+/** Milliseconds before a view tries an unavailable store again: full jitter up to the doubled base, at most the cap. */
 const RETRY = { baseMs: 100, capMs: 5000 };
 
 export interface ViewOptions {
   /** For the log. */
   readonly name: string;
   readonly prefix: string;
-  /** All that stands under the prefix at a revision, in order of key. Forget what was known before. */
-  readonly reset: (entries: readonly Entry[], revision: Revision) => void | Promise<void>;
+  /** All entries under the prefix at a revision, in order of key. They replace everything from before. */
+  readonly reset: (entries: readonly StoreEntry[], revision: Revision) => void | Promise<void>;
   /**
-   * One whole revision, or a bookmark: no events, nothing under the prefix changed up to there.
-   * An AppError thrown here, such as a store that does not answer, has the revision handed over again a little later;
-   * anything else is a defect and ends the view.
+   * One whole revision, or a bookmark: no events, nothing under the prefix changed up to there. After an AppError, such as an unavailable
+   * store, the revision is delivered again a little later. Any other error is a defect and ends the view.
    */
   readonly apply: (batch: WatchBatch) => void | Promise<void>;
 }
@@ -48,25 +47,25 @@ export class View {
     this.#options = options;
   }
 
-  /** All up to here has been handed over; 0 before the first listing. */
+  /** Everything up to here has been delivered; 0 before the first listing. */
   get revision(): Revision {
     return this.#revision;
   }
 
-  /** Whether the watch works and the store gave a sign of life lately. While it did not, what is known may be old. */
+  /** Whether the watch works and the store gave a recent sign of life. Otherwise the data may be old. */
   get connected(): boolean {
     return this.#connected && this.ageMs <= VIEW_AGE_MS_MAX;
   }
 
   /**
-   * Milliseconds since the store's last sign of life. A working watch gives one every second or so. A watch that an engine
-   * repairs by itself gives none meanwhile, and only this shows it.
+   * Milliseconds since the store's last sign of life. A working watch gives one about every second. While an engine reconnects a watch,
+   * there is none, and only this number shows it.
    */
   get ageMs(): number {
     return this.#host.clock.monotonic() - this.#heardMs;
   }
 
-  /** Resolves when all up to `revision` has been handed over. @throws the signal's reason */
+  /** Resolves when everything up to `revision` has been delivered. @throws the signal's reason */
   async waitFor(revision: Revision, signal: AbortSignal): Promise<void> {
     if (this.#revision >= revision) return;
     signal.throwIfAborted();
@@ -90,7 +89,7 @@ export class View {
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof AppError)) throw error;
-        // The past is gone, or this is an older store than the one we knew: start over.
+        // The revisions are compacted, or the store is older than the one before: start over.
         if (StoreErrors.COMPACTED.is(error) || StoreErrors.FUTURE_REVISION.is(error)) this.#listed = false;
         await this.#pause(failures++, error, signal);
       }
@@ -99,7 +98,7 @@ export class View {
 
   async #list(signal: AbortSignal): Promise<void> {
     const { prefix } = this.#options;
-    const entries: Entry[] = [];
+    const entries: StoreEntry[] = [];
     let page = await this.#store.range({ prefix, limit: LIST_PAGE });
     const { revision } = page;
     for (;;) {
@@ -123,7 +122,7 @@ export class View {
   }
 
   async #pause(failures: number, error: AppError, signal: AbortSignal): Promise<void> {
-    // Being dropped for slowness, or compaction, is cured by asking again; a store out of reach is not.
+    // After a lagged watch or a compaction, the next try succeeds at once. An unavailable store needs a pause.
     if (failures === 0 && (StoreErrors.COMPACTED.is(error) || StoreErrors.WATCH_LAGGED.is(error))) return;
     if (this.#connected || failures === 0) {
       this.#host.log.warn({ view: this.#options.name, code: error.code }, `view is stale: ${messageOf(error)}`);

@@ -1,8 +1,7 @@
 /**
- * The watchers of one stream of revisions. Each is *catching up* (it reads history at its own pace), *current* (what is
- * published lands in its queue) or *too slow* (its queue overflowed: it gets no more, reads what it has, and is then told
- * with STORE_WATCH_LAGGED where it stands). Publishing never waits for a reader, and a batch is filtered once per key or
- * prefix, not once per watcher.
+ * The watchers of one stream of revisions. Each is *catching up* (it reads history at its own pace), *current* (published batches go into
+ * its queue) or *too slow* (its queue overflowed: it reads the rest of the queue, and then receives STORE_WATCH_LAGGED with its last
+ * revision). Publishing never waits for a reader, and a batch is filtered once per key or prefix, not once per watcher.
  */
 import { invariant, type CancelTimer, type Clock } from "#base";
 import { closed } from "./rules.ts";
@@ -17,30 +16,30 @@ const WATCH_QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 /** Revisions read from history in one go, so that a long catch-up does not stall the event loop. */
 const CATCH_UP_REVISIONS = 256;
 
-/** How soon a waiting watcher hears that others' keys moved on: what a read of "at least revision R" may have to wait. */
+/** Milliseconds until a waiting watcher gets a bookmark for changes of other keys. A read of "at least revision R" may wait that long. */
 const BOOKMARK_MS = 50;
 
-/** How often a watcher hears that its watch still stands while nothing at all happens. */
+/** Milliseconds between bookmarks while nothing changes at all. */
 const BOOKMARK_IDLE_MS = 1000;
 
 export interface History {
   readonly batches: readonly WatchBatch[];
-  /** The batches are all there is up to here. */
+  /** The batches are complete up to here. */
   readonly through: Revision;
 }
 
 export interface WatchHubOptions {
-  /** All up to here is published already. */
+  /** Everything up to here is already published. */
   readonly revision: Revision;
   /**
-   * Batches after `after`, in order, at least one revision on when there is one, and about `limit` revisions at most.
-   * @throws STORE_COMPACTED when they are gone
+   * Batches after `after`, in order: at least one revision if there is one, and about `limit` revisions at most.
+   * @throws STORE_COMPACTED when they are compacted
    */
   readonly history: (after: Revision, limit: number) => History;
   readonly queueRevisionsMax?: number | undefined;
   /**
-   * Whether the hub is told of the store's signs of life, by `confirm`, as when the store is another process. Else the store is
-   * this process, and an idle hub sends its bookmarks by itself.
+   * Whether `confirm` reports the store's signs of life, because the store is another process. Otherwise the store is this process, and an
+   * idle hub sends bookmarks on its own.
    */
   readonly confirmed?: boolean;
 }
@@ -52,7 +51,7 @@ export class WatchHub implements Disposable {
   readonly #clock: Clock;
   readonly #keys = new Map<string, Group>();
   readonly #prefixes = new Map<string, Group>();
-  /** Lengths of the prefixes watched, each with how many prefixes have it: an event is looked up once per length. */
+  /** Lengths of the watched prefixes, with the number of prefixes of each. An event is looked up once per length. */
   readonly #prefixLengths = new Map<number, number>();
   readonly #watchers = new Set<Watcher>();
   readonly history: WatchHubOptions["history"];
@@ -70,7 +69,7 @@ export class WatchHub implements Disposable {
     this.#confirmed = options.confirmed ?? false;
   }
 
-  /** All up to here has been published. */
+  /** Everything up to here has been published. */
   get revision(): Revision {
     return this.#revision;
   }
@@ -79,7 +78,7 @@ export class WatchHub implements Disposable {
     return this.#watchers.size;
   }
 
-  /** Hands out one whole revision. Revisions come in order, each once. */
+  /** Publishes one whole revision. Revisions come in order, each once. */
   publish(batch: WatchBatch): void {
     invariant(batch.revision > this.#revision, "revisions are published in order, each once");
     this.#revision = batch.revision;
@@ -100,24 +99,24 @@ export class WatchHub implements Disposable {
     this.#schedule(true);
   }
 
-  /** Says that nothing happened up to here; watchers hear it as a bookmark. */
+  /** Nothing changed up to here. Watchers receive a bookmark. */
   progress(revision: Revision): void {
     if (revision <= this.#revision) return;
     this.#revision = revision;
     this.#schedule(true);
   }
 
-  /** The store gave a sign of life: all up to the revision is published still. Watchers hear it as a bookmark. */
+  /** The store gave a sign of life: everything up to the revision is published. Watchers receive a bookmark. */
   confirm(): void {
     if (!this.#paused) for (const watcher of this.#watchers) watcher.bookmark();
   }
 
-  /** While paused, no bookmarks: nobody knows whether the stream of revisions still stands. */
+  /** While paused, watchers receive no bookmarks, because the stream of revisions may be cut. */
   set paused(paused: boolean) {
     this.#paused = paused;
   }
 
-  /** A watch of everything after a revision; a revision still to come is waited for. */
+  /** A watch of everything after a revision. A future revision is allowed. */
   watch(selector: KeyOrPrefix, after: Revision, signal: AbortSignal): AsyncIterableIterator<WatchBatch> {
     const watcher = new Watcher(this, selector, after, signal);
     this.#watchers.add(watcher);
@@ -137,7 +136,7 @@ export class WatchHub implements Disposable {
     this.#timer = undefined;
   }
 
-  /** From now on the watcher gets what is published. For watchers only. */
+  /** From now on the watcher receives published batches. For watchers only. */
   join(watcher: Watcher): void {
     const { selector } = watcher;
     if ("key" in selector) {
@@ -182,19 +181,19 @@ class Watcher implements AsyncIterableIterator<WatchBatch> {
   readonly selector: KeyOrPrefix;
   readonly #hub: WatchHub;
   readonly #signal: AbortSignal;
-  /** All up to here has been looked at, and what concerns this watcher handed over. */
+  /** Everything up to here has been examined, and the watcher's part delivered. */
   #cursor: Revision;
   /** The revision of the last batch or bookmark. */
   #told: Revision = 0;
-  /** Whether the opening bookmark was handed over. */
+  /** Whether the opening bookmark was delivered. */
   #opened = false;
-  /** Whether what is published lands in the queue; else the watcher is catching up. */
+  /** Whether published batches go into the queue; otherwise the watcher is catching up. */
   #current = false;
   /** Whether the queue overflowed; nothing is added to it then. */
   #lagged = false;
   #ended = false;
   #failure: Error | undefined;
-  /** History that was read but not handed over, and how far it goes. */
+  /** History that was read but not delivered, and its last revision. */
   #past: WatchBatch[] = [];
   #pastThrough: Revision;
   #queue: { batch: WatchBatch; bytes: number }[] = [];
@@ -241,7 +240,7 @@ class Watcher implements AsyncIterableIterator<WatchBatch> {
     }
     if (this.#lagged) {
       this.#end();
-      throw StoreErrors.WATCH_LAGGED(`The reader was too slow; watch again after revision ${this.#cursor}.`, {
+      throw StoreErrors.WATCH_LAGGED(`The reader was too slow. Watch again after revision ${this.#cursor}.`, {
         extra: { revision: this.#cursor },
       });
     }
@@ -265,12 +264,12 @@ class Watcher implements AsyncIterableIterator<WatchBatch> {
     this.#queue.push({ batch, bytes });
     this.#queueBytes += bytes;
     if (this.#queue.length <= this.#hub.queueRevisionsMax && this.#queueBytes <= WATCH_QUEUE_BYTES_MAX) return;
-    // It still reads what is queued, so that each watch gets somewhere, however slow its reader.
+    // The reader still gets the queue, so that each watch makes progress, however slow its reader.
     this.#lagged = true;
     this.#hub.leave(this);
   }
 
-  /** A waiting reader hears how far the store is. */
+  /** A waiting reader receives the store's revision. */
   bookmark(): void {
     if (this.#waiting) this.#wake(this.#handOver({ revision: this.#hub.revision, events: [] }));
   }
@@ -294,7 +293,7 @@ class Watcher implements AsyncIterableIterator<WatchBatch> {
     this.#wake({ done: true, value: undefined });
   };
 
-  /** The next batch of the past; undefined when there is none, and the watcher is then current or at its end. */
+  /** The next batch of the history; undefined when there is none, and the watcher is then current or at its end. */
   async #catchUp(): Promise<WatchBatch | undefined> {
     while (!this.#current && !this.#ended) {
       for (let batch = this.#past.shift(); batch; batch = this.#past.shift()) {

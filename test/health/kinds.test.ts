@@ -23,7 +23,7 @@ import {
   type ProbeResult,
   type ProbeOptions,
   type Target,
-  type Verdict,
+  type CheckVerdict,
 } from "#health";
 import { eventually, tempFolder, testHost } from "#test/kit";
 import { authority } from "../gateway/certificates.ts";
@@ -243,7 +243,7 @@ test("gRPC targets that are closed, hang or speak something else are critical", 
 
 test("a gRPC watch hears of a change at once, stays open, and is critical when it is cut", async () => {
   await using health = await grpcHealth();
-  const told: Verdict[] = [];
+  const told: CheckVerdict[] = [];
   const host = testHost();
   const tools = { reach: createReach(OWN_HOST_RULES), execAllow: undefined, alias: () => notMade("nobody") };
   await using runner = new ProbeRunner(host, {

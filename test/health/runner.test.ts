@@ -6,7 +6,7 @@ import {
   type HttpTarget,
   type ProbeDefinition,
   type ProbeResult,
-  type Verdict,
+  type CheckVerdict,
 } from "#health";
 import { DAMPING_DEFAULTS } from "#registry/api";
 import { ManualClock, testHost } from "#test/kit";
@@ -36,7 +36,7 @@ function setup(
   options: { places?: { quick: number; slow: number }; seed?: number } = {},
 ) {
   const clock = new ManualClock();
-  const told: [string, Verdict][] = [];
+  const told: [string, CheckVerdict][] = [];
   const probes: { url: string; at: number }[] = [];
   const start = clock.now();
   const host = testHost({ clock, seed: options.seed ?? 1 });
@@ -125,7 +125,7 @@ test("a check that flaps is held critical, says so, and is let go when it is cal
   }
   await clock.advance(5_000);
   expect(runner.last("web")).toMatchObject({ status: "critical" });
-  expect(runner.last("web")?.output).toMatch(/^held critical: flapped 4 times; let go in \d+ s without another: fine$/);
+  expect(runner.last("web")?.output).toMatch(/^held critical: flapped 4 times; released after \d+ s without flapping: fine$/);
   const flips = told.length;
   await clock.advance(120_000);
   expect(runner.last("web")?.status).toBe("critical");

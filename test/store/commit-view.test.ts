@@ -7,7 +7,7 @@ import {
   commit,
   openMemoryStore,
   openStore,
-  type Entry,
+  type StoreEntry,
   type Put,
   type Store,
   type WatchBatch,
@@ -16,7 +16,7 @@ import {
 import { eventually, testHost } from "#test/kit";
 
 const put = (key: string, text: string): Put => ({ type: "put", key, value: new TextEncoder().encode(text) });
-const read = (entry: Entry | undefined): string => Buffer.from(entry?.value ?? []).toString();
+const read = (entry: StoreEntry | undefined): string => Buffer.from(entry?.value ?? []).toString();
 /** Adds one to a number in a key. */
 const increment = (store: Store, tries?: number) =>
   commit(
@@ -76,7 +76,7 @@ describe("commit", () => {
     const old = new Map((await store.range({ key: "n" })).entries.map((entry) => [entry.key, entry]));
     await store.txn({ then: [put("n", "2")] });
     const seen: string[] = [];
-    const plan = (known: ReadonlyMap<string, Entry>) => {
+    const plan = (known: ReadonlyMap<string, StoreEntry>) => {
       seen.push(read(known.get("n")));
       return { result: seen.at(-1) };
     };

@@ -4,7 +4,7 @@
  * `refusing <code>` and `refused <code>`, and exits with 3. Run by lmdb-kill.test.ts and lmdb.test.ts.
  */
 import { writeSync } from "node:fs";
-import { openStore, type Entry } from "#store";
+import { openStore, type StoreEntry } from "#store";
 import { testHost } from "../kit/host.ts";
 
 const WRITERS = 16;
@@ -20,7 +20,7 @@ const store = await openStore(testHost(), {
 });
 say(`open ${(await store.status()).revision}`);
 
-async function write(key: string, before: Entry | undefined): Promise<void> {
+async function write(key: string, before: StoreEntry | undefined): Promise<void> {
   let modRevision = before?.modRevision ?? 0;
   let counter = before ? Number(Buffer.from(before.value).toString("utf8").trim()) : 0;
   for (;;) {

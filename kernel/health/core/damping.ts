@@ -1,17 +1,17 @@
 /**
- * Holds a check critical while it flaps: each turn to critical adds to a penalty that fades by half in a fixed time;
- * above one bound the check is held, below another it is let go. Downwards only: damping never keeps anything passing.
- * Pure; time comes in as an argument. The rule is that of RFC 2439, counted in turns.
+ * Holds a check critical while it flaps. Each turn to critical adds to a penalty, which halves in a fixed time. Above one bound the
+ * check is held; below another it is released. Damping never keeps a check passing. Pure: time is an argument. The rule is that of RFC
+ * 2439, counted in turns.
  * @see RFC 2439, section 4.8.2 (figure of merit, cutoff, reuse, ceiling)
  */
 export interface DampingOptions {
-  /** Seconds in which the penalty fades by half. */
+  /** Seconds in which the penalty halves. */
   readonly halfLifeSeconds: number;
   /** Turns: with a penalty above this the check is held critical. */
   readonly suppress: number;
-  /** Turns: with a penalty below this it is let go; less than `suppress`. */
+  /** Turns: with a penalty below this the check is released; less than `suppress`. */
   readonly reuse: number;
-  /** Seconds after its latest turn for which it is held at most. */
+  /** Longest hold, in seconds after the latest turn. */
   readonly holdSecondsMax: number;
 }
 
@@ -26,21 +26,21 @@ export interface Damping {
   readonly turns: number;
 }
 
-/** A check below this penalty is at rest: its earlier turns are forgotten. */
+/** A check below this penalty is at rest, and its earlier turns are forgotten. */
 const REST = 0.1;
 
 export function startDamping(nowMs: number): Damping {
   return { penalty: 0, atMs: nowMs, held: false, turns: 0 };
 }
 
-/** After the check turned critical. Never above what fades to `reuse` within the longest hold. */
+/** The damping after a turn to critical. The penalty is capped so that it falls to `reuse` within the longest hold. */
 export function addTurn(damping: Damping, nowMs: number, options: DampingOptions): Damping {
   const faded = fade(damping, nowMs, options);
   const penalty = Math.min(faded.penalty + 1, ceiling(options));
   return { penalty, atMs: nowMs, held: faded.held || penalty > options.suppress, turns: faded.turns + 1 };
 }
 
-/** After some time without a turn. */
+/** The damping after some time without a turn. */
 export function fade(damping: Damping, nowMs: number, options: DampingOptions): Damping {
   const seconds = Math.max(0, nowMs - damping.atMs) / 1000;
   const penalty = damping.penalty * 0.5 ** (seconds / options.halfLifeSeconds);
@@ -49,7 +49,7 @@ export function fade(damping: Damping, nowMs: number, options: DampingOptions): 
   return { penalty: rest ? 0 : penalty, atMs: nowMs, held, turns: rest ? 0 : damping.turns };
 }
 
-/** Seconds until a check that turns no more is let go; 0 when it is not held. */
+/** Seconds until a check without further turns is released; 0 when it is not held. */
 export function heldForSeconds({ penalty, held }: Damping, { reuse, halfLifeSeconds }: DampingOptions): number {
   return held ? Math.max(0, halfLifeSeconds * Math.log2(penalty / reuse)) : 0;
 }

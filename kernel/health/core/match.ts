@@ -1,6 +1,6 @@
 /**
- * Whether an answer is the expected one. Patterns know `*` only, so that matching takes one pass whatever a target
- * answers and whoever wrote the pattern. Pure.
+ * Whether a response is the expected one. Patterns have `*` only, so that matching takes one pass for every pattern and every response.
+ * Pure.
  */
 
 /** Whether a status is one of some numbers and ranges such as "200-299". */
@@ -11,7 +11,7 @@ export function statusExpected(status: number, expected: readonly (number | stri
   });
 }
 
-/** Whether the whole text is the pattern, in which `*` stands for any text, none included. */
+/** Whether the whole text matches the pattern, in which `*` matches any text, including none. */
 export function patternMatches(pattern: string, text: string): boolean {
   const parts = pattern.split("*");
   const first = parts.shift() ?? "";

@@ -1,14 +1,14 @@
 /**
- * Judges one health check: a run of bad probes makes it critical, a run of good ones makes it passing.
- * Pure. Time comes in as an argument, so a day of flapping is tested in a millisecond.
+ * Judges one health check: failed probes in a row make it critical, successful ones make it passing. Pure: time is an argument, so a
+ * test of one day of flapping takes a millisecond.
  *
- * Thresholds damp changes, so they apply to changes only: from `unknown` the first result decides at once, and a new
- * instance takes traffic after one good probe whatever its `rise`.
+ * Thresholds apply to changes only: from `unknown`, the first result decides, so a new instance receives traffic after one successful
+ * probe, whatever its `rise`.
  */
 
-/** `unknown`: never judged yet. `warning`: alive and in rotation, but asking for less or for a look. */
+/** `unknown`: not judged yet. `warning`: alive and in rotation, but asking for less load or for attention. */
 export type HealthStatus = "passing" | "warning" | "critical" | "unknown";
-/** What one probe, or one report, found. */
+/** The result of one probe or one report. */
 export type HealthResult = Exclude<HealthStatus, "unknown">;
 
 export interface Thresholds {
@@ -37,7 +37,7 @@ export interface Health {
 
 const NO_RUNS: Runs = { passing: 0, alive: 0, troubled: 0, critical: 0 };
 
-/** Health before the first result; or, after a restart, the status it is known to have had, so that nothing flaps. */
+/** Health before the first result. After a restart, pass the status from before, so that it does not flap. */
 export function startHealth(nowMs: number, status: HealthStatus = "unknown"): Health {
   return { status, sinceMs: nowMs, runs: NO_RUNS };
 }
@@ -82,8 +82,8 @@ export function isHealthy(instance: { readonly status: HealthStatus; readonly li
 const FROM_BEST_TO_WORST: readonly HealthStatus[] = ["passing", "warning", "unknown", "critical"];
 
 /**
- * The status of an instance by those of its checks: the worst of them, where `unknown` is worse than `warning`, since a
- * check that never passed vouches for nothing. Without checks an instance is passing: being registered is its word.
+ * The status of an instance: the worst of its checks. `unknown` is worse than `warning`, because a check that never passed confirms
+ * nothing. An instance without checks is passing.
  */
 export function worstOf(statuses: Iterable<HealthStatus>): HealthStatus {
   let worst = 0;
@@ -91,7 +91,7 @@ export function worstOf(statuses: Iterable<HealthStatus>): HealthStatus {
   return FROM_BEST_TO_WORST[worst] as HealthStatus;
 }
 
-/** The status of a service that any one of its instances can speak for: the best of theirs. Of none, critical. */
+/** The status of a service for which one instance is enough: the best of its instances; without instances, critical. */
 export function bestOf(statuses: Iterable<HealthStatus>): HealthStatus {
   let best = FROM_BEST_TO_WORST.length - 1;
   for (const status of statuses) best = Math.min(best, FROM_BEST_TO_WORST.indexOf(status));

@@ -1,4 +1,4 @@
-/** What every kind of probe provides, and what it is given. A new kind is one file beside this one and one row in kinds.ts. */
+/** The interface of probe kinds. A new kind is one file beside this one and one row in kinds.ts. */
 import type { Clock } from "#base";
 import type { Network } from "../network.ts";
 import type { ProbeContext, ProbeResult } from "../result.ts";
@@ -8,7 +8,7 @@ export interface ProbeKind<Target> {
   readonly probe: (target: Target, setting: ProbeSetting) => Promise<ProbeResult> | ProbeResult;
   /** Where the probe connects to. Absent, or undefined for a target: nowhere by network. */
   readonly connectsTo?: (target: Target) => { host: string; port: number } | undefined;
-  /** What the probe sends beyond a plain read-only request, as the start of a sentence. Absent or undefined: nothing. */
+  /** Names the data that the probe sends beyond a plain read-only request. Absent or undefined: none. */
   readonly writes?: (target: Target) => string | undefined;
   /** Whether the probe stays open and reports changes. Absent: it never does. */
   readonly staysOpen?: (target: Target) => boolean;
@@ -16,7 +16,7 @@ export interface ProbeKind<Target> {
   readonly isHostOnly?: boolean;
 }
 
-/** What a process that makes probes provides. */
+/** The means of the process that makes the probes. */
 export interface ProbeTools {
   readonly network: Network;
   readonly clock: Clock;
@@ -35,7 +35,7 @@ export interface AliasedInstance {
   readonly instance?: string;
 }
 
-/** What a check keeps from one probe to the next. */
+/** State of a check from one probe to the next. */
 export interface ProbeMemory {
   /** The process that had the pid at the first probe. */
   seen?: { readonly pid: number; readonly started: string };

@@ -21,7 +21,7 @@ const PROBE_KINDS = {
 
 type TargetOf<Kind> = Kind extends ProbeKind<infer Target> ? Target : never;
 
-/** What a probe examines, with every default filled in. */
+/** The target of a probe, with every default filled in. */
 export type Target = TargetOf<(typeof PROBE_KINDS)[keyof typeof PROBE_KINDS]>;
 
 /** The row of a target; undefined for a type that this version does not know. */

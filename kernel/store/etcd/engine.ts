@@ -1,6 +1,6 @@
 /**
- * State in an etcd cluster: ranges, transactions and leases over etcd3's calls, watches over a stream of our own. One
- * stream carries the whole namespace and is shared by all watchers, so ten thousand of them cost etcd one.
+ * State in an etcd cluster: ranges, transactions and leases over etcd3's calls, watches over a separate stream. One stream carries the
+ * whole namespace for all watchers, so ten thousand of them cost etcd one.
  */
 import type { Host } from "#base";
 import type { Etcd3, IDuplexStream } from "etcd3";
@@ -27,13 +27,13 @@ import { Feed } from "./watch.ts";
 import { Wire, leaseIdOf, whole } from "./wire.ts";
 
 export interface EtcdStoreOptions extends MembersOptions {
-  /** Begins every key of ours in etcd, so that others may share the cluster. Printable ASCII. */
+  /** Prefix of every key in etcd, so that other programs may share the cluster. Printable ASCII. */
   readonly namespace?: string;
   /** Revisions that wait for one slow watcher before it is dropped. */
   readonly watchQueueRevisionsMax?: number;
 }
 
-/** @throws STORE_UNAVAILABLE when no member answers, or none lets us in */
+/** @throws STORE_UNAVAILABLE when no member answers, or all reject the credentials */
 export async function openEtcdStore(host: Host, options: EtcdStoreOptions): Promise<Store> {
   const store = new EtcdStore(host, options);
   try {
@@ -51,9 +51,9 @@ class EtcdStore implements Store {
   readonly #members: Members;
   readonly #wire: Wire;
   readonly #leases: Leases;
-  /** Feeds with the number of watches on each; the first is joined by whoever it covers. */
+  /** Feeds with the number of watches on each. A watch joins the first feed that covers it. */
   readonly #feeds = new Map<Feed, number>();
-  /** Reads of "now" for watches that were asked for before the writes that wait for them. */
+  /** Reads of the current revision for new watches. Later writes wait for them. */
   readonly #starting = new Set<Promise<unknown>>();
   #closed = false;
 
@@ -120,7 +120,7 @@ class EtcdStore implements Store {
 
   async keepAlive(lease: LeaseId): Promise<void> {
     this.#assertOpen();
-    // Renewing twice is renewing, so another member may be asked.
+    // Renewing is idempotent, so another member may be tried.
     const answer = await this.#members.read(async (client) =>
       this.#once(await client.leaseClient.leaseKeepAlive(), { ID: leaseIdOf(lease) }),
     );
@@ -197,7 +197,7 @@ class EtcdStore implements Store {
     }
   }
 
-  /** The feed that has everything after a revision; a new one when none goes back so far. */
+  /** The feed that has everything after a revision; a new one when no feed goes back that far. */
   #feedFor(after: Revision): Feed {
     for (const feed of this.#feeds.keys()) if (feed.covers(after)) return feed;
     return new Feed(this.#host, {
@@ -208,7 +208,7 @@ class EtcdStore implements Store {
     });
   }
 
-  /** The revision at the call: writes of ours that come later wait until it is known. */
+  /** The revision at the call. Later writes of this process wait until it is known. */
   #now(): Promise<Revision> {
     const now = this.#revision();
     this.#starting.add(now);
@@ -222,7 +222,7 @@ class EtcdStore implements Store {
     return whole((await this.#members.read((client) => client.kv.range(message))).header.revision);
   }
 
-  /** etcd tells only a watch how far it was compacted. 0 when it was not. */
+  /** etcd reveals its compacted revision to watches only. 0 when it was never compacted. */
   async #compactedRevision(): Promise<Revision> {
     const message = this.#wire.rangeRequest({ key: "-", limit: 0, revision: 1 });
     try {
@@ -239,14 +239,14 @@ class EtcdStore implements Store {
     });
   }
 
-  /** Words what etcd says about a revision. */
+  /** Converts etcd's errors about a revision. */
   async #refusal(error: unknown, revision: Revision): Promise<unknown> {
     if (isCompacted(error)) return compacted(revision, await this.#compactedRevision());
     if (isFuture(error)) return futureRevision(revision, await this.#revision());
     return error;
   }
 
-  /** One question over a stream, and the first answer that counts. */
+  /** Sends one request over a stream, and returns the first answer that counts. */
   async #once<Request, Answer>(
     stream: IDuplexStream<Request, Answer>,
     request: Request,
@@ -276,7 +276,7 @@ class EtcdStore implements Store {
   }
 }
 
-/** What a promise resolves with; undefined when the signal aborts first. */
+/** The result of a promise; undefined when the signal aborts first. */
 async function untilAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T | undefined> {
   if (signal.aborted) return undefined;
   const aborted = Promise.withResolvers<undefined>();

@@ -1,28 +1,28 @@
 /**
- * When a lease lapses. etcd keeps our leases for a week, and the members end them when their own time is over: a lease that
- * nobody could renew, because no member was there, then gets its full time again when the first member returns. Pure: facts and
- * the time go in, what to ask etcd and what to end comes out.
+ * When a lease lapses. etcd keeps leases for a week longer, and the members end them when their own time is over. So a lease that could
+ * not be renewed, because all members were down, gets its full time again when the first member returns. Pure: facts and the time are
+ * arguments; the results are the leases to query and the leases to end.
  *
- * etcd counts the time since the latest renewal on any member, so a lease is ended only on etcd's word, never on our own count.
+ * etcd counts the time since the latest renewal on any member, so a lease is ended only after a query to etcd, never on a local count.
  */
 import type { LeaseId } from "../types.ts";
 
 /** Milliseconds without an answer from etcd after which this member counts as having been away. */
 export const AWAY_MS = 3_000;
-/** Leases due at once, and their share of all, from which on it is the way to us that is in doubt, and not their owners. */
+/** Leases due at once, and their share of all leases, from which on the network is suspected instead of the owners. */
 const MASS_LEASES_MIN = 8;
 const MASS_SHARE = 1 / 2;
-/** Milliseconds that a mass lapse is held for at most. */
+/** Longest hold of a mass lapse, in milliseconds. */
 const HOLD_MS_MAX = 60_000;
 /** Share of all leases that lapse in a second at most while a mass lapse goes on. */
 const PACE_SHARE = 1 / 10;
 const PACE_MS = 1_000;
-/** Milliseconds until etcd is asked again about a lease that is due within its whole seconds. */
+/** Milliseconds until the next query of a lease that is due within etcd's whole seconds. */
 const ASK_AGAIN_MS = 250;
 
 interface Tracked {
   readonly ttlMs: number;
-  /** Not before this is etcd asked. */
+  /** The earliest time of the next query to etcd. */
   dueMs: number;
   /** Until when a mass lapse holds it; it is held once. */
   heldUntilMs: number | undefined;
@@ -47,7 +47,7 @@ export class Lapses {
     return this.#leases.has(id);
   }
 
-  /** A lease was granted, or is known from now on; its full time runs. */
+  /** A lease was granted or discovered. Its full time runs from now. */
   track(id: LeaseId, ttlMs: number, nowMs: number): void {
     this.#leases.set(id, { ttlMs, dueMs: nowMs + ttlMs, heldUntilMs: undefined });
   }
@@ -61,14 +61,14 @@ export class Lapses {
     this.#leases.delete(id);
   }
 
-  /** All that etcd has: others are forgotten. */
+  /** Keeps only the leases that etcd has. */
   keepOnly(ids: ReadonlySet<LeaseId>): void {
     for (const id of this.#leases.keys()) if (!ids.has(id)) this.#leases.delete(id);
   }
 
   /**
-   * etcd answered. When it had not for a while nobody could renew anything through this member: every lease gets its full time
-   * again. Whether that was so.
+   * etcd answered. If it had not for a while, no lease could be renewed through this member, so every lease gets its full time again.
+   * @returns whether that was so
    */
   answered(nowMs: number): boolean {
     const wasAway = nowMs - this.#answeredMs > AWAY_MS;
@@ -77,13 +77,13 @@ export class Lapses {
     return wasAway;
   }
 
-  /** Of which leases etcd is to be asked now. Nothing while etcd does not answer. */
+  /** The leases to query now. None while etcd does not answer. */
   due(nowMs: number): LeaseId[] {
     if (nowMs - this.#answeredMs > AWAY_MS) return [];
     return [...this.#leases].filter(([, { dueMs }]) => dueMs <= nowMs).map(([id]) => id);
   }
 
-  /** etcd's word on leases that were due: at least how long each was not renewed. What is to be ended, and what is held. */
+  /** Takes etcd's answers: the minimum time since each lease's renewal. Returns the leases to end, and the held ones. */
   judge(
     silences: ReadonlyMap<LeaseId, number>,
     nowMs: number,

@@ -1,7 +1,7 @@
 /**
- * Our leases in etcd. Each is granted for its own time and a week more, so that etcd ends none while no member lives; the
- * members end them (`lapses.ts` says when). A lease's id says whose it is, and its granted time is its own time plus the week,
- * so every member knows all of them from etcd alone, without a key or a revision for it.
+ * The leases of posthouse in etcd. Each is granted for its own time plus a week, so that etcd ends none while all members are down; the
+ * members end them (`lapses.ts` decides when). The ids have a common prefix, and the granted time is the own time plus the week, so every
+ * member learns all leases from etcd alone, without a key or a revision for them.
  */
 import { createHash } from "node:crypto";
 import { messageOf, type CancelTimer, type Host } from "#base";
@@ -10,25 +10,25 @@ import { Lapses } from "./lapses.ts";
 import { isLeaseNotFound, type Members } from "./members.ts";
 import { whole } from "./wire.ts";
 
-/** Seconds that etcd keeps a lease beyond its own time: for how long all members may be away. */
+/** Seconds that etcd keeps a lease beyond its own time. All members may be down for that long. */
 const ABSENCE_SECONDS = 7 * 86_400;
-/** Milliseconds between two rounds: how late a lease may lapse, beside etcd's whole seconds. */
+/** Milliseconds between two rounds. A lease may lapse that much late, plus etcd's rounding to seconds. */
 const ROUND_MS = 250;
 /** Milliseconds between two signs of life from etcd while nothing is due. */
 const SIGN_MS = 1_000;
-/** Milliseconds between two listings, which tell of leases that other members granted. */
+/** Milliseconds between two listings, which find leases that other members granted. */
 const LIST_MS = 5_000;
-/** Questions to etcd under way at a time. */
+/** Concurrent queries to etcd. */
 const QUESTIONS_MAX = 32;
-/** Begins each id of ours: fifteen bits, so that an id is a positive number. */
+/** Prefix of each id: fifteen bits, so that an id is a positive number. */
 const MARK = 0x5048n;
-/** Tries to find an id that no lease has: ids have 32 bits of chance. */
+/** Tries to find an unused id. Ids have 32 random bits. */
 const GRANT_TRIES = 4;
 
 export class Leases implements Disposable {
   readonly #host: Host;
   readonly #members: Members;
-  /** The upper bits of our ids. */
+  /** The upper bits of the ids. */
   readonly #prefix: bigint;
   readonly #lapses: Lapses;
   #cancel: CancelTimer = () => {};
@@ -63,7 +63,7 @@ export class Leases implements Disposable {
     }
   }
 
-  /** It was renewed, by this member. */
+  /** This member renewed the lease. */
   renewed(id: LeaseId): void {
     this.#lapses.renewed(id, this.#host.clock.monotonic());
   }
@@ -83,7 +83,7 @@ export class Leases implements Disposable {
       this.#round().then(
         () => this.#next(),
         (error: unknown) => {
-          if (!this.#disposed) this.#host.log.debug({ err: error }, `leases were not looked at: ${messageOf(error)}`);
+          if (!this.#disposed) this.#host.log.debug({ err: error }, `leases were not checked: ${messageOf(error)}`);
           this.#next();
         },
       );
@@ -95,7 +95,7 @@ export class Leases implements Disposable {
     if (clock.monotonic() - this.#listedMs >= LIST_MS) await this.#list();
     const due = this.#lapses.due(clock.monotonic());
     if (due.length === 0) {
-      // A question about no lease: the sign of life that `due` rests on.
+      // Queries an unknown lease, for the sign of life that `due` depends on.
       if (clock.monotonic() - this.#askedMs >= SIGN_MS) await this.#silenceOf("1");
       return;
     }
@@ -109,14 +109,14 @@ export class Leases implements Disposable {
     if (held > 0 && !this.#wasHeld) {
       this.#host.log.warn(
         { held, leases: this.#lapses.size },
-        `${held} sessions and checks fell silent at once and are kept for now: their way to this cluster may be cut`,
+        `${held} sessions and checks fell silent at once and are kept for now: their network path to this cluster may be down`,
       );
     }
     this.#wasHeld = held > 0;
     await each(end, (id) => this.#end(id));
   }
 
-  /** Learns of leases that others granted, or that are from before the start: their full time runs from now. */
+  /** Discovers leases that other members granted, or from before the start. Their full time runs from now. */
   async #list(): Promise<void> {
     const { leases } = await this.#members.read((client) => client.leaseClient.leaseLeases());
     this.#answered();
@@ -134,11 +134,11 @@ export class Leases implements Disposable {
     this.#listedMs = this.#host.clock.monotonic();
   }
 
-  /** At least how many milliseconds ago it was last renewed, by whomever; undefined when there is no such lease. */
+  /** Minimum milliseconds since the last renewal by any member; undefined for an unknown lease. */
   async #silenceOf(id: LeaseId): Promise<number | undefined> {
     const { TTL, grantedTTL } = await this.#ask(id);
     const left = whole(TTL);
-    // What is left is less than a second more than etcd's whole seconds.
+    // The remaining time is less than one second more than etcd's whole seconds.
     return left < 0 ? undefined : Math.max(0, (whole(grantedTTL) - left - 1) * 1000);
   }
 
@@ -153,7 +153,7 @@ export class Leases implements Disposable {
     if (!this.#lapses.answered(this.#askedMs) || this.#lapses.size === 0) return;
     this.#host.log.info(
       { leases: this.#lapses.size },
-      "etcd was away; every session and check has its full time again",
+      "etcd was unavailable; every session and check has its full time again",
     );
   }
 

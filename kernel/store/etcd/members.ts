@@ -1,18 +1,18 @@
 /**
- * The members of an etcd cluster, one client each, and which of them is asked. We choose the member ourselves because
- * etcd3's own retries repeat writes: 28 of 31,174 puts were applied twice when its defaults met a dying server.
+ * The members of an etcd cluster, one client each, and the choice of member. The choice is made here because etcd3's retries repeat
+ * writes: 28 of 31,174 puts were applied twice when its defaults met a dying server.
  */
 import { InterceptingCall, type CallOptions, type Interceptor } from "@grpc/grpc-js";
 import { Etcd3, type IOptions } from "etcd3";
 import { AppError, messageOf, type Host } from "#base";
 import { StoreErrors } from "../types.ts";
 
-/** How long one call may take. etcd answers within milliseconds, or after an election of about a second. */
+/** Deadline of one call. etcd answers within milliseconds, or after an election of about a second. */
 export const CALL_DEADLINE_MS = 5000;
 
 /**
- * A link that swallows everything is noticed after both. etcd cuts whoever pings it more than once in five seconds while
- * it sends nothing itself (embed.DefaultGRPCKeepAliveMinTime), so a watch asks for signs of life by its own means.
+ * A dead link is noticed after both. etcd cuts clients that ping more than once in five seconds while it sends nothing itself
+ * (embed.DefaultGRPCKeepAliveMinTime), so a watch requests signs of life in another way.
  */
 const KEEPALIVE_MS = 10_000;
 const KEEPALIVE_TIMEOUT_MS = 1000;
@@ -20,7 +20,7 @@ const KEEPALIVE_TIMEOUT_MS = 1000;
 export interface EtcdTls {
   /** PEM of the authorities that sign the members' certificates. */
   readonly ca: Buffer;
-  /** PEM of this client's certificate and key, when the members ask for one. */
+  /** PEM of this client's certificate and key, if the members require one. */
   readonly certificate?: Buffer;
   readonly key?: Buffer;
 }
@@ -38,8 +38,8 @@ interface Member {
   readonly endpoint: string;
   readonly client: Etcd3;
   /**
-   * For watches: after a failed call etcd3 closes all that the call's client has, and gRPC drops the link of a watch some
-   * seconds later. Both share one connection.
+   * For watches: after a failed call, etcd3 closes everything of the call's client, and gRPC drops the link of a watch some seconds later.
+   * Both share one connection.
    */
   readonly streams: Etcd3;
 }
@@ -59,17 +59,17 @@ export class Members implements Disposable {
     }));
   }
 
-  /** For messages. */
+  /** For error messages. */
   get endpoints(): string {
     return this.#members.map(({ endpoint }) => endpoint).join(", ");
   }
 
-  /** A call that may be repeated: each member is asked once. @throws STORE_UNAVAILABLE, and what `call` means to say */
+  /** A call that may be repeated: each member is tried once. @throws STORE_UNAVAILABLE, and errors that depend on the request */
   read<T>(call: Call<T>): Promise<T> {
     return this.#ask(call, isUnreachable);
   }
 
-  /** A call that must not be repeated: another member is asked only when this one was never sent anything. */
+  /** A call that must not be repeated: another member is tried only when nothing was sent to this one. */
   write<T>(call: Call<T>): Promise<T> {
     return this.#ask(call, isNeverSent);
   }
@@ -96,7 +96,7 @@ export class Members implements Disposable {
   }
 }
 
-/** Asks etcd to end the stream when its member has lost the leader, instead of falling silent. */
+/** Makes etcd end the stream when its member has lost the leader, instead of falling silent. */
 export const REQUIRE_LEADER: CallOptions = {
   interceptors: [
     ((options, nextCall) =>
@@ -110,12 +110,12 @@ export const REQUIRE_LEADER: CallOptions = {
   ],
 };
 
-/** A stream that is as good as cut, in the words of gRPC. */
+/** The error of a dead stream, as gRPC would report it. */
 export function streamCut(why: string): Error {
   return Object.assign(new Error(why), { code: 14 });
 }
 
-/** Whether etcd says that a revision is compacted; which one, it says to a watch only. */
+/** Whether etcd reports a compacted revision. It reveals which one to watches only. */
 export function isCompacted(error: unknown): boolean {
   return messageOf(error).includes("required revision has been compacted");
 }
@@ -132,13 +132,13 @@ function clientOptions(host: Host, endpoint: string, options: MembersOptions): I
   const { username, password, tls, deadlineMs = CALL_DEADLINE_MS } = options;
   return {
     hosts: endpoint,
-    // No breaker and no retry: who may be asked again is decided above.
+    // No breaker and no retry, because the choice of the next member is made above.
     faultHandling: { global: ONCE, host: () => ONCE },
     defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: host.clock.now() + deadlineMs }),
     grpcOptions: {
       "grpc.keepalive_time_ms": KEEPALIVE_MS,
       "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
-      // A listing has no limit of its own, so neither has its message.
+      // Listings are unlimited, so their messages must be, too.
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
       "grpc.initial_reconnect_backoff_ms": 100,
@@ -160,7 +160,7 @@ function clientOptions(host: Host, endpoint: string, options: MembersOptions): I
 
 type Policy = NonNullable<NonNullable<IOptions["faultHandling"]>["global"]>;
 
-/** A policy that calls once. cockatiel's own is not ours to import: it belongs to etcd3. */
+/** A policy that calls once. cockatiel's own cannot be imported, because it is a dependency of etcd3. */
 const ONCE = {
   execute: async (call: (context: object) => unknown) => call({ signal: new AbortController().signal }),
 } as unknown as Policy;
@@ -168,7 +168,7 @@ const ONCE = {
 /** gRPC's numbers for cancelled, unknown, deadline exceeded, aborted, internal and unavailable. */
 const UNREACHABLE_CODES = new Set<unknown>([1, 2, 4, 10, 13, 14]);
 
-/** What etcd or gRPC says when the member, the link or the quorum is the trouble, and not the request. */
+/** Errors of etcd or gRPC that are caused by the member, the link or the quorum, and not by the request. */
 function isUnreachable(error: unknown): boolean {
   if (error instanceof AppError) return false;
   if (UNREACHABLE_CODES.has((error as { code?: unknown }).code)) return true;
@@ -187,19 +187,19 @@ function isNeverSent(error: unknown): boolean {
 function asStoreError(error: unknown, endpoint: string): unknown {
   if (error instanceof AppError) return error;
   const message = messageOf(error);
-  // These depend on the request, which the caller words.
+  // These errors depend on the request, so the caller converts them.
   if (isCompacted(error) || isFuture(error) || isLeaseNotFound(error)) return error;
   if (message.includes("database space exceeded")) {
     return StoreErrors.FULL(
-      `etcd at ${endpoint} has used its quota: compact and defragment it, or raise its quota, then disarm the alarm.`,
+      `etcd at ${endpoint} has exhausted its quota. Compact and defragment it, or raise the quota; then disarm the alarm.`,
       { cause: error },
     );
   }
   if (/too many operations|duplicate key given|request is too large/.test(message)) {
-    return StoreErrors.INVALID(`etcd at ${endpoint} refuses the transaction: ${message}.`, { cause: error });
+    return StoreErrors.INVALID(`etcd at ${endpoint} rejected the transaction: ${message}.`, { cause: error });
   }
   return StoreErrors.UNAVAILABLE(
-    `etcd at ${endpoint} does not answer as it should: ${message}. See that it runs, has a quorum and may be reached.`,
+    `etcd at ${endpoint} failed: ${message}. Check that it runs, has a quorum and is reachable.`,
     { cause: error },
   );
 }

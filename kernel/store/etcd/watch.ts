@@ -1,7 +1,7 @@
 /**
- * The stream of revisions of the whole namespace, over etcd's raw watch stream, for as long as anyone watches. It keeps
- * its own cursor: etcd stamps a catch-up batch with the *current* revision although it holds older events only, so a
- * stream that resumed at its header + 1 (as etcd3's own watcher does) lost 19,000 of 20,000 revisions when it was cut.
+ * The stream of revisions of the whole namespace, over etcd's raw watch stream, while there is at least one watch. It has its own cursor:
+ * etcd stamps a catch-up batch with the *current* revision although it contains only older events, so a stream that resumed at its header
+ * + 1 (as etcd3's own watcher does) lost 19,000 of 20,000 revisions when it was cut.
  */
 import type { Readable } from "node:stream";
 import type { Etcd3, IDuplexStream, IWatchRequest, IWatchResponse } from "etcd3";
@@ -14,21 +14,21 @@ import { REQUIRE_LEADER, streamCut, type Members } from "./members.ts";
 import { whole, type Wire } from "./wire.ts";
 
 /**
- * How long a stream may be silent before it is asked for its progress, and then before it counts as cut. Their sum is less than
- * VIEW_AGE_MS_MAX, so that one dead member of etcd makes no view of ours old.
+ * Milliseconds of silence before a stream is asked for its progress, and then before it counts as cut. Their sum is less than
+ * VIEW_AGE_MS_MAX, so that one dead member of etcd does not make a view old.
  */
 const SILENCE_MS = 1000;
 const ANSWER_MS = 1000;
 
-/** Revisions of a catch-up that are published in one turn, so that a quick reader keeps up with its queue. */
+/** Revisions of a catch-up that are published in one turn, so that a quick reader keeps its queue short. */
 const PUBLISH_REVISIONS = 256;
 
-/** How long until the next try after a cut. */
+/** Milliseconds until the next attempt after a cut. */
 const RECONNECT = { baseMs: 50, capMs: 2000 };
 
 /**
- * From these versions on, etcd answers a request for progress only when every watcher of the stream is up to date, so
- * that the answer is a bookmark. Before them it may overtake events. @see etcd CHANGELOG 3.4.25, 3.5.8 (#15220)
+ * From these versions on, etcd answers a progress request only when every watcher of the stream is up to date, so that the answer is a
+ * bookmark. Earlier versions may answer before the events. @see etcd CHANGELOG 3.4.25, 3.5.8 (#15220)
  */
 const PROGRESS_IN_ORDER = { "3.4": 25, "3.5": 8 } as const;
 
@@ -51,7 +51,7 @@ export class Feed implements Disposable {
   readonly #recent: RecentRevisions;
   readonly #stop = new AbortController();
   readonly #stands = Promise.withResolvers<void>();
-  /** All up to here was handed to the hub. */
+  /** Everything up to here was published. */
   #cursor: Revision;
   #compacted: Revision = 0;
   #ended = false;
@@ -72,7 +72,7 @@ export class Feed implements Disposable {
     void this.#run();
   }
 
-  /** Resolves once etcd has said that the watch stands. @throws STORE_UNAVAILABLE when it cannot be reached at first */
+  /** Resolves when etcd has confirmed the watch. @throws STORE_UNAVAILABLE when etcd is unreachable at the start */
   get stands(): Promise<void> {
     return this.#stands.promise;
   }
@@ -82,7 +82,7 @@ export class Feed implements Disposable {
     return !this.#ended && after >= this.#recent.base;
   }
 
-  /** Our own store compacted: what etcd has forgotten is not served from memory either. */
+  /** The store was compacted, so revisions that etcd has forgotten are not served from memory either. */
   forget(through: Revision): void {
     this.#compacted = through;
     this.#recent.forget(through);
@@ -114,7 +114,8 @@ export class Feed implements Disposable {
           this.hub.fail(error as Error);
           break;
         }
-        if (failures === 0) this.#host.log.warn({ err: error }, `the watch of etcd was cut: ${messageOf(error)}`);
+        if (failures === 0)
+          this.#host.log.warn({ err: error }, `the watch of etcd was cut and reconnects: ${messageOf(error)}`);
         await this.#host.clock
           .sleep(fullJitter(this.#host.random, failures++, RECONNECT), this.#stop.signal)
           .catch(() => {});
@@ -123,11 +124,11 @@ export class Feed implements Disposable {
     this.#stands.reject(StoreErrors.UNAVAILABLE("The watch has ended."));
   }
 
-  /** One connection, until it is cut: it then rejects. */
+  /** Follows one connection. Rejects when it is cut. */
   #connect(onStanding: () => void): Promise<void> {
     const { members, wire } = this.#options;
     return members.read(async (_client, streams) => {
-      // A call that etcd3 authenticates anew when its token is no longer known: a stream it would not.
+      // A call first, because etcd3 renews an expired token for calls only, not for streams.
       await streams.kv.range(wire.rangeRequest({ key: "-", limit: 0 }));
       const bookmarks = isProgressInOrder((await streams.maintenance.status()).version);
       this.#stop.signal.throwIfAborted();
@@ -157,7 +158,7 @@ export class Feed implements Disposable {
         return this.hub.confirm();
       }
       held = await this.#take(response, held);
-      // An answer to our own question has no watcher's number; what etcd says unasked has.
+      // An answer to a progress request has no watch id. A progress notification that etcd sends on its own has one.
       const isProgress = response.events.length === 0 && (bookmarks || response.watch_id === "0");
       if (isProgress) this.#progress(whole(response.header.revision));
       this.hub.confirm();
@@ -167,15 +168,15 @@ export class Feed implements Disposable {
       stream.on("end", () => cut.reject(streamCut("the server ended the stream")));
       stream.on("data", (response: IWatchResponse) => {
         if (over) return;
-        // One answer at a time: what etcd sends faster than it is read waits in the link, and then in etcd.
+        // One response at a time, so that backpressure reaches the link, and then etcd.
         stream.pause();
         answer(response).then(() => stream.resume(), cut.reject);
       });
       stream.write({
         create_request: {
           ...this.#options.wire.range({ prefix: "" }),
-          // From the cursor and not from after it: etcd then says when what follows the cursor is compacted, although a
-          // compaction at exactly the next revision would take that revision's deletes without a word.
+          // At the cursor and not after it, so that etcd reports when revisions after the cursor are compacted. A compaction at exactly
+          // the next revision would otherwise silently drop that revision's deletes.
           start_revision: Math.max(1, this.#cursor),
           progress_notify: true,
           fragment: true,
@@ -186,13 +187,13 @@ export class Feed implements Disposable {
       pulse[Symbol.dispose]();
       this.#stop.signal.removeEventListener("abort", stop);
       over = true;
-      // A cancel would count as the member's failure, so what we end ourselves is ended politely.
+      // A cancel would count as the member's failure, so a stream that ends regularly is not cancelled.
       if (this.#ended) stream.end();
       else stream.cancel();
     }
   }
 
-  /** Publishes whole revisions. In a fragment the last one may go on in the next, so it is held back and returned. */
+  /** Publishes whole revisions. The last one of a fragment may continue in the next fragment, so it is held back and returned. */
   async #take(response: IWatchResponse, held: Batch | undefined): Promise<Batch | undefined> {
     const { wire, queueRevisionsMax = Infinity } = this.#options;
     const perTurn = Math.min(PUBLISH_REVISIONS, Math.ceil(queueRevisionsMax / 2));
@@ -235,20 +236,20 @@ export class Feed implements Disposable {
     const compactedRevision = whole(compact_revision);
     return compactedRevision > 0
       ? compacted(this.#cursor, compactedRevision)
-      : new Error(`etcd cancelled the watch: ${cancel_reason || "it gives no reason"}`);
+      : new Error(`etcd cancelled the watch: ${cancel_reason || "no reason given"}`);
   }
 
   #history(from: Revision, limit: number): History {
     const history = this.#recent.after(from, limit, this.hub.revision);
     if (history) return history;
     if (from < this.#compacted) throw compacted(from, this.#compacted);
-    throw StoreErrors.WATCH_LAGGED(`Revision ${from} is no longer in memory; watch again after it.`, {
+    throw StoreErrors.WATCH_LAGGED(`Revision ${from} is no longer in memory. Watch again after it.`, {
       extra: { revision: from },
     });
   }
 }
 
-/** Asks a silent stream for a sign of life, and tells when there is none. */
+/** Requests a sign of life from a silent stream, and reports when there is none. */
 class Pulse implements Disposable {
   readonly #host: Host;
   readonly #act: { readonly ask: () => void; readonly dead: () => void };
@@ -286,7 +287,7 @@ function isProgressInOrder(version: string): boolean {
   return needed === undefined ? major > 3 || (major === 3 && minor > 5) : patch >= needed;
 }
 
-/** proto-loader gives names; etcd3's types say numbers. */
+/** proto-loader returns names, although etcd3's types say numbers. */
 function isDelete(type: unknown): boolean {
   return type === "Delete";
 }

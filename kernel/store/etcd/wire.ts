@@ -1,9 +1,9 @@
-/** Our words and etcd's: requests and answers translated, keys moved in and out of the namespace. Pure. */
+/** Translates requests and responses between the store and etcd, and adds and removes the namespace of keys. Pure. */
 import assert from "node:assert/strict";
 import type { ICompare, IKeyValue, IRangeRequest, IRangeResponse, IRequestOp, IResponseOp } from "etcd3";
-import type { Compare, Entry, KeyOrPrefix, LeaseId, Op, OpResult, RangeRequest, RangeResult } from "../types.ts";
+import type { Compare, StoreEntry, KeyOrPrefix, LeaseId, Op, OpResult, RangeRequest, RangeResult } from "../types.ts";
 
-/** A lease id that etcd never grants: it stands for ids of a form that is not etcd's. */
+/** A lease id that etcd never grants. It replaces ids in a format that is not etcd's. */
 const LEASE_NEVER = "9223372036854775807";
 
 const TARGETS = {
@@ -14,10 +14,10 @@ const TARGETS = {
 
 const RESULTS = { equal: "Equal", notEqual: "NotEqual", less: "Less", greater: "Greater" } as const;
 
-/** etcd sends 64-bit numbers as text; ours are doubles. */
+/** etcd sends 64-bit numbers as text. The store's numbers are doubles. */
 export function whole(text: string): number {
   const value = Number(text);
-  assert(Number.isSafeInteger(value), `etcd sent ${text}, which is not a number that we can hold`);
+  assert(Number.isSafeInteger(value), `etcd sent ${text}, which is not a safe integer`);
   return value;
 }
 
@@ -29,7 +29,7 @@ export function leaseIdOf(lease: LeaseId): string {
 export class Wire {
   readonly #namespace: string;
 
-  /** Every key of ours begins with `namespace` in etcd. */
+  /** Every key begins with `namespace` in etcd. */
   constructor(namespace: string) {
     this.#namespace = namespace;
   }
@@ -69,7 +69,7 @@ export class Wire {
     return { revision: whole(response.header.revision), entries, more: count > entries.length, count };
   }
 
-  entry(kv: IKeyValue): Entry {
+  entry(kv: IKeyValue): StoreEntry {
     return {
       key: this.keyFrom(kv.key),
       value: kv.value,

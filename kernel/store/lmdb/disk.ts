@@ -1,7 +1,7 @@
 /**
- * The data folder: its lock, its LMDB file and its three tables. A write resolves when it is on the disk. We keep LMDB's
- * own order of sync (pages, then the meta page, then the answer) instead of lmdb-js's overlapping one, which acknowledges
- * although the last of its writes failed (`mdb_txn_commit` drops that error); alone it was no slower.
+ * The data folder: its lock, its LMDB file and its three tables. A write resolves when it is on the disk. The order of syncs is LMDB's own
+ * (pages, then the meta page, then the result) and not lmdb-js's overlapping one, which acknowledges although the last of its writes
+ * failed (`mdb_txn_commit` drops that error). LMDB's order was not slower.
  */
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ import {
   encodeMeta,
   encodeRow,
   leaseKey,
-  nameOf,
+  recordNameOf,
   revKey,
   type Change,
   type Row,
@@ -58,7 +58,7 @@ export class Disk implements AsyncDisposable {
   /** Notes each commit. */
   readonly #witness: Witness;
   readonly #data: number;
-  /** What was found when the file was checked, until it is loaded. */
+  /** The changes that verification of the file found, until they are loaded. */
   #changes: Change[] = [];
 
   /** @throws STORE_LOCKED, STORE_CORRUPT, STORE_FULL, STORE_UNAVAILABLE; nothing stays open then */
@@ -75,7 +75,7 @@ export class Disk implements AsyncDisposable {
         path: folder,
         pageSize: PAGE_BYTES,
         overlappingSync: false,
-        // Our commits are explicit batches; gathering a turn's writes as well brings lmdb-js #294.
+        // Commits are explicit batches. Batching a turn's writes as well would cause lmdb-js #294.
         eventTurnBatching: false,
         maxDbs: 4,
         keyEncoding: "binary",
@@ -106,7 +106,7 @@ export class Disk implements AsyncDisposable {
     this.#witness = new Witness(join(folder, WITNESS_FILE), this.#data);
   }
 
-  /** All of it or nothing, on the disk when it resolves. One call at a time. @throws STORE_FULL, STORE_UNAVAILABLE */
+  /** Writes all or nothing, on the disk when it resolves. One call at a time. @throws STORE_FULL, STORE_UNAVAILABLE */
   async write({ changes, meta, forgotten }: Writes): Promise<void> {
     const appended: Promise<boolean>[] = [];
     try {
@@ -123,7 +123,7 @@ export class Disk implements AsyncDisposable {
         }
       });
       const [, ...results] = await Promise.all([committed, ...appended]);
-      // An append that is not beyond the last key is refused without failing the commit.
+      // LMDB rejects an append before the last key without failing the commit.
       if (results.includes(false)) throw new Error("a change was not the last of its table");
       this.#witness.note();
     } catch (error) {
@@ -138,12 +138,12 @@ export class Disk implements AsyncDisposable {
     return this.#decoding(() => {
       const key = revKey(change.modRevision, change.sub);
       const row = this.#rev.getBinary(key);
-      if (!row) throw new Error(`${nameOf(change)} is gone`);
+      if (!row) throw new Error(`${recordNameOf(change)} is gone`);
       return decodeRow(key, row).value;
     });
   }
 
-  /** Changes from a revision on, in order, until `take` has had enough and returns false. @throws STORE_CORRUPT */
+  /** Changes from a revision on, in order, until `take` returns false. @throws STORE_CORRUPT */
   scan(from: Revision, take: (change: Change, value: Buffer) => boolean): void {
     this.#decoding(() => {
       for (const { key, value } of this.#rev.getRange({ start: revKey(from, 0) })) {
@@ -153,7 +153,7 @@ export class Disk implements AsyncDisposable {
     });
   }
 
-  /** Every change that is kept, in order of revision, once: they were read when the file was checked. */
+  /** All changes, in order of revision. Only once, because they were read when the file was verified. */
   load(): readonly Change[] {
     const changes = this.#changes;
     this.#changes = [];
@@ -165,7 +165,7 @@ export class Disk implements AsyncDisposable {
     return bytes && this.#decoding(() => decodeMeta(key, bytes));
   }
 
-  /** Leases with their time in seconds. */
+  /** All leases, with their time to live in seconds. */
   leases(): { id: LeaseId; ttlSeconds: number }[] {
     const start = leaseKey("");
     const found: { id: LeaseId; ttlSeconds: number }[] = [];
@@ -200,8 +200,8 @@ export class Disk implements AsyncDisposable {
   }
 
   /**
-   * Brings a store of format 1 up to this one: its records get their checksums. A crash on the way leaves a store of format 1 with
-   * some records that have them, from which the next start goes on.
+   * Upgrades a store of format 1 to this format: its records get checksums. A crash on the way leaves a store of format 1 in which some
+   * records have checksums; the next start continues from there.
    */
   async #upgrade(): Promise<void> {
     let start = revKey(0, 0);
@@ -247,7 +247,7 @@ export class Disk implements AsyncDisposable {
 }
 
 function append(table: Table, key: Buffer, value: Buffer): Promise<boolean> {
-  // lmdb-js takes the options here; its types know them for `putSync` only.
+  // lmdb-js accepts the options here, although its types have them for `putSync` only.
   const put = table.put.bind(table) as unknown as (key: Buffer, value: Buffer, options: object) => Promise<boolean>;
   return put(key, value, { append: true });
 }

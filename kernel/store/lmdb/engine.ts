@@ -8,7 +8,7 @@ import { Lessor } from "../lessor.ts";
 import { RecentRevisions } from "../recent.ts";
 import { NO_VALUE, REVISION_FIRST, closed, compacted, expectCompactable, expectReadable, holds } from "../rules.ts";
 import type {
-  Entry,
+  StoreEntry,
   Lease,
   LeaseId,
   Op,
@@ -110,7 +110,7 @@ class LmdbStore implements Store {
     const kept = found.slice(from, from + limit);
     this.#listing = answer.more && "prefix" in request ? { prefix: request.prefix, revision, found } : undefined;
     if (keysOnly || kept.length <= READ_CHUNK) return { ...answer, entries: this.#entries(kept, keysOnly) };
-    const entries: Entry[] = [];
+    const entries: StoreEntry[] = [];
     using _ = this.#commits.longRead();
     for (let at = 0; at < kept.length; at += READ_CHUNK) {
       if (at > 0) await nextTurn();
@@ -330,7 +330,7 @@ class LmdbStore implements Store {
     }
   }
 
-  #entries(changes: readonly PendingChange[], keysOnly: boolean): Entry[] {
+  #entries(changes: readonly PendingChange[], keysOnly: boolean): StoreEntry[] {
     return changes.map((change) => entryOf(change, keysOnly ? NO_VALUE : (change.value ?? this.#disk.valueOf(change))));
   }
 

@@ -32,7 +32,7 @@ export function corrupt(folder: string, problem: string, cause?: unknown): Error
   );
 }
 
-/** lmdb-js rejects with a stand-in whose `commitError` rejects with the cause. */
+/** lmdb-js rejects with a placeholder whose `commitError` rejects with the cause. */
 export async function causeOf(failure: unknown): Promise<unknown> {
   try {
     await (failure as { commitError?: Promise<never> }).commitError;

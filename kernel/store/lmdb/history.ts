@@ -1,18 +1,18 @@
 /**
- * What every key has been, in memory and without the values: the revisions of each key that are kept, oldest first. A
- * transaction is judged against this alone, so it needs neither the disk nor a lock.
+ * The history of every key, in memory and without the values: the revisions that are kept, oldest first. A transaction is evaluated
+ * against it alone, so it needs neither the disk nor a lock.
  */
 import { OrderedKeys } from "../ordered-keys.ts";
 import type { KeyOrPrefix, Revision } from "../types.ts";
 import type { Change } from "./layout.ts";
 
-/** Keys looked at in one turn of the event loop by a compaction. */
+/** Keys that a compaction examines in one turn of the event loop. */
 const COMPACT_KEYS = 2000;
 
 export class KeyHistory<C extends Change = Change> {
   readonly #keys = new OrderedKeys();
   readonly #changes = new Map<string, C[]>();
-  /** Keys that have a past to forget: more than one change, or a delete. */
+  /** Keys with a past to forget: more than one change, or a delete. */
   readonly #worn = new Set<string>();
 
   get size(): number {
@@ -30,7 +30,7 @@ export class KeyHistory<C extends Change = Change> {
     if (changes || change.version === 0) this.#worn.add(change.key);
   }
 
-  /** The change by which a key stood at a revision; undefined when it was not there. */
+  /** The change of a key that was current at a revision; undefined when the key did not exist. */
   at(key: string, revision: Revision): C | undefined {
     const changes = this.#changes.get(key);
     if (!changes) return undefined;
@@ -41,7 +41,7 @@ export class KeyHistory<C extends Change = Change> {
     return undefined;
   }
 
-  /** All that stood at a revision, in order of key. */
+  /** All changes that were current at a revision, in order of key. */
   select(selector: KeyOrPrefix & { readonly after?: string }, revision: Revision): C[] {
     const keys = "key" in selector ? [selector.key] : this.#keys.withPrefix(selector.prefix, selector.after);
     const found: C[] = [];
@@ -57,7 +57,7 @@ export class KeyHistory<C extends Change = Change> {
     for (const changes of this.#changes.values()) yield changes.at(-1) as C;
   }
 
-  /** Forgets the past through a revision, some keys at a time; yields what was forgotten. */
+  /** Forgets the past through a revision, some keys at a time; yields the forgotten changes. */
   *compact(through: Revision): Iterable<C[]> {
     let forgotten: C[] = [];
     let looked = 0;

@@ -1,15 +1,14 @@
 /**
- * Keys and records on disk. Three tables: `rev` holds every change in order of revision, with its value; `idx` holds the
- * same records up to the value, so that opening reads little; `meta` holds the format, the leases, how far the past was
- * forgotten, and the last revision then. Both tables of changes only grow at their end: an index in order of key made
- * each commit rewrite one page per key (1.1 MB instead of 0.2 MB for 128 writes). Numbers are big-endian, so that their
- * order is the bytes' order. Every record has a checksum over itself and its key, so that a byte that turned on the disk is an error
- * and not another value.
+ * Keys and records on disk. Three tables: `rev` has every change in order of revision, with its value; `idx` has the same records without
+ * the value, so that opening reads little; `meta` has the format, the leases, the compacted revision, and the last revision at that time.
+ * Both tables of changes only grow at their end: an index in order of key made each commit rewrite one page per key (1.1 MB instead of
+ * 0.2 MB for 128 writes). Numbers are big-endian, so that their order is the order of the bytes. Every record has a checksum over itself
+ * and its key, so that a flipped bit on the disk is an error and not another value.
  */
 import { crc32 } from "node:zlib";
 import type { LeaseId, Revision } from "../types.ts";
 
-/** Raised with every change of what follows. An older format is brought up to this one when the store is opened. */
+/** Increased with every change of the format. A store of an older format is upgraded when it is opened. */
 export const FORMAT_VERSION = 2;
 
 /** Name of the data file in the data folder. */
@@ -35,7 +34,7 @@ export const META = {
   leasePrefix: "lease/",
 } as const;
 
-/** Marks a row as ours and of this format; that of format 1 was 0xa5. */
+/** Marks a row of this format. The mark of format 1 was 0xa5. */
 const ROW_MARK = 0xa6;
 const ROW_MARK_1 = 0xa5;
 
@@ -53,11 +52,11 @@ export function revKey(revision: Revision, sub: number): Buffer {
 }
 
 export interface Row {
-  /** What `rev` holds: the head, the key, the value. */
+  /** The record of `rev`: the head, the key, the value. */
   readonly row: Buffer;
-  /** What `idx` holds: the part of it before the value. */
+  /** The record of `idx`: the part of `row` before the value. */
   readonly head: Buffer;
-  /** The part of it that is the value. */
+  /** The part of `row` that is the value. */
   readonly value: Buffer;
 }
 
@@ -81,14 +80,14 @@ export function encodeRow(change: Change, value: Uint8Array): Row {
 }
 
 /**
- * Over the key of the record, too: one that stands under another key is as wrong as another record. The key's part is a product with
- * odd numbers instead of a second call, which would cost as much as the rest.
+ * The checksum includes the key of the record, because a record under another key is as wrong as another record. The key's part is a
+ * product with odd numbers, because a second call would cost as much as the rest.
  */
 function headSum(place: number, head: Buffer, end: number): number {
   return (crc32(head.subarray(5, end)) ^ place) >>> 0;
 }
 
-/** The part of a checksum that a record's key is. */
+/** The key's part of a checksum. */
 function placeOfRevision(revision: Revision, sub: number): number {
   return (
     Math.imul(revision >>> 0, 0x9e3779b1) ^
@@ -102,8 +101,8 @@ function placeOfKey(key: Buffer): number {
 }
 
 /**
- * Checks a record of `rev` without decoding it. `sum` is the checksum of its head in `idx`, which has the same head; without `whole`
- * the value is not all there and is left out. @returns whether it is what was written
+ * Checks a record of `rev` without decoding it. `sum` is the checksum of its head in `idx`, which has the same head. Without `whole`, the
+ * value is incomplete and not checked. @returns whether the record is intact
  */
 export function isRow(key: Buffer, row: Buffer, { sum, whole }: { sum: number; whole: boolean }): boolean {
   if (key.length !== 12 || row[0] !== ROW_MARK || row.length < HEAD_BYTES + 2 || row.readUInt32BE(1) !== sum)
@@ -113,30 +112,30 @@ export function isRow(key: Buffer, row: Buffer, { sum, whole }: { sum: number; w
   return !whole || crc32(row.subarray(keyEnd)) === row.readUInt32BE(5);
 }
 
-/** The checksum of a head, as it stands there. */
+/** The checksum that a head contains. */
 export function sumOf(head: Buffer): number {
   return head.readUInt32BE(1);
 }
 
-/** A record of `idx`. @throws Error that names the record when it is not what was written */
+/** Decodes a record of `idx`. @throws Error with the name of a damaged record */
 export function decodeHead(key: Buffer, head: Buffer): Change {
   const { change, keyEnd } = decodeChange(key, head);
-  if (keyEnd !== head.length) throw new Error(`${nameOf(change)} has another length`);
+  if (keyEnd !== head.length) throw new Error(`${recordNameOf(change)} has the wrong length`);
   return change;
 }
 
-/** A record of `rev`. @throws Error that names the record when it is not what was written */
+/** Decodes a record of `rev`. @throws Error with the name of a damaged record */
 export function decodeRow(key: Buffer, row: Buffer): { change: Change; value: Buffer; head: Buffer } {
   const { change, keyEnd } = decodeChange(key, row);
   const value = row.subarray(keyEnd);
   if (crc32(value) !== row.readUInt32BE(5))
-    throw new Error(`the value of ${nameOf(change)} does not match its checksum`);
+    throw new Error(`the value of ${recordNameOf(change)} does not match its checksum`);
   return { change, value, head: row.subarray(0, keyEnd) };
 }
 
 /**
- * A record of either table as far as its checksums reach: the change, and whether the value is whole; undefined when the head is not
- * what was written. A record of `idx` is whole when the value is empty, as that of a delete is.
+ * Decodes a record of either table as far as its checksums hold: the change, and whether the value is intact; undefined for a damaged
+ * head. A record of `idx` counts as intact when the value is empty, such as that of a delete.
  */
 export function readRecord(key: Buffer, row: Buffer): { change: Change; isWhole: boolean } | undefined {
   try {
@@ -148,25 +147,25 @@ export function readRecord(key: Buffer, row: Buffer): { change: Change; isWhole:
 }
 
 function decodeChange(key: Buffer, row: Buffer): { change: Change; keyEnd: number } {
-  const wrong = () => new Error(`${placeOf(key)} does not match its checksum`);
+  const wrong = () => new Error(`${recordPlaceOf(key)} does not match its checksum`);
   if (key.length !== 12 || row[0] !== ROW_MARK || row.length < HEAD_BYTES + 2) throw wrong();
   const { change, keyEnd } = fieldsOf(key, row, SUMS_BYTES);
   if (keyEnd > row.length || headSum(placeOfKey(key), row, keyEnd) !== row.readUInt32BE(1)) throw wrong();
   return { change, keyEnd };
 }
 
-/** A record as format 1 had it, without checksums; undefined when it is already of this format. @throws Error */
+/** Decodes a record of format 1, without checksums; undefined for a record of this format. @throws Error */
 export function decodeRow1(key: Buffer, row: Buffer): { change: Change; value: Buffer } | undefined {
   if (row[0] === ROW_MARK) return undefined;
   if (key.length !== 12 || row[0] !== ROW_MARK_1 || row.length < 1 + FIXED_BYTES + 2) {
-    throw new Error(`${placeOf(key)} is not a record`);
+    throw new Error(`${recordPlaceOf(key)} is not a record`);
   }
   const { change, keyEnd } = fieldsOf(key, row, 1);
-  if (keyEnd > row.length) throw new Error(`${placeOf(key)} is cut short`);
+  if (keyEnd > row.length) throw new Error(`${recordPlaceOf(key)} is truncated`);
   return { change, value: row.subarray(keyEnd) };
 }
 
-/** The change that a row tells of; `at` is where its fields begin. */
+/** The change of a row; `at` is the offset of its fields. */
 function fieldsOf(key: Buffer, row: Buffer, at: number): { change: Change; keyEnd: number } {
   const leaseStart = at + FIXED_BYTES;
   const leaseEnd = leaseStart + row.readUInt8(leaseStart - 1);
@@ -182,23 +181,23 @@ function fieldsOf(key: Buffer, row: Buffer, at: number): { change: Change; keyEn
   return { change, keyEnd };
 }
 
-/** Where the part before the value ends; Infinity when the row is too short. */
+/** The offset of the value; Infinity when the row is too short. */
 function keyEndOf(row: Buffer, at: number): number {
   const leaseEnd = at + FIXED_BYTES + row.readUInt8(at + FIXED_BYTES - 1);
   return leaseEnd + 2 <= row.length ? leaseEnd + 2 + row.readUInt16BE(leaseEnd) : Infinity;
 }
 
-/** For people: what a record is about. */
-export function nameOf({ key, modRevision }: Pick<Change, "key" | "modRevision">): string {
+/** Describes a record, for people. */
+export function recordNameOf({ key, modRevision }: Pick<Change, "key" | "modRevision">): string {
   return `the record of "${key}" at revision ${modRevision}`;
 }
 
-/** For people: which record a key leads to. */
-export function placeOf(key: Buffer): string {
+/** Describes the place of a record by its key, for people. */
+export function recordPlaceOf(key: Buffer): string {
   return key.length === 12 ? `record ${key.readUInt32BE(8)} of revision ${readU64(key, 0)}` : "a record without a key";
 }
 
-/** A number of the meta table, with a checksum over it and its key. */
+/** Encodes a number of the meta table, with a checksum over it and its key. */
 export function encodeMeta(key: Buffer, value: number): Buffer {
   const bytes = Buffer.allocUnsafe(12);
   writeU64(bytes, value, 0);
@@ -206,7 +205,7 @@ export function encodeMeta(key: Buffer, value: number): Buffer {
   return bytes;
 }
 
-/** @throws Error that names the record when it is not what was written */
+/** @throws Error with the name of a damaged record */
 export function decodeMeta(key: Buffer, bytes: Buffer): number {
   if (bytes.length !== 12 || crc32(bytes.subarray(0, 8), crc32(key)) !== bytes.readUInt32BE(8)) {
     throw new Error(`the record "${key.toString("latin1")}" does not match its checksum`);
@@ -214,9 +213,9 @@ export function decodeMeta(key: Buffer, bytes: Buffer): number {
   return readU64(bytes, 0);
 }
 
-/** A number of the meta table as format 1 had it. @throws Error */
+/** Decodes a number of the meta table of format 1. @throws Error */
 export function decodeMeta1(key: Buffer, bytes: Buffer): number {
-  if (bytes.length !== 8) throw new Error(`the record "${key.toString("latin1")}" has another length`);
+  if (bytes.length !== 8) throw new Error(`the record "${key.toString("latin1")}" has the wrong length`);
   return readU64(bytes, 0);
 }
 

@@ -1,7 +1,7 @@
 /**
- * One process per data folder. LMDB lets a second process write the same file, which would break our revisions. The lock
- * is the kernel's, taken through SQLite's exclusive mode: it ends with its holder however that dies, so there is no stale
- * lock to judge, and it holds between containers that share the folder, where process ids mean nothing.
+ * Allows one process per data folder. LMDB would let a second process write the same file, which would corrupt the revisions. The lock
+ * belongs to the kernel, through SQLite's exclusive mode: it ends with its process in every case, so locks cannot be stale. It also works
+ * between containers that share the folder, where process ids are meaningless.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,11 +9,11 @@ import { DatabaseSync } from "node:sqlite";
 import { messageOf } from "#base";
 import { StoreErrors } from "../types.ts";
 
-/** SQLite's codes for a lock that somebody else has. */
+/** SQLite's codes for a lock that another process has. */
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
 
-/** Takes the folder; disposing gives it back. @throws STORE_LOCKED when another process (or store) has it */
+/** Locks the folder; disposing unlocks it. @throws STORE_LOCKED when another process (or store) has it */
 export function lockFolder(folder: string): Disposable {
   const note = join(folder, "holder");
   const database = new DatabaseSync(join(folder, "lock"));
@@ -23,10 +23,10 @@ export function lockFolder(folder: string): Disposable {
     database.close();
     const code = (error as { errcode?: number }).errcode;
     if (code !== SQLITE_BUSY && code !== SQLITE_LOCKED) {
-      throw StoreErrors.UNAVAILABLE(`The lock of "${folder}" cannot be taken: ${messageOf(error)}.`, { cause: error });
+      throw StoreErrors.UNAVAILABLE(`Cannot lock the data folder "${folder}": ${messageOf(error)}.`, { cause: error });
     }
     throw StoreErrors.LOCKED(
-      `The data folder "${folder}" is in use by ${holderOf(note)}. Stop that, or give this one a folder of its own.`,
+      `The data folder "${folder}" is in use by ${holderOf(note)}. Stop that process, or use another folder with --data.`,
       { cause: error },
     );
   }
@@ -38,7 +38,7 @@ export function lockFolder(folder: string): Disposable {
   return { [Symbol.dispose]: () => database.close() };
 }
 
-/** For people only: what counts is the lock. */
+/** For people only. The lock itself decides. */
 function holderOf(note: string): string {
   try {
     return readFileSync(note, "utf8");

@@ -1,22 +1,22 @@
 /**
- * One page of an LMDB file: where its fields and records are, read from its bytes and refused where they cannot be so.
+ * One page of an LMDB file: the places of its fields and records, read from its bytes and rejected where they are impossible.
  * @see MDB_meta, MDB_db, MDB_page, MDB_node in lmdb/libraries/liblmdb/mdb.c
  */
 
-/** Twice the usual: fewer, fuller pages for values of about a kilobyte, and a longer longest key (4026 bytes). */
+/** Twice the default: fewer, fuller pages for values of about a kilobyte, and a longer maximum key (4026 bytes). */
 export const PAGE_BYTES = 8192;
 
 export const HEADER_BYTES = 24;
 const NODE_BYTES = 8;
-/** What stands in a record whose value lies elsewhere. */
+/** The content of a record whose value is on separate pages. */
 const BIG_BYTES = 24;
 export const NO_KEY = Buffer.alloc(0);
 export const DB_BYTES = 48;
-/** The bytes of a meta page that LMDB goes by, from the file's magic to the transaction's number. */
+/** The bytes of a meta page that LMDB uses, from the file's magic to the transaction's number. */
 const META_START = 24;
 const META_END = 160;
 export const META_BYTES = META_END - META_START;
-/** Where the two are in the file. */
+/** The offsets of the two meta pages in the file. */
 export const META_PLACES: readonly [number, number] = [META_START, PAGE_BYTES + META_START];
 const MAGIC = 0xbeefc0de;
 const DATA_VERSION = 2;
@@ -31,7 +31,7 @@ export const DEPTH_MAX = 20;
 /** LMDB's flag for keys that are numbers, which the list of free pages has. */
 export const INTEGER_KEY = 8;
 
-/** What is wrong with the file, in words that name the page. */
+/** Damage of the file. The message names the page. */
 export class Damage extends Error {
   override readonly name = "Damage";
 }
@@ -53,7 +53,7 @@ export interface Meta {
   readonly lastPage: number;
   readonly free: Tree;
   readonly main: Tree;
-  /** As they are in the file, to be compared with what was seen before. */
+  /** The bytes in the file, for comparison with the witness. */
   readonly bytes: Buffer;
 }
 
@@ -61,15 +61,15 @@ export interface Meta {
 export interface Node {
   key: Buffer;
   page: number;
-  /** The value, or undefined where it lies on pages of its own. */
+  /** The value; undefined when it is on separate pages. */
   inline: Buffer | undefined;
   big: { readonly page: number; readonly bytes: number } | undefined;
   isTree: boolean;
-  /** Of a branch: the page that it leads to. */
+  /** In a branch: the child page. */
   child: number;
 }
 
-/** What a meta page says; undefined where it is damaged. */
+/** The content of a meta page; undefined for a damaged one. */
 export function metaAt(page: Buffer, index: 0 | 1): Meta | undefined {
   const free = treeAt(page, 48);
   const main = treeAt(page, 96);
@@ -86,13 +86,13 @@ export function metaAt(page: Buffer, index: 0 | 1): Meta | undefined {
     main?.flags === 0 &&
     transaction !== undefined &&
     lastPage !== undefined &&
-    // Each transaction writes the page of its parity.
+    // Each transaction writes the meta page of its parity.
     (transaction === 0 || transaction % 2 === index);
   if (!sound) return undefined;
   return { index, transaction, lastPage, free, main, bytes: Buffer.from(page.subarray(META_START, META_END)) };
 }
 
-/** The same, from the bytes of it that are kept elsewhere. */
+/** The same, from the bytes of a meta page in the witness. */
 export function metaFrom(bytes: Buffer, index: 0 | 1): Meta | undefined {
   const page = Buffer.alloc(PAGE_BYTES);
   page[0] = index;
@@ -105,7 +105,7 @@ export function pageTransaction(page: Buffer): number {
   return numberAt(page, 8) ?? Infinity;
 }
 
-/** A number of 64 bits; undefined beyond what is exact. */
+/** A 64-bit number; undefined when a double cannot represent it exactly. */
 export function numberAt(bytes: Buffer, at: number): number | undefined {
   const high = bytes.readUInt32LE(at + 4);
   return high < 2 ** 21 ? high * 2 ** 32 + bytes.readUInt32LE(at) : undefined;
@@ -124,7 +124,7 @@ export function treeAt(bytes: Buffer, at: number): Tree | undefined {
   return { flags, depth, branchPages, leafPages, overflowPages, entries, root };
 }
 
-/** How many records a page says that it has. @throws Damage */
+/** The number of records that a page claims. @throws Damage */
 export function countOf(page: Buffer, number: number, isLeaf: boolean): number {
   if (page.readUInt16LE(18) !== (isLeaf ? PAGE_LEAF : PAGE_BRANCH)) {
     throw new Damage(`page ${number} is not a ${isLeaf ? "leaf" : "branch"}`);
@@ -138,25 +138,25 @@ export function countOf(page: Buffer, number: number, isLeaf: boolean): number {
   return count;
 }
 
-/** Where a record begins. @throws Damage when it is not within the page */
+/** The offset of a record. @throws Damage when it is outside of the page */
 function placeOf(page: Buffer, number: number, index: number): number {
   const at = HEADER_BYTES + page.readUInt16LE(HEADER_BYTES + 2 * index);
   if (at < HEADER_BYTES + page.readUInt16LE(22) || at % 2 !== 0 || at + NODE_BYTES > PAGE_BYTES) {
-    throw new Damage(`page ${number}: record ${index} is beyond it`);
+    throw new Damage(`page ${number}: record ${index} is outside of the page`);
   }
   return at;
 }
 
-/** Reads a record of a leaf, and returns the bytes that it takes. @throws Damage */
+/** Reads a record of a leaf, and returns its size in bytes. @throws Damage */
 export function readLeafNode(page: Buffer, number: number, index: number, node: Node): number {
   const at = placeOf(page, number, index);
   const size = page.readUInt16LE(at) + page.readUInt16LE(at + 2) * 65_536;
   const flags = page.readUInt16LE(at + 4);
   const keyEnd = at + NODE_BYTES + page.readUInt16LE(at + 6);
   const end = keyEnd + (flags === NODE_BIG ? BIG_BYTES : size);
-  if (end > PAGE_BYTES) throw new Damage(`page ${number}: record ${index} ends beyond it`);
+  if (end > PAGE_BYTES) throw new Damage(`page ${number}: record ${index} ends outside of the page`);
   if (flags !== 0 && flags !== NODE_BIG && flags !== NODE_TREE) {
-    throw new Damage(`page ${number}: record ${index} is of an unknown kind`);
+    throw new Damage(`page ${number}: record ${index} has an unknown kind`);
   }
   node.page = number;
   node.key = page.subarray(at + NODE_BYTES, keyEnd);
@@ -166,52 +166,52 @@ export function readLeafNode(page: Buffer, number: number, index: number, node: 
   return end - at + ((end - at) % 2);
 }
 
-/** Reads a record of a branch, and returns the bytes that it takes. @throws Damage */
+/** Reads a record of a branch, and returns its size in bytes. @throws Damage */
 export function readBranchNode(page: Buffer, number: number, index: number, node: Node): number {
   const at = placeOf(page, number, index);
   const end = at + NODE_BYTES + page.readUInt16LE(at + 6);
-  if (end > PAGE_BYTES) throw new Damage(`page ${number}: record ${index} ends beyond it`);
+  if (end > PAGE_BYTES) throw new Damage(`page ${number}: record ${index} ends outside of the page`);
   node.key = page.subarray(at + NODE_BYTES, end);
   node.child = page.readUInt16LE(at) + page.readUInt16LE(at + 2) * 65_536 + page.readUInt16LE(at + 4) * 2 ** 32;
   return end - at + ((end - at) % 2);
 }
 
-/** Records that overlap would add up to more than the page has; a gap, to less. @throws Damage */
+/** Overlapping records would have more bytes than the page; gaps, fewer. @throws Damage */
 export function checkFilled(page: Buffer, number: number, bytes: number): void {
   if (bytes !== PAGE_BYTES - HEADER_BYTES - page.readUInt16LE(22))
     throw new Damage(`page ${number}: its records do not fill it`);
 }
 
-/** Where a large value lies: the page, the transaction and the number of pages stand in the record. */
+/** The place of a large value. The record has its page, transaction and number of pages. */
 function bigAt(page: Buffer, at: number, bytes: number, number: number): { page: number; bytes: number } {
   const first = numberAt(page, at);
   const count = numberAt(page, at + 16);
   if (first === undefined || count !== Math.floor((HEADER_BYTES - 1 + bytes) / PAGE_BYTES) + 1) {
-    throw new Damage(`page ${number}: a value lies nowhere`);
+    throw new Damage(`page ${number}: a value has no page`);
   }
   return { page: first, bytes };
 }
 
 /**
- * Page numbers of a list: its length, then numbers, then maybe room that is not used. Zeros are gaps; a negative number is how many
- * pages follow from the next number on.
+ * Page numbers of a list: its length, then numbers, then possibly unused space. Zeros are gaps. A negative number is the number of pages
+ * that follow from the next number on.
  */
 export function* freeIn(bytes: Buffer, page: number): Iterable<number> {
   const length = bytes.length >= 8 ? numberAt(bytes, 0) : undefined;
   if (length === undefined || bytes.length < 8 * (length + 1))
-    throw new Damage(`page ${page}: a list of free pages cut short`);
+    throw new Damage(`page ${page}: a list of free pages is truncated`);
   for (let index = 1; index <= length; index++) {
     const value = bytes.readBigInt64LE(8 * index);
     if (value === 0n) continue;
     let count = 1;
     let first = value;
     if (value < 0n) {
-      if (++index > length || -value > 0xffff_ffffn) throw new Damage(`page ${page}: a damaged list of free pages`);
+      if (++index > length || -value > 0xffff_ffffn) throw new Damage(`page ${page}: a list of free pages is damaged`);
       count = Number(-value);
       first = bytes.readBigInt64LE(8 * index);
     }
     if (first < 2n || first > 0xffff_ffff_ffffn || count > 0xff_ffff)
-      throw new Damage(`page ${page}: a free page that is not one`);
+      throw new Damage(`page ${page}: the list of free pages has an invalid number`);
     for (let number = 0; number < count; number++) yield Number(first) + number;
   }
 }

@@ -1,8 +1,8 @@
 /**
- * The pages of an LMDB file, read and checked without LMDB. LMDB maps its file and trusts it: a damaged page number or offset makes
- * it read beyond the map, which ends the process, or read other records than were written. So every page that LMDB would follow is
- * checked before LMDB opens the file: its own number and kind, the place of each node, the order of keys, the counts that its tree
- * claims, that no page is used twice, and that none in use is listed as free.
+ * Reads and checks the pages of an LMDB file without LMDB. LMDB maps its file and trusts it: a damaged page number or offset makes it read
+ * beyond the map, which ends the process, or read wrong records. So every page that LMDB would follow is checked before LMDB opens the
+ * file: its number and kind, the place of each node, the order of keys, and the counts of its tree. No page may be used twice, and no page
+ * in use may be listed as free.
  */
 import { fstatSync, readSync } from "node:fs";
 import {
@@ -32,18 +32,18 @@ import {
 export interface Walk {
   /** Called for each record, in order of key. */
   readonly each: (node: Node) => void;
-  /** Called with a leaf after its records, when all of them are as they should be. */
+  /** Called with a leaf after its records, when all of them are valid. */
   readonly onLeaf?: (page: number) => void;
-  /** Called with what is wrong with a page, which is then left out with all below it. Absent: it is thrown. */
+  /** Called with the damage of a page, which is then skipped with everything below it. Absent: the damage is thrown. */
   readonly onDamage?: ((damage: Damage, page: number | undefined) => void) | undefined;
 }
 
 export class Pages {
   readonly #file: number;
   readonly #count: number;
-  /** Pages in use, and by which tree. */
+  /** Pages in use, and the tree of each. */
   readonly #used = new Map<number, string>();
-  /** One page for each level, so that a parent survives the reading of its children. */
+  /** One buffer for each level, so that a parent survives while its children are read. */
   readonly #buffers: Buffer[] = [];
 
   constructor(file: number) {
@@ -51,7 +51,7 @@ export class Pages {
     this.#count = Math.floor(fstatSync(file).size / PAGE_BYTES);
   }
 
-  /** The two pages that describe the file; undefined where one is damaged. */
+  /** The two meta pages; undefined for a damaged one. */
   metas(): (Meta | undefined)[] {
     return ([0, 1] as const).map((index) => {
       const page = Buffer.alloc(PAGE_BYTES);
@@ -60,13 +60,13 @@ export class Pages {
     });
   }
 
-  /** Reads a tree and checks it against what is claimed of it. @throws Damage */
+  /** Reads a tree and checks it against its description. @throws Damage */
   walk(name: string, tree: Tree, meta: Meta, { each, onLeaf, onDamage }: Walk): void {
     const seen = { branch: 0, leaf: 0, overflow: 0, entries: 0 };
     const isNumeric = tree.flags === INTEGER_KEY;
     const node: Node = { key: NO_KEY, page: 0, inline: undefined, big: undefined, isTree: false, child: 0 };
     let damaged = false;
-    /** The last key of the leaf before. */
+    /** The last key of the previous leaf. */
     let last: Buffer | undefined;
     const leaf = (page: Buffer, number: number, low: Buffer | undefined) => {
       const count = countOf(page, number, true);
@@ -76,9 +76,10 @@ export class Pages {
       let filled = 0;
       for (let index = 0; index < count; index++) {
         filled += readLeafNode(page, number, index, node);
-        if (before && compare(isNumeric, before, node.key) >= 0) throw new Damage(`page ${number}: keys out of order`);
+        if (before && compare(isNumeric, before, node.key) >= 0)
+          throw new Damage(`page ${number}: keys are out of order`);
         if (index === 0 && low && compare(isNumeric, low, node.key) > 0)
-          throw new Damage(`page ${number}: a key of another page`);
+          throw new Damage(`page ${number}: a key belongs to another page`);
         before = node.key;
         if (node.big) seen.overflow += this.#overflow(name, node, meta, pageTransaction(page));
         each(node);
@@ -97,7 +98,7 @@ export class Pages {
         filled += readBranchNode(page, number, index, node);
         const bound = index === 0 ? low : node.key;
         if (index > 0 && before && compare(isNumeric, before, node.key) >= 0)
-          throw new Damage(`page ${number}: keys out of order`);
+          throw new Damage(`page ${number}: keys are out of order`);
         before = bound;
         children.push({ child: node.child, bound });
       }
@@ -119,7 +120,7 @@ export class Pages {
     if (damaged) return;
     const claimed = [tree.branchPages, tree.leafPages, tree.overflowPages, tree.entries].join();
     if (claimed !== [seen.branch, seen.leaf, seen.overflow, seen.entries].join()) {
-      const damage = new Damage(`table "${name}" has other counts of pages and records than it claims`);
+      const damage = new Damage(`table "${name}" has counts of pages or records that do not match its description`);
       if (!onDamage) throw damage;
       onDamage(damage, tree.root);
     }
@@ -131,14 +132,14 @@ export class Pages {
     this.walk("main", meta.main, meta, {
       each: ({ key, inline, isTree, page }) => {
         const tree = isTree && inline?.length === DB_BYTES ? treeAt(inline, 0) : undefined;
-        if (!tree || tree.flags !== 0) throw new Damage(`page ${page}: a table without its description`);
+        if (!tree || tree.flags !== 0) throw new Damage(`page ${page}: a table has no description`);
         found.set(key.toString("latin1").replace(/\0$/, ""), tree);
       },
     });
     return found;
   }
 
-  /** Whether the root of the main tree was written by the very transaction that the meta page claims. */
+  /** Whether the transaction of the meta page wrote the root of the main tree. */
   isNewest({ main, transaction }: Meta): boolean {
     if (main.root === undefined) return true;
     if (main.root >= this.#count) return false;
@@ -147,20 +148,21 @@ export class Pages {
     return pageTransaction(page) === transaction;
   }
 
-  /** The tree that led to a page, as far as trees were read. */
+  /** The tree that uses a page, among the trees that were read. */
   userOf(page: number): string | undefined {
     return this.#used.get(page);
   }
 
-  /** Checks the list of free pages, and returns it: LMDB writes over what it names. Call it after all trees were read. @throws Damage */
+  /** Checks and returns the list of free pages, which LMDB overwrites. Call it after all trees were read. @throws Damage */
   checkFree(meta: Meta): ReadonlySet<number> {
     const free = new Set<number>();
     const lists: { page: number; bytes: Buffer }[] = [];
     this.walk("free", meta.free, meta, {
       each: ({ key, inline, big, page }) => {
-        if (key.length !== 8) throw new Damage(`page ${page}: a list of free pages without its transaction`);
+        if (key.length !== 8) throw new Damage(`page ${page}: a list of free pages has no transaction`);
         const transaction = numberAt(key, 0) ?? Infinity;
-        if (transaction > meta.transaction) throw new Damage(`page ${page}: a list of free pages of the future`);
+        if (transaction > meta.transaction)
+          throw new Damage(`page ${page}: a list of free pages is from a later transaction`);
         lists.push({ page, bytes: inline ? Buffer.from(inline) : this.big(big as { page: number; bytes: number }) });
       },
     });
@@ -168,9 +170,7 @@ export class Pages {
       for (const number of freeIn(bytes, page)) {
         const used = this.#used.get(number);
         if (used !== undefined || number < 2 || number > meta.lastPage || free.has(number)) {
-          throw new Damage(
-            `page ${page}: page ${number} is listed as free${used ? `, and is in use by "${used}"` : ""}`,
-          );
+          throw new Damage(`page ${page}: page ${number} is listed as free${used ? `, but "${used}" uses it` : ""}`);
         }
         free.add(number);
       }
@@ -178,7 +178,7 @@ export class Pages {
     return free;
   }
 
-  /** A value that lies on pages of its own. @throws Damage */
+  /** Reads a value on separate pages. @throws Damage */
   big({ page, bytes }: { page: number; bytes: number }): Buffer {
     const value = Buffer.allocUnsafe(bytes);
     if (readSync(this.#file, value, 0, bytes, page * PAGE_BYTES + HEADER_BYTES) < bytes) {
@@ -199,16 +199,16 @@ export class Pages {
     if (readSync(this.#file, page, 0, PAGE_BYTES, number * PAGE_BYTES) < PAGE_BYTES) {
       throw new Damage(`page ${number} is beyond the end of the file`);
     }
-    if (numberAt(page, 0) !== number) throw new Damage(`page ${number} says that it is another one`);
-    if (pageTransaction(page) > newest) throw new Damage(`page ${number} is newer than the page that leads to it`);
-    if (page.readUInt16LE(16) !== 0) throw new Damage(`page ${number} is of an unknown kind`);
+    if (numberAt(page, 0) !== number) throw new Damage(`page ${number} has another number inside`);
+    if (pageTransaction(page) > newest) throw new Damage(`page ${number} is newer than the page that refers to it`);
+    if (page.readUInt16LE(16) !== 0) throw new Damage(`page ${number} has an unknown kind`);
     return page;
   }
 
   #use(name: string, first: number, count: number, { lastPage }: Meta): void {
     for (let number = first; number < first + count; number++) {
       if (number < 2 || number > lastPage || number >= this.#count) {
-        throw new Damage(`page ${number}, which "${name}" leads to, is not a page of the file`);
+        throw new Damage(`"${name}" refers to page ${number}, which is not in the file`);
       }
       const by = this.#used.get(number);
       if (by !== undefined) throw new Damage(`page ${number} is used twice, by "${by}" and "${name}"`);
@@ -216,7 +216,7 @@ export class Pages {
     }
   }
 
-  /** Checks the pages of a large value, and returns how many they are. */
+  /** Checks the pages of a large value, and returns their number. */
   #overflow(name: string, { big, page }: Node, meta: Meta, newest: number): number {
     const { page: first, bytes } = big as { page: number; bytes: number };
     const count = Math.floor((HEADER_BYTES - 1 + bytes) / PAGE_BYTES) + 1;
@@ -228,7 +228,7 @@ export class Pages {
       header.readUInt16LE(18) === PAGE_OVERFLOW &&
       header.readUInt32LE(20) === count &&
       pageTransaction(header) <= newest;
-    if (!sound) throw new Damage(`page ${page} leads to page ${first} for a value, which is not one`);
+    if (!sound) throw new Damage(`page ${page} refers to page ${first} for a value, which is not valid`);
     this.#use(name, first, count, meta);
     return count;
   }

@@ -1,10 +1,10 @@
 /** Changes on the disk as entries, events and batches of the store. */
-import type { Entry, Revision, StoreEvent } from "../types.ts";
+import type { StoreEntry, Revision, StoreEvent } from "../types.ts";
 import type { History } from "../watch-hub.ts";
 import type { Disk } from "./disk.ts";
 import type { Change } from "./layout.ts";
 
-export function entryOf(change: Change, value: Uint8Array): Entry {
+export function entryOf(change: Change, value: Uint8Array): StoreEntry {
   const { key, createRevision, modRevision, version, lease } = change;
   return lease === undefined
     ? { key, value, createRevision, modRevision, version }

@@ -1,8 +1,8 @@
 /**
- * The LMDB engine, kept alive over a full disk. A write that fails ends the engine below, which never goes on from a state that
- * the disk does not have; here it is opened again from what the disk has. Reads and watches then go on, and writes are refused with
- * STORE_FULL until there is room. Any other failure of the device is final, because the kernel may then show pages that are not
- * on the disk: every call is refused with it until the process starts again, and the rest of the process lives on.
+ * The LMDB engine, kept alive over a full disk. A failed write ends the engine below, which never continues from a state that the disk does
+ * not have; here it is opened again from the disk. Reads and watches then continue, and writes are rejected with STORE_FULL until there
+ * is room. Any other failure of the device is final, because the kernel may then show pages that are not on the disk: every call is
+ * rejected with it until the process is restarted, while the rest of the process goes on.
  */
 import { AppError, TaskGroup, type Host } from "#base";
 import { closed } from "../rules.ts";
@@ -23,11 +23,11 @@ import {
 import { openEngine, type EngineOptions } from "./engine.ts";
 import { hasRoom, keepBeside, lostStore, removedStore } from "./folder.ts";
 
-/** Milliseconds between two looks whether there is room again, and between two tries to open. */
+/** Milliseconds between two checks for room, and between two attempts to open. */
 const RETRY_MS = 1_000;
 
 export interface LmdbStoreOptions extends Omit<EngineOptions, "onFatal"> {
-  /** Called with the error when the store begins to refuse writes, and with undefined when it takes them again. */
+  /** Called with the error when the store begins to reject writes, and with undefined when it accepts them again. */
   readonly onRefusing?: (error: AppError | undefined) => void;
 }
 
@@ -48,12 +48,12 @@ class RecoveringStore implements Store {
   readonly #host: Host;
   readonly #options: LmdbStoreOptions;
   readonly #tasks: TaskGroup;
-  /** Undefined while it is opened again. */
+  /** Undefined while it is being opened again. */
   #engine: Store | undefined;
-  /** Why writes are refused. */
+  /** Why writes are rejected. */
   #refusing: AppError | undefined;
   #lookedMs = 0;
-  /** Why the data file is not where it was. */
+  /** The error when the data file was removed. */
   #removed: Error | undefined;
   #checkedMs = Number.NEGATIVE_INFINITY;
   #disposed = false;
@@ -109,7 +109,7 @@ class RecoveringStore implements Store {
     await this.#engine?.[Symbol.asyncDispose]();
   }
 
-  // Neither is an async function, which would cost each call two more turns of the microtask queue.
+  // Both avoid `async`, which would cost each call two more turns of the microtask queue.
   #reading<T>(read: (engine: Store) => Promise<T>): Promise<T> {
     try {
       return read(this.#open());
@@ -148,22 +148,22 @@ class RecoveringStore implements Store {
     });
   }
 
-  /** Opening reads only, so it needs no room; what else may be wrong is tried again. */
+  /** Opening only reads, so it needs no room. Other failures are retried. */
   async #openAgain(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
         await this.open();
-        this.#host.log.warn({ code: this.#refusing?.code }, "the store is read only until there is room");
+        this.#host.log.warn({ code: this.#refusing?.code }, "the store is read-only until the disk has room");
         return;
       } catch (error) {
         if (!(error instanceof AppError)) throw error;
-        this.#host.log.error({ code: error.code }, `the store cannot be opened again: ${error.message}`);
+        this.#host.log.error({ code: error.code }, `cannot reopen the store: ${error.message}`);
       }
       await this.#host.clock.sleep(RETRY_MS, signal).catch(() => {});
     }
   }
 
-  /** Refuses writes to a file that was removed; they would end with the process. */
+  /** Rejects writes to a removed file, because they would be lost with the process. */
   #checkFolder(): void {
     const nowMs = this.#host.clock.monotonic();
     if (this.#removed === undefined && nowMs - this.#checkedMs < RETRY_MS) return;
@@ -174,14 +174,14 @@ class RecoveringStore implements Store {
     if (removed) throw removed;
   }
 
-  /** Looks now and then, so that a crowd of writers costs one look. */
+  /** Checks for room at intervals, so that a crowd of writers costs one check. */
   #roomAgain(): boolean {
     const nowMs = this.#host.clock.monotonic();
     if (nowMs - this.#lookedMs < RETRY_MS) return false;
     this.#lookedMs = nowMs;
     if (!hasRoom(this.#options.folder)) return false;
     this.#refusing = undefined;
-    this.#host.log.info({}, "the store has room again and takes writes");
+    this.#host.log.info({}, "the store has room again and accepts writes");
     this.#options.onRefusing?.(undefined);
     return true;
   }

@@ -1,7 +1,7 @@
 /**
- * The way back from a damaged data file without a backup: what is whole is written to a new file, which is checked and takes the place
- * of the damaged one. That one stays beside it. Only the present is kept: a past with holes would tell watchers less than happened, so
- * it is forgotten, and the revision goes beyond any that a watcher can have seen. All of them then read everything again.
+ * Recovery from a damaged data file without a backup: the undamaged records are written to a new file, which is checked and replaces the
+ * damaged one. The damaged file stays beside it. Only current entries are kept, because watchers would miss changes in a history with
+ * gaps. The new revision is higher than any that a watcher can have seen, so all watchers read everything again.
  */
 import { existsSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -28,34 +28,34 @@ export interface RepairReport {
   /** The data folder of the store. */
   readonly folder: string;
   readonly outcome: "whole" | "repaired" | "dry-run";
-  /** What is wrong, in words that name the page or the record. */
+  /** The damage. Each text names the page or the record. */
   readonly damage: readonly string[];
   readonly dropped: readonly Dropped[];
-  /** Changes of keys that are not known. */
+  /** Changes of unknown keys. */
   readonly unreadable: number;
   readonly kept: { readonly keys: number; readonly leases: number };
-  /** Of the store now, or as it would be. */
+  /** The revision of the repaired store, or the one that it would have. */
   readonly revision: Revision;
   /** Where the damaged data file is now. */
   readonly damagedFile?: string;
 }
 
 /**
- * Repairs the data folder of a store that no process has open. A store that is whole is left as it is.
+ * Repairs the data folder of a store that no process has open. An undamaged store is not changed.
  * @throws STORE_LOCKED, STORE_CORRUPT when nothing can be read, STORE_FULL, STORE_UNAVAILABLE; the store is then as it was
  */
 export async function repairLmdbStore(host: Host, { folder, dryRun = false }: RepairOptions): Promise<RepairReport> {
-  if (!existsSync(folder)) throw StoreErrors.UNAVAILABLE(`There is no store in "${folder}".`);
+  if (!existsSync(folder)) throw StoreErrors.UNAVAILABLE(`No store found in "${folder}". Check the setting data.`);
   using _lock = lockFolder(folder);
   finishSwap(folder);
-  // Of a repair that was cut off.
+  // Left by an interrupted repair.
   rmSync(workFolder(folder), { recursive: true, force: true });
   const damage = damageOf(folder);
   if (damage === "empty") return { folder, outcome: "whole", ...NOTHING };
   using salvage = salvageOf(folder);
   const { dropped, unreadable, leases } = salvage;
   const kept = { keys: salvage.kept.length, leases: leases.size };
-  // Nothing happened to it, so it goes on where it was.
+  // An undamaged store keeps its revision.
   if (damage === undefined) return { folder, outcome: "whole", ...NOTHING, kept, revision: salvage.revision - 1 };
   const report = {
     folder,
@@ -79,7 +79,10 @@ export async function repairLmdbStore(host: Host, { folder, dryRun = false }: Re
 
 const NOTHING = { damage: [], dropped: [], unreadable: 0, kept: { keys: 0, leases: 0 }, revision: 0 } as const;
 
-/** What is wrong with the file, all values included; undefined when it is whole, `empty` when nothing was written yet. @throws STORE_CORRUPT, STORE_UNAVAILABLE */
+/**
+ * The damage of the file, values included; undefined when it is undamaged, `empty` when it has no data yet.
+ * @throws STORE_CORRUPT, STORE_UNAVAILABLE
+ */
 function damageOf(folder: string): string | undefined {
   const path = join(folder, DATA_FILE);
   if (!existsSync(path) || statSync(path).size === 0) throw hopeless(folder, "its data file is gone");
@@ -87,7 +90,7 @@ function damageOf(folder: string): string | undefined {
     return verifyFile(folder, Infinity).format === undefined ? "empty" : undefined;
   } catch (error) {
     if (error instanceof UnknownFormat)
-      throw hopeless(folder, `it has ${error.message}, which this program cannot check`);
+      throw hopeless(folder, `it has ${error.message}, which this program cannot read`);
     if (error instanceof TypeError || error instanceof ReferenceError) throw error;
     return messageOf(error);
   }
@@ -109,7 +112,7 @@ function hopeless(folder: string, what: string, cause?: unknown): Error {
   );
 }
 
-/** Writes what was kept to a new store, and checks that it is there. */
+/** Writes the kept records to a new store, and verifies it. */
 async function build(folder: string, salvage: Salvage): Promise<void> {
   {
     await using disk = await Disk.open(folder);
@@ -128,7 +131,9 @@ async function build(folder: string, salvage: Salvage): Promise<void> {
   const { changes } = verifyFile(folder, Infinity);
   const isSame = (a: Change, b: Change | undefined) => JSON.stringify(a) === JSON.stringify(b);
   if (changes.length !== salvage.kept.length || !changes.every((change, at) => isSame(change, salvage.kept[at]))) {
-    throw StoreErrors.UNAVAILABLE(`What was written to "${folder}" is not there. The store is as it was.`);
+    throw StoreErrors.UNAVAILABLE(
+      `The repaired store in "${folder}" differs from the records that were written to it. The original store was not changed.`,
+    );
   }
 }
 

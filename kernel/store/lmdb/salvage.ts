@@ -1,8 +1,7 @@
 /**
- * What can still be read of a damaged data file. A record is whole when its checksums say so, and it counts when its page belongs to the
- * newest state of the file that can be reached: a leaf to which its tree leads, or, where a tree is damaged, a leaf that no tree leads
- * to and that is not listed as free. A free page may hold what was deleted since, so nothing is taken from there but how long a
- * lease is, which never changes.
+ * Reads the remains of a damaged data file. A record is undamaged when its checksums match, and it counts when its page belongs to the
+ * newest reachable state of the file: a leaf of its tree, or, where a tree is damaged, a leaf that belongs to no tree and is not listed
+ * as free. A free page may have deleted records, so only the durations of leases are taken from there, because they never change.
  */
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
@@ -14,8 +13,8 @@ import {
   FORMAT_VERSION,
   leaseKey,
   META,
-  nameOf,
-  placeOf,
+  recordNameOf,
+  recordPlaceOf,
   readRecord,
   revKey,
   type Change,
@@ -26,11 +25,11 @@ import { LeafReader, leavesOf } from "./scan.ts";
 import { UnknownFormat } from "./verify.ts";
 import { likelyStates, WITNESS_FILE } from "./witness.ts";
 
-/** Revisions that one transaction of LMDB can have written at the most: those of one commit. */
+/** Most revisions that one transaction of LMDB can have written: those of one commit. */
 const REVISIONS_PER_COMMIT_MAX = 1024;
-/** Records that a page holds at the most. */
+/** Most records of a page. */
 const RECORDS_PER_PAGE_MAX = 200;
-/** What a lease gets whose own time is not known any more: time for its owner to renew it. */
+/** Seconds for a lease whose own time is lost: time for its owner to renew it. */
 const LOST_LEASE_SECONDS = 3600;
 
 export interface Dropped {
@@ -59,21 +58,21 @@ interface State {
 }
 
 export class Salvage implements Disposable {
-  /** What is wrong, in words that name the page. */
+  /** The damage. Each text names the page. */
   readonly damage: string[] = [];
   readonly dropped: Dropped[] = [];
-  /** Changes that cannot be read any more, so that their keys are not known. */
+  /** Changes that are unreadable, so that their keys are unknown. */
   readonly unreadable: number;
-  /** The last change of every key that is there, in order of revision. */
+  /** The last change of every existing key, in order of revision. */
   readonly kept: readonly Change[];
   /** Seconds of every lease. */
   readonly leases = new Map<LeaseId, number>();
-  /** Beyond any revision that the store has had. */
+  /** Higher than any revision that the store has had. */
   readonly revision: Revision;
   readonly #file: number;
   readonly #reader: LeafReader;
   readonly #found = new Map<string, Found>();
-  /** Leases on pages that are in use no longer. */
+  /** Leases on pages that are no longer in use. */
   readonly #formerLeases = new Map<LeaseId, number>();
   /** The numbers of the meta table. */
   readonly #numbers = new Map<string, number>();
@@ -98,10 +97,10 @@ export class Salvage implements Disposable {
     }
   }
 
-  /** Reads a value that was kept. @throws Error when it is no longer what was found */
+  /** Reads the value of a kept change. @throws Error when it has changed since it was found */
   valueOf(change: Change): Buffer {
     const at = this.#found.get(idOf(change))?.at;
-    if (!at) throw new Damage(`${nameOf(change)} is gone`);
+    if (!at) throw new Damage(`${recordNameOf(change)} is gone`);
     const node = this.#reader.record(at.page, at.index);
     return decodeRow(node.key, this.#reader.valueOf(node)).value;
   }
@@ -116,11 +115,11 @@ export class Salvage implements Disposable {
       const pages = new Pages(this.#file);
       const trees = pages.isNewest(meta) ? this.#treesOf(pages, meta) : undefined;
       if (!trees) continue;
-      // A byte that turned may claim any transaction, but of the two pages only one can be ahead.
+      // A flipped bit can make a page claim any transaction, but only one of the two pages can be ahead.
       const ahead = unsure || meta !== states[0] ? 1 : 0;
       return { pages, meta, trees, lost: Math.max(ahead, seen - meta.transaction) };
     }
-    throw new Damage("neither of the two pages that describe it leads to its tables");
+    throw new Damage("neither of its two meta pages leads to its tables");
   }
 
   #treesOf(pages: Pages, meta: Meta): ReadonlyMap<string, Tree> | undefined {
@@ -134,7 +133,7 @@ export class Salvage implements Disposable {
     }
   }
 
-  /** Takes the records of every leaf that counts, and returns the pages that are damaged. */
+  /** Takes the records of every leaf that counts, and returns the damaged pages. */
   #readLeaves({ pages, meta, trees }: State): Dropped[] {
     const damaged: Dropped[] = [];
     const sound = new Set<number>();
@@ -185,7 +184,7 @@ export class Salvage implements Disposable {
     }
     const record = counts ? readRecord(node.key, value) : undefined;
     if (!record) {
-      if (counts) this.#spoil(node, table, `${placeOf(node.key)} does not match its checksum`);
+      if (counts) this.#spoil(node, table, `${recordPlaceOf(node.key)} does not match its checksum`);
       return;
     }
     const id = idOf(record.change);
@@ -199,7 +198,7 @@ export class Salvage implements Disposable {
     try {
       number = decodeMeta(Buffer.from(name, "latin1"), value);
     } catch {
-      // Format 1 has no checksums that would tell which records are whole.
+      // Format 1 has no checksums to recognize undamaged records.
       if (counts && name === "format" && value.length === 8) throw new UnknownFormat(1);
       return;
     }
@@ -218,13 +217,13 @@ export class Salvage implements Disposable {
     this.#spoiled.set(key.toString("hex"), place);
   }
 
-  /** Changes that the trees claim to have, beyond those that were found. */
+  /** Number of changes that the trees claim, beyond those that were found. */
   #countUnreadable({ trees, meta }: State): number {
     const claimed = Math.max(trees.get("rev")?.entries ?? 0, trees.get("idx")?.entries ?? 0);
     return Math.min(Math.max(claimed - this.#found.size, 0), meta.lastPage * RECORDS_PER_PAGE_MAX);
   }
 
-  /** The last change of each key, unless it deleted it; those whose value is damaged are dropped, whatever the key was before. */
+  /** The last change of each key, except deletes. A change with a damaged value is dropped, whatever the key's earlier value was. */
   #choose(): Change[] {
     const last = new Map<string, Found>();
     for (const found of this.#found.values()) {
@@ -243,32 +242,32 @@ export class Salvage implements Disposable {
     return kept.sort((a, b) => (isAfter(a, b) ? 1 : -1));
   }
 
-  /** A lease whose record is damaged is taken from a former page, or gets some time for its owner to renew it. */
+  /** A lease with a damaged record is taken from a former page, or gets some time for its owner to renew it. */
   #keepLeases(): void {
     for (const { lease } of this.kept) {
       if (lease === undefined || this.leases.has(lease)) continue;
       const known = this.#formerLeases.get(lease);
       this.leases.set(lease, known ?? LOST_LEASE_SECONDS);
       if (known !== undefined) continue;
-      const reason = `its length is damaged; its keys stay for ${LOST_LEASE_SECONDS} s unless its owner renews it`;
+      const reason = `its time to live is damaged; its keys stay for ${LOST_LEASE_SECONDS} s unless its owner renews it`;
       this.dropped.push({ key: leaseKey(lease).toString("latin1"), table: "meta", reason });
     }
   }
 
-  /** Lists what is dropped without its key being known: records by their place, and pages. */
+  /** Lists dropped records of unknown keys, by their place, and dropped pages. */
   #listPages(damaged: readonly Dropped[], lost: number): void {
     if (this.unreadable > 0) {
       for (const [place, spoiled] of this.#spoiled) if (!this.#found.has(place)) this.dropped.push(spoiled);
       this.dropped.push(...damaged.filter(({ table }) => table !== "meta"));
     }
     this.dropped.push(...damaged.filter(({ table }) => table === "meta"));
-    if (lost > 0) this.dropped.push({ reason: "the last transaction cannot be reached; what it wrote is missing" });
+    if (lost > 0) this.dropped.push({ reason: "the last transaction is unreachable; its writes are missing" });
   }
 
   #revisionAfter({ meta, lost }: State, damaged: readonly Dropped[]): Revision {
     let last = Math.max(this.#numbers.get("revision") ?? 0, this.#numbers.get("compacted") ?? 0);
     for (const { change } of this.#found.values()) last = Math.max(last, change.modRevision);
-    // The last changes may have been deletes that are forgotten; then only the number of the meta table told of them.
+    // The last changes may have been deletes that are compacted. Then only the meta table has their revision.
     const isGuess = !this.#numbers.has("revision") && damaged.some(({ table }) => table === "meta");
     const transactions = isGuess ? meta.transaction : lost;
     return last + this.unreadable + transactions * REVISIONS_PER_COMMIT_MAX + 1;

@@ -1,4 +1,4 @@
-/** Reads the leaves of a damaged data file one record at a time, whatever leads to them: one damaged record does not hide its neighbors. */
+/** Reads the leaves of a damaged data file record by record, without their trees, so that a damaged record does not hide its neighbors. */
 import { fstatSync, readSync } from "node:fs";
 import {
   Damage,
@@ -14,7 +14,7 @@ import {
   readLeafNode,
 } from "./page.ts";
 
-/** The pages of a file that say that they are leaves of this state or an earlier one. What a large value holds is never taken for one. */
+/** The pages of a file that claim to be leaves of this state or an earlier one. The pages of large values are excluded. */
 export function* leavesOf(file: number, { lastPage, transaction }: Meta): Iterable<number> {
   const header = Buffer.alloc(HEADER_BYTES);
   const end = Math.min(lastPage + 1, Math.floor(fstatSync(file).size / PAGE_BYTES));
@@ -39,12 +39,12 @@ export class LeafReader {
     this.#bytes = fstatSync(file).size;
   }
 
-  /** How many records a leaf says that it has. */
+  /** The number of records that a leaf claims. */
   count(number: number): number {
     return Math.floor(Math.min(this.#read(number).readUInt16LE(20), PAGE_BYTES - HEADER_BYTES) / 2);
   }
 
-  /** The record is overwritten by the next one that is read. @throws Damage */
+  /** Reads a record into a shared buffer, which the next read overwrites. @throws Damage */
   record(number: number, index: number): Node {
     readLeafNode(this.#read(number), number, index, this.#node);
     return this.#node;
@@ -54,7 +54,7 @@ export class LeafReader {
   valueOf({ inline, big, page }: Node): Buffer {
     if (!big) return inline ?? NO_KEY;
     const start = big.page * PAGE_BYTES + HEADER_BYTES;
-    if (start + big.bytes > this.#bytes) throw new Damage(`page ${page} leads to a value beyond the end of the file`);
+    if (start + big.bytes > this.#bytes) throw new Damage(`page ${page} refers to a value beyond the end of the file`);
     const value = Buffer.alloc(big.bytes);
     readSync(this.#file, value, 0, big.bytes, start);
     return value;

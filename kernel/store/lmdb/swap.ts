@@ -1,25 +1,25 @@
 /**
- * Puts a new data file in the place of a damaged one, which stays under another name. The new one is made in a folder of its own; once
- * all of it is on the disk, a note there says so. From then on a process that died on the way is no reason to stay with the damaged
- * file: whoever opens the store next goes on by the note. Before it, nothing has happened to the store.
+ * Replaces a damaged data file, which stays under another name. The new file is created in a separate folder. Once all of it is on disk,
+ * a note is written there. Before the note, the store is unchanged. After the note, a swap that was interrupted by a crash is finished when
+ * the store is opened next.
  */
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { DATA_FILE } from "./layout.ts";
 import { WITNESS_FILE } from "./witness.ts";
 
-/** Within the store's folder: where the new file is made. */
+/** The folder of the new file, within the store's folder. */
 const WORK_FOLDER = "repair";
-/** The note: what the names of the old files get at their end. */
+/** The note. It contains the ending for the names of the old files. */
 const NOTE = "ready";
-/** In this order: a data file without its witness can be opened, the other way round it cannot. */
+/** In this order, because a data file without its witness can be opened, but not the reverse. */
 const FILES = [DATA_FILE, WITNESS_FILE] as const;
 
 export function workFolder(folder: string): string {
   return join(folder, WORK_FOLDER);
 }
 
-/** What the name of a damaged file ends in, which no other file's does. `now`: milliseconds since 1970. */
+/** A unique ending for the names of the damaged files. `now`: milliseconds since 1970. */
 export function endingFor(folder: string, now: number): string {
   for (let at = now; ; at++) {
     const ending = `damaged-${new Date(at).toISOString().replaceAll(":", "")}`;
@@ -27,7 +27,7 @@ export function endingFor(folder: string, now: number): string {
   }
 }
 
-/** Puts what is in the work folder, whole and closed, in the place of the store. */
+/** Replaces the store by the complete, closed store in the work folder. */
 export function swapIn(folder: string, ending: string): void {
   const work = workFolder(folder);
   for (const name of FILES) sync(join(work, name));
@@ -42,7 +42,7 @@ export function swapIn(folder: string, ending: string): void {
   finishSwap(folder);
 }
 
-/** Goes on with a swap that was cut off; without one it does nothing. Call it with the folder's lock. */
+/** Finishes an interrupted swap, if there is one. Call it with the folder's lock. */
 export function finishSwap(folder: string): void {
   const work = workFolder(folder);
   const note = join(work, NOTE);

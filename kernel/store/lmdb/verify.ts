@@ -1,4 +1,4 @@
-/** Whether a data file is what was written: its pages, and then every record by its checksum. Read before LMDB opens it. */
+/** Verifies a data file before LMDB opens it: its pages, and then the checksum of every record. */
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -10,7 +10,7 @@ import {
   FORMAT_VERSION,
   isRow,
   META,
-  nameOf,
+  recordNameOf,
   sumOf,
   type Change,
 } from "./layout.ts";
@@ -18,10 +18,10 @@ import { Damage, type Meta, type Node, type Tree } from "./page.ts";
 import { Pages } from "./pages.ts";
 import { newestMeta, WITNESS_FILE } from "./witness.ts";
 
-/** Bytes of large values whose checksums are looked at when a store is opened; the rest is checked as it is read. */
+/** Bytes of large values whose checksums are verified when a store is opened. The others are verified when they are read. */
 const LARGE_BYTES_MAX = 256 * 1024 * 1024;
 
-/** A format that is not this program's. */
+/** A format that this program cannot read. */
 export class UnknownFormat extends Error {
   readonly format: number;
 
@@ -32,15 +32,15 @@ export class UnknownFormat extends Error {
 }
 
 export interface Verified {
-  /** Undefined: the file holds nothing yet. */
+  /** Undefined: the file has no data yet. */
   readonly format: number | undefined;
   /** Every change that is kept, in order of revision. */
   readonly changes: Change[];
 }
 
 /**
- * @param largeBytesMax bytes of large values whose checksums are looked at; of the rest only the head is checked
- * @throws Damage and other errors that name the page or the record; UnknownFormat
+ * @param largeBytesMax bytes of large values whose checksums are verified; of the others, only the head
+ * @throws Damage and other errors with the page or the record; UnknownFormat
  */
 export function verifyFile(folder: string, largeBytesMax = LARGE_BYTES_MAX): Verified {
   const file = openSync(join(folder, DATA_FILE), "r");
@@ -49,7 +49,7 @@ export function verifyFile(folder: string, largeBytesMax = LARGE_BYTES_MAX): Ver
     const meta = newestMeta(pages.metas(), join(folder, WITNESS_FILE));
     if (!pages.isNewest(meta)) throw new Damage(`page ${meta.index} describes a transaction that was not written`);
     const trees = pages.trees(meta);
-    for (const name of trees.keys()) if (!TABLES.has(name)) throw new Damage(`a table "${name}" that is not ours`);
+    for (const name of trees.keys()) if (!TABLES.has(name)) throw new Damage(`unknown table "${name}"`);
     const format = checkNumbers(pages, meta, trees.get("meta"));
     const tables = { idx: trees.get("idx"), rev: trees.get("rev"), format, largeBytesMax };
     const changes = checkChanges(pages, meta, tables);
@@ -71,7 +71,7 @@ function checkNumbers(pages: Pages, meta: Meta, tree: Tree | undefined): number 
   });
   const stated = records.find(({ key }) => key.equals(META.format))?.value;
   if (!stated) {
-    if (records.length > 0) throw new Damage("the table of numbers does not name its format");
+    if (records.length > 0) throw new Damage("the meta table has no format");
     return undefined;
   }
   const format = stated.length === 8 ? decodeMeta1(META.format, stated) : decodeMeta(META.format, stated);
@@ -81,7 +81,7 @@ function checkNumbers(pages: Pages, meta: Meta, tree: Tree | undefined): number 
   return format;
 }
 
-/** Instead of a checksum, for a record of format 1. */
+/** Replaces the checksum of a record of format 1. */
 const OLDER = -1;
 /** Bytes of a large record that hold its head: the longest key and lease, and the numbers. */
 const HEAD_BYTES_READ = 2048;
@@ -107,17 +107,17 @@ interface Tables {
 function checkChanges(pages: Pages, meta: Meta, { idx, rev, format, largeBytesMax }: Tables): Change[] {
   const changes: Change[] = [];
   if (!idx || !rev) {
-    // A first start that was cut off has made some tables and written nothing.
+    // An interrupted first start may have created some tables without data.
     if (format !== undefined || (idx ?? rev)?.entries) throw new Damage("a table is missing");
     return changes;
   }
-  /** By place: the checksum of each head, which both tables have. */
+  /** The checksum of each head, in order. Both tables have it. */
   const sums: number[] = [];
   pages.walk("idx", idx, meta, {
     each(node) {
       const head = valueIn(pages, node);
       const older = format === 1 ? decodeRow1(node.key, head) : undefined;
-      if (older && older.value.length > 0) throw new Damage(`page ${node.page}: a record of another length`);
+      if (older && older.value.length > 0) throw new Damage(`page ${node.page}: a record has the wrong length`);
       changes.push(older?.change ?? decodeHead(node.key, head));
       sums.push(older ? OLDER : sumOf(head));
     },
@@ -128,17 +128,18 @@ function checkChanges(pages: Pages, meta: Meta, { idx, rev, format, largeBytesMa
     each(node) {
       const change = changes[at];
       const sum = sums[at++];
-      if (!change || sum === undefined) throw new Damage(`page ${node.page}: a record that the index does not name`);
+      if (!change || sum === undefined) throw new Damage(`page ${node.page}: a record is missing in the index`);
       large += node.big?.bytes ?? 0;
-      // Beyond the limit only the head is read; its value is checked when somebody reads it.
+      // Beyond the limit only the head is read. The value is verified when it is read.
       const whole = !node.big || large <= largeBytesMax;
       const row = whole ? valueIn(pages, node) : pages.big({ page: node.big?.page ?? 0, bytes: HEAD_BYTES_READ });
       const sound =
         sum === OLDER ? isSame(change, decodeRow1(node.key, row)?.change) : isRow(node.key, row, { sum, whole });
-      if (!sound) throw new Damage(`page ${node.page}: ${nameOf(change)} does not match its checksum`);
+      if (!sound) throw new Damage(`page ${node.page}: ${recordNameOf(change)} does not match its checksum`);
     },
   });
-  if (at !== changes.length) throw new Damage(`the index names ${changes.length} records, and there are ${at}`);
+  if (at !== changes.length)
+    throw new Damage(`the index has ${changes.length} records, but the table of revisions has ${at}`);
   return changes;
 }
 

@@ -1,7 +1,7 @@
 /**
- * What the file's two meta pages looked like after the last commit, kept in a file beside it. LMDB has no checksum for those pages and
- * goes by whichever is newer, so a byte that turns there would show an older state as if nothing was wrong. Not synced: after a
- * power cut it may be older than the data file, but it is never newer.
+ * A copy of the file's two meta pages after the last commit, in a file beside it. LMDB has no checksum for these pages and uses the newer
+ * one, so a flipped bit would silently show an older state. Not synced: after a power failure the copy may be older than the data file,
+ * but never newer.
  */
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
@@ -15,7 +15,7 @@ export class Witness implements Disposable {
   readonly #file: number;
   readonly #data: number;
   readonly #bytes = Buffer.alloc(BYTES);
-  /** From the first of the two places to the end of the second: one read of both costs less than two. */
+  /** From the start of the first page to the end of the second, because one read costs less than two. */
   readonly #pages = Buffer.alloc(META_PLACES[1] + META_BYTES - META_PLACES[0]);
 
   /** @param data the open data file */
@@ -26,7 +26,7 @@ export class Witness implements Disposable {
     this.#data = data;
   }
 
-  /** Call it after every commit. What cannot be written is left: an old witness only proves less. */
+  /** Call it after every commit. Failed writes are ignored, because an old witness only proves less. */
   note(): void {
     try {
       readSync(this.#data, this.#pages, 0, this.#pages.length, META_PLACES[0]);
@@ -44,7 +44,7 @@ export class Witness implements Disposable {
   }
 }
 
-/** The two pages as they were seen last; undefined when there is no record of them, or it is damaged itself. */
+/** The two pages of the last copy; undefined when it is missing or damaged. */
 function readWitness(path: string): [Buffer, Buffer] | undefined {
   let file;
   try {
@@ -63,16 +63,16 @@ function readWitness(path: string): [Buffer, Buffer] | undefined {
 }
 
 /**
- * Which of the file's meta pages LMDB will go by, when both are as they should be.
+ * The meta page that LMDB will use, if both are valid.
  * @throws Damage
  */
 export function newestMeta(metas: readonly (Meta | undefined)[], path: string): Meta {
   const [first, second] = metas;
-  if (!first || !second) throw new Damage(`page ${first ? 1 : 0}, which describes the file, is damaged`);
+  if (!first || !second) throw new Damage(`page ${first ? 1 : 0}, a meta page, is damaged`);
   const [newest, older] = first.transaction >= second.transaction ? [first, second] : [second, first];
-  // Transactions write the two in turn.
+  // Transactions write the two pages in turn.
   if (newest.transaction - older.transaction !== 1 && newest.transaction > 1) {
-    throw new Damage("the two pages that describe the file do not follow each other");
+    throw new Damage("the two meta pages are not from consecutive transactions");
   }
   const seen = readWitness(path);
   if (!seen) return newest;
@@ -82,23 +82,23 @@ export function newestMeta(metas: readonly (Meta | undefined)[], path: string): 
   const same = (meta: Meta) => meta.bytes.equals(seen[meta.index]);
   if (newest.transaction < seenNewest) {
     throw new Damage(
-      `its last transaction is ${newest.transaction}, but ${seenNewest} was written before. If you restored an older copy, delete the file "${path}"`,
+      `its last transaction is ${newest.transaction}, but ${seenNewest} was already written. If you restored an older copy, delete the file "${path}"`,
     );
   }
-  // A crash may have come between the commit and its note; the page before must then be as it was.
+  // A crash may have happened between the commit and its copy. The previous page must then be unchanged.
   const known =
     newest.transaction === seenNewest ? [newest, older] : newest.transaction === seenNewest + 1 ? [older] : [];
   const changed = known.find((meta) => !same(meta));
-  if (changed) throw new Damage(`page ${changed.index}, which describes the file, is not what was written last`);
+  if (changed) throw new Damage(`page ${changed.index}, a meta page, differs from the last write`);
   return newest;
 }
 
 export interface States {
-  /** The likeliest first: what was seen last goes before what the file says now. */
+  /** The most likely first: the pages of the witness before those of the file. */
   readonly states: readonly Meta[];
-  /** The last transaction that was seen. */
+  /** The last transaction in the witness. */
   readonly seen: number;
-  /** Nothing tells whether a transaction came after the first of them. */
+  /** Whether a later transaction than the first state is possible. */
   readonly unsure: boolean;
 }
 
@@ -106,7 +106,7 @@ export interface States {
 export function likelyStates(metas: readonly (Meta | undefined)[], path: string): States {
   const seen = (readWitness(path) ?? []).flatMap((bytes, index) => metaFrom(bytes, index === 0 ? 0 : 1) ?? []);
   const found = metas.filter((meta) => meta !== undefined);
-  // The sort keeps the order of equals.
+  // The sort is stable.
   const states = [...seen, ...found].sort((a, b) => b.transaction - a.transaction);
   const last = Math.max(0, ...seen.map(({ transaction }) => transaction));
   return { states, seen: last, unsure: seen.length === 0 && found.length < metas.length };

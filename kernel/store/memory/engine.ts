@@ -1,13 +1,13 @@
 /**
- * The reference model: the whole contract of `Store` over plain maps, in one process and without a disk. What the other
- * engines answer is compared with what this one answers. It also serves trials and simulations.
+ * The reference model: the whole contract of `Store` over plain maps, in one process and without a disk. Tests compare the results of the
+ * other engines with its results. It is also for trials and simulations.
  */
 import type { Host } from "#base";
 import { Lessor } from "../lessor.ts";
 import { OrderedKeys } from "../ordered-keys.ts";
 import { NO_VALUE, REVISION_FIRST, closed, compacted, expectCompactable, expectReadable, holds } from "../rules.ts";
 import type {
-  Entry,
+  StoreEntry,
   Lease,
   LeaseId,
   Op,
@@ -31,7 +31,7 @@ export interface MemoryStoreOptions {
   readonly watchQueueRevisionsMax?: number | undefined;
 }
 
-/** A store that forgets all when it is disposed. */
+/** A store that loses everything when it is disposed. */
 export function openMemoryStore(host: Host, options: MemoryStoreOptions = {}): Store {
   return new MemoryStore(host, options);
 }
@@ -39,7 +39,7 @@ export function openMemoryStore(host: Host, options: MemoryStoreOptions = {}): S
 interface Version {
   readonly revision: Revision;
   /** Absent when this revision deleted the key. */
-  readonly entry?: Entry;
+  readonly entry?: StoreEntry;
 }
 
 class MemoryStore implements Store {
@@ -142,8 +142,8 @@ class MemoryStore implements Store {
     if (this.#closed) throw closed();
   }
 
-  /** The entry of a key as it stood at a revision. */
-  #at(key: string, revision: Revision): Entry | undefined {
+  /** The entry of a key at a revision. */
+  #at(key: string, revision: Revision): StoreEntry | undefined {
     return this.#versions.get(key)?.findLast((version) => version.revision <= revision)?.entry;
   }
 
@@ -172,7 +172,7 @@ class MemoryStore implements Store {
   #put(key: string, value: Uint8Array, lease: LeaseId | undefined, events: StoreEvent[]): void {
     const modRevision = this.#revision + 1;
     const before = this.#at(key, modRevision);
-    const entry: Entry = {
+    const entry: StoreEntry = {
       key,
       value: Uint8Array.from(value),
       createRevision: before?.createRevision ?? modRevision,
@@ -219,7 +219,7 @@ class MemoryStore implements Store {
 
   #history(after: Revision, limit: number): { batches: readonly WatchBatch[]; through: Revision } {
     if (after < this.#compacted) throw compacted(after, this.#compacted);
-    // Every revision after the compacted one has its batch, so a batch is found by counting.
+    // Every revision after the compacted one has its batch, so the index of a batch is a difference of revisions.
     const start = Math.max(0, after - (this.#revision - this.#log.length));
     const batches = this.#log.slice(start, start + limit);
     return { batches, through: batches.at(-1)?.revision ?? this.#revision };
