@@ -1,6 +1,6 @@
 /**
- * The gateway's certificate when none is given: of a certificate authority made at the first start and kept in the data
- * folder. A certificate close to its end, or for other names, is replaced at the next start.
+ * The gateway's default certificate, from a certificate authority that the first start creates in the data folder. A certificate that
+ * expires soon, or is for other names, is replaced at the next start.
  */
 import { createPrivateKey, webcrypto, X509Certificate as NodeCertificate } from "node:crypto";
 import { mkdir } from "node:fs/promises";
@@ -9,10 +9,10 @@ import { defineErrors, type Host } from "#base";
 import { replaceFile } from "#base/files";
 import { readStateFile } from "#base/state-file";
 
-/** Days that the authority and a certificate of it hold. Clients refuse server certificates of over 398 days. */
+/** Validity of the authority and of its certificates, in days. Clients reject server certificates of more than 398 days. */
 const AUTHORITY_DAYS = 3650;
 const CERTIFICATE_DAYS = 365;
-/** Days before its end at which a certificate is replaced. */
+/** Days before its expiry at which a certificate is replaced. */
 const RENEW_DAYS = 30;
 const DAY_MS = 86_400_000;
 
@@ -25,25 +25,25 @@ export interface TlsMaterial {
   readonly key: string;
 }
 
-/** Reads a certificate that the operator brought. @throws TLS_UNREADABLE naming the file */
+/** Reads the operator's certificate. @throws TLS_UNREADABLE with the name of the file */
 export async function readTls(certFile: string, keyFile: string): Promise<TlsMaterial> {
-  const wayOut = "Provide it in PEM: gatewayCertFile, gatewayKeyFile.";
+  const wayOut = "Provide it in PEM, with the settings gatewayCertFile and gatewayKeyFile.";
   const cert = await readStateFile(certFile, { what: "the gateway's certificate", wayOut, parse: parseCertificate });
   const key = await readStateFile(keyFile, { what: "the key of the gateway's certificate", wayOut, parse: parseKey });
   if (cert === undefined || key === undefined) {
     throw TlsErrors.UNREADABLE(
-      `There is no file ${cert === undefined ? certFile : keyFile} (gatewayCertFile, gatewayKeyFile).`,
+      `File not found: ${cert === undefined ? certFile : keyFile} (settings gatewayCertFile, gatewayKeyFile).`,
     );
   }
   if (!belongTogether(cert, key)) {
     throw TlsErrors.UNREADABLE(
-      `The key in ${keyFile} is not that of the certificate in ${certFile} (gatewayCertFile, gatewayKeyFile).`,
+      `The key in ${keyFile} does not belong to the certificate in ${certFile} (settings gatewayCertFile, gatewayKeyFile).`,
     );
   }
   return { cert, key };
 }
 
-/** A certificate for these names, of the authority in `folder`; both are made when they are not there. */
+/** A certificate for these names, from the authority in `folder`. Both are created when they do not exist. */
 export async function ownTls(host: Host, folder: string, names: readonly string[]): Promise<TlsMaterial> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const paths = {
@@ -52,14 +52,14 @@ export async function ownTls(host: Host, folder: string, names: readonly string[
     cert: join(folder, "gateway.pem"),
     key: join(folder, "gateway-key.pem"),
   };
-  const authorityWayOut = `Restore it from a backup, or delete ${paths.caCert} and ${paths.caKey}: a new authority is then made, which clients must trust anew.`;
+  const authorityWayOut = `Restore it from a backup, or delete ${paths.caCert} and ${paths.caKey} to create a new authority, which clients must then trust.`;
   const what = "the authority of the gateway's certificate";
   const caCert = await readStateFile(paths.caCert, { what, wayOut: authorityWayOut, parse: parseCertificate });
   const caKey = await readStateFile(paths.caKey, { what, wayOut: authorityWayOut, parse: parseKey });
   if (caCert !== undefined && caKey !== undefined && !belongTogether(caCert, caKey)) {
-    throw TlsErrors.UNREADABLE(`${paths.caKey} is not the key of ${paths.caCert}. ${authorityWayOut}`);
+    throw TlsErrors.UNREADABLE(`${paths.caKey} does not belong to ${paths.caCert}. ${authorityWayOut}`);
   }
-  // These two are made again from the authority whatever is wrong with them.
+  // The authority replaces these two whatever their problem is.
   const own = { what: "the gateway's certificate", wayOut: "", parse: (text: string) => text };
   const [cert, key] = [await readStateFile(paths.cert, own), await readStateFile(paths.key, own)];
   const nowMs = host.clock.now();
@@ -71,7 +71,7 @@ export async function ownTls(host: Host, folder: string, names: readonly string[
   await replaceFile(paths.caCert, authority.cert, 0o644);
   await replaceFile(paths.key, leaf.key, 0o600);
   await replaceFile(paths.cert, leaf.cert, 0o644);
-  host.log.info({ folder, names }, "a certificate for the gateway was made");
+  host.log.info({ folder, names }, "certificate for the gateway created");
   return { cert: leaf.cert + authority.cert, key: leaf.key };
 }
 
@@ -111,7 +111,7 @@ function belongTogether(cert: string, key: string): boolean {
 const isIp = (name: string) => /^[\d.]+$/.test(name) || name.includes(":");
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
-/** The X.509 library is loaded only when there is something to make: most starts find everything. */
+/** The X.509 library is loaded only to create something. Most starts find everything. */
 async function library() {
   await import("reflect-metadata");
   const x509 = await import("@peculiar/x509");

@@ -1,6 +1,6 @@
 /**
- * How much every process of a plane logs, changed at run time by config: key `log.yaml` of app `posthouse`, profile `default`, in
- * namespace `default`. `level: debug` is for all, `components: { gateway: debug }` for some; without the key the settings hold.
+ * The log levels of every process, changed at run time by config: key `log.yaml` of app `posthouse`, profile `default`, in namespace
+ * `default`. `level: debug` applies to all components, `components: { gateway: debug }` to some. Without the key, the settings apply.
  */
 import { Type, type Static } from "typebox";
 import { Errors } from "typebox/value";
@@ -12,7 +12,7 @@ import type { EffectiveConfig, ReleaseCheck, ReleaseProblem } from "#config-serv
 
 const LOG_SET = { namespace: "default", app: "posthouse", profile: "default" } as const;
 const LOG_KEY = "log.yaml";
-/** What parts of the program call themselves in their lines. */
+/** The components of the program in its log lines. */
 const COMPONENTS = ["registry", "config-server", "gateway", "agent", "api", "operations"] as const;
 
 const Level = Type.Union(LOG_LEVELS.map((level) => Type.Literal(level)));
@@ -31,7 +31,7 @@ type LogLevels = Static<typeof LogLevels> & Parameters<LogControl["set"]>[0];
 
 type Parsed = { readonly levels: LogLevels } | { readonly problem: Omit<ReleaseProblem, "key"> };
 
-/** Reads YAML 1.2, of which JSON is a part. */
+/** Reads YAML 1.2, which includes JSON. */
 export function parseLogLevels(text: string): Parsed {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, schema: "core" });
@@ -44,7 +44,7 @@ export function parseLogLevels(text: string): Parsed {
   if (syntax) return { problem: { pointer: "", message: syntax.message, ...place(syntax.pos[0]) } };
   let value: unknown;
   try {
-    // A document of a few words needs no alias.
+    // A small document needs no alias.
     value = document.toJS({ maxAliasCount: 0 });
   } catch (error) {
     return { problem: { pointer: "", message: messageOf(error) } };
@@ -56,25 +56,25 @@ export function parseLogLevels(text: string): Parsed {
   const parts = pointer.startsWith("/components/") ? COMPONENTS : (["level", "components"] as const);
   const message =
     extra !== undefined
-      ? `"${extra}" is not one of ${parts.join(", ")}`
+      ? `unknown field "${extra}"; use one of ${parts.join(", ")}`
       : /^\/(level|components\/[^/]+)$/.test(pointer)
-        ? `a level is one of ${LOG_LEVELS.join(", ")}`
+        ? `a level must be one of ${LOG_LEVELS.join(", ")}`
         : problem.message;
   return { problem: { pointer, message, ...place(offsetOf(document, pointer)) } };
 }
 
-/** For the config server: refuses levels that no process would take. */
+/** For the config server: rejects levels that every process would reject. */
 export const logReleaseCheck: ReleaseCheck = ({ app }, items) => {
   const item = app === LOG_SET.app && Object.hasOwn(items, LOG_KEY) ? items[LOG_KEY] : undefined;
   if (!item) return [];
   if (item.format !== "yaml" && item.format !== "json") {
-    return [{ key: LOG_KEY, pointer: "", message: `The format is yaml or json, not ${item.format}.` }];
+    return [{ key: LOG_KEY, pointer: "", message: `The format must be yaml or json, not ${item.format}.` }];
   }
   const parsed = parseLogLevels(item.value);
   return "problem" in parsed ? [{ key: LOG_KEY, ...parsed.problem }] : [];
 };
 
-/** Takes over each change, for as long as the signal lives. What was heard last stays while the control plane is away. */
+/** Applies each change until the signal aborts. While the control plane is unavailable, the last levels remain. */
 export async function followLogLevel(
   { log }: Pick<Host, "log">,
   { config, control, signal }: { config: Pick<Client["config"], "watch">; control: LogControl; signal: AbortSignal },
@@ -87,10 +87,13 @@ export async function followLogLevel(
     last = text;
     const parsed: Parsed = text === undefined ? { levels: {} } : parseLogLevels(text);
     if ("problem" in parsed) {
-      log.error({ ...LOG_SET, key: LOG_KEY }, `log levels not taken, they stay as they are: ${parsed.problem.message}`);
+      log.error(
+        { ...LOG_SET, key: LOG_KEY },
+        `invalid log levels ignored, the current ones remain: ${parsed.problem.message}`,
+      );
       continue;
     }
     control.set(parsed.levels);
-    log.info({ ...parsed.levels }, text === undefined ? "log levels are as the settings say" : "log levels changed");
+    log.info({ ...parsed.levels }, text === undefined ? "log levels reset to the settings" : "log levels changed");
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The composition root: the only place where everything meets. Each opener hands its resource to one stack, so a failed
- * start unwinds itself and a stop is the start in reverse.
+ * The composition root: the only place that knows all modules. Each opener adds its resource to one stack, so a failed start cleans up
+ * after itself, and a stop is the start in reverse.
  */
 import { chmod, mkdir, stat } from "node:fs/promises";
 import { Access, type TokenSummary } from "#access";
@@ -22,20 +22,20 @@ export { TlsErrors } from "./certificates.ts";
 export type { Addresses } from "./roles/parts.ts";
 export { VERSION } from "./version.ts";
 
-/** Of the data folder: keys, tokens and configs are in it. */
+/** Mode of the data folder, which contains keys, tokens and configs. */
 const DATA_MODE = 0o700;
 
 export interface Server extends AsyncDisposable {
   readonly addresses: Readonly<Addresses>;
   /** The operator's token, at the very first start only. */
   readonly firstToken: string | undefined;
-  /** An operator's token that only this process knows and that ends with it; without the control API there is none. */
+  /** An operator's token that only this process knows and that ends with it. Absent without the control API. */
   readonly ownToken: string | undefined;
-  /** What is not ready yet, in words; empty when all is. */
+  /** Parts that are not ready yet, for people; empty when all are ready. */
   notReady(): string[];
 }
 
-/** Nobody else reads what is in the data folder: also one that was made, or copied back, with a wider mode. */
+/** Closes the data folder to other users, including a folder that was created or restored with a wider mode. */
 async function closeFolder(host: Host, path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: DATA_MODE }).catch(() => {});
   try {
@@ -44,15 +44,15 @@ async function closeFolder(host: Host, path: string): Promise<void> {
     await chmod(path, DATA_MODE);
     host.log.info(
       { path, mode: (mode & 0o777).toString(8) },
-      "the data folder was open to others; its mode is 700 now",
+      "the data folder was accessible to other users; its mode is now 700",
     );
   } catch (error) {
-    // A folder that is missing, or another user's, is told by whatever opens it next.
+    // For a missing folder, or another user's, the next open reports the error.
     host.log.warn({ path, err: error }, `the mode of the data folder was not checked: ${messageOf(error)}`);
   }
 }
 
-/** @throws AppError with a code and a detail that names the setting and the way out; nothing is then left open */
+/** @throws AppError with a code and a detail that names the setting and what to do; nothing stays open then */
 export async function createServer(host: Host, settings: Settings): Promise<Server> {
   refusePlaintext(settings);
   await closeFolder(host, settings.data);
@@ -69,7 +69,7 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
   await requireFreePorts(settings);
   for (const role of ROLES) if (role.wanted(settings)) await role.start(parts);
   let stopping = false;
-  // Handed over last, so done first: before anything closes, say that no more work should come.
+  // Added last, so it runs first: before anything closes, the process reports that it is no longer ready.
   parts.notReady.push(() => (stopping ? "stopping" : undefined));
   stack.defer(() => void (stopping = true));
   const owned = stack.move();
@@ -82,13 +82,13 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
   };
 }
 
-/** A new operator token, and the other operator tokens: revoked, or still working. */
+/** A new operator token, and the other operator tokens: revoked, or still valid. */
 export interface OfflineToken {
   readonly token: string;
   readonly others: readonly TokenSummary[];
 }
 
-/** An operator's token made without a server, for an operator who lost theirs. @throws STORE_LOCKED while one runs */
+/** Issues an operator's token without a server, when the token was lost. @throws STORE_LOCKED while a server runs */
 export async function issueOfflineToken(
   host: Host,
   settings: Settings,
@@ -98,7 +98,7 @@ export async function issueOfflineToken(
   const access = new Access(host, store);
   const others = (await access.stored()).filter(({ role }) => role === "operator");
   const { token } = await access.issue({ name: "operator", role: "operator" }, "operator-token");
-  // After the new one is durable: a crash in between leaves too many tokens, never none.
+  // After the new token is durable, so that a crash in between leaves too many tokens, never none.
   if (revokeOthers) for (const { id } of others) await access.revoke(id, "operator-token");
   return { token, others };
 }
@@ -114,5 +114,5 @@ export async function repairOwnStore(
 ): Promise<RepairReport> {
   const options = storeOptions(settings);
   if (options.engine === "lmdb") return repairStore(host, { folder: options.folder, dryRun });
-  throw StoreErrors.INVALID(`Only the embedded store can be repaired, and the setting "store" is "${settings.store}".`);
+  throw StoreErrors.INVALID(`Only the embedded store can be repaired, but the setting "store" is "${settings.store}".`);
 }

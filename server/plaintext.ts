@@ -1,13 +1,13 @@
 /**
- * What would cross a network in the clear. The control API, the agent's local API and etcd have no TLS here yet, so beyond
- * this machine their tokens, secrets and sessions could be read on the way: a start that would do that is refused, unless
- * the operator says that the network is trusted. Pure.
+ * Finds traffic that would cross a network in the clear. The control API, the agent's local API and etcd do not support TLS here yet, so
+ * beyond this machine their tokens, secrets and sessions could be intercepted. Such a start fails, unless the operator declares that the
+ * network is trusted. Pure.
  */
 import { isLoopback } from "#http";
 import { type Settings, spellings } from "#settings";
 import { ServerErrors } from "./api.ts";
 
-/** What a role of the process would listen on or connect to, and the setting that says where. */
+/** An address that a role of the process listens on or connects to, and its setting. */
 interface Way {
   readonly setting: "host" | "agentHost" | "etcdUrls" | "controlUrls";
   readonly what: string;
@@ -19,18 +19,18 @@ export function refusePlaintext(settings: Settings): void {
   const https = store === "etcd" ? etcdUrls.find((url) => new URL(url).protocol === "https:") : undefined;
   if (https !== undefined) {
     throw ServerErrors.TLS_NOT_SUPPORTED(
-      `posthouse cannot speak TLS to etcd yet, so ${https} cannot be used. Name an http URL on this machine, such as a TLS proxy beside posthouse: ${spellings("etcdUrls")}.`,
+      `TLS to etcd is not supported yet, so ${https} cannot be used. Use an http URL on this machine, such as a TLS proxy beside posthouse: ${spellings("etcdUrls")}.`,
     );
   }
   if (settings.insecurePlaintext) return;
   const [way] = plaintextWays(settings);
   if (way === undefined) return;
   throw ServerErrors.PLAINTEXT(
-    `${way.what} would cross the network without TLS, so others could read its tokens and secrets. Use an address of this machine (${spellings(way.setting)}) behind TLS of your own, or accept it on a trusted network with ${spellings("insecurePlaintext")}.`,
+    `${way.what} would cross the network without TLS, so others could read its tokens and secrets. Use an address of this machine (${spellings(way.setting)}) behind your own TLS proxy, or accept the risk on a trusted network with ${spellings("insecurePlaintext")}.`,
   );
 }
 
-/** Everything of this process that would leave this machine in the clear. */
+/** All traffic of this process that would leave this machine in the clear. */
 export function plaintextWays(settings: Settings): Way[] {
   const has = (role: Settings["roles"][number]) => settings.roles.includes(role);
   const isApi = has("registry") || has("config-server");

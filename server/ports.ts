@@ -1,4 +1,4 @@
-/** Looks at all ports before anything starts, so that one error names every port that is taken. */
+/** Checks all ports before anything starts, so that one error names every port in use. */
 import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
 import { flagOf, type SettingName, type Settings, spellings } from "#settings";
@@ -11,7 +11,7 @@ interface Port {
   readonly isUdp?: boolean;
 }
 
-/** What a process with these settings will listen on; port 0 takes a free one and is never taken. */
+/** The addresses that a process with these settings listens on. Port 0 chooses a free port, so it is never in use. */
 export function portsOf(settings: Settings): Port[] {
   const has = (role: Settings["roles"][number]) => settings.roles.includes(role);
   const { host, gatewayHost, agentHost, dnsHost } = settings;
@@ -32,7 +32,7 @@ export function portsOf(settings: Settings): Port[] {
   return ports.filter((one) => one !== false && one.port !== 0) as Port[];
 }
 
-/** @throws SERVER_PORT_IN_USE, which names all that are taken; other refusals are left to whoever listens */
+/** @throws SERVER_PORT_IN_USE with all ports in use. Other failures are left to the part that listens. */
 export async function requireFreePorts(settings: Settings): Promise<void> {
   const ports = portsOf(settings);
   const taken = await Promise.all(ports.map(async (one) => ((await isTaken(one)) ? one : undefined)));
@@ -42,10 +42,10 @@ export async function requireFreePorts(settings: Settings): Promise<void> {
   const places = [...bySetting.values()].map(({ host, port, setting }) => `${host}:${port} (${flagOf(setting)})`);
   const way =
     bySetting.size === 1 && first
-      ? `choose another port: ${spellings(first.setting)}; or move all of them: ${flagOf("portBase")} 9500`
-      : `choose other ports by these flags, or move all of them: ${flagOf("portBase")} 9500 (${spellings("portBase")})`;
+      ? `choose another port with ${spellings(first.setting)}, or move all ports with ${flagOf("portBase")} 9500`
+      : `choose other ports with these flags, or move all ports with ${flagOf("portBase")} 9500 (${spellings("portBase")})`;
   throw ServerErrors.PORT_IN_USE(
-    `${places.join(", ")} ${places.length === 1 ? "is" : "are"} in use by another program. Stop that one, or ${way}.`,
+    `${places.join(", ")} ${places.length === 1 ? "is" : "are"} in use by another program. Stop that program, or ${way}.`,
     { extra: { fields: [...bySetting.keys()].map((setting) => `/${setting}`) } },
   );
 }

@@ -1,7 +1,6 @@
 /**
- * What each role needs and how it starts, in the order of starting. Standalone is all of them. A process that has the
- * control API gives its gateway and agent a way straight into it; one that has not gives them the network. A role that
- * is not wanted is not even loaded.
+ * The roles in the order in which they start. A standalone process has all of them. In a process with the control API, gateway and agent
+ * call it directly; otherwise they use the network. Roles that are not configured are not even loaded.
  */
 import { type Settings } from "#settings";
 import { type Parts, has } from "./roles/parts.ts";

@@ -1,6 +1,6 @@
 /**
- * Spans that are recorded and exported over OTLP/HTTP, when an endpoint is set. Started first and stopped last, so that
- * the last request of a stopping process is told, too. Without an endpoint nothing of this is even loaded.
+ * Records spans and exports them over OTLP/HTTP, when an endpoint is set. Starts first and stops last, so that the last request of a
+ * stopping process is exported, too. Without an endpoint, this module is not even loaded.
  */
 import { type Span as OtelSpan, SpanKind, SpanStatusCode, TraceFlags, context, trace } from "@opentelemetry/api";
 import { createTraceState, INVALID_SPAN_CONTEXT } from "@opentelemetry/api";
@@ -9,17 +9,17 @@ import { NodeSDK } from "@opentelemetry/sdk-node";
 import { AlwaysOnSampler, BatchSpanProcessor, ParentBasedSampler } from "@opentelemetry/sdk-trace";
 import { isSampled, messageOf, passThroughTracer, type Host, type Span, type SpanContext, type Tracer } from "#base";
 
-/** Milliseconds that finished spans wait for company before they are sent. */
+/** Milliseconds that finished spans are collected before they are sent. */
 const EXPORT_DELAY_MS = 1_000;
-/** Milliseconds one export may take, and a stop may wait for the last one. */
+/** Longest export, and longest wait of a stop for the last export, in milliseconds. */
 const EXPORT_TIMEOUT_MS = 3_000;
-/** Spans waiting to be sent; more are dropped, since a slow collector must not cost memory. */
+/** Spans that wait to be sent. More are dropped, because a slow collector must not cost memory. */
 const SPANS_WAITING_MAX = 8_192;
 
 export interface TelemetryOptions {
   /** Base URL of the collector; spans go to `/v1/traces` below it. */
   readonly otlpUrl: string;
-  /** Share of traces begun here that are recorded. */
+  /** Share of traces started here that are recorded. */
   readonly sampleRatio: number;
   readonly serviceName: string;
 }
@@ -51,7 +51,7 @@ export function startTelemetry(host: Host, { otlpUrl, sampleRatio, serviceName }
   });
   sdk.start();
   const tracer = trace.getTracer("posthouse");
-  // Drawn before a span is made: 99 of 100 requests would make one that nobody reads, and it costs more than a limit.
+  // Drawn before a span is created, because 99 of 100 requests would create one that is never read.
   const unread = passThroughTracer(host.random);
   return {
     tracer: {
@@ -68,7 +68,7 @@ export function startTelemetry(host: Host, { otlpUrl, sampleRatio, serviceName }
       try {
         await sdk.shutdown();
       } catch (error) {
-        host.log.warn({ err: error }, `the last spans could not be exported: ${messageOf(error)}`);
+        host.log.warn({ err: error }, `cannot export the last spans: ${messageOf(error)}`);
       }
     },
   };

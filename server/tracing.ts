@@ -1,4 +1,4 @@
-/** Whether spans are recorded at all: without an endpoint for them, nothing of that is even loaded. */
+/** Loads the recording of spans, but only when there is an endpoint for them. */
 import type { Host } from "#base";
 
 export interface TracingSettings {
@@ -6,7 +6,7 @@ export interface TracingSettings {
   readonly traceSampleRatio: number;
 }
 
-/** Started first and so stopped last, by the stack. */
+/** Starts first, so the stack stops it last. */
 export async function withTelemetry(
   host: Host,
   { otlpUrl, traceSampleRatio: sampleRatio }: TracingSettings,

@@ -7,7 +7,7 @@ function read(): string {
       const manifest = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")) as Record<string, string>;
       if (manifest["name"] === "posthouse" && manifest["version"]) return manifest["version"];
     } catch {
-      // Not here: built, the manifest lies one folder further up; bundled in a checkout, three.
+      // Not here. In a build the manifest is one folder further up; in a checkout's bundle, three.
     }
   }
   return "0.0.0";

@@ -44,7 +44,7 @@ export function notMade(output: string): ProbeResult {
 
 /** The result of a failed probe of the target `name`. Without a status when this process failed or the probe was cut. */
 export function failed(name: string, error: unknown, { signal, late, timeoutMs }: ProbeContext): ProbeResult {
-  if (late()) return critical(`${name}: no complete response within ${timeoutMs} ms`);
+  if (late()) return critical(`${name}: no complete answer within ${timeoutMs} ms`);
   const code = (error as { code?: unknown }).code;
   if (signal.aborted || (typeof code === "string" && OWN_TROUBLE.has(code))) {
     return notMade(`${name}: not probed: ${messageOf(error)}`);

@@ -45,19 +45,19 @@ export interface RoutesOptions {
   readonly extend?: (app: FastifyInstance, access: Access) => void;
 }
 
-/** Where the API describes itself. */
+/** Path of the OpenAPI document. */
 const DOCUMENT = "/v1/openapi.json";
 const TAGS = {
-  operations: "Whether the process lives and is ready, its metrics, and its error codes.",
+  operations: "Liveness, readiness, metrics, and error codes.",
   registry: "Services, their instances and health, sessions, watches, and the members of the control plane.",
   config: "Releases of config, what an instance receives, and acknowledgements.",
   "config changes": "Drafts, proposals, reviews, comparison, promotion, and the rules of an environment.",
   "config rollouts": "Gradual releases.",
-  "config secrets": "Secrets that are revealed, and the keys that encrypt them.",
-  "config sources": "Git branches and folders that are mirrored into sets.",
-  "config transfer": "Exports and imports of config as zips.",
+  "config secrets": "Revealed secrets, and the keys that encrypt secrets.",
+  "config sources": "Git branches and folders that are mirrored into config sets.",
+  "config transfer": "Exports and imports of config as zip files.",
   flags: "Feature flags over OFREP.",
-  gateway: "What gateways would do with a request, and limits that they share.",
+  gateway: "Explanations of routing decisions, and limits that gateways share.",
   locks: "Locks and leader election.",
   access: "Tokens.",
 } as const;
@@ -85,9 +85,9 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   registerOperations(app, host, {
     guardMetrics: options.exposed,
     notReady: () => [
-      ...(registry.connected ? [] : ["registry: the store does not answer; what is served may be old"]),
-      ...(config.connected ? [] : ["config server: the store does not answer; what is served may be old"]),
-      ...(locks.connected ? [] : ["locks: the store does not answer; what is served may be old"]),
+      ...(registry.connected ? [] : ["registry: the store does not answer, so data may be old"]),
+      ...(config.connected ? [] : ["config server: the store does not answer, so data may be old"]),
+      ...(locks.connected ? [] : ["locks: the store does not answer, so data may be old"]),
       ...options.notReady(),
     ],
     degraded: () => {
@@ -95,13 +95,13 @@ export async function createRoutes(host: Host, services: Services, options: Rout
       const own =
         unreadable === 0
           ? []
-          : [`config server: ${unreadable} live secrets cannot be decrypted; GET /v1/config-secrets says which`];
+          : [`config server: ${unreadable} live secrets cannot be decrypted; GET /v1/config-secrets lists them`];
       return [...own, ...(options.degraded?.() ?? [])];
     },
   });
   const age = async (_request: unknown, reply: FastifyReply) =>
     void reply.header(DATA_AGE_HEADER, wholeMs(Math.max(registry.ageMs, config.ageMs, locks.ageMs)));
-  // Watches send their headers without the second hook; calls that wait are as old as their answer.
+  // Watches send their headers without the second hook. For calls that wait, the age is that of the response.
   app.addHook("onRequest", age);
   app.addHook("onSend", age);
   registryPlugin(app, { registry, drains, sessions });
@@ -114,7 +114,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   flagsPlugin(app, host, {
     action: "config:read",
     effective: (name) => {
-      if (config.revision === 0) throw HttpErrors.UNAVAILABLE("The config is still being read; try again shortly.");
+      if (config.revision === 0) throw HttpErrors.UNAVAILABLE("The config is not loaded yet. Try again shortly.");
       return config.effective(name);
     },
   });

@@ -12,8 +12,8 @@ import { clientFor, type Parts, labelsOf } from "./parts.ts";
 export async function startAgent(parts: Parts): Promise<void> {
   const { AGENT_DEFAULTS, createAgent } = await import("#agent");
   const { settings, stack, addresses } = parts;
-  // Where another server of this process has a /metrics, the process is counted there, and the agent counts only what it
-  // does itself: a collector of both gets nothing twice.
+  // If another server of this process has /metrics, the process metrics are there, and the agent has only its own metrics. So a
+  // collector of both counts nothing twice.
   const beside = addresses.controlApi !== undefined || addresses.operations !== undefined;
   const host = beside ? { ...parts.host, metrics: createMetrics() } : parts.host;
   const dataDir = join(settings.data, "agent");

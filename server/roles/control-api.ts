@@ -1,4 +1,4 @@
-/** The role that answers the control API: store, secrets, release checks. */
+/** The role that serves the control API: store, secrets, release checks. */
 import { isAbsolute, join } from "node:path";
 import type { AppError, Host } from "#base";
 import { Client, injectTransport } from "#client";
@@ -19,13 +19,13 @@ export async function startControlApi(parts: Parts): Promise<void> {
   const { host, settings, stack } = parts;
   if (!has(settings, "registry") || !has(settings, "config-server")) {
     throw ServerErrors.SETTINGS_CONFLICT(
-      `registry and config-server share one control API and start together; name both or neither in ${spellings("roles")}.`,
+      `registry and config-server share one control API and must start together. Name both or neither in ${spellings("roles")}.`,
     );
   }
   const twice = settings.configSources.find(({ name }, at, all) => all.findIndex((one) => one.name === name) !== at);
   if (twice) {
     throw ServerErrors.SETTINGS_CONFLICT(
-      `Two config sources are named "${twice.name}"; give each a name of its own: ${spellings("configSources")}.`,
+      `Two config sources are named "${twice.name}". Give each a unique name: ${spellings("configSources")}.`,
     );
   }
   const filters = await loadFilters(settings.gatewayFilters);
@@ -73,19 +73,19 @@ export async function startControlApi(parts: Parts): Promise<void> {
 }
 
 /**
- * Where the keys for secrets come from. A key that we make ourselves is for a store that only this process has: the members
- * of a cluster must all know the same, so there an operator says which.
+ * The source of the keys for secrets. A key is created automatically only for a store that belongs to this process alone. The members of a
+ * cluster must share their keys, so there the operator provides them.
  */
 function secretKeysOf(host: Host, { secretKeyFile, secretKeyCommand, store, data }: Settings): KeySource | undefined {
   const [program, ...args] = secretKeyCommand;
   if (program !== undefined && secretKeyFile !== undefined) {
     throw ServerErrors.SETTINGS_CONFLICT(
-      `Keys for secrets come from a file or from a program, not from both: ${spellings("secretKeyFile")}; ${spellings("secretKeyCommand")}.`,
+      `Keys for secrets can come from a file or from a program, but not from both. Set only one of ${spellings("secretKeyFile")}; ${spellings("secretKeyCommand")}.`,
     );
   }
   if (program !== undefined) {
     if (!isAbsolute(program)) {
-      throw ServerErrors.SETTINGS_CONFLICT(`"${program}" is no absolute path: ${spellings("secretKeyCommand")}.`);
+      throw ServerErrors.SETTINGS_CONFLICT(`"${program}" is not an absolute path: ${spellings("secretKeyCommand")}.`);
     }
     return keyCommand(host, [program, ...args]);
   }
@@ -95,13 +95,13 @@ function secretKeysOf(host: Host, { secretKeyFile, secretKeyCommand, store, data
   if (store === "lmdb") {
     host.log.warn(
       { path },
-      `the key for secrets is kept beside the store: a copy of ${data} contains both. Keep it elsewhere: ${spellings("secretKeyFile")}; or ${spellings("secretKeyCommand")}`,
+      `the key for secrets is in the same folder as the store, so a copy of ${data} contains both. Keep it elsewhere: ${spellings("secretKeyFile")}; or ${spellings("secretKeyCommand")}`,
     );
   }
   return ownKeyFile(host, path);
 }
 
-/** How the settings' store is opened; `onRefusing` hears of a store that takes no writes, and why. */
+/** The options to open the store of the settings. `onRefusing` is called when the store begins to reject writes, with the reason. */
 export function storeOptions(settings: Settings, onRefusing?: (error: AppError | undefined) => void): StoreOptions {
   if (settings.store === "memory") return { engine: "memory" };
   if (settings.store === "etcd") {

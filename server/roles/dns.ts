@@ -5,10 +5,10 @@ import { ServerErrors } from "../api.ts";
 import { listenError } from "../listen-error.ts";
 import { clientFor, type Parts } from "./parts.ts";
 
-/** Queries per second of a client beyond this machine when nobody said how many: far more than hosts with caches ask. */
+/** Default queries per second of a client beyond this machine: far more than a host with a cache sends. */
 const DNS_QUERIES_PER_SECOND = 1_000;
 
-/** Over the registry when it is in this process, else over a watch of one namespace. */
+/** From the registry when it is in this process, else from a watch of one namespace. */
 export async function startDnsServer(parts: Parts): Promise<void> {
   const { parseUpstream, registryCatalog, startDns, WatchedCatalog } = await import("#dns");
   const { host, settings, stack, control } = parts;
@@ -16,11 +16,13 @@ export async function startDnsServer(parts: Parts): Promise<void> {
     const upstream = parseUpstream(text);
     if (!upstream) {
       throw ServerErrors.SETTINGS_CONFLICT(
-        `"${text}" is no IP address with or without a port, such as 10.0.0.2 or [fd00::2]:5353: ${spellings("dnsForwarders")}.`,
+        `"${text}" is not an IP address with or without a port, such as 10.0.0.2 or [fd00::2]:5353: ${spellings("dnsForwarders")}.`,
       );
     }
     if (upstream.address === settings.dnsHost && upstream.port === settings.dnsPort) {
-      throw ServerErrors.SETTINGS_CONFLICT(`DNS would forward to itself (${text}): ${spellings("dnsForwarders")}.`);
+      throw ServerErrors.SETTINGS_CONFLICT(
+        `DNS would forward to itself (${text}). Name another server: ${spellings("dnsForwarders")}.`,
+      );
     }
     return upstream;
   });

@@ -1,9 +1,9 @@
-/** Follows the log level that config sets. */
+/** Follows the log levels in the config. */
 import { TaskGroup } from "#base";
 import { followLogLevel } from "../log-level.ts";
 import { isAlone, clientFor, type Parts } from "./parts.ts";
 
-/** Last, so that nothing waits for it. */
+/** Starts last, because no other part waits for it. */
 export async function startLogLevel(parts: Parts): Promise<void> {
   const { host, stack } = parts;
   if (!host.logControl || isAlone(parts)) return;

@@ -17,14 +17,14 @@ import { listenError } from "../listen-error.ts";
 import { clientFor, type Parts, listensAt, dialRules, reasons } from "./parts.ts";
 import { clustersIn } from "./parts.ts";
 
-/** What operators ask of a gateway that has no control API beside it. */
+/** Routes for operators of a gateway without a control API in its process. */
 export async function startOperations(parts: Parts): Promise<void> {
   const { host, settings, stack, addresses } = parts;
   const app = stack.adopt(createHttpServer(host, { name: "operations" }), (app) => closeHttpServer(host, app));
   requireAuth(
     app,
     async (token) => {
-      if (!sameSecret(token, settings.token)) throw HttpErrors.TOKEN_INVALID("It is the token of the setting `token`.");
+      if (!sameSecret(token, settings.token)) throw HttpErrors.TOKEN_INVALID("Send the token of the setting `token`.");
       return { id: "internal:operations", name: "operations", role: "reader" };
     },
     { badTokens: new BadTokens(host, "operations") },
@@ -47,7 +47,7 @@ export async function startOperations(parts: Parts): Promise<void> {
   }
 }
 
-/** Compares in equal time whatever the texts are. */
+/** Compares in constant time. */
 function sameSecret(a: string, b: string | undefined): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   return b !== undefined && timingSafeEqual(digest(a), digest(b));

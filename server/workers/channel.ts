@@ -1,4 +1,4 @@
-/** A worker's end of the channel to the main process: what it receives, by whom, and what it sends. */
+/** A worker's end of the channel to the main process: dispatches received messages, and sends messages. */
 import type { Metrics } from "#base";
 import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";

@@ -1,6 +1,6 @@
 /**
- * What the main process and a worker of its gateway say to each other, over the channel that only the two of them have.
- * Each order of messages is kept; a worker says `online` first, and is told everything else after that.
+ * Messages between the main process and a worker of its gateway, over a private channel. Messages arrive in order. A worker first sends
+ * `online`, and receives everything else after that.
  */
 import type { MetricValues } from "#base";
 import type { Listener } from "#base/address-class";
@@ -8,28 +8,28 @@ import type { LogSettings } from "#base/system";
 import type { RawBody } from "#client";
 import type { ClusterView, GatewayPorts, GatewaySettings, PeerNews } from "#gateway";
 
-/** All that a worker needs to know. Secrets among it are in memory only: never in an argument, the environment or a file. */
+/** Everything that a worker needs. Secrets stay in memory: never in an argument, the environment or a file. */
 export interface WorkerStart {
   /** Stays the same when a process replaces another. */
   readonly worker: number;
   readonly workers: number;
-  /** What can be sent of the gateway's settings; filters are loaded from their modules by each worker. */
+  /** The gateway's settings without filters, which each worker loads from their modules. */
   readonly settings: Omit<GatewaySettings, "filters">;
-  /** Where it may connect to. `own`: what the main process listens on now; `ports` tells of changes. */
+  /** Where it may connect to. `own`: the current listeners of the main process; `ports` messages announce changes. */
   readonly dial: { readonly loopback: boolean; readonly own: Listening };
   readonly filterModules: readonly string[];
-  /** Whether there is a control plane to be asked, through the main process. */
+  /** Whether there is a control plane, which workers reach through the main process. */
   readonly controlled: boolean;
-  /** One name for all of them: whoever waits for the gateway waits for each. */
+  /** One subscriber name for all workers, so that a drain waits for each of them. */
   readonly subscriber: string;
-  /** It replaces one that ended, so it takes connections only once it knows what the others know. */
+  /** It replaces a worker that ended, so it accepts connections only when it has the same state as the others. */
   readonly replaces: boolean;
   readonly log: LogSettings;
   readonly otlpUrl: string | undefined;
   readonly traceSampleRatio: number;
 }
 
-/** Ports of a process, each with the address that it was opened on. */
+/** Ports of a process, each with its address. */
 export type Listening = readonly Listener[];
 
 /** A request to the control plane, which the main process makes with its own token. */
@@ -39,19 +39,19 @@ export interface RelayedRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: unknown;
-  /** Instead of a body that is JSON. */
+  /** Replaces a JSON body. */
   readonly raw?: RawBody;
-  /** Whether a repetition changes nothing. */
+  /** Whether the request is idempotent. */
   readonly repeatable?: boolean;
 }
 
-/** Of its answer. Names of headers are in lower case. */
+/** The head of the response. Header names are in lower case. */
 export interface RelayedHead {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** What a worker may be asked, and answers. */
+/** Queries to a worker, and the type of each answer. */
 export interface WorkerAnswers {
   readonly values: MetricValues;
   readonly clusters: ReadonlyMap<string, ClusterView>;
@@ -62,10 +62,10 @@ export type ToWorker =
   | ({ readonly type: "head"; readonly id: number } & RelayedHead)
   | { readonly type: "chunk"; readonly id: number; readonly bytes: Uint8Array }
   | { readonly type: "end"; readonly id: number }
-  /** No answer came, or not all of it. */
+  /** The response failed, completely or in the middle. */
   | { readonly type: "failed"; readonly id: number; readonly message: string }
   | { readonly type: "ports"; readonly own: Listening }
-  /** Of another worker; without news it is gone. */
+  /** News of another worker; undefined when that worker has ended. */
   | { readonly type: "news"; readonly worker: number; readonly news: PeerNews | undefined }
   | { readonly type: keyof WorkerAnswers; readonly id: number }
   | { readonly type: "stop" };
@@ -75,17 +75,17 @@ export type FromWorker =
   | ({ readonly type: "request" } & RelayedRequest)
   | { readonly type: "abort"; readonly id: number }
   | { readonly type: "listening"; readonly ports: GatewayPorts }
-  /** It cannot listen, and ends. */
+  /** The worker cannot listen, and ends. */
   | {
       readonly type: "refused";
       readonly code: string | undefined;
       readonly port: number | undefined;
       readonly message: string;
     }
-  /** Its first whole config and endpoints are in force. */
+  /** The worker's first complete config and endpoints are in force. */
   | { readonly type: "ready" }
   | { readonly type: "news"; readonly news: PeerNews }
   | { readonly type: "answer"; readonly id: number; readonly answer: WorkerAnswers[keyof WorkerAnswers] };
 
-/** Exit code of a replacement to which the control plane said nothing: the next may begin with the last good state. */
+/** Exit code of a replacement without an answer from the control plane. The next one may use the last-known-good state. */
 export const UNHEARD_EXIT = 75;

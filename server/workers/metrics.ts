@@ -1,17 +1,17 @@
-/** What is counted of a gateway's processes, alike whether it is one or several. */
+/** Metrics of a gateway's processes, the same for one process and for several. */
 import type { CounterChild, Host } from "#base";
 
-/** `serving`: how many processes serve now. What is returned counts those that ended by themselves. */
+/** `serving`: the number of processes that serve now. Returns the counter of workers that ended unexpectedly. */
 export function workerMetrics({ metrics }: Host, serving: () => number): CounterChild {
   metrics.gauge({
     name: "posthouse_gateway_workers",
-    help: "Processes of the gateway that serve.",
+    help: "Gateway processes that serve requests.",
     collect: (family) => family.labels().set(serving()),
   });
   return metrics
     .counter({
       name: "posthouse_gateway_worker_restarts_total",
-      help: "Gateway workers that ended by themselves and were replaced.",
+      help: "Gateway workers that ended unexpectedly and were replaced.",
     })
     .labels();
 }

@@ -1,6 +1,6 @@
 /**
- * How workers reach the control plane: the main process asks for them, over its own connections and with its own token,
- * and passes on the answer as it comes. So there is one way to the control plane, in whatever process that is.
+ * Carries workers' calls to the control plane: the main process makes them over its own connections and with its own token, and streams
+ * back the responses. So there is one connection to the control plane, whatever process uses it.
  */
 import { PassThrough } from "node:stream";
 import { messageOf } from "#base";
@@ -20,7 +20,7 @@ export class Relay implements Disposable {
   readonly #post: (message: ToWorker) => Promise<void>;
   readonly #open = new Map<number, AbortController>();
 
-  /** `post` resolves once the message has left, so that a worker which does not read slows its own answers only. */
+  /** `post` resolves once the message has left, so that a worker that does not read delays only its own responses. */
   constructor(
     way: { readonly transport: Transport; readonly token: string },
     post: (message: ToWorker) => Promise<void>,
@@ -47,7 +47,7 @@ export class Relay implements Disposable {
       for await (const bytes of answer.stream()) await this.#post({ type: "chunk", id, bytes });
       await this.#post({ type: "end", id });
     } catch (error) {
-      // A worker that gave up, or is gone, needs no answer.
+      // A worker that aborted, or has ended, needs no response.
       if (!abort.signal.aborted) await this.#post({ type: "failed", id, message: messageOf(error) }).catch(() => {});
     } finally {
       this.#open.delete(id);
@@ -55,12 +55,12 @@ export class Relay implements Disposable {
   }
 
   abort(id: number): void {
-    this.#open.get(id)?.abort(new Error("the worker gave up"));
+    this.#open.get(id)?.abort(new Error("the worker aborted the request"));
   }
 
-  /** Its worker is gone. */
+  /** The worker has ended. */
   [Symbol.dispose](): void {
-    for (const abort of this.#open.values()) abort.abort(new Error("the worker is gone"));
+    for (const abort of this.#open.values()) abort.abort(new Error("the worker has ended"));
   }
 }
 
@@ -91,11 +91,11 @@ export class RelayTransport implements Transport {
       asked.answered.reject(signal.reason);
       asked.body.destroy(signal.reason as Error);
     };
-    // Before its head has come, `carry` does not know the body yet.
+    // Until the head arrives, `carry` does not handle errors of the body.
     asked.body.on("error", () => {});
     asked.body.once("close", () => {
       signal.removeEventListener("abort", abort);
-      // Closed before the end: the caller gave up, or its reader left.
+      // Closed before the end: the caller aborted, or its reader left.
       if (this.#end(id)) this.#post({ type: "abort", id });
     });
     signal.addEventListener("abort", abort, { once: true });
@@ -126,7 +126,7 @@ export class RelayTransport implements Transport {
     }
   }
 
-  /** Whether it was still under way. */
+  /** @returns whether the request was still running */
   #end(id: number): boolean {
     return this.#asked.delete(id);
   }

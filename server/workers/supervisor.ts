@@ -1,10 +1,10 @@
 /**
- * The gateway as several processes on the same ports. This process accepts connections and deals them out in turn
- * (node:cluster), so the ports are its own and stay open whatever becomes of a worker; it starts a worker that ended
- * again, passes on what the workers say to each other and to the control plane, and sums what they count.
+ * The gateway as several processes on the same ports. This process accepts connections and distributes them in turn (node:cluster), so the
+ * ports belong to it and stay open when a worker ends. It restarts workers, relays their messages to each other and to the control plane,
+ * and sums their metrics.
  *
- * A worker that replaces another takes connections once it is at the control plane's present state, never before. A
- * worker ends by itself when this process is gone, however it went: the channel between them closes with it.
+ * A replacement accepts connections only when it has the control plane's current state. A worker ends when this process ends, for whatever
+ * reason, because the channel between them closes.
  */
 import cluster, { type Worker } from "node:cluster";
 import { fullJitter, TaskGroup, type CounterChild, type Host, type MetricValues } from "#base";
@@ -18,30 +18,30 @@ import { Relay } from "./relay.ts";
 
 /** The command of this program that a worker runs. */
 export const WORKER_COMMAND = "gateway-worker";
-/** Back-off between two starts of a worker: milliseconds. */
+/** Back-off between two starts of a worker, in milliseconds. */
 const RESTART = { baseMs: 100, capMs: 10_000 };
-/** Milliseconds after which a worker that ended counts as one that had worked. */
+/** Milliseconds after which an ended worker counts as having worked, so that the back-off starts over. */
 const STEADY_MS = 30_000;
-/** Milliseconds beyond the drain that a worker may take to end before it is killed. */
+/** Milliseconds after the drain until a worker that has not ended is killed. */
 const STOP_MS_MAX = 5_000;
-/** Milliseconds that a worker may take to answer; of what it counts one that is late is told of as it was last. */
+/** Milliseconds that a worker may take to answer. For a late worker, its last metric values count. */
 const ANSWER_MS_MAX = 1_000;
 
 export interface WorkersOptions {
   readonly workers: number;
-  /** The same for all, but for who they are. */
+  /** The part of the start message that is the same for all workers. */
   readonly start: Omit<WorkerStart, "worker" | "workers" | "replaces" | "dial">;
   readonly dial: DialRules;
-  /** How this process asks the control plane; absent: there is none. */
+  /** The connection of this process to the control plane; undefined without one. */
   readonly way: { readonly transport: Transport; readonly token: string } | undefined;
 }
 
-/** The place of one worker: its process may be another one tomorrow. */
+/** The place of one worker. Its process changes with each restart. */
 interface Place {
   readonly worker: number;
   process: Worker | undefined;
   ready: boolean;
-  /** What it said last that it had counted. */
+  /** The last metric values that it reported. */
   values: MetricValues;
   readonly asked: Map<number, (answer: WorkerAnswers[keyof WorkerAnswers] | undefined) => void>;
 }
@@ -54,7 +54,7 @@ export class GatewayWorkers implements AsyncDisposable {
   readonly #record = new PeerRecord();
   readonly #restarts: CounterChild;
   readonly #started: readonly PromiseWithResolvers<GatewayPorts>[];
-  /** Counted by processes that have ended. */
+  /** Metric values of processes that have ended. */
   #ended: MetricValues = [];
   readonly #endFollowing: () => void;
   #asks = 0;
@@ -82,9 +82,9 @@ export class GatewayWorkers implements AsyncDisposable {
     });
   }
 
-  /** Starts them all. @throws the system's own error, such as EADDRINUSE, with its `port`; dispose of it then */
+  /** Starts all workers. @throws the system's own error, such as EADDRINUSE, with its `port`; dispose the workers then */
   async listen(): Promise<GatewayPorts> {
-    // Dealt out in turn: the system's own way gives one process most of the connections.
+    // In turn, because the system's own scheduling gives one process most of the connections.
     cluster.schedulingPolicy = cluster.SCHED_RR;
     cluster.setupPrimary({ args: [WORKER_COMMAND], serialization: "advanced" });
     for (const place of this.#places) {
@@ -94,12 +94,12 @@ export class GatewayWorkers implements AsyncDisposable {
     return ports as GatewayPorts;
   }
 
-  /** Why the gateway is not ready, in words. At first all are waited for; later on, one that serves is enough. */
+  /** Why the gateway is not ready, for people. At first all workers must be ready; later, one is enough. */
   notReady(): string | undefined {
     const ready = this.#places.filter((place) => place.ready).length;
     if (ready === this.#places.length) this.#wasReady = true;
     if (this.#wasReady && ready > 0) return undefined;
-    return `gateway: ${this.#places.length - ready} of ${this.#places.length} workers have read no routes and endpoints yet`;
+    return `gateway: ${this.#places.length - ready} of ${this.#places.length} workers have not loaded routes and endpoints yet`;
   }
 
   async #keep(place: Place, signal: AbortSignal): Promise<void> {
@@ -111,7 +111,7 @@ export class GatewayWorkers implements AsyncDisposable {
       const { code, cause } = await this.#live(place, replaces, signal);
       if (signal.aborted) return;
       this.#restarts.inc();
-      log.error({ worker: place.worker, code, signal: cause }, "a gateway worker ended; another takes its place");
+      log.error({ worker: place.worker, code, signal: cause }, "a gateway worker ended and is restarted");
       if (clock.monotonic() - sinceMs > STEADY_MS) attempt = 0;
       replaces = code !== UNHEARD_EXIT;
       await clock.sleep(fullJitter(random, attempt++, RESTART), signal).catch(() => {});
@@ -126,7 +126,9 @@ export class GatewayWorkers implements AsyncDisposable {
     using relay = this.#options.way && new Relay(this.#options.way, post);
     const exited = Promise.withResolvers<{ code: number | null; cause: string | null }>();
     process.once("exit", (code: number | null, cause: string | null) => exited.resolve({ code, cause }));
-    process.on("error", (error) => log.error({ worker: place.worker, err: error }, "a gateway worker cannot be told"));
+    process.on("error", (error) =>
+      log.error({ worker: place.worker, err: error }, "cannot send a message to a gateway worker"),
+    );
     process.on("message", (message: FromWorker) => this.#hear(place, message, { relay, replaces }));
     let kill = () => {};
     const stop = () => {
@@ -204,7 +206,7 @@ export class GatewayWorkers implements AsyncDisposable {
   }
 
   #post({ process }: Place, message: ToWorker): void {
-    // Whoever is on his way out needs to hear nothing.
+    // Errors are ignored, because an ending worker needs no messages.
     if (process) void send(process, message).catch(() => {});
   }
 
@@ -220,7 +222,7 @@ export class GatewayWorkers implements AsyncDisposable {
     return place.values;
   }
 
-  /** What each cluster is like now, by its key, over all workers that answer. */
+  /** The current state of each cluster, by its key, combined over all workers that answer. */
   async clusterViews(): Promise<ReadonlyMap<string, ClusterView>> {
     const told = await Promise.all(this.#places.map((place) => this.#ask(place, "clusters")));
     const byKey = Map.groupBy(
@@ -232,7 +234,7 @@ export class GatewayWorkers implements AsyncDisposable {
     );
   }
 
-  /** undefined: it is gone, or did not answer in time. */
+  /** Queries a worker. Undefined when it has ended, or did not answer in time. */
   async #ask<Type extends keyof WorkerAnswers>(place: Place, type: Type): Promise<WorkerAnswers[Type] | undefined> {
     if (!place.process) return undefined;
     const id = ++this.#asks;
@@ -248,7 +250,7 @@ export class GatewayWorkers implements AsyncDisposable {
     }
   }
 
-  /** All drain at once; one that outlasts the drain is killed. */
+  /** All workers drain at once. A worker that outlasts the drain is killed. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#endFollowing();
     await this.#tasks[Symbol.asyncDispose]();
@@ -263,7 +265,7 @@ function send(worker: Worker, message: ToWorker): Promise<void> {
   });
 }
 
-/** A worker is told its settings; what is in the environment, such as a token, it need not have. */
+/** Workers receive their settings by message, so the environment's settings, such as a token, are removed. */
 function withoutSettings(): Record<string, undefined> {
   const names = Object.keys(process.env).filter((name) => name.startsWith("POSTHOUSE_"));
   return Object.fromEntries(names.map((name) => [name, undefined]));

@@ -9,14 +9,14 @@ const SET = { namespace: "default", app: "posthouse", profile: "default" };
 const WEB = { namespace: "default", app: "web", profile: "default" };
 
 test.each([
-  ["level: loud", "/level", 1, "a level is one of debug, info, warn, error"],
+  ["level: loud", "/level", 1, "a level must be one of debug, info, warn, error"],
   [
     "level: info\ncomponents:\n  gatway: debug",
     "/components/gatway",
     3,
     '"gatway" is not one of registry, config-server',
   ],
-  ["components: { agent: 7 }", "/components/agent", 1, "a level is one of debug"],
+  ["components: { agent: 7 }", "/components/agent", 1, "a level must be one of debug"],
   ["leval: debug", "/leval", 1, '"leval" is not one of level, components'],
   ["- debug", "", 1, "must be object"],
   ["level: [", "", 1, "Flow sequence"],
