@@ -43,6 +43,6 @@ test("a YAML text whose aliases stand for gigabytes is refused, not expanded", (
 
 test("a key that is there twice, bad base64 and an unknown format are refused", () => {
   expect(() => readValue({ format: "yaml", value: "a: 1\na: 2" })).toThrow(/unique/);
-  expect(() => readValue({ format: "binary", value: "&&&&" })).toThrow("no base64");
+  expect(() => readValue({ format: "binary", value: "&&&&" })).toThrow("not valid base64");
   expect(() => readValue({ format: "ini", value: "" })).toThrow('"ini"');
 });
