@@ -36,7 +36,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
         ? config.exportSet(set, givenOnly({ version }))
         : config.exportSets(givenOnly({ namespace, app }));
       if (out.endsWith(".zip")) await writeZipFile(out, zip);
-      else terminal.out(`${await writeFolder(out, zip)} files written to ${out}\n`);
+      else terminal.out(`files written to ${out}: ${await writeFolder(out, zip)}\n`);
     });
   });
 }
