@@ -101,6 +101,7 @@ export class SnapshotKeeper implements AsyncDisposable {
   #written = "";
   #writtenAt = Number.NEGATIVE_INFINITY;
   #attempt = 0;
+  #isStarted = false;
   /** Why the latest write failed; undefined when it succeeded. */
   problem: string | undefined;
 
@@ -113,6 +114,7 @@ export class SnapshotKeeper implements AsyncDisposable {
   }
 
   start(): void {
+    this.#isStarted = true;
     this.#tasks.run("snapshot", (signal) => this.#run(signal));
   }
 
@@ -155,9 +157,9 @@ export class SnapshotKeeper implements AsyncDisposable {
     }
   }
 
-  /** Stops, and writes once more. */
+  /** Stops, and writes once more. An agent that never began has nothing to keep, and leaves the earlier snapshot as it is. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#tasks[Symbol.asyncDispose]();
-    await this.save();
+    if (this.#isStarted) await this.save();
   }
 }

@@ -214,6 +214,23 @@ test("a corrupt snapshot is set aside and the agent starts without it", async ()
   expect(agent.log.lines.some(({ message }) => message.includes("agent.json.corrupt"))).toBe(true);
 });
 
+test("an agent that never began leaves the snapshot of the earlier run as it is", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  {
+    await using agent = await startAgent(plane, folder.path, { leaveOnStop: false });
+    await agent.call("PUT", "/v1/agent/services/one", { name: "web", port: 80 });
+    await eventually("it is there", () => plane.ids().length === 1);
+  }
+  const path = join(folder.path, "data", "agent.json");
+  const before = await readFile(path, "utf8");
+  expect(JSON.parse(before)).toMatchObject({ services: [{ name: { id: "one" } }] });
+  // As when another role of the same process cannot start.
+  const agent = await createAgent(testHost(), { client: plane.client(), settings: await settingsIn(folder.path) });
+  await agent[Symbol.asyncDispose]();
+  expect(await readFile(path, "utf8")).toBe(before);
+});
+
 test("a release reaches its file, and a later one replaces it; a removed key leaves the file as it was", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
