@@ -3,7 +3,7 @@ import { chmod, cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/prom
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createAgent } from "#agent";
-import { eventually, tempFolder, testHost } from "#test/kit";
+import { eventually, tempFolder, testHost, hangSignal } from "#test/kit";
 import { settingsIn, startAgent, startService } from "./agent-kit.ts";
 import { FakeControlPlane } from "./fake-control-plane.ts";
 
@@ -23,7 +23,7 @@ test("a defined service is registered, probed here, and its change of health is 
   const plane = new FakeControlPlane();
   await define(folder.path, serviceOn(service.port));
   await using agent = await startAgent(plane, folder.path);
-  await agent.running.ready(AbortSignal.timeout(5_000));
+  await agent.running.ready(hangSignal());
   const id = `host-a-web-${service.port}`;
   await eventually("it is passing at the server", () => plane.instance(id)?.status === "passing");
   expect([...plane.stored.values()][0]?.registration).toMatchObject({ probedBy: "agent", session: "session-1" });
@@ -141,7 +141,7 @@ test("after a restart without its server it serves what it knew, and says that i
   plane.setUp(false);
   await rm(join(folder.path, "files", "app.yaml"));
   await using agent = await startAgent(plane, folder.path);
-  await agent.running.ready(AbortSignal.timeout(1_000));
+  await agent.running.ready(hangSignal());
   const config = await agent.call("GET", "/v1/agent/config/default/web/default");
   expect(config).toMatchObject({ status: 200, headers: { "x-posthouse-stale": "true", age: expect.any(String) } });
   expect(config.body).toMatchObject({ items: { "app.yaml": { value: "colour: blue" } } });
@@ -209,7 +209,7 @@ test("a corrupt snapshot is set aside and the agent starts without it", async ()
   await mkdir(join(folder.path, "data"), { recursive: true });
   await writeFile(join(folder.path, "data", "agent.json"), '{"format":1,"session":');
   await using agent = await startAgent(plane, folder.path);
-  await agent.running.ready(AbortSignal.timeout(5_000));
+  await agent.running.ready(hangSignal());
   expect(await readdir(join(folder.path, "data"))).toContain("agent.json.corrupt");
   expect(agent.log.lines.some(({ message }) => message.includes("agent.json.corrupt"))).toBe(true);
 });
@@ -274,7 +274,7 @@ test("a data folder that cannot be made is a start-up error; one that goes bad l
   });
   await rm(join(folder.path, "data"));
   await using agent = await startAgent(plane, folder.path);
-  await agent.running.ready(AbortSignal.timeout(5_000));
+  await agent.running.ready(hangSignal());
   await eventually("it is kept", async () => (await readdir(settings.dataDir)).includes("agent.json"));
   await rm(settings.dataDir, { recursive: true });
   await agent.call("PUT", "/v1/agent/services/one", { name: "web", port: 80 });
@@ -291,7 +291,7 @@ test("a service that the server refuses is shown with its reason, and the others
   plane.refuses = "full";
   await define(folder.path, "services: [{ name: full, port: 80, id: one }, { name: web, port: 81, id: two }]");
   await using agent = await startAgent(plane, folder.path);
-  await agent.running.ready(AbortSignal.timeout(5_000));
+  await agent.running.ready(hangSignal());
   await eventually("the other is there", () => plane.ids().join() === "two");
   expect(agent.running.status().problems).toMatchObject([
     { code: "AGENT_SERVICE_REFUSED", detail: 'The server rejects "one": "full" is full.' },

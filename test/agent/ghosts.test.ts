@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { createAgent } from "#agent";
 import { Client, injectTransport } from "#client";
-import { eventually, tempFolder, type TestControl, testHost, withControl } from "#test/kit";
+import { eventually, tempFolder, type TestControl, testHost, withControl, hangSignal } from "#test/kit";
 import { callHttp, settingsIn } from "./agent-kit.ts";
 
 const ONE = { namespace: "default", service: "web", id: "one" };
@@ -13,7 +13,7 @@ async function agentOn(control: TestControl, folder: string) {
   const settings = await settingsIn(folder, { leaveOnStop: false });
   const agent = await createAgent(testHost(), { client: control.client, settings });
   const { socket = "" } = await agent.listen();
-  await agent.ready(AbortSignal.timeout(5_000));
+  await agent.ready(hangSignal());
   return Object.assign(agent, {
     call: (method: string, path: string, body?: unknown) => callHttp(socket, method, `/v1/agent/${path}`, body),
   });

@@ -4,7 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createAgent, type AgentSettings } from "#agent";
-import { eventually, tempFolder, testHost, withControl } from "#test/kit";
+import { eventually, tempFolder, testHost, withControl, hangSignal } from "#test/kit";
 import { callHttp, settingsIn, startService } from "./agent-kit.ts";
 
 async function setUp(folder: string, changes: Partial<AgentSettings> = {}) {
@@ -13,7 +13,7 @@ async function setUp(folder: string, changes: Partial<AgentSettings> = {}) {
   const settings = await settingsIn(folder, { sessionTtlSeconds: 30, ...changes });
   const agent = stack.use(await createAgent(testHost(), { client: control.client, settings }));
   const { socket = "" } = await agent.listen();
-  await agent.ready(AbortSignal.timeout(5_000));
+  await agent.ready(hangSignal());
   const put = (path: string, body: unknown) => callHttp(socket, "PUT", `/v1/agent/${path}`, body);
   const get = (path: string) => callHttp<Record<string, unknown>>(socket, "GET", `/v1/agent/${path}`);
   const first = async (service = "web") => {

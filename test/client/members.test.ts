@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { fetchTransport } from "#client";
 import { encodeFrame } from "#http/frames";
-import { eventually } from "#test/kit";
+import { eventually, hangSignal } from "#test/kit";
 import { HEARTBEAT_MS } from "../../kernel/http/watch/heartbeats.ts";
 import {
   DATA_AGE_MS_MAX,
@@ -134,7 +134,7 @@ async function fakeMember(): Promise<Fake> {
 }
 
 describe("over sockets", () => {
-  const signal = () => AbortSignal.timeout(25_000);
+  const signal = () => hangSignal();
   const setUp = async () => {
     const stack = new AsyncDisposableStack();
     const first = stack.use(await fakeMember());

@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { Client, fetchTransport, injectTransport, type Transport } from "#client";
-import { eventually, testHost, type TestControl, withControl } from "#test/kit";
+import { eventually, testHost, type TestControl, withControl, hangSignal } from "#test/kit";
 import { relayed } from "./relayed.ts";
 
 const WAYS: Record<string, (control: TestControl) => Promise<Transport>> = {
@@ -20,7 +20,7 @@ describe.each(Object.entries(WAYS))("by %s", (_name, open) => {
     const headers = { authorization: `Bearer ${control.token}` };
     return { control, transport, headers, client: new Client(testHost(), { transport, token: control.token }), stack };
   };
-  const signal = () => AbortSignal.timeout(5_000);
+  const signal = () => hangSignal();
 
   test("any status is an answer, with its headers and whole body", async () => {
     const { transport, headers, stack } = await setUp();

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { exportJWK, SignJWT } from "jose";
 import { expect, test } from "vitest";
 import { builtInFilters, createGateway, noControlPlane } from "#gateway";
-import { eventually, tempFolder, testHost } from "#test/kit";
+import { eventually, tempFolder, testHost, hangSignal } from "#test/kit";
 import { Explainer } from "../../gateway/explain/explainer.ts";
 import { ask, world } from "./echo.ts";
 import { baseSettings, instance, runGateway, upstream } from "./kit.ts";
@@ -115,7 +115,7 @@ test("a start without a control plane has consumers, hints and filters as they w
     await eventually("the hint is a route", async () => (await ask(running.ports.httpPort, "/hinted")).status === 200);
   }
   await using gateway = createGateway(testHost(), { client: noControlPlane, settings: { ...baseSettings, dataFile } });
-  await gateway.ready(AbortSignal.timeout(5_000));
+  await gateway.ready(hangSignal());
   const { httpPort } = await gateway.listen();
   expect((await ask(httpPort, "/hinted/x")).text).toBe("/hinted/x");
   expect(gateway.status()).toMatchObject({ source: "file", routes: 1 });

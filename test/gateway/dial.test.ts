@@ -5,7 +5,7 @@ import { SignJWT } from "jose";
 import { expect, test } from "vitest";
 import { OwnListeners } from "#base/address-class";
 import { createGateway } from "#gateway";
-import { eventually, testHost } from "#test/kit";
+import { eventually, testHost, hangSignal } from "#test/kit";
 import { baseSettings, FakeControlPlane, instance, oneRoute, rawUpstream, upstream } from "./kit.ts";
 
 async function gatewayWith(config: object, { loopback = true, instances = [] as ReturnType<typeof instance>[] } = {}) {
@@ -14,7 +14,7 @@ async function gatewayWith(config: object, { loopback = true, instances = [] as 
   const gateway = createGateway(testHost(), { client: plane, settings: baseSettings, dial: { loopback, own } });
   plane.release(config);
   plane.snapshot(...instances);
-  await gateway.ready(AbortSignal.timeout(5_000));
+  await gateway.ready(hangSignal());
   const { httpPort } = await gateway.listen();
   const call = async (path = "/", headers: Record<string, string> = {}) => {
     const answer = await fetch(`http://127.0.0.1:${httpPort}${path}`, { headers });

@@ -15,7 +15,7 @@ import {
 } from "#gateway";
 import type { Frame } from "#http/frames";
 import type { Instance, ServiceDelta } from "#registry/api";
-import { testHost } from "#test/kit";
+import { testHost, hangSignal } from "#test/kit";
 
 /** A watch that a test feeds. Ends with its reader's signal. */
 export class Feed<Data> {
@@ -185,7 +185,7 @@ export async function runGateway(
   const gateway = createGateway(host, { client: plane, settings: { ...baseSettings, ...over } });
   plane.release(config);
   plane.snapshot(...instances);
-  await gateway.ready(AbortSignal.timeout(5_000)).catch(async (error: unknown) => {
+  await gateway.ready(hangSignal()).catch(async (error: unknown) => {
     const { problems } = gateway.status();
     await gateway[Symbol.asyncDispose]();
     throw problems.length === 0 ? error : new Error(JSON.stringify(problems), { cause: error });

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { Pool } from "undici";
 import { expect, test } from "vitest";
 import { createGateway } from "#gateway";
-import { eventually, tempFolder, testHost } from "#test/kit";
+import { eventually, tempFolder, testHost, hangSignal } from "#test/kit";
 import { baseSettings, FakeControlPlane, instance, oneRoute, problemOf, runGateway, upstream } from "./kit.ts";
 
 test("10,000 requests see no failure while endpoints drain, die and come back and the table is swapped", async () => {
@@ -128,7 +128,7 @@ test("not ready before both the routes and the endpoints are whole", async () =>
   await expect(gateway.ready(AbortSignal.timeout(30))).rejects.toThrow();
   expect(gateway.status().ready).toBe(false);
   plane.catalog.send("synced");
-  await gateway.ready(AbortSignal.timeout(1_000));
+  await gateway.ready(hangSignal());
   expect(gateway.status()).toMatchObject({
     ready: true,
     source: "control-plane",
@@ -192,7 +192,7 @@ test("the last good state starts a gateway while the control plane is away", asy
   expect(JSON.parse(await readFile(dataFile, "utf8"))).toMatchObject({ format: 2, releaseKey: "release-1" });
   const silent = new FakeControlPlane();
   await using gateway = createGateway(testHost(), { client: silent, settings: { ...baseSettings, dataFile } });
-  await gateway.ready(AbortSignal.timeout(2_000));
+  await gateway.ready(hangSignal());
   const { httpPort } = await gateway.listen();
   expect((await fetch(`http://127.0.0.1:${httpPort}`)).status).toBe(200);
   expect(gateway.status().source).toBe("file");

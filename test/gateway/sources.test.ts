@@ -6,7 +6,7 @@ import { get as httpsGet } from "node:https";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
 import { createGateway, gatewayReleaseCheck, noControlPlane } from "#gateway";
-import { eventually, tempFolder, testHost, withControl } from "#test/kit";
+import { eventually, tempFolder, testHost, withControl, hangSignal } from "#test/kit";
 import { hintedRoutes } from "../../gateway/core/routing/hints.ts";
 import { authority } from "./certificates.ts";
 import { ask } from "./echo.ts";
@@ -34,7 +34,7 @@ routes: [{ name: r, match: { path: { prefix: ${prefix} } }, cluster: static }]
   const settings = { ...baseSettings, configFile: file, dataFile: join(folder.path, "state.json") };
   const start = async () => {
     const gateway = createGateway(testHost(), { client: noControlPlane, settings });
-    await gateway.ready(AbortSignal.timeout(5_000));
+    await gateway.ready(hangSignal());
     return { gateway, port: (await gateway.listen()).httpPort };
   };
   {
@@ -103,7 +103,7 @@ test("a policy that is set in the registry is a route soon after, and none when 
   await client.config.publish({ namespace: "default", app: "gateway", profile: "default" }, { items });
   await client.registry.register({ ...name, id: "one" }, { address: "127.0.0.1", port: service.port });
   await using gateway = createGateway(testHost(), { client, settings: baseSettings });
-  await gateway.ready(AbortSignal.timeout(5_000));
+  await gateway.ready(hangSignal());
   const { httpPort } = await gateway.listen();
   expect((await ask(httpPort, "/orders")).status).toBe(404);
   await client.registry.setPolicy(name, { gateway: { pathPrefixes: ["/orders"] } });

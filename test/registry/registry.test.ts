@@ -6,7 +6,7 @@ import { SERVERS } from "../../registry/core/commands/commander.ts";
 import { registerInstance } from "../../registry/core/commands/register.ts";
 import { policyKey } from "../../registry/core/keys.ts";
 import type { Registration } from "#registry/api";
-import { ManualClock, eventually, testHost, withControl } from "#test/kit";
+import { ManualClock, eventually, testHost, withControl, hangSignal } from "#test/kit";
 
 const NAME = { namespace: "default", service: "orders", id: "orders-1" };
 const PATH = "/v1/services/orders/instances/orders-1";
@@ -240,7 +240,7 @@ test("instances of a session leave in one revision when it lapses, and never ear
   expect((await control.client.registry.instances(NAME)).instances).toHaveLength(3);
   await clock.advance(2_000);
   await eventually("all three left", async () => (await control.store.range({ prefix: "/registry/" })).count === 0);
-  const signal = AbortSignal.timeout(5_000);
+  const signal = hangSignal();
   for await (const { events } of control.store.watch({ prefix: "/registry/", after: before, signal })) {
     if (events.length === 0) continue;
     expect(events.map((event) => event.type)).toEqual(["delete", "delete", "delete"]);

@@ -13,7 +13,7 @@ import {
   type WatchBatch,
   type WatchRequest,
 } from "#store";
-import { eventually, testHost } from "#test/kit";
+import { eventually, testHost, hangSignal } from "#test/kit";
 
 const put = (key: string, text: string): Put => ({ type: "put", key, value: new TextEncoder().encode(text) });
 const read = (entry: StoreEntry | undefined): string => Buffer.from(entry?.value ?? []).toString();
@@ -118,7 +118,7 @@ describe("a view", () => {
     tasks.run("view", (signal) => view.run(signal));
     return { view, state, log };
   }
-  const soon = (): AbortSignal => AbortSignal.timeout(5000);
+  const soon = (): AbortSignal => hangSignal();
 
   test("holds what was there and what came, and lets a writer wait for its own write", async () => {
     await using store = openMemoryStore(testHost());
