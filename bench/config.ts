@@ -1,6 +1,6 @@
 /**
- * Config at size: 10,000 subscribers of one app, each with a stream of its own, that acknowledge every release durably;
- * 50,000 keys; large releases; long histories. The server has one core to itself, what asks of it the other.
+ * Config at size: 10,000 subscribers of one app, each with its own stream, that acknowledge every release durably; 50,000 keys; large
+ * releases; long histories. The server has one core, the clients the other.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -39,7 +39,7 @@ async function publish(server: Server, path: string, body: object): Promise<numb
   return (JSON.parse(text) as { version: number }).version;
 }
 
-/** A subscriber that acknowledges what it hears, by one of some shared connections. */
+/** A subscriber that acknowledges each release, over one of several shared connections. */
 class Subscriber {
   heardMs = 0;
   acknowledgedMs = 0;
@@ -160,7 +160,7 @@ async function large(server: Server): Promise<object> {
   return { "publish of 1 MiB of text, ms": spread(text), "of YAML, ms": spread(yaml) };
 }
 
-/** Releases at a steady rate, with reads in between: those at the end are to take no longer than those at the start. */
+/** Releases at a steady rate, with reads in between. Reads at the end should not take longer than at the start. */
 async function steady(server: Server): Promise<object> {
   const reads: number[] = [];
   const calls: Promise<unknown>[] = [];

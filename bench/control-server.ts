@@ -1,4 +1,4 @@
-/** A control API in a process of its own on the first core, and how to ask much of it at once. */
+/** A control API in a separate process on the first core, and helpers to load it. */
 import { connect, type Socket } from "node:net";
 import { Agent, request } from "undici";
 import { type Running, startPinned } from "./kit.ts";
@@ -44,7 +44,7 @@ export async function startServer(folder: string, token?: string): Promise<Serve
   };
 }
 
-/** Runs `work` on the numbers below `count`, so many at a time. */
+/** Runs `work` on the numbers below `count`, a fixed number at a time. */
 export async function each(count: number, atOnce: number, work: (index: number) => Promise<void>): Promise<void> {
   let next = 0;
   const worker = async () => {
@@ -61,7 +61,7 @@ export async function ready(server: Server): Promise<void> {
   }
 }
 
-/** A watch as cheap as can be: a socket, and the frames that come in on it as text. */
+/** A minimal watch: a socket, and its frames as text. */
 export class FrameSocket {
   readonly #socket: Socket;
   #rest = "";
@@ -74,7 +74,7 @@ export class FrameSocket {
     );
   }
 
-  /** Resolves once it is synced; each delta is handed over then and later. */
+  /** Resolves when it is synced. Each delta is passed on then and later. */
   start(onDelta: (frame: string) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#socket.on("error", reject);

@@ -1,7 +1,7 @@
 /**
- * Queries answered per second, and CPU microseconds of the server's process per query, for A and SRV of 1,000 services with
- * three instances each; beside knot and dnsmasq in the same run, turn by turn, each on one pinned core. dnsperf asks from
- * the other core, which is then the limit for whoever answers faster than it asks.
+ * Queries answered per second, and CPU microseconds of the server's process per query, for A and SRV of 1,000 services with three instances
+ * each; compared with knot and dnsmasq in the same run, in turn, each on one pinned core. dnsperf runs on the other core, which is the
+ * limit for servers that are faster than dnsperf.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -31,7 +31,7 @@ const service = (i: number) => `svc-${i}`;
 const address = (i: number, j: number) => `10.${i >> 8}.${i & 255}.${j + 1}`;
 const target = (i: number, j: number) => `i${j}.${service(i)}.instance.posthouse.`;
 
-/** One turn of load; `lost` counts what was not answered, or not with NOERROR. */
+/** One turn of load; `lost` counts queries without an answer, or with another status than NOERROR. */
 async function dnsperf(port: number, file: string, seconds: number) {
   const args = ["-c", String(LOAD_CORE), "dnsperf", "-s", "127.0.0.1", "-p", String(port), "-d", file];
   const child = spawn("taskset", [...args, "-l", String(seconds), "-q", "200", "-e"], {

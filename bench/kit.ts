@@ -1,4 +1,4 @@
-/** What benchmarks share: pinned processes, CPU time from /proc, percentiles, medians with their spread. */
+/** Shared parts of the benchmarks: pinned processes, CPU time from /proc, percentiles, medians with their spread. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
@@ -33,7 +33,7 @@ export function cpuMicros(pid: number): number {
   return ((Number(fields[11]) + Number(fields[12])) * 1_000_000) / ticksPerSecond;
 }
 
-/** Processor time of a process and of its children that are alive, such as the workers of nginx. */
+/** Processor time of a process and of its running children, such as the workers of nginx. */
 export function cpuMicrosOfTree(pid: number): number {
   const path = `/proc/${pid}/task/${pid}/children`;
   const children = existsSync(path) ? readFileSync(path, "utf8").trim().split(" ").filter(Boolean) : [];
@@ -46,7 +46,7 @@ export function residentMiB(pid: number): number {
   return round(Number(kib) / 1024);
 }
 
-/** Resident memory of a process and of its children that are alive, in MiB. */
+/** Resident memory of a process and of its running children, in MiB. */
 export function residentMiBOfTree(pid: number): number {
   const path = `/proc/${pid}/task/${pid}/children`;
   const children = existsSync(path) ? readFileSync(path, "utf8").trim().split(" ").filter(Boolean) : [];
@@ -59,7 +59,7 @@ export interface Running extends AsyncDisposable {
   readonly output: () => string;
 }
 
-/** Starts a program on one core and waits until it has printed `ready`, or for a moment when there is nothing to wait for. */
+/** Starts a program on one core and waits until it has printed `ready`, or for a moment if `ready` is absent. */
 export async function startPinned(
   core: number,
   command: string,
@@ -89,7 +89,7 @@ export async function startPinned(
   };
 }
 
-/** Programs that a benchmark needs beside Node; a clear error when one is missing. */
+/** Checks for the programs that a benchmark needs beside Node. @throws Error with the missing ones */
 export function need(...programs: readonly string[]): void {
   const missing = programs.filter((program) => spawnSync("which", [program]).status !== 0);
   if (missing.length > 0)

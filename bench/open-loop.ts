@@ -1,7 +1,7 @@
 /**
- * Requests at a fixed rate, whether or not the last was answered: latency counts from the moment at which a request was
- * due, so a proxy that stalls is charged for all who would have come meanwhile. A closed loop would wait politely with it.
- * A program of its own: URL, requests per second, seconds, connections, then headers. It prints one line of JSON.
+ * Requests at a fixed rate, whether or not the last one was answered. Latency counts from the time at which a request was due, so a stalled
+ * proxy is charged for all requests that were due meanwhile. A closed loop would hide them. A separate program: URL, requests per second,
+ * seconds, connections, then headers. It prints one line of JSON.
  */
 import { connect, type Socket } from "node:net";
 import { percentiles } from "./kit.ts";

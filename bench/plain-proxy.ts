@@ -1,4 +1,4 @@
-/** The peer that the general lane is built from, with its defaults and nothing of ours. */
+/** A plain proxy from the library that the general lane is built on, with its defaults. */
 import proxy from "@fastify/http-proxy";
 import Fastify from "fastify";
 

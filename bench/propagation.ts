@@ -1,7 +1,7 @@
 /**
- * From a registration's first byte to the gateway that may send requests there: through the API, the store, the watch,
- * the stream and the gateway's endpoint set; and from a release's first byte to the gateway that routes by it. The
- * gateway follows over a socket, as one on another machine would.
+ * The time from a registration's first byte until the gateway can send requests to the instance: through the API, the store, the watch, the
+ * stream and the gateway's endpoint set; and from a release's first byte until the gateway routes by it. The gateway follows over a
+ * socket, like a gateway on another machine.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

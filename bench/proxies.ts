@@ -1,6 +1,6 @@
 /**
- * The proxies that are measured side by side: each one's config for the same upstream and the same work, and a process of
- * its own on the pinned core. What does not start here is told, and is no reason to measure nothing.
+ * The proxies to compare: the config of each for the same upstream and the same work, and a separate process on the pinned core. Proxies
+ * that do not start are reported, and the others are still measured.
  */
 import { spawnSync } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -11,7 +11,7 @@ import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from "jose";
 import { call, freePort, projectRoot } from "#test/kit";
 import { type Running, startPinned } from "./kit.ts";
 
-/** Versions of the peers that come from npm; of fast-gateway the last whose dependencies can be installed. */
+/** Versions of the peers from npm. fast-gateway: the last version with installable dependencies. */
 const PEERS = { "fast-gateway": "3.4.7", "express-gateway": "1.16.11" } as const;
 /** Milliseconds that a proxy may take to answer its first request. */
 const START_MS = 30_000;
@@ -30,7 +30,7 @@ export interface Bench {
   readonly folder: string;
   readonly core: number;
   readonly upstreamPort: number;
-  /** A token that the proxies which check one let in, by algorithm; and the file of its public key. */
+  /** A valid token for the proxies that check tokens, by algorithm, and the file of its public key. */
   readonly tokens: Readonly<Record<"RS256" | "ES256", { token: string; keyFile: string }>>;
   readonly jwksUrl: string;
 }
@@ -126,7 +126,7 @@ backend b
   return { name, running, url: `http://127.0.0.1:${port}/x/y`, headers };
 }
 
-/** Verify, let in by scope, limit by subject: what a gateway is asked for. */
+/** Verifies tokens, requires a scope, limits by subject: the usual work of a gateway. */
 const haproxyRules = (alg: "RS256" | "ES256", keyFile: string) => `
   http-request set-var(txn.bearer) http_auth_bearer
   http-request set-var(txn.alg) var(txn.bearer),jwt_header_query('$.alg')
@@ -159,7 +159,7 @@ async function script(bench: Bench, name: string, file: string, args: readonly s
   return { name, running, url: `http://127.0.0.1:${port}/x/y`, headers: [] };
 }
 
-/** Peers from npm, in a folder of their own: they are nobody's dependency. */
+/** Installs the peers from npm into a separate folder, because they are not dependencies of posthouse. */
 async function peerFolder(bench: Bench, peer: keyof typeof PEERS): Promise<string> {
   const folder = join(bench.folder, peer);
   await mkdir(folder, { recursive: true });
@@ -218,9 +218,9 @@ pipelines: { main: { apiEndpoints: [api], policies: [{ proxy: [{ action: { servi
   };
 }
 
-/** A whole posthouse on the pinned core, with an open route among sixty, and one that asks for everything. */
+/** A whole posthouse on the pinned core, with an open route among sixty, and a route with all policies. */
 async function posthouse(bench: Bench): Promise<Proxy[]> {
-  // Spans go to whoever takes them; 1 % of traces are recorded.
+  // The receiver of spans accepts all of them. 1 % of traces are recorded.
   const collector = bench.stack.adopt(
     createNetServer((socket) => {
       socket.on("error", () => {});
@@ -288,7 +288,7 @@ async function posthouse(bench: Bench): Promise<Proxy[]> {
   ];
 }
 
-/** Those that started and answer, and why the others did not. */
+/** The proxies that started and answer, and why the others did not. */
 export async function startProxies(bench: Bench): Promise<{ proxies: Proxy[]; absent: Record<string, string> }> {
   const { RS256, ES256 } = bench.tokens;
   const plain = join(projectRoot, "bench/plain-proxy.ts");

@@ -1,7 +1,6 @@
 /**
- * What a proxied request costs, beside what else there is, in one run and turn by turn: CPU microseconds of the proxy's
- * process per request on one pinned core, latency at a fixed rate, and memory under connections. Load and upstream are on
- * the other core.
+ * The cost of a proxied request, compared with other proxies in one run and in turn: CPU microseconds of the proxy's process per request on
+ * one pinned core, latency at a fixed rate, and memory with open connections. Load and upstream are on the other core.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -13,13 +12,13 @@ import { freePort } from "#test/kit";
 import { cpuMicrosOfTree, need, residentMiBOfTree, round, spread } from "./kit.ts";
 import { identity, startNginx, startProxies, type Proxy } from "./proxies.ts";
 
-/** `PROXY_ROUNDS=1 PROXY_SECONDS=1` is a smoke run; its figures mean nothing. */
+/** `PROXY_ROUNDS=1 PROXY_SECONDS=1` is a smoke run. Its figures are meaningless. */
 const ROUNDS = Number(process.env["PROXY_ROUNDS"] ?? 5);
 const SECONDS = Number(process.env["PROXY_SECONDS"] ?? 4);
 const WARM_SECONDS = Math.min(2, SECONDS);
 const CONNECTIONS = 64;
 const IDLE_CONNECTIONS = 2_000;
-/** Requests per second of the open loop: half of what the slowest of the quicker ones can do on one core. */
+/** Requests per second of the open loop: half the capacity of the slowest of the faster proxies on one core. */
 const OPEN_RATE = 5_000;
 const PROXY_CORE = 0;
 const LOAD_CORE = 1;
@@ -34,7 +33,7 @@ interface Measured {
   readonly residentMiB: { afterLoad: number; idle: number };
 }
 
-/** One turn of load as fast as it goes; counts what was not answered with 2xx. */
+/** One turn at full speed; counts responses other than 2xx. */
 function wrk({ url, headers }: Proxy, seconds: number): { requests: number; failed: number } {
   const options = headers.flatMap((header) => ["-H", header]);
   const args = ["-c", String(LOAD_CORE), "wrk", "-t1", `-c${CONNECTIONS}`, `-d${seconds}s`, ...options, url];
@@ -60,7 +59,7 @@ async function openLoop({ url, headers }: Proxy): Promise<{ p50: number; p99: nu
   return JSON.parse(text) as { p50: number; p99: number; failed: number };
 }
 
-/** Memory while so many connections stand that have each had one answer. */
+/** Memory with a number of open connections that each had one response. */
 async function idleMemory({ url, headers, running }: Proxy): Promise<number> {
   const { hostname, port, pathname, host } = new URL(url);
   const request = [`GET ${pathname} HTTP/1.1`, `host: ${host}`, ...headers, "", ""].join("\r\n");

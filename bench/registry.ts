@@ -1,6 +1,6 @@
 /**
- * The registry at size: 100,000 instances of 2,000 services, 10,000 subscribers, 10,000 agents that only say that they
- * live. The server has one core to itself, what asks of it the other.
+ * The registry at size: 100,000 instances of 2,000 services, 10,000 subscribers, 10,000 agents that only send heartbeats. The server has
+ * one core, the clients the other.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -15,13 +15,13 @@ const INSTANCES = SERVICES * INSTANCES_PER_SERVICE;
 const SUBSCRIBERS = 10_000;
 const AGENTS = 10_000;
 const SESSION_SECONDS = 30;
-/** What the agent does: three renewals in a session's time. */
+/** The same as the agent: three renewals in a session's time. */
 const HEARTBEATS_PER_SECOND = AGENTS / (SESSION_SECONDS / 3);
 const CHANGES_PER_SECOND = 200;
 const MEASURE_SECONDS = 20;
 const HEARTBEAT_ROUNDS = 5;
 const WRITERS = 16;
-/** Milliseconds for what is under way to settle before memory or processor time is read. */
+/** Milliseconds for running work to settle before memory or processor time is read. */
 const SETTLE_MS = 2_000;
 
 const serviceName = (index: number) => `service-${index}`;
@@ -58,7 +58,7 @@ async function fill(server: Server): Promise<object> {
   };
 }
 
-/** A subscriber, and what it was told. */
+/** A subscriber, and the changes that it received. */
 class Subscriber {
   deltas = 0;
   /** Of the latest delta with a build in it. */
@@ -82,7 +82,7 @@ class Subscriber {
   }
 }
 
-/** Changes at an even rate, each timed from its request to each of its subscribers. */
+/** Changes at an even rate, timed from the request to each of the subscribers. */
 async function follow(server: Server, subscribers: readonly Subscriber[]): Promise<object> {
   const perService = SUBSCRIBERS / SERVICES;
   const sentMs = new Map<number, number>();
@@ -122,7 +122,7 @@ async function follow(server: Server, subscribers: readonly Subscriber[]): Promi
   };
 }
 
-/** Sessions that are renewed, as agents do it, on kept connections. */
+/** Renews sessions like agents, on kept connections. */
 async function heartbeats(server: Server): Promise<object> {
   const sessions: string[] = [];
   await each(AGENTS, WRITERS, async () => {
@@ -160,7 +160,7 @@ async function heartbeats(server: Server): Promise<object> {
   };
 }
 
-/** Processor share of a server that nobody asks anything of. */
+/** Processor share of an idle server. */
 async function idle({ running }: Server): Promise<number> {
   const before = cpuMicrosOfTree(running.pid);
   await sleep(MEASURE_SECONDS * 500);

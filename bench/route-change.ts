@@ -1,6 +1,6 @@
 /**
- * A thousand route changes under load, on gateways of their own: from a release's first byte until requests are answered
- * by it on the last of the gateways, as a client sees it, and how many requests failed meanwhile.
+ * A thousand route changes under load, on separate gateways: the time from a release's first byte until the last gateway answers requests
+ * by it, as a client sees it, and the number of requests that failed meanwhile.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -15,9 +15,9 @@ const GATEWAYS = 3;
 const ROUTES = 100;
 /** Milliseconds between two releases, unless one takes longer. */
 const PACE_MS = 40;
-/** Milliseconds between two requests to each gateway, beside those that look for the release. */
+/** Milliseconds between two requests to each gateway, without the requests that check for the release. */
 const LOAD_MS = 5;
-/** Milliseconds between two looks; a figure may be too high by that. */
+/** Milliseconds between two checks. A figure may be too high by that. */
 const LOOK_MS = 1;
 
 export async function benchRouteChange(): Promise<object> {

@@ -1,6 +1,6 @@
 /**
- * How long a match takes among five thousand routes of every kind, and how long a table of them takes to be built. In
- * one thread, without sockets: the median of batches of a thousand matches, each of another request.
+ * The duration of a match among five thousand routes of every kind, and of building their table. In one thread, without sockets: the median
+ * of batches of a thousand matches, each of another request.
  */
 import type { RouteConfig } from "#gateway/api";
 import { checkGatewayConfig } from "../gateway/core/check/config.ts";

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- NAME …]`: runs the benchmarks named, or all but the soak, and writes what came out to bench/results. Run it on a
- * quiet machine; every figure comes with its smallest and largest, so that noise shows. Ends with 1 when one of them has failed.
+ * `npm run bench [-- NAME …]`: runs the named benchmarks, or all except the soak, and writes the results to bench/results. Run it on a quiet
+ * machine. Every figure has its smallest and largest value, so that noise is visible. Ends with 1 when one of them has failed.
  */
 import { execFileSync } from "node:child_process";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -26,12 +26,12 @@ const BENCHES: Record<string, () => Promise<object>> = {
   proxy: async () => (await import("./proxy.ts")).benchProxy(),
   soak: async () => (await import("./soak.ts")).benchSoak(Number(options.minutes)),
 };
-/** Runs only when it is named: it takes an hour. */
+/** Runs only when it is named, because it takes an hour. */
 const NAMED_ONLY = new Set(["soak"]);
 
 const unknown = asked.filter((name) => !(name in BENCHES));
 if (unknown.length > 0) {
-  console.error(`No benchmark is called ${unknown.join(", ")}; there are ${Object.keys(BENCHES).join(", ")}.`);
+  console.error(`Unknown benchmark: ${unknown.join(", ")}. Use ${Object.keys(BENCHES).join(", ")}.`);
   process.exit(2);
 }
 const folder = join(import.meta.dirname, "results");

@@ -1,11 +1,11 @@
-/** Whether something grows: the slope of what it comes down to again and again, so that a garbage collector's saw does not count. */
+/** Detects growth by the slope of the low points, so that the sawtooth of a garbage collector does not count. */
 
 export interface Sample {
   readonly minutes: number;
   readonly value: number;
 }
 
-/** Parts in which each series is cut for its low points, so that each holds a collection or two in an hour. */
+/** Parts of each series for its low points. In an hour, each part has one or two collections. */
 const WINDOWS = 40;
 
 /** The lowest sample of each part of a series. */
@@ -18,7 +18,7 @@ export function floorsOf(samples: readonly Sample[]): Sample[] {
   return floors;
 }
 
-/** The least squares' slope per minute; NaN for fewer than two samples. */
+/** The least-squares slope per minute; NaN for fewer than two samples. */
 export function slopeOf(samples: readonly Sample[]): number {
   const mean = (pick: (sample: Sample) => number) => samples.reduce((sum, one) => sum + pick(one), 0) / samples.length;
   const [minutes, value] = [mean((one) => one.minutes), mean((one) => one.value)];
@@ -27,7 +27,7 @@ export function slopeOf(samples: readonly Sample[]): number {
   return along / across;
 }
 
-/** The slope in each of so many equal parts of the time from the first sample to the last. */
+/** The slope in each of a number of equal parts of the time from the first sample to the last. */
 export function slopesOfParts(samples: readonly Sample[], parts: number): number[] {
   const [from, to] = [samples[0]?.minutes ?? 0, samples.at(-1)?.minutes ?? 0];
   const at = (share: number) => from + (to - from) * share;

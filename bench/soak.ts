@@ -1,6 +1,6 @@
 /**
- * Whether a process with all roles stops growing under a steady load: registrations, releases, watches and proxied requests at a fixed
- * rate. Its memory is read from /metrics every ten seconds. Fails when something grows faster in the last half than it may.
+ * Checks that a process with all roles stops growing under a steady load: registrations, releases, watches and proxied requests at a fixed
+ * rate. Memory is read from /metrics every ten seconds. Fails when a measure grows faster in the last half than its limit.
  */
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -19,19 +19,19 @@ import { floorsOf, type Sample, slopeOf, slopesOfParts } from "./slope.ts";
 const SAMPLE_MS = 10_000;
 /** Milliseconds between two rounds of load. */
 const TICK_MS = 100;
-/** Of each round. */
+/** The requests of each round. */
 const REGISTRATIONS = 5;
 const REQUESTS = 10;
 const READS = 1;
-/** Rounds from one release to the next: releases are kept for ever, so that many of them would be growth of their own. */
+/** Rounds between two releases. Releases are kept forever, so many of them would count as growth. */
 const TICKS_PER_RELEASE = 100;
 const INSTANCES = 200;
-/** Calls under way beyond which a round is left out, and counted. */
+/** Running calls beyond which a round is skipped and counted. */
 const UNDER_WAY_MAX = 500;
 
 /**
- * MiB per minute in the last half. An hour at the limit for buffers is 12 MiB. Resident memory also has the pages of the store's file
- * that are mapped, and what the allocator keeps.
+ * MiB per minute in the last half. An hour at the limit for buffers is 12 MiB. Resident memory includes the mapped pages of the store's
+ * file, and memory that the allocator keeps.
  */
 const GROWTH_MIB_PER_MINUTE_MAX = { resident: 1, heapUsed: 0.3, external: 0.2, arrayBuffers: 0.2 } as const;
 type Measure = keyof typeof GROWTH_MIB_PER_MINUTE_MAX;
@@ -45,7 +45,7 @@ const MEASURES = Object.keys(METRICS) as Measure[];
 
 interface Counts {
   callsDone: number;
-  /** By what went wrong. */
+  /** Failures by kind. */
   readonly callsFailed: Record<string, number>;
   roundsLeftOut: number;
 }
@@ -100,7 +100,7 @@ function resultOf(series: ReadonlyMap<Measure, readonly Sample[]>, facts: object
     const half = floors.slice(Math.floor(floors.length / 2));
     const growth = slopeOf(half);
     const limit = GROWTH_MIB_PER_MINUTE_MAX[measure];
-    // Too few samples prove nothing.
+    // Too few samples are not conclusive.
     if (!(growth <= limit))
       failed.push(`${measure} grows ${round(growth)} MiB/min in the last half; ${limit} is the limit`);
     shown[measure] = {
@@ -114,7 +114,7 @@ function resultOf(series: ReadonlyMap<Measure, readonly Sample[]>, facts: object
   return { ...facts, ...shown, ...(failed.length > 0 ? { failed } : {}) };
 }
 
-/** Asks for the same again and again until it is disposed of. */
+/** Repeats a request until it is disposed. */
 async function startLoad(posthouse: Posthouse): Promise<Load> {
   await using stack = new AsyncDisposableStack();
   const { api, gateway, token = "" } = posthouse;
@@ -185,14 +185,14 @@ async function startLoad(posthouse: Posthouse): Promise<Load> {
     if (n % TICKS_PER_RELEASE === 0) call(() => release(n));
   }, TICK_MS);
   stack.defer(() => clearInterval(timer));
-  // The gateway has its routes by then; what failed before is no fault.
+  // The gateway has its routes now. Earlier failures do not count.
   await sleep(2_000);
   Object.assign(counts, { callsDone: 0, callsFailed: {}, roundsLeftOut: 0 });
   const owned = stack.move();
   return { counts, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** Reads a watch to its end and forgets what it says. */
+/** Reads a watch to its end and discards the frames. */
 async function follow(url: string, token: string, signal: AbortSignal): Promise<void> {
   try {
     const headers = { authorization: `Bearer ${token}`, accept: "text/event-stream" };

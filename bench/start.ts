@@ -1,4 +1,4 @@
-/** How long until posthouse says that it is up with all roles, and until it is ready; and what memory it then holds. */
+/** The time until posthouse reports that it is up with all roles, and until it is ready; and its memory then. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ export async function benchStart(): Promise<object> {
         await new Promise((resolve) => setTimeout(resolve, 5));
       const ready = performance.now() - began;
       await new Promise((resolve) => setTimeout(resolve, 1_000));
-      // The very first start makes the certificate authority and the operator's token.
+      // The first start creates the certificate authority and the operator's token.
       if (i === 0) firstUpMs = Math.round(up);
       else {
         upMs.push(up);

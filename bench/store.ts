@@ -1,6 +1,6 @@
 /**
- * Durable transactions per second at 1 and at 128 writers: compare-and-set of a 1 KB value, acknowledged when durable.
- * LMDB in this process beside one etcd node with its sync on, on the same disk in the same run, turn by turn.
+ * Durable transactions per second with 1 and with 128 writers: compare-and-set of a 1 KB value, acknowledged when durable. LMDB in this
+ * process, compared with one etcd node with sync on, on the same disk in the same run, in turn.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

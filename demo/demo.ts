@@ -1,7 +1,7 @@
 /**
- * Something to see: three small services as processes of their own, registered through the agent and checked by it, and
- * routes to them, released when nothing is released yet. The demo offers only commands that work: through the gateway
- * once it answers for every service, else straight to the services.
+ * The demo: three small services as separate processes, registered and checked through the agent, and routes to them, which are released
+ * when no gateway config is live. The demo prints only commands that work: through the gateway once it answers for every service, else
+ * directly to the services.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -16,10 +16,10 @@ import type { Addresses } from "#server";
 const SERVICES = ["riders", "horses", "dispatches"];
 /** Milliseconds that the agent of this process may take to answer. */
 const REGISTER_MS_MAX = 10_000;
-/** Milliseconds until the gateway must answer for the services; two seconds are usual, a busy machine takes longer. */
+/** Milliseconds until the gateway must answer for the services. Two seconds are usual; a busy machine takes longer. */
 const ANSWER_MS_MAX = 20_000;
 const ANSWER_PAUSE_MS = 50;
-/** Milliseconds a service gets to end by itself. */
+/** Milliseconds for a service to end before it is killed. */
 const STOP_MS_MAX = 3_000;
 
 export interface DemoTarget {
@@ -32,7 +32,7 @@ export async function startDemo(host: Host, { addresses, ownToken }: DemoTarget)
   const { agentSocket, controlApi, gateway } = addresses;
   if (agentSocket === undefined || controlApi === undefined || ownToken === undefined) {
     throw new Error(
-      "--demo needs the roles registry, config-server and agent in this process, and a data folder with a short path",
+      "--demo requires the roles registry, config-server and agent in this process, and a data folder with a short path",
     );
   }
   const agent = stack.use(fetchTransport({ urls: ["http://localhost"], socketPath: agentSocket }));
@@ -50,7 +50,7 @@ export async function startDemo(host: Host, { addresses, ownToken }: DemoTarget)
   return { [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** The commands to try, and why they do not lead through the gateway where they do not. */
+/** The commands to try, and the reason if they do not use the gateway. */
 function offerOf(
   services: readonly Started[],
   by: { gateway: string | undefined; whyNot: string | undefined },
@@ -58,7 +58,7 @@ function offerOf(
   const lines = ["demo: three services run; try"];
   for (const { name, port } of services)
     lines.push(by.whyNot === undefined ? `  curl ${by.gateway}/${name}` : `  curl http://127.0.0.1:${port}/`);
-  if (by.whyNot !== undefined) lines.push(`demo: these call the services themselves. ${by.whyNot}`);
+  if (by.whyNot !== undefined) lines.push(`demo: these commands call the services directly. ${by.whyNot}`);
   return `${lines.join("\n")}\n\n`;
 }
 
@@ -67,11 +67,11 @@ async function whyNotThroughGateway(
   host: Host,
   { gateway, hasRoutes }: { gateway: string | undefined; hasRoutes: boolean },
 ): Promise<string | undefined> {
-  if (gateway === undefined) return "No gateway runs in this process.";
+  if (gateway === undefined) return "This process has no gateway.";
   if (!hasRoutes) {
     const [name = ""] = SERVICES;
     const route = `{ name: ${name}, match: { path: { prefix: /${name} } }, service: ${name} }`;
-    return `The live gateway.yaml is not the demo's own and stays as it is.\nTo call them through the gateway, add routes to it such as ${route}`;
+    return `The live gateway.yaml is not the demo's, so the demo does not change it.\nTo call them through the gateway, add routes to it such as ${route}`;
   }
   await using transport = fetchTransport({ urls: [gateway] });
   using late = deadline(host.clock, ANSWER_MS_MAX);
@@ -125,10 +125,10 @@ async function register(agent: Transport, name: string, port: number): Promise<v
     },
     signal: AbortSignal.timeout(REGISTER_MS_MAX),
   });
-  if (answer.status >= 400) throw new Error(`the agent did not take ${name}: ${await answer.text()}`);
+  if (answer.status >= 400) throw new Error(`the agent rejected the service ${name}: ${await answer.text()}`);
 }
 
-/** Whether the demo's routes are live. Those of the user's own are left as they are. */
+/** Whether the demo's routes are live. The user's own routes are never changed. */
 async function releaseRoutes(client: Client): Promise<boolean> {
   const routes = SERVICES.map((name) => ({ name, match: { path: { prefix: `/${name}` } }, service: name }));
   const value = `${JSON.stringify({ routes }, null, 2)}\n`;

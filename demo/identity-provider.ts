@@ -1,17 +1,17 @@
 /**
- * A real OpenID provider on loopback for trying things out: gives out JWT access tokens for the client credentials
- * `demo` and `demo-secret`. Its keys are made when it starts and end with it.
+ * A real OpenID provider on loopback for trials: issues JWT access tokens for the client credentials `demo` and `demo-secret`. Its keys are
+ * created at the start and end with the process.
  */
 import { parseArgs } from "node:util";
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from "jose";
 
-/** What tokens are for: the audience that a gateway asks for. */
+/** The audience of the tokens, which a gateway requires. */
 const RESOURCE = "urn:posthouse:orders";
 
 const { values } = parseArgs({ options: { port: { type: "string", default: "4000" } } });
 const { privateKey } = await generateKeyPair("ES256", { extractable: true });
 const signingKey = await exportJWK(privateKey);
-/** A key id of its own for each key: whoever caches keys by id then notices a restart. */
+/** A unique key id for each key, so that clients that cache keys by id notice a restart. */
 const kid = await calculateJwkThumbprint(signingKey);
 const issuer = `http://127.0.0.1:${values.port}`;
 const Provider = await quietly(async () => (await import("oidc-provider")).Provider);
@@ -48,7 +48,7 @@ const provider = await quietly(
 );
 provider.listen(Number(values.port), "127.0.0.1", () => process.stdout.write(`identity provider on ${values.port}\n`));
 
-/** The library warns that state in memory is lost, and of a Node newer than it knows: both are meant to be so here. */
+/** The library warns about state in memory, and about a Node version that it does not know. Both are intended here. */
 async function quietly<T>(make: () => T | Promise<T>): Promise<T> {
   const { warn } = console;
   console.warn = () => {};

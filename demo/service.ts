@@ -1,4 +1,4 @@
-/** A small real HTTP service to look at: says who it is, passes the trace on in its answer, and can be asked to be ill. */
+/** A small HTTP service: reports its identity, returns the trace in its response, and can become unhealthy on request. */
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 
@@ -25,12 +25,12 @@ const server = createServer((request, response) => {
     traceparent: request.headers["traceparent"],
   });
 });
-// Longer than any gateway keeps an idle connection, so that none is closed under a request.
+// Longer than a gateway keeps an idle connection, so that no connection is closed during a request.
 server.keepAliveTimeout = 75_000;
 server.listen(Number(values.port ?? "0"), "127.0.0.1", () => {
   const address = server.address();
   process.stdout.write(`${name} on ${typeof address === "object" && address ? address.port : ""}\n`);
 });
 process.on("SIGTERM", () => server.close(() => process.exit(0)));
-// Only where another process started it with a channel: it ends with that process, also when that one was killed.
+// If another process started it with a channel, it ends with that process, even when that one is killed.
 process.on("disconnect", () => process.exit(0));

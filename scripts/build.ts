@@ -1,6 +1,6 @@
 /**
- * Builds `dist` for the packed package, or the folder that is named: Node does not strip types below node_modules. Its
- * `package.json` gives the built files the same public faces by the same names.
+ * Builds `dist`, or the given folder, for the published package, because Node does not strip types below node_modules. The folder's
+ * `package.json` gives the built files the same import names.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -26,5 +26,5 @@ const imports = Object.fromEntries(
     .map(([name, path]) => [name, path.replace(/\.ts$/, ".js")]),
 );
 writeFileSync(join(target, "package.json"), `${JSON.stringify({ type: "module", imports }, null, 2)}\n`);
-// Beside it, the package for services that want the client alone: `npm pack ./dist-client`.
+// Beside it, the package for services that need only the client: `npm pack ./dist-client`.
 if (process.argv[2] === undefined) writeClientPackage(root, target, join(root, "dist-client"));

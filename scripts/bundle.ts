@@ -1,6 +1,6 @@
 /**
- * Bundles the program for a checkout, into `node_modules/.cache/posthouse/program`, which `bin/posthouse` runs as long as no source
- * has changed since: a start then loads some twenty files in place of sixteen hundred. `npm ci` makes it, and so does `npm test`.
+ * Bundles the program for a checkout, into `node_modules/.cache/posthouse/program`, which `bin/posthouse` runs while no source has changed
+ * since. A start then loads some twenty files instead of sixteen hundred. `npm ci` and `npm test` create the bundle.
  */
 import { mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
@@ -9,14 +9,14 @@ import { rolldown } from "rolldown";
 
 const root = join(import.meta.dirname, "..");
 const CACHE = join(root, "node_modules", ".cache", "posthouse");
-/** What runs as a program or a thread of its own; files find each other by these names, beside each other. */
+/** Files that run as separate programs or threads. They find each other by these names, in the same folder. */
 const ENTRIES = {
   main: "cli/main.ts",
   "check-worker": "config-server/releases/check-worker.ts",
   service: "demo/service.ts",
   "identity-provider": "demo/identity-provider.ts",
 } as const;
-/** Packages with native parts, or that find files by their own place. */
+/** Packages with native parts, or that locate files relative to themselves. */
 const EXTERNAL = /^(lmdb|etcd3|@grpc|@opentelemetry|oidc-provider)(\/|$)/;
 
 export interface BundleSource {
@@ -26,7 +26,7 @@ export interface BundleSource {
   readonly modifiedMs: number;
 }
 
-/** @returns the sources that the bundle was made of */
+/** @returns the sources of the bundle */
 export async function bundleProgram(target = join(CACHE, "program")): Promise<readonly BundleSource[]> {
   const fresh = `${target}.${process.pid}`;
   rmSync(fresh, { recursive: true, force: true });
@@ -35,7 +35,7 @@ export async function bundleProgram(target = join(CACHE, "program")): Promise<re
     input: Object.fromEntries(Object.entries(ENTRIES).map(([name, path]) => [name, join(root, path)])),
     platform: "node",
     external: (id) => isBuiltin(id) || EXTERNAL.test(id),
-    // A package's module build before one for old loaders, whose imports no bundler can read.
+    // Prefers a package's ES module build, because bundlers cannot read the imports of builds for old loaders.
     resolve: { conditionNames: ["node", "import"], mainFields: ["module", "main"] },
     logLevel: "silent",
   });

@@ -1,6 +1,6 @@
 /**
- * Makes `posthouse-client` of a built `dist`: a package of its own with the files that the client and the OpenFeature provider
- * need, and the few packages that those import, for services that want no server beside them.
+ * Creates the package `posthouse-client` from a built `dist`: the files that the client and the OpenFeature provider need, and the few
+ * packages that these import, for services that do not need the server.
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -33,7 +33,7 @@ export function writeClientPackage(root: string, dist: string, target: string): 
       if (own !== undefined) walk(normalize(own));
       else packages.add(specifier.split("/", specifier.startsWith("@") ? 2 : 1).join("/"));
     }
-    // The types of what runs, which may name further files.
+    // The types of these files, which may refer to further files.
     const types = file.replace(/\.js$/, ".d.ts");
     if (file !== types && existsSync(join(dist, types))) walkTypes(types);
   };

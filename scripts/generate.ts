@@ -1,6 +1,6 @@
 /**
- * Writes docs/reference from what the code itself says: settings, errors, metrics, filters, OpenAPI and schemas.
- * `npm run generate`; a test fails when the pages and the code differ.
+ * Writes docs/reference from the code: settings, errors, metrics, filters, OpenAPI and schemas. Run `npm run generate`. A test fails when the
+ * pages and the code differ.
  */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -68,10 +68,10 @@ function settingsPage(): string {
     "# Settings",
     NOTE,
     "",
-    "Defaults are overridden by the settings file (`--settings FILE` or `POSTHOUSE_SETTINGS`, YAML or JSON, by name), that by",
-    "the environment, and that by flags. An unknown name or a value that does not fit ends the start with a clear line.",
+    "The settings file (`--settings FILE` or `POSTHOUSE_SETTINGS`, YAML or JSON, by name) overrides defaults, the environment",
+    "overrides the file, and flags override the environment. An unknown name or an invalid value ends the start with an error.",
     "",
-    "| name | flag | environment | type | default | what it is |",
+    "| name | flag | environment | type | default | description |",
     "| --- | --- | --- | --- | --- | --- |",
     ...rows,
     "",
@@ -85,8 +85,8 @@ function errorsPage(): string {
     "",
     "Every error on a wire is an [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem (`application/problem+json`) with a",
     "stable `code`. Branch on the code; the detail is for people and may change. Its `type` is `/errors/CODE`, a page of the",
-    "server that answered. A gateway has no path of its own, so its `type` is a name, `urn:posthouse:error:CODE`; its errors",
-    "also carry a flag in the header `x-posthouse-flag`, in the log and in the metric.",
+    "responding server. A gateway has no paths of its own, so its `type` is a name, `urn:posthouse:error:CODE`. Its errors",
+    "also have a flag in the header `x-posthouse-flag`, in the log and in the metric.",
   ];
   for (const [area, table] of TABLES) {
     const gateway = table === GatewayErrors;
@@ -115,14 +115,14 @@ function metricsPage(exposition: string): string {
     "",
     "At `/metrics` of the control API, of the agent, and of the operations port where a gateway runs without a control API. Where\none process has an agent beside one of the other two, the agent's `/metrics` has only what the agent counts, and the other has\nthe rest: nothing is counted twice. Beside them is what Prometheus expects of any Node process (`process_…`, `nodejs_…`).",
     "",
-    "| name | type | what it counts |",
+    "| name | type | description |",
     "| --- | --- | --- |",
     ...rows,
     "",
   ].join("\n");
 }
 
-/** As much of a JSON schema as a filter's config is made of. */
+/** The parts of a JSON schema that filters' configs use. */
 interface FieldSchema {
   readonly type?: string;
   readonly description?: string;
@@ -144,8 +144,8 @@ function filtersPage(): string {
     "# Filters",
     NOTE,
     "",
-    "What stands under `filters` of a route, by name, and the fields of its `config`; [the guide](../guides/gateway.md#filters) says how",
-    "they are used. Unknown fields are refused. Filters of an operator's own have a schema of their own.",
+    "The built-in filters of routes, by name, with the fields of their `config`. [The guide](../guides/gateway.md#filters) explains how to",
+    "use them. Unknown fields are rejected. Custom filters have their own schemas.",
   ];
   for (const { name, description, phase, schema } of builtInFilters.values()) {
     const root = schema as FieldSchema;
@@ -155,8 +155,8 @@ function filtersPage(): string {
       "",
       `${description} Phase: \`${phase}\`.${root.description ? ` ${root.description}` : ""}`,
     );
-    if (root.minProperties !== undefined) lines.push("", "At least one field must be given.");
-    lines.push("", "| field | type | default | what it is |", "| --- | --- | --- | --- |", ...fieldRows(root, ""));
+    if (root.minProperties !== undefined) lines.push("", "At least one field is required.");
+    lines.push("", "| field | type | default | description |", "| --- | --- | --- | --- |", ...fieldRows(root, ""));
   }
   return `${lines.join("\n")}\n`;
 }
@@ -179,7 +179,7 @@ function range(least: number | undefined, most: number | undefined, unit = ""): 
   return most === undefined ? "" : ` (${least ?? 0} to ${most}${unit})`;
 }
 
-/** Of the gateway's config, with that of each built-in filter where a route uses it. */
+/** The schema of the gateway's config, including the schema of each built-in filter. */
 function gatewaySchema(): string {
   const uses = [...builtInFilters.values()].map(({ name, schema }) => ({
     if: { properties: { name: { const: name } } },

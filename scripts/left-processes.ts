@@ -1,7 +1,7 @@
-/** Finds what a run of the tests left running: every process that it started inherited the run's mark in its environment. */
+/** Finds processes that a test run left behind. Every process that it started inherited the run's mark in its environment. */
 import { readdirSync, readFileSync } from "node:fs";
 
-/** Not a setting, whose names begin with `POSTHOUSE_` and are refused when they are unknown. */
+/** Does not begin with `POSTHOUSE_`, because unknown settings are rejected. */
 export const TEST_RUN_VARIABLE = "TEST_RUN_OF_POSTHOUSE";
 
 export interface LeftProcess {
@@ -19,10 +19,10 @@ export function leftProcesses(mark: string): LeftProcess[] {
     try {
       if (!readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(wanted)) continue;
       const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-      // A zombie has no command line, and is gone once its parent looks.
+      // A zombie has no command line, and disappears when its parent reaps it.
       if (command !== "") found.push({ pid, command });
     } catch {
-      // It has ended, or belongs to somebody else.
+      // The process has ended, or belongs to another user.
     }
   }
   return found;

@@ -1,6 +1,6 @@
 /**
- * `npm run mutate`: how many small faults in the cores the tests notice. Each mutant of a `core/` folder's files is run
- * against the folder's tests that are nearest to it; survivors are listed with their place. See CONTRIBUTING.md.
+ * `npm run mutate`: measures how many small faults in the cores the tests detect. Each mutant of a `core/` folder runs against the nearest
+ * tests of that folder. Survivors are listed with their place. See CONTRIBUTING.md.
  */
 import { globSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -43,15 +43,15 @@ interface Case {
 
 type Verdict = "killed" | "timeout" | "survived" | "untested";
 
-/** A mutant gets this many times what its tests take without it, and so many milliseconds more: then it hangs. */
+/** A mutant hangs when its tests take this many times their usual duration, plus these milliseconds. */
 const SLOWER = 4;
 const SLOWER_MS = 10_000;
-/** Milliseconds for a test that imports the file itself, without a mutant: on a busy machine it may outlast the budget. */
+/** Milliseconds for a test that imports the file directly, without a mutant. On a busy machine it may exceed the budget. */
 const CLOSE_MS_MAX = 300_000;
 
 const root = join(import.meta.dirname, "..");
 const index = new TestIndex(root);
-/** Milliseconds of each test file without a mutant; undefined: it fails without one, so it proves nothing. */
+/** Duration of each test file without a mutant, in milliseconds; undefined: it fails without one, so it proves nothing. */
 const baselines = new Map<string, number | undefined>();
 
 /** The name of each module with a core, and where the core is. */
@@ -71,7 +71,7 @@ function casesOf(folder: string, seed: number, sample: number): { drawn: Case[];
       return mutantsOf(text).map((mutant): Case => ({ path, text, mutant }));
     });
   const drawn = all.length <= sample ? all : shuffle(seededRandom(seed), all).slice(0, sample);
-  // By file, so that what is warm stays warm.
+  // By file, so that caches stay warm.
   return {
     drawn: drawn.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : a.mutant.start - b.mutant.start)),
     all: all.length,
@@ -83,20 +83,20 @@ function testFolderOf(path: string): string {
   return `test/${path.replace(/^kernel\//, "").split("/", 1)[0]}`;
 }
 
-/** The tests that import the file, and the next nearest that fit the budget; the quickest first, and what they take. */
+/** The tests that import the file, and the next nearest within the budget, the quickest first, with their duration. */
 async function testsFor(worker: Worker, path: string, budgetMs: number): Promise<{ tests: string[]; ms: number }> {
   const chosen: { path: string; ms: number }[] = [];
   let spent = 0;
   for (const test of index.testsOf(path, testFolderOf(path))) {
     if (!test.path.includes(options.tests)) continue;
-    // Tests that import the file itself are about it, whatever they cost.
+    // Tests that import the file directly are included whatever they cost.
     const close = test.distance === 1;
     if (!close && spent >= budgetMs) break;
     if (!baselines.has(test.path)) {
       const outcome = await worker.run({ tests: [test.path] }, close ? CLOSE_MS_MAX : SLOWER * budgetMs + SLOWER_MS);
       baselines.set(test.path, outcome?.passed ? outcome.ms : undefined);
       if (!outcome?.passed)
-        console.error(`${test.path} is left out: it fails or hangs without a mutant. ${outcome?.error ?? ""}`);
+        console.error(`${test.path} is excluded because it fails or hangs without a mutant. ${outcome?.error ?? ""}`);
     }
     const ms = baselines.get(test.path);
     if (ms === undefined || (!close && chosen.length > 0 && spent + ms > budgetMs)) continue;
@@ -148,7 +148,7 @@ if (options.help) {
 const folders = options.folder ?? [...cores.keys()];
 const unknown = folders.find((folder) => !cores.has(folder));
 if (unknown !== undefined) {
-  console.error(`"${unknown}" has no core/ folder. Give one of ${[...cores.keys()].join(", ")}.`);
+  console.error(`"${unknown}" has no core/ folder. Use one of ${[...cores.keys()].join(", ")}.`);
   process.exit(1);
 }
 const jobs = Number(options.jobs ?? Math.max(1, Math.floor(availableParallelism() / 2)));

@@ -1,19 +1,19 @@
 /**
- * `npm run test:fast [-- REVISION]`: the tests nearest to what changed since a revision (default: the last commit; with a
- * clean tree, the commit before it), the nearest first, as many as fit into a minute. A first answer, not a verdict.
+ * `npm run test:fast [-- REVISION]`: runs the tests nearest to the changes since a revision (default: the last commit; with a clean tree, the
+ * commit before it), the nearest first, as many as fit into a minute. A first impression, not a full check.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { TestIndex } from "./mutation/tests.ts";
 
-/** Seconds of tests to run, by their last durations: three files run at once, and the start takes some of the minute. */
+/** Seconds of tests to run, by their last durations. Three files run at once, and the start takes part of the minute. */
 const TEST_SECONDS_MAX = 90;
-/** Seconds that a test file without a known duration is taken to need. */
+/** Assumed seconds of a test file without a known duration. */
 const UNKNOWN_SECONDS = 3;
-/** Tests of whole days and weeks, and of the whole tree: only when they were changed themselves. */
+/** Long simulations, and tests of the whole tree. They run only when they were changed themselves. */
 const LONG = /^test\/(?:e2e|sim)\//u;
-/** They read every file, so that any change may concern them. */
+/** Tests that read every file, so that any change may affect them. */
 const ALWAYS = ["test/tidy.test.ts", "test/defects.test.ts", "test/plain-english.test.ts"];
 
 const root = join(import.meta.dirname, "..");
@@ -29,7 +29,7 @@ function changedSince(revision: string): string[] {
   return changed.filter((path) => path.endsWith(".ts") && existsSync(join(root, path)));
 }
 
-/** Seconds of each test file in its last run, as the test runner keeps them. */
+/** Duration of each test file in its last run, in seconds, from the test runner's cache. */
 function knownSeconds(): Map<string, number> {
   const [file] = globSync("node_modules/.vite/vitest/*/results.json", { cwd: root });
   if (file === undefined) return new Map();
@@ -40,7 +40,7 @@ function knownSeconds(): Map<string, number> {
   return new Map(files.map(([path, { duration }]) => [path, duration / 1000]));
 }
 
-/** The tests that a change reaches, and how many imports away each is. */
+/** The tests that a change affects, with their distance in imports. */
 function testsByDistance(changed: readonly string[]): Map<string, number> {
   const index = new TestIndex(root);
   const distances = new Map<string, number>(ALWAYS.map((path) => [path, 1]));
@@ -68,6 +68,8 @@ for (const [path] of reached) {
   sum += secondsOf(path);
   chosen.push(path);
 }
-console.log(`${changed.length} files changed; the ${chosen.length} nearest of ${reached.length} test files they reach.`);
+console.log(
+  `${changed.length} files changed; the ${chosen.length} nearest of ${reached.length} test files they reach.`,
+);
 const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
 process.exit(spawnSync(process.execPath, [vitest, "run", ...chosen], { stdio: "inherit", cwd: root }).status ?? 1);

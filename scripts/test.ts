@@ -1,6 +1,6 @@
 /**
- * `npm test`: sees that the machine has what the tests need, runs them all, and ends with one line that counts.
- * What is missing is installed when it may be; else this says exactly what to install, and fails.
+ * `npm test`: checks that the machine has the programs that the tests need, runs all tests, and ends with one line of counts. Missing
+ * programs are installed if possible; otherwise the run fails and names the packages to install.
  */
 import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -11,7 +11,7 @@ import { setTimeout } from "node:timers/promises";
 import { bundleProgram } from "./bundle.ts";
 import { leftProcesses, TEST_RUN_VARIABLE } from "./left-processes.ts";
 
-/** Programs that tests start for real, and the Debian packages that bring them. */
+/** Programs that tests start, and their Debian packages. */
 const NEEDED = [
   { program: "etcd", debianPackage: "etcd-server" },
   { program: "dig", debianPackage: "bind9-dnsutils" },
@@ -27,7 +27,7 @@ function provide(): void {
   const mayInstall = process.getuid?.() === 0 && has("apt-get");
   if (mayInstall) {
     console.log(`installing for the tests: ${missing.join(", ")}`);
-    // A package that starts a service by itself would keep a port that tests need; policy 101 forbids it for this call.
+    // Some packages start a service, which would occupy a port that tests need. Policy 101 prevents it for this call.
     const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
     spawnSync("apt-get", ["update", "-qq"], { stdio: "inherit", env: environment });
     spawnSync("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...missing], {
@@ -39,7 +39,7 @@ function provide(): void {
   if (still.length === 0) return;
   const names = still.map(({ debianPackage }) => debianPackage).join(" ");
   console.error(
-    `The tests start ${still.map(({ program }) => program).join(", ")} for real. Install it: apt-get install ${names}`,
+    `The tests start ${still.map(({ program }) => program).join(", ")} as programs. Install them with: apt-get install ${names}`,
   );
   process.exit(1);
 }
@@ -56,7 +56,7 @@ interface Report {
 }
 
 provide();
-// The processes that tests start run this bundle, so that its sources are compiled once and not by each.
+// The processes that tests start run this bundle, so that its sources are compiled only once.
 await bundleProgram();
 const folder = mkdtempSync(join(tmpdir(), "posthouse-report-"));
 const output = join(folder, "report.json");
@@ -66,7 +66,7 @@ const mark = randomUUID();
 const run = spawnSync(
   process.execPath,
   [vitest, "run", "--reporter=default", "--reporter=json", `--outputFile.json=${output}`, ...process.argv.slice(2)],
-  // Each test file is a process of its own: what they all load is compiled once.
+  // Each test file runs in its own process. A shared cache compiles common files only once.
   {
     stdio: "inherit",
     env: { ...process.env, NODE_COMPILE_CACHE: join(packages, ".cache", "posthouse"), [TEST_RUN_VARIABLE]: mark },
@@ -80,9 +80,8 @@ try {
 }
 rmSync(folder, { recursive: true, force: true });
 const skipped = (report?.numPendingTests ?? 0) + (report?.numTodoTests ?? 0);
-if (skipped > 0)
-  console.error(`${skipped} tests were skipped; a skipped test proves nothing, so this counts as failed.`);
-// What was killed a moment ago may take as long to be gone.
+if (skipped > 0) console.error(`${skipped} tests were skipped. A skipped test proves nothing, so the run has failed.`);
+// A process that was killed a moment ago may take that long to disappear.
 const deadline = Date.now() + LEFT_MS_MAX;
 let left = leftProcesses(mark);
 while (left.length > 0 && Date.now() < deadline) {
@@ -90,7 +89,7 @@ while (left.length > 0 && Date.now() < deadline) {
   left = leftProcesses(mark);
 }
 for (const { pid, command } of left) {
-  console.error(`The tests left process ${pid} running, which counts as failed: ${command}`);
+  console.error(`The tests left process ${pid} running, so the run has failed: ${command}`);
   process.kill(pid, "SIGKILL");
 }
 const failed = (report?.numFailedTests ?? 0) + skipped + left.length + (report && report.numPassedTests > 0 ? 0 : 1);

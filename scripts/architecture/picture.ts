@@ -6,7 +6,7 @@ const WIDTH = 100;
 const LABEL = 10;
 export const PICTURE_MARKS = { begin: "<!-- modules: npm run generate -->", end: "<!-- /modules -->" } as const;
 
-/** Which modules import which, contracts (`api.ts`, `contract/`) aside: those everybody may know. */
+/** The imports between modules, without contracts (`api.ts`, `contract/`), which every module may import. */
 function moduleImports(sources: readonly Source[], aliases: Aliases): Map<string, Set<string>> {
   const graph = new Map<string, Set<string>>();
   for (const { path, imports } of sources) {
@@ -52,7 +52,7 @@ export function modulesPicture(sources: readonly Source[], aliases: Aliases): st
   return ["```text", ...lines, rule, "```"].join("\n");
 }
 
-/** A page with its picture drawn anew. */
+/** A page with an updated picture. */
 export function withPicture(page: string, picture: string): string {
   const { begin, end } = PICTURE_MARKS;
   const from = page.indexOf(begin);

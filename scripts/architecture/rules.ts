@@ -1,16 +1,16 @@
-/** Who may import whom, as rules over what the files import and export. Each returns its violations as lines. */
+/** The rules of imports and exports between the files. Each rule returns its violations as lines. */
 import { moduleOf, targetOf, type Aliases, type Source, type SourceImport } from "./sources.ts";
 
 export interface Rulebook {
   /** By module: the public faces of other modules that it may import. */
   readonly may: Readonly<Record<string, readonly string[]>>;
-  /** What a contract may import beside other contracts of its module. */
+  /** Imports that a contract may have, beside other contracts of its module. */
   readonly contractMay: ReadonlySet<string>;
-  /** What a core may import beside itself and its module's contract. */
+  /** Imports that a core may have, beside itself and its module's contract. */
   readonly coreMay: ReadonlySet<string>;
 }
 
-/** Time, chance and the outside, none of which a core may touch. */
+/** Uses of time, randomness and the outside world, which a core must not have. */
 const IMPURE = new RegExp(
   [
     String.raw`\b(Date\.now|Math\.random|random(Bytes|Int|UUID)|set(Timeout|Interval|Immediate)|performance\.now)\b`,
@@ -32,7 +32,7 @@ export function importViolations(sources: readonly Source[], aliases: Aliases, r
       if (wrong !== undefined) found.push(`${path}: ${wrong}`);
     }
     const impure = isCore(path) ? IMPURE.exec(code) : null;
-    if (impure) found.push(`${path}: a core may not say ${impure[0]}`);
+    if (impure) found.push(`${path}: a core may not use ${impure[0]}`);
   }
   return [...new Set(found)];
 }
@@ -56,7 +56,7 @@ function importProblem(path: string, one: SourceImport, aliases: Aliases, rules:
   return isOwnCore || isOwnContract || rules.coreMay.has(specifier) ? undefined : `a core may not import ${specifier}`;
 }
 
-/** Entries of the rulebook that nobody needs, and packages in it that are not dependencies. */
+/** Unused entries of the rulebook, and packages in it that are not dependencies. */
 export function rulebookViolations(
   sources: readonly Source[],
   rules: Rulebook,
@@ -67,7 +67,7 @@ export function rulebookViolations(
     new Set(sources.filter(({ path }) => belongs(path)).flatMap(({ imports }) => imports.map((one) => one.specifier)));
   for (const [module, faces] of Object.entries(rules.may)) {
     const used = importsOf((path) => moduleOf(path) === module);
-    if (used.size === 0 && faces.length > 0) found.push(`the table has a row for ${module}, which is not there`);
+    if (used.size === 0 && faces.length > 0) found.push(`the table has a row for ${module}, which does not exist`);
     for (const face of faces) if (!used.has(face)) found.push(`${module} does not import ${face}`);
   }
   for (const [who, allowed, belongs] of [
@@ -89,7 +89,7 @@ function packageOf(specifier: string): string {
   return specifier.split("/", specifier.startsWith("@") ? 2 : 1).join("/");
 }
 
-/** Files that import themselves by a detour, as "a → b → a"; types count, too, since a reader follows them alike. */
+/** Import cycles, as "a → b → a". Types count, too, because a reader follows them in the same way. */
 export function importCycles(sources: readonly Source[], aliases: Aliases): string[] {
   const graph = new Map<string, string[]>();
   for (const { path, imports } of sources)
@@ -113,7 +113,7 @@ export function importCycles(sources: readonly Source[], aliases: Aliases): stri
   return cycles;
 }
 
-/** Files that no entry leads to. */
+/** Files that cannot be reached from an entry. */
 export function unreachedFiles(sources: readonly Source[], aliases: Aliases, entries: readonly string[]): string[] {
   const all = new Map(sources.map((source) => [source.path, source]));
   const reached = new Set<string>();
@@ -130,8 +130,8 @@ export function unreachedFiles(sources: readonly Source[], aliases: Aliases, ent
 }
 
 /**
- * Exported values that no file imports. Types are left out: one that appears in an exported signature belongs to it. `users`: every
- * file that may import, tests among them; `entries` are imported from outside.
+ * Exported values that no file imports. Types are excluded, because a type in an exported signature belongs to it. `users`: every file that
+ * may import, including tests; `entries` are imported from outside.
  */
 export function deadExports(
   sources: readonly Source[],
@@ -152,6 +152,6 @@ export function deadExports(
   return sources
     .filter(({ path }) => !entries.includes(path) && !used.get(path)?.has("*"))
     .flatMap(({ path, exports }) =>
-      exports.filter((name) => !used.get(path)?.has(name)).map((name) => `${path}: nobody imports ${name}`),
+      exports.filter((name) => !used.get(path)?.has(name)).map((name) => `${path}: ${name} is never imported`),
     );
 }

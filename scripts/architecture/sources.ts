@@ -1,13 +1,13 @@
-/** What each source file imports and exports, read by a parser: the facts that the rules of the architecture judge. */
+/** The imports and exports of each source file, read by a parser, for the rules of the architecture. */
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { parseAst } from "vitest/node";
 
 export interface SourceImport {
   readonly specifier: string;
-  /** "type" is gone at run time, and cannot close a run-time cycle. */
+  /** "type" imports do not exist at run time, so they cannot close a run-time cycle. */
   readonly kind: "value" | "type" | "dynamic";
-  /** Names taken from the file; "*" stands for all of them. */
+  /** Imported names; "*" for all of them. */
   readonly names: readonly string[];
 }
 
@@ -17,7 +17,7 @@ export interface Source {
   /** Without comments. */
   readonly code: string;
   readonly imports: readonly SourceImport[];
-  /** Values that others can import; those that are only passed on from another file are not among them. */
+  /** Values that others can import, without re-exports of other files. */
   readonly exports: readonly string[];
 }
 
@@ -147,14 +147,14 @@ export function readAliases(root: string): Aliases {
 
 export type Aliases = Readonly<Record<string, string>>;
 
-/** The file that an import of ours names; undefined for packages and Node's own. */
+/** The file of an import; undefined for packages and Node's own modules. */
 export function targetOf(aliases: Aliases, from: string, specifier: string): string | undefined {
   if (specifier.startsWith(".")) return normalize(join(dirname(from), specifier));
   const aliased = specifier.startsWith("#") ? aliases[specifier] : undefined;
   return aliased === undefined ? undefined : normalize(aliased);
 }
 
-/** The folder that a file belongs to: one of the kernel's, or one beside it. */
+/** The module of a file: a folder of the kernel, or a top-level folder. */
 export function moduleOf(path: string): string {
   const [first = "", second = ""] = path.split("/");
   return first === "kernel" ? `kernel/${second}` : first;

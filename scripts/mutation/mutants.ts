@@ -1,6 +1,6 @@
 /**
- * Mutants of a source text: small changes of meaning, one at a time, that a test should notice. Types, comments, texts and
- * what only goes into a message are left alone, since changing them changes nothing that the program does.
+ * Mutants of a source text: small changes of behavior, one at a time, that a test should detect. Types, comments, texts and messages are
+ * not changed, because they do not affect behavior.
  */
 import { parseAst } from "vitest/node";
 
@@ -47,7 +47,7 @@ interface Node {
 
 type Add = (kind: MutantKind, place: { start: number; end: number }, after: string) => void;
 
-/** All mutants of a text, in its order; the same text always gives the same ones. */
+/** All mutants of a text, in its order. The same text always has the same mutants. */
 export function mutantsOf(text: string): Mutant[] {
   const found: Mutant[] = [];
   const starts = lineStarts(text);
@@ -64,7 +64,7 @@ export function mutated(text: string, { start, end, after }: Mutant): string {
   return text.slice(0, start) + after + text.slice(end);
 }
 
-/** What has no say in what the program does: types are gone when it runs, templates and thrown errors are for people. */
+/** Nodes that do not affect behavior: types do not exist at run time; templates and thrown errors are for people. */
 function isSilent({ type }: Node): boolean {
   return (
     /^TS(?!NonNull|As|Satisfies|TypeAssertion)/.test(type) ||
@@ -75,7 +75,7 @@ function isSilent({ type }: Node): boolean {
   );
 }
 
-/** Names of properties whose value is read by people only. */
+/** Names of properties whose value is for people only. */
 const FOR_PEOPLE = new Set(["message", "description", "detail", "reason", "title"]);
 
 function visit(node: Node, text: string, add: Add): void {
@@ -84,7 +84,7 @@ function visit(node: Node, text: string, add: Add): void {
   mutate(node, text, add);
   if (node.type === "Property" && FOR_PEOPLE.has(nameOf(node["key"] as Node))) return;
   for (const [field, value] of Object.entries(node)) {
-    // A key that is a number names a member; what a type argument holds is a type.
+    // A numeric key names a member. A type argument is a type.
     if ((field === "key" && node["computed"] !== true) || /^type(Annotation|Parameters|Arguments)$/.test(field))
       continue;
     for (const child of Array.isArray(value) ? (value as unknown[]) : [value])
@@ -117,7 +117,7 @@ function mutate(node: Node, text: string, add: Add): void {
       if (typeof node["value"] === "boolean") add("constant", node, String(!node["value"]));
       return;
     case "ExpressionStatement":
-      // `"use strict"` and the like do nothing here.
+      // Directives such as `"use strict"` have no effect here.
       if (!node["directive"]) add("dropped line", node, ";");
       return;
     case "ContinueStatement":
@@ -135,7 +135,7 @@ function swapOperator(node: Node, text: string, add: Add): void {
   const swap = SWAPPED[operator];
   const [left, right] = [node["left"] as Node, node["right"] as Node];
   if (!swap || (operator === "+" && (isText(left) || isText(right)))) return;
-  // Between the operands there are only the operator, spaces, brackets and comments.
+  // Only the operator, spaces, brackets and comments are between the operands.
   const between = text
     .slice(left.end, right.start)
     .replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, (comment) => " ".repeat(comment.length));
@@ -143,14 +143,14 @@ function swapOperator(node: Node, text: string, add: Add): void {
   add(swap[0], { start, end: start + operator.length }, swap[1]);
 }
 
-/** A whole condition, unless a swapped operator says the same. */
+/** A whole condition, unless a swapped operator is equivalent. */
 function negate(test: Node, text: string, add: Add): void {
   const operator = test["operator"] as string | undefined;
   if (operator === "===" || operator === "!==" || operator === "!") return;
   add("negation", test, `!(${text.slice(test.start, test.end)})`);
 }
 
-/** The next one of a small whole number, which may be an index or a count; twice any other, which may be a limit. */
+/** A small integer, which may be an index or a count, plus one; any other number, which may be a limit, doubled. */
 function otherNumber(value: number, raw: string): string {
   return Number.isInteger(value) && value <= 2 ? String(value + 1) : `(2 * ${raw})`;
 }

@@ -1,9 +1,9 @@
-/** A worker process that is started when needed, and ended with all that it started when a job takes too long. */
+/** A worker process that starts on demand, and is killed with all its children when a job takes too long. */
 import { fork, type ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import type { Job, Outcome } from "./worker.ts";
 
-/** Milliseconds until a worker has Vitest ready, on a busy machine. */
+/** Milliseconds until Vitest is ready in a worker, on a busy machine. */
 const START_MS = 120_000;
 
 export class Worker implements AsyncDisposable {
@@ -12,13 +12,13 @@ export class Worker implements AsyncDisposable {
   /** Undefined: it took longer than `msMax`. */
   async run(job: Job, msMax: number): Promise<Outcome | undefined> {
     if (!this.#child) {
-      // A group of its own, so that what its tests start ends with it.
+      // A separate group, so that processes of its tests end with it.
       this.#child = fork(join(import.meta.dirname, "worker.ts"), {
         detached: true,
         stdio: ["ignore", "ignore", "ignore", "ipc"],
       });
       if ((await this.#next(START_MS)) !== "ready")
-        throw new Error("A worker did not start: run npx vitest to see why.");
+        throw new Error("A worker did not start. Run npx vitest to see why.");
     }
     this.#child.send(job);
     const outcome = (await this.#next(msMax)) as Outcome | undefined;

@@ -1,10 +1,10 @@
-/** Which test files see a change of a source file: by the imports between them, the nearest first. */
+/** Finds the test files that a change of a source file affects, by the imports between them, the nearest first. */
 import { globSync, readFileSync } from "node:fs";
 import { basename, dirname, join, normalize } from "node:path";
 
 export interface TestFile {
   readonly path: string;
-  /** Files of the program between the test and the source; 1: the test imports it, or is called as it is. */
+  /** Files of the program between the test and the source; 1: the test imports the file, or has its name. */
   readonly distance: number;
 }
 
@@ -38,7 +38,7 @@ export class TestIndex {
     let layer = [from];
     for (let distance = 0; layer.length > 0; distance++) {
       const next: string[] = [];
-      // Kits of tests and files that only export again are on nobody's way.
+      // Test kits, and files that only re-export, do not count as distance.
       for (let at = 0; at < layer.length; at++) {
         for (const path of this.#importsOf(layer[at] as string)) {
           if (path === to) return distance + 1;

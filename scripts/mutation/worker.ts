@@ -1,11 +1,11 @@
 /**
- * One warm Vitest in a process of its own. It runs test files with one source file replaced in memory: nothing is
- * written, so a killed run leaves the checkout as it was. Whoever starts it kills it when a mutant never ends.
+ * One warm Vitest in a separate process. It runs test files with one source file replaced in memory. Nothing is written, so a killed run
+ * leaves the checkout unchanged. The parent kills it when a mutant never ends.
  */
 import { join } from "node:path";
 import { BaseSequencer, createVitest, type TestSpecification, type Vitest } from "vitest/node";
 
-/** What the worker is asked: the test files in order, and a text to run them with. */
+/** A job of the worker: the test files in order, and the text to run them with. */
 export interface Job {
   readonly tests: readonly string[];
   readonly replaced?: { readonly path: string; readonly text: string };
@@ -18,7 +18,7 @@ export interface Outcome {
   readonly error?: string;
 }
 
-/** In the order given: what is likely to fail soon comes first. */
+/** In the given order: the tests that are likely to fail soon come first. */
 class AsGiven extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     return files;
@@ -32,11 +32,11 @@ async function start(): Promise<Vitest> {
   return createVitest(
     {
       root,
-      // Not the projects of the whole suite: one worker, and the plugin below in it.
+      // Without the projects of the whole suite: one worker, with the plugin below.
       config: false,
       include: ["test/**/*.test.ts"],
       watch: false,
-      // Kept on disk by the file's text, which is not what runs.
+      // The cache on disk is keyed by the file's text, which is not the text that runs.
       fsModuleCache: false,
       reporters: [{}],
       pool: "threads",
@@ -71,7 +71,7 @@ async function run(vitest: Vitest, job: Job): Promise<Outcome> {
   const started = performance.now();
   const result = await vitest.runTestSpecifications(specifications);
   const ms = performance.now() - started;
-  // The result holds what ran before, too.
+  // The result includes earlier runs.
   const ran = new Set(job.tests.map((path) => join(root, path)));
   const modules = result.testModules.filter(({ moduleId }) => ran.has(moduleId));
   const failed = modules.find((module) => module.state() === "failed");
@@ -88,6 +88,6 @@ process.on("message", (job: Job) => {
     (error: unknown) => process.send?.({ passed: false, tests: 0, ms: 0, error: String(error) } satisfies Outcome),
   );
 });
-// Without its parent nobody wants it any more.
+// Without its parent the worker is useless.
 process.on("disconnect", () => process.exit(0));
 process.send?.("ready");

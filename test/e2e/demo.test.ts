@@ -45,7 +45,7 @@ test("--demo offers its routes, also after a restart, and its services where a u
   await using posthouse = await startPosthouse(options);
   const { offer, commands } = await offeredBy(posthouse);
   for (const command of commands) expect(command).not.toContain(posthouse.gateway);
-  expect(offer).toContain("The live gateway.yaml is not the demo's own and stays as it is.");
+  expect(offer).toContain("The live gateway.yaml is not the demo's, so the demo does not change it.");
   const kept = await fetch(`${posthouse.api}${live}`, { headers: { authorization: `Bearer ${token}` } });
   expect(await kept.text()).toContain("name: orders");
 }, 300_000);
@@ -57,7 +57,7 @@ test("--demo offers its services where no gateway runs, and they end with the pr
     args: ["--demo", "--store", "memory", "--roles", "registry,config-server,agent"],
   });
   const { offer, commands } = await offeredBy(posthouse);
-  expect(offer).toContain("No gateway runs in this process.");
+  expect(offer).toContain("This process has no gateway.");
   // Killed, it leaves none of its services behind.
   posthouse.kill("SIGKILL");
   for (const command of commands)

@@ -361,7 +361,7 @@ describe("two workers", { timeout: 300_000 }, () => {
     // One that comes later is told.
     const [victim = 0] = await running.pids();
     process.kill(victim, "SIGKILL");
-    await eventually("is restarted", async () => {
+    await eventually("another takes its place", async () => {
       const restarts = await running.metric("posthouse_gateway_worker_restarts_total");
       return restarts === 1 && (await running.metric("posthouse_gateway_workers")) === 2;
     });
