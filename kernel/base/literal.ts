@@ -2,21 +2,19 @@
  * A value's scalar as it was written. A number, a boolean or a date has a spelling that its value does not keep:
  * `12345678901234567890`, `0644`, `1.10`, `True`. A template inserts its source text.
  */
+import type { ValueFormatName } from "./format-names.ts";
 
 /** The grammar of RFC 8259 §6. */
 const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 /** Any integer that a supported format spells: decimal with an optional sign, hexadecimal, octal, binary. */
 const INTEGER = /^(?:[+-]?\d+|0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+)$/;
 
-/** Formats whose readers agree on what a scalar's text means. */
-export type LiteralFormat = "yaml" | "json" | "toml";
-
 export class Literal {
   readonly source: string;
   readonly value: number | bigint | boolean | Date;
-  readonly format: LiteralFormat;
+  readonly format: ValueFormatName;
 
-  constructor(source: string, value: Literal["value"], format: LiteralFormat) {
+  constructor(source: string, value: Literal["value"], format: ValueFormatName) {
     this.source = source;
     this.value = value;
     this.format = format;
@@ -34,7 +32,7 @@ export class Literal {
   }
 
   /** Its text in another format: as written where that format reads it the same way, else as JSON spells it. */
-  textIn(format: LiteralFormat): string {
+  textIn(format: ValueFormatName): string {
     return format === this.format ? this.source : this.json;
   }
 

@@ -1,5 +1,6 @@
 /** The vocabulary of all modules. Imports no other module. */
 export * from "./errors.ts";
+export * from "./format-names.ts";
 export * from "./hash.ts";
 export * from "./host-address.ts";
 export * from "./chance.ts";

@@ -1,7 +1,7 @@
 /** Places in a YAML text, for errors: a pointer becomes a line and a column. */
 import { isNode, LineCounter, parseDocument, type Document } from "yaml";
 import { messageOf } from "./errors.ts";
-import { YAML_OPTIONS } from "./formats.ts";
+import { YAML_OPTIONS } from "./formats/yaml.ts";
 
 /** Where in a text, from 1; empty where it is not known. */
 export interface Place {

@@ -4,6 +4,8 @@
  * 2439, counted in turns.
  * @see RFC 2439, section 4.8.2 (figure of merit, cutoff, reuse, ceiling)
  */
+import { invariant } from "#base";
+
 export interface DampingOptions {
   /** Seconds in which the penalty halves. */
   readonly halfLifeSeconds: number;
@@ -36,6 +38,7 @@ export function startDamping(nowMs: number): Damping {
 /** The damping after a turn to critical. The penalty is capped so that it falls to `reuse` within the longest hold. */
 export function addTurn(damping: Damping, nowMs: number, options: DampingOptions): Damping {
   const faded = fade(damping, nowMs, options);
+  invariant(faded.penalty >= 0 && faded.turns >= 0, "a penalty and its turns are at least 0");
   const penalty = Math.min(faded.penalty + 1, ceiling(options));
   return { penalty, atMs: nowMs, held: faded.held || penalty > options.suppress, turns: faded.turns + 1 };
 }
@@ -51,6 +54,7 @@ export function fade(damping: Damping, nowMs: number, options: DampingOptions): 
 
 /** Seconds until a check without further turns is released; 0 when it is not held. */
 export function heldForSeconds({ penalty, held }: Damping, { reuse, halfLifeSeconds }: DampingOptions): number {
+  invariant(!held || penalty > 0, "a held check has a penalty");
   return held ? Math.max(0, halfLifeSeconds * Math.log2(penalty / reuse)) : 0;
 }
 

@@ -5,6 +5,7 @@
  * Thresholds apply to changes only: from `unknown`, the first result decides, so a new instance receives traffic after one successful
  * probe, whatever its `rise`.
  */
+import { invariant } from "#base";
 
 /** `unknown`: not judged yet. `warning`: alive and in rotation, but asking for less load or for attention. */
 export type HealthStatus = "passing" | "warning" | "critical" | "unknown";
@@ -53,6 +54,10 @@ export function observe(health: Health, result: HealthResult, nowMs: number, thr
     troubled: result === "passing" ? 0 : health.runs.troubled + 1,
     critical: result === "critical" ? health.runs.critical + 1 : 0,
   };
+  invariant(
+    runs.passing <= runs.alive && runs.critical <= runs.troubled,
+    "a run of one result is part of the wider run",
+  );
   const status = health.status === "unknown" ? result : next(health.status, runs, thresholds);
   return { status, sinceMs: status === health.status ? health.sinceMs : nowMs, runs };
 }

@@ -184,7 +184,7 @@ class EtcdStore implements Store {
     this.#feeds.set(feed, (this.#feeds.get(feed) ?? 0) + 1);
     try {
       const batches = feed.hub.watch(selector, after, signal);
-      await untilAborted(signal, feed.stands);
+      await untilAborted(signal, feed.established);
       yield* batches;
     } finally {
       const others = (this.#feeds.get(feed) ?? 1) - 1;

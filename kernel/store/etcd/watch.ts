@@ -50,7 +50,7 @@ export class Feed implements Disposable {
   readonly #options: FeedOptions;
   readonly #recent: RecentRevisions;
   readonly #stop = new AbortController();
-  readonly #stands = Promise.withResolvers<void>();
+  readonly #established = Promise.withResolvers<void>();
   /** Everything up to here was published. */
   #cursor: Revision;
   #compacted: Revision = 0;
@@ -68,13 +68,13 @@ export class Feed implements Disposable {
       confirmed: true,
       queueRevisionsMax,
     });
-    this.#stands.promise.catch(() => {});
+    this.#established.promise.catch(() => {});
     void this.#run();
   }
 
   /** Resolves when etcd has confirmed the watch. @throws STORE_UNAVAILABLE when etcd is unreachable at the start */
-  get stands(): Promise<void> {
-    return this.#stands.promise;
+  get established(): Promise<void> {
+    return this.#established.promise;
   }
 
   /** Whether a watch after this revision can be served from here. */
@@ -96,21 +96,21 @@ export class Feed implements Disposable {
 
   async #run(): Promise<void> {
     let failures = 0;
-    let stood = false;
+    let wasEstablished = false;
     while (!this.#ended) {
       try {
         await this.#connect(() => {
           failures = 0;
-          stood = true;
+          wasEstablished = true;
           this.hub.paused = false;
-          this.#stands.resolve();
+          this.#established.resolve();
         });
       } catch (error) {
         if (this.#ended) break;
         this.hub.paused = true;
-        if (!stood || StoreErrors.COMPACTED.is(error)) {
+        if (!wasEstablished || StoreErrors.COMPACTED.is(error)) {
           this.#ended = true;
-          this.#stands.reject(error);
+          this.#established.reject(error);
           this.hub.fail(error as Error);
           break;
         }
@@ -121,24 +121,24 @@ export class Feed implements Disposable {
           .catch(() => {});
       }
     }
-    this.#stands.reject(StoreErrors.UNAVAILABLE("The watch has ended."));
+    this.#established.reject(StoreErrors.UNAVAILABLE("The watch has ended."));
   }
 
   /** Follows one connection. Rejects when it is cut. */
-  #connect(onStanding: () => void): Promise<void> {
+  #connect(onEstablished: () => void): Promise<void> {
     const { members, wire } = this.#options;
     return members.read(async (_client, streams) => {
       // A call first, because etcd3 renews an expired token for calls only, not for streams.
       await streams.kv.range(wire.rangeRequest({ key: "-", limit: 0 }));
       const bookmarks = isProgressInOrder((await streams.maintenance.status()).version);
       this.#stop.signal.throwIfAborted();
-      await this.#follow(streams, { bookmarks, onStanding });
+      await this.#follow(streams, { bookmarks, onEstablished });
     });
   }
 
   async #follow(
     streams: Etcd3,
-    { bookmarks, onStanding }: { bookmarks: boolean; onStanding: () => void },
+    { bookmarks, onEstablished }: { bookmarks: boolean; onEstablished: () => void },
   ): Promise<void> {
     const stream = (await streams.watchClient.watch(REQUIRE_LEADER)) as Stream;
     const cut = Promise.withResolvers<never>();
@@ -154,7 +154,7 @@ export class Feed implements Disposable {
       pulse.beat();
       if (response.canceled) throw this.#cancelled(response);
       if (response.created) {
-        onStanding();
+        onEstablished();
         return this.hub.confirm();
       }
       held = await this.#take(response, held);

@@ -2,6 +2,7 @@
  * The history of every key, in memory and without the values: the revisions that are kept, oldest first. A transaction is evaluated
  * against it alone, so it needs neither the disk nor a lock.
  */
+import { invariant } from "#base";
 import { OrderedKeys } from "../ordered-keys.ts";
 import type { KeyOrPrefix, Revision } from "../types.ts";
 import type { Change } from "./layout.ts";
@@ -22,6 +23,8 @@ export class KeyHistory<C extends Change = Change> {
   record(change: C): void {
     const changes = this.#changes.get(change.key);
     if (changes) {
+      const last = changes.at(-1) as C;
+      invariant(last.modRevision <= change.modRevision, "the changes of a key are in order of revision");
       changes.push(change);
     } else {
       this.#changes.set(change.key, [change]);

@@ -3,7 +3,10 @@
  * value, and then escapes are resolved. A leading byte order mark is dropped.
  * @see https://docs.oracle.com/en/java/javase/21/docs/api/java.base/java/util/Properties.html (load)
  */
-import { own } from "./own.ts";
+import { own } from "../own.ts";
+import type { ValueReader } from "./reader.ts";
+
+export const properties: ValueReader = { read: readProperties };
 
 /** A part of the text that belongs to a key or a value, with its escapes. A continued line has several. */
 export interface PropertyPiece {

@@ -3,8 +3,8 @@
  * needs only the grammar's skeleton.
  */
 import { parse } from "smol-toml";
-import { exactNumber, Literal } from "./literal.ts";
-import { own, setOwn } from "./own.ts";
+import { exactNumber, Literal } from "../literal.ts";
+import { own, setOwn } from "../own.ts";
 
 /** A string of the text: its quotes are part of the range. */
 export interface TomlString {
