@@ -1,6 +1,6 @@
 /**
- * What a route does beside forwarding: sticky sessions, compression, the cache, templates that no caller can break out
- * of.
+ * Features of a route besides forwarding: sticky sessions, compression, the cache, and templates that a caller cannot
+ * break out of.
  */
 import type { ServerResponse } from "node:http";
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
@@ -131,13 +131,13 @@ test("an answer is compressed as the client likes it best, and what must not be 
   expect(head.headers["content-length"]).toBeUndefined();
 });
 
-test("whatever describes an answer says the same of it as the answer: 200, HEAD, 304 and 206", async () => {
+test("200, HEAD, 304 and 206 responses for the same representation carry the same headers", async () => {
   await using running = await world(route({ compress: {} }), {
     handle: (request, response) => {
       const path = request.url ?? "";
       const type = path.startsWith("/image") ? "image/png" : "text/plain";
       const tag = request.headers["if-none-match"];
-      // A service says in a 304 what it must, and no more.
+      // The service sends only the required headers in a 304.
       if (tag?.includes('"x"')) return (void response.writeHead(304, { etag: '"x"', vary: "Cookie" }).end(), true);
       if (path.startsWith("/untagged") && request.headers["if-modified-since"] !== undefined) {
         return (void response.writeHead(304).end(), true);
@@ -316,7 +316,7 @@ test("Cache-Status says why a request was forwarded, with the service's own memb
   await stale("posthouse; fwd=stale; fwd-status=503; detail=stale-if-error");
 });
 
-test("what a 304 says reaches the one who asked and those who come after, but for cookies", async () => {
+test("headers of a 304 reach the requesting client and later clients, except for cookies", async () => {
   const said: Record<string, Record<string, string>> = {
     "/link": { link: "</a>; rel=next", "x-ratelimit-remaining": "7", "cache-control": "max-age=60" },
     "/cookie": { "set-cookie": "a=1", "cache-control": "max-age=60" },
@@ -357,7 +357,7 @@ test("what a 304 says reaches the one who asked and those who come after, but fo
   expect(second[2]?.headers["cache-status"]).not.toBe("posthouse; hit");
   expect(second[3]?.headers["cache-status"]).toBe("posthouse; hit");
   expect((await asked("/vary", { "accept-language": "en" })).headers["cache-status"]).not.toBe("posthouse; hit");
-  // Freshness that the service does not state is none.
+  // Without explicit freshness from the service, a response is not fresh.
   for (let i = 0; i < 2; i++)
     expect((await asked("/modified")).headers["cache-status"]).toBe("posthouse; fwd=uri-miss");
 });
@@ -428,7 +428,7 @@ test("a write that did not fail ends what was kept of its target, for everybody 
   for (const path of ["/moved", "/by-location", "/by-content"]) {
     expect([path, await read(path)]).toEqual([path, String(version)]);
   }
-  // What was asked before the write and comes after it tells of how it was, and is not kept.
+  // A response requested before the write that arrives after it describes the old state, and is not cached.
   const early = read("/held");
   await eventually("the service has it", () => held.length === 1);
   await write("PUT", "/held");

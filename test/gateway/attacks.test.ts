@@ -80,7 +80,7 @@ test.for([
   ["userinfo", "GET / HTTP/1.1\r\nhost: a@b\r\n\r\n"],
   ["a path in Host", "GET / HTTP/1.1\r\nhost: gw/evil\r\n\r\n"],
   ["an empty Host", "GET / HTTP/1.1\r\nhost:\r\n\r\n"],
-  ["a port that is none", "GET / HTTP/1.1\r\nhost: a:99999\r\n\r\n"],
+  ["an invalid port", "GET / HTTP/1.1\r\nhost: a:99999\r\n\r\n"],
   ["a target of another host", "GET http://b/ HTTP/1.1\r\nhost: a\r\n\r\n"],
 ])("row 9: %s is 400", async ([, bytes]) => {
   const before = service.requests.length;
@@ -126,7 +126,7 @@ test.for(["/%61dmin/x", "//admin/x", "/./admin/x", "/x/.//../admin", "/admin//x"
     const before = service.requests.length;
     const answer = await get(target);
     if (target === "/%41dmin") {
-      // Another path by its case; the service is told the very path that was matched.
+      // Another path, because of its case; the service receives exactly the path that was matched.
       expect([answer.status, service.requests.at(-1)?.url]).toEqual([200, "/Admin"]);
       return;
     }
@@ -171,7 +171,7 @@ function slow(bytes: string): Promise<string> {
   });
 }
 
-test("a WebSocket handshake is authorised before anybody is dialled", async () => {
+test("a WebSocket handshake is authorized before the gateway dials a service", async () => {
   const before = service.requests.length;
   const answer = await get("/admin/ws", "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-key: x\r\n");
   expect([answer.status, answer.headers["x-posthouse-flag"]]).toEqual([401, "AU"]);

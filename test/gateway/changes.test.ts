@@ -1,6 +1,6 @@
 /**
- * A thousand releases under load: no request fails, each is answered by one whole release, and what stands long goes
- * on.
+ * A thousand releases under load: no request fails, one whole release answers each request, and long-lived streams
+ * continue.
  */
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { Pool } from "undici";

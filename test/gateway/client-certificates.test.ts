@@ -1,4 +1,7 @@
-/** Listeners that ask clients for a certificate: who gets in, what the service is told, and what nobody can pretend. */
+/**
+ * Listeners that ask clients for a certificate: which clients are accepted, what the service receives, and that no
+ * client can forge it.
+ */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect as tlsConnect } from "node:tls";
@@ -48,7 +51,7 @@ async function listening(
 const clientOf = (ca: Authority, names = ["client.example"], subject = "CN=client, O=Acme") =>
   ca.issue(names, { subject });
 
-test("only a client with a certificate of the listener's CA reaches a route, and the service is told who it is", async () => {
+test("only a client with a certificate of the listener's CA reaches a route, and the service receives the client's identity", async () => {
   const [ca, stranger] = [await authority(), await authority()];
   await using at = await listening({ ca: ca.pem });
   const good = await clientOf(ca, ["client.example", "spiffe://acme/orders"]);
@@ -112,7 +115,7 @@ test("without a certificate a client gets the TLS alert that says so", async () 
   expect(await alert("TLSv1.2")).toMatch(/ALERT_HANDSHAKE_FAILURE|ECONNRESET|EPROTO/);
 });
 
-test("with verify-if-given a client without a certificate is let in as nobody, one with a bad one is not", async () => {
+test("verify-if-given accepts a client without a certificate as anonymous and rejects one with an invalid certificate", async () => {
   const [ca, stranger] = [await authority(), await authority()];
   await using at = await listening({ ca: ca.pem, mode: "verify-if-given" });
   const nobody = await askTls(at.port, { headers: [`${HEADER}: Hash=forged`] });
@@ -122,7 +125,7 @@ test("with verify-if-given a client without a certificate is let in as nobody, o
   expect(await askTls(at.port, await clientOf(stranger))).toMatchObject({ text: "" });
 });
 
-test("what a client says of its certificate itself is gone, on every listener and in every spelling", async () => {
+test("the gateway removes a client's own claims about its certificate, on every listener and in every spelling", async () => {
   const ca = await authority();
   const forged = "Hash=00;Subject=CN=admin";
   const spellings = [HEADER, "X-Forwarded-Client-Cert", "x_forwarded_client_cert", "X-Forwarded-Client_Cert"];
@@ -165,7 +168,7 @@ test("a route's conditions and templates see the certificate that was verified, 
   expect((await askTls(at.port, await clientOf(ca, ["spiffe://acme/x"]))).status).toBe(200);
 });
 
-test("what is cached for one certificate is for no other, nor for nobody", async () => {
+test("responses cached for one certificate are not served for another certificate, nor without one", async () => {
   const ca = await authority();
   await using at = await listening({ ca: ca.pem, mode: "verify-if-given" }, { more: { cache: {} } });
   const [one, two] = [await clientOf(ca), await clientOf(ca)];
@@ -189,7 +192,7 @@ test("names that would end the header, or the value, are escaped", async () => {
   );
 });
 
-test("a session is not resumed past the CA: neither one of another listener nor one of before a change", async () => {
+test("a TLS session is not resumed across CAs: neither from another listener nor from before a change", async () => {
   const [ca, other] = [await authority(), await authority()];
   await using at = await listening({ ca: ca.pem });
   const client = await clientOf(ca);
@@ -198,7 +201,7 @@ test("a session is not resumed past the CA: neither one of another listener nor 
     expect(first.status).toBe(200);
     const again = await askTls(at.port, { ...client, maxVersion, session: first.session });
     expect([again.status, again.reused]).toEqual([200, false]);
-    // Sessions of a listener that asks for nothing are of no use at one that does.
+    // Sessions of a listener that does not ask for certificates are rejected by a listener that does.
     const open = await askTls(at.running.ports.httpsPort as number, { maxVersion });
     expect(open.status).toBe(200);
     expect(await askTls(at.port, { maxVersion, session: open.session })).toMatchObject({ text: "", reused: false });
@@ -221,7 +224,7 @@ test("a CA file that changes is in force for new connections without a release; 
   expect((await askTls(at.port, first)).status).toBe(200);
   expect((await askTls(at.port, second)).text).toBe("");
   await writeFile(caFile, "no certificate");
-  await eventually("it is told", () =>
+  await eventually("the invalid CA file is logged", () =>
     at.running.host.log.lines.some(({ message }) => message.includes("is not valid: This contains no PEM certificate")),
   );
   expect((await askTls(at.port, first)).status).toBe(200);
@@ -254,7 +257,7 @@ test("a connection from before its listener asked for certificates carries no fu
   socket.destroy();
 });
 
-test("a connection whose certificate another CA vouched for carries no further request, and new ones do", async () => {
+test("a connection with a certificate of a former CA carries no further requests, and new connections do", async () => {
   const [ca, other] = [await authority(), await authority()];
   await using at = await listening({ ca: ca.pem });
   const socket = tlsConnect({ host: "127.0.0.1", port: at.port, rejectUnauthorized: false, ...(await clientOf(ca)) });

@@ -1,4 +1,4 @@
-/** What a gateway makes of a registry that has just started: endpoints known before stay until it is warm. */
+/** How a gateway handles a registry that has just started: endpoints known before stay until the registry is warm. */
 import { expect, test } from "vitest";
 import type { Frame } from "#http/frames";
 import type { Instance, ServiceDelta } from "#registry/api";
@@ -52,7 +52,7 @@ function follow() {
       // A frame that changes nothing, so that all before it were taken.
       frames.push({ event: "heartbeat", cold: true });
       wake();
-      await eventually("they are heard", () => frames.length === 0);
+      await eventually("the gateway has received the frames", () => frames.length === 0);
       await new Promise((resolve) => setImmediate(resolve));
       return { orders: held("orders"), users: held("users") };
     },

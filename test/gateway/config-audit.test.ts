@@ -34,7 +34,7 @@ async function source() {
   return { stack, clock, host, control, applied };
 }
 
-test("what the push never brought is found within six minutes, applied and acknowledged", async () => {
+test("a config that the push never delivered is found within six minutes, applied and acknowledged", async () => {
   const { stack, clock, control, applied } = await source();
   await using _ = stack;
   control.unheard = config(2);

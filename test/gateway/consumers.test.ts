@@ -50,7 +50,7 @@ const configOf = (keysPort: number) => ({
   ],
 });
 
-test("a token's claim names the consumer; who is none, or denied, is refused in words that a page may read", async () => {
+test("a token's claim names the consumer; unknown and denied consumers get a refusal with CORS headers", async () => {
   await using keys = await identityProvider();
   await using running = await world(configOf(keys.port));
   const origin = "https://app.example";

@@ -121,7 +121,7 @@ test("an expectation that the gateway does not know is refused readably", async 
   expect([answer.status, answer.headers["access-control-allow-origin"]]).toEqual([417, origin]);
 });
 
-test("a foreign origin, and a route without cors, are told nothing", async () => {
+test("a foreign origin, and a route without cors, get no CORS headers", async () => {
   const foreign = await fetch(`${running.url}/token`, { headers: { origin: "https://evil.example" } });
   const plain = await fetch(`${running.url}/nowhere`, { headers: { origin } });
   expect([foreign.status, foreign.headers.get("access-control-allow-origin")]).toEqual([401, null]);

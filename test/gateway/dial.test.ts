@@ -24,7 +24,7 @@ async function gatewayWith(config: object, { loopback = true, instances = [] as 
 }
 
 test.each(["127.0.0.1", "::ffff:127.0.0.1", "127.0.0.2"])(
-  "an instance at the gateway's own port, at %s, is no endpoint",
+  "an instance at the gateway's own port, at %s, is not an endpoint",
   async (address) => {
     await using running = await gatewayWith(oneRoute(), { instances: [instance(9)] });
     running.plane.change(instance(running.httpPort, { id: "i-9", address }));
@@ -36,7 +36,7 @@ test.each(["127.0.0.1", "::ffff:127.0.0.1", "127.0.0.2"])(
   },
 );
 
-test("what opens and closes in this process later is excluded meanwhile, also for a port that has a name", async () => {
+test("ports opened later in this process are excluded while they are open, also when the port has a name", async () => {
   await using agent = await upstream();
   const ports = [{ name: "admin", port: agent.port, protocol: "http" as const }];
   const clusters = [{ name: "c", service: "orders", port: "admin" }];
@@ -97,7 +97,7 @@ test("without services on this host its loopback is dialled by no address, name,
   for (const status of await statuses("/name", "/copy")) expect([502, 503]).toContain(status);
   const { text } = await running.call("/service");
   expect(text).toContain("gatewayLoopback");
-  // What is sent to it afterwards is the first that it sees.
+  // The service sees the bytes sent to it afterwards first.
   const socket = connect(port, "127.0.0.1");
   await eventually("a connection", () => service.connections.length > 0);
   expect(service.connections.map(({ socket: { remotePort } }) => remotePort)).toEqual([

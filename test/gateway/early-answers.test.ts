@@ -1,6 +1,6 @@
 /**
  * Answers that come before the request is whole: the gateway's own and those of services, on every protocol. Each of
- * them reaches its client, also one that writes everything before it reads, and harms no other request.
+ * them reaches its client, even a client that writes everything before it reads, and harms no other request.
  */
 import { Agent, request as httpRequest } from "node:http";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
@@ -111,7 +111,7 @@ test("the gateway's own answer to a large upload reaches a client that reads las
         const { status: got, headers } = parseAnswer(text);
         expect([told, got, headers["connection"], error]).toEqual([told, status, "close", ""]);
       }
-      // What the pool asks next meets no dying connection.
+      // The pool's next request does not meet a closing connection.
       const pooled = await pooledUpload(agent, httpPort, path, chunked);
       expect([path, pooled]).toEqual([path, status]);
       expect(await pooledGet(agent, httpPort, "/open")).toBe(200);
@@ -175,8 +175,8 @@ test("behind a refused body that is short the connection is kept", async () => {
 
 test.for([
   ["a head that is too large", `GET /open HTTP/1.1\r\nhost: a\r\nx: ${"y".repeat(400_000)}\r\n\r\n`, 431],
-  ["what is no HTTP", `${"nonsense ".repeat(100_000)}\r\n\r\n`, 400],
-  ["a chunk that is none", `${upload("/open", 0, true)}zz\r\n${"x".repeat(1_000_000)}`, 400],
+  ["a request that is not HTTP", `${"nonsense ".repeat(100_000)}\r\n\r\n`, 400],
+  ["an invalid chunk", `${upload("/open", 0, true)}zz\r\n${"x".repeat(1_000_000)}`, 400],
   ["CONNECT", `CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n${"x".repeat(1_000_000)}`, 405],
   [
     "a handshake that no route takes",
@@ -241,7 +241,7 @@ async function hastyService(answer: string) {
   };
 }
 
-test("a service's early answer reaches every client, and is no evidence against the service", async () => {
+test("a service's early answer reaches every client, and does not count against the service", async () => {
   const answer = "HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 9\r\n\r\ntoo large";
   await using service = await hastyService(answer);
   const over = { bodyBytesMax: 1e9, retry: { attempts: 0 } };
@@ -260,7 +260,7 @@ test("a service's early answer reaches every client, and is no evidence against 
   expect((await running.host.metrics.expose()).text).toContain("posthouse_gateway_ejections_total 0");
 }, 60_000);
 
-test("a connection that breaks while a body is written is no evidence against the service", async () => {
+test("a connection that breaks while a body is written does not count against the service", async () => {
   await using service = await hastyService("");
   const over = { bodyBytesMax: 1e9, retry: { attempts: 0 } };
   await using running = await runGateway(oneRoute(over), [instance(service.port)]);

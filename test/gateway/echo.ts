@@ -16,7 +16,7 @@ export interface Answered {
   readonly headers: IncomingHttpHeaders;
   readonly bytes: Buffer;
   readonly text: string;
-  /** What the service saw. @throws when the gateway answered itself */
+  /** The request as the service received it. @throws when the gateway answered itself */
   readonly seen: Seen;
 }
 

@@ -154,7 +154,7 @@ const HTTP1_REQUESTS: [name: string, ending: Ending, bytes: string, leave: Leave
   ["no last chunk but an end", "broken", `${CHUNKED}4\r\nsome\r\n`, fin],
   ["an end inside the last chunk", "broken", `${CHUNKED}4\r\nsome\r\n0\r\n`, fin],
   ["a reset after a chunk", "broken", `${CHUNKED}4\r\nsome\r\n`, reset],
-  ["a chunk that is none", "broken", `${CHUNKED}4\r\nsome\r\nzz\r\n`, stay],
+  ["an invalid chunk", "broken", `${CHUNKED}4\r\nsome\r\nzz\r\n`, stay],
 ];
 
 const PREFACE = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(4, 0, 0)]);
@@ -184,7 +184,7 @@ const HTTP2_REQUESTS: [name: string, ending: Ending, frames: Buffer[], leave: Le
   ["a reset of its connection", "broken", [head2("POST"), some()], reset],
 ];
 
-test("a request that breaks off is broken for the service, and one that is whole is whole", async () => {
+test("a service sees an aborted request as broken, and a complete request as whole", async () => {
   await using one = await byteService(() => {});
   await using two = await frameService(() => {});
   const clusters = [
@@ -206,8 +206,8 @@ test("a request that breaks off is broken for the service, and one that is whole
       socket.on("data", () => {});
       const [first = "", ...rest] = bytes;
       socket.write(first, "latin1");
-      // What breaks it off comes once the service has the request.
-      if (ending === "broken") await within(1_000, `${told} is there`, () => exchanges.length > 0).catch(() => {});
+      // The bytes that break the request off follow once the service has the request.
+      if (ending === "broken") await within(1_000, `${told} has arrived`, () => exchanges.length > 0).catch(() => {});
       for (const more of rest) socket.write(more, "latin1");
       leave(socket);
       const seen = () => {

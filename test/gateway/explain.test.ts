@@ -1,5 +1,5 @@
 /**
- * Explaining a request: what is told is what the gateway does, from the released config, and no secret is told again.
+ * Explaining a request: the explanation matches what the gateway does with the released config, and reveals no secret.
  */
 import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
@@ -138,7 +138,7 @@ test("an explanation names each candidate and why it lost, the steps, the endpoi
   expect(JSON.stringify(query)).not.toContain("very-secret");
 });
 
-test("a refusal, a redirect and a route without endpoints are told as they would be answered", async () => {
+test("a refusal, a redirect and a route without endpoints are explained with the answer that they would get", async () => {
   await using plane = await controlPlane();
   const outcome = async (url: string, more: object = {}) =>
     (await plane.client.gateway.explain({ url, ...more })).outcome;
@@ -159,7 +159,7 @@ test("a refusal, a redirect and a route without endpoints are told as they would
   await expect(outcome("http://a/%2e%2e/x")).rejects.toMatchObject({ code: "GATEWAY_REQUEST_INVALID" });
 });
 
-test("the time that a service would be told is the caller's or the route's, and none left is a refusal", async () => {
+test("the explained deadline is the sooner of the caller's and the route's, and a deadline of 0 is a refusal", async () => {
   const routes = [{ name: "r", match: {}, cluster: "c", deadlineHeader: "X-Left", timeouts: { totalMs: 1_000 } }];
   const clusters = [{ name: "c", endpoints: [{ address: "127.0.0.1", port: 1111 }] }];
   const config = async () => JSON.stringify({ routes, clusters });
@@ -177,7 +177,7 @@ test("the time that a service would be told is the caller's or the route's, and 
   expect(await outcome(["x-left", "0"])).toMatchObject({ kind: "refuse", status: 504, flag: "UT" });
 });
 
-test("what is explained is what the gateway does", async () => {
+test("an explanation matches what the gateway does", async () => {
   await using plane = await controlPlane();
   await using service = await upstream((request, response) => void response.end(request.url));
   await using running = await runGateway(config, [instance(service.port)]);
@@ -253,7 +253,7 @@ test("the program validates a file with line and column, and tests a route of it
   expect(hashed).toBe(sha256(key));
 });
 
-test("who may be sent a request is told as it is chosen: by subset, in a panic, and by zone", async () => {
+test("the usable endpoints are explained as the gateway chooses them: by subset, in a panic, and by zone", async () => {
   const at = (port: number, over: object = {}) => ({ address: `127.0.0.${port}`, port: 80, ...over });
   const clusters = [
     { name: "zoned", endpoints: [at(1, { zone: "a" }), at(2, { zone: "b" }), at(3, { zone: "b" })] },

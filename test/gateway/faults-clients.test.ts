@@ -80,7 +80,7 @@ test.for(CLIENTS)("a client that %s", async ([, does, over, outcome]) => {
     socket.on("error", () => {});
     await expectCounted(running, outcome);
     if (outcome.status !== 0) {
-      await eventually("the client is told", () => parseAnswer(text).status === outcome.status);
+      await eventually("the client has an answer", () => parseAnswer(text).status === outcome.status);
       expect(parseAnswer(text).headers["x-posthouse-flag"]).toBe(outcome.flag);
     }
     await eventually("the upstream's side has ended", () => gone.length === 1);

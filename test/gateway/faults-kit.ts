@@ -1,4 +1,4 @@
-/** What the tables of faults share: short limits, a client that reads bytes, and what must be so after each row. */
+/** Shared by the tables of faults: short limits, a client that reads bytes, and what must be true after each row. */
 import { connect } from "node:net";
 import { expect } from "vitest";
 import { eventually } from "#test/kit";
@@ -15,11 +15,11 @@ export const sockets = () => process.getActiveResourcesInfo().filter((name) => n
 export const LIMITS = { timeouts: { headersMs: 150, idleMs: 150 }, bodyBytesMax: 1_000_000_000 };
 
 export interface Outcome {
-  /** What the client is told; 0: nothing. */
+  /** The status that the client receives; 0: nothing. */
   readonly status: number;
   /** Why, in the gateway's own words; undefined: nothing is wrong. A race of the kernel's has two. */
   readonly flag?: string;
-  /** What is counted, where the client is told something else or nothing. */
+  /** The status that is counted, when the client receives another one or nothing. */
   readonly counted?: number;
   /** Whether the client can tell that the answer is whole. */
   readonly whole: boolean;
@@ -35,7 +35,7 @@ export function client(port: number, bytes: string): Promise<{ text: string; end
     const limit = setTimeout(() => socket.destroy(), 3_000);
     socket.on("data", (chunk) => {
       text += chunk.toString("latin1");
-      // Hints are no answer.
+      // Informational responses are not the answer.
       text = text.replace(/^(HTTP\/1\.1 1\d\d [^]*?\r\n\r\n)+/, "");
       if (wholeAnswer(text)) socket.end();
     });
@@ -56,7 +56,7 @@ export function wholeAnswer(text: string): boolean {
   return headers["content-length"] !== undefined && body.length >= Number(headers["content-length"]);
 }
 
-/** What log and metric say of the one exchange there was, and that nothing of it is left. */
+/** Expects log and metric to report the one exchange, and nothing of it to be left. */
 export async function expectCounted(running: Running, { flag, counted, status }: Outcome): Promise<void> {
   await eventually("nothing is in flight", () => running.gateway.status().inFlight === 0);
   const line = await eventually("the log line", () =>

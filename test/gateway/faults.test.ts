@@ -1,6 +1,6 @@
 /**
- * What goes wrong at an upstream, and what the gateway makes of it: status, flag in header, log and metric, and nothing
- * left behind: no socket, no exchange in flight. Read it as a table.
+ * Faults of an upstream, and how the gateway handles them: status, flag in header, log and metric, and nothing left
+ * behind: no socket, no exchange in flight. Read it as a table.
  */
 import { createServer, type Socket } from "node:net";
 import { expect, test } from "vitest";
@@ -13,8 +13,8 @@ const CHUNKED = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 
 type Misdeed = (socket: Socket, chunk: string) => void;
 
-const UPSTREAMS: [what: string, does: Misdeed | "nobody listens" | "resets on accept", Outcome][] = [
-  ["refuses", "nobody listens", { status: 503, flag: "UH", whole: true }],
+const UPSTREAMS: [what: string, does: Misdeed | "no listener" | "resets on accept", Outcome][] = [
+  ["refuses", "no listener", { status: 503, flag: "UH", whole: true }],
   ["resets on accept", "resets on accept", { status: 502, flag: "UC", whole: true }],
   ["closes without a word", (socket) => socket.end(), { status: 502, flag: "UC", whole: true }],
   ["resets without a word", (socket) => socket.resetAndDestroy(), { status: 502, flag: "UC", whole: true }],
@@ -61,7 +61,7 @@ const UPSTREAMS: [what: string, does: Misdeed | "nobody listens" | "resets on ac
     { status: 200, flag: "UP", whole: false },
   ],
   [
-    "sends a chunk size that is no number",
+    "sends a chunk size that is not a number",
     (socket) => socket.write(`${CHUNKED}0x2\r\nok\r\n0\r\n\r\n`),
     { status: 502, flag: "UP", whole: true },
   ],
@@ -182,13 +182,13 @@ test.for(UPSTREAMS)("an upstream that %s", async ([, does, outcome]) => {
   await eventually("no socket is left", () => sockets() <= before);
 });
 
-async function misbehaving(does: Misdeed | "nobody listens" | "resets on accept") {
+async function misbehaving(does: Misdeed | "no listener" | "resets on accept") {
   const connections: Socket[] = [];
   const server = createServer((socket) => {
     connections.push(socket);
     socket.on("error", () => {});
     if (does === "resets on accept") socket.resetAndDestroy();
-    else if (does !== "nobody listens") socket.once("data", (chunk) => does(socket, chunk.toString("latin1")));
+    else if (does !== "no listener") socket.once("data", (chunk) => does(socket, chunk.toString("latin1")));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
@@ -197,7 +197,7 @@ async function misbehaving(does: Misdeed | "nobody listens" | "resets on accept"
       server.close(() => resolve());
       for (const socket of connections) socket.destroy();
     });
-  if (does === "nobody listens") await close();
+  if (does === "no listener") await close();
   return { port, connections, [Symbol.asyncDispose]: async () => (server.listening ? close() : undefined) };
 }
 

@@ -43,7 +43,7 @@ test("key-auth finds the consumer of a key, tells the service who it is and not 
   expect(headers["x-api-key"]).toBeUndefined();
 });
 
-test("a consumer has an allowance, a part of a split and a cache of his own", async () => {
+test("each consumer has its own allowance, part of a split and cache", async () => {
   await using running = await world({
     consumers: ["a", "b"].map((name) => ({
       name,
@@ -109,7 +109,7 @@ test("a client that waits for leave to send gets it from a filter that reads bod
   expect(refused.text).toContain("HTTP/1.1 422");
 });
 
-test("a filter that throws costs its request, and nobody else's", async () => {
+test("a filter that throws fails its own request, and no other", async () => {
   const filter = (name: string, built: object) => [
     name,
     { name, description: "", phase: "request" as const, schema: { type: "object" }, build: () => built },
@@ -140,7 +140,7 @@ test("a filter that throws costs its request, and nobody else's", async () => {
   expect(running.running.gateway.status().inFlight).toBe(0);
 });
 
-test("what is no verdict lets nobody in, at any phase, and a promise that fails harms no other", async () => {
+test("an invalid verdict refuses the request, in any phase, and a promise that fails harms no other request", async () => {
   const said: Record<string, unknown> = {
     promise: Promise.resolve({ kind: "refuse", error: "FILTER_REFUSED", detail: "no" }),
     failing: undefined,

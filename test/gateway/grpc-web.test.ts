@@ -73,7 +73,7 @@ test("a call in base64, cut into pieces anywhere, streams back in base64 piece b
   expect(trailers).toContain("grpc-status: 0\r\n");
 });
 
-test("what the gateway refuses is a status in the head, where a client of gRPC-Web looks first", async () => {
+test("a refusal by the gateway is a status in the head, where a client of gRPC-Web looks first", async () => {
   await using running = await runGateway(oneRoute(), []);
   const response = await fetch(url(running.url, "Unary"), {
     method: "POST",
@@ -89,7 +89,7 @@ test("what the gateway refuses is a status in the head, where a client of gRPC-W
   expect(await response.text()).toBe("");
 });
 
-test("a body that is no base64 is INTERNAL, and the service's call never completes", async () => {
+test("a body that is not valid base64 is INTERNAL, and the service's call never completes", async () => {
   await using service = await echoService();
   await using running = await runGateway(oneRoute(), [instance(service.port, { protocol: "grpc" })]);
   const response = await fetch(url(running.url, "Unary"), {

@@ -93,7 +93,7 @@ test("a deadline is handed on with what is left of it, and enforced whatever the
   expect(result.code).toBe(Status.DEADLINE_EXCEEDED);
 });
 
-test("a service that answers UNAVAILABLE, at once or behind its messages, is ejected like one that answers 503", async () => {
+test("a service that answers UNAVAILABLE, at once or after messages, is ejected like one that answers 503", async () => {
   const failing = async (early: boolean) =>
     echoService((call, done) => {
       if (!early) call.sendMetadata(new Metadata());
@@ -122,7 +122,7 @@ test("a service that answers UNAVAILABLE, at once or behind its messages, is eje
   }
 });
 
-test("a service is told its caller's deadline once, and one longer than a timer can be is none", async () => {
+test("a service receives its caller's deadline once, and ignores a deadline longer than a timer can be", async () => {
   let told: string[] = [];
   // Below the library, which keeps the field to itself.
   const server = createServer();
@@ -151,7 +151,7 @@ test("a service is told its caller's deadline once, and one longer than a timer 
   }
 });
 
-test("a stream that has begun lives by its silence, not by the route's time, unless its caller gave it one", async () => {
+test("a stream that has begun is limited by its idle time, not by the route's time, unless its caller set a deadline", async () => {
   await using service = await echoService();
   const route = oneRoute({ timeouts: { totalMs: 300, idleMs: 500 } });
   await using running = await runGateway(route, [instance(service.port, { protocol: "grpc" })]);
@@ -199,7 +199,7 @@ test("a call that its client cancels is cancelled at the service", async () => {
   await eventually("nothing is in flight", () => running.gateway.status().inFlight === 0);
 });
 
-test("what the gateway refuses is a gRPC status with the flag in its metadata", async () => {
+test("a refusal by the gateway is a gRPC status with the flag in its metadata", async () => {
   await using service = await echoService();
   const closed = await upstream();
   await closed[Symbol.asyncDispose]();
@@ -210,7 +210,7 @@ test("what the gateway refuses is a gRPC status with the flag in its metadata", 
     ["no route", { match: { path: { prefix: "/elsewhere" } } }, service.port, Status.UNIMPLEMENTED, "NR"],
     ["no token", { jwt: { provider: "idp" } }, service.port, Status.UNAUTHENTICATED, "AU"],
     ["too large", { bodyBytesMax: 4 }, service.port, Status.RESOURCE_EXHAUSTED, "PL"],
-    ["nobody there", {}, closed.port, Status.UNAVAILABLE, "UH"],
+    ["no listener", {}, closed.port, Status.UNAVAILABLE, "UH"],
     ["no endpoint", { service: "nobody" }, service.port, Status.UNAVAILABLE, "UH"],
     [
       "limited",
@@ -272,7 +272,7 @@ test("a hundred calls at once share one connection to the service", async () => 
   expect(counts.reduce((sum, [, count]) => sum + Number(count), 0)).toBe(1);
 });
 
-test("a service of HTTP/1.1 that a gRPC call is routed to is no gRPC service, and says so as a status", async () => {
+test("a gRPC call that is routed to an HTTP/1.1 service fails with a gRPC status", async () => {
   await using service = await rawUpstream(({ socket }) => void socket.end("garbage\r\n\r\n"));
   await using running = await runGateway(oneRoute(), [instance(service.port)]);
   using used = closing(echoClient(running.ports.httpPort));

@@ -10,7 +10,7 @@ import { parseText } from "../../gateway/core/rewriting/template.ts";
 const guide = await readFile(join(projectRoot, "docs/guides/gateway.md"), "utf8");
 const configs = [...guide.matchAll(/```yaml\n([^]*?)```/g)].map(([, text = ""]) => text);
 
-test("each config of the guide is one that a gateway takes", () => {
+test("a gateway accepts each config of the guide", () => {
   expect(configs.length).toBeGreaterThan(4);
   for (const text of configs) {
     const { problems, ...parsed } = parseGatewayConfig(text);

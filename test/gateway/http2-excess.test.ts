@@ -1,4 +1,4 @@
-/** A client that opens more streams than it may, before it knows how many those are, and one that renegotiates TLS. */
+/** A client that opens more streams than allowed before it knows the limit, and a client that renegotiates TLS. */
 import { connect } from "node:net";
 import { connect as tlsConnect } from "node:tls";
 import { expect, test } from "vitest";

@@ -127,14 +127,14 @@ test("auto takes what the upstream chooses by ALPN, h2 or HTTP/1.1", async () =>
     expect(await (await fetch(running.url)).text()).toBe(text);
     expect(await (await fetch(running.url)).text()).toBe(text);
   }
-  // Who asks for h2 and gets something else has the wrong cluster.
+  // A cluster that asks for h2 and gets another protocol is misconfigured.
   await using running = await runGateway(cluster("h2", { ca: trusted.pem }), [
     instance(old.port, { protocol: "https" }),
   ]);
   expect((await fetch(running.url)).headers.get("x-posthouse-flag")).toBe("UF");
 });
 
-test("a stream that the upstream refuses, and one that GOAWAY forestalls, go out again and fail nobody", async () => {
+test("a stream that the upstream refuses or that GOAWAY forestalls is sent again, and no client sees a failure", async () => {
   let refused = 0;
   await using service = await http2Service((stream) => {
     if (refused++ % 2 === 0) {
@@ -174,7 +174,7 @@ test("more requests than the upstream takes on one connection go out on more of 
   expect(service.sessions()).toBeGreaterThanOrEqual(3);
 });
 
-test("requests that no stream is free for wait no longer than for an answer, and no more of them than may", async () => {
+test("requests without a free stream wait at most as long as for an answer, and at most as many as the breaker allows", async () => {
   await using service = await http2Service(() => {}, { settings: { maxConcurrentStreams: 10 } });
   const breaker = { connectionsMax: 1, pendingMax: 20 };
   await using running = await runGateway(

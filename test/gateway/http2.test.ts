@@ -45,7 +45,7 @@ function session(url: string, options: object = {}) {
   return Object.assign(opened, { [Symbol.dispose]: () => opened.destroy() });
 }
 
-test("the plain port takes HTTP/1.1 and HTTP/2 side by side, told apart by their first bytes", async () => {
+test("the plain port accepts HTTP/1.1 and HTTP/2 side by side, distinguished by their first bytes", async () => {
   await using service = await upstream((request, response, body) => {
     response.setHeader("set-cookie", ["a=1", "b=2"]);
     response.end(`${request.method} ${request.url} ${request.headers.cookie} ${request.headers.via} ${body}`);
@@ -114,7 +114,7 @@ test.for([
   ["two hosts", { ":authority": "a.example", host: "b.example" }, 400, "DPE"],
   ["a path that could be read twice", { ":path": "/a/%2e%2e/b" }, 400, "DPE"],
   ["a method that is not passed on", { ":method": "TRACE" }, 405, "NR"],
-  ["an expectation that nobody knows", { expect: "the-moon" }, 417, "DPE"],
+  ["an unknown expectation", { expect: "the-moon" }, 417, "DPE"],
 ] as const)("%s is refused with a problem and the session goes on", async ([, headers, status, flag]) => {
   await using service = await upstream();
   await using running = await runGateway(oneRoute(), [instance(service.port)]);
@@ -227,7 +227,7 @@ test("a client that has its streams reset by breaking their rules is cut, and co
   expect((await fetch(running.url)).status).toBe(200);
 });
 
-test("an endless head in CONTINUATION frames is no request and no memory", async () => {
+test("an endless head in CONTINUATION frames is refused and uses no memory", async () => {
   await using service = await upstream();
   await using running = await runGateway(oneRoute(), [instance(service.port)]);
   const raw = await rawSession(running.ports.httpPort);
@@ -342,7 +342,7 @@ test("a client whose connection ends has left, over TLS and without, and its req
     using opened = session(url, { ca: trusted.pem });
     const lost = call(opened, { ":path": "/" }).catch(() => undefined);
     await eventually("it is under way", () => running.gateway.status().inFlight === 1);
-    // As it is for whoever ends: nothing is reset, the connection is merely closed.
+    // Like a client process that exits: nothing is reset, the connection is merely closed.
     opened.destroy();
     await lost;
     await eventually("nothing is in flight", () => running.gateway.status().inFlight === 0);
@@ -351,7 +351,7 @@ test("a client whose connection ends has left, over TLS and without, and its req
   expect((await running.host.metrics.expose()).text).toContain('refusals_total{flag="DC"} 2');
 });
 
-test("a stop says GOAWAY, lets streams under way end, and takes no more", async () => {
+test("a stop sends GOAWAY, lets streams under way end, and accepts no new ones", async () => {
   const { promise: gate, resolve: release } = Promise.withResolvers<void>();
   await using service = await upstream((_request, response) => void gate.then(() => response.end("late")));
   const running = await runGateway(oneRoute(), [instance(service.port)]);

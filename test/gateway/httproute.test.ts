@@ -1,8 +1,8 @@
 /**
  * The Gateway API's HTTPRoute, core and extended features as its conformance names them (pkg/features/httproute.go),
- * GRPCRoute's match, and what of Gateway's features concerns routes: each by a real request, in short. What is sent, and
+ * GRPCRoute's match, and Gateway's features that concern routes: each by a real request, in short. The forwarding, and
  * what goes wrong on the way, is tested in depth beside: streams, http2-upstream, websocket, grpc, resilience, sources.
- * What is not done is listed in the guide.
+ * Features that are not supported are listed in the guide.
  */
 import { createHash } from "node:crypto";
 import { createServer as createHttp2Server } from "node:http2";
@@ -704,7 +704,7 @@ const FEATURES: readonly Feature[] = [
       expect(asked()).toBe(2);
       expect((await ask("/503")).status).toBe(503);
       expect(asked()).toBe(4);
-      // What a service may have done is not done twice.
+      // A request that a service may have handled is not sent again.
       expect((await ask("/503", { method: "POST", body: "x" })).status).toBe(503);
       expect(asked()).toBe(5);
     },
@@ -756,7 +756,7 @@ test.for(FEATURES.map(([feature, config, check]) => ({ feature, config, check })
   },
 );
 
-/** What the Gateway API says of TLS at either end: listeners, their clients' certificates, and BackendTLSPolicy. */
+/** The Gateway API's requirements for TLS at either end: listeners, their clients' certificates, and BackendTLSPolicy. */
 const backends = await authority();
 const clients = await authority();
 const own = await authority();

@@ -1,4 +1,7 @@
-/** Who is let in: tokens of a real key pair, checked with keys fetched over a real socket, good ones and forged ones. */
+/**
+ * Which callers are accepted: tokens of a real key pair, checked with keys fetched over a real socket, good ones and
+ * forged ones.
+ */
 import { createHmac, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { exportJWK, SignJWT, type JWK } from "jose";
 import { afterAll, beforeAll, expect, test } from "vitest";

@@ -1,6 +1,6 @@
 /**
- * A gateway on real sockets with a control plane of two hand-fed streams, upstreams that do as they are told, and a
- * client that writes bytes and reads bytes, so that a test can say exactly what crossed.
+ * A gateway on real sockets with a control plane of two hand-fed streams, upstreams that follow a script, and a client
+ * that writes bytes and reads bytes, so that a test can say exactly what crossed.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { connect, createServer as createNetServer, type AddressInfo, type Socket } from "node:net";
@@ -88,9 +88,9 @@ export class FakeControlPlane implements GatewayClient {
   };
   /** Absent: it shares no limits. */
   quotas?: NonNullable<GatewayClient["quotas"]>;
-  /** What the server has and the push does not bring. */
+  /** A config that the server has and the push does not deliver. */
   unheard: EffectiveConfig | undefined;
-  /** What the gateway said of its configs. */
+  /** The gateway's acknowledgements of its configs. */
   readonly acknowledged: { releaseKey: string; error: unknown }[] = [];
 
   /** Releases a config, as YAML or as a tree. */

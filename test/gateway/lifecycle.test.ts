@@ -82,11 +82,11 @@ test("connections of an endpoint that goes are closed, and those of the others a
   expect(await open(b)).toBeGreaterThan(0);
 });
 
-test("a config that is not valid changes nothing, and is told in status, log and metric", async () => {
+test("an invalid config changes nothing, and is reported in status, log and metric", async () => {
   await using service = await upstream();
   await using running = await runGateway(oneRoute(), [instance(service.port)]);
   running.plane.release("routes: [{ name: x }]");
-  await eventually("the problem is told", () => running.gateway.status().problems.length > 0);
+  await eventually("the problem is reported", () => running.gateway.status().problems.length > 0);
   expect((await fetch(running.url)).status).toBe(200);
   expect(running.gateway.status()).toMatchObject({ releaseKey: "release-1", routes: 1 });
   expect(
@@ -105,7 +105,7 @@ test("a CA file that cannot be read refuses the config, naming the field", async
     oneRoute({}, { clusters: [{ name: "c", service: "s", tls: { caFile: "/does/not/exist.pem" } }] }),
   );
   await eventually(
-    "the problem is told",
+    "the problem is reported",
     () => running.gateway.status().problems[0]?.pointer === "/clusters/0/tls/caFile",
   );
   expect((await fetch(running.url)).status).toBe(200);
@@ -197,10 +197,10 @@ test("the last good state starts a gateway while the control plane is away", asy
   expect((await fetch(`http://127.0.0.1:${httpPort}`)).status).toBe(200);
   expect(gateway.status().source).toBe("file");
   silent.release({ routes: [] });
-  await eventually("the control plane is heard", () => gateway.status().source === "control-plane");
+  await eventually("the config of the control plane is in force", () => gateway.status().source === "control-plane");
 });
 
-test("what a server with a lost store or an older one says changes nothing, also after a restart, until it has more", async () => {
+test("an older config, from a server with a lost or older store, is ignored, also after a restart, until a newer one arrives", async () => {
   await using folder = await tempFolder();
   await using service = await upstream();
   const host = testHost();
@@ -219,10 +219,10 @@ test("what a server with a lost store or an older one says changes nothing, also
     for (const names of [["a"], ["a", "b"]]) plane.release(config(...names));
     plane.snapshot(instance(service.port));
     await eventually("both are in force", () => routes() === 2);
-    // The store is set back to before the second release, and the watch begins anew.
+    // The store is set back to before the second release, and the watch starts again.
     plane.setBack();
     plane.release(config("a"));
-    await eventually("it is told", () => gateway.status().problems.length === 1);
+    await eventually("the problem is reported", () => gateway.status().problems.length === 1);
     expect(gateway.status().problems[0]?.message).toMatch(
       /The server has a config of revision 1, but this gateway already uses revision 2/,
     );
@@ -233,10 +233,10 @@ test("what a server with a lost store or an older one says changes nothing, also
   await using _ = gateway;
   plane.nothingReleased();
   plane.snapshot(instance(service.port));
-  await eventually("the empty one is told", () => gateway.status().problems.length === 1);
+  await eventually("the empty config is reported", () => gateway.status().problems.length === 1);
   expect([routes(), gateway.status().problems[0]?.message]).toEqual([2, expect.stringContaining("nothing released")]);
   for (const names of [["a"], ["a", "b"], ["a", "b", "c"]]) plane.release(config(...names));
-  await eventually("what is newer is taken", () => routes() === 3);
+  await eventually("the newer config is in force", () => routes() === 3);
   expect(gateway.status().problems).toEqual([]);
 });
 
@@ -298,7 +298,7 @@ test("a limit refuses with the fields of the draft, and counts each client by it
   expect(refused.headers.get("x-posthouse-flag")).toBe("RL");
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(25);
   expect((await problemOf(refused)).code).toBe("GATEWAY_RATE_LIMITED");
-  // A new table is no new allowance.
+  // A new table does not renew the allowance.
   running.plane.release(oneRoute({ rateLimit: { requests: 2, perSeconds: 60, by: "ip" }, priority: 1 }));
   await eventually("the new table is in force", () => running.gateway.status().releaseKey === "release-2");
   expect((await fetch(running.url)).status).toBe(429);
@@ -310,7 +310,7 @@ test("a gateway says of each config of its own whether it took it, and of a bad 
   await using running = await runGateway(oneRoute(), [instance(service.port)], over);
   running.plane.release("routes: [{ name: x }]");
   running.plane.release(oneRoute({ name: "better" }));
-  await eventually("all three are told", () => running.plane.acknowledged.length === 3);
+  await eventually("all three are acknowledged", () => running.plane.acknowledged.length === 3);
   expect(running.plane.acknowledged).toMatchObject([
     { releaseKey: "release-1", error: undefined },
     { releaseKey: "release-2", error: expect.stringContaining("/routes/0") as string },

@@ -56,7 +56,7 @@ test("every address of a name is an endpoint, by its TTL; the service sees the n
   expect((await fetch(gateway.url)).status).toBe(200);
 }, 300_000);
 
-test("an address that no service has is no endpoint, whatever DNS says", async () => {
+test("an address that no service has is not an endpoint, whatever DNS answers", async () => {
   await using dns = await nameServer({ a: ["169.254.169.254"], silent: false });
   const config = {
     clusters: [{ name: "c", endpoints: [{ address: "metadata.test", port: 80 }] }],

@@ -91,7 +91,7 @@ test("no route is 404 NR, a wrong method 405 with Allow, and nothing reaches a s
   expect(service.requests).toHaveLength(0);
 });
 
-test("no healthy endpoint is 503 UH with Retry-After, and one that turns well is used at once", async () => {
+test("no healthy endpoint is 503 UH with Retry-After, and an endpoint that becomes healthy is used at once", async () => {
   await using service = await upstream();
   await using running = await runGateway(oneRoute(), [instance(service.port, { status: "critical" })]);
   const refused = await fetch(running.url);

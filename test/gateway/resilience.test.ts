@@ -49,7 +49,10 @@ test("an endpoint that answers 503 five times is ejected, gets nothing, and is b
   await eventually("it is asked again", async () => (await ask()) === 200 && bad.requests.length > 5);
 });
 
-/** A service by TLS whose connections stand, but TLS on them only while it is `back`; nobody here trusts its certificate. */
+/**
+ * A service by TLS that accepts connections, but completes TLS handshakes only while it is `back`; its certificate is
+ * not trusted.
+ */
 async function hanging() {
   const held: Socket[] = [];
   const secure = createTlsServer(await (await authority()).issue(["127.0.0.1"]), (socket) => socket.destroy());
@@ -75,7 +78,7 @@ async function hanging() {
 /** Below every wait that a gateway makes of its own, such as a connect timeout; how fast it is, `bench/` measures. */
 const AT_ONCE_MS = 1_000;
 
-/** The best of some: what else the machine does is no delay of the gateway's. */
+/** The best of several: delays by other load on the machine do not count against the gateway. */
 async function quickest(calls: number, call: () => Promise<void>): Promise<number> {
   let least = Infinity;
   for (let i = 0; i < calls; i++) {
@@ -112,7 +115,7 @@ test("endpoints that all refuse, though the registry says passing, are 503 UH at
   expect((await fetch(gateway.url, { method: "POST", body: "x" })).status).toBe(200);
 });
 
-test("one request meets sixteen that refuse before the one that is there", async () => {
+test("one request meets sixteen refusing endpoints before the one that accepts", async () => {
   const gone = await Promise.all(Array.from({ length: 16 }, () => upstream()));
   const dead = gone.map(({ port }) => instance(port));
   for (const one of gone) await one[Symbol.asyncDispose]();
@@ -145,7 +148,7 @@ test("an endpoint that lets connections hang costs the first request its wait, n
   await eventually("it is asked again", async () => (await ask()).flag === "UF");
 }, 300_000);
 
-test("one that hangs is found again though it was away in between, and for each cluster that it is in", async () => {
+test("an endpoint that hangs is found again even if it was away in between, and in each of its clusters", async () => {
   await using service = await hanging();
   service.back = true;
   const instances = [service.instance({ metadata: { version: "2" } })];
@@ -201,7 +204,7 @@ test("a route's own connect timeout holds for it, and splits nothing of its clus
   expect(performance.now() - begun).toBeLessThan(30_000);
 });
 
-test("an endpoint that fails at once gets no more requests for being quick", async () => {
+test("an endpoint that fails at once gets no additional requests for being fast", async () => {
   const slow = () => upstream((_request, response) => void setTimeout(() => response.end("x"), 20));
   await using one = await slow();
   await using two = await slow();
@@ -241,12 +244,12 @@ test("where there is one endpoint alone it is asked again, after a reset and aft
     expect((await fetch(gateway.url)).status).toBe(200);
     expect(turn).toBe(2);
     turn = 0;
-    // What may have had its effect is not asked for twice.
+    // A request that may have had its effect is not sent again.
     expect((await fetch(gateway.url, { method: "POST" })).status).toBeGreaterThan(500);
   }
 });
 
-test("connections count for the cluster that opened them, and for it alone, whoever else has the same endpoint", async () => {
+test("connections count only for the cluster that opened them, even if another cluster has the same endpoint", async () => {
   await using service = await upstream((_request, response) => void setTimeout(() => response.end("x"), 300));
   const clusters = [
     { name: "wide", service: "orders" },
@@ -257,7 +260,7 @@ test("connections count for the cluster that opened them, and for it alone, whoe
   await Promise.all(["/wide", "/wide", "/narrow"].map((path) => fetch(`${gateway.url}${path}`)));
   const open = (key: string) => gateway.gateway.clusterViews().get(`cluster:${key}`)?.breaker.connections.now;
   expect([open("wide"), open("narrow")]).toEqual([2, 1]);
-  // And still do when the cluster had nobody in between.
+  // And still do when the cluster had no endpoint in between.
   gateway.plane.change(instance(service.port, { metadata: { a: "b" }, status: "critical" }));
   await eventually("it is away", () => gateway.gateway.status().clusters.every(({ endpoints }) => endpoints === 0));
   gateway.plane.change(instance(service.port, { metadata: { a: "b" } }));
@@ -309,7 +312,7 @@ test("a breaker refuses what is beyond its requests and its connections at once,
 
 test("a breaker bounds connections on their way: one more request is 503 UO at once, and none when there is room", async () => {
   const held: Socket[] = [];
-  // Connections come to stand, but TLS on them never does: they stay on their way.
+  // Connections are accepted, but their TLS handshakes never complete: they stay on their way.
   const server = createServer((socket) => {
     socket.on("error", () => {});
     held.push(socket);
@@ -374,7 +377,7 @@ test("an adaptive cluster bears fewer requests at once when its answers slow dow
   });
   await using gateway = await runGateway(toCluster({ adaptive: { min: 2, max: 24 } }), [instance(service.port)]);
   const limit = () => gateway.gateway.clusterViews().get("cluster:c")?.adaptiveLimit ?? 0;
-  // What is usual. One at a time moves no limit, whatever the machine does meanwhile.
+  // The usual latency. One request at a time moves no limit, whatever load the machine has.
   for (let i = 0; i < 20; i++) await (await fetch(gateway.url)).text();
   const usual = limit();
   expect(usual).toBe(20);
@@ -399,7 +402,7 @@ test("an adaptive cluster bears fewer requests at once when its answers slow dow
   expect(flags.filter((flag) => flag === null).length).toBeLessThanOrEqual(Math.ceil(after * 0.9));
 });
 
-/** Lets nobody else have a turn for so long. */
+/** Blocks the event loop for so long. */
 function block(ms: number): void {
   const end = performance.now() + ms;
   while (performance.now() < end);
@@ -468,7 +471,7 @@ test("retries stop when their budget is spent", async () => {
   expect(sent).toBeLessThan(150);
 });
 
-test("a gateway behind one that tries again does not", async () => {
+test("a gateway behind another gateway that retries does not retry", async () => {
   await using bad = await moody();
   bad.say = 503;
   await using gateway = await runGateway(
@@ -499,7 +502,7 @@ test("a hedge asks a second endpoint when the first is silent, the first answer 
   expect((await gateway.host.metrics.expose()).text).toMatch(/retries_total\{kind="hedge"\} [1-4]/);
 });
 
-test("a service is told how much time is left, and less of it on the second try", async () => {
+test("a service receives the time that is left, and less of it on the second try", async () => {
   await using service = await moody();
   service.say = 503;
   await using gateway = await runGateway(
@@ -517,12 +520,12 @@ test("a service is told how much time is left, and less of it on the second try"
   expect(first - second).toBeGreaterThanOrEqual(990);
 });
 
-test("a caller's own time shortens the route's, is the only one told, and a value that is none is no time at all", async () => {
+test("a caller's own time shortens the route's and is the only one forwarded; an invalid value is ignored", async () => {
   await using service = await moody();
   await using gateway = await runGateway(oneRoute({ deadlineHeader: "X-Deadline-Ms", timeouts: { totalMs: 5_000 } }), [
     instance(service.port),
   ]);
-  /** What the service is told, and in how many fields. */
+  /** The values that the service receives, and in how many fields. */
   const told = async (...sent: string[]) => {
     const lines = sent.map((value) => `x-deadline-ms: ${value}\r\n`).join("");
     await sendRaw(gateway.ports.httpPort, `GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n${lines}\r\n`);
@@ -539,7 +542,7 @@ test("a caller's own time shortens the route's, is the only one told, and a valu
   }
 });
 
-test("a caller's time that is up is 504 UT then, and at once without a call when it was none", async () => {
+test("a caller's deadline that expires is 504 UT, at once and without a call when it was zero", async () => {
   await using silent = await rawUpstream(() => {});
   await using gateway = await runGateway(oneRoute({ deadlineHeader: "X-Deadline-Ms", timeouts: { totalMs: 20_000 } }), [
     instance(silent.port),

@@ -1,4 +1,4 @@
-/** Shared limits on the wire: what is within one is served, all at once, now and then, and while nobody answers. */
+/** Shared limits on the wire: requests within a limit are served, all at once, now and then, and while no answer comes. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { GatewayClient } from "#gateway";
@@ -38,7 +38,7 @@ async function statuses(url: string, count: number): Promise<number[]> {
   return answers.map(({ status }) => status).toSorted((a, b) => a - b);
 }
 
-test("eight requests at once on a limit of twenty that nobody has used are served, for fewer calls", async () => {
+test("eight concurrent requests on an unused limit of twenty are served, for fewer calls", async () => {
   await using service = await upstream();
   const quotas = ledger();
   await using running = await runGateway(oneRoute({ rateLimit: shared }), [instance(service.port)], { quotas });
@@ -74,7 +74,7 @@ test("with a control plane that does not answer, what is within the limit is ser
   const quotas = ledger({ delayMs: 60_000 });
   await using running = await runGateway(oneRoute({ rateLimit: shared }), [instance(service.port)], { quotas });
   expect(await statuses(running.url, 8)).toEqual(Array(8).fill(200));
-  // Most wait no more; what else the machine does is not the gateway's.
+  // Most no longer wait; delays by other load on the machine are not the gateway's.
   const tookMs: number[] = [];
   for (let i = 0; i < 10; i++) {
     const sinceMs = performance.now();
@@ -114,7 +114,7 @@ async function leavings(): Promise<{ due: number; served: number }> {
     leaving.abort();
     await left;
   }
-  await eventually("nobody waits", () => running.gateway.status().inFlight === 0);
+  await eventually("no request waits", () => running.gateway.status().inFlight === 0);
   // Its place is given up when its wait would have been over.
   await sleep(2 * LEASE_WAIT_MS);
   const due = 20 - service.requests.length;

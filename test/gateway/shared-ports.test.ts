@@ -29,7 +29,7 @@ test("a listener's host is its alone: exact, then the longer wildcard, then any"
   const more = { "b.example": "wide", "x.c.example": "wide", example: "any", ".example": "any", "[::1]": "any" };
   for (const [host, name] of Object.entries({ ...hosts, ...more }))
     expect([host, ports.of(1, host)]).toEqual([host, name]);
-  // Whose it is not is found out by its hosts; there is nobody else to ask.
+  // The only listener of a port gets every host, and its routes check the host.
   expect(ports.of(2, "a.example")).toBe("alone");
   expect(ports.of(3, "a.example")).toBe("");
   const misdirected = (serverName: string, host: string) => ports.misdirected(1, { serverName, host });
@@ -53,7 +53,7 @@ test("listeners on one plain port have each their hosts and routes", async () =>
   };
   await eventually("it is open", () => body("a.example").catch(() => undefined));
   expect([await body("a.example"), await body("b.example"), await body("a.other")]).toEqual(["one", "wild", 404]);
-  // What is not on the more exact listener is nowhere: the other's routes are for other hosts.
+  // A request without a route on the more exact listener finds none: the other's routes are for other hosts.
   running.plane.release({ listeners: [one, wild], routes: [answering("wild", "wild")] });
   await eventually("the route is gone", async () => (await body("a.example")) === 404);
   expect(await body("b.example")).toBe("wild");
@@ -104,7 +104,7 @@ async function shared(
   };
 }
 
-test("the name that a client asks for chooses the listener, and of its certificates the one that is for it", async () => {
+test("the name that a client asks for chooses the listener, and the matching one of its certificates", async () => {
   await using at = await shared();
   for (const [servername, certificate, body] of [
     ["a.example", at.made.a, "a"],
@@ -113,7 +113,7 @@ test("the name that a client asks for chooses the listener, and of its certifica
     ["b.shop.example", at.made.other, "wild"],
     ["c.other", at.made.other, "wild"],
     ["plain.other", at.made.own, "plain"],
-    // Nobody's: the first listener's, and there is nothing to be had.
+    // An unknown name gets the first listener's certificate, and no route.
     ["nobody.other", at.made.wild, undefined],
   ] as const) {
     for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
@@ -136,7 +136,7 @@ test("the name that a client asks for chooses the listener, and of its certifica
   ]) {
     await askTls(at.port, { servername });
   }
-  // Who names no host in the handshake may name any in the request.
+  // A client that names no host in the handshake may name any in the request.
   expect(await askTls(at.port, { host: "a.example" })).toMatchObject({ status: 200, body: "a" });
 });
 
@@ -169,7 +169,7 @@ test("a session of one host, resumed for another, opens neither its routes nor t
     expect((await askTls(at.port, { servername: "a.example", maxVersion, session })).text).toBe("");
     const again = await askTls(at.port, { ...client, servername: "a.example", maxVersion, session });
     expect([again.status, again.body, again.reused]).toEqual([200, "a", false]);
-    // The CA is asked whatever the name: one that no listener has, and none.
+    // The CA is checked for any name: an unknown one, and an absent one.
     const stranger = await (await authority()).issue(["client.example"]);
     for (const servername of ["a.example", "plain.other", "nobody.other", ""]) {
       expect([servername, (await askTls(at.port, { ...stranger, servername, maxVersion })).text]).toEqual([
@@ -181,7 +181,7 @@ test("a session of one host, resumed for another, opens neither its routes nor t
   }
 });
 
-test("certificates come from files, and one that is renewed there is shown without a release", async () => {
+test("certificates come from files, and a renewed file is served without a release", async () => {
   await using folder = await tempFolder();
   const ca = await authority();
   const [first, second] = [await ca.issue(["a.example"]), await ca.issue(["a.example"])];
@@ -197,9 +197,9 @@ test("certificates come from files, and one that is renewed there is shown witho
   await using running = await runGateway(config, []);
   const shown = async () => (await askTls(port, { servername: "a.example" })).certificate;
   await eventually("it is shown", async () => (await shown()) === fingerprint(first.cert));
-  // Half of the new pair is none; the old one goes on.
+  // Half of the new pair is not a valid pair; the old one stays in use.
   await writeFile(certFile, second.cert);
-  await eventually("it is told", () =>
+  await eventually("the mismatch is logged", () =>
     running.host.log.lines.some(({ message }) => message.includes("not the key of the first certificate")),
   );
   expect(await shown()).toBe(fingerprint(first.cert));
@@ -208,7 +208,7 @@ test("certificates come from files, and one that is renewed there is shown witho
   expect(JSON.stringify(running.host.log.lines)).not.toContain("PRIVATE KEY");
 });
 
-test("a release changes certificates under connections that stand", async () => {
+test("a release changes certificates under open connections", async () => {
   await using at = await shared();
   const listeners = at.config.listeners.map((one) =>
     one.name === "a" ? { ...one, certificates: [at.made.own] } : one,
@@ -220,7 +220,7 @@ test("a release changes certificates under connections that stand", async () => 
   expect((await askTls(at.port, { servername: "x.example" })).certificate).toBe(fingerprint(at.made.wild.cert));
 });
 
-test("a certificate that is none, or of another key, is refused with its place and without its key", async () => {
+test("a certificate that is invalid, or does not match its key, is refused with its place and without its key", async () => {
   const ca = await authority();
   const [one, other] = [await ca.issue(["a.example"]), await ca.issue(["a.example"])];
   const problems = (certificate: object) =>

@@ -109,10 +109,10 @@ test("a policy that is set in the registry is a route soon after, and none when 
   await client.registry.setPolicy(name, { gateway: { pathPrefixes: ["/orders"] } });
   await eventually("the hint is a route", async () => (await ask(httpPort, "/orders/1")).text === "/orders/1");
   await client.registry.setPolicy(name, {});
-  await eventually("it is none any more", async () => (await ask(httpPort, "/orders/1")).status === 404);
+  await eventually("the hint is no longer a route", async () => (await ask(httpPort, "/orders/1")).status === 404);
 });
 
-test("two services that hint the same prefix get none of it, and a path that is not canonical is no hint", () => {
+test("two services that hint the same prefix both get no route, and a path that is not canonical is not a hint", () => {
   const { routes, problems } = hintedRoutes(
     { hints: [{ service: "*" }] },
     new Map([
@@ -173,7 +173,7 @@ test("listeners open and close with the config; each serves its hosts and the ro
   for await (const chunk of stream) text += String(chunk);
   expect(text).toBe("first last");
   running.plane.release(config(inside, { name: "taken", port: own }));
-  await eventually("a port in use is told", () =>
+  await eventually("the port in use is reported", () =>
     running.gateway.status().warnings.some(({ message }) => message.includes("EADDRINUSE")),
   );
   expect(await status(own, "/public")).toBe(200);

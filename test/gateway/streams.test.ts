@@ -1,4 +1,4 @@
-/** What takes its time: events, uploads, hints, trailers, leave to send. Nothing is kept, nothing is cut, all is told. */
+/** Slow exchanges: events, uploads, early hints, trailers, 100 Continue. Nothing is buffered, cut off or lost. */
 import { connect } from "node:net";
 import { request as httpRequest, createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -64,7 +64,7 @@ test.for([
   expect((await (await fetch(running.url)).text()).match(/word/g)).toHaveLength(20);
 });
 
-test("what a service says is there at once when it is compressed, too", async () => {
+test("a service's events reach the client at once, also when they are compressed", async () => {
   for (const encoding of ["gzip", "br", "zstd"] as const) {
     let more = () => {};
     await using service = await upstream((_request, response) => {
@@ -203,7 +203,7 @@ test("an answer in chunks reaches a client of HTTP/1.0 as bytes to the end", asy
   expect([answer.headers["transfer-encoding"], answer.body]).toEqual([undefined, "one two"]);
 });
 
-test("a slow and steady upload is no slow one, whatever it takes in all", async () => {
+test("a slow and steady upload does not time out, whatever it takes in all", async () => {
   await using service = await upstream((_request, response, body) => void response.end(String(body.length)));
   await using running = await runGateway(oneRoute(), [instance(service.port)], { requestMs: 2_000 });
   const socket = connect(running.ports.httpPort, "127.0.0.1");

@@ -1,4 +1,4 @@
-/** What is seen from outside: one trace from client to service, counts by route, log lines, and the HTTPS door. */
+/** Telemetry: one trace from client to service, counts by route, log lines, and the HTTPS port. */
 import { once } from "node:events";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
@@ -73,7 +73,7 @@ test("one trace runs from the client through the gateway to the service", async 
 
 test.for<[string, GatewayConfig, string, string]>([
   ["a stranger", {}, "01", "00"],
-  ["a stranger whom it is to trust", { traceTrust: "all" }, "01", "01"],
+  ["a stranger that the config trusts", { traceTrust: "all" }, "01", "01"],
   ["a trusted proxy", { trustedProxies }, "01", "01"],
   ["a trusted proxy", { trustedProxies }, "00", "00"],
 ])("%s keeps its trace id, and whether it is sampled is the gateway's to say: %o", async ([, config, said, passed]) => {
@@ -131,7 +131,7 @@ test("requests are counted by route, method and status, refusals by flag, and no
   expect(text).not.toContain("/teapot");
   running.plane.release({ routes: [] });
   await eventually(
-    "what is gone is not reported",
+    "the removed route is not reported",
     async () => !(await running.host.metrics.expose()).text.includes('route="orders"'),
   );
   expect((await fetch(running.url)).status).toBe(404);
@@ -191,7 +191,7 @@ test("each request is a log line with its trace, route, status, flag and time", 
   expect(JSON.stringify(line)).not.toContain("secret");
 });
 
-test("whatever the gateway itself refuses is told at info with its flag, and what a service answers below 500 is not", async () => {
+test("the gateway's own refusals are logged at info with their flag, and answers of a service below 500 are not", async () => {
   await using service = await upstream((_request, response) => void response.writeHead(404).end());
   const routes = [
     { name: "plain", match: { path: { prefix: "/plain" } }, service: "orders" },
@@ -225,7 +225,7 @@ test("whatever the gateway itself refuses is told at info with its flag, and wha
         const { flag, status } = fields as { flag?: string; status: number };
         return [message, status, flag];
       });
-  await eventually("all are told", () => told("info").length + told("debug").length === 7);
+  await eventually("all are logged", () => told("info").length + told("debug").length === 7);
   expect(told("info")).toEqual([
     ["request failed", 404, "NR"],
     ["request failed", 413, "PL"],
@@ -242,7 +242,7 @@ test("whatever the gateway itself refuses is told at info with its flag, and wha
 const GET = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 test.for([
-  ["a head that is no HTTP", ["GARBAGE\r\n\r\n"], 400, "none"],
+  ["a head that is not HTTP", ["GARBAGE\r\n\r\n"], 400, "none"],
   ["a head that is too large", [`GET / HTTP/1.1\r\nhost: a\r\nx: ${"a".repeat(20_000)}\r\n\r\n`], 431, "none"],
   ["a head that never ends", ["GET / HTTP/1.1\r\nhost: a\r\n"], 408, "none"],
   ["a body that breaks", ["POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\n"], 400, "orders"],
@@ -267,7 +267,7 @@ test.for([
     "x-posthouse-flag: DPE",
   ]);
   const lines = () => running.host.log.lines.filter(({ message }) => message.startsWith("request"));
-  await eventually("all are told", () => lines().length === writes.length);
+  await eventually("all are logged", () => lines().length === writes.length);
   expect(lines().at(-1)).toMatchObject({
     level: "info",
     message: "request failed",
@@ -294,13 +294,13 @@ test("a flood of refusals is some lines a second and a count of the rest, and hi
       (sum, line) => sum + (line.fields as { lines: number }).lines,
       0,
     );
-  await eventually("all are told of", () => lines("request failed").length + leftOut() === 300);
+  await eventually("all are logged or counted", () => lines("request failed").length + leftOut() === 300);
   expect(lines("request failed").length).toBeLessThanOrEqual(10 * (seconds() + 1));
-  // Whoever asks for more gets all.
+  // At level debug, every line is written.
   expect(lines("request failed", "debug")).toHaveLength(leftOut());
   expect(lines("further failed requests were not logged")[0]?.fields).toMatchObject({ flag: "NR" });
   await sendRaw(running.ports.httpPort, "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n");
-  await eventually("another flag is told at once", () =>
+  await eventually("another flag is logged at once", () =>
     lines("request failed").some(({ fields }) => (fields as { flag?: string }).flag === "DPE"),
   );
 });

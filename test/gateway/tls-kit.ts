@@ -5,7 +5,7 @@ import { connect as tlsConnect, type ConnectionOptions, type TLSSocket } from "n
 import { parseAnswer, type RawAnswer } from "./kit.ts";
 
 export interface TlsAnswer extends RawAnswer {
-  /** Why there was none. */
+  /** The reason for a missing answer. */
   readonly error: string | undefined;
   readonly reused: boolean;
   /** Of the server's certificate, SHA-256. */
@@ -49,7 +49,7 @@ export function fingerprint(pem: string): string {
   return createHash("sha256").update(new X509Certificate(pem).raw).digest("hex");
 }
 
-/** Requests of HTTP/2, one after the other over one connection: the status and body of each, or why there is none. */
+/** Requests of HTTP/2, one after the other over one connection: the status and body of each, or the error. */
 export async function askHttp2(
   port: number,
   options: ConnectionOptions & { requests: readonly Record<string, string>[] },

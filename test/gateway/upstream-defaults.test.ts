@@ -1,6 +1,6 @@
 /**
- * What a plain proxy of Fastify and its plug-ins does by default towards the upstream, and must not be done here. The
- * numbers are the rows of gateway.md §0.
+ * Defaults of a plain proxy of Fastify and its plug-ins towards the upstream, which must not apply here. The numbers
+ * are the rows of gateway.md §0.
  */
 import { createServer as createTlsServer } from "node:https";
 import httpProxy from "@fastify/http-proxy";

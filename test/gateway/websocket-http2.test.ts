@@ -25,7 +25,7 @@ async function session(url: string, options: object = {}): Promise<ClientHttp2Se
 interface Asked {
   readonly stream: ClientHttp2Stream;
   readonly headers: Record<string, unknown>;
-  /** Of an answer that is none: to its end. */
+  /** The body of an answer that refuses the switch, to its end. */
   body(): Promise<string>;
 }
 
@@ -121,7 +121,7 @@ test("one comes in over TLS, beside requests and another on the same connection"
   expect(service.handshakes[0]?.headers["x-forwarded-proto"]).toBe("https");
 });
 
-test("it is authorised before anybody is dialled, and refused with the flag of any request", async () => {
+test("a handshake is authorized before the gateway dials a service, and refused with the flag of any request", async () => {
   await using service = await echoService();
   await using running = await runGateway(oneRoute({ filters: [{ name: "key-auth" }] }), [instance(service.port)]);
   using client = await session(running.url);
@@ -152,7 +152,7 @@ test.for([
   ["a switch to something else", "HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\nsecret"],
   ["a switch without a word on the key", `${SWITCHING}\r\nsecret`],
   ["a switch for another key", `${SWITCHING}sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nsecret`],
-])("%s is no socket: 502 UP, and no byte of it reaches the client", async ([what = "", bytes]) => {
+])("%s is not a valid switch: 502 UP, and none of its bytes reach the client", async ([what = "", bytes]) => {
   await using service = await rawUpstream(({ socket }) => void socket.write(bytes as string));
   await using running = await runGateway(oneRoute(), [instance(service.port)]);
   using client = await session(running.url);
@@ -220,7 +220,7 @@ test("a client that resets its stream ends the service's socket, and a service t
   await nothingLeft(running);
 });
 
-/** A service that switches, and then does with its socket as it is told. */
+/** A service that switches, and then does with its socket what the test asks. */
 function switching(then: (socket: Socket) => void) {
   return rawUpstream(({ socket, received }, chunk) => {
     if (!received.endsWith("\r\n\r\n") || chunk.startsWith("\0")) return;
@@ -302,5 +302,5 @@ test("silence for the route's idle time ends both sides, and a stop waits for op
   const closed = once(other.stream, "close");
   await running[Symbol.asyncDispose]();
   await closed;
-  await eventually("nobody is left", () => service.sockets.clients.size === 0);
+  await eventually("no client is left", () => service.sockets.clients.size === 0);
 });

@@ -1,4 +1,7 @@
-/** WebSockets through the gateway, by a real client and a real server: the upstream switches first, or nobody does. */
+/**
+ * WebSockets through the gateway, by a real client and a real server: the upstream switches first, or neither side
+ * does.
+ */
 import type { IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import { expect, test } from "vitest";
@@ -95,7 +98,7 @@ test("a switch to something else than was asked for is 502 UP, and no byte of it
   expect(answer.text).not.toContain("secret");
 });
 
-test("a switch that nobody asked for is no answer", async () => {
+test("a switch without a request for it is not a valid answer", async () => {
   await using service = await rawUpstream(
     ({ socket }) => void socket.write("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n"),
   );
@@ -103,7 +106,7 @@ test("a switch that nobody asked for is no answer", async () => {
   expect((await fetch(running.url)).headers.get("x-posthouse-flag")).toBe("UP");
 });
 
-test("nobody is dialled by a dead service, and the client hears so as a problem", async () => {
+test("no endpoint of a critical service is dialed, and the client receives a problem", async () => {
   await using running = await runGateway(oneRoute(), [instance(9, { status: "critical" })]);
   const answer = await sendRaw(running.ports.httpPort, HANDSHAKE);
   expect([answer.status, answer.headers["x-posthouse-flag"], answer.headers["connection"]]).toEqual([
@@ -119,7 +122,7 @@ test("endpoints that speak HTTP/2 only cannot be switched: 501 UG", async () => 
   expect([answer.status, answer.headers["x-posthouse-flag"]]).toEqual([501, "UG"]);
 });
 
-test("what either side says in the same breath as its handshake is not lost", async () => {
+test("bytes that either side sends together with its handshake are not lost", async () => {
   await using service = await rawUpstream(({ socket, received }, chunk) => {
     if (chunk.includes("\r\n\r\n")) {
       socket.write("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhello");

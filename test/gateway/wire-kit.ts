@@ -129,7 +129,7 @@ async function listening(onSocket: (socket: Socket) => void) {
   };
 }
 
-/** What a service of frames does with a request. */
+/** How a service of frames handles a request. */
 export interface Http2Exchange {
   readonly socket: Socket;
   readonly stream: number;
@@ -256,7 +256,7 @@ export function askHttp1(port: number, bytes: string): Promise<Got> {
   });
 }
 
-/** What cannot be unpacked is not whole, whatever its framing says. */
+/** A body that cannot be unpacked is not whole, whatever its framing says. */
 function unzipped(headers: Readonly<Record<string, string>>, body: Buffer, ending: Ending) {
   if (headers["content-encoding"] !== "gzip" || ending !== "whole") return { body, ending };
   try {

@@ -35,7 +35,7 @@ function counts(set: EndpointSet, balance: Balance, draws: number, over: object 
 
 const weights = fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 2, maxLength: 8 });
 
-test("smooth round robin gives each exactly its weight in every full turn, and never one twice its neighbours' turns", () => {
+test("smooth round robin gives each endpoint exactly its weight per full turn, and never one twice the turns of its neighbors", () => {
   fc.assert(
     fc.property(weights, (given) => {
       const set = setOf({ balance: "round-robin" }, ...given.map((weight, at) => instance(at + 1, { weight })));
@@ -69,7 +69,7 @@ test("a Maglev table is made for as many endpoints as its indices can name, and 
   expect(maglev.prepare?.(sized(65_535)).maglev).toBeUndefined();
 });
 
-test("Maglev sends a caller to the same endpoint on every gateway, and one that goes moves hardly anybody else", () => {
+test("Maglev sends a caller to the same endpoint on every gateway, and removing an endpoint remaps few keys", () => {
   fc.assert(
     fc.property(fc.integer({ min: 3, max: 20 }), fc.nat(), (count, which) => {
       const all = Array.from({ length: count }, (_, at) => ({ key: `endpoint-${at}`, weight: 100 }));
@@ -180,7 +180,7 @@ test("a newcomer begins with a tenth of its share and has all of it after its sl
   }
 });
 
-test("a gateway's own zone comes first, as far as 1.4 times what is left of it goes, and not at all when nobody is there", () => {
+test("a gateway's own zone is preferred up to 1.4 times its remaining capacity, and not used when it has no endpoint", () => {
   const near = (port: number, over = {}) => instance(port, { zone: "a", ...over });
   const far = (port: number) => instance(port, { zone: "b" });
   const share = (...instances: ReturnType<typeof instance>[]) => {

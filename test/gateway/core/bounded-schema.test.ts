@@ -69,7 +69,7 @@ test.for(KEYWORDS.map(([keyword, schema, value]) => ({ keyword, schema, value })
   },
 );
 
-test("megabytes of distinct objects are told apart in well under the time that comparing all of them takes", () => {
+test("megabytes of distinct objects are distinguished in well under the time that comparing all of them takes", () => {
   const value = numbers(60_000);
   const check = compileBounded({ type: "array", uniqueItems: true }, "body");
   const bytes = JSON.stringify(value).length;
@@ -88,7 +88,7 @@ test("a schema that doubles the work with each level of a value ends in too many
   }
 });
 
-test("a value deeper than the stack is refused, and one that refers to itself for ever", () => {
+test("a value deeper than the stack is refused, and so is a value of a schema that refers to itself endlessly", () => {
   const check = compileBounded({ $defs: { n: { items: { $ref: "#/$defs/n" } } }, $ref: "#/$defs/n" }, "body");
   const value = JSON.parse(`${"[".repeat(60_000)}${"]".repeat(60_000)}`) as unknown;
   expect(check(value, 120_000)).toMatch(/nested too deeply|too many steps/);
@@ -96,7 +96,7 @@ test("a value deeper than the stack is refused, and one that refers to itself fo
   expect(compileBounded({ uniqueItems: true }, "body")([value, value], 240_000)).toMatch(/nested|duplicate/);
 });
 
-test("notes in a schema are no part of it, and a name such as a keyword's is a name", () => {
+test("notes in a schema do not affect validation, and a property named like a keyword is only a property", () => {
   const schema = {
     "x-note": { $ref: "elsewhere" },
     examples: [1],
@@ -110,7 +110,7 @@ test("notes in a schema are no part of it, and a name such as a keyword's is a n
   expect(() => compileBounded({ type: "texts" }, "body")).toThrow(/body: schema is invalid/);
 });
 
-test("what is equal is what Ajv says is equal, but for names that its comparison trips over", () => {
+test("two values are equal exactly when Ajv considers them equal, except for names that break Ajv's comparison", () => {
   const item = fc.oneof(
     fc.constantFrom(0, -0, 1, "1", "", null, true, "null", '"1', "[]", '"', "{}"),
     fc.jsonValue({ maxDepth: 2 }),

@@ -70,7 +70,7 @@ test("an idle cluster is shared by weight", () => {
   );
 });
 
-test("what is in flight evens out by weight, closer than chance alone would", () => {
+test("requests in flight even out by weight, more closely than random choice alone would", () => {
   const random = seededRandom(7);
   const all = endpoints(100, 100, 100, 200);
   const set = weigh(all);
@@ -103,7 +103,7 @@ test("tried, full and refusing endpoints are passed over while another has room"
   expect(a.load.avoidUntilMs).toBe(0);
 });
 
-test("one that lets connections hang is sent nothing, however long ago and whoever else is left, until one stands", () => {
+test("an endpoint that lets connections hang receives no requests, whatever else is left, until a connection is established", () => {
   const [a, b] = endpoints(1, 1) as [Endpoint, Endpoint];
   const set = weigh([a, b]);
   const random = seededRandom(5);
@@ -158,7 +158,7 @@ test("only well, willing and weighted instances become endpoints, and those that
   expect(first.endpoints).toHaveLength(3);
 });
 
-test("a cluster may go to a port by name; who has none, or speaks something else there, is no endpoint", () => {
+test("a cluster may use a named port; an instance without that port, or with another protocol on it, is not an endpoint", () => {
   const ports = [
     { name: "admin", port: 9000, protocol: "https" as const },
     { name: "rpc", port: 9001, protocol: "grpc" as const },
@@ -173,7 +173,7 @@ test("a cluster may go to a port by name; who has none, or speaks something else
   expect(origins("raw")).toEqual([]);
 });
 
-test("what is spoken is what the cluster says, or else what the instance registered", () => {
+test("the protocol is the cluster's, or else the one that the instance registered", () => {
   const spoken = (protocol: Endpoint["cluster"]["protocol"], registered: "http" | "https" | "h2c" | "grpc" | "grpcs") =>
     nextEndpoints(NO_ENDPOINTS, { ...cluster, protocol }, [instance(1, { protocol: registered })]).endpoints.map(
       (endpoint) => `${endpoint.protocol} ${endpoint.origin.split(":")[0]}`,
@@ -235,7 +235,7 @@ test("the burst comes at once, then one per spacing, and a refusal costs nothing
   expect(take(10_000)).toMatchObject({ allowed: true, remaining: 2, resetMs: 100 });
 });
 
-test("what was used up under another policy locks nobody out for longer than this one takes to be whole again", () => {
+test("usage under another policy locks a caller out at most until the current policy has fully refilled", () => {
   const daily = { requests: 10, perMs: 86_400_000, burst: 10 };
   const fast = { requests: 100, perMs: 1_000, burst: 100 };
   const limiter = new RateLimiter();

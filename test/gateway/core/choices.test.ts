@@ -76,7 +76,7 @@ test("of two that are drawn the second is taken only when it would be done clear
   expect(first()).toBe(2);
   one.inFlight = 2;
   expect(first()).toBe(1);
-  // Where one was never heard of, its latency says nothing.
+  // Without latency samples of one of the two, latency does not count.
   [one.latencyMs, two.latencyMs, one.inFlight, two.inFlight] = [1, 0, 1, 0];
   expect(first()).toBe(2);
   // Twice the weight bears twice the queue.
@@ -87,7 +87,7 @@ test("of two that are drawn the second is taken only when it would be done clear
   expect(picked(uneven, [0, 0])).toBe(1);
 });
 
-test("a newcomer gets what it is ready for: of its draws a part is drawn once more, and it is no second choice", () => {
+test("a new endpoint gets requests by its readiness: part of its draws are repeated, and it is not taken as the second draw", () => {
   const options = { nowMs: 10_000, slowStartMs: 10_000 };
   const ready = (sinceMs: number) => {
     const set = setOf(instance(1), instance(2));
@@ -105,7 +105,7 @@ test("a newcomer gets what it is ready for: of its draws a part is drawn once mo
   expect(picked(set, [0.9, 0], options)).toBe(2);
 });
 
-test("the own zone has its share of the draws, and no more", () => {
+test("the own zone gets exactly its share of the draws", () => {
   const near = { zone: "a" };
   const set = nextEndpoints(
     NO_ENDPOINTS,
@@ -122,7 +122,7 @@ test("the own zone has its share of the draws, and no more", () => {
   expect([picked(set, [0.69, 0.9]), picked(set, [0.7, 0.9])]).toEqual([1, 4]);
 });
 
-test("round robin passes over those that will not have it, and takes the first when nobody will", () => {
+test("round robin skips ejected endpoints, and takes the first when all are ejected", () => {
   const set = setOf(instance(1), instance(2), instance(3));
   const turn = (options: Partial<PickOptions> = {}) => picked(set, [0], { balance: "round-robin", ...options });
   expect([turn(), turn(), turn(), turn()]).toEqual([1, 2, 3, 1]);
@@ -131,7 +131,7 @@ test("round robin passes over those that will not have it, and takes the first w
   for (const port of [1, 2, 3]) loadOf(set, port).ejectedUntilMs = 5;
   expect(turn()).toBe(1);
   expect(turn({ nowMs: 5 })).toBeDefined();
-  // Those that are full are no choice at all.
+  // Endpoints at their limit are never chosen.
   for (const port of [1, 2, 3]) loadOf(set, port).inFlight = 10;
   expect(turn()).toBeUndefined();
 });
@@ -144,7 +144,7 @@ test("least requests begins its look anywhere, and a tie falls to the first from
   expect([least(0), least(0.4), least(0.7)]).toEqual([2, 2, 2]);
 });
 
-test("Maglev without a key, or with nobody willing at its places, is left to chance", () => {
+test("Maglev chooses at random without a key, or when the key's endpoint has no room", () => {
   const set = nextEndpoints(NO_ENDPOINTS, clusterOf({ balance: "maglev" }), [instance(1), instance(2)]);
   const options = { balance: "maglev" } as const;
   expect([picked(set, [0, 0], options), picked(set, [0.9, 0], options)]).toEqual([1, 2]);
@@ -154,7 +154,7 @@ test("Maglev without a key, or with nobody willing at its places, is left to cha
   expect(picked(set, [0, 0], { ...options, hashKey: "k" })).toBe(3 - home);
 });
 
-test("below the panic threshold an ejected endpoint is used before one that refuses, and a silent one never", () => {
+test("below the panic threshold an ejected endpoint is used before a refusing one, and a silent one never", () => {
   const set = setOf(instance(1), instance(2), instance(3));
   for (const port of [1, 2, 3]) loadOf(set, port).ejectedUntilMs = 9;
   loadOf(set, 1).avoidUntilMs = 9;
@@ -208,7 +208,7 @@ test("an empty set says why each instance is not in it", () => {
   );
 });
 
-test("what workers see of a cluster is merged to the largest limit and the worst that one of them thinks", () => {
+test("the workers' views of a cluster are merged: the largest limit, and the worst state that any worker sees", () => {
   const [one, two] = [setOf(instance(1, { zone: "a" }), instance(2)), setOf(instance(1), instance(2))];
   const [a, b] = [loadOf(one, 1), loadOf(two, 1)];
   Object.assign(a.cluster, { inFlight: 2, retrying: 1, connections: 3, pending: 4 });
@@ -228,7 +228,7 @@ test("what workers see of a cluster is merged to the largest limit and the worst
   expect(merged.endpoints[1]).not.toHaveProperty("ejectedMs");
   expect(merged.endpoints[1]).not.toHaveProperty("avoidedMs");
   expect(merged.endpoints[1]).not.toHaveProperty("silent");
-  // What is over is told no more.
+  // Expired states are not reported.
   const over = viewCluster(two, cluster, 70).endpoints[0];
   expect(over).not.toHaveProperty("ejectedMs");
   expect(over).not.toHaveProperty("avoidedMs");
@@ -253,7 +253,7 @@ test("a view's adaptive limit is adopted as it is, by a cluster that has one", (
   expect(viewCluster(plain, cluster, 0)).not.toHaveProperty("adaptiveLimit");
 });
 
-test("requests at once: those of other workers count, and what changed is told once", () => {
+test("concurrent requests of other workers count, and each change is reported once", () => {
   const limiter = new ConcurrencyLimiter();
   expect(limiter.recorded()).toEqual([]);
   limiter.record();
@@ -276,7 +276,7 @@ test("requests at once: those of other workers count, and what changed is told o
     ["a", 0],
   ]);
   expect([limiter.recorded(), limiter.keys]).toEqual([[], 1]);
-  // What was never taken is not owed.
+  // A release without a take does not count.
   limiter.release("c");
   expect(limiter.keys).toBe(1);
 });
@@ -326,12 +326,12 @@ test("an ask that failed is made again after a second, with what was used meanwh
   const asks = limits.asks(32, 10);
   expect(asks).toMatchObject([{ spent: 5, agoMs: 10 }]);
   limits.failed(asks, 10);
-  // It goes on alone at once, and nobody waits.
+  // The gateway continues alone at once, and no request waits.
   for (let i = 0; i < 3; i++) expect(limits.take(KEY, RATE, 100)).toMatchObject({ allowed: true });
   expect(limits.asks(32, 1_009)).toEqual([]);
   limits.take(KEY, RATE, 1_010);
   expect(limits.asks(32, 1_010)).toMatchObject([{ spent: 8, agoMs: 1_010 }]);
-  // An ask that told of nothing leaves no first use behind.
+  // An ask that reported no usage leaves no first use behind.
   const { limits: other, grant } = leases();
   other.take(KEY, RATE, 0);
   for (let i = 0; i < 4; i++) other.take(KEY, RATE, 0);
@@ -365,7 +365,7 @@ test("alone a gateway goes on with the rate that it was granted last, and an ans
   expect(alone.length).toBeLessThanOrEqual(50);
 });
 
-test("whoever comes while an ask is under way has a place behind those that it is for", () => {
+test("a request that arrives while an ask is under way queues behind the requests that the ask is for", () => {
   const { limits, grant } = leases();
   const policy = { requests: 20, per: 60_000, burst: 20 };
   limits.take(KEY, policy, 0);
@@ -399,7 +399,7 @@ test("an ask is for those that wait, and for what is used in two seconds beyond 
   );
 });
 
-test("what is due may be borrowed up to an opening, with what is in the ask under way", () => {
+test("a gateway may borrow what is due up to an opening, including what the ask under way covers", () => {
   const lease = (spent: number, asked: number, resetAtMs = 0): Lease => ({
     ...begin(RATE, 0),
     spent,

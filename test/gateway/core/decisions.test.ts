@@ -1,4 +1,4 @@
-/** What a decision says and does, case by case: tokens, claims, limits, breakers, sessions, mirrors, paths, explanations. */
+/** Decisions case by case: tokens, claims, limits, breakers, sessions, mirrors, paths, explanations. */
 import { expect, test } from "vitest";
 import type { GatewayConfig, RouteConfig } from "../../../gateway/api.ts";
 import { allows, claimValues } from "../../../gateway/core/callers/claims.ts";
@@ -95,7 +95,7 @@ test("a bearer token is three parts in one header, and not too long", () => {
   expect(token("Bearer a.b.c", "Bearer a.b.c")).toBe(invalid);
 });
 
-test("claims are told as headers that no value can end or lengthen", () => {
+test("claims are forwarded as headers that no value can end or lengthen", () => {
   const headers = (claims: object) =>
     claimHeaders(
       [
@@ -139,7 +139,7 @@ test("claims are told as headers that no value can end or lengthen", () => {
   expect(allows([{ claim: "sub" }] as never, { sub: "x" })).toBe(false);
 });
 
-test("who shares a limit is told apart by address, consumer, header, claim or not at all, however long that is", () => {
+test("a limit distinguishes callers by address, consumer, header, claim or not at all, with keys of bounded length", () => {
   const head = headOf(
     "/a",
     [
@@ -318,7 +318,7 @@ test("a filter says pass, refuse or nothing; all else is a defect that names it"
   expect(() => notLater("f", Promise.reject(new Error("late")))).toThrow("a promise");
 });
 
-test("a mirror gets its share of the draws, a whole one without any, and none where nobody takes it", () => {
+test("a mirror gets its share of the draws, and a mirror of 100 percent gets every request", () => {
   const mirrored = (percent: number, draw: number, instances?: ReturnType<typeof instance>[]) => {
     const snapshot = snapshotOf(routed({ mirror: [{ service: "copy", percent }] }), instances);
     const decision = decide(snapshot, headOf(), { ...moment, random: () => draw });
@@ -554,7 +554,7 @@ test("the more exact path comes first, and covers less", () => {
     expect([a, b, covers(a, b)]).toEqual([a, b, expected]);
 });
 
-test("of those that share a port a host is for the one that says the most of it, and for nobody else", () => {
+test("among listeners that share a port, only the one with the most specific match gets a host", () => {
   const table = new HostTable([
     [["*.Example"], "wild"],
     [["a.example", "*.b.example"], "own"],
@@ -683,7 +683,7 @@ test("an explanation tells the closest candidates first, a hundred at most, and 
   ]);
   const text = JSON.stringify(told);
   for (const secret of ["s3cret", "c00kie", "t0ken"]) expect([secret, text.includes(secret)]).toEqual([secret, false]);
-  // What is shorter than four characters is a word, not a secret.
+  // A value shorter than four characters is a word, not a secret.
   expect(told.outcome).toMatchObject({ kind: "forward", headers: { "x-note": "abc", "x-copy": "(hidden)" } });
   const many = snapshotOf({
     routes: Array.from({ length: 120 }, (_, at) => route(`r${at}`, { path: { exact: `/x${at}` } })),

@@ -19,7 +19,7 @@ test.for([
   [["1.1.1.1, 2.2.2.2, 10.0.0.2"], "2.2.2.2", ["2.2.2.2", "10.0.0.2"]],
   [["1.1.1.1", "10.0.0.3, 10.0.0.2"], "1.1.1.1", ["1.1.1.1", "10.0.0.3", "10.0.0.2"]],
   [["10.0.0.4, 10.0.0.3"], "10.0.0.4", ["10.0.0.4", "10.0.0.3"]],
-  // What is not an address ends the chain, wherever it is.
+  // An entry that is not an address ends the chain, wherever it is.
   [["1.1.1.1, junk, 10.0.0.2"], "10.0.0.2", ["10.0.0.2"]],
   [["1.1.1.1, , 10.0.0.2"], "10.0.0.2", ["10.0.0.2"]],
   [["1.1.1.1, junk"], "10.0.0.1", []],
@@ -55,7 +55,7 @@ test("the rest of a template is at least one character", () => {
   expect(paths.filter((path) => pathMatches(rest, path))).toEqual(["/a/b", "/a/b/", "/a/b/c"]);
   expect(paths.filter((path) => pathMatches(one, path))).toEqual(["/a/b"]);
   expect(pathVariables(rest, "/a/b/c")).toEqual({ rest: "b/c" });
-  // What it does not match it does not cover.
+  // A pattern does not cover paths that it does not match.
   expect(pathCovers(rest, pathOf({ path: { exact: "/a/" } }))).toBe(false);
   expect(pathCovers(rest, pathOf({ path: { exact: "/a/b" } }))).toBe(true);
   expect(pathCovers(rest, pathOf({ path: { prefix: "/a" } }))).toBe(false);
@@ -118,7 +118,7 @@ test("a second draw is each of the others by its weight", () => {
   }
 });
 
-test("whichever is drawn first, no second draw is it again", () => {
+test("no second draw repeats the first draw, whichever that was", () => {
   const weights = [100, 300, 100];
   for (const [first, draw] of [0.1, 0.5, 0.9].entries()) {
     const set = setOf(...weights.map((weight, at) => instance(at + 1, { weight })));
@@ -131,7 +131,7 @@ test("whichever is drawn first, no second draw is it again", () => {
   }
 });
 
-test("at exactly the panic percentage there is no panic, one below it there is", () => {
+test("exactly at the panic percentage there is not yet a panic, and with one endpoint fewer there is", () => {
   const critical = { status: "critical" } as const;
   const healthy = (count: number, of: number) =>
     setOf(...Array.from({ length: of }, (_, at) => instance(at + 1, at < count ? {} : critical)));

@@ -1,4 +1,4 @@
-/** What an exchange carries, field by field: cross-origin words, gRPC's, the headers that cross, and how long an answer is good. */
+/** The parts of an exchange, field by field: CORS, gRPC, the headers that cross, and how long a response is fresh. */
 import { expect, test } from "vitest";
 import type { Cors } from "../../../gateway/api.ts";
 import { conditionsCover, compileConditions, mismatchOf } from "../../../gateway/core/routing/conditions.ts";
@@ -285,7 +285,7 @@ const sent = (rawHeaders: string[], more: Partial<Parameters<typeof upstreamHead
   return headerRecord(upstreamHeaders(head, rawHeaders, { table, version: "1.1", set: [], ...more }));
 };
 
-test("a service is told whose certificate the client has, and nothing where none was given", () => {
+test("a service receives the identity of the client's certificate, and nothing when the client gave none", () => {
   const told = (tls: Parameters<typeof readHead>[0]["tls"]) => {
     const head = headOf({ "X-Forwarded-Client-Cert": "forged" }, { tls });
     const rawHeaders = ["X-Forwarded-Client-Cert", "forged"];
@@ -296,7 +296,7 @@ test("a service is told whose certificate the client has, and nothing where none
   expect([told(undefined), told({ serverName: undefined, trusts: "ca", certificate: undefined })]).toEqual([[], []]);
 });
 
-test("what is of one connection, the gateway's own, or named by Connection stays here; the rest crosses", () => {
+test("hop-by-hop headers, the gateway's own and those named by Connection are dropped; the rest crosses", () => {
   const passed = sent(
     ["Connection", "X-Hop, keep-alive", "X-Hop", "1", "TE", "trailers", "X-Own", "1", "X_A", "1", "X-A", "2"].concat([
       "X-Posthouse-Principal",
@@ -336,14 +336,14 @@ test("trailers are announced as far as they may cross, and only behind a body", 
   expect(sent(["Trailer", "Authorization"], { hasBody: true })["trailer"]).toBeUndefined();
   expect(sent(["Trailer", "X-Sum", "Connection", "trailer"], { hasBody: true })["trailer"]).toBeUndefined();
   expect(sent(["Trailer", "X-Own, X-Sum", "Connection", "X-Sum"], { hasBody: true })["trailer"]).toBeUndefined();
-  // Of an answer a name with an underscore crosses, for it is no program's variable there.
+  // In a response a name with an underscore crosses, because no program reads it as a variable there.
   expect(answerHeaders(["Trailer", "X-Sum, x_a, Set-Cookie, :status"], [])).toEqual(["Trailer", "X-Sum, x_a"]);
   expect(answerHeaders(["Trailer", "Set-Cookie"], [])).toEqual([]);
   expect(trailersToPass(["X-Sum", "1", "TE", "2", "X-Posthouse-A", "3"])).toEqual(["X-Sum", "1"]);
   expect(trailersToPass(["x_a", "1", "x-b", "2"], (name) => name === "x-b")).toEqual([]);
 });
 
-test("a chain of trusted proxies is told hop by hop: the first with what the client asked for, the last with what came here", () => {
+test("forwarding headers describe a chain of trusted proxies hop by hop: first what the client asked for, last what arrived here", () => {
   const passed = sent(["X-Forwarded-For", "203.0.113.7, 10.0.0.9", "X-Forwarded-Proto", "http"], {}, "10.0.0.1");
   expect(passed["x-forwarded-for"]).toBe("203.0.113.7, 10.0.0.9, 10.0.0.1");
   expect(passed["forwarded"]).toBe(
@@ -444,7 +444,7 @@ test("an answer is fresh for less than its lifetime, and a request's bounds hold
   expect([isFreshFor(head, pragma, at(1)), isFreshFor(head, { pragma: "x" }, at(1))]).toEqual([false, true]);
 });
 
-test("an answer stands in for an error up to the last second that it may", () => {
+test("a stored response replaces an error up to the last second that its policy allows", () => {
   const good = (head: ReturnType<typeof stored>, seconds: number) => isGoodOnError(head, 30, at(seconds));
   const head = stored("max-age=60");
   expect([good(head, 90), good(head, 90.1)]).toEqual([true, false]);
@@ -454,7 +454,7 @@ test("an answer stands in for an error up to the last second that it may", () =>
     expect([control, good(stored(`max-age=60, ${control}`), 61)]).toEqual([control, false]);
 });
 
-test("what a credential asked for is kept where the service says that it is for all, or to be revalidated", () => {
+test("a response to a credentialed request is kept only if the service marks it as public or to be revalidated", () => {
   const kept = (control: string, asked: Record<string, string>) => mayKeep(stored(control, {}, asked), came.nowMs);
   const token = { authorization: "x" };
   expect(

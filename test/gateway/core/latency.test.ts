@@ -1,4 +1,4 @@
-/** What is made of latencies, failures and late timers, in numbers: weights, limits, and when they are over. */
+/** The effects of latencies, failures and late timers, in numbers: weights, limits, and when they end. */
 import { expect, test } from "vitest";
 import {
   AVOID_MS,
@@ -53,7 +53,7 @@ test("a failure counts as five times what answers of its cluster usually take, u
   expect(failing.latencyMs).toBe(200);
 });
 
-test("an endpoint that refuses is left for 500 ms, doubling up to 30 s, and one that was reached begins at that again", () => {
+test("a refusing endpoint is avoided for 500 ms, doubling up to 30 s, and once reached starts at 500 ms again", () => {
   const load = newLoad();
   const waits = Array.from({ length: 9 }, () => {
     noteRefused(load, 1_000);
@@ -128,7 +128,7 @@ test("half of the limit under way says something of it, less does not", () => {
   expect(limit.limit).toBe(21);
 });
 
-test("what was usual under overload is forgotten when answers take less than half of it", () => {
+test("the latency learned under overload is forgotten when responses take less than half of it", () => {
   const limit = new GradientLimit({ min: 5, max: 1_000 });
   limit.note(100, 0);
   for (let i = 0; i < 60; i++) limit.note(10, 0);
@@ -203,7 +203,7 @@ test("each ejection is paid off by as long a time spent well as the first one wa
   ]);
 });
 
-test("what another worker says is heard as far as there is room, and never makes an ejection shorter", () => {
+test("a worker adopts another worker's ejections within its limit, and never shortens an ejection", () => {
   const set = nextEndpoints(NO_ENDPOINTS, cluster, [instance(1), instance(2)]);
   const [one, two] = set.endpoints.map(({ load }) => load) as [Endpoint["load"], Endpoint["load"]];
   const hear = (load: Endpoint["load"], ejections: number, untilMs: number, nowMs: number) =>

@@ -1,4 +1,7 @@
-/** Who is ejected and for how long, what a cluster bears, what is tried again and when, and when a process sheds. */
+/**
+ * Which endpoints are ejected and for how long, what a cluster can bear, what is retried and when, and when a process
+ * sheds.
+ */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { ClusterView } from "#gateway";
@@ -55,7 +58,7 @@ test("five gateway errors in a row eject for 30 s, the next time for 60 s; anyth
   expect(one.ejectedUntilMs).toBe(at + EJECTION_MS_MAX);
 });
 
-test("good behaviour pays an ejection off", () => {
+test("a time without errors reduces the count of ejections", () => {
   const set = setOf(4);
   const [one] = loads(set) as [EndpointLoad];
   fail(set, one, 0);
@@ -80,7 +83,7 @@ test("never more than half are ejected, but one always may be", () => {
   );
 });
 
-test("what two workers eject in the same moment is no more than half of a cluster at either, however they hear of it", () => {
+test("two workers that eject at the same moment together eject at most half of a cluster, whenever they learn of each other's", () => {
   const step = fc.record({ worker: fc.nat(1), endpoint: fc.nat(11), heardLate: fc.nat(5) });
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 12 }), fc.array(step, { maxLength: 40 }), (count, steps) => {
@@ -104,7 +107,7 @@ test("what two workers eject in the same moment is no more than half of a cluste
   );
 });
 
-test("who is ejected already is so for as long as either worker thinks, and its errors begin anew", () => {
+test("an ejected endpoint stays ejected as long as either worker requires, and its errors start again from zero", () => {
   const set = setOf(2);
   const [one, other] = loads(set) as [EndpointLoad, EndpointLoad];
   const about = { set, policy, nowMs: 0 };
@@ -116,7 +119,7 @@ test("who is ejected already is so for as long as either worker thinks, and its 
   expect([other.ejectedUntilMs, other.ejections]).toEqual([0, 0]);
 });
 
-test("one that succeeds far less often than its like is ejected, given enough of them and enough answers", () => {
+test("an endpoint that succeeds far less often than the others is ejected, given enough endpoints and answers", () => {
   const run = (count: number, answers: number) => {
     const set = setOf(count);
     for (const [at, load] of loads(set).entries()) {
@@ -169,7 +172,7 @@ test("an adaptive limit goes on where it was under other bounds, as far as these
   expect(limitOf(nextEndpoints(set, bounded(3), instances)).limit).toBe(3);
 });
 
-test("what is known of an endpoint outlives its absence, but not its instance", () => {
+test("the state of an endpoint outlives its absence, but not its instance", () => {
   const well = [instance(1), instance(2)];
   const away = [instance(1, { status: "critical" }), instance(2, { status: "critical" })];
   const first = nextEndpoints(NO_ENDPOINTS, cluster, well, { nowMs: 0 });
@@ -187,7 +190,7 @@ test("what is known of an endpoint outlives its absence, but not its instance", 
   expect(loads(nextEndpoints(gone, cluster, well, { nowMs: 4_000 }))[0]).toMatchObject({ inFlight: 0, sinceMs: 4_000 });
 });
 
-test("what workers see of a cluster is one view: sums of what they do, the worst of what they think", () => {
+test("the workers' views of a cluster are one view: sums of requests, and the worst of the states", () => {
   const [one, two] = [setOf(2), setOf(3)];
   const [a, b] = loads(one) as [EndpointLoad, EndpointLoad];
   a.inFlight = 2;
@@ -273,7 +276,7 @@ test("the wait before another try doubles up to its cap, and is never more than 
   expect([0, 1, 2, 9].map((retries) => backoffMs(retries, () => 1))).toEqual([25, 50, 100, RETRY_BACKOFF_MS.cap]);
 });
 
-test("what the route does not name is not tried again, but a stale connection is replaced whatever it says", () => {
+test("a failure that the route does not name is not retried, but a stale connection is always replaced", () => {
   const context = { method: "GET", hasBody: false, bodyStarted: false, retries: 0, moves: 0, refreshed: false };
   const on = (...names: ("connect" | "reset" | "timeout")[]) => ({
     ...context,

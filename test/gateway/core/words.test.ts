@@ -63,7 +63,7 @@ test.each([
   ["/a\\|b", "/a"],
   ["/a\\(|/b", ""],
   ["/a(b)|/c", ""],
-  // What is not read counts as if it might be anything.
+  // A pattern that the reader does not understand counts as if it could match anything.
   ["(?i)/a", ""],
   ["/a\\Q|\\E", ""],
   ["/a[[:alpha:]|]", ""],
@@ -72,7 +72,7 @@ test.each([
   expect(literalHead(pattern)).toBe(head);
 });
 
-test("a pattern may be of so many instructions, and no more", () => {
+test("a pattern compiles up to the limit of instructions, and not beyond", () => {
   const sizeOf = (times: number) => {
     const { regex } = compileRegex(`a{${times}}`);
     return regex?.programSize();
@@ -136,7 +136,7 @@ test.each([
   expect(() => compileText(text, ["id"])).toThrow(problem);
 });
 
-test("what a text may hold: a tab, a tilde, a space, and braces by twos", () => {
+test("a text may contain a tab, a tilde, a space, and doubled braces", () => {
   expect(parseText(" \t~")).toEqual([" \t~"]);
   expect(parseText("{{a}}")).toEqual(["{a}"]);
   expect(parseText("{path.x}")).toEqual({ problem: 'match.path has no variable "x".' });
@@ -236,7 +236,7 @@ test.each([
   "[x]",
   "a:1:2",
   "a".repeat(64),
-])("%j is no authority", (text) => expect(parseAuthority(text)).toBeUndefined());
+])("%j is not a valid authority", (text) => expect(parseAuthority(text)).toBeUndefined());
 
 test("an authority is at most 261 characters: a name of 255 and a port", () => {
   const name = (length: number) =>

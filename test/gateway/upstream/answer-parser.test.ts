@@ -17,7 +17,7 @@ interface Reading {
   bad: boolean;
 }
 
-/** What the parser makes of an answer that comes in these pieces and then ends. */
+/** How the parser reads an answer that arrives in these pieces and then ends. */
 function read(pieces: readonly Buffer[], request: { method?: string; upgrade?: boolean } = {}): Reading {
   const reading: Reading = {
     informed: [],
@@ -91,7 +91,7 @@ test("an answer is the same whole, byte by byte, and cut anywhere", () => {
   }
 });
 
-test("what breaks the rules is bad however it comes cut, and no head of it is told", () => {
+test("an answer that breaks the rules is bad however it is split into pieces, and its head is not passed on", () => {
   const broken = [
     "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
     "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -141,14 +141,14 @@ test("a connection serves again only when nothing about the answer was in doubt"
   expect(reusable("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", "HEAD")).toBe(false);
 });
 
-test("a switch that was asked for ends the reading, and what follows is none of it", () => {
+test("a requested switch ends the reading, and the bytes that follow are not part of the answer", () => {
   const reading = read([bytes("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n\x81\x02hi")], {
     upgrade: true,
   });
   expect(reading).toMatchObject({ status: 101, body: "\x81\x02hi", whole: true });
 });
 
-/** What Node's own client makes of the same bytes; undefined: no answer, or none that is whole. */
+/** How Node's own client reads the same bytes; undefined: no answer, or no whole answer. */
 async function nodeReads(answers: readonly string[]): Promise<(string | undefined)[]> {
   let next = "";
   const server = createServer((socket) => {
@@ -177,7 +177,7 @@ async function nodeReads(answers: readonly string[]): Promise<(string | undefine
   return seen;
 }
 
-test("what it takes for whole, Node takes for the same: a mangled answer is never read in two ways", async () => {
+test("an answer that the parser reads as whole, Node reads the same: a mangled answer never has two readings", async () => {
   const mangled = record({
     answer: constantFrom(...ANSWERS),
     at: nat(200),

@@ -1,4 +1,4 @@
-/** What certificates say, read back from text that whoever had them signed may have chosen. */
+/** Parsing what certificates say, from text that the certificate's holder may have chosen. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { altNames, clientCertificate, hasAltName } from "../../../../gateway/core/callers/certificates.ts";

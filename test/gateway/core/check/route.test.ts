@@ -1,4 +1,4 @@
-/** Configs that no gateway should live by, each refused at its place; with line and column when it came as a text. */
+/** Configs that a gateway must reject, each refused at its place; with line and column when the config came as a text. */
 import { expect, test } from "vitest";
 import { parseGatewayConfig } from "../../../../gateway/config-text.ts";
 
@@ -18,7 +18,7 @@ const keyed = [{ name: "key-auth" }];
 const BAD: readonly [what: string, config: object, pointer: string, message: RegExp][] = [
   ["two kinds of path", matching({ path: { prefix: "/", regex: "/" } }), "/routes/0/match/path", /exactly one of/],
   [
-    "a regex that is none",
+    "an invalid regex",
     matching({ path: { regex: "(/a" } }),
     "/routes/0/match/path/regex",
     /not valid RE2.*missing closing/,
@@ -65,7 +65,7 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /twice/,
   ],
   [
-    "a source that is no network",
+    "a source that is not a valid network",
     matching({ sourceCidrs: ["10.0.0.0/33"] }),
     "/routes/0/match/sourceCidrs/0",
     /not a network/,
@@ -85,13 +85,13 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
   ["a listener twice", one({ listeners: ["default", "default"] }), "/routes/0/listeners/1", /twice/],
   ["grpc of nothing", matching({ grpc: { type: "regex" } }), "/routes/0/match/grpc", /service or method/],
   [
-    "a gRPC service that is none",
+    "an invalid gRPC service",
     matching({ grpc: { service: "a/B" } }),
     "/routes/0/match/grpc/service",
     /not a valid service name/,
   ],
   [
-    "a gRPC regex that is none",
+    "an invalid gRPC regex",
     matching({ grpc: { type: "regex", service: "(a", method: "B" } }),
     "/routes/0/match/grpc/service",
     /not valid RE2/,
@@ -111,13 +111,18 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /jwt/,
   ],
   [
-    "requests at once by nobody known",
+    "requests at once by consumer on a route without consumers",
     one({ concurrency: { requests: 1, by: "consumer" } }),
     "/routes/0/concurrency/by",
     /consumer/,
   ],
   ["an unknown balance", { clusters: [{ name: "c", service: "a", balance: "fair" }] }, "/clusters/0/balance", /one of/],
-  ["a hash nobody looks at", { clusters: [{ name: "c", service: "a", hashBy: "ip" }] }, "/clusters/0/hashBy", /maglev/],
+  [
+    "a hash key that the balancing does not use",
+    { clusters: [{ name: "c", service: "a", hashBy: "ip" }] },
+    "/clusters/0/hashBy",
+    /maglev/,
+  ],
   [
     "an adaptive limit upside down",
     { clusters: [{ name: "c", service: "a", adaptive: { min: 9, max: 2 } }] },
@@ -178,7 +183,7 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /\\2 does not exist: the pattern has one group, \\1/,
   ],
   [
-    "a rewrite by a regex that is none",
+    "a rewrite by an invalid regex",
     one({ rewrite: { regex: { pattern: "/(a", replacement: "/\\1" } } }),
     "/routes/0/rewrite/regex/pattern",
     /not valid RE2/,
@@ -284,7 +289,7 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /Unknown provider/,
   ],
   [
-    "a limit by nobody",
+    "a limit by consumer on a route without consumers",
     one({ rateLimit: { requests: 1, perSeconds: 1, by: "consumer" } }),
     "/routes/0/rateLimit/by",
     /does not identify consumers/,
@@ -314,7 +319,7 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /1/,
   ],
   [
-    "a part of a split for nobody",
+    "a part of a split for an unknown consumer",
     one({
       service: undefined,
       filters: keyed,
@@ -324,7 +329,7 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /Unknown consumer "ghost"/,
   ],
   [
-    "a part of a split for consumers of a route that asks nobody who he is",
+    "a part of a split for consumers on a route that does not identify consumers",
     {
       consumers: [{ name: "shop" }],
       ...one({ service: undefined, split: [{ service: "a", when: { consumers: ["shop"] } }, { service: "b" }] }),
@@ -333,31 +338,31 @@ const BAD: readonly [what: string, config: object, pointer: string, message: Reg
     /does not identify consumers/,
   ],
   [
-    "a part of a split for groups of a route that asks nobody who he is",
+    "a part of a split for groups on a route that does not identify consumers",
     one({ service: undefined, split: [{ service: "a", when: { groups: ["gold"] } }, { service: "b" }] }),
     "/routes/0/split/0/when/groups",
     /Add jwt or key-auth/,
   ],
   [
-    "a split by consumer of a route that asks nobody who he is",
+    "a split by consumer on a route that does not identify consumers",
     one({ service: undefined, split: [{ service: "a" }], splitBy: { by: "consumer" } }),
     "/routes/0/splitBy/by",
     /Add jwt or key-auth/,
   ],
   [
-    "an access list of nobody",
+    "an access list of an unknown consumer",
     one({ filters: [...keyed, { name: "consumer-acl", config: { deny: { consumers: ["ghost"] } } }] }),
     "/routes/0/filters/1/config/deny/consumers/0",
     /Unknown consumer "ghost"/,
   ],
   [
-    "an access list of a route that asks nobody who he is",
+    "an access list on a route that does not identify consumers",
     one({ filters: [{ name: "consumer-acl", config: { allow: { groups: ["gold"] } } }] }),
     "/routes/0/filters/0/config",
     /does not identify consumers/,
   ],
   [
-    "a schema that is none",
+    "an invalid schema",
     one({ filters: [{ name: "request-validation", config: { body: { type: "strin" } } }] }),
     "/routes/0/filters/0/config",
     /body:/,
@@ -512,7 +517,7 @@ test("two listeners in the clear share a port by their hosts, and one of them ma
   expect(parseGatewayConfig(JSON.stringify({ listeners })).problems).toEqual([]);
 });
 
-test("a part of a split weighs 1 where it does not say, and one that weighs 1 is rest enough", () => {
+test("a part of a split weighs 1 by default, and one part of weight 1 beside parts of weight 0 is accepted", () => {
   for (const part of [{ service: "a" }, { service: "a", weight: 1 }]) {
     const config = one({ service: undefined, split: [part, { service: "b", weight: 0 }] });
     expect(parseGatewayConfig(JSON.stringify(config)).problems).toEqual([]);

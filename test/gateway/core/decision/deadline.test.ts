@@ -1,4 +1,4 @@
-/** How long a call may take: whatever a caller says, it gets no more than the route gives, and no nonsense counts. */
+/** How long a call may take: a caller's deadline only shortens the route's, and invalid values are ignored. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { CALLER_MS_MAX, callerMs, deadlineHeaders, deadlineNames } from "../../../../gateway/core/decision/deadline.ts";
@@ -8,7 +8,7 @@ const route = { deadlineHeader: "x-left", totalMs: 1_000 };
 const head = (headers: Record<string, string[]>) =>
   ({ header: (name: string) => headers[name] ?? [] }) as unknown as RequestHead;
 
-test("a caller's time is a plain number that a timer can hold, said once; whatever else it says is no limit", () => {
+test("a caller's time is one plain number that fits a timer; any other value sets no limit", () => {
   const said = fc.oneof(
     fc.string(),
     fc.nat().map(String),
@@ -34,7 +34,7 @@ test("of a call's two ways to say its time the sooner one holds, and only a call
   expect(callerMs(route, head({ "grpc-timeout": ["99999999H"] }), "web")).toBe(Infinity);
 });
 
-test("what is told is told by the names that are dropped, and by no other", () => {
+test("the gateway sends deadlines in exactly the headers that it drops from requests", () => {
   for (const grpc of [undefined, "grpc"] as const) {
     for (const deadlineHeader of [undefined, "x-left"]) {
       const told = deadlineHeaders({ deadlineHeader, totalMs: 1 }, { totalMs: 12.7, callerMs: 12.7 }, grpc);

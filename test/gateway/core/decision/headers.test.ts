@@ -1,4 +1,4 @@
-/** What a request brings of other proxies' words: in its head, and in its trailers. */
+/** The claims of other proxies in a request: in its head, and in its trailers. */
 import { expect, test } from "vitest";
 import { CidrSet } from "../../../../gateway/core/request/cidr-set.ts";
 import { isBadHead, readHead } from "../../../../gateway/core/request/head.ts";
@@ -25,7 +25,7 @@ const CLAIMS = [
   "X-SSL-Client-DN",
 ];
 
-test.each(CLAIMS)("%s is a trusted proxy's to say, and nobody else's", (name) => {
+test.each(CLAIMS)("%s is accepted from a trusted proxy only", (name) => {
   expect(sent(STRANGER, [name, "forged"])[name.toLowerCase()]).toBeUndefined();
   expect(sent(TRUSTED, [name, "said"])[name.toLowerCase()]).toBe("said");
   expect(trailersToPass([name, "forged"], () => false)).toEqual([]);

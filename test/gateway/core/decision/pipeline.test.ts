@@ -120,7 +120,7 @@ test("a limit whose lease is on its way is waited for, with the token's claims, 
   expect(forward.answerHeaders).toContainEqual(["ratelimit", '"default";r=1;t=1, "quota";r=18;t=60']);
 });
 
-test("what is no bearer token is refused before anybody checks a signature", () => {
+test("an invalid bearer token is refused before any signature check", () => {
   const snapshot = snapshotOf(guarded);
   const values = [
     "",
@@ -189,7 +189,7 @@ test("an adaptive limit leaves its last part to what matters more, and refuses b
   expect(kinds(1)).toEqual(["UO", "UO", "UO"]);
 });
 
-test("what is explained takes nothing of shared limits or of requests at once", () => {
+test("an explanation takes nothing from shared limits or concurrency limits", () => {
   const snapshot = snapshotOf({
     rateLimit: { requests: 1, perSeconds: 1, by: "route", scope: "cluster" },
     concurrency: { requests: 1, by: "ip" },

@@ -1,4 +1,7 @@
-/** The rules of the cache, one by one and by chance: what may be kept, for whom, for how long, and what a 304 makes of it. */
+/**
+ * The rules of the cache, one by one and by property: what may be kept, for which clients, for how long, and what a 304
+ * changes.
+ */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import {
@@ -40,7 +43,7 @@ test.each<[string, number]>([
   expect(lifetimeSeconds(answer({ "cache-control": control }))).toBe(seconds);
 });
 
-test("freshness that the service does not state is none", () => {
+test("a response without explicit freshness is not fresh", () => {
   const modified = { "last-modified": "Sun, 06 Nov 1983 08:49:37 GMT", date };
   expect(lifetimeSeconds(answer(modified))).toBe(0);
   expect(mayKeep(answer(modified), came.nowMs)).toBe(false);
@@ -51,7 +54,7 @@ test("freshness that the service does not state is none", () => {
   ).toBe(1);
 });
 
-test("what is personal, not to be kept, or of an unknown status is not kept", () => {
+test("a response that is personal, marked no-store, or of an unknown status is not kept", () => {
   expect(kept("max-age=60")).toBe(true);
   for (const control of ["max-age=60, private", "max-age=60, no-store", 'max-age=60, private="x"'])
     expect(kept(control)).toBe(false);
@@ -105,7 +108,7 @@ test("a request is of a variant when all that it varies by is the same", () => {
   expect(forKeeping(head).asked).toEqual({ accept: "a" });
 });
 
-test("a 304 says anew all that is said of an answer, but nothing of its bytes, and cookies are the asker's", () => {
+test("a 304 replaces a stored response's headers except those of its bytes, and cookies go to the requesting client only", () => {
   const stored = answer({
     "content-type": "text/plain",
     "content-length": "4",
@@ -150,7 +153,7 @@ test.each(["no-store", "private, max-age=60", "no-cache", "max-age=0"])(
   },
 );
 
-test("a 304 with another Vary makes it the variant of the one who asked", () => {
+test("a 304 with another Vary makes the stored response the variant of the requesting client", () => {
   const stored = answer({ "cache-control": "max-age=60" });
   const { head } = renewedBy(stored, { vary: "accept-language" }, { "accept-language": "de" }, came);
   const languages = ["de", "en"].map((language) =>

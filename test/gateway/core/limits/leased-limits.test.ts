@@ -172,7 +172,7 @@ test("a caller whose requests are as far apart as the limit's, or farther, is ne
   );
 });
 
-test("a caller who is slower than a lease is long goes on from what he has, and waits for nobody", () => {
+test("a caller slower than a lease uses what it has left and never waits", () => {
   for (const [requests, seconds, everyMs] of [
     [20, 60, 3_000],
     [100, 60, 5_000],
@@ -186,7 +186,7 @@ test("a caller who is slower than a lease is long goes on from what he has, and 
   }
 });
 
-test("one gateway refuses nothing that the limit allows, and lets through no more than it and an opening", () => {
+test("one gateway refuses nothing that the limit allows, and exceeds the limit by at most one opening", () => {
   // Bursts and pauses, counted in spacings of the limit.
   const steps = fc.array(
     fc.record({ pause: fc.double({ min: 0, max: 6, noNaN: true }), burst: fc.integer({ min: 1, max: 12 }) }),
@@ -217,7 +217,7 @@ test("one gateway refuses nothing that the limit allows, and lets through no mor
     { numRuns: 300 },
   );
 });
-test("gateways under a load far beyond it let through the limit, its burst, and no more than the openings besides", () => {
+test("gateways under a load far beyond the limit let through the limit and its burst, and exceed them only by the openings", () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 4 }),
@@ -289,7 +289,7 @@ test("more gateways than a limit has requests keep to it over hours", () => {
   expect(shared.total()).toBeGreaterThanOrEqual(110);
 });
 
-test("as many requests at once as a limit has are let through on a key that nobody has used", () => {
+test("as many concurrent requests as the limit has are let through on an unused key", () => {
   for (const [requests, delayMs] of [
     [8, 5],
     [20, 5],
@@ -304,7 +304,7 @@ test("as many requests at once as a limit has are let through on a key that nobo
   }
 });
 
-test("whoever is over the limit is told so at once, and when to come back", () => {
+test("a caller over the limit is refused at once, with the time to retry", () => {
   const limits = new LeasedLimits(() => {});
   const policy = { requests: 20, per: 60_000, burst: 20 };
   limits.take("k", policy, 0);
@@ -339,14 +339,14 @@ test("a quota of a day is never passed by more than the openings, and is used up
   expect(shared.total()).toBeGreaterThanOrEqual(990);
 });
 
-test("a quota begins anew with its period: the first request of a day is let through at once", () => {
+test("a quota starts again with its period: the first request of a day is let through at once", () => {
   const policy = { requests: 1_000, per: "day", burst: 1_000 } as const;
   const one = world(1, policy, { startMs: 20_000 * DAY_MS + 3_600_000 });
   one.run(4 * DAY_MS, [1 / 90_000]);
   expect(one.requests.filter(({ allowed, waitedMs }) => !allowed || waitedMs > 0)).toEqual([]);
 });
 
-test("at the turn of a day each gateway opens once, and the new day's quota is passed by no more than that", () => {
+test("at the turn of a day each gateway opens once, and exceeds the new day's quota by at most that", () => {
   const policy = { requests: 1_000, per: "day", burst: 1_000 } as const;
   const shared = world(3, policy, { startMs: 20_001 * DAY_MS - 20_000 });
   shared.run(20_000, [0.1, 0.1, 0.05]);
@@ -373,7 +373,7 @@ test("while the control plane is away each goes on with about what it had, and s
   expect(shared.total() - back).toBeLessThanOrEqual(1_120);
 });
 
-test("a gateway that never heard of the control plane has the whole limit for its own", () => {
+test("a gateway that never reached the control plane has the whole limit to itself", () => {
   const shared = world(1, RATE);
   shared.become("away");
   shared.run(10_000, [1]);
@@ -438,7 +438,7 @@ test("a limit that changes is asked for as it is now, with nothing counted twice
   expect(limits.asks(32, 7)).toMatchObject([{ burst: 10, waiting: 2, spent: 0 }]);
 });
 
-test("what was used while the control plane was away is told by the next ask that it answers, once", () => {
+test("usage during an outage of the control plane is reported once, in the next ask that it answers", () => {
   const limits = new LeasedLimits(() => {});
   const ask = (nowMs: number) => {
     limits.take("k", RATE, nowMs);

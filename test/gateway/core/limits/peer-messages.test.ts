@@ -1,4 +1,4 @@
-/** What workers tell each other: sums without the dead, debts that are paid, and what a newcomer must know. */
+/** Messages between workers: sums without exited workers, debts that are paid, and the state that a new worker must get. */
 import { expect, test } from "vitest";
 import { ConcurrencyLimiter } from "../../../../gateway/core/limits/concurrency.ts";
 import { PeerCounts, PeerRecord, SPENT_TOLD_MAX } from "../../../../gateway/core/limits/peer-messages.ts";
@@ -18,12 +18,12 @@ test("over time two limiters that tell each other let through what one would, ho
       for (const [key, spacingMs, requests] of told[1 - index] ?? []) limiter.spend(key, spacingMs * requests, nowMs);
     }
   }
-  // 20 s of 10 a second, the burst, and for each that hears late what it let through meanwhile.
+  // 20 s of 10 a second, the burst, and for each late worker what it let through meanwhile.
   expect(through).toBeGreaterThanOrEqual(200);
   expect(through).toBeLessThanOrEqual(200 + 10 + 10);
 });
 
-test("nothing is noted before somebody wants to tell it, and nothing is told twice", () => {
+test("a limiter records nothing before recording is turned on, and reports each use once", () => {
   const limiter = new RateLimiter();
   limiter.take("k", policy, 0);
   expect(limiter.recorded()).toEqual([]);
@@ -34,7 +34,7 @@ test("nothing is noted before somebody wants to tell it, and nothing is told twi
   expect(limiter.recorded()).toEqual([]);
 });
 
-test("what others have under way counts towards a limit, and ends with them", () => {
+test("requests under way in other workers count towards a limit, until the worker exits", () => {
   const limiter = new ConcurrencyLimiter();
   limiter.others.set(1, "k", 2);
   expect([limiter.take("k", 3), limiter.take("k", 3)]).toEqual([true, false]);
@@ -52,7 +52,7 @@ test("a sum is of what each said last", () => {
   expect([counts.sum("k"), counts.sum("other")]).toEqual([1, 0]);
 });
 
-test("a newcomer hears what is spent of each rate, by whomever, until it is not", () => {
+test("a new worker receives what any worker spent of each rate, until it is refilled", () => {
   const record = new PeerRecord();
   const tell = (worker: number, key: string, requests: number, nowMs: number) =>
     record.note(worker, { spent: [[key, 100, requests]] }, nowMs);
@@ -74,7 +74,7 @@ test("a newcomer hears what is spent of each rate, by whomever, until it is not"
   expect(left).toHaveLength(5);
 });
 
-test("what is known of rates does not grow without end: what is whole again goes first, then the longest unused", () => {
+test("memory of rates is bounded: refilled rates are dropped first, then the longest unused", () => {
   const record = new PeerRecord();
   for (let i = 0; i < 3 * SPENT_TOLD_MAX; i++) record.note(0, { spent: [[`k${i}`, 1_000, 1]] }, i);
   const spent = record.for(1, 3 * SPENT_TOLD_MAX).at(-1)?.news.spent ?? [];
@@ -85,7 +85,7 @@ test("what is known of rates does not grow without end: what is whole again goes
   expect(last.at(-1)?.[0]).toBe(`k${3 * SPENT_TOLD_MAX - 1}`);
 });
 
-test("a newcomer hears what the living have under way and who is still ejected, and nothing of itself or the dead", () => {
+test("a new worker receives the running workers' requests under way and ejections, and nothing of itself or exited workers", () => {
   const record = new PeerRecord();
   const ejection = { cluster: "c", endpoint: "e", ejections: 1, forMs: 1_000 };
   record.note(0, { held: [["k", 2]], clusters: [["c", 3, 1]] }, 0);

@@ -1,4 +1,4 @@
-/** What was used lately is there, what was not goes, and there is never more than there may be. */
+/** Recently used entries are present, unused entries are dropped, and the map never exceeds its size. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { RecentMap } from "../../../../gateway/core/limits/recent-map.ts";
@@ -31,7 +31,7 @@ test("the last half of what there may be is always there, with its newest value,
   );
 });
 
-test("a value that is set anew is one entry, and clearing leaves none", () => {
+test("a value that is set again is one entry, and clearing leaves none", () => {
   const map = new RecentMap<number>(4);
   for (let i = 0; i < 10; i++) map.set("a", i);
   expect([map.size, map.get("a")]).toEqual([1, 9]);
@@ -41,7 +41,7 @@ test("a value that is set anew is one entry, and clearing leaves none", () => {
   expect(map.size).toBe(0);
 });
 
-test("what is set again is there once", () => {
+test("a key that is set twice has one entry", () => {
   const map = new RecentMap<number>(4);
   map.set("a", 1);
   map.set("b", 2);

@@ -137,7 +137,7 @@ test.for([
 });
 
 test.for(["", "a b", "a@b", "a/b", "a:b", "a:123456", "::1", "[::1", "a..b", "-a", "a,b", "[a]x", "a?b"])(
-  "%s is no authority",
+  "%s is not a valid authority",
   (text) => {
     expect(parseAuthority(text)).toBeUndefined();
   },

@@ -1,4 +1,4 @@
-/** How many lines of a kind go into the log: no more than the bound in any second, and none is left out uncounted. */
+/** How many lines of a kind go into the log: at most the bound in any second, and every omitted line is counted. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { LineCap, LINES_PER_SECOND_MAX } from "../../../../gateway/core/request/line-cap.ts";

@@ -83,7 +83,7 @@ test("exact before template before regex before the longest prefix, as deep as p
   ).toEqual(["/a/b", "/a/{x}", "/a/.*/c", "/a/bb.*", "/a/bc.*", "/a", "/a/b/c/d", "/a/b/c/d", "/a", "/", "/"]);
 });
 
-test("regexes that begin alike are told apart by the first character that differs, whichever came first", () => {
+test("regexes that begin alike are distinguished by the first character that differs, in any order", () => {
   const patterns = ["/api/users/[0-9]+", "/api/user", "/api/orders/x", "/ap.", "/api/users/[a-z]+", "/b"];
   for (const order of [patterns, patterns.toReversed()]) {
     const find = finding(order.map((regex) => ({ path: { regex } })));
@@ -117,7 +117,7 @@ test("an exact host comes before the longer wildcard, that before the shorter, a
   ).toEqual(["a.b.example /", "*.b.example /", "*.b.example /", "*.example /", "/", "/"]);
 });
 
-test("what matches but for its method tells the methods of all that do, and a later route may still take it", () => {
+test("routes that match except for the method contribute to the allowed methods, and a later route may still match", () => {
   const find = finding([
     { path: { exact: "/a" }, methods: ["PUT"] },
     { path: { exact: "/a" }, methods: ["DELETE"] },

@@ -144,7 +144,7 @@ test("the order is total: of two different routes one is first, and three are ne
   );
 });
 
-test("what is said to be covered is covered, path by path", () => {
+test("every path of a route that is reported as covered is covered", () => {
   const asked = fc.constantFrom(
     "/",
     "/a",
@@ -221,7 +221,7 @@ test.for([
   expect(shadowed).toBeGreaterThan(20);
 });
 
-test("what a regex is said to begin with is what all that it matches begins with", () => {
+test("every path that a regex matches begins with the prefix found for the regex", () => {
   const pieces = String.raw`/ a b ab . \. \d [ab] []|] [^]a|] [\]|] (a|b) (?:a|/) (?i:a) | a|b a* b? a{0,2} (a|) ^ $ (?i)`;
   const odd = String.raw`\Qa|b\E [[:alpha:]|] %2F ~ -`;
   const piece = fc.constantFrom(...`${pieces} ${odd}`.split(" "));
@@ -332,7 +332,7 @@ test("a shadowed route is a warning that names its shadow, and a conflict is a p
   expect([alike("B", "a"), alike("b", "c")]).toEqual([1, 0]);
 });
 
-test("what covers a route is seen segment by segment, and network by network", () => {
+test("covered routes are found segment by segment, and network by network", () => {
   const warned = (before: RouteConfig["match"], after: RouteConfig["match"]) =>
     warningsOf([route("first", before, 5), route("second", after)]).length === 1;
   const template = (before: string, after: NonNullable<RouteConfig["match"]["path"]>) =>

@@ -1,4 +1,4 @@
-/** Which route takes a request, and which configs are refused before anyone lives by them. */
+/** Which route matches a request, and which configs are refused before they take effect. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { GatewayConfig, RouteConfig } from "../../../../gateway/api.ts";
