@@ -1,4 +1,7 @@
-/** Who runs which release: said by each subscriber, durable, seen on every member, forgotten with its session. */
+/**
+ * Which subscriber runs which release: acknowledged by each, durable, visible on every member, forgotten with the
+ * session.
+ */
 import { expect, test } from "vitest";
 import { eventually, type TestControl, withControl } from "#test/kit";
 
@@ -72,7 +75,7 @@ test("thousands at once share transactions, and another member sees them all", a
   await eventually("the other has them", async () => (await list(two)).applied === SUBSCRIBERS);
 });
 
-test("a name that is no name is refused", async () => {
+test("an invalid instance name is refused", async () => {
   await using control = await withControl();
   const path = "/v1/config/default/orders/default/acknowledgements/a%2Fb";
   expect((await control.call("PUT", path, { releaseKey: "x", outcome: "applied" })).status).toBe(400);

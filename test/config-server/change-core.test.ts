@@ -74,7 +74,7 @@ const PROPOSAL = {
 } as unknown as StoredProposal;
 const says = (reviewer: string, verdict: "approve" | "reject") => ({ reviewer, verdict, nowMs: 0 });
 
-test("nobody reviews their own proposal; the last word of each reviewer counts, and a rejection closes it", () => {
+test("authors cannot review their own proposals; each reviewer's last verdict counts, and a rejection closes the proposal", () => {
   expect(errorOf(() => review(PROPOSAL, says("ann", "approve")))).toMatchObject(["CONFIG_REVIEW_OWN", {}]);
   const once = review(PROPOSAL, says("ben", "approve"));
   expect(once).toMatchObject({ state: "open", reviews: [{ reviewer: "ben", verdict: "approve", comment: "" }] });
@@ -93,7 +93,7 @@ test("nobody reviews their own proposal; the last word of each reviewer counts, 
   ]);
 });
 
-test("a proposal has so many reviews and no more", () => {
+test("a proposal has a limited number of reviews", () => {
   const many = (count: number) => ({
     ...PROPOSAL,
     reviews: Array.from({ length: count }, (_, i) => ({ ...says(`r${i}`, "approve"), comment: "", at: "" })),
@@ -169,7 +169,7 @@ test("a set that follows a source is released by it, or in an emergency with a r
   expect(errorOf(() => requireOwner(undefined, NAME, { reason: "" }))).toBeUndefined();
 });
 
-test("a difference names keys in order, and of a secret no more than that it changed", () => {
+test("a difference lists keys in order, and of a secret only that it changed", () => {
   const before = { a: text("1"), b: text("1\n2"), gone: text("x"), s: SECRET, t: SECRET, f: text("1") };
   const after = {
     a: text("1"),
@@ -334,7 +334,7 @@ test("labels have one spelling: each once, in any order, a bounded number of the
   ]);
 });
 
-test("a stage selects by labels, by name or by share; without any of these everybody, and nobody without an id", () => {
+test("a stage without a selector selects every caller; labels, names and shares select only instances with an id", () => {
   const who = { instance: "i-1", labels: { zone: "eu", tier: "canary" } };
   const picks = (selector: Parameters<typeof selects>[0], place = 0, asker: typeof who | { labels: {} } = who) =>
     selects(selector, asker, () => place);

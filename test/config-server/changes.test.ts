@@ -1,4 +1,4 @@
-/** The life of a change: drafted, proposed, reviewed by somebody else, released; and what differs on the way. */
+/** The life of a change: drafted, proposed, reviewed by another person, released; and the differences on the way. */
 import { expect, test } from "vitest";
 import { type TestControl, withControl } from "#test/kit";
 
@@ -33,7 +33,7 @@ const values = async (control: TestControl, set = SET) => {
   return Object.fromEntries(Object.entries(items).map(([key, { value }]) => [key, value]));
 };
 
-test("a change is drafted, proposed, approved by somebody else and released by an operator, and all of it is recorded", async () => {
+test("a change is drafted, proposed, approved by another person and released by an operator, and all steps are recorded", async () => {
   await using control = await withControl();
   const { ann, ben, olga, rita } = await people(control);
   await release(control, { "a.txt": "one", "b.txt": "two" });
@@ -74,7 +74,7 @@ test("a change is drafted, proposed, approved by somebody else and released by a
   expect((await olga("POST", `${proposal}/publish`, {})).json).toMatchObject({ code: "CONFIG_PROPOSAL_CLOSED" });
 });
 
-test("where a review is required nothing goes past it, but an emergency that says why and is marked for ever", async () => {
+test("where a review is required, only an emergency release with a reason bypasses it, and stays marked as one", async () => {
   await using control = await withControl();
   await release(control, { "a.txt": "one" });
   await control.call("PUT", "/v1/config/default/rules", { review: "required" });
@@ -111,7 +111,7 @@ test("a proposal that others overtook is merged where they touched other keys, a
   expect((await ann("DELETE", `${SET}/proposals/${second}`)).json).toMatchObject({ state: "withdrawn" });
 });
 
-test("a rejected proposal is closed, and one that is not valid is not even opened", async () => {
+test("a rejected proposal is closed, and an invalid one cannot be opened", async () => {
   await using control = await withControl();
   const { ann, ben, olga } = await people(control);
   await ann("PUT", `${SET}/drafts/a.yaml`, { value: "a: [" });

@@ -134,7 +134,7 @@ test("a long poll answers as soon as a release comes, and 304 when none does", a
   expect((await control.call("GET", "/v1/config/default/orders/default?wait=0.05", undefined, quiet)).status).toBe(304);
 });
 
-test("a watch sees every release whole and in order, and a profile also hears of its default", async () => {
+test("a watch sees every release whole and in order, and a watch of a profile also receives releases of its default", async () => {
   await using control = await withControl();
   const stop = new AbortController();
   const seen: EffectiveConfig[] = [];

@@ -18,13 +18,13 @@ async function keysUnder(store: Store, prefix: string): Promise<string[]> {
   return (await store.range({ prefix, keysOnly: true })).entries.map(({ key }) => key);
 }
 
-test("a release of 7 MiB is told as it was published, and its history stays small", async () => {
+test("a release of 7 MiB is delivered as it was published, and its history stays small", async () => {
   await using control = await withControl();
   const items = Object.fromEntries(
     Array.from({ length: 7 }, (_, i) => [`k${i}`, text(randomBytes(MIB / 2 - 64).toString("hex"))]),
   );
   await control.client.config.publish(SET, { items });
-  const told = await eventually("told", async () => {
+  const told = await eventually("the release is live", async () => {
     const config = await control.client.config.effective(SET);
     return Object.keys(config.items).length === 7 ? config : undefined;
   });
@@ -34,7 +34,7 @@ test("a release of 7 MiB is told as it was published, and its history stays smal
   expect(record.entries[0]?.value.length).toBeLessThan(1000);
 });
 
-test("a watcher is told a frame larger than what may wait for it, and stays", async () => {
+test("a watcher receives a frame larger than its backlog limit, and stays connected", async () => {
   await using control = await withControl();
   const url = await control.app.listen({ host: "127.0.0.1", port: 0 });
   await using transport = fetchTransport({ urls: [url] });
@@ -65,7 +65,7 @@ test("a binary value of 1 MiB goes in by PUT and comes out byte by byte; one byt
   const bytes = randomBytes(MIB);
   const put = await fetch(url, { method: "PUT", headers, body: bytes });
   expect(put.status).toBe(201);
-  const got = await eventually("told", async () => {
+  const got = await eventually("the release is live", async () => {
     const answer = await fetch(url, { headers });
     return answer.status === 200 ? answer : undefined;
   });
@@ -77,7 +77,7 @@ test("a binary value of 1 MiB goes in by PUT and comes out byte by byte; one byt
   expect(text.status).toBe(422);
 });
 
-test("base64 that is none, and a value above 1 MiB, are refused by key", async () => {
+test("invalid base64 and a value above 1 MiB are refused by key", async () => {
   await using control = await withControl();
   for (const item of [
     { format: "binary" as const, value: "not base64!" },
@@ -91,7 +91,7 @@ test("base64 that is none, and a value above 1 MiB, are refused by key", async (
   }
 });
 
-test("equal content is stored once, and a rollback writes no part anew", async () => {
+test("equal content is stored once, and a rollback does not write parts again", async () => {
   await using control = await withControl();
   for (const seed of ["x", "y", "x"]) await control.client.config.publish(SET, { items: large(seed) });
   await control.client.config.rollback(SET, { toVersion: 2 });

@@ -1,4 +1,4 @@
-/** Differences: what is told apart gives both sides back, whatever they are. */
+/** Differences: a diff gives both sides back, whatever they are. */
 import { array, assert, constantFrom, property } from "fast-check";
 import { expect, test } from "vitest";
 import { diffItems, diffLines } from "../../config-server/core/diff.ts";
@@ -40,7 +40,7 @@ function common(a: readonly string[], b: readonly string[]): number {
   return row.at(-1) as number;
 }
 
-test("values too long to compare line by line are told as a whole", () => {
+test("values too long to compare line by line are compared as a whole", () => {
   const many = (word: string) => Array.from({ length: 5_000 }, (_, i) => `${word} ${i}`).join("\n");
   const lines = diffLines(many("a"), many("b"));
   expect(lines).toHaveLength(10_000);

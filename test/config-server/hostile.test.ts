@@ -15,7 +15,7 @@ test.each<[string, Item["format"], string]>([
   ["a million brackets of TOML", "toml", `a = ${"[".repeat(1_000_000)}`],
   ["an anchor that contains itself", "yaml", "a: &a [*a, *a]\nb: *a\n"],
   [
-    "more aliases than anybody needs",
+    "more aliases than any config needs",
     "yaml",
     `a: &a x\n${Array.from({ length: 200 }, (_, i) => `k${i}: *a`).join("\n")}`,
   ],

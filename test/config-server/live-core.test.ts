@@ -1,4 +1,4 @@
-/** Live releases in memory: whom a release concerns, what each instance is told, and what is kept of it. */
+/** Live releases in memory: which instances a release concerns, what each instance receives, and what is kept of it. */
 import { expect, test } from "vitest";
 import type { EffectiveConfig, SetName } from "#config-server/api";
 import { EFFECTIVE_CHARS_MAX, LiveConfig, patchOf, type Pointer } from "../../config-server/core/live.ts";
@@ -124,7 +124,7 @@ test("a candidate rests on the live versions of the other sets that its checks l
   expect(many.restsOn(live(name("base"), {})).size).toBe(64);
 });
 
-test("whoever a stage selects is told what is on its way, others what is live; each since its moment", () => {
+test("instances that a stage selects receive the candidate, others the live release; each since its own time", () => {
   const config = world(
     live(name("web"), { a: text("old") }, { candidate: { a: text("new") }, at: "1970-01-01T00:00:03.000Z" }),
   );
@@ -146,11 +146,11 @@ test("whoever a stage selects is told what is on its way, others what is live; e
   expect([config.concerns(rolling, name("web")), config.concerns(rolling, name("shop"))]).toEqual([true, false]);
   config.apply([live(name("web"), { a: text("new") }, { version: 2 })]);
   expect([config.isRolling, [...config.rollouts()], of(other)]).toEqual([false, [], { a: "new" }]);
-  // Without a moment of its own, a release is told since it was made; of none, since ever.
+  // Without a time of its own, a release counts since its creation; a missing release, since the epoch.
   expect([config.dueAtMs(name("web"), other), config.dueAtMs(name("none"), other)]).toEqual([1000, 0]);
 });
 
-test("with problems an instance is told what was before, and nobody what never was without", () => {
+test("with problems an instance keeps the last good config, and receives nothing if there never was one", () => {
   const config = world(live(name("base"), { a: text("1") }), live(name("web"), { url: filled("${base:a}") }));
   const web = () => config.resolved(name("web"));
   const before = web().config;
@@ -167,7 +167,7 @@ test("with problems an instance is told what was before, and nobody what never w
   expect([never.cached(name("web"), other), never.isLastGood(name("web"))]).toEqual([undefined, false]);
 });
 
-test("what is on its way and does not fit leaves those that it reaches with what is live", () => {
+test("when a candidate does not resolve, the instances that it reaches keep the live release", () => {
   const config = world(
     live(name("base"), { a: text("1") }, { candidate: { b: text("2") } }),
     live(name("web"), { url: filled("${base:a}") }),
@@ -179,7 +179,7 @@ test("what is on its way and does not fit leaves those that it reaches with what
   expect([config.isLastGood(name("web"), canary), config.isLastGood(name("web"), other)]).toEqual([true, false]);
 });
 
-test("what a config is made of is known by its release key, and changes touch those that stand on them", () => {
+test("a release key identifies the releases of a config, and a change touches every config that depends on it", () => {
   const config = world(
     live(name("base"), { a: text("1") }, { version: 4 }),
     live(name("web"), { url: filled("${base:a}") }),
@@ -236,7 +236,7 @@ test("a patch has what changed, by value, format, secrecy or origin, and what is
   expect(Object.keys(patchOf(profile("p", "n"), profile("p", "n")).changed)).toEqual([]);
 });
 
-test("after a change each follower is told its config once, in whole or as a patch, in the clear or masked", () => {
+test("after a change each follower receives its config once, in whole or as a patch, in the clear or masked", () => {
   const config = world(
     live(name("web"), { a: text("1"), s: text("x", { secret: true }) }),
     live(name("alone"), { b: text("1") }),
@@ -281,6 +281,6 @@ test("after a change each follower is told its config once, in whole or as a pat
   expect(Object.keys((told[2]?.data as { changed?: object } | undefined)?.changed ?? {})).toEqual(["a", "s"]);
   config.apply([live(name("web"), { a: filled("${no}") }, { version: 3 })]);
   const after = tell();
-  // What it was before is not what these were told.
+  // The previous content is not the content that these received.
   expect([after.broken, after.told.length]).toEqual([["web"], 3]);
 });

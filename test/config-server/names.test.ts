@@ -88,7 +88,7 @@ test("text that is not Unicode is refused at every door: values, reasons, names,
     const answer = await post(url, body);
     expect([answer.statusCode, answer.json<{ code: string }>().code], String(body)).toEqual([400, "HTTP_MALFORMED"]);
   }
-  // What a format's escapes stand for, too.
+  // The characters that a format's escapes represent, too.
   const escaped = await post(
     `${SET}/releases`,
     JSON.stringify({ items: { a: { format: "json", value: '"\\ud800"' } } }),

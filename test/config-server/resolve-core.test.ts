@@ -70,7 +70,7 @@ test("of each key the highest layer holds; shared sets lie below, the later over
   ]);
   expect(apps.toSorted()).toEqual(["default/base", "default/deep", "default/orders", "other/more"]);
   expect([made.length, config.revision, problems]).toEqual([5, 5, []]);
-  // The key of a release names the version of everything that it stands on.
+  // The key of a release names the version of everything that it depends on.
   expect(resolve(name("orders"), world({}), hash).config).toMatchObject({ revision: 0, items: {} });
   expect(config.releaseKey).toHaveLength(32);
 });
@@ -208,7 +208,7 @@ test("placeholders nest so deep, are read from values so large, and become no la
   expect(problems).toEqual([expect.stringContaining('"a" is binary and has no placeholders')]);
 });
 
-test("what a secret is filled into is a secret, and a secret stays in its namespace", () => {
+test("a value that a secret is filled into is a secret, and a secret stays in its namespace", () => {
   const { config, problems } = told({
     "default/orders/default": {
       key: text("k3y", secret),

@@ -1,4 +1,7 @@
-/** What an instance is told: the order of layers, shared sets, placeholders, and what is refused because it could not be told. */
+/**
+ * Effective configs: the order of layers, shared sets, placeholders, and the refusal of releases that could not be
+ * resolved.
+ */
 import { array, assert, asyncProperty, constantFrom, dictionary, record } from "fast-check";
 import { expect, test } from "vitest";
 import { eventually, type TestControl, withControl } from "#test/kit";
@@ -14,7 +17,7 @@ async function release(control: TestControl, name: ReturnType<typeof set>, items
 }
 
 function told(control: TestControl, name: ReturnType<typeof set>, is: (config: EffectiveConfig) => boolean) {
-  return eventually("it is told", async () => {
+  return eventually("the config is effective", async () => {
     const config = await control.client.config.effective(name);
     return is(config) ? config : undefined;
   });
@@ -73,12 +76,12 @@ test.each([
   ["a: b", "imports.yaml"],
   ["- Orders", "imports.yaml"],
   ["- a/b/c", "imports.yaml"],
-])("imports that are no list of apps are refused: %j", async (list, key) => {
+])("imports that are not a list of apps are refused: %j", async (list, key) => {
   await using control = await withControl();
   expect(await problems(control, set("orders"), { "imports.yaml": yaml(list) })).toMatchObject([{ key }]);
 });
 
-test("a watch of an app hears of a release of what it imports and of what its placeholders name", async () => {
+test("a watch of an app receives releases of its imports and of the sets that its placeholders name", async () => {
   await using control = await withControl();
   await release(control, set("shared"), { a: text("1") });
   await release(control, set("other"), { b: text("1") });
@@ -166,7 +169,7 @@ test.each<[string, Record<string, Item>, string]>([
   expect(found.map((problem) => problem.message).join()).toContain(message);
 });
 
-test("what others stand on cannot be taken away, and the refusal says who they are", async () => {
+test("values that other sets depend on cannot be removed, and the refusal names those sets", async () => {
   await using control = await withControl();
   await release(control, set("other"), { b: text("1"), c: text("1") });
   await release(control, set("orders", "prod"), { x: text("${other/default:b}", true) });
@@ -177,7 +180,7 @@ test("what others stand on cannot be taken away, and the refusal says who they a
   await told(control, set("orders", "prod"), (config) => config.items["x"]?.value === "2");
 });
 
-test("of two releases at once that do not fit together, on two members, one is refused or looked at anew", async () => {
+test("of two concurrent releases on two members that do not fit together, one is refused or checked again", async () => {
   await using first = await withControl();
   await using second = await withControl({ store: first.store });
   for (let round = 0; round < 10; round++) {
@@ -189,9 +192,12 @@ test("of two releases at once that do not fit together, on two members, one is r
       first.client.config.publish(other, { items: { c: text("2") } }),
     ]);
     const { revision } = await first.store.range({ key: "x" });
-    await eventually("both heard", async () => (await first.client.config.effective(other)).revision <= revision);
-    // Whichever came first: what is told can be made, or the other did not come to stand.
-    await eventually("it is told", () => second.client.config.effective(app));
+    await eventually(
+      "both members are current",
+      async () => (await first.client.config.effective(other)).revision <= revision,
+    );
+    // Whichever came first: the config resolves, or the other release did not become live.
+    await eventually("the config resolves", () => second.client.config.effective(app));
     expect(await value(second, app, "x")).toMatch(/^(nothing yet|1)$/);
   }
 });
@@ -229,7 +235,7 @@ test("an environment's own limits are kept, and the refusal says which", async (
   await refused({ a: text("x".repeat(50)) });
 });
 
-test("whatever is released, a watch by patches holds what a question would be told", async () => {
+test("whatever is released, a watch by patches has the same config as a request", async () => {
   await assert(
     asyncProperty(
       array(

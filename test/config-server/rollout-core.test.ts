@@ -57,7 +57,7 @@ function begun(asked: RolloutRequest): LiveRecord & { readonly rollout: Rollout 
 
 const context = (nowMs = NOW) => ({ because: "so", nowMs, tally: TALLY, critical: [] });
 
-describe("who is selected", () => {
+describe("the selected instances", () => {
   test("an identity has one spelling, whatever the order of its labels, and is read back from it", () => {
     fc.assert(
       fc.property(identity, (who) => {
@@ -68,11 +68,11 @@ describe("who is selected", () => {
     );
   });
 
-  test.each(["a", "=b", "a=", "a=b c", "a=b,b", "a=1,a=2"])("%j are no labels", (text) => {
+  test.each(["a", "=b", "a=", "a=b c", "a=b,b", "a=1,a=2"])("%j are not valid labels", (text) => {
     expect(() => parseLabels([text])).toThrow(expect.objectContaining({ code: "CONFIG_IDENTITY_INVALID" }));
   });
 
-  test("whoever is in a share is in every larger one, at whatever time and on whichever member it is asked", () => {
+  test("an instance in a share is in every larger share, at any time and on any member", () => {
     fc.assert(
       fc.property(
         fc.string(),
@@ -102,7 +102,7 @@ describe("who is selected", () => {
     expect(first.intersection(second).size).toBeLessThan(200);
   });
 
-  test("who has no id is reached by the last stage only", () => {
+  test("an instance without an id is reached by the last stage only", () => {
     fc.assert(
       fc.property(request, labels, (asked, labels) => {
         const { rollout } = begun(asked);
@@ -112,7 +112,7 @@ describe("who is selected", () => {
   });
 });
 
-describe("what a gate waits for", () => {
+describe("the conditions of a gate", () => {
   const { rollout } = begun({ stages: [{ instances: ["a", "b"], holdSeconds: 10, ackTimeoutSeconds: 5 }] });
   const ill = (ids: string[] = []) => new Set(ids);
   const applied = (instance: string) => ({ instance, outcome: "applied" as const });
@@ -173,7 +173,7 @@ describe("what a gate waits for", () => {
       { step: "wait" },
     ],
     [
-      "one that comes later does not have the others hold again",
+      "a late instance does not make the others hold again",
       [
         { at: 0, ...both },
         { at: 9, ...one },
@@ -182,7 +182,7 @@ describe("what a gate waits for", () => {
       { step: "next" },
     ],
     [
-      "one that comes later is waited for",
+      "a late instance is waited for",
       [
         { at: 0, ...both },
         { at: 9, ...one },
@@ -191,7 +191,7 @@ describe("what a gate waits for", () => {
       { step: "wait" },
     ],
     [
-      "one that comes later and stays silent",
+      "a late instance that stays silent",
       [
         { at: 0, ...both },
         { at: 9, ...one },
@@ -200,7 +200,7 @@ describe("what a gate waits for", () => {
       { step: "fail" },
     ],
     [
-      "nobody is there",
+      "no instance is there",
       [{ at: 0, reached: [], critical: ill() }],
       { step: "wait", why: "waiting for 1 acknowledgements (0 so far)" },
     ],
@@ -314,12 +314,12 @@ describe("what a gate waits for", () => {
     expect(lookedAt([{ at: 0, ...both, critical: ill(["a", "b"]) }], tolerant)).toMatchObject({ step: "fail" });
   });
 
-  test("what was known of another turn counts no more: the hold begins anew", () => {
+  test("observations of another turn no longer count: the hold starts again", () => {
     const { seen } = judge(rollout, undefined, both, 0);
     expect(judge({ ...rollout, turn: 2 }, seen, both, 60_000).verdict).toMatchObject({ step: "wait" });
   });
 
-  test("one that is paused waits, whatever comes", () => {
+  test("a paused rollout waits, whatever comes", () => {
     expect(
       lookedAt([{ at: 0, reached: [failed("a")], critical: ill(["a"]) }], { ...rollout, state: "paused" }),
     ).toMatchObject({ step: "wait" });
@@ -327,7 +327,7 @@ describe("what a gate waits for", () => {
 });
 
 describe("in every run", () => {
-  test("a rollout that nobody pauses ends, in the time that its gates may take", () => {
+  test("a rollout without pauses ends, in the time that its gates may take", () => {
     const behaviour = fc.record({
       id: name,
       after: fc.integer({ min: 0, max: 60 }),
@@ -384,7 +384,7 @@ describe("in every run", () => {
     );
   });
 
-  test("everybody is told either the one or the other release whole, nobody beyond its stage, and each frame says so", () => {
+  test("each instance receives either release whole, none beyond its stage, and each frame says which", () => {
     const steps = fc.array(fc.constantFrom<Step>("next", "promote", "pause", "resume", "fail", "abort", "complete"), {
       maxLength: 8,
     });

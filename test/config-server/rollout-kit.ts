@@ -1,4 +1,4 @@
-/** Instances that follow a config by the shipped client, take what they are told or refuse it, and remember all of it. */
+/** Instances that follow a config by the shipped client, apply or refuse what they receive, and remember all of it. */
 import type { Client, Instance } from "#client";
 import type { EffectiveConfig, RolloutRequest, RolloutView, SetName } from "#config-server/api";
 import { eventually, type TestControl } from "#test/kit";
@@ -12,9 +12,9 @@ export const items = (value: string) => ({
 });
 
 export class FollowerInstance implements AsyncDisposable {
-  /** All contents that it was told, in order. */
+  /** All contents that it received, in order. */
   readonly told: EffectiveConfig[] = [];
-  /** What it says of a value: nothing, or that it cannot be applied, and why. */
+  /** Its verdict on a value: undefined, or the reason why it cannot be applied. */
   refuses: (value: string) => string | undefined = () => undefined;
   /** Says nothing at all. */
   mute = false;

@@ -108,7 +108,7 @@ test("a rollout begins with its first stage, and leaves aside who was critical b
   expect([of("canary"), of("other"), of(undefined)]).toEqual([0, 1, 1]);
 });
 
-test("a pause says why and by whom; only what is paused is resumed, and each step is a turn", () => {
+test("a pause records reason and author; only a paused rollout can be resumed, and each step is a turn", () => {
   const paused = take(BEGUN, "pause", { by: "ben" }).live as Live;
   expect(paused.rollout).toMatchObject({ state: "paused", because: "so", by: "ben", turn: 2, stage: 0 });
   expect(take(BEGUN, "pause").live.rollout).not.toHaveProperty("by");
@@ -117,7 +117,7 @@ test("a pause says why and by whom; only what is paused is resumed, and each ste
     wrong("paused"),
     wrong("running"),
   ]);
-  // Whoever resumes goes on in spite of what was wrong.
+  // A resume continues in spite of earlier failures.
   const tally = { ...TALLY, failures: [{ instance: "f", error: "" }] };
   const resumed = take(paused, "resume", { tally, critical: ["c"] }).live;
   expect(resumed.rollout).toMatchObject({
@@ -187,7 +187,7 @@ test("where a failure pauses it is held there, and an abort still goes back", ()
   expect(take(patient, "abort").ended?.state).toBe("rolledBack");
 });
 
-test("a view says where a rollout stands, without what only its followers know", () => {
+test("a view describes the rollout's progress, without the data that only its followers have", () => {
   const view = viewOf(NAME, BEGUN, BEGUN.rollout);
   expect(view).toEqual({
     ...NAME,

@@ -1,4 +1,7 @@
-/** Rollouts of several sets at a time, one standing on the other: who is told which combination, and what does not fit. */
+/**
+ * Rollouts of several sets at a time, one depending on the other: which combination each instance gets, and what does
+ * not fit.
+ */
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import type { Release, SetName } from "#config-server/api";
@@ -14,17 +17,17 @@ const LONG = { holdSeconds: 600, ackTimeoutSeconds: 600 };
 const text = (value: string) => ({ format: "text" as const, value });
 const imports = { "imports.yaml": { format: "yaml" as const, value: "[shared]" } };
 
-/** Until this member tells what it was just told. */
+/** Waits until this member serves the given revision. */
 async function told(control: TestControl, of: { revision: number }): Promise<void> {
   await eventually(
-    "it is told",
+    "the member serves the revision",
     async () => Number((await control.call("GET", "/v1/config")).json["revision"]) >= of.revision,
   );
 }
 
 const stageOf = (...instances: string[]) => ({ stages: [{ instances, ...LONG }] });
 
-test("releases of an app and of what it imports are on their way at once: each instance is told its own combination", async () => {
+test("an app and its import roll out at the same time: each instance receives its own combination", async () => {
   await using control = await withControl();
   const { config } = control.client;
   await config.publish(SHARED, { items: { "s.txt": text("s1") } });
@@ -72,7 +75,7 @@ test("a release that fits what is live, and not what is on its way, is refused b
   await eventually("it is", () => config.publish(SET, { items }).catch(() => undefined));
 });
 
-test("two that are on their way and do not fit, each released unseen by the other, are told to nobody together", () => {
+test("two candidates that do not fit together, each released without seeing the other, reach no instance together", () => {
   const live = new LiveConfig(hash);
   const rollout = (app: string, instances: string[]) =>
     begin(planned(stageOf(...instances), app), {
@@ -120,7 +123,7 @@ test("two that are on their way and do not fit, each released unseen by the othe
   expect(told("second")).toEqual(["s1 t1 with t1", false]);
   expect(told("nobody")).toEqual(["s1 t1 o1", false]);
   expect(told("both"), "what is live, and said to be a way out").toEqual(["s1 t1 o1", true]);
-  // One of the two is taken back: what is left fits, and is told.
+  // One of the two is withdrawn: the rest fits, and is delivered.
   live.apply([pointer(SHARED, 5, shared)]);
   expect(told("both")).toEqual(["s1 t1 with t1", false]);
 });

@@ -36,7 +36,7 @@ test("a release reaches the named instances, then a label's, then everybody, and
   await expect(config.rollout(SET)).rejects.toMatchObject({ code: "CONFIG_ROLLOUT_NOT_FOUND", status: 404 });
 });
 
-test("stages pass by themselves once all whom they reach have acknowledged and the hold is over", async () => {
+test("a stage passes once every instance in it has acknowledged and the hold is over", async () => {
   await using control = await withControl();
   await using web = await fleet(control, 3);
   await settled(control, web);
@@ -57,7 +57,7 @@ test("stages pass by themselves once all whom they reach have acknowledged and t
   ]);
 });
 
-test("an instance that cannot apply it takes it back from all whom it reached, with the reason", async () => {
+test("an instance that cannot apply a release rolls it back on every instance that it reached, with the reason", async () => {
   await using control = await withControl();
   await using web = await fleet(control, 4);
   await settled(control, web);
@@ -99,7 +99,7 @@ test("an instance that stays silent is waited for by name, and too long a silenc
   });
 });
 
-test("a stage that reaches nobody proves nothing and does not pass", async () => {
+test("a stage that reaches no instance proves nothing and does not pass", async () => {
   await using control = await withControl();
   await using web = await fleet(control, 1);
   await settled(control, web);
@@ -133,7 +133,7 @@ test("instances that turn critical take it back; those that were so before do no
   await eventually("it holds in spite of web-0", async () =>
     (await config.rollout(SET)).waitsFor?.startsWith("2 applied it"),
   );
-  // One whom the release has not reached says nothing of it.
+  // The health of an instance that the release has not reached does not count.
   await registry.report({ namespace: "default", service: "orders", id: "web-2" }, "up", { status: "critical" });
   await eventually("web-2 is seen", async () =>
     (await config.rollout(SET)).instances?.some(
@@ -182,7 +182,7 @@ test("while one is under way another release is refused, but for an emergency, w
   await eventually("all have it", () => web.values() === "three,three");
 });
 
-test("a failure may pause instead; whoever resumes goes on in spite of it", async () => {
+test("a failure may pause a rollout instead; a resume continues in spite of the failure", async () => {
   await using control = await withControl();
   await using web = await fleet(control, 2);
   await settled(control, web);
@@ -204,7 +204,7 @@ test("a failure may pause instead; whoever resumes goes on in spite of it", asyn
   await expect(config.steerRollout(SET, "resume")).rejects.toMatchObject({ code: "CONFIG_ROLLOUT_NOT_FOUND" });
 });
 
-test("a release of the base profile reaches those of other profiles that stand on it", async () => {
+test("a release of the base profile reaches instances of other profiles that depend on it", async () => {
   await using control = await withControl();
   const prod = { ...SET, profile: "prod" };
   await using web = await fleet(control, 2, prod);
@@ -222,7 +222,7 @@ test("a release of the base profile reaches those of other profiles that stand o
   await eventually("everybody", () => web.values() === "two,two");
 });
 
-test("a GET, a long poll and a single key say what the one that asks is told, and nobody in particular what is live", async () => {
+test("a GET, a long poll and a single key return the asking instance's config, and the live one without an instance", async () => {
   await using control = await withControl();
   await using web = await fleet(control, 2);
   await settled(control, web);
@@ -302,7 +302,9 @@ test("two members drive the same rollout, and it takes each step once", async ()
       (await member.client.config.rollout(SET)).waitsFor?.startsWith("waiting for 1 of 2: web-9"),
     );
   }
-  const { releaseKey } = await eventually("it was told", () => (other.value === "two" ? other.told.at(-1) : undefined));
+  const { releaseKey } = await eventually("the instance has it", () =>
+    other.value === "two" ? other.told.at(-1) : undefined,
+  );
   await two.client.config.acknowledge(SET, "web-9", { releaseKey, outcome: "applied" });
   const view = await ended(two, 2);
   expect(view).toMatchObject({

@@ -75,7 +75,7 @@ test("a schema holds in every profile, and a new one is held against what is liv
   expect((await release(control, { "app.yaml": yaml("other: 1") }, prod)).status).toBe(422);
 });
 
-test("a schema that is none is refused by name", async () => {
+test("an invalid schema is refused by name", async () => {
   await using control = await withControl();
   const items = { "app.yaml.schema.json": schema({ type: "objekt" }), "app.yaml": yaml("a: 1") };
   expect((await release(control, items)).json["problems"]).toMatchObject([{ key: "app.yaml.schema.json" }]);

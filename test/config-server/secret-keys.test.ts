@@ -104,7 +104,7 @@ test.each([
   expect(performance.now() - started).toBeLessThan(5_000);
 });
 
-test("keys that can be read no more leave those that are known, and it is said once", async () => {
+test("when keys can no longer be read, the known keys stay, and one error is logged", async () => {
   await using folder = await tempFolder();
   const path = join(folder.path, "keys");
   await writeFile(path, GOOD, { mode: 0o600 });
@@ -141,7 +141,7 @@ test("the first secret makes a key file of one node, readable by its owner alone
   });
 });
 
-test("a key file that is gone is not made anew over secrets that need it", async () => {
+test("a missing key file is not created again while secrets need the old one", async () => {
   await using folder = await tempFolder();
   const path = join(folder.path, "secret-keys");
   const host = testHost();
@@ -176,7 +176,7 @@ test.each([
     "SERVER_SETTINGS_CONFLICT",
   ],
   ["a program by a relative path", ["--secret-key-command", "true"], "SERVER_SETTINGS_CONFLICT"],
-])("a start with %s ends with what to mend", async (_what, args, code) => {
+])("a start with %s fails with the setting to correct", async (_what, args, code) => {
   await using folder = await tempFolder();
   await writeFile(join(folder.path, "keys"), GOOD, { mode: 0o644 });
   const given = [

@@ -1,4 +1,7 @@
-/** Secrets in a cluster: what one member encrypts the other tells, and without keys that all of them have there are none. */
+/**
+ * Secrets in a cluster: a secret encrypted by one member is readable on the other, and without shared keys there are
+ * none.
+ */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -32,7 +35,7 @@ test("members of a cluster tell each other's secrets and change keys together; w
     const answer = await call(`${api}${PATH}`, { token: agent });
     return answer.status === 200 ? valuesOf(answer.json)["key-249"] : answer.json["code"];
   };
-  await eventually("the other tells it", async () => (await told(second.api)) === `${CANARY} 249`);
+  await eventually("the other member serves it", async () => (await told(second.api)) === `${CANARY} 249`);
   await eventually(
     "the one without keys says so",
     async () => (await told(without.api)) === "CONFIG_SECRET_UNREADABLE",

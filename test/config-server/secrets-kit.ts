@@ -1,4 +1,4 @@
-/** What tests of secrets share: keys in memory that can be changed, tokens of all roles, and a canary to look for. */
+/** Shared by the tests of secrets: keys in memory that can be changed, tokens of all roles, and a canary to look for. */
 import type { KeySource } from "#config-server";
 import { eventually, type TestControl } from "#test/kit";
 
@@ -9,7 +9,7 @@ export const PATH = "/v1/config/default/orders/default";
 
 export const key = (id: string, byte: number) => `${id}:${Buffer.alloc(32, byte).toString("base64")}`;
 
-/** Keys that a test hands out and takes away. They are looked at when a control API is told to, or so often. */
+/** Keys that a test hands out and takes away. A control API reloads them on request, and at this interval. */
 export function heldKeys(text: string, reloadMs = 20): KeySource & { text: string } {
   return {
     name: "test keys",
@@ -48,11 +48,11 @@ export async function tokensOf(control: TestControl): Promise<Record<Role, { aut
 
 export const secret = (value: string, format = "text") => ({ format: format as "text", value, secret: true });
 
-/** Releases, and waits until it is told. */
+/** Publishes a release, and waits until it is live. */
 export async function publish(control: TestControl, items: object, path = PATH): Promise<number> {
   const { status, json } = await control.call("POST", `${path}/releases`, { items });
   if (status !== 201) throw new Error(JSON.stringify(json));
-  await eventually("it is told", async () => {
+  await eventually("the release is live", async () => {
     const told = await control.call("GET", path);
     return Number(told.json["revision"]) >= Number(json["revision"]) || told.status === 503;
   });

@@ -120,7 +120,7 @@ test.each([
   expect(JSON.stringify(answer.json)).toContain("secret");
 });
 
-test("a body that is no JSON is not quoted either", async () => {
+test("a body that is not JSON is not quoted either", async () => {
   const host = testHost();
   await using control = await withControl({ host, secretKeys: KEYS() });
   await control.app.listen({ host: "127.0.0.1", port: 0 });
@@ -140,7 +140,7 @@ test("a body that is no JSON is not quoted either", async () => {
   expect(JSON.stringify(host.log.lines)).not.toContain(CANARY);
 });
 
-test("the files of the store hold no secret in the clear, and hold what is none", async () => {
+test("the files of the store contain no secret in the clear, and do contain other values", async () => {
   await using folder = await tempFolder();
   const host = testHost();
   {

@@ -1,4 +1,4 @@
-/** Whoever may not reveal a secret gets the same answers whatever it is: checks are no oracle. */
+/** A caller without the right to reveal gets the same answers for any secret: checks are not an oracle. */
 import { expect, test } from "vitest";
 import { writeZip } from "../../config-server/transfer/zip.ts";
 import { type TestControl, withControl } from "#test/kit";
@@ -10,7 +10,7 @@ const SECRETS = ["hunter2", `{"user": "x", "list": [1, 2, 3], "long": "${"y".rep
 const schema = (pattern: string) => JSON.stringify({ pattern });
 type Draft = Record<string, object>;
 
-/** What an editor could try to learn from, draft by draft. */
+/** Attempts of an editor to learn a secret, draft by draft. */
 const ATTEMPTS: Record<string, Draft> = {
   "a pattern on the secret itself": { "password.schema.json": { value: schema("^h") } },
   "an enum of guesses": { "password.schema.json": { value: '{"enum":["hunter2"]}' } },
@@ -66,7 +66,7 @@ async function answersOf(control: TestControl, attempts: Record<string, Draft>):
   return answers;
 }
 
-test("no answer to somebody who may not reveal depends on a secret's value", async () => {
+test("no answer to a caller without the right to reveal depends on a secret's value", async () => {
   const worlds = await Promise.all(
     SECRETS.map(async (value) => {
       await using control = await withControl({ secretKeys: heldKeys(key("k1", 1)) });
@@ -79,7 +79,7 @@ test("no answer to somebody who may not reveal depends on a secret's value", asy
   expect((worlds[0] as unknown[][]).filter((answer) => answer[1] === 201).length).toBeGreaterThan(5);
 });
 
-test("who may reveal has secrets checked, and an editor's own values that are no secrets are checked as ever", async () => {
+test("a caller that may reveal has secrets checked, and an editor's own public values are checked as usual", async () => {
   await using control = await withControl({ secretKeys: heldKeys(key("k1", 1)) });
   const { editor } = await tokensOf(control);
   await publish(control, { password: secret("hunter2"), port: { format: "text", value: "80" } });

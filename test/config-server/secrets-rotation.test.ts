@@ -1,4 +1,4 @@
-/** Keys are changed while instances read, publishers release, members wrap anew at once, and processes are killed. */
+/** Keys are changed while instances read, publishers release, members rewrap at the same time, and processes are killed. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -76,7 +76,7 @@ test("a key is changed while a reader reads and a publisher releases, and no rea
   expect(old.json["value"], "and the history is read with the new key alone").toBe("v0");
 });
 
-test("members that wrap anew at the same moment while others release leave all that is stored readable", async () => {
+test("members that rewrap at the same moment while others release leave all stored secrets readable", async () => {
   await using first = await withControl({ secretKeys: heldKeys(`${K1}\n${K2}`) });
   const apps = Array.from({ length: 12 }, (_, i) => `/v1/config/default/app-${i}/default`);
   const items = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`key-${i}`, secret(`value ${i}`)]));
@@ -106,7 +106,7 @@ test("members that wrap anew at the same moment while others release leave all t
   }
 });
 
-test("what is stored is brought under a new key by itself, once other members had time to hear of it", async () => {
+test("stored secrets move to a new key automatically, once other members have had time to load it", async () => {
   const keys = heldKeys(K1, 1_000);
   const clock = new ManualClock();
   await using control = await withControl({ host: testHost({ clock }), secretKeys: keys });
@@ -138,7 +138,7 @@ test("metrics tell how many values need which key, and forget a key that is gone
   expect(await metric()).toEqual(["k2 2"]);
 });
 
-test("a process that is killed while it wraps anew leaves some under each key, and goes on after a restart", async () => {
+test("a process killed while it rewraps leaves some secrets under each key, and continues after a restart", async () => {
   await using folder = await tempFolder();
   const file = join(folder.path, "keys");
   const write = (...lines: string[]) => writeFile(file, lines.join("\n"), { mode: 0o600 });
@@ -177,7 +177,7 @@ test("a process that is killed while it wraps anew leaves some under each key, a
     await eventually("it has begun", async () => (await counts(process.api))(id) > 0);
     process.kill("SIGKILL");
     await Promise.all([process.exited, wrapping]);
-    // What it left is counted before anything is wrapped again: by one that knows a third key first.
+    // The rest is counted before anything is rewrapped, by a process that first learns of a third key.
     await write(key("k3", 3));
     await using after = await startPosthouse(options);
     const of = await counts(after.api);
@@ -234,6 +234,6 @@ test("data keys that nothing needs are swept at the second look, and all others 
   await control.client.config.rollback(SET, { toVersion: 1 });
   await control.call("POST", `${PATH}/proposals/${String(proposal.json["id"])}/publish`, {});
   const told = async () => valuesOf((await control.call("GET", PATH, undefined, agent)).json);
-  await eventually("it is told", async () => (await told())["proposed"] === "p");
+  await eventually("the proposed value is live", async () => (await told())["proposed"] === "p");
   expect(await told()).toEqual({ password: "1", token: "t", proposed: "p" });
 });

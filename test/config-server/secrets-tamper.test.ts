@@ -1,4 +1,4 @@
-/** What is stored of a secret can neither be changed nor moved without it being noticed, and one that is lost holds up no other. */
+/** A stored secret can neither be changed nor moved unnoticed, and a lost secret does not hold up any other. */
 import { expect, test } from "vitest";
 import { decodeJson, encodeJson } from "#base";
 import { ConfigServer, SecretKeys } from "#config-server";
@@ -16,7 +16,7 @@ async function valueAt({ store }: TestControl, at: string): Promise<Uint8Array> 
   return entries[0]?.value as Uint8Array;
 }
 
-/** What a member that comes up now reads of release 1. */
+/** Release 1 as a newly started member reads it. */
 async function read(control: TestControl, keys = heldKeys(key("k1", 1)), name = SET) {
   const host = testHost();
   const known = new SecretKeys(host, keys);
@@ -123,7 +123,7 @@ test("a secret whose key is lost is an error that names it, holds up no other ap
   expect((await control.call("GET", `${PATH}/releases/1`)).status, "what needs no key goes on").toBe(200);
 
   keys.text = `${key("k2", 2)}\n${key("k1", 1)}`;
-  const told = await eventually("it heals", async () => {
+  const told = await eventually("the secret is readable again", async () => {
     const answer = await control.call("GET", PATH, undefined, agent);
     return answer.status === 200 ? answer.json : undefined;
   });
@@ -131,7 +131,7 @@ test("a secret whose key is lost is an error that names it, holds up no other ap
   expect((await control.call("GET", "/readyz")).json).toEqual({ status: "ready" });
 });
 
-test("those that follow keep what they were told while a newer secret cannot be read, and are told it once it can", async () => {
+test("followers keep their config while a newer secret cannot be read, and receive the new one once it can", async () => {
   await using first = await withControl({ secretKeys: heldKeys(`${key("k2", 2)}\n${key("k1", 1)}`) });
   const keys = heldKeys(key("k1", 1));
   await using control = await withControl({ store: first.store, secretKeys: keys });
@@ -155,12 +155,12 @@ test("those that follow keep what they were told while a newer secret cannot be 
   await publish(control, { a: { format: "text", value: "x" } }, "/v1/config/default/web/default");
   expect(seen).not.toContain("event: delta");
   keys.text = `${key("k1", 1)}\n${key("k2", 2)}`;
-  await eventually("it is told", () => seen.includes(CANARY));
+  await eventually("the new secret has arrived", () => seen.includes(CANARY));
   end.abort();
   await follow;
 });
 
-test("a set whose secret is lost is mended by releasing the secret anew, and not by a mask", async () => {
+test("a set with a lost secret is repaired by releasing the secret again, and not by a mask", async () => {
   await using first = await withControl({ secretKeys: heldKeys(key("k1", 1)) });
   await publish(first, { password: secret("gone") });
   await using control = await withControl({ store: first.store, secretKeys: heldKeys(key("k2", 2)) });
@@ -168,7 +168,10 @@ test("a set whose secret is lost is mended by releasing the secret anew, and not
   const release = (value: string) => control.call("POST", `${PATH}/releases`, { items: { password: secret(value) } });
   expect((await release("••••••")).json["code"]).toBe("CONFIG_SECRET_UNREADABLE");
   expect((await release(CANARY)).status).toBe(201);
-  await eventually("it is told", async () => (await control.call("GET", PATH, undefined, agent)).status === 200);
+  await eventually(
+    "the set is readable",
+    async () => (await control.call("GET", PATH, undefined, agent)).status === 200,
+  );
   expect(valuesOf((await control.call("GET", PATH, undefined, agent)).json)).toEqual({ password: CANARY });
 });
 

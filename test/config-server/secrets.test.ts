@@ -1,4 +1,7 @@
-/** Secrets through the API: who is told what, how a set goes round without its secrets being seen, and what is refused. */
+/**
+ * Secrets through the API: which callers read what, how a set round-trips without revealing its secrets, and what is
+ * refused.
+ */
 import { expect, test } from "vitest";
 import { gatewayReleaseCheck } from "#gateway/config-text";
 import { eventually, type TestControl, testHost, withControl } from "#test/kit";
@@ -9,7 +12,7 @@ const text = (value: string) => ({ format: "text", value });
 const release = (control: TestControl, version: number) => control.call("GET", `${PATH}/releases/${version}`);
 const hashOf = async (control: TestControl, version: number) => (await release(control, version)).json["hash"];
 
-test("only the role agent is told a secret; all others are shown a mask", async () => {
+test("only the role agent receives secrets; all other roles see a mask", async () => {
   await using control = await withControl({ secretKeys: KEYS() });
   const tokens = await tokensOf(control);
   await publish(control, { password: secret(CANARY), host: text("db") });
@@ -22,7 +25,7 @@ test("only the role agent is told a secret; all others are shown a mask", async 
   expect(told).toEqual({ operator: masked, editor: masked, reader: masked, agent: [CANARY, "no-store"] });
 });
 
-test("a tag of what is masked is none of what is told in the clear", async () => {
+test("the ETag of a masked config does not match the config in the clear", async () => {
   await using control = await withControl({ secretKeys: KEYS() });
   const { agent, reader } = await tokensOf(control);
   await publish(control, { password: secret(CANARY) });
@@ -36,7 +39,7 @@ test("a tag of what is masked is none of what is told in the clear", async () =>
   expect(valuesOf((await ask(agent, tags[1])).json)).toEqual({ password: CANARY });
 });
 
-test("one value is told to the role agent and refused to others by name of what it takes", async () => {
+test("the role agent can read a single secret; other roles are refused with the name of the missing permission", async () => {
   await using control = await withControl({ secretKeys: KEYS() });
   const { agent, operator } = await tokensOf(control);
   await publish(control, { password: secret(CANARY) });
@@ -47,7 +50,7 @@ test("one value is told to the role agent and refused to others by name of what 
   expect(refused).toMatchObject({ status: 403, json: { code: "HTTP_FORBIDDEN", action: "config:secrets" } });
 });
 
-test("a release that was read comes back as it is, and a changed neighbour leaves the secret as it is stored", async () => {
+test("a release that was read can be published unchanged, and changing another key leaves the secret as it is stored", async () => {
   await using control = await withControl({ secretKeys: KEYS() });
   const { agent } = await tokensOf(control);
   await publish(control, { password: secret(CANARY), host: text("db") });
@@ -62,7 +65,7 @@ test("a release that was read comes back as it is, and a changed neighbour leave
   });
 });
 
-test("the same value given in the clear is no change, another one is", async () => {
+test("publishing a secret's current value in the clear changes nothing, another value does", async () => {
   await using control = await withControl({ secretKeys: KEYS() });
   for (const value of [CANARY, CANARY, "other"]) await publish(control, { password: secret(value) });
   const hashes = [await hashOf(control, 1), await hashOf(control, 2), await hashOf(control, 3)];
@@ -103,10 +106,10 @@ test("one key is released as a secret by its own route, and stays one", async ()
 });
 
 test.each([
-  ["where nothing stands", { other: secret(MASK) }],
-  ["where no secret stands", { host: secret(MASK) }],
-  ["that does not say that it is one", { host: text(MASK) }],
-  ["that is to be public", { password: { ...text(MASK), secret: false } }],
+  ["for a missing key", { other: secret(MASK) }],
+  ["for a key that is not a secret", { host: secret(MASK) }],
+  ["that is not marked as secret", { host: text(MASK) }],
+  ["that is marked as public", { password: { ...text(MASK), secret: false } }],
 ])("a mask %s is refused, and nothing is released", async (_what, items) => {
   await using control = await withControl({ secretKeys: KEYS() });
   await publish(control, { password: secret(CANARY), host: text("db") });
@@ -131,7 +134,7 @@ test("a rollback brings the secret back that was", async () => {
   await publish(control, { password: secret("worse") });
   await control.client.config.rollback(SET, { toVersion: 1 });
   await eventually(
-    "it is told",
+    "the rollback is live",
     async () => valuesOf((await control.call("GET", PATH, undefined, agent)).json)["password"] === CANARY,
   );
   expect(await hashOf(control, 3)).toBe(await hashOf(control, 1));
@@ -150,7 +153,7 @@ test("a secret goes from a draft to a release without being shown, and a mask in
     201,
   );
   await eventually(
-    "it is told",
+    "the release is live",
     async () => valuesOf((await control.call("GET", PATH, undefined, agent)).json)["password"] === CANARY,
   );
 });
@@ -188,13 +191,13 @@ test("a promotion keeps the secrets of the target, and is refused where it has n
   await publish(control, { password: secret(CANARY), host: text("old") }, prod);
   expect((await promote()).status).toBe(201);
   await eventually(
-    "it is told",
+    "the release is live",
     async () => valuesOf((await control.call("GET", prod, undefined, agent)).json)["host"] === "new",
   );
   expect(valuesOf((await control.call("GET", prod, undefined, agent)).json)).toEqual({ password: CANARY, host: "new" });
 });
 
-test("what a secret is filled into is a secret itself, through however many hands", async () => {
+test("a value that a secret is filled into is a secret itself, through any number of steps", async () => {
   await using control = await withControl({ secretKeys: KEYS() });
   const { agent, reader } = await tokensOf(control);
   await publish(control, { password: secret(CANARY) }, "/v1/config/default/shared/default");
@@ -233,7 +236,7 @@ test.each([
   expect(answer.json["detail"]).toContain("must not be a secret");
 });
 
-test("a watch in the clear and a masked one of the same config are told different bytes", async () => {
+test("a watch in the clear and a masked watch of the same config receive different bytes", async () => {
   await using control = await withControl({ secretKeys: KEYS() });
   const tokens = await tokensOf(control);
   await publish(control, { password: secret("first") });
@@ -252,7 +255,9 @@ test("a watch in the clear and a masked one of the same config are told differen
   ].map((one) => one.catch(() => {}));
   await eventually("all follow", () => Object.values(seen).every((one) => one.includes("event: synced")));
   await publish(control, { password: secret(CANARY) });
-  await eventually("all were told", () => Object.values(seen).every((one) => one.includes("event: delta")));
+  await eventually("all watches received the delta", () =>
+    Object.values(seen).every((one) => one.includes("event: delta")),
+  );
   end.abort();
   await Promise.all(follows);
   expect([seen.agent.includes(CANARY), seen.reader.includes(CANARY), seen.patches.includes(CANARY)]).toEqual([
@@ -295,7 +300,7 @@ test("a secret is revealed with a reason, and it is recorded who saw it", async 
   expect(host.log.lines.filter(({ message }) => message === "a secret was revealed")).toHaveLength(2);
 });
 
-test("what cannot be recorded is not revealed", async () => {
+test("a secret whose reveal cannot be recorded is not revealed", async () => {
   const store = (await import("#store")).openMemoryStore(testHost());
   await using control = await withControl({
     secretKeys: KEYS(),

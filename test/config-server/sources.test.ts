@@ -1,4 +1,4 @@
-/** Mirrors of real git repositories and folders: what a commit says is live, what is wrong with it is told and is not. */
+/** Mirrors of real git repositories and folders: a valid commit becomes live, an invalid one is reported and does not. */
 import { execFile } from "node:child_process";
 import { appendFile, chmod, mkdir, readdir, rename, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -91,7 +91,7 @@ test("a commit is one release per changed set, with its id, author and message, 
   expect(await status(control)).toMatchObject({ sets: 2, seen: { commit }, released: { commit } });
 });
 
-test("what is in the work tree and not committed does not count", async () => {
+test("uncommitted changes in the work tree do not count", async () => {
   await using folder = await tempFolder();
   const repo = await repository(folder.path);
   await repo.commit({ [FILE]: "committed" });
@@ -131,7 +131,7 @@ test("without a namespace the first folder is it, and a folder says where the se
   expect((await live(control, { namespace: "prod", app: "orders", profile: "eu" })).values).toEqual({ "a.txt": "x" });
 });
 
-test("a set that is not valid is not released: file, line and column are told, its last good one stays, others go on", async () => {
+test("an invalid set is not released: file, line and column are reported, its last good one stays, others continue", async () => {
   await using folder = await tempFolder();
   const repo = await repository(folder.path);
   const good = await repo.commit({ "a/default/k.yaml": "a: 1", [FILE]: "one" });
@@ -209,7 +209,7 @@ test("a history that was rewritten is mirrored and said, and a branch that is go
   expect((await live(control)).values).toEqual({ "a.txt": "on" });
 });
 
-test("a repository without objects, a path that is none and a commit without sets are told, and nothing is emptied", async () => {
+test("a repository without objects, an invalid path and a commit without sets are reported, and nothing is emptied", async () => {
   await using folder = await tempFolder();
   const repo = await repository(folder.path);
   await repo.commit({ [FILE]: "one" });
@@ -288,7 +288,7 @@ test("two sources that both want a set do not take it from each other", async ()
   expect((await live(control)).source).toMatchObject({ name: "one" });
 });
 
-test("a set whose folder went stays live and is anybody's, or is released empty where that was asked for", async () => {
+test("a set whose folder is gone stays live and can be released by others, or is released empty with prune", async () => {
   await using folder = await tempFolder();
   const repo = await repository(folder.path);
   await repo.commit({ [FILE]: "one", "shop/default/b.txt": "b" });
@@ -332,7 +332,7 @@ test("a commit is mirrored in the background, on an interval", async () => {
   expect(Math.max(...entries.map(({ modRevision }) => modRevision)), "and wrote nothing").toBeLessThanOrEqual(revision);
 });
 
-test("what was released in an emergency stays over looks and restarts, until the next commit", async () => {
+test("an emergency release stays through syncs and restarts, until the next commit", async () => {
   await using folder = await tempFolder();
   const repo = await repository(folder.path);
   await repo.commit({ [FILE]: "one" });
@@ -513,14 +513,14 @@ test("readers see sources, and only operators act on them", async () => {
   expect(await asked("agent", "POST", "/config/attach")).toBe(403);
 });
 
-test("a source that nobody configured is not found", async () => {
+test("a source that is not configured is not found", async () => {
   await using control = await withControl();
   for (const act of [sync(control, "nope"), control.client.config.detachSource("nope")]) {
     await expect(act).rejects.toMatchObject({ code: "CONFIG_SOURCE_NOT_FOUND" });
   }
 });
 
-test("what is in no set's folder is passed over, whatever it is: links, submodules, large and broken files", async () => {
+test("files outside the folders of sets are skipped: links, submodules, large and broken files", async () => {
   await using folder = await tempFolder();
   const repo = await repository(join(folder.path, "repo"));
   const other = await repository(join(folder.path, "other"));

@@ -1,4 +1,7 @@
-/** Who follows a config: written down while it does and a little longer, by its member's lease, seen by every member. */
+/**
+ * Subscribers of a config: stored while they follow and a little longer, under their member's lease, visible on every
+ * member.
+ */
 import { expect, test } from "vitest";
 import { TaskGroup } from "#base";
 import { Subscribers } from "#config-server";
@@ -41,7 +44,7 @@ async function rig() {
     tasks.run(id, (signal) => subscribers.run(signal));
     return { member, subscribers };
   };
-  /** What was begun just now comes to its first timer before time moves on. */
+  /** Lets what has just begun reach its first timer before time moves on. */
   const pass = async (ms: number) => {
     await host.clock.advance(0);
     await host.clock.advance(ms);
@@ -52,7 +55,7 @@ async function rig() {
 const names = (subscribers: Subscribers) => [...subscribers.of(SET).keys()];
 const writes = async (store: Store) => (await store.status()).revision;
 
-test("one that follows is known to every member, once for all its watches, and for a while after the last has ended", async () => {
+test("a subscriber is known to every member, once for all its watches, and for a while after the last has ended", async () => {
   const { stack, store, join, pass } = await rig();
   await using _ = stack;
   const { subscribers: one } = await join("one");
@@ -91,7 +94,7 @@ test("a thousand that come at once share transactions", async () => {
   expect((await writes(store)) - before).toBeLessThanOrEqual(10);
 });
 
-test("a member that has no lease says later who is here, and one that got another says it again", async () => {
+test("a member without a lease stores its subscribers later, and a member with a new lease stores them again", async () => {
   const { stack, store, join, pass } = await rig();
   await using _ = stack;
   const { member, subscribers } = await join("one", false);

@@ -21,7 +21,7 @@ test("a folder becomes a zip of its files, without dot files", async () => {
   expect(Object.keys(files)).toEqual(["default/a/default/k.txt"]);
 });
 
-test("a link in a folder, a file that is too large and a path that is none are refused by name", async () => {
+test("a link in a folder, a file that is too large and an invalid path are refused by name", async () => {
   await using folder = await tempFolder();
   await expect(readImport(join(folder.path, "none"))).rejects.toMatchObject({
     code: "CLI_FILE_UNREADABLE",
@@ -37,7 +37,7 @@ test("a link in a folder, a file that is too large and a path that is none are r
   await expect(readImport(other.path)).rejects.toMatchObject({ code: "CONFIG_ZIP_INVALID", extra: { entry: "k.txt" } });
 });
 
-test("an export into the folder of an earlier one removes what is no more, and leaves what is not its own", async () => {
+test("an export into the folder of an earlier one removes files of removed keys, and leaves foreign files", async () => {
   await using folder = await tempFolder();
   await using control = await withControl();
   await releaseTexts(control, ORDERS, { "a.txt": "one", "b.txt": "two" });
@@ -48,7 +48,7 @@ test("an export into the folder of an earlier one removes what is no more, and l
   expect(await writeFolder(out, control.client.config.exportSets())).toBe(1);
   expect(await readdir(join(out, "default/orders/default"))).toEqual(["a.txt"]);
   expect((await readdir(out)).sort()).toEqual([".git", "NOTES.md", "_manifest.json", "default"]);
-  expect((await stat(join(out, "default/orders/default/a.txt"))).mode & 0o077, "nobody else reads it").toBe(0);
+  expect((await stat(join(out, "default/orders/default/a.txt"))).mode & 0o077, "only the owner can read it").toBe(0);
   const again = await control.client.config.importZip(await readImport(out), { mode: "release" });
   expect(again).toMatchObject({ sets: [{ outcome: "unchanged" }], ignored: ["NOTES.md"] });
 });

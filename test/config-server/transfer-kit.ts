@@ -1,4 +1,7 @@
-/** What tests of config transfer share: zips of texts, releases of texts, and git repositories made by the git program. */
+/**
+ * Shared by the tests of config transfer: zips of texts, releases of texts, and git repositories made by the git
+ * program.
+ */
 import { execFile } from "node:child_process";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -46,7 +49,7 @@ export interface Repository {
   commit(files: Readonly<Record<string, string | undefined>>, message?: string): Promise<string>;
 }
 
-/** A repository with a work tree and a branch `main`, untouched by the settings of whoever runs the tests. */
+/** A repository with a work tree and a branch `main`, independent of the git settings of the machine. */
 export async function repository(path: string): Promise<Repository> {
   await mkdir(path, { recursive: true });
   const env = {

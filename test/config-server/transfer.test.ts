@@ -20,7 +20,7 @@ const PROD = { ...ORDERS, profile: "prod" };
 const load = (control: TestControl, files: Record<string, string>, query: ImportQuery = {}) =>
   control.client.config.importZip(zipOf(files), { mode: "release", ...query });
 
-/** Text that does not shrink much, so that what is around it is no bomb. */
+/** Text that barely compresses, so that its archive does not count as a zip bomb. */
 const randomText = (length: number) => randomBytes(length).toString("base64");
 
 const valuesOf = async (control: TestControl, set: typeof ORDERS, version: number) => {
@@ -78,7 +78,7 @@ test("an export of one set is of the version asked for, and of the live one else
   });
 });
 
-test("what was exported goes in elsewhere with formats and reasons, and again changes nothing", async () => {
+test("an export can be imported elsewhere with formats and reasons, and importing it again changes nothing", async () => {
   await using from = await withControl();
   await using to = await withControl();
   const items = {
@@ -156,7 +156,7 @@ test("a set is replaced as a whole, unless keys that are not named are to stay",
   expect(await valuesOf(control, ORDERS, 3)).toEqual({ "a.txt": "uno" });
 });
 
-test("while one set is invalid none is released, and every problem is told with file, line and column", async () => {
+test("if one set is invalid no set is released, and every problem is reported with file, line and column", async () => {
   await using control = await withControl();
   const files = {
     "default/a/default/ok.txt": "fine",
@@ -219,7 +219,7 @@ test("values are held against a schema that comes in the same import", async () 
   expect((await control.client.config.releases({ ...ORDERS, profile: "default" }, {})).releases).toHaveLength(1);
 });
 
-test("a file that is no text becomes a binary value and comes out as it was; one that must be text is refused", async () => {
+test("a file that is not text becomes a binary value and comes out as it was; where text is required, it is refused", async () => {
   await using control = await withControl();
   const bytes = new Uint8Array([0x89, 0x50, 0xff, 0xfe, 0x00]);
   await control.client.config.importZip(zipSync({ "default/a/default/logo": bytes }), { mode: "release" });
@@ -309,7 +309,7 @@ test("an import that fails half-way says what was done, and the next one does th
   expect((await load(control, files)).sets.map(({ outcome }) => outcome)).toEqual(["released", "released", "released"]);
 });
 
-test("a set that somebody released between plan and release is not overwritten", async () => {
+test("a set that was released between plan and release is not overwritten", async () => {
   const host = testHost();
   await using store = openMemoryStore(host);
   await using other = await withControl({ host: testHost({ seed: 2 }), store });

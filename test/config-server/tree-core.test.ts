@@ -105,7 +105,7 @@ test("files without folders are keys of the set that is named, by the caller or 
   expect(read(paths("n/app/prod/k"), { profile: "p" }).problems).toHaveLength(1);
 });
 
-test("names and keys are checked where they stand", () => {
+test("names and keys are checked where they occur", () => {
   const problems = (path: string) => read(paths(path)).problems;
   expect(problems("N/app/prod/k")).toEqual([expect.stringMatching(/^N\/app\/prod\/k: "N" is not a valid namespace/)]);
   expect(problems("n/App/prod/k")).toEqual([expect.stringMatching(/"App" is not a valid app/)]);
@@ -138,7 +138,7 @@ test("a manifest says of keys what their names do not, and why a set is as it is
   expect(wrong("{}").sets).toEqual(["n/app/prod: k"]);
 });
 
-test("bytes become a text, or a binary value where nobody says otherwise", () => {
+test("bytes become a text, or else a binary value unless the key declares text", () => {
   const notText = Buffer.from([0xff, 0xfe]);
   const item = (key: string, bytes: Uint8Array, keys?: Record<string, string>) => {
     const set = { namespace: "n", app: "app", profile: "prod", ...(keys ? { keys } : {}) };
@@ -152,7 +152,7 @@ test("bytes become a text, or a binary value where nobody says otherwise", () =>
   ]);
   expect(item("k", Buffer.from("\uFEFFa"))).toEqual({ format: "text", value: "\uFEFFa" });
   expect(item("k", Buffer.from("ab"), { k: "binary" })).toEqual({ format: "binary", value: "YWI=" });
-  // What an export shows in the place of a secret stays that.
+  // The mask that an export shows in place of a secret stays unchanged.
   expect(item("k", Buffer.from(MASK), { k: "binary" })).toEqual({ format: "binary", value: MASK });
   expect(item("k", Buffer.alloc(VALUE_BYTES_MAX, "a"))).toMatchObject({ format: "text" });
   expect(item("k", Buffer.alloc(VALUE_BYTES_MAX + 1, "a"))).toMatch(/a value has at most/);
@@ -174,7 +174,7 @@ test("one key from two namespaces that become one is there twice", () => {
 const found = (format: Item["format"], value: string, over: object = {}) =>
   checkSyntax({ k: { format, value, ...over } }).map(({ message, line, column }) => [message, line, column]);
 
-test("syntax is checked by the format, and told with line and column, of a secret without its text", () => {
+test("syntax is checked by the format, and reported with line and column, for a secret without its text", () => {
   expect([
     found("json", '{"a": 1}'),
     found("yaml", "a: 1"),

@@ -131,7 +131,7 @@ test("an entry lies where the directory says, under the same name, and whole", (
   expect([sized(room), sized(room + 1)]).toEqual([[A, B], invalid(B)]);
   expect([central(20, 4), central(24, 4)]).toEqual([invalid(B), invalid(B)]);
   expect(read(changed(zip, ({ view }) => view.setUint8(local + BYTES.local, 0x44)))).toEqual(invalid(B));
-  // What lies behind the local name counts, too.
+  // Bytes behind the local name count, too.
   expect(read(changed(zip, ({ view }) => view.setUint16(local + 28, 60_000, true)))).toEqual(invalid(B));
 });
 
@@ -212,11 +212,11 @@ test("all entries together may be so large, as they are declared", () => {
         }
       }),
     );
-  // What is not too large is a bomb.
+  // An archive within the size limit is rejected as a zip bomb.
   expect([total(0), total(1)]).toEqual([invalid(), ["CONFIG_ZIP_TOO_LARGE", ""]]);
 });
 
-test("entries lie side by side; one that begins before another ends is refused", () => {
+test("entries do not overlap; an entry that begins before another ends is refused", () => {
   const zip = stored();
   const overlapping = changed(zip, ({ view, central }) => {
     // The first says that it is as long as to reach one byte into the second.

@@ -7,7 +7,7 @@ import { type TestControl, withControl } from "#test/kit";
 const CENTRAL = 0x02014b50;
 const LOCAL = 0x04034b50;
 
-/** What the control plane says of a zip: its code, and the entry that it names. */
+/** The control plane's refusal of a zip: its code, and the entry that it names. */
 async function said(control: TestControl, zip: Uint8Array): Promise<[code: string, entry: unknown]> {
   const answer = await control.client.config.importZip(zip, { mode: "release" }).catch((error: unknown) => error);
   const { code = "imported", extra } = answer as { code?: string; extra?: { entry?: string } };
