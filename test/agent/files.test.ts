@@ -125,7 +125,7 @@ test("a check looks at the new file before the old one goes: refused, late or no
   );
   await writeFile(out, "old");
   await chmod(out, 0o604);
-  await define(folder.path, [{ app: "web", key: "a", path: "../out", check: { command: judge, timeoutSeconds: 1 } }]);
+  await define(folder.path, [{ app: "web", key: "a", path: "../out", check: { command: judge, timeoutSeconds: 4 } }]);
   await using agent = await startAgent(plane, folder.path, { execAllow: [SH] });
   const refused = async (value: string, why: string) => {
     plane.release(WEB, { a: value });
@@ -138,7 +138,7 @@ test("a check looks at the new file before the old one goes: refused, late or no
   await refused("bad", "exit 3 line 1: bad");
   expect(await readFile(out, "utf8")).toBe("old");
   expect((await lines(folder.path, "seen"))[0]).toMatch(/\.out\..*\.posthouse-tmp$/);
-  await refused("hang", "no complete answer within 1000 ms");
+  await refused("hang", "no complete answer within 4000 ms");
   const child = Number(await read(folder.path, "child"));
   await eventually("its group is gone", () => isGone(child));
   await refused("flood", "exit 4 xxxx");
@@ -293,11 +293,11 @@ test("a reload command that hangs is ended with its children at its time, and wh
   const plane = new FakeControlPlane();
   plane.release(WEB, { a: "1" });
   const hang = script(`sleep 600 & echo $! >> ${folder.path}/children; sleep 600`);
-  const reload = { type: "command", command: hang, timeoutSeconds: 0.3, quietSeconds: 0 };
+  const reload = { type: "command", command: hang, timeoutSeconds: 2, quietSeconds: 0 };
   await define(folder.path, [{ app: "web", key: "a", path: "../a", reload }]);
   await using agent = await startAgent(plane, folder.path, { execAllow: [SH] });
   await eventually("it is told", () => said(plane).at(-1) === "key-2 failed");
-  expect(plane.acknowledged.at(-1)?.error).toContain("no complete answer within 300 ms");
+  expect(plane.acknowledged.at(-1)?.error).toContain("no complete answer within 2000 ms");
   expect(agent.running.status().problems).toMatchObject([{ code: "AGENT_RELOAD_FAILED" }]);
   expect(await read(folder.path, "a")).toBe("1");
   const [child = ""] = await lines(folder.path, "children");
