@@ -17,7 +17,7 @@ async function define(folder: string, text: string, name = "web.yaml"): Promise<
 const serviceOn = (port: number, more = "") =>
   `services:\n  - name: web\n    port: ${port}\n${more}    checks:\n      - { id: up, type: http, path: /, intervalSeconds: 0.1, fall: 2 }\n`;
 
-test("a defined service is registered, probed here, and its change of health is told", async () => {
+test("a defined service is registered, probed here, and its change of health is reported", async () => {
   await using folder = await tempFolder();
   await using service = await startService();
   const plane = new FakeControlPlane();
@@ -75,7 +75,7 @@ test("a bad file at the start is a start-up error; a bad file later keeps the ol
   expect(agent.running.status().problems).toEqual([]);
 });
 
-test("a server that lost everything is told everything again", async () => {
+test("a server that lost its data receives every registration again", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   await define(folder.path, "service: { name: web, port: 80, id: one }");
@@ -86,7 +86,7 @@ test("a server that lost everything is told everything again", async () => {
   await eventually("all is in sync", () => agent.running.status().inSync);
 });
 
-test("while the server is away the agent goes on, and what happened meanwhile is told when it is back", async () => {
+test("while the server is away the agent continues, and reports what changed once the server is back", async () => {
   await using folder = await tempFolder();
   await using service = await startService();
   const plane = new FakeControlPlane();
@@ -100,11 +100,11 @@ test("while the server is away the agent goes on, and what happened meanwhile is
   await eventually("the agent knows", () => !agent.running.status().connected);
   expect(agent.running.status().problems).toMatchObject([{ code: "AGENT_SERVER_AWAY" }]);
   plane.setUp(true);
-  await eventually("all is told", () => plane.instance("one")?.status === "critical" && plane.instance("two"));
+  await eventually("both are registered", () => plane.instance("one")?.status === "critical" && plane.instance("two"));
   await eventually("nothing is wrong", () => agent.running.status().problems.length === 0);
 });
 
-test("a clean stop takes the services out at once; unless told to leave them for the next start", async () => {
+test("a clean stop deregisters the services at once, unless they are to be left for the next start", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   await define(folder.path, "service: { name: web, port: 80, id: one }");
@@ -119,11 +119,11 @@ test("a clean stop takes the services out at once; unless told to leave them for
   }
   expect(plane.instance("one")?.session).toBe("session-2");
   await using _agent = await startAgent(plane, folder.path);
-  await eventually("it is told anew", () => plane.calls.filter((call) => call === "register one").length >= 3);
+  await eventually("it is registered again", () => plane.calls.filter((call) => call === "register one").length >= 3);
   expect(plane.instance("one")?.session).toBe("session-2");
 });
 
-test("after a restart without its server it serves what it knew, and says that it is old", async () => {
+test("after a restart without its server the agent serves its last config, marked as stale", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   plane.release(WEB, { "app.yaml": "colour: blue" });
@@ -155,7 +155,7 @@ test("after a restart without its server it serves what it knew, and says that i
   plane.setUp(true);
   await eventually("it goes on with its session", () => agent.running.status().inSync);
   expect(plane.sessions).toEqual(new Set(["session-1"]));
-  await eventually("what is served is fresh", async () => {
+  await eventually("the served config is fresh", async () => {
     const { headers } = await agent.call("GET", "/v1/agent/config/default/web/default");
     return headers["x-posthouse-stale"] === undefined && headers["age"] === "0";
   });
@@ -168,14 +168,14 @@ test("an agent killed without warning goes on with its session, its services and
   await define(folder.path, serviceOn(service.port, "    id: one\n"));
   await using first = await startAgent(plane, folder.path);
   await first.call("PUT", "/v1/agent/services/two", { name: "api", port: 90 });
-  await eventually("all is told", () => plane.instance("one")?.status === "passing" && plane.instance("two"));
+  await eventually("both are registered", () => plane.instance("one")?.status === "passing" && plane.instance("two"));
   await using other = await tempFolder();
   await define(other.path, serviceOn(service.port, "    id: one\n"));
   await eventually("it is kept", async () => {
     const text = await readFile(join(folder.path, "data", "agent.json"), "utf8");
     return text.includes('"two"') && text.includes('"status":"passing"');
   });
-  // What a kill leaves is what is on disk at that moment.
+  // A kill leaves the files as they are on disk at that moment.
   await cp(join(folder.path, "data"), join(other.path, "data"), {
     recursive: true,
     filter: (path) => !path.endsWith(".sock"),
@@ -190,7 +190,7 @@ test("an agent killed without warning goes on with its session, its services and
   expect(plane.ids()).toEqual(["one", "two"]);
 });
 
-test("what is defined no more after a restart is taken back at the server", async () => {
+test("a service that is no longer defined after a restart is deregistered", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   await define(folder.path, "services: [{ name: web, port: 80, id: one }, { name: api, port: 81, id: two }]");
@@ -264,7 +264,7 @@ test("a file that cannot be written is shown with the way out, and written as so
   expect(await readFile(join(folder.path, "missing", "out.yaml"), "utf8")).toBe("one");
 });
 
-test("a data folder that cannot be made is a start-up error; one that goes bad later is shown, and served on", async () => {
+test("a data folder that cannot be created is a start-up error; one that fails later is reported, and the agent continues", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   await writeFile(join(folder.path, "data"), "in the way");

@@ -1,4 +1,4 @@
-/** What an agent makes of a server that has just started: instances that it knew stay until the server is warm. */
+/** How an agent handles a server that has just started: instances that it knew stay until the server is warm. */
 import { expect, test } from "vitest";
 import type { Client } from "#client";
 import type { Frame } from "#http/frames";

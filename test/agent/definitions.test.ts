@@ -1,4 +1,4 @@
-/** Definition files: what is taken, and how errors point at the place to mend. */
+/** Definition files: the accepted forms, and errors that point at the place to correct. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -15,7 +15,7 @@ async function read(files: Record<string, string>) {
   return { definitions, folder: folder.path };
 }
 
-/** What is said of a text that is neither an address nor a host name. */
+/** The error for a text that is neither an address nor a host name. */
 function noAddress(text: string): string {
   return hostAddressProblem(text) ?? "";
 }

@@ -27,7 +27,7 @@ test("a path is a name in capitals, a list is JSON, null is nothing, a text has 
   });
 });
 
-test("a later set stands over an earlier one, what is named by hand over all, and a prefix before the rest", () => {
+test("a later set overrides an earlier one, a variable named by hand overrides all, and names begin with the prefix", () => {
   const shared = set("shared", { "app.yaml": ["yaml", "db: { url: old, user: u }"] });
   const own = set("web", { "app.toml": ["toml", 'db.url = "new"'] });
   const variables = [parseVariable("P_DB_USER=app.yaml#db.url") as NonNullable<ReturnType<typeof parseVariable>>];
@@ -85,7 +85,7 @@ test.each([
   });
 });
 
-test("what posthouse reads itself is no variable, numbers keep their digits, and our own settings are not inherited", () => {
+test("keys that posthouse itself reads are not variables, numbers keep their digits, and our own settings are not inherited", () => {
   const config = set("web", {
     "app.yaml": ["yaml", "big: 12345678901234567890\nmode: 0644\nlist: [12345678901234567890, 1.10]\n"],
     "flags.yaml": ["yaml", "flags: {}"],
@@ -99,7 +99,7 @@ test("what posthouse reads itself is no variable, numbers keep their digits, and
   expect(inherited({ HOME: "/", POSTHOUSE_TOKEN: "t", POSTHOUSE_AGENT_TOKEN: "t" })).toEqual({ HOME: "/" });
 });
 
-/** What the first environment of `exec` is, when the source tells this config and no other. */
+/** The first environment of `exec`, when the source delivers only this config. */
 async function firstOf(items: EffectiveConfig["items"], wait?: number) {
   const stop = new AbortController();
   const name = { namespace: "default", app: "web", profile: "default" };

@@ -35,9 +35,9 @@ export class FakeControlPlane {
   readonly stored = new Map<string, Stored>();
   readonly configs = new Map<string, EffectiveConfig>();
   readonly calls: string[] = [];
-  /** Every acknowledgement that was said. */
+  /** Every acknowledgement that was received. */
   readonly acknowledged: (Acknowledge & { readonly app: string; readonly subscriber: string })[] = [];
-  /** Changes reach nobody by push while this is set. */
+  /** No watcher receives changes by push while this is set. */
   mute = false;
   readonly #wakes = new Set<() => void>();
 
@@ -50,7 +50,7 @@ export class FakeControlPlane {
     return [...this.stored.values()].map(({ name }) => name.id).sort();
   }
 
-  /** Ends a session, with all that lives by it. */
+  /** Ends a session, with everything attached to it. */
   lapse(session: string): void {
     this.sessions.delete(session);
     for (const [key, { registration }] of this.stored) if (registration.session === session) this.stored.delete(key);

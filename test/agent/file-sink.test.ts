@@ -10,7 +10,7 @@ import { projectRoot, tempFolder, testHost } from "#test/kit";
 const run = promisify(execFile);
 const PLAIN = { followLinks: true };
 
-test("a new file has the mode asked for, or one that only owner and group read", async () => {
+test("a new file has the requested mode, or else only owner and group can read it", async () => {
   await using folder = await tempFolder();
   const sink = new FileSink(testHost());
   await sink.write(join(folder.path, "a"), "one", { mode: 0o604, followLinks: true });
@@ -58,11 +58,11 @@ test("a missing folder is an error that names the path and the way out", async (
   });
 });
 
-test("a disk with no more room leaves the old content, no temporary file, and says so", async () => {
+test("a full disk leaves the old content and no temporary file, and the write fails with an error", async () => {
   await using folder = await tempFolder();
   const path = join(folder.path, "app.yaml");
   await writeFile(path, "old");
-  // A process that may write no more than 16 KiB to a file stands for a disk that fills up in the middle of a write.
+  // A process that may write at most 16 KiB to a file simulates a disk that fills up in the middle of a write.
   const script = `
     import { FileSink } from ${JSON.stringify(join(import.meta.dirname, "../../agent/file-sink.ts"))};
     import { testHost } from ${JSON.stringify(join(import.meta.dirname, "../kit/mod.ts"))};
@@ -84,7 +84,7 @@ test("a folder in the place of the file is not replaced", async () => {
   expect(await readdir(folder.path)).toEqual(["app"]);
 });
 
-test("what a killed agent left of a write is removed, other files are not", async () => {
+test("a killed agent's temporary files are removed, other files are not", async () => {
   await using folder = await tempFolder();
   for (const name of [".app.yaml.0011223344556677.posthouse-tmp", ".other.posthouse-tmp", "app.yaml.bak"]) {
     await writeFile(join(folder.path, name), "part");
@@ -138,7 +138,7 @@ test("a symbolic link to a file that is not there yet is written through, also o
   await expect(new FileSink(testHost()).write(a, "new", PLAIN)).rejects.toThrow(/symbolic links form a loop/);
 });
 
-/** Writes as a user that is not root, in a group beside its own. Groups and ids that belong to nobody here. */
+/** Writes as a user that is not root, in a group beside its own. Groups and ids that no account here has. */
 const AGENT = { uid: 64_001, gid: 64_001, group: 64_002, stranger: 64_003 };
 const AS_AGENT = `
   import { FileSink } from "./agent/file-sink.ts";
@@ -154,7 +154,7 @@ const AS_AGENT = `
 `;
 
 test("an agent that is not root keeps a file's group, and replaces no file whose owner or group it cannot keep", async () => {
-  // Only root can become somebody else; anybody else checks that own files stay one's own.
+  // Only root can switch users; without root, the test checks that own files keep their owner.
   const isRoot = process.getuid?.() === 0;
   await using folder = await tempFolder();
   if (!isRoot) {

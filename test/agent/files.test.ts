@@ -1,4 +1,7 @@
-/** Files from templates with checks and reloads, by real programs, and what the config server is told of them. */
+/**
+ * Files from templates with checks and reloads, by real programs, and the acknowledgements that the config server
+ * receives.
+ */
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -67,7 +70,7 @@ test("a template of this host follows its sets and itself, and is a release of e
   });
 });
 
-test("a name that is missing leaves the file as it was, is shown with its line, and is told to the config server", async () => {
+test("a missing name leaves the file as it was, is reported with its line, and is acknowledged as failed", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   plane.release(WEB, { "out.mustache": "first\nurl={{url}}\n", url: "a" });
@@ -86,11 +89,11 @@ test("a name that is missing leaves the file as it was, is shown with its line, 
   });
   expect(agent.running.status().problems).toMatchObject([{ code: "AGENT_TEMPLATE_INVALID" }]);
   expect(await file()).toBe("first\nurl=a\n");
-  await eventually("it is told", () => said(plane).includes("key-3 failed"));
+  await eventually("the failure is acknowledged", () => said(plane).includes("key-3 failed"));
   expect(plane.acknowledged.at(-1)?.error).toContain(detail);
   plane.release(WEB, { "out.mustache": "url={{url}}\n", url: "b" });
-  await eventually("it mends itself", async () => (await file()) === "url=b\n");
-  await eventually("that is told", () => said(plane).at(-1) === "key-4 applied");
+  await eventually("the file is correct again", async () => (await file()) === "url=b\n");
+  await eventually("the success is acknowledged", () => said(plane).at(-1) === "key-4 applied");
 });
 
 test("the local API takes a key or a template of the set, but no file of this host", async () => {
@@ -131,7 +134,7 @@ test("a check looks at the new file before the old one goes: refused, late or no
     plane.release(WEB, { a: value });
     await eventually(`${value} is refused`, async () => (await states(agent))[0]?.error?.includes(why));
     expect((await states(agent))[0]).toMatchObject({ state: "failed", code: "AGENT_CHECK_REFUSED" });
-    await eventually(`${value} is told`, () => said(plane).at(-1) === `key-${plane.revision} failed`);
+    await eventually(`${value} is acknowledged as failed`, () => said(plane).at(-1) === `key-${plane.revision} failed`);
     expect(plane.acknowledged.at(-1)?.error).toContain(why);
     expect((await readdir(folder.path)).filter((name) => name.startsWith(".out"))).toEqual([]);
   };
@@ -147,7 +150,7 @@ test("a check looks at the new file before the old one goes: refused, late or no
   plane.release(WEB, { a: "good" });
   await eventually("a good one is written", async () => (await readFile(out, "utf8")) === "good");
   expect((await stat(out)).mode & 0o777).toBe(0o604);
-  await eventually("and told", () => said(plane).at(-1) === `key-${plane.revision} applied`);
+  await eventually("the good one is acknowledged", () => said(plane).at(-1) === `key-${plane.revision} applied`);
 });
 
 test("a program that the operator did not allow is not run, and refuses the file", async () => {
@@ -218,7 +221,7 @@ test("the failed reload of one release says nothing of the next", async () => {
   expect(said(plane)).toEqual(["key-2 failed", "key-3 applied"]);
 });
 
-test("what never becomes quiet is reloaded all the same, after the longest wait", async () => {
+test("a file that never stops changing is reloaded all the same, after the longest wait", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   const reload = {
@@ -237,7 +240,7 @@ test("what never becomes quiet is reloaded all the same, after the longest wait"
   }
 });
 
-test("a reload is a signal to the process of a pid file, and never to one that took its number later", async () => {
+test("a reload is a signal to the process of a pid file, and never to a process that reused its number", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   const pidFile = join(folder.path, "pid");
@@ -252,16 +255,16 @@ test("a reload is a signal to the process of a pid file, and never to one that t
     await using agent = await startAgent(plane, folder.path);
     await eventually("it fails", async () => (await states(agent))[0]?.code === "AGENT_RELOAD_FAILED");
     expect(await read(folder.path, "a")).toBe("1");
-    await eventually("that is told", () => said(plane).at(-1) === "key-2 failed");
+    await eventually("the failure is acknowledged", () => said(plane).at(-1) === "key-2 failed");
     await writeFile(pidFile, `${process.pid}\n`);
     await eventually("it is signalled once it can be", () => signals.length === 1);
-    await eventually("that is told, too", () => said(plane).at(-1) === "key-2 applied");
+    await eventually("the success is acknowledged", () => said(plane).at(-1) === "key-2 applied");
   } finally {
     process.off("SIGUSR2", onSignal);
   }
 });
 
-test("a reload over HTTP that hangs fails at its time, is tried again, and mends itself", async () => {
+test("a reload over HTTP that hangs fails at its timeout, is retried, and recovers", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   let hangs = true;
@@ -296,7 +299,7 @@ test("a reload command that hangs is ended with its children at its time, and wh
   const reload = { type: "command", command: hang, timeoutSeconds: 2, quietSeconds: 0 };
   await define(folder.path, [{ app: "web", key: "a", path: "../a", reload }]);
   await using agent = await startAgent(plane, folder.path, { execAllow: [SH] });
-  await eventually("it is told", () => said(plane).at(-1) === "key-2 failed");
+  await eventually("the failure is acknowledged", () => said(plane).at(-1) === "key-2 failed");
   expect(plane.acknowledged.at(-1)?.error).toContain("no complete answer within 2000 ms");
   expect(agent.running.status().problems).toMatchObject([{ code: "AGENT_RELOAD_FAILED" }]);
   expect(await read(folder.path, "a")).toBe("1");
@@ -305,7 +308,7 @@ test("a reload command that hangs is ended with its children at its time, and wh
   await eventually("it is tried again", async () => (await lines(folder.path, "children")).length > 1);
 });
 
-test("a reload that a kill came before is made after the restart, and one that was made is not made again", async () => {
+test("a reload interrupted by a kill runs after the restart, and a finished one does not run again", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   plane.release(WEB, { a: "1" });
@@ -320,11 +323,11 @@ test("a reload that a kill came before is made after the restart, and one that w
   {
     await using _agent = await startAgent(plane, folder.path, options);
     await eventually("it is reloaded", async () => (await lines(folder.path, "reloads")).length === 1);
-    await eventually("it is told", () => said(plane).includes("key-2 applied"));
+    await eventually("it is acknowledged", () => said(plane).includes("key-2 applied"));
   }
   {
     await using agent = await startAgent(plane, folder.path, options);
-    await eventually("it stands", async () => (await states(agent))[0]?.state === "current");
+    await eventually("it is current", async () => (await states(agent))[0]?.state === "current");
     expect(await lines(folder.path, "reloads")).toEqual(["1"]);
   }
   // Swapped, and not reloaded any more by the agent that did it.
@@ -332,10 +335,10 @@ test("a reload that a kill came before is made after the restart, and one that w
   plane.release(WEB, { a: "2" });
   await using agent = await startAgent(plane, folder.path, options);
   await eventually("it is reloaded now", async () => (await lines(folder.path, "reloads")).length === 2);
-  await eventually("it stands", async () => (await states(agent))[0]?.state === "current");
+  await eventually("it is current", async () => (await states(agent))[0]?.state === "current");
 });
 
-test("what is applied is said once, and again only under another session", async () => {
+test("an applied release is acknowledged once, and again only under another session", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   plane.release(WEB, { a: "1" });
@@ -356,7 +359,7 @@ test("what is applied is said once, and again only under another session", async
   plane.lapse("session-1");
   await eventually("it is said again", () => plane.acknowledged.length === 2);
   expect(plane.acknowledged[1]).toMatchObject({ session: "session-2", outcome: "applied" });
-  // Nobody writes files of this one, so there is nothing to say.
+  // No file is written from this set, so there is nothing to acknowledge.
   plane.release({ ...WEB, app: "other" }, { a: "1" });
   await agent.call("GET", "/v1/agent/config/default/other/default");
   plane.setUp(false);
@@ -380,7 +383,7 @@ test("what is applied is said once, and again only under another session", async
   expect(own).toMatchObject({ status: 400, body: { code: "AGENT_ACKNOWLEDGEMENT_INVALID" } });
 });
 
-test("a folder that is read-only keeps the old file, is told, and is written once it can be", async () => {
+test("a file in a read-only folder stays as it was, is acknowledged as failed, and is written once it can be", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   plane.release(WEB, { a: "1" });
@@ -392,10 +395,10 @@ test("a folder that is read-only keeps the old file, is told, and is written onc
   await rm(join(folder.path, "out"), { recursive: true });
   await writeFile(join(folder.path, "out"), "in the way");
   plane.release(WEB, { a: "2" });
-  await eventually("it is told", () => said(plane).at(-1) === "key-3 failed");
+  await eventually("the failure is acknowledged", () => said(plane).at(-1) === "key-3 failed");
   expect(agent.running.status().problems[0]).toMatchObject({ code: "AGENT_FILE_NOT_WRITTEN" });
   await rm(join(folder.path, "out"));
   await mkdir(join(folder.path, "out"));
-  await eventually("it mends itself", () => said(plane).at(-1) === "key-3 applied");
+  await eventually("the success is acknowledged", () => said(plane).at(-1) === "key-3 applied");
   expect(await read(join(folder.path, "out"), "a")).toBe("2");
 });

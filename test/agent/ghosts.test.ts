@@ -1,4 +1,4 @@
-/** What was deregistered at the server stays away, whatever an agent that had it repeats; and a drain from the host. */
+/** An instance deregistered at the server stays away, whatever its agent repeats; and a drain from the host. */
 import { expect, test } from "vitest";
 import { createAgent } from "#agent";
 import { Client, injectTransport } from "#client";
@@ -42,16 +42,16 @@ test("an instance deregistered at the server is not brought back by its agent, n
     expect(await there(control)).toBe(false);
   }
   await using agent = await agentOn(control, folder.path);
-  await eventually("it is told so again", async () =>
+  await eventually("it learns of it again", async () =>
     JSON.stringify((await agent.call("GET", "services")).body).includes("deregistered"),
   );
   expect(await there(control)).toBe(false);
   await agent.call("PUT", "services/one", { name: "web", port: 80 });
-  await eventually("claimed anew it is there again", () => there(control));
+  await eventually("it is there again after a new claim", () => there(control));
 });
 
 test(
-  "an instance that the servers removed for being sick too long is claimed anew once it is well",
+  "an instance that the servers removed for being unhealthy too long is claimed again once it is healthy",
   { timeout: 300_000 },
   async () => {
     await using folder = await tempFolder();
@@ -65,7 +65,7 @@ test(
     await report("critical");
     await eventually("it is removed", async () => !(await there(control)));
     await new Promise((resolve) => setTimeout(resolve, 2 * FULL_SYNC_MS));
-    expect(await there(control), "sick as it is, it stays away").toBe(false);
+    expect(await there(control), "as long as it is unhealthy, it stays away").toBe(false);
     await report("passing");
     await eventually("it is back", () => there(control));
   },

@@ -27,7 +27,7 @@ function config(app: string, items: Record<string, string>): EffectiveConfig {
   };
 }
 
-test("the guide's definition files are taken as they stand", async () => {
+test("the guide's definition files are accepted as they are", async () => {
   await using folder = await tempFolder();
   const examples = blocks("definitions");
   expect(examples).toHaveLength(3);

@@ -50,7 +50,7 @@ test("a file that is not there is made; a folder is refused", async () => {
   await expect(sink.write(join(folder.path, "folder"), "x", IN_PLACE)).rejects.toThrow(/not a file/);
 });
 
-test("a check sees the new content in a temporary file, and the old one stands when it refuses", async () => {
+test("a check sees the new content in a temporary file, and the old content remains when the check refuses", async () => {
   await using folder = await tempFolder();
   const path = join(folder.path, "app.yaml");
   await writeFile(path, "old");
@@ -89,7 +89,7 @@ test("a file that is mounted by itself is refused with the way out, and written 
   expect((await readdir(folder.path)).sort()).toEqual(["source", "target"]);
 });
 
-test("a disk with no more room leaves the old content", async () => {
+test("a full disk leaves the old content", async () => {
   await using folder = await tempFolder();
   const path = join(folder.path, "app.yaml");
   await writeFile(path, "old");

@@ -11,7 +11,7 @@ import { FakeControlPlane } from "./fake-control-plane.ts";
 const WEB = { name: "web", port: 80 };
 const WEB_CONFIG = { namespace: "default", app: "web", profile: "default" };
 
-test("a service comes by PUT, is drained and goes by DELETE", async () => {
+test("a service is registered by PUT, drained, and removed by DELETE", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   await using agent = await startAgent(plane, folder.path);
@@ -328,7 +328,7 @@ test("a long poll answers with the next release, with 304 when none comes, and a
   expect(performance.now() - begun).toBeLessThan(5_000);
 });
 
-test("a config that was never heard of is a 503 that says so while the server is away", async () => {
+test("a config that the agent has never received is a 503 that says so while the server is away", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   plane.setUp(false);

@@ -46,7 +46,7 @@ async function world(folder: string) {
   return { plane, agent, file };
 }
 
-test("what a server with an older store says is not taken, and shown, until it has something newer", async () => {
+test("an older config from a server with an older store is reported and not applied, until a newer one arrives", async () => {
   await using folder = await tempFolder();
   const { plane, agent, file } = await world(folder.path);
   await using _ = agent;
@@ -60,7 +60,7 @@ test("what a server with an older store says is not taken, and shown, until it h
   expect(agent.log.lines.filter(({ message }) => message.includes("an older config than this host"))).toHaveLength(1);
   expect(await file()).toBe("two");
   plane.release(WEB, { a: "three" });
-  await eventually("what is newer is taken", async () => (await file()) === "three");
+  await eventually("the newer config is written", async () => (await file()) === "three");
   expect(problems()).toEqual([]);
 });
 
@@ -79,7 +79,7 @@ test("an operator may take the older one, and a restart in between changes nothi
   expect(await again.call("POST", path)).toMatchObject({ status: 404, body: { code: "AGENT_NOTHING_HELD" } });
 });
 
-test("what push missed is found by the audit, which asks for little while nothing is missing", async () => {
+test("a release that push missed is found by the audit, which asks for little while nothing is missing", async () => {
   const plane = new FakeControlPlane();
   plane.release(WEB, { a: "one" });
   const clock = new ManualClock();
@@ -99,7 +99,7 @@ test("what push missed is found by the audit, which asks for little while nothin
     configs,
   });
   configs.follow(WEB, { pinned: true });
-  await eventually("it is heard", () => changed.length === 1);
+  await eventually("the release has arrived", () => changed.length === 1);
   audit.start();
   const audits = () => plane.calls.filter((call) => call === "effective web").length;
   await clock.advance(AUDIT_MS * 0.79);
@@ -119,7 +119,7 @@ test("what push missed is found by the audit, which asks for little while nothin
   expect(await counted('posthouse_agent_config_audits_total{result="missed"} 1')).toBe(true);
 });
 
-test("a file that somebody changed or removed is written again, and that is logged", async () => {
+test("a file that another program changed or removed is written again, and that is logged", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
   plane.release(WEB, { a: "one" });

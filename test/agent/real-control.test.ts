@@ -91,7 +91,7 @@ test("a published release arrives in its file and at the local API", async () =>
   for (const colour of ["blue", "green"]) {
     const value = `colour: ${colour}\n`;
     await control.client.config.publish(set, { items: { "app.yaml": { format: "yaml", value } } });
-    await eventually(`${colour} is in the file`, async () => (await readFile(path, "utf8")) === value);
+    await eventually("the value is in the file", async () => (await readFile(path, "utf8")) === value);
     expect(await get("config/default/web/default")).toMatchObject({
       status: 200,
       body: { items: { "app.yaml": { value } } },
@@ -123,7 +123,7 @@ test("a gradual release reaches an agent by its label, and goes on once it has a
   await eventually("it is back in the file", async () => (await readFile(path, "utf8")) === "one");
 });
 
-test("what a file stands for is acknowledged under the agent's session, passed on for others, and gone with the agent", async () => {
+test("files are acknowledged under the agent's session; acknowledgements of others are passed on and outlive the agent", async () => {
   await using folder = await tempFolder();
   const { stack, control, agent, put } = await setUp(folder.path);
   await using _ = stack;
@@ -150,7 +150,7 @@ test("what a file stands for is acknowledged under the agent's session, passed o
   await eventually("its own went with its session", async () => (await said()).join() === "web-1 applied");
 });
 
-test("a binary value is a file of its bytes, written anew only when they change", async () => {
+test("a binary value is a file of its bytes, written again only when they change", async () => {
   await using folder = await tempFolder();
   const { stack, control, put, get } = await setUp(folder.path);
   await using _ = stack.move();
@@ -167,10 +167,10 @@ test("a binary value is a file of its bytes, written anew only when they change"
   await eventually("it is written", async () => (await onDisk())?.equals(first));
   const { ino } = await stat(path);
   await publish(second);
-  await eventually("it is written anew", async () => (await onDisk())?.equals(second));
+  await eventually("it is written again", async () => (await onDisk())?.equals(second));
   const { ino: later } = await stat(path);
   expect(later).not.toBe(ino);
-  await eventually("it stands", async () => {
+  await eventually("it is current", async () => {
     const files = (await get("files")).body["files"] as { state: string }[];
     return files[0]?.state === "current";
   });

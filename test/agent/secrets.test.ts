@@ -70,7 +70,7 @@ test.each([
   expect(made).toEqual({ problem: expect.stringContaining("use a token of the role agent") as string });
 });
 
-test("a command is told what is wrong with a secret without the secret", () => {
+test("a command gets the problem with a secret without the secret itself", () => {
   const origin = { profile: "default", version: 1 };
   const item = { format: "json" as const, value: "hunter2", secret: true as const, origin };
   const made = environmentOf([{ app: "web", profile: "default", items: { a: item } }], { prefix: "", variables: [] });

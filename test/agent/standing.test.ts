@@ -1,4 +1,4 @@
-/** What a host says of one set of config: applied when every file stands, failed at the first that does not. */
+/** A host's acknowledgement of one config set: applied once every file has it, failed at the first that cannot. */
 import { expect, test } from "vitest";
 import { standingOf, type FileStanding } from "../../agent/core/standing.ts";
 
@@ -23,10 +23,10 @@ test("a release is applied once every file stands for it", () => {
 test.each([
   ["waits", { state: "waiting" }],
   ["is being reloaded", { state: "reloading" }],
-  ["stands for the release before", { looked: "r1" }],
+  ["has the previous release", { looked: "r1" }],
   ["is being looked at", { looked: undefined }],
-  ["failed at the release before", { looked: "r1", state: "failed", error: "disk" }],
-] as const)("one file that %s holds back that it is applied, and is no failure", (_what, over) => {
+  ["failed at the previous release", { looked: "r1", state: "failed", error: "disk" }],
+] as const)("a file that %s delays the acknowledgement, and is not a failure", (_what, over) => {
   expect(said(file(), file(over))).toBeUndefined();
   expect(said(file(over))).toBeUndefined();
 });

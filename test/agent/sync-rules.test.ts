@@ -86,7 +86,7 @@ test("a claim that the server refuses waits a second, doubling up to a minute, a
   expect(edited.claims.get(KEY)).toMatchObject({ attempt: 0, notBeforeMs: 0, error: undefined });
   const withdrawn = step(state, { type: "withdraw", key: KEY }, at(0));
   expect(withdrawn.claims.get(KEY)).toMatchObject({ attempt: 0, notBeforeMs: 0, error: undefined });
-  // An answer that is no refusal calms it, too.
+  // A successful answer resets it, too.
   const effect = decide(edited, 0).effects.find(({ type }) => type === "register") as Effect;
   const calm = step(begin(failing(edited, "register", "refused", 0), effect), { type: "done", effect }, at(0));
   expect(calm.claims.get(KEY)).toMatchObject({ attempt: 0, notBeforeMs: 0, error: undefined });
@@ -99,11 +99,11 @@ test("a session refused waits ever longer, as a claim does", () => {
     state = failing(state, "openSession", "refused", nowMs);
     waits.push(state.notBeforeMs - nowMs);
   }
-  // Its refusal is an answer, so what came before it is no reason to wait.
+  // The server's refusal is an answer, so earlier failures are not a reason to wait.
   expect(waits).toEqual([750, 1_500, 3_000, 6_000]);
 });
 
-test("heartbeats and full syncs come a tenth of their period early or late, by chance", () => {
+test("heartbeats and full syncs come up to a tenth of their period early or late, at random", () => {
   const after = (chance: number) => {
     const server = new Server();
     let state = startSync(LIMITS, 0, "s1");
@@ -121,7 +121,7 @@ test("heartbeats and full syncs come a tenth of their period early or late, by c
   expect([after(0), after(0.5), after(1)].map(Math.round)).toEqual([9_000, 10_000, 11_000]);
 });
 
-test("a full sync is due a period after the last of its services was looked at, by chance a tenth more or less", () => {
+test("a full sync is due one period, give or take a tenth, after the last of its services was inspected", () => {
   const { state } = claimed();
   const second = settle(claim(state, { name: { ...NAME, service: "api" } }), new Server(), 0);
   const due = decide({ ...second, heartbeatAtMs: 1e9 }, second.fullSyncAtMs);
@@ -149,7 +149,7 @@ test("a full sync falls due to the millisecond, and at once when it is asked for
   expect(asked.wakeAtMs).toBe(7 + LIMITS.fullSyncMs);
 });
 
-test("an inspection that hangs for longer than the period between two neither begins anew nor keeps the agent awake", () => {
+test("an inspection that hangs longer than the period neither starts again nor keeps the agent awake", () => {
   const { state } = claimed();
   const due = decide({ ...state, heartbeatAtMs: 1e9 }, LIMITS.fullSyncMs);
   const hanging = due.effects.reduce(begin, due.state);
@@ -219,7 +219,7 @@ test("an inspection leaves alone what a call is under way for", () => {
   expect(syncMarkOf(reporting.claims.get(KEY) as never)).toBe("inSync");
 });
 
-test("what an earlier run left at the server is removed there, unless it is claimed by now", () => {
+test("an instance that an earlier run left at the server is removed there, unless it is claimed by now", () => {
   const { state } = claimed();
   expect(step(state, { type: "leftover", name: NAME }, at(0))).toBe(state);
   const left = { ...NAME, id: "old" };
@@ -247,7 +247,7 @@ test("a verdict on an instance that the server does not have registers the insta
   expect(server.instances.get(KEY)?.checks[0]?.status).toBe("passing");
 });
 
-test("the server's yes to a verdict that has changed since leaves the newer one to be told", () => {
+test("a verdict that changes while its report is under way is reported again", () => {
   const { state } = claimed();
   const passing = verdict(state, "passing");
   const [report] = decide(passing, 0).effects as [Effect];
@@ -296,7 +296,7 @@ test("the answer to a claim that was withdrawn and made again meanwhile does not
   expect(decide(answered, 0).effects).toMatchObject([{ type: "register", registration: { port: 82 } }]);
 });
 
-test("the same verdict again is no news, nor is one on a check or a claim that is not there", () => {
+test("a repeated verdict changes nothing, nor does one on an unknown check or claim", () => {
   const { state, server } = claimed();
   const settled = settle(verdict(state, "passing"), server, 0);
   expect(inSync(verdict(settled, "passing"))).toBe(true);
@@ -306,7 +306,7 @@ test("the same verdict again is no news, nor is one on a check or a claim that i
   expect(verdict(withdrawn, "critical")).toEqual(withdrawn);
 });
 
-test("a claim that the server evicted is made anew once all its checks are known and none is critical", () => {
+test("a claim that the server evicted is claimed again once all its checks are known and none is critical", () => {
   const checks = ["up", "deep"].map((id) => ({ id, type: "http" as const }));
   const { state } = claimed(0, { ...REGISTRATION, checks });
   const edited = step(
@@ -321,7 +321,7 @@ test("a claim that the server evicted is made anew once all its checks are known
   const well = verdict(verdict(evicted, "passing"), "warning", "deep");
   expect(decide(well, 0).effects).toMatchObject([{ type: "register", incarnation: 2 }]);
   expect(well.claims.get(KEY)).toMatchObject({ evicted: false, error: undefined });
-  // Who says nothing of an eviction means that somebody deregistered it, which stays so.
+  // A refusal that does not mention an eviction means a deliberate deregistration, which remains.
   const removed = failing(edited, "register", "outdated", 0);
   expect([inSync(removed), typesOf(verdict(verdict(removed, "passing"), "passing", "deep"), 0)]).toEqual([true, []]);
   // Refused once more as outdated, it is made newer still.
@@ -338,7 +338,7 @@ test("a claim said again in the same words changes nothing; a check that is gone
   const registration = { ...REGISTRATION, checks: [{ id: "other", type: "http" as const }] };
   const moved = step(settled, { type: "claim", name: NAME, registration, incarnation: 1 }, at(0));
   expect([...(moved.claims.get(KEY)?.verdicts.keys() ?? [])]).toEqual([]);
-  // One that stays is told again, since the server forgets it when its target moved.
+  // The verdict of a check that stays is reported again, since the server forgets it when the target moved.
   const kept = settle(claim(settled, { port: 81 }), server, 0);
   expect(inSync(kept)).toBe(true);
   expect(claim(settled, { port: 81 }).claims.get(KEY)?.verdicts.get("up")).toMatchObject({ reportedVersion: 0 });
@@ -351,7 +351,7 @@ test("a TTL check's renewal is counted from its last report, and wakes the agent
   expect(decide(reported, 2_499)).toMatchObject({ effects: [], wakeAtMs: 2_500 });
   expect(typesOf(reported, 2_500)).toEqual(["report"]);
   expect(decide(settle(reported, server, 2_500), 2_500)).toMatchObject({ effects: [], wakeAtMs: 4_500 });
-  // A check that is run here is told when it changes, and never renewed.
+  // A check that runs here is reported when it changes, and never renewed.
   const { state: http } = claimed();
   expect(decide(settle(verdict(http, "passing"), new Server(), 0), 9_999).effects).toEqual([]);
 });

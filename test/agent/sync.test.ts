@@ -57,7 +57,7 @@ test("a lapsed session has everything registered again, with its verdicts", () =
   expect(server.instances.get(KEY)).toMatchObject({ session: after.session, checks: [{ status: "warning" }] });
 });
 
-test("a full sync restores what somebody altered, removed or left over", () => {
+test("a full sync restores instances that another client altered, removed or left over", () => {
   const { state, server } = claimed();
   const session = state.session ?? "";
   server.put(KEY, NAME, { ...REGISTRATION, port: 81 }, session);
@@ -116,7 +116,7 @@ test.each([
   expect([inSync(again), decide(again, 4).effects]).toMatchObject([false, [{ type: "register", incarnation: 2 }]]);
 });
 
-test("a verdict that is another one at the server is told again", () => {
+test("a verdict that differs at the server is reported again", () => {
   const { state, server } = claimed();
   const event = { type: "verdict", key: KEY, check: "up", status: "passing", output: "" } as const;
   const judged = settle(step(state, event, at(1)), server, 1);
@@ -203,7 +203,7 @@ test("while the server is away one call at a time feels the way, ever less often
   expect(waits.at(-1)).toBeGreaterThanOrEqual(2_500);
 });
 
-test("a server that comes back hears from the agent within a third of its session, however short that is", () => {
+test("a server that comes back gets a call from the agent within a third of its session, however short that is", () => {
   let state = startSync({ ...LIMITS, sessionTtlMs: 3_000 }, 0, "s1");
   const heartbeat = { type: "heartbeat", key: "session", session: "s1" } as const;
   for (let nowMs = 0, tries = 0; tries < 20; tries++) {
@@ -248,7 +248,7 @@ test("one refused service holds up no other, and says why", () => {
   expect(decide(next, 2_000).effects.map(({ key }) => key)).toEqual([KEY]);
 });
 
-test("a TTL check that passes is renewed at the server before its time is up; one that fails is not", () => {
+test("a TTL check that passes is renewed at the server before it expires; one that fails is not", () => {
   const ttl: LocalRegistration = { address: "127.0.0.1", port: 80, checks: [{ id: "up", type: "ttl", ttlSeconds: 4 }] };
   const { state, server } = claimed(0, ttl);
   const passing = settle(
@@ -298,7 +298,7 @@ const action = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("misjudge" as const), id: ids }) },
 );
 
-test("whatever was cut, lost, refused or edited, after a quiet spell the server holds exactly what the host claims", () => {
+test("whatever was cut, lost, refused or edited, after a quiet period the server has exactly what the host claims", () => {
   fc.assert(
     fc.property(fc.array(action, { minLength: 60, maxLength: 240 }), (actions) => {
       const server = new Server();
@@ -362,7 +362,7 @@ test("whatever was cut, lost, refused or edited, after a quiet spell the server 
   );
 });
 
-test("the failure of a call of an older session says nothing of the one that stands", () => {
+test("the failure of a call of an older session does not affect the current one", () => {
   const { state, server } = claimed();
   const old = { type: "heartbeat", key: "session", session: "s0" } as const;
   const register = {
@@ -382,7 +382,7 @@ test("the failure of a call of an older session says nothing of the one that sta
   // Neither does its success.
   const renewed = step(begin(state, old), { type: "done", effect: old }, at(5_000));
   expect(renewed.heartbeatAtMs).toBe(state.heartbeatAtMs);
-  // The session that stands is given up when its own call fails.
+  // The current session is given up when its own call fails.
   const own = { ...old, session: state.session ?? "" };
   const lost = step(begin(state, own), { type: "failed", effect: own, failure: "session", detail: "lapsed" }, at(1));
   expect([lost.session, inSync(lost)]).toEqual([undefined, false]);
@@ -390,12 +390,12 @@ test("the failure of a call of an older session says nothing of the one that sta
   expect(inSync(settle(lost, server, 1))).toBe(true);
 });
 
-test("a write of somebody else's that changed nothing visible is told over, since how checks run is not visible", () => {
+test("after a foreign write without a visible change the agent registers again, since how checks run is not visible", () => {
   const { state, server } = claimed();
   const looked = settle(step(state, { type: "fullSync" }, at(1)), server, 1);
   const registered = () => server.instances.get(KEY)?.modRevision ?? 0;
   const revision = registered();
-  // Nothing was written since: nothing is told.
+  // Nothing was written since, so nothing is sent.
   const again = settle(step(looked, { type: "fullSync" }, at(2)), server, 2);
   expect(registered()).toBe(revision);
   server.put(KEY, NAME, REGISTRATION, state.session ?? "");
@@ -414,10 +414,10 @@ test("a claim that was taken back and is made again is registered again, whether
   expect([server.instances.size, gone.claims.size]).toEqual([0, 0]);
   expect(inSync(settle(claimAgain(gone), server, 3))).toBe(true);
   expect(server.instances.has(KEY)).toBe(true);
-  // Before the server was told.
+  // Before the deregistration is sent.
   const early = claimAgain(step(settle(claimAgain(gone), server, 3), { type: "withdraw", key: KEY }, at(4)));
   expect(syncMarkOf(early.claims.get(KEY) as never)).toBe("changed");
-  // While it is being told: its answer to the old word does not undo the new one.
+  // While it is being sent: the answer to the old call does not undo the new claim.
   const [effect] = decide(withdrawn, 2).effects as [Effect];
   expect(effect.type).toBe("deregister");
   const under = claimAgain(begin(withdrawn, effect));

@@ -83,7 +83,7 @@ test("an error names ten keys, and that there are more", () => {
   expect(problemOf("{{nope}}", config("web", {}))?.message).toBe("{{nope}} does not exist: web/default has no keys");
 });
 
-test("a zero byte is no shell word, and an infinite number is no JSON", () => {
+test("a zero byte is not a valid shell word, and an infinite number is not valid JSON", () => {
   const zero = json({ z: "a\u0000b" });
   expect(problemOf("\n{{z}}", zero, { escape: "shell" })).toEqual({
     line: 2,
@@ -121,7 +121,7 @@ test("a secret that the agent may not read is an error, by itself, by a path and
     });
   }
   expect(render("{{open}}", masked("text"))).toEqual({ text: "o" });
-  // What is no JSON is quoted in an error, but not of a secret.
+  // Text that is not JSON is quoted in an error, but not for a secret.
   const secret = masked("json");
   const broken = { ...secret, items: { s: { ...secret.items["s"], value: "{hidden" } } } as EffectiveConfig;
   expect(problemOf("{{s.x}}", broken)?.message).toBe("web/default s is not valid json");

@@ -37,7 +37,7 @@ test.each([
   ["a list, with what is around it", "{{#hosts}}{{name}}={{app.db.url}};{{/hosts}}", "one=pg://a;two=pg://a;"],
   ["a list's own members", "{{hosts.1.name}}", "two"],
   [
-    "what may be absent",
+    "parts that may be absent",
     "{{#hosts}}{{name}}{{#port?}}:{{port}}{{/port?}},{{/hosts}}{{^none?}}no{{/none?}}",
     "one:1,two,no",
   ],
@@ -81,7 +81,7 @@ test("null is an error, and a key that is not its format says so", () => {
   expect(render("{{b.x}}", { config: odd }).problem?.message).toMatch(/^web\/default b\.json is not valid json: /);
 });
 
-test("further sets stand under their names, and are asked for nothing else", () => {
+test("further sets are available under their names, and nowhere else", () => {
   const sets = new Map([["shared", config("shared", { "app.yaml": ["yaml", "region: eu"] })]]);
   expect(render("{{shared.app.region}} {{shared.region}} {{#shared}}{{region}}{{/shared}}", { sets })).toEqual({
     text: "eu eu eu",
