@@ -70,7 +70,7 @@ test("it waits for a first release, and a signal while it waits ends it", async 
   expect(ended.output()).toBe("");
 });
 
-test("a change restarts the command, also one that ignores SIGTERM, and a signal to us is a signal to it", async () => {
+test("a change restarts the command, even one that ignores SIGTERM, and signals to the program are passed to the command", async () => {
   await release("restart", "v: 1");
   const script = `trap "" TERM; trap "exit 9" INT; echo "$V $$" >> restarts; while :; do sleep 0.05; done`;
   await using program = exec(script, ["--config", "restart", "--grace-seconds", "0.2"]);
@@ -102,7 +102,7 @@ test("a change may be a signal instead, and a config that makes no environment c
   expect(await lines("signals")).toEqual(["up", "again"]);
 });
 
-test("a command that is not there ends with 127, one that may not be run with 126, and both are told as failed", async () => {
+test("a missing command ends with 127, one that may not be run with 126, and both are acknowledged as failed", async () => {
   await release("codes", "v: 1");
   await writeFile(join(folder.path, "plain.sh"), "#!/bin/sh\nexit 0\n", { mode: 0o644 });
   const run = (command: string) =>

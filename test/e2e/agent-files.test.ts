@@ -154,7 +154,7 @@ test("killed in the middle of writes in place, the agent makes the file whole at
 
 const mayMount = process.getuid?.() === 0 && process.platform === "linux";
 
-test("a full disk, and one that is read-only, keep the old file, are told, and mend themselves", async () => {
+test("a full disk and a read-only one keep the old file, are reported, and recover", async () => {
   await using stack = new AsyncDisposableStack();
   const { path: disk } = stack.use(await tempFolder());
   if (mayMount) {
@@ -169,7 +169,7 @@ test("a full disk, and one that is read-only, keep the old file, are told, and m
   await eventually("it is written", async () => (await out()) === "first");
   const refused = async (value: string, why: string) => {
     await host.release({ a: value });
-    await eventually(`it is told: ${why}`, async () => (await host.outcome()).startsWith("failed"));
+    await eventually(`the failure is acknowledged: ${why}`, async () => (await host.outcome()).startsWith("failed"));
     expect(await host.outcome()).toContain(why);
     const { json } = await call(`${host.agent.agent}/v1/agent/status`, { token: host.agent.agentToken });
     expect(json["problems"]).toMatchObject([{ code: "AGENT_FILE_NOT_WRITTEN", detail: expect.stringContaining(why) }]);
@@ -180,7 +180,7 @@ test("a full disk, and one that is read-only, keep the old file, are told, and m
     // Without the right to mount, the folder is what can be broken.
     await run("mv", [join(disk, "sub"), join(disk, "away")]);
     await host.release({ a: "second" });
-    await eventually("it is told", async () => (await host.outcome()).includes("ENOENT"));
+    await eventually("the failure is acknowledged", async () => (await host.outcome()).includes("ENOENT"));
     await run("mv", [join(disk, "away"), join(disk, "sub")]);
     await eventually("it is written", async () => (await out()) === "second");
     return;
@@ -188,14 +188,14 @@ test("a full disk, and one that is read-only, keep the old file, are told, and m
   await writeFile(join(disk, "filler"), "x".repeat(200 * 1024));
   await refused("y".repeat(100 * 1024), "the disk is full (ENOSPC)");
   await run("rm", [join(disk, "filler")]);
-  await eventually("it mends itself", async () => (await host.outcome()) === "applied");
+  await eventually("it recovers", async () => (await host.outcome()) === "applied");
   expect(await out()).toBe("y".repeat(100 * 1024));
   await host.release({ a: "first" });
   await eventually("it is written", async () => (await out()) === "first");
   await run("mount", ["-o", "remount,ro", disk]);
   await refused("second", "the file system is read-only (EROFS)");
   await run("mount", ["-o", "remount,rw", disk]);
-  await eventually("it mends itself again", async () => (await host.outcome()) === "applied");
+  await eventually("it recovers again", async () => (await host.outcome()) === "applied");
   expect(await out()).toBe("second");
 });
 
@@ -223,7 +223,7 @@ test("while the server is away a removed file comes back from what is known, and
   await host.startServer();
   await host.release({ a: "third" });
   await host.startAgent();
-  await eventually("what was released meanwhile arrives", async () => (await out()) === "third");
+  await eventually("the release made meanwhile arrives", async () => (await out()) === "third");
   await eventually("and is acknowledged", async () => (await host.outcome()) === "applied");
 });
 
@@ -246,8 +246,8 @@ test("a server restored from an old copy changes no file, until it has released 
   await host.startServer();
   await eventually("it is shown", async () => (await codes()).includes("AGENT_CONFIG_OLDER"));
   expect(await out()).toBe("third");
-  // Until the restored store has come as far as what this host knows, a release of it is not told from an old one.
-  await eventually("what is newer is taken", async () => {
+  // Until the restored store has passed the revision that this host knows, its releases count as old.
+  await eventually("the newer release is applied", async () => {
     await host.release({ a: "fourth" });
     return (await out()) === "fourth";
   });

@@ -1,4 +1,4 @@
-/** Two servers over one etcd: what one is told the other serves, and etcd may be away for a while. */
+/** Two servers over one etcd: writes to one are visible on the other, and etcd may be away for a while. */
 import { expect, test } from "vitest";
 import {
   call,
@@ -12,7 +12,7 @@ import {
 } from "#test/kit";
 
 test(
-  "two servers share one etcd; either serves what the other was told, and both survive its restart and their own",
+  "two servers share one etcd; each serves the other's writes, and both survive restarts of etcd and their own",
   { timeout: 300_000 },
   async () => {
     await using folder = await tempFolder();
@@ -60,7 +60,7 @@ test(
     one.kill();
     await one.exited;
     service.kill();
-    await eventually("found critical by the one that is left", async () => (await status(two.api)) === "critical");
+    await eventually("the remaining member finds it critical", async () => (await status(two.api)) === "critical");
 
     // Both start again: the killed one, and the other after a stop.
     await using back = await restartByKill(one);

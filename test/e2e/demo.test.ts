@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { eventually, type Posthouse, startPosthouse, tempFolder } from "#test/kit";
 
-/** What it offers once it has started; each command is run and must answer below 400. */
+/** The commands that it offers once it has started; each is run and must answer below 400. */
 async function offeredBy(posthouse: Posthouse) {
   const offer = await eventually("the demo offers", () => /^demo: three [^]*\n\n/m.exec(posthouse.output())?.[0]);
   const commands = offer.split("\n").flatMap((line) => /^ {2}(curl .*)$/.exec(line)?.[1] ?? []);

@@ -5,7 +5,7 @@ import { call, eventually, outlivesRestarts, startPosthouse, tempFolder, type Po
 
 const SET = "/v1/config/default/gateway/default";
 
-/** What a client of any gateway is told, and a cluster whose CA lies on a gateway's host. */
+/** Routes with the same answer for every client of a gateway, and a cluster whose CA file is on a gateway's host. */
 function routes(body: string, caFile?: string): object {
   const config = {
     routes: [{ name: "version", match: { path: { prefix: "/" } }, respond: { status: 200, body } }],
@@ -14,7 +14,7 @@ function routes(body: string, caFile?: string): object {
   return { items: { "gateway.yaml": { format: "yaml", value: JSON.stringify(config) } }, reason: body };
 }
 
-test("a release reaches the gateways of a label first, then all; one that they cannot take is taken back", async () => {
+test("a release reaches the gateways with a label first, then all; a release that they cannot apply is rolled back", async () => {
   await using stack = new AsyncDisposableStack();
   const { path: folder } = stack.use(await tempFolder());
   const control = stack.use(
@@ -35,14 +35,17 @@ test("a release reaches the gateways of a label first, then all; one that they c
     }),
   );
   const told = () => Promise.all(gateways.map(async ({ gateway }) => (await call(`${gateway}/`)).text));
-  const all = (body: string) => eventually(`all say ${body}`, async () => (await told()).every((one) => one === body));
+  const all = (body: string) =>
+    eventually(`all gateways answer ${body}`, async () => (await told()).every((one) => one === body));
   await all("one");
 
   const stages = [{ labels: { lane: "canary" }, holdSeconds: 600 }];
   expect(await publish({ ...routes("two"), rollout: { stages } })).toBe(201);
   await eventually("the canary has it", async () => (await told())[0] === "two");
   const rollout = async () => (await call(`${api}${SET}/rollout`, { token })).json;
-  await eventually("it has said so", async () => JSON.stringify(await rollout()).includes('"reached":1'));
+  await eventually("its acknowledgement has arrived", async () =>
+    JSON.stringify(await rollout()).includes('"reached":1'),
+  );
   expect(await told()).toEqual(["two", "one"]);
   expect(await publish({ reason: "it is well" }, "rollout/complete")).toBeLessThan(300);
   await all("two");

@@ -153,14 +153,14 @@ test(
         const second = stack.use(await control());
         await publish(["orders", "later"]);
         await eventually(
-          "what is released then arrives",
+          "the release made meanwhile arrives",
           async () => (await call(`${gateway.gateway}/later`)).status === 200,
         );
         // A stop is as harmless as the kill.
         stack.use(await restartBySigterm(second));
         await publish(["orders", "later", "last"]);
         await eventually(
-          "what is released after the stop arrives",
+          "the release made after the stop arrives",
           async () => (await call(`${gateway.gateway}/last`)).status === 200,
         );
         came = true;

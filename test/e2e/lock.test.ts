@@ -100,7 +100,8 @@ test("a holder that is killed loses the lock after its session's time and the de
     // At most a third of the session's two seconds had passed since the last heartbeat; the delay comes after.
     expect(performance.now() - killedMs).toBeGreaterThanOrEqual(2_000);
     expect(Number((await lines("second"))[0])).toBeGreaterThan(token);
-    // What is killed cannot end its command: the delay is for that, and the token for what outlives the delay.
+    // A killed process cannot end its command: the lock delay covers that, and the token covers a command that outlives
+    // the delay.
     expect(alive(pid)).toBe(true);
   } finally {
     reap(pid);
@@ -141,7 +142,7 @@ test("a signal is handed on, and the code says which one ended the command", asy
   expect((await seen("signals"))["holder"]).toBeUndefined();
 });
 
-test("one who waits gives up in time or by a signal, without having run anything", async () => {
+test("a waiter gives up at its timeout or on a signal, without having run anything", async () => {
   await using holder = lock("busy", `echo ready; exec sleep 60`);
   await eventually("ready", () => holder.output().includes("ready"));
   await using impatient = lock("busy", `echo never`, ["--wait-seconds", "0.3"]);
@@ -158,7 +159,7 @@ test("one who waits gives up in time or by a signal, without having run anything
 });
 
 test(
-  "a holder keeps its lock, and who waits its place, while the server is stopped, killed and started again",
+  "a holder keeps its lock, and a waiter its place, while the server is stopped, killed and started again",
   { timeout: 300_000 },
   async () => {
     const args = ["--roles", "registry", "config-server", "--dns", "off"];
@@ -214,7 +215,7 @@ test("wrong usage, a missing token and a missing command say what to do", async 
   expect((await absent.exited).code).toBe(127);
 });
 
-test("over etcd, one who waits on a server that is killed keeps its place, and has its turn on another", async () => {
+test("over etcd, a waiter whose server is killed keeps its place, and has its turn on another server", async () => {
   await using data = await tempFolder();
   await using etcd = await withEtcd();
   const args = [

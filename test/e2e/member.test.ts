@@ -125,7 +125,7 @@ async function openWorld({ sessionSeconds }: { sessionSeconds: number }): Promis
     loop(250, async () => {
       for (const index of looked) {
         const found = await statuses(apis[index] as string).catch((error: unknown) => String(error));
-        // What a member says that began to be away meanwhile counts no more.
+        // The answer of a member that went away meanwhile no longer counts.
         if (!looked.includes(index)) continue;
         if (String(found) !== "passing,passing")
           lost.push(`${new Date().toISOString()} member ${index}: ${String(found)}`);
@@ -183,7 +183,7 @@ async function longestGap(world: World, writer: number, during: () => Promise<vo
   const seen = (who: keyof Gaps, revision: number) => {
     const nowMs = performance.now();
     for (const [written, atMs] of pending[who]) {
-      // What has not been seen yet is late by now, too.
+      // Changes that have not been seen yet are late by now, too.
       gaps[who] = Math.max(gaps[who], nowMs - atMs);
       if (written <= revision) pending[who].delete(written);
     }
@@ -308,7 +308,7 @@ async function absence(world: World, seconds: number): Promise<void> {
   report(`away for ${seconds} s`, world);
   expect(world.failed).toEqual([]);
   expect(world.lost).toEqual([]);
-  // A member stops at once when it is told to, although etcd's connections are open.
+  // A member stops at once on a signal, although etcd's connections are open.
   const member = world.member(0);
   world.looksAt([1]);
   member.kill("SIGTERM");

@@ -142,7 +142,7 @@ test(
     await eventually("the gateway serves without a control plane", ok);
 
     await world.startServer();
-    // The session may have lapsed meanwhile: then the instances are registered anew, with the verdicts of their agent.
+    // The session may have lapsed meanwhile: then the instances are registered again, with the verdicts of their agent.
     const seen = new Set<string>();
     await eventually("the agent repaired the registry", async () => {
       const statuses = await world.statuses();

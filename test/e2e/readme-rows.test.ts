@@ -1,4 +1,4 @@
-/** The README's table of what one wants to do: each command in it, pasted as it stands, does its work. */
+/** The README's table of tasks: each command in it, pasted unchanged, does its work. */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ test("both READMEs have the same commands, and no token is on a command line", (
   }
 });
 
-test("each command of the table works as it stands", { timeout: 300_000 }, async () => {
+test("each command of the table works unchanged", { timeout: 300_000 }, async () => {
   await using data = await tempFolder();
   await using posthouse = await startPosthouse({ data: data.path });
   const { api, gateway, dns, token = "" } = posthouse;
@@ -39,7 +39,7 @@ test("each command of the table works as it stands", { timeout: 300_000 }, async
     });
     expect(answer.status, path).toBeLessThan(300);
   };
-  // What the story leaves: a service, a config and a route.
+  // The state after the story: a service, a config and a route.
   await put("/v1/services/orders/instances/orders-4001", { address: "127.0.0.1", port: 4001, zone: "eu" });
   await put("/v1/config/default/orders/default/keys/app.yaml", "greeting: hello\n");
   const route = "routes: [{ name: orders, match: { path: { prefix: /orders } }, service: orders }]\n";

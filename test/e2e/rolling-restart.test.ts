@@ -18,7 +18,7 @@ import {
 const INSTANCES = 5;
 const AT_ONCE = 8;
 
-/** Sends requests to all gateways in turn until told to stop; what did not answer 200 is kept. */
+/** Sends requests to all gateways in turn until stopped; keeps every answer that was not 200. */
 function load(urls: readonly string[]) {
   const agent = new Agent({ connections: AT_ONCE, pipelining: 1 });
   const failures: string[] = [];

@@ -1,7 +1,8 @@
 /**
- * A service that lives by its config: it registers with a health check, follows its config by the shipped client, and says
- * of each whether it can apply it. What it does is told to it by the config: `refused by ID` cannot be applied by that one,
- * `ill on ID` has that one fail its health check. It prints what it is told, and each mix of two releases.
+ * A service that depends on its config: it registers with a health check, follows its config by the shipped client, and
+ * acknowledges each config as applied or failed. The config decides what it does: `refused by ID` cannot be applied by
+ * that instance, `ill on ID` makes that instance fail its health check. It prints every value that it receives, and
+ * each mix of two releases.
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";

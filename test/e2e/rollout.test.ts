@@ -1,6 +1,6 @@
 /**
- * Gradual releases on real processes: a control plane, and services that register with health checks, live by their config
- * and say whether they could apply it. What each was told is what it printed.
+ * Gradual releases on real processes: a control plane, and services that register with health checks, follow their
+ * config and acknowledge it as applied or failed. Each service prints the values that it receives.
  */
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -39,9 +39,9 @@ interface Plane extends AsyncDisposable {
   restart(ending?: "SIGKILL" | "SIGTERM"): Promise<void>;
   call(method: string, path: string, body?: unknown): Promise<Record<string, unknown>>;
   publish(value: string, rollout?: object): Promise<Record<string, unknown>>;
-  /** The last value that each was told, in order of id. */
+  /** The last value that each service received, in order of id. */
   told(): string;
-  /** All values that each was told. */
+  /** All values that each service received. */
   stories(): string[];
   ended(version: number): Promise<Rollout>;
 }
@@ -177,7 +177,7 @@ test("a release that one instance cannot apply is taken back by itself", { timeo
   expect(view.by).toBeUndefined();
   await eventually("all are back", () => world.told() === "one | one | one");
   const there = "one,refused by web-1,one";
-  expect(world.stories(), "the third was never told").toEqual([there, there, "one"]);
+  expect(world.stories(), "the third never received it").toEqual([there, there, "one"]);
   expect(await world.call("GET", "/v1/config")).toMatchObject({ sets: [{ version: 1 }] });
   wholeAndAlive(world);
 });
@@ -202,7 +202,7 @@ test("a release whose instances turn critical is taken back by itself", { timeou
   wholeAndAlive(world);
 });
 
-test("an abort takes it back at once, and is recorded with who and why", { timeout: 300_000 }, async () => {
+test("an abort rolls it back at once, and is recorded with author and reason", { timeout: 300_000 }, async () => {
   await using world = await plane();
   await world.publish("two", { stages: [{ instances: ["web-0", "web-2"], ...LONG }] });
   await eventually("it reached two", () => world.told() === "two | one | two");
@@ -217,7 +217,7 @@ test("an abort takes it back at once, and is recorded with who and why", { timeo
 });
 
 test(
-  "a server killed in the middle of a stage goes on where it was, and holds the stage anew",
+  "a server killed in the middle of a stage continues where it was, and holds the stage again from the start",
   { timeout: 300_000 },
   async () => {
     await using world = await plane();
@@ -242,14 +242,14 @@ test(
   },
 );
 
-test("a server killed while it takes a rollout back leaves nobody behind", { timeout: 300_000 }, async () => {
+test("a server killed during a rollback leaves no instance behind", { timeout: 300_000 }, async () => {
   await using world = await plane();
   await world.publish("two", { stages: [{ labels: { zone: "eu" }, ...LONG }] });
   await eventually("it reached one", () => world.told() === "two | one | one");
   const aborting = world.call("POST", `${SET}/rollout/abort`, { reason: "cut" }).catch(() => undefined);
   await world.restart();
   await aborting;
-  // Whether the abort was durable or not: what is recorded is what everybody is told.
+  // Whether the abort was durable or not: every instance gets the recorded release.
   const { rollouts } = (await world.call("GET", `${SET}/rollouts`)) as { rollouts: Rollout[] };
   if (rollouts[0]?.state === "running") await world.call("POST", `${SET}/rollout/abort`, { reason: "cut" });
   expect(await world.ended(2)).toMatchObject({ state: "rolledBack", because: "cut" });

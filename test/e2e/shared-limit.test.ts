@@ -114,7 +114,7 @@ test("two gateways share a limit, go on with their shares while the control plan
   for (let i = 0; i < 5; i++) total += await counted(100);
   expect(total).toBeLessThanOrEqual(60 + 2 * 3);
 
-  // A stop keeps it, too; and a gateway that starts again is not given the month anew.
+  // A stop keeps it, too; and a gateway that starts again does not get a new monthly quota.
   await using stopped = await restartBySigterm(again);
   expect(stopped.api).toBe(first.api);
   await using restarted = await restartByKill(one);

@@ -91,7 +91,7 @@ interface Refusal {
 
 const REFUSALS: Refusal[] = [
   { what: "an unknown flag", args: () => ["--prot", "1"], code: 2, words: ["--prot", "--port"] },
-  { what: "a port that is no number", args: () => ["--port", "x"], code: 2, words: ["SETTINGS_INVALID", "--port"] },
+  { what: "a port that is not a number", args: () => ["--port", "x"], code: 2, words: ["SETTINGS_INVALID", "--port"] },
   {
     what: "an unknown variable",
     environment: { POSTHOUSE_PRT: "1" },
@@ -198,7 +198,7 @@ test("two servers on one data folder: the second says so, and the first goes on"
   expect((await call(`${first.api}/readyz`)).status).toBe(200);
 });
 
-test("what is said at the start comes in one piece, token and all", async () => {
+test("the output at the start comes in one piece, including the token", async () => {
   await using data = await tempFolder();
   const free = ["port", "operations-port", "gateway-port", "gateway-tls-port", "agent-port", "dns-port"];
   await using program = startProgram("bin/posthouse", [

@@ -52,7 +52,7 @@ async function tellStory(
   const answers: string[] = [];
   for (const block of blocks) answers.push(await paste(block));
   const [, , config = "", routed = "", killed = ""] = answers;
-  /** What a block shows after its pause, which is too short where the machine is busy: then it is asked again. */
+  /** The output of a block after its pause. On a busy machine the pause is too short: then the question is repeated. */
   const shows = async (block: number, wanted: RegExp) => {
     const [, question] = /\n(?:.*; )?sleep \d+; (.*)\n$/.exec(blocks[block] ?? "") as unknown as [string, string];
     let shown = answers[block] ?? "";
@@ -75,7 +75,7 @@ async function tellStory(
   return { jwt, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** What the story left is there: services with their health, the route, the file, and that the file is still followed. */
+/** Expects the story's results: services with their health, the route, the file, and that the file is still followed. */
 async function findsStory({ api, gateway }: Posthouse, given: { data: string; token: string; jwt: string }) {
   const { token, jwt } = given;
   const greetingFile = () => readFile(join(given.data, "agent/files/orders.yaml"), "utf8");

@@ -97,7 +97,7 @@ test.for([
   },
 );
 
-test("what the caller did not sample is not exported, but its trace goes on", async () => {
+test("an unsampled trace of the caller is not exported, but is propagated", async () => {
   await using otlp = await collector();
   await using data = await tempFolder();
   await using posthouse = await startPosthouse({ data: data.path, args: ["--otlp-url", otlp.url] });

@@ -115,7 +115,7 @@ const isAlive = (pid: number) => {
   }
 };
 
-/** Requests over kept connections until told to stop; what failed, by reason. */
+/** Requests over kept connections until stopped; failures, by reason. */
 function load(url: () => string, connections: number) {
   const agent = new Agent({ connections, pipelining: 1 });
   const failures: string[] = [];
@@ -164,7 +164,7 @@ test("a gateway in a process of its own explains what it sees at its operations 
   });
   await eventually("it serves", async () => (await fresh(`${gateway.gateway}/`)).status === 200);
   await gone[Symbol.asyncDispose]();
-  await eventually("it finds nobody", async () => (await fresh(`${gateway.gateway}/`)).status === 503);
+  await eventually("it finds no endpoint", async () => (await fresh(`${gateway.gateway}/`)).status === 503);
   const ask = async (url: string, given: object) =>
     call(`${url}/v1/gateway/explain`, { method: "POST", body: { url: "http://a.example/" }, ...given });
   expect((await ask(gateway.operations, {})).status).toBe(401);
@@ -228,7 +228,7 @@ describe("two workers", { timeout: 300_000 }, () => {
     expect(text).toMatch(/^process_start_time_seconds \d/m);
   });
 
-  test("lose no more than a killed one's connections, and its successor never serves what is no longer so", async () => {
+  test("lose only a killed worker's connections, and its successor never serves an outdated config", async () => {
     await using running = await world();
     const { posthouse, pids, publish, metric } = running;
     const [victim = 0, survivor] = await pids();
@@ -268,7 +268,7 @@ describe("two workers", { timeout: 300_000 }, () => {
     expect(seen).not.toContain(victim);
     expect(await metric("posthouse_gateway_worker_restarts_total")).toBe(1);
     expect(await metric("posthouse_gateway_workers")).toBe(2);
-    // What the dead one had counted is still counted.
+    // The counts of the killed worker are still included.
     expect(countedBefore).toBeGreaterThan(0);
     expect((await metric(counted)) ?? 0).toBeGreaterThanOrEqual(countedBefore);
   });
@@ -358,7 +358,7 @@ describe("two workers", { timeout: 300_000 }, () => {
     for (let i = 0; i < 20; i++) rares.push((await fresh(`${gateway}/rare`)).status);
     expect(rares.filter((status) => status === 200).length).toBeGreaterThanOrEqual(4);
     expect(rares.at(-1)).toBe(429);
-    // One that comes later is told.
+    // A worker that starts later receives it.
     const [victim = 0] = await running.pids();
     process.kill(victim, "SIGKILL");
     await eventually("another takes its place", async () => {
@@ -378,7 +378,7 @@ describe("two workers", { timeout: 300_000 }, () => {
     expect(statuses).toEqual([200, 200, 200, 503, 503, 503]);
   });
 
-  test("are explained as one: what is under way at either, whom either ejected, what both may have", async () => {
+  test("are explained as one: requests under way at either, ejections by either, and limits for both", async () => {
     await using sick = await upstream();
     sick.status = 503;
     await using well = await upstream();
@@ -403,7 +403,7 @@ describe("two workers", { timeout: 300_000 }, () => {
     expect(at(sick.port)?.ejectedMs).toBeGreaterThan(20_000);
     expect(at(sick.port)?.inFlight).toBe(0);
     expect(at(well.port)).toMatchObject({ inFlight: 6 });
-    // What would happen now, not what would if nobody else were there.
+    // The outcome with the current load, not the one without other requests.
     expect(outcome).toMatchObject({ kind: "forward", endpoint: expect.stringContaining(`:${well.port}`) });
     const seventh = fresh(`${gateway}/?wait=2000`);
     await eventually("the breaker is full", async () => (await explained()).outcome.code === "GATEWAY_OVERLOADED");
@@ -438,7 +438,7 @@ describe("two workers", { timeout: 300_000 }, () => {
     expect(late.json).toMatchObject({ seen: true, waitingFor: [] });
   });
 
-  test("are told nothing by arguments or the environment that others could read", async () => {
+  test("receive nothing by arguments or environment variables that others could read", async () => {
     await using running = await world({}, { POSTHOUSE_TOKEN: "known-to-the-main-process" });
     for (const pid of await running.pids()) {
       const read = (name: string) => readFile(`/proc/${pid}/${name}`, "utf8");
