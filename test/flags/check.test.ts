@@ -1,4 +1,4 @@
-/** What is wrong with a set of flags is said by line and column, before anyone lives by it. */
+/** Problems in a set of flags are reported by line and column, before the set takes effect. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { depthOf, FLAGS_MAX, FlagSets, PATTERNS_MAX, readFlags, wasEvaluated } from "#flags/core";
@@ -99,7 +99,7 @@ const wrong: readonly [what: string, text: string, said: readonly (string | RegE
     ['6:26 /flags/f/rules/0/when/segment Segment "staff" is not defined in segments.'],
   ],
   [
-    "a segment that stands on itself",
+    "a segment that refers to itself",
     "segments: { a: { segment: a } }\nflags: {}\n",
     ['1:27 /segments/a/segment Segment "a" refers to itself.'],
   ],
@@ -133,7 +133,7 @@ const wrong: readonly [what: string, text: string, said: readonly (string | RegE
   ["a field of old", flag("defaultVariant: on, targeting: {}"), ['2:75 /flags/f/targeting Unknown field "targeting".']],
 ];
 
-test.each(wrong)("%s is refused where it stands", (_what, text, said) => {
+test.each(wrong)("%s is refused at its place", (_what, text, said) => {
   const found = problems(text);
   expect(found).toHaveLength(said.length);
   for (const [index, expected] of said.entries()) {
@@ -198,7 +198,7 @@ test("depth, aliases and sizes have limits, and a text of brackets does not end 
   ]);
 });
 
-test("one text is compiled once, whichever profiles stand on it, and each answer names its own release", () => {
+test("a text is compiled once for all profiles that contain it, and each answer names its own release", () => {
   const sets = new FlagSets();
   const value = "flags: { f: { variants: { a: { x: 1 } }, defaultVariant: a } }";
   const of = (profile: string, version: number) => {
@@ -245,7 +245,7 @@ test("a document may be 32 levels deep, and no deeper", () => {
   const nested = (levels: number): unknown => (levels === 1 ? 1 : [nested(levels - 1)]);
   expect([depthOf(1), depthOf(null), depthOf({}), depthOf({ a: [1, { b: 2 }] })]).toEqual([1, 1, 1, 4]);
   expect([depthOf(nested(32)), depthOf(nested(33)), depthOf(nested(50))]).toEqual([32, 33, 33]);
-  // The value of a variant stands five levels deep.
+  // The value of a variant is five levels deep.
   const text = (levels: number) =>
     JSON.stringify({ flags: { f: { variants: { a: nested(levels) }, defaultVariant: "a" } } });
   expect(problems(text(28))).toEqual([]);
@@ -273,7 +273,7 @@ const { tree } = fc.letrec((tie) => ({
   ),
 }));
 
-test("whatever is read is flags or problems, and whatever is asked is answered: nothing throws", () => {
+test("any text is read as flags or problems, and any question is answered: nothing throws", () => {
   const set = flags(`
 flags:
   f:

@@ -1,4 +1,4 @@
-/** What a condition asks of an evaluation context, operator by operator; and contexts that mean harm. */
+/** Conditions on an evaluation context, operator by operator; and malicious contexts. */
 import { expect, test } from "vitest";
 import { MATCHED_CHARS_MAX, wasEvaluated } from "#flags/core";
 import { attributeReader } from "../../flags/core/condition.ts";
@@ -61,7 +61,7 @@ test("versions are in the order of the specification's own example", () => {
   }
 });
 
-test("conditions combine: all, any, not, and segments that stand on segments", () => {
+test("conditions combine: all, any, not, and segments that refer to segments", () => {
   const asked = condition(
     {
       all: [{ segment: "europe" }, { not: { attribute: "plan", equals: "free" } }],
@@ -125,7 +125,7 @@ test("a version is whole, or loose where an app says it of itself, and ordered b
   }
 });
 
-test("what a context inherits is no attribute of it", () => {
+test("inherited properties are not attributes of a context", () => {
   for (const attribute of ["__proto__", "constructor", "toString", "constructor.name", "__proto__.admin"]) {
     expect(condition({ attribute, exists: true })({}), attribute).toBe(false);
   }
@@ -176,7 +176,7 @@ flags:
   ]);
 });
 
-test("a value that was handed out cannot be changed for whoever asks next", () => {
+test("changing a returned value does not change later evaluations", () => {
   const set = flags("flags: { f: { variants: { a: { list: [1] } }, defaultVariant: a } }");
   const evaluation = set.evaluate("f", {});
   if (!wasEvaluated(evaluation)) throw new Error("not evaluated");
@@ -184,7 +184,7 @@ test("a value that was handed out cannot be changed for whoever asks next", () =
   expect(set.evaluate("f", {})).toMatchObject({ value: { list: [1] } });
 });
 
-test("changes are told by flag: its own, those of a segment that it stands on, and none else", () => {
+test("changes are reported by flag: the flag's own, those of segments that it depends on, and no others", () => {
   const text = (domain: string, b: string) => `
 segments:
   inner: { attribute: email, endsWith: "${domain}" }

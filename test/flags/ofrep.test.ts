@@ -142,7 +142,7 @@ const refusals: readonly [
   ],
   ["a split without a targeting key", ONE, context({ country: "CH" }), {}, 400, "TARGETING_KEY_MISSING"],
   ["no set", plain, {}, {}, 400, "GENERAL"],
-  ["a set that is no name", plain, {}, { "x-posthouse-app": "Orders!" }, 400, "GENERAL"],
+  ["an invalid set name", plain, {}, { "x-posthouse-app": "Orders!" }, 400, "GENERAL"],
   ["no token", ONE, {}, { authorization: undefined }, 401, undefined],
   ["a wrong token", ONE, {}, { authorization: "Bearer ph_wrong" }, 401, undefined],
 ];
@@ -206,7 +206,7 @@ test("all flags at once have an ETag that names release and context, and 304 whe
   expect([changed.status, changed.headers["etag"] === etag]).toEqual([200, false]);
 });
 
-test("all flags at once tell of the one that has no value, among the others", async () => {
+test("a bulk evaluation reports the flag that has no value, beside the others", async () => {
   await using control = await withFlags();
   const { status, json } = await control.call("POST", BULK, context({ country: "CH" }));
   expect(status).toBe(200);
@@ -276,7 +276,7 @@ test("a rollback turns what is evaluated back", async () => {
   await eventually("it is off again", async () => (await value()) === false);
 });
 
-test("a profile's own flags stand over those of profile default, also under the other key", async () => {
+test("a profile's own flags override those of profile default, also under the other key", async () => {
   await using control = await withFlags();
   await control.call("POST", "/v1/config/default/orders/prod/releases", {
     items: {

@@ -157,7 +157,7 @@ test("a release reaches the SDK as a change of the flags that are other, and a r
   await server.release(
     FLAGS.replace("red", "orange").replace("  limit: { variants: { low: 10 }, defaultVariant: low }\n", ""),
   );
-  await eventually("the change is told", () => it.events.includes("PROVIDER_CONFIGURATION_CHANGED colour limit"));
+  await eventually("the change is reported", () => it.events.includes("PROVIDER_CONFIGURATION_CHANGED colour limit"));
   expect(await it.client.getStringValue("colour", "blue")).toBe("orange");
   expect(await it.client.getNumberValue("limit", 0)).toBe(0);
   await server.control.client.config.rollback(
@@ -172,7 +172,7 @@ test("a release reaches the SDK as a change of the flags that are other, and a r
   ]);
 });
 
-test("a release that changes no flag is no change of the flags, though answers name it", async () => {
+test("a release that changes no flag does not report a change, though answers name the release", async () => {
   await using server = await served();
   await using it = sdk({ url: server.url, token: server.control.token, app: "orders" });
   await it.ready;
@@ -197,12 +197,12 @@ test("without a release the provider is ready and has no flags, until there are 
 });
 
 test("flags that cannot be read are an error, and those before them are served on", async () => {
-  // This server was not told to check flags, as one of an older version would be.
+  // This server does not check flags, like one of an older version.
   await using server = await served();
   await using it = sdk({ url: server.url, token: server.control.token, app: "orders" });
   await it.ready;
   await server.release("flags: { colour: {} }");
-  await eventually("the error is told", () => it.events.at(-1) === "PROVIDER_ERROR");
+  await eventually("the error is reported", () => it.events.at(-1) === "PROVIDER_ERROR");
   expect(await it.client.getStringValue("colour", "blue")).toBe("red");
   await server.release(FLAGS.replace("red", "orange"));
   await eventually("it is ready again", () => it.events.at(-1) === "PROVIDER_READY");
@@ -273,7 +273,7 @@ test("a store that came back older does not take flags back, until it has passed
   const memory = () => startPosthouse({ data: folder.path, args: ["--store", "memory", "--port", String(port)] });
   await using first = await memory();
   let token = first.token ?? "";
-  // Far more than a start writes by itself: the second store is then surely younger when it is first heard.
+  // Far more revisions than a start writes: the second store is then surely younger when its first answer arrives.
   for (let version = 1; version < 20; version++) await publish(first, token, FLAGS.replace("red", `red${version}`));
   await publish(first, token, FLAGS.replace("red", "orange"));
   await using it = sdk({ url: first.api, token: () => token, app: "orders" });
@@ -282,7 +282,7 @@ test("a store that came back older does not take flags back, until it has passed
   await first.exited;
   await using second = await memory();
   token = second.token ?? "";
-  await eventually("the older store is told of", () => it.events.includes("PROVIDER_ERROR"));
+  await eventually("the older store is reported", () => it.events.includes("PROVIDER_ERROR"));
   const told = it.events.lastIndexOf("PROVIDER_ERROR");
   expect(await it.client.getStringValue("colour", "blue")).toBe("orange");
   for (let version = 1; version < 40; version++) await publish(second, token, FLAGS.replace("red", `red${version}`));

@@ -26,12 +26,12 @@ test.each([1, 10, 33.33, 50, 90])("%d %% of 10,000 users are in, within what cha
   expect(Math.abs(users.filter(isIn).length - percent * 100)).toBeLessThan(SLACK);
 });
 
-test("0 % is nobody and 100 % is everybody", () => {
+test("0 % selects no user and 100 % selects every user", () => {
   expect(users.some(rollout(0))).toBe(false);
   expect(users.every(rollout(10_000))).toBe(true);
 });
 
-test("three variants of 10,000 users share as they are told", () => {
+test("three variants of 10,000 users get their configured shares", () => {
   const set = flags(`
 flags:
   f:
@@ -46,7 +46,7 @@ flags:
   }
 });
 
-test("whoever is in at some percentage is in at every larger one", () => {
+test("a user selected at some percentage is selected at every larger one", () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 0, max: 10_000 }),
@@ -122,7 +122,7 @@ flags:
   expect(variantOf(set, "f", { targetingKey: "u1", company: { id: {} } })).toBe("INVALID_CONTEXT");
 });
 
-test("a split by the targeting key says when there is none", () => {
+test("a split by the targeting key reports a missing key", () => {
   const set = flags("flags: { f: { variants: { a: 1 }, defaultVariant: a, rules: [{ split: { a: 100 } }] } }");
   for (const context of [{}, { targetingKey: "" }, { targetingKey: null }, { targetingKey: ["a"] }]) {
     expect(variantOf(set, "f", context)).toBe("TARGETING_KEY_MISSING");
