@@ -4,7 +4,7 @@
  * JSON, null is left out, and a number or a boolean keeps its spelling. Later sets override earlier ones, and a variable that is named
  * explicitly overrides all.
  */
-import { messageOf, own, setOwn } from "#base";
+import { messageOf, own, setOwn, shapeOf } from "#base";
 import { isTable, Literal, readSource } from "#base/formats";
 import { isMasked, type Client } from "#client";
 
@@ -126,11 +126,11 @@ function requireReadable(item: EffectiveConfig["items"][string], place: string):
     throw new Error(`${place} is a secret, which this token may not read; use a token of the role agent`);
 }
 
-/** A properties key is one variable, like a text, since its names are not paths. A binary key is its base64 text. */
+/** A properties key is one variable, like a text, since names of a flat format are not paths. A binary key is its base64 text. */
 function dataOf(item: EffectiveConfig["items"][string], place: string): unknown {
   const { format, value, secret } = item;
   try {
-    return format === "yaml" || format === "json" || format === "toml" ? readSource(item) : value;
+    return shapeOf(format) === "tree" ? readSource(item) : value;
   } catch (error) {
     // The parser's message quotes the text.
     throw new Error(`${place} is not valid ${format}${secret ? "" : `: ${messageOf(error)}`}`, { cause: error });

@@ -4,7 +4,7 @@
  * @see https://standardschema.dev
  */
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { messageOf, own, ownMember } from "#base";
+import { messageOf, own, ownMember, shapeOf } from "#base";
 import { readValue } from "#base/formats";
 import { ConfigErrors, isMasked, type EffectiveConfig } from "#config-server/api";
 import { ClientErrors } from "./errors.ts";
@@ -156,7 +156,7 @@ export class ConfigSnapshot {
 function partsOf(path: string | readonly string[] | undefined, format: string): readonly string[] {
   if (path === undefined) return [];
   if (typeof path !== "string") return path;
-  return format === "properties" ? [path] : path.split(".");
+  return shapeOf(format) === "flat" ? [path] : path.split(".");
 }
 
 function issueOf({ message, path = [] }: StandardSchemaV1.Issue): ValueIssue {

@@ -6,7 +6,7 @@
  * each key the value of the highest layer in the order of core/resolve.ts, from shared sets up to its profile and label.
  */
 import { Type, type Static } from "typebox";
-import { defineErrors, own } from "#base";
+import { defineErrors, own, VALUE_FORMATS } from "#base";
 import { Format, Items, MASK, type SetName } from "./contract/items.ts";
 import { RolloutRequest, RolloutState } from "./contract/rollout.ts";
 import { Provenance } from "./contract/transfer.ts";
@@ -40,15 +40,12 @@ export const Publish = Type.Object(
 );
 export type Publish = Static<typeof Publish>;
 
-/** Formats by file extension. Any other extension means text. */
-const FORMAT_BY_EXTENSION: Readonly<Record<string, Format>> = {
-  yaml: "yaml",
-  yml: "yaml",
-  json: "json",
-  toml: "toml",
-  properties: "properties",
-  ...Object.fromEntries(["bin", "jks", "p12", "pfx", "der", "gz", "zip", "png", "ico"].map((name) => [name, "binary"])),
-};
+/** Any other extension means text. */
+const FORMAT_BY_EXTENSION: Readonly<Record<string, Format>> = Object.fromEntries(
+  Object.entries(VALUE_FORMATS).flatMap(([format, { extensions }]) =>
+    extensions.map((extension) => [extension, format as Format]),
+  ),
+);
 export function formatOf(key: string): Format {
   return own(FORMAT_BY_EXTENSION, key.slice(key.lastIndexOf(".") + 1).toLowerCase()) ?? "text";
 }

@@ -1,5 +1,6 @@
 /** The base of the config server's wire contract: names, keys and values. */
 import { Type, type Static } from "typebox";
+import { VALUE_FORMATS, type ValueFormatName } from "#base";
 
 /** Bytes of one value, text or binary: a certificate bundle or a model's vocabulary. Larger data belongs in a file store. */
 export const VALUE_BYTES_MAX = 1024 * 1024;
@@ -21,16 +22,9 @@ export const Key = Type.String({
   pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
   description: "Letters, digits, dot, underscore and dash; at most 128. Often a file name.",
 });
-export const Format = Type.Union(
-  [
-    Type.Literal("yaml"),
-    Type.Literal("json"),
-    Type.Literal("toml"),
-    Type.Literal("properties"),
-    Type.Literal("text"),
-    Type.Literal("binary"),
-  ],
-  { description: "The syntax that a release is checked for. A binary value is base64." },
+const FORMATS = Object.keys(VALUE_FORMATS).map((name) => Type.Literal(name));
+export const Format = Type.Unsafe<ValueFormatName>(
+  Type.Union(FORMATS, { description: "The syntax that a release is checked for. A binary value is base64." }),
 );
 export type Format = Static<typeof Format>;
 

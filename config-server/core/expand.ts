@@ -4,9 +4,10 @@
  * in, never syntax: each is written as the format of its place requires, so it cannot break out of it.
  */
 import { VALUE_BYTES_MAX, type Item } from "../api.ts";
-import { messageOf } from "#base";
+import { messageOf, own } from "#base";
 import { Literal, readSource, valueAt } from "#base/formats";
-import { fillIn, PLACEHOLDER, withTexts, type Filling } from "./fill-in.ts";
+import { PLACEHOLDER, withTexts, type Filling } from "./formats/fill-in.ts";
+import { FORMATS } from "./formats/mod.ts";
 import type { OpenItem, Unreadable } from "./sealed.ts";
 
 /**
@@ -99,19 +100,14 @@ class Expansion {
 
   item(source: Source, key: string, { format, value }: Item): string {
     requireReadable(key, value);
-    if (format === "binary") throw new ExpandError(`"${key}" is binary and has no placeholders; remove "expand"`);
-    if (format === "text") return withTexts(value, this.#texts(source, value), (text) => text);
-    if (format === "properties") return fillIn(format, value, (text) => ({ texts: this.#texts(source, text) }));
-    return this.#structured(source, key, { format, value });
-  }
-
-  #structured(
-    source: Source,
-    key: string,
-    { format, value }: { format: "yaml" | "json" | "toml"; value: string },
-  ): string {
+    const row = own(FORMATS, format);
+    if (!row?.fillIn) throw new ExpandError(`"${key}" is ${format} and has no placeholders; remove "expand"`);
+    if (!value.includes("${")) return value;
     try {
-      return fillIn(format, value, (text) => this.#filling(source, text));
+      return row.fillIn(value, {
+        texts: (string) => this.#texts(source, string),
+        typed: (string) => this.#filling(source, string),
+      });
     } catch (error) {
       if (error instanceof ExpandError) throw error;
       throw new ExpandError(`"${key}" cannot be filled in: ${messageOf(error)}`);

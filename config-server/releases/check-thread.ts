@@ -6,6 +6,7 @@ import { ConfigErrors, type Item, type Items, type ReleaseProblem } from "../api
 import type { CheckAnswer, CheckTask } from "./check-worker.ts";
 import { FairShare } from "../core/fair-share.ts";
 import { checkSyntax } from "../core/format.ts";
+import { FORMATS } from "../core/formats/mod.ts";
 import type { SchemaTask } from "./schema.ts";
 
 /** Milliseconds for the syntax of a release: eight MiB of YAML on a slow machine. */
@@ -14,8 +15,6 @@ const SYNTAX_MS_MAX = 30_000;
 const SCHEMA_MS_MAX = 5_000;
 /** Characters of YAML that are checked without a thread: about ten milliseconds; a thread needs thirty to start. */
 const AT_ONCE_CHARS_MAX = 16 * 1024;
-/** How many times faster than YAML a format is parsed. */
-const FASTER: Record<Item["format"], number> = { yaml: 1, toml: 8, properties: 16, json: 32, text: 1000, binary: 100 };
 /** Keys that an error names. */
 const KEYS_NAMED_MAX = 10;
 /** MiB of heap of one check: about sixty times the largest release, which YAML needs. Beyond it the thread ends, not the server. */
@@ -32,8 +31,8 @@ export async function checkSyntaxOf(host: Host, items: Items, author: string): P
 }
 
 function speedOf({ format, value }: Item): number {
-  const isJson = format === "yaml" && value.length <= AT_ONCE_CHARS_MAX * FASTER.json && readPlainJson(value);
-  return FASTER[isJson ? "json" : format];
+  const isJson = format === "yaml" && value.length <= AT_ONCE_CHARS_MAX * FORMATS.json.speed && readPlainJson(value);
+  return FORMATS[isJson ? "json" : format].speed;
 }
 
 /** @throws CONFIG_CHECK_TIMEOUT */

@@ -5,11 +5,10 @@
  */
 import { Ajv2020, type ErrorObject } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
-import { LineCounter, parseDocument } from "yaml";
 import { messageOf, own, schemaProblems } from "#base";
-import { dataOf, isTable, readValue, YAML_OPTIONS } from "#base/formats";
-import { offsetOf } from "#base/yaml";
+import { isTable, readValue } from "#base/formats";
 import type { Item, Items, ReleaseProblem } from "../api.ts";
+import { FORMATS } from "../core/formats/mod.ts";
 import { LinearPatterns } from "./linear-patterns.ts";
 
 const SCHEMA_SUFFIX = ".schema.json";
@@ -112,20 +111,10 @@ function readAll(items: Items): { value: unknown; place: Place } {
   return { value: Object.fromEntries(values.map(([key, item]) => [key, asNumbers(readValue(item))])), place: NOWHERE };
 }
 
-/** A value as data. YAML and JSON have places; properties are one flat object of texts. */
 function read({ format, value }: Item): { value: unknown; place: Place } {
-  if (format !== "yaml" && format !== "json") return { value: asNumbers(readValue({ format, value })), place: NOWHERE };
-  const lines = new LineCounter();
-  const document = parseDocument(value, { ...YAML_OPTIONS, lineCounter: lines, prettyErrors: false });
-  return {
-    value: asNumbers(dataOf(document)),
-    place: (pointer) => {
-      const offset = offsetOf(document, pointer);
-      if (offset === undefined) return {};
-      const { line, col } = lines.linePos(offset);
-      return { line, column: col };
-    },
-  };
+  const placed = FORMATS[format].readPlaced?.(value);
+  if (!placed) return { value: asNumbers(readValue({ format, value })), place: NOWHERE };
+  return { value: asNumbers(placed.data), place: placed.placeOf };
 }
 
 /** The key that an error is about, if its value is a secret. */

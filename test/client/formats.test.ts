@@ -1,5 +1,7 @@
 /** A config value's text becomes the data that its format says. */
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { VALUE_FORMATS } from "#base";
 import { readValue } from "#base/formats";
 
 test("each format is read as its data", () => {
@@ -44,5 +46,17 @@ test("a YAML text whose aliases stand for gigabytes is refused, not expanded", (
 test("a key that is there twice, bad base64 and an unknown format are refused", () => {
   expect(() => readValue({ format: "yaml", value: "a: 1\na: 2" })).toThrow(/unique/);
   expect(() => readValue({ format: "binary", value: "&&&&" })).toThrow("not valid base64");
-  expect(() => readValue({ format: "ini", value: "" })).toThrow('"ini"');
+  expect(() => readValue({ format: "unknown", value: "" })).toThrow('"unknown"');
+});
+
+test("an extension belongs to one format, and the guides name every format", () => {
+  const extensions = Object.values(VALUE_FORMATS).flatMap((format): readonly string[] => format.extensions);
+  expect(extensions).toEqual([...new Set(extensions)]);
+  const textOf = (guide: string) => readFileSync(new URL(`../../docs/guides/${guide}.md`, import.meta.url), "utf8");
+  const [, list = ""] = /^The formats are (.*)\./m.exec(textOf("config")) ?? [];
+  const [, rows = ""] = /^\| format \|.*\n((?:\|.*\n)+)/m.exec(textOf("node-client")) ?? [];
+  for (const name of Object.keys(VALUE_FORMATS)) {
+    expect(list).toContain(`\`${name}\``);
+    expect(rows).toContain(`\`${name}\``);
+  }
 });

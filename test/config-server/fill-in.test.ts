@@ -2,13 +2,22 @@
 import { assert, constantFrom, oneof, property, string } from "fast-check";
 import { expect, test } from "vitest";
 import { parseDocument } from "yaml";
-import { fillIn, PLACEHOLDER } from "../../config-server/core/fill-in.ts";
 import { checkSyntax } from "../../config-server/core/format.ts";
+import { PLACEHOLDER, type Filling } from "../../config-server/core/formats/fill-in.ts";
+import { FORMATS } from "../../config-server/core/formats/mod.ts";
 import { readTree } from "../../config-server/core/tree.ts";
 import { Literal, readSource, readValue } from "#base/formats";
 import type { Format } from "#config-server/api";
 
 type Filled = "yaml" | "json" | "toml" | "properties";
+
+function fillIn(format: Filled, text: string, fill: (string: string) => Filling): string {
+  const texts = (string: string) => {
+    const filling = fill(string);
+    return "texts" in filling ? filling.texts : [];
+  };
+  return FORMATS[format].fillIn?.(text, { typed: fill, texts }) ?? "";
+}
 
 /** A text around one placeholder, in a format, and where its value is found. */
 interface Frame {
