@@ -1,4 +1,4 @@
-/** The catalog: what it makes of the store's events, what it counts, and whom discovery answers with. */
+/** The catalog: how it applies the store's events, what it counts, and which instances discovery returns. */
 import { expect, test } from "vitest";
 import { encodeJson } from "#base";
 import type { Instance, ServicePolicy } from "#registry/api";
@@ -295,7 +295,7 @@ test("with failover the first tier with enough that are healthy answers: the zon
   expect(fallback.looked).toBe("default/orders default/backup far/last");
   const far = found({ "default/orders": ill, "far/last": [at("d", "us")] }, policies);
   expect(far).toMatchObject({ ids: "d", from: "fallback far/last" });
-  // When no tier has enough, the first with anybody healthy; when nobody is, the service itself.
+  // When no tier has enough, the first with a healthy instance; when there is none, the service itself.
   const few = [at("a", "us", "critical"), at("b", "us", "critical"), at("c", "us", "critical"), at("d", "us")];
   expect(found({ "default/orders": ill, "default/backup": few }, policies)).toMatchObject({
     from: "fallback default/backup",
@@ -304,7 +304,7 @@ test("with failover the first tier with enough that are healthy answers: the zon
   expect(found({ "default/orders": ill }, policies)).toMatchObject({ ids: "a b", from: "service default/orders" });
 });
 
-test("a chain of fallbacks ends after four services, and at one that it has been to", () => {
+test("a chain of fallbacks ends after four services, and at a service that it has already visited", () => {
   const chain = Object.fromEntries(
     Array.from({ length: 9 }, (_, i) => [`default/s${i}`, { fallback: { service: `s${i + 1}` } }]),
   );

@@ -19,6 +19,6 @@ test.each(examples.map((check) => [check.id, check] as const))("the example %s i
   expect(checkProblem(check, "agent")).toBeUndefined();
 });
 
-test("what servers do not probe by default are the link-local networks", () => {
+test("servers do not probe the link-local networks by default", () => {
   expect(settingRow("probeRefuse").default).toEqual(LINK_LOCAL_NETWORKS);
 });

@@ -1,4 +1,4 @@
-/** What checks are taken, as a server says it: which kinds, which fields, and the way out of each mistake. */
+/** The checks that a server accepts: which kinds, which fields, and the way out of each mistake. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -78,7 +78,7 @@ const REFUSED_BY_DEFAULT = [
   [{ type: "udp", host: "10.0.0.1", send: "x" }, "probeWrites"],
 ] as const;
 
-test("what a server's check must not reach or send by default is refused when it is registered, and an agent's is not", async () => {
+test("a server's check with an address, method or body refused by default fails at registration, an agent's does not", async () => {
   await using control = await withControl({ probeRules: AS_BY_DEFAULT });
   for (const [check, wayOut] of REFUSED_BY_DEFAULT) {
     const registration = { ...HERE, checks: [{ id: "x", ...check }] };

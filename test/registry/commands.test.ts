@@ -22,7 +22,7 @@ const UP: Check = { id: "up", type: "http" };
 const BEAT: Check = { id: "beat", type: "ttl", ttlSeconds: 5 };
 const HERE: Registration = { address: "10.0.0.1", port: 80, checks: [] };
 
-/** What a store would hold after each command. */
+/** The state of a store after each command. */
 class Facts {
   readonly known = new Map<string, CatalogEntry>();
   revision = 0;
@@ -109,7 +109,7 @@ test("each port has a name of its own, and each check an id of its own", () => {
   expect(facts.register({ ports: ports("a", "b"), checks: [UP, BEAT] }).result).toEqual({ created: true });
 });
 
-test("a registration on a condition is written only at that revision; 0 means that there is none yet", () => {
+test("a conditional registration is written only at that revision; 0 means that the instance must not exist yet", () => {
   const facts = new Facts();
   const at = (ifRevision: number) => errorOf(() => facts.register({ port: 81 }, { ifRevision }));
   expect(at(3)).toEqual(["REGISTRY_REVISION_MISMATCH", { revision: 0 }]);
@@ -152,7 +152,7 @@ test("within one principal an id belongs to the owner that claimed it, and to th
   expect(claim("node-2", 9)).toEqual(["REGISTRY_OWNED_BY_ANOTHER", { field: "/owner", owner: "node-1" }]);
   expect(claim("node-1", 4)).toEqual(["REGISTRY_CLAIM_OUTDATED", { field: "/incarnation", incarnation: 5 }]);
   expect([claim("node-1", 5), claim("node-1", 6), claim("node-1")]).toEqual([undefined, undefined, undefined]);
-  // The last one named no incarnation, so there is none to be older than.
+  // The last registration had no incarnation, so no claim is older.
   expect([claim("node-1", 1), claim(), claim("node-2", 1)]).toEqual([undefined, undefined, undefined]);
 });
 
@@ -190,7 +190,7 @@ test("a deregistration takes back a claim that is still on its way, of the same 
   const claim = (incarnation: number, owner = "node-1") => ({ claim: { owner, incarnation } });
   expect(facts.deregister(claim(7)).result).toEqual({ absent: true });
   expect(facts.grave).toEqual({ owner: "node-1", incarnation: 7, by: ANN.id });
-  // A newer one that is buried already stays.
+  // A newer tombstone stays.
   facts.deregister(claim(6));
   expect(facts.grave).toMatchObject({ incarnation: 7 });
   facts.deregister(claim(8));
@@ -201,7 +201,7 @@ test("a deregistration takes back a claim that is still on its way, of the same 
   expect(facts.grave).toMatchObject({ owner: "node-1", incarnation: 9 });
 });
 
-test("a deregistration buries the later of the claim that it names and the one that stands", () => {
+test("a deregistration records the later of the claim that it names and the current claim", () => {
   const buried = (stands: number, named: number | undefined, owner = "node-1") => {
     const facts = new Facts();
     facts.register({ owner: "node-1", incarnation: stands });
@@ -293,7 +293,7 @@ test("a drain that comes with a registration lasts as long as any may, and repea
   expect(facts.record).not.toHaveProperty("drainUntilMs");
 });
 
-test("the same policy is not written again, and one that is not there is not deleted", () => {
+test("the same policy is not written again, and a missing policy is not deleted", () => {
   const facts = new Facts();
   const key = policyKey(NAME);
   const writes = (policy: ServicePolicy | undefined) => {
@@ -374,7 +374,7 @@ test("an instance is evicted only while its check is critical", () => {
     [false, false],
     [false, false],
   ]);
-  // A TTL check that nobody reported has lapsed.
+  // A TTL check without a report has lapsed.
   expect(evicted("beat")).toEqual([true, true]);
   expect(errorOf(() => evicted("gone"))).toMatchObject(["REGISTRY_CHECK_NOT_FOUND", {}]);
 });

@@ -60,7 +60,7 @@ test("a subset is a named filter of the service's policy", async () => {
   expect(bad).toMatchObject({ status: 400, json: { code: "REGISTRY_FILTER_INVALID", field: "/subsets/x" } });
 });
 
-test("near puts a zone's instances first and leaves nobody out", async () => {
+test("near puts a zone's instances first and omits none", async () => {
   await using control = await withControl();
   await fleet(control, "orders", { a: "eu", b: "us", c: "eu", d: "us" });
   const service = { ...NS, service: "orders" };
@@ -68,7 +68,7 @@ test("near puts a zone's instances first and leaves nobody out", async () => {
   expect(ids(await control.client.registry.instances(service, { near: "nowhere" }))).toEqual(["a", "b", "c", "d"]);
 });
 
-test("too few healthy instances raise a flag with a reason, and health is told as it is", async () => {
+test("too few healthy instances raise a flag with a reason, and health is reported unchanged", async () => {
   await using control = await withControl();
   await fleet(control, "orders", { a: "eu", b: "eu", c: "eu" }, ["b", "c"]);
   const service = { ...NS, service: "orders" };
@@ -84,7 +84,7 @@ test("too few healthy instances raise a flag with a reason, and health is told a
   expect(calm).not.toHaveProperty("reason");
 });
 
-test("who drains or starts is not counted as unhealthy", async () => {
+test("draining and starting instances do not count as unhealthy", async () => {
   await using control = await withControl();
   await fleet(control, "orders", { a: "eu", b: "eu", c: "eu" }, ["c"]);
   const name = { ...NS, service: "orders", id: "b" };
@@ -134,14 +134,14 @@ test("failover answers with the zone, then with all zones, then with the fallbac
     panic: false,
   });
   await judge(control, { ...NS, service: "orders-backup", id: "x" }, "critical");
-  expect(await ask(), "nobody is well enough: the nearest with anyone healthy").toMatchObject({
+  expect(await ask(), "no tier is healthy enough: the nearest with a healthy instance").toMatchObject({
     instances: [{ id: "u2" }, { id: "u3" }],
     from: { tier: "service" },
     panic: true,
   });
 });
 
-test("services that stand in for each other in a circle answer all the same", async () => {
+test("services that are each other's fallback still answer", async () => {
   await using control = await withControl();
   await fleet(control, "a", { one: "eu" }, ["one"]);
   await fleet(control, "b", { two: "eu" }, ["two"]);

@@ -1,4 +1,4 @@
-/** Drains: who has seen one, for whom it waits, and that a deregistration comes after and not before. */
+/** Drains: which subscribers have seen one, which it waits for, and that a deregistration comes after and not before. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { Client, injectTransport } from "#client";
@@ -39,7 +39,7 @@ function subscribe({ app, host, token }: TestControl, subscriber: string): Subsc
 
 const synced = ({ frames }: Subscriber) => frames.some(({ event }) => event === "synced");
 
-test("with nobody watching a drain is seen at once", async () => {
+test("a drain without watchers is seen at once", async () => {
   await using control = await withControl();
   await control.client.registry.register(NAME, HERE);
   expect(await control.client.registry.deregister(NAME, { drainSeconds: 60 })).toMatchObject({ seen: true });
@@ -48,7 +48,7 @@ test("with nobody watching a drain is seen at once", async () => {
   });
 });
 
-test("a drain waits until each subscriber has taken it over, and names those for whom it waits", async () => {
+test("a drain waits until each subscriber has acknowledged it, and names those that have not", async () => {
   await using control = await withControl();
   await control.client.registry.register(NAME, HERE);
   await using quick = subscribe(control, "quick");
@@ -93,7 +93,7 @@ test("a subscriber that never reads holds a drain up to its deadline and no long
   resolve();
 });
 
-test("one that was cut off in this moment is waited for, since it still goes by what it had", async () => {
+test("a subscriber that was just cut off is waited for, since it still uses its old data", async () => {
   await using control = await withControl();
   await control.client.registry.register(NAME, HERE);
   await using first = subscribe(control, "gateway-1");
@@ -110,7 +110,7 @@ test("one that was cut off in this moment is waited for, since it still goes by 
   expect(await control.client.registry.drain(NAME, 30)).toMatchObject({ seen: true });
 });
 
-test("a drain that is taken back is over, and the next one is waited for anew", async () => {
+test("a canceled drain is over, and the next one waits for acknowledgements again", async () => {
   await using control = await withControl();
   const { registry } = control.client;
   await registry.register(NAME, HERE);
@@ -164,7 +164,7 @@ test("a drain that is forgotten ends as stopped at its deadline", async () => {
   });
 });
 
-test("when whoever asked goes away the instance drains on, and is not deregistered", async () => {
+test("when the requesting client disconnects, the instance keeps draining, and is not deregistered", async () => {
   await using control = await withControl();
   const { registry } = control.client;
   await registry.register(NAME, HERE);

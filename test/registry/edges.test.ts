@@ -1,4 +1,4 @@
-/** Edges of the registry's commands: whose lease a verdict lives by. And the defaults by which checks are judged. */
+/** Edges of the registry's commands: which lease a verdict is attached to. And the defaults by which checks are judged. */
 import { expect, test } from "vitest";
 import { decodeJson, encodeJson } from "#base";
 import {
@@ -85,7 +85,7 @@ test("the same registration under the same session writes nothing", () => {
   expect(writesOf(registration("old"))).toEqual([]);
 });
 
-test("a verdict goes with its check: one that is gone, or another now, has none", () => {
+test("a verdict belongs to its check: a removed or changed check has none", () => {
   const moved: Check[] = [{ id: "up", type: "http", path: "/other" }, CHECKS[1] as Check];
   for (const checks of [[CHECKS[1] as Check], moved]) {
     const writes = writesOf(registration("old", { checks }));
@@ -102,7 +102,7 @@ test("a verdict that has not changed is written only to move to its instance's l
   const instance = moved.get(instanceKey(NAME)) as CatalogEntry;
   moved.set(instance.key, { ...instance, lease: "new" });
   expect(report(moved, "passing").writes).toMatchObject([{ type: "put", lease: "new" }]);
-  // A TTL check lives by a lease of its own, which is kept alive.
+  // A TTL check has a lease of its own, which is kept alive.
   expect(report(registered(), "passing", "beat")).toEqual({ writes: [], result: { keepAlive: "ttl" } });
   expect(report(registered(), "critical", "beat")).toEqual({ writes: [], result: { grantSeconds: 5 } });
 });
@@ -129,7 +129,7 @@ test("the defaults of a check are those that the contract states", () => {
     (row as { default?: unknown }).default,
   ]);
   expect(Object.fromEntries(stated)).toEqual(DAMPING_DEFAULTS);
-  // What is stated in part is filled up; what is switched off stays off; an alias is damped where it comes from.
+  // A partial setting is filled up with defaults; a disabled one stays disabled; an alias is damped at its target.
   const damped = (check: object) =>
     (resolveCheck({ id: "a", type: "tcp", ...check }, place) as { damping: unknown }).damping;
   expect(damped({ damping: { suppress: 9 } })).toEqual({ ...DAMPING_DEFAULTS, suppress: 9 });

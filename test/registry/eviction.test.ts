@@ -1,4 +1,4 @@
-/** Who is deregistered in a sweep and what holds it back; and the sweeps themselves, over a real registry. */
+/** Which instances a sweep deregisters and what holds it back; and the sweeps themselves, over a real registry. */
 import { expect, test } from "vitest";
 import { ManualClock, testHost, withControl } from "#test/kit";
 import { planEvictions, SWEEP_MS, type Sweep } from "../../registry/core/eviction.ts";
@@ -12,7 +12,7 @@ const sweep = (changes: Partial<Sweep>): Sweep => ({
   ...changes,
 });
 
-test("what is due goes, at most a tenth of a service and never less than one in a sweep", () => {
+test("due instances are evicted, at most a tenth of a service and at least one per sweep", () => {
   expect(planEvictions(sweep({}))).toEqual({ evict: [{ service: "default/orders", id: "i-0" }], brake: undefined });
   const due = [
     { service: "default/large", size: 50, ids: ids(30) },
@@ -23,7 +23,7 @@ test("what is due goes, at most a tenth of a service and never less than one in 
   expect(brake).toMatchObject({ kind: "pace", kept: 27 });
 });
 
-test("a sweep that comes late evicts nothing: nobody was looking", () => {
+test("a late sweep evicts nothing, since health was not observed", () => {
   expect(planEvictions(sweep({ lateMs: SWEEP_MS / 2 })).evict).toHaveLength(1);
   expect(planEvictions(sweep({ lateMs: SWEEP_MS / 2 + 1 })).brake?.kind).toBe("paused");
   expect(planEvictions(sweep({ lateMs: SWEEP_MS, due: [] }))).toEqual({ evict: [], brake: undefined });
@@ -31,7 +31,7 @@ test("a sweep that comes late evicts nothing: nobody was looking", () => {
   expect(planEvictions(sweep({ lateMs: SWEEP_MS }))).toMatchObject({ evict: [], brake: { kind: "paused", kept: 1 } });
 });
 
-test("when many turned critical together nothing goes, until that is no news any more", () => {
+test("when many turned critical together nothing is evicted, until the jump is old", () => {
   const calm = { instances: 100, critical: 2 };
   const now = { instances: 100, critical: 40 };
   const { evict, brake } = planEvictions(sweep({ before: [calm], now }));
@@ -114,7 +114,7 @@ test("an instance that was critical for as long as its check says is deregistere
   expect((await host.metrics.expose()).text).toContain("posthouse_registry_evictions_total 1");
 });
 
-test("a break in being critical starts the count again, and without a time nobody goes", async () => {
+test("a passing report restarts the count, and without a time no instance is evicted", async () => {
   const { clock, control, report, there } = await started();
   await using _ = control;
   await report("critical");

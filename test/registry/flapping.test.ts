@@ -1,4 +1,7 @@
-/** Ten thousand instances that flap: whoever follows them is told each flip, nobody else is, and the server goes on. */
+/**
+ * Ten thousand instances that flap: their subscribers receive each flip, others receive nothing, and the server keeps
+ * serving.
+ */
 import { expect, test } from "vitest";
 import { type TestControl, withControl } from "#test/kit";
 
@@ -36,7 +39,7 @@ async function each(count: number, work: (index: number) => Promise<unknown>): P
 }
 
 test(
-  "ten thousand flapping instances wake only who follows them, each flip in order",
+  "ten thousand flapping instances wake only their subscribers, each flip in order",
   { timeout: 300_000 },
   async () => {
     await using control = await withControl();
@@ -71,6 +74,6 @@ test(
     expect(new Set(one.statuses.values())).toEqual(new Set(["passing"]));
     expect(calm.deltas).toBe(0);
     const { revision } = await registry.report(name(3), "up", { status: "passing" });
-    expect(revision, "a verdict that is no news writes nothing").toBe(last);
+    expect(revision, "an unchanged verdict writes nothing").toBe(last);
   },
 );

@@ -1,4 +1,4 @@
-/** What the log says of the registry: one line for each thing that happened, with who did it and why. */
+/** The registry's log lines: one for each event, with its author and reason. */
 import { expect, test } from "vitest";
 import { eventually, testHost, withControl } from "#test/kit";
 

@@ -87,7 +87,7 @@ test("a batch is registered in one revision, or not at all", async () => {
   expect(many).toMatchObject({ status: 400, json: { field: "/instances" } });
 });
 
-test("an id that one owner claims is refused to another, who is told whose it is", async () => {
+test("an id claimed by one owner is refused to another, and the refusal names the owner", async () => {
   await using control = await withControl();
   const { registry } = control.client;
   await registry.register(NAME, { ...HERE, owner: "node-1", incarnation: 1 });
@@ -102,7 +102,7 @@ test("an id that one owner claims is refused to another, who is told whose it is
   expect((await registry.register(leased, { ...HERE, owner: "node-2", incarnation: 1 })).created).toBe(true);
 });
 
-test("a claim older than the one that stands is refused", async () => {
+test("a claim older than the current one is refused", async () => {
   await using control = await withControl();
   const { registry } = control.client;
   await registry.register(NAME, { ...HERE, owner: "node-1", incarnation: 5 });

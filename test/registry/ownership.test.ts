@@ -1,4 +1,4 @@
-/** Who does which piece of work: one member each, the same for all who know the same members, with few moves. */
+/** The owner of each piece of work: one member each, the same for all that know the same members, with few moves. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { ownership, ownerOf } from "../../registry/core/ownership.ts";
@@ -41,12 +41,12 @@ test("three members share ten thousand checks evenly, and a fourth takes a quart
   expect(Math.abs(moved - 2_500)).toBeLessThan(250);
 });
 
-test("a member that is not in the list owns nothing, and nobody owns without members", () => {
+test("a member that is not in the list owns nothing, and without members a key has no owner", () => {
   expect(ownership(["a", "b"], "c")("key")).toBe(false);
   expect(ownerOf([], "key")).toBeUndefined();
 });
 
-test("members whose names hash alike share no key: the one that sorts last owns it", () => {
+test("members whose names hash alike share no key: the last one in sort order owns it", () => {
   // Equal under 32-bit FNV-1a.
   for (const [first, last] of [
     ["costarring", "liquid"],

@@ -41,7 +41,7 @@ interface Member extends AsyncDisposable {
   readonly prober: Prober;
 }
 
-/** What one member of the control plane does about probing. */
+/** The probing of one member of the control plane. */
 async function member(host: Host, store: Store): Promise<Member> {
   const reach = createReach(OWN_HOST_RULES);
   const registry = new Registry(host, store, reach);
@@ -173,7 +173,7 @@ test("an alias is as well as what it follows, at once, and a ring of aliases end
   );
   await one.registry.commands.register(nameOf("y-1", "y"), { ...here, checks: [follows("x")] }, BY);
   await eventually("it passes with it", () => statusOf(one, "api-1", "api") === "passing");
-  await eventually("what is not there is critical", () => statusOf(one, "gone-1", "gone") === "critical");
+  await eventually("the alias of a missing service is critical", () => statusOf(one, "gone-1", "gone") === "critical");
   web.status = 500;
   await eventually("it is critical with it", () => statusOf(one, "api-1", "api") === "critical");
   web.status = 200;
@@ -187,7 +187,7 @@ test("an alias is as well as what it follows, at once, and a ring of aliases end
   });
 });
 
-test("outputs and transitions are told by the member that knows them, and stand in no key", async () => {
+test("outputs and transitions are served by the member that has them, and are in no key of the store", async () => {
   await using control = await withControl();
   await using web = await target();
   const checks: Check[] = [http];

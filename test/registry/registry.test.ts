@@ -22,7 +22,7 @@ test("a registration is read back with its defaults at the revision that it retu
   ]);
 });
 
-test("registering the same again writes nothing and wakes nobody", async () => {
+test("registering the same again writes nothing and wakes no watcher", async () => {
   await using control = await withControl();
   const first = await control.client.registry.register(NAME, HERE);
   const second = await control.client.registry.register(NAME, HERE);
@@ -86,7 +86,7 @@ test.each(["a..b", ".", ".internal", "internal.", "host:8080", "10.0.0.256", "0x
   },
 );
 
-test("a policy's check is refused where it is written, and one of an older store keeps nobody out", async () => {
+test("an invalid check of a policy is refused when it is written, and one in an older store does not block registrations", async () => {
   const checks = [{ id: "up", type: "tcp" as const, host: "a..b" }];
   await using control = await withControl();
   const { status, json } = await control.call("PUT", "/v1/services/orders/policy", { checks });
@@ -141,7 +141,7 @@ test.each(VERDICT_PROBLEMS)("a registration with a verdict on %s is refused by n
   await expect(control.client.registry.instances(NAME)).rejects.toMatchObject({ code: "REGISTRY_SERVICE_NOT_FOUND" });
 });
 
-test("a registration that carries verdicts is healthy in its own revision, and a verdict that stands keeps its time", async () => {
+test("a registration with verdicts is healthy in its own revision, and an unchanged verdict keeps its time", async () => {
   await using control = await withControl();
   const { registry } = control.client;
   const body: Registration = { ...HERE, checks: [{ id: "up", type: "http", path: "/" }], probedBy: "agent" };
@@ -168,7 +168,7 @@ test("two checks with one id are refused", async () => {
   expect([status, json["code"]]).toEqual([400, "REGISTRY_CHECK_INVALID"]);
 });
 
-test("a write on a condition that no longer holds is refused with the revision that stands", async () => {
+test("a conditional write whose revision is outdated is refused with the current revision", async () => {
   await using control = await withControl();
   await control.client.registry.register(NAME, HERE);
   const [instance] = (await control.client.registry.instances(NAME)).instances;

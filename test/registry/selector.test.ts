@@ -1,4 +1,4 @@
-/** Filter expressions: what they say, and how a mistake in one is told. */
+/** Filter expressions: their meaning, and their error messages. */
 import { array, assert, constantFrom, oneof, property, string } from "fast-check";
 import { expect, test } from "vitest";
 import { AppError } from "#base";
@@ -90,7 +90,7 @@ test("depth has an end, and a filter that is merely long is fine", () => {
   expect(parseFilter(Array.from({ length: 500 }, () => "zone == us").join(" or "))(INSTANCE)).toBe(false);
 });
 
-test("whatever is written, it is a filter or a clear refusal, and never anything else", () => {
+test("any text is a filter or a clear refusal, and never anything else", () => {
   const word = constantFrom("zone", "tags", "in", "is", "not", "and", "or", "empty", "(", ")", "==", '"', "\\", "x.");
   const text = oneof(
     string({ maxLength: 60 }),
