@@ -8,7 +8,7 @@ import { live } from "./world.ts";
 vi.mock("node:fs/promises", async (original) => (await import("./disk.ts")).withSimDisk(await original()));
 vi.mock("ajv", async (original) => (await import("./compiled-once.ts")).withCompiledOnce(await original()));
 
-/** A fault that so many bad weeks do not bring to light is one that the checkers do not see. */
+/** The checkers do not detect a fault that does not show within this number of bad weeks. */
 const SEEDS_MAX = 50;
 
 test.for(MUTATIONS)("it is noticed when $when", { timeout: 300_000 }, async ({ breaks, ...mutation }) => {

@@ -17,13 +17,13 @@ const LAPSE_LATE_MS = 1_000;
 export const CHECKERS: Readonly<Record<string, Checker>> = {
   "no background loop ends by an error": (history) => history.defects,
   "revisions never go back in a stream, but after a reset": revisionsGrow,
-  "a reader's catalog is the store's at the revision it was told, never half of one": readersSeeWholeRevisions,
-  "what gateways and DNS hold is the store's at the revision they heard": followersSeeWholeRevisions,
-  "when all is calm everybody holds what the store holds": allAgree,
-  "what owners want is what the catalog has, once all is calm": claimsAreKept,
+  "a reader's catalog equals the store's at the reader's revision, never half of one": readersSeeWholeRevisions,
+  "the data of gateways and DNS equals the store's at their revision": followersSeeWholeRevisions,
+  "once all is calm, every reader has the data of the store": allAgree,
+  "once all is calm, the catalog has exactly the instances that their owners claim": claimsAreKept,
   "a lease lapses in its time: never before it, and not long after": leasesLapseInTime,
   "an acknowledged write is there, and a question as of its revision sees it": writesAreRead,
-  "a deregistered instance stays away until it is registered anew": noGhosts,
+  "a deregistered instance stays away until it is registered again": noGhosts,
   "releases are numbered without gaps": releasesAreNumbered,
   "a reader of a config sees whole releases, never an older one after a newer": configsAreWhole,
   "a file holds one whole release at any moment": filesAreWhole,
@@ -177,7 +177,7 @@ function allAgree(history: History, truth: Truth): string[] {
   return found;
 }
 
-/** The values that an instance of a profile is told at the end. */
+/** The values that an instance of a profile receives at the end. */
 function effectiveOf(truth: Truth, profile: string): Record<string, string> {
   const values: Record<string, string> = {};
   for (const layer of ["default", profile]) {
@@ -201,7 +201,7 @@ function claimsAreKept(history: History, truth: Truth): string[] {
   }
   for (const name of there.keys()) {
     // Agents' instances are named after them; others belong to processes that may well live on.
-    if (/\/a\d+-/.test(name) && !history.wanted.has(name)) found.push(`${name} is there and nobody claims it`);
+    if (/\/a\d+-/.test(name) && !history.wanted.has(name)) found.push(`${name} is there without a claim`);
   }
   return found;
 }
@@ -252,7 +252,7 @@ function writesAreRead(history: History, truth: Truth): string[] {
       const stamp = instances.find((instance) => instance.id === id)?.metadata["stamp"];
       const wanted = method === "PUT" ? (body as { metadata?: Record<string, string> }).metadata?.["stamp"] : undefined;
       if (stamp !== wanted) {
-        found.push(`${client} was told that ${path} is ${wanted} at ${revision}, and the store says ${stamp}`);
+        found.push(`${client} received ${wanted} for ${path} at ${revision}, and the store has ${stamp}`);
       }
     }
     const all = /^\/v1\/services\/([^/]+)\/instances$/.exec(where);
@@ -263,7 +263,7 @@ function writesAreRead(history: History, truth: Truth): string[] {
       const sorted = [...instances].sort((a, b) => (a.id < b.id ? -1 : 1));
       const should = truth.instances(all[1] ?? "", revision);
       if (textOf(sorted) !== should) {
-        found.push(`${client} was told ${textOf(sorted)} of ${all[1]} as of ${revision}, and the store says ${should}`);
+        found.push(`${client} received ${textOf(sorted)} for ${all[1]} as of ${revision}, and the store has ${should}`);
       }
     }
     if (method === "POST" && where.endsWith("/releases")) {
@@ -273,9 +273,7 @@ function writesAreRead(history: History, truth: Truth): string[] {
       const { items } = body as { items: Record<string, { value: string }> };
       const [key = ""] = Object.keys(items);
       if (release?.version !== version || release.items[key]?.value !== items[key]?.value) {
-        found.push(
-          `${client} was told that ${set} is at ${version} as of ${revision}, and it is at ${release?.version}`,
-        );
+        found.push(`${client} received ${version} of ${set} as of ${revision}, and it is at ${release?.version}`);
       }
     }
   }
@@ -283,8 +281,8 @@ function writesAreRead(history: History, truth: Truth): string[] {
 }
 
 /**
- * What the server had taken and let go of does not come back. A newer claim that was still on its way meanwhile may, until
- * its agent looks at all that it has there; what is left after that is a claim that nobody makes.
+ * An instance that was deregistered does not come back. A newer claim that was on its way meanwhile may, until its
+ * agent inspects all its instances at the server; an instance left after that has no claim.
  */
 function noGhosts(history: History): string[] {
   const found: string[] = [];
@@ -349,7 +347,7 @@ function filesAreWhole(history: History, truth: Truth): string[] {
   );
   return history.files
     .filter(({ path, text }) => path.endsWith(`/${FILE_KEY}`) && !values.has(text))
-    .map(({ path, text, atMs }) => `${path} holds "${text}" at ${atMs}, which is no release`);
+    .map(({ path, text, atMs }) => `${path} has "${text}" at ${atMs}, which is not a release`);
 }
 
 /** The release that a long value is of; both ends say so. */

@@ -1,6 +1,7 @@
 /**
- * A disk in memory that stands in for `node:fs/promises` under `/sim/`: each operation takes a moment of virtual time, a write
- * arrives in two halves, and a process killed in between leaves what was written so far. As much of it as agents use.
+ * A disk in memory that replaces `node:fs/promises` under `/sim/`: each operation takes a moment of virtual time, a
+ * write arrives in two halves, and a process killed in between leaves the first half. It has only the operations that
+ * agents use.
  */
 import type * as files from "node:fs/promises";
 import type { Random } from "#base";
@@ -48,7 +49,7 @@ export class SimDisk {
 
   async #moment(path: string): Promise<void> {
     const life = this.#lives.get(path.split("/")[2] ?? "");
-    if (!life) throw new Error(`nobody works at ${path}`);
+    if (!life) throw new Error(`no process works at ${path}`);
     await this.#time.sleep(life, this.#random.float() * OPERATION_MS);
     if (!life.alive) await never();
   }

@@ -1,6 +1,6 @@
 /**
- * One member's way to the store that all members share: calls are late, refused, or done with the answer lost; watches lag,
- * stall and break; for a time nothing passes at all. What the store did is written down as it happens.
+ * One member's way to the store that all members share: calls are late, refused, or done with the answer lost; watches
+ * lag, stall and break; for a time nothing passes at all. The store's writes are recorded as they happen.
  */
 import type { Lease, LeaseId, RangeRequest, Store, TxnRequest, TxnResult, WatchBatch, WatchRequest } from "#store";
 import { StoreErrors } from "#store";
@@ -8,7 +8,7 @@ import type { History } from "./history.ts";
 import { never, type Life, type SimTime } from "./host.ts";
 import type { Link } from "./weather.ts";
 
-/** After which a call that nobody answers is given up. Milliseconds. */
+/** After this time a call without an answer is given up. Milliseconds. */
 const TIMEOUT_MS = 2_000;
 
 export interface FaultyStoreOptions {

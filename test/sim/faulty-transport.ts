@@ -19,7 +19,7 @@ import type { Link } from "./weather.ts";
 const CONNECT_MS = 3_000;
 const ANSWER_MS = 9_000;
 
-/** Where a member listens; what stands there changes with its restarts. */
+/** Where a member listens; its server changes with its restarts. */
 export interface Door {
   readonly name: string;
   open: { readonly app: Injectable; readonly life: Life } | undefined;
@@ -86,7 +86,7 @@ export class FaultyTransport implements Transport {
     }
     const gone = Promise.withResolvers<"lost">();
     const forget = server.life.onKill(() => gone.resolve("lost"));
-    // What is on its way arrives, whatever the caller does meanwhile; a watch ends with its reader.
+    // A request under way arrives, whatever the caller does meanwhile; a watch ends with its reader.
     const cut = new AbortController();
     if (watching) request.signal.addEventListener("abort", () => cut.abort(request.signal.reason), { once: true });
     const asked = injectTransport(server.app).request({ ...request, signal: cut.signal });
@@ -140,7 +140,7 @@ export class FaultyTransport implements Transport {
       } finally {
         forget();
         cut.abort(new Error("the stream ended"));
-        // After a kill nobody answers this any more, so it is not waited for.
+        // After a kill this is never answered, so it is not waited for.
         void Promise.resolve(chunks.return?.()).catch(() => {});
       }
     };

@@ -1,6 +1,6 @@
 /**
- * What happened in a world, for the checkers: every revision of the store, every call with its outcome, every frame that a
- * reader was told, and how all stood at the end. Written while the world runs, judged afterwards.
+ * The events of a world, for the checkers: every revision of the store, every call with its outcome, every frame that a
+ * reader received, and the state of all at the end. Written while the world runs, judged afterwards.
  */
 import type { LeaseId, Revision, StoreEvent } from "#store";
 import type { Frame } from "#http/frames";
@@ -12,7 +12,7 @@ export interface Call {
   readonly path: string;
   readonly body: unknown;
   readonly startMs: number;
-  /** Absent: nobody knows what became of it. */
+  /** Absent: the outcome is unknown. */
   answer?: { readonly status: number; readonly body: unknown; readonly atMs: number };
 }
 
@@ -21,7 +21,7 @@ export interface Told {
   readonly frame: Frame;
 }
 
-/** What a follower without frames of its own held of one service after a frame of this revision. */
+/** The data that a follower without frames of its own had of one service after a frame of this revision. */
 export interface Held {
   readonly reader: string;
   readonly revision: Revision;
@@ -34,7 +34,7 @@ export interface Held {
 
 export interface LeaseHistory {
   ttlSeconds: number;
-  /** Moments at which its full time began anew, the earliest it may have been. */
+  /** Moments at which its full time began again, the earliest it may have been. */
   readonly renewedMs: number[];
   revokingMs?: number;
 }
@@ -69,7 +69,7 @@ export class History {
   readonly finals: Final[] = [];
   /** Instances that agents hold at the end, by `service/id`, with their stamp; without one it may be there or not. */
   readonly wanted = new Map<string, number | undefined>();
-  /** Instances whose owner took them back at this moment and, if it claims them anew, does so with a higher stamp. */
+  /** Instances that their owner withdrew at this moment; if the owner claims them again, it does so with a higher stamp. */
   readonly withdrawn: { readonly name: string; readonly stamp: number; readonly atMs: number }[] = [];
   /** Contents that a file had at some moment. */
   readonly files: { readonly path: string; readonly text: string; readonly atMs: number }[] = [];

@@ -43,7 +43,7 @@ export class Life {
   }
 }
 
-/** What a killed process waits for. */
+/** The wait of a killed process. */
 export function never<T>(): Promise<T> {
   return new Promise<T>(() => {});
 }
@@ -109,8 +109,8 @@ export class SimTime {
 }
 
 /**
- * Until nothing is runnable: promises and ticks are drained between turns of the loop, so only immediates are left to look
- * for. What runs in a simulation does no real I/O and sets no real timer.
+ * Until nothing is runnable: promises and ticks are drained between turns of the loop, so only immediates are left to
+ * look for. Code in a simulation does no real I/O and sets no real timer.
  */
 async function quiet(): Promise<void> {
   for (let turns = 0; turns < TURNS_MAX; turns++) {
@@ -152,9 +152,9 @@ export interface SimHostOptions {
   readonly onDefect: (message: string) => void;
 }
 
-/** What one process of the world is given. */
+/** The host of one process of the world. */
 export function simHost(life: Life, { time, trace, random, onDefect }: SimHostOptions): Host {
-  // Monotonic clocks begin anywhere, so that nobody takes one for another's, or for a wall clock.
+  // Monotonic clocks begin anywhere, so that none passes for another process's clock or for a wall clock.
   const bootMs = Math.floor(random.float() * 1_000_000);
   const clock: Clock = {
     now: () => Math.floor(EPOCH_MS + time.nowMs + life.skewMs),

@@ -4,7 +4,7 @@ import { MEMBER_MUTATIONS, memberDay } from "./members.ts";
 
 const GAP_MS_MAX = 5_000;
 const SEEDS = 6;
-/** A fault that so many days do not bring to light is one that the test does not see. */
+/** The test does not detect a fault that does not show within this number of days. */
 const SEEDS_MAX = 20;
 
 test("news goes on past hung and deaf members, and a day rests on its seed alone", { timeout: 300_000 }, async () => {

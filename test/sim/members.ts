@@ -1,7 +1,7 @@
 /**
- * Members that are alive but do not work, in virtual time: two real control APIs over one store, one of which at a time is hung
- * (it takes calls and answers none) or deaf (its store says nothing to it), while a third one, which is well, writes. What a client
- * with the two URLs sees, through the product's own failover, is written down.
+ * Members that are alive but do not work, in virtual time: two real control APIs over one store, one of which at a time
+ * is hung (it accepts calls and answers none) or deaf (its store sends it nothing), while a third, healthy one writes.
+ * The test records what a client with the two URLs sees, through the product's own failover.
  */
 import { Client, FailoverTransport, injectTransport, type Transport } from "#client";
 import { OWN_HOST_RULES } from "#health";
@@ -34,7 +34,7 @@ class Plight {
 
 export interface MemberMutation {
   readonly when: string;
-  /** What a client has of a member. */
+  /** A client's transport to a member. */
   readonly way: (transport: Transport) => Transport;
 }
 
@@ -140,7 +140,7 @@ function deafened(store: Store, plight: Plight): Store {
   });
 }
 
-/** A member that takes calls and answers nothing while the plight is "hung"; its streams stand still. */
+/** A member that accepts calls and answers nothing while the plight is "hung"; its streams pause. */
 function hanging(transport: Transport, plight: Plight): Transport {
   return {
     async request(request) {

@@ -11,7 +11,7 @@ import type { Store } from "#store";
 export interface Mutation {
   /** The store that all members share. */
   readonly engine: (store: Store) => Store;
-  /** What one member has of it, from its start to its end. */
+  /** One member's store, from its start to its end. */
   readonly member: (store: Store, random: Random) => Store;
   readonly agentClient: (client: Client, host: Host) => Client;
   readonly followerClient: (client: Client) => Client;
@@ -50,7 +50,7 @@ const isRegistry = (request: object) => "prefix" in request && request.prefix ==
 export const MUTATIONS: readonly (Partial<Mutation> & { readonly when: string; readonly breaks: string })[] = [
   {
     when: "a member's watch of the store loses an event",
-    breaks: "a reader's catalog is the store's at the revision it was told, never half of one",
+    breaks: "a reader's catalog equals the store's at the reader's revision, never half of one",
     member: (store, random) =>
       replaced(store, {
         async *watch(request) {
@@ -76,7 +76,7 @@ export const MUTATIONS: readonly (Partial<Mutation> & { readonly when: string; r
   },
   {
     when: "a member that starts serves before it has read the catalog",
-    breaks: "a reader's catalog is the store's at the revision it was told, never half of one",
+    breaks: "a reader's catalog equals the store's at the reader's revision, never half of one",
     member: (store) => {
       let first = true;
       return replaced(store, {
@@ -105,7 +105,7 @@ export const MUTATIONS: readonly (Partial<Mutation> & { readonly when: string; r
   },
   {
     when: "an agent registers again what it has deregistered",
-    breaks: "a deregistered instance stays away until it is registered anew",
+    breaks: "a deregistered instance stays away until it is registered again",
     agentClient: (client, host) => {
       const said = new Map<string, Registration>();
       const keyOf = ({ service, id }: { service: string; id: string }) => `${service}/${id}`;
@@ -127,7 +127,7 @@ export const MUTATIONS: readonly (Partial<Mutation> & { readonly when: string; r
   },
   {
     when: "a stream of the catalog skips a change",
-    breaks: "a reader's catalog is the store's at the revision it was told, never half of one",
+    breaks: "a reader's catalog equals the store's at the reader's revision, never half of one",
     ...followers((client) => ({
       registry: replaced(client.registry, {
         watch: (query, options) => skipping(client.registry.watch(query, options)),
@@ -145,13 +145,13 @@ export const MUTATIONS: readonly (Partial<Mutation> & { readonly when: string; r
   },
   {
     when: "a stream of a config skips a release",
-    breaks: "when all is calm everybody holds what the store holds",
+    breaks: "once all is calm, every reader has the data of the store",
     ...followers((client) => ({
       config: replaced(client.config, { watch: (name, options) => skipping(client.config.watch(name, options)) }),
     })),
   },
   {
-    when: "a reader is told a config with a value of the release before",
+    when: "a reader receives a config with a value of the previous release",
     breaks: "a reader of a config sees whole releases, never an older one after a newer",
     ...followers((client) => ({
       config: replaced(client.config, { watch: (name, options) => mixing(client.config.watch(name, options)) }),

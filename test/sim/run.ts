@@ -1,4 +1,4 @@
-/** Runs seeds: each twice, judged once, and told so that anybody can run it again. */
+/** Runs seeds: each twice, judged once, and reported so that anyone can run it again. */
 import { spawnSync } from "node:child_process";
 import { judge } from "./checkers.ts";
 import { live } from "./world.ts";

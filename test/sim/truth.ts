@@ -1,6 +1,6 @@
 /**
- * What was so at each revision: the catalog and the configs, worked out from all that the store wrote, without faults. What
- * anybody says "as of revision R" must be this.
+ * The true state at each revision: the catalog and the configs, derived from all writes of the store, without faults.
+ * Every answer "as of revision R" must equal it.
  */
 import { canonicalJson, decodeJson } from "#base";
 import type { Release } from "#config-server/api";

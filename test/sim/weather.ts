@@ -1,6 +1,6 @@
 /**
- * What goes wrong between two parts of the world, by chance: how long a message takes, whether it is lost, whether the way is
- * cut. One per link, so that each has its own chance; calm ends all of it.
+ * Random faults between two parts of the world: how long a message takes, whether it is lost, whether the connection is
+ * cut. One per link, so that each has its own randomness; calm ends all faults.
  */
 import type { Random } from "#base";
 import type { Life, SimTime } from "./host.ts";

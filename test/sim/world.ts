@@ -64,7 +64,7 @@ interface AgentProcess {
   readonly name: string;
   life: Life;
   agent: LocalAgent | undefined;
-  /** What the processes beside it say: a stamp by id. */
+  /** The services on its host: a stamp by id. */
   readonly services: Map<string, { readonly service: string; readonly stamp: number }>;
 }
 
@@ -73,7 +73,7 @@ interface Follower {
   life: Life;
   generation: number;
   readonly start: (follower: Follower, host: Host, client: Client) => void;
-  /** What it holds, for the end. */
+  /** Its data, for the end. */
   state?: () => Record<string, unknown>;
   reader?: ReaderHistory;
 }
@@ -153,7 +153,7 @@ class World {
     }
   }
 
-  /** Faults end, and whoever was killed comes back. */
+  /** Faults end, and killed processes come back. */
   async recover(): Promise<void> {
     this.trace.note("calm");
     this.#setCalm(true);
@@ -222,7 +222,7 @@ class World {
     }
   }
 
-  // What chance does.
+  // Random actions.
 
   #act(): void {
     const roll = this.#chance.float();
@@ -356,7 +356,7 @@ class World {
       this.trace.note(`kill ${process.name}`);
       process.life.kill();
       process.agent = undefined;
-      // What it had not kept yet it will claim again, and rightly so.
+      // A withdrawal that was not yet on disk is lost: the agent rightly claims the instance again.
       const kept = this.history.withdrawn.filter(
         ({ name, atMs }) => !name.includes(`/${process.name}-`) || atMs < this.time.nowMs - 3_000,
       );
@@ -555,7 +555,7 @@ class World {
     follower.state = () => Object.fromEntries(SERVICES.map((service) => [service, look(service)]));
   }
 
-  // What processes are given.
+  // The parts that processes receive.
 
   #host(life: Life): Host {
     const random = fork(this.#seed, `${life.name}@${this.time.nowMs}`);
