@@ -31,12 +31,15 @@ test("a leader says where it is, and changes that without losing the lead", asyn
   await using control = await withControl();
   await using lock = await control.client.lock(LEADER, { value: "10.0.0.1:80" });
   await lock.setValue("10.0.0.1:81");
-  await eventually("told", async () => (await control.client.locks.get(LEADER)).holder?.value === "10.0.0.1:81");
+  await eventually(
+    "the value is visible",
+    async () => (await control.client.locks.get(LEADER)).holder?.value === "10.0.0.1:81",
+  );
   expect((await control.client.locks.get(LEADER)).holder?.token).toBe(lock.token);
   expect(lock.signal.aborted).toBe(false);
 });
 
-test("a holder hears that an operator broke its lock, and the next one has it after the delay", async () => {
+test("a holder is notified that an operator broke its lock, and the next waiter has it after the delay", async () => {
   await using control = await withControl();
   await using first = await control.client.lock(LEADER, { lockDelaySeconds: 0 });
   const next = control.client.lock(LEADER);
@@ -50,7 +53,7 @@ test("a holder hears that an operator broke its lock, and the next one has it af
   expect((await control.client.locks.get(LEADER)).holder?.session).toBe(second.session);
 });
 
-test("a holder hears that its session was ended", async () => {
+test("a holder is notified that its session was ended", async () => {
   await using control = await withControl();
   await using lock = await control.client.lock(LEADER);
   await control.client.registry.closeSession(lock.session);
@@ -58,7 +61,7 @@ test("a holder hears that its session was ended", async () => {
   await expect(lock.setValue("x")).rejects.toMatchObject({ code: "CLIENT_LOCK_LOST" });
 });
 
-test("a holder whom no server answers counts its lock as lost by itself, as the store does a little later", async () => {
+test("a holder that no server answers considers its lock lost, as the store does a little later", async () => {
   await using control = await withControl();
   let cut = false;
   const inner = injectTransport(control.app);
@@ -78,7 +81,7 @@ test("a holder whom no server answers counts its lock as lost by itself, as the 
   cut = true;
   await aborted(lock.signal);
   await eventually("the store's turn", async () => (await token()) === undefined);
-  // Letting go of what is lost asks nobody, and disposing throws nothing.
+  // Releasing a lost lock calls no server, and disposing throws nothing.
   await lock.release();
   cut = false;
   const again = await client.lock(LEADER, { sessionSeconds: 2, lockDelaySeconds: 0 });
@@ -88,7 +91,7 @@ test("a holder whom no server answers counts its lock as lost by itself, as the 
   cut = false;
 });
 
-test("one who stops waiting leaves the queue and no session", async () => {
+test("a waiter that gives up leaves the queue, and its session is closed", async () => {
   await using control = await withControl();
   await using first = await control.client.lock(LEADER);
   const stop = new AbortController();
@@ -101,7 +104,7 @@ test("one who stops waiting leaves the queue and no session", async () => {
   expect(first.signal.aborted).toBe(false);
 });
 
-test("one whose session lapsed while it waited asks anew; what is refused for good is thrown", async () => {
+test("a waiter whose session lapsed queues again with a new one; a permanent refusal is thrown", async () => {
   await using control = await withControl();
   const first = await control.client.lock(LEADER);
   const waiting = control.client.lock(LEADER);

@@ -36,7 +36,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant("give"), member }) },
 ) as fc.Arbitrary<Step>;
 
-/** What a member knows, and for which missing holder it has waited out the delay. */
+/** A member's view, and the missing holder whose delay it has waited out. */
 interface Member {
   readonly book: Book;
   seen: number;
@@ -49,7 +49,7 @@ class World implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly members: Member[] = Array.from({ length: MEMBERS }, () => ({ book: new Book(), seen: 0, rested: 0 }));
   readonly sessions: string[] = [];
-  /** The last one that ended, in each place; it may still believe that it holds something. */
+  /** The last session that ended, in each place; it may still believe that it holds the lock. */
   readonly ended: string[] = [];
   /** As the store has it, judged revision by revision. */
   readonly truth = new Book();
@@ -83,14 +83,15 @@ class World implements AsyncDisposable {
       this.truth.apply(events);
       const { holder, mark } = this.lock;
       if (holder) expect(mark?.session, "a holder has its mark").toBe(holder.session);
-      expect(queuePlaceOf(this.lock, holder?.session ?? ""), "who holds a lock does not wait for it").toBe(0);
+      expect(queuePlaceOf(this.lock, holder?.session ?? ""), "a holder of a lock does not wait for it").toBe(0);
       if (before.mark && !mark) {
-        if (before.holder) expect(by, "nobody else lets go").toBe(before.holder.session);
+        if (before.holder) expect(by, "only the holder can release").toBe(before.holder.session);
         else expect(this.#rested(before.mark.modRevision), "a mark is kept for its delay").toBe(true);
       }
       if (!holder || before.mark?.modRevision === mark?.modRevision) continue;
       expect(holder.session, "the first in the queue is next").toBe(before.head?.session);
-      if (before.holder) expect(by, "a lock is taken from nobody who did not let go").toBe(before.holder.session);
+      if (before.holder)
+        expect(by, "a lock with a holder passes on only by the holder's release").toBe(before.holder.session);
       else if (before.mark) expect(this.#rested(before.mark.modRevision), "the delay is over").toBe(true);
       expect(mark?.modRevision, "the token is the revision").toBe(revision);
       expect(revision, "tokens grow").toBeGreaterThan(this.tokens.at(-1) ?? 0);
@@ -167,13 +168,13 @@ async function take(world: World, step: Step): Promise<void> {
   else expect([world.lock.holder?.session, world.lock.mark?.modRevision]).toEqual([session, result]);
 }
 
-test("whatever members do that are behind, a lock has one holder, first come is first served, and tokens grow", async () => {
+test("whatever outdated members do, a lock has one holder, waiters are served in order, and tokens grow", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 80, size: "max" }), async (steps) => {
       await using world = new World();
       await world.open();
       for (const step of steps) await take(world, step);
-      // Then somebody looks after it: everyone in the queue has their turn, in order, and nothing is left.
+      // Then one member tidies up: every waiter has its turn, in order, and nothing is left.
       const [caretaker] = world.members as [Member];
       const order = [...world.lock.queue.keys()];
       const served: string[] = [];
@@ -197,7 +198,7 @@ test("whatever members do that are behind, a lock has one holder, first come is 
   );
 });
 
-test("a member that missed a whole acquisition cannot give the lock past one who waits, nor twice", async () => {
+test("a member that missed a whole acquisition cannot give the lock to a later waiter, nor twice", async () => {
   await using world = new World();
   await world.open();
   const [late, quick] = world.members as [Member, Member];
@@ -260,7 +261,7 @@ test("a key says what it is about, and one of a later version is passed over", (
   }
 });
 
-test("a book that is listed anew keeps the order of the queue, whatever the order of the keys", () => {
+test("a book that is listed again keeps the order of the queue, whatever the order of the keys", () => {
   const value = new TextEncoder().encode(`{"lockDelaySeconds":0,"sinceMs":0}`);
   const entry = (session: string, createRevision: number) => ({
     key: waiterKey(LEADER, session),

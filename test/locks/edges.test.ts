@@ -37,7 +37,7 @@ test("breaking a lock from an old view does not take it from the next holder", a
   expect(await run(store, breakLock(old, command))).toBe(false);
   const now = await seen(store);
   expect(now.holder?.session).toBe(second);
-  // From a view that is true the same command takes it, and says from whom.
+  // From an up-to-date view the same command breaks the lock, and names its holder.
   const plan = breakLock(now, command);
   expect(plan.result).toMatchObject({ session: second, token: now.mark?.modRevision, reason: "stuck" });
   expect(await run(store, plan)).toBe(true);
@@ -87,7 +87,7 @@ const entry = (key: string, value: object, revision: number, lease?: string): Bo
 const waiter = (session: string, revision: number) =>
   entry(waiterKey(LEADER, session), { lockDelaySeconds: 5, sinceMs: 0 }, revision, session);
 
-test("a queue takes exactly as many as there may be, and one who waits already may still change its value", () => {
+test("a queue accepts exactly the maximum of waiters, and a waiter in a full queue may still change its value", () => {
   const book = new Book();
   const asking = { session: "last", value: "v", lockDelaySeconds: undefined, nowMs: 0 };
   book.reset(Array.from({ length: LOCK_WAITERS_MAX - 1 }, (_, i) => waiter(`s${i}`, i + 1)));
@@ -112,7 +112,7 @@ function held(): Book {
   return book;
 }
 
-test("a holder that goes without a word has lapsed; one that was broken, released or followed has not", () => {
+test("a holder that disappears without a record has lapsed; a broken, released or succeeded one has not", () => {
   const gone = { type: "delete", key: holderKey(LEADER), modRevision: 9 } as const;
   const broken = { by: "admin", reason: "r", session: "one", token: 7, atMs: 0 };
   expect(held().apply([gone])).toMatchObject([{ state: true, lapsed: true, acquired: false, left: [] }]);
@@ -133,7 +133,7 @@ test("counts, places and the last change follow what happens, and what is over i
   const lock = () => book.lock(LEADER);
   expect([book.held, book.waiting, lock().changed]).toEqual([1, 2, 7]);
   expect([queuePlaceOf(lock(), "two"), queuePlaceOf(lock(), "three"), queuePlaceOf(lock(), "one")]).toEqual([1, 2, 0]);
-  // Another value of one who waits is no news for those that follow the lock, and costs no place.
+  // A new value of a waiter does not concern subscribers of the lock, and does not cost the waiter its place.
   const [change] = book.apply([{ type: "put", entry: { ...waiter("two", 3), modRevision: 8 } }]);
   expect([change?.state, change?.acquired, queuePlaceOf(lock(), "two"), lock().changed]).toEqual([false, false, 1, 8]);
   book.apply([
@@ -170,7 +170,7 @@ test("saying the same again writes nothing, and another value does", () => {
   expect(delay.then).toMatchObject([{ type: "put" }]);
 });
 
-test("a lock is due when nobody has it: at once for who waits, after its delay where a mark is left", () => {
+test("a lock without a holder is due: at once for a waiter, and after the delay if a mark is left", () => {
   const dueOf = (...entries: BookEntry[]) => {
     const book = new Book();
     book.reset(entries);
@@ -186,7 +186,7 @@ test("a lock is due when nobody has it: at once for who waits, after its delay w
   ]);
 });
 
-test("nothing is given where somebody holds, nor where nobody waits and nothing is left", () => {
+test("a lock is not granted while it is held, nor without waiters, and a leftover mark is deleted", () => {
   const none = { when: [], then: [] };
   expect(grantLock(held().lock(LEADER), 0)).toMatchObject(none);
   expect(grantLock(new Book().lock(LEADER), 0)).toMatchObject(none);
@@ -195,7 +195,7 @@ test("nothing is given where somebody holds, nor where nobody waits and nothing 
   expect(grantLock(book.lock(LEADER), 0).then).toEqual([{ type: "delete", key: markKey(LEADER) }]);
 });
 
-test("that a lock was broken is remembered for as long as its record stands", () => {
+test("a broken lock is remembered as such for as long as its record exists", () => {
   const book = new Book();
   const record = { by: "admin", reason: "r", session: "one", token: 7, atMs: 0 };
   book.reset([entry(breakKey(LEADER), record, 9, "x")]);

@@ -5,7 +5,7 @@ import { openMemoryStore, openStore, StoreErrors, type Store } from "#store";
 import { eventually, tempFolder, testHost } from "#test/kit";
 import { countingStore, LEADER, leftovers, queued, startMember } from "./kit.ts";
 
-/** A store that can be told to refuse every transaction. */
+/** A store that can be switched to refuse every transaction. */
 function refusingStore(store: Store): Store & { refuses: boolean } {
   const inner = countingStore(store);
   const refusing = {
@@ -56,7 +56,7 @@ test("a server started again finds holder, queue and delay as they were", async 
   const begunMs = performance.now();
   await using store = await openLmdb();
   await using member = await startMember(store);
-  // Its lease runs anew from the start of the store, so it is here still, or has just gone.
+  // Its lease runs again from the start of the store, so the holder is here still, or has just gone.
   const { holder, waiters } = member.locks.get(LEADER);
   expect([token, undefined]).toContain(holder?.token);
   expect(waiters.map(({ session }) => session)).toEqual([b]);

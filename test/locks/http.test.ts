@@ -54,7 +54,7 @@ test("waiting ends with the lock as soon as it is released, and without it when 
   expect(await control.client.locks.acquire(LEADER, { session: c })).toMatchObject({ acquired: false, place: 1 });
 });
 
-test("a session that is closed gives up its locks and places, and those that waited with it are told", async () => {
+test("a closed session loses its locks and places, and its pending requests are answered", async () => {
   await using control = await withControl();
   const [a, b] = [await openSession(control), await openSession(control)];
   await control.client.locks.acquire(LEADER, { session: a });
@@ -116,7 +116,7 @@ test.each([
   ["a delay of more than a minute", { session: "a", lockDelaySeconds: 61 }, "/lockDelaySeconds"],
   ["a delay below nothing", { session: "a", lockDelaySeconds: -1 }, "/lockDelaySeconds"],
   ["a wait of more than a minute", { session: "a", waitSeconds: 61 }, "/waitSeconds"],
-  ["a value that is no text", { session: "a", value: 3 }, "/value"],
+  ["a value that is not a string", { session: "a", value: 3 }, "/value"],
   ["a value of 4097 characters", { session: "a", value: "v".repeat(4097) }, "/value"],
 ])("%s is refused by name and nothing is written", async (_what, body, field) => {
   await using control = await withControl();
@@ -215,7 +215,7 @@ test("a watch tells who holds the lock, wakes for nothing else, and resumes by r
   frames.length = 0;
   const again = new AbortController();
   const resumed = follow(again.signal, revision);
-  await eventually("what was missed", () => frames.length > 0);
+  await eventually("the missed change arrives", () => frames.length > 0);
   expect(frames.map(({ event, data }) => [event, data?.holder])).toEqual([["delta", undefined]]);
   again.abort();
   await resumed;
@@ -240,7 +240,7 @@ test("locks are listed by name, by prefix and in pages", async () => {
   expect((await control.client.locks.list({ namespace: "other" })).locks).toEqual([]);
 });
 
-test("a lock that nobody ever asked for is free, and being looked at leaves no trace", async () => {
+test("a lock that was never requested is free, and reading it leaves no trace", async () => {
   await using control = await withControl();
   const { json } = await control.call("GET", PATH);
   expect(json).toEqual({ ...LEADER, revision: json["revision"], waiting: 0, waiters: [] });

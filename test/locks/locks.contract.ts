@@ -1,6 +1,6 @@
 /**
- * What locks must keep on every store: one holder, the order of asking, a delay after a lapse, and tokens that grow. One
- * function, three callers; each test has a store of its own, and two members where it matters.
+ * The guarantees of locks on every store: one holder, the order of requests, a delay after a lapse, and tokens that
+ * grow. One function, three callers; each test has a store of its own, and two members where it matters.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Host } from "#base";
@@ -71,7 +71,7 @@ export function locksContract(name: string, prepare: () => Promise<LocksUnderTes
       expect((await plane.store.status()).revision).toBe(revision);
     });
 
-    test("a released lock goes to whoever asked first, on whatever member, with a larger token", async () => {
+    test("a released lock goes to the first waiter, on any member, with a larger token", async () => {
       await using plane = await cluster();
       const sessions = [await plane.open(), await plane.open(), await plane.open(), await plane.open()];
       const order: string[] = [];
@@ -128,7 +128,7 @@ export function locksContract(name: string, prepare: () => Promise<LocksUnderTes
       expect(plane.two.locks.get(LEADER).holder).toMatchObject({ value: "b2", lockDelaySeconds: 3 });
     });
 
-    test("one who gives up leaves the queue, and the one behind is next", async () => {
+    test("a waiter that gives up leaves the queue, and the one behind it is next", async () => {
       await using plane = await cluster();
       const [a, b, c] = [await plane.open(), await plane.open(), await plane.open()];
       await take(plane.one, a);
@@ -140,7 +140,7 @@ export function locksContract(name: string, prepare: () => Promise<LocksUnderTes
       expect(await take(plane.one, c)).toMatchObject({ acquired: true });
     });
 
-    test("what another holds cannot be released, nor what nobody holds", async () => {
+    test("a lock held by another session cannot be released, nor can a free one", async () => {
       await using plane = await cluster();
       const [a, b] = [await plane.open(), await plane.open()];
       await expect(plane.one.locks.release(LEADER, a)).rejects.toMatchObject({ code: "LOCKS_NOT_HELD", status: 409 });
@@ -187,7 +187,7 @@ export function locksContract(name: string, prepare: () => Promise<LocksUnderTes
       expect(answer).toMatchObject({ acquired: true, holder: { session: b } });
     });
 
-    test("one who waits without asking is given the lock all the same, by some member", async () => {
+    test("a waiter without a pending request is still granted the lock, by one of the members", async () => {
       await using plane = await cluster();
       const [a, b] = [await plane.open(), await plane.open()];
       await take(plane.one, a, { lockDelaySeconds: 0 });
@@ -196,7 +196,7 @@ export function locksContract(name: string, prepare: () => Promise<LocksUnderTes
       await eventually("b holds it", () => plane.two.locks.get(LEADER).holder?.session === b);
     });
 
-    test("what a lapsed holder left is tidied away when nobody waits", async () => {
+    test("a lapsed holder's leftovers are removed when the queue is empty", async () => {
       await using plane = await cluster();
       const a = await plane.open();
       await take(plane.one, a, { lockDelaySeconds: 0 });
@@ -237,7 +237,7 @@ export function locksContract(name: string, prepare: () => Promise<LocksUnderTes
       await eventually("nothing is left", async () => (await leftovers(plane.store)).length === 0);
     });
 
-    test("a member that starts while a lock rests waits its whole delay anew", async () => {
+    test("a member that starts during a lock delay waits for the whole delay again", async () => {
       await using plane = await cluster();
       const [a, b] = [await plane.open(), await plane.open()];
       await take(plane.one, a, { lockDelaySeconds: 1 });
@@ -286,7 +286,7 @@ export function locksContract(name: string, prepare: () => Promise<LocksUnderTes
       const { revision } = await plane.one.locks.release(LEADER, holder);
       await eventually("the next one was woken", () => woken === 1);
       await plane.two.locks.waitFor(revision);
-      // Both members have heard of it, and have had a second to do something unasked.
+      // Both members have received it, and have had a second for any unneeded action.
       await new Promise((resolve) => setTimeout(resolve, 1200));
       expect(woken).toBe(1);
       expect(plane.one.locks.get(LEADER).holder?.session).toBe(next);
