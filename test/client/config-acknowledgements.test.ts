@@ -1,4 +1,4 @@
-/** What a service says of its releases, as the server lists it: one word per subscriber, put together from its watches. */
+/** A service's acknowledgements as the server lists them: one per subscriber, combined from its watches. */
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { Client, fetchTransport } from "#client";
@@ -67,7 +67,7 @@ test("a value that does not keep its schema is said to have failed, with the rea
   await waiting;
 });
 
-test("by hand, nothing is said until the change says so, and its first word stands", async () => {
+test("with manual acknowledgement nothing is sent until the application confirms a change, and the first outcome counts", async () => {
   await using one = await lab();
   await one.release({ "a.json": '{"n":1}' });
   const watch = one.service().posthouse.config.watch("a.json", { schema: N, acknowledge: "manual" });
@@ -82,7 +82,7 @@ test("by hand, nothing is said until the change says so, and its first word stan
   expect(list.subscribers[0]).toMatchObject({ releaseKey: second.releaseKey, error: "the pool did not open" });
 });
 
-test("of two watches, one that has not taken a release over holds the word back, and one that fails says it for both", async () => {
+test("with two watches, one pending release delays the acknowledgement, and one failure is acknowledged for both", async () => {
   await using one = await lab();
   await one.release({ "a.json": '{"n":1}', "b.json": '{"n":1}' });
   const { config } = one.service().posthouse;
@@ -121,7 +121,7 @@ test("a watch that is still at an older release holds the word on the newer one 
   await Promise.all(waiting);
 });
 
-test("what is said while the server is away is said when it is back", async () => {
+test("an acknowledgement made while the server is away is sent when it is back", async () => {
   await using one = await lab();
   await one.release({ "a.json": '{"n":1}' });
   const { posthouse } = one.service();
@@ -134,7 +134,7 @@ test("what is said while the server is away is said when it is back", async () =
   await acknowledged(one, { applied: 1 });
 });
 
-test("what was said is said again before the server forgets it", async () => {
+test("an acknowledgement is repeated before the server forgets it", async () => {
   await using one = await lab();
   await one.release({ "a.json": '{"n":1}' });
   const host = testHost({ clock: new ManualClock() });
@@ -161,7 +161,7 @@ test("what was said is said again before the server forgets it", async () => {
   expect(second - first).toBeLessThan(3_600_000);
 });
 
-test("the last word before closing is heard", async () => {
+test("the last acknowledgement before closing is sent", async () => {
   await using one = await lab();
   await one.release({ "a.json": '{"n":1}' });
   const { posthouse } = one.service();
@@ -171,7 +171,7 @@ test("the last word before closing is heard", async () => {
   await acknowledged(one, { applied: 1 });
 });
 
-test("a gradual release reaches a service by its label, and one that refuses it goes back, though that is a lower version", async () => {
+test("a rollout reaches a service by its label, and a service that refuses it returns to the lower version", async () => {
   await using one = await lab();
   await one.release({ "a.json": '{"n":1}' });
   const there = one.service({ labels: { zone: "eu" } });

@@ -1,4 +1,4 @@
-/** What `config.get` gives for each format, path, schema and default, from a real server; and which error otherwise. */
+/** The results of `config.get` for each format, path, schema and default, from a real server; and its errors. */
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
 import { expect, expectTypeOf, test } from "vitest";
@@ -49,7 +49,7 @@ test("a default is for what is absent, and of its own type", async () => {
   const { config } = one.service().posthouse;
   expect(await config.get("db.yaml", { default: null })).toBeNull();
   const { revision } = await one.release(VALUES);
-  await eventually("the release is heard of", () => config.state.revision === revision);
+  await eventually("the release has arrived", () => config.state.revision === revision);
   const none = await config.get("none.yaml", { schema: z.number(), default: "none" as const });
   expectTypeOf(none).toEqualTypeOf<number | "none">();
   expect(none).toBe("none");
@@ -78,7 +78,7 @@ test("nothing released, an absent key and an absent path are errors apart", asyn
   await watch.return();
 });
 
-test("a name that every object inherits is no key and no path", async () => {
+test("a name that every object inherits is neither a key nor a path", async () => {
   await using one = await lab();
   await one.release(VALUES);
   const { config } = one.service().posthouse;
@@ -145,7 +145,7 @@ test("a listener of problems that throws changes nothing", async () => {
   const { config } = one.service({ onProblem }).posthouse;
   const watch = config.watch("a.json", { schema: z.number() });
   const waiting = watch.next();
-  await eventually("told", () => told === 1);
+  await eventually("the problem is reported", () => told === 1);
   await one.release({ "a.json": "5" });
   expect((await waiting).value).toMatchObject({ value: 5 });
 });

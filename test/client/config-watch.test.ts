@@ -1,4 +1,4 @@
-/** What a watch hands out, over real sockets: the latest whole value, each one once, through cuts and bad releases. */
+/** The values of a watch, over real sockets: the latest whole value, each one once, through cuts and bad releases. */
 import { createHash } from "node:crypto";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
@@ -19,7 +19,7 @@ test("a release is handed out without asking", async () => {
   expect([second.value, second.revision]).toEqual([{ n: 2 }, revision]);
 });
 
-test("a release that leaves the watched value as it was wakes nobody, also where its text changed", async () => {
+test("a release that does not change the watched value wakes no watcher, even if its text changed", async () => {
   await using one = await lab();
   await one.release({ "a.yaml": "n: 1", "b.yaml": "x: 1" });
   const watch = one.service().posthouse.config.watch("a.yaml", { schema: N });
@@ -43,7 +43,7 @@ test("a slow reader gets the newest, and none of those between", async () => {
   expect((await next(watch)).value).toEqual({ n: 50 });
 });
 
-test("a bad value is told and does not end the watch; the next good one follows", async () => {
+test("a bad value is reported and does not end the watch; the next good one follows", async () => {
   await using one = await lab();
   await one.release({ "a.json": '{"n":1}' });
   const { posthouse, problems } = one.service();
@@ -51,9 +51,9 @@ test("a bad value is told and does not end the watch; the next good one follows"
   await next(watch);
   const waiting = next(watch);
   await one.release({ "a.json": '{"n":"two"}' });
-  await eventually("told", () => problems.some(({ code }) => code === "CLIENT_VALUE_INVALID"));
+  await eventually("the invalid value is reported", () => problems.some(({ code }) => code === "CLIENT_VALUE_INVALID"));
   await one.release({ "b.json": "{}" });
-  await eventually("told", () => problems.some(({ code }) => code === "CONFIG_KEY_NOT_FOUND"));
+  await eventually("the missing key is reported", () => problems.some(({ code }) => code === "CONFIG_KEY_NOT_FOUND"));
   await one.release({ "a.json": '{"n":3}' });
   expect((await waiting).value).toEqual({ n: 3 });
 });
@@ -100,7 +100,7 @@ test("a watch ends with its signal, and all end with the client", async () => {
   await expect(posthouse.config.get("a.json")).rejects.toMatchObject({ code: "CLIENT_CLOSED" });
 });
 
-test("whatever is released and however often the wire breaks, no watcher sees parts of two releases or an older one", async () => {
+test("no watcher sees parts of two releases or an older one, whatever is released and however often the connection breaks", async () => {
   await using one = await lab();
   const flag = fc.boolean();
   const step = fc.record({ keys: fc.integer({ min: 1, max: 5 }), cut: flag, prod: flag, seen: flag });

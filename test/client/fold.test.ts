@@ -75,7 +75,7 @@ test("a snapshot that is cut and begun again has nothing of its first part", () 
   ]);
 });
 
-test("what a cold server says takes effect beside what was known, and alone once it is warm", () => {
+test("a cold server's data takes effect beside the known data, and alone once the server is warm", () => {
   const watch = warm();
   expect(after(watch, ...turn)).toEqual(["all", BESIDE]);
   expect(watch.holds).toBe(true);
@@ -100,7 +100,7 @@ test("changes apply to what is held and to what is said: removals at once, and w
   expect(after(watch, { event: "heartbeat" })).toEqual(["all", "a: one@2, b: three@2, c: four@1"]);
 });
 
-test("what a cold server removes is gone, also the last of a service", () => {
+test("an instance that a cold server removes is gone, even the last of a service", () => {
   const watch = warm();
   after(watch, ...turn);
   expect(after(watch, change("b", {}, "three"), change("a", {}, "one", "two"))).toEqual(["data", ""]);
@@ -114,7 +114,7 @@ test("with nothing known a cold server is believed, and its becoming warm change
   expect(after(watch, { event: "heartbeat" })).toEqual([undefined, "a: one@1"]);
 });
 
-test("what was restored counts as known, and is restored only before a server is heard", () => {
+test("restored data counts as known, and is restored only before the first data of a server", () => {
   const known = new Map([["r", new Map([["one", { id: "one", at: 1 }]])]]);
   const watch = opened();
   expect(watch.restore(known)).toBe(true);
@@ -145,7 +145,7 @@ test("a second cold server adds to what is held, and a warm one replaces it", ()
   expect(after(watch, { event: "heartbeat" })).toEqual(["all", "d: five@1"]);
 });
 
-test("a watch that resumes at a warm server has what was said alone; one that never gets warm holds on", () => {
+test("a watch that resumes at a warm server has only that server's data; with a server that stays cold it keeps the old data", () => {
   const watch = warm();
   after(watch, ...turn);
   for (let i = 0; i < 100; i++) expect(after(watch, { event: "heartbeat", ...COLD })).toEqual([undefined, BESIDE]);
@@ -153,7 +153,7 @@ test("a watch that resumes at a warm server has what was said alone; one that ne
   expect(after(watch, change("a", { one: 3 }), { event: "synced" })).toEqual(["all", "a: one@3"]);
 });
 
-test("a fold without together believes a cold server, and one without an empty value hears nothing in an empty snapshot", () => {
+test("a fold without together trusts a cold server, and one without an empty value ignores an empty snapshot", () => {
   const { gather, apply } = catalogFold<One>();
   const watch = new FoldedWatch({ gather, apply, empty: undefined });
   expect(after(watch, { event: "synced" })).toEqual([undefined, undefined]);
@@ -169,7 +169,7 @@ test("values that were handed out stay as they are", () => {
   expect(textOf(seen)).toBe(WARM);
 });
 
-test("whatever comes, nothing said by the server is missing, and warm and whole there is nothing else", () => {
+test("for any frames, no data of the server is missing, and once warm and whole there is no other data", () => {
   const service = fc.constantFrom("a", "b");
   const given = fc.dictionary(fc.constantFrom("one", "two"), fc.nat(3), { noNullPrototype: true });
   const frame: fc.Arbitrary<Given> = fc.oneof(

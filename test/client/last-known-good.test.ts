@@ -86,7 +86,7 @@ test.each([
   expect(await readdir(folder.path)).toEqual(["config.json.corrupt"]);
 });
 
-test("the file of another app is told and not used", async () => {
+test("the file of another app is reported and not used", async () => {
   await using folder = await tempFolder();
   await using one = await lab();
   const path = join(folder.path, "config.json");
@@ -96,7 +96,7 @@ test("the file of another app is told and not used", async () => {
   expect(orphan.problems).toContainEqual(expect.objectContaining({ code: "CLIENT_LAST_KNOWN_GOOD_UNUSABLE" }));
 });
 
-test("a file that cannot be written is told, and the service runs", async () => {
+test("a file that cannot be written is reported, and the service runs", async () => {
   await using folder = await tempFolder();
   await using one = await lab();
   const file = join(folder.path, "no-folder");
@@ -104,7 +104,9 @@ test("a file that cannot be written is told, and the service runs", async () => 
   await one.release({ "a.json": '{"n":1}' });
   const { posthouse, problems } = one.service({ lastKnownGoodFile: join(file, "config.json") });
   expect(await posthouse.config.get("a.json")).toEqual({ n: 1 });
-  await eventually("told", () => problems.some(({ code }) => code === "CLIENT_LAST_KNOWN_GOOD_NOT_WRITTEN"));
+  await eventually("the problem is reported", () =>
+    problems.some(({ code }) => code === "CLIENT_LAST_KNOWN_GOOD_NOT_WRITTEN"),
+  );
 });
 
 test("eight clients that write one file at once leave one whole file of a release that stood", async () => {
@@ -140,7 +142,7 @@ test("a server that lost its store takes nothing away, at a restart neither, and
   await using fresh = service(url, { lastKnownGoodFile: path, token: control.token });
   const { config } = fresh.posthouse;
   expect(await config.get("a.json")).toEqual({ n: 1 });
-  await eventually("told", () => fresh.problems.some(({ code }) => code === "CLIENT_CONFIG_OLDER"));
+  await eventually("the problem is reported", () => fresh.problems.some(({ code }) => code === "CLIENT_CONFIG_OLDER"));
   expect(config.state).toMatchObject({ state: "stale", revision, problem: { code: "CLIENT_CONFIG_OLDER" } });
   for (let passed = 0; passed <= revision;) {
     const items = itemsOf({ "a.json": `{"n":2}`, at: String(passed) });
@@ -156,7 +158,7 @@ test.each(["empty", "older"])("a running service keeps what it knows when its se
   for (let n = 1; n < 10; n++) await one.release({ "a.json": '{"n":0}', at: String(n) });
   const { revision } = await one.release({ "a.json": '{"n":1}' });
   if (kind === "older") expect((await other.release({ "a.json": '{"n":7}' })).revision).toBeLessThan(revision);
-  // The token of one is none of the other, so each is asked with its own.
+  // The two servers do not accept each other's tokens, so each gets its own.
   let token = one.control.token;
   const { posthouse, problems } = one.service({ token: () => token });
   const { config } = posthouse;
@@ -165,7 +167,7 @@ test.each(["empty", "older"])("a running service keeps what it knows when its se
   const waiting = next(watch);
   token = other.control.token;
   one.wire.lead(other.url);
-  await eventually("told", () => problems.some(({ code }) => code === "CLIENT_CONFIG_OLDER"));
+  await eventually("the problem is reported", () => problems.some(({ code }) => code === "CLIENT_CONFIG_OLDER"));
   expect(config.state).toMatchObject({ state: "stale", revision });
   expect(await config.get("a.json", { path: "n" })).toBe(1);
   for (let n = 8, passed = 0; passed <= revision; n++)
@@ -187,7 +189,7 @@ test("an older config is taken once the server's store has passed the revision a
   const waiting = next(watch);
   token = other.control.token;
   one.wire.lead(other.url);
-  await eventually("told", () => problems.some(({ code }) => code === "CLIENT_CONFIG_OLDER"));
+  await eventually("the problem is reported", () => problems.some(({ code }) => code === "CLIENT_CONFIG_OLDER"));
   for (let passed = 0, n = 0; passed <= revision + 5; n++) {
     const items = itemsOf({ n: String(n) });
     ({ revision: passed } = await other.control.client.config.publish({ ...SET, app: "billing" }, { items }));
@@ -232,7 +234,7 @@ test("a full check that a lagging member answers takes nothing back", async () =
   }
 });
 
-test("what a killed process left beside the file is swept, and what another is writing is not", async () => {
+test("temporary files of a killed process are removed, and those of a running one are not", async () => {
   await using folder = await tempFolder();
   await using one = await lab();
   const path = join(folder.path, "config.json");
@@ -256,7 +258,7 @@ test("a server that is not ready takes nothing away", async () => {
   const { posthouse, problems } = one.service();
   expect(await posthouse.config.get("a.json")).toEqual({ n: 1 });
   one.wire.lead(`http://127.0.0.1:${(notReady.address() as AddressInfo).port}`);
-  await eventually("told", () => problems.some(({ code }) => code === "HTTP_UNAVAILABLE"));
+  await eventually("the problem is reported", () => problems.some(({ code }) => code === "HTTP_UNAVAILABLE"));
   expect(await posthouse.config.get("a.json")).toEqual({ n: 1 });
   expect(posthouse.config.state.state).toBe("stale");
   one.wire.lead(one.url);
@@ -276,7 +278,7 @@ test("a full check finds what the watch lost, and asks for the whole only then",
         asked.push(`${request.headers?.["if-none-match"] === undefined ? "whole" : "unless"} ${answer.status}`);
         return answer;
       }
-      // A watch that says what stands, and then falls silent without breaking.
+      // A watch that sends the current state, and then falls silent without breaking.
       return {
         ...answer,
         async *stream() {

@@ -63,7 +63,7 @@ describe("judging", () => {
     );
   });
 
-  test("a member that owes nothing is left alone; one that owes and is quiet, and every suspect, is probed now and then", () => {
+  test("a member that owes nothing is not probed; a quiet one that owes, and every suspect, is probed now and then", () => {
     const heard = judge(UNKNOWN_MEMBER, { type: "heard" }, 1_000);
     expect(isProbeDue(heard, undefined, 1e9)).toBe(false);
     expect(isProbeDue(heard, 0, 1_000 + QUIET_MS - 1)).toBe(false);
@@ -143,7 +143,7 @@ describe("over sockets", () => {
     return { first, second, transport, stack };
   };
 
-  test("a repeatable call leaves a member that hangs; one that is not is left where it was sent", async () => {
+  test("a repeatable call moves away from a member that hangs; any other call stays where it was sent", async () => {
     const { first, second, transport, stack } = await setUp();
     await using _ = stack;
     first.hangs = true;

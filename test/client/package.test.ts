@@ -20,9 +20,9 @@ import {
 } from "#test/kit";
 
 const run = promisify(execFile);
-/** What the client may load: no server, no store, no gRPC. Whatever else it imported would not be found. */
+/** The packages that the client may load: no server, no store, no gRPC. Any other import would fail. */
 const RUNTIME = ["smol-toml", "typebox", "undici", "yaml"];
-/** What the OpenFeature provider needs besides: patterns of flags. */
+/** The OpenFeature provider needs this one as well, for the patterns of flags. */
 const FOR_FLAGS = ["re2js"];
 const FOR_TYPES = ["@standard-schema/spec", "@types/node", "zod"];
 
@@ -37,7 +37,7 @@ beforeAll(async () => {
     await symlink(join(projectRoot, "node_modules", name), join(modules, name));
   };
   await Promise.all([...RUNTIME, ...FOR_FLAGS, ...FOR_TYPES].map(link));
-  // Built elsewhere than in the project, so that whoever builds there at the same time is not disturbed.
+  // Built outside the project, so that a concurrent build in the project is not disturbed.
   const source = join(project.path, "source");
   await run(process.execPath, [join(projectRoot, "scripts/build.ts"), join(source, "dist")], { cwd: projectRoot });
   for (const name of ["package.json", "README.md", "LICENSE"])
@@ -56,7 +56,7 @@ beforeAll(async () => {
 
 afterAll(() => project?.[Symbol.asyncDispose]());
 
-/** What the compiler finds wrong with these and the guide's programs. */
+/** The compiler's errors in these and the guide's programs. */
 async function compile(sources: Readonly<Record<string, string>>): Promise<string> {
   const options = {
     target: "esnext",
@@ -90,7 +90,7 @@ test("plain JavaScript imports posthouse/client, and nothing of the server comes
   expect(stdout).toBe("function true true\n");
 });
 
-test("posthouse-client is a package of its own that needs these few and no more", async () => {
+test("posthouse-client is a package of its own with only these few dependencies", async () => {
   const target = join(project.path, "node_modules", "posthouse-client");
   const packages = writeClientPackage(projectRoot, join(project.path, "source", "dist"), target);
   expect(packages).toEqual(expect.arrayContaining(RUNTIME));
@@ -105,7 +105,7 @@ test("posthouse-client is a package of its own that needs these few and no more"
   expect(stdout).toBe("function object\n");
 });
 
-test("what the package does not export cannot be imported", async () => {
+test("modules that the package does not export cannot be imported", async () => {
   await writeFile(join(project.path, "inner.mjs"), 'await import("posthouse/dist/server/mod.js");');
   await expect(run(process.execPath, [join(project.path, "inner.mjs")])).rejects.toMatchObject({
     stderr: expect.stringContaining("ERR_PACKAGE_PATH_NOT_EXPORTED") as string,

@@ -29,7 +29,7 @@ test("a session is kept beyond its time, and what is registered under it goes wh
     onOpen: (id) => registry.register(nameOf("kept"), { ...registration, session: id }),
   });
   const first = session.id;
-  // One of the same length that nobody keeps, opened later: when it has lapsed, the first has outlived its time.
+  // A session of the same length without heartbeats, opened later: when it has lapsed, the first has outlived its time.
   const { id } = await there.registry.openSession(SESSION_SECONDS);
   await there.registry.register(nameOf("left"), { ...registration, session: id });
   await eventually("lapsed", async () => !(await there.ids()).includes("left"));
@@ -40,7 +40,7 @@ test("a session is kept beyond its time, and what is registered under it goes wh
   await expect(posthouse.session()).rejects.toMatchObject({ code: "CLIENT_CLOSED" });
 });
 
-test("a session that ended is followed by another, and onOpen makes again what lived by it, until it works", async () => {
+test("a session that ended is replaced, and onOpen registers its instances again, until it succeeds", async () => {
   await using there = await stable();
   const { posthouse } = there.service();
   let opened = 0;

@@ -1,4 +1,4 @@
-/** What the reader of a watch sees when its stream is cut at an unlucky moment. */
+/** The reader of a watch when its stream is cut at an unlucky moment. */
 import { expect, test } from "vitest";
 import { Client, type Transport } from "#client";
 import { encodeFrame, type Frame } from "#http/frames";

@@ -1,7 +1,7 @@
 /**
- * What an abort leaves behind, by each way to the control plane: nothing. A call that was aborted before it began never
- * reaches the server; one that is aborted later ends with the abort's reason, at the server too; and no error is left
- * that nobody handles, since that would end the process.
+ * An abort leaves nothing behind, by each way to the control plane. A call that was aborted before it began never
+ * reaches the server; a call that is aborted later ends with the abort's reason, at the server too; and there is no
+ * unhandled error, since that would end the process.
  */
 import { PassThrough } from "node:stream";
 import fastify from "fastify";

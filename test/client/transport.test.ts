@@ -43,7 +43,7 @@ describe.each(Object.entries(WAYS))("by %s", (_name, open) => {
     await expect(bad).rejects.toMatchObject({ code: "HTTP_INVALID", extra: { field: "/port" } });
   });
 
-  test("a body that is no JSON arrives byte for byte, and so does one that comes back", async () => {
+  test("a body that is not JSON arrives byte for byte, in both directions", async () => {
     const { client, stack } = await setUp();
     await using _ = stack;
     const set = { namespace: "default", app: "a", profile: "default" };
@@ -85,7 +85,7 @@ describe.each(Object.entries(WAYS))("by %s", (_name, open) => {
     );
   });
 
-  test("aborting ends a watch at once, also one that is silent", async () => {
+  test("aborting ends a watch at once, even a silent one", async () => {
     const { client, stack } = await setUp();
     await using _ = stack;
     const abort = new AbortController();
@@ -106,7 +106,7 @@ describe.each(Object.entries(WAYS))("by %s", (_name, open) => {
   });
 });
 
-test("an address where nobody listens is CLIENT_UNREACHABLE and names it", async () => {
+test("an address without a listener is CLIENT_UNREACHABLE and names it", async () => {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -119,7 +119,7 @@ test("an address where nobody listens is CLIENT_UNREACHABLE and names it", async
   });
 });
 
-test("an answer that is no problem document is CLIENT_BAD_ANSWER, not a crash", async () => {
+test("an answer that is not a problem document is CLIENT_BAD_ANSWER, not a crash", async () => {
   const server = createServer((_request, response) => response.writeHead(502).end("<html>bad gateway</html>"));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
