@@ -135,7 +135,7 @@ test("a drain that a gateway cannot see ends at its deadline, and says who had n
   try {
     await using command = startProgram("bin/posthouse", ["deregister", "orders", "i1", "--drain", "2", ...remote]);
     expect((await command.exited).code).toBe(0);
-    expect(command.errors()).toMatch(/^not seen within 2 s by gateway-[0-9a-f]+\n$/);
+    expect(command.errors()).toMatch(/^not seen within 2 s by: gateway-[0-9a-f]+\n$/);
     expect((await call(path, { token })).status).toBe(404);
   } finally {
     other.kill("SIGCONT");
