@@ -1,4 +1,4 @@
-/** What one host's token can do to another host: nothing, whatever the request says. */
+/** The actions that one host's token can take on another host: none, whatever the request says. */
 import { expect, test } from "vitest";
 import { eventually, type TestControl, withControl } from "#test/kit";
 
@@ -60,7 +60,7 @@ test("an instance is its principal's, whatever owner a request names or leaves o
   expect((await b("PUT", ONE, { ...registration, port: 84 })).status).toBe(200);
 });
 
-test("a principal that takes back what another may claim keeps nobody out", async () => {
+test("a principal that withdraws another principal's claim does not lock that principal out", async () => {
   await using control = await withControl();
   const [a, b] = [await host(control, "host-a"), await host(control, "host-b")];
   const claim = { ...HERE, owner: "host-b", incarnation: 5 };
@@ -88,7 +88,7 @@ test("a session is its principal's, and its id opens nothing to others", async (
     await a("PUT", "/v1/services/orders/instances/two", { ...HERE, session: id }),
     await a("POST", "/v1/batches", { instances: [two] }),
     await a("PUT", `${SET}/acknowledgements/a`, { releaseKey: "k", outcome: "applied", session: id }),
-    // A lease of the store that is nobody's session, as of an earlier version.
+    // A lease of the store without a session, as of an earlier version.
     await b("DELETE", `/v1/sessions/${(await control.store.grant(60)).id}`),
   ];
   expect(refused.map(({ status, json }) => [status, json["title"]])).toEqual(
@@ -109,7 +109,7 @@ test("a token that replaces another of the same name has what that one had", asy
   expect((await after("PUT", ONE, { ...HERE, session: id, port: 81 })).status).toBe(200);
 });
 
-test("what an earlier version registered is taken over by its next registration", async () => {
+test("an instance registered by an earlier version belongs to the principal of its next registration", async () => {
   await using control = await withControl();
   const [a, b] = [await host(control, "host-a"), await host(control, "host-b")];
   await b("PUT", ONE, HERE);
@@ -162,7 +162,7 @@ test("a watch is acknowledged by the principal that opened it only", async () =>
   await control.call("PUT", `${ONE}/lifecycle`, { lifecycle: "draining" });
   await eventually("it is waited for", async () => ((await waitingFor()) as string[]).includes("edge"));
   expect((await seen(watch.id, eyes)).status).toBe(404);
-  // The gateway is cut off; a reader of the same name does not stand in for it.
+  // The gateway is cut off; a reader of the same name does not replace it.
   watch.stop.abort();
   await eventually(
     "it has gone",

@@ -1,6 +1,6 @@
 /**
- * Every route of the control API with a token of each role and of a stranger, an agent whose limits name nothing that
- * there is. A route is closed unless this table opens it, also one that nobody has thought of yet.
+ * Every route of the control API with a token of each role and of a stranger, and with an agent whose limits match
+ * nothing. A route is closed unless this table opens it, including routes added later.
  */
 import { expect, test } from "vitest";
 import { eventually, withControl } from "#test/kit";

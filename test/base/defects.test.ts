@@ -1,4 +1,4 @@
-/** A process that goes on after a defect in a listener, a timer or a promise that nobody awaits, and says so. */
+/** A process that continues after a defect in a listener, a timer or a promise that is not awaited, and reports it. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";

@@ -38,7 +38,7 @@ test.each([
 });
 
 test.each(["0.0.0.0", "0.1.2.3", "::", "[::]", "224.0.0.1", "239.255.255.250", "255.255.255.255", "ff02::1"])(
-  "%s is nobody's",
+  "%s is not the address of a host",
   (address) => {
     expect(guardOf(false).refusal(address, 80)).toMatch(/unspecified|loopback/);
   },

@@ -150,7 +150,7 @@ test("no text makes the reader throw, and what it accepts keeps to the sizes of 
       const labels = text.split(".");
       expect(labels.every((label) => label.length >= 1 && label.length <= 63)).toBe(true);
       expect(labels.reduce((bytes, label) => bytes + label.length + 1, 1)).toBeLessThanOrEqual(255);
-      // What a browser or a resolver reads as a number is not a name.
+      // A text that a browser or a resolver reads as a number is not a name.
       expect(URL.parse(`http://${text}/`)?.hostname).toBe(text.toLowerCase());
     }),
     { numRuns: 2_000 },

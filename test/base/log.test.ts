@@ -49,7 +49,7 @@ test("an error whose text is the message already is not said twice", () => {
   expect(textLine(line({ err: error }, "bad definition"), false)).not.toContain("err=");
 });
 
-test("whatever is logged is one line, and nothing throws", () => {
+test("any log entry is one line, and nothing throws", () => {
   const loop: Record<string, unknown> = {};
   loop["self"] = loop;
   for (const value of [loop, 1n, "a\nb\u001B[2J", null, Symbol("s"), () => 1, new Map([[1, 2]])]) {

@@ -17,7 +17,7 @@ function worker(requests: number, revision: number) {
   return metrics;
 }
 
-test("what processes count is summed, a gauge is what it says of itself, and each name is there once", async () => {
+test("counts of processes are summed, a gauge keeps its own rule, and each name appears once", async () => {
   const main = createMetrics({ process: true });
   const workers = [worker(1, 7), worker(2, 5)];
   main.join(() => Promise.all(workers.map((metrics) => metrics.values())));
@@ -34,7 +34,7 @@ test("what processes count is summed, a gauge is what it says of itself, and eac
   expect((await createMetrics({ process: true }).expose()).text).toContain(start[0]);
 });
 
-test("what an ended process had counted goes on counting, and what it was does not", async () => {
+test("the counts of an ended process stay in the sums, and its gauges do not", async () => {
   const main = createMetrics();
   const ended = await sumValues([lastingValues(await worker(4, 1).values())]);
   const alive = worker(1, 9);

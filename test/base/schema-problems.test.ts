@@ -1,4 +1,4 @@
-/** What validators find, in words: every allowed value is named, whoever validates. */
+/** Validation errors in words: every allowed value is named, with each validator. */
 import { readFileSync, globSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv } from "ajv";
@@ -56,7 +56,7 @@ test("a word or an object: both are named", () => {
   }
 });
 
-test("an unknown field is pointed at itself, and the one that was meant is named", () => {
+test("the problem of an unknown field points at the field and suggests the intended name", () => {
   expect(schemaProblems(byAjv(Shape, { rol: "reader" }))).toEqual([
     { pointer: "/rol", kind: "unknown", message: 'is not a known field (did you mean "role"?)' },
   ]);

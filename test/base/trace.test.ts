@@ -1,4 +1,4 @@
-/** Who decides whether a trace is sampled. */
+/** The decision whether a trace is sampled. */
 import { expect, test } from "vitest";
 import { isSampled, passThroughTracer, seededRandom } from "#base";
 
@@ -13,7 +13,7 @@ test.for([true, false])("a trusted parent decides, and without one, or for anoth
   expect(isSampled({ kind: "server" }, draw)).toBe(drawn);
 });
 
-test("a tracer that records nothing samples for nobody who is not trusted, and keeps the trace id", () => {
+test("a tracer that records nothing samples only for trusted callers, and keeps the trace id", () => {
   const tracer = passThroughTracer(seededRandom(1));
   const { context } = tracer.start("GET", { kind: "server", parent: parent(true), resample: true });
   expect(context).toMatchObject({ traceId: "1".repeat(32), sampled: false });

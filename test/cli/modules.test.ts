@@ -1,4 +1,4 @@
-/** What a verb loads: its own file and what that needs, never the server for a command that only asks one. */
+/** The modules that a verb loads: its own file and its dependencies, never the server for a command that only asks one. */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { expect, test } from "vitest";
@@ -9,7 +9,7 @@ const { imports: aliases } = JSON.parse(readFileSync(join(projectRoot, "package.
   imports: Record<string, string>;
 };
 
-/** What a file imports at once; what it imports by `import()` is loaded when it is used. */
+/** The static imports of a file; modules that it imports by `import()` are loaded when they are used. */
 function importsOf(path: string): string[] {
   const code = readFileSync(join(projectRoot, path), "utf8").replaceAll(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm, "");
   return [...code.matchAll(/^(?:import|export)\b(?! type )(?:[^;"']*?\bfrom)?\s*["']([^"']+)["']/gm)].map(
