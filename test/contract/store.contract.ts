@@ -1,6 +1,6 @@
 /**
- * What every engine must keep, in etcd's own words where it has them. One function, three callers; each test has a store
- * of its own, and talks of revisions relative to where that store stood.
+ * The guarantees of every engine, in etcd's own words where it has them. One function, three callers; each test has a
+ * store of its own, and names revisions relative to the one where that store began.
  * @see etcd tests/robustness/validate/watch.go for the six words of the watch group
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -98,7 +98,7 @@ export function storeContract(name: string, prepare: () => Promise<StoreUnderTes
         expect(await write(store, put("a"))).toBe(first + 1);
       });
 
-      test("a deleted key that returns is created anew", async () => {
+      test("a deleted key that returns has a new create revision", async () => {
         await using store = await open();
         await write(store, put("a"), put("b"));
         await write(store, { type: "delete", key: "a" });
@@ -415,7 +415,7 @@ export function storeContract(name: string, prepare: () => Promise<StoreUnderTes
         expect(seen).toEqual(Array.from({ length: 200 }, (_, index) => `+k=${index}`));
       });
 
-      test("Bookmarkable: a watch opens with a bookmark, and hears of revisions that do not concern it", async () => {
+      test("Bookmarkable: a watch opens with a bookmark, and receives revisions that do not concern it", async () => {
         await using store = await open();
         const opened = Promise.withResolvers<Revision>();
         const start = (await store.status()).revision;
@@ -470,7 +470,7 @@ export function storeContract(name: string, prepare: () => Promise<StoreUnderTes
         expect(withEvents(batches).map(({ events }) => events.map(spell))).toEqual([["+b=b"]]);
       });
 
-      test("a slow watcher is dropped and told where it stood, and a resumed watch goes on from there", async () => {
+      test("a slow watcher is dropped with its last revision, and a resumed watch continues from there", async () => {
         await using store = await open({ watchQueueRevisionsMax: 10 });
         const after = (await store.status()).revision;
         const signal = hangSignal();
@@ -568,7 +568,7 @@ export function storeContract(name: string, prepare: () => Promise<StoreUnderTes
         expect((await store.status()).revision).toBe(before);
       });
 
-      test("a key lives by the lease of its last put only", async () => {
+      test("a key is attached to the lease of its last put only", async () => {
         await using store = await open();
         const first = await store.grant(60);
         const second = await store.grant(60);

@@ -196,7 +196,7 @@ describe("a view", () => {
     const known = (await before.status()).revision;
     const restored = (await after.status()).revision;
     expect(restored).toBeLessThan(known);
-    // A backup was put in place: it knows no revision as late as the one that was seen.
+    // A backup was restored: its revision is lower than the one that was seen.
     let current = before;
     const setBack = new AbortController();
     const store = withWatch(before, async function* (request) {

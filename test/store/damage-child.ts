@@ -40,7 +40,7 @@ async function outcome(data: Buffer, round: number): Promise<string> {
       return await contentOf(store);
     })();
     if (content !== expected) return `other ${content.slice(0, 200)}`;
-    // What was written to a file that seemed well must be well, too.
+    // A write to a file that seemed intact must succeed, too.
     await (await openStore(testHost(), { engine: "lmdb", folder }))[Symbol.asyncDispose]();
     return "same";
   } catch (error) {

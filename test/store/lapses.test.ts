@@ -83,7 +83,7 @@ describe("the decision", () => {
     const mass = run(20);
     expect(mass).toHaveLength(20);
     expect(Math.min(...mass)).toBeGreaterThanOrEqual(20_000);
-    // Two per second for as long as it is a mass; the last few are none.
+    // Two per second for as long as it is a mass; the last few do not count as one.
     expect(mass.filter((atMs) => atMs < 25_000).length).toBeLessThanOrEqual(12);
   });
 });
@@ -109,7 +109,7 @@ test("leases outlive the absence of every member, and lapse in their time once o
   const startMs = performance.now();
   await store.keepAlive(kept);
   expect((await store.range({ prefix: "" })).entries.map(({ key }) => key)).toEqual(["kept", "silent"]);
-  await eventually("the one that is not renewed lapses", async () => {
+  await eventually("the lease without renewals lapses", async () => {
     await store.keepAlive(kept);
     return (await store.range({ key: "silent" })).count === 0;
   });

@@ -1,6 +1,6 @@
 /**
- * Fifty times over one data folder: writers in a process of their own, killed without warning after a random while. What
- * they were told is durable must be there, and the store must open.
+ * Fifty times over one data folder: writers in a process of their own, killed without warning after a random while.
+ * Every write acknowledged as durable must be there, and the store must open.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -36,7 +36,7 @@ test(`${ROUNDS} kills lose no acknowledged write, turn no revision back and corr
     const closed = once(child, "close");
     child.kill("SIGKILL");
     await closed;
-    // The last line may be torn: it was not told whole.
+    // The last line may be torn: it was not printed whole.
     for (const line of printed.slice(0, printed.lastIndexOf("\n")).split("\n")) {
       const [word, key = "", revision, counter] = line.split(" ");
       if (word === "open") {

@@ -18,7 +18,7 @@ const openFolder = (folder: string) => openStore(host, { engine: "lmdb", folder 
 let source: TempFolder;
 /** Of the source. */
 let entries: Awaited<ReturnType<Store["range"]>>["entries"];
-/** All of them but the one that most tests damage. */
+/** All entries except the one that most tests damage. */
 let rest: typeof entries;
 
 beforeAll(async () => {
@@ -106,7 +106,7 @@ test("a store that is whole is left as it is", async () => {
   expect(isDeepStrictEqual((await store.range({ prefix: "" })).entries, entries)).toBe(true);
 });
 
-test("a store in use, an empty one, and one that is not there", async () => {
+test("a store in use, an empty one, and a missing one", async () => {
   await using folder = await tempFolder();
   const path = join(folder.path, "store");
   await expect(repairStore(host, { folder: path })).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
@@ -155,7 +155,7 @@ test("a lease whose record is gone is read from a former page, or kept for an ho
   expect(left.entries.filter(({ key }) => owned.has(key))).toEqual([]);
 });
 
-/** A leaf page with one record, as somebody could write it into a large value. */
+/** A leaf page with one record, as a client could write it into a large value. */
 function forgedLeaf(number: number): Buffer {
   const change = { key: "/access/tokens/x", modRevision: 9, sub: 0, createRevision: 9, version: 1, lease: undefined };
   const { row } = encodeRow(change, Buffer.from("{}"));
@@ -176,7 +176,7 @@ function forgedLeaf(number: number): Buffer {
   return page;
 }
 
-test("a page that somebody wrote into a large value is never taken for one of the store", async () => {
+test("a page inside a large value is never taken for one of the store", async () => {
   await using folder = await tempFolder();
   const value = Buffer.alloc(3 * PAGE, 1);
   {

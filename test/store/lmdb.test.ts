@@ -1,4 +1,4 @@
-/** What only a disk can do to us: be there again after a restart, be full, be torn, and belong to somebody else. */
+/** Failures that only a disk can have: it is there again after a restart, full, torn, or used by another process. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { open as openFile, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
@@ -121,7 +121,7 @@ describe("over LMDB", () => {
     await (await open(folder.path))[Symbol.asyncDispose]();
   });
 
-  test("what was asked for before closing is written", async () => {
+  test("writes requested before closing are written", async () => {
     await using folder = await tempFolder();
     const store = await open(folder.path);
     const writes = Array.from({ length: 50 }, (_, index) => store.txn({ then: [put(`k${index}`)] }));

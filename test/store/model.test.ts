@@ -86,7 +86,7 @@ class Subject {
     this.#base = (await this.store.status()).revision;
   }
 
-  /** What the store answers, with revisions counted from its beginning and leases by the order of their grants. */
+  /** The store's answer, with revisions counted from its beginning and leases by the order of their grants. */
   async run(asked: Command): Promise<unknown> {
     try {
       return this.#plain(await this.#ask(asked));

@@ -106,7 +106,7 @@ describe("the watch hub", () => {
     throw new Error("no history was to be read");
   };
 
-  test("tells a waiting watcher of others' revisions soon, and that it stands every second", async () => {
+  test("sends a waiting watcher others' revisions soon, and a sign of life every second", async () => {
     const clock = new ManualClock();
     using hub = new WatchHub(clock, { revision: 5, history: noHistory });
     const watch = hub.watch({ prefix: "mine" }, 5, new AbortController().signal);
@@ -178,7 +178,7 @@ describe("recent revisions", () => {
     expect(recent.after(15, 10, 20)?.batches).toEqual([batch(16)]);
   });
 
-  test("keep so many revisions and no more", () => {
+  test("keep a limited number of revisions", () => {
     const recent = new RecentRevisions(0);
     const count = RECENT_REVISIONS_MAX * 3;
     for (let revision = 1; revision <= count; revision++) recent.push(batch(revision));

@@ -41,7 +41,7 @@ async function contentOf(folder: string): Promise<Content> {
   return { revision, now: new Map(now) };
 }
 
-/** What is wrong with a repair; undefined when it is as promised. */
+/** The problem with a repair; undefined when it is as promised. */
 function wrong(report: RepairReport, content: Content, data: Buffer): string | undefined {
   const { dropped, unreadable, damagedFile = "" } = report;
   if (!readFileSync(damagedFile).equals(data)) return "the damaged file is another one";
@@ -54,7 +54,7 @@ function wrong(report: RepairReport, content: Content, data: Buffer): string | u
   if (back.length > 0) return `dropped, but there: ${back.join()}`;
   if (report.kept.keys !== content.now.size) return `kept ${report.kept.keys}, but there are ${content.now.size}`;
   if (dropped.some(({ reason }) => reason.startsWith("the last transaction"))) return undefined;
-  // What nobody can know, the report gives as a number.
+  // Losses that cannot be listed by name are in the report as a number.
   if (unlisted.length + differing.length > unreadable) return `missing ${unlisted.join()}, other ${differing.join()}`;
   return undefined;
 }
@@ -73,7 +73,7 @@ async function outcome(data: Buffer, round: number): Promise<string> {
     }
     const problem = wrong(report, content, data);
     if (problem !== undefined) return `other ${problem}`;
-    // What was repaired and written to is whole.
+    // A repaired store is whole after a write.
     const again = await repairStore(host, { folder });
     return again.outcome === "whole"
       ? `repaired ${report.dropped.length} ${report.unreadable}`
