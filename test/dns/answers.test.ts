@@ -16,7 +16,7 @@ test.each([
   expect([found.rcode, found.packet.answers?.length]).toEqual([rcode, count]);
   const ours = rcode !== "REFUSED";
   expect([found.packet.flag_aa, found.packet.flag_ra, found.packet.flag_rd]).toEqual([ours, false, true]);
-  // What is not there says for how long that holds.
+  // A negative answer says how long it is valid.
   const soa = (found.packet.authorities ?? []).map(({ name, type }) => `${name} ${type}`);
   expect(soa).toEqual(ours && count === 0 ? ["posthouse SOA"] : []);
 });
@@ -28,7 +28,7 @@ test("records say what the instances are", async () => {
     { priority: 1, weight: 100, port: 443, target: "cloud.example.com" },
   ]);
   const [srv] = (await ask(dns.port, "orders.service.eu-2.zone.posthouse", "SRV")).data as { target: string }[];
-  // An id that is no label is made one, and that name leads back to it.
+  // An id that is not a valid label is converted to one, and that name leads back to the instance.
   expect(srv?.target).toMatch(/^two-b--[0-9a-z]{11}\.orders\.instance\.posthouse$/);
   const back = await ask(dns.port, srv?.target ?? "", "AAAA");
   expect([back.rcode, back.data]).toEqual(["NOERROR", ["fd00::2"]]);
@@ -49,7 +49,7 @@ test("two ids never share a name", async () => {
   }
 });
 
-test("critical, draining and idle instances are not named; those never judged only when there is no other", async () => {
+test("critical, draining and idle instances are not named; unknown ones are named only without any other", async () => {
   const catalog = testCatalog(
     instance("good", { address: "10.0.0.1" }),
     instance("slow", { address: "10.0.0.2", status: "warning" }),

@@ -1,4 +1,4 @@
-/** What a directory keeps while the catalog changes is what one made from scratch finds; and whom answers name. */
+/** A directory that follows the catalog's changes equals one made from scratch; and the instances that answers name. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { DnsInstance } from "#dns";

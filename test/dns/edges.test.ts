@@ -110,7 +110,7 @@ test("an answer over TCP holds at most 512 records, drawn from all", () => {
 });
 
 test("an address beside SRV points back at the target, and repeats the name where no pointer reaches", () => {
-  // The target stands 30 bytes behind the question: a header of 12, and 18 of its record.
+  // The target is 30 bytes behind the question: a header of 12, and 18 of its record.
   const reached = tailOf(NAME, Type.SRV, ZONE, 0x3fff - 30);
   const beyond = tailOf(NAME, Type.SRV, ZONE, 0x3fff - 29);
   expect([reached.counts, beyond.counts]).toEqual([

@@ -16,7 +16,7 @@ export const ZONE = {
 };
 export const NAME = "orders.service.posthouse";
 
-/** What is asked in a message. @throws Error when it is no query */
+/** The question of a message. @throws Error when the message is not a query */
 export function queryOf(bytes: Buffer): Query {
   const reading = readQuery(bytes);
   if (reading.kind !== "query") throw new Error(`not a query: ${JSON.stringify(reading)}`);
@@ -165,7 +165,7 @@ export interface Asked {
   readonly rcode: string;
   readonly bytes: Buffer;
   readonly packet: DecodedPacket;
-  /** What the answers say, of whatever type. */
+  /** The data of the answers, of whatever type. */
   readonly data: unknown[];
 }
 

@@ -1,4 +1,4 @@
-/** A client that asks too much, bytes that are no queries, and names that only other servers know. */
+/** A client that asks too much, bytes that are not queries, and names that only other servers know. */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
@@ -175,7 +175,7 @@ async function fakeUpstream(): Promise<Fake> {
   };
 }
 
-test("other names go to a forwarder: by UDP, by TCP when cut short, and forged answers are not heard", async () => {
+test("other names go to a forwarder: by UDP, by TCP when truncated, and forged answers are ignored", async () => {
   await using upstream = await fakeUpstream();
   await using dns = await testDns(testCatalog(instance("one")), {
     forwarders: [{ address: "127.0.0.1", port: upstream.port }],

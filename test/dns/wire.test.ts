@@ -1,4 +1,4 @@
-/** What clients and strangers send, by UDP and by TCP: sizes, truncation, capitals, operations, connections that hang. */
+/** Messages of clients and strangers, by UDP and by TCP: sizes, truncation, capitals, operations, connections that hang. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { decode } from "dns-packet";
@@ -41,7 +41,7 @@ test("the size a client offers is kept to, and addresses beside SRV go first", a
   }
   const large = await ask(dns.port, name, "SRV", edns(1232));
   expect([large.data.length, large.packet.additionals?.length]).toEqual([8, 9]);
-  // 20 targets leave room for all of SRV and for some addresses only; that is no truncation.
+  // 20 targets leave room for all of SRV and for some addresses only; the answer does not count as truncated.
   await using more = await testDns(testCatalog(...many(20)));
   const partial = await ask(more.port, name, "SRV", edns(1232));
   const glue = (partial.packet.additionals?.length ?? 0) - 1;

@@ -12,7 +12,7 @@ import { testHost } from "#test/kit";
 
 const ZONE = { labels: ["posthouse"], namespace: "default", near: undefined, addresses: ["127.0.0.1"], ttlSeconds: 1 };
 
-test("one instance with an address that has no form in DNS costs nobody the others", async () => {
+test("an instance with an address that has no form in DNS does not affect answers with other instances", async () => {
   const bad = ["a..b", ".", ".internal", "host:8080", "10.0.0.256", "a".repeat(64), `${"a.".repeat(130)}b`];
   const others = bad.map((address, i) => instance(`bad-${i}`, { address }));
   await using dns = await testDns(
@@ -27,7 +27,7 @@ test("one instance with an address that has no form in DNS costs nobody the othe
   }
 });
 
-test("a target too long for a name is left out, and its address is still told", async () => {
+test("a target too long for a name is left out, and its address is still returned", async () => {
   const label = "s".repeat(63);
   const long = { service: label, namespace: "n".repeat(63), address: "10.0.0.9" };
   const labels = ["z".repeat(60), "posthouse"];
