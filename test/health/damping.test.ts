@@ -44,7 +44,7 @@ const options: fc.Arbitrary<DampingOptions> = fc
   .map(({ share, ...rest }) => ({ ...rest, reuse: rest.suppress * share }));
 const gaps = fc.array(fc.integer({ min: 0, max: 600 }), { maxLength: 100 });
 
-test("whatever the turns, a held check that is calm for the longest hold is let go", () => {
+test("after any turns, a held check that is calm for the longest hold is released", () => {
   fc.assert(
     fc.property(gaps, options, (list, options) => {
       let nowMs = 0;

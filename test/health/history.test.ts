@@ -1,4 +1,4 @@
-/** What is remembered of health: changes and words, for a day, and never more than its limits. */
+/** The history of health: transitions and outputs, for a day, and never more than its limits. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { HealthHistory, HISTORY_MS, OUTPUTS_MAX, TRANSITIONS_MAX } from "#health";
@@ -25,7 +25,7 @@ test("equal words in a row are one with a count, and a change keeps the words th
   ]);
 });
 
-test("after a day nothing is told any more", async () => {
+test("after a day the history is empty", async () => {
   const clock = new ManualClock();
   const history = new HealthHistory(clock);
   history.said("web", "up", "critical", "503");
@@ -43,7 +43,7 @@ test("an instance that is well from the start costs nothing until something happ
   expect(history.bytes).toBeGreaterThan(0);
 });
 
-test("whatever is said, the limits hold, and the one that was quiet for longest is forgotten first", () => {
+test("for any reports, the limits hold, and the instance that was quiet for longest is forgotten first", () => {
   const status = fc.constantFrom("passing" as const, "critical" as const);
   const word = fc.tuple(fc.integer({ min: 0, max: 20 }), fc.integer({ min: 0, max: 2 }), status, fc.string());
   fc.assert(

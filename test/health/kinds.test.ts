@@ -48,7 +48,7 @@ async function listen(server: ReturnType<typeof createServer>): Promise<Listenin
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.on("error", () => {}).on("close", () => sockets.delete(socket));
-    // What is not read keeps a socket from noticing its end.
+    // A socket with unread bytes does not notice its end.
     socket.resume();
   });
   server.listen(0, "127.0.0.1");
@@ -80,7 +80,7 @@ test("TCP passes once connected, and a closed port is critical", async () => {
   expect(refused.output).toContain("ECONNREFUSED");
 });
 
-test("TCP sends, and hears what it expects though it comes in pieces", async () => {
+test("TCP sends, and finds the expected text even if it arrives in pieces", async () => {
   await using target = await listen(
     createServer((socket) => {
       socket.on("data", (chunk) => {
@@ -92,7 +92,7 @@ test("TCP sends, and hears what it expects though it comes in pieces", async () 
   expect((await ask(tcp(target.port, { send: "ping", expect: "PING PONG" }))).result).toBe("passing");
 });
 
-test("TCP that says something else, hangs, ends or never stops is critical, and costs no more than its start", async () => {
+test("TCP that answers otherwise, hangs, ends or never stops is critical, and only the beginning is read", async () => {
   await using wrong = await listen(createServer((socket) => void socket.end("-ERR loading")));
   expect(await ask(tcp(wrong.port, { expect: "+OK" }))).toMatchObject({
     result: "critical",
@@ -241,7 +241,7 @@ test("gRPC targets that are closed, hang or speak something else are critical", 
   await eventually("no connection is left", () => hangs.sockets.size === 0 && garbage.sockets.size === 0);
 });
 
-test("a gRPC watch hears of a change at once, stays open, and is critical when it is cut", async () => {
+test("a gRPC watch delivers a change at once, stays open, and is critical when it is cut", async () => {
   await using health = await grpcHealth();
   const told: CheckVerdict[] = [];
   const host = testHost();
@@ -250,7 +250,7 @@ test("a gRPC watch hears of a change at once, stays open, and is critical when i
     probe: createProbe(host, tools),
     onVerdict: (_key, verdict) => told.push(verdict),
   });
-  // Far apart, so that what is heard was not asked for.
+  // Far apart, so that a verdict comes from the watch and not from a probe.
   const intervalMs = 600_000;
   runner.set("web", {
     target: grpc(health.port, { watch: true }),
@@ -307,7 +307,7 @@ test("a program is given its arguments as they are, and no token of ours", async
   }
 });
 
-test("a program that nobody allowed does not run, on a server none does, and one that is missing is critical", async () => {
+test("a program that is not allowed does not run, on a server none does, and a missing one is critical", async () => {
   await using folder = await tempFolder();
   const mark = join(folder.path, "ran");
   const program = await script(folder.path, `touch ${mark}`);
@@ -318,7 +318,7 @@ test("a program that nobody allowed does not run, on a server none does, and one
   expect((await ask(exec(missing), { execAllow: new Set([missing]) })).output).toContain("ENOENT");
 });
 
-test("a program that takes too long is ended with its children, and one that talks without end is cut short", async () => {
+test("a program that takes too long is ended with its children, and endless output is cut short", async () => {
   await using folder = await tempFolder();
   const children = join(folder.path, "children");
   const program = await script(folder.path, `sleep 1000 & echo $! > ${children}; wait`);

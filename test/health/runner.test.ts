@@ -1,4 +1,4 @@
-/** The schedule of probes: when, how many at once, and what is told. */
+/** The schedule of probes: when, how many at once, and which verdicts are reported. */
 import { expect, test } from "vitest";
 import {
   PROBE_SLOW_MS,
@@ -52,7 +52,7 @@ function setup(
   return { clock, told, probes, runner, host };
 }
 
-test("a verdict is told when it changes, not for each probe", async () => {
+test("a verdict is reported when it changes, not for each probe", async () => {
   let result = GOOD;
   const { clock, told, probes, runner } = setup(() => result);
   await using _ = runner;
@@ -125,7 +125,9 @@ test("a check that flaps is held critical, says so, and is let go when it is cal
   }
   await clock.advance(5_000);
   expect(runner.last("web")).toMatchObject({ status: "critical" });
-  expect(runner.last("web")?.output).toMatch(/^held critical: flapped 4 times; released after \d+ s without flapping: fine$/);
+  expect(runner.last("web")?.output).toMatch(
+    /^held critical: flapped 4 times; released after \d+ s without flapping: fine$/,
+  );
   const flips = told.length;
   await clock.advance(120_000);
   expect(runner.last("web")?.status).toBe("critical");
@@ -149,7 +151,7 @@ test("a probe slower than its interval never overlaps with itself", async () => 
   expect(probes.length).toBeGreaterThanOrEqual(7);
 });
 
-test("no more probes run at once than there are places, and all checks get their turn", async () => {
+test("at most as many probes run at once as there are places, and all checks get their turn", async () => {
   let running = 0;
   let most = 0;
   const { clock, probes, runner } = setup(
@@ -189,7 +191,7 @@ test("ten thousand targets that hang hold their places only, and a hundred quick
   expect(most).toBeLessThanOrEqual(256 / 2 + 768);
 });
 
-test("what hangs after it was quick gives its place away while it hangs", async () => {
+test("a probe that hangs after it was quick gives its place away while it hangs", async () => {
   const { clock, probes, runner } = setup(
     async ({ url }, signal) => {
       if (url.endsWith("/hang")) await clock.sleep(60_000, signal).catch(() => {});
@@ -271,7 +273,7 @@ test("a check seeded with its known status does not flap after a restart", async
   expect(told).toEqual([]);
 });
 
-test("a removed check is probed no more and its probe under way is cut", async () => {
+test("a removed check is no longer probed, and its probe under way is cut", async () => {
   let cut = false;
   const { clock, told, probes, runner } = setup(
     (_probe, signal) =>

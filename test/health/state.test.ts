@@ -32,7 +32,7 @@ test("a critical check needs `rise` good probes in a row to pass again", () => {
   expect(after(["passing", "passing"], { rise: 2, fall: 3 }, start)).toMatchObject({ status: "passing", sinceMs: 2 });
 });
 
-test("a run of bad probes is no worse than the mildest of them", () => {
+test("a run of bad probes counts as the mildest of them", () => {
   const start = startHealth(0, "passing");
   expect(after(["critical", "critical", "warning"], { rise: 1, fall: 3 }, start).status).toBe("warning");
 });
@@ -49,7 +49,7 @@ test("a known status survives a restart: one bad probe does not turn it", () => 
   });
 });
 
-test("an instance is as well as the worst of its checks, and unknown vouches for nothing", () => {
+test("an instance's status is that of its worst check, and unknown does not count as healthy", () => {
   expect(worstOf([])).toBe("passing");
   expect(worstOf(["passing", "warning"])).toBe("warning");
   expect(worstOf(["warning", "unknown"])).toBe("unknown");

@@ -1,4 +1,4 @@
-/** Tokens and roles at the door of the control API, and what a stranger hears. */
+/** Tokens and roles at the entry of the control API, and the answers that a stranger gets. */
 import { connect } from "node:net";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";

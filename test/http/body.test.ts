@@ -22,7 +22,7 @@ function measure(value: unknown): { depth: number; parts: number } {
   };
 }
 
-test("depth and values are counted as a parser would find them, whatever stands in strings", () => {
+test("depth and values are counted as a parser would find them, whatever the strings contain", () => {
   const tricky = fc.constantFrom('"', "\\", '\\"', "[[[", "}}", ",,,", 'a"]', "\\\\", "\u2028", "😀");
   const value = fc.jsonValue({ maxDepth: 4, stringUnit: "binary" });
   fc.assert(
@@ -104,7 +104,7 @@ test("every route of the agent that takes a body states how large it may be", ()
   expect(app.unlimitedRoutes).toEqual([]);
 });
 
-test("a document within the bounds is read, and one that names __proto__ is not", async () => {
+test("a document within the bounds is read, and a document with __proto__ is refused", async () => {
   const app = createHttpServer(testHost(), { name: "test" });
   app.post("/", { bodyLimit: 4 * MEGABYTE }, ({ body }) => ({ body }));
   const post = (payload: string) =>

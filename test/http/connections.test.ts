@@ -1,4 +1,4 @@
-/** A server holds its share of the process's connections and no more, and parts with idle ones first. */
+/** A server has at most its share of the process's connections, and closes idle ones first. */
 import { once } from "node:events";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { expect, test } from "vitest";

@@ -139,7 +139,7 @@ test("no long poll of any API answers at once twice for the same state", { timeo
     polls.map(async ([url, tag]) => {
       const polled = `${url}${url.includes("?") ? "&" : "?"}wait=${WAIT_MS / 1000}`;
       const first = await ask(polled, tag);
-      // What the answer gave is what the caller has from now on, in a list as proxies make them.
+      // The caller uses the tag of the answer from now on, in a list as proxies make them.
       const given = first.headers["etag"] as string | undefined;
       const next = tag ?? (given === undefined ? undefined : `"other", ${given}`);
       const begun = performance.now();

@@ -72,7 +72,7 @@ test.each(["openapi.json", "agent-openapi.json"])("%s keeps the rules", (name) =
   expect(text).not.toMatch(/"patternProperties"/);
 });
 
-test("what has a name in the contract has it in the document, once", () => {
+test("each named type of the contract is in the document, once", () => {
   const { components } = read("openapi.json");
   for (const name of ["Instance", "Registration", "EffectiveConfig", "Release", "Lock", "TokenSummary", "Problem"]) {
     expect(Object.keys(components.schemas)).toContain(name);

@@ -1,4 +1,4 @@
-/** What a caller meets who is almost right: a known path with another method, a body without its type, an error's address. */
+/** Requests that are almost right: a known path with another method, a body without its type, an error's address. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { errorRows } from "#base";
 import { type TestControl, withControl } from "#test/kit";

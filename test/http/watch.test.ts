@@ -11,9 +11,9 @@ const principal = { id: "gateway:one", name: "one" };
 interface Rig extends AsyncDisposable {
   readonly hub: WatchHub;
   readonly port: number;
-  /** What a snapshot says. */
+  /** The content of a snapshot. */
   state: string[];
-  /** Whether there is none now. */
+  /** Whether the state is unavailable now. */
   untold: boolean;
   read(options?: ReaderOptions): Reader;
 }
@@ -92,7 +92,7 @@ async function rig(): Promise<Rig> {
       principal,
       after: lastEventId(request.headers),
       snapshot: () => {
-        if (self.untold) throw HttpErrors.UNAVAILABLE("It cannot be told now.");
+        if (self.untold) throw HttpErrors.UNAVAILABLE("The state is not available now.");
         return [...self.state];
       },
     });
@@ -125,7 +125,7 @@ test("a reader that resumes gets exactly what came after, without a snapshot", a
   expect(reader.story).toEqual([16, 17, 18, 19, 20].map((n) => `delta ${n} n${n}`));
 });
 
-test("a reader that resumes from before what is remembered is told to forget, and gets a snapshot", async () => {
+test("a reader that resumes from before the remembered revisions gets a reset and a snapshot", async () => {
   await using watch = await rig();
   watch.state = ["all"];
   const early = watch.read({ after: 4 });
@@ -134,7 +134,7 @@ test("a reader that resumes from before what is remembered is told to forget, an
   for (const reader of [early, ahead]) expect(reader.story).toEqual(["reset 10", "snapshot 10 all", "synced 10"]);
 });
 
-test("a reader whose state cannot be told any more is let go, and the others stay", async () => {
+test("a reader whose state is no longer available is disconnected, and the others stay", async () => {
   await using watch = await rig();
   const [begun, late] = [watch.read(), watch.read({ topics: "b" })];
   await eventually("both synced", () => [begun, late].every((reader) => reader.story.includes("synced 10")));
@@ -146,7 +146,7 @@ test("a reader whose state cannot be told any more is let go, and the others sta
   await eventually("they are let go", () => begun.closed && late.closed);
   watch.untold = false;
   const again = watch.read({ after: 10 });
-  await eventually("it is told", () => again.story.at(-1) === "synced 20");
+  await eventually("it is synced", () => again.story.at(-1) === "synced 20");
 });
 
 test("a revision of several frames is resumed whole when the cut came between them", async () => {
@@ -192,7 +192,7 @@ test("a reader whose snapshot is overtaken still ends with everything once", asy
   expect(deltas).toEqual(Array.from({ length: 200 - synced }, (_, i) => synced + 1 + i));
 });
 
-test("a listing anew resets every live reader", async () => {
+test("a new listing resets every live reader", async () => {
   await using watch = await rig();
   watch.state = ["old"];
   const reader = watch.read();
@@ -256,7 +256,7 @@ test("a hub of documents tells each topic in one frame at its revision, and resu
     { topics: ["a"], data: "a2" },
     { topics: ["b"], data: "b2" },
   ]);
-  await eventually("both heard", () => readers.every(({ last }) => last === 2));
+  await eventually("both have the delta", () => readers.every(({ last }) => last === 2));
   expect(readers.map(({ story }) => story)).toEqual([
     ["snapshot 1 a1", "synced 1", "delta 2 a2"],
     ["snapshot 1 b1", "synced 1", "delta 2 b2"],
