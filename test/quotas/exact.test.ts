@@ -18,18 +18,28 @@ function rate(over: Partial<QuotaAsk>, at?: number) {
 
 // Ten in ten seconds: one a second.
 test.each([
-  ["what is asked for, from a limit that is whole", {}, undefined, [4, 6, 4000, 4000]],
-  ["half of what is left at most, ahead of need", { want: 8 }, undefined, [5, 5, 5000, 5000]],
-  ["as many as wait, beyond the half", { want: 8, waiting: 7 }, undefined, [7, 3, 7000, 7000]],
-  ["never more than asked for, however many wait", { want: 2, waiting: 7 }, undefined, [2, 8, 2000, 2000]],
+  ["the amount asked for, from an unused limit", {}, undefined, [4, 6, 4000, 4000]],
+  ["at most half of the rest, ahead of need", { want: 8 }, undefined, [5, 5, 5000, 5000]],
+  ["one for each waiting request, beyond the half", { want: 8, waiting: 7 }, undefined, [7, 3, 7000, 7000]],
+  [
+    "never more than asked for, for any number of waiting requests",
+    { want: 2, waiting: 7 },
+    undefined,
+    [2, 8, 2000, 2000],
+  ],
   ["never more than is left", { want: 20, waiting: 20 }, undefined, [10, 0, 10_000, 10_000]],
-  ["those that waited count from when they came", { want: 2, waiting: 2, agoMs: 3000 }, undefined, [2, 8, -1000, 0]],
-  ["those ahead of need from now", { want: 3, waiting: 1, agoMs: 3000 }, undefined, [3, 7, 2000, 2000]],
-  ["those ahead of need from now, also when nobody waits", { want: 3, agoMs: 3000 }, undefined, [3, 7, 3000, 3000]],
+  ["waiting requests count from their arrival", { want: 2, waiting: 2, agoMs: 3000 }, undefined, [2, 8, -1000, 0]],
+  ["requests ahead of need count from now", { want: 3, waiting: 1, agoMs: 3000 }, undefined, [3, 7, 2000, 2000]],
+  [
+    "requests ahead of need count from now, even without waiting requests",
+    { want: 3, agoMs: 3000 },
+    undefined,
+    [3, 7, 3000, 3000],
+  ],
   ["a thousandth of a millisecond may be missing", { want: 1 }, 9000.0008, [1, 0, 10_000.001, 10_000.001]],
   ["two thousandths may not", { want: 1 }, 9000.0016, [0, 0, 9000.002, 9000.002]],
-  ["what was spent without a lease counts", { want: 10, spent: 3 }, undefined, [4, 3, 7000, 7000]],
-  ["what others have counts", { want: 10 }, 4000, [3, 3, 7000, 7000]],
+  ["requests spent without a lease count", { want: 10, spent: 3 }, undefined, [4, 3, 7000, 7000]],
+  ["requests granted to others count", { want: 10 }, 4000, [3, 3, 7000, 7000]],
   ["a whole request must be left", {}, 9500, [0, 0, 9500, 9500]],
   ["the last one is granted", { want: 1 }, 9000, [1, 0, 10_000, 10_000]],
   ["a burst bounds what comes at once", { want: 10, burst: 2 }, undefined, [1, 1, 1000, 1000]],
@@ -45,13 +55,13 @@ function period(per: "day" | "month", over: Partial<QuotaAsk>, record?: QuotaRec
   return [lease.granted, lease.remaining, lease.resetMs, next];
 }
 
-test("a quota counts within its period, and begins anew with the next", () => {
+test("a quota counts within its period, and starts again with the next", () => {
   const day = (name: string, used: number): QuotaRecord => ({ kind: "period", period: name, used });
   expect(period("day", {})).toEqual([5, 5, HALF_DAY_MS, day("2026-01-31", 5)]);
   expect(period("day", { spent: 1 }, day("2026-01-31", 4))).toEqual([3, 2, HALF_DAY_MS, day("2026-01-31", 8)]);
   expect(period("day", {}, day("2026-01-30", 9))).toEqual([5, 5, HALF_DAY_MS, day("2026-01-31", 5)]);
   expect(period("day", {}, day("2026-01-31", 10))).toEqual([0, 0, HALF_DAY_MS, day("2026-01-31", 10)]);
-  // What was spent beyond it stays counted, and leaves nothing.
+  // Requests spent beyond the quota stay counted, and leave nothing.
   expect(period("day", { spent: 7 }, day("2026-01-31", 9))).toEqual([0, 0, HALF_DAY_MS, day("2026-01-31", 16)]);
   expect(period("month", { want: 2, waiting: 1 })).toEqual([2, 8, HALF_DAY_MS, day("2026-01", 2)]);
   // A limit that was a rate before.

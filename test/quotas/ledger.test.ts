@@ -6,7 +6,7 @@ import { periodAt, settle, type QuotaRecord } from "../../quotas/core/ledger.ts"
 const rate = { key: "k", requests: 10, per: 1 } as const;
 const NOW = Date.UTC(2026, 1, 28, 23, 59, 59, 0);
 
-test("of a rate no more is granted in any time than it allows, whoever asks for how much", () => {
+test("at most the rate is granted in any time, for any sequence of asks", () => {
   const asks = fc.array(fc.record({ afterMs: fc.nat(500), want: fc.nat(30), waiting: fc.nat(30), spent: fc.nat(2) }), {
     maxLength: 60,
   });
@@ -43,25 +43,25 @@ test("requests that wait get all that is left, and nothing ahead of need beyond 
   expect(waiting(2, 8)).toMatchObject({ granted: 2, remaining: 8 });
 });
 
-test("what was spent, or waited, is counted from when it came", () => {
+test("spent and waiting requests are counted from their own time", () => {
   const late = settle(undefined, { ...rate, want: 1, waiting: 1, agoMs: 40 }, NOW);
   expect(late.record).toEqual({ kind: "rate", at: NOW + 60 });
   // A minute's use within the limit leaves it as whole as it is.
   const away = settle(late.record, { ...rate, want: 0, spent: 600, agoMs: 60_000 }, NOW + 60_000);
   expect(away.lease).toMatchObject({ granted: 0, remaining: 9 });
-  // What is taken ahead of need is taken now.
+  // Requests taken ahead of need count from now.
   expect(settle(undefined, { ...rate, want: 5, waiting: 1, agoMs: 5_000 }, NOW).record).toMatchObject({
     at: NOW + 400,
   });
 });
 
-test("a record of a clock far ahead locks nobody out for longer than two whole allowances", () => {
+test("a record of a clock far ahead locks a caller out for at most two whole allowances", () => {
   const ahead = { kind: "rate", at: NOW + 3_600_000 } as const;
   const { record } = settle(ahead, { ...rate, want: 1 }, NOW);
   expect(settle(record, { ...rate, want: 1 }, NOW + 2_000).lease.granted).toBe(1);
 });
 
-test("a day's count begins anew at midnight of UTC, a month's on its first", () => {
+test("a day's count starts again at midnight of UTC, a month's on its first", () => {
   const day = { key: "k", requests: 10, per: "day" } as const;
   const used = settle(undefined, { ...day, want: 4, spent: 5 }, NOW);
   expect(used.lease).toMatchObject({ granted: 3, remaining: 2, resetMs: 1_000 });

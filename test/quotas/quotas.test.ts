@@ -7,7 +7,7 @@ import { ManualClock, tempFolder, testHost, withControl } from "#test/kit";
 
 const ask = (key: string, over: object = {}) => ({ key, requests: 100, per: 3_600, want: 10, ...over });
 
-test("fifty askers at once on two members are granted no more than there is, and most of it", async () => {
+test("fifty concurrent asks on two members are granted at most the limit, and most of it", async () => {
   await using store = await openStore(testHost(), { engine: "memory" });
   const members = [new Quotas(testHost(), store), new Quotas(testHost(), store)];
   let granted = 0;
@@ -43,7 +43,7 @@ test("a month's count outlives the process, on disk", async () => {
   expect([await spend(), await spend(), await spend()]).toEqual([70, 40, 10]);
 });
 
-test("store leases that were revoked are taken anew", async () => {
+test("store leases that were revoked are granted again", async () => {
   await using store = await openStore(testHost(), { engine: "memory" });
   const granted: string[] = [];
   const watched = new Proxy(store, {
@@ -63,7 +63,7 @@ test("store leases that were revoked are taken anew", async () => {
   expect(granted).toHaveLength(2);
 });
 
-test("a gateway may lease; an agent and a reader may not; what is no ask is refused by its field", async () => {
+test("a gateway may lease; an agent and a reader may not; an invalid ask is refused by its field", async () => {
   await using control = await withControl();
   const as = async (role: "gateway" | "reader" | "agent") => {
     const { json } = await control.call("POST", "/v1/tokens", { name: role, role });

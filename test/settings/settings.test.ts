@@ -1,4 +1,4 @@
-/** Settings: who overrides whom, and what a mistake hears. */
+/** Settings: which source overrides which, and the messages for mistakes. */
 import { Ajv } from "ajv";
 import { expect, test } from "vitest";
 import { loadSettings } from "#settings";
@@ -37,7 +37,7 @@ test("the usual OpenTelemetry variable sets the endpoint, and ours beats it", ()
 });
 
 test.each([
-  ["a port that is no number", { flags: { port: "eighty" } }, "SETTINGS_INVALID", ["port", "--port", "eighty"]],
+  ["a port that is not a number", { flags: { port: "eighty" } }, "SETTINGS_INVALID", ["port", "--port", "eighty"]],
   [
     "a port out of range",
     { environment: { POSTHOUSE_PORT: "99999" } },
@@ -50,9 +50,9 @@ test.each([
   ["a mistyped variable", { environment: { POSTHOUSE_PROT: "1" } }, "SETTINGS_UNKNOWN", ["POSTHOUSE_PROT"]],
   ["another spelling", { environment: { POSTHOUSE_GATEWAYPORT: "1" } }, "SETTINGS_UNKNOWN", ["POSTHOUSE_GATEWAY_PORT"]],
   ["an unknown name in the file", { file: { path: "p.yaml", text: "prt: 1" } }, "SETTINGS_UNKNOWN", ["prt", "p.yaml"]],
-  ["a file that is no YAML", { file: { path: "p.yaml", text: "a: [" } }, "SETTINGS_FILE_UNREADABLE", ["p.yaml"]],
+  ["a file that is not YAML", { file: { path: "p.yaml", text: "a: [" } }, "SETTINGS_FILE_UNREADABLE", ["p.yaml"]],
   ["a file that is a list", { file: { path: "p.yaml", text: "- a" } }, "SETTINGS_FILE_UNREADABLE", ["p.yaml"]],
-])("%s is refused, naming what to mend", (_what, inputs, code, words) => {
+])("%s is refused, naming the setting to correct", (_what, inputs, code, words) => {
   let error: unknown;
   try {
     load(inputs);
@@ -81,7 +81,7 @@ test.each([
   ["an unknown field", { name: "a", type: "git", path: "/x", brnach: "b" }, ["/0", "brnach"]],
   ["a folder that leads out", { name: "a", type: "git", path: "/x", folder: "a/../../b" }, ["/0/folder"]],
   ["no JSON", "a", ["configSources: /0"]],
-])("a config source with %s is refused, naming what to mend", (_what, source, words) => {
+])("a config source with %s is refused, naming the field to correct", (_what, source, words) => {
   const text = typeof source === "string" ? source : JSON.stringify(source);
   for (const word of words) expect(() => load({ flags: { configSources: [text] } })).toThrow(word);
 });
