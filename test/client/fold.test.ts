@@ -169,7 +169,7 @@ test("values that were handed out stay as they are", () => {
   expect(textOf(seen)).toBe(WARM);
 });
 
-test("for any frames, no data of the server is missing, and once warm and whole there is no other data", () => {
+test("for any frames, no data of the server is missing, and a warm and whole watch has only the server's data", () => {
   const service = fc.constantFrom("a", "b");
   const given = fc.dictionary(fc.constantFrom("one", "two"), fc.nat(3), { noNullPrototype: true });
   const frame: fc.Arbitrary<Given> = fc.oneof(

@@ -178,7 +178,7 @@ test("a table is filled in on one line, with its numbers as they are", () => {
   );
 });
 
-test("lines that are filled into a block are as far in as the block is, wherever it stands", () => {
+test("lines that are filled into a block get the block's indentation, at any depth", () => {
   const filled = (text: string) => fillIn("yaml", text, () => ({ texts: ["1\n2"] }));
   expect(filled("v: |\n  a ${x}\n")).toBe("v: |\n  a 1\n  2\n");
   expect(filled("a:\n    v: |\n      ${x}\n      b\n")).toBe("a:\n    v: |\n      1\n      2\n      b\n");
@@ -209,7 +209,7 @@ test.each(["path=C:\\\\users\\\\x", "\uFEFFa=1", "a=\\u00e9", "a=b\\", "# \\u in
   },
 );
 
-test("an escape that Java refuses is told with its line, past continued lines and comments", () => {
+test("an escape that Java refuses is reported with its line, counting continued lines and comments", () => {
   expect(problemsOf("properties", "# \\u\na=1\nb=x\\\n  y\\u12\n")).toMatchObject([{ line: 4, column: 4 }]);
   expect(readValue({ format: "properties", value: "\uFEFFfirst=1\npath=C:\\\\users\\\\x" })).toEqual({
     first: "1",
