@@ -1,4 +1,4 @@
-/** Who may import whom; cores are pure; no cycles; nothing dead. The table is house rule, not advice. */
+/** Which module may import which; cores are pure; no cycles; nothing dead. The table is house rule, not advice. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -14,7 +14,7 @@ import { modulesPicture } from "../scripts/architecture/picture.ts";
 import { loadSources, moduleOf, programSources, readSource, targetOf } from "../scripts/architecture/sources.ts";
 
 const root = join(import.meta.dirname, "..");
-/** What a module may import of others, by the names in package.json's "imports". A module is a folder of the tree. */
+/** The modules that a module may import, by the names in package.json's "imports". A module is a folder of the tree. */
 const MAY: Readonly<Record<string, readonly string[]>> = {
   "kernel/base": [],
   "kernel/store": ["#base"],
@@ -139,7 +139,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
 
 /** An `api.ts` is a contract: shapes and codes, and nothing else; it may be built on another contract. */
 const CONTRACT_MAY = new Set(["#base", "typebox", "#registry/api", "#config-server/api"]);
-/** What a core may import beside its own folder, its `../api.ts` and these. */
+/** A core may import its own folder, its `../api.ts` and these. */
 const CORE_MAY = new Set([
   "#base",
   "#base/address-class",
@@ -172,7 +172,7 @@ const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as
   dependencies: Record<string, string>;
 };
 const aliases = manifest.imports;
-/** What others import from the package, before it is built. */
+/** The entry points of the package, before it is built. */
 const faces = Object.values(manifest.exports).flatMap((face) =>
   typeof face === "string" ? [] : [face.default.replace(/^\.\/dist\/(.*)\.js$/, "$1.ts")],
 );
@@ -188,7 +188,7 @@ const entries = [
 const sources = programSources(root);
 const users = [...sources, ...loadSources(root, ["test/**/*.ts", "scripts/**/*.ts", "bench/**/*.ts"])];
 
-test("every import is one that the table allows, and cores touch neither time, chance nor the outside", () => {
+test("the table allows every import, and cores touch neither time, chance nor the outside", () => {
   expect(importViolations(sources, aliases, RULES)).toEqual([]);
 });
 
@@ -217,7 +217,7 @@ test("every folder of the gateway's core imports only those before it", () => {
   expect(upward).toEqual([]);
 });
 
-test("the table has no row and no entry that nobody needs", () => {
+test("the table has no unused row and no unused entry", () => {
   expect(rulebookViolations(sources, RULES, new Set(Object.keys(manifest.dependencies)))).toEqual([]);
 });
 
@@ -232,7 +232,7 @@ test("every file is reached from the program, every public face is used, and eve
   expect(deadExports(sources, users, aliases, entries)).toEqual([]);
 });
 
-/** What opens a socket, where it is imported from. */
+/** Functions that open a socket, by the module that exports them. */
 const OPENS = String.raw`\b(connect|createConnection|request|get|buildConnector|Agent|Client|Pool|fetch)\b`;
 const DIAL = new RegExp(`${OPENS}[^;]*from "(node:(net|tls|https?|http2)|undici)"|(?<![.#\\w])fetch\\(`);
 
@@ -241,7 +241,7 @@ test("the gateway opens sockets in two files, which ask first whether an address
     ({ path, code }) =>
       path.startsWith("gateway/") &&
       [...code.matchAll(/^import (?!type)[\s\S]*?;|.*fetch\(.*/gm)].some(([line]) => DIAL.test(line)) &&
-      // HTTP/2 over a socket that stands.
+      // HTTP/2 over an established socket.
       !code.includes("createConnection: () => socket"),
   );
   expect(dialling.map(({ path }) => path)).toEqual(["gateway/tokens/fetch-document.ts", "gateway/upstream/connect.ts"]);
@@ -312,7 +312,7 @@ test("a planted impurity of a core or a contract is found", () => {
   ]);
 });
 
-test("planted entries that nobody needs are found", () => {
+test("planted entries without a use are found", () => {
   const rules = {
     may: { dns: ["#base", "#client"], gone: ["#base"] },
     contractMay: new Set<string>(),

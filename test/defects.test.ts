@@ -1,6 +1,6 @@
 /**
- * What no file may do, held by the compiler's own types: look up a name from outside in a plain object, which also finds
- * `constructor`; and leave a promise behind that nobody would hear fail.
+ * Forbidden in every file, checked with the compiler's own types: looking up a name from outside in a plain object,
+ * which also finds `constructor`; and leaving a promise behind whose failure is not handled.
  */
 import { join } from "node:path";
 import { API, TypeFlags, type Checker, type Type } from "typescript/unstable/sync";

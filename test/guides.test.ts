@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { guideBlocks, guideSteps, jsonValues, projectRoot } from "#test/kit";
 
-/** Blocks that are no commands: by guide and marker (or language, where there is none) the test that reads them. */
+/** Blocks that are not commands: by guide and marker (or language, where there is none) the test that reads them. */
 const READ_BY: Record<string, Record<string, string>> = {
   "agent.md": {
     definitions: "test/agent/guide.test.ts",
@@ -66,7 +66,7 @@ test("a block without a marker, a prompt in a block and output below it are seen
   ]);
 });
 
-test("JSON values that follow each other are told apart", () => {
+test("JSON values that follow each other are separated", () => {
   expect(jsonValues('{"a":"}{"}[1,{}]\n{}')).toEqual([{ a: "}{" }, [1, {}], {}]);
   expect(() => jsonValues('{"a":1} curl: (7)')).toThrow("curl: (7)");
 });

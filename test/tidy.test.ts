@@ -1,4 +1,7 @@
-/** What every file must be: opened by what it is for, free of leftovers, and in step with the generated pages. */
+/**
+ * The requirements for every file: a purpose in its first line, no leftovers, and generated pages in step with the
+ * code.
+ */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -65,7 +68,7 @@ test("the picture of the modules is what their imports say", () => {
   expect(withPicture(page, picture), "run npm run generate").toBe(page);
 });
 
-test("every dependency has its line in docs/dependencies.md, and no line speaks of one that is gone", () => {
+test("every dependency has its line in docs/dependencies.md, and no line is about a removed one", () => {
   const manifest = JSON.parse(read("package.json")) as Record<
     "dependencies" | "devDependencies",
     Record<string, string>

@@ -12,7 +12,7 @@ export interface TestEtcd extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it again on the same ports and the same data, and waits until it answers. */
   restart(): Promise<void>;
-  /** Stops its clock, and waits until it stands: links stay open and nothing answers. */
+  /** Stops its processes, and waits until they are stopped: connections stay open and nothing answers. */
   freeze(): Promise<void>;
   thaw(): void;
 }
@@ -22,7 +22,7 @@ async function stateOf(pid: number, task: string): Promise<string | undefined> {
   return /^State:\s+(\w)/m.exec(await readFile(`/proc/${pid}/task/${task}/status`, "utf8"))?.[1];
 }
 
-/** Starts etcd and waits until it answers. @throws Error when there is no etcd on this machine: the suite never skips */
+/** Starts etcd and waits until it answers. @throws Error when etcd is not installed: the suite never skips */
 export async function withEtcd(): Promise<TestEtcd> {
   const [etcd] = await withEtcdCluster(1);
   return etcd as TestEtcd;
@@ -86,7 +86,7 @@ async function memberOf(
       child = spawn("etcd", args, { stdio: "ignore" });
       let failure: Error | undefined;
       child.once("error", (error) => {
-        failure = new Error("there is no etcd on this machine: apt-get install etcd-server", { cause: error });
+        failure = new Error("etcd is not installed on this machine: apt-get install etcd-server", { cause: error });
       });
       child.once("exit", (code) => {
         failure ??= new Error(`etcd ended with code ${code}`);
@@ -104,7 +104,7 @@ async function memberOf(
       if (pid === undefined) return;
       process.kill(pid, "SIGSTOP");
       // The signal is on its way when kill returns; a busy machine lets it serve one more request.
-      await eventually("etcd stands still", async () => {
+      await eventually("etcd is stopped", async () => {
         const states = await Promise.all((await readdir(`/proc/${pid}/task`)).map((task) => stateOf(pid, task)));
         return states.every((state) => state === "T");
       });

@@ -53,7 +53,7 @@ export interface GuideStep {
   readonly printed: { readonly language: string; readonly text: string } | undefined;
 }
 
-/** What a block prints, when the next one directly follows it and is not to be run. */
+/** The output of a block, when the next block directly follows it and is not to be run. */
 function printedBelow(next: GuideBlock | undefined): GuideStep["printed"] {
   const isOutput = next && next.marker === undefined && ["json", "text", "zone"].includes(next.language);
   return isOutput && next.before.trim() === "" ? { language: next.language, text: next.text } : undefined;

@@ -1,4 +1,4 @@
-/** A host for tests: real time or a clock that moves when told, chance from a seed, and a log that keeps quiet. */
+/** A host for tests: real time or a clock that moves on request, randomness from a seed, and a log that prints nothing. */
 import { passThroughTracer, seededRandom, type CancelTimer, type Clock, type Host, type Log } from "#base";
 import { createMetrics } from "#base/prometheus";
 import { systemClock } from "#base/library";
@@ -20,7 +20,7 @@ export function recordingLog(lines: RecordingLog["lines"] = []): RecordingLog {
   };
 }
 
-/** Time that stands still until `advance`; timers then fire in order of their deadline. */
+/** Time that does not move until `advance`; timers then fire in order of their deadline. */
 export class ManualClock implements Clock {
   #nowMs: number;
   #sequence = 0;

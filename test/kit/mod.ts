@@ -1,4 +1,4 @@
-/** What tests share: hosts, temporary folders, free ports, real processes. */
+/** Shared by the tests: hosts, temporary folders, free ports, real processes. */
 import type { TestControl, TestControlOptions } from "./control.ts";
 
 export * from "./etcd.ts";

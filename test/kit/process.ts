@@ -71,7 +71,7 @@ export function startCommand(command: string, args: readonly string[], options: 
   };
 }
 
-/** Without settings of whoever runs the tests. */
+/** Without settings of the developer's environment. */
 export function cleanEnvironment(): Record<string, string> {
   const kept = Object.entries(process.env).filter(
     ([name]) => !name.startsWith("POSTHOUSE_") && !name.startsWith("OTEL_") && !name.startsWith("VITEST"),
@@ -196,7 +196,7 @@ export async function startService(name: string, port = 0): Promise<Service> {
   return { ...program, port: Number(line) };
 }
 
-/** A port that was free a moment ago, for programs that must be told one. */
+/** A port that was free a moment ago, for programs that need one as an argument. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

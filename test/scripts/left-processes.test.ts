@@ -1,4 +1,4 @@
-/** What a run of the tests leaves behind is found, also what a program started that was killed. */
+/** Processes that a test run leaves behind are found, even those of a program that was killed. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { expect, test } from "vitest";

@@ -1,4 +1,4 @@
-/** What the soak calls growth: the slope of low points, not of a collector's saw. */
+/** The growth that the soak measures: the slope of low points, not of a garbage collector's saw. */
 import { expect, test } from "vitest";
 import { floorsOf, slopeOf, slopesOfParts } from "../../bench/slope.ts";
 
@@ -15,7 +15,7 @@ test("a saw is flat, and growth under a saw is found", () => {
   expect(slopeOf(grows)).toBeCloseTo(0.9, 1);
 });
 
-test("what stops growing after half the time has it in its quarters", () => {
+test("growth that stops after half the time shows in the slopes of the quarters", () => {
   const slopes = slopesOfParts(
     series((minutes) => Math.min(minutes, 30)),
     4,

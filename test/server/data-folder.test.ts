@@ -1,4 +1,4 @@
-/** The data folder of a server: keys, tokens and configs are in it, so nobody else may look into it. */
+/** The data folder of a server: keys, tokens and configs are in it, so only its owner may read it. */
 import { chmod, mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";

@@ -1,4 +1,7 @@
-/** What may cross a network in the clear: nothing, unless an operator says so. Pure; no address here is ever used. */
+/**
+ * Traffic that may cross a network in the clear: none, unless an operator allows it. Pure; no address here is ever
+ * used.
+ */
 import { expect, test } from "vitest";
 import { plaintextWays, refusePlaintext } from "../../server/plaintext.ts";
 import { loadSettings } from "#settings";
