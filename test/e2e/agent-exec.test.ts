@@ -61,7 +61,9 @@ test("the command has the values of all sets, the later over the earlier, and it
 test("it waits for a first release, and a signal while it waits ends it", async () => {
   await using waiting = exec(`echo "$SAY"`, ["--config", "later"]);
   await using ended = exec(`echo never`, ["--config", "never"]);
-  await eventually("both wait", () => [waiting, ended].every((one) => one.errors().includes("waiting for a first release")));
+  await eventually("both wait", () =>
+    [waiting, ended].every((one) => one.errors().includes("waiting for a first release")),
+  );
   await release("later", "say: hello");
   expect((await waiting.exited).code).toBe(0);
   expect(waiting.output()).toBe("hello\n");
