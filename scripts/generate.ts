@@ -34,7 +34,7 @@ const TABLES: readonly [area: string, table: ErrorTable<Record<string, ErrorRow>
   ["Client", ClientErrors],
   ["Command line", CliErrors],
   ["Config server", ConfigErrors],
-  ["Dialling", DialErrors],
+  ["Dialing", DialErrors],
   ["State files", StateFileErrors],
   ["Gateway", GatewayErrors],
   ["Health", HealthErrors],

@@ -105,7 +105,7 @@ export const LimitedBy = Type.Union(
   ],
   {
     description:
-      "Requests that share an allowance: of an address (IPv6: its /64), of a consumer, of the whole route, or with equal values of a claim or a header.",
+      "Requests that share an allowance: of an address (IPv6: its /64), of a consumer, of the route, or with equal claims or headers.",
   },
 );
 export type LimitedBy = Static<typeof LimitedBy>;
@@ -275,5 +275,5 @@ export const TraceTrust = Type.Enum(["proxies", "all"], {
 export const TrustedProxies = Type.Array(Cidr, {
   maxItems: 256,
   description:
-    "Proxies in front of this gateway. For requests through them, the client is the last address in X-Forwarded-For that is not one of them.",
+    "Proxies in front of this gateway. Through them, the client is the last address in X-Forwarded-For that is not one of them.",
 });

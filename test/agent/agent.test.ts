@@ -126,7 +126,7 @@ test("a clean stop deregisters the services at once, unless they are to be left 
 test("after a restart without its server the agent serves its last config, marked as stale", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();
-  plane.release(WEB, { "app.yaml": "colour: blue" });
+  plane.release(WEB, { "app.yaml": "color: blue" });
   {
     await using agent = await startAgent(plane, folder.path, { leaveOnStop: false });
     await agent.call("PUT", "/v1/agent/services/one", { name: "web", port: 80 });
@@ -144,11 +144,11 @@ test("after a restart without its server the agent serves its last config, marke
   await agent.running.ready(hangSignal());
   const config = await agent.call("GET", "/v1/agent/config/default/web/default");
   expect(config).toMatchObject({ status: 200, headers: { "x-posthouse-stale": "true", age: expect.any(String) } });
-  expect(config.body).toMatchObject({ items: { "app.yaml": { value: "colour: blue" } } });
+  expect(config.body).toMatchObject({ items: { "app.yaml": { value: "color: blue" } } });
   const resolved = await agent.call("GET", "/v1/agent/resolve/web");
   expect(resolved).toMatchObject({ headers: { "x-posthouse-stale": "true" }, body: { instances: [{ id: "one" }] } });
   const path = join(folder.path, "files", "app.yaml");
-  await eventually("the file is written again", async () => (await readFile(path, "utf8")) === "colour: blue");
+  await eventually("the file is written again", async () => (await readFile(path, "utf8")) === "color: blue");
   expect((await agent.call("GET", "/v1/agent/services")).body).toMatchObject({
     services: [{ id: "one", source: "api" }],
   });

@@ -88,8 +88,8 @@ test("a published release arrives in its file and at the local API", async () =>
   const set = { namespace: "default", app: "web", profile: "default" };
   await put("files/app.yaml", { app: "web", key: "app.yaml" });
   const path = join(folder.path, "files", "app.yaml");
-  for (const colour of ["blue", "green"]) {
-    const value = `colour: ${colour}\n`;
+  for (const color of ["blue", "green"]) {
+    const value = `color: ${color}\n`;
     await control.client.config.publish(set, { items: { "app.yaml": { format: "yaml", value } } });
     await eventually("the value is in the file", async () => (await readFile(path, "utf8")) === value);
     expect(await get("config/default/web/default")).toMatchObject({

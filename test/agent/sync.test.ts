@@ -104,7 +104,7 @@ test.each([
     at(1),
   );
   const [effect] = decide(judged, 1).effects;
-  const detail = "claim it anew, with one above 1783";
+  const detail = "claim it with an incarnation above 1783";
   const refusal = { type: "failed", effect: effect as Effect, failure: "outdated", detail, evicted } as const;
   const refused = step(begin(judged, effect as Effect), refusal, at(2));
   expect([inSync(refused), decide(refused, 3).effects]).toEqual([expected, []]);

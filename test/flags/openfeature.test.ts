@@ -22,7 +22,7 @@ const FLAGS = `flags:
     rules:
       - { name: staff, when: { attribute: email, endsWith: "@example.com" }, variant: on }
       - { when: { attribute: country, equals: CH }, split: { on: 50, off: 50 } }
-  colour: { variants: { warm: red }, defaultVariant: warm }
+  color: { variants: { warm: red }, defaultVariant: warm }
   limit: { variants: { low: 10 }, defaultVariant: low }
   plan: { variants: { free: { seats: [1, 2] } }, defaultVariant: free }
 `;
@@ -82,7 +82,7 @@ test("the SDK gets values of all four types, with variant, reason and the releas
   await it.ready;
   const { client } = it;
   expect(await client.getBooleanValue("checkout", true)).toBe(false);
-  expect(await client.getStringValue("colour", "blue")).toBe("red");
+  expect(await client.getStringValue("color", "blue")).toBe("red");
   expect(await client.getNumberValue("limit", 0)).toBe(10);
   expect(await client.getObjectValue("plan", {})).toEqual({ seats: [1, 2] });
   const { releaseKey } = await server.control.client.config.effective({
@@ -142,10 +142,10 @@ test("hooks see the variant, the metadata, and errors", async () => {
     after: ({ flagKey }, { variant, flagMetadata }) => void seen.push([flagKey, variant, flagMetadata["version"]]),
     error: ({ flagKey }, error) => void seen.push([flagKey, (error as { code?: string }).code]),
   });
-  await it.client.getStringValue("colour", "blue");
+  await it.client.getStringValue("color", "blue");
   await it.client.getStringValue("nope", "blue");
   expect(seen).toEqual([
-    ["colour", "warm", 1],
+    ["color", "warm", 1],
     ["nope", "FLAG_NOT_FOUND"],
   ]);
 });
@@ -157,18 +157,18 @@ test("a release reaches the SDK as a change of the flags that are other, and a r
   await server.release(
     FLAGS.replace("red", "orange").replace("  limit: { variants: { low: 10 }, defaultVariant: low }\n", ""),
   );
-  await eventually("the change is reported", () => it.events.includes("PROVIDER_CONFIGURATION_CHANGED colour limit"));
-  expect(await it.client.getStringValue("colour", "blue")).toBe("orange");
+  await eventually("the change is reported", () => it.events.includes("PROVIDER_CONFIGURATION_CHANGED color limit"));
+  expect(await it.client.getStringValue("color", "blue")).toBe("orange");
   expect(await it.client.getNumberValue("limit", 0)).toBe(0);
   await server.control.client.config.rollback(
     { namespace: "default", app: "orders", profile: "default" },
     { toVersion: 1 },
   );
-  await eventually("it is red again", async () => (await it.client.getStringValue("colour", "blue")) === "red");
+  await eventually("it is red again", async () => (await it.client.getStringValue("color", "blue")) === "red");
   expect(it.events).toEqual([
     "PROVIDER_READY",
-    "PROVIDER_CONFIGURATION_CHANGED colour limit",
-    "PROVIDER_CONFIGURATION_CHANGED colour limit",
+    "PROVIDER_CONFIGURATION_CHANGED color limit",
+    "PROVIDER_CONFIGURATION_CHANGED color limit",
   ]);
 });
 
@@ -178,7 +178,7 @@ test("a release that changes no flag does not report a change, though answers na
   await it.ready;
   await server.release(`${FLAGS}# a remark\n`);
   await eventually("the release is named", async () => {
-    const { flagMetadata } = await it.client.getStringDetails("colour", "blue");
+    const { flagMetadata } = await it.client.getStringDetails("color", "blue");
     return flagMetadata["version"] === 2;
   });
   expect(it.events).toEqual(["PROVIDER_READY"]);
@@ -193,7 +193,7 @@ test("without a release the provider is ready and has no flags, until there are 
     { namespace: "default", app: "later", profile: "default" },
     { items: { "flags.yaml": { format: "yaml", value: FLAGS } } },
   );
-  await eventually("they are there", async () => (await it.client.getStringValue("colour", "blue")) === "red");
+  await eventually("they are there", async () => (await it.client.getStringValue("color", "blue")) === "red");
 });
 
 test("flags that cannot be read are an error, and those before them are served on", async () => {
@@ -201,12 +201,12 @@ test("flags that cannot be read are an error, and those before them are served o
   await using server = await served();
   await using it = sdk({ url: server.url, token: server.control.token, app: "orders" });
   await it.ready;
-  await server.release("flags: { colour: {} }");
+  await server.release("flags: { color: {} }");
   await eventually("the error is reported", () => it.events.at(-1) === "PROVIDER_ERROR");
-  expect(await it.client.getStringValue("colour", "blue")).toBe("red");
+  expect(await it.client.getStringValue("color", "blue")).toBe("red");
   await server.release(FLAGS.replace("red", "orange"));
   await eventually("it is ready again", () => it.events.at(-1) === "PROVIDER_READY");
-  expect(await it.client.getStringValue("colour", "blue")).toBe("orange");
+  expect(await it.client.getStringValue("color", "blue")).toBe("orange");
 });
 
 test("a token that is refused is fatal at once, and no flags are made up", async () => {
@@ -233,10 +233,10 @@ test("a server that is away makes initialize fail in time, and the provider read
   }
   await using it = sdk({ url, token, app: "orders", initializeMs: 300 });
   await expect(it.ready).rejects.toThrow(/No flags from .* within 300 ms: .*No answer from/);
-  expect(await it.client.getStringValue("colour", "blue")).toBe("blue");
+  expect(await it.client.getStringValue("color", "blue")).toBe("blue");
   await using _second = await start();
   await eventually("it is ready", () => it.events.at(-1) === "PROVIDER_READY");
-  expect(await it.client.getStringValue("colour", "blue")).toBe("red");
+  expect(await it.client.getStringValue("color", "blue")).toBe("red");
 });
 
 test("while the server is killed flags are stale and served, and after its return they are ready and new", async () => {
@@ -251,11 +251,11 @@ test("while the server is killed flags are stale and served, and after its retur
   first.kill("SIGKILL");
   await first.exited;
   await eventually("it is stale", () => it.events.at(-1) === "PROVIDER_STALE");
-  expect(await it.client.getStringValue("colour", "blue")).toBe("red");
+  expect(await it.client.getStringValue("color", "blue")).toBe("red");
   await using second = await start();
   await eventually("it is ready", () => it.events.at(-1) === "PROVIDER_READY");
   await publish(second, token, FLAGS.replace("red", "orange"));
-  await eventually("it is new", async () => (await it.client.getStringValue("colour", "blue")) === "orange");
+  await eventually("it is new", async () => (await it.client.getStringValue("color", "blue")) === "orange");
 });
 
 async function publish({ api }: Posthouse, token: string, value: string): Promise<void> {
@@ -284,10 +284,10 @@ test("a store that came back older does not take flags back, until it has passed
   token = second.token ?? "";
   await eventually("the older store is reported", () => it.events.includes("PROVIDER_ERROR"));
   const told = it.events.lastIndexOf("PROVIDER_ERROR");
-  expect(await it.client.getStringValue("colour", "blue")).toBe("orange");
+  expect(await it.client.getStringValue("color", "blue")).toBe("orange");
   for (let version = 1; version < 40; version++) await publish(second, token, FLAGS.replace("red", `red${version}`));
-  await eventually("it is taken over", async () => (await it.client.getStringValue("colour", "blue")) === "red39");
-  expect(it.events.slice(told)).toContain("PROVIDER_CONFIGURATION_CHANGED colour");
+  await eventually("it is taken over", async () => (await it.client.getStringValue("color", "blue")) === "red39");
+  expect(it.events.slice(told)).toContain("PROVIDER_CONFIGURATION_CHANGED color");
 });
 
 test("a closed provider follows nothing any more", async () => {

@@ -44,7 +44,7 @@ routes: [{ name: r, match: { path: { prefix: ${prefix} } }, cluster: static }]
     expect(gateway.status()).toMatchObject({ source: "config-file", ready: true });
     await writeFile(file, config("/b"));
     await eventually("the file is read again", async () => (await ask(port, "/b")).status === 200);
-    await writeFile(file, "routes: [{ name: r, colour: red }]");
+    await writeFile(file, "routes: [{ name: r, color: red }]");
     await eventually("it is refused", () => gateway.status().problems.length > 0);
     expect(gateway.status().problems[0]).toMatchObject({ line: 1 });
     expect((await ask(port, "/b")).status).toBe(200);

@@ -30,8 +30,8 @@ test("registering, health, a drain and deregistering leave one line each, and re
     level: "info",
     fields: { ...name, check: "up", from: "critical", to: "passing", status: "passing" },
   });
-  const sick = { status: "critical", output: "no disk" };
-  expect(await next(["PUT", `${ONE}/checks/up`, sick], ["PUT", `${ONE}/checks/up`, sick])).toMatchObject({
+  const unhealthy = { status: "critical", output: "no disk" };
+  expect(await next(["PUT", `${ONE}/checks/up`, unhealthy], ["PUT", `${ONE}/checks/up`, unhealthy])).toMatchObject({
     level: "info",
     fields: { ...name, check: "up", from: "passing", to: "critical", reason: "no disk", status: "critical" },
   });

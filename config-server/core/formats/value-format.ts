@@ -1,4 +1,4 @@
-/** What the config server knows about a format. */
+/** A format of config values, as the config server uses it. */
 import type { Fill } from "./fill-in.ts";
 
 /** Why a value is not valid, and where in its text, from 1. */

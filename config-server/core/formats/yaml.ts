@@ -1,4 +1,4 @@
-/** YAML 1.2. What is filled in also has the same value for readers of YAML 1.1. */
+/** YAML 1.2. A filled-in value is also the same for readers of YAML 1.1. */
 import { isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { dataOf, parseYaml, YAML_OPTIONS } from "#base/formats";
 import { readPlainJson } from "#base/plain-json";

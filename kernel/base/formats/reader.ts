@@ -1,4 +1,4 @@
-/** What the reader of a format provides. */
+/** The reader of a format. */
 
 /** Both functions throw an Error that says what does not parse. */
 export interface ValueReader {

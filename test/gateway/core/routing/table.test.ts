@@ -282,9 +282,9 @@ test.for(bad)("a config with %s is refused at its place", ([, tree, pointer, mes
 });
 
 test("problems have the line and column of their place in the YAML", () => {
-  const text = "routes:\n  - name: r\n    match: { path: { prefix: / } }\n    service: s\n    colour: red\n";
+  const text = "routes:\n  - name: r\n    match: { path: { prefix: / } }\n    service: s\n    color: red\n";
   expect(parseGatewayConfig(text).problems).toEqual([
-    { pointer: "/routes/0/colour", message: 'Unknown field "colour".', line: 5, column: 13 },
+    { pointer: "/routes/0/color", message: 'Unknown field "color".', line: 5, column: 12 },
   ]);
   const [broken] = parseGatewayConfig("routes:\n  - {name: r").problems;
   expect(broken?.line).toBeGreaterThan(1);
