@@ -4,6 +4,7 @@
  */
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
+import { fieldLines } from "../core/request/field-lines.ts";
 import { AnswerParser, BadAnswer, type AnswerParts } from "./answer-parser.ts";
 import type { BodyCut, BodyWriter } from "./body.ts";
 import { Deadline } from "./deadline.ts";
@@ -17,12 +18,6 @@ export interface ConnectionOwner {
   /** The connection is closed, idle or not, or belongs to the sink now. Called once. */
   onGone(connection: Http1Connection): void;
 }
-
-/**
- * Characters that end a field or a line. Node's parsers let none through; a filter that sets one must not split a
- * request.
- */
-const FORBIDDEN = /[\r\n\0]/;
 
 /** Methods that are expected to have a body. @see RFC 9110 §8.6 */
 const WITH_BODY = new Set(["POST", "PUT", "PATCH"]);
@@ -79,7 +74,7 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
     const head = headOf(request);
     if (head === undefined) {
       // Nothing was written, so the connection is still good. But a defect should be visible.
-      this.#fail(new UpstreamError("INTERNAL", "a header contains a line end"));
+      this.#fail(new UpstreamError("INTERNAL", "a header contains a character that cannot be sent"));
       return this;
     }
     if (!request.body) {
@@ -115,9 +110,8 @@ export class Http1Connection implements Transfer, AnswerParts, BodyWriter {
   endBody(trailers: WholeEnd): void {
     const request = this.#request as OutgoingRequest;
     if (lengthOf(request) === undefined) {
-      let end = "0\r\n";
-      for (let i = 0; i < trailers.length; i += 2) end += `${trailers[i]}: ${trailers[i + 1]}\r\n`;
-      this.#socket.write(`${end}\r\n`, "latin1");
+      // Trailers that cannot be written are left out: the body before them is whole.
+      this.#socket.write(`0\r\n${fieldLines(trailers) ?? ""}\r\n`, "latin1");
     }
     this.#sent = true;
     this.#deadline.set(this.#answering ? request.idleMs : request.headersMs);
@@ -296,15 +290,11 @@ function lengthOf({ contentLength, trailersFollow }: OutgoingRequest): string | 
   return trailersFollow ? undefined : contentLength;
 }
 
-/** The request's head as it is sent; undefined when a field contains a line end. */
+/** The request's head as it is sent; undefined when a field cannot be written. */
 function headOf(request: OutgoingRequest): string | undefined {
-  const { headers } = request;
-  let head = `${request.method} ${request.path} HTTP/1.1\r\nhost: ${request.authority}\r\n`;
-  for (let i = 0; i < headers.length; i += 2) {
-    const value = headers[i + 1] as string;
-    if (FORBIDDEN.test(value)) return undefined;
-    head += `${headers[i]}: ${value}\r\n`;
-  }
+  const fields = fieldLines(request.headers);
+  if (fields === undefined) return undefined;
+  let head = `${request.method} ${request.path} HTTP/1.1\r\nhost: ${request.authority}\r\n${fields}`;
   if (request.upgrade !== undefined) return `${head}connection: Upgrade\r\nupgrade: ${request.upgrade}\r\n\r\n`;
   const length = lengthOf(request);
   if (length !== undefined) head += `content-length: ${length}\r\n`;

@@ -1,8 +1,10 @@
 /** Filters: the built-in ones with real requests, and one of an operator's own. */
 import { createHash } from "node:crypto";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadFilters, parseGatewayConfig } from "#gateway";
+import { tempFolder } from "#test/kit";
 import { world } from "./echo.ts";
 import { sendRaw } from "./kit.ts";
 
@@ -200,3 +202,23 @@ test("a filter of the operator's own is checked, asked, and changes the answer",
     code: "GATEWAY_FILTER_INVALID",
   });
 });
+
+// U+010A is 0x0a when it is written byte for byte.
+test.each(["a\r\nx-evil: 1", "a\u010d\u010ax-evil: 1", "snow \u2603"])(
+  "a filter that sets the header %j fails the request, and no byte of it reaches the service",
+  async (value) => {
+    await using folder = await tempFolder();
+    const path = join(folder.path, "claim.mjs");
+    await writeFile(
+      path,
+      `export default {
+        name: "claim", description: "Sets a header.", phase: "request", schema: { type: "object" },
+        build: () => ({ request: () => ({ kind: "pass", set: [["x-claim", ${JSON.stringify(value)}]] }) }),
+      };`,
+    );
+    await using running = await world(filters({ name: "claim" }), { settings: { filters: await loadFilters([path]) } });
+    const { status, headers } = await running.ask("/", { method: "GET" });
+    expect([status, headers["x-posthouse-flag"]]).toEqual([500, "IE"]);
+    expect(running.services.orders.requests).toHaveLength(0);
+  },
+);

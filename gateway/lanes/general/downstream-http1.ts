@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "#base";
+import { fieldLines } from "../../core/request/field-lines.ts";
 import type { RawHead } from "../../core/request/head.ts";
 import { firstHeaderValue } from "../../core/request/header-list.ts";
 import type { BodySource } from "../../upstream/body.ts";
@@ -93,9 +94,8 @@ export class Http1Downstream implements Downstream {
     const { socket } = this.#response;
     // It cannot overtake the answer to an earlier request, and a delayed hint is useless.
     if (status !== 103 || this.head.version === "1.0" || !socket || this.#response.headersSent) return;
-    let text = "HTTP/1.1 103 Early Hints\r\n";
-    for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
-    socket.write(`${text}\r\n`, "latin1");
+    const fields = fieldLines(headers);
+    if (fields !== undefined) socket.write(`HTTP/1.1 103 Early Hints\r\n${fields}\r\n`, "latin1");
   }
 
   writeHead(status: number, headers: readonly string[], more: boolean): void {

@@ -10,6 +10,7 @@ import { constants, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Host } from "#base";
+import { fieldLines } from "../../core/request/field-lines.ts";
 import type { RawHead } from "../../core/request/head.ts";
 import type { Downstream } from "./downstream.ts";
 import { Http1Downstream } from "./downstream-http1.ts";
@@ -92,9 +93,14 @@ export class Upgrades {
       socket.pause();
       response.detachSocket(socket);
       socket.once("close", options.onClosed);
-      let text = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n";
-      for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
-      socket.write(`${text}\r\n`, "latin1");
+      const fields = fieldLines(headers);
+      if (fields === undefined) {
+        upstream.destroy();
+        socket.destroy();
+        return;
+      }
+      const status = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n";
+      socket.write(`${status}${fields}\r\n`, "latin1");
       if (rest.length > 0) socket.write(rest);
       for (const chunk of early) upstream.write(chunk);
       this.#join(socket, upstream, options);
