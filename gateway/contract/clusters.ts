@@ -47,7 +47,7 @@ export const BALANCES = {
   },
   maglev: { usesHashBy: true, description: "the same endpoint for the same hashBy" },
   random: { usesHashBy: false, description: "drawn by weight" },
-} as const;
+} as const satisfies Record<string, { usesHashBy: boolean; description: string }>;
 
 export const Balance = Type.Enum(Object.keys(BALANCES) as (keyof typeof BALANCES)[], {
   default: "p2c",

@@ -10,11 +10,12 @@ import {
   JUDGING_DEFAULTS,
   type AliasCheck,
   type Check,
+  type CHECK_KINDS,
+  type CheckType,
   type Damping,
   type ExecCheck,
   type GrpcCheck,
   type HttpCheck,
-  type ProcessCheck,
   type TcpCheck,
   type Tls,
   type UdpCheck,
@@ -41,6 +42,9 @@ type Http = Omit<HttpCheck, "path" | "url" | "method"> & { readonly url: string;
 type Grpc = Placed<Static<typeof GrpcCheck>> & { readonly service: string; readonly watch: boolean };
 type Exec = Static<typeof ExecCheck> & { readonly args: readonly string[] };
 
+/** The types without defaults of their own. */
+type PlainType = Exclude<CheckType, "ttl" | "http" | "tcp" | "udp" | "grpc" | "exec" | "alias">;
+
 export type ResolvedTtl = {
   readonly id: string;
   readonly type: "ttl";
@@ -53,8 +57,8 @@ export type ResolvedProbe =
   | Judged<Omit<Placed<Static<typeof UdpCheck>>, "tls">>
   | Judged<Grpc>
   | Judged<Exec>
-  | Judged<Static<typeof ProcessCheck>>
-  | Judged<Static<typeof AliasCheck>>;
+  | Judged<Static<typeof AliasCheck>>
+  | { [Type in PlainType]: Judged<Static<(typeof CHECK_KINDS)[Type]>> }[PlainType];
 export type ResolvedCheck = ResolvedTtl | ResolvedProbe;
 
 /** Where an instance can be reached, for checks that do not state it. */
@@ -97,7 +101,6 @@ export function resolveCheck(check: Check, place: InstancePlace): ResolvedCheck 
     }
     case "exec":
       return judged({ ...check, args: check.args ?? [] });
-    case "process":
     default:
       return judged(check);
   }

@@ -222,3 +222,17 @@ test.each(["a\r\nx-evil: 1", "a\u010d\u010ax-evil: 1", "snow \u2603"])(
     expect(running.services.orders.requests).toHaveLength(0);
   },
 );
+
+test("a header that a filter sets replaces the client's own, in any case of letters", async () => {
+  await using folder = await tempFolder();
+  const path = join(folder.path, "team.mjs");
+  const build = `() => ({ request: () => ({ kind: "pass", set: [["X-Team", "one"]] }) })`;
+  const schema = `{ type: "object" }`;
+  await writeFile(
+    path,
+    `export default { name: "team", description: "d", phase: "request", schema: ${schema}, build: ${build} };`,
+  );
+  await using running = await world(filters({ name: "team" }), { settings: { filters: await loadFilters([path]) } });
+  const { seen } = await running.ask("/", { headers: { "x-team": "root", "X-TEAM-b": "kept" } });
+  expect(seen.headers).toMatchObject({ "x-team": "one", "x-team-b": "kept" });
+});

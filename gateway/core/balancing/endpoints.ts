@@ -33,6 +33,7 @@ export interface Endpoint {
 }
 
 export interface EndpointSet {
+  /** In order of their keys. */
   readonly endpoints: readonly Endpoint[];
   /** Running sums of the weights, when they differ. */
   readonly ends?: readonly number[];

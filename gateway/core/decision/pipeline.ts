@@ -130,7 +130,11 @@ class FilterRun {
       }
       if (verdict?.consumer) this.consumer = verdict.consumer;
       if (verdict?.remove) (this.remove ??= []).push(...verdict.remove);
-      if (verdict?.set) (this.set ??= []).push(...verdict.set);
+      if (verdict?.set) {
+        (this.set ??= []).push(...verdict.set);
+        // A client must not add a value of its own to a header that the service trusts.
+        (this.remove ??= []).push(...verdict.set.map(([name]) => name.toLowerCase()));
+      }
     }
     return undefined;
   }

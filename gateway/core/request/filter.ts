@@ -35,8 +35,9 @@ export interface FilterRefusal {
 export interface FilterPass {
   readonly kind: "pass";
   readonly consumer?: CompiledConsumer;
-  /** In lower case. */
+  /** In lower case. A filter that sets a header for some requests only removes it from all, so that no client sets it. */
   readonly remove?: readonly string[];
+  /** They replace the request's own headers of these names. */
   readonly set?: readonly (readonly [name: string, value: string])[];
 }
 
