@@ -5,6 +5,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { expect, test } from "vitest";
 import { builtInFilters, GATEWAY_FLAGS, parseGatewayConfig } from "#gateway";
 import { followGuide, projectRoot } from "#test/kit";
+import { BALANCES } from "../../gateway/contract/clusters.ts";
 import { parseText } from "../../gateway/core/rewriting/template.ts";
 
 const guide = await readFile(join(projectRoot, "docs/guides/gateway.md"), "utf8");
@@ -28,6 +29,13 @@ test("the guide lists the filters that there are, and variables that are known",
   );
   expect(variables.length).toBeGreaterThan(10);
   for (const text of variables) expect([text, "problem" in parseText(text)]).toEqual([text, false]);
+});
+
+test("the guide lists every load balancer", () => {
+  const table = /^\| `balance` \|[^]*?\n\n/m.exec(guide)?.[0] ?? "";
+  expect([...table.matchAll(/^\| `([a-z0-9-]+)`(?: \(default\))? \| (?!chosen)/gm)].map(([, name]) => name)).toEqual(
+    Object.keys(BALANCES),
+  );
 });
 
 test("the schema for editors knows the config of each filter, and takes those of an operator's own", async () => {

@@ -26,6 +26,8 @@ import {
   type CheckVerdict,
 } from "#health";
 import { eventually, tempFolder, testHost } from "#test/kit";
+import { probeKindOf } from "../../kernel/health/probes/kinds.ts";
+import { AGENT_ONLY_CHECKS, CHECK_KINDS } from "../../registry/contract/checks.ts";
 import { authority } from "../gateway/certificates.ts";
 
 function ask(
@@ -377,4 +379,14 @@ test("a process check does not tell whether a file exists or may be read", async
     return [result, output.replaceAll(at(name), "PATH")].join(" ");
   });
   expect(new Set(await Promise.all(outputs)).size).toBe(1);
+});
+
+test("each type of check but ttl has a probe, and a type is for agents only exactly when its probe is", () => {
+  const types = Object.keys(CHECK_KINDS).filter((type) => type !== "ttl") as Target["type"][];
+  const hostOnly = types.filter((type) => {
+    const kind = probeKindOf({ type } as Target);
+    expect([type, kind]).toEqual([type, expect.anything()]);
+    return kind?.isHostOnly === true;
+  });
+  expect(hostOnly).toEqual([...AGENT_ONLY_CHECKS]);
 });
