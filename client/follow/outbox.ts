@@ -31,7 +31,8 @@ interface OutboxEntry {
   readonly body: Acknowledge;
   /** Whether it is forgotten once the server has answered. */
   readonly isOnce: boolean;
-  isDue: boolean;
+  /** Monotonic. Undefined: not yet sent. Each entry has its own, so that news of one set does not put off another's repetition. */
+  sentAtMs: number | undefined;
   rejection: string | undefined;
 }
 
@@ -59,7 +60,7 @@ export class AcknowledgementOutbox implements AsyncDisposable {
     const key = entryKeyOf(name, subscriber);
     const known = this.#entries.get(key);
     if (known && canonicalJson(known.body) === canonicalJson(body)) return;
-    this.#entries.set(key, { name, subscriber, body, isOnce, isDue: true, rejection: undefined });
+    this.#entries.set(key, { name, subscriber, body, isOnce, sentAtMs: undefined, rejection: undefined });
     if (!this.#isRunning && !this.#tasks.signal.aborted) {
       this.#isRunning = true;
       this.#tasks.run("config acknowledgements", (signal) => this.#run(signal));
@@ -73,27 +74,32 @@ export class AcknowledgementOutbox implements AsyncDisposable {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { repeatMs } = this.#options;
+    const { clock, random } = this.#host;
     let failures = 0;
     while (!signal.aborted) {
       const isAnswered = await this.#sendDue(signal);
-      const waitMs = isAnswered ? repeatMs : fullJitter(this.#host.random, failures, RETRY);
+      const waitMs = isAnswered ? this.#nextDueMs() - clock.monotonic() : fullJitter(random, failures, RETRY);
       failures = isAnswered ? 0 : failures + 1;
-      const cancel =
-        waitMs === undefined
-          ? undefined
-          : this.#host.clock.after(waitMs, () => {
-              if (isAnswered) for (const entry of this.#entries.values()) entry.isDue = true;
-              this.#news.fire();
-            });
+      const cancel = waitMs === Infinity ? undefined : clock.after(Math.max(0, waitMs), () => this.#news.fire());
       await this.#news.wait(signal);
       cancel?.();
     }
   }
 
+  #dueMs({ sentAtMs }: OutboxEntry): number {
+    return sentAtMs === undefined ? Number.NEGATIVE_INFINITY : sentAtMs + (this.#options.repeatMs ?? Infinity);
+  }
+
+  #nextDueMs(): number {
+    return [...this.#entries.values()].reduce((least, entry) => Math.min(least, this.#dueMs(entry)), Infinity);
+  }
+
   /** False: the server did not answer, and the rest is still due. */
   async #sendDue(signal: AbortSignal): Promise<boolean> {
-    for (const entry of this.#entries.values()) if (entry.isDue && !(await this.#send(entry, signal))) return false;
+    for (const entry of this.#entries.values()) {
+      const isDue = this.#dueMs(entry) <= this.#host.clock.monotonic();
+      if (isDue && !(await this.#send(entry, signal))) return false;
+    }
     return true;
   }
 
@@ -113,7 +119,7 @@ export class AcknowledgementOutbox implements AsyncDisposable {
       if (entry.rejection !== messageOf(error)) onRejected(error, name);
       entry.rejection = messageOf(error);
     }
-    entry.isDue = false;
+    entry.sentAtMs = this.#host.clock.monotonic();
     const key = entryKeyOf(name, subscriber);
     if (isOnce && this.#entries.get(key) === entry) this.#entries.delete(key);
     return true;
