@@ -7,6 +7,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { VERSION } from "#server";
 import { parseArgs } from "node:util";
+import { bundleProgram } from "../scripts/bundle.ts";
 import { machine } from "./kit.ts";
 
 const { values: options, positionals: asked } = parseArgs({
@@ -34,6 +35,8 @@ if (unknown.length > 0) {
   console.error(`Unknown benchmark: ${unknown.join(", ")}. Use ${Object.keys(BENCHES).join(", ")}.`);
   process.exit(2);
 }
+// The program as a user starts it; a changed source would make it run unbundled.
+await bundleProgram();
 const folder = join(import.meta.dirname, "results");
 await mkdir(folder, { recursive: true });
 const file = join(folder, `${VERSION}.json`);
