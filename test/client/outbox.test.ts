@@ -18,7 +18,7 @@ test("news of one set does not put off the repetition of another", async () => {
   outbox.put(set("quiet"), "s", applied("1"));
   for (let minute = 0; minute < 60; minute += 15) {
     outbox.put(set("busy"), "s", applied(String(minute)));
-    // What is due goes out before the time moves on.
+    // Due acknowledgements go out before the time moves on.
     await host.clock.advance(0);
     await host.clock.advance(15 * MINUTE_MS);
   }
@@ -26,7 +26,7 @@ test("news of one set does not put off the repetition of another", async () => {
   expect(sent.filter((one) => one.startsWith("busy"))).toHaveLength(4);
 });
 
-test("what the server does not answer is sent again, and the rest waits behind it; a rejection is told once", async () => {
+test("an unanswered acknowledgement is sent again, and the others wait behind it", async () => {
   const host = testHost({ clock: new ManualClock() });
   const sent: string[] = [];
   const rejected: string[] = [];
