@@ -101,6 +101,7 @@ export function resolveCheck(check: Check, place: InstancePlace): ResolvedCheck 
     }
     case "exec":
       return judged({ ...check, args: check.args ?? [] });
+    case "process":
     default:
       return judged(check);
   }
