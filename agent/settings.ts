@@ -1,4 +1,4 @@
-/** A token of the local API with limited permissions. `*` stands for every name. */
+/** A token of the local API with limited permissions. `*` means every name. */
 export interface LocalAccess {
   /** Name of the token's file, below `tokens` in the agent's data folder. */
   readonly name: string;

@@ -109,7 +109,7 @@ export class Responder implements Disposable {
     return { kind: "answer", bytes: writeAnswer(query, tail) };
   }
 
-  /** Counts an answered query; the type -1 stands for an unreadable one. */
+  /** Counts an answered query; the type -1 means an unreadable one. */
   count(type: number, rcode: number): void {
     const known = TYPE_NAMES.has(type) ? type : -1;
     const key = known * 32 + rcode;

@@ -194,7 +194,7 @@ export const HintedService = Type.Object(
   {
     service: Type.String({
       pattern: "^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|\\*)$",
-      description: "* stands for all services that are not named.",
+      description: "* means all services that are not named.",
     }),
     within: Type.Optional(
       Type.Array(Path, { minItems: 1, maxItems: 64, description: "Prefixes within which hints must lie." }),

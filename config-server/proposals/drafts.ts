@@ -20,7 +20,7 @@ export class Drafts {
   }
 
   /**
-   * Encrypts a secret before it is stored. A mask stands for the author's draft of the key, or else for the live value.
+   * Encrypts a secret before it is stored. A mask represents the author's draft of the key, or else for the live value.
    * @throws CONFIG_DRAFT_INVALID, CONFIG_DRAFTS_FULL, CONFIG_RELEASE_TOO_LARGE, CONFIG_SECRET_MASKED,
    *   CONFIG_SECRETS_UNCONFIGURED
    */

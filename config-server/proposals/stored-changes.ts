@@ -5,7 +5,7 @@ import { itemsOf, type StoredChanges, type StoredDraft, type StoredProposal } fr
 import type { SealedItems } from "../core/sealed.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 
-/** Encrypts the secrets of changes. A mask becomes the secret of `standing` that it stands for. */
+/** Encrypts the secrets of changes. A mask becomes the secret of `standing` that it represents. */
 export async function sealedChanges(
   secrets: Secrets,
   { name, changes, standing }: { name: SetName; changes: StoredChanges; standing: SealedItems },

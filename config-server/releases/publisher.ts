@@ -287,7 +287,7 @@ class OthersChanged extends Error {
 function requireUnchanged(known: KnownEntries, name: SetName, { items, liveVersion, restsOn }: PreparedRelease): void {
   const entry = known.get(liveKey(name));
   const live = entry && decodeJson<LiveRecord>(entry.value);
-  // Masks stand for secrets of the version that was live here, and a secret stays a secret: other versions may differ.
+  // Masks represent secrets of the version that was live here, and a secret stays a secret: other versions may differ.
   const refers = live?.secrets === true || Object.values(items).some(({ secret }) => secret);
   if (entry && refers && live?.version !== liveVersion) throw new OthersChanged(entry.modRevision);
   for (const [key, version] of restsOn) {

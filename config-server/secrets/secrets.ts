@@ -1,5 +1,5 @@
 /**
- * Secrets of sets: decrypts stored items, and encrypts given ones. A given value may be a mask, which stands for the present
+ * Secrets of sets: decrypts stored items, and encrypts given ones. A given value may be a mask, which represents the present
  * value of the key. A data key is stored before the release that needs it, so that every released secret can be read.
  */
 import { hash, timingSafeEqual } from "node:crypto";

@@ -203,20 +203,26 @@ test("a filter of the operator's own is checked, asked, and changes the answer",
   });
 });
 
+/** A filter of an operator's own that passes each request and sets one header. */
+async function headerFilter(folder: string, [name, value]: readonly [string, string]) {
+  const path = join(folder, "filter.mjs");
+  await writeFile(
+    path,
+    `export default {
+      name: "own", description: "Sets a header.", phase: "request", schema: { type: "object" },
+      build: () => ({ request: () => ({ kind: "pass", set: [${JSON.stringify([name, value])}] }) }),
+    };`,
+  );
+  return loadFilters([path]);
+}
+
 // U+010A is 0x0a when it is written byte for byte.
 test.each(["a\r\nx-evil: 1", "a\u010d\u010ax-evil: 1", "snow \u2603"])(
   "a filter that sets the header %j fails the request, and no byte of it reaches the service",
   async (value) => {
     await using folder = await tempFolder();
-    const path = join(folder.path, "claim.mjs");
-    await writeFile(
-      path,
-      `export default {
-        name: "claim", description: "Sets a header.", phase: "request", schema: { type: "object" },
-        build: () => ({ request: () => ({ kind: "pass", set: [["x-claim", ${JSON.stringify(value)}]] }) }),
-      };`,
-    );
-    await using running = await world(filters({ name: "claim" }), { settings: { filters: await loadFilters([path]) } });
+    const settings = { filters: await headerFilter(folder.path, ["x-claim", value]) };
+    await using running = await world(filters({ name: "own" }), { settings });
     const { status, headers } = await running.ask("/", { method: "GET" });
     expect([status, headers["x-posthouse-flag"]]).toEqual([500, "IE"]);
     expect(running.services.orders.requests).toHaveLength(0);
@@ -225,14 +231,8 @@ test.each(["a\r\nx-evil: 1", "a\u010d\u010ax-evil: 1", "snow \u2603"])(
 
 test("a header that a filter sets replaces the client's own, in any case of letters", async () => {
   await using folder = await tempFolder();
-  const path = join(folder.path, "team.mjs");
-  const build = `() => ({ request: () => ({ kind: "pass", set: [["X-Team", "one"]] }) })`;
-  const schema = `{ type: "object" }`;
-  await writeFile(
-    path,
-    `export default { name: "team", description: "d", phase: "request", schema: ${schema}, build: ${build} };`,
-  );
-  await using running = await world(filters({ name: "team" }), { settings: { filters: await loadFilters([path]) } });
+  const settings = { filters: await headerFilter(folder.path, ["X-Team", "one"]) };
+  await using running = await world(filters({ name: "own" }), { settings });
   const { seen } = await running.ask("/", { headers: { "x-team": "root", "X-TEAM-b": "kept" } });
   expect(seen.headers).toMatchObject({ "x-team": "one", "x-team-b": "kept" });
 });
