@@ -11,10 +11,14 @@ import { setTimeout } from "node:timers/promises";
 import { bundleProgram } from "./bundle.ts";
 import { leftProcesses, TEST_RUN_VARIABLE } from "./left-processes.ts";
 
-/** Programs that tests start, and their Debian packages. */
+/** Programs that tests start, and their Debian packages. The last four check the files of deploy/. */
 const NEEDED = [
   { program: "etcd", debianPackage: "etcd-server" },
   { program: "dig", debianPackage: "bind9-dnsutils" },
+  { program: "docker-compose", debianPackage: "docker-compose" },
+  { program: "dpkg-deb", debianPackage: "dpkg" },
+  { program: "promtool", debianPackage: "prometheus" },
+  { program: "systemd-analyze", debianPackage: "systemd" },
 ];
 
 function has(program: string): boolean {
