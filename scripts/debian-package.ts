@@ -54,7 +54,7 @@ export interface DebianPackageOptions {
 /** @returns the path of the package */
 export function buildDebianPackage({ dist, target, compression }: DebianPackageOptions): string {
   const architecture = ARCHITECTURES[process.arch];
-  if (architecture === undefined) throw new Error(`There is no Debian package for ${process.arch}.`);
+  if (architecture === undefined) throw new Error(`Debian packages for the platform ${process.arch} cannot be built.`);
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   const stage = mkdtempSync(join(tmpdir(), "posthouse-deb-"));
   try {

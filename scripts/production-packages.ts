@@ -1,4 +1,4 @@
-/** The packages that the program needs at run time, from the lock file: where they are, and under which licenses. */
+/** The packages that the program needs at run time, by the lock file: their folders and licenses. */
 import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 

@@ -13,6 +13,11 @@ const READ_BY: Record<string, Record<string, string>> = {
     settings: "test/agent/guide.test.ts",
   },
   "config-transfer.md": { yaml: "test/config-server/transfer-guide.test.ts" },
+  "deployment.md": {
+    // Their tests check the names, the options and the settings in them; they need Docker or a running systemd.
+    "needs docker": "test/deploy/guide.test.ts",
+    "needs systemd": "test/deploy/guide.test.ts",
+  },
   "flags.md": { "run js": "test/flags/guide.test.ts", json: "test/flags/guide.test.ts" },
   "gateway.md": { yaml: "test/gateway/guide.test.ts" },
   "health-checks.md": { json: "test/registry/checks-guide.test.ts" },
