@@ -1,32 +1,31 @@
 /** The typed client of the control API. Gateway, agent and command line reach the control plane only through it. */
 import type { Host } from "#base";
 import type { LockRef } from "#locks/api";
-import { Caller, type ClientOptions } from "./calls/caller.ts";
-import { configCalls, type ConfigCalls } from "./calls/config.ts";
-import { lockCalls, type LockCalls } from "./calls/locks.ts";
-import { gatewayCalls, quotaCalls, tokenCalls } from "./calls/others.ts";
-import { registryCalls, type RegistryCalls } from "./calls/registry.ts";
+import type { ClientOptions } from "./calls/caller.ts";
+import { controlCalls, type ControlCalls } from "./calls/control.ts";
 import { holdLock, type HeldLock, type LockOptions } from "./lock.ts";
 
 /** Errors keep the server's code (`REGISTRY_…`, `CONFIG_…`, `HTTP_…`); without an answer it is CLIENT_UNREACHABLE. */
-export class Client {
+export class Client implements ControlCalls {
   readonly #host: Host;
-  readonly registry: RegistryCalls;
-  readonly locks: LockCalls;
-  readonly config: ConfigCalls;
-  readonly access: ReturnType<typeof tokenCalls>;
-  readonly quotas: ReturnType<typeof quotaCalls>;
-  readonly gateway: ReturnType<typeof gatewayCalls>;
+  readonly registry: ControlCalls["registry"];
+  readonly locks: ControlCalls["locks"];
+  readonly config: ControlCalls["config"];
+  readonly access: ControlCalls["access"];
+  readonly quotas: ControlCalls["quotas"];
+  readonly gateway: ControlCalls["gateway"];
+  readonly system: ControlCalls["system"];
 
   constructor(host: Host, options: ClientOptions) {
-    const caller = new Caller(host, options);
+    const calls = controlCalls(host, options);
     this.#host = host;
-    this.registry = registryCalls(caller);
-    this.locks = lockCalls(caller);
-    this.config = configCalls(caller);
-    this.access = tokenCalls(caller);
-    this.quotas = quotaCalls(caller);
-    this.gateway = gatewayCalls(caller);
+    this.registry = calls.registry;
+    this.locks = calls.locks;
+    this.config = calls.config;
+    this.access = calls.access;
+    this.quotas = calls.quotas;
+    this.gateway = calls.gateway;
+    this.system = calls.system;
   }
 
   /**

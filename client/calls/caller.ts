@@ -50,13 +50,18 @@ export class Caller {
     return value === undefined ? {} : { authorization: `Bearer ${value}` };
   }
 
-  async call<T>(
+  async call<T>(...request: Parameters<Caller["answer"]>): Promise<T> {
+    return (await this.answer<T>(...request)).body;
+  }
+
+  /** Like `call`, with the headers of the answer. */
+  async answer<T>(
     method: TransportRequest["method"],
     path: string,
     body: unknown,
     options: CallOptions & { timeoutMs?: number; raw?: RawBody; repeatable?: boolean },
     headers: Record<string, string> = {},
-  ): Promise<T> {
+  ): Promise<{ readonly body: T; readonly header: (name: string) => string | undefined }> {
     using late = deadline(this.host.clock, options.timeoutMs ?? CALL_TIMEOUT_MS);
     const answer = await this.options.transport.request({
       method,
@@ -69,7 +74,7 @@ export class Caller {
     });
     const text = await answer.text();
     if (answer.status >= 400) throw errorFromProblem(answer.status, text);
-    return (text === "" ? undefined : JSON.parse(text)) as T;
+    return { body: (text === "" ? undefined : JSON.parse(text)) as T, header: (name) => answer.header(name) };
   }
 
   /** A body in chunks as they arrive. */

@@ -8,6 +8,8 @@ import type {
   Identity,
   ImportQuery,
   ImportReport,
+  PromoteRequest,
+  Proposal,
   Publish,
   Published,
   Release,
@@ -18,6 +20,7 @@ import type {
   RolloutAction,
   RolloutList,
   RolloutView,
+  Rules,
   SetList,
   SetName,
   SourceList,
@@ -70,6 +73,19 @@ function releaseCalls(caller: Caller) {
     /** Sets with a live release. */
     sets: (namespace: string | undefined, options: CallOptions = {}) =>
       caller.call<SetList>("GET", `/v1/config?${queryOf({ namespace })}`, undefined, options),
+    /** A release in another environment; a proposal there where a review is required. */
+    promote: (name: SetName, body: PromoteRequest, options: CallOptions = {}) =>
+      caller.call<Published | Proposal>("POST", `${setPath(name)}/promote`, body, {
+        ...options,
+        timeoutMs: RELEASE_TIMEOUT_MS,
+      }),
+    /** The rules of an environment, and the revision for changing them. */
+    rules: async (namespace: string, options: CallOptions = {}) => {
+      const answer = await caller.answer<Rules>("GET", rulesPath(namespace), undefined, options);
+      return { rules: answer.body, revision: Number(answer.header("etag")?.slice(1, -1) ?? 0) };
+    },
+    setRules: (namespace: string, body: Rules, { ifRevision, ...options }: CallOptions & { ifRevision: number }) =>
+      caller.call<Rules>("PUT", rulesPath(namespace), body, options, { "if-match": `"${ifRevision}"` }),
     /** States are a version, `live` or `drafts`. */
     diff: (
       name: SetName,
@@ -238,6 +254,10 @@ function identityQuery(instance: Instance | undefined, query: Record<string, str
 function effectivePath(name: SetName, instance: Instance | undefined): string {
   const query = identityQuery(instance).toString();
   return `${setPath(name)}${query === "" ? "" : `?${query}`}`;
+}
+
+function rulesPath(namespace: string): string {
+  return `/v1/config/${enc(namespace)}/rules`;
 }
 
 function setPath(name: SetName): string {

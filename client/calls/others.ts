@@ -4,6 +4,17 @@ import type { ExplainAnswer, ExplainRequest } from "#gateway/api";
 import type { QuotaAnswer, QuotaRequest } from "#quotas/api";
 import { enc, type Caller, type CallOptions } from "./caller.ts";
 
+/** What a server says about itself. */
+export interface ServerCard {
+  readonly name: string;
+  readonly version: string;
+}
+/** Whether a server is ready, and the reasons when it is not. */
+export interface Readiness {
+  readonly status: string;
+  readonly reasons?: readonly string[];
+}
+
 /** Tokens of the control API. */
 export function tokenCalls(caller: Caller) {
   return {
@@ -32,5 +43,17 @@ export function gatewayCalls(caller: Caller) {
     /** Explains how the gateways of a namespace would handle a request. */
     explain: (body: ExplainRequest, options: CallOptions = {}) =>
       caller.call<ExplainAnswer>("POST", "/v1/gateway/explain", body, options),
+  };
+}
+
+/** The answering server itself. */
+export function systemCalls(caller: Caller) {
+  return {
+    card: (options: CallOptions = {}) => caller.call<ServerCard>("GET", "/", undefined, options),
+    /** @throws HTTP_UNAVAILABLE with the reasons while the server is not ready */
+    ready: (options: CallOptions = {}) => caller.call<Readiness>("GET", "/readyz", undefined, options),
+    /** An answer with its headers, for calls that need a condition or the server's time. */
+    answer: <T>(method: "GET" | "PUT", path: string, body?: unknown, headers: Record<string, string> = {}) =>
+      caller.answer<T>(method, path, body, {}, headers),
   };
 }

@@ -5,6 +5,7 @@ import type {
   Deregistered,
   Drain,
   Health,
+  Instance,
   InstanceList,
   LifecycleRequest,
   MemberList,
@@ -93,6 +94,8 @@ function instanceCalls(caller: Caller) {
         ...options,
         repeatable: true,
       }),
+    instance: (name: InstanceName, options: CallOptions = {}) =>
+      caller.call<Instance>("GET", instancePath(name), undefined, options),
     /** The checks of an instance with their last output. */
     health: (name: InstanceName, options: CallOptions = {}) =>
       caller.call<Health>("GET", instancePath(name, "/health"), undefined, options),
@@ -106,6 +109,9 @@ function serviceCalls(caller: Caller) {
       caller.call<ServiceList>("GET", `/v1/services?namespace=${enc(namespace)}`, undefined, options),
     service: (service: { namespace: string; service: string }, options: CallOptions = {}) =>
       caller.call<ServiceView>("GET", servicePath(service), undefined, options),
+    /** @throws REGISTRY_POLICY_NOT_FOUND */
+    deletePolicy: (service: { namespace: string; service: string }, options: CallOptions = {}) =>
+      caller.call<{ revision: number }>("DELETE", servicePath(service, "/policy"), undefined, options),
     setPolicy: (service: { namespace: string; service: string }, body: ServicePolicy, options: CallOptions = {}) =>
       caller.call<{ revision: number }>("PUT", servicePath(service, "/policy"), body, options),
     instances: (service: { namespace: string; service: string }, options: CallOptions & DiscoveryQuery = {}) => {

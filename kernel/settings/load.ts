@@ -4,8 +4,9 @@
  */
 import { Ajv } from "ajv";
 import { parseDocument } from "yaml";
-import { defineErrors, HOST_FORMATS, own, schemaProblems } from "#base";
-import { envOf, flagOf, type SettingName, Settings, spellings } from "./schema.ts";
+import { HOST_FORMATS, own, schemaProblems } from "#base";
+import { envOf, flagOf, SettingsErrors, spellings } from "./control.ts";
+import { type SettingName, Settings } from "./schema.ts";
 
 export type SettingSource = "default" | "file" | "environment" | "flag";
 
@@ -15,12 +16,6 @@ export interface LoadedSettings {
   /** As `values`, with secrets masked. */
   readonly shown: Readonly<Record<string, unknown>>;
 }
-
-export const SettingsErrors = defineErrors("SETTINGS", {
-  INVALID: { status: 400, title: "Setting not valid" },
-  UNKNOWN: { status: 400, title: "Setting not known" },
-  FILE_UNREADABLE: { status: 400, title: "Settings file not readable" },
-});
 
 interface Row {
   readonly type?: string;
@@ -122,7 +117,7 @@ function usePortBase({
 }
 
 /** Variables with our prefix that are not settings. */
-const NOT_SETTINGS = new Set(["POSTHOUSE_SETTINGS"]);
+const NOT_SETTINGS = new Set(["POSTHOUSE_SETTINGS", "POSTHOUSE_CONTEXT"]);
 
 function parseFile({ path, text }: { path: string; text: string }): Record<string, unknown> {
   const document = parseDocument(text, { prettyErrors: true });

@@ -4,6 +4,7 @@
  */
 import { Type, type Static } from "typebox";
 import { LOG_FORMATS, LOG_LEVELS } from "#base";
+import { CONTROL_ROWS } from "./control.ts";
 
 /** One of some words. */
 const oneOf = <Word extends string>(words: readonly Word[], options: Record<string, unknown> = {}) =>
@@ -126,17 +127,8 @@ export const Settings = Type.Object(
       description:
         "Git branches and folders that config is mirrored from (docs/guides/config-transfer.md): a list in the file, JSON elsewhere.",
     }),
-    controlUrls: Type.Array(url(), {
-      default: ["http://127.0.0.1:8500"],
-      minItems: 1,
-      description: "Control APIs that a gateway or agent in a separate process follows.",
-    }),
-    token: Type.Optional(
-      Type.String({
-        secret: true,
-        description: "Token of a gateway or agent in a separate process for those control APIs.",
-      }),
-    ),
+    controlUrls: Type.Array(url(), { ...CONTROL_ROWS.controlUrls, minItems: 1 }),
+    token: Type.Optional(Type.String({ secret: true, ...CONTROL_ROWS.token })),
     operationsPort: port("Port of /livez, /readyz and /metrics in a gateway process without the control API.", 8502),
     secretKeyFile: Type.Optional(
       Type.String({
@@ -333,16 +325,3 @@ export const Settings = Type.Object(
 );
 export type Settings = Static<typeof Settings>;
 export type SettingName = keyof Settings;
-
-/** How a setting is spelled on the command line and in the environment. */
-export function flagOf(name: SettingName): string {
-  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-}
-export function envOf(name: SettingName): string {
-  return `POSTHOUSE_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
-}
-
-/** All three spellings, for errors that must say what to change. */
-export function spellings(name: SettingName): string {
-  return `${flagOf(name)}, ${envOf(name)}, or "${name}" in the settings file`;
-}

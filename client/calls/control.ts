@@ -1,0 +1,31 @@
+/** Every call of the control API by area. Short commands use it without the rest of the client, which costs more to load than a call. */
+import type { Host } from "#base";
+import { Caller, type ClientOptions } from "./caller.ts";
+import { configCalls, type ConfigCalls } from "./config.ts";
+import { lockCalls, type LockCalls } from "./locks.ts";
+import { gatewayCalls, quotaCalls, systemCalls, tokenCalls } from "./others.ts";
+import { registryCalls, type RegistryCalls } from "./registry.ts";
+
+export interface ControlCalls {
+  readonly registry: RegistryCalls;
+  readonly locks: LockCalls;
+  readonly config: ConfigCalls;
+  readonly access: ReturnType<typeof tokenCalls>;
+  readonly quotas: ReturnType<typeof quotaCalls>;
+  readonly gateway: ReturnType<typeof gatewayCalls>;
+  readonly system: ReturnType<typeof systemCalls>;
+}
+
+/** Errors keep the server's code (`REGISTRY_…`, `CONFIG_…`, `HTTP_…`); without an answer it is CLIENT_UNREACHABLE. */
+export function controlCalls(host: Host, options: ClientOptions): ControlCalls {
+  const caller = new Caller(host, options);
+  return {
+    registry: registryCalls(caller),
+    locks: lockCalls(caller),
+    config: configCalls(caller),
+    access: tokenCalls(caller),
+    quotas: quotaCalls(caller),
+    gateway: gatewayCalls(caller),
+    system: systemCalls(caller),
+  };
+}

@@ -1,0 +1,78 @@
+/**
+ * The network by Node's own HTTP client, for processes that make a few calls and end. A long-lived process uses `fetchTransport`, whose
+ * connections are pooled by purpose; loading its package takes longer than a call.
+ */
+import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
+import type { Agent as HttpsAgent } from "node:https";
+import { messageOf, type Clock } from "#base";
+import { systemClock } from "#base/library";
+import { carry, type CarriedAnswer } from "./carry.ts";
+import { ClientErrors } from "./errors.ts";
+import { FailoverTransport } from "./failover.ts";
+import type { Transport, TransportRequest } from "./transport.ts";
+
+/** Milliseconds to connect, and of silence after which a connection counts as lost. Heartbeats of watches are more frequent. */
+const CONNECT_MS_MAX = 2_000;
+const SILENCE_MS_MAX = 90_000;
+
+export interface HttpTransportOptions {
+  /** `http://host:port` of the control API, or of several members, of which a good one receives each call. */
+  readonly urls: readonly string[];
+  readonly clock?: Clock;
+}
+
+export function httpTransport({ urls, clock = systemClock }: HttpTransportOptions): Transport {
+  const ways = urls.map((url) => ({ name: url, transport: wayTo(url) }));
+  return new FailoverTransport(clock, ways);
+}
+
+/** Calls to one member. */
+function wayTo(base: string): Transport {
+  let agent: HttpAgent | HttpsAgent | undefined;
+  const start = async (request: TransportRequest, signal: AbortSignal): Promise<CarriedAnswer> => {
+    const url = new URL(request.path, base);
+    // Node's TLS is loaded for an https URL only.
+    const tls = url.protocol === "https:" ? await import("node:https") : undefined;
+    agent ??= tls ? new tls.Agent({ keepAlive: true }) : new HttpAgent({ keepAlive: true });
+    signal.throwIfAborted();
+    try {
+      return await answerOf((tls?.request ?? httpRequest)(url, { ...headOf(request), agent, signal }), request);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw ClientErrors.UNREACHABLE(
+        `No answer from ${base}: ${messageOf(error)}. Check that the server is running and that the URL is right.`,
+        { cause: error },
+      );
+    }
+  };
+  return {
+    request: (request) => carry(request.signal, (aborted) => start(request, aborted)),
+    [Symbol.asyncDispose]: async () => agent?.destroy(),
+  };
+}
+
+function headOf({ method, headers, body, raw }: TransportRequest) {
+  const type = raw ? raw.type : body === undefined ? undefined : "application/json";
+  return { method, headers: { ...headers, ...(type === undefined ? {} : { "content-type": type }) } };
+}
+
+function answerOf(call: ClientRequest, { body, raw }: TransportRequest): Promise<CarriedAnswer> {
+  return new Promise((resolve, reject) => {
+    let connecting: NodeJS.Timeout | undefined;
+    call.on("socket", (socket) => {
+      if (!socket.connecting) return;
+      const late = Object.assign(new Error(`no connection within ${CONNECT_MS_MAX} ms`), { code: "ECONNREFUSED" });
+      connecting = setTimeout(() => call.destroy(late), CONNECT_MS_MAX);
+      socket.once("connect", () => clearTimeout(connecting));
+    });
+    call.setTimeout(SILENCE_MS_MAX, () => call.destroy(new Error(`silent for ${SILENCE_MS_MAX} ms`)));
+    call.on("response", (answer: IncomingMessage) =>
+      resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: answer }),
+    );
+    call.on("error", (error) => {
+      clearTimeout(connecting);
+      reject(error);
+    });
+    call.end(raw ? raw.bytes : body === undefined ? undefined : JSON.stringify(body));
+  });
+}
