@@ -128,8 +128,8 @@ export function loadSources(root: string, patterns: readonly string[]): Source[]
     .map((path) => readSource(path, readFileSync(join(root, path), "utf8")));
 }
 
-/** Top-level folders that are not the program itself. */
-const BESIDE = ["test", "scripts", "bench", "docs", "node_modules", "dist", "dist-client"];
+/** Top-level folders that are not the program itself. The console runs in browsers and has rules of its own. */
+const BESIDE = ["test", "scripts", "bench", "console", "examples", "docs", "node_modules", "dist", "dist-client"];
 
 /** Every source of the program. */
 export function programSources(root: string): Source[] {

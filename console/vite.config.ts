@@ -1,0 +1,20 @@
+/** Builds the console into static files for `/ui/`. `npm run build:console` and `npm ci` call it through scripts/console.ts. */
+import { join } from "node:path";
+import { defineConfig } from "vite";
+
+export default defineConfig({
+  root: import.meta.dirname,
+  base: "/ui/",
+  oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  build: {
+    outDir: join(import.meta.dirname, "..", "node_modules", ".cache", "posthouse", "console"),
+    emptyOutDir: true,
+    target: "es2024",
+    // The content security policy allows no data: URLs for scripts and fonts, and no inline script.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+    chunkSizeWarningLimit: 600,
+  },
+  worker: { format: "es" },
+});
