@@ -1,73 +1,87 @@
 /**
  * Tokens of the control API. They are long and random, so a plain SHA-256 is stored: impossible to guess, and cheap to check. A view
- * follows them, so a revoked token is rejected everywhere within milliseconds.
+ * follows them and their sign-ins, so a revoked token is rejected everywhere within milliseconds.
  */
 import { hash as digest, timingSafeEqual } from "node:crypto";
 import { decodeJson, encodeJson, randomId, type Host } from "#base";
-import { EVERY_NAME, HttpErrors, isLimited, type Principal } from "#http";
-import { commit, type StoreEntry, type Store, View } from "#store";
+import { EVERY_NAME, HttpErrors, type Principal } from "#http";
+import { commit, type Delete, type StoreEntry, type Store, View } from "#store";
 import { AccessErrors, type IssuedToken, type TokenRequest, type TokenSummary } from "./api.ts";
+import { type IssuedLink, SIGN_INS_PREFIX, SignIns, signInsKey } from "./sign-ins.ts";
+import {
+  ACCESS_PREFIX,
+  tokenLimits,
+  tokenPrincipal,
+  type TokenRecord,
+  TOKENS_PREFIX,
+  tokenSummary,
+} from "./token-record.ts";
 
-const PREFIX = "/access/";
-const TOKENS = `${PREFIX}tokens/`;
-/** Written with the first operator token, so that only one is ever created automatically. */
-const BOOTSTRAPPED = `${PREFIX}bootstrapped`;
-/** The app that gateways follow, unless their token says otherwise. */
-const GATEWAY_APP = "gateway";
 /** Random bytes of an id and of a secret. */
 const ID_BYTES = 8;
 const SECRET_BYTES = 32;
+/** Written with the first operator token, so that only one is ever created automatically. */
+const BOOTSTRAPPED = `${ACCESS_PREFIX}bootstrapped`;
+/** The token behind the sign-in links that a start prints. It has a fixed id, so that starts share it. */
+const CONSOLE_TOKEN_ID = "c0".repeat(ID_BYTES);
+/** The app that gateways follow, unless their token says otherwise. */
+const GATEWAY_APP = "gateway";
 /** Tokens remembered as checked: enough for every agent of a large fleet, in a few MiB. */
 const CHECKED_MAX = 20_000;
 const FORM = /^ph_([0-9a-f]{16})_([0-9a-f]{64})$/;
 
-interface TokenRecord {
-  readonly name: string;
-  readonly role: Principal["role"];
-  readonly sha256: string;
-  readonly createdAtMs: number;
-  readonly expiresAtMs?: number;
-  readonly namespaces?: readonly string[];
-  readonly apps?: readonly string[];
-  readonly services?: readonly string[];
-  /** Absent: written by a version without limits, in which the role agent read the secrets of every app. */
-  readonly format?: 2;
+interface CheckedToken {
+  readonly id: string;
+  readonly record: TokenRecord;
 }
 
 /** One call for speed: every request is authenticated, and an incremental hash costs several times as much. */
 const hash = (secret: string) => digest("sha256", secret, "buffer");
 
 export class Access {
+  readonly signIns: SignIns;
   readonly #host: Host;
   readonly #store: Store;
   readonly #view: View;
   readonly #tokens = new Map<string, TokenRecord>();
   readonly #internal = new Map<string, Principal>();
   /** Tokens that were checked since the last change of any token, so that each is hashed once and not per request. */
-  readonly #checked = new Map<string, TokenRecord>();
+  readonly #checked = new Map<string, CheckedToken>();
 
   constructor(host: Host, store: Store) {
     this.#host = host;
     this.#store = store;
-    const put = ({ key, value }: StoreEntry) => {
-      if (key.startsWith(TOKENS)) this.#tokens.set(key.slice(TOKENS.length), decodeJson(value));
-    };
+    this.signIns = new SignIns(host, store, this.#tokens);
     this.#view = new View(host, store, {
       name: "access",
-      prefix: PREFIX,
+      prefix: ACCESS_PREFIX,
       reset: (entries) => {
         this.#tokens.clear();
         this.#checked.clear();
-        for (const entry of entries) put(entry);
+        this.signIns.clear();
+        for (const entry of entries) this.#put(entry);
       },
       apply: ({ events }) => {
-        if (events.length > 0) this.#checked.clear();
         for (const event of events) {
-          if (event.type === "put") put(event.entry);
-          else this.#tokens.delete(event.key.slice(TOKENS.length));
+          if (event.type === "put") this.#put(event.entry);
+          else this.#delete(event.key);
         }
       },
     });
+  }
+
+  #put({ key, value }: StoreEntry): void {
+    if (key.startsWith(SIGN_INS_PREFIX)) this.signIns.put(key.slice(SIGN_INS_PREFIX.length), value);
+    if (!key.startsWith(TOKENS_PREFIX)) return;
+    this.#checked.clear();
+    this.#tokens.set(key.slice(TOKENS_PREFIX.length), decodeJson(value));
+  }
+
+  #delete(key: string): void {
+    if (key.startsWith(SIGN_INS_PREFIX)) this.signIns.delete(key.slice(SIGN_INS_PREFIX.length));
+    if (!key.startsWith(TOKENS_PREFIX)) return;
+    this.#checked.clear();
+    this.#tokens.delete(key.slice(TOKENS_PREFIX.length));
   }
 
   get revision(): number {
@@ -99,12 +113,12 @@ export class Access {
       return {
         writes: [
           { type: "put", key: BOOTSTRAPPED, value: encodeJson({ token: id }) },
-          { type: "put", key: `${TOKENS}${id}`, value: encodeJson(record) },
+          { type: "put", key: `${TOKENS_PREFIX}${id}`, value: encodeJson(record) },
         ],
         result: true,
       };
     });
-    return result ? { ...summaryOf(id, record), token } : undefined;
+    return result ? { ...tokenSummary(id, record), token } : undefined;
   }
 
   /** @throws ACCESS_LIMITS_NOT_ALLOWED */
@@ -115,31 +129,38 @@ export class Access {
       );
     }
     const { id, token, record } = this.#make(request);
-    await this.#store.txn({ then: [{ type: "put", key: `${TOKENS}${id}`, value: encodeJson(record) }] });
-    this.#host.log.info({ token: id, ...limitsOf(record), name: record.name, role: record.role, by }, "token issued");
-    return { ...summaryOf(id, record), token };
+    await this.#store.txn({ then: [{ type: "put", key: `${TOKENS_PREFIX}${id}`, value: encodeJson(record) }] });
+    this.#host.log.info(
+      { token: id, ...tokenLimits(record), name: record.name, role: record.role, by },
+      "token issued",
+    );
+    return { ...tokenSummary(id, record), token };
   }
 
   /** @throws ACCESS_TOKEN_NOT_FOUND */
   async revoke(id: string, by: string): Promise<void> {
-    const key = `${TOKENS}${id}`;
+    const key = `${TOKENS_PREFIX}${id}`;
     const { result } = await commit(this.#store, [{ key }], (known) => {
       const entry = known.get(key);
       if (!entry) throw AccessErrors.TOKEN_NOT_FOUND(`Token "${id}" not found.`);
-      return { writes: [{ type: "delete", key }], result: decodeJson<TokenRecord>(entry.value) };
+      const writes: Delete[] = [
+        { type: "delete", key },
+        { type: "delete", key: signInsKey(id) },
+      ];
+      return { writes, result: decodeJson<TokenRecord>(entry.value) };
     });
     this.#host.log.info({ token: id, name: result.name, role: result.role, by }, "token revoked");
   }
 
   /** All current tokens of the store, for a process that does not follow it. */
   async stored(): Promise<TokenSummary[]> {
-    const { entries } = await this.#store.range({ prefix: TOKENS });
-    return entries.map(({ key, value }) => summaryOf(key.slice(TOKENS.length), decodeJson(value)));
+    const { entries } = await this.#store.range({ prefix: TOKENS_PREFIX });
+    return entries.map(({ key, value }) => tokenSummary(key.slice(TOKENS_PREFIX.length), decodeJson(value)));
   }
 
   /** All tokens, without their secrets. */
   list(): TokenSummary[] {
-    return [...this.#tokens].map(([id, record]) => summaryOf(id, record)).sort((a, b) => (a.id < b.id ? -1 : 1));
+    return [...this.#tokens].map(([id, record]) => tokenSummary(id, record)).sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   /** @throws HTTP_TOKEN_INVALID, HTTP_TOKEN_EXPIRED, HTTP_UNAVAILABLE while the tokens are still being read */
@@ -147,25 +168,49 @@ export class Access {
     const internal = this.#internal.get(token);
     if (internal) return internal;
     if (this.#view.revision === 0) throw HttpErrors.UNAVAILABLE("Tokens are not loaded yet. Try again shortly.");
-    const record = this.#checked.get(token) ?? this.#check(token);
+    const checked = this.#checked.get(token) ?? this.#check(token);
+    const { record } = checked;
     if (record.expiresAtMs !== undefined && this.#host.clock.now() >= record.expiresAtMs) {
       throw HttpErrors.TOKEN_EXPIRED(
         `The token of "${record.name}" expired at ${new Date(record.expiresAtMs).toISOString()}. Ask an operator for a new one.`,
       );
     }
-    return principalOf(record);
+    return tokenPrincipal(checked.id, record);
+  }
+
+  /** Whether the token of a principal is neither revoked nor expired. Watches check this while they are open. */
+  isCurrent({ tokenId, expiresAtMs = Infinity }: Principal): boolean {
+    return tokenId === undefined || (this.#tokens.has(tokenId) && this.#host.clock.now() < expiresAtMs);
+  }
+
+  /**
+   * A link that signs in as the operator "console". Its token is stored, so that operators see and revoke it. The token's secret is
+   * discarded, so the token is of use only through links. When it was revoked, the next link makes it again: a user who can start a member has full
+   * control anyway.
+   */
+  async consoleLink(): Promise<IssuedLink> {
+    const { record } = this.#make({ name: "console", role: "operator" });
+    const key = `${TOKENS_PREFIX}${CONSOLE_TOKEN_ID}`;
+    const { result } = await commit(this.#store, [{ key }], (known) => {
+      if (known.has(key)) return { writes: [], result: false };
+      return { writes: [{ type: "put", key, value: encodeJson(record) }], result: true };
+    });
+    const { name, role } = record;
+    if (result) this.#host.log.info({ token: CONSOLE_TOKEN_ID, name, role, by: "start" }, "token issued");
+    return this.signIns.link(CONSOLE_TOKEN_ID);
   }
 
   /** @throws HTTP_TOKEN_INVALID */
-  #check(token: string): TokenRecord {
+  #check(token: string): CheckedToken {
     const [, id = "", secret = ""] = FORM.exec(token) ?? [];
     const record = this.#tokens.get(id);
     if (!record || !timingSafeEqual(hash(secret), Buffer.from(record.sha256, "hex"))) {
       throw HttpErrors.TOKEN_INVALID("Unknown token: it is mistyped, revoked, or belongs to another installation.");
     }
     if (this.#checked.size >= CHECKED_MAX) this.#checked.clear();
-    this.#checked.set(token, record);
-    return record;
+    const checked = { id, record };
+    this.#checked.set(token, checked);
+    return checked;
   }
 
   #make({ name, role, ttlSeconds, ...limits }: TokenRequest): { id: string; token: string; record: TokenRecord } {
@@ -183,32 +228,4 @@ export class Access {
     };
     return { id, token: `ph_${id}_${secret}`, record };
   }
-}
-
-/** The principal of a token is its role and name, so a replacement token owns everything that the previous one owned. */
-function principalOf(record: TokenRecord): Principal {
-  const { name, role, apps, format } = record;
-  const limits = limitsOf(record);
-  const secretApps = apps ?? (format === undefined ? [EVERY_NAME] : []);
-  return { id: `${role}:${name}`, name, role, secretApps, ...(isLimited(limits) ? { limits } : {}) };
-}
-
-function limitsOf({ namespaces, apps, services }: TokenRecord): Pick<TokenSummary, "namespaces" | "apps" | "services"> {
-  return {
-    ...(namespaces === undefined ? {} : { namespaces: [...namespaces] }),
-    ...(apps === undefined ? {} : { apps: [...apps] }),
-    ...(services === undefined ? {} : { services: [...services] }),
-  };
-}
-
-function summaryOf(id: string, record: TokenRecord): TokenSummary {
-  const { name, role, createdAtMs, expiresAtMs } = record;
-  return {
-    id,
-    name,
-    role,
-    ...limitsOf(record),
-    createdAt: new Date(createdAtMs).toISOString(),
-    ...(expiresAtMs === undefined ? {} : { expiresAt: new Date(expiresAtMs).toISOString() }),
-  };
 }

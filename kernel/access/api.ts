@@ -1,4 +1,4 @@
-/** Tokens of the control API: shapes and ACCESS_ codes. A token is shown once, when issued. The store keeps its hash. */
+/** Tokens of the control API and sign-ins with them: shapes and ACCESS_ codes. A token is shown once, when issued. The store keeps its hash. */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
 
@@ -78,7 +78,48 @@ export type IssuedToken = Static<typeof IssuedToken>;
 export const TokenList = Type.Object({ tokens: Type.Array(TokenSummary) });
 export type TokenList = Static<typeof TokenList>;
 
+/** The caller, and what it may do. */
+const callerFields = {
+  name: Type.String(),
+  role: Role,
+  actions: Type.Array(Type.String(), { description: "Actions that the role allows, such as config:publish." }),
+  limits: Type.Optional(Type.Object(limits, { description: "Absent: no limits beyond the role." })),
+};
+
+export const CallerInfo = Type.Object({
+  ...callerFields,
+  expiresAt: Type.Optional(
+    Type.String({ format: "date-time", description: "End of the session or token. Absent: until revoked." }),
+  ),
+});
+export type CallerInfo = Static<typeof CallerInfo>;
+
+export const SignInRequest = Type.Object(
+  {
+    token: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+    code: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: "The code of a sign-in link." })),
+  },
+  { additionalProperties: false, minProperties: 1, maxProperties: 1, description: "Either a token or a code." },
+);
+export type SignInRequest = Static<typeof SignInRequest>;
+
+export const SessionInfo = Type.Object({
+  ...callerFields,
+  csrf: Type.String({ description: "Value of the header x-posthouse-csrf for requests that are not GET or HEAD." }),
+  expiresAt: Type.String({ format: "date-time" }),
+});
+export type SessionInfo = Static<typeof SessionInfo>;
+
+export const SignInLink = Type.Object({
+  code: Type.String({ description: "Signs in once, through POST /ui/api/session. Shown only in this response." }),
+  path: Type.String({ description: "Page of the console that signs in with the code." }),
+  expiresAt: Type.String({ format: "date-time" }),
+});
+export type SignInLink = Static<typeof SignInLink>;
+
 export const AccessErrors = defineErrors("ACCESS", {
   TOKEN_NOT_FOUND: { status: 404, title: "Token not found" },
   LIMITS_NOT_ALLOWED: { status: 400, title: "Role takes no limits" },
+  CODE_INVALID: { status: 401, title: "Sign-in code not valid" },
+  LINK_NOT_ALLOWED: { status: 403, title: "Caller cannot make sign-in links" },
 });

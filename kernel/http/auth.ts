@@ -1,9 +1,17 @@
 /**
- * Authentication and authorization of requests. A principal has one role; a role is a list of actions; a route names the action that
- * it needs. The authenticator is a parameter, so this module does not know where tokens are stored.
+ * Authentication and authorization of requests, by a token or by the session of a browser. A principal has one role; a role is a list of
+ * actions; a route names the action that it needs. The authenticators are parameters, so this module does not know where tokens are stored.
  */
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { BadTokens } from "./bad-tokens.ts";
+import {
+  type AuthenticateSession,
+  type BrowserSession,
+  clearSessionCookie,
+  requireCsrfToken,
+  requireSameOrigin,
+  sessionCookieOf,
+} from "./browser-session.ts";
 import { within } from "./limits.ts";
 import { type AboutRoute, fieldsOf, requireWithinLimits, type RouteFields, valuesAt } from "./route-limits.ts";
 import { HttpErrors } from "./problem.ts";
@@ -56,6 +64,11 @@ const ALLOWED: Record<Role, readonly Action[]> = {
   reader: ["registry:read", "config:read", "locks:read", "operations:read"],
 };
 
+/** The actions of a principal, without its limits. */
+export function actionsOf({ role }: Principal): readonly Action[] {
+  return ALLOWED[role];
+}
+
 /** Whether a principal receives the secrets of an app in the clear. */
 export function isToldSecrets(principal: Principal, app: string): boolean {
   return can(principal, "config:secrets") && within(principal.secretApps ?? [], app);
@@ -78,10 +91,17 @@ declare module "fastify" {
   interface FastifyRequest {
     /** The caller; null on open routes. */
     principal: Principal | null;
+    /** The browser's session, when it authenticated the caller. */
+    session: BrowserSession | null;
+    /** Whether the caller's token or session is still valid. A response that goes on for long checks it again and again. */
+    isCallerCurrent?(): boolean;
   }
   interface FastifyContextConfig {
-    /** The action that the caller's role must allow; "open" needs no token. Every route names one. */
-    action?: Action | "open";
+    /**
+     * The action that the caller's role must allow. "open" needs no token; "self" needs any valid one, because the route concerns only the
+     * caller. Every route names one.
+     */
+    action?: Action | "open" | "self";
     /** For limits that the schema does not show: the route concerns no names, or omitted names mean all of them. */
     about?: AboutRoute;
   }
@@ -106,13 +126,23 @@ function tokenOf(request: FastifyRequest): string {
   return token;
 }
 
+export interface AuthOptions {
+  readonly badTokens: BadTokens;
+  readonly sessions?: SessionOwners;
+  /** Accepts sessions of browsers, too. */
+  readonly browser?: AuthenticateSession;
+  /** Whether the token of a principal is still valid. Absent: tokens are valid as long as the process runs. */
+  readonly isCurrent?: (principal: Principal) => boolean;
+}
+
 /** Authenticates and authorizes every route of this instance. A route without an action fails at the start. */
-export function requireAuth(
-  app: FastifyInstance,
-  authenticate: Authenticate,
-  { badTokens, sessions }: { badTokens: BadTokens; sessions?: SessionOwners },
-): void {
+export function requireAuth(app: FastifyInstance, authenticate: Authenticate, options: AuthOptions): void {
+  const { badTokens, sessions, isCurrent = () => true } = options;
   app.decorateRequest("principal", null);
+  app.decorateRequest("session", null);
+  app.decorateRequest("isCallerCurrent", function (this: FastifyRequest) {
+    return this.session?.isCurrent() ?? (this.principal === null || isCurrent(this.principal));
+  });
   const fields = new Map<string, RouteFields>();
   app.addHook("onRoute", (route) => {
     if (route.config?.action === undefined) throw new Error(`route ${route.url} names no action`);
@@ -120,16 +150,17 @@ export function requireAuth(
     for (const method of [route.method].flat()) fields.set(`${method} ${route.url}`, found);
     if (found.sessions.length > 0 && !sessions) throw new Error(`route ${route.url} takes a session`);
   });
-  app.addHook("onRequest", async (request) => {
+  app.addHook("onRequest", async (request, reply) => {
     const action = request.routeOptions.config.action;
     if (request.is404 || action === undefined || action === "open") return;
     try {
-      request.principal = await authenticate(tokenOf(request));
+      if (options.browser) request.session = await sessionOf(request, reply, options.browser);
+      request.principal = request.session?.principal ?? (await authenticate(tokenOf(request)));
     } catch (error) {
-      if (HttpErrors.TOKEN_INVALID.is(error) || HttpErrors.TOKEN_EXPIRED.is(error)) badTokens.refuse(request.ip);
+      if (isBadToken(error)) badTokens.refuse(request.ip);
       throw error;
     }
-    if (!can(request.principal, action)) {
+    if (action !== "self" && !can(request.principal, action)) {
       throw HttpErrors.FORBIDDEN(
         `"${request.principal.name}" has the role ${request.principal.role}, which does not allow ${action}. Use a token with another role.`,
         { extra: { action } },
@@ -141,7 +172,8 @@ export function requireAuth(
     const { principal, routeOptions } = request;
     const { url = "", config } = routeOptions;
     const found = fields.get(`${request.method} ${url}`);
-    if (principal?.limits === undefined || config.action === undefined || found === undefined) return done();
+    if (principal?.limits === undefined || config.action === undefined || config.action === "self") return done();
+    if (found === undefined) return done();
     try {
       requireWithinLimits(request, principal, { action: config.action, about: config.about, fields: found });
     } catch (error) {
@@ -159,6 +191,31 @@ export function requireAuth(
     // One after the other is enough: a request names one session, and a batch rarely more.
     for (const session of used) await sessions.require(principal, session, url);
   });
+}
+
+/** The session of the browser; null when the request has a token or no session. */
+async function sessionOf(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  authenticate: AuthenticateSession,
+): Promise<BrowserSession | null> {
+  const cookie = request.headers.authorization === undefined ? sessionCookieOf(request) : undefined;
+  if (cookie === undefined) return null;
+  requireSameOrigin(request);
+  try {
+    const session = await authenticate(cookie);
+    requireCsrfToken(request, session);
+    return session;
+  } catch (error) {
+    // The browser then stops sending it.
+    if (HttpErrors.SESSION_INVALID.is(error) || HttpErrors.SESSION_EXPIRED.is(error)) clearSessionCookie(reply);
+    throw error;
+  }
+}
+
+/** Whether a caller sent an unknown token or session, or one that has ended. An expired session is a browser left open. */
+function isBadToken(error: unknown): boolean {
+  return [HttpErrors.TOKEN_INVALID, HttpErrors.TOKEN_EXPIRED, HttpErrors.SESSION_INVALID].some((row) => row.is(error));
 }
 
 /** Throws unless the principal's limits include the app or service. @throws HTTP_FORBIDDEN */

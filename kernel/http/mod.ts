@@ -2,6 +2,7 @@
 export * from "./auth.ts";
 export * from "./principal.ts";
 export * from "./bad-tokens.ts";
+export * from "./browser-session.ts";
 export { BODY_BYTES } from "./body.ts";
 export * from "./caller.ts";
 export * from "./close.ts";

@@ -11,6 +11,10 @@ export interface Principal {
   readonly limits?: Limits | undefined;
   /** Apps whose secrets it receives, if its role receives secrets at all. */
   readonly secretApps?: readonly string[] | undefined;
+  /** The stored token that it was authenticated by, itself or through a session. Absent: a part of this process. */
+  readonly tokenId?: string;
+  /** End of the token or session. Absent: until revoked. */
+  readonly expiresAtMs?: number;
 }
 
 export const ROLES = ["operator", "editor", "agent", "gateway", "reader"] as const;

@@ -1,6 +1,6 @@
 /** The HTTP side of the control API: all routes on one Fastify instance. */
 import type { FastifyInstance, FastifyReply } from "fastify";
-import { type Access, accessPlugin } from "#access";
+import { type Access, accessPlugin, signInPlugin } from "#access";
 import * as accessContract from "#access/api";
 import type { Host } from "#base";
 import {
@@ -59,14 +59,20 @@ const TAGS = {
   flags: "Feature flags over OFREP.",
   gateway: "Explanations of routing decisions, and limits that gateways share.",
   locks: "Locks and leader election.",
-  access: "Tokens.",
+  access: "Tokens, sign-ins of browsers, and the caller itself.",
 } as const;
 
 export async function createRoutes(host: Host, services: Services, options: RoutesOptions): Promise<FastifyInstance> {
   const { access, sessions, registry, drains, locks, quotas, config, proposals, rollouts, transfer, sources } =
     services;
   const app = createHttpServer(host, { name: "api" });
-  requireAuth(app, (token) => access.authenticate(token), { badTokens: new BadTokens(host, "api"), sessions });
+  const badTokens = new BadTokens(host, "api");
+  requireAuth(app, (token) => access.authenticate(token), {
+    badTokens,
+    sessions,
+    browser: (cookie) => access.signIns.authenticate(cookie),
+    isCurrent: (principal) => access.isCurrent(principal),
+  });
   const about = { title: "posthouse control API", version: VERSION };
   registerOpenApi(app, DOCUMENT, {
     ...about,
@@ -122,6 +128,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   locksPlugin(app, locks);
   quotasPlugin(app, quotas);
   accessPlugin(app, access);
+  signInPlugin(app, { host, access, badTokens });
   options.extend?.(app, access);
   app.addHook("preClose", async () => {
     await Promise.all([registry.hub, config.hub, locks].map((part) => part[Symbol.asyncDispose]()));

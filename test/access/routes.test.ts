@@ -33,14 +33,17 @@ const DRAFT = [
   "POST /v1/config-import",
 ];
 
+/** About the caller itself: a browser that it signs in, and links for another one. */
+const SELF = ["POST /ui/api/session", "DELETE /ui/api/session", "POST /v1/sign-in-links"];
+
 /** Whatever changes something or has a body, by role. */
 const WRITES: Record<string, readonly string[]> = {
-  reader: ASK,
+  reader: [...SELF, ...ASK],
   // Limited to the app `gateway`, which is not the one asked for here.
-  gateway: ["PUT /v1/watches/{watch}/seen", "POST /v1/gateway/quotas"],
-  editor: [...ASK, ...DRAFT],
-  agent: [...ASK, ...ACKNOWLEDGE, ...REGISTER, ...SESSIONS, ...LOCKS],
-  stranger: [...SESSIONS, ...LOCKS, "PUT /v1/watches/{watch}/seen"],
+  gateway: [...SELF, "PUT /v1/watches/{watch}/seen", "POST /v1/gateway/quotas"],
+  editor: [...SELF, ...ASK, ...DRAFT],
+  agent: [...SELF, ...ASK, ...ACKNOWLEDGE, ...REGISTER, ...SESSIONS, ...LOCKS],
+  stranger: [...SELF, ...SESSIONS, ...LOCKS, "PUT /v1/watches/{watch}/seen"],
 };
 /** Readings that not every role has. */
 const OPERATORS = new Set(["GET /v1/tokens", "GET /v1/config-audit", "GET /v1/config-secrets"]);

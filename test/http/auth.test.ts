@@ -67,7 +67,7 @@ test("an unknown path and every API route without a token give a problem, never 
   let asked = 0;
   for (const [path, methods] of Object.entries(spec.paths)) {
     for (const method of Object.keys(methods)) {
-      if (open.has(path)) continue;
+      if (open.has(path) || (path === "/ui/api/session" && method === "post")) continue;
       const url = path.replaceAll(/\{(\w+)\}/g, "1");
       const answer = await control.call(method.toUpperCase(), url, method === "get" ? undefined : {}, {});
       expect([answer.status, answer.json["code"]], `${method} ${path}`).toEqual([401, "HTTP_TOKEN_MISSING"]);

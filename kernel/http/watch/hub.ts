@@ -1,9 +1,10 @@
 /**
  * A watch over HTTP. A hub encodes each change once and writes the same bytes to every subscriber of its topic; a
- * subscriber that does not read is dropped, and resumes where it was. Writers never wait for readers.
+ * subscriber that does not read is dropped, and resumes where it was. Writers never wait for readers. A watch ends within a
+ * heartbeat after the token or session that opened it.
  */
 import type { ServerResponse } from "node:http";
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { AppError, KeyedWaiters, messageOf, randomId, type CounterChild, type GaugeChild, type Host } from "#base";
 import { onGone } from "../caller.ts";
 import { encodeFrame, WATCH_ID_HEADER } from "../frames.ts";
@@ -44,12 +45,19 @@ class Subscriber {
   readonly sinceMs: number;
   readonly subscription: Subscription;
   readonly raw: ServerResponse;
+  readonly #request: FastifyRequest;
 
-  constructor(id: string, sinceMs: number, subscription: Subscription, raw: ServerResponse) {
+  constructor(id: string, sinceMs: number, subscription: Subscription, { raw, request }: FastifyReply) {
     this.id = id;
     this.sinceMs = sinceMs;
     this.subscription = subscription;
     this.raw = raw;
+    this.#request = request;
+  }
+
+  /** Whether its token or session is still valid. */
+  isAllowed(): boolean {
+    return this.#request.isCallerCurrent?.() ?? true;
   }
 }
 
@@ -104,7 +112,10 @@ export class WatchHub implements AsyncDisposable {
       () => this.#state(),
       (subscribers) => {
         const bytes = this.#heartbeat();
-        for (const subscriber of subscribers) if (subscriber.live) this.#write(subscriber, bytes);
+        for (const subscriber of subscribers) {
+          if (!subscriber.isAllowed()) this.#end(subscriber);
+          else if (subscriber.live) this.#write(subscriber, bytes);
+        }
       },
     );
   }
@@ -231,7 +242,7 @@ export class WatchHub implements AsyncDisposable {
       "x-accel-buffering": "no",
     });
     raw.flushHeaders();
-    const subscriber = new Subscriber(id, this.#host.clock.now(), subscription, raw);
+    const subscriber = new Subscriber(id, this.#host.clock.now(), subscription, reply);
     this.#all.set(id, subscriber);
     this.#heartbeats.add(subscriber);
     this.#departures.returned(subscription);
@@ -249,10 +260,7 @@ export class WatchHub implements AsyncDisposable {
     this.#closed = true;
     this.#heartbeats[Symbol.dispose]();
     this.#departures.clear();
-    for (const subscriber of this.#all.values()) {
-      this.#forget(subscriber);
-      subscriber.raw.end();
-    }
+    for (const subscriber of this.#all.values()) this.#end(subscriber);
     this.#waiters.wakeAll();
   }
 
@@ -358,6 +366,12 @@ export class WatchHub implements AsyncDisposable {
     raw.write(bytes);
     raw.uncork();
     if (raw.writableLength > BACKLOG_BYTES_MAX + subscriber.frameBytesMax) this.#drop(subscriber);
+  }
+
+  /** Ends a stream cleanly. The reader connects again, and is then rejected when its token or session was the reason. */
+  #end(subscriber: Subscriber): void {
+    this.#forget(subscriber);
+    subscriber.raw.end();
   }
 
   #drop(subscriber: Subscriber): void {
