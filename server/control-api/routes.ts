@@ -31,7 +31,10 @@ import { quotasPlugin } from "#quotas";
 import * as quotasContract from "#quotas/api";
 import { membersPlugin, registryPlugin } from "#registry";
 import * as registryContract from "#registry/api";
+import { ConsoleFiles } from "../console/files.ts";
+import { CONSOLE_PATH, consolePlugin } from "../console/plugin.ts";
 import { VERSION } from "../version.ts";
+import { namespacesPlugin } from "./namespaces.ts";
 import type { Services } from "./services.ts";
 
 export interface RoutesOptions {
@@ -41,6 +44,8 @@ export interface RoutesOptions {
   readonly notReady: () => readonly string[];
   /** Functions that are unavailable while the rest works, for people. */
   readonly degraded?: () => readonly string[];
+  /** Folder of the built console; absent: none. */
+  readonly consoleFolder?: string;
   /** Adds routes of other modules before the API is ready. */
   readonly extend?: (app: FastifyInstance, access: Access) => void;
 }
@@ -87,7 +92,10 @@ export async function createRoutes(host: Host, services: Services, options: Rout
       Quotas: quotasContract,
     },
   });
-  registerPages(app, { ...about, document: DOCUMENT });
+  const consoleFiles = new ConsoleFiles(options.consoleFolder);
+  const home = async () => ((await consoleFiles.built()) ? CONSOLE_PATH : undefined);
+  registerPages(app, { ...about, document: DOCUMENT, home });
+  consolePlugin(app, { host, files: consoleFiles });
   registerOperations(app, host, {
     guardMetrics: options.exposed,
     notReady: () => [
@@ -112,6 +120,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   app.addHook("onSend", age);
   registryPlugin(app, { registry, drains, sessions });
   membersPlugin(app, services.members);
+  namespacesPlugin(app, services);
   configPlugin(app, services);
   proposalsPlugin(app, config, proposals);
   rolloutsPlugin(app, rollouts);
