@@ -13,6 +13,8 @@ export interface PageOptions {
   readonly version: string;
   /** Path of the OpenAPI document. */
   readonly document: string;
+  /** Path of a page for people that replaces the index; undefined while there is none. */
+  readonly home?: () => Promise<string | undefined>;
 }
 
 /** Paths that need no token, because they reveal nothing that the source does not. */
@@ -48,15 +50,17 @@ function adviceOf(status: number): string {
   return ADVICE[status] ?? "Correct the request. The same request would fail again.";
 }
 
-export function registerPages(app: FastifyInstance, { title, version, document }: PageOptions): void {
+export function registerPages(app: FastifyInstance, { title, version, document, home }: PageOptions): void {
   const open = { action: "open" } as const;
-  app.get("/", { config: open, schema: { hide: true } }, (request, reply) => {
+  app.get("/", { config: open, schema: { hide: true } }, async (request, reply) => {
+    const page = isForPeople(request) ? await home?.() : undefined;
+    if (page !== undefined) return reply.header("vary", "accept").redirect(page);
     const links = { document, errors: "/errors", live: "/livez", ready: "/readyz", metrics: "/metrics" };
     const items = Object.entries(links).map(([name, path]) => `<li>${name}: <a href="${path}">${path}</a></li>`);
     return send(request, reply, {
       data: { name: title, version, links },
       title,
-      html: `<p>Version ${text(version)}. A browser console is planned.</p><ul>${items.join("")}</ul>`,
+      html: `<p>Version ${text(version)}.</p><ul>${items.join("")}</ul>`,
     });
   });
   app.get(
@@ -104,7 +108,7 @@ function send(
   { data, title, html }: { data: object; title: string; html: string },
 ): FastifyReply {
   void reply.header("vary", "accept");
-  if (!/\btext\/html\b/.test(request.headers.accept ?? "")) {
+  if (!isForPeople(request)) {
     return reply.type("application/json").send(`${JSON.stringify(data, null, 2)}\n`);
   }
   return reply
@@ -115,6 +119,11 @@ function send(
         `<style>:root{color-scheme:light dark}body{font:1rem/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}</style>` +
         `<h1>${text(title)}</h1>${html}</html>\n`,
     );
+}
+
+/** Whether a browser loads the page, and not a program. */
+function isForPeople({ headers }: FastifyRequest): boolean {
+  return /\btext\/html\b/.test(headers.accept ?? "");
 }
 
 function text(value: string): string {

@@ -10,6 +10,7 @@ import { isLoopback } from "#http";
 import { type Settings, spellings } from "#settings";
 import { openStore, type StoreOptions } from "#store";
 import { ServerErrors } from "../api.ts";
+import { builtConsoleFolder } from "../console/folder.ts";
 import { createControlApi } from "../control-api.ts";
 import { listenError } from "../listen-error.ts";
 import { logReleaseCheck } from "../log-level.ts";
@@ -29,7 +30,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
     );
   }
   const filters = await loadFilters(settings.gatewayFilters);
-  const { Explainer, explainPlugin } = await loadExplain();
+  const { Explainer, explainPlugin, gatewayCheckPlugin } = await loadExplain();
   let refusing: AppError | undefined;
   const store = stack.use(
     await openStore(
@@ -42,6 +43,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
       store,
       releaseChecks: [gatewayReleaseCheckWith(filters), flagsReleaseCheck, logReleaseCheck],
       exposed: !isLoopback(settings.host),
+      consoleFolder: builtConsoleFolder(),
       startMs: settings.storeStartSeconds * 1000,
       probeRules: {
         refuse: settings.probeRefuse,
@@ -58,7 +60,9 @@ export async function startControlApi(parts: Parts): Promise<void> {
         const token = access.internalToken({ name: "explain", role: "reader" });
         const client = new Client(host, { transport: injectTransport(app), token });
         const live = (namespace: string) => clustersIn(parts, namespace);
-        explainPlugin(app, new Explainer(host, { client, filters, dial: dialRules(parts), live }));
+        const explainer = new Explainer(host, { client, filters, dial: dialRules(parts), live });
+        explainPlugin(app, explainer);
+        gatewayCheckPlugin(app, explainer);
       },
     }),
   );

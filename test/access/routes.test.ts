@@ -31,6 +31,7 @@ const DRAFT = [
   `DELETE ${SET}/proposals/{proposal}`,
   `POST ${SET}/proposals/{proposal}/reviews`,
   "POST /v1/config-import",
+  "POST /v1/gateway/check",
 ];
 
 /** About the caller itself: a browser that it signs in, and links for another one. */

@@ -1,7 +1,7 @@
 /** Sessions of browsers: what signs in, what a session can do, and what ends it. */
 import { expect, test } from "vitest";
 import { ManualClock, testHost, withControl } from "#test/kit";
-import { browserWith, cookieOf, issue, openBrowser, SAME_ORIGIN, signIn } from "./browser.ts";
+import { type Browser, browserWith, cookieOf, issue, openBrowser, SAME_ORIGIN, signIn } from "./browser.ts";
 
 const SESSION = "/ui/api/session";
 const HOUR_MS = 3_600_000;
@@ -121,7 +121,7 @@ test("sign-ins of a token that was made again under the same id are not those of
 test("every member accepts a session at once, and the oldest of more than twenty ends", async () => {
   await using one = await withControl();
   await using two = await withControl({ store: one.store });
-  const browsers = [];
+  const browsers: Browser[] = [];
   for (let i = 0; i < 21; i++) {
     const { answer } = await openBrowser(one, { token: one.token });
     const browser = browserWith(two, answer);

@@ -31,6 +31,7 @@ export interface TestControlOptions {
   readonly configSources?: readonly SourceSettings[];
   readonly secretKeys?: KeySource;
   readonly probeRules?: ReachRules;
+  readonly consoleFolder?: string;
 }
 
 export async function withControl(options: TestControlOptions = {}): Promise<TestControl> {
@@ -47,6 +48,7 @@ export async function withControl(options: TestControlOptions = {}): Promise<Tes
       probeRules: options.probeRules ?? OWN_HOST_RULES,
       secretKeys: options.secretKeys,
       startMs: 5_000,
+      ...(options.consoleFolder === undefined ? {} : { consoleFolder: options.consoleFolder }),
       notReady: () => [],
     }),
   );
