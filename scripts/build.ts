@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { writeClientPackage } from "./client-package.ts";
+import { buildConsole } from "./console.ts";
 
 const root = join(import.meta.dirname, "..");
 const target = resolve(process.argv[2] ?? join(root, "dist"));
@@ -26,5 +27,6 @@ const imports = Object.fromEntries(
     .map(([name, path]) => [name, path.replace(/\.ts$/, ".js")]),
 );
 writeFileSync(join(target, "package.json"), `${JSON.stringify({ type: "module", imports }, null, 2)}\n`);
+await buildConsole(join(target, "console"));
 // Beside it, the package for services that need only the client: `npm pack ./dist-client`.
 if (process.argv[2] === undefined) writeClientPackage(root, target, join(root, "dist-client"));
