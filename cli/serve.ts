@@ -1,4 +1,5 @@
 /** Runs a server until a signal stops it: prints its addresses, and shuts down in order. */
+import { type Host, messageOf } from "#base";
 import { surviveDefects, systemHost } from "#base/system";
 import { createServer, type Server, VERSION } from "#server";
 import type { LoadedSettings, SettingName } from "#settings";
@@ -19,7 +20,7 @@ export async function serve(settings: LoadedSettings, options: { demo: boolean }
   {
     await using stack = new AsyncDisposableStack();
     const server = stack.use(await createServer(host, values));
-    announce(server, values.data);
+    announce(server, values.data, await signInUrl(host, server));
     if (options.demo) {
       const { startDemo } = await import("#demo");
       stack.use(await startDemo(host, server));
@@ -42,10 +43,27 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+/**
+ * The address that signs in a browser, for the person at the terminal, and at the first start, which prints a token anyway. Other starts
+ * print none, because the output of a service goes into a log that others read.
+ */
+async function signInUrl(host: Host, server: Server): Promise<string | undefined> {
+  if (server.firstToken === undefined && !process.stdout.isTTY) return undefined;
+  try {
+    return await server.signInUrl();
+  } catch (error) {
+    // The server runs, and `posthouse console` makes a link later.
+    host.log.warn({ err: error }, `no sign-in link was made: ${messageOf(error)}`);
+    return undefined;
+  }
+}
+
 /** Prints everything in one write, so that a reader of a pipe receives it as a whole. */
-function announce({ addresses, firstToken }: Server, data: string): void {
+function announce({ addresses, firstToken }: Server, data: string, signIn: string | undefined): void {
   const rows: [string, string | undefined][] = [
     ["control API", addresses.controlApi],
+    ["console", addresses.console],
+    ["sign in", signIn && `${signIn} (one use, 10 minutes)`],
     ["gateway", addresses.gateway],
     ["gateway, TLS", addresses.gatewayTls],
     ["agent", addresses.agent],

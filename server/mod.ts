@@ -3,7 +3,7 @@
  * after itself, and a stop is the start in reverse.
  */
 import { chmod, mkdir, stat } from "node:fs/promises";
-import { Access, type TokenSummary } from "#access";
+import { Access, signInPath, type TokenSummary } from "#access";
 import { type Host, messageOf } from "#base";
 import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
@@ -33,6 +33,8 @@ export interface Server extends AsyncDisposable {
   readonly ownToken: string | undefined;
   /** Parts that are not ready yet, for people; empty when all are ready. */
   notReady(): string[];
+  /** A new address that signs in a browser once, as the operator "console". Undefined without the control API. */
+  signInUrl(): Promise<string | undefined>;
 }
 
 /** Closes the data folder to other users, including a folder that was created or restored with a wider mode. */
@@ -78,6 +80,12 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
     firstToken: parts.control?.firstToken?.token,
     ownToken: parts.control?.access.internalToken({ name: "this process", role: "operator" }),
     notReady: () => reasons(parts),
+    signInUrl: async () => {
+      const { control, addresses } = parts;
+      if (!control || addresses.controlApi === undefined) return undefined;
+      const { code } = await control.access.consoleLink();
+      return `${addresses.controlApi}${signInPath(code)}`;
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

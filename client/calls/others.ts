@@ -1,5 +1,5 @@
 /** Calls about tokens, shared limits, and how gateways handle a request. */
-import type { IssuedToken, TokenList, TokenRequest } from "#access/api";
+import type { CallerInfo, IssuedToken, SignInLink, TokenList, TokenRequest } from "#access/api";
 import type { ExplainAnswer, ExplainRequest } from "#gateway/api";
 import type { QuotaAnswer, QuotaRequest } from "#quotas/api";
 import { enc, type Caller, type CallOptions } from "./caller.ts";
@@ -15,9 +15,13 @@ export interface Readiness {
   readonly reasons?: readonly string[];
 }
 
-/** Tokens of the control API. */
+/** Tokens of the control API, and the caller itself. */
 export function tokenCalls(caller: Caller) {
   return {
+    /** The caller, and what it may do. */
+    me: (options: CallOptions = {}) => caller.call<CallerInfo>("GET", "/v1/me", undefined, options),
+    /** A link that signs in a browser once, as the caller. @throws ACCESS_LINK_NOT_ALLOWED */
+    signInLink: (options: CallOptions = {}) => caller.call<SignInLink>("POST", "/v1/sign-in-links", undefined, options),
     tokens: (options: CallOptions = {}) => caller.call<TokenList>("GET", "/v1/tokens", undefined, options),
     /** The answer contains the token, which is never shown again. */
     issueToken: (body: TokenRequest, options: CallOptions = {}) =>

@@ -11,6 +11,7 @@ import { type Settings, spellings } from "#settings";
 import { openStore, type StoreOptions } from "#store";
 import { ServerErrors } from "../api.ts";
 import { builtConsoleFolder } from "../console/folder.ts";
+import { CONSOLE_PATH } from "../console/plugin.ts";
 import { createControlApi } from "../control-api.ts";
 import { listenError } from "../listen-error.ts";
 import { logReleaseCheck } from "../log-level.ts";
@@ -68,6 +69,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
   const address = `${settings.host}:${settings.port}`;
   try {
     parts.addresses.controlApi = await control.app.listen({ host: settings.host, port: settings.port });
+    parts.addresses.console = `${parts.addresses.controlApi}${CONSOLE_PATH}`;
     listensAt(parts, control.app);
   } catch (error) {
     throw listenError(error, address, spellings("port"));

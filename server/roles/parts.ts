@@ -14,6 +14,8 @@ import { type ControlApi } from "../control-api.ts";
 /** The addresses of all parts, for people and for tests. */
 export interface Addresses {
   controlApi?: string;
+  /** The console in a browser. */
+  console?: string;
   gateway?: string;
   gatewayTls?: string;
   agent?: string;

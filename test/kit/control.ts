@@ -1,5 +1,6 @@
 /** A control API in this process over a store of its own, and a client that goes straight into it. */
 import type { FastifyInstance } from "fastify";
+import type { Access } from "#access";
 import type { Host } from "#base";
 import { Client, injectTransport } from "#client";
 import type { KeySource, ReleaseCheck, SourceSettings } from "#config-server";
@@ -12,6 +13,7 @@ export interface TestControl extends AsyncDisposable {
   readonly host: Host;
   readonly store: Store;
   readonly app: FastifyInstance;
+  readonly access: Access;
   readonly client: Client;
   /** The operator's token. */
   readonly token: string;
@@ -58,6 +60,7 @@ export async function withControl(options: TestControlOptions = {}): Promise<Tes
     host,
     store,
     app: control.app,
+    access: control.access,
     token,
     client: new Client(host, { transport: injectTransport(control.app), token }),
     async call(method, url, body, headers = { authorization: `Bearer ${token}` }) {
