@@ -10,6 +10,7 @@ import { Name, ServicePolicy } from "./contract/policy.ts";
 
 export * from "./contract/checks.ts";
 export * from "./contract/health.ts";
+export * from "./contract/health-history.ts";
 export * from "./contract/policy.ts";
 export * from "./contract/check-defaults.ts";
 

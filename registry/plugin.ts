@@ -3,7 +3,7 @@ import type { FastifyInstance } from "fastify";
 import type { Drains } from "./drains.ts";
 import type { Registry } from "./registry.ts";
 import { discoveryRoute } from "./routes/discovery.ts";
-import { healthRoutes } from "./routes/health.ts";
+import { healthRoutes, historyRoute } from "./routes/health.ts";
 import { batchRoute, deregistrationRoute, registrationRoutes } from "./routes/instances.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { policyRoutes, serviceRoutes } from "./routes/services.ts";
@@ -22,6 +22,7 @@ export function registryPlugin(
   deregistrationRoute(app, { registry, drains });
   lifecycleRoutes(app, { registry, drains });
   healthRoutes(app, registry);
+  historyRoute(app, registry);
   sessionRoutes(app, { registry, sessions });
   watchRoute(app, registry);
   watcherRoutes(app, registry);

@@ -4,8 +4,18 @@
  */
 import type { Host } from "#base";
 import type { HealthHistory } from "#health";
-import { commit, SharedLease, type Store, StoreErrors } from "#store";
 import {
+  commit,
+  COMMIT_TRIES,
+  SharedLease,
+  TXN_OPS_MAX,
+  type KeyOrPrefix,
+  type KnownEntries,
+  type Store,
+  StoreErrors,
+} from "#store";
+import {
+  CHECKS_PER_INSTANCE_MAX,
   INSTANCES_PER_SERVICE_MAX,
   RegistryErrors,
   type Batch,
@@ -20,11 +30,13 @@ import type { Catalog } from "./core/catalog.ts";
 import { SERVERS, type Commander } from "./core/commands/commander.ts";
 import { deregisterInstance } from "./core/commands/deregister.ts";
 import { evictInstance } from "./core/commands/evict.ts";
+import { historyWrites, readsOfHistory } from "./core/commands/history.ts";
 import { setLifecycle } from "./core/commands/lifecycle.ts";
-import { instanceNotFound } from "./core/commands/plan.ts";
+import { instanceNotFound, type CommandPlan } from "./core/commands/plan.ts";
 import { setPolicy } from "./core/commands/policy.ts";
 import { readsToRegister, registerBatch, registerInstance } from "./core/commands/register.ts";
 import { reportVerdict } from "./core/commands/verdict.ts";
+import type { TransitionReason } from "./core/history.ts";
 import { instanceKey, policyKey, tombstoneKey, verdictKey, type InstanceName, type ServiceName } from "./core/keys.ts";
 import { parseFilter } from "./core/selector.ts";
 import type { ProbedCheck } from "./core/stored-check.ts";
@@ -35,6 +47,10 @@ import type { Cause, Journal } from "./journal.ts";
  * not restore the instance. Deregistered by its owner: every request that was on its way has arrived by then.
  */
 const TOMBSTONE_SECONDS = { byOwner: 600, byOthers: 86_400 };
+
+/** All checks of an instance may flip at the same moment, and each flip writes the instance's history. */
+const HISTORY_TRIES = COMMIT_TRIES + CHECKS_PER_INSTANCE_MAX;
+const LIFECYCLE = { reads: [], reason: { cause: "lifecycle" } } as const;
 
 /** The owner and incarnation are set when the instance's own owner deregisters it; they name the latest claim to withdraw. */
 export interface DeregisterOptions {
@@ -49,6 +65,8 @@ export interface RegistryParts {
   readonly catalog: Catalog;
   readonly history: HealthHistory;
   readonly journal: Journal;
+  /** The lease of histories of instances that have gone. */
+  readonly gone: SharedLease;
   /** Revision up to which the catalog is complete. */
   readonly revision: () => number;
   /** Why the servers would not run a check; undefined: they would. */
@@ -84,7 +102,7 @@ export class RegistryCommands {
     const { refuse } = this.#parts;
     const { result, revision } = await this.#note([name], { by: by.id }, () =>
       withSession(registration.session, () =>
-        commit(this.#store, readsToRegister(name), (known) =>
+        this.#commit([name], { reads: readsToRegister(name), reason: { cause: "registered" } }, (known) =>
           registerInstance(known, { name, by, registration, ifRevision, nowMs: this.#host.clock.now(), refuse }),
         ),
       ),
@@ -110,7 +128,9 @@ export class RegistryCommands {
     const sessions = [...new Set(batch.map(({ registration }) => registration.session))];
     const { result, revision } = await this.#note(names, { by: by.id }, () =>
       withSession(sessions.length === 1 ? sessions[0] : undefined, () =>
-        commit(this.#store, [...reads.values()], (known) => registerBatch(known, batch)),
+        this.#commit(names, { reads: [...reads.values()], reason: { cause: "registered" } }, (known) =>
+          registerBatch(known, batch),
+        ),
       ),
     );
     return { revision, created: result.created };
@@ -130,7 +150,7 @@ export class RegistryCommands {
     const reads = [{ key: instanceKey(name) }, { key: tombstoneKey(name) }];
     const { revision, result } = await this.#note([name], { by: by.id }, () =>
       tombstones.use((tombstoneLease) =>
-        commit(this.#store, reads, (known) =>
+        this.#commitLast(name, { reads, reason: { cause: "deregistered" } }, (known) =>
           deregisterInstance(known, { name, by, ifRevision, tombstoneLease, claim }),
         ),
       ),
@@ -147,7 +167,7 @@ export class RegistryCommands {
     const reads = [{ key: instanceKey(name) }, { key: tombstoneKey(name) }, { key: verdictKey(name, check) }];
     const { result } = await this.#note([name], { by: SERVERS.id, reason }, () =>
       this.#tombstones.byOthers.use((tombstoneLease) =>
-        commit(this.#store, reads, (known) =>
+        this.#commitLast(name, { reads, reason: { cause: "evicted", check, output: reason } }, (known) =>
           evictInstance(known, { name, by: SERVERS, check, ifRevision: undefined, tombstoneLease, evicted: true }),
         ),
       ),
@@ -164,9 +184,7 @@ export class RegistryCommands {
     const drainUntilMs = this.#host.clock.now() + drainMs;
     const { revision } = await this.#note([name], { by: by.id }, () =>
       withSession(undefined, () =>
-        commit(this.#store, [{ key: instanceKey(name) }], (known) =>
-          setLifecycle(known, { name, by, lifecycle, drainUntilMs }),
-        ),
+        this.#commit([name], LIFECYCLE, (known) => setLifecycle(known, { name, by, lifecycle, drainUntilMs })),
       ),
     );
     return { revision };
@@ -176,7 +194,7 @@ export class RegistryCommands {
   async endDrain(name: InstanceName): Promise<void> {
     const nowMs = this.#host.clock.now();
     await this.#note([name], { by: SERVERS.id, reason: "its deadline has passed" }, () =>
-      commit(this.#store, [{ key: instanceKey(name) }], (known) =>
+      this.#commit([name], LIFECYCLE, (known) =>
         setLifecycle(known, { name, by: SERVERS, lifecycle: "stopped", drainUntilMs: nowMs, ifOverAtMs: nowMs }),
       ),
     );
@@ -201,12 +219,17 @@ export class RegistryCommands {
     { status, output, by }: Report & { by: Commander },
   ): Promise<{ revision: number }> {
     const keys = [{ key: instanceKey(name) }, { key: verdictKey(name, check) }];
+    // A report that changes nothing is the most frequent call of all, so it does not read the history. Should the status
+    // have changed meanwhile, the keeper records that.
+    const isFlip = this.#parts.catalog.instance(name)?.checks.find(({ id }) => id === check)?.status !== status;
+    const plan = (lease: string | undefined) => (known: KnownEntries) =>
+      reportVerdict(known, { name, by, check, status, nowMs: this.#host.clock.now(), lease });
     const attempt = (lease: string | undefined) =>
       this.#note([name], { by: by.id, ...(output === undefined ? {} : { reason: output }) }, () =>
         withSession(undefined, () =>
-          commit(this.#store, keys, (known) =>
-            reportVerdict(known, { name, by, check, status, nowMs: this.#host.clock.now(), lease }),
-          ),
+          isFlip
+            ? this.#commit([name], { reads: keys, reason: { cause: "check", check, output } }, plan(lease))
+            : commit(this.#store, keys, plan(lease)),
         ),
       );
     let done = await attempt(undefined);
@@ -235,6 +258,43 @@ export class RegistryCommands {
   /** Ends a session and removes everything attached to it, in one revision. @throws REGISTRY_SESSION_NOT_FOUND */
   async closeSession(session: string): Promise<void> {
     await withSession(session, () => this.#store.revoke(session));
+  }
+
+  /** Commits a command together with the history of its instances, as far as both fit one transaction. */
+  #commit<T>(
+    names: readonly InstanceName[],
+    { reads, reason, goneLease }: { reads: readonly KeyOrPrefix[]; reason: TransitionReason; goneLease?: string },
+    plan: (known: KnownEntries) => CommandPlan<T>,
+  ) {
+    const past = new Map(
+      [...reads, ...names.flatMap((name) => readsOfHistory(name))].map((read) => [
+        "key" in read ? read.key : read.prefix,
+        read,
+      ]),
+    );
+    // The keeper records the histories of a batch that is too large.
+    if (past.size > TXN_OPS_MAX) return commit(this.#store, reads, plan);
+    return commit(
+      this.#store,
+      [...past.values()],
+      (known) => {
+        const { writes, result } = plan(known);
+        if (writes.length === 0) return { writes, result };
+        const nowMs = this.#host.clock.now();
+        const history = names.flatMap((name) => historyWrites(known, writes, { name, reason, nowMs, goneLease }));
+        return { writes: writes.length + history.length > TXN_OPS_MAX ? writes : [...writes, ...history], result };
+      },
+      { tries: HISTORY_TRIES },
+    );
+  }
+
+  /** Commits a command that may remove its instance, whose history then ends a day later. */
+  #commitLast<T>(
+    name: InstanceName,
+    options: { reads: readonly KeyOrPrefix[]; reason: TransitionReason },
+    plan: (known: KnownEntries) => CommandPlan<T>,
+  ) {
+    return this.#parts.gone.use((goneLease) => this.#commit([name], { ...options, goneLease }, plan));
   }
 
   /** Runs a command whose change is logged with its cause. */

@@ -5,13 +5,15 @@
 import { deadline, type Host, own, setOwn } from "#base";
 import { definitionOf, HealthHistory, type HistoryView, type Reach } from "#health";
 import { type IfNoneMatch, longPoll, type Polled, WatchHub } from "#http";
-import { type Store, View } from "#store";
-import { RegistryErrors, type CheckView, type ServiceDelta } from "./api.ts";
+import { SharedLease, type Store, View } from "#store";
+import { HISTORY_HOURS_MAX, RegistryErrors, type CheckView, type ServiceDelta } from "./api.ts";
 import { Catalog, hintsOf } from "./core/catalog.ts";
 import { instanceNotFound } from "./core/commands/plan.ts";
 import { discover, type Discovered, type DiscoveryRequest } from "./core/discovery.ts";
 import { instanceKey, REGISTRY_PREFIX, type InstanceName, type ServiceName } from "./core/keys.ts";
 import { parseFilter, type Predicate } from "./core/selector.ts";
+import { HealthPast } from "./health-past.ts";
+import { HistoryKeeper } from "./history-keeper.ts";
 import { Journal } from "./journal.ts";
 import { RegistryCommands } from "./registry-commands.ts";
 import { serviceTopic, topicsOf } from "./topics.ts";
@@ -27,6 +29,9 @@ export class Registry {
   readonly #view: View;
   /** Health as this member observed it and as it was reported here, for people. Not replicated: its texts are long. */
   readonly history: HealthHistory;
+  /** Health over time as the store has it, the same on every member. */
+  readonly past: HealthPast;
+  readonly keeper: HistoryKeeper;
   readonly #journal: Journal;
   readonly #listeners = new Set<(deltas: readonly ServiceDelta[]) => void>();
   /** Whether owners may still have to register again, as after the loss of a store. */
@@ -37,9 +42,13 @@ export class Registry {
     this.hub = new WatchHub(host, "services", { ageMs: () => this.ageMs, cold: () => this.cold });
     this.history = new HealthHistory(host.clock);
     this.#journal = new Journal(host, (instance, check) => this.history.last(instance, check)?.output);
+    this.past = new HealthPast(host, store);
+    const gone = new SharedLease(host, store, HISTORY_HOURS_MAX * 3_600);
+    this.keeper = new HistoryKeeper(host, store, { catalog: this.catalog, past: this.past, gone });
     this.commands = new RegistryCommands(host, store, {
       catalog: this.catalog,
       history: this.history,
+      gone,
       journal: this.#journal,
       revision: () => this.revision,
       refuse: (check) => reach.refusal(definitionOf(check).target)?.message,
@@ -53,12 +62,16 @@ export class Registry {
       prefix: REGISTRY_PREFIX,
       reset: (entries, revision) => {
         this.catalog.reset(entries, revision);
+        this.past.reset(entries);
+        this.keeper.compareAll();
         this.hub.reset(revision);
         this.#tell([]);
       },
       apply: ({ events, revision }) => {
         const before = this.#journal.before(events, (name) => this.catalog.instance(name));
         const deltas = this.catalog.apply(events, revision);
+        this.past.apply(events);
+        this.keeper.compare(deltas);
         this.#journal.log(before, deltas, revision);
         this.hub.publish(
           revision,

@@ -37,6 +37,7 @@ export const ACTIONS = [
   "locks:write",
   "locks:break",
   "quotas:lease",
+  "traffic:report",
   "access:manage",
   "operations:read",
 ] as const;
@@ -58,8 +59,17 @@ const ALLOWED: Record<Role, readonly Action[]> = {
     "config:acknowledge",
     "locks:read",
     "locks:write",
+    "traffic:report",
   ],
-  gateway: ["registry:read", "config:read", "config:acknowledge", "quotas:lease", "locks:read", "operations:read"],
+  gateway: [
+    "registry:read",
+    "config:read",
+    "config:acknowledge",
+    "quotas:lease",
+    "traffic:report",
+    "locks:read",
+    "operations:read",
+  ],
   editor: ["registry:read", "config:read", "config:draft", "config:review", "locks:read"],
   reader: ["registry:read", "config:read", "locks:read", "operations:read"],
 };

@@ -6,6 +6,8 @@ export const REGISTRY_PREFIX = "/registry/";
 const INSTANCES = `${REGISTRY_PREFIX}instances/`;
 const VERDICTS = `${REGISTRY_PREFIX}verdicts/`;
 const POLICIES = `${REGISTRY_PREFIX}policies/`;
+/** Under the prefix of the catalog, so that a change and its history arrive in one revision. */
+const HISTORY = `${REGISTRY_PREFIX}history/`;
 /** Outside the prefix of the catalog, since only registrations read tombstones. */
 const TOMBSTONES = "/tombstones/";
 
@@ -35,6 +37,22 @@ export interface ServiceName {
 
 export function policyKey({ namespace, service }: ServiceName): string {
   return `${POLICIES}${namespace}/${service}`;
+}
+
+/** The history of an instance's health, which outlives the instance. */
+export function historyKey(name: InstanceName): string {
+  return `${historyPrefix(name)}${name.id}`;
+}
+
+export function historyPrefix({ namespace, service }: ServiceName): string {
+  return `${HISTORY}${namespace}/${service}/`;
+}
+
+/** The instance of a history's key; undefined for other keys. */
+export function parseHistoryKey(key: string): InstanceName | undefined {
+  if (!key.startsWith(HISTORY)) return undefined;
+  const [namespace, service, id, ...rest] = key.slice(HISTORY.length).split("/");
+  return namespace && service && id && rest.length === 0 ? { namespace, service, id } : undefined;
 }
 
 /** The last claim on an instance that was withdrawn. */

@@ -4,9 +4,87 @@ import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
 import { worstOf } from "#health/core";
 import { BODY_BYTES } from "#http";
-import { Changed, Health, HealthHistory, Id, Report } from "../api.ts";
+import {
+  Changed,
+  Health,
+  HealthHistory,
+  HISTORY_HOURS_MAX,
+  HISTORY_INSTANCES_MAX,
+  Id,
+  Name,
+  Report,
+  ServiceHistory,
+} from "../api.ts";
 import type { Registry } from "../registry.ts";
-import { commanderOf, DEFAULT_NAMESPACE, InNamespace, InstanceParams, READ, TAGS, WRITE } from "./request.ts";
+import {
+  commanderOf,
+  DEFAULT_NAMESPACE,
+  InNamespace,
+  InstanceParams,
+  READ,
+  revisionOf,
+  TAGS,
+  unknownService,
+  WRITE,
+} from "./request.ts";
+
+/** Instances of a page when the caller does not say. */
+const HISTORY_INSTANCES = 200;
+
+const HistoryQuery = Type.Object(
+  {
+    ...InNamespace.properties,
+    hours: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: HISTORY_HOURS_MAX,
+        default: HISTORY_HOURS_MAX,
+        description: "Hours back from now.",
+      }),
+    ),
+    instance: Type.Optional(Type.Unsafe<string>({ ...Id, description: "Only this instance." })),
+    after: Type.Optional(
+      Type.Unsafe<string>({ ...Id, description: "Only instances after this id, to read the next page." }),
+    ),
+    limit: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: HISTORY_INSTANCES_MAX,
+        default: HISTORY_INSTANCES,
+        description: "The most instances.",
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+/** The health of a service over time. */
+export function historyRoute(untyped: FastifyInstance, registry: Registry): void {
+  untyped.withTypeProvider<TypeBoxTypeProvider>().get(
+    "/v1/services/:service/health-history",
+    {
+      config: READ,
+      schema: {
+        tags: TAGS,
+        summary: "Read how the health of a service's instances changed, including instances that have gone",
+        params: Type.Object({ service: Name }),
+        querystring: HistoryQuery,
+        response: { 200: ServiceHistory },
+      },
+    },
+    async ({ params: { service }, query }) => {
+      const { namespace = DEFAULT_NAMESPACE, hours = HISTORY_HOURS_MAX, limit = HISTORY_INSTANCES } = query;
+      const { after, instance } = query;
+      revisionOf(registry);
+      const history = await registry.past.read({ namespace, service }, { hours, after, limit, instance });
+      const { catalog } = registry;
+      const isKnown = history.instances.length > 0 || catalog.size(namespace, service) > 0;
+      if (!isKnown && after === undefined && instance === undefined && !catalog.hasPolicy(namespace, service))
+        throw unknownService({ namespace, service });
+      return history;
+    },
+  );
+}
 
 export function healthRoutes(untyped: FastifyInstance, registry: Registry): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();

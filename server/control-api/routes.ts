@@ -31,6 +31,8 @@ import { quotasPlugin } from "#quotas";
 import * as quotasContract from "#quotas/api";
 import { membersPlugin, registryPlugin } from "#registry";
 import * as registryContract from "#registry/api";
+import { trafficPlugin } from "#traffic";
+import * as trafficContract from "#traffic/api";
 import { ConsoleFiles } from "../console/files.ts";
 import { CONSOLE_PATH, consolePlugin } from "../console/plugin.ts";
 import { VERSION } from "../version.ts";
@@ -64,6 +66,7 @@ const TAGS = {
   flags: "Feature flags over OFREP.",
   gateway: "Explanations of routing decisions, and limits that gateways share.",
   locks: "Locks and leader election.",
+  traffic: "Rates, errors and latencies by route, and the services that call each other.",
   access: "Tokens, sign-ins of browsers, and the caller itself.",
 } as const;
 
@@ -90,6 +93,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
       Access: accessContract,
       Gateway: gatewayContract,
       Quotas: quotasContract,
+      Traffic: trafficContract,
     },
   });
   const consoleFiles = new ConsoleFiles(options.consoleFolder);
@@ -136,6 +140,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   secretsPlugin(app, services);
   locksPlugin(app, locks);
   quotasPlugin(app, quotas);
+  trafficPlugin(app, services.traffic);
   accessPlugin(app, access);
   signInPlugin(app, { host, access, badTokens });
   options.extend?.(app, access);

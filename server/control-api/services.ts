@@ -23,6 +23,7 @@ import { Locks, LocksErrors } from "#locks";
 import { Quotas } from "#quotas";
 import { Drains, Members, Prober, Reaper, Registry, RegistryErrors } from "#registry";
 import type { Store } from "#store";
+import { Traffic } from "#traffic";
 
 export interface ServicesOptions {
   readonly store: Store;
@@ -67,6 +68,7 @@ export async function createServices(host: Host, options: ServicesOptions) {
   const { configSources = [] } = options;
   const sources = new Sources(host, store, config, transfer.planner, { sources: configSources, member: members });
   const orphans = new Orphans(host, store);
+  const traffic = new Traffic(named(host, "traffic"), store, members);
   return {
     access,
     sessions,
@@ -88,6 +90,7 @@ export async function createServices(host: Host, options: ServicesOptions) {
     rollouts,
     transfer,
     sources,
+    traffic,
   };
 }
 
@@ -118,6 +121,8 @@ export function startUpkeep(tasks: TaskGroup, services: Services): void {
   tasks.run("drains", (signal) => drains.run(signal));
   tasks.run("prober", (signal) => prober.run(signal));
   tasks.run("reaper", (signal) => reaper.run(signal));
+  tasks.run("traffic", (signal) => services.traffic.run(signal));
+  tasks.run("health history", (signal) => services.registry.keeper.run(members, signal));
 }
 
 /** The error of the module that the request is for, so that each client knows what to do. */

@@ -202,8 +202,9 @@ test("deregistering removes the instance and its verdicts, and a second time is 
   await control.client.registry.register(NAME, { ...HERE, checks: [{ id: "alive", type: "ttl", ttlSeconds: 60 }] });
   await control.client.registry.report(NAME, "alive", { status: "passing" });
   await control.client.registry.deregister(NAME);
-  const left = await control.store.range({ prefix: "/registry/" });
-  expect(left.entries).toEqual([]);
+  for (const prefix of ["/registry/instances/", "/registry/verdicts/"]) {
+    expect((await control.store.range({ prefix })).entries).toEqual([]);
+  }
   await expect(control.client.registry.deregister(NAME)).rejects.toMatchObject({ code: "REGISTRY_INSTANCE_NOT_FOUND" });
 });
 
@@ -239,9 +240,12 @@ test("instances of a session leave in one revision when it lapses, and never ear
   await clock.advance(9_000);
   expect((await control.client.registry.instances(NAME)).instances).toHaveLength(3);
   await clock.advance(2_000);
-  await eventually("all three left", async () => (await control.store.range({ prefix: "/registry/" })).count === 0);
+  await eventually(
+    "all three left",
+    async () => (await control.store.range({ prefix: "/registry/instances/" })).count === 0,
+  );
   const signal = hangSignal();
-  for await (const { events } of control.store.watch({ prefix: "/registry/", after: before, signal })) {
+  for await (const { events } of control.store.watch({ prefix: "/registry/instances/", after: before, signal })) {
     if (events.length === 0) continue;
     expect(events.map((event) => event.type)).toEqual(["delete", "delete", "delete"]);
     break;
