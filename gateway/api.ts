@@ -41,6 +41,7 @@ export * from "./contract/clusters.ts";
 export * from "./contract/explanation.ts";
 export * from "./contract/match.ts";
 export * from "./contract/policies.ts";
+export * from "./contract/route-list.ts";
 export { GATEWAY_DEFAULTS, REGEX_CHARS_MAX } from "./contract/words.ts";
 
 /** The gateway's config is released under this key of app `gateway`, profile `default`, in the gateway's namespace. */
@@ -232,6 +233,8 @@ export interface ConfigProblem {
   /** JSON pointer into the config. */
   readonly pointer: string;
   readonly message: string;
+  /** The name of the route that makes this one useless. */
+  readonly shadowedBy?: string;
 }
 
 export const GatewayErrors = defineErrors("GATEWAY", {

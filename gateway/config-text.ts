@@ -14,14 +14,14 @@ import { pemProblems } from "./sources/pem.ts";
 export { loadFilters } from "./filter-modules.ts";
 
 /** Most aliases in one document: a few lines of YAML could expand to a billion nodes. */
-const ALIASES_MAX = 50;
+export const ALIASES_MAX = 50;
 
 export type ParsedConfig =
   | {
       readonly config: GatewayConfig;
       readonly problems: readonly [];
       /** Allowed, but most likely a mistake, such as routes that can never be used. */
-      readonly warnings: readonly Located[];
+      readonly warnings: readonly (Located & Pick<ConfigProblem, "shadowedBy">)[];
     }
   | { readonly config?: undefined; readonly problems: readonly Located[] };
 

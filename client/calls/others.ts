@@ -1,6 +1,6 @@
 /** Calls about tokens, shared limits, and how gateways handle a request. */
 import type { CallerInfo, IssuedToken, SignInLink, TokenList, TokenRequest } from "#access/api";
-import type { ExplainAnswer, ExplainRequest } from "#gateway/api";
+import type { ExplainAnswer, ExplainRequest, GatewayCheckAnswer, GatewayCheckRequest, RouteList } from "#gateway/api";
 import type { QuotaAnswer, QuotaRequest } from "#quotas/api";
 import { enc, type Caller, type CallOptions } from "./caller.ts";
 
@@ -47,6 +47,12 @@ export function gatewayCalls(caller: Caller) {
     /** Explains how the gateways of a namespace would handle a request. */
     explain: (body: ExplainRequest, options: CallOptions = {}) =>
       caller.call<ExplainAnswer>("POST", "/v1/gateway/explain", body, options),
+    /** Lists the routes of a namespace in the order in which gateways compare them. */
+    routes: (namespace: string, options: CallOptions = {}) =>
+      caller.call<RouteList>("GET", `/v1/gateway/routes?namespace=${enc(namespace)}`, undefined, options),
+    /** Checks a config as a release would be, and explains a request by it. */
+    check: (body: GatewayCheckRequest, options: CallOptions = {}) =>
+      caller.call<GatewayCheckAnswer>("POST", "/v1/gateway/check", body, options),
   };
 }
 

@@ -4,7 +4,7 @@
  * endpoints that just refused a connection) comes from the gateway in this process; without one it counts as empty. Limits
  * always count as unused.
  */
-import { setOwn } from "#base";
+import { canonicalJson, setOwn } from "#base";
 import type { Host } from "#base";
 import { OwnListeners } from "#base/address-class";
 import { DialGuard, type DialRules } from "#base/dial";
@@ -18,7 +18,12 @@ import {
   type ClusterView,
   type ExplainAnswer,
   type ExplainRequest,
+  type GatewayCheckAnswer,
+  type GatewayCheckRequest,
   type GatewayConfig,
+  type JwtProvider,
+  type PlacedProblem,
+  type RouteList,
 } from "../api.ts";
 import { NO_ENDPOINTS, type EndpointSet } from "../core/balancing/endpoints.ts";
 import { nextEndpoints } from "../core/balancing/next-endpoints.ts";
@@ -32,8 +37,9 @@ import { seenBy } from "../core/request/client-address.ts";
 import { decide, refuseToken, type Decision, type GatewaySnapshot, type Moment } from "../core/decision/pipeline.ts";
 import { compileTable, matchRoute, type CompiledCluster, type RouteTable } from "../core/routing/table.ts";
 import { TokenVerifier } from "../tokens/jwt.ts";
-import { parseGatewayConfig } from "../config-text.ts";
+import { parseGatewayConfig, parseNewGatewayConfig } from "../config-text.ts";
 import { readConfig } from "../sources/config.ts";
+import { routeViews } from "./route-views.ts";
 
 /** Most services whose hints are read when the config accepts those of every service. */
 const HINTED_SERVICES_MAX = 200;
@@ -64,7 +70,74 @@ export class Explainer {
   /** @throws GATEWAY_CONFIG_INVALID, GATEWAY_REQUEST_INVALID, and the errors of calls to the control plane */
   async explain(request: ExplainRequest): Promise<ExplainAnswer> {
     const { namespace = "default" } = request;
-    const { config, releaseKey } = await this.#config(namespace);
+    const { text, releaseKey } = await this.#released(namespace);
+    const parsed = parseGatewayConfig(text, this.#parts.filters);
+    if (!parsed.config) {
+      const [first] = parsed.problems;
+      throw GatewayErrors.CONFIG_INVALID(`${first?.pointer ?? ""} ${first?.message ?? ""}`.trim());
+    }
+    // Files that exist only on the hosts of gateways are needed to fetch keys, but not to decide.
+    const whole = await readConfig(text, this.#parts.filters);
+    const config = whole.config ?? parsed.config;
+    return this.#explain(request, { config, releaseKey, providers: config.jwt ?? [] });
+  }
+
+  /** The routes of the released config. @throws the errors of calls to the control plane */
+  async routes(namespace: string): Promise<RouteList> {
+    const { text, releaseKey } = await this.#releasedIfAny(namespace);
+    return {
+      namespace,
+      releaseKey,
+      ...(await this.#list(namespace, text, parseGatewayConfig(text, this.#parts.filters))),
+    };
+  }
+
+  /**
+   * Checks a config that is not released, as a release would be, and explains a request by it. It reads no files, and fetches
+   * keys only from the providers of the released config, so that no draft makes this process call an address of its author's choice.
+   * @throws GATEWAY_REQUEST_INVALID, and the errors of calls to the control plane
+   */
+  async check({ namespace = "default", config: text, request }: GatewayCheckRequest): Promise<GatewayCheckAnswer> {
+    const parsed = parseNewGatewayConfig(text, this.#parts.filters);
+    const listed = await this.#list(namespace, text, parsed);
+    if (!request || !parsed.config) return listed;
+    const providers = await this.#knownProviders(namespace, parsed.config.jwt ?? []);
+    const draft = { config: parsed.config, releaseKey: "draft", providers };
+    return { ...listed, explanation: await this.#explain({ ...request, namespace }, draft) };
+  }
+
+  async #list(
+    namespace: string,
+    text: string,
+    parsed: ReturnType<typeof parseGatewayConfig>,
+  ): Promise<Omit<RouteList, "namespace" | "releaseKey">> {
+    if (!parsed.config)
+      return { problems: [...parsed.problems], warnings: [], routes: [], providers: [], hintedServices: [] };
+    const { config, warnings } = parsed;
+    const { routes: hinted, problems: unused } = hintedRoutes(config, await this.#hints(config, namespace));
+    const table = compileTable(config, { namespace, filters: this.#parts.filters, hinted });
+    return {
+      problems: [],
+      warnings: [...warnings.map(placed), ...unused],
+      routes: routeViews(table, { text, config, warnings, hinted }),
+      providers: (config.jwt ?? []).map(({ name }) => name),
+      hintedServices: (config.hints ?? []).map(({ service }) => service),
+    };
+  }
+
+  /** The providers that the released config contains in the same form, with the contents of their files. */
+  async #knownProviders(namespace: string, wanted: readonly JwtProvider[]): Promise<readonly JwtProvider[]> {
+    if (wanted.length === 0) return [];
+    const { text } = await this.#releasedIfAny(namespace);
+    const released = parseGatewayConfig(text, this.#parts.filters).config?.jwt ?? [];
+    const whole = (await readConfig(text, this.#parts.filters)).config?.jwt ?? [];
+    const same = new Set(wanted.map((provider) => canonicalJson(provider)));
+    const known = new Set(released.filter((provider) => same.has(canonicalJson(provider))).map(({ name }) => name));
+    return whole.filter(({ name }) => known.has(name));
+  }
+
+  async #explain(request: ExplainRequest, { config, releaseKey, providers }: ExplainedConfig): Promise<ExplainAnswer> {
+    const { namespace = "default" } = request;
     const { routes: hinted } = hintedRoutes(config, await this.#hints(config, namespace));
     const table = compileTable(config, { namespace, filters: this.#parts.filters, hinted });
     const { head, rawHeaders } = headOf(request, table);
@@ -73,7 +146,7 @@ export class Explainer {
     const live = await this.#parts.live?.(namespace);
     const { endpoints, listed, seen } = await this.#endpoints(table, head, { live, zone: request.zone });
     await using tokens = new TokenVerifier(this.#host, this.#dial);
-    tokens.use(table.providers.values());
+    tokens.use(providers);
     const snapshot: GatewaySnapshot = { table, endpoints, tokens, limiter: UNCOUNTED };
     const moment = await this.#moment(snapshot, head, tokens);
     const explanation = explain(
@@ -92,23 +165,22 @@ export class Explainer {
     };
   }
 
-  async #config(namespace: string): Promise<{ config: GatewayConfig; releaseKey: string }> {
-    const { client, filters, config: own } = this.#parts;
-    let text = (await own?.()) ?? "";
-    let releaseKey = own === undefined ? "" : "file";
-    if (own === undefined && client) {
-      const effective = await client.config.effective({ namespace, app: GATEWAY_APP, profile: GATEWAY_PROFILE });
-      text = effective.items[GATEWAY_KEY]?.value ?? "";
-      releaseKey = effective.releaseKey;
+  async #releasedIfAny(namespace: string): Promise<{ text: string; releaseKey: string }> {
+    try {
+      return await this.#released(namespace);
+    } catch (error) {
+      if ((error as { code?: string }).code === "CONFIG_SET_NOT_FOUND") return { text: "", releaseKey: "" };
+      throw error;
     }
-    const parsed = parseGatewayConfig(text, filters);
-    if (!parsed.config) {
-      const [first] = parsed.problems;
-      throw GatewayErrors.CONFIG_INVALID(`${first?.pointer ?? ""} ${first?.message ?? ""}`.trim());
-    }
-    // Files that exist only on the hosts of gateways are needed to fetch keys, but not to decide.
-    const whole = await readConfig(text, filters);
-    return { config: whole.config ?? parsed.config, releaseKey };
+  }
+
+  /** The text of the live config, or of the file that replaces it. */
+  async #released(namespace: string): Promise<{ text: string; releaseKey: string }> {
+    const { client, config: own } = this.#parts;
+    if (own) return { text: await own(), releaseKey: "file" };
+    if (!client) return { text: "", releaseKey: "" };
+    const effective = await client.config.effective({ namespace, app: GATEWAY_APP, profile: GATEWAY_PROFILE });
+    return { text: effective.items[GATEWAY_KEY]?.value ?? "", releaseKey: effective.releaseKey };
   }
 
   async #hints(config: GatewayConfig, namespace: string): Promise<Hints> {
@@ -195,6 +267,18 @@ export class Explainer {
     if (verdict.claims) return { ...moment, claims: verdict.claims };
     return { ...moment, decision: refuseToken(verdict.error, first.route) };
   }
+}
+
+interface ExplainedConfig {
+  readonly config: GatewayConfig;
+  readonly releaseKey: string;
+  /** The providers whose keys may be fetched. */
+  readonly providers: readonly JwtProvider[];
+}
+
+/** Without the members that the contract does not have. */
+function placed({ pointer, message, line, column }: PlacedProblem): PlacedProblem {
+  return { pointer, message, ...(line === undefined ? {} : { line }), ...(column === undefined ? {} : { column }) };
 }
 
 /** A limit that is always unused. */

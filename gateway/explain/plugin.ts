@@ -1,26 +1,71 @@
-/** The route of the control API that explains a gateway's decision. */
+/** The routes of the control API that explain a gateway's decision, list its routes, and check a config before its release. */
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { BODY_BYTES } from "#http";
-import { ExplainAnswer, ExplainRequest } from "../api.ts";
+import {
+  ExplainAnswer,
+  ExplainRequest,
+  GatewayCheckAnswer,
+  GatewayCheckRequest,
+  RouteList,
+  RouteListQuery,
+} from "../api.ts";
 import type { Explainer } from "./explainer.ts";
 
 export { Explainer } from "./explainer.ts";
 
+/** Bytes of the body of a check: a config of a megabyte, escaped as JSON. */
+const CHECK_BYTES_MAX = 2 * 1024 * 1024;
+const tags = ["gateway"];
+
 export function explainPlugin(untyped: FastifyInstance, explainer: Explainer): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
+  const read = { action: "config:read" } as const;
   app.post(
     "/v1/gateway/explain",
     {
-      config: { action: "config:read" },
+      config: read,
       bodyLimit: BODY_BYTES.document,
       schema: {
-        tags: ["gateway"],
+        tags,
         summary: "Explain what the gateways of a namespace would do with a request, and why",
         body: ExplainRequest,
         response: { 200: ExplainAnswer },
       },
     },
     ({ body }) => explainer.explain(body),
+  );
+  app.get(
+    "/v1/gateway/routes",
+    {
+      config: read,
+      schema: {
+        tags,
+        summary: "Routes of a namespace's live config and of hints, in the order in which gateways compare them",
+        querystring: RouteListQuery,
+        response: { 200: RouteList },
+      },
+    },
+    ({ query: { namespace = "default" } }) => explainer.routes(namespace),
+  );
+}
+
+export function gatewayCheckPlugin(untyped: FastifyInstance, explainer: Explainer): void {
+  const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
+  app.post(
+    "/v1/gateway/check",
+    {
+      // As for a draft: its proposal is checked in the same way.
+      config: { action: "config:draft" },
+      bodyLimit: CHECK_BYTES_MAX,
+      schema: {
+        tags,
+        summary:
+          "Check a gateway config without a release: its problems, its routes, and what would happen with a request",
+        body: GatewayCheckRequest,
+        response: { 200: GatewayCheckAnswer },
+      },
+    },
+    ({ body }) => explainer.check(body),
   );
 }

@@ -16,7 +16,13 @@ export interface Located extends Place {
 }
 
 export type ReadYaml =
-  | { readonly tree: unknown; readonly place: (pointer: string) => Place; readonly problems?: undefined }
+  | {
+      readonly tree: unknown;
+      readonly place: (pointer: string) => Place;
+      /** The last line of the node at a pointer, without the blank lines and comments below it. */
+      readonly lastLine: (pointer: string) => number | undefined;
+      readonly problems?: undefined;
+    }
   | { readonly problems: readonly Located[] };
 
 /** Problems reported for one text. After the first one, the parser guesses. */
@@ -52,11 +58,20 @@ export function readYaml(text: string, aliasesMax: number): ReadYaml {
       const offset = offsetOf(document, pointer);
       return offset === undefined ? {} : at(offset);
     },
+    lastLine: (pointer) => {
+      const range = rangeOf(document, pointer);
+      return range && at(range[0] + Math.max(0, text.slice(range[0], range[1]).trimEnd().length - 1)).line;
+    },
   };
 }
 
 /** Offset of the node at a JSON pointer, or of the nearest node around it; undefined in an empty document. */
 export function offsetOf(document: Document, pointer: string): number | undefined {
+  return rangeOf(document, pointer)?.[0];
+}
+
+/** Where the node at a JSON pointer, or the nearest node around it, begins and ends. */
+function rangeOf(document: Document, pointer: string): readonly [number, number] | undefined {
   const path = pointer
     .split("/")
     .slice(1)
@@ -65,7 +80,7 @@ export function offsetOf(document: Document, pointer: string): number | undefine
   for (let length = path.length; length >= 0; length--) {
     const at = path.slice(0, length);
     const node: unknown = length === 0 ? document.contents : document.getIn(at, true);
-    if (isNode(node) && node.range) return node.range[0];
+    if (isNode(node) && node.range) return [node.range[0], node.range[1]];
   }
   return undefined;
 }

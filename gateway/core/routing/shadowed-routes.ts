@@ -86,6 +86,7 @@ export function* shadows(config: GatewayConfig): Generator<ConfigProblem> {
     yield {
       pointer: `/routes/${matcher.index}/match`,
       message: `Can never match: route "${first.config.name}" comes before it and matches all of its requests.`,
+      shadowedBy: first.config.name,
     };
   }
 }
