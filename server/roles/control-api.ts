@@ -31,7 +31,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
     );
   }
   const filters = await loadFilters(settings.gatewayFilters);
-  const { Explainer, explainPlugin } = await loadExplain();
+  const { Explainer, explainPlugin, gatewayCheckPlugin } = await loadExplain();
   let refusing: AppError | undefined;
   const store = stack.use(
     await openStore(
@@ -61,7 +61,9 @@ export async function startControlApi(parts: Parts): Promise<void> {
         const token = access.internalToken({ name: "explain", role: "reader" });
         const client = new Client(host, { transport: injectTransport(app), token });
         const live = (namespace: string) => clustersIn(parts, namespace);
-        explainPlugin(app, new Explainer(host, { client, filters, dial: dialRules(parts), live }));
+        const explainer = new Explainer(host, { client, filters, dial: dialRules(parts), live });
+        explainPlugin(app, explainer);
+        gatewayCheckPlugin(app, explainer);
       },
     }),
   );
