@@ -14,6 +14,7 @@ import { DataTable } from "../../components/table.tsx";
 import { showToast } from "../../components/toast.tsx";
 import { ApiProblem } from "../../data/api.ts";
 import { useQuery } from "../../data/location.ts";
+import { CodeSamples } from "./code.tsx";
 import { componentsText } from "./text.ts";
 
 const STATUSES: readonly HealthStatus[] = ["passing", "warning", "critical", "unknown", "draining", "absent"];
@@ -154,6 +155,7 @@ export default function ComponentsPage() {
           <Skeleton />
         </Card>
       </div>
+      <CodeSamples />
       {isOpen.value && (
         <ActionDialog
           title={`${text.remove} ${LONG_NAME}?`}
