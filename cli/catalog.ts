@@ -1,5 +1,5 @@
 /** Reading the catalog, for several listings. */
-import type { Client } from "#client";
+import type { ControlCalls } from "#client/light";
 import type { Instance } from "#registry/api";
 
 /** Concurrent requests for services: enough to hide the latency, few enough for a small server. */
@@ -12,7 +12,7 @@ export interface InNamespace {
 export const NAMESPACE_OPTION = ["--namespace <name>", "namespace of the services", "default"] as const;
 
 /** The instances of one service, or of every service. */
-export async function instancesOf(client: Client, namespace: string, service?: string): Promise<Instance[]> {
+export async function instancesOf(client: ControlCalls, namespace: string, service?: string): Promise<Instance[]> {
   if (service !== undefined) return (await client.registry.instances({ namespace, service })).instances;
   const { services } = await client.registry.services(namespace);
   const found: Instance[] = [];
@@ -28,6 +28,6 @@ export async function instancesOf(client: Client, namespace: string, service?: s
 }
 
 /** Ends with the signal only. */
-export function catalogChanges(client: Client, namespace: string, signal: AbortSignal): AsyncIterable<unknown> {
+export function catalogChanges(client: ControlCalls, namespace: string, signal: AbortSignal): AsyncIterable<unknown> {
   return client.registry.watch({ namespace }, { signal });
 }

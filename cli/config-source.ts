@@ -11,10 +11,9 @@ import { type Client, errorFromProblem, fetchTransport, type Transport } from "#
 import { type LoadedSettings, SettingsErrors, spellings } from "#settings";
 import { withControlClient } from "./control-client.ts";
 import type { EffectiveConfig } from "./environment.ts";
-import { CONTROL_SETTINGS } from "./options.ts";
 
 /** The settings that name the source of config. */
-export const SOURCE_SETTINGS = [...CONTROL_SETTINGS, "agentHost", "agentPort", "agentToken", "data"] as const;
+export const SOURCE_SETTINGS = ["controlUrls", "token", "agentHost", "agentPort", "agentToken", "data"] as const;
 /** Seconds that the agent holds a request while the config does not change. */
 const WAIT_SECONDS = 25;
 /** Milliseconds that an answer may take beyond that. */

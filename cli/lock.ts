@@ -5,9 +5,8 @@
 import { spawn } from "node:child_process";
 import { messageOf } from "#base";
 import type { HeldLock, LockOptions } from "#client";
-import type { LoadedSettings } from "#settings";
 import { ENDING, exitBy, exitOf, FORWARDED, say, signalGroup, type ForwardedSignal } from "./child.ts";
-import { withControlClient } from "./control-client.ts";
+import { type ControlSettings, withControlClient } from "./control-client.ts";
 import { inherited } from "./inherited-environment.ts";
 
 /** EX_TEMPFAIL of sysexits.h: the lock was not acquired in time, or was lost. A retry may succeed. */
@@ -25,7 +24,7 @@ export interface LockCommand {
 }
 
 /** @returns the exit code of the command, or EXIT_NOT_HELD */
-export async function runWithLock(settings: LoadedSettings, lock: LockCommand): Promise<number> {
+export async function runWithLock(settings: Pick<ControlSettings, "values">, lock: LockCommand): Promise<number> {
   const giveUp = new AbortController();
   let asked: ForwardedSignal | undefined;
   let onSignal = (signal: ForwardedSignal): void => {

@@ -1,12 +1,10 @@
 /** Reads the command line: finds the verb in the table, loads its file, and returns the exit code. */
 import { Command, CommanderError } from "commander";
 import { AppError } from "#base";
+import { EXIT, exitOf } from "./exit-codes.ts";
 import type { Terminal } from "./terminal.ts";
 import type { VerbContext, VerbRow } from "./verb.ts";
 import { VERBS } from "./verbs.ts";
-
-/** 0 success · 1 failure · 2 wrong usage or settings. `lock` and `exec` return the exit code of their command. */
-const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
 const EXAMPLES = `
 Examples:
@@ -15,8 +13,9 @@ Examples:
   posthouse config put orders app.yaml app.yaml    release a file as a key of app orders
   posthouse route test GET http://127.0.0.1/orders show how the gateway routes a request
 
-A command that calls the control plane needs POSTHOUSE_TOKEN, and POSTHOUSE_CONTROL_URLS
-unless it is at http://127.0.0.1:8500. "posthouse VERB --help" shows options and examples.`;
+A command that calls the control plane needs a token: "posthouse login", or POSTHOUSE_TOKEN and, unless the
+control plane is at http://127.0.0.1:8500, POSTHOUSE_CONTROL_URLS. "posthouse cheat" has more examples, and
+"posthouse VERB --help" the options of a verb.`;
 
 export interface Outcome {
   readonly code: number;
@@ -32,7 +31,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
     await program.parseAsync(spelledOut(args), { from: "user" });
     return { code, isFailed: false };
   } catch (error) {
-    return { code: reportError(error, terminal), isFailed: true };
+    return { code: await reportError(error, terminal), isFailed: true };
   }
 }
 
@@ -44,18 +43,23 @@ function spelledOut(args: readonly string[]): string[] {
   return args.length === 0 ? ["--help"] : [...args];
 }
 
-function reportError(error: unknown, terminal: Terminal): number {
+/** Writes the code, the cause and the next command. The table of those is loaded only for an error. */
+async function reportError(error: unknown, terminal: Terminal): Promise<number> {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-  if (error instanceof AppError) {
-    terminal.err(`posthouse: ${error.code}: ${error.message}\n`);
-    return error.status === 400 ? EXIT.usage : EXIT.failed;
+  const { CliErrors } = await import("./errors.ts");
+  const isLate = error instanceof DOMException && error.name === "TimeoutError";
+  const known = isLate ? CliErrors.TIMEOUT(`${error.message}.`, { cause: error }) : error;
+  if (known instanceof AppError) {
+    const { hintOf } = await import("./hints.ts");
+    terminal.err(`posthouse: ${known.code}: ${known.message}\n  next: ${hintOf(known.code)}\n`);
+  } else {
+    terminal.err(`posthouse: ${known instanceof Error ? (known.stack ?? known.message) : String(known)}\n`);
   }
-  terminal.err(`posthouse: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  return EXIT.failed;
+  return exitOf(known);
 }
 
-function buildProgram(terminal: Terminal, exit: (code: number) => void): Command {
-  const root = new Command("posthouse")
+function buildRoot(terminal: Terminal): Command {
+  return new Command("posthouse")
     .description("A microservice control plane: registry, config server, gateway and agent.")
     .option("-V, --version", "print the version")
     .helpOption("-h, --help", "show help")
@@ -65,6 +69,23 @@ function buildProgram(terminal: Terminal, exit: (code: number) => void): Command
     .configureHelp({ helpWidth: 110 })
     .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text) })
     .addHelpText("after", EXAMPLES);
+}
+
+/** The command of a row below its parent, with the words and the summary only. */
+function addRow(parent: Command, row: VerbRow): Command {
+  const name = [row.path.split(" ").at(-1), row.args].filter(Boolean).join(" ");
+  const command = parent
+    .command(name, { hidden: row.hidden ?? false, isDefault: row.isDefault ?? false })
+    .helpCommand(false)
+    .summary(row.summary)
+    .description(sentence(row.summary));
+  for (const alias of row.aliases ?? []) command.alias(alias);
+  if (row.group !== undefined) command.helpGroup(`${row.group}:`);
+  return command;
+}
+
+function buildProgram(terminal: Terminal, exit: (code: number) => void): Command {
+  const root = buildRoot(terminal);
   const commands = new Map<Command, VerbRow>();
   const defined = new Set<Command>();
   const context: VerbContext = { terminal, exit, allVerbs };
@@ -83,16 +104,9 @@ function buildProgram(terminal: Terminal, exit: (code: number) => void): Command
 
   const byPath = new Map<string, Command>([["", root]]);
   for (const row of VERBS) {
-    const words = row.path.split(" ");
-    const parent = byPath.get(words.slice(0, -1).join(" "));
+    const parent = byPath.get(row.path.split(" ").slice(0, -1).join(" "));
     if (!parent) throw new Error(`the table of verbs has "${row.path}" before its parent`);
-    const name = [words.at(-1), row.args].filter(Boolean).join(" ");
-    const command = parent
-      .command(name, { hidden: row.hidden ?? false })
-      .helpCommand(false)
-      .summary(row.summary)
-      .description(sentence(row.summary));
-    if (row.group !== undefined) command.helpGroup(`${row.group}:`);
+    const command = addRow(parent, row);
     byPath.set(row.path, command);
     commands.set(command, row);
   }

@@ -11,9 +11,34 @@ export interface Terminal {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Whether standard output is a terminal. */
   readonly isInteractive: boolean;
-  /** Aborts when the command should end, such as by Ctrl-C during a watch. */
+  /** Whether standard error is a terminal, on which a line of progress can be replaced. */
+  readonly isErrorInteractive: boolean;
+  /** Whether standard input is a terminal, at which a person can answer. */
+  readonly isInputInteractive: boolean;
+  /** Aborts with an Interruption when the command should end, such as by Ctrl-C during a watch. */
   stopSignal(): AbortSignal;
 }
+
+/** Why a command ends before its work is done, as its exit code: 128 plus the signal, or 0 when its reader has enough. */
+export class Interruption extends Error {
+  readonly exitCode: number;
+  constructor(exitCode: number) {
+    super("interrupted");
+    this.exitCode = exitCode;
+  }
+}
+
+/** The exit code for a signal of `stopSignal` that has aborted. */
+export function exitOfStop({ reason }: AbortSignal): number {
+  return reason instanceof Interruption ? reason.exitCode : 0;
+}
+
+/** Whether output is colored: on a terminal, unless NO_COLOR (no-color.org) is set. */
+export function hasColor({ isInteractive, environment }: Terminal): boolean {
+  return isInteractive && (environment["NO_COLOR"] ?? "") === "" && environment["TERM"] !== "dumb";
+}
+
+const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
 export function processTerminal(): Terminal {
   return {
@@ -22,11 +47,15 @@ export function processTerminal(): Terminal {
     input: () => buffer(process.stdin),
     environment: process.env,
     isInteractive: process.stdout.isTTY,
+    isErrorInteractive: process.stderr.isTTY,
+    isInputInteractive: process.stdin.isTTY,
     stopSignal() {
       const stop = new AbortController();
-      for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+      for (const signal of ["SIGINT", "SIGTERM"] as const) {
+        process.once(signal, () => stop.abort(new Interruption(EXIT_CODES[signal])));
+      }
       // A reader such as `head` closes the pipe when it has enough.
-      process.stdout.on("error", () => stop.abort());
+      process.stdout.on("error", () => stop.abort(new Interruption(0)));
       return stop.signal;
     },
   };

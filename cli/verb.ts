@@ -6,7 +6,7 @@ export interface VerbContext {
   readonly terminal: Terminal;
   /** Sets the exit code of the program. */
   readonly exit: (code: number) => void;
-  /** Every verb with its options, for completion. */
+  /** Every verb with its options, for completion and the pages of the manual. */
   readonly allVerbs: () => Promise<Command>;
 }
 
@@ -18,6 +18,8 @@ export interface VerbModule {
 export interface VerbRow {
   /** The words, such as `config put`. */
   readonly path: string;
+  /** Other words for the last one. */
+  readonly aliases?: readonly string[];
   /** Arguments as commander writes them, such as `<set> [key]`. */
   readonly args?: string;
   readonly summary: string;
@@ -25,6 +27,8 @@ export interface VerbRow {
   readonly group?: string;
   /** Hidden in every help text. */
   readonly hidden?: true;
+  /** What its parent does without a word below it: `services` is `services ls`. */
+  readonly isDefault?: true;
   /** Absent: the verb only groups others. */
   readonly load?: () => Promise<VerbModule>;
 }

@@ -33,6 +33,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#quotas/api",
     "#config-server/api",
     "#gateway/api",
+    "#gateway/balancing",
     "#flags/core",
   ],
   "kernel/access": ["#base", "#http", "#store"],
@@ -124,6 +125,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#server/version",
     "#client",
     "#client/follow",
+    "#client/light",
     "#access/api",
     "#config-server/api",
     "#config-server/secret-keys",
@@ -133,6 +135,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#gateway/config-text",
     "#gateway/explain",
     "#settings",
+    "#settings/control",
     "#demo",
   ],
 };

@@ -1,10 +1,10 @@
 /** `posthouse config attach SOURCE`. */
 import type { Command } from "commander";
-import { configAction } from "../config-verb.ts";
+import { controlAction } from "../control-verb.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
-  configAction(command, context, async ({ client, args: [source = ""] }) => {
+  controlAction(command, context, async ({ client, args: [source = ""] }) => {
     await client.config.attachSource(source);
     context.terminal.out(`${source} is attached\n`);
   });

@@ -5,7 +5,7 @@ import { ConfigErrors } from "#config-server/api";
 import { setAction } from "../config-verb.ts";
 import { withExamples } from "../options.ts";
 import { setText } from "../set-name.ts";
-import { formatRows, type OutputFormat, withOutput } from "../table.ts";
+import { formatFor, formatRows, paintFor, withOutput } from "../table.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
@@ -28,6 +28,6 @@ export function define(command: Command, context: VerbContext): void {
       ["FROM", ({ origin }: (typeof rows)[number]) => `${origin.profile}@${origin.version}`],
       ["SECRET", ({ secret }: (typeof rows)[number]) => (secret ? "yes" : undefined)],
     ] as const;
-    terminal.out(await formatRows(options["output"] as OutputFormat, columns, rows));
+    terminal.out(await formatRows(formatFor(options, terminal), columns, rows, paintFor(terminal)));
   });
 }

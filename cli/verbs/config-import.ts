@@ -5,9 +5,10 @@ import type { FileProblem, ImportQuery, ImportReport } from "#config-server/api"
 import { readImport } from "../config-files.ts";
 import { showProblem, showReport } from "../config-report.ts";
 import { EMERGENCY, REASON, reasonOf } from "../config-verb.ts";
-import { withControlClient } from "../control-client.ts";
+import { controlAction } from "../control-verb.ts";
 import { CliErrors } from "../errors.ts";
-import { CONTROL_SETTINGS, givenOnly, readSettings, withExamples, withSettings } from "../options.ts";
+import { givenOnly, withExamples } from "../options.ts";
+import { startProgress } from "../progress.ts";
 import type { VerbContext } from "../verb.ts";
 
 interface ImportOptions extends Record<string, unknown> {
@@ -19,7 +20,7 @@ interface ImportOptions extends Record<string, unknown> {
   readonly draft?: boolean;
 }
 
-export function define(command: Command, { terminal }: VerbContext): void {
+export function define(command: Command, context: VerbContext): void {
   command
     .option("--namespace <name>", "namespace of all sets")
     .option("--app <name>", "app of files without folders")
@@ -29,26 +30,40 @@ export function define(command: Command, { terminal }: VerbContext): void {
     .option("--keep", "keep keys that have no file")
     .option(...REASON)
     .option(...EMERGENCY);
-  withSettings(command, CONTROL_SETTINGS);
   withExamples(command, [
     "posthouse config import config --dry-run",
     "posthouse config import config --reason 'from git'",
   ]);
-  command.action(async (path: string, options: ImportOptions) => {
-    const { namespace, app, profile, keep, dryRun, draft } = options;
-    if (dryRun && draft) throw CliErrors.ARGUMENT_INVALID("--dry-run and --draft exclude each other.");
-    const mode = dryRun ? "dry-run" : draft ? "draft" : "release";
-    const query: ImportQuery = { mode, ...givenOnly({ namespace, app, profile, keep }), ...reasonOf(options) };
-    const zip = await readImport(path);
-    try {
-      const settings = readSettings(options, terminal);
-      showReport(terminal, await withControlClient(settings, (client) => client.config.importZip(zip, query)));
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      const { problems = [], report } = error.extra as { problems?: readonly FileProblem[]; report?: ImportReport };
-      for (const problem of problems) showProblem(terminal, problem);
-      if (report) showReport(terminal, report);
-      throw error;
-    }
-  });
+  controlAction<ImportWork>(
+    command,
+    context,
+    async ({ client, args: [path = ""], terminal }, { zip, query }) => {
+      try {
+        using progress = startProgress(terminal, `sending ${path}, ${zip.length} bytes`);
+        const report = await client.config.importZip(zip, query);
+        progress[Symbol.dispose]();
+        showReport(terminal, report);
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error;
+        const { problems = [], report } = error.extra as { problems?: readonly FileProblem[]; report?: ImportReport };
+        for (const problem of problems) showProblem(terminal, problem);
+        if (report) showReport(terminal, report);
+        throw error;
+      }
+    },
+    ([path = ""], options) => workOf(path, options),
+  );
+}
+
+interface ImportWork {
+  readonly zip: Uint8Array;
+  readonly query: ImportQuery;
+}
+
+async function workOf(path: string, options: ImportOptions): Promise<ImportWork> {
+  const { namespace, app, profile, keep, dryRun, draft } = options;
+  if (dryRun && draft) throw CliErrors.ARGUMENT_INVALID("--dry-run and --draft exclude each other.");
+  const mode = dryRun ? "dry-run" : draft ? "draft" : "release";
+  const query: ImportQuery = { mode, ...givenOnly({ namespace, app, profile, keep }), ...reasonOf(options) };
+  return { query, zip: await readImport(path) };
 }

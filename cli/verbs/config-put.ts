@@ -1,34 +1,38 @@
-/** `posthouse config put SET KEY [FILE]`. */
-import { readFile } from "node:fs/promises";
+/** `posthouse config put SET KEY [FILE]`, also `config set`. */
 import type { Command } from "commander";
-import { messageOf } from "#base";
+import { itemOf, releaseChanged } from "../live-set.ts";
 import { REASON, setAction } from "../config-verb.ts";
-import { CliErrors } from "../errors.ts";
-import { withExamples } from "../options.ts";
+import { readInput } from "../input.ts";
+import { casOption, givenOnly, withExamples } from "../options.ts";
+import { planKey } from "../plan-key.ts";
 import { setText } from "../set-name.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
-  const { terminal } = context;
   command
     .option(...REASON)
     .option("--secret", "encrypt the value in the store, and mask it for people")
-    .option("--no-secret", "store the value in the clear, also when it was a secret");
+    .option("--no-secret", "store the value in the clear, also when it was a secret")
+    .option("--cas <version>", "only if this is the live version of the set; 0: only if nothing is released", casOption)
+    .option("--dry-run", "only check the value and show the difference");
   withExamples(command, [
     "posthouse config put orders app.yaml app.yaml --reason 'a larger pool'",
+    "posthouse config set orders app.yaml app.yaml --cas 3 --dry-run",
     'printf %s "$PASSWORD" | posthouse config put orders/prod db.password --secret',
   ]);
-  setAction(command, context, async ({ client, set, args: [key = "", file], options }) => {
-    const bytes =
-      file === undefined || file === "-"
-        ? await terminal.input()
-        : await readFile(file).catch((cause: unknown) => {
-            throw CliErrors.FILE_UNREADABLE(`${file} cannot be read: ${messageOf(cause)}.`, { cause });
+  setAction(command, context, async ({ client, set, args: [key = "", file], options, terminal }) => {
+    const bytes = await readInput(terminal, file);
+    const secret = command.getOptionValueSource("secret") === "cli" ? options["secret"] === true : undefined;
+    const { reason, cas } = options as { reason?: string; cas?: number };
+    if (options["dryRun"] === true) return planKey({ client, terminal, set }, key, bytes);
+    const { version } =
+      cas === undefined
+        ? await client.config.putKey(set, key, bytes, givenOnly({ reason, secret }))
+        : await releaseChanged(client, set, {
+            items: { [key]: await itemOf(key, bytes, secret) },
+            cas,
+            ...givenOnly({ reason }),
           });
-    const { version } = await client.config.putKey(set, key, bytes, {
-      ...(typeof options["reason"] === "string" ? { reason: options["reason"] } : {}),
-      ...(command.getOptionValueSource("secret") === "cli" ? { secret: options["secret"] === true } : {}),
-    });
     terminal.out(`${setText(set)}@${version} is released\n`);
   });
 }

@@ -3,12 +3,12 @@ import type { Command } from "commander";
 import { AppError } from "#base";
 import type { FileProblem } from "#config-server/api";
 import { shortCommit, showProblem, showReport } from "../config-report.ts";
-import { configAction } from "../config-verb.ts";
+import { controlAction } from "../control-verb.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
   const { terminal } = context;
-  configAction(command, context, async ({ client, args: [source = ""] }) => {
+  controlAction(command, context, async ({ client, args: [source = ""] }) => {
     try {
       const { commit, sets } = await client.config.syncSource(source);
       showReport(terminal, { mode: "release", sets, ignored: [] });

@@ -1,27 +1,31 @@
 /** `posthouse deregister SERVICE ID`: at once, or after every subscriber has seen the drain. */
 import type { Command } from "commander";
 import { DRAIN_SECONDS, DRAIN_SECONDS_MAX } from "#registry/api";
-import { withControlClient } from "../control-client.ts";
+import { controlAction } from "../control-verb.ts";
 import { CliErrors } from "../errors.ts";
-import { CONTROL_SETTINGS, type GivenOptions, readSettings, withExamples, withSettings } from "../options.ts";
+import { withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
-export function define(command: Command, { terminal }: VerbContext): void {
+export function define(command: Command, context: VerbContext): void {
   command
     .option("--namespace <name>", "namespace of the service", "default")
     .option("--drain [seconds]", `drain first, for at most this long (default ${DRAIN_SECONDS})`);
-  withSettings(command, CONTROL_SETTINGS);
   withExamples(command, ["posthouse deregister orders orders-1 --drain 60"]);
-  command.action(async (service: string, id: string, options: GivenOptions) => {
-    const seconds = drainSeconds(options["drain"] as string | boolean | undefined);
-    const instance = { namespace: String(options["namespace"]), service, id };
-    const { seen, waitingFor = [] } = await withControlClient(readSettings(options, terminal), (client) =>
-      client.registry.deregister(instance, seconds === undefined ? {} : { drainSeconds: seconds }),
-    );
-    const all = seen ? "; every subscriber had seen it drain" : "";
-    terminal.out(`${service}/${id} is deregistered${all}\n`);
-    if (seen === false) terminal.err(`not seen within ${seconds} s by: ${waitingFor.join(", ")}\n`);
-  });
+  controlAction<number | undefined>(
+    command,
+    context,
+    async ({ client, args: [service = "", id = ""], options, terminal }, seconds) => {
+      const instance = { namespace: String(options["namespace"]), service, id };
+      const { seen, waitingFor = [] } = await client.registry.deregister(
+        instance,
+        seconds === undefined ? {} : { drainSeconds: seconds },
+      );
+      const all = seen ? "; every subscriber had seen it drain" : "";
+      terminal.out(`${service}/${id} is deregistered${all}\n`);
+      if (seen === false) terminal.err(`not seen within ${seconds} s by: ${waitingFor.join(", ")}\n`);
+    },
+    (_args, { drain }) => drainSeconds(drain as string | boolean | undefined),
+  );
 }
 
 /** The seconds of `--drain`, which is `true` without a value. */

@@ -7,7 +7,8 @@ import { SOURCE_SETTINGS } from "../config-source.ts";
 import { type NamedVariable, parseVariable } from "../environment.ts";
 import { runWithConfig } from "../exec.ts";
 import type { ExecCommand } from "../exec-command.ts";
-import { type GivenOptions, readSettings, secondsOption, withExamples, withSettings } from "../options.ts";
+import { type GivenOptions, secondsOption, withExamples } from "../options.ts";
+import { readSettings, withSettings } from "../setting-options.ts";
 import { parseSetName, withNamespaceOfSet } from "../set-name.ts";
 import type { VerbContext } from "../verb.ts";
 

@@ -5,7 +5,8 @@ import { messageOf } from "#base";
 import type { Located } from "#base/yaml";
 import { loadFilters, parseNewGatewayConfig } from "#gateway/config-text";
 import { CliErrors } from "../errors.ts";
-import { type GivenOptions, readSettings, withExamples, withSettings } from "../options.ts";
+import { type GivenOptions, withExamples } from "../options.ts";
+import { readSettings, withSettings } from "../setting-options.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, { terminal, exit }: VerbContext): void {

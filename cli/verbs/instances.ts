@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { Instance } from "#registry/api";
 import { catalogChanges, type InNamespace, instancesOf, NAMESPACE_OPTION } from "../catalog.ts";
+import { INSTANCE_COLUMNS } from "../instance-columns.ts";
 import { defineListing } from "../listing.ts";
 import { withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
@@ -10,16 +11,7 @@ export function define(command: Command, context: VerbContext): void {
   command.option(...NAMESPACE_OPTION);
   withExamples(command, ["posthouse instances orders", "posthouse instances orders --watch"]);
   defineListing<Instance, InNamespace & { service: string }>(command, context, {
-    columns: [
-      ["ID", ({ id }) => id],
-      ["ADDRESS", ({ address, port }) => `${address.includes(":") ? `[${address}]` : address}:${port}`],
-      ["STATUS", ({ status }) => status],
-      ["LIFECYCLE", ({ lifecycle }) => lifecycle],
-      ["VERSION", ({ version }) => version],
-      ["ZONE", ({ zone }) => zone],
-      ["OWNER", ({ owner }) => owner],
-      ["TAGS", ({ tags }) => tags.join(",")],
-    ],
+    columns: INSTANCE_COLUMNS,
     given: ([service = ""], { namespace }) => ({ namespace: namespace as string, service }),
     rows: (client, { namespace, service }) => instancesOf(client, namespace, service),
     changes: (client, { namespace }, signal) => catalogChanges(client, namespace, signal),

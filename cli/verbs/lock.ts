@@ -1,7 +1,8 @@
 /** `posthouse lock NAME -- COMMAND`. */
 import type { Command } from "commander";
 import { runWithLock } from "../lock.ts";
-import { CONTROL_SETTINGS, readSettings, secondsOption, withExamples, withSettings } from "../options.ts";
+import { controlSettings } from "../control-client.ts";
+import { secondsOption, withControl, withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
 interface LockOptions extends Record<string, unknown> {
@@ -31,7 +32,7 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
       15,
     )
     .option("--grace-seconds <seconds>", "time from SIGTERM to SIGKILL once the lock is lost", seconds, 5);
-  withSettings(command, CONTROL_SETTINGS);
+  withControl(command);
   withExamples(command, ["posthouse lock nightly/backup -- ./backup.sh /data"]);
   command.addHelpText(
     "after",
@@ -41,7 +42,7 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
   command.action(async (name: string, words: [string, ...string[]], options: LockOptions) => {
     const { namespace, value, waitSeconds, delaySeconds, sessionSeconds, graceSeconds } = options;
     exit(
-      await runWithLock(readSettings(options, terminal), {
+      await runWithLock(await controlSettings(options, terminal), {
         name,
         namespace,
         command: words,

@@ -3,7 +3,8 @@
  * Standard output has only the token.
  */
 import type { Command } from "commander";
-import { type GivenOptions, readSettings, withExamples, withSettings } from "../options.ts";
+import { type GivenOptions, withExamples } from "../options.ts";
+import { readSettings, withSettings } from "../setting-options.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, { terminal }: VerbContext): void {

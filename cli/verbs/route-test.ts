@@ -3,11 +3,12 @@ import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { messageOf } from "#base";
 import type { ExplainAnswer, ExplainRequest } from "#gateway/api";
-import type { LoadedSettings } from "#settings";
-import { commandHost, withControlClient } from "../control-client.ts";
+import { commandHost, controlSettings, withControlCalls } from "../control-client.ts";
 import { CliErrors } from "../errors.ts";
 import { explanationText } from "../explanation.ts";
-import { CONTROL_SETTINGS, readSettings, withExamples, withSettings } from "../options.ts";
+import { withControl, withExamples } from "../options.ts";
+import { readSettings, withSettings } from "../setting-options.ts";
+import type { Terminal } from "../terminal.ts";
 import type { VerbContext } from "../verb.ts";
 
 interface RouteOptions extends Record<string, unknown> {
@@ -31,7 +32,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
     .option("--zone <name>", "zone of the gateway; absent: zones are ignored")
     .option("--file <path>", "use this config instead of the released one")
     .option("--json", "print the whole explanation as JSON");
-  withSettings(command, [...CONTROL_SETTINGS, "gatewayFilters"]);
+  withSettings(withControl(command), ["gatewayFilters"]);
   withExamples(command, [
     "posthouse route test GET http://shop.example.com/orders/1",
     "posthouse route test GET http://127.0.0.1/orders --file gateway.yaml",
@@ -48,21 +49,26 @@ export function define(command: Command, { terminal }: VerbContext): void {
       namespace,
       ...(zone === undefined ? {} : { zone }),
     };
-    const settings = readSettings(options, terminal);
     const answer =
       options.file === undefined
-        ? await withControlClient(settings, (client) => client.gateway.explain(request))
-        : await explainFile(settings, request, options.file);
+        ? await withControlCalls(await controlSettings(options, terminal), (client) => client.gateway.explain(request))
+        : await explainFile({ options, terminal }, request, options.file);
     terminal.out(options.json ? `${JSON.stringify(answer, null, 2)}\n` : explanationText(answer));
   });
 }
 
 /** Explains with the config of a file. Without a token no endpoint is known; the rest of the explanation is the same. */
-async function explainFile(settings: LoadedSettings, request: ExplainRequest, path: string): Promise<ExplainAnswer> {
+async function explainFile(
+  { options, terminal }: { readonly options: RouteOptions; readonly terminal: Terminal },
+  request: ExplainRequest,
+  path: string,
+): Promise<ExplainAnswer> {
   const { loadFilters } = await import("#gateway/config-text");
   const { loadExplain } = await import("#gateway/explain");
   const { Explainer } = await loadExplain();
-  const { token, gatewayFilters } = settings.values;
+  const { gatewayFilters } = readSettings({ ...options, controlUrls: undefined, token: undefined }, terminal).values;
+  const settings = await controlSettings(options, terminal);
+  const { token } = settings.values;
   const config = () =>
     readFile(path, "utf8").catch((cause: unknown) => {
       throw CliErrors.FILE_UNREADABLE(`${path} cannot be read: ${messageOf(cause)}.`, { cause });
@@ -70,7 +76,7 @@ async function explainFile(settings: LoadedSettings, request: ExplainRequest, pa
   const parts = { filters: await loadFilters(gatewayFilters), config };
   const host = commandHost();
   if (token === undefined) return new Explainer(host, { client: undefined, ...parts }).explain(request);
-  return withControlClient(settings, (client) => new Explainer(host, { client, ...parts }).explain(request));
+  return withControlCalls(settings, (client) => new Explainer(host, { client, ...parts }).explain(request));
 }
 
 function header(text: string, before: { name: string; value: string }[] = []) {

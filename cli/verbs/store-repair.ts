@@ -4,8 +4,9 @@
  */
 import type { Command } from "commander";
 import type { RepairReport } from "#server";
-import { type GivenOptions, readSettings, withExamples, withSettings } from "../options.ts";
-import { type Column, formatDocument, formatRows, type OutputFormat, withOutput } from "../table.ts";
+import { type GivenOptions, withExamples } from "../options.ts";
+import { readSettings, withSettings } from "../setting-options.ts";
+import { type Column, formatDocument, formatFor, formatRows, isDocument, withOutput } from "../table.ts";
 import type { VerbContext } from "../verb.ts";
 
 const COLUMNS: readonly Column<RepairReport["dropped"][number]>[] = [
@@ -26,8 +27,8 @@ export function define(command: Command, { terminal }: VerbContext): void {
     const { systemHost } = await import("#base/system");
     const { repairOwnStore } = await import("#server");
     const report = await repairOwnStore(systemHost(values), values, { dryRun: dryRun === true });
-    const format = options["output"] as OutputFormat;
-    if (format === "json" || format === "yaml") return terminal.out(await formatDocument(format, report));
+    const format = formatFor(options, terminal);
+    if (isDocument(format)) return terminal.out(await formatDocument(format, report));
     if (report.dropped.length > 0) terminal.out(await formatRows(format, COLUMNS, report.dropped));
     terminal.err(summaryOf(report));
   });

@@ -1,7 +1,8 @@
 /** `posthouse up`: runs a server until a signal stops it. */
 import type { Command } from "commander";
 import { envOf, flagOf } from "#settings";
-import { type GivenOptions, readSettings, withExamples, withSettings } from "../options.ts";
+import { type GivenOptions, withExamples } from "../options.ts";
+import { readSettings, withSettings } from "../setting-options.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, { terminal, exit }: VerbContext): void {

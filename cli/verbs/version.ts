@@ -4,5 +4,11 @@ import { VERSION } from "#server/version";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, { terminal }: VerbContext): void {
-  command.action(() => terminal.out(`${VERSION}\n`));
+  command.option("-o, --output <format>", "json: also the versions of Node and of this platform");
+  command.action(({ output }: { output?: string }) => {
+    const { version: node, platform, arch } = process;
+    terminal.out(
+      output === "json" ? `${JSON.stringify({ version: VERSION, node, platform, arch })}\n` : `${VERSION}\n`,
+    );
+  });
 }

@@ -1,7 +1,9 @@
 /** Runs commands in this process, and keeps what they print. */
 import type { AddressInfo } from "node:net";
 import { type TestControl, withControl } from "#test/kit";
+import { EXIT } from "../../cli/exit-codes.ts";
 import { runCli } from "../../cli/program.ts";
+import { Interruption } from "../../cli/terminal.ts";
 
 export interface Ran {
   readonly code: number;
@@ -12,6 +14,8 @@ export interface Ran {
 export interface RunOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly input?: string;
+  /** Whether standard output is a terminal. */
+  readonly isInteractive?: boolean;
   /** Told all output so far at each write; true ends the command as Ctrl-C does. */
   readonly until?: (out: string) => boolean;
 }
@@ -23,12 +27,14 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
   const { code } = await runCli(args, {
     out(text) {
       out += text;
-      if (options.until?.(out)) stop.abort();
+      if (options.until?.(out)) stop.abort(new Interruption(EXIT.interrupted));
     },
     err: (text) => void (err += text),
     input: async () => Buffer.from(options.input ?? ""),
     environment: options.environment ?? {},
-    isInteractive: false,
+    isInteractive: options.isInteractive ?? false,
+    isErrorInteractive: false,
+    isInputInteractive: false,
     stopSignal: () => stop.signal,
   });
   return { code, out, err };

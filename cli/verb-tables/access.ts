@@ -1,0 +1,95 @@
+/** Verbs about locks, tokens and contexts. */
+import type { VerbRow } from "../verb.ts";
+import { CHANGE, LOOK } from "./groups.ts";
+
+export const ACCESS_VERBS: readonly VerbRow[] = [
+  {
+    path: "locks",
+    group: LOOK,
+    summary: "list locks, their holders and queues; break one",
+  },
+  {
+    path: "locks ls",
+    summary: "list locks, their holders and queues",
+    isDefault: true,
+    load: () => import("../verbs/locks.ts"),
+  },
+  {
+    path: "locks break",
+    args: "<name>",
+    summary: "take a lock from its holder",
+    load: () => import("../verbs/locks-break.ts"),
+  },
+  {
+    path: "tokens",
+    aliases: ["token"],
+    group: CHANGE,
+    summary: "list tokens; create and revoke them",
+  },
+  {
+    path: "tokens ls",
+    summary: "list tokens, without their secrets",
+    isDefault: true,
+    load: () => import("../verbs/tokens.ts"),
+  },
+  {
+    path: "tokens create",
+    aliases: ["issue"],
+    args: "<name>",
+    summary: "issue a token; it is shown only once",
+    load: () => import("../verbs/tokens-create.ts"),
+  },
+  {
+    path: "tokens revoke",
+    args: "<id>",
+    summary: "revoke a token",
+    load: () => import("../verbs/tokens-revoke.ts"),
+  },
+  {
+    path: "tokens inspect",
+    args: "[id]",
+    summary: "show one token; without an id the one that this command uses",
+    load: () => import("../verbs/tokens-inspect.ts"),
+  },
+  {
+    path: "login",
+    group: CHANGE,
+    summary: "check a token at the server, and store it in a context",
+    load: () => import("../verbs/login.ts"),
+  },
+  {
+    path: "context",
+    aliases: ["contexts"],
+    group: CHANGE,
+    summary: "control planes by name, with URLs and token",
+  },
+  {
+    path: "context ls",
+    summary: "list the contexts of this user",
+    isDefault: true,
+    load: () => import("../verbs/context-ls.ts"),
+  },
+  {
+    path: "context use",
+    args: "<name>",
+    summary: "choose the context that commands use from now on",
+    load: () => import("../verbs/context-use.ts"),
+  },
+  {
+    path: "context set",
+    args: "<name>",
+    summary: "store a context",
+    load: () => import("../verbs/context-set.ts"),
+  },
+  {
+    path: "context rm",
+    args: "<name>",
+    summary: "forget a context and its token",
+    load: () => import("../verbs/context-rm.ts"),
+  },
+  {
+    path: "context show",
+    summary: "show which control plane commands call, and where that is set",
+    load: () => import("../verbs/context-show.ts"),
+  },
+];

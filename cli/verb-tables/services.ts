@@ -1,0 +1,87 @@
+/** Verbs about services, instances and who registered them. */
+import type { VerbRow } from "../verb.ts";
+import { CHANGE, LOOK } from "./groups.ts";
+
+export const SERVICE_VERBS: readonly VerbRow[] = [
+  {
+    path: "services",
+    aliases: ["service"],
+    group: LOOK,
+    summary: "list services and their health; register, drain and watch instances",
+  },
+  {
+    path: "services ls",
+    summary: "list services and their health",
+    isDefault: true,
+    load: () => import("../verbs/services.ts"),
+  },
+  {
+    path: "services show",
+    args: "<service>",
+    summary: "show one service: its counts, its policy and its instances",
+    load: () => import("../verbs/services-show.ts"),
+  },
+  {
+    path: "services register",
+    args: "<service> <id> <address>",
+    summary: "register an instance, or replace its registration",
+    load: () => import("../verbs/services-register.ts"),
+  },
+  {
+    path: "services deregister",
+    args: "<service> <id>",
+    summary: "deregister an instance, with --drain after every subscriber has seen it drain",
+    load: () => import("../verbs/deregister.ts"),
+  },
+  {
+    path: "services drain",
+    args: "<service> <id>",
+    summary: "take an instance out of rotation, and wait until every subscriber has seen that",
+    load: () => import("../verbs/services-drain.ts"),
+  },
+  {
+    path: "services watch",
+    args: "[service]",
+    summary: "print one line per change of an instance",
+    load: () => import("../verbs/services-watch.ts"),
+  },
+  {
+    path: "instances",
+    args: "<service>",
+    group: LOOK,
+    summary: "list the instances of a service",
+    load: () => import("../verbs/instances.ts"),
+  },
+  {
+    path: "health",
+    args: "[service] [id]",
+    group: LOOK,
+    summary: "list health checks, the worst first; for one instance with their output",
+    load: () => import("../verbs/health.ts"),
+  },
+  {
+    path: "members",
+    group: LOOK,
+    summary: "list members of the control plane",
+    load: () => import("../verbs/members.ts"),
+  },
+  {
+    path: "agents",
+    group: LOOK,
+    summary: "list agents and what they registered",
+    load: () => import("../verbs/agents.ts"),
+  },
+  {
+    path: "gateways",
+    group: LOOK,
+    summary: "list gateways and the config that each runs",
+    load: () => import("../verbs/gateways.ts"),
+  },
+  {
+    path: "deregister",
+    args: "<service> <id>",
+    group: CHANGE,
+    summary: "deregister an instance, with --drain after every subscriber has seen it drain",
+    load: () => import("../verbs/deregister.ts"),
+  },
+];

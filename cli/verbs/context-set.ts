@@ -1,0 +1,56 @@
+/** `posthouse context set NAME`: stores a context. A token comes from standard input or from a file, never from the command line. */
+import { type Command, Option } from "commander";
+import { resolve } from "node:path";
+import { own } from "#base";
+import { readContexts, requireContextName, writeContexts } from "../contexts.ts";
+import { CliErrors } from "../errors.ts";
+import { type GivenOptions, withExamples } from "../options.ts";
+import type { VerbContext } from "../verb.ts";
+
+export function define(command: Command, { terminal }: VerbContext): void {
+  command
+    .option("--control-urls <value...>", "URLs of the control plane")
+    .addOption(new Option("--token-file <path>", "file that has the token, read at each use").conflicts("token"))
+    .option("--token <->", "-: read the token from standard input");
+  withExamples(command, [
+    "posthouse context set staging --control-urls https://control.staging.example",
+    "posthouse context set ci --control-urls http://127.0.0.1:8500 --token-file /run/secrets/posthouse",
+  ]);
+  command.action(async (name: string, options: GivenOptions) => {
+    requireContextName(name);
+    const { controlUrls, tokenFile, token } = options as { controlUrls?: string[]; tokenFile?: string; token?: string };
+    const urls = controlUrls?.flatMap((text) => text.split(",")).map((text) => text.trim());
+    const bad = urls?.find((url) => !/^https?:\/\/[^/\s]+\/?$/.test(url));
+    if (bad !== undefined) {
+      throw CliErrors.ARGUMENT_INVALID(
+        `--control-urls ${bad} is not valid. Use http://HOST:PORT or https://HOST:PORT.`,
+      );
+    }
+    if (token !== undefined && token !== "-") {
+      throw CliErrors.ARGUMENT_INVALID(
+        "A token on the command line is visible to others. Use --token - and standard input.",
+      );
+    }
+    const file = await readContexts(terminal);
+    const before = own(file.contexts, name) ?? {};
+    const stored =
+      token === "-"
+        ? Buffer.from(await terminal.input())
+            .toString("utf8")
+            .trim()
+        : undefined;
+    const { token: _token, tokenFile: _tokenFile, ...rest } = before;
+    const secret =
+      tokenFile !== undefined
+        ? { tokenFile: resolve(tokenFile) }
+        : stored !== undefined
+          ? { token: stored }
+          : undefined;
+    const entry = {
+      ...(secret ? { ...rest, ...secret } : before),
+      ...(urls === undefined ? {} : { controlUrls: urls }),
+    };
+    await writeContexts(terminal, { current: name, ...file, contexts: { ...file.contexts, [name]: entry } });
+    terminal.out(`context ${name} is stored\n`);
+  });
+}
