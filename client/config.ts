@@ -9,6 +9,7 @@ import { ConfigErrors, type EffectiveConfig, type SetName } from "#config-server
 import { ConfigFeed, type ConfigState } from "./config-feed.ts";
 import { ConfigSnapshot, type AnySchema, type FoundValue, type ReadOptions, type ValueOf } from "./config-value.ts";
 import { ClientErrors } from "./errors.ts";
+import { FlagReader } from "./flag-reader.ts";
 import { Acknowledger, type Delivery, type JoinedWatch } from "./follow/acknowledger.ts";
 import { LastKnownGoodFile } from "./last-known-good.ts";
 import type { CallOptions, Client, Instance } from "./mod.ts";
@@ -45,6 +46,8 @@ export interface ConfigReaderOptions {
 }
 
 export class ConfigReader implements AsyncDisposable {
+  /** The feature flags among the released values. */
+  readonly flags: FlagReader;
   readonly #feed: ConfigFeed;
   readonly #acknowledger: Acknowledger;
   readonly #closing = new AbortController();
@@ -53,6 +56,7 @@ export class ConfigReader implements AsyncDisposable {
   constructor(host: Host, { client, name, instance, lastKnownGoodFile: path, tell }: ConfigReaderOptions) {
     const file = path === undefined ? undefined : new LastKnownGoodFile(host, { path, name, tell });
     this.#feed = new ConfigFeed(host, { client, name, instance, file, tell });
+    this.flags = new FlagReader(this.#feed);
     const { id: subscriber, labels } = instance;
     this.#acknowledger = new Acknowledger(host, {
       acknowledge: client.config.acknowledge,

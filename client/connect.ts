@@ -1,23 +1,35 @@
 /** The connection of a service to the control plane, over the network: created once, closed at the end. */
-import { hostname } from "node:os";
 import { Check as matches } from "typebox/value";
 import { messageOf, type AppError, type Host, type Log } from "#base";
 import { libraryHost, systemLog } from "#base/library";
 import { Labels, SetName, Subscriber } from "#config-server/api";
 import { ConfigReader } from "./config.ts";
+import { ServiceCatalog } from "./discovery/service-catalog.ts";
+import { ServiceFile } from "./discovery/service-file.ts";
+import { withEnvironment } from "./environment.ts";
 import { ClientErrors } from "./errors.ts";
+import type { ServiceCallOptions } from "./fetch/call-options.ts";
+import { ServiceDispatcher, type ServiceTls } from "./fetch/service-dispatcher.ts";
+import { ServiceFetcher, type ServiceFetch } from "./fetch/service-fetch.ts";
+import type { FlagReader } from "./flag-reader.ts";
+import { LockKeeper } from "./lock-keeper.ts";
 import { Client } from "./mod.ts";
+import { registerService, type RegisterOptions, type ServiceRegistration } from "./registration/registration.ts";
+import { safeHostname } from "./safe-hostname.ts";
 import { keepSession, type KeptSession, type SessionOptions } from "./session.ts";
+import type { Transport } from "./transport.ts";
 import { fetchTransport } from "./transports.ts";
 
+/** Each option with a variable in `CLIENT_VARIABLES` may also come from the environment. */
 export interface ConnectOptions {
-  /** `http://host:port` of the control API, or of several members, which are tried in turn. */
-  readonly url: string | readonly string[];
+  /** `http://host:port` of the control API, or of several members, which are tried in turn. @default "http://127.0.0.1:8500" */
+  readonly url?: string | readonly string[] | undefined;
   /** Bearer token. A function is called for each request, so that the token can be renewed. */
   readonly token?: string | (() => string | undefined) | undefined;
   /** The environment. @default "default" */
   readonly namespace?: string | undefined;
-  readonly app: string;
+  /** The app whose config this is, and the service that `register` registers by default. */
+  readonly app?: string | undefined;
   /** Its values override those of profile `default`. @default "default" */
   readonly profile?: string | undefined;
   /**
@@ -27,9 +39,17 @@ export interface ConnectOptions {
   readonly instance?: string | undefined;
   /** Labels by which gradual releases select this process, such as `{ zone: "eu" }`. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** The zone of this process: registrations have it, and calls prefer instances in it. */
+  readonly zone?: string | undefined;
+  /** The address under which others reach this process. @default that of the server, or of this machine */
+  readonly address?: string | undefined;
+  /** Settings of calls to services of this namespace, by service. */
+  readonly services?: Readonly<Record<string, ServiceCallOptions>> | undefined;
+  /** Authorities to trust and a certificate to present in calls to services with TLS. */
+  readonly tls?: ServiceTls | undefined;
   /**
-   * File of the last config, with mode 0600, for a start while no server answers. Its folder must exist. Absent: such a start
-   * fails.
+   * File of the last config, with mode 0600, for a start while no server answers; beside it, `FILE.services` has the instances of the
+   * services that were called. Its folder must exist. Absent: such a start fails.
    */
   readonly lastKnownGoodFile?: string | undefined;
   /**
@@ -43,6 +63,14 @@ export interface ConnectOptions {
 
 export interface Posthouse extends AsyncDisposable {
   readonly config: ConfigReader;
+  readonly flags: FlagReader;
+  readonly locks: LockKeeper;
+  /** `fetch("http://orders.service/path")` reaches a healthy instance of orders; other URLs go to the global fetch. */
+  readonly fetch: ServiceFetch;
+  /** Makes the global `fetch` reach services too, until the returned function is called. */
+  install(): Disposable & (() => void);
+  /** Registers this process as an instance of its service, until it is stopped. */
+  register(options?: RegisterOptions): Promise<ServiceRegistration>;
   /**
    * A session that is kept alive, and opened again after a lapse, until it or this client is closed. Registrations that `onOpen`
    * makes under the session's id belong to it.
@@ -50,7 +78,7 @@ export interface Posthouse extends AsyncDisposable {
   session(options?: SessionOptions): Promise<KeptSession>;
   /** The whole control API. */
   readonly client: Client;
-  /** Ends watches, sends due acknowledgements, and closes connections. A second call does nothing. */
+  /** Drains and removes registrations, ends watches, sends due acknowledgements, and closes connections. A second call does nothing. */
   close(): Promise<void>;
 }
 
@@ -60,19 +88,107 @@ export function clientHost(log: Log = systemLog({ level: "warn", format: "json" 
 }
 
 /** Connects lazily: nothing is sent before the first call. @throws CLIENT_OPTION_INVALID (`extra.field`) */
-export function connect(options: ConnectOptions): Posthouse {
-  const {
-    token,
-    namespace = "default",
-    app,
-    profile = "default",
-    instance,
-    labels,
-    lastKnownGoodFile,
-    onProblem,
-  } = options;
-  const urls = typeof options.url === "string" ? [options.url] : options.url;
+export function connect(options: ConnectOptions = {}): Posthouse {
+  const settings = checkedSettings(options);
+  const { instance, subscriber, name, token, zone, address, log, onProblem } = settings;
+  const host = clientHost(log);
+  const stack = new AsyncDisposableStack();
+  const transport = stack.use(fetchTransport({ urls: settings.urls }));
+  const client = new Client(host, { transport, token });
+  const tell = problemTeller(host, name, onProblem);
+  const { lastKnownGoodFile, labels } = settings;
+  const reader = { client, name, instance: { id: subscriber, labels }, lastKnownGoodFile, tell };
+  const config = stack.use(new ConfigReader(host, reader));
+  const fetcher = stack.use(openFetcher(host, { settings, transport, tell }));
+  const sessions = stack.use(new SessionKeeper(host, client));
+  const registrations = stack.use(new AsyncDisposableStack());
+  const { namespace, app: service } = name;
+  const parts = { client, session: sessions.open, defaults: { service, namespace, instance, address, zone }, tell };
+  let closed: Promise<void> | undefined;
+  const close = () => (closed ??= stack.disposeAsync());
+  return {
+    config,
+    flags: config.flags,
+    locks: new LockKeeper(client, { namespace, closing: sessions.closing }),
+    fetch: fetcher.fetch,
+    install: () => fetcher.install(),
+    register: async (given = {}) => registrations.use(await registerService(host, parts, given)),
+    session: sessions.open,
+    client,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** The same as `connect`, for programs whose options all come from the environment. */
+export const createClient = connect;
+
+/** The sessions of one client: all of them end with it. */
+class SessionKeeper implements AsyncDisposable {
+  readonly #stack = new AsyncDisposableStack();
+  readonly #closing = new AbortController();
+  readonly #host: Host;
+  readonly #client: Client;
+
+  constructor(host: Host, client: Client) {
+    this.#host = host;
+    this.#client = client;
+    // Closing also ends a wait for the first session.
+    this.#stack.defer(() => this.#closing.abort(ClientErrors.CLOSED("The client was closed.")));
+  }
+
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  readonly open = async ({ signal, ...rest }: SessionOptions = {}): Promise<KeptSession> => {
+    const any = signal === undefined ? this.closing : AbortSignal.any([signal, this.closing]);
+    const kept = await keepSession(this.#host, this.#client, { ...rest, signal: any });
+    if (this.#stack.disposed) {
+      await kept.close();
+      throw this.closing.reason;
+    }
+    return this.#stack.use(kept);
+  };
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#stack.disposeAsync();
+  }
+}
+
+type Settings = ReturnType<typeof checkedSettings>;
+
+/** Calls to services, with the watches that they need. */
+function openFetcher(
+  host: Host,
+  { settings, transport, tell }: { settings: Settings; transport: Transport; tell: (problem: AppError) => void },
+): ServiceFetcher {
+  const { subscriber, token, namespace, zone, tls, services = {}, lastKnownGoodFile } = settings;
+  const path = lastKnownGoodFile === undefined ? undefined : `${lastKnownGoodFile}.services`;
+  // This client acknowledges the drains that it has seen; a watch of the program's own does not.
+  const client = new Client(host, { transport, token, subscriber });
+  const file = path === undefined ? undefined : new ServiceFile(host, { path, tell });
+  const catalog = new ServiceCatalog(host, { client, file, tell });
+  return new ServiceFetcher(new ServiceDispatcher(host, { catalog, namespace, zone, tls, services }));
+}
+
+function problemTeller(host: Host, name: SetName, onProblem: ConnectOptions["onProblem"]) {
+  return (problem: AppError) => {
+    host.log.warn({ ...name, code: problem.code, ...problem.extra }, problem.message);
+    try {
+      onProblem?.(problem);
+    } catch (error) {
+      host.log.error({ err: error }, `onProblem threw: ${messageOf(error)}`);
+    }
+  };
+}
+
+/** The options, completed from the environment. @throws CLIENT_OPTION_INVALID */
+function checkedSettings(options: ConnectOptions) {
+  const given = withEnvironment(options, process.env);
+  const { url: urls, namespace = "default", app, profile = "default", instance, labels } = given;
   checkUrls(urls);
+  if (app === undefined) throw invalid("app", "it is absent. Give the name of the app, or set POSTHOUSE_APP");
   const name = { namespace, app, profile };
   const subscriber = instance ?? defaultInstance();
   for (const [field, value] of Object.entries(name)) {
@@ -89,43 +205,7 @@ export function connect(options: ConnectOptions): Posthouse {
       "labels",
       `${JSON.stringify(labels)} are not valid labels; use names and values of letters, digits and "._:/@+-"`,
     );
-  const host = clientHost(options.log);
-  const transport = fetchTransport({ urls });
-  const client = new Client(host, { transport, token });
-  const tell = (problem: AppError) => {
-    host.log.warn({ ...name, code: problem.code, ...problem.extra }, problem.message);
-    try {
-      onProblem?.(problem);
-    } catch (error) {
-      host.log.error({ err: error }, `onProblem threw: ${messageOf(error)}`);
-    }
-  };
-  const config = new ConfigReader(host, {
-    client,
-    name,
-    instance: { id: subscriber, labels },
-    lastKnownGoodFile,
-    tell,
-  });
-  const stack = new AsyncDisposableStack();
-  stack.use(transport);
-  stack.use(config);
-  // Closed before the transport. Closing also ends a wait for the first session.
-  const sessions = stack.use(new AsyncDisposableStack());
-  const closing = new AbortController();
-  sessions.defer(() => closing.abort(ClientErrors.CLOSED("The client was closed.")));
-  const session = async ({ signal, ...rest }: SessionOptions = {}) => {
-    const any = signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal]);
-    const kept = await keepSession(host, client, { ...rest, signal: any });
-    if (sessions.disposed) {
-      await kept.close();
-      throw closing.signal.reason;
-    }
-    return sessions.use(kept);
-  };
-  let closed: Promise<void> | undefined;
-  const close = () => (closed ??= stack.disposeAsync());
-  return { config, session, client, close, [Symbol.asyncDispose]: close };
+  return { ...given, urls, namespace, name, subscriber };
 }
 
 function checkUrls(urls: readonly string[]): void {
@@ -139,9 +219,7 @@ function checkUrls(urls: readonly string[]): void {
 
 /** The default name: two processes of one host are two subscribers. */
 function defaultInstance(): string {
-  const safe = hostname().replaceAll(/[^A-Za-z0-9._-]/g, "-");
-  const name = /^[A-Za-z0-9]/.test(safe) ? safe : `host${safe}`;
-  return `${name.slice(0, 100)}-${process.pid}`;
+  return `${safeHostname()}-${process.pid}`;
 }
 
 function invalid(field: string, why: string): AppError {

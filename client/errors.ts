@@ -14,6 +14,18 @@ export const ClientErrors = defineErrors("CLIENT", {
   VALUE_INVALID: { status: 422, title: "Value does not match its schema" },
   LAST_KNOWN_GOOD_UNUSABLE: { status: 500, title: "Last-known-good file not usable" },
   LAST_KNOWN_GOOD_NOT_WRITTEN: { status: 500, title: "Last-known-good file not written" },
+  DRAIN_NOT_SEEN: { status: 504, title: "Drain not seen by every subscriber" },
+  NOT_REGISTERED_YET: { status: 503, title: "Not registered yet" },
+  SERVICE_URL_INVALID: { status: 400, title: "Service URL not valid" },
+  SERVICE_NOT_KNOWN: { status: 503, title: "Service not known yet" },
+  SERVICE_NOT_FOUND: { status: 404, title: "Service not registered" },
+  SERVICE_NO_ENDPOINT: { status: 503, title: "No healthy instance" },
+  SERVICE_OVERLOADED: { status: 503, title: "Every instance is at its limit" },
+  SERVICE_UNREACHABLE: { status: 502, title: "Instances not reachable" },
+  SERVICE_RESET: { status: 502, title: "Connection broken" },
+  SERVICE_UNTRUSTED: { status: 502, title: "Certificate not trusted" },
+  SERVICE_BAD_ANSWER: { status: 502, title: "Answer of the service not understood" },
+  SERVICE_TIMEOUT: { status: 504, title: "Service did not answer in time" },
 });
 
 /** Turns an RFC 9457 problem back into the error that it describes. */

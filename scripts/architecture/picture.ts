@@ -6,7 +6,10 @@ const WIDTH = 100;
 const LABEL = 10;
 export const PICTURE_MARKS = { begin: "<!-- modules: npm run generate -->", end: "<!-- /modules -->" } as const;
 
-/** The imports between modules, without contracts (`api.ts`, `contract/`), which every module may import. */
+/**
+ * The imports between modules, without contracts (`api.ts`, `contract/`) and the gateway's balancing core: pure, and importable by every
+ * module.
+ */
 function moduleImports(sources: readonly Source[], aliases: Aliases): Map<string, Set<string>> {
   const graph = new Map<string, Set<string>>();
   for (const { path, imports } of sources) {
@@ -15,7 +18,7 @@ function moduleImports(sources: readonly Source[], aliases: Aliases): Map<string
     graph.set(from, known);
     for (const { specifier } of imports) {
       const to = targetOf(aliases, path, specifier);
-      if (to === undefined || /\/(api\.ts|contract\/)/.test(to)) continue;
+      if (to === undefined || /\/(api\.ts|contract\/)|^gateway\/core\/balancing\//.test(to)) continue;
       const module = moduleOf(to);
       if (module !== from) known.add(module);
     }
