@@ -3,6 +3,7 @@ export * from "./api.ts";
 export { createGateway } from "./gateway.ts";
 export type { BuiltFilter, Filter, FilterPass, FilterRefusal, FilterRequest, Filters } from "./core/request/filter.ts";
 export { builtInFilters } from "./filters/mod.ts";
+export { gatewayConfigSchema } from "./config-schema.ts";
 export { loadFilters } from "./filter-modules.ts";
 export { readStickyKey } from "./answers/sticky.ts";
 export { gatewayReleaseCheck, gatewayReleaseCheckWith, parseGatewayConfig } from "./config-text.ts";

@@ -14,8 +14,8 @@ import { StateFileErrors } from "#base/state-file";
 import { ClientErrors } from "#client";
 import { ConfigErrors } from "#config-server/api";
 import { FlagSetSchema } from "#flags/core";
-import { builtInFilters } from "#gateway";
-import { FilterUse, GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName, GatewayConfig } from "#gateway/api";
+import { builtInFilters, gatewayConfigSchema } from "#gateway";
+import { GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName } from "#gateway/api";
 import { HealthErrors } from "#health";
 import { HttpErrors } from "#http";
 import { LocksErrors } from "#locks/api";
@@ -179,26 +179,6 @@ function range(least: number | undefined, most: number | undefined, unit = ""): 
   return most === undefined ? "" : ` (${least ?? 0} to ${most}${unit})`;
 }
 
-/** The schema of the gateway's config, including the schema of each built-in filter. */
-function gatewaySchema(): string {
-  const uses = [...builtInFilters.values()].map(({ name, schema }) => ({
-    if: { properties: { name: { const: name } } },
-    then: {
-      properties: { config: schema },
-      ...((schema as FieldSchema).minProperties === undefined ? {} : { required: ["config"] }),
-    },
-  }));
-  const shape = JSON.stringify(FilterUse);
-  return JSON.stringify(
-    GatewayConfig,
-    (_key, value: unknown) => {
-      const isUse = typeof value === "object" && value !== null && JSON.stringify(value) === shape;
-      return isUse ? { ...value, allOf: uses } : value;
-    },
-    2,
-  );
-}
-
 /** Pages by file name. */
 export async function pages(): Promise<Record<string, string>> {
   const data = await mkdtemp(join(tmpdir(), "posthouse-generate-"));
@@ -233,7 +213,7 @@ export async function pages(): Promise<Record<string, string>> {
       "openapi.json": await document(server.addresses.controlApi),
       "agent-openapi.json": await document(server.addresses.agent),
       "flags.schema.json": `${JSON.stringify(FlagSetSchema, null, 2)}\n`,
-      "gateway-config.schema.json": `${gatewaySchema()}\n`,
+      "gateway-config.schema.json": `${gatewayConfigSchema(builtInFilters, 2)}\n`,
       "filters.md": filtersPage(),
     };
   } finally {

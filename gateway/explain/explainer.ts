@@ -37,6 +37,7 @@ import { seenBy } from "../core/request/client-address.ts";
 import { decide, refuseToken, type Decision, type GatewaySnapshot, type Moment } from "../core/decision/pipeline.ts";
 import { compileTable, matchRoute, type CompiledCluster, type RouteTable } from "../core/routing/table.ts";
 import { TokenVerifier } from "../tokens/jwt.ts";
+import { gatewayConfigSchema } from "../config-schema.ts";
 import { parseGatewayConfig, parseNewGatewayConfig } from "../config-text.ts";
 import { readConfig } from "../sources/config.ts";
 import { routeViews } from "./route-views.ts";
@@ -80,6 +81,11 @@ export class Explainer {
     const whole = await readConfig(text, this.#parts.filters);
     const config = whole.config ?? parsed.config;
     return this.#explain(request, { config, releaseKey, providers: config.jwt ?? [] });
+  }
+
+  /** The JSON Schema of a config, as text. */
+  schema(): string {
+    return gatewayConfigSchema(this.#parts.filters);
   }
 
   /** The routes of the released config. @throws the errors of calls to the control plane */

@@ -50,8 +50,25 @@ export function explainPlugin(untyped: FastifyInstance, explainer: Explainer): v
   );
 }
 
+/** What people need to write a config: its schema, and a check of their text. */
 export function gatewayCheckPlugin(untyped: FastifyInstance, explainer: Explainer): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
+  let schema: string | undefined;
+  app.get(
+    "/v1/gateway/schema",
+    {
+      config: { action: "config:read", about: "nothing" },
+      schema: { tags, summary: "JSON Schema of gateway.yaml, for editors", produces: ["application/schema+json"] },
+    },
+    (_request, reply) => {
+      schema ??= explainer.schema();
+      return reply
+        .serializer((text: string) => text)
+        .header("cache-control", "no-cache")
+        .type("application/schema+json")
+        .send(schema);
+    },
+  );
   app.post(
     "/v1/gateway/check",
     {

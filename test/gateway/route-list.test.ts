@@ -134,6 +134,13 @@ test("a config is checked without a release, and a request explained by it", asy
   expect(live.outcome.route).toBe("all");
 });
 
+test("the schema for editors contains the filters of the server", async () => {
+  await using plane = await controlPlane();
+  const { json } = await plane.call<object>(plane.operator, "/v1/gateway/schema");
+  expect(json).toMatchObject({ properties: { routes: { type: "array" } } });
+  expect(JSON.stringify(json)).toContain('"const":"ip-restriction"');
+});
+
 test("checking a config is for principals that may draft", async () => {
   await using plane = await controlPlane();
   for (const [role, status] of [
