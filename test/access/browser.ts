@@ -15,7 +15,7 @@ export type Answer = Awaited<ReturnType<TestControl["call"]>>;
 export interface Browser {
   readonly cookie: string;
   readonly csrf: string;
-  /** What signing in answered. */
+  /** The response that signed it in. */
   readonly answer: Answer;
   /** A request with the cookie; unsafe ones with the CSRF token, too. */
   call(method: string, url: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;

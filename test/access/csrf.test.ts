@@ -48,7 +48,7 @@ test.each(MATRIX)("with %j: GET %s, POST %s, POST with the CSRF token %s", async
   const code = async (method: string, url: string, more: Record<string, string>) => {
     const body = method === "GET" ? undefined : {};
     const { status, json } = await control.call(method, url, body, { cookie, ...headers, ...more });
-    // What is let in ends with 400, since the body has nothing that the route needs.
+    // A request that is let in ends with 400, since the body has nothing that the route needs.
     return status === 403
       ? json["code"]
       : [200, 400].includes(status)

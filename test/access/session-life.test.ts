@@ -1,4 +1,4 @@
-/** What outlives a restart and a kill of a real server, and what ends an open watch. */
+/** Sessions outlive a restart and a kill of a real server; open watches end with their session or token. */
 import { expect, test } from "vitest";
 import {
   call,

@@ -67,7 +67,7 @@ test("a session cannot make links, and the sixth unused link ends the first", as
   expect(statuses).toEqual([401, 201, 201, 201, 201, 201]);
 });
 
-test("what is not a code is refused, and a code of another token signs in nobody else", async () => {
+test("a wrong code is refused, also one with the id of another token", async () => {
   await using control = await withControl();
   const { id } = await issue(control, { name: "a", role: "reader" });
   const code = String((await control.call("POST", LINKS)).json["code"]);
