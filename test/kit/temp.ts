@@ -15,6 +15,9 @@ export async function tempFolder(): Promise<TempFolder> {
 /** Milliseconds that a condition may take: far beyond what it takes on an idle machine, so that a busy one fails no test. */
 export const EVENTUALLY_MS_MAX = 120_000;
 
+/** Milliseconds between two questions: short at first, and longer the longer it takes, since most questions are calls. */
+const PAUSE_MS = { min: 10, max: 50 } as const;
+
 /**
  * Asks again and again until the answer is neither undefined nor false. The limit is there for a hang alone: a test that
  * claims something about a time says so by `within`.
@@ -31,7 +34,7 @@ export async function within<T>(
   what: string,
   probe: () => Probed<T> | Promise<Probed<T>>,
 ): Promise<T> {
-  const deadline = performance.now() + limitMs;
+  const begunMs = performance.now();
   let last: unknown;
   for (;;) {
     try {
@@ -40,8 +43,10 @@ export async function within<T>(
     } catch (error) {
       last = error;
     }
-    if (performance.now() > deadline) throw new Error(`not within ${limitMs} ms: ${what}`, { cause: last });
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    const passedMs = performance.now() - begunMs;
+    if (passedMs > limitMs) throw new Error(`not within ${limitMs} ms: ${what}`, { cause: last });
+    const pauseMs = Math.min(PAUSE_MS.max, PAUSE_MS.min + passedMs / 20);
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
 
