@@ -34,7 +34,7 @@ interface Rollout {
 }
 
 interface Plane extends AsyncDisposable {
-  readonly subscribers: readonly Program[];
+  readonly subscribers: Program;
   server: Posthouse;
   restart(ending?: "SIGKILL" | "SIGTERM"): Promise<void>;
   call(method: string, path: string, body?: unknown): Promise<Record<string, unknown>>;
@@ -54,31 +54,17 @@ async function plane(): Promise<Plane> {
   const start = () => startPosthouse({ data: join(folder, "data"), args: [...CONTROL, String(port)] });
   const server = stack.use(await start());
   const token = server.token as string;
-  const subscribers = IDS.map((id, index) =>
-    stack.use(
-      startProgram("test/e2e/rollout-subscriber.ts", [
-        "--api",
-        server.api,
-        "--token",
-        token,
-        "--id",
-        id,
-        "--zone",
-        index === 0 ? "eu" : "us",
-      ]),
-    ),
+  const services = IDS.map((id, index) => `${id}=${index === 0 ? "eu" : "us"}`);
+  const subscribers = stack.use(
+    startProgram("test/e2e/rollout-subscriber.ts", ["--api", server.api, "--token", token, ...services]),
   );
-  const lines = (program: Program) =>
-    program
-      .output()
-      .split("\n")
-      .filter((line) => line.startsWith("told "));
-  const stories = () =>
-    subscribers.map((one) =>
-      lines(one)
-        .map((line) => line.slice("told ".length))
-        .join(","),
-    );
+  const stories = () => {
+    const lines = subscribers.output().split("\n");
+    return IDS.map((id) => {
+      const begin = `told ${id} `;
+      return lines.flatMap((line) => (line.startsWith(begin) ? [line.slice(begin.length)] : [])).join(",");
+    });
+  };
   const owned = stack.move();
   const self: Plane = {
     subscribers,
@@ -129,12 +115,10 @@ async function plane(): Promise<Plane> {
   return self;
 }
 
-/** No process saw a mix of two releases, and none has died. */
-function wholeAndAlive({ subscribers }: Plane): void {
-  for (const { child, output, errors } of subscribers) {
-    expect([child.exitCode, errors()]).toEqual([null, ""]);
-    expect(output()).not.toContain("mix");
-  }
+/** No service saw a mix of two releases, and none has died. */
+function wholeAndAlive({ subscribers: { child, output, errors } }: Plane): void {
+  expect([child.exitCode, errors()]).toEqual([null, ""]);
+  expect(output()).not.toContain("mix");
 }
 
 test("a good release goes through its stages to everybody", { timeout: 300_000 }, async () => {
@@ -270,11 +254,11 @@ test(
     const start = () => startPosthouse({ data: folder.path, args: [...CONTROL, "0"] });
     const sized = (value: string) => ({ format: "text" as const, value: `${value} ${"x".repeat(900_000)}` });
     const items = (value: string) => ({ a: sized(value), b: sized(value), c: sized(value) });
-    let token: string | undefined;
+    await using stack = new AsyncDisposableStack();
+    let server = stack.use(await start());
+    const { token } = server;
     let live = 0;
     for (const afterMs of [1, 15, 40, 80, undefined]) {
-      await using server = await start();
-      token ??= server.token;
       const value = `try after ${afterMs ?? "the answer"}`;
       const rollout = live === 0 ? undefined : { stages: [{ percent: 10, ...LONG }] };
       const body = { items: items(value), ...(rollout ? { rollout } : {}), emergency: true, reason: "drill" };
@@ -284,15 +268,15 @@ test(
       server.kill("SIGKILL");
       await server.exited;
       const answered = (await publishing)?.status === 201;
-      await using again = await start();
-      const { json: list } = await call(`${again.api}${SET}/releases`, { token });
+      server = stack.use(await start());
+      const { json: list } = await call(`${server.api}${SET}/releases`, { token });
       const releases = (list["releases"] ?? []) as { version: number }[];
       expect(releases.map(({ version }) => version).toReversed()).toEqual(releases.map((_, index) => index + 1));
       if (answered) expect(releases.length).toBe(live + 1);
       expect([live, live + 1]).toContain(releases.length);
       live = releases.length;
       for (const { version } of releases) {
-        const { json } = await call(`${again.api}${SET}/releases/${version}`, { token });
+        const { json } = await call(`${server.api}${SET}/releases/${version}`, { token });
         const values = Object.values(json["items"] as Record<string, { value: string }>).map(({ value }) => value);
         expect([values.length, new Set(values).size]).toEqual([3, 1]);
       }
