@@ -2,7 +2,7 @@
  * The network by Node's own HTTP client, for processes that make a few calls and end. A long-lived process uses `fetchTransport`, whose
  * connections are pooled by purpose; loading its package takes longer than a call.
  */
-import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
+import type { Agent as HttpAgent, ClientRequest, IncomingMessage } from "node:http";
 import type { Agent as HttpsAgent } from "node:https";
 import { messageOf, type Clock } from "#base";
 import { systemClock } from "#base/library";
@@ -31,12 +31,12 @@ function wayTo(base: string): Transport {
   let agent: HttpAgent | HttpsAgent | undefined;
   const start = async (request: TransportRequest, signal: AbortSignal): Promise<CarriedAnswer> => {
     const url = new URL(request.path, base);
-    // Node's TLS is loaded for an https URL only.
-    const tls = url.protocol === "https:" ? await import("node:https") : undefined;
-    agent ??= tls ? new tls.Agent({ keepAlive: true }) : new HttpAgent({ keepAlive: true });
-    signal.throwIfAborted();
+    // An import of node:http as an ES module also loads Node's fetch, which costs more than the call.
+    const http = process.getBuiltinModule(url.protocol === "https:" ? "node:https" : "node:http");
+    // A kept connection saves a handshake of TLS. Without TLS, keeping one costs a short command more than it saves.
+    agent ??= new http.Agent({ keepAlive: url.protocol === "https:" });
     try {
-      return await answerOf((tls?.request ?? httpRequest)(url, { ...headOf(request), agent, signal }), request);
+      return await answerOf(http.request(url, { ...headOf(request), agent, signal }), request);
     } catch (error) {
       signal.throwIfAborted();
       throw ClientErrors.UNREACHABLE(

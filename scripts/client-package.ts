@@ -11,9 +11,18 @@ interface Manifest {
   readonly engines: Readonly<Record<string, string>>;
   readonly imports: Readonly<Record<string, string>>;
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
 }
 
-const ENTRIES = { "./client": "client/package.js", "./openfeature": "client/openfeature.js" } as const;
+const ENTRIES = {
+  "./client": "client/package.js",
+  "./openfeature": "client/openfeature.js",
+  "./fastify": "client/frameworks/fastify.js",
+  "./express": "client/frameworks/express.js",
+  "./nestjs": "client/frameworks/nestjs.js",
+} as const;
+/** Frameworks, by the versions of the optional peers, or else of the dependencies. The service that uses a plugin has its framework. */
+const FRAMEWORKS = ["@nestjs/common", "@nestjs/core", "@openfeature/server-sdk", "express", "fastify", "fastify-plugin"];
 
 /** Writes the package into `target`. @returns the packages that it depends on */
 export function writeClientPackage(root: string, dist: string, target: string): string[] {
@@ -54,7 +63,8 @@ export function writeClientPackage(root: string, dist: string, target: string): 
     mkdirSync(dirname(join(target, file)), { recursive: true });
     copyFileSync(join(dist, file), join(target, file));
   }
-  const needed = [...packages].sort();
+  const needed = [...packages].filter((name) => !FRAMEWORKS.includes(name)).sort();
+  const versionOf = (name: string) => manifest.peerDependencies[name] ?? `^${manifest.dependencies[name]}`;
   const made = {
     name: "posthouse-client",
     version: manifest.version,
@@ -70,6 +80,8 @@ export function writeClientPackage(root: string, dist: string, target: string): 
     ),
     imports: Object.fromEntries([...aliases].sort().map((alias) => [alias, imports[alias]])),
     dependencies: Object.fromEntries(needed.map((name) => [name, manifest.dependencies[name]])),
+    peerDependencies: Object.fromEntries(FRAMEWORKS.map((name) => [name, versionOf(name)])),
+    peerDependenciesMeta: Object.fromEntries(FRAMEWORKS.map((name) => [name, { optional: true }])),
   };
   writeFileSync(join(target, "package.json"), `${JSON.stringify(made, null, 2)}\n`);
   return needed;
