@@ -1,0 +1,96 @@
+/** Calls to the control API by the session's cookie. */
+import { signal } from "@preact/signals";
+
+/** The signed-in principal, as `GET /ui/api/session` returns it. */
+export interface ConsoleSession {
+  readonly name: string;
+  readonly role: string;
+  /** Actions that the server allows. */
+  readonly actions: readonly string[];
+  readonly csrf: string;
+  readonly expiresAt: string;
+}
+
+export type SessionState =
+  | { readonly kind: "loading" }
+  | { readonly kind: "out" }
+  | { readonly kind: "in"; readonly session: ConsoleSession };
+
+export const sessionState = signal<SessionState>({ kind: "loading" });
+
+/** An RFC 9457 problem, or a failure of the network with the code `NETWORK`. */
+export class ApiProblem extends Error {
+  readonly code: string;
+  readonly status: number;
+  readonly title: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+
+  constructor(status: number, fields: Readonly<Record<string, unknown>>) {
+    super(String(fields["detail"] ?? fields["title"] ?? `HTTP ${status}`));
+    this.name = "ApiProblem";
+    this.status = status;
+    this.code = String(fields["code"] ?? (status === 0 ? "NETWORK" : `HTTP_${status}`));
+    this.title = String(fields["title"] ?? "");
+    this.fields = fields;
+  }
+}
+
+export interface ApiCall {
+  readonly method?: "GET" | "PUT" | "POST" | "DELETE";
+  /** Path with query, such as `/v1/services?namespace=default`. */
+  readonly path: string;
+  /** Sent as JSON; a string is sent as it is, as text. */
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ApiAnswer<Data> {
+  readonly data: Data;
+  readonly headers: Headers;
+}
+
+/** @throws ApiProblem */
+export async function callApi<Data>(call: ApiCall): Promise<ApiAnswer<Data>> {
+  const { method = "GET", path, body, headers = {}, signal: abort } = call;
+  const state = sessionState.peek();
+  const isText = typeof body === "string";
+  const sent: Record<string, string> = { accept: "application/json, */*", ...headers };
+  if (body !== undefined) sent["content-type"] ??= isText ? "text/plain; charset=utf-8" : "application/json";
+  if (method !== "GET" && state.kind === "in") sent["x-posthouse-csrf"] = state.session.csrf;
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: sent,
+      credentials: "same-origin",
+      ...(body === undefined ? {} : { body: isText ? body : JSON.stringify(body) }),
+      ...(abort === undefined ? {} : { signal: abort }),
+    });
+  } catch (error) {
+    if (abort?.aborted) throw error;
+    throw new ApiProblem(0, { detail: error instanceof Error ? error.message : String(error) });
+  }
+  if (response.status === 401 && !path.startsWith("/ui/api/")) sessionState.value = { kind: "out" };
+  const text = await response.text();
+  const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
+  const read: unknown = isJson && text !== "" ? JSON.parse(text) : text;
+  if (!response.ok) {
+    throw new ApiProblem(
+      response.status,
+      isJson ? (read as Record<string, unknown>) : { title: response.statusText, detail: text.slice(0, 300) },
+    );
+  }
+  return { data: read as Data, headers: response.headers };
+}
+
+export async function readApi<Data>(path: string, abort?: AbortSignal): Promise<Data> {
+  return (await callApi<Data>({ path, signal: abort })).data;
+}
+
+/** Path with its variable parts encoded: pathOf`/v1/services/${name}`. */
+export function pathOf(parts: TemplateStringsArray, ...values: readonly (string | number)[]): string {
+  return parts
+    .map((part, index) => part + (index < values.length ? encodeURIComponent(values[index] ?? "") : ""))
+    .join("");
+}

@@ -1,0 +1,35 @@
+/** Signing in and out, and what the signed-in principal may do, as the server says. */
+import { ApiProblem, callApi, type ConsoleSession, sessionState } from "./api.ts";
+
+const PATH = "/ui/api/session";
+
+export async function loadSession(): Promise<void> {
+  try {
+    const { data } = await callApi<ConsoleSession>({ path: PATH });
+    sessionState.value = { kind: "in", session: data };
+  } catch (error) {
+    if (error instanceof ApiProblem && error.status === 401) sessionState.value = { kind: "out" };
+    else throw error;
+  }
+}
+
+/** Signs in by a token or by the code of a one-time link. @throws ApiProblem */
+export async function signIn(by: { readonly token: string } | { readonly code: string }): Promise<void> {
+  const { data } = await callApi<ConsoleSession>({ method: "POST", path: PATH, body: by });
+  sessionState.value = { kind: "in", session: data };
+}
+
+export async function signOut(): Promise<void> {
+  await callApi({ method: "DELETE", path: PATH });
+  sessionState.value = { kind: "out" };
+}
+
+export function can(action: string): boolean {
+  const state = sessionState.value;
+  return state.kind === "in" && state.session.actions.includes(action);
+}
+
+export function roleName(): string {
+  const state = sessionState.value;
+  return state.kind === "in" ? state.session.role : "";
+}
