@@ -52,6 +52,12 @@ export const ACCESS_VERBS: readonly VerbRow[] = [
     load: () => import("../verbs/tokens-inspect.ts"),
   },
   {
+    path: "console",
+    group: LOOK,
+    summary: "print a link that signs in a browser to the console, once; --open opens it",
+    load: () => import("../verbs/console.ts"),
+  },
+  {
     path: "login",
     group: CHANGE,
     summary: "check a token at the server, and store it in a context",
