@@ -1,11 +1,11 @@
 /** The table of pages, in the order of the sidebar. */
-import { LayoutDashboard, Shapes } from "lucide";
+import { LayoutDashboard, Lock, Shapes } from "lucide";
 import { defineText } from "../text/mod.ts";
 import type { PageRow } from "./page.ts";
 
 const titles = defineText(
-  { overview: "Overview", services: "Services", topology: "Topology", components: "Components" },
-  { overview: "概览", services: "服务", topology: "拓扑", components: "组件" },
+  { overview: "Overview", services: "Services", topology: "Topology", locks: "Locks", components: "Components" },
+  { overview: "概览", services: "服务", topology: "拓扑", locks: "锁", components: "组件" },
 );
 
 export const PAGES: readonly PageRow[] = [
@@ -17,6 +17,16 @@ export const PAGES: readonly PageRow[] = [
     key: "o",
     needs: "registry:read",
     load: () => import("./overview/page.tsx"),
+  },
+  {
+    id: "locks",
+    paths: ["/locks/:name"],
+    icon: Lock,
+    group: "observe",
+    title: () => titles().locks,
+    key: "l",
+    needs: "locks:read",
+    load: () => import("./locks/page.tsx"),
   },
   {
     id: "components",
