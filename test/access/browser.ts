@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import type { TestControl } from "#test/kit";
 
 export const ORIGIN = "http://127.0.0.1:8500";
-/** What a browser sends with a request of a page of the console. */
+/** Headers that a browser adds to a request of a page of the console. */
 export const SAME_ORIGIN: Record<string, string> = {
   host: "127.0.0.1:8500",
   origin: ORIGIN,
