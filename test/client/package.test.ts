@@ -3,52 +3,23 @@
  * JavaScript, compiled against by TypeScript, and run as the guide says.
  */
 import { execFile } from "node:child_process";
-import { copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { writeClientPackage } from "../../scripts/client-package.ts";
-import {
-  call,
-  eventually,
-  type Program,
-  projectRoot,
-  startCommand,
-  startPosthouse,
-  tempFolder,
-  type TempFolder,
-} from "#test/kit";
+import { call, eventually, type Program, projectRoot, startCommand, startPosthouse, tempFolder } from "#test/kit";
+import { FOR_FLAGS, FOR_TYPES, packedProject, RUNTIME, type PackedProject } from "./packed.ts";
 
 const run = promisify(execFile);
-/** The packages that the client may load: no server, no store, no gRPC. Any other import would fail. */
-const RUNTIME = ["smol-toml", "typebox", "undici", "yaml"];
-/** The OpenFeature provider needs this one as well, for the patterns of flags. */
-const FOR_FLAGS = ["re2js"];
-const FOR_TYPES = ["@standard-schema/spec", "@types/node", "zod"];
+/** The frameworks of the plugins, for their types. */
+const FRAMEWORKS = ["@nestjs/common", "@nestjs/core", "@types/express", "express", "fastify", "fastify-plugin", "rxjs"];
 
-let project: TempFolder;
+let project: PackedProject;
 let guide: string;
 
 beforeAll(async () => {
-  project = await tempFolder();
-  const modules = join(project.path, "node_modules");
-  const link = async (name: string) => {
-    await mkdir(dirname(join(modules, name)), { recursive: true });
-    await symlink(join(projectRoot, "node_modules", name), join(modules, name));
-  };
-  await Promise.all([...RUNTIME, ...FOR_FLAGS, ...FOR_TYPES].map(link));
-  // Built outside the project, so that a concurrent build in the project is not disturbed.
-  const source = join(project.path, "source");
-  await run(process.execPath, [join(projectRoot, "scripts/build.ts"), join(source, "dist")], { cwd: projectRoot });
-  for (const name of ["package.json", "README.md", "LICENSE"])
-    await copyFile(join(projectRoot, name), join(source, name));
-  const flags = ["--ignore-scripts", "--json", "--offline", "--pack-destination", project.path];
-  const { stdout } = await run("npm", ["pack", ...flags], { cwd: source, maxBuffer: 64 * 1024 * 1024 });
-  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
-  await mkdir(join(modules, "posthouse"));
-  const unpack = ["-xzf", join(project.path, filename), "--strip-components", "1", "-C", join(modules, "posthouse")];
-  await run("tar", unpack);
-  await writeFile(join(project.path, "package.json"), JSON.stringify({ type: "module" }));
+  project = await packedProject([...RUNTIME, ...FOR_FLAGS, ...FOR_TYPES, ...FRAMEWORKS]);
   guide = await readFile(join(projectRoot, "docs/guides/node-client.md"), "utf8");
   for (const [, name = "", code = ""] of guide.matchAll(/<!-- run: (\S+) -->\n```ts\n([^]*?)```/g))
     await writeFile(join(project.path, name), code);
@@ -57,10 +28,13 @@ beforeAll(async () => {
 afterAll(() => project?.[Symbol.asyncDispose]());
 
 /** The compiler's errors in these and the guide's programs. */
-async function compile(sources: Readonly<Record<string, string>>): Promise<string> {
+async function compile(
+  sources: Readonly<Record<string, string>>,
+  resolution: { module: string; moduleResolution: string } = { module: "nodenext", moduleResolution: "nodenext" },
+): Promise<string> {
   const options = {
     target: "esnext",
-    module: "nodenext",
+    ...resolution,
     lib: ["esnext"],
     types: ["node"],
     strict: true,
@@ -98,11 +72,13 @@ test("posthouse-client is a package of its own with only these few dependencies"
   const code = `
     import { connect } from "posthouse-client/client";
     await using posthouse = connect({ url: "http://127.0.0.1:1", app: "orders" });
-    console.log(typeof posthouse.config.get, typeof (await import("posthouse-client/openfeature")));
+    const names = ["openfeature", "fastify", "express", "nestjs"];
+    const plugins = await Promise.all(names.map((name) => import("posthouse-client/" + name)));
+    console.log(typeof posthouse.config.get, plugins.length);
   `;
   await writeFile(join(project.path, "own.mjs"), code);
   const { stdout } = await run(process.execPath, [join(project.path, "own.mjs")]);
-  expect(stdout).toBe("function object\n");
+  expect(stdout).toBe("function 4\n");
 });
 
 test("modules that the package does not export cannot be imported", async () => {
@@ -128,6 +104,33 @@ test("TypeScript infers values from schemas against the packed types, and finds 
   const wrong = right.replace("n: number =", "n: string =");
   const problems = (await compile({ "use.ts": right, "wrong.ts": wrong })).split("\n").filter((line) => line !== "");
   expect(problems).toEqual([expect.stringMatching(/wrong\.ts\(6,\d+\): error TS2322/)]);
+}, 300_000);
+
+test("the types of every export work with both ways of resolution", async () => {
+  const plugins = `
+    import express from "express";
+    import fastify from "fastify";
+    import { connect, type Posthouse, type ServiceRegistration } from "posthouse/client";
+    import expressPosthouse from "posthouse/express";
+    import fastifyPosthouse from "posthouse/fastify";
+    import { PosthouseModule } from "posthouse/nestjs";
+    const app = fastify();
+    await app.register(fastifyPosthouse, { service: "orders", health: () => {} });
+    const client: Posthouse = app.posthouse;
+    const answer: Response = await client.fetch("http://orders.service/", { deadlineMs: 100 });
+    const service = expressPosthouse({ client });
+    await service.listen(express().use(service), 0);
+    export const registration: ServiceRegistration = await connect().register({ port: 1, checks: [{ type: "ttl" }] });
+    export const module = [PosthouseModule.forRoot({ service: "a" }), answer.status, await client.flags.boolean("a", false)];
+  `;
+  const wrong = plugins.replace("deadlineMs: 100", 'deadlineMs: "100"');
+  for (const resolution of [
+    { module: "nodenext", moduleResolution: "nodenext" },
+    { module: "esnext", moduleResolution: "bundler" },
+  ]) {
+    const problems = (await compile({ "use.ts": plugins, "wrong.ts": wrong }, resolution)).split("\n").filter(Boolean);
+    expect(problems).toEqual([expect.stringMatching(/wrong\.ts\(11,\d+\): error TS2322/)]);
+  }
 }, 300_000);
 
 test("the guide's programs do what the guide says", async () => {
