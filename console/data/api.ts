@@ -39,7 +39,7 @@ export interface ApiCall {
   readonly method?: "GET" | "PUT" | "POST" | "DELETE";
   /** Path with query, such as `/v1/services?namespace=default`. */
   readonly path: string;
-  /** Sent as JSON; a string is sent as it is, as text. */
+  /** Sent as JSON; a string is sent as it is, as text, and a Blob as its bytes. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
@@ -54,9 +54,10 @@ export interface ApiAnswer<Data> {
 export async function callApi<Data>(call: ApiCall): Promise<ApiAnswer<Data>> {
   const { method = "GET", path, body, headers = {}, signal: abort } = call;
   const state = sessionState.peek();
-  const isText = typeof body === "string";
+  const isRaw = typeof body === "string" || body instanceof Blob;
   const sent: Record<string, string> = { accept: "application/json, */*", ...headers };
-  if (body !== undefined) sent["content-type"] ??= isText ? "text/plain; charset=utf-8" : "application/json";
+  if (body instanceof Blob) sent["content-type"] ??= body.type;
+  else if (body !== undefined) sent["content-type"] ??= isRaw ? "text/plain; charset=utf-8" : "application/json";
   if (method !== "GET" && state.kind === "in") sent["x-posthouse-csrf"] = state.session.csrf;
   let response: Response;
   try {
@@ -64,7 +65,7 @@ export async function callApi<Data>(call: ApiCall): Promise<ApiAnswer<Data>> {
       method,
       headers: sent,
       credentials: "same-origin",
-      ...(body === undefined ? {} : { body: isText ? body : JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: isRaw ? body : JSON.stringify(body) }),
       ...(abort === undefined ? {} : { signal: abort }),
     });
   } catch (error) {
