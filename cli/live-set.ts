@@ -12,11 +12,9 @@ export interface LiveSet {
 }
 
 export async function liveSet(client: ControlCalls, set: SetName): Promise<LiveSet> {
-  const [newest] = (await client.config.releases(set, { limit: 1 })).releases;
-  // A rollout's release is the newest, and not live yet.
+  // The list has live versions only. The newest release of the history may be that of a rollout.
   const { sets } = await client.config.sets(set.namespace);
-  const live = sets.find(({ app, profile }) => app === set.app && profile === set.profile);
-  const version = live?.version ?? newest?.version ?? 0;
+  const version = sets.find(({ app, profile }) => app === set.app && profile === set.profile)?.version ?? 0;
   return version === 0 ? { version, items: {} } : { version, items: (await client.config.release(set, version)).items };
 }
 

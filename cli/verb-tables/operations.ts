@@ -1,6 +1,6 @@
 /** Verbs for operators, and about the program itself. */
 import type { VerbRow } from "../verb.ts";
-import { LOOK, MORE } from "./groups.ts";
+import { CHANGE, LOOK, MORE } from "./groups.ts";
 
 export const OPERATION_VERBS: readonly VerbRow[] = [
   {
@@ -8,6 +8,24 @@ export const OPERATION_VERBS: readonly VerbRow[] = [
     group: LOOK,
     summary: "show the control plane at a glance",
     load: () => import("../verbs/status.ts"),
+  },
+  {
+    path: "plan",
+    group: CHANGE,
+    summary: "show what an apply of resources would change",
+    load: () => import("../verbs/plan.ts"),
+  },
+  {
+    path: "diff",
+    group: CHANGE,
+    summary: "show what an apply of resources would change; with --exit-code for scripts",
+    load: () => import("../verbs/plan.ts"),
+  },
+  {
+    path: "apply",
+    group: CHANGE,
+    summary: "create, change and remove resources as files describe them",
+    load: () => import("../verbs/apply.ts"),
   },
   {
     path: "completion",
