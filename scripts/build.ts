@@ -1,6 +1,7 @@
 /**
  * Builds `dist`, or the given folder, for the published package, because Node does not strip types below node_modules. The folder's
- * `package.json` gives the built files the same import names.
+ * `package.json` gives the built files the same import names. Further arguments go to the compiler: `--noCheck` builds the same files in
+ * a third of the time.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,7 +14,14 @@ const target = resolve(process.argv[2] ?? join(root, "dist"));
 rmSync(target, { recursive: true, force: true });
 const tsc = spawnSync(
   process.execPath,
-  [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.build.json", "--outDir", target],
+  [
+    join(root, "node_modules", "typescript", "bin", "tsc"),
+    "-p",
+    "tsconfig.build.json",
+    "--outDir",
+    target,
+    ...process.argv.slice(3),
+  ],
   {
     cwd: root,
     stdio: "inherit",
