@@ -1,16 +1,5 @@
 /** Changes of the timeline as a list, newest first. */
-import {
-  Activity,
-  Boxes,
-  CircleMinus,
-  CirclePlus,
-  FileText,
-  KeyRound,
-  Repeat,
-  Server,
-  Undo2,
-  Waypoints,
-} from "lucide";
+import { Activity, Boxes, CircleMinus, CirclePlus, FileText, KeyRound, Repeat, Server, Undo2, Waypoints } from "lucide";
 import type { Change } from "#timeline/api";
 import { formatAgo, formatTime } from "../data/time.ts";
 import { changePhrase } from "../text/changes.ts";

@@ -17,10 +17,12 @@ interface DialogProps {
   readonly footer?: ComponentChildren;
   /** CSS width; 34rem by default. */
   readonly width?: string;
+  /** At the right edge, as high as the window: details beside a list. */
+  readonly isSide?: boolean;
 }
 
 /** Shown while it is rendered. */
-export function Dialog({ title, onClose, children, footer, width }: DialogProps) {
+export function Dialog({ title, onClose, children, footer, width, isSide = false }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
@@ -31,7 +33,7 @@ export function Dialog({ title, onClose, children, footer, width }: DialogProps)
   return (
     <dialog
       ref={element}
-      class="dialog"
+      class={isSide ? "dialog side" : "dialog"}
       aria-labelledby={id}
       style={width === undefined ? {} : { "--dialog": width }}
       onClose={onClose}

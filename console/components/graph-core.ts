@@ -11,7 +11,9 @@ export interface GraphView {
   readonly scale: number;
 }
 
-export const GRAPH_SCALE_MIN = 0.15;
+export const GRAPH_SCALE_MIN = 0.05;
+/** Below this scale names cannot be read. */
+const GRAPH_SCALE_READABLE = 0.6;
 export const GRAPH_SCALE_MAX = 2;
 
 /** A smooth path: the corners between the ends become curves. */
@@ -77,6 +79,14 @@ export function fitView(graph: GraphSize, frame: GraphSize): GraphView {
   const wanted = Math.min(frame.width / graph.width, frame.height / graph.height, 1);
   const scale = Math.max(GRAPH_SCALE_MIN, Number.isFinite(wanted) ? wanted : 1);
   return { scale, x: (frame.width - graph.width * scale) / 2, y: (frame.height - graph.height * scale) / 2 };
+}
+
+/** The view at first: as much as can be read, from the left. */
+export function firstView(graph: GraphSize, frame: GraphSize): GraphView {
+  const fit = fitView(graph, frame);
+  if (fit.scale >= GRAPH_SCALE_READABLE) return fit;
+  const scale = GRAPH_SCALE_READABLE;
+  return { scale, x: 0, y: Math.min(0, (frame.height - graph.height * scale) / 2) };
 }
 
 /** Zooms so that the point of the frame stays where it is. */

@@ -8,7 +8,16 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import { commonText } from "../text/common.ts";
 import type { Tone } from "./badge.tsx";
 import { Button } from "./button.tsx";
-import { arrowPath, edgePath, fitView, nearestNode, zoomView, type GraphDirection, type GraphView } from "./graph-core.ts";
+import {
+  arrowPath,
+  edgePath,
+  firstView,
+  fitView,
+  nearestNode,
+  zoomView,
+  type GraphDirection,
+  type GraphView,
+} from "./graph-core.ts";
 import type { PlacedGraph } from "./graph-layout.ts";
 import { Icon, type IconNode } from "./icon.tsx";
 
@@ -40,7 +49,7 @@ interface GraphProps {
   readonly active: Signal<string | undefined>;
 }
 
-/** Edges up to which all of their labels are shown; of more, only those of the active node. */
+/** Edges up to which all of their labels are shown, in places of their own; of more, only those of the active node. */
 const LABELS_MAX = 30;
 const ZOOM_STEP = 1.25;
 /** Pixels that the pointer moves before a press becomes a drag. */
@@ -55,9 +64,11 @@ export function Graph({ label, nodes, edges, active }: GraphProps) {
   const view = useSignal<GraphView | undefined>(undefined);
   const fit = () => {
     const box = frame.current;
-    if (placed && box) view.value = fitView(placed, { width: box.clientWidth, height: box.clientHeight });
+    if (placed && box) view.value = fitView(placed, sizeOf(box));
   };
-  useEffect(fit, [placed]);
+  useEffect(() => {
+    if (placed && frame.current) view.value = firstView(placed, sizeOf(frame.current));
+  }, [placed]);
   const zoom = (factor: number, at = middleOf(frame.current)) => {
     if (view.value) view.value = zoomView(view.value, factor, at);
   };
@@ -109,6 +120,7 @@ function usePlacedGraph(nodes: readonly GraphNode[], edges: readonly GraphEdge[]
         placed.value = placeGraph(
           nodes.map(({ id }) => id),
           edges,
+          edges.length <= LABELS_MAX,
         );
     });
     return () => {
@@ -131,8 +143,9 @@ function GraphEdges({ placed, edges, active }: GraphEdgesProps) {
   const drawn = useMemo(
     () =>
       edges.map((edge) => {
-        const points = placed.edges.get(`${edge.from} ${edge.to}`) ?? [];
-        return { edge, middle: points[Math.floor(points.length / 2)], line: edgePath(points), head: arrowPath(points, 9) };
+        const { points = [], label } = placed.edges.get(`${edge.from} ${edge.to}`) ?? {};
+        const middle = label ?? points[Math.floor(points.length / 2)];
+        return { edge, middle, line: edgePath(points), head: arrowPath(points, 9) };
       }),
     [placed, edges],
   );
@@ -150,7 +163,7 @@ function GraphEdges({ placed, edges, active }: GraphEdgesProps) {
             <path class="line" d={line} stroke-width={edge.width} />
             <path class="head" d={head} />
             {middle && (isLabeled || isActive) && (
-              <text x={middle.x} y={middle.y - 6} text-anchor="middle">
+              <text x={middle.x} y={middle.y + 4} text-anchor="middle">
                 {edge.label}
               </text>
             )}
@@ -193,6 +206,10 @@ function GraphNodeBox({ node, placed, active }: GraphNodeBoxProps) {
   );
 }
 
+function sizeOf({ clientWidth, clientHeight }: HTMLElement) {
+  return { width: clientWidth, height: clientHeight };
+}
+
 function middleOf(frame: HTMLElement | null) {
   return { x: (frame?.clientWidth ?? 0) / 2, y: (frame?.clientHeight ?? 0) / 2 };
 }
@@ -200,7 +217,11 @@ function middleOf(frame: HTMLElement | null) {
 type Zoom = (factor: number, at?: { readonly x: number; readonly y: number }) => void;
 
 /** Dragging moves the plane. A click that ends a drag does not follow the link below it. */
-function usePanning(frame: { readonly current: HTMLDivElement | null }, view: Signal<GraphView | undefined>, zoom: Zoom) {
+function usePanning(
+  frame: { readonly current: HTMLDivElement | null },
+  view: Signal<GraphView | undefined>,
+  zoom: Zoom,
+) {
   const latestZoom = useRef(zoom);
   latestZoom.current = zoom;
   useEffect(() => {

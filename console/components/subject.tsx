@@ -15,7 +15,8 @@ export function subjectHref({ type, namespace, service, instance, app, profile }
 }
 
 export function subjectName({ type, service, instance, app, profile, name }: Subject): string {
-  if (service !== undefined) return instance === undefined || instance === service ? service : `${service} / ${instance}`;
+  if (service !== undefined)
+    return instance === undefined || instance === service ? service : `${service} / ${instance}`;
   if (app !== undefined) return profile === undefined || profile === "default" ? app : `${app} / ${profile}`;
   return name ?? type;
 }

@@ -29,10 +29,14 @@ export function loadByService(edges: readonly TrafficEdge[], namespace: string):
   const loads = new Map<string, ServiceLoad>();
   for (const { to, toNamespace, now } of edges) {
     if (toNamespace !== namespace) continue;
-    const { rps, errors, p99 } = loads.get(to) ?? { rps: 0, errors: 0, p99: null };
-    loads.set(to, { rps: rps + now.rps, errors: errors + now.errors, p99: highest(p99, now.p99) });
+    loads.set(to, addLoad(loads.get(to), now));
   }
   return loads;
+}
+
+export function addLoad(known: ServiceLoad | undefined, { rps, errors, p99 }: ServiceLoad): ServiceLoad {
+  if (!known) return { rps, errors, p99 };
+  return { rps: known.rps + rps, errors: known.errors + errors, p99: highest(known.p99, p99) };
 }
 
 function highest(one: number | null, other: number | null): number | null {

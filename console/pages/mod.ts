@@ -1,5 +1,5 @@
 /** The table of pages, in the order of the sidebar. */
-import { LayoutDashboard, Lock, Shapes } from "lucide";
+import { Box, LayoutDashboard, Lock, Shapes, Waypoints } from "lucide";
 import { defineText } from "../text/mod.ts";
 import type { PageRow } from "./page.ts";
 
@@ -17,6 +17,25 @@ export const PAGES: readonly PageRow[] = [
     key: "o",
     needs: "registry:read",
     load: () => import("./overview/page.tsx"),
+  },
+  {
+    id: "services",
+    paths: ["/services/:service"],
+    icon: Box,
+    group: "observe",
+    title: () => titles().services,
+    key: "s",
+    needs: "registry:read",
+    load: () => import("./services/page.tsx"),
+  },
+  {
+    id: "topology",
+    icon: Waypoints,
+    group: "observe",
+    title: () => titles().topology,
+    key: "t",
+    needs: "registry:read",
+    load: () => import("./topology/page.tsx"),
   },
   {
     id: "locks",

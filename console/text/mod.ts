@@ -48,3 +48,8 @@ export function plural(count: number, one: string, many: string): string {
 export function formatNumber(value: number): string {
   return new Intl.NumberFormat(locale.value, { maximumFractionDigits: 1 }).format(value);
 }
+
+/** A rate or a share: small ones are not shown as 0. */
+export function formatRate(value: number): string {
+  return value > 0 && value < 0.05 ? `<${formatNumber(0.1)}` : formatNumber(value);
+}

@@ -1,4 +1,4 @@
-/** What the overview computes: figures of the services, rates in percent, and the changes that came before a problem. */
+/** What the overview computes: figures of the services, and the changes that came before a problem. */
 import type { ServiceSummary } from "#registry/api";
 import type { Change, Problem } from "#timeline/api";
 
@@ -20,11 +20,6 @@ export function totalsOf(services: readonly ServiceSummary[]): ServiceTotals {
   return { services: services.length, troubled, instances, healthy };
 }
 
-/** Percent of requests that failed; null without requests. */
-export function errorPercent(rps: number, errors: number): number | null {
-  return rps > 0 ? (errors / rps) * 100 : null;
-}
-
 /** Milliseconds before a problem in which its cause is looked for: a release takes minutes to show. */
 export const CAUSE_MS = 15 * 60_000;
 /** A change may be recorded shortly after the problem that it caused was noticed. */
@@ -34,13 +29,18 @@ const LATE_MS = 5_000;
 const CONSEQUENCES: ReadonlySet<string> = new Set(["instance-health", "rollout-paused", "rollout-rolled-back"]);
 
 /** Changes shortly before the problem began, the nearest first; those of its own subject come before others. */
-export function changesBefore({ since, subject }: Problem, changes: readonly Change[], most: number): readonly Change[] {
+export function changesBefore(
+  { since, subject }: Problem,
+  changes: readonly Change[],
+  most: number,
+): readonly Change[] {
   if (since === undefined) return [];
   const start = Date.parse(since);
   const isOwn = (change: Change) =>
     change.subject.service !== undefined && change.subject.service === subject.service
       ? true
-      : change.subject.app !== undefined && (change.subject.app === subject.app || change.subject.app === subject.service);
+      : change.subject.app !== undefined &&
+        (change.subject.app === subject.app || change.subject.app === subject.service);
   return changes
     .filter(({ at, kind }) => {
       const before = start - Date.parse(at);

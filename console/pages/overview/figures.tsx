@@ -9,9 +9,10 @@ import { Chart } from "../../components/chart.tsx";
 import { Card, Stat } from "../../components/layout.tsx";
 import { Spark } from "../../components/spark.tsx";
 import { linkTo } from "../../data/location.ts";
+import { errorPercent } from "../../data/services.ts";
 import { formatDuration } from "../../data/time.ts";
-import { formatNumber } from "../../text/mod.ts";
-import { errorPercent, totalsOf } from "./core.ts";
+import { formatNumber, formatRate } from "../../text/mod.ts";
+import { totalsOf } from "./core.ts";
 import { overviewText } from "./text.ts";
 
 interface FiguresProps {
@@ -26,7 +27,7 @@ export function Figures({ services, traffic }: FiguresProps) {
   const text = overviewText();
   const totals = totalsOf(services);
   const { now, series } = traffic?.totals ?? {};
-  const percent = errorPercent(now?.rps ?? 0, now?.errors ?? 0);
+  const percent = now ? errorPercent(now) : null;
   return (
     <div class="stats">
       <Stat
@@ -39,16 +40,18 @@ export function Figures({ services, traffic }: FiguresProps) {
         label={text.instances}
         value={formatNumber(totals.healthy)}
         unit={text.ofAll(totals.instances)}
-        note={totals.healthy === totals.instances ? text.allWell : `−${formatNumber(totals.instances - totals.healthy)}`}
+        note={
+          totals.healthy === totals.instances ? text.allWell : `−${formatNumber(totals.instances - totals.healthy)}`
+        }
       />
-      <Stat label={text.requests} value={now ? formatNumber(now.rps) : "–"} unit={text.perSecond}>
+      <Stat label={text.requests} value={now ? formatRate(now.rps) : "–"} unit={text.perSecond}>
         <Spark label={text.requestsChart} values={series?.rps.slice(-SPARK_POINTS) ?? []} />
       </Stat>
       <Stat
         label={text.errors}
-        value={percent === null ? "–" : formatNumber(percent)}
+        value={percent === null ? "–" : formatRate(percent)}
         unit="%"
-        note={percent === null ? text.noTraffic : `${formatNumber(now?.errors ?? 0)} ${text.perSecond}`}
+        note={percent === null ? text.noTraffic : `${formatRate(now?.errors ?? 0)} ${text.perSecond}`}
       />
       <Stat
         label={text.latency}

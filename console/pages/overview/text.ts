@@ -88,7 +88,8 @@ export const overviewText = defineText(
     noChanges: "此时间范围内没有变更。",
     olderChanges: "显示更多",
     startTitle: "还没有服务",
-    startText: "posthouse 已就绪。服务只需一次调用即可注册，随后会持续接受健康检查。演示模式会启动三个服务，并配置好网关路由。",
+    startText:
+      "posthouse 已就绪。服务只需一次调用即可注册，随后会持续接受健康检查。演示模式会启动三个服务，并配置好网关路由。",
     startRegister: "注册一个运行在 8080 端口的服务：",
     startDemo: "或启动演示：",
   },
