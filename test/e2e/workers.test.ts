@@ -5,7 +5,7 @@ import { connect } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Agent, request } from "undici";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ExplainAnswer } from "#gateway/api";
 import { call, eventually, outlivesRestarts, startPosthouse, tempFolder, type Posthouse } from "#test/kit";
 
@@ -86,6 +86,22 @@ async function world(given: object = {}, environment: Record<string, string> = {
   const made = { posthouse, upstream: service, pids, publish, metric };
   await pids();
   return { ...made, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** A world for tests that leave both workers alive. Each begins with `configured`. */
+let shared: World;
+let configs = 0;
+
+/** The shared world, once both workers have this config. */
+async function configured(
+  given: { readonly routes?: readonly object[]; readonly clusters?: object } = {},
+): Promise<World> {
+  const { routes = [{ name: "all", match: all, cluster: "c", filters: who }], ...rest } = given;
+  const path = `/config-${++configs}`;
+  const mark = { name: "mark", match: { path: { exact: path } }, cluster: "c", filters: who };
+  await shared.publish({ routes: [mark, ...routes], ...rest });
+  await pidsAt(`${shared.posthouse.gateway}${path}`);
+  return shared;
 }
 
 /** One request on a connection of its own. */
@@ -181,8 +197,13 @@ test("a gateway in a process of its own explains what it sees at its operations 
 });
 
 describe("two workers", { timeout: 300_000 }, () => {
+  beforeAll(async () => {
+    shared = await world({}, { POSTHOUSE_TOKEN: "known-to-the-main-process" });
+  });
+  afterAll(() => shared?.[Symbol.asyncDispose]());
+
   test("serve no port of their own process, whichever part of it opened the port", async () => {
-    await using running = await world();
+    const running = await configured();
     const { posthouse, publish } = running;
     const { api, agent, gateway, gatewayTls, token } = posthouse;
     const urls = { api, agent, gateway, tls: gatewayTls };
@@ -205,7 +226,7 @@ describe("two workers", { timeout: 300_000 }, () => {
   });
 
   test("answer on the same port and the same TLS port, and are one in the metrics", async () => {
-    await using running = await world();
+    const running = await configured();
     const { posthouse, metric } = running;
     const counted = 'posthouse_gateway_requests_total{route="all",method="GET",status="200"}';
     const before = (await metric(counted)) ?? 0;
@@ -274,7 +295,7 @@ describe("two workers", { timeout: 300_000 }, () => {
   });
 
   test("fail no request while routes change a hundred times", async () => {
-    await using running = await world();
+    const running = await configured();
     const { posthouse, publish } = running;
     let version = 0;
     const busy = load(() => `${posthouse.gateway}/`, 8);
@@ -303,7 +324,7 @@ describe("two workers", { timeout: 300_000 }, () => {
       concurrency: { requests: 4, by: "route" },
     };
     const rest = { name: "all", match: all, cluster: "c", filters: who };
-    await using running = await world({ routes: [limited, held, rest] });
+    const running = await configured({ routes: [limited, held, rest] });
     const { gateway } = running.posthouse;
     const begun = performance.now();
     let through = 0;
@@ -384,7 +405,7 @@ describe("two workers", { timeout: 300_000 }, () => {
     await using well = await upstream();
     const endpoints = [sick, well].map(({ port }) => ({ address: "127.0.0.1", port }));
     const clusters = [{ name: "c", endpoints, balance: "round-robin", breaker: { requestsMax: 7 } }];
-    await using running = await world({ clusters });
+    const running = await configured({ clusters });
     const { api, gateway, token } = running.posthouse;
     const explained = async (): Promise<ExplainAnswer> => {
       const body = { url: "http://a.example/x" };
@@ -411,7 +432,7 @@ describe("two workers", { timeout: 300_000 }, () => {
   });
 
   test("are one subscriber, for which a drain waits until the last of them has swapped", async () => {
-    await using running = await world();
+    const running = await configured();
     const { posthouse, upstream, publish } = running;
     const { api, token } = posthouse;
     const instance = `${api}/v1/services/orders/instances/i1`;
@@ -439,7 +460,7 @@ describe("two workers", { timeout: 300_000 }, () => {
   });
 
   test("receive nothing by arguments or environment variables that others could read", async () => {
-    await using running = await world({}, { POSTHOUSE_TOKEN: "known-to-the-main-process" });
+    const running = await configured();
     for (const pid of await running.pids()) {
       const read = (name: string) => readFile(`/proc/${pid}/${name}`, "utf8");
       expect((await read("cmdline")).split("\0").slice(2)).toEqual(["gateway-worker", ""]);
