@@ -28,8 +28,8 @@ const LINK_BYTES = 16;
 /** A session's cookie and a link's code: the id of their token, and their secret. */
 const COOKIE_FORM = /^([0-9a-f]{16})\.([0-9a-f]{64})$/;
 const CODE_FORM = /^([0-9a-f]{16})_([0-9a-f]{32})$/;
-/** Reads of unknown sessions at once. More would let anyone load the store without a token. */
-const READS_MAX = 16;
+/** Store transactions at once for callers that are still unknown. More would let them load the store without a token. */
+const UNKNOWN_MAX = 16;
 /** Plans of a sign-in before it gives up: several browsers may sign in with one token at the same moment. */
 const SIGN_IN_TRIES = 10;
 
@@ -60,7 +60,7 @@ export class SignIns {
   readonly #tokens: ReadonlyMap<string, TokenRecord>;
   /** By the id of the token. */
   readonly #lists = new Map<string, SignInList>();
-  #reads = 0;
+  #unknown = 0;
 
   /** `tokens`: the current ones. */
   constructor(host: Host, store: Store, tokens: ReadonlyMap<string, TokenRecord>) {
@@ -96,11 +96,13 @@ export class SignIns {
       );
     if (tokenId === undefined || secret === undefined) throw invalid();
     try {
-      return await this.#start(tokenId, "link", (list, session) => {
-        const next = withRedeemedLink(list, sha256(secret), session);
-        if (!next) throw invalid();
-        return next;
-      });
+      return await this.#forUnknown(() =>
+        this.#start(tokenId, "link", (list, session) => {
+          const next = withRedeemedLink(list, sha256(secret), session);
+          if (!next) throw invalid();
+          return next;
+        }),
+      );
     } catch (error) {
       // Only the link is known to the caller, so the error is about the link.
       throw HttpErrors.TOKEN_INVALID.is(error) ? invalid() : error;
@@ -184,16 +186,23 @@ export class SignIns {
   }
 
   /** A token with its sign-ins that the view does not have yet, because another member wrote them a moment ago. */
-  async #readNew(tokenId: string): Promise<Stored> {
-    if (this.#reads >= READS_MAX) throw HttpErrors.UNAVAILABLE("Too many unknown sessions at once. Try again shortly.");
-    this.#reads += 1;
-    try {
+  #readNew(tokenId: string): Promise<Stored> {
+    return this.#forUnknown(async () => {
       const keys = [`${TOKENS_PREFIX}${tokenId}`, signInsKey(tokenId)];
       const { results } = await this.#store.txn({ then: keys.map((key) => ({ type: "range", key })) });
       const entries = results.flatMap((result) => (result.type === "range" ? result.entries : []));
       return storedIn(new Map(entries.map((entry) => [entry.key, entry])), tokenId);
+    });
+  }
+
+  /** @throws HTTP_UNAVAILABLE */
+  async #forUnknown<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#unknown >= UNKNOWN_MAX) throw HttpErrors.UNAVAILABLE("Too many sign-ins at once. Try again shortly.");
+    this.#unknown += 1;
+    try {
+      return await work();
     } finally {
-      this.#reads -= 1;
+      this.#unknown -= 1;
     }
   }
 

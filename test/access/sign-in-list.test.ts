@@ -48,7 +48,7 @@ test("a link becomes a session once, and another one none", () => {
   const used = withRedeemedLink(list(["a"], ["x", "y"]), "x", one("b"));
   expect(used).toEqual(list(["a", "b"], ["y"]));
   expect(withRedeemedLink(used ?? list([]), "x", one("c"))).toBeUndefined();
-  // A session's secret is no code, and a code no session's.
+  // The hash of a session is not found among the links.
   expect(withRedeemedLink(list(["a"], ["x"]), "a", one("c"))).toBeUndefined();
 });
 
