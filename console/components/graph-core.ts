@@ -13,7 +13,7 @@ export interface GraphView {
 
 export const GRAPH_SCALE_MIN = 0.05;
 /** Below this scale names cannot be read. */
-const GRAPH_SCALE_READABLE = 0.6;
+const GRAPH_SCALE_READABLE = 0.75;
 export const GRAPH_SCALE_MAX = 2;
 
 /** A smooth path: the corners between the ends become curves. */
