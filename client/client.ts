@@ -15,6 +15,7 @@ export class Client implements ControlCalls {
   readonly quotas: ControlCalls["quotas"];
   readonly gateway: ControlCalls["gateway"];
   readonly system: ControlCalls["system"];
+  readonly traffic: ControlCalls["traffic"];
 
   constructor(host: Host, options: ClientOptions) {
     const calls = controlCalls(host, options);
@@ -26,6 +27,7 @@ export class Client implements ControlCalls {
     this.quotas = calls.quotas;
     this.gateway = calls.gateway;
     this.system = calls.system;
+    this.traffic = calls.traffic;
   }
 
   /**

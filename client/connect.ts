@@ -11,6 +11,7 @@ import { ClientErrors } from "./errors.ts";
 import type { ServiceCallOptions } from "./fetch/call-options.ts";
 import { ServiceDispatcher, type ServiceTls } from "./fetch/service-dispatcher.ts";
 import { ServiceFetcher, type ServiceFetch } from "./fetch/service-fetch.ts";
+import { TrafficReporter } from "./fetch/traffic-reporter.ts";
 import type { FlagReader } from "./flag-reader.ts";
 import { LockKeeper } from "./lock-keeper.ts";
 import { Client } from "./mod.ts";
@@ -169,7 +170,8 @@ function openFetcher(
   const client = new Client(host, { transport, token, subscriber });
   const file = path === undefined ? undefined : new ServiceFile(host, { path, tell });
   const catalog = new ServiceCatalog(host, { client, file, tell });
-  return new ServiceFetcher(new ServiceDispatcher(host, { catalog, namespace, zone, tls, services }));
+  const traffic = new TrafficReporter(host, { client, namespace, from: settings.name.app, reporter: subscriber });
+  return new ServiceFetcher(new ServiceDispatcher(host, { catalog, traffic, namespace, zone, tls, services }));
 }
 
 function problemTeller(host: Host, name: SetName, onProblem: ConnectOptions["onProblem"]) {

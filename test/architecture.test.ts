@@ -34,6 +34,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#config-server/api",
     "#gateway/api",
     "#gateway/balancing",
+    "#traffic/api",
     "#flags/core",
   ],
   "kernel/access": ["#base", "#http", "#store"],
@@ -145,6 +146,8 @@ const CONTRACT_MAY = new Set(["#base", "typebox", "#registry/api", "#config-serv
 /** A core may import its own folder, its `../api.ts` and these. */
 const CORE_MAY = new Set([
   "#base",
+  "#gateway/balancing",
+  "#traffic/api",
   "#base/address-class",
   "#base/formats",
   "#base/shape",

@@ -3,7 +3,7 @@ import type { Host } from "#base";
 import { Caller, type ClientOptions } from "./caller.ts";
 import { configCalls, type ConfigCalls } from "./config.ts";
 import { lockCalls, type LockCalls } from "./locks.ts";
-import { gatewayCalls, quotaCalls, systemCalls, tokenCalls } from "./others.ts";
+import { gatewayCalls, quotaCalls, systemCalls, tokenCalls, trafficCalls } from "./others.ts";
 import { registryCalls, type RegistryCalls } from "./registry.ts";
 
 export interface ControlCalls {
@@ -14,6 +14,7 @@ export interface ControlCalls {
   readonly quotas: ReturnType<typeof quotaCalls>;
   readonly gateway: ReturnType<typeof gatewayCalls>;
   readonly system: ReturnType<typeof systemCalls>;
+  readonly traffic: ReturnType<typeof trafficCalls>;
 }
 
 /** Errors keep the server's code (`REGISTRY_…`, `CONFIG_…`, `HTTP_…`); without an answer it is CLIENT_UNREACHABLE. */
@@ -27,5 +28,6 @@ export function controlCalls(host: Host, options: ClientOptions): ControlCalls {
     quotas: quotaCalls(caller),
     gateway: gatewayCalls(caller),
     system: systemCalls(caller),
+    traffic: trafficCalls(caller),
   };
 }

@@ -1,6 +1,7 @@
 /** Calls about tokens, shared limits, and how gateways handle a request. */
 import type { CallerInfo, IssuedToken, SignInLink, TokenList, TokenRequest } from "#access/api";
 import type { ExplainAnswer, ExplainRequest, GatewayCheckAnswer, GatewayCheckRequest, RouteList } from "#gateway/api";
+import type { TrafficReport } from "#traffic/api";
 import type { QuotaAnswer, QuotaRequest } from "#quotas/api";
 import { enc, type Caller, type CallOptions } from "./caller.ts";
 
@@ -53,6 +54,14 @@ export function gatewayCalls(caller: Caller) {
     /** Checks a config as a release would be, and explains a request by it. */
     check: (body: GatewayCheckRequest, options: CallOptions = {}) =>
       caller.call<GatewayCheckAnswer>("POST", "/v1/gateway/check", body, options),
+  };
+}
+
+/** What processes report of their calls. */
+export function trafficCalls(caller: Caller) {
+  return {
+    report: (namespace: string, body: TrafficReport, options: CallOptions = {}) =>
+      caller.call<void>("POST", `/v1/traffic?namespace=${enc(namespace)}`, body, options),
   };
 }
 

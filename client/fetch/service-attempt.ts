@@ -24,6 +24,8 @@ export interface AttemptOwner {
   begun(attempt: ServiceAttempt, status: number): void;
   failed(attempt: ServiceAttempt, failed: FailedCall | undefined, error: Error): void;
   ended(): void;
+  /** An attempt has an answer, or has failed without one (`status` 0). */
+  count(endpoint: Endpoint, status: number, latencyMs: number): void;
   onSilent(endpoint: Endpoint): void;
 }
 
@@ -62,6 +64,7 @@ export class ServiceAttempt implements Dispatcher.DispatchHandler {
       noteAnswer(this.endpoint.load, true, hadMs, nowMs);
       this.#outcome(0, nowMs);
     }
+    if (!this.#begun) this.#call.count(this.endpoint, 0, hadMs);
     this.#end();
     this.#abort?.(error);
   }
@@ -89,6 +92,7 @@ export class ServiceAttempt implements Dispatcher.DispatchHandler {
       noteReached(load);
       noteAnswer(load, status >= 500, nowMs - this.#startedMs, nowMs);
       this.#outcome(status, nowMs);
+      this.#call.count(this.endpoint, status, nowMs - this.#startedMs);
       this.#call.target.answered.add(load);
       this.#call.begun(this, status);
     }
@@ -117,6 +121,7 @@ export class ServiceAttempt implements Dispatcher.DispatchHandler {
     const reused = !this.#fresh && repeatable && target.answered.has(this.endpoint.load);
     const failed = callFailure(codeOf(error), { connected: this.#connected, reused });
     if (failed.error !== "INTERNAL") this.#blame(failed);
+    if (!this.#begun) this.#call.count(this.endpoint, 0, this.#call.host.clock.monotonic() - this.#startedMs);
     if (!this.#begun) return this.#call.failed(this, failed, error);
     this.#call.failed(this, undefined, error);
   }

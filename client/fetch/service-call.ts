@@ -17,11 +17,13 @@ import {
 import { ServiceAttempt, type AttemptOwner } from "./service-attempt.ts";
 import { callError, noEndpoint, tooLate } from "./call-errors.ts";
 import type { ServiceTarget } from "./service-target.ts";
+import type { TrafficReporter } from "./traffic-reporter.ts";
 
 export interface CallParts {
   readonly host: Host;
   readonly dispatch: Dispatcher["dispatch"];
   readonly onSilent: (target: ServiceTarget, endpoint: Endpoint) => void;
+  readonly traffic: TrafficReporter;
 }
 
 export interface CallLimits {
@@ -109,6 +111,10 @@ export class ServiceCall implements AttemptOwner {
 
   ended(): void {
     this.#stopClock();
+  }
+
+  count({ id }: Endpoint, status: number, latencyMs: number): void {
+    this.#parts.traffic.count(this.target.watched, id, status, latencyMs);
   }
 
   onSilent(endpoint: Endpoint): void {

@@ -7,6 +7,7 @@ import { ClientErrors } from "../errors.ts";
 import { callRules, type CallRules, type ServiceCallOptions } from "./call-options.ts";
 import { ServiceCall, type CallLimits, type CallParts } from "./service-call.ts";
 import { ServiceTarget } from "./service-target.ts";
+import type { TrafficReporter } from "./traffic-reporter.ts";
 
 /** Milliseconds to establish a connection, and without data inside an answer: those of a gateway. */
 const CONNECT_MS = 2_000;
@@ -23,6 +24,7 @@ export interface ServiceTls {
 
 export interface ServiceDispatcherOptions {
   readonly catalog: ServiceCatalog;
+  readonly traffic: TrafficReporter;
   readonly namespace: string;
   readonly zone: string | undefined;
   readonly tls: ServiceTls | undefined;
@@ -59,6 +61,7 @@ export class ServiceDispatcher implements AsyncDisposable {
     this.#parts = {
       host,
       dispatch: this.#agent.dispatch.bind(this.#agent),
+      traffic: options.traffic,
       onSilent: (target, endpoint) => void target.probe(endpoint, this.#closing.signal),
     };
   }
@@ -127,6 +130,7 @@ export class ServiceDispatcher implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
     await this.#agent.destroy();
+    await this.#options.traffic[Symbol.asyncDispose]();
     await this.#options.catalog[Symbol.asyncDispose]();
   }
 }

@@ -194,6 +194,21 @@ test("the trace of the request that is answered goes on, unless the call has its
   expect(one.requests[0]?.headers["tracestate"]).toBe("a=b");
 });
 
+test("the control plane shows who called which instance, how often, and with what outcome", async () => {
+  await using calls = await callsLab();
+  await calls.instance("one", {
+    answering: (request, answer) => void answer.writeHead(request.url === "/bad" ? 500 : 200).end(),
+  });
+  const posthouse = calls.client();
+  await texts(posthouse, 4);
+  await texts(posthouse, 2, "http://orders.service/bad");
+  await eventually("it is reported", async () => {
+    const { json } = await calls.lab.control.call("GET", "/v1/traffic?service=orders&minutes=1");
+    const [edge] = (json["edges"] ?? []) as { from: string; fromKind: string; instances?: { instance: string }[] }[];
+    return edge?.from === "shop" && edge.fromKind === "service" && edge.instances?.[0]?.instance === "one";
+  });
+});
+
 test("install makes the global fetch reach services, with the global classes, until it is undone", async () => {
   await using calls = await callsLab();
   const one = await calls.instance("one", { answering: (request, answer) => void request.pipe(answer) });
