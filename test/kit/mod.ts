@@ -1,4 +1,5 @@
 /** Shared by the tests: hosts, temporary folders, free ports, real processes. */
+import type { BundledProgram } from "./bundle.ts";
 import type { TestControl, TestControlOptions } from "./control.ts";
 
 export * from "./etcd.ts";
@@ -17,4 +18,10 @@ export type { TestControl, TestControlOptions } from "./control.ts";
 export async function withControl(options: TestControlOptions = {}): Promise<TestControl> {
   const control = await import("./control.ts");
   return control.withControl(options);
+}
+
+/** Bundles a program that a test starts many times. Loaded where it is used: the bundler is large. */
+export async function bundled(source: string): Promise<BundledProgram> {
+  const { bundledProgram } = await import("./bundle.ts");
+  return bundledProgram(source);
 }

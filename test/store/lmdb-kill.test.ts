@@ -7,21 +7,21 @@ import { once } from "node:events";
 import { expect, test } from "vitest";
 import { randomInt, seededRandom } from "#base";
 import { openStore } from "#store";
-import { tempFolder, testHost } from "#test/kit";
+import { bundled, tempFolder, testHost } from "#test/kit";
 
 const ROUNDS = 50;
 const SEED = 4711;
-const writer = new URL("kill-writer.ts", import.meta.url).pathname;
 
 test(`${ROUNDS} kills lose no acknowledged write, turn no revision back and corrupt nothing (seed ${SEED})`, async () => {
   await using folder = await tempFolder();
+  await using writer = await bundled("test/store/kill-writer.ts");
   const random = seededRandom(SEED);
   /** The last acknowledged counter and revision of each writer. */
   const acknowledged = new Map<string, { counter: number; revision: number }>();
   let lastRevision = 0;
   let acks = 0;
   for (let round = 0; round < ROUNDS; round++) {
-    const child = spawn(process.execPath, [writer, folder.path], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, [writer.file, folder.path], { stdio: ["ignore", "pipe", "inherit"] });
     let printed = "";
     // By what it has done, and not by time alone: a slow machine writes little in that.
     const linesMin = 1 + randomInt(random, 60);

@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { randomInt, seededRandom } from "#base";
 import { openStore, repairStore, type Store } from "#store";
-import { startProgram, tempFolder, testHost, type TempFolder } from "#test/kit";
+import { bundled, startCommand, startProgram, tempFolder, testHost, type TempFolder } from "#test/kit";
 import { encodeRow, revKey } from "../../kernel/store/lmdb/layout.ts";
 import { fill } from "./damage.ts";
 
@@ -204,11 +204,12 @@ test("a page inside a large value is never taken for one of the store", async ()
 
 test("killed before any of its steps, the store is the damaged one or the repaired one, and the next run ends well", async () => {
   await using folder = await tempFolder();
+  await using program = await bundled("test/store/repair-kill-child.ts");
   let steps = 0;
   for (; steps < 200; steps++) {
     const path = join(folder.path, String(steps));
     const data = await damagedCopy(path, (bytes) => placesOf(bytes, "11.33;"));
-    await using child = startProgram("test/store/repair-kill-child.ts", [path, String(steps)]);
+    await using child = startCommand(process.execPath, [program.file, path, String(steps)]);
     const { signal } = await child.exited;
     const isDone = child.output() === "repaired\n";
     expect([isDone, signal], child.errors()).toEqual(isDone ? [true, null] : [false, "SIGKILL"]);
