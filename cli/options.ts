@@ -1,6 +1,7 @@
 /** Options that verbs share, and checked values. Those that are settings of the server are in setting-options.ts. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { CONTROL_ROWS } from "#settings/control";
+import { rememberExamples } from "./command-tree.ts";
 
 /** Options as commander passes them. */
 export type GivenOptions = Record<string, unknown>;
@@ -22,6 +23,7 @@ export function withControl(command: Command): Command {
 
 /** Adds examples below the help of a verb. */
 export function withExamples(command: Command, examples: readonly string[]): Command {
+  rememberExamples(command, examples);
   return command.addHelpText("after", `\nExamples:\n${examples.map((line) => `  ${line}`).join("\n")}`);
 }
 

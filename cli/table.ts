@@ -45,7 +45,7 @@ const STYLE_OF_WORD: ReadonlyMap<string, Style> = new Map([
     (word) => [word, "yellow"] as const,
   ),
   ...["critical", "fail", "failed", "stopped", "rolledBack", "unreachable"].map((word) => [word, "red"] as const),
-  ...["unknown", "-"].map((word) => [word, "dim"] as const),
+  ...["unknown", "skip", "-"].map((word) => [word, "dim"] as const),
 ]);
 
 const plain: Paint = (_style, text) => text;

@@ -10,6 +10,12 @@ export const OPERATION_VERBS: readonly VerbRow[] = [
     load: () => import("../verbs/status.ts"),
   },
   {
+    path: "doctor",
+    group: LOOK,
+    summary: "look for problems of this host and of the server, and say what to do",
+    load: () => import("../verbs/doctor.ts"),
+  },
+  {
     path: "plan",
     group: CHANGE,
     summary: "show what an apply of resources would change",
@@ -33,6 +39,19 @@ export const OPERATION_VERBS: readonly VerbRow[] = [
     group: MORE,
     summary: "print a completion script for bash, zsh or fish",
     load: () => import("../verbs/completion.ts"),
+  },
+  {
+    path: "__complete",
+    args: "<kind> [words...]",
+    summary: "live names for the completion of a shell",
+    hidden: true,
+    load: () => import("../verbs/complete.ts"),
+  },
+  {
+    path: "man",
+    group: MORE,
+    summary: "print the manual page posthouse(1)",
+    load: () => import("../verbs/man.ts"),
   },
   {
     path: "cheat",

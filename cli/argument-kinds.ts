@@ -1,0 +1,29 @@
+/** Which live names complete an argument of a verb: by the argument's name, or by verb where that is not enough. */
+
+const BY_ARGUMENT: Readonly<Record<string, string>> = {
+  service: "services",
+  set: "sets",
+  source: "sources",
+  key: "keys",
+};
+const BY_VERB: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "services show": { service: "services" },
+  "services deregister": { id: "instances" },
+  "services drain": { id: "instances" },
+  "services register": { id: "instances" },
+  deregister: { id: "instances" },
+  health: { id: "instances" },
+  "tokens revoke": { id: "tokens" },
+  "tokens inspect": { id: "tokens" },
+  "locks break": { name: "locks" },
+  lock: { name: "locks" },
+  "route rm": { name: "routes" },
+  "context use": { name: "contexts" },
+  "context rm": { name: "contexts" },
+  "context set": { name: "contexts" },
+};
+
+/** The kinds of a verb's arguments, in order; `-` without live names. */
+export function argumentKinds(path: string, args: readonly string[]): string[] {
+  return args.map((name) => BY_VERB[path]?.[name] ?? BY_ARGUMENT[name] ?? "-");
+}
