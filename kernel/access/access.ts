@@ -185,8 +185,8 @@ export class Access {
 
   /**
    * A link that signs in as the operator "console". Its token is stored, so that operators see and revoke it. The token's secret is
-   * discarded, so the token is of use only through links. When it was revoked, the next link makes it again: a user who can start a member has full
-   * control anyway.
+   * discarded, so the token is of use only through links. When it was revoked, the next link makes it again: a user who can start a
+   * member has full control anyway.
    */
   async consoleLink(): Promise<IssuedLink> {
     const { record } = this.#make({ name: "console", role: "operator" });

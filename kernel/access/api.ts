@@ -1,4 +1,7 @@
-/** Tokens of the control API and sign-ins with them: shapes and ACCESS_ codes. A token is shown once, when issued. The store keeps its hash. */
+/**
+ * Tokens of the control API and sign-ins with them: shapes and ACCESS_ codes. A token is shown once, when issued. The store keeps its
+ * hash.
+ */
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
 

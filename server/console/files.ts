@@ -1,6 +1,6 @@
 /**
- * The files of the console, read once into memory. A request finds its file in a map by name and reaches no disk, so no path can lead out of
- * the folder. Symbolic links are not followed.
+ * The files of the console, read once into memory. A request finds its file in a map by name and reaches no disk, so no path can lead
+ * out of the folder. Symbolic links are not followed.
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
