@@ -3,7 +3,9 @@ import { expect, test } from "vitest";
 import {
   currentSignIns,
   hasSignIns,
+  LINK_MS,
   LINKS_PER_TOKEN_MAX,
+  SESSION_MS,
   SESSIONS_PER_TOKEN_MAX,
   signInOf,
   type SignInList,
@@ -19,6 +21,10 @@ const list = (sessions: string[], links: string[] = []): SignInList => ({
   of: "t",
   sessions: sessions.map((name) => one(name)),
   links: links.map((name) => one(name)),
+});
+
+test("a session lasts twelve hours, a link ten minutes", () => {
+  expect([SESSION_MS / 3_600_000, LINK_MS / 60_000]).toEqual([12, 10]);
 });
 
 test("a sign-in ends with its token at the latest", () => {
