@@ -116,6 +116,8 @@ function addDocuments(stage: string, packages: readonly ProductionPackage[]): vo
     cpSync(join(root, "docs", name), join(stage, folder, name), { recursive: true });
   addFile(stage, "docs/glossary.md", join(folder, "glossary.md"));
   addFile(stage, "README.md", join(folder, "README.md"));
+  const manual = readFileSync(join(root, "docs/reference/posthouse.1"));
+  add(stage, "usr/share/man/man1/posthouse.1.gz", gzipSync(manual, { level: 9 }));
   add(stage, join(folder, "changelog.gz"), gzipSync(readFileSync(join(root, "CHANGELOG.md")), { level: 9 }));
   add(stage, join(folder, "copyright"), copyrightOf(packages));
 }

@@ -24,6 +24,8 @@ import { RegistryErrors } from "#registry/api";
 import { modulesPicture, withPicture } from "./architecture/picture.ts";
 import { programSources, readAliases } from "./architecture/sources.ts";
 import { CliErrors } from "../cli/errors.ts";
+import { runCli } from "../cli/program.ts";
+import { resourceSchema } from "../cli/resources/schema.ts";
 import { createServer, ServerErrors, TlsErrors } from "#server";
 import { envOf, flagOf, loadSettings, settingNames, settingRow, SettingsErrors } from "#settings";
 import { StoreErrors } from "#store";
@@ -179,6 +181,22 @@ function range(least: number | undefined, most: number | undefined, unit = ""): 
   return most === undefined ? "" : ` (${least ?? 0} to ${most}${unit})`;
 }
 
+/** What a command prints. */
+async function printed(...args: string[]): Promise<string> {
+  let text = "";
+  await runCli(args, {
+    out: (more) => void (text += more),
+    err: (more) => void process.stderr.write(more),
+    input: async () => new Uint8Array(),
+    environment: {},
+    isInteractive: false,
+    isErrorInteractive: false,
+    isInputInteractive: false,
+    stopSignal: () => AbortSignal.abort(),
+  });
+  return text;
+}
+
 /** Pages by file name. */
 export async function pages(): Promise<Record<string, string>> {
   const data = await mkdtemp(join(tmpdir(), "posthouse-generate-"));
@@ -215,6 +233,9 @@ export async function pages(): Promise<Record<string, string>> {
       "flags.schema.json": `${JSON.stringify(FlagSetSchema, null, 2)}\n`,
       "gateway-config.schema.json": `${gatewayConfigSchema(builtInFilters, 2)}\n`,
       "filters.md": filtersPage(),
+      "cli.md": await printed("man", "--output", "markdown"),
+      "posthouse.1": await printed("man"),
+      "resources.schema.json": `${JSON.stringify(await resourceSchema(), null, 2)}\n`,
     };
   } finally {
     await rm(data, { recursive: true, force: true });
