@@ -24,6 +24,7 @@ const BENCHES: Record<string, () => Promise<object>> = {
   config: async () => (await import("./config.ts")).benchConfig(),
   dns: async () => (await import("./dns.ts")).benchDns(),
   "route-match": async () => (await import("./route-match.ts")).benchRouteMatch(),
+  client: async () => (await import("./client.ts")).benchClient(),
   proxy: async () => (await import("./proxy.ts")).benchProxy(),
   soak: async () => (await import("./soak.ts")).benchSoak(Number(options.minutes)),
 };

@@ -6,10 +6,10 @@ import { Labels, SetName, Subscriber } from "#config-server/api";
 import { ConfigReader } from "./config.ts";
 import { ServiceCatalog } from "./discovery/service-catalog.ts";
 import { ServiceFile } from "./discovery/service-file.ts";
+import type { ConnectOptions } from "./connect-options.ts";
 import { withEnvironment } from "./environment.ts";
 import { ClientErrors } from "./errors.ts";
-import type { ServiceCallOptions } from "./fetch/call-options.ts";
-import { ServiceDispatcher, type ServiceTls } from "./fetch/service-dispatcher.ts";
+import { ServiceDispatcher } from "./fetch/service-dispatcher.ts";
 import { ServiceFetcher, type ServiceFetch } from "./fetch/service-fetch.ts";
 import { TrafficReporter } from "./fetch/traffic-reporter.ts";
 import type { FlagReader } from "./flag-reader.ts";
@@ -20,47 +20,6 @@ import { safeHostname } from "./safe-hostname.ts";
 import { keepSession, type KeptSession, type SessionOptions } from "./session.ts";
 import type { Transport } from "./transport.ts";
 import { fetchTransport } from "./transports.ts";
-
-/** Each option with a variable in `CLIENT_VARIABLES` may also come from the environment. */
-export interface ConnectOptions {
-  /** `http://host:port` of the control API, or of several members, which are tried in turn. @default "http://127.0.0.1:8500" */
-  readonly url?: string | readonly string[] | undefined;
-  /** Bearer token. A function is called for each request, so that the token can be renewed. */
-  readonly token?: string | (() => string | undefined) | undefined;
-  /** The environment. @default "default" */
-  readonly namespace?: string | undefined;
-  /** The app whose config this is, and the service that `register` registers by default. */
-  readonly app?: string | undefined;
-  /** Its values override those of profile `default`. @default "default" */
-  readonly profile?: string | undefined;
-  /**
-   * Name under which this process acknowledges, and gradual releases select it: letters, digits, `.`, `_` and `-`.
-   * @default host name and process id
-   */
-  readonly instance?: string | undefined;
-  /** Labels by which gradual releases select this process, such as `{ zone: "eu" }`. */
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** The zone of this process: registrations have it, and calls prefer instances in it. */
-  readonly zone?: string | undefined;
-  /** The address under which others reach this process. @default that of the server, or of this machine */
-  readonly address?: string | undefined;
-  /** Settings of calls to services of this namespace, by service. */
-  readonly services?: Readonly<Record<string, ServiceCallOptions>> | undefined;
-  /** Authorities to trust and a certificate to present in calls to services with TLS. */
-  readonly tls?: ServiceTls | undefined;
-  /**
-   * File of the last config, with mode 0600, for a start while no server answers; beside it, `FILE.services` has the instances of the
-   * services that were called. Its folder must exist. Absent: such a start fails.
-   */
-  readonly lastKnownGoodFile?: string | undefined;
-  /**
-   * Called once for each problem that no call throws: a value in a watch that is not valid, a server that is away or older, a file
-   * that cannot be written.
-   */
-  readonly onProblem?: ((problem: AppError) => void) | undefined;
-  /** A log like pino's. @default warnings and errors, as JSON on standard error */
-  readonly log?: Log | undefined;
-}
 
 export interface Posthouse extends AsyncDisposable {
   readonly config: ConfigReader;

@@ -1,5 +1,5 @@
 /** Options of `connect` that come from the environment, so that the same program runs everywhere. Given options override them. */
-import type { ConnectOptions } from "./connect.ts";
+import type { ConnectOptions } from "./connect-options.ts";
 
 /** The options and their variables. `POSTHOUSE_CONTROL_URLS` and `POSTHOUSE_TOKEN` are those of the program `posthouse`. */
 export const CLIENT_VARIABLES = {

@@ -2,7 +2,8 @@
  * What the plugins of all frameworks share: the client, the registration of the server once it listens, and the answer of the health
  * route.
  */
-import { connect, type ConnectOptions, type Posthouse } from "../connect.ts";
+import type { ConnectOptions } from "../connect-options.ts";
+import { connect, type Posthouse } from "../connect.ts";
 import type { ListeningServer } from "../registration/own-address.ts";
 import type { RegisterOptions, ServiceRegistration } from "../registration/registration.ts";
 

@@ -1,7 +1,8 @@
 /** Services on real sockets that say which of them answered, and clients that call them through a real control API. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { ConnectOptions, Posthouse } from "../../client/connect.ts";
+import type { ConnectOptions } from "../../client/connect-options.ts";
+import type { Posthouse } from "../../client/connect.ts";
 import type { Registration } from "#registry/api";
 import { lab, type Lab } from "./kit.ts";
 

@@ -4,7 +4,8 @@ import { createConnection, createServer, type Socket } from "node:net";
 import type { AppError, Log } from "#base";
 import type { Items } from "#config-server/api";
 import { withControl, type TestControl } from "#test/kit";
-import { connect, type ConnectOptions, type Posthouse } from "../../client/connect.ts";
+import type { ConnectOptions } from "../../client/connect-options.ts";
+import { connect, type Posthouse } from "../../client/connect.ts";
 
 export const SET = { namespace: "default", app: "orders", profile: "default" };
 export const SILENT: Log = {
