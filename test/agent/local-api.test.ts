@@ -325,7 +325,7 @@ test("a long poll answers with the next release, with 304 when none comes, and a
   await agent.call("GET", "/v1/agent/status");
   await agent[Symbol.asyncDispose]();
   expect((await last).status).toBe(304);
-  expect(performance.now() - begun).toBeLessThan(5_000);
+  expect(performance.now() - begun, "not at the end of the poll").toBeLessThan(19_000);
 });
 
 test("a config that the agent has never received is a 503 that says so while the server is away", async () => {

@@ -101,7 +101,8 @@ test.each([
   );
   expect(error).toMatchObject({ code: "CONFIG_SECRET_KEYS_INVALID", message: expect.stringContaining(says) as string });
   expect((error as Error).message).not.toContain(CANARY);
-  expect(performance.now() - started).toBeLessThan(5_000);
+  // Far from the ten minutes of a program that hangs.
+  expect(performance.now() - started).toBeLessThan(60_000);
 });
 
 test("when keys can no longer be read, the known keys stay, and one error is logged", async () => {

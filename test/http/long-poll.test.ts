@@ -84,7 +84,7 @@ test("news before the look, during it and after it are all answered; without new
   expect(await came).toMatchObject({ tag: "3", isKnown: false });
 });
 
-test("no long poll of any API answers at once twice for the same state", { timeout: 60_000 }, async () => {
+test("no long poll of any API answers at once twice for the same state", async () => {
   await using folder = await tempFolder();
   await using control = await withControl();
   const settings = await settingsIn(folder.path);

@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { projectRoot, type Posthouse } from "./process.ts";
 import { openShell, posthouseOnPath } from "./shell.ts";
-import { tempFolder } from "./temp.ts";
+import { EVENTUALLY_MS_MAX, tempFolder } from "./temp.ts";
 
 export interface GuideBlock {
   readonly language: string;
@@ -181,7 +181,10 @@ export async function followGuide(name: string, process?: { posthouse: Posthouse
       else expect({ at, code, errors: code === 0 ? "" : shell.errors() }).toEqual({ at, code: 0, errors: "" });
     };
     if (!again) await once();
-    else await expect.poll(() => once().then(() => "as printed"), { timeout: 15_000, interval: 50 }).toBe("as printed");
+    else
+      await expect
+        .poll(() => once().then(() => "as printed"), { timeout: EVENTUALLY_MS_MAX, interval: 50 })
+        .toBe("as printed");
   }
   return steps.length;
 }
