@@ -57,7 +57,7 @@ export function gatewayCalls(caller: Caller) {
   };
 }
 
-/** What processes report of their calls. */
+/** Reports of the calls of processes. */
 export function trafficCalls(caller: Caller) {
   return {
     report: (namespace: string, body: TrafficReport, options: CallOptions = {}) =>

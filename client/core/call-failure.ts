@@ -1,4 +1,4 @@
-/** What the failure of one attempt says, in the terms of the balancing core. Pure: the caller knows how far the attempt had got. */
+/** The meaning of a failed attempt, in the terms of the balancing core. Pure: the caller knows how far the attempt had got. */
 import type { FailedCall } from "#gateway/balancing";
 
 /** How far an attempt had got. */

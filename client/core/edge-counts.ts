@@ -1,4 +1,4 @@
-/** What a process has seen of its calls to each instance since the last report. */
+/** The calls of a process to each instance since the last report. */
 import { TRAFFIC_BUCKETS_MS, type EdgeTraffic } from "#traffic/api";
 
 /** The counts of one edge. Mutable, since each call adds to them. */

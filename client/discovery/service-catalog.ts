@@ -142,7 +142,7 @@ export class ServiceCatalog implements AsyncDisposable {
     };
     const query = { namespace, services: [service] };
     for await (const frame of this.#options.client.registry.watch(query, { signal, onState })) {
-      // What the file said stays beside the data of a server that has just started.
+      // The instances from the file stay beside the data of a server that has just started.
       const before = watched.instances;
       if (state.value === undefined && before !== undefined)
         state.restore(new Map([[service, new Map(before.map((one) => [one.id, one]))]]));

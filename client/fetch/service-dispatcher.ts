@@ -15,7 +15,7 @@ const BODY_IDLE_MS = 300_000;
 /** Origins whose targets are kept: far more than the services that can be watched at once. */
 const TARGETS_MAX = 1_024;
 
-/** What instances with TLS must present, as for `tls.connect`. */
+/** Authorities and a client certificate, as for `tls.connect`. */
 export interface ServiceTls {
   readonly ca?: string | readonly string[] | undefined;
   readonly cert?: string | undefined;

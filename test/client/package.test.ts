@@ -181,8 +181,11 @@ test("the guide's programs register a service, see it come and go, and lead one 
   await using register = start("register.ts");
   await says(register, "orders-1 is registered");
   await says(services, "orders: 127.0.0.1:4001");
+  await using caller = start("call.ts");
+  expect(await caller.exited, caller.errors()).toMatchObject({ code: 0 });
+  expect(caller.output()).toBe("an order\n200\n");
   register.kill("SIGTERM");
-  expect(await register.exited, register.errors()).toMatchObject({ code: 0 });
+  expect(await register.exited, register.errors()).toEqual({ code: null, signal: "SIGTERM" });
   await says(services, "orders: none");
   services.kill("SIGTERM");
   expect(await services.exited, services.errors()).toMatchObject({ code: 0 });

@@ -10,7 +10,7 @@ const run = promisify(execFile);
 export const RUNTIME = ["ipaddr.js", "smol-toml", "typebox", "undici", "yaml"];
 /** Flags need this one as well, for their patterns. */
 export const FOR_FLAGS = ["re2js"];
-/** What a program with types has: the types of Node and of the client, and a library of schemas. */
+/** The packages of a program with types: the types of Node and of the client, and a library of schemas. */
 export const FOR_TYPES = ["@standard-schema/spec", "@types/node", "zod"];
 
 export interface PackedProject extends TempFolder {
