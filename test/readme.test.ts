@@ -1,5 +1,5 @@
 /** The two READMEs say the same: headings, commands, blocks and rows; and the Chinese one keeps "Agent" apart from a proxy. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { projectRoot } from "#test/kit";
@@ -35,11 +35,14 @@ test("both READMEs have the same headings, by level, and the same rows", () => {
   expect(rowsOf(zh)).toHaveLength(rowsOf(en).length);
 });
 
-test("both READMEs have the same blocks; only the labels of the diagram are translated", () => {
-  const commands = ({ blocks }: typeof en) => blocks.filter(({ language }) => language !== "mermaid");
-  expect(commands(zh)).toEqual(commands(en));
-  const ends = ({ blocks }: typeof en) => blocks.map(({ text }) => text.match(/-->/g)?.length ?? 0);
-  expect(ends(zh)).toEqual(ends(en));
+test("both READMEs have the same blocks, and each has the pictures of its language", () => {
+  expect(zh.blocks).toEqual(en.blocks);
+  const pictures = ({ prose }: typeof en) =>
+    prose.flatMap((line) => [...line.matchAll(/(?:src|srcset)="([^"]+)"/g)].map(([, path = ""]) => path));
+  expect(pictures(en).length).toBeGreaterThan(0);
+  for (const path of [...pictures(en), ...pictures(zh)]) expect(existsSync(join(projectRoot, path)), path).toBe(true);
+  const shared = (path: string) => path.replace(/([.-])(en|zh-CN|zh)(?=[.-])/, "");
+  expect(pictures(zh).map(shared)).toEqual(pictures(en).map(shared));
 });
 
 test("both READMEs have the same commands and names in code, row by row, and the same links", () => {
