@@ -115,7 +115,8 @@ export class ServiceAttempt implements Dispatcher.DispatchHandler {
     this.#end();
     if (this.#left) {
       this.#call.ended();
-      return void this.#call.handler.onError?.(error);
+      this.#call.handler.onError?.(error);
+      return;
     }
     const { target, repeatable } = this.#call;
     const reused = !this.#fresh && repeatable && target.answered.has(this.endpoint.load);

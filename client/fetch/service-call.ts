@@ -3,7 +3,7 @@
  * help, or the deadline passes. An error of the client reaches the caller, never a code of a library alone.
  */
 import type { Dispatcher } from "undici";
-import { AppError, type CancelTimer, type Host } from "#base";
+import type { AppError, CancelTimer, Host } from "#base";
 import {
   ATTEMPT_HEADER,
   backoffMs,
@@ -79,7 +79,7 @@ export class ServiceCall implements AttemptOwner {
   resolved(error?: unknown): void {
     if (this.#cancelDeadline === undefined) return;
     if (error === undefined) this.#begin();
-    else this.#finish(error instanceof Error ? error : new Error(String(error)));
+    else this.#finish(error as Error);
   }
 
   #begin(): void {
@@ -92,9 +92,9 @@ export class ServiceCall implements AttemptOwner {
   #try(endpoint: Endpoint, fresh: boolean): void {
     const attempt = new ServiceAttempt(this, endpoint, { number: ++this.#attempts, fresh });
     this.#current = attempt;
-    const { headers } = this.#options;
+    const headers = this.#options.headers as Record<string, string>;
     const numbered = this.#attempts > 1 ? { ...headers, [ATTEMPT_HEADER]: String(this.#attempts) } : headers;
-    this.#parts.dispatch({ ...this.#options, headers: numbered ?? null, origin: endpoint.origin }, attempt);
+    this.#parts.dispatch({ ...this.#options, headers: numbered, origin: endpoint.origin }, attempt);
   }
 
   #expire(): void {

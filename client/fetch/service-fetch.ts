@@ -118,7 +118,7 @@ function traced(
   { traceparent, tracestate }: { traceparent: string | undefined; tracestate: string | undefined },
 ): UndiciInit {
   const given = options.headers ?? (input instanceof Request ? [...input.headers] : []);
-  const headers = new Headers(given as ConstructorParameters<typeof Headers>[0]);
+  const headers = new Headers(given);
   if (headers.has("traceparent") || traceparent === undefined) return options;
   headers.set("traceparent", traceparent);
   if (tracestate !== undefined) headers.set("tracestate", tracestate);

@@ -39,7 +39,7 @@ interface NestResponse {
 }
 
 /** Ties the service to the life of the application. */
-class PosthouseLife {
+export class PosthouseModule {
   readonly #service: HostedService;
   readonly #host: HttpAdapterHost;
 
@@ -52,7 +52,7 @@ class PosthouseLife {
 
   /** Undefined in an application without HTTP, such as a worker: it has the client only. */
   get #adapter(): Adapter | undefined {
-    return this.#host.httpAdapter as unknown as Adapter | undefined;
+    return this.#host.httpAdapter as Adapter | undefined;
   }
 
   onModuleInit(): void {
@@ -71,9 +71,12 @@ class PosthouseLife {
   #handle(request: NestRequest, response: NestResponse, next: () => void): void {
     const [path] = (request.url ?? "").split("?");
     if (path !== this.#service.healthPath || request.method !== "GET") return withTraceOf(request.headers, next);
-    void this.#service.health().then(({ status, body }) => {
-      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
-    });
+    void this.#answerHealth(response);
+  }
+
+  async #answerHealth(response: NestResponse): Promise<void> {
+    const { status, body } = await this.#service.health();
+    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
   }
 
   /** Connections are still open here; Nest closes them afterwards. */
@@ -84,9 +87,7 @@ class PosthouseLife {
   async onApplicationShutdown(): Promise<void> {
     await this.#service.close();
   }
-}
 
-export class PosthouseModule {
   /** `PosthouseModule.forRoot({ service: "orders" })`, with `app.enableShutdownHooks()` for a drain at SIGTERM. */
   static forRoot(options: PosthouseModuleOptions = {}): DynamicModule {
     return moduleWith([{ provide: OPTIONS, useValue: options }], undefined);
@@ -97,6 +98,8 @@ export class PosthouseModule {
     return moduleWith([{ provide: OPTIONS, inject: [...inject], useFactory }], imports);
   }
 }
+Inject(SERVICE)(PosthouseModule, undefined, 0);
+Inject(HttpAdapterHost)(PosthouseModule, undefined, 1);
 Global()(PosthouseModule);
 Module({})(PosthouseModule);
 
@@ -109,11 +112,6 @@ function moduleWith(options: readonly Provider[], imports: DynamicModule["import
       // The hooks of the application stop the service, so it handles no signal itself.
       { provide: SERVICE, inject: [OPTIONS], useFactory: hosted },
       { provide: POSTHOUSE, inject: [SERVICE], useFactory: ({ client }: HostedService): Posthouse => client },
-      {
-        provide: PosthouseLife,
-        inject: [SERVICE, HttpAdapterHost],
-        useFactory: (service: HostedService, host: HttpAdapterHost) => new PosthouseLife(service, host),
-      },
     ],
     exports: [POSTHOUSE],
   };

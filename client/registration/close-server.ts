@@ -10,12 +10,11 @@ export async function closeServer({ clock }: Host, server: ListeningServer, limi
   const closed = new Promise<void>((resolve) => {
     server.close(() => resolve());
   });
-  let over = false;
-  const finished = closed.then(() => (over = true));
+  const finished = closed.then(() => "finished" as const);
   const endMs = clock.monotonic() + limitMs;
-  while (!over && clock.monotonic() < endMs) {
+  while (clock.monotonic() < endMs) {
     server.closeIdleConnections?.();
-    await Promise.race([finished, clock.sleep(LOOK_MS)]);
+    if ((await Promise.race([finished, clock.sleep(LOOK_MS)])) === "finished") return;
   }
-  if (!over) server.closeAllConnections?.();
+  server.closeAllConnections?.();
 }

@@ -1,6 +1,6 @@
 /** An Express service with the middleware. */
 import express from "express";
-import posthouse from "posthouse/express";
+import { posthouse } from "posthouse/express";
 
 const app = express();
 const service = posthouse({ service: "carts" });

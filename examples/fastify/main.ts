@@ -1,6 +1,6 @@
 /** A Fastify service with the plugin. */
 import fastify from "fastify";
-import posthouse from "posthouse/fastify";
+import { posthouse } from "posthouse/fastify";
 
 const app = fastify({ return503OnClosing: false });
 await app.register(posthouse, { service: "prices", health: () => {} });

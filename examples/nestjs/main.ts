@@ -21,7 +21,9 @@ InjectPosthouse()(StockController, undefined as never, 0);
 Get()(StockController.prototype, "stock", Object.getOwnPropertyDescriptor(StockController.prototype, "stock")!);
 Controller()(StockController);
 
-class AppModule {}
+class AppModule {
+  readonly service = "stock";
+}
 Module({ imports: [PosthouseModule.forRoot({ service: "stock" })], controllers: [StockController] })(AppModule);
 
 const app = await NestFactory.create(AppModule, { logger: ["error", "warn"] });

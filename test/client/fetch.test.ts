@@ -65,7 +65,7 @@ test("a refused connection moves any request to another instance, also one with 
 
 test("a broken connection is retried for a GET and not for a POST, and the retry has a number", async () => {
   await using calls = await callsLab();
-  const broken = await calls.instance("broken", { answering: (request) => void request.socket.destroy() });
+  const broken = await calls.instance("broken", { answering: (request) => request.socket.destroy() });
   const good = await calls.instance("good");
   const posthouse = calls.client({
     services: { orders: { balance: "round-robin", outlier: { consecutiveErrors: 0 } } },
@@ -90,7 +90,7 @@ test("a broken connection is retried for a GET and not for a POST, and the retry
 
 test("retries have a budget: when every instance breaks connections, few requests are sent twice", async () => {
   await using calls = await callsLab();
-  const answering = (request: { socket: { destroy(): void } }) => void request.socket.destroy();
+  const answering = (request: { socket: { destroy(): void } }) => request.socket.destroy();
   const one = await calls.instance("one", { answering });
   const two = await calls.instance("two", { answering });
   const posthouse = calls.client();

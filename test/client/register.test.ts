@@ -13,7 +13,7 @@ async function listening() {
   const server = createServer((_, answer) => answer.end("served"));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  return { server, port, [Symbol.asyncDispose]: async () => void server.closeAllConnections() };
+  return { server, port, [Symbol.asyncDispose]: async () => server.closeAllConnections() };
 }
 
 test("a registration has the server's address, reports its health, and is gone after close with the server", async () => {
