@@ -20,6 +20,8 @@ interface TextFieldProps extends FieldProps {
   readonly autocomplete?: string;
   readonly lines?: number;
   readonly isMono?: boolean;
+  /** Values that the browser offers. */
+  readonly suggestions?: readonly string[];
 }
 
 export function TextField(props: TextFieldProps) {
@@ -32,6 +34,7 @@ export function TextField(props: TextFieldProps) {
     required: props.isRequired,
     spellcheck: false,
     autocomplete: props.autocomplete ?? "off",
+    list: props.suggestions === undefined ? undefined : `${id}-list`,
     "aria-invalid": props.error !== undefined,
     "aria-describedby": `${id}-note`,
     onInput: (event: { readonly currentTarget: { readonly value: string } }) =>
@@ -43,6 +46,13 @@ export function TextField(props: TextFieldProps) {
         <TextInput type={props.type ?? "text"} shared={shared} />
       ) : (
         <textarea rows={props.lines} {...shared} />
+      )}
+      {props.suggestions && (
+        <datalist id={`${id}-list`}>
+          {props.suggestions.map((value) => (
+            <option key={value} value={value} />
+          ))}
+        </datalist>
       )}
     </Field>
   );

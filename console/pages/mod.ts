@@ -1,11 +1,18 @@
 /** The table of pages, in the order of the sidebar. */
-import { Box, LayoutDashboard, Lock, Shapes, Waypoints } from "lucide";
+import { Box, LayoutDashboard, Lock, Route, Shapes, Waypoints } from "lucide";
 import { defineText } from "../text/mod.ts";
 import type { PageRow } from "./page.ts";
 
 const titles = defineText(
-  { overview: "Overview", services: "Services", topology: "Topology", locks: "Locks", components: "Components" },
-  { overview: "概览", services: "服务", topology: "拓扑", locks: "锁", components: "组件" },
+  {
+    overview: "Overview",
+    services: "Services",
+    topology: "Topology",
+    locks: "Locks",
+    routes: "Routes",
+    components: "Components",
+  },
+  { overview: "概览", services: "服务", topology: "拓扑", locks: "锁", routes: "路由", components: "组件" },
 );
 
 export const PAGES: readonly PageRow[] = [
@@ -46,6 +53,16 @@ export const PAGES: readonly PageRow[] = [
     key: "l",
     needs: "locks:read",
     load: () => import("./locks/page.tsx"),
+  },
+  {
+    id: "routes",
+    paths: ["/routes/edit", "/routes/test", "/routes/releases", "/routes/at/:name"],
+    icon: Route,
+    group: "change",
+    title: () => titles().routes,
+    key: "r",
+    needs: "config:read",
+    load: () => import("./routes/page.tsx"),
   },
   {
     id: "components",

@@ -27,7 +27,7 @@ export const locksText = defineText(
     lockCount: (count: number) => plural(count, "lock", "locks"),
     emptyTitle: "No locks are held",
     emptyText: "A lock appears here while a session holds it, waits for it, or its delay runs. This command holds one:",
-    unheldTitle: "Nobody holds this lock",
+    unheldTitle: "No session holds this lock",
     unheldText: "It has neither a holder nor a queue. The next session that requests it gets it at once.",
     tooMany: (count: number) => `Only the first ${count} locks are shown. Choose a group of names to see the others.`,
     break: "Break",
