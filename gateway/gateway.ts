@@ -41,6 +41,7 @@ import { QuotaLeases } from "./sources/quota-leases.ts";
 import { LastGoodFile, readLastGood, slim, type LastGood } from "./sources/last-good.ts";
 import { NameSource } from "./sources/names.ts";
 import { RegistrySource } from "./sources/registry.ts";
+import { TrafficReports } from "./sources/traffic-reports.ts";
 import { NamedFileWatch } from "./sources/named-files.ts";
 import { UpstreamCaller, type RetryKind } from "./upstream/call.ts";
 import { UpstreamPools } from "./upstream/pools.ts";
@@ -84,6 +85,7 @@ class RunningGateway implements Gateway {
   readonly #loop: LoopWatch;
   readonly #accessLog: AccessLog;
   readonly #leases: QuotaLeases;
+  readonly #reports: TrafficReports | undefined;
   readonly #workers: number;
   readonly #peers: PeerExchange | undefined;
   readonly #names: NameSource;
@@ -129,6 +131,7 @@ class RunningGateway implements Gateway {
     this.#names = new NameSource(this.#host, () => this.#snapshots.rebuildNamed(), settings.resolveName);
     this.#files = new NamedFileWatch(this.#host, () => this.#filesChanged());
     this.#leases = new QuotaLeases(this.#host, client.quotas, settings.namespace);
+    this.#reports = client.traffic && this.#reportsTo(client.traffic);
     const sticky = new SignedCookies(settings.stickyKey ?? freshKey(host));
     const limiter = new RateLimiter({ workers: this.#workers });
     const concurrency = new ConcurrencyLimiter();
@@ -164,6 +167,19 @@ class RunningGateway implements Gateway {
     return configFile === undefined
       ? new ConfigSource(this.#host, client, this.#settings, listener)
       : new FileSource(this.#host, configFile, listener, filters);
+  }
+
+  #reportsTo(client: NonNullable<GatewayClient["traffic"]>): TrafficReports {
+    const { namespace, instance } = this.#settings;
+    this.#metrics.traffic.isTaken = true;
+    return new TrafficReports(this.#host, client, {
+      namespace,
+      name: instance?.id ?? "gateway",
+      take: () =>
+        this.#metrics.traffic.take(
+          [...this.#snapshots.current.endpoints.values()].flatMap(({ endpoints }) => endpoints),
+        ),
+    });
   }
 
   #lastGoodFile(): LastGoodFile | undefined {
@@ -359,6 +375,7 @@ class RunningGateway implements Gateway {
 
   async #stop(): Promise<void> {
     this.#endListening();
+    this.#reports?.[Symbol.dispose]();
     await this.#listeners.stop(this.#settings.drainMs);
     this.#loop[Symbol.dispose]();
     this.#accessLog[Symbol.dispose]();

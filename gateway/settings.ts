@@ -70,6 +70,8 @@ export interface GatewayClient {
   readonly config: Pick<Client["config"], "watch" | "acknowledger" | "effectiveOtherThan">;
   /** Absent: each gateway applies shared limits on its own. */
   readonly quotas?: Pick<Client["quotas"], "lease">;
+  /** Absent: the gateway does not report its traffic. */
+  readonly traffic?: Pick<Client["traffic"], "report">;
 }
 
 export interface GatewayPorts {

@@ -35,6 +35,7 @@ export class HealthPast {
   readonly #latest = new Map<string, Latest>();
   /** Oldest first. */
   readonly #recent: HealthChange[] = [];
+  #version = 0;
 
   constructor(host: Host, store: Store) {
     this.#host = host;
@@ -54,14 +55,15 @@ export class HealthPast {
     }
   }
 
-  /** The latest transitions of all instances, oldest first. */
-  get recent(): readonly HealthChange[] {
-    return this.#recent;
+  /** The latest transitions of all instances, oldest first. The version tells whether they changed. */
+  get recent(): { readonly version: number; readonly changes: readonly HealthChange[] } {
+    return { version: this.#version, changes: this.#recent };
   }
 
   reset(entries: readonly StoreEntry[]): void {
     this.#latest.clear();
     this.#recent.length = 0;
+    this.#version++;
     const all: HealthChange[] = [];
     for (const entry of entries) {
       all.push(...this.#take(entry));
@@ -71,13 +73,11 @@ export class HealthPast {
     this.#recent.push(...latestOf(all));
   }
 
-  /** Returns whether any of the events changed a history. */
-  apply(events: readonly StoreEvent[]): boolean {
-    let changed = false;
+  apply(events: readonly StoreEvent[]): void {
     for (const event of events) {
       if (event.type === "put") {
         for (const change of this.#take(event.entry)) {
-          changed = true;
+          this.#version++;
           const at = firstIndexWhere(
             this.#recent.length,
             (index) => (this.#recent[index] as HealthChange).atMs > change.atMs,
@@ -91,7 +91,6 @@ export class HealthPast {
     }
     if (this.#recent.length > RECENT_TRANSITIONS_MAX)
       this.#recent.splice(0, this.#recent.length - RECENT_TRANSITIONS_MAX);
-    return changed;
   }
 
   /** Remembers the latest state of a history, and returns its transitions that are new. */

@@ -272,8 +272,9 @@ export class RegistryCommands {
         read,
       ]),
     );
-    // The keeper records the histories of a batch that is too large.
-    if (past.size > TXN_OPS_MAX) return commit(this.#store, reads, plan);
+    const verdicts = names.reduce((sum, name) => sum + (this.#parts.catalog.record(name)?.checks.length ?? 0), 0);
+    // The keeper records the histories of a batch that is too large: each entry that is read takes a comparison.
+    if (past.size + verdicts > TXN_OPS_MAX) return commit(this.#store, reads, plan);
     return commit(
       this.#store,
       [...past.values()],

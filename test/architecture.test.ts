@@ -37,10 +37,13 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#traffic/api",
     "#flags/core",
   ],
-  "kernel/access": ["#base", "#http", "#store"],
+  "kernel/changes": ["#base", "#store"],
+  "kernel/access": ["#base", "#changes", "#http", "#store"],
   registry: ["#base", "#store", "#health", "#health/core", "#http"],
   locks: ["#base", "#store", "#http"],
   quotas: ["#base", "#store", "#http"],
+  traffic: ["#base", "#store", "#http"],
+  timeline: ["#base", "#changes", "#changes/api", "#config-server/api", "#http", "#registry/api", "#store"],
   "config-server": [
     "#base",
     "#base/formats",
@@ -48,6 +51,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#base/properties",
     "#base/toml-source",
     "#base/yaml",
+    "#changes",
     "#store",
     "#http",
   ],
@@ -67,6 +71,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#registry/api",
     "#config-server/api",
     "#quotas/api",
+    "#traffic/api",
   ],
   agent: [
     "#base",
@@ -97,6 +102,11 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#locks/api",
     "#quotas/api",
     "#registry/api",
+    "#timeline/api",
+    "#traffic/api",
+    "#changes",
+    "#timeline",
+    "#traffic",
     "#store",
     "#settings",
     "#health",
@@ -142,7 +152,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** An `api.ts` is a contract: shapes and codes, and nothing else; it may be built on another contract. */
-const CONTRACT_MAY = new Set(["#base", "typebox", "#registry/api", "#config-server/api"]);
+const CONTRACT_MAY = new Set(["#base", "typebox", "#changes/api", "#registry/api", "#config-server/api"]);
 /** A core may import its own folder, its `../api.ts` and these. */
 const CORE_MAY = new Set([
   "#base",

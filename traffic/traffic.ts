@@ -53,6 +53,11 @@ export class Traffic {
     });
   }
 
+  /** Records up to this revision are counted. */
+  get revision(): number {
+    return this.#view.revision;
+  }
+
   /** Adds a report of a gateway or a client. @throws TRAFFIC_NOT_OWN */
   report(principal: Principal, namespace: string, report: TrafficReport): void {
     requireOwn(principal, report);

@@ -1,6 +1,7 @@
 /** Publishes releases: resolves masks, checks the items, and commits the release with everything that must change with it. */
 import { hash } from "node:crypto";
 import { deadline, decodeJson, type Host, own } from "#base";
+import { ChangeLog, type ChangeEntry } from "#changes";
 import { commit, type KeyOrPrefix, type KnownEntries, type Revision, type Store, StoreErrors } from "#store";
 import {
   ConfigErrors,
@@ -23,6 +24,7 @@ import { dataKeysOf, type OpenItems, type StoredItems, type StoredRelease } from
 import type { Secrets } from "../secrets/secrets.ts";
 import type { Contents } from "./contents.ts";
 import { ReleaseChecker, type Sight } from "./release-checker.ts";
+import { releaseChanges } from "./release-changes.ts";
 import type { StoredReleases } from "./stored-releases.ts";
 
 /** Attempts to make a change on top of releases that other publishers made meanwhile. */
@@ -91,6 +93,7 @@ export class Publisher {
   readonly #store: Store;
   readonly #parts: PublisherParts;
   readonly #checker: ReleaseChecker;
+  readonly #changes: ChangeLog;
   readonly #counter;
 
   constructor(host: Host, store: Store, parts: PublisherParts) {
@@ -98,6 +101,7 @@ export class Publisher {
     this.#store = store;
     this.#parts = parts;
     this.#checker = new ReleaseChecker(host, parts.live, parts.checks);
+    this.#changes = new ChangeLog(host, store);
     this.#counter = host.metrics.counter({
       name: "posthouse_config_releases_total",
       help: "Requested releases, by result.",
@@ -249,7 +253,7 @@ export class Publisher {
       ...[...prepared.restsOn.keys()].map((key) => ({ key })),
       ...(change.also?.reads ?? []),
     ];
-    const { result, revision } = await commit(this.#store, reads, (known) => {
+    const plan = (known: KnownEntries, entry: ChangeEntry) => {
       requireUnchanged(known, name, prepared);
       requireOwner(known.get(owner), name, change);
       const inForce = rulesOf(known.get(rules));
@@ -259,9 +263,13 @@ export class Publisher {
       const nowMs = this.#host.clock.now();
       const tally = emergency ? this.rolloutWatch?.tally(name) : undefined;
       const command = { name, ...change, items, rollout, tally, nowMs, knownDataKeys };
-      const plan = publishRelease(known.get(liveKey(name)), command, content);
-      return { ...plan, writes: [...plan.writes, ...(change.also?.writes(known, plan.result) ?? [])] };
-    });
+      const { writes, result } = publishRelease(known.get(liveKey(name)), command, content);
+      const noted = releaseChanges(result, known.get(liveKey(name)), rollout !== undefined).map(entry);
+      return { result, writes: [...writes, ...noted, ...(change.also?.writes(known, result) ?? [])] };
+    };
+    const { result, revision } = await this.#changes.use((entry) =>
+      commit(this.#store, reads, (known) => plan(known, entry)),
+    );
     this.#counter.labels("released").inc();
     const { items: _items, ...summary } = result;
     const level = summary.emergency ? "warn" : "info";

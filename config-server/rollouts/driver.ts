@@ -4,7 +4,8 @@
  * All state is in the store, except durations: each member measures them itself.
  */
 import { AppError, deadline, decodeJson, encodeJson, messageOf, Trigger, type Host } from "#base";
-import { commit, type Store } from "#store";
+import { ChangeLog, type ChangeEntry } from "#changes";
+import { commit, type KnownEntries, type Store } from "#store";
 import {
   ConfigErrors,
   SHOWN_INSTANCES_MAX,
@@ -15,6 +16,7 @@ import {
 } from "../api.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import type { ConfigServer } from "../releases/config-server.ts";
+import { rolloutChange } from "../releases/release-changes.ts";
 import { judge, type Observed, type Seen } from "../core/gate.ts";
 import { liveKey, rolloutKey, rolloutsPrefix, setId, setOf } from "../core/keys.ts";
 import type { ActiveRollout } from "../core/live.ts";
@@ -65,6 +67,7 @@ export class Rollouts {
   readonly #host: Host;
   readonly #store: Store;
   readonly #parts: Parts;
+  readonly #changes: ChangeLog;
   readonly #wake = new Trigger();
   /** By set and version. */
   #seen = new Map<string, Seen>();
@@ -74,6 +77,7 @@ export class Rollouts {
     this.#host = host;
     this.#store = store;
     this.#parts = parts;
+    this.#changes = new ChangeLog(host, store);
     parts.config.publisher.rolloutWatch = {
       critical: ({ namespace }, plan) => this.#criticalOf(namespace, plan),
       tally: (name) => this.#lookAt(name)?.tally ?? NO_TALLY,
@@ -184,25 +188,30 @@ export class Rollouts {
     const key = liveKey(name);
     const tally = this.#lookAt(name)?.tally ?? NO_TALLY;
     const { because, by, turn, version } = given;
-    const { result, revision } = await commit(this.#store, [{ key }], (known) => {
+    const plan = (known: KnownEntries, noted: ChangeEntry) => {
       const entry = known.get(key);
       const record = entry && decodeJson<LiveRecord>(entry.value);
       if (!record?.rollout) return { result: undefined };
       const { rollout } = record;
       if (turn !== undefined && (rollout.turn !== turn || rollout.version !== version)) return { result: undefined };
       const critical = this.#criticalOf(name.namespace, rollout.plan);
-      const context = { because, by, tally, critical, nowMs: this.#host.clock.now() };
+      const nowMs = this.#host.clock.now();
+      const context = { because, by, tally, critical, nowMs };
       const { live, ended } = step(name, { ...record, rollout }, what, context);
       return {
         writes: [
-          { type: "put", key, value: encodeJson(live) },
+          { type: "put" as const, key, value: encodeJson(live) },
           ...(ended
             ? [{ type: "put" as const, key: rolloutKey(name, rollout.version), value: encodeJson(ended) }]
             : []),
+          noted(rolloutChange(name, { what, because, by, atMs: nowMs }, { rollout, ended })),
         ],
         result: { rollout, ended },
       };
-    });
+    };
+    const { result, revision } = await this.#changes.use((entry) =>
+      commit(this.#store, [{ key }], (known) => plan(known, entry)),
+    );
     if (!result) return undefined;
     this.#noted(name, { what, because, by, ...result });
     return { revision, ended: result.ended };

@@ -3,6 +3,7 @@
  * once per route, method and status, and kept; those of removed routes are dropped.
  */
 import { LATENCY_BUCKETS_SECONDS, type CounterChild, type HistogramChild, type Host, type Metrics } from "#base";
+import { TrafficCounts } from "../traffic-counts.ts";
 import { COMMON_METHODS, GATEWAY_FLAGS, type ClusterView, type GatewayFlag } from "../api.ts";
 
 const METHODS: ReadonlySet<string> = new Set(COMMON_METHODS);
@@ -37,6 +38,8 @@ export class GatewayMetrics {
   readonly #ejections: CounterChild;
   readonly #routes = new Map<string, RouteChildren>();
   readonly inFlight: { inc(): void; dec(): void };
+  /** For reports to the control plane. */
+  readonly traffic = new TrafficCounts();
 
   /** The functions are called when the metrics are read. */
   constructor(

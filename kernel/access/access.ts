@@ -4,6 +4,7 @@
  */
 import { hash as digest, timingSafeEqual } from "node:crypto";
 import { decodeJson, encodeJson, randomId, type Host } from "#base";
+import { ChangeLog, type StoredChange } from "#changes";
 import { EVERY_NAME, HttpErrors, type Principal } from "#http";
 import { commit, type Delete, type StoreEntry, type Store, View } from "#store";
 import { AccessErrors, type IssuedToken, type TokenRequest, type TokenSummary } from "./api.ts";
@@ -42,6 +43,7 @@ export class Access {
   readonly signIns: SignIns;
   readonly #host: Host;
   readonly #store: Store;
+  readonly #changes: ChangeLog;
   readonly #view: View;
   readonly #tokens = new Map<string, TokenRecord>();
   readonly #internal = new Map<string, Principal>();
@@ -51,6 +53,7 @@ export class Access {
   constructor(host: Host, store: Store) {
     this.#host = host;
     this.#store = store;
+    this.#changes = new ChangeLog(host, store);
     this.signIns = new SignIns(host, store, this.#tokens);
     this.#view = new View(host, store, {
       name: "access",
@@ -129,7 +132,12 @@ export class Access {
       );
     }
     const { id, token, record } = this.#make(request);
-    await this.#store.txn({ then: [{ type: "put", key: `${TOKENS_PREFIX}${id}`, value: encodeJson(record) }] });
+    const key = `${TOKENS_PREFIX}${id}`;
+    await this.#changes.use((entry) =>
+      this.#store.txn({
+        then: [{ type: "put", key, value: encodeJson(record) }, entry(this.#changeOf("token-issued", record, by))],
+      }),
+    );
     this.#host.log.info(
       { token: id, ...tokenLimits(record), name: record.name, role: record.role, by },
       "token issued",
@@ -140,16 +148,30 @@ export class Access {
   /** @throws ACCESS_TOKEN_NOT_FOUND */
   async revoke(id: string, by: string): Promise<void> {
     const key = `${TOKENS_PREFIX}${id}`;
-    const { result } = await commit(this.#store, [{ key }], (known) => {
-      const entry = known.get(key);
-      if (!entry) throw AccessErrors.TOKEN_NOT_FOUND(`Token "${id}" not found.`);
-      const writes: Delete[] = [
-        { type: "delete", key },
-        { type: "delete", key: signInsKey(id) },
-      ];
-      return { writes, result: decodeJson<TokenRecord>(entry.value) };
-    });
+    const { result } = await this.#changes.use((note) =>
+      commit(this.#store, [{ key }], (known) => {
+        const entry = known.get(key);
+        if (!entry) throw AccessErrors.TOKEN_NOT_FOUND(`Token "${id}" not found.`);
+        const record = decodeJson<TokenRecord>(entry.value);
+        const writes: Delete[] = [
+          { type: "delete", key },
+          { type: "delete", key: signInsKey(id) },
+        ];
+        return { writes: [...writes, note(this.#changeOf("token-revoked", record, by))], result: record };
+      }),
+    );
     this.#host.log.info({ token: id, name: result.name, role: result.role, by }, "token revoked");
+  }
+
+  #changeOf(kind: "token-issued" | "token-revoked", { name, role }: TokenRecord, by: string): StoredChange {
+    const at = new Date(this.#host.clock.now()).toISOString();
+    return {
+      at,
+      kind,
+      subject: { type: "token", name },
+      by,
+      ...(kind === "token-issued" ? { to: role } : { from: role }),
+    };
   }
 
   /** All current tokens of the store, for a process that does not follow it. */

@@ -15,8 +15,8 @@ const DAY_SECONDS = 86_400;
 /** A change as it is stored. Its id is in the key, and its text is made by the reader. */
 export type StoredChange = Omit<Change, "id" | "text">;
 
-/** Adds an entry to the writes of a transaction. */
-export type ChangeEntry = (change: StoredChange) => Put;
+/** Makes the write of an entry for a transaction. `index` tells apart several changes of one transaction. */
+export type ChangeEntry = (change: StoredChange, index?: number) => Put;
 
 export class ChangeLog {
   readonly #host: Host;
@@ -28,12 +28,12 @@ export class ChangeLog {
   }
 
   /**
-   * Runs a transaction whose writes include `entry(…)`. It may run twice, and it may call `entry` once per plan: the last
-   * call counts, because only its writes are committed.
+   * Runs a transaction whose writes include `entry(…)`. It may run twice, and each plan of it makes its entries
+   * again: only the writes that are committed count.
    */
   use<T>(run: (entry: ChangeEntry) => Promise<T>): Promise<T> {
     const id = randomId(this.#host.random, ID_BYTES);
-    return this.#lease.use((lease) => run((change) => changePut(change, id, lease)));
+    return this.#lease.use((lease) => run((change, index = 0) => changePut(change, `${id}${index}`, lease)));
   }
 }
 

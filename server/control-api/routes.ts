@@ -12,7 +12,7 @@ import {
   transferPlugin,
 } from "#config-server";
 import * as configContract from "#config-server/api";
-import { flagsPlugin } from "#flags";
+import { flagDocumentRoute, flagsPlugin, type FlagSource } from "#flags";
 import * as gatewayContract from "#gateway/api";
 import {
   BadTokens,
@@ -31,6 +31,8 @@ import { quotasPlugin } from "#quotas";
 import * as quotasContract from "#quotas/api";
 import { membersPlugin, registryPlugin } from "#registry";
 import * as registryContract from "#registry/api";
+import { timelinePlugin } from "#timeline";
+import * as timelineContract from "#timeline/api";
 import { trafficPlugin } from "#traffic";
 import * as trafficContract from "#traffic/api";
 import { ConsoleFiles } from "../console/files.ts";
@@ -66,6 +68,7 @@ const TAGS = {
   flags: "Feature flags over OFREP.",
   gateway: "Explanations of routing decisions, and limits that gateways share.",
   locks: "Locks and leader election.",
+  timeline: "What changed, what is wrong now, and the feed that tells consoles to read again.",
   traffic: "Rates, errors and latencies by route, and the services that call each other.",
   access: "Tokens, sign-ins of browsers, and the caller itself.",
 } as const;
@@ -94,6 +97,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
       Gateway: gatewayContract,
       Quotas: quotasContract,
       Traffic: trafficContract,
+      Timeline: timelineContract,
     },
   });
   const consoleFiles = new ConsoleFiles(options.consoleFolder);
@@ -130,22 +134,27 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   rolloutsPlugin(app, rollouts);
   transferPlugin(app, transfer);
   sourcesPlugin(app, sources);
-  flagsPlugin(app, host, {
+  const flags: FlagSource = {
     action: "config:read",
     effective: (name) => {
       if (config.revision === 0) throw HttpErrors.UNAVAILABLE("The config is not loaded yet. Try again shortly.");
       return config.effective(name);
     },
-  });
+  };
+  flagsPlugin(app, host, flags);
+  flagDocumentRoute(app, flags);
   secretsPlugin(app, services);
   locksPlugin(app, locks);
   quotasPlugin(app, quotas);
   trafficPlugin(app, services.traffic);
+  timelinePlugin(app, services.facts);
   accessPlugin(app, access);
   signInPlugin(app, { host, access, badTokens });
   options.extend?.(app, access);
   app.addHook("preClose", async () => {
-    await Promise.all([registry.hub, config.hub, locks].map((part) => part[Symbol.asyncDispose]()));
+    await Promise.all(
+      [registry.hub, config.hub, locks, services.facts.feed].map((part) => part[Symbol.asyncDispose]()),
+    );
   });
   await app.ready();
   return app;

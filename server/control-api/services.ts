@@ -24,6 +24,7 @@ import { Quotas } from "#quotas";
 import { Drains, Members, Prober, Reaper, Registry, RegistryErrors } from "#registry";
 import type { Store } from "#store";
 import { Traffic } from "#traffic";
+import { createConsoleFacts } from "./console-facts.ts";
 
 export interface ServicesOptions {
   readonly store: Store;
@@ -35,6 +36,10 @@ export interface ServicesOptions {
   readonly configSources?: readonly SourceSettings[];
   /** Source of the keys for secrets of configs. Absent: no secret can be released. */
   readonly secretKeys?: KeySource | undefined;
+  /** Functions that are unavailable while the rest works, for people. */
+  readonly degraded?: () => readonly string[];
+  /** Certificates of this process, and when they end. */
+  readonly certificates?: () => readonly { readonly name: string; readonly expiresAtMs: number }[];
 }
 
 export type Services = Awaited<ReturnType<typeof createServices>>;
@@ -69,7 +74,10 @@ export async function createServices(host: Host, options: ServicesOptions) {
   const sources = new Sources(host, store, config, transfer.planner, { sources: configSources, member: members });
   const orphans = new Orphans(host, store);
   const traffic = new Traffic(named(host, "traffic"), store, members);
+  const readers = { registry, members, locks, config, access, acknowledgements, subscribers, traffic };
+  const facts = createConsoleFacts(host, store, readers, options);
   return {
+    facts,
     access,
     sessions,
     registry,
@@ -121,6 +129,9 @@ export function startUpkeep(tasks: TaskGroup, services: Services): void {
   tasks.run("drains", (signal) => drains.run(signal));
   tasks.run("prober", (signal) => prober.run(signal));
   tasks.run("reaper", (signal) => reaper.run(signal));
+  tasks.run("timeline", (signal) => services.facts.timeline.run(signal));
+  tasks.run("presence", (signal) => services.facts.presence.run(signal));
+  tasks.run("feed", (signal) => services.facts.feed.run(signal));
   tasks.run("traffic", (signal) => services.traffic.run(signal));
   tasks.run("health history", (signal) => services.registry.keeper.run(members, signal));
 }

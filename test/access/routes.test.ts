@@ -13,6 +13,7 @@ const REGISTER = [
   "POST /v1/batches",
 ];
 const SESSIONS = ["POST /v1/sessions", "PUT /v1/sessions/{session}/heartbeat", "DELETE /v1/sessions/{session}"];
+const TRAFFIC = ["POST /v1/traffic"];
 const LOCKS = ["PUT /v1/locks/{name}", "DELETE /v1/locks/{name}"];
 const SET = "/v1/config/{namespace}/{app}/{profile}";
 const ACKNOWLEDGE = [`PUT ${SET}/acknowledgements/{subscriber}`];
@@ -41,10 +42,10 @@ const SELF = ["POST /ui/api/session", "DELETE /ui/api/session", "POST /v1/sign-i
 const WRITES: Record<string, readonly string[]> = {
   reader: [...SELF, ...ASK],
   // Limited to the app `gateway`, which is not the one asked for here.
-  gateway: [...SELF, "PUT /v1/watches/{watch}/seen", "POST /v1/gateway/quotas"],
+  gateway: [...SELF, "PUT /v1/watches/{watch}/seen", "POST /v1/gateway/quotas", ...TRAFFIC],
   editor: [...SELF, ...ASK, ...DRAFT],
-  agent: [...SELF, ...ASK, ...ACKNOWLEDGE, ...REGISTER, ...SESSIONS, ...LOCKS],
-  stranger: [...SELF, ...SESSIONS, ...LOCKS, "PUT /v1/watches/{watch}/seen"],
+  agent: [...SELF, ...ASK, ...ACKNOWLEDGE, ...REGISTER, ...SESSIONS, ...LOCKS, ...TRAFFIC],
+  stranger: [...SELF, ...SESSIONS, ...LOCKS, ...TRAFFIC, "PUT /v1/watches/{watch}/seen"],
 };
 /** Readings that not every role has. */
 const OPERATORS = new Set(["GET /v1/tokens", "GET /v1/config-audit", "GET /v1/config-secrets"]);

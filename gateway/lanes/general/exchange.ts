@@ -99,6 +99,9 @@ export class Exchange {
     const seconds = (this.#host.clock.monotonic() - this.startedMs) / 1000;
     this.#metrics.inFlight.dec();
     this.#metrics.request(route, this.method, shown, seconds);
+    const endpoint = this.forward?.endpoint;
+    const isRefused = this.refusal !== undefined;
+    this.#metrics.traffic.note({ route, status: shown, latencyMs: seconds * 1000, isRefused, endpoint });
     if (this.flag) this.#metrics.refusal(this.flag);
     if (span.recording) {
       span.set("http.request.method", this.method);

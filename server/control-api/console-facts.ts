@@ -1,0 +1,116 @@
+/** What the console shows beside the modules' own lists: how the timeline, its problems and its feed read the other modules. */
+import type { Access } from "#access";
+import type { Host } from "#base";
+import { ChangeLog } from "#changes";
+import type { Acknowledgements, ConfigServer, SetName, Subscribers } from "#config-server";
+import type { Locks } from "#locks";
+import type { Members, Registry } from "#registry";
+import type { Store } from "#store";
+import { Feed, Presence, type ProblemFacts, problemsIn, Timeline } from "#timeline";
+import type { FeedTopic } from "#timeline/api";
+import type { Traffic } from "#traffic";
+
+/** The app that gateways follow. */
+const GATEWAY_APP = "gateway";
+
+interface Readers {
+  readonly registry: Registry;
+  readonly members: Members;
+  readonly locks: Locks;
+  readonly config: ConfigServer;
+  readonly access: Access;
+  readonly acknowledgements: Acknowledgements;
+  readonly subscribers: Subscribers;
+  readonly traffic: Traffic;
+}
+
+interface ConsoleFactsOptions {
+  readonly degraded?: () => readonly string[];
+  readonly certificates?: () => readonly { readonly name: string; readonly expiresAtMs: number }[];
+}
+
+export function createConsoleFacts(host: Host, store: Store, readers: Readers, options: ConsoleFactsOptions) {
+  const { registry, members } = readers;
+  const leads = () => members.current && members.list()[0] === members.id;
+  const timeline = new Timeline(host, store, { health: () => registry.past.recent, leads });
+  const presence = new Presence(host, store, new ChangeLog(host, store), {
+    self: members.id,
+    members: () => members.list(),
+    gateways: () => gatewaysOf(readers),
+    leads,
+  });
+  const problems = () => problemFacts(host, readers, timeline, options);
+  const applied = appliedTo(readers, timeline);
+  const feed = new Feed(host, store, {
+    member: members.id,
+    appliedTo: (topic) => applied[topic]?.() ?? Infinity,
+    revision: () => registry.revision,
+    problems: () => [...problemsIn(problems())].map(({ id }) => id).join("\n"),
+  });
+  return { timeline, presence, feed, problems };
+}
+
+/** The view behind each topic. Others are read from the store itself, or follow in a moment. */
+function appliedTo(readers: Readers, timeline: Timeline): Partial<Record<FeedTopic, () => number>> {
+  const { registry, config, locks, access, traffic } = readers;
+  return {
+    services: () => registry.revision,
+    service: () => registry.revision,
+    config: () => config.revision,
+    routes: () => Math.max(config.revision, registry.revision),
+    rollouts: () => config.revision,
+    locks: () => locks.revision,
+    access: () => access.revision,
+    traffic: () => traffic.revision,
+    changes: () => Math.max(timeline.revision, registry.revision),
+  };
+}
+
+function gatewaysOf({ subscribers }: Readers) {
+  return [...subscribers.sets()].flatMap((id) => {
+    const [namespace = "", app = "", profile = ""] = id.split("/");
+    if (app !== GATEWAY_APP) return [];
+    return [...subscribers.of({ namespace, app, profile }).keys()].map((name) => ({ namespace, name }));
+  });
+}
+
+function problemFacts(
+  host: Host,
+  { registry, config, locks, acknowledgements }: Readers,
+  timeline: Timeline,
+  { degraded, certificates }: ConsoleFactsOptions,
+): ProblemFacts {
+  const { catalog } = registry;
+  const parts = { registry, "config server": config, locks };
+  return {
+    nowMs: host.clock.now(),
+    *services() {
+      for (const { namespace, service } of catalog.services()) {
+        yield { ...catalog.summary(namespace, service), ...catalog.panic(namespace, service) };
+      }
+    },
+    instances: (namespace, service) => catalog.instances(namespace, service),
+    output: (instance, check) => registry.health(instance).find(({ id }) => id === check)?.output,
+    *acknowledgements() {
+      for (const id of acknowledgements.sets()) {
+        const [namespace = "", app = "", profile = ""] = id.split("/");
+        const set: SetName = { namespace, app, profile };
+        // A config that cannot be built has no subscribers that should have it.
+        if (config.live.resolved(set).problems.length > 0) continue;
+        const { subscribers } = acknowledgements.list(set);
+        yield { set, dueAtMs: config.live.dueAtMs(set, { labels: {} }), subscribers };
+      }
+    },
+    *pausedRollouts() {
+      for (const { name: set, record } of config.live.rollouts()) {
+        const { state, version, stage, because = "paused by an operator" } = record.rollout;
+        if (state === "paused") yield { set, version, stage, because };
+      }
+    },
+    unreadableSecrets: () => config.unreadable().map(({ name: set, key }) => ({ set, key })),
+    silentParts: () => Object.entries(parts).flatMap(([name, part]) => (part.connected ? [] : [name])),
+    degraded: () => degraded?.() ?? [],
+    certificates: () => certificates?.() ?? [],
+    latestChanges: (kinds) => timeline.latest(kinds),
+  };
+}
