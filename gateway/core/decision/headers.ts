@@ -4,6 +4,7 @@
  */
 import { CLIENT_CERTIFICATE_HEADER } from "../callers/certificates.ts";
 import { clientOrigin, schemeSeen } from "../request/client-address.ts";
+import { setsConsoleCookie, withoutConsoleCookie } from "../request/console-cookie.ts";
 import { parseAuthority, type RequestHead } from "../request/head.ts";
 import type { RenderedEdits } from "../rewriting/header-edits.ts";
 import type { HeaderPair } from "../request/header-list.ts";
@@ -136,7 +137,9 @@ export function upstreamHeaders(
     if (deadline?.includes(lower)) continue;
     // A client may set the number of the attempt: all it does is to prevent retries of its own request.
     if (isOwn(lower) && (lower !== ATTEMPT_HEADER || options.set.some(([own]) => own === lower))) continue;
-    headers.push(name, rawHeaders[i + 1] as string);
+    const value = rawHeaders[i + 1] as string;
+    const passed = lower === "cookie" ? withoutConsoleCookie(value) : value;
+    if (passed !== undefined) headers.push(name, passed);
   }
   // Addresses that trusted proxies report stay in the list; earlier ones are dropped.
   const { chain } = clientOrigin(head.peer, head.header("x-forwarded-for"), options.table.trusted);
@@ -214,6 +217,7 @@ export function answerHeaders(headers: readonly string[], set: readonly HeaderPa
       continue;
     }
     if (set.some(([own]) => own === lower)) continue;
+    if (lower === "set-cookie" && setsConsoleCookie(headers[i + 1] as string)) continue;
     kept.push(name, headers[i + 1] as string);
   }
   for (const [name, value] of set) kept.push(name, value);

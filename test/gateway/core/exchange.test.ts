@@ -296,6 +296,11 @@ test("a service receives the identity of the client's certificate, and nothing w
   expect([told(undefined), told({ serverName: undefined, trusts: "ca", certificate: undefined })]).toEqual([[], []]);
 });
 
+test("a service receives the client's cookies without the one of the console", () => {
+  expect(sent(["Cookie", "a=1; posthouse_session=x"])).toMatchObject({ cookie: "a=1" });
+  expect(sent(["Cookie", "posthouse_session=x"])).not.toHaveProperty("cookie");
+});
+
 test("hop-by-hop headers, the gateway's own and those named by Connection are dropped; the rest crosses", () => {
   const passed = sent(
     ["Connection", "X-Hop, keep-alive", "X-Hop", "1", "TE", "trailers", "X-Own", "1", "X_A", "1", "X-A", "2"].concat([
