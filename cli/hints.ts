@@ -4,6 +4,7 @@
 const HINTS: readonly (readonly [code: string, next: string])[] = [
   ["CLIENT_UNREACHABLE", "posthouse doctor"],
   ["CLIENT_BAD_ANSWER", "posthouse doctor"],
+  ["CLIENT_*", "posthouse status"],
   ["CLI_TOKEN_MISSING", "posthouse login --token -"],
   ["CLI_CONTEXT_NOT_FOUND", "posthouse context ls"],
   ["CLI_CONTEXTS_INVALID", "posthouse context --help"],

@@ -10,6 +10,12 @@ export const OPERATION_VERBS: readonly VerbRow[] = [
     load: () => import("../verbs/status.ts"),
   },
   {
+    path: "top",
+    group: LOOK,
+    summary: "show services and routes live",
+    load: () => import("../verbs/top.ts"),
+  },
+  {
     path: "doctor",
     group: LOOK,
     summary: "look for problems of this host and of the server, and say what to do",

@@ -41,6 +41,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
 }
 
 export interface ListeningControl extends TestControl {
+  readonly url: string;
   /** A command against this control plane, as its operator. */
   posthouse(line: string, options?: RunOptions): Promise<Ran>;
 }
@@ -56,6 +57,7 @@ export async function withListeningControl(...options: Parameters<typeof withCon
   };
   return {
     ...control,
+    url: environment.POSTHOUSE_CONTROL_URLS,
     posthouse: (line, given = {}) =>
       run(line.split(" "), { ...given, environment: { ...environment, ...given.environment } }),
   };

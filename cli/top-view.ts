@@ -1,0 +1,162 @@
+/** The picture of `posthouse top`: services and routes as lines of a terminal of some size. Pure. */
+import type { Paint } from "./table.ts";
+import { widthOf } from "./table.ts";
+
+export interface TopService {
+  readonly service: string;
+  readonly instances: number;
+  readonly passing: number;
+  readonly warning: number;
+  readonly critical: number;
+  readonly draining: number;
+}
+export interface TopRoute {
+  readonly route: string;
+  readonly rps: number;
+  readonly errors: number;
+  readonly p50: number | null;
+  readonly p99: number | null;
+  readonly inFlight: number;
+  /** Requests per second of the last minutes, oldest first. */
+  readonly series: readonly number[];
+}
+export interface TopData {
+  readonly at: string;
+  readonly server: string;
+  readonly members: number;
+  readonly services: readonly TopService[];
+  /** Absent: the server does not measure traffic. */
+  readonly routes?: readonly TopRoute[] | undefined;
+  /** Why the last refresh failed; the data is then older. */
+  readonly problem?: string | undefined;
+}
+export interface TopState {
+  readonly filter: string;
+  /** Whether the filter is being typed. */
+  readonly isTyping: boolean;
+  /** Index of the selected row over both tables. */
+  readonly selected: number;
+  readonly columns: number;
+  readonly lines: number;
+}
+
+const BLOCKS = "▁▂▃▄▅▆▇█";
+/** Points of a row's chart. */
+const CHART_POINTS = 20;
+
+/** The worst service first, then by name. */
+export function shownServices({ services }: TopData, filter: string): TopService[] {
+  return services
+    .filter(({ service }) => service.includes(filter))
+    .toSorted((a, b) => b.critical - a.critical || b.warning - a.warning || (a.service < b.service ? -1 : 1));
+}
+export function shownRoutes({ routes = [] }: TopData, filter: string): TopRoute[] {
+  return routes.filter(({ route }) => route.includes(filter)).toSorted((a, b) => b.rps - a.rps);
+}
+
+export function topPicture(data: TopData, state: TopState, paint: Paint): string[] {
+  const services = shownServices(data, state.filter);
+  const routes = shownRoutes(data, state.filter);
+  const fixed = 5 + (data.routes === undefined ? 0 : 2);
+  const room = Math.max(2, state.lines - fixed);
+  const forRoutes = data.routes === undefined ? 0 : Math.min(routes.length, Math.max(1, Math.floor(room / 2)));
+  const forServices = Math.max(1, room - forRoutes);
+  const at = (index: number) => index === state.selected;
+  const lines = [
+    headOf(data, paint),
+    barOf(services, paint),
+    "",
+    paint("bold", cells(["SERVICE", "", "PASSING", "WARNING", "CRITICAL", "DRAINING"], SERVICE_WIDTHS)),
+    ...windowOf(
+      services.map((one, index) => serviceLine(one, at(index), paint)),
+      forServices,
+      state.selected,
+    ),
+  ];
+  if (data.routes !== undefined) {
+    lines.push(
+      "",
+      paint("bold", cells(["ROUTE", "RPS", "ERRORS/S", "P50 MS", "P99 MS", "IN FLIGHT", "LAST MINUTES"], ROUTE_WIDTHS)),
+    );
+    const rows = routes.map((one, index) => routeLine(one, at(services.length + index), paint));
+    lines.push(...windowOf(rows, forRoutes, state.selected - services.length));
+  }
+  while (lines.length < state.lines - 1) lines.push("");
+  const typed = state.isTyping
+    ? paint("cyan", `/${state.filter}█`)
+    : state.filter === ""
+      ? ""
+      : paint("cyan", `/${state.filter}`);
+  lines.splice(state.lines - 1);
+  lines.push(`${paint("dim", "q quit  ↑↓ select  / filter  Esc clear")}  ${typed}`.trimEnd());
+  return lines;
+}
+
+const SERVICE_WIDTHS = [28, 20, 8, 8, 8, 8];
+const ROUTE_WIDTHS = [28, 9, 9, 8, 8, 10, CHART_POINTS];
+
+function cells(texts: readonly string[], widths: readonly number[]): string {
+  return texts
+    .map((text, at) => {
+      const width = widths[at] ?? 0;
+      const padding = " ".repeat(Math.max(0, width - widthOf(text)));
+      return at === 0 || at === widths.length - 1 ? cut(text, width) + padding : padding + text;
+    })
+    .join(" ")
+    .trimEnd();
+}
+
+function cut(text: string, width: number): string {
+  return widthOf(text) <= width ? text : `${[...text].slice(0, width - 1).join("")}…`;
+}
+
+function headOf({ at, server, members, problem }: TopData, paint: Paint): string {
+  const head = `${paint("bold", "posthouse top")}  ${server}  ${members} member${members === 1 ? "" : "s"}  ${paint("dim", at)}`;
+  return problem === undefined ? head : `${head}  ${paint("red", `not refreshed: ${problem}`)}`;
+}
+
+function barOf(services: readonly TopService[], paint: Paint): string {
+  const sum = (count: (one: TopService) => number) => services.reduce((total, one) => total + count(one), 0);
+  const critical = sum((one) => one.critical);
+  const warning = sum((one) => one.warning);
+  return [
+    `${services.length} services`,
+    `${sum((one) => one.instances)} instances`,
+    paint("green", `${sum((one) => one.passing)} passing`),
+    ...(warning === 0 ? [] : [paint("yellow", `${warning} warning`)]),
+    ...(critical === 0 ? [] : [paint("red", `${critical} critical`)]),
+  ].join("  ");
+}
+
+function serviceLine(one: TopService, isSelected: boolean, paint: Paint): string {
+  const style = one.critical > 0 ? "red" : one.warning > 0 ? "yellow" : one.instances === 0 ? "dim" : "green";
+  const filled = one.instances === 0 ? 0 : Math.round((one.passing / one.instances) * 16);
+  const bar = `[${"█".repeat(filled)}${"·".repeat(16 - filled)}]`;
+  const counts = [`${one.passing}/${one.instances}`, String(one.warning), String(one.critical), String(one.draining)];
+  const [name = "", rest = ""] = [
+    cells([one.service], [28]).padEnd(28),
+    cells(["", bar, ...counts], [0, 20, 8, 8, 8, 8]),
+  ];
+  return `${isSelected ? paint("cyan", `▶${cut(name, 27).padEnd(27)}`) : name} ${paint(style, rest.trimStart().padStart(20))}`;
+}
+
+function routeLine(one: TopRoute, isSelected: boolean, paint: Paint): string {
+  const number = (value: number | null, digits = 1) => (value === null ? "-" : value.toFixed(digits));
+  const series = one.series.slice(-CHART_POINTS);
+  const most = Math.max(...series, 0);
+  const chart = series
+    .map((value) => (most === 0 ? BLOCKS[0] : BLOCKS[Math.min(7, Math.floor((value / most) * 7.99))]))
+    .join("");
+  const text = cells(
+    [one.route, number(one.rps), number(one.errors), number(one.p50), number(one.p99), String(one.inFlight), chart],
+    ROUTE_WIDTHS,
+  );
+  const marked = isSelected ? `▶${text.slice(0, 27)}${text.slice(28)}` : text;
+  return isSelected ? paint("cyan", marked) : one.errors > 0 ? paint("red", marked) : marked;
+}
+
+/** The part of the rows that has the selected one. */
+function windowOf(rows: readonly string[], count: number, selected: number): readonly string[] {
+  const from = Math.max(0, Math.min(selected - count + 1, rows.length - count));
+  return rows.slice(from, from + count);
+}
