@@ -9,7 +9,7 @@ import type { AddressInfo } from "node:net";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
 import { expect } from "vitest";
 import { buildConsole } from "../../scripts/console.ts";
-import { projectRoot, withControl, type TestControl } from "../kit/mod.ts";
+import { projectRoot, withControl, type TestControl, type TestControlOptions } from "../kit/mod.ts";
 
 const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 const BUILDS = join(projectRoot, "node_modules", ".cache", "posthouse", "console-tests");
@@ -41,9 +41,10 @@ export interface TestConsole extends AsyncDisposable {
   openSignedOut(path: string, view?: ConsoleView): Promise<Page>;
 }
 
-export async function startConsole(): Promise<TestConsole> {
+/** `options`: for pages about more than the control API itself has. */
+export async function startConsole(options: TestControlOptions = {}): Promise<TestConsole> {
   await using stack = new AsyncDisposableStack();
-  const control = stack.use(await withControl({ consoleFolder: await builtConsole() }));
+  const control = stack.use(await withControl({ ...options, consoleFolder: await builtConsole() }));
   await control.app.listen({ port: 0, host: "127.0.0.1" });
   const base = `http://127.0.0.1:${(control.app.server.address() as AddressInfo).port}`;
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
@@ -89,7 +90,8 @@ async function openPage(context: BrowserContext, url: string, errors: string[]):
   page.on("pageerror", (error) => errors.push(`${url}: ${error.stack ?? error.message}`));
   // Answers 4xx are part of some tests; violations of the content security policy never are.
   page.on("console", (message) => {
-    if (message.type() === "error" && message.text().includes("Content Security Policy")) errors.push(message.text());
+    if (message.type() === "error" && message.text().includes("Content Security Policy"))
+      errors.push(`${url}: ${message.text()} (${message.location().url}:${message.location().lineNumber})`);
   });
   await page.goto(url);
   return page;

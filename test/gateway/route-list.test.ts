@@ -2,14 +2,9 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
-import { Client, injectTransport } from "#client";
 import type { GatewayCheckAnswer, RouteList } from "#gateway/api";
-import { builtInFilters, gatewayReleaseCheck } from "#gateway";
-import { OWN_HOST_RULES } from "#health";
-import { createControlApi } from "#server/control-api";
-import { openStore } from "#store";
-import { testHost } from "#test/kit";
-import { Explainer, explainPlugin, gatewayCheckPlugin } from "../../gateway/explain/plugin.ts";
+import { withControl } from "#test/kit";
+import { withExplainer } from "./explain-kit.ts";
 
 const CONFIG = `# The shop's gateway.
 jwt:
@@ -39,39 +34,15 @@ hints:
 `;
 
 async function controlPlane() {
-  await using stack = new AsyncDisposableStack();
-  const host = testHost();
-  const store = stack.use(await openStore(host, { engine: "memory" }));
-  const control = stack.use(
-    await createControlApi(host, {
-      store,
-      releaseChecks: [gatewayReleaseCheck],
-      exposed: false,
-      probeRules: OWN_HOST_RULES,
-      startMs: 5_000,
-      notReady: () => [],
-      extend: (app, access) => {
-        const token = access.internalToken({ name: "explain", role: "reader" });
-        const client = new Client(host, { transport: injectTransport(app), token });
-        const explainer = new Explainer(host, { client, filters: builtInFilters });
-        explainPlugin(app, explainer);
-        gatewayCheckPlugin(app, explainer);
-      },
-    }),
-  );
+  const control = await withControl(withExplainer());
   const call = async <Data>(token: string, path: string, payload?: object) => {
-    const response = await control.app.inject({
-      method: payload ? "POST" : "GET",
-      url: path,
-      headers: { authorization: `Bearer ${token}` },
-      ...(payload ? { payload } : {}),
+    const { status, json } = await control.call(payload ? "POST" : "GET", path, payload, {
+      authorization: `Bearer ${token}`,
     });
-    return { status: response.statusCode, json: response.json<Data>() };
+    return { status, json: json as Data };
   };
-  const operator = control.firstToken?.token ?? "";
-  const client = new Client(host, { transport: injectTransport(control.app), token: operator });
-  const owned = stack.move();
-  return { call, client, operator, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const { client, token: operator } = control;
+  return { call, client, operator, [Symbol.asyncDispose]: () => control[Symbol.asyncDispose]() };
 }
 type Plane = Awaited<ReturnType<typeof controlPlane>>;
 

@@ -34,6 +34,8 @@ export interface TestControlOptions {
   readonly secretKeys?: KeySource;
   readonly probeRules?: ReachRules;
   readonly consoleFolder?: string;
+  /** Routes of a role that the control API itself does not have, such as explanations of gateways. */
+  readonly extend?: (app: FastifyInstance, access: Access) => void;
 }
 
 export async function withControl(options: TestControlOptions = {}): Promise<TestControl> {
@@ -51,6 +53,7 @@ export async function withControl(options: TestControlOptions = {}): Promise<Tes
       secretKeys: options.secretKeys,
       startMs: 5_000,
       ...(options.consoleFolder === undefined ? {} : { consoleFolder: options.consoleFolder }),
+      ...(options.extend === undefined ? {} : { extend: options.extend }),
       notReady: () => [],
     }),
   );
