@@ -9,6 +9,7 @@
  * @see https://github.com/open-feature/protocol service/openapi.yaml for the wire
  */
 import { Type, type Static } from "typebox";
+import { defineErrors } from "#base";
 
 /** Config keys that contain a flag set. */
 export const FLAGS_KEYS = ["flags.yaml", "flags.json"] as const;
@@ -230,4 +231,16 @@ export const EvaluationRefused = Type.Object({
   key: Type.Optional(Type.String()),
   errorCode: NotEvaluated.properties.errorCode,
   errorDetails: Type.String(),
+});
+
+/** A flag set for people who look at it: its definitions, and the release that they come from. */
+export const FlagSetView = Type.Object({
+  release: Evaluated.properties.metadata,
+  document: Type.Unknown({ description: "Segments and flags, as in the JSON Schema of `flags.yaml`." }),
+});
+export type FlagSetView = Omit<Static<typeof FlagSetView>, "document"> & { readonly document: FlagsDocument };
+
+export const FlagsErrors = defineErrors("FLAGS", {
+  NOT_FOUND: { status: 404, title: "No flags released" },
+  UNREADABLE: { status: 409, title: "Flags cannot be read" },
 });

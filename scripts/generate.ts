@@ -13,7 +13,7 @@ import { DialErrors } from "#base/dial";
 import { StateFileErrors } from "#base/state-file";
 import { ClientErrors } from "#client";
 import { ConfigErrors } from "#config-server/api";
-import { FlagSetSchema } from "#flags/core";
+import { FlagSetSchema, FlagsErrors } from "#flags/core";
 import { builtInFilters, gatewayConfigSchema } from "#gateway";
 import { GATEWAY_FLAGS, GatewayErrors, type GatewayErrorName } from "#gateway/api";
 import { HealthErrors } from "#health";
@@ -41,6 +41,7 @@ const TABLES: readonly [area: string, table: ErrorTable<Record<string, ErrorRow>
   ["Gateway", GatewayErrors],
   ["Health", HealthErrors],
   ["HTTP", HttpErrors],
+  ["Flags", FlagsErrors],
   ["Locks", LocksErrors],
   ["Quotas", QuotasErrors],
   ["Registry", RegistryErrors],

@@ -47,15 +47,22 @@ export class FlagSet {
   readonly #flags: ReadonlyMap<string, Flag>;
   /** The release of the set; included in each evaluation. */
   readonly release: Metadata;
+  /** The flags as they were written. */
+  readonly document: FlagsDocument;
 
-  constructor(flags: ReadonlyMap<string, Flag> = new Map(), release: Metadata = {}) {
+  constructor(
+    flags: ReadonlyMap<string, Flag> = new Map(),
+    release: Metadata = {},
+    document: FlagsDocument = { flags: {} },
+  ) {
     this.#flags = flags;
     this.release = release;
+    this.document = document;
   }
 
   /** The same flags, for another release. */
   of(release: Metadata): FlagSet {
-    return new FlagSet(this.#flags, release);
+    return new FlagSet(this.#flags, release, this.document);
   }
 
   /** Keys in the order of the document. */
@@ -122,7 +129,7 @@ export function compileFlags(tree: unknown): CompiledFlags {
     flags.set(key, compileFlag(key, definition, { segments, report }));
   }
   if (problems.length > 0) return { problems: problems.slice(0, PROBLEMS_MAX) };
-  return { set: new FlagSet(flags) };
+  return { set: new FlagSet(flags, {}, document) };
 }
 
 /** Levels of a tree, or DEPTH_MAX + 1 if it has more. Without recursion, since the depth is not known to be safe. */
