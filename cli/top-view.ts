@@ -92,18 +92,19 @@ export function topPicture(data: TopData, state: TopState, paint: Paint): string
   return lines;
 }
 
-const SERVICE_WIDTHS = [28, 20, 8, 8, 8, 8];
-const ROUTE_WIDTHS = [28, 9, 9, 8, 8, 10, CHART_POINTS];
+/** Widths of the columns. A negative one is aligned to the right. */
+const SERVICE_WIDTHS = [28, 18, -8, -8, -9, -9];
+const ROUTE_WIDTHS = [28, -9, -9, -8, -8, -10, CHART_POINTS];
 
 function cells(texts: readonly string[], widths: readonly number[]): string {
   return texts
     .map((text, at) => {
       const width = widths[at] ?? 0;
-      const padding = " ".repeat(Math.max(0, width - widthOf(text)));
-      return at === 0 || at === widths.length - 1 ? cut(text, width) + padding : padding + text;
+      const shown = cut(text, Math.abs(width));
+      const padding = " ".repeat(Math.max(0, Math.abs(width) - widthOf(shown)));
+      return width < 0 ? padding + shown : shown + padding;
     })
-    .join(" ")
-    .trimEnd();
+    .join(" ");
 }
 
 function cut(text: string, width: number): string {
@@ -133,11 +134,10 @@ function serviceLine(one: TopService, isSelected: boolean, paint: Paint): string
   const filled = one.instances === 0 ? 0 : Math.round((one.passing / one.instances) * 16);
   const bar = `[${"█".repeat(filled)}${"·".repeat(16 - filled)}]`;
   const counts = [`${one.passing}/${one.instances}`, String(one.warning), String(one.critical), String(one.draining)];
-  const [name = "", rest = ""] = [
-    cells([one.service], [28]).padEnd(28),
-    cells(["", bar, ...counts], [0, 20, 8, 8, 8, 8]),
-  ];
-  return `${isSelected ? paint("cyan", `▶${cut(name, 27).padEnd(27)}`) : name} ${paint(style, rest.trimStart().padStart(20))}`;
+  const text = cells([isSelected ? `▶${one.service}` : one.service, bar, ...counts], SERVICE_WIDTHS);
+  const nameWidth = SERVICE_WIDTHS[0] ?? 0;
+  const [name, rest] = [text.slice(0, nameWidth), text.slice(nameWidth)];
+  return `${isSelected ? paint("cyan", name) : name}${paint(style, rest)}`;
 }
 
 function routeLine(one: TopRoute, isSelected: boolean, paint: Paint): string {
@@ -147,12 +147,10 @@ function routeLine(one: TopRoute, isSelected: boolean, paint: Paint): string {
   const chart = series
     .map((value) => (most === 0 ? BLOCKS[0] : BLOCKS[Math.min(7, Math.floor((value / most) * 7.99))]))
     .join("");
-  const text = cells(
-    [one.route, number(one.rps), number(one.errors), number(one.p50), number(one.p99), String(one.inFlight), chart],
-    ROUTE_WIDTHS,
-  );
-  const marked = isSelected ? `▶${text.slice(0, 27)}${text.slice(28)}` : text;
-  return isSelected ? paint("cyan", marked) : one.errors > 0 ? paint("red", marked) : marked;
+  const name = isSelected ? `▶${one.route}` : one.route;
+  const numbers = [number(one.rps), number(one.errors), number(one.p50), number(one.p99), String(one.inFlight)];
+  const text = cells([name, ...numbers, chart], ROUTE_WIDTHS);
+  return isSelected ? paint("cyan", text) : one.errors > 0 ? paint("red", text) : text;
 }
 
 /** The part of the rows that has the selected one. */

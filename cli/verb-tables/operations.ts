@@ -40,6 +40,13 @@ export const OPERATION_VERBS: readonly VerbRow[] = [
     load: () => import("../verbs/apply.ts"),
   },
   {
+    path: "bench",
+    args: "<target>",
+    group: MORE,
+    summary: "measure a running server: registry, config or gateway",
+    load: () => import("../verbs/bench.ts"),
+  },
+  {
     path: "completion",
     args: "<shell>",
     group: MORE,
