@@ -91,6 +91,7 @@ export const setText = defineText(
     takeLive: "Take the live text",
     mine: "Mine",
     liveSide: "Live",
+    draftSide: "Draft",
     versionSide: (version: number) => `Version ${version}`,
   },
   {
@@ -182,6 +183,7 @@ export const setText = defineText(
     takeLive: "采用线上内容",
     mine: "我的内容",
     liveSide: "线上",
+    draftSide: "草稿",
     versionSide: (version) => `版本 ${version}`,
   },
 );

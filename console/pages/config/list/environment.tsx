@@ -5,7 +5,7 @@ import type { Rules, SetSummary } from "#config-server/api";
 import { Badge } from "../../../components/badge.tsx";
 import { Button } from "../../../components/button.tsx";
 import { Card } from "../../../components/layout.tsx";
-import { DataTable } from "../../../components/table.tsx";
+import { DataTable, type TableColumn } from "../../../components/table.tsx";
 import { linkTo } from "../../../data/location.ts";
 import { useResource } from "../../../data/resource.ts";
 import { setIdOf, setPageOf } from "../core/names.ts";
@@ -21,6 +21,7 @@ export function Environment({ namespace, sets }: EnvironmentProps) {
   const text = configText();
   const rules = useResource<Rules>(`/v1/config/${encodeURIComponent(namespace)}/rules`, ["config"]);
   const isEditing = useSignal(false);
+  const isRolling = sets.some(({ rollout }) => rollout !== undefined);
   return (
     <Card
       isFlush
@@ -72,14 +73,7 @@ export function Environment({ namespace, sets }: EnvironmentProps) {
             cell: ({ profile }) => <span title={profile}>{profile}</span>,
             sort: ({ profile }) => profile,
           },
-          {
-            id: "rollout",
-            title: text.rollout,
-            width: "minmax(8rem, 1fr)",
-            priority: 2,
-            cell: ({ rollout }) => rollout !== undefined && <Badge tone="moving">{text.rolloutOf(rollout)}</Badge>,
-            sort: ({ rollout = 0 }) => -rollout,
-          },
+          ...(isRolling ? [rolloutColumn()] : []),
           {
             id: "version",
             title: text.version,
@@ -93,4 +87,17 @@ export function Environment({ namespace, sets }: EnvironmentProps) {
       {isEditing.value && <RulesDialog namespace={namespace} onClose={() => (isEditing.value = false)} />}
     </Card>
   );
+}
+
+/** Only where there is a rollout: an empty column says nothing. */
+function rolloutColumn(): TableColumn<SetSummary> {
+  const text = configText();
+  return {
+    id: "rollout",
+    title: text.rollout,
+    width: "minmax(8rem, 1fr)",
+    priority: 2,
+    cell: ({ rollout }) => rollout !== undefined && <Badge tone="moving">{text.rolloutOf(rollout)}</Badge>,
+    sort: ({ rollout = 0 }) => -rollout,
+  };
 }

@@ -25,15 +25,15 @@ export function RulesDialog({ namespace, onClose }: RulesDialogProps) {
   const review = useSignal<Rules["review"] | undefined>(undefined);
   const limits = useSignal<Readonly<Partial<Record<LimitName, string>>>>({});
   useEffect(() => {
-    callApi<Rules>({ path })
-      .then(({ data, headers }) => {
-        etag.value = headers.get("etag") ?? "";
-        review.value = data.review;
-        limits.value = Object.fromEntries(
-          Object.entries(data.limits ?? {}).map(([name, value]) => [name, String(value)]),
-        );
-      })
-      .catch((error: unknown) => (problem.value = error instanceof ApiProblem ? error : new ApiProblem(0, {})));
+    const load = async () => {
+      const { data, headers } = await callApi<Rules>({ path });
+      etag.value = headers.get("etag") ?? "";
+      review.value = data.review;
+      limits.value = Object.fromEntries(
+        Object.entries(data.limits ?? {}).map(([name, value]) => [name, String(value)]),
+      );
+    };
+    load().catch((error: unknown) => (problem.value = error instanceof ApiProblem ? error : new ApiProblem(0, {})));
   }, [path]);
   const labels: Record<LimitName, string> = {
     keys: text.limitKeys,

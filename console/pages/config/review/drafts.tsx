@@ -108,7 +108,7 @@ function OwnDrafts({ set, drafts, reload }: OwnDraftsProps) {
     >
       <Differences
         of={diff.data?.differences.length ? diff.data.differences : drafts.map(bareDifference)}
-        labels={[setText().liveSide, setText().drafted]}
+        labels={[setText().liveSide, setText().draftSide]}
         control={({ key }) => (
           <DraftControl
             set={set}

@@ -78,7 +78,7 @@ export default function SetPage({ name }: { readonly name: SetName }) {
 }
 
 /** Views that also say something about a set without a release: drafts of its first key. */
-const ALSO_EMPTY: readonly ViewName[] = ["review", "compare"];
+const ALSO_EMPTY: ReadonlySet<ViewName> = new Set(["review", "compare"]);
 
 interface SetBodyProps extends ViewProps {
   readonly view: ViewName;
@@ -88,7 +88,7 @@ interface SetBodyProps extends ViewProps {
 function SetBody({ set, view, children }: SetBodyProps) {
   const text = setText();
   const isEmpty = !set.summary && isAbsent(set.effective.problem);
-  if (!isEmpty || ALSO_EMPTY.includes(view)) return <>{children}</>;
+  if (!isEmpty || ALSO_EMPTY.has(view)) return <>{children}</>;
   const { namespace, app, profile } = set.name;
   return (
     <EmptyState

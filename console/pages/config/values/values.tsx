@@ -8,7 +8,6 @@ import { Card } from "../../../components/layout.tsx";
 import { Loaded } from "../../../components/states.tsx";
 import { DataTable } from "../../../components/table.tsx";
 import { useQuery } from "../../../data/location.ts";
-import { useResource } from "../../../data/resource.ts";
 import { commonText } from "../../../text/common.ts";
 import { type Origin, originOf } from "../core/origin.ts";
 import { setText } from "../set-text.ts";
