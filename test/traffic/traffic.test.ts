@@ -102,8 +102,7 @@ for (const workers of [1, 2]) {
     await eventually("the route answers", async () => (await call(`${gateway}/`)).status === 200);
     for (let index = 0; index < 9; index++) await call(`${gateway}/`);
     await call(`${gateway}/fail`);
-    const shown = async () =>
-      (await call(`${api}/v1/traffic?service=echo`, { token })).json as unknown as TrafficView;
+    const shown = async () => (await call(`${api}/v1/traffic?service=echo`, { token })).json as unknown as TrafficView;
     await eventually("all are counted", async () => {
       const edge = (await shown()).edges[0];
       return edge !== undefined && Math.round(edge.rps * 3600) >= 11 && edge.errors > 0;

@@ -72,7 +72,8 @@ export class PendingTraffic {
     const inFlight = this.#sumInFlight(nowMs);
     const shown = JSON.stringify([...inFlight]);
     const busy = [...this.#entries].filter(([key, { tally }]) => requestsOf(tally) > 0 || inFlight.has(key));
-    if (busy.length === 0 && shown === this.#wasInFlight) return undefined;
+    const isQuiet = busy.every(([, { tally }]) => requestsOf(tally) === 0);
+    if (isQuiet && shown === this.#wasInFlight) return undefined;
     this.#wasInFlight = shown;
     const series = busy
       .map(([key, { name, tally }]) => [name, inFlight.get(key) ?? 0, trimmed(tally)] as const)
