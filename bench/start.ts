@@ -16,6 +16,8 @@ const COMMANDS = {
   "posthouse --help": [PROGRAM, "--help"],
   "posthouse version": [PROGRAM, "version"],
 };
+/** A command that asks the server, measured while one runs. */
+const ASKING = ["posthouse services ls", [PROGRAM, "services", "ls"]] as const;
 
 interface Cost {
   readonly wallMs: number;
@@ -23,10 +25,11 @@ interface Cost {
 }
 
 /** One run of Node to its end. The shell's `times` has the CPU time of its children. */
-function costOf(args: readonly string[]): Cost {
+function costOf(args: readonly string[], environment: Record<string, string> = {}): Cost {
   const began = performance.now();
   const { stdout } = spawnSync("sh", ["-c", '"$@" >/dev/null; times', "sh", process.execPath, ...args], {
     encoding: "utf8",
+    env: { ...process.env, ...environment },
   });
   const wallMs = performance.now() - began;
   const [, children = ""] = stdout.trim().split("\n");
@@ -43,8 +46,9 @@ export async function benchStart(): Promise<object> {
   const readyMs: number[] = [];
   const readyCpuMs: number[] = [];
   const memory: number[] = [];
-  const costs = new Map<string, Cost[]>(Object.keys(COMMANDS).map((name) => [name, []]));
+  const costs = new Map<string, Cost[]>([...Object.keys(COMMANDS), ASKING[0]].map((name) => [name, []]));
   let firstUpMs = 0;
+  let token = "";
   try {
     for (let i = 0; i <= STARTS; i++) {
       for (const [name, args] of Object.entries(COMMANDS)) costs.get(name)?.push(costOf(args));
@@ -55,6 +59,8 @@ export async function benchStart(): Promise<object> {
         await new Promise((resolve) => setTimeout(resolve, 5));
       const ready = performance.now() - began;
       const pid = posthouse.child.pid as number;
+      // The token is printed at the first start only.
+      token = posthouse.token ?? token;
       const cpuMs = cpuMicros(pid) / 1_000;
       await new Promise((resolve) => setTimeout(resolve, 1_000));
       // The very first start makes the certificate authority and the operator's token.
@@ -65,6 +71,8 @@ export async function benchStart(): Promise<object> {
         readyCpuMs.push(cpuMs);
         memory.push(residentMiB(pid));
       }
+      const environment = { POSTHOUSE_CONTROL_URLS: posthouse.api, POSTHOUSE_TOKEN: token };
+      costs.get(ASKING[0])?.push(costOf(ASKING[1], environment));
       await posthouse.stop();
     }
     const median = (values: readonly number[]) => spread(values).median;

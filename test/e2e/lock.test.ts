@@ -206,7 +206,7 @@ test("wrong usage, a missing token and a missing command say what to do", async 
   await using soon = run(["name", "--wait-seconds", "soon", "--", "true"]);
   expect((await soon.exited).code).toBe(2);
   await using stranger = run(["name", "--", "true"]);
-  expect((await stranger.exited).code).toBe(2);
+  expect((await stranger.exited).code).toBe(4);
   expect(stranger.errors()).toContain("POSTHOUSE_TOKEN");
   await using malformed = run(["a//b", "--", "true"], posthouse.token);
   expect((await malformed.exited).code).toBe(2);

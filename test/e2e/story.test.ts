@@ -46,7 +46,7 @@ async function tellStory(
       .replaceAll("./data/", `${data}/`)
       .replace("TOKEN=ph_…", `TOKEN=${token}`);
   await using stack = new AsyncDisposableStack();
-  const shell = stack.use(openShell());
+  const shell = stack.use(openShell({ environment: { POSTHOUSE_CONTROL_URLS: posthouse.api } }));
   const paste = async (block: string) => (await shell.paste(here(block))).output.trim();
   const blocks = await storyBlocks(file);
   const answers: string[] = [];
@@ -69,7 +69,7 @@ async function tellStory(
   expect(routed).toContain("GATEWAY_TOKEN_MISSING");
   expect(routed, routed).toMatch(/"service":"orders","pid":\d+,"path":"\/orders\/1"/);
   expect(killed).toMatch(/^(200 ){8}/m);
-  await shows(4, /"instances":2,"passing":1,"warning":0,"critical":1/);
+  await shows(4, /^orders\t2\t1\t0\t1\t/m);
   const jwt = await paste('echo "$JWT"');
   const owned = stack.move();
   return { jwt, [Symbol.asyncDispose]: () => owned.disposeAsync() };
