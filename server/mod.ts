@@ -64,6 +64,7 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
     settings,
     stack,
     notReady: [],
+    certificates: [],
     addresses: {},
     listeners: new OwnListeners(machineAddresses),
     control: undefined,

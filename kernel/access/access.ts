@@ -182,7 +182,11 @@ export class Access {
 
   /** All tokens, without their secrets. */
   list(): TokenSummary[] {
-    return [...this.#tokens].map(([id, record]) => tokenSummary(id, record)).sort((a, b) => (a.id < b.id ? -1 : 1));
+    const summaries = [...this.#tokens].map(([id, record]): TokenSummary => {
+      const browsers = this.signIns.browsersOf(id, record);
+      return { ...tokenSummary(id, record), ...(browsers === 0 ? {} : { browsers }) };
+    });
+    return summaries.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   /** @throws HTTP_TOKEN_INVALID, HTTP_TOKEN_EXPIRED, HTTP_UNAVAILABLE while the tokens are still being read */

@@ -69,6 +69,9 @@ export const TokenSummary = Type.Object({
   ...limits,
   createdAt: Type.String({ format: "date-time" }),
   expiresAt: Type.Optional(Type.String({ format: "date-time" })),
+  browsers: Type.Optional(
+    Type.Integer({ description: "Browsers that are signed in with it, and end with it. Absent: none." }),
+  ),
 });
 export type TokenSummary = Static<typeof TokenSummary>;
 
@@ -84,6 +87,9 @@ export type TokenList = Static<typeof TokenList>;
 /** The caller, and what it may do. */
 const callerFields = {
   name: Type.String(),
+  tokenId: Type.Optional(
+    Type.String({ description: "Id of the token behind it, as in the list of tokens. Absent: a part of the process." }),
+  ),
   role: Role,
   actions: Type.Array(Type.String(), { description: "Actions that the role allows, such as config:publish." }),
   limits: Type.Optional(Type.Object(limits, { description: "Absent: no limits beyond the role." })),

@@ -41,6 +41,11 @@ export class Sessions implements SessionOwners {
     return this.#view.run(signal);
   }
 
+  /** Open sessions. */
+  get size(): number {
+    return this.#owners.size;
+  }
+
   /** Opens a session for a principal. */
   async open({ id: owner }: Principal, ttlSeconds: number): Promise<Lease> {
     const lease = await this.#store.grant(ttlSeconds);

@@ -142,9 +142,10 @@ function sessionInfo({ principal, csrf, expiresAtMs }: BrowserSession): SessionI
 }
 
 function callerInfo(principal: Principal): CallerInfo {
-  const { name, role, limits, expiresAtMs } = principal;
+  const { name, role, limits, expiresAtMs, tokenId } = principal;
   return {
     name,
+    ...(tokenId === undefined ? {} : { tokenId }),
     role,
     actions: [...actionsOf(principal)],
     ...(limits === undefined ? {} : { limits: plainLimits(limits) }),

@@ -82,6 +82,11 @@ export class SignIns {
     this.#lists.delete(tokenId);
   }
 
+  /** The browsers that are signed in with a token. */
+  browsersOf(tokenId: string, token: TokenRecord): number {
+    return currentSignIns(this.#lists.get(tokenId), token, this.#host.clock.now()).sessions.length;
+  }
+
   /** Opens a session of a token. @throws HTTP_TOKEN_INVALID when it was revoked */
   async open(tokenId: string): Promise<OpenedSession> {
     return this.#start(tokenId, "token", withSession);

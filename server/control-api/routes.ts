@@ -39,9 +39,10 @@ import { ConsoleFiles } from "../console/files.ts";
 import { CONSOLE_PATH, consolePlugin } from "../console/plugin.ts";
 import { VERSION } from "../version.ts";
 import { namespacesPlugin } from "./namespaces.ts";
-import type { Services } from "./services.ts";
+import { systemPlugin } from "./system-plugin.ts";
+import type { Services, ServicesOptions } from "./services.ts";
 
-export interface RoutesOptions {
+export interface RoutesOptions extends Pick<ServicesOptions, "store" | "certificates"> {
   /** Whether other machines can reach the API. /metrics then needs a token too. */
   readonly exposed: boolean;
   /** Other parts of this process that are not ready, for people. */
@@ -68,7 +69,7 @@ const TAGS = {
   flags: "Feature flags over OFREP.",
   gateway: "Explanations of routing decisions, and limits that gateways share.",
   locks: "Locks and leader election.",
-  timeline: "What changed, what is wrong now, and the feed that tells consoles to read again.",
+  timeline: "Recent changes, present problems, and the feed that tells consoles to read again.",
   traffic: "Rates, errors and latencies by route, and the services that call each other.",
   access: "Tokens, sign-ins of browsers, and the caller itself.",
 } as const;
@@ -129,6 +130,13 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   registryPlugin(app, { registry, drains, sessions });
   membersPlugin(app, services.members);
   namespacesPlugin(app, services);
+  const { certificates } = options;
+  systemPlugin(app, host, {
+    members: services.members,
+    sessions,
+    store: options.store,
+    ...(certificates === undefined ? {} : { certificates }),
+  });
   configPlugin(app, services);
   proposalsPlugin(app, config, proposals);
   rolloutsPlugin(app, rollouts);

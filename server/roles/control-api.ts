@@ -56,6 +56,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
       configSources: settings.configSources,
       secretKeys: secretKeysOf(host, settings),
       notReady: () => reasons(parts),
+      certificates: () => parts.certificates,
       degraded: () => (refusing ? [`store: ${refusing.message}`] : []),
       extend: (app, access) => {
         const token = access.internalToken({ name: "explain", role: "reader" });

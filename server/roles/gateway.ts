@@ -1,4 +1,5 @@
 /** The gateway role, in this process or in workers. */
+import { X509Certificate } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -7,7 +8,7 @@ import type { GatewayPorts, GatewaySettings } from "#gateway";
 import { loadFilters } from "#gateway/config-text";
 import { isLoopback } from "#http";
 import { spellings } from "#settings";
-import { ownTls, readTls } from "../certificates.ts";
+import { ownTls, readTls, type TlsMaterial } from "../certificates.ts";
 import { listenError } from "../listen-error.ts";
 import { workerMetrics } from "../workers/metrics.ts";
 import { dialRules, isAlone, labelsOf, nameOfHost, wayFor, type Parts } from "./parts.ts";
@@ -97,8 +98,14 @@ async function gatewaySettings(parts: Parts): Promise<Omit<GatewaySettings, "fil
   };
 }
 
+async function tlsOf(parts: Parts): Promise<TlsMaterial> {
+  const tls = await certificateOf(parts);
+  parts.certificates.push({ name: "gateway", expiresAtMs: new X509Certificate(tls.cert).validToDate.getTime() });
+  return tls;
+}
+
 /** The operator's certificate, or one of this process's own authority. */
-async function tlsOf({ host, settings }: Parts) {
+async function certificateOf({ host, settings }: Parts): Promise<TlsMaterial> {
   const { gatewayCertFile, gatewayKeyFile, gatewayHost, data } = settings;
   if (gatewayCertFile !== undefined && gatewayKeyFile !== undefined) return readTls(gatewayCertFile, gatewayKeyFile);
   const names = ["localhost", "127.0.0.1", "::1", hostname(), ...(isLoopback(gatewayHost) ? [] : [gatewayHost])];

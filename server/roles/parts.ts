@@ -34,6 +34,8 @@ export interface Parts {
   readonly stack: AsyncDisposableStack;
   /** The reasons why the process is not ready, by part. */
   readonly notReady: (() => string | undefined)[];
+  /** The certificates that this process serves. */
+  readonly certificates: { readonly name: string; readonly expiresAtMs: number }[];
   readonly addresses: Addresses;
   /** The ports of this process and of its control plane. Neither checks nor the gateway connect to them. */
   readonly listeners: OwnListeners;

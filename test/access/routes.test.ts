@@ -56,8 +56,11 @@ const UNLIMITED = new Set([
   "GET /v1/config-sources",
   "GET /v1/config/{namespace}/rules",
 ]);
+/** For roles with operations:read. */
+const SYSTEM = "GET /v1/system";
 const isClosedToRead = (role: string, route: string): boolean => {
   if (OPERATORS.has(route)) return true;
+  if (route === SYSTEM) return role !== "reader" && role !== "gateway";
   if (role === "gateway") return UNLIMITED.has(route) || route.includes("{app}") || route === "GET /v1/watch/config";
   if (role !== "stranger") return false;
   return UNLIMITED.has(route) || route.includes("{app}") || route === "GET /v1/watch/config";

@@ -169,20 +169,38 @@ test("what is neither a token nor a session does not sign in, and counts as a ba
 test("GET /v1/me tells any caller what it may do", async () => {
   const clock = new ManualClock();
   await using control = await withControl({ host: testHost({ clock }) });
-  const { token } = await issue(control, { name: "ci", role: "gateway", ttlSeconds: 60 });
+  const { token, id } = await issue(control, { name: "ci", role: "gateway", ttlSeconds: 60 });
   const answer = await control.call("GET", "/v1/me", undefined, { authorization: `Bearer ${token}` });
   expect(answer.headers["cache-control"]).toBe("no-store");
   expect(answer.json).toEqual({
     name: "ci",
+    tokenId: id,
     role: "gateway",
     actions: expect.arrayContaining(["config:acknowledge", "quotas:lease"]) as string[],
     limits: { apps: ["gateway"] },
     expiresAt: new Date(clock.now() + 60_000).toISOString(),
   });
   const { actions, ...operator } = (await control.call("GET", "/v1/me")).json;
-  expect(operator).toEqual({ name: "operator", role: "operator" });
+  expect(operator).toEqual({ name: "operator", role: "operator", tokenId: control.token.split("_")[1] });
   expect(actions).not.toContain("config:secrets");
   expect((await control.call("GET", "/v1/me", undefined, {})).status).toBe(401);
+});
+
+test("the list of tokens counts the browsers that are signed in", async () => {
+  await using control = await withControl();
+  const { token, id } = await issue(control, { name: "ann", role: "editor" });
+  const browsersOf = async () => {
+    const { tokens } = (await control.call("GET", "/v1/tokens")).json as {
+      tokens: { id: string; browsers?: number }[];
+    };
+    return tokens.find((one) => one.id === id)?.browsers;
+  };
+  expect(await browsersOf()).toBeUndefined();
+  const browser = await openBrowser(control, { token });
+  await openBrowser(control, { token });
+  await expect.poll(browsersOf).toBe(2);
+  await browser.call("DELETE", SESSION);
+  await expect.poll(browsersOf).toBe(1);
 });
 
 test("callers that are still unknown have at most sixteen store transactions at once", async () => {
