@@ -1,5 +1,5 @@
 /**
- * What this gateway has handled since its last report: plain numbers, one cell per route and per called instance. A request
+ * The requests that this gateway has handled since its last report: plain numbers, one cell per route and per called instance. A request
  * costs two lookups and a few additions.
  */
 import { TRAFFIC_BUCKETS_MS, TRAFFIC_EDGES_MAX, TRAFFIC_ROUTES_MAX, type TrafficReport } from "#traffic/api";

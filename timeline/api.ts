@@ -29,7 +29,7 @@ export const Problem = Type.Object({
   kind: Type.String({ description: "Stable, such as service-down. Later versions may have more kinds." }),
   subject: Subject,
   since: Type.Optional(Type.String({ format: "date-time", description: "Absent: not known." })),
-  text: Type.String({ description: "What is wrong and what to do, in English, for people." }),
+  text: Type.String({ description: "The problem and the remedy, in English, for people." }),
   link: Type.Optional(Type.String({ description: "Path of the control API that shows more." })),
 });
 export type Problem = Static<typeof Problem>;
@@ -76,7 +76,9 @@ export const FeedChanged = Type.Object({
   topics: Type.Array(
     Type.Object({
       topic: TopicName,
-      names: Type.Optional(Type.Array(Type.String(), { description: "What changed. Absent: any of the topic." })),
+      names: Type.Optional(
+        Type.Array(Type.String(), { description: "The things that changed. Absent: any of the topic." }),
+      ),
     }),
   ),
 });

@@ -1,4 +1,4 @@
-/** What a caller may see: its role allows actions, and its limits allow namespaces and apps. */
+/** The things that a caller may see: its role allows actions, and its limits allow namespaces and apps. */
 import { type Action, can, type Principal, within } from "#http";
 import type { Subject } from "./api.ts";
 

@@ -108,7 +108,7 @@ export class Feed implements AsyncDisposable {
     }
   }
 
-  /** What changed meanwhile is not known. */
+  /** Changes may have been missed. */
   #reload(): void {
     this.#revision = undefined;
     this.#kept.length = 0;
@@ -159,7 +159,7 @@ export class Feed implements AsyncDisposable {
     return topics.length === 0 ? undefined : this.#event("changed", { revision: this.#sources.revision(), topics });
   }
 
-  /** What changed after an event; undefined when that is not known. */
+  /** The changes after an event; undefined when they are not known. */
   #missed(lastEventId: string): ChangedTopics | undefined {
     const [member, text = ""] = lastEventId.split(".");
     const number = Number(text);

@@ -24,7 +24,7 @@ export interface PresenceSources {
   readonly leads: () => boolean;
 }
 
-/** What was noted last: when each joined, by type and name. */
+/** The members and gateways noted last: when each joined, by type and name. */
 type Noted = Readonly<Record<string, string>>;
 
 export class Presence {

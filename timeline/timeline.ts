@@ -15,7 +15,7 @@ import { kindRow } from "./kinds.ts";
 const TRIM_MS = 30_000;
 const CURSOR = /^\d{15}-[\x20-\x7e]{1,256}$/;
 
-/** What the timeline reads of other modules. */
+/** The facts that the timeline reads of other modules. */
 export interface TimelineSources {
   /** The latest transitions of all instances. The same list until it changes. */
   readonly health: () => { readonly version: number; readonly changes: readonly HealthChangeFact[] };

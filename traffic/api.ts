@@ -22,7 +22,7 @@ const Name = Type.String({ pattern: NAME, description: "A DNS label." });
 const Namespace = Type.String({ pattern: NAME, default: "default", description: "A DNS label." });
 const Count = Type.Integer({ minimum: 0, maximum: 1_000_000_000 });
 
-/** What was handled since the last report. Absent numbers are 0. */
+/** Requests handled since the last report. Absent numbers are 0. */
 const counts = {
   requests: Type.Optional(Type.Unsafe<number>({ ...Count, description: "Requests that ended." })),
   clientErrors: Type.Optional(Type.Unsafe<number>({ ...Count, description: "Of these, answered with a status 4xx." })),

@@ -1,4 +1,4 @@
-/** What a release and a step of a rollout add to the log of changes. */
+/** The entries that releases and steps of rollouts add to the log of changes. */
 import { decodeJson } from "#base";
 import type { ChangeKind, StoredChange } from "#changes";
 import type { ReleaseSummary, RolloutView, SetName } from "../api.ts";

@@ -50,7 +50,7 @@ export const ChangeKindName = Type.Unsafe<ChangeKind>(
   ),
 );
 
-/** What a change or a problem is about. Its type determines the names that are present. */
+/** The thing that a change or a problem is about. Its type determines the names that are present. */
 export const Subject = Type.Object({
   type: Type.Union([
     Type.Literal("service"),

@@ -1,4 +1,4 @@
-/** What the console shows beside the modules' own lists: how the timeline, its problems and its feed read the other modules. */
+/** Facts that the console shows beside the modules' own lists: how the timeline, its problems and its feed read the other modules. */
 import type { Access } from "#access";
 import type { Host } from "#base";
 import { ChangeLog } from "#changes";

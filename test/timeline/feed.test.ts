@@ -1,9 +1,11 @@
 /** The feed of consoles: over real sockets, coalesced, resumable, bounded for readers that do not read. */
-import { connect } from "node:net";
+import { connect, type AddressInfo } from "node:net";
+import Fastify from "fastify";
 import { expect, test } from "vitest";
-import { call, eventually, hangSignal, startPosthouse, tempFolder } from "#test/kit";
+import { call, eventually, hangSignal, startPosthouse, tempFolder, testHost } from "#test/kit";
 import { ChangedTopics } from "../../timeline/core/changed-topics.ts";
 import { topicsOfKey } from "../../timeline/core/topics.ts";
+import { FeedReaders } from "../../timeline/feed-readers.ts";
 
 interface FeedEvent {
   readonly event: string;
@@ -71,7 +73,7 @@ test("keys belong to topics, and names are dropped when there are many", () => {
 });
 
 test(
-  "a feed names what changed, resumes, resets after a restart, and a slow reader costs no memory",
+  "a feed names the changed things, resumes, resets after a gap, and shows a reader its topics only",
   { timeout: 300_000 },
   async () => {
     await using folder = await tempFolder();
@@ -123,7 +125,7 @@ test(
   },
 );
 
-test("a reader that never reads is sent nothing more than its backlog", async () => {
+test("a feed ends with its connection", async () => {
   await using folder = await tempFolder();
   await using posthouse = await startPosthouse({ data: folder.path, args: ["--roles", "registry,config-server"] });
   const { hostname, port } = new URL(posthouse.api);
@@ -139,4 +141,39 @@ test("a reader that never reads is sent nothing more than its backlog", async ()
     const { text } = await call(`${posthouse.api}/metrics`, { token: posthouse.token });
     return /^posthouse_feeds 0$/m.test(text);
   });
+});
+
+test("a reader that does not read is sent nothing more, and one reset when it reads again", async () => {
+  const readers = new FeedReaders(testHost());
+  const app = Fastify();
+  let waiting = () => 0;
+  app.get("/", (_request, reply) => {
+    const principal = { id: "reader:x", name: "x", role: "reader" } as const;
+    readers.open(reply, principal, () => ({ event: "reset", id: "m.9", data: { reason: "slow" } }));
+    waiting = () => reply.raw.writableLength;
+  });
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => app.close());
+  await app.listen({ host: "127.0.0.1", port: 0 });
+  const socket = connect((app.server.address() as AddressInfo).port, "127.0.0.1");
+  stack.defer(() => void socket.destroy());
+  socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  await eventually("the feed is open", () => readers.count === 1);
+  socket.pause();
+  const event = { event: "changed", id: "m.1", data: "x".repeat(32 * 1024) };
+  let sent = 0;
+  // Until the buffers of the system are full, writes leave at once.
+  await eventually("it waits", () => {
+    for (let index = 0; index < 100; index++) for (const audience of readers.audiences()) readers.send(audience, event);
+    sent += 100;
+    return waiting() > 64 * 1024;
+  });
+  const before = waiting();
+  for (let index = 0; index < 1_000; index++) for (const audience of readers.audiences()) readers.send(audience, event);
+  expect(waiting()).toBe(before);
+  expect(before).toBeLessThan(sent * 32 * 1024);
+  let text = "";
+  socket.on("data", (chunk: Buffer) => (text = (text + chunk.toString()).slice(-200)));
+  socket.resume();
+  await eventually("the reset arrives", () => text.includes("event: reset"));
 });

@@ -1,4 +1,4 @@
-/** What changed, what is wrong, and the feed, against a real control API. */
+/** Recent changes and present problems, against a real control API. */
 import { expect, test } from "vitest";
 import type { ChangeList, ProblemList } from "#timeline/api";
 import { eventually, type TestControl, withControl } from "#test/kit";

@@ -36,7 +36,7 @@ export class ChangedTopics {
     }
   }
 
-  /** What a reader sees of it: topics and names that are visible. A topic of which no name is visible has not changed for it. */
+  /** The topics and names that are visible to a reader. A topic of which no name is visible has not changed for it. */
   seenBy(isVisible: (topic: FeedTopic, name: string | undefined) => boolean): FeedChanged["topics"] {
     return [...this.#names].flatMap(([topic, names]) => {
       if (!isVisible(topic, undefined)) return [];

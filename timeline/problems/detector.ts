@@ -1,4 +1,4 @@
-/** What a detector of problems reads, and what it finds. A detector is one file and one row of the table in mod.ts. */
+/** The facts that a detector of problems reads, and the problems that it finds. A detector is one file and one row of the table in mod.ts. */
 import type { AcknowledgementView, SetName } from "#config-server/api";
 import type { Action } from "#http";
 import type { Instance, Panic, ServiceSummary } from "#registry/api";
@@ -38,7 +38,7 @@ export type FoundProblem = Omit<Problem, "kind" | "id">;
 export interface ProblemDetector {
   /** The kinds of the problems that it finds are this, on the wire. */
   readonly kind: string;
-  /** What a reader must be allowed to do. */
+  /** The action that a reader must be allowed. */
   readonly action: Action;
   readonly find: (facts: ProblemFacts) => Iterable<FoundProblem>;
 }

@@ -1,5 +1,5 @@
 /**
- * What a member's reporters sent since the member last wrote: counts are added, and of requests in flight the latest number
+ * The reports that a member received since it last wrote: counts are added, and of requests in flight the latest number
  * of each reporter counts. One record of it per member is written, however many reporters there are. Pure.
  */
 import type { TrafficReport } from "../api.ts";
@@ -39,7 +39,7 @@ export class PendingTraffic {
   readonly #inFlight = new Map<string, { readonly atMs: number; readonly counts: ReadonlyMap<string, number> }>();
   #sequence = 0;
   #omitted = 0;
-  #wasInFlight = "";
+  #wasInFlight = "[]";
 
   /** Adds a report. `reporter` is unique over all principals. */
   add(namespace: string, reporter: string, { routes = [], edges = [] }: TrafficReport, nowMs: number): void {

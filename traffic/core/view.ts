@@ -1,4 +1,4 @@
-/** What the API shows of a namespace's traffic. Pure. */
+/** A namespace's traffic as the API shows it. Pure. */
 import {
   TRAFFIC_POINT_SECONDS,
   type TrafficEdge,
