@@ -20,12 +20,14 @@ interface InstanceActionsProps {
   readonly instance: Instance;
   /** Healthy instances of the service. */
   readonly healthy: number;
+  readonly onDone: () => Promise<void>;
 }
 
-export function InstanceActions({ instance, healthy }: InstanceActionsProps) {
+export function InstanceActions({ instance, healthy, onDone }: InstanceActionsProps) {
   const text = servicesText();
   const open = useSignal<InstanceAction | undefined>(undefined);
   const close = () => (open.value = undefined);
+  const shared = { instance, onClose: close, onDone };
   const isServing = instance.lifecycle === "serving" || instance.lifecycle === "starting";
   const isLast = instance.status === "passing" && healthy === 1 && isServing;
   const warning = isLast && <p class="notice">{text.lastInstance}</p>;
@@ -43,17 +45,9 @@ export function InstanceActions({ instance, healthy }: InstanceActionsProps) {
       <Button needs={NEEDS} kind="danger" onClick={() => (open.value = "deregister")}>
         {text.deregister}
       </Button>
-      {open.value === "take-out" && (
-        <TakeOut instance={instance} onClose={close}>
-          {warning}
-        </TakeOut>
-      )}
-      {open.value === "put-back" && <PutBack instance={instance} onClose={close} />}
-      {open.value === "deregister" && (
-        <Deregister instance={instance} onClose={close}>
-          {warning}
-        </Deregister>
-      )}
+      {open.value === "take-out" && <TakeOut {...shared}>{warning}</TakeOut>}
+      {open.value === "put-back" && <PutBack {...shared} />}
+      {open.value === "deregister" && <Deregister {...shared}>{warning}</Deregister>}
     </>
   );
 }
@@ -61,6 +55,7 @@ export function InstanceActions({ instance, healthy }: InstanceActionsProps) {
 interface OneActionProps {
   readonly instance: Instance;
   readonly onClose: () => void;
+  readonly onDone: () => Promise<void>;
   readonly children?: ComponentChildren;
 }
 
@@ -69,7 +64,7 @@ function isSeconds(text: string): boolean {
   return Number.isInteger(value) && value >= 1 && value <= DRAIN_SECONDS_MAX;
 }
 
-function TakeOut({ instance, onClose, children }: OneActionProps) {
+function TakeOut({ instance, onClose, onDone, children }: OneActionProps) {
   const text = servicesText();
   const seconds = useSignal(DRAIN_SECONDS);
   const { namespace, service, id } = instance;
@@ -86,6 +81,7 @@ function TakeOut({ instance, onClose, children }: OneActionProps) {
       }}
       cli={cliOf("services", "drain", service, id, "--seconds", seconds.value, ...namespaceWords(namespace))}
       done={text.takenOut}
+      onDone={onDone}
       onClose={onClose}
     >
       <p>{text.takeOutText}</p>
@@ -102,7 +98,7 @@ function TakeOut({ instance, onClose, children }: OneActionProps) {
   );
 }
 
-function PutBack({ instance: { namespace, service, id }, onClose }: OneActionProps) {
+function PutBack({ instance: { namespace, service, id }, onClose, onDone }: OneActionProps) {
   const text = servicesText();
   return (
     <ActionDialog
@@ -116,6 +112,7 @@ function PutBack({ instance: { namespace, service, id }, onClose }: OneActionPro
       }}
       cli={cliOf("services", "drain", service, id, "--undo", ...namespaceWords(namespace))}
       done={text.puttingBack}
+      onDone={onDone}
       onClose={onClose}
     >
       <p>{text.putBackText}</p>
@@ -123,7 +120,7 @@ function PutBack({ instance: { namespace, service, id }, onClose }: OneActionPro
   );
 }
 
-function Deregister({ instance: { namespace, service, id }, onClose, children }: OneActionProps) {
+function Deregister({ instance: { namespace, service, id }, onClose, onDone, children }: OneActionProps) {
   const text = servicesText();
   const drain = useSignal<"0" | "30">("30");
   const path = pathOf`/v1/services/${service}/instances/${id}?namespace=${namespace}`;
@@ -143,6 +140,7 @@ function Deregister({ instance: { namespace, service, id }, onClose, children }:
         ...namespaceWords(namespace),
       )}
       done={text.deregistered}
+      onDone={onDone}
       onClose={onClose}
     >
       <p>{text.deregisterText}</p>

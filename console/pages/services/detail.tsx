@@ -126,14 +126,25 @@ function Instances({ namespace, service, edges, healthy }: InstancesProps) {
   const history = useHealthHistory(namespace, service);
   const rows = useMemo(
     () => instanceRows(instances.data?.instances ?? [], history.instances, loadByInstance(edges, service)),
-    [instances.data, history, edges, service],
+    [instances.data, history.instances, edges, service],
   );
+  const reload = async () => {
+    history.reload();
+    await instances.reload();
+  };
   return (
     <>
       {history.problem && history.problem.status !== 404 && <Problem problem={history.problem} />}
       <Loaded of={instances}>
         {() => (
-          <InstanceTable namespace={namespace} service={service} rows={rows} history={history} healthy={healthy} />
+          <InstanceTable
+            namespace={namespace}
+            service={service}
+            rows={rows}
+            history={history}
+            healthy={healthy}
+            onDone={reload}
+          />
         )}
       </Loaded>
     </>

@@ -1,6 +1,6 @@
 /** The health history of all instances of a service, read page by page and again when the service changes. */
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import type { InstanceHistory, ServiceHistory } from "#registry/api";
 import { ApiProblem, pathOf, readApi } from "../../data/api.ts";
 import { onFeedChange } from "../../data/feed.ts";
@@ -12,6 +12,10 @@ export interface KnownHistory {
   readonly problem: ApiProblem | undefined;
 }
 
+export interface HealthHistoryResource extends KnownHistory {
+  readonly reload: () => void;
+}
+
 /** Instances per page: what the server allows. */
 const PAGE = 1_000;
 /** Milliseconds between two reads: a history of ten thousand instances has several megabytes. */
@@ -19,7 +23,8 @@ const GAP_MS = 2_000;
 
 const NONE: KnownHistory = { from: 0, to: 0, instances: new Map(), problem: undefined };
 
-export function useHealthHistory(namespace: string, service: string): KnownHistory {
+export function useHealthHistory(namespace: string, service: string): HealthHistoryResource {
+  const reload = useRef<() => void>(() => undefined);
   const state = useSignal<KnownHistory>(NONE);
   useEffect(() => {
     const abort = new AbortController();
@@ -40,13 +45,14 @@ export function useHealthHistory(namespace: string, service: string): KnownHisto
       isReading = false;
     };
     void read();
+    reload.current = () => void read();
     const stop = onFeedChange([`service:${namespace}/${service}`], () => void read());
     return () => {
       stop();
       abort.abort();
     };
   }, [namespace, service, state]);
-  return state.value;
+  return { ...state.value, reload: () => reload.current() };
 }
 
 async function readHistory(namespace: string, service: string, abort: AbortSignal): Promise<KnownHistory> {

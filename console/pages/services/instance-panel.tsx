@@ -22,10 +22,12 @@ interface InstancePanelProps {
   readonly row: InstanceRow | undefined;
   readonly history: KnownHistory;
   readonly healthy: number;
+  readonly onDone: () => Promise<void>;
   readonly onClose: () => void;
 }
 
-export function InstancePanel({ namespace, service, id, row, history, healthy, onClose }: InstancePanelProps) {
+export function InstancePanel(props: InstancePanelProps) {
+  const { namespace, service, id, row, history, healthy, onDone, onClose } = props;
   const text = servicesText();
   const instance = row?.instance;
   return (
@@ -34,7 +36,9 @@ export function InstancePanel({ namespace, service, id, row, history, healthy, o
       isSide
       width="38rem"
       onClose={onClose}
-      {...(instance === undefined ? {} : { footer: <InstanceActions instance={instance} healthy={healthy} /> })}
+      {...(instance === undefined
+        ? {}
+        : { footer: <InstanceActions instance={instance} healthy={healthy} onDone={onDone} /> })}
     >
       {row === undefined ? (
         <p class="muted">{text.unknownInstance}</p>

@@ -23,9 +23,11 @@ interface InstanceTableProps {
   readonly history: KnownHistory;
   /** Healthy instances of the service. */
   readonly healthy: number;
+  /** Reads again what an action has changed. */
+  readonly onDone: () => Promise<void>;
 }
 
-export function InstanceTable({ namespace, service, rows, history, healthy }: InstanceTableProps) {
+export function InstanceTable({ namespace, service, rows, history, healthy, onDone }: InstanceTableProps) {
   const text = servicesText();
   const [filter, setFilter] = useQuery("filter");
   const [chosen, setChosen] = useQuery("instance");
@@ -38,6 +40,7 @@ export function InstanceTable({ namespace, service, rows, history, healthy }: In
       row={rows.find(({ id }) => id === chosen)}
       history={history}
       healthy={healthy}
+      onDone={onDone}
       onClose={() => setChosen("")}
     />
   );
