@@ -328,3 +328,17 @@ test("a page in a browser of the host does not evaluate flags at the agent", asy
   const { status, body } = await callHttp<Record<string, unknown>>(port, "POST", ONE, {}, { host: "rebound.example" });
   expect([status, body["code"], typeof body["errorDetails"]]).toEqual([403, "AGENT_HOST_REFUSED", "string"]);
 });
+
+test("the definitions of a set are served with the release that they come from", async () => {
+  await using control = await withFlags();
+  const { status, json } = await control.call("GET", SET);
+  expect(status).toBe(200);
+  expect(json["release"]).toMatchObject({ profile: "default", version: 1 });
+  expect(json["document"]).toMatchObject({
+    flags: {
+      checkout: { variants: { on: true, off: false }, rules: [{ name: "staff" }, { split: { on: 100, off: 0 } }] },
+      banner: { state: "disabled" },
+    },
+  });
+  expect((await control.call("GET", "/v1/flags/default/billing/default")).json["code"]).toBe("FLAGS_NOT_FOUND");
+});

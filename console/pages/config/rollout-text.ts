@@ -13,6 +13,10 @@ export const rolloutText = defineText(
     noneText:
       "A gradual release reaches its instances stage by stage, and goes back by itself when one fails. Begin one from the editor, or from a shell:",
     waitsFor: "Waits for",
+    acknowledgementsOf: (count: number, names: string) =>
+      `${plural(count, "acknowledgement", "acknowledgements")}: ${names}`,
+    holdOf: (seconds: number) => `The hold of this stage: another ${seconds} s`,
+    andMore: (count: number) => ` and ${count} more`,
     because: "Because",
     by: (name: string) => `by ${name}`,
     automatic: "automatic",
@@ -81,6 +85,9 @@ export const rolloutText = defineText(
     none: "没有正在进行的灰度发布",
     noneText: "灰度发布按阶段逐步下发到实例，一旦失败会自动回滚。可以在编辑器中开始，也可以使用命令行：",
     waitsFor: "等待条件",
+    acknowledgementsOf: (count, names) => `${count} 个实例确认：${names}`,
+    holdOf: (seconds) => `本阶段的观察时间：还有 ${seconds} 秒`,
+    andMore: (count) => ` 等，另有 ${count} 个`,
     because: "原因",
     by: (name) => `操作人：${name}`,
     automatic: "自动",

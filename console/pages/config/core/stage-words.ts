@@ -1,4 +1,4 @@
-/** What a stage of a rollout selects, and how far it is. */
+/** What a stage of a rollout selects, how far it is, and what it waits for. */
 import type { RolloutView, StageView } from "#config-server/api";
 
 export type StageProgress = "done" | "now" | "later";
@@ -15,4 +15,19 @@ export function stageNames({ labels, instances }: StageView): string | undefined
       .map((pair) => pair.join("="))
       .join(", ");
   return instances?.join(", ");
+}
+
+/** What a rollout waits for; `other` is the server's own sentence. */
+export type Waiting =
+  | { readonly kind: "acknowledgements"; readonly missing: readonly string[] }
+  | { readonly kind: "hold"; readonly seconds: number }
+  | { readonly kind: "other"; readonly words: string };
+
+export function waitingOf({ state, waitsFor, instances = [] }: RolloutView): Waiting | undefined {
+  if (waitsFor === undefined || state === "paused") return undefined;
+  const hold = /held for another (\d+) s$/.exec(waitsFor)?.[1];
+  if (hold !== undefined) return { kind: "hold", seconds: Number(hold) };
+  const missing = instances.filter(({ reached, present, outcome }) => reached && present && outcome === undefined);
+  if (missing.length === 0) return { kind: "other", words: waitsFor };
+  return { kind: "acknowledgements", missing: missing.map(({ instance }) => instance) };
 }

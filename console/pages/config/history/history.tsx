@@ -31,19 +31,21 @@ export default function HistoryView({ set }: { readonly set: ConfigSet }) {
     <Loaded of={newest}>
       {() => (
         <>
-          <Comparison set={set} releases={releases} />
           <Card
             isFlush
             title={text.releases}
             actions={<CopyAs cli={cliOf("config", "history", set.id)} call={{ path: `${set.path}/releases` }} />}
           >
-            <ReleaseTable set={set} releases={releases} />
-            {older.more && (
-              <div class="config-none">
-                <Button onClick={() => void older.load()}>{text.older}</Button>
-              </div>
-            )}
+            <div class="config-releases">
+              <ReleaseTable set={set} releases={releases} />
+              {older.more && (
+                <div class="config-none">
+                  <Button onClick={() => void older.load()}>{text.older}</Button>
+                </div>
+              )}
+            </div>
           </Card>
+          <Comparison set={set} releases={releases} />
         </>
       )}
     </Loaded>

@@ -1,8 +1,11 @@
 /** The keys in which two states differ; each opens to the differences of its text. */
+import { ChevronRight } from "lucide";
+import { useSignal } from "@preact/signals";
 import type { Difference } from "#config-server/api";
 import { Badge, type Tone } from "../../../components/badge.tsx";
+import { CodeEditor } from "../../../components/code-editor.tsx";
 import { DiffView } from "../../../components/diff-view.tsx";
-import { useSignal } from "@preact/signals";
+import { Icon } from "../../../components/icon.tsx";
 import { bytesOfValue, sizeText } from "../core/names.ts";
 import { releaseText } from "../release-text.ts";
 
@@ -52,6 +55,7 @@ function DifferenceOfKey({ difference, isOpenAtFirst, labels, control }: Differe
       {control}
       <details open={isOpen.value} onToggle={(event) => (isOpen.value = event.currentTarget.open)}>
         <summary>
+          <Icon of={ChevronRight} size={14} />
           <code>{key}</code> <Badge tone={TONES[kind]}>{text[`kind_${kind}`]}</Badge>
         </summary>
         {isOpen.value && <DifferenceOfText difference={difference} {...(labels ? { labels } : {})} />}
@@ -70,12 +74,8 @@ function DifferenceOfText({ difference, labels }: Pick<DifferenceOfKeyProps, "di
     return <p class="muted">{text.binaryChanged(was ?? "–", is ?? "–")}</p>;
   }
   if (before?.value === after?.value) return <p class="muted">{text.onlyAttributes}</p>;
-  return (
-    <DiffView
-      before={before?.value ?? ""}
-      after={after?.value ?? ""}
-      format={either?.format ?? "text"}
-      {...(labels ? { labels } : {})}
-    />
-  );
+  // A whole key is shown as it is, not beside an empty text.
+  if (!before || !after)
+    return <CodeEditor label={difference.key} format={either?.format ?? "text"} value={either?.value ?? ""} />;
+  return <DiffView before={before.value} after={after.value} format={after.format} {...(labels ? { labels } : {})} />;
 }

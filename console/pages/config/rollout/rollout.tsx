@@ -8,6 +8,7 @@ import { EmptyState, Problem, Skeleton } from "../../../components/states.tsx";
 import { cliOf } from "../../../data/commands.ts";
 import { useResource } from "../../../data/resource.ts";
 import { formatAgo, formatTime } from "../../../data/time.ts";
+import { type Waiting, waitingOf } from "../core/stage-words.ts";
 import { rolloutText } from "../rollout-text.ts";
 import type { ConfigSet } from "../use-set.ts";
 import { RolloutInstances } from "./instances.tsx";
@@ -56,9 +57,10 @@ interface CurrentProps {
 
 function Current({ set, rollout, reload }: CurrentProps) {
   const text = rolloutText();
-  const { state, author, startedAt, onFailure, because, by, waitsFor, baseVersion, reason } = rollout;
+  const { state, author, startedAt, onFailure, because, by, baseVersion, reason } = rollout;
   const facts: [string, preact.ComponentChildren][] = [];
-  if (waitsFor !== undefined) facts.push([text.waitsFor, waitsFor]);
+  const waiting = waitingOf(rollout);
+  if (waiting) facts.push([text.waitsFor, waitingWords(waiting)]);
   if (because !== undefined)
     facts.push([text.because, `${because} · ${by === undefined ? text.automatic : text.by(by)}`]);
   return (
@@ -90,4 +92,17 @@ function Current({ set, rollout, reload }: CurrentProps) {
       <RolloutInstances rollout={rollout} />
     </>
   );
+}
+
+/** Names of instances in one sentence. */
+const NAMED_MAX = 5;
+
+function waitingWords(waiting: Waiting): string {
+  const text = rolloutText();
+  if (waiting.kind === "hold") return text.holdOf(waiting.seconds);
+  if (waiting.kind === "other") return waiting.words;
+  const { missing } = waiting;
+  const more = missing.length - NAMED_MAX;
+  const names = missing.slice(0, NAMED_MAX).join(", ") + (more > 0 ? text.andMore(more) : "");
+  return text.acknowledgementsOf(missing.length, names);
 }

@@ -111,7 +111,8 @@ function ValueFacts({ set, name, item, origin, written, draft }: ValueFactsProps
   if (set.effective.data?.items[schema]) {
     rows.push([text.schemaOf, <a href={linkTo(setPageOf(set.name), { key: schema })}>{schema}</a>]);
   }
-  if (draft) rows.push([text.drafted, <a href={linkTo(setPageOf(set.name), { tab: "review" })}>{text.tab_review}</a>]);
+  if (draft)
+    rows.push([text.draftSide, <a href={linkTo(setPageOf(set.name), { tab: "review" })}>{text.tab_review}</a>]);
   return <Facts of={rows} />;
 }
 
