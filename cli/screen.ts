@@ -1,8 +1,8 @@
 /** A live view on the alternate screen of a terminal: reads again and again, draws, and follows keys and the size of the window. */
 
-/** Alternate screen without a cursor; and back. */
-const ENTER = "\u001B[?1049h\u001B[?25l";
-const LEAVE = "\u001B[?25h\u001B[?1049l";
+/** Alternate screen without a cursor, on which long lines are cut; and back. */
+const ENTER = "\u001B[?1049h\u001B[?25l\u001B[?7l";
+const LEAVE = "\u001B[?7h\u001B[?25h\u001B[?1049l";
 const HOME = "\u001B[H";
 /** Clears the rest of a line, and everything below. */
 const CLEAR_LINE = "\u001B[K";

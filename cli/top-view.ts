@@ -61,24 +61,24 @@ export function topPicture(data: TopData, state: TopState, paint: Paint): string
   const room = Math.max(2, state.lines - fixed);
   const forRoutes = data.routes === undefined ? 0 : Math.min(routes.length, Math.max(1, Math.floor(room / 2)));
   const forServices = Math.max(1, room - forRoutes);
-  const at = (index: number) => index === state.selected;
+  const { columns } = state;
+  const look = (index: number): RowLook => ({ isSelected: index === state.selected, columns, paint });
+  const head = (name: string, headers: readonly string[], widths: readonly number[]) =>
+    paint("bold", `${cells([name], [nameWidth(columns)])} ${cells(headers, widths)}`.trimEnd());
   const lines = [
     headOf(data, paint),
     barOf(services, paint),
     "",
-    paint("bold", cells(["SERVICE", "", "PASSING", "WARNING", "CRITICAL", "DRAINING"], SERVICE_WIDTHS)),
+    head("SERVICE", ["", "PASSING", "WARNING", "CRITICAL", "DRAINING"], SERVICE_WIDTHS),
     ...windowOf(
-      services.map((one, index) => serviceLine(one, at(index), paint)),
+      services.map((one, index) => serviceLine(one, look(index))),
       forServices,
       state.selected,
     ),
   ];
   if (data.routes !== undefined) {
-    lines.push(
-      "",
-      paint("bold", cells(["ROUTE", "RPS", "ERRORS/S", "P50 MS", "P99 MS", "IN FLIGHT", "LAST MINUTES"], ROUTE_WIDTHS)),
-    );
-    const rows = routes.map((one, index) => routeLine(one, at(services.length + index), paint));
+    lines.push("", head("ROUTE", ["RPS", "ERRORS/S", "P50 MS", "P99 MS", "IN FLIGHT", "LAST MINUTES"], ROUTE_WIDTHS));
+    const rows = routes.map((one, index) => routeLine(one, look(services.length + index)));
     lines.push(...windowOf(rows, forRoutes, state.selected - services.length));
   }
   while (lines.length < state.lines - 1) lines.push("");
@@ -92,9 +92,18 @@ export function topPicture(data: TopData, state: TopState, paint: Paint): string
   return lines;
 }
 
-/** Widths of the columns. A negative one is aligned to the right. */
-const SERVICE_WIDTHS = [28, 18, -8, -8, -9, -9];
-const ROUTE_WIDTHS = [28, -9, -9, -8, -8, -10, CHART_POINTS];
+/** Widths of the columns after the name. A negative one is aligned to the right. */
+const SERVICE_WIDTHS = [18, -8, -8, -9, -9];
+const ROUTE_WIDTHS = [-9, -9, -8, -8, -10, CHART_POINTS];
+/** Columns of the name, which takes what the window has left. */
+const NAME_WIDTH = { min: 10, max: 40 } as const;
+
+function nameWidth(columns: number): number {
+  const others = Math.max(
+    ...[SERVICE_WIDTHS, ROUTE_WIDTHS].map((widths) => widths.reduce((sum, one) => sum + Math.abs(one) + 1, 0)),
+  );
+  return Math.max(NAME_WIDTH.min, Math.min(NAME_WIDTH.max, columns - others));
+}
 
 function cells(texts: readonly string[], widths: readonly number[]): string {
   return texts
@@ -129,28 +138,33 @@ function barOf(services: readonly TopService[], paint: Paint): string {
   ].join("  ");
 }
 
-function serviceLine(one: TopService, isSelected: boolean, paint: Paint): string {
+interface RowLook {
+  readonly isSelected: boolean;
+  readonly columns: number;
+  readonly paint: Paint;
+}
+
+function nameCell(name: string, { isSelected, columns, paint }: RowLook): string {
+  const text = cells([isSelected ? `▶${name}` : name], [nameWidth(columns)]);
+  return isSelected ? paint("cyan", text) : text;
+}
+
+function serviceLine(one: TopService, look: RowLook): string {
   const style = one.critical > 0 ? "red" : one.warning > 0 ? "yellow" : one.instances === 0 ? "dim" : "green";
   const filled = one.instances === 0 ? 0 : Math.round((one.passing / one.instances) * 16);
   const bar = `[${"█".repeat(filled)}${"·".repeat(16 - filled)}]`;
   const counts = [`${one.passing}/${one.instances}`, String(one.warning), String(one.critical), String(one.draining)];
-  const text = cells([isSelected ? `▶${one.service}` : one.service, bar, ...counts], SERVICE_WIDTHS);
-  const nameWidth = SERVICE_WIDTHS[0] ?? 0;
-  const [name, rest] = [text.slice(0, nameWidth), text.slice(nameWidth)];
-  return `${isSelected ? paint("cyan", name) : name}${paint(style, rest)}`;
+  return `${nameCell(one.service, look)} ${look.paint(style, cells([bar, ...counts], SERVICE_WIDTHS))}`;
 }
 
-function routeLine(one: TopRoute, isSelected: boolean, paint: Paint): string {
+function routeLine(one: TopRoute, look: RowLook): string {
   const number = (value: number | null, digits = 1) => (value === null ? "-" : value.toFixed(digits));
   const series = one.series.slice(-CHART_POINTS);
   const most = Math.max(...series, 0);
-  const chart = series
-    .map((value) => (most === 0 ? BLOCKS[0] : BLOCKS[Math.min(7, Math.floor((value / most) * 7.99))]))
-    .join("");
-  const name = isSelected ? `▶${one.route}` : one.route;
+  const blockOf = (value: number) => (most === 0 ? BLOCKS[0] : BLOCKS[Math.min(7, Math.floor((value / most) * 7.99))]);
   const numbers = [number(one.rps), number(one.errors), number(one.p50), number(one.p99), String(one.inFlight)];
-  const text = cells([name, ...numbers, chart], ROUTE_WIDTHS);
-  return isSelected ? paint("cyan", text) : one.errors > 0 ? paint("red", text) : text;
+  const rest = cells([...numbers, series.map(blockOf).join("")], ROUTE_WIDTHS).trimEnd();
+  return `${nameCell(one.route, look)} ${one.errors > 0 ? look.paint("red", rest) : rest}`;
 }
 
 /** The part of the rows that has the selected one. */
