@@ -87,8 +87,8 @@ function errorsPage(): string {
     NOTE,
     "",
     "Every error on a wire is an [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem (`application/problem+json`) with a",
-    "stable `code`. Branch on the code; the detail is for people and may change. Its `type` is `/errors/CODE`, a page of the",
-    "responding server. A gateway has no paths of its own, so its `type` is a name, `urn:posthouse:error:CODE`. Its errors",
+    "stable `code`. Branch on the code; the detail is for people and may change. Its `type` is `/docs/errors#CODE`, in a page of",
+    "the responding server. A gateway has no paths of its own, so its `type` is a name, `urn:posthouse:error:CODE`. Its errors",
     "also have a flag in the header `x-posthouse-flag`, in the log and in the metric.",
   ];
   for (const [area, table] of TABLES) {

@@ -7,7 +7,7 @@ import type { FastifyInstance } from "fastify";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { type Host, own } from "#base";
-import { HttpErrors } from "./problem.ts";
+import { HttpErrors, typeOfProblem } from "./problem.ts";
 
 /** Descriptors for files, the store, pipes, DNS, and listeners. */
 const DESCRIPTORS_RESERVED = 96;
@@ -68,6 +68,7 @@ export function limitConnections(host: Host, app: FastifyInstance, name: string)
   function refuse(socket: Socket): void {
     const { title, status, code } = HttpErrors.TOO_MANY_CONNECTIONS;
     const body = JSON.stringify({
+      type: typeOfProblem(code),
       title,
       status,
       code,

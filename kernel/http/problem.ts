@@ -40,12 +40,19 @@ export interface Problem {
 }
 
 export const PROBLEM_TYPE = "application/problem+json";
+/** The page of every error code, which each server of posthouse has. */
+export const ERRORS_PATH = "/docs/errors";
 
-/** The problem document of an error; `instance` is the path of the request. `type` is a page of the same server. */
+/** The `type` of a problem: the place of its code in a page of the server that responds. */
+export function typeOfProblem(code: string): string {
+  return `${ERRORS_PATH}#${code}`;
+}
+
+/** The problem document of an error; `instance` is the path of the request. */
 export function problemOf(error: AppError, instance?: string): Problem {
   return {
     ...error.extra,
-    type: `/errors/${error.code}`,
+    type: typeOfProblem(error.code),
     title: error.title,
     status: error.status,
     detail: error.message,

@@ -20,7 +20,7 @@ import {
 import { BODY_BYTES_DEFAULT, readJsonBodies } from "./body.ts";
 import { limitConnections } from "./connections.ts";
 import { knownPaths } from "./known-paths.ts";
-import { HttpErrors, sendProblem } from "./problem.ts";
+import { HttpErrors, sendProblem, typeOfProblem } from "./problem.ts";
 
 /** Longest time for a whole request to arrive, and for its head; slower clients are cut. Milliseconds. */
 export const REQUEST_MS_MAX = 30_000;
@@ -64,7 +64,7 @@ export function createHttpServer(host: Host, options: HttpServerOptions): Fastif
       const code = error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : error.code === "HPE_HEADER_OVERFLOW" ? 431 : 400;
       const row =
         code === 408 ? HttpErrors.TIMEOUT : code === 431 ? HttpErrors.HEADERS_TOO_LARGE : HttpErrors.MALFORMED;
-      const body = JSON.stringify({ title: row.title, status: code, code: row.code });
+      const body = JSON.stringify({ type: typeOfProblem(row.code), title: row.title, status: code, code: row.code });
       socket.end(
         `HTTP/1.1 ${code} ${row.title}\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
       );

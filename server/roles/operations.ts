@@ -10,12 +10,14 @@ import {
   HttpErrors,
   isLoopback,
   registerOperations,
+  registerPages,
   requireAuth,
 } from "#http";
 import { spellings } from "#settings";
 import { listenError } from "../listen-error.ts";
 import { clientFor, type Parts, listensAt, dialRules, reasons } from "./parts.ts";
 import { clustersIn } from "./parts.ts";
+import { VERSION } from "../version.ts";
 
 /** Routes for operators of a gateway without a control API in its process. */
 export async function startOperations(parts: Parts): Promise<void> {
@@ -29,6 +31,7 @@ export async function startOperations(parts: Parts): Promise<void> {
     },
     { badTokens: new BadTokens(host, "operations") },
   );
+  registerPages(app, { title: "posthouse operations", version: VERSION });
   registerOperations(app, host, { guardMetrics: !isLoopback(settings.host), notReady: () => reasons(parts) });
   if (settings.token !== undefined) {
     const { Explainer, explainPlugin } = await loadExplain();

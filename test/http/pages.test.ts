@@ -43,7 +43,7 @@ test("an unknown path is 404 and says where to begin", async () => {
 
 test("GET / leads to the API document and the errors, for programs and for browsers", async () => {
   const json = await control.app.inject("/");
-  expect(json.json()).toMatchObject({ links: { document: "/v1/openapi.json", errors: "/errors" } });
+  expect(json.json()).toMatchObject({ links: { document: "/v1/openapi.json", errors: "/docs/errors" } });
   for (const path of Object.values(json.json<{ links: Record<string, string> }>().links)) {
     expect((await control.app.inject(path)).statusCode, path).toBe(200);
   }
@@ -52,19 +52,39 @@ test("GET / leads to the API document and the errors, for programs and for brows
   expect(html.body).toContain('href="/v1/openapi.json"');
 });
 
-test("the type of a problem is a page of the server that answered, whatever the path was", async () => {
+const browser = { accept: "text/html,*/*" };
+
+test("the type of a problem is a place in a page of the server that answered, whatever the path was", async () => {
   for (const url of ["/v1/services/none", "/v1/nothing/at/all", "/v1/config/a/b/c/releases/9"]) {
-    const { type, code, title } = (await send("GET", url)).json<Record<string, string>>();
-    const page = await control.app.inject(new URL(type ?? "", `http://posthouse${url}`).pathname);
-    expect(page.statusCode, url).toBe(200);
-    expect(page.json()).toMatchObject({ code, title, advice: expect.any(String) });
+    const { type = "", code, title } = (await send("GET", url)).json<Record<string, string>>();
+    const { pathname, hash } = new URL(type, `http://posthouse${url}`);
+    expect([pathname, hash]).toEqual(["/docs/errors", `#${code}`]);
+    const page = await control.app.inject({ url: pathname, headers: browser });
+    expect(page.body).toContain(`id="${code}"`);
+    const { errors } = (await control.app.inject(pathname)).json<{ errors: { code: string }[] }>();
+    expect(errors.find((row) => row.code === code)).toMatchObject({ title, advice: expect.any(String) });
   }
 });
 
-test("every code has a page, and the list leads to each", async () => {
-  const list = (await control.app.inject("/errors")).json<{ errors: { code: string }[] }>();
-  expect(list.errors.map(({ code }) => code)).toEqual([...errorRows().keys()]);
-  for (const { code } of list.errors) expect((await control.app.inject(`/errors/${code}`)).statusCode).toBe(200);
+test("every code has a place in the page, and only one", async () => {
+  const codes = [...errorRows().keys()];
+  const list = (await control.app.inject("/docs/errors")).json<{ errors: { code: string }[] }>();
+  expect(list.errors.map(({ code }) => code)).toEqual(codes);
+  const page = await control.app.inject({ url: "/docs/errors", headers: browser });
+  expect([...page.body.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id)).toEqual(codes);
+});
+
+test("the addresses of earlier versions work: the list, and a page per code", async () => {
+  const list = await control.app.inject("/docs/errors");
+  expect((await control.app.inject("/errors")).json()).toEqual(list.json());
+  for (const code of errorRows().keys()) {
+    expect((await control.app.inject(`/errors/${code}`)).json()).toMatchObject({ code, advice: expect.any(String) });
+    const { statusCode, headers } = await control.app.inject({
+      url: `/errors/${code.toLowerCase()}`,
+      headers: browser,
+    });
+    expect([statusCode, headers["location"]]).toEqual([302, `/docs/errors#${code}`]);
+  }
   expect((await control.app.inject("/errors/NO_SUCH")).json()).toMatchObject({ status: 404 });
   const script = await control.app.inject({ url: "/errors/<b>", headers: { accept: "text/html" } });
   expect(script.headers["content-type"]).toContain("application/problem+json");
