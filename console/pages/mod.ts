@@ -1,5 +1,5 @@
 /** The table of pages, in the order of the sidebar. */
-import { Box, LayoutDashboard, Lock, Route, Shapes, Waypoints } from "lucide";
+import { Box, FileSliders, LayoutDashboard, Lock, Route, Shapes, Waypoints } from "lucide";
 import { defineText } from "../text/mod.ts";
 import type { PageRow } from "./page.ts";
 
@@ -9,10 +9,19 @@ const titles = defineText(
     services: "Services",
     topology: "Topology",
     locks: "Locks",
+    config: "Config",
     routes: "Routes",
     components: "Components",
   },
-  { overview: "概览", services: "服务", topology: "拓扑", locks: "锁", routes: "路由", components: "组件" },
+  {
+    overview: "概览",
+    services: "服务",
+    topology: "拓扑",
+    locks: "锁",
+    config: "配置",
+    routes: "路由",
+    components: "组件",
+  },
 );
 
 export const PAGES: readonly PageRow[] = [
@@ -53,6 +62,16 @@ export const PAGES: readonly PageRow[] = [
     key: "l",
     needs: "locks:read",
     load: () => import("./locks/page.tsx"),
+  },
+  {
+    id: "config",
+    paths: ["/config/:namespace/:app/:profile"],
+    icon: FileSliders,
+    group: "change",
+    title: () => titles().config,
+    key: "c",
+    needs: "config:read",
+    load: () => import("./config/page.tsx"),
   },
   {
     id: "routes",
