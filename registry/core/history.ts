@@ -14,9 +14,9 @@ import {
 } from "../api.ts";
 
 /** Characters of an output that are kept: the first line of an error. */
-export const HISTORY_OUTPUT_CHARS_MAX = 160;
+const HISTORY_OUTPUT_CHARS_MAX = 160;
 /** Transitions that keep their output. With older outputs, a flapping instance would cost tens of kilobytes per flip. */
-export const HISTORY_OUTPUTS_MAX = 24;
+const HISTORY_OUTPUTS_MAX = 24;
 const HISTORY_MS = HISTORY_HOURS_MAX * 3_600_000;
 
 /** The state of an instance; without a lifecycle it is gone. */
@@ -104,7 +104,7 @@ function stateOf([, status, lifecycle]: StoredTransition): InstanceState {
   return lifecycle === "" ? { status } : { status, lifecycle };
 }
 
-export function transitionView(transition: StoredTransition): HealthTransition {
+function transitionView(transition: StoredTransition): HealthTransition {
   const [atMs, , , cause, check, output] = transition;
   return {
     at: new Date(atMs).toISOString(),

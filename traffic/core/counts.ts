@@ -1,7 +1,7 @@
 /** The numbers of one report, one point of a series or one edge: counts and latency buckets, which can be added. Pure. */
 import { TRAFFIC_BUCKETS_MS, type TrafficCounts, type TrafficRate } from "../api.ts";
 
-export const BUCKETS = TRAFFIC_BUCKETS_MS.length + 1;
+const BUCKETS = TRAFFIC_BUCKETS_MS.length + 1;
 /** Positions of a tally. The buckets follow. */
 const REQUESTS = 0;
 const CLIENT_ERRORS = 1;

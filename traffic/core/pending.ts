@@ -6,7 +6,7 @@ import type { TrafficReport } from "../api.ts";
 import { addTally, emptyTally, requestsOf, tallyOf } from "./counts.ts";
 
 /** Entries of one record: with names of usual length, half of what a value of the store may have. */
-export const RECORD_ENTRIES_MAX = 3_000;
+const RECORD_ENTRIES_MAX = 3_000;
 /** Reporters whose requests in flight are known. */
 const REPORTERS_MAX = 10_000;
 /** Milliseconds after which a silent reporter's requests in flight no longer count: three reports are missing. */

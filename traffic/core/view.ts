@@ -11,7 +11,7 @@ import { quantileOf, rateOf } from "./counts.ts";
 import { FROM_GATEWAY } from "./pending.ts";
 
 /** How the edges of gateways name their beginning. */
-export const GATEWAY = "gateway";
+const GATEWAY = "gateway";
 
 export interface TrafficQuery {
   readonly namespace: string;

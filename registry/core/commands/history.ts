@@ -23,7 +23,7 @@ export function readsOfHistory(name: InstanceName): ({ key: string } | { prefix:
 }
 
 /** The state of an instance by entries of the store. */
-export function stateIn(known: KnownEntries, name: InstanceName): InstanceState {
+function stateIn(known: KnownEntries, name: InstanceName): InstanceState {
   const entry = known.get(instanceKey(name));
   if (!entry) return GONE_STATE;
   const { checks, lifecycle } = decodeJson<InstanceRecord>(entry.value);
