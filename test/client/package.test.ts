@@ -8,8 +8,17 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { writeClientPackage } from "../../scripts/client-package.ts";
-import { call, eventually, type Program, projectRoot, startCommand, startPosthouse, tempFolder } from "#test/kit";
-import { FOR_FLAGS, FOR_TYPES, packedProject, RUNTIME, type PackedProject } from "./packed.ts";
+import {
+  call,
+  eventually,
+  openShell,
+  type Program,
+  projectRoot,
+  startCommand,
+  startPosthouse,
+  tempFolder,
+} from "#test/kit";
+import { FOR_FLAGS, FOR_TYPES, installPacked, packedProject, RUNTIME, type PackedProject } from "./packed.ts";
 
 const run = promisify(execFile);
 /** The frameworks of the plugins, for their types. */
@@ -81,6 +90,21 @@ test("posthouse-client is a package of its own with only these few dependencies"
   await writeFile(join(project.path, "own.mjs"), code);
   const { stdout } = await run(process.execPath, [join(project.path, "own.mjs")]);
   expect(stdout).toBe("function 4\n");
+});
+
+test("an empty project with the package starts everything by npx posthouse up", async () => {
+  await using empty = await tempFolder();
+  await installPacked(project.archive, empty.path);
+  const ports = ["port", "gateway-port", "gateway-tls-port", "agent-port", "dns-port", "operations-port"];
+  // In a shell with a process group of its own: npx does not pass signals on to the server.
+  await using shell = openShell({ cwd: empty.path });
+  const flags = ports.map((name) => `--${name} 0`).join(" ");
+  await shell.paste(`npx --offline posthouse up --data data ${flags} > up.log 2>&1 &`);
+  const found = (pattern: RegExp) =>
+    eventually("it is up", async () => pattern.exec(await readFile(join(empty.path, "up.log"), "utf8"))?.[1]);
+  const api = await found(/control API +(\S+)/);
+  const token = await found(/^ {2}(ph_\S+)$/m);
+  expect((await call(`${api}/v1/services`, { token })).status).toBe(200);
 });
 
 test("modules that the package does not export cannot be imported", async () => {

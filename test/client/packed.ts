@@ -1,6 +1,6 @@
 /** An empty project with the package as others get it: built, packed, and unpacked beside the packages that a test allows. */
 import { execFile } from "node:child_process";
-import { copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { projectRoot, tempFolder, type TempFolder } from "#test/kit";
@@ -36,6 +36,7 @@ export async function packedProject(packages: readonly string[]): Promise<Packed
   await run(process.execPath, build, { cwd: projectRoot });
   for (const name of ["package.json", "README.md", "LICENSE"])
     await copyFile(join(projectRoot, name), join(source, name));
+  await cp(join(projectRoot, "bin"), join(source, "bin"), { recursive: true });
   const flags = ["--ignore-scripts", "--json", "--offline", "--pack-destination", project.path];
   const { stdout } = await run("npm", ["pack", ...flags], { cwd: source, maxBuffer: 64 * 1024 * 1024 });
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
@@ -44,4 +45,21 @@ export async function packedProject(packages: readonly string[]): Promise<Packed
   await run("tar", ["-xzf", archive, "--strip-components", "1", "-C", join(modules, "posthouse")]);
   await writeFile(join(project.path, "package.json"), JSON.stringify({ type: "module" }));
   return { ...project, source, archive };
+}
+
+/** Unpacks the package into an empty project, beside its dependencies and with its command, as an installation leaves it. */
+export async function installPacked(archive: string, project: string): Promise<void> {
+  const modules = join(project, "node_modules");
+  await mkdir(join(modules, "posthouse"), { recursive: true });
+  await run("tar", ["-xzf", archive, "--strip-components", "1", "-C", join(modules, "posthouse")]);
+  const manifest = JSON.parse(await readFile(join(modules, "posthouse", "package.json"), "utf8")) as {
+    bin: { posthouse: string };
+    dependencies: Record<string, string>;
+  };
+  for (const name of Object.keys(manifest.dependencies)) {
+    await mkdir(dirname(join(modules, name)), { recursive: true });
+    await symlink(join(projectRoot, "node_modules", name), join(modules, name));
+  }
+  await mkdir(join(modules, ".bin"));
+  await symlink(join("..", "posthouse", manifest.bin.posthouse), join(modules, ".bin", "posthouse"));
 }
