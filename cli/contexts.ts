@@ -103,7 +103,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 export async function writeContexts(terminal: Pick<Terminal, "environment">, { current, contexts }: ContextFile) {
   const path = contextsPath(terminal);
   if (path === undefined) {
-    throw CliErrors.CONTEXTS_INVALID("There is no place for contexts: neither XDG_CONFIG_HOME nor HOME is set.");
+    throw CliErrors.CONTEXTS_INVALID("Contexts cannot be stored: neither XDG_CONFIG_HOME nor HOME is set.");
   }
   const { stringify } = await import("yaml");
   const entries = Object.entries(contexts).map(([name, { controlUrls, token, tokenFile }]) => [
@@ -142,7 +142,7 @@ export async function chosenContext(
   const entry = own(contexts, name);
   if (entry) return { name, entry, byFlag: flag !== undefined };
   throw CliErrors.CONTEXT_NOT_FOUND(
-    `There is no context "${name}" in ${contextsPath(terminal)}. Add one with: posthouse context set ${name} --control-urls URL`,
+    `Context "${name}" is not in ${contextsPath(terminal)}. Add one with: posthouse context set ${name} --control-urls URL`,
   );
 }
 

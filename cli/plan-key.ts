@@ -1,4 +1,4 @@
-/** What a release with one changed key would do: checked by the server, and shown as a difference. Nothing is released. */
+/** Plans a release with one changed key: the server checks it, and the difference is shown. Nothing is released. */
 import { AppError } from "#base";
 import type { ControlCalls } from "#client/light";
 import type { FileProblem, SetName } from "#config-server/api";

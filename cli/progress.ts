@@ -9,7 +9,7 @@ const PICTURES = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇",
 const CLEAR_LINE = "\r\u001B[K";
 
 export interface Progress extends Disposable {
-  /** What is being done now. */
+  /** Replaces the text, such as the current step. */
   show(text: string): void;
 }
 

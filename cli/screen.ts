@@ -33,8 +33,7 @@ export async function runScreen<Data, State extends { readonly columns: number; 
     stdout.write(HOME + lines.join("\r\n") + CLEAR_BELOW);
   };
   const onInput = (chunk: Buffer) => {
-    // A key is one character, or an escape sequence. Typed ahead, several arrive at once.
-    for (const key of chunk.toString("utf8").match(/\u001B\[[0-9;]*[A-Za-z~]|\u001B|[^]/gu) ?? []) {
+    for (const key of keysIn(chunk.toString("utf8"))) {
       const next = view.onKey(key, state, data);
       if (next === undefined) return done.resolve();
       state = next;
@@ -68,4 +67,18 @@ export async function runScreen<Data, State extends { readonly columns: number; 
     process.off("SIGTERM", stop);
     stdout.write(LEAVE);
   }
+}
+
+const ESCAPE = "\u001B";
+
+/** A key is one character, or an escape sequence such as that of an arrow. Typed ahead, several arrive at once. */
+function keysIn(text: string): string[] {
+  const keys: string[] = [];
+  for (let at = 0; at < text.length;) {
+    const [sequence = ""] = text[at] === ESCAPE ? (/^\[[0-9;]*[A-Za-z~]/.exec(text.slice(at + 1)) ?? []) : [];
+    const key = text[at] === ESCAPE ? ESCAPE + sequence : String.fromCodePoint(text.codePointAt(at) ?? 0);
+    keys.push(key);
+    at += key.length;
+  }
+  return keys;
 }

@@ -117,7 +117,11 @@ function cells(texts: readonly string[], widths: readonly number[]): string {
 }
 
 function cut(text: string, width: number): string {
-  return widthOf(text) <= width ? text : `${[...text].slice(0, width - 1).join("")}…`;
+  return widthOf(text) <= width
+    ? text
+    : `${Array.from(text)
+        .slice(0, width - 1)
+        .join("")}…`;
 }
 
 function headOf({ at, server, members, problem }: TopData, paint: Paint): string {

@@ -27,7 +27,7 @@ export interface VerbRow {
   readonly group?: string;
   /** Hidden in every help text. */
   readonly hidden?: true;
-  /** What its parent does without a word below it: `services` is `services ls`. */
+  /** Whether its parent without a word below it means this verb: `services` is `services ls`. */
   readonly isDefault?: true;
   /** Absent: the verb only groups others. */
   readonly load?: () => Promise<VerbModule>;

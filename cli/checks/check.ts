@@ -4,13 +4,13 @@ import type { ControlSettings } from "../control-client.ts";
 
 export interface Finding {
   readonly level: "ok" | "warn" | "fail" | "skip";
-  /** What was found, with the value. */
+  /** The finding, with the value. */
   readonly detail: string;
-  /** What to do about it. */
+  /** The remedy. */
   readonly next?: string;
 }
 
-/** What the server said when it was asked once, for all checks. */
+/** The answer of the server to one call, for all checks. */
 export interface ServerAnswer {
   readonly version: string;
   /** Milliseconds by which its clock is ahead of this one's. */

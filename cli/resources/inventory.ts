@@ -1,5 +1,5 @@
 /**
- * What an owner applied, kept at the server as a config set of its own: app `posthouse-apply`, profile OWNER. It is written before and
+ * The resources that an owner applied, kept at the server as a config set of its own: app `posthouse-apply`, profile OWNER. It is written before and
  * after the changes, so an apply that is killed leaves no resource that a later one does not know.
  */
 import { own } from "#base";

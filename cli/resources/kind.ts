@@ -14,7 +14,7 @@ export interface LiveResource {
   readonly cas: number | string;
 }
 
-/** What a kind needs beyond its document. */
+/** Inputs of a kind beyond its document. */
 export interface ResourceInputs {
   /** Text of a file beside the document, or of a variable. */
   readonly file: (path: string) => Promise<Uint8Array>;

@@ -37,7 +37,7 @@ export const CONFIG_VERBS: readonly VerbRow[] = [
   {
     path: "config edit",
     args: "<set> <key>",
-    summary: "edit the live value of a key, and release it if nobody changed it meanwhile",
+    summary: "edit the live value of a key, and release it unless it was changed meanwhile",
     load: () => import("../verbs/config-edit.ts"),
   },
   {

@@ -84,7 +84,7 @@ async function waitForPassing(client: ControlCalls, terminal: Terminal, given: G
     const unwell = asked.filter(({ status }) => status !== "passing");
     if (asked.length > 0 && unwell.length === 0) return;
     const missing =
-      unwell.map((one) => `${one.service}/${one.id} is ${one.status}`).join(", ") || "there is no instance";
+      unwell.map((one) => `${one.service}/${one.id} is ${one.status}`).join(", ") || "no instance is registered";
     progress.show(`${asked.length - unwell.length} of ${asked.length} instances pass; ${missing}`);
     if (performance.now() > until) throw CliErrors.TIMEOUT(`Not passing within ${waitSeconds} s: ${missing}.`);
     await sleep(ASK_MS);

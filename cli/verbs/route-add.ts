@@ -52,11 +52,11 @@ export function define(command: Command, context: VerbContext): void {
       const routes = routesIn(text);
       const at = indexOfRoute(routes, name);
       if (at >= 0 && !replace) {
-        throw CliErrors.CONFLICT(`There is a route "${name}" already. Replace it with --replace, or remove it first.`);
+        throw CliErrors.CONFLICT(`Route "${name}" exists already. Replace it with --replace, or remove it first.`);
       }
       const node = text.document.createNode(route);
       const position = before === undefined ? routes.items.length : indexOfRoute(routes, before);
-      if (position < 0) throw CliErrors.NOT_FOUND(`There is no route "${before}" to insert it before.`);
+      if (position < 0) throw CliErrors.NOT_FOUND(`Route "${before}" of --before does not exist.`);
       if (at >= 0) routes.items[at] = node;
       else routes.items.splice(position, 0, node);
       await releaseGatewayText({ client, terminal, text, cas, reason, isDryRun: dryRun === true });

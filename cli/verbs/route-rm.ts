@@ -17,7 +17,7 @@ export function define(command: Command, context: VerbContext): void {
     const text = await readGatewayText(client, String(options["namespace"]));
     const routes = routesIn(text);
     const at = indexOfRoute(routes, name);
-    if (at < 0) throw CliErrors.NOT_FOUND(`There is no route "${name}". List them with: posthouse route ls`);
+    if (at < 0) throw CliErrors.NOT_FOUND(`Route "${name}" does not exist. List them with: posthouse route ls`);
     routes.items.splice(at, 1);
     const { cas, reason } = options as { cas?: number; reason?: string };
     await releaseGatewayText({ client, terminal, text, cas, reason, isDryRun: options["dryRun"] === true });

@@ -84,7 +84,7 @@ test("resources are planned, applied, changed, and removed when no longer descri
 
   const kept = await posthouse("apply -f DIR/all.yaml --owner team", env);
   expect(outcomes(kept.out)["Token ci"]).toBe("orphaned kept");
-  // What was kept is still known to the owner.
+  // The owner still knows the resources that were kept.
   const unconfirmed = await posthouse("apply -f DIR/all.yaml --owner team --prune", env);
   expect(unconfirmed).toMatchObject({ code: 2, err: expect.stringContaining("CLI_CONFIRMATION_MISSING") as string });
   const pruned = await posthouse("apply -f DIR/all.yaml --owner team --prune --yes", env);
