@@ -1,9 +1,9 @@
-/** What `posthouse bench` measures. Each target makes what it needs, and removes it when it is disposed of. */
+/** The targets of `posthouse bench`. Each target makes what it needs, and removes it when it is disposed of. */
 import type { ControlCalls } from "#client/light";
 
 export interface BenchInputs {
   readonly client: ControlCalls;
-  /** A namespace that nobody else uses. */
+  /** A namespace of its own. */
   readonly namespace: string;
   readonly url: string;
 }

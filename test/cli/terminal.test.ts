@@ -66,7 +66,7 @@ test("errors are on standard error, and the exit code reaches the shell", { time
   expect(output).toBe("3\n");
 });
 
-test("bash completes verbs, aliases, options and live names", { timeout: 60_000 }, async () => {
+test("bash completes verbs, aliases, options and live names", { timeout: 180_000 }, async () => {
   const complete = async (line: string) => {
     const words = line.split(" ");
     const list = words.map((word) => `'${word}'`).join(" ");
