@@ -28,7 +28,7 @@ export function Sidebar({ isOpen, onClose }: SidebarProps) {
           <span class="word">posthouse</span>
         </a>
         <nav aria-label={text.navigation} onClick={onClose}>
-          {GROUPS.map((group) => (
+          {GROUPS.filter((group) => visible.some((page) => page.group === group)).map((group) => (
             <div key={group} role="group" aria-label={text[`group_${group}`]}>
               {group !== "observe" && <div class="nav-group">{text[`group_${group}`]}</div>}
               {visible
