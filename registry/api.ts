@@ -298,6 +298,7 @@ export const Watcher = Type.Object({
 });
 export type Watcher = Static<typeof Watcher>;
 export const WatcherList = Type.Object({ watchers: Type.Array(Watcher) });
+export type WatcherList = Static<typeof WatcherList>;
 export const Seen = Type.Object({ revision: Type.Integer({ minimum: 0 }) }, { additionalProperties: false });
 
 /** One process of the control plane. */
