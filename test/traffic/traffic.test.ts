@@ -24,7 +24,7 @@ test("reports of two gateways at two members are added, on both members", async 
   const host = testHost();
   await using store = openMemoryStore(host);
   await using one = await withControl({ host, store });
-  await using two = await withControl({ host: testHost(), store });
+  await using two = await withControl({ host: testHost({ seed: 2 }), store });
   const counts = { requests: 10, errors: 1, latencyMs: 150, buckets: [0, 0, 0, 0, 10] };
   for (const [control, reporter] of [
     [one, "a"],
