@@ -1,4 +1,4 @@
-/** What a JSON Schema allows at a path: names of fields and fixed values, for completion. */
+/** Names of fields and fixed values that a JSON Schema allows at a path, for completion. */
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 

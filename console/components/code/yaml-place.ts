@@ -4,7 +4,7 @@ export interface YamlPlace {
   readonly kind: "name" | "value";
   /** Names of the fields around the cursor; `*` is an element of a list. For a value, the last is its own field. */
   readonly path: readonly string[];
-  /** What is typed so far, which a completion replaces. */
+  /** The word that is being typed, which a completion replaces. */
   readonly typed: string;
 }
 

@@ -66,7 +66,7 @@ export const historyText = defineText(
     error: "Error",
     gone: "Gone",
     goneLong: "It no longer follows the config; the acknowledgement is kept for an hour.",
-    noSubscribers: "Nobody follows this config",
+    noSubscribers: "No instance follows this config",
     noSubscribersText:
       "Instances appear here when they follow the config by the client, an agent or a watch. Try one in a shell:",
     subscribers: "Instances",

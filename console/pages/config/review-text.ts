@@ -7,7 +7,7 @@ export const reviewText = defineText(
     othersDrafts: "Drafts of others",
     noDrafts: "You have no drafts",
     noDraftsText:
-      "A draft is one key's change that nobody else receives. Edit a key and save it as a draft, or add one from a shell:",
+      "A draft is one key's change that no instance receives. Edit a key and save it as a draft, or add one from a shell:",
     outdated: "Outdated",
     outdatedLong: "A later release changed this key. Open the draft to take it onto the live version.",
     choose: (key: string) => `Choose ${key}`,
@@ -32,7 +32,7 @@ export const reviewText = defineText(
     state_published: "Published",
     noReason: "No reason given",
     reviews: "Reviews",
-    noReviews: "Nobody has reviewed it yet.",
+    noReviews: "It has no reviews yet.",
     approve: "Approve",
     reject: "Reject",
     approveTitle: "Approve this proposal?",

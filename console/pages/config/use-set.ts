@@ -1,4 +1,4 @@
-/** What the views of one config set share: its live release, its effective config, and the rules of its environment. */
+/** Data that the views of one config set share: its live release, its effective config, and the rules of its environment. */
 import { useRef } from "preact/hooks";
 import type { EffectiveConfig, Release, Rules, SetList, SetName, SetSummary } from "#config-server/api";
 import type { ApiProblem } from "../../data/api.ts";

@@ -30,10 +30,34 @@ export function mergeLines(base: string, mine: string, theirs: string): string |
     const isSameCount = a.length === end - at && textA === was;
     if (isSameCount) merged.push(...b);
     else if ((b.length === end - at && textB === was) || (textA === textB && a.length === b.length)) merged.push(...a);
-    else return undefined;
+    else {
+      const both = beside(from.slice(at, end), a, b);
+      if (!both) return undefined;
+      merged.push(...both);
+    }
     [at, atOurs, atOthers] = [end, endOurs, endOthers];
   }
   return merged.join("\n");
+}
+
+/** Changes of lines that follow each other: one changed only the first ones, the other only the last ones. */
+function beside(was: readonly string[], a: readonly string[], b: readonly string[]): string[] | undefined {
+  for (let at = 1; at < was.length; at++) {
+    for (const [first, last] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const rest = was.length - at;
+      const isFirstOnly = isEqual(first.slice(-rest), was.slice(at)) && first.length >= rest;
+      const isLastOnly = isEqual(last.slice(0, at), was.slice(0, at));
+      if (isFirstOnly && isLastOnly) return [...first.slice(0, first.length - rest), ...last.slice(at)];
+    }
+  }
+  return undefined;
+}
+
+function isEqual(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((line, index) => line === other[index]);
 }
 
 function isAt(index: number | undefined, least: number): boolean {

@@ -49,7 +49,7 @@ export function formatOfKey(key: string): FormatName {
   return Object.hasOwn(BY_EXTENSION, extension) ? (BY_EXTENSION[extension] ?? "text") : "text";
 }
 
-/** What the server shows instead of a secret, and what means "unchanged" in a request. */
+/** Shown by the server instead of a secret; in a request it means "unchanged". */
 export const MASK = "••••••";
 
 /** Bytes of a value as it is received: base64 for a binary one. */

@@ -1,4 +1,4 @@
-/** What a stage of a rollout selects, how far it is, and what it waits for. */
+/** A stage of a rollout: its instances, its progress, and the condition that it waits for. */
 import type { RolloutView, StageView } from "#config-server/api";
 
 export type StageProgress = "done" | "now" | "later";
@@ -17,7 +17,7 @@ export function stageNames({ labels, instances }: StageView): string | undefined
   return instances?.join(", ");
 }
 
-/** What a rollout waits for; `other` is the server's own sentence. */
+/** The condition that a rollout waits for; `other` is the server's own sentence. */
 export type Waiting =
   | { readonly kind: "acknowledgements"; readonly missing: readonly string[] }
   | { readonly kind: "hold"; readonly seconds: number }

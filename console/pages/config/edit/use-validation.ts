@@ -1,4 +1,6 @@
-/** What the server says about a value while it is typed: an import of one file, as a dry run, passes all checks of a release. */
+/**
+ * The server's checks of a value while it is typed: an import of one file, as a dry run, passes all checks of a release.
+ */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { FileProblem, ImportReport, Item, SetName } from "#config-server/api";

@@ -160,8 +160,12 @@ function DraftControl({ set, draft, isChosen, onToggle }: DraftControlProps) {
     <div class="config-control">
       <input type="checkbox" aria-label={text.choose(draft.key)} checked={isChosen} onChange={onToggle} />
       <span class="config-control-end">
-        {isOutdated && <Badge title={text.outdatedLong}>{setText().based(draft.baseVersion)}</Badge>}
-        <span class="muted" title={formatTime(draft.updatedAt)}>
+        {isOutdated && (
+          <span class="where-wide">
+            <Badge title={text.outdatedLong}>{setText().based(draft.baseVersion)}</Badge>
+          </span>
+        )}
+        <span class="muted where-wide" title={formatTime(draft.updatedAt)}>
           {formatAgo(draft.updatedAt)}
         </span>
         <Button
@@ -212,6 +216,7 @@ function OthersDrafts({ drafts }: { readonly drafts: readonly Draft[] }) {
             title: text.updated,
             width: "8rem",
             isRight: true,
+            priority: 2,
             cell: ({ updatedAt }) => <span title={formatTime(updatedAt)}>{formatAgo(updatedAt)}</span>,
             sort: ({ updatedAt }) => updatedAt,
           },

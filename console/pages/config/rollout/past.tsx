@@ -24,17 +24,17 @@ export function PastRollouts({ set }: { readonly set: ConfigSet }) {
             keyOf={({ version }) => String(version)}
             empty={<p class="config-none muted">{text.noPast}</p>}
             columns={[
-              { id: "version", title: text.version, width: "4rem", isName: true, cell: ({ version }) => version },
+              { id: "version", title: text.version, width: "3.5rem", isName: true, cell: ({ version }) => version },
               {
                 id: "state",
                 title: text.outcome,
-                width: "8rem",
+                width: "7rem",
                 cell: ({ state }) => <Badge tone={STATE_TONES[state]}>{text[`state_${state}`]}</Badge>,
               },
               {
                 id: "because",
                 title: text.because,
-                width: "minmax(8rem, 3fr)",
+                width: "minmax(5rem, 3fr)",
                 cell: ({ because = "", by }) => (
                   <span title={because}>
                     {because} <span class="muted">{by === undefined ? text.automatic : text.by(by)}</span>
