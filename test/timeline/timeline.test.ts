@@ -110,6 +110,7 @@ test("problems name a service that is down, its failing check and its output, an
   expect(critical).toMatchObject({ kind: "instance-critical", subject: { instance: "one" } });
   expect(critical?.text).toContain("disk is full");
   expect(critical?.since).toBeDefined();
+  expect(down?.since).toBe(critical?.since);
   await control.call("PUT", `${INSTANCE}/checks/up`, { status: "passing" });
   await eventually("none is left", async () => (await problemsOf(control)).length === 0);
 });
