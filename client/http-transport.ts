@@ -22,12 +22,12 @@ export interface HttpTransportOptions {
 }
 
 export function httpTransport({ urls, clock = systemClock }: HttpTransportOptions): Transport {
-  const ways = urls.map((url) => ({ name: url, transport: wayTo(url) }));
+  const ways = urls.map((url) => ({ name: url, transport: wayTo(url, clock) }));
   return new FailoverTransport(clock, ways);
 }
 
 /** Calls to one member. */
-function wayTo(base: string): Transport {
+function wayTo(base: string, clock: Clock): Transport {
   let agent: HttpAgent | HttpsAgent | undefined;
   const start = async (request: TransportRequest, signal: AbortSignal): Promise<CarriedAnswer> => {
     const url = new URL(request.path, base);
@@ -36,7 +36,7 @@ function wayTo(base: string): Transport {
     // A kept connection saves a handshake of TLS. Without TLS, keeping one costs a short command more than it saves.
     agent ??= new http.Agent({ keepAlive: url.protocol === "https:" });
     try {
-      return await answerOf(http.request(url, { ...headOf(request), agent, signal }), request);
+      return await answerOf(http.request(url, { ...headOf(request), agent, signal }), request, clock);
     } catch (error) {
       signal.throwIfAborted();
       throw ClientErrors.UNREACHABLE(
@@ -53,24 +53,28 @@ function wayTo(base: string): Transport {
 
 function headOf({ method, headers, body, raw }: TransportRequest) {
   const type = raw ? raw.type : body === undefined ? undefined : "application/json";
-  return { method, headers: { ...headers, ...(type === undefined ? {} : { "content-type": type }) } };
+  return {
+    method,
+    timeout: SILENCE_MS_MAX,
+    headers: { ...headers, ...(type === undefined ? {} : { "content-type": type }) },
+  };
 }
 
-function answerOf(call: ClientRequest, { body, raw }: TransportRequest): Promise<CarriedAnswer> {
+function answerOf(call: ClientRequest, { body, raw }: TransportRequest, clock: Clock): Promise<CarriedAnswer> {
   return new Promise((resolve, reject) => {
-    let connecting: NodeJS.Timeout | undefined;
+    let connected = (): void => {};
     call.on("socket", (socket) => {
       if (!socket.connecting) return;
       const late = Object.assign(new Error(`no connection within ${CONNECT_MS_MAX} ms`), { code: "ECONNREFUSED" });
-      connecting = setTimeout(() => call.destroy(late), CONNECT_MS_MAX);
-      socket.once("connect", () => clearTimeout(connecting));
+      connected = clock.after(CONNECT_MS_MAX, () => call.destroy(late));
+      socket.once("connect", () => connected());
     });
-    call.setTimeout(SILENCE_MS_MAX, () => call.destroy(new Error(`silent for ${SILENCE_MS_MAX} ms`)));
+    call.on("timeout", () => call.destroy(new Error(`silent for ${SILENCE_MS_MAX} ms`)));
     call.on("response", (answer: IncomingMessage) =>
       resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: answer }),
     );
     call.on("error", (error) => {
-      clearTimeout(connecting);
+      connected();
       reject(error);
     });
     call.end(raw ? raw.bytes : body === undefined ? undefined : JSON.stringify(body));

@@ -1,5 +1,6 @@
 /** `posthouse up`: runs a server until a signal stops it. */
 import type { Command } from "commander";
+import { AppError } from "#base";
 import { envOf, flagOf } from "#settings";
 import { type GivenOptions, withExamples } from "../options.ts";
 import { readSettings, withSettings } from "../setting-options.ts";
@@ -19,8 +20,14 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
   command.action(async ({ workers, demo, ...options }: GivenOptions) => {
     const settings = readSettings({ gatewayWorkers: workers, ...options }, terminal);
     const { serve } = await import("../serve.ts");
-    exit(await serve(settings, { demo: demo === true }));
+    exit(await serve(settings, { demo: demo === true }).catch(failedStart));
     // All own resources are closed. A connection that a library still keeps must not delay the exit.
     setImmediate(() => process.exit());
   });
+}
+
+/** A start fails with 1 whatever the status on a wire would be. Wrong settings keep theirs. */
+function failedStart(error: unknown): never {
+  if (!(error instanceof AppError) || error.status === 400) throw error;
+  throw new AppError(error.code, { status: 500, title: error.title }, error.message, { cause: error });
 }
