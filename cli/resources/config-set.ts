@@ -44,7 +44,7 @@ const keySchema = {
   ],
 };
 
-export const setOf = ({ namespace, name, profile = "default" }: Metadata): SetName => ({
+const setOf = ({ namespace, name, profile = "default" }: Metadata): SetName => ({
   namespace,
   app: name,
   profile,
