@@ -20,6 +20,8 @@ interface TextFieldProps extends FieldProps {
   readonly autocomplete?: string;
   readonly lines?: number;
   readonly isMono?: boolean;
+  /** Whether a dialog that opens with the field puts the focus there. */
+  readonly hasFocus?: boolean;
   /** Values that the browser offers. */
   readonly suggestions?: readonly string[];
 }
@@ -34,6 +36,7 @@ export function TextField(props: TextFieldProps) {
     required: props.isRequired,
     spellcheck: false,
     autocomplete: props.autocomplete ?? "off",
+    autofocus: props.hasFocus,
     list: props.suggestions === undefined ? undefined : `${id}-list`,
     "aria-invalid": props.error !== undefined,
     "aria-describedby": `${id}-note`,

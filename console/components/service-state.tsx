@@ -58,7 +58,7 @@ export function ServiceBadge({ state }: { readonly state: ServiceState }) {
 const PARTS = ["passing", "warning", "critical", "unknown"] as const;
 
 /** Shares of the instances by health; the words beside it say the same. */
-export function HealthBar({ of: counts }: { readonly of: ServiceSummary }) {
+export function HealthBar({ of: counts }: { readonly of: Pick<ServiceSummary, (typeof PARTS)[number]> }) {
   return (
     <span class="health-bar" aria-hidden="true">
       {PARTS.filter((part) => counts[part] > 0).map((part) => (

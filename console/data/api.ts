@@ -5,6 +5,8 @@ import { signal } from "@preact/signals";
 export interface ConsoleSession {
   readonly name: string;
   readonly role: string;
+  /** Id of the token that the browser signed in with. */
+  readonly tokenId?: string;
   /** Actions that the server allows. */
   readonly actions: readonly string[];
   readonly csrf: string;

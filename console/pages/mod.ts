@@ -1,5 +1,5 @@
 /** The table of pages, in the order of the sidebar. */
-import { Box, FileSliders, LayoutDashboard, Lock, Route, Shapes, Waypoints } from "lucide";
+import { Box, FileSliders, KeyRound, LayoutDashboard, Lock, Route, Server, Shapes, Waypoints } from "lucide";
 import { defineText } from "../text/mod.ts";
 import type { PageRow } from "./page.ts";
 
@@ -11,6 +11,8 @@ const titles = defineText(
     locks: "Locks",
     config: "Config",
     routes: "Routes",
+    access: "Access",
+    system: "System",
     components: "Components",
   },
   {
@@ -20,6 +22,8 @@ const titles = defineText(
     locks: "锁",
     config: "配置",
     routes: "路由",
+    access: "访问控制",
+    system: "系统",
     components: "组件",
   },
 );
@@ -82,6 +86,24 @@ export const PAGES: readonly PageRow[] = [
     key: "r",
     needs: "config:read",
     load: () => import("./routes/page.tsx"),
+  },
+  {
+    id: "access",
+    icon: KeyRound,
+    group: "administer",
+    title: () => titles().access,
+    key: "a",
+    needs: "access:manage",
+    load: () => import("./access/page.tsx"),
+  },
+  {
+    id: "system",
+    icon: Server,
+    group: "administer",
+    title: () => titles().system,
+    key: "y",
+    needs: "operations:read",
+    load: () => import("./system/page.tsx"),
   },
   {
     id: "components",

@@ -1,0 +1,130 @@
+/** The columns of the list of tokens, and the marks that the panel shows as well. */
+import { Clock, TimerOff } from "lucide";
+import type { TokenSummary } from "#access/api";
+import { Badge, type Tone } from "../../components/badge.tsx";
+import type { TableColumn } from "../../components/table.tsx";
+import { sessionState } from "../../data/api.ts";
+import { formatAgo, formatTime, now } from "../../data/time.ts";
+import { commonText } from "../../text/common.ts";
+import { expiryState, LIMIT_KINDS, ROLES, type TokenRole } from "./core.ts";
+import { accessText } from "./text.ts";
+
+/** Whether the browser signed in with this token. */
+export function isOwnToken({ id }: TokenSummary): boolean {
+  const state = sessionState.value;
+  return state.kind === "in" && state.session.tokenId === id;
+}
+
+/** The role that can do everything stands out; the names of roles are those of the API. */
+export function RoleBadge({ role }: { readonly role: TokenRole }) {
+  const tone: Tone = role === "operator" ? "accent" : "idle";
+  return <Badge tone={tone}>{role}</Badge>;
+}
+
+export function Expiry({ token }: { readonly token: TokenSummary }) {
+  const text = accessText();
+  const state = expiryState(token, now.value);
+  if (token.expiresAt === undefined) return <span class="muted">{text.never}</span>;
+  const title = formatTime(token.expiresAt);
+  if (state === "expired") {
+    return (
+      <Badge tone="bad" icon={TimerOff} title={title}>
+        {text.expired}
+      </Badge>
+    );
+  }
+  const when = formatAgo(token.expiresAt);
+  if (state === "later") return <span title={title}>{when}</span>;
+  return (
+    <Badge tone="warn" icon={Clock} title={title}>
+      {when}
+    </Badge>
+  );
+}
+
+/** Limits in one line, such as `Namespaces: prod`. */
+export function limitText(token: TokenSummary): string {
+  const text = accessText();
+  return LIMIT_KINDS.flatMap((kind) =>
+    token[kind] === undefined ? [] : [`${text[kind]}: ${token[kind].join(", ")}`],
+  ).join(" · ");
+}
+
+function NameCell({ token }: { readonly token: TokenSummary }) {
+  const text = accessText();
+  return (
+    <span class="token-name">
+      <span class="truncate" title={token.name}>
+        {token.name}
+      </span>
+      {isOwnToken(token) && (
+        <Badge tone="moving" title={text.ownTitle}>
+          {text.own}
+        </Badge>
+      )}
+    </span>
+  );
+}
+
+export function tokenColumns(): readonly TableColumn<TokenSummary>[] {
+  const text = accessText();
+  return [
+    {
+      id: "name",
+      title: commonText().name,
+      width: "minmax(5.5rem, 1.5fr)",
+      isName: true,
+      cell: (token) => <NameCell token={token} />,
+      sort: ({ name }) => name,
+    },
+    {
+      id: "role",
+      title: text.role,
+      width: "5rem",
+      cell: ({ role }) => <RoleBadge role={role} />,
+      sort: ({ role }) => ROLES.indexOf(role),
+    },
+    {
+      id: "limits",
+      title: text.limits,
+      width: "minmax(10rem, 2fr)",
+      priority: 2,
+      cell: (token) => {
+        const limits = limitText(token);
+        return limits === "" ? <span class="muted">{text.noLimits}</span> : <span title={limits}>{limits}</span>;
+      },
+      sort: limitText,
+    },
+    {
+      id: "expires",
+      title: text.expires,
+      width: "6rem",
+      cell: (token) => <Expiry token={token} />,
+      sort: ({ expiresAt }) => (expiresAt === undefined ? Infinity : Date.parse(expiresAt)),
+    },
+    {
+      id: "created",
+      title: text.created,
+      width: "8rem",
+      priority: 2,
+      cell: ({ createdAt }) => <span title={formatTime(createdAt)}>{formatAgo(createdAt)}</span>,
+      sort: ({ createdAt }) => Date.parse(createdAt),
+    },
+    {
+      id: "browsers",
+      title: text.browsers,
+      width: "6rem",
+      isRight: true,
+      priority: 3,
+      cell: ({ browsers }) => browsers ?? <span class="muted">–</span>,
+      sort: ({ browsers = 0 }) => browsers,
+    },
+    {
+      id: "id",
+      title: text.id,
+      width: "10rem",
+      priority: 3,
+      cell: ({ id }) => <span class="mono muted">{id}</span>,
+    },
+  ];
+}

@@ -1,0 +1,96 @@
+/** Tokens as their list shows them, and the request and command that issue one. Pure. */
+import type { TokenRequest, TokenSummary } from "#access/api";
+
+export const ROLES = ["reader", "editor", "agent", "gateway", "operator"] as const satisfies TokenRequest["role"][];
+export type TokenRole = (typeof ROLES)[number];
+
+export const LIMIT_KINDS = ["namespaces", "apps", "services"] as const;
+export type LimitKind = (typeof LIMIT_KINDS)[number];
+
+const HOUR_SECONDS = 3_600;
+const DAY_SECONDS = 24 * HOUR_SECONDS;
+/** Seconds that a token may last, as the dialog offers them; `never`: until it is revoked. */
+export const LIFETIMES = {
+  hour: HOUR_SECONDS,
+  day: DAY_SECONDS,
+  month: 30 * DAY_SECONDS,
+  year: 365 * DAY_SECONDS,
+  never: 0,
+};
+export type Lifetime = keyof typeof LIFETIMES;
+
+/** Milliseconds before its end at which a token is marked: time enough to replace it on every host. */
+const SOON_MS = 7 * DAY_SECONDS * 1000;
+
+export type ExpiryState = "never" | "later" | "soon" | "expired";
+
+export function expiryState({ expiresAt }: TokenSummary, nowMs: number): ExpiryState {
+  if (expiresAt === undefined) return "never";
+  const left = Date.parse(expiresAt) - nowMs;
+  return left <= 0 ? "expired" : left < SOON_MS ? "soon" : "later";
+}
+
+/** Whether a token is found by a filter: by its name, role, id or limits. */
+export function matchesToken(token: TokenSummary, filter: string): boolean {
+  const wanted = filter.trim().toLowerCase();
+  const names = LIMIT_KINDS.flatMap((kind) => token[kind] ?? []);
+  return [token.name, token.role, token.id, ...names].some((word) => word.toLowerCase().includes(wanted));
+}
+
+/** Whether no other token could issue tokens once this one is revoked. */
+export function isLastOperator(token: TokenSummary, tokens: readonly TokenSummary[], nowMs: number): boolean {
+  if (token.role !== "operator") return false;
+  return !tokens.some((one) => one.id !== token.id && one.role === "operator" && expiryState(one, nowMs) !== "expired");
+}
+
+/** The limits that change what a role can do. An operator issues tokens, so limits would not hold it. */
+export function limitsOf(role: TokenRole): readonly LimitKind[] {
+  if (role === "operator") return [];
+  return role === "agent" ? LIMIT_KINDS : ["namespaces", "apps"];
+}
+
+export interface TokenDraft {
+  readonly name: string;
+  readonly role: TokenRole;
+  readonly lifetime: Lifetime;
+  /** Names as a person writes them, between commas or spaces. */
+  readonly limits: Readonly<Record<LimitKind, string>>;
+}
+
+/** As the server has them in its contract. */
+const TOKEN_NAME = /^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,127}$/;
+const LIMIT_NAME = /^(\*|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$/;
+
+export function isTokenName(name: string): boolean {
+  return TOKEN_NAME.test(name);
+}
+
+export function namesIn(text: string): readonly string[] {
+  return [...new Set(text.split(/[\s,，、]+/).filter((name) => name !== ""))];
+}
+
+/** The first name of a limit that the server would reject. */
+export function wrongName(text: string): string | undefined {
+  return namesIn(text).find((name) => !LIMIT_NAME.test(name));
+}
+
+export function isReady(draft: TokenDraft): boolean {
+  return (
+    isTokenName(draft.name.trim()) && limitsOf(draft.role).every((kind) => wrongName(draft.limits[kind]) === undefined)
+  );
+}
+
+export function requestOf({ name, role, lifetime, limits }: TokenDraft): TokenRequest {
+  const given = limitsOf(role)
+    .map((kind) => [kind, [...namesIn(limits[kind])]] as const)
+    .filter(([, names]) => names.length > 0);
+  const ttlSeconds = LIFETIMES[lifetime];
+  return { name: name.trim(), role, ...Object.fromEntries(given), ...(ttlSeconds === 0 ? {} : { ttlSeconds }) };
+}
+
+/** The words of `posthouse tokens create`. */
+export function createWords({ name, role, ttlSeconds, ...limits }: TokenRequest): readonly string[] {
+  const given = LIMIT_KINDS.flatMap((kind) => (limits[kind] === undefined ? [] : [`--${kind}`, ...limits[kind]]));
+  const ttl = ttlSeconds === undefined ? [] : ["--ttl-seconds", String(ttlSeconds)];
+  return ["tokens", "create", name, "--role", role, ...given, ...ttl];
+}

@@ -1,0 +1,131 @@
+/** One token beside the list: its limits, its dates, and revoking it. */
+import { useSignal } from "@preact/signals";
+import type { TokenSummary } from "#access/api";
+import { Badge } from "../../components/badge.tsx";
+import { Button } from "../../components/button.tsx";
+import { CopyButton } from "../../components/copy.tsx";
+import { ActionDialog, Dialog } from "../../components/dialog.tsx";
+import { Facts } from "../../components/layout.tsx";
+import { pathOf } from "../../data/api.ts";
+import { cliOf } from "../../data/commands.ts";
+import { formatAgo, formatTime, now } from "../../data/time.ts";
+import { formatNumber } from "../../text/mod.ts";
+import { Expiry, isOwnToken, RoleBadge } from "./columns.tsx";
+import { isLastOperator, LIMIT_KINDS } from "./core.ts";
+import { accessText } from "./text.ts";
+
+/** The token behind the links that a start prints; kernel/access gives it this id. */
+const CONSOLE_TOKEN = "c0c0c0c0c0c0c0c0";
+
+interface TokenPanelProps {
+  readonly id: string;
+  readonly tokens: readonly TokenSummary[];
+  readonly onClose: () => void;
+  readonly onDone: () => Promise<void>;
+}
+
+export function TokenPanel({ id, tokens, onClose, onDone }: TokenPanelProps) {
+  const text = accessText();
+  const isRevoking = useSignal(false);
+  const token = tokens.find((one) => one.id === id);
+  if (!token) {
+    return (
+      <Dialog isSide title={text.details} width="30rem" onClose={onClose}>
+        <p class="muted">{text.gone}</p>
+      </Dialog>
+    );
+  }
+  return (
+    <Dialog
+      isSide
+      title={token.name}
+      width="30rem"
+      onClose={onClose}
+      footer={
+        <Button kind="danger" needs="access:manage" onClick={() => (isRevoking.value = true)}>
+          {text.revoke}
+        </Button>
+      }
+    >
+      <div class="actions">
+        <RoleBadge role={token.role} />
+        {isOwnToken(token) && <Badge tone="moving">{text.own}</Badge>}
+      </div>
+      <p class="muted">{token.id === CONSOLE_TOKEN ? text.consoleNote : text[`role_${token.role}`]}</p>
+      <TokenFacts token={token} />
+      {isRevoking.value && (
+        <RevokeDialog
+          token={token}
+          isLast={isLastOperator(token, tokens, now.value)}
+          onClose={() => (isRevoking.value = false)}
+          onDone={async () => {
+            onClose();
+            await onDone();
+          }}
+        />
+      )}
+    </Dialog>
+  );
+}
+
+function TokenFacts({ token }: { readonly token: TokenSummary }) {
+  const text = accessText();
+  const { id, createdAt, expiresAt, browsers = 0 } = token;
+  return (
+    <Facts
+      of={[
+        ...LIMIT_KINDS.flatMap((kind) =>
+          token[kind] === undefined ? [] : [[text[kind], token[kind].join(", ")] as const],
+        ),
+        ...(LIMIT_KINDS.some((kind) => token[kind] !== undefined) ? [] : [[text.limits, text.noLimits] as const]),
+        [text.created, `${formatTime(createdAt)} (${formatAgo(createdAt)})`],
+        [
+          text.expires,
+          <span class="token-name">
+            <Expiry token={token} />
+            {expiresAt !== undefined && <span class="muted">{formatTime(expiresAt)}</span>}
+          </span>,
+        ],
+        [text.browsersLong, formatNumber(browsers)],
+        [
+          text.id,
+          <span class="token-name">
+            <span class="mono">{id}</span>
+            <CopyButton text={id} />
+          </span>,
+        ],
+      ]}
+    />
+  );
+}
+
+interface RevokeDialogProps {
+  readonly token: TokenSummary;
+  readonly isLast: boolean;
+  readonly onClose: () => void;
+  readonly onDone: () => Promise<void>;
+}
+
+function RevokeDialog({ token, isLast, onClose, onDone }: RevokeDialogProps) {
+  const text = accessText();
+  const { id, name, role, browsers = 0 } = token;
+  const isOwn = isOwnToken(token);
+  return (
+    <ActionDialog
+      title={text.revokeTitle(name)}
+      confirm={text.revoke}
+      isDangerous
+      needs="access:manage"
+      call={{ method: "DELETE", path: pathOf`/v1/tokens/${id}` }}
+      cli={cliOf("tokens", "revoke", id)}
+      done={text.revoked}
+      onClose={onClose}
+      onDone={onDone}
+    >
+      <p>{text.revokeText(role)}</p>
+      {browsers > 0 && !isOwn && <p>{text.revokeBrowsers(browsers)}</p>}
+      {isOwn && <p class="notice">{text.revokeOwn}</p>}
+      {isLast && <p class="notice">{text.revokeLast}</p>}
+    </ActionDialog>
+  );
+}
