@@ -1,7 +1,7 @@
 /** A text in one of the formats of config values, to read or to edit. The editor itself is loaded when it is first needed. */
 import { CircleX } from "lucide";
 import { useSignal } from "@preact/signals";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef } from "preact/hooks";
 import { language } from "../text/mod.ts";
 import type { CodeArea, CodeProblem } from "./code/editor.ts";
 import type { JsonSchema } from "./code/schema-hints.ts";
@@ -60,7 +60,8 @@ export function CodeEditor(props: CodeEditorProps) {
       state.value = "loading";
     };
   }, [format, isReadOnly, label, language.value]);
-  useEffect(() => {
+  // Before the next key: a later effect would put an older text back.
+  useLayoutEffect(() => {
     area.current?.setValue(value);
     area.current?.setProblems(problems);
   });

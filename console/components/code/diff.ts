@@ -24,7 +24,7 @@ export function showDiff(parent: HTMLElement, { before, after, format, labels, i
     codeAppearance(),
     EditorState.readOnly.of(true),
     EditorView.lineWrapping,
-    EditorView.contentAttributes.of({ "aria-label": label }),
+    EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }),
   ];
   if (isUnified) {
     const merge = unifiedMergeView({

@@ -33,18 +33,26 @@ const LEAVE_MS = 2_000;
 export class CodeArea {
   readonly #view: EditorView;
   #problems = "";
+  #isReplacing = false;
 
   constructor(parent: HTMLElement, options: EditorOptions) {
     this.#view = new EditorView({
       parent,
-      state: EditorState.create({ doc: options.value, extensions: extensionsOf(options) }),
+      state: EditorState.create({ doc: options.value, extensions: extensionsOf(this.#quietly(options)) }),
     });
   }
 
-  /** Replaces the text if it is another one; the history of changes stays. */
+  /** Replaces the text if it is another one; the history of changes stays. Only changes of the reader are reported. */
   setValue(value: string): void {
     const { doc } = this.#view.state;
-    if (doc.toString() !== value) this.#view.dispatch({ changes: { from: 0, to: doc.length, insert: value } });
+    if (doc.toString() === value) return;
+    this.#isReplacing = true;
+    this.#view.dispatch({ changes: { from: 0, to: doc.length, insert: value } });
+    this.#isReplacing = false;
+  }
+
+  #quietly(options: EditorOptions): EditorOptions {
+    return { ...options, onChange: (text) => this.#isReplacing || options.onChange(text) };
   }
 
   setProblems(problems: readonly CodeProblem[]): void {
@@ -78,7 +86,7 @@ function extensionsOf(options: EditorOptions): Extension {
     lineNumbers(),
     codeLanguage(format),
     codeAppearance(),
-    EditorView.contentAttributes.of({ "aria-label": label, "aria-describedby": describedBy }),
+    EditorView.contentAttributes.of({ "aria-label": label, "aria-describedby": describedBy, tabindex: "0" }),
   ];
   if (isReadOnly) return [shared, EditorState.readOnly.of(true), keymap.of(standardKeymap)];
   return [
