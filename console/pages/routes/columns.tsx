@@ -101,7 +101,7 @@ function loadColumns(): readonly TableColumn<RouteRow>[] {
     },
     {
       id: "trend",
-      title: "",
+      title: text.trend,
       width: "4.5rem",
       priority: 3,
       cell: ({ view, load }) =>

@@ -114,7 +114,7 @@ function releaseColumns(
     },
     {
       id: "actions",
-      title: "",
+      title: commonText().actions,
       width: "minmax(6.5rem, max-content)",
       isRight: true,
       cell: (release) =>
