@@ -86,7 +86,7 @@ export function firstView(graph: GraphSize, frame: GraphSize): GraphView {
   const fit = fitView(graph, frame);
   if (fit.scale >= GRAPH_SCALE_READABLE) return fit;
   const scale = GRAPH_SCALE_READABLE;
-  return { scale, x: 0, y: Math.min(0, (frame.height - graph.height * scale) / 2) };
+  return { scale, x: 0, y: (frame.height - graph.height * scale) / 2 };
 }
 
 /** Zooms so that the point of the frame stays where it is. */

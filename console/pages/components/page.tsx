@@ -15,6 +15,7 @@ import { showToast } from "../../components/toast.tsx";
 import { ApiProblem } from "../../data/api.ts";
 import { useQuery } from "../../data/location.ts";
 import { CodeSamples } from "./code.tsx";
+import { ObserveSamples } from "./observe.tsx";
 import { componentsText } from "./text.ts";
 
 const STATUSES: readonly HealthStatus[] = ["passing", "warning", "critical", "unknown", "draining", "absent"];
@@ -155,6 +156,7 @@ export default function ComponentsPage() {
           <Skeleton />
         </Card>
       </div>
+      <ObserveSamples />
       <CodeSamples />
       {isOpen.value && (
         <ActionDialog

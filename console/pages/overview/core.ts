@@ -50,6 +50,28 @@ export function changesBefore(
     .slice(0, most);
 }
 
+export interface ProblemGroup {
+  readonly problem: Problem;
+  /** Problems of single instances that are the same trouble seen from closer. */
+  readonly parts: readonly Problem[];
+}
+
+const OF_SERVICES: ReadonlySet<string> = new Set(["service-down", "service-panic"]);
+
+/** One entry per trouble: failing instances of a service that is down are parts of that, not further entries. */
+export function groupProblems(problems: readonly Problem[]): readonly ProblemGroup[] {
+  const keyOf = ({ subject: { namespace, service } }: Problem) => `${namespace}/${service}`;
+  const parts = new Map<string, Problem[]>();
+  for (const problem of problems) if (OF_SERVICES.has(problem.kind)) parts.set(keyOf(problem), []);
+  const groups: ProblemGroup[] = [];
+  for (const problem of problems) {
+    const own = parts.get(keyOf(problem));
+    if (own && problem.subject.instance !== undefined) own.push(problem);
+    else groups.push({ problem, parts: own ?? [] });
+  }
+  return groups;
+}
+
 export interface TimelineSpan {
   /** Shares of the width, 0 to 1. */
   readonly left: number;

@@ -4,14 +4,16 @@ import type { Change, Problem, ProblemList } from "#timeline/api";
 import { Badge } from "../../components/badge.tsx";
 import { Icon } from "../../components/icon.tsx";
 import { Card } from "../../components/layout.tsx";
-import { SubjectLink } from "../../components/subject.tsx";
+import { subjectHref, SubjectLink } from "../../components/subject.tsx";
 import { formatAgo, formatClock, formatTime } from "../../data/time.ts";
 import { changePhrase, problemHints, problemTitle } from "../../text/changes.ts";
-import { changesBefore } from "./core.ts";
+import { changesBefore, groupProblems, type ProblemGroup } from "./core.ts";
 import { overviewText } from "./text.ts";
 
 /** Changes shown below one problem. */
 const CAUSES_MAX = 2;
+/** Failing instances shown below one problem; the service's page has all. */
+const PARTS_MAX = 3;
 
 interface ProblemsProps {
   readonly list: ProblemList;
@@ -32,11 +34,12 @@ export function Problems({ list: { problems, more, at }, changes, services }: Pr
       </section>
     );
   }
+  const groups = groupProblems(problems);
   return (
-    <Card isFlush title={text.problems(problems.length + more)}>
+    <Card isFlush title={text.problems(groups.length + more)}>
       <ol class="list problems">
-        {problems.map((problem) => (
-          <ProblemRow key={problem.id} problem={problem} causes={changesBefore(problem, changes, CAUSES_MAX)} />
+        {groups.map((group) => (
+          <ProblemRow key={group.problem.id} group={group} causes={changesBefore(group.problem, changes, CAUSES_MAX)} />
         ))}
       </ol>
       {more > 0 && <p class="more muted">{text.moreProblems(more)}</p>}
@@ -44,10 +47,16 @@ export function Problems({ list: { problems, more, at }, changes, services }: Pr
   );
 }
 
-function ProblemRow({ problem, causes }: { readonly problem: Problem; readonly causes: readonly Change[] }) {
+interface ProblemRowProps {
+  readonly group: ProblemGroup;
+  readonly causes: readonly Change[];
+}
+
+function ProblemRow({ group: { problem, parts }, causes }: ProblemRowProps) {
   const text = overviewText();
   const { severity, kind, subject, since } = problem;
   const title = problemTitle(kind);
+  const hint = problemHints()[kind];
   return (
     <li>
       <span class="severity">
@@ -58,23 +67,13 @@ function ProblemRow({ problem, causes }: { readonly problem: Problem; readonly c
       <div class="what">
         <SubjectLink of={subject} />
         {title !== undefined && ` · ${title}`}
-        <p class="muted">{problemHints()[kind] ?? problem.text}</p>
-        {causes.length > 0 && (
-          <div class="causes">
-            <span class="muted">{text.before}</span>
-            <ul>
-              {causes.map((change) => (
-                <li key={change.id}>
-                  <Icon of={CornerDownRight} size={12} />
-                  <SubjectLink of={change.subject} /> {changePhrase(change)}
-                  <time class="muted" dateTime={change.at} title={formatTime(change.at)}>
-                    {formatClock(change.at)}
-                  </time>
-                </li>
-              ))}
-            </ul>
-          </div>
-        )}
+        {hint !== undefined && <p class="muted">{hint}</p>}
+        {/* The server's words name what the hint cannot know: versions, checks, outputs. */}
+        <p class="muted" lang="en">
+          {problem.text}
+        </p>
+        <ProblemParts parts={parts} />
+        {causes.length > 0 && <ProblemCauses causes={causes} />}
       </div>
       {since === undefined ? (
         <span class="when">{text.sinceUnknown}</span>
@@ -84,5 +83,42 @@ function ProblemRow({ problem, causes }: { readonly problem: Problem; readonly c
         </time>
       )}
     </li>
+  );
+}
+
+/** The failing instances, in the words of the server, which contain the output of their checks. */
+function ProblemParts({ parts }: { readonly parts: readonly Problem[] }) {
+  const rest = parts.length - PARTS_MAX;
+  return (
+    <ul class="problem-parts">
+      {parts.slice(0, PARTS_MAX).map((part) => (
+        <li key={part.id}>
+          <a class="subject" href={subjectHref(part.subject)}>
+            {part.subject.instance}
+          </a>{" "}
+          <span class="muted">{part.text}</span>
+        </li>
+      ))}
+      {rest > 0 && <li class="muted">{overviewText().moreInstances(rest)}</li>}
+    </ul>
+  );
+}
+
+function ProblemCauses({ causes }: { readonly causes: readonly Change[] }) {
+  return (
+    <div class="causes">
+      <span class="muted">{overviewText().before}</span>
+      <ul>
+        {causes.map((change) => (
+          <li key={change.id}>
+            <Icon of={CornerDownRight} size={12} />
+            <SubjectLink of={change.subject} /> {changePhrase(change)}
+            <time class="muted" dateTime={change.at} title={formatTime(change.at)}>
+              {formatClock(change.at)}
+            </time>
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }

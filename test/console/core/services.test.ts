@@ -4,7 +4,7 @@ import type { Instance, InstanceHistory, ServiceSummary } from "#registry/api";
 import type { Change, Problem } from "#timeline/api";
 import type { TrafficEdge } from "#traffic/api";
 import { errorPercent, loadByService, serviceState } from "../../../console/data/services.ts";
-import { changesBefore, spanWithin, totalsOf } from "../../../console/pages/overview/core.ts";
+import { changesBefore, groupProblems, spanWithin, totalsOf } from "../../../console/pages/overview/core.ts";
 import {
   instanceRows,
   jsonProblem,
@@ -202,6 +202,25 @@ test("before a problem came: changes of the last quarter of an hour, its own fir
   expect(changesBefore(problem, changes, 5).map(({ id }) => id)).toEqual(["own", "other"]);
   const { since: _, ...unknown } = problem;
   expect(changesBefore(unknown, changes, 5)).toEqual([]);
+});
+
+test("failing instances of a service that is down are parts of one problem", () => {
+  const problem = (kind: string, service: string, instance?: string): Problem => ({
+    id: `${kind} ${service} ${instance}`,
+    severity: "critical",
+    kind,
+    subject: { type: "service", namespace: "default", service, ...(instance === undefined ? {} : { instance }) },
+    text: "",
+  });
+  const groups = groupProblems([
+    problem("service-down", "orders"),
+    problem("instance-critical", "orders", "orders-1"),
+    problem("instance-critical", "users", "users-1"),
+  ]);
+  expect(groups.map(({ problem: { subject }, parts }) => [subject.service, parts.length])).toEqual([
+    ["orders", 1],
+    ["users", 0],
+  ]);
 });
 
 test("a span of the timeline is cut at its ends", () => {
