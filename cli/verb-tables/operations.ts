@@ -40,6 +40,13 @@ export const OPERATION_VERBS: readonly VerbRow[] = [
     load: () => import("../verbs/apply.ts"),
   },
   {
+    path: "convert",
+    args: "<product> <export>",
+    group: CHANGE,
+    summary: "turn an export of Consul, Nacos, Apollo, Spring Cloud Config or Kong into config to import",
+    load: () => import("../verbs/convert.ts"),
+  },
+  {
     path: "bench",
     args: "<target>",
     group: MORE,
