@@ -54,7 +54,7 @@ export function useConfigSet(name: SetName): ConfigSet {
     effective,
     needsReview: rules.data?.review === "required",
     isKnown: sets.data !== undefined && (summary === undefined || live !== undefined),
-    problem: sets.problem ?? (isAbsent(effective.problem) ? undefined : effective.problem),
+    problem: sets.problem,
     reload: async () => {
       await Promise.all([sets.reload(), effective.reload(), rules.reload()]);
     },

@@ -1,4 +1,5 @@
 /** Loads what an edit of one key begins with: the reader's draft, else the live value, else the value that it inherits. */
+import { useRef } from "preact/hooks";
 import type { EffectiveConfig, Item, Release } from "#config-server/api";
 import { Problem, Skeleton } from "../../../components/states.tsx";
 import { useResource } from "../../../data/resource.ts";
@@ -22,19 +23,22 @@ export function EditKey({ set, name }: EditKeyProps) {
     drafts.data && !isLive && version > 0 ? `${set.path}/releases/${version}` : undefined,
   );
   const inherited = useInherited(set, name);
+  // An edit goes on from where it began, whatever is released meanwhile.
+  const begun = useRef<EditBase | undefined>(undefined);
+  if (begun.current) return <KeyEditor set={set} name={name} start={begun.current} />;
   const problem = drafts.problem ?? base.problem;
   if (problem) return <Problem problem={problem} onRetry={() => void drafts.reload()} />;
   const isReady = drafts.data && (isLive || version === 0 || base.data) && !inherited.isLoading;
   if (!isReady) return <Skeleton />;
   const items = isLive ? set.live?.items : base.data?.items;
-  const start: EditBase = {
+  begun.current = {
     version,
     item: items?.[name],
     draft,
     // A removal that was drafted starts again from the live value.
     first: draft?.item ?? items?.[name] ?? inherited.item ?? emptyItem(name),
   };
-  return <KeyEditor set={set} name={name} start={start} />;
+  return <KeyEditor set={set} name={name} start={begun.current} />;
 }
 
 function emptyItem(name: string): Item {

@@ -1,6 +1,6 @@
 /** One flag: its variants, its rules in order, and the rule that decided for the tested context. */
 import { ArrowRight } from "lucide";
-import type { ConditionDefinition, Evaluation, FlagDefinition } from "#flags/core";
+import type { ConditionDefinition, Evaluated, Evaluation, FlagDefinition, RuleDefinition } from "#flags/core";
 import { Badge } from "../../../components/badge.tsx";
 import { Icon } from "../../../components/icon.tsx";
 import { Card, Facts } from "../../../components/layout.tsx";
@@ -50,11 +50,12 @@ function FlagRules({ flag, evaluation }: Pick<FlagDetailProps, "flag" | "evaluat
   const text = flagsText();
   const { rules = [], defaultVariant } = flag;
   const decided = evaluation && "variant" in evaluation ? evaluation : undefined;
+  const deciding = decidingRule(rules, decided);
   if (rules.length === 0) return <p class="muted">{text.noRules}</p>;
   return (
     <ol class="flag-rules">
       {rules.map((rule, index) => (
-        <li key={index} aria-current={isDeciding(rule.name ?? String(index), decided) ? "true" : undefined}>
+        <li key={index} aria-current={index === deciding ? "true" : undefined}>
           <span class="stage-mark" aria-hidden="true">
             {index + 1}
           </span>
@@ -76,8 +77,12 @@ function FlagRules({ flag, evaluation }: Pick<FlagDetailProps, "flag" | "evaluat
   );
 }
 
-function isDeciding(rule: string, decided: Evaluation | undefined): boolean {
-  return decided !== undefined && "metadata" in decided && String(decided.metadata["rule"]) === rule;
+/** An evaluation names its rule. Of rules without names, only a single one is certain. */
+function decidingRule(rules: readonly RuleDefinition[], decided: Evaluated | undefined): number | undefined {
+  if (!decided || !["TARGETING_MATCH", "SPLIT"].includes(decided.reason)) return undefined;
+  const name = decided.metadata["rule"];
+  const found = rules.flatMap((rule, index) => (rule.name === name ? [index] : []));
+  return found.length === 1 ? found[0] : undefined;
 }
 
 interface UsedSegmentsProps {

@@ -134,11 +134,13 @@ function SetHeader({ set, onNewKey }: SetHeaderProps) {
         </>
       }
       subtitle={
-        live && (
+        live ? (
           <span title={formatTime(live.createdAt)}>
             {text.releasedBy(live.author, formatAgo(live.createdAt))}
             {live.reason !== "" && <> · {live.reason}</>}
           </span>
+        ) : (
+          set.effective.data && text.inherited
         )
       }
     >
