@@ -51,7 +51,12 @@ function followFeed(api: string, token: string, lastEventId?: string) {
 
 test("keys belong to topics, and names are dropped when there are many", () => {
   const found: string[] = [];
-  for (const key of ["/registry/verdicts/ns/web/i/c", "/config/live/ns/gateway/default", "/unknown/x"]) {
+  for (const key of [
+    "/registry/verdicts/ns/web/i/c",
+    "/config/live/ns/gateway/default",
+    "/locks/queue/ns/a:b/s1",
+    "/unknown/x",
+  ]) {
     topicsOfKey(key, (topic, name) => found.push(`${topic} ${name}`));
   }
   expect(found).toEqual([
@@ -60,6 +65,7 @@ test("keys belong to topics, and names are dropped when there are many", () => {
     "config ns/gateway/default",
     "rollouts ns/gateway/default",
     "routes ns",
+    "locks ns/a/b",
   ]);
   const changed = new ChangedTopics();
   for (let index = 0; index < 50; index++) changed.add("service", `ns/s${index}`);

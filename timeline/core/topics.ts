@@ -70,6 +70,10 @@ export function topicsOfKey(key: string, found: (topic: FeedTopic, name: string 
   const row = ROWS.find(({ prefix }) => key.startsWith(prefix));
   if (!row) return;
   const parts = key.slice(row.prefix.length).split("/");
-  for (const [topic, count] of row.topics) found(topic, count === 0 ? undefined : parts.slice(0, count).join("/"));
+  for (const [topic, count] of row.topics) {
+    const name = parts.slice(0, count).join("/");
+    // Keys of locks have colons in the place of a name's slashes.
+    found(topic, count === 0 ? undefined : topic === "locks" ? name.replaceAll(":", "/") : name);
+  }
   if (row.prefix === "/config/live/" && parts[1] === GATEWAY_APP) found("routes", parts[0]);
 }
