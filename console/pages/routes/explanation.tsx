@@ -162,6 +162,7 @@ function CandidatesCard({ candidates }: { readonly candidates: ExplainAnswer["ca
             id: "verdict",
             title: text.verdict,
             width: "6.5rem",
+            priority: 2,
             cell: ({ verdict }) =>
               verdict === "chosen" ? (
                 <Badge tone="accent" icon={Check}>
@@ -174,7 +175,7 @@ function CandidatesCard({ candidates }: { readonly candidates: ExplainAnswer["ca
           {
             id: "why",
             title: text.why,
-            width: "minmax(9rem, 2fr)",
+            width: "minmax(7rem, 2fr)",
             cell: (candidate) => <span title={reasonOf(candidate)}>{reasonOf(candidate)}</span>,
           },
           {
@@ -239,6 +240,7 @@ function EndpointsCard({ answer: { endpoints, clusters = {} } }: { readonly answ
             id: "usable",
             title: text.usable,
             width: "6rem",
+            priority: 2,
             cell: ({ usable }) => (usable ? text.usable : <span class="muted">{text.notUsable}</span>),
             sort: ({ usable }) => Number(usable),
           },
