@@ -1,4 +1,4 @@
-/** What a chart computes, without the browser: its summary rows, and which marks share one place. */
+/** The computations of charts, without the browser: summary rows, and marks that share one place. */
 
 export interface ChartSeries {
   readonly name: string;

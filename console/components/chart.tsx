@@ -118,7 +118,8 @@ function usePlot(props: ChartProps, { plot, at, place }: PlotSignals) {
     void look.value;
     void systemTheme.value;
     let isStopped = false;
-    void import("./chart-plot.ts").then(({ drawChart }) => {
+    const draw = async () => {
+      const { drawChart } = await import("./chart-plot.ts");
       if (isStopped || !element.current) return;
       const { times, series, height = HEIGHT, group = "" } = latest.current;
       plot.value = drawChart({
@@ -135,7 +136,9 @@ function usePlot(props: ChartProps, { plot, at, place }: PlotSignals) {
           if (left !== next.left || width !== next.width) place.value = next;
         },
       });
-    });
+    };
+    void draw();
+    void draw();
     return () => {
       isStopped = true;
       plot.peek()?.destroy();

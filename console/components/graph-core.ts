@@ -1,4 +1,4 @@
-/** What a graph computes without the browser: paths of its edges, neighbors by direction, and views that fit. */
+/** The computations of graphs, without the browser: paths of its edges, neighbors by direction, and views that fit. */
 
 export interface GraphPoint {
   readonly x: number;

@@ -115,14 +115,16 @@ function usePlacedGraph(nodes: readonly GraphNode[], edges: readonly GraphEdge[]
   const shape = `${nodes.map(({ id }) => id).join(" ")}|${edges.map(({ from, to }) => `${from} ${to}`).join("|")}`;
   useEffect(() => {
     let isStopped = false;
-    void import("./graph-layout.ts").then(({ placeGraph }) => {
-      if (!isStopped)
-        placed.value = placeGraph(
-          nodes.map(({ id }) => id),
-          edges,
-          edges.length <= LABELS_MAX,
-        );
-    });
+    const place = async () => {
+      const { placeGraph } = await import("./graph-layout.ts");
+      if (isStopped) return;
+      placed.value = placeGraph(
+        nodes.map(({ id }) => id),
+        edges,
+        edges.length <= LABELS_MAX,
+      );
+    };
+    void place();
     return () => {
       isStopped = true;
     };

@@ -16,7 +16,7 @@ export function serviceState(counts: ServiceSummary): ServiceState {
   return draining === instances ? "draining" : "passing";
 }
 
-/** What a service receives: rates per second. */
+/** The requests that a service receives, per second. */
 export interface ServiceLoad {
   readonly rps: number;
   readonly errors: number;

@@ -73,7 +73,7 @@ function moved(from: Fact, to: Fact): string {
     .join(" → ");
 }
 
-/** What happened to the change's subject, without its name. A kind that the console does not know is the server's text. */
+/** The event without the name of its subject. A kind that the console does not know has the server's text. */
 export function changePhrase({ kind, from, to, version, text }: Change): string {
   const phrase = (phrases() as Phrases)[kind];
   return phrase?.(from, to, version === undefined ? undefined : String(version)) ?? text;
@@ -117,18 +117,21 @@ export function problemTitle(kind: string): string | undefined {
   return (problemTitles() as Readonly<Record<string, string | undefined>>)[kind];
 }
 
-export const problemHints = defineText({} as Readonly<Record<string, string>>, {
-  "service-down": "所有请求都会失败。请检查实例的健康检查输出，或启动新的实例。",
-  "service-panic": "健康实例低于策略要求的比例，客户端可能会向不健康的实例发送请求。",
-  "instance-critical": "请查看健康检查的最近输出。",
-  "instance-warning": "健康检查返回警告，实例仍可接收请求。",
-  "config-rejected": "请查看拒绝原因，修正后重新发布，或回滚到上一个版本。",
-  "config-behind": "请确认订阅方仍在运行，且能访问控制平面。",
-  "rollout-paused": "请查看灰度进度，然后恢复或回滚。",
-  "rollout-rolled-back": "请查看失败原因，修正后重新发布。",
-  "secret-unreadable": "请检查密钥文件是否与写入时一致。",
-  "config-unresolved": "请检查占位符和引用的键是否存在。",
-  "store-unreachable": "写入会失败。请检查存储的网络和磁盘。",
-  "member-unreachable": "请检查该成员的进程和网络。",
-  "certificate-expiring": "请在到期前更换证书。",
-});
+export const problemHints = defineText<Readonly<Record<string, string>>>(
+  {},
+  {
+    "service-down": "所有请求都会失败。请检查实例的健康检查输出，或启动新的实例。",
+    "service-panic": "健康实例低于策略要求的比例，客户端可能会向不健康的实例发送请求。",
+    "instance-critical": "请查看健康检查的最近输出。",
+    "instance-warning": "健康检查返回警告，实例仍可接收请求。",
+    "config-rejected": "请查看拒绝原因，修正后重新发布，或回滚到上一个版本。",
+    "config-behind": "请确认订阅方仍在运行，且能访问控制平面。",
+    "rollout-paused": "请查看灰度进度，然后恢复或回滚。",
+    "rollout-rolled-back": "请查看失败原因，修正后重新发布。",
+    "secret-unreadable": "请检查密钥文件是否与写入时一致。",
+    "config-unresolved": "请检查占位符和引用的键是否存在。",
+    "store-unreachable": "写入会失败。请检查存储的网络和磁盘。",
+    "member-unreachable": "请检查该成员的进程和网络。",
+    "certificate-expiring": "请在到期前更换证书。",
+  },
+);

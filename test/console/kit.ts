@@ -51,13 +51,18 @@ export interface TestConsole extends AsyncDisposable {
   openSignedOut(path: string, view?: ConsoleView): Promise<Page>;
 }
 
+/** Debian's Chromium. The browser's own sandbox needs rights that a build machine may not give. */
+export function launchBrowser(): Promise<Browser> {
+  return chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+}
+
 /** `options`: for pages about more than the control API itself has. */
 export async function startConsole(options: TestControlOptions = {}): Promise<TestConsole> {
   await using stack = new AsyncDisposableStack();
   const control = stack.use(await withControl({ ...options, consoleFolder: await builtConsole() }));
   await control.app.listen({ port: 0, host: "127.0.0.1" });
   const base = `http://127.0.0.1:${(control.app.server.address() as AddressInfo).port}`;
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+  const browser = await launchBrowser();
   stack.defer(() => browser.close());
   const errors: string[] = [];
   const owned = stack.move();
@@ -110,10 +115,10 @@ async function openPage(context: BrowserContext, url: string, errors: string[]):
 export async function axe(page: Page): Promise<readonly string[]> {
   await page.evaluate(readFileSync(AXE, "utf8"));
   // Preloading copies style sheets into another document without their nonce, which the content security policy reports.
-  const violations = (await page.evaluate(
+  const violations = await page.evaluate<readonly string[]>(
     "axe.run(document, { preload: false, resultTypes: ['violations'] }).then(({ violations }) => violations.map(({ id, nodes }) => " +
       "`${id}: ${nodes.map(({ html }) => html.slice(0, 160)).slice(0, 3).join(' | ')}`))",
-  )) as readonly string[];
+  );
   return violations;
 }
 
@@ -123,7 +128,7 @@ export function overflow(page: Page): Promise<number> {
 }
 
 /** The console, built from the present sources once for all test files. */
-async function builtConsole(): Promise<string> {
+export async function builtConsole(): Promise<string> {
   const folder = join(BUILDS, stampOf(join(projectRoot, "console")));
   if (existsSync(folder)) return folder;
   mkdirSync(BUILDS, { recursive: true });

@@ -1,4 +1,4 @@
-/** What the overview computes: figures of the services, and the changes that came before a problem. */
+/** The computations of the overview: figures of the services, and the changes that came before a problem. */
 import type { ServiceSummary } from "#registry/api";
 import type { Change, Problem } from "#timeline/api";
 

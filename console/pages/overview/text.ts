@@ -29,7 +29,7 @@ export const overviewText = defineText(
     errorsChart: "Errors per second",
     latencyChart: "Latency",
     gatewayTraffic: "Traffic through the gateways, last hour",
-    timeline: "What happened when",
+    timeline: "Timeline",
     timelineLabel: (problems: number, changes: number, hours: number) =>
       `${plural(problems, "problem", "problems")} and ${plural(changes, "change", "changes")} in the last ${plural(hours, "hour", "hours")}; the lists have the details.`,
     laneProblems: "Problems",

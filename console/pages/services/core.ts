@@ -1,4 +1,4 @@
-/** What the pages of services compute: ribbons from transitions, rows of instances, and calls in and out. Pure. */
+/** The computations of the pages of services: ribbons from transitions, rows of instances, and calls in and out. Pure. */
 import type { HealthTransition, Instance, InstanceHistory } from "#registry/api";
 import type { TrafficEdge } from "#traffic/api";
 import { addLoad, type ServiceLoad } from "../../data/services.ts";
@@ -30,7 +30,7 @@ export interface StatusSpan {
 export function statusSpans(history: InstanceHistory, from: number, to: number): readonly StatusSpan[] {
   const cutAt = history.cutAt === undefined ? from : Date.parse(history.cutAt);
   const states: { at: number; status: RowStatus }[] = [{ at: from, status: rowStatus(history.start) }];
-  // What happened before the first kept transition is not known.
+  // The time before the first kept transition is not known.
   if (cutAt > from) states[0] = { at: from, status: "unknown" };
   for (const transition of history.transitions) {
     const at = Math.max(from, Date.parse(transition.at));

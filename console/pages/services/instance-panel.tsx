@@ -114,7 +114,7 @@ const LISTED_MAX = 30;
 
 function Transitions({ row: { history } }: { readonly row: InstanceRow }) {
   const text = servicesText();
-  const transitions = (history?.transitions ?? []).slice(-LISTED_MAX).reverse();
+  const transitions = (history?.transitions ?? []).slice(-LISTED_MAX).toReversed();
   return (
     <section class="panel-part">
       <h3>{text.historyTitle}</h3>

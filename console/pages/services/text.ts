@@ -52,7 +52,7 @@ export const servicesText = defineText(
     checks: "Checks",
     noChecks: "This instance has no checks, so it counts as healthy.",
     noOutput: "No output yet. The member that runs the check has it.",
-    historyTitle: "What happened",
+    historyTitle: "History",
     noHistory: "Nothing happened within the last 24 hours.",
     goneText: "This instance is no longer registered. Its history is kept for 24 hours.",
     cutText: (time: string) => `Earlier transitions are not kept; the history begins at ${time}.`,
@@ -119,7 +119,7 @@ export const servicesText = defineText(
     policyEditText:
       "Readers receive the new policy within milliseconds. Checks apply to instances that register from now on.",
     policyDeleteText:
-      "The defaults apply again: half of the instances must be healthy, and there are no default checks.",
+      "The defaults apply again: half of the instances must be healthy, and instances have no default checks.",
     policyDeleted: "The policy is deleted",
     invalidJson: (problem: string) => `Not a JSON object: ${problem}`,
     noChanges: "No changes of this service are known within the last week.",

@@ -1,4 +1,4 @@
-/** What the topology computes: the nodes and edges of calls, and services that nobody calls. Pure. */
+/** The computations of the topology: the nodes and edges of calls, and services without calls. Pure. */
 import type { ServiceSummary } from "#registry/api";
 import type { TrafficEdge } from "#traffic/api";
 import { addLoad, errorPercent, type ServiceLoad } from "../../data/services.ts";
@@ -11,7 +11,7 @@ export interface CallNode {
   readonly service: string;
   /** Absent: the service is called, but not registered in this namespace. */
   readonly summary: ServiceSummary | undefined;
-  /** What it receives. */
+  /** The requests that it receives. */
   readonly load: ServiceLoad | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** What charts and graphs compute without a browser. */
+/** The computations of charts and graphs. */
 import { expect, test } from "vitest";
 import {
   chartRowStep,

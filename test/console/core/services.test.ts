@@ -1,4 +1,4 @@
-/** What the pages of services, the topology and the overview compute without a browser. */
+/** The computations of the pages of services, of the topology and of the overview. */
 import { expect, test } from "vitest";
 import type { Instance, InstanceHistory, ServiceSummary } from "#registry/api";
 import type { Change, Problem } from "#timeline/api";
