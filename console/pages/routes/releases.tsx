@@ -109,6 +109,7 @@ function releaseColumns(
       id: "at",
       title: text.at,
       width: "8rem",
+      priority: 2,
       cell: ({ createdAt }) => <span title={formatTime(createdAt)}>{formatAgo(createdAt)}</span>,
       sort: ({ createdAt }) => Date.parse(createdAt),
     },
