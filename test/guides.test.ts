@@ -31,6 +31,10 @@ const READ_BY: Record<string, Record<string, string>> = {
     "run: lead.ts": "test/client/package.test.ts",
     text: "test/client/package.test.ts",
   },
+  "security.md": {
+    "needs a stopped server": "test/access/security-guide.test.ts",
+    nginx: "test/access/security-guide.test.ts",
+  },
 };
 
 const folder = join(projectRoot, "docs/guides");
