@@ -1,5 +1,5 @@
 /** One lock: its holder, its queue, and how it was last broken. */
-import { LockOpen, Unlink } from "lucide";
+import { Hourglass, LockOpen, Unlink } from "lucide";
 import { useSignal } from "@preact/signals";
 import type { Lock, LockHolder, LockWaiter } from "#locks/api";
 import { Button } from "../../components/button.tsx";
@@ -35,11 +35,6 @@ export function LockView({ name }: { readonly name: string }) {
           ...crumbs.map((step) => [step.name, linkTo("/locks", { prefix: step.prefix })] as const),
         ]}
         badge={lock.data && <LockBadge lock={lock.data} />}
-        subtitle={
-          lock.data?.delayedUntil !== undefined && !holder
-            ? text.delayedUntil(formatAgo(lock.data.delayedUntil))
-            : undefined
-        }
       >
         <CopyAs cli={cliOf("locks", "ls", "--prefix", name, ...namespaceWords(namespace))} call={{ path }} />
         <Button
@@ -69,7 +64,7 @@ export function LockView({ name }: { readonly name: string }) {
 
 function LockParts({ lock }: { readonly lock: Lock }) {
   const text = locksText();
-  const { holder, waiters, waiting, broken } = lock;
+  const { holder, waiters, waiting, broken, delayedUntil } = lock;
   return (
     <>
       <div class="grid">
@@ -77,9 +72,15 @@ function LockParts({ lock }: { readonly lock: Lock }) {
           <HolderCard holder={holder} />
         ) : (
           <Card isFlush>
-            <EmptyState icon={LockOpen} title={text.unheldTitle}>
-              {text.unheldText}
-            </EmptyState>
+            {delayedUntil === undefined ? (
+              <EmptyState icon={LockOpen} title={text.unheldTitle}>
+                {waiting === 0 ? text.unheldText : text.unheldQueue}
+              </EmptyState>
+            ) : (
+              <EmptyState icon={Hourglass} title={text.delayed}>
+                {text.delayedUntil(formatAgo(delayedUntil))}
+              </EmptyState>
+            )}
           </Card>
         )}
         {broken && (
