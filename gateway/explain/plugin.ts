@@ -50,7 +50,7 @@ export function explainPlugin(untyped: FastifyInstance, explainer: Explainer): v
   );
 }
 
-/** What people need to write a config: its schema, and a check of their text. */
+/** The schema of a config and a check of a text, for people that write one. */
 export function gatewayCheckPlugin(untyped: FastifyInstance, explainer: Explainer): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
   let schema: string | undefined;

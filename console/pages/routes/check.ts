@@ -19,7 +19,7 @@ export async function checkText(body: GatewayCheckRequest, signal?: AbortSignal)
   return (await callApi<GatewayCheckAnswer>({ method: "POST", path: "/v1/gateway/check", body, signal })).data;
 }
 
-/** undefined: there is no text to check. */
+/** undefined: nothing is checked. */
 export function useTextCheck(namespace: string, text: string | undefined): TextCheck {
   const state = useSignal<TextCheck>({ answer: undefined, problem: undefined, isRunning: false });
   const isAllowed = can("config:draft");

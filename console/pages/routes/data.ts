@@ -1,4 +1,4 @@
-/** What the pages of routes read from the server. */
+/** The resources that the pages of routes read from the server. */
 import { useMemo } from "preact/hooks";
 import type { RouteList, RouteTarget } from "#gateway/api";
 import type { ServiceList } from "#registry/api";

@@ -59,7 +59,7 @@ export function useGatewaySource(): Resource<GatewaySource> {
 export interface RouteDraft {
   readonly namespace: string;
   readonly text: string;
-  /** What it was made from. */
+  /** The released text from which it was made. */
   readonly base: Pick<GatewaySource, "version" | "text">;
 }
 

@@ -38,7 +38,7 @@ export const editText = defineText(
     howHint: "Each stage waits until its gateways have applied the release and stayed healthy for a minute.",
     releaseConfirm: "Release",
     releaseDone: "The release is live or on its way.",
-    inForce: "Who runs it",
+    inForce: "In force at",
     gateways: "Gateways",
     gateway: "Gateway",
     version: "Version",

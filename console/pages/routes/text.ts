@@ -63,7 +63,7 @@ export const routesText = defineText(
     listeners: "Listeners",
     place: (order: number, all: number) => `${order} of ${all}`,
     orderTitle: "Order",
-    chain: "What happens to a request",
+    chain: "Steps of a request",
     chainText: "In this order. Steps without a policy let every request pass.",
     step_preflight: "Preflight (CORS)",
     step_authenticate: "Authenticate",

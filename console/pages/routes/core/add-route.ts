@@ -56,7 +56,7 @@ function scalar(text: string): string {
   return isBare ? text : JSON.stringify(text);
 }
 
-/** JSON has no comments, so it can be written anew. */
+/** JSON has no comments, so the whole text is written again. */
 function inJson(text: string, { name, prefix, service, provider }: NewRoute): string | undefined {
   let tree: unknown;
   try {

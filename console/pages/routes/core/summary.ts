@@ -1,4 +1,4 @@
-/** What a route of the gateway's config says, in the parts that its list and its page show. Pure. */
+/** A route of the gateway's config, in the parts that its list and its page show. Pure. */
 import type { RouteConfig, RouteView } from "#gateway/api";
 
 export function configOf(view: RouteView): RouteConfig {
@@ -71,7 +71,7 @@ export function marksOf(config: RouteConfig): readonly string[] {
   return [...marks.flatMap(([set, mark]) => (set === undefined ? [] : [mark])), ...filters.map(({ name }) => name)];
 }
 
-/** What the list shows of a route whose requests no service receives. */
+/** The answer of a route whose requests no service receives, as the list shows it. */
 export function ownAnswer({ redirect, respond }: RouteConfig): string | undefined {
   if (respond) return String(respond.status);
   if (!redirect) return undefined;
