@@ -50,7 +50,7 @@ export function Figures({ services, traffic }: FiguresProps) {
       <Stat
         label={text.errors}
         value={percent === null ? "–" : formatRate(percent)}
-        unit="%"
+        {...(percent === null ? {} : { unit: "%" })}
         note={percent === null ? text.noTraffic : `${formatRate(now?.errors ?? 0)} ${text.perSecond}`}
       />
       <Stat

@@ -106,7 +106,11 @@ function ServiceFigures({ view, edges, namespace }: ServiceFiguresProps) {
         <HealthBar of={view} />
       </Stat>
       <Stat label={text.requests} value={load ? formatRate(load.rps) : "–"} />
-      <Stat label={text.errors} value={percent === null ? "–" : formatRate(percent)} unit="%" />
+      <Stat
+        label={text.errors}
+        value={percent === null ? "–" : formatRate(percent)}
+        {...(percent === null ? {} : { unit: "%" })}
+      />
       <Stat label={text.latency} value={typeof load?.p99 === "number" ? formatDuration(load.p99) : "–"} />
     </div>
   );
