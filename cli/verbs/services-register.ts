@@ -51,7 +51,7 @@ export function define(command: Command, context: VerbContext): void {
     .option("--cas <revision>", "only if its revision is still this; 0: only if it does not exist", casOption)
     .option("--dry-run", "only print the registration");
   withExamples(command, [
-    "posthouse services register orders orders-1 127.0.0.1:4001 --http /health",
+    "posthouse services register orders orders-1 10.0.0.1:4001 --http /health",
     "posthouse services register db db-1 10.0.0.5:5432 --protocol tcp --tcp --cas 0",
   ]);
   controlAction<Registration>(
