@@ -2,6 +2,13 @@
 import { join } from "node:path";
 import { defineConfig } from "vite";
 
+/**
+ * What the first page needs is one file: many small ones compress worse. Components that are large, or that bring a library, stay files of
+ * their own, as do all other pages.
+ */
+const FIRST =
+  /console\/(main|app|data\/(?!feed-worker)|text|shell|components\/(?!table|graph|code|diff|chart-plot)|pages\/(mod|page|overview))|node_modules\/(preact|@preact|preact-iso)\//;
+
 export default defineConfig({
   root: import.meta.dirname,
   base: "/ui/",
@@ -15,6 +22,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     chunkSizeWarningLimit: 600,
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: "first", test: FIRST }] } } },
   },
   worker: { format: "es" },
 });

@@ -21,7 +21,7 @@ export interface Source {
   readonly exports: readonly string[];
 }
 
-interface AstNode {
+export interface AstNode {
   readonly type: string;
   readonly [field: string]: unknown;
 }
@@ -39,7 +39,7 @@ const nameOf = (word: { readonly name?: string; readonly value?: string } | unde
   word?.name ?? word?.value ?? "";
 
 export function readSource(path: string, text: string): Source {
-  const program = parseAst(text, { lang: "ts" }) as unknown as {
+  const program = parseAst(text, { lang: path.endsWith(".tsx") ? "tsx" : "ts" }) as unknown as {
     readonly body: readonly AstNode[];
     readonly comments?: readonly { readonly start: number; readonly end: number }[];
   };
@@ -111,7 +111,8 @@ function declaredNames(declaration: AstNode | null): string[] {
   return found;
 }
 
-function visit(node: unknown, look: (node: AstNode) => void): void {
+/** Looks at every node of a syntax tree. */
+export function visit(node: unknown, look: (node: AstNode) => void): void {
   if (Array.isArray(node)) {
     for (const one of node) visit(one, look);
   } else if (typeof node === "object" && node !== null) {
