@@ -1,4 +1,6 @@
 /** The entry of the console. */
+// First, since it declares the order of the layers of all styles.
+import "./design/mod.css";
 import { effect } from "@preact/signals";
 import { render } from "preact";
 import { App } from "./app.tsx";

@@ -7,7 +7,7 @@ import { defineConfig } from "vite";
  * their own, as do all other pages.
  */
 const FIRST =
-  /console\/(main|app|data\/(?!feed-worker)|text|shell|components\/(?!table|graph|code|diff|chart-plot)|pages\/(mod|page|overview))|node_modules\/(preact|@preact|preact-iso)\//;
+  /console\/(main|app|design|data\/(?!feed-worker)|text|shell|components\/(?!table|graph|code|diff|chart-plot)|pages\/(mod|page|overview))|node_modules\/(preact|@preact|preact-iso)\//;
 
 export default defineConfig({
   root: import.meta.dirname,
