@@ -105,8 +105,7 @@ describe.runIf(hasBrowser)("the config pages", () => {
     const page = await site.open(`${PAGE}?edit=app.yaml`);
     await write(page, "pool:\n");
     await page.keyboard.type("  si");
-    await page.getByRole("option", { name: "size" }).waitFor();
-    await page.keyboard.press("Enter");
+    await page.getByRole("option", { name: "size" }).click();
     await page.keyboard.type("0");
     await page.getByText("Line 2, column 9").waitFor();
     await page.getByText("1 problem").waitFor();

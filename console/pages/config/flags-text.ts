@@ -1,5 +1,5 @@
 /** Texts of feature flags. */
-import { defineText, plural } from "../../text/mod.ts";
+import { defineText } from "../../text/mod.ts";
 
 export const flagsText = defineText(
   {
@@ -11,7 +11,6 @@ export const flagsText = defineText(
     variants: "Variants",
     defaultVariant: "Default",
     rules: "Rules",
-    ruleCount: (count: number) => plural(count, "rule", "rules"),
     noRules: "No rules: every context receives the default variant.",
     always: "always",
     otherwise: "otherwise",
@@ -28,7 +27,6 @@ export const flagsText = defineText(
     reason_TARGETING_MATCH: "A rule matched",
     reason_SPLIT: "By a split",
     reason_DISABLED: "Disabled",
-    byRule: (rule: string) => `Rule ${rule}`,
     error_FLAG_NOT_FOUND: "Not found",
     error_PARSE_ERROR: "Cannot be read",
     error_TARGETING_KEY_MISSING: "targetingKey is missing",
@@ -48,7 +46,6 @@ export const flagsText = defineText(
     variants: "变体",
     defaultVariant: "默认变体",
     rules: "规则",
-    ruleCount: (count) => `${count} 条规则`,
     noRules: "没有规则：始终返回默认变体。",
     always: "始终",
     otherwise: "其他情况",
@@ -65,7 +62,6 @@ export const flagsText = defineText(
     reason_TARGETING_MATCH: "命中规则",
     reason_SPLIT: "按比例分流",
     reason_DISABLED: "已停用",
-    byRule: (rule) => `规则 ${rule}`,
     error_FLAG_NOT_FOUND: "不存在",
     error_PARSE_ERROR: "无法读取",
     error_TARGETING_KEY_MISSING: "缺少 targetingKey",

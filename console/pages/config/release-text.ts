@@ -45,7 +45,6 @@ export const releaseText = defineText(
     onFailure_rollback: "Roll back",
     onFailure_pause: "Pause",
     planInvalid: "Give each stage a share from above 0 to 100, labels, or instance ids.",
-    conflictKeys: (keys: string) => `Changed meanwhile: ${keys}`,
   },
   {
     title: "检查并发布",
@@ -90,6 +89,5 @@ export const releaseText = defineText(
     onFailure_rollback: "自动回滚",
     onFailure_pause: "暂停",
     planInvalid: "请为每个阶段填写大于 0 且不超过 100 的比例、标签或实例 ID。",
-    conflictKeys: (keys) => `期间被修改：${keys}`,
   },
 );

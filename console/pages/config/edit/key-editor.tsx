@@ -52,15 +52,8 @@ export function KeyEditor({ set, name, start }: KeyEditorProps) {
   useLeaveWarning(isEdited);
   const close = () => setQuery({ edit: "", key: name });
   const saveDraft = async () => {
-    problem.value = undefined;
-    try {
-      await putDraft(set.path, name, item.value, { isRebased: !!start.draft && base.value.version !== start.version });
-      showToast(text.draftSaved, "good", name);
-      await set.reload();
-      setQuery({ edit: "", tab: "review" });
-    } catch (error) {
-      problem.value = error instanceof ApiProblem ? error : new ApiProblem(0, { detail: String(error) });
-    }
+    const isRebased = start.draft !== undefined && base.value.version !== start.version;
+    problem.value = await saved(set, name, item.value, isRebased);
   };
   return (
     <Card
@@ -93,28 +86,14 @@ export function KeyEditor({ set, name, start }: KeyEditorProps) {
         onChange={(next) => (item.value = next)}
       />
       {problem.value && <Problem problem={problem.value} />}
-      <div class="actions config-end">
-        {start.draft && (
-          <Button kind="danger" aria-haspopup="dialog" onClick={() => (dialog.value = "discard")}>
-            {text.discardDraft}
-          </Button>
-        )}
-        <span class="spring" />
-        <Button onClick={close}>{text.discardEdit}</Button>
-        <Button needs="config:draft" isDisabled={!isChanged} onClick={() => void saveDraft()}>
-          {text.saveDraft}
-        </Button>
-        <Button
-          kind="primary"
-          icon={Rocket}
-          needs="config:publish"
-          aria-haspopup="dialog"
-          isDisabled={!isChanged || validation.state === "invalid"}
-          onClick={() => (dialog.value = "release")}
-        >
-          {text.review}
-        </Button>
-      </div>
+      <EditorEnd
+        hasDraft={start.draft !== undefined}
+        isChanged={isChanged}
+        isInvalid={validation.state === "invalid"}
+        onClose={close}
+        onSave={() => void saveDraft()}
+        onOpen={(next) => (dialog.value = next)}
+      />
       {dialog.value === "release" && (
         <ReleaseDialog
           set={set}
@@ -130,6 +109,56 @@ export function KeyEditor({ set, name, start }: KeyEditorProps) {
       )}
     </Card>
   );
+}
+
+interface EditorEndProps {
+  readonly hasDraft: boolean;
+  readonly isChanged: boolean;
+  readonly isInvalid: boolean;
+  readonly onClose: () => void;
+  readonly onSave: () => void;
+  readonly onOpen: (dialog: "release" | "discard") => void;
+}
+
+function EditorEnd({ hasDraft, isChanged, isInvalid, onClose, onSave, onOpen }: EditorEndProps) {
+  const text = setText();
+  return (
+    <div class="actions config-end">
+      {hasDraft && (
+        <Button kind="danger" aria-haspopup="dialog" onClick={() => onOpen("discard")}>
+          {text.discardDraft}
+        </Button>
+      )}
+      <span class="spring" />
+      <Button onClick={onClose}>{text.discardEdit}</Button>
+      <Button needs="config:draft" isDisabled={!isChanged} onClick={onSave}>
+        {text.saveDraft}
+      </Button>
+      <Button
+        kind="primary"
+        icon={Rocket}
+        needs="config:publish"
+        aria-haspopup="dialog"
+        isDisabled={!isChanged || isInvalid}
+        onClick={() => onOpen("release")}
+      >
+        {text.review}
+      </Button>
+    </div>
+  );
+}
+
+/** Saves a draft and shows it among the others. @returns why it could not be saved */
+async function saved(set: ConfigSet, name: string, item: Item, isRebased: boolean): Promise<ApiProblem | undefined> {
+  try {
+    await putDraft(set.path, name, item, { isRebased });
+    showToast(setText().draftSaved, "good", name);
+    await set.reload();
+    setQuery({ edit: "", tab: "review" });
+    return undefined;
+  } catch (error) {
+    return error instanceof ApiProblem ? error : new ApiProblem(0, { detail: String(error) });
+  }
 }
 
 /** A draft keeps the version that it was begun on, so one that was rebased is begun again. @throws ApiProblem */

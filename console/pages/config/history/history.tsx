@@ -117,27 +117,7 @@ function Comparison({ set, releases }: ComparisonProps) {
         </>
       }
     >
-      <div class="config-pickers">
-        <SelectField
-          label={text.from}
-          value={String(a)}
-          options={options}
-          onChange={(next) => setQuery({ a: next, b: String(b) })}
-        />
-        <Button
-          kind="quiet"
-          icon={ArrowLeftRight}
-          label={text.swap}
-          isDisabled={a === 0}
-          onClick={() => setQuery({ a: String(b), b: String(a) })}
-        />
-        <SelectField
-          label={text.to}
-          value={String(b)}
-          options={options}
-          onChange={(next) => setQuery({ a: String(a), b: next })}
-        />
-      </div>
+      <Pickers a={a} b={b} options={options} />
       {a === 0 ? (
         <p class="muted">{text.first}</p>
       ) : a === b ? (
@@ -151,6 +131,39 @@ function Comparison({ set, releases }: ComparisonProps) {
       )}
       {isRollingBack.value && <RollbackDialog set={set} version={b} onClose={() => (isRollingBack.value = false)} />}
     </Card>
+  );
+}
+
+interface PickersProps {
+  readonly a: number;
+  readonly b: number;
+  readonly options: readonly (readonly [string, string])[];
+}
+
+function Pickers({ a, b, options }: PickersProps) {
+  const text = historyText();
+  return (
+    <div class="config-pickers">
+      <SelectField
+        label={text.from}
+        value={String(a)}
+        options={options}
+        onChange={(next) => setQuery({ a: next, b: String(b) })}
+      />
+      <Button
+        kind="quiet"
+        icon={ArrowLeftRight}
+        label={text.swap}
+        isDisabled={a === 0}
+        onClick={() => setQuery({ a: String(b), b: String(a) })}
+      />
+      <SelectField
+        label={text.to}
+        value={String(b)}
+        options={options}
+        onChange={(next) => setQuery({ a: String(a), b: next })}
+      />
+    </div>
   );
 }
 

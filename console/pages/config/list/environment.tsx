@@ -25,11 +25,7 @@ export function Environment({ namespace, sets }: EnvironmentProps) {
   return (
     <Card
       isFlush
-      title={
-        <span class="config-environment">
-          <span class="mono">{namespace}</span> <span class="count">{sets.length}</span>
-        </span>
-      }
+      title={<EnvironmentTitle namespace={namespace} count={sets.length} />}
       actions={
         <>
           {rules.data?.review === "required" && (
@@ -86,6 +82,14 @@ export function Environment({ namespace, sets }: EnvironmentProps) {
       />
       {isEditing.value && <RulesDialog namespace={namespace} onClose={() => (isEditing.value = false)} />}
     </Card>
+  );
+}
+
+function EnvironmentTitle({ namespace, count }: { readonly namespace: string; readonly count: number }) {
+  return (
+    <span class="config-environment">
+      <span class="mono">{namespace}</span> <span class="count">{count}</span>
+    </span>
   );
 }
 

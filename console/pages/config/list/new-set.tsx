@@ -27,8 +27,6 @@ export function NewSetDialog({ namespace: first, onClose }: NewSetDialogProps) {
     const set = { namespace: namespace.value, app: app.value, profile: profile.value };
     route(linkTo(setPageOf(set), { edit: key.value }));
   };
-  const errorOf = (value: string, isValid: (value: string) => boolean, words: string) =>
-    value === "" || isValid(value) ? undefined : words;
   return (
     <Dialog
       title={text.newSet}
@@ -84,4 +82,8 @@ export function NewSetDialog({ namespace: first, onClose }: NewSetDialogProps) {
       </form>
     </Dialog>
   );
+}
+
+function errorOf(value: string, isValid: (value: string) => boolean, words: string): string | undefined {
+  return value === "" || isValid(value) ? undefined : words;
 }

@@ -16,6 +16,7 @@ interface RulesDialogProps {
 
 const LIMITS = ["keys", "valueBytes", "releaseBytes"] as const;
 type LimitName = (typeof LIMITS)[number];
+type Limits = Readonly<Partial<Record<LimitName, string>>>;
 
 export function RulesDialog({ namespace, onClose }: RulesDialogProps) {
   const text = configText();
@@ -23,7 +24,7 @@ export function RulesDialog({ namespace, onClose }: RulesDialogProps) {
   const etag = useSignal("");
   const problem = useSignal<ApiProblem | undefined>(undefined);
   const review = useSignal<Rules["review"] | undefined>(undefined);
-  const limits = useSignal<Readonly<Partial<Record<LimitName, string>>>>({});
+  const limits = useSignal<Limits>({});
   useEffect(() => {
     const load = async () => {
       const { data, headers } = await callApi<Rules>({ path });
@@ -35,11 +36,6 @@ export function RulesDialog({ namespace, onClose }: RulesDialogProps) {
     };
     load().catch((error: unknown) => (problem.value = error instanceof ApiProblem ? error : new ApiProblem(0, {})));
   }, [path]);
-  const labels: Record<LimitName, string> = {
-    keys: text.limitKeys,
-    valueBytes: text.limitValue,
-    releaseBytes: text.limitRelease,
-  };
   const given = LIMITS.filter((name) => (limits.value[name] ?? "") !== "");
   const isValid = given.every((name) => isLimit(limits.value[name]));
   return (
@@ -77,20 +73,39 @@ export function RulesDialog({ namespace, onClose }: RulesDialogProps) {
             ]}
             onChange={(next) => (review.value = next)}
           />
-          {LIMITS.map((name) => (
-            <TextField
-              key={name}
-              type="number"
-              label={labels[name]}
-              value={limits.value[name] ?? ""}
-              hint={text.limitHint}
-              error={isLimit(limits.value[name]) ? undefined : text.limitInvalid}
-              onInput={(value) => (limits.value = { ...limits.value, [name]: value })}
-            />
-          ))}
+          <LimitFields limits={limits.value} onChange={(next) => (limits.value = next)} />
         </>
       )}
     </ActionDialog>
+  );
+}
+
+interface LimitFieldsProps {
+  readonly limits: Limits;
+  readonly onChange: (limits: Limits) => void;
+}
+
+function LimitFields({ limits, onChange }: LimitFieldsProps) {
+  const text = configText();
+  const labels: Record<LimitName, string> = {
+    keys: text.limitKeys,
+    valueBytes: text.limitValue,
+    releaseBytes: text.limitRelease,
+  };
+  return (
+    <>
+      {LIMITS.map((name) => (
+        <TextField
+          key={name}
+          type="number"
+          label={labels[name]}
+          value={limits[name] ?? ""}
+          hint={text.limitHint}
+          error={isLimit(limits[name]) ? undefined : text.limitInvalid}
+          onInput={(value) => onChange({ ...limits, [name]: value })}
+        />
+      ))}
+    </>
   );
 }
 

@@ -7,7 +7,7 @@ import { callApi } from "../../../data/api.ts";
 import { cliOf } from "../../../data/commands.ts";
 import { commonText } from "../../../text/common.ts";
 import { type KeyChanges, releaseCallOf } from "../core/changes.ts";
-import { FIRST_ROLLOUT, rolloutOf, rolloutWords } from "../core/rollout-plan.ts";
+import { FIRST_ROLLOUT, type RolloutFields as Fields, rolloutOf, rolloutWords } from "../core/rollout-plan.ts";
 import { releaseText } from "../release-text.ts";
 import { setText } from "../set-text.ts";
 import type { ConfigSet } from "../use-set.ts";
@@ -28,11 +28,10 @@ interface ReleaseDialogProps {
 export function ReleaseDialog({ set, changes, version, drafts, onClose, onDone }: ReleaseDialogProps) {
   const text = releaseText();
   const reason = useSignal("");
-  const how = useSignal<"once" | "stages">("once");
+  const how = useSignal<How>("once");
   const isEmergency = useSignal(false);
   const fields = useSignal(FIRST_ROLLOUT);
   const live = set.live?.items ?? {};
-  const isFirst = version === 0;
   const rollout = how.value === "stages" ? rolloutOf(fields.value) : undefined;
   const isBlocked = (set.needsReview || set.summary?.rollout !== undefined) && !isEmergency.value;
   const isReady =
@@ -74,21 +73,47 @@ export function ReleaseDialog({ set, changes, version, drafts, onClose, onDone }
         onInput={(value) => (reason.value = value)}
       />
       <ReleaseNotes set={set} isEmergency={isEmergency.value} onEmergency={(isOn) => (isEmergency.value = isOn)} />
+      <ReleaseHow
+        isFirst={version === 0}
+        how={how.value}
+        fields={fields.value}
+        onHow={(next) => (how.value = next)}
+        onFields={(next) => (fields.value = next)}
+      />
+    </ActionDialog>
+  );
+}
+
+type How = "once" | "stages";
+
+interface ReleaseHowProps {
+  /** A first release has no instances to begin with. */
+  readonly isFirst: boolean;
+  readonly how: How;
+  readonly fields: Fields;
+  readonly onHow: (how: How) => void;
+  readonly onFields: (fields: Fields) => void;
+}
+
+function ReleaseHow({ isFirst, how, fields, onHow, onFields }: ReleaseHowProps) {
+  const text = releaseText();
+  return (
+    <>
       {!isFirst && (
         <Segmented
           label={text.how}
-          value={how.value}
+          value={how}
           options={[
             ["once", text.atOnce],
             ["stages", text.gradual],
           ]}
-          onChange={(next) => (how.value = next)}
+          onChange={onHow}
         />
       )}
-      {how.value === "stages" ? (
+      {how === "stages" ? (
         <>
-          <RolloutFields fields={fields.value} onChange={(next) => (fields.value = next)} />
-          {!rollout && (
+          <RolloutFields fields={fields} onChange={onFields} />
+          {!rolloutOf(fields) && (
             <p class="error" role="status">
               {text.planInvalid}
             </p>
@@ -97,7 +122,7 @@ export function ReleaseDialog({ set, changes, version, drafts, onClose, onDone }
       ) : (
         <p class="muted">{text.reachesAll}</p>
       )}
-    </ActionDialog>
+    </>
   );
 }
 

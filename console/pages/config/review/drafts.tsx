@@ -82,29 +82,7 @@ function OwnDrafts({ set, drafts, reload }: OwnDraftsProps) {
           {text.myDrafts} <span class="count">{drafts.length}</span>
         </>
       }
-      actions={
-        <>
-          <Button
-            icon={Rocket}
-            needs="config:publish"
-            aria-haspopup="dialog"
-            isDisabled={chosen.length === 0}
-            onClick={() => (dialog.value = "release")}
-          >
-            {text.release}
-          </Button>
-          <Button
-            kind="primary"
-            icon={GitPullRequest}
-            needs="config:draft"
-            aria-haspopup="dialog"
-            isDisabled={chosen.length === 0}
-            onClick={() => (dialog.value = "propose")}
-          >
-            {text.propose}
-          </Button>
-        </>
-      }
+      actions={<DraftActions isNone={chosen.length === 0} onOpen={(next) => (dialog.value = next)} />}
     >
       <Differences
         of={diff.data?.differences.length ? diff.data.differences : drafts.map(bareDifference)}
@@ -132,6 +110,38 @@ function OwnDrafts({ set, drafts, reload }: OwnDraftsProps) {
         />
       )}
     </Card>
+  );
+}
+
+interface DraftActionsProps {
+  readonly isNone: boolean;
+  readonly onOpen: (dialog: "propose" | "release") => void;
+}
+
+function DraftActions({ isNone, onOpen }: DraftActionsProps) {
+  const text = reviewText();
+  return (
+    <>
+      <Button
+        icon={Rocket}
+        needs="config:publish"
+        aria-haspopup="dialog"
+        isDisabled={isNone}
+        onClick={() => onOpen("release")}
+      >
+        {text.release}
+      </Button>
+      <Button
+        kind="primary"
+        icon={GitPullRequest}
+        needs="config:draft"
+        aria-haspopup="dialog"
+        isDisabled={isNone}
+        onClick={() => onOpen("propose")}
+      >
+        {text.propose}
+      </Button>
+    </>
   );
 }
 
