@@ -1,15 +1,16 @@
 /**
  * Records transitions that no command recorded: a check that lapsed, a session that ended, instances of a batch, and
  * instances from before histories existed. Each instance is compared with its history at every revision, and at every
- * start. Members share the work, and the transaction compares again, so two members do no harm.
+ * start. Members share the work. When two members record the same transition, readers see one.
  */
 import { AppError, fullJitter, messageOf, Trigger, type Host } from "#base";
-import { commit, type SharedLease, type Store, StoreErrors, TXN_OPS_MAX } from "#store";
+import { commit, type Store, StoreErrors, TXN_OPS_MAX } from "#store";
 import type { ServiceDelta } from "./api.ts";
 import type { Catalog } from "./core/catalog.ts";
-import { historyWrites, readsOfHistory, reasonFound } from "./core/commands/history.ts";
-import { GONE_STATE, isSameState, type InstanceState } from "./core/history.ts";
-import { instanceKey, type InstanceName } from "./core/keys.ts";
+import { readsOfState, transitionFound } from "./core/commands/history.ts";
+import { put, type KnownEntries } from "./core/commands/plan.ts";
+import { GONE_STATE, isSameState, transitionStamp, type InstanceState } from "./core/history.ts";
+import { historyKey, instanceKey, type InstanceName } from "./core/keys.ts";
 import { ownership } from "./core/ownership.ts";
 import type { HealthPast } from "./health-past.ts";
 import type { Members } from "./members.ts";
@@ -25,8 +26,6 @@ const RETRY = { baseMs: 200, capMs: 5_000 };
 interface Parts {
   readonly catalog: Catalog;
   readonly past: HealthPast;
-  /** The lease of histories of instances that have gone. */
-  readonly gone: SharedLease;
 }
 
 interface Difference {
@@ -121,7 +120,7 @@ export class HistoryKeeper {
         continue;
       }
       if (!owns(key)) continue;
-      const cost = 3 + (this.#parts.catalog.instance(due.name)?.checks.length ?? 1);
+      const cost = 2 + (this.#parts.catalog.instance(due.name)?.checks.length ?? 1);
       if (ops + cost > OPS_MAX) {
         batches.push(batch);
         batch = [];
@@ -135,22 +134,26 @@ export class HistoryKeeper {
   }
 
   async #record(batch: readonly Difference[]): Promise<void> {
-    const reads = batch.flatMap(({ name }) => readsOfHistory(name));
+    const reads = batch.flatMap(({ name }) => readsOfState(name));
     try {
-      await this.#parts.gone.use((goneLease) =>
-        commit(this.#store, reads, (known) => {
-          const nowMs = this.#host.clock.now();
-          const writes = batch.flatMap(({ name, isOld }) =>
-            historyWrites(known, [], { name, reason: reasonFound(known, name, isOld), nowMs, goneLease }),
-          );
-          return { writes, result: undefined };
-        }),
-      );
+      await commit(this.#store, reads, (known) => ({
+        writes: batch.flatMap((one) => this.#writes(known, one)),
+        result: undefined,
+      }));
     } catch (error) {
       // More verdicts than expected, or many writers at once: one instance at a time has fewer comparisons.
       if (batch.length === 1 || !(StoreErrors.INVALID.is(error) || StoreErrors.CONTENDED.is(error))) throw error;
       for (const one of batch) await this.#record([one]);
     }
     for (const { name } of batch) if (!this.#differs(name)) this.#due.delete(instanceKey(name));
+  }
+
+  #writes(known: KnownEntries, { name, isOld }: Difference) {
+    const { past } = this.#parts;
+    const transition = transitionFound(known, { name, latest: past.latest(name), isOld });
+    if (!transition) return [];
+    const { clock, random } = this.#host;
+    const stamp = transitionStamp(clock.now(), random.float(), past.latestStamp(name));
+    return [put(historyKey(name, stamp), transition, undefined)];
   }
 }

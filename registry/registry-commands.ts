@@ -30,16 +30,25 @@ import type { Catalog } from "./core/catalog.ts";
 import { SERVERS, type Commander } from "./core/commands/commander.ts";
 import { deregisterInstance } from "./core/commands/deregister.ts";
 import { evictInstance } from "./core/commands/evict.ts";
-import { historyWrites, readsOfHistory } from "./core/commands/history.ts";
+import { readsOfChecks, readsOfState, transitionBy, type HistoryStep } from "./core/commands/history.ts";
 import { setLifecycle } from "./core/commands/lifecycle.ts";
-import { instanceNotFound, type CommandPlan } from "./core/commands/plan.ts";
+import { instanceNotFound, put, type CommandPlan, type RecordOf, type RegistryWrite } from "./core/commands/plan.ts";
 import { setPolicy } from "./core/commands/policy.ts";
 import { readsToRegister, registerBatch, registerInstance } from "./core/commands/register.ts";
 import { reportVerdict } from "./core/commands/verdict.ts";
-import type { TransitionReason } from "./core/history.ts";
-import { instanceKey, policyKey, tombstoneKey, verdictKey, type InstanceName, type ServiceName } from "./core/keys.ts";
+import { transitionStamp, type TransitionReason } from "./core/history.ts";
+import {
+  historyKey,
+  instanceKey,
+  policyKey,
+  tombstoneKey,
+  verdictKey,
+  type InstanceName,
+  type ServiceName,
+} from "./core/keys.ts";
 import { parseFilter } from "./core/selector.ts";
 import type { ProbedCheck } from "./core/stored-check.ts";
+import type { HealthPast } from "./health-past.ts";
 import type { Cause, Journal } from "./journal.ts";
 
 /**
@@ -48,7 +57,7 @@ import type { Cause, Journal } from "./journal.ts";
  */
 const TOMBSTONE_SECONDS = { byOwner: 600, byOthers: 86_400 };
 
-/** All checks of an instance may flip at the same moment, and each flip writes the instance's history. */
+/** All checks of an instance may flip at the same moment, and the transition of each depends on all of them. */
 const HISTORY_TRIES = COMMIT_TRIES + CHECKS_PER_INSTANCE_MAX;
 const LIFECYCLE = { reads: [], reason: { cause: "lifecycle" } } as const;
 
@@ -65,8 +74,8 @@ export interface RegistryParts {
   readonly catalog: Catalog;
   readonly history: HealthHistory;
   readonly journal: Journal;
-  /** The lease of histories of instances that have gone. */
-  readonly gone: SharedLease;
+  /** The histories that commands add to. */
+  readonly past: HealthPast;
   /** Revision up to which the catalog is complete. */
   readonly revision: () => number;
   /** Why the servers would not run a check; undefined: they would. */
@@ -79,10 +88,13 @@ export class RegistryCommands {
   readonly #parts: RegistryParts;
   readonly #tombstones: { readonly byOwner: SharedLease; readonly byOthers: SharedLease };
 
+  readonly #recordOf: RecordOf;
+
   constructor(host: Host, store: Store, parts: RegistryParts) {
     this.#host = host;
     this.#store = store;
     this.#parts = parts;
+    this.#recordOf = (name, entry) => parts.catalog.recordIn(name, entry);
     this.#tombstones = {
       byOwner: new SharedLease(host, store, TOMBSTONE_SECONDS.byOwner),
       byOthers: new SharedLease(host, store, TOMBSTONE_SECONDS.byOthers),
@@ -150,7 +162,7 @@ export class RegistryCommands {
     const reads = [{ key: instanceKey(name) }, { key: tombstoneKey(name) }];
     const { revision, result } = await this.#note([name], { by: by.id }, () =>
       tombstones.use((tombstoneLease) =>
-        this.#commitLast(name, { reads, reason: { cause: "deregistered" } }, (known) =>
+        this.#commit([name], { reads, reason: { cause: "deregistered" } }, (known) =>
           deregisterInstance(known, { name, by, ifRevision, tombstoneLease, claim }),
         ),
       ),
@@ -167,7 +179,7 @@ export class RegistryCommands {
     const reads = [{ key: instanceKey(name) }, { key: tombstoneKey(name) }, { key: verdictKey(name, check) }];
     const { result } = await this.#note([name], { by: SERVERS.id, reason }, () =>
       this.#tombstones.byOthers.use((tombstoneLease) =>
-        this.#commitLast(name, { reads, reason: { cause: "evicted", check, output: reason } }, (known) =>
+        this.#commit([name], { reads, reason: { cause: "evicted", check, output: reason } }, (known) =>
           evictInstance(known, { name, by: SERVERS, check, ifRevision: undefined, tombstoneLease, evicted: true }),
         ),
       ),
@@ -219,16 +231,17 @@ export class RegistryCommands {
     { status, output, by }: Report & { by: Commander },
   ): Promise<{ revision: number }> {
     const keys = [{ key: instanceKey(name) }, { key: verdictKey(name, check) }];
-    // A report that changes nothing is the most frequent call of all, so it does not read the history. Should the status
+    // A report that changes nothing is the most frequent call of all, so it reads its own verdict only. Should the status
     // have changed meanwhile, the keeper records that.
     const isFlip = this.#parts.catalog.instance(name)?.checks.find(({ id }) => id === check)?.status !== status;
+    const checks = this.#parts.catalog.record(name)?.checks;
     const plan = (lease: string | undefined) => (known: KnownEntries) =>
-      reportVerdict(known, { name, by, check, status, nowMs: this.#host.clock.now(), lease });
+      reportVerdict(known, { name, by, check, status, nowMs: this.#host.clock.now(), lease, recordOf: this.#recordOf });
     const attempt = (lease: string | undefined) =>
       this.#note([name], { by: by.id, ...(output === undefined ? {} : { reason: output }) }, () =>
         withSession(undefined, () =>
           isFlip
-            ? this.#commit([name], { reads: keys, reason: { cause: "check", check, output } }, plan(lease))
+            ? this.#commit([name], { reads: keys, reason: { cause: "check", check, output }, checks }, plan(lease))
             : commit(this.#store, keys, plan(lease)),
         ),
       );
@@ -260,42 +273,48 @@ export class RegistryCommands {
     await withSession(session, () => this.#store.revoke(session));
   }
 
-  /** Commits a command together with the history of its instances, as far as both fit one transaction. */
+  /**
+   * Commits a command together with the transitions of its instances, as far as both fit one transaction. `checks`: those of the
+   * one instance, as far as known, when the command changes a verdict only.
+   */
   #commit<T>(
     names: readonly InstanceName[],
-    { reads, reason, goneLease }: { reads: readonly KeyOrPrefix[]; reason: TransitionReason; goneLease?: string },
+    {
+      reads,
+      reason,
+      checks,
+    }: { reads: readonly KeyOrPrefix[]; reason: TransitionReason; checks?: HistoryStep["checks"] },
     plan: (known: KnownEntries) => CommandPlan<T>,
   ) {
-    const past = new Map(
-      [...reads, ...names.flatMap((name) => readsOfHistory(name))].map((read) => [
-        "key" in read ? read.key : read.prefix,
-        read,
-      ]),
+    const readsOf = (name: InstanceName) => (checks ? readsOfChecks(name, checks) : readsOfState(name));
+    const all = new Map(
+      [...reads, ...names.flatMap(readsOf)].map((read) => ["key" in read ? read.key : read.prefix, read]),
     );
-    const verdicts = names.reduce((sum, name) => sum + (this.#parts.catalog.record(name)?.checks.length ?? 0), 0);
+    const { catalog } = this.#parts;
+    const verdicts = checks ? 0 : names.reduce((sum, name) => sum + (catalog.record(name)?.checks.length ?? 0), 0);
     // The keeper records the histories of a batch that is too large: each entry that is read takes a comparison.
-    if (past.size + verdicts > TXN_OPS_MAX) return commit(this.#store, reads, plan);
+    if (all.size + verdicts > TXN_OPS_MAX) return commit(this.#store, reads, plan);
     return commit(
       this.#store,
-      [...past.values()],
+      [...all.values()],
       (known) => {
         const { writes, result } = plan(known);
         if (writes.length === 0) return { writes, result };
-        const nowMs = this.#host.clock.now();
-        const history = names.flatMap((name) => historyWrites(known, writes, { name, reason, nowMs, goneLease }));
+        const history = names.flatMap((name) =>
+          this.#transition(known, writes, { name, reason, checks, recordOf: this.#recordOf }),
+        );
         return { writes: writes.length + history.length > TXN_OPS_MAX ? writes : [...writes, ...history], result };
       },
       { tries: HISTORY_TRIES },
     );
   }
 
-  /** Commits a command that may remove its instance, whose history then ends a day later. */
-  #commitLast<T>(
-    name: InstanceName,
-    options: { reads: readonly KeyOrPrefix[]; reason: TransitionReason },
-    plan: (known: KnownEntries) => CommandPlan<T>,
-  ) {
-    return this.#parts.gone.use((goneLease) => this.#commit([name], { ...options, goneLease }, plan));
+  #transition(known: KnownEntries, writes: readonly RegistryWrite[], step: HistoryStep): RegistryWrite[] {
+    const transition = transitionBy(known, writes, step);
+    if (!transition) return [];
+    const { clock, random } = this.#host;
+    const stamp = transitionStamp(clock.now(), random.float(), this.#parts.past.latestStamp(step.name));
+    return [put(historyKey(step.name, stamp), transition, undefined)];
   }
 
   /** Runs a command whose change is logged with its cause. */

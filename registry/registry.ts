@@ -5,8 +5,8 @@
 import { deadline, type Host, own, setOwn } from "#base";
 import { definitionOf, HealthHistory, type HistoryView, type Reach } from "#health";
 import { type IfNoneMatch, longPoll, type Polled, WatchHub } from "#http";
-import { SharedLease, type Store, View } from "#store";
-import { HISTORY_HOURS_MAX, RegistryErrors, type CheckView, type ServiceDelta } from "./api.ts";
+import { type Store, View } from "#store";
+import { RegistryErrors, type CheckView, type ServiceDelta } from "./api.ts";
 import { Catalog, hintsOf } from "./core/catalog.ts";
 import { instanceNotFound } from "./core/commands/plan.ts";
 import { discover, type Discovered, type DiscoveryRequest } from "./core/discovery.ts";
@@ -14,6 +14,7 @@ import { instanceKey, REGISTRY_PREFIX, type InstanceName, type ServiceName } fro
 import { parseFilter, type Predicate } from "./core/selector.ts";
 import { HealthPast } from "./health-past.ts";
 import { HistoryKeeper } from "./history-keeper.ts";
+import { HistoryTrimmer } from "./history-trimmer.ts";
 import { Journal } from "./journal.ts";
 import { RegistryCommands } from "./registry-commands.ts";
 import { serviceTopic, topicsOf } from "./topics.ts";
@@ -32,6 +33,7 @@ export class Registry {
   /** Health over time as the store has it, the same on every member. */
   readonly past: HealthPast;
   readonly keeper: HistoryKeeper;
+  readonly trimmer: HistoryTrimmer;
   readonly #journal: Journal;
   readonly #listeners = new Set<(deltas: readonly ServiceDelta[]) => void>();
   /** Whether owners may still have to register again, as after the loss of a store. */
@@ -43,12 +45,12 @@ export class Registry {
     this.history = new HealthHistory(host.clock);
     this.#journal = new Journal(host, (instance, check) => this.history.last(instance, check)?.output);
     this.past = new HealthPast(host, store);
-    const gone = new SharedLease(host, store, HISTORY_HOURS_MAX * 3_600);
-    this.keeper = new HistoryKeeper(host, store, { catalog: this.catalog, past: this.past, gone });
+    this.keeper = new HistoryKeeper(host, store, { catalog: this.catalog, past: this.past });
+    this.trimmer = new HistoryTrimmer(host, store, this.past);
     this.commands = new RegistryCommands(host, store, {
       catalog: this.catalog,
       history: this.history,
-      gone,
+      past: this.past,
       journal: this.#journal,
       revision: () => this.revision,
       refuse: (check) => reach.refusal(definitionOf(check).target)?.message,

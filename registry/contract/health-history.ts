@@ -66,7 +66,7 @@ export const InstanceHistory = Type.Object({
     Type.String({
       format: "date-time",
       description:
-        "There were more transitions than are kept. The transitions between `from` and this time are not known.",
+        "The transitions between `from` and this time are not known: there were more than are kept, or the instance existed before its history did.",
     }),
   ),
 });

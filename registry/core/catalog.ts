@@ -151,6 +151,12 @@ export class Catalog {
     return this.#services.get(`${namespace}/${service}`)?.slots.get(id)?.stored?.record;
   }
 
+  /** The stored record of an entry, which need not be decoded if the catalog has it at that revision. */
+  recordIn(name: InstanceName, { value, modRevision }: CatalogEntry): InstanceRecord {
+    const stored = this.#services.get(`${name.namespace}/${name.service}`)?.slots.get(name.id)?.stored;
+    return stored?.modRevision === modRevision ? stored.record : decodeJson<InstanceRecord>(value);
+  }
+
   /** The number of a service's instances, whatever their health. */
   size(namespace: string, service: string): number {
     return this.#services.get(`${namespace}/${service}`)?.slots.size ?? 0;

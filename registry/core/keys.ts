@@ -8,6 +8,10 @@ const VERDICTS = `${REGISTRY_PREFIX}verdicts/`;
 const POLICIES = `${REGISTRY_PREFIX}policies/`;
 /** Under the prefix of the catalog, so that a change and its history arrive in one revision. */
 const HISTORY = `${REGISTRY_PREFIX}history/`;
+/** Sorts before every character of a name, so histories are in order of id: those of "a" precede those of "a-1". */
+const STAMP_SEPARATOR = ",";
+/** Digits of a stamp in base 36, so that keys are in order of time. */
+const STAMP_CHARS = 11;
 /** Outside the prefix of the catalog, since only registrations read tombstones. */
 const TOMBSTONES = "/tombstones/";
 
@@ -39,20 +43,33 @@ export function policyKey({ namespace, service }: ServiceName): string {
   return `${POLICIES}${namespace}/${service}`;
 }
 
-/** The history of an instance's health, which outlives the instance. */
-export function historyKey(name: InstanceName): string {
-  return `${historyPrefix(name)}${name.id}`;
+/** One transition in the history of an instance's health, which outlives the instance. */
+export function historyKey(name: InstanceName, stamp: number): string {
+  return `${historyPrefix(name)}${name.id}${STAMP_SEPARATOR}${stamp.toString(36).padStart(STAMP_CHARS, "0")}`;
 }
 
 export function historyPrefix({ namespace, service }: ServiceName): string {
   return `${HISTORY}${namespace}/${service}/`;
 }
 
-/** The instance of a history's key; undefined for other keys. */
-export function parseHistoryKey(key: string): InstanceName | undefined {
+/** The prefix of the history of one instance. */
+export function instanceHistoryPrefix(name: InstanceName): string {
+  return `${historyPrefix(name)}${name.id}${STAMP_SEPARATOR}`;
+}
+
+/** A key after the whole history of an instance, and before that of the next one. */
+export function afterHistoryOf(name: InstanceName): string {
+  return `${instanceHistoryPrefix(name)}~`;
+}
+
+/** The instance and the stamp of a history's key; undefined for other keys. */
+export function parseHistoryKey(key: string): (InstanceName & { readonly stamp: number }) | undefined {
   if (!key.startsWith(HISTORY)) return undefined;
-  const [namespace, service, id, ...rest] = key.slice(HISTORY.length).split("/");
-  return namespace && service && id && rest.length === 0 ? { namespace, service, id } : undefined;
+  const [namespace, service, entry = "", ...rest] = key.slice(HISTORY.length).split("/");
+  const [id, text = "", ...others] = entry.split(STAMP_SEPARATOR);
+  if (!namespace || !service || !id || !text || rest.length > 0 || others.length > 0) return undefined;
+  const stamp = Number.parseInt(text, 36);
+  return Number.isSafeInteger(stamp) ? { namespace, service, id, stamp } : undefined;
 }
 
 /** The last claim on an instance that was withdrawn. */
@@ -67,6 +84,7 @@ export type RegistryKey =
 
 /** The meaning of a key; undefined for keys of a later version, which an older reader must ignore. */
 export function parseRegistryKey(key: string): RegistryKey | undefined {
+  if (key.startsWith(HISTORY)) return undefined;
   const [, , kind, namespace, service, id, check, ...rest] = key.split("/");
   if (!namespace || !service || rest.length > 0) return undefined;
   if (kind === "policies" && id === undefined) return { kind: "policy", name: { namespace, service } };

@@ -134,6 +134,7 @@ export function startUpkeep(tasks: TaskGroup, services: Services): void {
   tasks.run("feed", (signal) => services.facts.feed.run(signal));
   tasks.run("traffic", (signal) => services.traffic.run(signal));
   tasks.run("health history", (signal) => services.registry.keeper.run(members, signal));
+  tasks.run("trimming of health history", (signal) => services.registry.trimmer.run(members, signal));
 }
 
 /** The error of the module that the request is for, so that each client knows what to do. */

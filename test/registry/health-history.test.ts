@@ -1,7 +1,8 @@
 /** The history of a service's health: durable, bounded, complete, and the same for whatever way a change came about. */
 import { expect, test } from "vitest";
-import type { ServiceHistory } from "#registry/api";
-import { eventually, withControl } from "#test/kit";
+import { HISTORY_TRANSITIONS_MAX, type ServiceHistory } from "#registry/api";
+import { openMemoryStore } from "#store";
+import { eventually, testHost, withControl } from "#test/kit";
 
 const INSTANCE = "/v1/services/web/instances/one";
 const TTL = { address: "10.0.0.1", port: 80, probedBy: "agent", checks: [{ id: "up", type: "ttl", ttlSeconds: 60 }] };
@@ -41,7 +42,8 @@ test("a flip and its history are one revision", async () => {
   await control.call("PUT", INSTANCE, TTL);
   const { json } = await control.call("PUT", `${INSTANCE}/checks/up`, { status: "passing" });
   const { entries } = await control.store.range({ prefix: "/registry/history/" });
-  expect(entries.map(({ modRevision }) => modRevision)).toEqual([json["revision"]]);
+  expect(entries.map(({ modRevision }) => modRevision).at(-1)).toEqual(json["revision"]);
+  expect(entries, "a transition is an entry, so a flip rewrites nothing").toHaveLength(2);
 });
 
 test("the end of a session is recorded, and the instance is still listed", async () => {
@@ -52,8 +54,6 @@ test("the end of a session is recorded, and the instance is still listed", async
   await eventually("the keeper has recorded it", async () => {
     return shown(await historyOf(control))?.at(-1) === "ended gone";
   });
-  const { entries } = await control.store.range({ prefix: "/registry/history/" });
-  expect(entries[0]?.lease).toBeDefined();
 });
 
 test("an instance of a batch that does not fit one transaction with its history is recorded all the same", async () => {
@@ -73,4 +73,39 @@ test("an unknown service is 404, and pages continue", async () => {
   expect([first.instances.map(({ instance }) => instance), first.next]).toEqual([["a", "b"], "b"]);
   const second = await historyOf(control, "?limit=2&after=b");
   expect([second.instances.map(({ instance }) => instance), second.next]).toEqual([["c"], undefined]);
+});
+
+test("the history of a flapping instance stays short, and a new member reads the same one", async () => {
+  const host = testHost();
+  await using store = openMemoryStore(host);
+  await using control = await withControl({ host, store });
+  await control.call("PUT", INSTANCE, TTL);
+  for (let flip = 0; flip < 170; flip++) {
+    await control.call("PUT", `${INSTANCE}/checks/up`, { status: flip % 2 ? "critical" : "passing" });
+  }
+  await eventually("it is trimmed", async () => {
+    return (await store.range({ prefix: "/registry/history/" })).count <= HISTORY_TRANSITIONS_MAX;
+  });
+  const history = (await historyOf(control)).instances;
+  expect(history[0]?.transitions.at(-1)?.status).toBe("critical");
+  expect(history[0]?.cutAt).toBe(history[0]?.transitions[0]?.at);
+  await using second = await withControl({ host: testHost({ seed: 2 }), store });
+  await eventually("the second member has the instance", async () => {
+    return (await second.call("GET", INSTANCE)).status === 200;
+  });
+  expect((await historyOf(second)).instances).toEqual(history);
+});
+
+test("an instance from before histories existed has a history from now on", async () => {
+  const host = testHost();
+  await using store = openMemoryStore(host);
+  {
+    await using control = await withControl({ host, store });
+    await control.call("PUT", INSTANCE, TTL);
+  }
+  await store.txn({ then: [{ type: "delete", prefix: "/registry/history/" }] });
+  await using control = await withControl({ host, store });
+  await eventually("it was found", async () => shown(await historyOf(control))?.[0] === "found critical serving");
+  const [found] = (await historyOf(control)).instances;
+  expect(found).toMatchObject({ start: { status: "unknown" }, cutAt: found?.transitions[0]?.at });
 });

@@ -1,73 +1,74 @@
 /**
- * The history that a command adds to: derived from what the command reads and writes, so that a command does not know of it.
- * Both are written in one transaction.
+ * The transition that a command adds to a history: derived from what the command reads and writes, so that a command does not
+ * know of it. Both are written in one transaction.
  */
 import { decodeJson } from "#base";
 import { worstOf } from "#health/core";
-import { statusBy } from "../catalog.ts";
+import { statusBy, type CatalogEntry } from "../catalog.ts";
 import {
   GONE_STATE,
-  latestState,
-  withTransition,
-  type HistoryRecord,
+  isSameState,
+  storedTransition,
   type InstanceState,
+  type StoredTransition,
   type TransitionReason,
 } from "../history.ts";
-import { historyKey, instanceKey, verdictKey, verdictsPrefix, type InstanceName } from "../keys.ts";
+import { instanceKey, verdictKey, verdictsPrefix, type InstanceName } from "../keys.ts";
 import type { InstanceRecord, VerdictRecord } from "../record.ts";
-import { put, type KnownEntries, type RegistryWrite } from "./plan.ts";
+import type { KnownEntries, RecordOf, RegistryWrite } from "./plan.ts";
 
-/** The entries from which an instance's state and history follow. */
-export function readsOfHistory(name: InstanceName): ({ key: string } | { prefix: string })[] {
-  return [{ key: instanceKey(name) }, { prefix: verdictsPrefix(name) }, { key: historyKey(name) }];
+/** The entries from which an instance's state follows. */
+export function readsOfState(name: InstanceName): ({ key: string } | { prefix: string })[] {
+  return [{ key: instanceKey(name) }, { prefix: verdictsPrefix(name) }];
 }
 
+/** The same entries by key, for an instance with these checks. */
+export function readsOfChecks(name: InstanceName, checks: readonly { readonly id: string }[]): { key: string }[] {
+  return [{ key: instanceKey(name) }, ...checks.map(({ id }) => ({ key: verdictKey(name, id) }))];
+}
+
+type EntryOf = (key: string) => Pick<CatalogEntry, "value"> | undefined;
+
 /** The state of an instance by entries of the store. */
-function stateIn(known: KnownEntries, name: InstanceName): InstanceState {
-  const entry = known.get(instanceKey(name));
-  if (!entry) return GONE_STATE;
-  const { checks, lifecycle } = decodeJson<InstanceRecord>(entry.value);
-  const status = worstOf(
-    checks.map((check) => {
-      const verdict = known.get(verdictKey(name, check.id));
-      return statusBy(check, verdict && decodeJson<VerdictRecord>(verdict.value));
-    }),
-  );
-  return { status, lifecycle };
+function stateIn(record: InstanceRecord | undefined, name: InstanceName, entryOf: EntryOf): InstanceState {
+  if (!record) return GONE_STATE;
+  const status = worstOf(record.checks.map((check) => statusBy(check, verdictIn(name, check.id, entryOf))));
+  return { status, lifecycle: record.lifecycle };
+}
+
+function verdictIn(name: InstanceName, check: string, entryOf: EntryOf): VerdictRecord | undefined {
+  const entry = entryOf(verdictKey(name, check));
+  return entry && decodeJson<VerdictRecord>(entry.value);
 }
 
 export interface HistoryStep {
   readonly name: InstanceName;
   readonly reason: TransitionReason;
-  readonly nowMs: number;
-  /** The lease of the history of an instance that goes: it ends a day later. */
-  readonly goneLease?: string | undefined;
+  /** The checks whose verdicts were read; absent: all. */
+  readonly checks?: readonly { readonly id: string }[] | undefined;
+  readonly recordOf: RecordOf;
 }
 
 /**
- * The write to the history that belongs to a command's writes; none when the instance's state stays the same. `known` must
- * have what `readsOfHistory` names.
+ * The transition that belongs to a command's writes; undefined when the instance's state stays the same. `known` must have what
+ * `readsOfState` or `readsOfChecks` names. When other checks replaced those that were read, the keeper records the transition.
  */
-export function historyWrites(
+export function transitionBy(
   known: KnownEntries,
   writes: readonly RegistryWrite[],
-  { name, reason, nowMs, goneLease }: HistoryStep,
-): RegistryWrite[] {
-  const entry = known.get(historyKey(name));
-  const record = entry && decodeJson<HistoryRecord>(entry.value);
-  const before = stateIn(known, name);
-  const after = writes.length === 0 ? before : stateIn(overlaid(known, writes, name), name);
-  // A check that lapsed a moment ago may have no transition yet. Without this, the state in between would be lost.
-  const caughtUp = writes.length === 0 ? record : withTransition(record, before, { reason: unseen(before), nowMs });
-  const why = writes.length === 0 ? reason : reasonBetween(before, after, reason);
-  const next = withTransition(caughtUp, after, { reason: why, nowMs });
-  if (next === undefined || next === record) return [];
-  return [put(historyKey(name), next, after.status === "gone" ? goneLease : undefined)];
-}
-
-/** The reason of a state that no command entered. */
-function unseen({ status }: InstanceState): TransitionReason {
-  return { cause: status === "gone" ? "ended" : "found" };
+  { name, reason, checks, recordOf }: HistoryStep,
+): StoredTransition | undefined {
+  const key = instanceKey(name);
+  const entry = known.get(key);
+  const record = entry && recordOf(name, entry);
+  if (checks && record?.checks.some(({ id }) => !checks.some((one) => one.id === id))) return undefined;
+  const entryAfter = entriesAfter(known, writes);
+  const next = entryAfter(key);
+  const recordAfter = next === entry ? record : next && decodeJson<InstanceRecord>(next.value);
+  const before = stateIn(record, name, (one) => known.get(one));
+  const after = stateIn(recordAfter, name, entryAfter);
+  if (isSameState(before, after)) return undefined;
+  return storedTransition(before, after, reasonBetween(before, after, reason));
 }
 
 /** A registration of an instance that exists replaces it. */
@@ -77,36 +78,39 @@ function reasonBetween(before: InstanceState, after: InstanceState, reason: Tran
 }
 
 /**
- * The reason of a state that came about without a command that recorded it: a lapse, the end of a session, a batch.
- * `isOld`: it was found at a start, so it may be of any age.
+ * The transition to a state that no command recorded: a lapse, the end of a session, a batch. `latest` is the state that the
+ * history ends with. `isOld`: it was found at a start, so it may be of any age.
  */
-export function reasonFound(known: KnownEntries, name: InstanceName, isOld: boolean): TransitionReason {
+export function transitionFound(
+  known: KnownEntries,
+  { name, latest, isOld }: { name: InstanceName; latest: InstanceState | undefined; isOld: boolean },
+): StoredTransition | undefined {
+  const entryOf: EntryOf = (key) => known.get(key);
   const entry = known.get(instanceKey(name));
-  if (!entry) return { cause: "ended" };
-  const past = known.get(historyKey(name));
-  const latest = past && latestState(decodeJson<HistoryRecord>(past.value));
-  if (latest === undefined || latest.status === "gone") return { cause: isOld ? "found" : "registered" };
-  const { checks, lifecycle } = decodeJson<InstanceRecord>(entry.value);
-  if (latest.lifecycle !== lifecycle) return { cause: "lifecycle" };
-  const silent = checks.find(({ id, type }) => type === "ttl" && !known.has(verdictKey(name, id)));
-  if (silent) return { cause: "lapsed", check: silent.id };
-  const { status } = stateIn(known, name);
-  const worst = checks.find((check) => {
-    const verdict = known.get(verdictKey(name, check.id));
-    return statusBy(check, verdict && decodeJson<VerdictRecord>(verdict.value)) === status;
-  });
-  return { cause: "check", check: worst?.id };
+  const record = entry && decodeJson<InstanceRecord>(entry.value);
+  const state = stateIn(record, name, entryOf);
+  if (isSameState(latest ?? GONE_STATE, state)) return undefined;
+  return storedTransition(undefined, state, reasonFound());
+
+  function reasonFound(): TransitionReason {
+    if (!record) return { cause: "ended" };
+    if (latest === undefined || latest.status === "gone") return { cause: isOld ? "found" : "registered" };
+    if (latest.lifecycle !== record.lifecycle) return { cause: "lifecycle" };
+    const silent = record.checks.find(({ id, type }) => type === "ttl" && !known.has(verdictKey(name, id)));
+    if (silent) return { cause: "lapsed", check: silent.id };
+    const worst = record.checks.find((one) => statusBy(one, verdictIn(name, one.id, entryOf)) === state.status);
+    return { cause: "check", check: worst?.id };
+  }
 }
 
-/** The entries of one instance after the writes. */
-function overlaid(known: KnownEntries, writes: readonly RegistryWrite[], name: InstanceName): KnownEntries {
-  const own = [instanceKey(name), verdictsPrefix(name)] as const;
-  const after = new Map([...known].filter(([key]) => key === own[0] || key.startsWith(own[1])));
-  for (const write of writes) {
-    if (write.type === "put") {
-      after.set(write.key, { key: write.key, value: write.value, createRevision: 0, modRevision: 0 });
-    } else if ("key" in write) after.delete(write.key);
-    else for (const key of after.keys()) if (key.startsWith(write.prefix)) after.delete(key);
-  }
-  return after;
+/** The entries after the writes. */
+function entriesAfter(known: KnownEntries, writes: readonly RegistryWrite[]): EntryOf {
+  return (key) => {
+    for (const write of writes) {
+      if ("prefix" in write ? key.startsWith(write.prefix) : write.key === key) {
+        return write.type === "put" ? write : undefined;
+      }
+    }
+    return known.get(key);
+  };
 }

@@ -2,13 +2,19 @@
  * Commands become transactions. A command and the current entries of its keys go in; the writes, or an error, come out.
  * A command that would change nothing writes nothing, so repeating it costs no revision and wakes no watcher.
  */
-import { encodeJson } from "#base";
+import { decodeJson, encodeJson } from "#base";
 import { RegistryErrors } from "../../api.ts";
 import type { CatalogEntry } from "../catalog.ts";
 import type { InstanceName } from "../keys.ts";
+import type { InstanceRecord } from "../record.ts";
 
 /** The entries that a command reads, by key. A key without an entry is absent. */
 export type KnownEntries = ReadonlyMap<string, CatalogEntry>;
+
+/** Decodes the record of an instance's entry, or takes it from where it is decoded already. */
+export type RecordOf = (name: InstanceName, entry: CatalogEntry) => InstanceRecord;
+
+export const decodedRecord: RecordOf = (_name, { value }) => decodeJson<InstanceRecord>(value);
 
 export type RegistryWrite =
   | { readonly type: "put"; readonly key: string; readonly value: Uint8Array; readonly lease?: string }

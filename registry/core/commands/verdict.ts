@@ -2,9 +2,9 @@
 import { decodeJson } from "#base";
 import { RegistryErrors, type Report } from "../../api.ts";
 import { instanceKey, verdictKey, type InstanceName } from "../keys.ts";
-import type { InstanceRecord, VerdictRecord } from "../record.ts";
+import type { VerdictRecord } from "../record.ts";
 import { requireOwner, type Commander } from "./commander.ts";
-import { instanceNotFound, put, type CommandPlan, type KnownEntries } from "./plan.ts";
+import { decodedRecord, instanceNotFound, put, type CommandPlan, type KnownEntries, type RecordOf } from "./plan.ts";
 
 export interface ReportVerdictCommand {
   readonly name: InstanceName;
@@ -14,6 +14,7 @@ export interface ReportVerdictCommand {
   readonly nowMs: number;
   /** For a TTL check without a verdict under a lease: the lease to attach the verdict to. */
   readonly lease: string | undefined;
+  readonly recordOf?: RecordOf;
 }
 
 /**
@@ -23,11 +24,11 @@ export interface ReportVerdictCommand {
  */
 export function reportVerdict(
   known: KnownEntries,
-  { name, by, check: id, status, nowMs, lease }: ReportVerdictCommand,
+  { name, by, check: id, status, nowMs, lease, recordOf = decodedRecord }: ReportVerdictCommand,
 ): CommandPlan<{ keepAlive: string } | { grantSeconds: number } | undefined> {
   const instance = known.get(instanceKey(name));
   if (!instance) throw instanceNotFound(name);
-  const record = decodeJson<InstanceRecord>(instance.value);
+  const record = recordOf(name, instance);
   requireOwner(name, record, by);
   const check = record.checks.find((candidate) => candidate.id === id);
   if (!check) {
