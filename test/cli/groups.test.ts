@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually, tempFolder, type TempFolder } from "#test/kit";
+import { withExplainer } from "../gateway/explain-kit.ts";
 import { type ListeningControl, withListeningControl } from "./kit.ts";
 
 let control: ListeningControl;
@@ -16,7 +17,7 @@ const ok = async (...args: Parameters<ListeningControl["posthouse"]>) => {
 };
 
 beforeAll(async () => {
-  control = await withListeningControl();
+  control = await withListeningControl(withExplainer());
   folder = await tempFolder();
 });
 afterAll(async () => {

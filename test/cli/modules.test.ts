@@ -55,7 +55,12 @@ const LIGHT = new Set([
 const CONTRACT = /^(kernel\/)?[a-z-]+\/(api|contract\/[a-z-]+)\.ts$/;
 const PACKAGES = new Set(["commander", "ajv", "yaml", "typebox", "undici"]);
 /** By the first word of a verb: what it alone reads or writes. */
-const OWN_PACKAGES: Record<string, string> = { config: "fflate", exec: "smol-toml", agent: "smol-toml" };
+const OWN_PACKAGES: Record<string, string> = {
+  config: "fflate",
+  convert: "fflate",
+  exec: "smol-toml",
+  agent: "smol-toml",
+};
 /** Verbs that check a gateway's config themselves. */
 const LOADS_CHECKS = new Set(["gateway validate"]);
 
