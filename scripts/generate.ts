@@ -182,7 +182,7 @@ function range(least: number | undefined, most: number | undefined, unit = ""): 
   return most === undefined ? "" : ` (${least ?? 0} to ${most}${unit})`;
 }
 
-/** What a command prints. */
+/** The output of a command. */
 async function printed(...args: string[]): Promise<string> {
   let text = "";
   await runCli(args, {

@@ -28,6 +28,7 @@ const READ_BY: Record<string, Record<string, string>> = {
     "run: watch.ts": "test/client/package.test.ts",
     "run: register.ts": "test/client/package.test.ts",
     "run: services.ts": "test/client/package.test.ts",
+    "run: call.ts": "test/client/package.test.ts",
     "run: lead.ts": "test/client/package.test.ts",
     text: "test/client/package.test.ts",
   },

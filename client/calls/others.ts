@@ -5,7 +5,7 @@ import type { TrafficReport } from "#traffic/api";
 import type { QuotaAnswer, QuotaRequest } from "#quotas/api";
 import { enc, type Caller, type CallOptions } from "./caller.ts";
 
-/** What a server says about itself. */
+/** Facts that a server reports about itself. */
 export interface ServerCard {
   readonly name: string;
   readonly version: string;

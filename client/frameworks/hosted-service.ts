@@ -1,5 +1,6 @@
 /**
- * The common part of the plugins of all frameworks: the client, the registration of the server once it listens, and the answer of the health
+ * The common part of the plugins of all frameworks: the client, the registration of the server once it listens, and the answer of the
+ * health
  * route.
  */
 import type { ConnectOptions } from "../connect-options.ts";

@@ -3,7 +3,7 @@
  * connections to one server.
  */
 
-/** What the server reports: topics that changed, with the names concerned; no names means all. */
+/** A change that the server reports: its topic, and the names concerned; no names means all. */
 export interface FeedChange {
   readonly topic: string;
   readonly names?: readonly string[];
@@ -37,7 +37,7 @@ export function followFeed(report: (message: FeedMessage) => void): { restart():
     source = new EventSource(FEED);
     source.addEventListener("hello", () => {
       report({ kind: "state", state: "live" });
-      // What changed while the browser was away is unknown unless the server resumed the stream.
+      // Changes while the browser was away are unknown unless the server resumed the stream.
       if (wasLive) report({ kind: "reset" });
       wasLive = true;
       alive();

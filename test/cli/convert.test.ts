@@ -208,7 +208,10 @@ services:
     - { name: request-size-limiting, config: { allowed_payload_size: 2 } }
     - { name: bot-detection }
 - { name: rows, host: 10.0.0.9, protocol: tcp, routes: [{ name: tcp, protocols: [tcp] }] }
-- { name: old, host: 10.0.0.8, routes: [{ name: gone, paths: [/gone] }], plugins: [{ name: request-termination, config: { status_code: 410, message: gone } }] }
+- name: old
+  host: 10.0.0.8
+  routes: [{ name: gone, paths: [/gone] }]
+  plugins: [{ name: request-termination, config: { status_code: 410, message: gone } }]
 consumers:
 - { username: acme, acls: [{ group: gold }], keyauth_credentials: [{ key: secret-1 }], basicauth_credentials: [{ username: a }] }
 certificates: [{ cert: x, key: y }]

@@ -24,9 +24,11 @@ const posthouse = (line: string, environment: Record<string, string> = {}) =>
 
 const POLICY = "kind: ServicePolicy\nmetadata: { name: orders }\nspec: { minHealthyPercent: 40 }\n";
 const INSTANCE =
-  "kind: Instance\nmetadata: { service: legacy, name: legacy-1 }\nspec: { address: 127.0.0.1, port: 4444, checks: [{ id: t, type: ttl, ttlSeconds: 60 }] }\n";
+  "kind: Instance\nmetadata: { service: legacy, name: legacy-1 }\n" +
+  "spec: { address: 127.0.0.1, port: 4444, checks: [{ id: t, type: ttl, ttlSeconds: 60 }] }\n";
 const SET =
-  "kind: ConfigSet\nmetadata: { name: orders, profile: prod }\nspec:\n  keys:\n    app.yaml: |\n      pool: 5\n    db.password: { env: DB_PASSWORD, secret: true }\n    note.txt: { file: note.txt }\n";
+  "kind: ConfigSet\nmetadata: { name: orders, profile: prod }\nspec:\n  keys:\n    app.yaml: |\n      pool: 5\n" +
+  "    db.password: { env: DB_PASSWORD, secret: true }\n    note.txt: { file: note.txt }\n";
 const GATEWAY =
   "kind: GatewayConfig\nmetadata: {}\nspec: { routes: [{ name: orders, match: { path: { prefix: /orders } }, service: orders }] }\n";
 const FLAGS = "kind: FlagSet\nmetadata: { name: orders, profile: prod }\nspec: { flags: {} }\n";

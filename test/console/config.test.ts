@@ -137,7 +137,7 @@ describe.runIf(hasBrowser)("the config pages", () => {
     await dialog.getByLabel("Reason").fill("for the evening");
     await dialog.getByRole("button", { name: "Propose", exact: true }).click();
     await page.getByText("You wrote this proposal", { exact: false }).waitFor();
-    // An editor may not publish, and is told why.
+    // An editor may not publish, and the control says why.
     expect(await button(page, "Publish…").getAttribute("title")).toContain("config:publish");
 
     const reviewer = await site.open(`${PAGE}?tab=review`);

@@ -134,7 +134,7 @@ export function untranslatedTexts(sources: Sources, allowed: ReadonlySet<string>
     });
 }
 
-/** What a property of a text says: a literal, or the fixed parts of a template. */
+/** The words of a property of a text: a literal, or the fixed parts of a template. */
 function wordsOf(node: AstNode): string[] {
   if (node.type !== "Property") return [];
   const texts: string[] = [];

@@ -1,4 +1,4 @@
-/** The console's own rules: its table of pages, its imports, its design tokens, its texts, its size. Each rule notices a planted violation. */
+/** The console's own rules: pages, imports, design tokens, texts and size. Each rule notices a planted violation. */
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";

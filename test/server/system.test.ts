@@ -1,4 +1,4 @@
-/** What a member reports about itself: also while its store does not answer, and only to roles that may read operations. */
+/** The report of a member about itself: also while its store does not answer, and only to roles that may read operations. */
 import { expect, test } from "vitest";
 import type { SystemReport } from "#server/api";
 import { openMemoryStore, type Store, StoreErrors } from "#store";

@@ -1,4 +1,4 @@
-/** The facts that a detector of problems reads, and the problems that it finds. A detector is one file and one row of the table in mod.ts. */
+/** The facts that a detector of problems reads, and the problems that it finds. A detector is one file and one row in mod.ts. */
 import type { AcknowledgementView, SetName } from "#config-server/api";
 import type { Action } from "#http";
 import type { Instance, Panic, ServiceSummary } from "#registry/api";

@@ -58,10 +58,12 @@ export const accessText = defineText(
       `${plural(count, "browser is", "browsers are")} signed in with it, and will be signed out.`,
     revokeOwn: "This is your own token. You will be signed out at once.",
     revokeLast:
-      "It is the last operator token. Afterwards only “posthouse operator-token” on the server's host, with the server stopped, can issue another one.",
+      "It is the last operator token. Afterwards only “posthouse operator-token” on the server's host, with the server stopped, " +
+      "can issue another one.",
     revoked: "Token revoked",
     consoleNote:
-      "Behind the sign-in links that a start of the server prints. Nobody holds this token; the next start with a link makes it again.",
+      "Behind the sign-in links that a start of the server prints. No caller holds this token; the next start with a link " +
+      "makes it again.",
     details: "Details of the token",
     gone: "This token was revoked.",
   },

@@ -11,7 +11,8 @@ export const rolloutText = defineText(
     state_superseded: "Superseded",
     none: "No rollout is running",
     noneText:
-      "A gradual release reaches its instances stage by stage, and goes back by itself when one fails. Begin one from the editor, or from a shell:",
+      "A gradual release reaches its instances stage by stage, and goes back by itself when one fails. " +
+      "Begin one from the editor, or from a shell:",
     waitsFor: "Waits for",
     acknowledgementsOf: (count: number, names: string) =>
       `${plural(count, "acknowledgement", "acknowledgements")}: ${names}`,

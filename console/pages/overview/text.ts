@@ -45,7 +45,8 @@ export const overviewText = defineText(
     olderChanges: "Show more",
     startTitle: "No services yet",
     startText:
-      "posthouse is ready. A service registers itself with one call, and is checked from then on. The demo starts three services with routes through the gateway.",
+      "posthouse is ready. A service registers itself with one call, and is checked from then on. " +
+      "The demo starts three services with routes through the gateway.",
     startRegister: "Register a service that runs on port 8080:",
     startDemo: "Or start the demo:",
   },

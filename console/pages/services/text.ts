@@ -71,7 +71,8 @@ export const servicesText = defineText(
     takeOut: "Take out of rotation",
     takeOutTitle: (id: string) => `Take ${id} out of rotation?`,
     takeOutText:
-      "Gateways and clients stop sending new requests within milliseconds. Requests that are running are completed. The instance stays registered, and you can put it back.",
+      "Gateways and clients stop sending new requests within milliseconds. Requests that are running are completed. " +
+      "The instance stays registered, and you can put it back.",
     drainSeconds: "Longest drain, in seconds",
     drainHint: "1 to 3,600. Then the instance counts as stopped.",
     takenOut: "The instance is draining",

@@ -1,4 +1,4 @@
-/** What a member can check about itself, in the levels of `posthouse doctor`. A check is a row of this table. Pure. */
+/** The checks that a member can make of itself, in the levels of `posthouse doctor`. A check is a row of this table. Pure. */
 import type { AcknowledgementList, SecretsStatus } from "#config-server/api";
 import type { SystemReport } from "#server/api";
 import { gatewayRows, isCertificateOld } from "./core.ts";

@@ -59,7 +59,8 @@ export const upkeepText = defineText(
     rewrap: "Use the active key for all",
     rewrapTitle: "Encrypt all values under the active key?",
     rewrapText:
-      "The keys are read again, and every value of releases, drafts and proposals is wrapped with the active key. Older keys can be removed afterwards.",
+      "The keys are read again, and every value of releases, drafts and proposals is wrapped with the active key. " +
+      "Older keys can be removed afterwards.",
     rewrapped: "All values use the active key",
     yes: "Yes",
     no: "No",

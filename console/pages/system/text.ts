@@ -32,7 +32,8 @@ export const systemText = defineText(
     sessions: "Sessions",
     sessionsNote: "of agents and lock holders",
     checks: "Checks",
-    checksText: "What this member knows. Checks of a host, such as its disk, ports and clock, are in the command:",
+    checksText:
+      "Facts that this member knows. Checks of a host, such as its disk, ports and clock, are in the command:",
     check_ready: "Readiness",
     check_store: "Store",
     check_secrets: "Secrets",

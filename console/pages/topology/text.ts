@@ -36,7 +36,8 @@ export const topologyText = defineText(
     aloneText: "Registered services that neither called nor received requests within the chosen time.",
     emptyTitle: "No calls yet",
     emptyText:
-      "The graph draws itself from real requests: those through a gateway, and those of services that use posthouse/client. Send a few through the gateway:",
+      "The graph draws itself from real requests: those through a gateway, and those of services that use posthouse/client. " +
+      "Send a few through the gateway:",
     emptyRecent: "No calls within the chosen time.",
     showHour: "Show the last hour",
     noMatch: "No service matches the filter.",
