@@ -2,7 +2,7 @@
  * The documentation site, of the same Markdown files that the repository shows: `npm run docs` writes `dist-docs`. The source folder is
  * the root, because both READMEs and the pages of docs/ belong to it.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, posix, relative } from "node:path";
 import { defineConfig, type DefaultTheme, type MarkdownRenderer } from "vitepress";
 
@@ -30,18 +30,24 @@ function sitePath(file: string): string {
   return `/${exact ?? file.replace(/^docs\//, "")}`;
 }
 
+/** Files that machines read, beside the pages of the reference. They are part of the site, unchanged. */
+const REFERENCE = "docs/reference";
+const DATA_FILES = readdirSync(join(root, REFERENCE)).filter((name) => name.endsWith(".json"));
+
 /** Links between files of the repository, as links of the site. Files that the site does not have are links to the repository's copy. */
 function relinked(md: MarkdownRenderer): void {
   md.core.ruler.push("relink", (state) => {
-    const { path } = state.env as { readonly path: string };
-    const folder = relative(root, dirname(path)).replaceAll("\\", "/");
+    // `path` is the place in the site; links are relative to the file in the repository.
+    const { path, realPath = path } = state.env as { readonly path: string; readonly realPath?: string };
+    const folder = relative(root, dirname(realPath)).replaceAll("\\", "/");
     for (const token of state.tokens.flatMap(({ children }) => children ?? [])) {
       const href = token.type === "link_open" ? token.attrGet("href") : null;
       if (href === null || /^(\w+:|#|\/)/.test(href)) continue;
       const [target = "", hash] = href.split("#", 2);
       const file = posix.normalize(posix.join(folder, target));
       const isPage = file.endsWith(".md") && (file.startsWith("docs/") || ROOT_PAGES.includes(file));
-      const to = isPage ? sitePath(file) : undefined;
+      const isData = posix.dirname(file) === REFERENCE && DATA_FILES.includes(posix.basename(file));
+      const to = isPage || isData ? sitePath(file) : undefined;
       // Code and results are part of a checkout, not of the site. Their names stay readable as text.
       if (to === undefined)
         token.attrs = [
@@ -49,6 +55,8 @@ function relinked(md: MarkdownRenderer): void {
           ["title", file],
         ];
       else token.attrSet("href", hash === undefined ? to : `${to}#${hash}`);
+      // The site's own router would look for a page.
+      if (isData) token.attrSet("target", "_self");
     }
   });
 }
@@ -121,6 +129,16 @@ function searchWords(text: string): string[] {
   return words.filter(({ isWordLike }) => isWordLike).map(({ segment }) => segment.toLowerCase());
 }
 
+/**
+ * One index for both languages: most pages exist in English only, and the generator takes the language from the path in the repository,
+ * so it has no index for Chinese.
+ */
+const sharedSearch = {
+  name: "posthouse:shared-search",
+  transform: (code: string, id: string) =>
+    id === "/@localSearchIndex" ? code.replace(/"root": (\(\) => import\([^)]*\))/, '$&,"zh": $1') : undefined,
+};
+
 const SEARCH_IN_CHINESE = {
   button: { buttonText: "搜索", buttonAriaLabel: "搜索文档" },
   modal: {
@@ -149,8 +167,18 @@ export default defineConfig({
   ),
   rewrites: REWRITES as Record<string, string>,
   cleanUrls: true,
+  buildEnd({ outDir }) {
+    const folder = join(outDir, sitePath(REFERENCE));
+    mkdirSync(folder, { recursive: true });
+    for (const name of DATA_FILES) copyFileSync(join(root, REFERENCE, name), join(folder, name));
+  },
+  // Their tables are wide and need the place of the outline.
+  transformPageData(page) {
+    if (["reference/settings.md", "reference/metrics.md"].includes(page.relativePath))
+      page.frontmatter["aside"] = false;
+  },
   head: [["link", { rel: "icon", href: "/icon.svg", type: "image/svg+xml" }]],
-  vite: { publicDir: join(root, "console", "public"), logLevel: "warn" },
+  vite: { publicDir: join(root, "console", "public"), logLevel: "warn", plugins: [sharedSearch] },
   markdown: {
     languageAlias: { zone: "ini" },
     config: (md) => {
@@ -164,7 +192,7 @@ export default defineConfig({
       label: "中文",
       lang: "zh-CN",
       title: "posthouse 驿站",
-      description: "一个程序就是微服务控制平面：注册中心、配置中心、网关与 Agent。",
+      description: "一个程序就是一套完整的微服务控制面：注册中心、配置中心、网关与 Agent。",
       themeConfig: {
         sidebar: [
           {
@@ -193,6 +221,8 @@ export default defineConfig({
   },
   themeConfig: {
     logo: "/icon.svg",
+    // Only the overviews exist in both languages, so the menu leads to the first page of a language.
+    i18nRouting: false,
     nav: [
       { text: "Guides", link: "/guides/" },
       { text: "Settings", link: "/reference/settings" },
