@@ -3,11 +3,18 @@ import { join } from "node:path";
 import { defineConfig } from "vite";
 
 /**
- * What the first page needs is one file: many small ones compress worse. Components that are large, or that bring a library, stay files of
- * their own, as do all other pages.
+ * The first page needs these parts, so they are one file: many small ones compress worse. Components that are large, or that bring a
+ * library, stay files of their own, as do all other pages.
  */
-const FIRST =
-  /console\/(main|app|design|data\/(?!feed-worker)|text|shell|components\/(?!table|graph|code|diff|chart-plot)|pages\/(mod|page|overview))|node_modules\/(preact|@preact|preact-iso)\//;
+const FIRST = new RegExp(
+  [
+    "console/(main|app|text|shell)",
+    "console/data/(?!feed-worker)",
+    "console/components/(?!table|graph|code|diff|chart-plot)",
+    "console/pages/(mod|page|overview)",
+    "node_modules/(preact|@preact|preact-iso)/",
+  ].join("|"),
+);
 
 export default defineConfig({
   root: import.meta.dirname,

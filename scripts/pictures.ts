@@ -1,6 +1,6 @@
 /**
- * Takes the pictures of the console in docs/pictures: starts the product with its demo, runs a sample shop against it, and photographs pages
- * in both languages and themes. `npm run pictures`; `--minutes 20` gives the charts more past, `--only tester` takes one scene.
+ * Takes the pictures of the console in docs/pictures: starts the product with its demo, runs a sample shop against it, and photographs
+ * pages in both languages and themes. `npm run pictures`; `--minutes 20` gives the charts more past, `--only tester` takes one scene.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

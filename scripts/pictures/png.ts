@@ -4,7 +4,7 @@ import { crc32, deflateSync, inflateSync } from "node:zlib";
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 /** Colors of a palette with one byte per pixel. */
 const COLORS_MAX = 256;
-/** Bits that are kept of each channel while colors are counted: neighbors that nobody can tell apart are one color. */
+/** Bits that are kept of each channel while colors are counted: neighbors that look the same are one color. */
 const COUNTED_BITS = 6;
 
 interface Image {

@@ -4,7 +4,7 @@ import type { Page } from "playwright-core";
 export interface Scene {
   readonly name: string;
   readonly path: string;
-  /** What must be on the page before the picture is taken. */
+  /** Selector of an element that must be on the page before the picture is taken. */
   readonly shows: string;
   readonly before?: (page: Page) => Promise<void>;
 }

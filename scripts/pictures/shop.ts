@@ -1,4 +1,4 @@
-/** The sample shop of the pictures: its services, who calls whom, and how each one behaves. */
+/** The sample shop of the pictures: its services, their calls and their trouble. */
 import type { RolloutRequest } from "#config-server/api";
 
 interface RolloutSample {
@@ -33,7 +33,7 @@ export const SHOP: readonly ShopService[] = [
   { name: "recommendations", instances: 2, version: "0.9.1", calls: ["catalog"], workMs: 22 },
 ];
 
-/** What the checks of instances with trouble say, by id. */
+/** The output of the checks of instances with trouble, by id. */
 export const TROUBLE: Readonly<Record<string, { readonly status: "critical" | "warning"; readonly output: string }>> = {
   "payments-3": { status: "critical", output: "connect ECONNREFUSED 10.20.0.9:5432 (database payments)" },
   "search-2": { status: "critical", output: "index is being rebuilt: 503 Service Unavailable" },
@@ -93,7 +93,16 @@ export const CONFIGS: Readonly<Record<string, readonly (readonly [reason: string
     ["retry twice, after the outage of Tuesday", "pool: 5\ntimeoutMs: 2000\nretries: 2\n"],
     [
       "larger pool for the spring sale",
-      "# Ask the database team before you raise the pool.\npool: 20\ntimeoutMs: 1500\nretries: 2\nfeatures:\n  giftWrap: true\n  splitDelivery: false\n",
+      [
+        "# Ask the database team before you raise the pool.",
+        "pool: 20",
+        "timeoutMs: 1500",
+        "retries: 2",
+        "features:",
+        "  giftWrap: true",
+        "  splitDelivery: false",
+        "",
+      ].join("\n"),
     ],
   ],
   payments: [["first version", "provider: north-bank\ntimeoutMs: 3000\n"]],

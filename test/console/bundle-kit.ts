@@ -76,7 +76,7 @@ export function kilobytes(bundle: Bundle, names: Iterable<string>): number {
 export const BUDGETS = { first: 45, charts: 25, graph: 20, editor: 125, page: 15, all: 360 } as const;
 export type BudgetName = keyof typeof BUDGETS;
 
-/** The first load is the page itself, its scripts and styles, and the overview; the others are what they load beyond it. `page` is the largest page. */
+/** The first load is the page itself, its scripts and styles, and the overview; others count beyond it. `page` is the largest page. */
 export function sizesOf(bundle: Bundle): Record<BudgetName, number> {
   const index = fileWith(bundle, "console/main.tsx");
   const overview = fileWith(bundle, "console/pages/overview/page.tsx");

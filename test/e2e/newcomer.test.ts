@@ -46,7 +46,7 @@ test.runIf(hasBrowser)("from the start to a released and rolled back route", { t
   expect(failures).toEqual([]);
 });
 
-/** Puts the console of the present sources where the program finds it. Files are named by content, so a running program is not disturbed. */
+/** Puts the console of the present sources where the program finds it. Its files are named by content, so running programs keep working. */
 async function installConsole(): Promise<void> {
   const built = await builtConsole();
   const page = (folder: string) => readFileSync(join(folder, "index.html"), "utf8");
