@@ -20,6 +20,8 @@ export type SessionState =
 
 export const sessionState = signal<SessionState>({ kind: "loading" });
 
+const textOf = (value: unknown) => (typeof value === "string" ? value : undefined);
+
 /** An RFC 9457 problem, or a failure of the network with the code `NETWORK`. */
 export class ApiProblem extends Error {
   readonly code: string;
@@ -28,11 +30,11 @@ export class ApiProblem extends Error {
   readonly fields: Readonly<Record<string, unknown>>;
 
   constructor(status: number, fields: Readonly<Record<string, unknown>>) {
-    super(String(fields["detail"] ?? fields["title"] ?? `HTTP ${status}`));
+    super(textOf(fields["detail"]) ?? textOf(fields["title"]) ?? `HTTP ${status}`);
     this.name = "ApiProblem";
     this.status = status;
-    this.code = String(fields["code"] ?? (status === 0 ? "NETWORK" : `HTTP_${status}`));
-    this.title = String(fields["title"] ?? "");
+    this.code = textOf(fields["code"]) ?? (status === 0 ? "NETWORK" : `HTTP_${status}`);
+    this.title = textOf(fields["title"]) ?? "";
     this.fields = fields;
   }
 }

@@ -11,9 +11,8 @@ const CHECKED = { address: "127.0.0.1", port: 9, probedBy: "agent", checks: [{ i
 
 async function causesAt(api: string, token: string | undefined): Promise<string[]> {
   const { json } = await call(`${api}/v1/services/web/health-history`, { token });
-  return (json as unknown as ServiceHistory).instances?.[0]?.transitions.map(
-    ({ cause, status }) => `${cause} ${status}`,
-  );
+  const transitions = (json as unknown as ServiceHistory).instances?.[0]?.transitions ?? [];
+  return transitions.map(({ cause, status }) => `${cause} ${status}`);
 }
 
 async function kindsAt(api: string, token: string | undefined): Promise<string[]> {

@@ -32,5 +32,7 @@ function downSince(all: readonly Instance[]): string | undefined {
     ({ checks }) =>
       checks.flatMap(({ status, since }) => (status === "critical" && since !== undefined ? [since] : [])).sort()[0],
   );
-  return starts.includes(undefined) ? undefined : starts.sort().at(-1);
+  return starts.includes(undefined)
+    ? undefined
+    : starts.reduce((last, start) => ((start ?? "") > (last ?? "") ? start : last), "");
 }
