@@ -108,7 +108,11 @@ function problemFacts(
       }
     },
     unreadableSecrets: () => config.unreadable().map(({ name: set, key }) => ({ set, key })),
-    silentParts: () => Object.entries(parts).flatMap(([name, part]) => (part.connected ? [] : [name])),
+    silentParts: () =>
+      Object.entries(parts).flatMap(([name, { connected, ageMs }]) => {
+        if (connected) return [];
+        return Number.isFinite(ageMs) ? [{ name, sinceMs: host.clock.now() - ageMs }] : [{ name }];
+      }),
     degraded: () => degraded?.() ?? [],
     certificates: () => certificates?.() ?? [],
     latestChanges: (kinds) => timeline.latest(kinds),

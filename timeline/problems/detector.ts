@@ -25,8 +25,9 @@ export interface ProblemFacts {
     readonly because: string;
   }>;
   readonly unreadableSecrets: () => Iterable<{ readonly set: SetName; readonly key: string }>;
-  /** Parts of this member that do not hear from the store, and functions that are unavailable, for people. */
-  readonly silentParts: () => readonly string[];
+  /** Parts of this member that do not hear from the store. `sinceMs`: the last sign of life; absent before the first one. */
+  readonly silentParts: () => readonly { readonly name: string; readonly sinceMs?: number }[];
+  /** Functions that are unavailable, for people. */
   readonly degraded: () => readonly string[];
   readonly certificates: () => readonly { readonly name: string; readonly expiresAtMs: number }[];
   /** Entries of the log of changes, newest first. */

@@ -13,15 +13,21 @@ const ENDINGS: ReadonlySet<ChangeKind> = new Set([
   "rollout-rolled-back",
 ]);
 
+const PAUSES: ReadonlySet<ChangeKind> = new Set(["rollout-paused"]);
+
 export const rolloutPaused: ProblemDetector = {
   kind: "rollout-paused",
   action: "config:read",
-  *find({ pausedRollouts }) {
+  *find({ pausedRollouts, latestChanges }) {
     for (const { set, version, stage, because } of pausedRollouts()) {
       const { namespace, app, profile } = set;
+      const pause = latestChanges(PAUSES).find(
+        ({ subject }) => subject.namespace === namespace && subject.app === app && subject.profile === profile,
+      );
       yield {
         severity: "warning",
         subject: { type: "set", ...set },
+        ...(pause === undefined ? {} : { since: pause.at }),
         text: `The rollout of release ${version} of "${namespace}/${app}/${profile}" is paused in stage ${stage + 1}: ${because}. Resume, promote or abort it.`,
         link: `/v1/config/${namespace}/${app}/${profile}/rollout`,
       };

@@ -5,11 +5,12 @@ export const storeUnreachable: ProblemDetector = {
   kind: "store-unreachable",
   action: "registry:read",
   *find({ silentParts }) {
-    for (const part of silentParts()) {
+    for (const { name, sinceMs } of silentParts()) {
       yield {
         severity: "critical",
-        subject: { type: "store", name: part },
-        text: `The ${part} of this member does not hear from the store, so its data may be old. Look at the store and the network.`,
+        subject: { type: "store", name },
+        ...(sinceMs === undefined ? {} : { since: new Date(sinceMs).toISOString() }),
+        text: `The ${name} of this member does not hear from the store, so its data may be old. Look at the store and the network.`,
         link: "/readyz",
       };
     }
