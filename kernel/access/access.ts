@@ -6,7 +6,7 @@ import { hash as digest, timingSafeEqual } from "node:crypto";
 import { decodeJson, encodeJson, randomId, type Host } from "#base";
 import { ChangeLog, type StoredChange } from "#changes";
 import { EVERY_NAME, HttpErrors, type Principal } from "#http";
-import { commit, type Delete, type StoreEntry, type Store, View } from "#store";
+import { commit, type Delete, type Put, type StoreEntry, type Store, View } from "#store";
 import { AccessErrors, type IssuedToken, type TokenRequest, type TokenSummary } from "./api.ts";
 import { type IssuedLink, SIGN_INS_PREFIX, SignIns, signInsKey } from "./sign-ins.ts";
 import {
@@ -21,6 +21,8 @@ import {
 /** Random bytes of an id and of a secret. */
 const ID_BYTES = 8;
 const SECRET_BYTES = 32;
+/** The author of tokens that a start issues. */
+const AT_START = "start";
 /** Written with the first operator token, so that only one is ever created automatically. */
 const BOOTSTRAPPED = `${ACCESS_PREFIX}bootstrapped`;
 /** The token behind the sign-in links that a start prints. It has a fixed id, so that starts share it. */
@@ -111,17 +113,26 @@ export class Access {
   /** The operator's token at the first start; undefined afterwards. */
   async bootstrap(): Promise<IssuedToken | undefined> {
     const { id, token, record } = this.#make({ name: "operator", role: "operator" });
-    const { result } = await commit(this.#store, [{ key: BOOTSTRAPPED }], (known) => {
-      if (known.has(BOOTSTRAPPED)) return { writes: [], result: false };
-      return {
-        writes: [
-          { type: "put", key: BOOTSTRAPPED, value: encodeJson({ token: id }) },
-          { type: "put", key: `${TOKENS_PREFIX}${id}`, value: encodeJson(record) },
-        ],
-        result: true,
-      };
-    });
-    return result ? { ...tokenSummary(id, record), token } : undefined;
+    const isFirst = await this.#issueOnce(record, BOOTSTRAPPED, (change) => [
+      { type: "put", key: BOOTSTRAPPED, value: encodeJson({ token: id }) },
+      { type: "put", key: `${TOKENS_PREFIX}${id}`, value: encodeJson(record) },
+      change,
+    ]);
+    return isFirst ? { ...tokenSummary(id, record), token } : undefined;
+  }
+
+  /** Issues a token that a start needs, unless the key exists, and returns whether it did. */
+  async #issueOnce(record: TokenRecord, key: string, writesWith: (change: Put) => Put[]): Promise<boolean> {
+    // Nearly every start finds the key, and then needs no lease for a change.
+    if ((await this.#store.range({ key })).count > 0) return false;
+    const { result } = await this.#changes.use((note) =>
+      commit(this.#store, [{ key }], (known) =>
+        known.has(key)
+          ? { writes: [], result: false }
+          : { writes: writesWith(note(this.#changeOf("token-issued", record, AT_START))), result: true },
+      ),
+    );
+    return result;
   }
 
   /** @throws ACCESS_LIMITS_NOT_ALLOWED */
@@ -217,12 +228,12 @@ export class Access {
   async consoleLink(): Promise<IssuedLink> {
     const { record } = this.#make({ name: "console", role: "operator" });
     const key = `${TOKENS_PREFIX}${CONSOLE_TOKEN_ID}`;
-    const { result } = await commit(this.#store, [{ key }], (known) => {
-      if (known.has(key)) return { writes: [], result: false };
-      return { writes: [{ type: "put", key, value: encodeJson(record) }], result: true };
-    });
+    const isNew = await this.#issueOnce(record, key, (change) => [
+      { type: "put", key, value: encodeJson(record) },
+      change,
+    ]);
     const { name, role } = record;
-    if (result) this.#host.log.info({ token: CONSOLE_TOKEN_ID, name, role, by: "start" }, "token issued");
+    if (isNew) this.#host.log.info({ token: CONSOLE_TOKEN_ID, name, role, by: AT_START }, "token issued");
     return this.signIns.link(CONSOLE_TOKEN_ID);
   }
 

@@ -47,6 +47,8 @@ test("releases, rollbacks, tokens and instances are one list, newest first, with
     "config-rolled-back",
     "config-released",
     "config-released",
+    // The operator's token, at the first start.
+    "token-issued",
   ];
   await eventually("all are listed", async () => {
     const { changes } = await changesOf(control);
@@ -55,6 +57,7 @@ test("releases, rollbacks, tokens and instances are one list, newest first, with
   const { changes } = await changesOf(control);
   const shown = changes.filter(({ kind }) => !kind.startsWith("member-"));
   expect(shown.map(({ kind }) => kind)).toEqual(wanted);
+  expect(shown.at(-1)).toMatchObject({ by: "start", to: "operator", subject: { type: "token", name: "operator" } });
   expect(shown.find(({ kind }) => kind === "config-rolled-back")).toMatchObject({
     version: 3,
     from: "2",
