@@ -15,6 +15,7 @@ import { leftProcesses, TEST_RUN_VARIABLE } from "./left-processes.ts";
 const NEEDED = [
   { program: "etcd", debianPackage: "etcd-server" },
   { program: "dig", debianPackage: "bind9-dnsutils" },
+  { program: "chromium", debianPackage: "chromium" },
   { program: "docker-compose", debianPackage: "docker-compose" },
   { program: "dpkg-deb", debianPackage: "dpkg" },
   { program: "promtool", debianPackage: "prometheus" },
