@@ -195,6 +195,7 @@ export class HeldServices implements AsyncDisposable {
       told: [...claims.values()].map(({ name, registration }) => ({
         name,
         lifecycle: registration.lifecycle ?? "serving",
+        ...this.#weightOfOthers(name, registration),
       })),
       services: services.map(({ name, stated, incarnation }) => {
         const claim = claims.get(claimKeyOf(name)) ?? { incarnation, fresh: true };
@@ -204,6 +205,11 @@ export class HeldServices implements AsyncDisposable {
         [...verdicts].map(([check, { status }]) => ({ service, check, status })),
       ),
     };
+  }
+
+  /** The weight of a claim whose source states none: it was set at the server. */
+  #weightOfOthers({ id }: ClaimName, { weight }: LocalRegistration): { weight?: number } {
+    return weight === undefined || this.#held.get(id)?.stated.weight !== undefined ? {} : { weight };
   }
 
   #find(id: string): HeldService {
@@ -228,7 +234,12 @@ export class HeldServices implements AsyncDisposable {
     if (known && claimKeyOf(known.name) !== key) this.#release(name.id);
     this.#held.set(name.id, held);
     const lifecycle = stated.lifecycle ?? this.#lifecycleSoFar(key);
-    const registration = { ...stated, ...(lifecycle === undefined ? {} : { lifecycle }) };
+    const weight = stated.weight ?? this.#weightSoFar(key, known);
+    const registration = {
+      ...stated,
+      ...(lifecycle === undefined ? {} : { lifecycle }),
+      ...(weight === undefined ? {} : { weight }),
+    };
     syncer.dispatch({ type: "claim", name, registration, incarnation, taken });
     const initial = new Map<string, HealthStatus>();
     for (const { service, check, status } of this.#earlier?.verdicts ?? []) {
@@ -237,6 +248,14 @@ export class HeldServices implements AsyncDisposable {
       syncer.dispatch({ type: "verdict", key, check, status, output: "" });
     }
     this.#checks.set(key, registration, initial);
+  }
+
+  /** The same for a weight. One that the source stated before is its own, and ends with that. */
+  #weightSoFar(key: string, known: HeldService | undefined): number | undefined {
+    if (known && known.stated.weight !== undefined) return undefined;
+    const claim = this.#parts.syncer.state.claims.get(key);
+    if (claim?.wanted) return claim.registration.weight;
+    return this.#earlier?.told.find(({ name }) => claimKeyOf(name) === key)?.weight;
   }
 
   /** A registration without a lifecycle leaves it as it is, also over a restart. */

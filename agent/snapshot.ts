@@ -29,7 +29,7 @@ export const Snapshot = Type.Object({
   savedAtMs: Type.Number(),
   session: Type.Optional(Type.String()),
   /** Everything registered at the server, so that services which are no longer defined are deregistered. */
-  told: Type.Array(Type.Object({ name: ClaimName, lifecycle: Lifecycle })),
+  told: Type.Array(Type.Object({ name: ClaimName, lifecycle: Lifecycle, weight: Type.Optional(Type.Integer()) })),
   services: Type.Array(
     Type.Object({
       name: ClaimName,

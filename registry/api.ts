@@ -38,6 +38,10 @@ export const Protocol = Type.Union(
 );
 export type Protocol = Static<typeof Protocol>;
 
+/** The largest weight: a share of a thousandth is as fine as traffic can be split. */
+export const WEIGHT_MAX = 1000;
+const WEIGHT = { minimum: 0, maximum: WEIGHT_MAX };
+
 const PortNumber = Type.Integer({ minimum: 1, maximum: 65_535 });
 export const Port = Type.Object({ name: Name, port: PortNumber, protocol: Protocol }, { additionalProperties: false });
 export type Port = Static<typeof Port>;
@@ -83,7 +87,7 @@ export const Registration = Type.Object(
         default: {},
       }),
     ),
-    weight: Type.Optional(Type.Integer({ minimum: 0, maximum: 1000, default: 100 })),
+    weight: Type.Optional(Type.Integer({ ...WEIGHT, default: 100 })),
     version: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: "Version of its software." })),
     zone: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
     lifecycle: Type.Optional(Lifecycle),
@@ -253,6 +257,17 @@ export const LifecycleRequest = Type.Object(
   { additionalProperties: false },
 );
 export type LifecycleRequest = Static<typeof LifecycleRequest>;
+
+export const WeightRequest = Type.Object(
+  {
+    weight: Type.Integer({
+      ...WEIGHT,
+      description: "Its part of the requests beside the weights of the other instances; 0: it receives none.",
+    }),
+  },
+  { additionalProperties: false },
+);
+export type WeightRequest = Static<typeof WeightRequest>;
 
 /** Which subscribers have seen a drain. */
 export const Drain = Type.Object({

@@ -1,6 +1,6 @@
 /**
- * One log line for each change of the catalog that operators ask about: registrations, deregistrations, lifecycles, and
- * each check whose status changes. The lines are made from the store's watch, so they include the changes of other members.
+ * One log line for each change of the catalog that operators ask about: registrations, deregistrations, lifecycles,
+ * weights, and each check whose status changes. The lines are made from the store's watch, so they include the changes of other members.
  * Changes that this member made have their principal and reason, too.
  */
 import type { Host } from "#base";
@@ -112,6 +112,8 @@ export class Journal {
       const until = drainUntil === undefined ? {} : { drainUntil };
       const message = lifecycle === "draining" ? "drain began" : "lifecycle changed";
       this.#host.log.info({ ...nameFieldsOf(now), from: was.lifecycle, to: lifecycle, ...until, ...cause }, message);
+    } else if (was.weight !== now.weight) {
+      this.#host.log.info({ ...nameFieldsOf(now), from: was.weight, to: now.weight, ...cause }, "weight changed");
     } else if (was.modRevision !== now.modRevision) {
       this.#host.log.info(
         { ...nameFieldsOf(now), address, port, lifecycle, status, ...cause },

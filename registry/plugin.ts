@@ -9,6 +9,7 @@ import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { policyRoutes, serviceRoutes } from "./routes/services.ts";
 import { sessionRoutes, type SessionOpener } from "./routes/sessions.ts";
 import { watcherRoutes, watchRoute } from "./routes/watches.ts";
+import { weightRoute } from "./routes/weight.ts";
 
 export function registryPlugin(
   app: FastifyInstance,
@@ -21,6 +22,7 @@ export function registryPlugin(
   registrationRoutes(app, registry);
   deregistrationRoute(app, { registry, drains });
   lifecycleRoutes(app, { registry, drains });
+  weightRoute(app, registry);
   healthRoutes(app, registry);
   historyRoute(app, registry);
   sessionRoutes(app, { registry, sessions });

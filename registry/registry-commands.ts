@@ -36,6 +36,7 @@ import { instanceNotFound, put, type CommandPlan, type RecordOf, type RegistryWr
 import { setPolicy } from "./core/commands/policy.ts";
 import { readsToRegister, registerBatch, registerInstance } from "./core/commands/register.ts";
 import { reportVerdict } from "./core/commands/verdict.ts";
+import { setWeight } from "./core/commands/weight.ts";
 import { transitionStamp, type TransitionReason } from "./core/history.ts";
 import {
   historyKey,
@@ -210,6 +211,16 @@ export class RegistryCommands {
         setLifecycle(known, { name, by: SERVERS, lifecycle: "stopped", drainUntilMs: nowMs, ifOverAtMs: nowMs }),
       ),
     );
+  }
+
+  /** Leaves the rest of the registration as it is. @throws REGISTRY_INSTANCE_NOT_FOUND, REGISTRY_NOT_OWNER */
+  async setWeight(name: InstanceName, weight: number, by: Commander): Promise<{ revision: number }> {
+    const { revision } = await this.#note([name], { by: by.id }, () =>
+      withSession(undefined, () =>
+        commit(this.#store, [{ key: instanceKey(name) }], (known) => setWeight(known, { name, by, weight })),
+      ),
+    );
+    return { revision };
   }
 
   /** @throws REGISTRY_FILTER_INVALID, REGISTRY_CHECK_INVALID */

@@ -1,15 +1,18 @@
 /**
- * One claim compared with the same instance at the server. The host owns its claims, with one exception: when an operator drains
- * an instance at the server, the host adopts that instead of undoing it.
+ * One claim compared with the same instance at the server. The host owns its claims, with two exceptions: when an operator
+ * drains an instance at the server, or changes its weight there, the host adopts that instead of undoing it.
  */
 import { canonicalJson } from "#base";
 import type { Instance, LocalRegistration } from "../api.ts";
 import { unsynced, type ClaimState } from "./local-state.ts";
 
-/** Adopts the instance's lifecycle at the server. Only for a claim that is in sync. */
-export function drainedElsewhere(claim: ClaimState, instance: Instance | undefined): ClaimState {
-  if (!instance || instance.lifecycle === (claim.registration.lifecycle ?? "serving")) return claim;
-  return { ...claim, registration: { ...claim.registration, lifecycle: instance.lifecycle } };
+/** Adopts the instance's lifecycle and weight at the server. Only for a claim that is in sync. */
+export function steeredElsewhere(claim: ClaimState, instance: Instance | undefined): ClaimState {
+  if (!instance) return claim;
+  const { lifecycle, weight } = instance;
+  const { lifecycle: ours = "serving", weight: ourWeight = 100 } = claim.registration;
+  if (lifecycle === ours && weight === ourWeight) return claim;
+  return { ...claim, registration: { ...claim.registration, lifecycle, weight } };
 }
 
 /** The claim as it is, or marked to be sent again where the server differs. */

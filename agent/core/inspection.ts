@@ -1,6 +1,6 @@
 /** One service as the server has it, compared with the claims of this host. */
 import type { ClaimName, Instance } from "../api.ts";
-import { compare, drainedElsewhere } from "./compare.ts";
+import { compare, steeredElsewhere } from "./compare.ts";
 import { claim, claimKeyOf, syncMarkOf, withClaim, withdraw, type Claims } from "./local-state.ts";
 import { jittered, serviceKeyOf, type Effect, type Moment, type SyncState } from "./sync-state.ts";
 
@@ -17,7 +17,7 @@ export function inspected(
     const { namespace, service } = claim.name;
     if (namespace !== effect.namespace || service !== effect.service) continue;
     if (syncMarkOf(claim) !== "inSync" || state.busy.has(key) || effect.asOf.get(key) !== claim.version) continue;
-    claims = withClaim(claims, compare(drainedElsewhere(claim, found.get(key)), found.get(key), state.session));
+    claims = withClaim(claims, compare(steeredElsewhere(claim, found.get(key)), found.get(key), state.session));
   }
   for (const [key, { namespace, service, id, session }] of found) {
     if (session !== state.session || claims.has(key) || state.busy.has(key)) continue;

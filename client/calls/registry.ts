@@ -18,6 +18,7 @@ import type {
   ServiceView,
   Session,
   Watcher,
+  WeightRequest,
 } from "#registry/api";
 import { messageOf } from "#base";
 import type { Acknowledgement } from "../stream.ts";
@@ -82,6 +83,9 @@ function instanceCalls(caller: Caller) {
     /** Sets the lifecycle of an instance; its health stays as it is. */
     setLifecycle: (name: InstanceName, body: LifecycleRequest, options: CallOptions = {}) =>
       caller.call<{ revision: number }>("PUT", instancePath(name, "/lifecycle"), body, options),
+    /** Sets the weight of an instance; the rest of its registration stays as it is. */
+    setWeight: (name: InstanceName, body: WeightRequest, options: CallOptions = {}) =>
+      caller.call<{ revision: number }>("PUT", instancePath(name, "/weight"), body, { ...options, repeatable: true }),
     /** The progress of a drain. The server answers once every subscriber has seen it, or after `waitSeconds`. */
     drain: (name: InstanceName, waitSeconds: number, options: CallOptions = {}) =>
       caller.call<Drain>("GET", `${instancePath(name, "/drain")}&wait=${waitSeconds}`, undefined, {

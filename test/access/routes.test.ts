@@ -9,6 +9,7 @@ const REGISTER = [
   "PUT /v1/services/{service}/instances/{id}",
   "DELETE /v1/services/{service}/instances/{id}",
   "PUT /v1/services/{service}/instances/{id}/lifecycle",
+  "PUT /v1/services/{service}/instances/{id}/weight",
   "PUT /v1/services/{service}/instances/{id}/checks/{check}",
   "POST /v1/batches",
 ];

@@ -298,6 +298,33 @@ test("a service that the server refuses is shown with its reason, and the others
   ]);
 });
 
+test("a weight set at the server stays over a restart of the agent, until the definition states one", async () => {
+  await using folder = await tempFolder();
+  const plane = new FakeControlPlane();
+  await define(folder.path, "service: { name: web, port: 80, id: one }");
+  const takenOver = (agent: Awaited<ReturnType<typeof startAgent>>, weight: number) =>
+    eventually("the agent has it", async () => {
+      const { body } = await agent.call<{ services: { registration: { weight?: number } }[] }>(
+        "GET",
+        "/v1/agent/services",
+      );
+      return body.services[0]?.registration.weight === weight && plane.instance("one")?.weight === weight;
+    });
+  {
+    await using agent = await startAgent(plane, folder.path, { leaveOnStop: false });
+    await eventually("it is there", () => agent.running.status().inSync && plane.instance("one"));
+    plane.setWeight("one", 7);
+    await takenOver(agent, 7);
+  }
+  await using agent = await startAgent(plane, folder.path);
+  await eventually("it is in sync", () => agent.running.status().inSync);
+  expect(plane.instance("one")?.weight).toBe(7);
+  await define(folder.path, "service: { name: web, port: 80, id: one, weight: 50 }");
+  await takenOver(agent, 50);
+  await define(folder.path, "service: { name: web, port: 81, id: one }");
+  await eventually("no weight is the usual one", () => plane.instance("one")?.weight === 100);
+});
+
 test("an instance drained at the server stays drained, also over a restart of the agent", async () => {
   await using folder = await tempFolder();
   const plane = new FakeControlPlane();

@@ -93,6 +93,15 @@ export class FakeControlPlane {
     this.#changed();
   }
 
+  setWeight(id: string, weight: number): void {
+    for (const stored of this.stored.values()) {
+      if (stored.name.id !== id) continue;
+      stored.registration = { ...stored.registration, weight };
+      stored.modRevision = ++this.revision;
+    }
+    this.#changed();
+  }
+
   put(name: InstanceName, { verdicts: found = [], ...registration }: Registration): void {
     const key = keyOf(name);
     const known = this.stored.get(key);

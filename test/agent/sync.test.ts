@@ -143,6 +143,14 @@ test("an instance drained at the server stays drained: the host takes it over", 
   expect(server.instances.get(KEY)?.lifecycle).toBe("draining");
 });
 
+test("a weight that was changed at the server stays: the host takes it over", () => {
+  const { state, server } = claimed();
+  server.put(KEY, NAME, { ...REGISTRATION, weight: 7 }, state.session ?? "");
+  const after = settle(state, server, 70_000);
+  expect(after.claims.get(KEY)?.registration.weight).toBe(7);
+  expect(server.instances.get(KEY)?.weight).toBe(7);
+});
+
 test("an answer from before an edit does not undo the edit", () => {
   const { state, server } = claimed();
   const due = decide(state, 70_000);

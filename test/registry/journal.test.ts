@@ -6,7 +6,7 @@ const ONE = "/v1/services/orders/instances/one";
 const name = { namespace: "default", service: "orders", instance: "one" };
 const checks = [{ id: "up", type: "ttl", ttlSeconds: 60 }];
 
-test("registering, health, a drain and deregistering leave one line each, and repeating leaves none", async () => {
+test("registering, health, a weight, a drain and deregistering leave one line each, and repeating leaves none", async () => {
   const host = testHost();
   await using control = await withControl({ host });
   const lines = () => host.log.lines.filter(({ fields }) => (fields as { instance?: string }).instance === "one");
@@ -35,6 +35,10 @@ test("registering, health, a drain and deregistering leave one line each, and re
     level: "info",
     fields: { ...name, check: "up", from: "passing", to: "critical", reason: "no disk", status: "critical" },
   });
+  expect(await next(["PUT", `${ONE}/weight`, { weight: 10 }], ["PUT", `${ONE}/weight`, { weight: 10 }])).toMatchObject({
+    message: "weight changed",
+    fields: { ...name, from: 100, to: 10, by },
+  });
   expect(await next(["PUT", `${ONE}/lifecycle`, { lifecycle: "draining" }])).toMatchObject({
     message: "drain began",
     fields: { ...name, from: "serving", to: "draining", by },
@@ -44,7 +48,7 @@ test("registering, health, a drain and deregistering leave one line each, and re
     message: "deregistered",
     fields: { ...name, by, reason: "requested", lifecycle: "draining" },
   });
-  expect(lines()).toHaveLength(5);
+  expect(lines()).toHaveLength(6);
 });
 
 test("an instance whose session ends leaves a line that says so, and tokens leave theirs", async () => {
