@@ -39,6 +39,8 @@ import {
   type CallOptions,
   type StreamOptions,
 } from "./caller.ts";
+import { configChangeCalls } from "./config-changes.ts";
+import { setPath } from "./config-paths.ts";
 
 /** The caller that asks for a config: gradual releases select it by its id and labels. */
 export interface Instance {
@@ -48,9 +50,10 @@ export interface Instance {
 
 export type ConfigCalls = ReturnType<typeof configCalls>;
 
-/** Calls about releases, rollouts, effective configs and transfer. */
+/** Calls about changes, releases, rollouts, effective configs and transfer. */
 export function configCalls(caller: Caller) {
   return {
+    ...configChangeCalls(caller),
     ...releaseCalls(caller),
     ...rolloutCalls(caller),
     ...followCalls(caller),
@@ -258,8 +261,4 @@ function effectivePath(name: SetName, instance: Instance | undefined): string {
 
 function rulesPath(namespace: string): string {
   return `/v1/config/${enc(namespace)}/rules`;
-}
-
-function setPath(name: SetName): string {
-  return `/v1/config/${enc(name.namespace)}/${enc(name.app)}/${enc(name.profile)}`;
 }
