@@ -5,6 +5,7 @@ const BY_ARGUMENT: Readonly<Record<string, string>> = {
   set: "sets",
   source: "sources",
   key: "keys",
+  proposal: "proposals",
 };
 const BY_VERB: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "services show": { service: "services" },

@@ -22,7 +22,7 @@ export function setAction(
     withNamespaceOfSet(command),
     context,
     ({ args: [, ...args], ...call }, set) => act({ ...call, args, set }),
-    ([text = ""], { namespace }) => parseSetName(text, namespace as string | undefined),
+    ([text = ""], { namespace }, home) => parseSetName(text, namespace as string | undefined, home),
   );
 }
 

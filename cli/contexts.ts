@@ -18,6 +18,8 @@ export interface ContextEntry {
   readonly token?: string;
   /** File that has the token, such as a mounted secret. Read at each use. */
   readonly tokenFile?: string;
+  /** Namespace of commands without `--namespace`. */
+  readonly namespace?: string;
 }
 export interface ContextFile {
   readonly current?: string;
@@ -79,18 +81,20 @@ function checked(path: string, tree: unknown): ContextFile {
   if (!isRecord(contexts)) throw refuse('"contexts" must have contexts by name.');
   const entries = Object.entries(contexts).map(([name, entry]) => {
     if (!isRecord(entry)) throw refuse(`context "${name}" must have fields.`);
-    const { "control-urls": controlUrls, token, "token-file": tokenFile, ...others } = entry;
+    const { "control-urls": controlUrls, token, "token-file": tokenFile, namespace, ...others } = entry;
     for (const field of Object.keys(others)) {
-      throw refuse(`context "${name}" has the unknown field "${field}". Use "control-urls", "token" and "token-file".`);
+      throw refuse(
+        `context "${name}" has the unknown field "${field}". Use "control-urls", "token", "token-file" and "namespace".`,
+      );
     }
     const isUrls = Array.isArray(controlUrls) && controlUrls.every((url) => typeof url === "string");
     if (controlUrls !== undefined && !isUrls)
       throw refuse(`"control-urls" of context "${name}" must be a list of URLs.`);
-    for (const [field, value] of [["token", token] as const, ["token-file", tokenFile] as const]) {
+    for (const [field, value] of Object.entries({ token, "token-file": tokenFile, namespace })) {
       if (value !== undefined && typeof value !== "string")
         throw refuse(`"${field}" of context "${name}" must be text.`);
     }
-    return [name, { controlUrls, token, tokenFile } as ContextEntry] as const;
+    return [name, { controlUrls, token, tokenFile, namespace } as ContextEntry] as const;
   });
   return { ...(current === undefined ? {} : { current }), contexts: Object.fromEntries(entries) };
 }
@@ -106,12 +110,13 @@ export async function writeContexts(terminal: Pick<Terminal, "environment">, { c
     throw CliErrors.CONTEXTS_INVALID("Contexts cannot be stored: neither XDG_CONFIG_HOME nor HOME is set.");
   }
   const { stringify } = await import("yaml");
-  const entries = Object.entries(contexts).map(([name, { controlUrls, token, tokenFile }]) => [
+  const entries = Object.entries(contexts).map(([name, { controlUrls, token, tokenFile, namespace }]) => [
     name,
     {
       ...(controlUrls === undefined ? {} : { "control-urls": controlUrls }),
       ...(token === undefined ? {} : { token }),
       ...(tokenFile === undefined ? {} : { "token-file": tokenFile }),
+      ...(namespace === undefined ? {} : { namespace }),
     },
   ]);
   await mkdir(dirname(path), { recursive: true, mode: MODE.folder });

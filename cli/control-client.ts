@@ -9,6 +9,7 @@ import { type ControlCalls, controlCalls, httpTransport } from "#client/light";
 import { CONTROL_ROWS, envOf } from "#settings/control";
 import { chosenContext, tokenOf } from "./contexts.ts";
 import { CliErrors } from "./errors.ts";
+import { DEFAULT_NAMESPACE, NAMESPACE_VARIABLE } from "./namespace.ts";
 import type { GivenOptions } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -20,8 +21,13 @@ interface Sourced<T> {
 }
 
 export interface ControlSettings {
-  readonly values: { readonly controlUrls: readonly string[]; readonly token?: string | undefined };
-  readonly sources: { readonly controlUrls: ControlSource; readonly token: ControlSource };
+  readonly values: {
+    readonly controlUrls: readonly string[];
+    readonly token?: string | undefined;
+    /** The namespace of a command without `--namespace`. */
+    readonly namespace: string;
+  };
+  readonly sources: Readonly<Record<"controlUrls" | "token" | "namespace", ControlSource>>;
   /** Name of the context in use. */
   readonly context: string | undefined;
 }
@@ -55,11 +61,20 @@ export async function controlSettings(options: GivenOptions, terminal: Terminal)
       ? { value: await tokenOf(context.entry), source: "context" }
       : { value: undefined, source: "default" };
   })();
+  const namespace = namespaceFor(terminal, context);
   return {
-    values: { controlUrls: urls.value, token: token.value },
-    sources: { controlUrls: urls.source, token: token.source },
+    values: { controlUrls: urls.value, token: token.value, namespace: namespace.value },
+    sources: { controlUrls: urls.source, token: token.source, namespace: namespace.source },
     context: context?.name,
   };
+}
+
+function namespaceFor({ environment }: Terminal, context: Awaited<ReturnType<typeof chosenContext>>): Sourced<string> {
+  const variable = environment[NAMESPACE_VARIABLE] || undefined;
+  const stored = context?.entry.namespace;
+  if (stored !== undefined && (context?.byFlag || variable === undefined)) return { value: stored, source: "context" };
+  if (variable !== undefined) return { value: variable, source: "environment" };
+  return { value: DEFAULT_NAMESPACE, source: "default" };
 }
 
 function sameUrls(a: readonly string[], b: readonly string[]): boolean {
@@ -73,7 +88,7 @@ interface GivenSettings {
 
 const [URLS_ENV, TOKEN_ENV] = [envOf("controlUrls"), envOf("token")];
 /** Variables that the short way reads. Any other with our prefix may be misspelled, which the complete way reports. */
-const PLAIN_ENV = new Set([URLS_ENV, TOKEN_ENV, "POSTHOUSE_CONTEXT"]);
+const PLAIN_ENV = new Set([URLS_ENV, TOKEN_ENV, NAMESPACE_VARIABLE, "POSTHOUSE_CONTEXT"]);
 const PLAIN_URL = /^https?:\/\/(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?\/?$/i;
 
 /** Whether the short way reads these settings as the complete way would. */
@@ -116,8 +131,13 @@ async function loadedSettings(options: GivenOptions, terminal: Terminal): Promis
   };
 }
 
+/** The settings that a call needs. */
+export interface ControlAccess {
+  readonly values: Pick<ControlSettings["values"], "controlUrls" | "token">;
+}
+
 /** @throws CLI_TOKEN_MISSING */
-function tokenFrom({ values }: Pick<ControlSettings, "values">): string {
+function tokenFrom({ values }: ControlAccess): string {
   if (values.token !== undefined) return values.token;
   throw CliErrors.TOKEN_MISSING(
     `A token for ${values.controlUrls.join(", ")} is required. Use export POSTHOUSE_TOKEN=ph_…, or store one in a context with ` +
@@ -127,7 +147,7 @@ function tokenFrom({ values }: Pick<ControlSettings, "values">): string {
 
 /** Runs with the calls of the control plane, and closes its connections afterwards. @throws CLI_TOKEN_MISSING */
 export async function withControlCalls<T>(
-  settings: Pick<ControlSettings, "values">,
+  settings: ControlAccess,
   run: (client: ControlCalls) => Promise<T>,
 ): Promise<T> {
   const token = tokenFrom(settings);
@@ -136,10 +156,7 @@ export async function withControlCalls<T>(
 }
 
 /** Like `withControlCalls`, with the whole client: for commands that run long and hold sessions. */
-export async function withControlClient<T>(
-  settings: Pick<ControlSettings, "values">,
-  run: (client: Client) => Promise<T>,
-): Promise<T> {
+export async function withControlClient<T>(settings: ControlAccess, run: (client: Client) => Promise<T>): Promise<T> {
   const token = tokenFrom(settings);
   const { Client, fetchTransport } = await import("#client");
   await using transport = fetchTransport({ urls: settings.values.controlUrls });

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { ControlCalls } from "#client/light";
 import { controlSettings, withControlCalls } from "./control-client.ts";
+import { namespaceOf } from "./namespace.ts";
 import { type GivenOptions, withControl } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 import type { VerbContext } from "./verb.ts";
@@ -13,19 +14,25 @@ export interface ControlCall {
   readonly terminal: Terminal;
 }
 
-/** Adds the options that name the control plane, and the action. `before` checks arguments without a call. */
+/**
+ * Adds the options that name the control plane, and the action. `before` checks arguments without a call; `home` is the namespace of a
+ * command line without one.
+ */
 export function controlAction<Checked = undefined>(
   command: Command,
   { terminal }: VerbContext,
   act: (call: ControlCall, checked: Checked) => Promise<void>,
-  before: (args: ControlCall["args"], options: GivenOptions) => Checked | Promise<Checked> = () => undefined as Checked,
+  before: (args: ControlCall["args"], options: GivenOptions, home: string) => Checked | Promise<Checked> = () =>
+    undefined as Checked,
 ): void {
   withControl(command);
   command.action(async (...all: unknown[]) => {
-    const options = command.opts<GivenOptions>();
+    const given = command.opts<GivenOptions>();
     const args = all.slice(0, command.registeredArguments.length) as (string | undefined)[];
-    const checked = await before(args, options);
-    const settings = await controlSettings(options, terminal);
+    const settings = await controlSettings(given, terminal);
+    const home = settings.values.namespace;
+    const options = "namespace" in given ? { ...given, namespace: namespaceOf(command, home) } : given;
+    const checked = await before(args, options, home);
     await withControlCalls(settings, (client) => act({ client, args, options, terminal }, checked));
   });
 }

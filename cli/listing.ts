@@ -30,7 +30,7 @@ export function defineListing<Row, Given>(
   command: Command,
   context: VerbContext,
   listing: Listing<Row, Given> & {
-    readonly given: (args: readonly (string | undefined)[], options: GivenOptions) => Given;
+    readonly given: (args: readonly (string | undefined)[], options: GivenOptions, home: string) => Given;
   },
 ): void {
   const { terminal, exit } = context;
@@ -64,7 +64,7 @@ export function defineListing<Row, Given>(
     command,
     context,
     ({ client, options }, given) => run(client, options, given),
-    (args, options) => listing.given(args, options),
+    (args, options, home) => listing.given(args, options, home),
   );
 }
 

@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { messageOf } from "#base";
 import type { HeldLock, LockOptions } from "#client";
 import { ENDING, exitBy, exitOf, FORWARDED, say, signalGroup, type ForwardedSignal } from "./child.ts";
-import { type ControlSettings, withControlClient } from "./control-client.ts";
+import { type ControlAccess, withControlClient } from "./control-client.ts";
 import { inherited } from "./inherited-environment.ts";
 
 /** EX_TEMPFAIL of sysexits.h: the lock was not acquired in time, or was lost. A retry may succeed. */
@@ -24,7 +24,7 @@ export interface LockCommand {
 }
 
 /** @returns the exit code of the command, or EXIT_NOT_HELD */
-export async function runWithLock(settings: Pick<ControlSettings, "values">, lock: LockCommand): Promise<number> {
+export async function runWithLock(settings: ControlAccess, lock: LockCommand): Promise<number> {
   const giveUp = new AbortController();
   let asked: ForwardedSignal | undefined;
   let onSignal = (signal: ForwardedSignal): void => {

@@ -16,6 +16,7 @@ const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
   ["POSTHOUSE_CONTROL_URLS", "URLs of the control plane, separated by commas."],
   ["POSTHOUSE_TOKEN", "Token for it."],
   ["POSTHOUSE_CONTEXT", "Context to use in place of the current one."],
+  ["POSTHOUSE_NAMESPACE", "Namespace to use in place of that of the context."],
   ["POSTHOUSE_SETTINGS", "Settings file."],
   ["NO_COLOR", "When not empty, output has no color."],
   ["VISUAL, EDITOR", "Editor of config edit."],

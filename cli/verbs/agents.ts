@@ -1,7 +1,8 @@
 /** `posthouse agents`: the owners of registered instances, which are the agents of the hosts. */
 import type { Command } from "commander";
-import { type InNamespace, instancesOf, NAMESPACE_OPTION } from "../catalog.ts";
+import { type InNamespace, instancesOf } from "../catalog.ts";
 import { defineListing } from "../listing.ts";
+import { withNamespace } from "../namespace.ts";
 import type { VerbContext } from "../verb.ts";
 
 interface Row {
@@ -15,7 +16,7 @@ interface Row {
 }
 
 export function define(command: Command, context: VerbContext): void {
-  command.option(...NAMESPACE_OPTION);
+  withNamespace(command, "the services");
   defineListing<Row, InNamespace>(command, context, {
     columns: [
       ["AGENT", ({ agent }) => agent],

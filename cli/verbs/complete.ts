@@ -26,6 +26,8 @@ export function define(command: Command, { terminal }: VerbContext): void {
     if (kind === "contexts") return Object.keys((await readContexts(terminal)).contexts);
     const names = own(LIVE_NAMES, kind);
     if (!names) return [];
-    return withControlCalls(await controlSettings({}, terminal), (client) => names(client, words, signal));
+    const settings = await controlSettings({}, terminal);
+    const { namespace } = settings.values;
+    return withControlCalls(settings, (client) => names({ client, namespace, words, signal }));
   }
 }

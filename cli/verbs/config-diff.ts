@@ -48,7 +48,7 @@ function statesOf(set: SetName, [a, b]: readonly (string | undefined)[], options
     throw CliErrors.ARGUMENT_INVALID("Give the two states as arguments or by --from and --to, not both.");
   }
   if (!a.includes("/")) return { ...options, from: a, to: b };
-  const other = parseSetName(a);
+  const other = parseSetName(a, undefined, set.namespace);
   if (b !== undefined || other.app !== set.app || other.profile !== set.profile) {
     throw CliErrors.ARGUMENT_INVALID(
       `"${a}" is not ${set.app}/${set.profile} in another namespace. Use NAMESPACE/${set.app}/${set.profile}, or export both sets and compare the folders.`,

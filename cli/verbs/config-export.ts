@@ -19,7 +19,7 @@ interface ExportOptions extends Record<string, unknown> {
 export function define(command: Command, context: VerbContext): void {
   command
     .requiredOption("--out <path>", "a file that ends in .zip, or a folder that is new, empty or an earlier export")
-    .option("--namespace <name>", "only this namespace; for one set: default")
+    .option("--namespace <name>", "only this namespace; for one set: that of the context, else default")
     .option("--app <name>", "only this app")
     .option("--at <version>", "for one set: this version instead of the live one", countOption);
   withExamples(command, [
@@ -38,8 +38,8 @@ export function define(command: Command, context: VerbContext): void {
       if (out.endsWith(".zip")) await writeZipFile(out, zip);
       else terminal.out(`files written to ${out}: ${await writeFolder(out, zip)}\n`);
     },
-    ([text], { namespace, at }) => {
-      if (text !== undefined) return parseSetName(text, namespace as string | undefined);
+    ([text], { namespace, at }, home) => {
+      if (text !== undefined) return parseSetName(text, namespace as string | undefined, home);
       if (at !== undefined) throw CliErrors.ARGUMENT_INVALID("--at needs one set: export APP/PROFILE --at VERSION.");
       return undefined;
     },

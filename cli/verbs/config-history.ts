@@ -17,8 +17,8 @@ export function define(command: Command, context: VerbContext): void {
       ["REASON", ({ reason }) => reason],
       ["SOURCE", ({ source }) => source && `${source.name}@${shortCommit(source.commit)}`],
     ],
-    given: ([set = ""], { namespace, limit }) => ({
-      set: parseSetName(set, namespace as string | undefined),
+    given: ([set = ""], { namespace, limit }, home) => ({
+      set: parseSetName(set, namespace as string | undefined, home),
       limit: limit as number,
     }),
     rows: async (client, { set, limit }) => (await client.config.releases(set, { limit })).releases,

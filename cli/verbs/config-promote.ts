@@ -18,7 +18,10 @@ interface PromoteOptions {
 
 export function define(command: Command, context: VerbContext): void {
   command
-    .option("--from <namespace>", "namespace of a set that is given without one (default: default)")
+    .option(
+      "--from <namespace>",
+      "namespace of a set that is given without one (default: that of the context, else default)",
+    )
     .requiredOption("--to <namespace>", "namespace that receives the release")
     .option("--at <version>", "this version instead of the live one", countOption)
     .option("--keys <keys...>", "only these keys; absent: the whole set")
@@ -51,6 +54,6 @@ export function define(command: Command, context: VerbContext): void {
         "id" in done ? `${name}: proposal ${done.id} awaits a review\n` : `${name}@${done.version} is released\n`,
       );
     },
-    ([text = ""], { from }) => parseSetName(text, from as string | undefined),
+    ([text = ""], { from }, home) => parseSetName(text, from as string | undefined, home),
   );
 }

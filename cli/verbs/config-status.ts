@@ -45,8 +45,8 @@ export function define(command: Command, context: VerbContext): void {
       ["LATE MS", ({ lateMs }) => lateMs],
       ["ERROR", ({ error }) => error],
     ],
-    given: ([set = ""], { namespace, wait }) => ({
-      set: parseSetName(set, namespace as string | undefined),
+    given: ([set = ""], { namespace, wait }, home) => ({
+      set: parseSetName(set, namespace as string | undefined, home),
       waitSeconds: wait as number | undefined,
     }),
     before: (client, given) => waitForAll(client, context.terminal, given),

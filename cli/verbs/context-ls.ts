@@ -10,6 +10,7 @@ interface Row {
   readonly current: boolean;
   readonly controlUrls: readonly string[];
   readonly token: string;
+  readonly namespace?: string | undefined;
 }
 
 const COLUMNS: readonly Column<Row>[] = [
@@ -17,6 +18,7 @@ const COLUMNS: readonly Column<Row>[] = [
   ["CURRENT", ({ current }) => (current ? "*" : undefined)],
   ["CONTROL URLS", ({ controlUrls }) => controlUrls.join(",")],
   ["TOKEN", ({ token }) => token],
+  ["NAMESPACE", ({ namespace }) => namespace],
 ];
 
 export function define(command: Command, { terminal }: VerbContext): void {
@@ -29,6 +31,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
       current: name === current,
       controlUrls: entry.controlUrls ?? [],
       token: tokenText(entry),
+      namespace: entry.namespace,
     }));
     if (rows.length === 0)
       terminal.err("no context is stored; add one with: posthouse context set NAME --control-urls URL\n");

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { own } from "#base";
 import { readContexts, requireContextName, writeContexts } from "../contexts.ts";
 import { CliErrors } from "../errors.ts";
+import { requireNamespace } from "../namespace.ts";
 import { type GivenOptions, withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
@@ -11,14 +12,19 @@ export function define(command: Command, { terminal }: VerbContext): void {
   command
     .option("--control-urls <value...>", "URLs of the control plane")
     .addOption(new Option("--token-file <path>", "file that has the token, read at each use").conflicts("token"))
-    .option("--token <->", "-: read the token from standard input");
+    .option("--token <->", "-: read the token from standard input")
+    .option("--namespace <name>", "namespace of commands without --namespace");
   withExamples(command, [
     "posthouse context set staging --control-urls https://control.staging.example",
     "posthouse context set ci --control-urls http://127.0.0.1:8500 --token-file /run/secrets/posthouse",
+    "posthouse context set staging --namespace shop",
   ]);
   command.action(async (name: string, options: GivenOptions) => {
     requireContextName(name);
-    const { controlUrls, tokenFile, token } = options as { controlUrls?: string[]; tokenFile?: string; token?: string };
+    const { controlUrls, tokenFile, token, namespace } = options as {
+      controlUrls?: string[];
+    } & Partial<Record<"tokenFile" | "token" | "namespace", string>>;
+    if (namespace !== undefined) requireNamespace(namespace);
     const urls = controlUrls?.flatMap((text) => text.split(",")).map((text) => text.trim());
     const bad = urls?.find((url) => !/^https?:\/\/[^/\s]+\/?$/.test(url));
     if (bad !== undefined) {
@@ -49,6 +55,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
     const entry = {
       ...(secret ? { ...rest, ...secret } : before),
       ...(urls === undefined ? {} : { controlUrls: urls }),
+      ...(namespace === undefined ? {} : { namespace }),
     };
     await writeContexts(terminal, { current: name, ...file, contexts: { ...file.contexts, [name]: entry } });
     terminal.out(`context ${name} is stored\n`);

@@ -18,6 +18,8 @@ export function define(command: Command, { terminal }: VerbContext): void {
       controlUrlsFrom: sources.controlUrls,
       token: values.token === undefined ? "none" : "set",
       tokenFrom: values.token === undefined ? null : sources.token,
+      namespace: values.namespace,
+      namespaceFrom: sources.namespace,
       file: contextsPath(terminal) ?? null,
     };
     const format = formatFor(options, terminal);
@@ -27,6 +29,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
         ["context", shown.context ?? "none"],
         ["control URLs", `${shown.controlUrls.join(", ")} (${shown.controlUrlsFrom})`],
         ["token", shown.tokenFrom === null ? "none" : `set (${shown.tokenFrom})`],
+        ["namespace", `${shown.namespace} (${shown.namespaceFrom})`],
         ["file", shown.file ?? undefined],
       ]),
     );

@@ -3,13 +3,15 @@ import type { Command } from "commander";
 import { DRAIN_SECONDS, DRAIN_SECONDS_MAX } from "#registry/api";
 import { controlAction } from "../control-verb.ts";
 import { CliErrors } from "../errors.ts";
+import { withNamespace } from "../namespace.ts";
 import { withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
-  command
-    .option("--namespace <name>", "namespace of the service", "default")
-    .option("--drain [seconds]", `drain first, for at most this long (default ${DRAIN_SECONDS})`);
+  withNamespace(command, "the service").option(
+    "--drain [seconds]",
+    `drain first, for at most this long (default ${DRAIN_SECONDS})`,
+  );
   withExamples(command, ["posthouse deregister orders orders-1 --drain 60"]);
   controlAction<number | undefined>(
     command,

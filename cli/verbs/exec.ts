@@ -7,6 +7,7 @@ import { SOURCE_SETTINGS } from "../config-source.ts";
 import { type NamedVariable, parseVariable } from "../environment.ts";
 import { runWithConfig } from "../exec.ts";
 import type { ExecCommand } from "../exec-command.ts";
+import { NAMESPACE_VARIABLE } from "../namespace.ts";
 import { type GivenOptions, secondsOption, withExamples } from "../options.ts";
 import { readSettings, withSettings } from "../setting-options.ts";
 import { parseSetName, withNamespaceOfSet } from "../set-name.ts";
@@ -51,7 +52,9 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
       ExecCommand,
       "command" | "sets" | "variables"
     > & { config: string[]; env: ExecCommand["variables"]; namespace?: string };
-    const sets: SetName[] = config.map((text) => parseSetName(text, namespace));
+    // It reads the agent of this host, so contexts do not apply.
+    const home = terminal.environment[NAMESPACE_VARIABLE] || undefined;
+    const sets: SetName[] = config.map((text) => parseSetName(text, namespace, home));
     exit(await runWithConfig(readSettings(options, terminal), { ...given, sets, variables: env, command: words }));
   });
 }

@@ -3,6 +3,7 @@ import { own } from "#base";
 import type { Command } from "commander";
 import { type InNamespace } from "../catalog.ts";
 import { defineListing } from "../listing.ts";
+import { withNamespace } from "../namespace.ts";
 import type { VerbContext } from "../verb.ts";
 
 interface Row {
@@ -17,7 +18,7 @@ interface Row {
 }
 
 export function define(command: Command, context: VerbContext): void {
-  command.option("--namespace <name>", "namespace of the gateways' config", "default");
+  withNamespace(command, "the gateways' config");
   defineListing<Row, InNamespace>(command, context, {
     columns: [
       ["GATEWAY", ({ gateway }) => gateway],

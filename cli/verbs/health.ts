@@ -3,9 +3,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import type { ControlCalls } from "#client/light";
 import type { CheckView } from "#registry/api";
-import { catalogChanges, type InNamespace, instancesOf, NAMESPACE_OPTION } from "../catalog.ts";
+import { catalogChanges, type InNamespace, instancesOf } from "../catalog.ts";
 import { defineListing } from "../listing.ts";
 import { CliErrors } from "../errors.ts";
+import { withNamespace } from "../namespace.ts";
 import { secondsOption, withExamples } from "../options.ts";
 import { startProgress } from "../progress.ts";
 import type { Terminal } from "../terminal.ts";
@@ -27,9 +28,11 @@ interface Row extends Omit<CheckView, "id"> {
 const ORDER = ["critical", "warning", "unknown", "passing"];
 
 export function define(command: Command, context: VerbContext): void {
-  command
-    .option(...NAMESPACE_OPTION)
-    .option("--wait <seconds>", "wait until there is an instance and all of them are passing", secondsOption(86_400));
+  withNamespace(command, "the services").option(
+    "--wait <seconds>",
+    "wait until there is an instance and all of them are passing",
+    secondsOption(86_400),
+  );
   withExamples(command, ["posthouse health", "posthouse health orders orders-1", "posthouse health orders --wait 60"]);
   defineListing<Row, Given>(command, context, {
     columns: [

@@ -2,11 +2,11 @@
 import type { Command } from "commander";
 import { runWithLock } from "../lock.ts";
 import { controlSettings } from "../control-client.ts";
+import { namespaceOf, withNamespace } from "../namespace.ts";
 import { secondsOption, withControl, withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
 interface LockOptions extends Record<string, unknown> {
-  readonly namespace: string;
   readonly value?: string;
   readonly waitSeconds?: number;
   readonly delaySeconds?: number;
@@ -16,8 +16,7 @@ interface LockOptions extends Record<string, unknown> {
 
 export function define(command: Command, { terminal, exit }: VerbContext): void {
   const seconds = secondsOption();
-  command
-    .option("--namespace <name>", "namespace of the lock", "default")
+  withNamespace(command, "the lock")
     .option("--value <text>", "value of the lock, which others can read, such as this host's name")
     .option("--wait-seconds <seconds>", "give up after this long, with exit code 75 (default: never)", seconds)
     .option(
@@ -40,11 +39,12 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
       "acquired in time.",
   );
   command.action(async (name: string, words: [string, ...string[]], options: LockOptions) => {
-    const { namespace, value, waitSeconds, delaySeconds, sessionSeconds, graceSeconds } = options;
+    const { value, waitSeconds, delaySeconds, sessionSeconds, graceSeconds } = options;
+    const settings = await controlSettings(options, terminal);
     exit(
-      await runWithLock(await controlSettings(options, terminal), {
+      await runWithLock(settings, {
         name,
-        namespace,
+        namespace: namespaceOf(command, settings.values.namespace),
         command: words,
         options: {
           sessionSeconds,

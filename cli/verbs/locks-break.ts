@@ -2,13 +2,12 @@
 import type { Command } from "commander";
 import { confirm, withYes } from "../confirm.ts";
 import { controlAction } from "../control-verb.ts";
+import { withNamespace } from "../namespace.ts";
 import { withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
-  command
-    .option("--namespace <name>", "namespace of the lock", "default")
-    .requiredOption("--reason <text>", "the reason, for the record");
+  withNamespace(command, "the lock").requiredOption("--reason <text>", "the reason, for the record");
   withYes(command);
   withExamples(command, ["posthouse locks break nightly/backup --reason 'the host is gone' --yes"]);
   controlAction(command, context, async ({ client, args: [name = ""], options, terminal }) => {

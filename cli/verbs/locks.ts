@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { LockSummary } from "#locks/api";
 import type { InNamespace } from "../catalog.ts";
 import { defineListing } from "../listing.ts";
+import { withNamespace } from "../namespace.ts";
 import type { VerbContext } from "../verb.ts";
 
 interface Given extends InNamespace {
@@ -10,9 +11,7 @@ interface Given extends InNamespace {
 }
 
 export function define(command: Command, context: VerbContext): void {
-  command
-    .option("--namespace <name>", "namespace of the locks", "default")
-    .option("--prefix <text>", "only locks whose names begin with this");
+  withNamespace(command, "the locks").option("--prefix <text>", "only locks whose names begin with this");
   defineListing<LockSummary, Given>(command, context, {
     columns: [
       ["LOCK", ({ name }) => name],

@@ -24,9 +24,9 @@ export function define(command: Command, context: VerbContext): void {
       ["STARTED", ({ startedAt }) => startedAt],
       ["WAITS FOR", ({ waitsFor, because }) => waitsFor ?? because],
     ],
-    given: ([set], options) => {
+    given: ([set], options, home) => {
       const namespace = options["namespace"] as string | undefined;
-      return { namespace, set: set === undefined ? undefined : parseSetName(set, namespace) };
+      return { namespace, set: set === undefined ? undefined : parseSetName(set, namespace, home) };
     },
     async rows(client, { set, namespace }) {
       if (set) return (await client.config.rollouts(set)).rollouts;

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { controlAction } from "../control-verb.ts";
 import { CliErrors } from "../errors.ts";
 import { indexOfRoute, readGatewayText, releaseGatewayText, routesIn } from "../gateway-text.ts";
+import { withNamespace } from "../namespace.ts";
 import { casOption, givenOnly, withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
@@ -24,8 +25,7 @@ interface AddOptions extends Record<string, unknown> {
 }
 
 export function define(command: Command, context: VerbContext): void {
-  command
-    .option("--namespace <name>", "namespace of the gateway's config", "default")
+  withNamespace(command, "the gateway's config")
     .option("--host <names...>", "hosts of the requests; absent: any")
     .option("--path-prefix <path>", "begin of the path, by whole segments")
     .option("--path <path>", "the exact path")

@@ -3,10 +3,11 @@ import type { Command } from "commander";
 import type { RouteConfig } from "#gateway/api";
 import { readGatewayText } from "../gateway-text.ts";
 import { defineListing } from "../listing.ts";
+import { withNamespace } from "../namespace.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
-  command.option("--namespace <name>", "namespace of the gateway's config", "default");
+  withNamespace(command, "the gateway's config");
   defineListing<RouteConfig, string>(command, context, {
     columns: [
       ["ROUTE", ({ name }) => name],

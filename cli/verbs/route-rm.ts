@@ -3,12 +3,12 @@ import type { Command } from "commander";
 import { controlAction } from "../control-verb.ts";
 import { CliErrors } from "../errors.ts";
 import { indexOfRoute, readGatewayText, releaseGatewayText, routesIn } from "../gateway-text.ts";
+import { withNamespace } from "../namespace.ts";
 import { casOption, withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
-  command
-    .option("--namespace <name>", "namespace of the gateway's config", "default")
+  withNamespace(command, "the gateway's config")
     .option("--cas <version>", "only if this is the live version of the config", casOption)
     .option("--dry-run", "only check the config and show the difference")
     .option("--reason <text>", "reason of the release, shown in the history");

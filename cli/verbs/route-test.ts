@@ -3,9 +3,10 @@ import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { messageOf } from "#base";
 import type { ExplainAnswer, ExplainRequest } from "#gateway/api";
-import { commandHost, controlSettings, withControlCalls } from "../control-client.ts";
+import { commandHost, type ControlSettings, controlSettings, withControlCalls } from "../control-client.ts";
 import { CliErrors } from "../errors.ts";
 import { explanationText } from "../explanation.ts";
+import { namespaceOf, withNamespace } from "../namespace.ts";
 import { withControl, withExamples } from "../options.ts";
 import { readSettings, withSettings } from "../setting-options.ts";
 import type { Terminal } from "../terminal.ts";
@@ -15,7 +16,6 @@ interface RouteOptions extends Record<string, unknown> {
   readonly header: { name: string; value: string }[];
   readonly peer: string;
   readonly listener: string;
-  readonly namespace: string;
   readonly bearer?: string;
   readonly zone?: string;
   readonly file?: string;
@@ -23,12 +23,11 @@ interface RouteOptions extends Record<string, unknown> {
 }
 
 export function define(command: Command, { terminal }: VerbContext): void {
-  command
+  withNamespace(command, "the gateway's config")
     .option("-H, --header <name: value>", "a header of the request; repeatable", header, [])
     .option("--bearer <token>", "the request's bearer token")
     .option("--peer <address>", "address that the request comes from", "127.0.0.1")
     .option("--listener <name>", "the listener that receives it", "default")
-    .option("--namespace <name>", "namespace of the gateway's config", "default")
     .option("--zone <name>", "zone of the gateway; absent: zones are ignored")
     .option("--file <path>", "use this config instead of the released one")
     .option("--json", "print the whole explanation as JSON");
@@ -38,7 +37,8 @@ export function define(command: Command, { terminal }: VerbContext): void {
     "posthouse route test GET http://127.0.0.1/orders --file gateway.yaml",
   ]);
   command.action(async (method: string, url: string, options: RouteOptions) => {
-    const { peer, listener, namespace, zone, bearer } = options;
+    const { peer, listener, zone, bearer } = options;
+    const settings = await controlSettings(options, terminal);
     const token = bearer === undefined ? [] : [{ name: "Authorization", value: `Bearer ${bearer}` }];
     const request: ExplainRequest = {
       method: method.toUpperCase(),
@@ -46,20 +46,26 @@ export function define(command: Command, { terminal }: VerbContext): void {
       headers: [...options.header, ...token],
       peer,
       listener,
-      namespace,
+      namespace: namespaceOf(command, settings.values.namespace),
       ...(zone === undefined ? {} : { zone }),
     };
     const answer =
       options.file === undefined
-        ? await withControlCalls(await controlSettings(options, terminal), (client) => client.gateway.explain(request))
-        : await explainFile({ options, terminal }, request, options.file);
+        ? await withControlCalls(settings, (client) => client.gateway.explain(request))
+        : await explainFile({ options, settings, terminal }, request, options.file);
     terminal.out(options.json ? `${JSON.stringify(answer, null, 2)}\n` : explanationText(answer));
   });
 }
 
+interface ExplainParts {
+  readonly options: RouteOptions;
+  readonly settings: ControlSettings;
+  readonly terminal: Terminal;
+}
+
 /** Explains with the config of a file. Without a token no endpoint is known; the rest of the explanation is the same. */
 async function explainFile(
-  { options, terminal }: { readonly options: RouteOptions; readonly terminal: Terminal },
+  { options, settings, terminal }: ExplainParts,
   request: ExplainRequest,
   path: string,
 ): Promise<ExplainAnswer> {
@@ -67,7 +73,6 @@ async function explainFile(
   const { loadExplain } = await import("#gateway/explain");
   const { Explainer } = await loadExplain();
   const { gatewayFilters } = readSettings({ ...options, controlUrls: undefined, token: undefined }, terminal).values;
-  const settings = await controlSettings(options, terminal);
   const { token } = settings.values;
   const config = () =>
     readFile(path, "utf8").catch((cause: unknown) => {

@@ -1,7 +1,7 @@
 /** `posthouse services drain SERVICE ID`: takes an instance out of rotation, and waits until every subscriber has seen that. */
 import type { Command } from "commander";
 import { DRAIN_SECONDS, DRAIN_SECONDS_MAX } from "#registry/api";
-import { NAMESPACE_OPTION } from "../catalog.ts";
+import { withNamespace } from "../namespace.ts";
 import { controlAction } from "../control-verb.ts";
 import { CliErrors } from "../errors.ts";
 import { secondsOption, withExamples } from "../options.ts";
@@ -12,8 +12,7 @@ import type { VerbContext } from "../verb.ts";
 const WAIT_SECONDS = 5;
 
 export function define(command: Command, context: VerbContext): void {
-  command
-    .option(...NAMESPACE_OPTION)
+  withNamespace(command, "the services")
     .option(
       "--seconds <seconds>",
       "longest time of the drain; then the instance is stopped",

@@ -1,7 +1,7 @@
 /** `posthouse services register SERVICE ID ADDRESS`: an instance that stays until it is deregistered. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Registration } from "#registry/api";
-import { NAMESPACE_OPTION } from "../catalog.ts";
+import { withNamespace } from "../namespace.ts";
 import { controlAction } from "../control-verb.ts";
 import { CliErrors } from "../errors.ts";
 import { casOption, givenOnly, secondsOption, withExamples } from "../options.ts";
@@ -25,8 +25,7 @@ interface RegisterOptions extends Record<string, unknown> {
 }
 
 export function define(command: Command, context: VerbContext): void {
-  command
-    .option(...NAMESPACE_OPTION)
+  withNamespace(command, "the services")
     .addOption(
       new Option("--protocol <name>", "protocol of the port").choices([
         "http",

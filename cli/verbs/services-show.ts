@@ -1,6 +1,6 @@
 /** `posthouse services show SERVICE`: its counts, its policy and its instances. */
 import type { Command } from "commander";
-import { NAMESPACE_OPTION } from "../catalog.ts";
+import { withNamespace } from "../namespace.ts";
 import { controlAction } from "../control-verb.ts";
 import { detailText } from "../detail.ts";
 import { INSTANCE_COLUMNS } from "../instance-columns.ts";
@@ -9,7 +9,7 @@ import { formatDocument, formatFor, formatRows, isDocument, paintFor, withOutput
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
-  withOutput(command.option(...NAMESPACE_OPTION));
+  withOutput(withNamespace(command, "the services"));
   withExamples(command, ["posthouse services show orders", "posthouse services show orders -o yaml"]);
   controlAction(command, context, async ({ client, args: [service = ""], options, terminal }) => {
     const name = { namespace: String(options["namespace"]), service };

@@ -1,7 +1,7 @@
 /** `posthouse services watch [SERVICE]`: one line per change of an instance. */
 import type { Command } from "commander";
 import type { Instance, ServiceDelta } from "#registry/api";
-import { NAMESPACE_OPTION } from "../catalog.ts";
+import { withNamespace } from "../namespace.ts";
 import { controlAction } from "../control-verb.ts";
 import { eventWriter, withEventOutput } from "../event-lines.ts";
 import { addressText } from "../instance-columns.ts";
@@ -20,7 +20,7 @@ interface CatalogEvent {
 }
 
 export function define(command: Command, context: VerbContext): void {
-  withEventOutput(command.option(...NAMESPACE_OPTION));
+  withEventOutput(withNamespace(command, "the services"));
   withExamples(command, ["posthouse services watch", "posthouse services watch orders -o ndjson"]);
   controlAction(command, context, async ({ client, args: [service], options, terminal }) => {
     const signal = terminal.stopSignal();

@@ -1,13 +1,14 @@
 /** `posthouse services`. */
 import type { Command } from "commander";
 import type { ServiceSummary } from "#registry/api";
-import { catalogChanges, type InNamespace, NAMESPACE_OPTION } from "../catalog.ts";
+import { catalogChanges, type InNamespace } from "../catalog.ts";
 import { defineListing } from "../listing.ts";
+import { withNamespace } from "../namespace.ts";
 import { withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
-  command.option(...NAMESPACE_OPTION);
+  withNamespace(command, "the services");
   withExamples(command, ["posthouse services --watch", "posthouse services -o json"]);
   defineListing<ServiceSummary, InNamespace>(command, context, {
     columns: [

@@ -5,12 +5,13 @@ import type { ControlCalls } from "#client/light";
 import { controlAction } from "../control-verb.ts";
 import { detailText } from "../detail.ts";
 import { EXIT } from "../exit-codes.ts";
+import { withNamespace } from "../namespace.ts";
 import { withExamples } from "../options.ts";
 import { formatDocument, formatFor, isDocument, withOutput } from "../table.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
-  withOutput(command.option("--namespace <name>", "namespace of the services and locks", "default"));
+  withOutput(withNamespace(command, "the services and locks"));
   withExamples(command, ["posthouse status", "posthouse status -o json"]);
   controlAction(command, context, async ({ client, options, terminal }) => {
     const status = await statusOf(client, String(options["namespace"]));

@@ -4,6 +4,7 @@ import { AppError, messageOf } from "#base";
 import type { ControlCalls } from "#client/light";
 import { controlAction } from "../control-verb.ts";
 import { controlSettings } from "../control-client.ts";
+import { withNamespace } from "../namespace.ts";
 import { secondsOption, withExamples } from "../options.ts";
 import { runScreen } from "../screen.ts";
 import { formatDocument, formatRows, paintFor, type Column } from "../table.ts";
@@ -36,8 +37,7 @@ const ROUTE_COLUMNS: readonly Column<TopRoute>[] = [
 ];
 
 export function define(command: Command, context: VerbContext): void {
-  command
-    .option("--namespace <name>", "namespace of the services and routes", "default")
+  withNamespace(command, "the services and routes")
     .option("--interval <seconds>", "time between two refreshes", secondsOption(3600), 2)
     .option("-o, --output <format>", "json: one snapshot as a document");
   withExamples(command, ["posthouse top", "posthouse top -o json"]);

@@ -116,8 +116,8 @@ function usePortBase({
   take("controlUrls", [`http://127.0.0.1:${portBase}`]);
 }
 
-/** Variables with our prefix that are not settings. */
-const NOT_SETTINGS = new Set(["POSTHOUSE_SETTINGS", "POSTHOUSE_CONTEXT"]);
+/** Variables with our prefix that are not settings: those of the command line, some of which the Node client reads, too. */
+const NOT_SETTINGS = new Set(["POSTHOUSE_SETTINGS", "POSTHOUSE_CONTEXT", "POSTHOUSE_NAMESPACE"]);
 
 function parseFile({ path, text }: { path: string; text: string }): Record<string, unknown> {
   const document = parseDocument(text, { prettyErrors: true });
