@@ -1,6 +1,7 @@
 /** Every verb. A new verb is a row in `verb-tables/` and a file in `verbs/`, which is loaded only when used. */
 import type { VerbRow } from "./verb.ts";
 import { ACCESS_VERBS } from "./verb-tables/access.ts";
+import { CONFIG_CHANGE_VERBS } from "./verb-tables/config-changes.ts";
 import { CONFIG_VERBS } from "./verb-tables/config.ts";
 import { GATEWAY_VERBS } from "./verb-tables/gateway.ts";
 import { OPERATION_VERBS } from "./verb-tables/operations.ts";
@@ -11,6 +12,7 @@ export const VERBS: readonly VerbRow[] = [
   ...RUN_VERBS,
   ...SERVICE_VERBS,
   ...CONFIG_VERBS,
+  ...CONFIG_CHANGE_VERBS,
   ...GATEWAY_VERBS,
   ...ACCESS_VERBS,
   ...COMMAND_VERBS,

@@ -136,6 +136,18 @@ export const CONFIG_VERBS: readonly VerbRow[] = [
     load: () => import("../verbs/config-rollout-steer.ts"),
   },
   {
+    path: "config search",
+    args: "<text>",
+    summary: "list live keys and lines that contain a text",
+    load: () => import("../verbs/config-search.ts"),
+  },
+  {
+    path: "config reveal",
+    args: "<set> <key>",
+    summary: "print one secret in the clear; the caller and the reason are recorded",
+    load: () => import("../verbs/config-reveal.ts"),
+  },
+  {
     path: "config export",
     args: "[set]",
     summary: "write live releases to a zip or a folder: one set, or all matching sets",

@@ -40,6 +40,29 @@ export const SERVICE_VERBS: readonly VerbRow[] = [
     load: () => import("../verbs/services-drain.ts"),
   },
   {
+    path: "services policy",
+    summary: "read and change the policy of a service",
+  },
+  {
+    path: "services policy get",
+    args: "<service>",
+    summary: "print the policy of a service",
+    isDefault: true,
+    load: () => import("../verbs/services-policy.ts"),
+  },
+  {
+    path: "services policy set",
+    args: "<service> [file]",
+    summary: "replace the policy of a service by a file, or by standard input",
+    load: () => import("../verbs/services-policy-set.ts"),
+  },
+  {
+    path: "services policy rm",
+    args: "<service>",
+    summary: "delete the policy of a service, so that the defaults apply",
+    load: () => import("../verbs/services-policy-rm.ts"),
+  },
+  {
     path: "services watch",
     args: "[service]",
     summary: "print one line per change of an instance",

@@ -45,7 +45,7 @@ test("bash completes verbs and options by the script", async () => {
     return spawnSync("bash", ["-c", code], { encoding: "utf8" }).stdout.trim().split(" ");
   };
   expect(complete("posthouse serv")).toEqual(["services"]);
-  expect(complete("posthouse config d")).toEqual(["delete", "diff", "detach"]);
+  expect(complete("posthouse config d")).toEqual(["delete", "diff", "detach", "drafts"]);
   expect(complete("posthouse config put orders --sec")).toEqual(["--secret"]);
   expect(complete("posthouse tokens ")).toContain("create");
 });
