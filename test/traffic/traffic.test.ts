@@ -100,7 +100,7 @@ for (const workers of [1, 2]) {
     await call(`${api}/v1/config/default/gateway/default/releases`, {
       method: "POST",
       token,
-      body: { items: { "routes.yaml": { format: "yaml", value: routes } } },
+      body: { items: { "gateway.yaml": { format: "yaml", value: routes } } },
     });
     await eventually("the route answers", async () => (await call(`${gateway}/`)).status === 200);
     for (let index = 0; index < 9; index++) await call(`${gateway}/`);

@@ -71,7 +71,7 @@ export function quantileOf(tally: Tally, share: number): number | null {
   return TRAFFIC_BUCKETS_MS.at(-1) as number;
 }
 
-/** Three decimals: more would be noise, and answers have thousands of numbers. */
+/** Four significant digits: more would be noise, and fewer decimals would hide one request in an hour. */
 function rounded(value: number): number {
-  return Math.round(value * 1000) / 1000;
+  return Number(value.toPrecision(4));
 }
