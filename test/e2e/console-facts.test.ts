@@ -17,7 +17,9 @@ async function causesAt(api: string, token: string | undefined): Promise<string[
 
 async function kindsAt(api: string, token: string | undefined): Promise<string[]> {
   const { json } = await call(`${api}/v1/changes?limit=500`, { token });
-  return (json as unknown as ChangeList).changes.map(({ kind }) => kind).filter((kind) => !kind.startsWith("member-"));
+  return (json as unknown as ChangeList).changes
+    .map(({ kind }) => kind)
+    .filter((kind) => !/^(member|token)-/.test(kind));
 }
 
 async function flip(api: string, token: string | undefined, status: string): Promise<void> {
