@@ -6,7 +6,7 @@ import type { Host, Random } from "#base";
 import type { Client } from "#client";
 import type { Frame } from "#http/frames";
 import type { Registration } from "#registry/api";
-import type { Store } from "#store";
+import { LEASE_TTL_SECONDS_MAX, type Store } from "#store";
 
 export interface Mutation {
   /** The store that all members share. */
@@ -101,7 +101,12 @@ export const MUTATIONS: readonly (Partial<Mutation> & { readonly when: string; r
     when: "a lease does not lapse",
     breaks: "a lease lapses in its time: never before it, and not long after",
     engine: (store) =>
-      replaced(store, { grant: async (ttlSeconds) => ({ ...(await store.grant(ttlSeconds * 1000)), ttlSeconds }) }),
+      replaced(store, {
+        grant: async (ttlSeconds) => ({
+          ...(await store.grant(Math.min(ttlSeconds * 1000, LEASE_TTL_SECONDS_MAX))),
+          ttlSeconds,
+        }),
+      }),
   },
   {
     when: "an agent registers again what it has deregistered",
