@@ -176,13 +176,20 @@ export const baseSettings: GatewaySettings = {
 export async function runGateway(
   config: object | string,
   instances: readonly Instance[],
-  given: Partial<GatewaySettings> & { host?: never; quotas?: NonNullable<GatewayClient["quotas"]> } = {},
+  given: Partial<GatewaySettings> & {
+    host?: never;
+    quotas?: NonNullable<GatewayClient["quotas"]>;
+    traffic?: NonNullable<GatewayClient["traffic"]>;
+  } = {},
   host = testHost(),
 ): Promise<Running> {
-  const { quotas, ...over } = given;
+  const { quotas, traffic, ...over } = given;
   const plane = new FakeControlPlane();
   if (quotas) plane.quotas = quotas;
-  const gateway = createGateway(host, { client: plane, settings: { ...baseSettings, ...over } });
+  const gateway = createGateway(host, {
+    client: traffic ? Object.assign(plane, { traffic }) : plane,
+    settings: { ...baseSettings, ...over },
+  });
   plane.release(config);
   plane.snapshot(...instances);
   await gateway.ready(hangSignal()).catch(async (error: unknown) => {

@@ -3,6 +3,7 @@ import { createServer, type AddressInfo, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { expect, test } from "vitest";
 import type { Instance } from "#registry/api";
+import type { TrafficReport } from "#traffic/api";
 import { eventually } from "#test/kit";
 import { authority } from "./certificates.ts";
 import { instance, oneRoute, problemOf, rawUpstream, runGateway, sendRaw, upstream, type Upstream } from "./kit.ts";
@@ -454,6 +455,29 @@ test("a status of the route is tried again elsewhere, after Retry-After in secon
   expect(attempts.filter((attempt) => attempt === "2")).toHaveLength(2);
   const posted = await Promise.all([1, 2].map(() => fetch(gateway.url, { method: "POST", body: "x" })));
   expect(posted.map(({ status }) => status).sort((a, b) => a - b)).toEqual([200, 503]);
+});
+
+test("traffic counts a request that was retried for the endpoint that answered", async () => {
+  await using good = await moody();
+  await using bad = await moody();
+  bad.say = 503;
+  const edges = new Map<string, number>();
+  const report = async (_namespace: string, { edges: reported = [] }: TrafficReport) => {
+    for (const { instance: id = "", requests = 0 } of reported) edges.set(id, (edges.get(id) ?? 0) + requests);
+  };
+  const instances = [instance(good.port), instance(bad.port)];
+  await using gateway = await runGateway(
+    toCluster(
+      { balance: "round-robin", outlier: { consecutiveErrors: 0 } },
+      { retry: { attempts: 1, statuses: [503] } },
+    ),
+    instances,
+    { traffic: { report } },
+  );
+  for (let i = 0; i < 4; i++) expect((await fetch(gateway.url)).status).toBe(200);
+  expect(bad.requests.length).toBeGreaterThan(0);
+  await eventually("it is reported", () => [...edges.values()].reduce((sum, one) => sum + one, 0) === 4);
+  expect([...edges].filter(([, requests]) => requests > 0)).toEqual([[instances[0]?.id, 4]]);
 });
 
 test("retries stop when their budget is spent", async () => {

@@ -24,6 +24,8 @@ export class Exchange {
   /** Monotonic milliseconds. */
   readonly startedMs: number;
   forward: Forward | undefined;
+  /** The endpoint that answered: after a retry or a hedge, another one than was chosen first. */
+  answeringEndpoint: Endpoint | undefined;
   /** The route for which the gateway answered without a service: a redirect, a fixed answer, a preflight. */
   answeredBy: CompiledRoute | undefined;
   /** Set when the gateway refuses the request. */
@@ -99,7 +101,7 @@ export class Exchange {
     const seconds = (this.#host.clock.monotonic() - this.startedMs) / 1000;
     this.#metrics.inFlight.dec();
     this.#metrics.request(route, this.method, shown, seconds);
-    const endpoint = this.forward?.endpoint;
+    const endpoint = this.answeringEndpoint ?? this.forward?.endpoint;
     const isRefused = this.refusal !== undefined;
     this.#metrics.traffic.note({ route, status: shown, latencyMs: seconds * 1000, isRefused, endpoint });
     if (this.flag) this.#metrics.refusal(this.flag);

@@ -155,7 +155,8 @@ export class Passage implements CallSink, CallPlan, DownstreamListener, TimeLimi
    * The route's limit ends with the head of an answer without a length: it is a stream, of events, of gRPC or of lines, and
    * may be silent. Judged by the headers as the service sent them, because compression removes the length.
    */
-  onEndpoint(_endpoint: Endpoint, headers: readonly string[]): void {
+  onEndpoint(endpoint: Endpoint, headers: readonly string[]): void {
+    this.exchange.answeringEndpoint = endpoint;
     if (this.#limits.isRunning && firstHeaderValue(headers, "content-length") === undefined)
       this.#limits.endRouteLimit();
   }
