@@ -7,7 +7,7 @@ export const SERVICE_VERBS: readonly VerbRow[] = [
     path: "services",
     aliases: ["service"],
     group: LOOK,
-    summary: "list services and their health; register, drain and watch instances",
+    summary: "list services and their health; register, drain, weigh and watch instances",
   },
   {
     path: "services ls",
@@ -38,6 +38,12 @@ export const SERVICE_VERBS: readonly VerbRow[] = [
     args: "<service> <id>",
     summary: "take an instance out of rotation, and wait until every subscriber has seen that",
     load: () => import("../verbs/services-drain.ts"),
+  },
+  {
+    path: "services weight",
+    args: "<service> <id> <weight>",
+    summary: "change how large a part of the requests an instance receives",
+    load: () => import("../verbs/services-weight.ts"),
   },
   {
     path: "services policy",

@@ -42,6 +42,11 @@ test("an instance is registered, shown, drained, put back and deregistered", asy
   expect(await ok("services drain orders orders-1")).toContain("every subscriber has seen it");
   await eventually("it drains", async () => (await ok("instances orders")).includes("draining"));
   expect(await ok("services drain orders orders-1 --undo")).toBe("orders/orders-1 is serving\n");
+  expect(await ok("services weight orders orders-1 10")).toBe("orders/orders-1 has weight 10\n");
+  await eventually("it is seen", async () => /"weight": ?10\b/.test(await ok("instances orders -o json")));
+  for (const weight of ["1001", "1.5", "heavy"]) {
+    expect(await posthouse(`services weight orders orders-1 ${weight}`)).toMatchObject({ code: 2 });
+  }
   expect(await ok("health orders --wait 30")).toBe("");
   expect(await ok("services deregister orders orders-1")).toContain("is deregistered");
 });
