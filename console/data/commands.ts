@@ -11,9 +11,14 @@ export function cliOf(...words: readonly (string | undefined)[]): string {
   return ["posthouse", ...words.filter((word) => word !== undefined).map(shellWord)].join(" ");
 }
 
-/** The option `--namespace`, where it is needed. */
+/** The option `--namespace`, also for `default`, since the context of the command's user may have another namespace. */
 export function namespaceWords(namespace: string): readonly string[] {
-  return namespace === "default" ? [] : ["--namespace", namespace];
+  return ["--namespace", namespace];
+}
+
+/** An option with a text, unless the text is empty. */
+export function optionWords(flag: string, value: string): readonly string[] {
+  return value.trim() === "" ? [] : [flag, value];
 }
 
 /** The call as a curl command; the token comes from the environment. */

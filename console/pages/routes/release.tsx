@@ -130,6 +130,7 @@ export function SaveDraftDialog({ text: value, onClose }: SaveDraftDialogProps) 
         path: `${gatewayPath(namespace)}/drafts/${GATEWAY_KEY}`,
         body: { format: "yaml", value },
       }}
+      cli={cliOf("config", "drafts", "set", "gateway", GATEWAY_KEY, GATEWAY_KEY, ...namespaceWords(namespace))}
       done={text.draftDone}
       onClose={onClose}
     >

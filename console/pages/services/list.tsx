@@ -23,6 +23,7 @@ import {
 import { formatDuration } from "../../data/time.ts";
 import { commonText } from "../../text/common.ts";
 import { formatNumber, formatRate } from "../../text/mod.ts";
+import { cliOf, namespaceWords } from "../../data/commands.ts";
 import { registerCommand } from "./commands.ts";
 import { ErrorShare } from "./parts.tsx";
 import { servicesText } from "./text.ts";
@@ -59,7 +60,7 @@ export function ServiceListView() {
         title={text.title}
         {...(services.data === undefined ? {} : { subtitle: text.subtitle(rows.length, troubled) })}
       >
-        <CopyAs cli="posthouse services" call={{ path }} />
+        <CopyAs cli={cliOf("services", "ls", ...namespaceWords(namespace))} call={{ path }} />
       </PageHeader>
       <Loaded of={services} rows={8}>
         {() => <ServiceTable rows={rows} namespace={namespace} />}

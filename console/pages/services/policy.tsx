@@ -6,6 +6,7 @@ import { CodeEditor } from "../../components/code-editor.tsx";
 import { ActionDialog } from "../../components/dialog.tsx";
 import { Card } from "../../components/layout.tsx";
 import { pathOf } from "../../data/api.ts";
+import { cliOf, namespaceWords } from "../../data/commands.ts";
 import type { Resource } from "../../data/resource.ts";
 import { jsonProblem } from "./core.ts";
 import { servicesText } from "./text.ts";
@@ -23,7 +24,6 @@ export function Policy({ namespace, service, state }: PolicyProps) {
   const open = useSignal<"edit" | "delete" | undefined>(undefined);
   const policy = state.data?.policy ?? {};
   const isEmpty = Object.keys(policy).length === 0;
-  const path = pathOf`/v1/services/${service}/policy?namespace=${namespace}`;
   const close = () => (open.value = undefined);
   return (
     <Card
@@ -48,7 +48,7 @@ export function Policy({ namespace, service, state }: PolicyProps) {
         <CodeEditor label={text.policyLabel} format="json" value={JSON.stringify(policy, null, 2)} />
       )}
       {open.value === "edit" && (
-        <EditPolicy path={path} service={service} policy={policy} state={state} onClose={close} />
+        <EditPolicy namespace={namespace} service={service} policy={policy} state={state} onClose={close} />
       )}
       {open.value === "delete" && (
         <ActionDialog
@@ -56,7 +56,8 @@ export function Policy({ namespace, service, state }: PolicyProps) {
           confirm={text.policyDelete}
           isDangerous
           needs={NEEDS}
-          call={{ method: "DELETE", path }}
+          call={{ method: "DELETE", path: policyPath(namespace, service) }}
+          cli={cliOf("services", "policy", "rm", service, ...namespaceWords(namespace))}
           done={text.policyDeleted}
           onDone={state.reload}
           onClose={close}
@@ -68,18 +69,22 @@ export function Policy({ namespace, service, state }: PolicyProps) {
   );
 }
 
+function policyPath(namespace: string, service: string): string {
+  return pathOf`/v1/services/${service}/policy?namespace=${namespace}`;
+}
+
 /** A policy to begin with: the default, spelled out. */
 const SAMPLE: ServicePolicy = { minHealthyPercent: 50 };
 
 interface EditPolicyProps {
-  readonly path: string;
+  readonly namespace: string;
   readonly service: string;
   readonly policy: ServicePolicy;
   readonly state: Resource<ServiceView>;
   readonly onClose: () => void;
 }
 
-function EditPolicy({ path, service, policy, state, onClose }: EditPolicyProps) {
+function EditPolicy({ namespace, service, policy, state, onClose }: EditPolicyProps) {
   const text = servicesText();
   const initial = Object.keys(policy).length === 0 ? SAMPLE : policy;
   const draft = useSignal(JSON.stringify(initial, null, 2));
@@ -91,7 +96,12 @@ function EditPolicy({ path, service, policy, state, onClose }: EditPolicyProps) 
       needs={NEEDS}
       width="46rem"
       isReady={problem === undefined}
-      call={{ method: "PUT", path, body: problem === undefined ? (JSON.parse(draft.value) as unknown) : {} }}
+      call={{
+        method: "PUT",
+        path: policyPath(namespace, service),
+        body: problem === undefined ? (JSON.parse(draft.value) as unknown) : {},
+      }}
+      cli={cliOf("services", "policy", "set", service, "./policy.json", ...namespaceWords(namespace))}
       done={text.policySaved}
       onDone={state.reload}
       onClose={onClose}

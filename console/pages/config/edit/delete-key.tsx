@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { ActionDialog } from "../../../components/dialog.tsx";
 import { Segmented, TextField } from "../../../components/field.tsx";
-import { cliOf } from "../../../data/commands.ts";
+import { cliOf, optionWords } from "../../../data/commands.ts";
 import { setQuery } from "../../../data/location.ts";
 import { can } from "../../../data/session.ts";
 import { commonText } from "../../../text/common.ts";
@@ -46,8 +46,8 @@ export function DeleteKeyDialog({ set, name, onClose }: DeleteKeyDialogProps) {
       call={isRelease ? releaseCall : draftCall}
       cli={
         isRelease
-          ? cliOf("config", "delete", set.id, name, ...(reason.value === "" ? [] : ["--reason", reason.value]))
-          : undefined
+          ? cliOf("config", "delete", set.id, name, ...optionWords("--reason", reason.value))
+          : cliOf("config", "drafts", "set", set.id, name, "--remove")
       }
       done={isRelease ? releaseText().released : text.draftSaved}
       onClose={onClose}

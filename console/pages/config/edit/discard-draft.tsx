@@ -1,5 +1,6 @@
 /** Discards the reader's draft of a key. */
 import { ActionDialog } from "../../../components/dialog.tsx";
+import { cliOf } from "../../../data/commands.ts";
 import { setText } from "../set-text.ts";
 import type { ConfigSet } from "../use-set.ts";
 
@@ -19,6 +20,7 @@ export function DiscardDraftDialog({ set, name, onClose, onDone }: DiscardDraftD
       isDangerous
       needs="config:draft"
       call={{ method: "DELETE", path: `${set.path}/drafts/${encodeURIComponent(name)}` }}
+      cli={cliOf("config", "drafts", "rm", set.id, name)}
       done={text.draftDiscarded}
       onClose={onClose}
       onDone={async () => {

@@ -6,6 +6,7 @@ import { ActionDialog } from "../../../components/dialog.tsx";
 import { SelectField, TextField } from "../../../components/field.tsx";
 import { Problem, Skeleton } from "../../../components/states.tsx";
 import { ApiProblem, callApi } from "../../../data/api.ts";
+import { cliOf, namespaceWords } from "../../../data/commands.ts";
 import { commonText } from "../../../text/common.ts";
 import { configText } from "../text.ts";
 
@@ -56,6 +57,7 @@ export function RulesDialog({ namespace, onClose }: RulesDialogProps) {
             : { limits: Object.fromEntries(given.map((name) => [name, Number(limits.value[name])])) }),
         },
       }}
+      cli={review.value && rulesCommand({ namespace, review: review.value, limits: limits.value, etag: etag.value })}
       onClose={onClose}
     >
       <p class="muted">{text.rulesLead}</p>
@@ -77,6 +79,32 @@ export function RulesDialog({ namespace, onClose }: RulesDialogProps) {
         </>
       )}
     </ActionDialog>
+  );
+}
+
+interface RulesWords {
+  readonly namespace: string;
+  readonly review: Rules["review"];
+  readonly limits: Limits;
+  readonly etag: string;
+}
+
+function rulesCommand({ namespace, review, limits, etag }: RulesWords): string {
+  return cliOf(
+    "config",
+    "rules",
+    "set",
+    ...namespaceWords(namespace),
+    "--review",
+    review,
+    "--keys",
+    limits.keys || "none",
+    "--value-bytes",
+    limits.valueBytes || "none",
+    "--release-bytes",
+    limits.releaseBytes || "none",
+    "--cas",
+    etag.replaceAll('"', ""),
   );
 }
 

@@ -6,6 +6,7 @@ import { CopyAs } from "../../../components/copy.tsx";
 import { Card } from "../../../components/layout.tsx";
 import { Loaded } from "../../../components/states.tsx";
 import { DataTable } from "../../../components/table.tsx";
+import { cliOf } from "../../../data/commands.ts";
 import { linkTo } from "../../../data/location.ts";
 import { useResource } from "../../../data/resource.ts";
 import { commonText } from "../../../text/common.ts";
@@ -30,7 +31,7 @@ export function ConfigSearch({ text: wanted }: { readonly text: string }) {
     <Card
       isFlush
       title={result.data ? text.found(result.data.hits.length, result.data.more) : text.search}
-      actions={<CopyAs call={{ path }} />}
+      actions={<CopyAs cli={cliOf("config", "search", settled.value)} call={{ path }} />}
     >
       <Loaded of={result} rows={3}>
         {({ hits }) => (

@@ -7,6 +7,7 @@ import { Button } from "../../../components/button.tsx";
 import { Card } from "../../../components/layout.tsx";
 import { EmptyState, Loaded } from "../../../components/states.tsx";
 import { DataTable } from "../../../components/table.tsx";
+import { cliOf } from "../../../data/commands.ts";
 import { setQuery } from "../../../data/location.ts";
 import { useResource } from "../../../data/resource.ts";
 import { formatAgo, formatTime } from "../../../data/time.ts";
@@ -64,7 +65,11 @@ function OwnDrafts({ set, drafts, reload }: OwnDraftsProps) {
   };
   if (drafts.length === 0) {
     return (
-      <EmptyState icon={FilePen} title={text.noDrafts} command={draftCommand(set)}>
+      <EmptyState
+        icon={FilePen}
+        title={text.noDrafts}
+        command={cliOf("config", "drafts", "set", set.id, "app.yaml", "./app.yaml")}
+      >
         {text.noDraftsText}
       </EmptyState>
     );
@@ -148,11 +153,6 @@ function DraftActions({ isNone, onOpen }: DraftActionsProps) {
 /** A draft in a set without a release, or one that equals the live value. */
 function bareDifference({ key, item }: Draft): Difference {
   return { key, kind: item ? "added" : "removed", ...(item ? { after: item } : {}) };
-}
-
-function draftCommand(set: ConfigSet): string {
-  const url = `${location.origin}${set.path}/drafts/app.yaml`;
-  return `curl -sS -X PUT ${url} -H "authorization: Bearer $POSTHOUSE_TOKEN" -H 'content-type: application/json' -d '{"value":"pool: 9"}'`;
 }
 
 interface DraftControlProps {

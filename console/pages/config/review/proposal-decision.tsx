@@ -4,7 +4,8 @@ import type { Proposal } from "#config-server/api";
 import { ActionDialog } from "../../../components/dialog.tsx";
 import { Segmented, TextField } from "../../../components/field.tsx";
 import type { ApiCall } from "../../../data/api.ts";
-import { FIRST_ROLLOUT, rolloutOf } from "../core/rollout-plan.ts";
+import { cliOf, optionWords } from "../../../data/commands.ts";
+import { FIRST_ROLLOUT, rolloutOf, rolloutWords } from "../core/rollout-plan.ts";
 import { RolloutFields } from "../release/rollout-fields.tsx";
 import { ReleaseNotes } from "../release/release-dialog.tsx";
 import { releaseText } from "../release-text.ts";
@@ -55,6 +56,11 @@ function ReviewDialog({ set, proposal, decision, onClose, onDone }: ProposalDeci
       isDangerous={decision !== "approve"}
       needs={isWithdrawal ? "config:draft" : "config:review"}
       call={call}
+      cli={
+        isWithdrawal
+          ? cliOf("config", "proposals", "withdraw", set.id, proposal.id)
+          : cliOf("config", "review", set.id, proposal.id, `--${decision}`, ...optionWords("--comment", comment.value))
+      }
       done={isWithdrawal ? text.withdrawn : text.reviewed}
       onClose={onClose}
       onDone={onDone}
@@ -89,6 +95,14 @@ function PublishDialog({ set, proposal, onClose, onDone }: ProposalDecisionProps
         path: `${pathOf(set, proposal)}/publish`,
         body: { ...(isEmergency.value ? { emergency: true } : {}), ...(rollout ? { rollout } : {}) },
       }}
+      cli={cliOf(
+        "config",
+        "publish",
+        set.id,
+        proposal.id,
+        ...(isEmergency.value ? ["--emergency"] : []),
+        ...(rollout ? rolloutWords(rollout) : []),
+      )}
       done={how.value === "stages" ? release.started : release.released}
       onClose={onClose}
       onDone={onDone}

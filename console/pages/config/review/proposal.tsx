@@ -4,8 +4,10 @@ import { useSignal } from "@preact/signals";
 import type { Difference, Proposal } from "#config-server/api";
 import { Badge } from "../../../components/badge.tsx";
 import { Button } from "../../../components/button.tsx";
+import { CopyAs } from "../../../components/copy.tsx";
 import { Card } from "../../../components/layout.tsx";
 import { Loaded } from "../../../components/states.tsx";
+import { cliOf } from "../../../data/commands.ts";
 import { linkTo } from "../../../data/location.ts";
 import { useResource } from "../../../data/resource.ts";
 import { formatAgo, formatTime } from "../../../data/time.ts";
@@ -41,7 +43,15 @@ export function ProposalView({ set, id }: ProposalViewProps) {
                   {proposal.reason || text.noReason} <ProposalBadge proposal={proposal} />
                 </span>
               }
-              actions={<ProposalActions proposal={proposal} onDecide={(next) => (decision.value = next)} />}
+              actions={
+                <>
+                  <CopyAs
+                    cli={cliOf("config", "proposals", "show", set.id, id)}
+                    call={{ path: `${set.path}/proposals/${encodeURIComponent(id)}` }}
+                  />
+                  <ProposalActions proposal={proposal} onDecide={(next) => (decision.value = next)} />
+                </>
+              }
             >
               <ProposalFacts proposal={proposal} />
               <Differences of={differencesOf(proposal, set)} labels={[setText().liveSide, text.proposal]} />

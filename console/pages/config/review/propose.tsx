@@ -3,6 +3,7 @@ import { useSignal } from "@preact/signals";
 import type { Proposal } from "#config-server/api";
 import { ActionDialog } from "../../../components/dialog.tsx";
 import { TextField } from "../../../components/field.tsx";
+import { cliOf, optionWords } from "../../../data/commands.ts";
 import { setQuery } from "../../../data/location.ts";
 import { commonText } from "../../../text/common.ts";
 import { reviewText } from "../review-text.ts";
@@ -24,6 +25,7 @@ export function ProposeDialog({ set, keys, onClose, onDone }: ProposeDialogProps
       confirm={text.propose.replace("…", "")}
       needs="config:draft"
       call={{ method: "POST", path: `${set.path}/proposals`, body: { reason: reason.value, keys } }}
+      cli={cliOf("config", "propose", set.id, "--keys", ...keys, ...optionWords("--reason", reason.value))}
       done={text.proposed}
       onClose={onClose}
       onDone={(data) => {

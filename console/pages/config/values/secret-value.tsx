@@ -7,9 +7,10 @@ import { Button } from "../../../components/button.tsx";
 import { CodeEditor } from "../../../components/code-editor.tsx";
 import { ActionDialog } from "../../../components/dialog.tsx";
 import { TextField } from "../../../components/field.tsx";
+import { cliOf } from "../../../data/commands.ts";
 import { now } from "../../../data/time.ts";
 import { commonText } from "../../../text/common.ts";
-import { MASK, setPathOf } from "../core/names.ts";
+import { MASK, setIdOf, setPathOf } from "../core/names.ts";
 import { setText } from "../set-text.ts";
 
 /** Milliseconds that a revealed secret stays on the screen: long enough to compare it, in case its reader leaves. */
@@ -73,6 +74,7 @@ export function SecretValue({ set, name, version, format }: SecretValueProps) {
             path: `${setPathOf(set)}/reveal`,
             body: { key: name, version, reason: reason.value },
           }}
+          cli={cliOf("config", "reveal", setIdOf(set), name, "--at", String(version), "--reason", reason.value)}
           done={text.revealed}
           onClose={() => (isAsking.value = false)}
           onDone={(data) => {
