@@ -67,7 +67,7 @@ export function transitionStamp(nowMs: number, chance: number, latest: number | 
   return latest === undefined ? stamp : Math.max(stamp, latest + 1);
 }
 
-export function stampMs(stamp: number): number {
+function stampMs(stamp: number): number {
   return Math.floor(stamp / STAMPS_PER_MS);
 }
 

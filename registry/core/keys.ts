@@ -65,10 +65,11 @@ export function afterHistoryOf(name: InstanceName): string {
 /** The instance and the stamp of a history's key; undefined for other keys. */
 export function parseHistoryKey(key: string): (InstanceName & { readonly stamp: number }) | undefined {
   if (!key.startsWith(HISTORY)) return undefined;
-  const [namespace, service, entry = "", ...rest] = key.slice(HISTORY.length).split("/");
-  const [id, text = "", ...others] = entry.split(STAMP_SEPARATOR);
-  if (!namespace || !service || !id || !text || rest.length > 0 || others.length > 0) return undefined;
-  const stamp = Number.parseInt(text, 36);
+  const [, , , namespace, service, entry = "", ...rest] = key.split("/");
+  const at = entry.indexOf(STAMP_SEPARATOR);
+  if (!namespace || !service || at < 1 || rest.length > 0) return undefined;
+  const id = entry.slice(0, at);
+  const stamp = Number.parseInt(entry.slice(at + 1), 36);
   return Number.isSafeInteger(stamp) ? { namespace, service, id, stamp } : undefined;
 }
 
