@@ -52,6 +52,8 @@ export interface ApiCall {
 export interface ApiAnswer<Data> {
   readonly data: Data;
   readonly headers: Headers;
+  /** Characters of the answer. */
+  readonly characters: number;
 }
 
 /** @throws ApiProblem */
@@ -86,11 +88,18 @@ export async function callApi<Data>(call: ApiCall): Promise<ApiAnswer<Data>> {
       isJson ? (read as Record<string, unknown>) : { title: response.statusText, detail: text.slice(0, 300) },
     );
   }
-  return { data: read as Data, headers: response.headers };
+  return { data: read as Data, headers: response.headers, characters: text.length };
 }
 
-export async function readApi<Data>(path: string, abort?: AbortSignal): Promise<Data> {
-  return (await callApi<Data>({ path, signal: abort })).data;
+/** `onSize` receives the characters of the answer. */
+export async function readApi<Data>(
+  path: string,
+  abort?: AbortSignal,
+  onSize?: (characters: number) => void,
+): Promise<Data> {
+  const { data, characters } = await callApi<Data>({ path, signal: abort });
+  onSize?.(characters);
+  return data;
 }
 
 /** Path with its variable parts encoded: pathOf`/v1/services/${name}`. */

@@ -3,6 +3,7 @@ import { useSignal, type ReadonlySignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { ApiProblem, readApi } from "./api.ts";
 import { type FeedTopic, onFeedChange } from "./feed.ts";
+import { readGapMs } from "./read-gap.ts";
 
 export interface ResourceState<Data> {
   /** The latest data; kept while a newer read fails. */
@@ -16,11 +17,8 @@ export interface Resource<Data> extends ResourceState<Data> {
   readonly reload: () => Promise<void>;
 }
 
-/** Milliseconds between two reads of one resource: four per second at most. */
-const READ_GAP_MS = 250;
-
-/** Reads all data at a path; a list of several pages has a reader of its own. */
-type ReadResource<Data> = (path: string, abort: AbortSignal) => Promise<Data>;
+/** Reads all data at a path; a list of several pages has a reader of its own. `onSize` receives the characters of each answer. */
+type ReadResource<Data> = (path: string, abort: AbortSignal, onSize: (characters: number) => void) => Promise<Data>;
 
 /** @param path undefined: nothing is read yet. A changed path drops the data of the earlier one. */
 export function useResource<Data>(
@@ -46,7 +44,7 @@ export function useResource<Data>(
     };
   }, [path, topicKey, state]);
   const shown: ReadonlySignal<ResourceState<Data>> = state;
-  return { ...shown.value, reload: () => reader.current?.read() ?? Promise.resolve() };
+  return { ...shown.value, reload: () => reader.current?.readNow() ?? Promise.resolve() };
 }
 
 class ResourceReader<Data> {
@@ -57,7 +55,11 @@ class ResourceReader<Data> {
   #last: ResourceState<Data> = { data: undefined, problem: undefined, isLoading: true };
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
-  #readAt = 0;
+  /** When the feed may cause the next read, by the clock of the page. */
+  #restUntil = 0;
+  #isAsking = false;
+  #isUrgent = false;
+  #endRest: () => void = () => undefined;
 
   constructor(path: string, readAll: ReadResource<Data>, show: (state: ResourceState<Data>) => void) {
     this.#path = path;
@@ -66,32 +68,58 @@ class ResourceReader<Data> {
     show(this.#last);
   }
 
-  /** One read runs at a time. Calls in the meantime share the one that follows it. */
+  /** One read runs at a time. Calls in the meantime share the one that follows it, and calls before it asks the server share it. */
   read(): Promise<void> {
     if (!this.#running) return (this.#running = this.#once().finally(() => (this.#running = undefined)));
+    if (!this.#isAsking) return this.#running;
     return (this.#next ??= this.#running.then(() => {
       this.#next = undefined;
       return this.read();
     }));
   }
 
+  /** Reads without a rest: the reader acted, and waits for the outcome. */
+  readNow(): Promise<void> {
+    this.#isUrgent = true;
+    this.#endRest();
+    return this.read();
+  }
+
   stop(): void {
     this.#abort.abort();
+    this.#endRest();
   }
 
   async #once(): Promise<void> {
-    const wait = this.#readAt + READ_GAP_MS - Date.now();
-    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    const restMs = this.#restUntil - performance.now();
+    if (restMs > 0 && !this.#isUrgent) await this.#rest(restMs);
     if (this.#abort.signal.aborted) return;
-    this.#readAt = Date.now();
+    this.#isUrgent = false;
+    this.#isAsking = true;
+    const startedAt = performance.now();
+    let characters = 0;
     try {
-      const data = await this.#readAll(this.#path, this.#abort.signal);
+      const data = await this.#readAll(this.#path, this.#abort.signal, (more) => (characters += more));
       this.#put({ data, problem: undefined, isLoading: false });
     } catch (error) {
       if (this.#abort.signal.aborted) return;
       const problem = error instanceof ApiProblem ? error : new ApiProblem(0, { detail: String(error) });
       this.#put({ data: this.#last.data, problem, isLoading: false });
+    } finally {
+      this.#isAsking = false;
+      const now = performance.now();
+      this.#restUntil = now + readGapMs(now - startedAt, characters);
     }
+  }
+
+  #rest(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#endRest = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #put(state: ResourceState<Data>): void {
