@@ -9,7 +9,7 @@ import { type ListeningControl, run, type RunOptions, withListeningControl } fro
 
 let control: ListeningControl;
 let folder: TempFolder;
-/** Tokens of two authors: nobody reviews their own proposal. */
+/** The token of a second author, since no author reviews a proposal of their own. */
 let ann: Record<string, string>;
 
 type Posthouse = ListeningControl["posthouse"];
