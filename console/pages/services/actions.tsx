@@ -1,4 +1,4 @@
-/** What can be done with an instance: take it out of rotation, put it back, deregister it. */
+/** What can be done with an instance: take it out of rotation, put it back, change its weight, deregister it. */
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import type { Instance } from "#registry/api";
@@ -9,21 +9,24 @@ import { pathOf } from "../../data/api.ts";
 import { cliOf } from "../../data/commands.ts";
 import { namespaceWords } from "./commands.ts";
 import { servicesText } from "./text.ts";
+import { WeightDialog } from "./weight.tsx";
 
 const NEEDS = "registry:write";
 const DRAIN_SECONDS = "30";
 const DRAIN_SECONDS_MAX = 3_600;
 
-type InstanceAction = "take-out" | "put-back" | "deregister";
+type InstanceAction = "take-out" | "put-back" | "weight" | "deregister";
 
 interface InstanceActionsProps {
   readonly instance: Instance;
   /** Healthy instances of the service. */
   readonly healthy: number;
+  /** The weights of all other instances that receive requests. */
+  readonly others: number;
   readonly onDone: () => Promise<void>;
 }
 
-export function InstanceActions({ instance, healthy, onDone }: InstanceActionsProps) {
+export function InstanceActions({ instance, healthy, others, onDone }: InstanceActionsProps) {
   const text = servicesText();
   const open = useSignal<InstanceAction | undefined>(undefined);
   const close = () => (open.value = undefined);
@@ -42,11 +45,15 @@ export function InstanceActions({ instance, healthy, onDone }: InstanceActionsPr
           {text.putBack}
         </Button>
       )}
+      <Button needs={NEEDS} onClick={() => (open.value = "weight")}>
+        {text.changeWeight}
+      </Button>
       <Button needs={NEEDS} kind="danger" onClick={() => (open.value = "deregister")}>
         {text.deregister}
       </Button>
       {open.value === "take-out" && <TakeOut {...shared}>{warning}</TakeOut>}
       {open.value === "put-back" && <PutBack {...shared} />}
+      {open.value === "weight" && <WeightDialog {...shared} others={others} needs={NEEDS} />}
       {open.value === "deregister" && <Deregister {...shared}>{warning}</Deregister>}
     </>
   );

@@ -123,3 +123,21 @@ export function jsonProblem(text: string): string | undefined {
     return error instanceof Error ? error.message : String(error);
   }
 }
+
+/** Whether gateways and clients send requests to the instance, as far as its weight allows. */
+export function receivesRequests({ status }: Pick<InstanceRow, "status">): boolean {
+  return status === "passing" || status === "warning";
+}
+
+/** The weights of all other instances that receive requests. */
+export function weightOfOthers(rows: readonly InstanceRow[], id: string): number {
+  return rows.reduce(
+    (sum, row) => (row.id !== id && receivesRequests(row) ? sum + (row.instance?.weight ?? 0) : sum),
+    0,
+  );
+}
+
+/** The percent of the requests that a weight receives beside the others. */
+export function sharePercent(weight: number, others: number): number {
+  return weight === 0 ? 0 : (weight / (weight + others)) * 100;
+}

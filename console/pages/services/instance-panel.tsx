@@ -22,12 +22,14 @@ interface InstancePanelProps {
   readonly row: InstanceRow | undefined;
   readonly history: KnownHistory;
   readonly healthy: number;
+  /** The weights of all other instances that receive requests. */
+  readonly others: number;
   readonly onDone: () => Promise<void>;
   readonly onClose: () => void;
 }
 
 export function InstancePanel(props: InstancePanelProps) {
-  const { namespace, service, id, row, history, healthy, onDone, onClose } = props;
+  const { namespace, service, id, row, history, healthy, others, onDone, onClose } = props;
   const text = servicesText();
   const instance = row?.instance;
   return (
@@ -38,7 +40,7 @@ export function InstancePanel(props: InstancePanelProps) {
       onClose={onClose}
       {...(instance === undefined
         ? {}
-        : { footer: <InstanceActions instance={instance} healthy={healthy} onDone={onDone} /> })}
+        : { footer: <InstanceActions instance={instance} healthy={healthy} others={others} onDone={onDone} /> })}
     >
       {row === undefined ? (
         <p class="muted">{text.unknownInstance}</p>

@@ -10,7 +10,7 @@ import { formatAgo, formatTime } from "../../data/time.ts";
 import { commonText } from "../../text/common.ts";
 import { formatRate } from "../../text/mod.ts";
 import { registerCommand } from "./commands.ts";
-import { ROW_STATUSES, type InstanceRow } from "./core.ts";
+import { ROW_STATUSES, weightOfOthers, type InstanceRow } from "./core.ts";
 import type { KnownHistory } from "./history.ts";
 import { addressOf, ErrorShare, InstanceRibbon } from "./parts.tsx";
 import { InstancePanel } from "./instance-panel.tsx";
@@ -40,6 +40,7 @@ export function InstanceTable({ namespace, service, rows, history, healthy, onDo
       row={rows.find(({ id }) => id === chosen)}
       history={history}
       healthy={healthy}
+      others={weightOfOthers(rows, chosen)}
       onDone={onDone}
       onClose={() => setChosen("")}
     />

@@ -9,8 +9,11 @@ import {
   instanceRows,
   jsonProblem,
   loadByInstance,
+  receivesRequests,
   rowStatus,
+  sharePercent,
   statusSpans,
+  weightOfOthers,
 } from "../../../console/pages/services/core.ts";
 import { callGraph, edgeWidth, isBadEdge } from "../../../console/pages/topology/core.ts";
 
@@ -226,4 +229,27 @@ test("failing instances of a service that is down are parts of one problem", () 
 test("a span of the timeline is cut at its ends", () => {
   expect(spanWithin(-50, 50, { from: 0, to: 100 })).toEqual({ left: 0, width: 0.5 });
   expect(spanWithin(-50, -10, { from: 0, to: 100 })).toBeUndefined();
+});
+
+test("the share of an instance is its weight beside those of the others that receive requests", () => {
+  const row = (id: string, weight: number, more: Partial<Instance> = {}) => {
+    const instance = {
+      id,
+      weight,
+      status: "passing",
+      lifecycle: "serving",
+      checks: [],
+      ...more,
+    } as unknown as Instance;
+    return instanceRows([instance], new Map(), new Map())[0] as ReturnType<typeof instanceRows>[number];
+  };
+  const rows = [
+    row("a", 100),
+    row("b", 200, { status: "warning" }),
+    row("c", 400, { status: "critical" }),
+    row("d", 800, { lifecycle: "draining" }),
+  ];
+  expect(rows.map(receivesRequests)).toEqual([true, true, false, false]);
+  expect([weightOfOthers(rows, "a"), weightOfOthers(rows, "c")]).toEqual([200, 300]);
+  expect([sharePercent(100, 300), sharePercent(0, 0), sharePercent(1, 0)]).toEqual([25, 0, 100]);
 });
