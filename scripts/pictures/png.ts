@@ -4,8 +4,8 @@ import { crc32, deflateSync, inflateSync } from "node:zlib";
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 /** Colors of a palette with one byte per pixel. */
 const COLORS_MAX = 256;
-/** Bits that are kept of each channel while colors are counted: neighbors that look the same are one color. */
-const COUNTED_BITS = 6;
+/** Colors of the palette that are chosen by frequency alone: surfaces and text. Others follow, so that small icons keep their color. */
+const FREQUENT = 64;
 
 interface Image {
   readonly width: number;
@@ -59,35 +59,48 @@ function colorAt({ pixels, channels }: Image, index: number): number {
   return ((pixels[at] ?? 0) << 16) | ((pixels[at + 1] ?? 0) << 8) | (pixels[at + 2] ?? 0);
 }
 
-/** The most frequent colors. Of colors that look alike, the most frequent one stands for all. */
+/** The most frequent colors, and then, one by one, the color that all those before it stand for worst. */
 function paletteOf(image: Image): readonly number[] {
   const counts = new Map<number, number>();
   for (let index = 0; index < image.width * image.height; index++) {
     const color = colorAt(image, index);
     counts.set(color, (counts.get(color) ?? 0) + 1);
   }
-  const shift = 8 - COUNTED_BITS;
-  const alike = (color: number) =>
-    ((color >> (16 + shift)) << 16) | (((color >> (8 + shift)) & 63) << 8) | ((color & 255) >> shift);
-  const kept = new Map<number, number>();
-  for (const [color] of [...counts].sort(([, a], [, b]) => b - a)) {
-    if (kept.size >= COLORS_MAX) break;
-    if (!kept.has(alike(color))) kept.set(alike(color), color);
+  const colors = [...counts].sort(([, a], [, b]) => b - a).map(([color]) => color);
+  const palette = colors.slice(0, FREQUENT);
+  const distances = colors.map((color) => Math.min(...palette.map((one) => distance(one, color))));
+  while (palette.length < Math.min(COLORS_MAX, colors.length)) {
+    let worst = 0;
+    for (const [index, color] of colors.entries()) {
+      const error = (distances[index] ?? 0) * (counts.get(color) ?? 0);
+      if (error > (distances[worst] ?? 0) * (counts.get(colors[worst] ?? 0) ?? 0)) worst = index;
+    }
+    const next = colors[worst] ?? 0;
+    if (distances[worst] === 0) break;
+    palette.push(next);
+    for (const [index, color] of colors.entries()) {
+      distances[index] = Math.min(distances[index] ?? Infinity, distance(next, color));
+    }
   }
-  return [...kept.values()];
+  return palette;
 }
 
 function nearestIn(palette: readonly number[], color: number): number {
   let best = 0;
   let least = Infinity;
   for (const [index, one] of palette.entries()) {
-    const red = (one >> 16) - (color >> 16);
-    const green = ((one >> 8) & 255) - ((color >> 8) & 255);
-    const blue = (one & 255) - (color & 255);
-    const distance = 2 * red * red + 4 * green * green + 3 * blue * blue;
-    if (distance < least) [best, least] = [index, distance];
+    const found = distance(one, color);
+    if (found < least) [best, least] = [index, found];
   }
   return best;
+}
+
+/** Squared, with green counting most, as for eyes. */
+function distance(one: number, other: number): number {
+  const red = (one >> 16) - (other >> 16);
+  const green = ((one >> 8) & 255) - ((other >> 8) & 255);
+  const blue = (one & 255) - (other & 255);
+  return 2 * red * red + 4 * green * green + 3 * blue * blue;
 }
 
 function readPng(png: Buffer): Image {
