@@ -9,8 +9,6 @@ export interface InNamespace {
   readonly namespace: string;
 }
 
-export const NAMESPACE_OPTION = ["--namespace <name>", "namespace of the services", "default"] as const;
-
 /** The instances of one service, or of every service. */
 export async function instancesOf(client: ControlCalls, namespace: string, service?: string): Promise<Instance[]> {
   if (service !== undefined) return (await client.registry.instances({ namespace, service })).instances;

@@ -30,7 +30,7 @@ const HINTS: readonly (readonly [code: string, next: string])[] = [
   ["CONFIG_VERSION_CONFLICT", "posthouse config get SET KEY, then repeat the command with the new --cas"],
   ["CONFIG_SET_OWNED", "posthouse config sources"],
   ["CONFIG_SOURCE_*", "posthouse config sources"],
-  ["CONFIG_REVIEW_REQUIRED", "posthouse config import PATH --draft"],
+  ["CONFIG_REVIEW_REQUIRED", "posthouse config drafts set SET KEY FILE, then posthouse config propose SET"],
   ["CONFIG_ROLLOUT_ACTIVE", "posthouse config rollout status SET"],
   ["CONFIG_ROLLOUT_*", "posthouse rollouts SET"],
   ["CONFIG_*", "posthouse config --help"],
