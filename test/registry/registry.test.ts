@@ -6,7 +6,7 @@ import { SERVERS } from "../../registry/core/commands/commander.ts";
 import { registerInstance } from "../../registry/core/commands/register.ts";
 import { policyKey } from "../../registry/core/keys.ts";
 import type { Registration } from "#registry/api";
-import { ManualClock, eventually, testHost, withControl, hangSignal } from "#test/kit";
+import { ManualClock, eventually, testHost, withControl, hangSignal, type TestControl } from "#test/kit";
 
 const NAME = { namespace: "default", service: "orders", id: "orders-1" };
 const PATH = "/v1/services/orders/instances/orders-1";
@@ -208,9 +208,18 @@ test("deregistering removes the instance and its verdicts, and a second time is 
   await expect(control.client.registry.deregister(NAME)).rejects.toMatchObject({ code: "REGISTRY_INSTANCE_NOT_FOUND" });
 });
 
+/** After the member has recorded its own arrival, which costs a revision of its own. */
+async function arrived(control: TestControl, clock: ManualClock): Promise<void> {
+  await clock.advance(4_000);
+  await eventually("the arrival is recorded", async () => {
+    return (await control.store.range({ prefix: "/changes/present" })).count === 1;
+  });
+}
+
 test("a TTL check is critical until reported, passing while renewed, and critical again when silent", async () => {
   const clock = new ManualClock();
   await using control = await withControl({ host: testHost({ clock }) });
+  await arrived(control, clock);
   await control.client.registry.register(NAME, { ...HERE, checks: [{ id: "alive", type: "ttl", ttlSeconds: 10 }] });
   const status = async (revision?: number) =>
     (await control.client.registry.instances(NAME, revision === undefined ? {} : { revision })).instances[0]?.status;
@@ -229,6 +238,7 @@ test("a TTL check is critical until reported, passing while renewed, and critica
 test("instances of a session leave in one revision when it lapses, and never early", async () => {
   const clock = new ManualClock();
   await using control = await withControl({ host: testHost({ clock }) });
+  await arrived(control, clock);
   const session = await control.client.registry.openSession(10);
   for (const id of ["a", "b", "c"]) {
     await control.client.registry.register({ ...NAME, id }, { ...HERE, session: session.id });
