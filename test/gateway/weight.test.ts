@@ -19,7 +19,8 @@ test("a weight is changed alone, by the owner of the instance or an operator", a
   const { id: session } = (await owner("POST", "/v1/sessions", { ttlSeconds: 60 })).json as { id: string };
   await owner("PUT", ONE, { address: "10.0.0.1", port: 80, weight: 50, tags: ["blue"], session });
   const before = (await control.call("GET", ONE)).json;
-  const set = async (weight: unknown, call = control.call) => {
+  const operator: typeof owner = (method, url, body) => control.call(method, url, body);
+  const set = async (weight: unknown, call = operator) => {
     const { status, json } = await call("PUT", `${ONE}/weight`, { weight });
     return [status, json["code"] ?? json["revision"]];
   };

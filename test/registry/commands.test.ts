@@ -11,7 +11,6 @@ import type { RegistryWrite } from "../../registry/core/commands/plan.ts";
 import { setPolicy } from "../../registry/core/commands/policy.ts";
 import { registerBatch, registerInstance, type RegisterCommand } from "../../registry/core/commands/register.ts";
 import { reportVerdict } from "../../registry/core/commands/verdict.ts";
-import { setWeight } from "../../registry/core/commands/weight.ts";
 import { instanceKey, policyKey, tombstoneKey, verdictKey } from "../../registry/core/keys.ts";
 import type { InstanceRecord, TombstoneRecord, VerdictRecord } from "../../registry/core/record.ts";
 
@@ -57,12 +56,6 @@ class Facts {
 
   lifecycle(lifecycle: SetLifecycleCommand["lifecycle"], more: Partial<SetLifecycleCommand> = {}) {
     const plan = setLifecycle(this.known, { name: NAME, by: ANN, lifecycle, drainUntilMs: 5000, ...more });
-    this.apply(plan.writes);
-    return plan.writes.length;
-  }
-
-  weight(weight: number, { by = ANN } = {}) {
-    const plan = setWeight(this.known, { name: NAME, by, weight });
     this.apply(plan.writes);
     return plan.writes.length;
   }
@@ -133,7 +126,6 @@ test("an instance belongs to the principal that registered it; an operator may c
   for (const change of [
     () => facts.deregister({ by: BEN }),
     () => facts.lifecycle("draining", { by: BEN }),
-    () => facts.weight(1, { by: BEN }),
     () => facts.report("passing", { by: BEN }),
   ]) {
     expect(errorOf(change)).toMatchObject(["REGISTRY_NOT_OWNER", {}]);
@@ -275,18 +267,6 @@ test("a batch names the place of an instance that it holds twice, and counts tho
   const { writes, result } = registerBatch(facts.known, [of("a"), of(NAME.id), of("b")]);
   // One that is there already, and the same, is not written again.
   expect([writes.length, result]).toEqual([2, { created: 2 }]);
-});
-
-test("a weight changes alone: the rest of the registration and its session stay", () => {
-  const facts = new Facts();
-  facts.register({ weight: 50, tags: ["blue"], session: "s1" });
-  facts.lifecycle("draining");
-  const before = facts.record;
-  expect([facts.weight(50), facts.weight(10), facts.weight(10)]).toEqual([0, 1, 0]);
-  expect(facts.record).toEqual({ ...before, weight: 10 });
-  expect(facts.known.get(instanceKey(NAME))?.lease).toBe("s1");
-  expect([facts.weight(0, { by: OPERATOR }), facts.record?.registeredBy]).toEqual([1, ANN.id]);
-  expect(errorOf(() => new Facts().weight(1))).toMatchObject(["REGISTRY_INSTANCE_NOT_FOUND", {}]);
 });
 
 test("a drain has a deadline while it lasts, and only the drain that is over is ended by the servers", () => {
