@@ -22,7 +22,14 @@ const ENTRIES = {
   "./nestjs": "client/frameworks/nestjs.js",
 } as const;
 /** Frameworks, by the versions of the optional peers, or else of the dependencies. The service that uses a plugin has its framework. */
-const FRAMEWORKS = ["@nestjs/common", "@nestjs/core", "@openfeature/server-sdk", "express", "fastify", "fastify-plugin"];
+const FRAMEWORKS = [
+  "@nestjs/common",
+  "@nestjs/core",
+  "@openfeature/server-sdk",
+  "express",
+  "fastify",
+  "fastify-plugin",
+];
 
 /** Writes the package into `target`. @returns the packages that it depends on */
 export function writeClientPackage(root: string, dist: string, target: string): string[] {

@@ -1,6 +1,9 @@
 /** The command lines that do what the console does. */
 import type { ApiCall } from "./api.ts";
 
+/** The page, by a type that tests outside of a browser have too. */
+const page = globalThis as unknown as { readonly location: { readonly origin: string } };
+
 /** Quotes a word for a POSIX shell where it needs quotes. */
 export function shellWord(word: string): string {
   return /^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
@@ -25,7 +28,7 @@ export function optionWords(flag: string, value: string): readonly string[] {
 export function curlOf({ method = "GET", path, body, headers = {} }: ApiCall): string {
   const parts = ["curl -sS"];
   if (method !== "GET") parts.push(`-X ${method}`);
-  parts.push(shellWord(`${location.origin}${path}`), '-H "authorization: Bearer $POSTHOUSE_TOKEN"');
+  parts.push(shellWord(`${page.location.origin}${path}`), '-H "authorization: Bearer $POSTHOUSE_TOKEN"');
   for (const [name, value] of Object.entries(headers)) parts.push(`-H ${shellWord(`${name}: ${value}`)}`);
   if (body !== undefined && typeof body !== "string") parts.push("-H 'content-type: application/json'");
   if (body !== undefined)

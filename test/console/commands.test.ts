@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { describe, expect, test } from "vitest";
 import { projectRoot } from "#test/kit";
-import type { Terminal } from "../../../cli/terminal.ts";
-import { VERBS } from "../../../cli/verbs.ts";
-import { createWords } from "../../../console/pages/access/core.ts";
-import { rolloutWords } from "../../../console/pages/config/core/rollout-plan.ts";
-import { cliOf, shellWord } from "../../../console/data/commands.ts";
-import { testWords } from "../../../console/pages/routes/core/test-request.ts";
+import type { Terminal } from "../../cli/terminal.ts";
+import { VERBS } from "../../cli/verbs.ts";
+import { createWords } from "../../console/pages/access/core.ts";
+import { rolloutWords } from "../../console/pages/config/core/rollout-plan.ts";
+import { cliOf, shellWord } from "../../console/data/commands.ts";
+import { testWords } from "../../console/pages/routes/core/test-request.ts";
 import { type Samples, shellWords, shownCommands } from "./commands-kit.ts";
 
 const FORM = { method: "GET", url: "/orders", headers: "X-A: b", peer: "192.0.2.1", listener: "edge", zone: "eu" };

@@ -1,6 +1,6 @@
 /** The command lines that the console shows, read from its sources: each with sample words in place of the values of a page. */
 import { parseAst } from "vitest/node";
-import { type AstNode, visit } from "../../../scripts/architecture/sources.ts";
+import { type AstNode, visit } from "../../scripts/architecture/sources.ts";
 
 export interface ShownCommand {
   readonly place: string;
