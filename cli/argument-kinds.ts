@@ -1,4 +1,5 @@
 /** Which live names complete an argument of a verb: by the argument's name, or by verb where that is not enough. */
+import { own } from "#base";
 
 const BY_ARGUMENT: Readonly<Record<string, string>> = {
   service: "services",
@@ -26,5 +27,5 @@ const BY_VERB: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 
 /** The kinds of a verb's arguments, in order; `-` without live names. */
 export function argumentKinds(path: string, args: readonly string[]): string[] {
-  return args.map((name) => BY_VERB[path]?.[name] ?? BY_ARGUMENT[name] ?? "-");
+  return args.map((name) => own(own(BY_VERB, path), name) ?? own(BY_ARGUMENT, name) ?? "-");
 }

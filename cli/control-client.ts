@@ -2,6 +2,7 @@
  * The control plane of one command: which one it is and by which token, and the calls to it. A flag overrides the environment, the
  * environment a settings file, that file the context, and the context the defaults. A context that `--context` names is a flag, too.
  */
+import { own } from "#base";
 import type { Host, Log } from "#base";
 import { libraryHost } from "#base/library";
 import type { Client } from "#client";
@@ -99,7 +100,7 @@ function isPlain(options: GivenOptions, { environment }: Terminal): boolean {
 }
 
 function urlsOf(options: GivenOptions, environment: Terminal["environment"]): string[] {
-  const given = (options["controlUrls"] as string[] | undefined) ?? [environment[URLS_ENV] ?? ""];
+  const given = (options["controlUrls"] as string[] | undefined) ?? [own(environment, URLS_ENV) ?? ""];
   return given
     .flatMap((part) => part.split(","))
     .map((part) => part.trim())
@@ -109,7 +110,7 @@ function urlsOf(options: GivenOptions, environment: Terminal["environment"]): st
 function plainSettings(options: GivenOptions, { environment }: Terminal): GivenSettings {
   const urls = urlsOf(options, environment);
   const flag = options["token"] as string | undefined;
-  const variable = environment[TOKEN_ENV] || undefined;
+  const variable = own(environment, TOKEN_ENV) || undefined;
   return {
     controlUrls:
       urls.length === 0

@@ -2,7 +2,7 @@
  * Notes when members and gateways join and leave. Their keys end with leases, so no command of theirs could note it: one
  * member compares the present ones with the ones noted last, and writes the difference in one transaction.
  */
-import { AppError, decodeJson, encodeJson, messageOf, type Host } from "#base";
+import { AppError, decodeJson, encodeJson, type Host, messageOf, own, setOwn } from "#base";
 import type { ChangeEntry, ChangeLog, StoredChange } from "#changes";
 import { commit, type Store } from "#store";
 import type { ChangeKind } from "./api.ts";
@@ -50,7 +50,9 @@ export class Presence {
       if (this.#sources.leads()) await this.#note((noted) => this.#differences(noted));
     }
     const self = `member//${this.#sources.self}`;
-    await this.#note((noted) => (noted[self] === undefined ? [] : [{ key: self, kind: "member-left", to: "stopped" }]));
+    await this.#note((noted) =>
+      own(noted, self) === undefined ? [] : [{ key: self, kind: "member-left", to: "stopped" }],
+    );
   }
 
   async #note(differences: (noted: Noted) => readonly Difference[]): Promise<void> {
@@ -75,7 +77,7 @@ export class Presence {
     const next: Record<string, string> = { ...noted };
     const puts = found.map(({ key, kind, to }, index) => {
       const at = new Date(nowMs).toISOString();
-      if (kind.endsWith("-joined")) next[key] = at;
+      if (kind.endsWith("-joined")) setOwn(next, key, at);
       else delete next[key];
       return entry(changeOf({ key, kind, to }, at), index);
     });

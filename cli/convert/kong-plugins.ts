@@ -2,6 +2,7 @@
  * Kong's plugins as parts of a route. A new plugin is a row here. Plugins without a row become notes.
  * A plugin of the route counts before that of its service, and that before a global one, as in Kong.
  */
+import { own } from "#base";
 import type { Conversion } from "./conversion.ts";
 import { asList, asNumber, asObject, asText, asTexts, type Fields } from "./documents.ts";
 import { itemName, type KongService, type RouteDraft } from "./kong-names.ts";
@@ -24,9 +25,9 @@ interface PluginUse {
 
 export function applyPlugins(draft: RouteDraft, { document, route, service, result, where }: PluginContext): void {
   const isOf = (plugin: Fields, field: string, name: string) =>
-    [asText(plugin[field]), asText(asObject(plugin[field])["name"])].includes(name);
+    [asText(own(plugin, field)), asText(asObject(own(plugin, field))["name"])].includes(name);
   const global = asList(document["plugins"]).map(asObject);
-  const isScoped = (plugin: Fields) => ["service", "route", "consumer"].some((field) => plugin[field] != null);
+  const isScoped = (plugin: Fields) => ["service", "route", "consumer"].some((field) => own(plugin, field) != null);
   const found = new Map<string, Fields>();
   for (const plugin of [
     ...global.filter((one) => !isScoped(one)),
@@ -43,9 +44,9 @@ export function applyPlugins(draft: RouteDraft, { document, route, service, resu
   const identifies = enabled.some(([name]) => name === "key-auth");
   for (const [name, plugin] of enabled) {
     const note = (text: string) => result.note(where, `${name}: ${text}`);
-    const row = PLUGINS[name];
+    const row = own(PLUGINS, name);
     if (row) row({ config: asObject(plugin["config"]), draft, identifies, note });
-    else note(BUILT_IN[name] ?? "not converted");
+    else note(own(BUILT_IN, name) ?? "not converted");
   }
   // The gateway rejects what has no effect on an answer of its own.
   if (draft["respond"] !== undefined) for (const field of FORWARDING) delete draft[field];
@@ -77,7 +78,7 @@ const PLUGINS: Readonly<Record<string, PluginRow>> = {
     addFilter(draft, "key-auth", { header, ...(config["hide_credentials"] === false ? { keepKey: true } : {}) });
   },
   acl({ config, draft }) {
-    const groups = (field: string) => asTexts(config[field]).map(itemName);
+    const groups = (field: string) => asTexts(own(config, field)).map(itemName);
     const [allow, deny] = [groups("allow"), groups("deny")];
     addFilter(draft, "consumer-acl", {
       ...(allow.length > 0 ? { allow: { groups: allow } } : {}),
@@ -93,8 +94,7 @@ const PLUGINS: Readonly<Record<string, PluginRow>> = {
   },
   "rate-limiting": rateLimit,
   "request-size-limiting"({ config, draft }) {
-    const unit =
-      { bytes: 1, kilobytes: 1_000, megabytes: 1_000_000 }[asText(config["size_unit"]) || "megabytes"] ?? 1_000_000;
+    const unit = own({ bytes: 1, kilobytes: 1_000, megabytes: 1_000_000 }, asText(config["size_unit"])) ?? 1_000_000;
     draft["bodyBytesMax"] = (asNumber(config["allowed_payload_size"]) ?? 128) * unit;
   },
   cors,
@@ -173,7 +173,7 @@ function cors({ config, draft, note }: PluginUse): void {
 /** `add` only sets an absent header in Kong. Here it replaces the client's, so that no client chooses the value. */
 function transform({ config, draft, note }: PluginUse, field: "requestHeaders" | "responseHeaders"): void {
   const pairs = (action: string) =>
-    asTexts(asObject(config[action])["headers"]).map((line): [string, string] => {
+    asTexts(asObject(own(config, action))["headers"]).map((line): [string, string] => {
       const colon = line.indexOf(":");
       return [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
     });

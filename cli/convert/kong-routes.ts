@@ -1,4 +1,5 @@
 /** Kong's routes as routes of the gateway: one for each path, with the plugins that apply to it. */
+import { own } from "#base";
 import type { Conversion } from "./conversion.ts";
 import { asList, asNumber, asObject, asText, asTexts, type Fields } from "./documents.ts";
 import { itemName, type KongService, type RouteDraft } from "./kong-names.ts";
@@ -72,7 +73,7 @@ function remarks(result: Conversion, where: string, route: Fields): void {
     result.note(where, "services receive the client's host in x-forwarded-host, not in Host (preserve_host)");
   }
   for (const field of ["snis", "destinations"]) {
-    if (asList(route[field]).length > 0) result.note(where, `${field} is not converted. Use listeners with hosts`);
+    if (asList(own(route, field)).length > 0) result.note(where, `${field} is not converted. Use listeners with hosts`);
   }
   if ((asNumber(route["regex_priority"]) ?? 0) !== 0) {
     result.note(where, "regex_priority is not converted. Longer patterns go first; see `priority`");

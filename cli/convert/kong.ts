@@ -2,6 +2,7 @@
  * Kong's declarative config (`deck gateway dump`, `kong config db_export`) as a config of the gateway. Each service becomes a cluster
  * with fixed endpoints, so that the routes work before anything registers. Each path of a route becomes a route.
  */
+import { own } from "#base";
 import { createHash } from "node:crypto";
 import { stringify } from "yaml";
 import { CliErrors } from "../errors.ts";
@@ -26,7 +27,7 @@ export const convertKong: Convert = (files, { namespace = NAMESPACE_DEFAULT }) =
   const routes = convertRoutes(document, { services, result });
   const clusters = [...services.values()].map(({ cluster }) => cluster);
   for (const name of ["certificates", "snis", "ca_certificates", "vaults", "key_sets", "consumer_groups"]) {
-    if (asList(document[name]).length > 0) result.note(name, NOT_CONVERTED[name] ?? "not converted");
+    if (asList(own(document, name)).length > 0) result.note(name, own(NOT_CONVERTED, name) ?? "not converted");
   }
   const config = {
     ...(consumers.length > 0 ? { consumers } : {}),
@@ -107,7 +108,7 @@ function targetOf(given: Fields): Target {
     protocol,
     host: url ? url.hostname : asText(given["host"]),
     // As in Kong, a service without a port has 80, whatever its protocol is; a URL has that of its scheme.
-    port: port ?? (url ? (PORT_BY_PROTOCOL[protocol] ?? 80) : 80),
+    port: port ?? (url ? (own(PORT_BY_PROTOCOL, protocol) ?? 80) : 80),
     path: url ? url.pathname : asText(given["path"]),
   };
 }
@@ -147,14 +148,14 @@ function consumersOf(document: Fields, result: Conversion) {
     .map((given) => {
       const name = asText(given["username"]) || asText(given["custom_id"]);
       const isOwn = (one: Fields) => [one["consumer"], asObject(one["consumer"])["username"]].includes(name);
-      const own = (list: readonly Fields[], field: string) => [
-        ...asList(given[field]).map(asObject),
+      const withOwn = (list: readonly Fields[], field: string) => [
+        ...asList(own(given, field)).map(asObject),
         ...list.filter(isOwn),
       ];
-      const keys = own(credentials, "keyauth_credentials")
+      const keys = withOwn(credentials, "keyauth_credentials")
         .map(({ key }) => asText(key))
         .filter(Boolean);
-      const inGroups = asTexts(own(groups, "acls").map(({ group }) => group)).map(itemName);
+      const inGroups = asTexts(withOwn(groups, "acls").map(({ group }) => group)).map(itemName);
       for (const field of Object.keys(given).filter((field) => /_credentials$|_secrets$/.test(field))) {
         if (field !== "keyauth_credentials") result.note(`consumer ${name}`, `its ${field} are not converted`);
       }

@@ -2,6 +2,7 @@
  * The zip that the Nacos console exports: `GROUP/DATA_ID`, and `.metadata.yml` with the type and the app of each. Exports of earlier
  * versions have `.meta.yml` instead. An export has one namespace, and does not name it.
  */
+import { own } from "#base";
 import { asObject, asText, readDocument } from "./documents.ts";
 import {
   Conversion,
@@ -58,7 +59,7 @@ function placeOf(
 }
 
 function keyOf(dataId: string, type = ""): string {
-  const extension = EXTENSIONS[type];
+  const extension = own(EXTENSIONS, type);
   const [, present] = splitExtension(dataId);
   const isKnown = [...Object.values(EXTENSIONS), ".yml"].includes(present);
   return extension === undefined || isKnown ? dataId : `${dataId}${extension}`;

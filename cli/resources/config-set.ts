@@ -1,5 +1,5 @@
 /** Kind ConfigSet: keys of one config set. Keys that no document names stay as they are. */
-import { canonicalJson, own } from "#base";
+import { canonicalJson, own, setOwn } from "#base";
 import type { ControlCalls } from "#client/light";
 import { formatOf, type Items, MASK, type SetName } from "#config-server/api";
 import { CliErrors } from "../errors.ts";
@@ -75,7 +75,7 @@ export const configSet: ResourceKind = {
   async resolve(spec, inputs) {
     const keys: Record<string, Items[string]> = {};
     for (const [key, value] of Object.entries((spec as ConfigSetSpec).keys))
-      keys[key] = await itemFrom(key, value, inputs);
+      setOwn(keys, key, await itemFrom(key, value, inputs));
     return { keys } satisfies Resolved;
   },
   parts: (spec) => Object.keys((spec as Resolved).keys),
@@ -127,7 +127,7 @@ async function release(
 
 function only(items: Items, parts: readonly string[]): Items {
   return Object.fromEntries(
-    parts.flatMap((key) => (Object.hasOwn(items, key) ? [[key, items[key] as Items[string]]] : [])),
+    parts.flatMap((key) => (Object.hasOwn(items, key) ? [[key, own(items, key) as Items[string]]] : [])),
   );
 }
 

@@ -168,7 +168,7 @@ function inputsOf(folder: string, place: string, terminal: Terminal): ResourceIn
       });
     },
     env(name) {
-      const value = name.startsWith("POSTHOUSE_") ? undefined : terminal.environment[name];
+      const value = name.startsWith("POSTHOUSE_") ? undefined : own(terminal.environment, name);
       if (value !== undefined) return value;
       throw CliErrors.RESOURCE_INVALID(`${place}: the environment variable ${name} is not set.`);
     },

@@ -1,4 +1,5 @@
 /** The JSON Schema of a document of resources, made from the table of kinds: for editors, and for the check of `apply`. */
+import { own } from "#base";
 import { KEY_KINDS, RESOURCE_KINDS } from "./kinds.ts";
 
 const NAME = { type: "string", minLength: 1, maxLength: 128 };
@@ -34,7 +35,7 @@ export async function kindSchemas(): Promise<KindSchema[]> {
               required: metadata.filter((field) => !field.endsWith("?")),
               properties: {
                 namespace: { ...NAME, default: "default" },
-                ...Object.fromEntries(fields.map((field) => [field, FIELDS[field]])),
+                ...Object.fromEntries(fields.map((field) => [field, own(FIELDS, field)])),
               },
             },
             spec,

@@ -1,4 +1,5 @@
 /** `posthouse config watch SET`: one line per change of the effective config. */
+import { own } from "#base";
 import type { Command } from "commander";
 import type { EffectiveConfig } from "#config-server/api";
 import { setAction } from "../config-verb.ts";
@@ -47,7 +48,7 @@ function eventOf(config: EffectiveConfig, before: EffectiveConfig | undefined): 
   const { items, revision, releaseKey } = config;
   const known = before?.items ?? {};
   const keys = Object.keys(items);
-  const differs = (key: string) => JSON.stringify(known[key]) !== JSON.stringify(items[key]);
+  const differs = (key: string) => JSON.stringify(own(known, key)) !== JSON.stringify(own(items, key));
   return {
     time: new Date().toISOString(),
     revision,

@@ -9,7 +9,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
   command.action(async (name: string) => {
     await chosenContext(terminal, name);
     const { current, contexts } = await readContexts(terminal);
-    const { [name]: _removed, ...others } = contexts;
+    const others = Object.fromEntries(Object.entries(contexts).filter(([one]) => one !== name));
     await writeContexts(terminal, {
       ...(current === undefined || current === name ? {} : { current }),
       contexts: others,

@@ -5,7 +5,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { Type, type Static } from "typebox";
 import { Check as matches } from "typebox/value";
-import { messageOf, randomId, type AppError, type Host } from "#base";
+import { type AppError, type Host, messageOf, own, randomId } from "#base";
 import { replaceFile } from "#base/files";
 import { ClientErrors } from "../errors.ts";
 
@@ -58,7 +58,7 @@ export class ServiceFile implements AsyncDisposable {
   /** The instances of a service in the file; undefined when the file does not have the service. */
   async load(key: string): Promise<readonly KnownInstance[] | undefined> {
     this.#loaded ??= this.#read();
-    return this.#changed.get(key) ?? (await this.#loaded)[key];
+    return this.#changed.get(key) ?? own(await this.#loaded, key);
   }
 
   /** Writes it in the background. */
