@@ -56,7 +56,7 @@ export class Server {
   }
 
   put(key: string, name: typeof NAME, registration: LocalRegistration, session: string): void {
-    const { address, port, lifecycle = "serving", checks = [], tags = [] } = registration;
+    const { address, port, lifecycle = "serving", weight = 100, checks = [], tags = [] } = registration;
     const known = this.instances.get(key);
     this.instances.set(key, {
       ...name,
@@ -65,7 +65,7 @@ export class Server {
       protocol: "http",
       tags: [...tags],
       metadata: {},
-      weight: 100,
+      weight,
       lifecycle,
       ports: [],
       status: "passing",
