@@ -23,6 +23,7 @@ import { QuotasErrors } from "#quotas/api";
 import { RegistryErrors } from "#registry/api";
 import { modulesPicture, withPicture } from "./architecture/picture.ts";
 import { programSources, readAliases } from "./architecture/sources.ts";
+import { type HttpDocument, httpSections } from "./http-page.ts";
 import { CliErrors } from "../cli/errors.ts";
 import { runCli } from "../cli/program.ts";
 import { resourceSchema } from "../cli/resources/schema.ts";
@@ -198,6 +199,21 @@ async function printed(...args: string[]): Promise<string> {
   return text;
 }
 
+function httpPage(control: string, agent: string): string {
+  const lines = [
+    "# HTTP",
+    NOTE,
+    "",
+    "Requests and answers are JSON unless a row says otherwise. Send `Authorization: Bearer TOKEN`; `GET /v1/me` names the actions that",
+    "the token allows. Errors are problems with a stable [code](errors.md). Watches are Server-Sent Events.",
+    "",
+    ...httpSections("Control API", "openapi.json", JSON.parse(control) as HttpDocument),
+    "",
+    ...httpSections("Agent API", "agent-openapi.json", JSON.parse(agent) as HttpDocument),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
 /** Pages by file name. */
 export async function pages(): Promise<Record<string, string>> {
   const data = await mkdtemp(join(tmpdir(), "posthouse-generate-"));
@@ -225,12 +241,15 @@ export async function pages(): Promise<Record<string, string>> {
       (await fetch(`${base}/metrics`)).text(),
     );
     const text = (await Promise.all(metrics)).join("\n");
+    const control = await document(server.addresses.controlApi);
+    const agent = await document(server.addresses.agent);
     return {
       "settings.md": settingsPage(),
       "errors.md": errorsPage(),
       "metrics.md": metricsPage(text),
-      "openapi.json": await document(server.addresses.controlApi),
-      "agent-openapi.json": await document(server.addresses.agent),
+      "openapi.json": control,
+      "agent-openapi.json": agent,
+      "http.md": httpPage(control, agent),
       "flags.schema.json": `${JSON.stringify(FlagSetSchema, null, 2)}\n`,
       "gateway-config.schema.json": `${gatewayConfigSchema(builtInFilters, 2)}\n`,
       "filters.md": filtersPage(),
