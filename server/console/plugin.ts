@@ -63,13 +63,17 @@ export function consolePlugin(app: FastifyInstance, { host, files }: { host: Hos
   });
 }
 
-/** Whether a path is one of the console's own pages: plain names, the last of them without a dot. */
+/**
+ * Whether a path is one of the console's own pages: plain names. Names of objects, from the second on, may have dots, such as that of a lock;
+ * the first name with a dot is a missing file.
+ */
 function isPage(path: string): boolean {
   const names = path.split("/");
-  if (NO_PAGES.has(names[0] ?? "")) return false;
+  const [first = ""] = names;
+  if (NO_PAGES.has(first) || first.includes(".")) return false;
   const last = names.pop() ?? "";
   const isName = (name: string) => name !== "" && name !== "." && name !== "..";
-  return names.every(isName) && !last.includes(".") && !/[\\\p{Cc}]/u.test(path);
+  return names.every(isName) && last !== "." && last !== ".." && !/[\\\p{Cc}]/u.test(path);
 }
 
 function sendNotBuilt(reply: FastifyReply): FastifyReply {

@@ -56,21 +56,27 @@ async function raw(path: string): Promise<string> {
   return text;
 }
 
-test.each(["/ui/", "/ui/services", "/ui/config/default/orders", "/ui/config/default/orders/", "/ui/a%20b"])(
-  "%s is the page",
-  async (path) => {
-    const answer = await get(path);
-    const text = await answer.text();
-    expect([answer.status, answer.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
-    expect(answer.headers.get("cache-control")).toBe("no-cache");
-    const [, nonce = ""] = /<meta name="csp-nonce" content="([^"]+)">/.exec(text) ?? [];
-    expect(Buffer.from(nonce, "base64")).toHaveLength(16);
-    expect(answer.headers.get("content-security-policy")).toBe(
-      `default-src 'none'; script-src 'self'; style-src 'self' 'nonce-${nonce}'; img-src 'self' data:; font-src 'self'; ` +
-        `connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
-    );
-  },
-);
+// "up" is a link to a folder outside. Its files are not the console's, so such a path is a name in a page.
+test.each([
+  "/ui/",
+  "/ui/services",
+  "/ui/config/default/orders",
+  "/ui/config/default/orders/",
+  "/ui/a%20b",
+  "/ui/locks/nightly.backup",
+  "/ui/up/outside.js",
+])("%s is the page", async (path) => {
+  const answer = await get(path);
+  const text = await answer.text();
+  expect([answer.status, answer.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
+  expect(answer.headers.get("cache-control")).toBe("no-cache");
+  const [, nonce = ""] = /<meta name="csp-nonce" content="([^"]+)">/.exec(text) ?? [];
+  expect(Buffer.from(nonce, "base64")).toHaveLength(16);
+  expect(answer.headers.get("content-security-policy")).toBe(
+    `default-src 'none'; script-src 'self'; style-src 'self' 'nonce-${nonce}'; img-src 'self' data:; font-src 'self'; ` +
+      `connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+  );
+});
 
 test("every response of the console has the headers that protect the page, and each nonce is used once", async () => {
   const nonces = new Set<string | null>();
@@ -148,7 +154,6 @@ test.each([
   "/ui//etc/passwd",
   "/ui/./services",
   "/ui/link.js",
-  "/ui/up/outside.js",
   "/ui/secret.txt",
   "/ui/assets",
   "/ui/assets/",
