@@ -13,6 +13,7 @@ const READ_BY: Record<string, Record<string, string>> = {
     settings: "test/agent/guide.test.ts",
   },
   "cli.md": { text: "test/cli/guide.test.ts" },
+  "config.md": { text: "test/cli/guide.test.ts" },
   "config-transfer.md": { yaml: "test/config-server/transfer-guide.test.ts" },
   "deployment.md": {
     // Their tests check the names, the options and the settings in them; they need Docker or a running systemd.

@@ -14,7 +14,7 @@ import { type Caller, type CallOptions, enc, queryOf, RELEASE_TIMEOUT_MS } from 
 import { setPath } from "./config-paths.ts";
 
 /** How a proposal becomes a release. */
-interface PublishProposal {
+export interface PublishProposal {
   readonly emergency?: true;
   readonly rollout?: RolloutRequest;
 }

@@ -44,14 +44,12 @@ export const HealthTransition = Type.Object({
   at: Type.String({ format: "date-time" }),
   ...state,
   cause: Type.Unsafe<TransitionCause>(
-    Type.Union(
-      Object.keys(TRANSITION_CAUSES).map((name) => Type.Literal(name)),
-      {
-        description: Object.entries(TRANSITION_CAUSES)
-          .map(([name, about]) => `${name}: ${about}`)
-          .join(" · "),
-      },
-    ),
+    Type.String({
+      enum: Object.keys(TRANSITION_CAUSES),
+      description: Object.entries(TRANSITION_CAUSES)
+        .map(([name, about]) => `${name}: ${about}`)
+        .join(" · "),
+    }),
   ),
   check: Type.Optional(Type.String({ description: "The check that changed." })),
   output: Type.Optional(Type.String({ description: "The check's output, shortened." })),

@@ -64,8 +64,8 @@ export function consolePlugin(app: FastifyInstance, { host, files }: { host: Hos
 }
 
 /**
- * Whether a path is one of the console's own pages: plain names. Names of objects, from the second on, may have dots, such as that of a lock;
- * the first name with a dot is a missing file.
+ * Whether a path is one of the console's own pages: plain names. From the second on they are names of objects, such as locks, and may have
+ * dots. A first name with a dot is a missing file.
  */
 function isPage(path: string): boolean {
   const names = path.split("/");

@@ -15,12 +15,12 @@ test("the commands of cli.md print what it shows", { timeout: 180_000 }, async (
   expect(await followGuide("cli.md", { posthouse, data: data.path })).toBe(1);
 });
 
-test("every command that cli.md only shows exists, with its options", async () => {
-  const text = await readFile(join(projectRoot, "docs/guides/cli.md"), "utf8");
+test.each(["cli.md", "config.md"])("every command that %s only shows exists, with its options", async (guide) => {
+  const text = await readFile(join(projectRoot, "docs/guides", guide), "utf8");
   const lines = guideBlocks(text)
     .filter(({ language, marker }) => language === "text" && marker === undefined)
     .flatMap(({ text }) => text.split("\n"))
-    .flatMap((line) => /(?:^|\()posthouse ([a-z -]+?)(?= -| [A-Z~>]|\)| {2}|$)/.exec(line)?.[1] ?? []);
+    .flatMap((line) => /(?:^|\()posthouse ([a-z -]+?)(?= -| [A-Z~>]| \w+\/|\)| {2}|$)/.exec(line)?.[1] ?? []);
   expect(lines.length).toBeGreaterThan(3);
   for (const words of lines) {
     const [first = "", second = ""] = words.split(" ");
