@@ -92,3 +92,25 @@ test("every locked package says where it comes from, and the hash that it must h
   expect(unsaid).toEqual([]);
   expect(Object.keys(locked).length).toBeGreaterThan(100);
 });
+
+test("package-lock.json has every package that another one names, so that npm ci accepts it", () => {
+  type Names = Readonly<Record<string, string>>;
+  const { packages } = JSON.parse(read("package-lock.json")) as {
+    readonly packages: Readonly<
+      Record<string, { readonly dependencies?: Names; readonly optionalDependencies?: Names }>
+    >;
+  };
+  /** The folders in which Node would look, from the package's own upwards. */
+  const isFound = (from: string, name: string): boolean => {
+    const inner = from === "" ? `node_modules/${name}` : `${from}/node_modules/${name}`;
+    if (inner in packages) return true;
+    return from !== "" && isFound(from.slice(0, Math.max(0, from.lastIndexOf("/node_modules/"))), name);
+  };
+  const missing = Object.entries(packages).flatMap(([from, { dependencies, optionalDependencies }]) =>
+    Object.keys({ ...dependencies, ...optionalDependencies })
+      .filter((name) => !isFound(from, name))
+      .map((name) => `${from}: ${name}`),
+  );
+  expect(Object.keys(packages).length).toBeGreaterThan(300);
+  expect(missing).toEqual([]);
+});
