@@ -5,7 +5,7 @@ import { live } from "./world.ts";
 
 /** Seeds in a plain run, and in CI; `SIM_SEEDS` sets another number, `SIM_SEED` names one. */
 const SEEDS = 50;
-const SEEDS_IN_CI = 200;
+const SEEDS_IN_CI = 100;
 /** Lines of the trace shown with a failure. */
 const TRACE_LINES = 60;
 /** Violations shown; the first ones say what happened, the rest follows from them. */
