@@ -52,7 +52,7 @@ const listed = {
   }),
   routes: Type.Array(RouteView, { description: "In the order in which they are compared." }),
   providers: Type.Array(Type.String(), { description: "The jwt providers that a route can name." }),
-  hintedServices: Type.Array(Type.String(), { description: "Services whose hints count; `*` stands for all others." }),
+  hintedServices: Type.Array(Type.String(), { description: "Services whose hints count; `*` means all others." }),
 };
 
 export const RouteList = Type.Object({

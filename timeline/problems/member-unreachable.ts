@@ -14,7 +14,7 @@ export const memberUnreachable: ProblemDetector = {
     for (const { kind, subject, at, to } of latestChanges(KINDS)) {
       if (kind === "member-joined") joined++;
       if (kind !== "member-left" || to === "stopped" || nowMs - Date.parse(at) > SHOWN_MS) continue;
-      // A restarted member has a new id, so each that joined later stands for one that left.
+      // A restarted member has a new ID, so each later arrival accounts for one departure.
       if (joined-- > 0) continue;
       joined = 0;
       yield {

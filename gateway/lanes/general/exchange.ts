@@ -24,7 +24,7 @@ export class Exchange {
   /** Monotonic milliseconds. */
   readonly startedMs: number;
   forward: Forward | undefined;
-  /** The endpoint that answered: after a retry or a hedge, another one than was chosen first. */
+  /** The endpoint that answered. After a retry or a hedge it can differ from the endpoint that was chosen first. */
   answeringEndpoint: Endpoint | undefined;
   /** The route for which the gateway answered without a service: a redirect, a fixed answer, a preflight. */
   answeredBy: CompiledRoute | undefined;

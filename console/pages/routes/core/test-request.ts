@@ -49,7 +49,7 @@ export function withoutSecrets(text: string): string {
     .join("\n");
 }
 
-/** A word that stands for a credential in a copied command. */
+/** Placeholder for a credential in a copied command. */
 export const PLACEHOLDER = { bearer: "TOKEN", apiKey: "API-KEY" } as const;
 
 export function explainRequestOf(form: TestForm, { bearer, apiKey }: TestSecrets): Omit<ExplainRequest, "namespace"> {
