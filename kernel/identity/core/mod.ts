@@ -1,0 +1,3 @@
+/** The pure part of identity: names of workloads, and what holds their current certificate. */
+export * from "./identity-source.ts";
+export * from "./spiffe-id.ts";
