@@ -5,6 +5,11 @@
 import { Type, type Static } from "typebox";
 import { defineErrors } from "#base";
 
+export * from "./contract/bindings.ts";
+export * from "./contract/check.ts";
+export * from "./contract/rotation.ts";
+export * from "./contract/sign-in-list.ts";
+
 /** Names in one limit of a token: enough for the apps of a busy host, and a bound on the comparisons per request. */
 export const LIMIT_NAMES_MAX = 256;
 /** Longest lifetime of an expiring token: ten years, in seconds. */
