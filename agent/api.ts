@@ -56,12 +56,13 @@ const {
   owner: _owner,
   incarnation: _incarnation,
   verdicts: _verdicts,
+  ingress,
   address,
   ...facts
 } = RegistryRegistration.properties;
 
-/** The registration of a service on this host. The agent adds the session, the owner and `probedBy`. */
-export const LocalRegistration = Type.Object({ address, ...facts }, { additionalProperties: false });
+/** The registration of a service on this host. The agent adds the session, the owner and `probedBy`. The sidecar states the ingress. */
+export const LocalRegistration = Type.Object({ address, ingress, ...facts }, { additionalProperties: false });
 export type LocalRegistration = Static<typeof LocalRegistration>;
 
 /** Body of `PUT /v1/agent/services/:id`, and a service of a definition file without its id. */

@@ -46,6 +46,16 @@ const PortNumber = Type.Integer({ minimum: 1, maximum: 65_535 });
 export const Port = Type.Object({ name: Name, port: PortNumber, protocol: Protocol }, { additionalProperties: false });
 export type Port = Static<typeof Port>;
 
+/** Where the sidecar of an instance accepts connections over mTLS, and forwards them to the instance. */
+export const Ingress = Type.Object(
+  { port: { ...PortNumber, description: "Port at the instance's address." } },
+  {
+    additionalProperties: false,
+    description: "The mTLS ingress of the instance's sidecar. Callers with an identity of their own connect to it.",
+  },
+);
+export type Ingress = Static<typeof Ingress>;
+
 /**
  * The state that an instance declares itself, separate from its health, which checks determine. Clients send new requests
  * to serving instances.
@@ -80,6 +90,7 @@ export const Registration = Type.Object(
         { maxItems: PORTS_PER_INSTANCE_MAX, default: [], description: "Other ports, by name." },
       ),
     ),
+    ingress: Type.Optional(Ingress),
     tags: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { maxItems: 64, default: [] })),
     metadata: Type.Optional(
       Type.Record(Type.String({ maxLength: 128 }), Type.String({ maxLength: 4096 }), {
@@ -151,6 +162,7 @@ export const Instance = Type.Object({
   port: Type.Integer(),
   protocol: Protocol,
   ports: Type.Array(Port),
+  ingress: Type.Optional(Ingress),
   tags: Type.Array(Type.String()),
   metadata: Type.Record(Type.String(), Type.String()),
   weight: Type.Integer(),

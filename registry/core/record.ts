@@ -1,5 +1,5 @@
 /** The stored records of instances, verdicts and tombstones. Every default is filled in, and nothing derived is stored. */
-import type { Check, CheckStatus, Lifecycle, Port, Protocol, Registration } from "../api.ts";
+import type { Check, CheckStatus, Ingress, Lifecycle, Port, Protocol, Registration } from "../api.ts";
 import { storedCheck, type StoredCheck } from "./stored-check.ts";
 
 export interface InstanceRecord {
@@ -7,6 +7,7 @@ export interface InstanceRecord {
   readonly port: number;
   readonly protocol: Protocol;
   readonly ports: readonly Port[];
+  readonly ingress?: Ingress;
   readonly tags: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
   readonly weight: number;
@@ -42,7 +43,7 @@ export interface TombstoneRecord {
 /** A registration as it is stored. `checks`: the defaults of its service, for an instance that states none. */
 export function recordOf(registration: Registration, checks: readonly Check[] = []): InstanceRecord {
   const { address, port, protocol = "http", ports = [], tags = [], metadata = {}, weight = 100 } = registration;
-  const { version, zone, owner, incarnation, lifecycle = "serving", probedBy = "server" } = registration;
+  const { version, zone, ingress, owner, incarnation, lifecycle = "serving", probedBy = "server" } = registration;
   const stated = registration.checks ?? (probedBy === "server" ? checks : []);
   const host = address.includes(":") ? `[${address}]` : address;
   const scheme = protocol === "https" || protocol === "grpcs" || protocol === "tls" ? "https" : "http";
@@ -51,6 +52,7 @@ export function recordOf(registration: Registration, checks: readonly Check[] = 
     port,
     protocol,
     ports: ports.map(({ name, port, protocol = "http" }) => ({ name, port, protocol })),
+    ...(ingress === undefined ? {} : { ingress: { port: ingress.port } }),
     tags: [...tags],
     metadata: { ...metadata },
     weight,

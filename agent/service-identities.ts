@@ -1,0 +1,20 @@
+/**
+ * The certificates of the services of this host, as the sidecar needs them. The agent's certificate keeper makes the keys, requests
+ * the certificates by CSR, and renews them; without one, services of this host have no ingress and no upstreams over mTLS.
+ */
+import type { IdentitySource } from "#identity/core";
+
+export interface ServiceIdentities {
+  /**
+   * The identity of a service, kept current until it is released. Two holders of one name share one certificate.
+   * `current` stays undefined while the control plane refuses or does not answer.
+   */
+  hold(name: { readonly namespace: string; readonly service: string }): HeldIdentity;
+}
+
+export interface HeldIdentity {
+  readonly source: IdentitySource;
+  /** Why there is no certificate yet, or why the last renewal failed. */
+  readonly problem: string | undefined;
+  release(): void;
+}
