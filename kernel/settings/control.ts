@@ -16,6 +16,13 @@ export const CONTROL_ROWS = {
     description: "Control APIs that a gateway, an agent or a command calls.",
   },
   token: { description: "Token for those control APIs." },
+  controlCaFile: {
+    description: "PEM file of the authorities that those control APIs are verified by. Absent: those of the system.",
+  },
+  controlFingerprint: {
+    description:
+      "SHA-256 fingerprint, in hex, of the authority that those control APIs are verified by; `posthouse up` prints it.",
+  },
 } as const satisfies Record<string, { readonly default?: readonly string[]; readonly description: string }>;
 
 /** How a setting is spelled on the command line and in the environment. */

@@ -82,6 +82,30 @@ export const Settings = Type.Object(
           "and DNS. A port that is set explicitly keeps its value.",
       }),
     ),
+    tls: oneOf(["auto", "on", "off"], {
+      default: "auto",
+      description:
+        "TLS on the control API, the operations port and the agent's port. auto: on for an address beyond this machine.",
+    }),
+    tlsCertFile: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          "PEM certificate chain of those ports, read again after each change. Absent: one from the certificate authority of the control plane.",
+      }),
+    ),
+    tlsKeyFile: Type.Optional(Type.String({ minLength: 1, description: "PEM key of tlsCertFile." })),
+    tlsNames: Type.Array(Type.String({ format: "host-address", maxLength: 253 }), {
+      default: [],
+      maxItems: 64,
+      description:
+        "More names and addresses in the certificate of this machine, beside its host name, its addresses and localhost.",
+    }),
+    trustDomain: Type.String({
+      default: "posthouse",
+      pattern: "^[a-z0-9._-]{1,255}$",
+      description: "Trust domain of the certificate authority: the first part of every SPIFFE id.",
+    }),
     insecurePlaintext: Type.Boolean({
       default: false,
       description:
@@ -99,6 +123,17 @@ export const Settings = Type.Object(
     }),
     etcdUsername: Type.Optional(Type.String({ description: "User name for etcd, if it requires one." })),
     etcdPassword: Type.Optional(Type.String({ secret: true, description: "Password for etcd." })),
+    etcdCaFile: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          "PEM file of the authorities that etcd is verified by, for https URLs. Absent: those of the system.",
+      }),
+    ),
+    etcdCertFile: Type.Optional(
+      Type.String({ minLength: 1, description: "PEM client certificate for etcd, if it requires one." }),
+    ),
+    etcdKeyFile: Type.Optional(Type.String({ minLength: 1, description: "PEM key of etcdCertFile." })),
     storeStartSeconds: Type.Number({
       default: 10,
       minimum: 0.1,
@@ -129,6 +164,10 @@ export const Settings = Type.Object(
     }),
     controlUrls: Type.Array(url(), { ...CONTROL_ROWS.controlUrls, minItems: 1 }),
     token: Type.Optional(Type.String({ secret: true, ...CONTROL_ROWS.token })),
+    controlCaFile: Type.Optional(Type.String({ minLength: 1, ...CONTROL_ROWS.controlCaFile })),
+    controlFingerprint: Type.Optional(
+      Type.String({ pattern: "^(?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$", ...CONTROL_ROWS.controlFingerprint }),
+    ),
     operationsPort: port("Port of /livez, /readyz and /metrics in a gateway process without the control API.", 8502),
     secretKeyFile: Type.Optional(
       Type.String({
