@@ -35,8 +35,8 @@ function sameFacts(ours: LocalRegistration, theirs: Instance): boolean {
 
 function factsOf(stated: LocalRegistration | Instance) {
   const { address, port, protocol = "http", ports = [], tags = [], metadata = {}, weight = 100 } = stated;
-  const { version, zone, checks = [] } = stated;
+  const { version, zone, ingress, checks = [] } = stated;
   const named = ports.map(({ name, port, protocol = "http" }) => ({ name, port, protocol }));
   const kinds = checks.map(({ id, type }) => ({ id, type }));
-  return { address, port, protocol, ports: named, tags, metadata, weight, version, zone, checks: kinds };
+  return { address, port, protocol, ports: named, tags, metadata, weight, version, zone, ingress, checks: kinds };
 }

@@ -106,6 +106,7 @@ export function slim(instance: CatalogInstance): CatalogInstance {
     port,
     protocol,
     ports,
+    ingress,
     weight,
     lifecycle,
     status,
@@ -125,6 +126,7 @@ export function slim(instance: CatalogInstance): CatalogInstance {
     lifecycle,
     status,
     ...(metadata && Object.keys(metadata).length > 0 ? { metadata } : {}),
+    ...(ingress === undefined ? {} : { ingress }),
     ...(zone === undefined ? {} : { zone }),
     ...(keepAliveMs === undefined ? {} : { keepAliveMs }),
   };

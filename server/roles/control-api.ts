@@ -8,6 +8,7 @@ import { gatewayReleaseCheckWith, loadFilters } from "#gateway/config-text";
 import { loadExplain } from "#gateway/explain";
 import { isLoopback } from "#http";
 import { type Settings, spellings } from "#settings";
+import { serviceRulesReleaseCheck } from "#sidecar/rules";
 import { openStore, type StoreOptions } from "#store";
 import { ServerErrors } from "../api.ts";
 import { builtConsoleFolder } from "../console/folder.ts";
@@ -42,7 +43,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
   const control = stack.use(
     await createControlApi(host, {
       store,
-      releaseChecks: [gatewayReleaseCheckWith(filters), flagsReleaseCheck, logReleaseCheck],
+      releaseChecks: [gatewayReleaseCheckWith(filters), flagsReleaseCheck, logReleaseCheck, serviceRulesReleaseCheck],
       exposed: !isLoopback(settings.host),
       consoleFolder: builtConsoleFolder(),
       startMs: settings.storeStartSeconds * 1000,

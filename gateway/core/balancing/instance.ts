@@ -9,6 +9,8 @@ export interface CatalogInstance {
   readonly port: number;
   readonly protocol: string;
   readonly ports: readonly { readonly name: string; readonly port: number; readonly protocol: string }[];
+  /** Where its sidecar accepts connections over mTLS. */
+  readonly ingress?: { readonly port: number } | undefined;
   readonly weight: number;
   readonly lifecycle: "starting" | "serving" | "draining" | "stopped";
   readonly status: "passing" | "warning" | "critical" | "unknown";
