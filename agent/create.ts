@@ -19,6 +19,7 @@ import { AgentErrors, type AgentStatus } from "./api.ts";
 import type { ControlPlane } from "./caches.ts";
 import { DefinitionFiles } from "./definition-files.ts";
 import { agentFlags } from "./flags.ts";
+import { type ControlWay, forwardControlApi, hasControlToken } from "./forwarding/forwarding.ts";
 import { guardLocalApi, isOpenPath } from "./local-access.ts";
 import { LocalSocket } from "./local-socket.ts";
 import { localTokens, type LocalToken } from "./local-tokens.ts";
@@ -48,11 +49,15 @@ export interface RunningAgent extends AsyncDisposable {
   status(): AgentStatus;
 }
 
+export interface AgentParts {
+  readonly client: ControlPlane;
+  /** The way of forwarded requests, apart from the client's, so that they do not delay the agent's own calls. Absent: none. */
+  readonly way?: ControlWay;
+  readonly settings: AgentSettings;
+}
+
 /** @throws AGENT_DEFINITION_INVALID, AGENT_FOLDER_UNUSABLE */
-export async function createAgent(
-  parentHost: Host,
-  { client, settings }: { client: ControlPlane; settings: AgentSettings },
-): Promise<RunningAgent> {
+export async function createAgent(parentHost: Host, { client, way, settings }: AgentParts): Promise<RunningAgent> {
   const log = parentHost.log.child({ role: "agent" });
   const host: Host = { ...parentHost, log };
   const files = new DefinitionFiles(host, settings);
@@ -65,7 +70,7 @@ export async function createAgent(
   await using starting = new AsyncDisposableStack();
   const agent = starting.use(new LocalAgent(host, { client, settings, snapshot }));
   const tasks = starting.use(new TaskGroup(log));
-  const { app, socket } = createLocalApi(host, { agent, settings, tokens });
+  const { app, socket } = createLocalApi(host, { agent, way, settings, tokens });
   starting.defer(() => closeHttpServer(host, app));
   const running = starting.move();
 
@@ -92,16 +97,23 @@ export async function createAgent(
   };
 }
 
+interface LocalApiParts {
+  readonly agent: LocalAgent;
+  readonly way: ControlWay | undefined;
+  readonly settings: AgentSettings;
+  readonly tokens: readonly LocalToken[];
+}
+
 /** The local API with its guard and pages, not listening yet. */
 function createLocalApi(
   host: Host,
-  { agent, settings, tokens }: { agent: LocalAgent; settings: AgentSettings; tokens: readonly LocalToken[] },
+  { agent, way, settings, tokens }: LocalApiParts,
 ): { readonly app: FastifyInstance; readonly socket: LocalSocket } {
   const app = createHttpServer(host, { name: "agent" });
   const socket = new LocalSocket(host, app, settings.dataDir);
   app.addHook("onClose", () => socket[Symbol.asyncDispose]());
   const badTokens = new BadTokens(host, "agent");
-  guardLocalApi(app, { host: settings.host, tokens, isOwner: socket.has, badTokens });
+  guardLocalApi(app, { host: settings.host, tokens, isOwner: socket.has, badTokens, isForwarded: hasControlToken });
   const about = { title: "posthouse agent API", version: settings.version };
   registerOpenApi(app, DOCUMENT, {
     ...about,
@@ -116,8 +128,12 @@ function createLocalApi(
   });
   registerPages(app, { ...about, document: DOCUMENT });
   registerOperations(app, host, { notReady: () => agent.notReady(), guardMetrics: !isLoopback(settings.host) });
-  agentPlugin(app, agent);
+  // Streams and long polls end with it, since a stop must not wait for them.
+  const closing = new AbortController();
+  app.addHook("preClose", async () => closing.abort(new Error("stopping")));
+  agentPlugin(app, agent, closing.signal);
   agentFlags(app, host, agent);
+  if (way) forwardControlApi(app, host, { way, badTokens, closing: closing.signal });
   return { app, socket };
 }
 

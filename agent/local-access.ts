@@ -1,7 +1,7 @@
 /**
  * Access to the local API. The file system decides which user opens its Unix socket; a request to the port needs one of its
  * tokens. On loopback a Host header that is not loopback is also rejected, so that a web page in a browser on this host cannot
- * reach the API (DNS rebinding).
+ * reach the API (DNS rebinding). Requests of web pages are rejected by what the browser says about their origin.
  */
 import { createHash } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
@@ -26,9 +26,14 @@ export interface LocalGuard {
   /** Whether a request came over the Unix socket. */
   readonly isOwner: (request: FastifyRequest) => boolean;
   readonly badTokens: BadTokens;
+  /** Whether a request is forwarded with its caller's own token of the control plane, which then decides. */
+  readonly isForwarded: (request: FastifyRequest) => boolean;
 }
 
-export function guardLocalApi(app: FastifyInstance, { host, tokens, isOwner, badTokens }: LocalGuard): void {
+export function guardLocalApi(
+  app: FastifyInstance,
+  { host, tokens, isOwner, badTokens, isForwarded }: LocalGuard,
+): void {
   // By digest, so that the time of a lookup does not depend on the token that was sent.
   const known = new Map<string, Principal>(tokens.map(({ token, principal }) => [digest(token), principal]));
   const owner = localPrincipal("local");
@@ -47,6 +52,8 @@ export function guardLocalApi(app: FastifyInstance, { host, tokens, isOwner, bad
     }
     const path = request.routeOptions.url ?? "";
     if (OPEN.has(path) || (guardHost && path === METRICS)) return;
+    requireNoWebPage(request);
+    if (isForwarded(request)) return;
     const sent = bearerOf(request);
     const principal = sent === undefined ? undefined : known.get(digest(sent));
     if (principal === undefined) {
@@ -57,6 +64,18 @@ export function guardLocalApi(app: FastifyInstance, { host, tokens, isOwner, bad
     }
     request.principal = principal;
   });
+}
+
+/**
+ * The local API has no pages that call it, so a browser has no reason to. A person may open an address of it, which no page asked for.
+ * @throws AGENT_CROSS_ORIGIN
+ */
+function requireNoWebPage({ headers }: FastifyRequest): void {
+  const site = headers["sec-fetch-site"];
+  if (headers.origin === undefined && (site === undefined || site === "none" || site === "same-origin")) return;
+  throw AgentErrors.CROSS_ORIGIN(
+    `A web page (${headers.origin ?? `Sec-Fetch-Site: ${String(site)}`}) made this request. The local API is for programs of this host only.`,
+  );
 }
 
 function digest(text: string): string {

@@ -1,6 +1,7 @@
 /** The agent: it runs on each host, registers its services, runs their checks, and writes config files. */
 export * from "./api.ts";
-export { type AgentListeners, createAgent, type RunningAgent } from "./create.ts";
+export { type AgentListeners, type AgentParts, createAgent, type RunningAgent } from "./create.ts";
 export { localTokenPath } from "./local-tokens.ts";
 export * from "./settings.ts";
 export type { ControlPlane } from "./caches.ts";
+export type { ControlWay } from "./forwarding/forwarding.ts";

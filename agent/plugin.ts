@@ -10,11 +10,9 @@ import { fileRoutes } from "./routes/files.ts";
 import { OPEN, TAGS } from "./routes/request.ts";
 import { serviceRoutes } from "./routes/services.ts";
 
-export function agentPlugin(app: FastifyInstance, agent: LocalAgent): void {
-  const closing = new AbortController();
-  app.addHook("preClose", async () => closing.abort(new Error("stopping")));
+export function agentPlugin(app: FastifyInstance, agent: LocalAgent, closing: AbortSignal): void {
   serviceRoutes(app, agent.services);
-  configRoutes(app, agent, closing.signal);
+  configRoutes(app, agent, closing);
   fileRoutes(app, agent.files);
   app.withTypeProvider<TypeBoxTypeProvider>().get(
     "/v1/agent/status",

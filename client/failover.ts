@@ -190,7 +190,7 @@ export class FailoverTransport implements Transport {
 }
 
 /** Whether a repetition changes nothing: true for reads, and for calls that their caller marks. */
-function isRepeatable({ method, repeatable = method === "GET" }: TransportRequest): boolean {
+function isRepeatable({ method, repeatable = method === "GET" || method === "HEAD" }: TransportRequest): boolean {
   return repeatable;
 }
 

@@ -13,7 +13,7 @@ export interface RawBody {
 }
 
 export interface TransportRequest {
-  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
   /** Path and query. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -21,7 +21,7 @@ export interface TransportRequest {
   readonly body?: unknown;
   /** Sent unchanged, in place of `body`. */
   readonly raw?: RawBody;
-  /** Whether a repetition changes nothing, so that the call may be sent to another member after no answer. Absent: only for a GET. */
+  /** Whether a repetition changes nothing, so that the call may be sent to another member after no answer. Absent: only for a read. */
   readonly repeatable?: boolean;
   /** Whether the call only tests if the member answers. */
   readonly isProbe?: boolean;

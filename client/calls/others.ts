@@ -1,5 +1,13 @@
 /** Calls about tokens, shared limits, and how gateways handle a request. */
-import type { CallerInfo, IssuedToken, SignInLink, TokenList, TokenRequest } from "#access/api";
+import type {
+  CallerInfo,
+  IssuedToken,
+  ServiceToken,
+  ServiceTokenRequest,
+  SignInLink,
+  TokenList,
+  TokenRequest,
+} from "#access/api";
 import type { ExplainAnswer, ExplainRequest, GatewayCheckAnswer, GatewayCheckRequest, RouteList } from "#gateway/api";
 import type { TrafficReport } from "#traffic/api";
 import type { QuotaAnswer, QuotaRequest } from "#quotas/api";
@@ -27,6 +35,9 @@ export function tokenCalls(caller: Caller) {
     /** The answer contains the token, which is never shown again. */
     issueToken: (body: TokenRequest, options: CallOptions = {}) =>
       caller.call<IssuedToken>("POST", "/v1/tokens", body, options),
+    /** A short-lived token within the limits of the caller, for a program on its host. */
+    serviceToken: (body: ServiceTokenRequest, options: CallOptions = {}) =>
+      caller.call<ServiceToken>("POST", "/v1/service-tokens", body, options),
     /** @throws ACCESS_TOKEN_NOT_FOUND */
     revokeToken: (id: string, options: CallOptions = {}) =>
       caller.call<void>("DELETE", `/v1/tokens/${enc(id)}`, undefined, options),

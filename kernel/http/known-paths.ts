@@ -1,6 +1,13 @@
 /** The methods of a path, for a request without a route: 405 with `Allow` for a known path, else 404. */
 import type { FastifyInstance } from "fastify";
 
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** Whether the route takes the paths that no other route has, to forward them. It is not part of this server's own API. */
+    isFallback?: boolean;
+  }
+}
+
 export interface KnownPaths {
   /** Methods of a URL's path, in order; none for an unknown path. */
   methodsOf(url: string): string[];
@@ -9,7 +16,8 @@ export interface KnownPaths {
 /** Call before any route. */
 export function knownPaths(app: FastifyInstance): KnownPaths {
   const routes = new Map<string, { readonly pattern: RegExp; readonly methods: Set<string> }>();
-  app.addHook("onRoute", ({ url, method }) => {
+  app.addHook("onRoute", ({ url, method, config }) => {
+    if (config?.isFallback) return;
     const known = routes.get(url) ?? { pattern: patternOf(url), methods: new Set() };
     for (const one of [method].flat()) known.methods.add(one.toUpperCase());
     routes.set(url, known);

@@ -62,7 +62,7 @@ export function registerOpenApi(app: FastifyInstance, path: string, options: Ope
   const isOpen = (url: string, action: string | undefined) => options.isOpen?.(url) ?? action === "open";
   app.addHook("onRoute", ({ method, url, schema = {}, config }) => {
     const { hide = false } = schema as RouteSchema;
-    if (hide) return;
+    if (hide || config?.isFallback) return;
     for (const one of [method].flat()) {
       if (one !== "HEAD" && one !== "OPTIONS") {
         routes.push({

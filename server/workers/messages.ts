@@ -35,7 +35,7 @@ export type Listening = readonly Listener[];
 /** A request to the control plane, which the main process makes with its own token. */
 export interface RelayedRequest {
   readonly id: number;
-  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: unknown;
