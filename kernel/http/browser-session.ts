@@ -27,20 +27,29 @@ const TLS_COOKIE = `__Host-${COOKIE}`;
 const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** The session that a request carries, unverified. */
-export function sessionCookieOf({ headers }: FastifyRequest): string | undefined {
-  if (headers.cookie === undefined) return undefined;
-  const pairs = headers.cookie.split(";").map((pair) => pair.trim());
-  const valueOf = (name: string) => pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
-  // A neighbor on the network can plant the plain cookie, but not this one.
-  return valueOf(TLS_COOKIE) ?? valueOf(COOKIE);
+export function sessionCookieOf(request: FastifyRequest): string | undefined {
+  // A neighbor on the network can plant the plain cookie, but not the other one.
+  return cookieNamed(request, TLS_COOKIE) ?? cookieNamed(request, COOKIE);
 }
 
-/** Stores a session in the browser. The request must be of the same origin. */
+/** The value of a cookie that a request carries. */
+export function cookieNamed({ headers }: FastifyRequest, name: string): string | undefined {
+  const pairs = headers.cookie?.split(";").map((pair) => pair.trim());
+  return pairs?.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
+/**
+ * Stores a session in the browser. The request must be of the same origin, or prove otherwise that this browser wants the session.
+ * `isTls`: whether the browser uses TLS, where the request cannot show it.
+ */
 export function setSessionCookie(
   reply: FastifyReply,
-  { value, seconds }: { readonly value: string; readonly seconds: number },
+  {
+    value,
+    seconds,
+    isTls = isOverTls(reply.request),
+  }: { readonly value: string; readonly seconds: number; readonly isTls?: boolean },
 ): void {
-  const isTls = isOverTls(reply.request);
   void reply.header("set-cookie", cookieText(isTls ? TLS_COOKIE : COOKIE, { value, seconds, isTls }));
 }
 

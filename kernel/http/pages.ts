@@ -4,6 +4,8 @@ import { OPEN_ERROR_PAGES, registerErrorPages } from "./error-pages.ts";
 import { escapeHtml, isForPeople, sendPage } from "./page-answer.ts";
 import { ERRORS_PATH } from "./problem.ts";
 
+export { escapeHtml, isForPeople, sendPage };
+
 export interface PageOptions {
   /** Such as `posthouse control API`. */
   readonly title: string;
