@@ -1,11 +1,13 @@
 /** Whether the caller of a request is still connected. */
 import type { ServerResponse } from "node:http";
+import type { Http2ServerResponse } from "node:http2";
 import type { FastifyReply } from "fastify";
 import { HttpErrors } from "./problem.ts";
 
 /** Calls back once when the caller disconnects; at once when it already has, for example during authentication. */
 export function onGone(raw: ServerResponse, callback: () => void): void {
-  if (raw.destroyed) return callback();
+  const { stream } = raw as unknown as Partial<Http2ServerResponse>;
+  if (stream?.destroyed ?? raw.destroyed) return callback();
   let gone = false;
   const once = () => {
     if (!gone) callback();

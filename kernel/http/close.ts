@@ -1,6 +1,7 @@
 /** Closes an HTTP server in bounded time, whatever its clients do. */
 import type { FastifyInstance } from "fastify";
 import type { Host } from "#base";
+import { cutConnections } from "./server.ts";
 
 /**
  * Milliseconds for running requests to finish after a server begins to close; then their connections are cut. Without a bound, one
@@ -12,7 +13,7 @@ export const CLOSE_MS_MAX = 5_000;
 export async function closeHttpServer(host: Host, app: FastifyInstance): Promise<void> {
   const cancel = host.clock.after(CLOSE_MS_MAX, () => {
     host.log.warn({ ms: CLOSE_MS_MAX }, "connections were cut because their requests did not finish in time");
-    app.server.closeAllConnections();
+    cutConnections(app);
   });
   try {
     await app.close();

@@ -5,9 +5,10 @@
  */
 import type { FastifyInstance } from "fastify";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import { type Host, own } from "#base";
-import { HttpErrors, typeOfProblem } from "./problem.ts";
+import { rawAnswer } from "./raw-answer.ts";
 
 /** Descriptors for files, the store, pipes, DNS, and listeners. */
 const DESCRIPTORS_RESERVED = 96;
@@ -23,11 +24,21 @@ export function connectionsMax(name: string, descriptorsMax: number): number {
   return Math.max(CONNECTIONS_MIN, Math.floor((descriptorsMax - DESCRIPTORS_RESERVED) * share));
 }
 
-export function limitConnections(host: Host, app: FastifyInstance, name: string): void {
+/** One connection, and the requests under way on it: one over HTTP/1.1, many over HTTP/2. */
+interface OpenConnection {
+  readonly socket: Socket;
+  running: number;
+}
+
+/** Returns the function that cuts all connections. */
+export function limitConnections(host: Host, app: FastifyInstance, name: string, isTls: boolean): () => void {
   const max = host.descriptorsMax === undefined ? Infinity : connectionsMax(name, host.descriptorsMax);
+  const open = new Set<OpenConnection>();
   /** Connections without a running request, the longest idle one first. */
-  const idle = new Set<Socket>();
-  const open = new Set<Socket>();
+  const idle = new Set<OpenConnection>();
+  /** By the socket or the session that requests name. Under TLS, those exist only after the handshake. */
+  const found = new WeakMap<object, OpenConnection>();
+  const byPeer = new Map<string, OpenConnection>();
   const count = host.metrics
     .gauge({ name: "posthouse_http_connections", help: "Open connections, by server.", labelNames: ["server"] })
     .labels(name);
@@ -37,48 +48,68 @@ export function limitConnections(host: Host, app: FastifyInstance, name: string)
     labelNames: ["server", "action"],
   });
   app.server.on("connection", (socket: Socket) => {
-    open.add(socket);
-    idle.add(socket);
+    const connection: OpenConnection = { socket, running: 0 };
+    const peer = peerOf(socket);
+    open.add(connection);
+    idle.add(connection);
+    found.set(socket, connection);
+    if (isTls) byPeer.set(peer, connection);
     count.set(open.size);
-    socket.once("close", () => forget(socket));
+    socket.once("close", () => {
+      forget(connection);
+      if (byPeer.get(peer) === connection) byPeer.delete(peer);
+    });
     if (open.size <= max) return;
     const [oldest] = idle;
-    if (oldest !== undefined && oldest !== socket) {
+    if (oldest !== undefined && oldest !== connection) {
       closed.labels(name, "closed").inc();
       forget(oldest);
-      oldest.destroy();
+      oldest.socket.destroy();
     } else {
       closed.labels(name, "refused").inc();
+      forget(connection);
       refuse(socket);
     }
   });
-  app.server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
-    idle.delete(socket);
+  const secured = (key: object, socket: Pick<Socket, "remoteAddress" | "remotePort">) => {
+    const connection = byPeer.get(peerOf(socket));
+    if (connection) found.set(key, connection);
+  };
+  if (isTls) {
+    app.server.on("secureConnection", (socket: Socket) => secured(socket, socket));
+    app.server.on("session", (session: ServerHttp2Session) => secured(session, session.socket));
+  }
+  app.server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    const { stream } = request as unknown as Partial<Http2ServerRequest>;
+    const connection = found.get(stream === undefined ? request.socket : (stream.session ?? {}));
+    if (!connection) return;
+    connection.running += 1;
+    idle.delete(connection);
     response.once("close", () => {
-      if (open.has(socket)) idle.add(socket);
+      connection.running -= 1;
+      if (connection.running === 0 && open.has(connection)) idle.add(connection);
     });
   });
+  return () => {
+    for (const { socket } of open) socket.destroy();
+  };
 
-  function forget(socket: Socket): void {
-    open.delete(socket);
-    idle.delete(socket);
+  function forget(connection: OpenConnection): void {
+    open.delete(connection);
+    idle.delete(connection);
     count.set(open.size);
   }
 
   function refuse(socket: Socket): void {
-    const { title, status, code } = HttpErrors.TOO_MANY_CONNECTIONS;
-    const body = JSON.stringify({
-      type: typeOfProblem(code),
-      title,
-      status,
-      code,
-      detail: `All ${max} connections of this server are busy. Try again shortly.`,
-    });
+    // Under TLS an answer would need a handshake, which is the work that this limit avoids.
+    if (isTls) return void socket.destroy();
+    const detail = `All ${max} connections of this server are busy. Try again shortly.`;
     socket.on("error", () => {});
-    socket.end(
-      `HTTP/1.1 ${status} ${title}\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-      () => socket.destroy(),
-    );
-    forget(socket);
+    socket.end(rawAnswer("TOO_MANY_CONNECTIONS", { detail, headers: "retry-after: 1\r\n" }), () => socket.destroy());
   }
+}
+
+/** Names one TCP connection of a listener for as long as it is open. */
+function peerOf({ remoteAddress, remotePort }: Pick<Socket, "remoteAddress" | "remotePort">): string {
+  return `${remoteAddress} ${remotePort}`;
 }

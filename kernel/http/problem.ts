@@ -8,6 +8,7 @@ import { AppError, defineErrors, messageOf, type Log, own, schemaProblems } from
 export const HttpErrors = defineErrors("HTTP", {
   INVALID: { status: 400, title: "Request not valid" },
   MALFORMED: { status: 400, title: "Body not readable" },
+  TLS_ONLY: { status: 400, title: "This port accepts TLS only" },
   TOKEN_MISSING: { status: 401, title: "Token missing" },
   TOKEN_INVALID: { status: 401, title: "Token not valid" },
   TOKEN_EXPIRED: { status: 401, title: "Token expired" },

@@ -3,13 +3,20 @@
  * trace id. Roles register their routes on it.
  */
 import { randomUUID } from "node:crypto";
-import Fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
+import type { Http2SecureServer } from "node:http2";
+import Fastify, {
+  type FastifyHttp2SecureOptions,
+  type FastifyInstance,
+  type FastifyRequest,
+  type FastifyServerOptions,
+} from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Ajv, type Options as AjvOptions, type ValidateFunction } from "ajv";
 import addFormats from "ajv-formats";
 import {
   formatTraceparent,
   LATENCY_BUCKETS_SECONDS,
+  own,
   parseTraceparent,
   type CounterChild,
   type HistogramChild,
@@ -20,11 +27,15 @@ import {
 import { BODY_BYTES_DEFAULT, readJsonBodies } from "./body.ts";
 import { limitConnections } from "./connections.ts";
 import { knownPaths } from "./known-paths.ts";
-import { HttpErrors, sendProblem, typeOfProblem } from "./problem.ts";
+import { HttpErrors, sendProblem } from "./problem.ts";
+import { rawAnswer } from "./raw-answer.ts";
+import { type ListenerTls, serveTls, tlsServerOptions } from "./tls.ts";
 
 /** Longest time for a whole request to arrive, and for its head; slower clients are cut. Milliseconds. */
 export const REQUEST_MS_MAX = 30_000;
 export const HEADERS_MS_MAX = 10_000;
+/** Bytes of a request's head. */
+const HEADER_BYTES_MAX = 16 * 1024;
 /** Idle time on a kept-alive connection; above the minute that load balancers in front use. Milliseconds. */
 export const KEEP_ALIVE_MS = 65_000;
 
@@ -37,39 +48,17 @@ declare module "fastify" {
 export interface HttpServerOptions {
   /** Names the server in metrics, spans and logs: `api`, `agent`. */
   readonly name: string;
+  /** Absent: plain HTTP/1.1. */
+  readonly tls?: ListenerTls | undefined;
 }
 
 /** Plugins take this, so that schemas type their handlers. */
 export type TypedApp = ReturnType<typeof typed>;
 const typed = (app: FastifyInstance) => app.withTypeProvider<TypeBoxTypeProvider>();
 
-export function createHttpServer(host: Host, options: HttpServerOptions): FastifyInstance {
-  const log = host.log.child({ server: options.name });
-  const app = Fastify({
-    logger: false,
-    bodyLimit: BODY_BYTES_DEFAULT,
-    requestTimeout: REQUEST_MS_MAX,
-    handlerTimeout: 0,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    http: { headersTimeout: HEADERS_MS_MAX, connectionsCheckingInterval: 5_000, maxHeaderSize: 16 * 1024 },
-    forceCloseConnections: "idle",
-    routerOptions: { ignoreTrailingSlash: false, maxParamLength: 256 },
-    genReqId: () => randomUUID(),
-    clientErrorHandler: (error, socket) => {
-      // Not HTTP at all, or too slow: send one line and close. A problem document would need a request.
-      if (error.code === "ECONNRESET" || !socket.writable) {
-        socket.destroy();
-        return;
-      }
-      const code = error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : error.code === "HPE_HEADER_OVERFLOW" ? 431 : 400;
-      const row =
-        code === 408 ? HttpErrors.TIMEOUT : code === 431 ? HttpErrors.HEADERS_TOO_LARGE : HttpErrors.MALFORMED;
-      const body = JSON.stringify({ type: typeOfProblem(row.code), title: row.title, status: code, code: row.code });
-      socket.end(
-        `HTTP/1.1 ${code} ${row.title}\r\ncontent-type: application/problem+json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
-      );
-    },
-  });
+export function createHttpServer(host: Host, { name, tls }: HttpServerOptions): FastifyInstance {
+  const log = host.log.child({ server: name });
+  const app = bareServer(tls);
   readJsonBodies(app);
   // Only some routes accept text as a body. For the others, the client forgot the content type.
   app.removeContentTypeParser("text/plain");
@@ -89,10 +78,65 @@ export function createHttpServer(host: Host, options: HttpServerOptions): Fastif
           );
     return sendProblem(log, request, reply, error);
   });
-  observe(host, app, options.name);
-  limitConnections(host, app, options.name);
+  observe(host, app, name);
+  // Before anything listens for connections.
+  const forgetSource = tls ? serveTls(host, app.server as unknown as Http2SecureServer, tls, TLS_LIMITS) : undefined;
+  if (forgetSource) app.addHook("onClose", async () => forgetSource());
+  const cut = limitConnections(host, app, name, tls !== undefined);
+  cutters.set(app, cut);
   return app;
 }
+
+const TLS_LIMITS = { headerBytesMax: HEADER_BYTES_MAX, requestMsMax: REQUEST_MS_MAX } as const;
+const cutters = new WeakMap<FastifyInstance, () => void>();
+
+/** Cuts all connections of a server. */
+export function cutConnections(app: FastifyInstance): void {
+  cutters.get(app)?.();
+}
+
+function bareServer(tls: ListenerTls | undefined): FastifyInstance {
+  const options: FastifyServerOptions = {
+    logger: false,
+    bodyLimit: BODY_BYTES_DEFAULT,
+    requestTimeout: REQUEST_MS_MAX,
+    handlerTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    forceCloseConnections: "idle",
+    routerOptions: { ignoreTrailingSlash: false, maxParamLength: 256 },
+    genReqId: () => randomUUID(),
+    clientErrorHandler: (error, socket) => {
+      // Not HTTP at all, or too slow: send one line and close. A problem document would need a request.
+      if (error.code === "ECONNRESET" || !socket.writable) {
+        socket.destroy();
+        return;
+      }
+      const row = error.code === undefined ? undefined : own(CLIENT_ERRORS, error.code);
+      socket.end(rawAnswer(row ?? "MALFORMED"));
+    },
+  };
+  const http1 = { headersTimeout: HEADERS_MS_MAX, connectionsCheckingInterval: 5_000, maxHeaderSize: HEADER_BYTES_MAX };
+  if (!tls) return Fastify({ ...options, http: http1 });
+  const https = {
+    ...tlsServerOptions(tls, TLS_LIMITS),
+    http1Options: { ...http1, keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_MS_MAX },
+  };
+  const secure = { ...options, http2: true, http2SessionTimeout: KEEP_ALIVE_MS, https };
+  const app = Fastify(secure as unknown as FastifyHttp2SecureOptions<Http2SecureServer>);
+  // HTTP/2 names the host in a field of its own.
+  app.addHook("onRequest", (request, _reply, done) => {
+    request.raw.headers.host ??= request.raw.headers[":authority"];
+    done();
+  });
+  // Handlers use what both versions have in common.
+  return app as unknown as FastifyInstance;
+}
+
+/** Codes of Node for a request that cannot be read. */
+const CLIENT_ERRORS: Readonly<Record<string, "TIMEOUT" | "HEADERS_TOO_LARGE">> = {
+  ERR_HTTP_REQUEST_TIMEOUT: "TIMEOUT",
+  HPE_HEADER_OVERFLOW: "HEADERS_TOO_LARGE",
+};
 
 /** Bodies are strict: no unknown field, no type coercion. Queries and paths are text, so their numbers are converted. */
 function strictValidation(app: FastifyInstance): void {

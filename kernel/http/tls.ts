@@ -1,0 +1,86 @@
+/**
+ * TLS of a listener: HTTP/2 and HTTP/1.1 on one port. A new certificate applies to new connections, and no open one ends. Client
+ * certificates are requested and never required; `peerCertificateOf` returns them unverified.
+ */
+import type { FastifyRequest } from "fastify";
+import type { Http2SecureServer, Http2ServerRequest, SecureServerOptions } from "node:http2";
+import type { TLSSocket } from "node:tls";
+import { type Host, messageOf } from "#base";
+import { http2Options, limitSessions } from "./http2-limits.ts";
+import { HANDSHAKE_MS_MAX, takeConnections } from "./tls-intake.ts";
+import { secureContextOf, type TlsSource } from "./tls-material.ts";
+
+export interface ListenerTls {
+  /** Its first certificate must exist. */
+  readonly source: TlsSource;
+  /** Asks clients for a certificate. One that is not valid does not end the connection, so that the answer can say why. */
+  readonly requestClientCertificate: boolean;
+}
+
+export interface TlsLimits {
+  readonly headerBytesMax: number;
+  readonly requestMsMax: number;
+}
+
+/** @throws OpenSSL's own error for a certificate or key that is not valid */
+export function tlsServerOptions(
+  { source, requestClientCertificate }: ListenerTls,
+  { headerBytesMax }: TlsLimits,
+): SecureServerOptions {
+  if (source.current === undefined) throw new Error("a listener needs a certificate before it starts");
+  return {
+    ...secureContextOf(source.current),
+    ...http2Options(headerBytesMax),
+    allowHTTP1: true,
+    handshakeTimeout: HANDSHAKE_MS_MAX,
+    requestCert: requestClientCertificate,
+    rejectUnauthorized: false,
+  };
+}
+
+/** Completes a server that does not listen yet. Returns the function that ends its use of the source. */
+export function serveTls(
+  host: Host,
+  server: Http2SecureServer,
+  { source }: ListenerTls,
+  { requestMsMax }: TlsLimits,
+): () => void {
+  takeConnections(host, server);
+  limitSessions(host, server, requestMsMax);
+  // Failed handshakes are counted, not logged: scanners cause many.
+  const failed = host.metrics.counter({
+    name: "posthouse_tls_handshakes_failed_total",
+    help: "TLS connections that ended before their handshake was complete.",
+  });
+  server.on("tlsClientError", (_error, socket) => {
+    failed.labels().inc();
+    socket.destroy();
+  });
+  return source.onChange(() => {
+    const { current } = source;
+    if (current === undefined) return;
+    try {
+      server.setSecureContext(secureContextOf(current));
+      host.log.info({}, "a listener serves a new certificate");
+    } catch (error) {
+      host.log.error({ err: error }, `a new certificate cannot be served, so the last one stays: ${messageOf(error)}`);
+    }
+  });
+}
+
+/** By connection. A certificate is exported once, however many requests the connection carries. */
+const certificates = new WeakMap<object, Buffer | null>();
+
+/** The certificate of the client in DER, unverified. Undefined: it sent none, or the connection has no TLS. */
+export function peerCertificateOf({ raw }: FastifyRequest): Buffer | undefined {
+  const { stream } = raw as unknown as Partial<Http2ServerRequest>;
+  const connection = stream === undefined ? (raw.socket as Partial<TLSSocket>) : stream.session;
+  if (!connection) return undefined;
+  let der = certificates.get(connection);
+  if (der === undefined) {
+    const socket = "socket" in connection ? (connection.socket as Partial<TLSSocket>) : connection;
+    der = socket.getPeerX509Certificate?.()?.raw ?? null;
+    certificates.set(connection, der);
+  }
+  return der ?? undefined;
+}
