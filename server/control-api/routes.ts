@@ -1,6 +1,6 @@
 /** The HTTP side of the control API: all routes on one Fastify instance. */
 import type { FastifyInstance, FastifyReply } from "fastify";
-import { type Access, accessPlugin, signInPlugin } from "#access";
+import { type Access, accessPlugin, serviceTokenPlugin, signInPlugin } from "#access";
 import * as accessContract from "#access/api";
 import type { Host } from "#base";
 import {
@@ -157,6 +157,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   trafficPlugin(app, services.traffic);
   timelinePlugin(app, services.facts);
   accessPlugin(app, access);
+  serviceTokenPlugin(app, access);
   signInPlugin(app, { host, access, badTokens });
   options.extend?.(app, access);
   app.addHook("preClose", async () => {
