@@ -5,6 +5,7 @@
 import { Type, type Static } from "typebox";
 import { LOG_FORMATS, LOG_LEVELS } from "#base";
 import { CONTROL_ROWS } from "./control.ts";
+import { SIGN_IN_ROWS } from "./sign-in.ts";
 
 /** One of some words. */
 const oneOf = <Word extends string>(words: readonly Word[], options: Record<string, unknown> = {}) =>
@@ -111,6 +112,7 @@ export const Settings = Type.Object(
       description:
         "Accept tokens and secrets on the network without TLS: listen beyond this machine, and use http URLs of other machines.",
     }),
+    ...SIGN_IN_ROWS,
     store: oneOf(["lmdb", "etcd", "memory"], {
       default: "lmdb",
       description:
