@@ -2,18 +2,13 @@
  * Certificates as text: the names in a certificate, and the owner of a client's certificate in the format of Envoy's
  * `x-forwarded-client-cert`. Pure. The certificates were verified before.
  */
+import { altNames } from "#identity/core";
 
 /** Header in which a service receives the owner of the client's certificate. Only the gateway sets it. */
 export const CLIENT_CERTIFICATE_HEADER = "x-forwarded-client-cert";
 
 /** Longest header, in characters. Names beyond it are omitted, since services limit the size of headers. */
 const HEADER_CHARS_MAX = 4096;
-
-export interface AltName {
-  /** The type in OpenSSL's words: `DNS`, `URI`, `IP Address`. */
-  readonly type: string;
-  readonly value: string;
-}
 
 /** The fields of Node's X509Certificate that are read. */
 export interface CertificateText {
@@ -22,36 +17,6 @@ export interface CertificateText {
   /** One line per attribute, each escaped by RFC 2253. */
   readonly subject: string;
   readonly subjectAltName: string | undefined;
-}
-
-/** Node writes a value with special characters as a JSON string. */
-const QUOTED = /^"(?:[^"\\\p{Cc}]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/u;
-
-/**
- * The subject alternative names of a certificate, from Node's text: `DNS:a.example, URI:"spiffe://b, c"`. Empty when the
- * text has another shape, since a part of the list may differ from what was signed.
- * @see CVE-2021-44532, the reason for Node's quotes
- */
-export function altNames(text: string | undefined): readonly AltName[] {
-  const names: AltName[] = [];
-  let rest = text ?? "";
-  while (rest !== "") {
-    const colon = rest.indexOf(":");
-    if (colon <= 0) return [];
-    const type = rest.slice(0, colon);
-    rest = rest.slice(colon + 1);
-    const quoted = QUOTED.exec(rest)?.[0];
-    const comma = rest.indexOf(", ");
-    const plain = comma < 0 ? rest : rest.slice(0, comma);
-    const raw = quoted ?? plain;
-    if (quoted === undefined && plain.includes('"')) return [];
-    names.push({ type, value: quoted === undefined ? plain : (JSON.parse(quoted) as string) });
-    rest = rest.slice(raw.length);
-    if (rest === "") break;
-    if (!rest.startsWith(", ") || rest.length === 2) return [];
-    rest = rest.slice(2);
-  }
-  return names;
 }
 
 /** Whether a certificate has one of these names: a DNS name, or a URI, which has a colon. Exact, without wildcards. */

@@ -1,7 +1,8 @@
 /** Parsing what certificates say, from text that the certificate's holder may have chosen. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { altNames, clientCertificate, hasAltName } from "../../../../gateway/core/callers/certificates.ts";
+import { altNames } from "#identity/core";
+import { clientCertificate, hasAltName } from "../../../../gateway/core/callers/certificates.ts";
 
 /** As Node writes it: quoted where it would be taken for several. */
 const written = (names: readonly (readonly [type: string, value: string])[]) =>
