@@ -26,6 +26,7 @@ import {
 } from "#base";
 import { BODY_BYTES_DEFAULT, readJsonBodies } from "./body.ts";
 import { limitConnections } from "./connections.ts";
+import { isHeadTooLarge } from "./http2-limits.ts";
 import { knownPaths } from "./known-paths.ts";
 import { HttpErrors, sendProblem } from "./problem.ts";
 import { rawAnswer } from "./raw-answer.ts";
@@ -124,13 +125,15 @@ function bareServer(tls: ListenerTls | undefined): FastifyInstance {
   const secure = { ...options, http2: true, http2SessionTimeout: KEEP_ALIVE_MS, https };
   const app = Fastify(secure as unknown as FastifyHttp2SecureOptions<Http2SecureServer>);
   // HTTP/2 names the host in a field of its own.
-  app.addHook("onRequest", (request, _reply, done) => {
-    request.raw.headers.host ??= request.raw.headers[":authority"];
-    done();
+  app.addHook("onRequest", ({ raw }, _reply, done) => {
+    raw.headers.host ??= raw.headers[":authority"];
+    done(isHeadTooLarge(raw, HEADER_BYTES_MAX) ? HttpErrors.HEADERS_TOO_LARGE(HEAD_TOO_LARGE) : undefined);
   });
   // Handlers use what both versions have in common.
   return app as unknown as FastifyInstance;
 }
+
+const HEAD_TOO_LARGE = `The head of a request may have ${HEADER_BYTES_MAX} bytes. Send fewer or shorter headers.`;
 
 /** Codes of Node for a request that cannot be read. */
 const CLIENT_ERRORS: Readonly<Record<string, "TIMEOUT" | "HEADERS_TOO_LARGE">> = {

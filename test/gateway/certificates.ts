@@ -9,7 +9,10 @@ x509.cryptoProvider.set(webcrypto as never);
 export interface Authority {
   readonly pem: string;
   /** A certificate for these names, addresses or URIs. */
-  issue(names: readonly string[], options?: { subject?: string }): Promise<{ key: string; cert: string }>;
+  issue(
+    names: readonly string[],
+    options?: { subject?: string; notBefore?: Date; notAfter?: Date },
+  ): Promise<{ key: string; cert: string }>;
 }
 
 export async function authority(): Promise<Authority> {
@@ -26,13 +29,14 @@ export async function authority(): Promise<Authority> {
   });
   return {
     pem: root.toString("pem"),
-    async issue(names, { subject = "CN=test service" } = {}) {
+    async issue(names, { subject = "CN=test service", ...given } = {}) {
       const own = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
       const certificate = await x509.X509CertificateGenerator.create({
         serialNumber: "02",
         subject,
         issuer: root.subject,
         ...times,
+        ...given,
         publicKey: own.publicKey as never,
         signingKey: keys.privateKey,
         signingAlgorithm: algorithm,

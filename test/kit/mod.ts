@@ -8,6 +8,7 @@ export * from "./temp.ts";
 export * from "./process.ts";
 export * from "./proxy.ts";
 export * from "./shell.ts";
+export * from "./tls.ts";
 export * from "./guide.ts";
 export * from "./life.ts";
 export * from "./watch-feed.ts";
