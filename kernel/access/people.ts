@@ -3,8 +3,9 @@
  * holder of a token. It has a lease, so that the store forgets it when it ends.
  */
 import { randomId, encodeJson, type Host } from "#base";
+import type { Principal } from "#http";
 import { commit, type Delete, type Put, type Store } from "#store";
-import { OidcErrors } from "./api.ts";
+import { DeviceErrors, OidcErrors } from "./api.ts";
 import type { SignedInPerson } from "./core/token-sign-in.ts";
 import { type OpenedSession, type SignIns, signInsKey } from "./sign-ins.ts";
 import { currentRecord, type TokenHolders } from "./token-holder.ts";
@@ -64,6 +65,17 @@ export class People {
       return { writes, result: undefined };
     });
     return this.#signIns.open(id, "oidc");
+  }
+
+  /** Ends the token of a caller that a login made. @throws DEVICE_NOT_A_LOGIN for any other token */
+  async endOwn({ name, tokenId = "" }: Principal): Promise<void> {
+    if (this.#holders.tokens.get(tokenId)?.signIn === undefined) {
+      throw DeviceErrors.NOT_A_LOGIN(
+        `The token of "${name}" was issued, and not made by a login. An operator revokes it: posthouse tokens revoke ${tokenId || "ID"}`,
+      );
+    }
+    await this.#store.txn({ then: removalOf(tokenId) });
+    this.#host.log.info({ token: tokenId, name }, "signed out");
   }
 
   /** Ends the sign-ins of people whom no binding names any more, and of devices whose token is gone. */

@@ -22,6 +22,7 @@ export const DeviceErrors = defineErrors("DEVICE", {
   ACCESS_DENIED: { status: 400, title: "Login denied" },
   NOT_FOUND: { status: 404, title: "No such login waits for a decision" },
   NOT_ALLOWED: { status: 403, title: "Caller cannot confirm a login" },
+  NOT_A_LOGIN: { status: 409, title: "Token not made by a login" },
   TOO_MANY: { status: 429, title: "Too many logins wait for a decision" },
 });
 

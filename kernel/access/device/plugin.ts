@@ -4,7 +4,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import type { Host } from "#base";
 import { type BadTokens, BODY_BYTES, type BrowserSession, principalOf } from "#http";
-import type { Access } from "../access.ts";
 import {
   DeviceDecision,
   DeviceErrors,
@@ -15,6 +14,7 @@ import {
   DeviceToken,
   UserCode,
 } from "../api.ts";
+import type { People } from "../people.ts";
 import { type DeviceLogins, tooMany } from "./device-logins.ts";
 import { StartsByAddress } from "./starts-by-address.ts";
 
@@ -26,7 +26,7 @@ const self = { action: "self", about: "nothing" } as const;
 
 export interface DevicePluginParts {
   readonly host: Host;
-  readonly access: Access;
+  readonly people: People;
   readonly logins: DeviceLogins;
   readonly badTokens: BadTokens;
   /** The address of the console as browsers use it; undefined: unknown. */
@@ -92,7 +92,7 @@ function deviceRoutes(untyped: FastifyInstance, { host, logins, badTokens, publi
 }
 
 /** For the person, in a browser that is signed in; and for a device that signs out. */
-function personRoutes(untyped: FastifyInstance, { access, logins, badTokens }: DevicePluginParts): void {
+function personRoutes(untyped: FastifyInstance, { people, logins, badTokens }: DevicePluginParts): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
   const params = Type.Object({ userCode: UserCode });
   /** A wrong code counts like a wrong token, so that nobody tries them all. */
@@ -142,7 +142,7 @@ function personRoutes(untyped: FastifyInstance, { access, logins, badTokens }: D
       },
     },
     async (request, reply) => {
-      await access.endOwnToken(principalOf(request));
+      await people.endOwn(principalOf(request));
       return reply.code(204).send(null);
     },
   );
