@@ -31,7 +31,7 @@ export type RuleVerdict = Static<typeof RuleVerdict>;
 export const ObservedCall = Type.Object({
   from: Caller,
   to: Destination,
-  rps: Type.Number({ description: "Requests per second over the last hour." }),
+  requests: Type.Integer({ description: "Requests of the last hour." }),
   ...RuleVerdict.properties,
 });
 export type ObservedCall = Static<typeof ObservedCall>;

@@ -8,7 +8,7 @@ export interface SeenCall {
   /** Absent: a gateway. */
   readonly caller?: { readonly namespace: string; readonly name: string };
   readonly to: string;
-  readonly rps: number;
+  readonly requests: number;
 }
 
 /** The gateways, as rules name them. */
@@ -24,7 +24,7 @@ interface Question {
 
 export function judgeCalls(rules: ServiceRules, { namespace, calls, from, to }: Question): ServiceRulesAnswer {
   const book = new RuleBook(namespace, rules);
-  const busiest = [...calls].sort((one, other) => other.rps - one.rps);
+  const busiest = [...calls].sort((one, other) => other.requests - one.requests);
   return {
     namespace,
     strict: rules.strict,
@@ -36,10 +36,10 @@ export function judgeCalls(rules: ServiceRules, { namespace, calls, from, to }: 
       allow,
       ...(line === undefined ? {} : { line }),
     })),
-    calls: busiest.slice(0, RULE_CALLS_MAX).map(({ caller, to: callee, rps }) => ({
+    calls: busiest.slice(0, RULE_CALLS_MAX).map(({ caller, to: callee, requests }) => ({
       from: shownCaller(caller, namespace),
       to: callee,
-      rps,
+      requests,
       ...verdictOf(book.decide(workloadOf(caller), callee)),
     })),
     omitted: Math.max(0, calls.length - RULE_CALLS_MAX),

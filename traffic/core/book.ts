@@ -137,6 +137,13 @@ export class TrafficBook {
     }
   }
 
+  /** Edges to the services of a namespace, from every namespace. */
+  *edgesTo(namespace: string): Iterable<Series> {
+    for (const series of this.#series.values()) {
+      if (series.name[0] === "edge" && series.name[3] === namespace) yield series;
+    }
+  }
+
   total(namespace: string): Series {
     return this.#totals.get(namespace) ?? new Series(["route", namespace, ""]);
   }

@@ -1,5 +1,6 @@
 /** A namespace's traffic as the API shows it. Pure. */
 import {
+  TRAFFIC_MINUTES_MAX,
   TRAFFIC_POINT_SECONDS,
   type TrafficEdge,
   type TrafficRate,
@@ -7,7 +8,7 @@ import {
   type TrafficView,
 } from "../api.ts";
 import { RECENT_SECONDS, type Series, type TrafficBook } from "./book.ts";
-import { quantileOf, rateOf } from "./counts.ts";
+import { quantileOf, rateOf, requestsOf } from "./counts.ts";
 import { FROM_GATEWAY } from "./pending.ts";
 
 /** How the edges of gateways name their beginning. */
@@ -48,6 +49,28 @@ export function trafficView(
     edges: edgesOf(book, { namespace, minutes, service }, nowMs),
     ...(omitted === 0 ? {} : { omitted }),
   };
+}
+
+/** A call to a service. Absent caller: a gateway. */
+export interface CallTo {
+  readonly caller?: { readonly namespace: string; readonly name: string };
+  readonly to: string;
+  readonly requests: number;
+}
+
+/** Calls of the last hour to the services of a namespace, also from other namespaces. */
+export function callsTo(book: TrafficBook, namespace: string, nowMs: number): CallTo[] {
+  const gateways = new Map<string, number>();
+  const calls: CallTo[] = [];
+  for (const series of book.edgesTo(namespace)) {
+    const [, within, from, , to] = series.name as readonly [string, string, string, string, string];
+    const requests = requestsOf(series.sum(TRAFFIC_MINUTES_MAX, nowMs));
+    if (requests === 0 && series.inFlight === 0) continue;
+    // The gateways of all namespaces are one caller.
+    if (from === FROM_GATEWAY) gateways.set(to, (gateways.get(to) ?? 0) + requests);
+    else calls.push({ caller: { namespace: within, name: from }, to, requests });
+  }
+  return [...[...gateways].map(([to, requests]) => ({ to, requests })), ...calls];
 }
 
 const POINT_MS = TRAFFIC_POINT_SECONDS * 1000;
