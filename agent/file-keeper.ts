@@ -220,7 +220,7 @@ export class FileKeeper implements AsyncDisposable {
         return this.#fail(
           file,
           AgentErrors.FILE_NOT_WRITTEN(
-            `"${key}" is a secret, which the agent's token may not read; ${path} stays as it is. Give the agent a token of the role agent.`,
+            `"${key}" is a secret, which the agent's token may not read; ${path} stays as it is. Give the agent a token with the policy agent.`,
           ),
         );
       case "invalid":

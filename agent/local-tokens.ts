@@ -5,7 +5,7 @@
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { messageOf, randomId, type Host } from "#base";
-import type { Principal } from "#http";
+import { builtInRights, type Principal } from "#http";
 import { AgentErrors } from "./api.ts";
 import type { AgentSettings, LocalAccess } from "./settings.ts";
 
@@ -40,13 +40,17 @@ export async function localTokens(
   return tokens;
 }
 
+const LOCAL_POLICIES = ["agent"];
+
 /** A caller of the local API. A caller without limits is the agent's own user, who can read its files anyway. */
 export function localPrincipal(name: string, access?: LocalAccess): Principal {
   const { apps, services } = access ?? {};
   return {
     id: `local:${name}`,
     name,
-    role: "agent",
+    kind: "local",
+    policies: LOCAL_POLICIES,
+    rights: builtInRights(LOCAL_POLICIES),
     ...(access === undefined ? {} : { limits: { apps, services } }),
   };
 }

@@ -142,7 +142,7 @@ function tokenFrom({ values }: ControlAccess): string {
   if (values.token !== undefined) return values.token;
   throw CliErrors.TOKEN_MISSING(
     `A token for ${values.controlUrls.join(", ")} is required. Use export POSTHOUSE_TOKEN=ph_…, or store one in a context with ` +
-      "posthouse login. An operator issues one with: posthouse tokens create NAME --role ROLE.",
+      "posthouse login. An operator issues one with: posthouse tokens create NAME --policy POLICY.",
   );
 }
 
@@ -154,6 +154,12 @@ export async function withControlCalls<T>(
   const token = tokenFrom(settings);
   await using transport = httpTransport({ urls: settings.values.controlUrls });
   return await run(controlCalls(commandHost(), { transport, token }));
+}
+
+/** Runs with the calls that need no token. */
+export async function withOpenCalls<T>({ values }: ControlAccess, run: (client: ControlCalls) => Promise<T>): Promise<T> {
+  await using transport = httpTransport({ urls: values.controlUrls });
+  return await run(controlCalls(commandHost(), { transport }));
 }
 
 /** Like `withControlCalls`, with the whole client: for commands that run long and hold sessions. */

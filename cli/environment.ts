@@ -123,7 +123,7 @@ function explicitValue(configs: Parameters<typeof environmentOf>[0], { name, key
 /** A command must not run with a mask instead of a password. */
 function requireReadable(item: EffectiveConfig["items"][string], place: string): void {
   if (isMasked(item))
-    throw new Error(`${place} is a secret, which this token may not read; use a token of the role agent`);
+    throw new Error(`${place} is a secret, which this token may not read; use a token with the policy agent`);
 }
 
 /** A properties key is one variable, like a text, since names of a flat format are not paths. A binary key is its base64 text. */

@@ -80,7 +80,7 @@ export class ConfigSnapshot {
     if (!item) return { present: false };
     if (isMasked(item)) {
       throw ClientErrors.VALUE_MASKED(
-        `${this.#place(key)} is a secret, which this token may not read. Use a token of the role agent.`,
+        `${this.#place(key)} is a secret, which this token may not read. Use a token with the policy agent or service.`,
         { extra: { key } },
       );
     }

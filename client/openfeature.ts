@@ -25,7 +25,7 @@ const FORBIDDEN = 403;
 export interface PosthouseProviderOptions {
   /** `http://host:port` of a control API. Several are tried in turn. */
   readonly url: string | readonly string[];
-  /** A token of the role reader is enough. A function is called at each connection, so that the token can be renewed. */
+  /** A token with the policy viewer is enough. A function is called at each connection, so that the token can be renewed. */
   readonly token?: string | (() => string | undefined);
   readonly app: string;
   /** `default` when absent, as is `namespace`. */

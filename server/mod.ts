@@ -79,7 +79,7 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
   return {
     addresses: parts.addresses,
     firstToken: parts.control?.firstToken?.token,
-    ownToken: parts.control?.access.internalToken({ name: "this process", role: "operator" }),
+    ownToken: parts.control?.access.internalToken({ name: "this process", policies: ["operator"] }),
     notReady: () => reasons(parts),
     signInUrl: async () => {
       const { control, addresses } = parts;
@@ -105,8 +105,8 @@ export async function issueOfflineToken(
 ): Promise<OfflineToken> {
   await using store = await openStore(host, storeOptions(settings));
   const access = new Access(host, store);
-  const others = (await access.stored()).filter(({ role }) => role === "operator");
-  const { token } = await access.issue({ name: "operator", role: "operator" }, "operator-token");
+  const others = (await access.stored()).filter(({ policies }) => policies.includes("operator"));
+  const { token } = await access.issue({ name: "operator", policies: ["operator"] }, "operator-token");
   // After the new token is durable, so that a crash in between leaves too many tokens, never none.
   if (revokeOthers) for (const { id } of others) await access.revoke(id, "operator-token");
   return { token, others };

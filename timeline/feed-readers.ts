@@ -5,9 +5,8 @@
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import type { Host } from "#base";
-import { type Action, onGone, type Principal } from "#http";
+import { type Action, maySee, onGone, type Principal } from "#http";
 import { FEED_TOPICS, type FeedTopic, TimelineErrors } from "./api.ts";
-import { maySee } from "./audience.ts";
 
 /** Feeds of one member: each is a browser. */
 const FEEDS_MAX = 5_000;
@@ -93,7 +92,7 @@ export class FeedReaders {
       "x-accel-buffering": "no",
     });
     raw.flushHeaders();
-    const key = JSON.stringify([principal.role, principal.limits ?? null]);
+    const key = JSON.stringify([principal.policies, principal.limits ?? null]);
     let audience = this.#audiences.get(key);
     if (!audience) this.#audiences.set(key, (audience = { key, principal, readers: new Set() }));
     const reader: FeedReader = { raw, isCurrent: () => request.isCallerCurrent?.() ?? true, slowSinceMs: undefined };

@@ -47,11 +47,11 @@ const ROWS: Readonly<Record<ChangeKind, KindRow>> = {
   "gateway-left": { action: "registry:read", text: (one) => `Gateway ${named(one)} left.` },
   "token-issued": {
     action: "access:manage",
-    text: (one) => `A token for ${named(one)} with the role ${one.to} was issued${by(one)}.`,
+    text: (one) => `A token for ${named(one)} with the policies ${one.to} was issued${by(one)}.`,
   },
   "token-revoked": {
     action: "access:manage",
-    text: (one) => `The token of ${named(one)} with the role ${one.from} was revoked${by(one)}.`,
+    text: (one) => `The token of ${named(one)} with the policies ${one.from} was revoked${by(one)}.`,
   },
 };
 

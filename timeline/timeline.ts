@@ -4,10 +4,9 @@
  */
 import { AppError, decodeJson, firstIndexWhere, messageOf, type Host } from "#base";
 import { CHANGES_MAX, CHANGES_PREFIX, type StoredChange } from "#changes";
-import type { Principal } from "#http";
+import { maySee, type Principal } from "#http";
 import { type Store, type StoreEntry, TXN_OPS_MAX, View } from "#store";
 import { TimelineErrors, type Change, type ChangeKind, type ChangeList } from "./api.ts";
-import { maySee } from "./audience.ts";
 import { changeOfHealth, type HealthChangeFact } from "./health-changes.ts";
 import { kindRow } from "./kinds.ts";
 

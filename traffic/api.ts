@@ -64,7 +64,7 @@ export const EdgeTraffic = Type.Object(
       Type.Unsafe<string>({
         ...Name,
         description:
-          "The calling service, of which the caller may register instances. Absent: the gateway itself, which needs the role gateway.",
+          "The calling service, of which the caller may register instances. Absent: the gateway itself, which needs traffic:gateway.",
       }),
     ),
     to: Type.Unsafe<string>({ ...Name, description: "The called service." }),
@@ -85,7 +85,7 @@ export const TrafficReport = Type.Object(
       description: "Name of the reporting process. Two processes must not share one.",
     }),
     routes: Type.Optional(
-      Type.Array(RouteTraffic, { maxItems: TRAFFIC_ROUTES_MAX, description: "For the role gateway only." }),
+      Type.Array(RouteTraffic, { maxItems: TRAFFIC_ROUTES_MAX, description: "For gateways only." }),
     ),
     edges: Type.Optional(Type.Array(EdgeTraffic, { maxItems: TRAFFIC_EDGES_MAX })),
   },

@@ -3,7 +3,7 @@
  * changed, under its own lease. Every member follows the records of all, and keeps the last hour in memory.
  */
 import { AppError, decodeJson, encodeJson, messageOf, type Host } from "#base";
-import { type Principal, within } from "#http";
+import { can, isAllowed, type Principal } from "#http";
 import { type Store, VALUE_BYTES_MAX, View } from "#store";
 import { TRAFFIC_REPORT_MS, TrafficErrors, type TrafficReport, type TrafficView } from "./api.ts";
 import { TrafficBook } from "./core/book.ts";
@@ -11,8 +11,6 @@ import { PendingTraffic, type TrafficRecord } from "./core/pending.ts";
 import { trafficView, type TrafficQuery } from "./core/view.ts";
 
 const TRAFFIC_PREFIX = "/traffic/";
-/** Roles that may report routes, and edges that begin at a gateway. */
-const GATEWAY_ROLES: ReadonlySet<Principal["role"]> = new Set(["gateway", "operator"]);
 
 /** This member of the control plane, and its lease. */
 export interface TrafficMember {
@@ -60,7 +58,7 @@ export class Traffic {
 
   /** Adds a report of a gateway or a client. @throws TRAFFIC_NOT_OWN */
   report(principal: Principal, namespace: string, report: TrafficReport): void {
-    requireOwn(principal, report);
+    requireOwn(principal, namespace, report);
     this.#pending.add(namespace, `${principal.id}/${report.reporter}`, report, this.#host.clock.monotonic());
   }
 
@@ -115,20 +113,21 @@ function encoded(record: TrafficRecord): Uint8Array {
   }
 }
 
-function requireOwn({ name, role, limits }: Principal, { routes = [], edges = [] }: TrafficReport): void {
-  const isGateway = GATEWAY_ROLES.has(role);
+function requireOwn(principal: Principal, namespace: string, { routes = [], edges = [] }: TrafficReport): void {
+  const { name } = principal;
+  const isGateway = can(principal, "traffic:gateway");
   if (!isGateway && routes.length > 0) {
     throw TrafficErrors.NOT_OWN(
-      `"${name}" has the role ${role}, and only gateways report routes. Report "edges" whose "from" is your service.`,
+      `"${name}" is not allowed traffic:gateway, and only gateways report routes. Report "edges" whose "from" is your service.`,
       { extra: { field: "/routes" } },
     );
   }
   for (const [index, { from }] of edges.entries()) {
-    const isOwn = from === undefined ? isGateway : role !== "gateway" && within(limits?.services, from);
+    const isOwn = from === undefined ? isGateway : isAllowed(principal, "registry:write", { namespace, service: from });
     if (isOwn) continue;
     throw TrafficErrors.NOT_OWN(
       from === undefined
-        ? `"${name}" has the role ${role}, and only gateways report edges without "from". Set "from" to your service.`
+        ? `"${name}" is not allowed traffic:gateway, and only gateways report edges without "from". Set "from" to your service.`
         : `"${name}" may not report calls of the service "${from}". Use a token that may register it.`,
       { extra: { field: `/edges/${index}/from` } },
     );

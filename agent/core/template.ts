@@ -216,7 +216,7 @@ class KeyValue {
     if (!isMasked(this.#item)) return this.text;
     throw new TemplateError(
       offset,
-      `${this.#place} ${this.name} is a secret that the agent's token may not read; give the agent a token of the role agent`,
+      `${this.#place} ${this.name} is a secret that the agent's token may not read; give the agent a token with the policy agent`,
     );
   }
 

@@ -101,9 +101,9 @@ export const token: DoctorCheck = {
         const own = tokens?.tokens.find(({ id }) => value.startsWith(`ph_${id}_`));
         if (!own) return { level: "ok", detail: `accepted (${control.sources.token})` };
         const days = own.expiresAt === undefined ? Infinity : (Date.parse(own.expiresAt) - Date.now()) / DAY_MS;
-        const detail = `${own.role} "${own.name}", ${own.expiresAt === undefined ? "without an end" : `until ${own.expiresAt}`}`;
+        const detail = `${own.policies.join(", ")} "${own.name}", ${own.expiresAt === undefined ? "without an end" : `until ${own.expiresAt}`}`;
         return days < EXPIRY_DAYS
-          ? { level: "warn", detail, next: `posthouse tokens issue ${own.name} --role ${own.role}` }
+          ? { level: "warn", detail, next: `posthouse tokens issue ${own.name} --policy ${own.policies.join(" ")}` }
           : { level: "ok", detail };
       });
     } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * Kind Token: a token by its name, with role and limits. Its secret is not a part of the resource: the server shows it once, when the
+ * Kind Token: a token by its name, with policies and limits. Its secret is not a part of the resource: the server shows it once, when the
  * token is issued, and it goes into a file of `--tokens-to`.
  */
 import { mkdir, writeFile } from "node:fs/promises";
@@ -16,11 +16,11 @@ type TokenSpec = Omit<TokenRequest, "name">;
 export const accessToken: ResourceKind = {
   kind: "Token",
   description:
-    "A token by its name. A changed role or limit issues a new token and revokes the old one. Needs --tokens-to.",
+    "A token by its name. A changed policy or limit issues a new token and revokes the old one. Needs --tokens-to.",
   metadata: ["name"],
   schema: async () => {
     const { name: _name, ...properties } = TokenRequest.properties;
-    return { ...TokenRequest, properties, required: ["role"] };
+    return { ...TokenRequest, properties, required: ["policies"] };
   },
   idOf: ({ name }) => name,
   async read(client, { name }) {
@@ -30,10 +30,10 @@ export const accessToken: ResourceKind = {
       .toSorted((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
     const [token] = found;
     if (!token) return undefined;
-    const { role, apps, services, namespaces, createdAt, expiresAt } = token;
+    const { policies, apps, services, namespaces, createdAt, expiresAt } = token;
     const ttlMs = expiresAt === undefined ? undefined : Date.parse(expiresAt) - Date.parse(createdAt);
     const spec = {
-      role,
+      policies,
       apps,
       services,
       namespaces,

@@ -40,7 +40,7 @@ const TOPICS: Readonly<Record<string, readonly (readonly [task: string, command:
     ["see why a request is routed where it is", "posthouse route test GET http://127.0.0.1/orders/1"],
   ],
   access: [
-    ["issue a token", "posthouse tokens issue ci --role reader --ttl-seconds 86400"],
+    ["issue a token", "posthouse tokens issue ci --policy viewer --ttl-seconds 86400"],
     ["list tokens", "posthouse tokens ls"],
     ["revoke one", "posthouse tokens revoke 0123456789abcdef"],
     [

@@ -1,33 +1,37 @@
 /** `posthouse tokens create NAME`. Standard output has only the token, so that a script can store it. */
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import type { TokenRequest } from "#access/api";
 import { controlAction } from "../control-verb.ts";
 import { type GivenOptions, secondsOption, withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
-const ROLES = ["operator", "editor", "agent", "gateway", "reader"] as const satisfies TokenRequest["role"][];
-
 export function define(command: Command, context: VerbContext): void {
   command
-    .addOption(new Option("--role <role>", "permissions of the token").choices(ROLES).makeOptionMandatory())
-    .option("--apps <apps...>", "only the configs of these apps, for the role agent with their secrets; * for all")
+    .requiredOption(
+      "--policy <policies...>",
+      "policies of the token, which grant together: operator, publisher, editor, viewer, gateway, agent, service, or your own",
+    )
+    .option(
+      "--apps <apps...>",
+      "only the configs of these apps, with the policy agent or service also their secrets; * for all",
+    )
     .option("--services <services...>", "only instances of these services; absent: all")
     .option("--namespaces <namespaces...>", "only these namespaces; absent: all")
     .option("--ttl-seconds <seconds>", "time after which the token expires; absent: never", secondsOption());
   withExamples(command, [
-    "posthouse tokens create host-1 --role agent --apps orders --services orders > agent.token",
-    "posthouse tokens create ci --role editor --ttl-seconds 3600",
+    "posthouse tokens create host-1 --policy agent --apps orders --services orders > agent.token",
+    "posthouse tokens create ci --policy editor --ttl-seconds 3600",
   ]);
   controlAction(command, context, async ({ client, args: [name = ""], options, terminal }) => {
     const request: TokenRequest = {
       name,
-      role: options["role"] as TokenRequest["role"],
+      policies: options["policy"] as string[],
       ...pick(options, ["apps", "services", "namespaces"]),
       ...(options["ttlSeconds"] === undefined ? {} : { ttlSeconds: options["ttlSeconds"] as number }),
     };
     const { id, token } = await client.access.issueToken(request);
     terminal.out(`${token}\n`);
-    terminal.err(`token ${id} of "${name}" with role ${request.role}; it is not shown again\n`);
+    terminal.err(`token ${id} of "${name}" with the policies ${request.policies.join(", ")}; it is not shown again\n`);
   });
 }
 

@@ -25,7 +25,7 @@ export function define(command: Command, context: VerbContext): void {
       detailText([
         ["id", token.id],
         ["name", token.name],
-        ["role", token.role],
+        ["policies", token.policies.join(", ")],
         ["apps", apps?.join(", ")],
         ["services", services?.join(", ")],
         ["namespaces", namespaces?.join(", ")],

@@ -6,12 +6,12 @@ import { withExamples } from "../options.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
-  withExamples(command, ["posthouse tokens", "posthouse tokens create host-1 --role agent"]);
+  withExamples(command, ["posthouse tokens", "posthouse tokens create host-1 --policy agent"]);
   defineListing<TokenSummary, undefined>(command, context, {
     columns: [
       ["ID", ({ id }) => id],
       ["NAME", ({ name }) => name],
-      ["ROLE", ({ role }) => role],
+      ["POLICIES", ({ policies }) => policies.join(", ")],
       ["CREATED", ({ createdAt }) => createdAt],
       ["EXPIRES", ({ expiresAt }) => expiresAt],
     ],

@@ -57,7 +57,7 @@ function valueRoute(untyped: FastifyInstance, config: ConfigServer): void {
       void reply.header("x-posthouse-origin", `${item.origin.profile}@${item.origin.version}`);
       if (item.secret && reader.audience === "others") {
         throw HttpErrors.FORBIDDEN(
-          `"${key}" is a secret. Only tokens of the role agent with "${name.app}" among their apps can read it. An operator can reveal it with POST …/reveal.`,
+          `"${key}" is a secret. Only tokens with the policy agent or service and "${name.app}" among their apps can read it. An operator can reveal it with POST …/reveal.`,
           { extra: { action: "config:secrets" } },
         );
       }

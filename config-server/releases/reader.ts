@@ -12,14 +12,14 @@ import type { ConfigServer } from "./config-server.ts";
  */
 export function readerOf(
   request: FastifyRequest,
-  { app }: Pick<SetName, "app">,
+  { namespace, app, profile }: SetName,
   { instance, labels }: { instance?: string | undefined; labels?: string[] | undefined },
 ): Reader {
   const who =
     instance === undefined && labels === undefined
       ? NOBODY
       : { ...(instance === undefined ? {} : { instance }), labels: parseLabels(labels ?? []) };
-  return { who, audience: isToldSecrets(principalOf(request), app) ? "instances" : "others" };
+  return { who, audience: isToldSecrets(principalOf(request), { namespace, app, profile }) ? "instances" : "others" };
 }
 
 /** @throws HTTP_UNAVAILABLE before the first listing: a server that is not ready must not answer with an empty config */

@@ -31,12 +31,11 @@ export function importRoute(scope: FastifyInstance, transfer: Transfer): void {
     },
     async (request, reply) => {
       const principal = principalOf(request);
-      const { name, role } = principal;
+      const { name } = principal;
       if (request.query.mode === "release" && !can(principal, "config:publish")) {
-        throw HttpErrors.FORBIDDEN(
-          `The role ${role} of "${name}" does not allow config:publish. Import with mode=draft instead.`,
-          { extra: { action: "config:publish" } },
-        );
+        throw HttpErrors.FORBIDDEN(`"${name}" is not allowed config:publish. Import with mode=draft instead.`, {
+          extra: { action: "config:publish" },
+        });
       }
       const body = request.body as Uint8Array | undefined;
       const report = await transfer.import(body ?? new Uint8Array(), request.query, authorOf(request));

@@ -1,6 +1,6 @@
-/** Buttons, and buttons that are disabled with a reason when the caller's role does not allow their action. */
+/** Buttons, and buttons that are disabled with a reason when the caller's policies do not allow their action. */
 import type { ComponentChildren } from "preact";
-import { can, roleName } from "../data/session.ts";
+import { can, policyNames } from "../data/session.ts";
 import { commonText } from "../text/common.ts";
 import { Icon, type IconNode } from "./icon.tsx";
 
@@ -27,7 +27,7 @@ export function Button(props: ButtonProps) {
   const { children, icon, label, kind = "normal", isSmall = false, needs, href, onClick, type = "button" } = props;
   const isAllowed = needs === undefined || can(needs);
   const isDisabled = props.isDisabled === true || !isAllowed;
-  const title = isAllowed ? label : commonText().notAllowed(roleName(), needs);
+  const title = isAllowed ? label : commonText().notAllowed(policyNames(), needs);
   const name = `button ${kind} ${isSmall ? "small" : ""} ${children === undefined ? "icon-only" : ""}`;
   const inner = (
     <>

@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 /** The signed-in principal, as `GET /ui/api/session` returns it. */
 export interface ConsoleSession {
   readonly name: string;
-  readonly role: string;
+  readonly policies: readonly string[];
   /** Id of the token that the browser signed in with. */
   readonly tokenId?: string;
   /** Actions that the server allows. */

@@ -29,7 +29,7 @@ export function can(action: string): boolean {
   return state.kind === "in" && state.session.actions.includes(action);
 }
 
-export function roleName(): string {
+export function policyNames(): string {
   const state = sessionState.value;
-  return state.kind === "in" ? state.session.role : "";
+  return state.kind === "in" ? state.session.policies.join(", ") : "";
 }

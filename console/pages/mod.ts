@@ -1,5 +1,16 @@
 /** The table of pages, in the order of the sidebar. */
-import { Box, FileSliders, KeyRound, LayoutDashboard, Lock, Route, Server, Shapes, Waypoints } from "lucide";
+import {
+  Box,
+  FileSliders,
+  KeyRound,
+  LayoutDashboard,
+  Lock,
+  MonitorSmartphone,
+  Route,
+  Server,
+  Shapes,
+  Waypoints,
+} from "lucide";
 import { defineText } from "../text/mod.ts";
 import type { PageRow } from "./page.ts";
 
@@ -13,6 +24,7 @@ const titles = defineText(
     routes: "Routes",
     access: "Access",
     system: "System",
+    device: "Sign in a device",
     components: "Components",
   },
   {
@@ -24,6 +36,7 @@ const titles = defineText(
     routes: "路由",
     access: "访问控制",
     system: "系统",
+    device: "登录设备",
     components: "组件",
   },
 );
@@ -104,6 +117,12 @@ export const PAGES: readonly PageRow[] = [
     key: "y",
     needs: "operations:read",
     load: () => import("./system/page.tsx"),
+  },
+  {
+    id: "device",
+    icon: MonitorSmartphone,
+    title: () => titles().device,
+    load: () => import("./device/page.tsx"),
   },
   {
     id: "components",

@@ -19,7 +19,7 @@ export function AccountMenu() {
     <>
       <button type="button" class="nav-link account" popovertarget={id} aria-haspopup="menu" title={text.account}>
         <Icon of={CircleUser} />
-        <span class="word truncate">{text.signedInAs(state.session.name, state.session.role)}</span>
+        <span class="word truncate">{text.signedInAs(state.session.name, state.session.policies.join(", "))}</span>
       </button>
       <Menu id={id}>
         <div class="menu-settings" onClick={(event) => event.stopPropagation()}>

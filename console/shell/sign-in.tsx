@@ -9,6 +9,7 @@ import { ApiProblem } from "../data/api.ts";
 import { signIn } from "../data/session.ts";
 import { shellText } from "../text/shell.ts";
 import { LanguageChoice } from "./account-menu.tsx";
+import { SsoButton, useOidc } from "./sso-button.tsx";
 
 /** The code of a sign-in link, which is removed from the URL, so that it does not stay in the browser's history. */
 function takeCode(): string | undefined {
@@ -19,6 +20,7 @@ function takeCode(): string | undefined {
 
 export function SignIn() {
   const text = shellText();
+  const oidc = useOidc();
   const token = useSignal("");
   const isBusy = useSignal(false);
   const problem = useSignal<ApiProblem | undefined>(undefined);
@@ -55,6 +57,7 @@ export function SignIn() {
         </div>
         {isLinkUsed.value && <p class="notice">{text.linkUsed}</p>}
         {problem.value && <Problem problem={problem.value} />}
+        {oidc && <SsoButton oidc={oidc} />}
         <TextField
           label={text.token}
           hint={text.tokenHint}
@@ -66,7 +69,7 @@ export function SignIn() {
           value={token.value}
           onInput={(value) => (token.value = value)}
         />
-        <Button kind="primary" type="submit" isDisabled={isBusy.value || token.value.trim() === ""}>
+        <Button kind={oidc ? "normal" : "primary"} type="submit" isDisabled={isBusy.value || token.value.trim() === ""}>
           {isBusy.value ? text.signInBusy : text.signIn}
         </Button>
         <div class="sign-in-foot">

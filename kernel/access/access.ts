@@ -3,16 +3,20 @@
  * follows them and their sign-ins, so a revoked token is rejected everywhere within milliseconds.
  */
 import { hash as digest, timingSafeEqual } from "node:crypto";
+import { builtInRights, PolicyBook } from "#authorization";
 import { decodeJson, encodeJson, randomId, type Host } from "#base";
 import { ChangeLog, type StoredChange } from "#changes";
 import { EVERY_NAME, HttpErrors, type Principal } from "#http";
 import { commit, type Delete, type Put, type StoreEntry, type Store, View } from "#store";
 import { AccessErrors, type IssuedToken, type TokenRequest, type TokenSummary } from "./api.ts";
+import { SERVICE_TOKENS_PREFIX, ServiceTokens } from "./service-tokens.ts";
 import { type IssuedLink, SIGN_INS_PREFIX, SignIns, signInsKey } from "./sign-ins.ts";
 import {
   ACCESS_PREFIX,
+  appsOf,
   tokenLimits,
   tokenPrincipal,
+  tokenRecord,
   type TokenRecord,
   TOKENS_PREFIX,
   tokenSummary,
@@ -27,8 +31,6 @@ const AT_START = "start";
 const BOOTSTRAPPED = `${ACCESS_PREFIX}bootstrapped`;
 /** The token behind the sign-in links that a start prints. It has a fixed id, so that starts share it. */
 const CONSOLE_TOKEN_ID = "c0".repeat(ID_BYTES);
-/** The app that gateways follow, unless their token says otherwise. */
-const GATEWAY_APP = "gateway";
 /** Tokens remembered as checked: enough for every agent of a large fleet, in a few MiB. */
 const CHECKED_MAX = 20_000;
 const FORM = /^ph_([0-9a-f]{16})_([0-9a-f]{64})$/;
@@ -43,6 +45,9 @@ const hash = (secret: string) => digest("sha256", secret, "buffer");
 
 export class Access {
   readonly signIns: SignIns;
+  readonly serviceTokens: ServiceTokens;
+  /** The policies, and the rights of their combinations. */
+  readonly book = new PolicyBook();
   readonly #host: Host;
   readonly #store: Store;
   readonly #changes: ChangeLog;
@@ -56,7 +61,11 @@ export class Access {
     this.#host = host;
     this.#store = store;
     this.#changes = new ChangeLog(host, store);
-    this.signIns = new SignIns(host, store, this.#tokens);
+    this.signIns = new SignIns(host, store, this.#tokens, this.book);
+    this.serviceTokens = new ServiceTokens(host, store, {
+      book: this.book,
+      isParentCurrent: ({ tokenId }) => tokenId === undefined || this.#isTokenCurrent(tokenId),
+    });
     this.#view = new View(host, store, {
       name: "access",
       prefix: ACCESS_PREFIX,
@@ -64,6 +73,7 @@ export class Access {
         this.#tokens.clear();
         this.#checked.clear();
         this.signIns.clear();
+        this.serviceTokens.clear();
         for (const entry of entries) this.#put(entry);
       },
       apply: ({ events }) => {
@@ -77,13 +87,15 @@ export class Access {
 
   #put({ key, value }: StoreEntry): void {
     if (key.startsWith(SIGN_INS_PREFIX)) this.signIns.put(key.slice(SIGN_INS_PREFIX.length), value);
+    if (key.startsWith(SERVICE_TOKENS_PREFIX)) this.serviceTokens.put(key.slice(SERVICE_TOKENS_PREFIX.length), value);
     if (!key.startsWith(TOKENS_PREFIX)) return;
     this.#checked.clear();
-    this.#tokens.set(key.slice(TOKENS_PREFIX.length), decodeJson(value));
+    this.#tokens.set(key.slice(TOKENS_PREFIX.length), tokenRecord(decodeJson(value)));
   }
 
   #delete(key: string): void {
     if (key.startsWith(SIGN_INS_PREFIX)) this.signIns.delete(key.slice(SIGN_INS_PREFIX.length));
+    if (key.startsWith(SERVICE_TOKENS_PREFIX)) this.serviceTokens.delete(key.slice(SERVICE_TOKENS_PREFIX.length));
     if (!key.startsWith(TOKENS_PREFIX)) return;
     this.#checked.clear();
     this.#tokens.delete(key.slice(TOKENS_PREFIX.length));
@@ -102,9 +114,15 @@ export class Access {
     return this.#view.waitFor(revision, signal);
   }
 
-  /** A token for a role in this process. It is not stored, and ends with the process. */
-  internalToken({ id, ...rest }: Omit<Principal, "id"> & { id?: string }): string {
-    const principal: Principal = { secretApps: [EVERY_NAME], ...rest, id: `internal:${id ?? rest.name}` };
+  /** A token for a part of this process. It is not stored, and ends with the process. */
+  internalToken({ id, ...rest }: Omit<Principal, "id" | "kind" | "rights"> & { id?: string }): string {
+    const principal: Principal = {
+      secretApps: [EVERY_NAME],
+      ...rest,
+      kind: "internal",
+      rights: builtInRights(rest.policies),
+      id: `internal:${id ?? rest.name}`,
+    };
     const token = `phi_${randomId(this.#host.random, SECRET_BYTES)}`;
     this.#internal.set(token, principal);
     return token;
@@ -112,7 +130,7 @@ export class Access {
 
   /** The operator's token at the first start; undefined afterwards. */
   async bootstrap(): Promise<IssuedToken | undefined> {
-    const { id, token, record } = this.#make({ name: "operator", role: "operator" });
+    const { id, token, record } = this.#make({ name: "operator", policies: ["operator"] });
     const isFirst = await this.#issueOnce(record, BOOTSTRAPPED, (change) => [
       { type: "put", key: BOOTSTRAPPED, value: encodeJson({ token: id }) },
       { type: "put", key: `${TOKENS_PREFIX}${id}`, value: encodeJson(record) },
@@ -137,9 +155,12 @@ export class Access {
 
   /** @throws ACCESS_LIMITS_NOT_ALLOWED */
   async issue(request: TokenRequest, by: string): Promise<IssuedToken> {
-    if (request.role === "operator" && (request.namespaces ?? request.apps ?? request.services) !== undefined) {
+    if (
+      request.policies.includes("operator") &&
+      (request.namespaces ?? request.apps ?? request.services) !== undefined
+    ) {
       throw AccessErrors.LIMITS_NOT_ALLOWED(
-        "An operator can issue tokens, so its own cannot be limited. Remove namespaces, apps and services, or choose another role.",
+        "An operator can issue tokens, so its own cannot be limited. Remove namespaces, apps and services, or choose other policies.",
       );
     }
     const { id, token, record } = this.#make(request);
@@ -150,7 +171,7 @@ export class Access {
       }),
     );
     this.#host.log.info(
-      { token: id, ...tokenLimits(record), name: record.name, role: record.role, by },
+      { token: id, ...tokenLimits(record), name: record.name, policies: record.policies, by },
       "token issued",
     );
     return { ...tokenSummary(id, record), token };
@@ -163,7 +184,7 @@ export class Access {
       commit(this.#store, [{ key }], (known) => {
         const entry = known.get(key);
         if (!entry) throw AccessErrors.TOKEN_NOT_FOUND(`Token "${id}" not found.`);
-        const record = decodeJson<TokenRecord>(entry.value);
+        const record = tokenRecord(decodeJson(entry.value));
         const writes: Delete[] = [
           { type: "delete", key },
           { type: "delete", key: signInsKey(id) },
@@ -171,24 +192,26 @@ export class Access {
         return { writes: [...writes, note(this.#changeOf("token-revoked", record, by))], result: record };
       }),
     );
-    this.#host.log.info({ token: id, name: result.name, role: result.role, by }, "token revoked");
+    this.#host.log.info({ token: id, name: result.name, policies: result.policies, by }, "token revoked");
   }
 
-  #changeOf(kind: "token-issued" | "token-revoked", { name, role }: TokenRecord, by: string): StoredChange {
+  #changeOf(kind: "token-issued" | "token-revoked", { name, policies }: TokenRecord, by: string): StoredChange {
     const at = new Date(this.#host.clock.now()).toISOString();
     return {
       at,
       kind,
       subject: { type: "token", name },
       by,
-      ...(kind === "token-issued" ? { to: role } : { from: role }),
+      ...(kind === "token-issued" ? { to: policies.join(", ") } : { from: policies.join(", ") }),
     };
   }
 
   /** All current tokens of the store, for a process that does not follow it. */
   async stored(): Promise<TokenSummary[]> {
     const { entries } = await this.#store.range({ prefix: TOKENS_PREFIX });
-    return entries.map(({ key, value }) => tokenSummary(key.slice(TOKENS_PREFIX.length), decodeJson(value)));
+    return entries.map(({ key, value }) =>
+      tokenSummary(key.slice(TOKENS_PREFIX.length), tokenRecord(decodeJson(value))),
+    );
   }
 
   /** All tokens, without their secrets. */
@@ -205,6 +228,8 @@ export class Access {
     const internal = this.#internal.get(token);
     if (internal) return internal;
     if (this.#view.revision === 0) throw HttpErrors.UNAVAILABLE("Tokens are not loaded yet. Try again shortly.");
+    const service = this.serviceTokens.authenticate(token);
+    if (service) return service;
     const checked = this.#checked.get(token) ?? this.#check(token);
     const { record } = checked;
     if (record.expiresAtMs !== undefined && this.#host.clock.now() >= record.expiresAtMs) {
@@ -212,12 +237,19 @@ export class Access {
         `The token of "${record.name}" expired at ${new Date(record.expiresAtMs).toISOString()}. Ask an operator for a new one.`,
       );
     }
-    return tokenPrincipal(checked.id, record);
+    return tokenPrincipal(checked.id, record, this.book);
   }
 
   /** Whether the token of a principal is neither revoked nor expired. Watches check this while they are open. */
   isCurrent({ tokenId, expiresAtMs = Infinity }: Principal): boolean {
-    return tokenId === undefined || (this.#tokens.has(tokenId) && this.#host.clock.now() < expiresAtMs);
+    if (tokenId === undefined) return true;
+    const isService = this.serviceTokens.isCurrent(tokenId);
+    return isService ?? (this.#tokens.has(tokenId) && this.#host.clock.now() < expiresAtMs);
+  }
+
+  #isTokenCurrent(id: string): boolean {
+    const record = this.#tokens.get(id);
+    return record !== undefined && this.#host.clock.now() < (record.expiresAtMs ?? Infinity);
   }
 
   /**
@@ -226,14 +258,14 @@ export class Access {
    * member has full control anyway.
    */
   async consoleLink(): Promise<IssuedLink> {
-    const { record } = this.#make({ name: "console", role: "operator" });
+    const { record } = this.#make({ name: "console", policies: ["operator"] });
     const key = `${TOKENS_PREFIX}${CONSOLE_TOKEN_ID}`;
     const isNew = await this.#issueOnce(record, key, (change) => [
       { type: "put", key, value: encodeJson(record) },
       change,
     ]);
-    const { name, role } = record;
-    if (isNew) this.#host.log.info({ token: CONSOLE_TOKEN_ID, name, role, by: AT_START }, "token issued");
+    const { name, policies } = record;
+    if (isNew) this.#host.log.info({ token: CONSOLE_TOKEN_ID, name, policies, by: AT_START }, "token issued");
     return this.signIns.link(CONSOLE_TOKEN_ID);
   }
 
@@ -250,14 +282,16 @@ export class Access {
     return checked;
   }
 
-  #make({ name, role, ttlSeconds, ...limits }: TokenRequest): { id: string; token: string; record: TokenRecord } {
+  #make({ name, policies, ttlSeconds, ...limits }: TokenRequest): { id: string; token: string; record: TokenRecord } {
     const id = randomId(this.#host.random, ID_BYTES);
     const secret = randomId(this.#host.random, SECRET_BYTES);
     const createdAtMs = this.#host.clock.now();
+    const apps = appsOf(policies, limits.apps);
     const record: TokenRecord = {
       name,
-      role,
-      ...(role === "gateway" && limits.apps === undefined ? { ...limits, apps: [GATEWAY_APP] } : limits),
+      policies,
+      ...limits,
+      ...(apps === undefined ? {} : { apps }),
       format: 2,
       sha256: hash(secret).toString("hex"),
       createdAtMs,

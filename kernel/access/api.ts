@@ -3,32 +3,19 @@
  * hash.
  */
 import { Type, type Static } from "typebox";
+import { PolicyNames } from "#authorization/api";
 import { defineErrors } from "#base";
 
 export * from "./contract/bindings.ts";
 export * from "./contract/check.ts";
 export * from "./contract/rotation.ts";
+export * from "./contract/service-tokens.ts";
 export * from "./contract/sign-in-list.ts";
 
 /** Names in one limit of a token: enough for the apps of a busy host, and a bound on the comparisons per request. */
 export const LIMIT_NAMES_MAX = 256;
 /** Longest lifetime of an expiring token: ten years, in seconds. */
 export const TOKEN_TTL_SECONDS_MAX = 315_360_000;
-
-export const Role = Type.Union(
-  [
-    Type.Literal("operator"),
-    Type.Literal("editor"),
-    Type.Literal("agent"),
-    Type.Literal("gateway"),
-    Type.Literal("reader"),
-  ],
-  {
-    description:
-      "operator: everything · editor: draft, propose and review config · agent: register, acknowledge, read, with its apps' secrets · " +
-      "gateway: read, acknowledge, and lease from shared limits · reader: read.",
-  },
-);
 
 const Names = (description: string) =>
   Type.Array(Type.String({ pattern: "^(\\*|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$" }), {
@@ -38,13 +25,13 @@ const Names = (description: string) =>
     description,
   });
 
-/** Limits a token further than its role does; `*` matches every name. */
+/** Limits narrow what the policies of a token grant; `*` matches every name. */
 const limits = {
   namespaces: Type.Optional(Names("The only namespaces that the token can access. Absent: all namespaces.")),
   apps: Type.Optional(
     Names(
-      "The only apps whose configs the token can read; for the role agent, including their secrets. " +
-        "Absent: every app, for the role agent without secrets; for the role gateway: gateway.",
+      "The only apps whose configs the token can read; with the policy agent or service, including their secrets. " +
+        "Absent: every app; with the policy agent or service, none; with the policy gateway, gateway.",
     ),
   ),
   services: Type.Optional(Names("The only services that the token can register instances of. Absent: all services.")),
@@ -55,9 +42,9 @@ export const TokenRequest = Type.Object(
     name: Type.String({
       pattern: "^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,127}$",
       description:
-        "Name of the holder: the author in histories. Together with the role, the owner of instances and sessions. Use one per host.",
+        "Name of the holder: the author in histories. Together with the first policy, the owner of instances and sessions. Use one per host.",
     }),
-    role: Role,
+    policies: PolicyNames,
     ...limits,
     ttlSeconds: Type.Optional(
       Type.Integer({ minimum: 1, maximum: TOKEN_TTL_SECONDS_MAX, description: "Absent: until revoked." }),
@@ -70,7 +57,7 @@ export type TokenRequest = Static<typeof TokenRequest>;
 export const TokenSummary = Type.Object({
   id: Type.String(),
   name: Type.String(),
-  role: Role,
+  policies: PolicyNames,
   ...limits,
   createdAt: Type.String({ format: "date-time" }),
   expiresAt: Type.Optional(Type.String({ format: "date-time" })),
@@ -95,9 +82,11 @@ const callerFields = {
   tokenId: Type.Optional(
     Type.String({ description: "Id of the token behind it, as in the list of tokens. Absent: a part of the process." }),
   ),
-  role: Role,
-  actions: Type.Array(Type.String(), { description: "Actions that the role allows, such as config:publish." }),
-  limits: Type.Optional(Type.Object(limits, { description: "Absent: no limits beyond the role." })),
+  policies: PolicyNames,
+  actions: Type.Array(Type.String(), {
+    description: "Actions that the policies allow on some resource, such as config:publish.",
+  }),
+  limits: Type.Optional(Type.Object(limits, { description: "Absent: no limits beyond the policies." })),
 };
 
 export const CallerInfo = Type.Object({
@@ -133,7 +122,8 @@ export type SignInLink = Static<typeof SignInLink>;
 
 export const AccessErrors = defineErrors("ACCESS", {
   TOKEN_NOT_FOUND: { status: 404, title: "Token not found" },
-  LIMITS_NOT_ALLOWED: { status: 400, title: "Role takes no limits" },
+  SERVICE_TOKENS_FULL: { status: 409, title: "Too many service tokens of one agent" },
+  LIMITS_NOT_ALLOWED: { status: 400, title: "Policy takes no limits" },
   CODE_INVALID: { status: 401, title: "Sign-in code not valid" },
   LINK_NOT_ALLOWED: { status: 403, title: "Caller cannot make sign-in links" },
 });

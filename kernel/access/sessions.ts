@@ -4,7 +4,7 @@
  * lapsed, and its owner opens another one.
  */
 import { decodeJson, encodeJson, type AppError, type Host } from "#base";
-import type { Principal, SessionOwners } from "#http";
+import { isAllowed, type Principal, type SessionOwners } from "#http";
 import { StoreErrors, type Lease, type Store, View } from "#store";
 
 const SESSIONS = "/sessions/";
@@ -56,10 +56,11 @@ export class Sessions implements SessionOwners {
   }
 
   /** @throws the error of `notFound`, also for a session of another principal */
-  async require({ id, role }: Principal, session: string, path: string): Promise<void> {
+  async require(principal: Principal, session: string, path: string): Promise<void> {
     const owner = this.#owners.get(session) ?? (await this.#read(session));
     // An operator may act for others, for example to end a session by hand.
-    if (owner === undefined || (owner !== id && role !== "operator")) throw this.#notFound(session, path);
+    const isOwn = owner === principal.id || isAllowed(principal, "registry:override", {});
+    if (owner === undefined || !isOwn) throw this.#notFound(session, path);
   }
 
   /** A session that the view does not have yet, because another member opened it a moment ago. */

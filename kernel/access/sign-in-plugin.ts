@@ -142,11 +142,11 @@ function sessionInfo({ principal, csrf, expiresAtMs }: BrowserSession): SessionI
 }
 
 function callerInfo(principal: Principal): CallerInfo {
-  const { name, role, limits, expiresAtMs, tokenId } = principal;
+  const { name, policies, limits, expiresAtMs, tokenId } = principal;
   return {
     name,
     ...(tokenId === undefined ? {} : { tokenId }),
-    role,
+    policies: [...policies],
     actions: [...actionsOf(principal)],
     ...(limits === undefined ? {} : { limits: plainLimits(limits) }),
     ...(expiresAtMs === undefined ? {} : { expiresAt: new Date(expiresAtMs).toISOString() }),

@@ -3,6 +3,7 @@
  * random, so a plain SHA-256 is stored, as for tokens. The sign-ins of a token are one key, which Access follows together with the tokens.
  */
 import { hash as digest } from "node:crypto";
+import type { PolicyBook } from "#authorization";
 import { decodeJson, encodeJson, randomId, type Host } from "#base";
 import { type BrowserSession, HttpErrors, type Principal } from "#http";
 import { commit, type Delete, type Put, type Store } from "#store";
@@ -19,7 +20,7 @@ import {
   withRedeemedLink,
   withSession,
 } from "./core/sign-in-list.ts";
-import { ACCESS_PREFIX, type TokenRecord, tokenPrincipal, TOKENS_PREFIX } from "./token-record.ts";
+import { ACCESS_PREFIX, type TokenRecord, tokenPrincipal, tokenRecord, TOKENS_PREFIX } from "./token-record.ts";
 
 export const SIGN_INS_PREFIX = `${ACCESS_PREFIX}sign-ins/`;
 /** Random bytes of a session's secret, and of a link's, which lasts minutes and should be short. */
@@ -58,15 +59,17 @@ export class SignIns {
   readonly #host: Host;
   readonly #store: Store;
   readonly #tokens: ReadonlyMap<string, TokenRecord>;
+  readonly #book: PolicyBook;
   /** By the id of the token. */
   readonly #lists = new Map<string, SignInList>();
   #unknown = 0;
 
-  /** `tokens`: the current ones. */
-  constructor(host: Host, store: Store, tokens: ReadonlyMap<string, TokenRecord>) {
+  /** `tokens` and `book`: the current ones. */
+  constructor(host: Host, store: Store, tokens: ReadonlyMap<string, TokenRecord>, book: PolicyBook) {
     this.#host = host;
     this.#store = store;
     this.#tokens = tokens;
+    this.#book = book;
   }
 
   /** Access calls this and the next two for what its view reads. */
@@ -159,7 +162,7 @@ export class SignIns {
       const opened = signInOf(token, { sha256: sha256(secret), endMs: this.#host.clock.now() + SESSION_MS });
       return { list: add(list, opened), result: { token, session: opened } };
     });
-    this.#host.log.info({ token: tokenId, name: token.name, role: token.role, by }, "signed in");
+    this.#host.log.info({ token: tokenId, name: token.name, policies: token.policies, by }, "signed in");
     return { cookie: `${tokenId}.${secret}`, session: this.#session(tokenId, secret, { ...session, token }) };
   }
 
@@ -216,7 +219,7 @@ export class SignIns {
     secret: string,
     { token, expiresAtMs }: { readonly token: TokenRecord; readonly expiresAtMs: number },
   ): BrowserSession {
-    const principal: Principal = { ...tokenPrincipal(tokenId, token), expiresAtMs };
+    const principal: Principal = { ...tokenPrincipal(tokenId, token, this.#book), expiresAtMs };
     const id = sha256(secret);
     return {
       principal,
@@ -242,7 +245,7 @@ function storedIn(known: ReadonlyMap<string, { readonly value: Uint8Array }>, to
   const token = known.get(`${TOKENS_PREFIX}${tokenId}`);
   const list = known.get(signInsKey(tokenId));
   return {
-    token: token && decodeJson<TokenRecord>(token.value),
+    token: token && tokenRecord(decodeJson(token.value)),
     list: list && decodeJson<SignInList>(list.value),
   };
 }

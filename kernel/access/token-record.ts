@@ -1,5 +1,6 @@
 /** A token as the store keeps it: its principal, and how operators see it. */
-import { EVERY_NAME, isLimited, type Principal } from "#http";
+import type { PolicyBook } from "#authorization";
+import { EVERY_NAME, isLimited, type Principal, principalId } from "#http";
 import type { TokenSummary } from "./api.ts";
 
 export const ACCESS_PREFIX = "/access/";
@@ -7,7 +8,7 @@ export const TOKENS_PREFIX = `${ACCESS_PREFIX}tokens/`;
 
 export interface TokenRecord {
   readonly name: string;
-  readonly role: Principal["role"];
+  readonly policies: readonly string[];
   readonly sha256: string;
   readonly createdAtMs: number;
   readonly expiresAtMs?: number;
@@ -18,15 +19,41 @@ export interface TokenRecord {
   readonly format?: 2;
 }
 
-/** The principal of a token is its role and name, so a replacement token owns everything that the previous one owned. */
-export function tokenPrincipal(tokenId: string, record: TokenRecord): Principal {
-  const { name, role, apps, format, expiresAtMs } = record;
+/** As earlier versions wrote it: one role, which is a policy of the same name, except that a reader is now a viewer. */
+type StoredRecord = Omit<TokenRecord, "policies"> & { readonly policies?: readonly string[]; readonly role?: string };
+
+/** The apps of a token that names none. Agents and services read the configs of their own apps only, and gateways read their routes. */
+const DEFAULT_APPS: ReadonlyMap<string, readonly string[]> = new Map([
+  ["gateway", ["gateway"]],
+  ["agent", []],
+  ["service", []],
+]);
+
+/** The apps of a new token; undefined: every app. */
+export function appsOf(
+  policies: readonly string[],
+  apps: readonly string[] | undefined,
+): readonly string[] | undefined {
+  if (apps !== undefined) return apps;
+  const defaults = policies.flatMap((policy) => DEFAULT_APPS.get(policy) ?? []);
+  return policies.some((policy) => DEFAULT_APPS.has(policy)) ? defaults : undefined;
+}
+
+export function tokenRecord({ role, policies, ...record }: StoredRecord): TokenRecord {
+  return { ...record, policies: policies ?? [role === "reader" ? "viewer" : (role ?? "viewer")] };
+}
+
+/** The principal of a token is its first policy and name, so a replacement token owns everything that the previous one owned. */
+export function tokenPrincipal(tokenId: string, record: TokenRecord, book: PolicyBook): Principal {
+  const { name, policies, apps, format, expiresAtMs } = record;
   const limits = tokenLimits(record);
   const secretApps = apps ?? (format === undefined ? [EVERY_NAME] : []);
   return {
-    id: `${role}:${name}`,
+    id: principalId(policies, name),
     name,
-    role,
+    kind: "token",
+    policies,
+    rights: book.rightsOf(policies),
     secretApps,
     tokenId,
     ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
@@ -47,11 +74,11 @@ export function tokenLimits({
 }
 
 export function tokenSummary(id: string, record: TokenRecord): TokenSummary {
-  const { name, role, createdAtMs, expiresAtMs } = record;
+  const { name, policies, createdAtMs, expiresAtMs } = record;
   return {
     id,
     name,
-    role,
+    policies: [...policies],
     ...tokenLimits(record),
     createdAt: new Date(createdAtMs).toISOString(),
     ...(expiresAtMs === undefined ? {} : { expiresAt: new Date(expiresAtMs).toISOString() }),

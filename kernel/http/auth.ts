@@ -1,8 +1,9 @@
 /**
- * Authentication and authorization of requests, by a token or by the session of a browser. A principal has one role; a role is a list of
- * actions; a route names the action that it needs. The authenticators are parameters, so this module does not know where tokens are stored.
+ * Authentication and authorization of requests, by a token or by the session of a browser. A route names the action that it needs. The
+ * authenticators are parameters, so this module does not know where tokens are stored.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Action } from "#authorization";
 import type { BadTokens } from "./bad-tokens.ts";
 import {
   type AuthenticateSession,
@@ -15,74 +16,8 @@ import {
 import { within } from "./limits.ts";
 import { type AboutRoute, fieldsOf, requireWithinLimits, type RouteFields, valuesAt } from "./route-limits.ts";
 import { HttpErrors } from "./problem.ts";
+import { requireSome } from "./decisions.ts";
 import type { Principal } from "./principal.ts";
-import type { Role } from "./principal.ts";
-
-export const ACTIONS = [
-  "registry:read",
-  "registry:write",
-  "registry:policies",
-  "registry:override",
-  "config:read",
-  "config:acknowledge",
-  "config:draft",
-  "config:review",
-  "config:publish",
-  "config:rules",
-  "config:secrets",
-  "config:reveal",
-  "config:keys",
-  "config:audit",
-  "locks:read",
-  "locks:write",
-  "locks:break",
-  "quotas:lease",
-  "traffic:report",
-  "access:manage",
-  "operations:read",
-] as const;
-export type Action = (typeof ACTIONS)[number];
-
-/**
- * The actions of each role. An agent runs on a service's host, so it registers, reads and acknowledges, but never publishes. A gateway
- * follows and acknowledges, and leases from shared limits. An editor drafts, proposes and reviews; an operator publishes. Only agents
- * receive the secrets of configs, for the services. An operator reveals one at a time, which is audited. A reader changes nothing, so
- * no decision depends on it.
- */
-const ALLOWED: Record<Role, readonly Action[]> = {
-  operator: ACTIONS.filter((action) => action !== "config:secrets"),
-  agent: [
-    "registry:read",
-    "registry:write",
-    "config:read",
-    "config:secrets",
-    "config:acknowledge",
-    "locks:read",
-    "locks:write",
-    "traffic:report",
-  ],
-  gateway: [
-    "registry:read",
-    "config:read",
-    "config:acknowledge",
-    "quotas:lease",
-    "traffic:report",
-    "locks:read",
-    "operations:read",
-  ],
-  editor: ["registry:read", "config:read", "config:draft", "config:review", "locks:read"],
-  reader: ["registry:read", "config:read", "locks:read", "operations:read"],
-};
-
-/** The actions of a principal, without its limits. */
-export function actionsOf({ role }: Principal): readonly Action[] {
-  return ALLOWED[role];
-}
-
-/** Whether a principal receives the secrets of an app in the clear. */
-export function isToldSecrets(principal: Principal, app: string): boolean {
-  return can(principal, "config:secrets") && within(principal.secretApps ?? [], app);
-}
 
 /** Sessions, which belong to the principal that opened them. */
 export interface SessionOwners {
@@ -92,10 +27,6 @@ export interface SessionOwners {
 
 /** @throws HTTP_TOKEN_INVALID, HTTP_TOKEN_EXPIRED */
 export type Authenticate = (token: string) => Promise<Principal>;
-
-export function can(principal: Principal, action: Action): boolean {
-  return ALLOWED[principal.role].includes(action);
-}
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -108,7 +39,7 @@ declare module "fastify" {
   }
   interface FastifyContextConfig {
     /**
-     * The action that the caller's role must allow. "open" needs no token; "self" needs any valid one, because the route concerns only the
+     * The action that the caller's policies must allow. "open" needs no token; "self" needs any valid one, because the route concerns only the
      * caller. Every route names one.
      */
     action?: Action | "open" | "self";
@@ -170,19 +101,15 @@ export function requireAuth(app: FastifyInstance, authenticate: Authenticate, op
       if (isBadToken(error)) badTokens.refuse(request.ip);
       throw error;
     }
-    if (action !== "self" && !can(request.principal, action)) {
-      throw HttpErrors.FORBIDDEN(
-        `"${request.principal.name}" has the role ${request.principal.role}, which does not allow ${action}. Use a token with another role.`,
-        { extra: { action } },
-      );
-    }
+    if (action !== "self") requireSome(request.principal, action);
   });
   // After the request is read and before its form is validated: names are where the schema has them, or nowhere.
   app.addHook("preValidation", (request, _reply, done) => {
     const { principal, routeOptions } = request;
     const { url = "", config } = routeOptions;
     const found = fields.get(`${request.method} ${url}`);
-    if (principal?.limits === undefined || config.action === undefined || config.action === "self") return done();
+    if (principal?.limits === undefined || config.action === undefined) return done();
+    if (config.action === "self" || config.action === "open") return done();
     if (found === undefined) return done();
     try {
       requireWithinLimits(request, principal, { action: config.action, about: config.about, fields: found });

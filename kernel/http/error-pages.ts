@@ -21,7 +21,7 @@ const ErrorList = Type.Object({ errors: Type.Array(ErrorPage) });
 const ADVICE: Readonly<Record<number, string>> = {
   400: "Correct the request; the detail names the field. The same request would fail again.",
   401: "Send a valid token: Authorization: Bearer TOKEN.",
-  403: "Use a token whose role allows this.",
+  403: "Use a token whose policies allow this.",
   404: "Check the name. The resource may not exist yet.",
   405: "Use one of the methods in the Allow header.",
   408: "Send the request faster, or in parts.",

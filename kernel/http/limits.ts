@@ -1,5 +1,5 @@
 /**
- * Limits of a principal beyond its role. An absent limit allows everything. Limits contain names, because a token may be issued before
+ * Limits of a principal narrow what its policies grant. An absent limit allows everything. Limits contain names, because a token may be issued before
  * its app or service exists.
  */
 export interface Limits {

@@ -1,5 +1,7 @@
 /** The HTTP kit: a server with strict limits, problems for errors, authorization, watches, and routes for operators. */
+export { type Action, builtInRights, type Resource } from "#authorization";
 export * from "./auth.ts";
+export * from "./decisions.ts";
 export * from "./principal.ts";
 export * from "./bad-tokens.ts";
 export * from "./browser-session.ts";
@@ -16,5 +18,7 @@ export * from "./pages.ts";
 export * from "./operations.ts";
 export * from "./problem.ts";
 export * from "./server.ts";
+export { type ListenerTls, peerCertificateOf } from "./tls.ts";
+export { certificatesOf, secureContextOf, type TlsMaterial, type TlsSource } from "./tls-material.ts";
 export * from "./watch/hub.ts";
 export * from "./watch/subscription.ts";

@@ -4,13 +4,13 @@
  * it, even if its author did not think of limits.
  */
 import type { FastifyRequest, RouteOptions } from "fastify";
+import { type Action, OWN_APP } from "#authorization";
 import { own, ownMember } from "#base";
+import { limitsFor } from "./decisions.ts";
 import type { Principal } from "./principal.ts";
 import { type Limits, within } from "./limits.ts";
 import { HttpErrors } from "./problem.ts";
 
-/** The app whose config every posthouse process reads for itself, such as its log level. */
-const OWN_APP = "posthouse";
 const DEFAULT_NAMESPACE = "default";
 /** Levels of a body's schema that are examined. Every schema has fewer. */
 const DEPTH_MAX = 6;
@@ -77,13 +77,6 @@ export function valuesAt({ params, query, headers, body }: FastifyRequest, path:
   return values.flat().filter((value) => typeof value === "string");
 }
 
-/** The limits that apply to an action: registering is limited by service, config by app, everything by namespace. */
-function kindsFor(action: string): Kind[] {
-  if (action === "operations:read") return [];
-  if (action === "registry:write") return ["namespaces", "services"];
-  return action.startsWith("config:") ? ["namespaces", "apps"] : ["namespaces"];
-}
-
 export type AboutRoute = "nothing" | "everything" | undefined;
 
 /**
@@ -94,11 +87,11 @@ export type AboutRoute = "nothing" | "everything" | undefined;
 export function requireWithinLimits(
   request: FastifyRequest,
   principal: Principal,
-  { action, about, fields }: { action: string; about: AboutRoute; fields: RouteFields },
+  { action, about, fields }: { action: Action; about: AboutRoute; fields: RouteFields },
 ): void {
   const { limits } = principal;
   if (limits === undefined || about === "nothing") return;
-  for (const kind of kindsFor(action)) {
+  for (const kind of limitsFor(action)) {
     const limit = limits[kind];
     if (limit === undefined) continue;
     const places = fields.names.filter((field) => field.kind === kind);

@@ -7,7 +7,7 @@ import { createMetrics } from "#base/prometheus";
 import { spellings } from "#settings";
 import { listenError } from "../listen-error.ts";
 import { VERSION } from "../version.ts";
-import { clientFor, type Parts, labelsOf } from "./parts.ts";
+import { clientFor, type Parts, labelsOf, wayFor } from "./parts.ts";
 
 export async function startAgent(parts: Parts): Promise<void> {
   const { AGENT_DEFAULTS, createAgent } = await import("#agent");
@@ -19,9 +19,11 @@ export async function startAgent(parts: Parts): Promise<void> {
   const dataDir = join(settings.data, "agent");
   const servicesDir = settings.agentServices ?? join(dataDir, "services");
   await mkdir(servicesDir, { recursive: true, mode: 0o700 });
+  const of = `agent@${settings.agentName ?? hostname()}`;
   const agent = stack.use(
     await createAgent(host, {
-      client: clientFor(parts, "agent", "agent", `agent@${settings.agentName ?? hostname()}`),
+      client: clientFor(parts, "agent", ["agent"], of),
+      way: wayFor(parts, "agent", ["agent"], of),
       settings: {
         ...AGENT_DEFAULTS,
         version: VERSION,

@@ -60,7 +60,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
       certificates: () => parts.certificates,
       degraded: () => (refusing ? [`store: ${refusing.message}`] : []),
       extend: (app, access) => {
-        const token = access.internalToken({ name: "explain", role: "reader" });
+        const token = access.internalToken({ name: "explain", policies: ["viewer"] });
         const client = new Client(host, { transport: injectTransport(app), token });
         const live = (namespace: string) => clustersIn(parts, namespace);
         const explainer = new Explainer(host, { client, filters, dial: dialRules(parts), live });

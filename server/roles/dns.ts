@@ -29,7 +29,7 @@ export async function startDnsServer(parts: Parts): Promise<void> {
   let catalog;
   if (control) catalog = registryCatalog(control.registry);
   else {
-    const watched = new WatchedCatalog(host, clientFor(parts, "DNS reader", "reader"), settings.dnsNamespace);
+    const watched = new WatchedCatalog(host, clientFor(parts, "DNS reader", ["viewer"]), settings.dnsNamespace);
     stack.use(new TaskGroup(host.log)).run("DNS catalog", (signal) => watched.run(signal));
     catalog = watched;
   }

@@ -114,7 +114,7 @@ async function certificateOf({ host, settings }: Parts): Promise<TlsMaterial> {
 
 /** Undefined for a gateway without a control plane. */
 function controlPlaneWay(parts: Parts) {
-  return isAlone(parts) ? undefined : wayFor(parts, "gateway", "gateway", `gateway@${instanceIdOf(parts)}`);
+  return isAlone(parts) ? undefined : wayFor(parts, "gateway", ["gateway"], `gateway@${instanceIdOf(parts)}`);
 }
 
 function instanceIdOf({ settings }: Parts): string {

@@ -7,7 +7,7 @@ import { isAlone, clientFor, type Parts } from "./parts.ts";
 export async function startLogLevel(parts: Parts): Promise<void> {
   const { host, stack } = parts;
   if (!host.logControl || isAlone(parts)) return;
-  const { config } = clientFor(parts, "log level", "reader");
+  const { config } = clientFor(parts, "log level", ["viewer"]);
   const control = host.logControl;
   stack.use(new TaskGroup(host.log)).run("log level", (signal) => followLogLevel(host, { config, control, signal }));
 }

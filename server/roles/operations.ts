@@ -5,6 +5,7 @@ import { loadFilters } from "#gateway/config-text";
 import { loadExplain } from "#gateway/explain";
 import {
   BadTokens,
+  builtInRights,
   closeHttpServer,
   createHttpServer,
   HttpErrors,
@@ -23,11 +24,18 @@ import { VERSION } from "../version.ts";
 export async function startOperations(parts: Parts): Promise<void> {
   const { host, settings, stack, addresses } = parts;
   const app = stack.adopt(createHttpServer(host, { name: "operations" }), (app) => closeHttpServer(host, app));
+  const policies = ["viewer"];
   requireAuth(
     app,
     async (token) => {
       if (!sameSecret(token, settings.token)) throw HttpErrors.TOKEN_INVALID("Send the token of the setting `token`.");
-      return { id: "internal:operations", name: "operations", role: "reader" };
+      return {
+        id: "internal:operations",
+        name: "operations",
+        kind: "internal",
+        policies,
+        rights: builtInRights(policies),
+      };
     },
     { badTokens: new BadTokens(host, "operations") },
   );
@@ -36,7 +44,7 @@ export async function startOperations(parts: Parts): Promise<void> {
   if (settings.token !== undefined) {
     const { Explainer, explainPlugin } = await loadExplain();
     const filters = await loadFilters(settings.gatewayFilters);
-    const client = clientFor(parts, "explain", "reader");
+    const client = clientFor(parts, "explain", ["viewer"]);
     const { gatewayFile } = settings;
     const config = gatewayFile === undefined ? {} : { config: () => readFile(gatewayFile, "utf8") };
     const live = (namespace: string) => clustersIn(parts, namespace);

@@ -6,7 +6,7 @@ import type { OwnListeners } from "#base/address-class";
 import type { DialRules } from "#base/dial";
 import { Client, fetchTransport, injectTransport } from "#client";
 import type { ClusterView } from "#gateway";
-import { isLoopback, type Role } from "#http";
+import { isLoopback } from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
 import { ServerErrors } from "../api.ts";
 import { type ControlApi } from "../control-api.ts";
@@ -75,18 +75,18 @@ export function nameOfHost(): string {
 const SUBSCRIBER_ID_BYTES = 4;
 
 /** A client of the control plane for a role of this process. `of`: its principal, which stays the same after a restart. */
-export function clientFor(parts: Parts, name: string, role: Role, of = name): Client {
-  return new Client(parts.host, wayFor(parts, name, role, of));
+export function clientFor(parts: Parts, name: string, policies: readonly string[], of = name): Client {
+  return new Client(parts.host, wayFor(parts, name, policies, of));
 }
 
 /** The transport and token of a role of this process: directly into the control API, or over the network. */
-export function wayFor(parts: Parts, name: string, role: Role, of = name) {
+export function wayFor(parts: Parts, name: string, policies: readonly string[], of = name) {
   const { host, settings, control, stack, listeners } = parts;
   const subscriber = `${name.replace(" ", "-")}-${randomId(host.random, SUBSCRIBER_ID_BYTES)}`;
   if (control) {
     return {
       transport: injectTransport(control.app),
-      token: control.access.internalToken({ id: of, name, role }),
+      token: control.access.internalToken({ id: of, name, policies }),
       subscriber,
     };
   }

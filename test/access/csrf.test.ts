@@ -75,7 +75,7 @@ test.each(["POST", "PUT", "PATCH", "DELETE"])("%s needs the CSRF token of its ow
 
 test("a token needs no CSRF token, and no origin", async () => {
   const headers = { authorization: `Bearer ${control.token}`, origin: "https://evil.example", host: HOST };
-  expect((await control.call("POST", "/v1/tokens", { name: "a", role: "reader" }, headers)).status).toBe(201);
+  expect((await control.call("POST", "/v1/tokens", { name: "a", policies: ["viewer"] }, headers)).status).toBe(201);
 });
 
 test("a page of another origin cannot sign a browser in, and does not learn whether a session exists", async () => {

@@ -23,7 +23,7 @@ async function as(control: TestControl, request: object): Promise<Call> {
   return (method, url, body) => control.call(method, url, body, headers);
 }
 
-const host = (control: TestControl, name: string) => as(control, { name, role: "agent" });
+const host = (control: TestControl, name: string) => as(control, { name, policies: ["agent"], apps: ["orders"] });
 
 test("an instance is its principal's, whatever owner a request names or leaves out", async () => {
   await using control = await withControl();
@@ -126,8 +126,8 @@ test("an instance registered by an earlier version belongs to the principal of i
 
 test("a reader cannot acknowledge, lease, or pass for a gateway that has gone", async () => {
   await using control = await withControl();
-  const reader = await as(control, { name: "eyes", role: "reader" });
-  const gateway = await as(control, { name: "edge", role: "gateway" });
+  const reader = await as(control, { name: "eyes", policies: ["viewer"] });
+  const gateway = await as(control, { name: "edge", policies: ["gateway"] });
   const ask = { asks: [{ key: "k", requests: 100, per: 60, want: 100 }] };
   const said = { releaseKey: "k", outcome: "failed", error: "forged" };
   expect((await reader("PUT", `${SET}/acknowledgements/web-1`, said)).status).toBe(403);
@@ -142,8 +142,8 @@ test("a watch is acknowledged by the principal that opened it only", async () =>
   await using control = await withControl();
   const address = await control.app.listen({ host: "127.0.0.1", port: 0 });
   const tokenOf = async (name: string, role: string) =>
-    String((await control.call("POST", "/v1/tokens", { name, role })).json["token"]);
-  const [edge, eyes] = [await tokenOf("edge", "gateway"), await tokenOf("eyes", "reader")];
+    String((await control.call("POST", "/v1/tokens", { name, policies: [role] })).json["token"]);
+  const [edge, eyes] = [await tokenOf("edge", "gateway"), await tokenOf("eyes", "viewer")];
   const open = async (token: string) => {
     const stop = new AbortController();
     const headers = { authorization: `Bearer ${token}` };
@@ -199,12 +199,13 @@ test("limits of a token: its services, its apps with their secrets, its namespac
   await using control = await withControl();
   const limited = await as(control, {
     name: "h",
-    role: "agent",
+    policies: ["agent"],
     apps: ["orders"],
     services: ["orders"],
     namespaces: ["default"],
   });
-  const open = await host(control, "open");
+  const open = await as(control, { name: "open", policies: ["agent"], apps: ["*"] });
+  const unbound = await as(control, { name: "unbound", policies: ["agent"] });
   for (const app of ["orders", "pay"]) {
     await control.call("POST", `/v1/config/default/${app}/default/releases`, {
       items: { k: { format: "text", value: app } },
@@ -248,6 +249,8 @@ test("limits of a token: its services, its apps with their secrets, its namespac
     expect((await limited(method, url, body)).json, `${method} ${url}`).toMatchObject({ code: "HTTP_FORBIDDEN" });
   }
   expect((await open("GET", "/v1/config/default/pay/default")).status).toBe(200);
-  const operator = await control.call("POST", "/v1/tokens", { name: "o", role: "operator", apps: ["orders"] });
+  expect((await unbound("GET", "/v1/config/default/pay/default")).status).toBe(403);
+  expect((await unbound("GET", "/v1/config/default/posthouse/default")).status).toBe(404);
+  const operator = await control.call("POST", "/v1/tokens", { name: "o", policies: ["operator"], apps: ["orders"] });
   expect(operator.json).toMatchObject({ code: "ACCESS_LIMITS_NOT_ALLOWED" });
 });

@@ -15,6 +15,7 @@ const REGISTER = [
 ];
 const SESSIONS = ["POST /v1/sessions", "PUT /v1/sessions/{session}/heartbeat", "DELETE /v1/sessions/{session}"];
 const TRAFFIC = ["POST /v1/traffic"];
+const DELEGATE = ["POST /v1/service-tokens"];
 const LOCKS = ["PUT /v1/locks/{name}", "DELETE /v1/locks/{name}"];
 const SET = "/v1/config/{namespace}/{app}/{profile}";
 const ACKNOWLEDGE = [`PUT ${SET}/acknowledgements/{subscriber}`];
@@ -41,12 +42,12 @@ const SELF = ["POST /ui/api/session", "DELETE /ui/api/session", "POST /v1/sign-i
 
 /** Whatever changes something or has a body, by role. */
 const WRITES: Record<string, readonly string[]> = {
-  reader: [...SELF, ...ASK],
+  viewer: [...SELF, ...ASK],
   // Limited to the app `gateway`, which is not the one asked for here.
   gateway: [...SELF, "PUT /v1/watches/{watch}/seen", "POST /v1/gateway/quotas", ...TRAFFIC],
   editor: [...SELF, ...ASK, ...DRAFT],
-  agent: [...SELF, ...ASK, ...ACKNOWLEDGE, ...REGISTER, ...SESSIONS, ...LOCKS, ...TRAFFIC],
-  stranger: [...SELF, ...SESSIONS, ...LOCKS, ...TRAFFIC, "PUT /v1/watches/{watch}/seen"],
+  agent: [...SELF, ...ASK, ...ACKNOWLEDGE, ...REGISTER, ...SESSIONS, ...LOCKS, ...TRAFFIC, ...DELEGATE],
+  stranger: [...SELF, ...SESSIONS, ...LOCKS, ...TRAFFIC, ...DELEGATE, "PUT /v1/watches/{watch}/seen"],
 };
 /** Readings that not every role has. */
 const OPERATORS = new Set(["GET /v1/tokens", "GET /v1/config-audit", "GET /v1/config-secrets"]);
@@ -61,7 +62,7 @@ const UNLIMITED = new Set([
 const SYSTEM = "GET /v1/system";
 const isClosedToRead = (role: string, route: string): boolean => {
   if (OPERATORS.has(route)) return true;
-  if (route === SYSTEM) return role !== "reader" && role !== "gateway";
+  if (route === SYSTEM) return role !== "viewer" && role !== "gateway";
   if (role === "gateway") return UNLIMITED.has(route) || route.includes("{app}") || route === "GET /v1/watch/config";
   if (role !== "stranger") return false;
   return UNLIMITED.has(route) || route.includes("{app}") || route === "GET /v1/watch/config";
@@ -72,7 +73,8 @@ test("each role reaches what is listed for it, and no other route", async () => 
   const limits = { apps: ["nothing"], services: ["nothing"] };
   const tokens = new Map<string, Record<string, string>>();
   for (const role of Object.keys(WRITES)) {
-    const request = role === "stranger" ? { name: role, role: "agent", ...limits } : { name: role, role };
+    const request =
+      role === "stranger" ? { name: role, policies: ["agent"], ...limits } : { name: role, policies: [role], ...(role === "agent" ? { apps: ["*"] } : {}) };
     const { json } = await control.call("POST", "/v1/tokens", request);
     const headers = { authorization: `Bearer ${String(json["token"])}` };
     await eventually("it is known", async () => {

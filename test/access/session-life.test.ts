@@ -22,7 +22,7 @@ test("a session outlives restarts, a used link does not return, and only the fir
   const body = { code: link.split("code=")[1] };
   const session = (api: string) => `${api}/ui/api/session`;
   const answer = await call(session(posthouse.api), { method: "POST", body, headers: { origin: posthouse.api } });
-  expect([answer.status, answer.json]).toMatchObject([201, { name: "console", role: "operator" }]);
+  expect([answer.status, answer.json]).toMatchObject([201, { name: "console", policies: ["operator"] }]);
   const cookie = cookieOf({ headers: { "set-cookie": answer.headers.get("set-cookie") ?? "" } });
   await outlivesRestarts(posthouse, async ({ api, output, token }: Posthouse) => {
     const again = await call(session(api), { headers: { cookie } });
@@ -31,7 +31,7 @@ test("a session outlives restarts, a used link does not return, and only the fir
     expect([used.status, used.json["code"]]).toEqual([401, "ACCESS_CODE_INVALID"]);
     const csrf = String(again.json["csrf"]);
     const headers = { cookie, "x-posthouse-csrf": csrf };
-    const made = await call(`${api}/v1/tokens`, { method: "POST", body: { name: "a", role: "reader" }, headers });
+    const made = await call(`${api}/v1/tokens`, { method: "POST", body: { name: "a", policies: ["viewer"] }, headers });
     expect(made.status).toBe(201);
     expect(output().includes("sign in")).toBe(token !== undefined);
   });
@@ -46,7 +46,7 @@ test.each(["sign-out", "revocation", "expiry", "revocation of a bearer token"])(
     await using control = await withControl();
     const address = await control.app.listen({ host: "127.0.0.1", port: 0 });
     const ttl = how === "expiry" ? { ttlSeconds: 2 } : {};
-    const { id, token } = await issue(control, { name: "eyes", role: "reader", ...ttl });
+    const { id, token } = await issue(control, { name: "eyes", policies: ["viewer"], ...ttl });
     const answer = await signIn(control, { token });
     const cookie = cookieOf(answer);
     const headers = how.includes("bearer") ? { authorization: `Bearer ${token}` } : { cookie };

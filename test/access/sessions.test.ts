@@ -14,12 +14,12 @@ test("a token signs a browser in, and the session reads and writes as the token 
     /^posthouse_session=[0-9a-f]{16}\.[0-9a-f]{64}; Path=\/; Max-Age=4\d{4}; HttpOnly; SameSite=Strict$/,
   );
   expect(browser.answer.headers["cache-control"]).toBe("no-store");
-  expect(browser.answer.json).toMatchObject({ name: "operator", role: "operator" });
+  expect(browser.answer.json).toMatchObject({ name: "operator", policies: ["operator"] });
   expect(browser.answer.json["actions"]).toContain("config:publish");
   const { json } = await browser.call("GET", SESSION);
   expect(json).toEqual(browser.answer.json);
   expect((await browser.call("GET", "/v1/me")).json).toMatchObject({ name: "operator", expiresAt: json["expiresAt"] });
-  expect((await browser.call("POST", "/v1/tokens", { name: "a", role: "reader" })).status).toBe(201);
+  expect((await browser.call("POST", "/v1/tokens", { name: "a", policies: ["viewer"] })).status).toBe(201);
   const out = await browser.call("DELETE", SESSION);
   expect([out.status, String(out.headers["set-cookie"])]).toEqual([204, expect.stringContaining("Max-Age=0")]);
   await expect.poll(async () => (await browser.call("GET", SESSION)).json["code"]).toBe("HTTP_SESSION_INVALID");
@@ -51,9 +51,9 @@ test("over TLS the cookie is secure and has the __Host- prefix, and wins over a 
 test("a session is limited as its token is, and a bearer token wins over it", async () => {
   await using control = await withControl();
   const limits = { apps: ["orders"], namespaces: ["default"] };
-  const { token } = await issue(control, { name: "h", role: "agent", ...limits });
+  const { token } = await issue(control, { name: "h", policies: ["agent"], ...limits });
   const browser = await openBrowser(control, { token });
-  expect(browser.answer.json).toMatchObject({ name: "h", role: "agent", limits });
+  expect(browser.answer.json).toMatchObject({ name: "h", policies: ["agent"], limits });
   expect(browser.answer.json["actions"]).not.toContain("access:manage");
   expect((await browser.call("GET", "/v1/services?namespace=prod")).json).toMatchObject({ code: "HTTP_FORBIDDEN" });
   expect((await browser.call("GET", "/v1/tokens")).json).toMatchObject({ code: "HTTP_FORBIDDEN" });
@@ -92,14 +92,14 @@ test("a session lasts twelve hours, however often it is used", async () => {
 test("a session ends with its token: when it expires, and at once when it is revoked", async () => {
   const clock = new ManualClock();
   await using control = await withControl({ host: testHost({ clock }) });
-  const short = await issue(control, { name: "short", role: "reader", ttlSeconds: 60 });
+  const short = await issue(control, { name: "short", policies: ["viewer"], ttlSeconds: 60 });
   const browser = await openBrowser(control, { token: short.token });
   expect(browser.answer.headers["set-cookie"]).toContain("Max-Age=60;");
   await clock.advance(61_000);
   expect((await browser.call("GET", SESSION)).json).toMatchObject({ code: "HTTP_SESSION_EXPIRED" });
   expect((await signIn(control, { token: short.token })).json).toMatchObject({ code: "HTTP_TOKEN_EXPIRED" });
 
-  const revoked = await issue(control, { name: "revoked", role: "reader" });
+  const revoked = await issue(control, { name: "revoked", policies: ["viewer"] });
   const other = await openBrowser(control, { token: revoked.token });
   await control.call("DELETE", `/v1/tokens/${revoked.id}`);
   await expect.poll(async () => (await other.call("GET", SESSION)).json["code"]).toBe("HTTP_SESSION_INVALID");
@@ -109,7 +109,7 @@ test("a session ends with its token: when it expires, and at once when it is rev
 
 test("sign-ins of a token that was made again under the same id are not those of the token before", async () => {
   await using control = await withControl();
-  const { id, token } = await issue(control, { name: "a", role: "reader" });
+  const { id, token } = await issue(control, { name: "a", policies: ["viewer"] });
   const browser = await openBrowser(control, { token });
   const key = `/access/tokens/${id}`;
   const { entries } = await control.store.range({ key });
@@ -169,26 +169,26 @@ test("what is neither a token nor a session does not sign in, and counts as a ba
 test("GET /v1/me tells any caller what it may do", async () => {
   const clock = new ManualClock();
   await using control = await withControl({ host: testHost({ clock }) });
-  const { token, id } = await issue(control, { name: "ci", role: "gateway", ttlSeconds: 60 });
+  const { token, id } = await issue(control, { name: "ci", policies: ["gateway"], ttlSeconds: 60 });
   const answer = await control.call("GET", "/v1/me", undefined, { authorization: `Bearer ${token}` });
   expect(answer.headers["cache-control"]).toBe("no-store");
   expect(answer.json).toEqual({
     name: "ci",
     tokenId: id,
-    role: "gateway",
+    policies: ["gateway"],
     actions: expect.arrayContaining(["config:acknowledge", "quotas:lease"]) as string[],
     limits: { apps: ["gateway"] },
     expiresAt: new Date(clock.now() + 60_000).toISOString(),
   });
   const { actions, ...operator } = (await control.call("GET", "/v1/me")).json;
-  expect(operator).toEqual({ name: "operator", role: "operator", tokenId: control.token.split("_")[1] });
+  expect(operator).toEqual({ name: "operator", policies: ["operator"], tokenId: control.token.split("_")[1] });
   expect(actions).not.toContain("config:secrets");
   expect((await control.call("GET", "/v1/me", undefined, {})).status).toBe(401);
 });
 
 test("the list of tokens counts the browsers that are signed in", async () => {
   await using control = await withControl();
-  const { token, id } = await issue(control, { name: "ann", role: "editor" });
+  const { token, id } = await issue(control, { name: "ann", policies: ["editor"] });
   const browsersOf = async () => {
     const { tokens } = (await control.call("GET", "/v1/tokens")).json as {
       tokens: { id: string; browsers?: number }[];

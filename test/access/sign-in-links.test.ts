@@ -8,14 +8,14 @@ const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 test("a link signs in as its caller, once", async () => {
   await using control = await withControl();
-  const { token } = await issue(control, { name: "ann", role: "editor", namespaces: ["dev"] });
+  const { token } = await issue(control, { name: "ann", policies: ["editor"], namespaces: ["dev"] });
   const link = await control.call("POST", LINKS, undefined, bearer(token));
   expect([link.status, link.headers["cache-control"]]).toEqual([201, "no-store"]);
   const code = String(link.json["code"]);
   expect(link.json["path"]).toBe(`/ui/#/signin?code=${code}`);
   const browser = await openBrowser(control, { code });
-  expect(browser.answer.json).toMatchObject({ name: "ann", role: "editor", limits: { namespaces: ["dev"] } });
-  expect((await browser.call("GET", "/v1/me")).json).toMatchObject({ name: "ann", role: "editor" });
+  expect(browser.answer.json).toMatchObject({ name: "ann", policies: ["editor"], limits: { namespaces: ["dev"] } });
+  expect((await browser.call("GET", "/v1/me")).json).toMatchObject({ name: "ann", policies: ["editor"] });
   expect(await signIn(control, { code })).toMatchObject({ status: 401, json: { code: "ACCESS_CODE_INVALID" } });
 });
 
@@ -40,10 +40,10 @@ test("a link lasts ten minutes, and not longer than its token", async () => {
   await using control = await withControl({ host: testHost({ clock }) });
   const { json } = await control.call("POST", LINKS);
   expect(Date.parse(String(json["expiresAt"]))).toBe(clock.now() + 600_000);
-  const short = await issue(control, { name: "short", role: "reader", ttlSeconds: 60 });
+  const short = await issue(control, { name: "short", policies: ["viewer"], ttlSeconds: 60 });
   const ending = (await control.call("POST", LINKS, undefined, bearer(short.token))).json;
   expect(Date.parse(String(ending["expiresAt"]))).toBe(clock.now() + 60_000);
-  const revoked = await issue(control, { name: "revoked", role: "reader" });
+  const revoked = await issue(control, { name: "revoked", policies: ["viewer"] });
   const orphan = (await control.call("POST", LINKS, undefined, bearer(revoked.token))).json;
   await control.call("DELETE", `/v1/tokens/${revoked.id}`);
   expect((await signIn(control, { code: orphan["code"] })).json["code"]).toBe("ACCESS_CODE_INVALID");
@@ -69,7 +69,7 @@ test("a session cannot make links, and the sixth unused link ends the first", as
 
 test("a wrong code is refused, also one with the id of another token", async () => {
   await using control = await withControl();
-  const { id } = await issue(control, { name: "a", role: "reader" });
+  const { id } = await issue(control, { name: "a", policies: ["viewer"] });
   const code = String((await control.call("POST", LINKS)).json["code"]);
   const secret = code.split("_")[1] ?? "";
   for (const wrong of ["x", secret, `${id}_${secret}`, `${code}0`, code.toUpperCase(), `../tokens/${code}`]) {
@@ -83,7 +83,7 @@ test("the link of a start signs in as an operator that is listed and can be revo
   const first = await control.access.consoleLink();
   const second = await control.access.consoleLink();
   const browser = await openBrowser(control, { code: first.code });
-  expect(browser.answer.json).toMatchObject({ name: "console", role: "operator" });
+  expect(browser.answer.json).toMatchObject({ name: "console", policies: ["operator"] });
   const list = async () => {
     const { tokens } = (await control.call("GET", "/v1/tokens")).json as { tokens: { id: string; name: string }[] };
     return tokens.filter(({ name }) => name === "console");

@@ -52,7 +52,7 @@ test("an agent whose token may read no secrets says so, and writes no mask", asy
     const { body } = await callHttp<{ files: { state: string; error?: string }[] }>(socket, "GET", "/v1/agent/files");
     return body.files.find(({ state }) => state === "failed")?.error;
   });
-  expect(failed).toContain("role agent");
+  expect(failed).toContain("policy agent");
   const { filesDir } = await settingsIn(folder.path);
   await expect(readFile(join(filesDir, "password"))).rejects.toMatchObject({ code: "ENOENT" });
 });
@@ -67,7 +67,7 @@ test.each([
     prefix: "",
     variables,
   });
-  expect(made).toEqual({ problem: expect.stringContaining("use a token of the role agent") as string });
+  expect(made).toEqual({ problem: expect.stringContaining("use a token with the policy agent") as string });
 });
 
 test("a command gets the problem with a secret without the secret itself", () => {

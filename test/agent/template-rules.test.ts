@@ -117,7 +117,7 @@ test("a secret that the agent may not read is an error, by itself, by a path and
     expect(problemOf(template, masked("json"))).toEqual({
       line: 2,
       message:
-        "web/default s is a secret that the agent's token may not read; give the agent a token of the role agent",
+        "web/default s is a secret that the agent's token may not read; give the agent a token with the policy agent",
     });
   }
   expect(render("{{open}}", masked("text"))).toEqual({ text: "o" });

@@ -26,7 +26,7 @@ const value = (pool: number): RunOptions => ({ input: `pool: ${pool}\n` });
 beforeAll(async () => {
   control = await withListeningControl({ secretKeys: heldKeys(key("a", 1)) });
   folder = await tempFolder();
-  ann = { POSTHOUSE_TOKEN: (await ok("tokens create ann --role editor")).trim() };
+  ann = { POSTHOUSE_TOKEN: (await ok("tokens create ann --policy editor")).trim() };
 });
 afterAll(async () => {
   await control?.[Symbol.asyncDispose]();

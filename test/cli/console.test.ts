@@ -14,7 +14,7 @@ afterAll(() => control?.[Symbol.asyncDispose]());
 const LINK = /^(http:\/\/127\.0\.0\.1:\d+)\/ui\/#\/signin\?code=([0-9a-f]{16}_[0-9a-f]{32})\n$/;
 
 test("it prints a link that signs in as the caller", async () => {
-  const token = (await control.posthouse("tokens create ann --role reader")).out.trim();
+  const token = (await control.posthouse("tokens create ann --policy viewer")).out.trim();
   await eventually("it is known", async () => {
     const headers = { authorization: `Bearer ${token}` };
     return (await control.call("GET", "/v1/me", undefined, headers)).status === 200;
@@ -23,7 +23,7 @@ test("it prints a link that signs in as the caller", async () => {
   expect([code, err]).toEqual([0, expect.stringMatching(/^one use, until \S+Z\n$/)]);
   const [, , signInCode] = LINK.exec(out) ?? [];
   const answer = await control.call("POST", "/ui/api/session", { code: signInCode }, {});
-  expect([answer.status, answer.json]).toMatchObject([201, { name: "ann", role: "reader" }]);
+  expect([answer.status, answer.json]).toMatchObject([201, { name: "ann", policies: ["viewer"] }]);
 });
 
 test("--open starts the browser with the link, and says so when it cannot", async () => {

@@ -33,7 +33,7 @@ const GATEWAY =
   "kind: GatewayConfig\nmetadata: {}\nspec: { routes: [{ name: orders, match: { path: { prefix: /orders } }, service: orders }] }\n";
 const FLAGS = "kind: FlagSet\nmetadata: { name: orders, profile: prod }\nspec: { flags: {} }\n";
 const RULES = "kind: EnvironmentRules\nmetadata: { name: staging }\nspec: { review: optional, limits: { keys: 50 } }\n";
-const TOKEN = "kind: Token\nmetadata: { name: ci }\nspec: { role: reader, ttlSeconds: 3600 }\n";
+const TOKEN = "kind: Token\nmetadata: { name: ci }\nspec: { policies: [viewer], ttlSeconds: 3600 }\n";
 
 const env = { DB_PASSWORD: "hunter2" };
 const outcomes = (text: string) =>

@@ -97,9 +97,9 @@ test("--watch shows the list again at each change, and ends when asked", async (
 });
 
 test("a token is created, used, and revoked", async () => {
-  const made = await posthouse("tokens create ci --role reader --ttl-seconds 600");
+  const made = await posthouse("tokens create ci --policy viewer --ttl-seconds 600");
   const token = made.out.trim();
-  expect(made).toMatchObject({ code: 0, err: expect.stringContaining("reader") as string });
+  expect(made).toMatchObject({ code: 0, err: expect.stringContaining("viewer") as string });
   const asCi = { environment: { POSTHOUSE_TOKEN: token } };
   expect((await posthouse("services", asCi)).code).toBe(0);
   expect(await posthouse("tokens", asCi)).toMatchObject({

@@ -7,7 +7,7 @@ const SET = "/v1/config/default/orders/default";
 /** Calls as people of their own. */
 async function people(control: TestControl) {
   const as = async (name: string, role: string) => {
-    const { json } = await control.call("POST", "/v1/tokens", { name, role });
+    const { json } = await control.call("POST", "/v1/tokens", { name, policies: [role] });
     const headers = { authorization: `Bearer ${String(json["token"])}` };
     return (method: string, path: string, body?: unknown) => control.call(method, path, body, headers);
   };
@@ -15,7 +15,7 @@ async function people(control: TestControl) {
     ann: await as("ann", "editor"),
     ben: await as("ben", "editor"),
     olga: await as("olga", "operator"),
-    rita: await as("rita", "reader"),
+    rita: await as("rita", "viewer"),
   };
 }
 

@@ -79,7 +79,7 @@ test("text that is not Unicode is refused at every door: values, reasons, names,
     [`${SET}/releases`, value("\\ud800")],
     [`${SET}/releases`, value("x\\udc00\\ud800")],
     [`${SET}/releases`, '{"items":{},"reason":"\\ud83d"}'],
-    ["/v1/tokens", '{"name":"\\udfff","role":"reader"}'],
+    ["/v1/tokens", '{"name":"\\udfff","policies":["viewer"]}'],
     [
       `${SET}/releases`,
       Buffer.concat([Buffer.from('{"items":{},"reason":"'), Buffer.from([0xed, 0xa0, 0x80]), Buffer.from('"}')]),

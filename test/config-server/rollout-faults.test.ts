@@ -106,7 +106,7 @@ test("a proposal that was approved is released gradually, and is published from 
   await using web = await fleet(control, 2);
   await settled(control, web);
   const as = async (name: string) => {
-    const { json } = await control.call("POST", "/v1/tokens", { name, role: "editor" });
+    const { json } = await control.call("POST", "/v1/tokens", { name, policies: ["editor"] });
     const headers = { authorization: `Bearer ${String(json["token"])}` };
     return (method: string, path: string, body?: unknown) => control.call(method, path, body, headers);
   };

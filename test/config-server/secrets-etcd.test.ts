@@ -28,7 +28,7 @@ test("members of a cluster tell each other's secrets and change keys together; w
   const made = await call(`${first.api}/v1/tokens`, {
     method: "POST",
     token,
-    body: { name: "a", role: "agent", apps: ["*"] },
+    body: { name: "a", policies: ["agent"], apps: ["*"] },
   });
   const agent = String(made.json["token"]);
   const told = async (api: string) => {

@@ -21,15 +21,15 @@ export function heldKeys(text: string, reloadMs = 20): KeySource & { text: strin
   };
 }
 
-export type Role = "operator" | "editor" | "agent" | "reader";
+export type Role = "operator" | "editor" | "agent" | "viewer";
 
 /** The headers of each role. */
 export async function tokensOf(control: TestControl): Promise<Record<Role, { authorization: string }>> {
   const made = await Promise.all(
-    (["editor", "agent", "reader"] as const).map(async (role) => {
+    (["editor", "agent", "viewer"] as const).map(async (role) => {
       const { json } = await control.call("POST", "/v1/tokens", {
         name: `some ${role}`,
-        role,
+        policies: [role],
         ...(role === "agent" ? { apps: ["*"] } : {}),
       });
       const headers = { authorization: `Bearer ${String(json["token"])}` };
@@ -42,7 +42,7 @@ export async function tokensOf(control: TestControl): Promise<Record<Role, { aut
   );
   return {
     operator: { authorization: `Bearer ${control.token}` },
-    ...(Object.fromEntries(made) as Record<"editor" | "agent" | "reader", { authorization: string }>),
+    ...(Object.fromEntries(made) as Record<"editor" | "agent" | "viewer", { authorization: string }>),
   };
 }
 

@@ -65,7 +65,7 @@ test("nothing that a reader, an editor or an operator is answered holds a secret
     ["POST", "/v1/config-secrets/rewrap"],
   ];
   const found: string[] = [];
-  for (const role of ["reader", "editor", "operator"] as const) {
+  for (const role of ["viewer", "editor", "operator"] as const) {
     for (const [method, url, body] of asked) {
       const { payload, headers, statusCode } = await control.app.inject({
         method: method as "GET",

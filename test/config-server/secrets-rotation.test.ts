@@ -161,7 +161,7 @@ test("a process killed while it rewraps leaves some secrets under each key, and 
     const made = await call(`${process.api}/v1/tokens`, {
       method: "POST",
       token,
-      body: { name: "a", role: "agent", apps: ["*"] },
+      body: { name: "a", policies: ["agent"], apps: ["*"] },
     });
     agent = String(made.json["token"]);
     const items = Object.fromEntries(Object.entries(expected).map(([name, value]) => [name, secret(value)]));

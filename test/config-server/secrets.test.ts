@@ -22,20 +22,20 @@ test("only the role agent receives secrets; all other roles see a mask", async (
     told[role] = [valuesOf(json)["password"], answered["cache-control"]];
   }
   const masked = [MASK, "no-cache"];
-  expect(told).toEqual({ operator: masked, editor: masked, reader: masked, agent: [CANARY, "no-store"] });
+  expect(told).toEqual({ operator: masked, editor: masked, viewer: masked, agent: [CANARY, "no-store"] });
 });
 
 test("the ETag of a masked config does not match the config in the clear", async () => {
   await using control = await withControl({ secretKeys: KEYS() });
-  const { agent, reader } = await tokensOf(control);
+  const { agent, viewer } = await tokensOf(control);
   await publish(control, { password: secret(CANARY) });
   const tags = await Promise.all(
-    [agent, reader].map(async (one) => (await control.call("GET", PATH, undefined, one)).headers["etag"]),
+    [agent, viewer].map(async (one) => (await control.call("GET", PATH, undefined, one)).headers["etag"]),
   );
   expect(tags[0]).not.toBe(tags[1]);
   const ask = (headers: object, tag: unknown) =>
     control.call("GET", PATH, undefined, { ...headers, "if-none-match": String(tag) });
-  expect([await ask(agent, tags[0]), await ask(reader, tags[1])].map(({ status }) => status)).toEqual([304, 304]);
+  expect([await ask(agent, tags[0]), await ask(viewer, tags[1])].map(({ status }) => status)).toEqual([304, 304]);
   expect(valuesOf((await ask(agent, tags[1])).json)).toEqual({ password: CANARY });
 });
 
@@ -199,14 +199,14 @@ test("a promotion keeps the secrets of the target, and is refused where it has n
 
 test("a value that a secret is filled into is a secret itself, through any number of steps", async () => {
   await using control = await withControl({ secretKeys: KEYS() });
-  const { agent, reader } = await tokensOf(control);
+  const { agent, viewer } = await tokensOf(control);
   await publish(control, { password: secret(CANARY) }, "/v1/config/default/shared/default");
   await publish(control, {
     url: { format: "text", value: "pg://app:${shared:password}@db", expand: true },
     "app.yaml": { format: "yaml", value: "db: ${url}\nname: orders\n", expand: true },
     plain: { format: "text", value: "${name|none}", expand: true },
   });
-  expect(valuesOf((await control.call("GET", PATH, undefined, reader)).json)).toEqual({
+  expect(valuesOf((await control.call("GET", PATH, undefined, viewer)).json)).toEqual({
     url: MASK,
     "app.yaml": MASK,
     plain: "none",
@@ -241,7 +241,7 @@ test("a watch in the clear and a masked watch of the same config receive differe
   const tokens = await tokensOf(control);
   await publish(control, { password: secret("first") });
   const { port } = await listen(control);
-  const seen = { agent: "", reader: "", patches: "" };
+  const seen = { agent: "", viewer: "", patches: "" };
   const end = new AbortController();
   const follow = async (role: keyof typeof seen, headers: object, more = "") => {
     const url = `http://127.0.0.1:${port}/v1/watch/config?namespace=default&app=orders&profile=default${more}`;
@@ -250,8 +250,8 @@ test("a watch in the clear and a masked watch of the same config receive differe
   };
   const follows = [
     follow("agent", tokens.agent),
-    follow("reader", tokens.reader),
-    follow("patches", tokens.reader, "&patches=true"),
+    follow("viewer", tokens.viewer),
+    follow("patches", tokens.viewer, "&patches=true"),
   ].map((one) => one.catch(() => {}));
   await eventually("all follow", () => Object.values(seen).every((one) => one.includes("event: synced")));
   await publish(control, { password: secret(CANARY) });
@@ -260,12 +260,12 @@ test("a watch in the clear and a masked watch of the same config receive differe
   );
   end.abort();
   await Promise.all(follows);
-  expect([seen.agent.includes(CANARY), seen.reader.includes(CANARY), seen.patches.includes(CANARY)]).toEqual([
+  expect([seen.agent.includes(CANARY), seen.viewer.includes(CANARY), seen.patches.includes(CANARY)]).toEqual([
     true,
     false,
     false,
   ]);
-  expect(seen.reader).toContain(MASK);
+  expect(seen.viewer).toContain(MASK);
 });
 
 test("a secret is revealed with a reason, and it is recorded who saw it", async () => {
@@ -326,7 +326,7 @@ test("a secret whose reveal cannot be recorded is not revealed", async () => {
 });
 
 test.each([
-  ["reader", 403],
+  ["viewer", 403],
   ["editor", 403],
   ["agent", 403],
   ["operator", 200],

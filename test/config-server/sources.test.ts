@@ -503,11 +503,11 @@ test("readers see sources, and only operators act on them", async () => {
   await using folder = await tempFolder();
   await using control = await mirroring(folder.path);
   const asked = async (role: string, method: string, path: string) => {
-    const { json } = await control.call("POST", "/v1/tokens", { name: `${role}-${path.length}`, role });
+    const { json } = await control.call("POST", "/v1/tokens", { name: `${role}-${path.length}`, policies: [role] });
     const headers = { authorization: `Bearer ${String(json["token"])}` };
     return (await control.call(method, `/v1/config-sources${path}`, undefined, headers)).status;
   };
-  expect(await asked("reader", "GET", "")).toBe(200);
+  expect(await asked("viewer", "GET", "")).toBe(200);
   expect(await asked("editor", "POST", "/config/sync")).toBe(403);
   expect(await asked("editor", "POST", "/config/detach")).toBe(403);
   expect(await asked("agent", "POST", "/config/attach")).toBe(403);

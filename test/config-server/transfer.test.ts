@@ -29,7 +29,7 @@ const valuesOf = async (control: TestControl, set: typeof ORDERS, version: numbe
 };
 
 async function as(control: TestControl, role: string) {
-  const { json } = await control.call("POST", "/v1/tokens", { name: role, role });
+  const { json } = await control.call("POST", "/v1/tokens", { name: role, policies: [role] });
   return { authorization: `Bearer ${String(json["token"])}`, "content-type": "application/zip" };
 }
 

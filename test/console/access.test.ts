@@ -9,7 +9,7 @@ describe.runIf(hasBrowser)("the page of tokens", () => {
   let site: TestConsole;
   beforeAll(async () => {
     site = await startConsole();
-    await issue({ name: LONG, role: "agent", apps: ["orders", "payments"], ttlSeconds: 3600 });
+    await issue({ name: LONG, policies: ["agent"], apps: ["orders", "payments"], ttlSeconds: 3600 });
   });
   afterAll(() => site[Symbol.asyncDispose]());
 
@@ -41,7 +41,11 @@ describe.runIf(hasBrowser)("the page of tokens", () => {
     const token = await page.getByRole("dialog").locator(".command code").first().innerText();
     await eventually("the token works", async () => (await statusWith(token)) === 200);
     const { json } = await site.control.call("GET", "/v1/me", undefined, { authorization: `Bearer ${token}` });
-    expect(json).toMatchObject({ name: "host-7", role: "agent", limits: { apps: ["orders"], services: ["orders"] } });
+    expect(json).toMatchObject({
+      name: "host-7",
+      policies: ["agent"],
+      limits: { apps: ["orders"], services: ["orders"] },
+    });
     await page.getByRole("button", { name: "I have copied it" }).click();
     await page.getByRole("dialog").waitFor({ state: "detached" });
     expect(await page.content()).not.toContain(token);
@@ -58,7 +62,7 @@ describe.runIf(hasBrowser)("the page of tokens", () => {
   });
 
   test("one's own token is marked, and revoking it warns and signs out", async () => {
-    const { token } = await issue({ name: "ann", role: "operator" });
+    const { token } = await issue({ name: "ann", policies: ["operator"] });
     const page = await site.open("/ui/access?q=ann", { token });
     const row = page.getByRole("row").filter({ hasText: "ann" });
     await row.getByText("Yours").waitFor();
@@ -71,9 +75,9 @@ describe.runIf(hasBrowser)("the page of tokens", () => {
   });
 
   test("a role without access:manage neither sees the page nor its data", async () => {
-    const { token } = await issue({ name: "eve", role: "reader" });
+    const { token } = await issue({ name: "eve", policies: ["viewer"] });
     const page = await site.open("/ui/access", { token });
-    await page.getByText("Your role may not see this page").waitFor();
+    await page.getByText("Your policies do not allow this page").waitFor();
     expect(await page.getByRole("link", { name: "Access" }).count()).toBe(0);
     expect(await page.content()).not.toContain(LONG);
   });

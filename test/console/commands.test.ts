@@ -30,11 +30,11 @@ const SAMPLES: Samples = {
     rolloutWords: ROLLOUTS,
     "console/pages/config/release/release-dialog.tsx rollout": ROLLOUTS,
     createWords: [
-      [...createWords({ name: "ci", role: "editor" })],
+      [...createWords({ name: "ci", policies: ["editor"] })],
       [
         ...createWords({
           name: "h",
-          role: "agent",
+          policies: ["agent"],
           ttlSeconds: 60,
           apps: ["a", "b"],
           services: ["s"],

@@ -43,7 +43,7 @@ describe.runIf(hasBrowser)("the config pages", () => {
         "password.txt": { format: "text", value: "correct horse", secret: true },
       },
     });
-    ann = String((await call("POST", "/v1/tokens", { name: "ann", role: "editor" }))["token"]);
+    ann = String((await call("POST", "/v1/tokens", { name: "ann", policies: ["editor"] }))["token"]);
   });
   afterAll(async () => {
     await site[Symbol.asyncDispose]();

@@ -66,7 +66,7 @@ describe.runIf(hasBrowser)("the pages of locks", () => {
   });
 
   test("a reader cannot break a lock, and sees why", async () => {
-    const { token } = await site.control.client.access.issueToken({ name: "reader", role: "reader" });
+    const { token } = await site.control.client.access.issueToken({ name: "reader", policies: ["viewer"] });
     const page = await site.open("/ui/locks/nightly%2Fbackup", { token });
     const button = page.getByRole("button", { name: "Break", exact: true });
     await button.waitFor();

@@ -134,9 +134,9 @@ describe.runIf(hasBrowser)("the pages of routes", () => {
   });
 
   test("a reader sees the text, and which action it lacks", async () => {
-    const { token } = await site.control.client.access.issueToken({ name: "reader", role: "reader" });
+    const { token } = await site.control.client.access.issueToken({ name: "reader", policies: ["viewer"] });
     const page = await site.open("/ui/routes/edit", { token });
-    await page.getByText("Your role may read this text, not change it.").waitFor();
+    await page.getByText("Your policies allow you to read this text, not to change it.").waitFor();
     const button = page.getByRole("button", { name: "Review and release…" });
     expect(await button.getAttribute("title")).toContain("config:publish");
   });

@@ -166,7 +166,7 @@ test.each(refusals)("%s is refused with OFREP's status and code", async (_what, 
 
 test("a token of the role reader is enough", async () => {
   await using control = await withFlags();
-  const { json } = await control.call("POST", "/v1/tokens", { name: "app", role: "reader" });
+  const { json } = await control.call("POST", "/v1/tokens", { name: "app", policies: ["viewer"] });
   const { status } = await control.call("POST", ONE, {}, { authorization: `Bearer ${String(json["token"])}` });
   expect(status).toBe(200);
 });
@@ -258,7 +258,7 @@ test.each([
 
 test("a draft of wrong flags becomes no proposal", async () => {
   await using control = await withFlags();
-  const { json } = await control.call("POST", "/v1/tokens", { name: "ann", role: "editor" });
+  const { json } = await control.call("POST", "/v1/tokens", { name: "ann", policies: ["editor"] });
   const ann = { authorization: `Bearer ${String(json["token"])}` };
   const set = "/v1/config/default/orders/default";
   await control.call("PUT", `${set}/drafts/flags.yaml`, { value: "flags: { a: {} }" }, ann);

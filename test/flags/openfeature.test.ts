@@ -72,7 +72,7 @@ function sdk(options: PosthouseProviderOptions): Sdk {
 
 const READER = "app";
 async function readerOf(control: TestControl): Promise<string> {
-  const { json } = await control.call("POST", "/v1/tokens", { name: READER, role: "reader" });
+  const { json } = await control.call("POST", "/v1/tokens", { name: READER, policies: ["viewer"] });
   return String(json["token"]);
 }
 

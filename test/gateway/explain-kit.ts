@@ -11,7 +11,7 @@ export function withExplainer(): TestControlOptions & Required<Pick<TestControlO
     host,
     releaseChecks: [gatewayReleaseCheck],
     extend: (app, access) => {
-      const token = access.internalToken({ name: "explain", role: "reader" });
+      const token = access.internalToken({ name: "explain", policies: ["viewer"] });
       const client = new Client(host, { transport: injectTransport(app), token });
       const explainer = new Explainer(host, { client, filters: builtInFilters });
       explainPlugin(app, explainer);

@@ -56,7 +56,7 @@ async function controlPlane() {
       startMs: 5_000,
       notReady: () => [],
       extend: (app, access) => {
-        const token = access.internalToken({ name: "explain", role: "reader" });
+        const token = access.internalToken({ name: "explain", policies: ["viewer"] });
         const client = new Client(host, { transport: injectTransport(app), token });
         explainPlugin(app, new Explainer(host, { client, filters: builtInFilters }));
       },

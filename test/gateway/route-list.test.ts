@@ -115,10 +115,10 @@ test("the schema for editors contains the filters of the server", async () => {
 test("checking a config is for principals that may draft", async () => {
   await using plane = await controlPlane();
   for (const [role, status] of [
-    ["reader", 403],
+    ["viewer", 403],
     ["editor", 200],
   ] as const) {
-    const { token } = await plane.client.access.issueToken({ name: role, role });
+    const { token } = await plane.client.access.issueToken({ name: role, policies: [role] });
     expect((await plane.call(token, "/v1/gateway/check", { config: CONFIG })).status).toBe(status);
     expect((await plane.call(token, "/v1/gateway/routes")).status).toBe(200);
   }

@@ -11,7 +11,7 @@ const ONE = "/v1/services/orders/instances/one";
 test("a weight is changed alone, by the owner of the instance or an operator", async () => {
   await using control = await withControl();
   const as = (name: string) => {
-    const token = control.access.internalToken({ name, role: "agent" });
+    const token = control.access.internalToken({ name, policies: ["agent"] });
     return (method: string, url: string, body: object) =>
       control.call(method, url, body, { authorization: `Bearer ${token}` });
   };

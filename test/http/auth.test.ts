@@ -22,7 +22,7 @@ test.each([
 test("a token works until it expires, and then says so", async () => {
   const clock = new ManualClock();
   await using control = await withControl({ host: testHost({ clock }) });
-  const issued = await control.call("POST", "/v1/tokens", { name: "ci", role: "reader", ttlSeconds: 60 });
+  const issued = await control.call("POST", "/v1/tokens", { name: "ci", policies: ["viewer"], ttlSeconds: 60 });
   const headers = { authorization: `Bearer ${String(issued.json["token"])}` };
   await expect.poll(async () => (await control.call("GET", SERVICES, undefined, headers)).status).toBe(200);
   await clock.advance(61_000);
@@ -31,7 +31,7 @@ test("a token works until it expires, and then says so", async () => {
 
 test("a revoked token is refused, and a role may do only what it lists", async () => {
   await using control = await withControl();
-  const issued = await control.call("POST", "/v1/tokens", { name: "agent-1", role: "agent" });
+  const issued = await control.call("POST", "/v1/tokens", { name: "agent-1", policies: ["agent"] });
   const headers = { authorization: `Bearer ${String(issued.json["token"])}` };
   const publish = () => control.call("POST", "/v1/config/default/a/default/releases", { items: {} }, headers);
   await expect.poll(async () => (await publish()).status).toBe(403);

@@ -57,7 +57,7 @@ export async function withControl(options: TestControlOptions = {}): Promise<Tes
       notReady: () => [],
     }),
   );
-  const token = control.firstToken?.token ?? control.access.internalToken({ name: "operator", role: "operator" });
+  const token = control.firstToken?.token ?? control.access.internalToken({ name: "operator", policies: ["operator"] });
   const owned = stack.move();
   return {
     host,

@@ -141,12 +141,12 @@ test("a value is measured in bytes: 4096 are kept as they are, 4098 are refused"
 test("readers look, agents take, and only operators break", async () => {
   await using control = await withControl();
   const as = async (role: string) => {
-    const { json } = await control.call("POST", "/v1/tokens", { name: role, role });
+    const { json } = await control.call("POST", "/v1/tokens", { name: role, policies: [role] });
     const headers = { authorization: `Bearer ${String(json["token"])}` };
     await expect.poll(async () => (await control.call("GET", PATH, undefined, headers)).status).toBe(200);
     return headers;
   };
-  const [reader, agent] = [await as("reader"), await as("agent")];
+  const [reader, agent] = [await as("viewer"), await as("agent")];
   expect((await control.call("PUT", PATH, { session: "any" }, reader)).json).toMatchObject({ action: "locks:write" });
   const session = String((await control.call("POST", "/v1/sessions", { ttlSeconds: 60 }, agent)).json["id"]);
   expect((await control.call("PUT", PATH, { session }, agent)).json).toMatchObject({ acquired: true });

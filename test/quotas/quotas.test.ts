@@ -63,17 +63,17 @@ test("store leases that were revoked are granted again", async () => {
   expect(granted).toHaveLength(2);
 });
 
-test("a gateway may lease; an agent and a reader may not; an invalid ask is refused by its field", async () => {
+test("a gateway may lease; an agent and a viewer may not; an invalid ask is refused by its field", async () => {
   await using control = await withControl();
-  const as = async (role: "gateway" | "reader" | "agent") => {
-    const { json } = await control.call("POST", "/v1/tokens", { name: role, role });
+  const as = async (policy: "gateway" | "viewer" | "agent") => {
+    const { json } = await control.call("POST", "/v1/tokens", { name: policy, policies: [policy] });
     return new Client(testHost(), { transport: injectTransport(control.app), token: json["token"] as string });
   };
   const gateway = await as("gateway");
   const { leases } = await gateway.quotas.lease("default", { asks: [ask("k")] });
   expect(leases).toMatchObject([{ key: "k", granted: 10, remaining: 90, validMs: 2_000 }]);
-  for (const role of ["agent", "reader"] as const) {
-    const other = await as(role);
+  for (const policy of ["agent", "viewer"] as const) {
+    const other = await as(policy);
     await expect(other.quotas.lease("default", { asks: [ask("k")] })).rejects.toMatchObject({ code: "HTTP_FORBIDDEN" });
   }
   const refused = gateway.quotas.lease("default", { asks: [ask("k", { per: "week" })] as never });

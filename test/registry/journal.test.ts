@@ -60,9 +60,9 @@ test("an instance whose session ends leaves a line that says so, and tokens leav
   await line("registered");
   await control.call("DELETE", `/v1/sessions/${id}`);
   expect((await line("deregistered")).fields).toMatchObject({ reason: expect.stringContaining("its session ended") });
-  const made = await control.call("POST", "/v1/tokens", { name: "ci", role: "reader", apps: ["orders"] });
+  const made = await control.call("POST", "/v1/tokens", { name: "ci", policies: ["viewer"], apps: ["orders"] });
   await control.call("DELETE", `/v1/tokens/${String(made.json["id"])}`);
-  const fields = { name: "ci", role: "reader", by: "operator", token: made.json["id"] };
+  const fields = { name: "ci", policies: ["viewer"], by: "operator", token: made.json["id"] };
   expect(await line("token issued")).toMatchObject({ level: "info", fields: { ...fields, apps: ["orders"] } });
   expect(await line("token revoked")).toMatchObject({ level: "info", fields });
   expect(JSON.stringify(host.log.lines)).not.toContain(String(made.json["token"]));

@@ -45,7 +45,7 @@ test("without an answer of the store the rest is still reported", async () => {
 
 test("an agent may not read it", async () => {
   await using control = await withControl();
-  const { json } = await control.call("POST", "/v1/tokens", { name: "host-1", role: "agent" });
+  const { json } = await control.call("POST", "/v1/tokens", { name: "host-1", policies: ["agent"] });
   const headers = { authorization: `Bearer ${String(json["token"])}` };
   await eventually(
     "the token is known",

@@ -72,7 +72,7 @@ export async function memberDay(seed: number, mutation: MemberMutation = NO_MEMB
   const plights = [new Plight(), new Plight()];
   const members = [];
   for (const [index, plight] of plights.entries()) members.push(await boot(`member${index}`, deafened(store, plight)));
-  const token = writer.access.internalToken({ name: "world", role: "operator" });
+  const token = writer.access.internalToken({ name: "world", policies: ["operator"] });
   const source = new Client(hostOf("source"), { transport: injectTransport(writer.app), token });
   const issued = writer.firstToken?.token;
 

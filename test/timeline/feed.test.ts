@@ -2,6 +2,7 @@
 import { connect, type AddressInfo } from "node:net";
 import Fastify from "fastify";
 import { expect, test } from "vitest";
+import { builtInRights } from "#http";
 import { call, eventually, hangSignal, startPosthouse, tempFolder, testHost } from "#test/kit";
 import { ChangedTopics } from "../../timeline/core/changed-topics.ts";
 import { topicsOfKey } from "../../timeline/core/topics.ts";
@@ -118,7 +119,11 @@ test(
     await eventually("the last change", () => third.events.length > before);
     expect(third.events.length - before).toBeLessThan(60);
     await third.stop();
-    const { json } = await call(`${api}/v1/tokens`, { method: "POST", token, body: { name: "r", role: "reader" } });
+    const { json } = await call(`${api}/v1/tokens`, {
+      method: "POST",
+      token,
+      body: { name: "r", policies: ["viewer"] },
+    });
     await eventually(
       "the token is known",
       async () => (await call(`${api}/v1/me`, { token: String(json["token"]) })).status === 200,
@@ -154,7 +159,13 @@ test("a reader that does not read is sent nothing more, and one reset when it re
   const app = Fastify();
   let waiting = () => 0;
   app.get("/", (_request, reply) => {
-    const principal = { id: "reader:x", name: "x", role: "reader" } as const;
+    const principal = {
+      id: "viewer:x",
+      name: "x",
+      kind: "token",
+      policies: ["viewer"],
+      rights: builtInRights(["viewer"]),
+    } as const;
     readers.open(reply, principal, () => ({ event: "reset", id: "m.9", data: { reason: "slow" } }));
     waiting = () => reply.raw.writableLength;
   });

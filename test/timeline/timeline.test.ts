@@ -36,7 +36,7 @@ test("releases, rollbacks, tokens and instances are one list, newest first, with
   await control.call("PUT", INSTANCE, TTL);
   await control.call("PUT", `${INSTANCE}/checks/up`, { status: "passing" });
   await control.call("DELETE", INSTANCE);
-  const { json } = await control.call("POST", "/v1/tokens", { name: "ci", role: "reader" });
+  const { json } = await control.call("POST", "/v1/tokens", { name: "ci", policies: ["viewer"] });
   await control.call("DELETE", `/v1/tokens/${String(json["id"])}`);
   const wanted = [
     "token-revoked",
@@ -83,8 +83,8 @@ test("a reader sees no tokens, and a limited one only its namespace and apps", a
   await control.call("POST", `${SET}/releases`, value("1"));
   await control.call("POST", "/v1/config/other/web/main/releases", value("1"));
   await control.call("POST", "/v1/config/default/secretive/main/releases", value("1"));
-  const all = await tokenOf(control, { name: "all", role: "reader" });
-  const some = await tokenOf(control, { name: "some", role: "reader", namespaces: ["default"], apps: ["web"] });
+  const all = await tokenOf(control, { name: "all", policies: ["viewer"] });
+  const some = await tokenOf(control, { name: "some", policies: ["viewer"], namespaces: ["default"], apps: ["web"] });
   const sets = async (headers: Record<string, string>) =>
     (await changesOf(control, "", headers)).changes
       .filter(({ kind }) => !kind.startsWith("member-"))

@@ -51,8 +51,8 @@ test("reports of two gateways at two members are added, on both members", async 
 
 test("a client reports edges of its own service only, and no routes", async () => {
   await using control = await withControl();
-  const agent = await tokenOf(control, { name: "host", role: "agent", services: ["cart"] });
-  const gateway = await tokenOf(control, { name: "edge", role: "gateway" });
+  const agent = await tokenOf(control, { name: "host", policies: ["agent"], services: ["cart"] });
+  const gateway = await tokenOf(control, { name: "edge", policies: ["gateway"] });
   const send = async (headers: Record<string, string>, body: object) =>
     (await control.call("POST", "/v1/traffic", { reporter: "p1", ...body }, headers)).json["code"] ?? "taken";
   expect(await send(agent, { edges: [{ from: "cart", to: "orders", requests: 3 }] })).toBe("taken");

@@ -1,7 +1,6 @@
 /** The table of detectors, and the list of present problems that they make. */
-import type { Principal } from "#http";
+import { maySee, type Principal } from "#http";
 import { PROBLEMS_LISTED_MAX, type Problem, type ProblemList } from "../api.ts";
-import { maySee } from "../audience.ts";
 import { certificateExpiring } from "./certificate-expiring.ts";
 import { configBehind, configRejected } from "./config-not-applied.ts";
 import type { ProblemDetector, ProblemFacts } from "./detector.ts";

@@ -6,7 +6,7 @@ import type { TableColumn } from "../../components/table.tsx";
 import { sessionState } from "../../data/api.ts";
 import { formatAgo, formatTime, now } from "../../data/time.ts";
 import { commonText } from "../../text/common.ts";
-import { expiryState, LIMIT_KINDS, ROLES, type TokenRole } from "./core.ts";
+import { expiryState, LIMIT_KINDS, TOKEN_POLICIES, tokenPolicy } from "./core.ts";
 import { accessText } from "./text.ts";
 
 /** Whether the browser signed in with this token. */
@@ -15,10 +15,16 @@ export function isOwnToken({ id }: TokenSummary): boolean {
   return state.kind === "in" && state.session.tokenId === id;
 }
 
-/** The role that can do everything stands out; the names of roles are those of the API. */
-export function RoleBadge({ role }: { readonly role: TokenRole }) {
-  const tone: Tone = role === "operator" ? "accent" : "idle";
-  return <Badge tone={tone}>{role}</Badge>;
+/** The policy that allows everything has a color of its own; the names of policies are those of the API. */
+export function PolicyBadges({ policies }: Pick<TokenSummary, "policies">) {
+  return policies.map((policy) => {
+    const tone: Tone = policy === "operator" ? "accent" : "idle";
+    return (
+      <Badge key={policy} tone={tone}>
+        {policy}
+      </Badge>
+    );
+  });
 }
 
 export function Expiry({ token }: { readonly token: TokenSummary }) {
@@ -78,11 +84,11 @@ export function tokenColumns(): readonly TableColumn<TokenSummary>[] {
       sort: ({ name }) => name,
     },
     {
-      id: "role",
-      title: text.role,
-      width: "5rem",
-      cell: ({ role }) => <RoleBadge role={role} />,
-      sort: ({ role }) => ROLES.indexOf(role),
+      id: "policies",
+      title: text.policies,
+      width: "7rem",
+      cell: ({ policies }) => <PolicyBadges policies={policies} />,
+      sort: (token) => TOKEN_POLICIES.findIndex((policy) => policy === tokenPolicy(token)),
     },
     {
       id: "limits",

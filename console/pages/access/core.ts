@@ -1,8 +1,14 @@
 /** Tokens as their list shows them, and the request and command that issue one. Pure. */
 import type { TokenRequest, TokenSummary } from "#access/api";
 
-export const ROLES = ["reader", "editor", "agent", "gateway", "operator"] as const satisfies TokenRequest["role"][];
-export type TokenRole = (typeof ROLES)[number];
+/** The built-in policies, as the dialog offers them: the one with the fewest rights first. */
+export const TOKEN_POLICIES = ["viewer", "editor", "publisher", "service", "agent", "gateway", "operator"] as const;
+export type TokenPolicy = (typeof TOKEN_POLICIES)[number];
+
+/** The built-in policy of a token; undefined for several policies, or a stored one. */
+export function tokenPolicy({ policies }: TokenSummary): TokenPolicy | undefined {
+  return policies.length === 1 ? TOKEN_POLICIES.find((policy) => policy === policies[0]) : undefined;
+}
 
 export const LIMIT_KINDS = ["namespaces", "apps", "services"] as const;
 export type LimitKind = (typeof LIMIT_KINDS)[number];
@@ -30,28 +36,31 @@ export function expiryState({ expiresAt }: TokenSummary, nowMs: number): ExpiryS
   return left <= 0 ? "expired" : left < SOON_MS ? "soon" : "later";
 }
 
-/** Whether a token is found by a filter: by its name, role, id or limits. */
+/** Whether a token is found by a filter: by its name, policies, id or limits. */
 export function matchesToken(token: TokenSummary, filter: string): boolean {
   const wanted = filter.trim().toLowerCase();
   const names = LIMIT_KINDS.flatMap((kind) => token[kind] ?? []);
-  return [token.name, token.role, token.id, ...names].some((word) => word.toLowerCase().includes(wanted));
+  return [token.name, ...token.policies, token.id, ...names].some((word) => word.toLowerCase().includes(wanted));
 }
 
 /** Whether no other token could issue tokens once this one is revoked. */
 export function isLastOperator(token: TokenSummary, tokens: readonly TokenSummary[], nowMs: number): boolean {
-  if (token.role !== "operator") return false;
-  return !tokens.some((one) => one.id !== token.id && one.role === "operator" && expiryState(one, nowMs) !== "expired");
+  const isOperator = ({ policies }: TokenSummary) => policies.includes("operator");
+  return (
+    isOperator(token) &&
+    !tokens.some((one) => one.id !== token.id && isOperator(one) && expiryState(one, nowMs) !== "expired")
+  );
 }
 
-/** The limits that change what a role can do. An operator issues tokens, so limits would not hold it. */
-export function limitsOf(role: TokenRole): readonly LimitKind[] {
-  if (role === "operator") return [];
-  return role === "agent" ? LIMIT_KINDS : ["namespaces", "apps"];
+/** The limits that change what a policy allows. An operator issues tokens, so limits would not hold it. */
+export function limitsOf(policy: TokenPolicy): readonly LimitKind[] {
+  if (policy === "operator") return [];
+  return policy === "agent" || policy === "service" ? LIMIT_KINDS : ["namespaces", "apps"];
 }
 
 export interface TokenDraft {
   readonly name: string;
-  readonly role: TokenRole;
+  readonly policy: TokenPolicy;
   readonly lifetime: Lifetime;
   /** Names as a person writes them, between commas or spaces. */
   readonly limits: Readonly<Record<LimitKind, string>>;
@@ -76,21 +85,27 @@ export function wrongName(text: string): string | undefined {
 
 export function isReady(draft: TokenDraft): boolean {
   return (
-    isTokenName(draft.name.trim()) && limitsOf(draft.role).every((kind) => wrongName(draft.limits[kind]) === undefined)
+    isTokenName(draft.name.trim()) &&
+    limitsOf(draft.policy).every((kind) => wrongName(draft.limits[kind]) === undefined)
   );
 }
 
-export function requestOf({ name, role, lifetime, limits }: TokenDraft): TokenRequest {
-  const given = limitsOf(role)
+export function requestOf({ name, policy, lifetime, limits }: TokenDraft): TokenRequest {
+  const given = limitsOf(policy)
     .map((kind) => [kind, [...namesIn(limits[kind])]] as const)
     .filter(([, names]) => names.length > 0);
   const ttlSeconds = LIFETIMES[lifetime];
-  return { name: name.trim(), role, ...Object.fromEntries(given), ...(ttlSeconds === 0 ? {} : { ttlSeconds }) };
+  return {
+    name: name.trim(),
+    policies: [policy],
+    ...Object.fromEntries(given),
+    ...(ttlSeconds === 0 ? {} : { ttlSeconds }),
+  };
 }
 
 /** The words of `posthouse tokens create`. */
-export function createWords({ name, role, ttlSeconds, ...limits }: TokenRequest): readonly string[] {
+export function createWords({ name, policies, ttlSeconds, ...limits }: TokenRequest): readonly string[] {
   const given = LIMIT_KINDS.flatMap((kind) => (limits[kind] === undefined ? [] : [`--${kind}`, ...limits[kind]]));
   const ttl = ttlSeconds === undefined ? [] : ["--ttl-seconds", String(ttlSeconds)];
-  return ["tokens", "create", name, "--role", role, ...given, ...ttl];
+  return ["tokens", "create", name, "--policy", ...policies, ...given, ...ttl];
 }

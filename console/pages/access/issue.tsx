@@ -1,4 +1,4 @@
-/** Issuing a token: holder, role with its meaning, limits, lifetime. */
+/** Issuing a token: holder, policy with its meaning, limits, lifetime. */
 import { useSignal } from "@preact/signals";
 import { useId } from "preact/hooks";
 import type { IssuedToken } from "#access/api";
@@ -15,9 +15,9 @@ import {
   type LimitKind,
   limitsOf,
   requestOf,
-  ROLES,
   type TokenDraft,
-  type TokenRole,
+  TOKEN_POLICIES,
+  type TokenPolicy,
   wrongName,
 } from "./core.ts";
 import { accessText } from "./text.ts";
@@ -27,10 +27,10 @@ interface IssueDialogProps {
   readonly onIssued: (token: IssuedToken) => void;
 }
 
-/** The least role, and an end: who needs more asks for it. */
+/** The policy with the fewest rights, and an end: who needs more asks for it. */
 const FIRST: TokenDraft = {
   name: "",
-  role: "reader",
+  policy: "viewer",
   lifetime: "month",
   limits: { namespaces: "", apps: "", services: "" },
 };
@@ -39,7 +39,7 @@ export function IssueDialog({ onClose, onIssued }: IssueDialogProps) {
   const text = accessText();
   const draft = useSignal(FIRST);
   const change = (part: Partial<TokenDraft>) => (draft.value = { ...draft.value, ...part });
-  const { name, role, lifetime, limits } = draft.value;
+  const { name, policy, lifetime, limits } = draft.value;
   const request = requestOf(draft.value);
   return (
     <ActionDialog
@@ -63,12 +63,12 @@ export function IssueDialog({ onClose, onIssued }: IssueDialogProps) {
         value={name}
         onInput={(value) => change({ name: value })}
       />
-      <RoleChoice value={role} onChange={(value) => change({ role: value })} />
-      {limitsOf(role).map((kind) => (
+      <PolicyChoice value={policy} onChange={(value) => change({ policy: value })} />
+      {limitsOf(policy).map((kind) => (
         <LimitField
           key={kind}
           kind={kind}
-          role={role}
+          policy={policy}
           value={limits[kind]}
           onInput={(value) => change({ limits: { ...limits, [kind]: value } })}
         />
@@ -83,22 +83,22 @@ export function IssueDialog({ onClose, onIssued }: IssueDialogProps) {
   );
 }
 
-interface RoleChoiceProps {
-  readonly value: TokenRole;
-  readonly onChange: (role: TokenRole) => void;
+interface PolicyChoiceProps {
+  readonly value: TokenPolicy;
+  readonly onChange: (policy: TokenPolicy) => void;
 }
 
-function RoleChoice({ value, onChange }: RoleChoiceProps) {
+function PolicyChoice({ value, onChange }: PolicyChoiceProps) {
   const text = accessText();
   const id = useId();
   return (
     <fieldset class="roles">
-      <legend class="field-label">{text.role}</legend>
-      {ROLES.map((role) => (
-        <label key={role} class="role">
-          <input type="radio" name={id} checked={role === value} onChange={() => onChange(role)} />
-          <b>{role}</b>
-          <span class="muted">{text[`role_${role}`]}</span>
+      <legend class="field-label">{text.policy}</legend>
+      {TOKEN_POLICIES.map((policy) => (
+        <label key={policy} class="role">
+          <input type="radio" name={id} checked={policy === value} onChange={() => onChange(policy)} />
+          <b>{policy}</b>
+          <span class="muted">{text[`policy_${policy}`]}</span>
         </label>
       ))}
     </fieldset>
@@ -107,12 +107,12 @@ function RoleChoice({ value, onChange }: RoleChoiceProps) {
 
 interface LimitFieldProps {
   readonly kind: LimitKind;
-  readonly role: TokenRole;
+  readonly policy: TokenPolicy;
   readonly value: string;
   readonly onInput: (value: string) => void;
 }
 
-function LimitField({ kind, role, value, onInput }: LimitFieldProps) {
+function LimitField({ kind, policy, value, onInput }: LimitFieldProps) {
   const text = accessText();
   const wrong = wrongName(value);
   return (
@@ -120,7 +120,7 @@ function LimitField({ kind, role, value, onInput }: LimitFieldProps) {
       label={text[kind]}
       isMono
       value={value}
-      hint={role === "agent" && kind === "apps" ? text.limitHintAgentApps : text.limitHint}
+      hint={(policy === "agent" || policy === "service") && kind === "apps" ? text.limitHintAgentApps : text.limitHint}
       error={wrong === undefined ? undefined : text.limitWrong(wrong)}
       onInput={onInput}
     />

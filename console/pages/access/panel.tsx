@@ -10,8 +10,8 @@ import { pathOf } from "../../data/api.ts";
 import { cliOf } from "../../data/commands.ts";
 import { formatAgo, formatTime, now } from "../../data/time.ts";
 import { formatNumber } from "../../text/mod.ts";
-import { Expiry, isOwnToken, RoleBadge } from "./columns.tsx";
-import { isLastOperator, LIMIT_KINDS } from "./core.ts";
+import { Expiry, isOwnToken, PolicyBadges } from "./columns.tsx";
+import { isLastOperator, LIMIT_KINDS, tokenPolicy } from "./core.ts";
 import { accessText } from "./text.ts";
 
 /** The token behind the links that a start prints; kernel/access gives it this id. */
@@ -48,10 +48,10 @@ export function TokenPanel({ id, tokens, onClose, onDone }: TokenPanelProps) {
       }
     >
       <div class="actions">
-        <RoleBadge role={token.role} />
+        <PolicyBadges policies={token.policies} />
         {isOwnToken(token) && <Badge tone="moving">{text.own}</Badge>}
       </div>
-      <p class="muted">{token.id === CONSOLE_TOKEN ? text.consoleNote : text[`role_${token.role}`]}</p>
+      <p class="muted">{token.id === CONSOLE_TOKEN ? text.consoleNote : policyTextOf(token)}</p>
       <TokenFacts token={token} />
       {isRevoking.value && (
         <RevokeDialog
@@ -99,6 +99,12 @@ function TokenFacts({ token }: { readonly token: TokenSummary }) {
   );
 }
 
+/** The meaning of a built-in policy. */
+function policyTextOf(token: TokenSummary): string | undefined {
+  const policy = tokenPolicy(token);
+  return policy && accessText()[`policy_${policy}`];
+}
+
 interface RevokeDialogProps {
   readonly token: TokenSummary;
   readonly isLast: boolean;
@@ -108,7 +114,7 @@ interface RevokeDialogProps {
 
 function RevokeDialog({ token, isLast, onClose, onDone }: RevokeDialogProps) {
   const text = accessText();
-  const { id, name, role, browsers = 0 } = token;
+  const { id, name, policies, browsers = 0 } = token;
   const isOwn = isOwnToken(token);
   return (
     <ActionDialog
@@ -122,7 +128,7 @@ function RevokeDialog({ token, isLast, onClose, onDone }: RevokeDialogProps) {
       onClose={onClose}
       onDone={onDone}
     >
-      <p>{text.revokeText(role)}</p>
+      <p>{text.revokeText(policies.join(", "))}</p>
       {browsers > 0 && !isOwn && <p>{text.revokeBrowsers(browsers)}</p>}
       {isOwn && <p class="notice">{text.revokeOwn}</p>}
       {isLast && <p class="notice">{text.revokeLast}</p>}

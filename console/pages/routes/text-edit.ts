@@ -13,7 +13,7 @@ export const editText = defineText(
     valid: (routes: number) => `Valid: ${plural(routes, "route", "routes")}`,
     invalid: (count: number) => plural(count, "problem", "problems"),
     notChecked: "The check is not available",
-    readOnly: "Your role may read this text, not change it.",
+    readOnly: "Your policies allow you to read this text, not to change it.",
     secret: "This value is a secret. It can be changed on the page of the config set.",
     expanded: "Placeholders in this text are filled in by a release, so some problems may be found only then.",
     reset: "Discard",

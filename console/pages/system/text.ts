@@ -51,7 +51,7 @@ export const systemText = defineText(
     secretsText: (values: number) =>
       values === 0 ? "No value is encrypted yet." : `${plural(values, "value", "values")} encrypted, all readable.`,
     secretsUnreadable: (count: number) => `${plural(count, "live value", "live values")} cannot be decrypted.`,
-    secretsHidden: "Your role does not see the keys.",
+    secretsHidden: "Your policies do not show the keys.",
     certificatesNone: "This process serves no certificate.",
     certificateText: (name: string, when: string) => `“${name}” expires ${when}.`,
     gatewaysText: (count: number) => `${plural(count, "gateway runs", "gateways run")} the live config.`,

@@ -18,12 +18,12 @@ const NOW_MS = Date.parse("2026-06-01T00:00:00Z");
 const DAY_MS = 86_400_000;
 
 function token(more: Partial<TokenSummary> = {}): TokenSummary {
-  return { id: "0123456789abcdef", name: "ci", role: "editor", createdAt: "2026-05-01T00:00:00Z", ...more };
+  return { id: "0123456789abcdef", name: "ci", policies: ["editor"], createdAt: "2026-05-01T00:00:00Z", ...more };
 }
 const endsIn = (ms: number) => token({ expiresAt: new Date(NOW_MS + ms).toISOString() });
 const DRAFT: TokenDraft = {
   name: "host-1",
-  role: "agent",
+  policy: "agent",
   lifetime: "day",
   limits: { namespaces: "", apps: "orders，payments", services: "orders, orders" },
 };
@@ -38,10 +38,10 @@ describe("the end of a token", () => {
   ])("%s", (state, one) => expect(expiryState(one, NOW_MS)).toBe(state));
 
   test("the last operator is the one without another that still works", () => {
-    const mine = token({ role: "operator" });
-    const expired = token({ id: "b", role: "operator", expiresAt: new Date(NOW_MS).toISOString() });
+    const mine = token({ policies: ["operator"] });
+    const expired = token({ id: "b", policies: ["operator"], expiresAt: new Date(NOW_MS).toISOString() });
     expect(isLastOperator(mine, [mine, token({ id: "a" }), expired], NOW_MS)).toBe(true);
-    expect(isLastOperator(mine, [mine, token({ id: "c", role: "operator" })], NOW_MS)).toBe(false);
+    expect(isLastOperator(mine, [mine, token({ id: "c", policies: ["operator"] })], NOW_MS)).toBe(false);
     expect(isLastOperator(token(), [], NOW_MS)).toBe(false);
   });
 });
@@ -56,18 +56,21 @@ describe("a draft", () => {
   test("becomes the request: names once, limits only where they count", () => {
     expect(requestOf(DRAFT)).toEqual({
       name: "host-1",
-      role: "agent",
+      policies: ["agent"],
       apps: ["orders", "payments"],
       services: ["orders"],
       ttlSeconds: 86_400,
     });
-    expect(requestOf({ ...DRAFT, role: "operator", lifetime: "never" })).toEqual({ name: "host-1", role: "operator" });
-    expect(requestOf({ ...DRAFT, role: "reader" })).not.toHaveProperty("services");
+    expect(requestOf({ ...DRAFT, policy: "operator", lifetime: "never" })).toEqual({
+      name: "host-1",
+      policies: ["operator"],
+    });
+    expect(requestOf({ ...DRAFT, policy: "viewer" })).not.toHaveProperty("services");
   });
 
   test("becomes the command", () => {
     expect(createWords(requestOf(DRAFT)).join(" ")).toBe(
-      "tokens create host-1 --role agent --apps orders payments --services orders --ttl-seconds 86400",
+      "tokens create host-1 --policy agent --apps orders payments --services orders --ttl-seconds 86400",
     );
   });
 
@@ -78,7 +81,7 @@ describe("a draft", () => {
     const wrong = { ...DRAFT, limits: { ...DRAFT.limits, services: "Orders" } };
     expect(isReady(wrong)).toBe(false);
     // A reader registers nothing, so the field is not shown, and its text does not matter.
-    expect(isReady({ ...wrong, role: "reader" })).toBe(true);
+    expect(isReady({ ...wrong, policy: "viewer" })).toBe(true);
   });
 
   test("names are between commas, also Chinese ones, and spaces", () => {

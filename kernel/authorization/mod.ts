@@ -1,0 +1,7 @@
+/** Authorization: actions, policies and the rights that they compile to. Pure. */
+export * from "./actions.ts";
+export * from "./api.ts";
+export * from "./built-in-policies.ts";
+export { matchesGlob } from "./glob.ts";
+export * from "./policy-book.ts";
+export * from "./rights.ts";
