@@ -13,6 +13,8 @@ export interface CarriedAnswer {
   readonly status: number;
   readonly headers: AnswerHeaders;
   readonly body: Readable;
+  /** Whether the body that has ended is complete. Absent: a body that breaks off ends with an error. */
+  readonly isWhole?: () => boolean;
 }
 
 export interface TransportResponse {
@@ -63,30 +65,31 @@ export async function carry(
 }
 
 function respond(answer: CarriedAnswer, signal: AbortSignal, abort: AbortController): TransportResponse {
-  const { status, headers, body } = answer;
+  const { status, headers } = answer;
   return {
     status,
     header: (name) => headerOf(headers, name),
     headers: () => Object.fromEntries(Object.keys(headers).map((name) => [name, headerOf(headers, name) ?? ""])),
     async text() {
       const chunks: Uint8Array[] = [];
-      for await (const chunk of chunksOf(body, signal)) chunks.push(chunk);
+      for await (const chunk of chunksOf(answer, signal)) chunks.push(chunk);
       return Buffer.concat(chunks).toString("utf8");
     },
     async *stream() {
       try {
-        yield* chunksOf(body, signal);
+        yield* chunksOf(answer, signal);
       } finally {
         abort.abort(new Error("the reader left"));
-        body.destroy();
+        answer.body.destroy();
       }
     },
   };
 }
 
-async function* chunksOf(body: Readable, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* chunksOf({ body, isWhole }: CarriedAnswer, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of body) yield chunk as Uint8Array;
+    if (isWhole?.() === false) throw new Error("the server broke it off");
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof AppError) throw error;

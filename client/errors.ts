@@ -3,6 +3,7 @@ import { AppError, defineErrors } from "#base";
 
 export const ClientErrors = defineErrors("CLIENT", {
   UNREACHABLE: { status: 503, title: "Control plane unreachable" },
+  UNTRUSTED: { status: 502, title: "Certificate of the control plane not trusted" },
   BAD_ANSWER: { status: 502, title: "Answer not understood" },
   LOCK_LOST: { status: 409, title: "Lock lost" },
   CLOSED: { status: 409, title: "Client closed" },

@@ -66,7 +66,8 @@ export class FailoverTransport implements Transport {
         if (!isRepeatable(request) && !isUnsent(error)) break;
       }
     }
-    if (tried.length === 1) throw failure;
+    // The one error that names what to change.
+    if (tried.length === 1 || ClientErrors.UNTRUSTED.is(failure)) throw failure;
     throw ClientErrors.UNREACHABLE(
       `No answer from ${tried.join(" or ")}. The last error was: ${failure instanceof Error ? failure.message : String(failure)}`,
       { cause: failure },
@@ -196,8 +197,15 @@ function isRepeatable({ method, repeatable = method === "GET" || method === "HEA
 
 /** Whether nothing was sent, so that nothing can have happened. */
 function isUnsent(error: unknown): boolean {
-  const code = error instanceof AppError ? (error.cause as { code?: unknown } | undefined)?.code : undefined;
-  return code === "ECONNREFUSED" || code === "UND_ERR_CONNECT_TIMEOUT";
+  if (!(error instanceof AppError)) return false;
+  const cause = error.cause as { code?: unknown; isUnsent?: boolean } | undefined;
+  const code = cause?.code;
+  return (
+    ClientErrors.UNTRUSTED.is(error) ||
+    cause?.isUnsent === true ||
+    code === "ECONNREFUSED" ||
+    code === "UND_ERR_CONNECT_TIMEOUT"
+  );
 }
 
 function ageFactOf(answer: TransportResponse): MemberFact {

@@ -4,11 +4,12 @@
  */
 import type { Agent as HttpAgent, ClientRequest, IncomingMessage } from "node:http";
 import type { Agent as HttpsAgent } from "node:https";
-import { messageOf, type Clock } from "#base";
+import { AppError, messageOf, type Clock } from "#base";
 import { systemClock } from "#base/library";
 import { carry, type CarriedAnswer } from "./carry.ts";
 import { ClientErrors } from "./errors.ts";
 import { FailoverTransport } from "./failover.ts";
+import { type ControlTls, ServerTrust } from "./server-trust.ts";
 import type { Transport, TransportRequest } from "./transport.ts";
 
 /** Milliseconds to connect, and of silence after which a connection counts as lost. Heartbeats of watches are more frequent. */
@@ -18,27 +19,35 @@ const SILENCE_MS_MAX = 90_000;
 export interface HttpTransportOptions {
   /** `http://host:port` of the control API, or of several members, of which a good one receives each call. */
   readonly urls: readonly string[];
+  /** How members with https URLs are verified. @default by the authorities of the system */
+  readonly tls?: ControlTls | undefined;
   readonly clock?: Clock;
 }
 
-export function httpTransport({ urls, clock = systemClock }: HttpTransportOptions): Transport {
-  const ways = urls.map((url) => ({ name: url, transport: wayTo(url, clock) }));
+/** @throws CLIENT_OPTION_INVALID */
+export function httpTransport({ urls, tls, clock = systemClock }: HttpTransportOptions): Transport {
+  const trust = new ServerTrust(tls);
+  const ways = urls.map((url) => ({ name: url, transport: wayTo(url, trust, clock) }));
   return new FailoverTransport(clock, ways);
 }
 
 /** Calls to one member. */
-function wayTo(base: string, clock: Clock): Transport {
+function wayTo(base: string, trust: ServerTrust, clock: Clock): Transport {
   let agent: HttpAgent | HttpsAgent | undefined;
   const start = async (request: TransportRequest, signal: AbortSignal): Promise<CarriedAnswer> => {
     const url = new URL(request.path, base);
+    const isTls = url.protocol === "https:";
     // An import of node:http as an ES module also loads Node's fetch, which costs more than the call.
-    const http = process.getBuiltinModule(url.protocol === "https:" ? "node:https" : "node:http");
+    const http = process.getBuiltinModule(isTls ? "node:https" : "node:http");
     // A kept connection saves a handshake of TLS. Without TLS, keeping one costs a short command more than it saves.
-    agent ??= new http.Agent({ keepAlive: url.protocol === "https:" });
+    agent ??= new http.Agent({ keepAlive: isTls });
     try {
-      return await answerOf(http.request(url, { ...headOf(request), agent, signal }), request, clock);
-    } catch (error) {
+      const verified = isTls ? await trust.connectOptions(url) : {};
+      return await answerOf(http.request(url, { ...headOf(request), ...verified, agent, signal }), request, clock);
+    } catch (thrown) {
       signal.throwIfAborted();
+      const error = isTls ? await trust.explained(url, thrown) : thrown;
+      if (error instanceof AppError) throw error;
       throw ClientErrors.UNREACHABLE(
         `No answer from ${base}: ${messageOf(error)}. Check that the server is running and that the URL is right.`,
         { cause: error },

@@ -16,6 +16,7 @@ export { catalogFold, type Catalog, type CatalogDelta } from "./core/catalog.ts"
 export { FoldedWatch, type Fold } from "./core/fold.ts";
 export * from "./errors.ts";
 export { LOCK_SESSION_SECONDS, type HeldLock, type LockOptions } from "./lock.ts";
+export type { ControlTls } from "./server-trust.ts";
 export { STREAM_SILENCE_MS_MAX } from "./stream.ts";
 export * from "./transport.ts";
 export * from "./transports.ts";

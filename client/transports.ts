@@ -1,21 +1,17 @@
 /** The two transports: over the network, and into a server in this process. */
 import type { Readable } from "node:stream";
-import { Agent, request as undiciRequest, type Dispatcher } from "undici";
-import { messageOf, type Clock } from "#base";
+import { AppError, messageOf, type Clock } from "#base";
 import { systemClock } from "#base/library";
 import { carry, type AnswerHeaders } from "./carry.ts";
 import { ClientErrors } from "./errors.ts";
 import { FailoverTransport } from "./failover.ts";
-import type { RawBody, Transport } from "./transport.ts";
+import { Http1Dispatchers } from "./http1-dispatchers.ts";
+import { Http2Connections } from "./http2-connections.ts";
+import { type ControlTls, ServerTrust } from "./server-trust.ts";
+import type { Transport, TransportRequest } from "./transport.ts";
 
 /** The encoded body and its type; undefined without a body. */
-function encoded({
-  body,
-  raw,
-}: {
-  body: unknown;
-  raw: RawBody | undefined;
-}): { type: string; content: string | Buffer } | undefined {
+function encoded({ body, raw }: Pick<TransportRequest, "body" | "raw">) {
   if (raw) return { type: raw.type, content: Buffer.from(raw.bytes.buffer, raw.bytes.byteOffset, raw.bytes.length) };
   return body === undefined ? undefined : { type: "application/json", content: JSON.stringify(body) };
 }
@@ -23,71 +19,56 @@ function encoded({
 export interface FetchTransportOptions {
   /** `http://host:port` of the control API, or of several members, of which a good one receives each call. */
   readonly urls: readonly string[];
+  /** How members with https URLs are verified. @default by the authorities of the system */
+  readonly tls?: ControlTls | undefined;
   /** Unix socket of every call, such as that of a local agent. The URL then only names the host. */
   readonly socketPath?: string;
   /** Milliseconds to connect, and to wait for the head of an answer. */
   readonly connectTimeoutMs?: number;
   readonly headersTimeoutMs?: number;
-  /** Milliseconds without a byte that end a body. Heartbeats of watches are more frequent. */
+  /** Milliseconds without a byte that end a body over HTTP/1.1. Heartbeats of watches are more frequent. */
   readonly bodyTimeoutMs?: number;
   readonly clock?: Clock;
 }
 
-/** Calls over the network, with its own undici dispatchers. */
+/** Calls over the network: HTTP/1.1 to http URLs, and HTTP/2 to https URLs. @throws CLIENT_OPTION_INVALID */
 export function fetchTransport(options: FetchTransportOptions): Transport {
-  const limits = {
-    connect: {
-      timeout: options.connectTimeoutMs ?? 2_000,
-      ...(options.socketPath === undefined ? {} : { socketPath: options.socketPath }),
-    },
-    headersTimeout: options.headersTimeoutMs ?? 90_000,
-    bodyTimeout: options.bodyTimeoutMs ?? 60_000,
-  };
-  const calls: Dispatcher = new Agent({ ...limits, connections: 64 });
-  // A watch occupies its connection, so 64 watches would leave no connection for calls.
-  const watches: Dispatcher = new Agent({ ...limits, connections: null });
-  // A probe must not wait behind unanswered calls.
-  const probes: Dispatcher = new Agent({ ...limits, connections: 1, pipelining: 0 });
-  const ways = options.urls.map((url) => ({ name: url, transport: wayTo(url, { calls, watches, probes }) }));
-  const failover = new FailoverTransport(options.clock ?? systemClock, ways);
-  return {
-    request: (request) => failover.request(request),
-    async [Symbol.asyncDispose]() {
-      await failover[Symbol.asyncDispose]();
-      await Promise.all([calls, watches, probes].map((dispatcher) => dispatcher.destroy()));
-    },
-  };
+  const clock = options.clock ?? systemClock;
+  const trust = new ServerTrust(options.tls);
+  const ways = options.urls.map((url) => ({ name: url, transport: wayTo(new URL(url), { ...options, clock, trust }) }));
+  return new FailoverTransport(clock, ways);
 }
 
+type WayOptions = FetchTransportOptions & { readonly clock: Clock; readonly trust: ServerTrust };
+
 /** Calls to one member. */
-function wayTo(
-  url: string,
-  dispatchers: { readonly calls: Dispatcher; readonly watches: Dispatcher; readonly probes: Dispatcher },
-): Transport {
+function wayTo(url: URL, options: WayOptions): Transport {
+  const { connectTimeoutMs = 2_000, headersTimeoutMs = 90_000 } = options;
+  const limits = { ...options, connectTimeoutMs, headersTimeoutMs };
+  const http2 = url.protocol === "https:" ? new Http2Connections(url, limits) : undefined;
+  const http1 = new Http1Dispatchers(url, limits);
   return {
-    request({ method, path, headers, body, raw, isProbe, signal }) {
-      const sent = encoded({ body, raw });
-      const { calls, watches, probes } = dispatchers;
-      return carry(signal, async (aborted) => {
+    request(request) {
+      const sent = encoded(request);
+      const headers = { ...request.headers, ...(sent ? { "content-type": sent.type } : {}) };
+      return carry(request.signal, async (signal) => {
+        const call = { method: request.method, path: request.path, headers, content: sent?.content, signal };
         try {
-          const answer = await undiciRequest(new URL(path, url), {
-            method,
-            dispatcher: isProbe ? probes : headers?.["accept"] === "text/event-stream" ? watches : calls,
-            signal: aborted,
-            headers: { ...headers, ...(sent ? { "content-type": sent.type } : {}) },
-            ...(sent ? { body: sent.content } : {}),
-          });
-          return { status: answer.statusCode, headers: answer.headers, body: answer.body };
+          return (await http2?.request(call)) ?? (await http1.request(call, request.isProbe));
         } catch (error) {
-          aborted.throwIfAborted();
+          signal.throwIfAborted();
+          if (error instanceof AppError) throw error;
           throw ClientErrors.UNREACHABLE(
-            `No answer from ${url}: ${messageOf(error)}. Check that the server is running and that the URL is right.`,
+            `No answer from ${url.origin}: ${messageOf(error)}. Check that the server is running and that the URL is right.`,
             { cause: error },
           );
         }
       });
     },
-    [Symbol.asyncDispose]: async () => {},
+    async [Symbol.asyncDispose]() {
+      http2?.close();
+      await http1.close();
+    },
   };
 }
 
@@ -110,8 +91,8 @@ export interface Injectable {
 /** Calls into a server in this process, without a socket. Otherwise requests are the same as over the network. */
 export function injectTransport(app: Injectable): Transport {
   return {
-    request({ method, path, headers, body, raw, signal }) {
-      const sent = encoded({ body, raw });
+    request({ method, path, headers, signal, ...content }) {
+      const sent = encoded(content);
       return carry(signal, (aborted) =>
         // `then` starts the call at once. `await` would start it one turn later, when the signal may have aborted.
         app
