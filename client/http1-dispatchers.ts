@@ -55,9 +55,12 @@ export class Http1Dispatchers {
 function connectorTo(url: URL, options: Http1Options): buildConnector.connector | buildConnector.BuildOptions {
   const { connectTimeoutMs: timeout, socketPath } = options;
   if (url.protocol !== "https:") return { timeout, ...(socketPath === undefined ? {} : { socketPath }) };
-  return async (_origin, callback) => {
-    const opened = await openTls(url, { ...options, protocols: ["http/1.1"] }).catch((error: Error) => error);
-    if (opened instanceof Error) callback(opened, null);
-    else callback(null, opened);
+  return (_origin, callback) => {
+    const open = async () => {
+      const opened = await openTls(url, { ...options, protocols: ["http/1.1"] }).catch((error: Error) => error);
+      if (opened instanceof Error) callback(opened, null);
+      else callback(null, opened);
+    };
+    void open();
   };
 }

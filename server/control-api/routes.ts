@@ -17,6 +17,7 @@ import * as gatewayContract from "#gateway/api";
 import {
   BadTokens,
   createHttpServer,
+  type ListenerTls,
   DATA_AGE_HEADER,
   HttpErrors,
   registerOpenApi,
@@ -45,6 +46,8 @@ import type { Services, ServicesOptions } from "./services.ts";
 export interface RoutesOptions extends Pick<ServicesOptions, "store" | "certificates"> {
   /** Whether other machines can reach the API. /metrics then needs a token too. */
   readonly exposed: boolean;
+  /** Absent: plain HTTP. */
+  readonly tls?: ListenerTls | undefined;
   /** Other parts of this process that are not ready, for people. */
   readonly notReady: () => readonly string[];
   /** Functions that are unavailable while the rest works, for people. */
@@ -77,7 +80,7 @@ const TAGS = {
 export async function createRoutes(host: Host, services: Services, options: RoutesOptions): Promise<FastifyInstance> {
   const { access, sessions, registry, drains, locks, quotas, config, proposals, rollouts, transfer, sources } =
     services;
-  const app = createHttpServer(host, { name: "api" });
+  const app = createHttpServer(host, { name: "api", tls: options.tls });
   const badTokens = new BadTokens(host, "api");
   requireAuth(app, (token) => access.authenticate(token), {
     badTokens,

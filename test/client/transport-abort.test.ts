@@ -8,7 +8,8 @@ import fastify from "fastify";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchTransport, injectTransport, type Transport, type TransportResponse } from "#client";
-import { eventually } from "#test/kit";
+import { createHttpServer } from "#http";
+import { eventually, testHost, type TestTls, testTls } from "#test/kit";
 import { relayed } from "./relayed.ts";
 
 /** The moments of a call at which its caller may give up. */
@@ -20,8 +21,8 @@ type Read = (typeof READS)[number];
 const REASON = new Error("followed again");
 
 /** A server whose answers begin, go on and end when the test says so. */
-function openServer() {
-  const app = fastify({ forceCloseConnections: true });
+function openServer(tls?: TestTls) {
+  const app = tls ? createHttpServer(testHost(), openHttps(tls)) : fastify({ forceCloseConnections: true });
   const open = new Set<string>();
   const reached = new Set<string>();
   const steps = new Map<string, { head: () => void; body: PassThrough }>();
@@ -44,14 +45,20 @@ function openServer() {
   return { app, open, reached, steps };
 }
 
-const WAYS: Record<string, (app: ReturnType<typeof openServer>["app"]) => Promise<Transport>> = {
+const openHttps = (source: TestTls) => ({ name: "test", tls: { source, requestClientCertificate: false } });
+
+const WAYS: Record<string, (app: ReturnType<typeof openServer>["app"], tls: TestTls) => Promise<Transport>> = {
   inject: async (app) => injectTransport(app),
   relay: async (app) => relayed({ transport: injectTransport(app), token: "t" }),
   fetch: async (app) => fetchTransport({ urls: [await app.listen({ host: "127.0.0.1", port: 0 })] }),
+  "http/2": async (app, tls) =>
+    fetchTransport({ urls: [await app.listen({ host: "127.0.0.1", port: 0 })], tls: { ca: tls.authority.pem } }),
 };
 
-describe.each(Object.entries(WAYS))("by %s", (_name, openWay) => {
-  const server = openServer();
+const tls = await testTls();
+
+describe.each(Object.entries(WAYS))("by %s", (name, openWay) => {
+  const server = openServer(name === "http/2" ? tls : undefined);
   const unheard: unknown[] = [];
   const note = (error: unknown) => unheard.push(error);
   let transport: Transport;
@@ -60,7 +67,7 @@ describe.each(Object.entries(WAYS))("by %s", (_name, openWay) => {
   beforeAll(async () => {
     process.on("unhandledRejection", note);
     process.on("uncaughtException", note);
-    transport = await openWay(server.app);
+    transport = await openWay(server.app, tls);
   });
   afterAll(async () => {
     await transport[Symbol.asyncDispose]();

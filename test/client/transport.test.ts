@@ -3,19 +3,25 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { Client, fetchTransport, injectTransport, type Transport } from "#client";
-import { eventually, testHost, type TestControl, withControl, hangSignal } from "#test/kit";
+import { eventually, testHost, testTls, type TestControl, withControl, hangSignal } from "#test/kit";
 import { relayed } from "./relayed.ts";
 
 const WAYS: Record<string, (control: TestControl) => Promise<Transport>> = {
   inject: async (control) => injectTransport(control.app),
   relay: async (control) => relayed({ transport: injectTransport(control.app), token: control.token }),
   fetch: async (control) => fetchTransport({ urls: [await control.app.listen({ host: "127.0.0.1", port: 0 })] }),
+  "http/2": async (control) =>
+    fetchTransport({
+      urls: [await control.app.listen({ host: "127.0.0.1", port: 0 })],
+      tls: { ca: tls.authority.pem },
+    }),
 };
+const tls = await testTls();
 
-describe.each(Object.entries(WAYS))("by %s", (_name, open) => {
+describe.each(Object.entries(WAYS))("by %s", (name, open) => {
   const setUp = async () => {
     const stack = new AsyncDisposableStack();
-    const control = stack.use(await withControl());
+    const control = stack.use(await withControl(name === "http/2" ? { tls } : {}));
     const transport = stack.use(await open(control));
     const headers = { authorization: `Bearer ${control.token}` };
     return { control, transport, headers, client: new Client(testHost(), { transport, token: control.token }), stack };

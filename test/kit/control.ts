@@ -5,6 +5,7 @@ import type { Host } from "#base";
 import { Client, injectTransport } from "#client";
 import type { KeySource, ReleaseCheck, SourceSettings } from "#config-server";
 import { OWN_HOST_RULES, type ReachRules } from "#health";
+import type { TlsSource } from "#http";
 import { createControlApi } from "#server/control-api";
 import { openMemoryStore, type Store } from "#store";
 import { testHost } from "./host.ts";
@@ -34,6 +35,8 @@ export interface TestControlOptions {
   readonly secretKeys?: KeySource;
   readonly probeRules?: ReachRules;
   readonly consoleFolder?: string;
+  /** The certificate of its listener. Absent: plain HTTP. */
+  readonly tls?: TlsSource;
   /** Routes of a role that the control API itself does not have, such as explanations of gateways. */
   readonly extend?: (app: FastifyInstance, access: Access) => void;
 }
@@ -51,6 +54,7 @@ export async function withControl(options: TestControlOptions = {}): Promise<Tes
       // Tests have nothing but loopback to probe.
       probeRules: options.probeRules ?? OWN_HOST_RULES,
       secretKeys: options.secretKeys,
+      ...(options.tls === undefined ? {} : { tls: { source: options.tls, requestClientCertificate: true } }),
       startMs: 5_000,
       ...(options.consoleFolder === undefined ? {} : { consoleFolder: options.consoleFolder }),
       ...(options.extend === undefined ? {} : { extend: options.extend }),
