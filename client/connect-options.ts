@@ -5,7 +5,10 @@ import type { ServiceTls } from "./fetch/service-dispatcher.ts";
 
 /** Each option with a variable in `CLIENT_VARIABLES` may also come from the environment. */
 export interface ConnectOptions {
-  /** `http://host:port` of the control API, or of several members, which are tried in turn. @default "http://127.0.0.1:8500" */
+  /**
+   * `http://host:port` of the control API or of an agent, or of several members, which are tried in turn. `unix:/path/agent.sock`: the
+   * Unix socket of an agent. @default "http://127.0.0.1:8500"
+   */
   readonly url?: string | readonly string[] | undefined;
   /** Bearer token. A function is called for each request, so that the token can be renewed. */
   readonly token?: string | (() => string | undefined) | undefined;

@@ -19,7 +19,7 @@ import { registerService, type RegisterOptions, type ServiceRegistration } from 
 import { safeHostname } from "./safe-hostname.ts";
 import { keepSession, type KeptSession, type SessionOptions } from "./session.ts";
 import type { Transport } from "./transport.ts";
-import { fetchTransport } from "./transports.ts";
+import { fetchTransport, type FetchTransportOptions } from "./transports.ts";
 
 export interface Posthouse extends AsyncDisposable {
   readonly config: ConfigReader;
@@ -53,7 +53,7 @@ export function connect(options: ConnectOptions = {}): Posthouse {
   const { instance, subscriber, name, token, zone, address, log, onProblem } = settings;
   const host = clientHost(log);
   const stack = new AsyncDisposableStack();
-  const transport = stack.use(fetchTransport({ urls: settings.urls }));
+  const transport = stack.use(fetchTransport(wayOf(settings.urls)));
   const client = new Client(host, { transport, token });
   const tell = problemTeller(host, name, onProblem);
   const { lastKnownGoodFile, labels } = settings;
@@ -169,12 +169,25 @@ function checkedSettings(options: ConnectOptions) {
   return { ...given, urls, namespace, name, subscriber };
 }
 
+/** The Unix socket of an agent, as `unix:/var/lib/posthouse/agent/agent.sock`. */
+const SOCKET = /^unix:(?:\/\/)?(\/.+)$/;
+
+/** Where the calls go: to members of the control plane or to an agent by URL, or to an agent by its socket. */
+function wayOf(urls: readonly string[]): FetchTransportOptions {
+  const [, socketPath] = SOCKET.exec(urls[0] ?? "") ?? [];
+  return socketPath === undefined ? { urls } : { urls: ["http://localhost"], socketPath };
+}
+
 function checkUrls(urls: readonly string[]): void {
   if (urls.length === 0)
     throw invalid("url", "it is empty. Give the URL of the control API, such as http://127.0.0.1:8500");
   for (const url of urls) {
+    if (SOCKET.test(url) && urls.length === 1) continue;
     if (!/^https?:$/.test(URL.parse(url)?.protocol ?? ""))
-      throw invalid("url", `${JSON.stringify(url)} is not an http or https URL. Give the URL of the control API`);
+      throw invalid(
+        "url",
+        `${JSON.stringify(url)} is not an http or https URL. Give the URL of the control API, or the socket of an agent alone, such as unix:/run/agent.sock`,
+      );
   }
 }
 

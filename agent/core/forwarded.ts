@@ -1,4 +1,4 @@
-/** What crosses the agent on the way to the control API and back: paths, and headers by name. Pure. */
+/** Paths and headers that cross the agent on the way to the control API and back. Pure. */
 
 /**
  * Headers of a request that the control API reads. Other headers stay here: hop-by-hop headers, cookies, the caller's claims about

@@ -9,7 +9,7 @@ import { ClientErrors, type Transport, type TransportRequest, type TransportResp
 import { AgentErrors } from "../api.ts";
 import { forwardedAnswerHeaders } from "../core/forwarded.ts";
 
-/** What a request needs beyond the fields that the proxy hands over. */
+/** The needs of a request beyond the fields that the proxy hands over. */
 export interface Exchange {
   /** Aborts when the caller leaves or the agent stops. */
   readonly signal: AbortSignal;
@@ -50,11 +50,18 @@ export class ControlDispatcher {
   readonly request = (options: ProxyRequest, callback: ProxyCallback): void => {
     const exchange = this.#exchanges.getStore();
     if (exchange === undefined) return callback(new Error("a forwarded request has an exchange"));
-    this.#answer(options, exchange).then(
-      (answer) => callback(null, answer),
-      (error: unknown) => callback(awayOr(error)),
-    );
+    void this.#call(options, exchange, callback);
   };
+
+  async #call(options: ProxyRequest, exchange: Exchange, callback: ProxyCallback): Promise<void> {
+    let answer: ProxyAnswer;
+    try {
+      answer = await this.#answer(options, exchange);
+    } catch (error) {
+      return callback(awayOr(error));
+    }
+    callback(null, answer);
+  }
 
   async #answer(options: ProxyRequest, exchange: Exchange): Promise<ProxyAnswer> {
     const first = await this.#transport.request(requestOf(options, exchange, exchange.authorization));
