@@ -1,9 +1,10 @@
 /**
- * The first byte of each connection to a TLS port. A client that speaks plain HTTP receives an answer that names the scheme, and a client
- * that sends nothing is cut.
+ * The first byte of each connection to a TLS port. A client that speaks plain HTTP receives an answer that names the scheme, unless it is on
+ * this machine and may do so. A client that sends nothing is cut.
  */
 import type { Server as NetServer, Socket } from "node:net";
 import type { Host } from "#base";
+import { isLoopback } from "./loopback.ts";
 import { rawAnswer } from "./raw-answer.ts";
 
 /** Milliseconds for the first byte, and again for the handshake. A healthy client needs two round trips. */
@@ -12,7 +13,7 @@ export const HANDSHAKE_MS_MAX = 10_000;
 const HANDSHAKE = 0x16;
 
 /** Takes over the connections of a TLS server that does not listen yet. */
-export function takeConnections(host: Host, server: NetServer): void {
+export function takeConnections(host: Host, server: NetServer, isPlainOnLoopback: boolean): void {
   const [onTls, ...others] = server.listeners("connection");
   if (!onTls || others.length > 0) throw new Error(`the server has ${others.length + 1} listeners of connections`);
   server.removeAllListeners("connection");
@@ -24,9 +25,12 @@ export function takeConnections(host: Host, server: NetServer): void {
       const first = socket.read() as Buffer | null;
       if (first === null) return;
       forget();
-      if (first[0] !== HANDSHAKE) return refusePlain(socket);
+      const isTls = first[0] === HANDSHAKE;
+      if (!isTls && !(isPlainOnLoopback && isLocal(socket))) return refusePlain(socket);
       socket.unshift(first);
-      onTls.call(server, socket);
+      if (isTls) onTls.call(server, socket);
+      // Node's server takes a connection without ALPN for HTTP/1.1, whatever encrypts it.
+      else server.emit("secureConnection", Object.assign(socket, { alpnProtocol: false }));
     };
     const forget = () => {
       cancel();
@@ -34,6 +38,11 @@ export function takeConnections(host: Host, server: NetServer): void {
     };
     socket.on("readable", onReadable).on("error", onError).on("close", forget).on("end", cut);
   });
+}
+
+/** Both ends are loopback addresses, so what is sent stays on this machine. */
+function isLocal({ remoteAddress = "", localAddress = "" }: Socket): boolean {
+  return isLoopback(remoteAddress) && isLoopback(localAddress);
 }
 
 function refusePlain(socket: Socket): void {

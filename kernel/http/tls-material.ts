@@ -33,18 +33,23 @@ const SUITES = [
 ].join(":");
 
 /**
- * The part of a listener's TLS that a renewal replaces. No session is resumed: a resumed one is not verified again, and connections to
+ * TLS 1.2 and 1.3, with forward secrecy and authenticated encryption. No session is resumed: a resumed one is not verified again, and connections to
  * the control plane live long.
  */
+export const TLS_POLICY = {
+  minVersion: "TLSv1.2",
+  ciphers: SUITES,
+  secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_TICKET,
+} as const satisfies SecureContextOptions;
+
+/** The part of a listener's TLS that a renewal replaces. @throws OpenSSL's own error for a certificate or key that is not valid */
 export function secureContextOf({ certificate, key, bundle }: TlsMaterial): SecureContextOptions {
   return {
     cert: certificate + rootOf(certificate, bundle),
     key,
     // Without a CA, Node would name every public one to clients. The leaf names nothing that any client has.
     ca: bundle === "" ? certificate : bundle,
-    minVersion: "TLSv1.2",
-    ciphers: SUITES,
-    secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_TICKET,
+    ...TLS_POLICY,
   };
 }
 

@@ -8,13 +8,15 @@ import type { TLSSocket } from "node:tls";
 import { type Host, messageOf } from "#base";
 import { http2Options, limitSessions } from "./http2-limits.ts";
 import { HANDSHAKE_MS_MAX, takeConnections } from "./tls-intake.ts";
-import { secureContextOf, type TlsSource } from "./tls-material.ts";
+import { secureContextOf, TLS_POLICY, type TlsSource } from "./tls-material.ts";
 
 export interface ListenerTls {
-  /** Its first certificate must exist. */
+  /** Without a certificate, handshakes fail. */
   readonly source: TlsSource;
   /** Asks clients for a certificate. One that is not valid does not end the connection, so that the answer can say why. */
   readonly requestClientCertificate: boolean;
+  /** Programs of this machine may use plain HTTP on the same port, at its loopback address. */
+  readonly isPlainOnLoopback?: boolean;
 }
 
 export interface TlsLimits {
@@ -22,14 +24,13 @@ export interface TlsLimits {
   readonly requestMsMax: number;
 }
 
-/** @throws OpenSSL's own error for a certificate or key that is not valid */
+/** Its certificate follows, from `serveTls`. */
 export function tlsServerOptions(
-  { source, requestClientCertificate }: ListenerTls,
+  { requestClientCertificate }: ListenerTls,
   { headerBytesMax }: TlsLimits,
 ): SecureServerOptions {
-  if (source.current === undefined) throw new Error("a listener needs a certificate before it starts");
   return {
-    ...secureContextOf(source.current),
+    ...TLS_POLICY,
     ...http2Options(headerBytesMax),
     allowHTTP1: true,
     handshakeTimeout: HANDSHAKE_MS_MAX,
@@ -42,10 +43,10 @@ export function tlsServerOptions(
 export function serveTls(
   host: Host,
   server: Http2SecureServer,
-  { source }: ListenerTls,
+  { source, isPlainOnLoopback = false }: ListenerTls,
   { requestMsMax }: TlsLimits,
 ): () => void {
-  takeConnections(host, server);
+  takeConnections(host, server, isPlainOnLoopback);
   limitSessions(host, server, requestMsMax);
   // Failed handshakes are counted, not logged: scanners cause many.
   const failed = host.metrics.counter({
@@ -56,16 +57,17 @@ export function serveTls(
     failed.labels().inc();
     socket.destroy();
   });
-  return source.onChange(() => {
+  const serve = () => {
     const { current } = source;
     if (current === undefined) return;
     try {
       server.setSecureContext(secureContextOf(current));
-      host.log.info({}, "a listener serves a new certificate");
     } catch (error) {
-      host.log.error({ err: error }, `a new certificate cannot be served, so the last one stays: ${messageOf(error)}`);
+      host.log.error({ err: error }, `a certificate cannot be served, so the last one stays: ${messageOf(error)}`);
     }
-  });
+  };
+  serve();
+  return source.onChange(serve);
 }
 
 /** By connection. A certificate is exported once, however many requests the connection carries. */

@@ -9,7 +9,7 @@ import type { FastifyInstance } from "fastify";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { closeHttpServer, createHttpServer, peerCertificateOf, requireSameOrigin } from "#http";
 import { connectionsMax } from "../../kernel/http/connections.ts";
-import { eventually, testHost, type TestTls, testTls } from "#test/kit";
+import { eventually, ManualClock, testHost, type TestTls, testTls } from "#test/kit";
 
 interface Rig extends AsyncDisposable {
   readonly app: FastifyInstance;
@@ -18,10 +18,19 @@ interface Rig extends AsyncDisposable {
   readonly host: ReturnType<typeof testHost>;
 }
 
-async function startRig(options: { descriptorsMax?: number } = {}): Promise<Rig> {
+interface RigOptions {
+  readonly descriptorsMax?: number;
+  readonly clock?: ManualClock;
+  readonly isPlainOnLoopback?: boolean;
+}
+
+async function startRig({ isPlainOnLoopback = false, ...options }: RigOptions = {}): Promise<Rig> {
   const tls = await testTls();
   const host = { ...testHost(), ...options };
-  const app = createHttpServer(host, { name: "test", tls: { source: tls, requestClientCertificate: true } });
+  const app = createHttpServer(host, {
+    name: "test",
+    tls: { source: tls, requestClientCertificate: true, isPlainOnLoopback },
+  });
   app.get("/", (request) => ({
     version: request.raw.httpVersion,
     host: request.headers.host,
@@ -154,6 +163,34 @@ test("plain HTTP is answered with the way out, and other bytes are cut", async (
   };
   expect(await talk("GET / HTTP/1.1\r\nhost: x\r\n\r\n")).toMatch(/^HTTP\/1\.1 400 [\s\S]*HTTP_TLS_ONLY[\s\S]*https:/);
   expect(await talk("\x16\x03\x01\x00\x05hello")).not.toContain("HTTP/1.1 200");
+});
+
+test("a program of this machine may use plain HTTP on the same port, where that is allowed", async () => {
+  await using local = await startRig({ isPlainOnLoopback: true });
+  const answer = await fetch(`http://127.0.0.1:${local.port}/`);
+  expect(await answer.json()).toMatchObject({ version: "1.1", protocol: "http", peer: 0 });
+  const session = await openSession(local);
+  expect((await get(session)).status).toBe(200);
+  session.close();
+});
+
+test("a client that sends nothing is cut, and so is a request whose body does not arrive", async () => {
+  const clock = new ManualClock(Date.now());
+  await using slow = await startRig({ clock });
+  const silent = connect(slow.port, "127.0.0.1").on("error", () => {});
+  await once(silent, "connect");
+  const session = await openSession(slow);
+  const stream = session.request({ ":path": "/", ":method": "POST", "content-type": "application/json" });
+  stream.on("error", () => {});
+  stream.write("{");
+  const closed = [once(silent.resume(), "close"), once(stream, "close")];
+  await eventually("both wait", () => clock.pendingTimers >= 2);
+  void clock.advance(10_001);
+  await closed[0];
+  void clock.advance(20_000);
+  await closed[1];
+  expect((await get(session)).status).toBe(200);
+  session.close();
 });
 
 test("heads above the limit and streams above the limit are refused, and the connection goes on", async () => {
