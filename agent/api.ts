@@ -175,6 +175,7 @@ export const AgentErrors = defineErrors("AGENT", {
   SNAPSHOT_NOT_KEPT: { status: 500, title: "Snapshot not written" },
   FOLDER_UNUSABLE: { status: 500, title: "Folder not usable" },
   NOT_LISTENING: { status: 500, title: "Local API not listening" },
+  OWNER_UNKNOWN: { status: 400, title: "User or group not known" },
   TOKEN_INVALID: { status: 401, title: "Token missing or not valid" },
   HOST_REFUSED: { status: 403, title: "Host not allowed" },
   CROSS_ORIGIN: { status: 403, title: "Request of a web page" },

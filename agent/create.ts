@@ -110,7 +110,7 @@ function createLocalApi(
   { agent, way, settings, tokens }: LocalApiParts,
 ): { readonly app: FastifyInstance; readonly socket: LocalSocket } {
   const app = createHttpServer(host, { name: "agent" });
-  const socket = new LocalSocket(host, app, settings.dataDir);
+  const socket = new LocalSocket(host, app, settings);
   app.addHook("onClose", () => socket[Symbol.asyncDispose]());
   const badTokens = new BadTokens(host, "agent");
   guardLocalApi(app, { host: settings.host, tokens, isOwner: socket.has, badTokens, isForwarded: hasControlToken });

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { type BadTokens, bearerOf, HttpErrors, isLoopback, OPEN_PAGES, type Principal } from "#http";
+import { type BadTokens, bearerOf, HttpErrors, isLoopback, isOwnHost, OPEN_PAGES, type Principal } from "#http";
 import { AgentErrors } from "./api.ts";
 import { localPrincipal, type LocalToken } from "./local-tokens.ts";
 
@@ -14,11 +14,6 @@ const OPEN = new Set([...OPEN_PAGES, "/livez", "/readyz", "/v1/openapi.json"]);
 /** Whether a path of the local API needs no token. */
 export const isOpenPath = (path: string): boolean => OPEN.has(path);
 const METRICS = "/metrics";
-
-/** The name in a Host header: without its port. */
-function hostName(header: string): string {
-  return header.startsWith("[") ? header.slice(0, header.indexOf("]") + 1) : (header.split(":", 1)[0] ?? "");
-}
 
 export interface LocalGuard {
   readonly host: string;
@@ -45,7 +40,7 @@ export function guardLocalApi(
       return;
     }
     const header = request.headers.host ?? "";
-    if (guardHost && !isLoopback(hostName(header))) {
+    if (guardHost && !isOwnHost(header)) {
       throw AgentErrors.HOST_REFUSED(
         `The local API is for this host only, and "${header.slice(0, 100)}" is not a name of this host. Use http://127.0.0.1.`,
       );

@@ -8,6 +8,15 @@ export interface LocalAccess {
   readonly services: readonly string[];
 }
 
+export interface SocketSettings {
+  /** Absent: `agent.sock` in the data folder, which only the agent's user can enter. */
+  readonly path: string | undefined;
+  readonly mode: number;
+  /** Name or number. Absent: the agent's own. Only root can give a file to another user. */
+  readonly owner: string | undefined;
+  readonly group: string | undefined;
+}
+
 /** The settings of an agent. They are complete: the program that starts it fills in the defaults. */
 export interface AgentSettings {
   /** Version of the program, for the OpenAPI document of the local API. */
@@ -25,6 +34,8 @@ export interface AgentSettings {
   readonly token: string | undefined;
   /** Further tokens of the local API, each with limited permissions. */
   readonly access: readonly LocalAccess[];
+  /** The Unix socket of the local API. A caller who can open it has every right of the agent. */
+  readonly socket: SocketSettings;
   /** Folder of the snapshot. */
   readonly dataDir: string;
   /** Folder of the files that callers of the local API request. */
@@ -49,6 +60,7 @@ export const AGENT_DEFAULTS = Object.freeze({
   port: 8501,
   token: undefined,
   access: Object.freeze([]) as readonly LocalAccess[],
+  socket: Object.freeze({ path: undefined, mode: 0o600, owner: undefined, group: undefined }),
   servicesDir: undefined,
   sessionTtlSeconds: 30,
   fullSyncSeconds: 60,

@@ -265,6 +265,29 @@ export const Settings = Type.Object(
       description:
         "More tokens of the local API, each for some apps and services (docs/guides/agent.md): a list in the file, JSON elsewhere.",
     }),
+    agentSocket: Type.Optional(
+      Type.String({
+        pattern: "^/",
+        maxLength: 97,
+        description:
+          "Path of the agent's Unix socket. Absent: `agent/agent.sock` in the data folder, which other users cannot reach.",
+      }),
+    ),
+    agentSocketMode: Type.String({
+      default: "0600",
+      pattern: "^0?[0-7]{3}$",
+      description: "Mode of the agent's socket. A program that can open it has every right of the agent.",
+    }),
+    agentSocketOwner: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 64,
+        description: "User of the agent's socket, if the agent runs as root.",
+      }),
+    ),
+    agentSocketGroup: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 64, description: "Group of the agent's socket, by name or number." }),
+    ),
     agentName: Type.Optional(
       Type.String({
         pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",

@@ -34,6 +34,12 @@ export async function startAgent(parts: Parts): Promise<void> {
         port: settings.agentPort,
         token: settings.agentToken,
         access: settings.agentAccess,
+        socket: {
+          path: settings.agentSocket,
+          mode: Number.parseInt(settings.agentSocketMode, 8),
+          owner: settings.agentSocketOwner,
+          group: settings.agentSocketGroup,
+        },
         dataDir,
         filesDir: join(dataDir, "files"),
         servicesDir,

@@ -1,0 +1,23 @@
+/**
+ * Ids of the system's users and groups by name. Node has no function for this, so the local files are read; a name from a directory
+ * service is given by its number.
+ */
+import { readFile } from "node:fs/promises";
+import { AgentErrors } from "./api.ts";
+
+const FILES = { user: "/etc/passwd", group: "/etc/group" } as const;
+const NUMBER = /^\d{1,10}$/;
+
+/** The id of a user or a group, given by its name or its number. @throws AGENT_OWNER_UNKNOWN */
+export async function systemId(kind: keyof typeof FILES, name: string, path: string = FILES[kind]): Promise<number> {
+  if (NUMBER.test(name)) return Number(name);
+  const text = await readFile(path, "utf8").catch(() => "");
+  for (const line of text.split("\n")) {
+    const [found, _password, id = ""] = line.split(":");
+    if (found === name && NUMBER.test(id)) return Number(id);
+  }
+  throw AgentErrors.OWNER_UNKNOWN(
+    `There is no ${kind} "${name}" in ${path}. Create it, or give its number if another service of the system knows it.`,
+    { extra: { field: kind } },
+  );
+}
