@@ -5,6 +5,7 @@ export { Audit } from "./secrets/audit.ts";
 export { ConfigServer } from "./releases/config-server.ts";
 export { keyCommand, keyFile, ownKeyFile } from "./secrets/key-sources.ts";
 export type { KeySource } from "./secrets/key-source.ts";
+export { KeySealer } from "./secrets/key-sealer.ts";
 export { Orphans } from "./secrets/orphans.ts";
 export { configPlugin } from "./releases/plugin.ts";
 export { Proposals } from "./proposals/proposals.ts";

@@ -81,6 +81,22 @@ export function unwrap(
   return plain?.length === KEY_BYTES ? plain : undefined;
 }
 
+/** Bytes under a wrapping key itself, bound to a context: for the few that need no data key of their own. */
+export function sealBytes(random: Random, { id, key }: WrappingKey, context: string, plain: Uint8Array): string {
+  const nonce = random.bytes(NONCE_BYTES);
+  return text(Buffer.concat([nonce, encrypt(key, nonce, sealedContext(id, context), plain)]));
+}
+
+/** The bytes; undefined when another key or context sealed them, or they were changed. */
+export function openBytes({ id, key }: WrappingKey, context: string, sealed: string): Buffer | undefined {
+  const data = bytesOf(sealed);
+  return data && decrypt(key, data.subarray(0, NONCE_BYTES), sealedContext(id, context), data.subarray(NONCE_BYTES));
+}
+
+function sealedContext(keyId: string, context: string): string {
+  return JSON.stringify(["posthouse sealed", 1, keyId, context]);
+}
+
 function encrypt(key: KeyObject, nonce: Uint8Array, bound: string, plain: Uint8Array): Buffer {
   const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES });
   cipher.setAAD(Buffer.from(bound, "utf8"));

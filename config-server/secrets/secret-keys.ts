@@ -49,6 +49,7 @@ export class SecretKeys {
   readonly #host: Host;
   readonly #source: KeySource | undefined;
   readonly #listeners = new Set<() => void>();
+  readonly #users = new Set<() => Promise<boolean>>();
   #keys = new Map<string, KeyObject>();
   #active: WrappingKey | undefined;
   #generating: Promise<void> | undefined;
@@ -80,6 +81,11 @@ export class SecretKeys {
   /** Calls the listener when the keys have changed. */
   onChange(listener: () => void): void {
     this.#listeners.add(listener);
+  }
+
+  /** `exists`: whether something is stored that needs a key. A new key is then never generated in place of a lost one. */
+  onUse(exists: () => Promise<boolean>): void {
+    this.#users.add(exists);
   }
 
   /** Reads the keys. @throws CONFIG_SECRET_KEYS_INVALID; the known keys then stay */
@@ -132,11 +138,11 @@ export class SecretKeys {
    * The key to encrypt with. Generates the first key if the source can, unless secrets exist already: then their key was lost.
    * @throws CONFIG_SECRETS_UNCONFIGURED
    */
-  async need(secretsExist: () => Promise<boolean>): Promise<WrappingKey> {
+  async need(): Promise<WrappingKey> {
     if (!this.#active && this.#source?.generate) {
       await this.reload();
       if (!this.#active && this.problem === undefined) {
-        if (await secretsExist()) {
+        if ((await Promise.all([...this.#users].map((exists) => exists()))).includes(true)) {
           throw ConfigErrors.SECRETS_UNCONFIGURED(
             `The ${this.source} is gone, but there are secrets that need it. Restore it from its backup, or set secretKeyFile or secretKeyCommand to other keys.`,
           );

@@ -44,6 +44,7 @@ export class Secrets {
     this.#host = host;
     this.#store = store;
     this.keys = keys;
+    keys.onUse(() => this.exist());
   }
 
   /** Items of one set in the clear. An unreadable secret has the reason instead of a value, and does not affect other items. */
@@ -145,7 +146,7 @@ export class Secrets {
 
   async #seal(name: SetName, kept: StoredItems, toSeal: readonly (readonly [string, Item])[]): Promise<StoredItems> {
     if (toSeal.length === 0) return kept;
-    const wrapping = await this.keys.need(() => this.exist());
+    const wrapping = await this.keys.need();
     const sealed = toSeal.map(([key, item]) => [key, seal(this.#host.random, wrapping, { name, key }, item)] as const);
     for (let at = 0; at < sealed.length; at += BATCH_MAX) {
       const puts = sealed.slice(at, at + BATCH_MAX).map(([, { dataKey, wrapped }]): Put => ({

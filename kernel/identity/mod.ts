@@ -1,0 +1,7 @@
+/** Identity: the certificate authority of the control plane, its rotations, and the nodes that join it. */
+export * from "./api.ts";
+export * from "./authority.ts";
+export * from "./core/mod.ts";
+export * from "./joins.ts";
+export * from "./rotation.ts";
+export type { Sealer } from "./sealer.ts";
