@@ -25,16 +25,11 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   "kernel/identity": ["#base", "#base/files", "#base/state-file", "#authorization", "#changes", "#http", "#store"],
   sidecar: [
     "#base",
-    "#base/address-class",
     "#base/dial",
     "#base/yaml",
-    "#client",
-    "#client/follow",
     "#config-server/api",
     "#gateway/balancing",
-    "#health/core",
     "#identity/core",
-    "#registry/api",
   ],
   client: [
     "#base",
