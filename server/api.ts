@@ -9,7 +9,7 @@ export const ServerErrors = defineErrors("SERVER", {
   ADDRESS_UNAVAILABLE: { status: 500, title: "Address not available" },
   SETTINGS_CONFLICT: { status: 400, title: "Conflicting settings" },
   PLAINTEXT: { status: 400, title: "Would cross the network without TLS" },
-  TLS_NOT_SUPPORTED: { status: 400, title: "TLS not supported here yet" },
+  NO_CERTIFICATE: { status: 400, title: "No certificate for TLS" },
   START_TIMEOUT: { status: 503, title: "Not ready in time" },
 });
 

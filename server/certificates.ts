@@ -25,19 +25,26 @@ export interface TlsMaterial {
   readonly key: string;
 }
 
+/** A pair of files, and the settings that name them. */
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** What serves the certificate, such as "the gateway". */
+  readonly of: string;
+  readonly settings: string;
+}
+
 /** Reads the operator's certificate. @throws TLS_UNREADABLE with the name of the file */
-export async function readTls(certFile: string, keyFile: string): Promise<TlsMaterial> {
-  const wayOut = "Provide it in PEM, with the settings gatewayCertFile and gatewayKeyFile.";
-  const cert = await readStateFile(certFile, { what: "the gateway's certificate", wayOut, parse: parseCertificate });
-  const key = await readStateFile(keyFile, { what: "the key of the gateway's certificate", wayOut, parse: parseKey });
+export async function readTls({ certFile, keyFile, of, settings }: TlsFiles): Promise<TlsMaterial> {
+  const wayOut = `Provide it in PEM, with the settings ${settings}.`;
+  const cert = await readStateFile(certFile, { what: `the certificate of ${of}`, wayOut, parse: parseCertificate });
+  const key = await readStateFile(keyFile, { what: `the key of the certificate of ${of}`, wayOut, parse: parseKey });
   if (cert === undefined || key === undefined) {
-    throw TlsErrors.UNREADABLE(
-      `File not found: ${cert === undefined ? certFile : keyFile} (settings gatewayCertFile, gatewayKeyFile).`,
-    );
+    throw TlsErrors.UNREADABLE(`File not found: ${cert === undefined ? certFile : keyFile} (settings ${settings}).`);
   }
   if (!belongTogether(cert, key)) {
     throw TlsErrors.UNREADABLE(
-      `The key in ${keyFile} does not belong to the certificate in ${certFile} (settings gatewayCertFile, gatewayKeyFile).`,
+      `The key in ${keyFile} does not belong to the certificate in ${certFile} (settings ${settings}).`,
     );
   }
   return { cert, key };
@@ -73,6 +80,11 @@ export async function ownTls(host: Host, folder: string, names: readonly string[
   await replaceFile(paths.cert, leaf.cert, 0o644);
   host.log.info({ folder, names }, "certificate for the gateway created");
   return { cert: leaf.cert + authority.cert, key: leaf.key };
+}
+
+/** When the first certificate of a PEM text ends. */
+export function certificateEnd(pem: string): number {
+  return new NodeCertificate(pem).validToDate.getTime();
 }
 
 function holds(cert: string, caCert: string, names: readonly string[], nowMs: number): boolean {

@@ -9,6 +9,7 @@ import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
 import type { Settings } from "#settings";
 import { openStore, repairStore, StoreErrors, type RepairReport } from "#store";
+import { ListenerCertificate } from "./listener-tls.ts";
 import { refusePlaintext } from "./plaintext.ts";
 import { requireFreePorts } from "./ports.ts";
 import { ROLES } from "./roles.ts";
@@ -65,6 +66,9 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
     stack,
     notReady: [],
     certificates: [],
+    listenerCertificate: stack.use(
+      new ListenerCertificate(host, { settings, hasAuthority: settings.roles.includes("registry") }),
+    ),
     addresses: {},
     listeners: new OwnListeners(machineAddresses),
     control: undefined,

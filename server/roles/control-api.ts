@@ -46,6 +46,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
       releaseChecks: [gatewayReleaseCheckWith(filters), flagsReleaseCheck, logReleaseCheck, serviceRulesReleaseCheck],
       exposed: !isLoopback(settings.host),
       consoleFolder: builtConsoleFolder(),
+      tls: await parts.listenerCertificate.tlsAt(settings.host, { isApi: true }),
       startMs: settings.storeStartSeconds * 1000,
       probeRules: {
         refuse: settings.probeRefuse,

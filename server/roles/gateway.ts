@@ -107,7 +107,14 @@ async function tlsOf(parts: Parts): Promise<TlsMaterial> {
 /** The operator's certificate, or one of this process's own authority. */
 async function certificateOf({ host, settings }: Parts): Promise<TlsMaterial> {
   const { gatewayCertFile, gatewayKeyFile, gatewayHost, data } = settings;
-  if (gatewayCertFile !== undefined && gatewayKeyFile !== undefined) return readTls(gatewayCertFile, gatewayKeyFile);
+  if (gatewayCertFile !== undefined && gatewayKeyFile !== undefined) {
+    return readTls({
+      certFile: gatewayCertFile,
+      keyFile: gatewayKeyFile,
+      of: "the gateway",
+      settings: "gatewayCertFile, gatewayKeyFile",
+    });
+  }
   const names = ["localhost", "127.0.0.1", "::1", hostname(), ...(isLoopback(gatewayHost) ? [] : [gatewayHost])];
   return ownTls(host, join(data, "tls"), [...new Set(names)]);
 }

@@ -23,7 +23,8 @@ import { VERSION } from "../version.ts";
 /** Routes for operators of a gateway without a control API in its process. */
 export async function startOperations(parts: Parts): Promise<void> {
   const { host, settings, stack, addresses } = parts;
-  const app = stack.adopt(createHttpServer(host, { name: "operations" }), (app) => closeHttpServer(host, app));
+  const tls = await parts.listenerCertificate.tlsAt(settings.host);
+  const app = stack.adopt(createHttpServer(host, { name: "operations", tls }), (app) => closeHttpServer(host, app));
   const policies = ["viewer"];
   requireAuth(
     app,

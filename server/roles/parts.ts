@@ -10,6 +10,7 @@ import { isLoopback } from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
 import { ServerErrors } from "../api.ts";
 import { type ControlApi } from "../control-api.ts";
+import type { ListenerCertificate } from "../listener-tls.ts";
 
 /** The addresses of all parts, for people and for tests. */
 export interface Addresses {
@@ -36,6 +37,8 @@ export interface Parts {
   readonly notReady: (() => string | undefined)[];
   /** The certificates that this process serves. */
   readonly certificates: { readonly name: string; readonly expiresAtMs: number }[];
+  /** The certificate of this process's own listeners. */
+  readonly listenerCertificate: ListenerCertificate;
   readonly addresses: Addresses;
   /** The ports of this process and of its control plane. Neither checks nor the gateway connect to them. */
   readonly listeners: OwnListeners;

@@ -3,6 +3,7 @@
  * used.
  */
 import { expect, test } from "vitest";
+import { usesTls } from "../../server/listener-tls.ts";
 import { plaintextWays, refusePlaintext } from "../../server/plaintext.ts";
 import { loadSettings } from "#settings";
 
@@ -16,7 +17,10 @@ test.each([
   ["a control API over TLS", { ...AGENT, controlUrls: "https://control.example" }],
   ["an agent beside it", { ...AGENT, controlUrls: "http://[::1]:8500" }],
   ["addresses of roles that are not here", { ...AGENT, host: "10.0.0.1", etcdUrls: "http://10.0.0.1:2379" }],
-  ["etcd that is not used", { etcdUrls: "https://10.0.0.1:2379" }],
+  ["etcd that is not used", { etcdUrls: "http://10.0.0.1:2379" }],
+  ["etcd over TLS", { store: "etcd", etcdUrls: "https://10.0.0.1:2379" }],
+  ["a control API beyond this machine, which speaks TLS", { host: "0.0.0.0" }],
+  ["an agent beyond this machine", { agentHost: "10.0.0.7" }],
   ["a gateway that has no token to lose", { roles: "gateway", gatewayFile: "a.yaml", controlUrls: "http://10.0.0.1" }],
 ])("%s may start", (_what, flags) => {
   expect(plaintextWays(load(flags))).toEqual([]);
@@ -24,12 +28,12 @@ test.each([
 });
 
 test.each([
-  [{ host: "0.0.0.0" }, "host"],
-  [{ host: "::" }, "host"],
-  [{ host: "10.0.0.7" }, "host"],
-  [{ host: "control.internal" }, "host"],
-  [{ roles: "gateway", host: "0.0.0.0" }, "host"],
-  [{ agentHost: "0.0.0.0" }, "agentHost"],
+  [{ tls: "off", host: "0.0.0.0" }, "host"],
+  [{ tls: "off", host: "::" }, "host"],
+  [{ tls: "off", host: "10.0.0.7" }, "host"],
+  [{ tls: "off", host: "control.internal" }, "host"],
+  [{ tls: "off", roles: "gateway", host: "0.0.0.0" }, "host"],
+  [{ tls: "off", agentHost: "0.0.0.0" }, "agentHost"],
   [{ ...AGENT, controlUrls: "http://10.0.0.1:8500" }, "controlUrls"],
   [{ ...AGENT, controlUrls: ["http://127.0.0.1:8500", "http://10.0.0.1:8500"] }, "controlUrls"],
   [{ store: "etcd", etcdUrls: "http://etcd-0:2379" }, "etcdUrls"],
@@ -41,7 +45,13 @@ test.each([
   expect(() => refusePlaintext(load({ ...settings, insecurePlaintext: "true" }))).not.toThrow();
 });
 
-test("TLS to etcd is refused as long as it is not there, also where plaintext is accepted", () => {
-  const settings = load({ store: "etcd", etcdUrls: "https://127.0.0.1:2379", insecurePlaintext: "true" });
-  expect(() => refusePlaintext(settings)).toThrow(expect.objectContaining({ code: "SERVER_TLS_NOT_SUPPORTED" }));
+test.each([
+  ["auto", "127.0.0.1", "false", false],
+  ["auto", "0.0.0.0", "false", true],
+  ["auto", "10.0.0.7", "true", false],
+  ["on", "127.0.0.1", "false", true],
+  ["on", "10.0.0.7", "true", true],
+  ["off", "10.0.0.7", "true", false],
+] as const)("tls %s at %s, plaintext accepted: %s; TLS: %s", (tls, host, insecurePlaintext, expected) => {
+  expect(usesTls(load({ tls, insecurePlaintext }), host)).toBe(expected);
 });
