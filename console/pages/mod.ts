@@ -1,5 +1,6 @@
 /** The table of pages, in the order of the sidebar. */
 import {
+  BadgeCheck,
   Box,
   FileSliders,
   KeyRound,
@@ -9,6 +10,7 @@ import {
   Route,
   Server,
   Shapes,
+  ShieldCheck,
   Waypoints,
 } from "lucide";
 import { defineText } from "../text/mod.ts";
@@ -22,7 +24,9 @@ const titles = defineText(
     locks: "Locks",
     config: "Config",
     routes: "Routes",
+    rules: "Service rules",
     access: "Access",
+    certificates: "Certificates",
     system: "System",
     device: "Sign in a device",
     components: "Components",
@@ -34,7 +38,9 @@ const titles = defineText(
     locks: "锁",
     config: "配置",
     routes: "路由",
+    rules: "服务规则",
     access: "访问控制",
+    certificates: "证书",
     system: "系统",
     device: "登录设备",
     components: "组件",
@@ -101,6 +107,15 @@ export const PAGES: readonly PageRow[] = [
     load: () => import("./routes/page.tsx"),
   },
   {
+    id: "rules",
+    icon: ShieldCheck,
+    group: "change",
+    title: () => titles().rules,
+    key: "u",
+    needs: "registry:read",
+    load: () => import("./rules/page.tsx"),
+  },
+  {
     id: "access",
     icon: KeyRound,
     group: "administer",
@@ -108,6 +123,15 @@ export const PAGES: readonly PageRow[] = [
     key: "a",
     needs: "access:manage",
     load: () => import("./access/page.tsx"),
+  },
+  {
+    id: "certificates",
+    icon: BadgeCheck,
+    group: "administer",
+    title: () => titles().certificates,
+    key: "e",
+    needs: "identity:read",
+    load: () => import("./certificates/page.tsx"),
   },
   {
     id: "system",

@@ -1,8 +1,6 @@
 /** Readings of the page: readiness, whose refusal is an answer; all instances of a namespace; and figures that no feed reports. */
-import { useEffect } from "preact/hooks";
 import type { Instance, InstanceList, ServiceList } from "#registry/api";
 import { ApiProblem, readApi } from "../../data/api.ts";
-import type { Resource } from "../../data/resource.ts";
 import { reasonsIn } from "./core.ts";
 
 export interface Readiness {
@@ -41,16 +39,4 @@ export async function readInstances(path: string, abort: AbortSignal): Promise<r
     for (const { instances } of lists) found.push(...instances);
   }
   return found;
-}
-
-/** Milliseconds between readings of figures that change all the time. */
-const FIGURES_MS = 5_000;
-
-export function useRereading({ reload }: Pick<Resource<unknown>, "reload">): void {
-  useEffect(() => {
-    const timer = setInterval(() => {
-      if (!document.hidden) void reload();
-    }, FIGURES_MS);
-    return () => clearInterval(timer);
-  }, []);
 }

@@ -10,10 +10,10 @@ import { Card, Facts } from "../../components/layout.tsx";
 import { EmptyState, Loaded } from "../../components/states.tsx";
 import { pathOf } from "../../data/api.ts";
 import { cliOf } from "../../data/commands.ts";
+import { useRereading } from "../../data/rereading.ts";
 import { useResource } from "../../data/resource.ts";
 import { formatAgo, formatTime } from "../../data/time.ts";
 import { formatNumber } from "../../text/mod.ts";
-import { useRereading } from "./data.ts";
 import { upkeepText } from "./text-upkeep.ts";
 
 const PATH = "/v1/config-sources";

@@ -8,11 +8,11 @@ import { EmptyState, Loaded } from "../../components/states.tsx";
 import { DataTable, type TableColumn } from "../../components/table.tsx";
 import { cliOf, namespaceWords } from "../../data/commands.ts";
 import { useNamespace, useQuery } from "../../data/location.ts";
+import { useRereading } from "../../data/rereading.ts";
 import { useResource } from "../../data/resource.ts";
 import { formatAgo, formatTime } from "../../data/time.ts";
 import { commonText } from "../../text/common.ts";
 import { formatNumber } from "../../text/mod.ts";
-import { useRereading } from "./data.ts";
 import { upkeepText } from "./text-upkeep.ts";
 
 export function WatchesView() {
