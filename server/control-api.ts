@@ -6,6 +6,7 @@ import type { FastifyInstance } from "fastify";
 import type { Access, IssuedToken } from "#access";
 import { deadline, TaskGroup, type Host } from "#base";
 import { closeHttpServer } from "#http";
+import type { CertificateAuthority } from "#identity";
 import { MEMBERS_PREFIX, type Registry } from "#registry";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";
@@ -22,6 +23,7 @@ export interface ControlApi extends AsyncDisposable {
   readonly app: FastifyInstance;
   readonly access: Access;
   readonly registry: Registry;
+  readonly authority: CertificateAuthority;
   /** The operator's token. Only at the very first start. */
   readonly firstToken: IssuedToken | undefined;
 }
@@ -35,6 +37,8 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   const app = stack.adopt(await createRoutes(host, services, options), (app) => closeHttpServer(host, app));
   stack.use(registry.hub);
   stack.use(config.hub);
+  const { authority } = services.identity;
+  stack.use(authority);
   stack.use(locks);
   const tasks = stack.use(new TaskGroup(host.log));
   const firstToken = await within(host, options.startMs, async (signal) => {
@@ -46,7 +50,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
   startUpkeep(tasks, services);
   const owned = stack.move();
-  return { app, access, registry, firstToken, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { app, access, registry, authority, firstToken, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /**

@@ -317,10 +317,9 @@ export class CertificateAuthority implements AsyncDisposable {
     return (await this.store.range({ key: AUTHORITY_KEY, keysOnly: true })).count > 0;
   }
 
-  /** Whether a certificate that was verified before is still valid, its time apart. Watches ask this while they are open. */
-  isCurrent({ serial, workload }: Pick<VerifiedPeer, "serial" | "workload">): boolean {
-    if (this.state.revoked.has(serial)) return false;
-    return (workload.kind !== "agent" && workload.kind !== "gateway") || this.nodeOf(workload) !== undefined;
+  /** Whether a certificate was revoked after it was verified. Watches ask this while they are open. */
+  isRevoked(serial: string): boolean {
+    return this.state.revoked.has(serial);
   }
 
   /** The record of a node, which has its limits. Undefined after its removal, and for other workloads. */

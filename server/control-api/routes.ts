@@ -26,6 +26,8 @@ import {
   requireAuth,
   wholeMs,
 } from "#http";
+import { identityPlugin } from "#identity";
+import * as identityContract from "#identity/api";
 import { locksPlugin } from "#locks";
 import * as locksContract from "#locks/api";
 import { quotasPlugin } from "#quotas";
@@ -75,18 +77,20 @@ const TAGS = {
   timeline: "Recent changes, present problems, and the feed that tells consoles to read again.",
   traffic: "Rates, errors and latencies by route, and the services that call each other.",
   access: "Tokens, sign-ins of browsers, and the caller itself.",
+  identity: "Certificates, the certificate authority, and nodes that join with a token.",
 } as const;
 
 export async function createRoutes(host: Host, services: Services, options: RoutesOptions): Promise<FastifyInstance> {
   const { access, sessions, registry, drains, locks, quotas, config, proposals, rollouts, transfer, sources } =
     services;
   const app = createHttpServer(host, { name: "api", tls: options.tls });
+  const { authority } = services.identity;
   const badTokens = new BadTokens(host, "api");
   requireAuth(app, (token) => access.authenticate(token), {
     badTokens,
     sessions,
     browser: (cookie) => access.signIns.authenticate(cookie),
-    isCurrent: (principal) => access.isCurrent(principal),
+    isCurrent: (principal) => access.isCurrent(principal) && !authority.isRevoked(principal.serial ?? ""),
   });
   const about = { title: "posthouse control API", version: VERSION };
   registerOpenApi(app, DOCUMENT, {
@@ -98,6 +102,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
       Config: configContract,
       Locks: locksContract,
       Access: accessContract,
+      Identity: identityContract,
       Gateway: gatewayContract,
       Quotas: quotasContract,
       Traffic: trafficContract,
@@ -160,12 +165,13 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   trafficPlugin(app, services.traffic);
   timelinePlugin(app, services.facts);
   accessPlugin(app, access);
+  identityPlugin(app, { ...services.identity, badTokens });
   serviceTokenPlugin(app, access);
   signInPlugin(app, { host, access, badTokens });
   options.extend?.(app, access);
   app.addHook("preClose", async () => {
     await Promise.all(
-      [registry.hub, config.hub, locks, services.facts.feed].map((part) => part[Symbol.asyncDispose]()),
+      [registry.hub, config.hub, authority, locks, services.facts.feed].map((part) => part[Symbol.asyncDispose]()),
     );
   });
   await app.ready();

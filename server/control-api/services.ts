@@ -25,6 +25,7 @@ import { Drains, Members, Prober, Reaper, Registry, RegistryErrors } from "#regi
 import type { Store } from "#store";
 import { Traffic } from "#traffic";
 import { createConsoleFacts } from "./console-facts.ts";
+import { createIdentity } from "./identity.ts";
 
 export interface ServicesOptions {
   readonly store: Store;
@@ -36,6 +37,8 @@ export interface ServicesOptions {
   readonly configSources?: readonly SourceSettings[];
   /** Source of the keys for secrets of configs. Absent: no secret can be released. */
   readonly secretKeys?: KeySource | undefined;
+  /** The first word of SPIFFE ids. Absent: posthouse. */
+  readonly trustDomain?: string | undefined;
   /** Functions that are unavailable while the rest works, for people. */
   readonly degraded?: () => readonly string[];
   /** Certificates of this process, and when they end. */
@@ -58,6 +61,8 @@ export async function createServices(host: Host, options: ServicesOptions) {
   const locks = new Locks(host, store);
   const quotas = new Quotas(host, store);
   const members = new Members(host, store);
+  const { trustDomain } = options;
+  const identity = createIdentity(host, { store, secretKeys, access, trustDomain, member: members.id });
   const drains = new Drains(host, store, registry, members);
   const prober = new Prober(host, registry, members, { reach });
   const reaper = new Reaper(host, registry, members);
@@ -79,6 +84,7 @@ export async function createServices(host: Host, options: ServicesOptions) {
   return {
     facts,
     access,
+    identity,
     sessions,
     registry,
     members,
@@ -105,13 +111,15 @@ export async function createServices(host: Host, options: ServicesOptions) {
 /** Starts reading the store. Resolves when the state that requests need has been read. @throws the signal's reason */
 export async function startReading(tasks: TaskGroup, services: Services, signal: AbortSignal): Promise<void> {
   const { access, sessions, registry, config, locks } = services;
+  const { authority } = services.identity;
   tasks.run("access", (signal) => access.run(signal));
+  tasks.run("identity", (signal) => authority.run(signal));
   tasks.run("sessions", (signal) => sessions.run(signal));
   tasks.run("registry", (signal) => registry.run(signal));
   tasks.run("config", (signal) => config.run(signal));
   tasks.run("locks", (signal) => locks.run(signal));
   // Any listing is enough, because it is as current as the store.
-  await Promise.all([access, registry, config, locks].map((part) => part.waitFor(1, signal)));
+  await Promise.all([access, authority, registry, config, locks].map((part) => part.waitFor(1, signal)));
 }
 
 /** Starts the work that goes on beside requests. */
@@ -121,6 +129,7 @@ export function startUpkeep(tasks: TaskGroup, services: Services): void {
   tasks.run("subscribers", (signal) => subscribers.run(signal));
   tasks.run("rollouts", (signal) => rollouts.run(signal));
   tasks.run("config sources", (signal) => sources.run(signal));
+  tasks.run("certificate authority", (signal) => services.identity.rotations.run(signal));
   tasks.run("keys for secrets", (signal) => secretKeys.run(signal));
   tasks.run("rewrapping of secrets", (signal) => rewrapper.run(signal));
   tasks.run("sweeping of data keys", (signal) => orphans.run(signal));
