@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 
 /** Does not begin with `POSTHOUSE_`, because unknown settings are rejected. */
 export const TEST_RUN_VARIABLE = "TEST_RUN_OF_POSTHOUSE";
+/** The run's folder, for what its files share. Absent when a file is run alone. */
+export const TEST_RUN_FOLDER_VARIABLE = "TEST_RUN_FOLDER_OF_POSTHOUSE";
 
 export interface LeftProcess {
   readonly pid: number;

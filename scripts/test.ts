@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { bundleProgram } from "./bundle.ts";
-import { leftProcesses, TEST_RUN_VARIABLE } from "./left-processes.ts";
+import { leftProcesses, TEST_RUN_FOLDER_VARIABLE, TEST_RUN_VARIABLE } from "./left-processes.ts";
 
 /** Programs that tests start, and their Debian packages. The last four check the files of deploy/. */
 const NEEDED = [
@@ -74,7 +74,12 @@ const run = spawnSync(
   // Each test file runs in its own process. A shared cache compiles common files only once.
   {
     stdio: "inherit",
-    env: { ...process.env, NODE_COMPILE_CACHE: join(packages, ".cache", "posthouse"), [TEST_RUN_VARIABLE]: mark },
+    env: {
+      ...process.env,
+      NODE_COMPILE_CACHE: join(packages, ".cache", "posthouse"),
+      [TEST_RUN_VARIABLE]: mark,
+      [TEST_RUN_FOLDER_VARIABLE]: folder,
+    },
   },
 );
 let report: Report | undefined;

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { copyFile, cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { projectRoot, tempFolder, type TempFolder } from "#test/kit";
+import { builtProgram, projectRoot, tempFolder, type TempFolder } from "#test/kit";
 
 const run = promisify(execFile);
 /** The packages that the client may load: no server, no store, no gRPC. Any other import would fail. */
@@ -29,11 +29,10 @@ export async function packedProject(packages: readonly string[]): Promise<Packed
     await symlink(join(projectRoot, "node_modules", name), join(modules, name));
   };
   await Promise.all(packages.map(link));
-  // Built outside the project, so that a concurrent build in the project is not disturbed.
+  // Packed outside the project, so that a concurrent build in the project is not disturbed.
   const source = join(project.path, "source");
-  // The types are checked by `npm run check`.
-  const build = [join(projectRoot, "scripts/build.ts"), join(source, "dist"), "--noCheck", "--singleThreaded"];
-  await run(process.execPath, build, { cwd: projectRoot });
+  await using program = await builtProgram();
+  await cp(program.dist, join(source, "dist"), { recursive: true });
   for (const name of ["package.json", "README.md", "LICENSE"])
     await copyFile(join(projectRoot, name), join(source, name));
   await cp(join(projectRoot, "bin"), join(source, "bin"), { recursive: true });

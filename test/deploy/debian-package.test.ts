@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { buildDebianPackage } from "../../scripts/debian-package.ts";
 import { productionPackages } from "../../scripts/production-packages.ts";
-import { call, eventually, projectRoot, startCommand, tempFolder, type TempFolder } from "#test/kit";
+import { builtProgram, call, eventually, projectRoot, startCommand, tempFolder, type TempFolder } from "#test/kit";
 
 const run = promisify(execFile);
 let temp: TempFolder;
@@ -33,11 +33,8 @@ const dpkg = (...args: string[]) =>
 beforeAll(async () => {
   manifest = JSON.parse(await readFile(join(projectRoot, "package.json"), "utf8"));
   temp = await tempFolder();
-  const dist = join(temp.path, "dist");
-  // The types are checked by `npm run check`.
-  const build = [join(projectRoot, "scripts/build.ts"), dist, "--noCheck", "--singleThreaded"];
-  await run(process.execPath, build, { cwd: projectRoot });
-  file = buildDebianPackage({ dist, target: temp.path, compression: "none" });
+  await using program = await builtProgram();
+  file = buildDebianPackage({ dist: program.dist, target: temp.path, compression: "none" });
   root = join(temp.path, "root");
   await mkdir(join(root, "var/lib/dpkg/info"), { recursive: true });
   await mkdir(join(root, "var/lib/dpkg/updates"));

@@ -2,6 +2,7 @@
 import type { BundledProgram } from "./bundle.ts";
 import type { TestControl, TestControlOptions } from "./control.ts";
 
+export * from "./built-program.ts";
 export * from "./etcd.ts";
 export * from "./host.ts";
 export * from "./temp.ts";
