@@ -42,7 +42,7 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   stack.use(locks);
   const tasks = stack.use(new TaskGroup(host.log));
   const firstToken = await within(host, options.startMs, async (signal) => {
-    const issued = await access.bootstrap();
+    const issued = await access.tokens.bootstrap();
     await startReading(tasks, services, signal);
     return issued;
   });

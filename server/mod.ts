@@ -109,10 +109,10 @@ export async function issueOfflineToken(
 ): Promise<OfflineToken> {
   await using store = await openStore(host, storeOptions(settings));
   const access = new Access(host, store);
-  const others = (await access.stored()).filter(({ policies }) => policies.includes("operator"));
-  const { token } = await access.issue({ name: "operator", policies: ["operator"] }, "operator-token");
+  const others = (await access.tokens.stored()).filter(({ policies }) => policies.includes("operator"));
+  const { token } = await access.tokens.issue({ name: "operator", policies: ["operator"] }, "operator-token");
   // After the new token is durable, so that a crash in between leaves too many tokens, never none.
-  if (revokeOthers) for (const { id } of others) await access.revoke(id, "operator-token");
+  if (revokeOthers) for (const { id } of others) await access.tokens.revoke(id, "operator-token");
   return { token, others };
 }
 

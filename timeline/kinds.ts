@@ -53,6 +53,17 @@ const ROWS: Readonly<Record<ChangeKind, KindRow>> = {
     action: "access:manage",
     text: (one) => `The token of ${named(one)} with the policies ${one.from} was revoked${by(one)}.`,
   },
+  "token-rotated": { action: "access:manage", text: (one) => `The token of ${named(one)} got a new secret${by(one)}.` },
+  "policy-changed": { action: "access:manage", text: (one) => `The policy ${named(one)} was set${by(one)}.` },
+  "policy-deleted": { action: "access:manage", text: (one) => `The policy ${named(one)} was deleted${by(one)}.` },
+  "binding-changed": {
+    action: "access:manage",
+    text: (one) => `${named(one)} has the policies ${one.to} now, set${by(one)}.`,
+  },
+  "binding-deleted": {
+    action: "access:manage",
+    text: (one) => `The binding of ${named(one)} to ${one.from} was deleted${by(one)}.`,
+  },
 };
 
 function rollout(what: (change: StoredChange) => string): KindRow {

@@ -36,7 +36,7 @@ export function timelinePlugin(untyped: FastifyInstance, { timeline, feed, probl
       config,
       schema: {
         tags: TAGS,
-        summary: "List what changed lately: health, releases, rollouts, members, gateways and tokens; newest first",
+        summary: "List what changed lately: health, releases, rollouts, members, gateways and access; newest first",
         querystring: Type.Object(
           {
             namespace: Namespace,

@@ -1,9 +1,10 @@
 /** Every call of the control API by area. Short commands use it without the rest of the client, which costs more to load than a call. */
 import type { Host } from "#base";
+import { tokenCalls } from "./access.ts";
 import { Caller, type ClientOptions } from "./caller.ts";
 import { configCalls, type ConfigCalls } from "./config.ts";
 import { lockCalls, type LockCalls } from "./locks.ts";
-import { gatewayCalls, quotaCalls, systemCalls, tokenCalls, trafficCalls } from "./others.ts";
+import { gatewayCalls, quotaCalls, systemCalls, trafficCalls } from "./others.ts";
 import { registryCalls, type RegistryCalls } from "./registry.ts";
 
 export interface ControlCalls {

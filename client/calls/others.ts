@@ -1,13 +1,4 @@
-/** Calls about tokens, shared limits, and how gateways handle a request. */
-import type {
-  CallerInfo,
-  IssuedToken,
-  ServiceToken,
-  ServiceTokenRequest,
-  SignInLink,
-  TokenList,
-  TokenRequest,
-} from "#access/api";
+/** Calls about shared limits, and how gateways handle a request. */
 import type { ExplainAnswer, ExplainRequest, GatewayCheckAnswer, GatewayCheckRequest, RouteList } from "#gateway/api";
 import type { TrafficReport } from "#traffic/api";
 import type { QuotaAnswer, QuotaRequest } from "#quotas/api";
@@ -22,26 +13,6 @@ export interface ServerCard {
 export interface Readiness {
   readonly status: string;
   readonly reasons?: readonly string[];
-}
-
-/** Tokens of the control API, and the caller itself. */
-export function tokenCalls(caller: Caller) {
-  return {
-    /** The caller, and what it may do. */
-    me: (options: CallOptions = {}) => caller.call<CallerInfo>("GET", "/v1/me", undefined, options),
-    /** A link that signs in a browser once, as the caller. @throws ACCESS_LINK_NOT_ALLOWED */
-    signInLink: (options: CallOptions = {}) => caller.call<SignInLink>("POST", "/v1/sign-in-links", undefined, options),
-    tokens: (options: CallOptions = {}) => caller.call<TokenList>("GET", "/v1/tokens", undefined, options),
-    /** The answer contains the token, which is never shown again. */
-    issueToken: (body: TokenRequest, options: CallOptions = {}) =>
-      caller.call<IssuedToken>("POST", "/v1/tokens", body, options),
-    /** A short-lived token within the limits of the caller, for a program on its host. */
-    serviceToken: (body: ServiceTokenRequest, options: CallOptions = {}) =>
-      caller.call<ServiceToken>("POST", "/v1/service-tokens", body, options),
-    /** @throws ACCESS_TOKEN_NOT_FOUND */
-    revokeToken: (id: string, options: CallOptions = {}) =>
-      caller.call<void>("DELETE", `/v1/tokens/${enc(id)}`, undefined, options),
-  };
 }
 
 /** Limits that gateways share. */

@@ -26,7 +26,12 @@ const en = {
   "gateway-joined": () => "gateway connected",
   "gateway-left": () => "gateway is gone",
   "token-issued": () => "token issued",
+  "token-rotated": () => "token has a new secret",
   "token-revoked": () => "token revoked",
+  "policy-changed": () => "policy changed",
+  "policy-deleted": () => "policy deleted",
+  "binding-changed": (_from, to) => `binding set${to === undefined ? "" : ` to ${to}`}`,
+  "binding-deleted": () => "binding deleted",
 } satisfies Record<string, ChangePhrase>;
 
 type Phrases = Readonly<Record<string, ChangePhrase | undefined>>;
@@ -51,7 +56,12 @@ const phrases = defineText(en, {
   "gateway-joined": () => "网关已连接",
   "gateway-left": () => "网关已离线",
   "token-issued": () => "令牌已签发",
+  "token-rotated": () => "令牌已轮换密钥",
   "token-revoked": () => "令牌已吊销",
+  "policy-changed": () => "策略已修改",
+  "policy-deleted": () => "策略已删除",
+  "binding-changed": (_from, to) => `绑定已设置${to === undefined ? "" : `为 ${to}`}`,
+  "binding-deleted": () => "绑定已删除",
 });
 
 const stateText = defineText(

@@ -1,36 +1,41 @@
 /**
- * Tokens of the control API. They are long and random, so a plain SHA-256 is stored: impossible to guess, and cheap to check. A view
- * follows them and their sign-ins, so a revoked token is rejected everywhere within milliseconds.
+ * Who may call the control API: tokens, the sign-ins that belong to them, policies and bindings. A view follows all of them, so a revoked
+ * token or a changed policy takes effect everywhere within milliseconds.
  */
-import { hash as digest, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { builtInRights, PolicyBook } from "#authorization";
 import { decodeJson, encodeJson, randomId, type Host } from "#base";
-import { ChangeLog, type StoredChange } from "#changes";
+import { ChangeLog } from "#changes";
 import { EVERY_NAME, HttpErrors, type Principal } from "#http";
-import { commit, type Delete, type Put, type StoreEntry, type Store, View } from "#store";
-import { AccessErrors, type IssuedToken, type TokenRequest, type TokenSummary } from "./api.ts";
+import { type StoreEntry, type Store, View } from "#store";
+import { AccessErrors } from "./api.ts";
+import { BindingGrants } from "./binding-grants.ts";
+import type { SignedInPerson } from "./core/token-sign-in.ts";
+import { GuardedChanges } from "./guarded-changes.ts";
+import { HandOut } from "./hand-out.ts";
+import { newToken, secretHash } from "./new-token.ts";
+import { type AccessNodes, NO_NODES, type PeerIdentity, peerPrincipal } from "./node-principals.ts";
+import { People } from "./people.ts";
 import { SERVICE_TOKENS_PREFIX, ServiceTokens } from "./service-tokens.ts";
-import { type IssuedLink, SIGN_INS_PREFIX, SignIns, signInsKey } from "./sign-ins.ts";
+import { SignInDirectory } from "./sign-in-directory.ts";
+import { type IssuedLink, SIGN_INS_PREFIX, SignIns } from "./sign-ins.ts";
+import { BINDINGS_PREFIX, StoredBindings } from "./stored-bindings.ts";
+import { POLICIES_PREFIX, StoredPolicies } from "./stored-policies.ts";
+import { type BoundPolicies, currentRecord, type TokenHolders } from "./token-holder.ts";
 import {
   ACCESS_PREFIX,
-  appsOf,
-  tokenLimits,
+  CONSOLE_TOKEN_ID,
+  isSameGrant,
   tokenPrincipal,
   tokenRecord,
   type TokenRecord,
   TOKENS_PREFIX,
-  tokenSummary,
 } from "./token-record.ts";
+import { TokenUses, USES_PREFIX } from "./token-uses.ts";
+import { AT_START, Tokens } from "./tokens.ts";
 
-/** Random bytes of an id and of a secret. */
-const ID_BYTES = 8;
+/** Random bytes of a token of this process. */
 const SECRET_BYTES = 32;
-/** The author of tokens that a start issues. */
-const AT_START = "start";
-/** Written with the first operator token, so that only one is ever created automatically. */
-const BOOTSTRAPPED = `${ACCESS_PREFIX}bootstrapped`;
-/** The token behind the sign-in links that a start prints. It has a fixed id, so that starts share it. */
-const CONSOLE_TOKEN_ID = "c0".repeat(ID_BYTES);
 /** Tokens remembered as checked: enough for every agent of a large fleet, in a few MiB. */
 const CHECKED_MAX = 20_000;
 const FORM = /^ph_([0-9a-f]{16})_([0-9a-f]{64})$/;
@@ -38,76 +43,136 @@ const FORM = /^ph_([0-9a-f]{16})_([0-9a-f]{64})$/;
 interface CheckedToken {
   readonly id: string;
   readonly record: TokenRecord;
+  /** End of this secret, when the token was rotated since. */
+  readonly untilMs?: number;
 }
 
-/** One call for speed: every request is authenticated, and an incremental hash costs several times as much. */
-const hash = (secret: string) => digest("sha256", secret, "buffer");
+/** A part that holds what the store has under a prefix. */
+interface KeyFollower {
+  /** Before a listing. `names`: those that it has. */
+  clear(names: ReadonlySet<string>): void;
+  put(name: string, value: Uint8Array, revision: number): void;
+  delete(name: string): void;
+}
 
 export class Access {
-  readonly signIns: SignIns;
-  readonly serviceTokens: ServiceTokens;
   /** The policies, and the rights of their combinations. */
   readonly book = new PolicyBook();
+  readonly tokens: Tokens;
+  readonly policies: StoredPolicies;
+  readonly bindings: StoredBindings;
+  readonly grants: BindingGrants;
+  readonly uses: TokenUses;
+  readonly signIns: SignIns;
+  readonly people: People;
+  readonly signInDirectory: SignInDirectory;
+  readonly serviceTokens: ServiceTokens;
   readonly #host: Host;
-  readonly #store: Store;
-  readonly #changes: ChangeLog;
   readonly #view: View;
   readonly #tokens = new Map<string, TokenRecord>();
+  readonly #holders: TokenHolders;
   readonly #internal = new Map<string, Principal>();
   /** Tokens that were checked since the last change of any token, so that each is hashed once and not per request. */
   readonly #checked = new Map<string, CheckedToken>();
+  #nodes: AccessNodes = NO_NODES;
 
   constructor(host: Host, store: Store) {
     this.#host = host;
-    this.#store = store;
-    this.#changes = new ChangeLog(host, store);
-    this.signIns = new SignIns(host, store, this.#tokens, this.book);
+    const changes = new ChangeLog(host, store);
+    const guarded = new GuardedChanges(host, store, changes);
+    const handOut = new HandOut(this.book);
+    const tokens = this.#tokens;
+    this.bindings = new StoredBindings(host, { guarded, handOut, changed: () => this.#bindingsChanged() });
+    this.grants = new BindingGrants(this.book, (subject) => this.bindings.get(subject));
+    this.#holders = { tokens, policiesOf: (person) => this.policiesOf(person) };
+    this.signIns = new SignIns(host, store, this.#holders, this.book);
+    this.people = new People(host, store, { holders: this.#holders, signIns: this.signIns });
+    const subjects = () => ({ tokens, bindings: this.bindings.all, nodes: this.#nodes.list() });
+    this.policies = new StoredPolicies(host, { book: this.book, guarded, handOut, subjects });
+    // A sign-in is known as long as its token is.
+    this.uses = new TokenUses(host, store, (id) => tokens.has(id.split("-", 1)[0] ?? ""));
+    const { signIns, uses } = this;
+    this.tokens = new Tokens(host, store, { changes, guarded, handOut, signIns, uses, holders: this.#holders });
+    this.signInDirectory = new SignInDirectory(host, store, { holders: this.#holders, handOut, signIns, uses });
     this.serviceTokens = new ServiceTokens(host, store, {
       book: this.book,
       isParentCurrent: ({ tokenId }) => tokenId === undefined || this.#isTokenCurrent(tokenId),
     });
-    this.#view = new View(host, store, {
+    this.#view = this.#follow(host, store);
+  }
+
+  #follow(host: Host, store: Store): View {
+    const followers: readonly (readonly [prefix: string, follower: KeyFollower])[] = [
+      [POLICIES_PREFIX, this.policies],
+      [BINDINGS_PREFIX, this.bindings],
+      [TOKENS_PREFIX, this.#tokenFollower()],
+      [SIGN_INS_PREFIX, this.signIns],
+      [SERVICE_TOKENS_PREFIX, this.serviceTokens],
+      [USES_PREFIX, this.uses],
+    ];
+    const put = ({ key, value, modRevision }: StoreEntry): void => {
+      for (const [prefix, follower] of followers) {
+        if (key.startsWith(prefix)) follower.put(key.slice(prefix.length), value, modRevision);
+      }
+    };
+    return new View(host, store, {
       name: "access",
       prefix: ACCESS_PREFIX,
       reset: (entries) => {
-        this.#tokens.clear();
-        this.#checked.clear();
-        this.signIns.clear();
-        this.serviceTokens.clear();
-        for (const entry of entries) this.#put(entry);
+        for (const [prefix, follower] of followers) {
+          const keys = entries.map(({ key }) => key).filter((key) => key.startsWith(prefix));
+          follower.clear(new Set(keys.map((key) => key.slice(prefix.length))));
+        }
+        for (const entry of entries) put(entry);
       },
       apply: ({ events }) => {
         for (const event of events) {
-          if (event.type === "put") this.#put(event.entry);
-          else this.#delete(event.key);
+          if (event.type === "put") put(event.entry);
+          else {
+            for (const [prefix, follower] of followers) {
+              if (event.key.startsWith(prefix)) follower.delete(event.key.slice(prefix.length));
+            }
+          }
         }
       },
     });
   }
 
-  #put({ key, value }: StoreEntry): void {
-    if (key.startsWith(SIGN_INS_PREFIX)) this.signIns.put(key.slice(SIGN_INS_PREFIX.length), value);
-    if (key.startsWith(SERVICE_TOKENS_PREFIX)) this.serviceTokens.put(key.slice(SERVICE_TOKENS_PREFIX.length), value);
-    if (!key.startsWith(TOKENS_PREFIX)) return;
-    this.#checked.clear();
-    this.#tokens.set(key.slice(TOKENS_PREFIX.length), tokenRecord(decodeJson(value)));
+  #tokenFollower(): KeyFollower {
+    return {
+      clear: () => {
+        this.#tokens.clear();
+        this.#checked.clear();
+      },
+      put: (id, value) => {
+        this.#checked.clear();
+        this.#tokens.set(id, tokenRecord(decodeJson(value)));
+      },
+      delete: (id) => {
+        this.#checked.clear();
+        this.#tokens.delete(id);
+        this.people.changed();
+      },
+    };
   }
 
-  #delete(key: string): void {
-    if (key.startsWith(SIGN_INS_PREFIX)) this.signIns.delete(key.slice(SIGN_INS_PREFIX.length));
-    if (key.startsWith(SERVICE_TOKENS_PREFIX)) this.serviceTokens.delete(key.slice(SERVICE_TOKENS_PREFIX.length));
-    if (!key.startsWith(TOKENS_PREFIX)) return;
-    this.#checked.clear();
-    this.#tokens.delete(key.slice(TOKENS_PREFIX.length));
+  #bindingsChanged(): void {
+    this.grants.forget();
+    this.people.changed();
+  }
+
+  /** The nodes that joined, whose certificates are callers. Without it, certificates of nodes are nobody. */
+  followNodes(nodes: AccessNodes): void {
+    this.#nodes = nodes;
   }
 
   get revision(): number {
     return this.#view.revision;
   }
 
-  /** Follows the store. Give it to a TaskGroup. */
-  run(signal: AbortSignal): Promise<void> {
-    return this.#view.run(signal);
+  /** Follows the store, and writes when tokens were used. Give it to a TaskGroup. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#view.run(signal), this.people.run(signal), this.uses.run(signal)]);
   }
 
   waitFor(revision: number, signal: AbortSignal): Promise<void> {
@@ -128,101 +193,6 @@ export class Access {
     return token;
   }
 
-  /** The operator's token at the first start; undefined afterwards. */
-  async bootstrap(): Promise<IssuedToken | undefined> {
-    const { id, token, record } = this.#make({ name: "operator", policies: ["operator"] });
-    const isFirst = await this.#issueOnce(record, BOOTSTRAPPED, (change) => [
-      { type: "put", key: BOOTSTRAPPED, value: encodeJson({ token: id }) },
-      { type: "put", key: `${TOKENS_PREFIX}${id}`, value: encodeJson(record) },
-      change,
-    ]);
-    return isFirst ? { ...tokenSummary(id, record), token } : undefined;
-  }
-
-  /** Issues a token that a start needs, unless the key exists, and returns whether it did. */
-  async #issueOnce(record: TokenRecord, key: string, writesWith: (change: Put) => Put[]): Promise<boolean> {
-    // Nearly every start finds the key, and then needs no lease for a change.
-    if ((await this.#store.range({ key })).count > 0) return false;
-    const { result } = await this.#changes.use((note) =>
-      commit(this.#store, [{ key }], (known) =>
-        known.has(key)
-          ? { writes: [], result: false }
-          : { writes: writesWith(note(this.#changeOf("token-issued", record, AT_START))), result: true },
-      ),
-    );
-    return result;
-  }
-
-  /** @throws ACCESS_LIMITS_NOT_ALLOWED */
-  async issue(request: TokenRequest, by: string): Promise<IssuedToken> {
-    if (
-      request.policies.includes("operator") &&
-      (request.namespaces ?? request.apps ?? request.services) !== undefined
-    ) {
-      throw AccessErrors.LIMITS_NOT_ALLOWED(
-        "An operator can issue tokens, so its own cannot be limited. Remove namespaces, apps and services, or choose other policies.",
-      );
-    }
-    const { id, token, record } = this.#make(request);
-    const key = `${TOKENS_PREFIX}${id}`;
-    await this.#changes.use((entry) =>
-      this.#store.txn({
-        then: [{ type: "put", key, value: encodeJson(record) }, entry(this.#changeOf("token-issued", record, by))],
-      }),
-    );
-    this.#host.log.info(
-      { token: id, ...tokenLimits(record), name: record.name, policies: record.policies, by },
-      "token issued",
-    );
-    return { ...tokenSummary(id, record), token };
-  }
-
-  /** @throws ACCESS_TOKEN_NOT_FOUND */
-  async revoke(id: string, by: string): Promise<void> {
-    const key = `${TOKENS_PREFIX}${id}`;
-    const { result } = await this.#changes.use((note) =>
-      commit(this.#store, [{ key }], (known) => {
-        const entry = known.get(key);
-        if (!entry) throw AccessErrors.TOKEN_NOT_FOUND(`Token "${id}" not found.`);
-        const record = tokenRecord(decodeJson(entry.value));
-        const writes: Delete[] = [
-          { type: "delete", key },
-          { type: "delete", key: signInsKey(id) },
-        ];
-        return { writes: [...writes, note(this.#changeOf("token-revoked", record, by))], result: record };
-      }),
-    );
-    this.#host.log.info({ token: id, name: result.name, policies: result.policies, by }, "token revoked");
-  }
-
-  #changeOf(kind: "token-issued" | "token-revoked", { name, policies }: TokenRecord, by: string): StoredChange {
-    const at = new Date(this.#host.clock.now()).toISOString();
-    return {
-      at,
-      kind,
-      subject: { type: "token", name },
-      by,
-      ...(kind === "token-issued" ? { to: policies.join(", ") } : { from: policies.join(", ") }),
-    };
-  }
-
-  /** All current tokens of the store, for a process that does not follow it. */
-  async stored(): Promise<TokenSummary[]> {
-    const { entries } = await this.#store.range({ prefix: TOKENS_PREFIX });
-    return entries.map(({ key, value }) =>
-      tokenSummary(key.slice(TOKENS_PREFIX.length), tokenRecord(decodeJson(value))),
-    );
-  }
-
-  /** All tokens, without their secrets. */
-  list(): TokenSummary[] {
-    const summaries = [...this.#tokens].map(([id, record]): TokenSummary => {
-      const browsers = this.signIns.browsersOf(id, record);
-      return { ...tokenSummary(id, record), ...(browsers === 0 ? {} : { browsers }) };
-    });
-    return summaries.sort((a, b) => (a.id < b.id ? -1 : 1));
-  }
-
   /** @throws HTTP_TOKEN_INVALID, HTTP_TOKEN_EXPIRED, HTTP_UNAVAILABLE while the tokens are still being read */
   async authenticate(token: string): Promise<Principal> {
     const internal = this.#internal.get(token);
@@ -230,26 +200,73 @@ export class Access {
     if (this.#view.revision === 0) throw HttpErrors.UNAVAILABLE("Tokens are not loaded yet. Try again shortly.");
     const service = this.serviceTokens.authenticate(token);
     if (service) return service;
-    const checked = this.#checked.get(token) ?? this.#check(token);
-    const { record } = checked;
-    if (record.expiresAtMs !== undefined && this.#host.clock.now() >= record.expiresAtMs) {
+    const { id, record, untilMs = Infinity } = this.#checked.get(token) ?? this.#check(token);
+    const nowMs = this.#host.clock.now();
+    if (nowMs >= untilMs) {
       throw HttpErrors.TOKEN_EXPIRED(
-        `The token of "${record.name}" expired at ${new Date(record.expiresAtMs).toISOString()}. Ask an operator for a new one.`,
+        `The token of "${record.name}" was rotated, and its previous secret ended at ${new Date(untilMs).toISOString()}. Use the new one.`,
       );
     }
-    return tokenPrincipal(checked.id, record, this.book);
+    if (nowMs >= (record.expiresAtMs ?? Infinity)) {
+      throw HttpErrors.TOKEN_EXPIRED(
+        `The token of "${record.name}" expired at ${new Date(record.expiresAtMs ?? 0).toISOString()}. Ask an operator for a new one.`,
+      );
+    }
+    const principal = this.#principalOf(id, record);
+    if (!principal) throw HttpErrors.TOKEN_INVALID(`Nothing grants the sign-in of "${record.name}" anything any more.`);
+    return untilMs === Infinity
+      ? principal
+      : { ...principal, expiresAtMs: Math.min(untilMs, principal.expiresAtMs ?? Infinity) };
   }
 
-  /** Whether the token of a principal is neither revoked nor expired. Watches check this while they are open. */
-  isCurrent({ tokenId, expiresAtMs = Infinity }: Principal): boolean {
+  /** The caller that a stored token means now; undefined for one that means nobody any more. */
+  #principalOf(id: string, record: TokenRecord): Principal | undefined {
+    const current = currentRecord(record, this.#holders);
+    return current && tokenPrincipal(id, current, this.book);
+  }
+
+  /** The caller that a token would be, for questions about it. @throws ACCESS_TOKEN_NOT_FOUND */
+  principalOfToken(id: string): Principal {
+    const record = this.#tokens.get(id);
+    const principal = record && this.#principalOf(id, record);
+    if (!principal) throw AccessErrors.TOKEN_NOT_FOUND(`Token "${id}" not found.`);
+    return principal;
+  }
+
+  /** The caller of a verified client certificate; undefined for a workload that is nobody here: a node that was removed, or a member. */
+  principalOfPeer(peer: PeerIdentity): Principal | undefined {
+    return peerPrincipal(peer, this.#nodes, this.book);
+  }
+
+  /** What bindings give to a person who signs in by OpenID Connect; undefined: no binding names them or a group of theirs. */
+  policiesOf(person: SignedInPerson): BoundPolicies | undefined {
+    return this.grants.policiesOf(person);
+  }
+
+  /** Whether a caller still has what it had: its token or node, and its rights. Streams check this while they are open. */
+  isCurrent(principal: Principal): boolean {
+    const { kind, tokenId, expiresAtMs = Infinity } = principal;
+    if (this.#host.clock.now() >= expiresAtMs) return false;
+    if (kind === "certificate") return this.#isPeerCurrent(principal);
     if (tokenId === undefined) return true;
     const isService = this.serviceTokens.isCurrent(tokenId);
-    return isService ?? (this.#tokens.has(tokenId) && this.#host.clock.now() < expiresAtMs);
+    if (isService !== undefined) return isService;
+    const record = this.#tokens.get(tokenId);
+    return record !== undefined && isSameGrant(this.#principalOf(tokenId, record), principal);
+  }
+
+  /** A service is nobody's record; that its certificate was not revoked is known to the certificate authority. */
+  #isPeerCurrent(principal: Principal): boolean {
+    const [kind, name] = [principal.id.split(":", 1)[0], principal.name];
+    if (kind !== "agent" && kind !== "gateway") return true;
+    const { serial = "", expiresAtMs = Infinity } = principal;
+    return isSameGrant(this.principalOfPeer({ workload: { kind, name }, serial, expiresAtMs }), principal);
   }
 
   #isTokenCurrent(id: string): boolean {
     const record = this.#tokens.get(id);
-    return record !== undefined && this.#host.clock.now() < (record.expiresAtMs ?? Infinity);
+    const isHeld = record !== undefined && currentRecord(record, this.#holders) !== undefined;
+    return isHeld && this.#host.clock.now() < (record.expiresAtMs ?? Infinity);
   }
 
   /**
@@ -258,12 +275,9 @@ export class Access {
    * member has full control anyway.
    */
   async consoleLink(): Promise<IssuedLink> {
-    const { record } = this.#make({ name: "console", policies: ["operator"] });
+    const { record } = newToken(this.#host, { name: "console", policies: ["operator"] });
     const key = `${TOKENS_PREFIX}${CONSOLE_TOKEN_ID}`;
-    const isNew = await this.#issueOnce(record, key, (change) => [
-      { type: "put", key, value: encodeJson(record) },
-      change,
-    ]);
+    const isNew = await this.tokens.issueOnce(record, key, [{ type: "put", key, value: encodeJson(record) }]);
     const { name, policies } = record;
     if (isNew) this.#host.log.info({ token: CONSOLE_TOKEN_ID, name, policies, by: AT_START }, "token issued");
     return this.signIns.link(CONSOLE_TOKEN_ID);
@@ -273,30 +287,16 @@ export class Access {
   #check(token: string): CheckedToken {
     const [, id = "", secret = ""] = FORM.exec(token) ?? [];
     const record = this.#tokens.get(id);
-    if (!record || !timingSafeEqual(hash(secret), Buffer.from(record.sha256, "hex"))) {
+    const sent = secretHash(secret);
+    const isOf = (sha256: string) => timingSafeEqual(sent, Buffer.from(sha256, "hex"));
+    const isCurrent = record !== undefined && isOf(record.sha256);
+    const previous = record?.previous;
+    if (!record || !(isCurrent || (previous && isOf(previous.sha256)))) {
       throw HttpErrors.TOKEN_INVALID("Unknown token: it is mistyped, revoked, or belongs to another installation.");
     }
     if (this.#checked.size >= CHECKED_MAX) this.#checked.clear();
-    const checked = { id, record };
+    const checked = { id, record, ...(isCurrent || !previous ? {} : { untilMs: previous.untilMs }) };
     this.#checked.set(token, checked);
     return checked;
-  }
-
-  #make({ name, policies, ttlSeconds, ...limits }: TokenRequest): { id: string; token: string; record: TokenRecord } {
-    const id = randomId(this.#host.random, ID_BYTES);
-    const secret = randomId(this.#host.random, SECRET_BYTES);
-    const createdAtMs = this.#host.clock.now();
-    const apps = appsOf(policies, limits.apps);
-    const record: TokenRecord = {
-      name,
-      policies,
-      ...limits,
-      ...(apps === undefined ? {} : { apps }),
-      format: 2,
-      sha256: hash(secret).toString("hex"),
-      createdAtMs,
-      ...(ttlSeconds === undefined ? {} : { expiresAtMs: createdAtMs + ttlSeconds * 1000 }),
-    };
-    return { id, token: `ph_${id}_${secret}`, record };
   }
 }

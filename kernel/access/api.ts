@@ -5,10 +5,14 @@
 import { Type, type Static } from "typebox";
 import { PolicyNames } from "#authorization/api";
 import { defineErrors } from "#base";
+import { tokenLife } from "./contract/rotation.ts";
 
 export * from "./contract/bindings.ts";
 export * from "./contract/check.ts";
-export * from "./contract/rotation.ts";
+export * from "./contract/policies.ts";
+export * from "./contract/device-login.ts";
+export * from "./contract/oidc.ts";
+export { OVERLAP_SECONDS, OVERLAP_SECONDS_MAX, TokenRotation } from "./contract/rotation.ts";
 export * from "./contract/service-tokens.ts";
 export * from "./contract/sign-in-list.ts";
 
@@ -60,10 +64,17 @@ export const TokenSummary = Type.Object({
   policies: PolicyNames,
   ...limits,
   createdAt: Type.String({ format: "date-time" }),
+  signIn: Type.Optional(
+    Type.Union([Type.Literal("browser"), Type.Literal("device")], {
+      description:
+        "Made by a sign-in · browser: of a person by OpenID Connect · device: by `posthouse login`. Absent: issued by an operator.",
+    }),
+  ),
   expiresAt: Type.Optional(Type.String({ format: "date-time" })),
   browsers: Type.Optional(
     Type.Integer({ description: "Browsers that are signed in with it, and end with it. Absent: none." }),
   ),
+  ...tokenLife,
 });
 export type TokenSummary = Static<typeof TokenSummary>;
 
@@ -124,6 +135,20 @@ export const AccessErrors = defineErrors("ACCESS", {
   TOKEN_NOT_FOUND: { status: 404, title: "Token not found" },
   SERVICE_TOKENS_FULL: { status: 409, title: "Too many service tokens of one agent" },
   LIMITS_NOT_ALLOWED: { status: 400, title: "Policy takes no limits" },
+  ROTATION_NOT_POSSIBLE: { status: 409, title: "Token has no secret to rotate" },
+  POLICY_NOT_FOUND: { status: 404, title: "Policy not found" },
+  POLICY_INVALID: { status: 400, title: "Policy not valid" },
+  POLICY_BUILT_IN: { status: 409, title: "Policy is built in" },
+  POLICY_IN_USE: { status: 409, title: "Policy is in use" },
+  BINDING_NOT_FOUND: { status: 404, title: "Binding not found" },
+  EXCEEDS_OWN: { status: 403, title: "More than the caller has itself" },
+  LOCKOUT: { status: 409, title: "Change would shut everybody out" },
+  CHANGED: { status: 412, title: "Changed meanwhile" },
+  TOO_MANY: { status: 409, title: "Maximum reached" },
+  ACTION_UNKNOWN: { status: 400, title: "Unknown action" },
+  FIELD_UNKNOWN: { status: 400, title: "Action does not have this field" },
+  SUBJECT_AMBIGUOUS: { status: 400, title: "More than one subject" },
+  SIGN_IN_NOT_FOUND: { status: 404, title: "Sign-in not found" },
   CODE_INVALID: { status: 401, title: "Sign-in code not valid" },
   LINK_NOT_ALLOWED: { status: 403, title: "Caller cannot make sign-in links" },
 });

@@ -2,7 +2,7 @@
  * Sign-ins of people. Each is a stored token that nobody knows the secret of, so that people are listed and signed out like every other
  * holder of a token. It has a lease, so that the store forgets it when it ends.
  */
-import { randomId, encodeJson, type Host } from "#base";
+import { encodeJson, type Host, messageOf, randomId, Trigger } from "#base";
 import type { Principal } from "#http";
 import { commit, type Delete, type Put, type Store } from "#store";
 import { DeviceErrors, OidcErrors } from "./api.ts";
@@ -14,7 +14,7 @@ import { type TokenRecord, TOKENS_PREFIX } from "./token-record.ts";
 /** Random bytes of an id, and of a hash that no secret has. */
 const ID_BYTES = 8;
 const SHA256_BYTES = 32;
-/** Browsers that one person is signed in with. Another one signs out the oldest, so that one person cannot fill the store. */
+/** Browsers and devices of one person. Another browser signs out the oldest, so that one person cannot fill the store. */
 export const SIGN_INS_PER_PERSON_MAX = 20;
 
 export interface PersonSignIn {
@@ -29,6 +29,7 @@ export class People {
   readonly #store: Store;
   readonly #holders: TokenHolders;
   readonly #signIns: SignIns;
+  readonly #grants = new Trigger();
 
   constructor(host: Host, store: Store, { holders, signIns }: { holders: TokenHolders; signIns: SignIns }) {
     this.#host = host;
@@ -64,7 +65,7 @@ export class People {
       }
       return { writes, result: undefined };
     });
-    return this.#signIns.open(id, "oidc");
+    return this.#signIns.open(id, "oidc", address);
   }
 
   /** Ends the token of a caller that a login made. @throws DEVICE_NOT_A_LOGIN for any other token */
@@ -78,8 +79,27 @@ export class People {
     this.#host.log.info({ token: tokenId, name }, "signed out");
   }
 
-  /** Ends the sign-ins of people whom no binding names any more, and of devices whose token is gone. */
-  async sweep(): Promise<void> {
+  /** Access calls this when a binding changed or a token is gone, which may have been all that a sign-in was about. */
+  changed(): void {
+    this.#grants.fire();
+  }
+
+  /** Ends sign-ins that mean nobody any more. Give it to a TaskGroup. */
+  async run(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await this.#grants.wait(signal);
+      if (signal.aborted) return;
+      try {
+        await this.#sweep();
+      } catch (error) {
+        // They are refused already. The next change tries again to forget them, and so does their lease.
+        this.#host.log.warn({ err: error }, `sign-ins that ended could not be removed: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  /** Of people whom no binding names any more, and of devices whose token is gone. */
+  async #sweep(): Promise<void> {
     const over = [...this.#holders.tokens].filter(
       ([, record]) => record.signIn !== undefined && currentRecord(record, this.#holders) === undefined,
     );

@@ -46,7 +46,7 @@ export function signInPlugin(
     async (request, reply) => {
       // Otherwise a page of another origin could sign a browser in as somebody else.
       requireSameOrigin(request);
-      const { cookie, session } = await opened(access, request.body).catch((error: unknown) => {
+      const { cookie, session } = await opened(access, request).catch((error: unknown) => {
         if (isBadCredential(error)) badTokens.refuse(request.ip);
         throw error;
       });
@@ -120,11 +120,14 @@ async function noStore(_request: FastifyRequest, reply: FastifyReply, payload: u
   return payload;
 }
 
-async function opened(access: Access, { token, code }: SignInRequest): Promise<OpenedSession> {
-  if (code !== undefined) return access.signIns.redeem(code);
+async function opened(
+  access: Access,
+  { body: { token, code }, ip }: { readonly body: SignInRequest; readonly ip: string },
+): Promise<OpenedSession> {
+  if (code !== undefined) return access.signIns.redeem(code, ip);
   const { tokenId } = await access.authenticate(token ?? "");
   if (tokenId === undefined) throw HttpErrors.TOKEN_INVALID("A token of this process cannot sign in a browser.");
-  return access.signIns.open(tokenId);
+  return access.signIns.open(tokenId, "token", ip);
 }
 
 function isBadCredential(error: unknown): boolean {

@@ -6,21 +6,32 @@ import { hash as digest } from "node:crypto";
 import type { PolicyBook } from "#authorization";
 import { decodeJson, encodeJson, randomId, type Host } from "#base";
 import { type BrowserSession, HttpErrors, type Principal } from "#http";
-import { commit, type Delete, type Put, type Store } from "#store";
-import { AccessErrors } from "./api.ts";
+import { commit, type Delete, type Put, type Store, type StoreEntry } from "#store";
+import { AccessErrors, type SignInMethod } from "./api.ts";
 import {
   currentSignIns,
   hasSignIns,
   LINK_MS,
+  rotatedSignIns,
   SESSION_MS,
+  sessionNameOf,
   signInOf,
+  type SignIn,
   type SignInList,
   withLink,
   withoutSession,
   withRedeemedLink,
   withSession,
 } from "./core/sign-in-list.ts";
-import { ACCESS_PREFIX, type TokenRecord, tokenPrincipal, tokenRecord, TOKENS_PREFIX } from "./token-record.ts";
+import { currentRecord, type TokenHolders } from "./token-holder.ts";
+import {
+  ACCESS_PREFIX,
+  isSameGrant,
+  tokenPrincipal,
+  type TokenRecord,
+  tokenRecord,
+  TOKENS_PREFIX,
+} from "./token-record.ts";
 
 export const SIGN_INS_PREFIX = `${ACCESS_PREFIX}sign-ins/`;
 /** Random bytes of a session's secret, and of a link's, which lasts minutes and should be short. */
@@ -58,17 +69,17 @@ export const signInsKey = (tokenId: string): string => `${SIGN_INS_PREFIX}${toke
 export class SignIns {
   readonly #host: Host;
   readonly #store: Store;
-  readonly #tokens: ReadonlyMap<string, TokenRecord>;
+  readonly #holders: TokenHolders;
   readonly #book: PolicyBook;
   /** By the id of the token. */
   readonly #lists = new Map<string, SignInList>();
   #unknown = 0;
 
-  /** `tokens` and `book`: the current ones. */
-  constructor(host: Host, store: Store, tokens: ReadonlyMap<string, TokenRecord>, book: PolicyBook) {
+  /** `holders` and `book`: the current ones. */
+  constructor(host: Host, store: Store, holders: TokenHolders, book: PolicyBook) {
     this.#host = host;
     this.#store = store;
-    this.#tokens = tokens;
+    this.#holders = holders;
     this.#book = book;
   }
 
@@ -85,18 +96,13 @@ export class SignIns {
     this.#lists.delete(tokenId);
   }
 
-  /** The browsers that are signed in with a token. */
-  browsersOf(tokenId: string, token: TokenRecord): number {
-    return currentSignIns(this.#lists.get(tokenId), token, this.#host.clock.now()).sessions.length;
-  }
-
   /** Opens a session of a token. @throws HTTP_TOKEN_INVALID when it was revoked */
-  async open(tokenId: string): Promise<OpenedSession> {
-    return this.#start(tokenId, "token", withSession);
+  async open(tokenId: string, method: SignInMethod = "token", address?: string): Promise<OpenedSession> {
+    return this.#start(tokenId, { method, address }, withSession);
   }
 
   /** Uses a link, once, and opens a session of its token. @throws ACCESS_CODE_INVALID */
-  async redeem(code: string): Promise<OpenedSession> {
+  async redeem(code: string, address?: string): Promise<OpenedSession> {
     const [, tokenId, secret] = CODE_FORM.exec(code) ?? [];
     const invalid = () =>
       AccessErrors.CODE_INVALID(
@@ -105,7 +111,7 @@ export class SignIns {
     if (tokenId === undefined || secret === undefined) throw invalid();
     try {
       return await this.#forUnknown(() =>
-        this.#start(tokenId, "link", (list, session) => {
+        this.#start(tokenId, { method: "link", address }, (list, session) => {
           const next = withRedeemedLink(list, sha256(secret), session);
           if (!next) throw invalid();
           return next;
@@ -131,8 +137,8 @@ export class SignIns {
   async authenticate(cookie: string): Promise<BrowserSession> {
     const [, tokenId = "", secret = ""] = COOKIE_FORM.exec(cookie) ?? [];
     const id = sha256(secret);
-    const known: Stored = { token: this.#tokens.get(tokenId), list: this.#lists.get(tokenId) };
-    const session = sessionIn(known, id) ?? (secret === "" ? undefined : sessionIn(await this.#readNew(tokenId), id));
+    const session =
+      sessionIn(this.#known(tokenId), id) ?? (secret === "" ? undefined : sessionIn(await this.#readNew(tokenId), id));
     if (!session) {
       throw HttpErrors.SESSION_INVALID("The session was ended, or its token was revoked. Sign in again.");
     }
@@ -148,21 +154,47 @@ export class SignIns {
   async close(cookie: string): Promise<void> {
     const [, tokenId = "", secret = ""] = COOKIE_FORM.exec(cookie) ?? [];
     await this.#change(tokenId, (list) => ({ list: withoutSession(list, sha256(secret)), result: undefined }));
-    const name = this.#tokens.get(tokenId)?.name;
+    const name = this.#holders.tokens.get(tokenId)?.name;
     this.#host.log.info({ token: tokenId, name }, "signed out");
+  }
+
+  /** The sessions of a token that are open, for the list of sign-ins. */
+  sessionsOf(tokenId: string, token: TokenRecord): readonly SignIn[] {
+    return currentSignIns(this.#lists.get(tokenId), token, this.#host.clock.now()).sessions;
+  }
+
+  /** Ends a session by its name in the list of sign-ins, and returns whether there was one. */
+  async end(tokenId: string, name: string): Promise<boolean> {
+    return this.#change(tokenId, (list) => {
+      const found = list.sessions.find((session) => sessionNameOf(tokenId, session.sha256) === name);
+      return { list: found ? withoutSession(list, found.sha256) : list, result: found !== undefined };
+    });
+  }
+
+  /** The write for sign-ins of a token whose secret is replaced; undefined without any. */
+  rotated(
+    tokenId: string,
+    stored: StoreEntry | undefined,
+    { token, sha256, untilMs }: { readonly token: TokenRecord; readonly sha256: string; readonly untilMs: number },
+  ): Put | undefined {
+    if (!stored) return undefined;
+    const list = currentSignIns(decodeJson<SignInList>(stored.value), token, this.#host.clock.now());
+    return { type: "put", key: signInsKey(tokenId), value: encodeJson(rotatedSignIns(list, sha256, untilMs)) };
   }
 
   async #start(
     tokenId: string,
-    by: "token" | "link",
+    { method, address }: { readonly method: SignInMethod; readonly address: string | undefined },
     add: (list: SignInList, session: ReturnType<typeof signInOf>) => SignInList,
   ): Promise<OpenedSession> {
     const secret = randomId(this.#host.random, SESSION_BYTES);
     const { token, session } = await this.#change(tokenId, (list, token) => {
-      const opened = signInOf(token, { sha256: sha256(secret), endMs: this.#host.clock.now() + SESSION_MS });
+      const sinceMs = this.#host.clock.now();
+      const facts = { sinceMs, method, ...(address === undefined ? {} : { address }) };
+      const opened = signInOf(token, { sha256: sha256(secret), endMs: sinceMs + SESSION_MS, ...facts });
       return { list: add(list, opened), result: { token, session: opened } };
     });
-    this.#host.log.info({ token: tokenId, name: token.name, policies: token.policies, by }, "signed in");
+    this.#host.log.info({ token: tokenId, name: token.name, policies: token.policies, by: method }, "signed in");
     return { cookie: `${tokenId}.${secret}`, session: this.#session(tokenId, secret, { ...session, token }) };
   }
 
@@ -182,15 +214,15 @@ export class SignIns {
           throw HttpErrors.TOKEN_INVALID("The token was revoked or has expired.");
         }
         const { list, result } = plan(currentSignIns(stored.list, stored.token, nowMs), stored.token);
-        const key = signInsKey(tokenId);
-        const write: Put | Delete = hasSignIns(list)
-          ? { type: "put", key, value: encodeJson(list) }
-          : { type: "delete", key };
-        return { writes: [write], result };
+        return { writes: writesOf(tokenId, stored.token, list), result };
       },
       { tries: SIGN_IN_TRIES },
     );
     return result;
+  }
+
+  #known(tokenId: string): Stored {
+    return { token: this.#holders.tokens.get(tokenId), list: this.#lists.get(tokenId) };
   }
 
   /** A token with its sign-ins that the view does not have yet, because another member wrote them a moment ago. */
@@ -214,21 +246,31 @@ export class SignIns {
     }
   }
 
+  /** The caller that a token means now; undefined for one that means nobody any more. */
+  #principal(tokenId: string, record: TokenRecord): Principal | undefined {
+    const current = currentRecord(record, this.#holders);
+    return current && tokenPrincipal(tokenId, current, this.#book);
+  }
+
+  /** @throws HTTP_SESSION_INVALID for a token that means nobody any more */
   #session(
     tokenId: string,
     secret: string,
     { token, expiresAtMs }: { readonly token: TokenRecord; readonly expiresAtMs: number },
   ): BrowserSession {
-    const principal: Principal = { ...tokenPrincipal(tokenId, token, this.#book), expiresAtMs };
-    const id = sha256(secret);
+    const holder = this.#principal(tokenId, token);
+    if (!holder) throw HttpErrors.SESSION_INVALID("Nothing grants this sign-in anything any more. Sign in again.");
+    const hash = sha256(secret);
     return {
-      principal,
+      id: sessionNameOf(tokenId, hash),
+      principal: { ...holder, expiresAtMs },
       // Made from the secret, so that it needs no place in the store. A page that reads it learns nothing about the cookie.
       csrf: sha256(`csrf ${secret}`),
       expiresAtMs,
       isCurrent: () => {
-        const known = { token: this.#tokens.get(tokenId), list: this.#lists.get(tokenId) };
-        return sessionIn(known, id) !== undefined && this.#host.clock.now() < expiresAtMs;
+        const current = sessionIn(this.#known(tokenId), hash);
+        if (!current || this.#host.clock.now() >= current.expiresAtMs) return false;
+        return isSameGrant(this.#principal(tokenId, current.token), holder);
       },
     };
   }
@@ -248,4 +290,15 @@ function storedIn(known: ReadonlyMap<string, { readonly value: Uint8Array }>, to
     token: token && tokenRecord(decodeJson(token.value)),
     list: list && decodeJson<SignInList>(list.value),
   };
+}
+
+/** The record ends with the lease of its token, if that has one. */
+function writesOf(tokenId: string, { signIn }: TokenRecord, list: SignInList): (Put | Delete)[] {
+  const key = signInsKey(tokenId);
+  if (!hasSignIns(list)) {
+    const end: Delete = { type: "delete", key };
+    // The token of a person exists for one browser, so it ends with the session.
+    return signIn?.kind === "browser" ? [end, { type: "delete", key: `${TOKENS_PREFIX}${tokenId}` }] : [end];
+  }
+  return [{ type: "put", key, value: encodeJson(list), ...(signIn === undefined ? {} : { lease: signIn.lease }) }];
 }

@@ -4,7 +4,7 @@
  */
 import type { Limits } from "#http";
 import type { SignedInPerson } from "./core/token-sign-in.ts";
-import type { TokenRecord } from "./token-record.ts";
+import { appsOf, type TokenRecord } from "./token-record.ts";
 
 /** What bindings give to a person. */
 export interface BoundPolicies {
@@ -36,7 +36,8 @@ export function currentRecord(record: TokenRecord, { tokens, policiesOf }: Token
 
 function withGrant(record: TokenRecord, { policies, limits = {} }: BoundPolicies): TokenRecord {
   const { namespaces: _n, apps: _a, services: _s, ...rest } = record;
-  const { namespaces, apps, services } = limits;
+  const { namespaces, services } = limits;
+  const apps = appsOf(policies, limits.apps);
   return {
     ...rest,
     policies,

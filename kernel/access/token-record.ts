@@ -1,10 +1,14 @@
 /** A token as the store keeps it: its principal, and how operators see it. */
 import type { PolicyBook } from "#authorization";
+import { canonicalJson } from "#base";
 import { EVERY_NAME, isLimited, type Principal, principalId } from "#http";
 import type { TokenSummary } from "./api.ts";
+import type { TokenSignIn } from "./core/token-sign-in.ts";
 
 export const ACCESS_PREFIX = "/access/";
 export const TOKENS_PREFIX = `${ACCESS_PREFIX}tokens/`;
+/** The token behind the sign-in links that a start prints. It has a fixed id, so that starts share it. Nobody has its secret. */
+export const CONSOLE_TOKEN_ID = "c0c0c0c0c0c0c0c0";
 
 export interface TokenRecord {
   readonly name: string;
@@ -15,8 +19,13 @@ export interface TokenRecord {
   readonly namespaces?: readonly string[];
   readonly apps?: readonly string[];
   readonly services?: readonly string[];
+  /** When its secret was last replaced, and the secret before. */
+  readonly rotatedAtMs?: number;
+  readonly previous?: { readonly sha256: string; readonly untilMs: number };
   /** Absent: written by a version without limits, in which the role agent read the secrets of every app. */
   readonly format?: 2;
+  /** Present in a token that a sign-in made. */
+  readonly signIn?: TokenSignIn;
 }
 
 /** As earlier versions wrote it: one role, which is a policy of the same name, except that a reader is now a viewer. */
@@ -48,10 +57,12 @@ export function tokenPrincipal(tokenId: string, record: TokenRecord, book: Polic
   const { name, policies, apps, format, expiresAtMs } = record;
   const limits = tokenLimits(record);
   const secretApps = apps ?? (format === undefined ? [EVERY_NAME] : []);
+  const isPerson = record.signIn?.person !== undefined;
   return {
-    id: principalId(policies, name),
+    // A person never owns what a token of the same name owns, whatever name the identity provider gives them.
+    id: isPerson ? `user:${name}` : principalId(policies, name),
     name,
-    kind: "token",
+    kind: isPerson ? "person" : "token",
     policies,
     rights: book.rightsOf(policies),
     secretApps,
@@ -73,14 +84,23 @@ export function tokenLimits({
   };
 }
 
-export function tokenSummary(id: string, record: TokenRecord): TokenSummary {
-  const { name, policies, createdAtMs, expiresAtMs } = record;
+/** `nowMs`: whether the previous secret is still valid depends on it. */
+export function tokenSummary(id: string, record: TokenRecord, nowMs: number): TokenSummary {
+  const { name, policies, createdAtMs, expiresAtMs, rotatedAtMs, previous } = record;
   return {
     id,
     name,
     policies: [...policies],
     ...tokenLimits(record),
     createdAt: new Date(createdAtMs).toISOString(),
+    ...(record.signIn === undefined ? {} : { signIn: record.signIn.kind }),
     ...(expiresAtMs === undefined ? {} : { expiresAt: new Date(expiresAtMs).toISOString() }),
+    ...(rotatedAtMs === undefined ? {} : { rotatedAt: new Date(rotatedAtMs).toISOString() }),
+    ...(previous && nowMs < previous.untilMs ? { previousUntil: new Date(previous.untilMs).toISOString() } : {}),
   };
+}
+
+/** Whether a caller still has what it had: streams end when it does not, and their client opens them again. */
+export function isSameGrant(now: Principal | undefined, then: Principal): boolean {
+  return now !== undefined && now.rights === then.rights && canonicalJson(now.limits) === canonicalJson(then.limits);
 }

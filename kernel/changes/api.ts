@@ -12,7 +12,7 @@ export const CHANGE_TEXT_CHARS_MAX = 300;
 
 export interface ChangeKindRow {
   /** The thing that changed. */
-  readonly about: "instance" | "set" | "member" | "gateway" | "token";
+  readonly about: "instance" | "set" | "member" | "gateway" | "token" | "policy" | "binding";
   readonly description: string;
 }
 
@@ -39,7 +39,12 @@ export const CHANGE_KINDS = {
   "gateway-joined": { about: "gateway", description: "A gateway began to follow its config." },
   "gateway-left": { about: "gateway", description: "A gateway stopped, or is not reachable." },
   "token-issued": { about: "token", description: "A token was issued." },
+  "token-rotated": { about: "token", description: "A token got a new secret." },
   "token-revoked": { about: "token", description: "A token was revoked." },
+  "policy-changed": { about: "policy", description: "A policy was created or changed." },
+  "policy-deleted": { about: "policy", description: "A policy was deleted." },
+  "binding-changed": { about: "binding", description: "A person or a group got policies." },
+  "binding-deleted": { about: "binding", description: "A person or a group lost its policies." },
 } as const satisfies Record<string, ChangeKindRow>;
 export type ChangeKind = keyof typeof CHANGE_KINDS;
 
@@ -59,6 +64,8 @@ export const Subject = Type.Object({
     Type.Literal("member"),
     Type.Literal("gateway"),
     Type.Literal("token"),
+    Type.Literal("policy"),
+    Type.Literal("binding"),
     Type.Literal("store"),
     Type.Literal("certificate"),
   ]),
@@ -67,7 +74,9 @@ export const Subject = Type.Object({
   instance: Type.Optional(Type.String({ description: "Of type instance: its id." })),
   app: Type.Optional(Type.String()),
   profile: Type.Optional(Type.String()),
-  name: Type.Optional(Type.String({ description: "Of members, gateways, tokens and certificates." })),
+  name: Type.Optional(
+    Type.String({ description: "Of members, gateways, tokens, policies, bindings and certificates." }),
+  ),
 });
 export type Subject = Static<typeof Subject>;
 

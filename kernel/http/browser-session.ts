@@ -9,6 +9,8 @@ import type { Principal } from "./principal.ts";
 import { HttpErrors } from "./problem.ts";
 
 export interface BrowserSession {
+  /** Names it in lists. It is not a credential. */
+  readonly id: string;
   readonly principal: Principal;
   /** The value that unsafe requests send in the header CSRF_HEADER. */
   readonly csrf: string;
@@ -24,7 +26,8 @@ export const CSRF_HEADER = "x-posthouse-csrf";
 const COOKIE = "posthouse_session";
 /** Over TLS. Browsers accept a cookie with this prefix only from the host itself and over TLS. */
 const TLS_COOKIE = `__Host-${COOKIE}`;
-const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
+/** Methods that change nothing. */
+export const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** The session that a request carries, unverified. */
 export function sessionCookieOf(request: FastifyRequest): string | undefined {

@@ -53,7 +53,7 @@ let control: TestControl;
 let agent: ForwardingAgent;
 beforeAll(async () => {
   control = await withControl();
-  const { token } = await control.access.issue({ name: "host-a", policies: ["agent"], apps: ["*"] }, "test");
+  const { token } = await control.access.tokens.issue({ name: "host-a", policies: ["agent"], apps: ["*"] }, "test");
   const transport = injectTransport(control.app);
   agent = await agentOver(new Client(testHost(), { transport, token }), { transport, token });
 });

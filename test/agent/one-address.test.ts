@@ -19,7 +19,7 @@ async function twoMembers(stack: AsyncDisposableStack) {
   for (const member of [first, second]) {
     wires.push(stack.use(await cuttableWire(await member.app.listen({ host: "127.0.0.1", port: 0 }))));
   }
-  const { token } = await first.access.issue({ name: "host-a", policies: ["agent"], apps: ["orders"] }, "test");
+  const { token } = await first.access.tokens.issue({ name: "host-a", policies: ["agent"], apps: ["orders"] }, "test");
   return { first, wires, token };
 }
 

@@ -94,7 +94,7 @@ describe.runIf(hasBrowser)("the pages of services", () => {
   });
 
   test("what the role does not allow is disabled and says why", async () => {
-    const { token } = await site.control.access.issue({ name: "reader", policies: ["viewer"] }, "test");
+    const { token } = await site.control.access.tokens.issue({ name: "reader", policies: ["viewer"] }, "test");
     const page = await site.open("/ui/services/orders?instance=orders-1", { token });
     const button = page.getByRole("dialog").getByRole("button", { name: "Deregister" });
     await button.waitFor();

@@ -58,7 +58,7 @@ describe.runIf(hasBrowser)("the page of the control plane", () => {
   });
 
   test("a reader sees the state, and neither the keys nor their view", async () => {
-    const { token } = await site.control.access.issue({ name: "reader", policies: ["viewer"] }, "test");
+    const { token } = await site.control.access.tokens.issue({ name: "reader", policies: ["viewer"] }, "test");
     const page = await site.open("/ui/system?view=keys", { token });
     await page.locator(".system-checks li").filter({ hasText: "Your policies do not show the keys." }).waitFor();
     expect(await page.getByRole("link", { name: "Secret keys" }).count()).toBe(0);

@@ -41,7 +41,7 @@ export function StateView({ readiness, report }: StateViewProps) {
 }
 
 /** Subjects of problems that are about the control plane and not about a service. */
-const OWN_SUBJECTS = new Set(["member", "gateway", "store", "certificate", "token"]);
+const OWN_SUBJECTS = new Set(["member", "gateway", "store", "certificate", "token", "policy", "binding"]);
 
 function SystemProblems() {
   const text = systemText();

@@ -1,12 +1,13 @@
 /** Bindings: the policies of people who sign in by OpenID Connect, by their name or by a group of theirs. */
 import { Type, type Static } from "typebox";
-import { PolicyNames, subjectLimits } from "./subject-limits.ts";
+import { PolicyNames } from "#authorization/api";
+import { subjectLimits } from "./subject-limits.ts";
 
 /** Bindings in a control plane: the groups and people of a large organization, in a few hundred KiB of every member. */
 export const BINDINGS_MAX = 2_000;
 
 export const BindingSubject = Type.String({
-  pattern: "^(group|user):[^\\u0000-\\u001f\\u007f]{1,256}$",
+  pattern: "^(group|user):[^\\u0000-\\u001f\\u007f]{1,250}$",
   description: "`group:NAME` or `user:NAME`, as the identity provider spells the name.",
 });
 

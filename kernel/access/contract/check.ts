@@ -1,6 +1,7 @@
 /** Whether a principal may do an action on a resource, and the rule that decides: the answer of `posthouse acl test`. */
 import { Type, type Static } from "typebox";
-import { PolicyNames, SubjectLimits } from "./subject-limits.ts";
+import { DecidingRule, PolicyNames, PolicyRule } from "#authorization/api";
+import { SubjectLimits } from "./subject-limits.ts";
 
 const Value = (description: string) => Type.Optional(Type.String({ minLength: 1, maxLength: 512, description }));
 
@@ -53,14 +54,11 @@ export const AclCheck = Type.Object({
   limits: Type.Optional(SubjectLimits),
   rule: Type.Optional(
     Type.Object(
-      {
-        policy: Type.String(),
-        index: Type.Integer({ minimum: 1, description: "Number of the rule in its policy, from 1." }),
-        effect: Type.Union([Type.Literal("allow"), Type.Literal("deny")]),
-      },
+      { ...DecidingRule.properties, effect: Type.Union([Type.Literal("allow"), Type.Literal("deny")]) },
       { description: "The rule that decides. Absent: no rule allows the action on the resource." },
     ),
   ),
+  missing: Type.Optional(PolicyRule),
   limit: Type.Optional(
     Type.Union([Type.Literal("namespaces"), Type.Literal("apps"), Type.Literal("services")], {
       description: "The limit that the resource is outside of. Absent: it is within all limits.",

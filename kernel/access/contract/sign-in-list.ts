@@ -1,6 +1,6 @@
 /** The list of sign-ins: browsers and devices that are signed in, and how they did it. */
 import { Type, type Static } from "typebox";
-import { PolicyNames } from "./subject-limits.ts";
+import { PolicyNames } from "#authorization/api";
 
 export const SignInId = Type.String({
   pattern: "^[0-9a-f]{16}-[0-9a-f]{16}$",
@@ -20,6 +20,7 @@ export const SignInSummary = Type.Object({
   kind: Type.Union([Type.Literal("browser"), Type.Literal("device")], {
     description: "browser: a session of the console · device: a command line after `posthouse login`.",
   }),
+  device: Type.Optional(Type.String({ description: "Name of the device, as it gave it." })),
   method: SignInMethod,
   policies: PolicyNames,
   since: Type.Optional(Type.String({ format: "date-time", description: "Absent: opened by an earlier version." })),

@@ -1,22 +1,8 @@
-/** Names that appear in several shapes of access: policies of a subject, and its limits. */
+/** Limits of a subject, as several shapes of access have them. */
 import { Type, type Static } from "typebox";
 
-/** Policies of one subject: a token, a binding. More are better written as one policy. */
-export const POLICIES_PER_SUBJECT_MAX = 16;
 /** Names in one limit: enough for the apps of a busy host, and a bound on the comparisons per request. */
 const NAMES_MAX = 256;
-
-export const PolicyName = Type.String({
-  pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
-  description: "Name of a policy: lower-case letters, digits and hyphens.",
-});
-
-export const PolicyNames = Type.Array(PolicyName, {
-  minItems: 1,
-  maxItems: POLICIES_PER_SUBJECT_MAX,
-  uniqueItems: true,
-  description: "Names of policies, built-in or stored.",
-});
 
 const Names = (description: string) =>
   Type.Array(Type.String({ pattern: "^(\\*|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$" }), {

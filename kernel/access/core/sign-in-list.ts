@@ -12,8 +12,16 @@ export const SESSIONS_PER_TOKEN_MAX = 20;
 /** Unused links of one token. More push out the oldest, for the same reason. */
 export const LINKS_PER_TOKEN_MAX = 5;
 
+/** How a session began, for the list of sign-ins. */
+export interface SignInFacts {
+  readonly sinceMs?: number;
+  readonly method?: "token" | "link" | "oidc";
+  /** Where it was opened from. */
+  readonly address?: string;
+}
+
 /** A session or a link. The store has only the hash of its secret. */
-export interface SignIn {
+export interface SignIn extends SignInFacts {
   readonly sha256: string;
   readonly expiresAtMs: number;
 }
@@ -33,8 +41,22 @@ export interface SignInToken {
 }
 
 /** A session or a link of a token. It ends at the latest with its token. */
-export function signInOf(token: SignInToken, { sha256, endMs }: { sha256: string; endMs: number }): SignIn {
-  return { sha256, expiresAtMs: Math.min(endMs, token.expiresAtMs ?? Infinity) };
+export function signInOf(
+  token: SignInToken,
+  { endMs, ...facts }: { readonly sha256: string; readonly endMs: number } & SignInFacts,
+): SignIn {
+  return { ...facts, expiresAtMs: Math.min(endMs, token.expiresAtMs ?? Infinity) };
+}
+
+/** The sign-ins of a token whose secret was replaced. They end at the latest with the secret that they began with. */
+export function rotatedSignIns(list: SignInList, sha256: string, previousUntilMs: number): SignInList {
+  const ending = (one: SignIn): SignIn => ({ ...one, expiresAtMs: Math.min(one.expiresAtMs, previousUntilMs) });
+  return { of: sha256, sessions: list.sessions.map(ending), links: list.links.map(ending) };
+}
+
+/** The part of a session's hash that names it in the list of sign-ins. The secret itself cannot be found by it. */
+export function sessionNameOf(tokenId: string, sha256: string): string {
+  return `${tokenId}-${sha256.slice(0, 16)}`;
 }
 
 /** The sign-ins that are still valid. */
