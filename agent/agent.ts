@@ -3,23 +3,43 @@
  * known while the control plane is away.
  */
 import { Waiters, type AppError, type Host } from "#base";
+import type { DialRules } from "#base/dial";
 import type { Acknowledge } from "#config-server/api";
 import { isHealthy } from "#health/core";
-import type { IfNoneMatch, Polled } from "#http";
+import type { AuditSink, IfNoneMatch, Polled } from "#http";
 import { Acknowledger } from "./acknowledger.ts";
 import { AgentErrors, type AgentStatus, type EffectiveConfig, type Resolved } from "./api.ts";
-import { catalogCache, configCache, type ConfigName, type ControlPlane, type ServiceName } from "./caches.ts";
+import {
+  catalogCache,
+  configCache,
+  rulesCache,
+  type ConfigName,
+  type ControlPlane,
+  type ServiceName,
+} from "./caches.ts";
 import { ConfigAudit } from "./config-audit.ts";
 import { syncMarkOf } from "./core/local-state.ts";
 import type { Definitions } from "./definitions.ts";
 import { FileSink } from "./file-sink.ts";
 import { HeldServices } from "./held-services.ts";
 import { HostFiles } from "./host-files.ts";
+import { HostSidecar } from "./host-sidecar.ts";
+import type { ServiceIdentities } from "./service-identities.ts";
 import type { AgentSettings } from "./settings.ts";
 import { SnapshotKeeper, type Snapshot } from "./snapshot.ts";
 import { statusOf } from "./status.ts";
 import { Syncer } from "./syncer.ts";
 import type { KnownValue } from "./watch-cache.ts";
+
+export interface LocalAgentParts {
+  readonly client: ControlPlane;
+  readonly settings: AgentSettings;
+  readonly snapshot: Snapshot | undefined;
+  readonly identities: ServiceIdentities;
+  /** Where the sidecar may connect to. */
+  readonly dial: DialRules;
+  readonly audit: AuditSink | undefined;
+}
 
 export class LocalAgent implements AsyncDisposable {
   readonly #host: Host;
@@ -27,6 +47,7 @@ export class LocalAgent implements AsyncDisposable {
   readonly #stack = new AsyncDisposableStack();
   readonly #configs;
   readonly #catalogs;
+  readonly #rules;
   readonly #sink: FileSink;
   readonly #acknowledger: Acknowledger;
   readonly #audit: ConfigAudit;
@@ -34,6 +55,7 @@ export class LocalAgent implements AsyncDisposable {
   readonly #syncer: Syncer;
   readonly services: HeldServices;
   readonly files: HostFiles;
+  readonly sidecar: HostSidecar;
   /** State of an earlier run; used up by the start. */
   #snapshot: Snapshot | undefined;
   /** Why the latest reload of the definition files changed nothing. */
@@ -42,8 +64,7 @@ export class LocalAgent implements AsyncDisposable {
   #lastSession: string | undefined;
   readonly #readiness = new Waiters();
 
-  constructor(host: Host, options: { client: ControlPlane; settings: AgentSettings; snapshot: Snapshot | undefined }) {
-    const { client, settings, snapshot } = options;
+  constructor(host: Host, { client, settings, snapshot, identities, dial, audit }: LocalAgentParts) {
     const { node, labels } = settings;
     this.#host = host;
     this.#settings = settings;
@@ -67,7 +88,18 @@ export class LocalAgent implements AsyncDisposable {
         },
       ),
     );
-    this.#catalogs = this.#stack.use(catalogCache(host, client, () => this.#keeper.touch()));
+    this.#catalogs = this.#stack.use(
+      catalogCache(host, client, (name) => {
+        this.sidecar.catalogChanged(name);
+        this.#keeper.touch();
+      }),
+    );
+    this.#rules = this.#stack.use(
+      rulesCache(host, { client, node, labels }, (name) => {
+        this.sidecar.rulesChanged(name);
+        this.#keeper.touch();
+      }),
+    );
     this.#sink = new FileSink(host);
     this.#acknowledger = this.#stack.use(
       new Acknowledger(host, client.config, { subscriber: node, session: () => this.#syncer.state.session }),
@@ -84,6 +116,18 @@ export class LocalAgent implements AsyncDisposable {
     );
     this.#audit = this.#stack.use(
       new ConfigAudit(host, { client: client.config, instance: { id: node, labels }, configs: this.#configs }),
+    );
+    // Disposed after the services have left the registry: callers go elsewhere, and the connections under way end by themselves.
+    this.sidecar = this.#stack.use(
+      new HostSidecar(host, {
+        identities,
+        catalogs: this.#catalogs,
+        rules: this.#rules,
+        dial,
+        audit,
+        drainMs: settings.sidecarDrainMs,
+        onIngress: (id, port) => this.services.setIngress(id, port),
+      }),
     );
     this.#keeper = this.#stack.use(
       new SnapshotKeeper(host, this.#sink, { dataDir: settings.dataDir, take: () => this.#take() }),
@@ -111,7 +155,8 @@ export class LocalAgent implements AsyncDisposable {
     const snapshot = this.#snapshot;
     for (const { value, heardAtMs = snapshot?.savedAtMs ?? 0, revision = value.revision } of snapshot?.configs ?? []) {
       const { namespace, app, profile } = value;
-      this.#configs.seed({ namespace, app, profile }, { value, heardAtMs, revision });
+      for (const cache of [this.#configs, this.#rules])
+        cache.seed({ namespace, app, profile }, { value, heardAtMs, revision });
     }
     for (const { value, heardAtMs = snapshot?.savedAtMs ?? 0 } of snapshot?.catalogs ?? []) {
       const { namespace, service } = value;
@@ -119,6 +164,7 @@ export class LocalAgent implements AsyncDisposable {
     }
     this.services.start(snapshot, definitions.services);
     this.files.define(definitions.files);
+    this.sidecar.define(definitions.services);
     // After the files have pinned their configs: following those twice would waste a call each.
     this.#configs.followSeeds();
     this.#catalogs.followSeeds();
@@ -133,6 +179,7 @@ export class LocalAgent implements AsyncDisposable {
     this.services.define(services);
     this.#definitionProblem = undefined;
     this.files.define(files);
+    this.sidecar.define(services);
   }
 
   /** Notes that new definitions are not valid; the old ones stay in force. */
@@ -226,7 +273,7 @@ export class LocalAgent implements AsyncDisposable {
       ...(session === undefined ? {} : { session }),
       ...this.services.snapshot(),
       ...this.files.snapshot(),
-      configs: [...this.#configs.all()],
+      configs: [...this.#configs.all(), ...this.#rules.all()],
       catalogs: [...this.#catalogs.all()].map(({ revision: _revision, ...one }) => one),
     };
   }

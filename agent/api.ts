@@ -23,6 +23,7 @@ import {
 } from "#registry/api";
 import { EffectiveConfig, isMasked } from "#config-server/api";
 import { FileDefinition } from "./contract/files.ts";
+import { SidecarDefinition } from "./contract/sidecar.ts";
 
 export {
   addressProblem,
@@ -79,12 +80,17 @@ export const ServiceRequest = Type.Object(stated, { additionalProperties: false 
 export type ServiceRequest = Static<typeof ServiceRequest>;
 
 export const ServiceDefinition = Type.Object(
-  { id: Type.Optional({ ...Id, description: "Absent: NODE-NAME-PORT." }), ...stated },
+  {
+    id: Type.Optional({ ...Id, description: "Absent: NODE-NAME-PORT." }),
+    ...stated,
+    sidecar: Type.Optional(SidecarDefinition),
+  },
   { additionalProperties: false },
 );
 export type ServiceDefinition = Static<typeof ServiceDefinition>;
 
 export * from "./contract/files.ts";
+export * from "./contract/sidecar.ts";
 
 /** A definition file: YAML or JSON. */
 export const DefinitionFile = Type.Object(
@@ -143,6 +149,19 @@ export const LocalHealth = Type.Object({
 });
 export type LocalHealth = Static<typeof LocalHealth>;
 
+export const AgentIdentityStatus = Type.Object({
+  spiffeId: Type.String(),
+  serial: Type.String({ description: "Serial number of the certificate." }),
+  expiresAt: Type.String({
+    format: "date-time",
+    description: "End of the certificate, which is renewed at half its life.",
+  }),
+  controlUrls: Type.Array(Type.String(), { description: "Members of the control plane." }),
+  code: Type.Optional(Type.String({ description: "Code of the problem." })),
+  problem: Type.Optional(Type.String({ description: "Why the certificate is not valid or was not renewed." })),
+});
+export type AgentIdentityStatus = Static<typeof AgentIdentityStatus>;
+
 export const AgentStatus = Type.Object({
   node: Type.String(),
   connected: Type.Boolean({ description: "Whether the control plane answered the latest call." }),
@@ -151,6 +170,10 @@ export const AgentStatus = Type.Object({
   services: Type.Integer(),
   files: Type.Integer(),
   filesFailed: Type.Integer(),
+  identity: Type.Optional({
+    ...AgentIdentityStatus,
+    description: "Absent: the agent has not joined, and uses a token.",
+  }),
   problems: Type.Array(Type.Object({ code: Type.String(), detail: Type.String() }), {
     description:
       "Current problems: a definition file, a file or a snapshot that cannot be written, a server that is away.",
@@ -175,6 +198,17 @@ export const AgentErrors = defineErrors("AGENT", {
   SNAPSHOT_NOT_KEPT: { status: 500, title: "Snapshot not written" },
   FOLDER_UNUSABLE: { status: 500, title: "Folder not usable" },
   NOT_LISTENING: { status: 500, title: "Local API not listening" },
+  ALREADY_JOINED: { status: 409, title: "This host has joined already" },
+  JOIN_TOKEN_INVALID: { status: 400, title: "Not a join token" },
+  JOIN_TOKEN_SPENT: { status: 409, title: "Join token was used" },
+  JOIN_NEEDS_TLS: { status: 400, title: "A join needs TLS" },
+  JOIN_INCOMPLETE: { status: 409, title: "A join was interrupted" },
+  JOIN_UNANSWERED: { status: 503, title: "No answer to the join" },
+  CLOCK_WRONG: { status: 409, title: "Clock of this machine is wrong" },
+  IDENTITY_DAMAGED: { status: 500, title: "Identity of this host not usable" },
+  CERTIFICATE_ENDED: { status: 401, title: "Certificate of this host has ended" },
+  CERTIFICATE_NOT_YET_VALID: { status: 401, title: "Certificate of this host not valid yet" },
+  CERTIFICATE_NOT_RENEWED: { status: 503, title: "Certificate not renewed" },
   OWNER_UNKNOWN: { status: 400, title: "User or group not known" },
   TOKEN_INVALID: { status: 401, title: "Token missing or not valid" },
   HOST_REFUSED: { status: 403, title: "Host not allowed" },

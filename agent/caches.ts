@@ -48,7 +48,24 @@ export function configCache(
   return cache;
 }
 
-export function catalogCache(host: Host, client: ControlPlane, onChange: () => void): CatalogCache {
+/** The rules between services: configs of their own, acknowledged as soon as they arrive. */
+export function rulesCache(
+  host: Host,
+  { client, node, labels }: { client: ControlPlane; node: string; labels: Readonly<Record<string, string>> },
+  onChange: (name: ConfigName) => void,
+): ConfigCache {
+  return new WatchCache<ConfigName, EffectiveConfig, EffectiveConfig>(host, {
+    what: "rules",
+    keyOf: ({ namespace, app, profile }) => `${namespace}/${app}/${profile}`,
+    fold: { gather: (_gathered, data) => data, apply: (_value, data) => data, empty: undefined },
+    watch: (name, { signal, onState }) =>
+      client.config.watch(name, { signal, onState, instance: { id: node, labels }, acknowledge: true }),
+    onChange,
+    isOlder,
+  });
+}
+
+export function catalogCache(host: Host, client: ControlPlane, onChange: (name: ServiceName) => void): CatalogCache {
   return new WatchCache<ServiceName, Resolved, ServiceDelta>(host, {
     what: "service",
     keyOf: ({ namespace, service }) => `${namespace}/${service}`,

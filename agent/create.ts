@@ -2,8 +2,11 @@
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { AppError, messageOf, TaskGroup, type Host } from "#base";
+import { OwnListeners } from "#base/address-class";
+import { machineAddresses, type DialRules } from "#base/dial";
 import * as configContract from "#config-server/api";
 import {
+  type AuditSink,
   BadTokens,
   closeHttpServer,
   createHttpServer,
@@ -24,6 +27,7 @@ import { guardLocalApi, isOpenPath } from "./local-access.ts";
 import { LocalSocket } from "./local-socket.ts";
 import { localTokens, type LocalToken } from "./local-tokens.ts";
 import { agentPlugin } from "./plugin.ts";
+import { NO_SERVICE_IDENTITIES, type ServiceIdentities } from "./service-identities.ts";
 import type { AgentSettings } from "./settings.ts";
 import { loadSnapshot, makeFolder } from "./snapshot.ts";
 
@@ -54,10 +58,19 @@ export interface AgentParts {
   /** The way of forwarded requests, apart from the client's, so that they do not delay the agent's own calls. Absent: none. */
   readonly way?: ControlWay;
   readonly settings: AgentSettings;
+  /** The certificates of this host's services. Absent: the agent has none of its own either. */
+  readonly identities?: ServiceIdentities;
+  /** Where the sidecar may connect to. Absent: everywhere but the addresses that nothing connects to. */
+  readonly dial?: DialRules;
+  /** Records the callers that the sidecar refuses. */
+  readonly audit?: AuditSink;
 }
 
 /** @throws AGENT_DEFINITION_INVALID, AGENT_FOLDER_UNUSABLE */
-export async function createAgent(parentHost: Host, { client, way, settings }: AgentParts): Promise<RunningAgent> {
+export async function createAgent(parentHost: Host, parts: AgentParts): Promise<RunningAgent> {
+  const { client, way, settings, audit } = parts;
+  const { identities = NO_SERVICE_IDENTITIES } = parts;
+  const { dial = { loopback: true, own: new OwnListeners(machineAddresses) } } = parts;
   const log = parentHost.log.child({ role: "agent" });
   const host: Host = { ...parentHost, log };
   const files = new DefinitionFiles(host, settings);
@@ -68,7 +81,7 @@ export async function createAgent(parentHost: Host, { client, way, settings }: A
   const tokens = await localTokens(host, settings);
 
   await using starting = new AsyncDisposableStack();
-  const agent = starting.use(new LocalAgent(host, { client, settings, snapshot }));
+  const agent = starting.use(new LocalAgent(host, { client, settings, snapshot, identities, dial, audit }));
   const tasks = starting.use(new TaskGroup(log));
   const { app, socket } = createLocalApi(host, { agent, way, settings, tokens });
   starting.defer(() => closeHttpServer(host, app));

@@ -29,12 +29,15 @@ import {
   type LocalRegistration,
   type Reload,
   type ServiceDefinition,
+  sidecarProblem,
+  type SidecarDefinition,
 } from "./api.ts";
 import type { WantedTemplate } from "./core/plan.ts";
 
 export interface DefinedService {
   readonly name: ClaimName;
   readonly registration: LocalRegistration;
+  readonly sidecar?: SidecarDefinition | undefined;
 }
 
 export interface DefinedFile {
@@ -231,8 +234,12 @@ function lineOf(document: Document, lines: LineCounter, field: string): number {
   return 1;
 }
 
-function checkService(source: DefinitionSource, field: string, { address, checks = [] }: ServiceDefinition): void {
-  const unfit = addressProblem(address);
+function checkService(
+  source: DefinitionSource,
+  field: string,
+  { address, checks = [], sidecar = {} }: ServiceDefinition,
+): void {
+  const unfit = addressProblem(address) ?? sidecarProblem(sidecar);
   if (unfit) throw source.invalid(`${field}${unfit.field}`, unfit.message);
   const seen = new Set<string>();
   for (const [i, check] of checks.entries()) {
@@ -264,9 +271,14 @@ export function serviceOf(definition: ServiceDefinition, { node, address }: Defi
     name,
     namespace = DEFAULT_NAMESPACE,
     id = `${idPart(node)}-${name}-${definition.port}`,
+    sidecar,
     ...rest
   } = definition;
-  return { name: { namespace, service: name, id }, registration: { address, ...rest } };
+  return {
+    name: { namespace, service: name, id },
+    registration: { address, ...rest },
+    ...(sidecar ? { sidecar } : {}),
+  };
 }
 
 function fileOf(definition: FileDefinition, folder: string): DefinedFile {

@@ -47,6 +47,8 @@ export class HeldServices implements AsyncDisposable {
   readonly #parts: HeldServicesParts;
   readonly #checks: LocalChecks;
   readonly #held = new Map<string, HeldService>();
+  /** Ports of the ingresses that accept connections, by the id of the service. */
+  readonly #ingresses = new Map<string, number>();
   #lastIncarnation = 0;
   /** State of an earlier run, while the start restores it. */
   #earlier: Snapshot | undefined;
@@ -128,6 +130,24 @@ export class HeldServices implements AsyncDisposable {
     const current = syncer.state.claims.get(claimKeyOf(name)) ?? { registration: stated, incarnation };
     const registration = { ...current.registration, lifecycle };
     syncer.dispatch({ type: "claim", name, registration, incarnation: current.incarnation });
+  }
+
+  /** Registers the ingress of a service from now on; undefined: no longer. */
+  setIngress(id: string, port: number | undefined): void {
+    if (this.#ingresses.get(id) === port) return;
+    if (port === undefined) this.#ingresses.delete(id);
+    else this.#ingresses.set(id, port);
+    const held = this.#held.get(id);
+    const claim = held && this.#parts.syncer.state.claims.get(claimKeyOf(held.name));
+    if (!claim?.wanted) return;
+    const { ingress: _before, ...rest } = claim.registration;
+    const registration = { ...rest, ...this.#ingressOf(id) };
+    this.#parts.syncer.dispatch({ type: "claim", name: claim.name, registration, incarnation: claim.incarnation });
+  }
+
+  #ingressOf(id: string): Pick<LocalRegistration, "ingress"> {
+    const port = this.#ingresses.get(id);
+    return port === undefined ? {} : { ingress: { port } };
   }
 
   /**
@@ -237,6 +257,7 @@ export class HeldServices implements AsyncDisposable {
     const weight = stated.weight ?? this.#weightSoFar(key, known);
     const registration = {
       ...stated,
+      ...this.#ingressOf(name.id),
       ...(lifecycle === undefined ? {} : { lifecycle }),
       ...(weight === undefined ? {} : { weight }),
     };

@@ -12,6 +12,15 @@ export interface ServiceIdentities {
   hold(name: { readonly namespace: string; readonly service: string }): HeldIdentity;
 }
 
+/** For an agent without a certificate of its own. */
+export const NO_SERVICE_IDENTITIES: ServiceIdentities = {
+  hold: () => ({
+    source: { current: undefined, onChange: () => () => {} },
+    problem: "this agent has no certificate of its own: join it with `posthouse agent join`",
+    release: () => {},
+  }),
+};
+
 export interface HeldIdentity {
   readonly source: IdentitySource;
   /** Why there is no certificate yet, or why the last renewal failed. */

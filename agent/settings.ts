@@ -48,6 +48,8 @@ export interface AgentSettings {
   readonly fullSyncSeconds: number;
   /** Absolute paths of the programs that checks of type exec may run. */
   readonly execAllow: readonly string[];
+  /** Milliseconds that a stop, or a definition that is gone, leaves to the connections of the sidecar under way. */
+  readonly sidecarDrainMs: number;
   /** Whether a clean stop deregisters the services at once; otherwise they stay until the session lapses. */
   readonly leaveOnStop: boolean;
 }
@@ -65,5 +67,6 @@ export const AGENT_DEFAULTS = Object.freeze({
   sessionTtlSeconds: 30,
   fullSyncSeconds: 60,
   execAllow: Object.freeze([]) as readonly string[],
+  sidecarDrainMs: 10_000,
   leaveOnStop: true,
 });

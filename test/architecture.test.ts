@@ -23,14 +23,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   "kernel/authorization": ["#base"],
   "kernel/http": ["#base", "#base/address-class", "#authorization", "#authorization/api"],
   "kernel/identity": ["#base", "#base/files", "#base/state-file", "#authorization", "#changes", "#http", "#store"],
-  sidecar: [
-    "#base",
-    "#base/dial",
-    "#base/yaml",
-    "#config-server/api",
-    "#gateway/balancing",
-    "#identity/core",
-  ],
+  sidecar: ["#base", "#base/dial", "#base/yaml", "#config-server/api", "#gateway/balancing", "#identity/core"],
   client: [
     "#base",
     "#base/files",
@@ -89,6 +82,8 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   ],
   agent: [
     "#base",
+    "#base/address-class",
+    "#base/dial",
     "#base/formats",
     "#flags",
     "#health",
@@ -128,6 +123,8 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#identity/api",
     "#identity/core",
     "#sidecar",
+    "#sidecar/api",
+    "#sidecar/control",
     "#sidecar/rules",
     "#timeline",
     "#traffic",
@@ -180,10 +177,19 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** An `api.ts` is a contract: shapes and codes, and nothing else; it may be built on another contract. */
-const CONTRACT_MAY = new Set(["#base", "typebox", "#changes/api", "#registry/api", "#config-server/api"]);
+const CONTRACT_MAY = new Set([
+  "#base",
+  "#authorization/api",
+  "typebox",
+  "#changes/api",
+  "#registry/api",
+  "#config-server/api",
+]);
 /** A core may import its own folder, its `../api.ts` and these. */
 const CORE_MAY = new Set([
   "#base",
+  // Pure.
+  "#authorization",
   "#gateway/balancing",
   "#traffic/api",
   "#base/address-class",
