@@ -10,6 +10,7 @@ export {
 } from "./calls/caller.ts";
 export type { Instance } from "./calls/config.ts";
 export type { DiscoveryQuery, InstanceName } from "./calls/registry.ts";
+export { workloadCalls, type WorkloadCalls } from "./calls/workload.ts";
 export { carry, type CarriedAnswer } from "./carry.ts";
 export { Client } from "./client.ts";
 export { catalogFold, type Catalog, type CatalogDelta } from "./core/catalog.ts";

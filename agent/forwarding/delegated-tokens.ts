@@ -3,7 +3,7 @@
  * local token; it is short-lived, kept in memory, and renewed at half its life.
  */
 import { AppError, type Host } from "#base";
-import { Client, ClientErrors, type ClientOptions } from "#client";
+import { ClientErrors, type ClientOptions, workloadCalls, type WorkloadCalls } from "#client";
 import { EVERY_NAME, type Principal } from "#http";
 import { AgentErrors } from "../api.ts";
 import { controlPlaneAway } from "./control-dispatcher.ts";
@@ -19,13 +19,13 @@ interface Kept {
 
 export class DelegatedTokens {
   readonly #host: Host;
-  readonly #client: Client;
+  readonly #calls: WorkloadCalls;
   readonly #kept = new Map<string, Kept>();
   readonly #pending = new Map<string, Promise<Kept>>();
 
   constructor(host: Host, options: ClientOptions) {
     this.#host = host;
-    this.#client = new Client(host, options);
+    this.#calls = workloadCalls(host, options);
   }
 
   /** @throws AGENT_CONTROL_PLANE_AWAY, AGENT_SERVICE_TOKEN_REFUSED */
@@ -60,7 +60,7 @@ export class DelegatedTokens {
     const { name, limits } = principal;
     const sentMs = this.#host.clock.monotonic();
     try {
-      const { token } = await this.#client.access.serviceToken({
+      const { token } = await this.#calls.serviceToken({
         ...(limits === undefined ? {} : { name }),
         ttlSeconds: SERVICE_TOKEN_SECONDS,
         ...narrowed("namespaces", limits?.namespaces),
