@@ -190,6 +190,8 @@ const CORE_MAY = new Set([
   "#base",
   // Pure.
   "#authorization",
+  // Pure.
+  "#authorization",
   "#gateway/balancing",
   "#traffic/api",
   "#base/address-class",
