@@ -8,7 +8,7 @@ import { type Store, VALUE_BYTES_MAX, View } from "#store";
 import { TRAFFIC_REPORT_MS, TrafficErrors, type TrafficReport, type TrafficView } from "./api.ts";
 import { TrafficBook } from "./core/book.ts";
 import { PendingTraffic, type TrafficRecord } from "./core/pending.ts";
-import { trafficView, type TrafficQuery } from "./core/view.ts";
+import { callsTo, type CallTo, trafficView, type TrafficQuery } from "./core/view.ts";
 
 const TRAFFIC_PREFIX = "/traffic/";
 
@@ -64,6 +64,11 @@ export class Traffic {
 
   view(query: TrafficQuery): TrafficView {
     return trafficView(this.#book, query, { nowMs: this.#host.clock.now(), sinceMs: this.#sinceMs });
+  }
+
+  /** Calls of the last hour to the services of a namespace, from every namespace. */
+  callsTo(namespace: string): CallTo[] {
+    return callsTo(this.#book, namespace, this.#host.clock.now());
   }
 
   /** Follows the store, and writes what was reported here, until the signal aborts. Give it to a TaskGroup. */

@@ -34,6 +34,7 @@ import { quotasPlugin } from "#quotas";
 import * as quotasContract from "#quotas/api";
 import { membersPlugin, registryPlugin } from "#registry";
 import * as registryContract from "#registry/api";
+import * as sidecarContract from "#sidecar/api";
 import { timelinePlugin } from "#timeline";
 import * as timelineContract from "#timeline/api";
 import { trafficPlugin } from "#traffic";
@@ -42,6 +43,7 @@ import { ConsoleFiles } from "../console/files.ts";
 import { CONSOLE_PATH, consolePlugin } from "../console/plugin.ts";
 import { VERSION } from "../version.ts";
 import { namespacesPlugin } from "./namespaces.ts";
+import { serviceRulesRoutes } from "./service-rules.ts";
 import { systemPlugin } from "./system-plugin.ts";
 import type { Services, ServicesOptions } from "./services.ts";
 
@@ -107,6 +109,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
       Quotas: quotasContract,
       Traffic: trafficContract,
       Timeline: timelineContract,
+      ServiceRules: sidecarContract,
     },
   });
   const consoleFiles = new ConsoleFiles(options.consoleFolder);
@@ -163,6 +166,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   locksPlugin(app, locks);
   quotasPlugin(app, quotas);
   trafficPlugin(app, services.traffic);
+  serviceRulesRoutes(app, services);
   timelinePlugin(app, services.facts);
   accessPlugin(app, access);
   identityPlugin(app, { ...services.identity, badTokens });
