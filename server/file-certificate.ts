@@ -1,25 +1,19 @@
-/** The operator's certificate for listeners, from files that are checked once a second. A renewal needs no restart. */
-import { stat } from "node:fs/promises";
-import { type Host, messageOf, TaskGroup } from "#base";
+/** The operator's certificate for listeners, from files. */
+import type { Host } from "#base";
 import type { TlsMaterial, TlsSource } from "#http";
 import { readTls, type TlsFiles } from "./certificates.ts";
-
-/** Milliseconds between two checks. */
-const LOOK_MS = 1_000;
+import { WatchedFiles } from "./watched-files.ts";
 
 export class FileCertificate implements TlsSource, AsyncDisposable {
-  readonly #host: Host;
   readonly #files: TlsFiles;
+  readonly #watched: WatchedFiles;
   readonly #listeners = new Set<() => void>();
-  readonly #tasks: TaskGroup;
   #bundle = "";
   #material: Omit<TlsMaterial, "bundle"> | undefined;
-  #seen = "";
 
   constructor(host: Host, files: TlsFiles) {
-    this.#host = host;
     this.#files = files;
-    this.#tasks = new TaskGroup(host.log);
+    this.#watched = new WatchedFiles(host, [files.certFile, files.keyFile]);
   }
 
   get current(): TlsMaterial | undefined {
@@ -40,42 +34,11 @@ export class FileCertificate implements TlsSource, AsyncDisposable {
 
   /** @throws TLS_UNREADABLE, STATE_FILE_UNREADABLE, STATE_FILE_DAMAGED */
   async start(): Promise<void> {
-    await this.#read();
-    this.#tasks.run("certificate files of the listeners", async (signal) => {
-      while (!signal.aborted) {
-        await this.#host.clock.sleep(LOOK_MS, signal).catch(() => {});
-        if (!signal.aborted) await this.#look();
-      }
+    await this.#watched.start("certificate files of the listeners", async () => {
+      const { cert, key } = await readTls(this.#files);
+      this.#material = { certificate: cert, key };
+      this.#notify();
     });
-  }
-
-  async #look(): Promise<void> {
-    const seen = await this.#states();
-    if (seen === this.#seen) return;
-    // A pair that is half replaced is read again at its next change.
-    this.#seen = seen;
-    try {
-      await this.#read();
-      this.#host.log.info({ file: this.#files.certFile }, "the listeners serve the certificate that was replaced");
-    } catch (error) {
-      this.#host.log.error({ err: error }, `the last certificate stays in use: ${messageOf(error)}`);
-    }
-  }
-
-  async #read(): Promise<void> {
-    this.#seen = await this.#states();
-    const { cert, key } = await readTls(this.#files);
-    this.#material = { certificate: cert, key };
-    this.#notify();
-  }
-
-  /** A text that identifies the state of both files. A file that is missing while it is replaced counts as unchanged. */
-  async #states(): Promise<string> {
-    const states = [this.#files.certFile, this.#files.keyFile].map(async (path) => {
-      const { ino, size, mtimeMs } = await stat(path);
-      return `${ino} ${size} ${mtimeMs}`;
-    });
-    return (await Promise.all(states).catch(() => [this.#seen])).join();
   }
 
   #notify(): void {
@@ -83,6 +46,6 @@ export class FileCertificate implements TlsSource, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#tasks[Symbol.asyncDispose]();
+    await this.#watched[Symbol.asyncDispose]();
   }
 }

@@ -107,7 +107,8 @@ export async function issueOfflineToken(
   settings: Settings,
   { revokeOthers }: { revokeOthers: boolean },
 ): Promise<OfflineToken> {
-  await using store = await openStore(host, storeOptions(settings));
+  await using stack = new AsyncDisposableStack();
+  await using store = await openStore(host, await storeOptions(host, settings, { stack }));
   const access = new Access(host, store);
   const others = (await access.tokens.stored()).filter(({ policies }) => policies.includes("operator"));
   const { token } = await access.tokens.issue({ name: "operator", policies: ["operator"] }, "operator-token");
@@ -125,7 +126,8 @@ export async function repairOwnStore(
   settings: Settings,
   { dryRun }: { dryRun: boolean },
 ): Promise<RepairReport> {
-  const options = storeOptions(settings);
+  await using stack = new AsyncDisposableStack();
+  const options = await storeOptions(host, settings, { stack });
   if (options.engine === "lmdb") return repairStore(host, { folder: options.folder, dryRun });
   throw StoreErrors.INVALID(`Only the embedded store can be repaired, but the setting "store" is "${settings.store}".`);
 }

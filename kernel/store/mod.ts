@@ -19,6 +19,7 @@ export { openMemoryStore, type MemoryStoreOptions } from "./memory/engine.ts";
 export { SharedLease } from "./shared-lease.ts";
 export { View, type ViewOptions } from "./view.ts";
 export type { EtcdStoreOptions } from "./etcd/engine.ts";
+export type { EtcdTls, EtcdTlsSource } from "./etcd/members.ts";
 export type { LmdbStoreOptions } from "./lmdb/recovering.ts";
 export type { Dropped } from "./lmdb/salvage.ts";
 export type { RepairOptions, RepairReport } from "./lmdb/repair.ts";

@@ -14,6 +14,7 @@ import { ServerErrors } from "../api.ts";
 import { builtConsoleFolder } from "../console/folder.ts";
 import { CONSOLE_PATH } from "../console/plugin.ts";
 import { createControlApi } from "../control-api.ts";
+import { EtcdTlsFiles } from "../etcd-tls.ts";
 import { listenError } from "../listen-error.ts";
 import { logReleaseCheck } from "../log-level.ts";
 import { clustersIn, type Parts, has, listensAt, dialRules, reasons } from "./parts.ts";
@@ -35,10 +36,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
   const { Explainer, explainPlugin, gatewayCheckPlugin } = await loadExplain();
   let refusing: AppError | undefined;
   const store = stack.use(
-    await openStore(
-      host,
-      storeOptions(settings, (error) => (refusing = error)),
-    ),
+    await openStore(host, await storeOptions(host, settings, { stack, onRefusing: (error) => (refusing = error) })),
   );
   const control = stack.use(
     await createControlApi(host, {
@@ -110,16 +108,29 @@ function secretKeysOf(host: Host, { secretKeyFile, secretKeyCommand, store, data
   return ownKeyFile(host, path);
 }
 
-/** The options to open the store of the settings. `onRefusing` is called when the store begins to reject writes, with the reason. */
-export function storeOptions(settings: Settings, onRefusing?: (error: AppError | undefined) => void): StoreOptions {
+/**
+ * The options to open the store of the settings. `stack` owns what they need, and `onRefusing` is called when the store begins to reject
+ * writes, with the reason.
+ */
+export async function storeOptions(
+  host: Host,
+  settings: Settings,
+  {
+    stack,
+    onRefusing,
+  }: { readonly stack: AsyncDisposableStack; readonly onRefusing?: (error: AppError | undefined) => void },
+): Promise<StoreOptions> {
   if (settings.store === "memory") return { engine: "memory" };
   if (settings.store === "etcd") {
     return {
       engine: "etcd",
       endpoints: settings.etcdUrls,
+    const tls = stack.use(new EtcdTlsFiles(host, settings));
+    await tls.start();
       ...(settings.etcdUsername === undefined
         ? {}
         : { username: settings.etcdUsername, password: settings.etcdPassword ?? "" }),
+      tls,
     };
   }
   return {

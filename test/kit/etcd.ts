@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
+import { request as httpsRequest } from "node:https";
 import { createServer, type AddressInfo } from "node:net";
 import { eventually, tempFolder } from "./temp.ts";
 
@@ -22,22 +23,31 @@ async function stateOf(pid: number, task: string): Promise<string | undefined> {
   return /^State:\s+(\w)/m.exec(await readFile(`/proc/${pid}/task/${task}/status`, "utf8"))?.[1];
 }
 
+/** Files by which etcd accepts TLS only, and only clients with a certificate of the authority. */
+export interface EtcdCertificates {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly caFile: string;
+  /** A client's certificate, by which the kit sees whether etcd answers. */
+  readonly client: { readonly ca: string; readonly cert: string; readonly key: string };
+}
+
 /** Starts etcd and waits until it answers. @throws Error when etcd is not installed: the suite never skips */
-export async function withEtcd(): Promise<TestEtcd> {
-  const [etcd] = await withEtcdCluster(1);
+export async function withEtcd(tls?: EtcdCertificates): Promise<TestEtcd> {
+  const [etcd] = await withEtcdCluster(1, tls);
   return etcd as TestEtcd;
 }
 
 /** Several members that are one cluster. */
-export async function withEtcdCluster(size: number): Promise<TestEtcd[]> {
+export async function withEtcdCluster(size: number, tls?: EtcdCertificates): Promise<TestEtcd[]> {
   const ports = await freePorts(size * 2);
   const members = Array.from({ length: size }, (_, index) => ({
     name: `test${index}`,
-    endpoint: `http://127.0.0.1:${ports[index * 2]}`,
+    endpoint: `${tls ? "https" : "http"}://127.0.0.1:${ports[index * 2]}`,
     peer: `http://127.0.0.1:${ports[index * 2 + 1]}`,
   }));
   const cluster = members.map(({ name, peer }) => `${name}=${peer}`).join(",");
-  const started = await Promise.all(members.map((member) => memberOf(member, cluster)));
+  const started = await Promise.all(members.map((member) => memberOf(member, cluster, tls)));
   try {
     await Promise.all(started.map((etcd) => etcd.restart()));
   } catch (error) {
@@ -50,6 +60,7 @@ export async function withEtcdCluster(size: number): Promise<TestEtcd[]> {
 async function memberOf(
   { name, endpoint, peer }: { name: string; endpoint: string; peer: string },
   cluster: string,
+  tls: EtcdCertificates | undefined,
 ): Promise<TestEtcd> {
   const folder = await tempFolder();
   const args = [
@@ -63,6 +74,14 @@ async function memberOf(
     // A killed process loses nothing that the kernel has; only a machine would.
     ["--unsafe-no-fsync"],
     ["--log-level", "error"],
+    ...(tls
+      ? [
+          ["--cert-file", tls.certFile],
+          ["--key-file", tls.keyFile],
+          ["--trusted-ca-file", tls.caFile],
+          ["--client-cert-auth"],
+        ]
+      : []),
   ].flat();
 
   let child: ChildProcess | undefined;
@@ -94,8 +113,7 @@ async function memberOf(
       const started = child;
       const answer = await eventually("etcd answers", async () => {
         if (failure && started === child) return failure;
-        const response = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(1000) });
-        return ((await response.json()) as { health?: string }).health === "true";
+        return (await healthOf(endpoint, tls)).health === "true";
       });
       if (answer instanceof Error) throw answer;
     },
@@ -118,6 +136,16 @@ async function memberOf(
     },
   };
   return etcd;
+}
+
+async function healthOf(endpoint: string, tls: EtcdCertificates | undefined): Promise<{ health?: string }> {
+  const url = `${endpoint}/health`;
+  if (!tls) return (await (await fetch(url, { signal: AbortSignal.timeout(1000) })).json()) as { health?: string };
+  const request = httpsRequest(url, { ...tls.client, timeout: 1000 });
+  const [answer] = (await once(request.end(), "response")) as [AsyncIterable<Buffer>];
+  let text = "";
+  for await (const chunk of answer) text += chunk.toString();
+  return JSON.parse(text) as { health?: string };
 }
 
 async function freePorts(count: number): Promise<number[]> {

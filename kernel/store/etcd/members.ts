@@ -2,6 +2,7 @@
  * The members of an etcd cluster, one client each, and the choice of member. The choice is made here because etcd3's retries repeat
  * writes: 28 of 31,174 puts were applied twice when its defaults met a dying server.
  */
+import { isIP } from "node:net";
 import { InterceptingCall, type CallOptions, type Interceptor } from "@grpc/grpc-js";
 import { Etcd3, type IOptions } from "etcd3";
 import { AppError, messageOf, type Host } from "#base";
@@ -18,11 +19,18 @@ const KEEPALIVE_MS = 10_000;
 const KEEPALIVE_TIMEOUT_MS = 1000;
 
 export interface EtcdTls {
-  /** PEM of the authorities that sign the members' certificates. */
-  readonly ca: Buffer;
+  /** PEM of the authorities that sign the members' certificates. Absent: those of the system. */
+  readonly ca?: Buffer;
   /** PEM of this client's certificate and key, if the members require one. */
   readonly certificate?: Buffer;
   readonly key?: Buffer;
+}
+
+/** New certificates apply to new connections. */
+export interface EtcdTlsSource {
+  readonly current: EtcdTls;
+  /** Returns the function that ends it. */
+  onChange(listener: () => void): () => void;
 }
 
 export interface MembersOptions {
@@ -30,7 +38,8 @@ export interface MembersOptions {
   readonly endpoints: readonly string[];
   readonly username?: string | undefined;
   readonly password?: string | undefined;
-  readonly tls?: EtcdTls | undefined;
+  /** For https endpoints. */
+  readonly tls?: EtcdTlsSource | undefined;
   readonly deadlineMs?: number;
 }
 
@@ -47,16 +56,40 @@ interface Member {
 type Call<T> = (client: Etcd3, streams: Etcd3) => Promise<T>;
 
 export class Members implements Disposable {
-  readonly #members: Member[];
+  #members: Member[];
   #preferred = 0;
+  readonly #host: Host;
+  readonly #options: MembersOptions;
+  readonly #stack = new DisposableStack();
 
   constructor(host: Host, options: MembersOptions) {
     if (options.endpoints.length === 0) throw StoreErrors.INVALID("etcd needs at least one endpoint.");
-    this.#members = options.endpoints.map((endpoint) => ({
+    for (const endpoint of options.endpoints) requireHostName(endpoint);
+    this.#host = host;
+    this.#options = options;
+    this.#members = this.#connected();
+    this.#stack.defer(() => closeAll(this.#members));
+    this.#stack.defer(options.tls?.onChange(() => this.#reconnect()) ?? (() => {}));
+  }
+
+  #connected(): Member[] {
+    return this.#options.endpoints.map((endpoint) => ({
       endpoint,
-      client: new Etcd3(clientOptions(host, endpoint, options)),
-      streams: new Etcd3(clientOptions(host, endpoint, options)),
+      client: new Etcd3(clientOptions(this.#host, endpoint, this.#options)),
+      streams: new Etcd3(clientOptions(this.#host, endpoint, this.#options)),
     }));
+  }
+
+  /** New calls use new connections. The old ones close once their calls are over, and their watches then continue on the new ones. */
+  #reconnect(): void {
+    const before = this.#members;
+    this.#members = this.#connected();
+    const close = () => closeAll(before);
+    const cancel = this.#host.clock.after(this.#options.deadlineMs ?? CALL_DEADLINE_MS, close);
+    this.#stack.defer(() => {
+      cancel();
+      close();
+    });
   }
 
   /** For error messages. */
@@ -75,10 +108,7 @@ export class Members implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { client, streams } of this.#members) {
-      client.close();
-      streams.close();
-    }
+    this.#stack.dispose();
   }
 
   async #ask<T>(call: Call<T>, mayAskAnother: (error: unknown) => boolean): Promise<T> {
@@ -93,6 +123,23 @@ export class Members implements Disposable {
         throw asStoreError(error, endpoint);
       }
     }
+  }
+}
+
+/** gRPC takes an IP address for the name to verify, which Node rejects, so every call would fail with an error that nobody understands. */
+function requireHostName(endpoint: string): void {
+  if (!endpoint.startsWith("https:")) return;
+  const host = new URL(endpoint).hostname.replaceAll(/^\[|\]$/g, "");
+  if (isIP(host) === 0) return;
+  throw StoreErrors.INVALID(
+    `${endpoint} names etcd by an IP address, which cannot be verified over TLS. Use a host name that its certificate has.`,
+  );
+}
+
+function closeAll(members: readonly Member[]): void {
+  for (const { client, streams } of members) {
+    client.close();
+    streams.close();
   }
 }
 
@@ -146,15 +193,17 @@ function clientOptions(host: Host, endpoint: string, options: MembersOptions): I
       "grpc.max_reconnect_backoff_ms": 2000,
     },
     ...(username === undefined ? {} : { auth: { username, password: password ?? "" } }),
-    ...(tls === undefined
-      ? {}
-      : {
-          credentials: {
-            rootCertificate: tls.ca,
-            ...(tls.certificate ? { certChain: tls.certificate } : {}),
-            ...(tls.key ? { privateKey: tls.key } : {}),
-          },
-        }),
+    ...(endpoint.startsWith("https:") ? { credentials: credentialsOf(tls?.current ?? {}) } : {}),
+  };
+}
+
+/** gRPC verifies the member's certificate and its name in any case. */
+function credentialsOf({ ca, certificate, key }: EtcdTls): NonNullable<IOptions["credentials"]> {
+  return {
+    // Without an authority, gRPC uses those of the system. The type of etcd3 does not say so.
+    rootCertificate: ca as Buffer,
+    ...(certificate === undefined ? {} : { certChain: certificate }),
+    ...(key === undefined ? {} : { privateKey: key }),
   };
 }
 
