@@ -43,8 +43,8 @@ export async function startControlApi(parts: Parts): Promise<void> {
       store,
       releaseChecks: [gatewayReleaseCheckWith(filters), flagsReleaseCheck, logReleaseCheck, serviceRulesReleaseCheck],
       exposed: !isLoopback(settings.host),
-      consoleFolder: builtConsoleFolder(),
       tls: await parts.listenerCertificate.tlsAt(settings.host, { isApi: true }),
+      consoleFolder: builtConsoleFolder(),
       startMs: settings.storeStartSeconds * 1000,
       probeRules: {
         refuse: settings.probeRefuse,
@@ -69,6 +69,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
     }),
   );
   parts.control = control;
+  await parts.listenerCertificate.start(control.authority);
   const address = `${settings.host}:${settings.port}`;
   try {
     parts.addresses.controlApi = await control.app.listen({ host: settings.host, port: settings.port });
@@ -122,15 +123,15 @@ export async function storeOptions(
 ): Promise<StoreOptions> {
   if (settings.store === "memory") return { engine: "memory" };
   if (settings.store === "etcd") {
+    const tls = stack.use(new EtcdTlsFiles(host, settings));
+    await tls.start();
     return {
       engine: "etcd",
       endpoints: settings.etcdUrls,
-    const tls = stack.use(new EtcdTlsFiles(host, settings));
-    await tls.start();
+      tls,
       ...(settings.etcdUsername === undefined
         ? {}
         : { username: settings.etcdUsername, password: settings.etcdPassword ?? "" }),
-      tls,
     };
   }
   return {
