@@ -60,8 +60,14 @@ export const ACCESS_VERBS: readonly VerbRow[] = [
   {
     path: "login",
     group: CHANGE,
-    summary: "check a token at the server, and store it in a context",
+    summary: "sign in by a browser, or by a token, and store the token in a context",
     load: () => import("../verbs/login.ts"),
+  },
+  {
+    path: "logout",
+    group: CHANGE,
+    summary: "end the token of a login, and forget it",
+    load: () => import("../verbs/logout.ts"),
   },
   {
     path: "context",

@@ -3,6 +3,7 @@ import type { Host } from "#base";
 import { tokenCalls } from "./access.ts";
 import { Caller, type ClientOptions } from "./caller.ts";
 import { configCalls, type ConfigCalls } from "./config.ts";
+import { deviceLoginCalls } from "./device-logins.ts";
 import { lockCalls, type LockCalls } from "./locks.ts";
 import { gatewayCalls, quotaCalls, systemCalls, trafficCalls } from "./others.ts";
 import { registryCalls, type RegistryCalls } from "./registry.ts";
@@ -12,6 +13,7 @@ export interface ControlCalls {
   readonly locks: LockCalls;
   readonly config: ConfigCalls;
   readonly access: ReturnType<typeof tokenCalls>;
+  readonly deviceLogins: ReturnType<typeof deviceLoginCalls>;
   readonly quotas: ReturnType<typeof quotaCalls>;
   readonly gateway: ReturnType<typeof gatewayCalls>;
   readonly system: ReturnType<typeof systemCalls>;
@@ -26,6 +28,7 @@ export function controlCalls(host: Host, options: ClientOptions): ControlCalls {
     locks: lockCalls(caller),
     config: configCalls(caller),
     access: tokenCalls(caller),
+    deviceLogins: deviceLoginCalls(caller),
     quotas: quotaCalls(caller),
     gateway: gatewayCalls(caller),
     system: systemCalls(caller),

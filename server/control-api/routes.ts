@@ -46,8 +46,9 @@ import { namespacesPlugin } from "./namespaces.ts";
 import { serviceRulesRoutes } from "./service-rules.ts";
 import { systemPlugin } from "./system-plugin.ts";
 import type { Services, ServicesOptions } from "./services.ts";
+import { type SignInOptions, signInRoutes } from "./sign-in.ts";
 
-export interface RoutesOptions extends Pick<ServicesOptions, "store" | "certificates"> {
+export interface RoutesOptions extends Pick<ServicesOptions, "store" | "certificates">, SignInOptions {
   /** Whether other machines can reach the API. /metrics then needs a token too. */
   readonly exposed: boolean;
   /** Absent: plain HTTP. */
@@ -172,6 +173,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   identityPlugin(app, { ...services.identity, badTokens });
   serviceTokenPlugin(app, access);
   signInPlugin(app, { host, access, badTokens });
+  signInRoutes(app, { host, store: options.store, access, badTokens }, options);
   options.extend?.(app, access);
   app.addHook("preClose", async () => {
     await Promise.all(

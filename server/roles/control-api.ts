@@ -17,6 +17,7 @@ import { createControlApi } from "../control-api.ts";
 import { EtcdTlsFiles } from "../etcd-tls.ts";
 import { listenError } from "../listen-error.ts";
 import { logReleaseCheck } from "../log-level.ts";
+import { oidcSettings, publicUrlOf } from "./sign-in.ts";
 import { clustersIn, type Parts, has, listensAt, dialRules, reasons } from "./parts.ts";
 
 export async function startControlApi(parts: Parts): Promise<void> {
@@ -55,6 +56,8 @@ export async function startControlApi(parts: Parts): Promise<void> {
       },
       configSources: settings.configSources,
       secretKeys: secretKeysOf(host, settings),
+      oidc: await oidcSettings(settings),
+      publicUrl: () => publicUrlOf(parts),
       notReady: () => reasons(parts),
       certificates: () => parts.certificates,
       degraded: () => (refusing ? [`store: ${refusing.message}`] : []),

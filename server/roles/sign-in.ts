@@ -5,6 +5,7 @@ import { messageOf } from "#base";
 import { isLoopback } from "#http";
 import { type SettingName, type Settings, spellings } from "#settings";
 import { ServerErrors } from "../api.ts";
+import type { Parts } from "./parts.ts";
 
 /** Addresses that mean every interface, and so are not the address of anything. */
 const EVERY_INTERFACE: ReadonlySet<string> = new Set(["0.0.0.0", "::", "[::]"]);
@@ -42,6 +43,11 @@ export async function oidcSettings(settings: Settings): Promise<OidcSettings | u
     ca: await textOf("oidcCaFile", settings.oidcCaFile),
     sessionSeconds: settings.oidcSessionSeconds,
   };
+}
+
+/** The address of the console as browsers use it; undefined while nobody knows it. */
+export function publicUrlOf({ settings, addresses }: Pick<Parts, "settings" | "addresses">): string | undefined {
+  return settings.publicUrl ?? (EVERY_INTERFACE.has(settings.host) ? undefined : addresses.controlApi);
 }
 
 async function clientSecret({ oidcClientSecret: secret, oidcClientSecretFile: file }: Settings) {

@@ -1,6 +1,6 @@
 /** A control API in this process over a store of its own, and a client that goes straight into it. */
 import type { FastifyInstance } from "fastify";
-import type { Access } from "#access";
+import type { Access, OidcSettings } from "#access";
 import type { Host } from "#base";
 import { Client, injectTransport } from "#client";
 import type { KeySource, ReleaseCheck, SourceSettings } from "#config-server";
@@ -35,6 +35,9 @@ export interface TestControlOptions {
   readonly secretKeys?: KeySource;
   readonly probeRules?: ReachRules;
   readonly consoleFolder?: string;
+  /** The identity provider of people, and the address that it sends browsers back to. */
+  readonly oidc?: OidcSettings;
+  readonly publicUrl?: () => string | undefined;
   /** The certificate of its listener. Absent: plain HTTP. */
   readonly tls?: TlsSource;
   /** Routes of a role that the control API itself does not have, such as explanations of gateways. */
@@ -57,6 +60,8 @@ export async function withControl(options: TestControlOptions = {}): Promise<Tes
       ...(options.tls === undefined ? {} : { tls: { source: options.tls, requestClientCertificate: true } }),
       startMs: 5_000,
       ...(options.consoleFolder === undefined ? {} : { consoleFolder: options.consoleFolder }),
+      ...(options.oidc === undefined ? {} : { oidc: options.oidc }),
+      ...(options.publicUrl === undefined ? {} : { publicUrl: options.publicUrl }),
       ...(options.extend === undefined ? {} : { extend: options.extend }),
       notReady: () => [],
     }),

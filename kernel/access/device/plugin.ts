@@ -30,7 +30,7 @@ export interface DevicePluginParts {
   readonly logins: DeviceLogins;
   readonly badTokens: BadTokens;
   /** The address of the console as browsers use it; undefined: unknown. */
-  readonly publicUrl?: (() => string) | undefined;
+  readonly publicUrl: () => string | undefined;
 }
 
 export function devicePlugin(untyped: FastifyInstance, parts: DevicePluginParts): void {
@@ -59,7 +59,7 @@ function deviceRoutes(untyped: FastifyInstance, { host, logins, badTokens, publi
       const waitSeconds = starts.mustWait(request.ip);
       if (waitSeconds !== undefined) throw tooMany(`${request.ip} has started too many logins.`);
       const started = await logins.start({ device: request.body.device, address: request.ip });
-      const base = publicUrl?.();
+      const base = publicUrl();
       const { verificationPath } = started;
       return reply.code(201).send({
         ...started,

@@ -34,8 +34,8 @@ export interface OidcSignInParts {
   readonly provider: OidcProvider;
   readonly seal: StateSeal;
   readonly people: People;
-  /** The address of the console as browsers use it, such as `https://console.example`. */
-  readonly publicUrl: () => string;
+  /** The address of the console as browsers use it, such as `https://console.example`; undefined until it is known. */
+  readonly publicUrl: () => string | undefined;
 }
 
 export class OidcSignIn {
@@ -54,11 +54,7 @@ export class OidcSignIn {
 
   /** Whether browsers use TLS, perhaps to a proxy in front. */
   get isTls(): boolean {
-    return new URL(this.#parts.publicUrl()).protocol === "https:";
-  }
-
-  get publicUrl(): string {
-    return this.#parts.publicUrl();
+    return this.#publicUrl().protocol === "https:";
   }
 
   /** Where the browser goes, and what it keeps meanwhile. `at`: host and port that the browser used. */
@@ -68,7 +64,7 @@ export class OidcSignIn {
     readonly cookie: string;
   }> {
     const { provider, seal } = this.#parts;
-    const publicUrl = new URL(this.publicUrl);
+    const publicUrl = this.#publicUrl();
     // The provider sends the browser to that address, and cookies of another host would be missing there.
     if (new URL(`${publicUrl.protocol}//${at}`).host !== publicUrl.host) {
       throw OidcErrors.WRONG_ADDRESS(
@@ -111,6 +107,13 @@ export class OidcSignIn {
       once: `${USED_PREFIX}${digest("sha256", state.state, "hex")}`,
     });
     return { opened, returnTo: returnPath(state.returnTo) };
+  }
+
+  /** @throws HTTP_UNAVAILABLE while the API does not listen yet */
+  #publicUrl(): URL {
+    const known = this.#parts.publicUrl();
+    if (known !== undefined) return new URL(known);
+    throw HttpErrors.UNAVAILABLE("The address of the console is not known yet. Try again shortly.");
   }
 
   #secret(): string {

@@ -23,6 +23,12 @@ export function providerProblem(library: typeof OpenIdClient, error: unknown): A
         { cause: error, extra: { providerError: words(code) } },
       );
     }
+    if (cause instanceof library.WWWAuthenticateChallengeError) {
+      return OidcErrors.REFUSED(
+        `The identity provider does not accept posthouse as its client (status ${cause.status}). ${adviceFor("invalid_client")}`,
+        { cause: error, extra: { providerError: "invalid_client" } },
+      );
+    }
     if (cause instanceof Response && (cause.status >= SERVER_FAULT || cause.status === 429)) {
       return OidcErrors.PROVIDER_UNAVAILABLE(
         `The identity provider answered with status ${cause.status}. Try again, or sign in by a token.`,
