@@ -1,6 +1,6 @@
 /** A browser against a control API in this process: keeps its cookie, and sends what browsers send. */
 import { expect } from "vitest";
-import type { TestControl } from "#test/kit";
+import { eventually, type TestControl } from "#test/kit";
 
 export const ORIGIN = "http://127.0.0.1:8500";
 /** Headers that a browser adds to a request of a page of the console. */
@@ -53,6 +53,8 @@ export async function issue(control: TestControl, request: object): Promise<{ id
   const { status, json } = await control.call("POST", "/v1/tokens", request);
   expect(status).toBe(201);
   const headers = { authorization: `Bearer ${String(json["token"])}` };
-  await expect.poll(async () => (await control.call("GET", "/v1/me", undefined, headers)).status).toBe(200);
+  await eventually("the token is known", async () => {
+    return (await control.call("GET", "/v1/me", undefined, headers)).status === 200;
+  });
   return json as { id: string; token: string };
 }
