@@ -9,6 +9,7 @@ import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
 import type { Settings } from "#settings";
 import { openStore, repairStore, StoreErrors, type RepairReport } from "#store";
+import { readControlTls } from "./control-tls.ts";
 import { ListenerCertificate } from "./listener-tls.ts";
 import { refusePlaintext } from "./plaintext.ts";
 import { requireFreePorts } from "./ports.ts";
@@ -69,6 +70,7 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
     listenerCertificate: stack.use(
       new ListenerCertificate(host, { settings, hasAuthority: settings.roles.includes("registry") }),
     ),
+    controlTls: await readControlTls(settings),
     addresses: {},
     listeners: new OwnListeners(machineAddresses),
     control: undefined,

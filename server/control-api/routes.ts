@@ -18,6 +18,7 @@ import {
   BadTokens,
   createHttpServer,
   type ListenerTls,
+  peerCertificateOf,
   DATA_AGE_HEADER,
   HttpErrors,
   registerOpenApi,
@@ -93,6 +94,10 @@ export async function createRoutes(host: Host, services: Services, options: Rout
     badTokens,
     sessions,
     browser: (cookie) => access.signIns.authenticate(cookie),
+    certificate: async (request) => {
+      const der = peerCertificateOf(request);
+      return der && access.principalOfPeer(authority.verifyPeer(der));
+    },
     isCurrent: (principal) => access.isCurrent(principal) && !authority.isRevoked(principal.serial ?? ""),
   });
   const about = { title: "posthouse control API", version: VERSION };
