@@ -24,6 +24,7 @@ import { FileSink } from "./file-sink.ts";
 import { HeldServices } from "./held-services.ts";
 import { HostFiles } from "./host-files.ts";
 import { HostSidecar } from "./host-sidecar.ts";
+import type { AgentIdentity } from "./identity/agent-identity.ts";
 import type { ServiceIdentities } from "./service-identities.ts";
 import type { AgentSettings } from "./settings.ts";
 import { SnapshotKeeper, type Snapshot } from "./snapshot.ts";
@@ -36,6 +37,7 @@ export interface LocalAgentParts {
   readonly settings: AgentSettings;
   readonly snapshot: Snapshot | undefined;
   readonly identities: ServiceIdentities;
+  readonly identity: Pick<AgentIdentity, "status"> | undefined;
   /** Where the sidecar may connect to. */
   readonly dial: DialRules;
   readonly audit: AuditSink | undefined;
@@ -44,6 +46,7 @@ export interface LocalAgentParts {
 export class LocalAgent implements AsyncDisposable {
   readonly #host: Host;
   readonly #settings: AgentSettings;
+  readonly #identity: LocalAgentParts["identity"];
   readonly #stack = new AsyncDisposableStack();
   readonly #configs;
   readonly #catalogs;
@@ -64,7 +67,8 @@ export class LocalAgent implements AsyncDisposable {
   #lastSession: string | undefined;
   readonly #readiness = new Waiters();
 
-  constructor(host: Host, { client, settings, snapshot, identities, dial, audit }: LocalAgentParts) {
+  constructor(host: Host, { client, settings, snapshot, identities, identity, dial, audit }: LocalAgentParts) {
+    this.#identity = identity;
     const { node, labels } = settings;
     this.#host = host;
     this.#settings = settings;
@@ -230,6 +234,7 @@ export class LocalAgent implements AsyncDisposable {
 
   status(): AgentStatus {
     return statusOf({
+      identity: this.#identity?.status(),
       node: this.#settings.node,
       sync: this.#syncer.state,
       services: this.services.size,

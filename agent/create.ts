@@ -11,6 +11,7 @@ import {
   closeHttpServer,
   createHttpServer,
   isLoopback,
+  type ListenerTls,
   registerOpenApi,
   registerOperations,
   registerPages,
@@ -23,6 +24,7 @@ import type { ControlPlane } from "./caches.ts";
 import { DefinitionFiles } from "./definition-files.ts";
 import { agentFlags } from "./flags.ts";
 import { type ControlWay, forwardControlApi, hasControlToken } from "./forwarding/forwarding.ts";
+import type { AgentIdentity } from "./identity/agent-identity.ts";
 import { guardLocalApi, isOpenPath } from "./local-access.ts";
 import { LocalSocket } from "./local-socket.ts";
 import { localTokens, type LocalToken } from "./local-tokens.ts";
@@ -58,6 +60,10 @@ export interface AgentParts {
   /** The way of forwarded requests, apart from the client's, so that they do not delay the agent's own calls. Absent: none. */
   readonly way?: ControlWay;
   readonly settings: AgentSettings;
+  /** The identity of this host, after a join. Absent: the agent uses a token, or is a part of the control plane's process. */
+  readonly identity?: Pick<AgentIdentity, "start" | "status"> | undefined;
+  /** TLS of the local API's port. Absent: plain HTTP. */
+  readonly tls?: ListenerTls | undefined;
   /** The certificates of this host's services. Absent: the agent has none of its own either. */
   readonly identities?: ServiceIdentities;
   /** Where the sidecar may connect to. Absent: everywhere but the addresses that nothing connects to. */
@@ -68,7 +74,7 @@ export interface AgentParts {
 
 /** @throws AGENT_DEFINITION_INVALID, AGENT_FOLDER_UNUSABLE */
 export async function createAgent(parentHost: Host, parts: AgentParts): Promise<RunningAgent> {
-  const { client, way, settings, audit } = parts;
+  const { client, way, settings, audit, identity, tls } = parts;
   const { identities = NO_SERVICE_IDENTITIES } = parts;
   const { dial = { loopback: true, own: new OwnListeners(machineAddresses) } } = parts;
   const log = parentHost.log.child({ role: "agent" });
@@ -81,9 +87,9 @@ export async function createAgent(parentHost: Host, parts: AgentParts): Promise<
   const tokens = await localTokens(host, settings);
 
   await using starting = new AsyncDisposableStack();
-  const agent = starting.use(new LocalAgent(host, { client, settings, snapshot, identities, dial, audit }));
+  const agent = starting.use(new LocalAgent(host, { client, settings, snapshot, identities, identity, dial, audit }));
   const tasks = starting.use(new TaskGroup(log));
-  const { app, socket } = createLocalApi(host, { agent, way, settings, tokens });
+  const { app, socket } = createLocalApi(host, { agent, way, settings, tokens, tls });
   starting.defer(() => closeHttpServer(host, app));
   const running = starting.move();
 
@@ -97,6 +103,7 @@ export async function createAgent(parentHost: Host, parts: AgentParts): Promise<
   };
   return {
     async listen() {
+      identity?.start();
       agent.start(definitions);
       const listeners = await listenLocally(app, { socket, settings });
       tasks.run("definitions", (signal) => files.follow(reload, signal));
@@ -115,14 +122,15 @@ interface LocalApiParts {
   readonly way: ControlWay | undefined;
   readonly settings: AgentSettings;
   readonly tokens: readonly LocalToken[];
+  readonly tls: ListenerTls | undefined;
 }
 
 /** The local API with its guard and pages, not listening yet. */
 function createLocalApi(
   host: Host,
-  { agent, way, settings, tokens }: LocalApiParts,
+  { agent, way, settings, tokens, tls }: LocalApiParts,
 ): { readonly app: FastifyInstance; readonly socket: LocalSocket } {
-  const app = createHttpServer(host, { name: "agent" });
+  const app = createHttpServer(host, { name: "agent", tls });
   const socket = new LocalSocket(host, app, settings);
   app.addHook("onClose", () => socket[Symbol.asyncDispose]());
   const badTokens = new BadTokens(host, "agent");

@@ -1,11 +1,12 @@
 /** The status of the agent: counts, and the current problems with their codes. */
 import type { AppError } from "#base";
 import type { SetName } from "#config-server/api";
-import { AgentErrors, type AgentStatus, type LocalFile } from "./api.ts";
+import { AgentErrors, type AgentIdentityStatus, type AgentStatus, type LocalFile } from "./api.ts";
 import { inSync, type SyncState } from "./core/sync-state.ts";
 
 export interface StatusParts {
   readonly node: string;
+  readonly identity: AgentIdentityStatus | undefined;
   readonly sync: SyncState;
   readonly services: number;
   readonly files: readonly LocalFile[];
@@ -16,7 +17,7 @@ export interface StatusParts {
 }
 
 export function statusOf(parts: StatusParts): AgentStatus {
-  const { node, sync, services, files } = parts;
+  const { node, identity, sync, services, files } = parts;
   return {
     node,
     connected: sync.connected === true,
@@ -25,13 +26,24 @@ export function statusOf(parts: StatusParts): AgentStatus {
     services,
     files: files.length,
     filesFailed: files.filter((file) => file.state === "failed").length,
+    ...(identity === undefined ? {} : { identity }),
     problems: problemsOf(parts),
   };
 }
 
-function problemsOf({ sync, files, older, definitionProblem, snapshotProblem }: StatusParts): AgentStatus["problems"] {
+function problemsOf({
+  identity,
+  sync,
+  files,
+  older,
+  definitionProblem,
+  snapshotProblem,
+}: StatusParts): AgentStatus["problems"] {
   const problems: AgentStatus["problems"] = [];
   const report = ({ code }: { code: string }, detail: string) => problems.push({ code, detail });
+  if (identity?.code !== undefined && identity.problem !== undefined) {
+    report({ code: identity.code }, identity.problem);
+  }
   if (definitionProblem) report(definitionProblem, definitionProblem.message);
   if (sync.connected === false) {
     report(AgentErrors.SERVER_AWAY, "The control plane does not answer; the agent serves what it knows.");

@@ -11,6 +11,7 @@ import type { Settings } from "#settings";
 import { openStore, repairStore, StoreErrors, type RepairReport } from "#store";
 import { readControlTls } from "./control-tls.ts";
 import { ListenerCertificate } from "./listener-tls.ts";
+import { openHostIdentity } from "./host-identity.ts";
 import { refusePlaintext } from "./plaintext.ts";
 import { requireFreePorts } from "./ports.ts";
 import { ROLES } from "./roles.ts";
@@ -61,6 +62,8 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
   refusePlaintext(settings);
   await closeFolder(host, settings.data);
   await using stack = new AsyncDisposableStack();
+  const identity = await openHostIdentity(host, settings);
+  if (identity) stack.use(identity);
   const parts: Parts = {
     host: await withTelemetry(host, settings, stack),
     settings,
@@ -68,12 +71,17 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
     notReady: [],
     certificates: [],
     listenerCertificate: stack.use(
-      new ListenerCertificate(host, { settings, hasAuthority: settings.roles.includes("registry") }),
+      new ListenerCertificate(host, {
+        settings,
+        hasAuthority: settings.roles.includes("registry"),
+        identity: identity?.source,
+      }),
     ),
     controlTls: await readControlTls(settings),
     addresses: {},
     listeners: new OwnListeners(machineAddresses),
     control: undefined,
+    identity,
   };
   await requireFreePorts(settings);
   for (const role of ROLES) if (role.wanted(settings)) await role.start(parts);

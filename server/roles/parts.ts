@@ -1,10 +1,11 @@
 /** State that the roles of one process share: its parts, its addresses, and the connection to the control plane. */
 import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
+import type { AgentIdentity } from "#agent";
 import { randomId, type Host } from "#base";
 import type { OwnListeners } from "#base/address-class";
 import type { DialRules } from "#base/dial";
-import { Client, fetchTransport, injectTransport } from "#client";
+import { Client, type ControlTls, fetchTransport, injectTransport } from "#client";
 import type { ClusterView } from "#gateway";
 import { isLoopback } from "#http";
 import { type RoleName, type Settings, spellings } from "#settings";
@@ -39,10 +40,14 @@ export interface Parts {
   readonly certificates: { readonly name: string; readonly expiresAtMs: number }[];
   /** The certificate of this process's own listeners. */
   readonly listenerCertificate: ListenerCertificate;
+  /** How this process verifies a control plane in another process, and by which certificate it calls it. */
+  readonly controlTls: ControlTls;
   readonly addresses: Addresses;
   /** The ports of this process and of its control plane. Neither checks nor the gateway connect to them. */
   readonly listeners: OwnListeners;
   control: ControlApi | undefined;
+  /** The identity of this host, if it has joined a control plane and uses no token. */
+  readonly identity: AgentIdentity | undefined;
   /** The clusters of this process's gateway, once it has started. */
   clusters?: () => Promise<ReadonlyMap<string, ClusterView>>;
 }
@@ -84,7 +89,7 @@ export function clientFor(parts: Parts, name: string, policies: readonly string[
 
 /** The transport and token of a role of this process: directly into the control API, or over the network. */
 export function wayFor(parts: Parts, name: string, policies: readonly string[], of = name) {
-  const { host, settings, control, stack, listeners } = parts;
+  const { host, settings, control, stack } = parts;
   const subscriber = `${name.replace(" ", "-")}-${randomId(host.random, SUBSCRIBER_ID_BYTES)}`;
   if (control) {
     return {
@@ -93,18 +98,28 @@ export function wayFor(parts: Parts, name: string, policies: readonly string[], 
       subscriber,
     };
   }
+  const { identity } = parts;
+  if (identity) {
+    listensElsewhere(parts, identity.control.urls);
+    return { transport: identity.transport, token: undefined, subscriber };
+  }
   if (settings.token === undefined) {
     throw ServerErrors.SETTINGS_CONFLICT(
-      `A ${name} in a separate process needs a token for ${settings.controlUrls.join(", ")}: ${spellings("token")}.`,
+      `A ${name} in a separate process needs a token for ${settings.controlUrls.join(", ")}: ${spellings("token")}. ` +
+        "Or let this host join: posthouse agent join https://HOST:8500 --join-token TOKEN.",
     );
   }
-  for (const url of settings.controlUrls) {
+  listensElsewhere(parts, settings.controlUrls);
+  const transport = stack.use(fetchTransport({ urls: settings.controlUrls, tls: parts.controlTls }));
+  return { transport, token: settings.token, subscriber };
+}
+
+/** The control plane is not a service, so nothing connects to it as one. */
+function listensElsewhere({ stack, listeners }: Parts, urls: readonly string[]): void {
+  for (const url of urls) {
     const { hostname, port, protocol } = new URL(url);
-    // The control plane is not a service either, so nothing connects to it as one.
     stack.defer(listeners.add({ host: hostname, port: Number(port) || (protocol === "https:" ? 443 : 80) }));
   }
-  const transport = stack.use(fetchTransport({ urls: settings.controlUrls }));
-  return { transport, token: settings.token, subscriber };
 }
 
 /** Parts that are not ready yet, for people. */

@@ -16,13 +16,13 @@ import type { FromWorker, RelayedRequest, ToWorker } from "./messages.ts";
 
 /** The main process's end, for one worker. */
 export class Relay implements Disposable {
-  readonly #way: { readonly transport: Transport; readonly token: string };
+  readonly #way: { readonly transport: Transport; readonly token: string | undefined };
   readonly #post: (message: ToWorker) => Promise<void>;
   readonly #open = new Map<number, AbortController>();
 
   /** `post` resolves once the message has left, so that a worker that does not read delays only its own responses. */
   constructor(
-    way: { readonly transport: Transport; readonly token: string },
+    way: { readonly transport: Transport; readonly token: string | undefined },
     post: (message: ToWorker) => Promise<void>,
   ) {
     this.#way = way;
@@ -37,7 +37,7 @@ export class Relay implements Disposable {
       const answer = await transport.request({
         method,
         path,
-        headers: { ...headers, authorization: `Bearer ${token}` },
+        headers: { ...headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
         ...(body === undefined ? {} : { body }),
         ...(raw === undefined ? {} : { raw }),
         ...(repeatable === undefined ? {} : { repeatable }),

@@ -33,7 +33,7 @@ export interface WorkersOptions {
   readonly start: Omit<WorkerStart, "worker" | "workers" | "replaces" | "dial">;
   readonly dial: DialRules;
   /** The connection of this process to the control plane; undefined without one. */
-  readonly way: { readonly transport: Transport; readonly token: string } | undefined;
+  readonly way: { readonly transport: Transport; readonly token: string | undefined } | undefined;
 }
 
 /** The place of one worker. Its process changes with each restart. */
