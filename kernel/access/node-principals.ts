@@ -23,11 +23,13 @@ export interface AccessNode {
 export interface AccessNodes {
   /** Undefined for a node that never joined or was removed. */
   nodeOf(kind: "agent" | "gateway", name: string): AccessNode | undefined;
+  /** Whether a certificate was revoked, as those of a node are when it is removed or another host takes its name. */
+  isRevoked(serial: string): boolean;
   /** All of them, for the list of those that have a policy. */
   list(): readonly PolicyNode[];
 }
 
-export const NO_NODES: AccessNodes = { nodeOf: () => undefined, list: () => [] };
+export const NO_NODES: AccessNodes = { nodeOf: () => undefined, isRevoked: () => false, list: () => [] };
 
 /** Undefined: no principal. A member of the control plane does not call its own API. */
 export function peerPrincipal(peer: PeerIdentity, nodes: AccessNodes, book: PolicyBook): Principal | undefined {

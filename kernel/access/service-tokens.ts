@@ -20,15 +20,17 @@ const POLICIES = ["service"] as const;
 const TOKENS_PER_AGENT_MAX = 1_024;
 
 /** The agent that took a token. */
-interface Parent {
+export interface TokenParent {
   readonly id: string;
-  readonly kind: Principal["kind"];
+  readonly name: string;
   readonly tokenId?: string;
+  /** Serial number of its certificate at that time. */
+  readonly serial?: string;
 }
 
 interface ServiceTokenRecord {
   readonly name: string;
-  readonly parent: Parent;
+  readonly parent: TokenParent;
   readonly sha256: string;
   readonly limits: Limits;
   readonly secretApps: readonly string[];
@@ -40,7 +42,7 @@ const hash = (secret: string) => digest("sha256", secret, "buffer");
 export interface ServiceTokenParts {
   readonly book: PolicyBook;
   /** Whether the token or the node of an agent is still valid. */
-  readonly isParentCurrent: (parent: Parent) => boolean;
+  readonly isParentCurrent: (parent: TokenParent) => boolean;
 }
 
 export class ServiceTokens {
@@ -89,11 +91,7 @@ export class ServiceTokens {
     const secret = randomId(this.#host.random, SECRET_BYTES);
     const record: ServiceTokenRecord = {
       name: nameOf(caller, name),
-      parent: {
-        id: caller.id,
-        kind: caller.kind,
-        ...(caller.tokenId === undefined ? {} : { tokenId: caller.tokenId }),
-      },
+      parent: parentOf(caller),
       sha256: hash(secret).toString("hex"),
       limits: serviceLimits(own, asked),
       secretApps: serviceSecretApps(caller.secretApps ?? [], asked.apps),
@@ -176,6 +174,10 @@ export class ServiceTokens {
       ...(isLimited(limits) ? { limits } : {}),
     };
   }
+}
+
+function parentOf({ id, name, tokenId, serial }: Principal): TokenParent {
+  return { id, name, ...(tokenId === undefined ? {} : { tokenId }), ...(serial === undefined ? {} : { serial }) };
 }
 
 /**

@@ -26,6 +26,7 @@ export function createIdentity(host: Host, { store, secretKeys, access, trustDom
       const node = authority.nodeOf({ kind, name });
       return node && { limits: limitsOf(node) };
     },
+    isRevoked: (serial) => authority.isRevoked(serial),
     list: () =>
       [...authority.state.nodes.values()].map((node) => ({
         text: `${node.kind} ${node.name}`,
