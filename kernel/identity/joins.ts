@@ -4,7 +4,7 @@
  */
 import { hash, timingSafeEqual, X509Certificate as NodeCertificate } from "node:crypto";
 import { decodeJson, encodeJson, type Host, randomId } from "#base";
-import { commit, type KnownEntries, SharedLease } from "#store";
+import { commit, SharedLease, type StoreEntry } from "#store";
 import {
   CERTIFICATE_SECONDS,
   IdentityErrors,
@@ -88,10 +88,14 @@ export class Joins {
   /** Uses a token, and issues the first certificate of the node. @throws the IDENTITY_JOIN_ and IDENTITY_NODE_ errors */
   async join({ token, csr: pem, name }: JoinRequest): Promise<Issued & { readonly node: NodeRecord }> {
     const [, id = "", secret = ""] = FORM.exec(token) ?? [];
-    // Neither a request that is not valid nor an authority that cannot issue may use up the token.
+    const key = `${JOIN_TOKENS_PREFIX}${id}`;
+    const { entries } = await this.#authority.store.range({ key });
+    const stored = usable(entries[0], secret, this.#host.clock.now());
+    // Only now, because reading a request costs more than rejecting a token. A bad request, or an authority that cannot issue, must not
+    // use up the token.
     const csr = await readCsr(pem);
     await this.#authority.requireIssuing();
-    const node = await this.#redeem(id, secret, name);
+    const node = await this.#redeem(id, secret, { stored, name });
     const workload = { kind: node.kind, name: node.name };
     const spiffeId = formatSpiffeId({ trustDomain: this.#authority.trustDomain, workload });
     if (csr.spiffeId !== undefined && csr.spiffeId !== spiffeId) {
@@ -104,16 +108,18 @@ export class Joins {
     return { ...issued, node };
   }
 
-  async #redeem(id: string, secret: string, given: string | undefined): Promise<NodeRecord> {
-    const key = `${JOIN_TOKENS_PREFIX}${id}`;
+  async #redeem(
+    id: string,
+    secret: string,
+    { stored, name: given }: { readonly stored: JoinTokenRecord; readonly name: string | undefined },
+  ): Promise<NodeRecord> {
     const { store } = this.#authority;
-    const { entries } = await store.range({ key });
-    const named = entries[0] && decodeJson<JoinTokenRecord>(entries[0].value);
-    const name = named?.name ?? given;
-    const nodeAt = named && name !== undefined ? [{ key: nodeKey(named.kind, name) }] : [];
+    const key = `${JOIN_TOKENS_PREFIX}${id}`;
+    const name = stored.name ?? given;
+    const nodeAt = name === undefined ? [] : [{ key: nodeKey(stored.kind, name) }];
     const { result } = await this.#lease.use((lease) =>
       commit(store, [{ key }, ...nodeAt], (known) => {
-        const record = usable(known, key, secret, this.#host.clock.now());
+        const record = usable(known.get(key), secret, this.#host.clock.now());
         const node = this.#nodeOf(id, record, given);
         if (record.name === undefined && known.has(nodeKey(node.kind, node.name))) {
           throw IdentityErrors.NODE_NAME_TAKEN(
@@ -232,8 +238,7 @@ export class Joins {
 const sha256 = (text: string) => hash("sha256", text, "hex");
 
 /** The token's record, if it can be used. @throws IDENTITY_JOIN_TOKEN_INVALID, _USED, _EXPIRED */
-function usable(known: KnownEntries, key: string, secret: string, nowMs: number): JoinTokenRecord {
-  const entry = known.get(key);
+function usable(entry: StoreEntry | undefined, secret: string, nowMs: number): JoinTokenRecord {
   const record = entry && decodeJson<JoinTokenRecord>(entry.value);
   if (!record || !timingSafeEqual(Buffer.from(record.sha256, "hex"), hash("sha256", secret, "buffer"))) {
     throw IdentityErrors.JOIN_TOKEN_INVALID(

@@ -65,6 +65,14 @@ async function requireAuthority(
   if (!one.ca) throw not("is not an authority: its basic constraints do not say CA:TRUE");
   if (nowMs >= one.validToDate.getTime()) throw not(`expired at ${one.validToDate.toISOString()}`);
   if (nowMs < one.validFromDate.getTime()) throw not(`is not valid before ${one.validFromDate.toISOString()}`);
+  const issuer = chain[at + 1] ?? one;
+  if (!one.checkIssued(issuer) || !one.verify(issuer.publicKey)) {
+    throw not(
+      issuer === one
+        ? "is the last one, but it is not a root: it did not sign itself. Append its issuers up to the root"
+        : "was not issued by the certificate after it",
+    );
+  }
   const x509 = await x509Library();
   const read = new x509.X509Certificate(one.raw);
   const usage = read.getExtension(x509.KeyUsagesExtension)?.usages;
@@ -77,13 +85,6 @@ async function requireAuthority(
   if (levels !== undefined && levels < below) {
     throw not(`allows ${levels} authorities below it (path length), but ${below} would follow`);
   }
-  const issuer = chain[at + 1] ?? one;
-  if (one.checkIssued(issuer) && one.verify(issuer.publicKey)) return;
-  throw not(
-    issuer === one
-      ? "is the last one, but it is not a root: it did not sign itself. Append its issuers up to the root"
-      : "was not issued by the certificate after it",
-  );
 }
 
 function invalid(field: string, detail: string): Error {

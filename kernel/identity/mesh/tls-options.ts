@@ -1,0 +1,42 @@
+/** The TLS of the mesh, on both sides: versions 1.2 and 1.3, AEAD ciphers, no resumption. */
+import { constants } from "node:crypto";
+import type { PeerCertificate, SecureContextOptions } from "node:tls";
+import { formatSpiffeId, spiffeIdOfNames, type IdentityMaterial } from "../core/mod.ts";
+
+const CIPHERS = [
+  "TLS_AES_128_GCM_SHA256",
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+].join(":");
+
+/**
+ * No tickets: a resumed session would carry the result of an earlier verification past the end of a certificate and past a change of
+ * the trusted roots.
+ */
+export function meshTlsOptions({ key, certificate, bundle }: IdentityMaterial): SecureContextOptions {
+  return {
+    key,
+    cert: certificate,
+    ca: bundle,
+    ciphers: CIPHERS,
+    minVersion: "TLSv1.2",
+    maxVersion: "TLSv1.3",
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  };
+}
+
+/** In place of the check of a host name: the server must be this workload. */
+export function requireServer(spiffeId: string): (host: string, certificate: PeerCertificate) => Error | undefined {
+  return (_host, { subjectaltname }) => {
+    const id = spiffeIdOfNames(subjectaltname);
+    const found = id && formatSpiffeId(id);
+    if (found === spiffeId) return undefined;
+    const error = new Error(`the certificate is for ${found ?? "no workload"}, and ${spiffeId} is required`);
+    return Object.assign(error, { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+  };
+}
