@@ -59,9 +59,10 @@ async function signInUrl(host: Host, server: Server): Promise<string | undefined
 }
 
 /** Prints everything in one write, so that a reader of a pipe receives it as a whole. */
-function announce({ addresses, firstToken }: Server, data: string, signIn: string | undefined): void {
+function announce({ addresses, firstToken, outside }: Server, data: string, signIn: string | undefined): void {
   const rows: [string, string | undefined][] = [
     ["control API", addresses.controlApi],
+    ["fingerprint", outside?.fingerprint && `${outside.fingerprint} (of its certificate authority)`],
     ["console", addresses.console],
     ["sign in", signIn && `${signIn} (one use, 10 minutes)`],
     ["gateway", addresses.gateway],
@@ -74,10 +75,21 @@ function announce({ addresses, firstToken }: Server, data: string, signIn: strin
   ];
   const lines = [`posthouse ${VERSION} is up`];
   for (const [name, value] of rows) if (value !== undefined) lines.push(`  ${name.padEnd(14)}${value}`);
+  if (outside) lines.push("", ...howToJoin(outside));
   if (firstToken !== undefined) {
     lines.push("", "  operator token, shown only once and stored as a hash:", `  ${firstToken}`);
   }
   say([...lines, ""].join("\n"));
+}
+
+/** What a person does on another machine. A join token contains the fingerprint. */
+function howToJoin({ url, fingerprint }: NonNullable<Server["outside"]>): string[] {
+  const pin = fingerprint === undefined ? "" : ` --fingerprint ${fingerprint}`;
+  return [
+    "  on another machine, a person signs in, and an agent joins with a token of `posthouse join-token create agent`:",
+    `  posthouse login --control-urls ${url}${pin} --token -`,
+    `  posthouse agent join ${url} --join-token TOKEN`,
+  ];
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */

@@ -25,12 +25,14 @@ const STOP_MS_MAX = 3_000;
 export interface DemoTarget {
   readonly addresses: Readonly<Addresses>;
   readonly ownToken: string | undefined;
+  readonly controlTransport: Transport | undefined;
 }
 
-export async function startDemo(host: Host, { addresses, ownToken }: DemoTarget): Promise<AsyncDisposable> {
+export async function startDemo(host: Host, target: DemoTarget): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
-  const { agentSocket, controlApi, gateway } = addresses;
-  if (agentSocket === undefined || controlApi === undefined || ownToken === undefined) {
+  const { addresses, ownToken: token, controlTransport: transport } = target;
+  const { agentSocket, gateway } = addresses;
+  if (agentSocket === undefined || transport === undefined || token === undefined) {
     throw new Error(
       "--demo requires the roles registry, config-server and agent in this process, and a data folder with a short path",
     );
@@ -42,8 +44,7 @@ export async function startDemo(host: Host, { addresses, ownToken }: DemoTarget)
     services.push(service);
     await register(agent, name, service.port);
   }
-  const transport = stack.use(fetchTransport({ urls: [controlApi] }));
-  const hasRoutes = await releaseRoutes(new Client(host, { transport, token: ownToken }));
+  const hasRoutes = await releaseRoutes(new Client(host, { transport, token }));
   const whyNot = await whyNotThroughGateway(host, { gateway, hasRoutes });
   process.stdout.write(offerOf(services, { gateway, whyNot }));
   const owned = stack.move();

@@ -3,8 +3,10 @@
  * after itself, and a stop is the start in reverse.
  */
 import { chmod, mkdir, stat } from "node:fs/promises";
+import { hostname } from "node:os";
 import { Access, signInPath, type TokenSummary } from "#access";
 import { type Host, messageOf } from "#base";
+import { injectTransport, type Transport } from "#client";
 import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
 import type { Settings } from "#settings";
@@ -34,6 +36,10 @@ export interface Server extends AsyncDisposable {
   readonly firstToken: string | undefined;
   /** An operator's token that only this process knows and that ends with it. Absent without the control API. */
   readonly ownToken: string | undefined;
+  /** Calls into the control API of this process, without its port. Absent without the control API. */
+  readonly controlTransport: Transport | undefined;
+  /** For the people of other machines: how they verify the control API, and its address for them. Absent without TLS. */
+  readonly outside: { readonly url: string; readonly fingerprint: string | undefined } | undefined;
   /** Parts that are not ready yet, for people; empty when all are ready. */
   notReady(): string[];
   /** A new address that signs in a browser once, as the operator "console". Undefined without the control API. */
@@ -94,6 +100,8 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
     addresses: parts.addresses,
     firstToken: parts.control?.firstToken?.token,
     ownToken: parts.control?.access.internalToken({ name: "this process", policies: ["operator"] }),
+    controlTransport: parts.control && injectTransport(parts.control.app),
+    outside: outsideOf(parts),
     notReady: () => reasons(parts),
     signInUrl: async () => {
       const { control, addresses } = parts;
@@ -103,6 +111,17 @@ export async function createServer(host: Host, settings: Settings): Promise<Serv
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+function outsideOf({ addresses, control, settings }: Parts): Server["outside"] {
+  if (!control || addresses.controlApi?.startsWith("https:") !== true) return undefined;
+  const { port } = new URL(addresses.controlApi);
+  const isWildcard = settings.host === "0.0.0.0" || settings.host === "::";
+  const name = isWildcard ? hostname().toLowerCase() : settings.host;
+  const host = name.includes(":") ? `[${name}]` : name;
+  // The operator's certificate comes from another authority.
+  const fingerprint = settings.tlsCertFile === undefined ? control.authority.fingerprint : undefined;
+  return { url: `https://${host}:${port}`, fingerprint };
 }
 
 /** A new operator token, and the other operator tokens: revoked, or still valid. */

@@ -16,6 +16,7 @@ import { CONSOLE_PATH } from "../console/plugin.ts";
 import { createControlApi } from "../control-api.ts";
 import { EtcdTlsFiles } from "../etcd-tls.ts";
 import { listenError } from "../listen-error.ts";
+import type { ListenerCertificate } from "../listener-tls.ts";
 import { logReleaseCheck } from "../log-level.ts";
 import { oidcSettings, publicUrlOf } from "./sign-in.ts";
 import { clustersIn, type Parts, has, listensAt, dialRules, reasons } from "./parts.ts";
@@ -45,6 +46,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
       releaseChecks: [gatewayReleaseCheckWith(filters), flagsReleaseCheck, logReleaseCheck, serviceRulesReleaseCheck],
       exposed: !isLoopback(settings.host),
       tls: await parts.listenerCertificate.tlsAt(settings.host, { isApi: true }),
+      trustDomain: settings.trustDomain,
       consoleFolder: builtConsoleFolder(),
       startMs: settings.storeStartSeconds * 1000,
       probeRules: {
@@ -73,6 +75,8 @@ export async function startControlApi(parts: Parts): Promise<void> {
   );
   parts.control = control;
   await parts.listenerCertificate.start(control.authority);
+  // The authority's own certificates renew themselves; nobody needs a reminder of their end.
+  if (settings.tlsCertFile !== undefined) parts.certificates.push(endOf(parts.listenerCertificate));
   const address = `${settings.host}:${settings.port}`;
   try {
     parts.addresses.controlApi = await control.app.listen({ host: settings.host, port: settings.port });
@@ -81,6 +85,16 @@ export async function startControlApi(parts: Parts): Promise<void> {
   } catch (error) {
     throw listenError(error, address, spellings("port"));
   }
+}
+
+/** The operator's certificate, whose end moves when its file is replaced. */
+function endOf(certificate: ListenerCertificate): Parts["certificates"][number] {
+  return {
+    name: "listeners",
+    get expiresAtMs() {
+      return certificate.expiresAtMs ?? Infinity;
+    },
+  };
 }
 
 /**
