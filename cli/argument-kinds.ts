@@ -7,6 +7,8 @@ const BY_ARGUMENT: Readonly<Record<string, string>> = {
   source: "sources",
   key: "keys",
   proposal: "proposals",
+  policy: "policies",
+  subject: "bindings",
 };
 const BY_VERB: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "services show": { service: "services" },
@@ -15,8 +17,10 @@ const BY_VERB: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "services register": { id: "instances" },
   deregister: { id: "instances" },
   health: { id: "instances" },
-  "tokens revoke": { id: "tokens" },
-  "tokens inspect": { id: "tokens" },
+  "token revoke": { id: "tokens" },
+  "token rotate": { id: "tokens" },
+  "token inspect": { id: "tokens" },
+  "session end": { id: "sign-ins" },
   "locks break": { name: "locks" },
   lock: { name: "locks" },
   "route rm": { name: "routes" },

@@ -22,6 +22,10 @@ export const LIVE_NAMES: Readonly<Record<string, Names>> = {
   locks: async ({ client, namespace, signal }) =>
     (await client.locks.list({ namespace }, { signal })).locks.map(({ name }) => name),
   tokens: async ({ client, signal }) => (await client.access.tokens({ signal })).tokens.map(({ id }) => id),
+  policies: async ({ client, signal }) => (await client.access.policies({ signal })).policies.map(({ name }) => name),
+  bindings: async ({ client, signal }) =>
+    (await client.access.bindings({ signal })).bindings.map(({ subject }) => subject),
+  "sign-ins": async ({ client, signal }) => (await client.access.signIns({ signal })).signIns.map(({ id }) => id),
   keys: async ({ client, namespace, words: [set = ""], signal }) =>
     Object.keys((await client.config.effective(parseSetName(set, undefined, namespace), { signal })).items),
   proposals: async ({ client, namespace, words: [set = ""], signal }) => {

@@ -5,6 +5,7 @@ import { CONFIG_CHANGE_VERBS } from "./verb-tables/config-changes.ts";
 import { CONFIG_VERBS } from "./verb-tables/config.ts";
 import { GATEWAY_VERBS } from "./verb-tables/gateway.ts";
 import { OPERATION_VERBS } from "./verb-tables/operations.ts";
+import { POLICY_VERBS } from "./verb-tables/policies.ts";
 import { COMMAND_VERBS, RUN_VERBS } from "./verb-tables/run.ts";
 import { SERVICE_VERBS } from "./verb-tables/services.ts";
 
@@ -15,6 +16,7 @@ export const VERBS: readonly VerbRow[] = [
   ...CONFIG_CHANGE_VERBS,
   ...GATEWAY_VERBS,
   ...ACCESS_VERBS,
+  ...POLICY_VERBS,
   ...COMMAND_VERBS,
   ...OPERATION_VERBS,
 ];

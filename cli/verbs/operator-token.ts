@@ -25,7 +25,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
     terminal.err(
       isRevoking
         ? "revoked operator tokens, which no longer work:\n"
-        : "these operator tokens still work; revoke a lost one with `posthouse tokens revoke ID`, or all of them with --revoke-others:\n",
+        : "these operator tokens still work; revoke a lost one with `posthouse token revoke ID`, or all of them with --revoke-others:\n",
     );
     for (const { id, name, createdAt } of others) terminal.err(`  ${id}  ${name}, created ${createdAt}\n`);
   });

@@ -18,7 +18,7 @@ import type {
   TokenRequest,
   TokenRotation,
 } from "#access/api";
-import { enc, type Caller, type CallOptions } from "./caller.ts";
+import { enc, queryOf, type Caller, type CallOptions } from "./caller.ts";
 
 /** The revision that a change expects: 0 if there must be nothing, absent if it does not matter. */
 export interface ExpectedRevision {
@@ -75,10 +75,8 @@ function policyCalls(caller: Caller) {
     deleteBinding: (subject: string, expected: ExpectedRevision = {}) =>
       change<void>("DELETE", `/v1/bindings/${enc(subject)}`, undefined, expected),
     /** Whether the caller, or another subject, may do an action, and why. */
-    aclCheck: (query: AclCheckQuery, options: CallOptions = {}) => {
-      const given = Object.entries(query).filter(([, value]) => value !== undefined) as [string, string][];
-      return caller.call<AclCheck>("GET", `/v1/acl/check?${new URLSearchParams(given)}`, undefined, options);
-    },
+    aclCheck: (query: AclCheckQuery, options: CallOptions = {}) =>
+      caller.call<AclCheck>("GET", `/v1/acl/check?${queryOf(query)}`, undefined, options),
   };
 }
 

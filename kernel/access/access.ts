@@ -16,11 +16,12 @@ import { HandOut } from "./hand-out.ts";
 import { newToken, secretHash } from "./new-token.ts";
 import { type AccessNodes, NO_NODES, type PeerIdentity, peerPrincipal } from "./node-principals.ts";
 import { People } from "./people.ts";
-import { SERVICE_TOKENS_PREFIX, ServiceTokens } from "./service-tokens.ts";
+import { SERVICE_TOKENS_PREFIX, ServiceTokens, type TokenParent } from "./service-tokens.ts";
 import { SignInDirectory } from "./sign-in-directory.ts";
 import { type IssuedLink, SIGN_INS_PREFIX, SignIns } from "./sign-ins.ts";
-import { BINDINGS_PREFIX, StoredBindings } from "./stored-bindings.ts";
-import { POLICIES_PREFIX, StoredPolicies } from "./stored-policies.ts";
+import { StoredBindings } from "./stored-bindings.ts";
+import { StoredPolicies } from "./stored-policies.ts";
+import { BINDINGS_PREFIX, POLICIES_PREFIX } from "./stored-records.ts";
 import { type BoundPolicies, currentRecord, type TokenHolders } from "./token-holder.ts";
 import {
   ACCESS_PREFIX,
@@ -96,7 +97,7 @@ export class Access {
     this.signInDirectory = new SignInDirectory(host, store, { holders: this.#holders, handOut, signIns, uses });
     this.serviceTokens = new ServiceTokens(host, store, {
       book: this.book,
-      isParentCurrent: ({ tokenId }) => tokenId === undefined || this.#isTokenCurrent(tokenId),
+      isParentCurrent: (parent) => this.#isParentCurrent(parent),
     });
     this.#view = this.#follow(host, store);
   }
@@ -263,8 +264,11 @@ export class Access {
     return isSameGrant(this.principalOfPeer({ workload: { kind, name }, serial, expiresAtMs }), principal);
   }
 
-  #isTokenCurrent(id: string): boolean {
-    const record = this.#tokens.get(id);
+  /** Whether the agent of a service token is still accepted: by its token, by its certificate, or as a part of a process. */
+  #isParentCurrent({ name, tokenId, serial }: TokenParent): boolean {
+    if (serial !== undefined) return this.#nodes.nodeOf("agent", name) !== undefined && !this.#nodes.isRevoked(serial);
+    if (tokenId === undefined) return true;
+    const record = this.#tokens.get(tokenId);
     const isHeld = record !== undefined && currentRecord(record, this.#holders) !== undefined;
     return isHeld && this.#host.clock.now() < (record.expiresAtMs ?? Infinity);
   }

@@ -24,7 +24,7 @@ export interface AclSubject {
 }
 
 /** @throws ACCESS_ACTION_UNKNOWN, ACCESS_FIELD_UNKNOWN */
-export function checkAccess(subject: AclSubject, query: AclCheckQuery, book: PolicyBook): AclCheck {
+export function checkAccess(subject: AclSubject, query: AclCheckQuery): AclCheck {
   const action = actionOf(query.action);
   const resource = resourceOf(action, query);
   const { allowed: isGranted, rule, why } = subject.rights.decide(action, resource);
@@ -36,9 +36,7 @@ export function checkAccess(subject: AclSubject, query: AclCheckQuery, book: Pol
     subject: subject.text,
     policies: [...subject.policies],
     ...(subject.limits === undefined ? {} : { limits: plainLimits(subject.limits) }),
-    ...(rule === undefined
-      ? {}
-      : { rule: { ...rule, effect: effectOf(rule, book) ?? (isGranted ? "allow" : "deny") } }),
+    ...(rule === undefined ? {} : { rule }),
     ...(limit === undefined ? {} : { limit }),
     ...(isGranted || rule !== undefined ? {} : { missing: missingRule(action, resource) }),
     why: sentence({ subject, action, resource, limit, isGranted, why }),
@@ -68,10 +66,6 @@ function resourceOf(action: Action, query: AclCheckQuery): Record<string, string
   });
 }
 
-function effectOf({ policy, index }: { policy: string; index: number }, book: PolicyBook) {
-  return book.policy(policy)?.rules[index]?.effect;
-}
-
 function sentence({
   subject,
   action,
@@ -94,6 +88,17 @@ function sentence({
   }
   if (limit === undefined) return `${start}.`;
   return `${start}, but its ${limit} are limited to ${subject.limits?.[limit]?.join(", ") || "(none)"}.`;
+}
+
+/** The rules of policies as sentences. */
+export function rightsText(names: readonly string[], book: PolicyBook): string[] {
+  return names.flatMap((name) =>
+    (book.policy(name)?.rules ?? []).map(({ effect, actions, on = {} }, index) => {
+      const fields = Object.entries(on).map(([field, globs]) => `${field} ${globs.join(", ")}`);
+      const does = effect === "deny" ? "denies" : "allows";
+      return `rule ${index + 1} of the policy ${name} ${does} ${actions.join(", ")} on ${fields.join("; ") || "everything"}`;
+    }),
+  );
 }
 
 /** Limits as routes show them. */

@@ -21,7 +21,7 @@ export function aclPlugin(untyped: FastifyInstance, access: Access): void {
         response: { 200: AclCheck },
       },
     },
-    (request) => checkAccess(subjectOf(access, principalOf(request), request.query), request.query, access.book),
+    (request) => checkAccess(subjectOf(access, principalOf(request), request.query), request.query),
   );
 }
 

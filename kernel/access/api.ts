@@ -102,6 +102,9 @@ const callerFields = {
 
 export const CallerInfo = Type.Object({
   ...callerFields,
+  rights: Type.Array(Type.String(), {
+    description: "The rules of its policies as sentences, in the words of refusals.",
+  }),
   expiresAt: Type.Optional(
     Type.String({ format: "date-time", description: "End of the session or token. Absent: until revoked." }),
   ),

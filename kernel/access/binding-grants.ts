@@ -6,7 +6,7 @@ import type { Policy, PolicyBook } from "#authorization";
 import { canonicalJson } from "#base";
 import { isLimited, limitsFor, type Limits } from "#http";
 import { narrowedPolicy } from "./core/narrowed-policy.ts";
-import type { StoredBinding } from "./stored-bindings.ts";
+import type { StoredBinding } from "./stored-records.ts";
 
 /** A person as the identity provider describes it. */
 export interface PersonNames {

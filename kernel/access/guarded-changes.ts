@@ -10,8 +10,7 @@ import { AccessErrors } from "./api.ts";
 import { isLimited } from "#http";
 import { keepsDoor } from "./core/lockout.ts";
 import { policyLookup } from "./policy-lookup.ts";
-import { BINDINGS_PREFIX, type StoredBinding } from "./stored-bindings.ts";
-import { POLICIES_PREFIX, type StoredPolicy } from "./stored-policies.ts";
+import { BINDINGS_PREFIX, POLICIES_PREFIX, type StoredBinding, type StoredPolicy } from "./stored-records.ts";
 import {
   ACCESS_PREFIX,
   CONSOLE_TOKEN_ID,

@@ -45,7 +45,7 @@ export class HandOut {
     if (missing === undefined) return;
     const { action, policy, index } = missing;
     throw AccessErrors.EXCEEDS_OWN(
-      `"${author.name}" cannot give ${to} what rule ${index + 1} of the policy ${policy} allows: it does not have ${action} itself ` +
+      `"${author.name}" cannot give ${to} what rule ${index} of the policy ${policy} allows: it does not have ${action} itself ` +
         "on all of these resources. Choose policies and limits within its own (GET /v1/me), or ask an operator.",
       { extra: { action, rule: { policy, index } } },
     );

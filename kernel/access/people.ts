@@ -72,7 +72,7 @@ export class People {
   async endOwn({ name, tokenId = "" }: Principal): Promise<void> {
     if (this.#holders.tokens.get(tokenId)?.signIn === undefined) {
       throw DeviceErrors.NOT_A_LOGIN(
-        `The token of "${name}" was issued, and not made by a login. An operator revokes it: posthouse tokens revoke ${tokenId || "ID"}`,
+        `The token of "${name}" was issued, and not made by a login. An operator revokes it: posthouse token revoke ${tokenId || "ID"}`,
       );
     }
     await this.#store.txn({ then: removalOf(tokenId) });

@@ -1,5 +1,5 @@
 /** The tokens, bindings and nodes that have a policy. */
-import type { StoredBinding } from "./stored-bindings.ts";
+import type { StoredBinding } from "./stored-records.ts";
 import { type TokenRecord, tokenLimits } from "./token-record.ts";
 import type { Limits } from "#http";
 

@@ -17,6 +17,7 @@ import {
   setSessionCookie,
 } from "#http";
 import type { Access } from "./access.ts";
+import { plainLimits, rightsText } from "./acl-check.ts";
 import { AccessErrors, CallerInfo, SessionInfo, SignInLink, SignInRequest } from "./api.ts";
 import type { OpenedSession } from "./sign-ins.ts";
 
@@ -86,7 +87,10 @@ function callerRoutes(untyped: FastifyInstance, access: Access): void {
       onSend: noStore,
       schema: { tags, summary: "The caller, and what it may do", response: { 200: CallerInfo } },
     },
-    (request) => callerInfo(principalOf(request)),
+    (request) => {
+      const principal = principalOf(request);
+      return { ...callerInfo(principal), rights: rightsText(principal.policies, access.book) };
+    },
   );
   app.post(
     "/v1/sign-in-links",
@@ -144,7 +148,7 @@ function sessionInfo({ principal, csrf, expiresAtMs }: BrowserSession): SessionI
   return { ...callerInfo(principal), csrf, expiresAt: new Date(expiresAtMs).toISOString() };
 }
 
-function callerInfo(principal: Principal): CallerInfo {
+function callerInfo(principal: Principal): Omit<CallerInfo, "rights"> {
   const { name, policies, limits, expiresAtMs, tokenId } = principal;
   return {
     name,
@@ -154,9 +158,4 @@ function callerInfo(principal: Principal): CallerInfo {
     ...(limits === undefined ? {} : { limits: plainLimits(limits) }),
     ...(expiresAtMs === undefined ? {} : { expiresAt: new Date(expiresAtMs).toISOString() }),
   };
-}
-
-function plainLimits(limits: NonNullable<Principal["limits"]>): NonNullable<CallerInfo["limits"]> {
-  const given = Object.entries(limits).filter(([, names]) => names !== undefined);
-  return Object.fromEntries(given.map(([kind, names]) => [kind, [...(names as readonly string[])]]));
 }

@@ -1,20 +1,11 @@
 /** Bindings in the store: which policies a person has, by name or by a group of the identity provider. */
 import { decodeJson, encodeJson, type Host } from "#base";
-import type { Limits } from "#http";
 import { AccessErrors, BINDINGS_MAX, type Binding, type BindingBody } from "./api.ts";
 import type { GuardedChanges, StoredAccess } from "./guarded-changes.ts";
 import { type AccessAuthor, authorName, type HandOut } from "./hand-out.ts";
 import { didYouMean, policyLookup, requirePolicies, requireRevision } from "./policy-lookup.ts";
-import { ACCESS_PREFIX, tokenLimits } from "./token-record.ts";
-
-export const BINDINGS_PREFIX = `${ACCESS_PREFIX}bindings/`;
-
-export interface StoredBinding {
-  readonly policies: readonly string[];
-  readonly limits: Limits;
-  readonly changedAtMs: number;
-  readonly changedBy: string;
-}
+import { BINDINGS_PREFIX, type StoredBinding } from "./stored-records.ts";
+import { tokenLimits } from "./token-record.ts";
 
 interface KnownBinding extends StoredBinding {
   readonly revision: number;

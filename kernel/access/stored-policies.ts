@@ -1,22 +1,23 @@
 /** Policies in the store. Their rights change with them, everywhere, within milliseconds. */
-import { BUILT_IN_POLICIES, isBuiltInPolicy, type Policy, type PolicyBook, policyProblem } from "#authorization";
+import {
+  ACTION_NAMES,
+  BUILT_IN_POLICIES,
+  isBuiltInPolicy,
+  type Policy,
+  type PolicyBook,
+  policyProblem,
+} from "#authorization";
 import { canonicalJson, decodeJson, encodeJson, type Host } from "#base";
 import type { StoredChange } from "#changes";
 import { AccessErrors, POLICIES_MAX, type PolicyBody, type PolicySummary } from "./api.ts";
 import type { GuardedChanges, StoredAccess } from "./guarded-changes.ts";
 import { type AccessAuthor, authorName, type HandOut } from "./hand-out.ts";
-import { policyLookup, policyNotFound, requireRevision } from "./policy-lookup.ts";
+import { didYouMean, policyLookup, policyNotFound, requireRevision } from "./policy-lookup.ts";
 import { type PolicyNode, type PolicySubjects, usersOfPolicy } from "./policy-users.ts";
-import { ACCESS_PREFIX } from "./token-record.ts";
+import { POLICIES_PREFIX, type StoredPolicy } from "./stored-records.ts";
 
-export const POLICIES_PREFIX = `${ACCESS_PREFIX}policies/`;
 /** Users that an error names. */
 const NAMED_MAX = 5;
-
-export interface StoredPolicy extends Policy {
-  readonly changedAtMs: number;
-  readonly changedBy: string;
-}
 
 export interface PolicyChange {
   readonly by: AccessAuthor;
@@ -172,10 +173,15 @@ function requireOwnName(name: string): void {
 function requireEffective(policy: Policy): void {
   const problem = policyProblem(policy);
   if (!problem) return;
-  const rule = /^\/rules\/(\d+)/.exec(problem.field)?.[1];
-  throw AccessErrors.POLICY_INVALID(`${rule === undefined ? "" : `Rule ${Number(rule) + 1}: `}${problem.detail}`, {
-    extra: { field: problem.field },
-  });
+  const [, rule, action] = /^\/rules\/(\d+)(?:\/actions\/(\d+))?/.exec(problem.field) ?? [];
+  const name = action === undefined ? undefined : policy.rules[Number(rule)]?.actions[Number(action)];
+  const hint = name === undefined ? "" : didYouMean(name, ACTION_NAMES);
+  throw AccessErrors.POLICY_INVALID(
+    `${rule === undefined ? "" : `Rule ${Number(rule) + 1}: `}${problem.detail}${hint}`,
+    {
+      extra: { field: problem.field },
+    },
+  );
 }
 
 /** @throws ACCESS_POLICY_IN_USE */

@@ -9,7 +9,7 @@ import type { GuardedChanges } from "./guarded-changes.ts";
 import { type AccessAuthor, authorName, type HandOut } from "./hand-out.ts";
 import { requirePolicies } from "./policy-lookup.ts";
 import { type SignIns, signInsKey } from "./sign-ins.ts";
-import { POLICIES_PREFIX, type StoredPolicy } from "./stored-policies.ts";
+import { POLICIES_PREFIX, type StoredPolicy } from "./stored-records.ts";
 import { newSecret, newToken } from "./new-token.ts";
 import { currentRecord, type TokenHolders } from "./token-holder.ts";
 import {

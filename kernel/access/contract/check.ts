@@ -52,12 +52,7 @@ export const AclCheck = Type.Object({
   subject: Type.String({ description: "The principal that the answer is about, such as `token web-1`." }),
   policies: PolicyNames,
   limits: Type.Optional(SubjectLimits),
-  rule: Type.Optional(
-    Type.Object(
-      { ...DecidingRule.properties, effect: Type.Union([Type.Literal("allow"), Type.Literal("deny")]) },
-      { description: "The rule that decides. Absent: no rule allows the action on the resource." },
-    ),
-  ),
+  rule: Type.Optional(DecidingRule),
   missing: Type.Optional(PolicyRule),
   limit: Type.Optional(
     Type.Union([Type.Literal("namespaces"), Type.Literal("apps"), Type.Literal("services")], {

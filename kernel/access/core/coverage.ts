@@ -10,7 +10,7 @@ import {
   type PolicyRule,
   type ResourceField,
 } from "#authorization";
-import { FIELD_OF_LIMIT, type LimitsFor } from "./narrowed-policy.ts";
+import { FIELD_OF_LIMIT, type GrantLimits, type LimitsFor } from "./narrowed-policy.ts";
 
 /** Rules with the limits that narrow them: of a caller, or of a token that it issues. */
 export interface Grant {
@@ -18,17 +18,11 @@ export interface Grant {
   readonly limits?: GrantLimits | undefined;
 }
 
-export interface GrantLimits {
-  readonly namespaces?: readonly string[] | undefined;
-  readonly apps?: readonly string[] | undefined;
-  readonly services?: readonly string[] | undefined;
-}
-
 /** A right that the caller would hand out and does not have. */
 export interface MissingRight {
   readonly action: Action;
   readonly policy: string;
-  /** Place of the rule in its policy, from 0. */
+  /** Number of the rule in its policy, from 1. */
   readonly index: number;
 }
 
@@ -89,7 +83,7 @@ function isCoveredAs(own: Grant, as: Action, { action, region, denies, limitsFor
 }
 
 function rulesOf({ policies }: Grant) {
-  return policies.flatMap(({ name, rules }) => rules.map((rule, index) => ({ rule, policy: name, index })));
+  return policies.flatMap(({ name, rules }) => rules.map((rule, index) => ({ rule, policy: name, index: index + 1 })));
 }
 
 function regionOf({ on = {} }: PolicyRule): Region {

@@ -8,7 +8,12 @@ import {
   type PolicyRule,
   type ResourceField,
 } from "#authorization";
-import type { GrantLimits } from "./coverage.ts";
+
+export interface GrantLimits {
+  readonly namespaces?: readonly string[] | undefined;
+  readonly apps?: readonly string[] | undefined;
+  readonly services?: readonly string[] | undefined;
+}
 
 type LimitKind = keyof GrantLimits;
 /** The limits that an action has. */

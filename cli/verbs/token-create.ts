@@ -1,4 +1,4 @@
-/** `posthouse tokens create NAME`. Standard output has only the token, so that a script can store it. */
+/** `posthouse token create NAME`. Standard output has only the token, so that a script can store it. */
 import type { Command } from "commander";
 import type { TokenRequest } from "#access/api";
 import { controlAction } from "../control-verb.ts";
@@ -19,8 +19,8 @@ export function define(command: Command, context: VerbContext): void {
     .option("--namespaces <namespaces...>", "only these namespaces; absent: all")
     .option("--ttl-seconds <seconds>", "time after which the token expires; absent: never", secondsOption());
   withExamples(command, [
-    "posthouse tokens create host-1 --policy agent --apps orders --services orders > agent.token",
-    "posthouse tokens create ci --policy editor --ttl-seconds 3600",
+    "posthouse token create host-1 --policy agent --apps orders --services orders > agent.token",
+    "posthouse token create ci --policy editor --ttl-seconds 3600",
   ]);
   controlAction(command, context, async ({ client, args: [name = ""], options, terminal }) => {
     const request: TokenRequest = {

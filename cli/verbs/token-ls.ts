@@ -1,19 +1,20 @@
-/** `posthouse tokens`: lists tokens; `create` and `revoke` are verbs below it. */
+/** `posthouse token ls`: lists tokens, and when each was last used. */
 import type { Command } from "commander";
 import type { TokenSummary } from "#access/api";
 import { defineListing } from "../listing.ts";
 import { withExamples } from "../options.ts";
+import { dayText, minuteText } from "../time-text.ts";
 import type { VerbContext } from "../verb.ts";
 
 export function define(command: Command, context: VerbContext): void {
-  withExamples(command, ["posthouse tokens", "posthouse tokens create host-1 --policy agent"]);
+  withExamples(command, ["posthouse token", "posthouse token create host-1 --policy agent --apps orders"]);
   defineListing<TokenSummary, undefined>(command, context, {
     columns: [
       ["ID", ({ id }) => id],
       ["NAME", ({ name }) => name],
       ["POLICIES", ({ policies }) => policies.join(", ")],
-      ["CREATED", ({ createdAt }) => createdAt],
-      ["EXPIRES", ({ expiresAt }) => expiresAt],
+      ["LAST USED", ({ lastUsedAt }) => minuteText(lastUsedAt)],
+      ["EXPIRES", ({ expiresAt }) => dayText(expiresAt) ?? "never"],
     ],
     given: () => undefined,
     rows: async (client) => (await client.access.tokens()).tokens,

@@ -1,0 +1,43 @@
+/** `posthouse policy show NAME`: one policy, as rules for people, or as the document that `policy set` reads. */
+import type { Command } from "commander";
+import type { PolicyRule } from "#authorization/api";
+import { controlAction } from "../control-verb.ts";
+import { detailText } from "../detail.ts";
+import { withExamples } from "../options.ts";
+import { ruleText, wrapped } from "../policy-text.ts";
+import { formatDocument, formatFor, withOutput } from "../table.ts";
+import type { VerbContext } from "../verb.ts";
+
+export function define(command: Command, context: VerbContext): void {
+  withOutput(command);
+  withExamples(command, [
+    "posthouse policy show agent",
+    "posthouse policy show orders-team -o yaml > orders-team.yaml",
+  ]);
+  controlAction(command, context, async ({ client, args: [name = ""], options, terminal }) => {
+    const policy = await client.access.policy(name);
+    const { description, rules, revision, changedAt, changedBy, usedBy, builtIn } = policy;
+    const format = formatFor(options, terminal);
+    const document = { name, ...(description === undefined ? {} : { description }), rules };
+    if (format === "json") return terminal.out(await formatDocument("json", document));
+    if (format === "ndjson") return terminal.out(`${JSON.stringify(document)}\n`);
+    if (format !== "table") return terminal.out(await formatDocument("yaml", document));
+    terminal.out(
+      detailText([
+        ["name", name],
+        ["description", description],
+        ["changed", builtIn ? "never: it is built in" : `${changedAt} by ${changedBy}, revision ${revision}`],
+        ["used by", usedBy.length === 0 ? "nobody" : usedBy.join(", ")],
+      ]),
+    );
+    terminal.out(`\n${rules.map(ruleLines).join("")}`);
+  });
+}
+
+const NUMBER_COLUMNS = 4;
+const EFFECT_COLUMNS = 8;
+
+function ruleLines({ effect, ...rule }: PolicyRule, index: number): string {
+  const start = `${String(index + 1).padEnd(NUMBER_COLUMNS)}${effect.padEnd(EFFECT_COLUMNS)}`;
+  return `${start}${wrapped(ruleText(rule), start.length)}\n`;
+}
