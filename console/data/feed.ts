@@ -1,6 +1,7 @@
 /** Tells resources which of them may have changed. */
 import { signal } from "@preact/signals";
 import { followFeed, type FeedMessage } from "./feed-connection.ts";
+import { noticeEndOfSession } from "./session.ts";
 
 export const feedState = signal<"connecting" | "live" | "offline">("connecting");
 /** When the server was last known to be reachable. */
@@ -37,6 +38,8 @@ function receive(message: FeedMessage): void {
   if (message.kind === "state") {
     if (feedState.peek() === "live" && message.state !== "live") lastLiveAt.value = Date.now();
     feedState.value = message.state;
+    // A stream that a browser cannot open does not say why: the server is away, or the session has ended.
+    if (message.state === "offline") void noticeEndOfSession();
     return;
   }
   for (const { topics, changed } of listeners) if (concerns(topics, message)) changed();

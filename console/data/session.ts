@@ -13,6 +13,15 @@ export async function loadSession(): Promise<void> {
   }
 }
 
+/** Shows the sign-in page if the server ended the session: its token was revoked, or a person has no binding any more. */
+export async function noticeEndOfSession(): Promise<void> {
+  try {
+    await callApi({ path: PATH });
+  } catch (error) {
+    if (error instanceof ApiProblem && error.status === 401) sessionState.value = { kind: "out" };
+  }
+}
+
 /** Signs in by a token or by the code of a one-time link. @throws ApiProblem */
 export async function signIn(by: { readonly token: string } | { readonly code: string }): Promise<void> {
   const { data } = await callApi<ConsoleSession>({ method: "POST", path: PATH, body: by });

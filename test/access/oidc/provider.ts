@@ -25,6 +25,8 @@ export interface TestProvider extends AsyncDisposable {
   intercept: ((path: string, answer: (status: number, body: string, type?: string) => void) => boolean) | undefined;
   /** Replaces the signing keys. */
   rotateKeys(): Promise<void>;
+  /** Sends browsers back to that address, too: of a control API whose port was not known before. */
+  allowRedirect(uri: string): Promise<void>;
   /** Closes its port; `start` opens the same port again. */
   stop(): Promise<void>;
   start(): Promise<void>;
@@ -32,7 +34,7 @@ export interface TestProvider extends AsyncDisposable {
 
 export interface TestProviderOptions {
   readonly people: Readonly<Record<string, TestPerson>>;
-  readonly redirectUris: readonly string[];
+  readonly redirectUris?: readonly string[];
   /** Claims only in the answer of the user info endpoint, as many providers do. */
   readonly isConform?: boolean;
   /** Seconds for which a code can be used. */
@@ -45,7 +47,8 @@ export async function startProvider(options: TestProviderOptions): Promise<TestP
   await listen(server, 0);
   const { port } = server.address() as AddressInfo;
   const issuer = `http://127.0.0.1:${port}`;
-  let handle = await handlerOf(issuer, options, () => provider.people);
+  const redirectUris = [...(options.redirectUris ?? [])];
+  let handle = await handlerOf(issuer, { ...options, redirectUris }, () => provider.people);
   const attach = (to: Server) =>
     to.on("request", (request, response) => {
       const path = request.url ?? "";
@@ -63,7 +66,11 @@ export async function startProvider(options: TestProviderOptions): Promise<TestP
     people: options.people,
     intercept: undefined,
     async rotateKeys() {
-      handle = await handlerOf(issuer, options, () => provider.people);
+      handle = await handlerOf(issuer, { ...options, redirectUris }, () => provider.people);
+    },
+    async allowRedirect(uri) {
+      redirectUris.push(uri);
+      await provider.rotateKeys();
     },
     async stop() {
       server.closeAllConnections();
@@ -92,7 +99,7 @@ type Handler = (...exchange: Parameters<Parameters<typeof createServer>[1] & {}>
 
 async function handlerOf(
   issuer: string,
-  { redirectUris, isConform = true, codeSeconds = 60 }: TestProviderOptions,
+  { redirectUris = [], isConform = true, codeSeconds = 60 }: TestProviderOptions,
   people: () => TestProvider["people"],
 ): Promise<Handler> {
   const configuration: Configuration = {
