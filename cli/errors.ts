@@ -15,6 +15,7 @@ export const CliErrors = defineErrors("CLI", {
   CONTEXTS_INVALID: { status: 400, title: "File of contexts not valid" },
   CONTEXTS_EXPOSED: { status: 400, title: "File of contexts readable by others" },
   TOKEN_MISSING: { status: 401, title: "Token required" },
+  AGENT_AWAY: { status: 503, title: "No agent answers" },
   RESOURCE_INVALID: { status: 400, title: "Resource not valid" },
   APPLY_INCOMPLETE: { status: 500, title: "Not every resource was applied" },
 });

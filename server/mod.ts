@@ -25,6 +25,7 @@ export * from "./api.ts";
 export type { RepairReport } from "#store";
 export { TlsErrors } from "./certificates.ts";
 export type { Addresses } from "./roles/parts.ts";
+export { joinHost, type JoinHostOptions } from "./join-host.ts";
 export { VERSION } from "./version.ts";
 
 /** Mode of the data folder, which contains keys, tokens and configs. */

@@ -60,8 +60,24 @@ export const COMMAND_VERBS: readonly VerbRow[] = [
   },
   {
     path: "agent",
-    group: COMMANDS,
-    summary: "run commands with the agent of this host",
+    group: RUN,
+    summary: "the agent of this host: join, run, state, and commands with it",
+  },
+  {
+    path: "agent join",
+    args: "<url...>",
+    summary: "let this host join a control plane with a join token",
+    load: () => import("../verbs/agent-join.ts"),
+  },
+  {
+    path: "agent run",
+    summary: "run the agent alone, as up --roles agent does",
+    load: () => import("../verbs/agent-run.ts"),
+  },
+  {
+    path: "agent status",
+    summary: "show the agent of this host: its identity, services, files and problems",
+    load: () => import("../verbs/agent-status.ts"),
   },
   {
     path: "agent exec",

@@ -27,7 +27,7 @@ export function define(command: Command, { terminal, exit }: VerbContext): void 
 }
 
 /** A start fails with 1 whatever the status on a wire would be. Wrong settings keep theirs. */
-function failedStart(error: unknown): never {
+export function failedStart(error: unknown): never {
   if (!(error instanceof AppError) || error.status === 400) throw error;
   throw new AppError(error.code, { status: 500, title: error.title }, error.message, { cause: error });
 }

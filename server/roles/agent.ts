@@ -35,7 +35,7 @@ export async function startAgent(parts: Parts): Promise<void> {
       settings: {
         ...AGENT_DEFAULTS,
         version: VERSION,
-        node: settings.agentName ?? hostname(),
+        node: settings.agentName ?? identity?.control.name ?? hostname(),
         labels: labelsOf(settings.agentLabels),
         address: settings.agentAddress,
         host: settings.agentHost,
