@@ -24,7 +24,7 @@ const RETRY = { baseMs: 100, capMs: 3_000 };
 export interface LockOptions {
   /** Shown to people and to followers of an election, such as the leader's address. */
   readonly value?: string;
-  /** See `PUT /v1/locks/{name}`. */
+  /** See `PUT /v1/locks/{lock}`. */
   readonly lockDelaySeconds?: number;
   /** Seconds without a heartbeat after which the lock is lost. Then its delay runs, and then the next session acquires it. */
   readonly sessionSeconds?: number;

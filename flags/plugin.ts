@@ -50,7 +50,7 @@ export function flagsPlugin(untyped: FastifyInstance, host: Host, source: FlagSo
       done();
     });
     scope.setErrorHandler((error: FastifyError, request, reply) => {
-      const { key } = request.params as { key?: string };
+      const { flag: key } = request.params as { flag?: string };
       const { errorCode, status, message } = refusalOf(
         error instanceof Refusal ? error : errorOfRequest(request, reply, error),
       );
@@ -78,14 +78,14 @@ const REFUSED_RESPONSES = { 400: EvaluationRefused, 404: EvaluationRefused };
 
 function evaluateRoute(untyped: FastifyInstance, { action, setOf, count, naming }: RouteParts): void {
   untyped.withTypeProvider<TypeBoxTypeProvider>().post(
-    `${naming.prefix}/ofrep/v1/evaluate/flags/:key`,
+    `${naming.prefix}/ofrep/v1/evaluate/flags/:flag`,
     {
       config: { action },
       bodyLimit: EVALUATION_BYTES_MAX,
       schema: {
         tags: ["flags"],
         summary: "Evaluate one flag (OFREP)",
-        params: Type.Object({ ...naming.params, key: Type.String({ maxLength: 128 }) }),
+        params: Type.Object({ ...naming.params, flag: Type.String({ maxLength: 128 }) }),
         headers: Type.Object(naming.headers),
         body: EvaluationRequest,
         response: { 200: Evaluated, ...REFUSED_RESPONSES },
@@ -93,7 +93,7 @@ function evaluateRoute(untyped: FastifyInstance, { action, setOf, count, naming 
     },
     async (request, reply) => {
       const set = await setOf(naming.setNameOf(request), reply);
-      const evaluation = set.evaluate(request.params.key, contextOf(request.body));
+      const evaluation = set.evaluate(request.params.flag, contextOf(request.body));
       count(wasEvaluated(evaluation) ? evaluation.reason : evaluation.errorCode);
       if (wasEvaluated(evaluation)) return evaluation;
       return reply.code(statusOf(evaluation.errorCode)).send(evaluation);

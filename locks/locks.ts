@@ -203,11 +203,18 @@ export class Locks implements AsyncDisposable {
   }
 
   /** Locks of a namespace whose names start with a prefix, in order of name, after one name. */
-  list(query: { namespace: string; prefix: string; after: string | undefined; limit: number }): LockList {
+  list(query: {
+    namespace: string;
+    prefix: string;
+    after: string | undefined;
+    limit: number;
+    /** Absent: every lock. */
+    sees?: (name: string) => boolean;
+  }): LockList {
     const found: LockFacts[] = [];
     for (const lock of this.book.locks()) {
       const { namespace, name } = lock.ref;
-      if (namespace !== query.namespace || !name.startsWith(query.prefix)) continue;
+      if (namespace !== query.namespace || !name.startsWith(query.prefix) || query.sees?.(name) === false) continue;
       if (query.after === undefined || name > query.after) found.push(lock);
     }
     found.sort((a, b) => (a.ref.name < b.ref.name ? -1 : 1));

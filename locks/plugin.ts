@@ -8,7 +8,9 @@ import {
   parseIfNoneMatch,
   HttpErrors,
   lastEventId,
+  maySee,
   principalOf,
+  requireCurrent,
   whileConnected,
 } from "#http";
 import {
@@ -31,7 +33,7 @@ import { lockId } from "./core/keys.ts";
 import type { Locks } from "./locks.ts";
 
 const DEFAULT_NAMESPACE = "default";
-const LockParams = Type.Object({ name: LockName });
+const LockParams = Type.Object({ lock: LockName });
 const namespaceOnly = { namespace: Type.Optional(LockNamespace) };
 const InNamespace = Type.Object(namespaceOnly, { additionalProperties: false });
 const AtRevision = Type.Optional(
@@ -56,7 +58,7 @@ function listRoute(untyped: FastifyInstance, locks: Locks): void {
   app.get(
     "/v1/locks",
     {
-      config: READ,
+      config: { ...READ, perItem: true },
       schema: {
         tags: TAGS,
         summary: "List locks that are held, waited for or delayed, by name",
@@ -77,9 +79,12 @@ function listRoute(untyped: FastifyInstance, locks: Locks): void {
         response: { 200: LockList },
       },
     },
-    async ({ query: { namespace = DEFAULT_NAMESPACE, prefix = "", after, limit = LOCK_PAGE, revision } }) => {
+    async (request) => {
+      const { namespace = DEFAULT_NAMESPACE, prefix = "", after, limit = LOCK_PAGE, revision } = request.query;
+      const principal = principalOf(request);
       await ready(locks, revision);
-      return locks.list({ namespace, prefix, after, limit });
+      const sees = (lock: string) => maySee(principal, READ.action, { namespace, lock });
+      return locks.list({ namespace, prefix, after, limit, sees });
     },
   );
 }
@@ -88,7 +93,7 @@ function holdingRoutes(untyped: FastifyInstance, locks: Locks): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
 
   app.put(
-    "/v1/locks/:name",
+    "/v1/locks/:lock",
     {
       config: WRITE,
       bodyLimit: BODY_BYTES.command,
@@ -103,12 +108,12 @@ function holdingRoutes(untyped: FastifyInstance, locks: Locks): void {
     },
     async ({ params, query: { namespace = DEFAULT_NAMESPACE }, body }, reply) => {
       await ready(locks, undefined);
-      return locks.acquire({ ...params, namespace }, body, { signal: whileConnected(reply) });
+      return locks.acquire({ name: params.lock, namespace }, body, { signal: whileConnected(reply) });
     },
   );
 
   app.delete(
-    "/v1/locks/:name",
+    "/v1/locks/:lock",
     {
       config: WRITE,
       schema: {
@@ -121,7 +126,7 @@ function holdingRoutes(untyped: FastifyInstance, locks: Locks): void {
     },
     async ({ params, query: { namespace = DEFAULT_NAMESPACE, session } }) => {
       await ready(locks, undefined);
-      return locks.release({ ...params, namespace }, session);
+      return locks.release({ name: params.lock, namespace }, session);
     },
   );
 }
@@ -130,7 +135,7 @@ function readRoute(untyped: FastifyInstance, locks: Locks): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
 
   app.get(
-    "/v1/locks/:name",
+    "/v1/locks/:lock",
     {
       config: READ,
       schema: {
@@ -158,12 +163,15 @@ function readRoute(untyped: FastifyInstance, locks: Locks): void {
         response: { 200: Lock, 304: Type.Null() },
       },
     },
-    async ({ params, query: { namespace = DEFAULT_NAMESPACE, wait = 0, revision }, headers }, reply) => {
+    async (request, reply) => {
+      const { params, headers } = request;
+      const { namespace = DEFAULT_NAMESPACE, wait = 0, revision } = request.query;
       await ready(locks, revision);
-      const lock = { ...params, namespace };
+      const lock = { name: params.lock, namespace };
       const known = parseIfNoneMatch(headers["if-none-match"]);
       const signal = whileConnected(reply);
       const { state, tag, isKnown } = await locks.poll(lock, { known, waitMs: wait * 1000, signal });
+      requireCurrent(request);
       void reply.header("etag", `W/"${tag}"`).header("cache-control", "no-cache");
       return isKnown ? reply.code(304).send(null) : reply.send(state);
     },
@@ -174,7 +182,7 @@ function breakRoute(untyped: FastifyInstance, locks: Locks): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
 
   app.post(
-    "/v1/locks/:name/break",
+    "/v1/locks/:lock/break",
     {
       config: { action: "locks:break" },
       bodyLimit: BODY_BYTES.command,
@@ -191,7 +199,9 @@ function breakRoute(untyped: FastifyInstance, locks: Locks): void {
       const { namespace = DEFAULT_NAMESPACE } = request.query;
       await ready(locks, undefined);
       const by = principalOf(request).name;
-      return reply.send(await locks.break({ ...request.params, namespace }, { by, reason: request.body.reason }));
+      return reply.send(
+        await locks.break({ name: request.params.lock, namespace }, { by, reason: request.body.reason }),
+      );
     },
   );
 }
@@ -200,7 +210,7 @@ function watchRoute(untyped: FastifyInstance, locks: Locks): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
 
   app.get(
-    "/v1/locks/:name/watch",
+    "/v1/locks/:lock/watch",
     {
       config: READ,
       schema: {
@@ -214,7 +224,7 @@ function watchRoute(untyped: FastifyInstance, locks: Locks): void {
     async (request, reply) => {
       const { namespace = DEFAULT_NAMESPACE } = request.query;
       await ready(locks, undefined);
-      const lock = { ...request.params, namespace };
+      const lock = { name: request.params.lock, namespace };
       locks.hub.attach(reply, {
         topics: [lockId(lock)],
         after: lastEventId(request.headers),

@@ -4,7 +4,7 @@
  */
 import { deadline, type Host, own, setOwn } from "#base";
 import { definitionOf, HealthHistory, type HistoryView, type Reach } from "#health";
-import { type IfNoneMatch, longPoll, type Polled, WatchHub } from "#http";
+import { type IfNoneMatch, longPoll, type Polled, type TopicFilter, WatchHub } from "#http";
 import { type Store, View } from "#store";
 import { RegistryErrors, type CheckView, type ServiceDelta } from "./api.ts";
 import { Catalog, hintsOf } from "./core/catalog.ts";
@@ -186,9 +186,14 @@ export class Registry {
     return this.history.view(instanceKey(name));
   }
 
-  /** The instances of the services named, or of a whole namespace, as pieces of a snapshot. */
-  *snapshot(namespace: string, services: readonly string[] | undefined): Iterable<ServiceDelta> {
-    const names = services ?? this.catalog.services(namespace).map(({ service }) => service);
+  /** The instances of the services named, or of all that are visible in a namespace, as pieces of a snapshot. */
+  *snapshot(
+    namespace: string,
+    services: readonly string[] | undefined,
+    sees: TopicFilter = () => true,
+  ): Iterable<ServiceDelta> {
+    const all = services ?? this.catalog.services(namespace).map(({ service }) => service);
+    const names = all.filter((service) => sees(topicsOf({ namespace, service })));
     for (const service of names) {
       const instances = this.catalog.instances(namespace, service);
       const hints = hintsOf(this.catalog.policy(namespace, service));

@@ -13,3 +13,9 @@ export function namespaceTopic(namespace: string): string {
 export function topicsOf({ namespace, service }: ServiceName): string[] {
   return [serviceTopic(namespace, service), namespaceTopic(namespace)];
 }
+
+/** The service of a topic; without a service for all of a namespace. */
+export function serviceOfTopic(topic: string): Partial<ServiceName> & { readonly namespace: string } {
+  const [namespace = "", service = "*"] = topic.split("/");
+  return service === "*" ? { namespace } : { namespace, service };
+}

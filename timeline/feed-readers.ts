@@ -5,7 +5,7 @@
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import type { Host } from "#base";
-import { type Action, maySee, onGone, type Principal } from "#http";
+import { type Action, maySee, onGone, type Principal, type ResourceField } from "#http";
 import { FEED_TOPICS, type FeedTopic, TimelineErrors } from "./api.ts";
 
 /** Feeds of one member: each is a browser. */
@@ -20,7 +20,7 @@ const ACTIONS: Readonly<Record<FeedTopic, Action>> = {
   services: "registry:read",
   service: "registry:read",
   config: "config:read",
-  routes: "config:read",
+  routes: "gateway:read",
   rollouts: "config:read",
   locks: "locks:read",
   access: "access:manage",
@@ -29,8 +29,13 @@ const ACTIONS: Readonly<Record<FeedTopic, Action>> = {
   changes: "registry:read",
   problems: "registry:read",
 };
-/** Topics whose names begin with an app after the namespace. */
-const OF_APPS: ReadonlySet<FeedTopic> = new Set(["config", "rollouts"]);
+/** The fields of a topic's names, in their order. Topics without a row have names that begin with a namespace. */
+const NAMES: Readonly<Partial<Record<FeedTopic, readonly ResourceField[]>>> = {
+  service: ["namespace", "service"],
+  config: ["namespace", "app", "profile"],
+  rollouts: ["namespace", "app", "profile"],
+  locks: ["namespace", "lock"],
+};
 
 /** Callers with equal permissions: they receive the same bytes. */
 export interface FeedAudience {
@@ -54,7 +59,7 @@ export interface SentEvent {
 
 export class FeedReaders {
   readonly #host: Host;
-  readonly #audiences = new Map<string, FeedAudience>();
+  readonly #audiences = new Set<FeedAudience>();
   #count = 0;
 
   constructor(host: Host) {
@@ -71,7 +76,7 @@ export class FeedReaders {
   }
 
   audiences(): Iterable<FeedAudience> {
-    return this.#audiences.values();
+    return this.#audiences;
   }
 
   /** Hijacks the reply. `reset` makes the event for a reader that did not keep up. @throws TIMELINE_FEEDS_FULL */
@@ -93,8 +98,10 @@ export class FeedReaders {
     });
     raw.flushHeaders();
     const key = JSON.stringify([principal.policies, principal.limits ?? null]);
-    let audience = this.#audiences.get(key);
-    if (!audience) this.#audiences.set(key, (audience = { key, principal, readers: new Set() }));
+    // After a change of a policy, the readers before it are an audience of their own until they have ended.
+    const found = [...this.#audiences].find((one) => one.key === key && one.principal.rights === principal.rights);
+    const audience = found ?? { key, principal, readers: new Set() };
+    this.#audiences.add(audience);
     const reader: FeedReader = { raw, isCurrent: () => request.isCallerCurrent?.() ?? true, slowSinceMs: undefined };
     audience.readers.add(reader);
     this.#count++;
@@ -116,7 +123,7 @@ export class FeedReaders {
   /** Ends feeds whose caller may no longer read, and feeds that are not read. */
   sweep(): void {
     const nowMs = this.#host.clock.monotonic();
-    for (const audience of this.#audiences.values()) {
+    for (const audience of this.#audiences) {
       for (const reader of audience.readers) {
         const isStalled = reader.slowSinceMs !== undefined && nowMs - reader.slowSinceMs > STALL_MS_MAX;
         if (!isStalled && reader.isCurrent()) continue;
@@ -129,7 +136,7 @@ export class FeedReaders {
 
   /** Ends all feeds; readers connect again elsewhere. */
   close(): void {
-    for (const audience of this.#audiences.values()) {
+    for (const audience of this.#audiences) {
       for (const reader of audience.readers) {
         this.#forget(audience, reader);
         reader.raw.end();
@@ -149,7 +156,7 @@ export class FeedReaders {
   #forget(audience: FeedAudience, reader: FeedReader): void {
     if (!audience.readers.delete(reader)) return;
     this.#count--;
-    if (audience.readers.size === 0) this.#audiences.delete(audience.key);
+    if (audience.readers.size === 0) this.#audiences.delete(audience);
   }
 }
 
@@ -159,12 +166,12 @@ function encoded({ event, id, data }: SentEvent): Uint8Array {
 
 /** Whether an audience may see a topic, or a name of it. */
 export function isTopicVisible(principal: Principal, topic: FeedTopic, name: string | undefined): boolean {
-  const [namespace, app] = name?.split("/") ?? [];
-  const names = {
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(app === undefined || !OF_APPS.has(topic) ? {} : { app }),
-  };
-  return maySee(principal, ACTIONS[topic], names);
+  const fields = NAMES[topic] ?? ["namespace"];
+  // The last field has the rest: names of locks have slashes, too.
+  const parts = name?.split("/") ?? [];
+  const values = [...parts.slice(0, fields.length - 1), parts.slice(fields.length - 1).join("/")];
+  const named = fields.flatMap((field, index) => (values[index] ? [[field, values[index]] as const] : []));
+  return maySee(principal, ACTIONS[topic], Object.fromEntries(named));
 }
 
 export function visibleTopics(principal: Principal): FeedTopic[] {

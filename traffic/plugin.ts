@@ -2,7 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import { Type } from "typebox";
-import { BODY_BYTES, principalOf } from "#http";
+import { BODY_BYTES, maySee, type Principal, principalOf } from "#http";
 import { TRAFFIC_MINUTES_MAX, TrafficReport, TrafficView } from "./api.ts";
 import type { Traffic } from "./traffic.ts";
 
@@ -36,7 +36,7 @@ export function trafficPlugin(untyped: FastifyInstance, traffic: Traffic): void 
   app.get(
     "/v1/traffic",
     {
-      config: { action: "registry:read" },
+      config: { action: "registry:read", perItem: true },
       schema: {
         tags: TAGS,
         summary: "Read rates, errors and latencies by route, and the services that call each other",
@@ -64,7 +64,23 @@ export function trafficPlugin(untyped: FastifyInstance, traffic: Traffic): void 
         response: { 200: TrafficView },
       },
     },
-    ({ query: { namespace = DEFAULT_NAMESPACE, minutes = TRAFFIC_MINUTES_MAX, route, service } }) =>
-      traffic.view({ namespace, minutes, route, service }),
+    (request) => {
+      const { namespace = DEFAULT_NAMESPACE, minutes = TRAFFIC_MINUTES_MAX, route, service } = request.query;
+      return visibleTraffic(principalOf(request), traffic.view({ namespace, minutes, route, service }));
+    },
   );
+}
+
+/** Traffic without the routes and the services that the caller may not see. Totals are over all. */
+function visibleTraffic(principal: Principal, view: TrafficView): TrafficView {
+  const { namespace } = view;
+  const sees = (service: string, within = namespace) =>
+    maySee(principal, "registry:read", { namespace: within, service });
+  return {
+    ...view,
+    routes: view.routes.filter(({ route }) => maySee(principal, "gateway:read", { namespace, route })),
+    edges: view.edges.filter(
+      ({ fromKind, from, to, toNamespace }) => sees(to, toNamespace) && (fromKind === "gateway" || sees(from)),
+    ),
+  };
 }

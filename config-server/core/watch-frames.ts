@@ -5,12 +5,14 @@
 import { costlyInvariant } from "#base";
 import type { ConfigPatch, EffectiveConfig, Identity, SetName } from "../api.ts";
 import { identityOf, identityText, NOBODY } from "./identity.ts";
+import { type KeyView, keyViewOf } from "./key-view.ts";
 import { setId, setOf } from "./keys.ts";
 import { patchOf, type LiveConfig } from "./live.ts";
 
-/** Marks at the end of a topic: of watches that want patches, and before that of readers with masked secrets. */
+/** Marks at the end of a topic: of readers with masked secrets, of readers that see some keys only, and of watches that want patches. */
 const PATCHES = "#patches";
 const MASKED = "#masked";
+const KEYS = "#keys=";
 
 /** `instances` run the app and receive secrets in the clear; `others` receive them masked. */
 export type Audience = "instances" | "others";
@@ -19,6 +21,8 @@ export type Audience = "instances" | "others";
 export interface Reader {
   readonly who: Identity;
   readonly audience: Audience;
+  /** Absent: all keys. */
+  readonly keys?: KeyView | undefined;
 }
 
 export const ANYBODY: Reader = { who: NOBODY, audience: "others" };
@@ -33,32 +37,47 @@ export interface Follower {
 }
 
 /** The topic that a watch of a config subscribes to. */
-export function topicOf(name: SetName, { who, audience }: Reader, patches: boolean): string {
+export function topicOf(name: SetName, { who, audience, keys }: Reader, patches: boolean): string {
   const text = identityText(who);
   const shown = audience === "others" ? MASKED : "";
-  return `${setId(name)}${text === "" ? "" : `?${text}`}${shown}${patches ? PATCHES : ""}`;
+  return `${setId(name)}${text === "" ? "" : `?${text}`}${shown}${keys ? `${KEYS}${keys.id}` : ""}${patches ? PATCHES : ""}`;
 }
 
 type Topic = Pick<Follower, "name" | "reader" | "patches">;
 
+/** The view is looked up each time, so that this memory does not keep it. */
+interface ParsedTopic extends Topic {
+  readonly keysId?: string;
+}
+
 /** Parsed topics: every change needs the same ten thousand again. */
-const read = new Map<string, Topic>();
+const read = new Map<string, ParsedTopic>();
 const READ_MAX = 50_000;
 
-function parseTopic(topic: string): Topic {
+/** Undefined for a topic whose view nobody has any more. */
+function parseTopic(topic: string): Topic | undefined {
   let known = read.get(topic);
   if (!known) {
     if (read.size >= READ_MAX) read.clear();
     read.set(topic, (known = readTopic(topic)));
   }
-  return known;
+  const { keysId, ...parsed } = known;
+  if (keysId === undefined) return parsed;
+  const keys = keyViewOf(keysId);
+  return keys && { ...parsed, reader: { ...parsed.reader, keys } };
 }
 
-function readTopic(topic: string): Topic {
+function readTopic(topic: string): ParsedTopic {
   const [target = "", ...marks] = topic.split("#");
   const [id = "", text = ""] = target.split("?");
   const audience = marks.includes(MASKED.slice(1)) ? "others" : "instances";
-  return { name: setOf(id), reader: { who: identityOf(text), audience }, patches: marks.includes(PATCHES.slice(1)) };
+  const keysId = marks.find((mark) => mark.startsWith(KEYS.slice(1)))?.slice(KEYS.length - 1);
+  return {
+    name: setOf(id),
+    reader: { who: identityOf(text), audience },
+    patches: marks.includes(PATCHES.slice(1)),
+    ...(keysId === undefined ? {} : { keysId }),
+  };
 }
 
 function idOf(topic: string): string {
@@ -78,6 +97,7 @@ export function followersOf(live: LiveConfig, topics: Iterable<string>, apps: Re
     if (concerned === undefined) known.set(id, (concerned = touched(setOf(id))));
     if (!concerned) continue;
     const follower = parseTopic(topic);
+    if (!follower) continue;
     const was = cached(follower.name, follower.reader.who, id);
     found.push({ ...follower, topic, was });
   }
@@ -98,7 +118,7 @@ export function framesAfter(
     shown,
   }: {
     broken: (name: SetName, problems: readonly { readonly key: string; readonly message: string }[]) => void;
-    shown: (config: EffectiveConfig, audience: Audience) => EffectiveConfig;
+    shown: (config: EffectiveConfig, reader: Reader) => EffectiveConfig;
   },
 ): TopicFrame[] {
   const frames = new Map<string, { topics: string[]; data: TopicFrame["data"] }>();
@@ -109,18 +129,18 @@ export function framesAfter(
     return live.isLastGood(name, who) ? config : undefined;
   });
   for (const { topic, name, reader, patches, was } of followers) {
-    const { who, audience } = reader;
+    const { who, audience, keys } = reader;
     const config = make(name, who, idOf(topic));
     if (!config || was?.releaseKey === config.releaseKey) continue;
     const base = patches ? was : undefined;
-    const key = `${audience} ${base?.releaseKey ?? ""} ${config.releaseKey}`;
+    const key = `${audience} ${keys?.id ?? ""} ${base?.releaseKey ?? ""} ${config.releaseKey}`;
     const frame = frames.get(key);
     if (frame) {
       frame.topics.push(topic);
       continue;
     }
-    const whole = shown(config, audience);
-    frames.set(key, { topics: [topic], data: base ? patchOf(shown(base, audience), whole) : whole });
+    const whole = shown(config, reader);
+    frames.set(key, { topics: [topic], data: base ? patchOf(shown(base, reader), whole) : whole });
   }
   costlyInvariant(() => {
     const topics = [...frames.values()].flatMap((frame) => frame.topics);

@@ -2,9 +2,10 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { principalOf } from "#http";
+import { maySee, principalOf } from "#http";
 import { DiffResult, Name, SEARCH_HITS_MAX, SearchResult, SetName } from "../api.ts";
 import type { ConfigServer } from "../releases/config-server.ts";
+import { readsKey } from "../releases/key-rights.ts";
 import { compareStates, type SetState } from "./comparison.ts";
 import type { Drafts } from "./drafts.ts";
 
@@ -19,7 +20,7 @@ export function comparisonRoutes(
   { config, drafts }: { config: ConfigServer; drafts: Drafts },
 ): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
-  const read = { action: "config:read" } as const;
+  const read = { action: "config:read", perItem: true } as const;
   const tags = ["config changes"];
 
   app.get(
@@ -41,15 +42,19 @@ export function comparisonRoutes(
         response: { 200: DiffResult },
       },
     },
-    (request) => {
+    async (request) => {
       const { from = "live", to = "live", toNamespace } = request.query;
-      const author = principalOf(request).name;
+      const principal = principalOf(request);
+      const author = principal.name;
+      const reads = readsKey(principal);
       const target = { ...request.params, ...(toNamespace === undefined ? {} : { namespace: toNamespace }) };
-      return compareStates(
+      const found = await compareStates(
         { config, drafts },
         { name: request.params, state: stateOf(from, author) },
         { name: target, state: stateOf(to, author) },
       );
+      const differences = found.differences.filter(({ key }) => reads(request.params, key) && reads(target, key));
+      return { ...found, differences };
     },
   );
 
@@ -67,7 +72,17 @@ export function comparisonRoutes(
         response: { 200: SearchResult },
       },
     },
-    ({ query: { text, namespace } }) => config.search(text, namespace, SEARCH_HITS_MAX),
+    (request) => {
+      const { text, namespace } = request.query;
+      const principal = principalOf(request);
+      const reads = readsKey(principal);
+      return config.search(text, {
+        namespace,
+        limit: SEARCH_HITS_MAX,
+        seesSet: ({ namespace, app, profile }) => maySee(principal, read.action, { namespace, app, profile }),
+        sees: reads,
+      });
+    },
   );
 }
 

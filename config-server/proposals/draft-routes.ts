@@ -4,6 +4,7 @@ import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
 import { BODY_BYTES, principalOf } from "#http";
 import { Draft, DraftList, DraftRequest, Key, SetName } from "../api.ts";
+import { readsKey } from "../releases/key-rights.ts";
 import type { Drafts } from "./drafts.ts";
 
 const DRAFTS = "/v1/config/:namespace/:app/:profile/drafts";
@@ -17,7 +18,7 @@ export function draftRoutes(untyped: FastifyInstance, drafts: Drafts): void {
   app.get(
     DRAFTS,
     {
-      config: { action: "config:read" },
+      config: { action: "config:read", perItem: true },
       schema: {
         tags,
         summary: "Drafts of a set, of all authors or of one",
@@ -29,7 +30,11 @@ export function draftRoutes(untyped: FastifyInstance, drafts: Drafts): void {
         response: { 200: DraftList },
       },
     },
-    async ({ params, query }) => ({ drafts: await drafts.list(params, query.author) }),
+    async (request) => {
+      const { params, query } = request;
+      const reads = readsKey(principalOf(request));
+      return { drafts: (await drafts.list(params, query.author)).filter(({ key }) => reads(params, key)) };
+    },
   );
 
   app.put(

@@ -2,7 +2,7 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { BODY_BYTES, principalOf } from "#http";
+import { BODY_BYTES, type Principal, principalOf } from "#http";
 import {
   PromoteRequest,
   Proposal,
@@ -14,15 +14,16 @@ import {
   SetName,
 } from "../api.ts";
 import { authorOf } from "./author.ts";
+import { keyPermit, readableItems, readsKey, releaseAuthor } from "../releases/key-rights.ts";
 import type { Proposals } from "./proposals.ts";
 
 const SET = "/v1/config/:namespace/:app/:profile";
 const PROPOSALS = `${SET}/proposals`;
 const ProposalParams = Type.Object({ ...SetName.properties, proposal: Type.String({ pattern: "^[0-9a-f]{1,32}$" }) });
 const tags = ["config changes"];
-const read = { action: "config:read" } as const;
-const draft = { action: "config:draft" } as const;
-const publish = { action: "config:publish" } as const;
+const read = { action: "config:read", perItem: true } as const;
+const draft = { action: "config:draft", perItem: true } as const;
+const publish = { action: "config:publish", perItem: true } as const;
 
 export function proposalRoutes(app: FastifyInstance, proposals: Proposals): void {
   proposingRoutes(app, proposals);
@@ -57,13 +58,19 @@ function proposingRoutes(untyped: FastifyInstance, proposals: Proposals): void {
       config: read,
       schema: { tags, summary: "Proposals of a set, newest first", params: SetName, response: { 200: ProposalList } },
     },
-    async ({ params }) => ({ proposals: await proposals.list(params) }),
+    async (request) => {
+      const found = await proposals.list(request.params);
+      return { proposals: found.map((proposal) => visibleProposal(principalOf(request), proposal)) };
+    },
   );
 
   app.get(
     `${PROPOSALS}/:proposal`,
     { config: read, schema: { tags, summary: "One proposal", params: ProposalParams, response: { 200: Proposal } } },
-    ({ params: { proposal, ...name } }) => proposals.read(name, proposal),
+    async (request) => {
+      const { proposal, ...name } = request.params;
+      return visibleProposal(principalOf(request), await proposals.read(name, proposal));
+    },
   );
 }
 
@@ -73,7 +80,7 @@ function reviewRoutes(untyped: FastifyInstance, proposals: Proposals): void {
   app.post(
     `${PROPOSALS}/:proposal/reviews`,
     {
-      config: { action: "config:review" },
+      config: { action: "config:review", perItem: true },
       bodyLimit: BODY_BYTES.note,
       schema: {
         tags,
@@ -83,9 +90,11 @@ function reviewRoutes(untyped: FastifyInstance, proposals: Proposals): void {
         response: { 200: Proposal },
       },
     },
-    (request) => {
+    async (request) => {
       const { proposal, ...name } = request.params;
-      return proposals.review(name, proposal, request.body, principalOf(request).name);
+      const principal = principalOf(request);
+      const reviewer = { name: principal.name, permit: keyPermit(principal, "config:review") };
+      return visibleProposal(principal, await proposals.review(name, proposal, request.body, reviewer));
     },
   );
 
@@ -127,7 +136,10 @@ function publishRoutes(untyped: FastifyInstance, proposals: Proposals): void {
     async (request, reply) => {
       const { proposal, ...name } = request.params;
       const { emergency = false, rollout } = request.body;
-      const published = await proposals.publish(name, proposal, principalOf(request).name, { emergency, rollout });
+      const published = await proposals.publish(name, proposal, releaseAuthor(principalOf(request)), {
+        emergency,
+        rollout,
+      });
       return reply.code(201).send(published);
     },
   );
@@ -146,8 +158,15 @@ function publishRoutes(untyped: FastifyInstance, proposals: Proposals): void {
       },
     },
     async (request, reply) => {
-      const done = await proposals.promote(request.params, request.body, principalOf(request).name);
+      const principal = principalOf(request);
+      const author = { ...releaseAuthor(principal), reads: readsKey(principal) };
+      const done = await proposals.promote(request.params, request.body, author);
       return "published" in done ? reply.code(201).send(done.published) : reply.code(202).send(done.proposal);
     },
   );
+}
+
+/** A proposal without the changes of keys that the caller may not read. */
+function visibleProposal(principal: Principal, proposal: Proposal): Proposal {
+  return { ...proposal, changes: readableItems(principal, proposal, proposal.changes) };
 }

@@ -2,7 +2,7 @@
  * Proposals: changes that others review before they become a release. They are read from the store for each request,
  * since only people look at them.
  */
-import { decodeJson, encodeJson, randomId, type Host, own, setOwn } from "#base";
+import { canonicalJson, decodeJson, encodeJson, randomId, type Host, own, setOwn } from "#base";
 import { commit, type Store } from "#store";
 import {
   ConfigErrors,
@@ -16,6 +16,7 @@ import {
   type SetName,
 } from "../api.ts";
 import type { ConfigServer } from "../releases/config-server.ts";
+import type { ReleaseAuthor } from "../releases/key-rights.ts";
 import { nothingReleased } from "../releases/stored-releases.ts";
 import {
   approversOf,
@@ -64,7 +65,7 @@ export class Proposals {
   async propose(
     name: SetName,
     { reason = "", keys }: ProposalRequest,
-    { name: author, blind }: Author,
+    { name: author, blind, permit }: Author,
   ): Promise<Proposal> {
     const drafts = await this.drafts.stored(name, author);
     const wanted = keys ?? drafts.map(({ key }) => key);
@@ -76,6 +77,7 @@ export class Proposals {
       if (!found) throw ConfigErrors.DRAFT_NOT_FOUND(`"${author}" has no draft of "${key}".`);
       return found;
     });
+    permit?.(name, wanted);
     const proposal = this.#begin(name, {
       author,
       reason,
@@ -108,9 +110,17 @@ export class Proposals {
   }
 
   /** @throws CONFIG_PROPOSAL_NOT_FOUND, CONFIG_PROPOSAL_CLOSED, CONFIG_REVIEW_OWN */
-  review(name: SetName, id: string, request: ReviewRequest, reviewer: string): Promise<Proposal> {
+  review(
+    name: SetName,
+    id: string,
+    request: ReviewRequest,
+    { name: reviewer, permit }: ReleaseAuthor,
+  ): Promise<Proposal> {
     const nowMs = this.#host.clock.now();
-    return this.#update(name, id, (proposal) => review(proposal, { ...request, reviewer, nowMs }));
+    return this.#update(name, id, (proposal) => {
+      permit?.(name, Object.keys(proposal.changes));
+      return review(proposal, { ...request, reviewer, nowMs });
+    });
   }
 
   /** Withdraws a proposal of the author. @throws CONFIG_PROPOSAL_NOT_FOUND, CONFIG_PROPOSAL_CLOSED */
@@ -134,7 +144,7 @@ export class Proposals {
   async publish(
     name: SetName,
     id: string,
-    publisher: string,
+    { name: publisher, permit }: ReleaseAuthor,
     { emergency, rollout }: { emergency: boolean; rollout: RolloutRequest | undefined },
   ): Promise<Published> {
     for (let attempt = 1; ; attempt++) {
@@ -148,6 +158,7 @@ export class Proposals {
           reason: proposal.reason,
           expectedVersion: version,
           author: publisher,
+          permit,
           proposal: id,
           approvedBy: approversOf(proposal),
           promotedFrom: proposal.promotedFrom,
@@ -179,12 +190,14 @@ export class Proposals {
   async promote(
     name: SetName,
     { toNamespace, version, keys, reason = "" }: PromoteRequest,
-    author: string,
+    { name: author, permit, reads }: ReleaseAuthor & { readonly reads: (name: SetName, key: string) => boolean },
   ): Promise<{ published: Published } | { proposal: Proposal }> {
     const { releases, publisher } = this.#config;
     const from = version ?? (await releases.liveVersion(name));
     if (from === 0) throw nothingReleased(name);
-    const { items } = await releases.readMasked(name, from);
+    const release = await releases.readMasked(name, from);
+    // A key that the caller may not read is not there for it, or it could copy the key to a place where it may.
+    const items = Object.fromEntries(Object.entries(release.items).filter(([key]) => reads(name, key)));
     const target = { ...name, namespace: toNamespace };
     const live = await releases.liveItems(target);
     const changes: Record<string, StoredItem | null> = {};
@@ -194,6 +207,10 @@ export class Proposals {
       const current = own(live.items, key);
       setOwn(changes, key, item && current && isSealed(current) ? current : (item ?? null));
     }
+    permit?.(
+      target,
+      Object.keys(changes).filter((key) => !isSame(own(changes, key), own(live.items, key))),
+    );
     const promotedFrom = `${setId(name)}@${from}`;
     if (await this.rules.requiresReview(toNamespace)) {
       const given = { author, reason, changes, baseVersion: live.version };
@@ -207,6 +224,7 @@ export class Proposals {
       reason,
       expectedVersion: live.version,
       author,
+      permit,
       promotedFrom,
     });
     return { published };
@@ -216,8 +234,9 @@ export class Proposals {
   async proposeChanges(
     name: SetName,
     given: Pick<Proposal, "changes" | "baseVersion" | "reason">,
-    { name: author, blind }: Author,
+    { name: author, blind, permit }: Author,
   ): Promise<Proposal> {
+    permit?.(name, Object.keys(given.changes));
     const { items } = await this.#config.releases.liveItems(name);
     const proposal = await this.#beginSealed(name, { author, ...given }, items);
     await this.#open(name, proposal, { drafts: [], blind });
@@ -296,6 +315,10 @@ export class Proposals {
     const base = baseVersion === live.version ? live.items : await releases.itemsOf(name, baseVersion);
     return { version: live.version, items: merge(proposal, base, live.items) };
   }
+}
+
+function isSame(one: StoredItem | null | undefined, other: StoredItem | undefined): boolean {
+  return canonicalJson(one ?? null) === canonicalJson(other ?? null);
 }
 
 function unknownProposal(name: SetName, id: string) {

@@ -16,7 +16,7 @@ export function rulesRoutes(untyped: FastifyInstance, environments: EnvironmentR
   app.get(
     PATH,
     {
-      config: { action: "config:read" },
+      config: { action: "config:read", perItem: true },
       schema: {
         tags,
         summary: "The rules for all releases of an environment, with an ETag for changing them",

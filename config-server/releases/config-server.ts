@@ -129,11 +129,20 @@ export class ConfigServer {
   }
 
   /** Lines and keys of live releases that contain a text, in order, at most `limit`. Secrets are found by their key alone. */
-  search(text: string, namespace: string | undefined, limit: number): SearchResult {
+  search(
+    text: string,
+    query: {
+      readonly namespace: string | undefined;
+      readonly limit: number;
+      readonly seesSet: (name: SetName) => boolean;
+      readonly sees: (name: SetName, key: string) => boolean;
+    },
+  ): SearchResult {
+    const visible = this.#sorted(query.namespace).filter(({ name }) => query.seesSet(name));
     return searchIn(
-      this.#sorted(namespace).map(({ release }) => release),
+      visible.map(({ release }) => release),
       text,
-      limit,
+      query,
     );
   }
 
@@ -158,11 +167,12 @@ export class ConfigServer {
    * @throws CONFIG_UNRESOLVED (`extra.problems`) when its placeholders cannot be filled in and no earlier config exists,
    * CONFIG_SECRET_UNREADABLE when a secret in it cannot be decrypted
    */
-  effective(name: SetName, { who, audience }: Reader = ANYBODY): EffectiveConfig {
+  effective(name: SetName, reader: Reader = ANYBODY): EffectiveConfig {
+    const { who } = reader;
     const { config, problems } = this.live.resolved(name, who);
     const lost = problems.find((problem) => problem.unreadable)?.unreadable;
     if (lost) throw unreadable(lost);
-    if (problems.length === 0 || this.live.isLastGood(name, who)) return this.#shown.of(config, audience);
+    if (problems.length === 0 || this.live.isLastGood(name, who)) return this.#shown.of(config, reader);
     throw ConfigErrors.UNRESOLVED(
       `The config of "${setId(name)}" cannot be built. Key "${problems[0]?.key}": ${problems[0]?.message}. Release the missing value, or a config that does not need it.`,
       { extra: { problems } },
@@ -190,7 +200,7 @@ export class ConfigServer {
     const { reader = ANYBODY, known, waitMs, signal } = options;
     const read = () => {
       const state = this.effective(name, reader);
-      return { state, tag: state.revision === 0 ? undefined : tagOf(state, reader.audience) };
+      return { state, tag: state.revision === 0 ? undefined : tagOf(state, reader) };
     };
     const next = (ms: number, signal: AbortSignal) => this.hub.next([topicOf(name, reader, false)], ms, signal);
     return longPoll(this.#host.clock, { read, next, known, waitMs, signal });
@@ -246,7 +256,7 @@ export class ConfigServer {
     this.live.apply(pointers);
     const told = framesAfter(this.live, followers, {
       broken: (name, problems) => this.#broken(name, problems),
-      shown: (config, audience) => this.#shown.of(config, audience),
+      shown: (config, reader) => this.#shown.of(config, reader),
     });
     this.hub.publish(revision, told);
     if (pointers.length > 0) this.#notify();

@@ -2,7 +2,16 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { Type } from "typebox";
-import { can, IF_NONE_MATCH_CHARS_MAX, lastEventId, parseIfNoneMatch, principalOf, whileConnected } from "#http";
+import {
+  IF_NONE_MATCH_CHARS_MAX,
+  isAllowed,
+  lastEventId,
+  maySee,
+  parseIfNoneMatch,
+  principalOf,
+  requireCurrent,
+  whileConnected,
+} from "#http";
 import { EffectiveConfig, IdentityQuery, type Labels, Name, SetList, SetName, WaitQuery } from "../api.ts";
 import { topicOf } from "../core/watch-frames.ts";
 import type { Subscribers } from "../rollouts/subscribers.ts";
@@ -16,7 +25,7 @@ interface EffectiveParts {
   readonly subscribers: Subscribers;
 }
 
-const read = { action: "config:read" } as const;
+const read = { action: "config:read", perItem: true } as const;
 const tags = ["config"];
 
 export function effectiveRoutes(untyped: FastifyInstance, { config, subscribers }: EffectiveParts): void {
@@ -33,7 +42,11 @@ export function effectiveRoutes(untyped: FastifyInstance, { config, subscribers 
         response: { 200: SetList },
       },
     },
-    ({ query }) => ({ revision: readyRevisionOf(config), sets: config.sets(query.namespace) }),
+    (request) => {
+      const principal = principalOf(request);
+      const sets = config.sets(request.query.namespace).filter((set) => maySee(principal, read.action, set));
+      return { revision: readyRevisionOf(config), sets };
+    },
   );
 
   app.get(
@@ -64,10 +77,11 @@ export function effectiveRoutes(untyped: FastifyInstance, { config, subscribers 
       const leave = isPolling ? attach(request, subscribers, { name: params, instance, labels }) : () => {};
       const polled = await config.effectiveOtherThan(params, { reader, known, waitMs, signal }).finally(leave);
       const { state: effective, tag, isKnown } = polled;
+      requireCurrent(request);
       if (tag === undefined) throw nothingReleased(params);
       void reply
         .header("etag", `"${tag}"`)
-        .header("cache-control", hasClearSecrets(effective, reader.audience) ? "no-store" : "no-cache");
+        .header("cache-control", hasClearSecrets(effective, reader) ? "no-store" : "no-cache");
       if (isKnown) return reply.code(304).send(null);
       // The same bytes for all readers: a large config is not encoded again for each.
       const bytes = config.effectiveBytes(effective);
@@ -127,6 +141,7 @@ function attach(
   { name, instance, labels }: { name: SetName; instance: string; labels: Labels },
 ): () => void {
   const principal = principalOf(request);
-  if (!can(principal, "config:acknowledge")) return () => {};
+  const { namespace, app, profile } = name;
+  if (!isAllowed(principal, "config:acknowledge", { namespace, app, profile })) return () => {};
   return subscribers.attach(name, instance, { labels, by: principal.id });
 }

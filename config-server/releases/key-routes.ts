@@ -17,6 +17,7 @@ import {
 } from "../api.ts";
 import { setId } from "../core/keys.ts";
 import type { ConfigServer } from "./config-server.ts";
+import { releaseAuthor } from "./key-rights.ts";
 import { readerOf, readyRevisionOf } from "./reader.ts";
 
 const PATH = "/v1/config/:namespace/:app/:profile/keys/:key";
@@ -55,7 +56,7 @@ function valueRoute(untyped: FastifyInstance, config: ConfigServer): void {
       const item = own(effective.items, key);
       if (!item) throw ConfigErrors.KEY_NOT_FOUND(`No release for "${setId(name)}" has the key "${key}".`);
       void reply.header("x-posthouse-origin", `${item.origin.profile}@${item.origin.version}`);
-      if (item.secret && reader.audience === "others") {
+      if (item.secret && (reader.audience === "others" || reader.keys?.seesSecret(name, key) === false)) {
         throw HttpErrors.FORBIDDEN(
           `"${key}" is a secret. Only tokens with the policy agent or service and "${name.app}" among their apps can read it. An operator can reveal it with POST …/reveal.`,
           { extra: { action: "config:secrets" } },
@@ -88,7 +89,7 @@ function removalRoute(untyped: FastifyInstance, { publisher }: ConfigServer): vo
     },
     async (request, reply) => {
       const { key, ...name } = request.params;
-      const author = principalOf(request).name;
+      const author = releaseAuthor(principalOf(request));
       const done = await publisher.change(name, { key, item: undefined, ...request.query }, author);
       return reply.code(201).send(done);
     },
@@ -130,7 +131,7 @@ function changeRoute(scope: FastifyInstance, { publisher }: ConfigServer): void 
         ...(expand ? { expand } : {}),
         ...(secret === undefined ? {} : { secret }),
       };
-      const author = principalOf(request).name;
+      const author = releaseAuthor(principalOf(request));
       return reply.code(201).send(await publisher.change(name, { key, item, ...why }, author));
     },
   );

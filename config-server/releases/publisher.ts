@@ -1,6 +1,6 @@
 /** Publishes releases: resolves masks, checks the items, and commits the release with everything that must change with it. */
 import { hash } from "node:crypto";
-import { deadline, decodeJson, type Host, own } from "#base";
+import { canonicalJson, deadline, decodeJson, type Host, own } from "#base";
 import { ChangeLog, type ChangeEntry } from "#changes";
 import { commit, type KeyOrPrefix, type KnownEntries, type Revision, type Store, StoreErrors } from "#store";
 import {
@@ -23,6 +23,7 @@ import { planned, type LiveRecord, type RolloutPlan, type Tally } from "../core/
 import { dataKeysOf, type OpenItems, type StoredItems, type StoredRelease } from "../core/sealed.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import type { Contents } from "./contents.ts";
+import type { KeyPermit, ReleaseAuthor } from "./key-rights.ts";
 import { ReleaseChecker, type Sight } from "./release-checker.ts";
 import { releaseChanges } from "./release-changes.ts";
 import type { StoredReleases } from "./stored-releases.ts";
@@ -39,6 +40,8 @@ export interface ReleaseChange {
   readonly reason: string;
   readonly expectedVersion: number | undefined;
   readonly author: string;
+  /** Rejects changes of keys that the author may not change. Absent: it may change every key of the set. */
+  readonly permit?: KeyPermit | undefined;
   readonly rollbackOf?: number | undefined;
   readonly promotedFrom?: string | undefined;
   readonly proposal?: string | undefined;
@@ -81,6 +84,8 @@ interface PreparedRelease {
   readonly rollout: { readonly plan: RolloutPlan; readonly critical: readonly string[] } | undefined;
   /** The live version that the items refer to; 0 for none. */
   readonly liveVersion: number;
+  /** The author may not change every key, so what it changes was compared with the live version. */
+  readonly isBound: boolean;
   readonly knownDataKeys: ReadonlySet<string>;
   /** Versions of other sets that the checks relied on, by the keys of their live pointers. */
   readonly restsOn: ReadonlyMap<string, number>;
@@ -113,9 +118,9 @@ export class Publisher {
    * @throws CONFIG_VALUE_INVALID (`extra.problems`), CONFIG_VERSION_CONFLICT, CONFIG_RELEASE_TOO_LARGE,
    * CONFIG_ROLLOUT_ACTIVE, CONFIG_ROLLOUT_INVALID, CONFIG_ROLLOUT_FIRST
    */
-  publish(name: SetName, publish: Publish, author: string): Promise<Published> {
+  publish(name: SetName, publish: Publish, { name: author, permit }: ReleaseAuthor): Promise<Published> {
     const { items, reason = "", expectedVersion, emergency, rollout } = publish;
-    return this.release(name, { items, reason, expectedVersion, author, emergency, rollout });
+    return this.release(name, { items, reason, expectedVersion, author, permit, emergency, rollout });
   }
 
   /**
@@ -136,7 +141,7 @@ export class Publisher {
       /** Reject the change unless this is the live version; absent: change any live version. */
       expectedVersion?: number | undefined;
     },
-    author: string,
+    { name: author, permit }: ReleaseAuthor,
   ): Promise<Published> {
     const { releases } = this.#parts;
     for (let attempt = 1; ; attempt++) {
@@ -148,7 +153,7 @@ export class Publisher {
       if (!item && !before) throw ConfigErrors.KEY_NOT_FOUND(`"${setId(name)}" has no key "${key}".`);
       const items = withChanges(current, { [key]: item ?? null });
       try {
-        return await this.release(name, { items, reason, expectedVersion: version, author });
+        return await this.release(name, { items, reason, expectedVersion: version, author, permit });
       } catch (error) {
         // Another release came first, perhaps of another key: repeat the change on top of it.
         const final = expectedVersion !== undefined || attempt === CHANGE_TRIES_MAX;
@@ -161,7 +166,7 @@ export class Publisher {
   async rollback(
     name: SetName,
     { toVersion, reason, expectedVersion, emergency }: Rollback,
-    author: string,
+    { name: author, permit }: ReleaseAuthor,
   ): Promise<Published> {
     const { items } = await this.#parts.releases.read(name, toVersion);
     return this.release(name, {
@@ -169,6 +174,7 @@ export class Publisher {
       reason: reason === undefined || reason === "" ? `rollback to ${toVersion}` : reason,
       expectedVersion,
       author,
+      permit,
       emergency,
       rollbackOf: toVersion,
     });
@@ -227,6 +233,7 @@ export class Publisher {
     const live = this.#parts.live.get(name);
     const taken = await secrets.take(name, change.items, { standing: live?.sealed ?? {} });
     const { open, known: inTheClear } = taken;
+    change.permit?.(name, changedKeys(live?.release.items ?? {}, open));
     // Every reader of the source's status sees the result of a commit, and so do the commit's authors.
     const blind = change.source !== undefined;
     const restsOn = await this.#checker.check(name, open, { blind, author: change.author, known: inTheClear });
@@ -234,7 +241,8 @@ export class Publisher {
     const knownDataKeys = new Set(dataKeysOf(live?.sealed ?? {}));
     const content = contentOf(items, (bytes) => hash("sha256", bytes));
     await contents.stage(name, content);
-    return { open, items, content, rollout, liveVersion: live?.release.version ?? 0, knownDataKeys, restsOn };
+    const liveVersion = live?.release.version ?? 0;
+    return { open, items, content, rollout, liveVersion, isBound: change.permit !== undefined, knownDataKeys, restsOn };
   }
 
   async #commit(
@@ -291,12 +299,22 @@ class OthersChanged extends Error {
   }
 }
 
+/** Keys that differ between two contents. */
+function changedKeys(before: OpenItems, after: OpenItems): string[] {
+  const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...keys].filter((key) => canonicalJson(own(before, key) ?? null) !== canonicalJson(own(after, key) ?? null));
+}
+
 /** @throws OthersChanged */
-function requireUnchanged(known: KnownEntries, name: SetName, { items, liveVersion, restsOn }: PreparedRelease): void {
+function requireUnchanged(
+  known: KnownEntries,
+  name: SetName,
+  { items, liveVersion, isBound, restsOn }: PreparedRelease,
+): void {
   const entry = known.get(liveKey(name));
   const live = entry && decodeJson<LiveRecord>(entry.value);
   // Masks represent secrets of the version that was live here, and a secret stays a secret: other versions may differ.
-  const refers = live?.secrets === true || Object.values(items).some(({ secret }) => secret);
+  const refers = isBound || live?.secrets === true || Object.values(items).some(({ secret }) => secret);
   if (entry && refers && live?.version !== liveVersion) throw new OthersChanged(entry.modRevision);
   for (const [key, version] of restsOn) {
     const other = known.get(key);

@@ -4,6 +4,7 @@ import { HttpErrors, isToldSecrets, principalOf } from "#http";
 import type { SetName } from "../api.ts";
 import { NOBODY, parseLabels } from "../core/identity.ts";
 import type { Reader } from "../core/watch-frames.ts";
+import { keyViewFor } from "./key-rights.ts";
 import type { ConfigServer } from "./config-server.ts";
 
 /**
@@ -19,7 +20,9 @@ export function readerOf(
     instance === undefined && labels === undefined
       ? NOBODY
       : { ...(instance === undefined ? {} : { instance }), labels: parseLabels(labels ?? []) };
-  return { who, audience: isToldSecrets(principalOf(request), { namespace, app, profile }) ? "instances" : "others" };
+  const principal = principalOf(request);
+  const audience = isToldSecrets(principal, { namespace, app, profile }) ? "instances" : "others";
+  return { who, audience, keys: keyViewFor(principal) };
 }
 
 /** @throws HTTP_UNAVAILABLE before the first listing: a server that is not ready must not answer with an empty config */

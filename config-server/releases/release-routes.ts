@@ -6,6 +6,7 @@ import { BODY_BYTES, principalOf } from "#http";
 import { Publish, Published, Release, RELEASE_BYTES_MAX, ReleaseList, Rollback, SetName } from "../api.ts";
 import type { ConfigServer } from "./config-server.ts";
 import { HISTORY_PAGE_MAX } from "./history.ts";
+import { readableItems, releaseAuthor } from "./key-rights.ts";
 
 /** Bytes of the body of a release: 8 MiB of values, escaped as JSON. */
 const PUBLISH_BYTES_MAX = 2 * RELEASE_BYTES_MAX;
@@ -19,7 +20,7 @@ export function releaseRoutes(app: FastifyInstance, config: ConfigServer): void 
 
 function publishRoutes(untyped: FastifyInstance, { publisher }: ConfigServer): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
-  const publish = { action: "config:publish" } as const;
+  const publish = { action: "config:publish", perItem: true } as const;
 
   app.post(
     "/v1/config/:namespace/:app/:profile/releases",
@@ -29,7 +30,7 @@ function publishRoutes(untyped: FastifyInstance, { publisher }: ConfigServer): v
       schema: { tags, summary: "Publish a release", params: SetName, body: Publish, response: { 201: Published } },
     },
     async (request, reply) => {
-      const author = principalOf(request).name;
+      const author = releaseAuthor(principalOf(request));
       return reply.code(201).send(await publisher.publish(request.params, request.body, author));
     },
   );
@@ -48,7 +49,7 @@ function publishRoutes(untyped: FastifyInstance, { publisher }: ConfigServer): v
       },
     },
     async (request, reply) => {
-      const author = principalOf(request).name;
+      const author = releaseAuthor(principalOf(request));
       return reply.code(201).send(await publisher.rollback(request.params, request.body, author));
     },
   );
@@ -56,7 +57,7 @@ function publishRoutes(untyped: FastifyInstance, { publisher }: ConfigServer): v
 
 function historyRoutes(untyped: FastifyInstance, { releases }: ConfigServer): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
-  const read = { action: "config:read" } as const;
+  const read = { action: "config:read", perItem: true } as const;
 
   app.get(
     "/v1/config/:namespace/:app/:profile/releases",
@@ -90,6 +91,10 @@ function historyRoutes(untyped: FastifyInstance, { releases }: ConfigServer): vo
         response: { 200: Release },
       },
     },
-    ({ params: { version, ...name } }) => releases.readMasked(name, version),
+    async (request) => {
+      const { version, ...name } = request.params;
+      const release = await releases.readMasked(name, version);
+      return { ...release, items: readableItems(principalOf(request), name, release.items) };
+    },
   );
 }

@@ -33,7 +33,7 @@ export function acknowledgementRoutes(untyped: FastifyInstance, acknowledgements
   app.get(
     "/v1/config/:namespace/:app/:profile/acknowledgements",
     {
-      config: { action: "config:read" },
+      config: { action: "config:read", perItem: true },
       schema: {
         tags,
         summary: "Which subscriber runs which release",

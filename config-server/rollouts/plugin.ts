@@ -16,7 +16,7 @@ const SUMMARIES: Record<RolloutAction, string> = {
 
 export function rolloutsPlugin(untyped: FastifyInstance, rollouts: Rollouts): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
-  const read = { action: "config:read" } as const;
+  const read = { action: "config:read", perItem: true } as const;
   const publish = { action: "config:publish" } as const;
   const tags = ["config rollouts"];
 

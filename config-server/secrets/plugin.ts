@@ -2,8 +2,17 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { BODY_BYTES, principalOf } from "#http";
-import { AUDIT_PAGE_MAX, AuditList, Revealed, RevealRequest, Rewrapped, SecretsStatus, SetName } from "../api.ts";
+import { BODY_BYTES, maySee, principalOf } from "#http";
+import {
+  AUDIT_PAGE_MAX,
+  AuditList,
+  type AuditRecord,
+  Revealed,
+  RevealRequest,
+  Rewrapped,
+  SecretsStatus,
+  SetName,
+} from "../api.ts";
 import type { Audit } from "./audit.ts";
 import type { ConfigServer } from "../releases/config-server.ts";
 import type { Rewrapper } from "./rewrap.ts";
@@ -44,7 +53,7 @@ function revealRoutes(untyped: FastifyInstance, audit: Audit): void {
   app.get(
     "/v1/config-audit",
     {
-      config: { action: "config:audit" },
+      config: { action: "config:audit", perItem: true, about: "everything" },
       schema: {
         tags,
         summary: "Which caller revealed which secret, newest first",
@@ -58,7 +67,13 @@ function revealRoutes(untyped: FastifyInstance, audit: Audit): void {
         response: { 200: AuditList },
       },
     },
-    ({ query: { after, limit = 20 } }) => audit.list({ after, limit }),
+    async (request) => {
+      const { after, limit = 20 } = request.query;
+      const principal = principalOf(request);
+      const page = await audit.list({ after, limit });
+      const sees = ({ namespace, app }: AuditRecord) => maySee(principal, "config:audit", { namespace, app });
+      return { ...page, records: page.records.filter(sees) };
+    },
   );
 }
 

@@ -2,7 +2,7 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { principalOf } from "#http";
+import { isAllowed, maySee, principalOf } from "#http";
 import { Name, SourceList, SourceStatus, SourceSync } from "../api.ts";
 import type { Sources } from "./sources.ts";
 
@@ -15,14 +15,23 @@ export function sourcesPlugin(untyped: FastifyInstance, sources: Sources): void 
   app.get(
     "/v1/config-sources",
     {
-      config: { action: "config:read" },
+      config: { action: "config:read", about: "everything", perItem: true },
       schema: {
         tags,
         summary: "Sources, with the last released commit of each, and its problems",
         response: { 200: SourceList },
       },
     },
-    async () => ({ sources: await sources.list() }),
+    async (request) => {
+      const principal = principalOf(request);
+      const found = await sources.list();
+      // A source without a namespace fills several, so it is for callers that may read all.
+      const sees = ({ namespace }: SourceStatus) =>
+        namespace === undefined
+          ? isAllowed(principal, "config:read", {})
+          : maySee(principal, "config:read", { namespace });
+      return { sources: found.filter(sees) };
+    },
   );
 
   app.post(

@@ -3,13 +3,15 @@ import { Readable } from "node:stream";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { Type } from "typebox";
+import { maySee, principalOf } from "#http";
 import { Name, SetName } from "../api.ts";
+import { readsKey } from "../releases/key-rights.ts";
 import type { Transfer } from "./transfer.ts";
 import { ZIP_TYPE } from "./zip.ts";
 
 export function exportRoutes(untyped: FastifyInstance, transfer: Transfer): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
-  const read = { action: "config:read" } as const;
+  const read = { action: "config:read", perItem: true } as const;
   const tags = ["config transfer"];
 
   app.get(
@@ -27,8 +29,9 @@ export function exportRoutes(untyped: FastifyInstance, transfer: Transfer): void
         produces: [ZIP_TYPE],
       },
     },
-    async ({ params, query }, reply) => {
-      const zip = await transfer.exportSet(params, query.version);
+    async (request, reply) => {
+      const { params, query } = request;
+      const zip = await transfer.exportSet(params, query.version, readsKey(principalOf(request)));
       return sendZip(reply, `${params.namespace}-${params.app}-${params.profile}.zip`, zip);
     },
   );
@@ -36,7 +39,7 @@ export function exportRoutes(untyped: FastifyInstance, transfer: Transfer): void
   app.get(
     "/v1/config-export",
     {
-      config: read,
+      config: { ...read, about: "everything" },
       schema: {
         tags,
         operationId: "getExportOfSets",
@@ -51,7 +54,13 @@ export function exportRoutes(untyped: FastifyInstance, transfer: Transfer): void
         produces: [ZIP_TYPE],
       },
     },
-    async ({ query }, reply) => sendZip(reply, "config.zip", await transfer.exportSets(query)),
+    async (request, reply) => {
+      const principal = principalOf(request);
+      const seesSet = ({ namespace, app, profile }: SetName) =>
+        maySee(principal, read.action, { namespace, app, profile });
+      const zip = await transfer.exportSets(request.query, { seesSet, sees: readsKey(principal) });
+      return sendZip(reply, "config.zip", zip);
+    },
   );
 }
 

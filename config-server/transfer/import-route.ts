@@ -1,10 +1,11 @@
 /** The route of imports. Decides which callers may import how, and how many imports run at a time. */
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
-import type { FastifyInstance, FastifyReply } from "fastify";
-import { can, HttpErrors, onGone, principalOf } from "#http";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { can, HttpErrors, onGone, principalOf, requireAllowed } from "#http";
 import { ConfigErrors, IMPORTS_AT_ONCE_MAX, ImportQuery, ImportReport, ZIP_BYTES_MAX } from "../api.ts";
 import { authorOf } from "../proposals/author.ts";
-import type { Transfer } from "./transfer.ts";
+import { keyPermit } from "../releases/key-rights.ts";
+import type { ImportAuthor, Transfer } from "./transfer.ts";
 import { ZIP_TYPE } from "./zip.ts";
 
 /** Register it in a scope of its own: it accepts zip bodies only. */
@@ -17,7 +18,7 @@ export function importRoute(scope: FastifyInstance, transfer: Transfer): void {
   scope.withTypeProvider<TypeBoxTypeProvider>().post(
     "/v1/config-import",
     {
-      config: { action: "config:draft" },
+      config: { action: "config:draft", about: "everything", perItem: true },
       bodyLimit: ZIP_BYTES_MAX,
       schema: {
         tags: ["config transfer"],
@@ -38,11 +39,34 @@ export function importRoute(scope: FastifyInstance, transfer: Transfer): void {
         });
       }
       const body = request.body as Uint8Array | undefined;
-      const report = await transfer.import(body ?? new Uint8Array(), request.query, authorOf(request));
+      const report = await transfer.import(body ?? new Uint8Array(), request.query, importAuthor(request));
       if (report.mode !== "dry-run") transfer.note(report, name);
       return reply.send(report);
     },
   );
+}
+
+/** A draft or a plan changes and shows keys as a draft does; a release needs more. */
+function importAuthor(request: FastifyRequest<{ Querystring: ImportQuery }>): ImportAuthor {
+  const principal = principalOf(request);
+  const { mode } = request.query;
+  // Where a review is required, an import with mode=release makes a proposal.
+  const action = mode === "release" ? "config:publish" : "config:draft";
+  const permit = keyPermit(principal, action);
+  const reads = keyPermit(principal, "config:read");
+  return {
+    ...authorOf(request),
+    permitSet: ({ namespace, app, profile }) => {
+      for (const one of [action, "config:read"] as const) {
+        requireAllowed(principal, one, { namespace, app, profile }, "some");
+      }
+    },
+    permitKeys: (name, keys) => {
+      permit?.(name, keys);
+      reads?.(name, keys);
+    },
+    publishPermit: keyPermit(principal, "config:publish"),
+  };
 }
 
 /** Counts an import until its reply has ended. The returned function throws CONFIG_IMPORT_BUSY when too many are running. */

@@ -34,8 +34,20 @@ import { readTree, type TreeFile } from "../core/tree.ts";
 import { entriesUnder } from "../releases/listing.ts";
 import { Planner } from "./planner.ts";
 import type { Author } from "../proposals/author.ts";
+import type { KeyPermit } from "../releases/key-rights.ts";
 import type { Proposals } from "../proposals/proposals.ts";
 import { readZip, writeZip } from "./zip.ts";
+
+/** Whether the caller may read a key. */
+type SeesKey = (name: SetName, key: string) => boolean;
+
+/** The author of an import. Both functions throw HTTP_FORBIDDEN. */
+export interface ImportAuthor extends Author {
+  readonly permitSet: (name: SetName) => void;
+  /** Of keys that would change, and whose differences a dry run shows. */
+  readonly permitKeys: KeyPermit;
+  readonly publishPermit: KeyPermit | undefined;
+}
 
 /** A release to export. */
 interface Pinned {
@@ -62,34 +74,38 @@ export class Transfer {
    * One set, a file per key: the live release, or the given version.
    * @throws CONFIG_SET_NOT_FOUND, CONFIG_RELEASE_NOT_FOUND
    */
-  async exportSet(name: SetName, version: number | undefined): Promise<AsyncIterable<Uint8Array>> {
+  async exportSet(name: SetName, version: number | undefined, sees: SeesKey): Promise<AsyncIterable<Uint8Array>> {
     const at = version ?? (await this.#config.releases.liveVersion(name));
     if (at === 0) throw nothingReleased(name);
-    return this.#export([{ name, version: at }], ({ key }) => key);
+    return this.#export([{ name, version: at }], { sees, pathOf: ({ key }) => key });
   }
 
   /**
    * The live releases of all sets that match, as they were at one revision: `NAMESPACE/APP/PROFILE/KEY`.
    * @throws CONFIG_EXPORT_TOO_LARGE, CONFIG_SET_NOT_FOUND
    */
-  async exportSets(match: { namespace?: string | undefined; app?: string | undefined }) {
+  async exportSets(
+    match: { namespace?: string | undefined; app?: string | undefined },
+    { seesSet, sees }: { readonly seesSet: (name: SetName) => boolean; readonly sees: SeesKey },
+  ) {
     const sets = (await this.#liveSets()).filter(
       ({ name }) =>
         (match.namespace === undefined || name.namespace === match.namespace) &&
-        (match.app === undefined || name.app === match.app),
+        (match.app === undefined || name.app === match.app) &&
+        seesSet(name),
     );
     if (sets.length === 0) {
       const which = [match.namespace ?? "any namespace", match.app ?? "any app"].join(", ");
       throw ConfigErrors.SET_NOT_FOUND(`Nothing is released for ${which}, so there is nothing to export.`);
     }
-    return this.#export(sets, ({ name, key }) => `${setId(name)}/${key}`);
+    return this.#export(sets, { sees, pathOf: ({ name, key }) => `${setId(name)}/${key}` });
   }
 
   /**
    * @throws CONFIG_ZIP_INVALID, CONFIG_ZIP_TOO_LARGE, CONFIG_IMPORT_INVALID (`extra.problems`): nothing was done;
    *   CONFIG_IMPORT_INCOMPLETE (`extra.report`): some was
    */
-  async import(zip: Uint8Array, query: ImportQuery, author: Author): Promise<ImportReport> {
+  async import(zip: Uint8Array, query: ImportQuery, author: ImportAuthor): Promise<ImportReport> {
     const { mode = "dry-run", keep = false, emergency = false, reason } = query;
     if (emergency && (reason ?? "").trim() === "") {
       throw ConfigErrors.EMERGENCY_REASON("An emergency import requires a reason, which is kept with each release.", {
@@ -104,12 +120,14 @@ export class Transfer {
         "The zip contains no config file. Name files NAMESPACE/APP/PROFILE/KEY, APP/PROFILE/KEY with a namespace, or KEY with all three.",
       );
     }
+    for (const { name } of tree.sets) author.permitSet(name);
     const { plans, problems } = await this.planner.plan(
       tree.sets,
       { emergency, reason: reason ?? "import", author: author.name, blind: author.blind },
       { keep },
     );
     refuse(problems);
+    for (const plan of plans) author.permitKeys(plan.name, [...plan.added, ...plan.changed, ...plan.removed]);
     const ignored = [...tree.ignored];
     if (mode === "dry-run") return { mode, sets: shown(plans), ignored };
     const sets = await this.#each(plans, (plan) =>
@@ -149,7 +167,7 @@ export class Transfer {
 
   async #release(
     plan: PlannedSet,
-    { author, reason, emergency }: { author: Author; reason: string; emergency: boolean },
+    { author, reason, emergency }: { author: ImportAuthor; reason: string; emergency: boolean },
   ): Promise<ImportedSet> {
     const { name, items, fromVersion } = plan;
     if (!emergency && (await this.#proposals.rules.requiresReview(name.namespace))) {
@@ -162,7 +180,7 @@ export class Transfer {
       const { id } = same ?? (await this.#proposals.proposeChanges(name, given, author));
       return { ...reported(plan, "proposed"), proposal: id };
     }
-    const change = { items, reason, expectedVersion: fromVersion, author: author.name };
+    const change = { items, reason, expectedVersion: fromVersion, author: author.name, permit: author.publishPermit };
     const { version } = await this.#config.publisher.release(name, { ...change, ...(emergency ? { emergency } : {}) });
     return { ...reported(plan, "released"), version };
   }
@@ -186,12 +204,20 @@ export class Transfer {
    * Reads releases twice: first for the manifest and the size limits, then for their content. Only names are kept in between,
    * so the memory of one release is enough. Releases never change, so both reads return the same.
    */
-  async #export(pinned: readonly Pinned[], pathOf: (at: { name: SetName; key: string }) => string) {
+  async #export(
+    pinned: readonly Pinned[],
+    { sees, pathOf }: { sees: SeesKey; pathOf: (at: { name: SetName; key: string }) => string },
+  ) {
+    const read = async ({ name, version }: Pinned): Promise<Release> => {
+      const release = await this.#config.releases.readMasked(name, version);
+      const items = Object.entries(release.items).filter(([key]) => sees(name, key));
+      return { ...release, items: Object.fromEntries(items) };
+    };
     const sets: Manifest["sets"] = [];
     let files = 1;
     let bytes = 0;
     for (const { name, version } of pinned) {
-      const release = await this.#config.releases.readMasked(name, version);
+      const release = await read({ name, version });
       const items = Object.entries(release.items);
       files += items.length;
       for (const [, item] of items) bytes += bytesOf(item).length;
@@ -202,7 +228,6 @@ export class Transfer {
     const encoder = new TextEncoder();
     const encoded = encoder.encode(`${JSON.stringify(manifest, null, 1)}\n`);
     requireImportable(files, bytes + encoded.length, encoded.length);
-    const read = (at: Pinned) => this.#config.releases.readMasked(at.name, at.version);
     async function* contents(): AsyncGenerator<TreeFile> {
       yield { path: MANIFEST_NAME, bytes: encoded };
       for (const at of pinned) {

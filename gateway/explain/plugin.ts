@@ -1,7 +1,7 @@
 /** The routes of the control API that explain a gateway's decision, list its routes, and check a config before its release. */
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
-import { BODY_BYTES } from "#http";
+import { BODY_BYTES, maySee, principalOf, requireAllowed } from "#http";
 import {
   ExplainAnswer,
   ExplainRequest,
@@ -20,7 +20,7 @@ const tags = ["gateway"];
 
 export function explainPlugin(untyped: FastifyInstance, explainer: Explainer): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
-  const read = { action: "config:read" } as const;
+  const read = { action: "gateway:read", perItem: true } as const;
   app.post(
     "/v1/gateway/explain",
     {
@@ -46,7 +46,15 @@ export function explainPlugin(untyped: FastifyInstance, explainer: Explainer): v
         response: { 200: RouteList },
       },
     },
-    ({ query: { namespace = "default" } }) => explainer.routes(namespace),
+    async (request) => {
+      const { namespace = "default" } = request.query;
+      const principal = principalOf(request);
+      const list = await explainer.routes(namespace);
+      return {
+        ...list,
+        routes: list.routes.filter(({ name }) => maySee(principal, read.action, { namespace, route: name })),
+      };
+    },
   );
 }
 

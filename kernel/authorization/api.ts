@@ -3,6 +3,8 @@ import { Type, type Static } from "typebox";
 import { ACTION_NAMES, actionRow, RESOURCE_FIELDS, type ResourceField } from "./actions.ts";
 import { matchesGlob } from "./glob.ts";
 
+export * from "./denial.ts";
+
 /** Rules of one policy: more are several policies, each with its name. */
 export const POLICY_RULES_MAX = 64;
 /** Values of one field of a rule, and a bound on the comparisons of a decision. */

@@ -3,7 +3,9 @@
  * authenticators are parameters, so this module does not know where tokens are stored.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { Action } from "#authorization";
+import type { Action, Resource } from "#authorization";
+import type { Clock } from "#base";
+import { type AuditSink, auditRequests } from "./audit-hook.ts";
 import type { BadTokens } from "./bad-tokens.ts";
 import {
   type AuthenticateSession,
@@ -11,12 +13,13 @@ import {
   clearSessionCookie,
   requireCsrfToken,
   requireSameOrigin,
+  SAFE_METHODS,
   sessionCookieOf,
 } from "./browser-session.ts";
 import { within } from "./limits.ts";
-import { type AboutRoute, fieldsOf, requireWithinLimits, type RouteFields, valuesAt } from "./route-limits.ts";
+import { type AboutRoute, fieldsOf, resourcesOf, type RouteFields, valuesAt } from "./route-resources.ts";
 import { HttpErrors } from "./problem.ts";
-import { requireSome } from "./decisions.ts";
+import { requireAllowed, requireSome } from "./decisions.ts";
 import type { Principal } from "./principal.ts";
 
 /** Sessions, which belong to the principal that opened them. */
@@ -34,7 +37,9 @@ declare module "fastify" {
     principal: Principal | null;
     /** The browser's session, when it authenticated the caller. */
     session: BrowserSession | null;
-    /** Whether the caller's token or session is still valid. A response that goes on for long checks it again and again. */
+    /** What the request concerns; null where no action decides. */
+    resources: readonly Resource[] | null;
+    /** Whether the caller's token or session is still valid, with unchanged rights. A response that goes on for long checks it again and again. */
     isCallerCurrent?(): boolean;
   }
   interface FastifyContextConfig {
@@ -43,8 +48,13 @@ declare module "fastify" {
      * caller. Every route names one.
      */
     action?: Action | "open" | "self";
-    /** For limits that the schema does not show: the route concerns no names, or omitted names mean all of them. */
+    /** For resources that the schema does not show: the route concerns no names, or omitted names mean all of them. */
     about?: AboutRoute;
+    /**
+     * The handler decides about the names that a request omits, item by item, by maySee or requireAllowed. Absent: omitted names are all
+     * names, so the caller must be allowed all of them.
+     */
+    perItem?: boolean;
   }
 }
 
@@ -72,15 +82,19 @@ export interface AuthOptions {
   readonly sessions?: SessionOwners;
   /** Accepts sessions of browsers, too. */
   readonly browser?: AuthenticateSession;
-  /** Whether the token of a principal is still valid. Absent: tokens are valid as long as the process runs. */
+  /** The caller that a client certificate proves, when the request has no token. Undefined: no certificate. */
+  readonly certificate?: (request: FastifyRequest) => Promise<Principal | undefined>;
+  /** Whether the token of a principal is still valid, and its rights unchanged. Absent: as long as the process runs. */
   readonly isCurrent?: (principal: Principal) => boolean;
+  readonly audit?: { readonly sink: AuditSink; readonly clock: Clock };
 }
 
 /** Authenticates and authorizes every route of this instance. A route without an action fails at the start. */
 export function requireAuth(app: FastifyInstance, authenticate: Authenticate, options: AuthOptions): void {
-  const { badTokens, sessions, isCurrent = () => true } = options;
+  const { sessions, isCurrent = () => true, audit } = options;
   app.decorateRequest("principal", null);
   app.decorateRequest("session", null);
+  app.decorateRequest("resources", null);
   app.decorateRequest("isCallerCurrent", function (this: FastifyRequest) {
     return this.session?.isCurrent() ?? (this.principal === null || isCurrent(this.principal));
   });
@@ -91,42 +105,73 @@ export function requireAuth(app: FastifyInstance, authenticate: Authenticate, op
     for (const method of [route.method].flat()) fields.set(`${method} ${route.url}`, found);
     if (found.sessions.length > 0 && !sessions) throw new Error(`route ${route.url} takes a session`);
   });
+  const fieldsFor = ({ method, routeOptions: { url = "" } }: FastifyRequest) => fields.get(`${method} ${url}`);
+  authenticateRequests(app, authenticate, options);
+  authorizeRequests(app, fieldsFor);
+  // Sessions are checked after validation, so that an unknown session is then the only problem.
+  app.addHook("preHandler", async (request) => {
+    const { principal } = request;
+    const found = fieldsFor(request);
+    if (principal === null || found === undefined || found.sessions.length === 0 || !sessions) return;
+    const used = new Set(found.sessions.flatMap((path) => valuesAt(request, path)));
+    // One after the other is enough: a request names one session, and a batch rarely more.
+    for (const session of used) await sessions.require(principal, session, request.routeOptions.url ?? "");
+  });
+  if (audit) auditRequests(app, audit.sink, audit.clock);
+}
+
+function authenticateRequests(
+  app: FastifyInstance,
+  authenticate: Authenticate,
+  { badTokens, browser, certificate }: AuthOptions,
+): void {
   app.addHook("onRequest", async (request, reply) => {
-    const action = request.routeOptions.config.action;
-    if (request.is404 || action === undefined || action === "open") return;
+    const { action } = request.routeOptions.config;
+    if (request.is404 || action === undefined) return;
+    // A page of another site has no token of its own, but it may be given one, or sign somebody in.
+    if (!SAFE_METHODS.has(request.method)) requireSameOrigin(request);
+    if (action === "open") return;
     try {
-      if (options.browser) request.session = await sessionOf(request, reply, options.browser);
-      request.principal = request.session?.principal ?? (await authenticate(tokenOf(request)));
+      if (browser) request.session = await sessionOf(request, reply, browser);
+      request.principal = request.session?.principal ?? (await callerOf(request, authenticate, certificate));
     } catch (error) {
       if (isBadToken(error)) badTokens.refuse(request.ip);
       throw error;
     }
     if (action !== "self") requireSome(request.principal, action);
   });
-  // After the request is read and before its form is validated: names are where the schema has them, or nowhere.
+}
+
+/** The caller by its token, or else by its certificate. */
+async function callerOf(
+  request: FastifyRequest,
+  authenticate: Authenticate,
+  certificate: AuthOptions["certificate"],
+): Promise<Principal> {
+  const proven = request.headers.authorization === undefined ? await certificate?.(request) : undefined;
+  return proven ?? authenticate(tokenOf(request));
+}
+
+/** After the request is read and before its form is validated: names are where the schema has them, or nowhere. */
+function authorizeRequests(
+  app: FastifyInstance,
+  fieldsFor: (request: FastifyRequest) => RouteFields | undefined,
+): void {
   app.addHook("preValidation", (request, _reply, done) => {
     const { principal, routeOptions } = request;
-    const { url = "", config } = routeOptions;
-    const found = fields.get(`${request.method} ${url}`);
-    if (principal?.limits === undefined || config.action === undefined) return done();
-    if (config.action === "self" || config.action === "open") return done();
-    if (found === undefined) return done();
+    const { action, about, perItem } = routeOptions.config;
+    const fields = fieldsFor(request);
+    if (principal === null || fields === undefined || about === "nothing") return done();
+    if (action === undefined || action === "self" || action === "open") return done();
+    request.resources = resourcesOf(request, { action, about, fields });
     try {
-      requireWithinLimits(request, principal, { action: config.action, about: config.about, fields: found });
+      for (const resource of request.resources) {
+        requireAllowed(principal, action, resource, perItem === true ? "some" : "every");
+      }
     } catch (error) {
       return done(error as Error);
     }
     done();
-  });
-  // Sessions are checked after validation, so that an unknown session is then the only problem.
-  app.addHook("preHandler", async (request) => {
-    const { principal, routeOptions } = request;
-    const { url = "" } = routeOptions;
-    const found = fields.get(`${request.method} ${url}`);
-    if (principal === null || found === undefined || found.sessions.length === 0 || !sessions) return;
-    const used = new Set(found.sessions.flatMap((path) => valuesAt(request, path)));
-    // One after the other is enough: a request names one session, and a batch rarely more.
-    for (const session of used) await sessions.require(principal, session, url);
   });
 }
 
@@ -170,6 +215,15 @@ export function requireWithin(
     `"${principal.name}" is limited to the ${outside} ${allowed}, which do not include "${outside === "namespaces" ? namespace : name}".`,
     { extra: { limit: outside } },
   );
+}
+
+/**
+ * For a response that waited: the caller must still be the one that the request came from, with the same rights.
+ * @throws HTTP_TOKEN_INVALID
+ */
+export function requireCurrent(request: FastifyRequest): void {
+  if (request.isCallerCurrent?.() ?? true) return;
+  throw HttpErrors.TOKEN_INVALID("The token or its rights changed while the request waited. Send it again.");
 }
 
 /** The caller of a route that is not open. */

@@ -1,7 +1,9 @@
 /** The HTTP kit: a server with strict limits, problems for errors, authorization, watches, and routes for operators. */
-export { type Action, builtInRights, type Resource } from "#authorization";
+export { type Action, builtInRights, type Resource, type ResourceField } from "#authorization";
+export { type AuditEvent, type AuditSink } from "./audit-hook.ts";
 export * from "./auth.ts";
 export * from "./decisions.ts";
+export * from "./host-guard.ts";
 export * from "./principal.ts";
 export * from "./bad-tokens.ts";
 export * from "./browser-session.ts";
@@ -22,3 +24,4 @@ export { type ListenerTls, peerCertificateOf } from "./tls.ts";
 export { certificatesOf, secureContextOf, type TlsMaterial, type TlsSource } from "./tls-material.ts";
 export * from "./watch/hub.ts";
 export * from "./watch/subscription.ts";
+export * from "./watch/topic-filter.ts";

@@ -14,6 +14,7 @@ export const HttpErrors = defineErrors("HTTP", {
   TOKEN_EXPIRED: { status: 401, title: "Token expired" },
   SESSION_INVALID: { status: 401, title: "Session not valid" },
   SESSION_EXPIRED: { status: 401, title: "Session expired" },
+  HOST_REFUSED: { status: 403, title: "Host header of another host" },
   CROSS_ORIGIN: { status: 403, title: "Request of another origin" },
   CSRF_INVALID: { status: 403, title: "CSRF token missing or not valid" },
   FORBIDDEN: { status: 403, title: "Not allowed" },
@@ -118,12 +119,20 @@ function mediaTypeError(request: FastifyRequest, reply: FastifyReply): AppError 
   );
 }
 
+const refusals = new WeakMap<FastifyRequest, AppError>();
+
+/** The error with which a request was refused as not authenticated or not allowed. */
+export function refusalOf(request: FastifyRequest): AppError | undefined {
+  return refusals.get(request);
+}
+
 /** Responds with the problem of an error, and logs it when it is a defect. */
 export function sendProblem(log: Log, request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
   const error = errorOfRequest(request, reply, thrown);
   if (error.status >= 500) {
     log.error({ err: error.cause ?? error, code: error.code, method: request.method, url: request.url }, error.message);
   }
+  if (error.status === 401 || error.status === 403) refusals.set(request, error);
   if (error.status === 401) void reply.header("www-authenticate", `Bearer realm="posthouse"`);
   if (error.status === 503) void reply.header("retry-after", "1");
   const { retryAfterSeconds } = error.extra;

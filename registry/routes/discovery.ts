@@ -2,7 +2,14 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { IF_NONE_MATCH_CHARS_MAX, parseIfNoneMatch, whileConnected } from "#http";
+import {
+  IF_NONE_MATCH_CHARS_MAX,
+  parseIfNoneMatch,
+  principalOf,
+  requireAllowed,
+  requireCurrent,
+  whileConnected,
+} from "#http";
 import { CheckStatus, Filter, InstanceList, Name, Namespace } from "../api.ts";
 import type { ServiceName } from "../core/keys.ts";
 import { parseFilter, type Predicate } from "../core/selector.ts";
@@ -61,10 +68,14 @@ export function discoveryRoute(untyped: FastifyInstance, registry: Registry): vo
         { namespace, service, matches, healthy, near, failover },
         { known: parseIfNoneMatch(request.headers["if-none-match"]), waitMs: wait * 1000, signal },
       );
+      requireCurrent(request);
       if (tag === undefined) throw unknownService({ namespace, service });
+      // A fallback is another service, which the caller may not be allowed to see.
+      const { from } = state;
+      if (from !== undefined) requireAllowed(principalOf(request), READ.action, from);
       void reply.header("etag", `W/"${tag}"`).header("cache-control", "no-cache");
       if (isKnown) return reply.code(304).send(null);
-      const { instances, panic, reason, from } = state;
+      const { instances, panic, reason } = state;
       return reply.header("x-posthouse-revision", String(state.revision)).send({
         revision: state.revision,
         instances: [...instances],

@@ -1,7 +1,7 @@
 /** The parts of a request and the checks that several routes of the registry share. */
 import type { FastifyRequest } from "fastify";
 import { Type } from "typebox";
-import { can, HttpErrors, principalOf } from "#http";
+import { HttpErrors, isAllowed, principalOf } from "#http";
 import { Id, Name, Namespace, RegistryErrors } from "../api.ts";
 import type { Commander } from "../core/commands/commander.ts";
 import type { ServiceName } from "../core/keys.ts";
@@ -9,6 +9,8 @@ import type { Registry } from "../registry.ts";
 
 export const TAGS = ["registry"];
 export const READ = { action: "registry:read" } as const;
+/** Reads several services, of which the caller sees those that it may read. */
+export const LIST = { ...READ, perItem: true } as const;
 export const WRITE = { action: "registry:write" } as const;
 
 export const DEFAULT_NAMESPACE = "default";
@@ -26,7 +28,9 @@ export const Wait = Type.Integer({
 /** The caller, by its token. An operator may also act on instances of other principals. */
 export function commanderOf(request: FastifyRequest): Commander {
   const principal = principalOf(request);
-  return { id: principal.id, overrides: can(principal, "registry:override") };
+  // For a batch: of every service in it.
+  const services = request.resources ?? [];
+  return { id: principal.id, overrides: services.every((one) => isAllowed(principal, "registry:override", one)) };
 }
 
 /** The catalog's revision. @throws HTTP_UNAVAILABLE before the first listing: an incomplete catalog misleads its readers */

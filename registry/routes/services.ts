@@ -2,10 +2,10 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { BODY_BYTES } from "#http";
+import { BODY_BYTES, maySee, principalOf } from "#http";
 import { Changed, Name, RegistryErrors, ServiceList, ServicePolicy, ServiceView } from "../api.ts";
 import type { Registry } from "../registry.ts";
-import { DEFAULT_NAMESPACE, InNamespace, READ, revisionOf, TAGS, unknownService } from "./request.ts";
+import { DEFAULT_NAMESPACE, InNamespace, LIST, READ, revisionOf, TAGS, unknownService } from "./request.ts";
 
 const ServiceParams = Type.Object({ service: Name });
 
@@ -15,7 +15,7 @@ export function serviceRoutes(untyped: FastifyInstance, registry: Registry): voi
   app.get(
     "/v1/services",
     {
-      config: READ,
+      config: LIST,
       schema: {
         tags: TAGS,
         summary: "List services with their counts",
@@ -23,12 +23,17 @@ export function serviceRoutes(untyped: FastifyInstance, registry: Registry): voi
         response: { 200: ServiceList },
       },
     },
-    ({ query: { namespace = DEFAULT_NAMESPACE } }) => ({
-      revision: revisionOf(registry),
-      services: registry.catalog
-        .services(namespace)
-        .map(({ namespace, service }) => registry.catalog.summary(namespace, service)),
-    }),
+    (request) => {
+      const { namespace = DEFAULT_NAMESPACE } = request.query;
+      const principal = principalOf(request);
+      return {
+        revision: revisionOf(registry),
+        services: registry.catalog
+          .services(namespace)
+          .filter((name) => maySee(principal, READ.action, name))
+          .map(({ namespace, service }) => registry.catalog.summary(namespace, service)),
+      };
+    },
   );
 
   app.get(

@@ -2,11 +2,12 @@
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import { BODY_BYTES, lastEventId, principalOf } from "#http";
+import { BODY_BYTES, lastEventId, maySee, principalOf } from "#http";
 import { Id, Name, Namespace, RegistryErrors, Seen, WatcherList } from "../api.ts";
 import type { Registry } from "../registry.ts";
-import { namespaceTopic, serviceTopic, topicsOf } from "../topics.ts";
-import { DEFAULT_NAMESPACE, InNamespace, READ, revisionOf, TAGS } from "./request.ts";
+import { namespaceTopic, serviceOfTopic, serviceTopic, topicsOf } from "../topics.ts";
+import { visibleServices } from "../visible-services.ts";
+import { DEFAULT_NAMESPACE, InNamespace, LIST, READ, revisionOf, TAGS } from "./request.ts";
 
 /** Services that one watch may name. For more, watch the namespace. */
 const SERVICES_PER_WATCH_MAX = 256;
@@ -15,7 +16,7 @@ export function watchRoute(untyped: FastifyInstance, registry: Registry): void {
   untyped.withTypeProvider<TypeBoxTypeProvider>().get(
     "/v1/watch/services",
     {
-      config: READ,
+      config: LIST,
       schema: {
         tags: TAGS,
         summary: "Watch the catalog by Server-Sent Events: snapshot, synced, then deltas; resumes by Last-Event-ID",
@@ -40,12 +41,15 @@ export function watchRoute(untyped: FastifyInstance, registry: Registry): void {
     (request, reply) => {
       const { namespace = DEFAULT_NAMESPACE, service, subscriber } = request.query;
       revisionOf(registry);
+      const principal = principalOf(request);
+      const sees = service ? undefined : visibleServices(principal);
       registry.hub.attach(reply, {
         subscriber,
-        principal: principalOf(request),
+        principal,
+        sees,
         topics: service ? service.map((name) => serviceTopic(namespace, name)) : [namespaceTopic(namespace)],
         after: lastEventId(request.headers),
-        snapshot: () => registry.snapshot(namespace, service),
+        snapshot: () => registry.snapshot(namespace, service, sees),
       });
     },
   );
@@ -57,7 +61,7 @@ export function watcherRoutes(untyped: FastifyInstance, registry: Registry): voi
   app.get(
     "/v1/watches",
     {
-      config: READ,
+      config: LIST,
       schema: {
         tags: TAGS,
         summary: "List this server's open watches, with the revisions sent and acknowledged",
@@ -68,10 +72,18 @@ export function watcherRoutes(untyped: FastifyInstance, registry: Registry): voi
         response: { 200: WatcherList },
       },
     },
-    ({ query: { namespace = DEFAULT_NAMESPACE, service } }) => {
+    (request) => {
+      const { namespace = DEFAULT_NAMESPACE, service } = request.query;
+      const principal = principalOf(request);
       const watchers = [...registry.hub.watchers(service ? topicsOf({ namespace, service }) : undefined)];
-      const ofNamespace = watchers.filter(({ topics }) => topics.some((topic) => topic.startsWith(`${namespace}/`)));
-      return { watchers: ofNamespace.map((watcher) => ({ ...watcher, topics: [...watcher.topics] })) };
+      const ofNamespace = watchers.flatMap((watcher) => {
+        const topics = watcher.topics.filter((topic) => {
+          const name = serviceOfTopic(topic);
+          return name.namespace === namespace && maySee(principal, READ.action, name);
+        });
+        return topics.length === 0 ? [] : [{ ...watcher, topics }];
+      });
+      return { watchers: ofNamespace };
     },
   );
 

@@ -3,12 +3,12 @@ import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
 import type { ConfigServer } from "#config-server";
-import { principalOf } from "#http";
+import { maySee, principalOf } from "#http";
 import type { Registry } from "#registry";
 
 const NamespaceList = Type.Object({
   namespaces: Type.Array(Type.String(), {
-    description: "By name, without those that the caller's token cannot access.",
+    description: "By name, without those of which the caller sees nothing.",
   }),
 });
 
@@ -24,10 +24,10 @@ export function namespacesPlugin(
       schema: { tags: ["registry"], summary: "List the namespaces in use", response: { 200: NamespaceList } },
     },
     (request) => {
-      const limit = principalOf(request).limits?.namespaces;
-      const used = new Set([...registry.catalog.services(), ...config.sets()].map(({ namespace }) => namespace));
-      const namespaces = [...used].filter((name) => limit === undefined || limit.includes(name) || limit.includes("*"));
-      return { namespaces: namespaces.sort() };
+      const principal = principalOf(request);
+      const services = registry.catalog.services().filter((name) => maySee(principal, "registry:read", name));
+      const sets = config.sets().filter((name) => maySee(principal, "config:read", name));
+      return { namespaces: [...new Set([...services, ...sets].map(({ namespace }) => namespace))].sort() };
     },
   );
 }

@@ -73,9 +73,15 @@ test.each(["POST", "PUT", "PATCH", "DELETE"])("%s needs the CSRF token of its ow
   expect((await withToken(browser.csrf)).status).not.toBe(403);
 });
 
-test("a token needs no CSRF token, and no origin", async () => {
-  const headers = { authorization: `Bearer ${control.token}`, origin: "https://evil.example", host: HOST };
-  expect((await control.call("POST", "/v1/tokens", { name: "a", policies: ["viewer"] }, headers)).status).toBe(201);
+test("a token needs no CSRF token and no origin, but a page of another origin changes nothing with it", async () => {
+  const headers = { authorization: `Bearer ${control.token}`, host: HOST };
+  const issue = (more: Record<string, string>) =>
+    control.call("POST", "/v1/tokens", { name: "a", policies: ["viewer"] }, { ...headers, ...more });
+  expect((await issue({})).status).toBe(201);
+  expect((await issue({ origin: `http://${HOST}` })).status).toBe(201);
+  for (const foreign of [{ origin: "https://evil.example" }, { "sec-fetch-site": "cross-site" }, { origin: "null" }]) {
+    expect((await issue(foreign as Record<string, string>)).json["code"]).toBe(CROSS);
+  }
 });
 
 test("a page of another origin cannot sign a browser in, and does not learn whether a session exists", async () => {

@@ -235,10 +235,9 @@ test("limits of a token: its services, its apps with their secrets, its namespac
     ["PUT", "/v1/config/default/pay/default/acknowledgements/h", { releaseKey: "k", outcome: "failed" }],
     ["PUT", "/v1/config/default/posthouse/default/acknowledgements/h", { releaseKey: "k", outcome: "failed" }],
     ["POST", "/v1/flags/default/pay/default/ofrep/v1/evaluate/flags", {}],
-    ["GET", "/v1/config"],
-    ["GET", "/v1/config-search?text=a"],
-    ["GET", "/v1/config-sources"],
-    ["GET", "/v1/config/default/rules"],
+    ["GET", "/v1/config-search?text=a&namespace=prod"],
+    ["GET", "/v1/config/prod/rules"],
+    ["GET", "/v1/members"],
     ["GET", "/v1/locks?namespace=prod"],
   ];
   for (const [method, url, body] of allowed) {
@@ -248,6 +247,11 @@ test("limits of a token: its services, its apps with their secrets, its namespac
   for (const [method, url, body] of refused) {
     expect((await limited(method, url, body)).json, `${method} ${url}`).toMatchObject({ code: "HTTP_FORBIDDEN" });
   }
+  // Lists have what the caller may read.
+  const sets = (await limited("GET", "/v1/config")).json["sets"] as { app: string }[];
+  expect(sets.map(({ app }) => app)).toEqual(["orders"]);
+  const found = (await limited("GET", "/v1/config-search?text=k")).json["hits"] as { app: string }[];
+  expect(found.map(({ app }) => app)).toEqual(["orders"]);
   expect((await open("GET", "/v1/config/default/pay/default")).status).toBe(200);
   expect((await unbound("GET", "/v1/config/default/pay/default")).status).toBe(403);
   expect((await unbound("GET", "/v1/config/default/posthouse/default")).status).toBe(404);

@@ -299,7 +299,7 @@ test("a search finds keys and lines in order, no secrets and no binary values, a
     long: text(`needle ${"x".repeat(500)}`),
   };
   const release = { ...NAME, version: 7, items } as unknown as OpenRelease;
-  const all = searchIn([release, { ...release, version: 8, items: {} }], "needle", 10);
+  const all = searchIn([release, { ...release, version: 8, items: {} }], "needle", { limit: 10 });
   expect(all.more).toBe(false);
   expect(all.hits.map(({ key, line }) => [key, line])).toEqual([
     ["b", 2],
@@ -309,12 +309,12 @@ test("a search finds keys and lines in order, no secrets and no binary values, a
   ]);
   expect(all.hits[0]).toEqual({ ...NAME, version: 7, key: "b", line: 2, text: "two needle" });
   expect(all.hits[2]?.text.length).toBeLessThan(250);
-  expect([searchIn([release], "needle", 1), searchIn([release], "needle", 2).hits.length]).toEqual([
+  expect([searchIn([release], "needle", { limit: 1 }), searchIn([release], "needle", { limit: 2 }).hits.length]).toEqual([
     { hits: all.hits.slice(0, 1), more: true },
     2,
   ]);
-  expect(searchIn([release], "needle", 2).more).toBe(true);
-  expect(searchIn([release], "absent", 1)).toEqual({ hits: [], more: false });
+  expect(searchIn([release], "needle", { limit: 2 }).more).toBe(true);
+  expect(searchIn([release], "absent", { limit: 1 })).toEqual({ hits: [], more: false });
 });
 
 test("labels have one spelling: each once, in any order, a bounded number of them", () => {

@@ -263,7 +263,7 @@ test("after a change each follower receives its config once, in whole or as a pa
     const broken: string[] = [];
     const told = framesAfter(config, followers, {
       broken: ({ app }) => broken.push(app),
-      shown: (one, audience) => (audience === "others" ? { ...one, items: {} } : one),
+      shown: (one, { audience }) => (audience === "others" ? { ...one, items: {} } : one),
     });
     return { broken, told };
   };

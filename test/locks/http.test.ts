@@ -106,7 +106,7 @@ test.each([
 ])("a name with %s is refused", async (_what, name) => {
   await using control = await withControl();
   const { status, json } = await control.call("GET", `/v1/locks/${name}`);
-  expect([status, json["code"], json["field"]]).toEqual([400, "HTTP_INVALID", "/name"]);
+  expect([status, json["code"], json["field"]]).toEqual([400, "HTTP_INVALID", "/lock"]);
 });
 
 test.each([

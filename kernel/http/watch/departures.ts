@@ -11,6 +11,7 @@ const SUBSCRIBER_GRACE_MS = 10_000;
 interface DepartedSubscriber {
   readonly subscriber: string;
   readonly topics: readonly string[];
+  readonly sees: Subscription["sees"];
   /** The last revision that it acknowledged. */
   readonly seen: number;
   readonly cancel: CancelTimer;
@@ -30,14 +31,14 @@ export class Departures {
 
   /** The stream was cut. Does nothing for a subscription without a name. */
   add(subscription: Subscription, seen: number): void {
-    const { subscriber, topics } = subscription;
+    const { subscriber, topics, sees } = subscription;
     if (subscriber === undefined) return;
     const key = departedKey(subscription);
     const cancel = this.#clock.after(SUBSCRIBER_GRACE_MS, () => {
       this.#remove(key, departed);
       this.#onLapsed();
     });
-    const departed = { subscriber, topics, seen, cancel };
+    const departed = { subscriber, topics, sees, seen, cancel };
     this.#departed.set(key, [...(this.#departed.get(key) ?? []), departed]);
   }
 
@@ -52,8 +53,9 @@ export class Departures {
 
   /** Names of departed subscribers of any of the topics that have not acknowledged a revision. */
   *unseen(topics: readonly string[], revision: number): Iterable<string> {
-    for (const { subscriber, topics: theirs, seen } of [...this.#departed.values()].flat()) {
-      if (seen < revision && theirs.some((topic) => topics.includes(topic))) yield subscriber;
+    for (const { subscriber, topics: theirs, sees, seen } of [...this.#departed.values()].flat()) {
+      if (seen >= revision || !theirs.some((topic) => topics.includes(topic))) continue;
+      if (!sees || sees(topics)) yield subscriber;
     }
   }
 

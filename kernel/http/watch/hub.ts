@@ -1,7 +1,7 @@
 /**
  * A watch over HTTP. A hub encodes each change once and writes the same bytes to every subscriber of its topic; a
- * subscriber that does not read is dropped, and resumes where it was. Writers never wait for readers. A watch ends within a
- * heartbeat after the token or session that opened it.
+ * subscriber that does not read is dropped, and resumes where it was. Writers never wait for readers. A watch ends with the
+ * token or session that opened it.
  */
 import type { ServerResponse } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
@@ -14,6 +14,7 @@ import { Departures } from "./departures.ts";
 import { Heartbeats, type DataState } from "./heartbeats.ts";
 import { FrameRing } from "./ring.ts";
 import type { Subscription, WatcherInfo } from "./subscription.ts";
+import type { TopicFilter } from "./topic-filter.ts";
 
 /**
  * Bytes that may wait on one subscriber's socket, its largest frame apart, before it is dropped: some seconds of a slow
@@ -71,6 +72,17 @@ export interface HubOptions {
   readonly ageMs?: () => number;
   /** Whether owners may still have to register again. */
   readonly cold?: () => boolean;
+}
+
+/** Whether a subscription's filter shows what is published to these topics. Subscribers that share a filter share the decision. */
+function decidedOnce(topics: readonly string[]): (sees: TopicFilter | undefined) => boolean {
+  const decided = new Map<TopicFilter, boolean>();
+  return (sees) => {
+    if (sees === undefined) return true;
+    let shown = decided.get(sees);
+    if (shown === undefined) decided.set(sees, (shown = sees(topics)));
+    return shown;
+  };
 }
 
 /** One kind of watch, such as the catalog. Revisions only increase. */
@@ -155,9 +167,10 @@ export class WatchHub implements AsyncDisposable {
         bytes: encodeFrame({ event: "delta", revision: stamp, data: delta.data }),
       };
       if (!this.#documents) this.#ring.push(frame);
+      const isShown = decidedOnce(delta.topics);
       for (const topic of delta.topics) {
         for (const subscriber of this.#byTopic.get(topic) ?? []) {
-          if (!subscriber.live) continue;
+          if (!subscriber.live || !isShown(subscriber.subscription.sees)) continue;
           touched.add(subscriber);
           this.#write(subscriber, frame.bytes);
         }
@@ -170,6 +183,11 @@ export class WatchHub implements AsyncDisposable {
     }
     for (const subscriber of touched) subscriber.cursor = revision;
     this.#ring.trim();
+  }
+
+  /** Ends the watches whose caller is no longer valid or has other rights now. Their readers open them again. */
+  sweep(): void {
+    for (const subscriber of this.#all.values()) if (!subscriber.isAllowed()) this.#end(subscriber);
   }
 
   /** Resolves true at the next publication on any of the topics, false when `ms` passed or the signal aborted first. */
@@ -195,9 +213,11 @@ export class WatchHub implements AsyncDisposable {
    */
   unseen(topics: readonly string[], revision: number): string[] {
     const names = new Set<string>();
+    const isShown = decidedOnce(topics);
     for (const topic of topics) {
       for (const { subscription, seen } of this.#byTopic.get(topic) ?? []) {
-        if (subscription.subscriber !== undefined && seen < revision) names.add(subscription.subscriber);
+        const { subscriber, sees } = subscription;
+        if (subscriber !== undefined && seen < revision && isShown(sees)) names.add(subscriber);
       }
     }
     for (const name of this.#departures.unseen(topics, revision)) names.add(name);
@@ -319,8 +339,10 @@ export class WatchHub implements AsyncDisposable {
 
   /** Sends the frames of the ring after the cursor. False when the subscriber has gone. */
   #replay(subscriber: Subscriber): boolean {
-    const topics = new Set(subscriber.subscription.topics);
-    for (const { bytes } of this.#ring.after(subscriber.cursor, topics)) this.#write(subscriber, bytes);
+    const { topics, sees } = subscriber.subscription;
+    for (const frame of this.#ring.after(subscriber.cursor, new Set(topics))) {
+      if (!sees || sees(frame.topics)) this.#write(subscriber, frame.bytes);
+    }
     return this.#all.has(subscriber.id);
   }
 

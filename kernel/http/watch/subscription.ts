@@ -1,8 +1,11 @@
 /** A reader's request for a watch, and how operators see it. */
 import type { Principal } from "../principal.ts";
+import type { TopicFilter } from "./topic-filter.ts";
 
 export interface Subscription {
   readonly topics: readonly string[];
+  /** What it does not see is not written to it, and not waited for. Absent: it sees all of its topics. */
+  readonly sees?: TopicFilter | undefined;
   /** Last-Event-ID: the reader knows everything up to this revision. */
   readonly after: number | undefined;
   /** The current state in pieces, each the data of one snapshot frame. Taken at once, sent at the reader's pace. */

@@ -1,0 +1,42 @@
+/**
+ * What a reader sees of a config when its rights differ by key. Readers whose rights look at no key have no view, and share what was made
+ * for all. A view has an id, so that the topic of a watch can name it. Pure.
+ */
+import { setOwn } from "#base";
+import type { EffectiveConfig, SetName } from "../api.ts";
+
+export interface KeyView {
+  readonly id: string;
+  /** Whether the reader may read the key. */
+  readonly sees: (name: SetName, key: string) => boolean;
+  /** Whether it also receives the key's secret in the clear, if it receives secrets at all. */
+  readonly seesSecret: (name: SetName, key: string) => boolean;
+}
+
+/** By id. Open watches and waiting readers keep their view; a view that nobody has any more is forgotten. */
+const views = new Map<string, WeakRef<KeyView>>();
+/** Views after which those that are gone are looked for. */
+const VIEWS_KEPT = 1_000;
+let made = 0;
+
+export function makeKeyView(parts: Omit<KeyView, "id">): KeyView {
+  if (views.size >= VIEWS_KEPT) for (const [id, view] of views) if (!view.deref()) views.delete(id);
+  const view = { ...parts, id: String(++made) };
+  views.set(view.id, new WeakRef(view));
+  return view;
+}
+
+/** Undefined when nobody has it any more. */
+export function keyViewOf(id: string): KeyView | undefined {
+  return views.get(id)?.deref();
+}
+
+/** The keys of a config that a view shows. `masked`: the same config without secrets. */
+export function viewedConfig(config: EffectiveConfig, masked: EffectiveConfig, view: KeyView): EffectiveConfig {
+  const items: EffectiveConfig["items"] = {};
+  for (const [key, item] of Object.entries(masked.items)) {
+    if (!view.sees(config, key)) continue;
+    setOwn(items, key, view.seesSecret(config, key) ? (config.items[key] ?? item) : item);
+  }
+  return { ...config, items };
+}

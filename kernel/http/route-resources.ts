@@ -1,0 +1,135 @@
+/**
+ * The resources and sessions that a request names, read where the route's schema has them. So policies, limits and foreign sessions are
+ * checked in one place, before any handler runs. A route that names nothing concerns everything, so callers with narrow rights cannot use
+ * it, even if its author did not think of them.
+ */
+import type { FastifyRequest, RouteOptions } from "fastify";
+import { type Action, actionRow, type Resource, type ResourceField } from "#authorization";
+import { own, ownMember } from "#base";
+
+const DEFAULT_NAMESPACE = "default";
+/** Levels of a body's schema that are examined. Every schema has fewer. */
+const DEPTH_MAX = 6;
+
+/** The fields of a resource by the names that schemas have for them. */
+const FIELDS: Readonly<Record<string, ResourceField>> = {
+  namespace: "namespace",
+  "x-posthouse-namespace": "namespace",
+  app: "app",
+  "x-posthouse-app": "app",
+  profile: "profile",
+  "x-posthouse-profile": "profile",
+  key: "key",
+  service: "service",
+  lock: "lock",
+};
+/** Names a second resource, which differs from the first one in its namespace. */
+const OTHER_NAMESPACE = "toNamespace";
+/** The list of a body whose items are resources of their own. */
+const ITEMS = "instances";
+
+/** The place of a value in a request: parts of the path, with `*` for each item of a list. */
+type Path = readonly string[];
+
+interface Place {
+  readonly field: ResourceField;
+  readonly path: Path;
+}
+
+export interface RouteFields {
+  readonly places: readonly Place[];
+  /** In each item of the body's list. Paths begin at the item. */
+  readonly itemPlaces: readonly Place[];
+  readonly otherNamespaces: readonly Path[];
+  readonly sessions: readonly Path[];
+}
+
+export type AboutRoute = "nothing" | "everything" | undefined;
+
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+  readonly anyOf?: readonly Schema[];
+}
+
+/**
+ * The fields of a route. Names count in the path, the query and headers, and at the top of a body or of its items. Deeper names may have
+ * another meaning. A session counts everywhere.
+ */
+export function fieldsOf({ schema = {} }: RouteOptions): RouteFields {
+  const found: { [Kind in keyof RouteFields]: RouteFields[Kind][number][] } = {
+    places: [],
+    itemPlaces: [],
+    otherNamespaces: [],
+    sessions: [],
+  };
+  const parts = { params: schema.params, query: schema.querystring, headers: schema.headers, body: schema.body };
+  const visit = (inner: Schema | undefined, path: Path): void => {
+    if (!inner || path.length > DEPTH_MAX) return;
+    for (const [name, member] of Object.entries(inner.properties ?? {})) {
+      const here = [...path, name];
+      const field = own(FIELDS, name);
+      if (name === "session") found.sessions.push(here);
+      if (name === OTHER_NAMESPACE && path.length === 1) found.otherNamespaces.push(here);
+      if (field !== undefined && path.length === 1) found.places.push({ field, path: here });
+      if (field !== undefined && isItem(path)) found.itemPlaces.push({ field, path: [name] });
+      visit(member, here);
+    }
+    visit(inner.items, [...path, "*"]);
+    for (const one of inner.anyOf ?? []) visit(one, path);
+  };
+  for (const [part, inner] of Object.entries(parts)) visit(inner as Schema | undefined, [part]);
+  return found;
+}
+
+function isItem(path: Path): boolean {
+  return path.length === 3 && path[0] === "body" && path[1] === ITEMS && path[2] === "*";
+}
+
+/** The texts at a path of a request. Queries and paths are text already; numbers in a body do not pass its schema. */
+export function valuesAt({ params, query, headers, body }: FastifyRequest, path: Path): string[] {
+  return textsIn({ params, query, headers, body }, path);
+}
+
+function textsIn(holder: unknown, path: Path): string[] {
+  let values: unknown[] = [holder];
+  for (const part of path) {
+    values = values.flatMap((value) => {
+      if (part === "*") return Array.isArray(value) ? (value as unknown[]) : [];
+      const inner = ownMember(value, part);
+      return inner === undefined ? [] : [inner];
+    });
+  }
+  return values.flat().filter((value) => typeof value === "string");
+}
+
+/** The resources of a request, with the fields that its action has. Each item of a batch is one. */
+export function resourcesOf(
+  request: FastifyRequest,
+  { action, about, fields }: { readonly action: Action; readonly about: AboutRoute; readonly fields: RouteFields },
+): Resource[] {
+  const known = actionRow(action).fields;
+  let resources: Resource[] = [{}];
+  for (const field of known) {
+    const places = fields.places.filter((place) => place.field === field);
+    const values = [...new Set(places.flatMap(({ path }) => valuesAt(request, path)))];
+    if (field === "namespace" && places.length > 0 && values.length === 0 && about !== "everything") {
+      values.push(DEFAULT_NAMESPACE);
+    }
+    if (values.length > 0) resources = resources.flatMap((one) => values.map((value) => ({ ...one, [field]: value })));
+  }
+  const others = fields.otherNamespaces.flatMap((path) => valuesAt(request, path));
+  const [first = {}] = resources;
+  const all = [...resources, ...others.map((namespace) => ({ ...first, namespace }))];
+  const items = fields.itemPlaces.length === 0 ? undefined : ownMember(request.body, ITEMS);
+  if (!Array.isArray(items) || items.length === 0) return all;
+  return items.map((item) => ({ ...first, ...itemOf(item, known, fields) }));
+}
+
+function itemOf(item: unknown, known: readonly ResourceField[], { itemPlaces }: RouteFields): Resource {
+  return Object.fromEntries(
+    itemPlaces.flatMap(({ field, path }) =>
+      known.includes(field) ? textsIn(item, path).map((value) => [field, value] as const) : [],
+    ),
+  );
+}
