@@ -9,7 +9,7 @@ import { defineConfig } from "vite";
 const FIRST = new RegExp(
   [
     "console/(main|app|text|shell)",
-    "console/data/(?!feed-worker)",
+    "console/data/(?!feed-worker|config-text|rereading)",
     "console/components/(?!table|graph|code|diff|chart-plot)",
     "console/pages/(mod|page|overview)",
     "node_modules/(preact|@preact|preact-iso)/",

@@ -6,7 +6,7 @@ import type { TableColumn } from "../../components/table.tsx";
 import { sessionState } from "../../data/api.ts";
 import { formatAgo, formatTime, now } from "../../data/time.ts";
 import { commonText } from "../../text/common.ts";
-import { expiryState, LIMIT_KINDS, TOKEN_POLICIES, tokenPolicy } from "./core.ts";
+import { expiryState, LIMIT_KINDS, type LimitKind, TOKEN_POLICIES, tokenPolicy } from "./core.ts";
 import { accessText } from "./text.ts";
 
 /** Whether the browser signed in with this token. */
@@ -48,8 +48,15 @@ export function Expiry({ token }: { readonly token: TokenSummary }) {
   );
 }
 
+/** When a token was last used, and where from. */
+export function LastUse({ token: { lastUsedAt, lastUsedFrom } }: { readonly token: TokenSummary }) {
+  if (lastUsedAt === undefined) return <span class="muted">{accessText().neverUsed}</span>;
+  const from = lastUsedFrom === undefined ? "" : ` · ${lastUsedFrom}`;
+  return <span title={`${formatTime(lastUsedAt)}${from}`}>{formatAgo(lastUsedAt)}</span>;
+}
+
 /** Limits in one line, such as `Namespaces: prod`. */
-export function limitText(token: TokenSummary): string {
+export function limitText(token: Pick<TokenSummary, LimitKind>): string {
   const text = accessText();
   return LIMIT_KINDS.flatMap((kind) =>
     token[kind] === undefined ? [] : [`${text[kind]}: ${token[kind].join(", ")}`],
@@ -86,8 +93,12 @@ export function tokenColumns(): readonly TableColumn<TokenSummary>[] {
     {
       id: "policies",
       title: text.policies,
-      width: "7rem",
-      cell: ({ policies }) => <PolicyBadges policies={policies} />,
+      width: "minmax(6rem, 12rem)",
+      cell: ({ policies }) => (
+        <span class="badges" title={policies.join(", ")}>
+          <PolicyBadges policies={policies} />
+        </span>
+      ),
       sort: (token) => TOKEN_POLICIES.findIndex((policy) => policy === tokenPolicy(token)),
     },
     {
@@ -112,18 +123,17 @@ export function tokenColumns(): readonly TableColumn<TokenSummary>[] {
       id: "created",
       title: text.created,
       width: "8rem",
-      priority: 2,
+      priority: 3,
       cell: ({ createdAt }) => <span title={formatTime(createdAt)}>{formatAgo(createdAt)}</span>,
       sort: ({ createdAt }) => Date.parse(createdAt),
     },
     {
-      id: "browsers",
-      title: text.browsers,
-      width: "6rem",
-      isRight: true,
-      priority: 3,
-      cell: ({ browsers }) => browsers ?? <span class="muted">–</span>,
-      sort: ({ browsers = 0 }) => browsers,
+      id: "used",
+      title: text.lastUsed,
+      width: "8rem",
+      priority: 2,
+      cell: (token) => <LastUse token={token} />,
+      sort: ({ lastUsedAt }) => (lastUsedAt === undefined ? 0 : Date.parse(lastUsedAt)),
     },
     {
       id: "id",

@@ -10,6 +10,10 @@ export function tokenPolicy({ policies }: TokenSummary): TokenPolicy | undefined
   return policies.length === 1 ? TOKEN_POLICIES.find((policy) => policy === policies[0]) : undefined;
 }
 
+export function isBuiltIn(name: string): name is TokenPolicy {
+  return (TOKEN_POLICIES as readonly string[]).includes(name);
+}
+
 export const LIMIT_KINDS = ["namespaces", "apps", "services"] as const;
 export type LimitKind = (typeof LIMIT_KINDS)[number];
 
@@ -52,15 +56,21 @@ export function isLastOperator(token: TokenSummary, tokens: readonly TokenSummar
   );
 }
 
-/** The limits that change what a policy allows. An operator issues tokens, so limits would not hold it. */
-export function limitsOf(policy: TokenPolicy): readonly LimitKind[] {
-  if (policy === "operator") return [];
-  return policy === "agent" || policy === "service" ? LIMIT_KINDS : ["namespaces", "apps"];
+/** The limits that change what policies allow. An operator issues tokens, so limits would not hold it. */
+export function limitsOf(policies: readonly string[]): readonly LimitKind[] {
+  if (policies.includes("operator")) return [];
+  const isReader = policies.every((policy) => isBuiltIn(policy) && !readsOwnApps([policy]));
+  return isReader ? ["namespaces", "apps"] : LIMIT_KINDS;
+}
+
+/** Whether the holder reads only the apps that it is bound to, with their secrets. */
+export function readsOwnApps(policies: readonly string[]): boolean {
+  return policies.includes("agent") || policies.includes("service");
 }
 
 export interface TokenDraft {
   readonly name: string;
-  readonly policy: TokenPolicy;
+  readonly policies: readonly string[];
   readonly lifetime: Lifetime;
   /** Names as a person writes them, between commas or spaces. */
   readonly limits: Readonly<Record<LimitKind, string>>;
@@ -86,26 +96,38 @@ export function wrongName(text: string): string | undefined {
 export function isReady(draft: TokenDraft): boolean {
   return (
     isTokenName(draft.name.trim()) &&
-    limitsOf(draft.policy).every((kind) => wrongName(draft.limits[kind]) === undefined)
+    draft.policies.length > 0 &&
+    limitsOf(draft.policies).every((kind) => wrongName(draft.limits[kind]) === undefined)
   );
 }
 
-export function requestOf({ name, policy, lifetime, limits }: TokenDraft): TokenRequest {
-  const given = limitsOf(policy)
-    .map((kind) => [kind, [...namesIn(limits[kind])]] as const)
-    .filter(([, names]) => names.length > 0);
+/** The limits of a request: those with names. */
+export function givenLimits(
+  kinds: readonly LimitKind[],
+  limits: TokenDraft["limits"],
+): Partial<Record<LimitKind, string[]>> {
+  return Object.fromEntries(
+    kinds.map((kind) => [kind, [...namesIn(limits[kind])]] as const).filter(([, names]) => names.length > 0),
+  );
+}
+
+export function requestOf({ name, policies, lifetime, limits }: TokenDraft): TokenRequest {
   const ttlSeconds = LIFETIMES[lifetime];
   return {
     name: name.trim(),
-    policies: [policy],
-    ...Object.fromEntries(given),
+    policies: [...policies],
+    ...givenLimits(limitsOf(policies), limits),
     ...(ttlSeconds === 0 ? {} : { ttlSeconds }),
   };
 }
 
-/** The words of `posthouse tokens create`. */
+/** The options of limits. */
+export function limitWords(limits: Partial<Record<LimitKind, readonly string[]>>): readonly string[] {
+  return LIMIT_KINDS.flatMap((kind) => (limits[kind] === undefined ? [] : [`--${kind}`, ...limits[kind]]));
+}
+
+/** The words of `posthouse token create`. */
 export function createWords({ name, policies, ttlSeconds, ...limits }: TokenRequest): readonly string[] {
-  const given = LIMIT_KINDS.flatMap((kind) => (limits[kind] === undefined ? [] : [`--${kind}`, ...limits[kind]]));
   const ttl = ttlSeconds === undefined ? [] : ["--ttl-seconds", String(ttlSeconds)];
-  return ["tokens", "create", name, "--policy", ...policies, ...given, ...ttl];
+  return ["token", "create", name, "--policy", ...policies, ...limitWords(limits), ...ttl];
 }

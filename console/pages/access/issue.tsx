@@ -1,6 +1,5 @@
 /** Issuing a token: holder, policy with its meaning, limits, lifetime. */
 import { useSignal } from "@preact/signals";
-import { useId } from "preact/hooks";
 import type { IssuedToken } from "#access/api";
 import { ActionDialog } from "../../components/dialog.tsx";
 import { SelectField, TextField } from "../../components/field.tsx";
@@ -12,14 +11,13 @@ import {
   isTokenName,
   type Lifetime,
   LIFETIMES,
-  type LimitKind,
   limitsOf,
+  readsOwnApps,
   requestOf,
   type TokenDraft,
-  TOKEN_POLICIES,
-  type TokenPolicy,
-  wrongName,
 } from "./core.ts";
+import { LimitField } from "./limit-field.tsx";
+import { PolicyChoice } from "./policy-choice.tsx";
 import { accessText } from "./text.ts";
 
 interface IssueDialogProps {
@@ -30,7 +28,7 @@ interface IssueDialogProps {
 /** The policy with the fewest rights, and an end: who needs more asks for it. */
 const FIRST: TokenDraft = {
   name: "",
-  policy: "viewer",
+  policies: ["viewer"],
   lifetime: "month",
   limits: { namespaces: "", apps: "", services: "" },
 };
@@ -39,7 +37,7 @@ export function IssueDialog({ onClose, onIssued }: IssueDialogProps) {
   const text = accessText();
   const draft = useSignal(FIRST);
   const change = (part: Partial<TokenDraft>) => (draft.value = { ...draft.value, ...part });
-  const { name, policy, lifetime, limits } = draft.value;
+  const { name, policies, lifetime, limits } = draft.value;
   const request = requestOf(draft.value);
   return (
     <ActionDialog
@@ -63,12 +61,12 @@ export function IssueDialog({ onClose, onIssued }: IssueDialogProps) {
         value={name}
         onInput={(value) => change({ name: value })}
       />
-      <PolicyChoice value={policy} onChange={(value) => change({ policy: value })} />
-      {limitsOf(policy).map((kind) => (
+      <PolicyChoice chosen={policies} onChange={(next) => change({ policies: next })} />
+      {limitsOf(policies).map((kind) => (
         <LimitField
           key={kind}
-          kind={kind}
-          policy={policy}
+          label={text[kind]}
+          hint={kind === "apps" && readsOwnApps(policies) ? text.limitHintAgentApps : text.limitHint}
           value={limits[kind]}
           onInput={(value) => change({ limits: { ...limits, [kind]: value } })}
         />
@@ -80,49 +78,5 @@ export function IssueDialog({ onClose, onIssued }: IssueDialogProps) {
         onChange={(value) => change({ lifetime: value })}
       />
     </ActionDialog>
-  );
-}
-
-interface PolicyChoiceProps {
-  readonly value: TokenPolicy;
-  readonly onChange: (policy: TokenPolicy) => void;
-}
-
-function PolicyChoice({ value, onChange }: PolicyChoiceProps) {
-  const text = accessText();
-  const id = useId();
-  return (
-    <fieldset class="roles">
-      <legend class="field-label">{text.policy}</legend>
-      {TOKEN_POLICIES.map((policy) => (
-        <label key={policy} class="role">
-          <input type="radio" name={id} checked={policy === value} onChange={() => onChange(policy)} />
-          <b>{policy}</b>
-          <span class="muted">{text[`policy_${policy}`]}</span>
-        </label>
-      ))}
-    </fieldset>
-  );
-}
-
-interface LimitFieldProps {
-  readonly kind: LimitKind;
-  readonly policy: TokenPolicy;
-  readonly value: string;
-  readonly onInput: (value: string) => void;
-}
-
-function LimitField({ kind, policy, value, onInput }: LimitFieldProps) {
-  const text = accessText();
-  const wrong = wrongName(value);
-  return (
-    <TextField
-      label={text[kind]}
-      isMono
-      value={value}
-      hint={(policy === "agent" || policy === "service") && kind === "apps" ? text.limitHintAgentApps : text.limitHint}
-      error={wrong === undefined ? undefined : text.limitWrong(wrong)}
-      onInput={onInput}
-    />
   );
 }

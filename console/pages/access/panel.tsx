@@ -1,6 +1,6 @@
-/** One token beside the list: its limits, its dates, and revoking it. */
+/** One token beside the list: its limits, its dates, rotating and revoking it. */
 import { useSignal } from "@preact/signals";
-import type { TokenSummary } from "#access/api";
+import type { IssuedToken, TokenSummary } from "#access/api";
 import { Badge } from "../../components/badge.tsx";
 import { Button } from "../../components/button.tsx";
 import { CopyButton } from "../../components/copy.tsx";
@@ -8,10 +8,12 @@ import { ActionDialog, Dialog } from "../../components/dialog.tsx";
 import { Facts } from "../../components/layout.tsx";
 import { pathOf } from "../../data/api.ts";
 import { cliOf } from "../../data/commands.ts";
+import { linkTo } from "../../data/location.ts";
 import { formatAgo, formatTime, now } from "../../data/time.ts";
 import { formatNumber } from "../../text/mod.ts";
-import { Expiry, isOwnToken, PolicyBadges } from "./columns.tsx";
+import { Expiry, isOwnToken, LastUse, PolicyBadges } from "./columns.tsx";
 import { isLastOperator, LIMIT_KINDS, tokenPolicy } from "./core.ts";
+import { RotateDialog } from "./rotate.tsx";
 import { accessText } from "./text.ts";
 
 /** The token behind the links that a start prints; kernel/access gives it this id. */
@@ -22,11 +24,13 @@ interface TokenPanelProps {
   readonly tokens: readonly TokenSummary[];
   readonly onClose: () => void;
   readonly onDone: () => Promise<void>;
+  readonly onRotated: (token: IssuedToken) => void;
 }
 
-export function TokenPanel({ id, tokens, onClose, onDone }: TokenPanelProps) {
+export function TokenPanel({ id, tokens, onClose, onDone, onRotated }: TokenPanelProps) {
   const text = accessText();
   const isRevoking = useSignal(false);
+  const isRotating = useSignal(false);
   const token = tokens.find((one) => one.id === id);
   if (!token) {
     return (
@@ -42,9 +46,17 @@ export function TokenPanel({ id, tokens, onClose, onDone }: TokenPanelProps) {
       width="30rem"
       onClose={onClose}
       footer={
-        <Button kind="danger" needs="access:manage" onClick={() => (isRevoking.value = true)}>
-          {text.revoke}
-        </Button>
+        <>
+          <Button kind="danger" needs="access:manage" onClick={() => (isRevoking.value = true)}>
+            {text.revoke}
+          </Button>
+          <Button href={linkTo("/access", { view: "check", who: "token", token: token.id })}>{text.mayWhat}</Button>
+          {token.id !== CONSOLE_TOKEN && token.signIn === undefined && (
+            <Button needs="access:manage" onClick={() => (isRotating.value = true)}>
+              {text.rotate}
+            </Button>
+          )}
+        </>
       }
     >
       <div class="actions">
@@ -53,6 +65,16 @@ export function TokenPanel({ id, tokens, onClose, onDone }: TokenPanelProps) {
       </div>
       <p class="muted">{token.id === CONSOLE_TOKEN ? text.consoleNote : policyTextOf(token)}</p>
       <TokenFacts token={token} />
+      {isRotating.value && (
+        <RotateDialog
+          token={token}
+          onClose={() => (isRotating.value = false)}
+          onDone={(issued) => {
+            onClose();
+            onRotated(issued);
+          }}
+        />
+      )}
       {isRevoking.value && (
         <RevokeDialog
           token={token}
@@ -70,7 +92,7 @@ export function TokenPanel({ id, tokens, onClose, onDone }: TokenPanelProps) {
 
 function TokenFacts({ token }: { readonly token: TokenSummary }) {
   const text = accessText();
-  const { id, createdAt, expiresAt, browsers = 0 } = token;
+  const { id, createdAt, expiresAt, rotatedAt, previousUntil, lastUsedFrom, browsers = 0 } = token;
   return (
     <Facts
       of={[
@@ -84,6 +106,17 @@ function TokenFacts({ token }: { readonly token: TokenSummary }) {
           <span class="token-name">
             <Expiry token={token} />
             {expiresAt !== undefined && <span class="muted">{formatTime(expiresAt)}</span>}
+          </span>,
+        ],
+        ...(rotatedAt === undefined
+          ? []
+          : [[text.rotatedAt, `${formatTime(rotatedAt)} (${formatAgo(rotatedAt)})`] as const]),
+        ...(previousUntil === undefined ? [] : [[text.previousUntil, formatAgo(previousUntil)] as const]),
+        [
+          text.lastUsed,
+          <span class="token-name">
+            <LastUse token={token} />
+            {lastUsedFrom !== undefined && <span class="mono muted">{lastUsedFrom}</span>}
           </span>,
         ],
         [text.browsersLong, formatNumber(browsers)],
@@ -123,7 +156,7 @@ function RevokeDialog({ token, isLast, onClose, onDone }: RevokeDialogProps) {
       isDangerous
       needs="access:manage"
       call={{ method: "DELETE", path: pathOf`/v1/tokens/${id}` }}
-      cli={cliOf("tokens", "revoke", id)}
+      cli={cliOf("token", "revoke", id)}
       done={text.revoked}
       onClose={onClose}
       onDone={onDone}

@@ -21,7 +21,6 @@ const PATH = "/v1/certificates?limit=1000";
 const REREAD_MS = 30_000;
 
 export function IssuedView({ authority }: { readonly authority: AuthorityView }) {
-  const text = certificatesText();
   const list = useResource<CertificateList>(PATH);
   useRereading(list, REREAD_MS);
   const [chosen, setChosen] = useQuery("serial");
@@ -117,7 +116,7 @@ function certificateColumns(replaced: ReadonlySet<string>): readonly TableColumn
     {
       id: "workload",
       title: text.workload,
-      width: "minmax(7rem, 2fr)",
+      width: "minmax(5rem, 2fr)",
       isName: true,
       cell: ({ spiffeId }) => {
         const { namespace, name } = workloadOf(spiffeId);
@@ -141,14 +140,14 @@ function certificateColumns(replaced: ReadonlySet<string>): readonly TableColumn
     {
       id: "life",
       title: text.life,
-      width: "minmax(9rem, 15rem)",
+      width: "minmax(6.5rem, 15rem)",
       cell: (one) => <LifeBar of={one} isReplaced={replaced.has(one.serial)} />,
       sort: (one) => lifeOf(one, now.value).share,
     },
     {
       id: "ends",
       title: text.ends,
-      width: "7rem",
+      width: "5rem",
       cell: ({ expiresAt }) => <span title={formatTime(expiresAt)}>{formatAgo(expiresAt)}</span>,
       // Those that nobody waits for come last.
       sort: (one) => {

@@ -43,21 +43,23 @@ export function TestCard({ rules, text: value, onChange }: TestCardProps) {
         />
       }
     >
-      <TextField
-        label={text.from}
-        isMono
-        value={call.from}
-        suggestions={["gateway", ...names]}
-        onInput={(name) => (from.value = name.trim())}
-      />
-      <TextField
-        label={text.to}
-        isMono
-        value={call.to}
-        hint={text.testHint}
-        suggestions={names}
-        onInput={(name) => (to.value = name.trim())}
-      />
+      <div class="rules-pair">
+        <TextField
+          label={text.from}
+          isMono
+          value={call.from}
+          suggestions={["gateway", ...names]}
+          onInput={(name) => (from.value = name.trim())}
+        />
+        <TextField
+          label={text.to}
+          isMono
+          value={call.to}
+          suggestions={names}
+          onInput={(name) => (to.value = name.trim())}
+        />
+      </div>
+      <p class="muted">{text.testHint}</p>
       {check.problem && <Problem problem={check.problem} />}
       <div aria-live="polite" class="rules-tested">
         {tested && (
