@@ -2,7 +2,7 @@
  * The identity of an agent on disk: `key.pem`, `certificate.pem`, `bundle.pem`, and `control.json` with the way to the control plane. Each
  * file is replaced in one step, and the certificate is written last, so a kill between two steps leaves a state with a known way out.
  */
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Type, type Static } from "typebox";
 import { Check as matches } from "typebox/value";
@@ -19,6 +19,8 @@ const FILES = {
   certificate: "certificate.pem",
   bundle: "bundle.pem",
   control: "control.json",
+  /** As control, while a join is under way. */
+  pending: "joining.json",
 } as const;
 
 export const ControlRecord = Type.Object({
@@ -52,16 +54,27 @@ export class IdentityFolder {
     return key;
   }
 
-  async control(): Promise<ControlRecord | undefined> {
-    const text = await this.#read("control");
+  async #control(file: "control" | "pending"): Promise<ControlRecord | undefined> {
+    const text = await this.#read(file);
     if (text === undefined) return undefined;
     const value = parsed(text);
-    if (!matches(ControlRecord, value)) throw this.#damaged("control", "it is not what a join writes");
+    if (!matches(ControlRecord, value)) throw this.#damaged(file, "it is not what a join writes");
     return value;
   }
 
-  writeControl(control: ControlRecord): Promise<void> {
-    return this.#write("control", `${JSON.stringify(control, undefined, 2)}\n`);
+  /** Before the token of a join is used, so that the next run knows what was under way. */
+  beginJoin(control: ControlRecord): Promise<void> {
+    return this.#write("pending", textOf(control));
+  }
+
+  /** The certificate is last: from then on, the host has joined. */
+  async completeJoin(
+    control: ControlRecord,
+    material: Pick<IdentityMaterial, "certificate" | "bundle">,
+  ): Promise<void> {
+    await this.#write("control", textOf(control));
+    await this.writeMaterial(material);
+    await rm(join(this.path, FILES.pending), { force: true });
   }
 
   /** Replaces the certificate, after the bundle that verifies others. */
@@ -76,7 +89,7 @@ export class IdentityFolder {
 
   /** The identity of an agent that has joined; undefined before. @throws AGENT_JOIN_INCOMPLETE, AGENT_IDENTITY_DAMAGED */
   async read(): Promise<StoredIdentity | undefined> {
-    const control = await this.control();
+    const control = (await this.#control("control")) ?? (await this.#control("pending"));
     if (control === undefined) return undefined;
     const [key, certificate, bundle] = [
       await this.#read("key"),
@@ -132,6 +145,10 @@ export function joinIncomplete({ name, urls }: ControlRecord) {
     `A join as "${name}" was interrupted. Run it again with the same token: posthouse agent join ${urls[0]} --join-token … --name ${name}. ` +
       `If the control plane answers that the token was used, create one for this name: posthouse join-token create --name ${name}.`,
   );
+}
+
+function textOf(control: ControlRecord): string {
+  return `${JSON.stringify(control, undefined, 2)}\n`;
 }
 
 function parsed(text: string): unknown {

@@ -36,11 +36,11 @@ export async function joinControlPlane(host: Host, options: JoinOptions): Promis
   if (!replace) await requireNotJoined(host, folder);
   const csr = await certificateRequest(await folder.key());
   await using transport = fetchTransport({ urls, tls: { fingerprint } });
-  // Stored before the token is used, so that a run after a kill knows what was under way.
-  await folder.writeControl({ urls: [...urls], fingerprint, name });
+  const control = { urls: [...urls], fingerprint, name };
+  await folder.beginJoin(control);
   try {
     const issued = await workloadCalls(host, { transport }).join({ token, csr, name });
-    await folder.writeMaterial(issued);
+    await folder.completeJoin(control, issued);
     requireClock(host, issued.certificate);
     return { spiffeId: issued.spiffeId, expiresAt: issued.expiresAt, folder: folder.path };
   } catch (error) {
