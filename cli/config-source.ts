@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemRandom } from "#base/library";
 import { fullJitter, messageOf, own } from "#base";
+import { trustOf } from "./control-trust.ts";
 import { type Client, errorFromProblem, fetchTransport, type Transport } from "#client";
 import { type LoadedSettings, SettingsErrors, spellings } from "#settings";
 import { withControlClient } from "./control-client.ts";
@@ -39,7 +40,8 @@ export async function withConfigSource<T>(
 ): Promise<T> {
   const { values, sources } = settings;
   if (values.token !== undefined || sources.controlUrls === "flag") {
-    return await withControlClient(settings, (client) => run(controlSource(client)));
+    const tls = await trustOf(values);
+    return await withControlClient({ values: { ...values, tls } }, (client) => run(controlSource(client)));
   }
   const here = own({ "0.0.0.0": "127.0.0.1", "::": "::1" }, values.agentHost) ?? values.agentHost;
   const url = `http://${here.includes(":") ? `[${here}]` : here}:${values.agentPort}`;

@@ -20,6 +20,9 @@ export interface ContextEntry {
   readonly tokenFile?: string;
   /** Namespace of commands without `--namespace`. */
   readonly namespace?: string;
+  /** PEM of the authorities that the control plane is verified by, and the fingerprint of one. */
+  readonly ca?: string | undefined;
+  readonly fingerprint?: string | undefined;
 }
 export interface ContextFile {
   readonly current?: string;
@@ -81,20 +84,28 @@ function checked(path: string, tree: unknown): ContextFile {
   if (!isRecord(contexts)) throw refuse('"contexts" must have contexts by name.');
   const entries = Object.entries(contexts).map(([name, entry]) => {
     if (!isRecord(entry)) throw refuse(`context "${name}" must have fields.`);
-    const { "control-urls": controlUrls, token, "token-file": tokenFile, namespace, ...others } = entry;
+    const {
+      "control-urls": controlUrls,
+      token,
+      "token-file": tokenFile,
+      namespace,
+      ca,
+      fingerprint,
+      ...others
+    } = entry;
     for (const field of Object.keys(others)) {
       throw refuse(
-        `context "${name}" has the unknown field "${field}". Use "control-urls", "token", "token-file" and "namespace".`,
+        `context "${name}" has the unknown field "${field}". Use "control-urls", "token", "token-file", "namespace", "ca" and "fingerprint".`,
       );
     }
     const isUrls = Array.isArray(controlUrls) && controlUrls.every((url) => typeof url === "string");
     if (controlUrls !== undefined && !isUrls)
       throw refuse(`"control-urls" of context "${name}" must be a list of URLs.`);
-    for (const [field, value] of Object.entries({ token, "token-file": tokenFile, namespace })) {
+    for (const [field, value] of Object.entries({ token, "token-file": tokenFile, namespace, ca, fingerprint })) {
       if (value !== undefined && typeof value !== "string")
         throw refuse(`"${field}" of context "${name}" must be text.`);
     }
-    return [name, { controlUrls, token, tokenFile, namespace } as ContextEntry] as const;
+    return [name, { controlUrls, token, tokenFile, namespace, ca, fingerprint } as ContextEntry] as const;
   });
   return { ...(current === undefined ? {} : { current }), contexts: Object.fromEntries(entries) };
 }
@@ -110,13 +121,15 @@ export async function writeContexts(terminal: Pick<Terminal, "environment">, { c
     throw CliErrors.CONTEXTS_INVALID("Contexts cannot be stored: neither XDG_CONFIG_HOME nor HOME is set.");
   }
   const { stringify } = await import("yaml");
-  const entries = Object.entries(contexts).map(([name, { controlUrls, token, tokenFile, namespace }]) => [
+  const entries = Object.entries(contexts).map(([name, { controlUrls, token, tokenFile, namespace, ...trust }]) => [
     name,
     {
       ...(controlUrls === undefined ? {} : { "control-urls": controlUrls }),
       ...(token === undefined ? {} : { token }),
       ...(tokenFile === undefined ? {} : { "token-file": tokenFile }),
       ...(namespace === undefined ? {} : { namespace }),
+      ...(trust.fingerprint === undefined ? {} : { fingerprint: trust.fingerprint }),
+      ...(trust.ca === undefined ? {} : { ca: trust.ca }),
     },
   ]);
   await mkdir(dirname(path), { recursive: true, mode: MODE.folder });

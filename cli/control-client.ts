@@ -6,9 +6,10 @@ import { own } from "#base";
 import type { Host, Log } from "#base";
 import { libraryHost } from "#base/library";
 import type { Client } from "#client";
-import { type ControlCalls, controlCalls, httpTransport } from "#client/light";
+import { type ControlCalls, controlCalls, type ControlTls, httpTransport } from "#client/light";
 import { CONTROL_ROWS, envOf } from "#settings/control";
 import { chosenContext, tokenOf } from "./contexts.ts";
+import { type StatedTrust, trustOf } from "./control-trust.ts";
 import { CliErrors } from "./errors.ts";
 import { DEFAULT_NAMESPACE, NAMESPACE_VARIABLE } from "./namespace.ts";
 import type { GivenOptions } from "./options.ts";
@@ -25,6 +26,8 @@ export interface ControlSettings {
   readonly values: {
     readonly controlUrls: readonly string[];
     readonly token?: string | undefined;
+    /** How an https URL is verified. Undefined: by the authorities of the system. */
+    readonly tls?: ControlTls | undefined;
     /** The namespace of a command without `--namespace`. */
     readonly namespace: string;
   };
@@ -52,19 +55,20 @@ export async function controlSettings(options: GivenOptions, terminal: Terminal)
     if (stated.source === "flag" || !fromContext) return stated;
     return isChosen || stated.source === "default" ? { value: fromContext, source: "context" } : stated;
   })();
+  // The token and the trust of a context are for the URLs of that context only.
+  const isItsOwn = urls.source === "context" || sameUrls(urls.value, fromContext ?? CONTROL_ROWS.controlUrls.default);
   const token = await (async (): Promise<Sourced<string | undefined>> => {
     const stated = given.token;
     if (stated.source === "flag" || !context) return stated;
     if (!isChosen && stated.value !== undefined) return stated;
-    // The token of a context is sent to the URLs of that context only.
-    const isItsOwn = urls.source === "context" || sameUrls(urls.value, fromContext ?? CONTROL_ROWS.controlUrls.default);
     return isItsOwn
       ? { value: await tokenOf(context.entry), source: "context" }
       : { value: undefined, source: "default" };
   })();
   const namespace = namespaceFor(terminal, context);
+  const tls = await trustOf(given.trust, isItsOwn ? context?.entry : undefined);
   return {
-    values: { controlUrls: urls.value, token: token.value, namespace: namespace.value },
+    values: { controlUrls: urls.value, token: token.value, tls, namespace: namespace.value },
     sources: { controlUrls: urls.source, token: token.source, namespace: namespace.source },
     context: context?.name,
   };
@@ -83,13 +87,15 @@ function sameUrls(a: readonly string[], b: readonly string[]): boolean {
 }
 
 interface GivenSettings {
+  readonly trust: StatedTrust;
   readonly controlUrls: Sourced<readonly string[]>;
   readonly token: Sourced<string | undefined>;
 }
 
 const [URLS_ENV, TOKEN_ENV] = [envOf("controlUrls"), envOf("token")];
+const [CA_ENV, FINGERPRINT_ENV] = [envOf("controlCaFile"), envOf("controlFingerprint")];
 /** Variables that the short way reads. Any other with our prefix may be misspelled, which the complete way reports. */
-const PLAIN_ENV = new Set([URLS_ENV, TOKEN_ENV, NAMESPACE_VARIABLE, "POSTHOUSE_CONTEXT"]);
+const PLAIN_ENV = new Set([URLS_ENV, TOKEN_ENV, CA_ENV, FINGERPRINT_ENV, NAMESPACE_VARIABLE, "POSTHOUSE_CONTEXT"]);
 const PLAIN_URL = /^https?:\/\/(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?\/?$/i;
 
 /** Whether the short way reads these settings as the complete way would. */
@@ -111,7 +117,12 @@ function plainSettings(options: GivenOptions, { environment }: Terminal): GivenS
   const urls = urlsOf(options, environment);
   const flag = options["token"] as string | undefined;
   const variable = own(environment, TOKEN_ENV) || undefined;
+  const { controlCaFile, controlFingerprint } = options as StatedTrust;
   return {
+    trust: {
+      controlCaFile: controlCaFile ?? (own(environment, CA_ENV) || undefined),
+      controlFingerprint: controlFingerprint ?? (own(environment, FINGERPRINT_ENV) || undefined),
+    },
     controlUrls:
       urls.length === 0
         ? { value: CONTROL_ROWS.controlUrls.default, source: "default" }
@@ -122,11 +133,15 @@ function plainSettings(options: GivenOptions, { environment }: Terminal): GivenS
 
 async function loadedSettings(options: GivenOptions, terminal: Terminal): Promise<GivenSettings> {
   const { readSettings } = await import("./setting-options.ts");
-  const { settings, controlUrls, token } = options;
-  const { values, sources } = readSettings({ settings, controlUrls, token }, terminal);
+  const { settings, controlUrls, token, controlCaFile, controlFingerprint } = options;
+  const { values, sources } = readSettings(
+    { settings, controlUrls, token, controlCaFile, controlFingerprint },
+    terminal,
+  );
   const named = (source: (typeof sources)["token"] = "default"): ControlSource =>
     source === "file" ? "settings file" : source;
   return {
+    trust: values,
     controlUrls: { value: values.controlUrls, source: named(sources.controlUrls) },
     token: { value: values.token, source: named(sources.token) },
   };
@@ -134,7 +149,7 @@ async function loadedSettings(options: GivenOptions, terminal: Terminal): Promis
 
 /** The settings that a call needs. */
 export interface ControlAccess {
-  readonly values: Pick<ControlSettings["values"], "controlUrls" | "token">;
+  readonly values: Pick<ControlSettings["values"], "controlUrls" | "token" | "tls">;
 }
 
 /** @throws CLI_TOKEN_MISSING */
@@ -152,13 +167,16 @@ export async function withControlCalls<T>(
   run: (client: ControlCalls) => Promise<T>,
 ): Promise<T> {
   const token = tokenFrom(settings);
-  await using transport = httpTransport({ urls: settings.values.controlUrls });
+  await using transport = httpTransport({ urls: settings.values.controlUrls, tls: settings.values.tls });
   return await run(controlCalls(commandHost(), { transport, token }));
 }
 
 /** Runs with the calls that need no token. */
-export async function withOpenCalls<T>({ values }: ControlAccess, run: (client: ControlCalls) => Promise<T>): Promise<T> {
-  await using transport = httpTransport({ urls: values.controlUrls });
+export async function withOpenCalls<T>(
+  { values }: ControlAccess,
+  run: (client: ControlCalls) => Promise<T>,
+): Promise<T> {
+  await using transport = httpTransport({ urls: values.controlUrls, tls: values.tls });
   return await run(controlCalls(commandHost(), { transport }));
 }
 
@@ -166,6 +184,6 @@ export async function withOpenCalls<T>({ values }: ControlAccess, run: (client: 
 export async function withControlClient<T>(settings: ControlAccess, run: (client: Client) => Promise<T>): Promise<T> {
   const token = tokenFrom(settings);
   const { Client, fetchTransport } = await import("#client");
-  await using transport = fetchTransport({ urls: settings.values.controlUrls });
+  await using transport = fetchTransport({ urls: settings.values.controlUrls, tls: settings.values.tls });
   return await run(new Client(commandHost(), { transport, token }));
 }

@@ -12,13 +12,15 @@ export function settingOption(flags: string, description: string): Option {
 
 /** Adds the options that name the control plane. */
 export function withControl(command: Command): Command {
-  const { controlUrls, token } = CONTROL_ROWS;
+  const { controlUrls, token, controlCaFile, controlFingerprint } = CONTROL_ROWS;
   const [url] = controlUrls.default;
   return command
     .addOption(settingOption("--context <name>", "context to use (posthouse context ls), before the environment"))
     .addOption(settingOption("--settings <file>", "settings file, YAML or JSON").env("POSTHOUSE_SETTINGS"))
     .addOption(settingOption("--control-urls <value...>", `${controlUrls.description} (default ["${url}"])`))
-    .addOption(settingOption("--token <value>", token.description));
+    .addOption(settingOption("--token <value>", token.description))
+    .addOption(settingOption("--control-ca-file <path>", controlCaFile.description))
+    .addOption(settingOption("--control-fingerprint <hex>", controlFingerprint.description));
 }
 
 /** Adds examples below the help of a verb. */

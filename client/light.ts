@@ -2,3 +2,4 @@
 export { type ControlCalls, controlCalls } from "./calls/control.ts";
 export { ClientErrors } from "./errors.ts";
 export { httpTransport } from "./http-transport.ts";
+export type { ControlTls } from "./server-trust.ts";

@@ -65,6 +65,7 @@ export const ACCESS_VERBS: readonly VerbRow[] = [
   },
   {
     path: "login",
+    args: "[url]",
     group: CHANGE,
     summary: "sign in by a browser, or by a token, and store the token in a context",
     load: () => import("../verbs/login.ts"),

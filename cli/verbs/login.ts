@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { own } from "#base";
 import { contextsPath, readContexts, requireContextName, writeContexts } from "../contexts.ts";
 import { type ControlSettings, controlSettings, withControlCalls } from "../control-client.ts";
+import { authoritiesOf, trustOf } from "../control-trust.ts";
 import { deviceLogin, deviceName } from "../device-login.ts";
 import { CliErrors } from "../errors.ts";
 import { type GivenOptions, withExamples } from "../options.ts";
@@ -17,13 +18,18 @@ export function define(command: Command, { terminal }: VerbContext): void {
     .addOption(new Option("--token <->", "-: read a token from standard input, instead of using a browser"))
     .option("--name <name>", "name of this machine, for the person who confirms (default: its host name)")
     .option("--control-urls <value...>", "URLs of the control plane (default: those in use)")
+    .option("--fingerprint <hex>", "fingerprint of the authority of the control plane, which posthouse up prints there")
+    .option("--ca-file <path>", "PEM file of the authorities of the control plane")
     .option("--context <name>", 'context that stores it (default: the current one, else "default")');
   withExamples(command, [
     "posthouse login",
     "posthouse login --token - < operator.token",
     "posthouse login --context staging --control-urls https://control.staging.example",
+    "posthouse login https://10.0.0.7:8500 --fingerprint 3f1c… --token - < operator.token",
   ]);
-  command.action(async ({ token: given, name: machine, controlUrls, context: named }: GivenOptions) => {
+  command.action(async (url: string | undefined, options: GivenOptions) => {
+    const { token: given, name: machine, context: named, fingerprint, caFile } = options;
+    const controlUrls = url === undefined ? options["controlUrls"] : [url];
     if (given !== undefined && given !== "-") {
       throw CliErrors.ARGUMENT_INVALID(
         "A token on the command line is visible to others. Use --token - and standard input, or no --token at all.",
@@ -33,17 +39,37 @@ export function define(command: Command, { terminal }: VerbContext): void {
     const file = await readContexts(terminal);
     const name = requireContextName((named as string | undefined) ?? file.current ?? FIRST);
     const before = own(file.contexts, name) ?? {};
-    const settingsWith = (token: string | undefined) =>
-      controlSettings(
-        { controlUrls: controlUrls ?? before.controlUrls, ...(token === undefined ? {} : { token }) },
-        { ...terminal, environment: withoutContext(terminal.environment) },
-      );
+    const stated = {
+      controlCaFile: caFile as string | undefined,
+      controlFingerprint: fingerprint as string | undefined,
+    };
+    const settingsWith = async (token: string | undefined) => {
+      const flags = {
+        ...stated,
+        controlUrls: controlUrls ?? before.controlUrls,
+        ...(token === undefined ? {} : { token }),
+      };
+      const settings = await controlSettings(flags, {
+        ...terminal,
+        environment: withoutContext(terminal.environment),
+      });
+      // A login that states neither a URL nor its trust keeps the trust of the context.
+      return {
+        ...settings,
+        values: {
+          ...settings.values,
+          tls: settings.values.tls ?? (await trustOf({}, controlUrls === undefined ? before : undefined)),
+        },
+      };
+    };
     const { token, values, note } =
       given === undefined
         ? await byBrowser(terminal, await settingsWith(undefined), device)
         : await byInput(terminal, settingsWith);
     const { tokenFile: _tokenFile, ...rest } = before;
-    const entry = { ...rest, controlUrls: values.controlUrls, token };
+    const { tls = {} } = values;
+    const ca = await authoritiesOf(values.controlUrls, tls, terminal.stopSignal());
+    const entry = { ...rest, controlUrls: values.controlUrls, token, fingerprint: tls.fingerprint, ca };
     await writeContexts(terminal, { ...file, current: name, contexts: { ...file.contexts, [name]: entry } });
     terminal.out(`context ${name} has a token for ${values.controlUrls.join(", ")}\n`);
     terminal.err(`${note}stored in ${contextsPath(terminal)}, which only you can read\n`);
