@@ -48,7 +48,7 @@ export class BindingGrants {
     const subjects = [`user:${user}`, ...groups.map((group) => `group:${group}`)];
     const found = subjects.flatMap((subject) => {
       const binding = this.#bindings(subject);
-      return binding === undefined ? [] : [{ subject, ...binding }];
+      return binding === undefined ? [] : [binding];
     });
     const [first, ...others] = found;
     if (first === undefined) return undefined;

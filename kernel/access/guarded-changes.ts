@@ -26,7 +26,7 @@ const PREFIXES = [POLICIES_PREFIX, BINDINGS_PREFIX, TOKENS_PREFIX];
 /** Plans before giving up: these changes are made by people, a few at a time. */
 const TRIES = 8;
 
-/** The state of the store, by key without its prefix. */
+/** The state of the store: by name, by subject, and by id. */
 export interface StoredAccess {
   readonly policies: ReadonlyMap<string, StoredPolicy>;
   readonly bindings: ReadonlyMap<string, StoredBinding>;
@@ -102,7 +102,7 @@ function stateOf(entries: ReadonlyMap<string, StoreEntry>, writes: GuardedPlan<u
     );
   return {
     policies: under<StoredPolicy>(POLICIES_PREFIX),
-    bindings: under<StoredBinding>(BINDINGS_PREFIX),
+    bindings: new Map([...under<StoredBinding>(BINDINGS_PREFIX).values()].map((one) => [one.subject, one])),
     tokens: under(TOKENS_PREFIX, (value): TokenRecord => tokenRecord(decodeJson(value))),
     modRevision: (key) => entries.get(key)?.modRevision ?? 0,
   };

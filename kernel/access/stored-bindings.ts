@@ -4,7 +4,7 @@ import { AccessErrors, BINDINGS_MAX, type Binding, type BindingBody } from "./ap
 import type { GuardedChanges, StoredAccess } from "./guarded-changes.ts";
 import { type AccessAuthor, authorName, type HandOut } from "./hand-out.ts";
 import { didYouMean, policyLookup, requirePolicies, requireRevision } from "./policy-lookup.ts";
-import { BINDINGS_PREFIX, type StoredBinding } from "./stored-records.ts";
+import { bindingKey, type StoredBinding } from "./stored-records.ts";
 import { tokenLimits } from "./token-record.ts";
 
 interface KnownBinding extends StoredBinding {
@@ -23,6 +23,8 @@ export class StoredBindings {
   readonly #handOut: HandOut;
   readonly #changed: () => void;
   readonly #known = new Map<string, KnownBinding>();
+  /** By the names of their keys. */
+  readonly #subjects = new Map<string, string>();
 
   /** `changed`: called after each change. */
   constructor(
@@ -38,16 +40,20 @@ export class StoredBindings {
   /** Access calls this and the next two for what its view reads. */
   clear(): void {
     this.#known.clear();
+    this.#subjects.clear();
     this.#changed();
   }
 
-  put(subject: string, value: Uint8Array, revision: number): void {
-    this.#known.set(subject, { ...decodeJson<StoredBinding>(value), revision });
+  put(name: string, value: Uint8Array, revision: number): void {
+    const binding = decodeJson<StoredBinding>(value);
+    this.#subjects.set(name, binding.subject);
+    this.#known.set(binding.subject, { ...binding, revision });
     this.#changed();
   }
 
-  delete(subject: string): void {
-    this.#known.delete(subject);
+  delete(name: string): void {
+    this.#known.delete(this.#subjects.get(name) ?? "");
+    this.#subjects.delete(name);
     this.#changed();
   }
 
@@ -60,21 +66,20 @@ export class StoredBindings {
   }
 
   list(): Binding[] {
-    return [...this.#known]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([subject, binding]) => bindingInfo(subject, binding));
+    return [...this.#known].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, binding]) => bindingInfo(binding));
   }
 
   /** @throws ACCESS_POLICY_NOT_FOUND, ACCESS_EXCEEDS_OWN, ACCESS_CHANGED, ACCESS_TOO_MANY */
   async set(subject: string, body: BindingBody, { by, ifRevision }: BindingChange): Promise<Binding> {
     const { policies, ...names } = body;
     const stored: StoredBinding = {
+      subject,
       policies,
       limits: tokenLimits(names),
       changedAtMs: this.#host.clock.now(),
       changedBy: authorName(by),
     };
-    const key = `${BINDINGS_PREFIX}${subject}`;
+    const key = bindingKey(subject);
     const { revision } = await this.#guarded.commit((state) => {
       const before = state.bindings.get(subject);
       requireRevision(state.modRevision(key), ifRevision, `binding of ${subject}`);
@@ -94,12 +99,12 @@ export class StoredBindings {
       };
     });
     this.#host.log.info({ subject, policies, ...stored.limits, by: authorName(by) }, "binding changed");
-    return bindingInfo(subject, { ...stored, revision });
+    return bindingInfo({ ...stored, revision });
   }
 
   /** @throws ACCESS_BINDING_NOT_FOUND, ACCESS_EXCEEDS_OWN, ACCESS_CHANGED */
   async remove(subject: string, { by, ifRevision }: BindingChange): Promise<void> {
-    const key = `${BINDINGS_PREFIX}${subject}`;
+    const key = bindingKey(subject);
     await this.#guarded.commit((state) => {
       const before = state.bindings.get(subject);
       if (!before) {
@@ -148,7 +153,7 @@ export class StoredBindings {
   }
 }
 
-function bindingInfo(subject: string, { policies, limits, revision, changedAtMs, changedBy }: KnownBinding): Binding {
+function bindingInfo({ subject, policies, limits, revision, changedAtMs, changedBy }: KnownBinding): Binding {
   return {
     subject,
     policies: [...policies],
