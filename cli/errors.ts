@@ -4,6 +4,7 @@ import { defineErrors } from "#base";
 export const CliErrors = defineErrors("CLI", {
   ARGUMENT_INVALID: { status: 400, title: "Argument not valid" },
   FILE_UNREADABLE: { status: 400, title: "File not readable" },
+  FILE_UNWRITABLE: { status: 500, title: "File not written" },
   EXPORT_INVALID: { status: 400, title: "Export not readable" },
   FOLDER_NOT_EMPTY: { status: 400, title: "Folder has other content" },
   CONFIRMATION_MISSING: { status: 400, title: "Confirmation required" },

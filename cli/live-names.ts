@@ -26,6 +26,13 @@ export const LIVE_NAMES: Readonly<Record<string, Names>> = {
   bindings: async ({ client, signal }) =>
     (await client.access.bindings({ signal })).bindings.map(({ subject }) => subject),
   "sign-ins": async ({ client, signal }) => (await client.access.signIns({ signal })).signIns.map(({ id }) => id),
+  certificates: async ({ client, signal }) =>
+    (await client.identity.certificates({ signal })).certificates.map(({ serial }) => serial),
+  "join-tokens": async ({ client, signal }) =>
+    (await client.identity.joinTokens({ signal })).joinTokens.map(({ id }) => id),
+  "node-kinds": async () => ["agent", "gateway"],
+  nodes: async ({ client, words: [wanted], signal }) =>
+    (await client.identity.nodes({ signal })).nodes.flatMap(({ kind, name }) => (kind === wanted ? [name] : [])),
   keys: async ({ client, namespace, words: [set = ""], signal }) =>
     Object.keys((await client.config.effective(parseSetName(set, undefined, namespace), { signal })).items),
   proposals: async ({ client, namespace, words: [set = ""], signal }) => {

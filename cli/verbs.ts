@@ -4,6 +4,7 @@ import { ACCESS_VERBS } from "./verb-tables/access.ts";
 import { CONFIG_CHANGE_VERBS } from "./verb-tables/config-changes.ts";
 import { CONFIG_VERBS } from "./verb-tables/config.ts";
 import { GATEWAY_VERBS } from "./verb-tables/gateway.ts";
+import { IDENTITY_VERBS } from "./verb-tables/identity.ts";
 import { OPERATION_VERBS } from "./verb-tables/operations.ts";
 import { POLICY_VERBS } from "./verb-tables/policies.ts";
 import { COMMAND_VERBS, RUN_VERBS } from "./verb-tables/run.ts";
@@ -17,6 +18,7 @@ export const VERBS: readonly VerbRow[] = [
   ...GATEWAY_VERBS,
   ...ACCESS_VERBS,
   ...POLICY_VERBS,
+  ...IDENTITY_VERBS,
   ...COMMAND_VERBS,
   ...OPERATION_VERBS,
 ];

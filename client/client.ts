@@ -12,6 +12,7 @@ export class Client implements ControlCalls {
   readonly locks: ControlCalls["locks"];
   readonly config: ControlCalls["config"];
   readonly access: ControlCalls["access"];
+  readonly identity: ControlCalls["identity"];
   readonly quotas: ControlCalls["quotas"];
   readonly gateway: ControlCalls["gateway"];
   readonly system: ControlCalls["system"];
@@ -24,6 +25,7 @@ export class Client implements ControlCalls {
     this.locks = calls.locks;
     this.config = calls.config;
     this.access = calls.access;
+    this.identity = calls.identity;
     this.quotas = calls.quotas;
     this.gateway = calls.gateway;
     this.system = calls.system;

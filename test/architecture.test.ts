@@ -162,6 +162,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#authorization/api",
     "#identity/api",
     "#identity/core",
+    "#identity/request",
     "#sidecar/rules",
     "#config-server/api",
     "#config-server/secret-keys",

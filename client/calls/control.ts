@@ -4,6 +4,7 @@ import { tokenCalls } from "./access.ts";
 import { Caller, type ClientOptions } from "./caller.ts";
 import { configCalls, type ConfigCalls } from "./config.ts";
 import { deviceLoginCalls } from "./device-logins.ts";
+import { identityCalls } from "./identity.ts";
 import { lockCalls, type LockCalls } from "./locks.ts";
 import { gatewayCalls, quotaCalls, systemCalls, trafficCalls } from "./others.ts";
 import { registryCalls, type RegistryCalls } from "./registry.ts";
@@ -14,6 +15,7 @@ export interface ControlCalls {
   readonly config: ConfigCalls;
   readonly access: ReturnType<typeof tokenCalls>;
   readonly deviceLogins: ReturnType<typeof deviceLoginCalls>;
+  readonly identity: ReturnType<typeof identityCalls>;
   readonly quotas: ReturnType<typeof quotaCalls>;
   readonly gateway: ReturnType<typeof gatewayCalls>;
   readonly system: ReturnType<typeof systemCalls>;
@@ -29,6 +31,7 @@ export function controlCalls(host: Host, options: ClientOptions): ControlCalls {
     config: configCalls(caller),
     access: tokenCalls(caller),
     deviceLogins: deviceLoginCalls(caller),
+    identity: identityCalls(caller),
     quotas: quotaCalls(caller),
     gateway: gatewayCalls(caller),
     system: systemCalls(caller),

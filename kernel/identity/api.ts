@@ -63,7 +63,7 @@ const LimitNames = (description: string) =>
     description,
   });
 
-/** What a node is bound to; `*` matches every name. */
+/** The limits of a node; `*` matches every name. */
 const nodeLimits = {
   namespaces: Type.Optional(LimitNames("The only namespaces that the node can access. Absent: all namespaces.")),
   apps: Type.Optional(

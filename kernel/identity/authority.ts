@@ -237,7 +237,7 @@ export class CertificateAuthority implements AsyncDisposable {
       workload,
       by,
     });
-    const key = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+    const key = privateKey.export({ type: "pkcs8", format: "pem" });
     return { spiffeId, certificate, key, bundle, expiresAtMs };
   }
 

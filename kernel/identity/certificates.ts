@@ -109,6 +109,13 @@ export class Certificates {
     };
   }
 
+  /** @throws IDENTITY_CERTIFICATE_NOT_FOUND */
+  get(serial: string): CertificateSummary {
+    const found = this.#state.revoked.get(serial) ?? this.#state.certificates.get(serial);
+    if (found) return summaryOf(serial, found);
+    throw notFound(serial);
+  }
+
   /** The certificates of a workload that are valid now. */
   of(spiffeId: string): readonly (readonly [string, CertificateRecord])[] {
     const nowMs = this.#host.clock.now();
@@ -121,9 +128,7 @@ export class Certificates {
     const record = this.#state.certificates.get(serial) ?? (await this.#read(key));
     if (!record) {
       if (this.#state.revoked.has(serial)) return;
-      throw IdentityErrors.CERTIFICATE_NOT_FOUND(
-        `Certificate ${serial} not found: it is mistyped, or has expired. List certificates with \`posthouse cert ls\`.`,
-      );
+      throw notFound(serial);
     }
     await this.#revokedLease.use((lease) =>
       this.#store.txn({ then: [{ type: "delete", key }, this.#revocation(serial, record, by, lease)] }),
@@ -181,6 +186,12 @@ export class Certificates {
       });
     }
   }
+}
+
+function notFound(serial: string): Error {
+  return IdentityErrors.CERTIFICATE_NOT_FOUND(
+    `Certificate ${serial} not found: it is mistyped, or has expired. List certificates with \`posthouse cert ls\`.`,
+  );
 }
 
 function summaryOf(serial: string, record: CertificateRecord | RevokedRecord): CertificateSummary {

@@ -19,7 +19,7 @@ import { issuedView } from "./authority-view.ts";
 import type { Joins } from "./joins.ts";
 
 const tags = ["identity"];
-/** What a caller that guesses would receive. */
+/** Status of an answer to a caller that proved nothing. */
 const UNPROVEN = 401;
 
 interface JoinParts {

@@ -1,12 +1,11 @@
 /**
  * Join tokens, and the nodes that join with them. A token is used once: the transaction that makes the node also marks the token, and
- * compares that nobody has. A used or expired token is kept for a while, so that its next user learns why it is rejected.
+ * compares that no other join has. A used or expired token is kept for a while, so that its next user learns why it is rejected.
  */
-import { hash, timingSafeEqual, X509Certificate as NodeCertificate } from "node:crypto";
+import { hash, timingSafeEqual, type X509Certificate as NodeCertificate } from "node:crypto";
 import { decodeJson, encodeJson, type Host, randomId } from "#base";
 import { commit, SharedLease, type StoreEntry } from "#store";
 import {
-  CERTIFICATE_SECONDS,
   IdentityErrors,
   type IssuedJoinToken,
   JOIN_TOKEN_SECONDS,
@@ -27,13 +26,13 @@ import { type CheckedCsr, readCsr } from "./x509/csr.ts";
 
 const ID_BYTES = 8;
 const SECRET_BYTES = 32;
-/** Seconds that a token is kept after the longest life of one: over a weekend, in which nobody noticed that a join failed. */
+/** Seconds that a token is kept after the longest life of one: over a weekend, in which a failed join may go unnoticed. */
 const KEPT_SECONDS = JOIN_TOKEN_SECONDS_MAX + 3 * 86_400;
 const FORM = /^phj_([0-9a-f]{16})_([0-9a-f]{64})_([0-9a-f]{64})$/;
 /** Names of the host itself, which every node may have in its certificate: they tell nothing about another host. */
 export const OWN_HOST = { dns: ["localhost"], ips: ["127.0.0.1", "::1"] } as const;
 
-/** What a join or a renewal proved. */
+/** The result of a join token, or of a renewal: which node it is, and its request. */
 interface Admitted {
   readonly node: NodeRecord;
   readonly csr: CheckedCsr;
@@ -152,7 +151,11 @@ export class Joins {
       );
     }
     return {
-      ...{ kind, name, by, joinedWith: id, joinedAtMs: this.#host.clock.now() },
+      kind,
+      name,
+      by,
+      joinedWith: id,
+      joinedAtMs: this.#host.clock.now(),
       ...(namespaces ? { namespaces } : {}),
       ...(apps ? { apps } : {}),
       ...(services ? { services } : {}),
@@ -163,7 +166,7 @@ export class Joins {
 
   /**
    * Exchanges a node's last certificate for a new one, also when it ended a while ago: the request is signed by the key of that
-   * certificate, so nobody else can use the answer.
+   * certificate, so no other caller can use the answer.
    * @throws the IDENTITY_CERTIFICATE_ error that names the reason, IDENTITY_CSR_INVALID, IDENTITY_NAME_NOT_ALLOWED
    */
   async renew({ certificate: pem, csr: csrPem }: RenewalRequest): Promise<Issued & { readonly node: NodeRecord }> {
@@ -260,7 +263,7 @@ function usable(entry: StoreEntry | undefined, secret: string, nowMs: number): J
 
 function tokenSummary(
   id: string,
-  { sha256: _, createdAtMs, expiresAtMs, used, ...rest }: JoinTokenRecord,
+  { sha256: _secret, createdAtMs, expiresAtMs, used, ...rest }: JoinTokenRecord,
 ): JoinTokenSummary {
   return {
     id,

@@ -7,6 +7,7 @@ import {
   AuthorityView,
   CertificateList,
   CertificateRequest,
+  CertificateSummary,
   CERTIFICATES_PAGE_MAX,
   IdentityErrors,
   ImportRequest,
@@ -23,6 +24,7 @@ import type { Rotations } from "./rotation.ts";
 import { readCsr } from "./x509/csr.ts";
 
 const tags = ["identity"];
+const Serial = Type.Object({ serial: Type.String({ pattern: "^[0-9a-f]{32}$" }) });
 
 export interface IdentityParts {
   readonly authority: CertificateAuthority;
@@ -43,7 +45,7 @@ function bundleRoutes(untyped: FastifyInstance, authority: CertificateAuthority)
     const bundle = authority.bundle();
     if (bundle.pem !== "") return bundle;
     throw IdentityErrors.NO_AUTHORITY(
-      "There is no certificate authority yet. The first certificate or join token creates it: `posthouse join-token create`.",
+      "The certificate authority does not exist yet. The first certificate or join token creates it: `posthouse join-token create`.",
     );
   };
 
@@ -127,6 +129,20 @@ function certificateRoutes(untyped: FastifyInstance, authority: CertificateAutho
     ({ query }) => authority.certificates.list(query),
   );
 
+  app.get(
+    "/v1/certificates/:serial",
+    {
+      config: { action: "identity:read" },
+      schema: {
+        tags,
+        summary: "An issued certificate, without its key",
+        params: Serial,
+        response: { 200: CertificateSummary },
+      },
+    },
+    ({ params }) => authority.certificates.get(params.serial),
+  );
+
   app.delete(
     "/v1/certificates/:serial",
     {
@@ -134,7 +150,7 @@ function certificateRoutes(untyped: FastifyInstance, authority: CertificateAutho
       schema: {
         tags,
         summary: "Revoke a certificate. Every member rejects it within a second",
-        params: Type.Object({ serial: Type.String({ pattern: "^[0-9a-f]{32}$" }) }),
+        params: Serial,
         response: { 204: Type.Null() },
       },
     },

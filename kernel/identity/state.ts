@@ -1,4 +1,4 @@
-/** What a member knows of identity: the authority, nodes, join tokens, issued and revoked certificates, as the store has them. */
+/** The state of identity at a member: the authority, nodes, join tokens, issued and revoked certificates, as the store has them. */
 import { X509Certificate as NodeCertificate } from "node:crypto";
 import { decodeJson } from "#base";
 import type { StoreEntry } from "#store";
@@ -69,7 +69,7 @@ export class IdentityState {
   readonly nodes = new Map<string, NodeRecord>();
   readonly #onChange: () => void;
 
-  /** `onChange`: whom certificates are valid for may have changed. */
+  /** `onChange`: a certificate may no longer be valid. */
   constructor(onChange: () => void) {
     this.#onChange = onChange;
   }
@@ -80,7 +80,7 @@ export class IdentityState {
   }
 
   put({ key, value, modRevision }: StoreEntry): void {
-    if (key === AUTHORITY_KEY) return void this.adopt(decodeJson(value), modRevision);
+    if (key === AUTHORITY_KEY) return this.adopt(decodeJson(value), modRevision);
     const found = this.#mapOf(key);
     if (!found) return;
     found.map.set(found.id, decodeJson(value));

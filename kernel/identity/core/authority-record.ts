@@ -9,7 +9,7 @@ const DAY_MS = 86_400_000;
 /** Life of a root and of an intermediate. A root is replaced rarely, because each process must learn about it first. */
 export const ROOT_MS = 3650 * DAY_MS;
 export const INTERMEDIATE_MS = 90 * DAY_MS;
-/** What is left of a life when it is replaced: time enough for a person to notice that it was not. */
+/** Time before the end of a life at which it is replaced: time enough for a person to notice that it was not. */
 export const ROOT_RENEW_MS = 365 * DAY_MS;
 export const INTERMEDIATE_RENEW_MS = 30 * DAY_MS;
 /** How far clocks may differ: certificates begin that much earlier, and issuers are trusted a little beyond their last certificate. */

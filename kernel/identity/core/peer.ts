@@ -1,4 +1,4 @@
-/** What a verified certificate says about its holder. Pure. */
+/** The holder of a verified certificate. Pure. */
 import type { WorkloadName } from "./spiffe-id.ts";
 
 export interface VerifiedPeer {

@@ -1,7 +1,8 @@
 /** The X.509 library. Most starts issue nothing, so it is loaded when first needed. */
-import { createPublicKey, hash, type KeyObject, webcrypto, X509Certificate as NodeCertificate } from "node:crypto";
+import { createPublicKey, hash, type KeyObject, webcrypto, type X509Certificate as NodeCertificate } from "node:crypto";
+import type * as peculiar from "@peculiar/x509";
 
-export type X509Library = typeof import("@peculiar/x509");
+export type X509Library = typeof peculiar;
 
 let loading: Promise<X509Library> | undefined;
 
@@ -13,7 +14,7 @@ export function x509Library(): Promise<X509Library> {
 async function load(): Promise<X509Library> {
   await import("reflect-metadata");
   const x509 = await import("@peculiar/x509");
-  x509.cryptoProvider.set(webcrypto as Crypto);
+  x509.cryptoProvider.set(webcrypto);
   return x509;
 }
 
