@@ -1,0 +1,105 @@
+/** Joining: what a host has afterwards, which joins are refused, and what a kill in between leaves. */
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "#test/kit";
+import { WallClock } from "../identity/kit.ts";
+import { HOUR_MS, newHost, type Plane, startPlane } from "./joined-kit.ts";
+
+let plane: Plane;
+beforeAll(async () => {
+  plane = await startPlane();
+});
+afterAll(() => plane[Symbol.asyncDispose]());
+
+test("a host that joined needs no other setting: its agent registers, and its services call through it", async () => {
+  await using host = await newHost();
+  const joined = await host.join(plane, await plane.joinToken({ apps: ["orders"], services: ["orders"] }));
+  expect(joined).toMatchObject({ spiffeId: "spiffe://posthouse/agent/web-1", folder: host.identity });
+  expect((await readdir(host.identity)).toSorted()).toEqual([
+    "bundle.pem",
+    "certificate.pem",
+    "control.json",
+    "key.pem",
+  ]);
+  for (const name of await readdir(host.identity)) {
+    expect((await stat(join(host.identity, name))).mode & 0o777, name).toBe(0o600);
+  }
+  await host.start();
+  await host.call("PUT", "/v1/agent/services/one", { name: "orders", port: 4001 });
+  await eventually("it is registered by its certificate", async () => {
+    const { instances } = await plane.client.registry
+      .instances({ namespace: "default", service: "orders" })
+      .catch(() => ({ instances: [] }));
+    return instances.length === 1 && instances[0]?.owner === "web-1";
+  });
+  const { body } = await host.call("GET", "/v1/agent/status");
+  expect(body).toMatchObject({
+    node: "web-1",
+    connected: true,
+    problems: [],
+    identity: { spiffeId: "spiffe://posthouse/agent/web-1", controlUrls: [plane.url] },
+  });
+  expect(await host.call("GET", "/v1/me")).toMatchObject({
+    status: 200,
+    body: { name: "agent:web-1", limits: { apps: ["orders"] } },
+  });
+  expect((await host.call("GET", "/v1/config/default/stock/default")).status).toBe(403);
+});
+
+test("joins that are not allowed are refused with their codes, and change nothing", async () => {
+  await using host = await newHost();
+  const token = await plane.joinToken({ name: "web-2" });
+  const [, id, secret, fingerprint] = token.split("_") as [string, string, string, string];
+  const other = `phj_${id}_${secret}_${"0".repeat(64)}`;
+  await expect(host.join(plane, other, { name: "web-2" })).rejects.toMatchObject({ code: "CLIENT_UNTRUSTED" });
+  await expect(host.join(plane, token, { name: "web-3" })).rejects.toMatchObject({
+    code: "IDENTITY_NODE_NAME_NOT_ALLOWED",
+  });
+  const guessed = `phj_${id}_${"1".repeat(64)}_${fingerprint}`;
+  await expect(host.join(plane, guessed)).rejects.toMatchObject({ code: "IDENTITY_JOIN_TOKEN_INVALID" });
+  await expect(host.join(plane, "ph_1")).rejects.toMatchObject({ code: "AGENT_JOIN_TOKEN_INVALID" });
+  const plain = { url: plane.url.replace("https", "http") };
+  await expect(host.join(plain, token)).rejects.toMatchObject({ code: "AGENT_JOIN_NEEDS_TLS" });
+  // None of these has used up the token.
+  await host.join(plane, token, { name: "web-2" });
+  await using replay = await newHost();
+  await expect(replay.join(plane, token, { name: "web-2" })).rejects.toMatchObject({ code: "AGENT_JOIN_TOKEN_SPENT" });
+  await expect(host.join(plane, await plane.joinToken())).rejects.toMatchObject({ code: "AGENT_ALREADY_JOINED" });
+});
+
+test("a token that has expired is refused", async () => {
+  await using aside = await startPlane();
+  await using host = await newHost();
+  const token = await aside.joinToken({ ttlSeconds: 60 });
+  aside.clock.move(2 * 60_000);
+  await expect(host.join(aside, token)).rejects.toMatchObject({ code: "IDENTITY_JOIN_TOKEN_EXPIRED" });
+});
+
+test("a join that was killed is named by the next start, and completed by the next join", async () => {
+  await using host = await newHost();
+  await host.join(plane, await plane.joinToken({ name: "web-4" }), { name: "web-4" });
+  const control = await readFile(join(host.identity, "control.json"), "utf8");
+  // As after a kill between the answer of the control plane and the first file.
+  for (const name of ["control.json", "certificate.pem", "bundle.pem"]) await rm(join(host.identity, name));
+  await writeFile(join(host.identity, "joining.json"), control);
+  await expect(host.start()).rejects.toMatchObject({
+    code: "AGENT_JOIN_INCOMPLETE",
+    message: expect.stringContaining("posthouse join-token create --name web-4"),
+  });
+  await host.join(plane, await plane.joinToken({ name: "web-4" }), { name: "web-4" });
+  await host.start();
+  expect((await host.call("GET", "/v1/agent/status")).status).toBe(200);
+});
+
+test("a clock that is off by a day is named", async () => {
+  await using ahead = await newHost(new WallClock(plane.clock.now() + 25 * HOUR_MS));
+  await expect(ahead.join(plane, await plane.joinToken(), { name: "ahead" })).rejects.toMatchObject({
+    code: "AGENT_CLOCK_WRONG",
+    message: expect.stringContaining("Set the clock right"),
+  });
+  await using behind = await newHost(new WallClock(plane.clock.now() - 24 * HOUR_MS));
+  await expect(behind.join(plane, await plane.joinToken(), { name: "behind" })).rejects.toMatchObject({
+    code: expect.stringMatching(/^(AGENT_CLOCK_WRONG|CLIENT_UNTRUSTED)$/),
+  });
+});
