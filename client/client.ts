@@ -12,6 +12,7 @@ export class Client implements ControlCalls {
   readonly locks: ControlCalls["locks"];
   readonly config: ControlCalls["config"];
   readonly access: ControlCalls["access"];
+  readonly deviceLogins: ControlCalls["deviceLogins"];
   readonly identity: ControlCalls["identity"];
   readonly quotas: ControlCalls["quotas"];
   readonly gateway: ControlCalls["gateway"];
@@ -25,6 +26,7 @@ export class Client implements ControlCalls {
     this.locks = calls.locks;
     this.config = calls.config;
     this.access = calls.access;
+    this.deviceLogins = calls.deviceLogins;
     this.identity = calls.identity;
     this.quotas = calls.quotas;
     this.gateway = calls.gateway;

@@ -65,12 +65,12 @@ function requireService(service: string | undefined, { csr }: GivenOptions): str
   throw CliErrors.ARGUMENT_INVALID("Name a service, or give a signing request with --csr FILE.");
 }
 
-/** @throws CLI_FILE_UNREADABLE */
+/** @throws CLI_FILE_UNWRITABLE */
 async function writeFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
   try {
     await mkdir(folder, { recursive: true, mode: MODE.folder });
     for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text, { mode: MODE.file });
   } catch (cause) {
-    throw CliErrors.FILE_UNREADABLE(`The files in ${folder} cannot be written: ${messageOf(cause)}.`, { cause });
+    throw CliErrors.FILE_UNWRITABLE(`The files in ${folder} cannot be written: ${messageOf(cause)}.`, { cause });
   }
 }
