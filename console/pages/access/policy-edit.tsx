@@ -6,7 +6,8 @@ import { TextField } from "../../components/field.tsx";
 import { pathOf } from "../../data/api.ts";
 import { cliOf } from "../../data/commands.ts";
 import { commonText } from "../../text/common.ts";
-import { ACTION_NAMES, actionText, RESOURCE_FIELDS } from "./actions.ts";
+import { actionText } from "./action-text.ts";
+import { ACTION_NAMES, RESOURCE_FIELDS } from "./actions.ts";
 import { PolicyTextError, readPolicyYaml, type Tree } from "./policy-yaml.ts";
 import { viewsText } from "./text-views.ts";
 

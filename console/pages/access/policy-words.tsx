@@ -2,7 +2,8 @@
 import { Ban, CircleCheck } from "lucide";
 import type { PolicyRule } from "#authorization/api";
 import { Badge } from "../../components/badge.tsx";
-import { actionsOf, actionText, RESOURCE_FIELDS } from "./actions.ts";
+import { actionText } from "./action-text.ts";
+import { actionsOf, RESOURCE_FIELDS } from "./actions.ts";
 import { viewsText } from "./text-views.ts";
 
 interface PolicyWordsProps {

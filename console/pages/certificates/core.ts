@@ -1,5 +1,5 @@
 /** Certificates as their lists show them: what is left of a life, and the order of attention. Pure. */
-import type { AuthorityCertificate, AuthorityView, CertificateSummary, ImportRequest } from "#identity/api";
+import type { CertificateSummary, ImportRequest } from "#identity/api";
 
 /** `service orders in prod`: the parts of a SPIFFE id that people look for. */
 export interface Workload {
@@ -62,15 +62,7 @@ export function groupedFingerprint(fingerprint: string): string {
 
 export const ROTATION_PHASES = ["announced", "issuing", "retiring"] as const;
 
-/** The root or intermediate that new certificates come from. */
-export function issuing(
-  { certificates }: AuthorityView,
-  part: AuthorityCertificate["part"],
-): AuthorityCertificate | undefined {
-  return certificates.find((one) => one.part === part && one.state === "issuing");
-}
-
 /** A text of the form that an import takes: the server reads it in full. */
 export function looksImportable({ certificate, key }: Pick<ImportRequest, "certificate" | "key">): boolean {
-  return certificate.includes("-----BEGIN CERTIFICATE-----") && /-----BEGIN (\w+ )?PRIVATE KEY-----/.test(key);
+  return certificate.includes("-----BEGIN CERTIFICATE-----") && /-----BEGIN ((RSA|EC) )?PRIVATE KEY-----/.test(key);
 }

@@ -23,7 +23,7 @@ function token(more: Partial<TokenSummary> = {}): TokenSummary {
 const endsIn = (ms: number) => token({ expiresAt: new Date(NOW_MS + ms).toISOString() });
 const DRAFT: TokenDraft = {
   name: "host-1",
-  policy: "agent",
+  policies: ["agent"],
   lifetime: "day",
   limits: { namespaces: "", apps: "orders，payments", services: "orders, orders" },
 };
@@ -61,16 +61,16 @@ describe("a draft", () => {
       services: ["orders"],
       ttlSeconds: 86_400,
     });
-    expect(requestOf({ ...DRAFT, policy: "operator", lifetime: "never" })).toEqual({
+    expect(requestOf({ ...DRAFT, policies: ["operator"], lifetime: "never" })).toEqual({
       name: "host-1",
       policies: ["operator"],
     });
-    expect(requestOf({ ...DRAFT, policy: "viewer" })).not.toHaveProperty("services");
+    expect(requestOf({ ...DRAFT, policies: ["viewer"] })).not.toHaveProperty("services");
   });
 
   test("becomes the command", () => {
     expect(createWords(requestOf(DRAFT)).join(" ")).toBe(
-      "tokens create host-1 --policy agent --apps orders payments --services orders --ttl-seconds 86400",
+      "token create host-1 --policy agent --apps orders payments --services orders --ttl-seconds 86400",
     );
   });
 
@@ -81,7 +81,7 @@ describe("a draft", () => {
     const wrong = { ...DRAFT, limits: { ...DRAFT.limits, services: "Orders" } };
     expect(isReady(wrong)).toBe(false);
     // A reader registers nothing, so the field is not shown, and its text does not matter.
-    expect(isReady({ ...wrong, policy: "viewer" })).toBe(true);
+    expect(isReady({ ...wrong, policies: ["viewer"] })).toBe(true);
   });
 
   test("names are between commas, also Chinese ones, and spaces", () => {
@@ -90,5 +90,11 @@ describe("a draft", () => {
     expect(wrongName("*, a-1")).toBeUndefined();
   });
 
-  test("an operator has no limits", () => expect(limitsOf("operator")).toEqual([]));
+  test("needs a policy", () => expect(isReady({ ...DRAFT, policies: [] })).toBe(false));
+
+  test("an operator has no limits, and one's own policies have all of them", () => {
+    expect(limitsOf(["viewer", "operator"])).toEqual([]);
+    expect(limitsOf(["viewer"])).toEqual(["namespaces", "apps"]);
+    expect(limitsOf(["viewer", "orders-team"])).toEqual(["namespaces", "apps", "services"]);
+  });
 });
