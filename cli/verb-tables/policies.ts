@@ -36,7 +36,7 @@ export const POLICY_VERBS: readonly VerbRow[] = [
   {
     path: "policy rm",
     args: "<policy>",
-    summary: "delete a policy that nobody has",
+    summary: "delete a policy without users",
     load: () => import("../verbs/policy-rm.ts"),
   },
   {

@@ -20,6 +20,6 @@ export function define(command: Command, context: VerbContext): void {
     given: () => undefined,
     rows: async (client) => (await client.access.bindings()).bindings,
     empty:
-      "no binding exists, so nobody can sign in by OpenID Connect: posthouse binding set group:NAME --policy viewer",
+      "no binding exists, so no person can sign in by OpenID Connect: posthouse binding set group:NAME --policy viewer",
   });
 }

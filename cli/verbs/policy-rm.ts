@@ -1,4 +1,4 @@
-/** `posthouse policy rm NAME`: deletes a policy that nobody has. */
+/** `posthouse policy rm NAME`: deletes a policy without users. */
 import type { Command } from "commander";
 import { confirm, withYes } from "../confirm.ts";
 import { controlAction } from "../control-verb.ts";

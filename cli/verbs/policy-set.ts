@@ -29,7 +29,7 @@ export function define(command: Command, context: VerbContext): void {
     }
     const ifRevision = options["cas"] as number | undefined;
     const { revision, usedBy } = await client.access.setPolicy(chosen, body, { ifRevision });
-    const users = usedBy.length === 0 ? "nobody has it yet" : `${usedBy.length} have it, from now on`;
+    const users = usedBy.length === 0 ? "it has no users yet" : `${usedBy.length} have it, from now on`;
     terminal.out(`policy ${chosen} is set, revision ${revision}; ${users}\n`);
   });
 }

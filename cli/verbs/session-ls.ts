@@ -19,6 +19,6 @@ export function define(command: Command, context: VerbContext): void {
     ],
     given: () => undefined,
     rows: async (client) => (await client.access.signIns()).signIns,
-    empty: "nobody is signed in",
+    empty: "no browser or device is signed in",
   });
 }

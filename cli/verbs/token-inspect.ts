@@ -28,7 +28,7 @@ export function define(command: Command, context: VerbContext): void {
   });
 }
 
-/** What every caller may know about itself. */
+/** The facts that every caller may know about itself. */
 function callerText({ tokenId, name, policies, limits = {}, expiresAt = "never", rights }: CallerInfo, from: string) {
   const facts = detailText([
     ["id", tokenId],

@@ -1,5 +1,5 @@
 /**
- * Who may call the control API: tokens, the sign-ins that belong to them, policies and bindings. A view follows all of them, so a revoked
+ * The callers of the control API: tokens, the sign-ins that belong to them, policies and bindings. A view follows all of them, so a revoked
  * token or a changed policy takes effect everywhere within milliseconds.
  */
 import { timingSafeEqual } from "node:crypto";
@@ -75,6 +75,7 @@ export class Access {
   readonly #internal = new Map<string, Principal>();
   /** Tokens that were checked since the last change of any token, so that each is hashed once and not per request. */
   readonly #checked = new Map<string, CheckedToken>();
+  readonly #listeners = new Set<() => void>();
   #nodes: AccessNodes = NO_NODES;
 
   constructor(host: Host, store: Store) {
@@ -125,6 +126,7 @@ export class Access {
           follower.clear(new Set(keys.map((key) => key.slice(prefix.length))));
         }
         for (const entry of entries) put(entry);
+        this.#notify();
       },
       apply: ({ events }) => {
         for (const event of events) {
@@ -135,8 +137,21 @@ export class Access {
             }
           }
         }
+        // When a token was last used changes no caller.
+        const keys = events.map((event) => (event.type === "put" ? event.entry.key : event.key));
+        if (keys.some((key) => !key.startsWith(USES_PREFIX))) this.#notify();
       },
     });
+  }
+
+  /** Calls the listener after each change of what callers are. Returns the function that ends it. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #notify(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   #tokenFollower(): KeyFollower {
@@ -162,7 +177,7 @@ export class Access {
     this.people.changed();
   }
 
-  /** The nodes that joined, whose certificates are callers. Without it, certificates of nodes are nobody. */
+  /** The nodes that joined, whose certificates are callers. Without it, certificates of nodes are not accepted. */
   followNodes(nodes: AccessNodes): void {
     this.#nodes = nodes;
   }
@@ -220,7 +235,7 @@ export class Access {
       : { ...principal, expiresAtMs: Math.min(untilMs, principal.expiresAtMs ?? Infinity) };
   }
 
-  /** The caller that a stored token means now; undefined for one that means nobody any more. */
+  /** The caller that a stored token means now; undefined for one that grants nothing any longer. */
   #principalOf(id: string, record: TokenRecord): Principal | undefined {
     const current = currentRecord(record, this.#holders);
     return current && tokenPrincipal(id, current, this.book);
@@ -234,12 +249,12 @@ export class Access {
     return principal;
   }
 
-  /** The caller of a verified client certificate; undefined for a workload that is nobody here: a node that was removed, or a member. */
+  /** The caller of a verified client certificate; undefined for a workload that is not a caller: a node that was removed, or a member. */
   principalOfPeer(peer: PeerIdentity): Principal | undefined {
     return peerPrincipal(peer, this.#nodes, this.book);
   }
 
-  /** What bindings give to a person who signs in by OpenID Connect; undefined: no binding names them or a group of theirs. */
+  /** The policies that bindings give to a person who signs in by OpenID Connect; undefined: no binding names them or a group of theirs. */
   policiesOf(person: SignedInPerson): BoundPolicies | undefined {
     return this.grants.policiesOf(person);
   }
@@ -256,7 +271,7 @@ export class Access {
     return record !== undefined && isSameGrant(this.#principalOf(tokenId, record), principal);
   }
 
-  /** A service is nobody's record; that its certificate was not revoked is known to the certificate authority. */
+  /** A service has no record here; the certificate authority knows whether its certificate was revoked. */
   #isPeerCurrent(principal: Principal): boolean {
     const [kind, name] = [principal.id.split(":", 1)[0], principal.name];
     if (kind !== "agent" && kind !== "gateway") return true;

@@ -1,5 +1,5 @@
 /**
- * What people who sign in by OpenID Connect may do: the policies of the bindings of their name and of their groups. When these bindings
+ * The rights of people who sign in by OpenID Connect: the policies of the bindings of their name and of their groups. When these bindings
  * have different limits, each policy is narrowed by the limits of its own binding, under a name of its own.
  */
 import type { Policy, PolicyBook } from "#authorization";

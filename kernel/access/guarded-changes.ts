@@ -121,7 +121,7 @@ function keepers({ policies, tokens }: StoredAccess): number {
 
 function lockout() {
   return AccessErrors.LOCKOUT(
-    "Afterwards no token without an end and without limits could manage access, so nobody could undo the change. " +
+    "Afterwards no token without an end and without limits could manage access, so no caller could undo the change. " +
       "Issue another operator token first (posthouse token create NAME --policy operator), and keep it. " +
       "A way in that is lost is opened on the machine of the server: posthouse operator-token.",
   );

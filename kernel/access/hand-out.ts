@@ -1,4 +1,4 @@
-/** Nobody hands out more than they have: a caller that manages access gives others rights within its own, and changes only such subjects. */
+/** A caller hands out no right that it lacks: it gives others rights within its own, and changes only such subjects. */
 import type { Policy, PolicyBook } from "#authorization";
 import { limitsFor, type Limits, type Principal } from "#http";
 import { AccessErrors } from "./api.ts";

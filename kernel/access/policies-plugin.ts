@@ -1,4 +1,4 @@
-/** Routes of policies and bindings. Reading them needs no more than managing something; a change is within the caller's own rights. */
+/** Routes of policies and bindings. A caller that manages anything may read them; a change stays within its own rights. */
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
@@ -62,7 +62,7 @@ export function policiesPlugin(untyped: FastifyInstance, access: Access): void {
       config: manage,
       schema: {
         tags,
-        summary: "Delete a policy that nobody has",
+        summary: "Delete a policy without users",
         params,
         headers: ChangeConditions,
         response: { 204: Type.Null() },

@@ -21,7 +21,7 @@ export function requirePolicies(names: readonly string[], stored: Policies): voi
 
 export function policyNotFound(name: string, stored: Policies) {
   const hint = didYouMean(name, [...BUILT_IN.keys(), ...stored.keys()]);
-  return AccessErrors.POLICY_NOT_FOUND(`There is no policy "${name}".${hint} GET /v1/policies lists all of them.`, {
+  return AccessErrors.POLICY_NOT_FOUND(`Unknown policy "${name}".${hint} GET /v1/policies lists all of them.`, {
     extra: { field: "/policies" },
   });
 }

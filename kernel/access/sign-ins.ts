@@ -246,13 +246,13 @@ export class SignIns {
     }
   }
 
-  /** The caller that a token means now; undefined for one that means nobody any more. */
+  /** The caller that a token means now; undefined for one that grants nothing any longer. */
   #principal(tokenId: string, record: TokenRecord): Principal | undefined {
     const current = currentRecord(record, this.#holders);
     return current && tokenPrincipal(tokenId, current, this.#book);
   }
 
-  /** @throws HTTP_SESSION_INVALID for a token that means nobody any more */
+  /** @throws HTTP_SESSION_INVALID for a token that grants nothing any longer */
   #session(
     tokenId: string,
     secret: string,

@@ -6,7 +6,7 @@ import type { Limits } from "#http";
 import type { SignedInPerson } from "./core/token-sign-in.ts";
 import { appsOf, type TokenRecord } from "./token-record.ts";
 
-/** What bindings give to a person. */
+/** The policies that bindings give to a person. */
 export interface BoundPolicies {
   readonly policies: readonly string[];
   readonly limits?: Limits | undefined;
@@ -20,7 +20,7 @@ export interface TokenHolders {
   readonly policiesOf: PoliciesOfPerson;
 }
 
-/** The record with what its holder may do now; undefined for a token that means nobody any more. */
+/** The record with what its holder may do now; undefined for a token that grants nothing any longer. */
 export function currentRecord(record: TokenRecord, { tokens, policiesOf }: TokenHolders): TokenRecord | undefined {
   const { signIn } = record;
   if (signIn === undefined) return record;

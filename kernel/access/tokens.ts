@@ -97,7 +97,7 @@ export class Tokens {
         const grant = handOut.grant({ policies: record.policies, limits });
         handOut.require(by, grant, `the token "${record.name}"`);
         const change = entry(this.#changeOf("token-issued", record, authorName(by)));
-        // Whoever deletes one of the policies must see that it has a user now.
+        // A caller that deletes one of the policies must see that it has a user now.
         return { writes: [put, change, ...(own.length > 0 ? [guarded.mark()] : [])], result: undefined };
       }),
     );
@@ -261,6 +261,6 @@ function notFound(id: string) {
 function noSecret(id: string, { name, signIn }: TokenRecord) {
   const why = signIn
     ? "a sign-in made it; sign in again for another one"
-    : "nobody has its secret; it is used by links only";
+    : "no caller has its secret; it is used by links only";
   return AccessErrors.ROTATION_NOT_POSSIBLE(`The token ${id} of "${name}" cannot be rotated: ${why}.`);
 }

@@ -1,4 +1,4 @@
-/** Nobody hands out more than they have: the comparison of rules, checked against decisions on many resources. */
+/** A caller hands out no right that it lacks: the comparison of rules, checked against decisions on many resources. */
 import { describe, expect, test } from "vitest";
 import {
   ACTION_NAMES,
@@ -28,7 +28,7 @@ const missing = (own: Grant, given: Grant) => missingRight(own, given, limitsFor
 
 const of = (rules: Policy["rules"], limits?: Limits): Grant => ({ policies: [policy(rules)], limits });
 
-test("an operator hands out every built-in policy, and nobody else hands out that of an operator", () => {
+test("an operator hands out every built-in policy, and no other policy suffices for that of an operator", () => {
   const operator = { policies: [builtIn("operator")] };
   for (const one of BUILT_IN_POLICIES) {
     expect(missing(operator, { policies: [one] })).toBeUndefined();

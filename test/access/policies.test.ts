@@ -1,4 +1,4 @@
-/** Stored policies and bindings: what is refused and why, what nobody may hand out, and the way in that stays open. */
+/** Stored policies and bindings: what is refused and why, which rights a caller cannot hand out, and the way in that stays open. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type AnyCall, as } from "./as.ts";
 import { eventually, type TestControl, withControl } from "#test/kit";
@@ -18,7 +18,7 @@ const codeOf = async (answer: ReturnType<AnyCall>) => {
   return `${status} ${String(json["code"])}`;
 };
 
-test("a policy is created, read, changed under its revision, and deleted when nobody has it", async () => {
+test("a policy is created, read, changed under its revision, and deleted when it has no users", async () => {
   const made = await put("orders-team", { description: "The team.", ...READ }, { "if-none-match": "*" });
   expect(made).toMatchObject({ status: 200, json: { name: "orders-team", builtIn: false, usedBy: [] } });
   const { json, headers } = await call("GET", "/v1/policies/orders-team");
@@ -125,7 +125,7 @@ test("the last way in cannot be closed, whichever way it is tried", async () => 
   expect(racing.map(({ status }) => status).every((status) => status >= 400)).toBe(true);
 });
 
-describe("nobody hands out more than they have", () => {
+describe("a caller hands out no right that it lacks", () => {
   let team: Awaited<ReturnType<typeof as>>;
   beforeAll(async () => {
     await put("team-admin", {

@@ -115,8 +115,7 @@ test("browsers that are signed in are listed with their facts, and each is ended
   const [first, second] = [await openBrowser(control, { token }), await openBrowser(control, { token })];
   const operator = await openBrowser(control, { token: control.token });
   await first.call("GET", "/v1/me");
-  const list = async (call = operator.call) =>
-    (await call("GET", "/v1/sign-ins")).json["signIns"] as Record<string, unknown>[];
+  const list = async () => (await operator.call("GET", "/v1/sign-ins")).json["signIns"] as Record<string, unknown>[];
   const rows = await list();
   expect(rows).toHaveLength(3);
   const minute = new Date(Math.floor(clock.now() / 60_000) * 60_000).toISOString();
