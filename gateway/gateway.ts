@@ -6,6 +6,7 @@ import { own, setOwn, Waiters } from "#base";
 import type { Host } from "#base";
 import { OwnListeners } from "#base/address-class";
 import { DialGuard, type DialRules } from "#base/dial";
+import { MeshIdentity } from "#identity/mesh";
 import type { ClusterView, ConfigProblem, GatewayConfig } from "./api.ts";
 import { ConcurrencyLimiter } from "./core/limits/concurrency.ts";
 import type { Endpoint } from "./core/balancing/endpoints.ts";
@@ -24,11 +25,12 @@ import { LoopWatch } from "./lanes/loop-delay.ts";
 import type { LaneParts } from "./lanes/parts.ts";
 import { GatewayMetrics } from "./lanes/telemetry.ts";
 import { Listeners } from "./listeners.ts";
-import { PeerExchange, type GatewayPeers } from "./peers.ts";
+import { PeerExchange } from "./peers.ts";
 import type {
   ConfigOrigin,
   Gateway,
   GatewayClient,
+  GatewayParts,
   GatewayPorts,
   GatewaySettings,
   GatewayStatus,
@@ -47,10 +49,7 @@ import { UpstreamCaller, type RetryKind } from "./upstream/call.ts";
 import { UpstreamPools } from "./upstream/pools.ts";
 
 /** Starts to follow routes and endpoints at once; accepts requests after `listen`. */
-export function createGateway(
-  host: Host,
-  given: { client: GatewayClient; settings: GatewaySettings; peers?: GatewayPeers; dial?: DialRules },
-): Gateway {
+export function createGateway(host: Host, given: GatewayParts): Gateway {
   // Without a server around it, nothing else listens and services may be anywhere.
   const dial = given.dial ?? { loopback: true, own: new OwnListeners(() => []) };
   return new RunningGateway(host, { ...given, dial });
@@ -73,6 +72,7 @@ class RunningGateway implements Gateway {
   readonly #metrics: GatewayMetrics;
   readonly #endListening: () => void;
   readonly #tokens: TokenVerifier;
+  readonly #identity: MeshIdentity | undefined;
   readonly #pools: UpstreamPools;
   readonly #caller: UpstreamCaller;
   readonly #registry: RegistrySource;
@@ -98,10 +98,7 @@ class RunningGateway implements Gateway {
   #ready = false;
   #stopping: Promise<void> | undefined;
 
-  constructor(
-    host: Host,
-    given: { client: GatewayClient; settings: GatewaySettings; peers?: GatewayPeers; dial: DialRules },
-  ) {
+  constructor(host: Host, given: GatewayParts & { readonly dial: DialRules }) {
     const { client, settings, peers } = given;
     this.#host = { ...host, log: host.log.child({ role: "gateway" }) };
     this.#settings = settings;
@@ -110,7 +107,9 @@ class RunningGateway implements Gateway {
     this.#accessLog = new AccessLog(this.#host);
     const dial = new DialGuard(given.dial);
     this.#tokens = new TokenVerifier(this.#host, dial);
-    this.#pools = new UpstreamPools({ ...this.#host, dial });
+    this.#identity = given.identity && new MeshIdentity(this.#host, given.identity);
+    this.#pools = new UpstreamPools({ ...this.#host, dial, identity: this.#identity });
+    this.#identity?.onChange(() => this.#pools.renew());
     this.#metrics = new GatewayMetrics(host, {
       connections: () => this.#pools.counts,
       clusters: () => this.clusterViews(),
@@ -375,6 +374,7 @@ class RunningGateway implements Gateway {
 
   async #stop(): Promise<void> {
     this.#endListening();
+    this.#identity?.[Symbol.dispose]();
     this.#reports?.[Symbol.dispose]();
     await this.#listeners.stop(this.#settings.drainMs);
     this.#loop[Symbol.dispose]();

@@ -1,8 +1,11 @@
 /** The settings of a gateway, given by the composition root: ports, limits, and the client for the control plane. */
+import type { DialRules } from "#base/dial";
 import type { Client } from "#client";
+import type { IdentitySource } from "#identity/core";
 import type { ClusterView, ConfigProblem } from "./api.ts";
 import type { ResolveName } from "./sources/names.ts";
 import type { Filters } from "./core/request/filter.ts";
+import type { GatewayPeers } from "./peers.ts";
 
 export interface TlsIdentity {
   /** PEM. */
@@ -111,4 +114,13 @@ export interface Gateway extends AsyncDisposable {
   clusterViews(): ReadonlyMap<string, ClusterView>;
   /** Serves new connections with another certificate. Established connections are not affected. */
   setTls(identity: TlsIdentity): void;
+}
+
+export interface GatewayParts {
+  readonly client: GatewayClient;
+  readonly settings: GatewaySettings;
+  readonly peers?: GatewayPeers;
+  readonly dial?: DialRules;
+  /** The gateway's own certificate, for the ingresses of sidecars. Absent: they are not used. */
+  readonly identity?: IdentitySource | undefined;
 }

@@ -4,8 +4,8 @@ import { connect as tlsConnect, type ConnectionOptions, type TLSSocket } from "n
 import { messageOf, type Clock } from "#base";
 import type { DialGuard } from "#base/dial";
 import { admissionOf, MESH_PROTOCOL, type Admission } from "#identity/core";
-import type { MeshCredentials } from "./mesh-identity.ts";
-import { peerFailureOf, requireServer, type PeerFailure } from "./peer.ts";
+import { requireServer, type MeshCredentials } from "#identity/mesh";
+import { peerFailureOf, type PeerFailure } from "./peer.ts";
 import { resetSocket } from "./relay.ts";
 
 export interface MeshDialing {

@@ -6,12 +6,12 @@ import { createServer, type Server, type Socket } from "node:net";
 import { deadline, messageOf, type Host } from "#base";
 import type { DialGuard } from "#base/dial";
 import type { Endpoint } from "#gateway/balancing";
+import type { MeshIdentity } from "#identity/mesh";
 import type { EgressOutcome, SidecarCounters } from "./counters.ts";
 import { canReach, dialIngress, type DialFailure, type Dialed } from "./dial.ts";
 import { EgressTarget, type UpstreamName } from "./egress-target.ts";
 import { serviceId } from "./ingress.ts";
 import { CONNECT_MS_MAX, CONNECTIONS_MAX, DIAL_MS_MAX } from "./limits.ts";
-import type { MeshIdentity } from "./mesh-identity.ts";
 import { Relay, resetSocket } from "./relay.ts";
 import { Relays } from "./relays.ts";
 

@@ -7,14 +7,13 @@ import { connect as netConnect, type Server as NetServer, type Socket } from "no
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import type { Host } from "#base";
 import { admissionByte, formatSpiffeId, MESH_PROTOCOL, type Admission, type WorkloadName } from "#identity/core";
+import { meshTlsOptions, type MeshIdentity } from "#identity/mesh";
 import type { RuleBook } from "./core/service-rules.ts";
 import type { SidecarCounters } from "./counters.ts";
 import { CONNECTIONS_MAX, HANDSHAKE_MS_MAX, LOCAL_CONNECT_MS_MAX } from "./limits.ts";
-import type { MeshIdentity } from "./mesh-identity.ts";
 import { checkClient, peerFailureOf, type PeerFailure } from "./peer.ts";
 import { Relay, resetSocket } from "./relay.ts";
 import { Relays } from "./relays.ts";
-import { secureContextOptions } from "./tls-options.ts";
 
 /** The versions of HTTP behind registered protocols, for callers that choose one by ALPN. */
 const ALPN: ReadonlyMap<string, string> = new Map([
@@ -103,7 +102,7 @@ export class Ingress {
   /** New connections get the new certificate; those under way keep theirs. */
   #renew(): void {
     const { credentials } = this.#parts.identity;
-    if (credentials) this.#server.setSecureContext(secureContextOptions(credentials.material));
+    if (credentials) this.#server.setSecureContext(meshTlsOptions(credentials.material));
   }
 
   /** By the service's protocol; for one without a version of HTTP, the caller's first choice. Undefined ends the handshake. */

@@ -1,5 +1,5 @@
 /** The other side of a TLS connection: its SPIFFE id, or why its certificate is not accepted. */
-import type { PeerCertificate, TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { formatSpiffeId, spiffeIdOfNames, type WorkloadName } from "#identity/core";
 
 /** Why a handshake failed, for metrics and logs. */
@@ -54,15 +54,4 @@ function checkName(names: string | undefined, trustDomain: string): CheckedPeer 
   if (id.trustDomain !== trustDomain)
     return { failure: "wrong-name", detail: `${spiffeId} is not in the trust domain ${trustDomain}` };
   return { workload: id.workload, spiffeId };
-}
-
-/** In place of the check of a host name: the server must be this workload. */
-export function requireServer(spiffeId: string): (host: string, certificate: PeerCertificate) => Error | undefined {
-  return (_host, { subjectaltname }) => {
-    const id = spiffeIdOfNames(subjectaltname);
-    const found = id && formatSpiffeId(id);
-    if (found === spiffeId) return undefined;
-    const error = new Error(`the certificate is for ${found ?? "no workload"}, and ${spiffeId} is required`);
-    return Object.assign(error, { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
-  };
 }

@@ -6,11 +6,11 @@ import { canonicalJson, TaskGroup, type Host } from "#base";
 import type { DialGuard } from "#base/dial";
 import type { CatalogInstance } from "#gateway/balancing";
 import type { IdentitySource } from "#identity/core";
+import { MeshIdentity } from "#identity/mesh";
 import { SidecarCounters, type DeniedPair, type Denial } from "./counters.ts";
 import { Egress } from "./egress.ts";
 import type { UpstreamName } from "./egress-target.ts";
 import { Ingress, type IngressRefusal } from "./ingress.ts";
-import { MeshIdentity } from "./mesh-identity.ts";
 import { OpenPort, type ListenAt } from "./open-port.ts";
 import { RulesFeed, type RulesText } from "./rules-feed.ts";
 

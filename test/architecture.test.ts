@@ -40,6 +40,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#authorization/api",
     "#identity/api",
     "#identity/core",
+    "#identity/mesh",
     "#traffic/api",
     "#flags/core",
   ],
@@ -74,6 +75,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     "#health/core",
     "#http",
     "#identity/core",
+    "#identity/mesh",
     "#client",
     "#registry/api",
     "#config-server/api",
@@ -189,8 +191,6 @@ const CONTRACT_MAY = new Set([
 /** A core may import its own folder, its `../api.ts` and these. */
 const CORE_MAY = new Set([
   "#base",
-  // Pure.
-  "#authorization",
   // Pure.
   "#authorization",
   "#gateway/balancing",

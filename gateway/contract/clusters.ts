@@ -111,6 +111,14 @@ const Adaptive = Type.Object(
   },
 );
 
+export const Mesh = Type.Union([Type.Literal("auto"), Type.Literal("required"), Type.Literal("off")], {
+  default: "auto",
+  description:
+    "Whether requests go to the mTLS ingress of an instance's sidecar. auto: where the instance has one and the gateway has a " +
+    "certificate · required: only there · off: never. Applies to the main port of instances without TLS of their own.",
+});
+export type Mesh = Static<typeof Mesh>;
+
 export const ClusterConfig = Type.Object(
   {
     name: ItemName,
@@ -153,6 +161,7 @@ export const ClusterConfig = Type.Object(
         strict,
       ),
     ),
+    mesh: Type.Optional(Mesh),
     protocol: Type.Optional(ClusterProtocol),
     timeouts: Type.Optional(Type.Object({ connectMs: Type.Optional(Milliseconds), ...Timeouts }, strict)),
     inFlightMax: Type.Optional(

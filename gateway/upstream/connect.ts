@@ -3,8 +3,11 @@ import { connect as netConnect, isIP, type Socket } from "node:net";
 import { connect as tlsConnect, type PeerCertificate, type TLSSocket } from "node:tls";
 import { type Clock, messageOf } from "#base";
 import type { DialGuard, DialTarget } from "#base/dial";
+import { formatSpiffeId, MESH_PROTOCOL } from "#identity/core";
+import { requireServer, type MeshCredentials, type MeshIdentity } from "#identity/mesh";
 import { hasAltName } from "../core/callers/certificates.ts";
 import type { Endpoint } from "../core/balancing/endpoints.ts";
+import { awaitAdmission } from "./admission.ts";
 import { UpstreamError } from "./transfer.ts";
 
 /** Milliseconds between probes of a silent connection, so that a connection cut by the network is noticed. */
@@ -22,6 +25,8 @@ export interface Connected {
 export interface Dialing {
   readonly clock: Clock;
   readonly dial: DialGuard;
+  /** The gateway's own certificate, for the ingresses of sidecars. Absent: they are not used. */
+  readonly identity?: MeshIdentity | undefined;
 }
 
 interface SocketOptions {
@@ -36,19 +41,26 @@ type Done = (error: UpstreamError | undefined, connected?: Connected) => void;
 
 /** Calls `done` once. Returns a function that gives up; `done` is not called after that. */
 export function openSocket(
-  { clock, dial }: Dialing,
+  { clock, dial, identity }: Dialing,
   endpoint: Endpoint,
   options: SocketOptions,
   done: Done,
 ): () => void {
+  const mesh = endpoint.ingress && identity?.credentials;
+  if (endpoint.cluster.mesh === "required" && !mesh)
+    return refuseLater("UPSTREAM_UNTRUSTED", "the cluster requires the mesh, and the gateway has no certificate", done);
   let target: DialTarget;
   try {
-    target = dial.target(endpoint.hostname, endpoint.port);
+    target = dial.target(endpoint.hostname, mesh && endpoint.ingress ? endpoint.ingress.port : endpoint.port);
   } catch (error) {
-    return refuseLater(messageOf(error), done);
+    return refuseLater("UPSTREAM_UNREACHABLE", messageOf(error), done);
   }
-  const { secure } = endpoint;
-  const socket: Socket | TLSSocket = secure ? connectTls(target, endpoint, options) : netConnect(target);
+  const secure = endpoint.secure || mesh !== undefined;
+  const socket: Socket | TLSSocket = mesh
+    ? connectMesh(target, endpoint, mesh)
+    : secure
+      ? connectTls(target, endpoint, options)
+      : netConnect(target);
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
   let failure: Error | undefined;
@@ -68,10 +80,14 @@ export function openSocket(
       return;
     }
     socket.off("error", onError);
+    if (mesh) return done(undefined, { socket, protocol: undefined });
     const { alpnProtocol } = socket as Partial<TLSSocket>;
     done(undefined, { socket, protocol: typeof alpnProtocol === "string" ? alpnProtocol : undefined });
   };
-  const onConnect = () => settle(undefined);
+  const onConnect = () => {
+    if (mesh) awaitAdmission(socket as TLSSocket, settle);
+    else settle(undefined);
+  };
   const onError = (error: Error) => {
     failure = error;
   };
@@ -89,10 +105,10 @@ export function openSocket(
 }
 
 /** A refused address fails like a socket: after this call has returned. */
-function refuseLater(message: string, done: Done): () => void {
+function refuseLater(error: UpstreamError["error"], message: string, done: Done): () => void {
   let givenUp = false;
   queueMicrotask(() => {
-    if (!givenUp) done(new UpstreamError("UPSTREAM_UNREACHABLE", message, { connecting: true }));
+    if (!givenUp) done(new UpstreamError(error, message, { connecting: true }));
   });
   return () => void (givenUp = true);
 }
@@ -111,6 +127,18 @@ function connectTls(target: DialTarget, { cluster, serverName }: Endpoint, optio
       ? {}
       : { checkServerIdentity: (_name, certificate) => namesProblem(certificate, subjectAltNames) }),
     ...(options.session ? { session: options.session } : {}),
+  });
+}
+
+/** To the ingress of a sidecar: with the gateway's own certificate, and only to the service that was registered. */
+function connectMesh(target: DialTarget, { ingress }: Endpoint, { context, trustDomain }: MeshCredentials): TLSSocket {
+  const { namespace = "", service: name = "" } = ingress ?? {};
+  return tlsConnect({
+    ...target,
+    secureContext: context,
+    rejectUnauthorized: true,
+    checkServerIdentity: requireServer(formatSpiffeId({ trustDomain, workload: { kind: "service", namespace, name } })),
+    ALPNProtocols: [MESH_PROTOCOL],
   });
 }
 

@@ -190,6 +190,14 @@ export class UpstreamPools implements AsyncDisposable {
     for (const [key, pool] of this.#pools) if (!keep(pool.endpoint)) this.#close(key, pool);
   }
 
+  /**
+   * After the gateway's certificate has changed: connections through sidecars end after the requests that they carry, and later
+   * requests open new ones.
+   */
+  renew(): void {
+    this.retain(({ ingress }) => ingress === undefined);
+  }
+
   #close(key: string, pool: EndpointPool): void {
     this.#pools.delete(key);
     this.#closing.set(pool, this.#ended(pool));

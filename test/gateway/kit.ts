@@ -14,6 +14,7 @@ import {
   type GatewaySettings,
 } from "#gateway";
 import type { Frame } from "#http/frames";
+import type { IdentitySource } from "#identity/core";
 import type { Instance, ServiceDelta } from "#registry/api";
 import { testHost, hangSignal } from "#test/kit";
 
@@ -180,15 +181,17 @@ export async function runGateway(
     host?: never;
     quotas?: NonNullable<GatewayClient["quotas"]>;
     traffic?: NonNullable<GatewayClient["traffic"]>;
+    identity?: IdentitySource;
   } = {},
   host = testHost(),
 ): Promise<Running> {
-  const { quotas, traffic, ...over } = given;
+  const { quotas, traffic, identity, ...over } = given;
   const plane = new FakeControlPlane();
   if (quotas) plane.quotas = quotas;
   const gateway = createGateway(host, {
     client: traffic ? Object.assign(plane, { traffic }) : plane,
     settings: { ...baseSettings, ...over },
+    identity,
   });
   plane.release(config);
   plane.snapshot(...instances);

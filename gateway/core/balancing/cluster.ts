@@ -8,6 +8,7 @@ import {
   type ClusterConfig,
   type ClusterProtocol,
   type GatewayConfig,
+  type Mesh,
   type StaticEndpoint,
 } from "../../api.ts";
 import type { CatalogInstance } from "./instance.ts";
@@ -39,6 +40,8 @@ export interface CompiledCluster {
   readonly tls: ClusterTls;
   /** The protocol of its endpoints; undefined: the one that each of them registered. */
   readonly protocol: ClusterProtocol | undefined;
+  /** Whether requests go to the ingress of an instance's sidecar. */
+  readonly mesh: Mesh;
   readonly connectMs: number;
   readonly headersMs: number;
   readonly idleMs: number;
@@ -94,6 +97,7 @@ export class ClusterTable {
       port: given.port,
       tls,
       protocol: given.protocol,
+      mesh: given.mesh ?? "auto",
       connectMs,
       headersMs,
       idleMs,

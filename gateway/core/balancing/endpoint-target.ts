@@ -28,9 +28,11 @@ export function endpointTarget(cluster: CompiledCluster, instance: CatalogInstan
   const secure = known.secure && cluster.protocol !== "h2c";
   const origin = `${secure ? "https" : "http"}://${host}:${at.port}`;
   const protocol = wireProtocol(cluster.protocol, secure, known.wire);
+  const ingress = ingressOf(cluster, instance, secure);
+  if (cluster.mesh === "required" && !ingress) return undefined;
   const keepAliveMs = keepAliveOf(instance);
   return {
-    key: `${cluster.connectionKey}|${protocol}|${keepAliveMs ?? ""}|${origin}|${instance.name ?? ""}`,
+    key: `${cluster.connectionKey}|${protocol}|${keepAliveMs ?? ""}|${origin}|${instance.name ?? ""}${ingress ? `|${ingress.port}` : ""}`,
     origin,
     authority,
     hostname: host,
@@ -38,8 +40,20 @@ export function endpointTarget(cluster: CompiledCluster, instance: CatalogInstan
     secure,
     protocol,
     serverName: instance.name,
+    ingress,
     keepAliveMs,
   };
+}
+
+/** An ingress leads to the main port. A service with TLS of its own keeps that, since TLS within TLS protects nothing more. */
+function ingressOf(
+  { mesh, port }: CompiledCluster,
+  instance: CatalogInstance,
+  secure: boolean,
+): EndpointTarget["ingress"] {
+  const { ingress, namespace, service } = instance;
+  if (!ingress || mesh === "off" || port !== undefined || secure) return undefined;
+  return { port: ingress.port, namespace, service };
 }
 
 /** The instance's port that the cluster uses; undefined when the instance has none of that name. */

@@ -24,6 +24,8 @@ export interface Endpoint {
   readonly protocol: WireProtocol;
   /** The name that the certificate must have, unless the cluster sets one; undefined: the hostname. */
   readonly serverName: string | undefined;
+  /** The ingress of its sidecar, which is dialed in place of the port once there is a certificate. Undefined: it has none to use. */
+  readonly ingress?: { readonly port: number; readonly namespace: string; readonly service: string } | undefined;
   /** How long the instance keeps an idle connection, by its registration or its service's policy. */
   readonly keepAliveMs: number | undefined;
   readonly weight: number;
