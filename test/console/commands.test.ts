@@ -6,13 +6,22 @@ import { describe, expect, test } from "vitest";
 import { projectRoot } from "#test/kit";
 import type { Terminal } from "../../cli/terminal.ts";
 import { VERBS } from "../../cli/verbs.ts";
-import { createWords } from "../../console/pages/access/core.ts";
+import { questionFrom, resourceWords, subjectWords } from "../../console/pages/access/check-core.ts";
+import { createWords, limitWords } from "../../console/pages/access/core.ts";
 import { rolloutWords } from "../../console/pages/config/core/rollout-plan.ts";
 import { cliOf, shellWord } from "../../console/data/commands.ts";
 import { testWords } from "../../console/pages/routes/core/test-request.ts";
 import { type Samples, shellWords, shownCommands } from "./commands-kit.ts";
 
 const FORM = { method: "GET", url: "/orders", headers: "X-A: b", peer: "192.0.2.1", listener: "edge", zone: "eu" };
+
+const QUESTIONS = [
+  questionFrom({ action: "locks:read" }),
+  questionFrom({ who: "token", token: "0123456789abcdef", action: "config:read", namespace: "n", app: "a", key: "k" }),
+  questionFrom({ who: "policies", policies: "viewer, editor", action: "registry:read", service: "s" }),
+  questionFrom({ who: "person", user: "ann", groups: "devs, ops", action: "gateway:read", route: "r" }),
+];
+const LIMITS = [[], [...limitWords({ namespaces: ["n"], apps: ["a", "b"], services: ["s"] })]];
 
 const ROLLOUTS = [
   rolloutWords({
@@ -42,9 +51,15 @@ const SAMPLES: Samples = {
         }),
       ],
     ],
+    resourceWords: QUESTIONS.map((question) => [...resourceWords(question)]),
+    subjectWords: QUESTIONS.map((question) => [...subjectWords(question)]),
+    limitWords: LIMITS,
+    "console/pages/access/binding-edit.tsx value": [["viewer"], ["viewer", "editor"]],
     testWords: [[...testWords(FORM, { bearer: "", apiKey: "" })], [...testWords(FORM, { bearer: "x", apiKey: "y" })]],
   },
   values: {
+    "console/pages/certificates/rotate.tsx which": ["root", "intermediate"],
+    "console/pages/access/join-core.ts kind": ["agent", "gateway"],
     "console/pages/config/rollout/steering.tsx action": ["pause", "resume", "promote", "complete", "abort"],
     "console/pages/system/sources.tsx action": ["sync", "detach", "attach"],
     "console/pages/config/review/proposal-decision.tsx decision": ["approve", "reject"],

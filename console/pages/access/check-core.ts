@@ -61,14 +61,23 @@ export function checkPath(question: CheckQuestion): string {
   return `/v1/acl/check?${query}`;
 }
 
-export function checkWords({ who, action, resource, token, user, groups, policies }: CheckQuestion): string {
+/** The options of the resource. */
+export function resourceWords({ resource }: CheckQuestion): readonly string[] {
+  return Object.entries(resource).flatMap(([field, value]) => [`--${field}`, value]);
+}
+
+/** The options that say whom the question is about. */
+export function subjectWords({ who, token, user, groups, policies }: CheckQuestion): readonly string[] {
   const option = (name: string, values: readonly string[]) => (values.length === 0 ? [] : [name, ...values]);
-  const subject: Readonly<Record<Who, readonly string[]>> = {
+  const words: Readonly<Record<Who, readonly string[]>> = {
     me: [],
     token: ["--of", token],
     policies: option("--policy", namesIn(policies)),
     person: [...(user.trim() === "" ? [] : ["--user", user.trim()]), ...option("--group", namesIn(groups))],
   };
-  const named = Object.entries(resource).flatMap(([field, value]) => [`--${field}`, value]);
-  return cliOf("acl", "test", action ?? "ACTION", ...named, ...subject[who]);
+  return words[who];
+}
+
+export function checkCommand(question: CheckQuestion): string {
+  return cliOf("acl", "test", question.action ?? "ACTION", ...resourceWords(question), ...subjectWords(question));
 }

@@ -13,7 +13,7 @@ import { can, policyNames } from "../../data/session.ts";
 import { pathOf } from "../../data/api.ts";
 import { actionText } from "./action-text.ts";
 import { ACTION_FIELDS, ACTION_NAMES, RESOURCE_FIELDS } from "./actions.ts";
-import { checkPath, checkWords, type CheckQuestion, isAskable, questionFrom, WHO, type Who } from "./check-core.ts";
+import { checkPath, checkCommand, type CheckQuestion, isAskable, questionFrom, WHO, type Who } from "./check-core.ts";
 import { AccessFrame } from "./frame.tsx";
 import { PolicyWords, RuleWords } from "./policy-words.tsx";
 import { TOKEN_POLICIES } from "./core.ts";
@@ -28,7 +28,7 @@ export default function CheckView() {
   const answer = useResource<AclCheck>(path, ["access"]);
   return (
     <>
-      <AccessFrame view="check" cli={checkWords(question)} call={{ path: path ?? "/v1/acl/check" }} />
+      <AccessFrame view="check" cli={checkCommand(question)} call={{ path: path ?? "/v1/acl/check" }} />
       <div class="access-columns">
         <Card title={text.checkTitle}>
           <Question question={question} />

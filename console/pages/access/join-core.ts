@@ -1,4 +1,4 @@
-/** Join tokens as their list shows them, their request, and the command that a machine runs. Pure. */
+/** Join tokens as their list shows them, the request for that of an agent, and the command that the machine runs. Pure. */
 import type { JoinTokenRequest, JoinTokenSummary } from "#identity/api";
 import { cliOf } from "../../data/commands.ts";
 import { givenLimits, LIMIT_KINDS, type LimitKind, limitWords } from "./core.ts";
@@ -9,7 +9,6 @@ export function joinState({ used, expiresAt }: JoinTokenSummary, nowMs: number):
 }
 
 export interface JoinDraft {
-  readonly kind: "agent" | "gateway";
   readonly name: string;
   readonly limits: Readonly<Record<LimitKind, string>>;
   readonly ttlSeconds: number;
@@ -20,17 +19,12 @@ const NODE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 export const isNodeName = (name: string) => NODE_NAME.test(name);
 
-/** A gateway runs no services, so only its namespaces narrow it. */
-export function joinLimits(kind: JoinDraft["kind"]): readonly LimitKind[] {
-  return kind === "agent" ? LIMIT_KINDS : ["namespaces"];
-}
-
-export function joinRequest({ kind, name, limits, ttlSeconds }: JoinDraft): JoinTokenRequest {
+export function joinRequest({ name, limits, ttlSeconds }: JoinDraft): JoinTokenRequest {
   const given = name.trim();
   return {
-    kind,
+    kind: "agent",
     ...(given === "" ? {} : { name: given }),
-    ...givenLimits(joinLimits(kind), limits),
+    ...givenLimits(LIMIT_KINDS, limits),
     ttlSeconds,
   };
 }
@@ -51,11 +45,10 @@ interface JoinCommand {
   /** Address of the control plane, such as `https://plane.example:8500`. */
   readonly origin: string;
   readonly token: string;
-  readonly kind: "agent" | "gateway";
   readonly name: string | undefined;
 }
 
 /** The command that the machine runs, complete. */
-export function joinCommand({ origin, token, kind, name }: JoinCommand): string {
-  return cliOf(kind, "join", origin, "--join-token", token, ...(name === undefined ? [] : ["--name", name]));
+export function joinCommand({ origin, token, name }: JoinCommand): string {
+  return cliOf("agent", "join", origin, "--join-token", token, ...(name === undefined ? [] : ["--name", name]));
 }

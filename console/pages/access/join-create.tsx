@@ -5,10 +5,10 @@ import type { IssuedJoinToken } from "#identity/api";
 import { Button } from "../../components/button.tsx";
 import { CommandBlock } from "../../components/copy.tsx";
 import { ActionDialog, Dialog } from "../../components/dialog.tsx";
-import { Segmented, SelectField, TextField } from "../../components/field.tsx";
+import { SelectField, TextField } from "../../components/field.tsx";
 import { Icon } from "../../components/icon.tsx";
-import { wrongName } from "./core.ts";
-import { isNodeName, joinCommand, type JoinDraft, joinLimits, joinRequest, joinWords } from "./join-core.ts";
+import { LIMIT_KINDS, wrongName } from "./core.ts";
+import { isNodeName, joinCommand, type JoinDraft, joinRequest, joinWords } from "./join-core.ts";
 import { LimitField } from "./limit-field.tsx";
 import { viewsText } from "./text-views.ts";
 
@@ -21,7 +21,6 @@ interface JoinDialogProps {
 const LIFETIMES = [1_800, 3_600, 86_400] as const;
 
 const FIRST: JoinDraft = {
-  kind: "agent",
   name: "",
   limits: { namespaces: "", apps: "", services: "" },
   ttlSeconds: LIFETIMES[0],
@@ -31,7 +30,7 @@ export function JoinDialog({ onClose, onIssued }: JoinDialogProps) {
   const text = viewsText();
   const draft = useSignal(FIRST);
   const change = (part: Partial<JoinDraft>) => (draft.value = { ...draft.value, ...part });
-  const { kind, name, limits, ttlSeconds } = draft.value;
+  const { name, limits, ttlSeconds } = draft.value;
   const request = joinRequest(draft.value);
   const isNamed = name.trim() === "" || isNodeName(name.trim());
   const hints = { namespaces: text.joinNamespacesHint, apps: text.joinAppsHint, services: text.joinServicesHint };
@@ -41,7 +40,7 @@ export function JoinDialog({ onClose, onIssued }: JoinDialogProps) {
       confirm={text.joinConfirm}
       needs="identity:manage"
       width="38rem"
-      isReady={isNamed && joinLimits(kind).every((one) => wrongName(limits[one]) === undefined)}
+      isReady={isNamed && LIMIT_KINDS.every((one) => wrongName(limits[one]) === undefined)}
       call={{ method: "POST", path: "/v1/join-tokens", body: request }}
       cli={joinWords(request)}
       done={text.joinDone}
@@ -49,15 +48,6 @@ export function JoinDialog({ onClose, onIssued }: JoinDialogProps) {
       onDone={(data) => onIssued(data as IssuedJoinToken)}
     >
       <p class="muted">{text.joinText}</p>
-      <Segmented
-        label={text.kind}
-        value={kind}
-        options={[
-          ["agent", text.kind_agent],
-          ["gateway", text.kind_gateway],
-        ]}
-        onChange={(next) => change({ kind: next })}
-      />
       <TextField
         label={text.machine}
         hint={text.machineHint}
@@ -68,7 +58,7 @@ export function JoinDialog({ onClose, onIssued }: JoinDialogProps) {
         value={name}
         onInput={(next) => change({ name: next })}
       />
-      {joinLimits(kind).map((one) => (
+      {LIMIT_KINDS.map((one) => (
         <LimitField
           key={one}
           label={text[one]}
@@ -93,7 +83,7 @@ interface JoinCommandDialogProps {
 }
 
 /** The token leaves the page's memory when this dialog closes. */
-export function JoinCommandDialog({ issued: { token, kind, name }, onClose }: JoinCommandDialogProps) {
+export function JoinCommandDialog({ issued: { token, name }, onClose }: JoinCommandDialogProps) {
   const text = viewsText();
   return (
     <Dialog
@@ -110,9 +100,9 @@ export function JoinCommandDialog({ issued: { token, kind, name }, onClose }: Jo
         <Icon of={KeyRound} />
         <span>{text.joinOnce}</span>
       </p>
-      <CommandBlock command={joinCommand({ origin: location.origin, token, kind, name })} />
+      <CommandBlock command={joinCommand({ origin: location.origin, token, name })} />
       <p class="muted">{text.joinThen}</p>
-      <CommandBlock command={`posthouse up --roles ${kind}`} />
+      <CommandBlock command="posthouse up --roles agent" />
     </Dialog>
   );
 }

@@ -26,7 +26,7 @@ export function ImportDialog({ onClose, onDone }: ImportDialogProps) {
       width="44rem"
       isReady={looksImportable(body.value)}
       call={{ method: "PUT", path: "/v1/authority", body: body.value }}
-      cli={cliOf("authority", "import", "--cert", "ca.pem", "--key", "ca-key.pem")}
+      cli={cliOf("authority", "import", "--certificate", "ca.pem", "--key", "ca-key.pem")}
       done={text.importDone}
       onClose={onClose}
       onDone={onDone}

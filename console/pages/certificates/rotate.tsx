@@ -20,7 +20,8 @@ export function RotateDialog({ onClose, onDone }: RotateDialogProps) {
   const text = certificatesText();
   const part = useSignal<RotationRequest["part"]>("intermediate");
   const overlap = useSignal<Overlap>("default");
-  const isRoot = part.value === "root";
+  const which = part.value;
+  const isRoot = which === "root";
   const seconds = isRoot ? OVERLAPS[overlap.value] : undefined;
   return (
     <ActionDialog
@@ -30,12 +31,13 @@ export function RotateDialog({ onClose, onDone }: RotateDialogProps) {
       call={{
         method: "POST",
         path: "/v1/authority/rotations",
-        body: { part: part.value, ...(seconds === undefined ? {} : { overlapSeconds: seconds }) },
+        body: { part: which, ...(seconds === undefined ? {} : { overlapSeconds: seconds }) },
       }}
       cli={cliOf(
         "authority",
         "rotate",
-        part.value,
+        "--part",
+        which,
         ...(seconds === undefined ? [] : ["--overlap-seconds", String(seconds)]),
       )}
       done={text.rotateDone}
@@ -44,7 +46,7 @@ export function RotateDialog({ onClose, onDone }: RotateDialogProps) {
     >
       <Segmented
         label={text.part}
-        value={part.value}
+        value={which}
         options={[
           ["intermediate", text.part_intermediate],
           ["root", text.part_root],

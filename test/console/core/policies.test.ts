@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { ACTIONS, BUILT_IN_POLICIES } from "#authorization";
 import { ACTION_FIELDS, actionsOf } from "../../../console/pages/access/actions.ts";
-import { checkPath, checkWords, isAskable, questionFrom } from "../../../console/pages/access/check-core.ts";
+import { checkPath, checkCommand, isAskable, questionFrom } from "../../../console/pages/access/check-core.ts";
 import { joinCommand, joinRequest, joinState, joinWords } from "../../../console/pages/access/join-core.ts";
 import { PolicyTextError, policyYaml, readPolicyYaml } from "../../../console/pages/access/policy-yaml.ts";
 
@@ -78,7 +78,7 @@ describe("a question about rights", () => {
     expect(checkPath(question)).toBe(
       "/v1/acl/check?action=config%3Apublish&namespace=prod&app=orders&user=ann&groups=devs%2Cops",
     );
-    expect(checkWords(question)).toBe(
+    expect(checkCommand(question)).toBe(
       "posthouse acl test config:publish --namespace prod --app orders --user ann --group devs ops",
     );
   });
@@ -95,12 +95,11 @@ describe("a question about rights", () => {
 
 describe("a join token", () => {
   const draft = {
-    kind: "agent",
     name: " web-1 ",
     limits: { namespaces: "", apps: "orders, stock", services: "orders" },
     ttlSeconds: 1800,
   } as const;
-  test("becomes the request and its command; a gateway has no services", () => {
+  test("becomes the request and its command", () => {
     const request = joinRequest(draft);
     expect(request).toEqual({
       kind: "agent",
@@ -112,11 +111,11 @@ describe("a join token", () => {
     expect(joinWords(request)).toBe(
       "posthouse join-token create --kind agent --name web-1 --apps orders stock --services orders --ttl-seconds 1800",
     );
-    expect(joinRequest({ ...draft, kind: "gateway", name: "" })).toEqual({ kind: "gateway", ttlSeconds: 1800 });
+    expect(joinRequest({ ...draft, name: "" })).not.toHaveProperty("name");
   });
 
   test("gives the complete command of the machine", () => {
-    const command = { origin: "https://plane.example:8500", token: "phj_a_b_c", kind: "agent" } as const;
+    const command = { origin: "https://plane.example:8500", token: "phj_a_b_c" };
     expect(joinCommand({ ...command, name: "web-1" })).toBe(
       "posthouse agent join https://plane.example:8500 --join-token phj_a_b_c --name web-1",
     );
