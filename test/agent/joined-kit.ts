@@ -8,7 +8,6 @@ import { tempFolder, testHost } from "#test/kit";
 import { WallClock } from "../identity/kit.ts";
 import { callHttp } from "./agent-kit.ts";
 
-const START_MS = Date.parse("2026-11-30T12:00:00Z");
 export const HOUR_MS = 3_600_000;
 
 export function settingsOf(flags: Record<string, string>): Settings {
@@ -28,7 +27,7 @@ export interface Plane extends AsyncDisposable {
   restart(): Promise<void>;
 }
 
-export async function startPlane(clock = new WallClock(START_MS)): Promise<Plane> {
+export async function startPlane(clock = new WallClock(Date.now())): Promise<Plane> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempFolder());
   const flags = { data: folder.path, roles: "registry,config-server", tls: "on", agentPort: "0" };
@@ -101,7 +100,7 @@ export interface JoinedHost extends AsyncDisposable {
 }
 
 /** A host that has not joined yet, and whose agent does not run yet. */
-export async function newHost(clock = new WallClock(START_MS)): Promise<JoinedHost> {
+export async function newHost(clock = new WallClock(Date.now())): Promise<JoinedHost> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempFolder());
   const data = folder.path;
