@@ -18,7 +18,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
     const token = context && (await tokenOf(context.entry));
     if (!context || token === undefined) {
       throw CliErrors.TOKEN_MISSING(
-        "There is no token to end: the context has none. posthouse context ls lists contexts.",
+        "The context has no token, so nothing can be ended. posthouse context ls lists contexts.",
       );
     }
     const { name, entry } = context;

@@ -1,5 +1,5 @@
 /**
- * Sign-ins of people. Each is a stored token that nobody knows the secret of, so that people are listed and signed out like every other
+ * Sign-ins of people. Each is a stored token whose secret was discarded, so that people are listed and signed out like every other
  * holder of a token. It has a lease, so that the store forgets it when it ends.
  */
 import { encodeJson, type Host, messageOf, randomId, Trigger } from "#base";
@@ -84,7 +84,7 @@ export class People {
     this.#grants.fire();
   }
 
-  /** Ends sign-ins that mean nobody any more. Give it to a TaskGroup. */
+  /** Ends sign-ins that grant nothing any more. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
     for (;;) {
       await this.#grants.wait(signal);
@@ -98,7 +98,7 @@ export class People {
     }
   }
 
-  /** Of people whom no binding names any more, and of devices whose token is gone. */
+  /** Sign-ins of people without a binding, and of devices whose token is gone. */
   async #sweep(): Promise<void> {
     const over = [...this.#holders.tokens].filter(
       ([, record]) => record.signIn !== undefined && currentRecord(record, this.#holders) === undefined,

@@ -47,7 +47,7 @@ describe.runIf(hasBrowser)("signing in", () => {
     await page.getByRole("link", { name: "Sign in with SSO" }).waitFor();
   });
 
-  test("a person whom no binding names reads what an operator must do", async () => {
+  test("a person without a binding reads what an operator must do", async () => {
     const page = await site.openSignedOut("/ui/");
     await signInAs(page, "eve");
     await page.getByRole("heading", { name: "No binding for this person" }).waitFor();

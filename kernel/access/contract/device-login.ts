@@ -39,7 +39,7 @@ export type DeviceLoginRequest = Static<typeof DeviceLoginRequest>;
 
 export const DeviceLoginStarted = Type.Object({
   deviceCode: Type.String({ description: "The secret to poll with. Shown only in this response." }),
-  userCode: Type.String({ description: "What the person compares, such as `BCDF-GHJK`." }),
+  userCode: Type.String({ description: "The code that the person compares, such as `BCDF-GHJK`." }),
   verificationPath: Type.String({ description: "Page of the console that confirms, with the code." }),
   verificationUrl: Type.Optional(
     Type.String({ description: "The page at the address that browsers use (setting publicUrl)." }),

@@ -8,7 +8,7 @@ export interface SignedInPerson {
 }
 
 export interface TokenSignIn {
-  /** `browser`: nobody knows the secret of the token, whose session a browser has. `device`: a command line has the secret. */
+  /** `browser`: a browser has a session of the token, whose secret was discarded. `device`: a command line has the secret. */
   readonly kind: "browser" | "device";
   /** How the person signed in, for a device: at the browser that confirmed it. */
   readonly method: "oidc" | "token" | "link";

@@ -140,7 +140,7 @@ export class DeviceLogins {
         });
       }
       if (state === "pending") {
-        throw DeviceErrors.AUTHORIZATION_PENDING("Nobody has confirmed the login yet. Poll again.", {
+        throw DeviceErrors.AUTHORIZATION_PENDING("The login is not confirmed yet. Poll again.", {
           extra: { error: "authorization_pending" },
         });
       }

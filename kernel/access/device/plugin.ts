@@ -95,7 +95,7 @@ function deviceRoutes(untyped: FastifyInstance, { host, logins, badTokens, publi
 function personRoutes(untyped: FastifyInstance, { people, logins, badTokens }: DevicePluginParts): void {
   const app = untyped.withTypeProvider<TypeBoxTypeProvider>();
   const params = Type.Object({ userCode: UserCode });
-  /** A wrong code counts like a wrong token, so that nobody tries them all. */
+  /** A wrong code counts like a wrong token, so that trying all of them takes too long. */
   const counted = async <T>(request: FastifyRequest, work: () => Promise<T>): Promise<T> => {
     try {
       return await work();

@@ -1,6 +1,6 @@
 /**
- * A sign-in by OpenID Connect: a browser leaves for the identity provider, and comes back with a code. What it comes back with counts only
- * in the browser that left, for ten minutes, and once.
+ * A sign-in by OpenID Connect: a browser leaves for the identity provider, and comes back with a code. The code counts only in the browser
+ * that left, for ten minutes, and once.
  */
 import { hash as digest } from "node:crypto";
 import type { Host } from "#base";

@@ -1,4 +1,4 @@
-/** What went wrong with the identity provider, as a problem for the person at the browser and for the operator. */
+/** Failures of the identity provider, each as a problem for the person at the browser and for the operator. */
 import type * as OpenIdClient from "openid-client";
 import { AppError, messageOf, startOf } from "#base";
 import { OidcErrors } from "../api.ts";

@@ -1,6 +1,6 @@
 /**
  * The state of a sign-in that has begun, sealed into a cookie of the browser that began it. The key is in the store, so that the provider
- * may send the browser back to another member. Nothing is stored for browsers that nobody knows yet.
+ * may send the browser back to another member. Nothing is stored for unknown browsers.
  */
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { encodeJson, type Host } from "#base";

@@ -98,7 +98,7 @@ export async function signInPerson(control: TestControl, login: string) {
   return comeBack(control, await signInAtProvider(location, login), cookie);
 }
 
-/** What a session may do, by its cookie. */
+/** The rights of a session, by its cookie. */
 export function me(control: TestControl, session: string | undefined) {
   return control.call("GET", "/v1/me", undefined, {
     cookie: session ?? "",

@@ -131,7 +131,7 @@ test("posthouse login waits for a person, works with their rights, and logout en
   await eventually("the token is over", async () => (await call("GET", "/v1/me", bearer)).status === 401);
   await using again = cli("logout");
   expect(await again.exited).toMatchObject({ code: expect.toSatisfy((code: number) => code !== 0) });
-  expect(again.errors()).toContain("There is no token to end");
+  expect(again.errors()).toContain("has no token");
 });
 
 test("posthouse login says that it was denied, and stores nothing", async () => {

@@ -95,7 +95,7 @@ test("an ID token that the provider's keys did not sign is not accepted", async 
   };
   expect(await codeOf(client.personOf(answer, SECRETS))).toBe("OIDC_PROVIDER_INVALID");
 });
-/** A key of nobody: a point of P-256, from RFC 7517. */
+/** A key without an owner: a point of P-256, from RFC 7517. */
 const OTHER_KEY = {
   kty: "EC",
   crv: "P-256",

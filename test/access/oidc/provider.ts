@@ -145,7 +145,7 @@ async function handlerOf(
   };
   const { Provider } = await quietly(() => import("oidc-provider"));
   const provider = await quietly(() => new Provider(issuer, configuration));
-  return provider.callback() as Handler;
+  return provider.callback();
 }
 
 async function signingKey(): Promise<JWK> {
