@@ -8,6 +8,7 @@ export type { KeySource } from "./secrets/key-source.ts";
 export { KeySealer } from "./secrets/key-sealer.ts";
 export { Orphans } from "./secrets/orphans.ts";
 export { configPlugin } from "./releases/plugin.ts";
+export { maskedReaderOf } from "./releases/reader.ts";
 export { Proposals } from "./proposals/proposals.ts";
 export { proposalsPlugin } from "./proposals/plugin.ts";
 export { type HealthSource, Rollouts } from "./rollouts/driver.ts";

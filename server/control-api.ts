@@ -5,11 +5,12 @@
 import type { FastifyInstance } from "fastify";
 import type { Access, IssuedToken } from "#access";
 import { deadline, TaskGroup, type Host } from "#base";
-import { closeHttpServer } from "#http";
+import { type AuditSink, closeHttpServer } from "#http";
 import type { CertificateAuthority } from "#identity";
 import { MEMBERS_PREFIX, type Registry } from "#registry";
 import type { Store } from "#store";
 import { ServerErrors } from "./api.ts";
+import { followCallers } from "./control-api/caller-changes.ts";
 import { compactRegularly } from "./control-api/compaction.ts";
 import { createRoutes, type RoutesOptions } from "./control-api/routes.ts";
 import { createServices, startReading, startUpkeep, type ServicesOptions } from "./control-api/services.ts";
@@ -24,6 +25,8 @@ export interface ControlApi extends AsyncDisposable {
   readonly access: Access;
   readonly registry: Registry;
   readonly authority: CertificateAuthority;
+  /** Takes refusals of other parts of this process, too. */
+  readonly audit: AuditSink;
   /** The operator's token. Only at the very first start. */
   readonly firstToken: IssuedToken | undefined;
 }
@@ -49,8 +52,10 @@ export async function createControlApi(host: Host, options: ControlApiOptions): 
   await warmUp(host, { registry, store, stack });
   tasks.run("compaction", (signal) => compactRegularly(host, store, signal));
   startUpkeep(tasks, services);
+  stack.defer(followCallers(host, services));
   const owned = stack.move();
-  return { app, access, registry, authority, firstToken, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const audit = services.denials;
+  return { app, access, registry, authority, audit, firstToken, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /**

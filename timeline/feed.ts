@@ -75,6 +75,11 @@ export class Feed implements AsyncDisposable {
     if (event) send(event);
   }
 
+  /** Ends the feeds whose caller is no longer valid or has other rights now. */
+  sweep(): void {
+    this.#readers.sweep();
+  }
+
   /** Follows the store until the signal aborts. Give it to a TaskGroup. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#follow(signal), this.#sweep(signal)]);

@@ -25,6 +25,11 @@ export function readerOf(
   return { who, audience, keys: keyViewFor(principal) };
 }
 
+/** A reader that receives no secrets, and is no instance. */
+export function maskedReaderOf(request: FastifyRequest): Reader {
+  return { who: NOBODY, audience: "others", keys: keyViewFor(principalOf(request)) };
+}
+
 /** @throws HTTP_UNAVAILABLE before the first listing: a server that is not ready must not answer with an empty config */
 export function readyRevisionOf({ revision }: ConfigServer): number {
   if (revision === 0) throw HttpErrors.UNAVAILABLE("The config is still being read. Try again shortly.");

@@ -7,6 +7,7 @@ import {
   ExplainRequest,
   GatewayCheckAnswer,
   GatewayCheckRequest,
+  GATEWAY_APP,
   RouteList,
   RouteListQuery,
 } from "../api.ts";
@@ -33,7 +34,14 @@ export function explainPlugin(untyped: FastifyInstance, explainer: Explainer): v
         response: { 200: ExplainAnswer },
       },
     },
-    ({ body }) => explainer.explain(body),
+    async (request) => {
+      const { namespace = "default" } = request.body;
+      const answer = await explainer.explain(request.body);
+      // An explanation names every route that was compared.
+      for (const { route } of answer.candidates)
+        requireAllowed(principalOf(request), read.action, { namespace, route });
+      return answer;
+    },
   );
   app.get(
     "/v1/gateway/routes",
@@ -81,7 +89,7 @@ export function gatewayCheckPlugin(untyped: FastifyInstance, explainer: Explaine
     "/v1/gateway/check",
     {
       // As for a draft: its proposal is checked in the same way.
-      config: { action: "config:draft" },
+      config: { action: "config:draft", perItem: true },
       bodyLimit: CHECK_BYTES_MAX,
       schema: {
         tags,
@@ -91,6 +99,10 @@ export function gatewayCheckPlugin(untyped: FastifyInstance, explainer: Explaine
         response: { 200: GatewayCheckAnswer },
       },
     },
-    ({ body }) => explainer.check(body),
+    (request) => {
+      const { namespace = "default" } = request.body;
+      requireAllowed(principalOf(request), "config:draft", { namespace, app: GATEWAY_APP }, "some");
+      return explainer.check(request.body);
+    },
   );
 }

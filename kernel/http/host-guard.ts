@@ -17,11 +17,13 @@ export function isOwnHost(header: string, names: readonly string[] = []): boolea
   return isLoopback(name) || names.some((one) => one.toLowerCase() === name);
 }
 
-/** Rejects requests to any other host, on every path. `names`: of this host, beside loopback. */
-export function guardHost(app: FastifyInstance, names: readonly string[]): void {
+/** Rejects requests to any other host on plain connections within this machine, on every path. `names`: beside loopback. */
+export function guardHost(app: FastifyInstance, names: () => readonly string[]): void {
   app.addHook("onRequest", (request, _reply, done) => {
     const { host = "" } = request.headers;
-    if (isOwnHost(host, names)) return done();
+    const { localAddress } = request.socket;
+    const isPlainAndLocal = request.protocol === "http" && (localAddress === undefined || isLoopback(localAddress));
+    if (!isPlainAndLocal || isOwnHost(host, names())) return done();
     done(
       HttpErrors.HOST_REFUSED(
         `This API serves only its own host, and "${host.slice(0, 100)}" is not a name of it. Use http://127.0.0.1, or add the name to the setting tlsNames.`,

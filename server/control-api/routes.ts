@@ -2,9 +2,11 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { type Access, accessPlugin, serviceTokenPlugin, signInPlugin } from "#access";
 import * as accessContract from "#access/api";
+import * as authorizationContract from "#authorization/api";
 import type { Host } from "#base";
 import {
   configPlugin,
+  maskedReaderOf,
   proposalsPlugin,
   rolloutsPlugin,
   secretsPlugin,
@@ -20,6 +22,7 @@ import {
   type ListenerTls,
   peerCertificateOf,
   DATA_AGE_HEADER,
+  guardHost,
   HttpErrors,
   registerOpenApi,
   registerOperations,
@@ -43,6 +46,7 @@ import * as trafficContract from "#traffic/api";
 import { ConsoleFiles } from "../console/files.ts";
 import { CONSOLE_PATH, consolePlugin } from "../console/plugin.ts";
 import { VERSION } from "../version.ts";
+import { denialsPlugin } from "./denials-plugin.ts";
 import { namespacesPlugin } from "./namespaces.ts";
 import { serviceRulesRoutes } from "./service-rules.ts";
 import { systemPlugin } from "./system-plugin.ts";
@@ -52,6 +56,8 @@ import { type SignInOptions, signInRoutes } from "./sign-in.ts";
 export interface RoutesOptions extends Pick<ServicesOptions, "store" | "certificates">, SignInOptions {
   /** Whether other machines can reach the API. /metrics then needs a token too. */
   readonly exposed: boolean;
+  /** Names of this host, beside loopback, that Host headers of plain HTTP may have. */
+  readonly hostNames?: readonly string[];
   /** Absent: plain HTTP. */
   readonly tls?: ListenerTls | undefined;
   /** Other parts of this process that are not ready, for people. */
@@ -89,6 +95,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
     services;
   const app = createHttpServer(host, { name: "api", tls: options.tls });
   const { authority } = services.identity;
+  guardHost(app, () => ownNames(options));
   const badTokens = new BadTokens(host, "api");
   requireAuth(app, (token) => access.authenticate(token), {
     badTokens,
@@ -98,6 +105,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
       const der = peerCertificateOf(request);
       return der && access.principalOfPeer(authority.verifyPeer(der));
     },
+    audit: { sink: services.denials, clock: host.clock },
     isCurrent: (principal) => access.isCurrent(principal) && !authority.isRevoked(principal.serial ?? ""),
   });
   const about = { title: "posthouse control API", version: VERSION };
@@ -110,6 +118,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
       Config: configContract,
       Locks: locksContract,
       Access: accessContract,
+      Authorization: authorizationContract,
       Identity: identityContract,
       Gateway: gatewayContract,
       Quotas: quotasContract,
@@ -161,9 +170,9 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   sourcesPlugin(app, sources);
   const flags: FlagSource = {
     action: "config:read",
-    effective: (name) => {
+    effective: (name, { request }) => {
       if (config.revision === 0) throw HttpErrors.UNAVAILABLE("The config is not loaded yet. Try again shortly.");
-      return config.effective(name);
+      return config.effective(name, maskedReaderOf(request));
     },
   };
   flagsPlugin(app, host, flags);
@@ -175,6 +184,7 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   serviceRulesRoutes(app, services);
   timelinePlugin(app, services.facts);
   accessPlugin(app, access);
+  denialsPlugin(app, services.denials);
   identityPlugin(app, { ...services.identity, badTokens });
   serviceTokenPlugin(app, access);
   signInPlugin(app, { host, access, badTokens });
@@ -187,4 +197,10 @@ export async function createRoutes(host: Host, services: Services, options: Rout
   });
   await app.ready();
   return app;
+}
+
+/** The names by which browsers may reach this API without TLS. */
+function ownNames({ hostNames = [], publicUrl }: RoutesOptions): readonly string[] {
+  const url = publicUrl?.();
+  return url === undefined ? hostNames : [...hostNames, new URL(url).hostname];
 }

@@ -25,6 +25,7 @@ import { Drains, Members, Prober, Reaper, Registry, RegistryErrors } from "#regi
 import type { Store } from "#store";
 import { Traffic } from "#traffic";
 import { createConsoleFacts } from "./console-facts.ts";
+import { Denials } from "./denials.ts";
 import { createIdentity } from "./identity.ts";
 
 export interface ServicesOptions {
@@ -50,6 +51,7 @@ export type Services = Awaited<ReturnType<typeof createServices>>;
 export async function createServices(host: Host, options: ServicesOptions) {
   const { store } = options;
   const access = new Access(host, store);
+  const denials = new Denials(host);
   const sessions = new Sessions(host, store, sessionNotFound);
   const reach = createReach(options.probeRules);
   const registry = new Registry(named(host, "registry"), store, reach);
@@ -84,6 +86,7 @@ export async function createServices(host: Host, options: ServicesOptions) {
   return {
     facts,
     access,
+    denials,
     identity,
     sessions,
     registry,

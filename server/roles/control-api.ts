@@ -1,4 +1,5 @@
 /** The role that serves the control API: store, secrets, release checks. */
+import { hostname } from "node:os";
 import { isAbsolute, join } from "node:path";
 import type { AppError, Host } from "#base";
 import { Client, injectTransport } from "#client";
@@ -45,6 +46,7 @@ export async function startControlApi(parts: Parts): Promise<void> {
       store,
       releaseChecks: [gatewayReleaseCheckWith(filters), flagsReleaseCheck, logReleaseCheck, serviceRulesReleaseCheck],
       exposed: !isLoopback(settings.host),
+      hostNames: [...settings.tlsNames, hostname()],
       tls: await parts.listenerCertificate.tlsAt(settings.host, { isApi: true }),
       trustDomain: settings.trustDomain,
       consoleFolder: builtConsoleFolder(),

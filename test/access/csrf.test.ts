@@ -6,7 +6,7 @@ import { type Browser, openBrowser, ORIGIN, signIn } from "./browser.ts";
 let control: TestControl;
 let browser: Browser;
 beforeAll(async () => {
-  control = await withControl();
+  control = await withControl({ hostNames: ["console.example"] });
   browser = await openBrowser(control, { token: control.token });
 });
 afterAll(() => control?.[Symbol.asyncDispose]());

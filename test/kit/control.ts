@@ -35,6 +35,8 @@ export interface TestControlOptions {
   readonly secretKeys?: KeySource;
   readonly probeRules?: ReachRules;
   readonly consoleFolder?: string;
+  /** Names of this host beside loopback. */
+  readonly hostNames?: readonly string[];
   /** The identity provider of people, and the address that it sends browsers back to. */
   readonly oidc?: OidcSettings;
   readonly publicUrl?: () => string | undefined;
@@ -59,6 +61,7 @@ export async function withControl(options: TestControlOptions = {}): Promise<Tes
       secretKeys: options.secretKeys,
       ...(options.tls === undefined ? {} : { tls: { source: options.tls, requestClientCertificate: true } }),
       startMs: 5_000,
+      hostNames: options.hostNames ?? [],
       ...(options.consoleFolder === undefined ? {} : { consoleFolder: options.consoleFolder }),
       ...(options.oidc === undefined ? {} : { oidc: options.oidc }),
       ...(options.publicUrl === undefined ? {} : { publicUrl: options.publicUrl }),
