@@ -13,7 +13,12 @@ export const agentDataDir = ({ data }: Pick<Settings, "data">): string => join(d
  */
 export async function openHostIdentity(host: Host, settings: Settings): Promise<AgentIdentity | undefined> {
   const { roles, token, controlUrls } = settings;
-  if (roles.includes("registry") || !roles.includes("agent") || token !== undefined) return undefined;
+  if (
+    roles.includes("registry") ||
+    !roles.some((role) => role === "agent" || role === "gateway") ||
+    token !== undefined
+  )
+    return undefined;
   const { openAgentIdentity } = await import("#agent");
   // The default is plain HTTP on loopback, which an identity is not for: then the members are those of the join.
   const urls = controlUrls.every((url) => url.startsWith("https:")) ? controlUrls : undefined;

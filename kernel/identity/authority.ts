@@ -224,14 +224,13 @@ export class CertificateAuthority implements AsyncDisposable {
     return this.#issueFor(spki, request);
   }
 
-  /** A certificate for this member's own listeners, with a key made here. */
-  async issueOwn(names: {
-    readonly dns: readonly string[];
-    readonly ips: readonly string[];
-  }): Promise<IdentityMaterial> {
+  /** A certificate for this member's own listeners, or for another part of this process, with a key made here. */
+  async issueOwn(
+    names: { readonly dns: readonly string[]; readonly ips: readonly string[] },
+    workload: WorkloadName & { readonly kind: "member" | "gateway" } = { kind: "member", name: this.#options.member },
+  ): Promise<IdentityMaterial> {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    const workload = { kind: "member", name: this.#options.member } as const;
-    const by = `member:${workload.name}`;
+    const by = `member:${this.#options.member}`;
     const { certificate, bundle, spiffeId, expiresAtMs } = await this.#issueFor(spkiOf(privateKey), {
       ...names,
       workload,

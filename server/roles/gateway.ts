@@ -9,6 +9,7 @@ import { loadFilters } from "#gateway/config-text";
 import { isLoopback } from "#http";
 import { spellings } from "#settings";
 import { ownTls, readTls, type TlsMaterial } from "../certificates.ts";
+import { gatewayIdentity } from "../gateway-identity.ts";
 import { listenError } from "../listen-error.ts";
 import { workerMetrics } from "../workers/metrics.ts";
 import { dialRules, isAlone, labelsOf, nameOfHost, wayFor, type Parts } from "./parts.ts";
@@ -42,7 +43,14 @@ async function inProcess(parts: Parts): Promise<ClosedGateway> {
   const filters = await loadFilters(settings.gatewayFilters);
   const way = controlPlaneWay(parts);
   const client = way ? new Client(host, way) : noControlPlane;
-  const gateway = stack.use(createGateway(host, { client, settings: { ...given, filters }, dial: dialRules(parts) }));
+  const gateway = stack.use(
+    createGateway(host, {
+      client,
+      settings: { ...given, filters },
+      dial: dialRules(parts),
+      identity: gatewayIdentity(parts, instanceIdOf(parts)),
+    }),
+  );
   workerMetrics(host, () => (gateway.status().ready ? 1 : 0));
   parts.notReady.push(() => (gateway.status().ready ? undefined : "gateway: routes and endpoints are not loaded yet"));
   parts.clusters = async () => gateway.clusterViews();
@@ -61,6 +69,7 @@ async function inWorkers(parts: Parts): Promise<ClosedGateway> {
       workers: settings.gatewayWorkers,
       way,
       dial: dialRules(parts),
+      identity: gatewayIdentity(parts, instanceIdOf(parts)),
       start: {
         settings: given,
         filterModules: settings.gatewayFilters,

@@ -3,6 +3,7 @@ import type { Metrics } from "#base";
 import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
 import type { Gateway } from "#gateway";
+import type { IdentityMaterial, IdentitySource } from "#identity/core";
 import type { FromWorker, Listening, ToWorker, WorkerStart } from "./messages.ts";
 import { RelayTransport } from "./relay.ts";
 
@@ -13,6 +14,8 @@ export class WorkerChannel {
   readonly transport = new RelayTransport((message) => this.post(message));
   /** The ports of the main process, as of now. */
   readonly own = new OwnListeners(machineAddresses);
+  /** The gateway's certificate, from the main process. */
+  readonly identity = new ReceivedIdentity();
   readonly #started = Promise.withResolvers<WorkerStart>();
   readonly #stop = new AbortController();
   /** News that came before its listener. */
@@ -70,6 +73,8 @@ export class WorkerChannel {
         return this.#onNews(message);
       case "ports":
         return this.#follow(message.own);
+      case "identity":
+        return this.identity.receive(message.material);
       case "stop":
         return this.#stop.abort(new Error("stopping"));
       case "values": {
@@ -91,5 +96,20 @@ export class WorkerChannel {
     const before = this.#closeListeners;
     this.#closeListeners = listening.map((listener) => this.own.add(listener));
     for (const close of before) close();
+  }
+}
+
+class ReceivedIdentity implements IdentitySource {
+  readonly #listeners = new Set<() => void>();
+  current: IdentityMaterial | undefined;
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  receive(material: IdentityMaterial): void {
+    this.current = material;
+    for (const listener of this.#listeners) listener();
   }
 }

@@ -6,6 +6,7 @@ import type { MetricValues } from "#base";
 import type { Listener } from "#base/address-class";
 import type { LogSettings } from "#base/system";
 import type { RawBody } from "#client";
+import type { IdentityMaterial } from "#identity/core";
 import type { ClusterView, GatewayPorts, GatewaySettings, PeerNews } from "#gateway";
 
 /** Everything that a worker needs. Secrets stay in memory: never in an argument, the environment or a file. */
@@ -65,6 +66,8 @@ export type ToWorker =
   /** The response failed, completely or in the middle. */
   | { readonly type: "failed"; readonly id: number; readonly message: string }
   | { readonly type: "ports"; readonly own: Listening }
+  /** The gateway's certificate with its key, in memory only. */
+  | { readonly type: "identity"; readonly material: IdentityMaterial }
   /** News of another worker; undefined when that worker has ended. */
   | { readonly type: "news"; readonly worker: number; readonly news: PeerNews | undefined }
   | { readonly type: keyof WorkerAnswers; readonly id: number }

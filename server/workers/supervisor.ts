@@ -11,6 +11,7 @@ import { fullJitter, TaskGroup, type CounterChild, type Host, type MetricValues 
 import type { DialRules } from "#base/dial";
 import { lastingValues, sumValues } from "#base/prometheus";
 import type { Transport } from "#client";
+import type { IdentitySource } from "#identity/core";
 import { mergeViews, PeerRecord, type ClusterView, type GatewayPorts } from "#gateway";
 import { UNHEARD_EXIT, type FromWorker, type ToWorker, type WorkerAnswers, type WorkerStart } from "./messages.ts";
 import { workerMetrics } from "./metrics.ts";
@@ -32,6 +33,8 @@ export interface WorkersOptions {
   /** The part of the start message that is the same for all workers. */
   readonly start: Omit<WorkerStart, "worker" | "workers" | "replaces" | "dial">;
   readonly dial: DialRules;
+  /** The gateway's certificate, which each worker receives and uses; undefined: it has none. */
+  readonly identity?: IdentitySource | undefined;
   /** The connection of this process to the control plane; undefined without one. */
   readonly way: { readonly transport: Transport; readonly token: string | undefined } | undefined;
 }
@@ -57,6 +60,7 @@ export class GatewayWorkers implements AsyncDisposable {
   /** Metric values of processes that have ended. */
   #ended: MetricValues = [];
   readonly #endFollowing: () => void;
+  readonly #endIdentity: (() => void) | undefined;
   #asks = 0;
   #wasReady = false;
 
@@ -80,6 +84,7 @@ export class GatewayWorkers implements AsyncDisposable {
     this.#endFollowing = own.onChange(() => {
       for (const place of this.#places) this.#post(place, { type: "ports", own: own.list() });
     });
+    this.#endIdentity = options.identity?.onChange(() => this.#places.forEach((place) => this.#postIdentity(place)));
   }
 
   /** Starts all workers. @throws the system's own error, such as EADDRINUSE, with its `port`; dispose the workers then */
@@ -155,6 +160,7 @@ export class GatewayWorkers implements AsyncDisposable {
       case "online": {
         const { workers, start, dial } = this.#options;
         const rules = { loopback: dial.loopback, own: dial.own.list() };
+        this.#postIdentity(place);
         this.#post(place, { type: "start", start: { ...start, dial: rules, worker, workers, replaces } });
         for (const known of this.#record.for(worker, nowMs)) this.#post(place, { type: "news", ...known });
         return;
@@ -210,6 +216,11 @@ export class GatewayWorkers implements AsyncDisposable {
     if (process) void send(process, message).catch(() => {});
   }
 
+  #postIdentity(place: Place): void {
+    const material = this.#options.identity?.current;
+    if (material) this.#post(place, { type: "identity", material });
+  }
+
   async #values(): Promise<readonly MetricValues[]> {
     const values = await Promise.all(this.#places.map((place) => this.#valuesOf(place)));
     return [this.#ended, ...values].filter(({ length }) => length > 0);
@@ -253,6 +264,7 @@ export class GatewayWorkers implements AsyncDisposable {
   /** All workers drain at once. A worker that outlasts the drain is killed. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#endFollowing();
+    this.#endIdentity?.();
     await this.#tasks[Symbol.asyncDispose]();
     this.#host.metrics.join(async () => []);
   }

@@ -69,6 +69,7 @@ async function openGateway(host: Host, start: WorkerStart, channel: WorkerChanne
     },
     peers,
     dial: { loopback: dial.loopback, own: channel.own },
+    identity: channel.identity,
   });
 }
 

@@ -1,0 +1,53 @@
+/**
+ * The certificate by which a gateway calls services through their sidecars: the one of its join, or one of the authority in this process.
+ * The authority is not created for it: without one, no service has an ingress.
+ */
+import { messageOf, TaskGroup, Trigger, type Host } from "#base";
+import type { CertificateAuthority } from "#identity";
+import { parseSpiffeId, type IdentitySource } from "#identity/core";
+import { OwnCertificate } from "./own-certificate.ts";
+import type { Parts } from "./roles/parts.ts";
+
+/** Milliseconds until another try when the authority did not issue. */
+const RETRY_MS = 5_000;
+
+/** Undefined for a gateway that has neither joined nor an authority in its process: it uses the plain ports of services. */
+export function gatewayIdentity({ host, stack, control, identity }: Parts, name: string): IdentitySource | undefined {
+  const joined = identity?.source;
+  if (joined?.current && parseSpiffeId(joined.current.spiffeId)?.workload.kind === "gateway") return joined;
+  if (!control) return undefined;
+  const own = stack.use(new OwnCertificate(host, []));
+  const tasks = stack.use(new TaskGroup(host.log));
+  tasks.run("certificate of the gateway", (signal) =>
+    startOnce(host, own, { authority: control.authority, name, signal }),
+  );
+  return own;
+}
+
+async function startOnce(
+  { clock, log }: Host,
+  own: OwnCertificate,
+  { authority, name, signal }: { authority: CertificateAuthority; name: string; signal: AbortSignal },
+): Promise<void> {
+  const workload = { kind: "gateway", name } as const;
+  const issuer = {
+    // No names beside the SPIFFE id: it serves nothing by this certificate.
+    issueOwn: () => authority.issueOwn({ dns: [], ips: [] }, workload),
+    onChange: (listener: () => void) => authority.onChange(listener),
+  };
+  const news = new Trigger();
+  const end = authority.onChange(() => news.fire());
+  try {
+    while (!signal.aborted && !(await authority.exists())) await news.wait(signal);
+    while (!signal.aborted) {
+      try {
+        return await own.start(issuer);
+      } catch (error) {
+        log.warn({ err: error }, `the gateway has no certificate yet, and tries again: ${messageOf(error)}`);
+        await clock.sleep(RETRY_MS, signal).catch(() => {});
+      }
+    }
+  } finally {
+    end();
+  }
+}
