@@ -126,13 +126,18 @@ export function refusalOf(request: FastifyRequest): AppError | undefined {
   return refusals.get(request);
 }
 
+/** Keeps the error for the audit, when it refuses the caller. For responses that are not problems, such as pages. */
+export function noteRefusal(request: FastifyRequest, error: AppError): void {
+  if (error.status === 401 || error.status === 403) refusals.set(request, error);
+}
+
 /** Responds with the problem of an error, and logs it when it is a defect. */
 export function sendProblem(log: Log, request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
   const error = errorOfRequest(request, reply, thrown);
   if (error.status >= 500) {
     log.error({ err: error.cause ?? error, code: error.code, method: request.method, url: request.url }, error.message);
   }
-  if (error.status === 401 || error.status === 403) refusals.set(request, error);
+  noteRefusal(request, error);
   if (error.status === 401) void reply.header("www-authenticate", `Bearer realm="posthouse"`);
   if (error.status === 503) void reply.header("retry-after", "1");
   const { retryAfterSeconds } = error.extra;

@@ -9,6 +9,7 @@ import {
   errorOfRequest,
   escapeHtml,
   isForPeople,
+  noteRefusal,
   sendPage,
   sendProblem,
   setSessionCookie,
@@ -133,6 +134,7 @@ async function withPage(
 }
 
 function problemPage(request: FastifyRequest, reply: FastifyReply, error: AppError): FastifyReply {
+  noteRefusal(request, error);
   return sendPage(request, reply.code(error.status), {
     data: {},
     title: error.title,
