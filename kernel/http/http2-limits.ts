@@ -2,7 +2,13 @@
  * Limits of HTTP/2. One connection carries all watches and calls of a client, so it may have many streams. A client that breaks the rules,
  * or that resets streams for sport, loses its connection.
  */
-import { constants, type Http2SecureServer, type SecureServerOptions, type ServerHttp2Session } from "node:http2";
+import {
+  constants,
+  type Http2SecureServer,
+  type SecureServerOptions,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
 import type { Host } from "#base";
 
 /** Streams of one connection: all watches of a busy process. Clients open another connection for more. */
@@ -56,6 +62,7 @@ export function limitSessions(host: Host, server: Http2SecureServer, requestMsMa
   server.on("session", (session: ServerHttp2Session) => {
     let failed = 0;
     session.on("stream", (stream, _headers, flags) => {
+      resetWhenCut(session, stream);
       if ((flags & constants.NGHTTP2_FLAG_END_STREAM) === 0) {
         const cancel = host.clock.after(requestMsMax, () => stream.close(constants.NGHTTP2_CANCEL));
         stream.once("end", cancel).once("close", cancel);
@@ -68,4 +75,16 @@ export function limitSessions(host: Host, server: Http2SecureServer, requestMsMa
       });
     });
   });
+}
+
+/**
+ * Node resets a destroyed stream with the code of success, which looks like the end of a whole answer. A cut answer must look cut, as it does
+ * over HTTP/1.1.
+ */
+function resetWhenCut(session: ServerHttp2Session, stream: ServerHttp2Stream): void {
+  const destroy = stream.destroy.bind(stream);
+  stream.destroy = (error?: Error) => {
+    if (!stream.writableFinished && !stream.closed && !session.destroyed) stream.close(constants.NGHTTP2_CANCEL);
+    return destroy(error);
+  };
 }

@@ -51,11 +51,15 @@ export function serveTls(
   // Failed handshakes are counted, not logged: scanners cause many.
   const failed = host.metrics.counter({
     name: "posthouse_tls_handshakes_failed_total",
-    help: "TLS connections that ended before their handshake was complete.",
+    help: "TLS connections that ended in their handshake, or by a client certificate with a false signature.",
   });
   server.on("tlsClientError", (_error, socket) => {
     failed.labels().inc();
     socket.destroy();
+  });
+  // A client certificate that is signed by another key than that of the issuer it names: OpenSSL ends the connection after the handshake.
+  server.on("sessionError", ({ code }: NodeJS.ErrnoException) => {
+    if (code?.startsWith("ERR_SSL_") === true) failed.labels().inc();
   });
   const serve = () => {
     const { current } = source;

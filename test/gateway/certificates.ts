@@ -1,5 +1,5 @@
 /** Certificates for tests: an authority made on the spot, and what it signs. */
-import { webcrypto } from "node:crypto";
+import { createHash, randomUUID, webcrypto } from "node:crypto";
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 
@@ -8,6 +8,8 @@ x509.cryptoProvider.set(webcrypto as never);
 
 export interface Authority {
   readonly pem: string;
+  /** SHA-256 of the root in DER, in hex. */
+  readonly fingerprint: string;
   /** A certificate for these names, addresses or URIs. */
   issue(
     names: readonly string[],
@@ -21,7 +23,8 @@ export async function authority(): Promise<Authority> {
   const times = { notBefore: new Date(Date.now() - day), notAfter: new Date(Date.now() + day) };
   const root = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: "01",
-    name: "CN=test authority",
+    // Each its own: OpenSSL ends a connection whose certificate is signed by another key than that of the issuer's name.
+    name: `CN=test authority ${randomUUID()}`,
     ...times,
     keys: keys as never,
     signingAlgorithm: algorithm,
@@ -29,6 +32,7 @@ export async function authority(): Promise<Authority> {
   });
   return {
     pem: root.toString("pem"),
+    fingerprint: createHash("sha256").update(Buffer.from(root.rawData)).digest("hex"),
     async issue(names, { subject = "CN=test service", ...given } = {}) {
       const own = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
       const certificate = await x509.X509CertificateGenerator.create({
