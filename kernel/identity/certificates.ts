@@ -116,10 +116,9 @@ export class Certificates {
     throw notFound(serial);
   }
 
-  /** The certificates of a workload that are valid now. */
+  /** The certificates of a workload, including those that ended a moment ago. */
   of(spiffeId: string): readonly (readonly [string, CertificateRecord])[] {
-    const nowMs = this.#host.clock.now();
-    return [...this.#state.certificates].filter(([, one]) => one.spiffeId === spiffeId && one.expiresAtMs > nowMs);
+    return [...this.#state.certificates].filter(([, one]) => one.spiffeId === spiffeId);
   }
 
   /** @throws IDENTITY_CERTIFICATE_NOT_FOUND */

@@ -232,7 +232,7 @@ export class Joins {
       ...copied(rest),
       spiffeId,
       joinedAt: new Date(joinedAtMs).toISOString(),
-      certificates: certificates.length,
+      certificates: certificates.filter(([, one]) => one.expiresAtMs > this.#host.clock.now()).length,
       ...(endMs === 0 ? {} : { expiresAt: new Date(endMs).toISOString() }),
     };
   }

@@ -4,14 +4,23 @@ import type { Host } from "#base";
 import { ChangeLog } from "#changes";
 import type { Acknowledgements, ConfigServer, SetName, Subscribers } from "#config-server";
 import type { Locks } from "#locks";
+import type { CertificateAuthority, Joins } from "#identity";
+import { issuingIntermediate } from "#identity/core";
 import type { Members, Registry } from "#registry";
 import type { Store } from "#store";
 import { Feed, Presence, type ProblemFacts, problemsIn, Timeline } from "#timeline";
 import type { FeedTopic } from "#timeline/api";
 import type { Traffic } from "#traffic";
 
+/** Milliseconds before its end at which an imported authority, which cannot renew itself, is a problem. */
+const AUTHORITY_LATE_MS = 30 * 86_400_000;
 /** The app that gateways follow. */
 const GATEWAY_APP = "gateway";
+
+interface Identity {
+  readonly authority: CertificateAuthority;
+  readonly joins: Joins;
+}
 
 interface Readers {
   readonly registry: Registry;
@@ -19,6 +28,7 @@ interface Readers {
   readonly locks: Locks;
   readonly config: ConfigServer;
   readonly access: Access;
+  readonly identity: Identity;
   readonly acknowledgements: Acknowledgements;
   readonly subscribers: Subscribers;
   readonly traffic: Traffic;
@@ -26,7 +36,7 @@ interface Readers {
 
 interface ConsoleFactsOptions {
   readonly degraded?: () => readonly string[];
-  readonly certificates?: () => readonly { readonly name: string; readonly expiresAtMs: number }[];
+  readonly certificates?: ProblemFacts["certificates"];
 }
 
 export function createConsoleFacts(host: Host, store: Store, readers: Readers, options: ConsoleFactsOptions) {
@@ -74,9 +84,17 @@ function gatewaysOf({ subscribers }: Readers) {
   });
 }
 
+/** When certificates can no longer be issued, unless the authority is replaced. */
+function authorityEnd({ authority }: Identity) {
+  const record = authority.state.authority?.record;
+  const issuing = record && issuingIntermediate(record);
+  if (!issuing) return [];
+  return [{ name: "certificate authority", expiresAtMs: issuing.expiresAtMs, renewsBeforeMs: AUTHORITY_LATE_MS }];
+}
+
 function problemFacts(
   host: Host,
-  { registry, config, locks, acknowledgements }: Readers,
+  { registry, config, locks, acknowledgements, identity }: Readers,
   timeline: Timeline,
   { degraded, certificates }: ConsoleFactsOptions,
 ): ProblemFacts {
@@ -114,7 +132,14 @@ function problemFacts(
         return Number.isFinite(ageMs) ? [{ name, sinceMs: host.clock.now() - ageMs }] : [{ name }];
       }),
     degraded: () => degraded?.() ?? [],
-    certificates: () => certificates?.() ?? [],
+    certificates: () => [...(certificates?.() ?? []), ...authorityEnd(identity)],
+    authorityProblem: () => identity.authority.problem?.message,
+    *nodes() {
+      // Certificates that ended hours ago have no record any more.
+      for (const { kind, name, expiresAt } of identity.joins.nodes()) {
+        if (expiresAt !== undefined) yield { kind, name, expiresAtMs: Date.parse(expiresAt) };
+      }
+    },
     latestChanges: (kinds) => timeline.latest(kinds),
   };
 }

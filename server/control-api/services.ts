@@ -43,7 +43,11 @@ export interface ServicesOptions {
   /** Functions that are unavailable while the rest works, for people. */
   readonly degraded?: () => readonly string[];
   /** Certificates of this process, and when they end. */
-  readonly certificates?: () => readonly { readonly name: string; readonly expiresAtMs: number }[];
+  readonly certificates?: () => readonly {
+    readonly name: string;
+    readonly expiresAtMs: number;
+    readonly renewsBeforeMs?: number;
+  }[];
 }
 
 export type Services = Awaited<ReturnType<typeof createServices>>;
@@ -81,7 +85,7 @@ export async function createServices(host: Host, options: ServicesOptions) {
   const sources = new Sources(host, store, config, transfer.planner, { sources: configSources, member: members });
   const orphans = new Orphans(host, store);
   const traffic = new Traffic(named(host, "traffic"), store, members);
-  const readers = { registry, members, locks, config, access, acknowledgements, subscribers, traffic };
+  const readers = { registry, members, locks, config, access, identity, acknowledgements, subscribers, traffic };
   const facts = createConsoleFacts(host, store, readers, options);
   return {
     facts,

@@ -37,7 +37,7 @@ export interface Parts {
   /** The reasons why the process is not ready, by part. */
   readonly notReady: (() => string | undefined)[];
   /** The certificates that this process serves. */
-  readonly certificates: { readonly name: string; readonly expiresAtMs: number }[];
+  readonly certificates: { readonly name: string; readonly expiresAtMs: number; readonly renewsBeforeMs?: number }[];
   /** The certificate of this process's own listeners. */
   readonly listenerCertificate: ListenerCertificate;
   /** How this process verifies a control plane in another process, and by which certificate it calls it. */

@@ -19,6 +19,8 @@ const NONE: ProblemFacts = {
   acknowledgements: () => [],
   pausedRollouts: () => [],
   unreadableSecrets: () => [],
+  authorityProblem: () => undefined,
+  nodes: () => [],
   silentParts: () => [],
   degraded: () => [],
   certificates: () => [],
@@ -112,6 +114,17 @@ const DETECTORS: readonly {
     cause: { certificates: () => [{ name: "control API", expiresAtMs: NOW_MS + 13 * DAY_MS }] },
     since: at(DAY_MS),
     remedies: [{ certificates: () => [{ name: "control API", expiresAtMs: NOW_MS + 15 * DAY_MS }] }],
+  },
+  {
+    kind: "authority-unusable",
+    cause: { authorityProblem: () => "The key of the certificate authority cannot be opened." },
+    remedies: [{ authorityProblem: () => undefined }],
+  },
+  {
+    kind: "node-not-renewed",
+    cause: { nodes: () => [{ kind: "agent", name: "web-1", expiresAtMs: NOW_MS + DAY_MS / 24 }] },
+    since: at(5 * (DAY_MS / 24)),
+    remedies: [{ nodes: () => [{ kind: "agent", name: "web-1", expiresAtMs: NOW_MS + DAY_MS / 2 }] }],
   },
   {
     kind: "service-panic",

@@ -9,13 +9,14 @@ export const certificateExpiring: ProblemDetector = {
   kind: "certificate-expiring",
   action: "registry:read",
   *find({ certificates, nowMs }) {
-    for (const { name, expiresAtMs } of certificates()) {
+    for (const { name, expiresAtMs, renewsBeforeMs } of certificates()) {
       const days = Math.floor((expiresAtMs - nowMs) / DAY_MS);
-      if (days >= WARN_DAYS) continue;
+      const warnMs = renewsBeforeMs ?? WARN_DAYS * DAY_MS;
+      if (expiresAtMs - nowMs >= warnMs) continue;
       yield {
         severity: days < 0 ? "critical" : "warning",
         subject: { type: "certificate", name },
-        since: new Date(expiresAtMs - WARN_DAYS * DAY_MS).toISOString(),
+        since: new Date(expiresAtMs - warnMs).toISOString(),
         text:
           days < 0
             ? `The certificate of the ${name} has expired. Replace it.`

@@ -29,7 +29,16 @@ export interface ProblemFacts {
   readonly silentParts: () => readonly { readonly name: string; readonly sinceMs?: number }[];
   /** Functions that are unavailable, for people. */
   readonly degraded: () => readonly string[];
-  readonly certificates: () => readonly { readonly name: string; readonly expiresAtMs: number }[];
+  /** `renewsBeforeMs`: it renews itself, that long before its end at the latest. */
+  readonly certificates: () => readonly {
+    readonly name: string;
+    readonly expiresAtMs: number;
+    readonly renewsBeforeMs?: number;
+  }[];
+  /** Why the certificate authority cannot issue; undefined: it can, or there is none. */
+  readonly authorityProblem: () => string | undefined;
+  /** Nodes that joined, and when the last certificate of each ends. */
+  readonly nodes: () => Iterable<{ readonly kind: string; readonly name: string; readonly expiresAtMs: number }>;
   /** Entries of the log of changes, newest first. */
   readonly latestChanges: (kinds: ReadonlySet<ChangeKind>) => readonly StoredChange[];
 }

@@ -4,6 +4,7 @@ import { PROBLEMS_LISTED_MAX, type Problem, type ProblemList } from "../api.ts";
 import { certificateExpiring } from "./certificate-expiring.ts";
 import { configBehind, configRejected } from "./config-not-applied.ts";
 import type { ProblemDetector, ProblemFacts } from "./detector.ts";
+import { authorityUnusable, nodeNotRenewed } from "./identity-trouble.ts";
 import { instanceCritical, instanceWarning } from "./instance-unhealthy.ts";
 import { memberUnreachable } from "./member-unreachable.ts";
 import { rolloutPaused, rolloutRolledBack } from "./rollout-halted.ts";
@@ -18,6 +19,8 @@ const DETECTORS: readonly ProblemDetector[] = [
   serviceDown,
   secretUnreadable,
   certificateExpiring,
+  authorityUnusable,
+  nodeNotRenewed,
   servicePanic,
   configRejected,
   configBehind,
