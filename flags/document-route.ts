@@ -11,7 +11,7 @@ export function flagDocumentRoute(untyped: FastifyInstance, { action, effective 
   untyped.withTypeProvider<TypeBoxTypeProvider>().get(
     "/v1/flags/:namespace/:app/:profile",
     {
-      config: { action },
+      config: { action, perItem: true },
       schema: {
         tags: ["flags"],
         summary: "The definitions of a flag set: segments, variants and rules",

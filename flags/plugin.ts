@@ -80,7 +80,7 @@ function evaluateRoute(untyped: FastifyInstance, { action, setOf, count, naming 
   untyped.withTypeProvider<TypeBoxTypeProvider>().post(
     `${naming.prefix}/ofrep/v1/evaluate/flags/:flag`,
     {
-      config: { action },
+      config: { action, perItem: true },
       bodyLimit: EVALUATION_BYTES_MAX,
       schema: {
         tags: ["flags"],
@@ -105,7 +105,7 @@ function evaluateAllRoute(untyped: FastifyInstance, { action, setOf, count, nami
   untyped.withTypeProvider<TypeBoxTypeProvider>().post(
     `${naming.prefix}/ofrep/v1/evaluate/flags`,
     {
-      config: { action },
+      config: { action, perItem: true },
       bodyLimit: EVALUATION_BYTES_MAX,
       schema: {
         tags: ["flags"],

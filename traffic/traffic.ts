@@ -3,7 +3,7 @@
  * changed, under its own lease. Every member follows the records of all, and keeps the last hour in memory.
  */
 import { AppError, decodeJson, encodeJson, messageOf, type Host } from "#base";
-import { can, isAllowed, type Principal } from "#http";
+import { isAllowed, type Principal } from "#http";
 import { type Store, VALUE_BYTES_MAX, View } from "#store";
 import { TRAFFIC_REPORT_MS, TrafficErrors, type TrafficReport, type TrafficView } from "./api.ts";
 import { TrafficBook } from "./core/book.ts";
@@ -120,7 +120,7 @@ function encoded(record: TrafficRecord): Uint8Array {
 
 function requireOwn(principal: Principal, namespace: string, { routes = [], edges = [] }: TrafficReport): void {
   const { name } = principal;
-  const isGateway = can(principal, "traffic:gateway");
+  const isGateway = isAllowed(principal, "traffic:gateway", { namespace });
   if (!isGateway && routes.length > 0) {
     throw TrafficErrors.NOT_OWN(
       `"${name}" is not allowed traffic:gateway, and only gateways report routes. Report "edges" whose "from" is your service.`,

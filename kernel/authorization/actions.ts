@@ -19,6 +19,7 @@ export interface ActionRow {
 const INSTANCE = ["namespace", "service"] as const;
 const KEY = ["namespace", "app", "profile", "key"] as const;
 const LOCK = ["namespace", "lock"] as const;
+const NAMESPACE = ["namespace"] as const;
 const ALL = [] as const;
 
 export const ACTIONS = {
@@ -31,7 +32,7 @@ export const ACTIONS = {
   "config:draft": { text: "draft and propose changes of keys", fields: KEY },
   "config:review": { text: "approve or reject proposals of others", fields: KEY },
   "config:publish": { text: "release keys, roll them back, and control gradual releases", fields: KEY },
-  "config:rules": { text: "change the rules of releases", fields: ["namespace"] },
+  "config:rules": { text: "change the rules of releases", fields: NAMESPACE },
   "config:secrets": { text: "receive secrets in the clear, of apps that it is bound to", fields: KEY },
   "config:reveal": { text: "reveal one secret, which is audited", fields: KEY },
   "config:keys": { text: "manage the keys that encrypt secrets", fields: ALL },
@@ -40,9 +41,9 @@ export const ACTIONS = {
   "locks:write": { text: "acquire locks, and release its own", fields: LOCK },
   "locks:break": { text: "release locks of other callers", fields: LOCK },
   "gateway:read": { text: "see the routes of gateways, and explain requests", fields: ["namespace", "route"] },
-  "quotas:lease": { text: "lease from rate limits that gateways share", fields: ALL },
-  "traffic:report": { text: "report calls between its services", fields: ALL },
-  "traffic:gateway": { text: "report calls as a gateway", fields: ALL },
+  "quotas:lease": { text: "lease from rate limits that gateways share", fields: NAMESPACE },
+  "traffic:report": { text: "report calls between its services", fields: NAMESPACE },
+  "traffic:gateway": { text: "report calls as a gateway", fields: NAMESPACE },
   "access:manage": { text: "manage tokens, policies and bindings", fields: ALL },
   "access:explain": { text: "ask what other callers may do, and see refusals", fields: ALL },
   "identity:read": { text: "see certificates, nodes and the certificate authority", fields: ALL },

@@ -2,8 +2,8 @@
  * Authentication and authorization of requests, by a token or by the session of a browser. A route names the action that it needs. The
  * authenticators are parameters, so this module does not know where tokens are stored.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { Action, Resource } from "#authorization";
+import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Action, Resource, ResourceField } from "#authorization";
 import type { Clock } from "#base";
 import { type AuditSink, auditRequests } from "./audit-hook.ts";
 import type { BadTokens } from "./bad-tokens.ts";
@@ -17,7 +17,7 @@ import {
   sessionCookieOf,
 } from "./browser-session.ts";
 import { within } from "./limits.ts";
-import { type AboutRoute, fieldsOf, resourcesOf, type RouteFields, valuesAt } from "./route-resources.ts";
+import { type AboutRoute, fieldsOf, namesIn, resourcesOf, type RouteFields, valuesAt } from "./route-resources.ts";
 import { HttpErrors } from "./problem.ts";
 import { requireAllowed, requireSome } from "./decisions.ts";
 import type { Principal } from "./principal.ts";
@@ -89,6 +89,16 @@ export interface AuthOptions {
   readonly audit?: { readonly sink: AuditSink; readonly clock: Clock };
 }
 
+/** The rule of a route: its action, and the fields of resources that its schema names. */
+export type RouteRule = FastifyContextConfig & { readonly names: readonly ResourceField[] };
+
+const routeRules = new WeakMap<FastifyInstance, ReadonlyMap<string, RouteRule>>();
+
+/** The rules of all routes of an instance, by method and path. */
+export function routeRulesOf(app: FastifyInstance): ReadonlyMap<string, RouteRule> {
+  return routeRules.get(app) ?? new Map();
+}
+
 /** Authenticates and authorizes every route of this instance. A route without an action fails at the start. */
 export function requireAuth(app: FastifyInstance, authenticate: Authenticate, options: AuthOptions): void {
   const { sessions, isCurrent = () => true, audit } = options;
@@ -99,10 +109,15 @@ export function requireAuth(app: FastifyInstance, authenticate: Authenticate, op
     return this.session?.isCurrent() ?? (this.principal === null || isCurrent(this.principal));
   });
   const fields = new Map<string, RouteFields>();
+  const rules = new Map<string, RouteRule>();
+  routeRules.set(app, rules);
   app.addHook("onRoute", (route) => {
     if (route.config?.action === undefined) throw new Error(`route ${route.url} names no action`);
     const found = fieldsOf(route);
-    for (const method of [route.method].flat()) fields.set(`${method} ${route.url}`, found);
+    for (const method of [route.method].flat()) {
+      fields.set(`${method} ${route.url}`, found);
+      rules.set(`${method} ${route.url}`, { ...route.config, names: [...new Set(namesIn(found))] });
+    }
     if (found.sessions.length > 0 && !sessions) throw new Error(`route ${route.url} takes a session`);
   });
   const fieldsFor = ({ method, routeOptions: { url = "" } }: FastifyRequest) => fields.get(`${method} ${url}`);

@@ -133,3 +133,8 @@ function itemOf(item: unknown, known: readonly ResourceField[], { itemPlaces }: 
     ),
   );
 }
+
+/** The fields that a request can name. */
+export function namesIn({ places, itemPlaces }: RouteFields): ResourceField[] {
+  return [...places, ...itemPlaces].map(({ field }) => field);
+}
