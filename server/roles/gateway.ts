@@ -1,14 +1,12 @@
 /** The gateway role, in this process or in workers. */
-import { X509Certificate } from "node:crypto";
 import { mkdir } from "node:fs/promises";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { Client } from "#client";
 import type { GatewayPorts, GatewaySettings } from "#gateway";
 import { loadFilters } from "#gateway/config-text";
-import { isLoopback } from "#http";
 import { spellings } from "#settings";
-import { ownTls, readTls, type TlsMaterial } from "../certificates.ts";
+import type { TlsMaterial } from "../certificates.ts";
+import { gatewayCertificate } from "../gateway-certificate.ts";
 import { gatewayIdentity } from "../gateway-identity.ts";
 import { listenError } from "../listen-error.ts";
 import { workerMetrics } from "../workers/metrics.ts";
@@ -39,7 +37,8 @@ export async function startGateway(parts: Parts): Promise<void> {
 async function inProcess(parts: Parts): Promise<ClosedGateway> {
   const { createGateway, noControlPlane } = await import("#gateway");
   const { host, settings, stack } = parts;
-  const given = await gatewaySettings(parts);
+  const certificate = await gatewayCertificate(parts);
+  const given = await gatewaySettings(parts, certificate.tls);
   const filters = await loadFilters(settings.gatewayFilters);
   const way = controlPlaneWay(parts);
   const client = way ? new Client(host, way) : noControlPlane;
@@ -51,6 +50,7 @@ async function inProcess(parts: Parts): Promise<ClosedGateway> {
       identity: gatewayIdentity(parts, instanceIdOf(parts)),
     }),
   );
+  certificate.onRenewed((tls) => gateway.setTls(tls));
   workerMetrics(host, () => (gateway.status().ready ? 1 : 0));
   parts.notReady.push(() => (gateway.status().ready ? undefined : "gateway: routes and endpoints are not loaded yet"));
   parts.clusters = async () => gateway.clusterViews();
@@ -59,7 +59,8 @@ async function inProcess(parts: Parts): Promise<ClosedGateway> {
 
 async function inWorkers(parts: Parts): Promise<ClosedGateway> {
   const { host, settings, stack } = parts;
-  const given = await gatewaySettings(parts);
+  const certificate = await gatewayCertificate(parts);
+  const given = await gatewaySettings(parts, certificate.tls);
   // Loaded here too, so that a broken module fails the start instead of every worker.
   await loadFilters(settings.gatewayFilters);
   const way = controlPlaneWay(parts);
@@ -81,12 +82,13 @@ async function inWorkers(parts: Parts): Promise<ClosedGateway> {
       },
     }),
   );
+  certificate.onRenewed((tls) => workers.setTls(tls));
   parts.notReady.push(() => workers.notReady());
   parts.clusters = () => workers.clusterViews();
   return workers;
 }
 
-async function gatewaySettings(parts: Parts): Promise<Omit<GatewaySettings, "filters">> {
+async function gatewaySettings(parts: Parts, tls: TlsMaterial): Promise<Omit<GatewaySettings, "filters">> {
   const { GATEWAY_SETTINGS, readStickyKey } = await import("#gateway");
   const { host, settings } = parts;
   const folder = join(settings.data, "gateway");
@@ -99,33 +101,12 @@ async function gatewaySettings(parts: Parts): Promise<Omit<GatewaySettings, "fil
     host: settings.gatewayHost,
     port: settings.gatewayPort,
     tlsPort: settings.gatewayTlsPort,
-    tls: await tlsOf(parts),
+    tls,
     configFile: settings.gatewayFile,
     stickyKey: await readStickyKey(host, settings.gatewayStickyKeyFile ?? join(folder, "sticky.key")),
     dataFile: join(folder, "snapshot.json"),
     drainMs: settings.gatewayDrainSeconds * 1000,
   };
-}
-
-async function tlsOf(parts: Parts): Promise<TlsMaterial> {
-  const tls = await certificateOf(parts);
-  parts.certificates.push({ name: "gateway", expiresAtMs: new X509Certificate(tls.cert).validToDate.getTime() });
-  return tls;
-}
-
-/** The operator's certificate, or one of this process's own authority. */
-async function certificateOf({ host, settings }: Parts): Promise<TlsMaterial> {
-  const { gatewayCertFile, gatewayKeyFile, gatewayHost, data } = settings;
-  if (gatewayCertFile !== undefined && gatewayKeyFile !== undefined) {
-    return readTls({
-      certFile: gatewayCertFile,
-      keyFile: gatewayKeyFile,
-      of: "the gateway",
-      settings: "gatewayCertFile, gatewayKeyFile",
-    });
-  }
-  const names = ["localhost", "127.0.0.1", "::1", hostname(), ...(isLoopback(gatewayHost) ? [] : [gatewayHost])];
-  return ownTls(host, join(data, "tls"), [...new Set(names)]);
 }
 
 /** Undefined for a gateway without a control plane. */

@@ -73,6 +73,8 @@ export class WorkerChannel {
         return this.#onNews(message);
       case "ports":
         return this.#follow(message.own);
+      case "tls":
+        return this.#gateway?.setTls(message.tls);
       case "identity":
         return this.identity.receive(message.material);
       case "stop":

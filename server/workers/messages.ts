@@ -66,6 +66,8 @@ export type ToWorker =
   /** The response failed, completely or in the middle. */
   | { readonly type: "failed"; readonly id: number; readonly message: string }
   | { readonly type: "ports"; readonly own: Listening }
+  /** The renewed certificate that the gateway serves. */
+  | { readonly type: "tls"; readonly tls: NonNullable<GatewaySettings["tls"]> }
   /** The gateway's certificate with its key, in memory only. */
   | { readonly type: "identity"; readonly material: IdentityMaterial }
   /** News of another worker; undefined when that worker has ended. */

@@ -12,7 +12,7 @@ import type { DialRules } from "#base/dial";
 import { lastingValues, sumValues } from "#base/prometheus";
 import type { Transport } from "#client";
 import type { IdentitySource } from "#identity/core";
-import { mergeViews, PeerRecord, type ClusterView, type GatewayPorts } from "#gateway";
+import { mergeViews, PeerRecord, type ClusterView, type GatewayPorts, type GatewaySettings } from "#gateway";
 import { UNHEARD_EXIT, type FromWorker, type ToWorker, type WorkerAnswers, type WorkerStart } from "./messages.ts";
 import { workerMetrics } from "./metrics.ts";
 import { Relay } from "./relay.ts";
@@ -61,6 +61,7 @@ export class GatewayWorkers implements AsyncDisposable {
   #ended: MetricValues = [];
   readonly #endFollowing: () => void;
   readonly #endIdentity: (() => void) | undefined;
+  #tls: GatewaySettings["tls"];
   #asks = 0;
   #wasReady = false;
 
@@ -68,6 +69,7 @@ export class GatewayWorkers implements AsyncDisposable {
     const log = host.log.child({ role: "gateway" });
     this.#host = { ...host, log };
     this.#options = options;
+    this.#tls = options.start.settings.tls;
     this.#tasks = new TaskGroup(log);
     this.#places = Array.from({ length: options.workers }, (_, worker) => ({
       worker,
@@ -97,6 +99,12 @@ export class GatewayWorkers implements AsyncDisposable {
     }
     const [ports] = await Promise.all(this.#started.map(({ promise }) => promise));
     return ports as GatewayPorts;
+  }
+
+  /** Serves new connections with a renewed certificate, also of workers that start later. */
+  setTls(tls: NonNullable<GatewaySettings["tls"]>): void {
+    this.#tls = tls;
+    for (const place of this.#places) this.#post(place, { type: "tls", tls });
   }
 
   /** Why the gateway is not ready, for people. At first all workers must be ready; later, one is enough. */
@@ -161,7 +169,8 @@ export class GatewayWorkers implements AsyncDisposable {
         const { workers, start, dial } = this.#options;
         const rules = { loopback: dial.loopback, own: dial.own.list() };
         this.#postIdentity(place);
-        this.#post(place, { type: "start", start: { ...start, dial: rules, worker, workers, replaces } });
+        const settings = { ...start.settings, tls: this.#tls };
+        this.#post(place, { type: "start", start: { ...start, settings, dial: rules, worker, workers, replaces } });
         for (const known of this.#record.for(worker, nowMs)) this.#post(place, { type: "news", ...known });
         return;
       }
