@@ -11,6 +11,9 @@ import type { ResourceKind } from "./kind.ts";
 /** Only the user may read the secrets of tokens. */
 const MODE = { file: 0o600, folder: 0o700 } as const;
 
+/** The app that a gateway reads unless its token says otherwise. */
+const GATEWAY_APP = "gateway";
+
 type TokenSpec = Omit<TokenRequest, "name">;
 
 export const accessToken: ResourceKind = {
@@ -40,6 +43,12 @@ export const accessToken: ResourceKind = {
       ttlSeconds: ttlMs === undefined ? undefined : Math.round(ttlMs / 1000),
     };
     return { spec: JSON.parse(JSON.stringify(spec)) as TokenSpec, cas: token.id };
+  },
+  comparable(spec, live) {
+    // A token without apps has those of its policies: none for an agent or a service, gateway for a gateway.
+    const { apps } = (live ?? {}) as TokenSpec;
+    const isDefault = apps !== undefined && (apps.length === 0 || apps.join(" ") === GATEWAY_APP);
+    return isDefault ? { apps, ...(spec as TokenSpec) } : spec;
   },
   async write(client, { metadata: { name }, spec, live }, { tokensTo }) {
     if (tokensTo === undefined) {

@@ -51,6 +51,11 @@ export const POLICY_VERBS: readonly VerbRow[] = [
     load: () => import("../verbs/acl-test.ts"),
   },
   {
+    path: "acl denials",
+    summary: "list requests that were refused lately",
+    load: () => import("../verbs/acl-denials.ts"),
+  },
+  {
     path: "binding",
     aliases: ["bindings"],
     group: CHANGE,

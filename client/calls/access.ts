@@ -18,6 +18,7 @@ import type {
   TokenRequest,
   TokenRotation,
 } from "#access/api";
+import type { DenialList } from "#authorization/api";
 import { enc, queryOf, type Caller, type CallOptions } from "./caller.ts";
 
 /** The revision that a change expects: 0 if there must be nothing, absent if it does not matter. */
@@ -74,6 +75,8 @@ function policyCalls(caller: Caller) {
     /** @throws ACCESS_BINDING_NOT_FOUND, ACCESS_CHANGED */
     deleteBinding: (subject: string, expected: ExpectedRevision = {}) =>
       change<void>("DELETE", `/v1/bindings/${enc(subject)}`, undefined, expected),
+    /** Requests that this server refused lately. */
+    denials: (options: CallOptions = {}) => caller.call<DenialList>("GET", "/v1/acl/denials", undefined, options),
     /** Whether the caller, or another subject, may do an action, and why. */
     aclCheck: (query: AclCheckQuery, options: CallOptions = {}) =>
       caller.call<AclCheck>("GET", `/v1/acl/check?${queryOf(query)}`, undefined, options),

@@ -61,7 +61,12 @@ const FORBIDDEN: readonly Attempt[] = [
   ["read it as a flag set", "POST", "/v1/flags/default/pay/default/ofrep/v1/evaluate/flags", {}],
   ["compare with it", "GET", `${PAY}/diff?toApp=orders`],
   ["reveal its secret", "POST", `${PAY}/reveal`, { key: "password", reason: "curious" }],
-  ["reveal its own app's secret, which is for people", "POST", `${ORDERS}/reveal`, { key: "password", reason: "curious" }],
+  [
+    "reveal its own app's secret, which is for people",
+    "POST",
+    `${ORDERS}/reveal`,
+    { key: "password", reason: "curious" },
+  ],
   ["read another namespace", "GET", "/v1/config/prod/orders/default"],
   ["register another service", "PUT", "/v1/services/pay/instances/two", HERE],
   ["replace an instance", "PUT", ONE, { ...HERE, port: 6666 }],
@@ -103,7 +108,8 @@ const FORBIDDEN: readonly Attempt[] = [
   ],
 ];
 
-test.each(FORBIDDEN)("it cannot %s", async (_what, method, url, body) => {
+test.each(FORBIDDEN.map((attempt) => ({ what: attempt[0], attempt })))("it cannot $what", async ({ attempt }) => {
+  const [, method, url, body] = attempt;
   const { status, json } = await rogue.call(method, url, body);
   expect({ status, code: json["code"] }).toEqual({ status: 403, code: "HTTP_FORBIDDEN" });
   const detail = String(json["detail"]);

@@ -192,3 +192,35 @@ test("changed lines are those of the longest common subsequence", () => {
   expect(changedLines("a\n", "")).toEqual(["-a"]);
   expect(changedLines("a\n", "a\n")).toEqual([]);
 });
+
+test("policies, bindings and tokens are applied in the order that they need each other, and removed in the opposite one", async () => {
+  const allow = (action: string) => `rules: [{ effect: allow, actions: ["${action}"], on: { app: [orders] } }]`;
+  const policy = (action: string) => `kind: Policy\nmetadata: { name: orders-team }\nspec: { ${allow(action)} }\n`;
+  const binding = 'kind: Binding\nmetadata: { name: "group:orders" }\nspec: { policies: [orders-team] }\n';
+  const token = (name: string, policies: string) =>
+    `kind: Token\nmetadata: { name: ${name} }\nspec: { policies: [${policies}] }\n`;
+  const documents = [token("orders-ci", "orders-team"), token("host", "agent"), binding];
+  await save("access.yaml", [...documents, policy("config:read")].join("---\n"));
+  const apply = "apply -f DIR/access.yaml --owner access --tokens-to DIR/tokens";
+  const applied = await posthouse(apply);
+  expect(applied.code, applied.err).toBe(0);
+  expect(Object.keys(outcomes(applied.out))).toEqual([
+    "Policy orders-team",
+    "Binding group:orders",
+    "Token orders-ci",
+    "Token host",
+  ]);
+  expect(new Set(Object.values(outcomes((await posthouse(apply)).out)))).toEqual(new Set(["unchanged unchanged"]));
+  await save("access.yaml", [...documents, policy("config:draft")].join("---\n"));
+  const changed = await posthouse("diff -f DIR/access.yaml --owner access --exit-code");
+  expect([changed.code, changed.out]).toEqual([1, expect.stringContaining("~ Policy orders-team: update")]);
+  expect((await posthouse(apply)).code).toBe(0);
+  expect((await posthouse("policy show orders-team -o yaml")).out).toContain("config:draft");
+  await save("access.yaml", RULES);
+  const pruned = await posthouse("apply -f DIR/access.yaml --owner access --prune --yes");
+  expect(pruned.code, pruned.err).toBe(0);
+  expect(outcomes(pruned.out)).toMatchObject({
+    "Policy orders-team": "delete applied",
+    "Token orders-ci": "delete applied",
+  });
+});
