@@ -2,7 +2,7 @@
 import type { Metrics } from "#base";
 import { OwnListeners } from "#base/address-class";
 import { machineAddresses } from "#base/dial";
-import type { Gateway } from "#gateway";
+import type { Gateway, TlsIdentity } from "#gateway";
 import type { IdentityMaterial, IdentitySource } from "#identity/core";
 import type { FromWorker, Listening, ToWorker, WorkerStart } from "./messages.ts";
 import { RelayTransport } from "./relay.ts";
@@ -23,6 +23,8 @@ export class WorkerChannel {
   #onNews: (message: NewsMessage) => void = (message) => void this.#news.push(message);
   #metrics: Metrics | undefined;
   #gateway: Gateway | undefined;
+  /** A certificate that was renewed after the start message. */
+  #tls: TlsIdentity | undefined;
   #closeListeners: (() => void)[] = [];
 
   constructor() {
@@ -47,6 +49,7 @@ export class WorkerChannel {
 
   serves(gateway: Gateway): void {
     this.#gateway = gateway;
+    if (this.#tls) gateway.setTls(this.#tls);
   }
 
   onNews(listener: (message: NewsMessage) => void): void {
@@ -74,6 +77,7 @@ export class WorkerChannel {
       case "ports":
         return this.#follow(message.own);
       case "tls":
+        this.#tls = message.tls;
         return this.#gateway?.setTls(message.tls);
       case "identity":
         return this.identity.receive(message.material);
