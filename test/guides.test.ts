@@ -6,6 +6,7 @@ import { guideBlocks, guideSteps, jsonValues, projectRoot } from "#test/kit";
 
 /** Blocks that are not commands: by guide and marker (or language, where there is none) the test that reads them. */
 const READ_BY: Record<string, Record<string, string>> = {
+  "access.md": { settings: "test/settings/sign-in.test.ts" },
   "agent.md": {
     definitions: "test/agent/guide.test.ts",
     "data app.yaml": "test/agent/guide.test.ts",

@@ -1,9 +1,9 @@
 /** Settings of the sign-in by OpenID Connect: mistakes end the start, with the name of the setting. */
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadSettings, type Settings } from "#settings";
-import { tempFolder } from "#test/kit";
+import { guideBlocks, projectRoot, tempFolder } from "#test/kit";
 import { oidcSettings, publicUrlOf } from "../../server/roles/sign-in.ts";
 
 const ISSUER = "https://login.example";
@@ -61,4 +61,12 @@ test("where the control API listens everywhere, the address of the console must 
   expect(at({ host: "0.0.0.0" }, "http://0.0.0.0:8500")).toBeUndefined();
   expect(at({}, "http://127.0.0.1:8500")).toBe("http://127.0.0.1:8500");
   expect(at({ publicUrl: "https://console.example" }, "http://127.0.0.1:8500")).toBe("https://console.example");
+});
+
+test("the settings of access.md are complete, and only the file of the secret is missing here", async () => {
+  const guide = await readFile(join(projectRoot, "docs/guides/access.md"), "utf8");
+  const block = guideBlocks(guide).find(({ marker }) => marker === "settings");
+  const { values } = loadSettings({ environment: {}, flags: {}, file: { path: "access.md", text: block?.text ?? "" } });
+  await expect(oidcSettings(values)).rejects.toThrow(/oidc-client-secret cannot be read: ENOENT/);
+  expect(await oidcSettings({ ...values, oidcClientSecretFile: undefined })).toMatchObject({ clientId: "posthouse" });
 });
