@@ -157,7 +157,7 @@ function tokenFrom({ values }: ControlAccess): string {
   if (values.token !== undefined) return values.token;
   throw CliErrors.TOKEN_MISSING(
     `A token for ${values.controlUrls.join(", ")} is required. Use export POSTHOUSE_TOKEN=ph_…, or store one in a context with ` +
-      "posthouse login. An operator issues one with: posthouse tokens create NAME --policy POLICY.",
+      "posthouse login. An operator issues one with: posthouse token create NAME --policy POLICY.",
   );
 }
 

@@ -103,7 +103,7 @@ export const token: DoctorCheck = {
         const days = own.expiresAt === undefined ? Infinity : (Date.parse(own.expiresAt) - Date.now()) / DAY_MS;
         const detail = `${own.policies.join(", ")} "${own.name}", ${own.expiresAt === undefined ? "without an end" : `until ${own.expiresAt}`}`;
         return days < EXPIRY_DAYS
-          ? { level: "warn", detail, next: `posthouse tokens issue ${own.name} --policy ${own.policies.join(" ")}` }
+          ? { level: "warn", detail, next: `posthouse token create ${own.name} --policy ${own.policies.join(" ")}` }
           : { level: "ok", detail };
       });
     } catch (error) {

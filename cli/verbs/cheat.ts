@@ -40,9 +40,9 @@ const TOPICS: Readonly<Record<string, readonly (readonly [task: string, command:
     ["see why a request is routed where it is", "posthouse route test GET http://127.0.0.1/orders/1"],
   ],
   access: [
-    ["issue a token", "posthouse tokens issue ci --policy viewer --ttl-seconds 86400"],
-    ["list tokens", "posthouse tokens ls"],
-    ["revoke one", "posthouse tokens revoke 0123456789abcdef"],
+    ["issue a token", "posthouse token create ci --policy viewer --ttl-seconds 86400"],
+    ["list tokens", "posthouse token ls"],
+    ["revoke one", "posthouse token revoke 0123456789abcdef"],
     [
       "work with several control planes",
       "posthouse context set staging --control-urls https://control.staging.example",

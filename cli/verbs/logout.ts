@@ -39,7 +39,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
     await writeContexts(terminal, { ...file, contexts: { ...file.contexts, [name]: rest } });
     terminal.out(`context ${name} has no token any more\n`);
     if (!isEnded) {
-      terminal.err("the token was issued by an operator and stays valid: posthouse tokens revoke ID ends it\n");
+      terminal.err("the token was issued by an operator and stays valid: posthouse token revoke ID ends it\n");
     }
   });
 }

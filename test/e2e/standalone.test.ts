@@ -229,7 +229,7 @@ test("a lost operator token is replaced from the data folder while no server run
   await using made = startProgram("bin/posthouse", ["operator-token", "--data", data.path]);
   expect((await made.exited).code).toBe(0);
   expect(made.errors()).toMatch(
-    new RegExp(`still work[^]*tokens revoke ID[^]*${lost?.split("_")[1]}  operator, created`),
+    new RegExp(`still work[^]*token revoke ID[^]*${lost?.split("_")[1]}  operator, created`),
   );
   await using last = startProgram("bin/posthouse", ["operator-token", "--revoke-others", "--data", data.path]);
   expect((await last.exited).code).toBe(0);
