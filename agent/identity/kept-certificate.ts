@@ -2,7 +2,7 @@
  * One certificate that is kept current: it is renewed at half its life, and while that fails, tried again and again. What is known stays
  * in use, also after its end: the control plane decides what it accepts.
  */
-import { AppError, fullJitter, messageOf, TaskGroup, Trigger, type Host } from "#base";
+import { AppError, fullJitter, messageOf, TaskGroup, type Host } from "#base";
 import type { IdentityMaterial, IdentitySource } from "#identity/core";
 import { AgentErrors } from "../api.ts";
 import { renewalMs, standingAt } from "../core/certificate-times.ts";
@@ -12,7 +12,7 @@ import { certificateFacts } from "./certificate-request.ts";
 /** Back-off after a failed renewal: half a day is left for it. Milliseconds. */
 const RETRY = { baseMs: 1_000, capMs: 60_000 };
 /** Longest sleep, so that a machine that was suspended, or whose clock was set, notices in time. Milliseconds. */
-const LOOK_MS = 60_000;
+const LOOK_MS = 10_000;
 
 export interface CertificateParts {
   /** The holder, for messages: "this host", or "the service default/orders". */
@@ -30,13 +30,10 @@ export class KeptCertificate implements IdentitySource, AsyncDisposable {
   readonly #parts: CertificateParts;
   readonly #tasks: TaskGroup;
   readonly #listeners = new Set<() => void>();
-  readonly #wake = new Trigger();
   #current: IdentityMaterial | undefined;
   #problem: CodedProblem | undefined;
   /** Decides when the current certificate is renewed. */
   #chance: number;
-  /** Whether it is renewed before its time. */
-  #isForced = false;
 
   constructor(host: Host, parts: CertificateParts, current: IdentityMaterial | undefined) {
     this.#host = host;
@@ -64,12 +61,6 @@ export class KeptCertificate implements IdentitySource, AsyncDisposable {
     this.#tasks.run("certificate", (signal) => this.#run(signal));
   }
 
-  /** Requests a new certificate now. */
-  renewNow(): void {
-    this.#isForced = true;
-    this.#wake.fire();
-  }
-
   /** Trusts these authorities from now on. */
   async useBundle(bundle: string): Promise<void> {
     if (this.#current === undefined || this.#current.bundle === bundle) return;
@@ -87,7 +78,6 @@ export class KeptCertificate implements IdentitySource, AsyncDisposable {
       try {
         await this.#use((await this.#newlyStored()) ?? (await this.#parts.request(this.#current)));
         this.#chance = this.#host.random.float();
-        this.#isForced = false;
         this.#problem = undefined;
         attempt = 0;
       } catch (error) {
@@ -98,16 +88,12 @@ export class KeptCertificate implements IdentitySource, AsyncDisposable {
     }
   }
 
-  /** Sleeps, and wakes early when a certificate is wanted at once. */
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
-    const cancel = this.#host.clock.after(ms, () => this.#wake.fire());
-    await this.#wake.wait(signal);
-    cancel();
+    await this.#host.clock.sleep(ms, signal).catch(() => {});
   }
 
   #dueMs(): number {
-    if (this.#current === undefined || this.#isForced) return 0;
-    return renewalMs(certificateFacts(this.#current.certificate), this.#chance);
+    return this.#current === undefined ? 0 : renewalMs(certificateFacts(this.#current.certificate), this.#chance);
   }
 
   async #newlyStored(): Promise<IdentityMaterial | undefined> {
