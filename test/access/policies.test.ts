@@ -1,234 +1,261 @@
-/** Stored policies and bindings: what is refused and why, which rights a caller cannot hand out, and the way in that stays open. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type AnyCall, as } from "./as.ts";
-import { eventually, type TestControl, withControl } from "#test/kit";
+/** Policies at the control API: what a caller sees of lists and watches, which keys it reads and changes, and when a change takes effect. */
+import { createHash } from "node:crypto";
+import { afterAll, expect, test } from "vitest";
+import { eventually, hangSignal, withControl, within } from "#test/kit";
 
-let control: TestControl;
-beforeAll(async () => {
-  control = await withControl();
-});
-afterAll(() => control?.[Symbol.asyncDispose]());
+const control = await withControl();
+afterAll(() => control[Symbol.asyncDispose]());
+const address = await control.app.listen({ host: "127.0.0.1", port: 0 });
 
-const call: AnyCall = (...request) => control.call(...request);
-const READ = { rules: [{ effect: "allow", actions: ["config:read"], on: { app: ["orders"] } }] };
-const put = (name: string, body: unknown = READ, headers: Record<string, string> = {}) =>
-  control.call("PUT", `/v1/policies/${name}`, body, { authorization: `Bearer ${control.token}`, ...headers });
-const codeOf = async (answer: ReturnType<AnyCall>) => {
-  const { status, json } = await answer;
-  return `${status} ${String(json["code"])}`;
-};
+const HERE = { address: "10.0.0.1", port: 80 };
+const text = (value: string) => ({ format: "text", value });
+let made = 0;
 
-test("a policy is created, read, changed under its revision, and deleted when it has no users", async () => {
-  const made = await put("orders-team", { description: "The team.", ...READ }, { "if-none-match": "*" });
-  expect(made).toMatchObject({ status: 200, json: { name: "orders-team", builtIn: false, usedBy: [] } });
-  const { json, headers } = await call("GET", "/v1/policies/orders-team");
-  expect(json).toEqual(made.json);
-  expect(headers["etag"]).toBe(`"${String(made.json["revision"])}"`);
-  expect(await codeOf(put("orders-team", READ, { "if-none-match": "*" }))).toBe("412 ACCESS_CHANGED");
-  expect(await codeOf(put("orders-team", READ, { "if-match": '"1"' }))).toBe("412 ACCESS_CHANGED");
-  expect((await put("orders-team", READ, { "if-match": String(headers["etag"]) })).status).toBe(200);
-  const bob = await as(control, { name: "bob", policies: ["orders-team"] });
-  expect(bob.summary).toMatchObject({ policies: ["orders-team"] });
-  const inUse = await call("DELETE", "/v1/policies/orders-team");
-  expect(inUse).toMatchObject({ status: 409, json: { code: "ACCESS_POLICY_IN_USE" } });
-  expect(inUse.json["usedBy"]).toEqual([`token bob (${bob.id})`]);
-  const list = (await call("GET", "/v1/policies")).json["policies"] as { name: string; usedBy: string[] }[];
-  expect(list.map(({ name }) => name)).toEqual([
-    "operator",
-    "publisher",
-    "editor",
-    "viewer",
-    "gateway",
-    "agent",
-    "service",
-    "orders-team",
-  ]);
-  await call("DELETE", `/v1/tokens/${bob.id}`);
-  expect((await call("DELETE", "/v1/policies/orders-team")).status).toBe(204);
-  expect(await codeOf(call("GET", "/v1/policies/orders-team"))).toBe("404 ACCESS_POLICY_NOT_FOUND");
-});
+/** Calls with a token that has a policy with these rules, and with no other rights. */
+async function withRules(rules: readonly object[], limits: object = {}) {
+  const policy = `policy-${++made}`;
+  expect((await control.call("PUT", `/v1/policies/${policy}`, { rules })).status).toBeLessThan(300);
+  const { json } = await control.call("POST", "/v1/tokens", { name: policy, policies: [policy], ...limits });
+  const headers = { authorization: `Bearer ${String(json["token"])}` };
+  await eventually(
+    "the token is known",
+    async () => (await control.call("GET", "/v1/me", undefined, headers)).status === 200,
+  );
+  return {
+    policy,
+    tokenId: String(json["id"]),
+    headers,
+    call: (method: string, url: string, body?: unknown) => control.call(method, url, body, headers),
+    setRules: (changed: readonly object[]) => control.call("PUT", `/v1/policies/${policy}`, { rules: changed }),
+  };
+}
 
-describe("a refusal names the rule, the field and what to do", () => {
-  const rule = (over: object) => ({ rules: [READ.rules[0], { effect: "allow", actions: ["config:read"], ...over }] });
-  const cases: readonly [string, string, object, number, string, RegExp][] = [
-    [
-      "unknown action",
-      "p",
-      rule({ actions: ["config:red"] }),
-      400,
-      "ACCESS_POLICY_INVALID",
-      /^Rule 2: .*Did you mean "config:read"/,
-    ],
-    ["a field that no action has", "p", rule({ on: { lock: ["a"] } }), 400, "ACCESS_POLICY_INVALID", /^Rule 2: /],
-    ["unknown effect", "p", rule({ effect: "permit" }), 400, "HTTP_INVALID", /rules\/1\/effect/],
-    ["unknown field", "p", rule({ on: { namespce: ["a"] } }), 400, "HTTP_INVALID", /did you mean "namespace"/],
-    ["no rules", "p", { rules: [] }, 400, "HTTP_INVALID", /rules/],
-    ["a name that is not valid", "Orders", READ, 400, "HTTP_INVALID", /name/],
-    ["a built-in one", "agent", READ, 409, "ACCESS_POLICY_BUILT_IN", /posthouse policy copy agent my-agent/],
-  ];
-  test.each(cases)("%s", async (_what, name, body, status, code, detail) => {
-    const { status: found, json } = await put(name, body);
-    expect([found, json["code"]]).toEqual([status, code]);
-    expect(`${String(json["detail"])} ${String(json["field"])}`).toMatch(detail);
-  });
-
-  test("a token of an unknown policy", async () => {
-    const { status, json } = await call("POST", "/v1/tokens", { name: "x", policies: ["editr"] });
-    expect([status, json["code"]]).toEqual([404, "ACCESS_POLICY_NOT_FOUND"]);
-    expect(json["detail"]).toContain('Did you mean "editor"?');
-  });
-});
-
-test("a changed policy takes effect for those who have it, at once", async () => {
-  await put("changing");
-  const holder = await as(control, { name: "holder", policies: ["changing"] });
-  const asked = "/v1/acl/check?action=config:read&app=orders";
-  expect((await holder.call("GET", asked)).json).toMatchObject({
-    allowed: true,
-    rule: { policy: "changing", index: 1 },
-  });
-  await put("changing", { rules: [{ effect: "deny", actions: ["config:*"] }, ...READ.rules] });
-  await eventually("the change is known", async () => (await holder.call("GET", asked)).json["allowed"] === false);
-  expect((await holder.call("GET", asked)).json).toMatchObject({
-    rule: { policy: "changing", index: 1, effect: "deny" },
-    why: expect.stringMatching(/rule 1 of the policy changing denies/i),
-  });
-});
-
-test("the last way in cannot be closed, whichever way it is tried", async () => {
-  await using own = await withControl();
-  const { tokens } = (await own.call("GET", "/v1/tokens")).json as { tokens: { id: string }[] };
-  const operator = String(tokens[0]?.id);
-  const revoke = (id: string) => own.call("DELETE", `/v1/tokens/${id}`);
-  // Neither an end, nor limits, nor a link that a start prints, keep the way in.
-  await own.call("POST", "/v1/tokens", { name: "short", policies: ["operator"], ttlSeconds: 3600 });
-  await own.access.consoleLink();
-  expect(await revoke(operator)).toMatchObject({ status: 409, json: { code: "ACCESS_LOCKOUT" } });
-  await own.call("PUT", "/v1/policies/admin", { rules: [{ effect: "allow", actions: ["access:*"] }] });
-  const admin = await own.call("POST", "/v1/tokens", { name: "admin", policies: ["admin"] });
-  expect((await revoke(operator)).status).toBe(204);
-  const as = { authorization: `Bearer ${String(admin.json["token"])}` };
-  const change = (rules: unknown[]) => own.call("PUT", "/v1/policies/admin", { rules }, as);
-  const manage = { effect: "allow", actions: ["access:manage"] };
-  for (const rules of [
-    [{ effect: "allow", actions: ["config:read"] }],
-    [manage, { effect: "deny", actions: ["access:*"] }],
-    [manage, { effect: "deny", actions: ["*"] }],
-  ]) {
-    expect(await codeOf(change(rules))).toMatch(/^409 ACCESS_LOCKOUT|^403 ACCESS_EXCEEDS_OWN/);
-  }
-  expect((await change([manage])).status).toBe(200);
-  const racing = await Promise.all([
-    own.call("DELETE", `/v1/tokens/${String(admin.json["id"])}`, undefined, as),
-    own.call("PUT", "/v1/policies/admin", { rules: [{ effect: "deny", actions: ["*"] }] }, as),
-  ]);
-  expect(racing.map(({ status }) => status).every((status) => status >= 400)).toBe(true);
-});
-
-describe("a caller hands out no right that it lacks", () => {
-  let team: Awaited<ReturnType<typeof as>>;
-  beforeAll(async () => {
-    await put("team-admin", {
-      rules: [
-        {
-          effect: "allow",
-          actions: ["registry:*", "config:read", "config:reveal", "config:acknowledge", "locks:*", "access:*"],
-        },
-        { effect: "allow", actions: ["traffic:report", "identity:*"] },
-      ],
-    });
-    team = await as(control, { name: "team", policies: ["team-admin"], namespaces: ["team-a"] });
-  });
-
-  test("not by a token, unless it is within its own rights", async () => {
-    const issue = (body: object) => codeOf(team.call("POST", "/v1/tokens", { name: "new", ...body }));
-    expect(await issue({ policies: ["agent"], namespaces: ["team-a"], apps: ["*"] })).toBe("201 undefined");
-    for (const body of [
-      { policies: ["operator"] },
-      { policies: ["agent"] },
-      { policies: ["agent"], namespaces: ["team-a", "team-b"] },
-      { policies: ["team-admin"] },
-      { policies: ["publisher"], namespaces: ["team-a"] },
-    ]) {
-      expect([body, await issue(body)]).toEqual([body, "403 ACCESS_EXCEEDS_OWN"]);
+/** A stream of the control API, with what has arrived of it. */
+async function follow(url: string, headers: Record<string, string>) {
+  const stop = new AbortController();
+  const answer = await fetch(`${address}${url}`, { headers, signal: AbortSignal.any([stop.signal, hangSignal()]) });
+  expect(answer.status).toBe(200);
+  const stream = { text: "", ended: false, stop: () => stop.abort() };
+  void (async () => {
+    try {
+      for await (const chunk of answer.body as unknown as AsyncIterable<Uint8Array>) {
+        stream.text += Buffer.from(chunk).toString();
+      }
+    } catch {
+      // Stopped by the test.
     }
-  });
+    stream.ended = true;
+  })();
+  return stream;
+}
 
-  test("not by a policy, a binding, or somebody else's token", async () => {
-    await put("shared", {
-      rules: [
-        { effect: "allow", actions: ["config:read"] },
-        { effect: "deny", actions: ["config:reveal"] },
-      ],
-    });
-    const other = await as(control, { name: "other", policies: ["shared", "operator"] });
-    const allow = (actions: string[], on?: object) => ({
-      rules: [{ effect: "allow", actions, ...(on ? { on } : {}) }],
-    });
-    const attempts = [
-      team.call("PUT", "/v1/policies/mine", allow(["config:publish"])),
-      team.call("PUT", "/v1/policies/mine", allow(["config:read"])),
-      team.call("PUT", "/v1/policies/shared", allow(["config:read"], { namespace: ["team-a"] })),
-      team.call("DELETE", "/v1/policies/shared"),
-      team.call("PUT", "/v1/bindings/group:x", { policies: ["viewer"] }),
-      team.call("PUT", "/v1/bindings/group:x", { policies: ["operator"], namespaces: ["team-a"] }),
-      team.call("POST", `/v1/tokens/${other.id}/rotations`, {}),
-      team.call("DELETE", `/v1/tokens/${other.id}`),
-    ];
-    expect(await Promise.all(attempts.map(codeOf))).toEqual(attempts.map(() => "403 ACCESS_EXCEEDS_OWN"));
-    expect(
-      (await team.call("PUT", "/v1/policies/mine", allow(["config:read"], { namespace: ["team-a"] }))).status,
-    ).toBe(200);
-    // It sees the tokens that it may manage, and no other.
-    const { tokens } = (await team.call("GET", "/v1/tokens")).json as { tokens: { name: string }[] };
-    expect(tokens.map(({ name }) => name).toSorted()).toEqual(["new", "team"]);
+const allow = (actions: string[], on?: object) => ({ effect: "allow", actions, ...(on ? { on } : {}) });
+const deny = (actions: string[], on?: object) => ({ effect: "deny", actions, ...(on ? { on } : {}) });
+
+test("services: lists, watches and deltas have what the caller may see", async () => {
+  const team = await withRules([
+    allow(["registry:read"], { service: ["shop-*"] }),
+    deny(["registry:read"], { service: ["shop-secret"] }),
+  ]);
+  for (const service of ["shop-cart", "shop-secret", "payments"]) {
+    await control.call("PUT", `/v1/services/${service}/instances/one`, HERE);
+  }
+  const { json } = await team.call("GET", "/v1/services");
+  expect((json["services"] as { service: string }[]).map(({ service }) => service)).toEqual(["shop-cart"]);
+  expect((await team.call("GET", "/v1/services/payments")).json).toMatchObject({
+    code: "HTTP_FORBIDDEN",
+    action: "registry:read",
+    resource: { namespace: "default", service: "payments" },
+    rule: { effect: "allow", actions: ["registry:read"], on: { namespace: ["default"], service: ["payments"] } },
+    detail: expect.stringContaining(`no rule of the policies ${team.policy} allows it`) as string,
   });
+  expect((await team.call("GET", "/v1/services/shop-secret/instances")).json).toMatchObject({
+    rule: { policy: team.policy, index: 2, effect: "deny" },
+  });
+  const watch = await follow("/v1/watch/services?subscriber=team", team.headers);
+  const all = await follow("/v1/watch/services", { authorization: `Bearer ${control.token}` });
+  await eventually("both are up to date", () => [watch, all].every((one) => one.text.includes("event: synced")));
+  for (const service of ["payments", "shop-secret", "shop-cart"]) {
+    await control.call("PUT", `/v1/services/${service}/instances/two`, HERE);
+  }
+  await eventually("the change is seen", () => watch.text.includes('"two"') && all.text.split('"two"').length > 3);
+  expect(watch.text).toContain("shop-cart");
+  expect(watch.text).not.toContain("payments");
+  expect(watch.text).not.toContain("shop-secret");
+  // A drain waits for those that see the service.
+  await control.call("PUT", "/v1/services/payments/instances/two/lifecycle", { lifecycle: "draining" });
+  expect((await control.call("GET", "/v1/services/payments/instances/two/drain")).json["waitingFor"]).toEqual([]);
+  await control.call("PUT", "/v1/services/shop-cart/instances/two/lifecycle", { lifecycle: "draining" });
+  expect((await control.call("GET", "/v1/services/shop-cart/instances/two/drain")).json["waitingFor"]).toEqual([
+    "team",
+  ]);
+  // Several services in one watch: each must be visible.
+  expect((await team.call("GET", "/v1/watch/services?service=shop-cart&service=payments")).status).toBe(403);
+  watch.stop();
+  all.stop();
 });
 
-describe("bindings", () => {
-  const bind = (subject: string, body: object, headers: Record<string, string> = {}) =>
-    control.call("PUT", `/v1/bindings/${encodeURIComponent(subject)}`, body, {
-      authorization: `Bearer ${control.token}`,
-      ...headers,
+test("a batch is allowed by its items, and an item outside of the rights refuses it", async () => {
+  const one = await withRules([allow(["registry:write"], { service: ["batch-a", "batch-b"] })]);
+  const batch = (...services: string[]) =>
+    one.call("POST", "/v1/batches", {
+      instances: services.map((service) => ({ service, id: "i", registration: HERE })),
     });
+  expect((await batch("batch-a", "batch-b")).status).toBe(200);
+  expect((await batch("batch-a", "batch-c")).json).toMatchObject({ resource: { service: "batch-c" } });
+});
 
-  test("are set, listed and deleted, for names as the identity provider writes them", async () => {
-    const subject = "group:Büro/开发 & Co@example.com";
-    const made = await bind(subject, { policies: ["viewer"], namespaces: ["prod"] });
-    expect(made).toMatchObject({
-      status: 200,
-      json: { subject, policies: ["viewer"], namespaces: ["prod"], changedBy: "operator" },
-    });
-    await eventually("it is listed", async () => {
-      const { bindings } = (await call("GET", "/v1/bindings")).json as { bindings: { subject: string }[] };
-      return bindings.some((one) => one.subject === subject);
-    });
-    expect(await codeOf(bind(subject, { policies: ["viewer"] }, { "if-match": '"1"' }))).toBe("412 ACCESS_CHANGED");
-    expect(await codeOf(bind("team:x", { policies: ["viewer"] }))).toBe("400 HTTP_INVALID");
-    expect(await codeOf(bind("group:x", { policies: ["vewer"] }))).toBe("404 ACCESS_POLICY_NOT_FOUND");
-    expect((await call("DELETE", `/v1/bindings/${encodeURIComponent(subject)}`)).status).toBe(204);
-    expect(await codeOf(call("DELETE", "/v1/bindings/group:gone"))).toBe("404 ACCESS_BINDING_NOT_FOUND");
+test("keys: a caller reads, finds, compares, exports and changes those of its rules only", async () => {
+  const SET = "/v1/config/keys/shop/default";
+  await control.call("POST", `${SET}/releases`, { items: { "public.a": text("one"), "secret.b": text("hidden-one") } });
+  const team = await withRules([
+    allow(["config:read"], { namespace: ["keys"] }),
+    deny(["config:read"], { key: ["secret.*"] }),
+    allow(["config:draft", "config:publish", "config:review"], { app: ["shop"], key: ["public.*"] }),
+  ]);
+  const operator = { authorization: `Bearer ${control.token}` };
+  await eventually("it is live", async () => (await control.call("GET", SET)).status === 200);
+  const effective = await team.call("GET", SET);
+  expect(Object.keys(effective.json["items"] as object)).toEqual(["public.a"]);
+  expect(effective.headers["etag"]).not.toBe((await control.call("GET", SET)).headers["etag"]);
+  expect((await team.call("GET", `${SET}/keys/secret.b`)).json).toMatchObject({
+    code: "HTTP_FORBIDDEN",
+    rule: { index: 2 },
   });
+  expect((await team.call("GET", `${SET}/releases/1`)).json["items"]).toEqual({ "public.a": text("one") });
+  expect((await team.call("GET", "/v1/config-search?text=hidden")).json["hits"]).toEqual([]);
+  const watch = await follow("/v1/watch/config?namespace=keys&app=shop&profile=default", team.headers);
+  const patches = await follow("/v1/watch/config?namespace=keys&app=shop&profile=default&patches=true", team.headers);
+  const all = await follow("/v1/watch/config?namespace=keys&app=shop&profile=default", operator);
 
-  test("grant together: each policy within the limits of its own binding", async () => {
-    await bind("group:readers", { policies: ["viewer"] });
-    await bind("group:orders", { policies: ["publisher"], namespaces: ["prod"], apps: ["orders"] });
-    await bind("user:ann", { policies: ["viewer"], namespaces: ["prod"] });
-    const ask = async (query: string) => (await call("GET", `/v1/acl/check?${query}`)).json;
-    const both = "user=bob&groups=readers,orders";
-    await eventually("they are known", async () => (await ask(`action=config:read&${both}`))["allowed"] === true);
-    expect(await ask(`action=config:publish&namespace=prod&app=orders&${both}`)).toMatchObject({ allowed: true });
-    expect(await ask(`action=config:publish&namespace=prod&app=pay&${both}`)).toMatchObject({ allowed: false });
-    expect(await ask(`action=config:publish&namespace=dev&app=orders&${both}`)).toMatchObject({ allowed: false });
-    expect(await ask("action=config:read&namespace=dev&user=ann")).toMatchObject({
-      allowed: false,
-      limit: "namespaces",
-    });
-    expect(await ask("action=config:read&user=nobody")).toMatchObject({ allowed: false, policies: [] });
-    // A binding that ends takes its part away.
-    await call("DELETE", "/v1/bindings/group:orders");
-    await eventually("it is gone", async () => {
-      return (await ask(`action=config:publish&namespace=prod&app=orders&${both}`))["allowed"] === false;
-    });
+  const items = { "public.a": text("two"), "secret.b": text("hidden-two") };
+  expect((await team.call("POST", `${SET}/releases`, { items })).json).toMatchObject({
+    code: "HTTP_FORBIDDEN",
+    action: "config:publish",
+    resource: { key: "secret.b" },
   });
+  // Leaving a key out removes it.
+  expect((await team.call("POST", `${SET}/releases`, { items: { "public.a": text("two") } })).status).toBe(403);
+  const kept = { ...items, "secret.b": text("hidden-one") };
+  expect((await team.call("POST", `${SET}/releases`, { items: kept })).status).toBe(201);
+  expect((await team.call("DELETE", `${SET}/keys/secret.b`)).status).toBe(403);
+  expect((await team.call("PUT", `${SET}/drafts/secret.b`, { format: "text", value: "x" })).status).toBe(403);
+  await control.call("POST", `${SET}/releases`, { items: { ...kept, "secret.b": text("hidden-three") } });
+  expect((await team.call("POST", `${SET}/rollback`, { toVersion: 1 })).json).toMatchObject({
+    action: "config:publish",
+  });
+  const diff = await team.call("GET", `${SET}/diff?from=1&to=3`);
+  expect((diff.json["differences"] as { key: string }[]).map(({ key }) => key)).toEqual(["public.a"]);
+  await eventually(
+    "all watches have it",
+    () => all.text.includes("hidden-three") && watch.text.split("two").length > 1,
+  );
+  await eventually("patches have it", () => patches.text.includes("two"));
+  for (const one of [watch, patches]) expect(one.text).not.toContain("hidden");
+  const zip = await control.app.inject({ url: `${SET}/export`, headers: team.headers });
+  expect(zip.rawPayload.includes("public.a")).toBe(true);
+  expect(zip.rawPayload.includes("secret.b")).toBe(false);
+  // Control of a rollout concerns all keys.
+  expect((await team.call("POST", `${SET}/rollout/abort`, {})).status).toBe(403);
+  for (const one of [watch, patches, all]) one.stop();
+});
+
+test("proposals: their keys are those of the reviewer and of the publisher, too", async () => {
+  const SET = "/v1/config/props/shop/default";
+  await control.call("POST", `${SET}/releases`, { items: { a: text("1"), b: text("1") } });
+  await control.call("PUT", `${SET}/drafts/b`, { format: "text", value: "2" });
+  const proposed = await control.call("POST", `${SET}/proposals`, { reason: "r" });
+  const id = String(proposed.json["id"]);
+  const team = await withRules([
+    allow(["config:read", "config:review", "config:publish", "config:draft"], { namespace: ["props"], key: ["a"] }),
+  ]);
+  expect((await team.call("GET", `${SET}/proposals/${id}`)).json["changes"]).toEqual({});
+  expect((await team.call("GET", `${SET}/drafts`)).json["drafts"]).toEqual([]);
+  expect((await team.call("POST", `${SET}/proposals/${id}/reviews`, { verdict: "approved" })).json).toMatchObject({
+    code: expect.stringMatching(/HTTP_FORBIDDEN|HTTP_INVALID/) as string,
+  });
+  expect((await team.call("POST", `${SET}/proposals/${id}/publish`, {})).json).toMatchObject({
+    resource: { key: "b" },
+  });
+  expect((await control.call("POST", `${SET}/proposals/${id}/publish`, {})).status).toBe(201);
+});
+
+test("locks and namespaces: lists have what the caller may see", async () => {
+  const session = String((await control.call("POST", "/v1/sessions", { ttlSeconds: 60 })).json["id"]);
+  for (const lock of ["team%2Fone", "other"]) await control.call("PUT", `/v1/locks/${lock}`, { session });
+  const team = await withRules([
+    allow(["locks:read"], { lock: ["team/*"] }),
+    allow(["registry:read"], { service: ["shop-*"] }),
+  ]);
+  const { json } = await team.call("GET", "/v1/locks");
+  expect((json["locks"] as { name: string }[]).map(({ name }) => name)).toEqual(["team/one"]);
+  expect((await team.call("GET", "/v1/locks/other")).status).toBe(403);
+  expect((await team.call("GET", "/v1/namespaces")).json["namespaces"]).toEqual(["default"]);
+});
+
+test("a changed policy, and a revoked token, end open watches and feeds within a second", async () => {
+  const team = await withRules([allow(["registry:read"], { service: ["shop-*"] })]);
+  const other = await withRules([allow(["registry:read"])]);
+  const streams = await Promise.all(["/v1/watch/services", "/v1/feed"].map((url) => follow(url, team.headers)));
+  const unchanged = await follow("/v1/watch/services", other.headers);
+  await eventually("they are open", () => [...streams, unchanged].every((one) => one.text !== ""));
+  await team.setRules([allow(["registry:read"], { service: ["cart"] })]);
+  await within(1_000, "the change takes effect", () => streams.every((one) => one.ended));
+  expect(unchanged.ended).toBe(false);
+  const again = await follow("/v1/watch/services", team.headers);
+  await control.call("DELETE", `/v1/tokens/${team.tokenId}`);
+  await within(1_000, "the revocation takes effect", () => again.ended);
+  expect((await team.call("GET", "/v1/services")).status).toBe(401);
+  unchanged.stop();
+});
+
+test("refusals are listed with the rule that decided, and counted", async () => {
+  const team = await withRules([allow(["config:read"]), deny(["config:read"], { app: ["pay"] })]);
+  await team.call("GET", "/v1/config/default/pay/default");
+  await control.call("GET", "/v1/me", undefined, { authorization: "Bearer nonsense" });
+  const { json } = await control.call("GET", "/v1/acl/denials");
+  const denials = json["denials"] as Record<string, unknown>[];
+  expect(denials[0]).toMatchObject({ code: "HTTP_TOKEN_INVALID", status: 401, route: "/v1/me" });
+  expect(denials[1]).toMatchObject({
+    principal: { name: team.policy, kind: "token" },
+    action: "config:read",
+    resource: { app: "pay", namespace: "default", profile: "default" },
+    rule: { policy: team.policy, index: 2 },
+    route: "/v1/config/:namespace/:app/:profile",
+    method: "GET",
+  });
+  expect((await team.call("GET", "/v1/acl/denials")).status).toBe(403);
+  const metrics = await control.app.inject({ url: "/metrics" });
+  expect(metrics.payload).toMatch(/posthouse_denials_total\{code="HTTP_FORBIDDEN"\} \d/);
+});
+
+test("a token of an earlier version has the policy of its role", async () => {
+  const put = async (id: string, record: object) => {
+    const sha256 = createHash("sha256").update("a".repeat(64)).digest("hex");
+    const value = Buffer.from(JSON.stringify({ ...record, sha256, createdAtMs: 1 }));
+    await control.store.txn({ then: [{ type: "put", key: `/access/tokens/${id}`, value }] });
+    const headers = { authorization: `Bearer ph_${id}_${"a".repeat(64)}` };
+    return eventually("the token is known", async () => {
+      const { status, json } = await control.call("GET", "/v1/me", undefined, headers);
+      return status === 200 ? { json, headers } : undefined;
+    });
+  };
+  const reader = await put("1".repeat(16), { name: "eyes", role: "reader", format: 2 });
+  expect(reader.json).toMatchObject({ name: "eyes", policies: ["viewer"] });
+  const agent = await put("2".repeat(16), { name: "host", role: "agent", format: 2, services: ["old"] });
+  expect(agent.json).toMatchObject({ policies: ["agent"], limits: { services: ["old"] } });
+  // It reads configs as before, without secrets.
+  expect((await control.call("GET", "/v1/config", undefined, agent.headers)).status).toBe(200);
+  await control.call("PUT", "/v1/services/old/instances/one", HERE, agent.headers);
+  expect((await control.call("GET", "/v1/services/old/instances/one")).json["registeredBy"]).toBe("agent:host");
+});
+
+test("a page that resolves its own name to this host is refused, on every path", async () => {
+  for (const host of ["evil.example", "evil.example:8500", "127.0.0.1.evil.example"]) {
+    const answer = await control.call("GET", "/livez", undefined, { host });
+    expect([answer.status, answer.json["code"]], host).toEqual([403, "HTTP_HOST_REFUSED"]);
+  }
+  for (const host of ["localhost:8500", "127.0.0.1", "[::1]:8500"]) {
+    expect((await control.call("GET", "/livez", undefined, { host })).status).toBe(200);
+  }
 });
