@@ -15,7 +15,7 @@ import { type TokenRecord, TOKENS_PREFIX } from "./token-record.ts";
 const ID_BYTES = 8;
 const SHA256_BYTES = 32;
 /** Browsers and devices of one person. Another browser signs out the oldest, so that one person cannot fill the store. */
-export const SIGN_INS_PER_PERSON_MAX = 20;
+const SIGN_INS_PER_PERSON_MAX = 20;
 
 export interface PersonSignIn {
   readonly seconds: number;

@@ -60,7 +60,7 @@ export const SIGN_IN_ROWS = {
       pattern: "^https?://",
       format: "http-url",
       description:
-        "Address of the console as browsers use it, such as https://console.example. Absent: that of the control API itself.",
+        "Address of the console as browsers use it, such as https://posthouse.example. Absent: that of the control API itself.",
     }),
   ),
 };

@@ -20,7 +20,7 @@ const SEAL_KEY = "/access/sign-in-key";
 export interface SignInOptions {
   /** The identity provider of people. Absent: none. */
   readonly oidc?: OidcSettings | undefined;
-  /** The address of the console as browsers use it; undefined until the API listens, and when nobody knows. */
+  /** The address of the console as browsers use it; undefined until the API listens, and where it is unknown. */
   readonly publicUrl?: () => string | undefined;
 }
 

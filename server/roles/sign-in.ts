@@ -10,7 +10,7 @@ import type { Parts } from "./parts.ts";
 /** Addresses that mean every interface, and so are not the address of anything. */
 const EVERY_INTERFACE: ReadonlySet<string> = new Set(["0.0.0.0", "::", "[::]"]);
 
-/** Undefined: nobody signs in by OpenID Connect. @throws SERVER_SETTINGS_CONFLICT */
+/** Undefined: people do not sign in by OpenID Connect. @throws SERVER_SETTINGS_CONFLICT */
 export async function oidcSettings(settings: Settings): Promise<OidcSettings | undefined> {
   const { oidcIssuer: issuer, oidcClientId: clientId, oidcUserClaim, oidcGroupsClaim, host, publicUrl } = settings;
   if (issuer === undefined && clientId === undefined) return undefined;
@@ -45,7 +45,7 @@ export async function oidcSettings(settings: Settings): Promise<OidcSettings | u
   };
 }
 
-/** The address of the console as browsers use it; undefined while nobody knows it. */
+/** The address of the console as browsers use it; undefined while it is unknown. */
 export function publicUrlOf({ settings, addresses }: Pick<Parts, "settings" | "addresses">): string | undefined {
   return settings.publicUrl ?? (EVERY_INTERFACE.has(settings.host) ? undefined : addresses.controlApi);
 }

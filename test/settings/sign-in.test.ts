@@ -15,7 +15,7 @@ const problem = (flags: Record<string, string>) =>
     (error: Error) => error.message,
   );
 
-test("without an issuer nobody signs in by OpenID Connect; with one, the defaults are those of most providers", async () => {
+test("without an issuer, people do not sign in by OpenID Connect; with one, the defaults are those of most providers", async () => {
   expect(await oidcSettings(settings({}))).toBeUndefined();
   expect(await oidcSettings(settings(complete))).toMatchObject({
     issuer: ISSUER,

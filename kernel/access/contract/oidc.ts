@@ -19,7 +19,7 @@ export const SignInMethods = Type.Object({
     Type.Object(
       {
         issuer: Type.String({ description: "The identity provider." }),
-        path: Type.String({ description: "Where a browser begins. Takes `return`, a path of the console." }),
+        path: Type.String({ description: "Where a browser begins. Takes `return`, a path below /ui/." }),
       },
       { description: "By OpenID Connect. Absent: not set up." },
     ),

@@ -5,9 +5,9 @@
 import type { SignedInPerson } from "./token-sign-in.ts";
 
 /** Characters of a user's name and of a group's name, as bindings allow them. */
-export const PERSON_NAME_MAX = 256;
+const PERSON_NAME_MAX = 256;
 /** Groups of a person: more than large directories put into a token, and a bound on the work of each request. */
-export const PERSON_GROUPS_MAX = 512;
+const PERSON_GROUPS_MAX = 512;
 
 export interface ClaimNames {
   /** Absent: a verified email, else preferred_username, else sub. */

@@ -9,8 +9,8 @@ const CONSOLE_PATH = /^\/ui(?:\/(?!api\/)[!-[\]-~]*)?$/;
 /** The path itself when it is a page of the console, else the console's first page. */
 export function returnPath(asked: string | undefined): string {
   if (asked === undefined || asked.length > PATH_MAX || !CONSOLE_PATH.test(asked)) return CONSOLE_HOME;
-  // The browser resolves dots and slashes. What it then loads must still be a page of the console.
-  const base = "http://console.invalid";
+  // The browser resolves dots and slashes. The result must still be a page of the console.
+  const base = "http://this-host.invalid";
   const url = URL.canParse(asked, base) ? new URL(asked, base) : undefined;
   const isHere = url?.origin === base && /^\/ui(\/(?!\/|api\/)|$)/.test(url.pathname);
   return isHere ? `${url.pathname}${url.search}${url.hash}` : CONSOLE_HOME;

@@ -3,7 +3,7 @@ import type { Clock } from "#base";
 import { clientNetwork } from "#base/address-class";
 
 /** Logins that an address starts in the time below: a team behind one address, on a bad day. */
-export const STARTS_PER_ADDRESS_MAX = 20;
+const STARTS_PER_ADDRESS_MAX = 20;
 /** Milliseconds after which an address starts from zero. */
 const WINDOW_MS = 600_000;
 /** Addresses remembered at once: about a megabyte. The oldest is forgotten first. */
