@@ -12,8 +12,8 @@ export function define(command: Command, { terminal }: VerbContext): void {
     .option("--replace", "replace an identity that is still valid");
   withSettings(command, ["data", "agentName", "logLevel", "logFormat"]);
   withExamples(command, [
-    "posthouse agent join https://10.0.0.5:8500 --join-token phj_…",
-    "posthouse agent join https://a:8500 https://b:8500 --join-token phj_… --name web-1 --data /var/lib/posthouse",
+    "posthouse agent join https://10.0.0.5:8500 --join-token phj_ID_SECRET_FINGERPRINT",
+    "posthouse agent join https://a:8500 https://b:8500 --join-token phj_ID_SECRET_FINGERPRINT --name web-1 --data /var/lib/posthouse",
   ]);
   command.action(async (urls: string[], { joinToken, name, replace, ...options }: GivenOptions) => {
     const { values } = readSettings(options, terminal);

@@ -25,7 +25,7 @@ export function define(command: Command, { terminal }: VerbContext): void {
     "posthouse login",
     "posthouse login --token - < operator.token",
     "posthouse login --context staging --control-urls https://control.staging.example",
-    "posthouse login https://10.0.0.7:8500 --fingerprint 3f1c… --token - < operator.token",
+    "posthouse login https://10.0.0.7:8500 --fingerprint 3f1c9a --token - < operator.token",
   ]);
   command.action(async (url: string | undefined, options: GivenOptions) => {
     const { token: given, name: machine, context: named, fingerprint, caFile } = options;

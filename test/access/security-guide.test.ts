@@ -1,4 +1,4 @@
-/** The guide security.md as its reader uses it: tokens with limits, their rotation, and a lost operator token. */
+/** The guides security.md and access.md as their reader uses them: policies, tokens with limits, their rotation, a lost operator token. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -23,6 +23,7 @@ test("tokens have the limits that the guide gives them, and a lost operator toke
     args: ["--roles", "registry", "config-server", "--dns", "off"],
   });
   expect(await followGuide("security.md", { posthouse, data: data.path })).toBe(4);
+  expect(await followGuide("access.md", { posthouse, data: data.path })).toBeGreaterThanOrEqual(4);
   await posthouse.stop();
   await using shell = openShell({ cwd: data.path, environment: { PATH: await posthouseOnPath(data.path) } });
   const { output, code } = await shell.paste(blockOf("needs a stopped server").replace("./data", data.path));
