@@ -10,6 +10,7 @@ import { controlAction } from "../control-verb.ts";
 import { detailText } from "../detail.ts";
 import { CliErrors } from "../errors.ts";
 import { readInput } from "../input.ts";
+import { withNamespace } from "../namespace.ts";
 import { type GivenOptions, secondsOption, withExamples } from "../options.ts";
 import { minuteText } from "../time-text.ts";
 import type { VerbContext } from "../verb.ts";
@@ -18,8 +19,7 @@ import type { VerbContext } from "../verb.ts";
 const MODE = { file: 0o600, folder: 0o700 } as const;
 
 export function define(command: Command, context: VerbContext): void {
-  command
-    .option("-n, --namespace <name>", "namespace of the service")
+  withNamespace(command, "the service")
     .option("--csr <file>", "a signing request in PEM instead of a service; - for standard input")
     .option("--dns <names...>", "DNS names in the certificate")
     .option("--ips <addresses...>", "IP addresses in the certificate")

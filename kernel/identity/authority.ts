@@ -235,13 +235,15 @@ export class CertificateAuthority implements AsyncDisposable {
       ...names,
       workload,
       by,
+      isOwn: true,
     });
     const key = privateKey.export({ type: "pkcs8", format: "pem" });
     return { spiffeId, certificate, key, bundle, expiresAtMs };
   }
 
-  async #issueFor(spki: Buffer, request: Omit<IssueRequest, "csr">): Promise<Issued> {
-    const { workload, dns = [], ips = [], ttlSeconds = CERTIFICATE_SECONDS, by } = request;
+  /** `isOwn`: of a part of this process, which did not join. The control API does not know such a gateway as a caller. */
+  async #issueFor(spki: Buffer, request: Omit<IssueRequest, "csr"> & { readonly isOwn?: boolean }): Promise<Issued> {
+    const { workload, dns = [], ips = [], ttlSeconds = CERTIFICATE_SECONDS, by, isOwn = false } = request;
     const record = await this.ensure();
     const issuer = await this.keys.issuer(record);
     const nowMs = Math.floor(this.#host.clock.now() / 1000) * 1000;
@@ -272,7 +274,7 @@ export class CertificateAuthority implements AsyncDisposable {
         expiresAtMs,
         by,
       },
-      workload.kind === "agent" || workload.kind === "gateway"
+      !isOwn && (workload.kind === "agent" || workload.kind === "gateway")
         ? { key: nodeKey(workload.kind, workload.name), target: "version", is: "greater", value: 0 }
         : undefined,
     );

@@ -13,7 +13,9 @@ import {
   startProgram,
   startService,
   tempFolder,
+  testHost,
 } from "#test/kit";
+import { ownTls } from "../../server/certificates.ts";
 
 /** Without the roles that a test does not need: a start costs half as much. */
 const CONTROL = ["--roles", "registry", "config-server", "--dns", "off"];
@@ -66,20 +68,33 @@ test("a second start finds everything again, after a stop and after kill -9", as
   }
 });
 
-test("the gateway's certificate is kept, and is of the authority in the data folder", async () => {
+test("the gateway's certificate is of the authority of the control plane, whose roots are in the data folder and stay", async () => {
   await using data = await tempFolder();
-  const read = () => readFile(join(data.path, "tls", "gateway.pem"), "utf8");
+  const ca = join(data.path, "tls", "ca.pem");
+  let first = "";
   {
     await using posthouse = await startPosthouse({ data: data.path });
+    first = await readFile(ca, "utf8");
+    const bundle = await call(`${posthouse.api}/v1/trust-bundle`);
+    expect(bundle.json["pem"]).toBe(first);
     await posthouse.stop();
   }
-  const first = await read();
   await using again = await startPosthouse({ data: data.path });
-  expect(await read()).toBe(first);
-  const ca = join(data.path, "tls", "ca.pem");
+  expect(await readFile(ca, "utf8")).toBe(first);
   await using curl = startProgram("test/e2e/tls-client.ts", [again.gatewayTls, ca]);
   expect((await curl.exited).code).toBe(0);
   expect(curl.output()).toContain("404 GATEWAY_ROUTE_NOT_FOUND");
+});
+
+test("after an upgrade the gateway keeps the local authority that its clients trust", async () => {
+  await using data = await tempFolder();
+  const ca = join(data.path, "tls", "ca.pem");
+  await ownTls(testHost(), join(data.path, "tls"), ["localhost", "127.0.0.1"]);
+  const trusted = await readFile(ca, "utf8");
+  await using posthouse = await startPosthouse({ data: data.path });
+  expect(await readFile(ca, "utf8")).toBe(trusted);
+  await using curl = startProgram("test/e2e/tls-client.ts", [posthouse.gatewayTls, ca]);
+  expect((await curl.exited).code).toBe(0);
 });
 
 interface Refusal {
