@@ -25,6 +25,7 @@ const BENCHES: Record<string, () => Promise<object>> = {
   dns: async () => (await import("./dns.ts")).benchDns(),
   "route-match": async () => (await import("./route-match.ts")).benchRouteMatch(),
   client: async () => (await import("./client.ts")).benchClient(),
+  authority: async () => (await import("./authority.ts")).benchAuthority(),
   proxy: async () => (await import("./proxy.ts")).benchProxy(),
   soak: async () => (await import("./soak.ts")).benchSoak(Number(options.minutes)),
 };

@@ -133,11 +133,12 @@ export function asHere(text: string, posthouse: Posthouse, data: string): string
   const ports: Record<string, string> = {
     "8500": new URL(posthouse.api).port,
     "8080": posthouse.gateway ? new URL(posthouse.gateway).port : "8080",
+    "8443": posthouse.gatewayTls ? new URL(posthouse.gatewayTls).port : "8443",
     "8501": posthouse.agent ? new URL(posthouse.agent).port : "8501",
     "8600": posthouse.dns ? (posthouse.dns.split(":")[1] as string) : "8600",
   };
   return text
-    .replaceAll(/\b(8500|8501|8080|8600)\b/g, (port) => ports[port] ?? port)
+    .replaceAll(/\b(8500|8501|8080|8443|8600)\b/g, (port) => ports[port] ?? port)
     .replaceAll("./data/", `${data}/`)
     .replaceAll(/TOKEN=ph_…/g, `TOKEN=${posthouse.token}`);
 }
