@@ -10,6 +10,10 @@ export interface ConnectOptions {
    * Unix socket of an agent. @default "http://127.0.0.1:8500"
    */
   readonly url?: string | readonly string[] | undefined;
+  /** PEM file of the authorities that the control API is verified by, for https URLs. @default those of the system */
+  readonly controlCaFile?: string | undefined;
+  /** SHA-256 fingerprint in hex of the authority that the control API is verified by. `posthouse up` prints it. */
+  readonly controlFingerprint?: string | undefined;
   /** Bearer token. A function is called for each request, so that the token can be renewed. */
   readonly token?: string | (() => string | undefined) | undefined;
   /** The environment. @default "default" */

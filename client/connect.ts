@@ -1,4 +1,5 @@
 /** The connection of a service to the control plane, over the network: created once, closed at the end. */
+import { readFileSync } from "node:fs";
 import { Check as matches } from "typebox/value";
 import { messageOf, type AppError, type Host, type Log } from "#base";
 import { libraryHost, systemLog } from "#base/library";
@@ -17,6 +18,7 @@ import { LockKeeper } from "./lock-keeper.ts";
 import { Client } from "./mod.ts";
 import { registerService, type RegisterOptions, type ServiceRegistration } from "./registration/registration.ts";
 import { safeHostname } from "./safe-hostname.ts";
+import type { ControlTls } from "./server-trust.ts";
 import { keepSession, type KeptSession, type SessionOptions } from "./session.ts";
 import type { Transport } from "./transport.ts";
 import { fetchTransport, type FetchTransportOptions } from "./transports.ts";
@@ -53,7 +55,7 @@ export function connect(options: ConnectOptions = {}): Posthouse {
   const { instance, subscriber, name, token, zone, address, log, onProblem } = settings;
   const host = clientHost(log);
   const stack = new AsyncDisposableStack();
-  const transport = stack.use(fetchTransport(wayOf(settings.urls)));
+  const transport = stack.use(fetchTransport({ ...wayOf(settings.urls), tls: controlTls(settings) }));
   const client = new Client(host, { transport, token });
   const tell = problemTeller(host, name, onProblem);
   const { lastKnownGoodFile, labels } = settings;
@@ -176,6 +178,16 @@ const SOCKET = /^unix:(?:\/\/)?(\/.+)$/;
 function wayOf(urls: readonly string[]): FetchTransportOptions {
   const [, socketPath] = SOCKET.exec(urls[0] ?? "") ?? [];
   return socketPath === undefined ? { urls } : { urls: ["http://localhost"], socketPath };
+}
+
+/** @throws CLIENT_OPTION_INVALID */
+function controlTls({ controlCaFile, controlFingerprint: fingerprint }: Settings): ControlTls {
+  if (controlCaFile === undefined) return { fingerprint };
+  try {
+    return { fingerprint, ca: readFileSync(controlCaFile, "utf8") };
+  } catch (error) {
+    throw invalid("controlCaFile", `${controlCaFile} cannot be read: ${messageOf(error)}`);
+  }
 }
 
 function checkUrls(urls: readonly string[]): void {

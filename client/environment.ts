@@ -1,10 +1,12 @@
 /** Options of `connect` that come from the environment, so that the same program runs everywhere. Given options override them. */
 import type { ConnectOptions } from "./connect-options.ts";
 
-/** The options and their variables. `POSTHOUSE_CONTROL_URLS` and `POSTHOUSE_TOKEN` are those of the program `posthouse`. */
+/** The options and their variables. Those that begin with `POSTHOUSE_CONTROL_`, and `POSTHOUSE_TOKEN`, are those of the program `posthouse`. */
 export const CLIENT_VARIABLES = {
   url: "POSTHOUSE_CONTROL_URLS",
   token: "POSTHOUSE_TOKEN",
+  controlCaFile: "POSTHOUSE_CONTROL_CA_FILE",
+  controlFingerprint: "POSTHOUSE_CONTROL_FINGERPRINT",
   app: "POSTHOUSE_APP",
   namespace: "POSTHOUSE_NAMESPACE",
   profile: "POSTHOUSE_PROFILE",

@@ -14,7 +14,7 @@ import { AppError, deadline, messageOf, TaskGroup, type Host } from "#base";
 import { libraryHost } from "#base/library";
 import type { EffectiveConfig, SetName } from "#config-server/api";
 import { FlagSet, flagsOf, typeOfValue, wasEvaluated, type FlagType } from "#flags/core";
-import { Client, fetchTransport } from "./mod.ts";
+import { Client, type ControlTls, fetchTransport } from "./mod.ts";
 import { ProviderEmitter } from "./openfeature-events.ts";
 
 /** Milliseconds that `initialize` waits for the server's first answer. */
@@ -25,6 +25,8 @@ const FORBIDDEN = 403;
 export interface PosthouseProviderOptions {
   /** `http://host:port` of a control API. Several are tried in turn. */
   readonly url: string | readonly string[];
+  /** How a control API with an https URL is verified. @default by the authorities of the system */
+  readonly tls?: ControlTls;
   /** A token with the policy viewer is enough. A function is called at each connection, so that the token can be renewed. */
   readonly token?: string | (() => string | undefined);
   readonly app: string;
@@ -139,8 +141,8 @@ export class PosthouseProvider implements Provider {
   }
 
   #start(): Run {
-    const { url, token } = this.#options;
-    const transport = fetchTransport({ urls: typeof url === "string" ? [url] : url });
+    const { url, token, tls } = this.#options;
+    const transport = fetchTransport({ urls: typeof url === "string" ? [url] : url, tls });
     const client = new Client(this.#host, { transport, token });
     const first = Promise.withResolvers<void>();
     // `initialize` reports a rejection. Without it, the rejection is ignored.
